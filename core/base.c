@@ -1,0 +1,78 @@
+/* base.c: errors, memory, shapes. */
+#include "core/base.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+Status err_set(Error *e, Status code, const char *fmt, ...) {
+  if (e) {
+    va_list ap;
+    e->code = code;
+    va_start(ap, fmt);
+    vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    va_end(ap);
+  }
+  return code;
+}
+
+static int64_t fail_after = -1;
+static size_t live;
+
+void mem_fail_after(int64_t n) { fail_after = n; }
+size_t mem_live_count(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
+
+void *mem_alloc(size_t bytes) {
+  if (fail_after >= 0 && fail_after-- == 0) return NULL;
+  if (bytes > SIZE_MAX - 64) return NULL;
+  size_t n = bytes ? (bytes + 63) & ~(size_t)63 : 64;
+  void *p = NULL;
+  /* Large blocks: calloc'ed pages are zero already, aligned_alloc's are not known to be; memset touches them once, which
+   * also keeps the first run of a plan from paying for page faults. */
+  if (posix_memalign(&p, 64, n) != 0) return NULL;
+  memset(p, 0, n);
+  __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
+  return p;
+}
+
+void mem_free(void *p) {
+  if (!p) return;
+  __atomic_fetch_sub(&live, 1, __ATOMIC_RELAXED);
+  free(p);
+}
+
+void *mem_grow(void *p, size_t old_bytes, size_t bytes) {
+  void *q = mem_alloc(bytes);
+  if (!q) return NULL;
+  if (p) memcpy(q, p, old_bytes < bytes ? old_bytes : bytes);
+  mem_free(p);
+  return q;
+}
+
+char *mem_strdup(const char *s) {
+  size_t n = strlen(s) + 1;
+  char *p = mem_alloc(n);
+  if (p) memcpy(p, s, n);
+  return p;
+}
+
+bool mul_ok(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+
+int64_t shape_numel(Shape s) {
+  int64_t n = 1;
+  for (int i = 0; i < s.rank; i++) n *= s.d[i];
+  return n;
+}
+
+bool shape_eq(Shape a, Shape b) {
+  if (a.rank != b.rank) return false;
+  for (int i = 0; i < a.rank; i++) if (a.d[i] != b.d[i]) return false;
+  return true;
+}
+
+const char *shape_str(Shape s, char buf[96]) {
+  int n = snprintf(buf, 96, "[");
+  for (int i = 0; i < s.rank && n < 90; i++) n += snprintf(buf + n, 96 - (size_t)n, "%s%lld", i ? "," : "", (long long)s.d[i]);
+  if (n < 95) snprintf(buf + n, 96 - (size_t)n, "]");
+  return buf;
+}

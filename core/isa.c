@@ -1,0 +1,35 @@
+/* isa.c: which instruction set runs. */
+#include "core/isa.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[ISA_COUNT] = {"portable", "avx2", "avx512"};
+static int current = -1;
+
+const char *isa_name(IsaLevel level) { return (unsigned)level < ISA_COUNT ? names[level] : "?"; }
+
+IsaLevel isa_best(void) {
+#if defined(PRLX_HAVE_X86_ISAS)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw")) return ISA_AVX512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ISA_AVX2;
+#endif
+  return ISA_PORTABLE;
+}
+
+int isa_set(IsaLevel level) {
+  if ((unsigned)level > (unsigned)isa_best()) return 0;
+  current = (int)level;
+  return 1;
+}
+
+IsaLevel isa_current(void) {
+  if (current < 0) {
+    const char *env = getenv("PRLX_ISA");
+    IsaLevel want = isa_best();
+    for (int i = 0; env && i < ISA_COUNT; i++) if (strcmp(env, names[i]) == 0) want = (IsaLevel)i;
+    if (!isa_set(want)) current = (int)isa_best();
+  }
+  return (IsaLevel)current;
+}

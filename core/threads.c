@@ -1,0 +1,126 @@
+/* threads.c: a pool of workers that stays alive. The caller is worker 0. Blocks are taken from a shared counter, so which worker
+ * runs a block is not fixed; what a block computes is. */
+#define _GNU_SOURCE
+#include "core/threads.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct {
+  pthread_t thread[MAX_WORKERS];
+  pthread_mutex_t mutex;
+  pthread_cond_t wake;
+  int count, running;          /* workers wanted, threads started (without the caller) */
+  unsigned generation;         /* job number, written under the mutex; spun on without */
+  int busy;                    /* helpers that have not finished this job */
+  int stop;
+  int64_t n, next;
+  void (*fn)(void *, int64_t, int);
+  void *ctx;
+} P = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static int cores_usable(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (int)n : 1;
+}
+
+static void work(int worker) {
+  for (;;) {
+    int64_t i = __atomic_fetch_add(&P.next, 1, __ATOMIC_RELAXED);
+    if (i >= P.n) return;
+    P.fn(P.ctx, i, worker);
+  }
+}
+
+enum { SPIN = 4000 }; /* pauses before a worker sleeps: operations follow each other within microseconds */
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+static void *worker_main(void *arg) {
+  int id = (int)(intptr_t)arg;
+  unsigned seen = 0;
+  for (;;) {
+    for (int k = 0; k < SPIN && __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen; k++) relax();
+    if (__atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen) {
+      pthread_mutex_lock(&P.mutex);
+      while (P.generation == seen) pthread_cond_wait(&P.wake, &P.mutex);
+      pthread_mutex_unlock(&P.mutex);
+    }
+    seen = __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE);
+    if (P.stop) return NULL;
+    work(id);
+    __atomic_fetch_sub(&P.busy, 1, __ATOMIC_RELEASE);
+  }
+}
+
+static void new_generation(void) {
+  pthread_mutex_lock(&P.mutex);
+  __atomic_store_n(&P.generation, P.generation + 1, __ATOMIC_RELEASE);
+  pthread_cond_broadcast(&P.wake);
+  pthread_mutex_unlock(&P.mutex);
+}
+
+void threads_stop(void) {
+  if (!P.running) return;
+  P.stop = 1;
+  new_generation();
+  for (int i = 0; i < P.running; i++) pthread_join(P.thread[i], NULL);
+  P.running = 0;
+  P.stop = 0;
+  P.generation = 0;
+}
+
+void threads_set(int n) {
+  if (n <= 0) {
+    const char *env = getenv("PRLX_THREADS");
+    n = env ? atoi(env) : 0;
+    if (n <= 0) n = cores_usable();
+  }
+  if (n > MAX_WORKERS) n = MAX_WORKERS;
+  if (n == P.count) return;
+  threads_stop();
+  P.count = n;
+}
+
+int threads_count(void) {
+  if (!P.count) threads_set(0);
+  return P.count;
+}
+
+static void start_workers(void) {
+  while (P.running < P.count - 1) {
+    if (pthread_create(&P.thread[P.running], NULL, worker_main, (void *)(intptr_t)(P.running + 1)) != 0) {
+      P.count = P.running + 1; /* fewer threads change the speed, never the result */
+      return;
+    }
+    P.running++;
+  }
+}
+
+void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
+  if (n <= 0) return;
+  int count = threads_count();
+  if (n == 1 || count == 1) {
+    for (int64_t i = 0; i < n; i++) fn(ctx, i, 0);
+    return;
+  }
+  if (P.running < count - 1) start_workers();
+  if (P.running == 0) {
+    for (int64_t i = 0; i < n; i++) fn(ctx, i, 0);
+    return;
+  }
+  P.fn = fn; P.ctx = ctx; P.n = n;
+  __atomic_store_n(&P.next, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&P.busy, P.running, __ATOMIC_RELAXED);
+  new_generation();
+  work(0);
+  for (int k = 0; __atomic_load_n(&P.busy, __ATOMIC_ACQUIRE) > 0; k++) { if (k > 2000) sched_yield(); else relax(); }
+}
