@@ -1,0 +1,13 @@
+/* peak.h: loops that measure what the machine can do at most: multiply-adds per second and memory bandwidth. Used by `prlx bench`. */
+#ifndef PRLX_PEAK_H
+#define PRLX_PEAK_H
+#include "../base.h"
+#include "../isa.h"
+typedef struct PeakKernels {
+  int flop_per_iter;                                  /* of fma, counting a multiply-add as two */
+  real (*fma)(int64_t iters, const real seed[2]);     /* independent chains of a*x + y in registers only */
+  void (*copy)(real *dst, const real *src, int64_t n);
+  void (*triad)(real *dst, const real *a, const real *b, real s, int64_t n);  /* dst = a + s*b (STREAM, McCalpin 1995) */
+} PeakKernels;
+ISA_DECLARE(const PeakKernels, peak_kernels);
+#endif
