@@ -62,6 +62,9 @@ Val g_discriminator(Graph *g, const Discriminator *D, Val img, Val c, bool froze
 Val g_minibatch_stddev(Graph *g, Val x, int group_size, int num_channels);
 /* Dense layer y = act(x (lr/sqrt(fan_in) W)^T + lr*b); lrelu -> gain sqrt 2. act: "linear" or "lrelu". */
 Val g_dense(Graph *g, Val x, Val weight, Val bias, double lr_mul, bool lrelu);
+/* Parts of the label and latent mapping that both networks share: norm(embed(c)); `layers` dense layers "mapping.fc<i>" with lr 0.01. */
+Val net_embed(Graph *g, const Params *p, Val c, bool frozen);
+Val net_mapping_layers(Graph *g, const Params *p, Val x, int layers, bool frozen);
 /* The modulated convolution and the resampling convolution in the generality of golden ops (cases modconv*, conv*). */
 Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate, bool flip_weight);
 Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, bool flip_weight);
