@@ -1,0 +1,393 @@
+/* op_pointwise.c: elementwise operations: shape rule, gradient rules, and the fused loop that runs them. */
+#include <math.h>
+#include <string.h>
+#include "core/ops.h"
+#include "core/pointwise.h"
+#include "core/threads.h"
+
+/* ---- shapes ---- */
+static void unary_shape(Graph *g, const Shape *in, Node *n) { (void)g; n->shape = in[0]; }
+
+static void binary_shape(Graph *g, const Shape *in, Node *n) {
+  char a[96], b[96];
+  if (in[0].rank == 0) { n->shape = in[1]; return; }
+  if (in[1].rank == 0) { n->shape = in[0]; return; }
+  n->shape = in[0];
+  bool ok = in[0].rank == in[1].rank;
+  for (int i = 0; ok && i < in[0].rank; i++) {
+    int64_t p = in[0].d[i], q = in[1].d[i];
+    ok = p == q || p == 1 || q == 1;
+    n->shape.d[i] = p == 1 ? q : p;
+  }
+  if (!ok) graph_fail(g, ST_INTERNAL, "%s: shapes %s and %s do not broadcast", op_table[n->op]->name, shape_str(in[0], a), shape_str(in[1], b));
+}
+
+/* ---- constants known while building: x*1, x+0, 0*x need no node ---- */
+static bool is_full(Graph *g, Val v, double *value) {
+  const Node *n = graph_node(g, v);
+  if (n->op == OP_broadcast) n = graph_node(g, n->in[0]);
+  if (n->op != OP_constant || n->shape.rank != 0) return false;
+  *value = (double)n->data[0];
+  return true;
+}
+
+static Shape result_shape(Graph *g, Val a, Val b) {
+  Shape s[2] = {graph_shape(g, a), graph_shape(g, b)};
+  Node n = {.op = OP_add};
+  binary_shape(g, s, &n);
+  return n.shape;
+}
+
+static Val binary(Graph *g, OpId op, Val a, Val b) { return g_op(g, op, 2, (Val[]){a, b}, NULL); }
+static Val unary(Graph *g, OpId op, Val x) { return g_op(g, op, 1, &x, NULL); }
+static bool bad(Graph *g, Val a, Val b) { return !a || !b || graph_status(g, NULL); }
+static Val stretched(Graph *g, Val x, Val other) { return g_broadcast(g, x, result_shape(g, x, other)); }
+
+Val g_add(Graph *g, Val a, Val b) {
+  double c;
+  if (bad(g, a, b)) return binary(g, OP_add, a, b);
+  if (is_full(g, a, &c) && c == 0) return stretched(g, b, a);
+  if (is_full(g, b, &c) && c == 0) return stretched(g, a, b);
+  if (a > b) { Val t = a; a = b; b = t; } /* commutative: one order, so that equal sums are one node */
+  return binary(g, OP_add, a, b);
+}
+Val g_sub(Graph *g, Val a, Val b) {
+  double c;
+  if (!bad(g, a, b) && is_full(g, b, &c) && c == 0) return stretched(g, a, b);
+  return binary(g, OP_sub, a, b);
+}
+Val g_mul(Graph *g, Val a, Val b) {
+  double c;
+  if (bad(g, a, b)) return binary(g, OP_mul, a, b);
+  for (int k = 0; k < 2; k++, (void)(a ^= b, b ^= a, a ^= b)) {
+    if (!is_full(g, a, &c)) continue;
+    if (c == 0) return g_full(g, result_shape(g, a, b), 0);
+    if (c == 1) return stretched(g, b, a);
+    if (graph_shape(g, a).rank == 0 || shape_eq(result_shape(g, a, b), graph_shape(g, b))) return g_axpb(g, b, c, 0);
+  }
+  if (a > b) { Val t = a; a = b; b = t; }
+  return binary(g, OP_mul, a, b);
+}
+Val g_div(Graph *g, Val a, Val b) { return binary(g, OP_div, a, b); }
+Val g_maximum(Graph *g, Val a, Val b) { return binary(g, OP_maximum, a, b); }
+Val g_neg(Graph *g, Val x) { return g_axpb(g, x, -1, 0); }
+Val g_square(Graph *g, Val x) { return unary(g, OP_square, x); }
+Val g_sqrt0(Graph *g, Val x) { return unary(g, OP_sqrt0, x); }
+Val g_rsqrt0(Graph *g, Val x) { return unary(g, OP_rsqrt0, x); }
+Val g_exp(Graph *g, Val x) { return unary(g, OP_exp, x); }
+Val g_log(Graph *g, Val x) { return unary(g, OP_log, x); }
+Val g_sigmoid(Graph *g, Val x) { return unary(g, OP_sigmoid, x); }
+Val g_tanh(Graph *g, Val x) { return unary(g, OP_tanh, x); }
+Val g_softplus(Graph *g, Val x) { return unary(g, OP_softplus, x); }
+Val g_abs(Graph *g, Val x) { return unary(g, OP_abs, x); }
+Val g_sign(Graph *g, Val x) { return unary(g, OP_sign, x); }
+Val g_gt0(Graph *g, Val x) { return unary(g, OP_gt0, x); }
+
+Val g_axpb(Graph *g, Val x, double a, double b) {
+  double c;
+  if (x && !graph_status(g, NULL)) {
+    if (a == 1 && b == 0) return x;
+    if (is_full(g, x, &c)) return g_full(g, graph_shape(g, x), a * c + b);
+    if (a == 0) return g_full(g, graph_shape(g, x), b);
+    Node n = *graph_node(g, x);
+    if (n.op == OP_axpb) return g_axpb(g, n.in[0], a * n.a.f[0], a * n.a.f[1] + b);
+  }
+  return g_op(g, OP_axpb, 1, &x, &(Attr){.f = {a, b}});
+}
+static Attr act_attr(double alpha, double gain, double clamp) { return (Attr){.f = {alpha, gain, clamp < 0 ? -1 : clamp}}; }
+Val g_lrelu(Graph *g, Val x, double alpha, double gain, double clamp) {
+  Attr a = act_attr(alpha, gain, clamp);
+  return g_op(g, OP_lrelu, 1, &x, &a);
+}
+Val g_lrelu_mask(Graph *g, Val dy, Val y, double alpha, double gain, double clamp) {
+  Attr a = act_attr(alpha, gain, clamp);
+  return g_op(g, OP_lrelu_mask, 2, (Val[]){dy, y}, &a);
+}
+Val g_clamp(Graph *g, Val x, double lo, double hi) { return g_op(g, OP_clamp, 1, &x, &(Attr){.f = {lo, hi}}); }
+Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi) { return g_op(g, OP_clamp_mask, 2, (Val[]){dy, x}, &(Attr){.f = {lo, hi}}); }
+
+/* ---- gradient rules ---- */
+#define GRAD(name) static void name(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx)
+#define A n->in[0]
+#define B n->in[1]
+static Val to(Graph *g, Val d, Val operand) { return g_sum_to(g, d, graph_shape(g, operand)); }
+
+GRAD(add_grad) { if (need & 1) dx[0] = to(g, dy, A); if (need & 2) dx[1] = to(g, dy, B); }
+GRAD(sub_grad) { if (need & 1) dx[0] = to(g, dy, A); if (need & 2) dx[1] = to(g, g_neg(g, dy), B); }
+GRAD(mul_grad) { if (need & 1) dx[0] = to(g, g_mul(g, dy, B), A); if (need & 2) dx[1] = to(g, g_mul(g, dy, A), B); }
+GRAD(div_grad) {
+  Val q = g_div(g, dy, B);
+  if (need & 1) dx[0] = to(g, q, A);
+  if (need & 2) dx[1] = to(g, g_neg(g, g_mul(g, q, y)), B);
+}
+GRAD(maximum_grad) { /* ties go to a: gt0(b-a) is 1 only where b wins */
+  Val wins = g_gt0(g, g_sub(g, B, A));
+  if (need & 1) dx[0] = to(g, g_sub(g, dy, g_mul(g, dy, wins)), A);
+  if (need & 2) dx[1] = to(g, g_mul(g, dy, wins), B);
+}
+GRAD(neg_grad) { dx[0] = g_neg(g, dy); }
+GRAD(axpb_grad) { dx[0] = g_axpb(g, dy, n->a.f[0], 0); }
+GRAD(square_grad) { dx[0] = g_mul(g, dy, g_axpb(g, A, 2, 0)); }
+GRAD(sqrt0_grad) { dx[0] = g_mul(g, dy, g_axpb(g, g_rsqrt0(g, A), 0.5, 0)); }
+GRAD(rsqrt0_grad) { dx[0] = g_mul(g, dy, g_mul(g, g_axpb(g, y, -0.5, 0), g_square(g, y))); } /* -1/2 y^3, 0 where y is 0 */
+GRAD(exp_grad) { dx[0] = g_mul(g, dy, y); }
+GRAD(log_grad) { dx[0] = g_div(g, dy, A); }
+GRAD(sigmoid_grad) { dx[0] = g_mul(g, dy, g_sub(g, y, g_square(g, y))); }
+GRAD(tanh_grad) { dx[0] = g_mul(g, dy, g_axpb(g, g_square(g, y), -1, 1)); }
+GRAD(softplus_grad) { dx[0] = g_mul(g, dy, g_sigmoid(g, A)); }
+GRAD(abs_grad) { dx[0] = g_mul(g, dy, g_sign(g, A)); }
+GRAD(zero_grad) {}
+GRAD(lrelu_grad) { dx[0] = g_lrelu_mask(g, dy, y, n->a.f[0], n->a.f[1], n->a.f[2]); }
+GRAD(lrelu_mask_grad) { if (need & 1) dx[0] = to(g, g_lrelu_mask(g, dy, B, n->a.f[0], n->a.f[1], n->a.f[2]), A); } /* piecewise constant in y */
+GRAD(clamp_grad) { dx[0] = g_clamp_mask(g, dy, A, n->a.f[0], n->a.f[1]); }
+GRAD(clamp_mask_grad) { if (need & 1) dx[0] = to(g, g_clamp_mask(g, dy, B, n->a.f[0], n->a.f[1]), A); }
+
+/* ---- running one node on its own: a program of one step ---- */
+void pw_from_node(const Node *n, const Shape *in, PwProgram *p) {
+  *p = (PwProgram){.nop = 1, .narg = n->nin, .iter = n->shape, .out_shape = n->shape};
+  p->op[0] = (PwOp){.op = (uint8_t)n->op, .dst = 0, .a = -1, .b = n->nin > 1 ? -2 : -1, .f = {(real)n->a.f[0], (real)n->a.f[1], (real)n->a.f[2]}};
+  for (int i = 0; i < n->nin; i++) p->arg_shape[i] = in[i];
+}
+static void single_cpu(const Exec *x) {
+  PwProgram p;
+  pw_from_node(x->n, x->ins, &p);
+  pw_run(&p, x->in, x->out, x->scratch);
+}
+
+#define PW(name, shape_rule, grad_rule) const OpRow op_##name = {#name, OPF_POINTWISE, ORDER_ANY, shape_rule, grad_rule, NULL, single_cpu}
+PW(add, binary_shape, add_grad);
+PW(sub, binary_shape, sub_grad);
+PW(mul, binary_shape, mul_grad);
+PW(div, binary_shape, div_grad);
+PW(maximum, binary_shape, maximum_grad);
+PW(neg, unary_shape, neg_grad);
+PW(axpb, unary_shape, axpb_grad);
+PW(square, unary_shape, square_grad);
+PW(sqrt0, unary_shape, sqrt0_grad);
+PW(rsqrt0, unary_shape, rsqrt0_grad);
+PW(exp, unary_shape, exp_grad);
+PW(log, unary_shape, log_grad);
+PW(sigmoid, unary_shape, sigmoid_grad);
+PW(tanh, unary_shape, tanh_grad);
+PW(softplus, unary_shape, softplus_grad);
+PW(abs, unary_shape, abs_grad);
+PW(sign, unary_shape, zero_grad);
+PW(gt0, unary_shape, zero_grad);
+PW(lrelu, unary_shape, lrelu_grad);
+PW(lrelu_mask, binary_shape, lrelu_mask_grad);
+PW(clamp, unary_shape, clamp_grad);
+PW(clamp_mask, binary_shape, clamp_mask_grad);
+
+/* ---- the fused loop ---- */
+typedef struct Loop {                       /* iteration space after merging axes; the last axis runs inside */
+  const PwProgram *p;
+  const PwKernels *k;
+  const real *const *args;
+  real *out;
+  int rank;
+  int64_t dim[MAX_RANK], stride[PW_MAX_ARGS + 1][MAX_RANK]; /* strides of arguments; [narg] = output */
+  int64_t rows, inner, chunk, per_row, rows_per_task;       /* no reduction */
+  int nkept, nred, kept[MAX_RANK], red[MAX_RANK];            /* reduction: outer axes kept and summed (inner not included) */
+  bool inner_red;
+  int64_t nkeep, nsum, keep_per_task, sum_per_task, sum_tasks, inner_tasks;
+  double *partial;
+} Loop;
+
+static void strides_of(Shape s, Shape iter, int64_t *st) {
+  int64_t step = 1;
+  for (int i = iter.rank - 1; i >= 0; i--) {
+    int64_t d = s.rank == 0 ? 1 : s.d[i];
+    st[i] = d == 1 ? 0 : step;
+    step *= d;
+  }
+}
+
+/* Merges neighbouring axes that every argument walks through in one stride. */
+static void loop_init(Loop *l, const PwProgram *p, const real *const *args, real *out) {
+  int64_t st[PW_MAX_ARGS + 1][MAX_RANK];
+  int na = p->narg + 1;
+  memset(l, 0, sizeof *l);
+  l->p = p; l->k = ISA_PICK(pw_kernels); l->args = args; l->out = out;
+  for (int a = 0; a < p->narg; a++) strides_of(p->arg_shape[a], p->iter, st[a]);
+  strides_of(p->out_shape, p->iter, st[p->narg]);
+  for (int i = 0; i < p->iter.rank; i++) {
+    int64_t d = p->iter.d[i];
+    if (d == 1) continue;
+    bool merge = l->rank > 0;
+    for (int a = 0; merge && a < na; a++) merge = l->stride[a][l->rank - 1] == st[a][i] * d;
+    if (!merge) { l->dim[l->rank] = 1; l->rank++; }
+    l->dim[l->rank - 1] *= d;
+    for (int a = 0; a < na; a++) l->stride[a][l->rank - 1] = st[a][i];
+  }
+  if (l->rank == 0) { l->rank = 1; l->dim[0] = 1; }
+  l->inner = l->dim[l->rank - 1];
+}
+
+/* Evaluates the program on `n` elements; ptr[k] points to argument k's first element, inner stride 0 or 1. Returns where the result is. */
+static const real *eval(const Loop *l, const real *const *ptr, int n, real (*reg)[PW_CHUNK], real *final, bool *one) {
+  const PwProgram *p = l->p;
+  int last = l->rank - 1;
+  for (int k = 0; k < p->nop; k++) {
+    const PwOp *o = &p->op[k];
+    int mode = 0;
+    const real *a, *b;
+    if (o->a < 0) { a = ptr[-1 - o->a]; mode |= l->stride[-1 - o->a][last] == 0; } else a = reg[o->a];
+    if (o->b < 0) { b = ptr[-1 - o->b]; mode |= (l->stride[-1 - o->b][last] == 0) << 1; } else b = reg[o->b];
+    l->k->apply(o, final && k == p->nop - 1 ? final : reg[o->dst], a, b, n, n == 1 ? 0 : mode);
+  }
+  *one = p->result < 0 && l->stride[-1 - p->result][last] == 0 && n > 1;
+  if (final) return final;
+  return p->result < 0 ? ptr[-1 - p->result] : reg[p->result];
+}
+
+static void map_task(void *ctx, int64_t task, int worker) {
+  const Loop *l = ctx;
+  real reg[PW_MAX_REGS][PW_CHUNK] __attribute__((aligned(64)));
+  int last = l->rank - 1, na = l->p->narg;
+  int64_t lo = task * l->rows_per_task, hi = PRLX_MIN(lo + l->rows_per_task, l->rows * l->per_row);
+  for (int64_t r = lo; r < hi; r++) {
+    int64_t row = r / l->per_row, at = (r % l->per_row) * l->chunk, end = PRLX_MIN(at + l->chunk, l->inner);
+    int64_t off[PW_MAX_ARGS + 1] = {0}, rem = row;
+    for (int i = last - 1; i >= 0; i--) {
+      int64_t idx = rem % l->dim[i];
+      rem /= l->dim[i];
+      for (int a = 0; a <= na; a++) off[a] += idx * l->stride[a][i];
+    }
+    for (int64_t c = at; c < end; c += PW_CHUNK) {
+      const real *ptr[PW_MAX_ARGS];
+      bool one;
+      int n = (int)PRLX_MIN(PW_CHUNK, end - c);
+      for (int a = 0; a < na; a++) ptr[a] = l->args[a] + off[a] + c * l->stride[a][last];
+      eval(l, ptr, n, reg, l->out + off[na] + c * l->stride[na][last], &one);
+    }
+  }
+}
+
+enum { TASK_ELEMS = 16384 };
+
+static void run_map(Loop *l) {
+  l->rows = 1;
+  for (int i = 0; i < l->rank - 1; i++) l->rows *= l->dim[i];
+  l->chunk = PRLX_MIN(l->inner, TASK_ELEMS);
+  l->per_row = (l->inner + l->chunk - 1) / l->chunk;
+  l->rows_per_task = PRLX_MAX(1, TASK_ELEMS / l->chunk);
+  par_for((l->rows * l->per_row + l->rows_per_task - 1) / l->rows_per_task, map_task, l);
+}
+
+/* ---- reduction: every output number is summed in one fixed order, in double ---- */
+static void offsets(const Loop *l, const int *axes, int n, int64_t index, int64_t *off) {
+  for (int i = n - 1; i >= 0; i--) {
+    int64_t idx = index % l->dim[axes[i]];
+    index /= l->dim[axes[i]];
+    for (int a = 0; a <= l->p->narg; a++) off[a] += idx * l->stride[a][axes[i]];
+  }
+}
+
+static double reduce_inner(const Loop *l, const int64_t *off, real (*reg)[PW_CHUNK]) {
+  double total = 0;
+  int last = l->rank - 1;
+  for (int64_t c = 0; c < l->inner; c += PW_CHUNK) {
+    const real *ptr[PW_MAX_ARGS];
+    bool one;
+    int n = (int)PRLX_MIN(PW_CHUNK, l->inner - c);
+    for (int a = 0; a < l->p->narg; a++) ptr[a] = l->args[a] + off[a] + c * l->stride[a][last];
+    const real *v = eval(l, ptr, n, reg, NULL, &one);
+    total += one ? (double)v[0] * n : l->k->sum(v, n);
+  }
+  return total;
+}
+
+/* Inner axis summed: task = (block of kept indices, block of summed rows); partial sums are added in block order afterwards. */
+static void sum_inner_task(void *ctx, int64_t task, int worker) {
+  Loop *l = ctx;
+  real reg[PW_MAX_REGS][PW_CHUNK] __attribute__((aligned(64)));
+  int64_t kb = task / l->sum_tasks, sb = task % l->sum_tasks;
+  for (int64_t k = kb * l->keep_per_task; k < PRLX_MIN((kb + 1) * l->keep_per_task, l->nkeep); k++) {
+    int64_t base[PW_MAX_ARGS + 1] = {0};
+    double total = 0;
+    offsets(l, l->kept, l->nkept, k, base);
+    for (int64_t s = sb * l->sum_per_task; s < PRLX_MIN((sb + 1) * l->sum_per_task, l->nsum); s++) {
+      int64_t off[PW_MAX_ARGS + 1];
+      memcpy(off, base, sizeof off);
+      offsets(l, l->red, l->nred, s, off);
+      total += reduce_inner(l, off, reg);
+    }
+    if (l->partial) l->partial[sb * l->nkeep + k] = total;
+    else l->out[base[l->p->narg]] = (real)total;
+  }
+}
+
+/* Inner axis kept: task = (kept index, chunk of the inner axis); rows are added into a chunk of doubles. */
+static void sum_outer_task(void *ctx, int64_t task, int worker) {
+  Loop *l = ctx;
+  real reg[PW_MAX_REGS][PW_CHUNK] __attribute__((aligned(64)));
+  double acc[PW_CHUNK];
+  int last = l->rank - 1, na = l->p->narg;
+  int64_t k = task / l->inner_tasks, c = (task % l->inner_tasks) * l->chunk;
+  int n = (int)PRLX_MIN(l->chunk, l->inner - c);
+  int64_t base[PW_MAX_ARGS + 1] = {0};
+  offsets(l, l->kept, l->nkept, k, base);
+  memset(acc, 0, sizeof acc);
+  for (int64_t s = 0; s < l->nsum; s++) {
+    int64_t off[PW_MAX_ARGS + 1];
+    const real *ptr[PW_MAX_ARGS];
+    bool one;
+    memcpy(off, base, sizeof off);
+    offsets(l, l->red, l->nred, s, off);
+    for (int a = 0; a < na; a++) ptr[a] = l->args[a] + off[a] + c * l->stride[a][last];
+    const real *v = eval(l, ptr, n, reg, NULL, &one);
+    if (one) for (int i = 0; i < n; i++) acc[i] += v[0];
+    else l->k->add_to(acc, v, n);
+  }
+  real *out = l->out + base[na] + c * l->stride[na][last];
+  for (int i = 0; i < n; i++) out[i] = (real)acc[i];
+}
+
+static void plan_reduce(Loop *l) {
+  l->inner_red = l->stride[l->p->narg][l->rank - 1] == 0 && l->inner > 1;
+  l->nkeep = l->nsum = 1;
+  for (int i = 0; i < l->rank - 1; i++) {
+    if (l->stride[l->p->narg][i] == 0) { l->red[l->nred++] = i; l->nsum *= l->dim[i]; }
+    else { l->kept[l->nkept++] = i; l->nkeep *= l->dim[i]; }
+  }
+  if (l->inner_red) {
+    int64_t row = PRLX_MAX(l->inner, 1);
+    l->sum_per_task = l->nkeep >= 64 ? l->nsum : PRLX_MAX(1, TASK_ELEMS / row);  /* few outputs: split the sum, fixed blocks */
+    l->sum_tasks = (l->nsum + l->sum_per_task - 1) / l->sum_per_task;
+    l->keep_per_task = PRLX_MAX(1, TASK_ELEMS / (row * PRLX_MIN(l->sum_per_task, l->nsum)));
+  } else {
+    int64_t want = 4096 / PRLX_MAX(1, l->nsum);
+    l->chunk = PRLX_MIN(PW_CHUNK, PRLX_MAX(64, want));
+    l->inner_tasks = (l->inner + l->chunk - 1) / l->chunk;
+  }
+}
+
+size_t pw_scratch(const PwProgram *p) {
+  if (!p->reduce) return 0;
+  Loop l;
+  loop_init(&l, p, NULL, NULL);
+  plan_reduce(&l);
+  return l.inner_red && l.sum_tasks > 1 ? (size_t)(l.sum_tasks * l.nkeep) * sizeof(double) : 0;
+}
+
+static void run_reduce(Loop *l, void *scratch) {
+  plan_reduce(l);
+  if (!l->inner_red) { par_for(l->nkeep * l->inner_tasks, sum_outer_task, l); return; }
+  l->partial = l->sum_tasks > 1 ? scratch : NULL;
+  par_for((l->nkeep + l->keep_per_task - 1) / l->keep_per_task * l->sum_tasks, sum_inner_task, l);
+  for (int64_t k = 0; l->partial && k < l->nkeep; k++) {
+    int64_t off[PW_MAX_ARGS + 1] = {0};
+    double total = 0;
+    for (int64_t s = 0; s < l->sum_tasks; s++) total += l->partial[s * l->nkeep + k];
+    offsets(l, l->kept, l->nkept, k, off);
+    l->out[off[l->p->narg]] = (real)total;
+  }
+}
+
+void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratch) {
+  Loop l;
+  if (shape_numel(p->iter) == 0) return;
+  loop_init(&l, p, args, out);
+  if (p->reduce) run_reduce(&l, scratch);
+  else run_map(&l);
+}
