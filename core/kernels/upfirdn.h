@@ -1,0 +1,15 @@
+/* upfirdn.h: per-plane loops of op_upfirdn.c, compiled once per instruction set. */
+#ifndef PRLX_UPFIRDN_H
+#define PRLX_UPFIRDN_H
+#include "../base.h"
+#include "../isa.h"
+enum { UPFIRDN_MAX_TAPS = 256 };
+/* One plane [h,w] -> [oh,ow]. Taps are given in correlation order, gain included: y[o] = sum_t g[t] xp[o*down + t], where xp is
+ * the zero-inserted, padded signal. tmp: `row` reals, of which `left` lie before column 0 of the row being filtered. */
+typedef struct UpfirdnPlane { int h, w, oh, ow, upx, upy, downx, downy, padx0, pady0, tx, ty, left, row; } UpfirdnPlane;
+typedef struct UpfirdnKernels {
+  void (*separable)(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x, real *y, real *tmp);
+  void (*full)(const UpfirdnPlane *p, const real *g, const real *x, real *y, real *tmp); /* g [ty,tx] */
+} UpfirdnKernels;
+ISA_DECLARE(const UpfirdnKernels, upfirdn_kernels);
+#endif
