@@ -26,6 +26,7 @@ typedef struct Attr { int32_t i[16]; double f[4]; } Attr;
   /* op_conv.c */ X(conv2d) X(conv2d_dx) X(conv2d_dw) X(conv_prep) \
   /* op_upfirdn.c */ X(upfirdn2d) \
   /* op_sample.c */ X(affine_grid) X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) X(resize) X(resize_t) \
+  /* op_warp.c */ X(warp) X(warp_t) \
   /* op_pool.c */ X(maxpool) X(maxpool_t) X(maxpool_gather) \
   /* op_loss.c */ X(softmax_ce) X(softmax_ce_dx)
 

@@ -63,6 +63,9 @@ Val g_upfirdn2d(Graph *g, Val x, Val f, const UpFirDn *p);
 Val g_affine_grid(Graph *g, Val theta, int64_t h, int64_t w);   /* [N,2,3] -> [N,h,w,2] (x,y), align_corners = false */
 Val g_grid_sample(Graph *g, Val x, Val grid);                   /* bilinear, zeros outside, align_corners = false: [N,C,H,W],[N,h,w,2] -> [N,C,h,w] */
 Val g_resize(Graph *g, Val x, int64_t h, int64_t w);            /* bilinear, half-pixel, no antialias */
+/* The geometric augmentation in one linear operation (SEMANTICS 6.1 steps 2-5; op_warp.c): reflect pad, 2x upsampling with the 12 taps f,
+ * affine bilinear sampling, 2x decimation with f. geo [N,10] = {G00,G01,G02, G10,G11,G12, pad x0,x1,y0,y1}. Any order in x; geo, f constant. */
+Val g_warp(Graph *g, Val x, Val geo, Val f);
 Val g_maxpool(Graph *g, Val x, int k, int stride, int pad);     /* first maximum wins; any order (piecewise linear) */
 Val g_avgpool(Graph *g, Val x, int k, int stride, int pad);     /* padding excluded from the average (composed of upfirdn2d) */
 
