@@ -10,5 +10,7 @@ Status dataset_open(Dataset *d, const char *path, Error *e);     /* also checks 
 Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolution, Error *e); /* grey; size must be resolution (else error naming both); 0..255 -> x/127.5-1 */
 Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e);
 void   dataset_free(Dataset *d);
+/* Adds or replaces one metadata entry. */
+Status dataset_set_meta(Dataset *d, const char *key, const char *value, Error *e);
 const char *dataset_meta(const Dataset *d, const char *key);
 #endif

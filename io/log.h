@@ -5,7 +5,7 @@
 #include "core/base.h"
 /* One record = one line, written with a single write(2) and flushed, so that a kill leaves whole lines only (plus at most one torn last line,
  * which jsonl_open cuts off on reopening). */
-typedef struct Jsonl { int fd; char *path; char *buf; size_t len, cap; bool first; } Jsonl;
+typedef struct Jsonl { int fd; char *path; char *buf; size_t len, cap; bool first, failed; } Jsonl;
 Status jsonl_open(Jsonl *j, const char *path, Error *e);
 /* Keeps only the lines for which field `key` is a number <= limit (used by --resume so that repeated ticks do not appear twice). */
 Status jsonl_truncate_after(const char *path, const char *key, double limit, Error *e);

@@ -1,0 +1,13 @@
+/* file.h: writing a file so that a crash, a full disk or Ctrl-C leaves either the old file or the new one.
+ * Inside io/ only; the public helpers are in log.h. */
+#ifndef PRLX_IO_FILE_H
+#define PRLX_IO_FILE_H
+#include "core/base.h"
+typedef struct AtomicFile { int fd; char *path, *tmp; /* NULL: writing straight into a device or pipe */ } AtomicFile;
+/* Creates PATH.tmp<pid>.<k> beside the target (a symbolic link is followed, so the link stays). A target that is a device or a pipe
+ * (/dev/stdout, /dev/full) cannot be replaced and is written directly; a folder is refused. */
+Status atomic_begin(AtomicFile *f, const char *path, Error *e);
+Status atomic_write(AtomicFile *f, const void *data, size_t n, Error *e);  /* whole buffer or error; on error call atomic_abort */
+Status atomic_commit(AtomicFile *f, Error *e);   /* fsync, close, rename, fsync of the folder; removes the temporary file on failure */
+void   atomic_abort(AtomicFile *f);              /* closes and removes the temporary file; safe after commit */
+#endif
