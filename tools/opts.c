@@ -288,6 +288,27 @@ void opts_free(OptSpec *s) {
   }
 }
 
+bool opts_text(const Opt *o, char *buf, size_t n) {
+  const char *p = o->arg;
+  switch (o->kind) {
+    case OPTK_FLAG: return snprintf(buf, n, "%s", *(bool *)o->dst ? "yes" : "no"), true;
+    case OPTK_STR: return *(const char **)o->dst ? (snprintf(buf, n, "%s", *(const char **)o->dst), true) : false;
+    case OPTK_INT: return snprintf(buf, n, "%d", *(int *)o->dst), true;
+    case OPTK_I64: case OPTK_SIZE: return snprintf(buf, n, "%lld", (long long)*(int64_t *)o->dst), true;
+    case OPTK_REAL: return snprintf(buf, n, "%.17g", *(double *)o->dst), true;
+    case OPTK_CHOICE:
+      for (int k = *(int *)o->dst; k > 0; k--) p += strcspn(p, "|") + 1;
+      return snprintf(buf, n, "%.*s", (int)strcspn(p, "|"), p), true;
+    default: return false;
+  }
+}
+
+bool opts_set(OptSpec *s, const char *name, const char *text) {
+  Opt *o = find_option(s, name);
+  if (!o || o->kind == OPTK_GROUP || !set_value(o, text)) return false;
+  return o->given = true;
+}
+
 bool opts_given(const OptSpec *s, const char *name) {
   const Opt *o = find_option(s, name);
   return o && o->given;

@@ -58,6 +58,9 @@ typedef struct OptSpec {
  * worker threads and the global `tool_quiet` from the common options. */
 int  opts_parse(OptSpec *s, int argc, char **argv);
 void opts_free(OptSpec *s);                            /* the lists of RANGE options; done already when opts_parse did not return -1 */
+/* For --resume: the text of an option's value, and setting it as if it had been on the command line. False: no such option, or bad text. */
+bool opts_text(const Opt *o, char *buf, size_t n);
+bool opts_set(OptSpec *s, const char *name, const char *text);
 bool opts_given(const OptSpec *s, const char *name);   /* was it on the command line? */
 void opts_help(const OptSpec *s);                      /* to stdout */
 /* Edit distance (insert, delete, replace, swap of neighbours); used for "did you mean". */
