@@ -1,0 +1,50 @@
+/* train_impl.h: what the files of the training engine share; not for users of train.h. */
+#ifndef PRLX_TRAIN_IMPL_H
+#define PRLX_TRAIN_IMPL_H
+#include "core/plan.h"
+#include "models/train.h"
+
+/* A gradient that no run computes: zeros (v = 0) or a constant. It is put into the flat range after each run, since phases share the range. */
+typedef struct GradCopy { Val v; int64_t offset, numel; } GradCopy;
+
+/* One graph with its plan, for one round of n samples. Unused values are 0. */
+typedef struct PhaseNet {
+  Graph *g; Plan *plan;
+  int n;
+  Val z, c, z_mix, mask, noise[MAX_NOISE], img, sign, pl_noise, pl_mean;   /* inputs */
+  AugNodes aug; bool has_aug;
+  Val logits, loss, w_mean, pl_new_mean, image;                            /* outputs; loss is per sample */
+  GradCopy *copy; int ncopy;
+} PhaseNet;
+/* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice per round: fakes, reals. */
+typedef enum { NET_GMAIN, NET_GREG, NET_DMAIN, NET_DREG, NET_FAKES, NET_COUNT } NetId;
+
+struct Trainer {
+  TrainConfig cfg; TrainData data; TrainerState state;
+  Generator G, G_ema; Discriminator D;
+  Adam adam[2];                       /* 0: G, 1: D */
+  real *grad_round[2], *grad_sum[2];  /* flat gradient ranges: of one run, of the phase so far */
+  PhaseNet net[NET_COUNT];
+  PlanArena arena;                    /* shared by all plans */
+  int64_t *order;                     /* sampler */
+  AugParams *aug;                     /* [round] */
+  real *round_img;                    /* [round,C,R,R]: Dmain's fakes, then reals */
+  /* draws of one iteration */
+  real *images, *labels, *z[PH_COUNT], *c[PH_COUNT], *z_mix[PH_COUNT], *pl_noise;
+  int64_t *cutoff[PH_COUNT];
+  /* results of one iteration */
+  real *g_scores, *g_losses, *d_fake, *d_real, *d_losses, *r1, *pl, *pl_means;
+  TrainMetrics m;
+  void (*on_gradient)(void *ctx, TrainPhase ph, const Params *net, const real *grad);
+  void *on_gradient_ctx;
+};
+
+/* train_nets.c */
+Status nets_build(Trainer *t, Error *e);   /* all graphs and plans that the configuration needs */
+void   nets_free(Trainer *t);
+/* train_phase.c: one phase of one iteration: all rounds, the optimiser step. */
+Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e);
+int    train_rounds(const TrainConfig *c);
+bool   train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx);
+int    train_pl_samples(const TrainConfig *c);  /* samples of one Greg round */
+#endif
