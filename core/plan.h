@@ -3,7 +3,12 @@
 #define PRLX_PLAN_H
 #include "graph.h"
 typedef struct Plan Plan;
+/* Working memory that several plans share because they never run at the same time (the phases of training): as large as the largest
+ * needs. Zero-initialise; allocated by the first run; free with plan_arena_free after the plans. */
+typedef struct PlanArena { void *mem; size_t bytes, need; } PlanArena;
+void plan_arena_free(PlanArena *a);
 typedef struct PlanOptions {
+  PlanArena *arena;      /* NULL: the plan has its own */
   size_t max_bytes;      /* refuse (ST_NOMEM, saying need and limit) above this; 0 = the machine's available memory */
   bool no_fusion;        /* tests: run every node on its own */
   bool keep_all;         /* tests, debugging: every value stays readable after a run */

@@ -1,0 +1,168 @@
+/* plan_run.c: running a plan, its inputs and outputs, and its profile. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "core/conv.h"
+#include "core/plan_internal.h"
+
+static Status io_memory(PVal *x, Error *e) {
+  if (x->ptr) return ST_OK;
+  x->ptr = mem_alloc(x->bytes);
+  return x->ptr ? ST_OK : err_set(e, ST_NOMEM, "out of memory for an input or output of %.1f MiB", (double)x->bytes / 1048576);
+}
+
+static real *address(Plan *p, Val v) {
+  const PVal *x = &p->v[plan_root(p, v)];
+  if (x->mem == MEM_LEAF) return (real *)x->n.data;
+  if (x->mem == MEM_ARENA) return (real *)((char *)p->arena->mem + x->offset);
+  return x->mem == MEM_FOLDED || x->mem == MEM_IO ? x->ptr : NULL;
+}
+
+real *plan_data(Plan *p, Val v) {
+  if (v <= 0 || v >= p->n || !(p->v[v].output || p->v[v].n.op == OP_input)) return NULL;
+  PVal *x = &p->v[plan_root(p, v)];
+  if (x->mem == MEM_LEAF) return (real *)x->n.data;
+  return x->mem == MEM_IO && io_memory(x, NULL) == ST_OK ? x->ptr : NULL;
+}
+
+Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
+  if (v <= 0 || v >= p->n || !p->v[v].alive || !(p->v[v].output || p->v[v].n.op == OP_input))
+    return err_set(e, ST_INTERNAL, "plan_bind: value %d is neither an input nor an output of the plan", (int)v);
+  PVal *x = &p->v[plan_root(p, v)];
+  if (x->mem == MEM_IO && !x->bound && (p->v[v].n.op == OP_input || x->n.op != OP_input)) {
+    mem_free(x->ptr);
+    x->ptr = ptr; x->bound = true; p->ready = false;
+    return ST_OK;
+  }
+  if (p->v[v].n.op == OP_input) { x->ptr = ptr; p->ready = false; return ST_OK; }
+  if (p->ncopy == p->cap_copy) {       /* the value already lives elsewhere: copy it after each run */
+    int cap = p->cap_copy ? 2 * p->cap_copy : 16;
+    Copy *q = mem_grow(p->copy, (size_t)p->ncopy * sizeof *q, (size_t)cap * sizeof *q);
+    if (!q) return err_set(e, ST_NOMEM, "out of memory while binding outputs");
+    p->copy = q; p->cap_copy = cap;
+  }
+  p->copy[p->ncopy++] = (Copy){v, ptr};
+  return ST_OK;
+}
+
+static Status prepare(Plan *p, Error *e) {
+  PlanArena *a = p->arena;
+  if (a->bytes < a->need) {
+    mem_free(a->mem);
+    a->bytes = 0;
+    a->mem = mem_alloc(a->need);
+    if (!a->mem) return err_set(e, ST_NOMEM, "out of memory for an arena of %.0f MiB; use a smaller batch or network", (double)a->need / 1048576);
+    a->bytes = a->need;
+  }
+  if (p->folded_bytes && !p->folded) {
+    p->folded = mem_alloc(p->folded_bytes);
+    if (!p->folded) return err_set(e, ST_NOMEM, "out of memory for %.0f MiB of prepared weights", (double)p->folded_bytes / 1048576);
+  }
+  for (Val v = 1; v < p->n; v++) {
+    PVal *x = &p->v[v];
+    if (x->mem == MEM_FOLDED) x->ptr = (real *)((char *)p->folded + x->offset);
+    Status st = x->mem == MEM_IO ? io_memory(x, e) : ST_OK;
+    if (st) return st;
+  }
+  for (int k = 0; k < p->nstep; k++) {
+    Step *s = &p->step[k];
+    for (int i = 0; i < s->nargs; i++) s->ptr[i] = s->arg[i] ? address(p, s->arg[i]) : NULL;
+    s->out = address(p, s->v);
+  }
+  p->ready = true;
+  p->resolved_for = a->mem;
+  return ST_OK;
+}
+
+static int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void run_step(Plan *p, Step *s, void *scratch) {
+  if (s->prog) { pw_run(s->prog, s->ptr, s->out, scratch); return; }
+  Exec x = {.n = &p->v[s->v].n, .ins = s->shape, .out = s->out, .scratch = scratch};
+  for (int i = 0; i < s->nargs; i++) x.in[i] = s->ptr[i];
+  op_table[x.n->op]->cpu(&x);
+}
+
+Status plan_run(Plan *p, Error *e) {
+  if (!p->ready || p->arena->bytes < p->arena->need || p->resolved_for != p->arena->mem) {
+    Status st = prepare(p, e);
+    if (st) return st;
+  }
+  void *scratch = (char *)p->arena->mem + p->arena_bytes;
+  for (int k = p->folded_done ? p->nfold : 0; k < p->nstep; k++) {
+    Step *s = &p->step[k];
+    if (!p->profile) { run_step(p, s, scratch); continue; }
+    int64_t start = now_ns();
+    run_step(p, s, scratch);
+    s->ns += now_ns() - start;
+    s->runs++;
+  }
+  p->folded_done = true;
+  for (int i = 0; i < p->ncopy; i++)
+    memcpy(p->copy[i].to, address(p, p->copy[i].v), (size_t)shape_numel(p->v[p->copy[i].v].n.shape) * sizeof(real));
+  return ST_OK;
+}
+
+void plan_refresh(Plan *p) { p->folded_done = false; }
+
+PlanStats plan_stats(const Plan *p) {
+  PlanStats s = {.arena_bytes = p->arena_bytes, .folded_bytes = p->folded_bytes, .io_bytes = p->io_bytes, .scratch_bytes = p->scratch_bytes, .steps = p->nstep};
+  for (Val v = 1; v < p->n; v++) s.nodes += p->v[v].alive;
+  for (int k = p->nfold; k < p->nstep; k++) s.flop += p->step[k].flop;
+  return s;
+}
+
+/* ---- profile ---- */
+void plan_profile(Plan *p, bool on) {
+  p->profile = on;
+  for (int k = 0; on && k < p->nstep; k++) p->step[k].ns = p->step[k].runs = 0;
+}
+
+void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
+  char shape[96];
+  const Node *x = &p->v[s->v].n;
+  size_t at = 0;
+  buf[0] = 0;
+  if (s->prog) {
+    for (int i = 0; i < s->prog->nop && at + 24 < n; i++) at += (size_t)snprintf(buf + at, n - at, "%s%s", i ? "+" : "", op_table[s->prog->op[i].op]->name);
+    if (s->prog->reduce && at + 24 < n) at += (size_t)snprintf(buf + at, n - at, "%ssum %s", at ? ">" : "", shape_str(s->prog->iter, shape));
+  } else {
+    const char *algo = x->op == OP_conv2d || x->op == OP_conv2d_dx || x->op == OP_conv2d_dw ? conv_algo_name(x) : "";
+    at += (size_t)snprintf(buf + at, n - at, "%s%s%s", op_table[x->op]->name, *algo ? " " : "", algo);
+    for (int i = 0; i < PRLX_MIN(s->nargs, 2) && at + 40 < n; i++) at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
+  }
+  if (at + 8 < n) snprintf(buf + at, n - at, " -> %s", shape_str(x->shape, shape));
+}
+
+static const Plan *reporting;
+static int by_time(const void *a, const void *b) {
+  int64_t x = reporting->step[*(const int *)a].ns, y = reporting->step[*(const int *)b].ns;
+  return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void plan_report(const Plan *p, FILE *f) {
+  int *order = mem_alloc((size_t)(p->nstep + 1) * sizeof *order);
+  double total = 0;
+  char text[400];
+  if (!order) return;
+  for (int k = 0; k < p->nstep; k++) { order[k] = k; total += p->step[k].runs ? (double)p->step[k].ns / (double)p->step[k].runs : 0; }
+  reporting = p;
+  qsort(order, (size_t)p->nstep, sizeof *order, by_time);
+  fprintf(f, "%d steps (%d folded), %.2f ms, arena %.1f MiB, prepared %.1f MiB, scratch %.1f MiB\n", p->nstep, p->nfold, total / 1e6, (double)p->arena_bytes / 1048576,
+          (double)p->folded_bytes / 1048576, (double)p->scratch_bytes / 1048576);
+  for (int k = 0; k < p->nstep; k++) {
+    const Step *s = &p->step[order[k]];
+    if (!s->runs) continue;
+    double ms = (double)s->ns / (double)s->runs / 1e6;
+    plan_describe(p, s, text, sizeof text);
+    fprintf(f, "%9.3f ms %5.1f%%", ms, 100 * ms * 1e6 / total);
+    if (s->flop > 0) fprintf(f, " %7.1f GFLOP/s", s->flop / ms / 1e6);
+    else fprintf(f, "                ");
+    fprintf(f, "  %s\n", text);
+  }
+  mem_free(order);
+}
