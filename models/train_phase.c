@@ -12,11 +12,21 @@ bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx) {
 
 /* ---- inputs of one round ---- */
 
+/* An input that no result depends on has no memory. */
 static void put(const PhaseNet *p, Val v, const real *src) {
-  if (v) memcpy(plan_data(p->plan, v), src, (size_t)shape_numel(graph_shape(p->g, v)) * sizeof(real));
+  real *dst = v ? plan_data(p->plan, v) : NULL;
+  if (dst) memcpy(dst, src, (size_t)shape_numel(graph_shape(p->g, v)) * sizeof(real));
 }
 
-static void put_scalar(const PhaseNet *p, Val v, double x) { plan_data(p->plan, v)[0] = (real)x; }
+static void put_scalar(const PhaseNet *p, Val v, double x) {
+  real value = (real)x;
+  put(p, v, &value);
+}
+
+static void put_normals(const PhaseNet *p, Val v, Rng *r) {
+  real *dst = plan_data(p->plan, v);
+  if (dst) rng_fill_normal(r, dst, shape_numel(graph_shape(p->g, v)));
+}
 
 /* Latents, labels, mixing and noise for round k; `stride` samples of z and c belong to a round (Greg uses only the first ones). */
 static void fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, int k, int stride) {
@@ -24,13 +34,14 @@ static void fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, i
   put(p, p->z, d->z + (int64_t)k * stride * G->z_dim);
   if (p->c) put(p, p->c, d->c + (int64_t)k * stride * G->c_dim);
   if (p->mask) {
-    real *mask = plan_data(p->plan, p->mask);
+    real mask[MAX_WS];
     bool mix = d->z_mix && d->cutoff;
     for (int i = 0; i < t->G.num_ws; i++) mask[i] = mix && i >= d->cutoff[k];
+    put(p, p->mask, mask);
     put(p, p->z_mix, d->z_mix ? d->z_mix + (int64_t)k * p->n * G->z_dim : d->z + (int64_t)k * stride * G->z_dim);
   }
   for (int i = 0; i < t->G.num_noise && p->noise[i]; i++)
-    rng_fill_normal(&t->state.rng[TRNG_NOISE], plan_data(p->plan, p->noise[i]), shape_numel(graph_shape(p->g, p->noise[i])));
+    put_normals(p, p->noise[i], &t->state.rng[TRNG_NOISE]);
 }
 
 static void fill_augmentation(Trainer *t, const PhaseNet *p) {
