@@ -1,14 +1,13 @@
 /* golden_nets.c: mapping, generator, discriminator (with R1) and path length against the golden files. Sizes, channels, classes and which
  * results exist all come from the file. */
-#include "test/golden.h"
-#include "models/networks.h"
+#include "test/golden_nets.h"
 #include "models/train.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- networks from metadata and tensors ---- */
 
-static GenConfig gen_config(Gold *g) {
+GenConfig gold_gen_config(Gold *g) {
   return (GenConfig){
     .z_dim = (int)gold_int(g, "G.z_dim", 0), .c_dim = (int)gold_int(g, "G.c_dim", 0), .w_dim = (int)gold_int(g, "G.w_dim", 0),
     .img_resolution = (int)gold_int(g, "G.img_resolution", 0), .img_channels = (int)gold_int(g, "G.img_channels", 0),
@@ -16,7 +15,7 @@ static GenConfig gen_config(Gold *g) {
     .channel_max = (int)gold_int(g, "G.channel_max", 0), .conv_clamp = gold_num(g, "G.conv_clamp", -1)};
 }
 
-static DisConfig dis_config(Gold *g) {
+DisConfig gold_dis_config(Gold *g) {
   return (DisConfig){
     .c_dim = (int)gold_int(g, "D.c_dim", 0), .img_resolution = (int)gold_int(g, "D.img_resolution", 0),
     .img_channels = (int)gold_int(g, "D.img_channels", 0), .channel_base = (int)gold_int(g, "D.channel_base", 0),
@@ -138,7 +137,7 @@ static void generator_variants(GoldRun *r, const Generator *G, Val w, Val ws) {
 }
 
 void golden_generator(Gold *g) {
-  GenConfig cfg = gen_config(g);
+  GenConfig cfg = gold_gen_config(g);
   Generator G;
   if (!load_generator(g, &G, &cfg, NULL)) return;
   GoldRun r;
@@ -190,7 +189,7 @@ static Val image_input(GoldRun *r, const DisConfig *cfg) {
 }
 
 void golden_discriminator(Gold *g) {
-  DisConfig cfg = dis_config(g);
+  DisConfig cfg = gold_dis_config(g);
   const char *arch = gold_str(g, "D.architecture");
   if (arch && strcmp(arch, "resnet")) { gold_fail(g, "discriminator architecture %s; only resnet exists here", arch); return; }
   Discriminator D;
@@ -227,7 +226,7 @@ void golden_discriminator(Gold *g) {
 /* ---- path length ---- */
 
 void golden_path_length(Gold *g) {
-  GenConfig cfg = gen_config(g);
+  GenConfig cfg = gold_gen_config(g);
   Generator G;
   if (!load_generator(g, &G, &cfg, "")) return;
   GoldRun r;

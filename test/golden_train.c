@@ -1,26 +1,11 @@
 /* golden_train.c: whole training trajectories (both Adams, lazy regularisation, rounds, EMA, w_avg, path length mean) and the ADA controller
  * against the golden files. The training engine runs with given draws and const noise. */
-#include "test/golden.h"
+#include "test/golden_nets.h"
 #include "models/train.h"
 #include <string.h>
 
-static GenConfig gen_config(Gold *g) {
-  return (GenConfig){
-    .z_dim = (int)gold_int(g, "G.z_dim", 0), .c_dim = (int)gold_int(g, "G.c_dim", 0), .w_dim = (int)gold_int(g, "G.w_dim", 0),
-    .img_resolution = (int)gold_int(g, "G.img_resolution", 0), .img_channels = (int)gold_int(g, "G.img_channels", 0),
-    .mapping_layers = (int)gold_int(g, "G.mapping_layers", 0), .channel_base = (int)gold_int(g, "G.channel_base", 0),
-    .channel_max = (int)gold_int(g, "G.channel_max", 0), .conv_clamp = gold_num(g, "G.conv_clamp", -1)};
-}
-
 static TrainConfig train_config(Gold *g) {
-  TrainConfig c = {.G = gen_config(g)};
-  c.D = dis_config_for(&c.G);
-  c.D.channel_base = (int)gold_int(g, "D.channel_base", c.D.channel_base);
-  c.D.channel_max = (int)gold_int(g, "D.channel_max", c.D.channel_max);
-  c.D.conv_clamp = gold_num(g, "D.conv_clamp", c.D.conv_clamp);
-  c.D.mapping_layers = (int)gold_int(g, "D.mapping_layers", c.D.mapping_layers);
-  c.D.mbstd_group_size = (int)gold_int(g, "D.mbstd_group_size", 4);
-  c.D.mbstd_num_channels = (int)gold_int(g, "D.mbstd_num_channels", 1);
+  TrainConfig c = {.G = gold_gen_config(g), .D = gold_dis_config(g)};
   c.batch = (int)gold_int(g, "batch_size", 0);
   c.batch_gpu = (int)gold_int(g, "batch_gpu", c.batch);
   c.g_lr = c.d_lr = gold_num(g, "lr", 0);
