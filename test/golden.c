@@ -212,8 +212,11 @@ static void run_file(const char *path, bool quiet, int *passed, int *failed) {
   GoldFn fn = runner_of(g.kind, &file);
   if (fn) {
     fn(&g);
-    for (int i = 0; i < g.f.n; i++)
-      if (!g.seen[i] && (begins(g.f.t[i].name, "out.") || begins(g.f.t[i].name, "grad"))) gold_fail(&g, "%s: not compared by test/%s", g.f.t[i].name, file);
+    int left = 0;
+    const char *first = NULL;
+    for (int i = g.f.n - 1; i >= 0; i--)
+      if (!g.seen[i] && (begins(g.f.t[i].name, "out.") || begins(g.f.t[i].name, "grad"))) { left++; first = g.f.t[i].name; }
+    if (left) gold_fail(&g, "%d tensors not compared by test/%s, the first is %s", left, file, first);
   } else if (file) gold_fail(&g, "case not built: \"%s\" needs test/%s", g.kind, file);
   else gold_fail(&g, "unknown case \"%s\"", g.kind);
   *passed += g.passed;

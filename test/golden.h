@@ -1,8 +1,8 @@
 /* golden.h: compares this program with the numbers in test/golden/ (format and meaning: test/golden/README.md).
  * `build/golden [-q] PATH...` runs every .safetensors file given, or found in the given folders. What a file holds is decided from its
  * metadata alone (`case`, `cases`, `cfg.*`), never from its name, so other sets of the same format run through the same code.
- * A runner loads the inputs, computes, and calls gold_compare for every out.*, grad*.* tensor; what is left uncompared at the end
- * counts as a failure (gold_skip names the exceptions). Memory returned by gold_* belongs to the framework and lives until the file is done. */
+ * A runner loads the inputs, computes, and calls gold_compare for every out.*, grad*.* tensor; if any is left uncompared at the end,
+ * that is one more failure (gold_skip names the exceptions). Memory returned by gold_* belongs to the framework and lives until the file is done. */
 #ifndef PRLX_GOLDEN_H
 #define PRLX_GOLDEN_H
 #include "core/graph.h"

@@ -48,7 +48,7 @@ bool gold_grads(GoldRun *r, Val L, int n, const Val *wrt, Val *out) {
   memset(out, 0, sizeof *out * (size_t)n);
   if (r->failed) return false;
   if (graph_status(r->graph, &e) == ST_OK && graph_grad(r->graph, 1, &L, NULL, n, wrt, out, 0, NULL, &e) == ST_OK) return true;
-  gold_fail(r->g, "gradient: %s", e.msg);
+  gold_fail(r->g, "%s: gradient: %s", r->nout && r->name[0] ? r->name[0] : "?", e.msg);
   return !(r->failed = true);
 }
 
