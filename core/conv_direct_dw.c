@@ -1,0 +1,172 @@
+/* conv_direct_dw.c: conv2d_dw, the weight gradient, as a matrix product over pixels, any kernel, stride and padding.
+ *
+ *   dw[co][(ci,tap)] = sum over pixels p of dy[co][p] * x[ci][p shifted by tap]
+ *
+ * Both operands are transposed once to channels-last panels: dy to [co/12][pixel][12], the zero-padded x to
+ * [ci/nr][padded pixel][nr]. A task owns some output channels x (nr input channels x some taps) and sums over all pixels in a
+ * fixed order. Many images are taken in fixed groups to bound the memory; sums then persist between groups. */
+#include "core/conv_impl.h"
+#include "core/threads.h"
+#include <string.h>
+
+enum { DW_GROUP_BYTES = 48 << 20 };
+
+typedef struct Dw {
+  const ConvGeom *g; const GemmKernels *k;
+  const real *x, *dy, *sx, *sdy; real *dw;
+  int64_t ph, pw, cp, mp, taps;      /* padded map; channels in panels: input (of nr), output (of 12) */
+  int64_t nimg, groups;              /* images per group */
+  int64_t mc, tc, nm, nt;            /* output channels and taps per task, and their counts */
+  int64_t n0, ni;                    /* group being worked on */
+  real *at, *xt, *sums; int32_t *row;
+  char *slots; size_t slot_bytes, sum_bytes;
+} Dw;
+
+typedef struct DwSlot { real *b, *c; } DwSlot;
+
+static void dw_layout(Dw *d, const ConvGeom *g, int nr) {
+  d->g = g;
+  d->taps = g->kh * g->kw;
+  d->ph = (g->oh - 1) * g->stride + g->kh; d->pw = (g->ow - 1) * g->stride + g->kw;
+  d->cp = ceil_div(g->ci, nr); d->mp = round_up(g->co, GEMM_PANEL);
+  const int64_t per_image = (d->cp * nr * d->ph * d->pw + d->mp * g->oh * g->ow) * (int64_t)sizeof(real);
+  d->nimg = PRLX_MAX(1, PRLX_MIN(g->n, DW_GROUP_BYTES / per_image));
+  d->groups = ceil_div(g->n, d->nimg);
+  /* At least 16 tasks: first split the taps (packing is not repeated), then the output channels. */
+  d->tc = d->cp >= 16 ? d->taps : g->kw;
+  d->nt = ceil_div(d->taps, d->tc);
+  const int64_t want = ceil_div(16, d->cp * d->nt);
+  d->mc = PRLX_MIN(d->mp, round_up(PRLX_MAX(4 * GEMM_PANEL, ceil_div(d->mp, want)), GEMM_PANEL));
+  d->nm = ceil_div(g->co, d->mc);
+  d->sum_bytes = (size_t)(d->tc * d->mc * nr) * sizeof(real);
+}
+
+static DwSlot dw_slot(const Dw *d, int nr, Bump *mem) {
+  DwSlot s;
+  s.b = bump(mem, (size_t)(GEMM_KC * d->tc * nr), sizeof(real));
+  s.c = bump(mem, d->groups > 1 ? 0 : d->sum_bytes, 1);
+  return s;
+}
+
+static size_t dw_memory(Dw *d, int nr, Bump *mem) {
+  const ConvGeom *g = d->g;
+  const int64_t tasks = d->cp * d->nt * d->nm;
+  d->at = bump(mem, (size_t)(d->mp * d->nimg * g->oh * g->ow), sizeof(real));
+  d->xt = bump(mem, (size_t)(d->cp * nr * d->nimg * d->ph * d->pw), sizeof(real));
+  d->row = bump(mem, (size_t)(d->nimg * g->oh * g->ow), sizeof(int32_t));
+  d->sums = bump(mem, d->groups > 1 ? (size_t)tasks : 0, d->sum_bytes);
+  Bump slot = {NULL, 0};
+  dw_slot(d, nr, &slot);
+  d->slot_bytes = slot.used;
+  d->slots = bump(mem, (size_t)conv_slots(slot.used), slot.used);
+  return mem->used;
+}
+
+/* Task i: image i / (panels of dy + panels of x) of the group. */
+static void dw_transpose_task(void *ctx, int64_t i, int worker) {
+  const Dw *d = ctx;
+  const ConvGeom *g = d->g;
+  const int nr = d->k->nr;
+  const int64_t mpan = d->mp / GEMM_PANEL, img = i / (mpan + d->cp), n = d->n0 + img, opix = g->oh * g->ow;
+  int64_t p = i % (mpan + d->cp);
+  if (p < mpan) {
+    const int64_t c0 = p * GEMM_PANEL;
+    d->k->transpose(d->dy + (n * g->co + c0) * opix, opix, (int)PRLX_MIN(GEMM_PANEL, g->co - c0), GEMM_PANEL, d->sdy ? d->sdy + n * g->co + c0 : gemm_ones,
+                    opix, d->at + (p * d->ni + img) * opix * GEMM_PANEL, GEMM_PANEL);
+    return;
+  }
+  p -= mpan;
+  const int64_t c0 = p * nr, lo = PRLX_MIN(g->pad, d->pw), hi = PRLX_MAX(lo, PRLX_MIN(g->pad + g->w, d->pw));
+  const int lanes = (int)PRLX_MIN(nr, g->ci - c0);
+  real *to = d->xt + (p * d->ni + img) * d->ph * d->pw * nr;
+  for (int64_t r = 0; r < d->ph; r++, to += d->pw * nr) {
+    const int64_t y = r - g->pad;
+    if (y < 0 || y >= g->h) { memset(to, 0, (size_t)(d->pw * nr) * sizeof(real)); continue; }
+    memset(to, 0, (size_t)(lo * nr) * sizeof(real));
+    d->k->transpose(d->x + ((n * g->ci + c0) * g->h + y) * g->w, g->h * g->w, lanes, nr, d->sx ? d->sx + n * g->ci + c0 : gemm_ones, hi - lo, to + lo * nr, nr);
+    memset(to + hi * nr, 0, (size_t)((d->pw - hi) * nr) * sizeof(real));
+  }
+}
+
+static void dw_rows(const Dw *d) {
+  int32_t *row = d->row;
+  for (int64_t i = 0; i < d->ni; i++)
+    for (int64_t y = 0; y < d->g->oh; y++)
+      for (int64_t x = 0; x < d->g->ow; x++) *row++ = (int32_t)((i * d->ph + y * d->g->stride) * d->pw + x * d->g->stride);
+}
+
+static void dw_write(const Dw *d, const real *c, int64_t c0, int64_t m0, int64_t m, int64_t t0, int64_t nt) {
+  const int nr = d->k->nr;
+  const int64_t lanes = PRLX_MIN(nr, d->g->ci - c0);
+  for (int64_t i = 0; i < m; i++)
+    d->k->transpose(c + i * nr, d->mc * nr, (int)nt, (int)nt, gemm_ones, lanes, d->dw + ((m0 + i) * d->g->ci + c0) * d->taps + t0, d->taps);
+}
+
+static void dw_task(void *ctx, int64_t task, int slot) {
+  const Dw *d = ctx;
+  const ConvGeom *g = d->g;
+  const int nr = d->k->nr;
+  Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
+  DwSlot s = dw_slot(d, nr, &mem);
+  if (d->groups > 1) s.c = (real *)(void *)((char *)d->sums + (size_t)task * d->sum_bytes);
+  const int64_t im = task % d->nm, it = task / d->nm % d->nt, p = task / d->nm / d->nt;
+  const int64_t m0 = im * d->mc, m = PRLX_MIN(d->mc, g->co - m0), t0 = it * d->tc, nt = PRLX_MIN(d->tc, d->taps - t0);
+  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL;
+  const real *xt = d->xt + p * d->ni * d->ph * d->pw * nr, *at = d->at + m0 / GEMM_PANEL * a_panel;
+  for (int64_t k0 = 0; k0 < K; k0 += GEMM_KC) {
+    const int64_t kc = PRLX_MIN(GEMM_KC, K - k0);
+    for (int64_t t = 0; t < nt; t++)
+      d->k->gather_rows(xt, d->row + k0, (t0 + t) / g->kw * d->pw + (t0 + t) % g->kw, kc, s.b + t * kc * nr);
+    for (int64_t i = 0; i < m; i += GEMM_MC)
+      d->k->block(PRLX_MIN(GEMM_MC, m - i), nt, kc, at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, s.b, nr, kc * nr,
+                  s.c + i * nr, nr, d->mc * nr, k0 > 0 || d->n0 > 0);
+  }
+  if (d->n0 + d->ni == g->n) dw_write(d, s.c, p * nr, m0, m, t0, nt);
+}
+
+/* ---- few channels on one side and a 1x1 kernel: plain inner products, nothing is moved ---- */
+static bool dw_is_dots(const ConvGeom *g) {
+  return g->kh == 1 && g->kw == 1 && g->stride == 1 && g->pad == 0 && PRLX_MIN(g->ci, g->co) <= 4;
+}
+
+static void dw_dots_task(void *ctx, int64_t i, int worker) {
+  const Dw *d = ctx;
+  const ConvGeom *g = d->g;
+  const int64_t pix = g->h * g->w;
+  const bool rows = g->ci <= g->co;   /* tasks follow the longer side */
+  for (int64_t j = 0; j < (rows ? g->ci : g->co); j++) {
+    const int64_t co = rows ? i : j, ci = rows ? j : i;
+    real sum = 0;
+    for (int64_t n = 0; n < g->n; n++) {
+      const real scale = (d->sx ? d->sx[n * g->ci + ci] : 1) * (d->sdy ? d->sdy[n * g->co + co] : 1);
+      sum += scale * d->k->dot(d->dy + (n * g->co + co) * pix, d->x + (n * g->ci + ci) * pix, pix);
+    }
+    d->dw[co * g->ci + ci] = sum;
+  }
+}
+
+size_t direct_dw_scratch(const ConvGeom *g) {
+  if (dw_is_dots(g)) return 0;
+  size_t most = 0;
+  for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) {
+    Dw d = {0};
+    Bump mem = {NULL, 0};
+    dw_layout(&d, g, nr);
+    most = PRLX_MAX(most, dw_memory(&d, nr, &mem));
+  }
+  return most;
+}
+
+void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch) {
+  Dw d = {.g = g, .k = ISA_PICK(gemm_kernels), .x = x, .dy = dy, .sx = sx, .sdy = sdy, .dw = dw};
+  if (dw_is_dots(g)) { par_for(PRLX_MAX(g->ci, g->co), dw_dots_task, &d); return; }
+  Bump mem = {scratch, 0};
+  dw_layout(&d, g, d.k->nr);
+  dw_memory(&d, d.k->nr, &mem);
+  for (d.n0 = 0; d.n0 < g->n; d.n0 += d.ni) {
+    d.ni = PRLX_MIN(d.nimg, g->n - d.n0);
+    dw_rows(&d);
+    par_for(d.ni * (d.mp / GEMM_PANEL + d.cp), dw_transpose_task, &d);
+    par_tasks(d.cp * d.nt * d.nm, conv_slots(d.slot_bytes), dw_task, &d);
+  }
+}

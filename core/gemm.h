@@ -1,0 +1,47 @@
+/* gemm.h: the matrix-product kernels below conv2d and matmul (core/kernels/gemm.c), and how tasks share scratch memory.
+ *
+ * Loop structure after Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 2008):
+ *   C[m][n] += A[m][k] B[k][n]
+ *   A is packed in panels of 12 rows, [m/12][k][12] (12 suits tiles of 6 and of 12 rows, so packed weights do not depend
+ *   on the instruction set); B in panels of nr columns, [n/nr][k][nr]; C in tiles' columns, [n/nr][m][nr].
+ * One B panel (k <= GEMM_KC) stays in the first-level cache while A panels stream past it. */
+#ifndef PRLX_GEMM_H
+#define PRLX_GEMM_H
+#include "base.h"
+#include "isa.h"
+
+enum { GEMM_PANEL = 12, GEMM_KC = 256, GEMM_NR_MAX = 32, GEMM_MC = 96 };
+
+/* How 'nr' pixels of one B panel lie in a staged plane. */
+typedef enum { LANES_RUN = 0, LANES_FOURS, LANES_ANY } LaneKind;
+
+typedef struct GemmKernels {
+  int nr;                    /* columns of a B panel: a multiple of the vector length */
+  /* C (np panels, c_panel apart, rows c_row apart) = or += A (rows m, panels of 12 rows a_panel apart, column step lda) times
+   * B (panels b_panel apart, row step ldb). Writes whole tiles: rows up to the next multiple of 12 must exist in A and C. */
+  void (*block)(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel, const real *b, int64_t ldb,
+                int64_t b_panel, real *c, int64_t c_row, int64_t c_panel, bool accumulate);
+  /* dst[t*nr + j] = scale * plane[lane[j] + tap[t]] for t < ntap, j < nr. */
+  void (*pack_pixels)(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap, int ntap, real scale, real *dst);
+  /* dst[lane[j]] = src[j] for j < n, for `rows` rows (src nr apart, dst drow apart). */
+  void (*unpack_pixels)(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind, real *dst, int64_t drow);
+  /* dst[x] = scale * src[x*step + first] where 0 <= x*step + first < width, else 0; x < n. */
+  void (*stage_row)(const real *src, int64_t width, int64_t step, int64_t first, real scale, real *dst, int64_t n);
+  /* Transposition: dst[x*ldd + j] = scale[j] * src[j*lds + x] for x < n, j < lanes; zero for lanes <= j < width. */
+  void (*transpose)(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd);
+  /* dst[k*nr ..] = src[(row[k] + off)*nr ..], k < n: rows of nr numbers. */
+  void (*gather_rows)(const real *src, const int32_t *row, int64_t off, int64_t n, real *dst);
+  real (*dot)(const real *a, const real *b, int64_t n);
+  /* c[i*ldc + j] = <a_i, b_j> for i < m <= 4, j < n <= 4; rows of a and b contiguous, k long. */
+  void (*dots)(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t ldc);
+} GemmKernels;
+ISA_DECLARE(const GemmKernels, gemm_kernels);
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+extern const real gemm_ones[64];  /* scale of an unscaled operand */
+
+/* Runs fn for tasks 0..n-1 with a private scratch slot < nslots, whatever the number of threads (nslots >= 1). */
+void par_tasks(int64_t n, int nslots, void (*fn)(void *ctx, int64_t task, int slot), void *ctx);
+#endif

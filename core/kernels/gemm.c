@@ -1,0 +1,211 @@
+/* gemm.c: micro-kernel of the matrix product, and the packing around it. Compiled once per instruction set; see core/gemm.h. */
+#include "../gemm.h"
+#include "simd.h"
+
+/* Tile of MR x NV vectors held in registers: 12 accumulators of 16 (SSE, AVX2), 24 of 32 (AVX-512, NEON). */
+#if defined(__AVX512F__)
+enum { MR = 12, NV = 2 };
+#elif defined(__aarch64__)
+enum { MR = 6, NV = 4 };
+#else
+enum { MR = 6, NV = 2 };
+#endif
+#define NR (NV * VLEN)
+
+static inline __attribute__((always_inline)) void micro(int64_t kc, const real *restrict a, int64_t lda, const real *restrict b, int64_t ldb,
+                                                        real *restrict c, int64_t c_row, bool accumulate) {
+  vreal s[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) s[i][j] = accumulate ? v_load(c + i * c_row + j * VLEN) : (vreal){0};
+  for (int64_t k = 0; k < kc; k++, a += lda, b += ldb) {
+    vreal v[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) v[j] = v_load(b + j * VLEN);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+      const vreal x = v_set1(a[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) s[i][j] += x * v[j];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) v_store(c + i * c_row + j * VLEN, s[i][j]);
+}
+
+static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row, bool accumulate) {
+  if (accumulate) micro(kc, a, GEMM_PANEL, b, NR, c, c_row, true);
+  else micro(kc, a, GEMM_PANEL, b, NR, c, c_row, false);
+}
+
+static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t c_row, bool accumulate) {
+  micro(kc, a, lda, b, ldb, c, c_row, accumulate);
+}
+
+static void block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel, const real *b, int64_t ldb,
+                  int64_t b_panel, real *c, int64_t c_row, int64_t c_panel, bool accumulate) {
+  const bool packed = lda == GEMM_PANEL && ldb == NR;
+  for (int64_t j = 0; j < np; j++)
+    for (int64_t i = 0; i < m; i += MR) {
+      const real *pa = a + i / GEMM_PANEL * a_panel + i % GEMM_PANEL, *pb = b + j * b_panel;
+      real *pc = c + j * c_panel + i * c_row;
+      if (packed) micro_packed(kc, pa, pb, pc, c_row, accumulate);
+      else micro_strided(kc, pa, lda, pb, ldb, pc, c_row, accumulate);
+    }
+}
+
+/* Four numbers at once, whatever the vector length: the smallest run that occurs in small maps. */
+typedef struct Four { real x[4]; } Four;
+static inline void copy4(real *dst, const real *src) { Four f; memcpy(&f, src, sizeof f); memcpy(dst, &f, sizeof f); }
+static inline void scale4(real *dst, const real *src, real s) { for (int i = 0; i < 4; i++) dst[i] = s * src[i]; }
+
+static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap, int ntap, real scale, real *dst) {
+  const vreal vs = v_set1(scale);
+  for (int t = 0; t < ntap; t++, dst += NR) {
+    const real *p = plane + tap[t];
+    if (kind == LANES_RUN) {
+      p += lane[0];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) v_store(dst + j * VLEN, vs * v_load(p + j * VLEN));
+    } else if (kind == LANES_FOURS) {
+      for (int j = 0; j < NR; j += 4) scale4(dst + j, p + lane[j], scale);
+    } else {
+      for (int j = 0; j < NR; j++) dst[j] = scale * p[lane[j]];
+    }
+  }
+}
+
+static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind, real *dst, int64_t drow) {
+  for (int64_t r = 0; r < rows; r++, src += NR, dst += drow) {
+    int j = 0;
+    if (kind == LANES_RUN && n == NR) {
+      real *d = dst + lane[0];
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; v++) v_store(d + v * VLEN, v_load(src + v * VLEN));
+      continue;
+    }
+    if (kind != LANES_ANY) for (; j + 4 <= n; j += 4) copy4(dst + lane[j], src + j);
+    for (; j < n; j++) dst[lane[j]] = src[j];
+  }
+}
+
+static void stage_row(const real *src, int64_t width, int64_t step, int64_t first, real scale, real *dst, int64_t n) {
+  int64_t lo = first < 0 ? ceil_div(-first, step) : 0;       /* first x inside */
+  int64_t hi = first < width ? (width - 1 - first) / step + 1 : 0;
+  lo = lo < n ? lo : n;
+  hi = hi < n ? hi : n;
+  if (hi < lo) hi = lo;
+  for (int64_t x = 0; x < lo; x++) dst[x] = 0;
+  if (step == 1) for (int64_t x = lo; x < hi; x++) dst[x] = scale * src[x + first];
+  else if (step == 2) for (int64_t x = lo; x < hi; x++) dst[x] = scale * src[2 * x + first];
+  else for (int64_t x = lo; x < hi; x++) dst[x] = scale * src[x * step + first];
+  for (int64_t x = hi; x < n; x++) dst[x] = 0;
+}
+
+#ifndef PRLX_F64
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_u __attribute__((vector_size(16), aligned(4), may_alias));
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUF4(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#endif
+#endif
+#ifndef SHUF4
+typedef int i4 __attribute__((vector_size(16)));
+#define SHUF4(a, b, i, j, k, l) __builtin_shuffle(a, b, (i4){i, j, k, l})
+#endif
+/* dst rows x = 0..3 get (src0[x], src1[x], src2[x], src3[x]) times scale[0..3]. */
+static inline void transpose4(const real *s0, const real *s1, const real *s2, const real *s3, const real *scale, real *dst, int64_t ldd) {
+  v4 a = *(const v4_u *)s0, b = *(const v4_u *)s1, c = *(const v4_u *)s2, d = *(const v4_u *)s3, f = *(const v4_u *)scale;
+  v4 ab0 = SHUF4(a, b, 0, 4, 1, 5), ab1 = SHUF4(a, b, 2, 6, 3, 7), cd0 = SHUF4(c, d, 0, 4, 1, 5), cd1 = SHUF4(c, d, 2, 6, 3, 7);
+  *(v4_u *)dst = f * SHUF4(ab0, cd0, 0, 1, 4, 5);
+  *(v4_u *)(dst + ldd) = f * SHUF4(ab0, cd0, 2, 3, 6, 7);
+  *(v4_u *)(dst + 2 * ldd) = f * SHUF4(ab1, cd1, 0, 1, 4, 5);
+  *(v4_u *)(dst + 3 * ldd) = f * SHUF4(ab1, cd1, 2, 3, 6, 7);
+}
+#else
+static inline void transpose4(const real *s0, const real *s1, const real *s2, const real *s3, const real *scale, real *dst, int64_t ldd) {
+  for (int x = 0; x < 4; x++, dst += ldd) {
+    dst[0] = scale[0] * s0[x]; dst[1] = scale[1] * s1[x]; dst[2] = scale[2] * s2[x]; dst[3] = scale[3] * s3[x];
+  }
+}
+#endif
+
+static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd) {
+  int j = 0;
+  for (; j + 4 <= lanes; j += 4) {
+    const real *s = src + j * lds;
+    real *d = dst + j;
+    int64_t x = 0;
+    for (; x + 4 <= n; x += 4) transpose4(s + x, s + lds + x, s + 2 * lds + x, s + 3 * lds + x, scale + j, d + x * ldd, ldd);
+    for (; x < n; x++) for (int i = 0; i < 4; i++) d[x * ldd + i] = scale[j + i] * s[i * lds + x];
+  }
+  for (; j < lanes; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = scale[j] * src[j * lds + x];
+  for (; j < width; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = 0;
+}
+
+static void gather_rows(const real *src, const int32_t *row, int64_t off, int64_t n, real *dst) {
+  src += off * NR;
+  for (int64_t k = 0; k < n; k++, dst += NR) {
+    const real *s = src + (int64_t)row[k] * NR;
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) v_store(dst + j * VLEN, v_load(s + j * VLEN));
+  }
+}
+
+static inline real v_sum(vreal v) { real s = 0; for (int i = 0; i < VLEN; i++) s += v[i]; return s; }
+
+static real dot(const real *a, const real *b, int64_t n) {
+  vreal s[4] = {{0}, {0}, {0}, {0}};
+  int64_t i = 0;
+  for (; i + 4 * VLEN <= n; i += 4 * VLEN)
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) s[u] += v_load(a + i + u * VLEN) * v_load(b + i + u * VLEN);
+  for (; i + VLEN <= n; i += VLEN) s[0] += v_load(a + i) * v_load(b + i);
+  real r = v_sum((s[0] + s[1]) + (s[2] + s[3]));
+  for (; i < n; i++) r += a[i] * b[i];
+  return r;
+}
+
+static inline __attribute__((always_inline)) void dots_mn(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t ldc) {
+  vreal s[4][4] = {{{0}}};
+  int64_t x = 0;
+  for (; x + VLEN <= k; x += VLEN) {
+    vreal v[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < n; j++) v[j] = v_load(b + j * ldb + x);
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++) {
+      const vreal u = v_load(a + i * lda + x);
+#pragma GCC unroll 4
+      for (int j = 0; j < n; j++) s[i][j] += u * v[j];
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < n; j++) {
+      real r = v_sum(s[i][j]);
+      for (int64_t t = x; t < k; t++) r += a[i * lda + t] * b[j * ldb + t];
+      c[i * ldc + j] = r;
+    }
+}
+
+/* Twelve accumulators and four operands fit sixteen registers: 4 x 3 at a time. Every size adds in the same order, so a row's
+ * result does not depend on how many rows there are. */
+static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t ldc) {
+  switch (n == 3 ? m : 0) {
+    case 4: dots_mn(4, 3, k, a, lda, b, ldb, c, ldc); return;
+    case 3: dots_mn(3, 3, k, a, lda, b, ldb, c, ldc); return;
+    case 2: dots_mn(2, 3, k, a, lda, b, ldb, c, ldc); return;
+    case 1: dots_mn(1, 3, k, a, lda, b, ldb, c, ldc); return;
+    default: break;
+  }
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < n; j++) dots_mn(1, 1, k, a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc);
+}
+
+const GemmKernels ISA_SYM(gemm_kernels) = {NR, block, pack_pixels, unpack_pixels, stage_row, transpose, gather_rows, dot, dots};

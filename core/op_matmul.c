@@ -1,0 +1,108 @@
+/* op_matmul.c: matrix product with optional transposes; every gradient is another one. */
+#include "core/conv_impl.h"
+#include "core/ops.h"
+#include "core/threads.h"
+#include <string.h>
+
+/* Attr: i[0] transpose a, i[1] transpose b, i[2..4] m n k. */
+typedef struct Matmul {
+  bool ta, tb;
+  int64_t m, n, k, mp;               /* mp: m rounded up to panels */
+  const real *a, *b; real *c;
+  const GemmKernels *kern;
+  real *pa; char *slots; size_t slot_bytes;
+} Matmul;
+
+enum { MM_DOTS_MAX = 64, MM_MC = 384, MM_DOT_ROWS = 12 };
+
+static void matmul_shape(Graph *g, const Shape *in, Node *n) {
+  char a[96], b[96];
+  const bool ta = n->a.i[0], tb = n->a.i[1];
+  if (in[0].rank != 2 || in[1].rank != 2 || in[0].d[!ta] != in[1].d[tb] || in[0].d[!ta] < 1) {
+    graph_fail(g, ST_INVALID, "matmul: %s%s times %s%s is not a matrix product", shape_str(in[0], a), ta ? "^T" : "", shape_str(in[1], b), tb ? "^T" : "");
+    return;
+  }
+  n->shape = SHAPE2(in[0].d[ta], in[1].d[!tb]);
+  n->a.i[2] = (int32_t)n->shape.d[0]; n->a.i[3] = (int32_t)n->shape.d[1]; n->a.i[4] = (int32_t)in[0].d[!ta];
+}
+
+Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb) { return g_op(g, OP_matmul, 2, (Val[]){a, b}, &(Attr){.i = {ta, tb}}); }
+
+/* y = op(a) op(b): d op(a) = dy op(b)^T, d op(b) = op(a)^T dy; a transposed operand takes the transpose of that. */
+static void matmul_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  const bool ta = n->a.i[0], tb = n->a.i[1];
+  const Val a = n->in[0], b = n->in[1];
+  if (need & 1) dx[0] = ta ? g_matmul(g, b, dy, tb, true) : g_matmul(g, dy, b, false, !tb);
+  if (need & 2) dx[1] = tb ? g_matmul(g, dy, a, true, ta) : g_matmul(g, a, dy, !ta, false);
+}
+
+static Matmul matmul_of(const Node *n) {
+  const int32_t *i = n->a.i;
+  return (Matmul){.ta = i[0], .tb = i[1], .m = i[2], .n = i[3], .k = i[4], .mp = round_up(i[2], GEMM_PANEL)};
+}
+
+/* Both operands contiguous along k and one of them short: inner products need no packing, and weights are read once. */
+static bool is_dots(const Matmul *q) { return !q->ta && q->tb && PRLX_MIN(q->m, q->n) <= MM_DOTS_MAX; }
+
+static void dots_task(void *ctx, int64_t i, int worker) {
+  const Matmul *q = ctx;
+  const bool rows_a = q->m > q->n;   /* tasks follow the long side; the short operand stays in the cache */
+  const int64_t lo = i * MM_DOT_ROWS, hi = PRLX_MIN(lo + MM_DOT_ROWS, rows_a ? q->m : q->n);
+  const int64_t m0 = rows_a ? lo : 0, m1 = rows_a ? hi : q->m, n0 = rows_a ? 0 : lo, n1 = rows_a ? q->n : hi;
+  for (int64_t c = n0; c < n1; c += 3)
+    for (int64_t r = m0; r < m1; r += 4)
+      q->kern->dots((int)PRLX_MIN(4, m1 - r), (int)PRLX_MIN(3, n1 - c), q->k, q->a + r * q->k, q->k, q->b + c * q->k, q->k, q->c + r * q->n + c, q->n);
+}
+
+static void pack_a_task(void *ctx, int64_t p, int worker) {
+  const Matmul *q = ctx;
+  const int64_t m0 = p * GEMM_PANEL, lanes = PRLX_MIN(GEMM_PANEL, q->m - m0);
+  real *dst = q->pa + m0 * q->k;
+  if (!q->ta) { q->kern->transpose(q->a + m0 * q->k, q->k, (int)lanes, GEMM_PANEL, gemm_ones, q->k, dst, GEMM_PANEL); return; }
+  for (int64_t k = 0; k < q->k; k++)
+    for (int64_t j = 0; j < GEMM_PANEL; j++) dst[k * GEMM_PANEL + j] = j < lanes ? q->a[k * q->m + m0 + j] : 0;
+}
+
+/* One panel of columns, MM_MC rows. */
+static void panel_task(void *ctx, int64_t task, int slot) {
+  const Matmul *q = ctx;
+  const int nr = q->kern->nr;
+  real *b = (real *)(void *)(q->slots + (size_t)slot * q->slot_bytes), *c = b + GEMM_KC * nr;
+  const int64_t nm = ceil_div(q->m, MM_MC), m0 = task % nm * MM_MC, m = PRLX_MIN(MM_MC, q->m - m0), n0 = task / nm * nr, n = PRLX_MIN(nr, q->n - n0);
+  for (int64_t k0 = 0; k0 < q->k; k0 += GEMM_KC) {
+    const int64_t kc = PRLX_MIN(GEMM_KC, q->k - k0);
+    const real *pb = b;
+    int64_t ldb = nr;
+    if (q->tb) q->kern->transpose(q->b + n0 * q->k + k0, q->k, (int)n, nr, gemm_ones, kc, b, nr);
+    else if (n == nr) { pb = q->b + k0 * q->n + n0; ldb = q->n; }
+    else for (int64_t k = 0; k < kc; k++) for (int64_t j = 0; j < nr; j++) b[k * nr + j] = j < n ? q->b[(k0 + k) * q->n + n0 + j] : 0;
+    q->kern->block(m, 1, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL, pb, ldb, 0, c, nr, 0, k0 > 0);
+  }
+  for (int64_t r = 0; r < m; r++) memcpy(q->c + (m0 + r) * q->n + n0, c + r * nr, (size_t)n * sizeof(real));
+}
+
+static size_t matmul_memory(Matmul *q, Bump *mem) {
+  q->pa = bump(mem, (size_t)(q->mp * q->k), sizeof(real));
+  q->slot_bytes = round_up((GEMM_KC + MM_MC) * GEMM_NR_MAX * (int64_t)sizeof(real), 64);
+  q->slots = bump(mem, (size_t)conv_slots(q->slot_bytes), q->slot_bytes);
+  return mem->used;
+}
+
+static size_t matmul_scratch(const Node *n, const Shape *in) {
+  Matmul q = matmul_of(n);
+  Bump mem = {NULL, 0};
+  return is_dots(&q) ? 0 : matmul_memory(&q, &mem);
+}
+
+static void matmul_cpu(const Exec *x) {
+  Matmul q = matmul_of(x->n);
+  q.kern = ISA_PICK(gemm_kernels);
+  q.a = x->in[0]; q.b = x->in[1]; q.c = x->out;
+  if (is_dots(&q)) { par_for(ceil_div(PRLX_MAX(q.m, q.n), MM_DOT_ROWS), dots_task, &q); return; }
+  Bump mem = {x->scratch, 0};
+  matmul_memory(&q, &mem);
+  par_for(q.mp / GEMM_PANEL, pack_a_task, &q);
+  par_tasks(ceil_div(q.n, q.kern->nr) * ceil_div(q.m, MM_MC), conv_slots(q.slot_bytes), panel_task, &q);
+}
+
+const OpRow op_matmul = {"matmul", 0, ORDER_ANY, matmul_shape, matmul_grad, matmul_scratch, matmul_cpu};
