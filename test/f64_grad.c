@@ -11,7 +11,7 @@
 #include "core/threads.h"
 #include "test/test.h"
 
-typedef enum { GENERIC, POSITIVE, DISTINCT, GRID, TARGETS, FIXED /* not differentiated */ } Data;
+typedef enum { GENERIC, POSITIVE, DISTINCT, GRID, TARGETS, FIXED /* not differentiated */, GEOMETRY /* of warp; not differentiated */ } Data;
 typedef struct Case {
   OpId op; const char *name;
   Val (*build)(Graph *g, const Val *in);
@@ -51,6 +51,7 @@ BUILD(b_resize, g_resize(g, X, 5, 7)) BUILD(b_resize_t, g_grad1(g, g_square(g, g
 BUILD(b_maxpool, g_maxpool(g, X, 3, 2, 1)) BUILD(b_avgpool, g_avgpool(g, X, 3, 1, 1))
 BUILD(b_maxpool_t, g_grad1(g, g_square(g, g_maxpool(g, X, 2, 2, 0)), X))
 BUILD(b_ce, g_softmax_ce(g, X, Y))
+BUILD(b_warp, g_op(g, OP_warp, 3, in, NULL)) BUILD(b_warp_t, g_op(g, OP_warp_t, 3, in, NULL))
 /* values where many rules meet: a normalisation, and a sum read by two chains */
 BUILD(b_norm, g_mul(g, X, g_rsqrt0(g, g_axpb(g, g_mean(g, g_square(g, X), 2), 1, 1e-3))))
 BUILD(b_diamond, g_mul(g, g_tanh(g, g_add(g, X, Y)), g_exp(g, g_add(g, X, Y))))
@@ -89,6 +90,7 @@ static const Case cases[] = {
   {OP_maxpool, "maxpool", b_maxpool, 1, {SHAPE4(1, 2, 5, 6)}, {DISTINCT}, 0}, {OP_maxpool_t, "maxpool_t", b_maxpool_t, 1, {SHAPE4(1, 2, 4, 4)}, {DISTINCT}, 2},
   {OP_maxpool_gather, "maxpool_gather", b_maxpool_t, 1, {SHAPE4(1, 2, 4, 4)}, {DISTINCT}, 2}, {OP_upfirdn2d, "avgpool", b_avgpool, 1, {SHAPE4(1, 2, 4, 5)}, {0}, 0},
   {OP_softmax_ce, "softmax_ce", b_ce, 2, {SHAPE2(3, 4), SHAPE2(3, 4)}, {S1, TARGETS}, 0}, {OP_softmax_ce_dx, "softmax_ce_dx", b_ce, 2, {SHAPE2(3, 4), SHAPE2(3, 4)}, {S1, TARGETS}, 1},
+  {OP_warp, "warp", b_warp, 3, {SHAPE4(2, 1, 7, 6), SHAPE2(2, 10), SHAPE1(12)}, {S1, GEOMETRY, FIXED}, 0}, {OP_warp_t, "warp_t", b_warp_t, 3, {SHAPE4(2, 1, 6, 7), SHAPE2(2, 10), SHAPE1(12)}, {S1, GEOMETRY, FIXED}, 0},
   {OP_rsqrt0, "normalisation", b_norm, 1, {SHAPE2(3, 5)}, {0}, 0}, {OP_exp, "diamond", b_diamond, 2, {S234, SHAPE3(1, 3, 1)}, {0}, 0},
 };
 
@@ -100,6 +102,10 @@ static void fill(real *x, Shape s, Data kind, Rng *r, Shape image) {
     x[i] = (real)(kind == POSITIVE ? u : sign * u);
     if (kind == DISTINCT) x[i] = (real)(0.0531 * (double)((i * 7 + start) % n) - 0.5011);
     if (kind == TARGETS) x[i] = (real)(i % s.d[1] == (i / s.d[1]) % s.d[1]);
+    if (kind == GEOMETRY) {                                  /* rotation, scale, shift; then pads */
+      const double geo[10] = {0.8, -0.5, 0.7, 0.5, 0.9, -1.1, 4, 5, 3, 5};
+      x[i] = (real)(geo[i % 10] * (i < 10 || i % 10 > 5 ? 1 : 1.1));
+    }
     if (kind == GRID || (kind == FIXED && s.rank == 4)) {   /* pixel positions clear of integers, some outside the image */
       int64_t side = i % 2 == 0 ? image.d[3] : image.d[2];
       double px = (double)rng_below(r, side + 2) - 1 + 0.3 + 0.4 * rng_uniform(r);
@@ -117,7 +123,7 @@ static void build(const Case *c, Built *b, int levels, Error *e) {
   b->nin = b->ndiff = 0;
   for (int i = 0; i < c->nin; i++) {
     b->in[b->nin++] = g_input(g, NULL, c->shape[i]);
-    if (c->data[i] != FIXED && c->data[i] != TARGETS) b->diff[b->ndiff++] = i;
+    if (c->data[i] != FIXED && c->data[i] != TARGETS && c->data[i] != GEOMETRY) b->diff[b->ndiff++] = i;
   }
   Val y = c->build(g, b->in);
   int r = b->nin;
@@ -196,6 +202,7 @@ static void check_level(const Case *c, Built *b, int k, bool fused) {
 
 int main(void) {
   bool covered[OP_COUNT] = {false};
+  threads_set(1);                              /* tiny arrays */
   for (int i = 0; i < COUNT_OF(cases); i++) {
     const Case *c = &cases[i];
     int order = op_table[c->op]->order, levels = c->order ? c->order : order > 3 ? 3 : order;
