@@ -100,7 +100,7 @@ static void margin_of(int res, const double G[9], int margin[4]) {
     reach[2] = fmax(reach[2], -y);
     reach[3] = fmax(reach[3], y);
   }
-  for (int k = 0; k < 4; k++) margin[k] = (int)ceil(fmin(fmax(reach[k] + 6 - h, 0), res - 1));
+  for (int k = 0; k < 4; k++) margin[k] = (int)ceil(fmin(fmax(reach[k] + (6 - h), 0), res - 1));
 }
 void aug_margin(const AugConfig *c, const AugParams *s, int n, int margin[4]) {
   memset(margin, 0, 4 * sizeof(int));
