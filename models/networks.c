@@ -16,7 +16,7 @@ GenConfig gen_config_paper(void) {
 GenConfig gen_config_small(void) {
   GenConfig c = gen_config_paper();
   c.z_dim = c.w_dim = 128;
-  c.channel_base = 2048;
+  c.channel_base = 1024;
   c.channel_max = 128;
   return c;
 }

@@ -79,13 +79,14 @@ static void expect_param_grads(GoldRun *r, const Params *p, const char *prefix, 
 /* ---- mapping ---- */
 
 void golden_mapping(Gold *g) {
-  int num_ws = (int)gold_int(g, "num_ws", 0), res = 1 << ((num_ws + 2) / 2), c_dim = (int)gold_int(g, "c_dim", 0);
-  GenConfig cfg = {.z_dim = (int)gold_int(g, "z_dim", 0), .c_dim = c_dim, .w_dim = (int)gold_int(g, "w_dim", 0), .img_resolution = res,
-                   .img_channels = 1, .mapping_layers = (int)gold_int(g, "mapping_layers", 0), .channel_base = res, .channel_max = 1,
+  int num_ws = (int)gold_int(g, "num_ws", 0), c_dim = (int)gold_int(g, "c_dim", 0);
+  GenConfig cfg = {.z_dim = (int)gold_int(g, "z_dim", 0), .c_dim = c_dim, .w_dim = (int)gold_int(g, "w_dim", 0), .img_resolution = 4,
+                   .img_channels = 1, .mapping_layers = (int)gold_int(g, "mapping_layers", 0), .channel_base = 4, .channel_max = 1,
                    .conv_clamp = -1};
   if (gold_num(g, "lr_multiplier", 0.01) != 0.01) { gold_fail(g, "lr_multiplier other than 0.01"); return; }
   Generator G;
   if (!load_generator(g, &G, &cfg, "mapping.")) return;
+  G.num_ws = num_ws;                                /* the synthesis network is the smallest possible and not used */
   GoldRun r;
   gold_run_begin(&r, g);
   Val z = gold_in(&r, "in.z"), w = g_mapping(r.graph, &G, z, labels(&r, c_dim), false);
