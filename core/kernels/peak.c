@@ -20,6 +20,7 @@ enum { CHAINS = 12 };
 static real fma_loop(int64_t iters, const real seed[2]) {
   const vreal x = v_set1(seed[0]), y = v_set1(seed[1]);
   vreal c[CHAINS];
+#pragma GCC unroll 12 /* a chain that is indexed at run time would live in memory */
   for (int k = 0; k < CHAINS; k++) c[k] = v_set1((real)(k + 1));
   for (int64_t i = 0; i < iters; i++) {
 #pragma GCC unroll 12 /* CHAINS */
@@ -29,8 +30,10 @@ static real fma_loop(int64_t iters, const real seed[2]) {
     }
   }
   real s = 0;
-  for (int k = 0; k < CHAINS; k++)
-    for (int j = 0; j < VLEN; j++) s += c[k][j];
+  vreal t = c[0];
+#pragma GCC unroll 12
+  for (int k = 1; k < CHAINS; k++) t += c[k];
+  for (int j = 0; j < VLEN; j++) s += t[j];
   return s;
 }
 
