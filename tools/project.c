@@ -99,11 +99,11 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
   return s;
 }
 
-/* The same number must mean the same ppb on both sides. Known differences are worth a line, not a refusal. */
+/* The same number must mean the same ppb on both sides. Known differences are worth a line, not a refusal. Of a PNG ("display") nothing is known. */
 static void warn_windows(const Job *j) {
   for (int k = 0; k < j->net.nmeta; k++) {
     const char *key = j->net.meta[k].key, *mine = j->net.meta[k].value, *theirs = dataset_meta(&j->in, key);
-    if (strncmp(key, "window", 6) || !theirs || !strcmp(mine, theirs)) continue;
+    if (strncmp(key, "window", 6) || !theirs || !strcmp(mine, theirs) || !strcmp(theirs, "display")) continue;
     fprintf(stderr, "prlx project: note: %s of the targets is \"%s\", of the network's training data \"%s\"; values may not be comparable\n", key, theirs, mine);
   }
 }
@@ -338,13 +338,11 @@ static Status run_batch(Job *j, int64_t first, int batch, Error *e) {
 }
 
 static Status run_all(Job *j, Error *e) {
-  Status s = ST_OK;
+  Status s = need_projector(j, (int)PRLX_MIN(j->a.batch, j->n), e);   /* says what it needs before the first step */
+  if (s != ST_OK) return s;
+  progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
   for (int64_t k = 0; k < j->n && s == ST_OK && !tool_interrupted; k += j->a.batch) {
-    if (!k) {
-      s = need_projector(j, (int)PRLX_MIN(j->a.batch, j->n), e);
-      progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
-    }
-    if (s == ST_OK) s = run_batch(j, k, (int)PRLX_MIN(j->a.batch, j->n - k), e);
+    s = run_batch(j, k, (int)PRLX_MIN(j->a.batch, j->n - k), e);
     Error inner = *e;
     if (s != ST_OK && k) err_set(e, s, "%.900s (lesions from number %lld on are not done)", inner.msg, (long long)k + 1);
   }
