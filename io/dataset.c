@@ -118,7 +118,10 @@ Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolu
     else {
       image_grey(&img, d->images + i * per, &colour);
       any_colour |= colour;
-      for (int64_t k = 0; k < per; k++) d->images[i * per + k] = (float)(d->images[i * per + k] * 255.0 / 127.5 - 1);
+      for (int64_t k = 0; k < per; k++) { /* grey levels of 8-bit files come out exact, as from a U8 data set */
+        double v = d->images[i * per + k] * 255.0, r = rint(v);
+        d->images[i * per + k] = (float)((fabs(v - r) < 1e-4 ? r : v) / 127.5 - 1);
+      }
       name_of(d->names[i], paths[i]);
     }
     image_free(&img);
