@@ -295,7 +295,12 @@ bool opts_text(const Opt *o, char *buf, size_t n) {
     case OPTK_STR: return *(const char **)o->dst ? (snprintf(buf, n, "%s", *(const char **)o->dst), true) : false;
     case OPTK_INT: return snprintf(buf, n, "%d", *(int *)o->dst), true;
     case OPTK_I64: case OPTK_SIZE: return snprintf(buf, n, "%lld", (long long)*(int64_t *)o->dst), true;
-    case OPTK_REAL: return snprintf(buf, n, "%.17g", *(double *)o->dst), true;
+    case OPTK_REAL: {                       /* shortest text that gives the same number back */
+      int digits = 6;
+      do snprintf(buf, n, "%.*g", digits, *(double *)o->dst);
+      while (strtod(buf, NULL) != *(double *)o->dst && ++digits <= 17);
+      return true;
+    }
     case OPTK_CHOICE:
       for (int k = *(int *)o->dst; k > 0; k--) p += strcspn(p, "|") + 1;
       return snprintf(buf, n, "%.*s", (int)strcspn(p, "|"), p), true;

@@ -22,6 +22,8 @@ void report_plot(Report *r, const char *title, const char *x_label, int n, const
 Status report_write(Report *r, const char *path, Error *e);   /* closes the page, writes it atomically, frees the text */
 void report_free(Report *r);
 
-/* Report of a training run: reads metrics.jsonl, the sample sheets and `config` (text) and writes run/report.html. */
+/* Curves and sample sheets (first, last and some between, at most `sheets`) of a training run, from its folder. */
+Status report_add_run(Report *r, const char *run_dir, int sheets, Error *e);
+/* Page of a training run: reads metrics.jsonl, the sample sheets and `config` (text) and writes run/report.html. */
 Status report_training(const char *run_dir, const char *config, Error *e);
 #endif

@@ -8,8 +8,8 @@
 #include "tools/report.h"
 
 /* Columns read from metrics.jsonl (our own writer: flat objects, one per line). */
-static const char *const key[] = {"kimg", "g_loss", "d_loss", "score_real", "score_fake", "r_t", "p", "r1", "pl", "pl_mean", "s_per_kimg"};
-enum { C_KIMG, C_GLOSS, C_DLOSS, C_REAL, C_FAKE, C_RT, C_P, C_R1, C_PL, C_PLMEAN, C_SPEED, C_COUNT };
+static const char *const key[] = {"kimg", "g_loss", "d_loss", "score_real", "score_fake", "r_t", "p", "r1", "pl", "pl_mean", "s_per_kimg", "seconds"};
+enum { C_KIMG, C_GLOSS, C_DLOSS, C_REAL, C_FAKE, C_RT, C_P, C_R1, C_PL, C_PLMEAN, C_SPEED, C_SECONDS, C_COUNT };
 typedef struct Columns { double *v[C_COUNT]; int n, cap; } Columns;
 
 static double field(const char *line, const char *end, const char *name) {
@@ -94,15 +94,31 @@ static void add_curves(Report *r, const Columns *c) {
   report_figures_end(r);
 }
 
-Status report_training(const char *dir, const char *config, Error *e) {
+static void columns_free(Columns *c) {
+  for (int k = 0; k < C_COUNT; k++) mem_free(c->v[k]);
+}
+
+Status report_add_run(Report *r, const char *dir, int sheets, Error *e) {
   Columns c = {0};
   char path[4300];
   snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
   Status s = columns_read(&c, path, e);
   if (s == ST_OK) {
+    add_curves(r, &c);
+    add_sheets(r, dir, &c, sheets);
+  }
+  columns_free(&c);
+  return s;
+}
+
+Status report_training(const char *dir, const char *config, Error *e) {
+  Columns c = {0};
+  char path[4300], sub[4400];
+  snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
+  Status s = columns_read(&c, path, e);
+  if (s == ST_OK) {
     Report r;
-    char sub[512];
-    if (c.n > 0) snprintf(sub, sizeof sub, "%s: %.6g thousand images in %d ticks", dir, c.v[C_KIMG][c.n - 1], c.n);
+    if (c.n > 0) snprintf(sub, sizeof sub, "%s: %.6g thousand images in %d ticks, %s", dir, c.v[C_KIMG][c.n - 1], c.n, human_time(c.v[C_SECONDS][c.n - 1]));
     else snprintf(sub, sizeof sub, "%s: no tick finished yet", dir);
     report_begin(&r, "Training run", sub);
     report_heading(&r, "Curves");
@@ -114,6 +130,6 @@ Status report_training(const char *dir, const char *config, Error *e) {
     snprintf(path, sizeof path, "%s/report.html", dir);
     s = report_write(&r, path, e);
   }
-  for (int k = 0; k < C_COUNT; k++) mem_free(c.v[k]);
+  columns_free(&c);
   return s;
 }

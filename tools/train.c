@@ -13,7 +13,7 @@ typedef struct Args {
   int preset, snap, batch, batch_gpu, channel_base, channel_max, z_dim, w_dim, map_layers, mbstd, g_interval, d_interval, pl_shrink, freeze_d,
     ada_interval;
   int64_t seed, memory;
-  bool resume, force, dry_run, cond, mirror, ada_unbounded;
+  bool resume, force, dry_run, layers, cond, mirror, ada_unbounded;
   double kimg, tick, save_minutes, lr, g_lr, d_lr, beta1, beta2, eps, gamma, pl_weight, pl_decay, mixing, ema_kimg, ema_rampup, clamp, target, p, p_max,
     ada_kimg;
   const char *aug;
@@ -45,6 +45,7 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
     OPT_REAL("save-minutes", &a->save_minutes, "10", 0.01, 1e6, "also save the state after this many minutes"),
     OPT_SIZE("memory", &a->memory, NULL, "refuse to take more than this, e.g. 4G [what the machine has free]"),
     OPT_FLAG("dry-run", &a->dry_run, "no", "print configuration, layers and memory, then stop"),
+    OPT_FLAG("layers", &a->layers, "yes", "print the table of layers; --no-layers leaves it out"),
     OPT_GROUP("Networks"),
     OPT_INT("channel-base", &a->channel_base, NULL, 4, 1 << 20, "channels at resolution r: min(base/r, max)"),
     OPT_INT("channel-max", &a->channel_max, NULL, 1, 8192, "most channels of a layer"),
@@ -90,7 +91,7 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data", "out", "kimg", "resume", "force", "snap", "save-minutes", "memory", "dry-run"};
+  static const char *const list[] = {"data", "out", "kimg", "resume", "force", "snap", "save-minutes", "memory", "dry-run", "layers"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -242,7 +243,7 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   TrainData data = {d->images, *labels, d->n};
   if ((st = trainer_new(&c, &data, &r->t, e))) return st;
   if (!tool_quiet) {
-    layers_print(stdout, trainer_G(r->t), trainer_D(r->t));
+    if (a->layers) layers_print(stdout, trainer_G(r->t), trainer_D(r->t));
     print_memory(r->t, &data, (size_t)d->channels * (size_t)d->h * (size_t)d->w);
     fflush(stdout);
   }
@@ -251,7 +252,7 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   r->data_crc = dataset_crc(d);
   if (state) {
     if ((st = run_restore(r, state, e))) return st;
-    printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000, trainer_state(r->t)->p);
+    if (!tool_quiet) printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000, trainer_state(r->t)->p);
     fflush(stdout);
   }
   if ((st = run_start(r, e))) return st;

@@ -301,7 +301,7 @@ static Status log_tick(TrainRun *r, Error *e) {
 
 static Status end_tick(TrainRun *r, bool last, Error *e) {
   TickSums *s = &r->sums;
-  print_tick(r);
+  if (!tool_quiet) print_tick(r);
   Status st = log_tick(r, e);
   if (st) return st;
   if (s->bad_gradients > 0) fprintf(stderr, "prlx train: %.0f gradient values were not finite in this tick and were replaced\n", s->bad_gradients);
