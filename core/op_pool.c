@@ -1,6 +1,7 @@
 /* op_pool.c: max pooling and its two companions. With m(x) the position of the first maximum of every window,
  *   maxpool(x) = x[m],  maxpool_t(dy, x) adds dy at m,  maxpool_gather(v, x) = v[m]:
  * the last two are adjoint in their first operand and piecewise constant in x, so the three are closed under differentiation. */
+#include <math.h>
 #include "graph.h"
 #include "ops.h"
 #include "threads.h"
@@ -32,11 +33,11 @@ static void maxpool_gather_shape(Graph *g, const Shape *in, Node *n) {
   n->shape = pooled(in[1], n->a.i);
 }
 
-typedef struct Pool { const real *x, *v; real *out; int64_t h, w, oh, ow; int k, stride, pad; } Pool;
+typedef struct Pool { const real *x, *v; real *out, *rows; int64_t h, w, oh, ow; int k, stride, pad; } Pool;
 static Pool pool_of(const Exec *e, int image) {
   const int32_t *a = e->n->a.i;
   Shape x = e->ins[image], o = pooled(x, a);
-  return (Pool){e->in[image], e->in[0], e->out, x.d[2], x.d[3], o.d[2], o.d[3], a[A_K], a[A_STRIDE], a[A_PAD]};
+  return (Pool){e->in[image], e->in[0], e->out, NULL, x.d[2], x.d[3], o.d[2], o.d[3], a[A_K], a[A_STRIDE], a[A_PAD]};
 }
 /* First maximum of the window of output (oy,ox); a NaN counts as larger than anything, so that it is not hidden. */
 static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t ox) {
@@ -53,46 +54,70 @@ static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t o
   return best;
 }
 
-/* The common 2x2 windows of VGG, written so that the compiler vectorises. */
-static void maxpool2_plane(const Pool *p, const real *restrict x, real *restrict out) {
-  for (int64_t oy = 0; oy < p->oh; oy++) {
-    const real *a = x + 2 * oy * p->w, *b = a + p->w;
-    real *o = out + oy * p->ow;
-    for (int64_t i = 0; i < p->ow; i++) {
-      real u = a[2 * i], v = a[2 * i + 1], s = b[2 * i], t = b[2 * i + 1];
-      u = u >= v ? u : v;
-      s = s >= t ? s : t;
-      o[i] = u >= s ? u : s;
-    }
+/* max that keeps a NaN of either side. Plain selects, so that the loops below vectorise. */
+static inline real max2(real m, real v) { return v > m || v != v ? v : m; }
+
+/* The values need no positions: maximum over the rows of the window into one row buffer, then over its columns. */
+static inline __attribute__((always_inline)) void max_columns(const real *restrict t, real *restrict out, int64_t n, int k, int stride) {
+  for (int64_t i = 0; i < n; i++) {
+    real m = t[i * stride];
+    for (int j = 1; j < k; j++) m = max2(m, t[i * stride + j]);
+    out[i] = m;
   }
 }
+static int64_t row_len(int64_t w, int pad) { return (w + 2 * pad + 15) / 16 * 16; }
+
 static void maxpool_plane(void *ctx, int64_t i, int worker) {
   const Pool *p = ctx;
-  const real *x = p->x + i * p->h * p->w;
-  real *out = p->out + i * p->oh * p->ow;
-  if (p->k == 2 && p->stride == 2 && p->pad == 0) { maxpool2_plane(p, x, out); return; }
-  for (int64_t oy = 0; oy < p->oh; oy++)
-    for (int64_t ox = 0; ox < p->ow; ox++) out[oy * p->ow + ox] = x[argmax(p, x, oy, ox)];
+  real *t = p->rows + worker * row_len(p->w, p->pad), *restrict mid = t + p->pad;
+  for (int j = 0; j < p->pad; j++) t[j] = t[p->pad + p->w + j] = -(real)INFINITY;
+  for (int64_t oy = 0; oy < p->oh; oy++) {
+    int64_t y0 = PRLX_MAX(oy * p->stride - p->pad, 0), y1 = PRLX_MIN(oy * p->stride - p->pad + p->k, p->h);
+    const real *restrict x = p->x + (i * p->h + y0) * p->w;
+    for (int64_t j = 0; j < p->w; j++) mid[j] = x[j];
+    for (int64_t y = y0 + 1; y < y1; y++) {
+      x += p->w;
+      for (int64_t j = 0; j < p->w; j++) mid[j] = max2(mid[j], x[j]);
+    }
+    real *out = p->out + (i * p->oh + oy) * p->ow;
+    if (p->k == 2 && p->stride == 2) max_columns(t, out, p->ow, 2, 2);
+    else if (p->k == 3 && p->stride == 2) max_columns(t, out, p->ow, 3, 2);
+    else if (p->k == 3 && p->stride == 1) max_columns(t, out, p->ow, 3, 1);
+    else max_columns(t, out, p->ow, p->k, p->stride);
+  }
 }
+static size_t maxpool_scratch(const Node *n, const Shape *in) { return MAX_WORKERS * (size_t)row_len(in[0].d[3], n->a.i[A_PAD]) * sizeof(real); }
 static void maxpool_cpu(const Exec *e) {
   Pool p = pool_of(e, 0);
+  p.rows = e->scratch;
   par_for(e->ins[0].d[0] * e->ins[0].d[1], maxpool_plane, &p);
 }
 
+/* The common 2x2 windows of VGG as selects instead of a scatter. */
+static void maxpool2_t_rows(const real *restrict a, const real *restrict b, const real *restrict dy, real *restrict oa, real *restrict ob, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    real p = a[2 * i], q = a[2 * i + 1], r = b[2 * i], s = b[2 * i + 1], d = dy[i];
+    real top = q > p ? q : p, bottom = s > r ? s : r, dt = bottom > top ? 0 : d, db = bottom > top ? d : 0;
+    oa[2 * i] = q > p ? 0 : dt;
+    oa[2 * i + 1] = q > p ? dt : 0;
+    ob[2 * i] = s > r ? 0 : db;
+    ob[2 * i + 1] = s > r ? db : 0;
+  }
+}
 static void maxpool_t_plane(void *ctx, int64_t i, int worker) {
   const Pool *p = ctx;
   const real *x = p->x + i * p->h * p->w, *dy = p->v + i * p->oh * p->ow;
   real *out = p->out + i * p->h * p->w;
-  for (int64_t j = 0; j < p->h * p->w; j++) out[j] = 0;
   if (p->k == 2 && p->stride == 2 && p->pad == 0) {
-    for (int64_t oy = 0; oy < p->oh; oy++)
-      for (int64_t ox = 0; ox < p->ow; ox++) {
-        const real *q = x + 2 * oy * p->w + 2 * ox;
-        int64_t top = q[1] > q[0], bot = q[p->w + 1] > q[p->w], at = q[p->w + bot] > q[top] ? p->w + bot : top;
-        out[2 * oy * p->w + 2 * ox + at] = dy[oy * p->ow + ox];
-      }
+    for (int64_t oy = 0; oy < p->oh; oy++) {
+      int64_t r = 2 * oy * p->w;
+      maxpool2_t_rows(x + r, x + r + p->w, dy + oy * p->ow, out + r, out + r + p->w, p->ow);
+      if (p->w & 1) out[r + p->w - 1] = out[r + 2 * p->w - 1] = 0;
+    }
+    if (p->h & 1) for (int64_t j = 0; j < p->w; j++) out[(p->h - 1) * p->w + j] = 0;
     return;
   }
+  for (int64_t j = 0; j < p->h * p->w; j++) out[j] = 0;
   for (int64_t oy = 0; oy < p->oh; oy++)
     for (int64_t ox = 0; ox < p->ow; ox++) out[argmax(p, x, oy, ox)] += dy[oy * p->ow + ox];
 }
@@ -123,7 +148,7 @@ static void maxpool_gather_grad(Graph *g, const Node *n, Val y, Val dy, unsigned
   if (need & 1) dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[1]}, &n->a);
 }
 
-const OpRow op_maxpool = {.name = "maxpool", .order = ORDER_ANY, .shape = maxpool_shape, .grad = maxpool_grad, .cpu = maxpool_cpu};
+const OpRow op_maxpool = {.name = "maxpool", .order = ORDER_ANY, .shape = maxpool_shape, .grad = maxpool_grad, .scratch = maxpool_scratch, .cpu = maxpool_cpu};
 const OpRow op_maxpool_t = {.name = "maxpool_t", .order = ORDER_ANY, .shape = maxpool_t_shape, .grad = maxpool_t_grad, .cpu = maxpool_t_cpu};
 const OpRow op_maxpool_gather = {.name = "maxpool_gather", .order = ORDER_ANY, .shape = maxpool_gather_shape, .grad = maxpool_gather_grad,
   .cpu = maxpool_gather_cpu};

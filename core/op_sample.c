@@ -193,18 +193,23 @@ static void resize_shape(Graph *g, const Shape *in, Node *n) {
   }
   n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->a.i[0], n->a.i[1]);
 }
-typedef struct Resize { const Lerp *x, *y; const real *in; real *out; int64_t h, w, oh, ow; } Resize; /* h,w: the interpolated image */
+typedef struct Resize { const Lerp *x, *y; const real *in; real *out, *rows; int64_t h, w, oh, ow, blocks; } Resize; /* h,w: the interpolated image */
+enum { RESIZE_ROWS = 16 };
 static size_t lerp_bytes(int64_t n) { return (size_t)(n + 15) / 16 * 16 * sizeof(Lerp); }
+static int64_t row_len(int64_t w) { return (w + 15) / 16 * 16; }
 
-static void resize_plane(void *ctx, int64_t i, int worker) {
+/* A block of output rows: between two rows first, then along the one that results. */
+static void resize_rows(void *ctx, int64_t i, int worker) {
   const Resize *r = ctx;
-  for (int64_t y = 0; y < r->oh; y++) {
-    const real *a = r->in + (i * r->h + r->y[y].i0) * r->w, *b = r->in + (i * r->h + r->y[y].i1) * r->w;
-    real fy = r->y[y].w1, *out = r->out + (i * r->oh + y) * r->ow;
+  real *restrict mid = r->rows + worker * row_len(r->w);
+  int64_t plane = i / r->blocks, first = i % r->blocks * RESIZE_ROWS;
+  for (int64_t y = first; y < PRLX_MIN(first + RESIZE_ROWS, r->oh); y++) {
+    const real *a = r->in + (plane * r->h + r->y[y].i0) * r->w, *b = r->in + (plane * r->h + r->y[y].i1) * r->w;
+    real fy = r->y[y].w1, *restrict out = r->out + (plane * r->oh + y) * r->ow;
+    for (int64_t x = 0; x < r->w; x++) mid[x] = a[x] + fy * (b[x] - a[x]);
     for (int64_t x = 0; x < r->ow; x++) {
       Lerp t = r->x[x];
-      real l = a[t.i0] + fy * (b[t.i0] - a[t.i0]), m = a[t.i1] + fy * (b[t.i1] - a[t.i1]);
-      out[x] = l + t.w1 * (m - l);
+      out[x] = mid[t.i0] + t.w1 * (mid[t.i1] - mid[t.i0]);
     }
   }
 }
@@ -212,11 +217,15 @@ static void resize_cpu(const Exec *e) {
   Lerp *t = e->scratch;
   Resize r = {.y = t, .in = e->in[0], .out = e->out, .h = e->ins[0].d[2], .w = e->ins[0].d[3], .oh = e->n->shape.d[2], .ow = e->n->shape.d[3]};
   r.x = t + lerp_bytes(r.oh) / sizeof(Lerp);
+  r.rows = (real *)((char *)r.x + lerp_bytes(r.ow));
+  r.blocks = (r.oh + RESIZE_ROWS - 1) / RESIZE_ROWS;
   lerp_table(t, r.h, r.oh);
   lerp_table((Lerp *)r.x, r.w, r.ow);
-  par_for(e->ins[0].d[0] * e->ins[0].d[1], resize_plane, &r);
+  par_for(e->ins[0].d[0] * e->ins[0].d[1] * r.blocks, resize_rows, &r);
 }
-static size_t resize_scratch(const Node *n, const Shape *in) { return lerp_bytes(n->shape.d[2]) + lerp_bytes(n->shape.d[3]); }
+static size_t resize_scratch(const Node *n, const Shape *in) {
+  return lerp_bytes(n->shape.d[2]) + lerp_bytes(n->shape.d[3]) + MAX_WORKERS * (size_t)row_len(in[0].d[3]) * sizeof(real);
+}
 static void resize_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   Shape x = graph_shape(g, n->in[0]);
   Attr a = {{(int32_t)x.d[2], (int32_t)x.d[3]}, {0}};
