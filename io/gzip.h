@@ -1,0 +1,12 @@
+/* gzip.h: gzip files: multi-member reading with CRC and length checks (RFC 1952), and a compressing writer (RFC 1951). */
+#ifndef PRLX_GZIP_H
+#define PRLX_GZIP_H
+#include "core/base.h"
+bool   gzip_is(const uint8_t *p, size_t n);            /* told by its bytes */
+/* Decodes all members, at most max bytes (a larger result is an error that names the limit: zip bombs). mem_free(*out). */
+Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got, const char *name, Error *e);
+/* Only the first `want` bytes (headers), without decoding the rest or checking the CRC. */
+Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t *got, const char *name, Error *e);
+/* One member, deflate with LZ77 hash chains and dynamic Huffman blocks, level 6 quality; deterministic bytes (mtime 0). mem_free(*out). */
+Status gzip_encode(const uint8_t *in, size_t n, uint8_t **out, size_t *got, Error *e);
+#endif
