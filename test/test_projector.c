@@ -8,12 +8,12 @@
 static Generator G;
 static Vgg V;
 static WStats W;
-enum { RES = 32, STEPS = 6, PIX = RES * RES };
+enum { MAX_PIX = 64 * 64, MAX_STEPS = 6 };
+static int RES, PIX, STEPS;
 
-static void setup(void) {
-  GenConfig c = gen_config_small();
-  c.img_resolution = RES; c.channel_base = 512; c.channel_max = 32; c.z_dim = c.w_dim = 48;
+static void setup(GenConfig c, int steps) {
   Error e = {0};
+  RES = c.img_resolution; PIX = RES * RES; STEPS = steps;
   Rng r = {.seed = 5};
   CHECK(generator_new(&G, &c, &e) == ST_OK, "generator: %s", e.msg);
   generator_reset(&G, &r);
@@ -48,7 +48,7 @@ static void make_target(real *t, uint64_t id) {
 }
 
 /* Everything a projection produces: per step and lesion dist, reg, w; then the noise maps and both images. */
-typedef struct Trace { double dist[STEPS][8], reg[STEPS][8]; real *w, *noise, *img[2]; double lpips[8]; } Trace;
+typedef struct Trace { double dist[MAX_STEPS][8], reg[MAX_STEPS][8]; real *w, *noise, *img[2]; double lpips[8]; } Trace;
 static int64_t noise_numel(void) { int64_t n = 0; for (int k = 0; k < G.num_noise; k++) n += (int64_t)G.noise_res[k] * G.noise_res[k]; return n; }
 
 static void trace_free(Trace *t) { mem_free(t->w); mem_free(t->noise); mem_free(t->img[0]); mem_free(t->img[1]); }
@@ -57,13 +57,13 @@ static bool project(int batch, const uint64_t *id, Trace *t) {
   ProjectOptions o = options();
   Error e = {0};
   Projector *p = NULL;
-  real *targets = mem_alloc((size_t)batch * PIX * sizeof(real));
+  real *targets = mem_alloc((size_t)(batch * PIX) * sizeof(real));
   memset(t, 0, sizeof *t);
   for (int i = 0; i < batch; i++) make_target(targets + i * PIX, id[i]);
   bool ok = projector_new(&G, &V, &W, &o, batch, &p, &e) == ST_OK && projector_start(p, targets, id, &e) == ST_OK;
   t->w = mem_alloc((size_t)(STEPS * batch * G.cfg.w_dim) * sizeof(real));
   t->noise = mem_alloc((size_t)(batch * noise_numel()) * sizeof(real));
-  for (int k = 0; k < 2; k++) t->img[k] = mem_alloc((size_t)batch * PIX * sizeof(real));
+  for (int k = 0; k < 2; k++) t->img[k] = mem_alloc((size_t)(batch * PIX) * sizeof(real));
   for (int k = 0; k < STEPS && ok; k++) {
     ProjectStep s;
     ok = projector_step(p, &s, &e) == ST_OK;
@@ -93,7 +93,7 @@ static bool same(const Trace *a, int na, int i, const Trace *b, int nb, int j) {
     ok = ok && !memcmp(a->w + (size_t)(k * na + i) * wd, b->w + (size_t)(k * nb + j) * wd, wd * sizeof(real));
   }
   ok = ok && !memcmp(a->noise + (size_t)i * nn, b->noise + (size_t)j * nn, nn * sizeof(real));
-  for (int k = 0; k < 2; k++) ok = ok && !memcmp(a->img[k] + i * PIX, b->img[k] + j * PIX, PIX * sizeof(real));
+  for (int k = 0; k < 2; k++) ok = ok && !memcmp(a->img[k] + i * PIX, b->img[k] + j * PIX, (size_t)PIX * sizeof(real));
   return ok && a->lpips[i] == b->lpips[j];
 }
 
@@ -107,7 +107,7 @@ static void test_batch_independence(void) {
     CHECK(same(&all, 3, i, &one, 1, 0), "lesion %d alone equals the same lesion in a batch of 3, bit for bit", i);
     trace_free(&one);
   }
-  CHECK(memcmp(all.noise, all.noise + noise_numel(), PIX) != 0, "lesions draw their own noise");
+  CHECK(memcmp(all.noise, all.noise + noise_numel(), 4096) != 0, "lesions draw their own noise");
   trace_free(&all);
 }
 
@@ -129,8 +129,8 @@ static void test_restart(void) {
   ProjectOptions o = options();
   Error e = {0};
   Projector *p = NULL;
-  real t[PIX], img[PIX];
-  double d[2][STEPS];
+  real t[MAX_PIX], img[MAX_PIX];
+  double d[2][MAX_STEPS] = {{0}};
   make_target(t, 0);
   CHECK(projector_new(&G, &V, &W, &o, 1, &p, &e) == ST_OK, "%s", e.msg);
   ProjectStep s;
@@ -162,7 +162,7 @@ static void test_convergence(void) {
   o.num_steps = 40;
   Error e = {0};
   Projector *p = NULL;
-  real t[PIX], img[PIX];
+  real t[MAX_PIX], img[MAX_PIX];
   double first = 0, last = 0, d = 0, d2 = 0;
   make_target(t, 3);
   CHECK(projector_new(&G, &V, &W, &o, 1, &p, &e) == ST_OK && projector_start(p, t, NULL, &e) == ST_OK, "%s", e.msg);
@@ -183,7 +183,7 @@ static void test_convergence(void) {
 
 static void test_lpips(void) {
   Error e = {0};
-  real a[3 * PIX], b[3 * PIX];
+  static real a[3 * MAX_PIX], b[3 * MAX_PIX];
   double d[3], same1, same3;
   for (int k = 0; k < 3; k++) { make_target(a + k * PIX, (uint64_t)k); make_target(b + k * PIX, (uint64_t)k + 10); }
   CHECK(lpips_distance(&V, SHAPE4(3, 1, RES, RES), a, b, VGG_CHANNELS_AUTO, d, &e) == ST_OK && d[0] > 0 && d[1] > 0, "%s", e.msg);
@@ -194,7 +194,7 @@ static void test_lpips(void) {
   CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_OK && same3 != d[0], "AUTO takes three channels as they are");
   CHECK(lpips_distance(&V, SHAPE4(1, 2, RES, RES), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_OK, "AUTO of two channels: %s", e.msg);
   CHECK(lpips_distance(&V, SHAPE4(1, 1, 8, 8), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_INVALID && strstr(e.msg, "16"), "too small: %s", e.msg);
-  real zero[PIX] = {0};                             /* a constant image: many features are exactly zero, gradients must stay finite */
+  static real zero[MAX_PIX];                            /* a constant image: many features are exactly zero, gradients must stay finite */
   CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), zero, a, VGG_CHANNELS_AUTO, &same1, &e) == ST_OK && isfinite(same1), "constant image");
 }
 
@@ -260,8 +260,16 @@ static void test_schedule(void) {
   CHECK(m[0] == 0 && m[3] == 0, "a constant map stays finite");
 }
 
+static void teardown(void) {
+  mem_free(W.w_avg);
+  vgg_free(&V);
+  generator_free(&G);
+}
+
 int main(void) {
-  setup();
+  GenConfig c = gen_config_small();
+  c.img_resolution = 32; c.channel_base = 512; c.channel_max = 32; c.z_dim = c.w_dim = 48;
+  setup(c, 6);
   test_schedule();
   test_lpips();
   test_errors();
@@ -270,9 +278,16 @@ int main(void) {
   test_threads();
   test_convergence();
   test_out_of_memory();
-  mem_free(W.w_avg);
-  vgg_free(&V);
-  generator_free(&G);
+  teardown();
+  setup(gen_config_small(), 2);                     /* large enough for every kind of convolution kernel */
+  test_batch_independence();
+  teardown();
+  if (getenv("TEST_LONG")) {
+    setup(gen_config_paper(), 3);
+    test_batch_independence();
+    test_threads();
+    teardown();
+  }
   CHECK(mem_live_count() == 0, "%zu blocks not freed", mem_live_count());
   threads_stop();
   return test_end();

@@ -165,7 +165,7 @@ static Status write_sheet(const Job *j, Error *e) {
   int zoom = j->res >= 128 ? 1 : j->res >= 48 ? 2 : 4, cell = (int)j->res * zoom, n = (int)PRLX_MIN(j->done, SHEET_ROWS);
   int groups = n > 30 ? 4 : n > 12 ? 3 : n > 4 ? 2 : 1, rows = (n + groups - 1) / groups, gw = 3 * (cell + GAP) + 2 * GAP;
   Canvas c;
-  Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + 14, 24, e);
+  Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + 26, 24, e);
   if (s != ST_OK) return s;
   double worst = 0.25;
   for (int64_t k = 0; k < j->done * j->per; k++) worst = PRLX_MAX(worst, fabs((double)j->img[k] - (double)j->in.images[k]));
@@ -189,7 +189,9 @@ static Status write_sheet(const Job *j, Error *e) {
     canvas_text(&c, x, y + cell + 3, 1, 0xe0e0e0, text);
   }
   char foot[200];
-  snprintf(foot, sizeof foot, "LPIPS: %s. difference = denoised - target, blue to red: -%.2f .. %.2f", j->vgg.name, (double)limit, (double)limit);
+  snprintf(foot, sizeof foot, "LPIPS with %s", j->vgg.name);
+  canvas_text(&c, GAP, c.h - 22, 1, 0x909090, foot);
+  snprintf(foot, sizeof foot, "difference = denoised - target, blue -%.2f to red %.2f", (double)limit, (double)limit);
   canvas_text(&c, GAP, c.h - 11, 1, 0x909090, foot);
   char path[4200];
   snprintf(path, sizeof path, "%s/sheet.png", j->a.out);
