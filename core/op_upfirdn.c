@@ -73,7 +73,7 @@ static UpfirdnPlane plane_of(const Node *n, const Shape *in) {
 static size_t upfirdn2d_scratch(const Node *n, const Shape *in) {
   UpfirdnPlane p = plane_of(n, in);
   size_t taps = is_separable(n, in[1]) ? 2 * (size_t)shape_numel(in[1]) : (size_t)shape_numel(in[1]);
-  return (MAX_WORKERS * (size_t)p.row + taps) * sizeof(real);
+  return (MAX_WORKERS * UPFIRDN_ROWS * (size_t)p.row + taps) * sizeof(real);
 }
 
 typedef struct Ctx {
@@ -83,7 +83,7 @@ typedef struct Ctx {
 static void run_block(void *ctx, int64_t b, int worker) {
   const Ctx *c = ctx;
   const UpfirdnPlane *p = &c->p;
-  real *tmp = c->rows + (int64_t)worker * p->row;
+  real *tmp = c->rows + (int64_t)worker * UPFIRDN_ROWS * p->row;
   int64_t end = PRLX_MIN((b + 1) * c->block, c->planes), nx = (int64_t)p->h * p->w, ny = (int64_t)p->oh * p->ow;
   for (int64_t i = b * c->block; i < end; i++) {
     int64_t s = c->per_sample ? i / c->channels * p->tx : 0;

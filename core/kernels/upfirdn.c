@@ -9,8 +9,12 @@ typedef real v16b __attribute__((vector_size(16)));
 typedef real v16b_u __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 enum { L16 = 16 / sizeof(real) };
 
-/* o[i] (+)= sum_k c[k] r[k][i]; n is a compile-time constant after inlining. */
-INLINE void vsum_n(int n, const real *const *r, const real *c, real *o, int w, bool acc) {
+/* o[i] (+)= sum_k c[k] r[k][i]; n <= 8 is a compile-time constant after inlining. Pointers and taps are copied to locals because
+ * the vector type may alias anything: otherwise each store would force them to be loaded again. */
+INLINE void vsum_n(int n, const real *const *rows, const real *taps, real *o, int w, bool acc) {
+  const real *r[8];
+  real c[8];
+  for (int k = 0; k < n; k++) { r[k] = rows[k]; c[k] = taps[k]; }
   int i = 0;
   for (; i + VLEN <= w; i += VLEN) {
     vreal s = acc ? v_load(o + i) + c[0] * v_load(r[0] + i) : c[0] * v_load(r[0] + i);
@@ -104,7 +108,7 @@ static int first_tap(int r, int pad0) { return ((pad0 - r) % 2 + 2) % 2; }
 static void hrow(const UpfirdnPlane *p, const real *g, const real *s, real *y) {
   if (p->upx == 1 && p->downx == 1) {
     const real *b = s - p->padx0;
-    if (p->tx == 4) hrow_same(b, g, y, p->ow, 4);
+    if (p->tx == 4) hrow_same(b, (const real[4]){g[0], g[1], g[2], g[3]}, y, p->ow, 4);
     else hrow_same(b, g, y, p->ow, p->tx);
   } else if (p->upx == 1 && p->downx == 2) {
     const real *b = s - p->padx0;
@@ -127,12 +131,13 @@ static void hrow(const UpfirdnPlane *p, const real *g, const real *s, real *y) {
   }
 }
 
-/* Source rows met by output row oy: pointers and tap numbers. */
+/* Source rows met by output row oy: pointers and tap numbers. Called once per row, so integer division is kept out of the usual cases. */
 static int source_rows(const UpfirdnPlane *p, int oy, const real *x, const real **rows, int *tap) {
-  int q = oy * p->downy - p->pady0, n = 0;
-  for (int t = (p->upy - ((q % p->upy) + p->upy) % p->upy) % p->upy; t < p->ty; t += p->upy) {
-    int iy = (q + t) / p->upy;
-    if (q + t < 0 || iy >= p->h) continue;
+  int up = p->upy, q = oy * p->downy - p->pady0, n = 0;
+  int t = up == 1 ? 0 : up == 2 ? q & 1 : (up - ((q % up) + up) % up) % up; /* first tap on a sample, not on an inserted zero */
+  int iy = up == 1 ? q : up == 2 ? (q + t) >> 1 : (q + t) / up;             /* exact */
+  for (; t < p->ty && iy < p->h; t += up, iy++) {
+    if (iy < 0) continue;
     rows[n] = x + (int64_t)iy * p->w;
     tap[n++] = t;
   }
@@ -140,20 +145,26 @@ static int source_rows(const UpfirdnPlane *p, int oy, const real *x, const real 
 }
 
 static void clear_margins(const UpfirdnPlane *p, real *tmp) {
-  memset(tmp, 0, sizeof(real) * p->left);
-  memset(tmp + p->left + p->w, 0, sizeof(real) * (p->row - p->left - p->w));
+  for (int r = 0; r < UPFIRDN_ROWS; r++, tmp += p->row) {
+    memset(tmp, 0, sizeof(real) * p->left);
+    memset(tmp + p->left + p->w, 0, sizeof(real) * (p->row - p->left - p->w));
+  }
 }
 
+/* Several rows at a time: the horizontal taps read across vectors that the vertical step stored, which stalls when the stores are fresh. */
 static void separable(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x, real *y, real *tmp) {
   const real *rows[UPFIRDN_MAX_TAPS];
   real c[UPFIRDN_MAX_TAPS];
   int tap[UPFIRDN_MAX_TAPS];
   clear_margins(p, tmp);
-  for (int oy = 0; oy < p->oh; oy++) {
-    int n = source_rows(p, oy, x, rows, tap);
-    for (int k = 0; k < n; k++) c[k] = gy[tap[k]];
-    vsum(n, rows, c, tmp + p->left, p->w);
-    hrow(p, gx, tmp + p->left, y + (int64_t)oy * p->ow);
+  for (int y0 = 0; y0 < p->oh; y0 += UPFIRDN_ROWS) {
+    int m = PRLX_MIN(p->oh - y0, UPFIRDN_ROWS);
+    for (int r = 0; r < m; r++) {
+      int n = source_rows(p, y0 + r, x, rows, tap);
+      for (int k = 0; k < n; k++) c[k] = gy[tap[k]];
+      vsum(n, rows, c, tmp + r * p->row + p->left, p->w);
+    }
+    for (int r = 0; r < m; r++) hrow(p, gx, tmp + r * p->row + p->left, y + (int64_t)(y0 + r) * p->ow);
   }
 }
 

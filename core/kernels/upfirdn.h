@@ -3,9 +3,9 @@
 #define PRLX_UPFIRDN_H
 #include "../base.h"
 #include "../isa.h"
-enum { UPFIRDN_MAX_TAPS = 256 };
+enum { UPFIRDN_MAX_TAPS = 256, UPFIRDN_ROWS = 8 };
 /* One plane [h,w] -> [oh,ow]. Taps are given in correlation order, gain included: y[o] = sum_t g[t] xp[o*down + t], where xp is
- * the zero-inserted, padded signal. tmp: `row` reals, of which `left` lie before column 0 of the row being filtered. */
+ * the zero-inserted, padded signal. tmp: UPFIRDN_ROWS rows of `row` reals, of which `left` lie before column 0. */
 typedef struct UpfirdnPlane { int h, w, oh, ow, upx, upy, downx, downy, padx0, pady0, tx, ty, left, row; } UpfirdnPlane;
 typedef struct UpfirdnKernels {
   void (*separable)(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x, real *y, real *tmp);
