@@ -77,11 +77,20 @@ static Val as_noise(Graph *g, Val v) {           /* [H,W] -> [1,1,H,W]; rank 4 s
   return s.rank == 2 ? g_reshape(g, v, SHAPE4(1, 1, s.d[0], s.d[1])) : v;
 }
 
-/* d [N,Co]: sum_{i,kh,kw} (W_oi s_i)^2 = sum_i s_i^2 * (sum_{kh,kw} W_oi^2), a small matrix product. */
+/* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the same sum: fixed weights are summed over k
+ * once and for all; weights that change are left in place, and the far smaller s^2 is repeated for every k. */
 static Val demodulation(Graph *g, Val w, Val s) {
-  Val wsq = g_sum(g, g_square(g, w), 1u << 2 | 1u << 3);
-  wsq = g_reshape(g, wsq, SHAPE2(graph_dim(g, w, 0), graph_dim(g, w, 1)));
-  return g_rsqrt0(g, g_axpb(g, g_matmul(g, g_square(g, s), wsq, false, true), 1, 1e-8));
+  Shape d = graph_shape(g, w);
+  int64_t n = graph_dim(g, s, 0), ci = d.d[1], k = d.d[2] * d.d[3];
+  bool fixed = w && graph_node(g, w)->flags & NODE_FROZEN;
+  Val w2 = g_square(g, w), s2 = g_square(g, s);
+  if (fixed || k == 1) {
+    w2 = g_reshape(g, g_sum(g, w2, 1u << 2 | 1u << 3), SHAPE2(d.d[0], ci));
+  } else {
+    w2 = g_reshape(g, w2, SHAPE2(d.d[0], ci * k));
+    s2 = g_reshape(g, g_broadcast(g, g_reshape(g, s2, SHAPE3(n, ci, 1)), SHAPE3(n, ci, k)), SHAPE2(n, ci * k));
+  }
+  return g_rsqrt0(g, g_axpb(g, g_matmul(g, s2, w2, false, true), 1, 1e-8));
 }
 
 Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate, bool flip_weight) {
