@@ -68,6 +68,8 @@ asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" test
 bench: $(BUILD)/prlx
 	$(BUILD)/prlx bench
+demo: $(BUILD)/prlx
+	$(BUILD)/prlx demo --out out/demo
 clean:
 	rm -rf $(BUILD)
 help:

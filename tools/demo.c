@@ -155,7 +155,7 @@ static void section_training(Report *r, const Demo *d, Error *e) {
   char path[4300];
   report_heading(r, "3. Training from scratch, a few ticks");
   report_text(r, "A new generator and discriminator of the small configuration, trained for %g thousand images in %s. That is enough to see the mechanism at work and far too "
-                 "little for lesions: useful networks see tens to thousands of times as many.", d->kimg, human_time(d->seconds[2]));
+                 "little for lesions: the published configuration asks for 25 000 thousand.", d->kimg, human_time(d->seconds[2]));
   demo_path(d, path, "train");
   if (report_add_run(r, path, 2, e)) report_note(r, "%s", e->msg);
 }

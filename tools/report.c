@@ -66,7 +66,7 @@ static const char style[] =
   "table{border-collapse:collapse;margin:10px 0;font-size:14.5px;font-variant-numeric:tabular-nums}td,th{padding:3px 14px 3px 0;text-align:left;"
   "border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:600}"
   "pre{background:var(--card);padding:12px;overflow-x:auto;font-size:13px;line-height:1.4}"
-  "svg{display:block;width:100%;max-width:500px;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}"
+  "svg{display:block;width:500px;max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}"
   ".ax{stroke:var(--line);stroke-width:1}.t{font-weight:600;fill:var(--ink)!important;font-size:13px!important}"
   "polyline{fill:none;stroke-width:1.7;stroke-linejoin:round}";
 
@@ -118,7 +118,8 @@ void report_png(Report *r, const char *path, int width, const char *caption) {
   uint8_t *data = NULL;
   size_t n = 0;
   Error e;
-  put(r, "<figure>");
+  if (width > 0) putf(r, "<figure style=\"width:%dpx\">", width);   /* the caption wraps under the picture */
+  else put(r, "<figure>");
   if (file_read(path, &data, &n, (size_t)64 << 20, &e) == ST_OK) {
     put(r, "<img alt=\"");
     put_escaped(r, caption);
@@ -173,7 +174,7 @@ static bool plot_frame(Frame *f, int n, const Curve *c) {
       f->y1 = fmax(f->y1, y);
     }
   if (!(f->x1 >= f->x0)) return false;
-  if (f->x1 == f->x0) f->x1 = f->x0 + 1;
+  if (f->x1 == f->x0) f->x0 = 0.9 * f->x1 - 1e-9, f->x1 = 1.1 * f->x1 + 1e-9;
   double pad = f->y1 > f->y0 ? 0.06 * (f->y1 - f->y0) : fmax(fabs(f->y0) * 0.1, 1e-3);
   f->y0 -= pad;
   f->y1 += pad;
