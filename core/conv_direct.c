@@ -59,12 +59,12 @@ static void prep_panel(void *ctx, int64_t p, int worker) {
   const int lanes = (int)PRLX_MIN(GEMM_PANEL, u->m - m0);
   real *dst = q->dst + u->a_off + p * GEMM_PANEL * K;
   if (g->kind == CONV_FWD) {
-    q->k->transpose(q->w + m0 * K, K, lanes, GEMM_PANEL, gemm_ones, K, dst, GEMM_PANEL);
+    q->k->transpose(q->w + m0 * K, K, lanes, GEMM_PANEL, NULL, K, dst, GEMM_PANEL);
     return;
   }
   for (int64_t c = 0; c < u->c; c++) {
     const real *w = q->w + (c * g->ci + m0) * kk;
-    if (u->taps == kk) { q->k->transpose(w, kk, lanes, GEMM_PANEL, gemm_ones, kk, dst, GEMM_PANEL); dst += kk * GEMM_PANEL; continue; }
+    if (u->taps == kk) { q->k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL); dst += kk * GEMM_PANEL; continue; }
     for (int64_t ty = 0; ty < u->nty; ty++)
       for (int64_t tx = 0; tx < u->ntx; tx++, dst += GEMM_PANEL) {
         const real *v = w + (u->ky0 + ty * u->kstep) * g->kw + u->kx0 + tx * u->kstep;

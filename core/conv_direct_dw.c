@@ -71,7 +71,7 @@ static void dw_transpose_task(void *ctx, int64_t i, int worker) {
   int64_t p = i % (mpan + d->cp);
   if (p < mpan) {
     const int64_t c0 = p * GEMM_PANEL;
-    d->k->transpose(d->dy + (n * g->co + c0) * opix, opix, (int)PRLX_MIN(GEMM_PANEL, g->co - c0), GEMM_PANEL, d->sdy ? d->sdy + n * g->co + c0 : gemm_ones,
+    d->k->transpose(d->dy + (n * g->co + c0) * opix, opix, (int)PRLX_MIN(GEMM_PANEL, g->co - c0), GEMM_PANEL, d->sdy ? d->sdy + n * g->co + c0 : NULL,
                     opix, d->at + (p * d->ni + img) * opix * GEMM_PANEL, GEMM_PANEL);
     return;
   }
@@ -83,7 +83,7 @@ static void dw_transpose_task(void *ctx, int64_t i, int worker) {
     const int64_t y = r - g->pad;
     if (y < 0 || y >= g->h) { memset(to, 0, (size_t)(d->pw * nr) * sizeof(real)); continue; }
     memset(to, 0, (size_t)(lo * nr) * sizeof(real));
-    d->k->transpose(d->x + ((n * g->ci + c0) * g->h + y) * g->w, g->h * g->w, lanes, nr, d->sx ? d->sx + n * g->ci + c0 : gemm_ones, hi - lo, to + lo * nr, nr);
+    d->k->transpose(d->x + ((n * g->ci + c0) * g->h + y) * g->w, g->h * g->w, lanes, nr, d->sx ? d->sx + n * g->ci + c0 : NULL, hi - lo, to + lo * nr, nr);
     memset(to + hi * nr, 0, (size_t)((d->pw - hi) * nr) * sizeof(real));
   }
 }
@@ -99,7 +99,7 @@ static void dw_write(const Dw *d, const real *c, int64_t c0, int64_t m0, int64_t
   const int nr = d->k->nr;
   const int64_t lanes = PRLX_MIN(nr, d->g->ci - c0);
   for (int64_t i = 0; i < m; i++)
-    d->k->transpose(c + i * nr, d->mc * nr, (int)nt, (int)nt, gemm_ones, lanes, d->dw + ((m0 + i) * d->g->ci + c0) * d->taps + t0, d->taps);
+    d->k->transpose(c + i * nr, d->mc * nr, (int)nt, (int)nt, NULL, lanes, d->dw + ((m0 + i) * d->g->ci + c0) * d->taps + t0, d->taps);
 }
 
 static void dw_task(void *ctx, int64_t task, int slot) {

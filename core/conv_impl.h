@@ -34,6 +34,6 @@ size_t wino_prep_numel(const ConvGeom *g, int m);
 void   wino_prep(const ConvGeom *g, int m, const real *w, real *dst);
 size_t wino_scratch(const ConvGeom *g, int m, bool with_prep);
 void   wino_run(const ConvGeom *g, int m, const real *src, const real *w, const real *prep, const real *scale, real *out, void *scratch);
-size_t wino_dw_scratch(const ConvGeom *g);
-void   wino_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch);
+size_t wino_dw_scratch(const ConvGeom *g, int m);
+void   wino_dw_run(const ConvGeom *g, int m, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch);
 #endif

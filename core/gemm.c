@@ -2,9 +2,6 @@
 #include "core/gemm.h"
 #include "core/threads.h"
 
-#define ONES8 1, 1, 1, 1, 1, 1, 1, 1
-const real gemm_ones[64] = {ONES8, ONES8, ONES8, ONES8, ONES8, ONES8, ONES8, ONES8};
-
 typedef struct Strands { int64_t n; int nslots; void (*fn)(void *, int64_t, int); void *ctx; } Strands;
 
 static void strand(void *ctx, int64_t s, int worker) {

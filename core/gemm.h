@@ -27,7 +27,7 @@ typedef struct GemmKernels {
   void (*unpack_pixels)(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind, real *dst, int64_t drow);
   /* dst[x] = scale * src[x*step + first] where 0 <= x*step + first < width, else 0; x < n. */
   void (*stage_row)(const real *src, int64_t width, int64_t step, int64_t first, real scale, real *dst, int64_t n);
-  /* Transposition: dst[x*ldd + j] = scale[j] * src[j*lds + x] for x < n, j < lanes; zero for lanes <= j < width. */
+  /* Transposition: dst[x*ldd + j] = scale[j] * src[j*lds + x] for x < n, j < lanes (scale NULL: 1); zero for lanes <= j < width. */
   void (*transpose)(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd);
   /* dst[k*nr ..] = src[(row[k] + off)*nr ..], k < n: rows of nr numbers. */
   void (*gather_rows)(const real *src, const int32_t *row, int64_t off, int64_t n, real *dst);
@@ -39,8 +39,6 @@ ISA_DECLARE(const GemmKernels, gemm_kernels);
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-extern const real gemm_ones[64];  /* scale of an unscaled operand */
 
 /* Runs fn for tasks 0..n-1 with a private scratch slot < nslots, whatever the number of threads (nslots >= 1). */
 void par_tasks(int64_t n, int nslots, void (*fn)(void *ctx, int64_t task, int slot), void *ctx);

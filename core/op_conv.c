@@ -162,12 +162,14 @@ static void conv_cpu(const Exec *x) {
 
 static size_t dw_scratch(const Node *n, const Shape *in) {
   const ConvGeom g = conv_geom(n);
-  return wino_side(&g) ? wino_dw_scratch(&g) : direct_dw_scratch(&g);
+  const int m = wino_side(&g);
+  return m ? wino_dw_scratch(&g, m) : direct_dw_scratch(&g);
 }
 
 static void dw_cpu(const Exec *x) {
   const ConvGeom g = conv_geom(x->n);
-  if (wino_side(&g)) wino_dw_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
+  const int m = wino_side(&g);
+  if (m) wino_dw_run(&g, m, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
   else direct_dw_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
 }
 

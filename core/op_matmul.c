@@ -58,7 +58,7 @@ static void pack_a_task(void *ctx, int64_t p, int worker) {
   const Matmul *q = ctx;
   const int64_t m0 = p * GEMM_PANEL, lanes = PRLX_MIN(GEMM_PANEL, q->m - m0);
   real *dst = q->pa + m0 * q->k;
-  if (!q->ta) { q->kern->transpose(q->a + m0 * q->k, q->k, (int)lanes, GEMM_PANEL, gemm_ones, q->k, dst, GEMM_PANEL); return; }
+  if (!q->ta) { q->kern->transpose(q->a + m0 * q->k, q->k, (int)lanes, GEMM_PANEL, NULL, q->k, dst, GEMM_PANEL); return; }
   for (int64_t k = 0; k < q->k; k++)
     for (int64_t j = 0; j < GEMM_PANEL; j++) dst[k * GEMM_PANEL + j] = j < lanes ? q->a[k * q->m + m0 + j] : 0;
 }
@@ -73,7 +73,7 @@ static void panel_task(void *ctx, int64_t task, int slot) {
     const int64_t kc = PRLX_MIN(GEMM_KC, q->k - k0);
     const real *pb = b;
     int64_t ldb = nr;
-    if (q->tb) q->kern->transpose(q->b + n0 * q->k + k0, q->k, (int)n, nr, gemm_ones, kc, b, nr);
+    if (q->tb) q->kern->transpose(q->b + n0 * q->k + k0, q->k, (int)n, nr, NULL, kc, b, nr);
     else if (n == nr) { pb = q->b + k0 * q->n + n0; ldb = q->n; }
     else for (int64_t k = 0; k < kc; k++) for (int64_t j = 0; j < nr; j++) b[k * nr + j] = j < n ? q->b[(k0 + k) * q->n + n0 + j] : 0;
     q->kern->block(m, 1, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL, pb, ldb, 0, c, nr, 0, k0 > 0);

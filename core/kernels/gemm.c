@@ -1,5 +1,6 @@
 /* gemm.c: micro-kernel of the matrix product, and the packing around it. Compiled once per instruction set; see core/gemm.h. */
 #include "../gemm.h"
+#include "four.h"
 #include "simd.h"
 
 /* Tile of MR x NV vectors held in registers: 12 accumulators of 16 (SSE, AVX2), 24 of 32 (AVX-512, NEON). */
@@ -57,9 +58,6 @@ static void block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda,
     }
 }
 
-/* Four numbers at once, whatever the vector length: the smallest run that occurs in small maps. */
-typedef struct Four { real x[4]; } Four;
-static inline void copy4(real *dst, const real *src) { Four f; memcpy(&f, src, sizeof f); memcpy(dst, &f, sizeof f); }
 static inline void scale4(real *dst, const real *src, real s) { for (int i = 0; i < 4; i++) dst[i] = s * src[i]; }
 
 static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap, int ntap, real scale, real *dst) {
@@ -105,45 +103,17 @@ static void stage_row(const real *src, int64_t width, int64_t step, int64_t firs
   for (int64_t x = hi; x < n; x++) dst[x] = 0;
 }
 
-#ifndef PRLX_F64
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v4_u __attribute__((vector_size(16), aligned(4), may_alias));
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define SHUF4(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#endif
-#endif
-#ifndef SHUF4
-typedef int i4 __attribute__((vector_size(16)));
-#define SHUF4(a, b, i, j, k, l) __builtin_shuffle(a, b, (i4){i, j, k, l})
-#endif
-/* dst rows x = 0..3 get (src0[x], src1[x], src2[x], src3[x]) times scale[0..3]. */
-static inline void transpose4(const real *s0, const real *s1, const real *s2, const real *s3, const real *scale, real *dst, int64_t ldd) {
-  v4 a = *(const v4_u *)s0, b = *(const v4_u *)s1, c = *(const v4_u *)s2, d = *(const v4_u *)s3, f = *(const v4_u *)scale;
-  v4 ab0 = SHUF4(a, b, 0, 4, 1, 5), ab1 = SHUF4(a, b, 2, 6, 3, 7), cd0 = SHUF4(c, d, 0, 4, 1, 5), cd1 = SHUF4(c, d, 2, 6, 3, 7);
-  *(v4_u *)dst = f * SHUF4(ab0, cd0, 0, 1, 4, 5);
-  *(v4_u *)(dst + ldd) = f * SHUF4(ab0, cd0, 2, 3, 6, 7);
-  *(v4_u *)(dst + 2 * ldd) = f * SHUF4(ab1, cd1, 0, 1, 4, 5);
-  *(v4_u *)(dst + 3 * ldd) = f * SHUF4(ab1, cd1, 2, 3, 6, 7);
-}
-#else
-static inline void transpose4(const real *s0, const real *s1, const real *s2, const real *s3, const real *scale, real *dst, int64_t ldd) {
-  for (int x = 0; x < 4; x++, dst += ldd) {
-    dst[0] = scale[0] * s0[x]; dst[1] = scale[1] * s1[x]; dst[2] = scale[2] * s2[x]; dst[3] = scale[3] * s3[x];
-  }
-}
-#endif
-
 static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd) {
   int j = 0;
   for (; j + 4 <= lanes; j += 4) {
     const real *s = src + j * lds;
     real *d = dst + j;
     int64_t x = 0;
-    for (; x + 4 <= n; x += 4) transpose4(s + x, s + lds + x, s + 2 * lds + x, s + 3 * lds + x, scale + j, d + x * ldd, ldd);
-    for (; x < n; x++) for (int i = 0; i < 4; i++) d[x * ldd + i] = scale[j + i] * s[i * lds + x];
+    for (; x + 4 <= n; x += 4) transpose4(s + x, s + lds + x, s + 2 * lds + x, s + 3 * lds + x, d + x * ldd, ldd);
+    for (; x < n; x++) for (int i = 0; i < 4; i++) d[x * ldd + i] = s[i * lds + x];
+    if (scale) for (x = 0; x < n; x++) for (int i = 0; i < 4; i++) d[x * ldd + i] *= scale[j + i];
   }
-  for (; j < lanes; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = scale[j] * src[j * lds + x];
+  for (; j < lanes; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = (scale ? scale[j] : 1) * src[j * lds + x];
   for (; j < width; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = 0;
 }
 
