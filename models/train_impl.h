@@ -15,6 +15,7 @@ typedef struct PhaseNet {
   AugNodes aug; bool has_aug;
   Val logits, loss, w_mean, pl_new_mean, image;                            /* outputs; loss is per sample */
   GradCopy *copy; int ncopy;
+  size_t bound;                       /* bytes of outputs that live in the gradient range, counted there */
 } PhaseNet;
 /* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice per round: fakes, reals. */
 typedef enum { NET_GMAIN, NET_GREG, NET_DMAIN, NET_DREG, NET_FAKES, NET_COUNT } NetId;

@@ -103,6 +103,11 @@ static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList 
 }
 
 
+static bool seen_before(const GradList *l, int i) {
+  for (int j = 0; j < i; j++) if (l->dx[j] == l->dx[i]) return true;
+  return false;
+}
+
 static Status limit_left(Trainer *t, PlanOptions *o, Error *e) {
   size_t used = trainer_memory(t).total - t->arena.need;         /* the plans run one after another and share the arena */
   *o = (PlanOptions){.arena = &t->arena};
@@ -128,7 +133,10 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
     const ParamEntry *x = l->e[i];
     if (is_zero(p->g, l->dx[i])) p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
     else if (!is_computed(p->g, l->dx[i])) p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
-    else st = plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e);
+    else {
+      st = plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e);
+      if (!seen_before(l, i)) p->bound += (size_t)x->numel * sizeof(real);
+    }
   }
   return st;
 }
@@ -220,7 +228,7 @@ TrainMemory trainer_memory(const Trainer *t) {
   for (int i = 0; i < NET_COUNT; i++) {
     if (!t->net[i].plan) continue;
     PlanStats s = plan_stats(t->net[i].plan);
-    m.activations += s.folded_bytes + s.io_bytes;
+    m.activations += s.folded_bytes + s.io_bytes - PRLX_MIN(s.io_bytes, t->net[i].bound);
   }
   m.total = m.weights + m.optimizer + m.activations;
   return m;
