@@ -6,7 +6,7 @@
 #define PRLX_DATASET_H
 #include "io/safetensors.h"
 typedef struct Dataset { int64_t n; int channels, h, w; float *images; int64_t *labels /* NULL: none */; char (*names)[64]; StMeta *meta; int nmeta; char *path; } Dataset;
-Status dataset_open(Dataset *d, const char *path, Error *e);     /* also checks for NaN and values outside [-4,4] */
+Status dataset_open(Dataset *d, const char *path, Error *e);     /* also checks for NaN and values outside [-4,4] (images made by a network: [-1e4,1e4]) */
 Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolution, Error *e); /* grey; size must be resolution (else error naming both); 0..255 -> x/127.5-1 */
 Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e);
 void   dataset_free(Dataset *d);
