@@ -163,6 +163,9 @@ static Status check_unique(Reader *r) {
     if (t->bytes && (const char *)t->data < end) s = bad_tensor(r, t, "data overlaps that of another tensor");
     else if (t->bytes) end = (const char *)t->data + t->bytes;
   }
+  const char *stop = (const char *)r->data + r->ndata;
+  if (s == ST_OK && end != stop)
+    s = err_set(r->e, ST_FORMAT, "%s: %lld bytes after the last tensor; the file is damaged, or something was appended to it", f->path, (long long)(stop - end));
   for (int i = 0; i < f->nmeta; i++) p[i] = &f->meta[i];
   if (s == ST_OK) qsort(p, (size_t)f->nmeta, sizeof *p, by_key);
   for (int i = 1; i < f->nmeta && s == ST_OK; i++)

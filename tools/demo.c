@@ -55,7 +55,7 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Noise of an image in grey levels of 255: 1.4826 median |4 I - four neighbours| / sqrt(20), robust against edges (Immerkaer 1996 in spirit). */
+/* Fine grain of an image in grey levels of 255: 1.4826 median |4 I - four neighbours| / sqrt(20), robust against edges (Immerkaer 1996 in spirit). */
 static double noise_level(const float *img, int n) {
   float *v = mem_alloc((size_t)(n * n) * sizeof *v);
   int k = 0;
@@ -136,11 +136,11 @@ static void section_denoise(Report *r, const Demo *d) {
                  "resembles the lesion most, as VGG16 sees it, and shows that image instead: %d steps of Adam, %s.", d->steps, human_time(d->seconds[0]));
   report_figures_begin(r);
   demo_path(d, path, "before.png");
-  snprintf(caption, sizeof caption, "Before: the ambiguous lesion as published, a real quantitative susceptibility map scaled to 8 bits. Its noise is about %.1f grey levels of 255.",
+  snprintf(caption, sizeof caption, "Before: the ambiguous lesion as published, a real quantitative susceptibility map scaled to 8 bits. Its fine grain (noise and texture) measures %.1f grey levels of 255.",
            d->noise_before);
   report_png(r, path, 320, caption);
   demo_path(d, path, "after.png");
-  snprintf(caption, sizeof caption, "After: the image of the projected code, made by the generator. Its noise is about %.1f grey levels; its distance to the lesion is %.3f (LPIPS, "
+  snprintf(caption, sizeof caption, "After: the image of the projected code, made by the generator. Its fine grain measures %.1f grey levels; its distance to the lesion is %.3f (LPIPS, "
            "VGG16-Caffe with mean heads).", d->noise_after, d->lpips);
   report_png(r, path, 320, caption);
   demo_path(d, path, "difference.png");

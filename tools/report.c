@@ -184,7 +184,7 @@ static bool plot_frame(Frame *f, int n, const Curve *c) {
 static void plot_axes(Report *r, const Frame *f, const char *x_label) {
   double sy = nice_step(f->y1 - f->y0, 4), sx = nice_step(f->x1 - f->x0, 5);
   if (f->log_y) sy = fmax(1, ceil((f->y1 - f->y0) / 5));
-  bool fine_log = f->log_y && f->y1 - f->y0 < 1.2;      /* less than a decade: label 1, 2, 5 instead */
+  bool fine_log = f->log_y && f->y1 - f->y0 < 2;        /* few decades: label 1, 2, 5 instead */
   if (fine_log) sy = 1;
   for (double v = ceil(f->y0 / sy - (fine_log ? 1 : 0)) * sy; v <= f->y1 + 1e-9; v += sy)
     for (int k = 0; k < (fine_log ? 3 : 1); k++) {
