@@ -90,11 +90,11 @@ static Status bench_machine(Error *e) {
 }
 
 static void head(const char *title) {
-  printf("%-46s %10s %10s %10s %7s %10s\n", title, "ms", "GFLOP", "GFLOP/s", "share", "arena MiB");
+  printf("%-50s %10s %10s %10s %7s %10s\n", title, "ms", "GFLOP", "GFLOP/s", "share", "arena MiB");
 }
 static void row(const char *name, double seconds, double flop, size_t arena) {
   double g = flop / 1e9, rate = g / seconds;
-  printf("  %-44s %10.3f", name, seconds * 1e3);
+  printf("  %-48s %10.3f", name, seconds * 1e3);
   if (flop > 0) printf(" %10.3f %10.1f %6.0f%%", g, rate, 100 * rate / B.peak);
   else printf(" %10s %10s %7s", "", "", "");
   if (arena) printf(" %10.1f", (double)arena / 1048576);
@@ -184,7 +184,7 @@ static Status project_row(const Generator *G, const Vgg *v, const WStats *ws, in
     PlanStats st = projector_stats(p);
     snprintf(name, sizeof name, "one step, batch %d", batch);
     row(name, sec, st.flop, st.arena_bytes);
-    printf("  %-44s %10.1f s per lesion\n", "  1000 steps", sec * 1000 / batch);
+    printf("  %-48s %10.1f s per lesion\n", "  1000 steps", sec * 1000 / batch);
   }
   projector_free(p);
   mem_free(target);
@@ -215,7 +215,7 @@ static Status bench_project(Error *e) {
 }
 
 /* ---- training ---- */
-/* Every phase runs in every iteration, so that all have medians; s/kimg weighs them by their true intervals. */
+/* Every phase runs in every iteration, so that all have medians; s/kimg weighs them by their true intervals. batch 0: the preset's. */
 static Status train_rows(const char *preset, int batch, bool augment, Error *e) {
   TrainConfig c;
   Trainer *t = NULL;
@@ -228,7 +228,8 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
   TrainData data = {img, NULL, n};
   Status s = train_preset(&c, preset, res, 1, 0, e);
   int gi = c.g_reg_interval, di = c.d_reg_interval;
-  c.batch = c.batch_gpu = batch;
+  if (batch) c.batch = c.batch_gpu = batch;
+  batch = c.batch;
   c.augment = augment;
   c.ada.adaptive = false;
   c.ada.p_init = augment ? 0.5 : 0;
@@ -253,7 +254,7 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
     row("R1 (Dreg)", med[PH_DREG], 0, 0);
     row("rest (average, sampling)", med[PH_COUNT], 0, 0);
     row("all four phases", med[0] + med[1] + med[2] + med[3], trainer_flop(t), trainer_memory(t).activations);
-    printf("  %-44s %10.2f (path length every %d, R1 every %d)\n\n", "s/kimg", kimg, gi, di);
+    printf("  %-48s %10.2f (path length every %d, R1 every %d)\n\n", "s/kimg", kimg, gi, di);
   }
   trainer_free(t);
   mem_free(img);
@@ -261,7 +262,7 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
 }
 
 static Status bench_train(Error *e) {
-  Status s = train_rows("small", 32, true, e);
+  Status s = train_rows("small", 0, true, e);
   if (!s && !B.quick && !tool_interrupted) s = train_rows("paper", 8, false, e);
   return s;
 }
