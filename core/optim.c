@@ -19,25 +19,27 @@ Status adam_init(Adam *a, int64_t n, double lr, double beta1, double beta2, doub
 
 void adam_free(Adam *a) { mem_free(a->m); mem_free(a->v); a->m = a->v = NULL; }
 
-typedef struct Step { Adam *a; real *p; const real *g; real lr, b1, b2, inv_v, eps, m_corr; } Step;
+/* c1, c2 = 1 - beta, formed in double: 1 - (float)0.999 would be off by 1e-5. */
+typedef struct Step { Adam *a; real *p; const real *g; real lr, b1, b2, c1, c2, inv_v, eps, m_corr; } Step;
 
 static void adam_block(void *ctx, int64_t block, int worker) {
   Step *s = ctx;
   int64_t lo = block * BLOCK, hi = PRLX_MIN(lo + BLOCK, s->a->n);
   real *restrict p = s->p, *restrict v = s->a->v, *restrict m = s->a->m;
   const real *restrict g = s->g;
-  real lr = s->lr, b1 = s->b1, b2 = s->b2, inv_v = s->inv_v, eps = s->eps, mc = s->m_corr;
+  real lr = s->lr, b1 = s->b1, b2 = s->b2, c1 = s->c1, c2 = s->c2, inv_v = s->inv_v, eps = s->eps, mc = s->m_corr;
   for (int64_t i = lo; i < hi; i++) {
     real gi = g[i], mi = gi;
-    if (m) { mi = m[i] = b1 * m[i] + (1 - b1) * gi; mi *= mc; }
-    v[i] = b2 * v[i] + (1 - b2) * gi * gi;
+    if (m) { mi = m[i] = b1 * m[i] + c1 * gi; mi *= mc; }
+    v[i] = b2 * v[i] + c2 * gi * gi;
     p[i] -= lr * mi / ((real)sqrt(v[i]) * inv_v + eps);
   }
 }
 
 void adam_step(Adam *a, real *p, const real *g) {
   a->t++;
-  Step s = {a, p, g, (real)a->lr, (real)a->beta1, (real)a->beta2, (real)(1 / sqrt(1 - pow(a->beta2, (double)a->t))), (real)a->eps,
+  Step s = {a, p, g, (real)a->lr, (real)a->beta1, (real)a->beta2, (real)(1 - a->beta1), (real)(1 - a->beta2),
+            (real)(1 / sqrt(1 - pow(a->beta2, (double)a->t))), (real)a->eps,
             a->beta1 != 0 ? (real)(1 / (1 - pow(a->beta1, (double)a->t))) : 1};
   par_for(blocks(a->n), adam_block, &s);
 }

@@ -3,9 +3,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/conv.h"
 #include "io/safetensors.h"
 #include "models/projector.h"
 #include "test/golden.h"
+
+/* Gradients through the 13 ReLU layers and four max pools of VGG16 jump where an activation is within rounding of zero (test/golden/README.md,
+ * "kinks"). Winograd's F(4x4,3x3) rounds about ten times coarser than a direct convolution, so once in a while one activation lands on the other side
+ * and the gradient differs by up to a percent over the few pixels it sees, while everything else agrees to 1e-6. So the files run twice: with direct
+ * convolutions under the files' own tolerance, and with the convolutions that users get under one that lets a kink pass. */
+static const double KINK = 2e-2;
+static double loose;                        /* least tolerance of the present run; 0: the files' own */
+
+static void twice(Gold *g, void (*run)(Gold *g)) {
+  loose = KINK;
+  run(g);
+  conv_set_algo(CONV_DIRECT);
+  loose = 0;
+  run(g);
+  conv_set_algo((ConvAlgo)-1);              /* back to what PRLX_CONV says */
+}
 
 /* The public heads: $PRLX_DATA, data/, or beside the golden folder. */
 static bool load_heads(Gold *g, Vgg *v) {
@@ -64,7 +81,7 @@ static void compare_tap(Gold *g, const char *tap, const real *x, int64_t batch, 
   gold_compare(g, gold_name(g, "out.%s.samples", tap), samples, batch * count);
 }
 
-void golden_vgg16_lpips(Gold *g) {
+static void vgg16_lpips_run(Gold *g) {
   static const char *const tap_name[VGG_TAPS] = {"relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"};
   Vgg v;
   if (!new_vgg(g, &v)) return;
@@ -83,7 +100,7 @@ void golden_vgg16_lpips(Gold *g) {
   for (int k = 0; k < VGG_TAPS; k++) all = k ? g_concat(r.graph, all, layers[k], 0) : layers[0];
   gold_expect(&r, d, "out.lpips");
   gold_expect(&r, all, "out.lpips_layers");
-  if (gold_grads(&r, g_sum_all(r.graph, d), 1, &img, &grad)) gold_expect(&r, g_slice(r.graph, grad, 0, 0, 1, 1), "grad.img0");
+  if (gold_grads(&r, g_sum_all(r.graph, d), 1, &img, &grad)) gold_expect_scale(&r, g_slice(r.graph, grad, 0, 0, 1, 1), "grad.img0", 0, loose);
   if (gold_run_exec(&r)) {
     gold_run_check(&r);
     for (int k = 0; k < VGG_TAPS; k++) {
@@ -94,6 +111,8 @@ void golden_vgg16_lpips(Gold *g) {
   gold_run_free(&r);
   vgg_free(&v);
 }
+
+void golden_vgg16_lpips(Gold *g) { twice(g, vgg16_lpips_run); }
 
 /* ---- projector ---- */
 
@@ -126,7 +145,7 @@ static const char *map_name(const Generator *G, int k) {
 }
 
 static void compare_start_gradients(Gold *g, Projector *p, const Generator *G) {
-  gold_compare(g, "grad.step0.w", projector_grad_w(p), G->cfg.w_dim);
+  gold_compare_scale(g, "grad.step0.w", projector_grad_w(p), G->cfg.w_dim, 0, loose);
   for (int k = 0; k < G->num_noise; k++)
     gold_compare(g, gold_name(g, "grad.step0.noise.%s", map_name(G, k)), projector_grad_noise(p, k), (int64_t)G->noise_res[k] * G->noise_res[k]);
 }
@@ -146,18 +165,20 @@ static void run_projection(Gold *g, Projector *p, const Generator *G, const Proj
     if (k == 0) compare_start_gradients(g, p, G);
   }
   if (ok) {
-    gold_compare_f64(g, "out.dist", dist, n);
+    real *d = gold_scratch(g, n);
+    for (int k = 0; k < n; k++) d[k] = (real)dist[k];
+    gold_compare_scale(g, "out.dist", d, n, 0, loose / 10);
     gold_compare_f64(g, "out.reg_loss", reg, n);
     gold_compare_f64(g, "out.loss", loss, n);
     gold_compare_f64(g, "out.lr", lr, n);
     gold_compare_f64(g, "out.w_noise_scale", scale, n);
-    gold_compare(g, "out.w", w, n * wd);
+    gold_compare_scale(g, "out.w", w, n * wd, 0, loose);
     for (int k = 0; k < G->num_noise; k++)
       gold_compare(g, gold_name(g, "out.noise.%s", map_name(G, k)), projector_noise(p, k), (int64_t)G->noise_res[k] * G->noise_res[k]);
     const int64_t m = (int64_t)G->cfg.img_channels * G->cfg.img_resolution * G->cfg.img_resolution;
     real *img = gold_scratch(g, m);
-    if (gold_ok(g, projector_render(p, true, img, NULL, &e), &e, "projector_render")) gold_compare(g, "out.image", img, m);
-    if (gold_ok(g, projector_render(p, false, img, NULL, &e), &e, "projector_render")) gold_compare(g, "out.image_orig_noise", img, m);
+    if (gold_ok(g, projector_render(p, true, img, NULL, &e), &e, "projector_render")) gold_compare_scale(g, "out.image", img, m, 0, loose);
+    if (gold_ok(g, projector_render(p, false, img, NULL, &e), &e, "projector_render")) gold_compare_scale(g, "out.image_orig_noise", img, m, 0, loose);
   }
   mem_free(dist);
 }
@@ -184,7 +205,7 @@ static void project_with(Gold *g, const Generator *G, const Vgg *v) {
   projector_free(p);
 }
 
-void golden_projector(Gold *g) {
+static void projector_run(Gold *g) {
   if (!gold_load(g, "in.w_avg", NULL) || !gold_load(g, "in.w_std", NULL) || !gold_load(g, "in.target", NULL)) return;
   GenConfig c = config_of(g);
   Generator G;
@@ -198,6 +219,8 @@ void golden_projector(Gold *g) {
   }
   generator_free(&G);
 }
+
+void golden_projector(Gold *g) { twice(g, projector_run); }
 
 /* ---- projector_schedule ---- */
 
