@@ -180,5 +180,10 @@ cp "$T/p/denoised.safetensors" "$T/p.keep"
 expect 1 "written\|writing\|too large" full "$PRLX" project --network "$N" --steps 1 --w-samples 50 --out "$T/p" --quiet --range 0-7 "$D"
 same "$T/p/denoised.safetensors" "$T/p.keep" "denoised.safetensors after a full disk"
 
+# ---- the demonstration, as short as it goes ----
+expect 0 "report.html" "$PRLX" demo --steps 2 --kimg 0.001 --out "$T/demo" --quiet
+[ "$(grep -c 'data:image/png;base64' "$T/demo/report.html")" -ge 6 ] && pass || fail "demo: pictures are missing in report.html"
+if grep -q 'src="http\|href="http\|picture missing' "$T/demo/report.html"; then fail "demo: report.html needs something from outside"; else pass; fi
+
 echo "$P passed, $F failed"
 [ "$F" -eq 0 ]

@@ -73,7 +73,8 @@ static void add_sheets(Report *r, const char *dir, const Columns *c, int max) {
     int i = tick[shown > 1 ? (int)((int64_t)k * (have - 1) / (shown - 1)) : have - 1];
     double kimg = i < 0 ? 0 : c->v[C_KIMG][i];
     snprintf(path, sizeof path, "%s/fakes%09.3f.png", dir, kimg);
-    snprintf(caption, sizeof caption, "Synthetic, after %.6g thousand images; the same latents in every sheet (averaged generator G_ema).", kimg);
+    if (i < 0) snprintf(caption, sizeof caption, "Synthetic, before training.");
+    else snprintf(caption, sizeof caption, "Synthetic, after %.6g thousand images; the same latents in every sheet (averaged generator G_ema).", kimg);
     report_png(r, path, 480, caption);
   }
   report_figures_end(r);

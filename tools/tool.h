@@ -21,6 +21,15 @@ typedef struct Tool { const char *name, *summary; int (*run)(int argc, char **ar
   X(info,     "show what is in a dataset, network, safetensors or PNG file") \
   X(check,    "what this machine and this build can do; bundled files") \
   X(bench,    "speed next to the measured peak of this machine") \
+  X(import,   "networks and weights of Python programs -> .safetensors") \
+  X(export,   "images -> NIfTI") \
+  X(fid,      "FID, KID, precision and recall between data sets") \
+  X(smote,    "baseline: oversampling in the latent space of an autoencoder") \
+  X(affine,   "baseline: affine augmentation") \
+  X(classify, "train and evaluate the rim classifier") \
+  X(cam,      "class activation maps") \
+  X(reader,   "reader study: one page, and its scoring") \
+  X(paper,    "the tables and figures of the paper") \
   X(demo,     "denoise, generate and train for a few minutes; one report")
 #define TOOL_DECLARE(name, summary) int tool_##name(int argc, char **argv);
 TOOL_LIST(TOOL_DECLARE)
