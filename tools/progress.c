@@ -52,7 +52,7 @@ static void draw(Progress *p, const char *note) {
   char speed[48] = "";
   if (rate >= 1) snprintf(speed, sizeof speed, "%.3g %s/s", rate, p->unit);
   else if (rate > 0) snprintf(speed, sizeof speed, "%.3g s/%s", 1 / rate, p->unit);
-  const char *left = rate > 0 ? human_time((p->total - p->done) / rate) : "?";
+  const char *left = rate > 0 ? human_time(PRLX_MAX(p->total - p->done, 0) / rate) : "?";
   if (p->tty) {
     char bar[25];
     int fill = (int)(share * 24 + 1e-9);

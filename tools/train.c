@@ -104,14 +104,14 @@ static int merge_options(OptSpec *s, const StFile *state) {
     Opt *o = &s->opt[i];
     if (o->kind == OPTK_GROUP) continue;
     snprintf(key, sizeof key, "opt.%s", o->name);
-    const char *was = st_meta(state, key);
+    const char *stored = st_meta(state, key), *was = stored ? stored : o->def;
     bool free_choice = free_on_resume(o->name);
     if (o->given) {
       if (free_choice || (was && opts_text(o, now, sizeof now) && !strcmp(was, now))) continue;
-      return tool_usage("train", "option --%s: the run in this folder has %s; it cannot change on --resume", o->name, was ? was : "the default");
+      return tool_usage("train", "option --%s: the run in this folder has %s; it cannot change on --resume", o->name, was ? was : "the value of its --config");
     }
-    if (was && strcmp(o->name, "force") && strcmp(o->name, "dry-run") && !opts_set(s, o->name, was))
-      return tool_usage("train", "%s: the stored option --%s %s is not understood; start again without --resume", state->path, o->name, was);
+    if (stored && strcmp(o->name, "force") && strcmp(o->name, "dry-run") && !opts_set(s, o->name, stored))
+      return tool_usage("train", "%s: the stored option --%s %s is not understood; start again without --resume", state->path, o->name, stored);
   }
   return -1;
 }
@@ -256,6 +256,7 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
     fflush(stdout);
   }
   if ((st = run_start(r, e))) return st;
+  if ((double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000) fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out, r->plan.kimg);
   st = run_loop(r, e);
   if (st == ST_NUMERIC) {
     char why[700];

@@ -194,11 +194,17 @@ static Status sheet_plan(TrainRun *r, Error *e) {
   return s ? s : plan_new(g, 1, &r->sheet_img, &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes}, &r->sheet_plan, e);
 }
 
+static void fakes_path(const TrainRun *r, char path[4300]) {
+  char name[64];
+  snprintf(name, sizeof name, "fakes%09.3f.png", (double)trainer_state(r->t)->cur_nimg / 1000);
+  run_path(r, path, name);
+}
+
 static Status write_fakes(TrainRun *r, Error *e) {
   const GenConfig *c = &trainer_G_ema(r->t)->cfg;
   int n = SHEET_COLS * SHEET_ROWS;
   size_t one = (size_t)c->img_channels * (size_t)c->img_resolution * (size_t)c->img_resolution, zn = (size_t)SHEET_BATCH * (size_t)c->z_dim;
-  char path[4300], name[64];
+  char path[4300];
   real *img = mem_alloc((size_t)n * one * sizeof(real));
   if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
   Status s = ST_OK;
@@ -212,8 +218,7 @@ static Status write_fakes(TrainRun *r, Error *e) {
     s = plan_run(r->sheet_plan, e);
     if (!s) memcpy(img + (size_t)b * one, plan_data(r->sheet_plan, r->sheet_img), SHEET_BATCH * one * sizeof(real));
   }
-  snprintf(name, sizeof name, "fakes%09.3f.png", (double)trainer_state(r->t)->cur_nimg / 1000);
-  run_path(r, path, name);
+  fakes_path(r, path);
   if (!s) s = sheet_write(path, img, n, c->img_channels, c->img_resolution, SHEET_COLS, e);
   mem_free(img);
   return s;
@@ -265,7 +270,7 @@ static void print_tick(const TrainRun *r) {
   if (s->pl_n > 0) snprintf(pl, sizeof pl, "%.3g (mean %.3g)", s->pl / s->pl_n, st->pl_mean);
   printf("tick %-4.0f kimg %-8.3f time %-10s s/kimg %-7.4g loss G %.3f D %.3f  real %+.2f fake %+.2f  r_t %+.2f p %.3f  r1 %s  pl %s  left %s\n", s->tick,
          kimg, human_time(s->total_seconds), sk, s->g_loss / k, s->d_loss / k, s->score_real / k, s->score_fake / k, st->r_t, st->p, r1, pl,
-         human_time((r->plan.kimg - kimg) * sk));
+         human_time(PRLX_MAX(r->plan.kimg - kimg, 0) * sk));
   fflush(stdout);
 }
 
@@ -323,7 +328,10 @@ Status run_start(TrainRun *r, Error *e) {
   if (!s) s = sheet_plan(r, e);
   if (!s) s = write_reals(r, e);
   if (!s && done == 0) s = write_fakes(r, e);
-  if (!s && done > 0) s = save_network(r, e);          /* the process may have died between the two files of a snapshot */
+  /* The process may have died between the files of a snapshot, which the state is the first of. */
+  if (!s && done > 0) s = save_network(r, e);
+  fakes_path(r, path);
+  if (!s && done > 0 && r->sums.iterations == 0 && !file_exists(path)) s = write_fakes(r, e);
   return s;
 }
 
