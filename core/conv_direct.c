@@ -42,7 +42,10 @@ static Sub make_sub(const ConvGeom *g, int r) {
 
 static int sub_count(const ConvGeom *g) { return g->kind == CONV_FWD ? 1 : g->stride * g->stride; }
 
-/* ---- prepared weights: A of every sub-convolution in panels, [m/12][c*taps][12] ---- */
+/* Source channels per block of k: a block's panel of B fits the first-level cache. */
+static int64_t channel_block(const Sub *u) { return PRLX_MIN(u->c, PRLX_MAX(1, GEMM_KC / u->taps)); }
+
+/* ---- prepared weights: A of every sub-convolution, [block of k][m/12][k][12]: a block is read from front to back ---- */
 size_t direct_prep_numel(const ConvGeom *g) {
   size_t n = 0;
   for (int r = 0; r < sub_count(g); r++) { Sub u = make_sub(g, r); n += (size_t)(u.mp * u.c * u.taps); }
@@ -55,21 +58,21 @@ static void prep_panel(void *ctx, int64_t p, int worker) {
   const Prep *q = ctx;
   const ConvGeom *g = q->g;
   const Sub *u = &q->u;
-  const int64_t kk = g->kh * g->kw, m0 = p * GEMM_PANEL, K = u->c * u->taps;
+  const int64_t kk = g->kh * g->kw, m0 = p * GEMM_PANEL, K = u->c * u->taps, cb = channel_block(u);
   const int lanes = (int)PRLX_MIN(GEMM_PANEL, u->m - m0);
-  real *dst = q->dst + u->a_off + p * GEMM_PANEL * K;
-  if (g->kind == CONV_FWD) {
-    q->k->transpose(q->w + m0 * K, K, lanes, GEMM_PANEL, NULL, K, dst, GEMM_PANEL);
-    return;
-  }
-  for (int64_t c = 0; c < u->c; c++) {
-    const real *w = q->w + (c * g->ci + m0) * kk;
-    if (u->taps == kk) { q->k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL); dst += kk * GEMM_PANEL; continue; }
-    for (int64_t ty = 0; ty < u->nty; ty++)
-      for (int64_t tx = 0; tx < u->ntx; tx++, dst += GEMM_PANEL) {
-        const real *v = w + (u->ky0 + ty * u->kstep) * g->kw + u->kx0 + tx * u->kstep;
-        for (int j = 0; j < GEMM_PANEL; j++) dst[j] = j < lanes ? v[j * kk] : 0;
-      }
+  for (int64_t c0 = 0; c0 < u->c; c0 += cb) {
+    const int64_t c1 = PRLX_MIN(u->c, c0 + cb);
+    real *dst = q->dst + u->a_off + u->mp * c0 * u->taps + m0 * (c1 - c0) * u->taps;
+    if (g->kind == CONV_FWD) { q->k->transpose(q->w + m0 * K + c0 * kk, K, lanes, GEMM_PANEL, NULL, (c1 - c0) * kk, dst, GEMM_PANEL); continue; }
+    for (int64_t c = c0; c < c1; c++) {
+      const real *w = q->w + (c * g->ci + m0) * kk;
+      if (u->taps == kk) { q->k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL); dst += kk * GEMM_PANEL; continue; }
+      for (int64_t ty = 0; ty < u->nty; ty++)
+        for (int64_t tx = 0; tx < u->ntx; tx++, dst += GEMM_PANEL) {
+          const real *v = w + (u->ky0 + ty * u->kstep) * g->kw + u->kx0 + tx * u->kstep;
+          for (int j = 0; j < GEMM_PANEL; j++) dst[j] = j < lanes ? v[j * kk] : 0;
+        }
+    }
   }
 }
 
@@ -103,7 +106,7 @@ static Blocks make_blocks(const ConvGeom *g, const Sub *u, int nr) {
   b.shared = b.groups * b.panels * nr <= 256;
   b.np = b.shared ? b.panels : PRLX_MAX(2, PRLX_MIN(128 / nr, b.groups * b.panels / 16));
   b.per_group = ceil_div(b.panels, b.np);
-  b.cb = PRLX_MIN(u->c, PRLX_MAX(1, GEMM_KC / u->taps));
+  b.cb = channel_block(u);
   b.ncb = ceil_div(u->c, b.cb);
   b.mc = 2 * GEMM_PANEL;
   const int64_t py = PRLX_MIN(u->step, u->nty), px = PRLX_MIN(u->step, u->ntx);
@@ -227,13 +230,13 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   Slot s = make_slot(u, b, d->k->nr, &mem);
   Span t = lay_out(d, blk, &s);
-  const int64_t c_panel = u->mp * d->k->nr, a_panel = u->c * u->taps * GEMM_PANEL;
+  const int64_t c_panel = u->mp * d->k->nr;
   for (int64_t i = 0; i < b->ncb; i++) {
     const int64_t c0 = i * b->cb, c1 = PRLX_MIN(u->c, c0 + b->cb), kc = (c1 - c0) * u->taps;
     pack_channels(d, &t, &s, c0, c1, s.b);
     for (int64_t m0 = 0; m0 < u->m; m0 += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, u->m - m0), t.np, kc, d->a + m0 / GEMM_PANEL * a_panel + c0 * u->taps * GEMM_PANEL, GEMM_PANEL, a_panel, s.b,
-                  d->k->nr, kc * d->k->nr, s.c + m0 * d->k->nr, d->k->nr, c_panel, i > 0);
+      d->k->block(PRLX_MIN(GEMM_MC, u->m - m0), t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr,
+                  kc * d->k->nr, s.c + m0 * d->k->nr, d->k->nr, c_panel, i > 0);
   }
   write_out(d, &t, &s, 0, u->m, s.c, c_panel);
 }
@@ -255,11 +258,10 @@ static void shared_rows_task(void *ctx, int64_t i, int slot) {
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   Slot s = make_slot(u, &d->b, nr, &mem);
   Span t = lay_out(d, 0, &s);
-  const int64_t m0 = i * d->b.mc, m = PRLX_MIN(d->b.mc, u->m - m0), a_panel = u->c * u->taps * GEMM_PANEL, c_panel = d->b.mc * nr;
+  const int64_t m0 = i * d->b.mc, m = PRLX_MIN(d->b.mc, u->m - m0), c_panel = d->b.mc * nr;
   for (int64_t j = 0; j < d->b.ncb; j++) {
     const int64_t c0 = j * d->b.cb, kc = (PRLX_MIN(u->c, c0 + d->b.cb) - c0) * u->taps;
-    d->k->block(m, t.np, kc, d->a + m0 / GEMM_PANEL * a_panel + c0 * u->taps * GEMM_PANEL, GEMM_PANEL, a_panel,
-                d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr, c_panel, j > 0);
+    d->k->block(m, t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr, c_panel, j > 0);
   }
   write_out(d, &t, &s, m0, m, s.c, c_panel);
 }

@@ -1,7 +1,7 @@
 /* conv_wino.c: conv2d and conv2d_dx with 3x3 kernels and stride 1 by Winograd's minimal filtering (see core/winograd.h).
  *
  * With a = m + 2 and f = 0 .. a*a-1 the frequency:
- *   U[f] = weights [m/12][c][12] (prepared),  V[f] = input patches [panel][c][nr],  M[panel][m][f][nr] = U[f] V[f]
+ *   U[f] = weights in panels [m/12][c][12], blocked by c (prepared),  V[f] = input patches [panel][c][nr],  M[panel][m][f][nr] = U[f] V[f]
  * conv2d_dx is the same with channels exchanged, kernels rotated, and padding 2 - pad.
  * Tiles are taken in blocks. Small layers: one task carries a block through all three steps in its cache. Large ones: each
  * step of a block is spread over the threads, so that the large U is read once per block, not once per task. */
@@ -43,7 +43,7 @@ static void layout(Wino *w, const ConvGeom *g, int side, int nr) {
   w->np = w->alone ? PRLX_MAX(1, PRLX_MIN(w->panels / 8, (384 << 10) / panel_bytes)) : PRLX_MIN(w->panels, PRLX_MAX(1, 128 / nr));
   w->blocks = ceil_div(w->panels, w->np);
   w->vf = w->np * w->c * nr + 80;    /* not a power of two: frequencies must not compete for one cache set */
-  w->uf = w->mp * w->c;
+  w->uf = w->mp * w->c + 80;
   w->images = PRLX_MIN(w->n, ceil_div(w->np * nr - 1, w->ty * w->tx) + 1);
   w->rows = (w->images > 1 ? w->ty : PRLX_MIN(w->ty, ceil_div(w->np * nr - 1, w->tx) + 1)) * side + 2;
   w->cols = w->tx * side + 4;
@@ -70,7 +70,7 @@ static size_t memory(Wino *w, Bump *mem) {
   return mem->used;
 }
 
-/* ---- prepared weights: U[f][m/12][c][12] ---- */
+/* ---- prepared weights: U[f][block of c][m/12][c][12] ---- */
 size_t wino_prep_numel(const ConvGeom *g, int side) {
   Wino w = {0};
   layout(&w, g, side, 8);
@@ -83,9 +83,11 @@ static void prep_task(void *ctx, int64_t i, int worker) {
   const WPrep *p = ctx;
   const bool fwd = p->g->kind == CONV_FWD;
   const int64_t m0 = i * GEMM_PANEL;
-  for (int64_t c = 0; c < p->w.c; c++)
+  for (int64_t c = 0; c < p->w.c; c++) {
+    const int64_t k0 = c / GEMM_KC * GEMM_KC, kc = PRLX_MIN(GEMM_KC, p->w.c - k0);
     p->w.wk->weights[p->w.ix](p->weights + (fwd ? m0 * p->w.c + c : c * p->w.m + m0) * 9, fwd ? p->w.c * 9 : 9, (int)PRLX_MIN(GEMM_PANEL, p->w.m - m0), !fwd,
-                              p->dst + (i * p->w.c + c) * GEMM_PANEL, p->w.uf);
+                              p->dst + p->w.mp * k0 + m0 * kc + (c - k0) * GEMM_PANEL, p->w.uf);
+  }
 }
 
 void wino_prep(const ConvGeom *g, int side, const real *weights, real *dst) {
@@ -134,10 +136,12 @@ static void input_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t
 
 /* Output channels [m0,m0+m) of M at frequency f. */
 static void product_step(const Wino *w, const WSpan *s, int64_t f, int64_t m0, int64_t m, const real *v, real *mm) {
-  const int64_t a_panel = w->c * GEMM_PANEL, c_row = w->alpha2 * w->nr;
-  for (int64_t k0 = 0; k0 < w->c; k0 += GEMM_KC)
-    w->k->block(m, s->np, PRLX_MIN(GEMM_KC, w->c - k0), w->u + f * w->uf + m0 / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel,
-                v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr, mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0);
+  const int64_t c_row = w->alpha2 * w->nr;
+  for (int64_t k0 = 0; k0 < w->c; k0 += GEMM_KC) {
+    const int64_t kc = PRLX_MIN(GEMM_KC, w->c - k0);
+    w->k->block(m, s->np, kc, w->u + f * w->uf + w->mp * k0 + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr,
+                mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0);
+  }
 }
 
 static void output_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t m0, int64_t m1, const real *mm) {
@@ -218,10 +222,24 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
   }
 }
 
+/* ---- choice ----
+ * Expected time in units of one multiply-add at full speed: products (a tile of 16 lanes is computed whole), about 500 per tile,
+ * channel and transform for F(4x4) and 150 for F(2x2), and 12 for every prepared weight that has to come from memory. */
 int wino_auto(const ConvGeom *g) {
-  if (g->kind == CONV_DW) return 0;
-  const int64_t m = g->kind == CONV_FWD ? g->co : g->ci, c = g->kind == CONV_FWD ? g->ci : g->co;
-  const int64_t oh = g->kind == CONV_FWD ? g->oh : g->h, ow = g->kind == CONV_FWD ? g->ow : g->w;
-  if (m < 12 || c < 12) return 0;
-  return g->n * ceil_div(oh, 4) * ceil_div(ow, 4) >= 16 ? 4 : 0;
+  if (g->kind == CONV_DW) {
+    const double pix = (double)(g->n * g->oh * g->ow);
+    return g->ci >= 8 && g->co >= 8 && pix >= 64 ? 4 : 0;
+  }
+  /* g->n is left out on purpose: an image's bits may not depend on the size of its batch (projection, SEMANTICS 9; test_projector). */
+  const bool fwd = g->kind == CONV_FWD;
+  const int64_t m = fwd ? g->co : g->ci, c = fwd ? g->ci : g->co, oh = fwd ? g->oh : g->h, ow = fwd ? g->ow : g->w;
+  const double mr = (double)round_up(m, 6), mc = mr * (double)c;
+  double best = mc * 9 * ((double)round_up(oh * ow, 16) + 12);
+  int side = 0;
+  for (int s = 2; s <= 4; s += 2) {
+    const int64_t tiles = ceil_div(oh, s) * ceil_div(ow, s);
+    const double a2 = (s + 2) * (s + 2), t = mc * a2 * ((double)round_up(tiles, 16) + 12) + (s == 4 ? 500.0 : 150.0) * (double)((m + c) * tiles);
+    if (t < best) { best = t; side = s; }
+  }
+  return side;
 }

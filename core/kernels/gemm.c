@@ -12,18 +12,25 @@ enum { MR = 6, NV = 4 };
 enum { MR = 6, NV = 2 };
 #endif
 #define NR (NV * VLEN)
+/* A panels stream from the second-level cache or further: fetch them this many numbers ahead. */
+enum { A_AHEAD = 32 * GEMM_PANEL };
 
+/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j]. The sum starts at zero and the old c is added last: its lines, fetched at the
+ * start, have arrived by then, and blocks of k are summed pairwise rather than in one chain. */
 static inline __attribute__((always_inline)) void micro(int64_t kc, const real *restrict a, int64_t lda, const real *restrict b, int64_t ldb,
                                                         real *restrict c, int64_t c_row, bool accumulate) {
   vreal s[MR][NV];
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++)
+  for (int i = 0; i < MR; i++) {
+    __builtin_prefetch(c + i * c_row, 1);
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) s[i][j] = accumulate ? v_load(c + i * c_row + j * VLEN) : (vreal){0};
+    for (int j = 0; j < NV; j++) s[i][j] = (vreal){0};
+  }
   for (int64_t k = 0; k < kc; k++, a += lda, b += ldb) {
     vreal v[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; j++) v[j] = v_load(b + j * VLEN);
+    __builtin_prefetch(a + A_AHEAD);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
       const vreal x = v_set1(a[i]);
@@ -34,7 +41,10 @@ static inline __attribute__((always_inline)) void micro(int64_t kc, const real *
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) v_store(c + i * c_row + j * VLEN, s[i][j]);
+    for (int j = 0; j < NV; j++) {
+      real *p = c + i * c_row + j * VLEN;
+      v_store(p, accumulate ? v_load(p) + s[i][j] : s[i][j]);
+    }
 }
 
 static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row, bool accumulate) {
@@ -91,16 +101,28 @@ static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *l
 }
 
 static void stage_row(const real *src, int64_t width, int64_t step, int64_t first, real scale, real *dst, int64_t n) {
-  int64_t lo = first < 0 ? ceil_div(-first, step) : 0;       /* first x inside */
-  int64_t hi = first < width ? (width - 1 - first) / step + 1 : 0;
+  int64_t lo = first < 0 ? -first : 0, hi = width - first;   /* x inside: lo <= x < hi */
+  if (step != 1) { lo = ceil_div(lo, step); hi = hi > 0 ? ceil_div(hi, step) : 0; }
   lo = lo < n ? lo : n;
   hi = hi < n ? hi : n;
   if (hi < lo) hi = lo;
   for (int64_t x = 0; x < lo; x++) dst[x] = 0;
-  if (step == 1) for (int64_t x = lo; x < hi; x++) dst[x] = scale * src[x + first];
-  else if (step == 2) for (int64_t x = lo; x < hi; x++) dst[x] = scale * src[2 * x + first];
-  else for (int64_t x = lo; x < hi; x++) dst[x] = scale * src[x * step + first];
-  for (int64_t x = hi; x < n; x++) dst[x] = 0;
+  int64_t x = lo;
+  if (step == 1) {
+    const vreal vs = v_set1(scale);
+    for (; x + VLEN <= hi; x += VLEN) v_store(dst + x, vs * v_load(src + x + first));
+    for (; x + 4 <= hi; x += 4) *(v4_u *)(dst + x) = scale * *(const v4_u *)(src + x + first);
+  }
+#ifndef PRLX_F64
+  else if (step == 2) {
+    for (; x + 4 < hi; x += 4) {     /* the eighth number read is inside while another output follows */
+      const v4 a = *(const v4_u *)(src + 2 * x + first), b = *(const v4_u *)(src + 2 * x + first + 4);
+      *(v4_u *)(dst + x) = scale * SHUF(a, b, 0, 2, 4, 6);
+    }
+  }
+#endif
+  for (; x < hi; x++) dst[x] = scale * src[x * step + first];
+  for (x = hi; x < n; x++) dst[x] = 0;
 }
 
 static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd) {

@@ -3,6 +3,7 @@
  * F(4x4): interpolation points 0, +-P, +-Q, infinity. With P = 1, Q = 2 the textbook matrices come out, with rounding errors four
  * times those of the direct algorithm; 5/8 and 3/2 cost the same and bring that below two (measured; cf. Barabasz et al., "Error
  * analysis and improving the accuracy of Winograd convolution", ACM TOMS 2020). F(2x2): points 0, +-1, infinity. */
+#include "../gemm.h"
 #include "../winograd.h"
 #include "four.h"
 #include "simd.h"
@@ -52,16 +53,6 @@ INLINE void dy1(int m, const vreal *y, int s, vreal *x, int st) {              /
   x[0] = y[0]; x[st] = ep + op; x[2 * st] = ep - op; x[3 * st] = eq + oq; x[4 * st] = eq - oq; x[5 * st] = y[3 * s];
 }
 
-INLINE void weights1(int m, const vreal *g, int s, vreal *u, int st) {         /* G, 3 -> a */
-  if (m == 2) {
-    const vreal e = (real)0.5 * (g[0] + g[2 * s]), o = (real)0.5 * g[s];
-    u[0] = g[0]; u[st] = e + o; u[2 * st] = e - o; u[3 * st] = g[2 * s];
-    return;
-  }
-  const vreal ep = NORM_P * (g[0] + P * P * g[2 * s]), op = NORM_P * P * g[s], eq = NORM_Q * (g[0] + Q * Q * g[2 * s]), oq = NORM_Q * Q * g[s];
-  u[0] = NORM_0 * g[0]; u[st] = ep + op; u[2 * st] = ep - op; u[3 * st] = eq + oq; u[4 * st] = eq - oq; u[5 * st] = g[2 * s];
-}
-
 INLINE void dweights1(int m, const vreal *u, int s, vreal *g, int st) {        /* G^T, a -> 3 */
   if (m == 2) {
     const vreal e = (real)0.5 * (u[s] + u[2 * s]);
@@ -72,112 +63,190 @@ INLINE void dweights1(int m, const vreal *u, int s, vreal *g, int st) {        /
   g[0] = NORM_0 * u[0] + sp + sq; g[st] = P * dp + Q * dq; g[2 * st] = P * P * sp + Q * Q * sq + u[5 * s];
 }
 
-/* Both axes: first down the columns of the n x n patch (element (r,c) at x[(r*n + c)*xs]), then along the rows; result r x r. */
-#define TWO_AXES(name, one, n, r)                                                       \
-  INLINE void name(int m, const vreal *x, vreal *y) {                                   \
-    vreal t[36];                                                                        \
-    _Pragma("GCC unroll 6") for (int c = 0; c < (n); c++) one(m, x + c, n, t + c, n);   \
-    _Pragma("GCC unroll 6") for (int i = 0; i < (r); i++) one(m, t + i * (n), 1, y + i * (r), 1); \
+/* The same for four lanes, whatever the vector length: twelve output channels are three of these. */
+INLINE void weights1_four(int m, const v4 *g, int s, v4 *u, int st) {
+  if (m == 2) {
+    const v4 e = (real)0.5 * (g[0] + g[2 * s]), o = (real)0.5 * g[s];
+    u[0] = g[0]; u[st] = e + o; u[2 * st] = e - o; u[3 * st] = g[2 * s];
+    return;
   }
-TWO_AXES(input2, input1, m + 2, m + 2)
-TWO_AXES(output2, output1, m + 2, m)
-TWO_AXES(dy2, dy1, m, m + 2)
-TWO_AXES(weights2, weights1, 3, m + 2)
-TWO_AXES(dweights2, dweights1, m + 2, 3)
+  const v4 ep = NORM_P * (g[0] + P * P * g[2 * s]), op = NORM_P * P * g[s], eq = NORM_Q * (g[0] + Q * Q * g[2 * s]), oq = NORM_Q * Q * g[s];
+  u[0] = NORM_0 * g[0]; u[st] = ep + op; u[2 * st] = ep - op; u[3 * st] = eq + oq; u[4 * st] = eq - oq; u[5 * st] = g[2 * s];
+}
 
-/* Patches of `lanes` lanes (a multiple of 4) become rows of a table: x[(r*cols + c)*LANES_MAX + lane]. */
-INLINE void gather(const real *src, const int32_t *off, int64_t ld, int rows, int cols, int lanes, real *x) {
-  for (int j = 0; j < lanes; j += 4) {
-    const real *a = src + off[j], *b = src + off[j + 1], *c = src + off[j + 2], *d = src + off[j + 3];
-    for (int r = 0; r < rows; r++, a += ld, b += ld, c += ld, d += ld) {
-      real *to = x + r * cols * LANES_MAX + j;
-      if (cols == 2) {
-        for (int k = 0; k < 2; k++) { real *t = to + k * LANES_MAX; t[0] = a[k]; t[1] = b[k]; t[2] = c[k]; t[3] = d[k]; }
-        continue;
-      }
-      transpose4(a, b, c, d, to, LANES_MAX);
-      if (cols == 6) {
-        real last[16];
-        transpose4(a + 4, b + 4, c + 4, d + 4, last, 4);
-        copy4(to + 4 * LANES_MAX, last);
-        copy4(to + 5 * LANES_MAX, last + 4);
-      }
+/* x[c] = column c of one row of VLEN patches, a vector over lanes. Reads a multiple of four columns. */
+INLINE void columns(const real *src, const int32_t *off, int cols, vreal *x) {
+#ifndef PRLX_F64
+  vreal q[8];
+#pragma GCC unroll 2
+  for (int c = 0; c < cols; c += 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+      const real *p[13];
+#pragma GCC unroll 4
+      for (int h = 0; h < FOUR_CHUNKS; h++) p[4 * h] = src + off[4 * h + i] + c;
+      q[c + i] = chunks_load(p);
     }
+    turn4(q + c);
   }
+#pragma GCC unroll 6
+  for (int c = 0; c < cols; c++) x[c] = q[c];
+#else
+  for (int c = 0; c < cols; c++) for (int j = 0; j < VLEN; j++) x[c][j] = src[off[j] + c];
+#endif
 }
 
 INLINE void input_m(int m, const real *src, const int32_t *off, int64_t ld, real *dst, int64_t df) {
   const int a = m + 2;
-  real x[36 * LANES_MAX] __attribute__((aligned(64)));
-  gather(src, off, ld, a, a, NR, x);
   for (int v = 0; v < NR; v += VLEN) {
-    vreal in[36], out[36];
-    for (int f = 0; f < a * a; f++) in[f] = v_load(x + f * LANES_MAX + v);
-    input2(m, in, out);
-    for (int f = 0; f < a * a; f++) v_store(dst + f * df + v, out[f]);
+    vreal t[36], x[6], y[6];
+    for (int r = 0; r < a; r++) {
+      columns(src + r * ld, off + v, a, x);
+      input1(m, x, 1, t + r * a, 1);
+    }
+#pragma GCC unroll 6
+    for (int c = 0; c < a; c++) {
+      input1(m, t + c, a, y, 1);
+#pragma GCC unroll 6
+      for (int r = 0; r < a; r++) v_store(dst + (r * a + c) * df + v, y[r]);
+    }
   }
 }
 
 INLINE void dy_m(int m, const real *src, const int32_t *off, int64_t ld, real *dst, real *dst2, int64_t df) {
   const int a = m + 2;
-  real x[16 * LANES_MAX] __attribute__((aligned(64))), y[36 * LANES_MAX] __attribute__((aligned(64)));
-  gather(src, off, ld, m, m, WINO_DY_LANES, x);
   for (int v = 0; v < WINO_DY_LANES; v += VLEN) {
-    vreal in[16], out[36];
-    for (int f = 0; f < m * m; f++) in[f] = v_load(x + f * LANES_MAX + v);
-    dy2(m, in, out);
-    for (int f = 0; f < a * a; f++) v_store(y + f * LANES_MAX + v, out[f]);
-  }
-  for (int f = 0; f < a * a; f++)
-    for (int j = 0; j < WINO_DY_LANES / 2; j += 4) {
-      copy4(dst + f * df + j, y + f * LANES_MAX + j);
-      copy4(dst2 + f * df + j, y + f * LANES_MAX + WINO_DY_LANES / 2 + j);
+    vreal t[24], x[4], y[6];
+    int32_t o[VLEN];
+    for (int j = 0; j < VLEN; j++) o[j] = off[PRLX_MIN(v + j, WINO_DY_LANES - 1)];
+    for (int r = 0; r < m; r++) {
+      columns(src + r * ld, o, m, x);
+      dy1(m, x, 1, t + r * a, 1);
     }
+#pragma GCC unroll 6
+    for (int c = 0; c < a; c++) {
+      dy1(m, t + c, a, y, 1);
+#pragma GCC unroll 6
+      for (int r = 0; r < a; r++) {
+        real z[VLEN < 4 ? 4 : VLEN] __attribute__((aligned(64)));
+        v_store(z, y[r]);
+        for (int j = 0; j < VLEN && v + j < WINO_DY_LANES; j += PRLX_MIN(4, VLEN)) {
+          const int lane = v + j;
+          memcpy((lane < GEMM_PANEL ? dst : dst2 - GEMM_PANEL) + (r * a + c) * df + lane, z + j, PRLX_MIN(4, VLEN) * sizeof(real));
+        }
+      }
+    }
+  }
+}
+
+/* One row of VLEN tiles (a vector over lanes per column) to memory: all m columns of the lanes before n whose tile has that row. */
+INLINE void row_out(int m, const vreal *y, int r, int n, const int32_t *off, const uint8_t *size, real *dst) {
+  real z[4 * VLEN] __attribute__((aligned(64)));     /* [lane][column] */
+#ifndef PRLX_F64
+  if (m == 4) {
+    vreal q[4] = {y[0], y[1], y[2], y[3]};
+    turn4(q);                                        /* chunk h of q[i] is lane 4h + i */
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) v_store(z + i * VLEN, q[i]);
+#pragma GCC unroll 4
+    for (int h = 0; h < FOUR_CHUNKS; h++)
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) {
+        const int j = 4 * h + i;
+        if (j < n && size[j] == 36) copy4(dst + off[j], z + i * VLEN + 4 * h);
+        else if (j < n && r < size[j] / 8) for (int c = 0; c < size[j] % 8; c++) dst[off[j] + c] = z[i * VLEN + 4 * h + c];
+      }
+    return;
+  }
+#endif
+  for (int c = 0; c < m; c++) for (int j = 0; j < VLEN; j++) z[j * 4 + c] = y[c][j];
+  for (int j = 0; j < PRLX_MIN(n, VLEN); j++)
+    if (r < size[j] / 8) for (int c = 0; c < size[j] % 8; c++) dst[off[j] + c] = z[j * 4 + c];
+}
+
+/* F(4x4), every tile whole. */
+INLINE void rows_whole(const vreal *t, const int32_t *off, real *dst, int64_t ld) {
+#ifndef PRLX_F64
+  for (int r = 0; r < 4; r++) {
+    vreal q[4];
+    output1(4, t + r * 6, 1, q, 1);
+    turn4(q);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+      real z[VLEN] __attribute__((aligned(64)));
+      v_store(z, q[i]);
+#pragma GCC unroll 4
+      for (int h = 0; h < FOUR_CHUNKS; h++) copy4(dst + off[4 * h + i] + r * ld, z + 4 * h);
+    }
+  }
+#else
+  (void)t; (void)off; (void)dst; (void)ld;
+#endif
 }
 
 INLINE void output_m(int m, const real *src, int n, const int32_t *off, const uint8_t *size, real *dst, int64_t ld) {
   const int a = m + 2;
-  real y[16 * LANES_MAX] __attribute__((aligned(64)));
-  for (int v = 0; v < NR && v < n; v += VLEN) {
-    vreal in[36], out[16];
-    for (int f = 0; f < a * a; f++) in[f] = v_load(src + f * NR + v);
-    output2(m, in, out);
-    for (int f = 0; f < m * m; f++) v_store(y + f * LANES_MAX + v, out[f]);
-  }
-  for (int j = 0; j < n; j += 4) {
-    real t[4][16];                   /* [lane][row*m + column] */
-    for (int r = 0; r < m * m; r += 4) transpose4(y + r * LANES_MAX + j, y + (r + 1) * LANES_MAX + j, y + (r + 2) * LANES_MAX + j, y + (r + 3) * LANES_MAX + j, &t[0][r], 16);
-    for (int i = 0; i < 4 && j + i < n; i++) {
-      real *d = dst + off[j + i];
-      const int rows = size[j + i] / 8, cols = size[j + i] % 8;
-      if (cols == m) for (int r = 0; r < rows; r++) { if (m == 4) copy4(d + r * ld, &t[i][r * 4]); else { d[r * ld] = t[i][r * 2]; d[r * ld + 1] = t[i][r * 2 + 1]; } }
-      else for (int r = 0; r < rows; r++) for (int c = 0; c < cols; c++) d[r * ld + c] = t[i][r * m + c];
+  bool whole = n == NR && m == 4 && sizeof(real) == 4;
+  for (int j = 0; j < NR && whole; j++) whole = size[j] == 36;
+  for (int v = 0; v < n; v += VLEN) {
+    vreal x[6], t[24], y[4];
+#pragma GCC unroll 6
+    for (int c = 0; c < a; c++) {
+#pragma GCC unroll 6
+      for (int r = 0; r < a; r++) x[r] = v_load(src + (r * a + c) * NR + v);
+      output1(m, x, 1, t + c, a);
+    }
+    if (whole) { rows_whole(t, off + v, dst, ld); continue; }
+    for (int r = 0; r < m; r++) {
+      output1(m, t + r * a, 1, y, 1);
+      row_out(m, y, r, n - v, off + v, size + v, dst + r * ld);
     }
   }
 }
 
 INLINE void weights_m(int m, const real *w, int64_t lw, int lanes, bool flip, real *dst, int64_t df) {
   const int a = m + 2;
-  real x[9 * LANES_MAX] __attribute__((aligned(64))), y[36 * LANES_MAX] __attribute__((aligned(64)));
-  memset(x, 0, sizeof x);
-  for (int j = 0; j < lanes; j++) for (int t = 0; t < 9; t++) x[(flip ? 8 - t : t) * LANES_MAX + j] = w[j * lw + t];
-  for (int v = 0; v < 12; v += VLEN) {
-    vreal in[9], out[36];
-    for (int t = 0; t < 9; t++) in[t] = v_load(x + t * LANES_MAX + v);
-    weights2(m, in, out);
-    for (int f = 0; f < a * a; f++) v_store(y + f * LANES_MAX + v, out[f]);
+  real x[9 * GEMM_PANEL];
+  for (int j = 0; j < GEMM_PANEL; j += 4) {
+    if (j + 4 <= lanes) {
+      const real *p = w + j * lw;
+      transpose4(p, p + lw, p + 2 * lw, p + 3 * lw, x + j, GEMM_PANEL);
+      transpose4(p + 4, p + lw + 4, p + 2 * lw + 4, p + 3 * lw + 4, x + 4 * GEMM_PANEL + j, GEMM_PANEL);
+      for (int i = 0; i < 4; i++) x[8 * GEMM_PANEL + j + i] = p[i * lw + 8];
+    } else {
+      for (int i = j; i < j + 4; i++) for (int t = 0; t < 9; t++) x[t * GEMM_PANEL + i] = i < lanes ? w[i * lw + t] : 0;
+    }
+    v4 g[9], t[18], u[6];
+#pragma GCC unroll 9
+    for (int k = 0; k < 9; k++) g[flip ? 8 - k : k] = *(const v4_u *)(x + k * GEMM_PANEL + j);
+#pragma GCC unroll 3
+    for (int c = 0; c < 3; c++) weights1_four(m, g + c, 3, t + c, 3);
+#pragma GCC unroll 6
+    for (int r = 0; r < a; r++) {
+      weights1_four(m, t + r * 3, 1, u, 1);
+#pragma GCC unroll 6
+      for (int c = 0; c < a; c++) *(v4_u *)(dst + (r * a + c) * df + j) = u[c];
+    }
   }
-  for (int f = 0; f < a * a; f++) for (int j = 0; j < 12; j += 4) copy4(dst + f * df + j, y + f * LANES_MAX + j);
 }
 
 INLINE void dweights_m(int m, const real *src, int lanes, real *dst) {
   const int a = m + 2;
   real y[12 * LANES_MAX] __attribute__((aligned(64)));
   for (int v = 0; v < NR && v < lanes; v += VLEN) {
-    vreal in[36], out[9];
-    for (int f = 0; f < a * a; f++) in[f] = v_load(src + f * NR + v);
-    dweights2(m, in, out);
-    for (int t = 0; t < 9; t++) v_store(y + t * LANES_MAX + v, out[t]);
+    vreal x[6], t[18], g[3];
+#pragma GCC unroll 6
+    for (int c = 0; c < a; c++) {
+#pragma GCC unroll 6
+      for (int r = 0; r < a; r++) x[r] = v_load(src + (r * a + c) * NR + v);
+      dweights1(m, x, 1, t + c, a);
+    }
+#pragma GCC unroll 3
+    for (int r = 0; r < 3; r++) {
+      dweights1(m, t + r * a, 1, g, 1);
+#pragma GCC unroll 3
+      for (int c = 0; c < 3; c++) v_store(y + (r * 3 + c) * LANES_MAX + v, g[c]);
+    }
   }
   int j = 0;
   for (; j + 4 <= lanes; j += 4) {
