@@ -291,7 +291,10 @@ size_t direct_scratch(const ConvGeom *g, bool with_prep) {
   for (int r = 0; r < sub_count(g); r++) {
     Sub u = make_sub(g, r);
     if (!u.taps || u.gh * u.gw == 0) continue;
-    for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) most = PRLX_MAX(most, sub_scratch(g, &u, nr, &slot, &nslots)); /* whichever instruction set runs */
+    for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
+      const size_t bytes = sub_scratch(g, &u, nr, &slot, &nslots);
+      most = PRLX_MAX(most, bytes);
+    }
   }
   Bump mem = {NULL, most};
   bump(&mem, with_prep ? 0 : direct_prep_numel(g), sizeof(real));

@@ -152,7 +152,8 @@ size_t direct_dw_scratch(const ConvGeom *g) {
     Dw d = {0};
     Bump mem = {NULL, 0};
     dw_layout(&d, g, nr);
-    most = PRLX_MAX(most, dw_memory(&d, nr, &mem));
+    const size_t bytes = dw_memory(&d, nr, &mem);
+    most = PRLX_MAX(most, bytes);
   }
   return most;
 }

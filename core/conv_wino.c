@@ -196,7 +196,8 @@ size_t wino_scratch(const ConvGeom *g, int side, bool with_prep) {
     Wino w = {0};
     Bump mem = {NULL, 0};
     layout(&w, g, side, nr);
-    most = PRLX_MAX(most, memory(&w, &mem));
+    const size_t bytes = memory(&w, &mem);
+    most = PRLX_MAX(most, bytes);
   }
   Bump mem = {NULL, most};
   bump(&mem, with_prep ? 0 : wino_prep_numel(g, side), sizeof(real));

@@ -117,7 +117,8 @@ size_t wino_dw_scratch(const ConvGeom *g, int side) {
     WDw d = {0};
     Bump mem = {NULL, 0};
     layout(&d, g, side, nr);
-    most = PRLX_MAX(most, memory(&d, &mem));
+    const size_t bytes = memory(&d, &mem);
+    most = PRLX_MAX(most, bytes);
   }
   return most;
 }

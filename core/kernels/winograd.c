@@ -92,7 +92,11 @@ INLINE void columns(const real *src, const int32_t *off, int cols, vreal *x) {
 #pragma GCC unroll 6
   for (int c = 0; c < cols; c++) x[c] = q[c];
 #else
-  for (int c = 0; c < cols; c++) for (int j = 0; j < VLEN; j++) x[c][j] = src[off[j] + c];
+  for (int c = 0; c < cols; c++) {
+    real z[VLEN];
+    for (int j = 0; j < VLEN; j++) z[j] = src[off[j] + c];
+    x[c] = v_load(z);
+  }
 #endif
 }
 
@@ -159,9 +163,9 @@ INLINE void row_out(int m, const vreal *y, int r, int n, const int32_t *off, con
     return;
   }
 #endif
-  for (int c = 0; c < m; c++) for (int j = 0; j < VLEN; j++) z[j * 4 + c] = y[c][j];
+  for (int c = 0; c < m; c++) v_store(z + c * VLEN, y[c]);   /* here [column][lane] */
   for (int j = 0; j < PRLX_MIN(n, VLEN); j++)
-    if (r < size[j] / 8) for (int c = 0; c < size[j] % 8; c++) dst[off[j] + c] = z[j * 4 + c];
+    if (r < size[j] / 8) for (int c = 0; c < PRLX_MIN(m, size[j] % 8); c++) dst[off[j] + c] = z[c * VLEN + j];
 }
 
 /* F(4x4), every tile whole. */
