@@ -198,6 +198,29 @@ static void test_lpips(void) {
   CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), zero, a, VGG_CHANNELS_AUTO, &same1, &e) == ST_OK && isfinite(same1), "constant image");
 }
 
+/* Images beyond 256 pixels are box-averaged to 256 before VGG sees them. */
+static void test_large_image(void) {
+  Error e = {0};
+  Graph *g = graph_new();
+  Plan *p = NULL;
+  const int R = 512;
+  Val x = g_input(g, "x", SHAPE4(1, 1, R, R)), y = g_vgg_input(g, x, VGG_CHANNELS_AUTO);
+  CHECK(graph_status(g, &e) == ST_OK && plan_new(g, 1, &y, NULL, &p, &e) == ST_OK, "%s", e.msg);
+  real *in = plan_data(p, x);
+  for (int k = 0; k < R * R; k++) in[k] = (real)((k * 7919LL % 1009) / 1009.0 - 0.5);
+  CHECK(plan_run(p, &e) == ST_OK && graph_dim(g, y, 2) == 256 && graph_dim(g, y, 3) == 256, "%s", e.msg);
+  double worst = 0;
+  for (int i = 0; i < 256; i++)
+    for (int j = 0; j < 256; j++) {
+      const real *q = in + 2 * i * R + 2 * j;
+      double want = ((double)q[0] + (double)q[1] + (double)q[R] + (double)q[R + 1]) / 4 * 127.5 + 127.5;
+      worst = PRLX_MAX(worst, fabs(want - (double)plan_data(p, y)[i * 256 + j]));
+    }
+  CHECK(worst < 1e-4, "2x2 average of a 512 x 512 image: %g", worst);
+  plan_free(p);
+  graph_free(g);
+}
+
 static void test_errors(void) {
   ProjectOptions o = options(), bad = o;
   Error e = {0};
@@ -272,6 +295,7 @@ int main(void) {
   setup(c, 6);
   test_schedule();
   test_lpips();
+  test_large_image();
   test_errors();
   test_restart();
   test_batch_independence();
