@@ -239,6 +239,10 @@ static int collect(OptSpec *s, int argc, char **argv) {
     const char *a = argv[i];
     if (options && !strcmp(a, "--")) { options = false; continue; }
     if (options && !strcmp(a, "-h")) { common_help = true; continue; }
+    if (options && !strcmp(a, "-o") && find_option(s, "out")) {
+      static char out[] = "--out";
+      a = argv[i] = out;
+    }
     if (options && !strncmp(a, "--", 2)) {
       int rc = one_option(s, argc, argv, &i);
       if (rc >= 0) return rc;
