@@ -6,11 +6,19 @@
 #define PRLX_COHORT_H
 #include "io/tsv.h"
 typedef enum { CLASS_NONRIM = 0, CLASS_RIM = 1, CLASS_AMBIGUOUS = 2, CLASS_UNREAD = 3 } LesionClass;
-typedef struct Lesion { int row; const char *subject, *lesion; char *chi, *flair, *rim, *mask; /* resolved paths or NULL */ int reader1, reader2; LesionClass cls; } Lesion;
-typedef struct Cohort { Tsv t; Lesion *l; int n; char *dir; } Cohort;
+typedef struct Lesion {
+  int row;                              /* for tsv_get; messages say row + 2 */
+  const char *subject, *lesion;
+  char *chi, *flair, *rim, *mask;       /* resolved paths or NULL */
+  int reader1, reader2;                 /* 0, 1; -1 for n/a */
+  LesionClass cls;
+} Lesion;
+typedef struct Cohort { Tsv t; Lesion *l; int n; char *dir; /* of the table, without a slash at the end; "." for none */ } Cohort;
 /* Checks columns, readers' values, duplicates, and that every file exists: the error names file, row, mend. */
 Status cohort_open(Cohort *c, const char *path, Error *e);
 void   cohort_free(Cohort *c);
-/* Cohen's kappa of the two readers over rows with both labels, with counts a = both, b = only reader 1, c = only reader 2, d = none. */
+/* Cohen's kappa of the two readers over rows with both labels, with counts a = both, b = only reader 1, c = only reader 2, d = none.
+ * (p_o - p_e) / (1 - p_e), Cohen 1960; NaN when there is no such row or the readers could not have disagreed (p_e = 1). */
 double cohort_kappa(const Cohort *c, int64_t counts[4]);
+const char *lesion_class_name(LesionClass c);          /* "non-rim", "rim", "ambiguous", "unread" */
 #endif
