@@ -15,7 +15,9 @@ run() {
   P=$((P + p)); F=$((F + f)); echo "$name: $p passed, $f failed ($(( $(date +%s) - start )) s)"
 }
 for t in "$B"/test_* "$B"/f64_*; do case $t in *.o|*.d) ;; *) [ -x "$t" ] && run "$(basename "$t")" "$t" ;; esac; done
-run golden "$B/golden" test/golden
+run "golden (direct convolution)" "$B/golden" test/golden
+run "golden (as the programs choose)" env PRLX_CONV=auto "$B/golden" test/golden
+run "golden (portable instructions)" env PRLX_ISA=portable "$B/golden" test/golden
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
 echo "$P passed, $F failed"
 [ "$F" -eq 0 ]
