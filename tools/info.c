@@ -1,10 +1,11 @@
-/* info.c: `prlx info FILE...`: what is in a data set, network, snapshot, any .safetensors, or PNG. */
+/* info.c: `prlx info FILE...`: what is in a data set, network, snapshot, any .safetensors, NIfTI volume, or PNG. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "io/dataset.h"
 #include "io/image.h"
 #include "io/log.h"
+#include "tools/info_nifti.h"
 #include "tools/layers.h"
 #include "tools/netfile.h"
 #include "tools/tool.h"
@@ -162,33 +163,36 @@ static Status show_crc(const char *path, Error *e) {
   return ST_OK;
 }
 
-static Status show(const char *path, const char *match, bool brief, Error *e) {
+static Status show(const char *path, const char *match, bool brief, bool json, Error *e) {
   unsigned char head[8] = {0};
   FILE *f = fopen(path, "rb");
   size_t n = f ? fread(head, 1, sizeof head, f) : 0;
   if (f) fclose(f);
+  if (info_is_nifti(path)) return info_nifti(path, json, brief, e);
+  if (json) return err_set(e, ST_INVALID, "%s: --json is for NIfTI volumes; expected .nii, .nii.gz or .hdr/.img; leave --json out", path);
   if (n == 8 && !memcmp(head, "\211PNG\r\n\032\n", 8)) return show_png(path, e);
   return show_safetensors(path, match, brief, e);      /* says what is wrong with a file that is neither */
 }
 
 int tool_info(int argc, char **argv) {
   const char *match = NULL;
-  bool brief = false, crc = false;
+  bool brief = false, crc = false, json = false;
   Opt t[] = {
-    OPT_FLAG("brief", &brief, "no", "no table of tensors"),
+    OPT_FLAG("brief", &brief, "no", "no table of tensors; of a NIfTI volume the header only"),
+    OPT_FLAG("json", &json, "no", "NIfTI: one line of JSON per file"),
     OPT_STR("match", &match, NULL, "TEXT", "only tensors whose name contains this"),
     OPT_FLAG("crc", &crc, "no", "print CRC-32, bytes and name instead (the form of data/checksums.txt)"),
   };
-  OptSpec s = {.cmd = "info", .summary = "show what is in a data set, network, snapshot, .safetensors or PNG file", .opt = t, .n = COUNT_OF(t),
+  OptSpec s = {.cmd = "info", .summary = "show what is in a data set, network, snapshot, .safetensors, NIfTI or PNG file", .opt = t, .n = COUNT_OF(t),
                .pos = "FILE...", .pos_min = 1, .pos_max = -1};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   rc = EXIT_DONE;
   for (int i = 0; i < s.nargs; i++) {
     Error e = {0};
-    if (i > 0 && !crc) printf("\n");
+    if (i > 0 && !crc && !json) printf("\n");
     fflush(stdout);
-    if (crc ? show_crc(s.args[i], &e) : show(s.args[i], match, brief, &e)) rc = tool_fail("info", &e);
+    if (crc ? show_crc(s.args[i], &e) : show(s.args[i], match, brief, json, &e)) rc = tool_fail("info", &e);
   }
   return rc;
 }

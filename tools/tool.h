@@ -18,11 +18,12 @@ typedef struct Tool { const char *name, *summary; int (*run)(int argc, char **ar
   X(train,    "train a generator and a discriminator; resume") \
   X(generate, "synthetic lesions from a network: PNG sheet, dataset") \
   X(project,  "latent projection denoising of lesions") \
-  X(info,     "show what is in a dataset, network, safetensors or PNG file") \
+  X(convert,  "NIfTI volume -> float32 .nii or .nii.gz, affine and units kept") \
+  X(info,     "show what is in a dataset, network, safetensors, NIfTI or PNG file") \
   X(check,    "what this machine and this build can do; bundled files") \
   X(bench,    "speed next to the measured peak of this machine") \
   X(import,   "networks and weights of Python programs -> .safetensors") \
-  X(export,   "images -> NIfTI") \
+  X(export,   "networks and weights -> .safetensors for Python programs") \
   X(fid,      "FID, KID, precision and recall between data sets") \
   X(smote,    "baseline: oversampling in the latent space of an autoencoder") \
   X(affine,   "baseline: affine augmentation") \
