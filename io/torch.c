@@ -325,7 +325,7 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
   const Pk *args = tensor_args(v);
   memset(out, 0, sizeof *out);
   if (!args || !args->n) return err_set(e, ST_FORMAT, "%s: %s is no tensor; expected a state dict", f->name, what);
-  TorchStorage st;
+  TorchStorage st = {0};
   Layout l;
   Status s = get_storage(f, args->v[0], &st, e);
   if (s != ST_OK) return s;
