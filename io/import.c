@@ -290,11 +290,12 @@ Status import_add_heads(Import *vgg, const Import *heads, Error *e) {
 
 Status import_write(const Import *im, const char *path, Error *e) {
   StWriter *w = NULL;
+  Error inner = {0};
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;
-  for (int k = 0; k < im->nmeta && s == ST_OK; k++) s = st_add_meta(w, im->meta[k].key, im->meta[k].value, e);
-  for (int k = 0; k < im->n && s == ST_OK; k++) s = st_add(w, im->t[k].name, im->t[k].dtype, im->t[k].shape, im->t[k].data, e);
+  for (int k = 0; k < im->nmeta && s == ST_OK; k++) s = st_add_meta(w, im->meta[k].key, im->meta[k].value, &inner);
+  for (int k = 0; k < im->n && s == ST_OK; k++) s = st_add(w, im->t[k].name, im->t[k].dtype, im->t[k].shape, im->t[k].data, &inner);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
-  return s;
+  return err_set(e, s, "%s: %.900s", im->path, inner.msg);
 }

@@ -74,6 +74,7 @@ static bool match_shapes(const Import *im, int weight[13], int bias[13]) {
   int n = 0;
   for (int i = 0; i < im->n; i++) {
     const Shape *s = &im->t[i].shape;
+    if (strstr(im->t[i].name, "running_mean")) return false;      /* batch norm */
     if (s->rank != 4 || s->d[2] != 3 || s->d[3] != 3) continue;
     if (n == 13 || !is_conv(&im->t[i], n)) return false;
     weight[n++] = i;
@@ -131,7 +132,7 @@ Status import_map_vgg(Import *im, bool *hit, Error *e) {
   Status s = unslice(im, e);
   if (s != ST_OK) return s;
   const ImportTensor *first = import_find(im, "features.0.weight");
-  bool named = first && shape_eq(first->shape, SHAPE4(64, 3, 3, 3)) && import_find(im, "features.2.weight"), heads;
+  bool named = first && shape_eq(first->shape, SHAPE4(64, 3, 3, 3)), heads;
   *hit = named;
   s = named ? check_vgg(im, e) : rename_by_shape(im, hit, e);
   if (s != ST_OK || !*hit) return s;

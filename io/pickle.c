@@ -381,6 +381,22 @@ static bool number_text(PkMachine *m, char buf[64], size_t *n) {
   *n = t.n;
   return true;
 }
+/* Decimal digits beyond 64 bits, as the protocols 0 and 1 write torch's magic number: the same bytes that LONG1 would have. */
+static bool push_big(PkMachine *m, const char *digits, size_t n) {
+  uint8_t *out = pk_alloc(m, 32);            /* 63 digits need 27 bytes */
+  size_t len = 0;
+  for (size_t i = 0; out && i < n; i++) {
+    if (!isdigit((unsigned char)digits[i])) return pk_bad(m, "a whole number that is none, or too large");
+    unsigned carry = (unsigned)(digits[i] - '0');
+    for (size_t k = 0; k < len || carry; k++) {
+      carry += k < len ? out[k] * 10u : 0;
+      out[k] = (uint8_t)carry;
+      carry >>= 8;
+      len = PRLX_MAX(len, k + 1);
+    }
+  }
+  return out && push_text(m, PK_LONG, (const char *)out, len + (len && out[len - 1] & 0x80));
+}
 static bool op_text_int(PkMachine *m, bool is_long) {
   char b[64], *end;
   size_t n;
@@ -388,7 +404,8 @@ static bool op_text_int(PkMachine *m, bool is_long) {
   if (!is_long && (!strcmp(b, "00") || !strcmp(b, "01"))) return push_int(m, PK_BOOL, b[1] == '1');
   if (is_long && b[n - 1] == 'L') b[--n] = 0;
   long long v = strtoll(b, &end, 10);
-  if (!n || *end || v == INT64_MAX || v == INT64_MIN) return pk_bad(m, "a whole number that is none, or beyond 64 bits");
+  if (!n || *end) return pk_bad(m, "a whole number that is none");
+  if (v == INT64_MAX || v == INT64_MIN) return push_big(m, b, n);
   return push_int(m, PK_INT, v);
 }
 static bool op_text_float(PkMachine *m) {

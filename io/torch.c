@@ -8,7 +8,7 @@ const char *torch_container_name(TorchContainer c) {
   static const char *const name[] = {"torch legacy stream", "torch zip archive", "TorchScript archive", "pickle"};
   return (unsigned)c < 4 ? name[c] : "?";
 }
-bool torch_is(const uint8_t *p, size_t n) { return zip_is(p, n) || (n >= 2 && p[0] == 0x80 && p[1] <= 5) || (n >= 2 && strchr("(c]}l", p[0]) && p[0]); }
+bool torch_is(const uint8_t *p, size_t n) { return zip_is(p, n) || (n >= 2 && p[0] == 0x80 && p[1] <= 5) || (n >= 2 && strchr("(c]}lL", p[0]) && p[0]); }
 
 /* ---- storages ---- */
 static bool storage_type(const Pk *g, DType *t) {

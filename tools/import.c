@@ -97,7 +97,17 @@ static Status name_vgg(Import *im, const Import *heads, const char *given, Error
   return import_set_meta(im, "name", name, e);
 }
 
-static Status adjust(Import *im, const Import *heads, const Args *a, Error *e) {
+/* A VGG16 without heads gets the bundled ones, so that the file is whole. */
+static Status add_bundled_heads(Import *im, Import *bundled, Error *e) {
+  char path[1024];
+  Status s = data_find("lpips_vgg_v0.1.safetensors", NULL, path, sizeof path, e);
+  if (s == ST_OK) s = import_open(bundled, path, e);
+  if (s == ST_OK && bundled->kind != IMPORT_HEADS) s = err_set(e, ST_FORMAT, "%s: no LPIPS heads; restore the bundled file", path);
+  if (s == ST_OK) s = import_add_heads(im, bundled, e);
+  return s;
+}
+
+static Status adjust(Import *im, const Import *heads, Import *bundled, const Args *a, Error *e) {
   Status s = ST_OK;
   if (heads) {
     if (im->kind != IMPORT_VGG || heads->kind != IMPORT_HEADS)
@@ -105,6 +115,7 @@ static Status adjust(Import *im, const Import *heads, const Args *a, Error *e) {
     s = import_add_heads(im, heads, e);
   }
   if (s == ST_OK && im->kind == IMPORT_VGG) s = name_vgg(im, heads, a->name, e);
+  if (s == ST_OK && im->kind == IMPORT_VGG && !import_find(im, "lin0")) s = add_bundled_heads(im, bundled, e);
   if (s == ST_OK && im->kind == IMPORT_NETWORK && a->nets != NETS_ALL) s = import_keep(im, a->nets == NETS_EMA ? "G_ema." : "G.", e);
   if (s == ST_OK && a->clamp_given && im->kind == IMPORT_NETWORK) {
     char text[40];
@@ -122,7 +133,7 @@ static Status check_sum(const Import *im, bool ignore, Error *e) {
 }
 
 static Status import_files(const Args *a, char **file, int nfile, Error *e) {
-  Import im, heads;
+  Import im, heads, bundled = {0};
   bool second = false;
   Status s = import_open(&im, file[0], e);
   if (s != ST_OK) return s;
@@ -133,7 +144,7 @@ static Status import_files(const Args *a, char **file, int nfile, Error *e) {
     s = check_sum(&im, a->ignore, e);
   }
   if (s == ST_OK && second) s = check_sum(&heads, a->ignore, e);
-  if (s == ST_OK) s = adjust(&im, second ? &heads : NULL, a, e);
+  if (s == ST_OK) s = adjust(&im, second ? &heads : NULL, &bundled, a, e);
   if (s == ST_OK) {
     print_config(&im);
     if (!tool_quiet || a->dry_run) print_tensors(&im, a->dry_run);
@@ -145,6 +156,7 @@ static Status import_files(const Args *a, char **file, int nfile, Error *e) {
     print_use(im.kind, a->out);
   }
   if (second) import_close(&heads);
+  if (bundled.path) import_close(&bundled);
   import_close(&im);
   return s;
 }
