@@ -279,7 +279,10 @@ Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t ni
   if (s == ST_OK) s = check_readable(&v->h, name, e);
   if (s == ST_OK && v->h.pair && !img) s = err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected its image too", name);
   if (s == ST_OK && v->h.pair) { data = img; n = nimg; }
-  if (s == ST_OK) v->h.gzipped = gzip_is(data, n);
+  if (s == ST_OK) {
+    v->h.gzipped = gzip_is(data, n);
+    s = check_size(&v->h, v->h.gzipped ? gzip_max_size(n) : n, v->h.gzipped, name, e);
+  }
   if (s == ST_OK) s = check_memory(&v->h, v->h.gzipped ? n : 0, name, e);
   if (s == ST_OK) s = v->h.gzipped ? fill_from_gzip(v, data, n, name, e) : fill_from_memory(v, data, n, name, e);
   if (s != ST_OK) nifti_free(v);
