@@ -12,6 +12,7 @@ void dataset_free(Dataset *d) {
   mem_free(d->images);
   mem_free(d->labels);
   mem_free(d->names);
+  lesions_free(d->src);
   mem_free(d->path);
   memset(d, 0, sizeof *d);
 }
@@ -82,6 +83,7 @@ static Status load(Dataset *d, const StFile *f, Error *e) {
   if (m) memcpy(d->names, m->data, m->bytes);
   for (int64_t i = 0; m && i < d->n; i++) d->names[i][63] = 0;
   for (int i = 0; i < f->nmeta && s == ST_OK; i++) s = dataset_set_meta(d, f->meta[i].key, f->meta[i].value, e);
+  if (s == ST_OK) s = lesions_load(f, d->n, d->channels, &d->src, e);
   return s == ST_OK ? check_values(d, e) : s;
 }
 
@@ -148,9 +150,10 @@ static Status quantise(const Dataset *d, uint8_t *q, const char *path, Error *e)
   return ST_OK;
 }
 
-Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e) {
+static Status save(const Dataset *d, const char *path, bool as_u8, StFill fill, void *ctx, Error *e) {
   StWriter *w = NULL;
   uint8_t *q = NULL;
+  int64_t *subject = NULL;
   Shape shape = SHAPE4(d->n, d->channels, d->h, d->w);
   Status s = st_writer_new(&w, e);
   if (s == ST_OK && !dataset_meta(d, "format")) s = st_add_meta(w, "format", DATASET_FORMAT, e);
@@ -159,11 +162,16 @@ Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e) {
     q = mem_alloc((size_t)shape_numel(shape));
     s = q ? quantise(d, q, path, e) : err_set(e, ST_NOMEM, "%s: out of memory", path);
   }
-  if (s == ST_OK) s = st_add(w, "images", as_u8 ? DT_U8 : DT_F32, shape, as_u8 ? (void *)q : (void *)d->images, e);
+  if (s == ST_OK && fill) s = st_add_stream(w, "images", DT_F32, shape, fill, ctx, e);
+  else if (s == ST_OK) s = st_add(w, "images", as_u8 ? DT_U8 : DT_F32, shape, as_u8 ? (void *)q : (void *)d->images, e);
   if (s == ST_OK && d->labels) s = st_add(w, "labels", DT_I64, SHAPE1(d->n), d->labels, e);
   if (s == ST_OK && d->names) s = st_add(w, "names", DT_U8, SHAPE2(d->n, 64), d->names, e);
+  if (s == ST_OK && d->src) s = lesions_add(w, d->src, d->n, d->channels, &subject, e);
   if (s == ST_OK) s = st_commit(w, path, e);
   else st_writer_free(w);
   mem_free(q);
+  mem_free(subject);
   return s;
 }
+Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e) { return save(d, path, as_u8, NULL, NULL, e); }
+Status dataset_save_stream(const Dataset *d, const char *path, StFill fill, void *ctx, Error *e) { return save(d, path, false, fill, ctx, e); }

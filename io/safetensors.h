@@ -23,6 +23,10 @@ typedef struct StWriter StWriter;
 Status st_writer_new(StWriter **w, Error *e);
 Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *data, Error *e); /* data is referenced, not copied: must live until st_commit */
 Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *data, Error *e);  /* converts (copy kept inside) */
+/* Data that is made while it is written, so that it never lies in memory as a whole: fill hands out the next piece (valid until the next call,
+ * at least one byte) until the tensor is complete. Tensors of the same element size are written in the order in which they were added. */
+typedef Status (*StFill)(void *ctx, const void **piece, size_t *bytes, Error *e);
+Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx, Error *e);
 Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e);
 Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Temporary file in the same folder, fsync, rename: either the old or the new file is there, never half of one. Tensors are written in the given

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Entry { char *name; DType dtype; Shape shape; const void *data; void *own; size_t bytes, offset; } Entry;
+typedef struct Entry { char *name; DType dtype; Shape shape; const void *data; void *own; size_t bytes, offset; StFill fill; void *ctx; } Entry;
 struct StWriter { Entry *t; int n, cap; StMeta *meta; int nmeta, mcap; };
 
 Status st_writer_new(StWriter **w, Error *e) {
@@ -45,7 +45,15 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
   w->t = p;
   char *copy = mem_strdup(name);
   if (!copy) return err_set(e, ST_NOMEM, "tensor \"%s\": out of memory", name);
-  w->t[w->n++] = (Entry){copy, dtype, s, data, NULL, none ? 0 : bytes, 0};
+  w->t[w->n++] = (Entry){copy, dtype, s, data, NULL, none ? 0 : bytes, 0, NULL, NULL};
+  return ST_OK;
+}
+
+Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx, Error *e) {
+  Status st = st_add(w, name, dtype, s, NULL, e);
+  if (st != ST_OK) return st;
+  w->t[w->n - 1].fill = fill;
+  w->t[w->n - 1].ctx = ctx;
   return ST_OK;
 }
 
@@ -136,6 +144,20 @@ static void header(const StWriter *w, Text *o) {
   puts_(o, "}");
 }
 
+static Status write_tensor(const Entry *t, AtomicFile *f, Error *e) {
+  if (!t->fill) return t->bytes ? atomic_write(f, t->data, t->bytes, e) : ST_OK;
+  for (size_t done = 0; done < t->bytes;) {
+    const void *piece = NULL;
+    size_t n = 0;
+    Status s = t->fill(t->ctx, &piece, &n, e);
+    if (s != ST_OK) return s;
+    if (!n || n > t->bytes - done) return err_set(e, ST_INTERNAL, "%s: tensor \"%s\": %zu bytes at %zu of %zu", f->path, t->name, n, done, t->bytes);
+    if ((s = atomic_write(f, piece, n, e)) != ST_OK) return s;
+    done += n;
+  }
+  return ST_OK;
+}
+
 static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
   size_t at = 0;
   for (size_t size = 8; size; size /= 2)
@@ -153,7 +175,7 @@ static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
   mem_free(buf);
   for (size_t size = 8; size && s == ST_OK; size /= 2)
     for (int i = 0; i < w->n && s == ST_OK; i++)
-      if (dtype_size(w->t[i].dtype) == size && w->t[i].bytes) s = atomic_write(f, w->t[i].data, w->t[i].bytes, e);
+      if (dtype_size(w->t[i].dtype) == size) s = write_tensor(&w->t[i], f, e);
   return s;
 }
 
