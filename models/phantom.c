@@ -2,7 +2,7 @@
 #include "models/phantom.h"
 #include "models/phantom_impl.h"
 
-PhantomOptions phantom_defaults(void) { return (PhantomOptions){.snr0 = 30, .tau = 1.7501, .sigma = .2191, .lambda = 0, .iterations = 8}; }
+PhantomOptions phantom_defaults(void) { return (PhantomOptions){.snr0 = 30, .tau = 1.7501, .sigma = .2191, .lambda = 0, .iterations = 10}; }
 
 /* s ~ N(0,1), e1, e2 ~ N(0,1) independent; reader j says rim iff s + sigma e_j > tau. With t = tau/sqrt(1+sigma^2) and rho = 1/(1+sigma^2) the pair
  * is bivariate normal: P(one reader says rim) = Phi(-t). */
@@ -111,7 +111,7 @@ Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, ui
   float *bias = w->dist, *noise = w->t.wx, *mag = w->t.wy, *chi = w->tmp[10], *truth = w->tmp[11];
   random_iso(w, &r, 8, bias);
   draw_normals(&r, noise, w->box.n);
-  const double drawn = draw_u(&r, .06, .13);
+  const double drawn = draw_u(&r, .05, .11);
   out->lambda = o->lambda > 0 ? o->lambda : drawn;
   const QsmInput in = {w->t.chi, w->t.wm, w->t.gm, w->t.csf, w->t.vein, bias, noise};
   qsm_acquire(&w->q, &in, o, out->lambda, w->tmp, mag, chi, truth);

@@ -29,7 +29,7 @@ static void white_matter(PhantomWork *w, Rng *r, float side) {
   random_field(w, r, 4.5, 3.5, 4, g4);
   for (size_t i = 0; i < n; i++) {
     const float striated = clampf(.25f + g4[i], 0, 2);
-    chi[i] = -30 + 10 * g0[i] + 6 * g1[i] + (2 + 2 * striated) * g2[i] + 5 * striated * g3[i];
+    chi[i] = -30 + 10 * g0[i] + 6 * g1[i] + (1.5f + 1.5f * striated) * g2[i] + 4.5f * striated * g3[i];
     w->t.wm[i] = 1;
     w->t.gm[i] = w->t.csf[i] = w->t.vein[i] = 0;
   }

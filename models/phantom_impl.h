@@ -29,7 +29,7 @@ struct PhantomWork {
   void *all;
 };
 
-/* ---- elementary functions, relative error below 1e-6 (exp), absolute below 1e-5 (the others) ---- */
+/* ---- elementary functions, relative error below 1e-5 (exp), absolute below 1e-5 (the others) ---- */
 static inline float fast_exp(float x) {      /* 2^i 2^f, f in [-.5,.5]; saturates at exp(+-87) */
   x = x > 87.f ? 87.f : x;
   x = x < -87.f ? -87.f : x;
@@ -121,7 +121,9 @@ void qsm_blur(Qsm *q, const float *in, double sx, double sy, double sz, float *o
 enum { QSM_BUFFERS = 10 };
 void qsm_invert(Qsm *q, const float *field, const float *mag, double lambda, int iterations, bool closed_form, float *const buf[QSM_BUFFERS], float *chi);
 /* Signal model: magnitude, field noise, inversion, zero of the scale. chi, gm, csf, vein, wm -> chi out and (unless NULL) blurred truth with the
- * same zero. bias: relative magnitude bias, or NULL; noise: unit normals, overwritten. */
+ * same zero. bias: relative magnitude bias, or NULL; noise: unit normals, overwritten
+ * by the noisy field. */
+double qsm_noise_ppb(double snr0);                    /* standard deviation of the field where the magnitude is that of white matter */
 typedef struct QsmInput { const float *chi, *wm, *gm, *csf, *vein, *bias; float *noise; } QsmInput;
 void qsm_acquire(Qsm *q, const QsmInput *in, const PhantomOptions *o, double lambda, float *const buf[QSM_BUFFERS], float *mag, float *chi, float *truth);
 #endif

@@ -156,7 +156,7 @@ void qsm_invert(Qsm *q, const float *field, const float *mag, double lambda, int
 }
 
 /* sigma_b = 1/(2 pi 127.73 MHz SNR0 sqrt(sum TE^2 exp(-2 TE R2*))) of eight echoes at 6.28 + 4.06 i ms, R2* 20/s: .0371 s; 1.11 ppb at SNR0 30. */
-static double field_noise_ppb(double snr0) { return 1e3 / (2 * M_PI * 127.73 * snr0 * .0371); }
+double qsm_noise_ppb(double snr0) { return 1e3 / (2 * M_PI * 127.73 * snr0 * .0371); }
 
 void qsm_acquire(Qsm *q, const QsmInput *in, const PhantomOptions *o, double lambda, float *const buf[QSM_BUFFERS], float *mag, float *chi, float *truth) {
   const size_t n = q->box.n;
@@ -164,7 +164,7 @@ void qsm_acquire(Qsm *q, const QsmInput *in, const PhantomOptions *o, double lam
   for (size_t i = 0; i < n; i++) water[i] = 1 - .12f * in->gm[i] + .25f * in->csf[i];
   qsm_blur(q, water, .32, .32, .4, water);
   qsm_field(q, in->chi, true, f, blurred);
-  const float sigma = (float)field_noise_ppb(o->snr0);
+  const float sigma = (float)qsm_noise_ppb(o->snr0);
   for (size_t i = 0; i < n; i++) {                      /* .607: exp(-.025 * 20), so that white matter has 1 */
     mag[i] = water[i] * fast_exp(-.025f * (20 + .12f * fabsf(blurred[i] + 30))) * (1 / .607f) * (1 + (in->bias ? .04f * in->bias[i] : 0));
     const float m = mag[i] > .1f ? mag[i] : .1f;

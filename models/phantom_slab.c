@@ -151,7 +151,7 @@ Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint
     out->flair[i] = s.head[i] > .5f ? sqrtf(a * a + b * b) : 0;
   }
   draw_normals(&r, s.flair, n);
-  const double drawn = draw_u(&r, .06, .13), lambda = o->lambda > 0 ? o->lambda : drawn;
+  const double drawn = draw_u(&r, .05, .11), lambda = o->lambda > 0 ? o->lambda : drawn;
   const QsmInput in = {s.chi, s.wm, s.gm, s.csf, s.vein, NULL, s.flair};
   qsm_acquire(&s.q, &in, o, lambda, s.buf, s.mag, out->chi, NULL);
   for (size_t i = 0; i < n; i++)
