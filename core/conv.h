@@ -14,7 +14,8 @@ typedef struct ConvGeom { int kind, stride, pad; int64_t n, ci, h, w, co, kh, kw
 ConvGeom conv_geom(const Node *n);              /* of a conv2d, conv2d_dx, conv2d_dw or conv_prep node */
 
 typedef enum { CONV_AUTO = 0, CONV_DIRECT, CONV_WINOGRAD, CONV_WINOGRAD2 } ConvAlgo;
-/* Overrides environment PRLX_CONV=auto|direct|winograd|winograd2 (F(4x4,3x3), F(2x2,3x3) wherever possible). Not while a plan exists:
+/* Overrides environment PRLX_CONV=auto|direct|winograd|winograd2 (stride 1: F(4x4,3x3) or F(2x2,3x3); stride 2: F(3,2)
+ * on the parts that have two taps; wherever possible). Not while a plan exists:
  * prepared weights depend on it. */
 void conv_set_algo(ConvAlgo algo);
 
@@ -22,5 +23,5 @@ void conv_set_algo(ConvAlgo algo);
  * algorithm for this geometry wants no prepared weights. `in`: shapes of the operands of `conv`. */
 bool conv_make_prep(const Node *conv, const Shape *in, Node *prep);
 double conv_flop(const Node *n);                /* 2 x multiply-adds of a direct convolution, or of a matmul; 0 for other nodes */
-const char *conv_algo_name(const Node *n);      /* "direct", "winograd4", "dots" ... */
+const char *conv_algo_name(const Node *n);      /* "direct", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2) */
 #endif

@@ -191,24 +191,19 @@ static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
 static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t c0, int64_t c1, real *dst) {
   const Sub *u = &d->u;
   const int nr = d->k->nr;
-  const int64_t px = PRLX_MIN(u->step, u->ntx), panel = (c1 - c0) * u->taps * nr, plane = u->sh * u->sw, cols = d->b.cols;
+  const int64_t px = PRLX_MIN(u->step, u->ntx), panel = (c1 - c0) * u->taps * nr, plane = u->sh * u->sw, cols = d->b.cols, phases = d->b.phases;
+  if (!t->raw) memset(s->stage, 0, (size_t)(t->nimg * phases * t->rows * cols + nr) * sizeof(real)); /* the padding stays zero for all channels */
   for (int64_t c = c0; c < c1; c++) {
     real scale = 1;
     const real *from = s->stage;
     if (t->raw) {
       from = d->src + (t->n0 * u->c + c) * plane;
       if (d->scale) scale = d->scale[t->n0 * u->c + c];
-    } else {
-      real *to = s->stage;
-      for (int64_t i = 0; i < t->nimg; i++) {
-        const real *in = d->src + ((t->n0 + i) * u->c + c) * plane, f = d->scale ? d->scale[(t->n0 + i) * u->c + c] : 1;
-        for (int64_t ph = 0; ph < d->b.phases; ph++)
-          for (int64_t r = 0; r < t->rows; r++, to += cols) {
-            const int64_t y = (t->row0 + r) * u->step + u->base_y + ph / px;
-            if (y < 0 || y >= u->sh) memset(to, 0, (size_t)cols * sizeof(real));
-            else d->k->stage_row(in + y * u->sw, u->sw, u->step, u->base_x + ph % px, f, to, cols);
-          }
-      }
+    }
+    for (int64_t i = 0; i < (t->raw ? 0 : t->nimg * phases); i++) {
+      const int64_t n = t->n0 + i / phases, ph = i % phases;
+      stage_window(d->k, d->src + (n * u->c + c) * plane, u->sw, window(u->step, t->row0 * u->step + u->base_y + ph / px, t->rows, u->sh),
+                   window(u->step, u->base_x + ph % px, cols, u->sw), d->scale ? d->scale[n * u->c + c] : 1, s->stage + i * t->rows * cols, cols);
     }
     for (int64_t p = 0; p < t->np; p++)
       d->k->pack_pixels(from, s->lane + p * nr, (LaneKind)s->kind[p], s->tap, (int)u->taps, scale, dst + p * panel + (c - c0) * u->taps * nr);

@@ -18,6 +18,21 @@ static inline int conv_slots(size_t slot_bytes) {
   return n < CONV_SLOTS_MIN ? CONV_SLOTS_MIN : n > CONV_SLOTS_MAX ? CONV_SLOTS_MAX : (int)n;
 }
 
+/* Part of a map seen through a step and an offset: window index i is map index i*step + first; [lo,hi) of n are inside the map. */
+typedef struct Window { int64_t step, first, lo, hi; } Window;
+static inline Window window(int64_t step, int64_t first, int64_t n, int64_t map) {
+  Window w = {step, first, 0, 0};
+  w.lo = first < 0 ? PRLX_MIN(n, ceil_div(-first, step)) : 0;
+  w.hi = first < map ? PRLX_MIN(n, ceil_div(map - first, step)) : 0;
+  if (w.hi < w.lo) w.hi = w.lo;
+  return w;
+}
+/* Copies a window of a map of row length `width` to rows of ldd numbers; what lies outside the map is not touched. */
+static inline void stage_window(const GemmKernels *k, const real *map, int64_t width, Window y, Window x, real scale, real *dst, int64_t ldd) {
+  k->stage(map + (y.lo * y.step + y.first) * width + x.lo * x.step + x.first, y.step * width, x.step, y.hi - y.lo, x.hi - x.lo, scale,
+           dst + y.lo * ldd + x.lo, ldd);
+}
+
 /* Every algorithm has the same four functions: numbers in prepared weights (fwd, dx), preparing them, scratch bytes
  * (with_prep: they are given), and the run. */
 size_t direct_prep_numel(const ConvGeom *g);
@@ -28,12 +43,24 @@ void   direct_run(const ConvGeom *g, const real *src, const real *w, const real 
 size_t direct_dw_scratch(const ConvGeom *g);
 void   direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch);
 
+/* Winograd: `side` 4 or 2 (output tile, stride 1) or 3 (stride 2); 3x3 kernels only. */
 bool   wino_possible(const ConvGeom *g);
-int    wino_auto(const ConvGeom *g);            /* output tile side 2 or 4 if Winograd is expected to win, else 0 */
-size_t wino_prep_numel(const ConvGeom *g, int m);
-void   wino_prep(const ConvGeom *g, int m, const real *w, real *dst);
-size_t wino_scratch(const ConvGeom *g, int m, bool with_prep);
-void   wino_run(const ConvGeom *g, int m, const real *src, const real *w, const real *prep, const real *scale, real *out, void *scratch);
-size_t wino_dw_scratch(const ConvGeom *g, int m);
-void   wino_dw_run(const ConvGeom *g, int m, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch);
+int    wino_auto(const ConvGeom *g);            /* the side expected to be fastest, 0 for the direct algorithm */
+size_t wino_prep_numel(const ConvGeom *g, int side);
+void   wino_prep(const ConvGeom *g, int side, const real *w, real *dst);
+size_t wino_scratch(const ConvGeom *g, int side, bool with_prep);
+void   wino_run(const ConvGeom *g, int side, const real *src, const real *w, const real *prep, const real *scale, real *out, void *scratch);
+size_t wino_dw_scratch(const ConvGeom *g, int side);
+void   wino_dw_run(const ConvGeom *g, int side, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch);
+
+/* A convolution of stride 1 is one part; one of stride 2 is four, by residue of the kernel tap (conv2d, conv2d_dw) or of the
+ * output pixel (conv2d_dx), each a dense correlation of stride 1 with 2x2, 2x1, 1x2 or 1x1 taps. */
+typedef struct WinoPart {
+  int form, my, mx, ay, ax, taps;    /* WinoForm; outputs and inputs of a tile */
+  int32_t tap[9];                    /* weight y*3 + x of each tap */
+  int64_t step, first_y, first_x;    /* row r, column c of the part's source is (r step + first_y, c step + first_x) of the map */
+  int64_t gh, gw, ostep, oy0, ox0;   /* its outputs, (q ostep + oy0, q ostep + ox0) of the map */
+} WinoPart;
+int      wino_parts(const ConvGeom *g);
+WinoPart wino_part(const ConvGeom *g, int side, int i);
 #endif

@@ -1,8 +1,9 @@
-/* conv_wino.c: conv2d and conv2d_dx with 3x3 kernels and stride 1 by Winograd's minimal filtering (see core/winograd.h).
+/* conv_wino.c: conv2d and conv2d_dx with 3x3 kernels and stride 1 or 2 by Winograd's minimal filtering (see core/winograd.h).
  *
- * With a = m + 2 and f = 0 .. a*a-1 the frequency:
- *   U[f] = weights in panels [m/12][c][12], blocked by c (prepared),  V[f] = input patches [panel][c][nr],  M[panel][m][f][nr] = U[f] V[f]
- * conv2d_dx is the same with channels exchanged, kernels rotated, and padding 2 - pad.
+ * For every part (conv_impl.h) and frequency f:
+ *   U[f] = weights in panels [m/12][c][12], blocked by c (prepared),  V[f] = input patches [panel][c][nr],
+ *   M[panel][m][f][nr] = U[f] V[f]
+ * conv2d_dx is the same with channels exchanged and kernels rotated.
  * Tiles are taken in blocks. Small layers: one task carries a block through all three steps in its cache. Large ones: each
  * step of a block is spread over the threads, so that the large U is read once per block, not once per task. */
 #include "core/conv_impl.h"
@@ -10,14 +11,43 @@
 #include "core/winograd.h"
 #include <string.h>
 
+bool wino_possible(const ConvGeom *g) { return g->kh == 3 && g->kw == 3 && g->stride <= 2; }
+int  wino_parts(const ConvGeom *g) { return g->stride * g->stride; }
+
+/* One axis of a part: number of taps, first weight and step to the next, first source index. */
+typedef struct Axis { int64_t taps, k0, dk, first, count, o0; } Axis;
+
+static Axis axis_of(const ConvGeom *g, int64_t r, int64_t out, int64_t map) {
+  const int64_t s = g->stride, pad = g->pad;
+  if (g->kind != CONV_DX) return (Axis){(2 - r) / s + 1, r, s, r - pad, out, 0};   /* r: residue of the tap */
+  const int64_t p = (r + pad) % s, taps = (2 - p) / s + 1;                          /* r: residue of the output pixel */
+  return (Axis){taps, p + s * (taps - 1), -s, (r + pad - p) / s - (taps - 1), r < map ? ceil_div(map - r, s) : 0, r};
+}
+
+WinoPart wino_part(const ConvGeom *g, int side, int i) {
+  static const uint8_t form[4][4] = {[1] = {[1] = WF_11, [3] = WF_13}, [3] = {[1] = WF_31, [3] = WF_33}}; /* by outputs of a tile */
+  const bool dx = g->kind == CONV_DX;
+  const Axis y = axis_of(g, i / g->stride, g->oh, g->h), x = axis_of(g, i % g->stride, g->ow, g->w);
+  WinoPart p = {.taps = (int)(y.taps * x.taps), .step = dx ? 1 : g->stride, .first_y = y.first, .first_x = x.first, .gh = y.count, .gw = x.count,
+                .ostep = dx ? g->stride : 1, .oy0 = y.o0, .ox0 = x.o0};
+  p.my = y.taps == 3 ? side : y.taps == 2 ? 3 : 1;
+  p.mx = x.taps == 3 ? side : x.taps == 2 ? 3 : 1;
+  p.form = side == 4 ? WF_44 : side == 2 ? WF_22 : form[p.my][p.mx];
+  p.ay = p.my + (int)y.taps - 1;
+  p.ax = p.mx + (int)x.taps - 1;
+  for (int t = 0; t < p.taps; t++) p.tap[t] = (int32_t)((y.k0 + t / x.taps * y.dk) * 3 + x.k0 + t % x.taps * x.dk);
+  return p;
+}
+
 typedef struct Wino {
   const GemmKernels *k; const WinoKernels *wk;
-  int side, alpha2, nr, ix;          /* m, a*a, lanes, index of the kernels */
+  WinoPart q;
+  int alpha2, nr;                    /* frequencies, lanes */
   int64_t n, m, c, mp;               /* images, output and source channels, m in panels */
-  int64_t sh, sw, oh, ow, pad;       /* source and output maps */
+  int64_t sh, sw, oh, ow;            /* source and output maps */
   int64_t ty, tx, tiles, panels;
-  int64_t np, blocks;                /* panels per block */
-  bool alone;                        /* a task per block */
+  int64_t np, blocks, mc;            /* panels per block; output channels per product task */
+  bool alone, add;                   /* a task per block; add to what earlier parts have written */
   int64_t vf, uf;                    /* strides of V and U between frequencies */
   int64_t images, rows, cols;        /* staged planes of a block, at most */
   const real *src, *scale, *u; real *out;
@@ -28,25 +58,31 @@ typedef struct Wino {
 
 typedef struct WSlot { real *v, *mm, *stage; int32_t *off; uint8_t *size; } WSlot;
 
-bool wino_possible(const ConvGeom *g) { return g->kh == 3 && g->kw == 3 && g->stride == 1; }
+enum { WINO_LANES_MIN = 128, WINO_LANES_MAX = 2048, WINO_BLOCK_BYTES = 8 << 20, WINO_ALONE_BYTES = 384 << 10, WINO_ALONE_WEIGHTS = 20000 };
 
-static void layout(Wino *w, const ConvGeom *g, int side, int nr) {
+static void layout(Wino *w, const ConvGeom *g, int side, int part, int nr) {
   const bool fwd = g->kind == CONV_FWD;
-  w->side = side; w->alpha2 = (side + 2) * (side + 2); w->nr = nr; w->ix = side == 4;
+  const WinoPart *q = &w->q;
+  w->q = wino_part(g, side, part);
+  w->alpha2 = q->ay * q->ax; w->nr = nr; w->add = fwd && part > 0;
   w->n = g->n; w->m = fwd ? g->co : g->ci; w->c = fwd ? g->ci : g->co; w->mp = round_up(w->m, GEMM_PANEL);
   w->sh = fwd ? g->h : g->oh; w->sw = fwd ? g->w : g->ow; w->oh = fwd ? g->oh : g->h; w->ow = fwd ? g->ow : g->w;
-  w->pad = fwd ? g->pad : 2 - g->pad;
-  w->ty = ceil_div(w->oh, side); w->tx = ceil_div(w->ow, side); w->tiles = w->n * w->ty * w->tx;
+  w->ty = ceil_div(q->gh, q->my); w->tx = ceil_div(q->gw, q->mx); w->tiles = w->n * w->ty * w->tx;
+  w->uf = w->mp * w->c + 80;         /* not a power of two: frequencies must not compete for one cache set */
+  if (!w->tiles) return;
   w->panels = ceil_div(w->tiles, nr);
-  const int64_t panel_bytes = w->alpha2 * (w->c + w->mp) * nr * (int64_t)sizeof(real);
-  w->alone = w->mp * w->c <= 20000 && panel_bytes <= 1 << 20 && w->panels >= 8;
-  w->np = w->alone ? PRLX_MAX(1, PRLX_MIN(w->panels / 8, (384 << 10) / panel_bytes)) : PRLX_MIN(w->panels, PRLX_MAX(1, 128 / nr));
+  const int64_t lane_bytes = w->alpha2 * (w->c + w->mp) * (int64_t)sizeof(real), panel_bytes = lane_bytes * nr;
+  w->alone = w->mp * w->c <= WINO_ALONE_WEIGHTS && panel_bytes <= 1 << 20 && w->panels >= 8;
+  w->np = w->alone ? PRLX_MIN(w->panels / 8, WINO_ALONE_BYTES / panel_bytes)
+                   : PRLX_MIN(w->panels, PRLX_MAX(WINO_LANES_MIN, PRLX_MIN(WINO_LANES_MAX, WINO_BLOCK_BYTES / lane_bytes)) / nr);
+  if (w->np < 1) w->np = 1;
   w->blocks = ceil_div(w->panels, w->np);
-  w->vf = w->np * w->c * nr + 80;    /* not a power of two: frequencies must not compete for one cache set */
-  w->uf = w->mp * w->c + 80;
+  w->np = ceil_div(w->panels, w->blocks);
+  w->mc = w->alpha2 >= 16 ? 8 * GEMM_PANEL : 2 * GEMM_PANEL;
+  w->vf = w->np * w->c * nr + 80;
   w->images = PRLX_MIN(w->n, ceil_div(w->np * nr - 1, w->ty * w->tx) + 1);
-  w->rows = (w->images > 1 ? w->ty : PRLX_MIN(w->ty, ceil_div(w->np * nr - 1, w->tx) + 1)) * side + 2;
-  w->cols = w->tx * side + 4;
+  w->rows = (w->images > 1 ? w->ty : PRLX_MIN(w->ty, ceil_div(w->np * nr - 1, w->tx) + 1)) * q->my + q->ay - q->my;
+  w->cols = w->tx * q->mx + 4;
 }
 
 static WSlot make_slot(const Wino *w, Bump *mem) {
@@ -54,7 +90,7 @@ static WSlot make_slot(const Wino *w, Bump *mem) {
   const size_t lanes = (size_t)(w->np * w->nr);
   s.v = bump(mem, w->alone ? (size_t)(w->alpha2 * w->vf) : 0, sizeof(real));
   s.mm = bump(mem, w->alone ? (size_t)(w->mp * w->alpha2) * lanes : 0, sizeof(real));
-  s.stage = bump(mem, (size_t)(w->images * w->rows * w->cols + 8), sizeof(real));
+  s.stage = bump(mem, (size_t)(w->images * w->rows * w->cols + GEMM_NR_MAX + 8), sizeof(real));
   s.off = bump(mem, lanes, sizeof(int32_t));
   s.size = bump(mem, lanes, 1);
   return s;
@@ -70,67 +106,80 @@ static size_t memory(Wino *w, Bump *mem) {
   return mem->used;
 }
 
-/* ---- prepared weights: U[f][block of c][m/12][c][12] ---- */
+/* ---- prepared weights: for every part U[f][block of c][m/12][c][12] ---- */
 size_t wino_prep_numel(const ConvGeom *g, int side) {
-  Wino w = {0};
-  layout(&w, g, side, 8);
-  return (size_t)(w.alpha2 * w.uf);
+  size_t n = 0;
+  for (int i = 0; i < wino_parts(g); i++) {
+    Wino w = {0};
+    layout(&w, g, side, i, 8);
+    n += (size_t)(w.alpha2 * w.uf);
+  }
+  return n;
 }
 
-typedef struct WPrep { const ConvGeom *g; Wino w; const real *weights; real *dst; } WPrep;
+typedef struct WPrep { Wino w; bool fwd; const real *weights; real *dst; } WPrep;
 
 static void prep_task(void *ctx, int64_t i, int worker) {
   const WPrep *p = ctx;
-  const bool fwd = p->g->kind == CONV_FWD;
-  const int64_t m0 = i * GEMM_PANEL;
-  for (int64_t c = 0; c < p->w.c; c++) {
-    const int64_t k0 = c / GEMM_KC * GEMM_KC, kc = PRLX_MIN(GEMM_KC, p->w.c - k0);
-    p->w.wk->weights[p->w.ix](p->weights + (fwd ? m0 * p->w.c + c : c * p->w.m + m0) * 9, fwd ? p->w.c * 9 : 9, (int)PRLX_MIN(GEMM_PANEL, p->w.m - m0), !fwd,
-                              p->dst + p->w.mp * k0 + m0 * kc + (c - k0) * GEMM_PANEL, p->w.uf);
+  const Wino *w = &p->w;
+  const int64_t m0 = i * GEMM_PANEL, lanes = PRLX_MIN(GEMM_PANEL, w->m - m0);
+  for (int64_t c = 0; c < w->c; c++) {
+    const int64_t k0 = c / GEMM_KC * GEMM_KC, kc = PRLX_MIN(GEMM_KC, w->c - k0);
+    w->wk->weights[w->q.form](p->weights + (p->fwd ? m0 * w->c + c : c * w->m + m0) * 9, p->fwd ? w->c * 9 : 9, (int)lanes, w->q.tap,
+                              p->dst + w->mp * k0 + m0 * kc + (c - k0) * GEMM_PANEL, w->uf);
   }
 }
 
 void wino_prep(const ConvGeom *g, int side, const real *weights, real *dst) {
-  WPrep p = {.g = g, .weights = weights, .dst = dst};
-  layout(&p.w, g, side, 8);
+  WPrep p = {.weights = weights, .dst = dst, .fwd = g->kind == CONV_FWD};
   p.w.wk = ISA_PICK(wino_kernels);
-  par_for(p.w.mp / GEMM_PANEL, prep_task, &p);
+  for (int i = 0; i < wino_parts(g); i++) {
+    layout(&p.w, g, side, i, 8);
+    par_for(p.w.mp / GEMM_PANEL, prep_task, &p);
+    p.dst += p.w.alpha2 * p.w.uf;
+  }
 }
 
 /* ---- one block of tiles ---- */
-typedef struct WSpan { int64_t p0, np, t0, nt, n0, nimg, row0, rows; } WSpan;
+typedef struct WSpan { int64_t t0, nt, np, n0, nimg, row0, rows; } WSpan;
 
 static WSpan span_of(const Wino *w, int64_t blk) {
-  const int64_t per = w->ty * w->tx;
-  WSpan s = {.p0 = blk * w->np};
-  s.np = PRLX_MIN(w->np, w->panels - s.p0);
-  s.t0 = s.p0 * w->nr;
+  const int64_t per = w->ty * w->tx, p0 = blk * w->np;
+  WSpan s = {.t0 = p0 * w->nr, .np = PRLX_MIN(w->np, w->panels - p0)};
   s.nt = PRLX_MIN(s.np * w->nr, w->tiles - s.t0);
   s.n0 = s.t0 / per;
   s.nimg = (s.t0 + s.nt - 1) / per - s.n0 + 1;
   s.row0 = s.nimg > 1 ? 0 : s.t0 % per / w->tx;
-  s.rows = ((s.nimg > 1 ? w->ty : (s.t0 + s.nt - 1) % per / w->tx + 1) - s.row0) * w->side + 2;
+  s.rows = ((s.nimg > 1 ? w->ty : (s.t0 + s.nt - 1) % per / w->tx + 1) - s.row0) * w->q.my + w->q.ay - w->q.my;
   return s;
+}
+
+/* Walks through tiles in order: image (of the block), row and column of tiles. */
+typedef struct Walk { int64_t n, y, x; } Walk;
+static inline Walk walk_from(const Wino *w, const WSpan *s) { return (Walk){0, s->t0 % (w->ty * w->tx) / w->tx, s->t0 % w->tx}; }
+static inline void walk_next(const Wino *w, Walk *k) {
+  if (++k->x < w->tx) return;
+  k->x = 0;
+  if (++k->y < w->ty) return;
+  k->y = 0;
+  k->n++;
 }
 
 /* Source channels [c0,c1) of a block, transformed into V. */
 static void input_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t c0, int64_t c1, real *v) {
-  const int64_t per = w->ty * w->tx, plane = w->sh * w->sw;
-  for (int64_t j = 0; j < s->np * w->nr; j++) {
-    const int64_t t = s->t0 + PRLX_MIN(j, s->nt - 1), n = t / per - s->n0, y = t % per / w->tx - s->row0, x = t % w->tx;
-    slot->off[j] = (int32_t)((n * s->rows + y * w->side) * w->cols + x * w->side);
-  }
+  const WinoPart *q = &w->q;
+  const int64_t plane = w->sh * w->sw;
+  int32_t *off = slot->off;
+  Walk k = walk_from(w, s);
+  for (int64_t j = 0; j < s->nt; j++, walk_next(w, &k)) off[j] = (int32_t)((k.n * s->rows + (k.y - s->row0) * q->my) * w->cols + k.x * q->mx);
+  for (int64_t j = s->nt; j < s->np * w->nr; j++) off[j] = off[j - 1] + 1;  /* lanes past the end read the slack of the stage */
+  const Window wy = window(q->step, s->row0 * q->my * q->step + q->first_y, s->rows, w->sh), wx = window(q->step, q->first_x, w->cols, w->sw);
+  memset(slot->stage, 0, (size_t)(s->nimg * s->rows * w->cols + GEMM_NR_MAX + 8) * sizeof(real));
   for (int64_t c = c0; c < c1; c++) {
-    real *to = slot->stage;
-    for (int64_t i = 0; i < s->nimg; i++) {
-      const real *in = w->src + ((s->n0 + i) * w->c + c) * plane, f = w->scale ? w->scale[(s->n0 + i) * w->c + c] : 1;
-      for (int64_t r = 0; r < s->rows; r++, to += w->cols) {
-        const int64_t y = s->row0 * w->side + r - w->pad;
-        if (y < 0 || y >= w->sh) memset(to, 0, (size_t)w->cols * sizeof(real));
-        else w->k->stage_row(in + y * w->sw, w->sw, 1, -w->pad, f, to, w->cols);
-      }
-    }
-    for (int64_t p = 0; p < s->np; p++) w->wk->input[w->ix](slot->stage, slot->off + p * w->nr, w->cols, v + (p * w->c + c) * w->nr, w->vf);
+    for (int64_t i = 0; i < s->nimg; i++)
+      stage_window(w->k, w->src + ((s->n0 + i) * w->c + c) * plane, w->sw, wy, wx, w->scale ? w->scale[(s->n0 + i) * w->c + c] : 1,
+                   slot->stage + i * s->rows * w->cols, w->cols);
+    for (int64_t p = 0; p < s->np; p++) w->wk->input[q->form](slot->stage, off + p * w->nr, w->cols, v + (p * w->c + c) * w->nr, w->vf);
   }
 }
 
@@ -145,16 +194,18 @@ static void product_step(const Wino *w, const WSpan *s, int64_t f, int64_t m0, i
 }
 
 static void output_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t m0, int64_t m1, const real *mm) {
-  const int64_t per = w->ty * w->tx, plane = w->oh * w->ow;
-  for (int64_t j = 0; j < s->nt; j++) {
-    const int64_t t = s->t0 + j, n = t / per - s->n0, y = t % per / w->tx * w->side, x = t % w->tx * w->side;
-    slot->off[j] = (int32_t)(n * w->m * plane + y * w->ow + x);
-    slot->size[j] = (uint8_t)(PRLX_MIN(w->side, w->oh - y) * 8 + PRLX_MIN(w->side, w->ow - x));
+  const WinoPart *q = &w->q;
+  const int64_t plane = w->oh * w->ow;
+  Walk k = walk_from(w, s);
+  for (int64_t j = 0; j < s->nt; j++, walk_next(w, &k)) {
+    const int64_t y = k.y * q->my, x = k.x * q->mx;
+    slot->off[j] = (int32_t)(k.n * w->m * plane + (y * q->ostep + q->oy0) * w->ow + x * q->ostep + q->ox0);
+    slot->size[j] = (uint8_t)(PRLX_MIN(q->my, q->gh - y) * 8 + PRLX_MIN(q->mx, q->gw - x));
   }
   for (int64_t p = 0; p < s->np; p++)
     for (int64_t m = m0; m < m1; m++)
-      w->wk->output[w->ix](mm + (p * w->mp + m) * w->alpha2 * w->nr, (int)PRLX_MIN(w->nr, s->nt - p * w->nr), slot->off + p * w->nr, slot->size + p * w->nr,
-                           w->out + (s->n0 * w->m + m) * plane, w->ow);
+      w->wk->output[q->form](mm + (p * w->mp + m) * w->alpha2 * w->nr, (int)PRLX_MIN(w->nr, s->nt - p * w->nr), slot->off + p * w->nr, slot->size + p * w->nr,
+                             w->out + (s->n0 * w->m + m) * plane, q->ostep * w->ow, q->ostep, w->add);
 }
 
 static void alone_task(void *ctx, int64_t blk, int slot) {
@@ -167,7 +218,7 @@ static void alone_task(void *ctx, int64_t blk, int slot) {
   output_step(w, &b, &s, 0, w->m, s.mm);
 }
 
-enum { IN_CHUNK = 8, OUT_CHUNK = 12, MC = 96 };
+enum { IN_CHUNK = 8, OUT_CHUNK = 12 };
 
 static void input_task(void *ctx, int64_t i, int slot) {
   const Wino *w = ctx;
@@ -179,8 +230,8 @@ static void input_task(void *ctx, int64_t i, int slot) {
 static void product_task(void *ctx, int64_t i, int slot) {
   const Wino *w = ctx;
   const WSpan b = span_of(w, w->blk);
-  const int64_t chunks = ceil_div(w->m, MC), m0 = i % chunks * MC;
-  product_step(w, &b, i / chunks, m0, PRLX_MIN(MC, w->m - m0), w->v, w->mm);
+  const int64_t chunks = ceil_div(w->m, w->mc), m0 = i % chunks * w->mc;
+  product_step(w, &b, i / chunks, m0, PRLX_MIN(w->mc, w->m - m0), w->v, w->mm);
 }
 static void output_task(void *ctx, int64_t i, int slot) {
   const Wino *w = ctx;
@@ -190,57 +241,81 @@ static void output_task(void *ctx, int64_t i, int slot) {
   output_step(w, &b, &s, i * OUT_CHUNK, PRLX_MIN(w->m, (i + 1) * OUT_CHUNK), w->mm);
 }
 
+/* ---- the run ---- */
 size_t wino_scratch(const ConvGeom *g, int side, bool with_prep) {
   size_t most = 0;
-  for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) {
-    Wino w = {0};
-    Bump mem = {NULL, 0};
-    layout(&w, g, side, nr);
-    const size_t bytes = memory(&w, &mem);
-    most = PRLX_MAX(most, bytes);
-  }
+  for (int i = 0; i < wino_parts(g); i++)
+    for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
+      Wino w = {0};
+      Bump mem = {NULL, 0};
+      layout(&w, g, side, i, nr);
+      const size_t bytes = w.tiles ? memory(&w, &mem) : 0;
+      most = PRLX_MAX(most, bytes);
+    }
   Bump mem = {NULL, most};
   bump(&mem, with_prep ? 0 : wino_prep_numel(g, side), sizeof(real));
   return mem.used;
 }
 
+static void run_part(Wino *w) {
+  const int nslots = conv_slots(w->slot_bytes);
+  if (w->alone) { par_tasks(w->blocks, nslots, alone_task, w); return; }
+  for (w->blk = 0; w->blk < w->blocks; w->blk++) {
+    par_tasks(ceil_div(w->c, IN_CHUNK), nslots, input_task, w);
+    par_tasks(w->alpha2 * ceil_div(w->m, w->mc), nslots, product_task, w);
+    par_tasks(ceil_div(w->m, OUT_CHUNK), nslots, output_task, w);
+  }
+}
+
 void wino_run(const ConvGeom *g, int side, const real *src, const real *weights, const real *prep, const real *scale, real *out, void *scratch) {
-  Wino w = {.k = ISA_PICK(gemm_kernels), .wk = ISA_PICK(wino_kernels), .src = src, .scale = scale, .u = prep, .out = out};
+  Wino w = {.k = ISA_PICK(gemm_kernels), .wk = ISA_PICK(wino_kernels), .src = src, .scale = scale, .out = out};
   Bump mem = {scratch, 0};
   if (!prep) {
     real *own = bump(&mem, wino_prep_numel(g, side), sizeof(real));
     wino_prep(g, side, weights, own);
-    w.u = own;
+    prep = own;
   }
-  layout(&w, g, side, w.k->nr);
-  memory(&w, &mem);
-  const int nslots = conv_slots(w.slot_bytes);
-  if (w.alone) { par_tasks(w.blocks, nslots, alone_task, &w); return; }
-  for (w.blk = 0; w.blk < w.blocks; w.blk++) {
-    par_tasks(ceil_div(w.c, IN_CHUNK), nslots, input_task, &w);
-    par_tasks(w.alpha2 * ceil_div(w.m, MC), nslots, product_task, &w);
-    par_tasks(ceil_div(w.m, OUT_CHUNK), nslots, output_task, &w);
+  for (int i = 0; i < wino_parts(g); i++) {
+    layout(&w, g, side, i, w.k->nr);
+    w.u = prep;
+    prep += w.alpha2 * w.uf;
+    if (!w.tiles) continue;
+    Bump part = mem;
+    memory(&w, &part);
+    run_part(&w);
   }
 }
 
 /* ---- choice ----
- * Expected time in units of one multiply-add at full speed: products (a tile of 16 lanes is computed whole), about 500 per tile,
- * channel and transform for F(4x4) and 150 for F(2x2), and 12 for every prepared weight that has to come from memory. */
+ * Expected time in units of one multiply-add at full speed: products (a panel of 16 lanes is computed whole), some for every tile
+ * and channel for its transforms, and 12 for every prepared weight that has to come from memory. */
+static double part_cost(const ConvGeom *g, int side, int i, double m, double c) {
+  const WinoPart q = wino_part(g, side, i);
+  const int64_t tiles = g->n * ceil_div(q.gh, q.my) * ceil_div(q.gw, q.mx);
+  return m * c * q.ay * q.ax * ((double)round_up(tiles, 16) + 12) + 14.0 * q.ay * q.ax * (m + c) * (double)tiles;
+}
+
+static double direct_cost(const ConvGeom *g, double m, double c) {
+  double t = 0;
+  for (int i = 0; i < wino_parts(g); i++) {
+    const WinoPart q = wino_part(g, 3, i);
+    if (g->kind == CONV_DX) t += m * c * q.taps * ((double)round_up(g->n * q.gh * q.gw, 16) + 12);
+    else if (i == 0) t += m * c * 9 * ((double)round_up(g->n * q.gh * q.gw, 16) + 12);
+  }
+  return t;
+}
+
 int wino_auto(const ConvGeom *g) {
-  if (g->kind == CONV_DW) {
-    const double pix = (double)(g->n * g->oh * g->ow);
-    return g->ci >= 8 && g->co >= 8 && pix >= 64 ? 4 : 0;
-  }
-  /* g->n is left out on purpose: an image's bits may not depend on the size of its batch (projection, SEMANTICS 9; test_projector). */
   const bool fwd = g->kind == CONV_FWD;
-  const int64_t m = fwd ? g->co : g->ci, c = fwd ? g->ci : g->co, oh = fwd ? g->oh : g->h, ow = fwd ? g->ow : g->w;
-  const double mr = (double)round_up(m, 6), mc = mr * (double)c;
-  double best = mc * 9 * ((double)round_up(oh * ow, 16) + 12);
-  int side = 0;
-  for (int s = 2; s <= 4; s += 2) {
-    const int64_t tiles = ceil_div(oh, s) * ceil_div(ow, s);
-    const double a2 = (s + 2) * (s + 2), t = mc * a2 * ((double)round_up(tiles, 16) + 12) + (s == 4 ? 500.0 : 150.0) * (double)((m + c) * tiles);
-    if (t < best) { best = t; side = s; }
+  if (g->kind == CONV_DW) return g->stride == 1 && g->ci >= 8 && g->co >= 8 && g->n * g->oh * g->ow >= 64 ? 4 : 0;
+  if (fwd && g->stride == 2 && PRLX_MIN(g->ci, g->co) < 192) return 0;
+  const double m = (double)round_up(fwd ? g->co : g->ci, 6), c = (double)(fwd ? g->ci : g->co);
+  double best = direct_cost(g, m, c);
+  int choice = 0;
+  for (int side = g->stride == 1 ? 2 : 3; side <= (g->stride == 1 ? 4 : 3); side += 2) {
+    double t = 0;
+    for (int i = 0; i < wino_parts(g); i++) t += part_cost(g, side, i, m, c);
+    if (t < best) { best = t; choice = side; }
   }
-  return side;
+  return choice;
 }

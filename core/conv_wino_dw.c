@@ -1,6 +1,6 @@
-/* conv_wino_dw.c: conv2d_dw with 3x3 kernels and stride 1 in the Winograd domain: the adjoint of F(m x m, 3 x 3) in the weights.
+/* conv_wino_dw.c: conv2d_dw with 3x3 kernels and stride 1 or 2 in the Winograd domain: the adjoint in the weights.
  *
- *   dw = G^T [ sum over tiles (A dY A^T) . (B^T d B) ] G
+ *   dw = G^T [ sum over tiles (A dY A^T) . (B^T d B) ] G,   for every part (conv_impl.h) its own taps of dw
  * For every frequency f a matrix product over tiles: dU[f][co][ci] = sum_t E[f][co][t] V[f][t][ci], with E = A dY A^T packed
  * [co/12][tile][12] and V [ci/nr][tile][nr]: here a lane of the transforms is a channel. A task owns a block of dU for all
  * frequencies and transforms it back at the end. Tiles come in fixed groups to bound the memory; dU then persists between them. */
@@ -13,7 +13,8 @@ enum { WDW_GROUP_BYTES = 80 << 20, WDW_MC = 96, WDW_NC = 64 };
 
 typedef struct WDw {
   const ConvGeom *g; const GemmKernels *k; const WinoKernels *wk;
-  int side, alpha2, nr, ix;
+  WinoPart q;
+  int alpha2, nr;
   int64_t cp, mp;                    /* panels of ci, co rounded up to 24 */
   int64_t ty, tx, strips, per_group, groups; /* a strip is one row of tiles of one image */
   int64_t s0, ns, tiles;             /* group in work: first strip, strips, tiles */
@@ -24,17 +25,19 @@ typedef struct WDw {
   char *slots; size_t slot_bytes;
 } WDw;
 
-static void layout(WDw *d, const ConvGeom *g, int side, int nr) {
-  d->g = g; d->side = side; d->alpha2 = (side + 2) * (side + 2); d->nr = nr; d->ix = side == 4;
+static void layout(WDw *d, const ConvGeom *g, int side, int part, int nr) {
+  const WinoPart *q = &d->q;
+  d->q = wino_part(g, side, part);
+  d->g = g; d->alpha2 = q->ay * q->ax; d->nr = nr;
   d->cp = ceil_div(g->ci, nr); d->mp = round_up(g->co, WINO_DY_LANES);
-  d->ty = ceil_div(g->oh, side); d->tx = ceil_div(g->ow, side); d->strips = g->n * d->ty;
+  d->ty = ceil_div(g->oh, q->my); d->tx = ceil_div(g->ow, q->mx); d->strips = g->n * d->ty;
   const int64_t per_strip = d->alpha2 * (d->cp * nr + d->mp) * d->tx * (int64_t)sizeof(real);
   d->per_group = PRLX_MAX(1, PRLX_MIN(d->strips, WDW_GROUP_BYTES / per_strip));
   d->groups = ceil_div(d->strips, d->per_group);
   d->per_group = ceil_div(d->strips, d->groups);
   d->np = PRLX_MAX(1, WDW_NC / nr); d->nc = ceil_div(d->cp, d->np); d->nm = ceil_div(g->co, WDW_MC);
   d->vf = d->cp * d->per_group * d->tx * nr + 80; d->ef = d->mp * d->per_group * d->tx + 80;
-  d->cols = d->tx * side + 4;
+  d->cols = d->tx * q->mx + 4;
   d->chunk = PRLX_MAX(1, 16 / d->tx);
   d->sum_bytes = (size_t)(d->np * PRLX_MIN(WDW_MC, d->mp) * d->alpha2 * nr) * sizeof(real);
 }
@@ -43,7 +46,7 @@ typedef struct WDSlot { real *stage, *c; } WDSlot;
 
 static WDSlot make_slot(const WDw *d, Bump *mem) {
   WDSlot s;
-  s.stage = bump(mem, (size_t)(PRLX_MAX(d->nr, WINO_DY_LANES) * (d->side + 2) * d->cols + 8), sizeof(real));
+  s.stage = bump(mem, (size_t)(PRLX_MAX(d->nr, WINO_DY_LANES) * d->q.ay * d->cols + 8), sizeof(real));
   s.c = bump(mem, d->groups > 1 ? 0 : d->sum_bytes, 1);
   return s;
 }
@@ -59,35 +62,42 @@ static size_t memory(WDw *d, Bump *mem) {
   return mem->used;
 }
 
-/* Copies `rows` rows of `lanes` channels, starting at source row y0 and column -pad, zero outside: stage[lane][row][cols]. */
-static void stage_strip(const WDw *d, const real *src, const real *scale, int64_t h, int64_t w, int64_t lanes, int64_t y0, int64_t rows, int64_t pad, real *to) {
-  for (int64_t c = 0; c < lanes; c++)
-    for (int64_t r = 0; r < rows; r++, to += d->cols) {
-      const int64_t y = y0 + r;
-      if (y < 0 || y >= h) memset(to, 0, (size_t)d->cols * sizeof(real));
-      else d->k->stage_row(src + (c * h + y) * w, w, 1, -pad, scale ? scale[c] : 1, to, d->cols);
+/* stage[lane][row][cols]: rows of a map seen through a part, for `lanes` channels; zero outside the map. */
+typedef struct View { const real *src, *scale; int64_t h, w, step, first_y, first_x; } View;
+
+static void stage_strip(const WDw *d, const View *v, int64_t lanes, int64_t y0, int64_t rows, real *to) {
+  const Window wy = window(v->step, y0 * v->step + v->first_y, rows, v->h), wx = window(v->step, v->first_x, d->cols, v->w);
+  for (int64_t c = 0; c < lanes; c++, to += rows * d->cols) {
+    for (int64_t r = 0; r < rows; r++) {
+      const bool inside = r >= wy.lo && r < wy.hi;
+      for (int64_t x = 0; x < (inside ? wx.lo : d->cols); x++) to[r * d->cols + x] = 0;
+      for (int64_t x = inside ? wx.hi : d->cols; x < d->cols; x++) to[r * d->cols + x] = 0;
     }
+    stage_window(d->k, v->src + c * v->h * v->w, v->w, wy, wx, v->scale ? v->scale[c] : 1, to, d->cols);
+  }
 }
 
 static void transform_task(void *ctx, int64_t task, int slot) {
   const WDw *d = ctx;
   const ConvGeom *g = d->g;
+  const WinoPart *q = &d->q;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   const WDSlot s = make_slot(d, &mem);
-  const int64_t epan = d->mp / WINO_DY_LANES, pan = task % (epan + d->cp), a = d->side + 2;
+  const int64_t epan = d->mp / WINO_DY_LANES, pan = task % (epan + d->cp);
   const bool is_dy = pan < epan;
-  const int64_t width = is_dy ? WINO_DY_LANES : d->nr, c0 = (is_dy ? pan : pan - epan) * width, rows = is_dy ? d->side : a;
+  const int64_t width = is_dy ? WINO_DY_LANES : d->nr, c0 = (is_dy ? pan : pan - epan) * width, rows = is_dy ? q->my : q->ay;
   const int64_t lanes = PRLX_MIN(width, (is_dy ? g->co : g->ci) - c0);
   int32_t off[GEMM_NR_MAX + WINO_DY_LANES];
   for (int64_t i = task / (epan + d->cp) * d->chunk, end = PRLX_MIN(d->ns, i + d->chunk); i < end; i++) {
-    const int64_t n = (d->s0 + i) / d->ty, y = (d->s0 + i) % d->ty * d->side;
-    if (is_dy) stage_strip(d, d->dy + (n * g->co + c0) * g->oh * g->ow, d->sdy ? d->sdy + n * g->co + c0 : NULL, g->oh, g->ow, lanes, y, rows, 0, s.stage);
-    else stage_strip(d, d->x + (n * g->ci + c0) * g->h * g->w, d->sx ? d->sx + n * g->ci + c0 : NULL, g->h, g->w, lanes, y - g->pad, rows, g->pad, s.stage);
+    const int64_t n = (d->s0 + i) / d->ty, y = (d->s0 + i) % d->ty * q->my;
+    const View view = is_dy ? (View){d->dy + (n * g->co + c0) * g->oh * g->ow, d->sdy ? d->sdy + n * g->co + c0 : NULL, g->oh, g->ow, 1, 0, 0}
+                            : (View){d->x + (n * g->ci + c0) * g->h * g->w, d->sx ? d->sx + n * g->ci + c0 : NULL, g->h, g->w, q->step, q->first_y, q->first_x};
+    stage_strip(d, &view, lanes, y, rows, s.stage);
     for (int64_t t = 0; t < d->tx; t++) {
-      for (int64_t j = 0; j < width; j++) off[j] = (int32_t)(PRLX_MIN(j, lanes - 1) * rows * d->cols + t * d->side);
+      for (int64_t j = 0; j < width; j++) off[j] = (int32_t)(PRLX_MIN(j, lanes - 1) * rows * d->cols + t * q->mx);
       const int64_t tile = i * d->tx + t;
-      if (is_dy) d->wk->dy[d->ix](s.stage, off, d->cols, d->e + (c0 * d->tiles + tile * GEMM_PANEL), d->e + ((c0 + GEMM_PANEL) * d->tiles + tile * GEMM_PANEL), d->ef);
-      else d->wk->input[d->ix](s.stage, off, d->cols, d->v + (c0 * d->tiles + tile * d->nr), d->vf);
+      if (is_dy) d->wk->dy[q->form](s.stage, off, d->cols, d->e + (c0 * d->tiles + tile * GEMM_PANEL), d->e + ((c0 + GEMM_PANEL) * d->tiles + tile * GEMM_PANEL), d->ef);
+      else d->wk->input[q->form](s.stage, off, d->cols, d->v + (c0 * d->tiles + tile * d->nr), d->vf);
     }
   }
 }
@@ -107,32 +117,35 @@ static void product_task(void *ctx, int64_t task, int slot) {
   if (d->s0 + d->ns < d->strips) return;
   for (int64_t p = 0; p < np; p++)
     for (int64_t i = 0; i < m; i++)
-      d->wk->dweights[d->ix](s.c + p * c_panel + i * c_row, (int)PRLX_MIN(d->nr, g->ci - (p0 + p) * d->nr),
-                             d->dw + ((m0 + i) * g->ci + (p0 + p) * d->nr) * 9);
+      d->wk->dweights[d->q.form](s.c + p * c_panel + i * c_row, (int)PRLX_MIN(d->nr, g->ci - (p0 + p) * d->nr), d->q.tap,
+                                 d->dw + ((m0 + i) * g->ci + (p0 + p) * d->nr) * 9, 9);
 }
 
 size_t wino_dw_scratch(const ConvGeom *g, int side) {
   size_t most = 0;
-  for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) {
-    WDw d = {0};
-    Bump mem = {NULL, 0};
-    layout(&d, g, side, nr);
-    const size_t bytes = memory(&d, &mem);
-    most = PRLX_MAX(most, bytes);
-  }
+  for (int i = 0; i < wino_parts(g); i++)
+    for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
+      WDw d = {0};
+      Bump mem = {NULL, 0};
+      layout(&d, g, side, i, nr);
+      const size_t bytes = memory(&d, &mem);
+      most = PRLX_MAX(most, bytes);
+    }
   return most;
 }
 
 void wino_dw_run(const ConvGeom *g, int side, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch) {
   WDw d = {.k = ISA_PICK(gemm_kernels), .wk = ISA_PICK(wino_kernels), .x = x, .dy = dy, .sx = sx, .sdy = sdy, .dw = dw};
-  Bump mem = {scratch, 0};
-  layout(&d, g, side, d.k->nr);
-  memory(&d, &mem);
-  const int nslots = conv_slots(d.slot_bytes);
-  for (d.s0 = 0; d.s0 < d.strips; d.s0 += d.ns) {
-    d.ns = PRLX_MIN(d.per_group, d.strips - d.s0);
-    d.tiles = d.ns * d.tx;
-    par_tasks(ceil_div(d.ns, d.chunk) * (d.mp / WINO_DY_LANES + d.cp), nslots, transform_task, &d);
-    par_tasks(d.nc * d.nm, nslots, product_task, &d);
+  for (int i = 0; i < wino_parts(g); i++) {
+    Bump mem = {scratch, 0};
+    layout(&d, g, side, i, d.k->nr);
+    memory(&d, &mem);
+    const int nslots = conv_slots(d.slot_bytes);
+    for (d.s0 = 0; d.s0 < d.strips; d.s0 += d.ns) {
+      d.ns = PRLX_MIN(d.per_group, d.strips - d.s0);
+      d.tiles = d.ns * d.tx;
+      par_tasks(ceil_div(d.ns, d.chunk) * (d.mp / WINO_DY_LANES + d.cp), nslots, transform_task, &d);
+      par_tasks(d.nc * d.nm, nslots, product_task, &d);
+    }
   }
 }

@@ -25,8 +25,8 @@ typedef struct GemmKernels {
   void (*pack_pixels)(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap, int ntap, real scale, real *dst);
   /* dst[lane[j]] = src[j] for j < n, for `rows` rows (src nr apart, dst drow apart). */
   void (*unpack_pixels)(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind, real *dst, int64_t drow);
-  /* dst[x] = scale * src[x*step + first] where 0 <= x*step + first < width, else 0; x < n. */
-  void (*stage_row)(const real *src, int64_t width, int64_t step, int64_t first, real scale, real *dst, int64_t n);
+  /* dst[r*ldd + x] = scale * src[r*lds + x*step] for r < rows, x < n. */
+  void (*stage)(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n, real scale, real *dst, int64_t ldd);
   /* Transposition: dst[x*ldd + j] = scale[j] * src[j*lds + x] for x < n, j < lanes (scale NULL: 1); zero for lanes <= j < width. */
   void (*transpose)(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd);
   /* dst[k*nr ..] = src[(row[k] + off)*nr ..], k < n: rows of nr numbers. */

@@ -102,18 +102,18 @@ static ConvAlgo algo_wanted(void) {
   return (ConvAlgo)algo_setting;
 }
 
-/* Side of the Winograd output tile, or 0 for the direct algorithm. */
+/* Side of the Winograd output tile (stride 1: 4 or 2; stride 2: 3), or 0 for the direct algorithm. */
 static int wino_side(const ConvGeom *g) {
   const ConvAlgo a = algo_wanted();
   if (a == CONV_DIRECT || !wino_possible(g)) return 0;
-  return a == CONV_WINOGRAD ? 4 : a == CONV_WINOGRAD2 ? 2 : wino_auto(g);
+  if (a == CONV_AUTO) return wino_auto(g);
+  return g->stride == 2 ? 3 : a == CONV_WINOGRAD ? 4 : 2;
 }
 
 const char *conv_algo_name(const Node *n) {
+  static const char *const names[] = {[0] = "direct", [2] = "winograd2", [3] = "winograd3", [4] = "winograd4"};
   const ConvGeom g = conv_geom(n);
-  if (n->op != OP_conv2d && n->op != OP_conv2d_dx && n->op != OP_conv2d_dw) return "";
-  const int m = wino_side(&g);
-  return m == 4 ? "winograd4" : m == 2 ? "winograd2" : "direct";
+  return n->op == OP_conv2d || n->op == OP_conv2d_dx || n->op == OP_conv2d_dw ? names[wino_side(&g)] : "";
 }
 
 double conv_flop(const Node *n) {

@@ -33,6 +33,17 @@ static inline void transpose4(const real *s0, const real *s1, const real *s2, co
 #endif
 }
 
+/* Four lanes of v from lane j (or all, when a vector is shorter). j is known when compiled. */
+static inline __attribute__((always_inline)) void store_chunk(real *dst, vreal v, int j) {
+#if defined(CONCAT) && !defined(PRLX_F64) && VBYTES == 32
+  *(v4_u *)dst = j == 0 ? CONCAT(v, v, 0, 1, 2, 3) : CONCAT(v, v, 4, 5, 6, 7);
+#else
+  real z[VLEN];
+  v_store(z, v);
+  memcpy(dst, z + j, (VLEN < 4 ? VLEN : 4) * sizeof(real));
+#endif
+}
+
 #ifndef PRLX_F64
 #define FOUR_CHUNKS (VLEN / 4)
 #if VBYTES == 64

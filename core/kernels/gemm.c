@@ -100,29 +100,39 @@ static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *l
   }
 }
 
-static void stage_row(const real *src, int64_t width, int64_t step, int64_t first, real scale, real *dst, int64_t n) {
-  int64_t lo = first < 0 ? -first : 0, hi = width - first;   /* x inside: lo <= x < hi */
-  if (step != 1) { lo = ceil_div(lo, step); hi = hi > 0 ? ceil_div(hi, step) : 0; }
-  lo = lo < n ? lo : n;
-  hi = hi < n ? hi : n;
-  if (hi < lo) hi = lo;
-  for (int64_t x = 0; x < lo; x++) dst[x] = 0;
-  int64_t x = lo;
-  if (step == 1) {
-    const vreal vs = v_set1(scale);
-    for (; x + VLEN <= hi; x += VLEN) v_store(dst + x, vs * v_load(src + x + first));
-    for (; x + 4 <= hi; x += 4) *(v4_u *)(dst + x) = scale * *(const v4_u *)(src + x + first);
-  }
-#ifndef PRLX_F64
-  else if (step == 2) {
-    for (; x + 4 < hi; x += 4) {     /* the eighth number read is inside while another output follows */
-      const v4 a = *(const v4_u *)(src + 2 * x + first), b = *(const v4_u *)(src + 2 * x + first + 4);
-      *(v4_u *)(dst + x) = scale * SHUF(a, b, 0, 2, 4, 6);
-    }
+/* Every second number of a row; the last one is read alone, what follows it may not be ours. */
+static inline void halve_row(const real *src, int64_t n, real scale, real *dst) {
+  int64_t x = 0;
+#if !defined(PRLX_F64) && VBYTES <= 32
+#if VBYTES == 32
+#define EVEN(a, b) SHUF(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#else
+#define EVEN(a, b) SHUF(a, b, 0, 2, 4, 6)
+#endif
+  const vreal vs = v_set1(scale);
+  for (; x + VLEN < n; x += VLEN) {
+    const vreal a = v_load(src + 2 * x), b = v_load(src + 2 * x + VLEN);
+    v_store(dst + x, vs * EVEN(a, b));
   }
 #endif
-  for (; x < hi; x++) dst[x] = scale * src[x * step + first];
-  for (x = hi; x < n; x++) dst[x] = 0;
+  for (; x < n; x++) dst[x] = scale * src[2 * x];
+}
+
+static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n, real scale, real *dst, int64_t ldd) {
+  const vreal vs = v_set1(scale);
+  for (int64_t r = 0; r < rows; r++, src += lds, dst += ldd) {
+    if (step == 2) { halve_row(src, n, scale, dst); continue; }
+    int64_t x = 0;
+    if (step == 1 && n >= VLEN) {
+      for (; x + VLEN <= n; x += VLEN) v_store(dst + x, vs * v_load(src + x));
+      if (x < n) v_store(dst + n - VLEN, vs * v_load(src + n - VLEN));
+    } else if (step == 1 && n >= 4) {
+      for (; x + 4 <= n; x += 4) *(v4_u *)(dst + x) = scale * *(const v4_u *)(src + x);
+      if (x < n) *(v4_u *)(dst + n - 4) = scale * *(const v4_u *)(src + n - 4);
+    } else {
+      for (; x < n; x++) dst[x] = scale * src[x * step];
+    }
+  }
 }
 
 static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd) {
@@ -200,4 +210,4 @@ static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real
     for (int j = 0; j < n; j++) dots_mn(1, 1, k, a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc);
 }
 
-const GemmKernels ISA_SYM(gemm_kernels) = {NR, block, pack_pixels, unpack_pixels, stage_row, transpose, gather_rows, dot, dots};
+const GemmKernels ISA_SYM(gemm_kernels) = {NR, block, pack_pixels, unpack_pixels, stage, transpose, gather_rows, dot, dots};
