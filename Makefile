@@ -66,6 +66,28 @@ test-long: hello $(BUILD)/prlx $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh long
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" test
+
+# libFuzzer over everything that reads files (needs clang). Each target runs FUZZ_SECONDS; what it finds lies in $(BUILD)/fuzz/.
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+FUZZERS      := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
+FUZZOBJ       = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) $(wildcard io/*.c))
+$(BUILD)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(BASE) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -DISA=portable -c -o $@ $<
+$(BUILD)/fuzz/libio.a: $(FUZZOBJ)
+	@rm -f $@; ar rcs $@ $^
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/test/fuzz/fuzz_%.o $(BUILD)/fuzz/libio.a
+	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+fuzz:
+	@command -v $(FUZZ_CC) >/dev/null 2>&1 || { echo "make fuzz: no $(FUZZ_CC); it needs clang with libFuzzer (Debian: apt install clang libclang-rt-14-dev libfuzzer-14-dev)"; exit 1; }
+	@$(MAKE) --no-print-directory $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%)
+	@for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; seeds=; [ -d test/fuzz/seeds/$$f ] && seeds=test/fuzz/seeds/$$f; \
+	  echo "fuzz_$$f: $(FUZZ_SECONDS) s"; \
+	  $(BUILD)/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)/fuzz/$$f- $(BUILD)/fuzz/corpus/$$f $$seeds >$(BUILD)/fuzz/$$f.log 2>&1 \
+	    && grep -E 'stat::(number|average)' $(BUILD)/fuzz/$$f.log || { echo "fuzz_$$f found something: $(BUILD)/fuzz/$$f.log"; tail -n 20 $(BUILD)/fuzz/$$f.log; exit 1; }; done
 bench: $(BUILD)/prlx
 	$(BUILD)/prlx bench
 demo: $(BUILD)/prlx
@@ -77,9 +99,10 @@ help:
 	@echo "make demo       denoise the bundled ambiguous lesion, generate 64 lesions, train a few ticks -> out/demo/report.html"
 	@echo "make test       all fast tests (under 10 minutes on 2 cores); make test-long: all tests"
 	@echo "make asan       the fast tests under address and undefined-behaviour sanitizers"
+	@echo "make fuzz       fuzz every reader of files for FUZZ_SECONDS each (60); needs clang"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
-.PHONY: all hello test test-long asan bench clean help demo
+.PHONY: all hello test test-long asan fuzz bench clean help demo
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
