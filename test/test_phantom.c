@@ -284,7 +284,11 @@ static void print_released(const Fft3 *fft, const char *dir) {
 static void test_lesions(PhantomWork *w, const Fft3 *fft) {
   const PhantomOptions o = phantom_defaults();
   const bool full = getenv("TEST_LONG");
+#ifdef __SANITIZE_ADDRESS__
+  const int rims = 6, others = 4;                      /* slow: looks for faults only, not at the statistics */
+#else
   const int rims = full ? 260 : 32, others = full ? 100 : 16;
+#endif
   Sums rim = {.st = mem_alloc(sizeof(SliceStats) * (size_t)rims)}, non = {.st = mem_alloc(sizeof(SliceStats) * (size_t)others)};
   Error e;
   for (int i = 0; i < rims + others; i++) {
@@ -299,6 +303,7 @@ static void test_lesions(PhantomWork *w, const Fft3 *fft) {
   const double sd = stat_of(s, rims, FIELD(sd), false, false), noise = stat_of(s, rims, FIELD(noise), false, false), slope = spectrum_slope(s, rims), z = stat_of(s, rims, FIELD(z4), false, false);
   const double fwhm = stat_of(s, rims, FIELD(fwhm), true, true), rc = stat_of(s, rims, FIELD(rim_core), true, true), ro = stat_of(s, rims, FIELD(rim_out), true, true);
   CHECK(rim.bad == 0 && non.bad == 0, "%d voxels out of range", rim.bad + non.bad);
+  if (rims < 20) goto end;
   CHECK(rim.empty == 0 && non.empty <= others / 20, "lesions without a voxel: %d of %d, %d of %d", rim.empty, rims, non.empty, others);
   CHECK(rim.dark_flair + non.dark_flair <= (rims + others) / 20, "%d lesions dark on FLAIR", rim.dark_flair + non.dark_flair);
   CHECK(rim.corr / rims > .97 && non.corr / others > .97, "inversion against the blurred truth: r %.4f and %.4f", rim.corr / rims, non.corr / others);
@@ -315,6 +320,7 @@ static void test_lesions(PhantomWork *w, const Fft3 *fft) {
     print_column("no rim", non.st, others);
     printf("inversion: r %.4f, rim contrast kept %.3f\n", rim.corr / rims, rim.kept / rim.nkept);
   }
+end:
   mem_free(rim.st);
   mem_free(non.st);
 }
