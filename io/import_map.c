@@ -27,7 +27,7 @@ static Status map_heads(Import *im, bool *found, Error *e) {
   Status s = ST_OK;
   for (int k = 0; k < 5 && *found && s == ST_OK; k++) {
     ImportTensor *t = &im->t[find_head(im, k)];
-    char name[8], b[96];
+    char name[16], b[96];
     int64_t c = head_channels[k];
     if (!shape_eq(t->shape, SHAPE1(c)) && !shape_eq(t->shape, SHAPE4(1, c, 1, 1)))
       return err_set(e, ST_FORMAT, "%s: head %s is %s; expected [1,%lld,1,1]: LPIPS heads for VGG16 (those for AlexNet or SqueezeNet have other sizes)", im->path, t->from,

@@ -88,7 +88,7 @@ Pk *pk_arg(const Pk *c, size_t k) { return c && c->kind == PK_CALL && k < c->v[1
 
 const char *pk_show(PkText t, char buf[80]) {
   size_t n = PRLX_MIN(t.n, (size_t)72);
-  for (size_t i = 0; i < n; i++) buf[i] = (unsigned char)t.p[i] < 0x20 || t.p[i] == 0x7f ? '?' : t.p[i];
+  for (size_t i = 0; i < n; i++) buf[i] = t.p[i] < 0x20 || t.p[i] >= 0x7f ? '?' : t.p[i];   /* plain ASCII: a terminal may take other bytes for commands */
   memcpy(buf + n, t.n > n ? "..." : "", t.n > n ? 4 : 1);
   return buf;
 }

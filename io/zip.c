@@ -18,7 +18,7 @@ static uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(p + 4) 
 
 static const char *shown(const char *s, char buf[80]) {
   size_t i = 0;
-  for (; s[i] && i < 76; i++) buf[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
+  for (; s[i] && i < 76; i++) buf[i] = s[i] < 0x20 || s[i] >= 0x7f ? '?' : s[i];
   memcpy(buf + i, s[i] ? "..." : "", s[i] ? 4 : 1);
   return buf;
 }
