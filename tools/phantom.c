@@ -97,7 +97,7 @@ static Status deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
   int *amb = per + S, *non = per + 2 * S;
   deal_rims(&r, S, c->rim, per);
   shuffle_int(&r, per, S);
-  for (int s = 0; s < S; s++) cum[s] = (s ? cum[s - 1] : 0) + .15 - log(1 - rng_uniform(&r));
+  for (int s = 0; s < S; s++) cum[s] = (s ? cum[s - 1] : 0) + .15 - log(1 - rng_uniform(&r)) - log(1 - rng_uniform(&r));
   for (int i = 0; i < c->ambiguous; i++) amb[pick_subject(&r, cum, S)]++;
   int left = c->nonrim;
   for (int s = 0; s < S && left > 0; s++)
