@@ -26,9 +26,9 @@ static bool counts(const SplitItem *it) { return !it->extra && it->cls <= CLASS_
 static void wanted(const SplitRule *r, const Tally *all, int64_t train[2], int64_t test[2]) {
   const int64_t rim = all->n[CLASS_RIM], non = all->n[CLASS_NONRIM];
   test[CLASS_RIM] = !r->with_test ? 0 : r->test[CLASS_RIM] >= 0 ? r->test[CLASS_RIM] : PRLX_MIN(rim, (rim * 60 + 130) / 260 + (rim > 1 && rim < 3));
-  test[CLASS_NONRIM] = !r->with_test ? 0 : r->test[CLASS_NONRIM] >= 0 ? r->test[CLASS_NONRIM] : rim ? PRLX_MIN(2 * test[CLASS_RIM], (non * 60 + 130) / 260) : (non * 60 + 130) / 260;
+  test[CLASS_NONRIM] = !r->with_test ? 0 : r->test[CLASS_NONRIM] >= 0 ? r->test[CLASS_NONRIM] : rim && r->test[CLASS_NONRIM] != -2 ? PRLX_MIN(2 * test[CLASS_RIM], (non * 60 + 130) / 260) : (non * 60 + 130) / 260;
   train[CLASS_RIM] = r->train[CLASS_RIM] >= 0 ? r->train[CLASS_RIM] : PRLX_MAX(rim - test[CLASS_RIM], 0);
-  train[CLASS_NONRIM] = r->train[CLASS_NONRIM] >= 0 ? r->train[CLASS_NONRIM] : rim ? 2 * train[CLASS_RIM] : non;
+  train[CLASS_NONRIM] = r->train[CLASS_NONRIM] >= 0 ? r->train[CLASS_NONRIM] : r->train[CLASS_NONRIM] == -2 || !rim ? non : 2 * train[CLASS_RIM];
 }
 
 /* Subjects for the test: first those with rim lesions while they fit, then others for the non-rim ones. per[s]: lesions of a subject by class. */

@@ -10,7 +10,7 @@ typedef struct SplitItem {
   bool extra;                      /* denoised or synthetic: on top of the counts, in training only */
 } SplitItem;
 typedef struct SplitRule {
-  int64_t train[2], test[2], ambiguous;   /* [CLASS_NONRIM], [CLASS_RIM]; -1: as many as the paper would take of this cohort (below) */
+  int64_t train[2], test[2], ambiguous;   /* [CLASS_NONRIM], [CLASS_RIM]; -1: as many as the paper would take of this cohort (below); -2: all */
   bool with_test, with_ambiguous;         /* without a test set nothing is held out */
   bool by_lesion;                         /* ignores subjects: the leak check then fails, as it should */
   uint64_t seed;
