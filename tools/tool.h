@@ -14,7 +14,8 @@ typedef struct Tool { const char *name, *summary; int (*run)(int argc, char **ar
 /* name, summary; the function is tool_<name>(argc, argv) with argv[0] = name. A command whose file is not in the build is left out. */
 #define TOOL_LIST(X) \
   X(phantom,  "synthetic cohort of lesions from a physical model") \
-  X(pack,     "images -> dataset.safetensors") \
+  X(crop,     "whole volumes and lesion maps -> one patch per lesion") \
+  X(pack,     "cohort -> dataset.safetensors; split by subject, leak check") \
   X(train,    "train a generator and a discriminator; resume") \
   X(generate, "synthetic lesions from a network: PNG sheet, dataset") \
   X(project,  "latent projection denoising of lesions") \
