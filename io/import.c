@@ -92,6 +92,7 @@ Status import_set_meta(Import *im, const char *key, const char *value, Error *e)
 static const struct { const char *sha, *what; } known[] = {
   {"db6a0f007650b453351d0db25ba86cdf287b8672b01114ea4926295904d79752", "the paper's network (huggingface.co/agr78/PRLx-GAN, network-snapshot-025000.pkl)"},
   {"397923af", "torchvision's vgg16-397923af.pth"},
+  {"a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", "LPIPS heads v0.1 for VGG16 (richzhang/PerceptualSimilarity)"},
   {"6726825d", "the FID Inception, pt_inception-2015-12-05-6726825d.pth"},
 };
 

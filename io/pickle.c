@@ -48,7 +48,7 @@ static bool is_allowed(PkText m, PkText t, bool script) {
 
 /* ---- errors and memory ---- */
 bool pk_bad(PkMachine *m, const char *what) {
-  if (m->st == ST_OK) m->st = err_set(m->e, ST_FORMAT, "%s: pickle: %s (byte %zu); the file is damaged or not a file of weights", m->name, what, m->at);
+  if (m->st == ST_OK) m->st = err_set(m->e, ST_FORMAT, "%s: pickle: %s (byte %zu); the file is damaged, cut short, or not a file of weights", m->name, what, m->at);
   return false;
 }
 
@@ -536,6 +536,8 @@ static bool step(PkMachine *m, int op) {
 Status pickle_read(Pickle *k, const uint8_t *data, size_t n, bool script, const char *name, Error *e) {
   memset(k, 0, sizeof *k);
   PkMachine m = {.k = k, .d = data, .n = n, .script = script, .name = name, .e = e};
+  m.stack = pk_alloc(&m, 32 * sizeof *m.stack);   /* never NULL below: pointers into an empty stack are formed */
+  m.cap = m.stack ? 32 : 0;
   while (m.st == ST_OK) {
     if (m.at >= n) { pk_bad(&m, "ends too early"); break; }
     int op = data[m.at++];
