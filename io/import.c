@@ -175,6 +175,8 @@ static Status recognise(Import *im, Error *e) {
     snprintf(im->title, sizeof im->title, "a file of ours (%.60s): copied as it is", format);
     return ST_OK;
   }
+  if (!im->n && im->torch.container == TORCH_SCRIPT)
+    return err_set(e, ST_FORMAT, "%s: TorchScript without a named tensor (frozen: its weights are constants of the code); take the state dict it was made from", im->path);
   if (!im->n) return err_set(e, ST_FORMAT, "%s: no tensors in it; expected a state dict or networks; save model.state_dict()", im->path);
   if ((s = strip_wrappers(im, e)) != ST_OK) return s;
   static Status (*const map[])(Import *, bool *, Error *) = {import_map_network, import_map_vgg, import_map_heads, import_map_inception};

@@ -31,6 +31,8 @@ static bool attr_clamp(const Pk *m, const char *where, double *out) {
   *out = -1;
   return !v || v->kind == PK_NONE || (pk_number(v, out) && isfinite(*out) && *out > 0);
 }
+/* Every part's attributes are searched: without this a made-up file could keep us busy for hours. */
+static bool too_many(const Pk *modules) { return modules && modules->n > 2 * 128; }
 static bool is_class(const Pk *holder, const char *key, const char *want) {
   PkText name;
   const Pk *v = key ? pk_get(pk_get(holder, "_modules"), key) : holder;
@@ -70,6 +72,7 @@ static Status check_blocks(Net *n, const Pk *synthesis, double *clamp) {
   const Pk *blocks = pk_get(synthesis, "_modules");
   bool first = true;
   Status s = ST_OK;
+  if (too_many(blocks)) return odd(n, "synthesis", "more than 128 parts");
   for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->n && s == ST_OK; i += 2) {
     const Pk *b = torch_module(blocks->v[i + 1], NULL), *arch = b ? attribute(b, NULL, "architecture") : NULL;
     char name[80];
@@ -84,6 +87,7 @@ static Status check_blocks(Net *n, const Pk *synthesis, double *clamp) {
 
 static Status check_mapping(Net *n, const Pk *mapping) {
   const Pk *m = pk_get(mapping, "_modules");
+  if (too_many(m)) return odd(n, "mapping", "more than 128 parts");
   for (size_t i = 0; m && m->kind == PK_DICT && i + 1 < m->n; i += 2) {
     const Pk *fc = torch_module(m->v[i + 1], NULL);
     double gain;
@@ -148,6 +152,7 @@ static Status discriminator_config(Net *n) {
     if (k == 1 && s == ST_OK) s = put_channels(n, n->G, NULL, "D", "%sb%d.conv0.weight", PRLX_MIN(v, 4096));
   }
   const Pk *blocks = pk_get(n->G, "_modules"), *mbstd = child(child(n->G, "b4"), "mbstd");
+  if (too_many(blocks)) return odd(n, "", "more than 128 parts");
   for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->n; i += 2) {
     const Pk *arch = attribute(torch_module(blocks->v[i + 1], NULL), NULL, "architecture");
     if (arch && !pk_is(arch, "resnet")) return odd(n, "", "architecture other than resnet");

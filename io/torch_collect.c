@@ -69,7 +69,7 @@ static bool in_set(const Pk *set, const Pk *name) {
 static Status walk_module(Walk *w, const Pk *state) {
   static const char *const part[] = {"_parameters", "_buffers", "_modules"};
   const Pk *hidden = pk_get(state, "_non_persistent_buffers_set");
-  if (hidden && hidden->n > 1000) return err_set(w->e, ST_FORMAT, "%s: %zu hidden buffers in one module; not a network", w->f->name, hidden->n);
+  if (hidden && hidden->n > 100) return err_set(w->e, ST_FORMAT, "%s: %zu hidden buffers in one module; not a network", w->f->name, hidden->n);
   Status s = ST_OK;
   for (int k = 0; k < COUNT_OF(part) && s == ST_OK; k++) {
     Pk *d = pk_get(state, part[k]);
