@@ -8,11 +8,13 @@
 #include "io/image.h"
 #include "io/log.h"
 #include "tools/netfile.h"
+#include "tools/project_cohort.h"
+#include "tools/sheet.h"
 #include "tools/tool.h"
 
 typedef struct Args {
   const char *network, *out; IntList seeds;
-  int count, cutoff, noise, label, batch, columns; int64_t noise_seed; double psi; bool png, sheet;
+  int count, cutoff, noise, label, batch, columns; int64_t noise_seed; double psi; bool png, sheet, nifti;
 } Args;
 enum { GEN_CONST, GEN_RANDOM, GEN_NONE };
 
@@ -125,22 +127,35 @@ static Status write_pngs(const Dataset *d, const char *dir, Error *e) {
 }
 
 enum { SHEET_MAX = 400 };
-/* First channel of up to 400 lesions side by side, pixel for pixel with the same mapping as the single PNGs. */
+/* Up to 400 lesions, all channels, with the window that black and white stand for. */
 static Status write_sheet(const Dataset *d, const char *dir, int columns, Error *e) {
-  int n = (int)PRLX_MIN(d->n, SHEET_MAX), cols = columns, r = d->w;
-  for (cols = columns ? columns : 1; !columns && cols * cols < n; cols++) {}
-  cols = PRLX_MIN(cols, n);
-  int rows = (n + cols - 1) / cols;
-  uint8_t *px = mem_alloc((size_t)(cols * r) * (size_t)(rows * r));
-  if (!px) return err_set(e, ST_NOMEM, "out of memory for the sheet");
-  for (int i = 0; i < n; i++)
-    for (int y = 0; y < r; y++)
-      for (int x = 0; x < r; x++) px[((int64_t)(i / cols) * r + y) * cols * r + (i % cols) * r + x] = level(d->images[((int64_t)i * d->channels * r + y) * r + x]);
-  char path[4200];
+  const int n = (int)PRLX_MIN(d->n, SHEET_MAX);
+  const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
+  SheetCell *cell = mem_alloc((size_t)n * sizeof *cell);
+  if (!cell) return err_set(e, ST_NOMEM, "out of memory for the sheet");
+  for (int i = 0; i < n; i++) {
+    cell[i].img = d->images + (size_t)i * per;
+    snprintf(cell[i].caption, sizeof cell[i].caption, "%.40s", d->names[i]);
+  }
+  char path[4200], head[200];
+  snprintf(head, sizeof head, "%lld synthetic lesions%s", (long long)d->n, d->n > n ? ", the first ones" : "");
+  Sheet s = {.head = head, .cell = cell, .n = n, .h = d->h, .w = d->w, .columns = columns};
+  sheet_describe(&s, d->meta, d->nmeta, d->channels);
   snprintf(path, sizeof path, "%s/sheet.png", dir);
-  Status s = png_write8(path, cols * r, rows * r, 1, px, e);
-  mem_free(px);
-  return s;
+  const Status st = sheet_draw(&s, path, e);
+  mem_free(cell);
+  return st;
+}
+
+/* A network of images without susceptibility scale (PNG) has nothing to put into ppm. */
+static Status write_nifti(Dataset *d, const char *dir, Error *e) {
+  int files;
+  const Status s = images_to_nifti(d, d->images, d->n, dir, "synthetic", &files, e);
+  if (s == ST_OK && !tool_quiet) printf("%d NIfTI volumes (ppm) in %s/nifti\n", files, dir);
+  if (s != ST_INVALID) return s;
+  if (!tool_quiet) fprintf(stderr, "prlx generate: note: no NIfTI: %s\n", e->msg);
+  *e = (Error){0};
+  return ST_OK;
 }
 
 static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *done, Error *e) {
@@ -161,6 +176,7 @@ static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *
     s = dataset_save(&d, path, false, e);
     if (s == ST_OK && a->sheet) s = write_sheet(&d, a->out, a->columns, e);
     if (s == ST_OK && a->png) s = write_pngs(&d, a->out, e);
+    if (s == ST_OK && a->nifti) s = write_nifti(&d, a->out, e);
   }
   dataset_free(&d);
   network_free(&net);
@@ -171,7 +187,7 @@ int tool_generate(int argc, char **argv) {
   Args a = {0};
   Opt t[] = {
     OPT_GROUP("Input"),
-    OPT_STR("network", &a.network, NULL, "FILE", "trained network (.safetensors; required)"),
+    OPT_STR("network", &a.network, NULL, "FILE", "trained network: .safetensors or the folder of a run (required)"),
     OPT_RANGE("seeds", &a.seeds, "0-63", 0, 4294967295., "seeds of z, such as 0-63,70"),
     OPT_INT("count", &a.count, "0", 0, 100000000, "instead of --seeds: seeds 0 .. count-1"),
     OPT_INT("class", &a.label, "-1", -1, 65535, "class of a conditional network"),
@@ -183,6 +199,7 @@ int tool_generate(int argc, char **argv) {
     OPT_INT("batch", &a.batch, "8", 1, 4096, "lesions at a time; the results do not depend on it"),
     OPT_GROUP("Output"),
     OPT_STR("out", &a.out, "out/generate", "DIR", "folder of the results: dataset.safetensors (float), sheet.png"),
+    OPT_FLAG("nifti", &a.nifti, "yes", "nifti/NAME_Chimap.nii.gz in ppm for every lesion and channel, where the scale is known"),
     OPT_FLAG("png", &a.png, "no", "also one PNG per lesion (first channel)"),
     OPT_FLAG("sheet", &a.sheet, "yes", "sheet.png with up to 400 lesions"),
     OPT_INT("columns", &a.columns, "0", 0, 400, "columns of the sheet; 0 = square"),

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "io/log.h"
 #include "tools/netfile.h"
 #include "tools/tool.h"
@@ -214,6 +215,12 @@ static Status load_generator(Network *net, const StFile *f, Error *e) {
 Status network_load(Network *net, const char *path, Error *e) {
   memset(net, 0, sizeof *net);
   StFile f;
+  struct stat st;
+  char inside[4300];
+  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {           /* the folder of a run */
+    snprintf(inside, sizeof inside, "%.4200s/network.safetensors", path);
+    path = inside;
+  }
   Status s = st_open(&f, path, e);
   if (s != ST_OK) return s;
   s = load_generator(net, &f, e);

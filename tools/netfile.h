@@ -18,7 +18,7 @@ typedef struct Network {
   char prefix[16];                         /* "G_ema.", "G." or "" */
 } Network;
 /* Checks everything against the configuration before use: a missing tensor, a wrong shape, an unknown tensor, NaN or infinity give one line that says
- * how to mend it. F16 and other types are widened once. Prefers G_ema. */
+ * how to mend it. F16 and other types are widened once. Prefers G_ema. A folder stands for its network.safetensors. */
 Status network_load(Network *net, const char *path, Error *e);
 void   network_free(Network *net);
 const char *network_meta(const Network *net, const char *key);       /* NULL if absent */

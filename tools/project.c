@@ -1,6 +1,7 @@
-/* project.c: `prlx project`: latent projection denoising of lesions given as PNG files or a data set.
+/* project.c: `prlx project`: latent projection denoising of lesions given as PNG files, a data set, or a cohort (lesions.tsv).
  *
- *   targets + network -> w statistics -> batches: projector_start, steps, render -> PNG, denoised.safetensors, w.safetensors, sheet.png, table.tsv
+ *   targets + network -> w statistics -> batches: projector_start, steps, render -> PNG, NIfTI, lesions.tsv, denoised.safetensors, w.safetensors,
+ *   sheet.png, table.tsv
  *
  * All lesions use the same random stream, as if each were run on its own with the same seed: a result depends on target, network and seed only. */
 #include <math.h>
@@ -11,16 +12,20 @@
 #include "io/log.h"
 #include "models/projector.h"
 #include "tools/netfile.h"
+#include "tools/project_cohort.h"
+#include "tools/sheet.h"
 #include "tools/tool.h"
 
 typedef struct Args {
-  const char *network, *out, *vgg, *data; IntList range;
-  int steps, batch, w_samples, label, vgg_channels, frames; int64_t seed, memory; double lr, w_noise, noise_weight; bool profile;
+  const char *network, *out, *vgg, *data, *exclude; IntList range;
+  int steps, batch, w_samples, label, vgg_channels, frames, slices, units; int64_t seed, memory; double lr, w_noise, noise_weight; bool profile, ambiguous, nifti;
 } Args;
 
 typedef struct Job {
   Args a; ProjectOptions o; Network net; Vgg vgg; Dataset in; WStats ws; Projector *p;
-  int64_t n, res, channels, per;            /* lesions, side, channels, values per lesion */
+  CohortTargets *cohort;                    /* NULL: targets are files */
+  int volumes;                              /* lesions or NIfTI files written */
+  int64_t n, res, channels, per;            /* images, side, channels, values per lesion */
   int64_t done;                             /* lesions finished (or stopped) and stored below */
   char (*name)[64];
   float *img, *w;                           /* [n,per], [n,w_dim] */
@@ -33,6 +38,7 @@ static void job_free(Job *j) {
   projector_free(j->p);
   mem_free(j->ws.w_avg);
   dataset_free(&j->in);
+  targets_free(j->cohort);
   vgg_free(&j->vgg);
   network_free(&j->net);
   mem_free(j->name); mem_free(j->img); mem_free(j->w); mem_free(j->lpips); mem_free(j->steps); mem_free(j->frame);
@@ -47,8 +53,8 @@ static bool has_suffix(const char *s, const char *tail) {
 
 /* File name of a lesion: its name without folder signs and .png; a repeated name gets a number. */
 static void set_name(Job *j, int64_t k, const char *given) {
-  char base[40], *d = j->name[k];
-  if (given && *given) snprintf(base, sizeof base, "%.39s", given);
+  char base[60], *d = j->name[k];
+  if (given && *given) snprintf(base, sizeof base, "%.59s", given);
   else snprintf(base, sizeof base, "lesion%04lld", (long long)k);
   if (has_suffix(base, ".png")) base[strlen(base) - 4] = 0;
   for (char *c = base; *c; c++) if (*c == '/' || *c == '\\' || (unsigned char)*c < 32 || *c == '.') *c = '_';
@@ -62,31 +68,21 @@ static void set_name(Job *j, int64_t k, const char *given) {
 
 /* Keeps the images named by --range, in the given order. */
 static Status choose(Dataset *d, const IntList *r, Error *e) {
-  int64_t per = (int64_t)d->channels * d->h * d->w;
   for (int i = 0; i < r->n; i++)
     if (r->v[i] >= d->n) return err_set(e, ST_INVALID, "%s: --range asks for image %lld; the file has %lld, counted from 0", d->path, (long long)r->v[i], (long long)d->n);
-  float *img = mem_alloc((size_t)(r->n * per) * sizeof *img);
-  int64_t *labels = d->labels ? mem_alloc((size_t)r->n * sizeof *labels) : NULL;
-  char (*names)[64] = mem_alloc((size_t)r->n * sizeof *names);
-  if (!img || !names || (d->labels && !labels)) {
-    mem_free(img); mem_free(labels); mem_free(names);
-    return err_set(e, ST_NOMEM, "%s: out of memory for %d images; choose fewer with --range", d->path, r->n);
-  }
-  for (int i = 0; i < r->n; i++) {
-    memcpy(img + i * per, d->images + r->v[i] * per, (size_t)per * sizeof *img);
-    if (labels) labels[i] = d->labels[r->v[i]];
-    if (d->names && d->names[r->v[i]][0]) memcpy(names[i], d->names[r->v[i]], 64);
-    else snprintf(names[i], 64, "lesion%04lld", (long long)r->v[i]);
-  }
-  mem_free(d->images); mem_free(d->labels); mem_free(d->names);
-  d->images = img; d->labels = labels; d->names = names; d->n = r->n;
-  return ST_OK;
+  return dataset_select(d, r->v, r->n, e);
 }
 
 static Status load_targets(Job *j, int n, char **path, Error *e) {
   const GenConfig *c = &j->net.G.cfg;
-  int sets = 0;
-  for (int k = 0; k < n; k++) sets += has_suffix(path[k], ".safetensors");
+  int sets = 0, tables = 0;
+  for (int k = 0; k < n; k++) { sets += has_suffix(path[k], ".safetensors"); tables += has_suffix(path[k], ".tsv"); }
+  if (tables && n > 1) return err_set(e, ST_INVALID, "%s: give one lesions.tsv at a time", path[0]);
+  if (tables) {
+    TargetRule r = {j->a.ambiguous, (SliceRule)j->a.slices, (ChiUnits)j->a.units, j->a.exclude, &j->a.range};
+    return targets_load(&j->cohort, path[0], &r, &j->net, &j->in, e);
+  }
+  if (j->a.ambiguous) return err_set(e, ST_INVALID, "%s: --ambiguous needs a lesions.tsv with the readers' labels", path[0]);
   if (sets && n > 1) return err_set(e, ST_INVALID, "%s: give either PNG files or one data set", path[0]);
   if (!sets && c->img_channels != 1)
     return err_set(e, ST_INVALID, "%s: a PNG has one channel, the network %s has %d; pack the lesions into a data set with these channels", path[0], j->a.network, c->img_channels);
@@ -159,35 +155,49 @@ static Status write_strip(const Job *j, int i, int count, const char *name, Erro
   return s;
 }
 
-enum { SHEET_ROWS = 60, GAP = 6, HEAD = 22, CAPTION = 12 };
-/* sheet.png: one row per lesion, in as many column groups as needed: target, denoised, difference. */
+enum { SHEET_ROWS = 60, GAP = 6, HEAD = 22, CAPTION = 12, FOOT = 50 };
+/* Target, denoised, difference of lesion k, side by side for every channel. */
+static Status draw_lesion(const Job *j, Canvas *c, int64_t k, int x, int y, int zoom, float limit, Error *e) {
+  const int r = (int)j->res, step = r * zoom + GAP;
+  float *diff = mem_alloc((size_t)(r * r) * sizeof *diff);
+  if (!diff) return err_set(e, ST_NOMEM, "sheet.png: out of memory");
+  for (int ch = 0; ch < j->channels; ch++, x += 3 * step) {
+    const float *t = j->in.images + k * j->per + ch * r * r, *d = j->img + k * j->per + ch * r * r;
+    for (int i = 0; i < r * r; i++) diff[i] = d[i] - t[i];
+    canvas_image(c, x, y, zoom, false, t, r, r, -1, 1);
+    canvas_image(c, x + step, y, zoom, false, d, r, r, -1, 1);
+    canvas_image_diverging(c, x + 2 * step, y, zoom, diff, r, r, limit);
+  }
+  mem_free(diff);
+  return ST_OK;
+}
+/* sheet.png: one row per image, in as many column groups as needed: target, denoised, difference. */
 static Status write_sheet(const Job *j, Error *e) {
   int zoom = j->res >= 128 ? 1 : j->res >= 48 ? 2 : 4, cell = (int)j->res * zoom, n = (int)PRLX_MIN(j->done, SHEET_ROWS);
-  int groups = n > 30 ? 4 : n > 12 ? 3 : n > 4 ? 2 : 1, rows = (n + groups - 1) / groups, gw = 3 * (cell + GAP) + 2 * GAP;
+  int groups = n > 30 ? 4 : n > 12 ? 3 : n > 4 ? 2 : 1;
+  if (j->channels > 1) groups = n > 12 ? 2 : 1;
+  int rows = (n + groups - 1) / groups, gw = 3 * (int)j->channels * (cell + GAP) + 2 * GAP;
   Canvas c;
-  Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + 26, 24, e);
+  Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e);
   if (s != ST_OK) return s;
   double worst = 0.25;
   for (int64_t k = 0; k < j->done * j->per; k++) worst = PRLX_MAX(worst, fabs((double)j->img[k] - (double)j->in.images[k]));
   float limit = (float)PRLX_MIN(worst, 1.0);
   for (int g = 0; g < groups; g++) {
     static const char *const head[3] = {"target", "denoised", "difference"};
-    for (int k = 0; k < 3; k++) canvas_text(&c, GAP + g * gw + k * (cell + GAP), 7, 1, 0xb0b0b0, head[k]);
+    for (int k = 0; k < 3 * j->channels; k++) canvas_text(&c, GAP + g * gw + k * (cell + GAP), 7, 1, 0xb0b0b0, head[k % 3]);
   }
-  for (int k = 0; k < n; k++) {
-    int x = GAP + (k / rows) * gw, y = HEAD + (k % rows) * (cell + CAPTION + GAP), r = (int)j->res;
-    const float *t = j->in.images + k * j->per, *d = j->img + k * j->per;
-    float *diff = mem_alloc((size_t)(r * r) * sizeof *diff);
-    if (!diff) { s = err_set(e, ST_NOMEM, "sheet.png: out of memory"); break; }
-    for (int i = 0; i < r * r; i++) diff[i] = d[i] - t[i];
-    canvas_image(&c, x, y, zoom, false, t, r, r, -1, 1);
-    canvas_image(&c, x + cell + GAP, y, zoom, false, d, r, r, -1, 1);
-    canvas_image_diverging(&c, x + 2 * (cell + GAP), y, zoom, diff, r, r, limit);
-    mem_free(diff);
+  for (int k = 0; k < n && s == ST_OK; k++) {
+    int x = GAP + (k / rows) * gw, y = HEAD + (k % rows) * (cell + CAPTION + GAP);
+    s = draw_lesion(j, &c, k, x, y, zoom, limit, e);
     char text[160];
     snprintf(text, sizeof text, "%.24s  LPIPS %.4f  MSE %.5f", j->name[k], j->lpips[k], j->mse[k]);
     canvas_text(&c, x, y + cell + 3, 1, 0xe0e0e0, text);
   }
+  Sheet meaning = {0};
+  sheet_describe(&meaning, j->in.meta, j->in.nmeta, (int)j->channels);
+  sheet_bar(&c, &meaning, zoom, GAP, c.h - 44);
+  canvas_text(&c, GAP, c.h - 33, 1, 0xe0e0e0, meaning.foot);
   char foot[200];
   snprintf(foot, sizeof foot, "LPIPS with %s", j->vgg.name);
   canvas_text(&c, GAP, c.h - 22, 1, 0x909090, foot);
@@ -209,6 +219,7 @@ static Status write_dataset(Job *j, Error *e) {
   d.n = j->done;
   d.images = j->img;
   d.names = j->name;
+  for (int64_t k = 0; k < d.n && j->cohort; k++) if (d.labels[k] == CLASS_AMBIGUOUS) d.labels[k] = CLASS_RIM;   /* what it is denoised for; the table says so too */
   Status s = dataset_set_meta(&j->in, "denoised.network", j->a.network, e);
   if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.perceptual", j->vgg.name, e);
   snprintf(text, sizeof text, "%d", j->a.steps);
@@ -257,9 +268,24 @@ static Status write_table(const Job *j, Error *e) {
   return s;
 }
 
+/* Volumes in ppm, and for a cohort its lesions.tsv. Of images without a susceptibility scale (PNG) there is nothing to write. */
+static Status write_nifti(Job *j, Error *e) {
+  const DenoiseInfo info = {j->net.path, j->vgg.name, j->lpips, j->a.steps};
+  if (!j->a.nifti) return ST_OK;
+  if (j->cohort) return targets_write(j->cohort, &j->in, j->img, j->done, j->a.out, &info, &j->volumes, e);
+  Dataset d = j->in;
+  d.names = j->name;
+  const Status s = images_to_nifti(&d, j->img, j->done, j->a.out, "denoised", &j->volumes, e);
+  if (s != ST_INVALID) return s;
+  if (!tool_quiet) fprintf(stderr, "prlx project: note: no NIfTI: %s\n", e->msg);
+  *e = (Error){0};
+  return ST_OK;
+}
+
 static Status write_all(Job *j, Error *e) {
   if (!j->done) return ST_OK;
   Status s = write_dataset(j, e);
+  if (s == ST_OK) s = write_nifti(j, e);
   if (s == ST_OK) s = write_w(j, e);
   if (s == ST_OK) s = write_table(j, e);
   return s == ST_OK ? write_sheet(j, e) : s;
@@ -358,6 +384,8 @@ static void print_results(const Job *j) {
   for (int64_t k = 0; k < show; k++) printf("%-24.24s %9.4f %10.6f %10.3f %8.1f\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k], j->seconds[k]);
   if (j->done > show) printf("... and %lld more in %s/table.tsv\n", (long long)(j->done - show), j->a.out);
   printf("LPIPS with %s. Results in %s: PNG, denoised.safetensors (float), w.safetensors, sheet.png, table.tsv\n", j->vgg.name, j->a.out);
+  if (j->cohort && j->volumes) printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n", j->volumes, j->volumes == 1 ? "" : "s", j->a.out, j->a.out);
+  else if (j->volumes) printf("%d NIfTI volume%s (ppm)\n", j->volumes, j->volumes == 1 ? "" : "s");
 }
 
 static Status prepare(Job *j, const OptSpec *spec, Error *e) {
@@ -390,8 +418,12 @@ int tool_project(int argc, char **argv) {
   Args *a = &j->a;
   Opt t[] = {
     OPT_GROUP("Input"),
-    OPT_STR("network", &a->network, NULL, "FILE", "trained network (.safetensors; required)"),
-    OPT_RANGE("range", &a->range, NULL, 0, 1e9, "which images of the data set, counted from 0, such as 0-9,12 (default: all)"),
+    OPT_STR("network", &a->network, NULL, "FILE", "trained network: .safetensors or the folder of a run (required)"),
+    OPT_RANGE("range", &a->range, NULL, 0, 1e9, "which images of the data set, or lesions of the table, counted from 0, such as 0-9,12\n(default: all)"),
+    OPT_FLAG("ambiguous", &a->ambiguous, "no", "of a lesions.tsv: only lesions that exactly one reader calls rim"),
+    OPT_CHOICE("slices", &a->slices, "central", "lesion|all|central", "of a lesions.tsv: the slice with most of the lesion, those with lesion mask, or all"),
+    OPT_STR("exclude", &a->exclude, NULL, "FILE", "of a lesions.tsv: leave out the subjects of this data set (the test set)"),
+    OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of the Chimap files of a lesions.tsv (BIDS: ppm)"),
     OPT_INT("class", &a->label, "-1", -1, 65535, "class of a conditional network; sets the mean of W that the projection starts from"),
     OPT_STR("vgg", &a->vgg, NULL, "FILE", "VGG16 weights (default: the bundled VGG16-Caffe with mean heads)"),
     OPT_CHOICE("vgg-channels", &a->vgg_channels, "auto", "auto|first|mean", "what VGG sees of several channels. auto: 3 as they are, else the first"),
@@ -408,14 +440,18 @@ int tool_project(int argc, char **argv) {
     OPT_FLAG("profile", &a->profile, "no", "print the time of every operation of the last step"),
     OPT_GROUP("Output"),
     OPT_STR("out", &a->out, "out/project", "DIR", "folder of the results"),
+    OPT_FLAG("nifti", &a->nifti, "yes", "volumes in ppm, where the susceptibility scale is known"),
     OPT_INT("frames", &a->frames, "0", 0, 1000000, "keep the image of every k-th step: NAME_steps.png (costs one step each)"),
   };
   OptSpec spec = {.cmd = "project", .summary = "Denoises lesions by projecting them into the latent space of a network.",
-    .details = "TARGET: grey PNG files of the network's size, or one data set (.safetensors).\n"
+    .details = "TARGET: grey PNG files of the network's size, one data set (.safetensors), or one lesions.tsv.\n"
+               "  prlx project cohort/lesions.tsv --ambiguous --network run -o denoised\n"
                "  prlx project --network run/network.safetensors lesion.png\n"
                "  prlx project --network run/network.safetensors --range 0-7 --steps 300 ambiguous.safetensors\n"
                "Writes one PNG per lesion (first channel, 8 bits), denoised.safetensors (float, all channels), w.safetensors,\n"
-               "sheet.png and table.tsv. Images are rendered with the network's own noise. Ctrl-C stops and saves.",
+               "sheet.png and table.tsv. Images are rendered with the network's own noise. Ctrl-C stops and saves.\n"
+               "From a lesions.tsv also the volumes with the denoised slices in place, the other slices as they were, and a lesions.tsv whose masks cover the\n"
+               "denoised slices only: packed again by lesion mask it gives these slices, labelled rim, with provenance denoised.",
     .opt = t, .n = COUNT_OF(t), .pos = "TARGET...", .pos_min = 1, .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) { mem_free(j); return rc; }

@@ -51,8 +51,9 @@ void sheet_describe(Sheet *s, const StMeta *meta, int nmeta, int channels) {
   if (!m.n) snprintf(s->foot, sizeof s->foot, "black to white: network units -1 to 1");
 }
 
-static void scale_bar(Canvas *c, const Sheet *s, int zoom, int x, int y) {
+void sheet_bar(Canvas *c, const Sheet *s, int zoom, int x, int y) {
   char text[64];
+  if (!(s->mm > 0)) return;
   const int px = (int)lround(BAR_MM / s->mm * zoom);
   canvas_rect(c, x, y, px, 3, 0xffffff, true);
   canvas_rect(c, x, y - 2, 1, 7, 0xffffff, true);
@@ -98,7 +99,7 @@ Status sheet_draw(const Sheet *s, const char *path, Error *e) {
     canvas_text(&c, x, y + s->h * zoom + 2, 1, 0xb0b0b0, text);
   }
   canvas_text(&c, GAP, height - 12, 1, 0xe0e0e0, s->foot);
-  if (s->mm > 0) scale_bar(&c, s, zoom, GAP, height - 23);
+  sheet_bar(&c, s, zoom, GAP, height - 23);
   st = canvas_write(&c, path, e);
   canvas_free(&c);
   return st;

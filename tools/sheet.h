@@ -2,6 +2,7 @@
 #ifndef PRLX_SHEET_H
 #define PRLX_SHEET_H
 #include "io/dataset.h"
+#include "io/image.h"
 #include "io/window.h"
 typedef struct SheetCell {
   const float *img;              /* [channels][h][w], network units */
@@ -18,6 +19,7 @@ typedef struct Sheet {
 } Sheet;
 Status sheet_draw(const Sheet *s, const char *path, Error *e);
 /* Channels, windows and pixel size from the metadata (of a data set or a network): fills channels, foot, mm. */
+void   sheet_bar(Canvas *c, const Sheet *s, int zoom, int x, int y);     /* 5 mm, where the pixel size is known */
 void   sheet_describe(Sheet *s, const StMeta *meta, int nmeta, int channels);
 
 /* ---- what the metadata says of the images, for files in physical units ---- */

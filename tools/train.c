@@ -25,7 +25,7 @@ static const char details[] =
   "--resume, bit for bit), metrics.jsonl (one line per tick), sample sheets, and report.html.\n"
   "Ctrl-C stops after the current step and saves.\n\n"
   "examples:\n"
-  "  prlx train --data lesions.safetensors --out runs/a --config small --kimg 100\n"
+  "  prlx train lesions.safetensors --config small --kimg 100 -o runs/a\n"
   "  prlx train --out runs/a --resume --kimg 200";
 
 enum { OPT_MAX = 64 };
@@ -269,10 +269,12 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
 int tool_train(int argc, char **argv) {
   Args a = {0};
   Opt t[OPT_MAX];
-  OptSpec s = {.cmd = "train", .summary = "train a generator and a discriminator (StyleGAN2-ADA)", .details = details, .opt = t};
+  OptSpec s = {.cmd = "train", .summary = "train a generator and a discriminator (StyleGAN2-ADA)", .details = details, .opt = t, .pos = "[DATA.safetensors]", .pos_max = 1};
   s.n = option_table(&a, t);
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
+  if (s.nargs && a.data) return tool_usage("train", "the data set is given twice: '%s' and --data %s", s.args[0], a.data);
+  if (s.nargs && !opts_set(&s, "data", s.args[0])) return tool_usage("train", "'%s' is no data set", s.args[0]);
   if (!a.out && !a.dry_run) return tool_usage("train", "option --out is missing: the run folder");
   if (a.resume && a.force) return tool_usage("train", "--resume and --force exclude each other");
 
