@@ -23,5 +23,5 @@ void conv_set_algo(ConvAlgo algo);
  * algorithm for this geometry wants no prepared weights. `in`: shapes of the operands of `conv`. */
 bool conv_make_prep(const Node *conv, const Shape *in, Node *prep);
 double conv_flop(const Node *n);                /* 2 x multiply-adds of a direct convolution, or of a matmul; 0 for other nodes */
-const char *conv_algo_name(const Node *n);      /* "direct", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2) */
+const char *conv_algo_name(const Node *n);      /* "direct", "thin", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2) */
 #endif

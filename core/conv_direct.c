@@ -199,9 +199,12 @@ static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t
     if (t->raw) {
       from = d->src + (t->n0 * u->c + c) * plane;
       if (d->scale) scale = d->scale[t->n0 * u->c + c];
+      if (c + 2 < u->c) prefetch_window(from + 2 * plane + t->q0, t->npix, (Window){1, 0, 0, 1}, (Window){1, 0, 0, 0});
     }
     for (int64_t i = 0; i < (t->raw ? 0 : t->nimg * phases); i++) {
       const int64_t n = t->n0 + i / phases, ph = i % phases;
+      if (ph == 0 && c + 1 < u->c)
+        prefetch_window(d->src + (n * u->c + c + 1) * plane, u->sw, window(u->step, t->row0 * u->step + u->base_y, t->rows, u->sh), window(u->step, u->base_x, cols, u->sw));
       stage_window(d->k, d->src + (n * u->c + c) * plane, u->sw, window(u->step, t->row0 * u->step + u->base_y + ph / px, t->rows, u->sh),
                    window(u->step, u->base_x + ph % px, cols, u->sw), d->scale ? d->scale[n * u->c + c] : 1, s->stage + i * t->rows * cols, cols);
     }

@@ -16,7 +16,7 @@ typedef struct Dw {
   const real *x, *dy, *sx, *sdy; real *dw;
   int64_t ph, pw, cp, mp, taps;      /* padded map; channels in panels: input (of nr), output (of 12) */
   int64_t nimg, groups;              /* images per group */
-  int64_t mc, tc, nm, nt;            /* output channels and taps per task, and their counts */
+  int64_t mc, tc, pc, nm, nt, np;    /* output channels, taps, panels of input channels per task, and their counts */
   int64_t n0, ni;                    /* group being worked on */
   real *at, *xt, *sums; int32_t *row;
   char *slots; size_t slot_bytes, sum_bytes;
@@ -35,22 +35,24 @@ static void dw_layout(Dw *d, const ConvGeom *g, int nr) {
   /* At least 16 tasks: first split the taps (packing is not repeated), then the output channels. */
   d->tc = d->cp >= 16 ? d->taps : g->kw;
   d->nt = ceil_div(d->taps, d->tc);
-  const int64_t want = ceil_div(16, d->cp * d->nt);
+  d->pc = d->taps == 1 ? PRLX_MIN(d->cp, 4) : 1; /* one tap: more panels, or dy would be streamed too often */
+  d->np = ceil_div(d->cp, d->pc);
+  const int64_t want = ceil_div(16, d->np * d->nt);
   d->mc = PRLX_MIN(d->mp, round_up(PRLX_MAX(4 * GEMM_PANEL, ceil_div(d->mp, want)), GEMM_PANEL));
   d->nm = ceil_div(g->co, d->mc);
-  d->sum_bytes = (size_t)(d->tc * d->mc * nr) * sizeof(real);
+  d->sum_bytes = (size_t)(d->pc * d->tc * d->mc * nr) * sizeof(real);
 }
 
 static DwSlot dw_slot(const Dw *d, int nr, Bump *mem) {
   DwSlot s;
-  s.b = bump(mem, (size_t)(GEMM_KC * d->tc * nr), sizeof(real));
+  s.b = bump(mem, (size_t)(GEMM_KC * d->pc * d->tc * nr), sizeof(real));
   s.c = bump(mem, d->groups > 1 ? 0 : d->sum_bytes, 1);
   return s;
 }
 
 static size_t dw_memory(Dw *d, int nr, Bump *mem) {
   const ConvGeom *g = d->g;
-  const int64_t tasks = d->cp * d->nt * d->nm;
+  const int64_t tasks = d->np * d->nt * d->nm;
   d->at = bump(mem, (size_t)(d->mp * d->nimg * g->oh * g->ow), sizeof(real));
   d->xt = bump(mem, (size_t)(d->cp * nr * d->nimg * d->ph * d->pw), sizeof(real));
   d->row = bump(mem, (size_t)(d->nimg * g->oh * g->ow), sizeof(int32_t));
@@ -109,19 +111,21 @@ static void dw_task(void *ctx, int64_t task, int slot) {
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   DwSlot s = dw_slot(d, nr, &mem);
   if (d->groups > 1) s.c = (real *)(void *)((char *)d->sums + (size_t)task * d->sum_bytes);
-  const int64_t im = task % d->nm, it = task / d->nm % d->nt, p = task / d->nm / d->nt;
+  const int64_t im = task % d->nm, it = task / d->nm % d->nt, p0 = task / d->nm / d->nt * d->pc, np = PRLX_MIN(d->pc, d->cp - p0);
   const int64_t m0 = im * d->mc, m = PRLX_MIN(d->mc, g->co - m0), t0 = it * d->tc, nt = PRLX_MIN(d->tc, d->taps - t0);
-  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL;
-  const real *xt = d->xt + p * d->ni * d->ph * d->pw * nr, *at = d->at + m0 / GEMM_PANEL * a_panel;
+  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL, x_panel = d->ni * d->ph * d->pw * nr, c_panel = d->mc * nr;
+  const real *at = d->at + m0 / GEMM_PANEL * a_panel;
   for (int64_t k0 = 0; k0 < K; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, K - k0);
-    for (int64_t t = 0; t < nt; t++)
-      d->k->gather_rows(xt, d->row + k0, (t0 + t) / g->kw * d->pw + (t0 + t) % g->kw, kc, s.b + t * kc * nr);
+    for (int64_t j = 0; j < np * nt; j++) {
+      const int64_t t = t0 + j % nt;
+      d->k->gather_rows(d->xt + (p0 + j / nt) * x_panel, d->row + k0, t / g->kw * d->pw + t % g->kw, kc, s.b + j * kc * nr);
+    }
     for (int64_t i = 0; i < m; i += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, m - i), nt, kc, at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, s.b, nr, kc * nr,
-                  s.c + i * nr, nr, d->mc * nr, k0 > 0 || d->n0 > 0);
+      d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt, kc, at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, s.b, nr, kc * nr,
+                  s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0);
   }
-  if (d->n0 + d->ni == g->n) dw_write(d, s.c, p * nr, m0, m, t0, nt);
+  if (d->n0 + d->ni == g->n) for (int64_t j = 0; j < np; j++) dw_write(d, s.c + j * nt * c_panel, (p0 + j) * nr, m0, m, t0, nt);
 }
 
 /* ---- few channels on one side and a 1x1 kernel: plain inner products, nothing is moved ---- */
@@ -168,6 +172,6 @@ void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real 
     d.ni = PRLX_MIN(d.nimg, g->n - d.n0);
     dw_rows(&d);
     par_for(d.ni * (d.mp / GEMM_PANEL + d.cp), dw_transpose_task, &d);
-    par_tasks(d.cp * d.nt * d.nm, conv_slots(d.slot_bytes), dw_task, &d);
+    par_tasks(d.np * d.nt * d.nm, conv_slots(d.slot_bytes), dw_task, &d);
   }
 }

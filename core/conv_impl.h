@@ -33,6 +33,13 @@ static inline void stage_window(const GemmKernels *k, const real *map, int64_t w
            dst + y.lo * ldd + x.lo, ldd);
 }
 
+/* The same window of the plane that comes next: planes are far apart, hardware does not guess them. */
+static inline void prefetch_window(const real *map, int64_t width, Window y, Window x) {
+  const char *p = (const char *)(map + (y.lo * y.step + y.first) * width + x.lo * x.step + x.first);
+  const int64_t bytes = ((y.hi - y.lo) * y.step * width) * (int64_t)sizeof(real);
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+}
+
 /* Every algorithm has the same four functions: numbers in prepared weights (fwd, dx), preparing them, scratch bytes
  * (with_prep: they are given), and the run. */
 size_t direct_prep_numel(const ConvGeom *g);
@@ -42,6 +49,9 @@ void   direct_run(const ConvGeom *g, const real *src, const real *w, const real 
 
 size_t direct_dw_scratch(const ConvGeom *g);
 void   direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch);
+
+bool   thin_possible(const ConvGeom *g);        /* 1x1, at most 4 channels on one side: no preparation, no scratch */
+void   thin_run(const ConvGeom *g, const real *src, const real *w, const real *scale, real *out);
 
 /* Winograd: `side` 4 or 2 (output tile, stride 1) or 3 (stride 2); 3x3 kernels only. */
 bool   wino_possible(const ConvGeom *g);

@@ -176,9 +176,11 @@ static void input_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t
   const Window wy = window(q->step, s->row0 * q->my * q->step + q->first_y, s->rows, w->sh), wx = window(q->step, q->first_x, w->cols, w->sw);
   memset(slot->stage, 0, (size_t)(s->nimg * s->rows * w->cols + GEMM_NR_MAX + 8) * sizeof(real));
   for (int64_t c = c0; c < c1; c++) {
-    for (int64_t i = 0; i < s->nimg; i++)
+    for (int64_t i = 0; i < s->nimg; i++) {
+      if (c + 1 < w->c) prefetch_window(w->src + ((s->n0 + i) * w->c + c + 1) * plane, w->sw, wy, wx);
       stage_window(w->k, w->src + ((s->n0 + i) * w->c + c) * plane, w->sw, wy, wx, w->scale ? w->scale[(s->n0 + i) * w->c + c] : 1,
                    slot->stage + i * s->rows * w->cols, w->cols);
+    }
     for (int64_t p = 0; p < s->np; p++) w->wk->input[q->form](slot->stage, off + p * w->nr, w->cols, v + (p * w->c + c) * w->nr, w->vf);
   }
 }

@@ -73,6 +73,7 @@ static void stage_strip(const WDw *d, const View *v, int64_t lanes, int64_t y0, 
       for (int64_t x = 0; x < (inside ? wx.lo : d->cols); x++) to[r * d->cols + x] = 0;
       for (int64_t x = inside ? wx.hi : d->cols; x < d->cols; x++) to[r * d->cols + x] = 0;
     }
+    if (c + 2 < lanes) prefetch_window(v->src + (c + 2) * v->h * v->w, v->w, wy, wx);
     stage_window(d->k, v->src + c * v->h * v->w, v->w, wy, wx, v->scale ? v->scale[c] : 1, to, d->cols);
   }
 }

@@ -31,6 +31,8 @@ typedef struct GemmKernels {
   void (*transpose)(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd);
   /* dst[k*nr ..] = src[(row[k] + off)*nr ..], k < n: rows of nr numbers. */
   void (*gather_rows)(const real *src, const int32_t *row, int64_t off, int64_t n, real *dst);
+  /* dst[i*ldd + x] = sum over k < c of w[i*wm + k*wc] * scale[k] * src[k*lds + x] for i < m <= 4, x < n (scale may be NULL). */
+  void (*mix)(const real *src, int64_t lds, int64_t c, int m, const real *w, int64_t wm, int64_t wc, const real *scale, int64_t n, real *dst, int64_t ldd);
   real (*dot)(const real *a, const real *b, int64_t n);
   /* c[i*ldc + j] = <a_i, b_j> for i < m <= 4, j < n <= 4; rows of a and b contiguous, k long. */
   void (*dots)(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t ldc);

@@ -113,7 +113,7 @@ static int wino_side(const ConvGeom *g) {
 const char *conv_algo_name(const Node *n) {
   static const char *const names[] = {[0] = "direct", [2] = "winograd2", [3] = "winograd3", [4] = "winograd4"};
   const ConvGeom g = conv_geom(n);
-  return n->op == OP_conv2d || n->op == OP_conv2d_dx || n->op == OP_conv2d_dw ? names[wino_side(&g)] : "";
+  return n->op == OP_conv2d || n->op == OP_conv2d_dx || n->op == OP_conv2d_dw ? wino_side(&g) == 0 && thin_possible(&g) ? "thin" : names[wino_side(&g)] : "";
 }
 
 double conv_flop(const Node *n) {
@@ -127,6 +127,7 @@ bool conv_make_prep(const Node *conv, const Shape *in, Node *prep) {
   if (conv->op != OP_conv2d && conv->op != OP_conv2d_dx) return false;
   const ConvGeom g = conv_geom(conv);
   const int m = wino_side(&g);
+  if (!m && thin_possible(&g)) return false;
   memset(prep, 0, sizeof *prep);
   prep->op = OP_conv_prep;
   prep->nin = 1;
@@ -150,13 +151,14 @@ static size_t conv_scratch(const Node *n, const Shape *in) {
   const ConvGeom g = conv_geom(n);
   const int m = wino_side(&g);
   const bool with_prep = n->nin > 2 && n->in[2] != 0;
-  return m ? wino_scratch(&g, m, with_prep) : direct_scratch(&g, with_prep);
+  return m ? wino_scratch(&g, m, with_prep) : thin_possible(&g) ? 0 : direct_scratch(&g, with_prep);
 }
 
 static void conv_cpu(const Exec *x) {
   const ConvGeom g = conv_geom(x->n);
   const int m = wino_side(&g);
   if (m) wino_run(&g, m, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
+  else if (thin_possible(&g)) thin_run(&g, x->in[0], x->in[1], x->in[3], x->out);
   else direct_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
 }
 

@@ -13,7 +13,7 @@ typedef struct Matmul {
   real *pa; char *slots; size_t slot_bytes;
 } Matmul;
 
-enum { MM_DOTS_MAX = 64, MM_MC = 384, MM_DOT_ROWS = 12 };
+enum { MM_DOTS_MAX = 64, MM_MC = 192, MM_COLUMNS = 128, MM_DOT_ROWS = 12 };
 
 static void matmul_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
@@ -63,27 +63,48 @@ static void pack_a_task(void *ctx, int64_t p, int worker) {
     for (int64_t j = 0; j < GEMM_PANEL; j++) dst[k * GEMM_PANEL + j] = j < lanes ? q->a[k * q->m + m0 + j] : 0;
 }
 
-/* One panel of columns, MM_MC rows. */
+/* Rows k0.. of b, columns n0.., into panels: long runs of a row at a time, the rows ahead fetched early. */
+static void pack_b(const Matmul *q, int64_t k0, int64_t kc, int64_t n0, int64_t n, real *b) {
+  const int nr = q->kern->nr;
+  const int64_t np = ceil_div(n, nr);
+  if (q->tb) {
+    for (int64_t p = 0; p < np; p++)
+      q->kern->transpose(q->b + (n0 + p * nr) * q->k + k0, q->k, (int)PRLX_MIN(nr, n - p * nr), nr, NULL, kc, b + p * kc * nr, nr);
+    return;
+  }
+  for (int64_t k = 0; k < kc; k++) {
+    const real *row = q->b + (k0 + k) * q->n + n0, *ahead = row + PRLX_MIN(8, q->k - 1 - k0 - k) * q->n;
+    for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(ahead + j);
+    for (int64_t p = 0; p < np; p++) {
+      real *to = b + (p * kc + k) * nr;
+      const int64_t w = PRLX_MIN(nr, n - p * nr);
+      memcpy(to, row + p * nr, (size_t)w * sizeof(real));
+      for (int64_t j = w; j < nr; j++) to[j] = 0;
+    }
+  }
+}
+
+/* MM_COLUMNS columns, MM_MC rows. */
 static void panel_task(void *ctx, int64_t task, int slot) {
   const Matmul *q = ctx;
   const int nr = q->kern->nr;
-  real *b = (real *)(void *)(q->slots + (size_t)slot * q->slot_bytes), *c = b + GEMM_KC * nr;
-  const int64_t nm = ceil_div(q->m, MM_MC), m0 = task % nm * MM_MC, m = PRLX_MIN(MM_MC, q->m - m0), n0 = task / nm * nr, n = PRLX_MIN(nr, q->n - n0);
+  real *b = (real *)(void *)(q->slots + (size_t)slot * q->slot_bytes), *c = b + GEMM_KC * MM_COLUMNS;
+  const int64_t nm = ceil_div(q->m, MM_MC), m0 = task % nm * MM_MC, m = PRLX_MIN(MM_MC, q->m - m0), n0 = task / nm * MM_COLUMNS;
+  const int64_t n = PRLX_MIN(MM_COLUMNS, q->n - n0), np = ceil_div(n, nr), c_panel = MM_MC * nr;
+  const bool in_place = !q->tb && n % nr == 0 && q->n <= 1024;   /* b is read where it is */
   for (int64_t k0 = 0; k0 < q->k; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, q->k - k0);
-    const real *pb = b;
-    int64_t ldb = nr;
-    if (q->tb) q->kern->transpose(q->b + n0 * q->k + k0, q->k, (int)n, nr, NULL, kc, b, nr);
-    else if (n == nr) { pb = q->b + k0 * q->n + n0; ldb = q->n; }
-    else for (int64_t k = 0; k < kc; k++) for (int64_t j = 0; j < nr; j++) b[k * nr + j] = j < n ? q->b[(k0 + k) * q->n + n0 + j] : 0;
-    q->kern->block(m, 1, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL, pb, ldb, 0, c, nr, 0, k0 > 0);
+    if (!in_place) pack_b(q, k0, kc, n0, n, b);
+    q->kern->block(m, np, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL, in_place ? q->b + k0 * q->n + n0 : b,
+                   in_place ? q->n : nr, in_place ? nr : kc * nr, c, nr, c_panel, k0 > 0);
   }
-  for (int64_t r = 0; r < m; r++) memcpy(q->c + (m0 + r) * q->n + n0, c + r * nr, (size_t)n * sizeof(real));
+  for (int64_t p = 0; p < np; p++)
+    q->kern->stage(c + p * c_panel, nr, 1, m, PRLX_MIN(nr, n - p * nr), 1, q->c + m0 * q->n + n0 + p * nr, q->n);
 }
 
 static size_t matmul_memory(Matmul *q, Bump *mem) {
   q->pa = bump(mem, (size_t)(q->mp * q->k), sizeof(real));
-  q->slot_bytes = round_up((GEMM_KC + MM_MC) * GEMM_NR_MAX * (int64_t)sizeof(real), 64);
+  q->slot_bytes = (size_t)((GEMM_KC + MM_MC) * MM_COLUMNS) * sizeof(real);
   q->slots = bump(mem, (size_t)conv_slots(q->slot_bytes), q->slot_bytes);
   return mem->used;
 }
@@ -102,7 +123,7 @@ static void matmul_cpu(const Exec *x) {
   Bump mem = {x->scratch, 0};
   matmul_memory(&q, &mem);
   par_for(q.mp / GEMM_PANEL, pack_a_task, &q);
-  par_tasks(ceil_div(q.n, q.kern->nr) * ceil_div(q.m, MM_MC), conv_slots(q.slot_bytes), panel_task, &q);
+  par_tasks(ceil_div(q.n, MM_COLUMNS) * ceil_div(q.m, MM_MC), conv_slots(q.slot_bytes), panel_task, &q);
 }
 
 const OpRow op_matmul = {"matmul", 0, ORDER_ANY, matmul_shape, matmul_grad, matmul_scratch, matmul_cpu};

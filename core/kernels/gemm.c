@@ -158,6 +158,32 @@ static void gather_rows(const real *src, const int32_t *row, int64_t off, int64_
   }
 }
 
+/* Four source rows at a time, so that the sums are read and written a quarter as often. */
+static void mix(const real *src, int64_t lds, int64_t c, int m, const real *w, int64_t wm, int64_t wc, const real *scale, int64_t n, real *dst, int64_t ldd) {
+  for (int64_t k = 0; k < c; k += 4) {
+    const real *s[4];
+    real f[4][4];
+    for (int u = 0; u < 4; u++) {
+      const bool in = k + u < c;
+      s[u] = src + (in ? k + u : k) * lds;
+      for (int i = 0; i < m; i++) f[i][u] = in ? w[i * wm + (k + u) * wc] * (scale ? scale[k + u] : 1) : 0;
+    }
+    for (int i = 0; i < m; i++) {
+      const vreal f0 = v_set1(f[i][0]), f1 = v_set1(f[i][1]), f2 = v_set1(f[i][2]), f3 = v_set1(f[i][3]);
+      real *d = dst + i * ldd;
+      int64_t x = 0;
+      for (; x + VLEN <= n; x += VLEN) {
+        const vreal t = (f0 * v_load(s[0] + x) + f1 * v_load(s[1] + x)) + (f2 * v_load(s[2] + x) + f3 * v_load(s[3] + x));
+        v_store(d + x, k ? v_load(d + x) + t : t);
+      }
+      for (; x < n; x++) {
+        const real t = (f[i][0] * s[0][x] + f[i][1] * s[1][x]) + (f[i][2] * s[2][x] + f[i][3] * s[3][x]);
+        d[x] = k ? d[x] + t : t;
+      }
+    }
+  }
+}
+
 static inline real v_sum(vreal v) { real s = 0; for (int i = 0; i < VLEN; i++) s += v[i]; return s; }
 
 static real dot(const real *a, const real *b, int64_t n) {
@@ -210,4 +236,4 @@ static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real
     for (int j = 0; j < n; j++) dots_mn(1, 1, k, a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc);
 }
 
-const GemmKernels ISA_SYM(gemm_kernels) = {NR, block, pack_pixels, unpack_pixels, stage, transpose, gather_rows, dot, dots};
+const GemmKernels ISA_SYM(gemm_kernels) = {NR, block, pack_pixels, unpack_pixels, stage, transpose, gather_rows, mix, dot, dots};
