@@ -10,9 +10,8 @@
 #define STREAM_SUBJECTS ((uint64_t)1)
 #define STREAM_LESIONS  ((uint64_t)2)
 
-static void shuffled(uint64_t seed, uint64_t stream, int n, int *order) {
+static void shuffle(uint64_t seed, uint64_t stream, int n, int *order) {
   Rng r = {.seed = seed, .subsequence = stream};
-  for (int i = 0; i < n; i++) order[i] = i;
   for (int i = n - 1; i > 0; i--) {
     const int j = (int)rng_below(&r, i + 1), t = order[i];
     order[i] = order[j];
@@ -72,14 +71,14 @@ static Status short_of(const char *what, LesionClass c, int64_t want, int64_t go
                  (long long)want, lesion_class_name(c), what, (long long)got, (long long)all->n[c]);
 }
 
-static Status deal(const SplitItem *it, int n, const SplitRule *r, const Tally *all, const int64_t train[2], const int64_t test[2], const int *order, const bool *in_test, Part *part, Error *e) {
+static Status deal(const SplitItem *it, int n, int nles, const SplitRule *r, const Tally *all, const int64_t train[2], const int64_t test[2], const int *order, const bool *in_test, Part *part, Error *e) {
   for (int c = CLASS_NONRIM; c <= CLASS_RIM; c++) {
-    int64_t got = take(it, n, order, in_test, true, (LesionClass)c, test[c], PART_TEST, part);
+    int64_t got = take(it, nles, order, in_test, true, (LesionClass)c, test[c], PART_TEST, part);
     if (r->with_test && r->test[c] > got) return short_of("the test", (LesionClass)c, r->test[c], got, all, e);
-    got = take(it, n, order, in_test, false, (LesionClass)c, train[c], PART_TRAIN, part);
+    got = take(it, nles, order, in_test, false, (LesionClass)c, train[c], PART_TRAIN, part);
     if (r->train[c] > got) return short_of("training", (LesionClass)c, r->train[c], got, all, e);
   }
-  const int64_t got = r->with_ambiguous ? take(it, n, order, in_test, false, CLASS_AMBIGUOUS, r->ambiguous >= 0 ? r->ambiguous : n, PART_AMBIGUOUS, part) : 0;
+  const int64_t got = r->with_ambiguous ? take(it, nles, order, in_test, false, CLASS_AMBIGUOUS, r->ambiguous >= 0 ? r->ambiguous : n, PART_AMBIGUOUS, part) : 0;
   if (r->with_ambiguous && r->ambiguous > got) return short_of("denoising", CLASS_AMBIGUOUS, r->ambiguous, got, all, e);
   for (int i = 0; i < n; i++) if (it[i].extra && it[i].cls <= CLASS_RIM && !in_test[it[i].subject]) part[i] = PART_TRAIN;
   return ST_OK;
@@ -92,6 +91,7 @@ Status split_make(const SplitItem *items, int n, int subjects, const SplitRule *
   int *sub = mem_alloc((size_t)groups * sizeof *sub), *les = mem_alloc((size_t)n * sizeof *les);
   bool *in_test = mem_alloc((size_t)groups * sizeof *in_test);
   int64_t train[2], test[2];
+  int nsub = 0, nles = 0;
   Status s = it && per && sub && les && in_test ? ST_OK : err_set(e, ST_NOMEM, "out of memory for the split of %d lesions", n);
   if (s == ST_OK) {
     for (int i = 0; i < n; i++) {
@@ -99,14 +99,17 @@ Status split_make(const SplitItem *items, int n, int subjects, const SplitRule *
       if (r->by_lesion) it[i].subject = i;
       part[i] = PART_NONE;
       if (!counts(&it[i])) continue;
+      les[nles++] = i;
       per[it[i].subject].n[it[i].cls]++;
       all.n[it[i].cls]++;
     }
-    shuffled(r->seed, STREAM_SUBJECTS, groups, sub);
-    shuffled(r->seed, STREAM_LESIONS, n, les);
+    /* Only what counts is shuffled: denoised lesions and their tables do not change who is in the test. */
+    for (int k = 0; k < groups; k++) if (per[k].n[0] + per[k].n[1] + per[k].n[2]) sub[nsub++] = k;
+    shuffle(r->seed, STREAM_SUBJECTS, nsub, sub);
+    shuffle(r->seed, STREAM_LESIONS, nles, les);
     wanted(r, &all, train, test);
-    choose_subjects(test, per, groups, sub, in_test);
-    s = deal(it, n, r, &all, train, test, les, in_test, part, e);
+    choose_subjects(test, per, nsub, sub, in_test);
+    s = deal(it, n, nles, r, &all, train, test, les, in_test, part, e);
   }
   mem_free(it); mem_free(per); mem_free(sub); mem_free(les); mem_free(in_test);
   return s;

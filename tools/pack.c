@@ -275,9 +275,11 @@ static void summary(const Job *j, double seconds, const char *sheet) {
   int64_t unused = 0;
   char text[80];
   for (int i = 0; i < p->n; i++) unused += p->it[i].part == PART_NONE;
+  const double kappa = kappa_of(j->counts);
+  snprintf(text, sizeof text, isnan(kappa) ? "n/a" : "%.3f", kappa);
   if (j->tables)
-    printf("%d lesions of %d subjects; readers: both rim %lld, one %lld, none %lld; kappa %.3f\n", p->n, p->nsubjects, (long long)j->counts[0], (long long)(j->counts[1] + j->counts[2]),
-           (long long)j->counts[3], kappa_of(j->counts));
+    printf("%d lesions of %d subjects; readers: both rim %lld, one %lld, none %lld; kappa %s\n", p->n, p->nsubjects, (long long)j->counts[0], (long long)(j->counts[1] + j->counts[2]),
+           (long long)j->counts[3], text);
   print_part(p, PART_TRAIN, "train", j->a.out);
   if (j->a.test) print_part(p, PART_TEST, "test", j->a.test);
   if (j->a.ambiguous) print_part(p, PART_AMBIGUOUS, "ambiguous", j->a.ambiguous);
