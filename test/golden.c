@@ -19,7 +19,8 @@ static const struct { const char *kind; GoldFn fn; const char *file; } table[] =
   {"train_step", golden_train_step, "golden_train.c"}, {"ada", golden_ada, "golden_train.c"},
   {"augment", golden_augment, "golden_augment.c"}, {"augment_random", golden_augment_random, "golden_augment.c"},
   {"augment_r1", golden_augment_r1, "golden_augment.c"}, {"vgg16_lpips", golden_vgg16_lpips, "golden_projector.c"},
-  {"projector", golden_projector, "golden_projector.c"}, {"projector_schedule", golden_projector_schedule, "golden_projector.c"}};
+  {"projector", golden_projector, "golden_projector.c"}, {"projector_schedule", golden_projector_schedule, "golden_projector.c"},
+  {"inception", golden_inception, "golden_inception.c"}, {"fid_kid", golden_fid_kid, "golden_inception.c"}};
 
 /* ---- memory that lives until the file is done ---- */
 static void *hold(Gold *g, size_t bytes, const StTensor *of) {

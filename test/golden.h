@@ -103,4 +103,6 @@ GOLD_RUNNER(golden_augment_r1);
 GOLD_RUNNER(golden_vgg16_lpips);        /* golden_projector.c */
 GOLD_RUNNER(golden_projector);
 GOLD_RUNNER(golden_projector_schedule);
+GOLD_RUNNER(golden_inception);          /* golden_inception.c */
+GOLD_RUNNER(golden_fid_kid);
 #endif
