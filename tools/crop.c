@@ -13,6 +13,7 @@ typedef struct Args { const char *out, *flair, *rim, *subject, *readers, *size, 
 typedef struct Job {
   Args a; CropRule rule; Table t; Tsv readers;
   char **file; int nfiles, cap;              /* written by this run */
+  bool had_out;
   int done, padded, resampled, unread, dropped;
 } Job;
 
@@ -32,7 +33,15 @@ static Status remember(Job *j, const char *file, const char *suffix, Error *e) {
 }
 static void forget(Job *j, bool remove) {
   for (int i = 0; i < j->nfiles; i++) {
-    if (remove) unlink(j->file[i]);
+    if (remove) {
+      unlink(j->file[i]);
+      for (int up = 0; up < (j->had_out ? 2 : 3); up++) {      /* anat, sub-..., the folder itself; those that hold something else stay */
+        char *slash = strrchr(j->file[i], '/');
+        if (!slash) break;
+        *slash = 0;
+        rmdir(j->file[i]);
+      }
+    }
     mem_free(j->file[i]);
   }
   mem_free(j->file);
@@ -236,6 +245,7 @@ static Status open_readers(Job *j, Error *e) {
 static Status crop(Job *j, int n, char **arg, Error *e) {
   char table[4300];
   snprintf(table, sizeof table, "%.4200s/lesions.tsv", j->a.out);
+  j->had_out = file_exists(j->a.out);
   Status s = open_readers(j, e);
   if (s == ST_OK && file_exists(table)) s = table_add_tsv(&j->t, table, e);
   const int before = j->t.nrow;
