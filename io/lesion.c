@@ -85,14 +85,31 @@ static Status check_units(const Cohort *c, const Lesion *l, const LesionVolumes 
   return ST_OK;
 }
 
-static int by_value(const void *a, const void *b) { return (*(const float *)a > *(const float *)b) - (*(const float *)a < *(const float *)b); }
+/* The k-th smallest of p[0..n-1], which is reordered (Hoare 1961). */
+static float kth(float *p, int64_t n, int64_t k) {
+  for (int64_t lo = 0, hi = n - 1; lo < hi;) {
+    const float pivot = p[lo + (hi - lo) / 2];
+    int64_t i = lo, j = hi;
+    while (i <= j) {
+      while (p[i] < pivot) i++;
+      while (p[j] > pivot) j--;
+      if (i > j) break;
+      const float t = p[i];
+      p[i++] = p[j];
+      p[j--] = t;
+    }
+    if (k <= j) hi = j;
+    else if (k >= i) lo = i;
+    else break;
+  }
+  return p[k];
+}
 static Status positive_median(const float *v, int64_t n, double *out, Error *e) {
   float *p = mem_alloc((size_t)n * sizeof *p);
   int64_t m = 0;
   if (!p) return err_set(e, ST_NOMEM, "out of memory");
   for (int64_t i = 0; i < n; i++) if (v[i] > 0) p[m++] = v[i];
-  qsort(p, (size_t)m, sizeof *p, by_value);
-  *out = m ? m % 2 ? p[m / 2] : 0.5 * ((double)p[m / 2 - 1] + p[m / 2]) : 0;
+  *out = m ? 0.5 * ((double)kth(p, m, (m - 1) / 2) + kth(p, m, m / 2)) : 0;
   mem_free(p);
   return ST_OK;
 }
