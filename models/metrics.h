@@ -10,7 +10,7 @@
 #define PRLX_METRICS_H
 #include "core/base.h"
 typedef struct Features { int64_t n, d; const float *x; } Features;        /* x [n,d] */
-typedef struct Fid { double fid, mean, trace_a, trace_b, trace_sqrt; } Fid;  /* fid = mean + trace_a + trace_b - 2 trace_sqrt */
+typedef struct Fid { double fid, mean, trace_a, trace_b, trace_sqrt; } Fid;  /* fid = mean + trace_a + trace_b - 2 trace_sqrt, at least 0 */
 enum { COV_UNBIASED, COV_BIASED };                                          /* covariance over n-1 (pytorch-fid, clean-fid), over n (StyleGAN2-ADA) */
 
 /* Any sizes; d x d covariances for the set with n > d, the small-matrix form for the other (metrics_fid.c). ST_INVALID: fewer than two images, different

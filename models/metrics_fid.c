@@ -66,7 +66,7 @@ Status fid_features(Features a, Features b, int cov, Fid *out, Error *e) {
     mat_mul_nt(ra, rb, a.d, fa, fb, k);
     s = nuclear_norm(ra, rb, k, &out->trace_sqrt, e);
     for (int64_t j = 0; j < a.d; j++) out->mean += (mu[j] - mu[a.d + j]) * (mu[j] - mu[a.d + j]);
-    out->fid = out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt;
+    out->fid = fmax(0, out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt);   /* not negative but for rounding */
   } else s = err_set(e, ST_NOMEM, "FID of %lld and %lld images: out of memory for matrices of %lld x %lld; use fewer images", (long long)a.n, (long long)b.n,
                      (long long)a.d, (long long)a.d);
   mem_free(k);
@@ -177,7 +177,7 @@ Status fid_gram(const Gram *g, const double *wa, const double *wb, int cov, Fid 
     out->mean = fmax(0, maa + mbb - 2 * centred_product(g, &a, &b, k, col));
     s = nuclear_norm(a.n, b.n, k, &out->trace_sqrt, e);
     out->trace_sqrt /= sqrt(da * db);
-    out->fid = out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt;
+    out->fid = fmax(0, out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt);   /* not negative but for rounding */
   }
   sample_free(&a);
   sample_free(&b);

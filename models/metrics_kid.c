@@ -155,9 +155,12 @@ Status precision_recall(const Gram *g, int k, PrecisionRecall *out, Error *e) {
         hit[g->na + j] |= d <= ra[i];
         fb[j] = fmin(fb[j], d);
       }
-    for (int64_t i = 0; i < g->na; i++) out->recall += hit[i] / (double)g->na;
-    for (int64_t j = 0; j < g->nb; j++) out->precision += hit[g->na + j] / (double)g->nb;
-    out->nearest_a = sqrt(median(fb, g->nb)) / sqrt(median(fa, g->na));
+    for (int64_t i = 0; i < g->na; i++) out->recall += hit[i];
+    for (int64_t j = 0; j < g->nb; j++) out->precision += hit[g->na + j];
+    out->recall /= (double)g->na;
+    out->precision /= (double)g->nb;
+    double own = sqrt(median(fa, g->na));
+    out->nearest_a = own > 0 ? sqrt(median(fb, g->nb)) / own : NAN;   /* a reference of identical images has no scale */
   }
   mem_free(ra);
   mem_free(rb);
