@@ -10,7 +10,7 @@
 #include "graph.h"
 
 typedef enum { CONV_FWD = 0, CONV_DX, CONV_DW } ConvKind;
-typedef struct ConvGeom { int kind, stride, pad; int64_t n, ci, h, w, co, kh, kw, oh, ow; } ConvGeom;
+typedef struct ConvGeom { int kind, stride, pad; int64_t n, ci, h, w, co, kh, kw, oh, ow, plan_n; } ConvGeom; /* plan_n: batch for which the algorithm is chosen */
 ConvGeom conv_geom(const Node *n);              /* of a conv2d, conv2d_dx, conv2d_dw or conv_prep node */
 
 typedef enum { CONV_AUTO = 0, CONV_DIRECT, CONV_WINOGRAD, CONV_WINOGRAD2 } ConvAlgo;

@@ -293,7 +293,7 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
  * and channel for its transforms, and 12 for every prepared weight that has to come from memory. */
 static double part_cost(const ConvGeom *g, int side, int i, double m, double c) {
   const WinoPart q = wino_part(g, side, i);
-  const int64_t tiles = g->n * ceil_div(q.gh, q.my) * ceil_div(q.gw, q.mx);
+  const int64_t tiles = g->plan_n * ceil_div(q.gh, q.my) * ceil_div(q.gw, q.mx);
   return m * c * q.ay * q.ax * ((double)round_up(tiles, 16) + 12) + 14.0 * q.ay * q.ax * (m + c) * (double)tiles;
 }
 
@@ -301,15 +301,15 @@ static double direct_cost(const ConvGeom *g, double m, double c) {
   double t = 0;
   for (int i = 0; i < wino_parts(g); i++) {
     const WinoPart q = wino_part(g, 3, i);
-    if (g->kind == CONV_DX) t += m * c * q.taps * ((double)round_up(g->n * q.gh * q.gw, 16) + 12);
-    else if (i == 0) t += m * c * 9 * ((double)round_up(g->n * q.gh * q.gw, 16) + 12);
+    if (g->kind == CONV_DX) t += m * c * q.taps * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
+    else if (i == 0) t += m * c * 9 * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
   }
   return t;
 }
 
 int wino_auto(const ConvGeom *g) {
   const bool fwd = g->kind == CONV_FWD;
-  if (g->kind == CONV_DW) return g->stride == 1 && g->ci >= 8 && g->co >= 8 && g->n * g->oh * g->ow >= 64 ? 4 : 0;
+  if (g->kind == CONV_DW) return g->stride == 1 && g->ci >= 8 && g->co >= 8 && g->plan_n * g->oh * g->ow >= 64 ? 4 : 0;
   if (fwd && g->stride == 2 && PRLX_MIN(g->ci, g->co) < 192) return 0;
   const double m = (double)round_up(fwd ? g->co : g->ci, 6), c = (double)(fwd ? g->ci : g->co);
   double best = direct_cost(g, m, c);

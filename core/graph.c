@@ -15,6 +15,7 @@ struct Graph {
   int32_t *hash; int hash_cap;       /* open addressing; 0 = empty */
   void **block; int nblock, cap_block; /* copies of constants and names */
   Error err;
+  bool batch_invariant;
 };
 
 /* ---- leaves have no kernel and no gradient of their own ---- */
@@ -54,6 +55,8 @@ Val graph_fail(Graph *g, Status code, const char *fmt, ...) {
   return 0;
 }
 
+void graph_batch_invariant(Graph *g, bool on) { g->batch_invariant = on; }
+bool graph_is_batch_invariant(const Graph *g) { return g->batch_invariant; }
 int graph_size(const Graph *g) { return g->n; }
 const Node *graph_node(const Graph *g, Val v) { return &g->node[v > 0 && v < g->n ? v : 0]; }
 Shape graph_shape(const Graph *g, Val v) { return v ? graph_node(g, v)->shape : SHAPE0(); }

@@ -48,6 +48,10 @@ Graph *graph_new(void);                      /* NULL when out of memory */
 void   graph_free(Graph *g);
 Status graph_status(const Graph *g, Error *e);              /* first failure, or ST_OK */
 Val    graph_fail(Graph *g, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4))); /* returns 0 */
+/* From now on convolutions of this graph choose their algorithm as if the batch were one, so that every sample gets the same bits in any
+ * batch (projection). Off by default: training takes the algorithm that suits its batch. */
+void   graph_batch_invariant(Graph *g, bool on);
+bool   graph_is_batch_invariant(const Graph *g);
 int    graph_size(const Graph *g);           /* nodes are 1 .. size-1 */
 const Node *graph_node(const Graph *g, Val v); /* pointer valid until the next node is added: copy what you keep */
 Shape  graph_shape(const Graph *g, Val v);   /* rank 0 for v = 0 */

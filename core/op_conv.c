@@ -8,15 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Attr: i[0] stride, i[1] pad, i[2..10] n ci h w co kh kw oh ow, i[11] kind; conv_prep: i[12] Winograd tile side or 0. */
+/* Attr: i[0] stride, i[1] pad, i[2..10] n ci h w co kh kw oh ow, i[11] kind; conv_prep: i[12] Winograd tile side or 0;
+ * i[13] batch for which the algorithm is chosen. */
 ConvGeom conv_geom(const Node *n) {
   const int32_t *i = n->a.i;
-  return (ConvGeom){i[11], i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], i[9], i[10]};
+  return (ConvGeom){i[11], i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], i[9], i[10], i[13]};
 }
 
-static void set_geom(Node *n, ConvKind kind, const int64_t v[9]) {
+static void set_geom(Graph *g, Node *n, ConvKind kind, const int64_t v[9]) {
   for (int k = 0; k < 9; k++) n->a.i[2 + k] = (int32_t)v[k];
   n->a.i[11] = (int32_t)kind;
+  n->a.i[13] = graph_is_batch_invariant(g) ? 1 : n->a.i[2];
 }
 
 /* Output side of a correlation; 0 or less: impossible. */
@@ -40,21 +42,21 @@ static void fwd_shape(Graph *g, const Shape *in, Node *n) {
   if (x.rank == 4 && w.rank == 4) { y.d[2] = out_side(x.d[2], w.d[2], s, p); y.d[3] = out_side(x.d[3], w.d[3], s, p); }
   if (!conv_ok(g, "conv2d", n, x, w, y)) return;
   n->shape = y;
-  set_geom(n, CONV_FWD, (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], y.d[2], y.d[3]});
+  set_geom(g, n, CONV_FWD, (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], y.d[2], y.d[3]});
 }
 
 static void dx_shape(Graph *g, const Shape *in, Node *n) {
   const Shape dy = in[0], w = in[1], x = SHAPE4(dy.d[0], w.d[1], n->a.i[4], n->a.i[5]);
   if (!conv_ok(g, "conv2d_dx", n, x, w, dy)) return;
   n->shape = x;
-  set_geom(n, CONV_DX, (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], dy.d[2], dy.d[3]});
+  set_geom(g, n, CONV_DX, (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], dy.d[2], dy.d[3]});
 }
 
 static void dw_shape(Graph *g, const Shape *in, Node *n) {
   const Shape x = in[0], dy = in[1], w = SHAPE4(dy.d[1], x.d[1], n->a.i[7], n->a.i[8]);
   if (!conv_ok(g, "conv2d_dw", n, x, w, dy)) return;
   n->shape = w;
-  set_geom(n, CONV_DW, (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], dy.d[2], dy.d[3]});
+  set_geom(g, n, CONV_DW, (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], dy.d[2], dy.d[3]});
 }
 
 static Val conv_op(Graph *g, OpId op, Val a, Val b, Attr at) { return g_op(g, op, 2, (Val[]){a, b}, &at); }

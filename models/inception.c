@@ -190,6 +190,7 @@ Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *
   memset(r, 0, sizeof *r);
   r->batch = batch;
   if (!(r->g = graph_new())) return err_set(e, ST_NOMEM, "Inception: out of memory for the graph; free memory and try again");
+  graph_batch_invariant(r->g, true);
   r->in = g_input(r->g, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
   r->out = g_inception(r->g, v, r->in, NULL);
   Status s = graph_status(r->g, e);

@@ -235,6 +235,7 @@ Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const P
   if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->g)
     s = err_set(e, ST_NOMEM, "projection: out of memory for the variables of %d lesions; lower the batch", batch);
   if (s == ST_OK) {
+    graph_batch_invariant(p->g, true);
     p->out_reg = p->out_dist + batch;
     p->out_loss = p->out_reg + batch;
     memcpy(p->w_avg, ws->w_avg, (size_t)G->cfg.w_dim * sizeof(real));

@@ -56,7 +56,7 @@ expect 2 "needs a value" "$PRLX" train --out
 expect 2 "out" "$PRLX" train --data x
 expect 2 "data" "$PRLX" train --out "$T/none"; absent "$T/none"
 expect 2 "CUDA" "$PRLX" train --device cuda --data x --out y
-expect 2 "argument" "$PRLX" train surplus
+expect 2 "argument" "$PRLX" train data.safetensors surplus
 expect 2 "FILE" "$PRLX" info
 expect 2 "only" "$PRLX" bench --only nothing
 expect 2 "seeds" "$PRLX" generate --network x --seeds 9-3

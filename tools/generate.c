@@ -30,6 +30,7 @@ static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int bat
   const int64_t n = batch;
   *s = (Sampler){.g = graph_new(), .batch = batch};
   if (!s->g) return err_set(e, ST_NOMEM, "out of memory for the graph");
+  graph_batch_invariant(s->g, true);
   s->z = g_input(s->g, "z", SHAPE2(n, G->cfg.z_dim));
   s->c = G->cfg.c_dim ? g_input(s->g, "c", SHAPE2(n, G->cfg.c_dim)) : 0;
   SynthOptions so = {.noise = a->noise == GEN_CONST ? NOISE_CONST : a->noise == GEN_NONE ? NOISE_NONE : NOISE_GIVEN, .noise_maps = s->noise, .frozen = true};
