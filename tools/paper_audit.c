@@ -224,7 +224,7 @@ static Verdict check_figure8(void) {
 static const Triple row_none = {0.79, 0.93, 0.85, 0.005}, row_affine = {0.83, 0.92, 0.83, 0.005};
 
 static Verdict one_row(const char *name, const Triple *t) {
-  int ex[2], ex2[2];
+  int ex[2] = {0}, ex2[2] = {0};
   double acc[2], acc2[2], share[2];
   const int n = confusion_fits(t, 60, 120, ex, acc), n2 = confusion_fits(t, 120, 60, ex2, acc2);
   implied_prevalence(t, share);
