@@ -1,6 +1,7 @@
 /* test_classifier.c: metrics against hand-computed cases, batch norm, the classifier, class activation maps. */
 #include "core/rng.h"
 #include "core/threads.h"
+#include "models/cam.h"
 #include "models/classifier.h"
 #include "models/evaluate.h"
 #include "test/test.h"
@@ -207,6 +208,78 @@ static void test_refusals(void) {
   mem_free(img);
 }
 
+/* ---- activation maps ---- */
+
+static double lightness(const uint8_t c[3]) {                    /* CIELAB L* of sRGB */
+  double lin[3];
+  for (int k = 0; k < 3; k++) { double v = c[k] / 255.0; lin[k] = v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4); }
+  double y = 0.2126729 * lin[0] + 0.7151522 * lin[1] + 0.0721750 * lin[2];
+  return y > 216.0 / 24389 ? 116 * cbrt(y) - 16 : 24389.0 / 27 * y;
+}
+
+static void test_cam(void) {
+  enum { N = 19 };
+  real *img = mem_alloc(N * PER * sizeof *img);
+  int64_t label[N];
+  draw_toys(img, label, N, 6);
+  ClassifierConfig cfg = toy_config();
+  Classifier c;
+  Error e = {0};
+  Rng r = {.seed = 11};
+  Slices d = {img, label, N, 1, SIDE, SIDE};
+  ClassifierTrain o = classifier_train_defaults();
+  o.epochs = 2; o.batch = 8;
+  bool ok = classifier_new(&c, &cfg, &e) == ST_OK && classifier_train(&c, &o, &d, &e) == ST_OK;
+  CHECK(ok, "classifier: %s", e.msg);
+  rng_fill_normal(&r, params_find(&c.p, "fc.bias")->data, 2);
+  int mh, mw;
+  cam_size(&c, SIDE, SIDE, &mh, &mw);
+  CHECK(mh == 6 && mw == 6, "map of %d x %d", mh, mw);
+  const int cells = mh * mw;
+  real *cam = mem_alloc((size_t)(N * cells) * sizeof *cam), *grad = mem_alloc((size_t)(N * cells) * sizeof *grad);
+  double prob[2 * N], worst = 0, top = 0, sum = 0;
+  for (int cls = 0; cls < 2; cls++) {
+    CHECK(cam_maps(&c, &d, cls, CAM_ZHOU, cam, &e) == ST_OK && cam_maps(&c, &d, cls, CAM_GRAD, grad, &e) == ST_OK, "maps: %s", e.msg);
+    worst = top = 0;
+    for (int i = 0; i < N * cells; i++) {
+      worst = fmax(worst, fabs(fmax((double)cam[i], 0) / cells - (double)grad[i]));
+      top = fmax(top, (double)grad[i]);
+    }
+    CHECK(top > 0 && worst < 1e-5 * top, "class %d: Grad-CAM is ReLU(CAM)/(h w): worst %g of %g", cls, worst, top);
+    /* The mean of a CAM plus the bias is the logit: with both classes, the log odds. */
+    for (int i = 0; i < cells; i++) sum += (cls ? 1 : -1) * (double)cam[i] / cells;
+    sum += (cls ? 1 : -1) * (double)params_find(&c.p, "fc.bias")->data[cls];
+  }
+  classifier_predict(&c, &d, prob, &e);
+  CHECK(near(sum, log(prob[1] / prob[0]), 1e-4), "CAM sums to the logit: %g, %g", sum, log(prob[1] / prob[0]));
+  CHECK(cam_maps(&c, &d, 2, CAM_ZHOU, cam, &e) == ST_INVALID, "class 2: %s", e.msg);
+  real big[64], flat[4] = {1, 1, 1, 1}, peak[4] = {0, 4, 0, -4};
+  cam_enlarge(flat, 2, 2, 8, 8, big);
+  for (int i = 0; i < 64; i++) if (big[i] != 1) { CHECK(0, "a flat map stays flat"); break; }
+  cam_enlarge(peak, 2, 2, 8, 8, big);
+  CHECK(big[7] == 4 && big[63] == -4 && big[0] == 0, "corners of an enlarged map");
+  uint8_t mask[64] = {0};
+  double share, area;
+  bool hit;
+  for (int y = 0; y < 8; y++) mask[y * 8 + 7] = 1;              /* one column of eight */
+  for (int i = 0; i < 64; i++) big[i] = i % 8 == 7 ? 3 : i % 8 == 6 ? 1 : -2;
+  CHECK(cam_share(big, mask, 8, 8, 0, &share, &area, &hit, &e) == ST_OK && near(share, 0.75, 1e-12) && near(area, 0.125, 1e-12) && hit, "share %g of area %g", share, area);
+  cam_share(big, mask, 8, 8, 1, &share, &area, &hit, &e);
+  CHECK(near(share, 1, 1e-12) && near(area, 0.25, 1e-12), "widened by a pixel: share %g of area %g", share, area);
+  memset(mask, 0, sizeof mask);
+  cam_share(big, mask, 8, 8, 0, &share, &area, &hit, &e);
+  CHECK(isnan(share) && !hit, "an empty mask has no share");
+  double off = 0;
+  for (int i = 0; i <= 100; i++) {
+    uint8_t rgb[3];
+    cam_colour(i / 100.0, rgb);
+    off = fmax(off, fabs(lightness(rgb) - (15 + 75 * i / 100.0)));
+  }
+  CHECK(off < 1, "lightness of the colours is off by %g", off);
+  mem_free(cam); mem_free(grad); mem_free(img);
+  classifier_free(&c);
+}
+
 int main(void) {
   size_t live = mem_live_count();
   test_metrics();
@@ -215,6 +288,7 @@ int main(void) {
   test_batch_norm();
   test_learning();
   test_refusals();
+  test_cam();
   threads_stop();
   CHECK(mem_live_count() == live, "leaks: %zu blocks", mem_live_count() - live);
   return test_end();
