@@ -31,14 +31,16 @@ static void dots(int na, int nb, int64_t k, const double *a, const double *b, do
 typedef struct Mul { int64_t m, n, k; const double *a, *b; double *c; } Mul;
 static void mul_block(void *ctx, int64_t task, int worker) {
   const Mul *p = ctx;
-  int64_t i1 = PRLX_MIN((task + 1) * ROWS, p->m);
-  for (int64_t j = 0; j < p->n; j += TILE)
+  int64_t i1 = PRLX_MIN((task + 1) * ROWS, p->m), j0 = p->a == p->b && p->m == p->n ? task * ROWS : 0;   /* a a^T: on and right of the diagonal blocks */
+  for (int64_t j = j0; j < p->n; j += TILE)
     for (int64_t i = task * ROWS; i < i1; i += TILE)
       dots((int)PRLX_MIN(TILE, i1 - i), (int)PRLX_MIN(TILE, p->n - j), p->k, p->a + i * p->k, p->b + j * p->k, p->c + i * p->n + j, p->n);
 }
 void mat_mul_nt(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c) {
   Mul p = {m, n, k, a, b, c};
   par_for((m + ROWS - 1) / ROWS, mul_block, &p);
+  if (a != b || m != n) return;
+  for (int64_t i = 0; i < m; i++) for (int64_t j = 0; j < i; j++) c[i * n + j] = c[j * n + i];
 }
 
 static double dot(int64_t n, const double *a, const double *b) {

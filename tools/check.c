@@ -118,6 +118,7 @@ typedef enum { FILE_OTHER, FILE_VGG, FILE_NETWORK, FILE_DATASET } BundledKind;
 static const struct { const char *name; BundledKind kind; const char *use; bool needed; } bundled[] = {
   {"vgg16_caffe.safetensors", FILE_VGG, "perceptual distance of project", true},
   {"lpips_vgg_v0.1.safetensors", FILE_OTHER, "LPIPS heads for an imported torchvision VGG16", false},
+  {"inception_v3_nsfwjs.safetensors", FILE_OTHER, "features of fid; not the public FID network", false},
   {"network_small.safetensors", FILE_NETWORK, "default network of generate and project", true},
   {"ambiguous.safetensors", FILE_DATASET, "ambiguous lesion of the demo", false},
   {"prlx_lesions.safetensors", FILE_DATASET, "training images of the demo", false},
