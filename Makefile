@@ -7,6 +7,9 @@ BASE     = -std=gnu11 $(WARN) -ffp-contract=fast -fno-math-errno -fno-trapping-m
 CFLAGS  ?= $(OPT) -g
 LDLIBS   = -lm -lpthread
 ARCH    := $(shell uname -m)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)   # as many compilers as cores; `make -j1` for one
+endif
 
 ifeq ($(ARCH),x86_64)
 ISAS      = portable avx2 avx512
