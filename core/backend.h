@@ -57,7 +57,7 @@ struct Backend {
   Status (*profile)(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e);
   /* Training: flat ranges of floats. Same formulas, same rounding order as core/optim.c; adam counts `t` on the host. */
   Status (*fill_normal)(Backend *b, Rng *r, float *dst, int64_t n, Error *e);       /* advances *r like rng_fill_normal */
-  Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const float coef[7], Error *e); /* lr b1 b2 1-b1 1-b2 ... see cuda/optim.cu */
+  Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const float coef[8], Error *e); /* adam_coef */
   Status (*accumulate)(Backend *b, float *acc, const float *g, int64_t n, Error *e);
   Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */, Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);

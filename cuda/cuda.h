@@ -42,6 +42,17 @@ typedef struct CudaRow {
 CUDA_ROWS(CUDA_DECLARE)
 extern const CudaRow cuda_pointwise;                            /* fused loops and reductions (s->prog != NULL) */
 
+/* Flat ranges (cuda/optim.cu) and normals (cuda/rng.cu), behind the fields of the same name of Backend. adam's coef: lr, beta1, beta2, 1-beta1, 1-beta2
+ * (both formed in double), 1/sqrt(1-beta2^t), eps, 1/(1-beta1^t); m NULL: no first moment (core/optim.c). sanitize adds the number of NaN and infinite
+ * elements to *bad (device memory; integer atomics give the same sum in any order). */
+Status cuda_fill_normal(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e);
+Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const float coef[8], Error *e);
+Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e);
+Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e);
+Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e);
+/* May this loop run in the store of this convolution (cuda/conv.cu)? conv->n is its node, store_from the argument that is its result. */
+bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
+
 /* After a launch: "cuda conv2d [64,512,8,8]: out of resources" as an Error. */
 Status cuda_check(const char *what, const DevStep *s, Error *e);
 
