@@ -152,10 +152,7 @@ static Status split(Job *j, Error *e) {
   SplitItem *it = mem_alloc((size_t)p->n * sizeof *it);
   Part *part = mem_alloc((size_t)p->n * sizeof *part);
   Status s = it && part ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int i = 0; i < p->n && s == ST_OK; i++) {
-    it[i] = (SplitItem){p->it[i].subject, p->it[i].cls, p->it[i].extra};
-    if ((j->a.classes == CLASSES_RIM && it[i].cls == CLASS_NONRIM) || (j->a.classes == CLASSES_NONRIM && it[i].cls == CLASS_RIM)) it[i].cls = CLASS_UNREAD;
-  }
+  for (int i = 0; i < p->n && s == ST_OK; i++) it[i] = (SplitItem){p->it[i].subject, p->it[i].cls, p->it[i].extra};
   if (s == ST_OK && j->a.counts == COUNTS_ALL) for (int c = 0; c < 2; c++) {
     if (j->rule.train[c] < 0) j->rule.train[c] = -2;
     if (j->rule.test[c] < 0) j->rule.test[c] = -2;
@@ -164,6 +161,9 @@ static Status split(Job *j, Error *e) {
   for (int i = 0; i < p->n && s == ST_OK; i++)
     if (p->it[i].cls == CLASS_UNREAD && !p->labels) part[i] = PART_TRAIN;
   if (s == ST_OK) s = check_leaks(j, it, part, e);
+  const LesionClass dropped = j->a.classes == CLASSES_RIM ? CLASS_NONRIM : CLASS_RIM;     /* after the split, so that it is the split of both classes */
+  for (int i = 0; i < p->n && s == ST_OK && j->a.classes != CLASSES_BOTH; i++)
+    if (part[i] == PART_TRAIN && it[i].cls == dropped) part[i] = PART_NONE;
   int seen[4][4][2] = {{{0}}}, test = 0, amb = 0, train = 0;
   for (int i = 0; i < p->n && s == ST_OK; i++) {
     PackItem *q = &p->it[i];
@@ -382,7 +382,7 @@ int tool_pack(int argc, char **argv) {
     OPT_STR("test-counts", &a->test_counts, NULL, "R,N", "rim and non-rim lesions for the test"),
     OPT_INT("ambiguous-count", &a->ambiguous_count, "-1", -1, 1000000, "ambiguous lesions; -1: all of subjects outside the test"),
     OPT_CHOICE("ambiguous-as", &a->as, "leave-out", "leave-out|nonrim|rim", "class of ambiguous lesions in training and test (one reading of the paper: nonrim)"),
-    OPT_CHOICE("classes", &a->classes, "both", "both|rim|nonrim", "for a network of one class only"),
+    OPT_CHOICE("classes", &a->classes, "both", "both|rim|nonrim", "of training; the split is the one of both classes (for a network of one class)"),
     OPT_CHOICE("split", &a->split, "subject", "subject|lesion", "lesion: ignore who they belong to; the leak check then fails"),
     OPT_I64("seed", &a->seed, "0", 0, 9e15, "of the split"),
     OPT_FLAG("allow-leak", &a->allow_leak, "no", "write even if the leak check fails"),
