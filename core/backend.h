@@ -30,7 +30,12 @@ typedef struct DevStep {
   const PwProgram *prog_store; int store_from;
 } DevStep;
 
+/* One Adam step, as core/optim.c forms it: everything that needs double is formed on the host. c1 = 1 - beta1, c2 = 1 - beta2,
+ * inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used where it is NULL: beta1 == 0). */
+typedef struct AdamCoef { float lr, b1, b2, c1, c2, inv_v, eps, m_corr; } AdamCoef;
+
 typedef struct Backend Backend;
+typedef struct Share { const char *host; char *dev; size_t bytes; int count; } Share;   /* host range and its mirror; see backend_share */
 typedef struct DevProgram DevProgram;  /* the steps of one plan, ready to run: a captured CUDA graph */
 struct Backend {
   const char *name;                    /* "cuda", "cuda-emu" */
@@ -61,5 +66,19 @@ struct Backend {
   Status (*accumulate)(Backend *b, float *acc, const float *g, int64_t n, Error *e);
   Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */, Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);
+  Share *share; int nshare, cap_share;                    /* core/backend.c */
 };
+
+/* Mirrored host ranges (core/backend.c): blocks of parameters, gradients, optimiser state that live on the device and have a host copy of the same
+ * layout. Every plan of the backend that finds a parameter or a bound input or output in such a range uses the mirror in place.
+ * backend_share: adds the range (its content is pushed); the same range again only counts. ST_INVALID when it overlaps another range in part.
+ * Ranges must be shared before the plans that read them run first, and unshared after those plans are freed. */
+Status backend_share(Backend *b, const void *host, size_t bytes, Error *e);
+void   backend_unshare(Backend *b, const void *host);
+void  *backend_device(const Backend *b, const void *host);                       /* address in the mirror of any address in a range; NULL: not shared */
+Status backend_push(Backend *b, const void *host, size_t bytes, Error *e);       /* host -> mirror */
+Status backend_pull(Backend *b, void *host, size_t bytes, Error *e);             /* mirror -> host; waits for the device */
+void   backend_free_shares(Backend *b);                                          /* for the backend's own free function */
+const char *dtype_name(Dtype t);
+const char *precision_name(Precision p);
 #endif
