@@ -13,7 +13,7 @@ typedef struct Args {
   int preset, snap, batch, batch_gpu, channel_base, channel_max, z_dim, w_dim, map_layers, mbstd, g_interval, d_interval, pl_shrink, freeze_d,
     ada_interval;
   int64_t seed, memory;
-  bool resume, force, dry_run, layers, cond, mirror, ada_unbounded;
+  bool resume, force, keep, dry_run, layers, cond, mirror, ada_unbounded;
   double kimg, tick, save_minutes, lr, g_lr, d_lr, beta1, beta2, eps, gamma, pl_weight, pl_decay, mixing, ema_kimg, ema_rampup, clamp, target, p, p_max,
     ada_kimg;
   const char *aug;
@@ -42,6 +42,7 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
     OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
     OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6, "thousand images per tick (a line of metrics) [small 1, paper 4]"),
     OPT_INT("snap", &a->snap, "10", 1, 1000000, "ticks between snapshots with sample sheet and report"),
+    OPT_FLAG("keep", &a->keep, "no", "also keep the network of every snapshot: network-KIMG.safetensors, KIMG being ticks times --tick"),
     OPT_REAL("save-minutes", &a->save_minutes, "10", 0.01, 1e6, "also save the state after this many minutes"),
     OPT_SIZE("memory", &a->memory, NULL, "refuse to take more than this, e.g. 4G [what the machine has free]"),
     OPT_FLAG("dry-run", &a->dry_run, "no", "print configuration, layers and memory, then stop"),
@@ -91,7 +92,7 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data", "out", "kimg", "resume", "force", "snap", "save-minutes", "memory", "dry-run", "layers"};
+  static const char *const list[] = {"data", "out", "kimg", "resume", "force", "snap", "keep", "save-minutes", "memory", "dry-run", "layers"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -236,7 +237,7 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   if (!st) st = one_hot(d, c_dim, labels, e);
   if (st) return st;
   bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
-  r->plan = (TrainSchedule){kimg ? a->kimg : a->preset ? 25000 : 200, tick ? a->tick : a->preset ? 4 : 1, a->save_minutes, a->snap};
+  r->plan = (TrainSchedule){kimg ? a->kimg : a->preset ? 25000 : 200, tick ? a->tick : a->preset ? 4 : 1, a->save_minutes, a->snap, a->keep};
   config_text(text, text_n, &c, &r->plan, a, d);
   if (!tool_quiet) { fputs(text, stdout); fflush(stdout); }
   if (!a->dry_run && (st = run_folder_open(r, a->resume, a->force, e))) return st;

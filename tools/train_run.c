@@ -20,6 +20,7 @@ static bool written_by_train(const char *name) {
   for (int i = 0; i < COUNT_OF(own); i++)
     if (!strcmp(name, own[i])) return true;
   size_t n = strlen(name);
+  if (!strncmp(name, "network-", 8) && n > 20 && !strcmp(name + n - 12, ".safetensors") && strspn(name + 8, "0123456789.") >= n - 20) return true;
   return !strncmp(name, "fakes", 5) && n > 9 && !strcmp(name + n - 4, ".png") && strspn(name + 5, "0123456789.") == n - 5 - 3;
 }
 
@@ -91,11 +92,11 @@ static Status save_state(TrainRun *r, Error *e) {
 }
 
 /* The averaged generator alone, with what the images mean (window, unit, source) from the data set. */
-static Status save_network(TrainRun *r, Error *e) {
+static Status save_network(TrainRun *r, const char *name, Error *e) {
   char path[4300], kimg[40], seed[32];
   StMeta *images = NULL, *all = NULL;
   int n = 0;
-  run_path(r, path, "network.safetensors");
+  run_path(r, path, name);
   snprintf(kimg, sizeof kimg, "%.3f", (double)trainer_state(r->t)->cur_nimg / 1000);
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)trainer_config(r->t)->seed);
   Status s = meta_of_images(r->data->meta, r->data->nmeta, &images, &n, e);
@@ -116,7 +117,7 @@ static Status save_network(TrainRun *r, Error *e) {
 
 Status run_save(TrainRun *r, Error *e) {
   Status s = save_state(r, e);
-  return s ? s : save_network(r, e);
+  return s ? s : save_network(r, "network.safetensors", e);
 }
 
 typedef struct LoadCtx { const StFile *f; int used; } LoadCtx;
@@ -314,6 +315,11 @@ static Status end_tick(TrainRun *r, bool last, Error *e) {
   *s = (TickSums){.tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
   if (!last && (int64_t)tick % r->plan.snap_ticks) return ST_OK;
   st = run_save(r, e);
+  if (!st && r->plan.keep && !last) {
+    char name[64];
+    snprintf(name, sizeof name, "network-%06g.safetensors", (double)(int64_t)tick * r->plan.tick_kimg);
+    st = save_network(r, name, e);
+  }
   if (!st) st = write_fakes(r, e);
   return st ? st : report_training(r->dir, r->config, e);
 }
@@ -329,7 +335,7 @@ Status run_start(TrainRun *r, Error *e) {
   if (!s) s = write_reals(r, e);
   if (!s && done == 0) s = write_fakes(r, e);
   /* The process may have died between the files of a snapshot, which the state is the first of. */
-  if (!s && done > 0) s = save_network(r, e);
+  if (!s && done > 0) s = save_network(r, "network.safetensors", e);
   fakes_path(r, path);
   if (!s && done > 0 && r->sums.iterations == 0 && !file_exists(path)) s = write_fakes(r, e);
   return s;

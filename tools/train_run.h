@@ -6,7 +6,7 @@
 #include "models/train.h"
 #include "tools/tool.h"
 
-typedef struct TrainSchedule { double kimg, tick_kimg, save_minutes; int snap_ticks; } TrainSchedule;
+typedef struct TrainSchedule { double kimg, tick_kimg, save_minutes; int snap_ticks; bool keep /* the network of every snapshot */; } TrainSchedule;
 
 /* What a tick adds up. Part of the snapshot, so that a resumed run writes the same lines. All doubles: saved as one tensor. */
 typedef struct TickSums {
