@@ -21,24 +21,23 @@ static void put_n(Report *r, const char *s, size_t n) {
   r->len += n;
   r->s[r->len] = 0;
 }
-static void put(Report *r, const char *s) { put_n(r, s, strlen(s)); }
+void report_put(Report *r, const char *s) { put_n(r, s, strlen(s)); }
 
-static void putf(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void putf(Report *r, const char *fmt, ...) {
+void report_putf(Report *r, const char *fmt, ...) {
   char t[1024];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(t, sizeof t, fmt, ap);
   va_end(ap);
-  put(r, t);
+  report_put(r, t);
 }
 
-static void put_escaped(Report *r, const char *s) {
+void report_put_escaped(Report *r, const char *s) {
   for (; *s; s++)
-    if (*s == '<') put(r, "&lt;");
-    else if (*s == '>') put(r, "&gt;");
-    else if (*s == '&') put(r, "&amp;");
-    else if (*s == '"') put(r, "&quot;");
+    if (*s == '<') report_put(r, "&lt;");
+    else if (*s == '>') report_put(r, "&gt;");
+    else if (*s == '&') report_put(r, "&amp;");
+    else if (*s == '"') report_put(r, "&quot;");
     else put_n(r, s, 1);
 }
 
@@ -72,75 +71,75 @@ static const char style[] =
 
 void report_begin(Report *r, const char *title, const char *subtitle) {
   *r = (Report){0};
-  put(r, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
-  put_escaped(r, title);
-  put(r, "</title>\n<style>");
-  put(r, style);
-  put(r, "</style></head><body>\n<h1>");
-  put_escaped(r, title);
-  put(r, "</h1>\n<p class=\"sub\">");
-  put_escaped(r, subtitle);
-  put(r, "</p>\n");
+  report_put(r, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+  report_put_escaped(r, title);
+  report_put(r, "</title>\n<style>");
+  report_put(r, style);
+  report_put(r, "</style></head><body>\n<h1>");
+  report_put_escaped(r, title);
+  report_put(r, "</h1>\n<p class=\"sub\">");
+  report_put_escaped(r, subtitle);
+  report_put(r, "</p>\n");
 }
 
-void report_heading(Report *r, const char *text) { put(r, "<h2>"); put_escaped(r, text); put(r, "</h2>\n"); }
+void report_heading(Report *r, const char *text) { report_put(r, "<h2>"); report_put_escaped(r, text); report_put(r, "</h2>\n"); }
 
 static void paragraph(Report *r, const char *open, const char *fmt, va_list ap) {
   char t[4096];
   vsnprintf(t, sizeof t, fmt, ap);
-  put(r, open);
-  put_escaped(r, t);
-  put(r, "</p>\n");
+  report_put(r, open);
+  report_put_escaped(r, t);
+  report_put(r, "</p>\n");
 }
 void report_text(Report *r, const char *fmt, ...) { va_list ap; va_start(ap, fmt); paragraph(r, "<p>", fmt, ap); va_end(ap); }
 void report_note(Report *r, const char *fmt, ...) { va_list ap; va_start(ap, fmt); paragraph(r, "<p class=\"note\">", fmt, ap); va_end(ap); }
-void report_pre(Report *r, const char *text) { put(r, "<pre>"); put_escaped(r, text); put(r, "</pre>\n"); }
+void report_pre(Report *r, const char *text) { report_put(r, "<pre>"); report_put_escaped(r, text); report_put(r, "</pre>\n"); }
 
 void report_table(Report *r, int rows, int cols, const char *const *cell) {
-  put(r, "<table>\n");
+  report_put(r, "<table>\n");
   for (int i = 0; i < rows; i++) {
-    put(r, "<tr>");
+    report_put(r, "<tr>");
     for (int j = 0; j < cols; j++) {
       const char *c = cell[i * cols + j], *tag = i == 0 ? "th" : "td";
-      putf(r, "<%s>", tag);
-      if (c) put_escaped(r, c);
-      putf(r, "</%s>", tag);
+      report_putf(r, "<%s>", tag);
+      if (c) report_put_escaped(r, c);
+      report_putf(r, "</%s>", tag);
     }
-    put(r, "</tr>\n");
+    report_put(r, "</tr>\n");
   }
-  put(r, "</table>\n");
+  report_put(r, "</table>\n");
 }
 
-void report_figures_begin(Report *r) { put(r, "<div class=\"figs\">\n"); }
-void report_figures_end(Report *r) { put(r, "</div>\n"); }
+void report_figures_begin(Report *r) { report_put(r, "<div class=\"figs\">\n"); }
+void report_figures_end(Report *r) { report_put(r, "</div>\n"); }
 
 void report_png(Report *r, const char *path, int width, const char *caption) {
   uint8_t *data = NULL;
   size_t n = 0;
   Error e;
-  if (width > 0) putf(r, "<figure style=\"width:%dpx\">", width);   /* the caption wraps under the picture */
-  else put(r, "<figure>");
+  if (width > 0) report_putf(r, "<figure style=\"width:%dpx\">", width);   /* the caption wraps under the picture */
+  else report_put(r, "<figure>");
   if (file_read(path, &data, &n, (size_t)64 << 20, &e) == ST_OK) {
-    put(r, "<img alt=\"");
-    put_escaped(r, caption);
-    put(r, "\" ");
-    if (width > 0) putf(r, "style=\"width:%dpx\" ", width);
-    put(r, "src=\"data:image/png;base64,");
+    report_put(r, "<img alt=\"");
+    report_put_escaped(r, caption);
+    report_put(r, "\" ");
+    if (width > 0) report_putf(r, "style=\"width:%dpx\" ", width);
+    report_put(r, "src=\"data:image/png;base64,");
     put_base64(r, data, n);
-    put(r, "\">");
+    report_put(r, "\">");
     mem_free(data);
   } else {
-    put(r, "<p class=\"note\">picture missing: ");
-    put_escaped(r, e.msg);
-    put(r, "</p>");
+    report_put(r, "<p class=\"note\">picture missing: ");
+    report_put_escaped(r, e.msg);
+    report_put(r, "</p>");
   }
-  put(r, "<figcaption>");
-  put_escaped(r, caption);
-  put(r, "</figcaption></figure>\n");
+  report_put(r, "<figcaption>");
+  report_put_escaped(r, caption);
+  report_put(r, "</figcaption></figure>\n");
 }
 
 Status report_write(Report *r, const char *path, Error *e) {
-  put(r, "</body></html>\n");
+  report_put(r, "</body></html>\n");
   Status s = r->status ? err_set(e, r->status, "%s: out of memory while the page was made", path) : file_write_atomic(path, r->s, r->len, e);
   report_free(r);
   return s;
@@ -149,8 +148,7 @@ Status report_write(Report *r, const char *path, Error *e) {
 void report_free(Report *r) { mem_free(r->s); *r = (Report){0}; }
 
 /* ---- plots ---- */
-/* 1, 2 or 5 times a power of ten: about `n` intervals over the span. */
-static double nice_step(double span, int n) {
+double nice_step(double span, int n) {
   double raw = span / n, mag = pow(10, floor(log10(raw))), f = raw / mag;
   return mag * (f <= 1 ? 1 : f <= 2 ? 2 : f <= 5 ? 5 : 10);
 }
@@ -190,35 +188,35 @@ static void plot_axes(Report *r, const Frame *f, const char *x_label) {
     for (int k = 0; k < (fine_log ? 3 : 1); k++) {
       double t = v + (k == 1 ? log10(2) : k == 2 ? log10(5) : 0), y = map_y(f, t);
       if (t < f->y0 || t > f->y1) continue;
-      putf(r, "<line class=\"ax\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", PAD_L,
+      report_putf(r, "<line class=\"ax\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", PAD_L,
            PLOT_W - PAD_R, y, y, PAD_L - 6, y + 4, f->log_y ? pow(10, t) : fabs(t) < sy * 1e-6 ? 0 : t);
     }
   for (double v = ceil(f->x0 / sx - 1e-9) * sx; v <= f->x1 + sx * 1e-6; v += sx)
-    putf(r, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>", map_x(f, v), PLOT_H - PAD_B + 15, fabs(v) < sx * 1e-6 ? 0 : v);
-  putf(r, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", PLOT_W - PAD_R, PLOT_H - 4);
-  put_escaped(r, x_label);
-  put(r, "</text>");
+    report_putf(r, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>", map_x(f, v), PLOT_H - PAD_B + 15, fabs(v) < sx * 1e-6 ? 0 : v);
+  report_putf(r, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", PLOT_W - PAD_R, PLOT_H - 4);
+  report_put_escaped(r, x_label);
+  report_put(r, "</text>");
 }
 
 void report_plot(Report *r, const char *title, const char *x_label, int n, const Curve *c, bool log_y) {
   Frame f = {.log_y = log_y};
   n = PRLX_MIN(n, 6);
-  put(r, "<figure>");
-  putf(r, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", PLOT_W, PLOT_H);
-  put_escaped(r, title);
-  putf(r, "\"><text class=\"t\" x=\"%d\" y=\"14\">", PAD_L);
-  put_escaped(r, title);
-  put(r, "</text>");
+  report_put(r, "<figure>");
+  report_putf(r, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", PLOT_W, PLOT_H);
+  report_put_escaped(r, title);
+  report_putf(r, "\"><text class=\"t\" x=\"%d\" y=\"14\">", PAD_L);
+  report_put_escaped(r, title);
+  report_put(r, "</text>");
   if (!plot_frame(&f, n, c)) {
-    putf(r, "<text x=\"%d\" y=\"%d\">no finite values</text></svg></figure>\n", PAD_L, PLOT_H / 2);
+    report_putf(r, "<text x=\"%d\" y=\"%d\">no finite values</text></svg></figure>\n", PAD_L, PLOT_H / 2);
     return;
   }
   plot_axes(r, &f, x_label);
   double lx = PAD_L;
   for (int k = 0; k < n && n > 1; k++) {
-    putf(r, "<line x1=\"%.0f\" x2=\"%.0f\" y1=\"30\" y2=\"30\" style=\"stroke:var(--c%d);stroke-width:2.5\"/><text x=\"%.0f\" y=\"34\">", lx, lx + 14, k, lx + 18);
-    put_escaped(r, c[k].name);
-    put(r, "</text>");
+    report_putf(r, "<line x1=\"%.0f\" x2=\"%.0f\" y1=\"30\" y2=\"30\" style=\"stroke:var(--c%d);stroke-width:2.5\"/><text x=\"%.0f\" y=\"34\">", lx, lx + 14, k, lx + 18);
+    report_put_escaped(r, c[k].name);
+    report_put(r, "</text>");
     lx += 30 + 6.4 * (double)strlen(c[k].name);
   }
   for (int k = 0; k < n; k++) {
@@ -228,18 +226,18 @@ void report_plot(Report *r, const char *title, const char *x_label, int n, const
     for (int i = 0; i <= c[k].n; i++) {
       double y = i < c[k].n ? y_of(&f, c[k].y[i]) : NAN;
       if (!isfinite(y)) {
-        if (open) put(r, "\"/>");
-        if (open && points == 1) putf(r, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" style=\"fill:var(--c%d)\"/>", px, py, k);
+        if (open) report_put(r, "\"/>");
+        if (open && points == 1) report_putf(r, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" style=\"fill:var(--c%d)\"/>", px, py, k);
         open = false;
         continue;
       }
-      if (!open) putf(r, "<polyline style=\"stroke:var(--c%d)\" points=\"", k), points = 0;
+      if (!open) report_putf(r, "<polyline style=\"stroke:var(--c%d)\" points=\"", k), points = 0;
       px = map_x(&f, c[k].x[i]);
       py = map_y(&f, y);
-      putf(r, "%.1f,%.1f ", px, py);
+      report_putf(r, "%.1f,%.1f ", px, py);
       points++;
       open = true;
     }
   }
-  put(r, "</svg></figure>\n");
+  report_put(r, "</svg></figure>\n");
 }

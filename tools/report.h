@@ -19,6 +19,11 @@ void report_png(Report *r, const char *path, int width, const char *caption);
 typedef struct Curve { const char *name; const double *x, *y; int n; } Curve;   /* NaN in y: a gap */
 /* Up to six curves in one plot; log_y plots only positive values. */
 void report_plot(Report *r, const char *title, const char *x_label, int n, const Curve *c, bool log_y);
+/* Pieces for those who draw into a page (tools/chart.c): text as it is, formatted (up to 1023 characters), with <, >, &, " escaped. */
+void report_put(Report *r, const char *s);
+void report_putf(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void report_put_escaped(Report *r, const char *s);
+double nice_step(double span, int n);                /* 1, 2 or 5 times a power of ten: about n intervals over the span */
 Status report_write(Report *r, const char *path, Error *e);   /* closes the page, writes it atomically, frees the text */
 void report_free(Report *r);
 
