@@ -7,6 +7,7 @@
 #ifndef PRLX_BACKEND_H
 #define PRLX_BACKEND_H
 #include "core/graph.h"
+#include "core/optim.h"
 #include "core/pointwise.h"
 #include "core/rng.h"
 
@@ -33,6 +34,7 @@ typedef struct DevStep {
 /* One Adam step, as core/optim.c forms it: everything that needs double is formed on the host. c1 = 1 - beta1, c2 = 1 - beta2,
  * inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used where it is NULL: beta1 == 0). */
 typedef struct AdamCoef { float lr, b1, b2, c1, c2, inv_v, eps, m_corr; } AdamCoef;
+AdamCoef adam_coef(const Adam *a);       /* for step a->t (core/backend.c); adam_step would have incremented t before */
 
 typedef struct Backend Backend;
 typedef struct Share { const char *host; char *dev; size_t bytes; int count; } Share;   /* host range and its mirror; see backend_share */
@@ -62,7 +64,7 @@ struct Backend {
   Status (*profile)(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e);
   /* Training: flat ranges of floats. Same formulas, same rounding order as core/optim.c; adam counts `t` on the host. */
   Status (*fill_normal)(Backend *b, Rng *r, float *dst, int64_t n, Error *e);       /* advances *r like rng_fill_normal */
-  Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const float coef[8], Error *e); /* adam_coef */
+  Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e);
   Status (*accumulate)(Backend *b, float *acc, const float *g, int64_t n, Error *e);
   Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */, Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);

@@ -61,7 +61,7 @@ static Status lower_convs(Plan *p, bool scale, Error *e) {
     Shape in[MAX_IN];
     Node prep = {0};
     for (int i = 0; i < MAX_IN; i++) in[i] = p->v[c->n.in[i]].n.shape;
-    if (dw || !conv_make_prep(&c->n, in, &prep)) continue;
+    if (dw || p->backend || !conv_make_prep(&c->n, in, &prep)) continue;
     Val u = add_prep(p, extra, &prep);
     if (!u) return no_memory(e);
     p->v[v].n.in[2] = u;
@@ -161,7 +161,7 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
   }
   q->result = sum ? (int8_t)operand(&c, p->v[root].n.in[0], fuse) : c.reg_of[c.nmember - 1];
   q->narg = s->nargs;
-  s->scratch = pw_scratch(q);
+  s->scratch = p->backend ? 0 : pw_scratch(q);
   return ST_OK;
 }
 
@@ -175,7 +175,7 @@ static Status emit(Plan *p, Val v, bool fuse, Error *e) {
     const OpRow *row = op_table[x->n.op];
     s.nargs = x->n.nin;
     for (int i = 0; i < x->n.nin; i++) { s.arg[i] = x->n.in[i]; s.shape[i] = p->v[x->n.in[i]].n.shape; }
-    s.scratch = row->scratch ? row->scratch(&x->n, s.shape) : 0;
+    s.scratch = row->scratch && !p->backend ? row->scratch(&x->n, s.shape) : 0;
     s.flop = is_conv(x) || x->n.op == OP_matmul ? conv_flop(&x->n) : 0;
   }
   if (p->nstep == p->cap_step) {
@@ -214,7 +214,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   if (st) return st;
   Plan *p = mem_alloc(sizeof *p);
   if (!p) return no_memory(e);
-  p->g = g; p->n = graph_size(g); p->cap = p->n + 64; p->keep_all = o.keep_all;
+  p->g = g; p->n = graph_size(g); p->cap = p->n + 64; p->keep_all = o.keep_all; p->backend = o.backend;
   p->arena = o.arena ? o.arena : &p->own;
   p->v = mem_alloc((size_t)p->cap * sizeof *p->v);
   if (!p->v) { plan_free(p); return no_memory(e); }
@@ -232,6 +232,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
     for (Val v = 1; v < p->n; v++) p->v[v].root = p->v[v].alive && is_alias(&p->v[v]) ? p->v[v].n.in[0] : v;
     st = emit_steps(p, fuse, e);
   }
+  if (!st && p->backend) st = device_lower(p, fuse, e);
   if (!st) st = plan_place(p, &o, e);
   if (st) { plan_free(p); return st; }
   *out = p;
@@ -240,6 +241,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
 
 void plan_free(Plan *p) {
   if (!p) return;
+  if (p->backend) device_free(p);
   for (int i = 0; i < p->nstep; i++) mem_free(p->step[i].prog);
   for (Val v = 1; p->v && v < p->n; v++) if (p->v[v].mem == MEM_IO && !p->v[v].bound) mem_free(p->v[v].ptr);
   mem_free(p->v); mem_free(p->step); mem_free(p->copy); mem_free(p->folded);
@@ -247,4 +249,8 @@ void plan_free(Plan *p) {
   mem_free(p);
 }
 
-void plan_arena_free(PlanArena *a) { mem_free(a->mem); *a = (PlanArena){0}; }
+void plan_arena_free(PlanArena *a) {
+  if (a->backend && a->mem) a->backend->release(a->backend, a->mem);
+  else mem_free(a->mem);
+  *a = (PlanArena){0};
+}

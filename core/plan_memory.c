@@ -6,7 +6,10 @@
 #include <unistd.h>
 #include "core/plan_internal.h"
 
-static size_t round64(size_t n) { return (n + 63) & ~(size_t)63; }
+size_t plan_round(const Plan *p, size_t bytes) {
+  size_t a = p->backend ? 256 : 64;
+  return (bytes + a - 1) & ~(a - 1);
+}
 
 static size_t memory_available(void) {
   FILE *f = fopen("/proc/meminfo", "r");
@@ -29,7 +32,7 @@ static void lifetimes(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     x->first = 1 << 30; x->last = -1;
-    x->bytes = round64((size_t)shape_numel(x->n.shape) * sizeof(real));
+    x->bytes = plan_round(p, (size_t)shape_numel(x->n.shape) * (p->backend ? dtype_size(x->dtype) : sizeof(real)));
   }
   for (int k = 0; k < p->nstep; k++) {
     touch(p, p->step[k].v, k);
@@ -57,11 +60,11 @@ static void in_place(Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
     PVal *out = &p->v[s->v];
-    if (!s->prog || s->prog->reduce || out->mem != MEM_ARENA) continue;
+    if (!s->prog || s->conv || s->prog->reduce || out->mem != MEM_ARENA) continue;
     for (int i = 0; i < s->nargs; i++) {
       Val r = plan_root(p, s->arg[i]);
       PVal *a = &p->v[r];
-      if (a->mem != MEM_ARENA || a->last != k || a->bytes != out->bytes || shape_numel(s->prog->arg_shape[i]) != shape_numel(s->prog->iter)) continue;
+      if (a->mem != MEM_ARENA || a->last != k || a->bytes != out->bytes || a->dtype != out->dtype || shape_numel(s->prog->arg_shape[i]) != shape_numel(s->prog->iter)) continue;
       bool twice = false;                        /* read through another shape too? */
       for (int j = 0; j < s->nargs; j++) twice = twice || (j != i && plan_root(p, s->arg[j]) == r && !shape_eq(s->prog->arg_shape[j], s->prog->arg_shape[i]));
       if (twice) continue;
@@ -123,12 +126,21 @@ Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
     if (x->mem == MEM_FOLDED) { x->offset = p->folded_bytes; p->folded_bytes += x->bytes; }
     if (x->mem == MEM_IO) p->io_bytes += x->bytes;
   }
-  for (int k = 0; k < p->nstep; k++) p->scratch_bytes = PRLX_MAX(p->scratch_bytes, round64(p->step[k].scratch));
-  size_t need = p->arena_bytes + p->scratch_bytes + p->folded_bytes + p->io_bytes;
-  size_t limit = o->max_bytes ? o->max_bytes : memory_available();
+  for (int k = 0; k < p->nstep; k++) p->scratch_bytes = PRLX_MAX(p->scratch_bytes, plan_round(p, p->step[k].scratch));
+  size_t need = p->arena_bytes + p->scratch_bytes + p->folded_bytes + p->io_bytes + p->leaf_bytes;
+  size_t limit = o->max_bytes ? o->max_bytes : p->backend ? p->backend->available(p->backend) : memory_available();
+  if (o->memory) *o->memory = (PlanNeed){p->folded_bytes + p->leaf_bytes, need - p->folded_bytes - p->leaf_bytes, limit};
   if (need > limit)
-    return err_set(e, ST_NOMEM, "this computation needs %.0f MiB of memory but only %.0f MiB may be used; use a smaller batch or network%s", (double)need / 1048576,
-                   (double)limit / 1048576, o->max_bytes ? ", or raise the limit" : "");
+    return err_set(e, ST_NOMEM, "this computation needs %.0f MiB of %s but only %.0f MiB may be used; use a smaller batch or network%s", (double)need / 1048576,
+                   p->backend ? "device memory" : "memory", (double)limit / 1048576, o->max_bytes ? ", or raise the limit" : "");
+  if (p->arena->need && p->arena->backend != p->backend) return err_set(e, ST_INTERNAL, "plan: an arena is shared by plans of different backends");
+  p->arena->backend = p->backend;
   p->arena->need = PRLX_MAX(p->arena->need, p->arena_bytes + p->scratch_bytes);
   return ST_OK;
+}
+
+int plan_batch_that_fits(const PlanNeed *n, int batch) {
+  if (n->limit <= n->fixed || n->variable == 0) return 0;
+  double fit = (double)(n->limit - n->fixed) / (double)n->variable * batch;
+  return fit >= batch ? batch : (int)fit;
 }

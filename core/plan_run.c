@@ -18,16 +18,20 @@ static real *address(Plan *p, Val v) {
   return x->mem == MEM_FOLDED || x->mem == MEM_IO ? x->ptr : NULL;
 }
 
+bool plan_has_data(const Plan *p, Val v) { return v > 0 && v < p->n && (p->v[v].output || p->v[v].n.op == OP_input); }
+
 real *plan_data(Plan *p, Val v) {
-  if (v <= 0 || v >= p->n || !(p->v[v].output || p->v[v].n.op == OP_input)) return NULL;
+  if (!plan_has_data(p, v)) return NULL;
+  if (p->backend) return device_data(p, v);
   PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_LEAF) return (real *)x->n.data;
   return x->mem == MEM_IO && io_memory(x, NULL) == ST_OK ? x->ptr : NULL;
 }
 
 Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
-  if (v <= 0 || v >= p->n || !p->v[v].alive || !(p->v[v].output || p->v[v].n.op == OP_input))
+  if (!plan_has_data(p, v) || !p->v[v].alive)
     return err_set(e, ST_INTERNAL, "plan_bind: value %d is neither an input nor an output of the plan", (int)v);
+  if (p->backend) return device_bind(p, v, ptr, e);
   PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_IO && !x->bound && (p->v[v].n.op == OP_input || x->n.op != OP_input)) {
     mem_free(x->ptr);
@@ -35,13 +39,32 @@ Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
     return ST_OK;
   }
   if (p->v[v].n.op == OP_input) { x->ptr = ptr; p->ready = false; return ST_OK; }
-  if (p->ncopy == p->cap_copy) {       /* the value already lives elsewhere: copy it after each run */
+  return plan_add_copy(p, v, ptr, e);
+}
+
+/* The value already lives elsewhere: copied after each run. */
+Status plan_add_copy(Plan *p, Val v, real *to, Error *e) {
+  if (p->ncopy == p->cap_copy) {
     int cap = p->cap_copy ? 2 * p->cap_copy : 16;
     Copy *q = mem_grow(p->copy, (size_t)p->ncopy * sizeof *q, (size_t)cap * sizeof *q);
     if (!q) return err_set(e, ST_NOMEM, "out of memory while binding outputs");
     p->copy = q; p->cap_copy = cap;
   }
-  p->copy[p->ncopy++] = (Copy){v, ptr};
+  p->copy[p->ncopy++] = (Copy){v, to};
+  return ST_OK;
+}
+
+Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e) {
+  if (!plan_has_data(p, v) || p->v[v].n.op != OP_input) return err_set(e, ST_INTERNAL, "plan_fill_normal: value %d is no input of the plan", (int)v);
+  if (p->backend && p->v[v].alive) {
+    PVal *x = &p->v[v];
+    Status st = plan_prepare(p, e);
+    if (st == ST_OK) st = p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->n.shape), e);
+    x->host_new = false; x->dev_new = true;
+    return st;
+  }
+  real *dst = plan_data(p, v);
+  if (dst) rng_fill_normal(r, dst, shape_numel(p->v[v].n.shape));
   return ST_OK;
 }
 
@@ -87,11 +110,15 @@ static void run_step(Plan *p, Step *s, void *scratch) {
   op_table[x.n->op]->cpu(&x);
 }
 
+Status plan_prepare(Plan *p, Error *e) {
+  if (p->ready && p->arena->bytes >= p->arena->need && p->resolved_for == p->arena->mem) return ST_OK;
+  return p->backend ? device_prepare(p, e) : prepare(p, e);
+}
+
 Status plan_run(Plan *p, Error *e) {
-  if (!p->ready || p->arena->bytes < p->arena->need || p->resolved_for != p->arena->mem) {
-    Status st = prepare(p, e);
-    if (st) return st;
-  }
+  Status st = plan_prepare(p, e);
+  if (st) return st;
+  if (p->backend) return device_run(p, e);
   void *scratch = (char *)p->arena->mem + p->arena_bytes;
   for (int k = p->folded_done ? p->nfold : 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
@@ -107,7 +134,7 @@ Status plan_run(Plan *p, Error *e) {
   return ST_OK;
 }
 
-void plan_refresh(Plan *p) { p->folded_done = false; }
+void plan_refresh(Plan *p) { p->folded_done = p->leaves_done = false; }
 
 PlanStats plan_stats(const Plan *p) {
   PlanStats s = {.arena_bytes = p->arena_bytes, .folded_bytes = p->folded_bytes, .io_bytes = p->io_bytes, .scratch_bytes = p->scratch_bytes, .steps = p->nstep};
@@ -127,11 +154,12 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
   const Node *x = &p->v[s->v].n;
   size_t at = 0;
   buf[0] = 0;
+  if (s->conv) at += (size_t)snprintf(buf + at, n - at, "%s %s ", op_table[p->v[s->conv].n.op]->name, shape_str(s->shape[0], shape));
   if (s->prog) {
     for (int i = 0; i < s->prog->nop && at + 24 < n; i++) at += (size_t)snprintf(buf + at, n - at, "%s%s", i ? "+" : "", op_table[s->prog->op[i].op]->name);
     if (s->prog->reduce && at + 24 < n) at += (size_t)snprintf(buf + at, n - at, "%ssum %s", at ? ">" : "", shape_str(s->prog->iter, shape));
   } else {
-    const char *algo = x->op == OP_conv2d || x->op == OP_conv2d_dx || x->op == OP_conv2d_dw ? conv_algo_name(x) : "";
+    const char *algo = p->backend ? "" : x->op == OP_conv2d || x->op == OP_conv2d_dx || x->op == OP_conv2d_dw ? conv_algo_name(x) : "";
     at += (size_t)snprintf(buf + at, n - at, "%s%s%s", op_table[x->op]->name, *algo ? " " : "", algo);
     for (int i = 0; i < PRLX_MIN(s->nargs, 2) && at + 40 < n; i++) at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
   }

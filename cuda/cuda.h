@@ -42,11 +42,11 @@ typedef struct CudaRow {
 CUDA_ROWS(CUDA_DECLARE)
 extern const CudaRow cuda_pointwise;                            /* fused loops and reductions (s->prog != NULL) */
 
-/* Flat ranges (cuda/optim.cu) and normals (cuda/rng.cu), behind the fields of the same name of Backend. adam's coef: lr, beta1, beta2, 1-beta1, 1-beta2
- * (both formed in double), 1/sqrt(1-beta2^t), eps, 1/(1-beta1^t); m NULL: no first moment (core/optim.c). sanitize adds the number of NaN and infinite
+/* Flat ranges (cuda/optim.cu) and normals (cuda/rng.cu), behind the fields of the same name of Backend. m NULL: no
+ * first moment (core/optim.c). sanitize adds the number of NaN and infinite
  * elements to *bad (device memory; integer atomics give the same sum in any order). */
 Status cuda_fill_normal(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e);
-Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const float coef[8], Error *e);
+Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e);
 Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e);
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e);
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e);

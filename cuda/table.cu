@@ -1,0 +1,33 @@
+/* table.cu: which kernel belongs to which operation. */
+#include "cuda/cuda.h"
+#include "cuda/device.h"
+#include "cuda/device_impl.h"
+
+#define SET_ROW(name) row[OP_##name] = &cuda_##name;
+struct Table {
+  const CudaRow *row[OP_COUNT];
+  Table() : row() {
+    CUDA_ROWS(SET_ROW)
+    row[OP_sum] = &cuda_pointwise;
+    for (int op = 1; op < OP_COUNT; op++) if (op_table[op]->flags & OPF_POINTWISE) row[op] = &cuda_pointwise;
+  }
+};
+
+const CudaRow *cuda_row(const DevStep *s) {
+  static const Table table;
+  return s->prog ? &cuda_pointwise : s->n.op < OP_COUNT ? table.row[s->n.op] : NULL;
+}
+
+extern "C" int cuda_missing(const char **names, int max) {
+  int n = 0;
+  for (int op = 1; op < OP_COUNT; op++) {
+    DevStep s = {};
+    s.n.op = (uint16_t)op;
+    const CudaRow *r = cuda_row(&s);
+    bool none_needed = op_table[op]->flags & (OPF_LEAF | OPF_ALIAS) || op == OP_conv_prep;
+    if (none_needed || (r && r->launch)) continue;
+    if (n < max) names[n] = op_table[op]->name;
+    n++;
+  }
+  return n;
+}
