@@ -1,0 +1,1 @@
+/* Emulation: everything comes from test/cuda_emu.h. */
