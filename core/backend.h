@@ -31,6 +31,11 @@ typedef struct DevStep {
   const PwProgram *prog_store; int store_from;
 } DevStep;
 
+/* One Adam step, as core/optim.c forms it: everything that needs double is formed on the host. c1 = 1 - beta1, c2 = 1 - beta2,
+ * inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used where it is NULL: beta1 == 0). */
+typedef struct AdamCoef { float lr, b1, b2, c1, c2, inv_v, eps, m_corr; } AdamCoef;
+AdamCoef adam_coef(const Adam *a);       /* for step a->t (core/backend.c); adam_step would have incremented t before */
+
 typedef struct Backend Backend;
 typedef struct Share { const char *host; char *dev; size_t bytes; int count; } Share;   /* host range and its mirror; see backend_share */
 typedef struct DevProgram DevProgram;  /* the steps of one plan, ready to run: a captured CUDA graph */
