@@ -4,8 +4,6 @@
 #include <string.h>
 #include "models/classifier.h"
 
-enum { PREDICT_BATCH = 16 };
-
 ClassifierConfig classifier_defaults(int channels) { return (ClassifierConfig){channels, 2, 3, {16, 32, 64, 64, 128, 128}}; }
 ClassifierTrain classifier_train_defaults(void) { return (ClassifierTrain){.epochs = 25, .batch = 32, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999}; }
 
@@ -69,15 +67,9 @@ Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTap
 
 static Status check_slices(const Classifier *c, const Slices *d, Error *e) {
   const int least = 1 << c->cfg.pools;
-  if (d->n < 1) return err_set(e, ST_INVALID, "classifier: no slices; expected at least one");
-  if (d->channels != c->cfg.channels)
-    return err_set(e, ST_INVALID, "classifier: slices of %d channels; this classifier takes %d", d->channels, c->cfg.channels);
-  if (d->h < least || d->w < least)
+  if (d->n > 0 && (d->h < least || d->w < least))
     return err_set(e, ST_INVALID, "classifier: slices of %d x %d pixels; %d poolings need at least %d x %d", d->w, d->h, c->cfg.pools, least, least);
-  const int64_t per = (int64_t)d->channels * d->h * d->w;
-  for (int64_t i = 0; i < d->n * per; i++)
-    if (!isfinite(d->images[i])) return err_set(e, ST_NUMERIC, "classifier: slice %lld holds %g; expected finite values", (long long)(i / per), (double)d->images[i]);
-  return ST_OK;
+  return fit_check_slices("classifier", d, c->cfg.channels, e);
 }
 
 static Status check_labels(const Classifier *c, const Slices *d, Error *e) {
@@ -99,13 +91,16 @@ static Status check_labels(const Classifier *c, const Slices *d, Error *e) {
 
 /* ---- training ---- */
 
-typedef struct Trn { Fit f; Val x, onehot, loss, logits; int batch; } Trn;
+typedef struct Trn { Fit f; Val x, onehot, loss, logits; int batch, classes; const Slices *d; const ClassifierTrain *o; int64_t right, seen; } Trn;
 
 static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
   Status s = fit_begin(&t->f, &c->p, e);
   if (s != ST_OK) return s;
   Graph *g = t->f.g;
   t->batch = (int)PRLX_MIN(o->batch, d->n);
+  t->classes = c->cfg.classes;
+  t->d = d;
+  t->o = o;
   t->x = g_input(g, "slices", SHAPE4(t->batch, d->channels, d->h, d->w));
   t->onehot = g_input(g, "classes", SHAPE2(t->batch, c->cfg.classes));
   t->logits = g_classifier(g, c, t->x, &t->f.bn, NULL);
@@ -119,28 +114,26 @@ static int largest(const real *z, int k) {
   return at;
 }
 
-static Status epoch(Trn *t, const Classifier *c, const Slices *d, const int64_t *order, double *loss, double *acc, Error *e) {
-  const int64_t per = (int64_t)d->channels * d->h * d->w, batches = d->n / t->batch;
-  const int k = c->cfg.classes;
-  *loss = *acc = 0;
-  for (int64_t b = 0; b < batches; b++) {
-    real *x = plan_data(t->f.plan, t->x), *y = plan_data(t->f.plan, t->onehot);
-    memset(y, 0, (size_t)(t->batch * k) * sizeof *y);
-    for (int i = 0; i < t->batch; i++) {
-      int64_t j = order[b * t->batch + i];
-      memcpy(x + i * per, d->images + j * per, (size_t)per * sizeof *x);
-      y[(int64_t)i * k + d->labels[j]] = 1;
-    }
-    Status s = fit_step(&t->f, e);
-    if (s != ST_OK) return s;
-    double l = (double)*plan_data(t->f.plan, t->loss);
-    if (!isfinite(l)) return err_set(e, ST_NUMERIC, "classifier: the loss is %g; lower the learning rate", l);
-    *loss += l / (double)batches;
-    const real *z = plan_data(t->f.plan, t->logits);
-    for (int i = 0; i < t->batch; i++)
-      *acc += (largest(z + (int64_t)i * k, k) == d->labels[order[b * t->batch + i]]) / (double)(batches * t->batch);
-  }
-  return ST_OK;
+static void load(void *ctx, int row, int64_t j) {
+  Trn *t = ctx;
+  const int64_t per = (int64_t)t->d->channels * t->d->h * t->d->w;
+  real *x = plan_data(t->f.plan, t->x), *y = plan_data(t->f.plan, t->onehot) + (int64_t)row * t->classes;
+  memcpy(x + row * per, t->d->images + j * per, (size_t)per * sizeof *x);
+  for (int k = 0; k < t->classes; k++) y[k] = k == t->d->labels[j];
+}
+
+static void count_right(void *ctx, const int64_t *items) {
+  Trn *t = ctx;
+  const real *z = plan_data(t->f.plan, t->logits);
+  for (int i = 0; i < t->batch; i++) t->right += largest(z + (int64_t)i * t->classes, t->classes) == t->d->labels[items[i]];
+  t->seen += t->batch;
+}
+
+static bool on_epoch(void *ctx, int k, double loss) {
+  Trn *t = ctx;
+  const double acc = (double)t->right / (double)t->seen;
+  t->right = t->seen = 0;
+  return !t->o->tick || t->o->tick(t->o->ctx, k, loss, acc);
 }
 
 Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
@@ -150,20 +143,13 @@ Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d
   Status s = check_slices(c, d, e);
   if (s == ST_OK) s = check_labels(c, d, e);
   if (s != ST_OK) return s;
-  Rng init = {.seed = o->seed, .subsequence = 0}, shuffle = {.seed = o->seed, .subsequence = 1};
+  Rng init = {.seed = o->seed, .subsequence = 0};
   classifier_reset(c, &init);
   Trn t = {0};
-  int64_t *order = mem_alloc((size_t)d->n * sizeof *order);
-  s = order ? build(&t, c, o, d, e) : err_set(e, ST_NOMEM, "classifier: out of memory for the order of %lld slices", (long long)d->n);
-  for (int64_t i = 0; order && i < d->n; i++) order[i] = i;
-  for (int k = 1; k <= o->epochs && s == ST_OK; k++) {
-    double loss, acc;
-    fit_shuffle(order, d->n, &shuffle);
-    s = epoch(&t, c, d, order, &loss, &acc, e);
-    if (s == ST_OK && o->tick && !o->tick(o->ctx, k, loss, acc)) s = err_set(e, ST_INTERRUPTED, "classifier: stopped after epoch %d of %d", k, o->epochs);
-  }
+  s = build(&t, c, o, d, e);
+  FitLoop l = {.who = "classifier", .n = d->n, .epochs = o->epochs, .batch = t.batch, .seed = o->seed, .load = load, .after = count_right, .tick = on_epoch, .ctx = &t};
+  if (s == ST_OK) s = fit_epochs(&t.f, t.loss, &l, e);
   fit_free(&t.f);
-  mem_free(order);
   return s;
 }
 
@@ -175,26 +161,22 @@ static void softmax(const real *z, int k, double *p) {
   for (int i = 0; i < k; i++) p[i] /= sum;
 }
 
+typedef struct Take { double *prob; int k; } Take;
+static void take_softmax(void *ctx, int64_t first, int64_t m, const real *logits) {
+  const Take *t = ctx;
+  for (int64_t i = 0; i < m; i++) softmax(logits + i * t->k, t->k, t->prob + (first + i) * t->k);
+}
+
 Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Error *e) {
   Status s = check_slices(c, d, e);
   if (s != ST_OK) return s;
-  const int64_t per = (int64_t)d->channels * d->h * d->w;
-  const int k = c->cfg.classes;
   Graph *g = graph_new();
-  Plan *plan = NULL;
   if (!g) return err_set(e, ST_NOMEM, "classifier: out of memory for the graph");
-  Val x = g_input(g, "slices", SHAPE4(PREDICT_BATCH, d->channels, d->h, d->w)), logits = g_classifier(g, c, x, NULL, NULL);
-  s = graph_status(g, e);
-  if (s == ST_OK) s = plan_new(g, 1, &logits, NULL, &plan, e);
-  for (int64_t at = 0; at < d->n && s == ST_OK; at += PREDICT_BATCH) {
-    int64_t m = PRLX_MIN((int64_t)PREDICT_BATCH, d->n - at);
-    memcpy(plan_data(plan, x), d->images + at * per, (size_t)(m * per) * sizeof(real));
-    s = plan_run(plan, e);
-    for (int64_t i = 0; i < m && s == ST_OK; i++) softmax(plan_data(plan, logits) + i * k, k, prob + (at + i) * k);
-  }
-  for (int64_t i = 0; i < d->n * k && s == ST_OK; i++)
-    if (!isfinite(prob[i])) s = err_set(e, ST_NUMERIC, "classifier: slice %lld gets probability %g; the weights are broken", (long long)(i / k), prob[i]);
-  plan_free(plan);
+  Take t = {prob, c->cfg.classes};
+  Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w)), logits = g_classifier(g, c, x, NULL, NULL);
+  s = fit_predict(g, x, logits, d, take_softmax, &t, e);
+  for (int64_t i = 0; i < d->n * t.k && s == ST_OK; i++)
+    if (!isfinite(prob[i])) s = err_set(e, ST_NUMERIC, "classifier: slice %lld gets probability %g; the weights are broken", (long long)(i / t.k), prob[i]);
   graph_free(g);
   return s;
 }

@@ -19,8 +19,7 @@ typedef struct ClassifierTaps { Val features, pooled; } ClassifierTaps;   /* out
 /* x [N,channels,H,W] in network units -> logits [N,classes]. bn as in g_batch_norm: NULL = inference, weights frozen. taps may be NULL. */
 Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTaps *taps);
 
-/* Slices: images [n,channels,h,w] in network units, labels [n] 0..classes-1 (not used by prediction). Borrowed. */
-typedef struct Slices { const real *images; const int64_t *labels; int64_t n; int channels, h, w; } Slices;
+/* Slices (models/fit.h): labels 0..classes-1, not used by prediction. */
 typedef struct ClassifierTrain {
   int epochs, batch; double lr, beta1, beta2; uint64_t seed;
   /* after each epoch (1, 2, ...): mean loss and accuracy over it, in training mode. false stops: ST_INTERRUPTED. May be NULL. */

@@ -149,6 +149,40 @@ Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score
   return s;
 }
 
+Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group, int64_t groups, int resamples, double level, uint64_t seed, double *lo, double *hi,
+                           Error *e) {
+  *lo = *hi = NAN;
+  if (resamples < 2 || !(level > 0 && level < 1)) return err_set(e, ST_INVALID, "bootstrap: %d resamples, level %g; expected at least 2, between 0 and 1", resamples, level);
+  for (int64_t i = 0; i < n; i++)
+    if (group[i] < 0 || group[i] >= groups) return err_set(e, ST_INVALID, "bootstrap: item %lld is of subject %lld; expected 0 to %lld", (long long)i, (long long)group[i], (long long)groups - 1);
+  double *sum = mem_alloc((size_t)groups * sizeof *sum), *mean = mem_alloc((size_t)resamples * sizeof *mean);
+  int64_t *count = mem_alloc((size_t)groups * sizeof *count), used = 0, m = 0;
+  if (!sum || !count || !mean) {
+    mem_free(sum); mem_free(count); mem_free(mean);
+    return err_set(e, ST_NOMEM, "bootstrap: out of memory for %lld subjects and %d resamples", (long long)groups, resamples);
+  }
+  for (int64_t i = 0; i < n; i++)
+    if (isfinite(value[i])) { used += !count[group[i]]; sum[group[i]] += value[i]; count[group[i]]++; }
+  Rng rng = {.seed = seed, .subsequence = 0x6d65616e};
+  for (int k = 0; k < resamples && used > 1; k++) {
+    double total = 0;
+    int64_t of = 0;
+    for (int64_t g = 0; g < groups; g++) {
+      const int64_t pick = rng_below(&rng, groups);
+      total += sum[pick];
+      of += count[pick];
+    }
+    if (of) mean[m++] = total / (double)of;
+  }
+  if (m > 1) {
+    qsort(mean, (size_t)m, sizeof *mean, by_value);
+    *lo = quantile(mean, m, (1 - level) / 2);
+    *hi = quantile(mean, m, (1 + level) / 2);
+  }
+  mem_free(sum); mem_free(count); mem_free(mean);
+  return ST_OK;
+}
+
 /* ---- tests and intervals ---- */
 
 double eval_mcnemar_p(int64_t only_a, int64_t only_b) {

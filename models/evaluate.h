@@ -20,6 +20,10 @@ Status eval_metrics(int64_t n, const int *truth, const double *score, double thr
  * Errors: fewer than 2 groups, scores that are not finite. Efron and Tibshirani 1993; cluster bootstrap: Field and Welsh 2007. */
 Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score, const int64_t *group, int64_t groups, double threshold, int resamples,
                       double level, uint64_t seed, double lo[M_COUNT], double hi[M_COUNT], Error *e);
+/* The same for a mean: value [n], those that are not finite do not count; resamples without any value do not count either. *lo, *hi NaN with fewer than
+ * 2 groups that have a value (no interval, no error). */
+Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group, int64_t groups, int resamples, double level, uint64_t seed, double *lo, double *hi,
+                           Error *e);
 /* Exact McNemar test of two classifiers on the same items (McNemar 1947): b = only A right, c = only B right; p = min(1, 2 P(Bin(b+c,1/2) <= min(b,c))). */
 double eval_mcnemar(int64_t n, const int *truth, const double *a, const double *b, double threshold, int64_t *only_a, int64_t *only_b);
 double eval_mcnemar_p(int64_t only_a, int64_t only_b);

@@ -109,6 +109,63 @@ Status fit_step(Fit *f, Error *e) {
   return ST_OK;
 }
 
+/* ---- epochs, inference ---- */
+
+Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e) {
+  if (d->n < 1) return err_set(e, ST_INVALID, "%s: no slices; expected at least one", who);
+  if (d->channels != channels) return err_set(e, ST_INVALID, "%s: slices of %d channels; this %s takes %d", who, d->channels, who, channels);
+  const int64_t per = (int64_t)d->channels * d->h * d->w;
+  for (int64_t i = 0; i < d->n * per; i++)
+    if (!isfinite(d->images[i])) return err_set(e, ST_NUMERIC, "%s: slice %lld holds %g; expected finite values", who, (long long)(i / per), (double)d->images[i]);
+  return ST_OK;
+}
+
+static Status epoch(Fit *f, Val loss, const FitLoop *l, const int64_t *order, double *mean, Error *e) {
+  const int64_t batches = l->n / l->batch;
+  *mean = 0;
+  for (int64_t b = 0; b < batches; b++) {
+    for (int i = 0; i < l->batch; i++) l->load(l->ctx, i, order[b * l->batch + i]);
+    Status s = fit_step(f, e);
+    if (s != ST_OK) return s;
+    const double v = (double)*plan_data(f->plan, loss);
+    if (!isfinite(v)) return err_set(e, ST_NUMERIC, "%s: the loss is %g; lower the learning rate", l->who, v);
+    *mean += v / (double)batches;
+    if (l->after) l->after(l->ctx, order + b * l->batch);
+  }
+  return ST_OK;
+}
+
+Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e) {
+  Rng shuffle = {.seed = l->seed, .subsequence = 1};
+  int64_t *order = mem_alloc((size_t)l->n * sizeof *order);
+  if (!order) return err_set(e, ST_NOMEM, "%s: out of memory for the order of %lld slices", l->who, (long long)l->n);
+  for (int64_t i = 0; i < l->n; i++) order[i] = i;
+  Status s = ST_OK;
+  for (int k = 1; k <= l->epochs && s == ST_OK; k++) {
+    double mean;
+    fit_shuffle(order, l->n, &shuffle);
+    s = epoch(f, loss, l, order, &mean, e);
+    if (s == ST_OK && l->tick && !l->tick(l->ctx, k, mean)) s = err_set(e, ST_INTERRUPTED, "%s: stopped after epoch %d of %d", l->who, k, l->epochs);
+  }
+  mem_free(order);
+  return s;
+}
+
+Status fit_predict(Graph *g, Val x, Val y, const Slices *d, void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx, Error *e) {
+  const int64_t per = (int64_t)d->channels * d->h * d->w;
+  Plan *plan = NULL;
+  Status s = graph_status(g, e);
+  if (s == ST_OK) s = plan_new(g, 1, &y, NULL, &plan, e);
+  for (int64_t at = 0; at < d->n && s == ST_OK; at += FIT_PREDICT_BATCH) {
+    const int64_t m = PRLX_MIN((int64_t)FIT_PREDICT_BATCH, d->n - at);
+    memcpy(plan_data(plan, x), d->images + at * per, (size_t)(m * per) * sizeof(real));
+    s = plan_run(plan, e);
+    if (s == ST_OK) take(ctx, at, m, plan_data(plan, y));
+  }
+  plan_free(plan);
+  return s;
+}
+
 void fit_init_he(Params *p, const char *name, int64_t fan_in, Rng *r) {
   ParamEntry *t = params_find(p, name);
   if (!t) return;

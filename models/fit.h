@@ -1,5 +1,5 @@
-/* fit.h: what the small networks of the project (classifier, DeepSMOTE) share: batch normalisation composed of graph operations, with running
- * statistics on the host, and one planned training step: loss, gradients of every trainable tensor, Adam. */
+/* fit.h: what the small networks of the project (classifier, U-Net, DeepSMOTE) share: batch normalisation composed of graph operations, with running
+ * statistics on the host; one planned training step: loss, gradients of every trainable tensor, Adam; epochs over shuffled items; inference in batches. */
 #ifndef PRLX_FIT_H
 #define PRLX_FIT_H
 #include "core/ops.h"
@@ -25,6 +25,26 @@ Status fit_begin(Fit *f, Params *p, Error *e);
 Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop, double lr, double beta1, double beta2, Error *e);
 Status fit_step(Fit *f, Error *e);               /* runs the plan, Adam, running statistics */
 void   fit_free(Fit *f);
+
+/* Slices: images [n,channels,h,w] in network units, labels [n] (NULL where no class is needed). Borrowed. */
+typedef struct Slices { const real *images; const int64_t *labels; int64_t n; int channels, h, w; } Slices;
+/* At least one slice, `channels` channels, finite values; messages begin with `who`. ST_INVALID, ST_NUMERIC. */
+Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e);
+
+/* Epochs of fit_step over n items in batches: the order is shuffled each epoch (stream 1 of the seed); the last n mod batch items of an epoch are left
+ * out, others each time. ST_NUMERIC: the loss is not finite; ST_INTERRUPTED: tick said so. */
+typedef struct FitLoop {
+  const char *who; int64_t n; int epochs, batch; uint64_t seed;
+  void (*load)(void *ctx, int row, int64_t item);             /* puts an item into a row of the inputs */
+  void (*after)(void *ctx, const int64_t *items);             /* after a step on items[0..batch-1], to look at the outputs; may be NULL */
+  bool (*tick)(void *ctx, int epoch, double loss);            /* after each epoch (1, 2, ...): mean loss; false stops; may be NULL */
+  void *ctx;
+} FitLoop;
+Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e);
+
+enum { FIT_PREDICT_BATCH = 16 };
+/* Runs y of x [FIT_PREDICT_BATCH,...] over all slices; take sees the m results from slice `first` on. */
+Status fit_predict(Graph *g, Val x, Val y, const Slices *d, void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx, Error *e);
 
 /* He et al. 2015: N(0, 2/fan_in) into the tensor `name`. */
 void   fit_init_he(Params *p, const char *name, int64_t fan_in, Rng *r);
