@@ -28,6 +28,29 @@ TOOLS  := $(wildcard tools/*.c)
 TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 
+# ---- CUDA: built when nvcc is there; `make CUDA=0` never. One binary per major architecture from sm_75 on (a binary runs on every later minor
+# version of its major), and PTX of the newest for what comes after this nvcc. CUDA_ARCHS="90" builds for these only, CUDA_ARCHS=all for each one. ----
+NVCC      ?= $(shell command -v nvcc 2>/dev/null || { test -x /usr/local/cuda/bin/nvcc && echo /usr/local/cuda/bin/nvcc; })
+CUDA      ?= 0
+ifeq ($(NVCC),)
+override CUDA = 0
+endif
+CUDASRC   := $(wildcard cuda/*.cu)
+ifneq ($(CUDA),0)
+CUDA_KNOWN := $(shell $(NVCC) --list-gpu-arch 2>/dev/null | sed -n 's/^compute_\([0-9]*\)$$/\1/p' | sort -n | awk '$$1 >= 75')
+CUDA_NEWEST := $(lastword $(CUDA_KNOWN))
+CUDA_MAJORS := $(shell printf '%s\n' $(CUDA_KNOWN) | awk '{m = int($$1 / 10)} m != last {print; last = m}')
+CUDA_ARCHS ?= $(CUDA_MAJORS)
+CUDA_BUILD  = $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_KNOWN),$(CUDA_ARCHS))
+CUDA_PTX   ?= $(if $(filter-out $(CUDA_MAJORS) all,$(CUDA_ARCHS))$(filter 1%,$(words $(filter-out all,$(CUDA_ARCHS)))),,$(CUDA_NEWEST))
+GENCODE     = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(shell readlink -f $(NVCC)))
+CUDA_LIBS   = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt -Wl,--as-needed -lstdc++
+CUDAOBJ     = $(CUDASRC:%.cu=$(BUILD)/%.cuda.o)
+endif
+NVCCFLAGS  ?= -O3 -std=c++17 -lineinfo
+NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers,-fno-exceptions
+
 LIBOBJ  = $(LIBSRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(KERN:%.c=$(BUILD)/%.$(i).o))
 F64OBJ  = $(CORE:%.c=$(BUILD)/f64/%.o) $(KERN:%.c=$(BUILD)/f64/%.o)
 GOLDOBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c))
@@ -35,14 +58,26 @@ GOLDOBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c))
 all: hello $(BUILD)/prlx
 hello:
 	@echo "prlx.c: $(shell $(CC) --version | head -n 1), $(ARCH), instruction sets: $(ISAS)"
-	@if command -v nvcc >/dev/null 2>&1; then echo "prlx.c: nvcc found; this version builds the CPU program (no cuda/ sources yet)"; else echo "prlx.c: no nvcc: building the CPU program"; fi
+ifneq ($(CUDA),0)
+	@echo "prlx.c: $(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\),.*/nvcc \1/p'): CUDA backend for sm_ $(CUDA_BUILD)$(if $(CUDA_PTX), and PTX of compute_$(CUDA_PTX)) (make CUDA=0 builds without)"
+else
+	@echo "prlx.c: building the CPU program$(if $(NVCC), (CUDA=0),: no nvcc)"
+endif
 
 $(BUILD)/libprlx.a: $(LIBOBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/libprlx64.a: $(F64OBJ)
 	@rm -f $@; ar rcs $@ $^
-$(BUILD)/prlx: $(TOOLS:%.c=$(BUILD)/%.o) $(BUILD)/libprlx.a
-	$(CC) $(CFLAGS) -o $@ $(TOOLS:%.c=$(BUILD)/%.o) $(BUILD)/libprlx.a $(LDLIBS)
+$(BUILD)/prlx: $(TOOLS:%.c=$(BUILD)/%.o) $(CUDAOBJ) $(BUILD)/libprlx.a
+	$(CC) $(CFLAGS) -o $@ $(TOOLS:%.c=$(BUILD)/%.o) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+$(BUILD)/%.cuda.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS) $(NVCCWARN) -I. $(GENCODE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+# Only this object knows whether CUDA is in the program; it is compiled again when that changes.
+$(BUILD)/tools/device.o: EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_CUDA)
+$(BUILD)/tools/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
+$(BUILD)/cuda.on $(BUILD)/cuda.off:
+	@mkdir -p $(@D); rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@
 $(BUILD)/golden: $(GOLDOBJ) $(BUILD)/libprlx.a
 	$(CC) $(CFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/libprlx.a $(LDLIBS)
 $(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libprlx.a
@@ -91,6 +126,10 @@ fuzz:
 	  $(BUILD)/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
 	    -artifact_prefix=$(BUILD)/fuzz/$$f- $(BUILD)/fuzz/corpus/$$f $$seeds >$(BUILD)/fuzz/$$f.log 2>&1 \
 	    && grep -E 'stat::(number|average)' $(BUILD)/fuzz/$$f.log || { echo "fuzz_$$f found something: $(BUILD)/fuzz/$$f.log"; tail -n 20 $(BUILD)/fuzz/$$f.log; exit 1; }; done
+# Compiles every kernel for one architecture (CUDA_CHECK_ARCH) and reports registers, shared memory and spills; fails on warnings and on spills.
+CUDA_CHECK_ARCH ?= 90
+cuda-check:
+	@NVCC="$(NVCC)" FLAGS="$(NVCCFLAGS) $(NVCCWARN) -I." ARCH=$(CUDA_CHECK_ARCH) BUILD=$(BUILD) sh test/cuda_check.sh $(CUDASRC)
 bench: $(BUILD)/prlx
 	$(BUILD)/prlx bench
 demo: $(BUILD)/prlx
@@ -106,6 +145,7 @@ help:
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
-.PHONY: all hello test test-long asan fuzz bench clean help demo
+.PHONY: all hello test test-long asan cuda-check fuzz bench clean help demo
+-include test/cuda.mk
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
