@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-const char *dtype_name(Dtype t) { return t == DT_F32 ? "f32" : t == DT_F16 ? "f16" : "bf16"; }
 const char *precision_name(Precision p) { return p == PREC_STRICT ? "strict" : p == PREC_TF32 ? "tf32" : p == PREC_F16 ? "f16" : "bf16"; }
 
 AdamCoef adam_coef(const Adam *a) {

@@ -7,14 +7,14 @@
 #ifndef PRLX_BACKEND_H
 #define PRLX_BACKEND_H
 #include "core/graph.h"
+#include "core/dtype.h"
 #include "core/optim.h"
 #include "core/pointwise.h"
 #include "core/rng.h"
 
-typedef enum { DT_F32, DT_F16, DT_BF16 } Dtype;
+typedef DType Dtype;                     /* on a device: DT_F32, DT_F16, DT_BF16 */
 /* strict: float everywhere, no tensor cores; tf32: float storage, tf32 operands; f16, bf16: 16-bit feature maps. */
 typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
-static inline size_t dtype_size(Dtype t) { return t == DT_F32 ? 4 : 2; }
 
 /* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device memory. */
 typedef struct DevStep {
@@ -81,6 +81,5 @@ void  *backend_device(const Backend *b, const void *host);                      
 Status backend_push(Backend *b, const void *host, size_t bytes, Error *e);       /* host -> mirror */
 Status backend_pull(Backend *b, void *host, size_t bytes, Error *e);             /* mirror -> host; waits for the device */
 void   backend_free_shares(Backend *b);                                          /* for the backend's own free function */
-const char *dtype_name(Dtype t);
 const char *precision_name(Precision p);
 #endif

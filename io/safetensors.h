@@ -2,8 +2,7 @@
 #ifndef PRLX_SAFETENSORS_H
 #define PRLX_SAFETENSORS_H
 #include "core/base.h"
-typedef enum { DT_F32, DT_F16, DT_BF16, DT_F64, DT_I64, DT_I32, DT_I16, DT_I8, DT_U8, DT_BOOL, DT_COUNT } DType;
-size_t dtype_size(DType t); const char *dtype_name(DType t);
+#include "core/dtype.h"
 typedef struct StTensor { char *name; DType dtype; Shape shape; const void *data; size_t bytes; } StTensor; /* data points into the mapping; may be unaligned */
 typedef struct StMeta { char *key, *value; } StMeta;
 typedef struct StFile { char *path; StTensor *t; int n; StMeta *meta; int nmeta; void *map; size_t map_bytes; } StFile;
