@@ -4,7 +4,7 @@
  *   m16n8k8 tf32   a0 (g, t) a1 (g+8, t) a2 (g, t+4) a3 (g+8, t+4); b0 (t, g) b1 (t+4, g)
  *   m16n8k16 16bit a0 (g, 2t..) a1 (g+8, 2t..) a2 (g, 2t+8..) a3 (g+8, 2t+8..); b0 (2t.., g) b1 (2t+8.., g); lower half of a register = lower index
  *   d              d0 (g, 2t) d1 (g, 2t+1) d2 (g+8, 2t) d3 (g+8, 2t+1)
- * All 32 lanes must take part. Sums are exact products added in double and rounded once: inside what hardware may do. */
+ * All 32 lanes must take part. Products are exact, sums are float in order of k: inside what hardware may do. */
 #ifndef PRLX_CUDA_EMU_MMA_H
 #define PRLX_CUDA_EMU_MMA_H
 struct EmuMma { float d[4]; uint32_t a[4], b[2]; };                 /* 40 bytes */
@@ -12,16 +12,15 @@ static inline void emu_mma_lanes(const void *const in[32], EmuMma f[32], uint32_
   if (live != 0xffffffffu) emu_fault("%s: lanes %08x take part; all 32 must", what, live);
   for (int l = 0; l < 32; l++) memcpy(&f[l], in[l], sizeof f[l]);
 }
-/* A [16][K] row major, B [8][K] (transposed). */
+/* The tile of D and back; the sums are in cuda_emu.cpp. */
+void emu_mma_tile(int K, const float *A, const float *B, float *D);  /* D [16][8] += A [16][K] B [K][8] */
 static inline void emu_mma_sum(int K, const float *A, const float *B, const EmuMma f[32], void *const out[32]) {
+  float D[16 * 8];
+  for (int l = 0; l < 32; l++) for (int i = 0; i < 4; i++) D[(l / 4 + (i >> 1) * 8) * 8 + l % 4 * 2 + (i & 1)] = f[l].d[i];
+  emu_mma_tile(K, A, B, D);
   for (int l = 0; l < 32; l++) {
     float d[4];
-    for (int i = 0; i < 4; i++) {
-      const float *a = A + (l / 4 + (i >> 1) * 8) * K, *b = B + (l % 4 * 2 + (i & 1)) * K;
-      double s = 0;
-      for (int k = 0; k < K; k++) s += (double)a[k] * b[k];
-      d[i] = (float)(s + f[l].d[i]);
-    }
+    for (int i = 0; i < 4; i++) d[i] = D[(l / 4 + (i >> 1) * 8) * 8 + l % 4 * 2 + (i & 1)];
     memcpy(out[l], d, sizeof d);
   }
 }
@@ -38,18 +37,18 @@ static inline void emu_mma_tf32(const void *const in[32], void *const out[32], u
   for (int l = 0; l < 32; l++) {
     int g = l / 4, t = l % 4;
     for (int i = 0; i < 4; i++) A[(g + (i & 1) * 8) * 8 + t + (i >> 1) * 4] = emu_tf32(f[l].a[i]);
-    for (int i = 0; i < 2; i++) B[g * 8 + t + i * 4] = emu_tf32(f[l].b[i]);
+    for (int i = 0; i < 2; i++) B[(t + i * 4) * 8 + g] = emu_tf32(f[l].b[i]);
   }
   emu_mma_sum(8, A, B, f, out);
 }
 template <float (*F)(unsigned short)> static inline void emu_mma_16(const void *const in[32], void *const out[32], uint32_t live) {
-  EmuMma f[32]; float A[16 * 16], B[8 * 16];
+  EmuMma f[32]; float A[16 * 16], B[16 * 8];
   emu_mma_lanes(in, f, live, "mma of 16-bit numbers");
   for (int l = 0; l < 32; l++) {
     int g = l / 4, t = l % 4;
     for (int h = 0; h < 2; h++) {
       for (int i = 0; i < 4; i++) A[(g + (i & 1) * 8) * 16 + 2 * t + h + (i >> 1) * 8] = F((unsigned short)(f[l].a[i] >> 16 * h));
-      for (int i = 0; i < 2; i++) B[g * 16 + 2 * t + h + i * 8] = F((unsigned short)(f[l].b[i] >> 16 * h));
+      for (int i = 0; i < 2; i++) B[(2 * t + h + i * 8) * 8 + g] = F((unsigned short)(f[l].b[i] >> 16 * h));
     }
   }
   emu_mma_sum(16, A, B, f, out);
