@@ -88,7 +88,7 @@ static Status read_entry(Reader *r, StTensor *t) {
     if (bit == 1) {
       if (!json_string(&r->j, &text)) return bad(r, NULL);
       int k = 0;
-      while (k < DT_COUNT && strcmp(text, dtypes[k].name) != 0) k++;
+      while (k < DT_COUNT && strcmp(text, dtype_name((DType)k)) != 0) k++;
       mem_free(text);
       if (k == DT_COUNT) return bad_tensor(r, t, "number type is none of F32 F16 BF16 F64 I64 I32 I16 I8 U8 BOOL");
       t->dtype = (DType)k;
