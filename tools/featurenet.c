@@ -186,12 +186,60 @@ static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
   return st;
 }
 
-Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+static Status open_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
   memset(s, 0, sizeof *s);
   Status st = (s->path = mem_strdup(path)) ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (st == ST_OK) st = features_is_file(path) ? features_open(&s->f, path, e) : from_images(s, net, e);
-  if (st == ST_OK && s->f.n < 2) st = err_set(e, ST_INVALID, "%s: %lld image; a distance between sets needs at least two in each", path, (long long)s->f.n);
   if (st == ST_OK) st = renumber(s, e);
+  if (st != ST_OK) feature_set_free(s);
+  return st;
+}
+
+/* Groups of a set without any: every image is one. */
+static int64_t group_of(const FeatureSet *s, int64_t i) { return s->group ? s->group[i] : i; }
+
+/* s becomes both, subjects of the two apart. */
+static Status append(FeatureSet *s, const FeatureSet *b, Error *e) {
+  const int64_t n = s->f.n, m = b->f.n, d = s->f.d;
+  if (b->f.d != d || strcmp(b->f.network, s->f.network) || strcmp(b->f.convention, s->f.convention))
+    return err_set(e, ST_INVALID, "%s and %s: features of different networks or conventions cannot be one set", s->path, b->path);
+  const bool grouped = s->group || b->group;
+  const int64_t first = s->group ? s->ngroups : n;
+  float *x = mem_grow(s->f.x, (size_t)(n * d) * sizeof *x, (size_t)((n + m) * d) * sizeof *x);
+  if (x) s->f.x = x;
+  int64_t *g = grouped ? mem_alloc((size_t)(n + m) * sizeof *g) : NULL;
+  if (!x || (grouped && !g)) { mem_free(g); return err_set(e, ST_NOMEM, "%s: out of memory", b->path); }
+  memcpy(x + n * d, b->f.x, (size_t)(m * d) * sizeof *x);
+  for (int64_t i = 0; i < n + m && grouped; i++) g[i] = i < n ? group_of(s, i) : first + group_of(b, i - n);
+  if (grouped) {
+    mem_free(s->group);
+    s->group = g;
+    s->ngroups = first + (b->group ? b->ngroups : m);
+  }
+  s->by_subject |= b->by_subject;
+  s->f.n = n + m;
+  return ST_OK;
+}
+
+Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  const bool whole = !strchr(path, '+') || file_exists(path);
+  char *list = mem_strdup(path);
+  memset(s, 0, sizeof *s);
+  Status st = list ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
+  for (char *save = NULL, *p = st != ST_OK ? NULL : whole ? list : strtok_r(list, "+", &save); p && st == ST_OK; p = whole ? NULL : strtok_r(NULL, "+", &save)) {
+    FeatureSet one;
+    if (!s->path) { st = open_one(s, net, p, e); continue; }
+    st = open_one(&one, net, p, e);
+    if (st != ST_OK) break;
+    st = append(s, &one, e);
+    feature_set_free(&one);
+  }
+  mem_free(list);
+  if (st == ST_OK && !s->path) st = err_set(e, ST_INVALID, "%s: no file name", path);
+  char *name = st == ST_OK ? mem_strdup(path) : NULL;
+  if (st == ST_OK && !name) st = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  if (name) { mem_free(s->path); s->path = name; }
+  if (st == ST_OK && s->f.n < 2) st = err_set(e, ST_INVALID, "%s: %lld image; a distance between sets needs at least two in each", path, (long long)s->f.n);
   if (st != ST_OK) feature_set_free(s);
   return st;
 }

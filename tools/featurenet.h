@@ -17,7 +17,7 @@ typedef struct FeatureOptions { const char *weights, *data, *cache; FidInput inp
 /* The network is loaded when the first set needs it (a set found in the cache needs its key only) and kept in `net`. */
 typedef struct FeatureNet { FeatureOptions o; Inception v; InceptionRun run; bool loaded; } FeatureNet;
 /* path: a data set, or a file of features (network and convention are then what that file says). Shows progress; Ctrl-C saves what is done to
- * the cache and gives ST_INTERRUPTED. Sets of fewer than two images are refused. */
+ * the cache and gives ST_INTERRUPTED. "A+B" (when no file is called so): both as one set. Sets of fewer than two images are refused. */
 Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e);
 void   feature_set_free(FeatureSet *s);
 void   feature_net_free(FeatureNet *net);

@@ -222,6 +222,7 @@ int tool_fid(int argc, char **argv) {
   OptSpec spec = {.cmd = "fid", .summary = "distance of sets of images from a reference set: FID, KID, precision and recall",
     .details = "The first set is the reference (real images), every other one gets a row:\n"
                "  prlx fid test.safetensors train.safetensors synthetic.safetensors denoised.safetensors\n"
+               "FILE+FILE is both as one set: real rims with those that an augmentation adds.\n"
                "A set is a data set, or a file with a tensor \"features\" [images, dimensions]. Numbers of different networks or conventions\n"
                "cannot be compared; every output names both. Features are kept, so a second call is fast, and an interrupted one goes on.",
     .opt = t, .n = COUNT_OF(t), .pos = "REFERENCE SET...", .pos_min = 2, .pos_max = -1};

@@ -1,9 +1,10 @@
-/* paper.c: `prlx paper audit`: do the numbers of the paper fit one another? Every claim with its computation; see paper/AUDIT.md. */
+/* paper.c: `prlx paper`: its parts, and `prlx paper audit`: do the numbers of the paper fit one another? Every claim with its computation; see paper/AUDIT.md. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "io/tsv.h"
 #include "tools/paper.h"
+#include "tools/paper_run.h"
 #include "tools/tool.h"
 
 static const char *const verdict_name[VERDICTS] = {"consistent", "does not fit", "cannot be decided"};
@@ -77,10 +78,22 @@ static int paper_audit(int argc, char **argv) {
   return rc;
 }
 
+static int help_all(void) {
+  char run_name[] = "run", audit_name[] = "audit", help[] = "--help", *a[] = {run_name, help, NULL}, *b[] = {audit_name, help, NULL};
+  printf("prlx paper - The tables and figures of the paper.\n\n"
+         "  prlx paper run      rerun the experiments, every number beside the published one (also: prlx paper --scale small)\n"
+         "  prlx paper audit    do the published numbers fit one another?\n"
+         "  prlx paper take, answers, report: pieces of a run, each with --help\n\n");
+  paper_run(2, a);
+  printf("\n");
+  return paper_audit(2, b);
+}
+
 int tool_paper(int argc, char **argv) {
-  char name[] = "audit", help[] = "--help", *args[] = {name, help, NULL};
+  static const struct { const char *name; int (*run)(int, char **); } part[] = {{"run", paper_run}, {"audit", paper_audit}, {"take", paper_take}, {"answers", paper_answers}};
   const char *what = argc > 1 ? argv[1] : "";
-  if (!strcmp(what, "audit")) return paper_audit(argc - 1, argv + 1);
-  if (!strcmp(what, "--help") || !strcmp(what, "-h")) return paper_audit(2, args);
-  return *what ? tool_usage("paper", "'%s' is not a part of it; there is audit", what) : tool_usage("paper", "which part? there is audit");
+  if (!strcmp(what, "--help") || !strcmp(what, "-h")) return help_all();
+  for (int i = 0; i < COUNT_OF(part); i++) if (!strcmp(what, part[i].name)) return part[i].run(argc - 1, argv + 1);
+  if (*what == '-') return paper_run(argc, argv);                     /* prlx paper --scale small */
+  return *what ? tool_usage("paper", "'%s' is not a part of it; there are run, audit, take, answers and report", what) : tool_usage("paper", "which part? there are run and audit");
 }
