@@ -9,7 +9,7 @@
 #include "tools/train_run.h"
 
 typedef struct Args {
-  const char *data, *out;
+  const char *data, *out, *init;
   int preset, snap, batch, batch_gpu, channel_base, channel_max, z_dim, w_dim, map_layers, mbstd, g_interval, d_interval, pl_shrink, freeze_d,
     ada_interval;
   int64_t seed, memory;
@@ -39,6 +39,8 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
     OPT_REAL("kimg", &a->kimg, NULL, 0.001, 1e7, "train until this many thousand images were shown\n[small 200, paper 25000]"),
     OPT_I64("seed", &a->seed, "0", 0, 9e15, "of everything random"),
     OPT_FLAG("resume", &a->resume, "no", "go on from the run's last snapshot with its options"),
+    OPT_STR("init", &a->init, NULL, "FILES", "start from the weights of another network, run folder, or several joined by ',' (transfer learning;\n"
+            "the average then has no ramp-up, and p moves by 1 in 100 kimg, if not said otherwise)"),
     OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
     OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6, "thousand images per tick (a line of metrics) [small 1, paper 4]"),
     OPT_INT("snap", &a->snap, "10", 1, 1000000, "ticks between snapshots with sample sheet and report"),
@@ -162,6 +164,8 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   TAKE("ada-interval", ada.interval, a->ada_interval);
 #undef TAKE
   c->ada.unbounded = a->ada_unbounded;
+  if (a->init && !opts_given(s, "ema-rampup")) c->ema_rampup = -1;
+  if (a->init && !opts_given(s, "ada-kimg")) c->ada.kimg = 100;
   if (opts_given(s, "p")) c->ada.adaptive = opts_given(s, "target");
   if (opts_given(s, "aug")) {
     c->augment = strcmp(a->aug, "none") != 0;
@@ -255,7 +259,7 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
     if ((st = run_restore(r, state, e))) return st;
     if (!tool_quiet) printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000, trainer_state(r->t)->p);
     fflush(stdout);
-  }
+  } else if (a->init && (st = run_init(r, a->init, e))) return st;
   if ((st = run_start(r, e))) return st;
   if ((double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000) fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out, r->plan.kimg);
   st = run_loop(r, e);

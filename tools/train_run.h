@@ -35,6 +35,9 @@ enum { SHEET_COLS = 8, SHEET_ROWS = 8, SHEET_BATCH = 8 };
  * the old run's files (only those that `train` writes). */
 Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e);
 Status run_start(TrainRun *r, Error *e);                    /* after trainer_new (and restoring): log, sheet plan, first sheets */
+/* --init: files or run folders joined by ','; every tensor whose name and shape match is taken over, for the generator from G (else G_ema), for the
+ * discriminator from D. More channels or labels: the old part is taken. ST_INVALID when nothing fits. */
+Status run_init(TrainRun *r, const char *list, Error *e);
 Status run_loop(TrainRun *r, Error *e);                     /* ST_INTERRUPTED after Ctrl-C, saved */
 void   run_close(TrainRun *r);
 
