@@ -30,6 +30,8 @@ typedef struct Tool { const char *name, *summary; int (*run)(int argc, char **ar
   X(affine,   "baseline: affine augmentation") \
   X(classify, "train and evaluate the rim classifier") \
   X(cam,      "class activation maps") \
+  X(segment,  "U-Net for the rim mask: real against real and synthetic; judge of generated masks") \
+  X(evidence, "what denoising did to each lesion: distances, scores, truth, memorisation") \
   X(reader,   "reader study: one page, and its scoring") \
   X(paper,    "the tables and figures of the paper") \
   X(demo,     "denoise, generate and train for a few minutes; one report")
