@@ -1,0 +1,226 @@
+/* pointwise.cu: fused loops of elementwise operations: the program for the device, and the loop without a reduction. */
+#include "cuda/pointwise.cuh"
+#include <math.h>
+#include <string.h>
+
+Status cuda_too_large(const char *what, Error *e) {
+  return err_set(e, ST_INVALID, "cuda %s: a value has more than 2^31-1 elements; use a smaller batch", what);
+}
+
+/* ---- program: from registers to one accumulator ---- */
+typedef struct MicroOf { uint8_t code, reversed, unary; } MicroOf;
+static MicroOf micro_of(const PwOp *o) {
+  switch (o->op) {
+    case OP_add: return MicroOf{MO_ADD, MO_ADD, 0};
+    case OP_sub: return MicroOf{MO_SUB, MO_SUB_R, 0};
+    case OP_mul: return MicroOf{MO_MUL, MO_MUL, 0};
+    case OP_div: return MicroOf{MO_DIV, MO_DIV_R, 0};
+    case OP_maximum: return MicroOf{MO_MAX, MO_MAX_R, 0};
+    case OP_lrelu_mask: return o->f[2] < 0 ? MicroOf{MO_SLOPE, MO_SLOPE_R, 0} : MicroOf{MO_LRELU_MASK, MO_LRELU_MASK_R, 0};
+    case OP_clamp_mask: return MicroOf{MO_CLAMP_MASK, MO_CLAMP_MASK_R, 0};
+    case OP_neg: return MicroOf{MO_NEG, 0, 1};
+    case OP_axpb: return MicroOf{MO_AXPB, 0, 1};
+    case OP_square: return MicroOf{MO_SQUARE, 0, 1};
+    case OP_sqrt0: return MicroOf{MO_SQRT, 0, 1};
+    case OP_rsqrt0: return MicroOf{MO_RSQRT, 0, 1};
+    case OP_exp: return MicroOf{MO_EXP, 0, 1};
+    case OP_log: return MicroOf{MO_LOG, 0, 1};
+    case OP_sigmoid: return MicroOf{MO_SIGMOID, 0, 1};
+    case OP_tanh: return MicroOf{MO_TANH, 0, 1};
+    case OP_softplus: return MicroOf{MO_SOFTPLUS, 0, 1};
+    case OP_abs: return MicroOf{MO_ABS, 0, 1};
+    case OP_sign: return MicroOf{MO_SIGN, 0, 1};
+    case OP_gt0: return MicroOf{MO_GT0, 0, 1};
+    case OP_lrelu: return MicroOf{MO_LRELU, 0, 1};
+    case OP_clamp: return MicroOf{MO_CLAMP, 0, 1};
+    default: return MicroOf{MO_COPY, 0, 1};                  /* broadcast */
+  }
+}
+
+/* Slopes and limits ready for use. */
+static void constants(const PwOp *o, float *f) {
+  for (int i = 0; i < 3; i++) f[i] = (float)o->f[i];
+  if (o->op != OP_lrelu && o->op != OP_lrelu_mask) return;
+  const float alpha = f[0], gain = f[1], clamp = f[2];
+  f[0] = alpha * gain; f[1] = gain;
+  f[2] = clamp < 0 ? INFINITY : clamp;
+}
+
+typedef struct Lower { PwDev *d; int last_use[PW_MAX_OPS]; bool in_slot[PW_MAX_OPS]; uint8_t slot[PW_MAX_OPS]; int user[PW_MAX_REGS]; } Lower;
+
+/* The value an operand code stands for: argument k -> k, result of operation j -> PW_ACC + j. */
+static int value_of(const int *writer, int code) { return code < 0 ? -1 - code : PW_ACC + writer[code]; }
+
+static uint8_t source(const Lower *l, int value, int acc) {
+  if (value < PW_ACC) return (uint8_t)value;
+  return value - PW_ACC == acc ? (uint8_t)PW_ACC : (uint8_t)(PW_SLOT + l->slot[value - PW_ACC]);
+}
+
+static void emit(PwDev *d, uint8_t code, uint8_t src, const float *f) {
+  PwMicro *m = &d->op[d->nop++];
+  *m = PwMicro{code, src, PW_NO_SLOT, 0, {0, 0, 0}};
+  if (f) memcpy(m->f, f, sizeof m->f);
+}
+
+/* A slot for the result of operation i; free are those whose value is not read after i. */
+static uint8_t take_slot(Lower *l, int i) {
+  for (int s = 0; s < PW_MAX_REGS; s++) {
+    if (l->user[s] >= 0 && l->last_use[l->user[s]] > i) continue;
+    l->user[s] = i;
+    l->d->nslot = PRLX_MAX(l->d->nslot, s + 1);
+    return (uint8_t)s;
+  }
+  return PW_NO_SLOT;
+}
+
+static bool lower(PwDev *d, const PwProgram *p) {
+  Lower l = {};
+  int writer[PW_MAX_REGS], a[PW_MAX_OPS], b[PW_MAX_OPS];
+  l.d = d;
+  for (int r = 0; r < PW_MAX_REGS; r++) writer[r] = l.user[r] = -1;
+  for (int i = 0; i <= p->nop; i++) {                        /* who reads what; i == nop: the result */
+    const int code[2] = {i < p->nop ? p->op[i].a : p->result, i < p->nop ? p->op[i].b : p->result};
+    int v[2];
+    for (int k = 0; k < 2; k++) {
+      if (code[k] >= PW_MAX_REGS || code[k] < -p->narg || (code[k] >= 0 && writer[code[k]] < 0)) return false;
+      v[k] = value_of(writer, code[k]);
+      if (v[k] >= PW_ACC) { const int j = v[k] - PW_ACC; l.last_use[j] = i; if (i > j + 1) l.in_slot[j] = true; }
+    }
+    if (i < p->nop) { a[i] = v[0]; b[i] = v[1]; writer[p->op[i].dst] = i; }
+  }
+  for (int i = 0; i < p->nop; i++) {
+    const MicroOf m = micro_of(&p->op[i]);
+    float f[3];
+    constants(&p->op[i], f);
+    if (m.unary) emit(d, m.code, source(&l, a[i], i - 1), f);
+    else if (a[i] == PW_ACC + i - 1) emit(d, m.code, source(&l, b[i], i - 1), f);
+    else if (b[i] == PW_ACC + i - 1) emit(d, m.reversed, source(&l, a[i], i - 1), f);
+    else { emit(d, MO_COPY, source(&l, a[i], -1), NULL); emit(d, m.code, a[i] == b[i] ? (uint8_t)PW_ACC : source(&l, b[i], -1), f); }
+    if (l.in_slot[i]) d->op[d->nop - 1].slot = l.slot[i] = take_slot(&l, i);
+    if (l.in_slot[i] && l.slot[i] == PW_NO_SLOT) return false;
+  }
+  const int result = value_of(writer, p->result);
+  if (result != PW_ACC + p->nop - 1 || p->nop == 0) emit(d, MO_COPY, source(&l, result, -1), NULL);
+  return true;
+}
+
+/* ---- axes: neighbours that every argument walks in one stride are one axis, as in core/pointwise.c ---- */
+static void strides_of(Shape s, Shape iter, int64_t *st) {
+  int64_t step = 1;
+  for (int i = iter.rank - 1; i >= 0; i--) {
+    const int64_t d = s.rank == 0 ? 1 : s.d[i];
+    st[i] = d == 1 ? 0 : step;
+    step *= d;
+  }
+}
+
+static void merge_axes(PwDev *d, const PwProgram *p) {
+  int64_t st[PW_MAX_ARGS + 1][MAX_RANK], to[PW_MAX_ARGS + 1][MAX_RANK] = {}, dim[MAX_RANK] = {1};
+  int rank = 0, na = p->narg + 1;
+  for (int a = 0; a < na; a++) strides_of(a < p->narg ? p->arg_shape[a] : p->out_shape, p->iter, st[a]);
+  for (int i = 0; i < p->iter.rank; i++) {
+    const int64_t n = p->iter.d[i];
+    if (n == 1) continue;
+    bool merge = rank > 0;
+    for (int a = 0; merge && a < na; a++) merge = to[a][rank - 1] == st[a][i] * n;
+    if (!merge) dim[rank++] = 1;
+    dim[rank - 1] *= n;
+    for (int a = 0; a < na; a++) to[a][rank - 1] = st[a][i];
+  }
+  const int in = PRLX_MAX(rank, 1) - 1;                       /* the inner axis */
+  d->outer = in;
+  d->inner = (uint32_t)dim[in];
+  d->row = fastdiv_of(cuda_ceil(dim[in], PW_VEC));
+  d->inner_summed = to[p->narg][in] == 0;
+  d->nkept = d->nsum = 1;
+  for (int r = 0; r < in; r++) {
+    d->dim[r] = fastdiv_of(dim[r]);
+    if (to[p->narg][r]) d->nkept *= dim[r]; else { d->nsum *= dim[r]; d->summed |= 1u << r; }
+  }
+  for (int a = 0; a < p->narg; a++) {
+    PwArg *x = &d->arg[a];
+    bool wide = to[a][in] == 1 && (in == 0 || dim[in] % PW_VEC == 0);
+    for (int r = 0; r < in; r++) { x->stride[r] = (int32_t)to[a][r]; wide = wide && to[a][r] % PW_VEC == 0; }
+    x->inner = (int32_t)to[a][in];
+    x->mode = x->inner == 0 ? PW_ONE : wide ? PW_WIDE : PW_EACH;
+  }
+  d->wide_out = in == 0 || dim[in] % PW_VEC == 0;
+}
+
+bool pw_dev_init(PwDev *d, const PwProgram *p) {
+  memset(d, 0, sizeof *d);
+  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS || !lower(d, p)) return false;
+  merge_axes(d, p);
+  return true;
+}
+
+static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
+void pw_dev_bind(PwDev *d, const void *const *arg, const Dtype *type, const void *out) {
+  for (int a = 0; a < PW_MAX_ARGS; a++) {
+    d->arg[a].p = arg[a];
+    d->arg[a].type = (uint8_t)type[a];
+    if (d->arg[a].mode == PW_WIDE && !aligned(arg[a])) d->arg[a].mode = PW_EACH;
+  }
+  d->wide_out = d->wide_out && aligned(out);
+}
+
+/* ---- the loop ---- */
+static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t at, const float *v) {
+  if (type == DT_F32) {
+    float4 *p = (float4 *)((float *)out + at);
+    p[0] = make_float4(v[0], v[1], v[2], v[3]); p[1] = make_float4(v[4], v[5], v[6], v[7]);
+  } else if (type == DT_F16) {
+    Half8 u;
+#pragma unroll
+    for (int i = 0; i < 4; i++) u.h[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
+    *(Half8 *)((__half *)out + at) = u;
+  } else {
+    Bfloat8 u;
+#pragma unroll
+    for (int i = 0; i < 4; i++) u.h[i] = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
+    *(Bfloat8 *)((__nv_bfloat16 *)out + at) = u;
+  }
+}
+
+/* One vector per thread. out may be the memory of an argument of the same shape and type: a thread reads its own elements before it writes them. */
+static __global__ void __launch_bounds__(256) pw_map(const __grid_constant__ PwDev d, void *out, int tout, uint32_t nvec) {
+  const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
+  float4 *slots = DYNAMIC_SHARED(float4);
+  if (t >= nvec) return;
+  uint32_t idx[PW_OUTER] = {};
+  const uint32_t row = fastdiv(t, d.row), col = (t - row * d.row.d) * PW_VEC;
+  const int valid = (int)min((uint32_t)PW_VEC, d.inner - col);
+  float v[PW_VEC];
+  pw_coordinates(d, ~0u, row, idx);
+  pw_eval(d, idx, col, valid, slots, (int)threadIdx.x, (int)blockDim.x, v);
+  const uint32_t at = row * d.inner + col;
+  if (d.wide_out && valid == PW_VEC) { store_wide(out, tout, at, v); return; }
+#pragma unroll
+  for (int j = 0; j < PW_VEC; j++) if (j < valid) st_any(out, (Dtype)tout, at + j, v[j]);
+}
+
+static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, Error *e) {
+  const int64_t n = shape_numel(p->iter);
+  PwDev d;
+  if (n == 0) return ST_OK;
+  if (!cuda_fits32(n)) return cuda_too_large("pointwise", e);
+  if (!pw_dev_init(&d, p)) return err_set(e, ST_INTERNAL, "cuda pointwise: a program of %d operations that reads what it did not write", p->nop);
+  pw_dev_bind(&d, s->arg, s->targ, s->out);
+  if (p->reduce) return pw_sum_launch(c, s, &d, e);
+  const int threads = pw_threads(&d);
+  const int64_t nvec = d.nkept * d.nsum * (int64_t)d.row.d;
+  LAUNCH(pw_map, (unsigned)cuda_ceil(nvec, threads), threads, pw_slot_bytes(&d, threads), c->stream, d, s->out, (int)s->tout, (uint32_t)nvec);
+  return cuda_check("pointwise", s, e);
+}
+
+static Status pointwise_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  if (s->prog) return pw_launch(c, s, s->prog, e);
+  PwProgram p;
+  pw_from_node(&s->n, s->shape, &p);
+  return pw_launch(c, s, &p, e);
+}
+static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) { return s->prog && s->prog->reduce ? pw_sum_scratch(s->prog) : 0; }
+static bool any_type(const DevStep *, int, Dtype) { return true; }
+
+const CudaRow cuda_pointwise = {"pointwise", pointwise_launch, pointwise_scratch, any_type};
+const CudaRow cuda_broadcast = {"broadcast", pointwise_launch, NULL, any_type};
