@@ -16,6 +16,13 @@ double normal_quantile(double p) {
   return 0.5 * (lo + hi);
 }
 
+double quantile_sorted(const double *v, int64_t n, double q) {
+  if (n < 1) return NAN;
+  const double at = q * (double)(n - 1);
+  const int64_t k = (int64_t)floor(at);
+  return k + 1 < n ? v[k] + (at - (double)k) * (v[k + 1] - v[k]) : v[n - 1];
+}
+
 Interval wilson_interval(int64_t k, int64_t n, double level) {
   if (n <= 0) return (Interval){0, 1};
   const double z = normal_quantile(0.5 + level / 2), N = (double)n, p = (double)k / N, d = 1 + z * z / N;

@@ -6,6 +6,8 @@ typedef struct Interval { double lo, hi; } Interval;
 
 double normal_cdf(double x);                       /* standard normal */
 double normal_quantile(double p);                  /* its inverse, 0 < p < 1; +-HUGE_VAL at 0 and 1 */
+/* Quantile q of n sorted values, linear between order statistics (definition 7 of Hyndman & Fan 1996); n = 0: NAN. */
+double quantile_sorted(const double *v, int64_t n, double q);
 /* Score interval of a proportion, k of n, e.g. level 0.95 (Wilson 1927). n = 0 gives 0..1. */
 Interval wilson_interval(int64_t k, int64_t n, double level);
 /* Exact two-sided p of the table {a b; c d}: sum over the tables of the same margins that are no likelier than this one (Fisher 1935;

@@ -172,7 +172,7 @@ static void write_svg(const Chart *c, Report *r, bool page) {
   const int w = PRLX_MAX(c->width, 1), h = PRLX_MAX(c->y + c->row_height, 1);
   report_putf(r, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" ", w, h);
   if (page) report_putf(r, "style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>", w);
-  else report_putf(r, "width=\"%d\" height=\"%d\">\n<style>", w, h);
+  else report_putf(r, "width=\"%d\" height=\"%d\" style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>", w, h, w);
   report_put(r, STYLE_TEXT STYLE_LIGHT);
   palette(r, light);
   if (page) {
@@ -194,14 +194,36 @@ Status chart_write(const Chart *c, const char *path, Error *e) {
   return s;
 }
 
-void chart_report(const Chart *c, Report *r, const char *caption) {
-  if (c->body.status) r->status = c->body.status;
-  report_put(r, "<figure>");
-  write_svg(c, r, true);
+static void close_figure(Report *r, const char *caption) {
   if (caption) {
     report_put(r, "<figcaption>");
     report_put_escaped(r, caption);
     report_put(r, "</figcaption>");
   }
   report_put(r, "</figure>\n");
+}
+
+void chart_report(const Chart *c, Report *r, const char *caption) {
+  if (c->body.status) r->status = c->body.status;
+  report_put(r, "<figure>");
+  write_svg(c, r, true);
+  close_figure(r, caption);
+}
+
+void chart_report_file(Report *r, const char *path, const char *caption) {
+  uint8_t *svg = NULL;
+  size_t n = 0;
+  Error e;
+  report_put(r, "<figure>");
+  if (file_read(path, &svg, &n, (size_t)16 << 20, &e) == ST_OK && n > 4 && !memcmp(svg, "<svg", 4)) {
+    report_put(r, "<img style=\"image-rendering:auto\" src=\"data:image/svg+xml;base64,");   /* as an image: its styles stay its own */
+    report_put_base64(r, svg, n);
+    report_put(r, "\">");
+  } else {
+    report_put(r, "<p class=\"note\">chart missing: ");
+    report_put_escaped(r, path);
+    report_put(r, "</p>");
+  }
+  mem_free(svg);
+  close_figure(r, caption);
 }

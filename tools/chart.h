@@ -20,6 +20,8 @@ void chart_begin(Chart *c, int columns);
 void chart_free(Chart *c);
 Status chart_write(const Chart *c, const char *path, Error *e);    /* white background; atomic */
 void chart_report(const Chart *c, Report *r, const char *caption); /* as a figure; colours follow the page, light or dark. caption may be NULL */
+/* A chart_write file of another command as a figure; a missing file leaves a note in its place. */
+void chart_report_file(Report *r, const char *path, const char *caption);
 
 /* Overlaid histograms on common bins, with the median of each set as a dashed line. Sets of one size are counted, of different sizes shown in per cent of
  * themselves. ref: a vertical line with its text (a threshold); NAN: none. */

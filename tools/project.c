@@ -1,7 +1,7 @@
 /* project.c: `prlx project`: latent projection denoising of lesions given as PNG files, a data set, or a cohort (lesions.tsv).
  *
  *   targets + network -> w statistics -> batches: projector_start, steps, render -> PNG, NIfTI, lesions.tsv, denoised.safetensors, w.safetensors,
- *   sheet.png, table.tsv
+ *   targets.safetensors (the same lesions before), sheet.png, table.tsv
  *
  * All lesions use the same random stream, as if each were run on its own with the same seed: a result depends on target, network and seed only. */
 #include <math.h>
@@ -214,11 +214,14 @@ static Status write_sheet(const Job *j, Error *e) {
 
 static Status write_dataset(Job *j, Error *e) {
   char path[4200], text[64];
-  snprintf(path, sizeof path, "%s/denoised.safetensors", j->a.out);
   Dataset d = j->in;                        /* labels, names and meaning of the targets, other pixels; nothing of it is freed here */
   d.n = j->done;
-  d.images = j->img;
   d.names = j->name;
+  snprintf(path, sizeof path, "%s/targets.safetensors", j->a.out);
+  const Status targets = dataset_save(&d, path, false, e);
+  if (targets != ST_OK) return targets;
+  snprintf(path, sizeof path, "%s/denoised.safetensors", j->a.out);
+  d.images = j->img;
   for (int64_t k = 0; k < d.n && j->cohort; k++) if (d.labels[k] == CLASS_AMBIGUOUS) d.labels[k] = CLASS_RIM;   /* what it is denoised for; the table says so too */
   Status s = dataset_set_meta(&j->in, "denoised.network", j->a.network, e);
   if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.perceptual", j->vgg.name, e);
@@ -448,8 +451,8 @@ int tool_project(int argc, char **argv) {
                "  prlx project cohort/lesions.tsv --ambiguous --network run -o denoised\n"
                "  prlx project --network run/network.safetensors lesion.png\n"
                "  prlx project --network run/network.safetensors --range 0-7 --steps 300 ambiguous.safetensors\n"
-               "Writes one PNG per lesion (first channel, 8 bits), denoised.safetensors (float, all channels), w.safetensors,\n"
-               "sheet.png and table.tsv. Images are rendered with the network's own noise. Ctrl-C stops and saves.\n"
+               "Writes one PNG per lesion (first channel, 8 bits), denoised.safetensors (float, all channels), targets.safetensors\n"
+               "(the same before), w.safetensors, sheet.png and table.tsv. Images are rendered with the network's own noise. Ctrl-C stops and saves.\n"
                "From a lesions.tsv also the volumes with the denoised slices in place, the other slices as they were, and a lesions.tsv whose masks cover the\n"
                "denoised slices only: packed again by lesion mask it gives these slices, labelled rim, with provenance denoised.",
     .opt = t, .n = COUNT_OF(t), .pos = "TARGET...", .pos_min = 1, .pos_max = -1};

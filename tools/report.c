@@ -41,7 +41,7 @@ void report_put_escaped(Report *r, const char *s) {
     else put_n(r, s, 1);
 }
 
-static void put_base64(Report *r, const uint8_t *p, size_t n) {
+void report_put_base64(Report *r, const uint8_t *p, size_t n) {
   static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < n; i += 3) {
     uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
@@ -125,7 +125,7 @@ void report_png(Report *r, const char *path, int width, const char *caption) {
     report_put(r, "\" ");
     if (width > 0) report_putf(r, "style=\"width:%dpx\" ", width);
     report_put(r, "src=\"data:image/png;base64,");
-    put_base64(r, data, n);
+    report_put_base64(r, data, n);
     report_put(r, "\">");
     mem_free(data);
   } else {

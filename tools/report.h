@@ -23,6 +23,7 @@ void report_plot(Report *r, const char *title, const char *x_label, int n, const
 void report_put(Report *r, const char *s);
 void report_putf(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void report_put_escaped(Report *r, const char *s);
+void report_put_base64(Report *r, const uint8_t *p, size_t n);
 double nice_step(double span, int n);                /* 1, 2 or 5 times a power of ten: about n intervals over the span */
 Status report_write(Report *r, const char *path, Error *e);   /* closes the page, writes it atomically, frees the text */
 void report_free(Report *r);
