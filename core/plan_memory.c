@@ -128,7 +128,8 @@ Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
   }
   for (int k = 0; k < p->nstep; k++) p->scratch_bytes = PRLX_MAX(p->scratch_bytes, plan_round(p, p->step[k].scratch));
   size_t need = p->arena_bytes + p->scratch_bytes + p->folded_bytes + p->io_bytes + p->leaf_bytes;
-  size_t limit = o->max_bytes ? o->max_bytes : p->backend ? p->backend->available(p->backend) : memory_available();
+  size_t limit = o->max_bytes ? o->max_bytes : p->backend ? SIZE_MAX : memory_available();
+  if (p->backend) limit = PRLX_MIN(limit, p->backend->available(p->backend));
   if (o->memory) *o->memory = (PlanNeed){p->folded_bytes + p->leaf_bytes, need - p->folded_bytes - p->leaf_bytes, limit};
   if (need > limit)
     return err_set(e, ST_NOMEM, "this computation needs %.0f MiB of %s but only %.0f MiB may be used; use a smaller batch or network%s", (double)need / 1048576,

@@ -137,7 +137,7 @@ static void feature_plan_free(FeaturePlan *f) {
   memset(f, 0, sizeof *f);
 }
 
-static Status feature_plan_new(FeaturePlan *f, const Vgg *v, Shape images, VggChannels pick, Error *e) {
+static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape images, VggChannels pick, Error *e) {
   memset(f, 0, sizeof *f);
   if (images.rank != 4) return err_set(e, ST_INVALID, "LPIPS: images of rank %d; expected [n,C,R,R]", images.rank);
   f->g = graph_new();
@@ -147,14 +147,18 @@ static Status feature_plan_new(FeaturePlan *f, const Vgg *v, Shape images, VggCh
   g_vgg(f->g, v, g_vgg_input(f->g, f->img, pick), &taps);
   g_lpips_features(f->g, v, &taps, f->feat);
   Status s = graph_status(f->g, e);
-  if (s == ST_OK) s = plan_new(f->g, VGG_TAPS, f->feat, NULL, &f->p, e);
+  if (s == ST_OK) s = plan_new(f->g, VGG_TAPS, f->feat, &(PlanOptions){.backend = b}, &f->p, e);
   if (s != ST_OK) feature_plan_free(f);
   return s;
 }
 
 Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
+  return lpips_image_features_on(NULL, v, images, img, pick, feat, e);
+}
+
+Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
   FeaturePlan f;
-  Status s = feature_plan_new(&f, v, images, pick, e);
+  Status s = feature_plan_new(&f, b, v, images, pick, e);
   if (s != ST_OK) return s;
   int64_t numel = images.d[1] * images.d[2] * images.d[3];
   for (int64_t i = 0; i < images.d[0] && s == ST_OK; i++) {
@@ -178,7 +182,7 @@ static double sum_sq_diff(const real *a, const real *b, int64_t n) {
 
 Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick, double *dist, Error *e) {
   FeaturePlan f;
-  Status s = feature_plan_new(&f, v, images, pick, e);
+  Status s = feature_plan_new(&f, NULL, v, images, pick, e);
   if (s != ST_OK) return s;
   int64_t numel = images.d[1] * images.d[2] * images.d[3], total = 0;
   for (int k = 0; k < VGG_TAPS; k++) total += shape_numel(graph_shape(f.g, f.feat[k]));

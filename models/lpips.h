@@ -31,6 +31,9 @@ Val  g_vgg_input(Graph *g, Val img, VggChannels pick);
 /* Scaled LPIPS features of n images [n,C,R,R] (network units), one image at a time: feat[k] receives [n,Ck,Hk,Wk]. Builds its plan, runs, frees it,
  * so nothing of it stays in memory. */
 Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e);
+struct Backend;
+/* The same on a backend (NULL: CPU). */
+Status lpips_image_features_on(struct Backend *b, const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e);
 Shape  lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap);  /* of an h x w VGG input */
 /* LPIPS distance of n pairs of images [n,C,R,R] (network units). dist [n]. */
 Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick, double *dist, Error *e);

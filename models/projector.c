@@ -1,8 +1,9 @@
 /* projector.c: the projection loop. The graph computes, per lesion, distance, noise regulariser and their gradients; the variables of all lesions
  * (w, then the noise maps) lie in one flat block that the plan reads in place, so one Adam serves them all. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include "core/optim.h"
+#include "core/flat.h"
 #include "core/rng.h"
 #include "models/projector.h"
 
@@ -138,19 +139,87 @@ struct Projector {
   Segment seg[1 + MAX_NOISE]; int nseg;            /* segment 0 is w, segment 1+k is noise map k */
   int64_t nvars;
   real *vars, *grads, *saved;                      /* [nvars] each */
+  Backend *b;                                      /* NULL: CPU. Else the four ranges and losses have mirrors there */
+  Graph *norm_g; Plan *norm;                       /* backend: noise_normalize of all maps in place */
+  bool ahead;                                      /* backend: variables and gradients are newer there */
+  real *losses; int64_t nlosses;                   /* distance, regulariser, loss: [batch] each, apart by loss_at */
   real *w_avg; double w_std;
   Adam adam;
   Rng *rng;                                        /* [batch] */
   const real *given_w_noise;
   double *out_dist, *out_reg, *out_loss;           /* [batch] */
-  int step; bool started;
+  int step, shared; bool started;
 };
+
+/* ---- on a backend ---- */
+
+typedef struct Range { void *p; size_t bytes; } Range;
+enum { RANGES = 8 };
+static void ranges(const Projector *p, Range r[RANGES]) {
+  size_t n = (size_t)p->nvars * sizeof(real);
+  Range all[RANGES] = {{p->vars, n}, {p->grads, n}, {p->saved, n}, {p->adam.m, p->adam.m ? n : 0}, {p->adam.v, n}, {p->losses, (size_t)p->nlosses * sizeof(real)},
+                       {p->G->p.data, (size_t)p->G->p.ntotal * sizeof(real)}, {p->vgg->p.data, (size_t)p->vgg->p.ntotal * sizeof(real)}};
+  memcpy(r, all, sizeof all);
+}
+
+static Status share(Projector *p, Error *e) {
+  Range r[RANGES];
+  Status s = ST_OK;
+  ranges(p, r);
+  for (; p->b && p->shared < RANGES && s == ST_OK; p->shared += s == ST_OK)
+    if (r[p->shared].bytes) s = backend_share(p->b, r[p->shared].p, r[p->shared].bytes, e);
+  return s;
+}
+
+static void unshare(Projector *p) {
+  Range r[RANGES];
+  ranges(p, r);
+  for (int i = 0; i < p->shared; i++) if (r[i].bytes) backend_unshare(p->b, r[i].p);
+}
+
+/* The noise maps with zero mean and unit mean square, written where they were read: every map is read completely before its one loop writes. */
+static Status build_norm(Projector *p, Error *e) {
+  Val x[MAX_NOISE], y[MAX_NOISE];
+  int n = p->nseg - 1;
+  Graph *g = p->norm_g = graph_new();
+  if (!g) return err_set(e, ST_NOMEM, "projection: out of memory for a graph");
+  for (int k = 0; k < n; k++) {
+    int64_t r = p->G->noise_res[k];
+    x[k] = g_input(g, p->G->noise_name[k], SHAPE4(p->batch, 1, r, r));
+    Val d = g_sub(g, x[k], g_mean(g, x[k], 12));
+    y[k] = g_mul(g, d, g_rsqrt0(g, g_mean(g, g_square(g, d), 12)));
+  }
+  Status s = graph_status(g, e);
+  if (s == ST_OK) s = plan_new(g, n, y, &(PlanOptions){.backend = p->b}, &p->norm, e);
+  for (int k = 0; k < n && s == ST_OK; k++) {
+    s = plan_bind(p->norm, x[k], p->vars + p->seg[k + 1].at, e);
+    if (s == ST_OK) s = plan_bind(p->norm, y[k], p->vars + p->seg[k + 1].at, e);
+  }
+  return s;
+}
+
+/* Host variables were changed: send them. */
+static Status push(Projector *p, Error *e) {
+  p->ahead = false;
+  return p->b ? backend_push(p->b, p->vars, (size_t)p->nvars * sizeof(real), e) : ST_OK;
+}
+
+static const Projector *fetched(const Projector *cp) {
+  Projector *p = (Projector *)(uintptr_t)cp;       /* the host's copy is a cache */
+  size_t n = (size_t)p->nvars * sizeof(real);
+  if (p->b && p->ahead && backend_pull(p->b, p->vars, n, NULL) == ST_OK && backend_pull(p->b, p->grads, n, NULL) == ST_OK) p->ahead = false;
+  return p;
+}
 
 void projector_free(Projector *p) {
   if (!p) return;
   plan_free(p->plan);
+  plan_free(p->norm);
   graph_free(p->g);
+  graph_free(p->norm_g);
+  unshare(p);
   adam_free(&p->adam);
+  mem_free(p->losses);
   mem_free(p->vars); mem_free(p->grads); mem_free(p->saved); mem_free(p->w_avg); mem_free(p->rng); mem_free(p->out_dist);
   mem_free(p);
 }
@@ -199,8 +268,13 @@ static Status build_graph(Projector *p, Error *e) {
 static Status build_plan(Projector *p, Error *e) {
   Val outs[4 + 1 + MAX_NOISE] = {p->img, p->dist, p->reg, p->loss};
   memcpy(outs + 4, p->grad, (size_t)p->nseg * sizeof(Val));
-  PlanOptions po = {.max_bytes = p->o.max_bytes};
+  PlanNeed need = {0};
+  PlanOptions po = {.max_bytes = p->o.max_bytes, .backend = p->b, .memory = &need};
   Status s = plan_new(p->g, 4 + p->nseg, outs, &po, &p->plan, e);
+  int fit = s == ST_NOMEM ? plan_batch_that_fits(&need, p->batch) : 0;
+  if (fit > 0 && e) snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg), "; %d of the %d lesions at once would fit", fit, p->batch);
+  Val lv[3] = {p->dist, p->reg, p->loss};
+  for (int k = 0; k < 3 && s == ST_OK; k++) s = plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e);
   for (int k = 0; k < p->nseg && s == ST_OK; k++) {
     s = plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e);
     if (s == ST_OK) s = plan_bind(p->plan, p->grad[k], p->grads + p->seg[k].at, e);
@@ -224,15 +298,17 @@ Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const P
   if (s != ST_OK) return s;
   Projector *p = mem_alloc(sizeof *p);
   if (!p) return err_set(e, ST_NOMEM, "projection: out of memory; free memory and try again");
-  p->G = G; p->vgg = v; p->o = *o; p->batch = batch; p->w_std = ws->w_std;
+  p->G = G; p->vgg = v; p->o = *o; p->batch = batch; p->w_std = ws->w_std; p->b = o->backend;
   lay_out(p);
   size_t bytes = (size_t)p->nvars * sizeof(real);
   p->vars = mem_alloc(bytes); p->grads = mem_alloc(bytes); p->saved = mem_alloc(bytes);
   p->w_avg = mem_alloc((size_t)G->cfg.w_dim * sizeof(real));
   p->rng = mem_alloc((size_t)batch * sizeof(Rng));
   p->out_dist = mem_alloc(3 * (size_t)batch * sizeof(double));
+  p->nlosses = 3 * ((int64_t)(batch + 63) / 64 * 64);
+  p->losses = mem_alloc((size_t)p->nlosses * sizeof(real));
   p->g = graph_new();
-  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->g)
+  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses || !p->g)
     s = err_set(e, ST_NOMEM, "projection: out of memory for the variables of %d lesions; lower the batch", batch);
   if (s == ST_OK) {
     graph_batch_invariant(p->g, true);
@@ -241,8 +317,10 @@ Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const P
     memcpy(p->w_avg, ws->w_avg, (size_t)G->cfg.w_dim * sizeof(real));
     s = adam_init(&p->adam, p->nvars, o->initial_lr, o->adam_beta1, o->adam_beta2, o->adam_eps, e);
   }
+  if (s == ST_OK) s = share(p, e);
   if (s == ST_OK) s = build_graph(p, e);
   if (s == ST_OK) s = build_plan(p, e);
+  if (s == ST_OK && p->b) s = build_norm(p, e);
   if (s != ST_OK) { projector_free(p); return s; }
   *out = p;
   return ST_OK;
@@ -255,10 +333,10 @@ size_t projector_bytes(const Projector *p) {
 }
 int projector_steps_done(const Projector *p) { return p->step; }
 int projector_batch(const Projector *p) { return p->batch; }
-const real *projector_w(const Projector *p) { return p->vars; }
-const real *projector_noise(const Projector *p, int k) { return p->vars + p->seg[1 + k].at; }
-const real *projector_grad_w(const Projector *p) { return p->grads; }
-const real *projector_grad_noise(const Projector *p, int k) { return p->grads + p->seg[1 + k].at; }
+const real *projector_w(const Projector *p) { return fetched(p)->vars; }
+const real *projector_noise(const Projector *p, int k) { return fetched(p)->vars + p->seg[1 + k].at; }
+const real *projector_grad_w(const Projector *p) { return fetched(p)->grads; }
+const real *projector_grad_noise(const Projector *p, int k) { return fetched(p)->grads + p->seg[1 + k].at; }
 void projector_profile(Projector *p, bool on) { plan_profile(p->plan, on); }
 void projector_report(const Projector *p, FILE *f) { plan_report(p->plan, f); }
 
@@ -267,10 +345,11 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   real *feat[VGG_TAPS];
   for (int k = 0; k < VGG_TAPS; k++) feat[k] = plan_data(p->plan, p->target[k]);
   p->started = false;
-  Status s = lpips_image_features(p->vgg, SHAPE4(p->batch, c, r, r), targets, p->o.vgg_channels, feat, e);
+  Status s = lpips_image_features_on(p->b, p->vgg, SHAPE4(p->batch, c, r, r), targets, p->o.vgg_channels, feat, e);
   if (s != ST_OK) return s;
-  adam_free(&p->adam);
-  s = adam_init(&p->adam, p->nvars, p->o.initial_lr, p->o.adam_beta1, p->o.adam_beta2, p->o.adam_eps, e);
+  p->adam.t = 0;
+  if (p->adam.m) s = flat_zero(p->b, flat_at(p->b, p->adam.m), p->nvars, e);
+  if (s == ST_OK) s = flat_zero(p->b, flat_at(p->b, p->adam.v), p->nvars, e);
   if (s != ST_OK) return s;
   memset(p->vars, 0, (size_t)p->nvars * sizeof(real));
   for (int i = 0; i < p->batch; i++) {
@@ -281,15 +360,17 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   p->given_w_noise = NULL;
   p->step = 0;
   p->started = true;
-  return ST_OK;
+  return push(p, e);
 }
 
 void projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise) {
+  fetched(p);
   p->given_w_noise = w_noise;
   for (int k = 1; noise_maps && k < p->nseg; k++) {
     if (!noise_maps[k - 1]) continue;
     for (int i = 0; i < p->batch; i++) memcpy(p->vars + p->seg[k].at + i * p->seg[k].n, noise_maps[k - 1], (size_t)p->seg[k].n * sizeof(real));
   }
+  push(p, NULL);
 }
 
 /* 9.4: one [w] vector of added noise per lesion; drawn even when the scale is 0, so that the stream position depends on the step alone. */
@@ -304,7 +385,11 @@ static void draw_w_noise(Projector *p, double scale) {
 }
 
 static Status read_losses(Projector *p, Error *e) {
-  const real *d = plan_data(p->plan, p->dist), *r = plan_data(p->plan, p->reg), *l = plan_data(p->plan, p->loss);
+  const real *d = p->losses, *r = d + p->nlosses / 3, *l = r + p->nlosses / 3;
+  if (p->b) {
+    Status s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
+    if (s != ST_OK) return s;
+  }
   for (int i = 0; i < p->batch; i++) {
     p->out_dist[i] = (double)d[i]; p->out_reg[i] = (double)r[i]; p->out_loss[i] = (double)l[i];
     if (!isfinite(p->out_loss[i]))
@@ -314,37 +399,63 @@ static Status read_losses(Projector *p, Error *e) {
   return ST_OK;
 }
 
+static Status host_step(Projector *p, Error *e) {
+  Status s = plan_run(p->plan, e);
+  if (s == ST_OK) s = read_losses(p, e);
+  if (s != ST_OK) return s;
+  adam_step(&p->adam, p->vars, p->grads);
+  for (int k = 1; k < p->nseg; k++)
+    for (int i = 0; i < p->batch; i++) noise_normalize(p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
+  return ST_OK;
+}
+
+/* Everything of the step is under way before the losses are waited for. */
+static Status device_step(Projector *p, Error *e) {
+  p->ahead = true;
+  Status s = plan_run(p->plan, e);
+  if (s == ST_OK) s = flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), e);
+  if (s == ST_OK) s = plan_run(p->norm, e);
+  return s == ST_OK ? read_losses(p, e) : s;
+}
+
 Status projector_step(Projector *p, ProjectStep *info, Error *e) {
   if (!p->started || p->step >= p->o.num_steps)
     return err_set(e, ST_INVALID, "projection: %s; call projector_start", p->started ? "all steps are done" : "no target was given");
   double lr = project_lr(&p->o, p->step), scale = p->w_std * project_w_noise(&p->o, p->step);
   draw_w_noise(p, scale);
-  Status s = plan_run(p->plan, e);
-  if (s == ST_OK) s = read_losses(p, e);
-  if (s != ST_OK) return s;
   p->adam.lr = lr;                                 /* 0 at step 0: nothing moves, but the moments are updated */
-  adam_step(&p->adam, p->vars, p->grads);
-  for (int k = 1; k < p->nseg; k++)
-    for (int i = 0; i < p->batch; i++) noise_normalize(p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
+  Status s = p->b ? device_step(p, e) : host_step(p, e);
+  if (s != ST_OK) return s;
   if (info) *info = (ProjectStep){p->step, lr, scale, p->out_dist, p->out_reg, p->out_loss};
   p->step++;
   return ST_OK;
 }
 
-Status projector_render(Projector *p, bool optimised_noise, real *img, double *lpips, Error *e) {
-  if (!p->started) return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");
-  memcpy(p->saved, p->vars, (size_t)p->nvars * sizeof(real));
-  memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
-  for (int k = 1; k < p->nseg && !optimised_noise; k++) {
+/* The network's own noise instead of the optimised maps. */
+static Status put_noise_const(Projector *p, Error *e) {
+  Status s = ST_OK;
+  for (int k = 1; k < p->nseg && s == ST_OK; k++) {
     const ParamEntry *c = params_find(&p->G->p, p->G->noise_name[k - 1]);
     if (!c) return err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k - 1]);
-    for (int i = 0; i < p->batch; i++) memcpy(p->vars + p->seg[k].at + i * p->seg[k].n, c->data, (size_t)p->seg[k].n * sizeof(real));
+    for (int i = 0; i < p->batch && s == ST_OK; i++) s = flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), c->data, p->seg[k].n, e);
   }
-  Status s = plan_run(p->plan, e);
+  return s;
+}
+
+Status projector_render(Projector *p, bool optimised_noise, real *img, double *lpips, Error *e) {
+  if (!p->started) return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");
+  fetched(p);
+  real *vars = flat_at(p->b, p->vars), *saved = flat_at(p->b, p->saved);
+  Status s = flat_copy(p->b, saved, vars, p->nvars, e);
+  memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
+  if (s == ST_OK && !optimised_noise) s = put_noise_const(p, e);
+  if (s == ST_OK) s = plan_run(p->plan, e);
+  if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
   if (s == ST_OK) {
     memcpy(img, plan_data(p->plan, p->img), (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
-    for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)plan_data(p->plan, p->dist)[i];
+    for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)p->losses[i];
   }
-  memcpy(p->vars, p->saved, (size_t)p->nvars * sizeof(real));
-  return s;
+  Status back = flat_copy(p->b, vars, saved, p->nvars, e);
+  p->ahead = p->b != NULL;
+  return s == ST_OK ? back : s;
 }

@@ -19,6 +19,7 @@ typedef struct ProjectOptions {
   int w_avg_samples; uint64_t seed; double adam_beta1, adam_beta2, adam_eps;
   VggChannels vgg_channels;                                    /* what VGG sees of a multi-channel image */
   size_t max_bytes;                                            /* as PlanOptions.max_bytes */
+  Backend *backend;                                            /* where to compute; NULL: CPU. Must outlive the projector */
 } ProjectOptions;
 ProjectOptions project_defaults(void);                         /* SEMANTICS 9: 1000 steps, lr 0.1, ... */
 Status project_options_check(const ProjectOptions *o, Error *e); /* ST_INVALID says which field */
@@ -42,6 +43,7 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
  * ([num_steps,w], kept by reference). NULL = leave. */
 void   projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise);
 typedef struct ProjectStep { int step; double lr, w_noise_scale; const double *dist, *reg, *loss; } ProjectStep; /* batch values each, owned by the projector */
+/* On a backend the functions below that give variables or gradients fetch them first. */
 /* One step; ST_NUMERIC names lesion and step when the loss is not finite; ST_INVALID after the last step. info may be NULL. */
 Status projector_step(Projector *p, ProjectStep *info, Error *e);
 int    projector_steps_done(const Projector *p);

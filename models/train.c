@@ -39,6 +39,18 @@ static void *need(size_t n, size_t size, bool *ok) {
   return p;
 }
 
+/* The arrays of results, one after another behind their head. */
+static void new_results(Trainer *t, size_t batch, size_t pl, size_t rounds, bool *ok) {
+  struct { real **p; size_t n; } part[] = {{&t->g_scores, batch}, {&t->g_losses, batch}, {&t->d_fake, batch}, {&t->d_real, batch}, {&t->d_losses, batch},
+                                           {&t->r1, batch}, {&t->r1_logits, batch}, {&t->pl, pl}, {&t->pl_means, rounds}};
+  size_t n = 0;
+  for (int i = 0; i < COUNT_OF(part); i++) n += (part[i].n + 15) / 16 * 16;
+  t->res_bytes = sizeof(TrainResults) + n * sizeof(real);
+  t->res = need(1, t->res_bytes, ok);
+  real *at = t->res ? (real *)(t->res + 1) : NULL;
+  for (int i = 0; i < COUNT_OF(part) && at; i++) { *part[i].p = at; at += (part[i].n + 15) / 16 * 16; }
+}
+
 static Status new_buffers(Trainer *t, Error *e) {
   const TrainConfig *c = &t->cfg;
   bool ok = true;
@@ -59,10 +71,7 @@ static Status new_buffers(Trainer *t, Error *e) {
     t->cutoff[k] = need(rounds, sizeof(int64_t), &ok);
   }
   t->pl_noise = need(rounds * pl * px, R, &ok);
-  real **per_sample[] = {&t->g_scores, &t->g_losses, &t->d_fake, &t->d_real, &t->d_losses, &t->r1};
-  for (int i = 0; i < COUNT_OF(per_sample); i++) *per_sample[i] = need(B, R, &ok);
-  t->pl = need(rounds * pl, R, &ok);
-  t->pl_means = need(rounds, R, &ok);
+  new_results(t, B, rounds * pl, rounds, &ok);
   t->order = need((size_t)t->data.n * (c->mirror ? 2 : 1), sizeof(int64_t), &ok);
   return ok ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the buffers of a batch of %d", c->batch);
 }
@@ -84,7 +93,8 @@ static Status trainer_fill(Trainer *t, Error *e) {
   sampler_init(t->order, t->data.n * (t->cfg.mirror ? 2 : 1), &t->state.rng[TRNG_DATA]);
   t->m = (TrainMetrics){.g_scores = t->g_scores, .g_losses = t->g_losses, .d_scores_fake = t->d_fake, .d_scores_real = t->d_real,
                         .d_losses = t->d_losses, .r1_penalties = t->r1, .pl_penalties = t->pl, .pl_means = t->pl_means};
-  return nets_build(t, e);
+  st = device_share(t, e);
+  return st == ST_OK ? nets_build(t, e) : st;
 }
 
 Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out, Error *e) {
@@ -97,6 +107,7 @@ Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out,
   t->cfg = *cfg;
   if (t->cfg.batch_gpu == 0) t->cfg.batch_gpu = cfg->batch;
   t->data = *data;
+  t->b = cfg->backend;
   st = trainer_fill(t, e);
   if (st != ST_OK) { trainer_free(t); return st; }
   *out = t;
@@ -106,24 +117,28 @@ Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out,
 void trainer_free(Trainer *t) {
   if (!t) return;
   nets_free(t);
+  device_unshare(t);
   generator_free(&t->G);
   generator_free(&t->G_ema);
   discriminator_free(&t->D);
   for (int k = 0; k < 2; k++) { adam_free(&t->adam[k]); mem_free(t->grad_round[k]); mem_free(t->grad_sum[k]); }
   for (int k = 0; k < PH_COUNT; k++) { mem_free(t->z[k]); mem_free(t->c[k]); mem_free(t->z_mix[k]); mem_free(t->cutoff[k]); }
-  void *rest[] = {t->aug, t->round_img, t->images, t->labels, t->pl_noise, t->g_scores, t->g_losses, t->d_fake, t->d_real, t->d_losses, t->r1,
-                  t->pl, t->pl_means, t->order};
+  void *rest[] = {t->aug, t->round_img, t->images, t->labels, t->pl_noise, t->res, t->order};
   for (int i = 0; i < COUNT_OF(rest); i++) mem_free(rest[i]);
   mem_free(t);
 }
 
-Generator *trainer_G(Trainer *t) { return &t->G; }
-Generator *trainer_G_ema(Trainer *t) { return &t->G_ema; }
-Discriminator *trainer_D(Trainer *t) { return &t->D; }
+/* A failed fetch leaves the mirrors ahead; trainer_enumerate, which writes snapshots, tries again and reports it. */
+Generator *trainer_G(Trainer *t) { device_pull(t, NULL); return &t->G; }
+Generator *trainer_G_ema(Trainer *t) { device_pull(t, NULL); return &t->G_ema; }
+Discriminator *trainer_D(Trainer *t) { device_pull(t, NULL); return &t->D; }
 TrainerState *trainer_state(Trainer *t) { return &t->state; }
 const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
-void trainer_copy_to_ema(Trainer *t) { memcpy(t->G_ema.p.data, t->G.p.data, (size_t)t->G.p.ntotal * sizeof(real)); }
-void trainer_refresh(Trainer *t) { for (int i = 0; i < NET_COUNT; i++) if (t->net[i].plan) plan_refresh(t->net[i].plan); }
+void trainer_copy_to_ema(Trainer *t) { device_pull(t, NULL); memcpy(t->G_ema.p.data, t->G.p.data, (size_t)t->G.p.ntotal * sizeof(real)); }
+void trainer_refresh(Trainer *t) {
+  for (int i = 0; i < NET_COUNT; i++) if (t->net[i].plan) plan_refresh(t->net[i].plan);
+  device_push(t, NULL);                            /* a failure is met again at the next step */
+}
 
 void trainer_on_gradient(Trainer *t, void (*fn)(void *ctx, TrainPhase ph, const Params *net, const real *grad), void *ctx) {
   t->on_gradient = fn;
@@ -208,11 +223,22 @@ static void collect_metrics(Trainer *t) {
   m->pl_mean = t->state.pl_mean;
 }
 
-static void update_ema(Trainer *t) {
+static Status update_ema(Trainer *t, Error *e) {
   const Params *p = &t->G.p;
+  real *ema = flat_at(t->b, t->G_ema.p.data), *now_p = flat_at(t->b, p->data);
   t->m.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
-  ema_update(t->G_ema.p.data, p->data, p->nparam, t->m.ema_beta);
-  memcpy(t->G_ema.p.data + p->nparam, p->data + p->nparam, (size_t)(p->ntotal - p->nparam) * sizeof(real));   /* buffers are copied */
+  Status st = flat_ema(t->b, ema, now_p, p->nparam, t->m.ema_beta, e);
+  return st == ST_OK ? flat_copy(t->b, ema + p->nparam, now_p + p->nparam, p->ntotal - p->nparam, e) : st;   /* buffers are copied */
+}
+
+/* Signs of D(real) of this iteration, for the controller. */
+static void count_signs(Trainer *t) {
+  for (int reg = 0; reg < 2; reg++) {
+    if (!t->m.ran[reg ? PH_DREG : PH_DMAIN]) continue;
+    const real *x = reg ? t->r1_logits : t->d_real;
+    for (int i = 0; i < t->cfg.batch; i++) t->state.sign_sum += (x[i] > 0) - (x[i] < 0);
+    t->state.sign_count += t->cfg.batch;
+  }
 }
 
 static void update_ada(Trainer *t) {
@@ -229,18 +255,22 @@ static void update_ada(Trainer *t) {
 
 static Status step(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m, Error *e) {
   double other = now() - started;
-  t->m.bad_gradients = 0;
+  Status st = device_begin(t, e);
+  if (st != ST_OK) return st;
   for (int ph = 0; ph < PH_COUNT; ph++) {
     t->m.seconds[ph] = 0;
     t->m.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
     if (!t->m.ran[ph]) continue;
     double a = now();
-    Status st = phase_run(t, (TrainPhase)ph, d, e);
+    st = phase_run(t, (TrainPhase)ph, d, e);
     if (st != ST_OK) return st;
     t->m.seconds[ph] = now() - a;
   }
   double a = now();
-  update_ema(t);
+  st = update_ema(t, e);
+  if (st == ST_OK) st = device_settle(t, e);
+  if (st != ST_OK) return st;
+  count_signs(t);
   collect_metrics(t);
   t->state.cur_nimg += t->cfg.batch;
   t->state.batch_idx++;
@@ -279,7 +309,7 @@ static void visit_params(Walk *w, const char *prefix, Params *p) {
 }
 
 Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e), void *ctx, Error *e) {
-  Walk w = {fn, ctx, e, ST_OK};
+  Walk w = {fn, ctx, e, device_pull(t, e)};
   TrainerState *s = &t->state;
   visit_params(&w, "G.", &t->G.p);
   visit_params(&w, "D.", &t->D.p);

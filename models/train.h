@@ -10,6 +10,7 @@
  */
 #ifndef PRLX_TRAIN_H
 #define PRLX_TRAIN_H
+#include "core/flat.h"
 #include "core/optim.h"
 #include "models/augment.h"
 #include "models/networks.h"
@@ -42,7 +43,9 @@ typedef struct TrainConfig {
   int    freeze_d;              /* Freeze-D: this many first discriminator layers stay as they are */
   bool   mirror;                /* data set doubled by horizontally flipped copies */
   uint64_t seed;
-  size_t max_bytes;             /* refuse above this (0 = the machine's available memory) */
+  size_t max_bytes;             /* refuse above this (0 = the available memory of the machine, or of the backend) */
+  Backend *backend;             /* where to compute; NULL: CPU. Must outlive the trainer. Then weights, gradients, Adam state live there; per-phase seconds
+                                 * are times of enqueueing, seconds_other has the waiting */
 } TrainConfig;
 
 /* "paper": golden/SEMANTICS.md section 7 row "auto" at 8 devices (batch 64 in one round); "small": two CPU cores. Sets every field for images
@@ -89,6 +92,7 @@ void   trainer_free(Trainer *t);
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e);
 void   trainer_refresh(Trainer *t);                 /* after G, D were changed from outside (transfer): nothing cached survives; G_ema is left alone */
 
+/* On a backend these and trainer_enumerate first bring the host's copy up to date, and what they give may be changed: the next step sends it back. */
 Generator     *trainer_G(Trainer *t);
 Generator     *trainer_G_ema(Trainer *t);
 Discriminator *trainer_D(Trainer *t);

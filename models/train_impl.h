@@ -20,6 +20,9 @@ typedef struct PhaseNet {
 /* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice per round: fakes, reals. */
 typedef enum { NET_GMAIN, NET_GREG, NET_DMAIN, NET_DREG, NET_FAKES, NET_COUNT } NetId;
 
+/* Head of the block of results; the arrays follow. */
+typedef struct TrainResults { int64_t bad; real pl_mean; real pad[13]; } TrainResults;
+
 struct Trainer {
   TrainConfig cfg; TrainData data; TrainerState state;
   Generator G, G_ema; Discriminator D;
@@ -27,14 +30,17 @@ struct Trainer {
   real *grad_round[2], *grad_sum[2];  /* flat gradient ranges: of one run, of the phase so far */
   PhaseNet net[NET_COUNT];
   PlanArena arena;                    /* shared by all plans */
+  Backend *b;                         /* NULL: CPU */
+  bool ahead, host_touched;           /* backend: the mirrors are newer than the host's state; the host's state may be newer than the mirrors */
   int64_t *order;                     /* sampler */
   AugParams *aug;                     /* [round] */
   real *round_img;                    /* [round,C,R,R]: Dmain's fakes, then reals */
   /* draws of one iteration */
   real *images, *labels, *z[PH_COUNT], *c[PH_COUNT], *z_mix[PH_COUNT], *pl_noise;
   int64_t *cutoff[PH_COUNT];
-  /* results of one iteration */
-  real *g_scores, *g_losses, *d_fake, *d_real, *d_losses, *r1, *pl, *pl_means;
+  /* Results of one iteration: one block, on a backend fetched once at the end of the iteration. */
+  TrainResults *res; size_t res_bytes;
+  real *g_scores, *g_losses, *d_fake, *d_real, *d_losses, *r1, *r1_logits, *pl, *pl_means;
   TrainMetrics m;
   void (*on_gradient)(void *ctx, TrainPhase ph, const Params *net, const real *grad);
   void *on_gradient_ctx;
@@ -43,6 +49,13 @@ struct Trainer {
 /* train_nets.c */
 Status nets_build(Trainer *t, Error *e);   /* all graphs and plans that the configuration needs */
 void   nets_free(Trainer *t);
+/* train_device.c: the state on a backend; without one these do nothing. */
+Status device_share(Trainer *t, Error *e);      /* all ranges; before the plans run */
+void   device_unshare(Trainer *t);              /* after the plans are freed */
+Status device_push(Trainer *t, Error *e);       /* host state -> mirrors, if it may have changed */
+Status device_pull(Trainer *t, Error *e);       /* mirrors -> host state, if they are ahead */
+Status device_begin(Trainer *t, Error *e);      /* of an iteration */
+Status device_settle(Trainer *t, Error *e);     /* end of an iteration: results are on the host; ST_NUMERIC when a loss is not finite */
 /* train_phase.c: one phase of one iteration: all rounds, the optimiser step. */
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e);
 int    train_rounds(const TrainConfig *c);

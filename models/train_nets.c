@@ -110,13 +110,26 @@ static bool seen_before(const GradList *l, int i) {
 
 static Status limit_left(Trainer *t, PlanOptions *o, Error *e) {
   size_t used = trainer_memory(t).total - t->arena.need;         /* the plans run one after another and share the arena */
-  *o = (PlanOptions){.arena = &t->arena};
+  *o = (PlanOptions){.arena = &t->arena, .backend = t->b};
+  if (t->b && t->cfg.max_bytes == 0) {                           /* weights and optimiser are there already; earlier plans will take theirs at their first run */
+    size_t left = t->b->available(t->b), taken = trainer_memory(t).activations - t->arena.need;
+    o->max_bytes = left > taken ? left - taken : 1;
+    return ST_OK;
+  }
   if (t->cfg.max_bytes == 0) return ST_OK;
   if (used >= t->cfg.max_bytes)
     return err_set(e, ST_NOMEM, "training needs more than %.0f MiB and the limit is %.0f MiB; use smaller rounds (batch_gpu) or a smaller network",
                    (double)used / 1048576, (double)t->cfg.max_bytes / 1048576);
   o->max_bytes = t->cfg.max_bytes - used;
   return ST_OK;
+}
+
+/* Adds to the message which rounds would fit. */
+static void say_what_fits(const Trainer *t, const PlanNeed *need, Error *e) {
+  int fit = plan_batch_that_fits(need, round_size(&t->cfg));
+  while (fit > 0 && t->cfg.batch % fit) fit--;
+  size_t at = e ? strlen(e->msg) : 0;
+  if (e && fit > 0) snprintf(e->msg + at, sizeof e->msg - at, "; rounds of %d of the %d images (batch_gpu) would fit", fit, t->cfg.batch);
 }
 
 /* Plans the given outputs and the gradients, the latter into the flat range of the net. l = NULL: no gradients. */
@@ -126,9 +139,14 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
   for (int i = 0; i < n; i++) if (extra[i]) outs[k++] = extra[i];
   for (int i = 0; l && i < l->n; i++) if (!is_zero(p->g, l->dx[i])) outs[k++] = l->dx[i];
   PlanOptions o;
+  PlanNeed need = {0};
   Status st = graph_status(p->g, e);
   if (st == ST_OK) st = limit_left(t, &o, e);
-  if (st == ST_OK) st = plan_new(p->g, k, outs, &o, &p->plan, e);
+  if (st == ST_OK) {
+    o.memory = &need;
+    st = plan_new(p->g, k, outs, &o, &p->plan, e);
+    if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
+  }
   for (int i = 0; st == ST_OK && l && i < l->n; i++) {
     const ParamEntry *x = l->e[i];
     if (is_zero(p->g, l->dx[i])) p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
@@ -160,7 +178,8 @@ static Status build_greg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->pl_new_mean = pl.mean;
   Val L = g_axpb(p->g, g_mean_all(p->g, pl.penalty), t->cfg.pl_weight * t->cfg.g_reg_interval, 0);
   Status st = add_gradients(t, p, L, false, l, e);
-  return st != ST_OK ? st : make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e);
+  if (st == ST_OK) st = make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e);
+  return st == ST_OK && plan_data(p->plan, p->pl_mean) ? plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e) : st;
 }
 
 static Status build_fakes(Trainer *t, PhaseNet *p, GradList *l, Error *e) {

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define TRY(call) do { Status try_ = (call); if (try_ != ST_OK) return try_; } while (0)
+
 bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx) {
   if (ph == PH_GREG) return c->pl_weight > 0 && c->g_reg_interval > 0 && batch_idx % c->g_reg_interval == 0;
   if (ph == PH_DREG) return c->d_reg_interval > 0 && batch_idx % c->d_reg_interval == 0;
@@ -23,13 +25,14 @@ static void put_scalar(const PhaseNet *p, Val v, double x) {
   put(p, v, &value);
 }
 
-static void put_normals(const PhaseNet *p, Val v, Rng *r) {
-  real *dst = plan_data(p->plan, v);
-  if (dst) rng_fill_normal(r, dst, shape_numel(graph_shape(p->g, v)));
+/* ---- results of one run: into ranges that live where the plans run ---- */
+
+static Status take(Trainer *t, const PhaseNet *p, Val v, real *dst, int64_t n, Error *e) {
+  return flat_copy(t->b, flat_at(t->b, dst), flat_value(t->b, p->plan, v), n, e);
 }
 
 /* Latents, labels, mixing and noise for round k; `stride` samples of z and c belong to a round (Greg uses only the first ones). */
-static void fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, int k, int stride) {
+static Status fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, int k, int stride, Error *e) {
   const GenConfig *G = &t->cfg.G;
   put(p, p->z, d->z + (int64_t)k * stride * G->z_dim);
   if (p->c) put(p, p->c, d->c + (int64_t)k * stride * G->c_dim);
@@ -40,8 +43,9 @@ static void fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, i
     put(p, p->mask, mask);
     put(p, p->z_mix, d->z_mix ? d->z_mix + (int64_t)k * p->n * G->z_dim : d->z + (int64_t)k * stride * G->z_dim);
   }
-  for (int i = 0; i < t->G.num_noise && p->noise[i]; i++)
-    put_normals(p, p->noise[i], &t->state.rng[TRNG_NOISE]);
+  Status st = ST_OK;
+  for (int i = 0; i < t->G.num_noise && p->noise[i] && st == ST_OK; i++) st = plan_fill_normal(p->plan, p->noise[i], &t->state.rng[TRNG_NOISE], e);
+  return st;
 }
 
 static void fill_augmentation(Trainer *t, const PhaseNet *p) {
@@ -60,7 +64,7 @@ static void fill_augmentation(Trainer *t, const PhaseNet *p) {
 static Status run(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
   Status st = plan_run(p->plan, e);
-  if (st != ST_OK || !p->loss) return st;
+  if (st != ST_OK || !p->loss || t->b) return st;        /* on a backend: device_settle looks at all losses of the iteration at once */
   const real *loss = plan_data(p->plan, p->loss);
   for (int i = 0; i < p->n; i++)
     if (!isfinite(loss[i]))
@@ -70,60 +74,47 @@ static Status run(Trainer *t, NetId id, TrainPhase ph, Error *e) {
 }
 
 /* Adds what the last run left in the net's round gradient. */
-static void accumulate(Trainer *t, NetId id, int is_d) {
+static Status accumulate(Trainer *t, NetId id, int is_d, Error *e) {
   PhaseNet *p = &t->net[id];
-  real *g = t->grad_round[is_d];
-  for (int i = 0; i < p->ncopy; i++) {
-    GradCopy *c = &p->copy[i];
-    size_t bytes = (size_t)c->numel * sizeof(real);
-    if (c->v) memcpy(g + c->offset, plan_data(p->plan, c->v), bytes);
-    else memset(g + c->offset, 0, bytes);
+  real *g = flat_at(t->b, t->grad_round[is_d]);
+  Status st = ST_OK;
+  for (int i = 0; i < p->ncopy && st == ST_OK; i++) {
+    const GradCopy *c = &p->copy[i];
+    st = c->v ? take(t, p, c->v, t->grad_round[is_d] + c->offset, c->numel, e) : flat_zero(t->b, g + c->offset, c->numel, e);
   }
-  grad_accumulate(t->grad_sum[is_d], g, t->adam[is_d].n);
+  return st == ST_OK ? flat_add(t->b, flat_at(t->b, t->grad_sum[is_d]), g, t->adam[is_d].n, e) : st;
 }
 
 /* Running average of w over everything the mapping produced: SEMANTICS 2.2. */
-static void update_w_avg(Trainer *t, const PhaseNet *p) {
+static Status update_w_avg(Trainer *t, const PhaseNet *p, Error *e) {
   real *w_avg = params_find(&t->G.p, "mapping.w_avg")->data;
-  ema_update(w_avg, plan_data(p->plan, p->w_mean), t->G.cfg.w_dim, t->cfg.w_avg_beta);
-}
-
-static void take(const PhaseNet *p, Val v, real *dst) { memcpy(dst, plan_data(p->plan, v), (size_t)p->n * sizeof(real)); }
-
-static void count_signs(Trainer *t, const real *logits, int n) {
-  for (int i = 0; i < n; i++) t->state.sign_sum += (logits[i] > 0) - (logits[i] < 0);
-  t->state.sign_count += n;
+  return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim, t->cfg.w_avg_beta, e);
 }
 
 /* ---- rounds ---- */
 
 static Status round_gmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_GMAIN];
-  fill_generator(t, p, &d->phase[PH_GMAIN], k, p->n);
+  TRY(fill_generator(t, p, &d->phase[PH_GMAIN], k, p->n, e));
   fill_augmentation(t, p);
-  Status st = run(t, NET_GMAIN, PH_GMAIN, e);
-  if (st != ST_OK) return st;
-  update_w_avg(t, p);
-  take(p, p->logits, t->g_scores + (int64_t)k * p->n);
-  take(p, p->loss, t->g_losses + (int64_t)k * p->n);
-  accumulate(t, NET_GMAIN, 0);
-  return ST_OK;
+  TRY(run(t, NET_GMAIN, PH_GMAIN, e));
+  TRY(update_w_avg(t, p, e));
+  TRY(take(t, p, p->logits, t->g_scores + (int64_t)k * p->n, p->n, e));
+  TRY(take(t, p, p->loss, t->g_losses + (int64_t)k * p->n, p->n, e));
+  return accumulate(t, NET_GMAIN, 0, e);
 }
 
 static Status round_greg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_GREG];
   const PhaseDraws *pd = &d->phase[PH_GREG];
-  fill_generator(t, p, pd, k, t->net[NET_GMAIN].n);
+  TRY(fill_generator(t, p, pd, k, t->net[NET_GMAIN].n, e));
   put(p, p->pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p->g, p->pl_noise)));
-  put_scalar(p, p->pl_mean, t->state.pl_mean);
-  Status st = run(t, NET_GREG, PH_GREG, e);
-  if (st != ST_OK) return st;
-  update_w_avg(t, p);
-  t->state.pl_mean = plan_data(p->plan, p->pl_new_mean)[0];
-  t->pl_means[k] = (real)t->state.pl_mean;
-  take(p, p->loss, t->pl + (int64_t)k * p->n);
-  accumulate(t, NET_GREG, 0);
-  return ST_OK;
+  TRY(run(t, NET_GREG, PH_GREG, e));
+  TRY(update_w_avg(t, p, e));
+  TRY(take(t, p, p->pl_new_mean, &t->res->pl_mean, 1, e));     /* the next round reads it there */
+  TRY(take(t, p, p->pl_new_mean, t->pl_means + k, 1, e));
+  TRY(take(t, p, p->loss, t->pl + (int64_t)k * p->n, p->n, e));
+  return accumulate(t, NET_GREG, 0, e);
 }
 
 /* One pass of the discriminator over round_img: fakes push logits down (sign +1), reals up (sign -1). */
@@ -132,13 +123,10 @@ static Status dmain_pass(Trainer *t, const real *labels, double sign, real *scor
   if (p->c) put(p, p->c, labels);
   put_scalar(p, p->sign, sign);
   fill_augmentation(t, p);
-  Status st = run(t, NET_DMAIN, PH_DMAIN, e);
-  if (st != ST_OK) return st;
-  take(p, p->logits, scores);
-  const real *loss = plan_data(p->plan, p->loss);
-  for (int i = 0; i < p->n; i++) losses[i] += loss[i];
-  accumulate(t, NET_DMAIN, 1);
-  return ST_OK;
+  TRY(run(t, NET_DMAIN, PH_DMAIN, e));
+  TRY(take(t, p, p->logits, scores, p->n, e));
+  TRY(flat_add(t->b, flat_at(t->b, losses), flat_value(t->b, p->plan, p->loss), p->n, e));
+  return accumulate(t, NET_DMAIN, 1, e);
 }
 
 static int64_t image_numel(const Trainer *t) {
@@ -149,17 +137,13 @@ static Status round_dmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *f = &t->net[NET_FAKES];
   const PhaseDraws *pd = &d->phase[PH_DMAIN];
   int64_t at = (int64_t)k * f->n, px = image_numel(t), c_dim = t->cfg.G.c_dim;
-  fill_generator(t, f, pd, k, f->n);
-  Status st = run(t, NET_FAKES, PH_DMAIN, e);
-  if (st != ST_OK) return st;
-  update_w_avg(t, f);
-  memset(t->d_losses + at, 0, (size_t)f->n * sizeof(real));
-  st = dmain_pass(t, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at, e);
-  if (st != ST_OK) return st;
-  memcpy(t->round_img, d->images + at * px, (size_t)(f->n * px) * sizeof(real));
-  st = dmain_pass(t, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at, t->d_losses + at, e);
-  if (st == ST_OK) count_signs(t, t->d_real + at, f->n);
-  return st;
+  TRY(fill_generator(t, f, pd, k, f->n, e));
+  TRY(run(t, NET_FAKES, PH_DMAIN, e));
+  TRY(update_w_avg(t, f, e));
+  TRY(flat_zero(t->b, flat_at(t->b, t->d_losses + at), f->n, e));
+  TRY(dmain_pass(t, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at, e));
+  TRY(flat_upload(t->b, flat_at(t->b, t->round_img), d->images + at * px, f->n * px, e));
+  return dmain_pass(t, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at, t->d_losses + at, e);
 }
 
 static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
@@ -168,35 +152,30 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   put(p, p->img, d->images + at * image_numel(t));
   if (p->c) put(p, p->c, d->labels + at * t->cfg.G.c_dim);
   fill_augmentation(t, p);
-  Status st = run(t, NET_DREG, PH_DREG, e);
-  if (st != ST_OK) return st;
-  take(p, p->loss, t->r1 + at);
-  count_signs(t, plan_data(p->plan, p->logits), p->n);
-  accumulate(t, NET_DREG, 1);
-  return ST_OK;
+  TRY(run(t, NET_DREG, PH_DREG, e));
+  TRY(take(t, p, p->loss, t->r1 + at, p->n, e));
+  TRY(take(t, p, p->logits, t->r1_logits + at, p->n, e));
+  return accumulate(t, NET_DREG, 1, e);
 }
 
-static int64_t count_bad(const real *g, int64_t n) {
-  int64_t bad = 0;
-  for (int64_t i = 0; i < n; i++) bad += !isfinite(g[i]);
-  return bad;
+/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam. (A sum over several processes belongs at the start.) */
+static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
+  Adam *a = &t->adam[is_d];
+  Params *ps = is_d ? &t->D.p : &t->G.p;
+  real *host = t->grad_sum[is_d], *g = flat_at(t->b, host);
+  TRY(flat_sanitize(t->b, g, a->n, t->b ? backend_device(t->b, &t->res->bad) : &t->res->bad, e));
+  if (t->on_gradient) {
+    if (t->b) TRY(backend_pull(t->b, host, (size_t)a->n * sizeof(real), e));
+    t->on_gradient(t->on_gradient_ctx, ph, ps, host);
+  }
+  return flat_adam(t->b, a, flat_at(t->b, ps->data), g, e);
 }
 
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
   static Status (*const round[PH_COUNT])(Trainer *, const TrainDraws *, int, Error *) = {
     [PH_GMAIN] = round_gmain, [PH_GREG] = round_greg, [PH_DMAIN] = round_dmain, [PH_DREG] = round_dreg};
   int is_d = ph == PH_DMAIN || ph == PH_DREG;
-  Adam *a = &t->adam[is_d];
-  Params *ps = is_d ? &t->D.p : &t->G.p;
-  real *g = t->grad_sum[is_d];
-  memset(g, 0, (size_t)a->n * sizeof(real));
-  for (int k = 0; k < train_rounds(&t->cfg); k++) {
-    Status st = round[ph](t, d, k, e);
-    if (st != ST_OK) return st;
-  }
-  t->m.bad_gradients += count_bad(g, a->n);
-  grad_sanitize(g, a->n);
-  if (t->on_gradient) t->on_gradient(t->on_gradient_ctx, ph, ps, g);
-  adam_step(a, ps->data, g);
-  return ST_OK;
+  TRY(flat_zero(t->b, flat_at(t->b, t->grad_sum[is_d]), t->adam[is_d].n, e));
+  for (int k = 0; k < train_rounds(&t->cfg); k++) TRY(round[ph](t, d, k, e));
+  return optimise(t, ph, is_d, e);
 }
