@@ -1,0 +1,319 @@
+/* conv.cu: rows of conv2d, conv2d_dx and conv2d_dw: from a node to packed operands, a product and its store (see conv.cuh). */
+#include "cuda/conv.cuh"
+#include <math.h>
+#include <string.h>
+
+/* ---- which arithmetic ---- */
+
+/* 16-bit products where all maps are stored so; a map in float next to one in 16 bits is computed in tf32, which holds both exactly enough (10 bits of
+ * mantissa, 8 of exponent). sm_75 has no tensor cores for tf32 and bf16. */
+static ConvType type_of(const CudaCtx *c, const DevStep *s, int kind) {
+  Dtype t = s->targ[0];
+  if (kind == CONV_DW && s->targ[1] != t) t = DT_F32;
+  if (t == DT_F16) return CT_F16;
+  if (c->precision == PREC_STRICT || c->arch < 80) return CT_STRICT;
+  return t == DT_BF16 ? CT_BF16 : CT_TF32;
+}
+
+/* ---- a node as products ---- */
+
+typedef struct Work {
+  ConvGeom g;
+  ConvType type;
+  int tile;
+  PackMap map, rows;                    /* packed map; second packed map of conv2d_dw */
+  size_t map_bytes, rows_bytes, partial_bytes;  /* rows: packed weights or second map */
+  int ngroup;                           /* products, one after another: classes of a stride above 2 do not fit into one */
+  ConvJob job;                          /* of the current group */
+} Work;
+
+static size_t round_up(size_t n) { return (n + 255) / 256 * 256; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* One axis of a residue class a of conv2d_dx: iy = a + s u. The taps that meet it are ky = py + s j, at oy = u + c - j (Attr of conv_geom: iy + pad = oy s + ky).
+ * In the order j' = taps-1-j it is a correlation that begins at oy = u + first. */
+typedef struct Axis { int taps, k0, first, pixels; } Axis;
+static Axis axis_of(int64_t a, int64_t s, int64_t pad, int64_t k, int64_t side) {
+  int64_t py = (a + pad) % s, c = (a + pad) / s, taps = k > py ? ceil_div(k - py, s) : 0;
+  return (Axis){(int)taps, (int)(py + s * (taps - 1)), (int)(c - (taps - 1)), (int)(a < side ? ceil_div(side - a, s) : 0)};
+}
+
+/* Margin before the map and length of the frame such that every class reads inside it. */
+static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *before, int64_t *length) {
+  int64_t last = 0;
+  *before = 0;
+  for (int64_t a = 0; a < s; a++) {
+    Axis x = axis_of(a, s, pad, k, side);
+    if (!x.taps || !x.pixels) continue;
+    *before = PRLX_MAX(*before, -x.first);
+    last = PRLX_MAX(last, x.first + x.taps - 1 + x.pixels - 1);
+  }
+  *length = *before + last + 1;
+}
+
+static void finish_class(ConvJob *j, ConvClass *c) {
+  c->a_stride = (uint32_t)(ceil_div((int64_t)c->kh * c->kw * j->bc, 4) * 4);
+  c->steps = (int)c->a_stride / 4;
+  c->by_uv = fast_div((uint32_t)(c->u * c->v));
+  c->by_v = fast_div((uint32_t)c->v);
+}
+
+/* Longest first: the short ones fill the gaps at the end. Then offsets. */
+static void place_classes(ConvJob *j) {
+  uint32_t a = 0, col = 0;
+  for (int i = 1; i < j->nclass; i++)
+    for (int k = i; k > 0 && j->cls[k].steps > j->cls[k - 1].steps; k--) { ConvClass t = j->cls[k]; j->cls[k] = j->cls[k - 1]; j->cls[k - 1] = t; }
+  for (int i = 0; i < j->nclass; i++) {
+    ConvClass *c = &j->cls[i];
+    c->a_off = a; a += (uint32_t)j->m * c->a_stride;
+    c->col0 = col; col += c->cols;
+  }
+  j->cols = col;
+}
+
+static void forward_job(Work *w) {
+  const ConvGeom *g = &w->g;
+  ConvJob *j = &w->job;
+  j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
+  ConvClass *c = &j->cls[0];
+  *c = (ConvClass){};
+  c->kh = (int)g->kh; c->kw = (int)g->kw; c->u = (int)g->oh; c->v = (int)g->ow; c->cols = (uint32_t)(g->n * g->oh * g->ow);
+  finish_class(j, c);
+  place_classes(j);
+}
+
+/* Classes 4*group .. of the stride^2. */
+static void adjoint_job(Work *w, int group) {
+  const ConvGeom *g = &w->g;
+  ConvJob *j = &w->job;
+  const int64_t s = g->stride;
+  j->m = g->ci; j->su = 1; j->so = (int)s; j->nclass = 0;
+  for (int64_t k = (int64_t)group * MAX_CLASSES; k < PRLX_MIN(s * s, ((int64_t)group + 1) * MAX_CLASSES); k++) {
+    Axis y = axis_of(k / s, s, g->pad, g->kh, g->h), x = axis_of(k % s, s, g->pad, g->kw, g->w);
+    if (!y.pixels || !x.pixels) continue;
+    const bool none = !y.taps || !x.taps;                  /* no tap meets these pixels: zero */
+    ConvClass *c = &j->cls[j->nclass++];
+    *c = (ConvClass){};
+    c->kh = none ? 0 : y.taps; c->kw = none ? 1 : x.taps; c->ky0 = y.k0; c->kx0 = x.k0;
+    c->u = y.pixels; c->v = x.pixels; c->ay = (int)(k / s); c->ax = (int)(k % s);
+    c->cols = (uint32_t)(g->n * c->u * c->v);
+    if (!none) c->b_off = (uint32_t)((w->map.top + y.first) * j->row + (w->map.left + x.first) * j->bc);
+    finish_class(j, c);
+  }
+  place_classes(j);
+}
+
+static void weight_job(Work *w) {
+  const ConvGeom *g = &w->g;
+  ConvJob *j = &w->job;
+  const int len = chunk_len(w->type);
+  j->layout = LAYOUT_MN; j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
+  j->ac = (uint32_t)ceil_div(g->co, len);
+  j->pixels = (uint32_t)(g->n * g->oh * g->ow);
+  j->by_oh_ow = fast_div((uint32_t)(g->oh * g->ow)); j->by_ow = fast_div((uint32_t)g->ow); j->by_tap = fast_div(j->bc * len);
+  j->taps = (int)(g->kh * g->kw); j->kw = (int)g->kw; j->b_channels = (int)g->ci;
+  j->cols = (int64_t)j->taps * j->bc * len;
+  ConvClass *c = &j->cls[0];
+  *c = (ConvClass){};
+  c->cols = (uint32_t)j->cols; c->kh = c->kw = 1;
+  c->steps = (int)ceil_div(j->pixels, 4 * len);
+  c->by_uv = c->by_v = fast_div(1);
+}
+
+static void make_job(Work *w, int group) {
+  if (w->g.kind == CONV_FWD) forward_job(w);
+  else if (w->g.kind == CONV_DX) adjoint_job(w, group);
+  else weight_job(w);
+}
+
+/* ---- tile and splits ---- */
+
+/* Clocks of a product, roughly: multiply-adds at what a full SM does, less where few blocks share one, plus the traffic and the launch of partial sums
+ * (rates of sm_90; only ratios matter). cols_scale: for another batch than the job's. */
+static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int tile, int splits, double cols_scale) {
+  const double rate = t == CT_TF32 ? 500 : t == CT_STRICT ? 90 : 1000;
+  const double step = (double)tile * tile * 4 * chunk_len(t) / (rate * (tile == 128 ? 1 : 0.6));
+  double blocks = 0, work = 0, longest = 0;
+  for (int k = 0; k < j->nclass; k++) {
+    double n = ceil(j->cls[k].cols * cols_scale / tile) * (double)ceil_div(j->m, tile) * splits, steps = (double)ceil_div(j->cls[k].steps, splits) + 4;
+    blocks += n; work += n * steps;
+    longest = PRLX_MAX(longest, steps);
+  }
+  const double per_sm = ceil(blocks / c->sm_count), full = tile == 128 ? 2 : 4, share = PRLX_MIN(per_sm, full) / full;
+  const double clocks = PRLX_MAX(work / blocks * per_sm, longest) * step / (0.25 + 0.75 * share);
+  return splits == 1 ? clocks : clocks + 4000 + 8.0 * splits * (double)j->m * (double)j->cols * cols_scale / (c->sm_count * 14.0);
+}
+
+/* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four samples, whatever the batch: the order of a sum follows
+ * from the splits alone. Weight gradients add over samples: a split takes at most 65536 pixels, for the rounding of long sums. */
+static void choose(const CudaCtx *c, Work *w) {
+  ConvJob *j = &w->job;
+  const bool fixed = w->g.kind != CONV_DW && w->g.plan_n == 1;
+  const double scale = fixed ? 4.0 / (double)w->g.n : 1;
+  const int least = w->g.kind == CONV_DW ? (int)ceil_div(j->pixels, 65536) : 1;
+  int most_steps = 1;
+  for (int k = 0; k < j->nclass; k++) most_steps = PRLX_MAX(most_steps, j->cls[k].steps);
+  double best = INFINITY;
+  for (int splits = least; splits <= PRLX_MAX(least, PRLX_MIN(32, most_steps / 6)); splits += splits < 8 ? 1 : 4)
+    for (int tile = 64; tile <= 128; tile *= 2) {
+      double t = product_clocks(c, j, w->type, tile, splits, scale);
+      if (t < best) { best = t; j->splits = splits; w->tile = tile; }
+    }
+  if (fixed) w->tile = product_clocks(c, j, w->type, 64, j->splits, 1) < product_clocks(c, j, w->type, 128, j->splits, 1) ? 64 : 128;
+}
+
+/* ---- sizes ---- */
+
+static void describe_map(Work *w, const DevStep *s) {
+  const ConvGeom *g = &w->g;
+  const int len = chunk_len(w->type);
+  PackMap *p = &w->map;
+  *p = (PackMap){conv_arg(s, 0), s->targ[0], NULL, NULL, g->n, g->ci, g->h, g->w, (g->oh - 1) * g->stride + g->kh, (g->ow - 1) * g->stride + g->kw, g->pad, g->pad};
+  p->scale = (const float *)conv_arg(s, g->kind == CONV_DW ? 2 : 3);
+  if (g->kind == CONV_DX) {
+    p->c = g->co; p->h = g->oh; p->w = g->ow;
+    frame_of(g->stride, g->pad, g->kh, g->h, &p->top, &p->hp);
+    frame_of(g->stride, g->pad, g->kw, g->w, &p->left, &p->wp);
+  }
+  w->job.bc = (uint32_t)ceil_div(p->c, len);
+  w->job.row = w->job.bc * (uint32_t)p->wp;
+  w->job.image = w->job.row * (uint32_t)p->hp;
+  w->map_bytes = round_up((size_t)p->n * w->job.image * CHUNK);
+  if (g->kind != CONV_DW) return;
+  w->rows = (PackMap){conv_arg(s, 1), s->targ[1], (const float *)conv_arg(s, 3), NULL, g->n, g->co, g->oh, g->ow, g->oh, g->ow, 0, 0};
+  w->rows_bytes = round_up((size_t)(g->n * g->oh * g->ow * ceil_div(g->co, len)) * CHUNK);
+}
+
+/* Everything but addresses. The products of a stride above 2 share one place for weights and partial sums. */
+static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
+  memset(w, 0, sizeof *w);
+  w->g = conv_geom(&s->n);
+  w->type = type_of(c, s, w->g.kind);
+  describe_map(w, s);
+  w->ngroup = w->g.kind == CONV_DX ? (int)ceil_div((int64_t)w->g.stride * w->g.stride, MAX_CLASSES) : 1;
+  for (int k = 0; k < w->ngroup; k++) {
+    make_job(w, k);
+    const ConvJob *j = &w->job;
+    if (!j->nclass) continue;
+    choose(c, w);
+    size_t rows = 0;
+    for (int i = 0; i < j->nclass && j->layout == LAYOUT_K; i++) rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
+    w->rows_bytes = PRLX_MAX(w->rows_bytes, round_up(rows));
+    if (j->splits > 1) w->partial_bytes = PRLX_MAX(w->partial_bytes, round_up((size_t)j->splits * (size_t)j->m * (size_t)j->cols * sizeof(float)));
+  }
+}
+
+static size_t scratch(const CudaCtx *c, const DevStep *s) {
+  Work w;
+  const ConvGeom g = conv_geom(&s->n);
+  if (conv_thin_fits(&g)) return conv_thin_scratch(c, &g);
+  plan_work(c, s, &w);
+  return w.map_bytes + w.rows_bytes + w.partial_bytes;
+}
+
+/* ---- the loop in the store ---- */
+
+static bool chain_has(int op, bool *binary) {
+  *binary = op == OP_add || op == OP_sub || op == OP_mul || op == OP_maximum || op == OP_lrelu_mask || op == OP_clamp_mask;
+  return *binary || op == OP_neg || op == OP_axpb || op == OP_square || op == OP_abs || op == OP_clamp || op == OP_lrelu;
+}
+
+/* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its address and type, or NULL. */
+static int chain_arg(Chain *c, const PwProgram *p, int k, const DevStep *s, int *index) {
+  if (index[k] >= 0) return index[k];
+  const Shape sh = p->arg_shape[k];
+  if (c->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
+  int64_t st[4] = {0, 0, 0, 0}, step = 1;
+  for (int i = sh.rank - 1; i >= 0; i--) {
+    if (sh.d[i] != 1 && sh.d[i] != p->iter.d[i]) return -1;
+    st[i] = sh.d[i] == 1 ? 0 : step;
+    step *= sh.d[i];
+  }
+  c->arg[c->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL, s ? (int32_t)s->targ[MAX_IN + k] : 0, st[0], st[1], (int32_t)st[2], (int32_t)st[3]};
+  return index[k] = c->narg++;
+}
+
+/* The program as a chain on one running value that begins as argument `from`; false when it is none, or too long. */
+static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, Chain *c) {
+  int index[PW_MAX_ARGS], running = -1 - from;
+  memset(c, 0, sizeof *c);
+  for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
+  if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) || !shape_eq(p->out_shape, out)) return false;
+  for (int k = 0; k < p->nop; k++) {
+    const PwOp *o = &p->op[k];
+    bool binary;
+    if (!chain_has(o->op, &binary)) return false;
+    int8_t operand[2];
+    for (int i = 0; i < 2; i++) {
+      int code = i && binary ? o->b : o->a;
+      if (code == running) { operand[i] = CHAIN_VALUE; continue; }
+      if (code >= 0 || code == -1 - from) return false;    /* a value from before */
+      operand[i] = (int8_t)chain_arg(c, p, -1 - code, s, index);
+      if (operand[i] < 0) return false;
+    }
+    if (operand[0] >= 0 && operand[1] >= 0) return false;
+    c->op[c->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], {(float)o->f[0], (float)o->f[1], (float)o->f[2]}};
+    running = o->dst;
+  }
+  return p->result == running;
+}
+
+bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from) {
+  Chain chain;
+  return conv->n.op != OP_conv2d_dw && MAX_IN + p->narg <= PW_MAX_ARGS && chain_of(p, store_from, conv->n.shape, NULL, &chain);
+}
+
+/* ---- launch ---- */
+
+static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
+  char *mem = (char *)s->scratch, *rows = mem + w->map_bytes, *partial = rows + w->rows_bytes;
+  ConvJob *j = &w->job;
+  w->map.dst = mem;
+  conv_pack_map(c, w->type, &w->map);
+  if (w->g.kind == CONV_DW) { w->rows.dst = rows; conv_pack_map(c, w->type, &w->rows); }
+  for (int k = 0; k < w->ngroup; k++) {
+    make_job(w, k);
+    if (!j->nclass) continue;
+    choose(c, w);
+    j->a = rows; j->b = mem; j->partial = (float *)partial; j->out = s->out; j->tout = s->tout;
+    if (w->g.kind == CONV_DW) {
+      j->out_m = w->g.ci * j->taps;
+    } else {
+      const Shape o = s->n.shape;
+      j->out_n = o.d[1] * o.d[2] * o.d[3]; j->out_m = o.d[2] * o.d[3]; j->out_y = (int32_t)o.d[3];
+      conv_pack_weights(c, w->type, j, (const float *)s->arg[1], &w->g, w->g.kind == CONV_DX, rows);
+    }
+    conv_gemm(c, w->type, w->tile, j);
+    if (j->splits > 1) conv_reduce(c, j);
+  }
+}
+
+static Status run(const char *what, const CudaCtx *c, const DevStep *s, Error *e) {
+  const ConvGeom g = conv_geom(&s->n);
+  Chain chain;
+  if (s->n.shape.rank == 4 && shape_numel(s->n.shape) == 0) return ST_OK;
+  memset(&chain, 0, sizeof chain);
+  if (s->prog_store && !chain_of(s->prog_store, s->store_from, s->n.shape, s, &chain))
+    return err_set(e, ST_INTERNAL, "cuda %s: a loop in its store that it said it cannot run", what);
+  if (conv_thin_fits(&g)) conv_thin(c, &g, s, &chain);
+  else {
+    Work w;
+    plan_work(c, s, &w);
+    if (w.map_bytes / CHUNK >= 1ull << 31 || w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
+      return err_set(e, ST_INVALID, "cuda %s: batch of %lld maps [%lld,%lld,%lld] is too large for one launch; use a smaller batch", what, (long long)g.n,
+                     (long long)g.ci, (long long)g.h, (long long)g.w);
+    w.job.chain = chain;
+    run_work(c, s, &w);
+  }
+  return cuda_check(what, s, e);
+}
+
+static Status conv2d_launch(const CudaCtx *c, const DevStep *s, Error *e) { return run("conv2d", c, s, e); }
+static Status conv2d_dx_launch(const CudaCtx *c, const DevStep *s, Error *e) { return run("conv2d_dx", c, s, e); }
+static Status conv2d_dw_launch(const CudaCtx *c, const DevStep *s, Error *e) { return run("conv2d_dw", c, s, e); }
+static bool maps_any(const DevStep *s, int slot, Dtype t) { return t == DT_F32 || slot < 1 || slot >= MAX_IN; }
+static bool both_any(const DevStep *s, int slot, Dtype t) { return t == DT_F32 || slot == 0 || slot == 1; }
+
+const CudaRow cuda_conv2d = {"conv2d", conv2d_launch, scratch, maps_any};
+const CudaRow cuda_conv2d_dx = {"conv2d_dx", conv2d_dx_launch, scratch, maps_any};
+const CudaRow cuda_conv2d_dw = {"conv2d_dw", conv2d_dw_launch, scratch, both_any};

@@ -1,0 +1,302 @@
+/* conv_gemm.cu: the matrix product of all convolutions (operands packed by conv_pack.cu; see conv.cuh).
+ *
+ * Blocks of 4 warps (2 x 2) make a tile of 128x128 or 64x64 results; a step of the inner loop takes 64 bytes of k (32 numbers of 16 bits, 16 floats)
+ * from four stages of shared memory that cp.async fills three steps ahead.
+ *   tile 128: a warp makes 64x64: per 16-byte-deep slice it reads 2 KB of fragments for 64*64*8 multiply-adds of 16 bits: 16 per byte, so shared memory
+ *     (128 bytes per clock) allows 2048 per clock and SM, twice the rate of mma.sync on sm_80 and above its rate on sm_90. 128 sums per thread, two
+ *     blocks per SM (64 KB and at most 255 registers x 128 threads each), so that one multiplies while the other waits or stores.
+ *     From L2 come 2*128*64 bytes per 128*128*32 multiply-adds: 32 per byte.
+ *   tile 64: a warp makes 32x32 (8 per byte of shared memory, 16 per byte of L2): for results too small to fill the card with the other.
+ * Rows of 64 bytes are stored with chunk c of row r at c ^ (r/2 % 4), rows along m and col with chunk c of row k at c ^ (k % 8) (floats: c ^ 2(k % 4)):
+ * the eight rows of an ldmatrix, the four rows of a float fragment and the 16-byte copies then each touch all 32 banks once.
+ * tf32 operands are rounded when packed, 16-bit ones converted; sums are float. Strict arithmetic runs on the same tiles with FMA: 8x16 results per
+ * thread, float4 reads. Every result is summed in the order of k, in one thread: the same bits for any tile; splits are added in order by conv_reduce. */
+#include "cuda/conv.cuh"
+#include "cuda/mma.cuh"
+
+enum { STAGES = 4, THREADS = 128, STEP_BYTES = 64, STORE_ROWS = 64, STORE_PAD = 8, STORE_V = 8 };
+template <int TYPE> struct Num { enum { SIZE = TYPE == CT_F16 || TYPE == CT_BF16 ? 2 : 4, LEN = CHUNK / SIZE, STEP = STEP_BYTES / SIZE }; };
+
+/* Byte of a chunk in a tile. */
+static __device__ __forceinline__ uint32_t at_k(uint32_t row, uint32_t chunk) { return row * STEP_BYTES + ((chunk ^ (row >> 1 & 3)) << 4); }
+template <int TYPE, int TILE> static __device__ __forceinline__ uint32_t at_mn(uint32_t k, uint32_t chunk) {
+  return k * (TILE * Num<TYPE>::SIZE) + ((chunk ^ (Num<TYPE>::SIZE == 2 ? k & 7 : (k & 3) << 1)) << 4);
+}
+
+/* ---- from packed operands to shared memory ---- */
+template <int TYPE, int LAYOUT, int TILE> struct Loader;
+
+/* Thread: one chunk column of k, TILE/32 rows of each operand. (ky, kx, kc) walks the taps without division. */
+template <int TYPE, int TILE> struct Loader<TYPE, LAYOUT_K, TILE> {
+  enum { N = TILE / 32 };
+  const char *a, *b;
+  uint32_t aoff[N], boff[N], kc, tap, smem;
+  int ky, kx;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t m0, uint32_t col0, int step) {
+    uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2, q = (uint32_t)step * 4 + chunk;
+    a = (const char *)j.a; b = (const char *)j.b;
+    smem = at_k(row, chunk);
+    _Pragma("unroll") for (int i = 0; i < N; i++) {
+      uint32_t m = m0 + row + 32 * i, col = col0 + row + 32 * i;
+      m = m < j.m ? m : (uint32_t)j.m - 1;               /* rows and columns beyond the end: any data, not stored */
+      col = col < c.cols ? col : c.cols - 1;
+      uint32_t n = div_by(col, c.by_uv), rest = col - n * c.by_uv.d, u = div_by(rest, c.by_v), v = rest - u * c.by_v.d;
+      aoff[i] = c.a_off + m * c.a_stride + q;
+      boff[i] = c.b_off + n * j.image + u * j.su * j.row + v * j.su * j.bc;
+    }
+    uint32_t t = q / j.bc;
+    kc = q - t * j.bc;
+    ky = (int)t / c.kw;
+    kx = (int)t - ky * c.kw;
+    tap = ky * j.row + kx * j.bc;
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *sa, char *sb) {
+    bool valid = ky < c.kh;
+    uint32_t off = tap + kc;
+    _Pragma("unroll") for (int i = 0; i < N; i++) {
+      cp_async16(sa + smem + i * 32 * STEP_BYTES, a + (uint64_t)aoff[i] * CHUNK, true);
+      cp_async16(sb + smem + i * 32 * STEP_BYTES, b + (uint64_t)(valid ? boff[i] + off : boff[i]) * CHUNK, valid);
+      aoff[i] += 4;
+    }
+    kc += 4;
+    while (kc >= j.bc) {
+      kc -= j.bc;
+      tap += j.bc;
+      if (++kx == c.kw) { kx = 0; ky++; tap = ky * j.row; }
+    }
+  }
+};
+
+/* Thread: one chunk column of m and one of col, TILE/32 rows of k (pixels). */
+template <int TYPE, int TILE> struct Loader<TYPE, LAYOUT_MN, TILE> {
+  enum { N = TILE / 32, CHUNKS = TILE / Num<TYPE>::LEN, ROWS = THREADS / CHUNKS };
+  const char *a, *b;
+  uint32_t m, tap, row, chunk;
+  bool mok, cok;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t m0, uint32_t col0, int step) {
+    a = (const char *)j.a; b = (const char *)j.b;
+    chunk = threadIdx.x % CHUNKS; row = threadIdx.x / CHUNKS;
+    m = m0 / Num<TYPE>::LEN + chunk;
+    mok = m < j.ac;
+    uint32_t q = col0 / Num<TYPE>::LEN + chunk, t = q / j.bc, ky = t / j.kw;
+    cok = t < (uint32_t)j.taps;
+    tap = ky * j.row + (t - ky * j.kw) * j.bc + (q - t * j.bc);
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *sa, char *sb) {
+    _Pragma("unroll") for (int i = 0; i < N; i++) {
+      uint32_t r = row + ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r, s = at_mn<TYPE, TILE>(r, chunk);
+      bool ok = k < j.pixels;
+      k = ok ? k : 0;
+      uint32_t n = div_by(k, j.by_oh_ow), rest = k - n * j.by_oh_ow.d, y = div_by(rest, j.by_ow), x = rest - y * j.by_ow.d;
+      uint32_t boff = n * j.image + y * j.su * j.row + x * j.su * j.bc + tap;
+      cp_async16(sa + s, a + (uint64_t)(ok && mok ? k * j.ac + m : 0) * CHUNK, ok && mok);
+      cp_async16(sb + s, b + (uint64_t)(ok && cok ? boff : 0) * CHUNK, ok && cok);
+    }
+  }
+};
+
+/* ---- one step of products ---- */
+template <int TYPE> static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+  if (TYPE == CT_F16) mma_f16(d, a, b);
+  else if (TYPE == CT_BF16) mma_bf16(d, a, b);
+  else mma_tf32(d, a, b);
+}
+
+/* Fragments of slice s (32 bytes of k) of the warp's rows (of A) and columns (of B). */
+template <int TYPE, int LAYOUT, int TILE, int MT, int NT>
+static __device__ __forceinline__ void fragments(const char *sa, const char *sb, int s, int wm, int wn, uint32_t a[MT][4], uint32_t b[NT][2]) {
+  const uint32_t lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+  if (LAYOUT == LAYOUT_K) {
+    _Pragma("unroll") for (int i = 0; i < MT; i++) ldmatrix_x4(a[i], sa + at_k(wm + i * 16 + (lane & 15), s * 2 + (lane >> 4)));
+    _Pragma("unroll") for (int i = 0; i < NT; i += 2)
+      ldmatrix_x4(&b[i][0], sb + at_k(wn + i * 8 + (lane & 7) + (lane >> 4) * 8, s * 2 + (lane >> 3 & 1)));
+  } else if (Num<TYPE>::SIZE == 2) {
+    _Pragma("unroll") for (int i = 0; i < MT; i++)
+      ldmatrix_x4_trans(a[i], sa + at_mn<TYPE, TILE>(s * 16 + (lane & 7) + (lane >> 4) * 8, wm / 8 + i * 2 + (lane >> 3 & 1)));
+    _Pragma("unroll") for (int i = 0; i < NT; i += 2)
+      ldmatrix_x4_trans(&b[i][0], sb + at_mn<TYPE, TILE>(s * 16 + (lane & 15), wn / 8 + i + (lane >> 4)));
+  } else {                                                /* k % 4 = t in all of them: element e of row k lies at e ^ 8t */
+    const uint32_t *pa = (const uint32_t *)sa + (s * 8 + t) * TILE, *pb = (const uint32_t *)sb + (s * 8 + t) * TILE;
+    _Pragma("unroll") for (int i = 0; i < MT; i++) {
+      uint32_t m = wm + i * 16 + g;
+      a[i][0] = pa[m ^ t * 8]; a[i][1] = pa[(m + 8) ^ t * 8];
+      a[i][2] = pa[4 * TILE + (m ^ t * 8)]; a[i][3] = pa[4 * TILE + ((m + 8) ^ t * 8)];
+    }
+    _Pragma("unroll") for (int i = 0; i < NT; i++) {
+      uint32_t n = wn + i * 8 + g;
+      b[i][0] = pb[n ^ t * 8]; b[i][1] = pb[4 * TILE + (n ^ t * 8)];
+    }
+  }
+}
+
+template <int TYPE, int LAYOUT, int TILE> struct Product {
+  enum { W = TILE / 2, MT = W / 16, NT = W / 8, N = W * W / 32 };
+  float d[MT][NT][4];
+  __device__ __forceinline__ void zero() {
+    _Pragma("unroll") for (int i = 0; i < MT; i++) _Pragma("unroll") for (int k = 0; k < NT; k++) _Pragma("unroll") for (int e = 0; e < 4; e++) d[i][k][e] = 0;
+  }
+  __device__ __forceinline__ void step(const char *sa, const char *sb, int wm, int wn) {
+    _Pragma("unroll") for (int s = 0; s < 2; s++) {
+      uint32_t a[MT][4], b[NT][2];
+      fragments<TYPE, LAYOUT, TILE, MT, NT>(sa, sb, s, wm, wn, a, b);
+      _Pragma("unroll") for (int i = 0; i < MT; i++) _Pragma("unroll") for (int k = 0; k < NT; k++) mma<TYPE>(d[i][k], a[i], b[k]);
+    }
+  }
+  /* f(row, column, two neighbouring results) */
+  template <class F> __device__ __forceinline__ void each(F f) const {
+    const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    _Pragma("unroll") for (int i = 0; i < MT; i++) _Pragma("unroll") for (int k = 0; k < NT; k++) {
+      f(i * 16 + g, k * 8 + 2 * t, d[i][k][0], d[i][k][1]);
+      f(i * 16 + g + 8, k * 8 + 2 * t, d[i][k][2], d[i][k][3]);
+    }
+  }
+};
+
+/* Strict float: thread (g, t) of a warp makes W/8 x W/4 results. LAYOUT_K: rows g + 8i, columns t + 4k; LAYOUT_MN: runs of four rows and columns. */
+template <int LAYOUT, int TILE> struct Product<CT_STRICT, LAYOUT, TILE> {
+  enum { W = TILE / 2, R = W / 8, C = W / 4 };
+  float d[R][C];
+  __device__ __forceinline__ void zero() { _Pragma("unroll") for (int i = 0; i < R; i++) _Pragma("unroll") for (int k = 0; k < C; k++) d[i][k] = 0; }
+  static __device__ __forceinline__ int row(int i) { int g = threadIdx.x >> 2 & 7; return LAYOUT == LAYOUT_K ? g + 8 * i : g * 4 + (i & 3) + (i >> 2) * 32; }
+  static __device__ __forceinline__ int col(int k) { int t = threadIdx.x & 3; return LAYOUT == LAYOUT_K ? t + 4 * k : t * 4 + (k & 3) + (k >> 2) * 16; }
+  __device__ __forceinline__ void step(const char *sa, const char *sb, int wm, int wn) {
+    if (LAYOUT == LAYOUT_K) {
+      _Pragma("unroll 1") for (int q = 0; q < 4; q++) {
+        float4 a[R];
+        _Pragma("unroll") for (int i = 0; i < R; i++) a[i] = *(const float4 *)(sa + at_k(wm + row(i), q));
+        _Pragma("unroll") for (int k = 0; k < C; k++) {
+          float4 b = *(const float4 *)(sb + at_k(wn + col(k), q));
+          _Pragma("unroll") for (int i = 0; i < R; i++)
+            d[i][k] = fmaf(a[i].w, b.w, fmaf(a[i].z, b.z, fmaf(a[i].y, b.y, fmaf(a[i].x, b.x, d[i][k]))));
+        }
+      }
+    } else {
+      _Pragma("unroll 2") for (int q = 0; q < STEP_BYTES / 4; q++) {
+        float a[R], b[C];
+        _Pragma("unroll") for (int i = 0; i < R; i += 4) *(float4 *)(a + i) = *(const float4 *)(sa + at_mn<CT_STRICT, TILE>(q, (wm + row(i)) / 4));
+        _Pragma("unroll") for (int k = 0; k < C; k += 4) *(float4 *)(b + k) = *(const float4 *)(sb + at_mn<CT_STRICT, TILE>(q, (wn + col(k)) / 4));
+        _Pragma("unroll") for (int i = 0; i < R; i++) _Pragma("unroll") for (int k = 0; k < C; k++) d[i][k] = fmaf(a[i], b[k], d[i][k]);
+      }
+    }
+  }
+  template <class F> __device__ __forceinline__ void each(F f) const {
+    _Pragma("unroll") for (int i = 0; i < R; i++) _Pragma("unroll") for (int k = 0; k < C; k += 2) f(row(i), col(k), col(k + 1), d[i][k], d[i][k + 1]);
+  }
+};
+
+/* Two results of a row into the staging rows; tensor-core results are neighbours and go as one. */
+struct ToShared {
+  float *p; int stride;
+  __device__ __forceinline__ void operator()(int row, int col, float x, float y) const { *(float2 *)(p + row * stride + col) = make_float2(x, y); }
+  __device__ __forceinline__ void operator()(int row, int c0, int c1, float x, float y) const { p[row * stride + c0] = x; p[row * stride + c1] = y; }
+};
+
+/* ---- the store: 64 rows at a time through shared memory, then a thread per column runs the chain down the rows ---- */
+template <int TILE> static __device__ __forceinline__ void store_rows(const ConvJob &j, const ConvClass &c, int split, const float *s, int64_t m0, const Column &at, uint32_t col) {
+  enum { GROUPS = THREADS / TILE, STRIDE = TILE + STORE_PAD };
+  const int x = threadIdx.x % TILE;
+  if (col >= c.cols) return;
+  for (int r = threadIdx.x / TILE * STORE_V; r < STORE_ROWS; r += GROUPS * STORE_V) {
+    int64_t m = m0 + r;
+    float v[STORE_V];
+    if (m >= j.m) return;
+    _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] = s[(r + i) * STRIDE + x];
+    if (j.splits > 1) {
+      float *p = j.partial + ((int64_t)split * j.m + m) * j.cols + c.col0 + col;
+      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < j.m) p[i * j.cols] = v[i];
+    } else if (at.off >= 0) {
+      chain_run<STORE_V>(j.chain, at, m, j.m, v);
+      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < j.m) store_as(j.out, j.tout, at.off + (m + i) * j.out_m, v[i]);
+    }
+  }
+}
+
+template <int TYPE, int LAYOUT, int TILE>
+__global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4) conv_gemm_kernel(const __grid_constant__ ConvJob j) {
+  enum { SIDE = TILE * STEP_BYTES, STAGE = 2 * SIDE, W = TILE / 2 };
+  char *smem = DYNAMIC_SHARED(char);
+  const int warp = threadIdx.x >> 5, wm = (warp >> 1) * W, wn = (warp & 1) * W, split = (int)blockIdx.z % j.splits;
+  const ConvClass &c = j.cls[blockIdx.z / j.splits];
+  const uint32_t mtiles = (uint32_t)((j.m + TILE - 1) / TILE), col0 = blockIdx.x / mtiles * TILE, m0 = blockIdx.x % mtiles * TILE;
+  if (col0 >= c.cols) return;                             /* classes differ in size; the whole block leaves */
+  const int per = (c.steps + j.splits - 1) / j.splits, begin = split * per, end = min(c.steps, begin + per);
+
+  Loader<TYPE, LAYOUT, TILE> in;
+  Product<TYPE, LAYOUT, TILE> out;
+  in.init(j, c, m0, col0, begin);
+  out.zero();
+  for (int s = 0; s < STAGES - 1; s++) {
+    if (begin + s < end) in.load(j, c, begin + s, smem + s * STAGE, smem + s * STAGE + SIDE);
+    cp_async_commit();
+  }
+  int slot = 0, fill = STAGES - 1;
+  for (int step = begin; step < end; step++) {
+    cp_async_wait<STAGES - 2>();
+    __syncthreads();                                      /* this step's data are there, and all are done with the slot that is filled next */
+    if (step + STAGES - 1 < end) in.load(j, c, step + STAGES - 1, smem + fill * STAGE, smem + fill * STAGE + SIDE);
+    cp_async_commit();
+    out.step(smem + slot * STAGE, smem + slot * STAGE + SIDE, wm, wn);
+    slot = slot + 1 == STAGES ? 0 : slot + 1;
+    fill = fill + 1 == STAGES ? 0 : fill + 1;
+  }
+  cp_async_wait<0>();
+
+  float *rows = (float *)smem;
+  const uint32_t col = col0 + threadIdx.x % TILE;
+  const Column at = column_at(j, c, col);
+  for (int r = 0; r < TILE; r += STORE_ROWS) {
+    __syncthreads();
+    if (TILE == STORE_ROWS || wm == r) out.each(ToShared{rows + (wm - r) * (TILE + STORE_PAD) + wn, TILE + STORE_PAD});
+    __syncthreads();
+    store_rows<TILE>(j, c, split, rows, m0 + r, at, col);
+  }
+}
+
+template <int TYPE, int LAYOUT, int TILE> static void launch(const CudaCtx *ctx, const ConvJob *j) {
+  auto kernel = conv_gemm_kernel<TYPE, LAYOUT, TILE>;
+  const int bytes = STAGES * 2 * TILE * STEP_BYTES;
+  uint32_t most = 0;
+  for (int k = 0; k < j->nclass; k++) most = PRLX_MAX(most, j->cls[k].cols);
+  dim3 grid((unsigned)((most + TILE - 1) / TILE * ((j->m + TILE - 1) / TILE)), 1, (unsigned)(j->nclass * j->splits));
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  LAUNCH(kernel, grid, dim3(THREADS), bytes, ctx->stream, *j);
+}
+
+template <int TYPE> static void launch_type(const CudaCtx *ctx, int tile, const ConvJob *j) {
+  if (j->layout == LAYOUT_K) {
+    if (tile == 128) launch<TYPE, LAYOUT_K, 128>(ctx, j); else launch<TYPE, LAYOUT_K, 64>(ctx, j);
+  } else {
+    if (tile == 128) launch<TYPE, LAYOUT_MN, 128>(ctx, j); else launch<TYPE, LAYOUT_MN, 64>(ctx, j);
+  }
+}
+
+void conv_gemm(const CudaCtx *ctx, ConvType t, int tile, const ConvJob *j) {
+  if (t == CT_F16) launch_type<CT_F16>(ctx, tile, j);
+  else if (t == CT_BF16) launch_type<CT_BF16>(ctx, tile, j);
+  else if (t == CT_TF32) launch_type<CT_TF32>(ctx, tile, j);
+  else launch_type<CT_STRICT>(ctx, tile, j);
+}
+
+/* ---- partial sums, added in the order of the splits ---- */
+enum { REDUCE_V = 4 };
+__global__ void __launch_bounds__(THREADS) conv_reduce_kernel(const __grid_constant__ ConvJob j) {
+  const int64_t all = (int64_t)blockIdx.x * THREADS + threadIdx.x, m = (int64_t)blockIdx.y * REDUCE_V;
+  if (all >= j.cols) return;
+  int k = 0;
+  while (k + 1 < j.nclass && all >= j.cls[k + 1].col0) k++;
+  const Column at = column_at(j, j.cls[k], (uint32_t)all - j.cls[k].col0);
+  if (at.off < 0) return;
+  float v[REDUCE_V] = {0, 0, 0, 0};
+  for (int s = 0; s < j.splits; s++) {
+    const float *p = j.partial + ((int64_t)s * j.m + m) * j.cols + all;
+    _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < j.m) v[i] += p[i * j.cols];
+  }
+  chain_run<REDUCE_V>(j.chain, at, m, j.m, v);
+  _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < j.m) store_as(j.out, j.tout, at.off + (m + i) * j.out_m, v[i]);
+}
+
+void conv_reduce(const CudaCtx *ctx, const ConvJob *j) {
+  auto kernel = conv_reduce_kernel;
+  dim3 grid((unsigned)((j->cols + THREADS - 1) / THREADS), (unsigned)((j->m + REDUCE_V - 1) / REDUCE_V));
+  LAUNCH(kernel, grid, dim3(THREADS), 0, ctx->stream, *j);
+}
