@@ -32,8 +32,13 @@ const char *paper_path(const PaperRun *r, const char *text) {
   if (rest) snprintf(b, sizeof buf[0], "%s%s%s", r->out, text[1] == 'w' ? "/work" : "", rest);
   else if (!strncmp(text, "{c}", 3)) snprintf(b, sizeof buf[0], "%s", r->cohort ? r->cohort : "");
   else if (!strncmp(text, "{init}", 6)) {
-    const bool here = access("data/network_small.safetensors", R_OK) == 0;
-    snprintf(b, sizeof buf[0], "%s", here ? "data/network_small.safetensors" : tool_data_path("network_small.safetensors"));
+    static const char *const file[2] = {"network_small.safetensors", "discriminator_small.safetensors"};
+    size_t at = 0;
+    for (int i = 0; i < 2; i++) {
+      char here[80];
+      snprintf(here, sizeof here, "data/%s", file[i]);
+      at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "", access(here, R_OK) == 0 ? here : tool_data_path(file[i]));
+    }
   } else snprintf(b, sizeof buf[0], "%s", text);
   return b;
 }
