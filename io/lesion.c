@@ -215,6 +215,8 @@ void lesion_image(const LesionVolumes *v, int z, const Channel *ch, int nch, con
 void image_to_volume(const float *img, int64_t n, Channel ch, const double limits[2], float *out) {
   const double scale = ch == CH_CHI ? 1e-3 : 1;
   for (int64_t i = 0; i < n; i++) out[i] = (float)(window_unmap(limits[0], limits[1], img[i]) * scale);
+  /* A network may go beyond its range; a probability may not. */
+  for (int64_t i = 0; i < n && ch == CH_RIM; i++) out[i] = PRLX_MIN(PRLX_MAX(out[i], 0.0f), 1.0f);
 }
 
 /* ---- files ---- */

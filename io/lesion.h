@@ -26,7 +26,7 @@ int    lesion_slices(const LesionVolumes *v, SliceRule rule, int *z);
 /* Slice z as network input [nch][h][w], with the limits used in window[nch][2]. */
 void   lesion_limits(const LesionVolumes *v, int z, const Channel *ch, int nch, const Window *w, double *limits);
 void   lesion_image(const LesionVolumes *v, int z, const Channel *ch, int nch, const double *limits, float *out);
-/* The way back: n network values to what the file holds: chi in ppm, others as they were. */
+/* The way back: n network values to what the file holds: chi in ppm, rim a probability within 0 and 1, others as they were. */
 void   image_to_volume(const float *img, int64_t n, Channel ch, const double limits[2], float *out);
 
 /* Writes DIR/<file>.nii.gz and for chi its sidecar <file>.json; makes folders. descrip at most 79 characters. */

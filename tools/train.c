@@ -6,6 +6,7 @@
 #include "core/threads.h"
 #include "tools/layers.h"
 #include "tools/netfile.h"
+#include "tools/sheet.h"
 #include "tools/train_run.h"
 
 typedef struct Args {
@@ -79,7 +80,7 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
     OPT_REAL("ema-rampup", &a->ema_rampup, NULL, -1, 1e3, "half-life is at most this times the images so far; -1: no ramp-up"),
     OPT_INT("freeze-d", &a->freeze_d, NULL, 0, 100, "first layers of the discriminator that stay fixed"),
     OPT_GROUP("Augmentation (ADA)"),
-    OPT_STR("aug", &a->aug, NULL, "PRESET", "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or qsm (bgc that keeps the sign)"),
+    OPT_STR("aug", &a->aug, NULL, "PRESET", "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or qsm (bgc that keeps the sign) [bgc; of several channels qsm]. A rim channel is only\nmoved, filtered and cut out; hue and saturation never mix channels"),
     OPT_REAL("target", &a->target, NULL, -1, 1, "mean sign of D(real) that the controller aims at"),
     OPT_REAL("p", &a->p, NULL, 0, 1, "fixed probability; with --target: where the controller starts"),
     OPT_REAL("p-max", &a->p_max, NULL, 0, 1, "bound of p: above it augmentations leak into the images"),
@@ -120,6 +121,27 @@ static int merge_options(OptSpec *s, const StFile *state) {
 }
 
 /* ---- options -> TrainConfig ---- */
+
+/* What --aug means for this data: of several channels the default is qsm. */
+static const char *aug_used(const Args *a, int channels) { return a->aug ? a->aug : channels > 1 ? "qsm" : "bgc"; }
+
+/* Channels that mean different things: each keeps its own colours (no hue, no saturation), a probability has none at all. The luma flip would put dark rims under
+ * the same mask, which no patient has; with one channel it stays in the default, as published. */
+static Status choose_augmentation(TrainConfig *c, const Args *a, const Dataset *d, Error *e) {
+  const char *preset = aug_used(a, d->channels);
+  ImageMeaning m;
+  c->augment = strcmp(preset, "none") != 0;
+  const Status st = aug_preset(&c->aug, preset, d->channels, d->h, e);
+  if (st) return st;
+  meaning_read(&m, d->meta, d->nmeta, d->channels);
+  for (int k = 0; k < m.n; k++) c->aug.channel[k] = m.ch[k] == CH_RIM ? AUGC_MASK : AUGC_GREY;
+  if (d->channels == 1 || tool_quiet) return ST_OK;
+  if (!m.n) fprintf(stderr, "prlx train: note: %s does not say what its %d channels are; each is augmented as an intensity\n", a->data, d->channels);
+  if (c->aug.mult[AUG_LUMAFLIP] > 0)
+    fprintf(stderr, "prlx train: note: --aug %s flips the sign of susceptibility and FLAIR under an unchanged rim mask; --aug qsm does not\n", preset);
+  return ST_OK;
+}
+
 static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, const Dataset *d, int c_dim, Error *e) {
   Status st = train_preset(c, a->preset ? "paper" : "small", d->h, d->channels, c_dim, e);
   if (st) return st;
@@ -167,21 +189,19 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   if (a->init && !opts_given(s, "ema-rampup")) c->ema_rampup = -1;
   if (a->init && !opts_given(s, "ada-kimg")) c->ada.kimg = 100;
   if (opts_given(s, "p")) c->ada.adaptive = opts_given(s, "target");
-  if (opts_given(s, "aug")) {
-    c->augment = strcmp(a->aug, "none") != 0;
-    st = aug_preset(&c->aug, a->aug, d->channels, d->h, e);
-  }
+  st = choose_augmentation(c, a, d, e);
   return st ? st : train_config_check(c, e);
 }
 
 static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSchedule *p, const Args *a, const Dataset *d) {
   char lazy[160], aug[160] = "none";
+  const char *preset = aug_used(a, d->channels);
   snprintf(lazy, sizeof lazy, "R1 gamma %g every %d, path length weight %g every %d", train_r1_gamma(c), c->d_reg_interval, c->pl_weight,
            c->pl_weight > 0 ? c->g_reg_interval : 0);
   if (c->augment && c->ada.adaptive)
-    snprintf(aug, sizeof aug, "%s, target %g, p from %g%s, %g kimg per 1", a->aug ? a->aug : "as preset", c->ada.target, c->ada.p_init,
+    snprintf(aug, sizeof aug, "%s, target %g, p from %g%s, %g kimg per 1", preset, c->ada.target, c->ada.p_init,
              c->ada.unbounded ? " without bound" : "", c->ada.kimg);
-  else if (c->augment) snprintf(aug, sizeof aug, "%s, fixed p %g", a->aug ? a->aug : "as preset", c->ada.p_init);
+  else if (c->augment) snprintf(aug, sizeof aug, "%s, fixed p %g", preset, c->ada.p_init);
   snprintf(buf, n,
            "data           %s: %lld images, %d channel%s, %dx%d%s%s\n"
            "configuration  %s, seed %llu, until %g kimg, tick %g kimg, snapshot every %d ticks\n"

@@ -50,31 +50,41 @@ static Status take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown
   return ST_OK;
 }
 
-static Status take_all(const StFile *f, const char *const *prefix, int n, const Params *p, int *taken, int *grown, Error *e) {
+/* left [300]: names of what was not taken, as far as they fit. */
+static Status take_all(const StFile *f, const char *const *prefix, int n, const Params *p, int *taken, int *grown, char *left, Error *e) {
+  *left = 0;
   for (int i = 0; i < p->n; i++) {
     const StTensor *t = first_of(f, prefix, n, p->e[i].name);
     bool did = false;
     Status s = t ? take(f, t, &p->e[i], grown, &did, e) : ST_OK;
     if (s) return s;
     *taken += did;
+    const size_t len = strlen(left);
+    if (!did && len + strlen(p->e[i].name) + 8 < 300) snprintf(left + len, 300 - len, " %s", p->e[i].name);
+    else if (!did && len + 5 < 300 && strcmp(left + len - 4, " ...")) snprintf(left + len, 300 - len, " ...");
   }
   return ST_OK;
 }
 
 static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
-  static const char *const G[] = {"G.", "G_ema.", ""}, *const D[] = {"D.", "discriminator."};
-  char file[4300];
+  static const char *const G[] = {"G.", "G_ema.", ""}, *const A[] = {"G_ema.", "G.", ""}, *const D[] = {"D.", "discriminator."};
+  char file[4300], left[3][300];
   struct stat info;
   StFile f;
-  int grown = 0, g = 0, d = 0;
-  snprintf(file, sizeof file, "%s%s", path, !stat(path, &info) && S_ISDIR(info.st_mode) ? "/state.safetensors" : "");
+  int grown = 0, g = 0, d = 0, a = 0, again = 0;
+  const bool folder = !stat(path, &info) && S_ISDIR(info.st_mode);
+  snprintf(file, sizeof file, "%s%s", path, folder ? "/state.safetensors" : "");
+  if (folder && !file_exists(file)) snprintf(file, sizeof file, "%s/network.safetensors", path);
   Status s = st_open(&f, file, e);
   if (s) return s;
-  s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->p, &g, &grown, e);
-  if (!s) s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->p, &d, &grown, e);
+  s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->p, &g, &grown, left[0], e);
+  if (!s) s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->p, &a, &again, left[2], e);   /* the average goes on from the average */
+  if (!s) s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->p, &d, &grown, left[1], e);
   if (!s && !g && !d) s = err_set(e, ST_INVALID, "%s: no tensor of it fits these networks; give a network of the same --channel-base, --z-dim and resolution", file);
   if (!s && !tool_quiet)
     printf("init           %s: %d of %d tensors of the generator, %d of %d of the discriminator; %d of them grown\n", file, g, trainer_G(t)->p.n, d, trainer_D(t)->p.n, grown);
+  if (!s && !tool_quiet && g && *left[0]) printf("init           generator, as drawn:%s\n", left[0]);
+  if (!s && !tool_quiet && d && *left[1]) printf("init           discriminator, as drawn:%s\n", left[1]);
   taken[0] += g;
   taken[1] += d;
   st_close(&f);
@@ -90,7 +100,6 @@ Status run_init(TrainRun *r, const char *list, Error *e) {
     if (s) return s;
   }
   if (!tool_quiet && taken[0] && !taken[1]) printf("init           the discriminator starts fresh: add a run folder or a file with its weights\n");
-  trainer_copy_to_ema(r->t);
   trainer_refresh(r->t);
   return ST_OK;
 }

@@ -165,14 +165,14 @@ uint32_t dataset_crc(const Dataset *d) {
 
 /* ---- sample sheets ---- */
 Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols, Error *e) {
-  int rows = (n + cols - 1) / cols, w = cols * res, h = rows * res;
+  int rows = (n + cols - 1) / cols, w = cols * channels * res, h = rows * res;
   uint8_t *px = mem_alloc((size_t)w * (size_t)h);
   if (!px) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (int k = 0; k < n; k++)
+  for (int k = 0; k < n * channels; k++)
     for (int y = 0; y < res; y++)
       for (int x = 0; x < res; x++) {
-        double v = rint(((double)img[((int64_t)k * channels * res + y) * res + x] + 1) * 127.5);
-        px[(int64_t)(k / cols * res + y) * w + k % cols * res + x] = (uint8_t)(v > 0 ? v < 255 ? v : 255 : 0);
+        double v = rint(((double)img[((int64_t)k * res + y) * res + x] + 1) * 127.5);
+        px[(int64_t)(k / (cols * channels) * res + y) * w + k % (cols * channels) * res + x] = (uint8_t)(v > 0 ? v < 255 ? v : 255 : 0);
       }
   Status s = png_write8(path, w, h, 1, px, e);
   mem_free(px);

@@ -36,7 +36,8 @@ enum { SHEET_COLS = 8, SHEET_ROWS = 8, SHEET_BATCH = 8 };
 Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e);
 Status run_start(TrainRun *r, Error *e);                    /* after trainer_new (and restoring): log, sheet plan, first sheets */
 /* --init: files or run folders joined by ','; every tensor whose name and shape match is taken over, for the generator from G (else G_ema), for the
- * discriminator from D. More channels or labels: the old part is taken. ST_INVALID when nothing fits. */
+ * discriminator from D, for the average from G_ema (else G). A folder: its state.safetensors, else network.safetensors. More channels or labels: the old part
+ * is taken. ST_INVALID when nothing fits. */
 Status run_init(TrainRun *r, const char *list, Error *e);
 Status run_loop(TrainRun *r, Error *e);                     /* ST_INTERRUPTED after Ctrl-C, saved */
 void   run_close(TrainRun *r);
@@ -45,7 +46,7 @@ void   run_close(TrainRun *r);
 Status run_save(TrainRun *r, Error *e);
 Status run_restore(TrainRun *r, const StFile *state, Error *e);  /* bit-exact; tensors of another configuration are refused */
 
-/* 8-bit grey sheet of n images [n,C,R,R] (channel 0), `cols` per row, values mapped as SEMANTICS 8 "training grids". */
+/* 8-bit grey sheet of n images [n,C,R,R], `cols` per row, the channels of an image side by side, values mapped as SEMANTICS 8 "training grids". */
 Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols, Error *e);
 /* CRC of all values and labels: a resumed run must see the same data. */
 uint32_t dataset_crc(const Dataset *d);
