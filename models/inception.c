@@ -186,7 +186,9 @@ Val g_inception(Graph *g, const Inception *v, Val x, InceptionTaps *taps) {
 
 /* ---- features ---- */
 
-Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e) {
+Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e) { return inception_run_new_on(NULL, r, v, batch, e); }
+
+Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e) {
   memset(r, 0, sizeof *r);
   r->batch = batch;
   if (!(r->g = graph_new())) return err_set(e, ST_NOMEM, "Inception: out of memory for the graph; free memory and try again");
@@ -194,7 +196,7 @@ Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *
   r->in = g_input(r->g, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
   r->out = g_inception(r->g, v, r->in, NULL);
   Status s = graph_status(r->g, e);
-  if (s == ST_OK) s = plan_new(r->g, 1, &r->out, NULL, &r->p, e);
+  if (s == ST_OK) s = plan_new(r->g, 1, &r->out, &(PlanOptions){.backend = b}, &r->p, e);
   if (s != ST_OK) inception_run_free(r);
   return s;
 }

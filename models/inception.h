@@ -44,6 +44,8 @@ Status fid_prepare_255(const FidInput *o, int64_t c, int64_t h, int64_t w, const
 /* A plan for `batch` images at a time. An image's features do not depend on its neighbours in the batch. */
 typedef struct InceptionRun { Graph *g; struct Plan *p; Val in, out; int batch; } InceptionRun;
 Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e);
+struct Backend;
+Status inception_run_new_on(struct Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e);   /* on a backend (NULL: CPU) */
 void   inception_run_free(InceptionRun *r);
 /* n <= batch images [n,C,h,w] -> feat [n,2048]. */
 Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w, const float *img, float *feat, Error *e);

@@ -12,6 +12,7 @@
 #include "io/dataset.h"
 #include "io/image.h"
 #include "io/log.h"
+#include "tools/device.h"
 #include "tools/netfile.h"
 #include "tools/tool.h"
 
@@ -41,6 +42,14 @@ static double meminfo(const char *key) {                /* bytes; 0 when unknown
   return kib * 1024;
 }
 
+static void check_device(void) {
+  char text[600];
+  int missing = 0;
+  bool usable = tool_device_text(text, sizeof text, &missing);
+  line(missing ? "BAD" : usable ? "ok" : "-", "CUDA", "%s", text);
+  if (missing) line("BAD", "CUDA kernels", "%d operations have no kernel in this build", missing);
+}
+
 static void check_machine(void) {
   const char *want = getenv("PRLX_ISA");
   char list[128] = "";
@@ -52,7 +61,7 @@ static void check_machine(void) {
   double total = meminfo("MemTotal"), available = meminfo("MemAvailable");
   if (available > 0) line(available < 512e6 ? "warn" : "ok", "memory", "%s available of %s", human_bytes(available), human_bytes(total));
   else line("warn", "memory", "unknown (no /proc/meminfo); give --memory to commands that ask");
-  line("-", "CUDA", "not in this build");
+  check_device();
 }
 
 /* ---- arithmetic ---- */
@@ -67,7 +76,7 @@ static void check_philox(void) {
 
 enum { CN = 2, CI = 7, CO = 19, CS = 13 };
 /* Largest difference between the library's 3x3 convolution and plain loops, relative to the largest value; negative on failure. */
-static double conv_error(Error *e) {
+static double conv_error(Backend *dev, Error *e) {
   static real x[CN * CI * CS * CS], w[CO * CI * 9];
   Rng r = {1, 2, 0};
   rng_fill_normal(&r, x, COUNT_OF(x));
@@ -77,7 +86,7 @@ static double conv_error(Error *e) {
   Val y = g_conv2d(g, g_param(g, "x", SHAPE4(CN, CI, CS, CS), x, false), g_param(g, "w", SHAPE4(CO, CI, 3, 3), w, false), 1, 1);
   Plan *p = NULL;
   double worst = 0, largest = 0;
-  if (graph_status(g, e) || plan_new(g, 1, &y, NULL, &p, e) || plan_run(p, e)) worst = -1;
+  if (graph_status(g, e) || plan_new(g, 1, &y, &(PlanOptions){.backend = dev}, &p, e) || plan_run(p, e)) worst = -1;
   const real *out = worst < 0 ? NULL : plan_data(p, y);
   for (int n = 0; out && n < CN; n++)
     for (int o = 0; o < CO; o++)
@@ -105,12 +114,20 @@ static void check_arithmetic(void) {
     Error e = {0};
     snprintf(what, sizeof what, "convolution %s", isa_name((IsaLevel)i));
     isa_set((IsaLevel)i);
-    double d = conv_error(&e);
+    double d = conv_error(NULL, &e);
     if (d < 0) line("BAD", what, "%s", e.msg);
     else if (!(d < 1e-5)) line("BAD", what, "differs from plain loops by %.1e of the largest value", d);
     else line("ok", what, "equals plain loops to %.0e", d);
   }
   isa_set(chosen);
+  Backend *b = NULL;
+  Error e = {0};
+  if (tool_backend(PREC_STRICT, &b, &e)) { line("BAD", "device", "%s", e.msg); return; }
+  if (!b) return;
+  double d = conv_error(b, &e), most = b->precision == PREC_STRICT ? 1e-5 : 1e-2;
+  if (d < 0) line("BAD", "convolution GPU", "%s", e.msg);
+  else if (!(d < most)) line("BAD", "convolution GPU", "differs from plain loops by %.1e of the largest value (%s)", d, precision_name(b->precision));
+  else line("ok", "convolution GPU", "equals plain loops to %.0e (%s)", d, precision_name(b->precision));
 }
 
 /* ---- bundled files ---- */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "io/log.h"
 #include "io/sha256.h"
+#include "tools/device.h"
 #include "tools/featurenet.h"
 #include "tools/netfile.h"
 #include "tools/tool.h"
@@ -115,7 +116,9 @@ static Status compute(FeatureSet *s, FeatureNet *net, const Dataset *d, const ch
   if (!net->loaded) {
     inception_free(&net->v);
     st = load(&net->v, net->o.weights, net->o.data, true, e);
-    if (st == ST_OK) st = inception_run_new(&net->run, &net->v, net->o.batch, e);
+    Backend *b = NULL;
+    if (st == ST_OK) st = tool_backend(PREC_TF32, &b, e);
+    if (st == ST_OK) st = inception_run_new_on(b, &net->run, &net->v, net->o.batch, e);
     if (st != ST_OK) return st;
     net->loaded = true;
   }

@@ -7,6 +7,7 @@
 #include "core/rng.h"
 #include "io/image.h"
 #include "io/log.h"
+#include "tools/device.h"
 #include "tools/netfile.h"
 #include "tools/project_cohort.h"
 #include "tools/sheet.h"
@@ -28,6 +29,7 @@ static void sampler_free(Sampler *s) {
 
 static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int batch, Error *e) {
   const int64_t n = batch;
+  Backend *b;
   *s = (Sampler){.g = graph_new(), .batch = batch};
   if (!s->g) return err_set(e, ST_NOMEM, "out of memory for the graph");
   graph_batch_invariant(s->g, true);
@@ -39,7 +41,8 @@ static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int bat
   Val ws = g_broadcast_ws(s->g, G, g_mapping(s->g, G, s->z, s->c, true), a->psi, a->cutoff);
   s->img = g_synthesis(s->g, G, ws, &so, NULL);
   Status st = graph_status(s->g, e);
-  return st != ST_OK ? st : plan_new(s->g, 1, &s->img, NULL, &s->plan, e);
+  if (st == ST_OK) st = tool_backend(PREC_TF32, &b, e);
+  return st != ST_OK ? st : plan_new(s->g, 1, &s->img, &(PlanOptions){.backend = b}, &s->plan, e);
 }
 
 /* z, class and noise of the lesions seeds[0..n-1]; each depends on its own seed only, not on its neighbours. */

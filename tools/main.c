@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "core/isa.h"
 #include "core/threads.h"
+#include "tools/device.h"
 #include "tools/help.h"
 #include "tools/tool.h"
 
@@ -111,6 +112,7 @@ int main(int argc, char **argv) {
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
   int rc = dispatch(argc, argv);
+  tool_backend_free();
   threads_stop();
   if (fflush(stdout) || ferror(stdout)) {      /* `prlx info x > /dev/full` must not look like success */
     fprintf(stderr, "prlx: standard output could not be written: %s\n", strerror(errno));

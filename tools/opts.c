@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/threads.h"
+#include "tools/device.h"
 #include "tools/tool.h"
 
 enum { MAX_LIST = 1000000 };
@@ -31,12 +32,13 @@ int opts_distance(const char *a, const char *b) {
 }
 
 /* ---- the options that every command has ---- */
-static int common_threads, common_device;
+static int common_threads, common_device, common_precision;
 static bool common_help;
 static Opt common[] = {
   OPT_GROUP("Common"),
   OPT_INT("threads", &common_threads, "0", 0, MAX_WORKERS, "worker threads; 0: PRLX_THREADS, else all usable cores.\nResults do not depend on it"),
-  OPT_CHOICE("device", &common_device, "auto", "auto|cpu|cuda", "where to compute; this build has the CPU only"),
+  OPT_CHOICE("device", &common_device, "auto", "auto|cpu|cuda", "where to compute; auto: a GPU if this build and this machine\nhave one. Used by train, generate, project, fid; the rest runs\non the CPU"),
+  OPT_CHOICE("precision", &common_precision, "auto", "auto|strict|tf32|f16|bf16", "on a GPU. strict: 32-bit arithmetic as on the CPU; tf32: 10-bit\noperands of products; f16, bf16: feature maps in 16 bits, too"),
   OPT_FLAG("quiet", &tool_quiet, "no", "results and errors only"),
   OPT_FLAG("help", &common_help, "no", "show this text"),
 };
@@ -261,8 +263,10 @@ static int collect(OptSpec *s, int argc, char **argv) {
 static int check_arguments(const OptSpec *s) {
   if (!s->pos && s->nargs > 0) return tool_usage(s->cmd, "unexpected argument '%s'", s->args[0]);
   if (s->nargs < s->pos_min) return tool_usage(s->cmd, "missing argument: %s", s->pos);
+  char text[600];
+  int missing;
+  if (common_device == DEVICE_CUDA && !tool_device_text(text, sizeof text, &missing)) return tool_usage(s->cmd, "option --device cuda: CUDA is %s", text);
   if (s->pos && s->pos_max >= 0 && s->nargs > s->pos_max) return tool_usage(s->cmd, "too many arguments: '%s' is one too many", s->args[s->pos_max]);
-  if (common_device == 2) return tool_usage(s->cmd, "option --device: this build has no CUDA backend; use cpu or auto");
   return -1;
 }
 
@@ -317,6 +321,9 @@ bool opts_set(OptSpec *s, const char *name, const char *text) {
   if (!o || o->kind == OPTK_GROUP || !set_value(o, text)) return false;
   return o->given = true;
 }
+
+int opts_device(void) { return common_device; }
+int opts_precision(void) { return common_precision; }
 
 bool opts_given(const OptSpec *s, const char *name) {
   const Opt *o = find_option(s, name);

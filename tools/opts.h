@@ -17,7 +17,7 @@
  *
  * Defaults are text: the help shows them and the parser applies them; NULL = leave the destination as it is.
  * Accepted: --key value, --key=value, --flag, --no-flag, -- (the rest are arguments). The last one of a repeated option wins.
- * Every command also has --threads, --quiet, --device and --help.
+ * Every command also has --threads, --quiet, --device, --precision and --help.
  */
 #ifndef PRLX_OPTS_H
 #define PRLX_OPTS_H
@@ -61,6 +61,10 @@ void opts_free(OptSpec *s);                            /* the lists of RANGE opt
 /* For --resume: the text of an option's value, and setting it as if it had been on the command line. False: no such option, or bad text. */
 bool opts_text(const Opt *o, char *buf, size_t n);
 bool opts_set(OptSpec *s, const char *name, const char *text);
+/* --device and --precision (index into auto|strict|tf32|f16|bf16) of the last opts_parse; tools/device.h acts on them. */
+enum { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+int  opts_device(void);
+int  opts_precision(void);
 bool opts_given(const OptSpec *s, const char *name);   /* was it on the command line? */
 void opts_help(const OptSpec *s);                      /* to stdout */
 /* Edit distance (insert, delete, replace, swap of neighbours); used for "did you mean". */

@@ -11,6 +11,7 @@
 #include "io/image.h"
 #include "io/log.h"
 #include "models/projector.h"
+#include "tools/device.h"
 #include "tools/netfile.h"
 #include "tools/project_cohort.h"
 #include "tools/sheet.h"
@@ -396,13 +397,14 @@ static Status prepare(Job *j, const OptSpec *spec, Error *e) {
   j->o = project_defaults();
   j->o.num_steps = a->steps; j->o.initial_lr = a->lr; j->o.initial_noise_factor = a->w_noise; j->o.regularize_noise_weight = a->noise_weight;
   j->o.w_avg_samples = a->w_samples; j->o.seed = (uint64_t)a->seed; j->o.max_bytes = (size_t)a->memory; j->o.vgg_channels = (VggChannels)a->vgg_channels;
-  Status s = network_load(&j->net, a->network, e);
+  Status s = tool_backend(PREC_TF32, &j->o.backend, e);
+  if (s == ST_OK) s = network_load(&j->net, a->network, e);
   if (s == ST_OK) s = load_targets(j, spec->nargs, spec->args, e);
   if (s == ST_OK) s = vgg_load(&j->vgg, a->vgg, a->data, e);
   if (s == ST_OK) s = dir_make(a->out, e);
   if (s != ST_OK) return s;
   warn_windows(j);
-  if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, 4);
+  if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->o.backend ? 128 : 4);   /* a GPU wants many at once */
   const int cd = j->net.G.cfg.c_dim;
   if (cd && a->label < 0) return err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d", a->network, cd, cd - 1);
   if (a->label >= 0 && a->label >= cd) return err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label, cd ? "fewer classes" : "no classes");
@@ -433,7 +435,7 @@ int tool_project(int argc, char **argv) {
     OPT_STR("data", &a->data, NULL, "DIR", "folder of the bundled files"),
     OPT_GROUP("Projection (Eq. 1)"),
     OPT_INT("steps", &a->steps, "1000", 1, 1000000, "Adam steps per lesion"),
-    OPT_INT("batch", &a->batch, "0", 0, 4096, "lesions at a time; 0: up to 4. The results do not depend on it"),
+    OPT_INT("batch", &a->batch, "0", 0, 4096, "lesions at a time; 0: up to 4, on a GPU 128. The results do not\ndepend on it"),
     OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed of the noise; the same for every lesion"),
     OPT_REAL("lr", &a->lr, "0.1", 1e-9, 1e3, "learning rate of Adam before its ramps"),
     OPT_REAL("w-noise", &a->w_noise, "0.05", 0, 100, "noise added to w at the start, in standard deviations of W"),

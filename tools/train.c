@@ -4,6 +4,7 @@
 #include <string.h>
 #include "core/isa.h"
 #include "core/threads.h"
+#include "tools/device.h"
 #include "tools/layers.h"
 #include "tools/netfile.h"
 #include "tools/sheet.h"
@@ -246,10 +247,12 @@ static Status one_hot(const Dataset *d, int c_dim, real **out, Error *e) {
 static void print_memory(const Trainer *t, const TrainData *data, size_t image) {
   TrainMemory m = trainer_memory(t);
   double flop = trainer_flop(t);
+  const Backend *dev = trainer_config(t)->backend;
+  char where[64];
   printf("memory         weights %s, optimiser %s, activations %s; %s in all, besides %s of images\n", human_bytes((double)m.weights),
          human_bytes((double)m.optimizer), human_bytes((double)m.activations), human_bytes((double)m.total),
          human_bytes((double)data->n * (double)image * sizeof(real)));
-  printf("work           %.4g GFLOP per iteration of %d images; %s, %d threads\n\n", flop / 1e9, trainer_config(t)->batch, isa_name(isa_current()),
+  printf("work           %.4g GFLOP per iteration of %d images; %s%s%s, %d threads\n\n", flop / 1e9, trainer_config(t)->batch, dev ? tool_device_name(dev, where) : "", dev ? "; host: " : "", isa_name(isa_current()),
          threads_count());
 }
 
@@ -258,6 +261,7 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   int c_dim = 0;
   Status st = open_data(a, d, &c_dim, e);
   if (!st) st = build_config(&c, s, a, d, c_dim, e);
+  if (!st) st = tool_backend(PREC_TF32, &c.backend, e);
   if (!st) st = one_hot(d, c_dim, labels, e);
   if (st) return st;
   bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");

@@ -192,7 +192,7 @@ static Status sheet_plan(TrainRun *r, Error *e) {
   Val ws = g_broadcast_ws(g, G, g_mapping(g, G, r->sheet_z, r->sheet_c, false), 1, -1);
   r->sheet_img = g_synthesis(g, G, ws, &(SynthOptions){.noise = NOISE_CONST, .frozen = false}, NULL);
   Status s = graph_status(g, e);
-  return s ? s : plan_new(g, 1, &r->sheet_img, &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes}, &r->sheet_plan, e);
+  return s ? s : plan_new(g, 1, &r->sheet_img, &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes, .backend = trainer_config(r->t)->backend}, &r->sheet_plan, e);
 }
 
 static void fakes_path(const TrainRun *r, char path[4300]) {

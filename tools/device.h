@@ -1,0 +1,14 @@
+/* device.h: where a command computes: --device auto|cpu|cuda and --precision (common options, tools/opts.c). Only this pair of files knows which
+ * devices the program was built for. */
+#ifndef PRLX_TOOL_DEVICE_H
+#define PRLX_TOOL_DEVICE_H
+#include "core/backend.h"
+/* The backend that the options ask for; *out NULL: the CPU. auto: CUDA if it is in the program and a device answers, else the CPU. cuda without a device is
+ * ST_INVALID and says why. `usual` is taken for --precision auto. One backend per process: made at the first call, the same one later. */
+Status tool_backend(Precision usual, Backend **out, Error *e);
+void   tool_backend_free(void);
+/* For `prlx check`: what there is, in words; false when nothing can be used. *missing: operations without a kernel (0 in a complete build). */
+bool   tool_device_text(char *buf, size_t n, int *missing);
+/* "CPU", or "cuda (tf32)": for logs and reports. */
+const char *tool_device_name(const Backend *b, char buf[64]);
+#endif
