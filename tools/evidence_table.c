@@ -329,7 +329,7 @@ Status evidence_words(const Evidence *ev, char *text, size_t n, Error *e) {
   }
   say(&w, "%lld denoised lesions of %lld subjects (%lld images, %lld ambiguous lesions); intervals are %g %% by bootstrap of subjects; LPIPS with %s.\n", (long long)ev->lesions, (long long)ev->groups, (long long)ev->n,
       (long long)subset_size(ev, SUB_AMBIGUOUS), 100 * ev->a.level, ev->perceptual);
-  if (ev->d.src && ev->d.src->n > ev->lesions) say(&w, "The projection was interrupted: %lld of %lld lesions are there; numbers are of these.\n", (long long)ev->lesions, (long long)ev->d.src->n);
+  if (ev->d.src && ev->d.src->n > ev->lesions) say(&w, "%lld of %lld lesions that were to be projected are there (a range, or an interrupted projection); numbers are of these.\n", (long long)ev->lesions, (long long)ev->d.src->n);
   if (ev->unfinished) say(&w, "%lld images stopped before step %d.\n", (long long)ev->unfinished, ev->asked);
   mean_line(&w, EV_LPIPS, "%.4f");
   mean_line(&w, EV_MSE, "%.5f");
