@@ -281,10 +281,11 @@ static void pair_line(Words *w, Subset s, int before, int after, const char *wha
   int k = 0;
   while (k < CHANGES && change[k].before != (EvNumber)before) k++;
   const Spread a = get(w, s, before), b = get(w, s, after), d = get(w, s, EV_COUNT + k);
-  char x[3][32], t[80];
+  char x[3][32], t[80], chance[32] = "";
   if (!a.n || !b.n) return;
   snprintf(x[0], 32, fmt, a.mean); snprintf(x[1], 32, fmt, b.mean); snprintf(x[2], 32, fmt, d.mean);
-  say(w, "%s%s%s%s: mean %s before, %s after; change %s (%s), %lld lesions.\n", what, s == SUB_ALL ? "" : " (", s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : ")", x[0], x[1], x[2], interval(&d, 1, fmt, t), (long long)d.n);
+  if (before == EV_DICE0) snprintf(chance, sizeof chance, ", chance %.3f", get(w, s, EV_CHANCE).mean);
+  say(w, "%s%s%s%s: mean %s before, %s after%s; change %s (%s), %lld lesion%s.\n", what, s == SUB_ALL ? "" : " (", s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : ")", x[0], x[1], chance, x[2], interval(&d, 1, fmt, t), (long long)d.n, d.n == 1 ? "" : "s");
 }
 
 static void memory_lines(Words *w) {
