@@ -42,7 +42,8 @@ static void *need(size_t n, size_t size, bool *ok) {
 /* The arrays of results, one after another behind their head. */
 static void new_results(Trainer *t, size_t batch, size_t pl, size_t rounds, bool *ok) {
   struct { real **p; size_t n; } part[] = {{&t->g_scores, batch}, {&t->g_losses, batch}, {&t->d_fake, batch}, {&t->d_real, batch}, {&t->d_losses, batch},
-                                           {&t->r1, batch}, {&t->r1_logits, batch}, {&t->pl, pl}, {&t->pl_means, rounds}};
+                                           {&t->r1, batch}, {&t->r1_logits, batch}, {&t->pl, pl}, {&t->pl_means, rounds},
+                                           {&t->w_means, comm_many(t->cfg.comm) ? rounds * (size_t)t->cfg.G.w_dim : 0}};
   size_t n = 0;
   for (int i = 0; i < COUNT_OF(part); i++) n += (part[i].n + 15) / 16 * 16;
   t->res_bytes = sizeof(TrainResults) + n * sizeof(real);
@@ -72,6 +73,7 @@ static Status new_buffers(Trainer *t, Error *e) {
   }
   t->pl_noise = need(rounds * pl * px, R, &ok);
   new_results(t, B, rounds * pl, rounds, &ok);
+  if (comm_many(c->comm)) t->pl_start = need(rounds + 1, R, &ok);
   t->order = need((size_t)t->data.n * (c->mirror ? 2 : 1), sizeof(int64_t), &ok);
   return ok ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the buffers of a batch of %d", c->batch);
 }
@@ -123,7 +125,7 @@ void trainer_free(Trainer *t) {
   discriminator_free(&t->D);
   for (int k = 0; k < 2; k++) { adam_free(&t->adam[k]); mem_free(t->grad_round[k]); mem_free(t->grad_sum[k]); }
   for (int k = 0; k < PH_COUNT; k++) { mem_free(t->z[k]); mem_free(t->c[k]); mem_free(t->z_mix[k]); mem_free(t->cutoff[k]); }
-  void *rest[] = {t->aug, t->round_img, t->images, t->labels, t->pl_noise, t->res, t->order};
+  void *rest[] = {t->aug, t->round_img, t->images, t->labels, t->pl_noise, t->res, t->order, t->pl_start};
   for (int i = 0; i < COUNT_OF(rest); i++) mem_free(rest[i]);
   mem_free(t);
 }

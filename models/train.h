@@ -10,6 +10,7 @@
  */
 #ifndef PRLX_TRAIN_H
 #define PRLX_TRAIN_H
+#include "core/comm.h"
 #include "core/flat.h"
 #include "core/optim.h"
 #include "models/augment.h"
@@ -46,6 +47,7 @@ typedef struct TrainConfig {
   size_t max_bytes;             /* refuse above this (0 = the available memory of the machine, or of the backend) */
   Backend *backend;             /* where to compute; NULL: CPU. Must outlive the trainer. Then weights, gradients, Adam state live there; per-phase seconds
                                  * are times of enqueueing, seconds_other has the waiting */
+  Comm *comm;                   /* the processes that share every batch (train_comm.c); NULL: this one alone. Must outlive the trainer */
 } TrainConfig;
 
 /* "paper": golden/SEMANTICS.md section 7 row "auto" at 8 devices (batch 64 in one round); "small": two CPU cores. Sets every field for images
@@ -88,6 +90,8 @@ typedef struct Trainer Trainer;
  * Networks start from generator_reset/discriminator_reset with cfg->seed; G_ema is a copy of G. */
 Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out, Error *e);
 void   trainer_free(Trainer *t);
+/* Several processes: all take over the state of process 0 (after restoring; collective). Call trainer_refresh afterwards. */
+Status trainer_broadcast(Trainer *t, Error *e);
 /* One iteration: all phases due, EMA, controller. ST_NUMERIC when a loss is not finite (the state is then not worth saving). */
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e);
 void   trainer_refresh(Trainer *t);                 /* after G, D were changed from outside (transfer): nothing cached survives; G_ema is left alone */

@@ -15,6 +15,7 @@ typedef struct PhaseNet {
   AugNodes aug; bool has_aug;
   Val logits, loss, w_mean, pl_new_mean, image;                            /* outputs; loss is per sample */
   GradCopy *copy; int ncopy;
+  Plan *lengths; Val pl_len;          /* Greg by several processes: mean path length of the round alone */
   size_t bound;                       /* bytes of outputs that live in the gradient range, counted there */
 } PhaseNet;
 /* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice per round: fakes, reals. */
@@ -41,6 +42,8 @@ struct Trainer {
   /* Results of one iteration: one block, on a backend fetched once at the end of the iteration. */
   TrainResults *res; size_t res_bytes;
   real *g_scores, *g_losses, *d_fake, *d_real, *d_losses, *r1, *r1_logits, *pl, *pl_means;
+  real *w_means;                      /* several processes: [rounds,w_dim] of the phase */
+  real *pl_start;                     /* several processes: [rounds+1] pl_mean that a round starts from; last: after all */
   TrainMetrics m;
   void (*on_gradient)(void *ctx, TrainPhase ph, const Params *net, const real *grad);
   void *on_gradient_ctx;
@@ -56,6 +59,12 @@ Status device_push(Trainer *t, Error *e);       /* host state -> mirrors, if it 
 Status device_pull(Trainer *t, Error *e);       /* mirrors -> host state, if they are ahead */
 Status device_begin(Trainer *t, Error *e);      /* of an iteration */
 Status device_settle(Trainer *t, Error *e);     /* end of an iteration: results are on the host; ST_NUMERIC when a loss is not finite */
+/* train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds are its own. */
+bool   train_mine(const Trainer *t, int k);                                      /* does this process compute round k? */
+Status train_share_begin(Trainer *t, TrainPhase ph, Error *e);
+Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e);         /* `own`: how the rounds went here. Completes gradient and results */
+Status train_share_lengths(Trainer *t, Status own, Error *e);                    /* pl_start[k+1] holds the mean length of an own round k, else 0 -> pl_mean */
+Status train_share_pl_mean(Trainer *t, int k, Error *e);                         /* pl_start[k] to where Greg's graph reads it */
 /* train_phase.c: one phase of one iteration: all rounds, the optimiser step. */
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e);
 int    train_rounds(const TrainConfig *c);

@@ -176,9 +176,15 @@ static Status build_greg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   PathLength pl = g_path_length(p->g, img, ws, p->pl_noise, p->pl_mean, t->cfg.pl_decay);
   p->loss = pl.penalty;
   p->pl_new_mean = pl.mean;
+  p->pl_len = comm_many(t->cfg.comm) ? g_mean_all(p->g, pl.lengths) : 0;
   Val L = g_axpb(p->g, g_mean_all(p->g, pl.penalty), t->cfg.pl_weight * t->cfg.g_reg_interval, 0);
   Status st = add_gradients(t, p, L, false, l, e);
   if (st == ST_OK) st = make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e);
+  if (st == ST_OK && p->pl_len) {                /* the same graph without penalty and gradients of parameters */
+    PlanOptions o;
+    st = limit_left(t, &o, e);
+    if (st == ST_OK) st = plan_new(p->g, 1, &p->pl_len, &o, &p->lengths, e);
+  }
   return st == ST_OK && plan_data(p->plan, p->pl_mean) ? plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e) : st;
 }
 
@@ -230,6 +236,7 @@ Status nets_build(Trainer *t, Error *e) {
 void nets_free(Trainer *t) {
   for (int i = 0; i < NET_COUNT; i++) {
     plan_free(t->net[i].plan);
+    plan_free(t->net[i].lengths);
     graph_free(t->net[i].g);
     mem_free(t->net[i].copy);
     t->net[i] = (PhaseNet){0};

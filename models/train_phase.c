@@ -86,31 +86,54 @@ static Status accumulate(Trainer *t, NetId id, int is_d, Error *e) {
 }
 
 /* Running average of w over everything the mapping produced: SEMANTICS 2.2. */
-static Status update_w_avg(Trainer *t, const PhaseNet *p, Error *e) {
+static Status update_w_avg(Trainer *t, const PhaseNet *p, int k, Error *e) {
+  if (comm_many(t->cfg.comm)) return take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);   /* train_share_end does the rest */
   real *w_avg = params_find(&t->G.p, "mapping.w_avg")->data;
   return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim, t->cfg.w_avg_beta, e);
 }
 
-/* ---- rounds ---- */
+/* ---- rounds: the random numbers of every round are drawn, also of those that another process computes ---- */
 
 static Status round_gmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_GMAIN];
   TRY(fill_generator(t, p, &d->phase[PH_GMAIN], k, p->n, e));
   fill_augmentation(t, p);
+  if (!train_mine(t, k)) return ST_OK;
   TRY(run(t, NET_GMAIN, PH_GMAIN, e));
-  TRY(update_w_avg(t, p, e));
+  TRY(update_w_avg(t, p, k, e));
   TRY(take(t, p, p->logits, t->g_scores + (int64_t)k * p->n, p->n, e));
   TRY(take(t, p, p->loss, t->g_losses + (int64_t)k * p->n, p->n, e));
   return accumulate(t, NET_GMAIN, 0, e);
 }
 
-static Status round_greg(Trainer *t, const TrainDraws *d, int k, Error *e) {
+/* Several processes: the running mean path length from which a round starts depends on the rounds before it, which run elsewhere at the same time. The
+ * lengths themselves do not depend on it, so that they are measured first: a third of the work of the phase once more. */
+static Status measure_lengths(Trainer *t, const PhaseDraws *pd, Error *e) {
+  PhaseNet p = t->net[NET_GREG];
+  Rng before = t->state.rng[TRNG_NOISE];
+  p.plan = p.lengths;
+  memset(t->pl_start, 0, (size_t)(train_rounds(&t->cfg) + 1) * sizeof *t->pl_start);
+  for (int k = 0; k < train_rounds(&t->cfg); k++) {
+    TRY(fill_generator(t, &p, pd, k, t->net[NET_GMAIN].n, e));
+    if (!train_mine(t, k)) continue;
+    put(&p, p.pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p.g, p.pl_noise)));
+    TRY(plan_run(p.plan, e));
+    t->pl_start[k + 1] = plan_data(p.plan, p.pl_len)[0];
+  }
+  t->state.rng[TRNG_NOISE] = before;
+  return ST_OK;
+}
+
+static Status round_greg(
+Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_GREG];
   const PhaseDraws *pd = &d->phase[PH_GREG];
   TRY(fill_generator(t, p, pd, k, t->net[NET_GMAIN].n, e));
+  if (!train_mine(t, k)) return ST_OK;
   put(p, p->pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p->g, p->pl_noise)));
+  if (t->pl_start) TRY(train_share_pl_mean(t, k, e));
   TRY(run(t, NET_GREG, PH_GREG, e));
-  TRY(update_w_avg(t, p, e));
+  TRY(update_w_avg(t, p, k, e));
   TRY(take(t, p, p->pl_new_mean, &t->res->pl_mean, 1, e));     /* the next round reads it there */
   TRY(take(t, p, p->pl_new_mean, t->pl_means + k, 1, e));
   TRY(take(t, p, p->loss, t->pl + (int64_t)k * p->n, p->n, e));
@@ -118,8 +141,9 @@ static Status round_greg(Trainer *t, const TrainDraws *d, int k, Error *e) {
 }
 
 /* One pass of the discriminator over round_img: fakes push logits down (sign +1), reals up (sign -1). */
-static Status dmain_pass(Trainer *t, const real *labels, double sign, real *scores, real *losses, Error *e) {
+static Status dmain_pass(Trainer *t, bool mine, const real *labels, double sign, real *scores, real *losses, Error *e) {
   PhaseNet *p = &t->net[NET_DMAIN];
+  if (!mine) { fill_augmentation(t, p); return ST_OK; }
   if (p->c) put(p, p->c, labels);
   put_scalar(p, p->sign, sign);
   fill_augmentation(t, p);
@@ -137,18 +161,22 @@ static Status round_dmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *f = &t->net[NET_FAKES];
   const PhaseDraws *pd = &d->phase[PH_DMAIN];
   int64_t at = (int64_t)k * f->n, px = image_numel(t), c_dim = t->cfg.G.c_dim;
+  bool mine = train_mine(t, k);
   TRY(fill_generator(t, f, pd, k, f->n, e));
-  TRY(run(t, NET_FAKES, PH_DMAIN, e));
-  TRY(update_w_avg(t, f, e));
-  TRY(flat_zero(t->b, flat_at(t->b, t->d_losses + at), f->n, e));
-  TRY(dmain_pass(t, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at, e));
-  TRY(flat_upload(t->b, flat_at(t->b, t->round_img), d->images + at * px, f->n * px, e));
-  return dmain_pass(t, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at, t->d_losses + at, e);
+  if (mine) {
+    TRY(run(t, NET_FAKES, PH_DMAIN, e));
+    TRY(update_w_avg(t, f, k, e));
+    TRY(flat_zero(t->b, flat_at(t->b, t->d_losses + at), f->n, e));
+  }
+  TRY(dmain_pass(t, mine, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at, e));
+  if (mine) TRY(flat_upload(t->b, flat_at(t->b, t->round_img), d->images + at * px, f->n * px, e));
+  return dmain_pass(t, mine, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at, t->d_losses + at, e);
 }
 
 static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_DREG];
   int64_t at = (int64_t)k * p->n;
+  if (!train_mine(t, k)) { fill_augmentation(t, p); return ST_OK; }
   put(p, p->img, d->images + at * image_numel(t));
   if (p->c) put(p, p->c, d->labels + at * t->cfg.G.c_dim);
   fill_augmentation(t, p);
@@ -158,7 +186,7 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   return accumulate(t, NET_DREG, 1, e);
 }
 
-/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam. (A sum over several processes belongs at the start.) */
+/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam. */
 static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.p : &t->G.p;
@@ -176,6 +204,9 @@ Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
     [PH_GMAIN] = round_gmain, [PH_GREG] = round_greg, [PH_DMAIN] = round_dmain, [PH_DREG] = round_dreg};
   int is_d = ph == PH_DMAIN || ph == PH_DREG;
   TRY(flat_zero(t->b, flat_at(t->b, t->grad_sum[is_d]), t->adam[is_d].n, e));
-  for (int k = 0; k < train_rounds(&t->cfg); k++) TRY(round[ph](t, d, k, e));
+  Status st = train_share_begin(t, ph, e);
+  if (ph == PH_GREG && comm_many(t->cfg.comm)) TRY(train_share_lengths(t, st == ST_OK ? measure_lengths(t, &d->phase[ph], e) : st, e));
+  for (int k = 0; k < train_rounds(&t->cfg) && st == ST_OK; k++) st = round[ph](t, d, k, e);
+  TRY(train_share_end(t, ph, st, e));
   return optimise(t, ph, is_d, e);
 }
