@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/rng.h"
+#include "models/agreement.h"
 #include "models/evaluate.h"
 
 const char *const metric_name[M_COUNT] = {"accuracy", "precision", "sensitivity", "specificity", "F1", "balanced accuracy", "ROC AUC", "PR AUC"};
@@ -94,13 +95,6 @@ static int by_value(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* Linear interpolation between order statistics. */
-static double quantile(const double *v, int64_t n, double q) {
-  double at = q * (double)(n - 1);
-  int64_t k = (int64_t)floor(at);
-  return k + 1 < n ? v[k] + (at - (double)k) * (v[k + 1] - v[k]) : v[n - 1];
-}
-
 typedef struct Boot { Ranked *rank; int64_t *count, *weight; double *value; } Boot;
 
 static Status resample(Boot *b, int64_t n, int runs, const int64_t *group, int64_t groups, double threshold, int resamples, uint64_t seed) {
@@ -141,8 +135,8 @@ Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score
       for (int k = 0; k < resamples; k++) if (isfinite(v[k])) v[m++] = v[k];
       if (2 * m <= resamples) continue;
       qsort(v, (size_t)m, sizeof *v, by_value);
-      lo[q] = quantile(v, m, (1 - level) / 2);
-      hi[q] = quantile(v, m, (1 + level) / 2);
+      lo[q] = quantile_sorted(v, m, (1 - level) / 2);
+      hi[q] = quantile_sorted(v, m, (1 + level) / 2);
     }
   } else s = err_set(e, ST_NOMEM, "bootstrap: out of memory for %lld items and %d resamples", (long long)n, resamples);
   mem_free(b.rank); mem_free(b.count); mem_free(b.weight); mem_free(b.value);
@@ -176,8 +170,8 @@ Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group,
   }
   if (m > 1) {
     qsort(mean, (size_t)m, sizeof *mean, by_value);
-    *lo = quantile(mean, m, (1 - level) / 2);
-    *hi = quantile(mean, m, (1 + level) / 2);
+    *lo = quantile_sorted(mean, m, (1 - level) / 2);
+    *hi = quantile_sorted(mean, m, (1 + level) / 2);
   }
   mem_free(sum); mem_free(count); mem_free(mean);
   return ST_OK;
@@ -201,15 +195,6 @@ double eval_mcnemar(int64_t n, const int *truth, const double *a, const double *
     *only_b += rb && !ra;
   }
   return eval_mcnemar_p(*only_a, *only_b);
-}
-
-void eval_wilson(int64_t k, int64_t n, double z, double *lo, double *hi) {
-  *lo = 0;
-  *hi = 1;
-  if (n < 1) return;
-  double p = (double)k / (double)n, z2 = z * z / (double)n, mid = p + z2 / 2, half = z * sqrt(p * (1 - p) / (double)n + z2 / (4 * (double)n));
-  *lo = PRLX_MAX(0.0, (mid - half) / (1 + z2));
-  *hi = PRLX_MIN(1.0, (mid + half) / (1 + z2));
 }
 
 typedef struct PValue { double p; int at; } PValue;

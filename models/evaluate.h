@@ -27,8 +27,6 @@ Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group,
 /* Exact McNemar test of two classifiers on the same items (McNemar 1947): b = only A right, c = only B right; p = min(1, 2 P(Bin(b+c,1/2) <= min(b,c))). */
 double eval_mcnemar(int64_t n, const int *truth, const double *a, const double *b, double threshold, int64_t *only_a, int64_t *only_b);
 double eval_mcnemar_p(int64_t only_a, int64_t only_b);
-/* Wilson's interval of a proportion k/n for a normal quantile z (1.96 for 95 %). n = 0: 0 and 1. */
-void eval_wilson(int64_t k, int64_t n, double z, double *lo, double *hi);
 /* Holm's step-down correction, in place. NaN stays NaN and does not count. */
 Status eval_holm(int n, double *p, Error *e);
 #endif

@@ -119,6 +119,23 @@ double gold_maxabs(Gold *g, const char *name) {
   return m;
 }
 
+void gold_compare_tap(Gold *g, const char *tap, const real *x, int64_t batch, int64_t m) {
+  const int64_t count = gold_numel(g, gold_name(g, "out.%s.samples", tap)) / batch;
+  real *mean = gold_scratch(g, batch), *std = gold_scratch(g, batch), *l2 = gold_scratch(g, batch), *samples = gold_scratch(g, batch * count);
+  for (int64_t i = 0; i < batch; i++, x += m) {
+    double s = 0, ss = 0, dd = 0;
+    for (int64_t k = 0; k < m; k++) { s += (double)x[k]; ss += (double)x[k] * (double)x[k]; }
+    s /= (double)m;
+    for (int64_t k = 0; k < m; k++) dd += ((double)x[k] - s) * ((double)x[k] - s);
+    mean[i] = (real)s; std[i] = (real)sqrt(dd / (double)m); l2[i] = (real)sqrt(ss);
+    for (int64_t k = 0; k < count; k++) samples[i * count + k] = x[k * (m / count)];
+  }
+  gold_compare(g, gold_name(g, "out.%s.mean", tap), mean, batch);
+  gold_compare(g, gold_name(g, "out.%s.std", tap), std, batch);
+  gold_compare(g, gold_name(g, "out.%s.l2", tap), l2, batch);
+  gold_compare(g, gold_name(g, "out.%s.samples", tap), samples, batch * count);
+}
+
 /* ---- verdicts ---- */
 static void say(Gold *g, bool ok, const char *text) {
   if (ok) g->passed++;

@@ -50,6 +50,8 @@ void gold_compare_f64(Gold *g, const char *name, const double *got, int64_t n);
 /* The same judged against `scale` instead of max|golden| when scale > max|golden| (R1 bias gradients: the largest R1 gradient of the net);
  * min_tol > 0 raises the tolerance to at least this (for chaotic quantities; say why where it is used). */
 void gold_compare_scale(Gold *g, const char *name, const real *got, int64_t n, double scale, double min_tol);
+/* Features of `batch` images, m numbers each, against out.<tap>.mean, .std (population), .l2 and .samples (evenly spaced). */
+void gold_compare_tap(Gold *g, const char *tap, const real *x, int64_t batch, int64_t m);
 void gold_skip(Gold *g, const char *name, const char *why);      /* not compared on purpose */
 void gold_pass(Gold *g, const char *what);                       /* one passed test that is no tensor comparison */
 void gold_fail(Gold *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -6,24 +6,6 @@
 #include "test/golden.h"
 _Static_assert(sizeof(real) == sizeof(float), "the golden runner is built with float tensors");
 
-/* mean, population standard deviation, length and evenly spaced samples of a map of m numbers per image. */
-static void compare_tap(Gold *g, const char *tap, const real *x, int64_t batch, int64_t m) {
-  const int64_t count = gold_numel(g, gold_name(g, "out.%s.samples", tap)) / batch;
-  real *mean = gold_scratch(g, batch), *std = gold_scratch(g, batch), *l2 = gold_scratch(g, batch), *samples = gold_scratch(g, batch * count);
-  for (int64_t i = 0; i < batch; i++, x += m) {
-    double s = 0, ss = 0, dd = 0;
-    for (int64_t k = 0; k < m; k++) { s += (double)x[k]; ss += (double)x[k] * (double)x[k]; }
-    s /= (double)m;
-    for (int64_t k = 0; k < m; k++) dd += ((double)x[k] - s) * ((double)x[k] - s);
-    mean[i] = (real)s; std[i] = (real)sqrt(dd / (double)m); l2[i] = (real)sqrt(ss);
-    for (int64_t k = 0; k < count; k++) samples[i * count + k] = x[k * (m / count)];
-  }
-  gold_compare(g, gold_name(g, "out.%s.mean", tap), mean, batch);
-  gold_compare(g, gold_name(g, "out.%s.std", tap), std, batch);
-  gold_compare(g, gold_name(g, "out.%s.l2", tap), l2, batch);
-  gold_compare(g, gold_name(g, "out.%s.samples", tap), samples, batch * count);
-}
-
 void golden_inception(Gold *g) {
   enum { PER = 3 * INCEPTION_SIDE * INCEPTION_SIDE };
   static const FidInput input = {.convention = FIDCONV_PYTORCH};
@@ -38,7 +20,7 @@ void golden_inception(Gold *g) {
   real *x = gold_scratch(g, s.d[0] * PER);
   int64_t one = s.d[1] * s.d[2] * s.d[3];
   for (int64_t i = 0; i < s.d[0]; i++) gold_ok(g, fid_prepare_255(&input, 3, s.d[2], s.d[3], (const float *)img + i * one, x + i * PER, &e), &e, "fid_prepare");
-  compare_tap(g, "input299", x, s.d[0], PER);
+  gold_compare_tap(g, "input299", x, s.d[0], PER);
   GoldRun r;
   gold_run_begin(&r, g);
   InceptionTaps taps;
@@ -50,7 +32,7 @@ void golden_inception(Gold *g) {
     gold_run_check(&r);
     for (int k = 0; k < COUNT_OF(tap); k++) {
       Shape t = graph_shape(r.graph, tap[k].v);
-      compare_tap(g, tap[k].name, gold_value(&r, tap[k].v), t.d[0], shape_numel(t) / t.d[0]);
+      gold_compare_tap(g, tap[k].name, gold_value(&r, tap[k].v), t.d[0], shape_numel(t) / t.d[0]);
     }
   }
   gold_run_free(&r);

@@ -59,23 +59,6 @@ static bool new_vgg(Gold *g, Vgg *v) {
 
 /* ---- vgg16_lpips ---- */
 
-static void compare_tap(Gold *g, const char *tap, const real *x, int64_t batch, int64_t m) {
-  const int64_t count = gold_numel(g, gold_name(g, "out.%s.samples", tap)) / batch;
-  real *mean = gold_scratch(g, batch), *std = gold_scratch(g, batch), *l2 = gold_scratch(g, batch), *samples = gold_scratch(g, batch * count);
-  for (int64_t i = 0; i < batch; i++, x += m) {
-    double s = 0, ss = 0, dd = 0;
-    for (int64_t k = 0; k < m; k++) { s += (double)x[k]; ss += (double)x[k] * (double)x[k]; }
-    s /= (double)m;
-    for (int64_t k = 0; k < m; k++) dd += ((double)x[k] - s) * ((double)x[k] - s);
-    mean[i] = (real)s; std[i] = (real)sqrt(dd / (double)m); l2[i] = (real)sqrt(ss);
-    for (int64_t k = 0; k < count; k++) samples[i * count + k] = x[k * (m / count)];
-  }
-  gold_compare(g, gold_name(g, "out.%s.mean", tap), mean, batch);
-  gold_compare(g, gold_name(g, "out.%s.std", tap), std, batch);
-  gold_compare(g, gold_name(g, "out.%s.l2", tap), l2, batch);
-  gold_compare(g, gold_name(g, "out.%s.samples", tap), samples, batch * count);
-}
-
 static void vgg16_lpips_run(Gold *g) {
   static const char *const tap_name[VGG_TAPS] = {"relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"};
   Vgg v;
@@ -100,7 +83,7 @@ static void vgg16_lpips_run(Gold *g) {
     gold_run_check(&r);
     for (int k = 0; k < VGG_TAPS; k++) {
       Shape s = graph_shape(r.graph, taps.x[k]);
-      compare_tap(g, tap_name[k], gold_value(&r, taps.x[k]), s.d[0], shape_numel(s) / s.d[0]);
+      gold_compare_tap(g, tap_name[k], gold_value(&r, taps.x[k]), s.d[0], shape_numel(s) / s.d[0]);
     }
   }
   gold_run_free(&r);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "io/json.h"
 #include "io/log.h"
+#include "models/agreement.h"
 #include "tools/pack.h"
 #include "tools/tool.h"
 
@@ -195,9 +196,11 @@ static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...) 
   return m.key && m.value ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
 }
 
-static double kappa_of(const int64_t k[4]) {                   /* Cohen 1960 */
-  const double n = (double)(k[0] + k[1] + k[2] + k[3]), p1 = (double)(k[0] + k[1]) / n, p2 = (double)(k[0] + k[2]) / n, pe = p1 * p2 + (1 - p1) * (1 - p2);
-  return n > 0 && pe < 1 ? ((double)(k[0] + k[3]) / n - pe) / (1 - pe) : NAN;
+static double kappa_of(const int64_t k[4]) {                   /* counts of both, first only, second only, none; NAN: not defined */
+  const int64_t table[4] = {k[3], k[2], k[1], k[0]};
+  Kappa out;
+  Error e;
+  return kappa_cohen(table, 2, 0.95, &out, &e) == ST_OK ? out.kappa : NAN;
 }
 
 /* "Name" of the dataset_description.json beside a table. */
