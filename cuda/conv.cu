@@ -20,6 +20,7 @@ static ConvType type_of(const CudaCtx *c, const DevStep *s, int kind) {
 typedef struct Work {
   ConvGeom g;
   ConvType type;
+  bool planes;                          /* the map of a 1x1, or the gradient of conv2d_dw, is read as it lies */
   int tile;
   PackMap map, rows;                    /* packed map; second packed map of conv2d_dw */
   size_t map_bytes, rows_bytes, partial_bytes;  /* rows: packed weights or second map */
@@ -51,6 +52,15 @@ static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *b
   *length = *before + last + 1;
 }
 
+/* Layouts without packing; see conv.cuh. Scales are known to the planner by operand, to a launch by address. */
+static bool has_scale(const DevStep *s, int slot) { return slot < s->nargs && (s->n.in[slot] || s->arg[slot]); }
+static bool reads_planes(const DevStep *s, const Work *w) {
+  const ConvGeom *g = &w->g;
+  if (w->type != CT_F16 && w->type != CT_BF16) return false;
+  if (g->oh * g->ow % 8 || has_scale(s, 3)) return false;
+  return g->kind == CONV_DW || (g->kh == 1 && g->kw == 1 && g->stride == 1 && g->pad == 0);
+}
+
 static void finish_class(ConvJob *j, ConvClass *c) {
   c->a_stride = (uint32_t)(ceil_div((int64_t)c->kh * c->kw * j->bc, 4) * 4);
   c->steps = (int)c->a_stride / 4;
@@ -74,6 +84,7 @@ static void place_classes(ConvJob *j) {
 static void forward_job(Work *w) {
   const ConvGeom *g = &w->g;
   ConvJob *j = &w->job;
+  j->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
   j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
   ConvClass *c = &j->cls[0];
   *c = (ConvClass){};
@@ -87,6 +98,7 @@ static void adjoint_job(Work *w, int group) {
   const ConvGeom *g = &w->g;
   ConvJob *j = &w->job;
   const int64_t s = g->stride;
+  j->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
   j->m = g->ci; j->su = 1; j->so = (int)s; j->nclass = 0;
   for (int64_t k = (int64_t)group * MAX_CLASSES; k < PRLX_MIN(s * s, ((int64_t)group + 1) * MAX_CLASSES); k++) {
     Axis y = axis_of(k / s, s, g->pad, g->kh, g->h), x = axis_of(k % s, s, g->pad, g->kw, g->w);
@@ -107,7 +119,7 @@ static void weight_job(Work *w) {
   const ConvGeom *g = &w->g;
   ConvJob *j = &w->job;
   const int len = chunk_len(w->type);
-  j->layout = LAYOUT_MN; j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
+  j->layout = w->planes ? LAYOUT_DW : LAYOUT_MN; j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
   j->ac = (uint32_t)ceil_div(g->co, len);
   j->pixels = (uint32_t)(g->n * g->oh * g->ow);
   j->by_oh_ow = fast_div((uint32_t)(g->oh * g->ow)); j->by_ow = fast_div((uint32_t)g->ow); j->by_tap = fast_div(j->bc * len);
@@ -179,7 +191,13 @@ static void describe_map(Work *w, const DevStep *s) {
   w->job.row = w->job.bc * (uint32_t)p->wp;
   w->job.image = w->job.row * (uint32_t)p->hp;
   w->map_bytes = round_up((size_t)p->n * w->job.image * CHUNK);
-  if (g->kind != CONV_DW) return;
+  w->job.by_plane = fast_div((uint32_t)PRLX_MAX(1, g->oh * g->ow / len));
+  w->job.a_image = (uint32_t)g->co * w->job.by_plane.d;
+  if (w->planes && g->kind != CONV_DW) {
+    w->job.channels = (int)p->c; w->job.row = w->job.by_plane.d; w->job.image = (uint32_t)p->c * w->job.row;
+    w->map_bytes = 0;
+  }
+  if (g->kind != CONV_DW || w->planes) return;
   w->rows = (PackMap){conv_arg(s, 1), s->targ[1], (const float *)conv_arg(s, 3), NULL, g->n, g->co, g->oh, g->ow, g->oh, g->ow, 0, 0};
   w->rows_bytes = round_up((size_t)(g->n * g->oh * g->ow * ceil_div(g->co, len)) * CHUNK);
 }
@@ -189,6 +207,7 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
   memset(w, 0, sizeof *w);
   w->g = conv_geom(&s->n);
   w->type = type_of(c, s, w->g.kind);
+  w->planes = reads_planes(s, w);
   describe_map(w, s);
   w->ngroup = w->g.kind == CONV_DX ? (int)ceil_div((int64_t)w->g.stride * w->g.stride, MAX_CLASSES) : 1;
   for (int k = 0; k < w->ngroup; k++) {
@@ -197,7 +216,7 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
     if (!j->nclass) continue;
     choose(c, w);
     size_t rows = 0;
-    for (int i = 0; i < j->nclass && j->layout == LAYOUT_K; i++) rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
+    for (int i = 0; i < j->nclass && !is_weight_gradient(j->layout); i++) rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
     w->rows_bytes = PRLX_MAX(w->rows_bytes, round_up(rows));
     if (j->splits > 1) w->partial_bytes = PRLX_MAX(w->partial_bytes, round_up((size_t)j->splits * (size_t)j->m * (size_t)j->cols * sizeof(float)));
   }
@@ -268,15 +287,18 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   char *mem = (char *)s->scratch, *rows = mem + w->map_bytes, *partial = rows + w->rows_bytes;
   ConvJob *j = &w->job;
-  w->map.dst = mem;
-  conv_pack_map(c, w->type, &w->map);
-  if (w->g.kind == CONV_DW) { w->rows.dst = rows; conv_pack_map(c, w->type, &w->rows); }
+  const bool dw = w->g.kind == CONV_DW;
+  w->map.dst = mem; w->rows.dst = rows;
+  if (dw || !w->planes) conv_pack_map(c, w->type, &w->map);
+  if (dw && !w->planes) conv_pack_map(c, w->type, &w->rows);
   for (int k = 0; k < w->ngroup; k++) {
     make_job(w, k);
     if (!j->nclass) continue;
     choose(c, w);
-    j->a = rows; j->b = mem; j->partial = (float *)partial; j->out = s->out; j->tout = s->tout;
-    if (w->g.kind == CONV_DW) {
+    j->a = dw && w->planes ? s->arg[1] : rows;
+    j->b = !dw && w->planes ? s->arg[0] : mem;
+    j->partial = (float *)partial; j->out = s->out; j->tout = s->tout;
+    if (dw) {
       j->out_m = w->g.ci * j->taps;
     } else {
       const Shape o = s->n.shape;

@@ -8,7 +8,9 @@
  *   conv2d_dx   m = input channel,  col = (n, u, v) of one residue class of (iy, ix) modulo the stride, k = (j, i, co): only the taps that meet the class,
  *               so a stride of 2 costs a quarter per pixel and no multiplication by zero; each class is a stride-1 correlation (see classes_of)
  *   conv2d_dw   m = output channel, col = (ky, kx, ci), k = (n, oy, ox)
- * In the first two both operands are contiguous along k (LAYOUT_K), in the last along m and col (LAYOUT_MN). */
+ * In the first two both operands are contiguous along k (LAYOUT_K), in the last along m and col (LAYOUT_MN). Where a map may be read as it lies (planes of
+ * pixels in the right type, no modulation, no margin, whole chunks per plane) it is not packed: the map of a 1x1 convolution (LAYOUT_1X1: A along k, B along
+ * col) and the incoming gradient of conv2d_dw (LAYOUT_DW: A along k = pixels, B along col). */
 #ifndef PRLX_CONV_CUH
 #define PRLX_CONV_CUH
 #include "cuda/cuda.h"
@@ -34,7 +36,7 @@ typedef struct Chain { int nop, narg; ChainOp op[CHAIN_MAX_OPS]; ChainArg arg[CH
 
 /* ---- one product ---- */
 typedef enum { CT_F16, CT_BF16, CT_TF32, CT_STRICT } ConvType;            /* arithmetic */
-enum { LAYOUT_K, LAYOUT_MN, MAX_CLASSES = 4, CHUNK = 16 };
+enum { LAYOUT_K, LAYOUT_MN, LAYOUT_1X1, LAYOUT_DW, MAX_CLASSES = 4, CHUNK = 16 };
 static inline int chunk_len(ConvType t) { return t == CT_F16 || t == CT_BF16 ? 8 : 4; }   /* numbers in a chunk */
 
 /* One residue class of output pixels: its taps and its place. Offsets and strides of operands are in chunks. */
@@ -51,28 +53,33 @@ typedef struct ConvClass {
 typedef struct ConvJob {
   int layout, nclass, splits;
   int64_t m, cols;                      /* rows; columns of all classes */
-  const void *a, *b;                    /* packed */
+  const void *a, *b;                    /* packed, or planes as they lie */
   uint32_t ac, bc;                      /* chunks per pixel of b (LAYOUT_K) or of a and b (LAYOUT_MN) */
-  uint32_t row, image;                  /* chunks of b per line and per image */
+  uint32_t row, image;                  /* chunks of b per line (LAYOUT_1X1: per plane) and per image */
   int su, so;                           /* b advances su pixels per output pixel; outputs of a class are so pixels apart */
   ConvClass cls[MAX_CLASSES];
-  /* LAYOUT_MN */
+  int channels;                         /* LAYOUT_1X1: of b */
+  FastDiv by_plane;                     /* LAYOUT_1X1, LAYOUT_DW: chunks per plane of the map that is not packed */
+  uint32_t a_image;                     /* LAYOUT_DW: chunks per image of a */
+  /* LAYOUT_MN, LAYOUT_DW */
   uint32_t pixels;                      /* k */
   FastDiv by_oh_ow, by_ow, by_tap;      /* by_tap.d: columns of a tap, b's channels filled up to whole chunks */
   int taps, kw, b_channels;             /* kh*kw; true channels of b */
   /* store */
   float *partial;                       /* [splits][m][cols] when splits > 1 */
   void *out; int tout;
-  int64_t out_n, out_m; int32_t out_y;  /* strides of the result in elements; out_x = 1 (LAYOUT_MN: out_m only, see column_at) */
+  int64_t out_n, out_m; int32_t out_y;  /* strides of the result in elements; out_x = 1 (weight gradients: out_m only, see column_at) */
   Chain chain;
 } ConvJob;
+
+static inline __host__ __device__ bool is_weight_gradient(int layout) { return layout == LAYOUT_MN || layout == LAYOUT_DW; }
 
 /* Where column `col` of a class goes: result offset without m*out_m (-1: nowhere), and (n, y, x) for arguments. */
 typedef struct Column { int64_t off; uint32_t n; int y, x; } Column;
 static __device__ __forceinline__ Column column_at(const ConvJob &j, const ConvClass &c, uint32_t col) {
   Column r = {-1, 0, 0, 0};
   if (col >= c.cols) return r;
-  if (j.layout == LAYOUT_MN) {
+  if (is_weight_gradient(j.layout)) {
     uint32_t tap = div_by(col, j.by_tap), ci = col - tap * j.by_tap.d;
     if ((int)ci < j.b_channels) r.off = (int64_t)ci * j.taps + tap;
     return r;

@@ -23,41 +23,52 @@ template <int TYPE, int TILE> static __device__ __forceinline__ uint32_t at_mn(u
   return k * (TILE * Num<TYPE>::SIZE) + ((chunk ^ (Num<TYPE>::SIZE == 2 ? k & 7 : (k & 3) << 1)) << 4);
 }
 
-/* ---- from packed operands to shared memory ---- */
-template <int TYPE, int LAYOUT, int TILE> struct Loader;
+/* ---- from memory to shared memory: one struct per way an operand lies. `first`: its first row (or column) of the tile. ---- */
 
-/* Thread: one chunk column of k, TILE/32 rows of each operand. (ky, kx, kc) walks the taps without division. */
-template <int TYPE, int TILE> struct Loader<TYPE, LAYOUT_K, TILE> {
+/* Along k, packed rows of weights. Thread: one chunk of k, TILE/32 rows. */
+template <int TYPE, int TILE> struct WeightRows {
   enum { N = TILE / 32 };
-  const char *a, *b;
-  uint32_t aoff[N], boff[N], kc, tap, smem;
-  int ky, kx;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t m0, uint32_t col0, int step) {
-    uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2, q = (uint32_t)step * 4 + chunk;
-    a = (const char *)j.a; b = (const char *)j.b;
+  uint32_t off[N], smem;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
+    uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2;
     smem = at_k(row, chunk);
     _Pragma("unroll") for (int i = 0; i < N; i++) {
-      uint32_t m = m0 + row + 32 * i, col = col0 + row + 32 * i;
-      m = m < j.m ? m : (uint32_t)j.m - 1;               /* rows and columns beyond the end: any data, not stored */
+      uint32_t m = first + row + 32 * i;
+      m = m < j.m ? m : (uint32_t)j.m - 1;                 /* rows beyond the end: any data, not stored */
+      off[i] = c.a_off + m * c.a_stride + (uint32_t)step * 4 + chunk;
+    }
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+    _Pragma("unroll") for (int i = 0; i < N; i++) {
+      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.a + (uint64_t)off[i] * CHUNK, true);
+      off[i] += 4;
+    }
+  }
+};
+
+/* Along k, packed map: rows are pixels, k walks the taps. (ky, kx, kc) moves on without division. */
+template <int TYPE, int TILE> struct TapRows {
+  enum { N = TILE / 32 };
+  uint32_t off[N], kc, tap, smem;
+  int ky, kx;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
+    uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2, q = (uint32_t)step * 4 + chunk, t = q / j.bc;
+    smem = at_k(row, chunk);
+    _Pragma("unroll") for (int i = 0; i < N; i++) {
+      uint32_t col = first + row + 32 * i;
       col = col < c.cols ? col : c.cols - 1;
       uint32_t n = div_by(col, c.by_uv), rest = col - n * c.by_uv.d, u = div_by(rest, c.by_v), v = rest - u * c.by_v.d;
-      aoff[i] = c.a_off + m * c.a_stride + q;
-      boff[i] = c.b_off + n * j.image + u * j.su * j.row + v * j.su * j.bc;
+      off[i] = c.b_off + n * j.image + u * j.su * j.row + v * j.su * j.bc;
     }
-    uint32_t t = q / j.bc;
     kc = q - t * j.bc;
     ky = (int)t / c.kw;
     kx = (int)t - ky * c.kw;
     tap = ky * j.row + kx * j.bc;
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *sa, char *sb) {
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
     bool valid = ky < c.kh;
-    uint32_t off = tap + kc;
-    _Pragma("unroll") for (int i = 0; i < N; i++) {
-      cp_async16(sa + smem + i * 32 * STEP_BYTES, a + (uint64_t)aoff[i] * CHUNK, true);
-      cp_async16(sb + smem + i * 32 * STEP_BYTES, b + (uint64_t)(valid ? boff[i] + off : boff[i]) * CHUNK, valid);
-      aoff[i] += 4;
-    }
+    _Pragma("unroll") for (int i = 0; i < N; i++)
+      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.b + (uint64_t)(valid ? off[i] + tap + kc : off[i]) * CHUNK, valid);
     kc += 4;
     while (kc >= j.bc) {
       kc -= j.bc;
@@ -67,33 +78,92 @@ template <int TYPE, int TILE> struct Loader<TYPE, LAYOUT_K, TILE> {
   }
 };
 
-/* Thread: one chunk column of m and one of col, TILE/32 rows of k (pixels). */
-template <int TYPE, int TILE> struct Loader<TYPE, LAYOUT_MN, TILE> {
-  enum { N = TILE / 32, CHUNKS = TILE / Num<TYPE>::LEN, ROWS = THREADS / CHUNKS };
-  const char *a, *b;
-  uint32_t m, tap, row, chunk;
-  bool mok, cok;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t m0, uint32_t col0, int step) {
-    a = (const char *)j.a; b = (const char *)j.b;
-    chunk = threadIdx.x % CHUNKS; row = threadIdx.x / CHUNKS;
-    m = m0 / Num<TYPE>::LEN + chunk;
-    mok = m < j.ac;
-    uint32_t q = col0 / Num<TYPE>::LEN + chunk, t = q / j.bc, ky = t / j.kw;
-    cok = t < (uint32_t)j.taps;
-    tap = ky * j.row + (t - ky * j.kw) * j.bc + (q - t * j.bc);
-  }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *sa, char *sb) {
+/* Along k = pixels, gradient as it lies: row m is plane m of every image. */
+template <int TYPE, int TILE> struct PlaneRows {
+  enum { N = TILE / 32 };
+  uint32_t off[N], chunk, smem;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
+    uint32_t row = threadIdx.x >> 2;
+    chunk = threadIdx.x & 3;
+    smem = at_k(row, chunk);
     _Pragma("unroll") for (int i = 0; i < N; i++) {
-      uint32_t r = row + ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r, s = at_mn<TYPE, TILE>(r, chunk);
-      bool ok = k < j.pixels;
-      k = ok ? k : 0;
-      uint32_t n = div_by(k, j.by_oh_ow), rest = k - n * j.by_oh_ow.d, y = div_by(rest, j.by_ow), x = rest - y * j.by_ow.d;
-      uint32_t boff = n * j.image + y * j.su * j.row + x * j.su * j.bc + tap;
-      cp_async16(sa + s, a + (uint64_t)(ok && mok ? k * j.ac + m : 0) * CHUNK, ok && mok);
-      cp_async16(sb + s, b + (uint64_t)(ok && cok ? boff : 0) * CHUNK, ok && cok);
+      uint32_t m = first + row + 32 * i;
+      off[i] = (m < j.m ? m : (uint32_t)j.m - 1) * j.by_plane.d;
+    }
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+    uint32_t q = (uint32_t)step * 4 + chunk, n = div_by(q, j.by_plane), at = n * j.a_image + (q - n * j.by_plane.d);
+    bool valid = q * Num<TYPE>::LEN < j.pixels;
+    _Pragma("unroll") for (int i = 0; i < N; i++)
+      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.a + (uint64_t)(valid ? off[i] + at : 0) * CHUNK, valid);
+  }
+};
+
+/* Along m or col: rows of the tile are k. Thread: one chunk of m or col, TILE/32 rows of k. */
+template <int TYPE, int TILE> struct Across { enum { N = TILE / 32, CHUNKS = TILE / Num<TYPE>::LEN, ROWS = THREADS / CHUNKS }; };
+
+/* Packed gradient: k pixels of m channels. */
+template <int TYPE, int TILE> struct PixelColumns : Across<TYPE, TILE> {
+  typedef Across<TYPE, TILE> X;
+  uint32_t m, row, chunk;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
+    chunk = threadIdx.x % X::CHUNKS; row = threadIdx.x / X::CHUNKS; m = first / Num<TYPE>::LEN + chunk;
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+    _Pragma("unroll") for (int i = 0; i < X::N; i++) {
+      uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
+      bool ok = k < j.pixels && m < j.ac;
+      cp_async16(s + at_mn<TYPE, TILE>(r, chunk), (const char *)j.a + (uint64_t)(ok ? k * j.ac + m : 0) * CHUNK, ok);
     }
   }
 };
+
+/* Packed map: k pixels of (tap, channel) columns. */
+template <int TYPE, int TILE> struct TapColumns : Across<TYPE, TILE> {
+  typedef Across<TYPE, TILE> X;
+  uint32_t tap, row, chunk;
+  bool cok;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
+    chunk = threadIdx.x % X::CHUNKS; row = threadIdx.x / X::CHUNKS;
+    uint32_t q = first / Num<TYPE>::LEN + chunk, t = q / j.bc, ky = t / j.kw;
+    cok = t < (uint32_t)j.taps;
+    tap = ky * j.row + (t - ky * j.kw) * j.bc + (q - t * j.bc);
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+    _Pragma("unroll") for (int i = 0; i < X::N; i++) {
+      uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
+      bool ok = k < j.pixels && cok;
+      uint32_t n = div_by(k, j.by_oh_ow), rest = k - n * j.by_oh_ow.d, y = div_by(rest, j.by_ow), x = rest - y * j.by_ow.d;
+      uint32_t off = n * j.image + y * j.su * j.row + x * j.su * j.bc + tap;
+      cp_async16(s + at_mn<TYPE, TILE>(r, chunk), (const char *)j.b + (uint64_t)(ok ? off : 0) * CHUNK, ok);
+    }
+  }
+};
+
+/* Map as it lies, 1x1: k channels of col pixels. */
+template <int TYPE, int TILE> struct PlaneColumns : Across<TYPE, TILE> {
+  typedef Across<TYPE, TILE> X;
+  uint32_t off, row, chunk;
+  bool cok;
+  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
+    chunk = threadIdx.x % X::CHUNKS; row = threadIdx.x / X::CHUNKS;
+    uint32_t q = first / Num<TYPE>::LEN + chunk, n = div_by(q, j.by_plane);
+    cok = q * Num<TYPE>::LEN < c.cols;
+    off = n * j.image + (q - n * j.by_plane.d);
+  }
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+    _Pragma("unroll") for (int i = 0; i < X::N; i++) {
+      uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
+      bool ok = cok && k < (uint32_t)j.channels;
+      cp_async16(s + at_mn<TYPE, TILE>(r, chunk), (const char *)j.b + (uint64_t)(ok ? off + k * j.row : 0) * CHUNK, ok);
+    }
+  }
+};
+
+template <int TYPE, int LAYOUT, int TILE> struct Operands { typedef WeightRows<TYPE, TILE> A; typedef TapRows<TYPE, TILE> B; };
+template <int TYPE, int TILE> struct Operands<TYPE, LAYOUT_MN, TILE> { typedef PixelColumns<TYPE, TILE> A; typedef TapColumns<TYPE, TILE> B; };
+template <int TYPE, int TILE> struct Operands<TYPE, LAYOUT_1X1, TILE> { typedef WeightRows<TYPE, TILE> A; typedef PlaneColumns<TYPE, TILE> B; };
+template <int TYPE, int TILE> struct Operands<TYPE, LAYOUT_DW, TILE> { typedef PlaneRows<TYPE, TILE> A; typedef TapColumns<TYPE, TILE> B; };
 
 /* ---- one step of products ---- */
 template <int TYPE> static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4], const uint32_t b[2]) {
@@ -106,25 +176,30 @@ template <int TYPE> static __device__ __forceinline__ void mma(float d[4], const
 template <int TYPE, int LAYOUT, int TILE, int MT, int NT>
 static __device__ __forceinline__ void fragments(const char *sa, const char *sb, int s, int wm, int wn, uint32_t a[MT][4], uint32_t b[NT][2]) {
   const uint32_t lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-  if (LAYOUT == LAYOUT_K) {
+  if (LAYOUT != LAYOUT_MN) {
     _Pragma("unroll") for (int i = 0; i < MT; i++) ldmatrix_x4(a[i], sa + at_k(wm + i * 16 + (lane & 15), s * 2 + (lane >> 4)));
-    _Pragma("unroll") for (int i = 0; i < NT; i += 2)
-      ldmatrix_x4(&b[i][0], sb + at_k(wn + i * 8 + (lane & 7) + (lane >> 4) * 8, s * 2 + (lane >> 3 & 1)));
   } else if (Num<TYPE>::SIZE == 2) {
     _Pragma("unroll") for (int i = 0; i < MT; i++)
       ldmatrix_x4_trans(a[i], sa + at_mn<TYPE, TILE>(s * 16 + (lane & 7) + (lane >> 4) * 8, wm / 8 + i * 2 + (lane >> 3 & 1)));
-    _Pragma("unroll") for (int i = 0; i < NT; i += 2)
-      ldmatrix_x4_trans(&b[i][0], sb + at_mn<TYPE, TILE>(s * 16 + (lane & 15), wn / 8 + i + (lane >> 4)));
-  } else {                                                /* k % 4 = t in all of them: element e of row k lies at e ^ 8t */
-    const uint32_t *pa = (const uint32_t *)sa + (s * 8 + t) * TILE, *pb = (const uint32_t *)sb + (s * 8 + t) * TILE;
+  } else {                                                /* k % 4 = t: element e of row k lies at e ^ 8t */
+    const uint32_t *p = (const uint32_t *)sa + (s * 8 + t) * TILE;
     _Pragma("unroll") for (int i = 0; i < MT; i++) {
       uint32_t m = wm + i * 16 + g;
-      a[i][0] = pa[m ^ t * 8]; a[i][1] = pa[(m + 8) ^ t * 8];
-      a[i][2] = pa[4 * TILE + (m ^ t * 8)]; a[i][3] = pa[4 * TILE + ((m + 8) ^ t * 8)];
+      a[i][0] = p[m ^ t * 8]; a[i][1] = p[(m + 8) ^ t * 8];
+      a[i][2] = p[4 * TILE + (m ^ t * 8)]; a[i][3] = p[4 * TILE + ((m + 8) ^ t * 8)];
     }
+  }
+  if (LAYOUT == LAYOUT_K) {
+    _Pragma("unroll") for (int i = 0; i < NT; i += 2)
+      ldmatrix_x4(&b[i][0], sb + at_k(wn + i * 8 + (lane & 7) + (lane >> 4) * 8, s * 2 + (lane >> 3 & 1)));
+  } else if (Num<TYPE>::SIZE == 2) {
+    _Pragma("unroll") for (int i = 0; i < NT; i += 2)
+      ldmatrix_x4_trans(&b[i][0], sb + at_mn<TYPE, TILE>(s * 16 + (lane & 15), wn / 8 + i + (lane >> 4)));
+  } else {
+    const uint32_t *p = (const uint32_t *)sb + (s * 8 + t) * TILE;
     _Pragma("unroll") for (int i = 0; i < NT; i++) {
       uint32_t n = wn + i * 8 + g;
-      b[i][0] = pb[n ^ t * 8]; b[i][1] = pb[4 * TILE + (n ^ t * 8)];
+      b[i][0] = p[n ^ t * 8]; b[i][1] = p[4 * TILE + (n ^ t * 8)];
     }
   }
 }
@@ -221,19 +296,24 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4) conv_gemm_kernel
   if (col0 >= c.cols) return;                             /* classes differ in size; the whole block leaves */
   const int per = (c.steps + j.splits - 1) / j.splits, begin = split * per, end = min(c.steps, begin + per);
 
-  Loader<TYPE, LAYOUT, TILE> in;
+  typename Operands<TYPE, LAYOUT, TILE>::A a;
+  typename Operands<TYPE, LAYOUT, TILE>::B b;
   Product<TYPE, LAYOUT, TILE> out;
-  in.init(j, c, m0, col0, begin);
+  a.init(j, c, m0, begin);
+  b.init(j, c, col0, begin);
   out.zero();
   for (int s = 0; s < STAGES - 1; s++) {
-    if (begin + s < end) in.load(j, c, begin + s, smem + s * STAGE, smem + s * STAGE + SIDE);
+    if (begin + s < end) { a.load(j, c, begin + s, smem + s * STAGE); b.load(j, c, begin + s, smem + s * STAGE + SIDE); }
     cp_async_commit();
   }
   int slot = 0, fill = STAGES - 1;
   for (int step = begin; step < end; step++) {
     cp_async_wait<STAGES - 2>();
     __syncthreads();                                      /* this step's data are there, and all are done with the slot that is filled next */
-    if (step + STAGES - 1 < end) in.load(j, c, step + STAGES - 1, smem + fill * STAGE, smem + fill * STAGE + SIDE);
+    if (step + STAGES - 1 < end) {
+      a.load(j, c, step + STAGES - 1, smem + fill * STAGE);
+      b.load(j, c, step + STAGES - 1, smem + fill * STAGE + SIDE);
+    }
     cp_async_commit();
     out.step(smem + slot * STAGE, smem + slot * STAGE + SIDE, wm, wn);
     slot = slot + 1 == STAGES ? 0 : slot + 1;
@@ -262,19 +342,16 @@ template <int TYPE, int LAYOUT, int TILE> static void launch(const CudaCtx *ctx,
   LAUNCH(kernel, grid, dim3(THREADS), bytes, ctx->stream, *j);
 }
 
-template <int TYPE> static void launch_type(const CudaCtx *ctx, int tile, const ConvJob *j) {
-  if (j->layout == LAYOUT_K) {
-    if (tile == 128) launch<TYPE, LAYOUT_K, 128>(ctx, j); else launch<TYPE, LAYOUT_K, 64>(ctx, j);
-  } else {
-    if (tile == 128) launch<TYPE, LAYOUT_MN, 128>(ctx, j); else launch<TYPE, LAYOUT_MN, 64>(ctx, j);
-  }
+template <int TYPE, int LAYOUT> static void launch_tile(const CudaCtx *ctx, int tile, const ConvJob *j) {
+  if (tile == 128) launch<TYPE, LAYOUT, 128>(ctx, j);
+  else launch<TYPE, LAYOUT, 64>(ctx, j);
 }
 
 void conv_gemm(const CudaCtx *ctx, ConvType t, int tile, const ConvJob *j) {
-  if (t == CT_F16) launch_type<CT_F16>(ctx, tile, j);
-  else if (t == CT_BF16) launch_type<CT_BF16>(ctx, tile, j);
-  else if (t == CT_TF32) launch_type<CT_TF32>(ctx, tile, j);
-  else launch_type<CT_STRICT>(ctx, tile, j);
+#define CONV_CASE(T, L) if (t == T && j->layout == L) launch_tile<T, L>(ctx, tile, j);
+#define CONV_CASES(L) CONV_CASE(CT_F16, L) CONV_CASE(CT_BF16, L)
+  CONV_CASES(LAYOUT_K) CONV_CASES(LAYOUT_MN) CONV_CASES(LAYOUT_1X1) CONV_CASES(LAYOUT_DW)
+  CONV_CASE(CT_TF32, LAYOUT_K) CONV_CASE(CT_TF32, LAYOUT_MN) CONV_CASE(CT_STRICT, LAYOUT_K) CONV_CASE(CT_STRICT, LAYOUT_MN)
 }
 
 /* ---- partial sums, added in the order of the splits ---- */
