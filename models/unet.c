@@ -5,7 +5,7 @@
 #include "models/unet.h"
 
 UnetConfig unet_defaults(int channels) { return (UnetConfig){channels, 4, 16}; }
-UnetTrain unet_train_defaults(void) { return (UnetTrain){.epochs = 40, .batch = 16, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .turn = true}; }
+UnetTrain unet_train_defaults(void) { return (UnetTrain){.epochs = 40, .batch = 8, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .turn = true}; }
 
 static int width_at(const UnetConfig *c, int level) { return c->width << level; }
 static const char *label(char b[64], const char *part, int level, const char *kind, int k, const char *tail) {

@@ -33,7 +33,7 @@ typedef struct UnetTrain {
   bool (*tick)(void *ctx, int epoch, double loss, double dice);   /* as in ClassifierTrain; dice: soft, of the batches while training */
   void *ctx;
 } UnetTrain;
-UnetTrain unet_train_defaults(void);                       /* 40 epochs, batch 16, Adam 2e-3, betas 0.9, 0.999, turn */
+UnetTrain unet_train_defaults(void);                       /* 40 epochs, batch 8 (few slices need many steps), Adam 2e-3, betas 0.9, 0.999, turn */
 /* mask [n,h,w] in network units: -1 no rim .. 1 rim; what lies beyond (a generated mask) is clipped. Starts from unet_reset with the seed; the last bias
  * starts at the log odds of the masks' mean. Same seed, same bits, for any number of threads. ST_INVALID: size, no mask with any rim; ST_NUMERIC: NaN. */
 Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask, Error *e);

@@ -1,9 +1,6 @@
 #!/bin/sh
 # Several channels as a user has them, on a very small phantom: train, generate, transfer, U-Net, judge. usage: cli_segment.sh PRLX
-P=$1; T=$(mktemp -d); trap 'rm -rf "$T"' EXIT INT TERM
-passed=0; failed=0
-ok() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $2"; fi; }
-has() { grep -q -e "$2" "$1"; ok $? "$3: no '$2' in: $(head -c 600 "$1")"; }
+. "$(dirname "$0")/cli.inc"
 value() { awk -F '\t' -v s="$2" -v q="$3" '$1 == s && $2 == q {print $3}' "$1"; }
 
 "$P" phantom --subjects 8 --rim 8 --ambiguous 0 --nonrim 4 --fast-inversion --no-sheets --quiet -o "$T/c" >"$T/log" 2>&1; ok $? "phantom: $(cat "$T/log")"
@@ -50,5 +47,4 @@ refuse "nothing to do" "TRAIN" segment --test "$T/te.safetensors"
 refuse "not a U-Net" "prlx-unet-1" segment --model "$T/tr.safetensors" --test "$T/te.safetensors"
 refuse "judge without masks" "no channel rim" segment --judge "$T/one.safetensors" --out "$T/x"
 refuse "transfer from something else" "no tensor of it fits" train "$T/tr.safetensors" $tiny --init "$T/r/model0.safetensors" --kimg 0.004 -o "$T/n4" --quiet
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

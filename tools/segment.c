@@ -215,7 +215,7 @@ int tool_segment(int argc, char **argv) {
     OPT_INT("runs", &a->runs, "3", 1, 64, "trainings, with the seeds seed, seed+1, ..."),
     OPT_I64("seed", &a->seed, "0", 0, 9e15, "first seed"),
     OPT_INT("epochs", &a->epochs, "40", 1, 100000, "passes over the slices"),
-    OPT_INT("batch", &a->batch, "16", 1, 4096, "slices per step"),
+    OPT_INT("batch", &a->batch, "8", 1, 4096, "slices per step; with few slices small, for more steps"),
     OPT_REAL("lr", &a->lr, "0.002", 1e-9, 10, "learning rate of Adam"),
     OPT_INT("levels", &a->levels, "4", 1, UNET_LEVELS, "resolutions of the U-Net; the side must be a multiple of 2^(levels-1)"),
     OPT_INT("width", &a->width, "16", 1, 256, "channels at the first level; twice as many at each further one"),
