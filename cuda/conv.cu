@@ -141,19 +141,19 @@ static void make_job(Work *w, int group) {
 /* ---- tile and splits ---- */
 
 /* Clocks of a product, roughly: multiply-adds at what a full SM does, less where few blocks share one, plus the traffic and the launch of partial sums
- * (rates of sm_90; only ratios matter). cols_scale: for another batch than the job's. */
-static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int tile, int splits, double cols_scale) {
+ * (rates of sm_90; only ratios matter). The job is one of n samples; the answer is for `batch` of them, and for one batch the same from every n. */
+static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int tile, int splits, int64_t n, int64_t batch) {
   const double rate = t == CT_TF32 ? 500 : t == CT_STRICT ? 90 : 1000;
   const double step = (double)tile * tile * 4 * chunk_len(t) / (rate * (tile == 128 ? 1 : 0.6));
   double blocks = 0, work = 0, longest = 0;
   for (int k = 0; k < j->nclass; k++) {
-    double n = ceil(j->cls[k].cols * cols_scale / tile) * (double)ceil_div(j->m, tile) * splits, steps = (double)ceil_div(j->cls[k].steps, splits) + 4;
-    blocks += n; work += n * steps;
+    double tiles = (double)(ceil_div((int64_t)j->cls[k].cols / n * batch, tile) * ceil_div(j->m, tile) * splits), steps = (double)ceil_div(j->cls[k].steps, splits) + 4;
+    blocks += tiles; work += tiles * steps;
     longest = PRLX_MAX(longest, steps);
   }
   const double per_sm = ceil(blocks / c->sm_count), full = tile == 128 ? 2 : 4, share = PRLX_MIN(per_sm, full) / full;
   const double clocks = PRLX_MAX(work / blocks * per_sm, longest) * step / (0.25 + 0.75 * share);
-  return splits == 1 ? clocks : clocks + 4000 + 8.0 * splits * (double)j->m * (double)j->cols * cols_scale / (c->sm_count * 14.0);
+  return splits == 1 ? clocks : clocks + 4000 + 8.0 * splits * (double)j->m * (double)(j->cols / n * batch) / (c->sm_count * 14.0);
 }
 
 /* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four samples, whatever the batch: the order of a sum follows
@@ -161,17 +161,17 @@ static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int
 static void choose(const CudaCtx *c, Work *w) {
   ConvJob *j = &w->job;
   const bool fixed = w->g.kind != CONV_DW && w->g.plan_n == 1;
-  const double scale = fixed ? 4.0 / (double)w->g.n : 1;
+  const int64_t n = w->g.kind == CONV_DW ? 1 : w->g.n, batch = fixed ? 4 : n;   /* columns of a weight gradient are no samples */
   const int least = w->g.kind == CONV_DW ? (int)ceil_div(j->pixels, 65536) : 1;
   int most_steps = 1;
   for (int k = 0; k < j->nclass; k++) most_steps = PRLX_MAX(most_steps, j->cls[k].steps);
   double best = INFINITY;
   for (int splits = least; splits <= PRLX_MAX(least, PRLX_MIN(32, most_steps / 6)); splits += splits < 8 ? 1 : 4)
     for (int tile = 64; tile <= 128; tile *= 2) {
-      double t = product_clocks(c, j, w->type, tile, splits, scale);
+      double t = product_clocks(c, j, w->type, tile, splits, n, batch);
       if (t < best) { best = t; j->splits = splits; w->tile = tile; }
     }
-  if (fixed) w->tile = product_clocks(c, j, w->type, 64, j->splits, 1) < product_clocks(c, j, w->type, 128, j->splits, 1) ? 64 : 128;
+  if (fixed) w->tile = product_clocks(c, j, w->type, 64, j->splits, n, n) < product_clocks(c, j, w->type, 128, j->splits, n, n) ? 64 : 128;
 }
 
 /* ---- sizes ---- */

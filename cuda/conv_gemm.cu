@@ -290,9 +290,10 @@ template <int TYPE, int LAYOUT, int TILE>
 __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4) conv_gemm_kernel(const __grid_constant__ ConvJob j) {
   enum { SIDE = TILE * STEP_BYTES, STAGE = 2 * SIDE, W = TILE / 2 };
   char *smem = DYNAMIC_SHARED(char);
-  const int warp = threadIdx.x >> 5, wm = (warp >> 1) * W, wn = (warp & 1) * W, split = (int)blockIdx.z % j.splits;
-  const ConvClass &c = j.cls[blockIdx.z / j.splits];
-  const uint32_t mtiles = (uint32_t)((j.m + TILE - 1) / TILE), col0 = blockIdx.x / mtiles * TILE, m0 = blockIdx.x % mtiles * TILE;
+  const int warp = threadIdx.x >> 5, wm = (warp >> 1) * W, wn = (warp & 1) * W, split = (int)blockIdx.y;
+  /* Neighbours in time: all rows, then all classes of the same pixels. They share the map in L2, and the classes' interleaved stores meet there. */
+  const uint32_t mtiles = (uint32_t)((j.m + TILE - 1) / TILE), rest = blockIdx.x / mtiles, m0 = blockIdx.x % mtiles * TILE, col0 = rest / j.nclass * TILE;
+  const ConvClass &c = j.cls[rest % j.nclass];
   if (col0 >= c.cols) return;                             /* classes differ in size; the whole block leaves */
   const int per = (c.steps + j.splits - 1) / j.splits, begin = split * per, end = min(c.steps, begin + per);
 
@@ -337,7 +338,7 @@ template <int TYPE, int LAYOUT, int TILE> static void launch(const CudaCtx *ctx,
   const int bytes = STAGES * 2 * TILE * STEP_BYTES;
   uint32_t most = 0;
   for (int k = 0; k < j->nclass; k++) most = PRLX_MAX(most, j->cls[k].cols);
-  dim3 grid((unsigned)((most + TILE - 1) / TILE * ((j->m + TILE - 1) / TILE)), 1, (unsigned)(j->nclass * j->splits));
+  dim3 grid((unsigned)((most + TILE - 1) / TILE * ((j->m + TILE - 1) / TILE) * j->nclass), (unsigned)j->splits);
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   LAUNCH(kernel, grid, dim3(THREADS), bytes, ctx->stream, *j);
 }
