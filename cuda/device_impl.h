@@ -3,13 +3,6 @@
 #define PRLX_CUDA_DEVICE_IMPL_H
 #include "cuda/cuda.h"
 
-/* Weak until every file of cuda/ is in. */
-Status cuda_fill_normal(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e) __attribute__((weak));
-Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e) __attribute__((weak));
-Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e) __attribute__((weak));
-Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e) __attribute__((weak));
-Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e) __attribute__((weak));
-bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from) __attribute__((weak));
 const CudaRow *cuda_row(const DevStep *s);        /* NULL: the operation has no kernel */
 
 enum { RING_SLOTS = 4, RING_SLOT_BYTES = 8 << 20 };

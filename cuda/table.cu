@@ -3,11 +3,6 @@
 #include "cuda/device.h"
 #include "cuda/device_impl.h"
 
-/* Weak: a kernel that is not in the program is a NULL row, which cuda_missing() names, not a program that does not link. */
-#define WEAK_ROW(name) extern const CudaRow cuda_##name __attribute__((weak));
-CUDA_ROWS(WEAK_ROW)
-extern const CudaRow cuda_pointwise __attribute__((weak));
-
 #define SET_ROW(name) row[OP_##name] = &cuda_##name;
 struct Table {
   const CudaRow *row[OP_COUNT];
