@@ -1,30 +1,10 @@
 #!/bin/sh
 # The command line from outside: wrong usage, bad files, full disks, Ctrl-C and kill -9. usage: sh test/cli_basic.sh build/prlx
 # Needs sh, printf, dd, cmp, grep, sed, cut and the program. Ends with "N passed, N failed".
-PRLX=${1:-build/prlx}
-T=$(mktemp -d) || exit 1
-pids=
+. "$(dirname "$0")/cli.inc"
+PRLX=$P; pids=
 trap 'for p in $pids; do kill -9 "$p" 2>/dev/null; done; rm -rf "$T"' EXIT INT TERM
-LC_ALL=C; export LC_ALL
-P=0; F=0
-pass() { P=$((P + 1)); }
-fail() { F=$((F + 1)); echo "FAIL $1"; [ -f "$T/err" ] && sed 's/^/     /' "$T/err" | head -n 4; }
-
-# expect CODE TEXT command...: exit code, and (for a failure) exactly one line on stderr that contains TEXT.
-expect() {
-  code=$1; text=$2; shift 2
-  "$@" >"$T/out" 2>"$T/err" </dev/null; rc=$?
-  what="[$code, '$text'] $*"
-  if [ $rc -ne "$code" ]; then fail "$what: exit code $rc"; return; fi
-  if [ "$code" -ne 0 ]; then
-    if [ "$(grep -c '' "$T/err")" -ne 1 ]; then fail "$what: not one line"; return; fi
-    if ! grep -q -i -e "$text" "$T/err"; then fail "$what: other text"; return; fi
-  elif [ -n "$text" ] && ! grep -q -e "$text" "$T/out"; then fail "$what: text not in the output"; return; fi
-  pass
-}
-# same A B DESCRIPTION
-same() { if cmp -s "$1" "$2"; then pass; else F=$((F + 1)); echo "FAIL $3: $1 and $2 differ"; fi; }
-absent() { if [ -e "$1" ]; then F=$((F + 1)); echo "FAIL $1 should not be there"; else pass; fi; }
+absent() { if [ -e "$1" ]; then failed=$((failed + 1)); echo "FAIL $1 should not be there"; else pass; fi; }
 bytes() { dd if="$PRLX" bs="$1" count=1 skip="${2:-3}" 2>/dev/null; }    # some data that is not constant
 # safetensors FILE HEADER DATA_BYTES: a file with this JSON header, padded
 safetensors() {
@@ -185,5 +165,4 @@ expect 0 "report.html" "$PRLX" demo --steps 2 --kimg 0.001 --out "$T/demo" --qui
 [ "$(grep -c 'data:image/png;base64' "$T/demo/report.html")" -ge 6 ] && pass || fail "demo: pictures are missing in report.html"
 if grep -q 'src="http\|href="http\|picture missing' "$T/demo/report.html"; then fail "demo: report.html needs something from outside"; else pass; fi
 
-echo "$P passed, $F failed"
-[ "$F" -eq 0 ]
+finish

@@ -1,10 +1,7 @@
 #!/bin/sh
 # fid as a user runs it: features from the bundled Inception, cache, table, JSON, refusals. usage: cli_fid.sh PRLX
-P=$1; SET=data/prlx_lesions.safetensors; NET=test/golden/generator_uncond.safetensors
-T=$(mktemp -d); trap 'rm -rf "$T"' EXIT INT TERM
-passed=0; failed=0
-ok() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $2"; fi; }
-PRLX_DATA=${PRLX_DATA:-data}; export PRLX_DATA
+. "$(dirname "$0")/cli.inc"
+SET=data/prlx_lesions.safetensors; NET=test/golden/generator_uncond.safetensors
 
 "$P" fid $SET $SET --limit 3 --bootstrap 5 --sizes 0 --cache "$T/c" --quiet >"$T/one" 2>"$T/log"; ok $? "fid: $(cat "$T/log")"
 grep -q 'NOT the FID network' "$T/one" && grep -q 'pytorch-fid (bilinear' "$T/one"; ok $? "the table names weights and convention"
@@ -25,5 +22,4 @@ refuse "not an Inception" "Conv2d_1a_3x3" $SET $SET --limit 2 --inception $NET
 refuse "no such file" "nope" $SET "$T/nope.safetensors" --limit 3
 refuse "a network instead of images" "generator_uncond" $NET $SET
 "$P" fid $SET >"$T/log" 2>&1; [ $? -eq 2 ]; ok $? "one set is wrong usage"
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -1,28 +1,9 @@
 #!/bin/sh
 # prlx import and export from outside: what is recognised, the way to Python names and back, refusals that write nothing.
 # usage: sh test/cli_import.sh build/prlx. Needs sh, printf, cmp, grep, head, cp and the program. Ends with "N passed, N failed".
-PRLX=${1:-build/prlx}
-D=test/data/import
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
-LC_ALL=C; export LC_ALL
-P=0; F=0
-pass() { P=$((P + 1)); }
-fail() { F=$((F + 1)); echo "FAIL $1"; [ -f "$T/err" ] && sed 's/^/     /' "$T/err" | head -n 4; }
-# expect CODE TEXT command...: exit code; TEXT on stdout, or for a failure in the one line on stderr.
-expect() {
-  code=$1; text=$2; shift 2
-  "$@" >"$T/out" 2>"$T/err" </dev/null; rc=$?
-  what="[$code, '$text'] $*"
-  if [ $rc -ne "$code" ]; then fail "$what: exit code $rc"; return; fi
-  if [ "$code" -ne 0 ]; then
-    if [ "$(grep -c '' "$T/err")" -ne 1 ]; then fail "$what: not one line"; return; fi
-    if ! grep -q -e "$text" "$T/err"; then fail "$what: other text"; return; fi
-  elif ! grep -q -e "$text" "$T/out"; then fail "$what: text not in the output"; return; fi
-  pass
-}
-same() { if cmp -s "$1" "$2"; then pass; else F=$((F + 1)); echo "FAIL $3: $1 and $2 differ"; fi; }
-nothing() { if [ -e "$T/no" ] || ls "$T" | grep -q 'no\.'; then F=$((F + 1)); echo "FAIL something was written: $(ls "$T")"; else pass; fi; }
+. "$(dirname "$0")/cli.inc"
+PRLX=$P; D=test/data/import
+nothing() { if [ -e "$T/no" ] || ls "$T" | grep -q 'no\.'; then failed=$((failed + 1)); echo "FAIL something was written: $(ls "$T")"; else pass; fi; }
 images() { "$PRLX" generate --network "$1" --seeds 0-5 --trunc 0.8 --out "$2" --quiet >/dev/null 2>&1; }
 
 expect 0 'StyleGAN2-ADA checkpoint: G_ema G D' "$PRLX" import $D/tiny_nv.pkl -o "$T/n.safetensors"
@@ -71,5 +52,4 @@ expect 2 'no --out' "$PRLX" import $D/zip.pth
 expect 2 'missing argument' "$PRLX" import
 expect 2 'no --out' "$PRLX" export "$T/n.safetensors"
 if [ -e "$T/run" ]; then fail 'the pickle was run'; else pass; fi
-echo "$P passed, $F failed"
-[ "$F" -eq 0 ]
+finish

@@ -1,27 +1,9 @@
 #!/bin/sh
 # prlx info and prlx convert on NIfTI volumes, from outside. usage: sh test/cli_nifti.sh build/prlx
 # Needs sh, cmp, dd, grep and the program. Ends with "N passed, N failed".
-PRLX=${1:-build/prlx}
-T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
-LC_ALL=C; export LC_ALL
-P=0; F=0; D=test/data
-pass() { P=$((P + 1)); }
-fail() { F=$((F + 1)); echo "FAIL $1"; [ -f "$T/err" ] && sed 's/^/     /' "$T/err" | head -n 4; }
-# expect CODE TEXT command...: exit code, and (for a failure) exactly one line on stderr that contains TEXT.
-expect() {
-  code=$1; text=$2; shift 2
-  "$@" >"$T/out" 2>"$T/err" </dev/null; rc=$?
-  what="[$code, '$text'] $*"
-  if [ $rc -ne "$code" ]; then fail "$what: exit code $rc"; return; fi
-  if [ "$code" -ne 0 ]; then
-    if [ "$(grep -c '' "$T/err")" -ne 1 ]; then fail "$what: not one line"; return; fi
-    if ! grep -q -i -e "$text" "$T/err"; then fail "$what: other text"; return; fi
-  elif [ -n "$text" ] && ! grep -q -e "$text" "$T/out"; then fail "$what: text not in the output"; return; fi
-  pass
-}
+. "$(dirname "$0")/cli.inc"
+PRLX=$P; D=test/data
 says() { if grep -q -e "$1" "$T/out"; then pass; else fail "'$1' not in the output"; fi; }
-same() { if cmp -s "$1" "$2"; then pass; else fail "$3: $1 and $2 differ"; fi; }
 absent() { if [ -e "$1" ]; then fail "$1 should not be there"; else pass; fi; }
 
 # ---- info ----
@@ -62,5 +44,4 @@ expect 1 "asks for 43192 bytes" "$PRLX" info "$T/cut.nii"
 : >"$T/empty.nii"
 expect 1 "0 bytes" "$PRLX" info "$T/empty.nii"
 [ -z "$(ls "$T" | grep tmp)" ] && pass || fail "temporary files are left"
-echo "$P passed, $F failed"
-[ "$F" -eq 0 ]
+finish

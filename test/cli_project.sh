@@ -1,11 +1,8 @@
 #!/bin/sh
 # generate and project as a user runs them: files, exit codes, messages, independence of the batch. usage: cli_project.sh PRLX
 # The golden file of the generator holds G.* tensors and metadata, so it is a network file too.
-P=$1; NET=test/golden/generator_uncond.safetensors; CNET=test/golden/generator_cond.safetensors
-T=$(mktemp -d); trap 'rm -rf "$T"' EXIT INT TERM
-passed=0; failed=0
-ok() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $2"; fi; }
-PRLX_DATA=${PRLX_DATA:-data}; export PRLX_DATA
+. "$(dirname "$0")/cli.inc"
+NET=test/golden/generator_uncond.safetensors; CNET=test/golden/generator_cond.safetensors
 
 "$P" generate --network $NET --seeds 0-4 --out "$T/g" --png --quiet >"$T/log" 2>&1; ok $? "generate: $(cat "$T/log")"
 for f in dataset.safetensors sheet.png seed0000.png seed0004.png; do [ -s "$T/g/$f" ]; ok $? "generate wrote $f"; done
@@ -36,5 +33,4 @@ refuse "a data set as network" "no generator" --network "$T/g/dataset.safetensor
 "$P" project --network $NET --w-samples 200 --quiet --out "$T/s" --steps 1000000 "$T/g/dataset.safetensors" >"$T/log" 2>&1 & pid=$!
 sleep 3; kill -INT $pid; wait $pid; [ $? -eq 1 ]; ok $? "Ctrl-C: exit code 1"
 [ -s "$T/s/table.tsv" ] && [ -s "$T/s/denoised.safetensors" ]; ok $? "Ctrl-C saves what is there"
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish
