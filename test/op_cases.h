@@ -91,7 +91,7 @@ static const Case cases[] = {
   {OP_rsqrt0, "normalisation", b_norm, 1, {SHAPE2(3, 5)}, {0}, 0}, {OP_exp, "diamond", b_diamond, 2, {S234, SHAPE3(1, 3, 1)}, {0}, 0},
 };
 
-static void fill(real *x, Shape s, Data kind, Rng *r, Shape image) {
+static inline void fill(real *x, Shape s, Data kind, Rng *r, Shape image) {
   int64_t n = shape_numel(s), start = rng_below(r, n);
   for (int64_t i = 0; i < n; i++) {
     double u = 0.337 + 0.1 * (double)rng_below(r, 10) + 0.02 * rng_uniform(r);   /* at least 0.017 away from every kink used above */
@@ -114,7 +114,7 @@ static void fill(real *x, Shape s, Data kind, Rng *r, Shape image) {
 typedef struct Built { Graph *g; Val in[16], scalar[4]; int nin, ndiff, diff[16], levels; } Built;
 
 /* Inputs: the case's, then r, then one v per differentiable input and level. */
-static void build(const Case *c, Built *b, int levels, Error *e) {
+static inline void build(const Case *c, Built *b, int levels, Error *e) {
   b->g = graph_new();
   Graph *g = b->g;
   b->nin = b->ndiff = 0;
@@ -142,4 +142,7 @@ static void build(const Case *c, Built *b, int levels, Error *e) {
   }
   b->diff[b->ndiff++] = r;
 }
+#undef X
+#undef Y
+#undef S1
 #endif
