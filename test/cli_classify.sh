@@ -1,8 +1,6 @@
 #!/bin/sh
 # classify, cam, affine, smote as a user runs them on a very small phantom: files, numbers that must agree, messages. usage: cli_classify.sh PRLX
-P=$1; T=$(mktemp -d); trap 'rm -rf "$T"' EXIT INT TERM
-passed=0; failed=0
-ok() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $2"; fi; }
+. "$(dirname "$0")/cli.inc"
 
 "$P" phantom --subjects 12 --rim 8 --ambiguous 2 --nonrim 8 --fast-inversion --no-sheets --quiet -o "$T/c" >"$T/log" 2>&1; ok $? "phantom: $(cat "$T/log")"
 "$P" pack "$T/c/lesions.tsv" -o "$T/tr.safetensors" --test "$T/te.safetensors" --slices central --channels chi,rim,flair --no-sheet --quiet >"$T/log" 2>&1
@@ -43,5 +41,4 @@ refuse "unknown channel" "no channel nope" classify "$T/tr.safetensors" --channe
 refuse "not a classifier" "prlx-classifier-1" classify --model "$T/tr.safetensors" --predict "$T/te.safetensors"
 "$P" classify --model "$T/r" --test "$T/tr.safetensors" --compare "$T/r" --resamples 50 --quiet --out "$T/x" >/dev/null 2>"$T/log"; [ $? -eq 1 ] && grep -q "same test lesions" "$T/log"; ok $? "other lesions: $(cat "$T/log")"
 refuse "affine range" "scale" affine "$T/tr.safetensors" --scale-from 2 --scale-to 1
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -19,6 +19,7 @@ has "$T/out" "Of 4 ambiguous lesions the classifiers' mean calls rim in .* befor
 has "$T/out" "Truth (phantom.* of 4 lesions have a rim" "truth in words"
 ! grep -q "Left out" "$T/out"; ok $? "nothing is left out"
 [ "$(awk -F'\t' '$1 == "called_rim_after" && $2 == "ambiguous" {print $3}' "$T/e/summary.tsv")" = 4 ]; ok $? "summary of calls"
+[ "$(grep -c '^<g ' "$T/e/histogram.svg")" -eq 9 ] && [ "$(grep -c '^</g>' "$T/e/histogram.svg")" -eq 9 ] && ! grep -E -q 'nan|inf' "$T/e/histogram.svg"; ok $? "nine histograms, no broken numbers"
 ! grep -E -q 'https?://[^w]|<script|src="[^d]' "$T/e/evidence.html"; ok $? "the page loads nothing"
 PRLX_THREADS=1 run "$T/d" --model "$T/m" --train "$T/tr.safetensors" --cohort "$T/c/lesions.tsv" --out "$T/e1"
 same "$T/e/evidence.tsv" "$T/e1/evidence.tsv" "one thread or more"

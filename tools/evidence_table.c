@@ -296,7 +296,7 @@ static void memory_lines(Words *w) {
     const Memory m[2] = {ev->row[i].px, ev->row[i].lp};
     for (int k = 0; k < 2; k++) { close[k] += m[k] >= MEMORY_CLOSE; copy[k] += m[k] == MEMORY_COPY; }
   }
-  const char *thing = ev->a.synthetic ? "synthetic images" : "denoised lesions";
+  const char *thing = !ev->a.synthetic ? "denoised lesions" : ev->lesions == ev->n ? "synthetic images" : "synthetic lesions";
   for (int k = 0; k < (near->lp ? 2 : 1); k++) {
     const Spread r = get(w, SUB_ALL, k ? EV_LP_RATIO : EV_PX_RATIO), g = get(w, SUB_ALL, k ? EV_LP_GAP : EV_PX_GAP);
     const NearReference *ref = k ? &near->ref_lp : &near->ref_px;
