@@ -320,6 +320,7 @@ static Status run(const char *what, const CudaCtx *c, const DevStep *s, Error *e
   if (conv_thin_fits(&g)) conv_thin(c, &g, s, &chain);
   else {
     Work w;
+    if (!conv_pack_fits(&g)) return err_set(e, ST_INVALID, "cuda %s: kernel of %lldx%lld; at most 180 taps", what, (long long)g.kh, (long long)g.kw);
     plan_work(c, s, &w);
     if (w.map_bytes / CHUNK >= 1ull << 31 || w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
       return err_set(e, ST_INVALID, "cuda %s: batch of %lld maps [%lld,%lld,%lld] is too large for one launch; use a smaller batch", what, (long long)g.n,

@@ -160,6 +160,7 @@ typedef struct PackMap { const void *src; int tsrc; const float *scale; void *ds
 void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p);
 /* Weights [co][ci][kh][kw] as the rows of each class of j: m = co, k = (ky, kx, ci), or, transposed, m = ci, k = (j, i, co) with ky = ky0 - j*step. */
 void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const float *w, const ConvGeom *g, bool transposed, void *dst);
+bool conv_pack_fits(const ConvGeom *g);                                    /* kernels of up to 180 taps */
 /* 1x1 convolutions with at most THIN channels on one side (toRGB, fromRGB): bound by memory, on FMA. False: not this shape. */
 enum { THIN = 4 };
 bool conv_thin_fits(const ConvGeom *g);

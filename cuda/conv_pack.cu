@@ -1,8 +1,8 @@
-/* conv_pack.cu: operands as the matrix product wants them (see conv.cuh). Both kernels are bound by memory. */
+/* conv_pack.cu: operands as the matrix product wants them (see conv.cuh). Both passes are bound by memory. */
 #include "cuda/conv.cuh"
 #include "cuda/mma.cuh"
 
-enum { PACK_PIXELS = 64, PACK_CHUNKS = 8, PACK_THREADS = 256 };
+enum { PACK_PIXELS = 64, PACK_CHUNKS = 8, PACK_THREADS = 256, PACK_MAX_TAPS = 180 };   /* taps: 46 KB of shared memory */
 
 static __device__ __forceinline__ uint32_t two(float a, float b, int type) {
   if (type == CT_F16) return (uint32_t)__half_as_ushort(__float2half_rn(a)) | (uint32_t)__half_as_ushort(__float2half_rn(b)) << 16;
@@ -52,29 +52,53 @@ void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p) {
   DISPATCH(p->tsrc, T, { pack_from<T>(c, t, p); });
 }
 
-/* ---- weights: one thread per chunk ---- */
-typedef struct Taps { int type, co, ci, kh, kw, step; bool transposed; uint32_t chunks; } Taps;   /* step between a class's taps in the kernel; chunks per tap */
+/* ---- weights ----
+ * A block takes `rows` of m and 8 chunks of channels with all their taps: read in runs of rows*taps (or channels*taps) neighbours, turned in shared memory,
+ * written 128 bytes at a time, class by class. */
+typedef struct Taps {
+  int type, co, ci, kh, kw, step, rows, pitch;            /* step between a class's taps in the kernel; pitch of a channel in shared memory */
+  bool transposed;
+  uint32_t chunks;                                        /* per tap */
+  FastDiv by_run, by_taps;                                /* neighbours in memory, taps */
+} Taps;
 
-template <int LEN> __global__ void __launch_bounds__(PACK_THREADS) conv_pack_weights_kernel(const float *w, uint4 *dst, const __grid_constant__ ConvJob j, Taps g) {
-  const ConvClass &c = j.cls[blockIdx.z];
-  const uint32_t m = blockIdx.y, q = blockIdx.x * PACK_THREADS + threadIdx.x;
-  if (q >= c.a_stride) return;
-  const uint32_t tap = q / g.chunks, k = (q - tap * g.chunks) * LEN;
-  const int jy = (int)tap / c.kw, ky = c.ky0 + jy * g.step, kx = c.kx0 + ((int)tap - jy * c.kw) * g.step, channels = g.transposed ? g.co : g.ci;
-  float v[LEN];
-  _Pragma("unroll") for (int i = 0; i < LEN; i++) {
-    int64_t ch = k + i, row = g.transposed ? ch * g.ci + m : (int64_t)m * g.ci + ch;
-    v[i] = jy < c.kh && ch < channels ? w[(row * g.kh + ky) * g.kw + kx] : 0.f;
+template <int LEN> static __device__ __forceinline__ void read_weights(const float *w, float *s, const Taps &g, int m0, int c0, int m_end, int c_end) {
+  const int taps = g.kh * g.kw, all = PACK_CHUNKS * LEN * g.rows * taps;
+  for (int i = (int)threadIdx.x; i < all; i += PACK_THREADS) {
+    int outer = (int)div_by((uint32_t)i, g.by_run), r = i - outer * (int)g.by_run.d, inner = (int)div_by((uint32_t)r, g.by_taps), tap = r - inner * taps;
+    int m = g.transposed ? inner : outer, c = g.transposed ? outer : inner;
+    int64_t row = g.transposed ? (int64_t)(c0 + c) * g.ci + m0 + m : (int64_t)(m0 + m) * g.ci + c0 + c;
+    s[c * g.pitch + m * taps + tap] = m0 + m < m_end && c0 + c < c_end ? w[row * taps + tap] : 0.f;
   }
-  dst[c.a_off + (int64_t)m * c.a_stride + q] = chunk_of(v, g.type);
 }
 
+template <int LEN> __global__ void __launch_bounds__(PACK_THREADS) conv_pack_weights_kernel(const float *w, uint4 *dst, const __grid_constant__ ConvJob j, Taps g) {
+  float *s = DYNAMIC_SHARED(float);
+  const int m0 = (int)blockIdx.y * g.rows, k0 = (int)blockIdx.x * PACK_CHUNKS, taps = g.kh * g.kw;
+  read_weights<LEN>(w, s, g, m0, k0 * LEN, (int)j.m, g.transposed ? g.co : g.ci);
+  __syncthreads();
+  for (int n = 0; n < j.nclass; n++) {
+    const ConvClass &c = j.cls[n];
+    const int ct = c.kh * c.kw, last = blockIdx.x == 0 ? (int)c.a_stride - ct * (int)g.chunks : 0;   /* chunks after the last tap: zero */
+    for (int i = (int)threadIdx.x; i < g.rows * ct * PACK_CHUNKS; i += PACK_THREADS) {
+      int k = i % PACK_CHUNKS, r = i / PACK_CHUNKS, m = r / ct, tap = r - m * ct, jy = tap / c.kw, ky = c.ky0 + jy * g.step, kx = c.kx0 + (tap - jy * c.kw) * g.step;
+      float v[LEN];
+      if (m0 + m >= j.m || k0 + k >= (int)g.chunks) continue;
+      _Pragma("unroll") for (int e = 0; e < LEN; e++) v[e] = s[(k * LEN + e) * g.pitch + m * taps + ky * g.kw + kx];
+      dst[c.a_off + (int64_t)(m0 + m) * c.a_stride + tap * g.chunks + k0 + k] = chunk_of(v, g.type);
+    }
+    for (int i = (int)threadIdx.x; i < g.rows * last; i += PACK_THREADS)
+      if (m0 + i / last < j.m) dst[c.a_off + (int64_t)(m0 + i / last) * c.a_stride + ct * g.chunks + i % last] = make_uint4(0, 0, 0, 0);
+  }
+}
+
+bool conv_pack_fits(const ConvGeom *g) { return g->kh * g->kw <= PACK_MAX_TAPS; }
+
 void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const float *w, const ConvGeom *g, bool transposed, void *dst) {
-  Taps p = {t, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw, transposed ? -g->stride : 1, transposed, j->bc};
-  uint32_t most = 0;
-  for (int k = 0; k < j->nclass; k++) most = PRLX_MAX(most, j->cls[k].a_stride);
-  if (!most) return;
-  dim3 grid((most + PACK_THREADS - 1) / PACK_THREADS, (unsigned)j->m, (unsigned)j->nclass);
-  auto kernel = chunk_len(t) == 8 ? conv_pack_weights_kernel<8> : conv_pack_weights_kernel<4>;
-  LAUNCH(kernel, grid, dim3(PACK_THREADS), 0, c->stream, w, (uint4 *)dst, *j, p);
+  const int taps = (int)(g->kh * g->kw), len = chunk_len(t), rows = PRLX_MIN(8, PRLX_MAX(1, 72 / taps)), pitch = rows * taps + 1;
+  Taps p = {t, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw, transposed ? -g->stride : 1, rows, pitch, transposed, j->bc,
+            fast_div((uint32_t)((transposed ? rows : PACK_CHUNKS * len) * taps)), fast_div((uint32_t)taps)};
+  dim3 grid((j->bc + PACK_CHUNKS - 1) / PACK_CHUNKS, (unsigned)((j->m + rows - 1) / rows));
+  auto kernel = len == 8 ? conv_pack_weights_kernel<8> : conv_pack_weights_kernel<4>;
+  LAUNCH(kernel, grid, dim3(PACK_THREADS), (size_t)PACK_CHUNKS * len * pitch * sizeof(float), c->stream, w, (uint4 *)dst, *j, p);
 }
