@@ -1,11 +1,8 @@
 #!/bin/sh
 # A cohort as a user takes it through: phantom -> crop, pack -> train -> project, generate -> pack again; and what happens with broken input.
 # usage: cli_cohort.sh PRLX
-P=$1; case $P in /*) ;; *) P=$PWD/$P ;; esac
-PRLX_DATA=${PRLX_DATA:-$PWD/data}; export PRLX_DATA
-T=$(mktemp -d); trap 'rm -rf "$T"' EXIT INT TERM; cd "$T" || exit 1
-passed=0; failed=0
-ok() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $2"; fi; }
+. "$(dirname "$0")/cli.inc"
+cd "$T" || exit 1
 has() { grep -q -- "$1" log; ok $? "$2: $(tail -n 3 log)"; }
 # refuse TEXT...: the command fails with one line that holds every TEXT (before --), and writes none of its outputs (x*)
 refuse() { texts=; while [ "$1" != -- ]; do texts="$texts
@@ -102,5 +99,4 @@ refuse "ambiguous ones" "counted from 0" -- project cohort/lesions.tsv --ambiguo
 "$P" generate --network run3 --seeds 0-2 --quiet -o gen >log 2>&1; ok $? "generate: $(cat log)"
 [ "$(find gen/nifti -name '*.nii.gz' | wc -l)" -eq 9 ]; ok $? "three volumes per lesion"
 "$P" info gen/nifti/seed0001_Chimap.nii.gz >log 2>&1; has "synthetic susceptibility, ppm" "description"; has "0.4 x 0.4 x 1" "voxels"
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish
