@@ -3,7 +3,8 @@
  * Strict: float, 64x64 tiles, 4x4 numbers per thread. Otherwise tf32 on tensor cores (10 bits of mantissa, as many as the 16-bit feature maps beside
  * it have; float sums), four warps of 32x32. m is a batch of 4 to 64 almost always, so a product has few tiles and is over in the time of its
  * longest chain of loads: k is cut into chunks until the GPU is full, and a second kernel adds the chunks in order (same bits each run; the cut
- * depends on the shape only, and not on a batch of up to 256). Example: 64 x 512 x 512 moves 1.3 MB (0.3 us at 4.8 TB/s): 8 tiles x 16 chunks, one to two loads deep. */
+ * depends on the shape only, and not on a batch of up to 256). Example: 64 x 512 x 512 moves 1.3 MB (0.3 us at 4.8 TB/s): 8 tiles x 16 chunks, one
+ * to two loads deep. */
 #include "cuda/index.cuh"
 #include "cuda/mma.cuh"
 
@@ -107,7 +108,8 @@ static __global__ void __launch_bounds__(TC_THREADS) matmul_tf32(MmOperand a, Mm
   uint32_t *as = (uint32_t *)as4, *bs = (uint32_t *)bs4;
   const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, wm = (warp >> 1) * 32, wn = (warp & 1) * 32;
   const uint32_t m0 = blockIdx.y * MM_TILE, n0 = blockIdx.x * MM_TILE, k_begin = blockIdx.z * k_chunk, k_end = min(k_all, k_begin + k_chunk);
-  const uint32_t ar = a.kc ? (uint32_t)TC_ROW : 1u, ak = a.kc ? 1u : (uint32_t)TC_COLUMN, br = b.kc ? (uint32_t)TC_ROW : 1u, bk = b.kc ? 1u : (uint32_t)TC_COLUMN;
+  const uint32_t ar = a.kc ? (uint32_t)TC_ROW : 1u, ak = a.kc ? 1u : (uint32_t)TC_COLUMN;
+  const uint32_t br = b.kc ? (uint32_t)TC_ROW : 1u, bk = b.kc ? 1u : (uint32_t)TC_COLUMN;
   float sum[2][4][4] = {};
   float4 va[TC_QUADS], vb[TC_QUADS];
   tc_fetch(a, m0, k_begin, k_end, va);
@@ -170,7 +172,8 @@ typedef struct MmPlan { int64_t m, n, k, chunk, chunks; } MmPlan;
 static MmPlan mm_plan(const DevStep *s) {
   const int32_t *i = s->n.a.i;
   MmPlan q = {i[2], i[3], i[4], 0, 0};
-  const int64_t tiles = (q.m <= MM_BATCH_MAX ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);   /* up to that batch a row has the same bits in any batch */
+  /* Up to that batch a row has the same bits in any batch. */
+  const int64_t tiles = (q.m <= MM_BATCH_MAX ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);
   const int64_t want = PRLX_MIN(cuda_ceil(MM_BLOCKS, tiles), cuda_ceil(q.k, MM_CHUNK_MIN));
   q.chunk = cuda_ceil(cuda_ceil(q.k, want), MM_CHUNK_MIN) * MM_CHUNK_MIN;
   q.chunks = cuda_ceil(q.k, q.chunk);
@@ -195,7 +198,8 @@ static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   if (!cuda_fits32(q.m * q.k) || !cuda_fits32(q.n * q.k) || !cuda_fits32(q.m * q.n)) return cuda_too_large("matmul", e);
   if (c->precision == PREC_STRICT || c->arch < 80) LAUNCH(matmul_float, grid, MM_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k, (uint32_t)q.chunk);
   else LAUNCH(matmul_tf32, grid, TC_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k, (uint32_t)q.chunk);
-  if (q.chunks > 1) LAUNCH(matmul_chunks, (unsigned)cuda_ceil(q.m * q.n, 256), 256, 0, c->stream, to, (int)q.chunks, (uint32_t)(q.m * q.n), (float *)s->out);
+  const uint32_t n = (uint32_t)(q.m * q.n);
+  if (q.chunks > 1) LAUNCH(matmul_chunks, (unsigned)cuda_ceil(n, 256), 256, 0, c->stream, to, (int)q.chunks, n, (float *)s->out);
   return cuda_check("matmul", s, e);
 }
 

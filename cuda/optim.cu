@@ -78,7 +78,9 @@ static __global__ void __launch_bounds__(FLAT_THREADS) sanitize_flat(float *g, i
   if ((threadIdx.x & 31) == 0 && count && bad) atomicAdd(bad, (unsigned long long)count);
 }
 
-static bool wide(const void *a, const void *b, const void *c, const void *d) { return (((uintptr_t)a | (uintptr_t)b | (uintptr_t)c | (uintptr_t)d) & 15) == 0; }
+static bool wide(const void *a, const void *b, const void *c, const void *d) {
+  return (((uintptr_t)a | (uintptr_t)b | (uintptr_t)c | (uintptr_t)d) & 15) == 0;
+}
 static unsigned flat_blocks(int64_t n) { return (unsigned)cuda_ceil(n, FLAT_THREADS * FLAT_VEC); }
 
 Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e) {

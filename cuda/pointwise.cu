@@ -185,18 +185,18 @@ static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t 
 /* One vector per thread. out may be the memory of an argument of the same shape and type: a thread reads its own elements before it writes them. */
 static __global__ void __launch_bounds__(256) pw_map(const __grid_constant__ PwDev d, void *out, int tout, uint32_t nvec) {
   const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
-  float4 *slots = DYNAMIC_SHARED(float4);
+  PwPlace at = {{}, 0, 0, DYNAMIC_SHARED(float4), (int)threadIdx.x, (int)blockDim.x};
   if (t >= nvec) return;
-  uint32_t idx[PW_OUTER] = {};
-  const uint32_t row = fastdiv(t, d.row), col = (t - row * d.row.d) * PW_VEC;
-  const int valid = (int)min((uint32_t)PW_VEC, d.inner - col);
+  const uint32_t row = fastdiv(t, d.row);
   float v[PW_VEC];
-  pw_coordinates(d, ~0u, row, idx);
-  pw_eval(d, idx, col, valid, slots, (int)threadIdx.x, (int)blockDim.x, v);
-  const uint32_t at = row * d.inner + col;
-  if (d.wide_out && valid == PW_VEC) { store_wide(out, tout, at, v); return; }
+  at.col = (t - row * d.row.d) * PW_VEC;
+  at.valid = (int)min((uint32_t)PW_VEC, d.inner - at.col);
+  pw_coordinates(d, ~0u, row, at.idx);
+  pw_eval(d, at, v);
+  const uint32_t to = row * d.inner + at.col;
+  if (d.wide_out && at.valid == PW_VEC) { store_wide(out, tout, to, v); return; }
 #pragma unroll
-  for (int j = 0; j < PW_VEC; j++) if (j < valid) st_any(out, (Dtype)tout, at + j, v[j]);
+  for (int j = 0; j < PW_VEC; j++) if (j < at.valid) st_any(out, (Dtype)tout, to + j, v[j]);
 }
 
 static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, Error *e) {

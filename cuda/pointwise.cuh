@@ -8,7 +8,9 @@
  *
  * Cost: decoding and addresses take about 25 instructions per step and thread, 3 per element; an H200 (132 SM, 128 lanes, 1.8 GHz, 4.8 TB/s)
  * issues 38 lane-instructions in the time it moves the 6 bytes of a 16-bit z = f(x, y). The programs that make up 95 % of the bytes of a training
- * step have 1 to 4 operations and need 15 to 35 per element: memory is the limit, so there are no compiled special cases. */
+ * step have 1 to 4 operations and need 15 to 35 per element: memory is the limit, so there are no compiled special cases.
+ * In flight: 57 registers leave 1024 threads per SM, with two vectors each under way 32 KiB (16-bit) or 64 KiB (float), where 4.8 TB/s with a latency
+ * of 0.7 us asks for 25 KiB. Estimates; what a GPU measured is in SPEED.md. */
 #ifndef PRLX_CUDA_POINTWISE_CUH
 #define PRLX_CUDA_POINTWISE_CUH
 #include "cuda/index.cuh"
@@ -16,8 +18,9 @@
 enum { PW_VEC = 8, PW_OUTER = MAX_RANK - 1, PW_MICRO_MAX = 2 * PW_MAX_OPS + 1, PW_ACC = 64, PW_SLOT = 32, PW_NO_SLOT = 255 };
 enum { PW_ONE, PW_WIDE, PW_EACH };            /* how an argument is read: one number, 16-byte vectors, number by number */
 typedef enum {
-  MO_COPY, MO_ADD, MO_SUB, MO_SUB_R, MO_MUL, MO_DIV, MO_DIV_R, MO_MAX, MO_MAX_R, MO_AXPB, MO_SQUARE, MO_LRELU, MO_LRELU_MASK, MO_LRELU_MASK_R, MO_SLOPE, MO_SLOPE_R,
-  MO_NEG, MO_SQRT, MO_RSQRT, MO_EXP, MO_LOG, MO_SIGMOID, MO_TANH, MO_SOFTPLUS, MO_ABS, MO_SIGN, MO_GT0, MO_CLAMP, MO_CLAMP_MASK, MO_CLAMP_MASK_R
+  MO_COPY, MO_ADD, MO_SUB, MO_SUB_R, MO_MUL, MO_DIV, MO_DIV_R, MO_MAX, MO_MAX_R, MO_AXPB, MO_SQUARE, MO_LRELU, MO_LRELU_MASK, MO_LRELU_MASK_R,
+  MO_SLOPE, MO_SLOPE_R, MO_NEG, MO_SQRT, MO_RSQRT, MO_EXP, MO_LOG, MO_SIGMOID, MO_TANH, MO_SOFTPLUS, MO_ABS, MO_SIGN, MO_GT0, MO_CLAMP,
+  MO_CLAMP_MASK, MO_CLAMP_MASK_R
 } MicroCode;
 /* src: argument 0..15, PW_SLOT + slot, PW_ACC. slot: where the result is kept as well, or PW_NO_SLOT. _R: operands the other way round. */
 typedef struct alignas(16) PwMicro { uint8_t code, src, slot, unused; float f[3]; } PwMicro;
@@ -32,7 +35,7 @@ typedef struct PwDev {
   PwMicro op[PW_MICRO_MAX];
 } PwDev;
 
-/* Host (pointwise.cu). Shapes only: arg[].p and the alignment that vectors need are set by pw_dev_bind. False: a program that core would not make. */
+/* Host (pointwise.cu). init: shapes only; bind: addresses, types and the alignment that vectors need. False: a program that core would not make. */
 bool pw_dev_init(PwDev *d, const PwProgram *p);
 void pw_dev_bind(PwDev *d, const void *const *arg, const Dtype *type, const void *out);
 size_t pw_sum_scratch(const PwProgram *p);                                          /* reduce.cu */
@@ -46,36 +49,46 @@ static inline size_t pw_slot_bytes(const PwDev *d, int threads) {
 typedef struct alignas(16) Half8 { __half2 h[4]; } Half8;
 typedef struct alignas(16) Bfloat8 { __nv_bfloat162 h[4]; } Bfloat8;
 
-static __device__ __forceinline__ void pw_wide(const PwArg &a, uint32_t at, float *x) {
-  if (a.type == DT_F32) {
-    const float4 *p = (const float4 *)((const float *)a.p + at);
-    float4 u = p[0], v = p[1];
-    x[0] = u.x; x[1] = u.y; x[2] = u.z; x[3] = u.w; x[4] = v.x; x[5] = v.y; x[6] = v.z; x[7] = v.w;
-  } else if (a.type == DT_F16) {
-    Half8 u = *(const Half8 *)((const __half *)a.p + at);
-#pragma unroll
-    for (int i = 0; i < 4; i++) { float2 f = __half22float2(u.h[i]); x[2 * i] = f.x; x[2 * i + 1] = f.y; }
-  } else {
-    Bfloat8 u = *(const Bfloat8 *)((const __nv_bfloat16 *)a.p + at);
-#pragma unroll
-    for (int i = 0; i < 4; i++) { float2 f = __bfloat1622float2(u.h[i]); x[2 * i] = f.x; x[2 * i + 1] = f.y; }
-  }
+/* Loading is cut in two, so that the arguments of the next two steps are on their way while this step computes: issue leaves the bits as they come (nothing
+ * waits for them), unpack makes floats. Numbers number by number lie one to a register, 16-bit vectors two. */
+static __device__ __forceinline__ uint32_t pw_bits(const PwArg &a, uint32_t at) {
+  return a.type == DT_F32 ? ((const uint32_t *)a.p)[at] : ((const uint16_t *)a.p)[at];
 }
+static __device__ __forceinline__ void pw_vector(const uint4 *p, uint32_t *raw) { const uint4 u = *p; raw[0] = u.x; raw[1] = u.y; raw[2] = u.z; raw[3] = u.w; }
 
 /* PW_VEC numbers of argument a at outer coordinates idx, inner position col; the first `valid` exist, the others become 0. */
-static __device__ __forceinline__ void pw_load(const PwArg &a, int outer, const uint32_t *idx, uint32_t col, int valid, float *x) {
+static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const uint32_t *idx, uint32_t col, int valid, uint32_t *raw) {
   uint32_t at = col * (uint32_t)a.inner;
 #pragma unroll
   for (int r = 0; r < PW_OUTER; r++) if (r < outer) at += idx[r] * (uint32_t)a.stride[r];
   if (a.mode == PW_ONE) {
-    float v = ld_any(a.p, (Dtype)a.type, at);
-#pragma unroll
-    for (int j = 0; j < PW_VEC; j++) x[j] = v;
+    raw[0] = pw_bits(a, at);
   } else if (a.mode == PW_WIDE && valid == PW_VEC) {
-    pw_wide(a, at, x);
+    if (a.type == DT_F32) { pw_vector((const uint4 *)((const float *)a.p + at), raw); pw_vector((const uint4 *)((const float *)a.p + at) + 1, raw + 4); }
+    else pw_vector((const uint4 *)((const uint16_t *)a.p + at), raw);
   } else {
 #pragma unroll
-    for (int j = 0; j < PW_VEC; j++) x[j] = j < valid ? ld_any(a.p, (Dtype)a.type, at + (uint32_t)j * (uint32_t)a.inner) : 0;
+    for (int j = 0; j < PW_VEC; j++) raw[j] = j < valid ? pw_bits(a, at + (uint32_t)j * (uint32_t)a.inner) : 0;
+  }
+}
+
+static __device__ __forceinline__ float pw_number(uint32_t bits, int type) {
+  return type == DT_F32 ? __uint_as_float(bits) : type == DT_F16 ? __half2float(__ushort_as_half((unsigned short)bits)) : __uint_as_float(bits << 16);
+}
+static __device__ __forceinline__ void pw_unpack(const PwArg &a, int valid, const uint32_t *raw, float *x) {
+  if (a.mode == PW_ONE) {
+    const float v = pw_number(raw[0], a.type);
+#pragma unroll
+    for (int j = 0; j < PW_VEC; j++) x[j] = v;
+  } else if (a.type == DT_F32) {
+#pragma unroll
+    for (int j = 0; j < PW_VEC; j++) x[j] = __uint_as_float(raw[j]);
+  } else if (a.mode == PW_WIDE && valid == PW_VEC) {
+#pragma unroll
+    for (int j = 0; j < PW_VEC; j++) x[j] = pw_number(j & 1 ? raw[j / 2] >> 16 : raw[j / 2] & 0xffff, a.type);
+  } else {
+#pragma unroll
+    for (int j = 0; j < PW_VEC; j++) x[j] = pw_number(raw[j], a.type);
   }
 }
 
@@ -120,29 +133,49 @@ static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x
   }
 }
 
-/* The whole program for one vector. slots: dynamic shared memory of the block; tid of nthreads: this thread's place in it. */
-static __device__ __forceinline__ void pw_eval(const PwDev &d, const uint32_t *idx, uint32_t col, int valid, float4 *slots, int tid, int nthreads, float *acc) {
+/* Where a thread is: outer coordinates, inner position, how many of its PW_VEC numbers exist, its place in the slots (dynamic shared memory). */
+typedef struct PwPlace { uint32_t idx[PW_OUTER], col; int valid; float4 *slots; int tid, nthreads; } PwPlace;
+
+static __device__ __forceinline__ void pw_ahead(const PwDev &d, const PwPlace &at, int k, uint32_t *raw) {
+  const int src = k < d.nop ? d.op[k].src : (int)PW_ACC;
+  if (src < PW_MAX_ARGS) pw_issue(d.arg[src], d.outer, at.idx, at.col, at.valid, raw);
+}
+
+/* Step k, whose argument is in raw; then raw takes the argument of step k + 2. */
+static __device__ __forceinline__ void pw_step(const PwDev &d, const PwPlace &at, int k, uint32_t *raw, float *acc) {
+  const PwMicro &m = d.op[k];
+  const int src = m.src;
+  float x[PW_VEC];
+  if (src < PW_MAX_ARGS) {
+    pw_unpack(d.arg[src], at.valid, raw, x);
+  } else if (src == PW_ACC) {
+#pragma unroll
+    for (int j = 0; j < PW_VEC; j++) x[j] = acc[j];
+  } else {
+    const float4 *p = at.slots + 2 * (src - PW_SLOT) * at.nthreads + at.tid;
+    const float4 u = p[0], v = p[at.nthreads];
+    x[0] = u.x; x[1] = u.y; x[2] = u.z; x[3] = u.w; x[4] = v.x; x[5] = v.y; x[6] = v.z; x[7] = v.w;
+  }
+  pw_ahead(d, at, k + 2, raw);
+  pw_apply(m, x, acc);
+  if (m.slot != PW_NO_SLOT) {
+    float4 *p = at.slots + 2 * m.slot * at.nthreads + at.tid;
+    p[0] = make_float4(acc[0], acc[1], acc[2], acc[3]);
+    p[at.nthreads] = make_float4(acc[4], acc[5], acc[6], acc[7]);
+  }
+}
+
+/* The whole program for one vector. Two loads are under way at any time. */
+static __device__ __forceinline__ void pw_eval(const PwDev &d, const PwPlace &at, float *acc) {
+  uint32_t even[PW_VEC] = {}, odd[PW_VEC] = {};
 #pragma unroll
   for (int j = 0; j < PW_VEC; j++) acc[j] = 0;
+  pw_ahead(d, at, 0, even);
+  pw_ahead(d, at, 1, odd);
 #pragma unroll 1
-  for (int k = 0; k < d.nop; k++) {
-    const PwMicro &m = d.op[k];
-    const int src = m.src;
-    float x[PW_VEC];
-    if (src < PW_MAX_ARGS) {
-      pw_load(d.arg[src], d.outer, idx, col, valid, x);
-    } else if (src == PW_ACC) {
-#pragma unroll
-      for (int j = 0; j < PW_VEC; j++) x[j] = acc[j];
-    } else {
-      const float4 u = slots[(2 * (src - PW_SLOT)) * nthreads + tid], v = slots[(2 * (src - PW_SLOT) + 1) * nthreads + tid];
-      x[0] = u.x; x[1] = u.y; x[2] = u.z; x[3] = u.w; x[4] = v.x; x[5] = v.y; x[6] = v.z; x[7] = v.w;
-    }
-    pw_apply(m, x, acc);
-    if (m.slot != PW_NO_SLOT) {
-      slots[(2 * m.slot) * nthreads + tid] = make_float4(acc[0], acc[1], acc[2], acc[3]);
-      slots[(2 * m.slot + 1) * nthreads + tid] = make_float4(acc[4], acc[5], acc[6], acc[7]);
-    }
+  for (int k = 0; k < d.nop; k += 2) {
+    pw_step(d, at, k, even, acc);
+    if (k + 1 < d.nop) pw_step(d, at, k + 1, odd, acc);
   }
 }
 

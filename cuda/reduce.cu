@@ -7,7 +7,8 @@
  * second kernel. The cut depends on the shape only, not on the device: the same bits on every GPU. */
 #include "cuda/pointwise.cuh"
 
-enum { SUM_BLOCKS = 1024, SUM_MIN_STEPS = 8, SUM_CHUNKS_MAX = 512, COL_TX = 32, COL_TY = 8 };   /* 1024 blocks of 256 threads: an H200 full */
+/* 1024 blocks of 256 threads fill an H200. Steps: what a thread should have to do before its sum is shared among more threads, or cut into chunks. */
+enum { SUM_BLOCKS = 1024, SUM_GROUP_STEPS = 4, SUM_CHUNK_STEPS = 8, SUM_CHUNKS_MAX = 512, COL_TX = 32, COL_TY = 8 };
 
 typedef struct SumPlan {
   bool rows;
@@ -25,7 +26,7 @@ static SumPlan sum_plan(const PwDev *d) {
   q.steps = q.rows ? d->nsum * (int64_t)d->row.d : d->nsum;
   if (q.rows) {
     q.group = pow2_below(cuda_ceil(q.steps, 4), 32);          /* short sums: several outputs per warp */
-    while (q.group < q.threads && q.group * q.nout < SUM_BLOCKS * 256 && q.steps >= 2 * q.group * SUM_MIN_STEPS) q.group *= 2;
+    while (q.group < q.threads && q.group * q.nout < SUM_BLOCKS * 256 && q.steps >= 2 * q.group * SUM_GROUP_STEPS) q.group *= 2;
     q.blocks = cuda_ceil(q.nout, q.threads / q.group);
   } else {
     q.ty = pow2_below(cuda_ceil(q.steps, 4), PRLX_MIN((int)COL_TY, q.threads / COL_TX));
@@ -33,7 +34,7 @@ static SumPlan sum_plan(const PwDev *d) {
     q.group = q.ty;
     q.blocks = cuda_ceil(d->nkept * (int64_t)d->row.d, q.tx);
   }
-  const int64_t want = PRLX_MIN(cuda_ceil(SUM_BLOCKS, q.blocks), PRLX_MIN((int64_t)SUM_CHUNKS_MAX, q.steps / (q.group * SUM_MIN_STEPS)));
+  const int64_t want = PRLX_MIN(cuda_ceil(SUM_BLOCKS, q.blocks), PRLX_MIN((int64_t)SUM_CHUNKS_MAX, q.steps / (q.group * SUM_CHUNK_STEPS)));
   q.per_chunk = cuda_ceil(q.steps, PRLX_MAX(1, want));
   q.chunks = cuda_ceil(q.steps, q.per_chunk);
   return q;
@@ -53,25 +54,25 @@ static __device__ __forceinline__ void put(double *partial, void *out, int tout,
 }
 
 /* Grid: x outputs, y chunks. 2^log_group threads per output. */
-static __global__ void __launch_bounds__(256) pw_sum_rows(const __grid_constant__ PwDev d, int log_group, uint32_t nout, uint32_t steps, uint32_t per_chunk,
-                                                          double *partial, void *out, int tout) {
-  float4 *slots = DYNAMIC_SHARED(float4);
+static __global__ void __launch_bounds__(256)
+pw_sum_rows(const __grid_constant__ PwDev d, int log_group, uint32_t nout, uint32_t steps, uint32_t per_chunk, double *partial, void *out, int tout) {
   SHARED(double, warp_sum, 8);
   const uint32_t tid = threadIdx.x, group = 1u << log_group, lane = tid & (group - 1);
   const uint32_t o = blockIdx.x * (blockDim.x >> log_group) + (tid >> log_group);
-  uint32_t idx[PW_OUTER] = {};
+  PwPlace at = {{}, 0, 0, DYNAMIC_SHARED(float4), (int)tid, (int)blockDim.x};
   double sum = 0;
   if (o < nout) {
     const uint32_t lo = blockIdx.y * per_chunk, hi = min(steps, lo + per_chunk);
-    pw_coordinates(d, ~d.summed, o, idx);
+    pw_coordinates(d, ~d.summed, o, at.idx);
     for (uint32_t t = lo + lane; t < hi; t += group) {
-      const uint32_t row = fastdiv(t, d.row), col = (t - row * d.row.d) * PW_VEC;
-      const int valid = (int)min((uint32_t)PW_VEC, d.inner - col);
+      const uint32_t row = fastdiv(t, d.row);
       float v[PW_VEC];
-      pw_coordinates(d, d.summed, row, idx);
-      pw_eval(d, idx, col, valid, slots, (int)tid, (int)blockDim.x, v);
+      at.col = (t - row * d.row.d) * PW_VEC;
+      at.valid = (int)min((uint32_t)PW_VEC, d.inner - at.col);
+      pw_coordinates(d, d.summed, row, at.idx);
+      pw_eval(d, at, v);
 #pragma unroll
-      for (int j = 1; j < PW_VEC; j++) if (j >= valid) v[j] = 0;
+      for (int j = 1; j < PW_VEC; j++) if (j >= at.valid) v[j] = 0;
       sum += (double)(((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])));
     }
   }
@@ -85,24 +86,24 @@ static __global__ void __launch_bounds__(256) pw_sum_rows(const __grid_constant_
 }
 
 /* Grid: x vectors of outputs, y chunks. tx*ty threads; thread (tx, ty) adds summands ty, ty + TY, ... of its chunk. */
-static __global__ void __launch_bounds__(256) pw_sum_columns(const __grid_constant__ PwDev d, int log_tx, uint32_t nvec, uint32_t nout, uint32_t steps,
-                                                             uint32_t per_chunk, double *partial, void *out, int tout) {
+static __global__ void __launch_bounds__(256)
+pw_sum_columns(const __grid_constant__ PwDev d, int log_tx, uint32_t nvec, uint32_t nout, uint32_t steps, uint32_t per_chunk, double *partial, void *out,
+               int tout) {
   float4 *slots = DYNAMIC_SHARED(float4);
   double *share = (double *)(slots + (size_t)d.nslot * 2 * blockDim.x);          /* [ty][PW_VEC][tx] */
   const uint32_t tid = threadIdx.x, tx = 1u << log_tx, x = tid & (tx - 1), y = tid >> log_tx, ty = blockDim.x >> log_tx;
   const uint32_t vec = blockIdx.x * tx + x, row = fastdiv(vec, d.row), col = (vec - row * d.row.d) * PW_VEC;
-  const int valid = vec < nvec ? (int)min((uint32_t)PW_VEC, d.inner - col) : 0;
+  PwPlace at = {{}, col, vec < nvec ? (int)min((uint32_t)PW_VEC, d.inner - col) : 0, slots, (int)tid, (int)blockDim.x};
   double sum[PW_VEC] = {};
-  if (valid) {
+  if (at.valid) {
     const uint32_t hi = min(steps, (blockIdx.y + 1) * per_chunk);
-    uint32_t idx[PW_OUTER] = {};
     float part[PW_VEC] = {};
     int n = 0;
-    pw_coordinates(d, ~d.summed, row, idx);
+    pw_coordinates(d, ~d.summed, row, at.idx);
     for (uint32_t t = blockIdx.y * per_chunk + y; t < hi; t += ty) {
       float v[PW_VEC];
-      pw_coordinates(d, d.summed, t, idx);
-      pw_eval(d, idx, col, valid, slots, (int)tid, (int)blockDim.x, v);
+      pw_coordinates(d, d.summed, t, at.idx);
+      pw_eval(d, at, v);
       const bool flush = (++n & 3) == 0;                       /* four in float, then to double: a conversion costs 8 additions on most GPUs */
 #pragma unroll
       for (int j = 0; j < PW_VEC; j++) {
@@ -126,7 +127,7 @@ static __global__ void __launch_bounds__(256) pw_sum_columns(const __grid_consta
     }
   }
 #pragma unroll
-  for (int j = 0; j < PW_VEC; j++) if (j < valid) put(partial, out, tout, nout, row * d.inner + col + j, sum[j]);
+  for (int j = 0; j < PW_VEC; j++) if (j < at.valid) put(partial, out, tout, nout, row * d.inner + col + j, sum[j]);
 }
 
 /* out[o] = sum over c of partial[c][o], 2^log_group threads per output. */

@@ -18,7 +18,8 @@ static __device__ __forceinline__ void normal_pair(uint32_t a, uint32_t b, float
 }
 
 /* Four words make four numbers; counter `first`, first + 1, ... of the stream. */
-static __global__ void __launch_bounds__(FILL_THREADS) fill_philox(float *dst, int64_t n, uint64_t seed, uint64_t subsequence, uint64_t offset, bool normal) {
+static __global__ void __launch_bounds__(FILL_THREADS)
+fill_philox(float *dst, int64_t n, uint64_t seed, uint64_t subsequence, uint64_t offset, bool normal) {
   const int64_t first = ((int64_t)blockIdx.x * FILL_THREADS + threadIdx.x) * FILL_BLOCKS;
   curandStatePhilox4_32_10_t state;
   if (first * 4 >= n) return;
@@ -41,7 +42,8 @@ static __global__ void __launch_bounds__(FILL_THREADS) fill_philox(float *dst, i
 
 static Status fill(const CudaCtx *c, Rng *r, float *dst, int64_t n, bool normal, Error *e) {
   r->offset = (r->offset + 3) & ~(uint64_t)3;                /* whole counters, as rng_fill_normal */
-  if (n > 0) LAUNCH(fill_philox, (unsigned)cuda_ceil(n, 4 * FILL_BLOCKS * FILL_THREADS), FILL_THREADS, 0, c->stream, dst, n, r->seed, r->subsequence, r->offset, normal);
+  const unsigned blocks = (unsigned)cuda_ceil(n, 4 * FILL_BLOCKS * FILL_THREADS);
+  if (n > 0) LAUNCH(fill_philox, blocks, FILL_THREADS, 0, c->stream, dst, n, r->seed, r->subsequence, r->offset, normal);
   r->offset += (uint64_t)((n + 3) / 4 * 4);
   return cuda_check("random numbers", NULL, e);
 }

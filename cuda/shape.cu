@@ -98,7 +98,8 @@ static Status flip_launch(const CudaCtx *c, const DevStep *s, Error *e) {
 
 /* ---- pad, concat, roll along one axis: out [outer, size, inner] ---- */
 typedef enum { ALONG_PAD, ALONG_CONCAT, ALONG_ROLL } AlongKind;
-typedef struct Along { AlongKind kind; bool wide; FastDiv inner, size, step; uint32_t n0, n1; int32_t shift; } Along;   /* n0, n1: size of the axis in the operands */
+/* n0, n1: size of the axis in the operands. */
+typedef struct Along { AlongKind kind; bool wide; FastDiv inner, size, step; uint32_t n0, n1; int32_t shift; } Along;
 
 static __global__ void __launch_bounds__(SHAPE_THREADS) along(Along q, Operand in0, Operand in1, void *out, Dtype tout, uint32_t n) {
   const uint32_t t = unit_index();
