@@ -90,7 +90,7 @@ static int help_all(void) {
 }
 
 int tool_paper(int argc, char **argv) {
-  static const struct { const char *name; int (*run)(int, char **); } part[] = {{"run", paper_run}, {"audit", paper_audit}, {"take", paper_take}, {"answers", paper_answers}};
+  static const struct { const char *name; int (*run)(int, char **); } part[] = {{"run", paper_run}, {"audit", paper_audit}, {"take", paper_take}, {"answers", paper_answers}, {"report", paper_report}};
   const char *what = argc > 1 ? argv[1] : "";
   if (!strcmp(what, "--help") || !strcmp(what, "-h")) return help_all();
   for (int i = 0; i < COUNT_OF(part); i++) if (!strcmp(what, part[i].name)) return part[i].run(argc - 1, argv + 1);

@@ -8,6 +8,12 @@
 #include "tools/paper_run.h"
 #include "tools/tool.h"
 
+const PaperScale *paper_scale(int choice) {
+  static const char *const name[] = {"small", "paper", "tiny"};
+  for (int i = 0; i < paper_scale_count; i++) if (!strcmp(paper_scales[i].name, name[choice])) return &paper_scales[i];
+  return paper_scales;
+}
+
 /* ---- what there is to work on ---- */
 
 static Status count_table(PaperRun *r, Error *e) {
@@ -156,8 +162,7 @@ int paper_run(int argc, char **argv) {
     .opt = t, .n = COUNT_OF(t)};
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
-  static const char *const name[] = {"small", "paper", "tiny"};
-  for (int i = 0; i < paper_scale_count; i++) if (!strcmp(paper_scales[i].name, name[scale])) r.scale = &paper_scales[i];
+  r.scale = paper_scale(scale);
   r.threads = threads_count();                                       /* results do not depend on it: not part of a stamp */
   rc = run(&r);
   paper_recipe_free(&r);

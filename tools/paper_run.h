@@ -34,6 +34,7 @@ typedef struct PaperScale {
 } PaperScale;
 extern const PaperScale paper_scales[];
 extern const int paper_scale_count;
+const PaperScale *paper_scale(int choice);     /* index into the list of --scale: small|paper|tiny */
 
 /* The augmentations of Tables 2 to 4 as one list. */
 typedef struct PaperAug {

@@ -99,14 +99,38 @@ static void multi(PaperBuild *b) {
                       s->multi_init ? " --init {init}" : "", s->multi_kimg);
   if (x) x->resumes = true;
   paper_add(b, "multi.synthetic", 2, "{w}/multi_synthetic", "generate --network {w}/multi_gan --seeds 0-%d -o {w}/multi_synthetic", s->multi_add - 1);
+  if (tool_segment) {
+    paper_add(b, "segment.judge", 2, "{w}/segment_judge", "segment --judge {w}/multi_synthetic/dataset.safetensors --reference {w}/multi_rim.safetensors -o {w}/segment_judge");
+    paper_add(b, "segment.real", s->s_segment, "{w}/segment_real", "segment {w}/multi_rim.safetensors --test {w}/multi_test.safetensors %s -o {w}/segment_real", s->segment);
+    paper_add(b, "segment.both", 1.5 * s->s_segment, "{w}/segment_both",
+              "segment {w}/multi_rim.safetensors {w}/multi_synthetic/dataset.safetensors --test {w}/multi_test.safetensors %s --compare {w}/segment_real -o {w}/segment_both", s->segment);
+  }
   paper_add(b, "multi.ld", 4 * s->s_project, "{w}/multi_ld", "project {w}/multi_rim.safetensors --range 0-3 --network {w}/multi_gan %s -o {w}/multi_ld", s->project);
+}
+
+static void evidence(PaperBuild *b) {
+  const PaperRun *r = b->r;
+  const PaperScale *s = r->scale;
+  const char *table = r->cohort ? "{c}" : "{w}/cohort/lesions.tsv";
+  if (!tool_evidence) return;
+  b->section = "evidence";
+  static const char *const net[2] = {"ld", "cld"}, *const train[2] = {"train_rim", "train"};
+  char id[400], out[400];
+  for (int i = 0; i < 2 && r->ambiguous; i++)
+    paper_add(b, paper_fmt(id, "evidence.%s", net[i]), s->s_evidence, paper_fmt(out, "{w}/evidence_%s", net[i]), "evidence {w}/%s --cohort %s --train {w}/%s.safetensors --model {w}/classify_none %s -o {w}/evidence_%s", net[i],
+              table, train[i], s->evidence, net[i]);
+  paper_add(b, "evidence.memory", s->s_evidence, "{w}/evidence_memory", "evidence --synthetic {w}/gan.safetensors --train {w}/train_rim.safetensors %s -o {w}/evidence_memory", s->evidence);
 }
 
 void paper_judge_steps(PaperBuild *b) {
   table_one(b);
   table_two(b);
   pictures(b);
+  evidence(b);
   multi(b);
   b->section = "report";
   paper_save_to(b, paper_add(b, "audit", 1, NULL, "paper audit"), "{w}/audit.txt");
+  const PaperRun *r = b->r;
+  Step *x = paper_add(b, "report", 5, "{o}/report.html", "paper report {o} --scale %s%s%s", r->scale->name, r->cohort ? " --cohort {c}" : "", r->published ? " --published {p}" : "");
+  if (x) x->last = true;
 }
