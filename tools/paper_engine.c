@@ -34,12 +34,12 @@ const char *paper_path(const PaperRun *r, const char *text) {
   else if (!strncmp(text, "{p}", 3)) snprintf(b, sizeof buf[0], "%s", r->published ? r->published : "");
   else if (!strncmp(text, "{init}", 6)) {                          /* the bundled network and its discriminator */
     static const char *const file[2] = {"network_small.safetensors", "discriminator_small.safetensors"};
-    char one[2][4400];
+    size_t at = 0;
     for (int i = 0; i < 2; i++) {
-      snprintf(one[i], sizeof one[i], "data/%s", file[i]);
-      if (access(one[i], R_OK)) snprintf(one[i], sizeof one[i], "%s", tool_data_path(file[i]));
+      char here[80];
+      snprintf(here, sizeof here, "data/%s", file[i]);
+      at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "", access(here, R_OK) == 0 ? here : tool_data_path(file[i]));
     }
-    snprintf(b, sizeof buf[0], "%.2199s,%.2199s", one[0], one[1]);
   } else snprintf(b, sizeof buf[0], "%s", text);
   return b;
 }

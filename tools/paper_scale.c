@@ -4,15 +4,16 @@
 const PaperScale paper_scales[] = {
   {
     .name = "small", .about = "about 45 minutes on two cores: phantom with the paper's lesion counts, small networks",
-    .subjects = 256, .rim = 260, .ambiguous = 130, .nonrim = 540, .phantom = "--seed 1",
+    .subjects = 256, .rim = 260, .ambiguous = 150, .nonrim = 540, .phantom = "--seed 1",
     .train_counts = "200,400", .test_counts = "60,120", .pack = "--slices central --seed 0",
     .add = 100, .sweep = {25, 50, 200, 400},
-    .gan = "--config small --seed 0 --tick 1 --snap 5", .cgan = "--config small --cond --seed 0 --tick 1 --snap 5", .multi = "--config small --seed 0 --tick 1 --snap 5",
-    .init = true, .multi_init = true, .gan_kimg = 30, .cgan_kimg = 20, .multi_kimg = 10, .keep_kimg = 5, .samples = 100,
-    .project = "--steps 100", .smote = "--epochs 30", .affine = "",
+    .gan = "--config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4", .cgan = "--config small --mirror --aug qsm --ada-kimg 20 --cond --seed 0 --tick 1 --snap 4",
+    .multi = "--config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4",
+    .init = true, .multi_init = true, .gan_kimg = 16, .cgan_kimg = 16, .multi_kimg = 12, .keep_kimg = 4, .samples = 100,
+    .project = "--steps 150", .smote = "--epochs 30", .affine = "",
     .classify = "--runs 3 --epochs 25 --seed 0", .fid = "--bootstrap 200", .readers = 55, .multi_add = 100,
     .segment = "--runs 2 --epochs 20", .evidence = "",
-    .s_phantom = 105, .s_kimg = 15, .s_kimg_multi = 17, .s_project = 3.2, .s_classify = 80, .s_smote = 60, .s_image = 0.1, .s_segment = 120, .s_evidence = 30,
+    .s_phantom = 105, .s_kimg = 15, .s_kimg_multi = 17, .s_project = 3.5, .s_classify = 62, .s_smote = 60, .s_image = 0.1, .s_segment = 120, .s_evidence = 30,
   },
   {
     .name = "paper", .about = "the published setting, for a GPU: 25,000 kimg, 1000 steps",
