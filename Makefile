@@ -51,6 +51,13 @@ endif
 NVCCFLAGS  ?= -O3 -std=c++17 -lineinfo
 NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers,-fno-exceptions
 
+# ---- MPI: training by several processes (tools/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
+# $(BUILD)/prlx-mpi is the program with it, for the test. ----
+MPI       ?= 0
+MPICC     ?= mpicc
+TOOLOBJ    = $(TOOLS:%.c=$(BUILD)/%.o)
+MPIOBJ     = $(TOOLOBJ:%/comm_mpi.o=%/comm_mpi.mpi.o)
+
 LIBOBJ  = $(LIBSRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(KERN:%.c=$(BUILD)/%.$(i).o))
 F64OBJ  = $(CORE:%.c=$(BUILD)/f64/%.o) $(KERN:%.c=$(BUILD)/f64/%.o)
 GOLDOBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c))
@@ -68,8 +75,20 @@ $(BUILD)/libprlx.a: $(LIBOBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/libprlx64.a: $(F64OBJ)
 	@rm -f $@; ar rcs $@ $^
-$(BUILD)/prlx: $(TOOLS:%.c=$(BUILD)/%.o) $(CUDAOBJ) $(BUILD)/libprlx.a
-	$(CC) $(CFLAGS) -o $@ $(TOOLS:%.c=$(BUILD)/%.o) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+ifeq ($(MPI),0)
+$(BUILD)/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(BUILD)/mpi.off
+	$(CC) $(CFLAGS) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+else
+$(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(BUILD)/mpi.on
+	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+endif
+$(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a
+	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+$(BUILD)/%.mpi.o: %.c
+	@mkdir -p $(@D)
+	$(MPICC) $(BASE) $(CFLAGS) -DPRLX_HAVE_MPI -c -o $@ $<
+$(BUILD)/mpi.on $(BUILD)/mpi.off:
+	@mkdir -p $(@D); rm -f $(BUILD)/mpi.on $(BUILD)/mpi.off; touch $@
 $(BUILD)/%.cuda.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) $(NVCCWARN) -I. $(GENCODE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
@@ -142,6 +161,7 @@ help:
 	@echo "make test       all fast tests (under 10 minutes on 2 cores); make test-long: all tests"
 	@echo "make asan       the fast tests under address and undefined-behaviour sanitizers"
 	@echo "make fuzz       fuzz every reader of files for FUZZ_SECONDS each (60); needs clang"
+	@echo "make MPI=1      a program that trains in several processes: mpirun -n 4 build/prlx train ... (needs mpicc)"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"

@@ -9,7 +9,7 @@
 
 typedef struct Comm Comm;
 struct Comm {
-  int rank, size;
+  int rank, size, local;                /* local: number among the processes of this machine */
   bool agreed;                          /* the last failure is known to all processes: each may end in the ordinary way */
   /* In place: x <- sum over the processes, added in the order of their ranks: the same bits in every process and in every run. */
   Status (*sum)(Comm *c, real *x, int64_t n, Error *e);

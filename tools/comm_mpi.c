@@ -86,6 +86,15 @@ static void mpi_free(Comm *c) {
   MPI_Finalize();
 }
 
+static int local_rank(void) {
+  MPI_Comm machine;
+  int n = 0;
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine) != MPI_SUCCESS) return 0;
+  MPI_Comm_rank(machine, &n);
+  MPI_Comm_free(&machine);
+  return n;
+}
+
 Status comm_start(Comm **out, Error *e) {
   int given = 0, size = 1, rank = 0;
   *out = NULL;
@@ -107,7 +116,7 @@ Status comm_start(Comm **out, Error *e) {
   m->at = m->n + size;
   m->mine_n = m->at + size;
   m->mine_at = m->mine_n + size;
-  m->c = (Comm){.rank = rank, .size = size, .sum = mpi_sum, .sum_double = mpi_sum_double, .broadcast = mpi_broadcast, .stop = mpi_stop, .free = mpi_free};
+  m->c = (Comm){.rank = rank, .size = size, .local = local_rank(), .sum = mpi_sum, .sum_double = mpi_sum_double, .broadcast = mpi_broadcast, .stop = mpi_stop, .free = mpi_free};
   *out = &m->c;
   return ST_OK;
 }

@@ -9,6 +9,9 @@
 
 #ifdef PRLX_HAVE_CUDA
 static Backend *backend;
+static int chosen;
+
+void tool_device_choose(int n) { chosen = n; }
 
 static Precision precision(Precision usual) {
   static const Precision list[] = {PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16};
@@ -20,11 +23,12 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   char why[256];
   *out = NULL;
   if (opts_device() == DEVICE_CPU) return ST_OK;
-  if (cuda_device_count(why, sizeof why) == 0)
+  int count = cuda_device_count(why, sizeof why);
+  if (count == 0)
     return opts_device() == DEVICE_AUTO ? ST_OK : err_set(e, ST_INVALID, "--device cuda: no CUDA device answers (%s); use --device cpu, or install the driver of the GPU", why);
   Precision want = precision(usual);
   if (backend && backend->precision != want) tool_backend_free();          /* another command of the same process: nothing of the last one is left */
-  Status s = backend ? ST_OK : cuda_backend_new(0, want, &backend, e);
+  Status s = backend ? ST_OK : cuda_backend_new(chosen % count, want, &backend, e);
   if (s != ST_OK && opts_device() == DEVICE_AUTO) {                        /* e.g. a GPU older than the binaries */
     fprintf(stderr, "prlx: the GPU is not used: %s\n", e ? e->msg : "it does not start");
     return ST_OK;
@@ -53,6 +57,7 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   return opts_device() == DEVICE_CUDA ? err_set(e, ST_INVALID, "--device cuda: this build has no CUDA backend; build with nvcc, or use --device cpu") : ST_OK;
 }
 void tool_backend_free(void) {}
+void tool_device_choose(int n) {}
 bool tool_device_text(char *buf, size_t n, int *missing) {
   snprintf(buf, n, "not in this build (make found no nvcc, or was told CUDA=0)");
   *missing = 0;

@@ -7,6 +7,8 @@
  * ST_INVALID and says why. `usual` is taken for --precision auto. One backend per process: made at the first call, the same one later. */
 Status tool_backend(Precision usual, Backend **out, Error *e);
 void   tool_backend_free(void);
+/* Several processes on one machine take one GPU after another: process n of them gets device n modulo their number. Before tool_backend. */
+void   tool_device_choose(int n);
 /* For `prlx check`: what there is, in words; false when nothing can be used. *missing: operations without a kernel (0 in a complete build). */
 bool   tool_device_text(char *buf, size_t n, int *missing);
 /* "CPU", or "cuda (tf32)": for logs and reports. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "core/isa.h"
 #include "core/threads.h"
+#include "tools/comm.h"
 #include "tools/device.h"
 #include "tools/layers.h"
 #include "tools/netfile.h"
@@ -26,6 +27,9 @@ static const char details[] =
   "The run folder holds network.safetensors (averaged generator, for generate and project), state.safetensors (everything to go on with\n"
   "--resume, bit for bit), metrics.jsonl (one line per tick), sample sheets, and report.html.\n"
   "Ctrl-C stops after the current step and saves.\n\n"
+  "Several processes (a build with make MPI=1) share every batch, a round (--batch-gpu) being the least that one can take, each with its cores or its GPU:\n"
+  "  mpirun -n 4 --bind-to none prlx train lesions.safetensors --batch-gpu 4 --threads 2 -o runs/a\n"
+  "The result is that of one process but for the order of sums; a run may go on with any number of them. All must see the same files.\n\n"
   "examples:\n"
   "  prlx train lesions.safetensors --config small --kimg 100 -o runs/a\n"
   "  prlx train --out runs/a --resume --kimg 200";
@@ -256,7 +260,17 @@ static void print_memory(const Trainer *t, const TrainData *data, size_t image) 
          threads_count());
 }
 
-static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
+static void print_processes(const Comm *comm, const TrainConfig *c) {
+  int round = c->batch_gpu ? c->batch_gpu : c->batch, rounds = c->batch / round;
+  if (!comm_many(comm)) return;
+  printf("processes      %d, for %d round%s of %d images\n", comm->size, rounds, rounds > 1 ? "s" : "", round);
+  if (rounds % comm->size)
+    fprintf(stderr, "prlx train: note: %d rounds do not divide among %d processes: some wait; choose --batch-gpu so that batch / batch-gpu is a multiple\n", rounds,
+            comm->size);
+}
+
+/* Everything before the first step that a process does for itself, alone. */
+static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
   TrainConfig c;
   int c_dim = 0;
   Status st = open_data(a, d, &c_dim, e);
@@ -267,8 +281,9 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
   r->plan = (TrainSchedule){kimg ? a->kimg : a->preset ? 25000 : 200, tick ? a->tick : a->preset ? 4 : 1, a->save_minutes, a->snap, a->keep};
   config_text(text, text_n, &c, &r->plan, a, d);
-  if (!tool_quiet) { fputs(text, stdout); fflush(stdout); }
-  if (!a->dry_run && (st = run_folder_open(r, a->resume, a->force, e))) return st;
+  c.comm = r->comm;
+  if (!tool_quiet) { fputs(text, stdout); print_processes(r->comm, &c); fflush(stdout); }
+  if (!a->dry_run && comm_lead(r->comm) && (st = run_folder_open(r, a->resume, a->force, e))) return st;
   TrainData data = {d->images, *labels, d->n};
   if ((st = trainer_new(&c, &data, &r->t, e))) return st;
   if (!tool_quiet) {
@@ -284,8 +299,26 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
     if (!tool_quiet) printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000, trainer_state(r->t)->p);
     fflush(stdout);
   } else if (a->init && (st = run_init(r, a->init, e))) return st;
-  if ((st = run_start(r, e))) return st;
-  if ((double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000) fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out, r->plan.kimg);
+  return ST_OK;
+}
+
+/* Several processes: all see the same data, and start from the same bits. */
+static Status join(TrainRun *r, Error *e) {
+  if (!comm_many(r->comm)) return ST_OK;
+  Status st = comm_same(r->comm, &r->data_crc, sizeof r->data_crc, "the data set", e);
+  if (!st) st = trainer_broadcast(r->t, e);
+  if (!st) trainer_refresh(r->t);
+  return st;
+}
+
+static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
+  int resumed = state != NULL;
+  Status st = comm_same(r->comm, &resumed, sizeof resumed, "the run folder (--resume)", e);
+  if (!st) st = comm_agree(r->comm, prepare(r, a, s, state, d, labels, text, text_n, e), NULL, e);
+  if (st || a->dry_run) return st;
+  if (!(st = join(r, e))) st = comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e);
+  if (st) return st;
+  if (comm_lead(r->comm) && (double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000) fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out, r->plan.kimg);
   st = run_loop(r, e);
   if (st == ST_NUMERIC) {
     char why[700];
@@ -315,12 +348,20 @@ int tool_train(int argc, char **argv) {
     snprintf(path, sizeof path, "%s/state.safetensors", a.out ? a.out : ".");
     have_state = file_exists(path);
     if (have_state && st_open(&state, path, &e)) return tool_fail("train", &e);
-    if (!have_state) fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
     if (have_state && (rc = merge_options(&s, &state)) >= 0) { st_close(&state); return rc; }
   }
   if (!a.data) { if (have_state) st_close(&state); return tool_usage("train", "option --data is missing: the data set"); }
 
-  TrainRun r = {.dir = a.out, .opts = &s, .dir_fd = -1, .log.fd = -1};
+  Comm *comm = NULL;
+  bool quiet = tool_quiet;
+  if (comm_start(&comm, &e)) {
+    if (have_state) st_close(&state);
+    return tool_fail("train", &e);
+  }
+  if (comm) tool_device_choose(comm->local);
+  if (!comm_lead(comm)) tool_quiet = true;
+  if (a.resume && !have_state && comm_lead(comm)) fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
+  TrainRun r = {.comm = comm, .dir = a.out, .opts = &s, .dir_fd = -1, .log.fd = -1};
   Dataset d = {0};
   real *labels = NULL;
   char text[4096];
@@ -331,5 +372,8 @@ int tool_train(int argc, char **argv) {
   mem_free(labels);
   dataset_free(&d);
   if (have_state) st_close(&state);
-  return st ? tool_fail("train", &e) : EXIT_DONE;
+  rc = st ? comm_fail(comm, "train", &e) : EXIT_DONE;
+  comm_end(comm);
+  tool_quiet = quiet;
+  return rc;
 }

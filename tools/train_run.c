@@ -307,13 +307,14 @@ static Status log_tick(TrainRun *r, Error *e) {
 
 static Status end_tick(TrainRun *r, bool last, Error *e) {
   TickSums *s = &r->sums;
-  if (!tool_quiet) print_tick(r);
-  Status st = log_tick(r, e);
+  bool lead = comm_lead(r->comm);
+  if (lead && !tool_quiet) print_tick(r);
+  Status st = lead ? log_tick(r, e) : ST_OK;
   if (st) return st;
-  if (s->bad_gradients > 0) fprintf(stderr, "prlx train: %.0f gradient values were not finite in this tick and were replaced\n", s->bad_gradients);
+  if (lead && s->bad_gradients > 0) fprintf(stderr, "prlx train: %.0f gradient values were not finite in this tick and were replaced\n", s->bad_gradients);
   double total = s->total_seconds, tick = s->tick + 1;
   *s = (TickSums){.tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
-  if (!last && (int64_t)tick % r->plan.snap_ticks) return ST_OK;
+  if (!lead || (!last && (int64_t)tick % r->plan.snap_ticks)) return ST_OK;
   st = run_save(r, e);
   if (!st && r->plan.keep && !last) {
     char name[64];
@@ -345,6 +346,7 @@ Status run_loop(TrainRun *r, Error *e) {
   const TrainerState *st = trainer_state(r->t);
   TrainMetrics m;
   Progress bar;
+  bool lead = comm_lead(r->comm);
   double saved = time_now();
   int64_t end = (int64_t)ceil(r->plan.kimg * 1000 - 1e-6), tick_images = PRLX_MAX((int64_t)(r->plan.tick_kimg * 1000 + 0.5), 1);
   progress_start(&bar, "train", "kimg", r->plan.kimg);
@@ -356,16 +358,19 @@ Status run_loop(TrainRun *r, Error *e) {
     add_step(&r->sums, &m, time_now() - t0);
     bool last = st->cur_nimg >= end;
     progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss, m.d_loss_fake + m.d_loss_real, st->p);
+    int stop = tool_interrupted;
     if (last || (double)st->cur_nimg >= r->sums.start_nimg + (double)tick_images) {
       progress_clear(&bar);
-      if ((s = end_tick(r, last, e))) return s;
-    } else if (tool_interrupted || time_now() - saved > r->plan.save_minutes * 60) {
-      if ((s = run_save(r, e))) return s;
+      s = end_tick(r, last, e);
+    } else if (lead && time_now() - saved > r->plan.save_minutes * 60) {
+      s = run_save(r, e);
       saved = time_now();
     }
-    if (tool_interrupted && !last) {
+    if ((s = comm_agree(r->comm, s, &stop, e))) return s;    /* a full disk of one, or Ctrl-C in one, is that of all */
+    if (stop && !last) {
       progress_clear(&bar);
-      if ((s = run_save(r, e))) return s;
+      if ((s = comm_agree(r->comm, lead ? run_save(r, e) : ST_OK, NULL, e))) return s;
+      if (r->comm) r->comm->agreed = true;
       return err_set(e, ST_INTERRUPTED, "%s: stopped at %.3f kimg and saved; go on with: prlx train --out %s --resume", r->dir,
                      (double)st->cur_nimg / 1000, r->dir);
     }

@@ -17,6 +17,7 @@ typedef struct TickSums {
 typedef struct TrainRun {
   const char *dir;
   Trainer *t;
+  Comm *comm;                        /* NULL: one process. Only the lead has files, sheets, messages */
   const Dataset *data;
   const OptSpec *opts;               /* given options are stored in the snapshot */
   const char *config;                /* printed configuration, for state.safetensors and the report */
