@@ -292,6 +292,7 @@ int main(int argc, char **argv) {
   if (!getenv("PRLX_CONV")) conv_set_algo(CONV_DIRECT);
   for (int i = 0; i < files.n; i++) { run_file(files.p[i], quiet, &passed, &failed); free(files.p[i]); }
   free(files.p);
+  if (golden_backend_free) golden_backend_free();
   threads_stop();
   printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;

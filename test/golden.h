@@ -21,6 +21,11 @@ typedef struct Gold {
 } Gold;
 typedef void (*GoldFn)(Gold *g);
 
+/* Where plans run: NULL = the CPU. A device when the program was linked with test/cuda_golden.c. */
+struct Backend *golden_backend(void) __attribute__((weak));
+static inline struct Backend *gold_backend(void) { return golden_backend ? golden_backend() : NULL; }
+void golden_backend_free(void) __attribute__((weak));
+
 /* ---- metadata ---- */
 const char *gold_str(Gold *g, const char *key);                  /* NULL if absent */
 double  gold_num(Gold *g, const char *key, double def);          /* def if absent */

@@ -40,7 +40,7 @@ static void run_pipe(Gold *g, const AugConfig *c, const AugParams *s, const char
   AugNodes nodes;
   Val x = g_input(gr, "img", shape), w = g_input(gr, "r", shape), y = aug_build(gr, c, x, &nodes), dx = 0;
   graph_grad(gr, 1, &y, &w, 1, &x, &dx, 0, NULL, &e);
-  if (gold_ok(g, graph_status(gr, &e), &e, y_name) && gold_ok(g, plan_new(gr, 2, (Val[]){y, dx}, NULL, &p, &e), &e, y_name)) {
+  if (gold_ok(g, graph_status(gr, &e), &e, y_name) && gold_ok(g, plan_new(gr, 2, (Val[]){y, dx}, &(PlanOptions){.backend = gold_backend()}, &p, &e), &e, y_name)) {
     if (plan_data(p, x)) memcpy(plan_data(p, x), img, (size_t)n * sizeof(real));
     if (plan_data(p, w)) memcpy(plan_data(p, w), r, (size_t)n * sizeof(real));
     aug_fill(c, &nodes, p, s, (int)shape.d[0], nodes.noise ? gold_load(g, "in.noise", NULL) : NULL, NULL);
@@ -176,7 +176,7 @@ static void run_r1(Gold *g, Graph *gr, const Discriminator *D, const AugConfig *
   Error e = {0};
   Plan *p = NULL;
   int n = nodes->batch;
-  if (gold_ok(g, plan_new(gr, nout, out, NULL, &p, &e), &e, "plan")) {
+  if (gold_ok(g, plan_new(gr, nout, out, &(PlanOptions){.backend = gold_backend()}, &p, &e), &e, "plan")) {
     memcpy(plan_data(p, x), gold_load(g, "in.img", NULL), (size_t)gold_numel(g, "in.img") * sizeof(real));
     aug_fill(c, nodes, p, s, n, gold_has(g, "in.noise") ? gold_load(g, "in.noise", NULL) : NULL, NULL);
     if (gold_ok(g, plan_run(p, &e), &e, "run")) {

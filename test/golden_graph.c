@@ -56,7 +56,7 @@ bool gold_run_exec(GoldRun *r) {
   Error e;
   if (r->failed) return false;
   Status s = graph_status(r->graph, &e);
-  if (s == ST_OK) s = plan_new(r->graph, r->nout, r->out, NULL, &r->plan, &e);
+  if (s == ST_OK) s = plan_new(r->graph, r->nout, r->out, &(PlanOptions){.backend = gold_backend()}, &r->plan, &e);
   if (s == ST_OK) {
     for (int i = 0; i < r->nin; i++) {
       real *p = plan_data(r->plan, r->in[i]);

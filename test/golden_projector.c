@@ -163,6 +163,7 @@ static void run_projection(Gold *g, Projector *p, const Generator *G, const Proj
 
 static void project_with(Gold *g, const Generator *G, const Vgg *v) {
   ProjectOptions o = options_of(g);
+  o.backend = gold_backend();
   WStats ws = {gold_load(g, "in.w_avg", NULL), (double)*gold_load(g, "in.w_std", NULL)};
   const StTensor *sd = st_find(&g->f, "in.w_std");
   if (sd) st_to_f64(sd, &ws.w_std);

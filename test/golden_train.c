@@ -5,7 +5,7 @@
 #include <string.h>
 
 static TrainConfig train_config(Gold *g) {
-  TrainConfig c = {.G = gold_gen_config(g), .D = gold_dis_config(g)};
+  TrainConfig c = {.G = gold_gen_config(g), .D = gold_dis_config(g), .backend = gold_backend()};
   c.batch = (int)gold_int(g, "batch_size", 0);
   c.batch_gpu = (int)gold_int(g, "batch_gpu", c.batch);
   c.g_lr = c.d_lr = gold_num(g, "lr", 0);

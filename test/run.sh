@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every test program of $BUILD, then the golden files; sums their "N passed, N failed" lines.
-# usage: BUILD=build sh test/run.sh fast|long   (long sets TEST_LONG=1 for the programs that have more to do)
+# usage: BUILD=build sh test/run.sh fast|long [emu]   (long sets TEST_LONG=1 for the programs that have more to do; emu: the emulated CUDA sources only)
 B=${BUILD:-build}; mode=${1:-fast}; P=0; F=0; log=$(mktemp); trap 'rm -f "$log"' EXIT INT TERM
 [ "$mode" = long ] && { TEST_LONG=1; export TEST_LONG; }
 run() {
@@ -14,10 +14,23 @@ run() {
   [ "$f" -ne 0 ] && { grep -E 'FAIL|ERROR|runtime error|SUMMARY' "$log" | head -n 30; tail -n 5 "$log"; }
   P=$((P + p)); F=$((F + f)); echo "$name: $p passed, $f failed ($(( $(date +%s) - start )) s)"
 }
+# The CUDA sources without a GPU (test/cuda_emu.h): themselves, every operation, golden files, training, projection, and that planted faults are found.
+emulated() {
+  if ! command -v "${EMU_CXX:-g++}" >/dev/null 2>&1; then echo "CUDA emulation: skipped, no ${EMU_CXX:-g++} (a C++17 compiler is needed)"; return; fi
+  run "CUDA emulation" "$B/emu/cuda_self"
+  run "CUDA operations (emulated)" "$B/emu/cuda_ops"
+  files="ops nn mapping_2c generator_cond discriminator_uncond path_length augment_r1 train_step"
+  [ "$mode" = long ] && files="$files mapping_2u mapping_8c mapping_8u generator_uncond discriminator_cond augment_gray augment_rgb train_step_mix projector"
+  run "golden (emulated CUDA)" "$B/emu/cuda_golden" -q $(for f in $files; do echo "test/golden/$f.safetensors"; done)
+  [ "$mode" = long ] && for p in strict tf32 f16 bf16; do run "CUDA training and projection, $p (emulated)" "$B/emu/cuda_run" $p; done
+  run "CUDA mutants" env BUILD="$B" sh test/cuda_mutants.sh "$mode"
+}
+if [ "$2" = emu ]; then emulated; echo "$P passed, $F failed"; [ "$F" -eq 0 ]; exit; fi
 for t in "$B"/test_* "$B"/f64_*; do case $t in *.o|*.d) ;; *) [ -x "$t" ] && run "$(basename "$t")" "$t" ;; esac; done
 run "golden (direct convolution)" "$B/golden" test/golden
 run "golden (as the programs choose)" env PRLX_CONV=auto "$B/golden" test/golden
 run "golden (portable instructions)" env PRLX_ISA=portable "$B/golden" test/golden
+emulated
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
 echo "$P passed, $F failed"
 [ "$F" -eq 0 ]
