@@ -66,6 +66,7 @@ static void finish_class(ConvJob *j, ConvClass *c) {
   c->steps = (int)c->a_stride / 4;
   c->by_uv = fast_div((uint32_t)(c->u * c->v));
   c->by_v = fast_div((uint32_t)c->v);
+  c->by_kw = fast_div((uint32_t)c->kw);
 }
 
 /* Longest first: the short ones fill the gaps at the end. Then offsets. */
@@ -129,7 +130,7 @@ static void weight_job(Work *w) {
   *c = (ConvClass){};
   c->cols = (uint32_t)j->cols; c->kh = c->kw = 1;
   c->steps = (int)ceil_div(j->pixels, 4 * len);
-  c->by_uv = c->by_v = fast_div(1);
+  c->by_uv = c->by_v = c->by_kw = fast_div(1);
 }
 
 static void make_job(Work *w, int group) {
@@ -188,6 +189,7 @@ static void describe_map(Work *w, const DevStep *s) {
     frame_of(g->stride, g->pad, g->kw, g->w, &p->left, &p->wp);
   }
   w->job.bc = (uint32_t)ceil_div(p->c, len);
+  w->job.step_t = 4 / w->job.bc; w->job.step_kc = 4 % w->job.bc;
   w->job.row = w->job.bc * (uint32_t)p->wp;
   w->job.image = w->job.row * (uint32_t)p->hp;
   w->map_bytes = round_up((size_t)p->n * w->job.image * CHUNK);

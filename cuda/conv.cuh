@@ -47,7 +47,7 @@ typedef struct ConvClass {
   int u, v, ay, ax;                     /* pixels: (iy, ix) = (ay + so*u, ax + so*v) */
   int steps;                            /* of the inner loop: 64 bytes of k each */
   uint32_t cols, col0;                  /* columns; first column of the class in partial sums */
-  FastDiv by_uv, by_v;
+  FastDiv by_uv, by_v, by_kw;
 } ConvClass;
 
 typedef struct ConvJob {
@@ -55,6 +55,7 @@ typedef struct ConvJob {
   int64_t m, cols;                      /* rows; columns of all classes */
   const void *a, *b;                    /* packed, or planes as they lie */
   uint32_t ac, bc;                      /* chunks per pixel of b (LAYOUT_K) or of a and b (LAYOUT_MN) */
+  uint32_t step_t, step_kc;             /* a step of the inner loop in taps and chunks: 4 = step_t * bc + step_kc */
   uint32_t row, image;                  /* chunks of b per line (LAYOUT_1X1: per plane) and per image */
   int su, so;                           /* b advances su pixels per output pixel; outputs of a class are so pixels apart */
   ConvClass cls[MAX_CLASSES];

@@ -38,21 +38,20 @@ template <int TYPE, int TILE> struct WeightRows {
       off[i] = c.a_off + m * c.a_stride + (uint32_t)step * 4 + chunk;
     }
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < N; i++) {
-      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.a + (uint64_t)off[i] * CHUNK, true);
+      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.a + (uint64_t)off[i] * CHUNK, live);
       off[i] += 4;
     }
   }
 };
 
-/* Along k, packed map: rows are pixels, k walks the taps. (ky, kx, kc) moves on without division. */
+/* Along k, packed map: rows are pixels, k walks the taps (t) and the chunks of each (kc). No branches: the copies of a step are to lie between its products. */
 template <int TYPE, int TILE> struct TapRows {
   enum { N = TILE / 32 };
-  uint32_t off[N], kc, tap, smem;
-  int ky, kx;
+  uint32_t off[N], kc, t, smem;
   __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
-    uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2, q = (uint32_t)step * 4 + chunk, t = q / j.bc;
+    uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2, q = (uint32_t)step * 4 + chunk;
     smem = at_k(row, chunk);
     _Pragma("unroll") for (int i = 0; i < N; i++) {
       uint32_t col = first + row + 32 * i;
@@ -60,21 +59,19 @@ template <int TYPE, int TILE> struct TapRows {
       uint32_t n = div_by(col, c.by_uv), rest = col - n * c.by_uv.d, u = div_by(rest, c.by_v), v = rest - u * c.by_v.d;
       off[i] = c.b_off + n * j.image + u * j.su * j.row + v * j.su * j.bc;
     }
+    t = q / j.bc;
     kc = q - t * j.bc;
-    ky = (int)t / c.kw;
-    kx = (int)t - ky * c.kw;
-    tap = ky * j.row + kx * j.bc;
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
-    bool valid = ky < c.kh;
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live, char *s) {
+    bool valid = live && t < (uint32_t)(c.kh * c.kw);
+    uint32_t ky = div_by(t, c.by_kw), at = ky * j.row + (t - ky * c.kw) * j.bc + kc;
+    at = valid ? at : 0;
     _Pragma("unroll") for (int i = 0; i < N; i++)
-      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.b + (uint64_t)(valid ? off[i] + tap + kc : off[i]) * CHUNK, valid);
-    kc += 4;
-    while (kc >= j.bc) {
-      kc -= j.bc;
-      tap += j.bc;
-      if (++kx == c.kw) { kx = 0; ky++; tap = ky * j.row; }
-    }
+      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.b + (uint64_t)(off[i] + at) * CHUNK, valid);
+    uint32_t next = kc + j.step_kc;
+    bool wrap = next >= j.bc;
+    kc = wrap ? next - j.bc : next;
+    t += j.step_t + wrap;
   }
 };
 
@@ -91,9 +88,9 @@ template <int TYPE, int TILE> struct PlaneRows {
       off[i] = (m < j.m ? m : (uint32_t)j.m - 1) * j.by_plane.d;
     }
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live, char *s) {
     uint32_t q = (uint32_t)step * 4 + chunk, n = div_by(q, j.by_plane), at = n * j.a_image + (q - n * j.by_plane.d);
-    bool valid = q * Num<TYPE>::LEN < j.pixels;
+    bool valid = live && q * Num<TYPE>::LEN < j.pixels;
     _Pragma("unroll") for (int i = 0; i < N; i++)
       cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.a + (uint64_t)(valid ? off[i] + at : 0) * CHUNK, valid);
   }
@@ -109,10 +106,10 @@ template <int TYPE, int TILE> struct PixelColumns : Across<TYPE, TILE> {
   __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first, int step) {
     chunk = threadIdx.x % X::CHUNKS; row = threadIdx.x / X::CHUNKS; m = first / Num<TYPE>::LEN + chunk;
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
-      bool ok = k < j.pixels && m < j.ac;
+      bool ok = live && k < j.pixels && m < j.ac;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk), (const char *)j.a + (uint64_t)(ok ? k * j.ac + m : 0) * CHUNK, ok);
     }
   }
@@ -129,10 +126,10 @@ template <int TYPE, int TILE> struct TapColumns : Across<TYPE, TILE> {
     cok = t < (uint32_t)j.taps;
     tap = ky * j.row + (t - ky * j.kw) * j.bc + (q - t * j.bc);
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
-      bool ok = k < j.pixels && cok;
+      bool ok = live && k < j.pixels && cok;
       uint32_t n = div_by(k, j.by_oh_ow), rest = k - n * j.by_oh_ow.d, y = div_by(rest, j.by_ow), x = rest - y * j.by_ow.d;
       uint32_t off = n * j.image + y * j.su * j.row + x * j.su * j.bc + tap;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk), (const char *)j.b + (uint64_t)(ok ? off : 0) * CHUNK, ok);
@@ -151,10 +148,10 @@ template <int TYPE, int TILE> struct PlaneColumns : Across<TYPE, TILE> {
     cok = q * Num<TYPE>::LEN < c.cols;
     off = n * j.image + (q - n * j.by_plane.d);
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, char *s) {
+  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
-      bool ok = cok && k < (uint32_t)j.channels;
+      bool ok = live && cok && k < (uint32_t)j.channels;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk), (const char *)j.b + (uint64_t)(ok ? off + k * j.row : 0) * CHUNK, ok);
     }
   }
@@ -210,10 +207,12 @@ template <int TYPE, int LAYOUT, int TILE> struct Product {
   __device__ __forceinline__ void zero() {
     _Pragma("unroll") for (int i = 0; i < MT; i++) _Pragma("unroll") for (int k = 0; k < NT; k++) _Pragma("unroll") for (int e = 0; e < 4; e++) d[i][k][e] = 0;
   }
-  __device__ __forceinline__ void step(const char *sa, const char *sb, int wm, int wn) {
+  /* `fetch`, the copies of a later step, comes after the first reads of shared memory: the compiler lays its arithmetic between the products. */
+  template <class F> __device__ __forceinline__ void step(const char *sa, const char *sb, int wm, int wn, F fetch) {
     _Pragma("unroll") for (int s = 0; s < 2; s++) {
       uint32_t a[MT][4], b[NT][2];
       fragments<TYPE, LAYOUT, TILE, MT, NT>(sa, sb, s, wm, wn, a, b);
+      if (s == 0) fetch();
       _Pragma("unroll") for (int i = 0; i < MT; i++) _Pragma("unroll") for (int k = 0; k < NT; k++) mma<TYPE>(d[i][k], a[i], b[k]);
     }
   }
@@ -234,7 +233,8 @@ template <int LAYOUT, int TILE> struct Product<CT_STRICT, LAYOUT, TILE> {
   __device__ __forceinline__ void zero() { _Pragma("unroll") for (int i = 0; i < R; i++) _Pragma("unroll") for (int k = 0; k < C; k++) d[i][k] = 0; }
   static __device__ __forceinline__ int row(int i) { int g = threadIdx.x >> 2 & 7; return LAYOUT == LAYOUT_K ? g + 8 * i : g * 4 + (i & 3) + (i >> 2) * 32; }
   static __device__ __forceinline__ int col(int k) { int t = threadIdx.x & 3; return LAYOUT == LAYOUT_K ? t + 4 * k : t * 4 + (k & 3) + (k >> 2) * 16; }
-  __device__ __forceinline__ void step(const char *sa, const char *sb, int wm, int wn) {
+  template <class F> __device__ __forceinline__ void step(const char *sa, const char *sb, int wm, int wn, F fetch) {
+    fetch();
     if (LAYOUT == LAYOUT_K) {
       _Pragma("unroll 1") for (int q = 0; q < 4; q++) {
         float4 a[R];
@@ -304,19 +304,20 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4) conv_gemm_kernel
   b.init(j, c, col0, begin);
   out.zero();
   for (int s = 0; s < STAGES - 1; s++) {
-    if (begin + s < end) { a.load(j, c, begin + s, smem + s * STAGE); b.load(j, c, begin + s, smem + s * STAGE + SIDE); }
+    a.load(j, c, begin + s, begin + s < end, smem + s * STAGE);
+    b.load(j, c, begin + s, begin + s < end, smem + s * STAGE + SIDE);
     cp_async_commit();
   }
   int slot = 0, fill = STAGES - 1;
   for (int step = begin; step < end; step++) {
     cp_async_wait<STAGES - 2>();
     __syncthreads();                                      /* this step's data are there, and all are done with the slot that is filled next */
-    if (step + STAGES - 1 < end) {
-      a.load(j, c, step + STAGES - 1, smem + fill * STAGE);
-      b.load(j, c, step + STAGES - 1, smem + fill * STAGE + SIDE);
-    }
-    cp_async_commit();
-    out.step(smem + slot * STAGE, smem + slot * STAGE + SIDE, wm, wn);
+    out.step(smem + slot * STAGE, smem + slot * STAGE + SIDE, wm, wn, [&]() {
+      const int next = step + STAGES - 1;
+      a.load(j, c, next, next < end, smem + fill * STAGE);
+      b.load(j, c, next, next < end, smem + fill * STAGE + SIDE);
+      cp_async_commit();
+    });
     slot = slot + 1 == STAGES ? 0 : slot + 1;
     fill = fill + 1 == STAGES ? 0 : fill + 1;
   }
