@@ -46,6 +46,7 @@ extern const CudaRow cuda_pointwise;                            /* fused loops a
  * first moment (core/optim.c). sanitize adds the number of NaN and infinite
  * elements to *bad (device memory; integer atomics give the same sum in any order). */
 Status cuda_fill_normal(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e);
+Status cuda_fill_uniform(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e);
 Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e);
 Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e);
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e);

@@ -49,12 +49,15 @@ static inline size_t pw_slot_bytes(const PwDev *d, int threads) {
 typedef struct alignas(16) Half8 { __half2 h[4]; } Half8;
 typedef struct alignas(16) Bfloat8 { __nv_bfloat162 h[4]; } Bfloat8;
 
-/* Loading is cut in two, so that the arguments of the next two steps are on their way while this step computes: issue leaves the bits as they come (nothing
- * waits for them), unpack makes floats. Numbers number by number lie one to a register, 16-bit vectors two. */
+/* Loading is cut in two, so that the arguments of the next two steps are on their way while this step computes: issue leaves the bits as they come
+ * (nothing waits for them), unpack makes floats. Numbers read one by one lie one to a register, those of 16-bit vectors two. */
 static __device__ __forceinline__ uint32_t pw_bits(const PwArg &a, uint32_t at) {
   return a.type == DT_F32 ? ((const uint32_t *)a.p)[at] : ((const uint16_t *)a.p)[at];
 }
-static __device__ __forceinline__ void pw_vector(const uint4 *p, uint32_t *raw) { const uint4 u = *p; raw[0] = u.x; raw[1] = u.y; raw[2] = u.z; raw[3] = u.w; }
+static __device__ __forceinline__ void pw_vector(const uint4 *p, uint32_t *raw) {
+  const uint4 u = *p;
+  raw[0] = u.x; raw[1] = u.y; raw[2] = u.z; raw[3] = u.w;
+}
 
 /* PW_VEC numbers of argument a at outer coordinates idx, inner position col; the first `valid` exist, the others become 0. */
 static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const uint32_t *idx, uint32_t col, int valid, uint32_t *raw) {
@@ -64,8 +67,9 @@ static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const
   if (a.mode == PW_ONE) {
     raw[0] = pw_bits(a, at);
   } else if (a.mode == PW_WIDE && valid == PW_VEC) {
-    if (a.type == DT_F32) { pw_vector((const uint4 *)((const float *)a.p + at), raw); pw_vector((const uint4 *)((const float *)a.p + at) + 1, raw + 4); }
-    else pw_vector((const uint4 *)((const uint16_t *)a.p + at), raw);
+    const uint4 *p = (const uint4 *)((const char *)a.p + (size_t)at * (a.type == DT_F32 ? 4 : 2));
+    pw_vector(p, raw);
+    if (a.type == DT_F32) pw_vector(p + 1, raw + 4);
   } else {
 #pragma unroll
     for (int j = 0; j < PW_VEC; j++) raw[j] = j < valid ? pw_bits(a, at + (uint32_t)j * (uint32_t)a.inner) : 0;

@@ -87,8 +87,8 @@ pw_sum_rows(const __grid_constant__ PwDev d, int log_group, uint32_t nout, uint3
 
 /* Grid: x vectors of outputs, y chunks. tx*ty threads; thread (tx, ty) adds summands ty, ty + TY, ... of its chunk. */
 static __global__ void __launch_bounds__(256)
-pw_sum_columns(const __grid_constant__ PwDev d, int log_tx, uint32_t nvec, uint32_t nout, uint32_t steps, uint32_t per_chunk, double *partial, void *out,
-               int tout) {
+pw_sum_columns(const __grid_constant__ PwDev d, int log_tx, uint32_t nvec, uint32_t nout, uint32_t steps, uint32_t per_chunk, double *partial,
+               void *out, int tout) {
   float4 *slots = DYNAMIC_SHARED(float4);
   double *share = (double *)(slots + (size_t)d.nslot * 2 * blockDim.x);          /* [ty][PW_VEC][tx] */
   const uint32_t tid = threadIdx.x, tx = 1u << log_tx, x = tid & (tx - 1), y = tid >> log_tx, ty = blockDim.x >> log_tx;
