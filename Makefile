@@ -53,6 +53,12 @@ NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-
 
 # ---- MPI: training by several processes (tools/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
 # $(BUILD)/prlx-mpi is the program with it, for the test. ----
+NCCL      ?= 0
+NCCL_HOME ?= $(CUDA_HOME)
+ifneq ($(NCCL),0)
+MPI        = 1
+CUDA_LIBS += $(addprefix -L,$(wildcard $(NCCL_HOME)/lib64 $(NCCL_HOME)/lib)) -lnccl
+endif
 MPI       ?= 0
 MPICC     ?= mpicc
 TOOLOBJ    = $(TOOLS:%.c=$(BUILD)/%.o)
@@ -92,6 +98,10 @@ $(BUILD)/mpi.on $(BUILD)/mpi.off:
 $(BUILD)/%.cuda.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) $(NVCCWARN) -I. $(GENCODE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(BUILD)/cuda/comm_nccl.cuda.o: NVCCWARN += $(if $(filter-out 0,$(NCCL)),-DPRLX_HAVE_NCCL -I$(NCCL_HOME)/include)
+$(BUILD)/cuda/comm_nccl.cuda.o: $(BUILD)/nccl.$(if $(filter-out 0,$(NCCL)),on,off)
+$(BUILD)/nccl.on $(BUILD)/nccl.off:
+	@mkdir -p $(@D); rm -f $(BUILD)/nccl.on $(BUILD)/nccl.off; touch $@
 # Only this object knows whether CUDA is in the program; it is compiled again when that changes.
 $(BUILD)/tools/device.o: EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_CUDA)
 $(BUILD)/tools/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
@@ -162,6 +172,7 @@ help:
 	@echo "make asan       the fast tests under address and undefined-behaviour sanitizers"
 	@echo "make fuzz       fuzz every reader of files for FUZZ_SECONDS each (60); needs clang"
 	@echo "make MPI=1      a program that trains in several processes: mpirun -n 4 build/prlx train ... (needs mpicc)"
+	@echo "make NCCL=1     the same, gradients from GPU to GPU (needs NCCL, NCCL_HOME)"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"

@@ -1,5 +1,5 @@
 /* comm.h: several processes that train one network together, each with its share of every batch (data parallel). core knows no engine: a tool hands one
- * over (tools/comm_mpi.c: MPI; cuda/comm_nccl.cu: between GPUs). NULL, or size 1: one process alone.
+ * over (tools/comm_mpi.c: MPI; cuda/comm_nccl.cu adds sums between GPUs). NULL, or size 1: one process alone.
  *
  * Every call but stop is collective: all processes make the same calls in the same order, with equal sizes. A process that fails therefore still comes
  * to the next comm_agree, where all of them learn it; one that cannot (a bug, a killed process) must take the others along: stop. */
@@ -14,7 +14,8 @@ struct Comm {
   /* In place: x <- sum over the processes, added in the order of their ranks: the same bits in every process and in every run. */
   Status (*sum)(Comm *c, real *x, int64_t n, Error *e);
   Status (*sum_double)(Comm *c, double *x, int64_t n, Error *e);
-  Status (*sum_device)(Comm *c, void *x, int64_t n, Error *e);   /* n floats on the device; NULL: through the host */
+  Status (*sum_device)(Comm *c, void *x, int64_t n, Error *e);   /* n floats on the device, in the order of its stream; NULL: through the host */
+  void   *device; void (*free_device)(Comm *c);                  /* whatever sum_device needs (cuda/comm_nccl.cu) */
   Status (*broadcast)(Comm *c, void *x, size_t bytes, int root, Error *e);
   void   (*stop)(Comm *c, int code);    /* ends all processes at once; does not return */
   void   (*free)(Comm *c);              /* the ordinary end: all processes come here */

@@ -137,6 +137,7 @@ Status comm_start(Comm **out, Error *e) {
 #endif
 
 void comm_end(Comm *c) {
+  if (c && c->free_device) c->free_device(c);
   if (c) c->free(c);
 }
 

@@ -13,6 +13,18 @@ static int chosen;
 
 void tool_device_choose(int n) { chosen = n; }
 
+Status tool_device_comm(Comm *c, Backend *b, Error *e) {
+  int without = b == NULL;
+  Error why = {0};
+  if (!comm_many(c)) return ST_OK;
+  Status s = comm_agree(c, ST_OK, &without, e);
+  if (s != ST_OK || without) return s;
+  s = cuda_comm_attach(c, b, &why);
+  if (s != ST_OK) return err_set(e, s, "%s", why.msg);
+  if (!c->sum_device && why.msg[0] && comm_lead(c)) fprintf(stderr, "prlx: note: gradients are added through the host: %s\n", why.msg);
+  return ST_OK;
+}
+
 static Precision precision(Precision usual) {
   static const Precision list[] = {PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16};
   int k = opts_precision();
@@ -46,7 +58,7 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
   char why[256];
   int count = cuda_device_count(why, sizeof why);
   *missing = cuda_missing(NULL, 0);
-  if (count == 0) { snprintf(buf, n, "in this build; no device (%s): the CPU is used", why); return false; }
+  if (count == 0) { snprintf(buf, n, "in this build, but no device answers (%s)", why); return false; }
   cuda_describe(0, buf, n);
   if (count > 1 && strlen(buf) + 1 < n) snprintf(buf + strlen(buf), n - strlen(buf), "; the first of %d devices is used", count);
   return true;
@@ -58,6 +70,7 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
 }
 void tool_backend_free(void) {}
 void tool_device_choose(int n) {}
+Status tool_device_comm(Comm *c, Backend *b, Error *e) { return ST_OK; }
 bool tool_device_text(char *buf, size_t n, int *missing) {
   snprintf(buf, n, "not in this build (make found no nvcc, or was told CUDA=0)");
   *missing = 0;

@@ -316,7 +316,8 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   Status st = comm_same(r->comm, &resumed, sizeof resumed, "the run folder (--resume)", e);
   if (!st) st = comm_agree(r->comm, prepare(r, a, s, state, d, labels, text, text_n, e), NULL, e);
   if (st || a->dry_run) return st;
-  if (!(st = join(r, e))) st = comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e);
+  if (!(st = tool_device_comm(r->comm, trainer_config(r->t)->backend, e))) st = join(r, e);
+  if (!st) st = comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e);
   if (st) return st;
   if (comm_lead(r->comm) && (double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000) fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out, r->plan.kimg);
   st = run_loop(r, e);
