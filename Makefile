@@ -29,7 +29,8 @@ TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 
 # ---- CUDA: built when nvcc is there; `make CUDA=0` never. One binary per major architecture from sm_75 on (a binary runs on every later minor
-# version of its major), and PTX of the newest for what comes after this nvcc. CUDA_ARCHS="90" builds for these only, CUDA_ARCHS=all for each one. ----
+# version of its major), and PTX of the newest for what comes after this nvcc. CUDA_ARCHS="90" builds for these only, CUDA_ARCHS=all for each one,
+# CUDA_ARCHS=native for the GPU of this machine (quickest). ----
 NVCC      ?= $(shell command -v nvcc 2>/dev/null || { test -x /usr/local/cuda/bin/nvcc && echo /usr/local/cuda/bin/nvcc; })
 CUDA      ?= 0
 ifeq ($(NVCC),)
@@ -43,7 +44,8 @@ CUDA_MAJORS := $(shell printf '%s\n' $(CUDA_KNOWN) | awk '{m = int($$1 / 10)} m 
 CUDA_ARCHS ?= $(CUDA_MAJORS)
 CUDA_BUILD  = $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_KNOWN),$(CUDA_ARCHS))
 CUDA_PTX   ?= $(if $(filter-out $(CUDA_MAJORS) all,$(CUDA_ARCHS))$(filter 1%,$(words $(filter-out all,$(CUDA_ARCHS)))),,$(CUDA_NEWEST))
-GENCODE     = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+GENCODE     = $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(GENCODES))
+GENCODES    = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
 CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(shell readlink -f $(NVCC)))
 CUDA_LIBS   = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt -Wl,--as-needed -lstdc++
 CUDAOBJ     = $(CUDASRC:%.cu=$(BUILD)/%.cuda.o)
@@ -173,6 +175,8 @@ help:
 	@echo "make fuzz       fuzz every reader of files for FUZZ_SECONDS each (60); needs clang"
 	@echo "make MPI=1      a program that trains in several processes: mpirun -n 4 build/prlx train ... (needs mpicc)"
 	@echo "make NCCL=1     the same, gradients from GPU to GPU (needs NCCL, NCCL_HOME)"
+	@echo "make CUDA=0     no GPU code even where nvcc is; CUDA_ARCHS=native: for the GPU of this machine only (quicker)"
+	@echo "make cuda-check registers, shared memory, spills of every kernel; make test-cuda-emu: cuda/ without a GPU; make test-gpu, bench-gpu: on one"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"

@@ -46,7 +46,7 @@ static void check_device(void) {
   char text[600];
   int missing = 0;
   bool usable = tool_device_text(text, sizeof text, &missing);
-  line(missing ? "BAD" : usable ? "ok" : "-", "CUDA", "%s", text);
+  line(missing ? "BAD" : usable ? "ok" : "-", "CUDA", "%s%s", text, usable ? "" : "; the CPU is used");
   if (missing) line("BAD", "CUDA kernels", "%d operations have no kernel in this build", missing);
 }
 
