@@ -39,6 +39,9 @@ Status plan_bind(Plan *p, Val v, real *ptr, Error *e);
  * nothing. */
 Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e);
 real  *plan_device_data(Plan *p, Val v);  /* backend: device address of an input or output (valid after the first run or plan_prepare); NULL for others, and on the CPU */
+/* Waits for the runs so far and says what went wrong on the device, which plan_run, being asynchronous there, may not know yet; call it before results
+ * that matter are read. On the CPU there is nothing to wait for. plan_data of an output gives NaN where its download fails. */
+Status plan_sync(Plan *p, Error *e);
 Status plan_prepare(Plan *p, Error *e);   /* allocates what the first run would allocate */
 typedef struct PlanStats { size_t arena_bytes, folded_bytes, io_bytes, scratch_bytes; int nodes, steps; double flop; } PlanStats;
 PlanStats plan_stats(const Plan *p);      /* flop: 2 x multiply-adds of convolutions and matrix products */

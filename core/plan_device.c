@@ -1,5 +1,6 @@
 /* plan_device.c: a plan whose steps run on a backend. Which loops run in the store of a convolution, which values are stored in 16 bits, where
  * everything lies on the device, and one run. The steps themselves, lifetimes and offsets are those of plan.c and plan_memory.c. */
+#include <math.h>
 #include <string.h>
 #include "core/conv.h"
 #include "core/plan_internal.h"
@@ -245,7 +246,8 @@ real *device_data(Plan *p, Val v) {
     return host;
   }
   if (x->mem != MEM_IO || !staging(x)) return NULL;
-  if (x->dev_new && p->backend->download(p->backend, x->ptr, x->dev, leaf_size(x), NULL) != ST_OK) return NULL;
+  if (x->dev_new && p->backend->download(p->backend, x->ptr, x->dev, leaf_size(x), NULL) != ST_OK)
+    for (int64_t i = 0; i < shape_numel(x->n.shape); i++) x->ptr[i] = (real)NAN;
   x->dev_new = false;
   if (x->n.op == OP_input) x->host_new = true;
   return x->ptr;

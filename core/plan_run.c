@@ -134,6 +134,8 @@ Status plan_run(Plan *p, Error *e) {
   return ST_OK;
 }
 
+Status plan_sync(Plan *p, Error *e) { return p->backend ? p->backend->sync(p->backend, e) : ST_OK; }
+
 void plan_refresh(Plan *p) { p->folded_done = p->leaves_done = false; }
 
 PlanStats plan_stats(const Plan *p) {

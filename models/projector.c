@@ -450,7 +450,7 @@ Status projector_render(Projector *p, bool optimised_noise, real *img, double *l
   memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
   if (s == ST_OK && !optimised_noise) s = put_noise_const(p, e);
   if (s == ST_OK) s = plan_run(p->plan, e);
-  if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
+  if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);   /* waits, and says what went wrong */
   if (s == ST_OK) {
     memcpy(img, plan_data(p->plan, p->img), (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
     for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)p->losses[i];

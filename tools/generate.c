@@ -76,6 +76,7 @@ static Status sample_all(const Generator *G, const Args *a, const int64_t *seeds
     int n = (int)PRLX_MIN(s.batch, d->n - *done);
     st = fill_inputs(&s, G, a, seeds + *done, n, z, e);
     if (st == ST_OK) st = plan_run(s.plan, e);
+    if (st == ST_OK) st = plan_sync(s.plan, e);
     if (st != ST_OK) break;
     memcpy(d->images + *done * per, plan_data(s.plan, s.img), (size_t)(n * per) * sizeof(float));
     *done += n;

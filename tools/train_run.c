@@ -217,6 +217,7 @@ static Status write_fakes(TrainRun *r, Error *e) {
       for (int k = 0; k < SHEET_BATCH; k++) lab[k * c->c_dim + (b + k) / SHEET_COLS % c->c_dim] = 1;
     }
     s = plan_run(r->sheet_plan, e);
+    if (!s) s = plan_sync(r->sheet_plan, e);
     if (!s) memcpy(img + (size_t)b * one, plan_data(r->sheet_plan, r->sheet_img), SHEET_BATCH * one * sizeof(real));
   }
   fakes_path(r, path);
