@@ -1,6 +1,8 @@
 /* conv.cu: rows of conv2d, conv2d_dx and conv2d_dw: from a node to packed operands, a product and its store (see conv.cuh). */
 #include "cuda/conv.cuh"
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- which arithmetic ---- */
@@ -173,6 +175,11 @@ static void choose(const CudaCtx *c, Work *w) {
       if (t < best) { best = t; j->splits = splits; w->tile = tile; }
     }
   if (fixed) w->tile = product_clocks(c, j, w->type, 64, j->splits, n, n) < product_clocks(c, j, w->type, 128, j->splits, n, n) ? 64 : 128;
+  int tile = 0, splits = 0;
+  const char *force = getenv("PRLX_CUDA_CONV");            /* TILE,SPLITS (128,3; 0 = as chosen): tests and measurements of either tile on any shape */
+  if (!force || sscanf(force, "%d,%d", &tile, &splits) < 1) return;
+  if (tile == 64 || tile == 128) w->tile = tile;
+  if (splits >= 1 && splits <= 64) j->splits = splits;
 }
 
 /* ---- sizes ---- */
