@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "core/threads.h"
 #include "models/train.h"
+#include "test/host_backend.h"
 
 /* ---- processes around process 0, which adds in the order of the ranks ---- */
 enum { MAX_PROC = 3 };
@@ -130,8 +131,14 @@ static Status put_back(void *ctx, const TrainTensor *x, Error *e) {
   return ST_OK;
 }
 
-static void train(Comm *comm, const Seen *from, int n, Seen *out) {
+/* device: on a backend with memory of its own, where sums go through the host or, as 2, are made there. */
+static Status sum_device(Comm *c, void *x, int64_t n, Error *e) { return sum_real(c, x, n, e); }
+
+static void train(Comm *comm, int device, const Seen *from, int n, Seen *out) {
   TrainConfig c = tiny(comm);
+  HostBackend *h = device ? host_backend_new(PREC_STRICT) : NULL;
+  if (h) c.backend = &h->b;
+  if (device == 2) comm->sum_device = sum_device;
   Trainer *t = NULL;
   Error e = {0};
   CHECK(trainer_new(&c, &data, &t, &e) == ST_OK, "trainer_new: %s", e.msg);
@@ -147,6 +154,7 @@ static void train(Comm *comm, const Seen *from, int n, Seen *out) {
   CHECK(trainer_enumerate(t, keep, out, &e) == ST_OK, "state: %s", e.msg);
   out->s = *trainer_state(t);
   trainer_free(t);
+  if (h) host_backend_free(h);
 }
 
 /* ---- comparing ---- */
@@ -176,11 +184,11 @@ static void same_run(const Seen *a, const Seen *b, int size) {
 
 static Seen *shared;                            /* [1 + MAX_PROC ...] */
 
-static void many(int size, const Seen *from, int n, Seen *out, const Seen *one) {
+static void many(int size, int device, const Seen *from, int n, Seen *out, const Seen *one) {
   Star s;
   memset(out, 0, sizeof *out * (size_t)size);
   star_start(&s, size);
-  train(size > 1 ? &s.c : NULL, from, n, out + s.c.rank);
+  train(size > 1 ? &s.c : NULL, device, from, n, out + s.c.rank);
   star_end(&s);
   for (int r = 1; r < size; r++)
     CHECK(out[r].bytes == out->bytes && !memcmp(out[r].state, out->state, out->bytes), "process %d of %d holds the same bits as process 0", r, size);
@@ -218,15 +226,17 @@ int main(void) {
   shared = mmap(NULL, 12 * sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) { perror("mmap"); return 1; }
   Seen *one = shared, *two = shared + 1, *three = shared + 3, *half = shared + 6, *rest = shared + 9;
-  many(1, NULL, STEPS, one, NULL);
-  many(2, NULL, STEPS, two, one);
-  many(3, NULL, STEPS, three, one);
-  many(2, NULL, STEPS, half, two);
+  many(1, 0, NULL, STEPS, one, NULL);
+  many(2, 0, NULL, STEPS, two, one);
+  many(3, 0, NULL, STEPS, three, one);
+  many(2, 0, NULL, STEPS, half, two);
   CHECK(!memcmp(half->state, two->state, two->bytes), "two runs of two processes: the same bits");
-  many(2, NULL, 2, half, NULL);                 /* 2 processes, then 3 */
-  many(3, half, STEPS - 2, rest, NULL);
+  many(2, 0, NULL, 2, half, NULL);                 /* 2 processes, then 3 */
+  many(3, 0, half, STEPS - 2, rest, NULL);
   for (int ph = 0; ph < PH_COUNT; ph++) { memcpy(rest->grad_v[ph], one->grad_v[ph], sizeof one->grad_v[ph]); rest->grad[ph][0] = one->grad[ph][0]; }
   same_run(rest, one, 23);
+  many(2, 1, NULL, STEPS, half, one);
+  many(3, 2, NULL, STEPS, rest, one);
   test_failure();
   return test_end();
 }
