@@ -37,14 +37,29 @@ static Status copy_first(const PaperNumbers *q, const char *pattern, const char 
 /* ---- sheets of two sets, one above the other: no choice of lesions, the first ones of each file ---- */
 
 enum { SHEET_LESIONS = 12 };
-typedef struct TwoSets { const char *name, *head, *file[2], *title[2]; bool pairs /* second set: the lesions of the first, by name */; } TwoSets;
+typedef struct TwoSets { const char *name, *head, *file[2], *title[2]; bool pairs /* second set: the lesions of the first, by name */;
+  const char *evidence /* pairs: table with rim scores before and after, and the truth; NULL: none */; } TwoSets;
 
 static int64_t find_name(const Dataset *d, const char *name) {
   for (int64_t i = 0; d->names && i < d->n; i++) if (!strcmp(d->names[i], name)) return i;
   return -1;
 }
 
-static void fill_cells(const TwoSets *t, const Dataset d[2], SheetCell *cell, int *n) {
+/* "P(rim) 0.31, has a rim": the score of the classifier without augmentation, and the truth of a phantom. The name when there is no evidence. */
+static void caption(SheetCell *c, const Tsv *t, const char *name, bool after) {
+  const int cn = tsv_column(t, "lesion"), cs = tsv_column(t, "subject"), cr = tsv_column(t, after ? "rim_score_after" : "rim_score_before"), ct = tsv_column(t, "truth_rim");
+  snprintf(c->caption, sizeof c->caption, "%.40s", name);
+  for (int i = 0; i < t->nrow && cn >= 0 && cs >= 0 && cr >= 0; i++) {
+    const char *subject = tsv_get(t, i, cs), *lesion = tsv_get(t, i, cn), *truth = tsv_get(t, i, ct);
+    char full[160];
+    snprintf(full, sizeof full, "%.60s_lesion-%.60s_", subject, lesion);
+    if (strncmp(name, full, strlen(full)) || tsv_missing(tsv_get(t, i, cr))) continue;
+    snprintf(c->caption, sizeof c->caption, "P(rim) %.2f%s", atof(tsv_get(t, i, cr)), after || tsv_missing(truth) ? "" : atoi(truth) ? ", true rim" : ", no rim");
+    return;
+  }
+}
+
+static void fill_cells(const TwoSets *t, const Dataset d[2], const Tsv *evidence, SheetCell *cell, int *n) {
   *n = 0;
   for (int k = 0; k < 2; k++)
     for (int64_t i = 0; i < PRLX_MIN(d[0].n, SHEET_LESIONS) && (t->pairs || i < d[k].n); i++) {
@@ -53,26 +68,29 @@ static void fill_cells(const TwoSets *t, const Dataset d[2], SheetCell *cell, in
       SheetCell *c = &cell[(*n)++];
       c->img = d[k].images + at * d[k].channels * d[k].h * d[k].w;
       c->section = k;
-      snprintf(c->caption, sizeof c->caption, "%.40s", d[k].names ? d[k].names[at] : "");
+      caption(c, evidence, d[k].names ? d[k].names[at] : "", k > 0);
     }
 }
 
 static Status two_sets(const PaperNumbers *q, const TwoSets *t, Error *e) {
   Dataset d[2] = {{0}, {0}};
   SheetCell cell[2 * SHEET_LESIONS];
+  Tsv table = {0};
   int n;
   for (int k = 0; k < 2; k++) if (!file_exists(paper_path(q->r, t->file[k]))) return ST_OK;
   Status s = dataset_open(&d[0], paper_path(q->r, t->file[0]), e);
   if (s == ST_OK) s = dataset_open(&d[1], paper_path(q->r, t->file[1]), e);
+  if (s == ST_OK && t->evidence && file_exists(paper_path(q->r, t->evidence))) s = tsv_read(paper_path(q->r, t->evidence), &table, e);
   if (s == ST_OK) {
     memset(cell, 0, sizeof cell);
-    fill_cells(t, d, cell, &n);
+    fill_cells(t, d, &table, cell, &n);
     Sheet sheet = {.head = t->head, .title = t->title, .sections = 2, .cell = cell, .n = n, .h = d[0].h, .w = d[0].w, .columns = d[0].channels > 1 ? 4 : 6};
     sheet_describe(&sheet, d[0].meta, d[0].nmeta, d[0].channels);
     s = sheet_draw(&sheet, figure_path(q, t->name), e);
   }
   dataset_free(&d[0]);
   dataset_free(&d[1]);
+  tsv_free(&table);
   return s;
 }
 
@@ -124,6 +142,7 @@ static Status forest(const PaperNumbers *q, Chart *c, Error *e) {
     for (int i = 0; i < q->rows; i++) {
       const PaperRow *x = &q->row[i];
       if (!x->aug || x->missing) continue;
+      if (isnan(x->m[show[m]]) && isnan(published_number(q, "3", x->name, metric_name[show[m]]))) continue;
       row[n++] = (ChartRow){x->name, published_number(q, "3", x->name, metric_name[show[m]]), NAN, NAN, x->m[show[m]], x->lo[show[m]], x->hi[show[m]]};
     }
     const PaperRow *none = numbers_row(q, "classify_none");
@@ -185,12 +204,13 @@ Status figures_charts(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
 
 Status figures_pictures(const PaperNumbers *q, Error *e) {
   static const TwoSets set[] = {
-    {"figure6.png", "Figure 6: real and synthetic rim lesions, the first of each file", {"{w}/train_rim.safetensors", "{w}/gan.safetensors"}, {"real (phantom or cohort)", "synthetic (ADA-GAN, seeds 0, 1, ...)"}, false},
-    {"figure7.png", "Figure 7: ambiguous lesions before and after latent projection, the first of the file", {"{w}/ambiguous.safetensors", "{w}/ld/denoised.safetensors"}, {"ambiguous, as measured", "denoised (ADA-GAN-LD), same order"}, true},
+    {"figure6.png", "Figure 6: real and synthetic rim lesions, the first of each file", {"{w}/train_rim.safetensors", "{w}/gan.safetensors"}, {"real (phantom or cohort)", "synthetic (ADA-GAN, seeds 0, 1, ...)"}, false, NULL},
+    {"figure7.png", "Figure 7: ambiguous lesions before and after latent projection, the first of the file", {"{w}/ambiguous.safetensors", "{w}/ld/denoised.safetensors"}, {"ambiguous, as measured", "denoised (ADA-GAN-LD), same order"}, true,
+     "{w}/evidence_ld/evidence.tsv"},
     {"figure7_cgan.png", "Ambiguous lesions before and after projection into the conditional network, class rim", {"{w}/ambiguous.safetensors", "{w}/cld/denoised.safetensors"},
-     {"ambiguous, as measured", "denoised (ADA-cGAN-LD), same order"}, true},
+     {"ambiguous, as measured", "denoised (ADA-cGAN-LD), same order"}, true, "{w}/evidence_cld/evidence.tsv"},
     {"figure10.png", "Figure 10 (nearest): three contrasts, real and synthetic: susceptibility, rim probability, T2-FLAIR", {"{w}/multi_rim.safetensors", "{w}/multi_synthetic/dataset.safetensors"},
-     {"real", "synthetic (seeds 0, 1, ...)"}, false},
+     {"real", "synthetic (seeds 0, 1, ...)"}, false, NULL},
   };
   char dir[4400];
   snprintf(dir, sizeof dir, "%s/figures", q->r->out);

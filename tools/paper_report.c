@@ -282,7 +282,7 @@ static void table_two(Report *p, const PaperNumbers *q) {
   const PaperFid *floor = numbers_fid(q, &paper_augs[0], true);
   char b[80];
   report_text(p, "Reference: %lld slices of test rims. Floor: real training rims against them, FID %s; halves of the test rims against each other %.2f. With fewer images than the 2048 features FID is biased upwards and depends on the number of images: compare rows of equal n, or KID, whose "
-              "expectation does not. FID over 1000 times smaller sets than usual is what the paper has, too. nearest below 0.5 would mean copies.", (long long)q->fid.n, floor ? with_interval(b, floor->fid, floor->lo, floor->hi, 2) : "n/a", floor ? floor->within : NAN);
+              "expectation does not; the paper's sets are as small. nearest below 0.5 would mean copies.", (long long)q->fid.n, floor ? with_interval(b, floor->fid, floor->lo, floor->hi, 2) : "n/a", floor ? floor->within : NAN);
 }
 
 /* ---- figures ---- */
@@ -295,7 +295,7 @@ static void figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
   picture(p, q, "figures/figure2.png", 560, "Figure 2, projection of one ambiguous lesion: as measured, denoised, and the difference (red: brighter after). What the generator cannot draw, such as noise and streaks, is gone; so is anatomy it has not learned.");
   picture(p, q, "figures/figure2_steps.png", 0, "Figure 2, the way there: the image after every ten steps, from the mean lesion of the network to the one nearest to the target.");
   picture(p, q, "figures/figure6.png", 780, "Figure 6: real rim lesions and synthetic ones. Look for a bright ring around a darker core, and for what gives a synthetic lesion away: smoothness, missing vessels, repeated shapes.");
-  picture(p, q, "figures/figure7.png", 780, "Figure 7: ambiguous lesions, where one reader saw a rim and the other did not, before and after denoising, in the same order.");
+  picture(p, q, "figures/figure7.png", 780, "Figure 7: ambiguous lesions, where one reader saw a rim and the other did not, before and after denoising, in the same order. P(rim): what the classifier without augmentation says; beside it, for the phantom, whether the lesion truly has a rim.");
   picture(p, q, "figures/figure7_cgan.png", 780, "The same lesions projected into the conditional network as rims (named as future work in the paper).");
   if (c[CHART_FIGURE8].panels)
     chart_report(&c[CHART_FIGURE8], p, "Figure 8: distance of 100 or so synthetic lesions to the training rims while the networks learn. Both curves have the same reference here; the published 14.20 (rim lesions) and 8.79 (rim and non-rim lesions) are distances to two different sets.");
