@@ -55,6 +55,7 @@ NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-
 
 # ---- MPI: training by several processes (tools/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
 # $(BUILD)/prlx-mpi is the program with it, for the test. ----
+# NCCL=1 (needs MPI, which starts the processes): gradients go from GPU to GPU (cuda/comm_nccl.cu).
 NCCL      ?= 0
 NCCL_HOME ?= $(CUDA_HOME)
 ifneq ($(NCCL),0)

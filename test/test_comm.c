@@ -60,7 +60,7 @@ static void star_start(Star *s, int size) {
     s->fd[r] = pair[r][0];
     pid_t pid = fork();
     if (pid < 0) { perror("fork"); exit(1); }
-    if (pid == 0) { s->c.rank = r; s->fd[0] = pair[r][1]; alarm(120); return; }
+    if (pid == 0) { s->c.rank = r; s->fd[0] = pair[r][1]; alarm(300); return; }
   }
 }
 static void star_end(Star *s) {
