@@ -119,15 +119,17 @@ static void why(Report *p, const PaperNumbers *q) {
   const double right0 = summary(q, "evidence_ld", "right_before", NULL, "mean"), right1 = summary(q, "evidence_ld", "right_after", NULL, "mean");
   const double core = summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean"), clo = summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean_low"), chi = summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean_high");
   const double copy = summary(q, "evidence_ld", "copy_of_training", NULL, "mean"), lpips = summary(q, "evidence_ld", "lpips", NULL, "mean");
+  const double low = summary(q, "evidence_ld", "rim_score_change", NULL, "mean_low"), high = summary(q, "evidence_ld", "rim_score_change", NULL, "mean_high");
   if (isnan(before) && isnan(core) && isnan(lpips)) return;
   report_text(p, "Why? What projection did to the ambiguous lesions themselves:");
   if (isfinite(before) && isfinite(after))
     report_text(p, "The classifier trained without any augmentation calls %.0f %% of them rim before and %.0f %% after projection. %s", 100 * before, 100 * after,
-                after > before + 0.05 ? "Projection moves them towards what it knows as rims, which is what the method is for." : after < before - 0.05 ? "Projection makes them look less like rims to it, the opposite of what the method is for."
-                                                                                                                                                         : "Projection hardly changes that: on these lesions it neither brings rims out nor takes them away.");
+                low > 0 ? "Its rim score rises on average: projection moves them towards what it knows as rims, which is what the method is for."
+                : high < 0 ? "Its rim score falls on average: projection makes them look less like rims to it, the opposite of what the method is for."
+                           : "No change of its mean rim score is shown (the interval holds zero).");
   if (isfinite(right0) && isfinite(right1))
     report_text(p, "Measured against the truth of the phantom, its call is right for %.0f %% before and %.0f %% after.%s", 100 * right0, 100 * right1,
-                right1 < right0 ? " So part of what denoising adds is a rim where there is none: such lesions enter the training with a wrong label." : "");
+                " Where the lesion has no true rim, adding it as a rim is a wrong label, however clear it looks.");
   if (isfinite(core))
     report_text(p, "The true rim stands %.1f ppb (%.1f to %.1f) %s above the core than before. %s", fabs(core), core < 0 ? -chi : clo, core < 0 ? -clo : chi, core < 0 ? "less" : "more",
                 clo > 0 ? "So projection brings the true rim out." : chi < 0 ? "So the generator flattens the rim it should bring out: a network too small, or trained too little, to draw it." : "The interval holds zero: no change shown.");

@@ -132,7 +132,9 @@ static int run(PaperRun *r) {
   if (s != ST_OK) return tool_fail("paper run", &e);
   if (!tool_quiet) announce(r);
   const int rc = recipe_run(r);
-  if (rc == EXIT_DONE) printf("%s/report.html\n", r->out);
+  char page[4400];
+  snprintf(page, sizeof page, "%s/report.html", r->out);
+  if (rc == EXIT_DONE && file_exists(page)) printf("%s\n", page);
   return rc;
 }
 
