@@ -17,7 +17,7 @@ mutant() {
   if cmp -s "cuda/$file" "$T/$base.cu"; then bad "$name" "its pattern is no longer in cuda/$file"; return; fi
   if ! $CXX $FLAGS $sanitized -x c++ -c -o "$T/$base.o" "$T/$base.cu" 2>"$T/log"; then bad "$name" "does not compile: $(head -n 1 "$T/log")"; return; fi
   objects="$B/test/cuda_ops.o $B/test/cuda_check.o $B/test/cuda_shapes.o $B/test/cuda_loops.o $B/test/cuda_plans.o $B/emu/test/cuda_exact.o $B/emu/test/cuda_emu.o $B/emu/test/cuda_emu_api.o $T/$base.o"
-  for s in cuda/*.cu; do o=$(basename "$s" .cu); [ "$o" = "$base" ] || objects="$objects $B/emu/cuda/$o.o"; done
+  for o in "$B"/emu/cuda/*.o; do [ "$(basename "$o" .o)" = "$base" ] || objects="$objects $o"; done
   if ! $CXX $sanitized -o "$T/run" $objects "$B/libprlx.a" -lm -lpthread 2>"$T/log"; then bad "$name" "does not link: $(head -n 1 "$T/log")"; return; fi
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
   TEST_STOP=1 timeout 300 "$T/run" "$@" >"$T/log" 2>&1; rc=$?
@@ -40,9 +40,9 @@ mutant conv-store-bounds  conv_gemm.cu 's/if (m + i < j.m) store_as/if (m + i <=
 mutant conv-pack-bounds   conv_pack.cu 's/if (p0 + p < f.pixels \&\& k0 + k < f.chunks)/if (p0 + p < f.pixels)/' 'conv n' strict ops
 mutant conv-thin-lane     conv_thin.cu 's/for (int o = 16; o; o >>= 1) x += __shfl_xor/for (int o = 8; o; o >>= 1) x += __shfl_xor/' 'conv n' strict ops
 # loops and sums
-mutant loop-tail          pointwise.cu 's/for (int j = 0; j < PW_VEC; j++) if (j < valid) st_any/for (int j = 0; j < PW_VEC; j++) if (j <= valid) st_any/' '' strict loops
+mutant loop-tail          pointwise.cu 's/for (int j = 0; j < PW_VEC; j++) if (j < at.valid) st_any/for (int j = 0; j < PW_VEC; j++) if (j <= at.valid) st_any/' '' strict loops
 mutant reduce-barrier     reduce.cu    '/share\[(y \* PW_VEC + j) \* tx + x\] = sum/,/if (y) return/ s/__syncthreads();//' sum strict ops
-mutant reduce-tail        reduce.cu    's/if (j >= valid) v\[j\] = 0;//' sum strict ops
+mutant reduce-tail        reduce.cu    's/if (j >= at.valid) v\[j\] = 0;//' '' strict loops
 # matrix products
 mutant matmul-barrier     matmul.cu    '/sum\[i\]\[j\] += u\[i\] \* v\[j\]/,/out +=/ s/__syncthreads();//' matmul strict ops
 mutant matmul-fragment    matmul.cu    's/fa\[i\]\[1\] = p\[8 \* ar\]; fa\[i\]\[2\] = p\[4 \* ak\];/fa[i][2] = p[8 * ar]; fa[i][1] = p[4 * ak];/' matmul tf32 ops

@@ -163,7 +163,7 @@ static void ranges(Bench *t, int64_t n) {
   mem_free(a); mem_free(b); mem_free(back);
 }
 void check_optimiser(Bench *t) {
-  const int64_t n[] = {1, 37, 4096, 20001};
+  const int64_t n[] = {1, 137, 4096, 20001};
   for (int i = 0; i < (t->quick ? 2 : 4); i++) {
     adam_check(t, n[i], 0);
     adam_check(t, n[i], 0.9);
