@@ -88,7 +88,7 @@ typedef struct ThinDw {
 } ThinDw;
 
 /* A block: 8 wide channels, a range of columns; the sums of its threads are added as a tree of fixed shape. */
-template <class T> __global__ void __launch_bounds__(THIN_THREADS) thin_dw_kernel(ThinDw d) {
+template <class T> __global__ void __launch_bounds__(THIN_THREADS, 3) thin_dw_kernel(ThinDw d) {
   enum { C = THIN_DW_CHANNELS };
   SHARED2(float, sum, THIN_THREADS / 32, C * 4);
   const int c0 = (int)blockIdx.x * C, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
