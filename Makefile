@@ -51,7 +51,7 @@ CUDA_LIBS   = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUD
 CUDAOBJ     = $(CUDASRC:%.cu=$(BUILD)/%.cuda.o)
 endif
 NVCCFLAGS  ?= -O3 -std=c++17 -lineinfo
-NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers,-fno-exceptions
+NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers,-fno-exceptions,-fno-threadsafe-statics
 
 # ---- MPI: training by several processes (tools/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
 # $(BUILD)/prlx-mpi is the program with it, for the test. ----
