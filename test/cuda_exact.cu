@@ -9,9 +9,12 @@ void *exact_new(size_t bytes) {
   exact_poison(p, bytes);
   return p;
 }
-void exact_poison(void *p, size_t bytes) { if (bytes) cudaMemset(p, 0xff, bytes); }
+/* The backend's stream does not wait for the default one, so these do. */
+void exact_poison(void *p, size_t bytes) { if (bytes) { cudaMemset(p, 0xff, bytes); cudaDeviceSynchronize(); } }
 void exact_free(void *p) { if (p) cudaFree(p); }
-bool exact_put(void *dst, const void *src, size_t bytes) { return !bytes || cudaMemcpy(dst, src, bytes, cudaMemcpyHostToDevice) == cudaSuccess; }
+bool exact_put(void *dst, const void *src, size_t bytes) {
+  return !bytes || (cudaMemcpy(dst, src, bytes, cudaMemcpyHostToDevice) == cudaSuccess && cudaDeviceSynchronize() == cudaSuccess);
+}
 bool exact_get(void *dst, const void *src, size_t bytes) { return !bytes || cudaMemcpy(dst, src, bytes, cudaMemcpyDeviceToHost) == cudaSuccess; }
 #ifdef PRLX_CUDA_EMU
 const char *exact_fault(void) {
