@@ -32,7 +32,7 @@ F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 # version of its major), and PTX of the newest for what comes after this nvcc. CUDA_ARCHS="90" builds for these only, CUDA_ARCHS=all for each one,
 # CUDA_ARCHS=native for the GPU of this machine (quickest). ----
 NVCC      ?= $(shell command -v nvcc 2>/dev/null || { test -x /usr/local/cuda/bin/nvcc && echo /usr/local/cuda/bin/nvcc; })
-CUDA      ?= 0
+CUDA      ?= 1
 ifeq ($(NVCC),)
 override CUDA = 0
 endif

@@ -7,7 +7,7 @@ const char *precision_name(Precision p) { return p == PREC_STRICT ? "strict" : p
 
 AdamCoef adam_coef(const Adam *a) {
   return (AdamCoef){(float)a->lr, (float)a->beta1, (float)a->beta2, (float)(1 - a->beta1), (float)(1 - a->beta2),
-                    (float)(1 / sqrt(1 - pow(a->beta2, (double)a->t))), (float)a->eps, a->beta1 != 0 ? (float)(1 / (1 - pow(a->beta1, (double)a->t))) : 1};
+                    (float)(1 / sqrt(1 - pow(a->beta2, (double)a->t))), (float)a->eps, a->beta1 != 0 ? (float)(1 / (1 - pow(a->beta1, (double)a->t))) : 1, NULL, 0};
 }
 
 static Share *share_of(const Backend *b, const void *host) {

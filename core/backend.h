@@ -32,8 +32,9 @@ typedef struct DevStep {
 } DevStep;
 
 /* One Adam step, as core/optim.c forms it: everything that needs double is formed on the host. c1 = 1 - beta1, c2 = 1 - beta2,
- * inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used where it is NULL: beta1 == 0). */
-typedef struct AdamCoef { float lr, b1, b2, c1, c2, inv_v, eps, m_corr; } AdamCoef;
+ * inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used where it is NULL: beta1 == 0). ema, if not NULL, is a device range that follows
+ * the new p in the same launch: ema <- p + ema_beta (ema - p). */
+typedef struct AdamCoef { float lr, b1, b2, c1, c2, inv_v, eps, m_corr; float *ema, ema_beta; } AdamCoef;
 AdamCoef adam_coef(const Adam *a);       /* for step a->t (core/backend.c); adam_step would have incremented t before */
 
 typedef struct Backend Backend;

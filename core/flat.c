@@ -44,9 +44,15 @@ Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e) {
   return ST_OK;
 }
 
-Status flat_adam(Backend *b, Adam *a, real *p, const real *g, Error *e) {
-  if (!b) { adam_step(a, p, g); return ST_OK; }
+Status flat_adam(Backend *b, Adam *a, real *p, const real *g, real *ema, double beta, Error *e) {
+  if (!b) {
+    adam_step(a, p, g);
+    if (ema) ema_update(ema, p, a->n, beta);
+    return ST_OK;
+  }
   a->t++;
   AdamCoef c = adam_coef(a);
+  c.ema = f32(ema);
+  c.ema_beta = (float)beta;
   return b->adam(b, f32(p), f32(g), a->m ? backend_device(b, a->m) : NULL, backend_device(b, a->v), a->n, &c, e);
 }

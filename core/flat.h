@@ -13,5 +13,6 @@ Status flat_upload(Backend *b, real *dst, const real *host, int64_t n, Error *e)
 Status flat_add(Backend *b, real *acc, const real *x, int64_t n, Error *e);
 Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Error *e);      /* ema <- x + beta (ema - x) */
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e);                 /* *bad += number of NaN and infinite elements; on a device a device address */
-Status flat_adam(Backend *b, Adam *a, real *p, const real *g, Error *e);   /* a's moments are host addresses; on a backend their mirrors are used */
+/* a's moments are host addresses; on a backend their mirrors are used. ema (may be NULL) follows the new p in the same pass: flat_ema. */
+Status flat_adam(Backend *b, Adam *a, real *p, const real *g, real *ema, double beta, Error *e);
 #endif

@@ -413,7 +413,7 @@ static Status host_step(Projector *p, Error *e) {
 static Status device_step(Projector *p, Error *e) {
   p->ahead = true;
   Status s = plan_run(p->plan, e);
-  if (s == ST_OK) s = flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), e);
+  if (s == ST_OK) s = flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e);
   if (s == ST_OK) s = plan_run(p->norm, e);
   return s == ST_OK ? read_losses(p, e) : s;
 }

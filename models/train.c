@@ -225,12 +225,10 @@ static void collect_metrics(Trainer *t) {
   m->pl_mean = t->state.pl_mean;
 }
 
-static Status update_ema(Trainer *t, Error *e) {
+/* The weights followed Adam (train_phase.c); buffers are copied. */
+static Status copy_buffers(Trainer *t, Error *e) {
   const Params *p = &t->G.p;
-  real *ema = flat_at(t->b, t->G_ema.p.data), *now_p = flat_at(t->b, p->data);
-  t->m.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
-  Status st = flat_ema(t->b, ema, now_p, p->nparam, t->m.ema_beta, e);
-  return st == ST_OK ? flat_copy(t->b, ema + p->nparam, now_p + p->nparam, p->ntotal - p->nparam, e) : st;   /* buffers are copied */
+  return flat_copy(t->b, flat_at(t->b, t->G_ema.p.data) + p->nparam, flat_at(t->b, p->data) + p->nparam, p->ntotal - p->nparam, e);
 }
 
 /* Signs of D(real) of this iteration, for the controller. */
@@ -259,6 +257,7 @@ static Status step(Trainer *t, const TrainDraws *d, double started, TrainMetrics
   double other = now() - started;
   Status st = device_begin(t, e);
   if (st != ST_OK) return st;
+  t->m.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
   for (int ph = 0; ph < PH_COUNT; ph++) {
     t->m.seconds[ph] = 0;
     t->m.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
@@ -269,7 +268,7 @@ static Status step(Trainer *t, const TrainDraws *d, double started, TrainMetrics
     t->m.seconds[ph] = now() - a;
   }
   double a = now();
-  st = update_ema(t, e);
+  st = copy_buffers(t, e);
   if (st == ST_OK) st = device_settle(t, e);
   if (st != ST_OK) return st;
   count_signs(t);

@@ -186,7 +186,8 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   return accumulate(t, NET_DREG, 1, e);
 }
 
-/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam. */
+/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam. The average of G's weights goes along with the last
+ * step of G in an iteration (the phases of D do not move G). */
 static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.p : &t->G.p;
@@ -196,7 +197,9 @@ static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
     if (t->b) TRY(backend_pull(t->b, host, (size_t)a->n * sizeof(real), e));
     t->on_gradient(t->on_gradient_ctx, ph, ps, host);
   }
-  return flat_adam(t->b, a, flat_at(t->b, ps->data), g, e);
+  bool last_of_g = ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
+  real *ema = last_of_g ? flat_at(t->b, t->G_ema.p.data) : NULL;
+  return flat_adam(t->b, a, flat_at(t->b, ps->data), g, ema, t->m.ema_beta, e);
 }
 
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {

@@ -110,8 +110,9 @@ static void adam_check(Bench *t, int64_t n, double beta1) {
   Error e = {0};
   Adam a = {0};
   CHECK(adam_init(&a, n, 0.0025, beta1, 0.99, 1e-8, &e) == ST_OK, "%s", e.msg);
-  float *p = numbers(n, 1), *g = numbers(n, 2), *back = numbers(n, 3);
-  float *dp = exact_new((size_t)n * 4), *dg = exact_new((size_t)n * 4), *dm = exact_new((size_t)n * 4), *dv = exact_new((size_t)n * 4);
+  float *p = numbers(n, 1), *g = numbers(n, 2), *back = numbers(n, 3), *ema = numbers(n, 4);
+  float *dp = exact_new((size_t)n * 4), *dg = exact_new((size_t)n * 4), *dm = exact_new((size_t)n * 4), *dv = exact_new((size_t)n * 4), *de = exact_new((size_t)n * 4);
+  exact_put(de, ema, (size_t)n * 4);
   exact_put(dp, p, (size_t)n * 4); exact_put(dg, g, (size_t)n * 4);
   if (a.m) exact_put(dm, a.m, (size_t)n * 4);
   exact_put(dv, a.v, (size_t)n * 4);
@@ -119,6 +120,7 @@ static void adam_check(Bench *t, int64_t n, double beta1) {
   for (int k = 0; k < 3 && !st; k++) {
     adam_step(&a, p, g);
     AdamCoef c = adam_coef(&a);
+    if (k) { ema_update(ema, p, n, 0.75); c.ema = de; c.ema_beta = 0.75f; }
     st = t->b->adam(t->b, dp, dg, a.m ? dm : NULL, dv, n, &c, &e);
   }
   const char *f = exact_fault();
@@ -126,8 +128,10 @@ static void adam_check(Bench *t, int64_t n, double beta1) {
   CHECK(!st && !f && differs(p, back, n) < 1e-6, "adam, %lld numbers, beta1 %g: %s difference %.3g", (long long)n, beta1, f ? f : e.msg, differs(p, back, n));
   exact_get(back, dv, (size_t)n * 4);
   CHECK(differs(a.v, back, n) < 1e-6, "adam's second moment: %.3g", differs(a.v, back, n));
-  exact_free(dp); exact_free(dg); exact_free(dm); exact_free(dv);
-  mem_free(p); mem_free(g); mem_free(back); adam_free(&a);
+  exact_get(back, de, (size_t)n * 4);
+  CHECK(differs(ema, back, n) < 1e-6, "the average in the same launch: %.3g", differs(ema, back, n));
+  exact_free(de); exact_free(dp); exact_free(dg); exact_free(dm); exact_free(dv);
+  mem_free(p); mem_free(g); mem_free(back); mem_free(ema); adam_free(&a);
 }
 static void ranges(Bench *t, int64_t n) {
   Error e = {0};

@@ -100,6 +100,7 @@ static Status hb_adam(Backend *b, float *p, const float *g, float *m, float *v, 
     if (m) { mi = m[i] = c->b1 * m[i] + c->c1 * gi; mi *= c->m_corr; }
     v[i] = c->b2 * v[i] + c->c2 * gi * gi;
     p[i] -= c->lr * mi / (sqrtf(v[i]) * c->inv_v + c->eps);
+    if (c->ema) c->ema[i] = p[i] + c->ema_beta * (c->ema[i] - p[i]);
   }
   return ST_OK;
 }
