@@ -83,3 +83,11 @@ const char *tool_device_name(const Backend *b, char buf[64]) {
   else snprintf(buf, 64, "CPU");
   return buf;
 }
+
+const char *tool_device_built(void) {
+#ifdef PRLX_HAVE_CUDA
+  return "CPU and CUDA";
+#else
+  return "CPU";
+#endif
+}

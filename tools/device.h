@@ -17,4 +17,6 @@ Status tool_device_comm(Comm *c, Backend *b, Error *e);
 bool   tool_device_text(char *buf, size_t n, int *missing);
 /* "CPU", or "cuda (tf32)": for logs and reports. */
 const char *tool_device_name(const Backend *b, char buf[64]);
+/* What the program was built for: "CPU" or "CPU and CUDA". */
+const char *tool_device_built(void);
 #endif

@@ -8,12 +8,10 @@
 #include "core/isa.h"
 #include "core/threads.h"
 #include "tools/device.h"
+#include "tools/device.h"
 #include "tools/help.h"
 #include "tools/tool.h"
 
-/* Weak: a command whose file is not part of the build is missing from the table, nothing else changes. */
-#define TOOL_WEAK(name, summary) extern int tool_##name(int argc, char **argv) __attribute__((weak));
-TOOL_LIST(TOOL_WEAK)
 #define TOOL_ROW(name, summary) {#name, summary, tool_##name},
 static const Tool tools[] = {TOOL_LIST(TOOL_ROW)};
 
@@ -70,7 +68,7 @@ const char *tool_data_path(const char *name) {
 
 static const Tool *find_tool(const char *name) {
   for (int i = 0; i < COUNT_OF(tools); i++)
-    if (tools[i].run && !strcmp(tools[i].name, name)) return &tools[i];
+    if (!strcmp(tools[i].name, name)) return &tools[i];
   return NULL;
 }
 
@@ -78,7 +76,7 @@ static int unknown_command(const char *name) {
   int best = 4;
   const char *hit = NULL;
   for (int i = 0; i < COUNT_OF(tools); i++) {
-    int d = tools[i].run ? opts_distance(name, tools[i].name) : 99;
+    const int d = opts_distance(name, tools[i].name);
     if (d < best && d < (int)strlen(tools[i].name)) best = d, hit = tools[i].name;
   }
   if (hit) fprintf(stderr, "prlx: unknown command '%s'; did you mean '%s'? see 'prlx help'\n", name, hit);
@@ -101,7 +99,7 @@ static int dispatch(int argc, char **argv) {
     return EXIT_USAGE;
   }
   if (!strcmp(cmd, "help") || !strcmp(cmd, "--help") || !strcmp(cmd, "-h")) return run_help(argc - 1, argv + 1);
-  if (!strcmp(cmd, "--version") || !strcmp(cmd, "version")) return printf("prlx %s (CPU; %s)\n", PRLX_VERSION, isa_name(isa_current())) < 0;
+  if (!strcmp(cmd, "--version") || !strcmp(cmd, "version")) return printf("prlx %s (%s; %s)\n", PRLX_VERSION, tool_device_built(), isa_name(isa_current())) < 0;
   const Tool *t = find_tool(cmd);
   return t ? t->run(argc - 1, argv + 1) : unknown_command(cmd);
 }

@@ -101,8 +101,8 @@ static void data(PaperBuild *b) {
   if (r->ambiguous) paper_add(b, "ambiguous", 1, "{w}/ambiguous.safetensors", "paper take {w}/ambiguous_all.safetensors --lesions %d -o {w}/ambiguous.safetensors", r->add);
   paper_add(b, "leak", 1, NULL, "pack --check {w}/train.safetensors {w}/test.safetensors%s", r->ambiguous ? " {w}/ambiguous.safetensors" : "");
   if (!r->contrasts) return;
-  paper_add(b, "pack.multi", 6, "{w}/multi_train.safetensors {w}/multi_test.safetensors",
-      "pack %s -o {w}/multi_train.safetensors --test {w}/multi_test.safetensors --channels chi,rim,flair %s %s --no-sheet", table, counts, s->pack);
+  paper_add(b, "pack.multi", 6, r->ambiguous ? "{w}/multi_train.safetensors {w}/multi_test.safetensors {w}/multi_ambiguous.safetensors" : "{w}/multi_train.safetensors {w}/multi_test.safetensors",
+      "pack %s -o {w}/multi_train.safetensors --test {w}/multi_test.safetensors %s --channels chi,rim,flair %s %s --no-sheet", table, r->ambiguous ? "--ambiguous {w}/multi_ambiguous.safetensors" : "", counts, s->pack);
   paper_add(b, "multi.rim", 1, "{w}/multi_rim.safetensors", "paper take {w}/multi_train.safetensors --class 1 -o {w}/multi_rim.safetensors");
   paper_add(b, "leak.multi", 1, NULL, "pack --check {w}/multi_train.safetensors {w}/test.safetensors");
 }

@@ -5,10 +5,6 @@
 #include "tools/paper_run.h"
 #include "tools/tool.h"
 
-/* Weak, as in main.c: a program built without them leaves their steps out, and the report says so. */
-extern int tool_segment(int argc, char **argv) __attribute__((weak));
-extern int tool_evidence(int argc, char **argv) __attribute__((weak));
-
 /* Answers of people: CSV files that someone put into OUT/reader. */
 static void human_answers(const PaperRun *r, char *out, size_t n) {
   char pattern[4400];
@@ -99,20 +95,17 @@ static void multi(PaperBuild *b) {
                       s->multi_init ? " --init {init}" : "", s->multi_kimg);
   if (x) x->resumes = true;
   paper_add(b, "multi.synthetic", 2, "{w}/multi_synthetic", "generate --network {w}/multi_gan --seeds 0-%d -o {w}/multi_synthetic", s->multi_add - 1);
-  if (tool_segment) {
-    paper_add(b, "segment.judge", 2, "{w}/segment_judge", "segment --judge {w}/multi_synthetic/dataset.safetensors --reference {w}/multi_rim.safetensors -o {w}/segment_judge");
-    paper_add(b, "segment.real", s->s_segment, "{w}/segment_real", "segment {w}/multi_rim.safetensors --test {w}/multi_test.safetensors %s -o {w}/segment_real", s->segment);
-    paper_add(b, "segment.both", 1.5 * s->s_segment, "{w}/segment_both",
-              "segment {w}/multi_rim.safetensors {w}/multi_synthetic/dataset.safetensors --test {w}/multi_test.safetensors %s --compare {w}/segment_real -o {w}/segment_both", s->segment);
-  }
-  paper_add(b, "multi.ld", 4 * s->s_project, "{w}/multi_ld", "project {w}/multi_rim.safetensors --range 0-3 --network {w}/multi_gan %s -o {w}/multi_ld", s->project);
+  paper_add(b, "segment.judge", 2, "{w}/segment_judge", "segment --judge {w}/multi_synthetic/dataset.safetensors --reference {w}/multi_rim.safetensors -o {w}/segment_judge");
+  paper_add(b, "segment.real", s->s_segment, "{w}/segment_real", "segment {w}/multi_rim.safetensors --test {w}/multi_test.safetensors %s -o {w}/segment_real", s->segment);
+  paper_add(b, "segment.both", 1.5 * s->s_segment, "{w}/segment_both",
+            "segment {w}/multi_rim.safetensors {w}/multi_synthetic/dataset.safetensors --test {w}/multi_test.safetensors %s --compare {w}/segment_real -o {w}/segment_both", s->segment);
+  paper_add(b, "multi.ld", 4 * s->s_project, "{w}/multi_ld", "project {w}/%s.safetensors --range 0-3 --network {w}/multi_gan %s -o {w}/multi_ld", r->ambiguous ? "multi_ambiguous" : "multi_rim", s->project);
 }
 
 static void evidence(PaperBuild *b) {
   const PaperRun *r = b->r;
   const PaperScale *s = r->scale;
   const char *table = r->cohort ? "{c}" : "{w}/cohort/lesions.tsv";
-  if (!tool_evidence) return;
   b->section = "evidence";
   static const char *const net[2] = {"ld", "cld"}, *const train[2] = {"train_rim", "train"};
   char id[400], out[400];

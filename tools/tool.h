@@ -11,7 +11,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define PRLX_VERSION "0.1"
 
 typedef struct Tool { const char *name, *summary; int (*run)(int argc, char **argv); } Tool;
-/* name, summary; the function is tool_<name>(argc, argv) with argv[0] = name. A command whose file is not in the build is left out. */
+/* name, summary; the function is tool_<name>(argc, argv) with argv[0] = name. */
 #define TOOL_LIST(X) \
   X(phantom,  "synthetic cohort of lesions from a physical model") \
   X(crop,     "whole volumes and lesion maps -> one patch per lesion") \
