@@ -27,6 +27,7 @@ typedef struct PaperScale {
   const char *classify;               /* prlx classify ...: the same for every row */
   const char *fid;                    /* prlx fid ... */
   int readers;                        /* slices of each set in the reader study */
+  int controls;                       /* undisputed rims, and images of the network itself, that are projected for comparison */
   int multi_add;                      /* synthetic multi-contrast lesions */
   const char *segment, *evidence;
   /* For the estimate: seconds on two cores, 0: unknown */

@@ -11,7 +11,7 @@ const PaperScale paper_scales[] = {
     .multi = "--config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4",
     .init = true, .multi_init = true, .gan_kimg = 16, .cgan_kimg = 16, .multi_kimg = 12, .keep_kimg = 4, .samples = 100,
     .project = "--steps 150", .smote = "--epochs 30", .affine = "",
-    .classify = "--runs 3 --epochs 25 --seed 0", .fid = "--bootstrap 200", .readers = 55, .multi_add = 100,
+    .classify = "--runs 3 --epochs 25 --seed 0", .fid = "--bootstrap 200", .readers = 55, .controls = 24, .multi_add = 100,
     .segment = "--runs 2 --epochs 20", .evidence = "",
     .s_phantom = 105, .s_kimg = 15, .s_kimg_multi = 17, .s_project = 3.5, .s_classify = 62, .s_smote = 60, .s_image = 0.1, .s_segment = 120, .s_evidence = 30,
   },
@@ -23,7 +23,7 @@ const PaperScale paper_scales[] = {
     .gan = "--config paper --seed 0 --tick 4 --snap 250", .cgan = "--config paper --cond --seed 0 --tick 4 --snap 250", .multi = "--config paper --seed 0 --tick 4 --snap 250",
     .init = false, .multi_init = false, .gan_kimg = 25000, .cgan_kimg = 25000, .multi_kimg = 25000, .keep_kimg = 1000, .samples = 1000,
     .project = "--steps 1000", .smote = "--epochs 200 --width 64 --batch 100 --lr 0.0002", .affine = "",
-    .classify = "--runs 5 --epochs 25 --seed 0", .fid = "--bootstrap 1000", .readers = 55, .multi_add = 100,
+    .classify = "--runs 5 --epochs 25 --seed 0", .fid = "--bootstrap 1000", .readers = 55, .controls = 24, .multi_add = 100,
     .segment = "", .evidence = "",
   },
   {

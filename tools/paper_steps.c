@@ -112,6 +112,15 @@ static void evidence(PaperBuild *b) {
   for (int i = 0; i < 2 && r->ambiguous; i++)
     paper_add(b, paper_fmt(id, "evidence.%s", net[i]), s->s_evidence, paper_fmt(out, "{w}/evidence_%s", net[i]), "evidence {w}/%s --cohort %s --train {w}/%s.safetensors --model {w}/classify_none %s -o {w}/evidence_%s", net[i],
               table, train[i], s->evidence, net[i]);
+  /* Controls: is it the lesions, the network or the search? Undisputed rims it has not seen, and images it made itself. */
+  const int n = PRLX_MIN(PRLX_MIN(s->controls, r->test_rim), r->add);
+  if (r->ambiguous) {
+    paper_add(b, "control.rim", s->s_project * n, "{w}/control_rim", "project {w}/test_rim.safetensors --range 0-%d --network {w}/gan %s --no-nifti -o {w}/control_rim", n - 1, s->project);
+    paper_add(b, "evidence.control_rim", s->s_evidence, "{w}/evidence_control_rim", "evidence {w}/control_rim --cohort %s --train {w}/train_rim.safetensors --model {w}/classify_none %s -o {w}/evidence_control_rim", table,
+              s->evidence);
+    paper_add(b, "control.own", s->s_project * n, "{w}/control_own", "project {w}/gan.safetensors --range 0-%d --network {w}/gan %s --no-nifti -o {w}/control_own", n - 1, s->project);
+    paper_add(b, "evidence.control_own", s->s_evidence, "{w}/evidence_control_own", "evidence {w}/control_own --train {w}/train_rim.safetensors --model {w}/classify_none %s -o {w}/evidence_control_own", s->evidence);
+  }
   paper_add(b, "evidence.memory", s->s_evidence, "{w}/evidence_memory", "evidence --synthetic {w}/gan.safetensors --train {w}/train_rim.safetensors %s -o {w}/evidence_memory", s->evidence);
 }
 
