@@ -15,7 +15,8 @@ static const StTensor *first_of(const StFile *f, const char *const *prefix, int 
   return NULL;
 }
 
-/* Tensors that grow with channels or labels: the old part is kept, new inputs of the mapping start at zero, other new parts stay as drawn. */
+/* Tensors that grow with channels or labels: the old part is kept, the new one starts at zero, so that at first both networks do what they did. (New
+ * channels as drawn fill the image with noise that the discriminator sees at once, and the generator forgets everything while it loses to it.) */
 static bool may_grow(const char *name) { return strstr(name, "torgb.") || strstr(name, "fromrgb.") || !strcmp(name, "mapping.fc0.weight"); }
 
 static bool fits(Shape from, Shape to) {
@@ -25,10 +26,10 @@ static bool fits(Shape from, Shape to) {
 }
 
 /* Weights are stored before the gain 1/sqrt(inputs) of the equalised learning rate (Karras et al. 2018), so a wider input needs them larger. */
-static void grow(const float *src, Shape from, real *dst, Shape to, bool zero_rest) {
+static void grow(const float *src, Shape from, real *dst, Shape to) {
   const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.d[0] * to.d[1]) : 1, fi = from.rank > 1 ? from.d[1] : 1, ti = to.rank > 1 ? to.d[1] : 1;
   const double scale = from.rank > 1 ? sqrt((double)ti / (double)fi) : 1;
-  if (zero_rest) for (int64_t o = 0; o < to.d[0]; o++) for (int64_t k = fi; k < ti; k++) for (int64_t j = 0; j < inner; j++) dst[(o * ti + k) * inner + j] = 0;
+  memset(dst, 0, (size_t)shape_numel(to) * sizeof *dst);
   for (int64_t o = 0; o < from.d[0]; o++)
     for (int64_t k = 0; k < fi; k++)
       for (int64_t j = 0; j < inner; j++) dst[(o * ti + k) * inner + j] = (real)(scale * src[(o * fi + k) * inner + j]);
@@ -44,7 +45,7 @@ static Status take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(v[i])) { mem_free(v); return err_set(e, ST_NUMERIC, "%s: tensor %s holds a value that is not finite; use another file", f->path, t->name); }
   if (shape_eq(t->shape, x->shape)) for (int64_t i = 0; i < n; i++) x->data[i] = v[i];
-  else { grow(v, t->shape, x->data, x->shape, !strcmp(x->name, "mapping.fc0.weight")); ++*grown; }
+  else { grow(v, t->shape, x->data, x->shape); ++*grown; }
   mem_free(v);
   *taken = true;
   return ST_OK;
