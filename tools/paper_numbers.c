@@ -122,17 +122,19 @@ static void read_metrics(const PaperRun *r, PaperRow *x) {
   tsv_free(&t);
 }
 
-static void mean_metrics(const PaperRow *x, int64_t n, const int64_t *at, int *truth, double *score, double m[M_COUNT]) {
+/* Mean over the trainings run[0..runs-1] (drawn, or each once) of the metrics on the lesions at[]. */
+static void mean_metrics(const PaperRow *x, const int *run, int64_t n, const int64_t *at, int *truth, double *score, double m[M_COUNT]) {
   double one[M_COUNT];
   for (int k = 0; k < M_COUNT; k++) m[k] = 0;
   for (int q = 0; q < x->runs; q++) {
-    for (int64_t i = 0; i < n; i++) truth[i] = x->truth[at[i]], score[i] = x->score[q * x->n + at[i]];
+    for (int64_t i = 0; i < n; i++) truth[i] = x->truth[at[i]], score[i] = x->score[run[q] * x->n + at[i]];
     const bool ok = eval_metrics(n, truth, score, 0.5, one, NULL) == ST_OK;
     for (int k = 0; k < M_COUNT; k++) m[k] += ok ? one[k] / x->runs : NAN;
   }
 }
 
-/* Difference a - b of every metric with its interval: whole subjects are drawn, the same for both. Field and Welsh 2007. */
+/* Difference a - b of every metric with its interval: whole subjects and training seeds are drawn, the same for both, so that neither the luck of
+ * the test set nor that of a training counts as a difference. Field and Welsh 2007. */
 static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT], Error *e) {
   for (int k = 0; k < M_COUNT; k++) out[k] = (Delta){a->m[k] - b->m[k], NAN, NAN};
   if (a->n != b->n || a->groups != b->groups || memcmp(a->truth, b->truth, (size_t)a->n * sizeof *a->truth)) return err_set(e, ST_INVALID, "%s and %s were tested on different lesions", a->id, b->id);
@@ -143,6 +145,7 @@ static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT
   double *score = mem_alloc(most * sizeof *score), (*v)[RESAMPLES] = mem_alloc(sizeof *v * M_COUNT);
   Status s = at && truth && score && v ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %d resamples", RESAMPLES);
   Rng rng = {.seed = 0, .subsequence = 0x70617065};
+  int run[64];
   int used[M_COUNT] = {0};
   for (int k = 0; k < RESAMPLES && s == ST_OK; k++) {
     double ma[M_COUNT], mb[M_COUNT];
@@ -151,8 +154,9 @@ static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT
       const int64_t pick = rng_below(&rng, a->groups);
       for (int64_t i = 0; i < a->n; i++) if (a->group[i] == pick) at[n++] = i;
     }
-    mean_metrics(a, n, at, truth, score, ma);
-    mean_metrics(b, n, at, truth, score, mb);
+    for (int i = 0; i < COUNT_OF(run); i++) run[i] = (int)rng_below(&rng, PRLX_MIN(a->runs, b->runs));
+    mean_metrics(a, run, n, at, truth, score, ma);
+    mean_metrics(b, run, n, at, truth, score, mb);
     for (int q = 0; q < M_COUNT; q++) if (isfinite(ma[q] - mb[q])) v[q][used[q]++] = ma[q] - mb[q];
   }
   for (int q = 0; q < M_COUNT && s == ST_OK; q++) {

@@ -81,7 +81,7 @@ static void about(Report *p, const PaperNumbers *q) {
   if (r->scaled) report_note(p, "The cohort has fewer lesions than the paper's %s for training and %s for the test: counts were scaled (about %d rims for training, %d for the test; %d lesions added by an augmentation).", s->train_counts, s->test_counts, r->train_rim, r->test_rim, r->add);
   if (!r->ambiguous) report_note(p, "No ambiguous lesions in the cohort: everything about denoising is left out.");
   if (q->fid.network[0]) report_text(p, "Feature distances: %s; %s. Numbers of another network cannot be compared, those of the paper are printed for orientation only.", q->fid.network, q->fid.convention);
-  report_text(p, "Every classifier was trained with the same seeds and judged on the same test lesions, of subjects that no generator, no augmentation and no classifier has seen (checked by the leak steps). Intervals: 95 %%, bootstrap over subjects. "
+  report_text(p, "Every classifier was trained with the same seeds and judged on the same test lesions, of subjects that no generator, no augmentation and no classifier has seen (checked by the leak steps). Intervals: 95 %%, bootstrap over subjects, those of differences also over training seeds (few: the spread over seeds stands in the second table). "
               "Published values are those in paper/published.tsv; n/a: not in our notes of the paper.");
 }
 
