@@ -36,7 +36,7 @@ const PaperScale paper_scales[] = {
     .multi = "--config small --channel-base 64 --channel-max 4 --batch 8 --seed 0 --tick 0.02 --snap 1",
     .init = false, .multi_init = false, .gan_kimg = 0.04, .cgan_kimg = 0.04, .multi_kimg = 0.04, .keep_kimg = 0.02, .samples = 3,
     .project = "--steps 3 --w-samples 100", .smote = "--epochs 1 --width 2 --latent 4 --batch 8", .affine = "",
-    .classify = "--runs 2 --epochs 1 --batch 8 --seed 0 --resamples 50", .fid = "--bootstrap 20 --sizes 1", .readers = 3, .multi_add = 3,
+    .classify = "--runs 2 --epochs 1 --batch 8 --seed 0 --resamples 50", .fid = "--bootstrap 20 --sizes 1", .readers = 3, .controls = 2, .multi_add = 3,
     .segment = "--runs 1 --epochs 1 --width 2 --levels 2 --resamples 50", .evidence = "--no-perceptual --resamples 50",
     .s_phantom = 4, .s_kimg = 1, .s_kimg_multi = 1, .s_project = 0.1, .s_classify = 0.5, .s_smote = 0.5, .s_image = 0.1, .s_segment = 2, .s_evidence = 2,
   },

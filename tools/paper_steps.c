@@ -114,7 +114,7 @@ static void evidence(PaperBuild *b) {
               table, train[i], s->evidence, net[i]);
   /* Controls: is it the lesions, the network or the search? Undisputed rims it has not seen, and images it made itself. */
   const int n = PRLX_MIN(PRLX_MIN(s->controls, r->test_rim), r->add);
-  if (r->ambiguous) {
+  if (r->ambiguous && n > 0) {
     paper_add(b, "control.rim", s->s_project * n, "{w}/control_rim", "project {w}/test_rim.safetensors --range 0-%d --network {w}/gan %s --no-nifti -o {w}/control_rim", n - 1, s->project);
     paper_add(b, "evidence.control_rim", s->s_evidence, "{w}/evidence_control_rim", "evidence {w}/control_rim --cohort %s --train {w}/train_rim.safetensors --model {w}/classify_none %s -o {w}/evidence_control_rim", table,
               s->evidence);
