@@ -13,7 +13,7 @@ const PaperScale paper_scales[] = {
     .project = "--steps 150", .smote = "--epochs 30", .affine = "",
     .classify = "--runs 3 --epochs 25 --seed 0", .fid = "--bootstrap 200", .readers = 55, .controls = 24, .multi_add = 100,
     .segment = "--runs 2 --epochs 20", .evidence = "",
-    .s_phantom = 105, .s_kimg = 15, .s_kimg_multi = 17, .s_project = 3.1, .s_classify = 80, .s_smote = 60, .s_image = 0.1, .s_segment = 120, .s_evidence = 30,
+    .s_phantom = 105, .s_kimg = 15, .s_kimg_multi = 17, .s_project = 3.1, .s_classify = 80, .s_smote = 60, .s_image = 0.1, .s_segment = 65, .s_evidence = 12,
   },
   {
     .name = "paper", .about = "the published setting, for a GPU: 25,000 kimg, 1000 steps",
