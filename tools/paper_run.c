@@ -155,7 +155,7 @@ int paper_run(int argc, char **argv) {
     OPT_STR("published", &r.published, NULL, "TSV", "published numbers, instead of paper/published.tsv (to fill in those we do not have)"),
   };
   OptSpec spec = {.cmd = "paper run", .summary = "Reruns the experiments of the paper: every table and figure beside the published numbers, with intervals.",
-    .details = "  prlx paper run                                     on the phantom, about 45 minutes on two cores: open paper/out/report.html\n"
+    .details = "  prlx paper run                                     on the phantom, about an hour on two cores: open paper/out/report.html\n"
                "  prlx paper run --dry-run\n"
                "  prlx paper run --scale paper --cohort my/lesions.tsv -o my/paper\n"
                "  prlx paper run --redo figures                      after a change in the program\n\n"

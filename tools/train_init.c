@@ -95,11 +95,13 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
 Status run_init(TrainRun *r, const char *list, Error *e) {
   char text[4300], *at = text;
   int taken[2] = {0};
+  if (strlen(list) >= sizeof text) return err_set(e, ST_INVALID, "--init: the list is longer than %zu characters; give fewer files", sizeof text - 1);
   snprintf(text, sizeof text, "%s", list);
   for (char *name; (name = strsep(&at, ",")) != NULL;) {
     Status s = *name ? init_one(r->t, name, taken, e) : ST_OK;
     if (s) return s;
   }
+  if (!taken[0] && !taken[1]) return err_set(e, ST_INVALID, "--init '%s' names no file; give a network, a run folder, or several joined by ','", list);
   if (!tool_quiet && taken[0] && !taken[1]) printf("init           the discriminator starts fresh: add a run folder or a file with its weights\n");
   trainer_refresh(r->t);
   return ST_OK;
