@@ -23,8 +23,8 @@ FLAGS_avx512   = -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma -mprefe
 
 CORE   := $(wildcard core/*.c)
 KERN   := $(wildcard core/kernels/*.c)
-LIBSRC := $(CORE) $(wildcard models/*.c) $(wildcard io/*.c)
-TOOLS  := $(wildcard tools/*.c)
+LIBSRC := $(CORE) $(wildcard models/*/*.c) $(wildcard io/*/*.c)
+TOOLS  := $(wildcard tools/*/*.c) $(wildcard paper/engine/*.c)
 TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 
@@ -53,7 +53,7 @@ endif
 NVCCFLAGS  ?= -O3 -std=c++17 -lineinfo
 NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers,-fno-exceptions,-fno-threadsafe-statics
 
-# ---- MPI: training by several processes (tools/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
+# ---- MPI: training by several processes (tools/cli/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
 # $(BUILD)/prlx-mpi is the program with it, for the test. ----
 # NCCL=1 (needs MPI, which starts the processes): gradients go from GPU to GPU (cuda/comm_nccl.cu).
 NCCL      ?= 0
@@ -106,8 +106,8 @@ $(BUILD)/cuda/comm_nccl.cuda.o: $(BUILD)/nccl.$(if $(filter-out 0,$(NCCL)),on,of
 $(BUILD)/nccl.on $(BUILD)/nccl.off:
 	@mkdir -p $(@D); rm -f $(BUILD)/nccl.on $(BUILD)/nccl.off; touch $@
 # Only this object knows whether CUDA is in the program; it is compiled again when that changes.
-$(BUILD)/tools/device.o: EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_CUDA)
-$(BUILD)/tools/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
+$(BUILD)/tools/cli/device.o: EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_CUDA)
+$(BUILD)/tools/cli/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
 $(BUILD)/cuda.on $(BUILD)/cuda.off:
 	@mkdir -p $(@D); rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@
 $(BUILD)/golden: $(GOLDOBJ) $(BUILD)/libprlx.a
@@ -142,7 +142,7 @@ FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZERS      := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
-FUZZOBJ       = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) $(wildcard io/*.c))
+FUZZOBJ       = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) $(wildcard io/*/*.c))
 $(BUILD)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(BASE) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -DISA=portable -c -o $@ $<

@@ -30,6 +30,15 @@ typedef struct Error { Status code; char msg[1024]; } Error;
  * Message form: "FILE: what was found; what was expected; what to do". */
 Status err_set(Error *e, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Ends the calling function with the status of a call that failed. For functions that own nothing at
+ * that point; one that owns something says `s = call(); if (s != ST_OK) goto done;` and frees in one
+ * place. */
+#define TRY(call) \
+  do { \
+    const Status try_status = (call); \
+    if (try_status != ST_OK) return try_status; \
+  } while (0)
+
 /* ---- memory: every host allocation of the library goes through these two ---- */
 void *mem_alloc(size_t bytes);            /* 64-byte aligned, zeroed; NULL when out of memory; bytes 0 gives a valid pointer */
 void *mem_grow(void *p, size_t old_bytes, size_t bytes); /* like realloc (p may be NULL); new part zeroed; NULL leaves p valid */

@@ -1,5 +1,5 @@
 /* comm.h: several processes that train one network together, each with its share of every batch (data parallel). core knows no engine: a tool hands one
- * over (tools/comm_mpi.c: MPI; cuda/comm_nccl.cu adds sums between GPUs). NULL, or size 1: one process alone.
+ * over (tools/cli/comm_mpi.c: MPI; cuda/comm_nccl.cu adds sums between GPUs). NULL, or size 1: one process alone.
  *
  * Every call but stop is collective: all processes make the same calls in the same order, with equal sizes. A process that fails therefore still comes
  * to the next comm_agree, where all of them learn it; one that cannot (a bug, a killed process) must take the others along: stop. */

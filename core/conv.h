@@ -7,7 +7,7 @@
  * each NULL when there is none: conv(x*s, w) is computed without storing x*s. */
 #ifndef PRLX_CONV_H
 #define PRLX_CONV_H
-#include "graph.h"
+#include "core/graph.h"
 
 typedef enum { CONV_FWD = 0, CONV_DX, CONV_DW } ConvKind;
 typedef struct ConvGeom { int kind, stride, pad; int64_t n, ci, h, w, co, kh, kw, oh, ow, plan_n; } ConvGeom; /* plan_n: batch for which the algorithm is chosen */

@@ -1,8 +1,8 @@
 /* conv_impl.h: what the files of the convolution share. Not for other code. */
 #ifndef PRLX_CONV_IMPL_H
 #define PRLX_CONV_IMPL_H
-#include "conv.h"
-#include "gemm.h"
+#include "core/conv.h"
+#include "core/gemm.h"
 
 enum { CONV_SLOT_BUDGET = 24 << 20, CONV_SLOTS_MIN = 8, CONV_SLOTS_MAX = 64 };
 

@@ -7,8 +7,8 @@
  * One B panel (k <= GEMM_KC) stays in the first-level cache while A panels stream past it. */
 #ifndef PRLX_GEMM_H
 #define PRLX_GEMM_H
-#include "base.h"
-#include "isa.h"
+#include "core/base.h"
+#include "core/isa.h"
 
 enum { GEMM_PANEL = 12, GEMM_KC = 256, GEMM_NR_MAX = 32, GEMM_MC = 96 };
 

@@ -7,7 +7,7 @@
  */
 #ifndef PRLX_GRAPH_H
 #define PRLX_GRAPH_H
-#include "base.h"
+#include "core/base.h"
 
 typedef int32_t Val;            /* a value (node index); 0 = none */
 #define MAX_IN 4

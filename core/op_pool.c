@@ -2,9 +2,9 @@
  *   maxpool(x) = x[m],  maxpool_t(dy, x) adds dy at m,  maxpool_gather(v, x) = v[m]:
  * the last two are adjoint in their first operand and piecewise constant in x, so the three are closed under differentiation. */
 #include <math.h>
-#include "graph.h"
-#include "ops.h"
-#include "threads.h"
+#include "core/graph.h"
+#include "core/ops.h"
+#include "core/threads.h"
 
 enum { A_K, A_STRIDE, A_PAD };
 

@@ -4,9 +4,9 @@
  * that is not differentiated they may be differentiated to any order. Both give a first-order gradient for the grid through
  * grid_sample_dgrid, which itself has no gradient. */
 #include <math.h>
-#include "graph.h"
-#include "ops.h"
-#include "threads.h"
+#include "core/graph.h"
+#include "core/ops.h"
+#include "core/threads.h"
 
 /* ---- affine_grid: theta [N,2,3] -> [N,h,w,2], grid = theta (x, y, 1)^T ---- */
 static double centre(int64_t j, int64_t n) { return (double)(2 * j + 1) / (double)n - 1; }

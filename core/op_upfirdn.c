@@ -1,10 +1,10 @@
 /* op_upfirdn.c: upsample, FIR filter, downsample (SEMANTICS 1.2). Its gradient is the same operation with the factors swapped and
  * the filter flipped, so one row is closed under differentiation of any order. */
 #include <math.h>
-#include "graph.h"
-#include "ops.h"
-#include "threads.h"
-#include "kernels/upfirdn.h"
+#include "core/graph.h"
+#include "core/ops.h"
+#include "core/threads.h"
+#include "core/kernels/upfirdn.h"
 
 enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };
 

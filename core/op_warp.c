@@ -3,10 +3,10 @@
  * upsampling, bilinear sampling under an affine map, 2x decimation. Fused because the padded, oversampled image is up to 36 times as
  * large as the image, and only the part under the sampling grid is needed. warp and warp_t are adjoint, hence closed under
  * differentiation in the image; geometry and filter have no gradient. */
-#include "graph.h"
-#include "ops.h"
-#include "threads.h"
-#include "kernels/warp.h"
+#include "core/graph.h"
+#include "core/ops.h"
+#include "core/threads.h"
+#include "core/kernels/warp.h"
 
 static void warp_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96], c[96];

@@ -2,7 +2,7 @@
  * Each returns the new value, or 0 after a (sticky) failure. */
 #ifndef PRLX_OPS_H
 #define PRLX_OPS_H
-#include "graph.h"
+#include "core/graph.h"
 
 /* ---- pointwise (op_pointwise.c): numpy broadcasting between equal ranks, or with rank 0 ---- */
 Val g_add(Graph *g, Val a, Val b);

@@ -1,7 +1,7 @@
 /* optim.h: Adam over a flat range, and the exponential moving average of weights. */
 #ifndef PRLX_OPTIM_H
 #define PRLX_OPTIM_H
-#include "base.h"
+#include "core/base.h"
 typedef struct Adam { double lr, beta1, beta2, eps; int64_t t, n; real *m, *v; } Adam; /* m is not used (may be NULL) when beta1 == 0 */
 Status adam_init(Adam *a, int64_t n, double lr, double beta1, double beta2, double eps, Error *e);
 void   adam_free(Adam *a);

@@ -1,7 +1,7 @@
 /* params.h: a named list of tensors in one contiguous block: a network's parameters and buffers. */
 #ifndef PRLX_PARAMS_H
 #define PRLX_PARAMS_H
-#include "graph.h"
+#include "core/graph.h"
 typedef struct ParamEntry { char name[96]; Shape shape; int64_t offset, numel; bool buffer; real *data; } ParamEntry;
 /* Parameters come first in `data` (nparam reals), buffers (w_avg, noise_const) after them, so that Adam and EMA run over one
  * flat range. Every tensor starts at a multiple of 16 reals; the gaps are zero. */

@@ -1,6 +1,6 @@
 /* plan.c: which steps run. From the graph's nodes: drop what no output needs, fold channel scalings into convolutions, add prepared
  * weights, mark what frozen parameters determine (computed once), and gather pointwise chains into fused loops. */
-#include "core/plan_internal.h"
+#include "core/plan_impl.h"
 #include <stdio.h>
 #include <string.h>
 #include "core/conv.h"

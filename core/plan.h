@@ -1,8 +1,8 @@
 /* plan.h: from a graph to something that runs: folding, fusion, lifetimes, one arena, no allocation inside a run. */
 #ifndef PRLX_PLAN_H
 #define PRLX_PLAN_H
-#include "graph.h"
-#include "rng.h"
+#include "core/graph.h"
+#include "core/rng.h"
 typedef struct Plan Plan;
 typedef struct Backend Backend;            /* core/backend.h */
 /* Working memory that several plans share because they never run at the same time (the phases of training): as large as the largest

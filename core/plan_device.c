@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "core/conv.h"
-#include "core/plan_internal.h"
+#include "core/plan_impl.h"
 
 static bool is_conv_map(const Plan *p, const Step *s) {
   int op = p->v[s->v].n.op;

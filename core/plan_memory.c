@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "core/plan_internal.h"
+#include "core/plan_impl.h"
 
 size_t plan_round(const Plan *p, size_t bytes) {
   size_t a = p->backend ? 256 : 64;

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 #include "core/conv.h"
-#include "core/plan_internal.h"
+#include "core/plan_impl.h"
 
 static Status io_memory(PVal *x, Error *e) {
   if (x->ptr) return ST_OK;

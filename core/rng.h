@@ -3,7 +3,7 @@
  * one counter value gives four 32-bit words x,y,z,w. A stream is (seed, subsequence); position counts words. */
 #ifndef PRLX_RNG_H
 #define PRLX_RNG_H
-#include "base.h"
+#include "core/base.h"
 typedef struct Rng { uint64_t seed, subsequence, offset; } Rng;   /* plain data: save it to resume */
 void philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 uint32_t rng_u32(Rng *r);

@@ -6,8 +6,8 @@
  * Every kernel transforms several patches at once: a "lane" is a tile (forward) or a channel (weight gradient). */
 #ifndef PRLX_WINOGRAD_H
 #define PRLX_WINOGRAD_H
-#include "base.h"
-#include "isa.h"
+#include "core/base.h"
+#include "core/isa.h"
 
 /* Rows x columns: F(2,3)^2 and F(4,3)^2 for 3x3 kernels; F(3,2) and the trivial F(1,1) for the 2x2, 2x1, 1x2 and 1x1 parts into
  * which a 3x3 kernel of stride 2 falls. */

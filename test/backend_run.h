@@ -3,8 +3,8 @@
 #ifndef PRLX_TEST_BACKEND_RUN_H
 #define PRLX_TEST_BACKEND_RUN_H
 #include "core/threads.h"
-#include "models/projector.h"
-#include "models/train.h"
+#include "models/gan/projector.h"
+#include "models/gan/train.h"
 #include "test/test.h"
 
 /* ---- training ---- */

@@ -9,9 +9,9 @@
 #include "core/ops.h"
 #include "core/threads.h"
 #include "cuda/device.h"
-#include "models/inception.h"
-#include "models/projector.h"
-#include "models/train.h"
+#include "models/judge/inception.h"
+#include "models/gan/projector.h"
+#include "models/gan/train.h"
 #include "test/bench_card.h"
 
 static bool dry;

@@ -7,7 +7,7 @@
 #define PRLX_GOLDEN_H
 #include "core/graph.h"
 #include "core/plan.h"
-#include "io/safetensors.h"
+#include "io/formats/safetensors.h"
 
 typedef struct GoldBlock { struct GoldBlock *next; const StTensor *of; real *data; } GoldBlock;
 typedef struct Gold {

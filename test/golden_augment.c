@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "models/augment.h"
-#include "models/networks.h"
-#include "models/train.h"
+#include "models/gan/augment.h"
+#include "models/gan/networks.h"
+#include "models/gan/train.h"
 #include "test/golden.h"
 
 /* "xflip+rotate90+..." */

@@ -1,8 +1,8 @@
 /* golden_inception.c: the FID Inception, and FID and KID of given features, against the golden files. */
 #include <math.h>
 #include <string.h>
-#include "models/inception.h"
-#include "models/metrics.h"
+#include "models/judge/inception.h"
+#include "models/judge/metrics.h"
 #include "test/golden.h"
 _Static_assert(sizeof(real) == sizeof(float), "the golden runner is built with float tensors");
 

@@ -2,7 +2,7 @@
 #ifndef PRLX_GOLDEN_NETS_H
 #define PRLX_GOLDEN_NETS_H
 #include "test/golden.h"
-#include "models/networks.h"
+#include "models/gan/networks.h"
 GenConfig gold_gen_config(Gold *g);     /* keys G.* */
 DisConfig gold_dis_config(Gold *g);     /* keys D.* */
 #endif

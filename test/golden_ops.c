@@ -3,8 +3,8 @@
 #include "core/ops.h"
 #include "core/optim.h"
 #include "core/params.h"
-#include "io/image.h"
-#include "models/networks.h"
+#include "io/formats/checksum.h"
+#include "models/gan/networks.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

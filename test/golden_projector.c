@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/safetensors.h"
-#include "models/projector.h"
+#include "io/formats/safetensors.h"
+#include "models/gan/projector.h"
 #include "test/golden.h"
 
 /* Gradients through the 13 ReLU layers and four max pools of VGG16 jump where an activation is within rounding of zero (test/golden/README.md,

@@ -1,7 +1,7 @@
 /* golden_train.c: whole training trajectories (both Adams, lazy regularisation, rounds, EMA, w_avg, path length mean) and the ADA controller
  * against the golden files. The training engine runs with given draws and const noise. */
 #include "test/golden_nets.h"
-#include "models/train.h"
+#include "models/gan/train.h"
 #include <string.h>
 
 static TrainConfig train_config(Gold *g) {

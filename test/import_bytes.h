@@ -2,7 +2,8 @@
 #ifndef PRLX_IMPORT_BYTES_H
 #define PRLX_IMPORT_BYTES_H
 #include <stdarg.h>
-#include "io/image.h"
+#include "io/formats/checksum.h"
+#include <stdio.h>
 #include "test/test.h"
 
 typedef struct Bytes { uint8_t *p; size_t n, cap; } Bytes;

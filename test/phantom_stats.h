@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/base.h"
-#include "models/fft.h"
+#include "models/math/fft.h"
 enum { SS = 64, SS_N = SS * SS };
 
 /* One slice. power[k]: mean of |FFT|^2 over k-1/2 <= |k| < k+1/2 with a Hann window; axis: power within 30 degrees of the vertical over that of the horizontal

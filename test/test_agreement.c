@@ -1,6 +1,6 @@
 /* test_agreement.c: statistics of readers against values computed elsewhere: exact fractions (Fisher, binomial), closed form (Wilson),
  * numerical delta method (standard error of kappa). */
-#include "models/agreement.h"
+#include "models/judge/agreement.h"
 #include "test/test.h"
 
 static bool near(double a, double b, double tol) { return fabs(a - b) <= tol; }

@@ -2,7 +2,7 @@
  * augmentation pipe: identity at p = 0, what each channel policy may change, frequencies of the draws. */
 #include "core/isa.h"
 #include "core/threads.h"
-#include "models/augment.h"
+#include "models/gan/augment.h"
 #include "test/test.h"
 
 static Rng rng = {7, 1, 0};

@@ -1,9 +1,9 @@
 /* test_classifier.c: metrics against hand-computed cases, batch norm, the classifier, class activation maps. */
 #include "core/rng.h"
 #include "core/threads.h"
-#include "models/cam.h"
-#include "models/classifier.h"
-#include "models/evaluate.h"
+#include "models/judge/cam.h"
+#include "models/judge/classifier.h"
+#include "models/judge/evaluate.h"
 #include "test/test.h"
 
 static bool near(double a, double b, double tol) { return fabs(a - b) <= tol; }

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "core/threads.h"
-#include "models/train.h"
+#include "models/gan/train.h"
 #include "test/host_backend.h"
 
 /* ---- processes around process 0, which adds in the order of the ranks ---- */

@@ -5,7 +5,7 @@
 #include "core/ops.h"
 #include "core/rng.h"
 #include "core/threads.h"
-#include "test.h"
+#include "test/test.h"
 
 static const double TOL = sizeof(real) == 8 ? 1e-11 : 1e-5;
 

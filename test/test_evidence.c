@@ -1,9 +1,9 @@
-/* Numbers of models/evidence.h: ring measures on painted lesions, neighbours, memory, bootstrap by group. */
+/* Numbers of models/judge/evidence.h: ring measures on painted lesions, neighbours, memory, bootstrap by group. */
 #include "core/base.h"
 #include "core/rng.h"
-#include "models/agreement.h"
-#include "models/evidence.h"
-#include "test.h"
+#include "models/judge/agreement.h"
+#include "models/judge/evidence.h"
+#include "test/test.h"
 
 enum { N = 64 };
 static double dist(int x, int y) { return hypot(x - 31.5, y - 31.5); }

@@ -1,9 +1,9 @@
 /* test_gzip.c: inflate against a bit-by-bit decoder, the deflate writer, gzip members, hostile bytes, failing memory. */
 #include "test/test.h"
 #include "core/rng.h"
-#include "io/gzip.h"
-#include "io/image.h"
-#include "io/log.h"
+#include "io/formats/gzip.h"
+#include "io/formats/file.h"
+#include "io/formats/inflate.h"
 
 /* ---- reference: RFC 1951 one bit at a time, no tables ---- */
 typedef struct Ref { const uint8_t *in; size_t bits, at, n, cap; uint8_t *out; } Ref;

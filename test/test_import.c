@@ -3,11 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/plan.h"
-#include "io/import.h"
-#include "io/log.h"
-#include "io/sha256.h"
+#include "models/store/import.h"
+#include "io/formats/file.h"
+#include <stdio.h>
+#include "io/formats/sha256.h"
 #include "test/import_bytes.h"
-#include "tools/netfile.c"            /* the tools are not in the library */
+#include "models/store/netfile.c"            /* the tools are not in the library */
 #define DIR_ "test/data/import/"
 
 const char *tool_data_path(const char *name) {

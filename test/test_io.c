@@ -1,9 +1,11 @@
 /* test_io.c: safetensors, JSON, data sets, logs, atomic writing: round trips, number types, hostile bytes, failing memory, full disks. */
 #include "test/test.h"
 #include "core/rng.h"
-#include "io/dataset.h"
-#include "io/json.h"
-#include "io/log.h"
+#include "io/images/dataset.h"
+#include "io/formats/json.h"
+#include "io/formats/jsonl.h"
+#include "io/formats/file.h"
+#include <stdio.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>

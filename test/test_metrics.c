@@ -3,10 +3,10 @@
 #include <unistd.h>
 #include "core/rng.h"
 #include "core/threads.h"
-#include "io/features.h"
-#include "models/inception.h"
-#include "models/linalg.h"
-#include "models/metrics.h"
+#include "io/images/features.h"
+#include "models/judge/inception.h"
+#include "models/math/linalg.h"
+#include "models/judge/metrics.h"
 #include "test/test.h"
 
 static Rng R = {.seed = 11};

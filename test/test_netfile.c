@@ -2,7 +2,7 @@
 #include <unistd.h>
 #include "core/threads.h"
 #include "test/test.h"
-#include "tools/netfile.c"            /* the tools are not in the library */
+#include "models/store/netfile.c"            /* the tools are not in the library */
 
 const char *tool_data_path(const char *name) {
   static char path[300];

@@ -1,10 +1,11 @@
 /* test_nifti.c: NIfTI headers built here byte by byte with known values, real files from other programs, writing, hostile headers, failing memory. */
 #include "test/test.h"
 #include "core/rng.h"
-#include "io/gzip.h"
-#include "io/image.h"
-#include "io/log.h"
-#include "io/nifti.h"
+#include "io/formats/gzip.h"
+#include "io/formats/file.h"
+#include "io/formats/checksum.h"
+#include <stdio.h>
+#include "io/formats/nifti.h"
 #include <dirent.h>
 #include <unistd.h>
 

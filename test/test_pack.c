@@ -2,11 +2,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "core/rng.h"
-#include "io/dataset.h"
-#include "io/lesion.h"
-#include "io/log.h"
-#include "io/nifti.h"
-#include "io/split.h"
+#include "io/images/dataset.h"
+#include "io/images/lesion.h"
+#include "io/formats/file.h"
+#include <stdio.h>
+#include "io/formats/nifti.h"
+#include "io/images/split.h"
 #include "test/test.h"
 
 static char dir[64], pathbuf[4][200];

@@ -4,9 +4,10 @@
 #include "test/test.h"
 #include <stddef.h>
 #include "core/threads.h"
-#include "io/image.h"
-#include "models/fft.h"
-#include "models/phantom_impl.h"
+#include "io/formats/png.h"
+#include <stdio.h>
+#include "models/math/fft.h"
+#include "models/phantom/phantom_impl.h"
 #include "test/phantom_stats.h"
 
 /* ---- transform ---- */

@@ -1,8 +1,8 @@
 /* test_pickle.c: the pickle machine and the zip reader against hostile bytes: every refusal is one line, nothing is run, nothing leaks, memory is bounded. */
 #include "core/base.h"
-#include "io/pickle.h"
-#include "io/torch.h"
-#include "io/zip.h"
+#include "io/formats/pickle.h"
+#include "io/formats/torch.h"
+#include "io/formats/zip.h"
 #include "test/import_bytes.h"
 
 /* Reads the bytes as a checkpoint. */

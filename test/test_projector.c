@@ -2,7 +2,7 @@
  * memory. The numbers themselves are checked by golden_projector.c. */
 #include "core/rng.h"
 #include "core/threads.h"
-#include "models/projector.h"
+#include "models/gan/projector.h"
 #include "test/test.h"
 
 static Generator G;

@@ -1,8 +1,8 @@
 /* test_smote.c: the oversampling baselines: affine copies, SMOTE, DeepSMOTE. */
 #include "core/threads.h"
-#include "models/affine.h"
-#include "models/deepsmote.h"
-#include "models/smote.h"
+#include "models/judge/affine.h"
+#include "models/judge/deepsmote.h"
+#include "models/judge/smote.h"
 #include "test/test.h"
 
 static void test_affine(void) {

@@ -3,7 +3,7 @@
 #include "test/test.h"
 #include "core/plan.h"
 #include "core/threads.h"
-#include "models/train.h"
+#include "models/gan/train.h"
 
 enum { RES = 16, ITEMS = 11, CLASSES = 2 };
 static real images[ITEMS * RES * RES], labels[ITEMS * CLASSES];

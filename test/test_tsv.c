@@ -1,8 +1,9 @@
 /* test_tsv.c: tables and cohorts: what is read, what is refused with file, row and mend, writing, failing memory. */
 #include "test/test.h"
 #include "core/rng.h"
-#include "io/cohort.h"
-#include "io/log.h"
+#include "io/images/cohort.h"
+#include "io/formats/file.h"
+#include <stdio.h>
 #include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,11 +1,11 @@
 /* test_unet.c: the U-Net of the rim mask: loss and gradient, learning, threads, files, bad input; mask metrics against hand-made cases. */
 #include <unistd.h>
 #include "core/threads.h"
-#include "models/evaluate.h"
-#include "models/masks.h"
+#include "models/judge/evaluate.h"
+#include "models/judge/masks.h"
 #include "test/test.h"
-#include "tools/netfile.c"            /* the tools are not in the library */
-#include "tools/unetfile.c"
+#include "models/store/netfile.c"            /* the tools are not in the library */
+#include "models/store/unetfile.c"
 
 const char *tool_data_path(const char *name) { return name; }
 

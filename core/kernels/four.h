@@ -4,7 +4,7 @@
  * belongs to lane 4h + i. turn4 makes, of the four columns of every lane, four vectors over lanes; and back. */
 #ifndef PRLX_FOUR_H
 #define PRLX_FOUR_H
-#include "simd.h"
+#include "core/kernels/simd.h"
 typedef real v4 __attribute__((vector_size(4 * sizeof(real))));
 typedef real v4_u __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
 static inline void copy4(real *dst, const real *src) { *(v4_u *)dst = *(const v4_u *)src; }

@@ -1,7 +1,7 @@
 /* gemm.c: micro-kernel of the matrix product, and the packing around it. Compiled once per instruction set; see core/gemm.h. */
-#include "../gemm.h"
-#include "four.h"
-#include "simd.h"
+#include "core/gemm.h"
+#include "core/kernels/four.h"
+#include "core/kernels/simd.h"
 
 /* Tile of MR x NV vectors held in registers: 12 accumulators of 16 (SSE, AVX2), 24 of 32 (AVX-512, NEON). */
 #if defined(__AVX512F__)

@@ -1,6 +1,6 @@
 /* peak.c: see peak.h. Compiled once per instruction set. */
-#include "peak.h"
-#include "simd.h"
+#include "core/kernels/peak.h"
+#include "core/kernels/simd.h"
 
 /* Keeps a chain in a register and stops the compiler from merging chains. */
 #if defined(__AVX512F__)

@@ -1,8 +1,8 @@
 /* peak.h: loops that measure what the machine can do at most: multiply-adds per second and memory bandwidth. Used by `prlx bench`. */
 #ifndef PRLX_PEAK_H
 #define PRLX_PEAK_H
-#include "../base.h"
-#include "../isa.h"
+#include "core/base.h"
+#include "core/isa.h"
 typedef struct PeakKernels {
   int flop_per_iter;                                  /* of fma, counting a multiply-add as two */
   real (*fma)(int64_t iters, const real seed[2]);     /* independent chains of a*x + y in registers only */

@@ -3,8 +3,8 @@
 #ifndef PRLX_SIMD_H
 #define PRLX_SIMD_H
 #include <string.h>
-#include "../base.h"
-#include "../isa.h"
+#include "core/base.h"
+#include "core/isa.h"
 #if defined(__AVX512F__)
 #define VBYTES 64
 #elif defined(__AVX2__)

@@ -1,8 +1,8 @@
 /* upfirdn.c: upsample, FIR filter, downsample one plane. Every output row is made in two steps: the source rows that its
  * vertical taps hit are summed into one row buffer (L1), then the horizontal taps run over that buffer. So no plane-sized
  * temporary exists, each step does the least work for its factor, and all inner loops run along contiguous memory. */
-#include "simd.h"
-#include "upfirdn.h"
+#include "core/kernels/simd.h"
+#include "core/kernels/upfirdn.h"
 
 #define INLINE static inline __attribute__((always_inline))
 typedef real v16b __attribute__((vector_size(16)));

@@ -1,8 +1,8 @@
 /* upfirdn.h: per-plane loops of op_upfirdn.c, compiled once per instruction set. */
 #ifndef PRLX_UPFIRDN_H
 #define PRLX_UPFIRDN_H
-#include "../base.h"
-#include "../isa.h"
+#include "core/base.h"
+#include "core/isa.h"
 enum { UPFIRDN_MAX_TAPS = 256, UPFIRDN_ROWS = 8 };
 /* One plane [h,w] -> [oh,ow]. Taps are given in correlation order, gain included: y[o] = sum_t g[t] xp[o*down + t], where xp is
  * the zero-inserted, padded signal. tmp: UPFIRDN_ROWS rows of `row` reals, of which `left` lie before column 0. */

@@ -6,8 +6,8 @@
  * Coordinates. U is the oversampled padded image, [2(h+y0+y1), 2(w+x0+x1)]. S is the sampled grid, [2h+12, 2w+12], of which
  * the last filter reads columns and rows 1 .. 2n+10. Pixel (j,i) of S lies in U at
  *   px = G00 (j-w-5) + G01 (i-h-5) + 2 G02 + 2 x0 + w - 1,    py = G10 (j-w-5) + G11 (i-h-5) + 2 G12 + 2 y0 + h - 1. */
-#include "simd.h"
-#include "warp.h"
+#include "core/kernels/simd.h"
+#include "core/kernels/warp.h"
 
 #define INLINE static inline __attribute__((always_inline))
 enum { K = WARP_TAPS / 2, MARGIN = K / 2, FRAME = 2, EXTRA = WARP_TAPS - 2 }; /* EXTRA: S has 2n + EXTRA used columns */

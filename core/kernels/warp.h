@@ -1,8 +1,8 @@
 /* warp.h: per-plane loops of op_warp.c, compiled once per instruction set. */
 #ifndef PRLX_WARP_H
 #define PRLX_WARP_H
-#include "../base.h"
-#include "../isa.h"
+#include "core/base.h"
+#include "core/isa.h"
 enum { WARP_TAPS = 12, WARP_GEO = 10 };
 typedef struct WarpKernels {
   /* x [h,w], geo[10], f[12] -> y [h,w]; tmp: warp_scratch(h, w) reals. */

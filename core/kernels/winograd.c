@@ -4,10 +4,10 @@
  * times those of the direct algorithm; 5/8 and 3/2 cost the same and bring that below two (measured; cf. Barabasz et al., "Error
  * analysis and improving the accuracy of Winograd convolution", ACM TOMS 2020). F(2,3) and F(3,2): points 0, +-1, infinity, so
  * that they share B. */
-#include "../gemm.h"
-#include "../winograd.h"
-#include "four.h"
-#include "simd.h"
+#include "core/gemm.h"
+#include "core/winograd.h"
+#include "core/kernels/four.h"
+#include "core/kernels/simd.h"
 
 #if defined(__aarch64__)
 enum { NV = 4 };

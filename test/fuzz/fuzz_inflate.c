@@ -1,8 +1,8 @@
 /* fuzz_inflate.c: arbitrary bytes through the raw, zlib and gzip decoders; the same bytes through the compressor and back. */
 #include <stdlib.h>
 #include <string.h>
-#include "io/gzip.h"
-#include "io/image.h"
+#include "io/formats/gzip.h"
+#include "io/formats/inflate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

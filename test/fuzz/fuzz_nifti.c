@@ -1,7 +1,7 @@
 /* fuzz_nifti.c: headers and voxels from arbitrary bytes, plain, gzip and as both halves of a pair; what opens is written and read again. */
 #include <math.h>
 #include <stdlib.h>
-#include "io/nifti.h"
+#include "io/formats/nifti.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

@@ -1,5 +1,5 @@
 /* fuzz_pickle.c: pickles as such (the first byte says whether TorchScript names are allowed) and as legacy torch streams and StyleGAN2-ADA checkpoints. */
-#include "io/import.h"
+#include "models/store/import.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

@@ -2,7 +2,8 @@
  * colour type, depth, size, palette and scan lines. */
 #include <stdlib.h>
 #include <string.h>
-#include "io/image.h"
+#include "io/formats/png.h"
+#include "io/formats/checksum.h"
 
 typedef struct Out { uint8_t b[1 << 17]; size_t n; } Out;
 static void be32(uint8_t *p, size_t v) { for (int k = 0; k < 4; k++) p[k] = (uint8_t)(v >> 8 * (3 - k)); }

@@ -1,7 +1,7 @@
 /* fuzz_tsv.c: arbitrary bytes as a table. */
 #include <stdlib.h>
 #include <string.h>
-#include "io/tsv.h"
+#include "io/formats/tsv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

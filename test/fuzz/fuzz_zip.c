@@ -1,6 +1,6 @@
 /* fuzz_zip.c: ZIP archives: the directory, every entry, and the archive as a torch file; and, so that checksums do not stop the fuzzer at the door, the
  * bytes as the data.pkl of an archive that is put together here. */
-#include "io/import.h"
+#include "models/store/import.h"
 #include "test/import_bytes.h"
 
 static void as_pickle(const uint8_t *data, size_t n) {

@@ -1,0 +1,55 @@
+/* checksum.c: CRC-32 (RFC 1952, PNG) eight bytes at a time, Adler-32 (RFC 1950). */
+#include "io/formats/checksum.h"
+#include "io/formats/inflate.h"
+#include <string.h>
+
+/* table[k][b]: CRC of byte b followed by k zero bytes, so that eight look-ups advance eight bytes ("slicing by 8", Kounavis and Berry 2005). */
+static uint32_t table[8][256];
+static void make_table(void) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t c = i;
+    for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xedb88320u : c >> 1;
+    __atomic_store_n(&table[0][i], c, __ATOMIC_RELAXED);
+  }
+  for (int k = 1; k < 8; k++)
+    for (uint32_t i = 0; i < 256; i++) {
+      uint32_t c = table[k - 1][i];
+      __atomic_store_n(&table[k][i], c >> 8 ^ table[0][c & 255], __ATOMIC_RELAXED);
+    }
+}
+
+uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n) {
+  static int ready;
+  if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) { /* two threads may both fill it, with the same numbers */
+    make_table();
+    __atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
+  }
+  const uint8_t *b = p;
+  crc = ~crc;
+  for (; n >= 8; n -= 8, b += 8) {
+    uint32_t lo, hi;
+    memcpy(&lo, b, 4);
+    memcpy(&hi, b + 4, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    lo = __builtin_bswap32(lo);
+    hi = __builtin_bswap32(hi);
+#endif
+    lo ^= crc;
+    crc = table[7][lo & 255] ^ table[6][lo >> 8 & 255] ^ table[5][lo >> 16 & 255] ^ table[4][lo >> 24] ^
+          table[3][hi & 255] ^ table[2][hi >> 8 & 255] ^ table[1][hi >> 16 & 255] ^ table[0][hi >> 24];
+  }
+  while (n--) crc = crc >> 8 ^ table[0][(crc ^ *b++) & 255];
+  return ~crc;
+}
+
+uint32_t adler32_of(const uint8_t *p, size_t n) {
+  uint32_t a = 1, b = 0;
+  while (n) {
+    size_t k = PRLX_MIN(n, (size_t)5552); /* most bytes for which b stays below 2^32 */
+    n -= k;
+    while (k--) { a += *p++; b += a; }
+    a %= 65521;
+    b %= 65521;
+  }
+  return b << 16 | a;
+}

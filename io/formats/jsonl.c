@@ -1,0 +1,135 @@
+/* log.c: JSON lines. */
+#include "io/formats/jsonl.h"
+#include "io/formats/file.h"
+#include <stdio.h>
+#include "io/formats/json.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Length of the file up to and including its last newline; -1 on a read error. */
+static int64_t whole_lines(int fd, int64_t size) {
+  char b[4096];
+  while (size > 0) {
+    int64_t from = PRLX_MAX(0, size - (int64_t)sizeof b);
+    ssize_t k = pread(fd, b, (size_t)(size - from), from);
+    if (k < 0 && errno == EINTR) continue;
+    if (k <= 0) return -1;
+    for (ssize_t i = k; i-- > 0;) if (b[i] == '\n') return from + i + 1;
+    size = from;
+  }
+  return 0;
+}
+
+Status jsonl_open(Jsonl *j, const char *path, Error *e) {
+  struct stat st;
+  memset(j, 0, sizeof *j);
+  j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (j->fd < 0) return err_set(e, ST_IO, "%s: cannot be opened for appending: %s", path, strerror(errno));
+  Status s = ST_OK;
+  if (fstat(j->fd, &st) != 0) s = err_set(e, ST_IO, "%s: cannot be examined: %s", path, strerror(errno));
+  else if (S_ISREG(st.st_mode)) {
+    int64_t keep = whole_lines(j->fd, st.st_size);
+    if (keep < 0) s = err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
+    else if (keep < st.st_size && ftruncate(j->fd, keep) != 0) s = err_set(e, ST_IO, "%s: torn last line cannot be cut off: %s", path, strerror(errno));
+  }
+  if (s == ST_OK && (!(j->path = mem_strdup(path)) || !(j->buf = mem_alloc(j->cap = 1024)))) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  if (s != ST_OK) jsonl_close(j);
+  return s;
+}
+
+void jsonl_close(Jsonl *j) {
+  if (j->fd >= 0) close(j->fd);
+  mem_free(j->path);
+  mem_free(j->buf);
+  memset(j, 0, sizeof *j);
+  j->fd = -1;
+}
+
+static void put(Jsonl *j, const char *s, size_t n) {
+  if (j->failed) return;
+  if (j->len + n > j->cap) {
+    size_t cap = (j->len + n) * 2;
+    char *p = mem_grow(j->buf, j->len, cap);
+    if (!p) { j->failed = true; return; }
+    j->buf = p;
+    j->cap = cap;
+  }
+  memcpy(j->buf + j->len, s, n);
+  j->len += n;
+}
+static void quoted(Jsonl *j, const char *s) {
+  put(j, "\"", 1);
+  for (; *s; s++) {
+    unsigned char c = (unsigned char)*s;
+    char b[8];
+    if (c == '"' || c == '\\') { b[0] = '\\'; b[1] = (char)c; put(j, b, 2); }
+    else if (c < 0x20) put(j, b, (size_t)snprintf(b, sizeof b, "\\u%04x", c));
+    else put(j, s, 1);
+  }
+  put(j, "\"", 1);
+}
+static void key_of(Jsonl *j, const char *key) {
+  if (!j->first) put(j, ",", 1);
+  j->first = false;
+  quoted(j, key);
+  put(j, ":", 1);
+}
+void jsonl_begin(Jsonl *j) {
+  j->len = 0;
+  j->first = true;
+  j->failed = false;
+  put(j, "{", 1);
+}
+void jsonl_num(Jsonl *j, const char *key, double v) {
+  char b[40];
+  key_of(j, key);
+  if (!isfinite(v)) put(j, "null", 4);
+  else put(j, b, (size_t)snprintf(b, sizeof b, "%.9g", v));
+}
+void jsonl_int(Jsonl *j, const char *key, int64_t v) {
+  char b[32];
+  key_of(j, key);
+  put(j, b, (size_t)snprintf(b, sizeof b, "%lld", (long long)v));
+}
+void jsonl_str(Jsonl *j, const char *key, const char *v) {
+  key_of(j, key);
+  quoted(j, v);
+}
+
+Status jsonl_end(Jsonl *j, Error *e) {
+  put(j, "}\n", 2);
+  if (j->failed) return err_set(e, ST_NOMEM, "%s: out of memory for a log line", j->path);
+  ssize_t k;
+  do k = write(j->fd, j->buf, j->len); while (k < 0 && errno == EINTR);
+  if (k == (ssize_t)j->len) return ST_OK;
+  Status s = err_set(e, ST_IO, "%s: writing failed: %s; check free space", j->path, k < 0 ? strerror(errno) : "line written in part only");
+  struct stat st;
+  if (k > 0 && fstat(j->fd, &st) == 0 && S_ISREG(st.st_mode)) (void)!ftruncate(j->fd, st.st_size - k); /* the next line must not join a torn one */
+  return s;
+}
+
+Status jsonl_truncate_after(const char *path, const char *key, double limit, Error *e) {
+  uint8_t *text;
+  size_t n, out = 0;
+  if (!file_exists(path)) return ST_OK;
+  Status s = file_read(path, &text, &n, (size_t)1 << 30, e);
+  if (s != ST_OK) return s;
+  for (size_t a = 0; a < n;) {
+    uint8_t *nl = memchr(text + a, '\n', n - a);
+    if (!nl) break; /* torn line */
+    size_t len = (size_t)(nl - text) - a;
+    double v;
+    if (json_object_number((char *)text + a, len, key, &v) && v <= limit) {
+      memmove(text + out, text + a, len + 1);
+      out += len + 1;
+    }
+    a += len + 1;
+  }
+  if (out != n) s = file_write_atomic(path, text, out, e);
+  mem_free(text);
+  return s;
+}

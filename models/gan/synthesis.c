@@ -1,0 +1,168 @@
+/* synthesis.c: w -> image (Karras et al. 2019b, "Analyzing and Improving the Image Quality of StyleGAN", fig. 2d and eq. 1-3).
+ *
+ *     s  = affine(w)                                    one factor per input channel and sample
+ *     d  = 1 / sqrt( sum_{i,kh,kw} (W_oi s_i)^2 + 1e-8 )     "demodulation": output variance 1 again
+ *     y  = d * conv(s * x, W) + noise_strength * noise;  y <- clamp(sqrt(2) lrelu(y + b))
+ *     image = upsample(image of the block below) + toRGB(y)
+ *
+ * Scaling activations before and after one shared convolution equals convolving with per-sample weights W s d, and lets the planner
+ * fold s, d, noise, bias and activation into the convolution. SEMANTICS 1.2, 1.4, 2.3, 2.4. */
+#include "models/gan/networks.h"
+#include <math.h>
+#include <stdio.h>
+
+/* ---- resampling with the [1,3,3,1] filter ---- */
+
+Val g_resample_filter(Graph *g) {
+  static const real taps[4] = {0.125, 0.375, 0.375, 0.125};
+  return g_const(g, SHAPE1(4), taps);
+}
+
+static Val upfirdn(Graph *g, Val x, Val f, int up, int down, int p0, int p1, double gain) {
+  UpFirDn p = {.upx = up, .upy = up, .downx = down, .downy = down, .padx0 = p0, .padx1 = p1, .pady0 = p0, .pady1 = p1, .flip = 0, .gain = gain};
+  return g_upfirdn2d(g, x, f, &p);
+}
+
+Val g_upsample2d(Graph *g, Val x, Val f, int taps, int factor) {
+  return upfirdn(g, x, f, factor, 1, (taps + factor - 1) / 2, (taps - factor) / 2, (double)factor * factor);
+}
+
+Val g_downsample2d(Graph *g, Val x, Val f, int taps, int factor) {
+  return upfirdn(g, x, f, 1, factor, (taps - factor + 1) / 2, (taps - factor) / 2, 1);
+}
+
+Val g_filter2d(Graph *g, Val x, Val f, int taps) { return upfirdn(g, x, f, 1, 1, taps / 2, (taps - 1) / 2, 1); }
+
+static Val swap_io(Graph *g, Val w) {
+  static const int axes[4] = {1, 0, 2, 3};
+  return g_permute(g, w, axes);
+}
+
+Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, bool flip_weight) {
+  const int T = 4;                               /* taps of the resampling filter */
+  int k = (int)graph_dim(g, w, 2), p0 = padding, p1 = padding;
+  if (up > 1) { p0 += (T + up - 1) / 2; p1 += (T - up) / 2; }
+  if (down > 1) { p0 += (T - down + 1) / 2; p1 += (T - down) / 2; }
+  const unsigned spatial_flip = 1u << 2 | 1u << 3;
+  if (up == 1 && down == 1) return g_conv2d(g, x, flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, padding);
+  Val f = g_resample_filter(g);
+  if (k == 1 && up == 1) return g_conv2d(g, upfirdn(g, x, f, 1, down, p0, p1, 1), w, 1, 0);
+  if (k == 1 && down == 1) return upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
+  if (up == 1) {
+    Val wc = flip_weight ? w : g_flip(g, w, spatial_flip);
+    return g_conv2d(g, upfirdn(g, x, f, 1, 1, p0, p1, 1), wc, down, 0);
+  }
+  /* Up: a transposed convolution IS zero insertion followed by a true convolution, so the unflipped kernel is the "not flipped weight" case. */
+  p0 -= k - 1;
+  p1 -= k - up;
+  int pt = PRLX_MAX(PRLX_MIN(-p0, -p1), 0);
+  Val wt = swap_io(g, flip_weight ? g_flip(g, w, spatial_flip) : w);
+  int64_t h = (graph_dim(g, x, 2) - 1) * up + k - 2 * pt, wo = (graph_dim(g, x, 3) - 1) * up + k - 2 * pt;
+  Val y = upfirdn(g, g_conv2d_dx(g, x, wt, up, pt, h, wo), f, 1, 1, p0 + pt, p1 + pt, (double)up * up);
+  return down > 1 ? upfirdn(g, y, f, 1, down, 0, 0, 1) : y;
+}
+
+/* ---- modulated convolution ---- */
+
+static Val as_channels(Graph *g, Val v) {        /* [N,C] -> [N,C,1,1] */
+  return g_reshape(g, v, SHAPE4(graph_dim(g, v, 0), graph_dim(g, v, 1), 1, 1));
+}
+
+static Val as_bias(Graph *g, Val v) {            /* [C] -> [1,C,1,1] */
+  return g_reshape(g, v, SHAPE4(1, graph_dim(g, v, 0), 1, 1));
+}
+
+static Val as_noise(Graph *g, Val v) {           /* [H,W] -> [1,1,H,W]; rank 4 stays */
+  Shape s = graph_shape(g, v);
+  return s.rank == 2 ? g_reshape(g, v, SHAPE4(1, 1, s.d[0], s.d[1])) : v;
+}
+
+/* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the same sum: fixed weights are summed over k
+ * once and for all; weights that change are left in place, and the far smaller s^2 is repeated for every k. */
+static Val demodulation(Graph *g, Val w, Val s) {
+  Shape d = graph_shape(g, w);
+  int64_t n = graph_dim(g, s, 0), ci = d.d[1], k = d.d[2] * d.d[3];
+  bool fixed = w && graph_node(g, w)->flags & NODE_FROZEN;
+  Val w2 = g_square(g, w), s2 = g_square(g, s);
+  if (fixed || k == 1) {
+    w2 = g_reshape(g, g_sum(g, w2, 1u << 2 | 1u << 3), SHAPE2(d.d[0], ci));
+  } else {
+    w2 = g_reshape(g, w2, SHAPE2(d.d[0], ci * k));
+    s2 = g_reshape(g, g_broadcast(g, g_reshape(g, s2, SHAPE3(n, ci, 1)), SHAPE3(n, ci, k)), SHAPE2(n, ci * k));
+  }
+  return g_rsqrt0(g, g_axpb(g, g_matmul(g, s2, w2, false, true), 1, 1e-8));
+}
+
+Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate, bool flip_weight) {
+  Val y = g_conv2d_resample(g, g_mul(g, x, as_channels(g, s)), w, up, 1, padding, flip_weight);
+  if (demodulate) y = g_mul(g, y, as_channels(g, demodulation(g, w, s)));
+  return noise ? g_add(g, y, as_noise(g, noise)) : y;
+}
+
+/* ---- the network ---- */
+
+typedef struct Syn { Graph *g; const Generator *G; const SynthOptions *o; Val ws; int noise_index; } Syn;
+
+static Val leaf(const Syn *s, const char *pre, const char *name) {
+  char full[96];
+  snprintf(full, sizeof full, "%s.%s", pre, name);
+  return params_leaf(s->g, &s->G->p, full, s->o->frozen);
+}
+
+/* Style of a layer: affine(ws[:, index]). */
+static Val style(const Syn *s, const char *pre, int index) {
+  Val w = g_slice(s->g, s->ws, 1, index, 1, 1);
+  w = g_reshape(s->g, w, SHAPE2(graph_dim(s->g, s->ws, 0), s->G->cfg.w_dim));
+  return g_dense(s->g, w, leaf(s, pre, "affine.weight"), leaf(s, pre, "affine.bias"), 1, false);
+}
+
+static Val layer_noise(Syn *s, const char *pre) {
+  int k = s->noise_index++;
+  if (s->o->noise == NOISE_NONE) return 0;
+  Val n = s->o->noise == NOISE_CONST ? leaf(s, pre, "noise_const") : s->o->noise_maps[k];
+  return g_mul(s->g, as_noise(s->g, n), leaf(s, pre, "noise_strength"));
+}
+
+static Val synthesis_layer(Syn *s, Val x, const char *pre, int ws_index, int up) {
+  Graph *g = s->g;
+  Val y = g_modulated_conv(g, x, leaf(s, pre, "weight"), style(s, pre, ws_index), layer_noise(s, pre), up, 1, true, up == 1);
+  return g_lrelu(g, g_add(g, y, as_bias(g, leaf(s, pre, "bias"))), 0.2, sqrt(2), s->G->cfg.conv_clamp);
+}
+
+/* No demodulation here; 1/sqrt(C_in) is on the style. */
+static Val to_rgb(Syn *s, Val x, const char *pre, int ws_index) {
+  Graph *g = s->g;
+  Val st = g_axpb(g, style(s, pre, ws_index), 1 / sqrt((double)graph_dim(g, x, 1)), 0);
+  Val y = g_modulated_conv(g, x, leaf(s, pre, "weight"), st, 0, 1, 0, false, true);
+  y = g_add(g, y, as_bias(g, leaf(s, pre, "bias")));
+  return s->G->cfg.conv_clamp >= 0 ? g_lrelu(g, y, 1, 1, s->G->cfg.conv_clamp) : y;
+}
+
+Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, SynthTaps *taps) {
+  Shape sw = graph_shape(g, ws);
+  if (ws && (sw.rank != 3 || sw.d[1] != G->num_ws || sw.d[2] != G->cfg.w_dim)) {
+    char buf[96];
+    return graph_fail(g, ST_INVALID, "synthesis: ws %s; expected [N,%d,%d]", shape_str(sw, buf), G->num_ws, G->cfg.w_dim);
+  }
+  Syn s = {g, G, o, ws, 0};
+  Val x = 0, img = 0;
+  int wi = 0, nb = 0;
+  if (taps) taps->n = 0;
+  for (int res = 4; res <= G->cfg.img_resolution; res *= 2) {
+    char pre[64];
+    if (res == 4) {
+      Val c = params_leaf(g, &G->p, "synthesis.b4.const", o->frozen);
+      x = g_reshape(g, c, SHAPE4(1, graph_dim(g, c, 0), 4, 4));
+    } else {
+      snprintf(pre, sizeof pre, "synthesis.b%d.conv0", res);
+      x = synthesis_layer(&s, x, pre, wi++, 2);
+    }
+    snprintf(pre, sizeof pre, "synthesis.b%d.conv1", res);
+    x = synthesis_layer(&s, x, pre, wi++, 1);
+    snprintf(pre, sizeof pre, "synthesis.b%d.torgb", res);
+    Val y = to_rgb(&s, x, pre, wi);              /* the same w as the next block's first layer: wi does not advance */
+    img = img ? g_add(g, g_upsample2d(g, img, g_resample_filter(g), 4, 2), y) : y;
+    if (taps) { taps->x[nb] = x; taps->img[nb] = img; taps->n = ++nb; }
+  }
+  return img;
+}

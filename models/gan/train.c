@@ -1,0 +1,340 @@
+/* train.c: the trainer: what it owns, one iteration, its state as a list of tensors.
+ *
+ *     iteration:  draw reals and latents -> Gmain -> Greg (every 4th) -> Dmain -> Dreg (every 16th) -> EMA of G -> ADA controller (every 4th)
+ *
+ * SEMANTICS section 5. Graphs: train_nets.c; phases: train_phase.c; losses: loss.c; controller and sampler: ada.c. */
+#include "models/gan/train_impl.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- construction ---- */
+
+static Status new_nets(Trainer *t, Error *e) {
+  Status st = generator_new(&t->G, &t->cfg.G, e);
+  if (st == ST_OK) st = generator_new(&t->G_ema, &t->cfg.G, e);
+  if (st == ST_OK) st = discriminator_new(&t->D, &t->cfg.D, e);
+  if (st != ST_OK) return st;
+  generator_reset(&t->G, &t->state.rng[TRNG_INIT_G]);
+  discriminator_reset(&t->D, &t->state.rng[TRNG_INIT_D]);
+  trainer_copy_to_ema(t);
+  return ST_OK;
+}
+
+/* Lazy regularisation (Karras et al. 2019b, appendix B): k main steps and one regularisation step share an optimiser that would otherwise have
+ * made k steps, hence lr and betas to the power r = k/(k+1). */
+static Status new_adam(Trainer *t, int is_d, Error *e) {
+  const TrainConfig *c = &t->cfg;
+  int interval = is_d ? c->d_reg_interval : c->g_reg_interval;
+  double r = interval > 0 ? interval / (interval + 1.0) : 1;
+  return adam_init(&t->adam[is_d], is_d ? t->D.p.nparam : t->G.p.nparam, (is_d ? c->d_lr : c->g_lr) * r, pow(c->beta1, r), pow(c->beta2, r),
+                   c->eps, e);
+}
+
+/* Allocates, remembering the first failure. */
+static void *need(size_t n, size_t size, bool *ok) {
+  void *p = *ok ? mem_alloc(n * size) : NULL;
+  if (!p) *ok = false;
+  return p;
+}
+
+/* The arrays of results, one after another behind their head. */
+static void new_results(Trainer *t, size_t batch, size_t pl, size_t rounds, bool *ok) {
+  struct { real **p; size_t n; } part[] = {{&t->g_scores, batch}, {&t->g_losses, batch}, {&t->d_fake, batch}, {&t->d_real, batch}, {&t->d_losses, batch},
+                                           {&t->r1, batch}, {&t->r1_logits, batch}, {&t->pl, pl}, {&t->pl_means, rounds},
+                                           {&t->w_means, comm_many(t->cfg.comm) ? rounds * (size_t)t->cfg.G.w_dim : 0}};
+  size_t n = 0;
+  for (int i = 0; i < COUNT_OF(part); i++) n += (part[i].n + 15) / 16 * 16;
+  t->res_bytes = sizeof(TrainResults) + n * sizeof(real);
+  t->res = need(1, t->res_bytes, ok);
+  real *at = t->res ? (real *)(t->res + 1) : NULL;
+  for (int i = 0; i < COUNT_OF(part) && at; i++) { *part[i].p = at; at += (part[i].n + 15) / 16 * 16; }
+}
+
+static Status new_buffers(Trainer *t, Error *e) {
+  const TrainConfig *c = &t->cfg;
+  bool ok = true;
+  size_t B = (size_t)c->batch, px = (size_t)c->G.img_channels * (size_t)c->G.img_resolution * (size_t)c->G.img_resolution;
+  size_t rounds = (size_t)train_rounds(c), round = B / rounds, R = sizeof(real), pl = c->pl_weight > 0 ? (size_t)train_pl_samples(c) : 0;
+  for (int k = 0; k < 2; k++) {
+    t->grad_round[k] = need((size_t)(k ? t->D.p.nparam : t->G.p.nparam), R, &ok);
+    t->grad_sum[k] = need((size_t)(k ? t->D.p.nparam : t->G.p.nparam), R, &ok);
+  }
+  t->aug = need(round, sizeof *t->aug, &ok);
+  t->round_img = need(round * px, R, &ok);
+  t->images = need(B * px, R, &ok);
+  t->labels = need(B * (size_t)c->G.c_dim, R, &ok);
+  for (int k = 0; k < PH_DREG; k++) {
+    t->z[k] = need(B * (size_t)c->G.z_dim, R, &ok);
+    t->c[k] = need(B * (size_t)c->G.c_dim, R, &ok);
+    t->z_mix[k] = need(B * (size_t)c->G.z_dim, R, &ok);
+    t->cutoff[k] = need(rounds, sizeof(int64_t), &ok);
+  }
+  t->pl_noise = need(rounds * pl * px, R, &ok);
+  new_results(t, B, rounds * pl, rounds, &ok);
+  if (comm_many(c->comm)) t->pl_start = need(rounds + 1, R, &ok);
+  t->order = need((size_t)t->data.n * (c->mirror ? 2 : 1), sizeof(int64_t), &ok);
+  return ok ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the buffers of a batch of %d", c->batch);
+}
+
+static Status check_data(const TrainConfig *c, const TrainData *d, Error *e) {
+  if (d->n < 1 || !d->images) return err_set(e, ST_INVALID, "training: the data set has no images");
+  if (c->G.c_dim > 0 && !d->labels)
+    return err_set(e, ST_INVALID, "training: the networks want %d label entries and the data set has no labels", c->G.c_dim);
+  return ST_OK;
+}
+
+static Status trainer_fill(Trainer *t, Error *e) {
+  for (int i = 0; i < TRNG_COUNT; i++) t->state.rng[i] = (Rng){t->cfg.seed, (uint64_t)i, 0};
+  t->state.p = (float)t->cfg.ada.p_init;
+  Status st = new_nets(t, e);
+  for (int k = 0; st == ST_OK && k < 2; k++) st = new_adam(t, k, e);
+  if (st == ST_OK) st = new_buffers(t, e);
+  if (st != ST_OK) return st;
+  sampler_init(t->order, t->data.n * (t->cfg.mirror ? 2 : 1), &t->state.rng[TRNG_DATA]);
+  t->m = (TrainMetrics){.g_scores = t->g_scores, .g_losses = t->g_losses, .d_scores_fake = t->d_fake, .d_scores_real = t->d_real,
+                        .d_losses = t->d_losses, .r1_penalties = t->r1, .pl_penalties = t->pl, .pl_means = t->pl_means};
+  st = device_share(t, e);
+  return st == ST_OK ? nets_build(t, e) : st;
+}
+
+Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out, Error *e) {
+  *out = NULL;
+  Status st = train_config_check(cfg, e);
+  if (st == ST_OK) st = check_data(cfg, data, e);
+  if (st != ST_OK) return st;
+  Trainer *t = mem_alloc(sizeof *t);
+  if (!t) return err_set(e, ST_NOMEM, "training: out of memory");
+  t->cfg = *cfg;
+  if (t->cfg.batch_gpu == 0) t->cfg.batch_gpu = cfg->batch;
+  t->data = *data;
+  t->b = cfg->backend;
+  st = trainer_fill(t, e);
+  if (st != ST_OK) { trainer_free(t); return st; }
+  *out = t;
+  return ST_OK;
+}
+
+void trainer_free(Trainer *t) {
+  if (!t) return;
+  nets_free(t);
+  device_unshare(t);
+  generator_free(&t->G);
+  generator_free(&t->G_ema);
+  discriminator_free(&t->D);
+  for (int k = 0; k < 2; k++) { adam_free(&t->adam[k]); mem_free(t->grad_round[k]); mem_free(t->grad_sum[k]); }
+  for (int k = 0; k < PH_COUNT; k++) { mem_free(t->z[k]); mem_free(t->c[k]); mem_free(t->z_mix[k]); mem_free(t->cutoff[k]); }
+  void *rest[] = {t->aug, t->round_img, t->images, t->labels, t->pl_noise, t->res, t->order, t->pl_start};
+  for (int i = 0; i < COUNT_OF(rest); i++) mem_free(rest[i]);
+  mem_free(t);
+}
+
+/* A failed fetch leaves the mirrors ahead; trainer_enumerate, which writes snapshots, tries again and reports it. */
+Generator *trainer_G(Trainer *t) { device_pull(t, NULL); return &t->G; }
+Generator *trainer_G_ema(Trainer *t) { device_pull(t, NULL); return &t->G_ema; }
+Discriminator *trainer_D(Trainer *t) { device_pull(t, NULL); return &t->D; }
+TrainerState *trainer_state(Trainer *t) { return &t->state; }
+const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
+void trainer_copy_to_ema(Trainer *t) { device_pull(t, NULL); memcpy(t->G_ema.p.data, t->G.p.data, (size_t)t->G.p.ntotal * sizeof(real)); }
+void trainer_refresh(Trainer *t) {
+  for (int i = 0; i < NET_COUNT; i++) if (t->net[i].plan) plan_refresh(t->net[i].plan);
+  device_push(t, NULL);                            /* a failure is met again at the next step */
+}
+
+void trainer_on_gradient(Trainer *t, void (*fn)(void *ctx, TrainPhase ph, const Params *net, const real *grad), void *ctx) {
+  t->on_gradient = fn;
+  t->on_gradient_ctx = ctx;
+}
+
+/* ---- random draws of one iteration ---- */
+
+static void copy_image(const Trainer *t, int64_t item, real *img, real *label) {
+  int64_t R = t->cfg.G.img_resolution, C = t->cfg.G.img_channels, k = item % t->data.n, c_dim = t->cfg.G.c_dim;
+  const real *src = t->data.images + k * C * R * R;
+  if (item < t->data.n) {
+    memcpy(img, src, (size_t)(C * R * R) * sizeof(real));
+  } else {
+    for (int64_t y = 0; y < C * R; y++) for (int64_t x = 0; x < R; x++) img[y * R + x] = src[y * R + R - 1 - x];
+  }
+  if (c_dim) memcpy(label, t->data.labels + k * c_dim, (size_t)c_dim * sizeof(real));
+}
+
+static void draw_reals(Trainer *t) {
+  int64_t n = t->data.n * (t->cfg.mirror ? 2 : 1), px = (int64_t)t->cfg.G.img_channels * t->cfg.G.img_resolution * t->cfg.G.img_resolution;
+  for (int i = 0; i < t->cfg.batch; i++) {
+    int64_t item = sampler_next(t->order, n, &t->state.sampler_pos, &t->state.rng[TRNG_DATA]);
+    copy_image(t, item, t->images + i * px, t->labels + (int64_t)i * t->cfg.G.c_dim);
+  }
+}
+
+static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
+  const TrainConfig *c = &t->cfg;
+  Rng *rng = t->state.rng;
+  int rounds = train_rounds(c), per = ph == PH_GREG ? train_pl_samples(c) : c->batch / rounds;
+  rng_fill_normal(&rng[TRNG_Z], t->z[ph], (int64_t)c->batch * c->G.z_dim);
+  for (int i = 0; c->G.c_dim > 0 && i < c->batch; i++)       /* labels as frequent as in the data */
+    memcpy(t->c[ph] + (int64_t)i * c->G.c_dim, t->data.labels + rng_below(&rng[TRNG_LABEL], t->data.n) * c->G.c_dim,
+           (size_t)c->G.c_dim * sizeof(real));
+  if (c->style_mixing > 0) {
+    for (int k = 0; k < rounds; k++) {
+      int64_t cut = 1 + rng_below(&rng[TRNG_MIX], t->G.num_ws - 1);
+      t->cutoff[ph][k] = rng_uniform(&rng[TRNG_MIX]) < c->style_mixing ? cut : t->G.num_ws;
+    }
+    rng_fill_normal(&rng[TRNG_MIX], t->z_mix[ph], (int64_t)rounds * per * c->G.z_dim);
+  }
+  if (ph == PH_GREG)
+    rng_fill_normal(&rng[TRNG_PL], t->pl_noise, (int64_t)rounds * per * c->G.img_channels * c->G.img_resolution * c->G.img_resolution);
+  *d = (PhaseDraws){.z = t->z[ph], .c = t->c[ph], .z_mix = t->z_mix[ph], .cutoff = t->cutoff[ph], .pl_noise = t->pl_noise};
+}
+
+/* ---- one iteration ---- */
+
+static double now(void) {
+  struct timespec s;
+  clock_gettime(CLOCK_MONOTONIC, &s);
+  return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
+}
+
+static double mean(const real *x, int n) {
+  double s = 0;
+  for (int i = 0; i < n; i++) s += x[i];
+  return n ? s / n : 0;
+}
+
+static double softplus(double x) { return x > 20 ? x : log1p(exp(x)); }
+
+static void collect_metrics(Trainer *t) {
+  TrainMetrics *m = &t->m;
+  int B = t->cfg.batch;
+  double fake = 0, real_ = 0, sign = 0;
+  for (int i = 0; i < B; i++) {
+    fake += softplus(t->d_fake[i]);
+    real_ += softplus(-(double)t->d_real[i]);
+    sign += (t->d_real[i] > 0) - (t->d_real[i] < 0);
+  }
+  m->g_loss = mean(t->g_losses, B);
+  m->d_loss_fake = fake / B;
+  m->d_loss_real = real_ / B;
+  m->score_g = mean(t->g_scores, B);
+  m->score_fake = mean(t->d_fake, B);
+  m->score_real = mean(t->d_real, B);
+  m->sign_real = sign / B;
+  if (m->ran[PH_DREG]) m->r1_penalty = mean(t->r1, B);
+  if (m->ran[PH_GREG]) m->pl_penalty = mean(t->pl, train_rounds(&t->cfg) * train_pl_samples(&t->cfg));
+  m->pl_mean = t->state.pl_mean;
+}
+
+/* The weights followed Adam (train_phase.c); buffers are copied. */
+static Status copy_buffers(Trainer *t, Error *e) {
+  const Params *p = &t->G.p;
+  return flat_copy(t->b, flat_at(t->b, t->G_ema.p.data) + p->nparam, flat_at(t->b, p->data) + p->nparam, p->ntotal - p->nparam, e);
+}
+
+/* Signs of D(real) of this iteration, for the controller. */
+static void count_signs(Trainer *t) {
+  for (int reg = 0; reg < 2; reg++) {
+    if (!t->m.ran[reg ? PH_DREG : PH_DMAIN]) continue;
+    const real *x = reg ? t->r1_logits : t->d_real;
+    for (int i = 0; i < t->cfg.batch; i++) t->state.sign_sum += (x[i] > 0) - (x[i] < 0);
+    t->state.sign_count += t->cfg.batch;
+  }
+}
+
+static void update_ada(Trainer *t) {
+  TrainerState *s = &t->state;
+  const AdaConfig *c = &t->cfg.ada;
+  if (!t->cfg.augment || !c->adaptive || s->batch_idx % c->interval || s->sign_count == 0) return;
+  bool hit = false;
+  s->r_t = s->sign_sum / (double)s->sign_count;
+  s->p = ada_update(c, s->p, s->r_t, t->cfg.batch, &hit);
+  s->p_bounded += hit;
+  s->sign_sum = 0;
+  s->sign_count = 0;
+}
+
+static Status step(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m, Error *e) {
+  double other = now() - started;
+  Status st = device_begin(t, e);
+  if (st != ST_OK) return st;
+  t->m.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
+  for (int ph = 0; ph < PH_COUNT; ph++) {
+    t->m.seconds[ph] = 0;
+    t->m.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
+    if (!t->m.ran[ph]) continue;
+    double a = now();
+    st = phase_run(t, (TrainPhase)ph, d, e);
+    if (st != ST_OK) return st;
+    t->m.seconds[ph] = now() - a;
+  }
+  double a = now();
+  st = copy_buffers(t, e);
+  if (st == ST_OK) st = device_settle(t, e);
+  if (st != ST_OK) return st;
+  count_signs(t);
+  collect_metrics(t);
+  t->state.cur_nimg += t->cfg.batch;
+  t->state.batch_idx++;
+  update_ada(t);
+  t->m.p = t->cfg.augment ? t->state.p : 0;
+  t->m.seconds_other = other + now() - a;
+  if (m) *m = t->m;
+  return ST_OK;
+}
+
+Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e) { return step(t, d, now(), m, e); }
+
+Status trainer_step(Trainer *t, TrainMetrics *m, Error *e) {
+  double started = now();
+  TrainDraws d = {.images = t->images, .labels = t->labels};
+  draw_reals(t);
+  for (int ph = 0; ph < PH_DREG; ph++)
+    if (train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx)) draw_phase(t, (TrainPhase)ph, &d.phase[ph]);
+  return step(t, &d, started, m, e);
+}
+
+/* ---- state as a list ---- */
+
+typedef struct Walk { Status (*fn)(void *ctx, const TrainTensor *x, Error *e); void *ctx; Error *e; Status st; } Walk;
+
+static void visit(Walk *w, const char *prefix, const char *name, TrainType type, Shape s, void *data) {
+  char full[128];
+  if (w->st != ST_OK) return;
+  snprintf(full, sizeof full, "%s%s", prefix, name);
+  TrainTensor x = {full, type, s, data};
+  w->st = w->fn(w->ctx, &x, w->e);
+}
+
+static void visit_params(Walk *w, const char *prefix, Params *p) {
+  for (int i = 0; i < p->n; i++) visit(w, prefix, p->e[i].name, TT_REAL, p->e[i].shape, p->e[i].data);
+}
+
+Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e), void *ctx, Error *e) {
+  Walk w = {fn, ctx, e, device_pull(t, e)};
+  TrainerState *s = &t->state;
+  visit_params(&w, "G.", &t->G.p);
+  visit_params(&w, "D.", &t->D.p);
+  visit_params(&w, "G_ema.", &t->G_ema.p);
+  for (int k = 0; k < 2; k++) {
+    const char *pre = k ? "adam.D." : "adam.G.";
+    visit(&w, pre, "t", TT_I64, SHAPE0(), &t->adam[k].t);
+    visit(&w, pre, "v", TT_REAL, SHAPE1(t->adam[k].n), t->adam[k].v);
+    if (t->adam[k].m) visit(&w, pre, "m", TT_REAL, SHAPE1(t->adam[k].n), t->adam[k].m);
+  }
+  visit(&w, "state.", "cur_nimg", TT_I64, SHAPE0(), &s->cur_nimg);
+  visit(&w, "state.", "batch_idx", TT_I64, SHAPE0(), &s->batch_idx);
+  visit(&w, "state.", "pl_mean", TT_F64, SHAPE0(), &s->pl_mean);
+  visit(&w, "state.", "p", TT_F64, SHAPE0(), &s->p);
+  visit(&w, "state.", "r_t", TT_F64, SHAPE0(), &s->r_t);
+  visit(&w, "state.", "sign_sum", TT_F64, SHAPE0(), &s->sign_sum);
+  visit(&w, "state.", "sign_count", TT_I64, SHAPE0(), &s->sign_count);
+  visit(&w, "state.", "p_bounded", TT_I64, SHAPE0(), &s->p_bounded);
+  visit(&w, "state.", "sampler_pos", TT_I64, SHAPE0(), &s->sampler_pos);
+  for (int i = 0; i < TRNG_COUNT; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "rng%d", i);
+    visit(&w, "state.", name, TT_I64, SHAPE1(3), &s->rng[i]);
+  }
+  visit(&w, "sampler.", "order", TT_I64, SHAPE1(t->data.n * (t->cfg.mirror ? 2 : 1)), t->order);
+  return w.st;
+}

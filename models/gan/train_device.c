@@ -1,0 +1,89 @@
+/* train_device.c: training on a backend: which ranges have mirrors there, and when the two sides meet. During an iteration nothing waits for the
+ * device: losses, logits and the counter of bad gradients gather in one block that is fetched at the end. */
+#include <math.h>
+#include "models/gan/train_impl.h"
+
+typedef struct Range { void *p; size_t bytes; bool state; } Range;    /* state: part of what a snapshot holds */
+enum { MAX_RANGES = 16 };
+
+static int ranges(Trainer *t, Range *r) {
+  int n = 0;
+  size_t R = sizeof(real), px = (size_t)t->cfg.G.img_channels * (size_t)t->cfg.G.img_resolution * (size_t)t->cfg.G.img_resolution;
+  r[n++] = (Range){t->G.p.data, (size_t)t->G.p.ntotal * R, true};
+  r[n++] = (Range){t->G_ema.p.data, (size_t)t->G_ema.p.ntotal * R, true};
+  r[n++] = (Range){t->D.p.data, (size_t)t->D.p.ntotal * R, true};
+  for (int k = 0; k < 2; k++) {
+    size_t bytes = (size_t)t->adam[k].n * R;
+    r[n++] = (Range){t->adam[k].v, bytes, true};
+    if (t->adam[k].m) r[n++] = (Range){t->adam[k].m, bytes, true};
+    r[n++] = (Range){t->grad_round[k], bytes, false};
+    r[n++] = (Range){t->grad_sum[k], bytes, false};
+  }
+  r[n++] = (Range){t->round_img, (size_t)(t->cfg.batch / train_rounds(&t->cfg)) * px * R, false};
+  r[n++] = (Range){t->res, t->res_bytes, false};
+  return n;
+}
+
+Status device_share(Trainer *t, Error *e) {
+  Range r[MAX_RANGES];
+  Status st = ST_OK;
+  for (int i = 0, n = t->b ? ranges(t, r) : 0; i < n && st == ST_OK; i++) st = backend_share(t->b, r[i].p, r[i].bytes, e);
+  return st;
+}
+
+void device_unshare(Trainer *t) {
+  Range r[MAX_RANGES];
+  for (int i = 0, n = t->b ? ranges(t, r) : 0; i < n; i++) backend_unshare(t->b, r[i].p);
+}
+
+Status device_push(Trainer *t, Error *e) {
+  Range r[MAX_RANGES];
+  Status st = ST_OK;
+  for (int i = 0, n = t->b && t->host_touched ? ranges(t, r) : 0; i < n && st == ST_OK; i++)
+    if (r[i].state) st = backend_push(t->b, r[i].p, r[i].bytes, e);
+  if (st == ST_OK) t->host_touched = false;
+  return st;
+}
+
+Status device_pull(Trainer *t, Error *e) {
+  Range r[MAX_RANGES];
+  Status st = ST_OK;
+  for (int i = 0, n = t->b && t->ahead ? ranges(t, r) : 0; i < n && st == ST_OK; i++)
+    if (r[i].state) st = backend_pull(t->b, r[i].p, r[i].bytes, e);
+  if (st == ST_OK) t->ahead = false;
+  t->host_touched = true;
+  return st;
+}
+
+Status device_begin(Trainer *t, Error *e) {
+  *t->res = (TrainResults){.pl_mean = (real)t->state.pl_mean};
+  if (!t->b) return ST_OK;
+  Status st = device_push(t, e);
+  t->ahead = true;
+  return st == ST_OK ? backend_push(t->b, t->res, sizeof *t->res, e) : st;
+}
+
+static Status check(const Trainer *t, const real *x, int64_t n, TrainPhase ph, Error *e) {
+  for (int64_t i = 0; i < n; i++)
+    if (!isfinite(x[i]))
+      return err_set(e, ST_NUMERIC, "training: the %s loss of sample %lld is %g in iteration %lld; resume from the last snapshot with a smaller learning "
+                     "rate or a larger r1_gamma", train_phase_name[ph], (long long)i, (double)x[i], (long long)t->state.batch_idx);
+  return ST_OK;
+}
+
+Status device_settle(Trainer *t, Error *e) {
+  if (t->b) {
+    Status st = backend_pull(t->b, t->res, t->res_bytes, e);
+    if (st != ST_OK) return st;
+  }
+  int B = t->cfg.batch;
+  t->m.bad_gradients = t->res->bad;
+  if (t->m.ran[PH_GREG]) t->state.pl_mean = (double)t->res->pl_mean;
+  if (!t->b) return ST_OK;                       /* losses were checked when they were made */
+  const real *loss[PH_COUNT] = {[PH_GMAIN] = t->g_losses, [PH_GREG] = t->pl, [PH_DMAIN] = t->d_losses, [PH_DREG] = t->r1};
+  for (int ph = 0; ph < PH_COUNT; ph++) {
+    Status st = t->m.ran[ph] ? check(t, loss[ph], ph == PH_GREG ? train_rounds(&t->cfg) * train_pl_samples(&t->cfg) : B, (TrainPhase)ph, e) : ST_OK;
+    if (st != ST_OK) return st;
+  }
+  return ST_OK;
+}

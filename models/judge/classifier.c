@@ -1,0 +1,191 @@
+/* classifier.c: see classifier.h */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "models/judge/classifier.h"
+
+ClassifierConfig classifier_defaults(int channels) { return (ClassifierConfig){channels, 2, 3, {16, 32, 64, 64, 128, 128}}; }
+ClassifierTrain classifier_train_defaults(void) { return (ClassifierTrain){.epochs = 25, .batch = 32, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999}; }
+
+Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e) {
+  *c = (Classifier){.cfg = *cfg};
+  if (cfg->channels < 1 || cfg->channels > 16 || cfg->classes < 2 || cfg->classes > 1000 || cfg->pools < 0 || cfg->pools >= CLS_UNITS)
+    return err_set(e, ST_INVALID, "classifier: %d channels, %d classes, %d poolings; expected 1 to 16, 2 to 1000, 0 to %d", cfg->channels, cfg->classes, cfg->pools,
+                   CLS_UNITS - 1);
+  Status s = ST_OK;
+  for (int k = 0; k < CLS_UNITS && s == ST_OK; k++) {
+    char name[64];
+    if (cfg->width[k] < 1 || cfg->width[k] > 4096) s = err_set(e, ST_INVALID, "classifier: unit %d is %d wide; expected 1 to 4096", k + 1, cfg->width[k]);
+    snprintf(name, sizeof name, "unit%d.conv.weight", k);
+    if (s == ST_OK) s = params_add(&c->p, name, SHAPE4(cfg->width[k], k ? cfg->width[k - 1] : cfg->channels, 3, 3), false, e);
+    snprintf(name, sizeof name, "unit%d.bn", k);
+    if (s == ST_OK) s = bn_add(&c->p, name, cfg->width[k], e);
+  }
+  if (s == ST_OK) s = params_add(&c->p, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false, e);
+  if (s == ST_OK) s = params_add(&c->p, "fc.bias", SHAPE1(cfg->classes), false, e);
+  if (s == ST_OK) s = params_seal(&c->p, e);
+  if (s != ST_OK) classifier_free(c);
+  return s;
+}
+
+void classifier_free(Classifier *c) {
+  params_free(&c->p);
+  memset(c, 0, sizeof *c);
+}
+
+void classifier_reset(Classifier *c, Rng *r) {
+  char name[64];
+  for (int k = 0; k < CLS_UNITS; k++) {
+    snprintf(name, sizeof name, "unit%d.conv.weight", k);
+    fit_init_he(&c->p, name, 9 * (int64_t)(k ? c->cfg.width[k - 1] : c->cfg.channels), r);
+    snprintf(name, sizeof name, "unit%d.bn", k);
+    bn_reset(&c->p, name);
+  }
+  fit_init_he(&c->p, "fc.weight", c->cfg.width[CLS_UNITS - 1], r);
+  ParamEntry *b = params_find(&c->p, "fc.bias");
+  memset(b->data, 0, (size_t)b->numel * sizeof *b->data);
+}
+
+Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTaps *taps) {
+  const bool frozen = !bn;
+  const int64_t n = graph_dim(g, x, 0);
+  char name[64];
+  for (int k = 0; k < CLS_UNITS; k++) {
+    snprintf(name, sizeof name, "unit%d.conv.weight", k);
+    x = g_conv2d(g, x, params_leaf(g, &c->p, name, frozen), 1, 1);
+    snprintf(name, sizeof name, "unit%d.bn", k);
+    x = g_lrelu(g, g_batch_norm(g, &c->p, name, x, bn), 0, 1, -1);
+    if (k < c->cfg.pools) x = g_maxpool(g, x, 2, 2, 0);
+  }
+  Val pooled = g_reshape(g, g_mean(g, x, 4 | 8), SHAPE2(n, c->cfg.width[CLS_UNITS - 1]));
+  if (taps) *taps = (ClassifierTaps){x, pooled};
+  Val bias = g_reshape(g, params_leaf(g, &c->p, "fc.bias", frozen), SHAPE2(1, c->cfg.classes));
+  return g_add(g, g_matmul(g, pooled, params_leaf(g, &c->p, "fc.weight", frozen), false, true), bias);
+}
+
+/* ---- checks ---- */
+
+static Status check_slices(const Classifier *c, const Slices *d, Error *e) {
+  const int least = 1 << c->cfg.pools;
+  if (d->n > 0 && (d->h < least || d->w < least))
+    return err_set(e, ST_INVALID, "classifier: slices of %d x %d pixels; %d poolings need at least %d x %d", d->w, d->h, c->cfg.pools, least, least);
+  return fit_check_slices("classifier", d, c->cfg.channels, e);
+}
+
+static Status check_labels(const Classifier *c, const Slices *d, Error *e) {
+  const int k = c->cfg.classes;
+  if (d->n < 2) return err_set(e, ST_INVALID, "classifier: %lld slice to train with; expected at least 2", (long long)d->n);
+  int64_t *count = mem_alloc((size_t)k * sizeof *count);
+  if (!count) return err_set(e, ST_NOMEM, "classifier: out of memory");
+  Status s = ST_OK;
+  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
+    if (d->labels[i] < 0 || d->labels[i] >= k)
+      s = err_set(e, ST_INVALID, "classifier: slice %lld is of class %lld; expected 0 to %d", (long long)i, (long long)d->labels[i], k - 1);
+    else count[d->labels[i]]++;
+  }
+  for (int i = 0; i < k && s == ST_OK; i++)
+    if (!count[i]) s = err_set(e, ST_INVALID, "classifier: no slice of class %d among %lld to train with; expected slices of all %d classes", i, (long long)d->n, k);
+  mem_free(count);
+  return s;
+}
+
+/* ---- training ---- */
+
+typedef struct Trn { Fit f; Val x, onehot, loss, logits; int batch, classes; const Slices *d; const ClassifierTrain *o; int64_t right, seen; } Trn;
+
+static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
+  Status s = fit_begin(&t->f, &c->p, e);
+  if (s != ST_OK) return s;
+  Graph *g = t->f.g;
+  t->batch = (int)PRLX_MIN(o->batch, d->n);
+  t->classes = c->cfg.classes;
+  t->d = d;
+  t->o = o;
+  t->x = g_input(g, "slices", SHAPE4(t->batch, d->channels, d->h, d->w));
+  t->onehot = g_input(g, "classes", SHAPE2(t->batch, c->cfg.classes));
+  t->logits = g_classifier(g, c, t->x, &t->f.bn, NULL);
+  t->loss = g_mean_all(g, g_softmax_ce(g, t->logits, t->onehot));
+  return fit_plan(&t->f, t->loss, 1, &t->logits, 0, NULL, o->lr, o->beta1, o->beta2, e);
+}
+
+static int largest(const real *z, int k) {
+  int at = 0;
+  for (int i = 1; i < k; i++) if (z[i] > z[at]) at = i;
+  return at;
+}
+
+static void load(void *ctx, int row, int64_t j) {
+  Trn *t = ctx;
+  const int64_t per = (int64_t)t->d->channels * t->d->h * t->d->w;
+  real *x = plan_data(t->f.plan, t->x), *y = plan_data(t->f.plan, t->onehot) + (int64_t)row * t->classes;
+  memcpy(x + row * per, t->d->images + j * per, (size_t)per * sizeof *x);
+  for (int k = 0; k < t->classes; k++) y[k] = k == t->d->labels[j];
+}
+
+static void count_right(void *ctx, const int64_t *items) {
+  Trn *t = ctx;
+  const real *z = plan_data(t->f.plan, t->logits);
+  for (int i = 0; i < t->batch; i++) t->right += largest(z + (int64_t)i * t->classes, t->classes) == t->d->labels[items[i]];
+  t->seen += t->batch;
+}
+
+static bool on_epoch(void *ctx, int k, double loss) {
+  Trn *t = ctx;
+  const double acc = (double)t->right / (double)t->seen;
+  t->right = t->seen = 0;
+  return !t->o->tick || t->o->tick(t->o->ctx, k, loss, acc);
+}
+
+Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
+  if (o->epochs < 1 || o->batch < 2 || !(o->lr > 0) || !(o->beta1 >= 0 && o->beta1 < 1) || !(o->beta2 >= 0 && o->beta2 < 1))
+    return err_set(e, ST_INVALID, "classifier: %d epochs, batch %d, learning rate %g, betas %g, %g; expected at least 1, at least 2, > 0, in [0,1)", o->epochs, o->batch,
+                   o->lr, o->beta1, o->beta2);
+  Status s = check_slices(c, d, e);
+  if (s == ST_OK) s = check_labels(c, d, e);
+  if (s != ST_OK) return s;
+  Rng init = {.seed = o->seed, .subsequence = 0};
+  classifier_reset(c, &init);
+  Trn t = {0};
+  s = build(&t, c, o, d, e);
+  FitLoop l = {.who = "classifier", .n = d->n, .epochs = o->epochs, .batch = t.batch, .seed = o->seed, .load = load, .after = count_right, .tick = on_epoch, .ctx = &t};
+  if (s == ST_OK) s = fit_epochs(&t.f, t.loss, &l, e);
+  fit_free(&t.f);
+  return s;
+}
+
+/* ---- prediction ---- */
+
+static void softmax(const real *z, int k, double *p) {
+  double top = (double)z[largest(z, k)], sum = 0;
+  for (int i = 0; i < k; i++) sum += p[i] = exp((double)z[i] - top);
+  for (int i = 0; i < k; i++) p[i] /= sum;
+}
+
+typedef struct Take { double *prob; int k; } Take;
+static void take_softmax(void *ctx, int64_t first, int64_t m, const real *logits) {
+  const Take *t = ctx;
+  for (int64_t i = 0; i < m; i++) softmax(logits + i * t->k, t->k, t->prob + (first + i) * t->k);
+}
+
+Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Error *e) {
+  Status s = check_slices(c, d, e);
+  if (s != ST_OK) return s;
+  Graph *g = graph_new();
+  if (!g) return err_set(e, ST_NOMEM, "classifier: out of memory for the graph");
+  Take t = {prob, c->cfg.classes};
+  Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w)), logits = g_classifier(g, c, x, NULL, NULL);
+  s = fit_predict(g, x, logits, d, take_softmax, &t, e);
+  for (int64_t i = 0; i < d->n * t.k && s == ST_OK; i++)
+    if (!isfinite(prob[i])) s = err_set(e, ST_NUMERIC, "classifier: slice %lld gets probability %g; the weights are broken", (long long)(i / t.k), prob[i]);
+  graph_free(g);
+  return s;
+}
+
+void classifier_by_lesion(int64_t n, const double *prob, int classes, int cls, const int64_t *lesion, int64_t lesions, double *out) {
+  for (int64_t l = 0; l < lesions; l++) {
+    double sum = 0;
+    int64_t m = 0;
+    for (int64_t i = 0; i < n; i++) if (lesion[i] == l) { sum += prob[i * classes + cls]; m++; }
+    out[l] = m ? sum / (double)m : NAN;
+  }
+}

@@ -1,0 +1,92 @@
+/* unetfile.c: see unetfile.h */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "io/formats/file.h"
+#include "models/store/netfile.h"
+#include "models/store/unetfile.h"
+
+#define UNET_FORMAT "prlx-unet-1"
+
+Status unet_save(const Unet *u, const char *path, const char *channels, uint64_t seed, int epochs, const char *trained_on, Error *e) {
+  StWriter *w = NULL;
+  Status s = st_writer_new(&w, e);
+  if (s != ST_OK) return s;
+  s = st_add_meta(w, "format", UNET_FORMAT, e);
+  if (s == ST_OK) s = st_add_metaf(w, e, "unet.levels", "%d", u->cfg.levels);
+  if (s == ST_OK) s = st_add_metaf(w, e, "unet.width", "%d", u->cfg.width);
+  if (s == ST_OK) s = st_add_meta(w, "channels", channels, e);
+  if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
+  if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
+  if (s == ST_OK) s = st_add_meta(w, "trained_on", trained_on, e);
+  if (s == ST_OK) s = params_write(w, "", &u->p, false, e);
+  if (s == ST_OK) return st_commit(w, path, e);
+  st_writer_free(w);
+  return s;
+}
+
+static int meta_int(const StFile *f, const char *key) {
+  const char *t = st_meta(f, key);
+  return t ? atoi(t) : 0;
+}
+
+/* Names between commas. */
+static int count_names(const char *list) {
+  int n = *list != 0;
+  for (; *list; list++) n += *list == ',';
+  return n;
+}
+
+Status unet_load(Unet *u, const char *path, char channels[64], Error *e) {
+  StFile f;
+  *u = (Unet){0};
+  Status s = st_open(&f, path, e);
+  if (s != ST_OK) return s;
+  const char *format = st_meta(&f, "format"), *names = st_meta(&f, "channels");
+  if (!format || strcmp(format, UNET_FORMAT))
+    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx segment`)", path, format ? format : "absent", UNET_FORMAT);
+  else if (!names || strlen(names) > 63) s = err_set(e, ST_FORMAT, "%s: metadata channels is missing or broken; train the U-Net again", path);
+  if (s == ST_OK) {
+    const UnetConfig cfg = {count_names(names), meta_int(&f, "unet.levels"), meta_int(&f, "unet.width")};
+    Error inner = {0};
+    snprintf(channels, 64, "%s", names);
+    s = unet_new(u, &cfg, &inner);
+    if (s != ST_OK) err_set(e, s, "%s: %s", path, inner.msg);
+    if (s == ST_OK) s = params_read(&f, "", &u->p, e);
+    if (s != ST_OK) unet_free(u);
+  }
+  st_close(&f);
+  return s;
+}
+
+void unets_free(Unet *u, int n) {
+  for (int i = 0; i < n; i++) unet_free(&u[i]);
+  mem_free(u);
+}
+
+Status unets_load(const char *path, Unet **out, int *n, char channels[64], Error *e) {
+  char file[4200], names[64];
+  struct stat st;
+  const bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+  Status s = ST_OK;
+  *out = NULL;
+  *n = 0;
+  for (int k = 0; s == ST_OK; k++) {
+    if (folder) snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
+    else snprintf(file, sizeof file, "%.4190s", path);
+    if (k && (!folder || !file_exists(file))) return ST_OK;
+    Unet *more = mem_grow(*out, (size_t)k * sizeof *more, (size_t)(k + 1) * sizeof *more);
+    if (!more) { s = err_set(e, ST_NOMEM, "out of memory for a U-Net"); break; }
+    *out = more;
+    s = unet_load(&more[k], file, names, e);
+    if (s != ST_OK) break;
+    *n = k + 1;
+    if (!k) memcpy(channels, names, 64);
+    else if (strcmp(names, channels)) s = err_set(e, ST_INVALID, "%s: takes %s, model0 takes %s; use the U-Nets of one run", file, names, channels);
+  }
+  unets_free(*out, *n);
+  *out = NULL;
+  *n = 0;
+  return s;
+}

@@ -1,0 +1,455 @@
+/* paper_engine.c: runs a recipe: which steps are done, one child process after another, logs, stamps, time left. See paper_run.h.
+ *
+ * A stamp is the SHA-256 of a step's command (with folders by name, without --threads, which changes no result), of the stamps of the steps whose outputs
+ * it reads, and of the content of other files it names. OUT/done/ID holds the stamp, the seconds taken and the command. */
+#define _GNU_SOURCE                          /* nftw */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+#include "io/formats/file.h"
+#include "io/formats/sha256.h"
+#include "paper/engine/paper_impl.h"
+#include "tools/cli/tool.h"
+
+/* ---- words ---- */
+
+const char *paper_path(const PaperRun *r, const char *text) {
+  static char buf[4][4400];
+  static int turn;
+  char *b = buf[turn++ & 3];
+  const char *rest = !strncmp(text, "{o}", 3) || !strncmp(text, "{w}", 3) ? text + 3 : NULL;
+  if (rest) snprintf(b, sizeof buf[0], "%s%s%s", r->out, text[1] == 'w' ? "/work" : "", rest);
+  else if (!strncmp(text, "{c}", 3)) snprintf(b, sizeof buf[0], "%s", r->cohort ? r->cohort : "");
+  else if (!strncmp(text, "{p}", 3)) snprintf(b, sizeof buf[0], "%s", r->published ? r->published : "");
+  else if (!strncmp(text, "{init}", 6)) {                          /* the bundled network and its discriminator */
+    static const char *const file[2] = {"network_small.safetensors", "discriminator_small.safetensors"};
+    size_t at = 0;
+    for (int i = 0; i < 2; i++) {
+      char here[80];
+      snprintf(here, sizeof here, "data/%s", file[i]);
+      at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "", access(here, R_OK) == 0 ? here : tool_data_path(file[i]));
+    }
+  } else snprintf(b, sizeof buf[0], "%s", text);
+  return b;
+}
+
+/* {o} and {w} may stand anywhere in a word ("rim={w}/a", "{w}/a+{w}/b"). */
+static char *fill_word(const PaperRun *r, const char *word, size_t len) {
+  char *out = NULL;
+  size_t n = 0;
+  FILE *f = open_memstream(&out, &n);
+  if (!f) return NULL;
+  for (size_t i = 0; i < len;) {
+    const char *end = word[i] == '{' ? memchr(word + i, '}', len - i) : NULL;
+    char key[16];
+    if (!end || end - (word + i) > 8) { fputc(word[i++], f); continue; }
+    snprintf(key, sizeof key, "%.*s", (int)(end - (word + i) + 1), word + i);
+    fputs(paper_path(r, key), f);
+    i += strlen(key);
+  }
+  fclose(f);
+  char *copy = mem_strdup(out);
+  free(out);
+  return copy;
+}
+
+void words_free(char **word, int n) { for (int i = 0; i < n; i++) mem_free(word[i]); }
+
+Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n, Error *e) {
+  *n = 0;
+  for (const char *p = text; *p;) {
+    p += strspn(p, " ");
+    const size_t len = strcspn(p, " ");
+    if (!len) break;
+    char keep[1024];
+    snprintf(keep, sizeof keep, "%.*s", (int)len, p);
+    if (*n == STEP_ARGS - 4 || !(word[*n] = symbolic ? mem_strdup(keep) : fill_word(r, p, len))) {
+      words_free(word, *n);
+      return err_set(e, ST_INTERNAL, "a step has more than %d words, or memory is short: %.200s", STEP_ARGS - 4, text);
+    }
+    ++*n;
+    p += len;
+  }
+  return ST_OK;
+}
+
+static void put_quoted(FILE *f, const char *w) {
+  if (*w && !w[strspn(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%")]) { fputs(w, f); return; }
+  fputc('\'', f);
+  for (; *w; w++) *w == '\'' ? fputs("'\\''", f) : fputc(*w, f);
+  fputc('\'', f);
+}
+
+char *step_text(const PaperRun *r, const Step *s) {
+  char *word[STEP_ARGS], *text = NULL;
+  int n;
+  size_t len;
+  FILE *f = open_memstream(&text, &len);
+  if (!f) return NULL;
+  fputs("prlx", f);
+  if (step_words(r, s->cmd, false, word, &n, NULL) == ST_OK) {
+    for (int i = 0; i < n; i++) { fputc(' ', f); put_quoted(f, word[i]); }
+    words_free(word, n);
+  }
+  if (s->save) { fputs(" > ", f); put_quoted(f, paper_path(r, s->save)); }
+  fclose(f);
+  char *copy = mem_strdup(text);
+  free(text);
+  return copy;
+}
+
+/* ---- stamps ---- */
+
+/* Does a word name something below `output`? "{w}/a.safetensors:rim" does for "{w}/a.safetensors"; so does a part after '+' or '='. */
+static bool word_reads(const char *word, const char *output, size_t len) {
+  for (const char *p = word; (p = strstr(p, "{")); p++)
+    if (!strncmp(p, output, len) && strchr("/:+", p[len])) return true;      /* the end of the word counts: strchr finds the NUL */
+  return false;
+}
+
+static bool step_reads(char *const *word, int n, const Step *from) {
+  for (const char *p = from->outputs; p && *p;) {
+    p += strspn(p, " ");
+    const size_t len = strcspn(p, " ");
+    for (int i = 0; i < n && len; i++) if (word_reads(word[i], p, len)) return true;
+    p += len;
+  }
+  if (from->save) for (int i = 0; i < n; i++) if (word_reads(word[i], from->save, strlen(from->save))) return true;
+  return false;
+}
+
+static void hash_file(Sha256 *h, const char *path) {
+  uint8_t *data = NULL;
+  size_t n;
+  struct stat st;
+  if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || file_read(path, &data, &n, (size_t)1 << 30, NULL) != ST_OK) return;
+  sha256_add(h, data, n);
+  mem_free(data);
+}
+
+static Status step_stamp(PaperRun *r, int k, Error *e) {
+  Step *s = &r->step[k];
+  char *word[STEP_ARGS];
+  int n;
+  Sha256 h;
+  Status st = step_words(r, s->cmd, true, word, &n, e);
+  if (st != ST_OK) return st;
+  sha256_begin(&h);
+  sha256_add(&h, s->cmd, strlen(s->cmd));
+  for (int i = 0; i < k; i++)
+    if (s->last || step_reads(word, n, &r->step[i])) sha256_add(&h, r->step[i].stamp, 64);
+  for (int i = 1; i < n; i++) {
+    bool made = !strncmp(word[i], "{w}", 3);
+    for (int q = 0; q <= k && !made; q++) made = step_reads(&word[i], 1, &r->step[q]);
+    char *full = made ? NULL : fill_word(r, word[i], strlen(word[i]));
+    if (full && strncmp(word[i], "-", 1)) hash_file(&h, full);
+    mem_free(full);
+  }
+  sha256_end(&h, s->stamp);
+  words_free(word, n);
+  return ST_OK;
+}
+
+/* Stamp and seconds that an earlier run left in OUT/done/ID or OUT/done/ID.begun; false: none. */
+static bool read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65], double *took) {
+  char path[4400];
+  uint8_t *data = NULL;
+  size_t n;
+  snprintf(path, sizeof path, "%s/done/%s%s", r->out, s->id, tail);
+  if (!file_exists(path) || file_read(path, &data, &n, 1 << 20, NULL) != ST_OK) return false;
+  char text[160];
+  snprintf(text, sizeof text, "%.*s", (int)PRLX_MIN(n, sizeof text - 1), (char *)data);
+  mem_free(data);
+  return sscanf(text, "%64s %lf", stamp, took) == 2;
+}
+
+static bool outputs_there(const PaperRun *r, const Step *s) {
+  for (const char *p = s->outputs; p && *p;) {
+    char one[512];
+    p += strspn(p, " ");
+    const size_t len = strcspn(p, " ");
+    snprintf(one, sizeof one, "%.*s", (int)len, p);
+    struct stat st;
+    if (len && stat(paper_path(r, one), &st) != 0) return false;
+    p += len;
+  }
+  return !s->save || file_exists(paper_path(r, s->save));
+}
+
+Status recipe_plan(PaperRun *r, Error *e) {
+  for (int k = 0; k < r->n; k++) {
+    Step *s = &r->step[k];
+    char was[65] = "";
+    double took = 0;
+    Status st = step_stamp(r, k, e);
+    if (st != ST_OK) return st;
+    const bool known = read_stamp(r, s, "", was, &took);
+    if (known && took > 0) s->seconds = took;                      /* better than an estimate */
+    s->state = known && !strcmp(was, s->stamp) && outputs_there(r, s) ? STEP_DONE : STEP_TODO;
+    if (s->state == STEP_DONE) s->took = took;
+  }
+  return ST_OK;
+}
+
+/* --redo: forgets the stamps of the steps meant and of all that depend on them. */
+Status recipe_forget(PaperRun *r, Error *e) {
+  int hits = 0;
+  for (int k = 0; k < r->n; k++) {
+    Step *s = &r->step[k];
+    char *word[STEP_ARGS], path[4400];
+    int n;
+    s->again = !strcmp(r->redo, s->id) || !strcmp(r->redo, s->section);
+    hits += s->again;
+    if (step_words(r, s->cmd, true, word, &n, e) != ST_OK) return e->code;
+    for (int i = 0; i < k && !s->again; i++) s->again = r->step[i].again && (s->last || step_reads(word, n, &r->step[i]));
+    words_free(word, n);
+    if (!s->again) continue;
+    for (int t = 0; t < 2; t++) {
+      snprintf(path, sizeof path, "%s/done/%s%s", r->out, s->id, t ? ".begun" : "");
+      unlink(path);
+    }
+  }
+  return hits ? ST_OK : err_set(e, ST_INVALID, "--redo %s: no such step or section; see --list", r->redo);
+}
+
+bool step_wanted(const PaperRun *r, const Step *s) { return !r->only || !strcmp(r->only, s->section) || !strcmp(r->only, s->id); }
+
+/* ---- one step ---- */
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *w) { return remove(path); }
+
+/* Makes the parent folders; for a new start removes what an earlier run left. Outputs lie below OUT, nothing else is ever removed. */
+static Status clear_outputs(const PaperRun *r, const Step *s, bool keep, Error *e) {
+  Status st = ST_OK;
+  char list[2048];
+  snprintf(list, sizeof list, "%s %s", s->outputs ? s->outputs : "", s->save ? s->save : "");
+  for (char *save, *p = strtok_r(list, " ", &save); p && st == ST_OK; p = strtok_r(NULL, " ", &save)) {
+    char path[4400];
+    if (strncmp(p, "{w}/", 4) && strncmp(p, "{o}/", 4)) return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id, p);
+    snprintf(path, sizeof path, "%s", paper_path(r, p));
+    struct stat sb;
+    if (!keep && lstat(path, &sb) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS)) return err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    *strrchr(path, '/') = 0;
+    st = dir_make(path, e);
+  }
+  return st;
+}
+
+static int open_log(const char *path, bool append) { return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666); }
+
+/* Runs in the child; never returns. */
+static void child(const PaperRun *r, const Step *s, char **argv, bool append) {
+  char path[4400];
+  setpgid(0, 0);                                                     /* Ctrl-C reaches the parent, which passes it on once */
+#ifdef __linux__
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+#endif
+  snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
+  const int in = open("/dev/null", O_RDONLY), err = open_log(path, append);
+  snprintf(path, sizeof path, "%s/log/%s.txt", r->out, s->id);
+  const int out = open_log(s->save ? paper_path(r, s->save) : path, append && !s->save);
+  if (in < 0 || out < 0 || err < 0) _exit(126);
+  dup2(in, 0);
+  dup2(out, 1);
+  dup2(err, 2);
+  execv("/proc/self/exe", argv);
+  fprintf(stderr, "the program cannot be started again: %s\n", strerror(errno));
+  _exit(126);
+}
+
+/* Last line of a file, without control characters (a progress bar rewrites its line). */
+static void last_line(const char *path, char *out, size_t n) {
+  char buf[600] = "";
+  *out = 0;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  const off_t end = lseek(fd, 0, SEEK_END);
+  const ssize_t got = pread(fd, buf, sizeof buf - 1, end > (off_t)sizeof buf - 1 ? end - (off_t)sizeof buf + 1 : 0);
+  close(fd);
+  if (got <= 0) return;
+  buf[got] = 0;
+  for (char *p = buf + got - 1; p >= buf && (*p == '\n' || *p == '\r' || *p == ' '); p--) *p = 0;
+  char *line = buf;
+  for (char *p = buf; *p; p++) if (*p == '\n' || *p == '\r') line = p + 1;
+  snprintf(out, n, "%s", line);
+}
+
+static double seconds_left(const PaperRun *r, int from, bool *unknown) {
+  double t = 0;
+  *unknown = false;
+  for (int k = from; k < r->n; k++) {
+    if (r->step[k].state != STEP_TODO || !step_wanted(r, &r->step[k])) continue;
+    t += r->step[k].seconds;
+    *unknown |= r->step[k].seconds == 0;
+  }
+  return t;
+}
+
+static void show(const PaperRun *r, int k, double t0, double started, bool tty) {
+  const Step *s = &r->step[k];
+  char path[4400], line[400];
+  bool unknown;
+  snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
+  last_line(path, line, sizeof line);
+  const double now = time_now(), left = seconds_left(r, k + 1, &unknown) + PRLX_MAX(s->seconds - (now - started), 0);
+  if (tty) fprintf(stderr, "\r\033[K%d/%d %s %s, all %s, left about %s%s  %.60s", k + 1, r->n, s->id, human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "", line);
+  else fprintf(stderr, "%d/%d %s %s, all %s, left about %s%s: %.100s\n", k + 1, r->n, s->id, human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "", line);
+}
+
+/* Waits, shows how far it is, passes Ctrl-C on. Returns the exit code, 128 + signal if it died of one. */
+static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
+  const bool tty = isatty(2) && !tool_quiet;
+  const double started = time_now();
+  double shown = started;
+  bool passed = false;
+  for (int status;;) {
+    const pid_t got = waitpid(pid, &status, WNOHANG);
+    if (got == pid) {
+      if (tty) fputs("\r\033[K", stderr);
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    if (got < 0 && errno != EINTR) return 126;
+    if (tool_interrupted && !passed) { kill(pid, SIGINT); passed = true; }
+    const double now = time_now();
+    if (!tool_quiet && now - shown > (tty ? 1 : 60)) { show(r, k, t0, started, tty); shown = now; }
+    nanosleep(&(struct timespec){0, now - started < 1 ? 5000000 : 100000000}, NULL);
+  }
+}
+
+static Status write_stamp(const PaperRun *r, const Step *s, const char *tail, Error *e) {
+  char path[4400], *cmd = step_text(r, s), *text = NULL;
+  size_t n;
+  FILE *f = open_memstream(&text, &n);
+  if (!f || !cmd) return err_set(e, ST_NOMEM, "out of memory");
+  fprintf(f, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
+  fclose(f);
+  snprintf(path, sizeof path, "%s/done/%s%s", r->out, s->id, tail);
+  const Status st = file_write_atomic(path, text, n, e);
+  free(text);
+  mem_free(cmd);
+  return st;
+}
+
+static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
+  Step *s = &r->step[k];
+  char *argv[STEP_ARGS + 4], begun[65] = "", threads[16], path[4400];
+  int n;
+  double ignored;
+  const bool again = s->resumes && read_stamp(r, s, ".begun", begun, &ignored) && !strcmp(begun, s->stamp);
+  Status st = clear_outputs(r, s, again, e);
+  s->took = 0;
+  if (st == ST_OK) st = write_stamp(r, s, ".begun", e);
+  if (st == ST_OK) st = step_words(r, s->cmd, false, argv + 1, &n, e);
+  if (st != ST_OK) return st;
+  argv[0] = (char *)"prlx";
+  argv[n + 1] = argv[n + 2] = argv[n + 3] = NULL;
+  snprintf(threads, sizeof threads, "%d", r->threads);
+  if (r->threads) { argv[n + 1] = (char *)"--threads"; argv[n + 2] = threads; }
+  fflush(NULL);
+  const double start = time_now();
+  const pid_t pid = fork();
+  if (pid == 0) child(r, s, argv, again);
+  *rc = pid < 0 ? 126 : wait_child(r, k, pid, t0);
+  s->took = time_now() - start;
+  words_free(argv + 1, n);
+  if (pid < 0) return err_set(e, ST_IO, "step %s: no child process: %s", s->id, strerror(errno));
+  if (*rc || tool_interrupted) return ST_OK;
+  snprintf(path, sizeof path, "%s/done/%s.begun", r->out, s->id);
+  unlink(path);
+  return write_stamp(r, s, "", e);
+}
+
+/* ---- all steps ---- */
+
+static bool blocked(const PaperRun *r, int k) {
+  const Step *s = &r->step[k];
+  char *word[STEP_ARGS];
+  int n;
+  bool yes = false;
+  if (s->last || step_words(r, s->cmd, true, word, &n, NULL) != ST_OK) return false;
+  for (int i = 0; i < k && !yes; i++)
+    if ((r->step[i].state == STEP_FAILED || r->step[i].state == STEP_BLOCKED || r->step[i].state == STEP_TODO || r->step[i].state == STEP_LEFT) && step_reads(word, n, &r->step[i])) yes = true;
+  words_free(word, n);
+  return yes;
+}
+
+static void tell_failure(const PaperRun *r, const Step *s, int rc) {
+  char path[4400], line[400], *cmd = step_text(r, s);
+  snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
+  last_line(path, line, sizeof line);
+  if (rc == 126 || rc >= 128) fprintf(stderr, "prlx paper: step %s %s: %s\n  %s\n  log: %s\n", s->id, rc == 126 ? "could not start" : "was killed", line, cmd ? cmd : "", path);
+  else fprintf(stderr, "prlx paper: step %s failed: %s\n  %s\n  log: %s\n", s->id, line, cmd ? cmd : "", path);
+  mem_free(cmd);
+}
+
+static int finish(const PaperRun *r, double t0) {
+  int count[STEP_LEFT + 1] = {0};
+  for (int k = 0; k < r->n; k++) count[r->step[k].state]++;
+  if (tool_interrupted) {
+    fprintf(stderr, "prlx paper: stopped; %d of %d steps are done; the same command goes on from here\n", count[STEP_DONE] + count[STEP_RAN], r->n);
+    return EXIT_FAILED;
+  }
+  if (!tool_quiet) fprintf(stderr, "%d steps run in %s, %d were done before\n", count[STEP_RAN], human_time(time_now() - t0), count[STEP_DONE]);
+  if (!count[STEP_FAILED] && !count[STEP_BLOCKED]) return EXIT_DONE;
+  fprintf(stderr, "prlx paper: %d step%s failed, %d could not run without %s; the same command tries again\n", count[STEP_FAILED], count[STEP_FAILED] == 1 ? "" : "s", count[STEP_BLOCKED], count[STEP_FAILED] == 1 ? "it" : "them");
+  return EXIT_FAILED;
+}
+
+int recipe_run(PaperRun *r) {
+  const double t0 = time_now();
+  Error e = {0};
+  for (int k = 0; k < r->n && !tool_interrupted; k++) {
+    Step *s = &r->step[k];
+    int rc = 0;
+    if (s->state != STEP_TODO) continue;
+    if (!step_wanted(r, s)) { s->state = STEP_LEFT; continue; }
+    if (blocked(r, k)) { s->state = STEP_BLOCKED; continue; }
+    if (!tool_quiet) fprintf(stderr, "[%d/%d] %s\n", k + 1, r->n, s->id);
+    if (run_step(r, k, t0, &rc, &e) != ST_OK) return tool_fail("paper", &e);
+    if (tool_interrupted) break;
+    s->state = rc ? STEP_FAILED : STEP_RAN;
+    if (rc) tell_failure(r, s, rc);
+    if (rc && !r->keep_going && !s->last) return finish(r, t0);
+  }
+  return finish(r, t0);
+}
+
+/* ---- the commands as a script ---- */
+
+Status paper_write_commands(const PaperRun *r, Error *e) {
+  char path[4400], *text = NULL;
+  size_t n;
+  const char *section = "";
+  FILE *f = open_memstream(&text, &n);
+  if (!f) return err_set(e, ST_NOMEM, "out of memory");
+  fprintf(f, "#!/bin/sh\n# What `prlx paper run --scale %s` ran, in order. Run it from the folder where that was run, into an empty output folder.\nset -e\nprlx() { \"${PRLX:-build/prlx}\" \"$@\"; }\n"
+             "mkdir -p", r->scale->name);
+  fputc(' ', f);
+  put_quoted(f, paper_path(r, "{w}"));
+  fputc(' ', f);
+  put_quoted(f, paper_path(r, "{o}/reader"));
+  fputc('\n', f);
+  for (int k = 0; k < r->n; k++) {
+    char *cmd = step_text(r, &r->step[k]);
+    if (strcmp(section, r->step[k].section)) fprintf(f, "\n# %s\n", r->step[k].section);
+    section = r->step[k].section;
+    fprintf(f, "%s\n", cmd ? cmd : "");
+    mem_free(cmd);
+  }
+  fclose(f);
+  snprintf(path, sizeof path, "%s/commands.sh", r->out);
+  const Status s = file_write_atomic(path, text, n, e);
+  free(text);
+  return s;
+}

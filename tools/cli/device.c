@@ -1,0 +1,93 @@
+/* device.c: see device.h */
+#include "tools/cli/device.h"
+#include <stdio.h>
+#include <string.h>
+#include "tools/cli/opts.h"
+#ifdef PRLX_HAVE_CUDA
+#include "cuda/device.h"
+#endif
+
+#ifdef PRLX_HAVE_CUDA
+static Backend *backend;
+static int chosen;
+
+void tool_device_choose(int n) { chosen = n; }
+
+Status tool_device_comm(Comm *c, Backend *b, Error *e) {
+  int without = b == NULL;
+  Error why = {0};
+  if (!comm_many(c)) return ST_OK;
+  Status s = comm_agree(c, ST_OK, &without, e);
+  if (s != ST_OK || without) return s;
+  s = cuda_comm_attach(c, b, &why);
+  if (s != ST_OK) return err_set(e, s, "%s", why.msg);
+  if (!c->sum_device && why.msg[0] && comm_lead(c)) fprintf(stderr, "prlx: note: gradients are added through the host: %s\n", why.msg);
+  return ST_OK;
+}
+
+static Precision precision(Precision usual) {
+  static const Precision list[] = {PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16};
+  int k = opts_precision();
+  return k > 0 ? list[k - 1] : usual;
+}
+
+Status tool_backend(Precision usual, Backend **out, Error *e) {
+  char why[256];
+  *out = NULL;
+  if (opts_device() == DEVICE_CPU) return ST_OK;
+  int count = cuda_device_count(why, sizeof why);
+  if (count == 0)
+    return opts_device() == DEVICE_AUTO ? ST_OK : err_set(e, ST_INVALID, "--device cuda: no CUDA device answers (%s); use --device cpu, or install the driver of the GPU", why);
+  Precision want = precision(usual);
+  if (backend && backend->precision != want) tool_backend_free();          /* another command of the same process: nothing of the last one is left */
+  Status s = backend ? ST_OK : cuda_backend_new(chosen % count, want, &backend, e);
+  if (s != ST_OK && opts_device() == DEVICE_AUTO) {                        /* e.g. a GPU older than the binaries */
+    fprintf(stderr, "prlx: the GPU is not used: %s\n", e ? e->msg : "it does not start");
+    return ST_OK;
+  }
+  *out = backend;
+  return s;
+}
+
+void tool_backend_free(void) {
+  cuda_backend_free(backend);
+  backend = NULL;
+}
+
+bool tool_device_text(char *buf, size_t n, int *missing) {
+  char why[256];
+  int count = cuda_device_count(why, sizeof why);
+  *missing = cuda_missing(NULL, 0);
+  if (count == 0) { snprintf(buf, n, "in this build, but no device answers (%s)", why); return false; }
+  cuda_describe(0, buf, n);
+  if (count > 1 && strlen(buf) + 1 < n) snprintf(buf + strlen(buf), n - strlen(buf), "; the first of %d devices is used", count);
+  return true;
+}
+#else
+Status tool_backend(Precision usual, Backend **out, Error *e) {
+  *out = NULL;
+  return opts_device() == DEVICE_CUDA ? err_set(e, ST_INVALID, "--device cuda: this build has no CUDA backend; build with nvcc, or use --device cpu") : ST_OK;
+}
+void tool_backend_free(void) {}
+void tool_device_choose(int n) {}
+Status tool_device_comm(Comm *c, Backend *b, Error *e) { return ST_OK; }
+bool tool_device_text(char *buf, size_t n, int *missing) {
+  snprintf(buf, n, "not in this build (make found no nvcc, or was told CUDA=0)");
+  *missing = 0;
+  return false;
+}
+#endif
+
+const char *tool_device_name(const Backend *b, char buf[64]) {
+  if (b) snprintf(buf, 64, "%s (%s)", b->name, precision_name(b->precision));
+  else snprintf(buf, 64, "CPU");
+  return buf;
+}
+
+const char *tool_device_built(void) {
+#ifdef PRLX_HAVE_CUDA
+  return "CPU and CUDA";
+#else
+  return "CPU";
+#endif
+}

@@ -1,0 +1,76 @@
+/* main.c: `prlx COMMAND ...`: finds the subcommand in the table, handles Ctrl-C and the exit code. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/isa.h"
+#include "core/threads.h"
+#include "tools/cli/device.h"
+#include "tools/cli/help.h"
+#include "tools/cli/tool.h"
+
+#define TOOL_ROW(name, summary) {#name, summary, tool_##name},
+static const Tool tools[] = {TOOL_LIST(TOOL_ROW)};
+
+static void on_signal(int sig) {
+  if (tool_interrupted) {
+    signal(sig, SIG_DFL);
+    raise(sig);
+  }
+  tool_interrupted = 1;
+  static const char msg[] = "\nprlx: stopping after this step (again to stop at once)\n";
+  if (!tool_quiet && write(2, msg, sizeof msg - 1) < 0) return;
+}
+
+static const Tool *find_tool(const char *name) {
+  for (int i = 0; i < COUNT_OF(tools); i++)
+    if (!strcmp(tools[i].name, name)) return &tools[i];
+  return NULL;
+}
+
+static int unknown_command(const char *name) {
+  int best = 4;
+  const char *hit = NULL;
+  for (int i = 0; i < COUNT_OF(tools); i++) {
+    const int d = opts_distance(name, tools[i].name);
+    if (d < best && d < (int)strlen(tools[i].name)) best = d, hit = tools[i].name;
+  }
+  if (hit) fprintf(stderr, "prlx: unknown command '%s'; did you mean '%s'? see 'prlx help'\n", name, hit);
+  else fprintf(stderr, "prlx: unknown command '%s'; see 'prlx help'\n", name);
+  return EXIT_USAGE;
+}
+
+static int run_help(int argc, char **argv) {
+  if (argc < 2) return help_overview(tools, COUNT_OF(tools));
+  const Tool *t = find_tool(argv[1]);
+  if (!t) return unknown_command(argv[1]);
+  char help[] = "--help", *args[] = {argv[1], help, NULL};
+  return t->run(2, args);
+}
+
+static int dispatch(int argc, char **argv) {
+  const char *cmd = argc > 1 ? argv[1] : "help";
+  if (argc < 2) {
+    help_overview(tools, COUNT_OF(tools));
+    return EXIT_USAGE;
+  }
+  if (!strcmp(cmd, "help") || !strcmp(cmd, "--help") || !strcmp(cmd, "-h")) return run_help(argc - 1, argv + 1);
+  if (!strcmp(cmd, "--version") || !strcmp(cmd, "version")) return printf("prlx %s (%s; %s)\n", PRLX_VERSION, tool_device_built(), isa_name(isa_current())) < 0;
+  const Tool *t = find_tool(cmd);
+  return t ? t->run(argc - 1, argv + 1) : unknown_command(cmd);
+}
+
+int main(int argc, char **argv) {
+  struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  sigemptyset(&sa.sa_mask);
+  sigaction(SIGINT, &sa, NULL);
+  sigaction(SIGTERM, &sa, NULL);
+  int rc = dispatch(argc, argv);
+  tool_backend_free();
+  threads_stop();
+  if (fflush(stdout) || ferror(stdout)) {      /* `prlx info x > /dev/full` must not look like success */
+    fprintf(stderr, "prlx: standard output could not be written: %s\n", strerror(errno));
+    if (rc == EXIT_DONE) rc = EXIT_FAILED;
+  }
+  return rc;
+}

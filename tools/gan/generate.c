@@ -1,0 +1,236 @@
+/* generate.c: `prlx generate`: synthetic lesions from a network: z -> w -> image (models/gan/mapping.c, models/gan/synthesis.c).
+ * Seed k means z = numpy.random.RandomState(k).randn(z_dim), as in the reference, so the same seeds give the same lesions there and here. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "core/plan.h"
+#include "core/rng.h"
+#include "io/formats/file.h"
+#include "io/formats/png.h"
+#include "tools/cli/device.h"
+#include "models/store/netfile.h"
+#include "tools/gan/project_cohort.h"
+#include "tools/view/sheet.h"
+#include "tools/cli/tool.h"
+
+typedef struct Args {
+  const char *network, *out; IntList seeds;
+  int count, cutoff, noise, label, batch, columns; int64_t noise_seed; double psi; bool png, sheet, nifti;
+} Args;
+enum { GEN_CONST, GEN_RANDOM, GEN_NONE };
+
+/* The graph of one batch. */
+typedef struct Sampler { Graph *g; Plan *plan; Val z, c, img, noise[MAX_NOISE]; int batch; } Sampler;
+
+static void sampler_free(Sampler *s) {
+  plan_free(s->plan);
+  graph_free(s->g);
+}
+
+static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int batch, Error *e) {
+  const int64_t n = batch;
+  Backend *b;
+  *s = (Sampler){.g = graph_new(), .batch = batch};
+  if (!s->g) return err_set(e, ST_NOMEM, "out of memory for the graph");
+  graph_batch_invariant(s->g, true);
+  s->z = g_input(s->g, "z", SHAPE2(n, G->cfg.z_dim));
+  s->c = G->cfg.c_dim ? g_input(s->g, "c", SHAPE2(n, G->cfg.c_dim)) : 0;
+  SynthOptions so = {.noise = a->noise == GEN_CONST ? NOISE_CONST : a->noise == GEN_NONE ? NOISE_NONE : NOISE_GIVEN, .noise_maps = s->noise, .frozen = true};
+  for (int k = 0; k < G->num_noise && a->noise == GEN_RANDOM; k++)
+    s->noise[k] = g_input(s->g, G->noise_name[k], SHAPE4(n, 1, G->noise_res[k], G->noise_res[k]));
+  Val ws = g_broadcast_ws(s->g, G, g_mapping(s->g, G, s->z, s->c, true), a->psi, a->cutoff);
+  s->img = g_synthesis(s->g, G, ws, &so, NULL);
+  Status st = graph_status(s->g, e);
+  if (st == ST_OK) st = tool_backend(PREC_TF32, &b, e);
+  return st != ST_OK ? st : plan_new(s->g, 1, &s->img, &(PlanOptions){.backend = b}, &s->plan, e);
+}
+
+/* z, class and noise of the lesions seeds[0..n-1]; each depends on its own seed only, not on its neighbours. */
+static Status fill_inputs(const Sampler *s, const Generator *G, const Args *a, const int64_t *seeds, int n, double *zbuf, Error *e) {
+  const int zd = G->cfg.z_dim, cd = G->cfg.c_dim;
+  for (int i = 0; i < n; i++) {
+    Status st = numpy_randn((uint32_t)seeds[i], zbuf, zd, e);
+    if (st != ST_OK) return st;
+    real *z = plan_data(s->plan, s->z) + (int64_t)i * zd;
+    for (int k = 0; k < zd; k++) z[k] = (real)zbuf[k];
+    for (int k = 0; k < cd; k++) plan_data(s->plan, s->c)[(int64_t)i * cd + k] = k == a->label;
+    Rng r = {.seed = (uint64_t)a->noise_seed, .subsequence = (uint64_t)seeds[i]};
+    for (int k = 0; k < G->num_noise && a->noise == GEN_RANDOM; k++) {
+      int64_t m = (int64_t)G->noise_res[k] * G->noise_res[k];
+      rng_fill_normal(&r, plan_data(s->plan, s->noise[k]) + i * m, m);
+    }
+  }
+  return ST_OK;
+}
+
+/* Fills d->images. *done = finished images (fewer after Ctrl-C). */
+static Status sample_all(const Generator *G, const Args *a, const int64_t *seeds, Dataset *d, int64_t *done, Error *e) {
+  const int64_t per = (int64_t)d->channels * d->h * d->w;
+  Sampler s;
+  double *z = mem_alloc((size_t)G->cfg.z_dim * sizeof *z);
+  Status st = sampler_new(&s, G, a, (int)PRLX_MIN(a->batch, d->n), e);
+  if (st == ST_OK && !z) st = err_set(e, ST_NOMEM, "out of memory");
+  Progress bar;
+  progress_start(&bar, "generate", "lesion", (double)d->n);
+  for (*done = 0; *done < d->n && st == ST_OK && !tool_interrupted;) {
+    int n = (int)PRLX_MIN(s.batch, d->n - *done);
+    st = fill_inputs(&s, G, a, seeds + *done, n, z, e);
+    if (st == ST_OK) st = plan_run(s.plan, e);
+    if (st == ST_OK) st = plan_sync(s.plan, e);
+    if (st != ST_OK) break;
+    memcpy(d->images + *done * per, plan_data(s.plan, s.img), (size_t)(n * per) * sizeof(float));
+    *done += n;
+    progress_update(&bar, (double)*done, NULL);
+  }
+  progress_end(&bar);
+  mem_free(z);
+  sampler_free(&s);
+  return st;
+}
+
+/* ---- output ---- */
+
+static Status new_dataset(Dataset *d, const Network *net, const Args *a, int64_t n, const int64_t *seeds, Error *e) {
+  const GenConfig *c = &net->G.cfg;
+  char text[160];
+  *d = (Dataset){.n = n, .channels = c->img_channels, .h = c->img_resolution, .w = c->img_resolution};
+  d->images = mem_alloc((size_t)(n * d->channels) * (size_t)(d->h * d->w) * sizeof *d->images);
+  d->names = mem_alloc((size_t)n * sizeof *d->names);
+  d->labels = c->c_dim ? mem_alloc((size_t)n * sizeof *d->labels) : NULL;
+  if (!d->images || !d->names || (c->c_dim && !d->labels)) return err_set(e, ST_NOMEM, "out of memory for %lld images; generate fewer at a time", (long long)n);
+  for (int64_t i = 0; i < n; i++) {
+    snprintf(d->names[i], sizeof d->names[i], "seed%04lld", (long long)seeds[i]);
+    if (d->labels) d->labels[i] = a->label;
+  }
+  Status s = meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e);
+  if (s == ST_OK && !dataset_meta(d, "channels")) {         /* a plain state dict says nothing about its images */
+    s = dataset_set_meta(d, "channels", d->channels == 1 ? "chi" : d->channels == 3 ? "chi,rim,flair" : "unknown", e);
+    if (s == ST_OK) s = dataset_set_meta(d, "window.chi", "display", e);
+  }
+  if (s == ST_OK) s = dataset_set_meta(d, "synthetic.network", a->network, e);
+  snprintf(text, sizeof text, "psi %g, cutoff %d, noise %s", a->psi, a->cutoff, a->noise == GEN_CONST ? "const" : a->noise == GEN_NONE ? "none" : "random");
+  return s != ST_OK ? s : dataset_set_meta(d, "synthetic.settings", text, e);
+}
+
+static uint8_t level(double v) {            /* (v*127.5 + 128), clamped, truncated: SEMANTICS 8 */
+  double x = v * 127.5 + 128;
+  return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x;
+}
+
+static Status write_pngs(const Dataset *d, const char *dir, Error *e) {
+  const int64_t hw = (int64_t)d->h * d->w;
+  uint8_t *px = mem_alloc((size_t)hw);
+  Status s = px ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s.png", dir, d->names[i]);
+    for (int64_t k = 0; k < hw; k++) px[k] = level(d->images[i * d->channels * hw + k]);
+    s = png_write8(path, d->w, d->h, 1, px, e);
+  }
+  mem_free(px);
+  return s;
+}
+
+enum { SHEET_MAX = 400 };
+/* Up to 400 lesions, all channels, with the window that black and white stand for. */
+static Status write_sheet(const Dataset *d, const char *dir, int columns, Error *e) {
+  const int n = (int)PRLX_MIN(d->n, SHEET_MAX);
+  const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
+  SheetCell *cell = mem_alloc((size_t)n * sizeof *cell);
+  if (!cell) return err_set(e, ST_NOMEM, "out of memory for the sheet");
+  for (int i = 0; i < n; i++) {
+    cell[i].img = d->images + (size_t)i * per;
+    snprintf(cell[i].caption, sizeof cell[i].caption, "%.40s", d->names[i]);
+  }
+  char path[4200], head[200];
+  snprintf(head, sizeof head, "%lld synthetic lesions%s", (long long)d->n, d->n > n ? ", the first ones" : "");
+  Sheet s = {.head = head, .cell = cell, .n = n, .h = d->h, .w = d->w, .columns = columns};
+  sheet_describe(&s, d->meta, d->nmeta, d->channels);
+  snprintf(path, sizeof path, "%s/sheet.png", dir);
+  const Status st = sheet_draw(&s, path, e);
+  mem_free(cell);
+  return st;
+}
+
+/* A network of images without susceptibility scale (PNG) has nothing to put into ppm. */
+static Status write_nifti(Dataset *d, const char *dir, Error *e) {
+  int files;
+  const Status s = images_to_nifti(d, d->images, d->n, dir, "synthetic", &files, e);
+  if (s == ST_OK && !tool_quiet) printf("%d NIfTI volumes (ppm) in %s/nifti\n", files, dir);
+  if (s != ST_INVALID) return s;
+  if (!tool_quiet) fprintf(stderr, "prlx generate: note: no NIfTI: %s\n", e->msg);
+  *e = (Error){0};
+  return ST_OK;
+}
+
+static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *done, Error *e) {
+  Network net;
+  Dataset d = {0};
+  Status s = network_load(&net, a->network, e);
+  if (s != ST_OK) return s;
+  const int cd = net.G.cfg.c_dim;
+  if (cd && a->label < 0) s = err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d", a->network, cd, cd - 1);
+  if (a->label >= 0 && a->label >= cd) s = err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label, cd ? "fewer classes" : "no classes");
+  if (s == ST_OK) s = dir_make(a->out, e);
+  if (s == ST_OK) s = new_dataset(&d, &net, a, n, seeds, e);
+  if (s == ST_OK) s = sample_all(&net.G, a, seeds, &d, done, e);
+  if (s == ST_OK && *done) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/dataset.safetensors", a->out);
+    d.n = *done;
+    s = dataset_save(&d, path, false, e);
+    if (s == ST_OK && a->sheet) s = write_sheet(&d, a->out, a->columns, e);
+    if (s == ST_OK && a->png) s = write_pngs(&d, a->out, e);
+    if (s == ST_OK && a->nifti) s = write_nifti(&d, a->out, e);
+  }
+  dataset_free(&d);
+  network_free(&net);
+  return s;
+}
+
+int tool_generate(int argc, char **argv) {
+  Args a = {0};
+  Opt t[] = {
+    OPT_GROUP("Input"),
+    OPT_STR("network", &a.network, NULL, "FILE", "trained network: .safetensors or the folder of a run (required)"),
+    OPT_RANGE("seeds", &a.seeds, "0-63", 0, 4294967295., "seeds of z, such as 0-63,70"),
+    OPT_INT("count", &a.count, "0", 0, 100000000, "instead of --seeds: seeds 0 .. count-1"),
+    OPT_INT("class", &a.label, "-1", -1, 65535, "class of a conditional network"),
+    OPT_GROUP("Sampling"),
+    OPT_REAL("trunc", &a.psi, "1", -10, 10, "truncation psi: w moves towards the mean of W; 1 = none"),
+    OPT_INT("trunc-cutoff", &a.cutoff, "-1", -1, MAX_WS, "truncate the first layers only; -1 = all"),
+    OPT_CHOICE("noise", &a.noise, "const", "const|random|none", "noise inputs: the network's own maps, fresh ones, none"),
+    OPT_I64("noise-seed", &a.noise_seed, "0", 0, 9e15, "for --noise random; every lesion has its own stream"),
+    OPT_INT("batch", &a.batch, "8", 1, 4096, "lesions at a time; the results do not depend on it"),
+    OPT_GROUP("Output"),
+    OPT_STR("out", &a.out, "out/generate", "DIR", "folder of the results: dataset.safetensors (float), sheet.png"),
+    OPT_FLAG("nifti", &a.nifti, "yes", "nifti/NAME_Chimap.nii.gz in ppm for every lesion and channel, where the scale is known"),
+    OPT_FLAG("png", &a.png, "no", "also one PNG per lesion (first channel)"),
+    OPT_FLAG("sheet", &a.sheet, "yes", "sheet.png with up to 400 lesions"),
+    OPT_INT("columns", &a.columns, "0", 0, 400, "columns of the sheet; 0 = square"),
+  };
+  OptSpec spec = {.cmd = "generate", .summary = "Makes synthetic lesions with a trained network.",
+    .details = "  prlx generate --network run/network.safetensors --seeds 0-99 --out out/synthetic\n"
+               "  prlx generate --network run/network.safetensors --count 5000 --noise random --no-sheet",
+    .opt = t, .n = COUNT_OF(t)};
+  int rc = opts_parse(&spec, argc, argv);
+  if (rc >= 0) return rc;
+  int64_t n = a.count ? a.count : a.seeds.n, done = 0, *seeds = mem_alloc((size_t)n * sizeof *seeds);
+  Error e = {0};
+  if (!a.network) rc = tool_usage("generate", "no network; give --network FILE");
+  else if (a.count && opts_given(&spec, "seeds")) rc = tool_usage("generate", "--count and --seeds exclude each other");
+  else if (!seeds) err_set(&e, ST_NOMEM, "out of memory for %lld seeds", (long long)n), rc = tool_fail("generate", &e);
+  else {
+    for (int64_t i = 0; i < n; i++) seeds[i] = a.count ? i : a.seeds.v[i];
+    Status s = generate(&a, seeds, n, &done, &e);
+    rc = s == ST_OK ? EXIT_DONE : tool_fail("generate", &e);
+    if (rc == EXIT_DONE && done) printf("%lld lesions in %s: dataset.safetensors (float)%s%s\n", (long long)done, a.out, a.sheet ? ", sheet.png" : "", a.png ? ", one PNG each" : "");
+    if (rc == EXIT_DONE && done < n) {
+      fprintf(stderr, "prlx generate: stopped after %lld of %lld lesions\n", (long long)done, (long long)n);
+      rc = EXIT_FAILED;
+    }
+  }
+  mem_free(seeds);
+  opts_free(&spec);
+  return rc;
+}

@@ -1,0 +1,392 @@
+/* train_run.c: snapshots, sheets, metrics and the loop of `prlx train`; see train_run.h */
+#include "tools/gan/train_run.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "io/formats/jsonl.h"
+#include "io/formats/file.h"
+#include "io/formats/png.h"
+#include "io/formats/checksum.h"
+#include "models/store/netfile.h"
+#include "tools/view/report.h"
+
+static void run_path(const TrainRun *r, char out[4300], const char *name) { snprintf(out, 4300, "%s/%s", r->dir, name); }
+
+/* ---- folder ---- */
+static bool written_by_train(const char *name) {
+  static const char *const own[] = {"state.safetensors", "network.safetensors", "metrics.jsonl", "report.html", "reals.png"};
+  for (int i = 0; i < COUNT_OF(own); i++)
+    if (!strcmp(name, own[i])) return true;
+  size_t n = strlen(name);
+  if (!strncmp(name, "network-", 8) && n > 20 && !strcmp(name + n - 12, ".safetensors") && strspn(name + 8, "0123456789.") >= n - 20) return true;
+  return !strncmp(name, "fakes", 5) && n > 9 && !strcmp(name + n - 4, ".png") && strspn(name + 5, "0123456789.") == n - 5 - 3;
+}
+
+static Status remove_old_run(const TrainRun *r, Error *e) {
+  DIR *d = opendir(r->dir);
+  if (!d) return err_set(e, ST_IO, "%s: the folder cannot be read: %s", r->dir, strerror(errno));
+  char path[4300];
+  Status s = ST_OK;
+  for (struct dirent *f; s == ST_OK && (f = readdir(d));) {
+    if (!written_by_train(f->d_name)) continue;
+    run_path(r, path, f->d_name);
+    if (unlink(path)) s = err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+  }
+  closedir(d);
+  return s;
+}
+
+Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
+  char state[4300], log[4300];
+  r->dir_fd = -1;
+  Status s = dir_make(r->dir, e);
+  if (s) return s;
+  r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (r->dir_fd < 0) return err_set(e, ST_IO, "%s: the folder cannot be opened: %s", r->dir, strerror(errno));
+  if (flock(r->dir_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+    return err_set(e, ST_IO, "%s: another prlx train is running in this folder; stop it or choose another --out", r->dir);
+  run_path(r, state, "state.safetensors");
+  run_path(r, log, "metrics.jsonl");
+  if (resume || !(file_exists(state) || file_exists(log))) return ST_OK;
+  if (!force) return err_set(e, ST_INVALID, "%s: there is a run in this folder; --resume goes on with it, --force deletes it and starts anew", r->dir);
+  return remove_old_run(r, e);
+}
+
+/* ---- snapshots ---- */
+typedef struct SaveCtx { StWriter *w; } SaveCtx;
+
+static DType file_type(TrainType t) { return t == TT_I64 ? DT_I64 : t == TT_F64 ? DT_F64 : sizeof(real) == 4 ? DT_F32 : DT_F64; }
+
+static Status save_tensor(void *ctx, const TrainTensor *x, Error *e) {
+  return st_add(((SaveCtx *)ctx)->w, x->name, file_type(x->type), x->shape, x->data, e);
+}
+
+static Status add_state_meta(const TrainRun *r, StWriter *w, Error *e) {
+  char key[80], value[4300];
+  Status s = st_add_meta(w, "format", "prlx-train-state-1", e);
+  if (!s) s = st_add_meta(w, "config", r->config, e);
+  if (!s) s = st_add_metaf(w, e, "data.crc", "%08x", r->data_crc);
+  if (!s) s = st_add_metaf(w, e, "data.n", "%lld", (long long)r->data->n);
+  for (int i = 0; !s && i < r->opts->n; i++) {
+    const Opt *o = &r->opts->opt[i];
+    if (!o->given || !opts_text(o, value, sizeof value)) continue;
+    snprintf(key, sizeof key, "opt.%s", o->name);
+    s = st_add_meta(w, key, value, e);
+  }
+  return s;
+}
+
+static Status save_state(TrainRun *r, Error *e) {
+  char path[4300];
+  SaveCtx c = {0};
+  Status s = st_writer_new(&c.w, e);
+  if (s) return s;
+  s = add_state_meta(r, c.w, e);
+  if (!s) s = trainer_enumerate(r->t, save_tensor, &c, e);
+  if (!s) s = st_add(c.w, "tool.tick_sums", DT_F64, SHAPE1(sizeof r->sums / sizeof(double)), &r->sums, e);
+  if (s) { st_writer_free(c.w); return s; }
+  run_path(r, path, "state.safetensors");
+  return st_commit(c.w, path, e);
+}
+
+/* The averaged generator alone, with what the images mean (window, unit, source) from the data set. */
+static Status save_network(TrainRun *r, const char *name, Error *e) {
+  char path[4300], kimg[40], seed[32];
+  StMeta *images = NULL, *all = NULL;
+  int n = 0;
+  run_path(r, path, name);
+  snprintf(kimg, sizeof kimg, "%.3f", (double)trainer_state(r->t)->cur_nimg / 1000);
+  snprintf(seed, sizeof seed, "%llu", (unsigned long long)trainer_config(r->t)->seed);
+  Status s = meta_of_images(r->data->meta, r->data->nmeta, &images, &n, e);
+  if (s) return s;
+  all = mem_alloc((size_t)(n + 3) * sizeof *all);
+  if (!all) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  if (!s) {
+    memcpy(all, images, (size_t)n * sizeof *all);
+    all[n] = (StMeta){(char *)"train.kimg", kimg};
+    all[n + 1] = (StMeta){(char *)"train.seed", seed};
+    all[n + 2] = (StMeta){(char *)"train.config", (char *)r->config};
+    s = network_save(path, trainer_G_ema(r->t), all, n + 3, false, e);
+  }
+  mem_free(all);
+  meta_free(images, n);
+  return s;
+}
+
+Status run_save(TrainRun *r, Error *e) {
+  Status s = save_state(r, e);
+  return s ? s : save_network(r, "network.safetensors", e);
+}
+
+typedef struct LoadCtx { const StFile *f; int used; } LoadCtx;
+
+static Status load_tensor(void *ctx, const TrainTensor *x, Error *e) {
+  LoadCtx *c = ctx;
+  const StTensor *t = st_find(c->f, x->name);
+  char want[96], got[96];
+  if (!t) return err_set(e, ST_FORMAT, "%s: tensor %s is missing; this snapshot belongs to another configuration", c->f->path, x->name);
+  if (t->dtype != file_type(x->type) || !shape_eq(t->shape, x->shape))
+    return err_set(e, ST_FORMAT, "%s: tensor %s is %s %s; expected %s %s; this snapshot belongs to another configuration", c->f->path, x->name,
+                   dtype_name(t->dtype), shape_str(t->shape, got), dtype_name(file_type(x->type)), shape_str(x->shape, want));
+  memcpy(x->data, t->data, t->bytes);
+  c->used++;
+  return ST_OK;
+}
+
+static bool sane_state(const TrainerState *s) {
+  return s->cur_nimg >= 0 && s->batch_idx >= 0 && isfinite(s->p) && s->p >= 0 && isfinite(s->pl_mean) && s->sampler_pos >= 0;
+}
+
+Status run_restore(TrainRun *r, const StFile *f, Error *e) {
+  LoadCtx c = {f, 0};
+  const char *crc = st_meta(f, "data.crc");
+  char mine[16];
+  snprintf(mine, sizeof mine, "%08x", r->data_crc);
+  if (!crc || strcmp(crc, mine))
+    return err_set(e, ST_INVALID, "%s: was trained on data with checksum %s; %s has %s; give the same data set", f->path, crc ? crc : "(none)",
+                   r->data->path, mine);
+  Status s = trainer_enumerate(r->t, load_tensor, &c, e);
+  if (s) return s;
+  const StTensor *t = st_find(f, "tool.tick_sums");
+  if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->n || !sane_state(trainer_state(r->t)))
+    return err_set(e, ST_FORMAT, "%s: the state is not complete or makes no sense (%d of %d tensors known); start again without --resume", f->path,
+                   c.used + 1, f->n);
+  memcpy(&r->sums, t->data, sizeof r->sums);
+  trainer_refresh(r->t);
+  return ST_OK;
+}
+
+uint32_t dataset_crc(const Dataset *d) {
+  uint32_t c = crc32_ieee(0, d->images, (size_t)d->n * (size_t)d->channels * (size_t)d->h * (size_t)d->w * sizeof *d->images);
+  return d->labels ? crc32_ieee(c, d->labels, (size_t)d->n * sizeof *d->labels) : c;
+}
+
+/* ---- sample sheets ---- */
+Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols, Error *e) {
+  int rows = (n + cols - 1) / cols, w = cols * channels * res, h = rows * res;
+  uint8_t *px = mem_alloc((size_t)w * (size_t)h);
+  if (!px) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  for (int k = 0; k < n * channels; k++)
+    for (int y = 0; y < res; y++)
+      for (int x = 0; x < res; x++) {
+        double v = rint(((double)img[((int64_t)k * res + y) * res + x] + 1) * 127.5);
+        px[(int64_t)(k / (cols * channels) * res + y) * w + k % (cols * channels) * res + x] = (uint8_t)(v > 0 ? v < 255 ? v : 255 : 0);
+      }
+  Status s = png_write8(path, w, h, 1, px, e);
+  mem_free(px);
+  return s;
+}
+
+static Status sheet_plan(TrainRun *r, Error *e) {
+  const Generator *G = trainer_G_ema(r->t);
+  Graph *g = r->sheet_graph = graph_new();
+  int n = SHEET_COLS * SHEET_ROWS, zd = G->cfg.z_dim;
+  r->sheet_zs = mem_alloc((size_t)n * (size_t)zd * sizeof(real));
+  if (!g || !r->sheet_zs) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
+  Rng rng = {trainer_config(r->t)->seed, 1000, 0};     /* a stream of its own: sheets do not disturb training */
+  rng_fill_normal(&rng, r->sheet_zs, (int64_t)n * zd);
+  r->sheet_z = g_input(g, "z", SHAPE2(SHEET_BATCH, zd));
+  r->sheet_c = G->cfg.c_dim > 0 ? g_input(g, "c", SHAPE2(SHEET_BATCH, G->cfg.c_dim)) : 0;
+  Val ws = g_broadcast_ws(g, G, g_mapping(g, G, r->sheet_z, r->sheet_c, false), 1, -1);
+  r->sheet_img = g_synthesis(g, G, ws, &(SynthOptions){.noise = NOISE_CONST, .frozen = false}, NULL);
+  Status s = graph_status(g, e);
+  return s ? s : plan_new(g, 1, &r->sheet_img, &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes, .backend = trainer_config(r->t)->backend}, &r->sheet_plan, e);
+}
+
+static void fakes_path(const TrainRun *r, char path[4300]) {
+  char name[64];
+  snprintf(name, sizeof name, "fakes%09.3f.png", (double)trainer_state(r->t)->cur_nimg / 1000);
+  run_path(r, path, name);
+}
+
+static Status write_fakes(TrainRun *r, Error *e) {
+  const GenConfig *c = &trainer_G_ema(r->t)->cfg;
+  int n = SHEET_COLS * SHEET_ROWS;
+  size_t one = (size_t)c->img_channels * (size_t)c->img_resolution * (size_t)c->img_resolution, zn = (size_t)SHEET_BATCH * (size_t)c->z_dim;
+  char path[4300];
+  real *img = mem_alloc((size_t)n * one * sizeof(real));
+  if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
+  Status s = ST_OK;
+  for (int b = 0; s == ST_OK && b < n; b += SHEET_BATCH) {
+    memcpy(plan_data(r->sheet_plan, r->sheet_z), r->sheet_zs + (size_t)(b / SHEET_BATCH) * zn, zn * sizeof(real));
+    if (r->sheet_c) {                                  /* a row per label, in turn */
+      real *lab = plan_data(r->sheet_plan, r->sheet_c);
+      memset(lab, 0, (size_t)SHEET_BATCH * (size_t)c->c_dim * sizeof(real));
+      for (int k = 0; k < SHEET_BATCH; k++) lab[k * c->c_dim + (b + k) / SHEET_COLS % c->c_dim] = 1;
+    }
+    s = plan_run(r->sheet_plan, e);
+    if (!s) s = plan_sync(r->sheet_plan, e);
+    if (!s) memcpy(img + (size_t)b * one, plan_data(r->sheet_plan, r->sheet_img), SHEET_BATCH * one * sizeof(real));
+  }
+  fakes_path(r, path);
+  if (!s) s = sheet_write(path, img, n, c->img_channels, c->img_resolution, SHEET_COLS, e);
+  mem_free(img);
+  return s;
+}
+
+static Status write_reals(TrainRun *r, Error *e) {
+  const Dataset *d = r->data;
+  int n = (int)PRLX_MIN(d->n, SHEET_COLS * SHEET_ROWS);
+  size_t one = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
+  char path[4300];
+  real *img = mem_alloc((size_t)n * one * sizeof(real));
+  if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
+  for (int k = 0; k < n; k++)                          /* evenly spread over the data set */
+    for (size_t i = 0; i < one; i++) img[(size_t)k * one + i] = (real)d->images[(size_t)(k * d->n / n) * one + i];
+  run_path(r, path, "reals.png");
+  Status s = sheet_write(path, img, n, d->channels, d->h, SHEET_COLS, e);
+  mem_free(img);
+  return s;
+}
+
+/* ---- ticks ---- */
+static void add_step(TickSums *s, const TrainMetrics *m, double seconds) {
+  s->iterations++;
+  s->g_loss += m->g_loss;
+  s->d_loss += m->d_loss_fake + m->d_loss_real;
+  s->score_real += m->score_real;
+  s->score_fake += m->score_fake;
+  s->sign_real += m->sign_real;
+  if (m->ran[PH_DREG]) s->r1 += m->r1_penalty, s->r1_n++;
+  if (m->ran[PH_GREG]) s->pl += m->pl_penalty, s->pl_n++;
+  s->bad_gradients += (double)m->bad_gradients;
+  s->seconds += seconds;
+  s->total_seconds += seconds;
+  for (int k = 0; k < PH_COUNT; k++)
+    if (m->ran[k]) s->phase_seconds[k] += m->seconds[k];
+}
+
+static double speed(const TrainRun *r) {              /* seconds per kimg of this tick */
+  double n = (double)trainer_state(r->t)->cur_nimg - r->sums.start_nimg;
+  return n > 0 ? r->sums.seconds / n * 1000 : NAN;
+}
+
+static void print_tick(const TrainRun *r) {
+  const TickSums *s = &r->sums;
+  const TrainerState *st = trainer_state(r->t);
+  double k = PRLX_MAX(s->iterations, 1), kimg = (double)st->cur_nimg / 1000, sk = speed(r);
+  char r1[16] = "-", pl[40] = "-";
+  if (s->r1_n > 0) snprintf(r1, sizeof r1, "%.3g", s->r1 / s->r1_n);
+  if (s->pl_n > 0) snprintf(pl, sizeof pl, "%.3g (mean %.3g)", s->pl / s->pl_n, st->pl_mean);
+  printf("tick %-4.0f kimg %-8.3f time %-10s s/kimg %-7.4g loss G %.3f D %.3f  real %+.2f fake %+.2f  r_t %+.2f p %.3f  r1 %s  pl %s  left %s\n", s->tick,
+         kimg, human_time(s->total_seconds), sk, s->g_loss / k, s->d_loss / k, s->score_real / k, s->score_fake / k, st->r_t, st->p, r1, pl,
+         human_time(PRLX_MAX(r->plan.kimg - kimg, 0) * sk));
+  fflush(stdout);
+}
+
+static Status log_tick(TrainRun *r, Error *e) {
+  const TickSums *s = &r->sums;
+  const TrainerState *st = trainer_state(r->t);
+  double k = PRLX_MAX(s->iterations, 1);
+  Jsonl *j = &r->log;
+  jsonl_begin(j);
+  jsonl_int(j, "tick", (int64_t)s->tick);
+  jsonl_int(j, "nimg", st->cur_nimg);
+  jsonl_num(j, "kimg", (double)st->cur_nimg / 1000);
+  jsonl_num(j, "g_loss", s->g_loss / k);
+  jsonl_num(j, "d_loss", s->d_loss / k);
+  jsonl_num(j, "score_real", s->score_real / k);
+  jsonl_num(j, "score_fake", s->score_fake / k);
+  jsonl_num(j, "sign_real", s->sign_real / k);
+  jsonl_num(j, "r_t", st->r_t);
+  jsonl_num(j, "p", st->p);
+  jsonl_num(j, "r1", s->r1_n > 0 ? s->r1 / s->r1_n : NAN);
+  jsonl_num(j, "pl", s->pl_n > 0 ? s->pl / s->pl_n : NAN);
+  jsonl_num(j, "pl_mean", st->pl_mean);
+  jsonl_int(j, "bad_gradients", (int64_t)s->bad_gradients);
+  jsonl_num(j, "seconds", s->total_seconds);
+  jsonl_num(j, "s_per_kimg", speed(r));
+  for (int i = 0; i < PH_COUNT; i++) {
+    char key[32];
+    snprintf(key, sizeof key, "s_%s", train_phase_name[i]);
+    jsonl_num(j, key, s->phase_seconds[i]);
+  }
+  return jsonl_end(j, e);
+}
+
+static Status end_tick(TrainRun *r, bool last, Error *e) {
+  TickSums *s = &r->sums;
+  bool lead = comm_lead(r->comm);
+  if (lead && !tool_quiet) print_tick(r);
+  Status st = lead ? log_tick(r, e) : ST_OK;
+  if (st) return st;
+  if (lead && s->bad_gradients > 0) fprintf(stderr, "prlx train: %.0f gradient values were not finite in this tick and were replaced\n", s->bad_gradients);
+  double total = s->total_seconds, tick = s->tick + 1;
+  *s = (TickSums){.tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
+  if (!lead || (!last && (int64_t)tick % r->plan.snap_ticks)) return ST_OK;
+  st = run_save(r, e);
+  if (!st && r->plan.keep && !last) {
+    char name[64];
+    snprintf(name, sizeof name, "network-%06g.safetensors", (double)(int64_t)tick * r->plan.tick_kimg);
+    st = save_network(r, name, e);
+  }
+  if (!st) st = write_fakes(r, e);
+  return st ? st : report_training(r->dir, r->config, e);
+}
+
+/* ---- start, loop, end ---- */
+Status run_start(TrainRun *r, Error *e) {
+  char path[4300];
+  run_path(r, path, "metrics.jsonl");
+  double done = (double)trainer_state(r->t)->cur_nimg;
+  Status s = file_exists(path) ? jsonl_truncate_after(path, "nimg", done > 0 ? done : -1, e) : ST_OK;
+  if (!s) s = jsonl_open(&r->log, path, e);
+  if (!s) s = sheet_plan(r, e);
+  if (!s) s = write_reals(r, e);
+  if (!s && done == 0) s = write_fakes(r, e);
+  /* The process may have died between the files of a snapshot, which the state is the first of. */
+  if (!s && done > 0) s = save_network(r, "network.safetensors", e);
+  fakes_path(r, path);
+  if (!s && done > 0 && r->sums.iterations == 0 && !file_exists(path)) s = write_fakes(r, e);
+  return s;
+}
+
+Status run_loop(TrainRun *r, Error *e) {
+  const TrainerState *st = trainer_state(r->t);
+  TrainMetrics m;
+  Progress bar;
+  bool lead = comm_lead(r->comm);
+  double saved = time_now();
+  int64_t end = (int64_t)ceil(r->plan.kimg * 1000 - 1e-6), tick_images = PRLX_MAX((int64_t)(r->plan.tick_kimg * 1000 + 0.5), 1);
+  progress_start(&bar, "train", "kimg", r->plan.kimg);
+  progress_skip(&bar, (double)st->cur_nimg / 1000);
+  while (st->cur_nimg < end) {
+    double t0 = time_now();
+    Status s = trainer_step(r->t, &m, e);
+    if (s) return s;
+    add_step(&r->sums, &m, time_now() - t0);
+    bool last = st->cur_nimg >= end;
+    progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss, m.d_loss_fake + m.d_loss_real, st->p);
+    int stop = tool_interrupted;
+    if (last || (double)st->cur_nimg >= r->sums.start_nimg + (double)tick_images) {
+      progress_clear(&bar);
+      s = end_tick(r, last, e);
+    } else if (lead && time_now() - saved > r->plan.save_minutes * 60) {
+      s = run_save(r, e);
+      saved = time_now();
+    }
+    if ((s = comm_agree(r->comm, s, &stop, e))) return s;    /* a full disk of one, or Ctrl-C in one, is that of all */
+    if (stop && !last) {
+      progress_clear(&bar);
+      if ((s = comm_agree(r->comm, lead ? run_save(r, e) : ST_OK, NULL, e))) return s;
+      if (r->comm) r->comm->agreed = true;
+      return err_set(e, ST_INTERRUPTED, "%s: stopped at %.3f kimg and saved; go on with: prlx train --out %s --resume", r->dir,
+                     (double)st->cur_nimg / 1000, r->dir);
+    }
+  }
+  progress_end(&bar);
+  return ST_OK;
+}
+
+void run_close(TrainRun *r) {
+  jsonl_close(&r->log);
+  plan_free(r->sheet_plan);
+  if (r->sheet_graph) graph_free(r->sheet_graph);
+  mem_free(r->sheet_zs);
+  if (r->dir_fd >= 0) close(r->dir_fd);
+}

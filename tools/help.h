@@ -1,6 +1,0 @@
-/* help.h: the overview printed by `prlx help`; `prlx help CMD` comes from the command's own option table. */
-#ifndef PRLX_HELP_H
-#define PRLX_HELP_H
-#include "tools/tool.h"
-int help_overview(const Tool *tools, int n);
-#endif

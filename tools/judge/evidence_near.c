@@ -1,0 +1,222 @@
+/* evidence_near.c: nearest training images of denoised or synthetic images, by pixel and by LPIPS features, beside how near training images are to each other.
+ * See evidence.h. Training features pass by in blocks (500,000 values per 64 x 64 image), so memory holds those of the queries only. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "core/rng.h"
+#include "core/threads.h"
+#include "tools/judge/evidence.h"
+#include "models/store/netfile.h"
+#include "tools/cli/tool.h"
+
+enum { TRAIN_BLOCK = 24, QUERY_BLOCK = 320, PIECE = 2048 };
+
+void near_free(EvNear *near) {
+  mem_free(near->px); mem_free(near->lp);
+  reference_free(&near->ref_px);
+  reference_free(&near->ref_lp);
+  *near = (EvNear){0};
+}
+
+/* Queries: the images judged, then training images as reference. skip: training lesion that does not count (the query's own), -1: none. */
+typedef struct Query { const float *img; int64_t skip; Nearest px, lp; } Query;
+typedef struct Search {
+  Evidence *ev; const Dataset *train; int64_t per, hw;
+  Query *q; int64_t nq;
+  int64_t *kept; int64_t nkept;              /* training images looked at by LPIPS */
+  Shape tap[VGG_TAPS];                       /* features of one image */
+  real *feat[VGG_TAPS], *block[VGG_TAPS];    /* of QUERY_BLOCK queries, of TRAIN_BLOCK training images */
+  int64_t q0, t0; int nblock;                /* what lies in them */
+  Progress bar; int64_t seen;
+} Search;
+
+static int64_t train_lesion(const Dataset *t, int64_t i) { return t->src ? t->src->lesion[i] : i; }
+
+/* The lesion itself, where it is among the training data: its neighbour would be itself. */
+static int64_t own_lesion(const Evidence *ev, const EvLesion *r) {
+  const DatasetLesions *s = ev->train.src;
+  for (int64_t l = 0; s && ev->d.src && l < s->n; l++) if (!strcmp(s->name[l], r->name) && !strcmp(s->subject[s->subject_of[l]], r->subject)) return l;
+  for (int64_t i = 0; !s && !ev->d.src && ev->train.names && i < ev->train.n; i++) if (!strcmp(ev->train.names[i], r->name)) return i;
+  return -1;
+}
+
+/* One slice of each of --typical training lesions, drawn without replacement. */
+static Status choose_reference(Search *f, int64_t first, Error *e) {
+  const Dataset *t = f->train;
+  int64_t *order = mem_alloc((size_t)t->n * sizeof *order);
+  bool *seen = mem_alloc((size_t)(t->src ? t->src->n : t->n) * sizeof *seen);
+  if (order && seen) {
+    Rng r = {.seed = 1, .subsequence = 0x6e656172};
+    for (int64_t i = 0; i < t->n; i++) {
+      const int64_t k = rng_below(&r, i + 1);
+      order[i] = order[k];
+      order[k] = i;
+    }
+    for (int64_t i = 0; i < t->n && f->nq - first < f->ev->a.typical; i++) {
+      const int64_t l = train_lesion(t, order[i]);
+      if (seen[l]) continue;
+      seen[l] = true;
+      f->q[f->nq++] = (Query){t->images + order[i] * f->per, l, NEAREST_NONE, NEAREST_NONE};
+    }
+  }
+  const Status s = order && seen ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld training images", (long long)t->n);
+  mem_free(order); mem_free(seen);
+  return s;
+}
+
+/* ---- by pixel ---- */
+static void pixel_query(void *ctx, int64_t i, int worker) {
+  const Search *f = ctx;
+  Query *q = &f->q[i];
+  for (int64_t k = 0; k < f->train->n; k++) {
+    const int64_t l = train_lesion(f->train, k);
+    if (l != q->skip) nearest_add(&q->px, k, l, sqrt(square_distance(q->img, f->train->images + k * f->per, f->hw) / (double)f->hw));
+  }
+}
+
+/* ---- by features ---- */
+static Status features_of(const Search *f, const Vgg *v, const float *const *img, int n, real *const feat[VGG_TAPS], Error *e) {
+  real *x = mem_alloc((size_t)(n * f->per) * sizeof *x);
+  if (!x) return err_set(e, ST_NOMEM, "out of memory for %d images", n);
+  for (int i = 0; i < n; i++) for (int64_t k = 0; k < f->per; k++) x[i * f->per + k] = (real)img[i][k];
+  const Status s = lpips_image_features(v, SHAPE4(n, f->train->channels, f->train->h, f->train->w), x, VGG_CHANNELS_AUTO, feat, e);
+  mem_free(x);
+  return s;
+}
+
+/* Query i against the training images of the block. Pieces small enough that the block's share stays in the cache. */
+static void feature_query(void *ctx, int64_t i, int worker) {
+  const Search *f = ctx;
+  Query *q = &f->q[f->q0 + i];
+  double d[TRAIN_BLOCK] = {0};
+  for (int k = 0; k < VGG_TAPS; k++) {
+    const int64_t m = shape_numel(f->tap[k]);
+    const real *a = f->feat[k] + i * m;
+    for (int64_t p = 0; p < m; p += PIECE)
+      for (int b = 0; b < f->nblock; b++) d[b] += square_distance(a + p, f->block[k] + b * m + p, PRLX_MIN((int64_t)PIECE, m - p));
+  }
+  for (int b = 0; b < f->nblock; b++) {
+    const int64_t at = f->kept[f->t0 + b], l = train_lesion(f->train, at);
+    if (l != q->skip) nearest_add(&q->lp, at, l, d[b]);
+  }
+}
+
+static Status feature_pass(Search *f, const Vgg *v, int64_t q0, int64_t nq, Error *e) {
+  const float *img[QUERY_BLOCK];
+  for (int64_t i = 0; i < nq; i++) img[i] = f->q[q0 + i].img;
+  Status s = features_of(f, v, img, (int)nq, f->feat, e);
+  f->q0 = q0;
+  for (f->t0 = 0; f->t0 < f->nkept && s == ST_OK; f->t0 += TRAIN_BLOCK) {
+    f->nblock = (int)PRLX_MIN((int64_t)TRAIN_BLOCK, f->nkept - f->t0);
+    for (int b = 0; b < f->nblock; b++) img[b] = f->train->images + f->kept[f->t0 + b] * f->per;
+    s = features_of(f, v, img, f->nblock, f->block, e);
+    if (s == ST_OK) par_for(nq, feature_query, f);
+    f->seen += f->nblock;
+    progress_update(&f->bar, (double)f->seen, NULL);
+    if (s == ST_OK && tool_interrupted) s = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+  }
+  return s;
+}
+
+/* All training images, or `limit` of them, evenly spaced. */
+static Status choose_candidates(Search *f, Error *e) {
+  const int64_t n = f->train->n, limit = f->ev->a.limit > 0 && f->ev->a.limit < n ? f->ev->a.limit : n;
+  f->kept = mem_alloc((size_t)limit * sizeof *f->kept);
+  if (!f->kept) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < limit; i++) f->kept[f->nkept++] = i * n / limit;
+  return ST_OK;
+}
+
+static Status by_features(Search *f, Error *e) {
+  Vgg v = {0};
+  Evidence *ev = f->ev;
+  const int64_t passes = (f->nq + QUERY_BLOCK - 1) / QUERY_BLOCK, room = PRLX_MIN(f->nq, (int64_t)QUERY_BLOCK);
+  Status s = vgg_load(&v, ev->a.vgg, ev->a.data, e);
+  if (s == ST_OK) s = choose_candidates(f, e);
+  if (s == ST_OK) snprintf(ev->near_by, sizeof ev->near_by, "%.95s", v.name);
+  const int64_t side = PRLX_MIN(f->train->h, 256);                /* larger images are averaged down before VGG sees them */
+  for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
+    f->tap[k] = lpips_feature_shape(1, side, f->train->w * side / f->train->h, k);
+    f->feat[k] = mem_alloc((size_t)(room * shape_numel(f->tap[k])) * sizeof(real));
+    f->block[k] = mem_alloc((size_t)(TRAIN_BLOCK * shape_numel(f->tap[k])) * sizeof(real));
+    if (!f->feat[k] || !f->block[k]) s = err_set(e, ST_NOMEM, "out of memory for the features of %lld images; use --no-perceptual", (long long)room);
+  }
+  progress_start(&f->bar, "evidence", "image", (double)(passes * f->nkept));
+  for (int64_t q = 0; q < f->nq && s == ST_OK; q += QUERY_BLOCK) s = feature_pass(f, &v, q, PRLX_MIN((int64_t)QUERY_BLOCK, f->nq - q), e);
+  progress_end(&f->bar);
+  for (int k = 0; k < VGG_TAPS; k++) { mem_free(f->feat[k]); mem_free(f->block[k]); }
+  mem_free(f->kept);
+  vgg_free(&v);
+  return s;
+}
+
+/* ---- results ---- */
+static Status reference_from(NearReference *r, const Query *q, int64_t n, bool lp, Error *e) {
+  Nearest *x = mem_alloc((size_t)PRLX_MAX(n, 1) * sizeof *x);
+  if (!x) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < n; i++) x[i] = lp ? q[i].lp : q[i].px;
+  const Status s = reference_new(r, n, x, e);
+  mem_free(x);
+  return s;
+}
+
+/* RMS of the difference in ppb, each image through its own window. */
+static double rms_ppb(const Evidence *ev, int64_t i, int64_t t) {
+  double a[2], b[2], sum = 0;
+  const int64_t hw = (int64_t)ev->d.h * ev->d.w, per = hw * ev->d.channels;
+  if (!image_ppb(&ev->d, i, a) || !image_ppb(&ev->train, t, b)) return NAN;
+  for (int64_t k = 0; k < hw; k++) {
+    const double x = window_unmap(a[0], a[1], (double)ev->d.images[i * per + k]) - window_unmap(b[0], b[1], (double)ev->train.images[t * per + k]);
+    sum += x * x;
+  }
+  return sqrt(sum / (double)hw);
+}
+
+static Status keep(Search *f, int64_t first, Error *e) {
+  Evidence *ev = f->ev;
+  EvNear *near = &ev->near;
+  near->reference = (int)(f->nq - first);
+  near->px = mem_alloc((size_t)ev->n * sizeof *near->px);
+  near->lp = ev->a.perceptual ? mem_alloc((size_t)ev->n * sizeof *near->lp) : NULL;
+  if (!near->px || (ev->a.perceptual && !near->lp)) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = reference_from(&near->ref_px, f->q + first, f->nq - first, false, e);
+  if (s == ST_OK && near->lp) s = reference_from(&near->ref_lp, f->q + first, f->nq - first, true, e);
+  if (s == ST_INVALID) return err_set(e, s, "%s: images of one lesion only; expected at least two training lesions to compare with", f->train->path);
+  if (s != ST_OK) return s;
+  for (int64_t i = 0; i < ev->n; i++) {
+    const Query *q = &f->q[i];
+    near->own += q->skip >= 0;
+    near->px[i] = q->px;
+    if (q->px.id >= 0) {
+      ev->v[i][EV_PX] = q->px.d;
+      ev->v[i][EV_PX_PPB] = rms_ppb(ev, i, q->px.id);
+      ev->v[i][EV_PX_RATIO] = q->px.d / near->ref_px.median;
+      ev->v[i][EV_PX_GAP] = nearest_gap(&q->px);
+    }
+    if (!near->lp) continue;
+    near->lp[i] = q->lp;
+    if (q->lp.id < 0) continue;
+    ev->v[i][EV_LP] = q->lp.d;
+    ev->v[i][EV_LP_RATIO] = q->lp.d / near->ref_lp.median;
+    ev->v[i][EV_LP_GAP] = nearest_gap(&q->lp);
+  }
+  return ST_OK;
+}
+
+Status evidence_near(Evidence *ev, Error *e) {
+  Status s = dataset_open(&ev->train, ev->a.train, e);
+  if (s != ST_OK) return s;
+  const Dataset *d = &ev->d, *t = &ev->train;
+  if (t->h != d->h || t->w != d->w || t->channels != d->channels)
+    return err_set(e, ST_INVALID, "%s: images of %d x %d, %d channels; %s has %d x %d, %d channels; give the data the network was trained on", t->path, t->w, t->h, t->channels, d->path, d->w, d->h, d->channels);
+  Search f = {.ev = ev, .train = t, .hw = (int64_t)d->h * d->w, .per = (int64_t)d->channels * d->h * d->w};
+  f.q = mem_alloc((size_t)(ev->n + ev->a.typical) * sizeof *f.q);
+  if (!f.q) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < ev->n; i++) f.q[f.nq++] = (Query){d->images + i * f.per, own_lesion(ev, &ev->row[ev->lesion[i]]), NEAREST_NONE, NEAREST_NONE};
+  s = choose_reference(&f, ev->n, e);
+  if (s == ST_OK) par_for(f.nq, pixel_query, &f);
+  if (s == ST_OK && ev->a.perceptual) s = by_features(&f, e);
+  if (s == ST_OK) s = keep(&f, ev->n, e);
+  mem_free(f.q);
+  return s;
+}
