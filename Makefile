@@ -84,6 +84,9 @@ $(BUILD)/libprlx.a: $(LIBOBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/libprlx64.a: $(F64OBJ)
 	@rm -f $@; ar rcs $@ $^
+# The command line without main(): what tests of views and tools link.
+$(BUILD)/libtools.a: $(TOOLOBJ)
+	@rm -f $@; ar rcs $@ $(filter-out %/main.o,$^)
 ifeq ($(MPI),0)
 $(BUILD)/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(BUILD)/mpi.off
 	$(CC) $(CFLAGS) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
@@ -112,8 +115,8 @@ $(BUILD)/cuda.on $(BUILD)/cuda.off:
 	@mkdir -p $(@D); rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@
 $(BUILD)/golden: $(GOLDOBJ) $(BUILD)/libprlx.a
 	$(CC) $(CFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/libprlx.a $(LDLIBS)
-$(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libprlx.a
-	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libprlx.a $(LDLIBS)
+$(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libtools.a $(BUILD)/libprlx.a
+	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libtools.a $(BUILD)/libprlx.a $(LDLIBS)
 $(BUILD)/f64_%: $(BUILD)/f64/test/f64_%.o $(BUILD)/libprlx64.a
 	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libprlx64.a $(LDLIBS)
 

@@ -3,11 +3,21 @@
 #include <math.h>
 #include <string.h>
 
-const char *precision_name(Precision p) { return p == PREC_STRICT ? "strict" : p == PREC_TF32 ? "tf32" : p == PREC_F16 ? "f16" : "bf16"; }
+const char *precision_name(Precision p) {
+  return p == PREC_STRICT ? "strict" : p == PREC_TF32 ? "tf32" : p == PREC_F16 ? "f16" : "bf16";
+}
 
 AdamCoef adam_coef(const Adam *a) {
-  return (AdamCoef){(float)a->lr, (float)a->beta1, (float)a->beta2, (float)(1 - a->beta1), (float)(1 - a->beta2),
-                    (float)(1 / sqrt(1 - pow(a->beta2, (double)a->t))), (float)a->eps, a->beta1 != 0 ? (float)(1 / (1 - pow(a->beta1, (double)a->t))) : 1, NULL, 0};
+  return (AdamCoef){(float)a->lr,
+                    (float)a->beta1,
+                    (float)a->beta2,
+                    (float)(1 - a->beta1),
+                    (float)(1 - a->beta2),
+                    (float)(1 / sqrt(1 - pow(a->beta2, (double)a->t))),
+                    (float)a->eps,
+                    a->beta1 != 0 ? (float)(1 / (1 - pow(a->beta1, (double)a->t))) : 1,
+                    NULL,
+                    0};
 }
 
 static Share *share_of(const Backend *b, const void *host) {
@@ -21,12 +31,15 @@ static Status new_share(Backend *b, const void *host, size_t bytes, Error *e) {
   const char *h = host;
   for (int i = 0; i < b->nshare; i++)
     if (h < b->share[i].host + b->share[i].bytes && b->share[i].host < h + bytes)
-      return err_set(e, ST_INVALID, "%s: a host range of %zu bytes overlaps one that is shared already", b->name, bytes);
+      return err_set(e, ST_INVALID,
+                     "%s: a host range of %zu bytes overlaps one that is shared already", b->name,
+                     bytes);
   if (b->nshare == b->cap_share) {
     int cap = b->cap_share ? 2 * b->cap_share : 16;
     Share *q = mem_grow(b->share, (size_t)b->nshare * sizeof *q, (size_t)cap * sizeof *q);
     if (!q) return err_set(e, ST_NOMEM, "%s: out of memory for the list of shared ranges", b->name);
-    b->share = q; b->cap_share = cap;
+    b->share = q;
+    b->cap_share = cap;
   }
   void *dev;
   Status st = b->alloc(b, bytes, &dev, e);
@@ -58,7 +71,8 @@ void *backend_device(const Backend *b, const void *host) {
 /* The mirror of a whole range of bytes, or NULL with an error. */
 static void *mirror(Backend *b, const void *host, size_t bytes, Error *e) {
   const Share *s = share_of(b, host);
-  if (s && bytes <= (size_t)(s->host + s->bytes - (const char *)host)) return backend_device(b, host);
+  if (s && bytes <= (size_t)(s->host + s->bytes - (const char *)host))
+    return backend_device(b, host);
   err_set(e, ST_INTERNAL, "%s: a range of %zu bytes is not shared with the device", b->name, bytes);
   return NULL;
 }

@@ -1,9 +1,12 @@
-/* backend.h: what a device must offer to run plans. core knows no device: a tool hands one over (PlanOptions.backend); NULL = the CPU kernels
- * of the table. The only implementation is cuda/ (and the same sources compiled as host C++ for tests, test/cuda_emu.h).
+/* backend.h: what a device must offer to run plans. core knows no device: a tool hands one over
+ * (PlanOptions.backend); NULL = the CPU kernels of the table. The only implementation is cuda/ (and
+ * the same sources compiled as host C++ for tests, test/cuda_emu.h).
  *
- * Storage: a value of a plan lives on the device as float, or as a 16-bit number where the precision asks for it; arithmetic is always float
- * (tensor cores: 16-bit or tf32 operands, float sums). What is stored in 16 bits is the planner's decision (core/plan_device.c): feature maps
- * larger than 4x4, as in the reference; weights, gradients of weights, images and statistics stay float. */
+ * Storage: a value of a plan lives on the device as float, or as a 16-bit number where the
+ * precision asks for it; arithmetic is always float (tensor cores: 16-bit or tf32 operands, float
+ * sums). What is stored in 16 bits is the planner's decision (core/plan_device.c): feature maps
+ * larger than 4x4, as in the reference; weights, gradients of weights, images and statistics stay
+ * float. */
 #ifndef PRLX_BACKEND_H
 #define PRLX_BACKEND_H
 #include "core/graph.h"
@@ -12,75 +15,131 @@
 #include "core/pointwise.h"
 #include "core/rng.h"
 
-typedef DType Dtype;                     /* on a device: DT_F32, DT_F16, DT_BF16 */
-/* strict: float everywhere, no tensor cores; tf32: float storage, tf32 operands; f16, bf16: 16-bit feature maps. */
+typedef DType Dtype; /* on a device: DT_F32, DT_F16, DT_BF16 */
+
+/* strict: float everywhere, no tensor cores; tf32: float storage, tf32 operands; f16, bf16: 16-bit
+ * feature maps. */
 typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
 
-/* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device memory. */
+/* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device
+ * memory. */
 typedef struct DevStep {
-  Node n;                              /* operation, attributes, output shape; for a loop that ends in a sum n.op is OP_sum */
+  /* operation, attributes, output shape; for a loop that ends in a sum n.op is OP_sum */
+  Node n;
   int nargs;
-  Shape shape[PW_MAX_ARGS];            /* of the arguments */
-  const void *arg[PW_MAX_ARGS];        /* NULL: absent operand */
+  Shape shape[PW_MAX_ARGS];     /* of the arguments */
+  const void *arg[PW_MAX_ARGS]; /* NULL: absent operand */
   Dtype targ[PW_MAX_ARGS];
-  void *out; Dtype tout;
-  void *scratch;                       /* as many bytes as the backend's scratch() said; shared by all steps of a plan (they run one after another) */
-  const PwProgram *prog;               /* fused pointwise loop, optionally with a reduction; arg[k] is argument k. NULL: an operation of the table */
-  /* Loop that runs in the store of a convolution (prog_store): its arguments follow at arg[4..]; argument `store_from` of it is the convolution's
-   * own result, which then exists in registers only. NULL: plain store. */
-  const PwProgram *prog_store; int store_from;
+  void *out;
+  Dtype tout;
+  /* as many bytes as the backend's scratch() said; shared by all steps of a plan (they run one
+   * after another) */
+  void *scratch;
+  /* fused pointwise loop, optionally with a reduction; arg[k] is argument k. NULL: an operation of
+   * the table */
+  const PwProgram *prog;
+  /* Loop that runs in the store of a convolution (prog_store): its arguments follow at arg[4..];
+   * argument `store_from` of it is the convolution's own result, which then exists in registers
+   * only. NULL: plain store. */
+  const PwProgram *prog_store;
+  int store_from;
 } DevStep;
 
-/* One Adam step, as core/optim.c forms it: everything that needs double is formed on the host. c1 = 1 - beta1, c2 = 1 - beta2,
- * inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used where it is NULL: beta1 == 0). ema, if not NULL, is a device range that follows
- * the new p in the same launch: ema <- p + ema_beta (ema - p). */
-typedef struct AdamCoef { float lr, b1, b2, c1, c2, inv_v, eps, m_corr; float *ema, ema_beta; } AdamCoef;
-AdamCoef adam_coef(const Adam *a);       /* for step a->t (core/backend.c); adam_step would have incremented t before */
+/* One Adam step, as core/optim.c forms it: everything that needs double is formed on the host. c1 =
+ * 1 - beta1, c2 = 1 - beta2, inv_v = 1/sqrt(1 - beta2^t), m_corr = 1/(1 - beta1^t) (m is not used
+ * where it is NULL: beta1 == 0). ema, if not NULL, is a device range that follows the new p in the
+ * same launch: ema <- p + ema_beta (ema - p). */
+typedef struct AdamCoef {
+  float lr;
+  float b1;
+  float b2;
+  float c1;
+  float c2;
+  float inv_v;
+  float eps;
+  float m_corr;
+  float *ema;
+  float ema_beta;
+} AdamCoef;
+
+/* for step a->t (core/backend.c); adam_step would have incremented t before */
+AdamCoef adam_coef(const Adam *a);
 
 typedef struct Backend Backend;
-typedef struct Share { const char *host; char *dev; size_t bytes; int count; } Share;   /* host range and its mirror; see backend_share */
-typedef struct DevProgram DevProgram;  /* the steps of one plan, ready to run: a captured CUDA graph */
+
+/* host range and its mirror; see backend_share */
+typedef struct Share {
+  const char *host;
+  char *dev;
+  size_t bytes;
+  int count;
+} Share;
+
+/* the steps of one plan, ready to run: a captured CUDA graph */
+typedef struct DevProgram DevProgram;
 struct Backend {
-  const char *name;                    /* "cuda", "cuda-emu" */
+  const char *name; /* "cuda", "cuda-emu" */
   Precision precision;
-  /* Memory. alloc: zeroed, 256-byte aligned; ST_NOMEM says how much was asked for, how much is free. */
+  /* Memory. alloc: zeroed, 256-byte aligned; ST_NOMEM says how much was asked for, how much is
+   * free. */
   Status (*alloc)(Backend *b, size_t bytes, void **out, Error *e);
-  void   (*release)(Backend *b, void *p);
+  void (*release)(Backend *b, void *p);
   size_t (*available)(Backend *b);
-  /* All on one stream, in order. upload copies src before it returns (pinned staging ring); download waits for the device. */
+  /* All on one stream, in order. upload copies src before it returns (pinned staging ring);
+   * download waits for the device. */
   Status (*upload)(Backend *b, void *dst, const void *src, size_t bytes, Error *e);
   Status (*download)(Backend *b, void *dst, const void *src, size_t bytes, Error *e);
-  Status (*copy)(Backend *b, void *dst, const void *src, size_t bytes, Error *e);   /* device to device */
+  /* device to device */
+  Status (*copy)(Backend *b, void *dst, const void *src, size_t bytes, Error *e);
   Status (*zero)(Backend *b, void *dst, size_t bytes, Error *e);
   Status (*sync)(Backend *b, Error *e);
-  /* Programs. scratch: bytes a step needs. supports: may this operand (slot, or -1 = the output) of the node be stored as t? can_store: may this
-   * loop run in the store of this convolution? program copies the steps. */
+  /* Programs. scratch: bytes a step needs. supports: may this operand (slot, or -1 = the output) of
+   * the node be stored as t? can_store: may this loop run in the store of this convolution? program
+   * copies the steps. */
   size_t (*scratch)(Backend *b, const DevStep *s);
-  bool   (*supports)(Backend *b, const DevStep *s, int slot, Dtype t);
-  bool   (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
+  bool (*supports)(Backend *b, const DevStep *s, int slot, Dtype t);
+  bool (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
   Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
-  Status (*run)(Backend *b, DevProgram *p, Error *e);     /* asynchronous: captures at the second run, replays from then on */
-  void   (*program_free)(Backend *b, DevProgram *p);
+  /* asynchronous: captures at the second run, replays from then on */
+  Status (*run)(Backend *b, DevProgram *p, Error *e);
+  void (*program_free)(Backend *b, DevProgram *p);
   /* Per-step times in ns of one run, measured with events (plan_profile). */
   Status (*profile)(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e);
-  /* Training: flat ranges of floats. Same formulas, same rounding order as core/optim.c; adam counts `t` on the host. */
-  Status (*fill_normal)(Backend *b, Rng *r, float *dst, int64_t n, Error *e);       /* advances *r like rng_fill_normal */
-  Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e);
+  /* Training: flat ranges of floats. Same formulas, same rounding order as core/optim.c; adam
+   * counts `t` on the host. */
+  /* advances *r like rng_fill_normal */
+  Status (*fill_normal)(Backend *b, Rng *r, float *dst, int64_t n, Error *e);
+  Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
+                 const AdamCoef *coef, Error *e);
   Status (*accumulate)(Backend *b, float *acc, const float *g, int64_t n, Error *e);
-  Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */, Error *e);
+  Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */,
+                     Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);
-  Share *share; int nshare, cap_share;                    /* core/backend.c */
+  Share *share;
+  /* core/backend.c */
+  int nshare;
+  int cap_share;
 };
 
-/* Mirrored host ranges (core/backend.c): blocks of parameters, gradients, optimiser state that live on the device and have a host copy of the same
- * layout. Every plan of the backend that finds a parameter or a bound input or output in such a range uses the mirror in place.
- * backend_share: adds the range (its content is pushed); the same range again only counts. ST_INVALID when it overlaps another range in part.
- * Ranges must be shared before the plans that read them run first, and unshared after those plans are freed. */
+/* Mirrored host ranges (core/backend.c): blocks of parameters, gradients, optimiser state that live
+ * on the device and have a host copy of the same layout. Every plan of the backend that finds a
+ * parameter or a bound input or output in such a range uses the mirror in place. backend_share:
+ * adds the range (its content is pushed); the same range again only counts. ST_INVALID when it
+ * overlaps another range in part. Ranges must be shared before the plans that read them run first,
+ * and unshared after those plans are freed. */
 Status backend_share(Backend *b, const void *host, size_t bytes, Error *e);
-void   backend_unshare(Backend *b, const void *host);
-void  *backend_device(const Backend *b, const void *host);                       /* address in the mirror of any address in a range; NULL: not shared */
-Status backend_push(Backend *b, const void *host, size_t bytes, Error *e);       /* host -> mirror */
-Status backend_pull(Backend *b, void *host, size_t bytes, Error *e);             /* mirror -> host; waits for the device */
-void   backend_free_shares(Backend *b);                                          /* for the backend's own free function */
+void backend_unshare(Backend *b, const void *host);
+
+/* address in the mirror of any address in a range; NULL: not shared */
+void *backend_device(const Backend *b, const void *host);
+
+/* host -> mirror */
+Status backend_push(Backend *b, const void *host, size_t bytes, Error *e);
+
+/* mirror -> host; waits for the device */
+Status backend_pull(Backend *b, void *host, size_t bytes, Error *e);
+
+/* for the backend's own free function */
+void backend_free_shares(Backend *b);
 const char *precision_name(Precision p);
 #endif

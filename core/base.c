@@ -27,8 +27,8 @@ void *mem_alloc(size_t bytes) {
   if (bytes > SIZE_MAX - 64) return NULL;
   size_t n = bytes ? (bytes + 63) & ~(size_t)63 : 64;
   void *p = NULL;
-  /* Large blocks: calloc'ed pages are zero already, aligned_alloc's are not known to be; memset touches them once, which
-   * also keeps the first run of a plan from paying for page faults. */
+  /* Large blocks: calloc'ed pages are zero already, aligned_alloc's are not known to be; memset
+   * touches them once, which also keeps the first run of a plan from paying for page faults. */
   if (posix_memalign(&p, 64, n) != 0) return NULL;
   memset(p, 0, n);
   __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
@@ -66,13 +66,15 @@ int64_t shape_numel(Shape s) {
 
 bool shape_eq(Shape a, Shape b) {
   if (a.rank != b.rank) return false;
-  for (int i = 0; i < a.rank; i++) if (a.d[i] != b.d[i]) return false;
+  for (int i = 0; i < a.rank; i++)
+    if (a.d[i] != b.d[i]) return false;
   return true;
 }
 
 const char *shape_str(Shape s, char buf[96]) {
   int n = snprintf(buf, 96, "[");
-  for (int i = 0; i < s.rank && n < 90; i++) n += snprintf(buf + n, 96 - (size_t)n, "%s%lld", i ? "," : "", (long long)s.d[i]);
+  for (int i = 0; i < s.rank && n < 90; i++)
+    n += snprintf(buf + n, 96 - (size_t)n, "%s%lld", i ? "," : "", (long long)s.d[i]);
   if (n < 95) snprintf(buf + n, 96 - (size_t)n, "]");
   return buf;
 }

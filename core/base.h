@@ -1,4 +1,5 @@
-/* base.h: number type, errors and memory. Every other file includes it; it includes nothing of ours. */
+/* base.h: number type, errors and memory. Every other file includes it; it includes nothing of
+ * ours. */
 #ifndef PRLX_BASE_H
 #define PRLX_BASE_H
 #include <stdbool.h>
@@ -24,29 +25,36 @@ typedef enum {
   ST_INTERRUPTED, /* Ctrl-C */
   ST_INTERNAL     /* a bug of ours */
 } Status;
-typedef struct Error { Status code; char msg[1024]; } Error;
+typedef struct Error {
+  Status code;
+  char msg[1024];
+} Error;
 
 /* Sets *e (e may be NULL) and returns `code`, so that `return err_set(e, ST_IO, "...")` reads well.
  * Message form: "FILE: what was found; what was expected; what to do". */
 Status err_set(Error *e, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Ends the calling function with the status of a call that failed. For functions that own nothing at
- * that point; one that owns something says `s = call(); if (s != ST_OK) goto done;` and frees in one
- * place. */
-#define TRY(call) \
-  do { \
-    const Status try_status = (call); \
+/* Ends the calling function with the status of a call that failed. For functions that own nothing
+ * at that point; one that owns something says `s = call(); if (s != ST_OK) goto done;` and frees in
+ * one place. */
+#define TRY(call)                               \
+  do {                                          \
+    const Status try_status = (call);           \
     if (try_status != ST_OK) return try_status; \
   } while (0)
 
 /* ---- memory: every host allocation of the library goes through these two ---- */
-void *mem_alloc(size_t bytes);            /* 64-byte aligned, zeroed; NULL when out of memory; bytes 0 gives a valid pointer */
-void *mem_grow(void *p, size_t old_bytes, size_t bytes); /* like realloc (p may be NULL); new part zeroed; NULL leaves p valid */
-void  mem_free(void *p);                  /* NULL allowed */
+/* 64-byte aligned, zeroed; NULL when out of memory; bytes 0 gives a valid pointer */
+void *mem_alloc(size_t bytes);
+
+/* like realloc (p may be NULL); new part zeroed; NULL leaves p valid */
+void *mem_grow(void *p, size_t old_bytes, size_t bytes);
+void mem_free(void *p); /* NULL allowed */
 char *mem_strdup(const char *s);
+
 /* Test hook: the n-th allocation from now fails (0 = the next one, -1 = never). Not thread safe. */
-void  mem_fail_after(int64_t n);
-size_t mem_live_count(void);              /* blocks allocated and not freed (leak tests) */
+void mem_fail_after(int64_t n);
+size_t mem_live_count(void); /* blocks allocated and not freed (leak tests) */
 
 /* a*b with overflow check: false when it does not fit in size_t. */
 bool mul_ok(size_t a, size_t b, size_t *out);
@@ -57,7 +65,10 @@ bool mul_ok(size_t a, size_t b, size_t *out);
 
 /* ---- shapes: row-major, up to 6 axes, images NCHW. Rank 0 is a scalar (one element). ---- */
 #define MAX_RANK 6
-typedef struct Shape { int rank; int64_t d[MAX_RANK]; } Shape;
+typedef struct Shape {
+  int rank;
+  int64_t d[MAX_RANK];
+} Shape;
 #define SHAPE0() ((Shape){0, {0}})
 #define SHAPE1(a) ((Shape){1, {a}})
 #define SHAPE2(a, b) ((Shape){2, {a, b}})
@@ -66,6 +77,6 @@ typedef struct Shape { int rank; int64_t d[MAX_RANK]; } Shape;
 #define SHAPE5(a, b, c, d, e) ((Shape){5, {a, b, c, d, e}})
 #define SHAPE6(a, b, c, d, e, f) ((Shape){6, {a, b, c, d, e, f}})
 int64_t shape_numel(Shape s);
-bool    shape_eq(Shape a, Shape b);
+bool shape_eq(Shape a, Shape b);
 const char *shape_str(Shape s, char buf[96]); /* "[4,1,64,64]" */
 #endif

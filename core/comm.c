@@ -31,12 +31,16 @@ Status comm_agree(Comm *c, Status own, int *flag, Error *e) {
 Status comm_same(Comm *c, const void *x, size_t bytes, const char *what, Error *e) {
   if (!comm_many(c)) return ST_OK;
   void *first = mem_alloc(bytes);
-  Status st = comm_agree(c, first ? ST_OK : err_set(e, ST_NOMEM, "out of memory to compare %s", what), NULL, e);
+  Status st = comm_agree(
+      c, first ? ST_OK : err_set(e, ST_NOMEM, "out of memory to compare %s", what), NULL, e);
   if (st == ST_OK) {
     memcpy(first, x, bytes);
     st = c->broadcast(c, first, bytes, 0, e);
   }
-  if (st == ST_OK && memcmp(first, x, bytes)) st = err_set(e, ST_INVALID, "%s is not that of process 0; all processes need the same files and options", what);
+  if (st == ST_OK && memcmp(first, x, bytes))
+    st =
+        err_set(e, ST_INVALID,
+                "%s is not that of process 0; all processes need the same files and options", what);
   if (first) st = comm_agree(c, st, NULL, e);
   mem_free(first);
   return st;

@@ -1,39 +1,87 @@
 /* conv_direct.c: conv2d and conv2d_dx as implicit matrix products, any kernel, stride and padding.
  *
- *   out[m][pixel] = sum_k A[m][k] B[k][pixel],  k = (channel, tap),  B[(c,t)][q] = source channel c at pixel q shifted by tap t
+ *   out[m][pixel] = sum_k A[m][k] B[k][pixel],  k = (channel, tap),  B[(c,t)][q] = source channel c
+ *     at pixel q shifted by tap t
  *
- * B (im2col) never exists as a whole: panels of it are packed per task, from zero-padded copies of a few source rows.
- * conv2d_dx with stride s falls apart by output residue mod s into s*s dense stride-1 products with the taps of one
- * residue each ("sub-convolutions"), so nothing is multiplied by zero. conv2d is one product. */
+ * B (im2col) never exists as a whole: panels of it are packed per task, from zero-padded copies of
+ * a few source rows. conv2d_dx with stride s falls apart by output residue mod s into s*s dense
+ * stride-1 products with the taps of one residue each ("sub-convolutions"), so nothing is
+ * multiplied by zero. conv2d is one product. */
 #include "core/conv_impl.h"
 #include "core/threads.h"
 #include <string.h>
 
 typedef struct Sub {
-  int64_t m, c;                      /* output and source channels */
-  int64_t gh, gw;                    /* output pixels of one image */
-  int64_t sh, sw, step;              /* source map; source step per output pixel */
-  int64_t base_y, base_x;            /* source coordinates read by pixel 0 in the first staged row, column */
-  int64_t nty, ntx;                  /* taps */
-  int64_t ky0, kx0, kstep;           /* tap (ty,tx) is weight (ky0 + ty kstep, kx0 + tx kstep) */
-  bool flip;                         /* tap ty reads staged row nty-1-ty */
-  int64_t oy0, ox0, ostep, out_h, out_w; /* output pixel (qy,qx) is (qy ostep + oy0, qx ostep + ox0) of the map */
-  int64_t taps, mp, a_off;           /* nty*ntx; m rounded up to panels; start of its weights in the prepared block */
+  /* output and source channels */
+  int64_t m;
+  int64_t c;
+  /* output pixels of one image */
+  int64_t gh;
+  int64_t gw;
+  /* source map; source step per output pixel */
+  int64_t sh;
+  int64_t sw;
+  int64_t step;
+  /* source coordinates read by pixel 0 in the first staged row, column */
+  int64_t base_y;
+  int64_t base_x;
+  /* taps */
+  int64_t nty;
+  int64_t ntx;
+  /* tap (ty,tx) is weight (ky0 + ty kstep, kx0 + tx kstep) */
+  int64_t ky0;
+  int64_t kx0;
+  int64_t kstep;
+  bool flip; /* tap ty reads staged row nty-1-ty */
+  /* output pixel (qy,qx) is (qy ostep + oy0, qx ostep + ox0) of the map */
+  int64_t oy0;
+  int64_t ox0;
+  int64_t ostep;
+  int64_t out_h;
+  int64_t out_w;
+  /* nty*ntx; m rounded up to panels; start of its weights in the prepared block */
+  int64_t taps;
+  int64_t mp;
+  int64_t a_off;
 } Sub;
 
 static Sub make_sub(const ConvGeom *g, int r) {
   const int64_t s = g->stride;
   Sub u = {.step = 1, .ostep = 1, .kstep = 1};
   if (g->kind == CONV_FWD) {
-    u.m = g->co; u.c = g->ci; u.gh = g->oh; u.gw = g->ow; u.sh = g->h; u.sw = g->w; u.step = s;
-    u.base_y = u.base_x = -g->pad; u.nty = g->kh; u.ntx = g->kw; u.out_h = g->oh; u.out_w = g->ow;
+    u.m = g->co;
+    u.c = g->ci;
+    u.gh = g->oh;
+    u.gw = g->ow;
+    u.sh = g->h;
+    u.sw = g->w;
+    u.step = s;
+    u.base_y = u.base_x = -g->pad;
+    u.nty = g->kh;
+    u.ntx = g->kw;
+    u.out_h = g->oh;
+    u.out_w = g->ow;
   } else {
     const int64_t ry = r / s, rx = r % s, py = (ry + g->pad) % s, px = (rx + g->pad) % s;
-    u.m = g->ci; u.c = g->co; u.sh = g->oh; u.sw = g->ow; u.flip = true; u.ostep = s; u.oy0 = ry; u.ox0 = rx; u.kstep = s;
-    u.gh = ry < g->h ? ceil_div(g->h - ry, s) : 0; u.gw = rx < g->w ? ceil_div(g->w - rx, s) : 0;
-    u.nty = py < g->kh ? (g->kh - 1 - py) / s + 1 : 0; u.ntx = px < g->kw ? (g->kw - 1 - px) / s + 1 : 0;
-    u.ky0 = py; u.kx0 = px; u.out_h = g->h; u.out_w = g->w;
-    u.base_y = (ry + g->pad - py) / s - (u.nty - 1); u.base_x = (rx + g->pad - px) / s - (u.ntx - 1);
+    u.m = g->ci;
+    u.c = g->co;
+    u.sh = g->oh;
+    u.sw = g->ow;
+    u.flip = true;
+    u.ostep = s;
+    u.oy0 = ry;
+    u.ox0 = rx;
+    u.kstep = s;
+    u.gh = ry < g->h ? ceil_div(g->h - ry, s) : 0;
+    u.gw = rx < g->w ? ceil_div(g->w - rx, s) : 0;
+    u.nty = py < g->kh ? (g->kh - 1 - py) / s + 1 : 0;
+    u.ntx = px < g->kw ? (g->kw - 1 - px) / s + 1 : 0;
+    u.ky0 = py;
+    u.kx0 = px;
+    u.out_h = g->h;
+    u.out_w = g->w;
+    u.base_y = (ry + g->pad - py) / s - (u.nty - 1);
+    u.base_x = (rx + g->pad - px) / s - (u.ntx - 1);
   }
   u.taps = u.nty * u.ntx;
   u.mp = round_up(u.m, GEMM_PANEL);
@@ -43,16 +91,28 @@ static Sub make_sub(const ConvGeom *g, int r) {
 static int sub_count(const ConvGeom *g) { return g->kind == CONV_FWD ? 1 : g->stride * g->stride; }
 
 /* Source channels per block of k: a block's panel of B fits the first-level cache. */
-static int64_t channel_block(const Sub *u) { return PRLX_MIN(u->c, PRLX_MAX(1, GEMM_KC / u->taps)); }
+static int64_t channel_block(const Sub *u) {
+  return PRLX_MIN(u->c, PRLX_MAX(1, GEMM_KC / u->taps));
+}
 
-/* ---- prepared weights: A of every sub-convolution, [block of k][m/12][k][12]: a block is read from front to back ---- */
+/* ---- prepared weights: A of every sub-convolution, [block of k][m/12][k][12]: a block is read
+ * from front to back ---- */
 size_t direct_prep_numel(const ConvGeom *g) {
   size_t n = 0;
-  for (int r = 0; r < sub_count(g); r++) { Sub u = make_sub(g, r); n += (size_t)(u.mp * u.c * u.taps); }
+  for (int r = 0; r < sub_count(g); r++) {
+    Sub u = make_sub(g, r);
+    n += (size_t)(u.mp * u.c * u.taps);
+  }
   return n ? n : 1;
 }
 
-typedef struct Prep { const ConvGeom *g; const GemmKernels *k; const real *w; real *dst; Sub u; } Prep;
+typedef struct Prep {
+  const ConvGeom *g;
+  const GemmKernels *k;
+  const real *w;
+  real *dst;
+  Sub u;
+} Prep;
 
 static void prep_panel(void *ctx, int64_t p, int worker) {
   const Prep *q = ctx;
@@ -63,10 +123,18 @@ static void prep_panel(void *ctx, int64_t p, int worker) {
   for (int64_t c0 = 0; c0 < u->c; c0 += cb) {
     const int64_t c1 = PRLX_MIN(u->c, c0 + cb);
     real *dst = q->dst + u->a_off + u->mp * c0 * u->taps + m0 * (c1 - c0) * u->taps;
-    if (g->kind == CONV_FWD) { q->k->transpose(q->w + m0 * K + c0 * kk, K, lanes, GEMM_PANEL, NULL, (c1 - c0) * kk, dst, GEMM_PANEL); continue; }
+    if (g->kind == CONV_FWD) {
+      q->k->transpose(q->w + m0 * K + c0 * kk, K, lanes, GEMM_PANEL, NULL, (c1 - c0) * kk, dst,
+                      GEMM_PANEL);
+      continue;
+    }
     for (int64_t c = c0; c < c1; c++) {
       const real *w = q->w + (c * g->ci + m0) * kk;
-      if (u->taps == kk) { q->k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL); dst += kk * GEMM_PANEL; continue; }
+      if (u->taps == kk) {
+        q->k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL);
+        dst += kk * GEMM_PANEL;
+        continue;
+      }
       for (int64_t ty = 0; ty < u->nty; ty++)
         for (int64_t tx = 0; tx < u->ntx; tx++, dst += GEMM_PANEL) {
           const real *v = w + (u->ky0 + ty * u->kstep) * g->kw + u->kx0 + tx * u->kstep;
@@ -89,18 +157,30 @@ void direct_prep(const ConvGeom *g, const real *w, real *dst) {
 
 /* ---- blocking of one sub-convolution ---- */
 typedef struct Blocks {
-  int64_t gimg, groups;              /* images per pixel space (all of a small map, one of a large), number of such groups */
-  int64_t panels, np, per_group;     /* panels of nr pixels in a group, panels per block, blocks per group */
-  int64_t cb, ncb;                   /* source channels per block of k, number of such blocks */
-  bool shared;                       /* few pixels: B is packed once for all, tasks split the output channels */
-  int64_t mc;                        /* shared: output channels per task */
-  int64_t phases, rows, cols, images;/* staged copy: s*s phases of rows x cols at most, images at most */
+  /* images per pixel space (all of a small map, one of a large), number of such groups */
+  int64_t gimg;
+  int64_t groups;
+  /* panels of nr pixels in a group, panels per block, blocks per group */
+  int64_t panels;
+  int64_t np;
+  int64_t per_group;
+  /* source channels per block of k, number of such blocks */
+  int64_t cb;
+  int64_t ncb;
+  /* few pixels: B is packed once for all, tasks split the output channels */
+  bool shared;
+  int64_t mc; /* shared: output channels per task */
+  /* staged copy: s*s phases of rows x cols at most, images at most */
+  int64_t phases;
+  int64_t rows;
+  int64_t cols;
+  int64_t images;
 } Blocks;
 
 static Blocks make_blocks(const ConvGeom *g, const Sub *u, int nr) {
   Blocks b = {0};
   const int64_t area = u->gh * u->gw;
-  b.gimg = area >= 512 ? 1 : g->n;  /* small maps: one row of pixels through the whole batch */
+  b.gimg = area >= 512 ? 1 : g->n; /* small maps: one row of pixels through the whole batch */
   b.groups = g->n / b.gimg;
   b.panels = ceil_div(b.gimg * area, nr);
   b.shared = b.groups * b.panels * nr <= 256;
@@ -112,13 +192,23 @@ static Blocks make_blocks(const ConvGeom *g, const Sub *u, int nr) {
   const int64_t py = PRLX_MIN(u->step, u->nty), px = PRLX_MIN(u->step, u->ntx);
   b.phases = py * px;
   b.images = PRLX_MIN(b.gimg, ceil_div(b.np * nr - 1, area) + 1);
-  b.rows = (b.images > 1 ? u->gh : PRLX_MIN(u->gh, ceil_div(b.np * nr - 1, u->gw) + 1)) + (u->nty - 1) / u->step;
+  b.rows = (b.images > 1 ? u->gh : PRLX_MIN(u->gh, ceil_div(b.np * nr - 1, u->gw) + 1)) +
+           (u->nty - 1) / u->step;
   b.cols = u->gw + (u->ntx - 1) / u->step;
   return b;
 }
 
 /* Private memory of a task. */
-typedef struct Slot { real *b, *c, *stage; int32_t *lane, *tap, *out; uint8_t *kind, *okind; } Slot;
+typedef struct Slot {
+  real *b;
+  real *c;
+  real *stage;
+  int32_t *lane;
+  int32_t *tap;
+  int32_t *out;
+  uint8_t *kind;
+  uint8_t *okind;
+} Slot;
 
 static Slot make_slot(const Sub *u, const Blocks *b, int nr, Bump *mem) {
   Slot s;
@@ -135,13 +225,30 @@ static Slot make_slot(const Sub *u, const Blocks *b, int nr, Bump *mem) {
 }
 
 typedef struct Direct {
-  const ConvGeom *g; const GemmKernels *k; Sub u; Blocks b;
-  const real *src, *scale, *a; real *out;
-  real *shared_b; char *slots; size_t slot_bytes;
+  const ConvGeom *g;
+  const GemmKernels *k;
+  Sub u;
+  Blocks b;
+  const real *src;
+  const real *scale;
+  const real *a;
+  real *out;
+  real *shared_b;
+  char *slots;
+  size_t slot_bytes;
 } Direct;
 
 /* The block of pixels a task works on. */
-typedef struct Span { int64_t n0, nimg, q0, npix, np, row0, rows; bool raw; } Span;
+typedef struct Span {
+  int64_t n0;
+  int64_t nimg;
+  int64_t q0;
+  int64_t npix;
+  int64_t np;
+  int64_t row0;
+  int64_t rows;
+  bool raw;
+} Span;
 
 static LaneKind lane_kind(const int32_t *lane, int n) {
   int run = 1, fours = 1;
@@ -152,7 +259,8 @@ static LaneKind lane_kind(const int32_t *lane, int n) {
   return run ? LANES_RUN : fours ? LANES_FOURS : LANES_ANY;
 }
 
-/* Where each pixel of block `blk` lies in the staged source and in the output (relative to channel 0 of image n0). */
+/* Where each pixel of block `blk` lies in the staged source and in the output (relative to channel
+ * 0 of image n0). */
 static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
   const Sub *u = &d->u;
   const Blocks *b = &d->b;
@@ -166,12 +274,18 @@ static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
   t.q0 = first % area;
   t.row0 = t.nimg > 1 ? 0 : t.q0 / u->gw;
   t.rows = (t.nimg > 1 ? u->gh : last % area / u->gw + 1 - t.row0) + (u->nty - 1) / u->step;
-  t.raw = t.nimg == 1 && u->taps == 1 && u->step == 1 && u->base_y == 0 && u->base_x == 0 && u->gw == u->sw && u->gh <= u->sh;
+  t.raw = t.nimg == 1 && u->taps == 1 && u->step == 1 && u->base_y == 0 && u->base_x == 0 &&
+          u->gw == u->sw && u->gh <= u->sh;
   for (int64_t j = 0; j < t.np * nr; j++) {
-    const int64_t q = t.q0 + PRLX_MIN(j, t.npix - 1), img = q / area, qy = q % area / u->gw, qx = q % u->gw;
-    const int64_t x = j < t.npix ? 0 : j - (t.npix - 1); /* lanes past the end: keep a run a run, inside the slack of the stage */
-    s->lane[j] = (int32_t)(t.raw ? qy * u->gw + qx : ((img * b->phases * t.rows) + qy - t.row0) * b->cols + qx + (t.raw ? 0 : x));
-    s->out[j] = (int32_t)((img * u->m * u->out_h + qy * u->ostep + u->oy0) * u->out_w + qx * u->ostep + u->ox0);
+    const int64_t q = t.q0 + PRLX_MIN(j, t.npix - 1), img = q / area, qy = q % area / u->gw,
+                  qx = q % u->gw;
+    /* lanes past the end: keep a run a run, inside the slack of the stage */
+    const int64_t x = j < t.npix ? 0 : j - (t.npix - 1);
+    s->lane[j] = (int32_t)(t.raw ? qy * u->gw + qx
+                                 : ((img * b->phases * t.rows) + qy - t.row0) * b->cols + qx +
+                                       (t.raw ? 0 : x));
+    s->out[j] = (int32_t)((img * u->m * u->out_h + qy * u->ostep + u->oy0) * u->out_w +
+                          qx * u->ostep + u->ox0);
   }
   for (int64_t p = 0; p < t.np; p++) {
     s->kind[p] = (uint8_t)lane_kind(s->lane + p * nr, nr);
@@ -182,43 +296,56 @@ static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
     for (int64_t x = 0; x < u->ntx; x++) {
       const int64_t ty = u->flip ? u->nty - 1 - y : y, tx = u->flip ? u->ntx - 1 - x : x;
       const int64_t phase = ty % u->step * px + tx % u->step;
-      s->tap[y * u->ntx + x] = (int32_t)(t.raw ? 0 : (phase * t.rows + ty / u->step) * b->cols + tx / u->step);
+      s->tap[y * u->ntx + x] =
+          (int32_t)(t.raw ? 0 : (phase * t.rows + ty / u->step) * b->cols + tx / u->step);
     }
   return t;
 }
 
 /* Packs channels [c0,c1) of the block: dst[panel][(c-c0)*taps + t][nr], panels kc apart rows. */
-static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t c0, int64_t c1, real *dst) {
+static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t c0, int64_t c1,
+                          real *dst) {
   const Sub *u = &d->u;
   const int nr = d->k->nr;
-  const int64_t px = PRLX_MIN(u->step, u->ntx), panel = (c1 - c0) * u->taps * nr, plane = u->sh * u->sw, cols = d->b.cols, phases = d->b.phases;
-  if (!t->raw) memset(s->stage, 0, (size_t)(t->nimg * phases * t->rows * cols + nr) * sizeof(real)); /* the padding stays zero for all channels */
+  const int64_t px = PRLX_MIN(u->step, u->ntx), panel = (c1 - c0) * u->taps * nr,
+                plane = u->sh * u->sw, cols = d->b.cols, phases = d->b.phases;
+  /* the padding stays zero for all channels */
+  if (!t->raw) memset(s->stage, 0, (size_t)(t->nimg * phases * t->rows * cols + nr) * sizeof(real));
   for (int64_t c = c0; c < c1; c++) {
     real scale = 1;
     const real *from = s->stage;
     if (t->raw) {
       from = d->src + (t->n0 * u->c + c) * plane;
       if (d->scale) scale = d->scale[t->n0 * u->c + c];
-      if (c + 2 < u->c) prefetch_window(from + 2 * plane + t->q0, t->npix, (Window){1, 0, 0, 1}, (Window){1, 0, 0, 0});
+      if (c + 2 < u->c)
+        prefetch_window(from + 2 * plane + t->q0, t->npix, (Window){1, 0, 0, 1},
+                        (Window){1, 0, 0, 0});
     }
     for (int64_t i = 0; i < (t->raw ? 0 : t->nimg * phases); i++) {
       const int64_t n = t->n0 + i / phases, ph = i % phases;
       if (ph == 0 && c + 1 < u->c)
-        prefetch_window(d->src + (n * u->c + c + 1) * plane, u->sw, window(u->step, t->row0 * u->step + u->base_y, t->rows, u->sh), window(u->step, u->base_x, cols, u->sw));
-      stage_window(d->k, d->src + (n * u->c + c) * plane, u->sw, window(u->step, t->row0 * u->step + u->base_y + ph / px, t->rows, u->sh),
-                   window(u->step, u->base_x + ph % px, cols, u->sw), d->scale ? d->scale[n * u->c + c] : 1, s->stage + i * t->rows * cols, cols);
+        prefetch_window(d->src + (n * u->c + c + 1) * plane, u->sw,
+                        window(u->step, t->row0 * u->step + u->base_y, t->rows, u->sh),
+                        window(u->step, u->base_x, cols, u->sw));
+      stage_window(d->k, d->src + (n * u->c + c) * plane, u->sw,
+                   window(u->step, t->row0 * u->step + u->base_y + ph / px, t->rows, u->sh),
+                   window(u->step, u->base_x + ph % px, cols, u->sw),
+                   d->scale ? d->scale[n * u->c + c] : 1, s->stage + i * t->rows * cols, cols);
     }
     for (int64_t p = 0; p < t->np; p++)
-      d->k->pack_pixels(from, s->lane + p * nr, (LaneKind)s->kind[p], s->tap, (int)u->taps, scale, dst + p * panel + (c - c0) * u->taps * nr);
+      d->k->pack_pixels(from, s->lane + p * nr, (LaneKind)s->kind[p], s->tap, (int)u->taps, scale,
+                        dst + p * panel + (c - c0) * u->taps * nr);
   }
 }
 
-static void write_out(const Direct *d, const Span *t, const Slot *s, int64_t m0, int64_t m, const real *c, int64_t c_panel) {
+static void write_out(const Direct *d, const Span *t, const Slot *s, int64_t m0, int64_t m,
+                      const real *c, int64_t c_panel) {
   const Sub *u = &d->u;
   const int nr = d->k->nr;
   real *out = d->out + (t->n0 * u->m + m0) * u->out_h * u->out_w;
   for (int64_t p = 0; p < t->np; p++)
-    d->k->unpack_pixels(c + p * c_panel, m, (int)PRLX_MIN(nr, t->npix - p * nr), s->out + p * nr, (LaneKind)s->okind[p], out, u->out_h * u->out_w);
+    d->k->unpack_pixels(c + p * c_panel, m, (int)PRLX_MIN(nr, t->npix - p * nr), s->out + p * nr,
+                        (LaneKind)s->okind[p], out, u->out_h * u->out_w);
 }
 
 static void pixel_task(void *ctx, int64_t blk, int slot) {
@@ -233,20 +360,23 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
     const int64_t c0 = i * b->cb, c1 = PRLX_MIN(u->c, c0 + b->cb), kc = (c1 - c0) * u->taps;
     pack_channels(d, &t, &s, c0, c1, s.b);
     for (int64_t m0 = 0; m0 < u->m; m0 += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, u->m - m0), t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr,
-                  kc * d->k->nr, s.c + m0 * d->k->nr, d->k->nr, c_panel, i > 0);
+      d->k->block(PRLX_MIN(GEMM_MC, u->m - m0), t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc,
+                  GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr, kc * d->k->nr, s.c + m0 * d->k->nr,
+                  d->k->nr, c_panel, i > 0);
   }
   write_out(d, &t, &s, 0, u->m, s.c, c_panel);
 }
 
-/* Few pixels, much weight: pack all of B first (tasks: channel blocks), then every task streams its share of the weights. */
+/* Few pixels, much weight: pack all of B first (tasks: channel blocks), then every task streams its
+ * share of the weights. */
 static void shared_pack_task(void *ctx, int64_t i, int slot) {
   const Direct *d = ctx;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   Slot s = make_slot(&d->u, &d->b, d->k->nr, &mem);
   Span t = lay_out(d, 0, &s);
   const int64_t c0 = i * d->b.cb;
-  pack_channels(d, &t, &s, c0, PRLX_MIN(d->u.c, c0 + d->b.cb), d->shared_b + c0 * d->u.taps * d->b.np * d->k->nr);
+  pack_channels(d, &t, &s, c0, PRLX_MIN(d->u.c, c0 + d->b.cb),
+                d->shared_b + c0 * d->u.taps * d->b.np * d->k->nr);
 }
 
 static void shared_rows_task(void *ctx, int64_t i, int slot) {
@@ -259,7 +389,8 @@ static void shared_rows_task(void *ctx, int64_t i, int slot) {
   const int64_t m0 = i * d->b.mc, m = PRLX_MIN(d->b.mc, u->m - m0), c_panel = d->b.mc * nr;
   for (int64_t j = 0; j < d->b.ncb; j++) {
     const int64_t c0 = j * d->b.cb, kc = (PRLX_MIN(u->c, c0 + d->b.cb) - c0) * u->taps;
-    d->k->block(m, t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr, c_panel, j > 0);
+    d->k->block(m, t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
+                d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr, c_panel, j > 0);
   }
   write_out(d, &t, &s, m0, m, s.c, c_panel);
 }
@@ -268,11 +399,13 @@ static void zero_task(void *ctx, int64_t i, int worker) {
   const Direct *d = ctx;
   const Sub *u = &d->u;
   for (int64_t y = u->oy0; y < u->out_h; y += u->ostep)
-    for (int64_t x = u->ox0; x < u->out_w; x += u->ostep) d->out[(i * u->out_h + y) * u->out_w + x] = 0;
+    for (int64_t x = u->ox0; x < u->out_w; x += u->ostep)
+      d->out[(i * u->out_h + y) * u->out_w + x] = 0;
 }
 
 /* ---- the run ---- */
-static size_t sub_scratch(const ConvGeom *g, const Sub *u, int nr, size_t *slot_bytes, int *nslots) {
+static size_t sub_scratch(const ConvGeom *g, const Sub *u, int nr, size_t *slot_bytes,
+                          int *nslots) {
   Blocks b = make_blocks(g, u, nr);
   Bump slot = {NULL, 0};
   make_slot(u, &b, nr, &slot);
@@ -299,7 +432,8 @@ size_t direct_scratch(const ConvGeom *g, bool with_prep) {
   return mem.used;
 }
 
-void direct_run(const ConvGeom *g, const real *src, const real *w, const real *prep, const real *scale, real *out, void *scratch) {
+void direct_run(const ConvGeom *g, const real *src, const real *w, const real *prep,
+                const real *scale, real *out, void *scratch) {
   Bump mem = {scratch, 0};
   if (!prep) {
     real *own = bump(&mem, direct_prep_numel(g), sizeof(real));
@@ -313,12 +447,16 @@ void direct_run(const ConvGeom *g, const real *src, const real *w, const real *p
     d.a = prep + a_off;
     a_off += d.u.mp * d.u.c * d.u.taps;
     if (d.u.gh * d.u.gw == 0) continue;
-    if (!d.u.taps) { par_for(g->n * d.u.m, zero_task, &d); continue; }
+    if (!d.u.taps) {
+      par_for(g->n * d.u.m, zero_task, &d);
+      continue;
+    }
     d.b = make_blocks(g, &d.u, d.k->nr);
     int nslots;
     sub_scratch(g, &d.u, d.k->nr, &d.slot_bytes, &nslots);
     Bump part = mem;
-    d.shared_b = bump(&part, d.b.shared ? (size_t)(d.u.c * d.u.taps * d.b.np * d.k->nr) : 0, sizeof(real));
+    d.shared_b =
+        bump(&part, d.b.shared ? (size_t)(d.u.c * d.u.taps * d.b.np * d.k->nr) : 0, sizeof(real));
     d.slots = bump(&part, (size_t)nslots, d.slot_bytes);
     if (d.b.shared) {
       par_tasks(d.b.ncb, nslots, shared_pack_task, &d);

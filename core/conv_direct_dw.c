@@ -1,10 +1,12 @@
-/* conv_direct_dw.c: conv2d_dw, the weight gradient, as a matrix product over pixels, any kernel, stride and padding.
+/* conv_direct_dw.c: conv2d_dw, the weight gradient, as a matrix product over pixels, any kernel,
+ * stride and padding.
  *
  *   dw[co][(ci,tap)] = sum over pixels p of dy[co][p] * x[ci][p shifted by tap]
  *
- * Both operands are transposed once to channels-last panels: dy to [co/12][pixel][12], the zero-padded x to
- * [ci/nr][padded pixel][nr]. A task owns some output channels x (nr input channels x some taps) and sums over all pixels in a
- * fixed order. Many images are taken in fixed groups to bound the memory; sums then persist between groups. */
+ * Both operands are transposed once to channels-last panels: dy to [co/12][pixel][12], the
+ * zero-padded x to [ci/nr][padded pixel][nr]. A task owns some output channels x (nr input channels
+ * x some taps) and sums over all pixels in a fixed order. Many images are taken in fixed groups to
+ * bound the memory; sums then persist between groups. */
 #include "core/conv_impl.h"
 #include "core/threads.h"
 #include <string.h>
@@ -12,30 +14,62 @@
 enum { DW_GROUP_BYTES = 48 << 20 };
 
 typedef struct Dw {
-  const ConvGeom *g; const GemmKernels *k;
-  const real *x, *dy, *sx, *sdy; real *dw;
-  int64_t ph, pw, cp, mp, taps;      /* padded map; channels in panels: input (of nr), output (of 12) */
-  int64_t nimg, groups;              /* images per group */
-  int64_t mc, tc, pc, nm, nt, np;    /* output channels, taps, panels of input channels per task, and their counts */
-  int64_t n0, ni;                    /* group being worked on */
-  real *at, *xt, *sums; int32_t *row;
-  char *slots; size_t slot_bytes, sum_bytes;
+  const ConvGeom *g;
+  const GemmKernels *k;
+  const real *x;
+  const real *dy;
+  const real *sx;
+  const real *sdy;
+  real *dw;
+  /* padded map; channels in panels: input (of nr), output (of 12) */
+  int64_t ph;
+  int64_t pw;
+  int64_t cp;
+  int64_t mp;
+  int64_t taps;
+  /* images per group */
+  int64_t nimg;
+  int64_t groups;
+  /* output channels, taps, panels of input channels per task, and their counts */
+  int64_t mc;
+  int64_t tc;
+  int64_t pc;
+  int64_t nm;
+  int64_t nt;
+  int64_t np;
+  /* group being worked on */
+  int64_t n0;
+  int64_t ni;
+  real *at;
+  real *xt;
+  real *sums;
+  int32_t *row;
+  char *slots;
+  size_t slot_bytes;
+  size_t sum_bytes;
 } Dw;
 
-typedef struct DwSlot { real *b, *c; } DwSlot;
+typedef struct DwSlot {
+  real *b;
+  real *c;
+} DwSlot;
 
 static void dw_layout(Dw *d, const ConvGeom *g, int nr) {
   d->g = g;
   d->taps = g->kh * g->kw;
-  d->ph = (g->oh - 1) * g->stride + g->kh; d->pw = (g->ow - 1) * g->stride + g->kw;
-  d->cp = ceil_div(g->ci, nr); d->mp = round_up(g->co, GEMM_PANEL);
-  const int64_t per_image = (d->cp * nr * d->ph * d->pw + d->mp * g->oh * g->ow) * (int64_t)sizeof(real);
+  d->ph = (g->oh - 1) * g->stride + g->kh;
+  d->pw = (g->ow - 1) * g->stride + g->kw;
+  d->cp = ceil_div(g->ci, nr);
+  d->mp = round_up(g->co, GEMM_PANEL);
+  const int64_t per_image =
+      (d->cp * nr * d->ph * d->pw + d->mp * g->oh * g->ow) * (int64_t)sizeof(real);
   d->nimg = PRLX_MAX(1, PRLX_MIN(g->n, DW_GROUP_BYTES / per_image));
   d->groups = ceil_div(g->n, d->nimg);
   /* At least 16 tasks: first split the taps (packing is not repeated), then the output channels. */
   d->tc = d->cp >= 16 ? d->taps : g->kw;
   d->nt = ceil_div(d->taps, d->tc);
-  d->pc = d->taps == 1 ? PRLX_MIN(d->cp, 4) : 1; /* one tap: more panels, or dy would be streamed too often */
+  /* one tap: more panels, or dy would be streamed too often */
+  d->pc = d->taps == 1 ? PRLX_MIN(d->cp, 4) : 1;
   d->np = ceil_div(d->cp, d->pc);
   const int64_t want = ceil_div(16, d->np * d->nt);
   d->mc = PRLX_MIN(d->mp, round_up(PRLX_MAX(4 * GEMM_PANEL, ceil_div(d->mp, want)), GEMM_PANEL));
@@ -69,23 +103,30 @@ static void dw_transpose_task(void *ctx, int64_t i, int worker) {
   const Dw *d = ctx;
   const ConvGeom *g = d->g;
   const int nr = d->k->nr;
-  const int64_t mpan = d->mp / GEMM_PANEL, img = i / (mpan + d->cp), n = d->n0 + img, opix = g->oh * g->ow;
+  const int64_t mpan = d->mp / GEMM_PANEL, img = i / (mpan + d->cp), n = d->n0 + img,
+                opix = g->oh * g->ow;
   int64_t p = i % (mpan + d->cp);
   if (p < mpan) {
     const int64_t c0 = p * GEMM_PANEL;
-    d->k->transpose(d->dy + (n * g->co + c0) * opix, opix, (int)PRLX_MIN(GEMM_PANEL, g->co - c0), GEMM_PANEL, d->sdy ? d->sdy + n * g->co + c0 : NULL,
-                    opix, d->at + (p * d->ni + img) * opix * GEMM_PANEL, GEMM_PANEL);
+    d->k->transpose(d->dy + (n * g->co + c0) * opix, opix, (int)PRLX_MIN(GEMM_PANEL, g->co - c0),
+                    GEMM_PANEL, d->sdy ? d->sdy + n * g->co + c0 : NULL, opix,
+                    d->at + (p * d->ni + img) * opix * GEMM_PANEL, GEMM_PANEL);
     return;
   }
   p -= mpan;
-  const int64_t c0 = p * nr, lo = PRLX_MIN(g->pad, d->pw), hi = PRLX_MAX(lo, PRLX_MIN(g->pad + g->w, d->pw));
+  const int64_t c0 = p * nr, lo = PRLX_MIN(g->pad, d->pw),
+                hi = PRLX_MAX(lo, PRLX_MIN(g->pad + g->w, d->pw));
   const int lanes = (int)PRLX_MIN(nr, g->ci - c0);
   real *to = d->xt + (p * d->ni + img) * d->ph * d->pw * nr;
   for (int64_t r = 0; r < d->ph; r++, to += d->pw * nr) {
     const int64_t y = r - g->pad;
-    if (y < 0 || y >= g->h) { memset(to, 0, (size_t)(d->pw * nr) * sizeof(real)); continue; }
+    if (y < 0 || y >= g->h) {
+      memset(to, 0, (size_t)(d->pw * nr) * sizeof(real));
+      continue;
+    }
     memset(to, 0, (size_t)(lo * nr) * sizeof(real));
-    d->k->transpose(d->x + ((n * g->ci + c0) * g->h + y) * g->w, g->h * g->w, lanes, nr, d->sx ? d->sx + n * g->ci + c0 : NULL, hi - lo, to + lo * nr, nr);
+    d->k->transpose(d->x + ((n * g->ci + c0) * g->h + y) * g->w, g->h * g->w, lanes, nr,
+                    d->sx ? d->sx + n * g->ci + c0 : NULL, hi - lo, to + lo * nr, nr);
     memset(to + hi * nr, 0, (size_t)((d->pw - hi) * nr) * sizeof(real));
   }
 }
@@ -94,14 +135,17 @@ static void dw_rows(const Dw *d) {
   int32_t *row = d->row;
   for (int64_t i = 0; i < d->ni; i++)
     for (int64_t y = 0; y < d->g->oh; y++)
-      for (int64_t x = 0; x < d->g->ow; x++) *row++ = (int32_t)((i * d->ph + y * d->g->stride) * d->pw + x * d->g->stride);
+      for (int64_t x = 0; x < d->g->ow; x++)
+        *row++ = (int32_t)((i * d->ph + y * d->g->stride) * d->pw + x * d->g->stride);
 }
 
-static void dw_write(const Dw *d, const real *c, int64_t c0, int64_t m0, int64_t m, int64_t t0, int64_t nt) {
+static void dw_write(const Dw *d, const real *c, int64_t c0, int64_t m0, int64_t m, int64_t t0,
+                     int64_t nt) {
   const int nr = d->k->nr;
   const int64_t lanes = PRLX_MIN(nr, d->g->ci - c0);
   for (int64_t i = 0; i < m; i++)
-    d->k->transpose(c + i * nr, d->mc * nr, (int)nt, (int)nt, NULL, lanes, d->dw + ((m0 + i) * d->g->ci + c0) * d->taps + t0, d->taps);
+    d->k->transpose(c + i * nr, d->mc * nr, (int)nt, (int)nt, NULL, lanes,
+                    d->dw + ((m0 + i) * d->g->ci + c0) * d->taps + t0, d->taps);
 }
 
 static void dw_task(void *ctx, int64_t task, int slot) {
@@ -111,21 +155,28 @@ static void dw_task(void *ctx, int64_t task, int slot) {
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   DwSlot s = dw_slot(d, nr, &mem);
   if (d->groups > 1) s.c = (real *)(void *)((char *)d->sums + (size_t)task * d->sum_bytes);
-  const int64_t im = task % d->nm, it = task / d->nm % d->nt, p0 = task / d->nm / d->nt * d->pc, np = PRLX_MIN(d->pc, d->cp - p0);
-  const int64_t m0 = im * d->mc, m = PRLX_MIN(d->mc, g->co - m0), t0 = it * d->tc, nt = PRLX_MIN(d->tc, d->taps - t0);
-  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL, x_panel = d->ni * d->ph * d->pw * nr, c_panel = d->mc * nr;
+  const int64_t im = task % d->nm, it = task / d->nm % d->nt, p0 = task / d->nm / d->nt * d->pc,
+                np = PRLX_MIN(d->pc, d->cp - p0);
+  const int64_t m0 = im * d->mc, m = PRLX_MIN(d->mc, g->co - m0), t0 = it * d->tc,
+                nt = PRLX_MIN(d->tc, d->taps - t0);
+  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL,
+                x_panel = d->ni * d->ph * d->pw * nr, c_panel = d->mc * nr;
   const real *at = d->at + m0 / GEMM_PANEL * a_panel;
   for (int64_t k0 = 0; k0 < K; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, K - k0);
     for (int64_t j = 0; j < np * nt; j++) {
       const int64_t t = t0 + j % nt;
-      d->k->gather_rows(d->xt + (p0 + j / nt) * x_panel, d->row + k0, t / g->kw * d->pw + t % g->kw, kc, s.b + j * kc * nr);
+      d->k->gather_rows(d->xt + (p0 + j / nt) * x_panel, d->row + k0, t / g->kw * d->pw + t % g->kw,
+                        kc, s.b + j * kc * nr);
     }
     for (int64_t i = 0; i < m; i += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt, kc, at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, s.b, nr, kc * nr,
-                  s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0);
+      d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt, kc,
+                  at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, s.b, nr,
+                  kc * nr, s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0);
   }
-  if (d->n0 + d->ni == g->n) for (int64_t j = 0; j < np; j++) dw_write(d, s.c + j * nt * c_panel, (p0 + j) * nr, m0, m, t0, nt);
+  if (d->n0 + d->ni == g->n)
+    for (int64_t j = 0; j < np; j++)
+      dw_write(d, s.c + j * nt * c_panel, (p0 + j) * nr, m0, m, t0, nt);
 }
 
 /* ---- few channels on one side and a 1x1 kernel: plain inner products, nothing is moved ---- */
@@ -137,12 +188,13 @@ static void dw_dots_task(void *ctx, int64_t i, int worker) {
   const Dw *d = ctx;
   const ConvGeom *g = d->g;
   const int64_t pix = g->h * g->w;
-  const bool rows = g->ci <= g->co;   /* tasks follow the longer side */
+  const bool rows = g->ci <= g->co; /* tasks follow the longer side */
   for (int64_t j = 0; j < (rows ? g->ci : g->co); j++) {
     const int64_t co = rows ? i : j, ci = rows ? j : i;
     real sum = 0;
     for (int64_t n = 0; n < g->n; n++) {
-      const real scale = (d->sx ? d->sx[n * g->ci + ci] : 1) * (d->sdy ? d->sdy[n * g->co + co] : 1);
+      const real scale =
+          (d->sx ? d->sx[n * g->ci + ci] : 1) * (d->sdy ? d->sdy[n * g->co + co] : 1);
       sum += scale * d->k->dot(d->dy + (n * g->co + co) * pix, d->x + (n * g->ci + ci) * pix, pix);
     }
     d->dw[co * g->ci + ci] = sum;
@@ -162,9 +214,13 @@ size_t direct_dw_scratch(const ConvGeom *g) {
   return most;
 }
 
-void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx, const real *sdy, real *dw, void *scratch) {
+void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx,
+                   const real *sdy, real *dw, void *scratch) {
   Dw d = {.g = g, .k = ISA_PICK(gemm_kernels), .x = x, .dy = dy, .sx = sx, .sdy = sdy, .dw = dw};
-  if (dw_is_dots(g)) { par_for(PRLX_MAX(g->ci, g->co), dw_dots_task, &d); return; }
+  if (dw_is_dots(g)) {
+    par_for(PRLX_MAX(g->ci, g->co), dw_dots_task, &d);
+    return;
+  }
   Bump mem = {scratch, 0};
   dw_layout(&d, g, d.k->nr);
   dw_memory(&d, d.k->nr, &mem);

@@ -1,87 +1,172 @@
-/* conv_wino.c: conv2d and conv2d_dx with 3x3 kernels and stride 1 or 2 by Winograd's minimal filtering (see core/winograd.h).
+/* conv_wino.c: conv2d and conv2d_dx with 3x3 kernels and stride 1 or 2 by Winograd's minimal
+ * filtering (see core/winograd.h).
  *
  * For every part (conv_impl.h) and frequency f:
- *   U[f] = weights in panels [m/12][c][12], blocked by c (prepared),  V[f] = input patches [panel][c][nr],
+ *   U[f] = weights in panels [m/12][c][12], blocked by c (prepared),  V[f] = input patches
+ *     [panel][c][nr],
  *   M[panel][m][f][nr] = U[f] V[f]
  * conv2d_dx is the same with channels exchanged and kernels rotated.
- * Tiles are taken in blocks. Small layers: one task carries a block through all three steps in its cache. Large ones: each
- * step of a block is spread over the threads, so that the large U is read once per block, not once per task. */
+ * Tiles are taken in blocks. Small layers: one task carries a block through all three steps in its
+ * cache. Large ones: each step of a block is spread over the threads, so that the large U is read
+ * once per block, not once per task. */
 #include "core/conv_impl.h"
 #include "core/threads.h"
 #include "core/winograd.h"
 #include <string.h>
 
 bool wino_possible(const ConvGeom *g) { return g->kh == 3 && g->kw == 3 && g->stride <= 2; }
-int  wino_parts(const ConvGeom *g) { return g->stride * g->stride; }
+int wino_parts(const ConvGeom *g) { return g->stride * g->stride; }
 
 /* One axis of a part: number of taps, first weight and step to the next, first source index. */
-typedef struct Axis { int64_t taps, k0, dk, first, count, o0; } Axis;
+typedef struct Axis {
+  int64_t taps;
+  int64_t k0;
+  int64_t dk;
+  int64_t first;
+  int64_t count;
+  int64_t o0;
+} Axis;
 
 static Axis axis_of(const ConvGeom *g, int64_t r, int64_t out, int64_t map) {
   const int64_t s = g->stride, pad = g->pad;
-  if (g->kind != CONV_DX) return (Axis){(2 - r) / s + 1, r, s, r - pad, out, 0};   /* r: residue of the tap */
-  const int64_t p = (r + pad) % s, taps = (2 - p) / s + 1;                          /* r: residue of the output pixel */
-  return (Axis){taps, p + s * (taps - 1), -s, (r + pad - p) / s - (taps - 1), r < map ? ceil_div(map - r, s) : 0, r};
+  /* r: residue of the tap */
+  if (g->kind != CONV_DX) return (Axis){(2 - r) / s + 1, r, s, r - pad, out, 0};
+  /* r: residue of the output pixel */
+  const int64_t p = (r + pad) % s, taps = (2 - p) / s + 1;
+  return (Axis){taps,
+                p + s * (taps - 1),
+                -s,
+                (r + pad - p) / s - (taps - 1),
+                r < map ? ceil_div(map - r, s) : 0,
+                r};
 }
 
 WinoPart wino_part(const ConvGeom *g, int side, int i) {
-  static const uint8_t form[4][4] = {[1] = {[1] = WF_11, [3] = WF_13}, [3] = {[1] = WF_31, [3] = WF_33}}; /* by outputs of a tile */
+  /* by outputs of a tile */
+  static const uint8_t form[4][4] = {
+      [1] = {[1] = WF_11, [3] = WF_13}, [3] = {[1] = WF_31, [3] = WF_33}};
   const bool dx = g->kind == CONV_DX;
   const Axis y = axis_of(g, i / g->stride, g->oh, g->h), x = axis_of(g, i % g->stride, g->ow, g->w);
-  WinoPart p = {.taps = (int)(y.taps * x.taps), .step = dx ? 1 : g->stride, .first_y = y.first, .first_x = x.first, .gh = y.count, .gw = x.count,
-                .ostep = dx ? g->stride : 1, .oy0 = y.o0, .ox0 = x.o0};
+  WinoPart p = {.taps = (int)(y.taps * x.taps),
+                .step = dx ? 1 : g->stride,
+                .first_y = y.first,
+                .first_x = x.first,
+                .gh = y.count,
+                .gw = x.count,
+                .ostep = dx ? g->stride : 1,
+                .oy0 = y.o0,
+                .ox0 = x.o0};
   p.my = y.taps == 3 ? side : y.taps == 2 ? 3 : 1;
   p.mx = x.taps == 3 ? side : x.taps == 2 ? 3 : 1;
   p.form = side == 4 ? WF_44 : side == 2 ? WF_22 : form[p.my][p.mx];
   p.ay = p.my + (int)y.taps - 1;
   p.ax = p.mx + (int)x.taps - 1;
-  for (int t = 0; t < p.taps; t++) p.tap[t] = (int32_t)((y.k0 + t / x.taps * y.dk) * 3 + x.k0 + t % x.taps * x.dk);
+  for (int t = 0; t < p.taps; t++)
+    p.tap[t] = (int32_t)((y.k0 + t / x.taps * y.dk) * 3 + x.k0 + t % x.taps * x.dk);
   return p;
 }
 
 typedef struct Wino {
-  const GemmKernels *k; const WinoKernels *wk;
+  const GemmKernels *k;
+  const WinoKernels *wk;
   WinoPart q;
-  int alpha2, nr;                    /* frequencies, lanes */
-  int64_t n, m, c, mp;               /* images, output and source channels, m in panels */
-  int64_t sh, sw, oh, ow;            /* source and output maps */
-  int64_t ty, tx, tiles, panels;
-  int64_t np, blocks, mc;            /* panels per block; output channels per product task */
-  bool alone, add;                   /* a task per block; add to what earlier parts have written */
-  int64_t vf, uf;                    /* strides of V and U between frequencies */
-  int64_t images, rows, cols;        /* staged planes of a block, at most */
-  const real *src, *scale, *u; real *out;
-  real *v, *mm;                      /* shared V and M */
-  char *slots; size_t slot_bytes;
-  int64_t blk;                       /* block in work when shared */
+  /* frequencies, lanes */
+  int alpha2;
+  int nr;
+  /* images, output and source channels, m in panels */
+  int64_t n;
+  int64_t m;
+  int64_t c;
+  int64_t mp;
+  /* source and output maps */
+  int64_t sh;
+  int64_t sw;
+  int64_t oh;
+  int64_t ow;
+  int64_t ty;
+  int64_t tx;
+  int64_t tiles;
+  int64_t panels;
+  /* panels per block; output channels per product task */
+  int64_t np;
+  int64_t blocks;
+  int64_t mc;
+  /* a task per block; add to what earlier parts have written */
+  bool alone;
+  bool add;
+  /* strides of V and U between frequencies */
+  int64_t vf;
+  int64_t uf;
+  /* staged planes of a block, at most */
+  int64_t images;
+  int64_t rows;
+  int64_t cols;
+  const real *src;
+  const real *scale;
+  const real *u;
+  real *out;
+  /* shared V and M */
+  real *v;
+  real *mm;
+  char *slots;
+  size_t slot_bytes;
+  int64_t blk; /* block in work when shared */
 } Wino;
 
-typedef struct WSlot { real *v, *mm, *stage; int32_t *off; uint8_t *size; } WSlot;
+typedef struct WSlot {
+  real *v;
+  real *mm;
+  real *stage;
+  int32_t *off;
+  uint8_t *size;
+} WSlot;
 
-enum { WINO_LANES_MIN = 128, WINO_LANES_MAX = 2048, WINO_BLOCK_BYTES = 8 << 20, WINO_ALONE_BYTES = 384 << 10, WINO_ALONE_WEIGHTS = 20000 };
+enum {
+  WINO_LANES_MIN = 128,
+  WINO_LANES_MAX = 2048,
+  WINO_BLOCK_BYTES = 8 << 20,
+  WINO_ALONE_BYTES = 384 << 10,
+  WINO_ALONE_WEIGHTS = 20000
+};
 
 static void layout(Wino *w, const ConvGeom *g, int side, int part, int nr) {
   const bool fwd = g->kind == CONV_FWD;
   const WinoPart *q = &w->q;
   w->q = wino_part(g, side, part);
-  w->alpha2 = q->ay * q->ax; w->nr = nr; w->add = fwd && part > 0;
-  w->n = g->n; w->m = fwd ? g->co : g->ci; w->c = fwd ? g->ci : g->co; w->mp = round_up(w->m, GEMM_PANEL);
-  w->sh = fwd ? g->h : g->oh; w->sw = fwd ? g->w : g->ow; w->oh = fwd ? g->oh : g->h; w->ow = fwd ? g->ow : g->w;
-  w->ty = ceil_div(q->gh, q->my); w->tx = ceil_div(q->gw, q->mx); w->tiles = w->n * w->ty * w->tx;
-  w->uf = w->mp * w->c + 80;         /* not a power of two: frequencies must not compete for one cache set */
+  w->alpha2 = q->ay * q->ax;
+  w->nr = nr;
+  w->add = fwd && part > 0;
+  w->n = g->n;
+  w->m = fwd ? g->co : g->ci;
+  w->c = fwd ? g->ci : g->co;
+  w->mp = round_up(w->m, GEMM_PANEL);
+  w->sh = fwd ? g->h : g->oh;
+  w->sw = fwd ? g->w : g->ow;
+  w->oh = fwd ? g->oh : g->h;
+  w->ow = fwd ? g->ow : g->w;
+  w->ty = ceil_div(q->gh, q->my);
+  w->tx = ceil_div(q->gw, q->mx);
+  w->tiles = w->n * w->ty * w->tx;
+  /* not a power of two: frequencies must not compete for one cache set */
+  w->uf = w->mp * w->c + 80;
   if (!w->tiles) return;
   w->panels = ceil_div(w->tiles, nr);
-  const int64_t lane_bytes = w->alpha2 * (w->c + w->mp) * (int64_t)sizeof(real), panel_bytes = lane_bytes * nr;
+  const int64_t lane_bytes = w->alpha2 * (w->c + w->mp) * (int64_t)sizeof(real),
+                panel_bytes = lane_bytes * nr;
   w->alone = w->mp * w->c <= WINO_ALONE_WEIGHTS && panel_bytes <= 1 << 20 && w->panels >= 8;
   w->np = w->alone ? PRLX_MIN(w->panels / 8, WINO_ALONE_BYTES / panel_bytes)
-                   : PRLX_MIN(w->panels, PRLX_MAX(WINO_LANES_MIN, PRLX_MIN(WINO_LANES_MAX, WINO_BLOCK_BYTES / lane_bytes)) / nr);
+                   : PRLX_MIN(w->panels,
+                              PRLX_MAX(WINO_LANES_MIN,
+                                       PRLX_MIN(WINO_LANES_MAX, WINO_BLOCK_BYTES / lane_bytes)) /
+                                  nr);
   if (w->np < 1) w->np = 1;
   w->blocks = ceil_div(w->panels, w->np);
   w->np = ceil_div(w->panels, w->blocks);
   w->mc = w->alpha2 >= 16 ? 8 * GEMM_PANEL : 2 * GEMM_PANEL;
   w->vf = w->np * w->c * nr + 80;
   w->images = PRLX_MIN(w->n, ceil_div(w->np * nr - 1, w->ty * w->tx) + 1);
-  w->rows = (w->images > 1 ? w->ty : PRLX_MIN(w->ty, ceil_div(w->np * nr - 1, w->tx) + 1)) * q->my + q->ay - q->my;
+  w->rows = (w->images > 1 ? w->ty : PRLX_MIN(w->ty, ceil_div(w->np * nr - 1, w->tx) + 1)) * q->my +
+            q->ay - q->my;
   w->cols = w->tx * q->mx + 4;
 }
 
@@ -117,7 +202,12 @@ size_t wino_prep_numel(const ConvGeom *g, int side) {
   return n;
 }
 
-typedef struct WPrep { Wino w; bool fwd; const real *weights; real *dst; } WPrep;
+typedef struct WPrep {
+  Wino w;
+  bool fwd;
+  const real *weights;
+  real *dst;
+} WPrep;
 
 static void prep_task(void *ctx, int64_t i, int worker) {
   const WPrep *p = ctx;
@@ -125,7 +215,8 @@ static void prep_task(void *ctx, int64_t i, int worker) {
   const int64_t m0 = i * GEMM_PANEL, lanes = PRLX_MIN(GEMM_PANEL, w->m - m0);
   for (int64_t c = 0; c < w->c; c++) {
     const int64_t k0 = c / GEMM_KC * GEMM_KC, kc = PRLX_MIN(GEMM_KC, w->c - k0);
-    w->wk->weights[w->q.form](p->weights + (p->fwd ? m0 * w->c + c : c * w->m + m0) * 9, p->fwd ? w->c * 9 : 9, (int)lanes, w->q.tap,
+    w->wk->weights[w->q.form](p->weights + (p->fwd ? m0 * w->c + c : c * w->m + m0) * 9,
+                              p->fwd ? w->c * 9 : 9, (int)lanes, w->q.tap,
                               p->dst + w->mp * k0 + m0 * kc + (c - k0) * GEMM_PANEL, w->uf);
   }
 }
@@ -141,7 +232,15 @@ void wino_prep(const ConvGeom *g, int side, const real *weights, real *dst) {
 }
 
 /* ---- one block of tiles ---- */
-typedef struct WSpan { int64_t t0, nt, np, n0, nimg, row0, rows; } WSpan;
+typedef struct WSpan {
+  int64_t t0;
+  int64_t nt;
+  int64_t np;
+  int64_t n0;
+  int64_t nimg;
+  int64_t row0;
+  int64_t rows;
+} WSpan;
 
 static WSpan span_of(const Wino *w, int64_t blk) {
   const int64_t per = w->ty * w->tx, p0 = blk * w->np;
@@ -150,13 +249,21 @@ static WSpan span_of(const Wino *w, int64_t blk) {
   s.n0 = s.t0 / per;
   s.nimg = (s.t0 + s.nt - 1) / per - s.n0 + 1;
   s.row0 = s.nimg > 1 ? 0 : s.t0 % per / w->tx;
-  s.rows = ((s.nimg > 1 ? w->ty : (s.t0 + s.nt - 1) % per / w->tx + 1) - s.row0) * w->q.my + w->q.ay - w->q.my;
+  s.rows = ((s.nimg > 1 ? w->ty : (s.t0 + s.nt - 1) % per / w->tx + 1) - s.row0) * w->q.my +
+           w->q.ay - w->q.my;
   return s;
 }
 
 /* Walks through tiles in order: image (of the block), row and column of tiles. */
-typedef struct Walk { int64_t n, y, x; } Walk;
-static inline Walk walk_from(const Wino *w, const WSpan *s) { return (Walk){0, s->t0 % (w->ty * w->tx) / w->tx, s->t0 % w->tx}; }
+typedef struct Walk {
+  int64_t n;
+  int64_t y;
+  int64_t x;
+} Walk;
+static inline Walk walk_from(const Wino *w, const WSpan *s) {
+  return (Walk){0, s->t0 % (w->ty * w->tx) / w->tx, s->t0 % w->tx};
+}
+
 static inline void walk_next(const Wino *w, Walk *k) {
   if (++k->x < w->tx) return;
   k->x = 0;
@@ -166,48 +273,62 @@ static inline void walk_next(const Wino *w, Walk *k) {
 }
 
 /* Source channels [c0,c1) of a block, transformed into V. */
-static void input_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t c0, int64_t c1, real *v) {
+static void input_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t c0, int64_t c1,
+                       real *v) {
   const WinoPart *q = &w->q;
   const int64_t plane = w->sh * w->sw;
   int32_t *off = slot->off;
   Walk k = walk_from(w, s);
-  for (int64_t j = 0; j < s->nt; j++, walk_next(w, &k)) off[j] = (int32_t)((k.n * s->rows + (k.y - s->row0) * q->my) * w->cols + k.x * q->mx);
-  for (int64_t j = s->nt; j < s->np * w->nr; j++) off[j] = off[j - 1] + 1;  /* lanes past the end read the slack of the stage */
-  const Window wy = window(q->step, s->row0 * q->my * q->step + q->first_y, s->rows, w->sh), wx = window(q->step, q->first_x, w->cols, w->sw);
+  for (int64_t j = 0; j < s->nt; j++, walk_next(w, &k))
+    off[j] = (int32_t)((k.n * s->rows + (k.y - s->row0) * q->my) * w->cols + k.x * q->mx);
+  /* lanes past the end read the slack of the stage */
+  for (int64_t j = s->nt; j < s->np * w->nr; j++) off[j] = off[j - 1] + 1;
+  const Window wy = window(q->step, s->row0 * q->my * q->step + q->first_y, s->rows, w->sh),
+               wx = window(q->step, q->first_x, w->cols, w->sw);
   memset(slot->stage, 0, (size_t)(s->nimg * s->rows * w->cols + GEMM_NR_MAX + 8) * sizeof(real));
   for (int64_t c = c0; c < c1; c++) {
     for (int64_t i = 0; i < s->nimg; i++) {
-      if (c + 1 < w->c) prefetch_window(w->src + ((s->n0 + i) * w->c + c + 1) * plane, w->sw, wy, wx);
-      stage_window(w->k, w->src + ((s->n0 + i) * w->c + c) * plane, w->sw, wy, wx, w->scale ? w->scale[(s->n0 + i) * w->c + c] : 1,
+      if (c + 1 < w->c)
+        prefetch_window(w->src + ((s->n0 + i) * w->c + c + 1) * plane, w->sw, wy, wx);
+      stage_window(w->k, w->src + ((s->n0 + i) * w->c + c) * plane, w->sw, wy, wx,
+                   w->scale ? w->scale[(s->n0 + i) * w->c + c] : 1,
                    slot->stage + i * s->rows * w->cols, w->cols);
     }
-    for (int64_t p = 0; p < s->np; p++) w->wk->input[q->form](slot->stage, off + p * w->nr, w->cols, v + (p * w->c + c) * w->nr, w->vf);
+    for (int64_t p = 0; p < s->np; p++)
+      w->wk->input[q->form](slot->stage, off + p * w->nr, w->cols, v + (p * w->c + c) * w->nr,
+                            w->vf);
   }
 }
 
 /* Output channels [m0,m0+m) of M at frequency f. */
-static void product_step(const Wino *w, const WSpan *s, int64_t f, int64_t m0, int64_t m, const real *v, real *mm) {
+static void product_step(const Wino *w, const WSpan *s, int64_t f, int64_t m0, int64_t m,
+                         const real *v, real *mm) {
   const int64_t c_row = w->alpha2 * w->nr;
   for (int64_t k0 = 0; k0 < w->c; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, w->c - k0);
-    w->k->block(m, s->np, kc, w->u + f * w->uf + w->mp * k0 + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr,
-                mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0);
+    w->k->block(m, s->np, kc, w->u + f * w->uf + w->mp * k0 + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
+                v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr, mm + m0 * c_row + f * w->nr, c_row,
+                w->mp * c_row, k0 > 0);
   }
 }
 
-static void output_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t m0, int64_t m1, const real *mm) {
+static void output_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t m0, int64_t m1,
+                        const real *mm) {
   const WinoPart *q = &w->q;
   const int64_t plane = w->oh * w->ow;
   Walk k = walk_from(w, s);
   for (int64_t j = 0; j < s->nt; j++, walk_next(w, &k)) {
     const int64_t y = k.y * q->my, x = k.x * q->mx;
-    slot->off[j] = (int32_t)(k.n * w->m * plane + (y * q->ostep + q->oy0) * w->ow + x * q->ostep + q->ox0);
+    slot->off[j] =
+        (int32_t)(k.n * w->m * plane + (y * q->ostep + q->oy0) * w->ow + x * q->ostep + q->ox0);
     slot->size[j] = (uint8_t)(PRLX_MIN(q->my, q->gh - y) * 8 + PRLX_MIN(q->mx, q->gw - x));
   }
   for (int64_t p = 0; p < s->np; p++)
     for (int64_t m = m0; m < m1; m++)
-      w->wk->output[q->form](mm + (p * w->mp + m) * w->alpha2 * w->nr, (int)PRLX_MIN(w->nr, s->nt - p * w->nr), slot->off + p * w->nr, slot->size + p * w->nr,
-                             w->out + (s->n0 * w->m + m) * plane, q->ostep * w->ow, q->ostep, w->add);
+      w->wk->output[q->form](mm + (p * w->mp + m) * w->alpha2 * w->nr,
+                             (int)PRLX_MIN(w->nr, s->nt - p * w->nr), slot->off + p * w->nr,
+                             slot->size + p * w->nr, w->out + (s->n0 * w->m + m) * plane,
+                             q->ostep * w->ow, q->ostep, w->add);
 }
 
 static void alone_task(void *ctx, int64_t blk, int slot) {
@@ -229,12 +350,14 @@ static void input_task(void *ctx, int64_t i, int slot) {
   const WSpan b = span_of(w, w->blk);
   input_step(w, &b, &s, i * IN_CHUNK, PRLX_MIN(w->c, (i + 1) * IN_CHUNK), w->v);
 }
+
 static void product_task(void *ctx, int64_t i, int slot) {
   const Wino *w = ctx;
   const WSpan b = span_of(w, w->blk);
   const int64_t chunks = ceil_div(w->m, w->mc), m0 = i % chunks * w->mc;
   product_step(w, &b, i / chunks, m0, PRLX_MIN(w->mc, w->m - m0), w->v, w->mm);
 }
+
 static void output_task(void *ctx, int64_t i, int slot) {
   const Wino *w = ctx;
   Bump mem = {w->slots + (size_t)slot * w->slot_bytes, 0};
@@ -261,7 +384,10 @@ size_t wino_scratch(const ConvGeom *g, int side, bool with_prep) {
 
 static void run_part(Wino *w) {
   const int nslots = conv_slots(w->slot_bytes);
-  if (w->alone) { par_tasks(w->blocks, nslots, alone_task, w); return; }
+  if (w->alone) {
+    par_tasks(w->blocks, nslots, alone_task, w);
+    return;
+  }
   for (w->blk = 0; w->blk < w->blocks; w->blk++) {
     par_tasks(ceil_div(w->c, IN_CHUNK), nslots, input_task, w);
     par_tasks(w->alpha2 * ceil_div(w->m, w->mc), nslots, product_task, w);
@@ -269,8 +395,13 @@ static void run_part(Wino *w) {
   }
 }
 
-void wino_run(const ConvGeom *g, int side, const real *src, const real *weights, const real *prep, const real *scale, real *out, void *scratch) {
-  Wino w = {.k = ISA_PICK(gemm_kernels), .wk = ISA_PICK(wino_kernels), .src = src, .scale = scale, .out = out};
+void wino_run(const ConvGeom *g, int side, const real *src, const real *weights, const real *prep,
+              const real *scale, real *out, void *scratch) {
+  Wino w = {.k = ISA_PICK(gemm_kernels),
+            .wk = ISA_PICK(wino_kernels),
+            .src = src,
+            .scale = scale,
+            .out = out};
   Bump mem = {scratch, 0};
   if (!prep) {
     real *own = bump(&mem, wino_prep_numel(g, side), sizeof(real));
@@ -289,27 +420,32 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
 }
 
 /* ---- choice ----
- * Expected time in units of one multiply-add at full speed: products (a panel of 16 lanes is computed whole), some for every tile
- * and channel for its transforms, and 12 for every prepared weight that has to come from memory. */
+ * Expected time in units of one multiply-add at full speed: products (a panel of 16 lanes is
+ * computed whole), some for every tile and channel for its transforms, and 12 for every prepared
+ * weight that has to come from memory. */
 static double part_cost(const ConvGeom *g, int side, int i, double m, double c) {
   const WinoPart q = wino_part(g, side, i);
   const int64_t tiles = g->plan_n * ceil_div(q.gh, q.my) * ceil_div(q.gw, q.mx);
-  return m * c * q.ay * q.ax * ((double)round_up(tiles, 16) + 12) + 14.0 * q.ay * q.ax * (m + c) * (double)tiles;
+  return m * c * q.ay * q.ax * ((double)round_up(tiles, 16) + 12) +
+         14.0 * q.ay * q.ax * (m + c) * (double)tiles;
 }
 
 static double direct_cost(const ConvGeom *g, double m, double c) {
   double t = 0;
   for (int i = 0; i < wino_parts(g); i++) {
     const WinoPart q = wino_part(g, 3, i);
-    if (g->kind == CONV_DX) t += m * c * q.taps * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
-    else if (i == 0) t += m * c * 9 * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
+    if (g->kind == CONV_DX)
+      t += m * c * q.taps * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
+    else if (i == 0)
+      t += m * c * 9 * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
   }
   return t;
 }
 
 int wino_auto(const ConvGeom *g) {
   const bool fwd = g->kind == CONV_FWD;
-  if (g->kind == CONV_DW) return g->stride == 1 && g->ci >= 8 && g->co >= 8 && g->plan_n * g->oh * g->ow >= 64 ? 4 : 0;
+  if (g->kind == CONV_DW)
+    return g->stride == 1 && g->ci >= 8 && g->co >= 8 && g->plan_n * g->oh * g->ow >= 64 ? 4 : 0;
   if (fwd && g->stride == 2 && PRLX_MIN(g->ci, g->co) < 192) return 0;
   const double m = (double)round_up(fwd ? g->co : g->ci, 6), c = (double)(fwd ? g->ci : g->co);
   double best = direct_cost(g, m, c);
@@ -317,7 +453,10 @@ int wino_auto(const ConvGeom *g) {
   for (int side = g->stride == 1 ? 2 : 3; side <= (g->stride == 1 ? 4 : 3); side += 2) {
     double t = 0;
     for (int i = 0; i < wino_parts(g); i++) t += part_cost(g, side, i, m, c);
-    if (t < best) { best = t; choice = side; }
+    if (t < best) {
+      best = t;
+      choice = side;
+    }
   }
   return choice;
 }

@@ -2,7 +2,19 @@
 #ifndef PRLX_DTYPE_H
 #define PRLX_DTYPE_H
 #include <stddef.h>
-typedef enum { DT_F32, DT_F16, DT_BF16, DT_F64, DT_I64, DT_I32, DT_I16, DT_I8, DT_U8, DT_BOOL, DT_COUNT } DType;
-size_t dtype_size(DType t);                    /* bytes; 0 for a number that is none of them */
-const char *dtype_name(DType t);               /* "F32"; "?" */
+typedef enum {
+  DT_F32,
+  DT_F16,
+  DT_BF16,
+  DT_F64,
+  DT_I64,
+  DT_I32,
+  DT_I16,
+  DT_I8,
+  DT_U8,
+  DT_BOOL,
+  DT_COUNT
+} DType;
+size_t dtype_size(DType t);      /* bytes; 0 for a number that is none of them */
+const char *dtype_name(DType t); /* "F32"; "?" */
 #endif

@@ -7,7 +7,9 @@
 static float *f32(const real *x) { return (float *)(uintptr_t)x; }
 
 real *flat_at(const Backend *b, real *host) { return b ? backend_device(b, host) : host; }
-real *flat_value(Backend *b, Plan *p, Val v) { return b ? plan_device_data(p, v) : plan_data(p, v); }
+real *flat_value(Backend *b, Plan *p, Val v) {
+  return b ? plan_device_data(p, v) : plan_data(p, v);
+}
 
 Status flat_zero(Backend *b, real *x, int64_t n, Error *e) {
   if (b) return b->zero(b, x, (size_t)n * sizeof *x, e);
@@ -54,5 +56,6 @@ Status flat_adam(Backend *b, Adam *a, real *p, const real *g, real *ema, double 
   AdamCoef c = adam_coef(a);
   c.ema = f32(ema);
   c.ema_beta = (float)beta;
-  return b->adam(b, f32(p), f32(g), a->m ? backend_device(b, a->m) : NULL, backend_device(b, a->v), a->n, &c, e);
+  return b->adam(b, f32(p), f32(g), a->m ? backend_device(b, a->m) : NULL, backend_device(b, a->v),
+                 a->n, &c, e);
 }

@@ -1,98 +1,136 @@
 /* graph.h: the graph, its table of operations, and grad().
  *
- * A model is a function that adds nodes to a Graph; shapes are known when it is built. Errors are sticky: after a
- * failure every builder returns 0 (no value) and graph_status() reports the first one, so model code needs no checks.
- * Nodes are hash-consed: the same operation on the same inputs is the same node.
- * grad() ADDS the gradient as ordinary nodes, so a gradient can be differentiated again.
- */
+ * A model is a function that adds nodes to a Graph; shapes are known when it is built. Errors are
+ * sticky: after a failure every builder returns 0 (no value) and graph_status() reports the first
+ * one, so model code needs no checks. Nodes are hash-consed: the same operation on the same inputs
+ * is the same node. grad() ADDS the gradient as ordinary nodes, so a gradient can be differentiated
+ * again. */
 #ifndef PRLX_GRAPH_H
 #define PRLX_GRAPH_H
 #include "core/base.h"
 
-typedef int32_t Val;            /* a value (node index); 0 = none */
+typedef int32_t Val; /* a value (node index); 0 = none */
 #define MAX_IN 4
-typedef struct Attr { int32_t i[16]; double f[4]; } Attr;
+typedef struct Attr {
+  int32_t i[16];
+  double f[4];
+} Attr;
 
-/* The table of operations: enum here, row `const OpRow op_<name>` in the file of its family (core/op_*.c). */
+/* The table of operations: enum here, row `const OpRow op_<name>` in the file of its family
+ * (core/op_*.c). */
+/* clang-format off */
 #define OP_LIST(X) \
   X(input) X(param) X(constant) \
-  /* op_pointwise.c: elementwise, inputs broadcast like numpy (equal rank, axis 1 stretches; rank 0 goes anywhere) */ \
+  /* op_pointwise.c: elementwise, inputs broadcast like numpy (equal rank, axis 1 stretches; */ \
+  /* rank 0 goes anywhere) */ \
   X(add) X(sub) X(mul) X(div) X(maximum) \
   X(neg) X(axpb) X(square) X(sqrt0) X(rsqrt0) X(exp) X(log) X(sigmoid) X(tanh) X(softplus) \
   X(lrelu) X(lrelu_mask) X(clamp) X(clamp_mask) X(gt0) X(abs) X(sign) \
   /* op_reduce.c */ X(sum) X(broadcast) \
-  /* op_shape.c */ X(reshape) X(permute) X(slice) X(pad) X(concat) X(roll) X(flip) X(reflect_pad) X(reflect_pad_t) \
+  /* op_shape.c */ X(reshape) X(permute) X(slice) X(pad) X(concat) X(roll) X(flip) \
+  X(reflect_pad) X(reflect_pad_t) \
   /* op_matmul.c */ X(matmul) \
   /* op_conv.c */ X(conv2d) X(conv2d_dx) X(conv2d_dw) X(conv_prep) \
   /* op_upfirdn.c */ X(upfirdn2d) \
-  /* op_sample.c */ X(affine_grid) X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) X(resize) X(resize_t) \
+  /* op_sample.c */ X(affine_grid) X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) \
+  X(resize) X(resize_t) \
   /* op_warp.c */ X(warp) X(warp_t) \
   /* op_pool.c */ X(maxpool) X(maxpool_t) X(maxpool_gather) \
   /* op_loss.c */ X(softmax_ce) X(softmax_ce_dx)
+
+/* clang-format on */
 
 #define OP_ENUM(name) OP_##name,
 typedef enum { OP_none, OP_LIST(OP_ENUM) OP_COUNT } OpId;
 
 typedef struct Node {
-  uint16_t op; uint8_t nin; uint8_t flags;   /* NODE_* */
+  uint16_t op;
+  uint8_t nin;
+  uint8_t flags; /* NODE_* */
   Val in[MAX_IN];
   Shape shape;
   Attr a;
-  const real *data;                          /* param, constant: storage; others NULL */
-  const char *name;                          /* leaves and named values */
+  const real *data; /* param, constant: storage; others NULL */
+  const char *name; /* leaves and named values */
 } Node;
-enum { NODE_FROZEN = 1 };                    /* leaf whose content is fixed for the life of a plan (plan_refresh says otherwise) */
+
+/* leaf whose content is fixed for the life of a plan (plan_refresh says otherwise) */
+enum { NODE_FROZEN = 1 };
 
 typedef struct Graph Graph;
-Graph *graph_new(void);                      /* NULL when out of memory */
-void   graph_free(Graph *g);
-Status graph_status(const Graph *g, Error *e);              /* first failure, or ST_OK */
-Val    graph_fail(Graph *g, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4))); /* returns 0 */
-/* From now on convolutions of this graph choose their algorithm as if the batch were one, so that every sample gets the same bits in any
- * batch (projection). Off by default: training takes the algorithm that suits its batch. */
-void   graph_batch_invariant(Graph *g, bool on);
-bool   graph_is_batch_invariant(const Graph *g);
-int    graph_size(const Graph *g);           /* nodes are 1 .. size-1 */
-const Node *graph_node(const Graph *g, Val v); /* pointer valid until the next node is added: copy what you keep */
-Shape  graph_shape(const Graph *g, Val v);   /* rank 0 for v = 0 */
+Graph *graph_new(void); /* NULL when out of memory */
+void graph_free(Graph *g);
+Status graph_status(const Graph *g, Error *e); /* first failure, or ST_OK */
+
+/* returns 0 */
+Val graph_fail(Graph *g, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* From now on convolutions of this graph choose their algorithm as if the batch were one, so that
+ * every sample gets the same bits in any batch (projection). Off by default: training takes the
+ * algorithm that suits its batch. */
+void graph_batch_invariant(Graph *g, bool on);
+bool graph_is_batch_invariant(const Graph *g);
+int graph_size(const Graph *g); /* nodes are 1 .. size-1 */
+
+/* pointer valid until the next node is added: copy what you keep */
+const Node *graph_node(const Graph *g, Val v);
+Shape graph_shape(const Graph *g, Val v); /* rank 0 for v = 0 */
 int64_t graph_dim(const Graph *g, Val v, int axis);
-void   graph_name(Graph *g, Val v, const char *name);       /* for tables and debugging; string is copied */
+
+/* for tables and debugging; string is copied */
+void graph_name(Graph *g, Val v, const char *name);
 
 /* Leaves. */
-Val g_input(Graph *g, const char *name, Shape s);           /* filled by the caller before each run (plan_data) */
-Val g_param(Graph *g, const char *name, Shape s, const real *data, bool frozen); /* storage owned by the caller; same data -> same node */
-Val g_const(Graph *g, Shape s, const real *data);           /* copied into the graph; frozen */
-Val g_scalar(Graph *g, double v);                           /* rank 0 constant */
-Val g_full(Graph *g, Shape s, double v);                    /* broadcast of a scalar */
+/* filled by the caller before each run (plan_data) */
+Val g_input(Graph *g, const char *name, Shape s);
+
+/* storage owned by the caller; same data -> same node */
+Val g_param(Graph *g, const char *name, Shape s, const real *data, bool frozen);
+Val g_const(Graph *g, Shape s, const real *data); /* copied into the graph; frozen */
+Val g_scalar(Graph *g, double v);                 /* rank 0 constant */
+Val g_full(Graph *g, Shape s, double v);          /* broadcast of a scalar */
 
 /* Builder used by the wrappers in ops.h: checks, infers the shape, hash-conses. */
 Val g_op(Graph *g, OpId op, int nin, const Val *in, const Attr *a);
 
-/* Reverse mode. dy[k] is the incoming gradient of y[k] (0: ones). out[i] gets d(sum_k <y_k,dy_k>)/d wrt[i] as a node
- * of wrt[i]'s shape; a zero node (g_full) where y does not depend on it. Fails when an operation on the path may not be
- * differentiated that often. A value in `stop` (may be NULL) is treated as a constant (detach). */
+/* Reverse mode. dy[k] is the incoming gradient of y[k] (0: ones). out[i] gets d(sum_k <y_k,dy_k>)/d
+ * wrt[i] as a node of wrt[i]'s shape; a zero node (g_full) where y does not depend on it. Fails
+ * when an operation on the path may not be differentiated that often. A value in `stop` (may be
+ * NULL) is treated as a constant (detach). */
 Status graph_grad(Graph *g, int ny, const Val *y, const Val *dy, int nwrt, const Val *wrt, Val *out,
                   int nstop, const Val *stop, Error *e);
-Val g_grad1(Graph *g, Val y, Val wrt);                      /* shorthand: d sum(y) / d wrt (sticky error) */
+
+/* shorthand: d sum(y) / d wrt (sticky error) */
+Val g_grad1(Graph *g, Val y, Val wrt);
 
 /* ---- one row of the table ---- */
-typedef struct Exec {                        /* what a CPU kernel sees */
-  const Node *n;                             /* attributes, output shape */
-  const Shape *ins;                          /* shapes of the inputs */
+typedef struct Exec { /* what a CPU kernel sees */
+  const Node *n;      /* attributes, output shape */
+  const Shape *ins;   /* shapes of the inputs */
   const real *in[MAX_IN];
   real *out;
-  void *scratch;                             /* scratch() bytes, 64-byte aligned, contents undefined */
+  /* scratch() bytes, 64-byte aligned, contents undefined */
+  void *scratch;
 } Exec;
-enum { OPF_POINTWISE = 1, OPF_ALIAS = 2 /* output is in[0]'s memory */, OPF_LEAF = 4, OPF_INPLACE = 8 /* out may be in[0]'s memory */ };
+enum {
+  OPF_POINTWISE = 1,
+  OPF_ALIAS = 2 /* output is in[0]'s memory */,
+  OPF_LEAF = 4,
+  OPF_INPLACE = 8 /* out may be in[0]'s memory */
+};
 enum { ORDER_ANY = 99 };
 typedef struct OpRow {
   const char *name;
   unsigned flags;
-  int order;                                 /* how often it may be differentiated: 0, 1, ORDER_ANY */
-  void (*shape)(Graph *g, const Shape *in, Node *n);  /* checks operands and attributes, sets n->shape; graph_fail() on error */
-  /* Appends gradient nodes: for every input i with need bit i set, dx[i] = gradient (0 = zero). `n` is a copy. */
+  /* how often it may be differentiated: 0, 1, ORDER_ANY */
+  int order;
+  /* checks operands and attributes, sets n->shape; graph_fail() on error */
+  void (*shape)(Graph *g, const Shape *in, Node *n);
+  /* Appends gradient nodes: for every input i with need bit i set, dx[i] = gradient (0 = zero). `n`
+   * is a copy. */
   void (*grad)(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx);
-  size_t (*scratch)(const Node *n, const Shape *in);  /* bytes; NULL = none. Must not depend on the thread count (use MAX_WORKERS or fixed blocks) */
+  /* bytes; NULL = none. Must not depend on the thread count (use MAX_WORKERS or fixed blocks) */
+  size_t (*scratch)(const Node *n, const Shape *in);
   void (*cpu)(const Exec *x);
 } OpRow;
 extern const OpRow *const op_table[OP_COUNT];

@@ -11,8 +11,9 @@ const char *isa_name(IsaLevel level) { return (unsigned)level < ISA_COUNT ? name
 IsaLevel isa_best(void) {
 #if defined(PRLX_HAVE_X86_ISAS)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw")) return ISA_AVX512;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+    return ISA_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ISA_AVX2;
 #endif
   return ISA_PORTABLE;
@@ -28,7 +29,8 @@ IsaLevel isa_current(void) {
   if (current < 0) {
     const char *env = getenv("PRLX_ISA");
     IsaLevel want = isa_best();
-    for (int i = 0; env && i < ISA_COUNT; i++) if (strcmp(env, names[i]) == 0) want = (IsaLevel)i;
+    for (int i = 0; env && i < ISA_COUNT; i++)
+      if (strcmp(env, names[i]) == 0) want = (IsaLevel)i;
     if (!isa_set(want)) current = (int)isa_best();
   }
   return (IsaLevel)current;

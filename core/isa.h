@@ -1,23 +1,29 @@
 /* isa.h: one kernel source, several instruction sets, picked at run time.
- * Every file core/kernels/X.c is compiled once per instruction set with -DISA=<name> and its flags; it names its
- * public table with ISA_SYM(x_kernels), i.e. x_kernels_avx2. A caller writes
+ * Every file core/kernels/X.c is compiled once per instruction set with -DISA=<name> and its flags;
+ * it names its public table with ISA_SYM(x_kernels), i.e. x_kernels_avx2. A caller writes
  *     ISA_DECLARE(const GemmKernels, gemm_kernels);          (in the header)
  *     const GemmKernels *k = ISA_PICK(gemm_kernels);         (in the function)
- * Environment PRLX_ISA=portable|avx2|avx512 overrides the choice (an unsupported one is refused by `prlx check`
- * and falls back to the best supported). On aarch64 "portable" is compiled to NEON by the same vector types. */
+ * Environment PRLX_ISA=portable|avx2|avx512 overrides the choice (an unsupported one is refused by
+ * `prlx check` and falls back to the best supported). On aarch64 "portable" is compiled to NEON by
+ * the same vector types. */
 #ifndef PRLX_ISA_H
 #define PRLX_ISA_H
 typedef enum { ISA_PORTABLE = 0, ISA_AVX2, ISA_AVX512, ISA_COUNT } IsaLevel;
 IsaLevel isa_current(void);
-IsaLevel isa_best(void);           /* best that this machine can run and this build contains */
-int      isa_set(IsaLevel level);  /* for tests; returns 0 and changes nothing when the machine cannot run it */
+IsaLevel isa_best(void); /* best that this machine can run and this build contains */
+
+/* for tests; returns 0 and changes nothing when the machine cannot run it */
+int isa_set(IsaLevel level);
 const char *isa_name(IsaLevel level);
 #define ISA_CAT_(a, b) a##_##b
 #define ISA_CAT(a, b) ISA_CAT_(a, b)
 #define ISA_SYM(x) ISA_CAT(x, ISA)
 #if defined(PRLX_HAVE_X86_ISAS)
 #define ISA_DECLARE(type, x) extern type x##_portable, x##_avx2, x##_avx512
-#define ISA_PICK(x) (isa_current() == ISA_AVX512 ? &x##_avx512 : isa_current() == ISA_AVX2 ? &x##_avx2 : &x##_portable)
+#define ISA_PICK(x)                          \
+  (isa_current() == ISA_AVX512 ? &x##_avx512 \
+   : isa_current() == ISA_AVX2 ? &x##_avx2   \
+                               : &x##_portable)
 #else
 #define ISA_DECLARE(type, x) extern type x##_portable
 #define ISA_PICK(x) (&x##_portable)

@@ -5,12 +5,16 @@
 static void ce_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
   if (in[0].rank != 2 || !shape_eq(in[0], in[1]))
-    graph_fail(g, ST_INTERNAL, "softmax_ce: logits %s and targets %s must be [N,K]", shape_str(in[0], a), shape_str(in[1], b));
+    graph_fail(g, ST_INTERNAL, "softmax_ce: logits %s and targets %s must be [N,K]",
+               shape_str(in[0], a), shape_str(in[1], b));
   n->shape = SHAPE1(in[0].d[0]);
 }
+
 static void ce_dx_shape(Graph *g, const Shape *in, Node *n) { n->shape = in[0]; }
 
-Val g_softmax_ce(Graph *g, Val logits, Val onehot) { return g_op(g, OP_softmax_ce, 2, (Val[]){logits, onehot}, NULL); }
+Val g_softmax_ce(Graph *g, Val logits, Val onehot) {
+  return g_op(g, OP_softmax_ce, 2, (Val[]){logits, onehot}, NULL);
+}
 
 static void ce_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   if (need & 1) dx[0] = g_op(g, OP_softmax_ce_dx, 3, (Val[]){n->in[0], n->in[1], dy}, NULL);
@@ -40,7 +44,8 @@ static void ce_dx_cpu(const Exec *x) {
     const real *z = x->in[0] + i * k, *t = x->in[1] + i * k;
     double lse = row_lse(z, k), mass = 0;
     for (int64_t j = 0; j < k; j++) mass += t[j];
-    for (int64_t j = 0; j < k; j++) x->out[i * k + j] = (real)(x->in[2][i] * (exp(z[j] - lse) * mass - t[j]));
+    for (int64_t j = 0; j < k; j++)
+      x->out[i * k + j] = (real)(x->in[2][i] * (exp(z[j] - lse) * mass - t[j]));
   }
 }
 

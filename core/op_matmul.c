@@ -6,11 +6,20 @@
 
 /* Attr: i[0] transpose a, i[1] transpose b, i[2..4] m n k. */
 typedef struct Matmul {
-  bool ta, tb;
-  int64_t m, n, k, mp;               /* mp: m rounded up to panels */
-  const real *a, *b; real *c;
+  bool ta;
+  bool tb;
+  /* mp: m rounded up to panels */
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  int64_t mp;
+  const real *a;
+  const real *b;
+  real *c;
   const GemmKernels *kern;
-  real *pa; char *slots; size_t slot_bytes;
+  real *pa;
+  char *slots;
+  size_t slot_bytes;
 } Matmul;
 
 enum { MM_DOTS_MAX = 64, MM_MC = 192, MM_COLUMNS = 128, MM_DOT_ROWS = 12 };
@@ -19,16 +28,22 @@ static void matmul_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
   const bool ta = n->a.i[0], tb = n->a.i[1];
   if (in[0].rank != 2 || in[1].rank != 2 || in[0].d[!ta] != in[1].d[tb] || in[0].d[!ta] < 1) {
-    graph_fail(g, ST_INVALID, "matmul: %s%s times %s%s is not a matrix product", shape_str(in[0], a), ta ? "^T" : "", shape_str(in[1], b), tb ? "^T" : "");
+    graph_fail(g, ST_INVALID, "matmul: %s%s times %s%s is not a matrix product",
+               shape_str(in[0], a), ta ? "^T" : "", shape_str(in[1], b), tb ? "^T" : "");
     return;
   }
   n->shape = SHAPE2(in[0].d[ta], in[1].d[!tb]);
-  n->a.i[2] = (int32_t)n->shape.d[0]; n->a.i[3] = (int32_t)n->shape.d[1]; n->a.i[4] = (int32_t)in[0].d[!ta];
+  n->a.i[2] = (int32_t)n->shape.d[0];
+  n->a.i[3] = (int32_t)n->shape.d[1];
+  n->a.i[4] = (int32_t)in[0].d[!ta];
 }
 
-Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb) { return g_op(g, OP_matmul, 2, (Val[]){a, b}, &(Attr){.i = {ta, tb}}); }
+Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb) {
+  return g_op(g, OP_matmul, 2, (Val[]){a, b}, &(Attr){.i = {ta, tb}});
+}
 
-/* y = op(a) op(b): d op(a) = dy op(b)^T, d op(b) = op(a)^T dy; a transposed operand takes the transpose of that. */
+/* y = op(a) op(b): d op(a) = dy op(b)^T, d op(b) = op(a)^T dy; a transposed operand takes the
+ * transpose of that. */
 static void matmul_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   const bool ta = n->a.i[0], tb = n->a.i[1];
   const Val a = n->in[0], b = n->in[1];
@@ -38,42 +53,56 @@ static void matmul_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, V
 
 static Matmul matmul_of(const Node *n) {
   const int32_t *i = n->a.i;
-  return (Matmul){.ta = i[0], .tb = i[1], .m = i[2], .n = i[3], .k = i[4], .mp = round_up(i[2], GEMM_PANEL)};
+  return (Matmul){
+      .ta = i[0], .tb = i[1], .m = i[2], .n = i[3], .k = i[4], .mp = round_up(i[2], GEMM_PANEL)};
 }
 
-/* Both operands contiguous along k and one of them short: inner products need no packing, and weights are read once. */
-static bool is_dots(const Matmul *q) { return !q->ta && q->tb && PRLX_MIN(q->m, q->n) <= MM_DOTS_MAX; }
+/* Both operands contiguous along k and one of them short: inner products need no packing, and
+ * weights are read once. */
+static bool is_dots(const Matmul *q) {
+  return !q->ta && q->tb && PRLX_MIN(q->m, q->n) <= MM_DOTS_MAX;
+}
 
 static void dots_task(void *ctx, int64_t i, int worker) {
   const Matmul *q = ctx;
-  const bool rows_a = q->m > q->n;   /* tasks follow the long side; the short operand stays in the cache */
+  /* tasks follow the long side; the short operand stays in the cache */
+  const bool rows_a = q->m > q->n;
   const int64_t lo = i * MM_DOT_ROWS, hi = PRLX_MIN(lo + MM_DOT_ROWS, rows_a ? q->m : q->n);
-  const int64_t m0 = rows_a ? lo : 0, m1 = rows_a ? hi : q->m, n0 = rows_a ? 0 : lo, n1 = rows_a ? q->n : hi;
+  const int64_t m0 = rows_a ? lo : 0, m1 = rows_a ? hi : q->m, n0 = rows_a ? 0 : lo,
+                n1 = rows_a ? q->n : hi;
   for (int64_t c = n0; c < n1; c += 3)
     for (int64_t r = m0; r < m1; r += 4)
-      q->kern->dots((int)PRLX_MIN(4, m1 - r), (int)PRLX_MIN(3, n1 - c), q->k, q->a + r * q->k, q->k, q->b + c * q->k, q->k, q->c + r * q->n + c, q->n);
+      q->kern->dots((int)PRLX_MIN(4, m1 - r), (int)PRLX_MIN(3, n1 - c), q->k, q->a + r * q->k, q->k,
+                    q->b + c * q->k, q->k, q->c + r * q->n + c, q->n);
 }
 
 static void pack_a_task(void *ctx, int64_t p, int worker) {
   const Matmul *q = ctx;
   const int64_t m0 = p * GEMM_PANEL, lanes = PRLX_MIN(GEMM_PANEL, q->m - m0);
   real *dst = q->pa + m0 * q->k;
-  if (!q->ta) { q->kern->transpose(q->a + m0 * q->k, q->k, (int)lanes, GEMM_PANEL, NULL, q->k, dst, GEMM_PANEL); return; }
+  if (!q->ta) {
+    q->kern->transpose(q->a + m0 * q->k, q->k, (int)lanes, GEMM_PANEL, NULL, q->k, dst, GEMM_PANEL);
+    return;
+  }
   for (int64_t k = 0; k < q->k; k++)
-    for (int64_t j = 0; j < GEMM_PANEL; j++) dst[k * GEMM_PANEL + j] = j < lanes ? q->a[k * q->m + m0 + j] : 0;
+    for (int64_t j = 0; j < GEMM_PANEL; j++)
+      dst[k * GEMM_PANEL + j] = j < lanes ? q->a[k * q->m + m0 + j] : 0;
 }
 
-/* Rows k0.. of b, columns n0.., into panels: long runs of a row at a time, the rows ahead fetched early. */
+/* Rows k0.. of b, columns n0.., into panels: long runs of a row at a time, the rows ahead fetched
+ * early. */
 static void pack_b(const Matmul *q, int64_t k0, int64_t kc, int64_t n0, int64_t n, real *b) {
   const int nr = q->kern->nr;
   const int64_t np = ceil_div(n, nr);
   if (q->tb) {
     for (int64_t p = 0; p < np; p++)
-      q->kern->transpose(q->b + (n0 + p * nr) * q->k + k0, q->k, (int)PRLX_MIN(nr, n - p * nr), nr, NULL, kc, b + p * kc * nr, nr);
+      q->kern->transpose(q->b + (n0 + p * nr) * q->k + k0, q->k, (int)PRLX_MIN(nr, n - p * nr), nr,
+                         NULL, kc, b + p * kc * nr, nr);
     return;
   }
   for (int64_t k = 0; k < kc; k++) {
-    const real *row = q->b + (k0 + k) * q->n + n0, *ahead = row + PRLX_MIN(8, q->k - 1 - k0 - k) * q->n;
+    const real *row = q->b + (k0 + k) * q->n + n0,
+               *ahead = row + PRLX_MIN(8, q->k - 1 - k0 - k) * q->n;
     for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(ahead + j);
     for (int64_t p = 0; p < np; p++) {
       real *to = b + (p * kc + k) * nr;
@@ -88,18 +117,22 @@ static void pack_b(const Matmul *q, int64_t k0, int64_t kc, int64_t n0, int64_t 
 static void panel_task(void *ctx, int64_t task, int slot) {
   const Matmul *q = ctx;
   const int nr = q->kern->nr;
-  real *b = (real *)(void *)(q->slots + (size_t)slot * q->slot_bytes), *c = b + GEMM_KC * MM_COLUMNS;
-  const int64_t nm = ceil_div(q->m, MM_MC), m0 = task % nm * MM_MC, m = PRLX_MIN(MM_MC, q->m - m0), n0 = task / nm * MM_COLUMNS;
+  real *b = (real *)(void *)(q->slots + (size_t)slot * q->slot_bytes),
+       *c = b + GEMM_KC * MM_COLUMNS;
+  const int64_t nm = ceil_div(q->m, MM_MC), m0 = task % nm * MM_MC, m = PRLX_MIN(MM_MC, q->m - m0),
+                n0 = task / nm * MM_COLUMNS;
   const int64_t n = PRLX_MIN(MM_COLUMNS, q->n - n0), np = ceil_div(n, nr), c_panel = MM_MC * nr;
-  const bool in_place = !q->tb && n % nr == 0 && q->n <= 1024;   /* b is read where it is */
+  const bool in_place = !q->tb && n % nr == 0 && q->n <= 1024; /* b is read where it is */
   for (int64_t k0 = 0; k0 < q->k; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, q->k - k0);
     if (!in_place) pack_b(q, k0, kc, n0, n, b);
-    q->kern->block(m, np, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL, in_place ? q->b + k0 * q->n + n0 : b,
-                   in_place ? q->n : nr, in_place ? nr : kc * nr, c, nr, c_panel, k0 > 0);
+    q->kern->block(m, np, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL,
+                   in_place ? q->b + k0 * q->n + n0 : b, in_place ? q->n : nr,
+                   in_place ? nr : kc * nr, c, nr, c_panel, k0 > 0);
   }
   for (int64_t p = 0; p < np; p++)
-    q->kern->stage(c + p * c_panel, nr, 1, m, PRLX_MIN(nr, n - p * nr), 1, q->c + m0 * q->n + n0 + p * nr, q->n);
+    q->kern->stage(c + p * c_panel, nr, 1, m, PRLX_MIN(nr, n - p * nr), 1,
+                   q->c + m0 * q->n + n0 + p * nr, q->n);
 }
 
 static size_t matmul_memory(Matmul *q, Bump *mem) {
@@ -118,12 +151,19 @@ static size_t matmul_scratch(const Node *n, const Shape *in) {
 static void matmul_cpu(const Exec *x) {
   Matmul q = matmul_of(x->n);
   q.kern = ISA_PICK(gemm_kernels);
-  q.a = x->in[0]; q.b = x->in[1]; q.c = x->out;
-  if (is_dots(&q)) { par_for(ceil_div(PRLX_MAX(q.m, q.n), MM_DOT_ROWS), dots_task, &q); return; }
+  q.a = x->in[0];
+  q.b = x->in[1];
+  q.c = x->out;
+  if (is_dots(&q)) {
+    par_for(ceil_div(PRLX_MAX(q.m, q.n), MM_DOT_ROWS), dots_task, &q);
+    return;
+  }
   Bump mem = {x->scratch, 0};
   matmul_memory(&q, &mem);
   par_for(q.mp / GEMM_PANEL, pack_a_task, &q);
-  par_tasks(ceil_div(q.n, MM_COLUMNS) * ceil_div(q.m, MM_MC), conv_slots(q.slot_bytes), panel_task, &q);
+  par_tasks(ceil_div(q.n, MM_COLUMNS) * ceil_div(q.m, MM_MC), conv_slots(q.slot_bytes), panel_task,
+            &q);
 }
 
-const OpRow op_matmul = {"matmul", 0, ORDER_ANY, matmul_shape, matmul_grad, matmul_scratch, matmul_cpu};
+const OpRow op_matmul = {"matmul",       0,         ORDER_ANY, matmul_shape, matmul_grad,
+                         matmul_scratch, matmul_cpu};

@@ -3,12 +3,21 @@
 #include "core/pointwise.h"
 
 /* ---- shapes ---- */
-static void unary_shape(Graph *g, const Shape *in, Node *n) { (void)g; n->shape = in[0]; }
+static void unary_shape(Graph *g, const Shape *in, Node *n) {
+  (void)g;
+  n->shape = in[0];
+}
 
 static void binary_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
-  if (in[0].rank == 0) { n->shape = in[1]; return; }
-  if (in[1].rank == 0) { n->shape = in[0]; return; }
+  if (in[0].rank == 0) {
+    n->shape = in[1];
+    return;
+  }
+  if (in[1].rank == 0) {
+    n->shape = in[0];
+    return;
+  }
   n->shape = in[0];
   bool ok = in[0].rank == in[1].rank;
   for (int i = 0; ok && i < in[0].rank; i++) {
@@ -16,7 +25,9 @@ static void binary_shape(Graph *g, const Shape *in, Node *n) {
     ok = p == q || p == 1 || q == 1;
     n->shape.d[i] = p == 1 ? q : p;
   }
-  if (!ok) graph_fail(g, ST_INTERNAL, "%s: shapes %s and %s do not broadcast", op_table[n->op]->name, shape_str(in[0], a), shape_str(in[1], b));
+  if (!ok)
+    graph_fail(g, ST_INTERNAL, "%s: shapes %s and %s do not broadcast", op_table[n->op]->name,
+               shape_str(in[0], a), shape_str(in[1], b));
 }
 
 /* ---- constants known while building: x*1, x+0, 0*x need no node ---- */
@@ -38,21 +49,30 @@ static Shape result_shape(Graph *g, Val a, Val b) {
 static Val binary(Graph *g, OpId op, Val a, Val b) { return g_op(g, op, 2, (Val[]){a, b}, NULL); }
 static Val unary(Graph *g, OpId op, Val x) { return g_op(g, op, 1, &x, NULL); }
 static bool bad(Graph *g, Val a, Val b) { return !a || !b || graph_status(g, NULL); }
-static Val stretched(Graph *g, Val x, Val other) { return g_broadcast(g, x, result_shape(g, x, other)); }
+static Val stretched(Graph *g, Val x, Val other) {
+  return g_broadcast(g, x, result_shape(g, x, other));
+}
 
 Val g_add(Graph *g, Val a, Val b) {
   double c;
   if (bad(g, a, b)) return binary(g, OP_add, a, b);
   if (is_full(g, a, &c) && c == 0) return stretched(g, b, a);
   if (is_full(g, b, &c) && c == 0) return stretched(g, a, b);
-  if (a > b) { Val t = a; a = b; b = t; } /* commutative: one order, so that equal sums are one node */
+  /* commutative: one order, so that equal sums are one node */
+  if (a > b) {
+    Val t = a;
+    a = b;
+    b = t;
+  }
   return binary(g, OP_add, a, b);
 }
+
 Val g_sub(Graph *g, Val a, Val b) {
   double c;
   if (!bad(g, a, b) && is_full(g, b, &c) && c == 0) return stretched(g, a, b);
   return binary(g, OP_sub, a, b);
 }
+
 Val g_mul(Graph *g, Val a, Val b) {
   double c;
   if (bad(g, a, b)) return binary(g, OP_mul, a, b);
@@ -60,11 +80,17 @@ Val g_mul(Graph *g, Val a, Val b) {
     if (!is_full(g, a, &c)) continue;
     if (c == 0) return g_full(g, result_shape(g, a, b), 0);
     if (c == 1) return stretched(g, b, a);
-    if (graph_shape(g, a).rank == 0 || shape_eq(result_shape(g, a, b), graph_shape(g, b))) return g_axpb(g, b, c, 0);
+    if (graph_shape(g, a).rank == 0 || shape_eq(result_shape(g, a, b), graph_shape(g, b)))
+      return g_axpb(g, b, c, 0);
   }
-  if (a > b) { Val t = a; a = b; b = t; }
+  if (a > b) {
+    Val t = a;
+    a = b;
+    b = t;
+  }
   return binary(g, OP_mul, a, b);
 }
+
 Val g_div(Graph *g, Val a, Val b) { return binary(g, OP_div, a, b); }
 Val g_maximum(Graph *g, Val a, Val b) { return binary(g, OP_maximum, a, b); }
 Val g_neg(Graph *g, Val x) { return g_axpb(g, x, -1, 0); }
@@ -91,17 +117,28 @@ Val g_axpb(Graph *g, Val x, double a, double b) {
   }
   return g_op(g, OP_axpb, 1, &x, &(Attr){.f = {a, b}});
 }
-static Attr act_attr(double alpha, double gain, double clamp) { return (Attr){.f = {alpha, gain, clamp < 0 ? -1 : clamp}}; }
+
+static Attr act_attr(double alpha, double gain, double clamp) {
+  return (Attr){.f = {alpha, gain, clamp < 0 ? -1 : clamp}};
+}
+
 Val g_lrelu(Graph *g, Val x, double alpha, double gain, double clamp) {
   Attr a = act_attr(alpha, gain, clamp);
   return g_op(g, OP_lrelu, 1, &x, &a);
 }
+
 Val g_lrelu_mask(Graph *g, Val dy, Val y, double alpha, double gain, double clamp) {
   Attr a = act_attr(alpha, gain, clamp);
   return g_op(g, OP_lrelu_mask, 2, (Val[]){dy, y}, &a);
 }
-Val g_clamp(Graph *g, Val x, double lo, double hi) { return g_op(g, OP_clamp, 1, &x, &(Attr){.f = {lo, hi}}); }
-Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi) { return g_op(g, OP_clamp_mask, 2, (Val[]){dy, x}, &(Attr){.f = {lo, hi}}); }
+
+Val g_clamp(Graph *g, Val x, double lo, double hi) {
+  return g_op(g, OP_clamp, 1, &x, &(Attr){.f = {lo, hi}});
+}
+
+Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi) {
+  return g_op(g, OP_clamp_mask, 2, (Val[]){dy, x}, &(Attr){.f = {lo, hi}});
+}
 
 /* ---- gradient rules ---- */
 #define GRAD(name) static void name(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx)
@@ -109,24 +146,39 @@ Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi) { return g_op(g,
 #define B n->in[1]
 static Val to(Graph *g, Val d, Val operand) { return g_sum_to(g, d, graph_shape(g, operand)); }
 
-GRAD(add_grad) { if (need & 1) dx[0] = to(g, dy, A); if (need & 2) dx[1] = to(g, dy, B); }
-GRAD(sub_grad) { if (need & 1) dx[0] = to(g, dy, A); if (need & 2) dx[1] = to(g, g_neg(g, dy), B); }
-GRAD(mul_grad) { if (need & 1) dx[0] = to(g, g_mul(g, dy, B), A); if (need & 2) dx[1] = to(g, g_mul(g, dy, A), B); }
+GRAD(add_grad) {
+  if (need & 1) dx[0] = to(g, dy, A);
+  if (need & 2) dx[1] = to(g, dy, B);
+}
+
+GRAD(sub_grad) {
+  if (need & 1) dx[0] = to(g, dy, A);
+  if (need & 2) dx[1] = to(g, g_neg(g, dy), B);
+}
+
+GRAD(mul_grad) {
+  if (need & 1) dx[0] = to(g, g_mul(g, dy, B), A);
+  if (need & 2) dx[1] = to(g, g_mul(g, dy, A), B);
+}
+
 GRAD(div_grad) {
   Val q = g_div(g, dy, B);
   if (need & 1) dx[0] = to(g, q, A);
   if (need & 2) dx[1] = to(g, g_neg(g, g_mul(g, q, y)), B);
 }
+
 GRAD(maximum_grad) { /* ties go to a: gt0(b-a) is 1 only where b wins */
   Val wins = g_gt0(g, g_sub(g, B, A));
   if (need & 1) dx[0] = to(g, g_sub(g, dy, g_mul(g, dy, wins)), A);
   if (need & 2) dx[1] = to(g, g_mul(g, dy, wins), B);
 }
+
 GRAD(neg_grad) { dx[0] = g_neg(g, dy); }
 GRAD(axpb_grad) { dx[0] = g_axpb(g, dy, n->a.f[0], 0); }
 GRAD(square_grad) { dx[0] = g_mul(g, dy, g_axpb(g, A, 2, 0)); }
 GRAD(sqrt0_grad) { dx[0] = g_mul(g, dy, g_axpb(g, g_rsqrt0(g, A), 0.5, 0)); }
-GRAD(rsqrt0_grad) { dx[0] = g_mul(g, dy, g_mul(g, g_axpb(g, y, -0.5, 0), g_square(g, y))); } /* -1/2 y^3, 0 where y is 0 */
+/* -1/2 y^3, 0 where y is 0 */
+GRAD(rsqrt0_grad) { dx[0] = g_mul(g, dy, g_mul(g, g_axpb(g, y, -0.5, 0), g_square(g, y))); }
 GRAD(exp_grad) { dx[0] = g_mul(g, dy, y); }
 GRAD(log_grad) { dx[0] = g_div(g, dy, A); }
 GRAD(sigmoid_grad) { dx[0] = g_mul(g, dy, g_sub(g, y, g_square(g, y))); }
@@ -135,23 +187,35 @@ GRAD(softplus_grad) { dx[0] = g_mul(g, dy, g_sigmoid(g, A)); }
 GRAD(abs_grad) { dx[0] = g_mul(g, dy, g_sign(g, A)); }
 GRAD(zero_grad) {}
 GRAD(lrelu_grad) { dx[0] = g_lrelu_mask(g, dy, y, n->a.f[0], n->a.f[1], n->a.f[2]); }
-GRAD(lrelu_mask_grad) { if (need & 1) dx[0] = to(g, g_lrelu_mask(g, dy, B, n->a.f[0], n->a.f[1], n->a.f[2]), A); } /* piecewise constant in y */
+/* piecewise constant in y */
+GRAD(lrelu_mask_grad) {
+  if (need & 1) dx[0] = to(g, g_lrelu_mask(g, dy, B, n->a.f[0], n->a.f[1], n->a.f[2]), A);
+}
+
 GRAD(clamp_grad) { dx[0] = g_clamp_mask(g, dy, A, n->a.f[0], n->a.f[1]); }
-GRAD(clamp_mask_grad) { if (need & 1) dx[0] = to(g, g_clamp_mask(g, dy, B, n->a.f[0], n->a.f[1]), A); }
+GRAD(clamp_mask_grad) {
+  if (need & 1) dx[0] = to(g, g_clamp_mask(g, dy, B, n->a.f[0], n->a.f[1]), A);
+}
 
 /* ---- running one node on its own: a program of one step ---- */
 void pw_from_node(const Node *n, const Shape *in, PwProgram *p) {
   *p = (PwProgram){.nop = 1, .narg = n->nin, .iter = n->shape, .out_shape = n->shape};
-  p->op[0] = (PwOp){.op = (uint8_t)n->op, .dst = 0, .a = -1, .b = n->nin > 1 ? -2 : -1, .f = {(real)n->a.f[0], (real)n->a.f[1], (real)n->a.f[2]}};
+  p->op[0] = (PwOp){.op = (uint8_t)n->op,
+                    .dst = 0,
+                    .a = -1,
+                    .b = n->nin > 1 ? -2 : -1,
+                    .f = {(real)n->a.f[0], (real)n->a.f[1], (real)n->a.f[2]}};
   for (int i = 0; i < n->nin; i++) p->arg_shape[i] = in[i];
 }
+
 static void single_cpu(const Exec *x) {
   PwProgram p;
   pw_from_node(x->n, x->ins, &p);
   pw_run(&p, x->in, x->out, x->scratch);
 }
 
-#define PW(name, shape_rule, grad_rule) const OpRow op_##name = {#name, OPF_POINTWISE, ORDER_ANY, shape_rule, grad_rule, NULL, single_cpu}
+#define PW(name, shape_rule, grad_rule) \
+  const OpRow op_##name = {#name, OPF_POINTWISE, ORDER_ANY, shape_rule, grad_rule, NULL, single_cpu}
 PW(add, binary_shape, add_grad);
 PW(sub, binary_shape, sub_grad);
 PW(mul, binary_shape, mul_grad);

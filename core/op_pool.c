@@ -1,6 +1,8 @@
-/* op_pool.c: max pooling and its two companions. With m(x) the position of the first maximum of every window,
+/* op_pool.c: max pooling and its two companions. With m(x) the position of the first maximum of
+ * every window,
  *   maxpool(x) = x[m],  maxpool_t(dy, x) adds dy at m,  maxpool_gather(v, x) = v[m]:
- * the last two are adjoint in their first operand and piecewise constant in x, so the three are closed under differentiation. */
+ * the last two are adjoint in their first operand and piecewise constant in x, so the three are
+ * closed under differentiation. */
 #include <math.h>
 #include "core/graph.h"
 #include "core/ops.h"
@@ -9,39 +11,70 @@
 enum { A_K, A_STRIDE, A_PAD };
 
 static Shape pooled(Shape x, const int32_t *a) {
-  return SHAPE4(x.d[0], x.d[1], (x.d[2] + 2 * a[A_PAD] - a[A_K]) / a[A_STRIDE] + 1, (x.d[3] + 2 * a[A_PAD] - a[A_K]) / a[A_STRIDE] + 1);
+  return SHAPE4(x.d[0], x.d[1], (x.d[2] + 2 * a[A_PAD] - a[A_K]) / a[A_STRIDE] + 1,
+                (x.d[3] + 2 * a[A_PAD] - a[A_K]) / a[A_STRIDE] + 1);
 }
+
 static bool pool_ok(Graph *g, const char *op, Shape x, const int32_t *a) {
   char s[96];
   int k = a[A_K], pad = a[A_PAD];
-  if (x.rank == 4 && k >= 1 && a[A_STRIDE] >= 1 && pad >= 0 && 2 * pad <= k && pad < k && x.d[2] + 2 * pad >= k && x.d[3] + 2 * pad >= k) return true;
-  graph_fail(g, ST_INVALID, "%s: image %s, window %d, stride %d, padding %d; expected [N,C,H,W] at least as large as the window, padding at most half of it",
+  if (x.rank == 4 && k >= 1 && a[A_STRIDE] >= 1 && pad >= 0 && 2 * pad <= k && pad < k &&
+      x.d[2] + 2 * pad >= k && x.d[3] + 2 * pad >= k)
+    return true;
+  graph_fail(g, ST_INVALID,
+             "%s: image %s, window %d, stride %d, padding %d; expected [N,C,H,W] at least as large "
+             "as the window, padding at most half of it",
              op, shape_str(x, s), k, a[A_STRIDE], pad);
   return false;
 }
+
 static void maxpool_shape(Graph *g, const Shape *in, Node *n) {
   if (pool_ok(g, "maxpool", in[0], n->a.i)) n->shape = pooled(in[0], n->a.i);
 }
+
 static void maxpool_t_shape(Graph *g, const Shape *in, Node *n) {
   if (!pool_ok(g, "maxpool_t", in[1], n->a.i)) return;
-  if (!shape_eq(in[0], pooled(in[1], n->a.i))) { graph_fail(g, ST_INVALID, "maxpool_t: dy does not have the shape of the pooled image"); return; }
+  if (!shape_eq(in[0], pooled(in[1], n->a.i))) {
+    graph_fail(g, ST_INVALID, "maxpool_t: dy does not have the shape of the pooled image");
+    return;
+  }
   n->shape = in[1];
 }
+
 static void maxpool_gather_shape(Graph *g, const Shape *in, Node *n) {
   if (!pool_ok(g, "maxpool_gather", in[1], n->a.i)) return;
-  if (!shape_eq(in[0], in[1])) { graph_fail(g, ST_INVALID, "maxpool_gather: v does not have the shape of the image"); return; }
+  if (!shape_eq(in[0], in[1])) {
+    graph_fail(g, ST_INVALID, "maxpool_gather: v does not have the shape of the image");
+    return;
+  }
   n->shape = pooled(in[1], n->a.i);
 }
 
-typedef struct Pool { const real *x, *v; real *out, *rows; int64_t h, w, oh, ow; int k, stride, pad; } Pool;
+typedef struct Pool {
+  const real *x;
+  const real *v;
+  real *out;
+  real *rows;
+  int64_t h;
+  int64_t w;
+  int64_t oh;
+  int64_t ow;
+  int k;
+  int stride;
+  int pad;
+} Pool;
 static Pool pool_of(const Exec *e, int image) {
   const int32_t *a = e->n->a.i;
   Shape x = e->ins[image], o = pooled(x, a);
-  return (Pool){e->in[image], e->in[0], e->out, NULL, x.d[2], x.d[3], o.d[2], o.d[3], a[A_K], a[A_STRIDE], a[A_PAD]};
+  return (Pool){e->in[image], e->in[0], e->out, NULL,        x.d[2],  x.d[3],
+                o.d[2],       o.d[3],   a[A_K], a[A_STRIDE], a[A_PAD]};
 }
-/* First maximum of the window of output (oy,ox); a NaN counts as larger than anything, so that it is not hidden. */
+
+/* First maximum of the window of output (oy,ox); a NaN counts as larger than anything, so that it
+ * is not hidden. */
 static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t ox) {
-  int64_t y0 = oy * p->stride - p->pad, x0 = ox * p->stride - p->pad, y1 = PRLX_MIN(y0 + p->k, p->h), x1 = PRLX_MIN(x0 + p->k, p->w);
+  int64_t y0 = oy * p->stride - p->pad, x0 = ox * p->stride - p->pad,
+          y1 = PRLX_MIN(y0 + p->k, p->h), x1 = PRLX_MIN(x0 + p->k, p->w);
   y0 = PRLX_MAX(y0, 0);
   x0 = PRLX_MAX(x0, 0);
   int64_t best = y0 * p->w + x0;
@@ -49,7 +82,10 @@ static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t o
   for (int64_t i = y0; i < y1; i++)
     for (int64_t j = x0; j < x1; j++) {
       real v = x[i * p->w + j];
-      if (v > m || (v != v && m == m)) { m = v; best = i * p->w + j; }
+      if (v > m || (v != v && m == m)) {
+        m = v;
+        best = i * p->w + j;
+      }
     }
   return best;
 }
@@ -57,14 +93,18 @@ static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t o
 /* max that keeps a NaN of either side. Plain selects, so that the loops below vectorise. */
 static inline real max2(real m, real v) { return v > m || v != v ? v : m; }
 
-/* The values need no positions: maximum over the rows of the window into one row buffer, then over its columns. */
-static inline __attribute__((always_inline)) void max_columns(const real *restrict t, real *restrict out, int64_t n, int k, int stride) {
+/* The values need no positions: maximum over the rows of the window into one row buffer, then over
+ * its columns. */
+static inline __attribute__((always_inline)) void max_columns(const real *restrict t,
+                                                              real *restrict out, int64_t n, int k,
+                                                              int stride) {
   for (int64_t i = 0; i < n; i++) {
     real m = t[i * stride];
     for (int j = 1; j < k; j++) m = max2(m, t[i * stride + j]);
     out[i] = m;
   }
 }
+
 static int64_t row_len(int64_t w, int pad) { return (w + 2 * pad + 15) / 16 * 16; }
 
 static void maxpool_plane(void *ctx, int64_t i, int worker) {
@@ -72,7 +112,8 @@ static void maxpool_plane(void *ctx, int64_t i, int worker) {
   real *t = p->rows + worker * row_len(p->w, p->pad), *restrict mid = t + p->pad;
   for (int j = 0; j < p->pad; j++) t[j] = t[p->pad + p->w + j] = -(real)INFINITY;
   for (int64_t oy = 0; oy < p->oh; oy++) {
-    int64_t y0 = PRLX_MAX(oy * p->stride - p->pad, 0), y1 = PRLX_MIN(oy * p->stride - p->pad + p->k, p->h);
+    int64_t y0 = PRLX_MAX(oy * p->stride - p->pad, 0),
+            y1 = PRLX_MIN(oy * p->stride - p->pad + p->k, p->h);
     const real *restrict x = p->x + (i * p->h + y0) * p->w;
     for (int64_t j = 0; j < p->w; j++) mid[j] = x[j];
     for (int64_t y = y0 + 1; y < y1; y++) {
@@ -80,13 +121,21 @@ static void maxpool_plane(void *ctx, int64_t i, int worker) {
       for (int64_t j = 0; j < p->w; j++) mid[j] = max2(mid[j], x[j]);
     }
     real *out = p->out + (i * p->oh + oy) * p->ow;
-    if (p->k == 2 && p->stride == 2) max_columns(t, out, p->ow, 2, 2);
-    else if (p->k == 3 && p->stride == 2) max_columns(t, out, p->ow, 3, 2);
-    else if (p->k == 3 && p->stride == 1) max_columns(t, out, p->ow, 3, 1);
-    else max_columns(t, out, p->ow, p->k, p->stride);
+    if (p->k == 2 && p->stride == 2)
+      max_columns(t, out, p->ow, 2, 2);
+    else if (p->k == 3 && p->stride == 2)
+      max_columns(t, out, p->ow, 3, 2);
+    else if (p->k == 3 && p->stride == 1)
+      max_columns(t, out, p->ow, 3, 1);
+    else
+      max_columns(t, out, p->ow, p->k, p->stride);
   }
 }
-static size_t maxpool_scratch(const Node *n, const Shape *in) { return MAX_WORKERS * (size_t)row_len(in[0].d[3], n->a.i[A_PAD]) * sizeof(real); }
+
+static size_t maxpool_scratch(const Node *n, const Shape *in) {
+  return MAX_WORKERS * (size_t)row_len(in[0].d[3], n->a.i[A_PAD]) * sizeof(real);
+}
+
 static void maxpool_cpu(const Exec *e) {
   Pool p = pool_of(e, 0);
   p.rows = e->scratch;
@@ -94,16 +143,19 @@ static void maxpool_cpu(const Exec *e) {
 }
 
 /* The common 2x2 windows of VGG as selects instead of a scatter. */
-static void maxpool2_t_rows(const real *restrict a, const real *restrict b, const real *restrict dy, real *restrict oa, real *restrict ob, int64_t n) {
+static void maxpool2_t_rows(const real *restrict a, const real *restrict b, const real *restrict dy,
+                            real *restrict oa, real *restrict ob, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     real p = a[2 * i], q = a[2 * i + 1], r = b[2 * i], s = b[2 * i + 1], d = dy[i];
-    real top = q > p ? q : p, bottom = s > r ? s : r, dt = bottom > top ? 0 : d, db = bottom > top ? d : 0;
+    real top = q > p ? q : p, bottom = s > r ? s : r, dt = bottom > top ? 0 : d,
+         db = bottom > top ? d : 0;
     oa[2 * i] = q > p ? 0 : dt;
     oa[2 * i + 1] = q > p ? dt : 0;
     ob[2 * i] = s > r ? 0 : db;
     ob[2 * i + 1] = s > r ? db : 0;
   }
 }
+
 static void maxpool_t_plane(void *ctx, int64_t i, int worker) {
   const Pool *p = ctx;
   const real *x = p->x + i * p->h * p->w, *dy = p->v + i * p->oh * p->ow;
@@ -114,13 +166,15 @@ static void maxpool_t_plane(void *ctx, int64_t i, int worker) {
       maxpool2_t_rows(x + r, x + r + p->w, dy + oy * p->ow, out + r, out + r + p->w, p->ow);
       if (p->w & 1) out[r + p->w - 1] = out[r + 2 * p->w - 1] = 0;
     }
-    if (p->h & 1) for (int64_t j = 0; j < p->w; j++) out[(p->h - 1) * p->w + j] = 0;
+    if (p->h & 1)
+      for (int64_t j = 0; j < p->w; j++) out[(p->h - 1) * p->w + j] = 0;
     return;
   }
   for (int64_t j = 0; j < p->h * p->w; j++) out[j] = 0;
   for (int64_t oy = 0; oy < p->oh; oy++)
     for (int64_t ox = 0; ox < p->ow; ox++) out[argmax(p, x, oy, ox)] += dy[oy * p->ow + ox];
 }
+
 static void maxpool_t_cpu(const Exec *e) {
   Pool p = pool_of(e, 1);
   par_for(e->ins[1].d[0] * e->ins[1].d[1], maxpool_t_plane, &p);
@@ -133,6 +187,7 @@ static void maxpool_gather_plane(void *ctx, int64_t i, int worker) {
   for (int64_t oy = 0; oy < p->oh; oy++)
     for (int64_t ox = 0; ox < p->ow; ox++) out[oy * p->ow + ox] = v[argmax(p, x, oy, ox)];
 }
+
 static void maxpool_gather_cpu(const Exec *e) {
   Pool p = pool_of(e, 1);
   par_for(e->ins[1].d[0] * e->ins[1].d[1], maxpool_gather_plane, &p);
@@ -141,17 +196,31 @@ static void maxpool_gather_cpu(const Exec *e) {
 static void maxpool_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[0]}, &n->a);
 }
+
 static void maxpool_t_grad(Graph *g, const Node *n, Val y, Val v, unsigned need, Val *dx) {
   if (need & 1) dx[0] = g_op(g, OP_maxpool_gather, 2, (Val[]){v, n->in[1]}, &n->a);
 }
+
 static void maxpool_gather_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   if (need & 1) dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[1]}, &n->a);
 }
 
-const OpRow op_maxpool = {.name = "maxpool", .order = ORDER_ANY, .shape = maxpool_shape, .grad = maxpool_grad, .scratch = maxpool_scratch, .cpu = maxpool_cpu};
-const OpRow op_maxpool_t = {.name = "maxpool_t", .order = ORDER_ANY, .shape = maxpool_t_shape, .grad = maxpool_t_grad, .cpu = maxpool_t_cpu};
-const OpRow op_maxpool_gather = {.name = "maxpool_gather", .order = ORDER_ANY, .shape = maxpool_gather_shape, .grad = maxpool_gather_grad,
-  .cpu = maxpool_gather_cpu};
+const OpRow op_maxpool = {.name = "maxpool",
+                          .order = ORDER_ANY,
+                          .shape = maxpool_shape,
+                          .grad = maxpool_grad,
+                          .scratch = maxpool_scratch,
+                          .cpu = maxpool_cpu};
+const OpRow op_maxpool_t = {.name = "maxpool_t",
+                            .order = ORDER_ANY,
+                            .shape = maxpool_t_shape,
+                            .grad = maxpool_t_grad,
+                            .cpu = maxpool_t_cpu};
+const OpRow op_maxpool_gather = {.name = "maxpool_gather",
+                                 .order = ORDER_ANY,
+                                 .shape = maxpool_gather_shape,
+                                 .grad = maxpool_gather_grad,
+                                 .cpu = maxpool_gather_cpu};
 
 /* x [N,C,H,W] -> [N,C,floor((H+2 pad-k)/stride)+1,..]; padding counts as -infinity. */
 Val g_maxpool(Graph *g, Val x, int k, int stride, int pad) {
@@ -159,15 +228,25 @@ Val g_maxpool(Graph *g, Val x, int k, int stride, int pad) {
   return g_op(g, OP_maxpool, 1, &x, &a);
 }
 
-/* Average over the part of the window inside the image: a box filter, and where padding is used a division by the count. */
+/* Average over the part of the window inside the image: a box filter, and where padding is used a
+ * division by the count. */
 Val g_avgpool(Graph *g, Val x, int k, int stride, int pad) {
   Shape s = graph_shape(g, x);
   real ones[64];
-  if (k < 1 || k > COUNT_OF(ones)) return graph_fail(g, ST_INVALID, "avgpool: window %d; expected 1 to %d", k, COUNT_OF(ones));
+  if (k < 1 || k > COUNT_OF(ones))
+    return graph_fail(g, ST_INVALID, "avgpool: window %d; expected 1 to %d", k, COUNT_OF(ones));
   if (!x || !pool_ok(g, "avgpool", s, (int32_t[]){k, stride, pad})) return 0;
   for (int i = 0; i < k; i++) ones[i] = 1;
-  UpFirDn p = {.upx = 1, .upy = 1, .downx = stride, .downy = stride, .padx0 = pad, .padx1 = pad, .pady0 = pad, .pady1 = pad, .flip = 1,
-    .gain = pad ? 1 : 1.0 / ((double)k * k)};
+  UpFirDn p = {.upx = 1,
+               .upy = 1,
+               .downx = stride,
+               .downy = stride,
+               .padx0 = pad,
+               .padx1 = pad,
+               .pady0 = pad,
+               .pady1 = pad,
+               .flip = 1,
+               .gain = pad ? 1 : 1.0 / ((double)k * k)};
   Val y = g_upfirdn2d(g, x, g_const(g, SHAPE1(k), ones), &p);
   Shape o = graph_shape(g, y);
   if (!pad || !y) return y;
@@ -175,7 +254,8 @@ Val g_avgpool(Graph *g, Val x, int k, int stride, int pad) {
   if (!inv) return graph_fail(g, ST_NOMEM, "avgpool: out of memory");
   for (int64_t i = 0; i < o.d[2] * o.d[3]; i++) {
     int64_t y0 = i / o.d[3] * stride - pad, x0 = i % o.d[3] * stride - pad;
-    int64_t ny = PRLX_MIN(y0 + k, s.d[2]) - PRLX_MAX(y0, 0), nx = PRLX_MIN(x0 + k, s.d[3]) - PRLX_MAX(x0, 0);
+    int64_t ny = PRLX_MIN(y0 + k, s.d[2]) - PRLX_MAX(y0, 0),
+            nx = PRLX_MIN(x0 + k, s.d[3]) - PRLX_MAX(x0, 0);
     inv[i] = (real)(1.0 / (double)(nx * ny));
   }
   Val r = g_mul(g, y, g_const(g, SHAPE4(1, 1, o.d[2], o.d[3]), inv));

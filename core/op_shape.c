@@ -1,17 +1,30 @@
-/* op_shape.c: operations that move values without arithmetic. Permute, slice, flip, pad, concat and roll are all one strided copy. */
+/* op_shape.c: operations that move values without arithmetic. Permute, slice, flip, pad, concat and
+ * roll are all one strided copy. */
 #include <string.h>
 #include "core/ops.h"
 #include "core/threads.h"
 
 /* ---- strided copy: dst[sum idx*ds] = src[sum idx*ss] for every index of `dim` ---- */
-typedef struct Copy { int rank; int64_t dim[MAX_RANK], ss[MAX_RANK], ds[MAX_RANK]; const real *src; real *dst; int64_t rows, rows_per_task; } Copy;
+typedef struct Copy {
+  int rank;
+  int64_t dim[MAX_RANK];
+  int64_t ss[MAX_RANK];
+  int64_t ds[MAX_RANK];
+  const real *src;
+  real *dst;
+  int64_t rows;
+  int64_t rows_per_task;
+} Copy;
 
 static void copy_row(const Copy *c, const real *s, real *d) {
   int last = c->rank - 1;
   int64_t n = c->dim[last], a = c->ss[last], b = c->ds[last];
-  if (a == 1 && b == 1) memcpy(d, s, (size_t)n * sizeof(real));
-  else if (b == 1) for (int64_t i = 0; i < n; i++) d[i] = s[i * a];
-  else for (int64_t i = 0; i < n; i++) d[i * b] = s[i * a];
+  if (a == 1 && b == 1)
+    memcpy(d, s, (size_t)n * sizeof(real));
+  else if (b == 1)
+    for (int64_t i = 0; i < n; i++) d[i] = s[i * a];
+  else
+    for (int64_t i = 0; i < n; i++) d[i * b] = s[i * a];
 }
 
 static void copy_task(void *ctx, int64_t task, int worker) {
@@ -22,21 +35,29 @@ static void copy_task(void *ctx, int64_t task, int worker) {
     for (int i = c->rank - 2; i >= 0; i--) {
       int64_t k = rem % c->dim[i];
       rem /= c->dim[i];
-      so += k * c->ss[i]; dof += k * c->ds[i];
+      so += k * c->ss[i];
+      dof += k * c->ds[i];
     }
     copy_row(c, c->src + so, c->dst + dof);
   }
 }
 
-static void strided_copy(int rank, const int64_t *dim, const real *src, const int64_t *ss, real *dst, const int64_t *ds) {
+static void strided_copy(int rank, const int64_t *dim, const real *src, const int64_t *ss,
+                         real *dst, const int64_t *ds) {
   Copy c = {.src = src, .dst = dst};
   for (int i = 0; i < rank; i++) {
     if (dim[i] == 1) continue;
-    if (c.rank && c.ss[c.rank - 1] == ss[i] * dim[i] && c.ds[c.rank - 1] == ds[i] * dim[i]) c.dim[c.rank - 1] *= dim[i];
-    else c.dim[c.rank++] = dim[i];
-    c.ss[c.rank - 1] = ss[i]; c.ds[c.rank - 1] = ds[i];
+    if (c.rank && c.ss[c.rank - 1] == ss[i] * dim[i] && c.ds[c.rank - 1] == ds[i] * dim[i])
+      c.dim[c.rank - 1] *= dim[i];
+    else
+      c.dim[c.rank++] = dim[i];
+    c.ss[c.rank - 1] = ss[i];
+    c.ds[c.rank - 1] = ds[i];
   }
-  if (c.rank == 0) { c.rank = 1; c.dim[0] = 1; }
+  if (c.rank == 0) {
+    c.rank = 1;
+    c.dim[0] = 1;
+  }
   c.rows = 1;
   for (int i = 0; i < c.rank - 1; i++) c.rows *= c.dim[i];
   c.rows_per_task = PRLX_MAX(1, 16384 / c.dim[c.rank - 1]);
@@ -45,7 +66,10 @@ static void strided_copy(int rank, const int64_t *dim, const real *src, const in
 
 static void row_major(Shape s, int64_t *st) {
   int64_t step = 1;
-  for (int i = s.rank - 1; i >= 0; i--) { st[i] = step; step *= s.d[i]; }
+  for (int i = s.rank - 1; i >= 0; i--) {
+    st[i] = step;
+    step *= s.d[i];
+  }
 }
 
 /* ---- reshape ---- */
@@ -53,8 +77,10 @@ static void reshape_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
   n->shape.rank = n->a.i[0];
   for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->a.i[1 + i];
-  if (shape_numel(in[0]) != shape_numel(n->shape)) graph_fail(g, ST_INTERNAL, "reshape: %s to %s", shape_str(in[0], a), shape_str(n->shape, b));
+  if (shape_numel(in[0]) != shape_numel(n->shape))
+    graph_fail(g, ST_INTERNAL, "reshape: %s to %s", shape_str(in[0], a), shape_str(n->shape, b));
 }
+
 Val g_reshape(Graph *g, Val x, Shape s) {
   if (x && shape_eq(graph_shape(g, x), s)) return x;
   if (x && graph_node(g, x)->op == OP_reshape) return g_reshape(g, graph_node(g, x)->in[0], s);
@@ -62,9 +88,17 @@ Val g_reshape(Graph *g, Val x, Shape s) {
   for (int i = 0; i < s.rank; i++) a.i[1 + i] = (int32_t)s.d[i];
   return g_op(g, OP_reshape, 1, &x, &a);
 }
-static void reshape_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) { dx[0] = g_reshape(g, dy, graph_shape(g, n->in[0])); }
-static void reshape_cpu(const Exec *x) { if (x->out != x->in[0]) memcpy(x->out, x->in[0], (size_t)shape_numel(x->n->shape) * sizeof(real)); }
-const OpRow op_reshape = {"reshape", OPF_ALIAS, ORDER_ANY, reshape_shape, reshape_grad, NULL, reshape_cpu};
+
+static void reshape_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  dx[0] = g_reshape(g, dy, graph_shape(g, n->in[0]));
+}
+
+static void reshape_cpu(const Exec *x) {
+  if (x->out != x->in[0]) memcpy(x->out, x->in[0], (size_t)shape_numel(x->n->shape) * sizeof(real));
+}
+
+const OpRow op_reshape = {"reshape",    OPF_ALIAS, ORDER_ANY,  reshape_shape,
+                          reshape_grad, NULL,      reshape_cpu};
 
 /* ---- permute: out axis k = in axis a.i[k] ---- */
 static void permute_shape(Graph *g, const Shape *in, Node *n) {
@@ -72,22 +106,28 @@ static void permute_shape(Graph *g, const Shape *in, Node *n) {
   n->shape.rank = in[0].rank;
   for (int k = 0; k < in[0].rank; k++) {
     unsigned axis = (unsigned)n->a.i[k];
-    if (axis >= (unsigned)in[0].rank || seen >> axis & 1) { graph_fail(g, ST_INTERNAL, "permute: axes are not a permutation"); return; }
+    if (axis >= (unsigned)in[0].rank || seen >> axis & 1) {
+      graph_fail(g, ST_INTERNAL, "permute: axes are not a permutation");
+      return;
+    }
     seen |= 1u << axis;
     n->shape.d[k] = in[0].d[axis];
   }
 }
+
 Val g_permute(Graph *g, Val x, const int *axes) {
   Attr a = {{0}, {0}};
   for (int k = 0; k < graph_shape(g, x).rank; k++) a.i[k] = axes[k];
   return g_op(g, OP_permute, 1, &x, &a);
 }
+
 Val g_transpose2(Graph *g, Val x) { return g_permute(g, x, (int[]){1, 0}); }
 static void permute_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   int inv[MAX_RANK] = {0};
   for (int k = 0; k < n->shape.rank; k++) inv[n->a.i[k]] = k;
   dx[0] = g_permute(g, dy, inv);
 }
+
 static void permute_cpu(const Exec *x) {
   int64_t in[MAX_RANK], ss[MAX_RANK], ds[MAX_RANK];
   row_major(x->ins[0], in);
@@ -95,6 +135,7 @@ static void permute_cpu(const Exec *x) {
   for (int k = 0; k < x->n->shape.rank; k++) ss[k] = in[x->n->a.i[k]];
   strided_copy(x->n->shape.rank, x->n->shape.d, x->in[0], ss, x->out, ds);
 }
+
 const OpRow op_permute = {"permute", 0, ORDER_ANY, permute_shape, permute_grad, NULL, permute_cpu};
 
 /* ---- slice and pad: i[0] axis, i[1] start, i[2] length of the result, i[3] step ---- */
@@ -102,32 +143,47 @@ static void slice_shape(Graph *g, const Shape *in, Node *n) {
   int axis = n->a.i[0];
   int64_t start = n->a.i[1], len = n->a.i[2], step = n->a.i[3];
   n->shape = in[0];
-  if (axis < 0 || axis >= in[0].rank || start < 0 || len < 1 || step < 1 || start + (len - 1) * step >= in[0].d[axis])
-    graph_fail(g, ST_INTERNAL, "slice: axis %d start %lld length %lld step %lld of a value of rank %d", axis, (long long)start, (long long)len, (long long)step, in[0].rank);
-  else n->shape.d[axis] = len;
+  if (axis < 0 || axis >= in[0].rank || start < 0 || len < 1 || step < 1 ||
+      start + (len - 1) * step >= in[0].d[axis])
+    graph_fail(g, ST_INTERNAL,
+               "slice: axis %d start %lld length %lld step %lld of a value of rank %d", axis,
+               (long long)start, (long long)len, (long long)step, in[0].rank);
+  else
+    n->shape.d[axis] = len;
 }
+
 static void pad_shape(Graph *g, const Shape *in, Node *n) {
   int axis = n->a.i[0];
   int64_t before = n->a.i[1], total = n->a.i[2], step = n->a.i[3];
   n->shape = in[0];
-  if (axis < 0 || axis >= in[0].rank || before < 0 || step < 1 || before + (in[0].d[axis] - 1) * step >= total)
-    graph_fail(g, ST_INTERNAL, "pad: axis %d before %lld total %lld step %lld", axis, (long long)before, (long long)total, (long long)step);
-  else n->shape.d[axis] = total;
+  if (axis < 0 || axis >= in[0].rank || before < 0 || step < 1 ||
+      before + (in[0].d[axis] - 1) * step >= total)
+    graph_fail(g, ST_INTERNAL, "pad: axis %d before %lld total %lld step %lld", axis,
+               (long long)before, (long long)total, (long long)step);
+  else
+    n->shape.d[axis] = total;
 }
+
 Val g_slice(Graph *g, Val x, int axis, int64_t start, int64_t len, int64_t step) {
   if (x && start == 0 && step == 1 && len == graph_dim(g, x, axis)) return x;
-  return g_op(g, OP_slice, 1, &x, &(Attr){.i = {axis, (int32_t)start, (int32_t)len, (int32_t)step}});
+  return g_op(g, OP_slice, 1, &x,
+              &(Attr){.i = {axis, (int32_t)start, (int32_t)len, (int32_t)step}});
 }
+
 Val g_pad(Graph *g, Val x, int axis, int64_t before, int64_t total, int64_t step) {
   if (x && before == 0 && step == 1 && total == graph_dim(g, x, axis)) return x;
-  return g_op(g, OP_pad, 1, &x, &(Attr){.i = {axis, (int32_t)before, (int32_t)total, (int32_t)step}});
+  return g_op(g, OP_pad, 1, &x,
+              &(Attr){.i = {axis, (int32_t)before, (int32_t)total, (int32_t)step}});
 }
+
 static void slice_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   dx[0] = g_pad(g, dy, n->a.i[0], n->a.i[1], graph_dim(g, n->in[0], n->a.i[0]), n->a.i[3]);
 }
+
 static void pad_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   dx[0] = g_slice(g, dy, n->a.i[0], n->a.i[1], graph_dim(g, n->in[0], n->a.i[0]), n->a.i[3]);
 }
+
 static void slice_cpu(const Exec *x) {
   int64_t ss[MAX_RANK], ds[MAX_RANK];
   int axis = x->n->a.i[0];
@@ -137,6 +193,7 @@ static void slice_cpu(const Exec *x) {
   ss[axis] *= x->n->a.i[3];
   strided_copy(x->n->shape.rank, x->n->shape.d, src, ss, x->out, ds);
 }
+
 static void pad_cpu(const Exec *x) {
   int64_t ss[MAX_RANK], ds[MAX_RANK];
   int axis = x->n->a.i[0];
@@ -147,6 +204,7 @@ static void pad_cpu(const Exec *x) {
   ds[axis] *= x->n->a.i[3];
   strided_copy(x->ins[0].rank, x->ins[0].d, x->in[0], ss, dst, ds);
 }
+
 const OpRow op_slice = {"slice", 0, ORDER_ANY, slice_shape, slice_grad, NULL, slice_cpu};
 const OpRow op_pad = {"pad", 0, ORDER_ANY, pad_shape, pad_grad, NULL, pad_cpu};
 
@@ -157,16 +215,24 @@ static void concat_shape(Graph *g, const Shape *in, Node *n) {
   bool ok = in[0].rank == in[1].rank && axis >= 0 && axis < in[0].rank;
   for (int i = 0; ok && i < in[0].rank; i++) ok = i == axis || in[0].d[i] == in[1].d[i];
   n->shape = in[0];
-  if (!ok) graph_fail(g, ST_INTERNAL, "concat: %s and %s along axis %d", shape_str(in[0], a), shape_str(in[1], b), axis);
-  else n->shape.d[axis] += in[1].d[axis];
+  if (!ok)
+    graph_fail(g, ST_INTERNAL, "concat: %s and %s along axis %d", shape_str(in[0], a),
+               shape_str(in[1], b), axis);
+  else
+    n->shape.d[axis] += in[1].d[axis];
 }
-Val g_concat(Graph *g, Val a, Val b, int axis) { return g_op(g, OP_concat, 2, (Val[]){a, b}, &(Attr){.i = {axis}}); }
+
+Val g_concat(Graph *g, Val a, Val b, int axis) {
+  return g_op(g, OP_concat, 2, (Val[]){a, b}, &(Attr){.i = {axis}});
+}
+
 static void concat_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   int axis = n->a.i[0];
   int64_t na = graph_dim(g, n->in[0], axis), nb = graph_dim(g, n->in[1], axis);
   if (need & 1) dx[0] = g_slice(g, dy, axis, 0, na, 1);
   if (need & 2) dx[1] = g_slice(g, dy, axis, na, nb, 1);
 }
+
 static void concat_cpu(const Exec *x) {
   int axis = x->n->a.i[0];
   int64_t ds[MAX_RANK], ss[MAX_RANK], at = 0;
@@ -177,6 +243,7 @@ static void concat_cpu(const Exec *x) {
     at += x->ins[k].d[axis];
   }
 }
+
 const OpRow op_concat = {"concat", 0, ORDER_ANY, concat_shape, concat_grad, NULL, concat_cpu};
 
 /* ---- roll: out[k] = in[(k - shift) mod n] ---- */
@@ -187,7 +254,11 @@ Val g_roll(Graph *g, Val x, int axis, int64_t shift) {
   if (x && shift == 0) return x;
   return g_op(g, OP_roll, 1, &x, &(Attr){.i = {axis, (int32_t)shift}});
 }
-static void roll_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) { dx[0] = g_roll(g, dy, n->a.i[0], -n->a.i[1]); }
+
+static void roll_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  dx[0] = g_roll(g, dy, n->a.i[0], -n->a.i[1]);
+}
+
 static void roll_cpu(const Exec *x) {
   int axis = x->n->a.i[0];
   int64_t st[MAX_RANK], n = x->n->shape.d[axis], shift = x->n->a.i[1];
@@ -198,49 +269,76 @@ static void roll_cpu(const Exec *x) {
   part.d[axis] = shift;
   strided_copy(part.rank, part.d, x->in[0] + (n - shift) * st[axis], st, x->out, st);
 }
+
 const OpRow op_roll = {"roll", 0, ORDER_ANY, same_shape, roll_grad, NULL, roll_cpu};
 
 /* ---- flip: i[0] axis mask ---- */
-Val g_flip(Graph *g, Val x, unsigned axes) { return g_op(g, OP_flip, 1, &x, &(Attr){.i = {(int32_t)axes}}); }
-static void flip_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) { dx[0] = g_flip(g, dy, (unsigned)n->a.i[0]); }
+Val g_flip(Graph *g, Val x, unsigned axes) {
+  return g_op(g, OP_flip, 1, &x, &(Attr){.i = {(int32_t)axes}});
+}
+
+static void flip_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  dx[0] = g_flip(g, dy, (unsigned)n->a.i[0]);
+}
+
 static void flip_cpu(const Exec *x) {
   int64_t ss[MAX_RANK], ds[MAX_RANK];
   const real *src = x->in[0];
   row_major(x->ins[0], ss);
   row_major(x->n->shape, ds);
-  for (int i = 0; i < x->n->shape.rank; i++) if (x->n->a.i[0] >> i & 1) { src += (x->n->shape.d[i] - 1) * ss[i]; ss[i] = -ss[i]; }
+  for (int i = 0; i < x->n->shape.rank; i++)
+    if (x->n->a.i[0] >> i & 1) {
+      src += (x->n->shape.d[i] - 1) * ss[i];
+      ss[i] = -ss[i];
+    }
   strided_copy(x->n->shape.rank, x->n->shape.d, src, ss, x->out, ds);
 }
+
 const OpRow op_flip = {"flip", 0, ORDER_ANY, same_shape, flip_grad, NULL, flip_cpu};
 
 /* ---- reflect padding of images (edge not repeated) and its adjoint. i = x0,x1,y0,y1 ---- */
 static void reflect_shape(Graph *g, const Shape *in, Node *n) {
   const int32_t *p = n->a.i;
   n->shape = in[0];
-  if (in[0].rank != 4 || p[0] < 0 || p[1] < 0 || p[2] < 0 || p[3] < 0 || PRLX_MAX(p[0], p[1]) > in[0].d[3] - 1 || PRLX_MAX(p[2], p[3]) > in[0].d[2] - 1) {
+  if (in[0].rank != 4 || p[0] < 0 || p[1] < 0 || p[2] < 0 || p[3] < 0 ||
+      PRLX_MAX(p[0], p[1]) > in[0].d[3] - 1 || PRLX_MAX(p[2], p[3]) > in[0].d[2] - 1) {
     char a[96];
-    graph_fail(g, ST_INTERNAL, "reflect_pad: pads %d,%d,%d,%d on %s; each must be below the side", p[0], p[1], p[2], p[3], shape_str(in[0], a));
+    graph_fail(g, ST_INTERNAL, "reflect_pad: pads %d,%d,%d,%d on %s; each must be below the side",
+               p[0], p[1], p[2], p[3], shape_str(in[0], a));
     return;
   }
   n->shape.d[3] += p[0] + p[1];
   n->shape.d[2] += p[2] + p[3];
 }
+
 static void reflect_t_shape(Graph *g, const Shape *in, Node *n) {
   n->shape = in[0];
   n->shape.d[3] -= n->a.i[0] + n->a.i[1];
   n->shape.d[2] -= n->a.i[2] + n->a.i[3];
 }
-Val g_reflect_pad(Graph *g, Val x, int x0, int x1, int y0, int y1) { return g_op(g, OP_reflect_pad, 1, &x, &(Attr){.i = {x0, x1, y0, y1}}); }
-static void reflect_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) { dx[0] = g_op(g, OP_reflect_pad_t, 1, &dy, &n->a); }
-static void reflect_t_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) { dx[0] = g_op(g, OP_reflect_pad, 1, &dy, &n->a); }
 
-static inline int64_t mirror(int64_t k, int64_t n) { return k < 0 ? -k : k >= n ? 2 * n - 2 - k : k; }
+Val g_reflect_pad(Graph *g, Val x, int x0, int x1, int y0, int y1) {
+  return g_op(g, OP_reflect_pad, 1, &x, &(Attr){.i = {x0, x1, y0, y1}});
+}
+
+static void reflect_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  dx[0] = g_op(g, OP_reflect_pad_t, 1, &dy, &n->a);
+}
+
+static void reflect_t_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  dx[0] = g_op(g, OP_reflect_pad, 1, &dy, &n->a);
+}
+
+static inline int64_t mirror(int64_t k, int64_t n) {
+  return k < 0 ? -k : k >= n ? 2 * n - 2 - k : k;
+}
 
 static void reflect_plane(void *ctx, int64_t plane, int worker) {
   const Exec *x = ctx;
   bool adjoint = x->n->op == OP_reflect_pad_t;
   Shape small = adjoint ? x->n->shape : x->ins[0], big = adjoint ? x->ins[0] : x->n->shape;
-  int64_t h = small.d[2], w = small.d[3], bh = big.d[2], bw = big.d[3], x0 = x->n->a.i[0], y0 = x->n->a.i[2];
+  int64_t h = small.d[2], w = small.d[3], bh = big.d[2], bw = big.d[3], x0 = x->n->a.i[0],
+          y0 = x->n->a.i[2];
   if (!adjoint) {
     const real *in = x->in[0] + plane * h * w;
     real *out = x->out + plane * bh * bw;
@@ -258,6 +356,12 @@ static void reflect_plane(void *ctx, int64_t plane, int worker) {
     }
   }
 }
-static void reflect_cpu(const Exec *x) { par_for(x->n->shape.d[0] * x->n->shape.d[1], reflect_plane, (void *)x); }
-const OpRow op_reflect_pad = {"reflect_pad", 0, ORDER_ANY, reflect_shape, reflect_grad, NULL, reflect_cpu};
-const OpRow op_reflect_pad_t = {"reflect_pad_t", 0, ORDER_ANY, reflect_t_shape, reflect_t_grad, NULL, reflect_cpu};
+
+static void reflect_cpu(const Exec *x) {
+  par_for(x->n->shape.d[0] * x->n->shape.d[1], reflect_plane, (void *)x);
+}
+
+const OpRow op_reflect_pad = {"reflect_pad", 0,    ORDER_ANY,  reflect_shape,
+                              reflect_grad,  NULL, reflect_cpu};
+const OpRow op_reflect_pad_t = {"reflect_pad_t", 0,    ORDER_ANY,  reflect_t_shape,
+                                reflect_t_grad,  NULL, reflect_cpu};

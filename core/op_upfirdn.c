@@ -1,5 +1,6 @@
-/* op_upfirdn.c: upsample, FIR filter, downsample (SEMANTICS 1.2). Its gradient is the same operation with the factors swapped and
- * the filter flipped, so one row is closed under differentiation of any order. */
+/* op_upfirdn.c: upsample, FIR filter, downsample (SEMANTICS 1.2). Its gradient is the same
+ * operation with the factors swapped and the filter flipped, so one row is closed under
+ * differentiation of any order. */
 #include <math.h>
 #include "core/graph.h"
 #include "core/ops.h"
@@ -11,7 +12,9 @@ enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLI
 /* f: [T] or, per sample, [N,T] is separable; else [fh,fw]. */
 static bool is_separable(const Node *n, Shape f) { return n->a.i[A_PER_SAMPLE] || f.rank == 1; }
 static int taps_x(const Node *n, Shape f) { return (int)f.d[f.rank - 1]; }
-static int taps_y(const Node *n, Shape f) { return (int)(is_separable(n, f) ? f.d[f.rank - 1] : f.d[0]); }
+static int taps_y(const Node *n, Shape f) {
+  return (int)(is_separable(n, f) ? f.d[f.rank - 1] : f.d[0]);
+}
 
 static int64_t out_len(int64_t len, int up, int down, int p0, int p1, int taps) {
   int64_t m = len * up + p0 + p1 - taps;
@@ -24,22 +27,28 @@ static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
   char xs[96], fs[96];
   bool per = a[A_PER_SAMPLE] != 0;
   if (x.rank != 4 || (per ? f.rank != 2 || f.d[0] != x.d[0] : f.rank != 1 && f.rank != 2)) {
-    graph_fail(g, ST_INVALID, "upfirdn2d: x %s, f %s; expected [N,C,H,W] with [T], [fh,fw] or (per sample) [N,T]", shape_str(x, xs), shape_str(f, fs));
+    graph_fail(g, ST_INVALID,
+               "upfirdn2d: x %s, f %s; expected [N,C,H,W] with [T], [fh,fw] or (per sample) [N,T]",
+               shape_str(x, xs), shape_str(f, fs));
     return;
   }
   if (a[A_UPX] < 1 || a[A_UPY] < 1 || a[A_DOWNX] < 1 || a[A_DOWNY] < 1) {
-    graph_fail(g, ST_INVALID, "upfirdn2d: up %d,%d down %d,%d; factors must be at least 1", a[A_UPX], a[A_UPY], a[A_DOWNX], a[A_DOWNY]);
+    graph_fail(g, ST_INVALID, "upfirdn2d: up %d,%d down %d,%d; factors must be at least 1",
+               a[A_UPX], a[A_UPY], a[A_DOWNX], a[A_DOWNY]);
     return;
   }
   int tx = taps_x(n, f), ty = taps_y(n, f);
   if (tx < 1 || ty < 1 || tx > UPFIRDN_MAX_TAPS || ty > UPFIRDN_MAX_TAPS) {
-    graph_fail(g, ST_INVALID, "upfirdn2d: filter %s; expected 1 to %d taps per axis", shape_str(f, fs), UPFIRDN_MAX_TAPS);
+    graph_fail(g, ST_INVALID, "upfirdn2d: filter %s; expected 1 to %d taps per axis",
+               shape_str(f, fs), UPFIRDN_MAX_TAPS);
     return;
   }
   int64_t ow = out_len(x.d[3], a[A_UPX], a[A_DOWNX], a[A_PADX0], a[A_PADX1], tx);
   int64_t oh = out_len(x.d[2], a[A_UPY], a[A_DOWNY], a[A_PADY0], a[A_PADY1], ty);
   if (ow < 1 || oh < 1 || ow > INT32_MAX / 4 || oh > INT32_MAX / 4) {
-    graph_fail(g, ST_INVALID, "upfirdn2d: x %s with padding %d,%d,%d,%d and filter %s gives an empty or too large output; check the padding",
+    graph_fail(g, ST_INVALID,
+               "upfirdn2d: x %s with padding %d,%d,%d,%d and filter %s gives an empty or too large "
+               "output; check the padding",
                shape_str(x, xs), a[A_PADX0], a[A_PADX1], a[A_PADY0], a[A_PADY1], shape_str(f, fs));
     return;
   }
@@ -47,77 +56,134 @@ static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 static void upfirdn2d_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  if (need & 2) { graph_fail(g, ST_INVALID, "upfirdn2d: has no gradient with respect to its filter"); return; }
+  if (need & 2) {
+    graph_fail(g, ST_INVALID, "upfirdn2d: has no gradient with respect to its filter");
+    return;
+  }
   Shape x = graph_shape(g, n->in[0]), f = graph_shape(g, n->in[1]);
   const int32_t *a = n->a.i;
   int tx = taps_x(n, f), ty = taps_y(n, f);
-  UpFirDn p = {.upx = a[A_DOWNX], .upy = a[A_DOWNY], .downx = a[A_UPX], .downy = a[A_UPY], .flip = !a[A_FLIP], .gain = n->a.f[0],
-    .separable_per_sample = a[A_PER_SAMPLE],
-    .padx0 = tx - a[A_PADX0] - 1, .padx1 = (int)(x.d[3] * a[A_UPX] - n->shape.d[3] * a[A_DOWNX]) + a[A_PADX0] - a[A_UPX] + 1,
-    .pady0 = ty - a[A_PADY0] - 1, .pady1 = (int)(x.d[2] * a[A_UPY] - n->shape.d[2] * a[A_DOWNY]) + a[A_PADY0] - a[A_UPY] + 1};
+  UpFirDn p = {
+      .upx = a[A_DOWNX],
+      .upy = a[A_DOWNY],
+      .downx = a[A_UPX],
+      .downy = a[A_UPY],
+      .flip = !a[A_FLIP],
+      .gain = n->a.f[0],
+      .separable_per_sample = a[A_PER_SAMPLE],
+      .padx0 = tx - a[A_PADX0] - 1,
+      .padx1 = (int)(x.d[3] * a[A_UPX] - n->shape.d[3] * a[A_DOWNX]) + a[A_PADX0] - a[A_UPX] + 1,
+      .pady0 = ty - a[A_PADY0] - 1,
+      .pady1 = (int)(x.d[2] * a[A_UPY] - n->shape.d[2] * a[A_DOWNY]) + a[A_PADY0] - a[A_UPY] + 1};
   dx[0] = g_upfirdn2d(g, dy, n->in[1], &p);
 }
 
 static UpfirdnPlane plane_of(const Node *n, const Shape *in) {
   const int32_t *a = n->a.i;
-  UpfirdnPlane p = {.h = (int)in[0].d[2], .w = (int)in[0].d[3], .oh = (int)n->shape.d[2], .ow = (int)n->shape.d[3], .upx = a[A_UPX],
-    .upy = a[A_UPY], .downx = a[A_DOWNX], .downy = a[A_DOWNY], .padx0 = a[A_PADX0], .pady0 = a[A_PADY0], .tx = taps_x(n, in[1]),
-    .ty = taps_y(n, in[1])};
-  int last = (p.ow - 1) * p.downx + p.tx - 1 - p.padx0; /* last position of the padded signal that is read */
+  UpfirdnPlane p = {.h = (int)in[0].d[2],
+                    .w = (int)in[0].d[3],
+                    .oh = (int)n->shape.d[2],
+                    .ow = (int)n->shape.d[3],
+                    .upx = a[A_UPX],
+                    .upy = a[A_UPY],
+                    .downx = a[A_DOWNX],
+                    .downy = a[A_DOWNY],
+                    .padx0 = a[A_PADX0],
+                    .pady0 = a[A_PADY0],
+                    .tx = taps_x(n, in[1]),
+                    .ty = taps_y(n, in[1])};
+  /* last position of the padded signal that is read */
+  int last = (p.ow - 1) * p.downx + p.tx - 1 - p.padx0;
   int right = PRLX_MAX(last / p.upx - (p.w - 1), 0);
-  p.left = (PRLX_MAX(p.padx0, 0) + 15) / 16 * 16;       /* keeps column 0 of the row buffer aligned */
+  /* keeps column 0 of the row buffer aligned */
+  p.left = (PRLX_MAX(p.padx0, 0) + 15) / 16 * 16;
   p.row = (p.left + p.w + right + 15) / 16 * 16;
   return p;
 }
 
 static size_t upfirdn2d_scratch(const Node *n, const Shape *in) {
   UpfirdnPlane p = plane_of(n, in);
-  size_t taps = is_separable(n, in[1]) ? 2 * (size_t)shape_numel(in[1]) : (size_t)shape_numel(in[1]);
+  size_t taps =
+      is_separable(n, in[1]) ? 2 * (size_t)shape_numel(in[1]) : (size_t)shape_numel(in[1]);
   return (MAX_WORKERS * UPFIRDN_ROWS * (size_t)p.row + taps) * sizeof(real);
 }
 
 typedef struct Ctx {
-  UpfirdnPlane p; const UpfirdnKernels *k; const real *x, *gx, *gy; real *y, *rows; int64_t planes, block, channels; bool separable, per_sample;
+  UpfirdnPlane p;
+  const UpfirdnKernels *k;
+  const real *x;
+  const real *gx;
+  const real *gy;
+  real *y;
+  real *rows;
+  int64_t planes;
+  int64_t block;
+  int64_t channels;
+  bool separable;
+  bool per_sample;
 } Ctx;
 
 static void run_block(void *ctx, int64_t b, int worker) {
   const Ctx *c = ctx;
   const UpfirdnPlane *p = &c->p;
   real *tmp = c->rows + (int64_t)worker * UPFIRDN_ROWS * p->row;
-  int64_t end = PRLX_MIN((b + 1) * c->block, c->planes), nx = (int64_t)p->h * p->w, ny = (int64_t)p->oh * p->ow;
+  int64_t end = PRLX_MIN((b + 1) * c->block, c->planes), nx = (int64_t)p->h * p->w,
+          ny = (int64_t)p->oh * p->ow;
   for (int64_t i = b * c->block; i < end; i++) {
     int64_t s = c->per_sample ? i / c->channels * p->tx : 0;
-    if (c->separable) c->k->separable(p, c->gx + s, c->gy + s, c->x + i * nx, c->y + i * ny, tmp);
-    else c->k->full(p, c->gx, c->x + i * nx, c->y + i * ny, tmp);
+    if (c->separable)
+      c->k->separable(p, c->gx + s, c->gy + s, c->x + i * nx, c->y + i * ny, tmp);
+    else
+      c->k->full(p, c->gx, c->x + i * nx, c->y + i * ny, tmp);
   }
 }
 
 static void upfirdn2d_cpu(const Exec *e) {
   const Node *n = e->n;
-  Ctx c = {.p = plane_of(n, e->ins), .k = ISA_PICK(upfirdn_kernels), .x = e->in[0], .y = e->out, .separable = is_separable(n, e->ins[1]),
-    .per_sample = n->a.i[A_PER_SAMPLE] != 0, .channels = e->ins[0].d[1], .planes = e->ins[0].d[0] * e->ins[0].d[1]};
+  Ctx c = {.p = plane_of(n, e->ins),
+           .k = ISA_PICK(upfirdn_kernels),
+           .x = e->in[0],
+           .y = e->out,
+           .separable = is_separable(n, e->ins[1]),
+           .per_sample = n->a.i[A_PER_SAMPLE] != 0,
+           .channels = e->ins[0].d[1],
+           .planes = e->ins[0].d[0] * e->ins[0].d[1]};
   bool flip = n->a.i[A_FLIP] != 0;
   double gain = c.separable ? sqrt(n->a.f[0]) : n->a.f[0];
   int64_t count = shape_numel(e->ins[1]), t = c.separable ? c.p.tx : count;
   real *taps = (real *)e->scratch;
   c.rows = taps + (c.separable ? 2 * count : count);
-  for (int64_t s = 0; s < count; s += t)       /* true convolution = correlation with the reversed filter (both axes for 2-D) */
-    for (int64_t k = 0; k < t; k++) taps[s + k] = (real)(gain * e->in[1][s + (flip ? k : t - 1 - k)]);
+  /* true convolution = correlation with the reversed filter (both axes for 2-D) */
+  for (int64_t s = 0; s < count; s += t)
+    for (int64_t k = 0; k < t; k++)
+      taps[s + k] = (real)(gain * e->in[1][s + (flip ? k : t - 1 - k)]);
   c.gx = c.gy = taps;
   int64_t work = (int64_t)c.p.h * c.p.w + (int64_t)c.p.oh * c.p.ow;
   c.block = PRLX_MAX(1, 16384 / work);
   par_for((c.planes + c.block - 1) / c.block, run_block, &c);
 }
 
-const OpRow op_upfirdn2d = {.name = "upfirdn2d", .order = ORDER_ANY, .shape = upfirdn2d_shape, .grad = upfirdn2d_grad,
-  .scratch = upfirdn2d_scratch, .cpu = upfirdn2d_cpu};
+const OpRow op_upfirdn2d = {.name = "upfirdn2d",
+                            .order = ORDER_ANY,
+                            .shape = upfirdn2d_shape,
+                            .grad = upfirdn2d_grad,
+                            .scratch = upfirdn2d_scratch,
+                            .cpu = upfirdn2d_cpu};
 
-/* Upsample, filter, downsample; x [N,C,H,W], f [T] | [fh,fw] | [N,T]. See ops.h and SEMANTICS 1.2. gain must be >= 0 for separable f. */
+/* Upsample, filter, downsample; x [N,C,H,W], f [T] | [fh,fw] | [N,T]. See ops.h and SEMANTICS 1.2.
+ * gain must be >= 0 for separable f. */
 Val g_upfirdn2d(Graph *g, Val x, Val f, const UpFirDn *p) {
   Attr a = {{0}, {0}};
-  a.i[A_UPX] = p->upx; a.i[A_UPY] = p->upy; a.i[A_DOWNX] = p->downx; a.i[A_DOWNY] = p->downy;
-  a.i[A_PADX0] = p->padx0; a.i[A_PADX1] = p->padx1; a.i[A_PADY0] = p->pady0; a.i[A_PADY1] = p->pady1;
-  a.i[A_FLIP] = p->flip != 0; a.i[A_PER_SAMPLE] = p->separable_per_sample != 0;
+  a.i[A_UPX] = p->upx;
+  a.i[A_UPY] = p->upy;
+  a.i[A_DOWNX] = p->downx;
+  a.i[A_DOWNY] = p->downy;
+  a.i[A_PADX0] = p->padx0;
+  a.i[A_PADX1] = p->padx1;
+  a.i[A_PADY0] = p->pady0;
+  a.i[A_PADY1] = p->pady1;
+  a.i[A_FLIP] = p->flip != 0;
+  a.i[A_PER_SAMPLE] = p->separable_per_sample != 0;
   a.f[0] = p->gain;
   return g_op(g, OP_upfirdn2d, 2, (Val[]){x, f}, &a);
 }

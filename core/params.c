@@ -5,21 +5,30 @@
 
 Status params_add(Params *p, const char *name, Shape s, bool buffer, Error *e) {
   if (p->sealed) return err_set(e, ST_INTERNAL, "parameter %s added after sealing", name);
-  if (strlen(name) >= sizeof p->e->name) return err_set(e, ST_INVALID, "parameter name %s is longer than %zu characters", name, sizeof p->e->name - 1);
+  if (strlen(name) >= sizeof p->e->name)
+    return err_set(e, ST_INVALID, "parameter name %s is longer than %zu characters", name,
+                   sizeof p->e->name - 1);
   if (p->n == p->cap) {
     int cap = p->cap ? 2 * p->cap : 64;
     ParamEntry *q = mem_grow(p->e, (size_t)p->n * sizeof *q, (size_t)cap * sizeof *q);
     if (!q) return err_set(e, ST_NOMEM, "out of memory for the list of parameters");
-    p->e = q; p->cap = cap;
+    p->e = q;
+    p->cap = cap;
   }
   ParamEntry *x = &p->e[p->n++];
   snprintf(x->name, sizeof x->name, "%s", name);
-  x->shape = s; x->buffer = buffer; x->numel = shape_numel(s);
+  x->shape = s;
+  x->buffer = buffer;
+  x->numel = shape_numel(s);
   return ST_OK;
 }
 
 static int64_t lay_out(Params *p, bool buffers, int64_t at) {
-  for (int i = 0; i < p->n; i++) if (p->e[i].buffer == buffers) { p->e[i].offset = at; at += (p->e[i].numel + 15) / 16 * 16; }
+  for (int i = 0; i < p->n; i++)
+    if (p->e[i].buffer == buffers) {
+      p->e[i].offset = at;
+      at += (p->e[i].numel + 15) / 16 * 16;
+    }
   return at;
 }
 
@@ -27,16 +36,23 @@ Status params_seal(Params *p, Error *e) {
   p->nparam = lay_out(p, false, 0);
   p->ntotal = lay_out(p, true, p->nparam);
   p->data = mem_alloc((size_t)p->ntotal * sizeof(real));
-  if (!p->data) return err_set(e, ST_NOMEM, "out of memory for %.1f MiB of parameters", (double)p->ntotal * sizeof(real) / 1048576);
+  if (!p->data)
+    return err_set(e, ST_NOMEM, "out of memory for %.1f MiB of parameters",
+                   (double)p->ntotal * sizeof(real) / 1048576);
   for (int i = 0; i < p->n; i++) p->e[i].data = p->data + p->e[i].offset;
   p->sealed = true;
   return ST_OK;
 }
 
-void params_free(Params *p) { mem_free(p->e); mem_free(p->data); *p = (Params){0}; }
+void params_free(Params *p) {
+  mem_free(p->e);
+  mem_free(p->data);
+  *p = (Params){0};
+}
 
 ParamEntry *params_find(const Params *p, const char *name) {
-  for (int i = 0; i < p->n; i++) if (strcmp(p->e[i].name, name) == 0) return &p->e[i];
+  for (int i = 0; i < p->n; i++)
+    if (strcmp(p->e[i].name, name) == 0) return &p->e[i];
   return NULL;
 }
 
@@ -50,22 +66,32 @@ Status params_clone(const Params *src, Params *dst, Error *e) {
   *dst = (Params){0};
   for (int i = 0; i < src->n; i++) {
     Status s = params_add(dst, src->e[i].name, src->e[i].shape, src->e[i].buffer, e);
-    if (s) { params_free(dst); return s; }
+    if (s) {
+      params_free(dst);
+      return s;
+    }
   }
   Status s = params_seal(dst, e);
-  if (s) { params_free(dst); return s; }
+  if (s) {
+    params_free(dst);
+    return s;
+  }
   memcpy(dst->data, src->data, (size_t)src->ntotal * sizeof(real));
   return ST_OK;
 }
 
 int64_t params_count(const Params *p) {
   int64_t n = 0;
-  for (int i = 0; i < p->n; i++) if (!p->e[i].buffer) n += p->e[i].numel;
+  for (int i = 0; i < p->n; i++)
+    if (!p->e[i].buffer) n += p->e[i].numel;
   return n;
 }
 
 static uint32_t mix32(uint32_t h) {
-  h ^= h >> 16; h *= 0x85ebca6bu; h ^= h >> 13; h *= 0xc2b2ae35u;
+  h ^= h >> 16;
+  h *= 0x85ebca6bu;
+  h ^= h >> 13;
+  h *= 0xc2b2ae35u;
   return h ^ (h >> 16);
 }
 
@@ -78,6 +104,7 @@ void formula_fill(real *dst, int64_t n, const char *name, double scale, double o
   crc = ~crc;
   for (int64_t i = 0; i < n; i++) {
     double u = (mix32(mix32((uint32_t)i) ^ crc) >> 8) / 16777216.0;
-    dst[i] = (real)(float)(offset + (2 * u - 1) * scale); /* rounded to float in every build: the golden numbers are */
+    /* rounded to float in every build: the golden numbers are */
+    dst[i] = (real)(float)(offset + (2 * u - 1) * scale);
   }
 }

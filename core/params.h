@@ -2,17 +2,46 @@
 #ifndef PRLX_PARAMS_H
 #define PRLX_PARAMS_H
 #include "core/graph.h"
-typedef struct ParamEntry { char name[96]; Shape shape; int64_t offset, numel; bool buffer; real *data; } ParamEntry;
-/* Parameters come first in `data` (nparam reals), buffers (w_avg, noise_const) after them, so that Adam and EMA run over one
- * flat range. Every tensor starts at a multiple of 16 reals; the gaps are zero. */
-typedef struct Params { ParamEntry *e; int n, cap; real *data; int64_t nparam, ntotal; bool sealed; } Params;
-Status params_add(Params *p, const char *name, Shape s, bool buffer, Error *e);   /* before sealing */
-Status params_seal(Params *p, Error *e);                                         /* lays out and allocates (zero filled) */
-void   params_free(Params *p);
-ParamEntry *params_find(const Params *p, const char *name);                      /* NULL if absent */
-Val    params_leaf(Graph *g, const Params *p, const char *name, bool frozen);    /* g_param of it; sticky error if absent */
+typedef struct ParamEntry {
+  char name[96];
+  Shape shape;
+  int64_t offset;
+  int64_t numel;
+  bool buffer;
+  real *data;
+} ParamEntry;
+
+/* Parameters come first in `data` (nparam reals), buffers (w_avg, noise_const) after them, so that
+ * Adam and EMA run over one flat range. Every tensor starts at a multiple of 16 reals; the gaps are
+ * zero. */
+typedef struct Params {
+  ParamEntry *e;
+  int n;
+  int cap;
+  real *data;
+  int64_t nparam;
+  int64_t ntotal;
+  bool sealed;
+} Params;
+
+/* before sealing */
+Status params_add(Params *p, const char *name, Shape s, bool buffer, Error *e);
+
+/* lays out and allocates (zero filled) */
+Status params_seal(Params *p, Error *e);
+void params_free(Params *p);
+
+/* NULL if absent */
+ParamEntry *params_find(const Params *p, const char *name);
+
+/* g_param of it; sticky error if absent */
+Val params_leaf(Graph *g, const Params *p, const char *name, bool frozen);
 Status params_clone(const Params *src, Params *dst, Error *e);
-int64_t params_count(const Params *p);                                           /* number of trainable numbers, gaps excluded */
-/* The formula weights of golden/README.md: value = offset + (2u-1)*scale with u from a hash of index and CRC-32 of NAME. */
-void   formula_fill(real *dst, int64_t n, const char *name, double scale, double offset);
+
+/* number of trainable numbers, gaps excluded */
+int64_t params_count(const Params *p);
+
+/* The formula weights of golden/README.md: value = offset + (2u-1)*scale with u from a hash of
+ * index and CRC-32 of NAME. */
+void formula_fill(real *dst, int64_t n, const char *name, double scale, double offset);
 #endif

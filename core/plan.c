@@ -1,5 +1,6 @@
-/* plan.c: which steps run. From the graph's nodes: drop what no output needs, fold channel scalings into convolutions, add prepared
- * weights, mark what frozen parameters determine (computed once), and gather pointwise chains into fused loops. */
+/* plan.c: which steps run. From the graph's nodes: drop what no output needs, fold channel scalings
+ * into convolutions, add prepared weights, mark what frozen parameters determine (computed once),
+ * and gather pointwise chains into fused loops. */
 #include "core/plan_impl.h"
 #include <stdio.h>
 #include <string.h>
@@ -9,25 +10,33 @@
 static bool is_pointwise(const PVal *x) { return op_table[x->n.op]->flags & OPF_POINTWISE; }
 static bool is_leaf(const PVal *x) { return op_table[x->n.op]->flags & OPF_LEAF; }
 static bool is_alias(const PVal *x) { return op_table[x->n.op]->flags & OPF_ALIAS; }
-static bool is_conv(const PVal *x) { return x->n.op == OP_conv2d || x->n.op == OP_conv2d_dx || x->n.op == OP_conv2d_dw; }
+static bool is_conv(const PVal *x) {
+  return x->n.op == OP_conv2d || x->n.op == OP_conv2d_dx || x->n.op == OP_conv2d_dw;
+}
 
-static Status no_memory(Error *e) { return err_set(e, ST_NOMEM, "out of memory while planning a computation"); }
+static Status no_memory(Error *e) {
+  return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+}
 
 static void mark_alive(Plan *p) {
   for (Val v = 1; v < p->n; v++) p->v[v].alive = p->v[v].output;
   for (Val v = p->n - 1; v > 0; v--) {
     if (!p->v[v].alive) continue;
-    for (int i = 0; i < p->v[v].n.nin; i++) if (p->v[v].n.in[i]) p->v[p->v[v].n.in[i]].alive = true;
+    for (int i = 0; i < p->v[v].n.nin; i++)
+      if (p->v[v].n.in[i]) p->v[p->v[v].n.in[i]].alive = true;
   }
 }
 
-/* conv(x * s[N,C,1,1], w): the product need not exist; the convolution scales channels while it loads. */
+/* conv(x * s[N,C,1,1], w): the product need not exist; the convolution scales channels while it
+ * loads. */
 static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
   const PVal *m = &p->v[c->n.in[operand]];
   if (m->n.op != OP_mul || m->output) return;
   for (int k = 0; k < 2; k++) {
     Shape x = p->v[m->n.in[k]].n.shape, s = p->v[m->n.in[1 - k]].n.shape;
-    if (!shape_eq(x, m->n.shape) || s.rank != 4 || s.d[0] != x.d[0] || s.d[1] != x.d[1] || s.d[2] != 1 || s.d[3] != 1) continue;
+    if (!shape_eq(x, m->n.shape) || s.rank != 4 || s.d[0] != x.d[0] || s.d[1] != x.d[1] ||
+        s.d[2] != 1 || s.d[3] != 1)
+      continue;
     if (x.d[2] * x.d[3] == 1) return;
     c->n.in[operand] = m->n.in[k];
     c->n.in[slot] = m->n.in[1 - k];
@@ -38,11 +47,14 @@ static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
 
 static Val add_prep(Plan *p, int first_extra, const Node *prep) {
   for (Val v = first_extra; v < p->n; v++)
-    if (p->v[v].n.in[0] == prep->in[0] && memcmp(&p->v[v].n.a, &prep->a, sizeof prep->a) == 0 && shape_eq(p->v[v].n.shape, prep->shape)) return v;
+    if (p->v[v].n.in[0] == prep->in[0] && memcmp(&p->v[v].n.a, &prep->a, sizeof prep->a) == 0 &&
+        shape_eq(p->v[v].n.shape, prep->shape))
+      return v;
   if (p->n == p->cap) {
     PVal *q = mem_grow(p->v, (size_t)p->cap * sizeof *q, (size_t)p->cap * 2 * sizeof *q);
     if (!q) return 0;
-    p->v = q; p->cap *= 2;
+    p->v = q;
+    p->cap *= 2;
   }
   p->v[p->n] = (PVal){.n = *prep};
   return p->n++;
@@ -67,51 +79,78 @@ static Status lower_convs(Plan *p, bool scale, Error *e) {
     p->v[v].n.in[2] = u;
     p->v[v].n.nin = 4;
   }
-  mark_alive(p);                                 /* products that were folded away may be dead now */
+  /* products that were folded away may be dead now */
+  mark_alive(p);
   return ST_OK;
 }
 
 static void mark_folded(Plan *p) {
-  for (int pass = 0; pass < 2; pass++)           /* twice: a prep is defined after the convolution that reads it */
+  /* twice: a prep is defined after the convolution that reads it */
+  for (int pass = 0; pass < 2; pass++)
     for (Val v = 1; v < p->n; v++) {
       PVal *x = &p->v[v];
       if (x->n.op == OP_input) continue;
       x->folded = is_leaf(x) ? (x->n.flags & NODE_FROZEN) != 0 : true;
-      for (int i = 0; i < x->n.nin; i++) if (x->n.in[i] && !p->v[x->n.in[i]].folded) x->folded = false;
+      for (int i = 0; i < x->n.nin; i++)
+        if (x->n.in[i] && !p->v[x->n.in[i]].folded) x->folded = false;
     }
 }
 
 /* ---- fused loops ---- */
-static Val through_broadcast(const Plan *p, Val v) { while (p->v[v].n.op == OP_broadcast && !p->v[v].output) v = p->v[v].n.in[0]; return v; }
-static void reads(Plan *p, Val x, Val group) { p->v[x].seen = p->v[x].seen == 0 || p->v[x].seen == group ? group : -1; }
+static Val through_broadcast(const Plan *p, Val v) {
+  while (p->v[v].n.op == OP_broadcast && !p->v[v].output) v = p->v[v].n.in[0];
+  return v;
+}
+
+static void reads(Plan *p, Val x, Val group) {
+  p->v[x].seen = p->v[x].seen == 0 || p->v[x].seen == group ? group : -1;
+}
 
 static void group_values(Plan *p, bool fuse) {
   for (Val v = p->n - 1; v > 0; v--) {
     PVal *x = &p->v[v];
     if (!x->alive || is_leaf(x) || x->n.op == OP_conv_prep) continue;
     if (x->output) x->seen = -1;
-    if (x->seen == 0) continue;                  /* a broadcast that is only read through */
+    if (x->seen == 0) continue; /* a broadcast that is only read through */
     bool pw = is_pointwise(x);
     if (fuse && pw && x->seen > 0) {
       PVal *r = &p->v[x->seen];
       Shape iter = r->n.op == OP_sum ? p->v[r->n.in[0]].n.shape : r->n.shape;
-      if (shape_eq(iter, x->n.shape) && r->folded == x->folded && r->group_ops < GROUP_MAX_OPS) { x->group = x->seen; r->group_ops++; }
+      if (shape_eq(iter, x->n.shape) && r->folded == x->folded && r->group_ops < GROUP_MAX_OPS) {
+        x->group = x->seen;
+        r->group_ops++;
+      }
     }
-    if (!x->group) { x->step = !is_alias(x); if (pw || x->n.op == OP_sum) { x->group = v; x->group_ops = 1; } }
+    if (!x->group) {
+      x->step = !is_alias(x);
+      if (pw || x->n.op == OP_sum) {
+        x->group = v;
+        x->group_ops = 1;
+      }
+    }
     for (int i = 0; i < x->n.nin; i++) {
       if (!x->n.in[i]) continue;
-      if (x->group && fuse) reads(p, through_broadcast(p, x->n.in[i]), x->group);
-      else reads(p, x->n.in[i], -1);
+      if (x->group && fuse)
+        reads(p, through_broadcast(p, x->n.in[i]), x->group);
+      else
+        reads(p, x->n.in[i], -1);
     }
   }
 }
 
 /* ---- programs ---- */
-typedef struct Compile { Plan *p; Step *s; Val member[GROUP_MAX_OPS + 1]; int nmember; int8_t reg_of[GROUP_MAX_OPS + 1]; } Compile;
+typedef struct Compile {
+  Plan *p;
+  Step *s;
+  Val member[GROUP_MAX_OPS + 1];
+  int nmember;
+  int8_t reg_of[GROUP_MAX_OPS + 1];
+} Compile;
 
 static int add_arg(Compile *c, Val v, bool fuse) {
   if (fuse) v = through_broadcast(c->p, v);
-  for (int k = 0; k < c->s->nargs; k++) if (c->s->arg[k] == v) return -1 - k;
+  for (int k = 0; k < c->s->nargs; k++)
+    if (c->s->arg[k] == v) return -1 - k;
   int k = c->s->nargs++;
   c->s->arg[k] = v;
   c->s->prog->arg_shape[k] = c->p->v[v].n.shape;
@@ -120,14 +159,16 @@ static int add_arg(Compile *c, Val v, bool fuse) {
 
 static int operand(Compile *c, Val v, bool fuse) {
   Val at = fuse ? through_broadcast(c->p, v) : v;
-  for (int k = 0; k < c->nmember; k++) if (c->member[k] == at) return c->reg_of[k];
+  for (int k = 0; k < c->nmember; k++)
+    if (c->member[k] == at) return c->reg_of[k];
   return add_arg(c, v, fuse);
 }
 
 static bool read_later(const Compile *c, Val x, int after) {
   for (int k = after + 1; k < c->nmember; k++) {
     const Node *n = &c->p->v[c->member[k]].n;
-    for (int i = 0; i < n->nin; i++) if (through_broadcast(c->p, n->in[i]) == x) return true;
+    for (int i = 0; i < n->nin; i++)
+      if (through_broadcast(c->p, n->in[i]) == x) return true;
   }
   const Node *root = &c->p->v[c->s->v].n;
   return root->op == OP_sum && through_broadcast(c->p, root->in[0]) == x;
@@ -142,19 +183,32 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
   q->out_shape = p->v[root].n.shape;
   q->iter = sum ? p->v[p->v[root].n.in[0]].n.shape : q->out_shape;
   q->reduce = sum;
-  int found = 0;                                /* members are at lower indices; collect them in ascending order */
-  for (Val v = root; v > 0 && found < p->v[root].group_ops; v--) if (p->v[v].group == root && p->v[v].alive) { found++; if (!(sum && v == root)) c.member[c.nmember++] = v; }
-  for (int i = 0, j = c.nmember - 1; i < j; i++, j--) { Val t = c.member[i]; c.member[i] = c.member[j]; c.member[j] = t; }
+  /* members are at lower indices; collect them in ascending order */
+  int found = 0;
+  for (Val v = root; v > 0 && found < p->v[root].group_ops; v--)
+    if (p->v[v].group == root && p->v[v].alive) {
+      found++;
+      if (!(sum && v == root)) c.member[c.nmember++] = v;
+    }
+  for (int i = 0, j = c.nmember - 1; i < j; i++, j--) {
+    Val t = c.member[i];
+    c.member[i] = c.member[j];
+    c.member[j] = t;
+  }
   for (int k = 0; k < c.nmember; k++) {
     const Node *n = &p->v[c.member[k]].n;
     PwOp o = {.op = (uint8_t)n->op, .f = {(real)n->a.f[0], (real)n->a.f[1], (real)n->a.f[2]}};
     o.a = (int8_t)operand(&c, n->in[0], fuse);
     o.b = n->nin > 1 ? (int8_t)operand(&c, n->in[1], fuse) : o.a;
-    for (int i = 0; i < k; i++) if (!read_later(&c, c.member[i], k)) used[c.reg_of[i]] = false;
-    for (int i = 0; i < k; i++) if (read_later(&c, c.member[i], k)) used[c.reg_of[i]] = true;
+    for (int i = 0; i < k; i++)
+      if (!read_later(&c, c.member[i], k)) used[c.reg_of[i]] = false;
+    for (int i = 0; i < k; i++)
+      if (read_later(&c, c.member[i], k)) used[c.reg_of[i]] = true;
     int r = 0;
     while (r < PW_MAX_REGS && used[r]) r++;
-    if (r == PW_MAX_REGS) return err_set(e, ST_INTERNAL, "fused loop of %d operations needs more than %d registers", c.nmember, PW_MAX_REGS);
+    if (r == PW_MAX_REGS)
+      return err_set(e, ST_INTERNAL, "fused loop of %d operations needs more than %d registers",
+                     c.nmember, PW_MAX_REGS);
     used[r] = true;
     o.dst = c.reg_of[k] = (int8_t)r;
     q->op[q->nop++] = o;
@@ -170,19 +224,29 @@ static Status emit(Plan *p, Val v, bool fuse, Error *e) {
   Step s = {.v = v};
   if (is_pointwise(x) || x->n.op == OP_sum) {
     Status st = compile_group(p, &s, fuse, e);
-    if (st) { mem_free(s.prog); return st; }
+    if (st) {
+      mem_free(s.prog);
+      return st;
+    }
   } else {
     const OpRow *row = op_table[x->n.op];
     s.nargs = x->n.nin;
-    for (int i = 0; i < x->n.nin; i++) { s.arg[i] = x->n.in[i]; s.shape[i] = p->v[x->n.in[i]].n.shape; }
+    for (int i = 0; i < x->n.nin; i++) {
+      s.arg[i] = x->n.in[i];
+      s.shape[i] = p->v[x->n.in[i]].n.shape;
+    }
     s.scratch = row->scratch && !p->backend ? row->scratch(&x->n, s.shape) : 0;
     s.flop = is_conv(x) || x->n.op == OP_matmul ? conv_flop(&x->n) : 0;
   }
   if (p->nstep == p->cap_step) {
     int cap = p->cap_step ? 2 * p->cap_step : 128;
     Step *q = mem_grow(p->step, (size_t)p->nstep * sizeof *q, (size_t)cap * sizeof *q);
-    if (!q) { mem_free(s.prog); return no_memory(e); }
-    p->step = q; p->cap_step = cap;
+    if (!q) {
+      mem_free(s.prog);
+      return no_memory(e);
+    }
+    p->step = q;
+    p->cap_step = cap;
   }
   p->step[p->nstep++] = s;
   return ST_OK;
@@ -190,14 +254,23 @@ static Status emit(Plan *p, Val v, bool fuse, Error *e) {
 
 static Status emit_steps(Plan *p, bool fuse, Error *e) {
   Status st = ST_OK;
-  for (Val v = 1; v < p->n; v++) if (p->v[v].n.op == OP_conv_prep) { p->v[v].step = false; p->v[v].root = v; }
+  for (Val v = 1; v < p->n; v++)
+    if (p->v[v].n.op == OP_conv_prep) {
+      p->v[v].step = false;
+      p->v[v].root = v;
+    }
   for (int folded = 1; folded >= 0 && !st; folded--) {
     for (Val v = 1; v < p->n && !st; v++) {
       PVal *x = &p->v[v];
       if (!x->alive || x->n.op == OP_conv_prep) continue;
-      if (is_conv(x) && x->n.in[2] && p->v[x->n.in[2]].n.op == OP_conv_prep) {  /* prepared weights just before their first use */
+      /* prepared weights just before their first use */
+      if (is_conv(x) && x->n.in[2] && p->v[x->n.in[2]].n.op == OP_conv_prep) {
         PVal *u = &p->v[x->n.in[2]];
-        if (!u->step && u->folded == (bool)folded && (folded || !x->folded)) { u->step = true; st = emit(p, x->n.in[2], fuse, e); x = &p->v[v]; }
+        if (!u->step && u->folded == (bool)folded && (folded || !x->folded)) {
+          u->step = true;
+          st = emit(p, x->n.in[2], fuse, e);
+          x = &p->v[v];
+        }
       }
       if (!st && x->step && x->folded == (bool)folded) st = emit(p, v, fuse, e);
     }
@@ -206,7 +279,8 @@ static Status emit_steps(Plan *p, bool fuse, Error *e) {
   return st;
 }
 
-Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out, Error *e) {
+Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out,
+                Error *e) {
   PlanOptions o = opt ? *opt : (PlanOptions){0};
   bool fuse = !o.no_fusion && !o.keep_all;
   *out = NULL;
@@ -214,13 +288,23 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   if (st) return st;
   Plan *p = mem_alloc(sizeof *p);
   if (!p) return no_memory(e);
-  p->g = g; p->n = graph_size(g); p->cap = p->n + 64; p->keep_all = o.keep_all; p->backend = o.backend;
+  p->g = g;
+  p->n = graph_size(g);
+  p->cap = p->n + 64;
+  p->keep_all = o.keep_all;
+  p->backend = o.backend;
   p->arena = o.arena ? o.arena : &p->own;
   p->v = mem_alloc((size_t)p->cap * sizeof *p->v);
-  if (!p->v) { plan_free(p); return no_memory(e); }
+  if (!p->v) {
+    plan_free(p);
+    return no_memory(e);
+  }
   for (Val v = 1; v < p->n; v++) p->v[v].n = *graph_node(g, v);
   for (int i = 0; i < nouts; i++) {
-    if (outs[i] <= 0 || outs[i] >= p->n) { plan_free(p); return err_set(e, ST_INTERNAL, "plan: output %d is not a value", i); }
+    if (outs[i] <= 0 || outs[i] >= p->n) {
+      plan_free(p);
+      return err_set(e, ST_INTERNAL, "plan: output %d is not a value", i);
+    }
     p->v[outs[i]].output = true;
   }
   mark_alive(p);
@@ -229,12 +313,16 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   if (!st) {
     mark_folded(p);
     group_values(p, fuse);
-    for (Val v = 1; v < p->n; v++) p->v[v].root = p->v[v].alive && is_alias(&p->v[v]) ? p->v[v].n.in[0] : v;
+    for (Val v = 1; v < p->n; v++)
+      p->v[v].root = p->v[v].alive && is_alias(&p->v[v]) ? p->v[v].n.in[0] : v;
     st = emit_steps(p, fuse, e);
   }
   if (!st && p->backend) st = device_lower(p, fuse, e);
   if (!st) st = plan_place(p, &o, e);
-  if (st) { plan_free(p); return st; }
+  if (st) {
+    plan_free(p);
+    return st;
+  }
   *out = p;
   return ST_OK;
 }
@@ -243,14 +331,20 @@ void plan_free(Plan *p) {
   if (!p) return;
   if (p->backend) device_free(p);
   for (int i = 0; i < p->nstep; i++) mem_free(p->step[i].prog);
-  for (Val v = 1; p->v && v < p->n; v++) if (p->v[v].mem == MEM_IO && !p->v[v].bound) mem_free(p->v[v].ptr);
-  mem_free(p->v); mem_free(p->step); mem_free(p->copy); mem_free(p->folded);
+  for (Val v = 1; p->v && v < p->n; v++)
+    if (p->v[v].mem == MEM_IO && !p->v[v].bound) mem_free(p->v[v].ptr);
+  mem_free(p->v);
+  mem_free(p->step);
+  mem_free(p->copy);
+  mem_free(p->folded);
   if (p->arena == &p->own) plan_arena_free(&p->own);
   mem_free(p);
 }
 
 void plan_arena_free(PlanArena *a) {
-  if (a->backend && a->mem) a->backend->release(a->backend, a->mem);
-  else mem_free(a->mem);
+  if (a->backend && a->mem)
+    a->backend->release(a->backend, a->mem);
+  else
+    mem_free(a->mem);
   *a = (PlanArena){0};
 }

@@ -1,51 +1,98 @@
-/* plan.h: from a graph to something that runs: folding, fusion, lifetimes, one arena, no allocation inside a run. */
+/* plan.h: from a graph to something that runs: folding, fusion, lifetimes, one arena, no allocation
+ * inside a run. */
 #ifndef PRLX_PLAN_H
 #define PRLX_PLAN_H
 #include "core/graph.h"
 #include "core/rng.h"
 typedef struct Plan Plan;
-typedef struct Backend Backend;            /* core/backend.h */
-/* Working memory that several plans share because they never run at the same time (the phases of training): as large as the largest
- * needs. Zero-initialise; allocated by the first run; free with plan_arena_free after the plans. */
-typedef struct PlanArena { void *mem; size_t bytes, need; Backend *backend; } PlanArena;   /* backend: whose memory it is (NULL: host); set by the first plan */
+typedef struct Backend Backend; /* core/backend.h */
+
+/* Working memory that several plans share because they never run at the same time (the phases of
+ * training): as large as the largest needs. Zero-initialise; allocated by the first run; free with
+ * plan_arena_free after the plans. */
+/* backend: whose memory it is (NULL: host); set by the first plan */
+typedef struct PlanArena {
+  void *mem;
+  size_t bytes;
+  size_t need;
+  Backend *backend;
+} PlanArena;
 void plan_arena_free(PlanArena *a);
-/* What plan_new found, also when it refuses for lack of memory: bytes of leaves and folded values (the same for any batch), of everything else
- * (grows with the batch), and the limit. */
-typedef struct PlanNeed { size_t fixed, variable, limit; } PlanNeed;
-int plan_batch_that_fits(const PlanNeed *n, int batch);    /* the largest batch <= `batch` whose need, scaled linearly, is within the limit; 0: none */
+
+/* What plan_new found, also when it refuses for lack of memory: bytes of leaves and folded values
+ * (the same for any batch), of everything else (grows with the batch), and the limit. */
+typedef struct PlanNeed {
+  size_t fixed;
+  size_t variable;
+  size_t limit;
+} PlanNeed;
+
+/* the largest batch <= `batch` whose need, scaled linearly, is within the limit; 0: none */
+int plan_batch_that_fits(const PlanNeed *n, int batch);
 typedef struct PlanOptions {
-  PlanArena *arena;      /* NULL: the plan has its own */
-  size_t max_bytes;      /* refuse (ST_NOMEM, saying need and limit) above this; 0 = the machine's available memory */
-  bool no_fusion;        /* tests: run every node on its own */
-  bool keep_all;         /* tests, debugging: every value stays readable after a run */
-  Backend *backend;      /* where to run; NULL: the CPU kernels. Must outlive the plan */
-  PlanNeed *memory;      /* filled when not NULL */
+  PlanArena *arena; /* NULL: the plan has its own */
+  /* refuse (ST_NOMEM, saying need and limit) above this; 0 = the machine's available memory */
+  size_t max_bytes;
+  bool no_fusion;   /* tests: run every node on its own */
+  bool keep_all;    /* tests, debugging: every value stays readable after a run */
+  Backend *backend; /* where to run; NULL: the CPU kernels. Must outlive the plan */
+  PlanNeed *memory; /* filled when not NULL */
 } PlanOptions;
-/* Plans the computation of outs[] (and nothing they do not need). The graph must outlive the plan and may not grow
- * while it is used. opt may be NULL. *out is NULL on failure. */
-Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out, Error *e);
-void   plan_free(Plan *p);
+
+/* Plans the computation of outs[] (and nothing they do not need). The graph must outlive the plan
+ * and may not grow while it is used. opt may be NULL. *out is NULL on failure. */
+Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out,
+                Error *e);
+void plan_free(Plan *p);
 Status plan_run(Plan *p, Error *e);
-void   plan_refresh(Plan *p);             /* frozen parameters changed: recompute what was folded from them */
-real  *plan_data(Plan *p, Val v);         /* memory of an input (write before run) or output (read after); NULL for others */
-/* Lets an input or output live in the caller's memory (numel reals, 64-byte aligned); before the first run. */
+
+/* frozen parameters changed: recompute what was folded from them */
+void plan_refresh(Plan *p);
+
+/* memory of an input (write before run) or output (read after); NULL for others */
+real *plan_data(Plan *p, Val v);
+
+/* Lets an input or output live in the caller's memory (numel reals, 64-byte aligned); before the
+ * first run. */
 Status plan_bind(Plan *p, Val v, real *ptr, Error *e);
+
 /* On a backend:
- *   plan_data of an input   gives host memory and marks it: the next run uploads it. Call it again before each run that has new content;
- *   plan_data of an output  downloads it when a run was made since the last call, which waits for the device;
- *   plan_bind to memory in a shared range (backend_share) uses its mirror on the device, where nothing is copied; to any other memory: copied at each run;
- *   parameters in no shared range are copied to the device at the first run and after plan_refresh; those that are not frozen, before each run. */
-/* Fills an input with N(0,1) from the stream (rng_fill_normal), on the device where the plan runs. An input that no output depends on has no memory and draws
- * nothing. */
+ *   plan_data of an input   gives host memory and marks it: the next run uploads it. Call it again
+ *                           before each run that has new content;
+ *   plan_data of an output  downloads it when a run was made since the last call, which waits for
+ *                           the device;
+ *   plan_bind to memory in a shared range (backend_share) uses its mirror on the device, where
+ *   nothing is copied; to any other memory: copied at each run; parameters in no shared range are
+ *   copied to the device at the first run and after plan_refresh; those that are not frozen, before
+ *   each run. */
+/* Fills an input with N(0,1) from the stream (rng_fill_normal), on the device where the plan runs.
+ * An input that no output depends on has no memory and draws nothing. */
 Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e);
-real  *plan_device_data(Plan *p, Val v);  /* backend: device address of an input or output (valid after the first run or plan_prepare); NULL for others, and on the CPU */
-/* Waits for the runs so far and says what went wrong on the device, which plan_run, being asynchronous there, may not know yet; call it before results
- * that matter are read. On the CPU there is nothing to wait for. plan_data of an output gives NaN where its download fails. */
+
+/* backend: device address of an input or output (valid after the first run or plan_prepare); NULL
+ * for others, and on the CPU */
+real *plan_device_data(Plan *p, Val v);
+
+/* Waits for the runs so far and says what went wrong on the device, which plan_run, being
+ * asynchronous there, may not know yet; call it before results that matter are read. On the CPU
+ * there is nothing to wait for. plan_data of an output gives NaN where its download fails. */
 Status plan_sync(Plan *p, Error *e);
-Status plan_prepare(Plan *p, Error *e);   /* allocates what the first run would allocate */
-typedef struct PlanStats { size_t arena_bytes, folded_bytes, io_bytes, scratch_bytes; int nodes, steps; double flop; } PlanStats;
-PlanStats plan_stats(const Plan *p);      /* flop: 2 x multiply-adds of convolutions and matrix products */
-/* Per-step profile: call plan_profile(p, true), run, then plan_report prints a table (name, shape, ms, GFLOP/s) to `f`. */
+Status plan_prepare(Plan *p, Error *e); /* allocates what the first run would allocate */
+typedef struct PlanStats {
+  size_t arena_bytes;
+  size_t folded_bytes;
+  size_t io_bytes;
+  size_t scratch_bytes;
+  int nodes;
+  int steps;
+  double flop;
+} PlanStats;
+
+/* flop: 2 x multiply-adds of convolutions and matrix products */
+PlanStats plan_stats(const Plan *p);
+
+/* Per-step profile: call plan_profile(p, true), run, then plan_report prints a table (name, shape,
+ * ms, GFLOP/s) to `f`. */
 void plan_profile(Plan *p, bool on);
 #include <stdio.h>
 void plan_report(const Plan *p, FILE *f);

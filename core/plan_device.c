@@ -1,5 +1,6 @@
-/* plan_device.c: a plan whose steps run on a backend. Which loops run in the store of a convolution, which values are stored in 16 bits, where
- * everything lies on the device, and one run. The steps themselves, lifetimes and offsets are those of plan.c and plan_memory.c. */
+/* plan_device.c: a plan whose steps run on a backend. Which loops run in the store of a
+ * convolution, which values are stored in 16 bits, where everything lies on the device, and one
+ * run. The steps themselves, lifetimes and offsets are those of plan.c and plan_memory.c. */
 #include <math.h>
 #include <string.h>
 #include "core/conv.h"
@@ -14,16 +15,25 @@ static bool is_conv_map(const Plan *p, const Step *s) {
 static DevStep describe(const Plan *p, const Step *s) {
   DevStep d = {.n = p->v[s->conv ? s->conv : s->v].n, .nargs = s->nargs};
   memcpy(d.shape, s->shape, sizeof d.shape);
-  if (s->conv) { d.prog_store = s->prog; d.store_from = s->store_from; }
-  else d.prog = s->prog;
-  for (int i = 0; i < s->nargs; i++) d.targ[i] = s->arg[i] ? p->v[plan_root(p, s->arg[i])].dtype : DT_F32;
+  if (s->conv) {
+    d.prog_store = s->prog;
+    d.store_from = s->store_from;
+  } else
+    d.prog = s->prog;
+  for (int i = 0; i < s->nargs; i++)
+    d.targ[i] = s->arg[i] ? p->v[plan_root(p, s->arg[i])].dtype : DT_F32;
   d.tout = p->v[plan_root(p, s->v)].dtype;
   return d;
 }
 
 /* ---- loops into the stores of convolutions ---- */
 
-typedef struct Use { int readers, producer; bool read_out; } Use;  /* of a value with memory: steps that read it, the step that makes it, is it an output */
+/* of a value with memory: steps that read it, the step that makes it, is it an output */
+typedef struct Use {
+  int readers;
+  int producer;
+  bool read_out;
+} Use;
 
 static Use *uses(const Plan *p) {
   Use *u = mem_alloc((size_t)p->n * sizeof *u);
@@ -35,7 +45,8 @@ static Use *uses(const Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
     u[s->v].producer = k;
-    for (int i = 0; i < s->nargs; i++) if (s->arg[i]) u[plan_root(p, s->arg[i])].readers++;
+    for (int i = 0; i < s->nargs; i++)
+      if (s->arg[i]) u[plan_root(p, s->arg[i])].readers++;
   }
   return u;
 }
@@ -45,18 +56,33 @@ static int store_candidate(const Plan *p, const Use *u, int k, int i) {
   const Step *l = &p->step[k];
   Val v = l->arg[i];
   int c = v ? u[v].producer : -1;
-  if (c < 0 || !is_conv_map(p, &p->step[c]) || u[v].readers != 1 || u[v].read_out || (c < p->nfold) != (k < p->nfold)) return -1;
-  if (!shape_eq(p->v[v].n.shape, l->prog->iter) || !shape_eq(l->prog->arg_shape[i], l->prog->iter)) return -1;
+  if (c < 0 || !is_conv_map(p, &p->step[c]) || u[v].readers != 1 || u[v].read_out ||
+      (c < p->nfold) != (k < p->nfold))
+    return -1;
+  if (!shape_eq(p->v[v].n.shape, l->prog->iter) || !shape_eq(l->prog->arg_shape[i], l->prog->iter))
+    return -1;
   DevStep d = describe(p, &p->step[c]);
   return p->backend->can_store(p->backend, &d, l->prog, i) ? c : -1;
 }
 
-/* Step k becomes the convolution of step c with the loop in its store; c is left without a value and removed later. */
+/* Step k becomes the convolution of step c with the loop in its store; c is left without a value
+ * and removed later. */
 static void merge(Plan *p, int c, int k, int from) {
   Step *l = &p->step[k], *s = &p->step[c];
-  Step m = {.v = l->v, .prog = l->prog, .conv = s->v, .store_from = from, .nargs = MAX_IN + l->nargs, .flop = s->flop};
-  for (int i = 0; i < s->nargs; i++) { m.arg[i] = s->arg[i]; m.shape[i] = s->shape[i]; }
-  for (int i = 0; i < l->nargs; i++) { m.arg[MAX_IN + i] = i == from ? 0 : l->arg[i]; m.shape[MAX_IN + i] = l->shape[i]; }
+  Step m = {.v = l->v,
+            .prog = l->prog,
+            .conv = s->v,
+            .store_from = from,
+            .nargs = MAX_IN + l->nargs,
+            .flop = s->flop};
+  for (int i = 0; i < s->nargs; i++) {
+    m.arg[i] = s->arg[i];
+    m.shape[i] = s->shape[i];
+  }
+  for (int i = 0; i < l->nargs; i++) {
+    m.arg[MAX_IN + i] = i == from ? 0 : l->arg[i];
+    m.shape[MAX_IN + i] = l->shape[i];
+  }
   p->v[s->v].step = false;
   s->v = 0;
   *l = m;
@@ -69,7 +95,10 @@ static void fuse_stores(Plan *p, const Use *u) {
     int best = -1, from = 0;
     for (int i = 0; i < l->nargs; i++) {
       int c = store_candidate(p, u, k, i);
-      if (c >= 0 && (best < 0 || p->step[c].flop > p->step[best].flop)) { best = c; from = i; }
+      if (c >= 0 && (best < 0 || p->step[c].flop > p->step[best].flop)) {
+        best = c;
+        from = i;
+      }
     }
     if (best >= 0) merge(p, best, k, from);
   }
@@ -85,38 +114,52 @@ static void fuse_stores(Plan *p, const Use *u) {
 
 /* ---- storage types ---- */
 
-/* Feature maps larger than 4x4, as in the reference (SEMANTICS 2.5); images, weights, gradients of weights, statistics stay float. */
+/* Feature maps larger than 4x4, as in the reference (SEMANTICS 2.5); images, weights, gradients of
+ * weights, statistics stay float. */
 static bool is_feature_map(const Plan *p, Val v, const Use *u) {
   const PVal *x = &p->v[v];
   Shape s = x->n.shape;
-  return x->alive && x->step && !x->folded && x->root == v && !u[v].read_out && x->n.op != OP_conv2d_dw && s.rank == 4 && s.d[1] > 4 && s.d[2] * s.d[3] > 16;
+  return x->alive && x->step && !x->folded && x->root == v && !u[v].read_out &&
+         x->n.op != OP_conv2d_dw && s.rank == 4 && s.d[1] > 4 && s.d[2] * s.d[3] > 16;
 }
 
 static void storage_types(Plan *p, const Use *u) {
   Precision pr = p->backend->precision;
   if (pr != PREC_F16 && pr != PREC_BF16) return;
   Dtype t = pr == PREC_F16 ? DT_F16 : DT_BF16;
-  for (Val v = 1; v < p->n; v++) if (is_feature_map(p, v, u)) p->v[v].dtype = t;
-  for (bool changed = true; changed;) {          /* each maker and reader must be able to, also beside what became float meanwhile */
+  for (Val v = 1; v < p->n; v++)
+    if (is_feature_map(p, v, u)) p->v[v].dtype = t;
+  /* each maker and reader must be able to, also beside what became float meanwhile */
+  for (bool changed = true; changed;) {
     changed = false;
     for (int k = 0; k < p->nstep; k++) {
       const Step *s = &p->step[k];
       DevStep d = describe(p, s);
-      if (d.tout == t && !p->backend->supports(p->backend, &d, -1, t)) { p->v[plan_root(p, s->v)].dtype = DT_F32; changed = true; }
+      if (d.tout == t && !p->backend->supports(p->backend, &d, -1, t)) {
+        p->v[plan_root(p, s->v)].dtype = DT_F32;
+        changed = true;
+      }
       for (int i = 0; i < s->nargs; i++)
-        if (s->arg[i] && d.targ[i] == t && !p->backend->supports(p->backend, &d, i, t)) { p->v[plan_root(p, s->arg[i])].dtype = DT_F32; changed = true; }
+        if (s->arg[i] && d.targ[i] == t && !p->backend->supports(p->backend, &d, i, t)) {
+          p->v[plan_root(p, s->arg[i])].dtype = DT_F32;
+          changed = true;
+        }
     }
   }
 }
 
 static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
-  return x->alive && (x->n.op == OP_param || x->n.op == OP_constant) && (u[v].readers || u[v].read_out);
+  return x->alive && (x->n.op == OP_param || x->n.op == OP_constant) &&
+         (u[v].readers || u[v].read_out);
 }
 
 Status device_lower(Plan *p, bool fuse, Error *e) {
-  if (sizeof(real) != sizeof(float)) return err_set(e, ST_INTERNAL, "plan: %s computes in float; this build has real = double", p->backend->name);
+  if (sizeof(real) != sizeof(float))
+    return err_set(e, ST_INTERNAL, "plan: %s computes in float; this build has real = double",
+                   p->backend->name);
   for (int k = 0; k < p->nstep; k++)
-    if (p->step[k].prog) memcpy(p->step[k].shape, p->step[k].prog->arg_shape, sizeof p->step[k].shape);
+    if (p->step[k].prog)
+      memcpy(p->step[k].shape, p->step[k].prog->arg_shape, sizeof p->step[k].shape);
   Use *u = uses(p);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   if (fuse) fuse_stores(p, u);
@@ -126,13 +169,15 @@ Status device_lower(Plan *p, bool fuse, Error *e) {
   for (Val v = 1; v < p->n; v++)
     if (is_read_leaf(&p->v[v], u, v)) {
       p->v[v].private_leaf = !backend_device(p->backend, p->v[v].n.data);
-      if (p->v[v].private_leaf) p->leaf_bytes += plan_round(p, (size_t)shape_numel(p->v[v].n.shape) * sizeof(float));
+      if (p->v[v].private_leaf)
+        p->leaf_bytes += plan_round(p, (size_t)shape_numel(p->v[v].n.shape) * sizeof(float));
     }
   mem_free(u);
   p->dev = mem_alloc((size_t)(p->nstep + 1) * sizeof *p->dev);
   p->io = mem_alloc((size_t)p->n * sizeof *p->io);
   p->live = mem_alloc((size_t)p->n * sizeof *p->live);
-  if (!p->dev || !p->io || !p->live) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  if (!p->dev || !p->io || !p->live)
+    return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (int k = 0; k < p->nstep; k++) {
     p->dev[k] = describe(p, &p->step[k]);
     p->step[k].scratch = p->backend->scratch(p->backend, &p->dev[k]);
@@ -144,7 +189,9 @@ Status device_lower(Plan *p, bool fuse, Error *e) {
 
 static void *address(const Plan *p, Val v) {
   const PVal *x = &p->v[plan_root(p, v)];
-  return x->mem == MEM_ARENA ? (char *)p->arena->mem + x->offset : x->mem == MEM_NONE ? NULL : x->dev;
+  return x->mem == MEM_ARENA  ? (char *)p->arena->mem + x->offset
+         : x->mem == MEM_NONE ? NULL
+                              : x->dev;
 }
 
 static size_t leaf_size(const PVal *x) { return (size_t)shape_numel(x->n.shape) * sizeof(float); }
@@ -153,7 +200,10 @@ static Status block(Plan *p, size_t bytes, void **out, const char *what, Error *
   Error why;
   if (bytes == 0 || *out) return ST_OK;
   Status st = p->backend->alloc(p->backend, bytes, out, &why);
-  return st == ST_OK ? st : err_set(e, st, "%.300s; wanted %.0f MiB for %s; use a smaller batch or network", why.msg, (double)bytes / 1048576, what);
+  return st == ST_OK
+             ? st
+             : err_set(e, st, "%.300s; wanted %.0f MiB for %s; use a smaller batch or network",
+                       why.msg, (double)bytes / 1048576, what);
 }
 
 static Status memory(Plan *p, Error *e) {
@@ -191,9 +241,15 @@ static void locate(Plan *p) {
       if (!x->dev) x->dev = (char *)p->io_mem + x->offset;
     }
     if (x->mem != MEM_LEAF) continue;
-    if (x->private_leaf) { x->dev = (char *)p->leaf_mem + leaf; leaf += plan_round(p, leaf_size(x)); }
+    if (x->private_leaf) {
+      x->dev = (char *)p->leaf_mem + leaf;
+      leaf += plan_round(p, leaf_size(x));
+    }
     void *shared = backend_device(p->backend, x->n.data);
-    if (shared) { x->dev = shared; x->private_leaf = false; }
+    if (shared) {
+      x->dev = shared;
+      x->private_leaf = false;
+    }
     if (x->private_leaf && !(x->n.flags & NODE_FROZEN)) p->live[p->nlive++] = v;
   }
 }
@@ -228,7 +284,9 @@ void device_free(Plan *p) {
   if (p->leaf_mem) b->release(b, p->leaf_mem);
   if (p->io_mem) b->release(b, p->io_mem);
   p->folded = NULL;
-  mem_free(p->dev); mem_free(p->io); mem_free(p->live);
+  mem_free(p->dev);
+  mem_free(p->io);
+  mem_free(p->live);
 }
 
 /* ---- inputs and outputs ---- */
@@ -240,9 +298,11 @@ static real *staging(PVal *x) {
 
 real *device_data(Plan *p, Val v) {
   PVal *x = &p->v[plan_root(p, v)];
-  if (x->mem == MEM_LEAF) {                      /* an output that is a parameter: its mirror may be ahead of the host */
+  /* an output that is a parameter: its mirror may be ahead of the host */
+  if (x->mem == MEM_LEAF) {
     real *host = (real *)x->n.data;
-    if (x->dev && !x->private_leaf) p->backend->download(p->backend, host, x->dev, leaf_size(x), NULL);
+    if (x->dev && !x->private_leaf)
+      p->backend->download(p->backend, host, x->dev, leaf_size(x), NULL);
     return host;
   }
   if (x->mem != MEM_IO || !staging(x)) return NULL;
@@ -253,22 +313,32 @@ real *device_data(Plan *p, Val v) {
   return x->ptr;
 }
 
-real *plan_device_data(Plan *p, Val v) { return p->backend && p->ready && plan_has_data(p, v) ? address(p, v) : NULL; }
+real *plan_device_data(Plan *p, Val v) {
+  return p->backend && p->ready && plan_has_data(p, v) ? address(p, v) : NULL;
+}
 
 Status device_bind(Plan *p, Val v, real *ptr, Error *e) {
   PVal *x = &p->v[plan_root(p, v)];
-  bool input = p->v[v].n.op == OP_input, own = x->mem == MEM_IO && !x->bound && (input || x->n.op != OP_input);
+  bool input = p->v[v].n.op == OP_input,
+       own = x->mem == MEM_IO && !x->bound && (input || x->n.op != OP_input);
   if (!own && !input) return plan_add_copy(p, v, ptr, e);
   void *dev = backend_device(p->backend, ptr);
   if (!x->bound) mem_free(x->ptr);
-  x->ptr = ptr; x->bound = true; p->ready = false;
-  if (dev || !p->io_mem) x->dev = dev;
+  x->ptr = ptr;
+  x->bound = true;
+  p->ready = false;
+  if (dev || !p->io_mem)
+    x->dev = dev;
   else if ((char *)x->dev < (char *)p->io_mem || (char *)x->dev >= (char *)p->io_mem + p->io_bytes)
-    return err_set(e, ST_INTERNAL, "plan_bind: a value that lived in shared memory cannot move to other memory after the first run");
+    return err_set(e, ST_INTERNAL,
+                   "plan_bind: a value that lived in shared memory cannot move to other memory "
+                   "after the first run");
   return ST_OK;
 }
 
-static bool is_mirrored(const Plan *p, const PVal *x) { return x->bound && backend_device(p->backend, x->ptr) == x->dev; }
+static bool is_mirrored(const Plan *p, const PVal *x) {
+  return x->bound && backend_device(p->backend, x->ptr) == x->dev;
+}
 
 static Status upload_leaves(Plan *p, Error *e) {
   Status st = ST_OK;
@@ -281,7 +351,8 @@ static Status upload_leaves(Plan *p, Error *e) {
   }
   for (Val v = 1; v < p->n && st == ST_OK; v++) {
     PVal *x = &p->v[v];
-    if (x->mem == MEM_LEAF && x->private_leaf) st = p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e);
+    if (x->mem == MEM_LEAF && x->private_leaf)
+      st = p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e);
   }
   p->leaves_done = st == ST_OK;
   return st;
@@ -314,7 +385,8 @@ static Status outputs(Plan *p, Error *e) {
     const Copy *c = &p->copy[i];
     size_t bytes = leaf_size(&p->v[c->v]);
     void *to = backend_device(p->backend, c->to), *from = address(p, c->v);
-    st = to ? p->backend->copy(p->backend, to, from, bytes, e) : p->backend->download(p->backend, c->to, from, bytes, e);
+    st = to ? p->backend->copy(p->backend, to, from, bytes, e)
+            : p->backend->download(p->backend, c->to, from, bytes, e);
   }
   return st;
 }

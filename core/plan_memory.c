@@ -1,5 +1,5 @@
-/* plan_memory.c: where values live. Lifetimes over the list of steps, in-place reuse, offsets in one arena, and the refusal when the
- * whole does not fit. */
+/* plan_memory.c: where values live. Lifetimes over the list of steps, in-place reuse, offsets in
+ * one arena, and the refusal when the whole does not fit. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@ static size_t memory_available(void) {
   FILE *f = fopen("/proc/meminfo", "r");
   char line[256];
   size_t kib = 0;
-  while (f && fgets(line, sizeof line, f)) if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
+  while (f && fgets(line, sizeof line, f))
+    if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
   if (f) fclose(f);
   if (kib) return kib * 1024;
   long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -31,12 +32,15 @@ static void touch(Plan *p, Val v, int step) {
 static void lifetimes(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
-    x->first = 1 << 30; x->last = -1;
-    x->bytes = plan_round(p, (size_t)shape_numel(x->n.shape) * (p->backend ? dtype_size(x->dtype) : sizeof(real)));
+    x->first = 1 << 30;
+    x->last = -1;
+    x->bytes = plan_round(p, (size_t)shape_numel(x->n.shape) *
+                                 (p->backend ? dtype_size(x->dtype) : sizeof(real)));
   }
   for (int k = 0; k < p->nstep; k++) {
     touch(p, p->step[k].v, k);
-    for (int i = 0; i < p->step[k].nargs; i++) if (p->step[k].arg[i]) touch(p, p->step[k].arg[i], k);
+    for (int i = 0; i < p->step[k].nargs; i++)
+      if (p->step[k].arg[i]) touch(p, p->step[k].arg[i], k);
   }
 }
 
@@ -44,18 +48,23 @@ static void kinds(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     if (!x->alive) continue;
-    if (x->n.op == OP_param || x->n.op == OP_constant) x->mem = MEM_LEAF;
-    else if (x->n.op == OP_input) x->mem = MEM_IO;
-    else if (x->step) x->mem = x->folded && x->last >= p->nfold ? MEM_FOLDED : MEM_ARENA;
+    if (x->n.op == OP_param || x->n.op == OP_constant)
+      x->mem = MEM_LEAF;
+    else if (x->n.op == OP_input)
+      x->mem = MEM_IO;
+    else if (x->step)
+      x->mem = x->folded && x->last >= p->nfold ? MEM_FOLDED : MEM_ARENA;
   }
-  for (Val v = 1; v < p->n; v++) {               /* what the caller reads stays where nothing overwrites it */
+  /* what the caller reads stays where nothing overwrites it */
+  for (Val v = 1; v < p->n; v++) {
     if (!p->v[v].alive || !p->v[v].output) continue;
     PVal *r = &p->v[plan_root(p, v)];
     if (r->mem == MEM_ARENA || r->mem == MEM_FOLDED) r->mem = MEM_IO;
   }
 }
 
-/* A fused loop may write over an argument that nothing reads afterwards: same size, walked in the same order. */
+/* A fused loop may write over an argument that nothing reads afterwards: same size, walked in the
+ * same order. */
 static void in_place(Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
@@ -64,9 +73,13 @@ static void in_place(Plan *p) {
     for (int i = 0; i < s->nargs; i++) {
       Val r = plan_root(p, s->arg[i]);
       PVal *a = &p->v[r];
-      if (a->mem != MEM_ARENA || a->last != k || a->bytes != out->bytes || a->dtype != out->dtype || shape_numel(s->prog->arg_shape[i]) != shape_numel(s->prog->iter)) continue;
-      bool twice = false;                        /* read through another shape too? */
-      for (int j = 0; j < s->nargs; j++) twice = twice || (j != i && plan_root(p, s->arg[j]) == r && !shape_eq(s->prog->arg_shape[j], s->prog->arg_shape[i]));
+      if (a->mem != MEM_ARENA || a->last != k || a->bytes != out->bytes || a->dtype != out->dtype ||
+          shape_numel(s->prog->arg_shape[i]) != shape_numel(s->prog->iter))
+        continue;
+      bool twice = false; /* read through another shape too? */
+      for (int j = 0; j < s->nargs; j++)
+        twice = twice || (j != i && plan_root(p, s->arg[j]) == r &&
+                          !shape_eq(s->prog->arg_shape[j], s->prog->arg_shape[i]));
       if (twice) continue;
       out->root = r;
       a->last = PRLX_MAX(a->last, out->last);
@@ -83,19 +96,28 @@ static int by_size(const void *a, const void *b) {
   return *(const Val *)a < *(const Val *)b ? -1 : 1;
 }
 
-typedef struct Span { size_t lo, hi; } Span;
+typedef struct Span {
+  size_t lo;
+  size_t hi;
+} Span;
 static int by_offset(const void *a, const void *b) {
   const Span *x = a, *y = b;
   return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
-/* Greedy by size: the largest buffers first, each at the lowest offset that is free during its whole life. */
+/* Greedy by size: the largest buffers first, each at the lowest offset that is free during its
+ * whole life. */
 static Status offsets(Plan *p, Error *e) {
   Val *order = mem_alloc((size_t)p->n * sizeof *order);
   Span *busy = mem_alloc((size_t)p->n * sizeof *busy);
   int n = 0;
-  if (!order || !busy) { mem_free(order); mem_free(busy); return err_set(e, ST_NOMEM, "out of memory while planning a computation"); }
-  for (Val v = 1; v < p->n; v++) if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) order[n++] = v;
+  if (!order || !busy) {
+    mem_free(order);
+    mem_free(busy);
+    return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  }
+  for (Val v = 1; v < p->n; v++)
+    if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) order[n++] = v;
   sorting = p;
   qsort(order, (size_t)n, sizeof *order, by_size);
   for (int i = 0; i < n; i++) {
@@ -103,7 +125,8 @@ static Status offsets(Plan *p, Error *e) {
     int nb = 0;
     for (int j = 0; j < i; j++) {
       const PVal *y = &p->v[order[j]];
-      if (y->first <= x->last && x->first <= y->last) busy[nb++] = (Span){y->offset, y->offset + y->bytes};
+      if (y->first <= x->last && x->first <= y->last)
+        busy[nb++] = (Span){y->offset, y->offset + y->bytes};
     }
     qsort(busy, (size_t)nb, sizeof *busy, by_offset);
     size_t at = 0;
@@ -111,7 +134,8 @@ static Status offsets(Plan *p, Error *e) {
     x->offset = at;
     p->arena_bytes = PRLX_MAX(p->arena_bytes, at + x->bytes);
   }
-  mem_free(order); mem_free(busy);
+  mem_free(order);
+  mem_free(busy);
   return ST_OK;
 }
 
@@ -123,18 +147,28 @@ Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
   if (st) return st;
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
-    if (x->mem == MEM_FOLDED) { x->offset = p->folded_bytes; p->folded_bytes += x->bytes; }
+    if (x->mem == MEM_FOLDED) {
+      x->offset = p->folded_bytes;
+      p->folded_bytes += x->bytes;
+    }
     if (x->mem == MEM_IO) p->io_bytes += x->bytes;
   }
-  for (int k = 0; k < p->nstep; k++) p->scratch_bytes = PRLX_MAX(p->scratch_bytes, plan_round(p, p->step[k].scratch));
+  for (int k = 0; k < p->nstep; k++)
+    p->scratch_bytes = PRLX_MAX(p->scratch_bytes, plan_round(p, p->step[k].scratch));
   size_t need = p->arena_bytes + p->scratch_bytes + p->folded_bytes + p->io_bytes + p->leaf_bytes;
   size_t limit = o->max_bytes ? o->max_bytes : p->backend ? SIZE_MAX : memory_available();
   if (p->backend) limit = PRLX_MIN(limit, p->backend->available(p->backend));
-  if (o->memory) *o->memory = (PlanNeed){p->folded_bytes + p->leaf_bytes, need - p->folded_bytes - p->leaf_bytes, limit};
+  if (o->memory)
+    *o->memory =
+        (PlanNeed){p->folded_bytes + p->leaf_bytes, need - p->folded_bytes - p->leaf_bytes, limit};
   if (need > limit)
-    return err_set(e, ST_NOMEM, "this computation needs %.0f MiB of %s but only %.0f MiB may be used; use a smaller batch or network%s", (double)need / 1048576,
-                   p->backend ? "device memory" : "memory", (double)limit / 1048576, o->max_bytes ? ", or raise the limit" : "");
-  if (p->arena->need && p->arena->backend != p->backend) return err_set(e, ST_INTERNAL, "plan: an arena is shared by plans of different backends");
+    return err_set(e, ST_NOMEM,
+                   "this computation needs %.0f MiB of %s but only %.0f MiB may be used; use a "
+                   "smaller batch or network%s",
+                   (double)need / 1048576, p->backend ? "device memory" : "memory",
+                   (double)limit / 1048576, o->max_bytes ? ", or raise the limit" : "");
+  if (p->arena->need && p->arena->backend != p->backend)
+    return err_set(e, ST_INTERNAL, "plan: an arena is shared by plans of different backends");
   p->arena->backend = p->backend;
   p->arena->need = PRLX_MAX(p->arena->need, p->arena_bytes + p->scratch_bytes);
   return ST_OK;

@@ -8,7 +8,9 @@
 static Status io_memory(PVal *x, Error *e) {
   if (x->ptr) return ST_OK;
   x->ptr = mem_alloc(x->bytes);
-  return x->ptr ? ST_OK : err_set(e, ST_NOMEM, "out of memory for an input or output of %.1f MiB", (double)x->bytes / 1048576);
+  return x->ptr ? ST_OK
+                : err_set(e, ST_NOMEM, "out of memory for an input or output of %.1f MiB",
+                          (double)x->bytes / 1048576);
 }
 
 static real *address(Plan *p, Val v) {
@@ -18,7 +20,9 @@ static real *address(Plan *p, Val v) {
   return x->mem == MEM_FOLDED || x->mem == MEM_IO ? x->ptr : NULL;
 }
 
-bool plan_has_data(const Plan *p, Val v) { return v > 0 && v < p->n && (p->v[v].output || p->v[v].n.op == OP_input); }
+bool plan_has_data(const Plan *p, Val v) {
+  return v > 0 && v < p->n && (p->v[v].output || p->v[v].n.op == OP_input);
+}
 
 real *plan_data(Plan *p, Val v) {
   if (!plan_has_data(p, v)) return NULL;
@@ -30,15 +34,22 @@ real *plan_data(Plan *p, Val v) {
 
 Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
   if (!plan_has_data(p, v) || !p->v[v].alive)
-    return err_set(e, ST_INTERNAL, "plan_bind: value %d is neither an input nor an output of the plan", (int)v);
+    return err_set(e, ST_INTERNAL,
+                   "plan_bind: value %d is neither an input nor an output of the plan", (int)v);
   if (p->backend) return device_bind(p, v, ptr, e);
   PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_IO && !x->bound && (p->v[v].n.op == OP_input || x->n.op != OP_input)) {
     mem_free(x->ptr);
-    x->ptr = ptr; x->bound = true; p->ready = false;
+    x->ptr = ptr;
+    x->bound = true;
+    p->ready = false;
     return ST_OK;
   }
-  if (p->v[v].n.op == OP_input) { x->ptr = ptr; p->ready = false; return ST_OK; }
+  if (p->v[v].n.op == OP_input) {
+    x->ptr = ptr;
+    p->ready = false;
+    return ST_OK;
+  }
   return plan_add_copy(p, v, ptr, e);
 }
 
@@ -48,19 +59,23 @@ Status plan_add_copy(Plan *p, Val v, real *to, Error *e) {
     int cap = p->cap_copy ? 2 * p->cap_copy : 16;
     Copy *q = mem_grow(p->copy, (size_t)p->ncopy * sizeof *q, (size_t)cap * sizeof *q);
     if (!q) return err_set(e, ST_NOMEM, "out of memory while binding outputs");
-    p->copy = q; p->cap_copy = cap;
+    p->copy = q;
+    p->cap_copy = cap;
   }
   p->copy[p->ncopy++] = (Copy){v, to};
   return ST_OK;
 }
 
 Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e) {
-  if (!plan_has_data(p, v) || p->v[v].n.op != OP_input) return err_set(e, ST_INTERNAL, "plan_fill_normal: value %d is no input of the plan", (int)v);
+  if (!plan_has_data(p, v) || p->v[v].n.op != OP_input)
+    return err_set(e, ST_INTERNAL, "plan_fill_normal: value %d is no input of the plan", (int)v);
   if (p->backend && p->v[v].alive) {
     PVal *x = &p->v[v];
     Status st = plan_prepare(p, e);
-    if (st == ST_OK) st = p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->n.shape), e);
-    x->host_new = false; x->dev_new = true;
+    if (st == ST_OK)
+      st = p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->n.shape), e);
+    x->host_new = false;
+    x->dev_new = true;
     return st;
   }
   real *dst = plan_data(p, v);
@@ -74,12 +89,17 @@ static Status prepare(Plan *p, Error *e) {
     mem_free(a->mem);
     a->bytes = 0;
     a->mem = mem_alloc(a->need);
-    if (!a->mem) return err_set(e, ST_NOMEM, "out of memory for an arena of %.0f MiB; use a smaller batch or network", (double)a->need / 1048576);
+    if (!a->mem)
+      return err_set(e, ST_NOMEM,
+                     "out of memory for an arena of %.0f MiB; use a smaller batch or network",
+                     (double)a->need / 1048576);
     a->bytes = a->need;
   }
   if (p->folded_bytes && !p->folded) {
     p->folded = mem_alloc(p->folded_bytes);
-    if (!p->folded) return err_set(e, ST_NOMEM, "out of memory for %.0f MiB of prepared weights", (double)p->folded_bytes / 1048576);
+    if (!p->folded)
+      return err_set(e, ST_NOMEM, "out of memory for %.0f MiB of prepared weights",
+                     (double)p->folded_bytes / 1048576);
   }
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
@@ -104,14 +124,18 @@ static int64_t now_ns(void) {
 }
 
 static void run_step(Plan *p, Step *s, void *scratch) {
-  if (s->prog) { pw_run(s->prog, s->ptr, s->out, scratch); return; }
+  if (s->prog) {
+    pw_run(s->prog, s->ptr, s->out, scratch);
+    return;
+  }
   Exec x = {.n = &p->v[s->v].n, .ins = s->shape, .out = s->out, .scratch = scratch};
   for (int i = 0; i < s->nargs; i++) x.in[i] = s->ptr[i];
   op_table[x.n->op]->cpu(&x);
 }
 
 Status plan_prepare(Plan *p, Error *e) {
-  if (p->ready && p->arena->bytes >= p->arena->need && p->resolved_for == p->arena->mem) return ST_OK;
+  if (p->ready && p->arena->bytes >= p->arena->need && p->resolved_for == p->arena->mem)
+    return ST_OK;
   return p->backend ? device_prepare(p, e) : prepare(p, e);
 }
 
@@ -122,7 +146,10 @@ Status plan_run(Plan *p, Error *e) {
   void *scratch = (char *)p->arena->mem + p->arena_bytes;
   for (int k = p->folded_done ? p->nfold : 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    if (!p->profile) { run_step(p, s, scratch); continue; }
+    if (!p->profile) {
+      run_step(p, s, scratch);
+      continue;
+    }
     int64_t start = now_ns();
     run_step(p, s, scratch);
     s->ns += now_ns() - start;
@@ -130,7 +157,8 @@ Status plan_run(Plan *p, Error *e) {
   }
   p->folded_done = true;
   for (int i = 0; i < p->ncopy; i++)
-    memcpy(p->copy[i].to, address(p, p->copy[i].v), (size_t)shape_numel(p->v[p->copy[i].v].n.shape) * sizeof(real));
+    memcpy(p->copy[i].to, address(p, p->copy[i].v),
+           (size_t)shape_numel(p->v[p->copy[i].v].n.shape) * sizeof(real));
   return ST_OK;
 }
 
@@ -139,7 +167,11 @@ Status plan_sync(Plan *p, Error *e) { return p->backend ? p->backend->sync(p->ba
 void plan_refresh(Plan *p) { p->folded_done = p->leaves_done = false; }
 
 PlanStats plan_stats(const Plan *p) {
-  PlanStats s = {.arena_bytes = p->arena_bytes, .folded_bytes = p->folded_bytes, .io_bytes = p->io_bytes, .scratch_bytes = p->scratch_bytes, .steps = p->nstep};
+  PlanStats s = {.arena_bytes = p->arena_bytes,
+                 .folded_bytes = p->folded_bytes,
+                 .io_bytes = p->io_bytes,
+                 .scratch_bytes = p->scratch_bytes,
+                 .steps = p->nstep};
   for (Val v = 1; v < p->n; v++) s.nodes += p->v[v].alive;
   for (int k = p->nfold; k < p->nstep; k++) s.flop += p->step[k].flop;
   return s;
@@ -156,14 +188,25 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
   const Node *x = &p->v[s->v].n;
   size_t at = 0;
   buf[0] = 0;
-  if (s->conv) at += (size_t)snprintf(buf + at, n - at, "%s %s ", op_table[p->v[s->conv].n.op]->name, shape_str(s->shape[0], shape));
+  if (s->conv)
+    at += (size_t)snprintf(buf + at, n - at, "%s %s ", op_table[p->v[s->conv].n.op]->name,
+                           shape_str(s->shape[0], shape));
   if (s->prog) {
-    for (int i = 0; i < s->prog->nop && at + 24 < n; i++) at += (size_t)snprintf(buf + at, n - at, "%s%s", i ? "+" : "", op_table[s->prog->op[i].op]->name);
-    if (s->prog->reduce && at + 24 < n) at += (size_t)snprintf(buf + at, n - at, "%ssum %s", at ? ">" : "", shape_str(s->prog->iter, shape));
+    for (int i = 0; i < s->prog->nop && at + 24 < n; i++)
+      at += (size_t)snprintf(buf + at, n - at, "%s%s", i ? "+" : "",
+                             op_table[s->prog->op[i].op]->name);
+    if (s->prog->reduce && at + 24 < n)
+      at += (size_t)snprintf(buf + at, n - at, "%ssum %s", at ? ">" : "",
+                             shape_str(s->prog->iter, shape));
   } else {
-    const char *algo = p->backend ? "" : x->op == OP_conv2d || x->op == OP_conv2d_dx || x->op == OP_conv2d_dw ? conv_algo_name(x) : "";
-    at += (size_t)snprintf(buf + at, n - at, "%s%s%s", op_table[x->op]->name, *algo ? " " : "", algo);
-    for (int i = 0; i < PRLX_MIN(s->nargs, 2) && at + 40 < n; i++) at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
+    const char *algo = p->backend ? ""
+                       : x->op == OP_conv2d || x->op == OP_conv2d_dx || x->op == OP_conv2d_dw
+                           ? conv_algo_name(x)
+                           : "";
+    at +=
+        (size_t)snprintf(buf + at, n - at, "%s%s%s", op_table[x->op]->name, *algo ? " " : "", algo);
+    for (int i = 0; i < PRLX_MIN(s->nargs, 2) && at + 40 < n; i++)
+      at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
   }
   if (at + 8 < n) snprintf(buf + at, n - at, " -> %s", shape_str(x->shape, shape));
 }
@@ -179,10 +222,14 @@ void plan_report(const Plan *p, FILE *f) {
   double total = 0;
   char text[400];
   if (!order) return;
-  for (int k = 0; k < p->nstep; k++) { order[k] = k; total += p->step[k].runs ? (double)p->step[k].ns / (double)p->step[k].runs : 0; }
+  for (int k = 0; k < p->nstep; k++) {
+    order[k] = k;
+    total += p->step[k].runs ? (double)p->step[k].ns / (double)p->step[k].runs : 0;
+  }
   reporting = p;
   qsort(order, (size_t)p->nstep, sizeof *order, by_time);
-  fprintf(f, "%d steps (%d folded), %.2f ms, arena %.1f MiB, prepared %.1f MiB, scratch %.1f MiB\n", p->nstep, p->nfold, total / 1e6, (double)p->arena_bytes / 1048576,
+  fprintf(f, "%d steps (%d folded), %.2f ms, arena %.1f MiB, prepared %.1f MiB, scratch %.1f MiB\n",
+          p->nstep, p->nfold, total / 1e6, (double)p->arena_bytes / 1048576,
           (double)p->folded_bytes / 1048576, (double)p->scratch_bytes / 1048576);
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[order[k]];
@@ -190,8 +237,10 @@ void plan_report(const Plan *p, FILE *f) {
     double ms = (double)s->ns / (double)s->runs / 1e6;
     plan_describe(p, s, text, sizeof text);
     fprintf(f, "%9.3f ms %5.1f%%", ms, 100 * ms * 1e6 / total);
-    if (s->flop > 0) fprintf(f, " %7.1f GFLOP/s", s->flop / ms / 1e6);
-    else fprintf(f, "                ");
+    if (s->flop > 0)
+      fprintf(f, " %7.1f GFLOP/s", s->flop / ms / 1e6);
+    else
+      fprintf(f, "                ");
     fprintf(f, "  %s\n", text);
   }
   mem_free(order);

@@ -1,30 +1,50 @@
-/* pointwise.c: the fused loop. Neighbouring axes that every argument walks in one stride are merged; what remains is cut into tiles of at
- * most PW_CHUNK numbers: a piece of the inner axis, or, where that is short (4x4 maps, 3x3 kernels), several rows of the axis before it.
- * All steps of a program run on one tile while it is in the first-level cache. */
+/* pointwise.c: the fused loop. Neighbouring axes that every argument walks in one stride are
+ * merged; what remains is cut into tiles of at most PW_CHUNK numbers: a piece of the inner axis,
+ * or, where that is short (4x4 maps, 3x3 kernels), several rows of the axis before it. All steps of
+ * a program run on one tile while it is in the first-level cache. */
 #include "core/pointwise.h"
 #include <string.h>
 #include "core/threads.h"
 
 enum { SHORT_INNER = 128, TASK_ELEMS = 16384 };
 
-typedef enum { ARG_RUN, ARG_ONE, ARG_EXPAND } ArgKind; /* in a tile: contiguous, one number, neither (copied into a buffer first) */
+/* in a tile: contiguous, one number, neither (copied into a buffer first) */
+typedef enum { ARG_RUN, ARG_ONE, ARG_EXPAND } ArgKind;
 
 typedef struct Loop {
   const PwProgram *p;
   const PwKernels *k;
   const real *const *args;
   real *out;
-  int outer;                                               /* number of outer axes; then come the row axis and the inner axis */
-  int64_t dim[MAX_RANK + 2], stride[PW_MAX_ARGS + 1][MAX_RANK + 2];  /* [narg] = output; 0 where an argument is stretched */
-  int64_t rows, inner, tile_rows, tile_cols, row_tiles, col_tiles;
+  /* number of outer axes; then come the row axis and the inner axis */
+  int outer;
+  /* [narg] = output; 0 where an argument is stretched */
+  int64_t dim[MAX_RANK + 2];
+  int64_t stride[PW_MAX_ARGS + 1][MAX_RANK + 2];
+  int64_t rows;
+  int64_t inner;
+  int64_t tile_rows;
+  int64_t tile_cols;
+  int64_t row_tiles;
+  int64_t col_tiles;
   ArgKind kind[PW_MAX_ARGS];
   /* reduction */
-  bool row_kept, col_kept;
-  int kept[MAX_RANK], nkept, summed[MAX_RANK], nsummed;
-  int64_t nkeep, nsum, keep_per_task, sum_per_task, sum_tasks, acc_size;
+  bool row_kept;
+  bool col_kept;
+  int kept[MAX_RANK];
+  int nkept;
+  int summed[MAX_RANK];
+  int nsummed;
+  int64_t nkeep;
+  int64_t nsum;
+  int64_t keep_per_task;
+  int64_t sum_per_task;
+  int64_t sum_tasks;
+  int64_t acc_size;
   double *partial;
   /* no reduction */
-  int64_t items, items_per_task;
+  int64_t items;
+  int64_t items_per_task;
 } Loop;
 
 static void strides_of(Shape s, Shape iter, int64_t *st) {
@@ -64,13 +84,21 @@ static void insert_unit_axis(Loop *l, int at, int rank) {
 
 static void loop_init(Loop *l, const PwProgram *p, const real *const *args, real *out) {
   memset(l, 0, sizeof *l);
-  l->p = p; l->k = ISA_PICK(pw_kernels); l->args = args; l->out = out;
+  l->p = p;
+  l->k = ISA_PICK(pw_kernels);
+  l->args = args;
+  l->out = out;
   int rank = merge_axes(l, p);
   if (rank == 0) insert_unit_axis(l, 0, rank++);
-  if (rank == 1 || l->dim[rank - 1] >= SHORT_INNER) { insert_unit_axis(l, rank - 1, rank); rank++; } /* long inner axis: tiles of one row */
+  /* long inner axis: tiles of one row */
+  if (rank == 1 || l->dim[rank - 1] >= SHORT_INNER) {
+    insert_unit_axis(l, rank - 1, rank);
+    rank++;
+  }
   int row = rank - 2, col = rank - 1;
   l->outer = row;
-  l->rows = l->dim[row]; l->inner = l->dim[col];
+  l->rows = l->dim[row];
+  l->inner = l->dim[col];
   l->tile_cols = PRLX_MIN(l->inner, PW_CHUNK);
   l->tile_rows = PRLX_MIN(l->rows, PRLX_MAX(1, PW_CHUNK / l->inner));
   l->row_tiles = (l->rows + l->tile_rows - 1) / l->tile_rows;
@@ -78,38 +106,62 @@ static void loop_init(Loop *l, const PwProgram *p, const real *const *args, real
   for (int a = 0; a < p->narg; a++) {
     int64_t r = l->stride[a][row], c = l->stride[a][col];
     bool one_row = l->tile_rows == 1;
-    if ((one_row || r == 0) && c == 0) l->kind[a] = ARG_ONE;
-    else if (c == 1 && (one_row || r == l->inner)) l->kind[a] = ARG_RUN;
-    else l->kind[a] = ARG_EXPAND;
+    if ((one_row || r == 0) && c == 0)
+      l->kind[a] = ARG_ONE;
+    else if (c == 1 && (one_row || r == l->inner))
+      l->kind[a] = ARG_RUN;
+    else
+      l->kind[a] = ARG_EXPAND;
   }
 }
 
-typedef struct Work { real reg[PW_MAX_REGS][PW_CHUNK], arg[PW_MAX_ARGS][PW_CHUNK]; } Work;
+typedef struct Work {
+  real reg[PW_MAX_REGS][PW_CHUNK];
+  real arg[PW_MAX_ARGS][PW_CHUNK];
+} Work;
 
 static void expand(const Loop *l, int a, const real *src, int r, int n, real *dst) {
   int64_t rs = l->stride[a][l->outer], cs = l->stride[a][l->outer + 1];
   for (int i = 0; i < r; i++, src += rs, dst += n) {
-    if (cs) for (int j = 0; j < n; j++) dst[j] = src[j * cs];
-    else { real x = src[0]; for (int j = 0; j < n; j++) dst[j] = x; }
+    if (cs)
+      for (int j = 0; j < n; j++) dst[j] = src[j * cs];
+    else {
+      real x = src[0];
+      for (int j = 0; j < n; j++) dst[j] = x;
+    }
   }
 }
 
-/* The tile of r rows and n columns (r = 1 or n = whole inner axis) whose arguments start at off[]. Result: r*n numbers, or one if *one. */
-static const real *eval(const Loop *l, const int64_t *off, int r, int n, Work *w, real *final, bool *one) {
+/* The tile of r rows and n columns (r = 1 or n = whole inner axis) whose arguments start at off[].
+ * Result: r*n numbers, or one if *one. */
+static const real *eval(const Loop *l, const int64_t *off, int r, int n, Work *w, real *final,
+                        bool *one) {
   const PwProgram *p = l->p;
   const real *ptr[PW_MAX_ARGS];
   int total = r * n;
   for (int a = 0; a < p->narg; a++) {
     ptr[a] = l->args[a] + off[a];
-    if (l->kind[a] == ARG_EXPAND) { expand(l, a, ptr[a], r, n, w->arg[a]); ptr[a] = w->arg[a]; }
+    if (l->kind[a] == ARG_EXPAND) {
+      expand(l, a, ptr[a], r, n, w->arg[a]);
+      ptr[a] = w->arg[a];
+    }
   }
   for (int k = 0; k < p->nop; k++) {
     const PwOp *o = &p->op[k];
     int mode = 0;
     const real *a, *b;
-    if (o->a < 0) { a = ptr[-1 - o->a]; mode |= l->kind[-1 - o->a] == ARG_ONE; } else a = w->reg[o->a];
-    if (o->b < 0) { b = ptr[-1 - o->b]; mode |= (l->kind[-1 - o->b] == ARG_ONE) << 1; } else b = w->reg[o->b];
-    l->k->apply(o, final && k == p->nop - 1 ? final : w->reg[o->dst], a, b, total, total == 1 ? 0 : mode);
+    if (o->a < 0) {
+      a = ptr[-1 - o->a];
+      mode |= l->kind[-1 - o->a] == ARG_ONE;
+    } else
+      a = w->reg[o->a];
+    if (o->b < 0) {
+      b = ptr[-1 - o->b];
+      mode |= (l->kind[-1 - o->b] == ARG_ONE) << 1;
+    } else
+      b = w->reg[o->b];
+    l->k->apply(o, final && k == p->nop - 1 ? final : w->reg[o->dst], a, b, total,
+                total == 1 ? 0 : mode);
   }
   *one = p->result < 0 && l->kind[-1 - p->result] == ARG_ONE;
   return final ? final : p->result < 0 ? ptr[-1 - p->result] : w->reg[p->result];
@@ -125,7 +177,8 @@ static void add_axes(const Loop *l, const int *axes, int n, int64_t index, int64
 }
 
 static void add_tile(const Loop *l, int64_t row, int64_t col, int64_t *off) {
-  for (int a = 0; a <= l->p->narg; a++) off[a] += row * l->stride[a][l->outer] + col * l->stride[a][l->outer + 1];
+  for (int a = 0; a <= l->p->narg; a++)
+    off[a] += row * l->stride[a][l->outer] + col * l->stride[a][l->outer + 1];
 }
 
 /* ---- no reduction ---- */
@@ -133,12 +186,15 @@ static void map_task(void *ctx, int64_t task, int worker) {
   const Loop *l = ctx;
   Work w;
   bool one;
-  for (int64_t item = task * l->items_per_task; item < PRLX_MIN((task + 1) * l->items_per_task, l->items); item++) {
-    int64_t ct = item % l->col_tiles, rest = item / l->col_tiles, rt = rest % l->row_tiles, off[PW_MAX_ARGS + 1] = {0};
+  for (int64_t item = task * l->items_per_task;
+       item < PRLX_MIN((task + 1) * l->items_per_task, l->items); item++) {
+    int64_t ct = item % l->col_tiles, rest = item / l->col_tiles, rt = rest % l->row_tiles,
+            off[PW_MAX_ARGS + 1] = {0};
     int64_t row = rt * l->tile_rows, col = ct * l->tile_cols;
     add_axes(l, NULL, l->outer, rest / l->row_tiles, off);
     add_tile(l, row, col, off);
-    eval(l, off, (int)PRLX_MIN(l->tile_rows, l->rows - row), (int)PRLX_MIN(l->tile_cols, l->inner - col), &w, l->out + off[l->p->narg], &one);
+    eval(l, off, (int)PRLX_MIN(l->tile_rows, l->rows - row),
+         (int)PRLX_MIN(l->tile_cols, l->inner - col), &w, l->out + off[l->p->narg], &one);
   }
 }
 
@@ -150,8 +206,9 @@ static void run_map(Loop *l) {
 }
 
 /* ---- reduction: every output number is a sum in one fixed order, in double ----
- * A keep item is one tile of outputs, a sum item one tile of what is added to it. Where there are few keep items the sum items are cut into
- * fixed blocks whose partial sums are added in order afterwards. */
+ * A keep item is one tile of outputs, a sum item one tile of what is added to it. Where there are
+ * few keep items the sum items are cut into fixed blocks whose partial sums are added in order
+ * afterwards. */
 static void plan_reduce(Loop *l) {
   int row = l->outer, col = l->outer + 1, na = l->p->narg;
   l->row_kept = l->stride[na][row] != 0;
@@ -159,8 +216,13 @@ static void plan_reduce(Loop *l) {
   l->nkeep = (l->row_kept ? l->row_tiles : 1) * (l->col_kept ? l->col_tiles : 1);
   l->nsum = (l->row_kept ? 1 : l->row_tiles) * (l->col_kept ? 1 : l->col_tiles);
   for (int i = 0; i < l->outer; i++) {
-    if (l->stride[na][i]) { l->kept[l->nkept++] = i; l->nkeep *= l->dim[i]; }
-    else { l->summed[l->nsummed++] = i; l->nsum *= l->dim[i]; }
+    if (l->stride[na][i]) {
+      l->kept[l->nkept++] = i;
+      l->nkeep *= l->dim[i];
+    } else {
+      l->summed[l->nsummed++] = i;
+      l->nsum *= l->dim[i];
+    }
   }
   l->acc_size = (l->row_kept ? l->tile_rows : 1) * (l->col_kept ? l->tile_cols : 1);
   int64_t tile = l->tile_rows * l->tile_cols;
@@ -169,13 +231,26 @@ static void plan_reduce(Loop *l) {
   l->keep_per_task = PRLX_MAX(1, TASK_ELEMS / (tile * PRLX_MIN(l->sum_per_task, l->nsum)));
 }
 
-typedef struct Tile { int64_t row, col; int r, n; } Tile;
+typedef struct Tile {
+  int64_t row;
+  int64_t col;
+  int r;
+  int n;
+} Tile;
 
 /* Which outputs keep item k is; returns the offsets of arguments and output. */
 static Tile keep_tile(const Loop *l, int64_t k, int64_t *off) {
   Tile t = {0, 0, (int)l->tile_rows, (int)l->tile_cols};
-  if (l->col_kept) { t.col = k % l->col_tiles * l->tile_cols; k /= l->col_tiles; t.n = (int)PRLX_MIN(l->tile_cols, l->inner - t.col); }
-  if (l->row_kept) { t.row = k % l->row_tiles * l->tile_rows; k /= l->row_tiles; t.r = (int)PRLX_MIN(l->tile_rows, l->rows - t.row); }
+  if (l->col_kept) {
+    t.col = k % l->col_tiles * l->tile_cols;
+    k /= l->col_tiles;
+    t.n = (int)PRLX_MIN(l->tile_cols, l->inner - t.col);
+  }
+  if (l->row_kept) {
+    t.row = k % l->row_tiles * l->tile_rows;
+    k /= l->row_tiles;
+    t.r = (int)PRLX_MIN(l->tile_rows, l->rows - t.row);
+  }
   add_axes(l, l->kept, l->nkept, k, off);
   add_tile(l, t.row, t.col, off);
   return t;
@@ -185,16 +260,21 @@ static void accumulate(const Loop *l, double *acc, const real *v, int r, int n, 
   if (one) {
     int count = (l->row_kept ? r : 1) * (l->col_kept ? n : 1), times = r * n / count;
     for (int i = 0; i < count; i++) acc[i] += (double)v[0] * times;
-  } else if (l->row_kept && l->col_kept) l->k->add_to(acc, v, r * n);
-  else if (l->col_kept) for (int i = 0; i < r; i++) l->k->add_to(acc, v + i * n, n);
-  else if (l->row_kept) for (int i = 0; i < r; i++) acc[i] += l->k->sum(v + i * n, n);
-  else acc[0] += l->k->sum(v, r * n);
+  } else if (l->row_kept && l->col_kept)
+    l->k->add_to(acc, v, r * n);
+  else if (l->col_kept)
+    for (int i = 0; i < r; i++) l->k->add_to(acc, v + i * n, n);
+  else if (l->row_kept)
+    for (int i = 0; i < r; i++) acc[i] += l->k->sum(v + i * n, n);
+  else
+    acc[0] += l->k->sum(v, r * n);
 }
 
 static void store(const Loop *l, const double *acc, const Tile *t, int64_t at) {
   int64_t rs = l->stride[l->p->narg][l->outer], cs = l->stride[l->p->narg][l->outer + 1];
   int r = l->row_kept ? t->r : 1, n = l->col_kept ? t->n : 1;
-  for (int i = 0; i < r; i++) for (int j = 0; j < n; j++) l->out[at + i * rs + j * cs] = (real)acc[i * n + j];
+  for (int i = 0; i < r; i++)
+    for (int j = 0; j < n; j++) l->out[at + i * rs + j * cs] = (real)acc[i * n + j];
 }
 
 static void reduce_task(void *ctx, int64_t task, int worker) {
@@ -202,7 +282,8 @@ static void reduce_task(void *ctx, int64_t task, int worker) {
   Work w;
   double local[PW_CHUNK];
   int64_t kb = task / l->sum_tasks, sb = task % l->sum_tasks;
-  for (int64_t k = kb * l->keep_per_task; k < PRLX_MIN((kb + 1) * l->keep_per_task, l->nkeep); k++) {
+  for (int64_t k = kb * l->keep_per_task; k < PRLX_MIN((kb + 1) * l->keep_per_task, l->nkeep);
+       k++) {
     int64_t base[PW_MAX_ARGS + 1] = {0};
     Tile t = keep_tile(l, k, base);
     double *acc = l->partial ? l->partial + (sb * l->nkeep + k) * l->acc_size : local;
@@ -212,8 +293,16 @@ static void reduce_task(void *ctx, int64_t task, int worker) {
       int r = t.r, n = t.n;
       bool one;
       memcpy(off, base, sizeof off);
-      if (!l->col_kept) { col = at % l->col_tiles * l->tile_cols; at /= l->col_tiles; n = (int)PRLX_MIN(l->tile_cols, l->inner - col); }
-      if (!l->row_kept) { row = at % l->row_tiles * l->tile_rows; at /= l->row_tiles; r = (int)PRLX_MIN(l->tile_rows, l->rows - row); }
+      if (!l->col_kept) {
+        col = at % l->col_tiles * l->tile_cols;
+        at /= l->col_tiles;
+        n = (int)PRLX_MIN(l->tile_cols, l->inner - col);
+      }
+      if (!l->row_kept) {
+        row = at % l->row_tiles * l->tile_rows;
+        at /= l->row_tiles;
+        r = (int)PRLX_MIN(l->tile_rows, l->rows - row);
+      }
       add_axes(l, l->summed, l->nsummed, at, off);
       add_tile(l, row, col, off);
       const real *v = eval(l, off, r, n, &w, NULL, &one);
@@ -240,7 +329,8 @@ static void run_reduce(Loop *l, void *scratch) {
     Tile t = keep_tile(l, k, base);
     double *total = l->partial + k * l->acc_size;
     for (int64_t s = 1; s < l->sum_tasks; s++)
-      for (int64_t i = 0; i < l->acc_size; i++) total[i] += l->partial[(s * l->nkeep + k) * l->acc_size + i];
+      for (int64_t i = 0; i < l->acc_size; i++)
+        total[i] += l->partial[(s * l->nkeep + k) * l->acc_size + i];
     store(l, total, &t, base[l->p->narg]);
   }
 }
@@ -249,6 +339,8 @@ void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratc
   Loop l;
   if (shape_numel(p->iter) == 0) return;
   loop_init(&l, p, args, out);
-  if (p->reduce) run_reduce(&l, scratch);
-  else run_map(&l);
+  if (p->reduce)
+    run_reduce(&l, scratch);
+  else
+    run_map(&l);
 }

@@ -1,31 +1,45 @@
-/* pointwise.h: fused loops. A chain of pointwise nodes of one shape runs as one pass over memory: the values between them stay in
- * chunks of a few hundred numbers in the first-level cache. The planner builds these programs; a reduction may end one. */
+/* pointwise.h: fused loops. A chain of pointwise nodes of one shape runs as one pass over memory:
+ * the values between them stay in chunks of a few hundred numbers in the first-level cache. The
+ * planner builds these programs; a reduction may end one. */
 #ifndef PRLX_POINTWISE_H
 #define PRLX_POINTWISE_H
 #include "core/graph.h"
 #include "core/isa.h"
 
 enum { PW_CHUNK = 512, PW_MAX_OPS = 24, PW_MAX_ARGS = 16, PW_MAX_REGS = 12 };
+
 /* One step: dst register <- op(a, b). Codes: >= 0 register, < 0 argument -1-k. */
-typedef struct PwOp { uint8_t op; int8_t dst, a, b; real f[3]; } PwOp;
+typedef struct PwOp {
+  uint8_t op;
+  int8_t dst;
+  int8_t a;
+  int8_t b;
+  real f[3];
+} PwOp;
 typedef struct PwProgram {
-  int nop, narg;
+  int nop;
+  int narg;
   PwOp op[PW_MAX_OPS];
-  int8_t result;                        /* code of the value that is stored or reduced */
-  Shape iter;                           /* iteration shape, full rank */
-  Shape arg_shape[PW_MAX_ARGS];         /* equal rank with 1s, or rank 0 */
-  Shape out_shape;                      /* == iter, or with 1s where summed (reduce) */
+  int8_t result;                /* code of the value that is stored or reduced */
+  Shape iter;                   /* iteration shape, full rank */
+  Shape arg_shape[PW_MAX_ARGS]; /* equal rank with 1s, or rank 0 */
+  Shape out_shape;              /* == iter, or with 1s where summed (reduce) */
   bool reduce;
 } PwProgram;
-/* Runs it. args[k] points to argument k (contiguous in its own shape). out may be the memory of an argument of shape iter. */
+
+/* Runs it. args[k] points to argument k (contiguous in its own shape). out may be the memory of an
+ * argument of shape iter. */
 void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratch);
 size_t pw_scratch(const PwProgram *p);
-void pw_from_node(const Node *n, const Shape *in, PwProgram *p); /* one pointwise node as a program */
 
-/* Per instruction set (core/kernels/pointwise.c). mode bit 0: a is one number, bit 1: b is one number. */
+/* one pointwise node as a program */
+void pw_from_node(const Node *n, const Shape *in, PwProgram *p);
+
+/* Per instruction set (core/kernels/pointwise.c). mode bit 0: a is one number, bit 1: b is one
+ * number. */
 typedef struct PwKernels {
   void (*apply)(const PwOp *op, real *d, const real *a, const real *b, int n, int mode);
-  double (*sum)(const real *a, int n);                     /* fixed-order sum of a chunk */
+  double (*sum)(const real *a, int n); /* fixed-order sum of a chunk */
   void (*add_to)(double *acc, const real *a, int n);
 } PwKernels;
 ISA_DECLARE(const PwKernels, pw_kernels);

@@ -1,5 +1,5 @@
-/* threads.c: a pool of workers that stays alive. The caller is worker 0. Blocks are taken from a shared counter, so which worker
- * runs a block is not fixed; what a block computes is. */
+/* threads.c: a pool of workers that stays alive. The caller is worker 0. Blocks are taken from a
+ * shared counter, so which worker runs a block is not fixed; what a block computes is. */
 #define _GNU_SOURCE
 #include "core/threads.h"
 #include <pthread.h>
@@ -12,11 +12,14 @@ static struct {
   pthread_t thread[MAX_WORKERS];
   pthread_mutex_t mutex;
   pthread_cond_t wake;
-  int count, running;          /* workers wanted, threads started (without the caller) */
-  unsigned generation;         /* job number, written under the mutex; spun on without */
-  int busy;                    /* helpers that have not finished this job */
+  /* workers wanted, threads started (without the caller) */
+  int count;
+  int running;
+  unsigned generation; /* job number, written under the mutex; spun on without */
+  int busy;            /* helpers that have not finished this job */
   int stop;
-  int64_t n, next;
+  int64_t n;
+  int64_t next;
   void (*fn)(void *, int64_t, int);
   void *ctx;
 } P = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
@@ -36,7 +39,8 @@ static void work(int worker) {
   }
 }
 
-enum { SPIN = 4000 }; /* pauses before a worker sleeps: operations follow each other within microseconds */
+/* pauses before a worker sleeps: operations follow each other within microseconds */
+enum { SPIN = 4000 };
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -48,7 +52,8 @@ static void *worker_main(void *arg) {
   int id = (int)(intptr_t)arg;
   unsigned seen = 0;
   for (;;) {
-    for (int k = 0; k < SPIN && __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen; k++) relax();
+    for (int k = 0; k < SPIN && __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen; k++)
+      relax();
     if (__atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen) {
       pthread_mutex_lock(&P.mutex);
       while (P.generation == seen) pthread_cond_wait(&P.wake, &P.mutex);
@@ -97,7 +102,8 @@ int threads_count(void) {
 
 static void start_workers(void) {
   while (P.running < P.count - 1) {
-    if (pthread_create(&P.thread[P.running], NULL, worker_main, (void *)(intptr_t)(P.running + 1)) != 0) {
+    if (pthread_create(&P.thread[P.running], NULL, worker_main,
+                       (void *)(intptr_t)(P.running + 1)) != 0) {
       P.count = P.running + 1; /* fewer threads change the speed, never the result */
       return;
     }
@@ -117,10 +123,17 @@ void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
     for (int64_t i = 0; i < n; i++) fn(ctx, i, 0);
     return;
   }
-  P.fn = fn; P.ctx = ctx; P.n = n;
+  P.fn = fn;
+  P.ctx = ctx;
+  P.n = n;
   __atomic_store_n(&P.next, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&P.busy, P.running, __ATOMIC_RELAXED);
   new_generation();
   work(0);
-  for (int k = 0; __atomic_load_n(&P.busy, __ATOMIC_ACQUIRE) > 0; k++) { if (k > 2000) sched_yield(); else relax(); }
+  for (int k = 0; __atomic_load_n(&P.busy, __ATOMIC_ACQUIRE) > 0; k++) {
+    if (k > 2000)
+      sched_yield();
+    else
+      relax();
+  }
 }

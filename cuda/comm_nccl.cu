@@ -1,17 +1,23 @@
-/* comm_nccl.cu: gradients of several processes added from GPU to GPU (`make NCCL=1`, which also needs MPI: it starts the processes, tells them of one
- * another, and carries what lives on the host). Without PRLX_HAVE_NCCL the sums go through the host, by core/comm.h's `sum`.
+/* comm_nccl.cu: gradients of several processes added from GPU to GPU (`make NCCL=1`, which also
+ * needs MPI: it starts the processes, tells them of one another, and carries what lives on the
+ * host). Without PRLX_HAVE_NCCL the sums go through the host, by core/comm.h's `sum`.
  *
- * The order of a sum is NCCL's: the same in every process of a run, and from run to run on the same machines, but not the order of the ranks.
- * What can be added: 30 M parameters are 120 MB; at 300 GB/s each way some 0.5 ms per phase, beside some 10 ms of computing. */
+ * The order of a sum is NCCL's: the same in every process of a run, and from run to run on the same
+ * machines, but not the order of the ranks. What can be added: 30 M parameters are 120 MB; at 300
+ * GB/s each way some 0.5 ms per phase, beside some 10 ms of computing. */
 #include "cuda/device.h"
 #include "cuda/device_impl.h"
 #ifdef PRLX_HAVE_NCCL
 #include <nccl.h>
 
-typedef struct Nccl { ncclComm_t comm; cudaStream_t stream; } Nccl;
+typedef struct Nccl {
+  ncclComm_t comm;
+  cudaStream_t stream;
+} Nccl;
 
 static Status check(ncclResult_t r, const char *what, Error *e) {
-  return r == ncclSuccess ? ST_OK : err_set(e, ST_INTERNAL, "NCCL %s: %s", what, ncclGetErrorString(r));
+  return r == ncclSuccess ? ST_OK
+                          : err_set(e, ST_INTERNAL, "NCCL %s: %s", what, ncclGetErrorString(r));
 }
 
 /* On the backend's stream, like everything else: nothing waits. */
@@ -36,15 +42,20 @@ extern "C" Status cuda_comm_attach(Comm *c, Backend *b, Error *e) {
   if (st == ST_OK && c->rank == 0) st = check(ncclGetUniqueId(&id), "identifier", e);
   st = comm_agree(c, st, NULL, e);
   if (st == ST_OK) st = c->broadcast(c, &id, sizeof id, 0, e);
-  if (st != ST_OK) { mem_free(k); return st; }
+  if (st != ST_OK) {
+    mem_free(k);
+    return st;
+  }
   cudaSetDevice(of(b)->device);
   k->stream = of(b)->c.stream;
-  int failed = check(ncclCommInitRank(&k->comm, c->size, id, c->rank), "start", &why) != ST_OK, none = failed;   /* e.g. two processes on one GPU */
+  /* e.g. two processes on one GPU */
+  int failed = check(ncclCommInitRank(&k->comm, c->size, id, c->rank), "start", &why) != ST_OK,
+      none = failed;
   st = comm_agree(c, ST_OK, &none, e);
   if (st != ST_OK || none) {
     if (!failed) ncclCommDestroy(k->comm);
     mem_free(k);
-    if (st == ST_OK && e) *e = why;                      /* why not; the sums go through the host */
+    if (st == ST_OK && e) *e = why; /* why not; the sums go through the host */
     return st;
   }
   c->device = k;

@@ -1,4 +1,5 @@
-/* conv.cu: rows of conv2d, conv2d_dx and conv2d_dw: from a node to packed operands, a product and its store (see conv.cuh). */
+/* conv.cu: rows of conv2d, conv2d_dx and conv2d_dw: from a node to packed operands, a product and
+ * its store (see conv.cuh). */
 #include "cuda/conv.cuh"
 #include <math.h>
 #include <stdio.h>
@@ -7,8 +8,9 @@
 
 /* ---- which arithmetic ---- */
 
-/* 16-bit products where all maps are stored so; a map in float next to one in 16 bits is computed in tf32, which holds both exactly enough (10 bits of
- * mantissa, 8 of exponent). sm_75 has no tensor cores for tf32 and bf16. */
+/* 16-bit products where all maps are stored so; a map in float next to one in 16 bits is computed
+ * in tf32, which holds both exactly enough (10 bits of mantissa, 8 of exponent). sm_75 has no
+ * tensor cores for tf32 and bf16. */
 static ConvType type_of(const CudaCtx *c, const DevStep *s, int kind) {
   Dtype t = s->targ[0];
   if (kind == CONV_DW && s->targ[1] != t) t = DT_F32;
@@ -22,27 +24,42 @@ static ConvType type_of(const CudaCtx *c, const DevStep *s, int kind) {
 typedef struct Work {
   ConvGeom g;
   ConvType type;
-  bool planes;                          /* the map of a 1x1, or the gradient of conv2d_dw, is read as it lies */
+  /* the map of a 1x1, or the gradient of conv2d_dw, is read as it lies */
+  bool planes;
   int tile;
-  PackMap map, rows;                    /* packed map; second packed map of conv2d_dw */
-  size_t map_bytes, rows_bytes, partial_bytes;  /* rows: packed weights or second map */
-  int ngroup;                           /* products, one after another: classes of a stride above 2 do not fit into one */
-  ConvJob job;                          /* of the current group */
+  /* packed map; second packed map of conv2d_dw */
+  PackMap map;
+  PackMap rows;
+  /* rows: packed weights or second map */
+  size_t map_bytes;
+  size_t rows_bytes;
+  size_t partial_bytes;
+  /* products, one after another: classes of a stride above 2 do not fit into one */
+  int ngroup;
+  ConvJob job; /* of the current group */
 } Work;
 
 static size_t round_up(size_t n) { return (n + 255) / 256 * 256; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* One axis of a residue class a of conv2d_dx: iy = a + s u. The taps that meet it are ky = py + s j, at oy = u + c - j (Attr of conv_geom: iy + pad = oy s + ky).
- * In the order j' = taps-1-j it is a correlation that begins at oy = u + first. */
-typedef struct Axis { int taps, k0, first, pixels; } Axis;
+/* One axis of a residue class a of conv2d_dx: iy = a + s u. The taps that meet it are ky = py + s
+ * j, at oy = u + c - j (Attr of conv_geom: iy + pad = oy s + ky). In the order j' = taps-1-j it is
+ * a correlation that begins at oy = u + first. */
+typedef struct Axis {
+  int taps;
+  int k0;
+  int first;
+  int pixels;
+} Axis;
 static Axis axis_of(int64_t a, int64_t s, int64_t pad, int64_t k, int64_t side) {
   int64_t py = (a + pad) % s, c = (a + pad) / s, taps = k > py ? ceil_div(k - py, s) : 0;
-  return (Axis){(int)taps, (int)(py + s * (taps - 1)), (int)(c - (taps - 1)), (int)(a < side ? ceil_div(side - a, s) : 0)};
+  return (Axis){(int)taps, (int)(py + s * (taps - 1)), (int)(c - (taps - 1)),
+                (int)(a < side ? ceil_div(side - a, s) : 0)};
 }
 
 /* Margin before the map and length of the frame such that every class reads inside it. */
-static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *before, int64_t *length) {
+static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *before,
+                     int64_t *length) {
   int64_t last = 0;
   *before = 0;
   for (int64_t a = 0; a < s; a++) {
@@ -54,8 +71,12 @@ static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *b
   *length = *before + last + 1;
 }
 
-/* Layouts without packing; see conv.cuh. Scales are known to the planner by operand, to a launch by address. */
-static bool has_scale(const DevStep *s, int slot) { return slot < s->nargs && (s->n.in[slot] || s->arg[slot]); }
+/* Layouts without packing; see conv.cuh. Scales are known to the planner by operand, to a launch by
+ * address. */
+static bool has_scale(const DevStep *s, int slot) {
+  return slot < s->nargs && (s->n.in[slot] || s->arg[slot]);
+}
+
 static bool reads_planes(const DevStep *s, const Work *w) {
   const ConvGeom *g = &w->g;
   if (w->type != CT_F16 && w->type != CT_BF16) return false;
@@ -75,11 +96,17 @@ static void finish_class(ConvJob *j, ConvClass *c) {
 static void place_classes(ConvJob *j) {
   uint32_t a = 0, col = 0;
   for (int i = 1; i < j->nclass; i++)
-    for (int k = i; k > 0 && j->cls[k].steps > j->cls[k - 1].steps; k--) { ConvClass t = j->cls[k]; j->cls[k] = j->cls[k - 1]; j->cls[k - 1] = t; }
+    for (int k = i; k > 0 && j->cls[k].steps > j->cls[k - 1].steps; k--) {
+      ConvClass t = j->cls[k];
+      j->cls[k] = j->cls[k - 1];
+      j->cls[k - 1] = t;
+    }
   for (int i = 0; i < j->nclass; i++) {
     ConvClass *c = &j->cls[i];
-    c->a_off = a; a += (uint32_t)j->m * c->a_stride;
-    c->col0 = col; col += c->cols;
+    c->a_off = a;
+    a += (uint32_t)j->m * c->a_stride;
+    c->col0 = col;
+    col += c->cols;
   }
   j->cols = col;
 }
@@ -88,10 +115,17 @@ static void forward_job(Work *w) {
   const ConvGeom *g = &w->g;
   ConvJob *j = &w->job;
   j->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
-  j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
+  j->m = g->co;
+  j->su = g->stride;
+  j->so = 1;
+  j->nclass = 1;
   ConvClass *c = &j->cls[0];
   *c = (ConvClass){};
-  c->kh = (int)g->kh; c->kw = (int)g->kw; c->u = (int)g->oh; c->v = (int)g->ow; c->cols = (uint32_t)(g->n * g->oh * g->ow);
+  c->kh = (int)g->kh;
+  c->kw = (int)g->kw;
+  c->u = (int)g->oh;
+  c->v = (int)g->ow;
+  c->cols = (uint32_t)(g->n * g->oh * g->ow);
   finish_class(j, c);
   place_classes(j);
 }
@@ -102,17 +136,28 @@ static void adjoint_job(Work *w, int group) {
   ConvJob *j = &w->job;
   const int64_t s = g->stride;
   j->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
-  j->m = g->ci; j->su = 1; j->so = (int)s; j->nclass = 0;
-  for (int64_t k = (int64_t)group * MAX_CLASSES; k < PRLX_MIN(s * s, ((int64_t)group + 1) * MAX_CLASSES); k++) {
+  j->m = g->ci;
+  j->su = 1;
+  j->so = (int)s;
+  j->nclass = 0;
+  for (int64_t k = (int64_t)group * MAX_CLASSES;
+       k < PRLX_MIN(s * s, ((int64_t)group + 1) * MAX_CLASSES); k++) {
     Axis y = axis_of(k / s, s, g->pad, g->kh, g->h), x = axis_of(k % s, s, g->pad, g->kw, g->w);
     if (!y.pixels || !x.pixels) continue;
-    const bool none = !y.taps || !x.taps;                  /* no tap meets these pixels: zero */
+    const bool none = !y.taps || !x.taps; /* no tap meets these pixels: zero */
     ConvClass *c = &j->cls[j->nclass++];
     *c = (ConvClass){};
-    c->kh = none ? 0 : y.taps; c->kw = none ? 1 : x.taps; c->ky0 = y.k0; c->kx0 = x.k0;
-    c->u = y.pixels; c->v = x.pixels; c->ay = (int)(k / s); c->ax = (int)(k % s);
+    c->kh = none ? 0 : y.taps;
+    c->kw = none ? 1 : x.taps;
+    c->ky0 = y.k0;
+    c->kx0 = x.k0;
+    c->u = y.pixels;
+    c->v = x.pixels;
+    c->ay = (int)(k / s);
+    c->ax = (int)(k % s);
     c->cols = (uint32_t)(g->n * c->u * c->v);
-    if (!none) c->b_off = (uint32_t)((w->map.top + y.first) * j->row + (w->map.left + x.first) * j->bc);
+    if (!none)
+      c->b_off = (uint32_t)((w->map.top + y.first) * j->row + (w->map.left + x.first) * j->bc);
     finish_class(j, c);
   }
   place_classes(j);
@@ -122,61 +167,95 @@ static void weight_job(Work *w) {
   const ConvGeom *g = &w->g;
   ConvJob *j = &w->job;
   const int len = chunk_len(w->type);
-  j->layout = w->planes ? LAYOUT_DW : LAYOUT_MN; j->m = g->co; j->su = g->stride; j->so = 1; j->nclass = 1;
+  j->layout = w->planes ? LAYOUT_DW : LAYOUT_MN;
+  j->m = g->co;
+  j->su = g->stride;
+  j->so = 1;
+  j->nclass = 1;
   j->ac = (uint32_t)ceil_div(g->co, len);
   j->pixels = (uint32_t)(g->n * g->oh * g->ow);
-  j->by_oh_ow = fast_div((uint32_t)(g->oh * g->ow)); j->by_ow = fast_div((uint32_t)g->ow); j->by_tap = fast_div(j->bc * len);
-  j->taps = (int)(g->kh * g->kw); j->kw = (int)g->kw; j->b_channels = (int)g->ci;
+  j->by_oh_ow = fast_div((uint32_t)(g->oh * g->ow));
+  j->by_ow = fast_div((uint32_t)g->ow);
+  j->by_tap = fast_div(j->bc * len);
+  j->taps = (int)(g->kh * g->kw);
+  j->kw = (int)g->kw;
+  j->b_channels = (int)g->ci;
   j->cols = (int64_t)j->taps * j->bc * len;
   ConvClass *c = &j->cls[0];
   *c = (ConvClass){};
-  c->cols = (uint32_t)j->cols; c->kh = c->kw = 1;
+  c->cols = (uint32_t)j->cols;
+  c->kh = c->kw = 1;
   c->steps = (int)ceil_div(j->pixels, 4 * len);
   c->by_uv = c->by_v = c->by_kw = fast_div(1);
 }
 
 static void make_job(Work *w, int group) {
-  if (w->g.kind == CONV_FWD) forward_job(w);
-  else if (w->g.kind == CONV_DX) adjoint_job(w, group);
-  else weight_job(w);
+  if (w->g.kind == CONV_FWD)
+    forward_job(w);
+  else if (w->g.kind == CONV_DX)
+    adjoint_job(w, group);
+  else
+    weight_job(w);
 }
 
 /* ---- tile and splits ---- */
 
-/* Clocks of a product, roughly: multiply-adds at what a full SM does, less where few blocks share one, plus the traffic and the launch of partial sums
- * (rates of sm_90; only ratios matter). The job is one of n samples; the answer is for `batch` of them, and for one batch the same from every n. */
-static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int tile, int splits, int64_t n, int64_t batch) {
+/* Clocks of a product, roughly: multiply-adds at what a full SM does, less where few blocks share
+ * one, plus the traffic and the launch of partial sums (rates of sm_90; only ratios matter). The
+ * job is one of n samples; the answer is for `batch` of them, and for one batch the same from every
+ * n. */
+static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int tile, int splits,
+                             int64_t n, int64_t batch) {
   const double rate = t == CT_TF32 ? 500 : t == CT_STRICT ? 90 : 1000;
   const double step = (double)tile * tile * 4 * chunk_len(t) / (rate * (tile == 128 ? 1 : 0.6));
   double blocks = 0, work = 0, longest = 0;
   for (int k = 0; k < j->nclass; k++) {
-    double tiles = (double)(ceil_div((int64_t)j->cls[k].cols / n * batch, tile) * ceil_div(j->m, tile) * splits), steps = (double)ceil_div(j->cls[k].steps, splits) + 4;
-    blocks += tiles; work += tiles * steps;
+    double tiles = (double)(ceil_div((int64_t)j->cls[k].cols / n * batch, tile) *
+                            ceil_div(j->m, tile) * splits),
+           steps = (double)ceil_div(j->cls[k].steps, splits) + 4;
+    blocks += tiles;
+    work += tiles * steps;
     longest = PRLX_MAX(longest, steps);
   }
-  const double per_sm = ceil(blocks / c->sm_count), full = tile == 128 ? 2 : 4, share = PRLX_MIN(per_sm, full) / full;
+  const double per_sm = ceil(blocks / c->sm_count), full = tile == 128 ? 2 : 4,
+               share = PRLX_MIN(per_sm, full) / full;
   const double clocks = PRLX_MAX(work / blocks * per_sm, longest) * step / (0.25 + 0.75 * share);
-  return splits == 1 ? clocks : clocks + 4000 + 8.0 * splits * (double)j->m * (double)(j->cols / n * batch) / (c->sm_count * 14.0);
+  return splits == 1 ? clocks
+                     : clocks + 4000 +
+                           8.0 * splits * (double)j->m * (double)(j->cols / n * batch) /
+                               (c->sm_count * 14.0);
 }
 
-/* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four samples, whatever the batch: the order of a sum follows
- * from the splits alone. Weight gradients add over samples: a split takes at most 65536 pixels, for the rounding of long sums. */
+/* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four
+ * samples, whatever the batch: the order of a sum follows from the splits alone. Weight gradients
+ * add over samples: a split takes at most 65536 pixels, for the rounding of long sums. */
 static void choose(const CudaCtx *c, Work *w) {
   ConvJob *j = &w->job;
   const bool fixed = w->g.kind != CONV_DW && w->g.plan_n == 1;
-  const int64_t n = w->g.kind == CONV_DW ? 1 : w->g.n, batch = fixed ? 4 : n;   /* columns of a weight gradient are no samples */
+  /* columns of a weight gradient are no samples */
+  const int64_t n = w->g.kind == CONV_DW ? 1 : w->g.n, batch = fixed ? 4 : n;
   const int least = w->g.kind == CONV_DW ? (int)ceil_div(j->pixels, 65536) : 1;
   int most_steps = 1;
   for (int k = 0; k < j->nclass; k++) most_steps = PRLX_MAX(most_steps, j->cls[k].steps);
   double best = INFINITY;
-  for (int splits = least; splits <= PRLX_MAX(least, PRLX_MIN(32, most_steps / 6)); splits += splits < 8 ? 1 : 4)
+  for (int splits = least; splits <= PRLX_MAX(least, PRLX_MIN(32, most_steps / 6));
+       splits += splits < 8 ? 1 : 4)
     for (int tile = 64; tile <= 128; tile *= 2) {
       double t = product_clocks(c, j, w->type, tile, splits, n, batch);
-      if (t < best) { best = t; j->splits = splits; w->tile = tile; }
+      if (t < best) {
+        best = t;
+        j->splits = splits;
+        w->tile = tile;
+      }
     }
-  if (fixed) w->tile = product_clocks(c, j, w->type, 64, j->splits, n, n) < product_clocks(c, j, w->type, 128, j->splits, n, n) ? 64 : 128;
+  if (fixed)
+    w->tile = product_clocks(c, j, w->type, 64, j->splits, n, n) <
+                      product_clocks(c, j, w->type, 128, j->splits, n, n)
+                  ? 64
+                  : 128;
   int tile = 0, splits = 0;
-  const char *force = getenv("PRLX_CUDA_CONV");            /* TILE,SPLITS (128,3; 0 = as chosen): tests and measurements of either tile on any shape */
+  /* TILE,SPLITS (128,3; 0 = as chosen): tests and measurements of either tile on any shape */
+  const char *force = getenv("PRLX_CUDA_CONV");
   if (!force || sscanf(force, "%d,%d", &tile, &splits) < 1) return;
   if (tile == 64 || tile == 128) w->tile = tile;
   if (splits >= 1 && splits <= 64) j->splits = splits;
@@ -188,46 +267,70 @@ static void describe_map(Work *w, const DevStep *s) {
   const ConvGeom *g = &w->g;
   const int len = chunk_len(w->type);
   PackMap *p = &w->map;
-  *p = (PackMap){conv_arg(s, 0), s->targ[0], NULL, NULL, g->n, g->ci, g->h, g->w, (g->oh - 1) * g->stride + g->kh, (g->ow - 1) * g->stride + g->kw, g->pad, g->pad};
+  *p = (PackMap){conv_arg(s, 0),
+                 s->targ[0],
+                 NULL,
+                 NULL,
+                 g->n,
+                 g->ci,
+                 g->h,
+                 g->w,
+                 (g->oh - 1) * g->stride + g->kh,
+                 (g->ow - 1) * g->stride + g->kw,
+                 g->pad,
+                 g->pad};
   p->scale = (const float *)conv_arg(s, g->kind == CONV_DW ? 2 : 3);
   if (g->kind == CONV_DX) {
-    p->c = g->co; p->h = g->oh; p->w = g->ow;
+    p->c = g->co;
+    p->h = g->oh;
+    p->w = g->ow;
     frame_of(g->stride, g->pad, g->kh, g->h, &p->top, &p->hp);
     frame_of(g->stride, g->pad, g->kw, g->w, &p->left, &p->wp);
   }
   w->job.bc = (uint32_t)ceil_div(p->c, len);
-  w->job.step_t = 4 / w->job.bc; w->job.step_kc = 4 % w->job.bc;
+  w->job.step_t = 4 / w->job.bc;
+  w->job.step_kc = 4 % w->job.bc;
   w->job.row = w->job.bc * (uint32_t)p->wp;
   w->job.image = w->job.row * (uint32_t)p->hp;
   w->map_bytes = round_up((size_t)p->n * w->job.image * CHUNK);
   w->job.by_plane = fast_div((uint32_t)PRLX_MAX(1, g->oh * g->ow / len));
   w->job.a_image = (uint32_t)g->co * w->job.by_plane.d;
   if (w->planes && g->kind != CONV_DW) {
-    w->job.channels = (int)p->c; w->job.row = w->job.by_plane.d; w->job.image = (uint32_t)p->c * w->job.row;
+    w->job.channels = (int)p->c;
+    w->job.row = w->job.by_plane.d;
+    w->job.image = (uint32_t)p->c * w->job.row;
     w->map_bytes = 0;
   }
   if (g->kind != CONV_DW || w->planes) return;
-  w->rows = (PackMap){conv_arg(s, 1), s->targ[1], (const float *)conv_arg(s, 3), NULL, g->n, g->co, g->oh, g->ow, g->oh, g->ow, 0, 0};
+  w->rows = (PackMap){conv_arg(s, 1), s->targ[1], (const float *)conv_arg(s, 3),
+                      NULL,           g->n,       g->co,
+                      g->oh,          g->ow,      g->oh,
+                      g->ow,          0,          0};
   w->rows_bytes = round_up((size_t)(g->n * g->oh * g->ow * ceil_div(g->co, len)) * CHUNK);
 }
 
-/* Everything but addresses. The products of a stride above 2 share one place for weights and partial sums. */
+/* Everything but addresses. The products of a stride above 2 share one place for weights and
+ * partial sums. */
 static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
   memset(w, 0, sizeof *w);
   w->g = conv_geom(&s->n);
   w->type = type_of(c, s, w->g.kind);
   w->planes = reads_planes(s, w);
   describe_map(w, s);
-  w->ngroup = w->g.kind == CONV_DX ? (int)ceil_div((int64_t)w->g.stride * w->g.stride, MAX_CLASSES) : 1;
+  w->ngroup =
+      w->g.kind == CONV_DX ? (int)ceil_div((int64_t)w->g.stride * w->g.stride, MAX_CLASSES) : 1;
   for (int k = 0; k < w->ngroup; k++) {
     make_job(w, k);
     const ConvJob *j = &w->job;
     if (!j->nclass) continue;
     choose(c, w);
     size_t rows = 0;
-    for (int i = 0; i < j->nclass && !is_weight_gradient(j->layout); i++) rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
+    for (int i = 0; i < j->nclass && !is_weight_gradient(j->layout); i++)
+      rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
     w->rows_bytes = PRLX_MAX(w->rows_bytes, round_up(rows));
-    if (j->splits > 1) w->partial_bytes = PRLX_MAX(w->partial_bytes, round_up((size_t)j->splits * (size_t)j->m * (size_t)j->cols * sizeof(float)));
+    if (j->splits > 1)
+      w->partial_bytes = PRLX_MAX(w->partial_bytes, round_up((size_t)j->splits * (size_t)j->m *
+                                                             (size_t)j->cols * sizeof(float)));
   }
 }
 
@@ -242,11 +345,14 @@ static size_t scratch(const CudaCtx *c, const DevStep *s) {
 /* ---- the loop in the store ---- */
 
 static bool chain_has(int op, bool *binary) {
-  *binary = op == OP_add || op == OP_sub || op == OP_mul || op == OP_maximum || op == OP_lrelu_mask || op == OP_clamp_mask;
-  return *binary || op == OP_neg || op == OP_axpb || op == OP_square || op == OP_abs || op == OP_clamp || op == OP_lrelu;
+  *binary = op == OP_add || op == OP_sub || op == OP_mul || op == OP_maximum ||
+            op == OP_lrelu_mask || op == OP_clamp_mask;
+  return *binary || op == OP_neg || op == OP_axpb || op == OP_square || op == OP_abs ||
+         op == OP_clamp || op == OP_lrelu;
 }
 
-/* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its address and type, or NULL. */
+/* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its
+ * address and type, or NULL. */
 static int chain_arg(Chain *c, const PwProgram *p, int k, const DevStep *s, int *index) {
   if (index[k] >= 0) return index[k];
   const Shape sh = p->arg_shape[k];
@@ -257,16 +363,24 @@ static int chain_arg(Chain *c, const PwProgram *p, int k, const DevStep *s, int 
     st[i] = sh.d[i] == 1 ? 0 : step;
     step *= sh.d[i];
   }
-  c->arg[c->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL, s ? (int32_t)s->targ[MAX_IN + k] : 0, st[0], st[1], (int32_t)st[2], (int32_t)st[3]};
+  c->arg[c->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
+                               s ? (int32_t)s->targ[MAX_IN + k] : 0,
+                               st[0],
+                               st[1],
+                               (int32_t)st[2],
+                               (int32_t)st[3]};
   return index[k] = c->narg++;
 }
 
-/* The program as a chain on one running value that begins as argument `from`; false when it is none, or too long. */
+/* The program as a chain on one running value that begins as argument `from`; false when it is
+ * none, or too long. */
 static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, Chain *c) {
   int index[PW_MAX_ARGS], running = -1 - from;
   memset(c, 0, sizeof *c);
   for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
-  if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) || !shape_eq(p->out_shape, out)) return false;
+  if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
+      !shape_eq(p->out_shape, out))
+    return false;
   for (int k = 0; k < p->nop; k++) {
     const PwOp *o = &p->op[k];
     bool binary;
@@ -274,21 +388,27 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
     int8_t operand[2];
     for (int i = 0; i < 2; i++) {
       int code = i && binary ? o->b : o->a;
-      if (code == running) { operand[i] = CHAIN_VALUE; continue; }
-      if (code >= 0 || code == -1 - from) return false;    /* a value from before */
+      if (code == running) {
+        operand[i] = CHAIN_VALUE;
+        continue;
+      }
+      if (code >= 0 || code == -1 - from) return false; /* a value from before */
       operand[i] = (int8_t)chain_arg(c, p, -1 - code, s, index);
       if (operand[i] < 0) return false;
     }
     if (operand[0] >= 0 && operand[1] >= 0) return false;
-    c->op[c->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], {(float)o->f[0], (float)o->f[1], (float)o->f[2]}};
+    c->op[c->nop++] = (ChainOp){
+        (int8_t)o->op, operand[0], operand[1], {(float)o->f[0], (float)o->f[1], (float)o->f[2]}};
     running = o->dst;
   }
   return p->result == running;
 }
 
-bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from) {
+bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
+                         int store_from) {
   Chain chain;
-  return conv->n.op != OP_conv2d_dw && MAX_IN + p->narg <= PW_MAX_ARGS && chain_of(p, store_from, conv->n.shape, NULL, &chain);
+  return conv->n.op != OP_conv2d_dw && MAX_IN + p->narg <= PW_MAX_ARGS &&
+         chain_of(p, store_from, conv->n.shape, NULL, &chain);
 }
 
 /* ---- launch ---- */
@@ -297,7 +417,8 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   char *mem = (char *)s->scratch, *rows = mem + w->map_bytes, *partial = rows + w->rows_bytes;
   ConvJob *j = &w->job;
   const bool dw = w->g.kind == CONV_DW;
-  w->map.dst = mem; w->rows.dst = rows;
+  w->map.dst = mem;
+  w->rows.dst = rows;
   if (dw || !w->planes) conv_pack_map(c, w->type, &w->map);
   if (dw && !w->planes) conv_pack_map(c, w->type, &w->rows);
   for (int k = 0; k < w->ngroup; k++) {
@@ -306,12 +427,16 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
     choose(c, w);
     j->a = dw && w->planes ? s->arg[1] : rows;
     j->b = !dw && w->planes ? s->arg[0] : mem;
-    j->partial = (float *)partial; j->out = s->out; j->tout = s->tout;
+    j->partial = (float *)partial;
+    j->out = s->out;
+    j->tout = s->tout;
     if (dw) {
       j->out_m = w->g.ci * j->taps;
     } else {
       const Shape o = s->n.shape;
-      j->out_n = o.d[1] * o.d[2] * o.d[3]; j->out_m = o.d[2] * o.d[3]; j->out_y = (int32_t)o.d[3];
+      j->out_n = o.d[1] * o.d[2] * o.d[3];
+      j->out_m = o.d[2] * o.d[3];
+      j->out_y = (int32_t)o.d[3];
       conv_pack_weights(c, w->type, j, (const float *)s->arg[1], &w->g, w->g.kind == CONV_DX, rows);
     }
     conv_gemm(c, w->type, w->tile, j);
@@ -326,25 +451,45 @@ static Status run(const char *what, const CudaCtx *c, const DevStep *s, Error *e
   memset(&chain, 0, sizeof chain);
   if (s->prog_store && !chain_of(s->prog_store, s->store_from, s->n.shape, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda %s: a loop in its store that it said it cannot run", what);
-  if (conv_thin_fits(&g)) conv_thin(c, &g, s, &chain);
+  if (conv_thin_fits(&g))
+    conv_thin(c, &g, s, &chain);
   else {
     Work w;
-    if (!conv_pack_fits(&g)) return err_set(e, ST_INVALID, "cuda %s: kernel of %lldx%lld; at most 180 taps", what, (long long)g.kh, (long long)g.kw);
+    if (!conv_pack_fits(&g))
+      return err_set(e, ST_INVALID, "cuda %s: kernel of %lldx%lld; at most 180 taps", what,
+                     (long long)g.kh, (long long)g.kw);
     plan_work(c, s, &w);
-    if (w.map_bytes / CHUNK >= 1ull << 31 || w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
-      return err_set(e, ST_INVALID, "cuda %s: batch of %lld maps [%lld,%lld,%lld] is too large for one launch; use a smaller batch", what, (long long)g.n,
-                     (long long)g.ci, (long long)g.h, (long long)g.w);
+    if (w.map_bytes / CHUNK >= 1ull << 31 || w.rows_bytes / CHUNK >= 1ull << 31 ||
+        w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
+      return err_set(e, ST_INVALID,
+                     "cuda %s: batch of %lld maps [%lld,%lld,%lld] is too large for one launch; "
+                     "use a smaller batch",
+                     what, (long long)g.n, (long long)g.ci, (long long)g.h, (long long)g.w);
     w.job.chain = chain;
     run_work(c, s, &w);
   }
   return cuda_check(what, s, e);
 }
 
-static Status conv2d_launch(const CudaCtx *c, const DevStep *s, Error *e) { return run("conv2d", c, s, e); }
-static Status conv2d_dx_launch(const CudaCtx *c, const DevStep *s, Error *e) { return run("conv2d_dx", c, s, e); }
-static Status conv2d_dw_launch(const CudaCtx *c, const DevStep *s, Error *e) { return run("conv2d_dw", c, s, e); }
-static bool maps_any(const DevStep *s, int slot, Dtype t) { return t == DT_F32 || slot < 1 || slot >= MAX_IN; }
-static bool both_any(const DevStep *s, int slot, Dtype t) { return t == DT_F32 || slot == 0 || slot == 1; }
+static Status conv2d_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  return run("conv2d", c, s, e);
+}
+
+static Status conv2d_dx_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  return run("conv2d_dx", c, s, e);
+}
+
+static Status conv2d_dw_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  return run("conv2d_dw", c, s, e);
+}
+
+static bool maps_any(const DevStep *s, int slot, Dtype t) {
+  return t == DT_F32 || slot < 1 || slot >= MAX_IN;
+}
+
+static bool both_any(const DevStep *s, int slot, Dtype t) {
+  return t == DT_F32 || slot == 0 || slot == 1;
+}
 
 const CudaRow cuda_conv2d = {"conv2d", conv2d_launch, scratch, maps_any};
 const CudaRow cuda_conv2d_dx = {"conv2d_dx", conv2d_dx_launch, scratch, maps_any};

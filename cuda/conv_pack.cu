@@ -1,25 +1,53 @@
-/* conv_pack.cu: operands as the matrix product wants them (see conv.cuh). Both passes are bound by memory. */
+/* conv_pack.cu: operands as the matrix product wants them (see conv.cuh). Both passes are bound by
+ * memory. */
 #include "cuda/conv.cuh"
 #include "cuda/mma.cuh"
 
-enum { PACK_PIXELS = 64, PACK_CHUNKS = 8, PACK_THREADS = 256, PACK_MAX_TAPS = 180 };   /* taps: 46 KB of shared memory */
+/* taps: 46 KB of shared memory */
+enum { PACK_PIXELS = 64, PACK_CHUNKS = 8, PACK_THREADS = 256, PACK_MAX_TAPS = 180 };
 
 static __device__ __forceinline__ uint32_t two(float a, float b, int type) {
-  if (type == CT_F16) return (uint32_t)__half_as_ushort(__float2half_rn(a)) | (uint32_t)__half_as_ushort(__float2half_rn(b)) << 16;
-  return (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(a)) | (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(b)) << 16;
+  if (type == CT_F16)
+    return (uint32_t)__half_as_ushort(__float2half_rn(a)) |
+           (uint32_t)__half_as_ushort(__float2half_rn(b)) << 16;
+  return (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(a)) |
+         (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(b)) << 16;
 }
-static __device__ __forceinline__ uint4 chunk_of(const float (&v)[8], int type) { return make_uint4(two(v[0], v[1], type), two(v[2], v[3], type), two(v[4], v[5], type), two(v[6], v[7], type)); }
+
+static __device__ __forceinline__ uint4 chunk_of(const float (&v)[8], int type) {
+  return make_uint4(two(v[0], v[1], type), two(v[2], v[3], type), two(v[4], v[5], type),
+                    two(v[6], v[7], type));
+}
+
 static __device__ __forceinline__ uint4 chunk_of(const float (&v)[4], int type) {
-  if (type == CT_TF32) return make_uint4(to_tf32(v[0]), to_tf32(v[1]), to_tf32(v[2]), to_tf32(v[3]));
-  return make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]), __float_as_uint(v[3]));
+  if (type == CT_TF32)
+    return make_uint4(to_tf32(v[0]), to_tf32(v[1]), to_tf32(v[2]), to_tf32(v[3]));
+  return make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]),
+                    __float_as_uint(v[3]));
 }
 
-typedef struct Frame { int type, c, h, w, top, left; uint32_t pixels, chunks; FastDiv by_hw, by_w; } Frame;  /* by_hw, by_w: of the frame, margins included */
+/* by_hw, by_w: of the frame, margins included */
+typedef struct Frame {
+  int type;
+  int c;
+  int h;
+  int w;
+  int top;
+  int left;
+  uint32_t pixels;
+  uint32_t chunks;
+  FastDiv by_hw;
+  FastDiv by_w;
+} Frame;
 
-/* Warp k reads chunk k of 64 neighbouring pixels (lanes along x: coalesced); through shared memory, so that eight threads write 128 bytes of one pixel. */
-template <class T, int LEN> __global__ void __launch_bounds__(PACK_THREADS) conv_pack_map_kernel(const T *src, const float *scale, uint4 *dst, Frame f) {
+/* Warp k reads chunk k of 64 neighbouring pixels (lanes along x: coalesced); through shared memory,
+ * so that eight threads write 128 bytes of one pixel. */
+template <class T, int LEN>
+__global__ void __launch_bounds__(PACK_THREADS)
+    conv_pack_map_kernel(const T *src, const float *scale, uint4 *dst, Frame f) {
   SHARED2(uint4, tile, PACK_PIXELS, PACK_CHUNKS);
-  const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, p0 = blockIdx.x * PACK_PIXELS, k0 = blockIdx.y * PACK_CHUNKS;
+  const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, p0 = blockIdx.x * PACK_PIXELS,
+                 k0 = blockIdx.y * PACK_CHUNKS;
   const int c0 = (int)(k0 + warp) * LEN;
   _Pragma("unroll") for (int half = 0; half < 2; half++) {
     uint32_t p = half * 32 + lane, at = p0 + p;
@@ -27,25 +55,41 @@ template <class T, int LEN> __global__ void __launch_bounds__(PACK_THREADS) conv
     uint32_t n = div_by(at, f.by_hw), rest = at - n * f.by_hw.d, yy = div_by(rest, f.by_w);
     int y = (int)yy - f.top, x = (int)(rest - yy * f.by_w.d) - f.left;
     bool inside = at < f.pixels && y >= 0 && y < f.h && x >= 0 && x < f.w;
-    const int64_t hw = (int64_t)f.h * f.w, base = ((int64_t)n * f.c + c0) * hw + (int64_t)y * f.w + x;
-    _Pragma("unroll") for (int i = 0; i < LEN; i++) v[i] = inside && c0 + i < f.c ? ld(src, base + i * hw) : 0.f;
-    if (scale) _Pragma("unroll") for (int i = 0; i < LEN; i++) if (inside && c0 + i < f.c) v[i] *= scale[n * f.c + c0 + i];
+    const int64_t hw = (int64_t)f.h * f.w,
+                  base = ((int64_t)n * f.c + c0) * hw + (int64_t)y * f.w + x;
+    _Pragma("unroll") for (int i = 0; i < LEN; i++) v[i] =
+        inside && c0 + i < f.c ? ld(src, base + i * hw) : 0.f;
+    if (scale)
+      _Pragma("unroll") for (int i = 0; i < LEN; i++) if (inside && c0 + i < f.c) v[i] *=
+          scale[n * f.c + c0 + i];
     tile[p][warp ^ (p & 7)] = chunk_of(v, f.type);
   }
   __syncthreads();
   for (uint32_t i = threadIdx.x; i < PACK_PIXELS * PACK_CHUNKS; i += PACK_THREADS) {
     uint32_t p = i / PACK_CHUNKS, k = i % PACK_CHUNKS;
-    if (p0 + p < f.pixels && k0 + k < f.chunks) dst[(int64_t)(p0 + p) * f.chunks + k0 + k] = tile[p][k ^ (p & 7)];
+    if (p0 + p < f.pixels && k0 + k < f.chunks)
+      dst[(int64_t)(p0 + p) * f.chunks + k0 + k] = tile[p][k ^ (p & 7)];
   }
 }
 
 template <class T> static void pack_from(const CudaCtx *c, ConvType t, const PackMap *p) {
   const int len = chunk_len(t);
-  const uint32_t pixels = (uint32_t)(p->n * p->hp * p->wp), chunks = (uint32_t)((p->c + len - 1) / len);
-  Frame f = {t, (int)p->c, (int)p->h, (int)p->w, (int)p->top, (int)p->left, pixels, chunks, fast_div((uint32_t)(p->hp * p->wp)), fast_div((uint32_t)p->wp)};
+  const uint32_t pixels = (uint32_t)(p->n * p->hp * p->wp),
+                 chunks = (uint32_t)((p->c + len - 1) / len);
+  Frame f = {t,
+             (int)p->c,
+             (int)p->h,
+             (int)p->w,
+             (int)p->top,
+             (int)p->left,
+             pixels,
+             chunks,
+             fast_div((uint32_t)(p->hp * p->wp)),
+             fast_div((uint32_t)p->wp)};
   dim3 grid((pixels + PACK_PIXELS - 1) / PACK_PIXELS, (chunks + PACK_CHUNKS - 1) / PACK_CHUNKS);
   auto kernel = len == 8 ? conv_pack_map_kernel<T, 8> : conv_pack_map_kernel<T, 4>;
-  LAUNCH(kernel, grid, dim3(PACK_THREADS), 0, c->stream, (const T *)p->src, p->scale, (uint4 *)p->dst, f);
+  LAUNCH(kernel, grid, dim3(PACK_THREADS), 0, c->stream, (const T *)p->src, p->scale,
+         (uint4 *)p->dst, f);
 }
 
 void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p) {
@@ -53,52 +97,88 @@ void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p) {
 }
 
 /* ---- weights ----
- * A block takes `rows` of m and 8 chunks of channels with all their taps: read in runs of rows*taps (or channels*taps) neighbours, turned in shared memory,
- * written 128 bytes at a time, class by class. */
+ * A block takes `rows` of m and 8 chunks of channels with all their taps: read in runs of rows*taps
+ * (or channels*taps) neighbours, turned in shared memory, written 128 bytes at a time, class by
+ * class. */
 typedef struct Taps {
-  int type, co, ci, kh, kw, step, rows, pitch;            /* step between a class's taps in the kernel; pitch of a channel in shared memory */
+  /* step between a class's taps in the kernel; pitch of a channel in shared memory */
+  int type;
+  int co;
+  int ci;
+  int kh;
+  int kw;
+  int step;
+  int rows;
+  int pitch;
   bool transposed;
-  uint32_t chunks;                                        /* per tap */
-  FastDiv by_run, by_taps;                                /* neighbours in memory, taps */
+  uint32_t chunks; /* per tap */
+  /* neighbours in memory, taps */
+  FastDiv by_run;
+  FastDiv by_taps;
 } Taps;
 
-template <int LEN> static __device__ __forceinline__ void read_weights(const float *w, float *s, const Taps &g, int m0, int c0, int m_end, int c_end) {
+template <int LEN>
+static __device__ __forceinline__ void read_weights(const float *w, float *s, const Taps &g, int m0,
+                                                    int c0, int m_end, int c_end) {
   const int taps = g.kh * g.kw, all = PACK_CHUNKS * LEN * g.rows * taps;
   for (int i = (int)threadIdx.x; i < all; i += PACK_THREADS) {
-    int outer = (int)div_by((uint32_t)i, g.by_run), r = i - outer * (int)g.by_run.d, inner = (int)div_by((uint32_t)r, g.by_taps), tap = r - inner * taps;
+    int outer = (int)div_by((uint32_t)i, g.by_run), r = i - outer * (int)g.by_run.d,
+        inner = (int)div_by((uint32_t)r, g.by_taps), tap = r - inner * taps;
     int m = g.transposed ? inner : outer, c = g.transposed ? outer : inner;
-    int64_t row = g.transposed ? (int64_t)(c0 + c) * g.ci + m0 + m : (int64_t)(m0 + m) * g.ci + c0 + c;
+    int64_t row =
+        g.transposed ? (int64_t)(c0 + c) * g.ci + m0 + m : (int64_t)(m0 + m) * g.ci + c0 + c;
     s[c * g.pitch + m * taps + tap] = m0 + m < m_end && c0 + c < c_end ? w[row * taps + tap] : 0.f;
   }
 }
 
-template <int LEN> __global__ void __launch_bounds__(PACK_THREADS) conv_pack_weights_kernel(const float *w, uint4 *dst, const __grid_constant__ ConvJob j, Taps g) {
+template <int LEN>
+__global__ void __launch_bounds__(PACK_THREADS)
+    conv_pack_weights_kernel(const float *w, uint4 *dst, const __grid_constant__ ConvJob j,
+                             Taps g) {
   float *s = DYNAMIC_SHARED(float);
   const int m0 = (int)blockIdx.y * g.rows, k0 = (int)blockIdx.x * PACK_CHUNKS, taps = g.kh * g.kw;
   read_weights<LEN>(w, s, g, m0, k0 * LEN, (int)j.m, g.transposed ? g.co : g.ci);
   __syncthreads();
   for (int n = 0; n < j.nclass; n++) {
     const ConvClass &c = j.cls[n];
-    const int ct = c.kh * c.kw, last = blockIdx.x == 0 ? (int)c.a_stride - ct * (int)g.chunks : 0;   /* chunks after the last tap: zero */
+    /* chunks after the last tap: zero */
+    const int ct = c.kh * c.kw, last = blockIdx.x == 0 ? (int)c.a_stride - ct * (int)g.chunks : 0;
     for (int i = (int)threadIdx.x; i < g.rows * ct * PACK_CHUNKS; i += PACK_THREADS) {
-      int k = i % PACK_CHUNKS, r = i / PACK_CHUNKS, m = r / ct, tap = r - m * ct, jy = tap / c.kw, ky = c.ky0 + jy * g.step, kx = c.kx0 + (tap - jy * c.kw) * g.step;
+      int k = i % PACK_CHUNKS, r = i / PACK_CHUNKS, m = r / ct, tap = r - m * ct, jy = tap / c.kw,
+          ky = c.ky0 + jy * g.step, kx = c.kx0 + (tap - jy * c.kw) * g.step;
       float v[LEN];
       if (m0 + m >= j.m || k0 + k >= (int)g.chunks) continue;
-      _Pragma("unroll") for (int e = 0; e < LEN; e++) v[e] = s[(k * LEN + e) * g.pitch + m * taps + ky * g.kw + kx];
+      _Pragma("unroll") for (int e = 0; e < LEN; e++) v[e] =
+          s[(k * LEN + e) * g.pitch + m * taps + ky * g.kw + kx];
       dst[c.a_off + (int64_t)(m0 + m) * c.a_stride + tap * g.chunks + k0 + k] = chunk_of(v, g.type);
     }
     for (int i = (int)threadIdx.x; i < g.rows * last; i += PACK_THREADS)
-      if (m0 + i / last < j.m) dst[c.a_off + (int64_t)(m0 + i / last) * c.a_stride + ct * g.chunks + i % last] = make_uint4(0, 0, 0, 0);
+      if (m0 + i / last < j.m)
+        dst[c.a_off + (int64_t)(m0 + i / last) * c.a_stride + ct * g.chunks + i % last] =
+            make_uint4(0, 0, 0, 0);
   }
 }
 
 bool conv_pack_fits(const ConvGeom *g) { return g->kh * g->kw <= PACK_MAX_TAPS; }
 
-void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const float *w, const ConvGeom *g, bool transposed, void *dst) {
-  const int taps = (int)(g->kh * g->kw), len = chunk_len(t), rows = PRLX_MIN(8, PRLX_MAX(1, 72 / taps)), pitch = rows * taps + 1;
-  Taps p = {t, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw, transposed ? -g->stride : 1, rows, pitch, transposed, j->bc,
-            fast_div((uint32_t)((transposed ? rows : PACK_CHUNKS * len) * taps)), fast_div((uint32_t)taps)};
+void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const float *w,
+                       const ConvGeom *g, bool transposed, void *dst) {
+  const int taps = (int)(g->kh * g->kw), len = chunk_len(t),
+            rows = PRLX_MIN(8, PRLX_MAX(1, 72 / taps)), pitch = rows * taps + 1;
+  Taps p = {t,
+            (int)g->co,
+            (int)g->ci,
+            (int)g->kh,
+            (int)g->kw,
+            transposed ? -g->stride : 1,
+            rows,
+            pitch,
+            transposed,
+            j->bc,
+            fast_div((uint32_t)((transposed ? rows : PACK_CHUNKS * len) * taps)),
+            fast_div((uint32_t)taps)};
   dim3 grid((j->bc + PACK_CHUNKS - 1) / PACK_CHUNKS, (unsigned)((j->m + rows - 1) / rows));
   auto kernel = len == 8 ? conv_pack_weights_kernel<8> : conv_pack_weights_kernel<4>;
-  LAUNCH(kernel, grid, dim3(PACK_THREADS), (size_t)PACK_CHUNKS * len * pitch * sizeof(float), c->stream, w, (uint4 *)dst, *j, p);
+  LAUNCH(kernel, grid, dim3(PACK_THREADS), (size_t)PACK_CHUNKS * len * pitch * sizeof(float),
+         c->stream, w, (uint4 *)dst, *j, p);
 }

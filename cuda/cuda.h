@@ -1,13 +1,18 @@
 /* cuda.h: what every .cu file includes. The sources are written so that two compilers take them:
  *   nvcc                    the product;
- *   g++ -include test/cuda_emu.h -x c++   the emulated comparison: threads of a block are fibres, one block after another.
+ *   g++ -include test/cuda_emu.h -x c++   the emulated comparison: threads of a block are fibres,
+ *                                         one block after another.
  * What that asks of a kernel:
- *   - launch with LAUNCH(kernel, grid, block, shared_bytes, stream, args...) where `kernel` is a name or a function pointer variable (assign a template
+ *   - launch with LAUNCH(kernel, grid, block, shared_bytes, stream, args...) where `kernel` is a
+ *   name or a function pointer variable (assign a template
  *     instance to a variable first);
- *   - shared memory through SHARED(T, name, count), SHARED2(T, name, rows, cols) or T *name = DYNAMIC_SHARED(T); shared memory starts undefined;
- *   - barriers: __syncthreads(), __syncwarp(); exchanges: __shfl_sync, __shfl_xor_sync, __shfl_down_sync, __ballot_sync with full masks;
+ *   - shared memory through SHARED(T, name, count), SHARED2(T, name, rows, cols) or T *name =
+ *   DYNAMIC_SHARED(T); shared memory starts undefined;
+ *   - barriers: __syncthreads(), __syncwarp(); exchanges: __shfl_sync, __shfl_xor_sync,
+ *   __shfl_down_sync, __ballot_sync with full masks;
  *   - tensor cores and asynchronous copies only through cuda/mma.cuh;
- *   - no other inline assembly, no libraries of device code, no dynamic parallelism, no atomics on floats (sums have a fixed order: same bits each run). */
+ *   - no other inline assembly, no libraries of device code, no dynamic parallelism, no atomics on
+ *   floats (sums have a fixed order: same bits each run). */
 #ifndef PRLX_CUDA_H
 #define PRLX_CUDA_H
 extern "C" {
@@ -17,7 +22,8 @@ extern "C" {
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
-#define LAUNCH(kernel, grid, block, shared, stream, ...) (kernel)<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared, stream, ...) \
+  (kernel)<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
 #define SHARED(T, name, count) __shared__ T name[count]
 #define SHARED2(T, name, rows, cols) __shared__ T name[rows][cols]
 extern __shared__ __align__(16) unsigned char prlx_dynamic_shared[];
@@ -25,33 +31,50 @@ extern __shared__ __align__(16) unsigned char prlx_dynamic_shared[];
 #endif
 
 /* One row per operation, as in core: name and what the backend asks of it. */
-typedef struct CudaCtx { cudaStream_t stream; Precision precision; int sm_count, arch; /* 75, 80, 90, ... */ } CudaCtx;
+typedef struct CudaCtx {
+  cudaStream_t stream;
+  Precision precision;
+  /* 75, 80, 90, ... */
+  int sm_count;
+  int arch;
+} CudaCtx;
 typedef struct CudaRow {
   const char *name;
   Status (*launch)(const CudaCtx *c, const DevStep *s, Error *e);
-  size_t (*scratch)(const CudaCtx *c, const DevStep *s);        /* NULL: none */
-  bool   (*supports)(const DevStep *s, int slot, Dtype t);      /* NULL: float only */
+  size_t (*scratch)(const CudaCtx *c, const DevStep *s); /* NULL: none */
+  bool (*supports)(const DevStep *s, int slot, Dtype t); /* NULL: float only */
 } CudaRow;
-/* Rows that exist: every operation of OP_LIST but leaves (input, param, constant), aliases (reshape), conv_prep (CPU only). Pointwise operations and
- * sum all run through cuda_pointwise (a DevStep without prog is made into one by pw_from_node before it gets here). */
+
+/* Rows that exist: every operation of OP_LIST but leaves (input, param, constant), aliases
+ * (reshape), conv_prep (CPU only). Pointwise operations and sum all run through cuda_pointwise (a
+ * DevStep without prog is made into one by pw_from_node before it gets here). */
+/* clang-format off */
 #define CUDA_ROWS(X) \
-  X(broadcast) X(permute) X(slice) X(pad) X(concat) X(roll) X(flip) X(reflect_pad) X(reflect_pad_t) X(matmul) \
-  X(conv2d) X(conv2d_dx) X(conv2d_dw) X(upfirdn2d) X(affine_grid) X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) X(resize) X(resize_t) \
-  X(warp) X(warp_t) X(maxpool) X(maxpool_t) X(maxpool_gather) X(softmax_ce) X(softmax_ce_dx)
+  X(broadcast) X(permute) X(slice) X(pad) X(concat) X(roll) X(flip) X(reflect_pad) \
+  X(reflect_pad_t) X(matmul) X(conv2d) X(conv2d_dx) X(conv2d_dw) X(upfirdn2d) X(affine_grid) \
+  X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) X(resize) X(resize_t) X(warp) X(warp_t) \
+  X(maxpool) X(maxpool_t) X(maxpool_gather) X(softmax_ce) X(softmax_ce_dx)
+
+/* clang-format on */
 #define CUDA_DECLARE(name) extern const CudaRow cuda_##name;
 CUDA_ROWS(CUDA_DECLARE)
-extern const CudaRow cuda_pointwise;                            /* fused loops and reductions (s->prog != NULL) */
 
-/* Flat ranges (cuda/optim.cu) and normals (cuda/rng.cu), behind the fields of the same name of Backend. m NULL: no
- * first moment (core/optim.c). sanitize adds the number of NaN and infinite
+/* fused loops and reductions (s->prog != NULL) */
+extern const CudaRow cuda_pointwise;
+
+/* Flat ranges (cuda/optim.cu) and normals (cuda/rng.cu), behind the fields of the same name of
+ * Backend. m NULL: no first moment (core/optim.c). sanitize adds the number of NaN and infinite
  * elements to *bad (device memory; integer atomics give the same sum in any order). */
 Status cuda_fill_normal(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e);
 Status cuda_fill_uniform(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e);
-Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e);
+Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n,
+                 const AdamCoef *coef, Error *e);
 Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e);
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e);
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e);
-/* May this loop run in the store of this convolution (cuda/conv.cu)? conv->n is its node, store_from the argument that is its result. */
+
+/* May this loop run in the store of this convolution (cuda/conv.cu)? conv->n is its node,
+ * store_from the argument that is its result. */
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
 
 /* After a launch: "cuda conv2d [64,512,8,8]: out of resources" as an Error. */
@@ -59,17 +82,36 @@ Status cuda_check(const char *what, const DevStep *s, Error *e);
 
 /* Number types: load to float, store from float. */
 static __device__ __forceinline__ float ld(const float *p, int64_t i) { return p[i]; }
-static __device__ __forceinline__ float ld(const __half *p, int64_t i) { return __half2float(p[i]); }
-static __device__ __forceinline__ float ld(const __nv_bfloat16 *p, int64_t i) { return __bfloat162float(p[i]); }
-static __device__ __forceinline__ void st(float *p, int64_t i, float x) { p[i] = x; }
-static __device__ __forceinline__ void st(__half *p, int64_t i, float x) { p[i] = __float2half_rn(x); }
-static __device__ __forceinline__ void st(__nv_bfloat16 *p, int64_t i, float x) { p[i] = __float2bfloat16_rn(x); }
+static __device__ __forceinline__ float ld(const __half *p, int64_t i) {
+  return __half2float(p[i]);
+}
 
-/* Calls the code after it with T as the C++ type of `dtype`:  DISPATCH(s->tout, T, { auto k = kernel<T>; LAUNCH(k, ...); }) */
-#define DISPATCH(dtype, T, ...) \
-  do { \
-    if ((dtype) == DT_F32) { using T = float; __VA_ARGS__ } \
-    else if ((dtype) == DT_F16) { using T = __half; __VA_ARGS__ } \
-    else { using T = __nv_bfloat16; __VA_ARGS__ } \
+static __device__ __forceinline__ float ld(const __nv_bfloat16 *p, int64_t i) {
+  return __bfloat162float(p[i]);
+}
+
+static __device__ __forceinline__ void st(float *p, int64_t i, float x) { p[i] = x; }
+static __device__ __forceinline__ void st(__half *p, int64_t i, float x) {
+  p[i] = __float2half_rn(x);
+}
+
+static __device__ __forceinline__ void st(__nv_bfloat16 *p, int64_t i, float x) {
+  p[i] = __float2bfloat16_rn(x);
+}
+
+/* Calls the code after it with T as the C++ type of `dtype`:  DISPATCH(s->tout, T, { auto k =
+ * kernel<T>; LAUNCH(k, ...); }) */
+#define DISPATCH(dtype, T, ...)     \
+  do {                              \
+    if ((dtype) == DT_F32) {        \
+      using T = float;              \
+      __VA_ARGS__                   \
+    } else if ((dtype) == DT_F16) { \
+      using T = __half;             \
+      __VA_ARGS__                   \
+    } else {                        \
+      using T = __nv_bfloat16;      \
+      __VA_ARGS__                   \
+    }                               \
   } while (0)
 #endif

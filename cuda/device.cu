@@ -5,19 +5,36 @@
 #include "cuda/device_impl.h"
 
 /* ---- flat ranges: the same functions with the context instead of the backend ---- */
-static Status fill_normal(Backend *b, Rng *r, float *dst, int64_t n, Error *e) { return cuda_fill_normal(&of(b)->c, r, dst, n, e); }
-static Status adam(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e) {
+static Status fill_normal(Backend *b, Rng *r, float *dst, int64_t n, Error *e) {
+  return cuda_fill_normal(&of(b)->c, r, dst, n, e);
+}
+
+static Status adam(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
+                   const AdamCoef *coef, Error *e) {
   return cuda_adam(&of(b)->c, p, g, m, v, n, coef, e);
 }
-static Status accumulate(Backend *b, float *acc, const float *g, int64_t n, Error *e) { return cuda_accumulate(&of(b)->c, acc, g, n, e); }
-static Status sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) { return cuda_sanitize(&of(b)->c, g, n, bad, e); }
-static Status ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) { return cuda_ema(&of(b)->c, x, p, n, beta, e); }
+
+static Status accumulate(Backend *b, float *acc, const float *g, int64_t n, Error *e) {
+  return cuda_accumulate(&of(b)->c, acc, g, n, e);
+}
+
+static Status sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
+  return cuda_sanitize(&of(b)->c, g, n, bad, e);
+}
+
+static Status ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) {
+  return cuda_ema(&of(b)->c, x, p, n, beta, e);
+}
 
 extern "C" int cuda_device_count(char *why, size_t n) {
   int count = 0;
   cudaError_t r = cudaGetDeviceCount(&count);
-  if (why && n) snprintf(why, n, "%s", r == cudaSuccess ? count ? "" : "no device" : cudaGetErrorString(r));
-  if (r != cudaSuccess) { cudaGetLastError(); return 0; }
+  if (why && n)
+    snprintf(why, n, "%s", r == cudaSuccess ? count ? "" : "no device" : cudaGetErrorString(r));
+  if (r != cudaSuccess) {
+    cudaGetLastError();
+    return 0;
+  }
   return count;
 }
 
@@ -26,12 +43,21 @@ extern "C" void cuda_describe(int device, char *buf, size_t n) {
   int driver = 0, runtime = 0;
   size_t left = 0, total = 0;
   snprintf(buf, n, "unknown device");
-  if (cudaGetDeviceProperties(&p, device) != cudaSuccess) { cudaGetLastError(); return; }
+  if (cudaGetDeviceProperties(&p, device) != cudaSuccess) {
+    cudaGetLastError();
+    return;
+  }
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
-  if (cudaSetDevice(device) != cudaSuccess || cudaMemGetInfo(&left, &total) != cudaSuccess) { cudaGetLastError(); total = p.totalGlobalMem; }
-  snprintf(buf, n, "%s, sm_%d%d, %d multiprocessors, %.1f GiB (%.1f free), driver %d.%d, runtime %d.%d", p.name, p.major, p.minor, p.multiProcessorCount,
-           (double)total / 1073741824, (double)left / 1073741824, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  if (cudaSetDevice(device) != cudaSuccess || cudaMemGetInfo(&left, &total) != cudaSuccess) {
+    cudaGetLastError();
+    total = p.totalGlobalMem;
+  }
+  snprintf(buf, n,
+           "%s, sm_%d%d, %d multiprocessors, %.1f GiB (%.1f free), driver %d.%d, runtime %d.%d",
+           p.name, p.major, p.minor, p.multiProcessorCount, (double)total / 1073741824,
+           (double)left / 1073741824, driver / 1000, driver % 1000 / 10, runtime / 1000,
+           runtime % 1000 / 10);
 }
 
 extern "C" void cuda_backend_free(Backend *b) {
@@ -46,12 +72,17 @@ extern "C" void cuda_backend_free(Backend *b) {
 static Status start(CudaBackend *b, int device, Error *e) {
   cudaDeviceProp p;
   Status st = cuda_status(cudaSetDevice(device), "choosing the device", e);
-  if (st == ST_OK) st = cuda_status(cudaGetDeviceProperties(&p, device), "properties of the device", e);
+  if (st == ST_OK)
+    st = cuda_status(cudaGetDeviceProperties(&p, device), "properties of the device", e);
   if (st != ST_OK) return st;
   b->device = device;
   b->c.sm_count = p.multiProcessorCount;
   b->c.arch = p.major * 10 + p.minor;
-  if (b->c.arch < 75) return err_set(e, ST_INVALID, "cuda: %s is of compute capability %d.%d; 7.5 or newer is needed; use --device cpu", p.name, p.major, p.minor);
+  if (b->c.arch < 75)
+    return err_set(
+        e, ST_INVALID,
+        "cuda: %s is of compute capability %d.%d; 7.5 or newer is needed; use --device cpu", p.name,
+        p.major, p.minor);
   st = cuda_status(cudaStreamCreate(&b->c.stream), "a stream", e);
   return st == ST_OK ? cuda_memory_init(b, e) : st;
 }
@@ -61,7 +92,9 @@ extern "C" Status cuda_backend_new(int device, Precision precision, Backend **ou
   int count = cuda_device_count(why, sizeof why);
   *out = NULL;
   if (device < 0 || device >= count)
-    return err_set(e, ST_INVALID, "cuda: no device %d: %s; use --device cpu, or install the driver of the GPU", device, count ? "there are fewer" : why);
+    return err_set(e, ST_INVALID,
+                   "cuda: no device %d: %s; use --device cpu, or install the driver of the GPU",
+                   device, count ? "there are fewer" : why);
   CudaBackend *b = (CudaBackend *)mem_alloc(sizeof *b);
   if (!b) return err_set(e, ST_NOMEM, "cuda: out of memory");
 #ifdef PRLX_CUDA_EMU
@@ -70,11 +103,18 @@ extern "C" Status cuda_backend_new(int device, Precision precision, Backend **ou
   b->b.name = "cuda";
 #endif
   b->b.precision = b->c.precision = precision;
-  b->b.fill_normal = fill_normal; b->b.adam = adam; b->b.accumulate = accumulate; b->b.sanitize = sanitize; b->b.ema = ema;
+  b->b.fill_normal = fill_normal;
+  b->b.adam = adam;
+  b->b.accumulate = accumulate;
+  b->b.sanitize = sanitize;
+  b->b.ema = ema;
   cuda_memory_functions(&b->b);
   cuda_program_functions(&b->b);
   Status st = start(b, device, e);
-  if (st != ST_OK) { cuda_backend_free(&b->b); return st; }
+  if (st != ST_OK) {
+    cuda_backend_free(&b->b);
+    return st;
+  }
   *out = &b->b;
   return ST_OK;
 }

@@ -3,26 +3,34 @@
 #define PRLX_CUDA_DEVICE_IMPL_H
 #include "cuda/cuda.h"
 
-const CudaRow *cuda_row(const DevStep *s);        /* NULL: the operation has no kernel */
+const CudaRow *cuda_row(const DevStep *s); /* NULL: the operation has no kernel */
 
 enum { RING_SLOTS = 4, RING_SLOT_BYTES = 8 << 20 };
-/* Pinned memory for uploads: filled piece by piece; a slot is used again when its copies are done. */
-typedef struct Ring { char *mem; int slot; size_t used; cudaEvent_t done[RING_SLOTS]; } Ring;
+
+/* Pinned memory for uploads: filled piece by piece; a slot is used again when its copies are done.
+ */
+typedef struct Ring {
+  char *mem;
+  int slot;
+  size_t used;
+  cudaEvent_t done[RING_SLOTS];
+} Ring;
 
 typedef struct CudaBackend {
-  Backend b;                                       /* first: a Backend * is a CudaBackend * */
+  Backend b; /* first: a Backend * is a CudaBackend * */
   CudaCtx c;
   int device;
   Ring ring;
-  char *down;                                      /* pinned memory for downloads, RING_SLOT_BYTES */
+  /* pinned memory for downloads, RING_SLOT_BYTES */
+  char *down;
   char name[64];
 } CudaBackend;
 static inline CudaBackend *of(Backend *b) { return (CudaBackend *)b; }
 
 /* Turns a failed call of the runtime into an Error: ST_OK, ST_NOMEM or ST_INTERNAL. */
 Status cuda_status(cudaError_t r, const char *what, Error *e);
-void   cuda_memory_functions(Backend *b);          /* memory.cu */
+void cuda_memory_functions(Backend *b); /* memory.cu */
 Status cuda_memory_init(CudaBackend *b, Error *e);
-void   cuda_memory_free(CudaBackend *b);
-void   cuda_program_functions(Backend *b);         /* program.cu */
+void cuda_memory_free(CudaBackend *b);
+void cuda_program_functions(Backend *b); /* program.cu */
 #endif

@@ -1,26 +1,56 @@
-/* matmul.cu: [m,k] x [k,n] with optional transposes: fully connected layers, style and demodulation products and their gradients.
+/* matmul.cu: [m,k] x [k,n] with optional transposes: fully connected layers, style and demodulation
+ * products and their gradients.
  *
- * Strict: float, 64x64 tiles, 4x4 numbers per thread. Otherwise tf32 on tensor cores (10 bits of mantissa, as many as the 16-bit feature maps beside
- * it have; float sums), four warps of 32x32. m is a batch of 4 to 64 almost always, so a product has few tiles and is over in the time of its
- * longest chain of loads: k is cut into chunks until the GPU is full, and a second kernel adds the chunks in order (same bits each run; the cut
- * depends on the shape only, and not on a batch of up to 256). Example: 64 x 512 x 512 moves 1.3 MB (0.3 us at 4.8 TB/s): 8 tiles x 16 chunks, one
- * to two loads deep. */
+ * Strict: float, 64x64 tiles, 4x4 numbers per thread. Otherwise tf32 on tensor cores (10 bits of
+ * mantissa, as many as the 16-bit feature maps beside it have; float sums), four warps of 32x32. m
+ * is a batch of 4 to 64 almost always, so a product has few tiles and is over in the time of its
+ * longest chain of loads: k is cut into chunks until the GPU is full, and a second kernel adds the
+ * chunks in order (same bits each run; the cut depends on the shape only, and not on a batch of up
+ * to 256). Example: 64 x 512 x 512 moves 1.3 MB (0.3 us at 4.8 TB/s): 8 tiles x 16 chunks, one to
+ * two loads deep. */
 #include "cuda/index.cuh"
 #include "cuda/mma.cuh"
 
-enum { MM_TILE = 64, MM_K = 16, MM_THREADS = 256, TC_K = 32, TC_THREADS = 128, MM_BLOCKS = 264, MM_CHUNK_MIN = 32, MM_BATCH_MAX = 256 };
+enum {
+  MM_TILE = 64,
+  MM_K = 16,
+  MM_THREADS = 256,
+  TC_K = 32,
+  TC_THREADS = 128,
+  MM_BLOCKS = 264,
+  MM_CHUNK_MIN = 32,
+  MM_BATCH_MAX = 256
+};
 
-/* Rows of the product's left operand, or columns of the right one. kc: k is contiguous in memory. */
-typedef struct MmOperand { const float *p; uint32_t rows, ld; bool kc, wide; } MmOperand;
+/* Rows of the product's left operand, or columns of the right one. kc: k is contiguous in memory.
+ */
+typedef struct MmOperand {
+  const float *p;
+  uint32_t rows;
+  uint32_t ld;
+  bool kc;
+  bool wide;
+} MmOperand;
 
-/* Four neighbours of a tile of MM_TILE rows by KT, number q of them: along k or along the rows, whichever is contiguous. */
-template <int KT> static __device__ __forceinline__ void mm_place(const MmOperand &o, uint32_t q, uint32_t *row, uint32_t *k) {
-  if (o.kc) { *row = q / (KT / 4); *k = q % (KT / 4) * 4; }
-  else { *k = q / (MM_TILE / 4); *row = q % (MM_TILE / 4) * 4; }
+/* Four neighbours of a tile of MM_TILE rows by KT, number q of them: along k or along the rows,
+ * whichever is contiguous. */
+template <int KT>
+static __device__ __forceinline__ void mm_place(const MmOperand &o, uint32_t q, uint32_t *row,
+                                                uint32_t *k) {
+  if (o.kc) {
+    *row = q / (KT / 4);
+    *k = q % (KT / 4) * 4;
+  } else {
+    *k = q / (MM_TILE / 4);
+    *row = q % (MM_TILE / 4) * 4;
+  }
 }
+
 /* They start at (row, k); zeros outside. */
-static __device__ __forceinline__ float4 mm_fetch(const MmOperand &o, uint32_t row, uint32_t k, uint32_t k_end) {
-  const uint32_t left = o.kc ? k_end - k : o.rows - row, at = o.kc ? row * o.ld + k : k * o.ld + row;
+static __device__ __forceinline__ float4 mm_fetch(const MmOperand &o, uint32_t row, uint32_t k,
+                                                  uint32_t k_end) {
+  const uint32_t left = o.kc ? k_end - k : o.rows - row,
+                 at = o.kc ? row * o.ld + k : k * o.ld + row;
   float4 v = make_float4(0, 0, 0, 0);
   if (row >= o.rows || k >= k_end) return v;
   if (o.wide && left >= 4) return *(const float4 *)(o.p + at);
@@ -32,29 +62,40 @@ static __device__ __forceinline__ float4 mm_fetch(const MmOperand &o, uint32_t r
 }
 
 /* ---- float ---- */
-static __device__ __forceinline__ void mm_keep(const MmOperand &o, float (*to)[MM_TILE + 4], uint32_t q, float4 v) {
+static __device__ __forceinline__ void mm_keep(const MmOperand &o, float (*to)[MM_TILE + 4],
+                                               uint32_t q, float4 v) {
   uint32_t row, k;
   mm_place<MM_K>(o, q, &row, &k);
-  if (o.kc) { to[k][row] = v.x; to[k + 1][row] = v.y; to[k + 2][row] = v.z; to[k + 3][row] = v.w; }
-  else *(float4 *)&to[k][row] = v;
+  if (o.kc) {
+    to[k][row] = v.x;
+    to[k + 1][row] = v.y;
+    to[k + 2][row] = v.z;
+    to[k + 3][row] = v.w;
+  } else
+    *(float4 *)&to[k][row] = v;
 }
 
-/* Grid: x tiles of columns, y tiles of rows, z chunks of k. Chunk z of the product goes to out + z*m*n. */
-static __global__ void __launch_bounds__(MM_THREADS) matmul_float(MmOperand a, MmOperand b, float *out, uint32_t k_all, uint32_t k_chunk) {
+/* Grid: x tiles of columns, y tiles of rows, z chunks of k. Chunk z of the product goes to out +
+ * z*m*n. */
+static __global__ void __launch_bounds__(MM_THREADS)
+    matmul_float(MmOperand a, MmOperand b, float *out, uint32_t k_all, uint32_t k_chunk) {
   SHARED2(float, as, MM_K, MM_TILE + 4);
   SHARED2(float, bs, MM_K, MM_TILE + 4);
-  const uint32_t tid = threadIdx.x, tx = tid % 16, ty = tid / 16, m0 = blockIdx.y * MM_TILE, n0 = blockIdx.x * MM_TILE;
+  const uint32_t tid = threadIdx.x, tx = tid % 16, ty = tid / 16, m0 = blockIdx.y * MM_TILE,
+                 n0 = blockIdx.x * MM_TILE;
   const uint32_t k_begin = blockIdx.z * k_chunk, k_end = min(k_all, k_begin + k_chunk);
   uint32_t ra, ka, rb, kb;
   float sum[4][4] = {};
   mm_place<MM_K>(a, tid, &ra, &ka);
   mm_place<MM_K>(b, tid, &rb, &kb);
-  float4 va = mm_fetch(a, m0 + ra, k_begin + ka, k_end), vb = mm_fetch(b, n0 + rb, k_begin + kb, k_end);
+  float4 va = mm_fetch(a, m0 + ra, k_begin + ka, k_end),
+         vb = mm_fetch(b, n0 + rb, k_begin + kb, k_end);
   for (uint32_t k0 = k_begin; k0 < k_end; k0 += MM_K) {
     mm_keep(a, as, tid, va);
     mm_keep(b, bs, tid, vb);
     __syncthreads();
-    if (k0 + MM_K < k_end) {                                   /* the next tile is on its way while this one is used */
+    /* the next tile is on its way while this one is used */
+    if (k0 + MM_K < k_end) {
       va = mm_fetch(a, m0 + ra, k0 + MM_K + ka, k_end);
       vb = mm_fetch(b, n0 + rb, k0 + MM_K + kb, k_end);
     }
@@ -76,15 +117,23 @@ static __global__ void __launch_bounds__(MM_THREADS) matmul_float(MmOperand a, M
     const uint32_t r = m0 + ty * 4 + (uint32_t)i, c = n0 + tx * 4;
     if (r >= a.rows) continue;
 #pragma unroll
-    for (int j = 0; j < 4; j++) if (c + (uint32_t)j < b.rows) out[(size_t)r * b.rows + c + (uint32_t)j] = sum[i][j];
+    for (int j = 0; j < 4; j++)
+      if (c + (uint32_t)j < b.rows) out[(size_t)r * b.rows + c + (uint32_t)j] = sum[i][j];
   }
 }
 
 /* ---- tf32 ---- */
-/* Tiles lie as they come: [row][k] (rows TC_K + 4 apart) or [k][row] (MM_TILE + 8 apart); both are read by the fragments without bank conflicts. */
-enum { TC_ROW = TC_K + 4, TC_COLUMN = MM_TILE + 8, TC_SIZE = MM_TILE * TC_ROW, TC_QUADS = MM_TILE * TC_K / 4 / TC_THREADS };
+/* Tiles lie as they come: [row][k] (rows TC_K + 4 apart) or [k][row] (MM_TILE + 8 apart); both are
+ * read by the fragments without bank conflicts. */
+enum {
+  TC_ROW = TC_K + 4,
+  TC_COLUMN = MM_TILE + 8,
+  TC_SIZE = MM_TILE * TC_ROW,
+  TC_QUADS = MM_TILE * TC_K / 4 / TC_THREADS
+};
 
-static __device__ __forceinline__ void tc_fetch(const MmOperand &o, uint32_t row0, uint32_t k0, uint32_t k_end, float4 *v) {
+static __device__ __forceinline__ void tc_fetch(const MmOperand &o, uint32_t row0, uint32_t k0,
+                                                uint32_t k_end, float4 *v) {
 #pragma unroll
   for (int i = 0; i < TC_QUADS; i++) {
     uint32_t row, k;
@@ -92,22 +141,28 @@ static __device__ __forceinline__ void tc_fetch(const MmOperand &o, uint32_t row
     v[i] = mm_fetch(o, row0 + row, k0 + k, k_end);
   }
 }
+
 static __device__ __forceinline__ void tc_keep(const MmOperand &o, uint32_t *to, const float4 *v) {
 #pragma unroll
   for (int i = 0; i < TC_QUADS; i++) {
     uint32_t row, k;
     mm_place<TC_K>(o, threadIdx.x + (uint32_t)i * TC_THREADS, &row, &k);
-    *(uint4 *)(to + (o.kc ? row * TC_ROW + k : k * TC_COLUMN + row)) = make_uint4(to_tf32(v[i].x), to_tf32(v[i].y), to_tf32(v[i].z), to_tf32(v[i].w));
+    *(uint4 *)(to + (o.kc ? row * TC_ROW + k : k * TC_COLUMN + row)) =
+        make_uint4(to_tf32(v[i].x), to_tf32(v[i].y), to_tf32(v[i].z), to_tf32(v[i].w));
   }
 }
 
-/* Grid as matmul_float. Warp (wm, wn) of 2x2 makes 32x32: 2x4 products of 16x8. Fragments: cuda/mma.cuh. */
-static __global__ void __launch_bounds__(TC_THREADS) matmul_tf32(MmOperand a, MmOperand b, float *out, uint32_t k_all, uint32_t k_chunk) {
-  SHARED(uint4, as4, TC_SIZE / 4);                            /* uint4: 16-byte alignment */
+/* Grid as matmul_float. Warp (wm, wn) of 2x2 makes 32x32: 2x4 products of 16x8. Fragments:
+ * cuda/mma.cuh. */
+static __global__ void __launch_bounds__(TC_THREADS)
+    matmul_tf32(MmOperand a, MmOperand b, float *out, uint32_t k_all, uint32_t k_chunk) {
+  SHARED(uint4, as4, TC_SIZE / 4); /* uint4: 16-byte alignment */
   SHARED(uint4, bs4, TC_SIZE / 4);
   uint32_t *as = (uint32_t *)as4, *bs = (uint32_t *)bs4;
-  const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, wm = (warp >> 1) * 32, wn = (warp & 1) * 32;
-  const uint32_t m0 = blockIdx.y * MM_TILE, n0 = blockIdx.x * MM_TILE, k_begin = blockIdx.z * k_chunk, k_end = min(k_all, k_begin + k_chunk);
+  const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3,
+                 wm = (warp >> 1) * 32, wn = (warp & 1) * 32;
+  const uint32_t m0 = blockIdx.y * MM_TILE, n0 = blockIdx.x * MM_TILE,
+                 k_begin = blockIdx.z * k_chunk, k_end = min(k_all, k_begin + k_chunk);
   const uint32_t ar = a.kc ? (uint32_t)TC_ROW : 1u, ak = a.kc ? 1u : (uint32_t)TC_COLUMN;
   const uint32_t br = b.kc ? (uint32_t)TC_ROW : 1u, bk = b.kc ? 1u : (uint32_t)TC_COLUMN;
   float sum[2][4][4] = {};
@@ -128,12 +183,16 @@ static __global__ void __launch_bounds__(TC_THREADS) matmul_tf32(MmOperand a, Mm
 #pragma unroll
       for (uint32_t i = 0; i < 2; i++) {
         const uint32_t *p = as + (wm + i * 16 + g) * ar + (k + t) * ak;
-        fa[i][0] = p[0]; fa[i][1] = p[8 * ar]; fa[i][2] = p[4 * ak]; fa[i][3] = p[8 * ar + 4 * ak];
+        fa[i][0] = p[0];
+        fa[i][1] = p[8 * ar];
+        fa[i][2] = p[4 * ak];
+        fa[i][3] = p[8 * ar + 4 * ak];
       }
 #pragma unroll
       for (uint32_t j = 0; j < 4; j++) {
         const uint32_t *p = bs + (wn + j * 8 + g) * br + (k + t) * bk;
-        fb[j][0] = p[0]; fb[j][1] = p[4 * bk];
+        fb[j][0] = p[0];
+        fb[j][1] = p[4 * bk];
       }
 #pragma unroll
       for (int i = 0; i < 2; i++) {
@@ -150,7 +209,8 @@ static __global__ void __launch_bounds__(TC_THREADS) matmul_tf32(MmOperand a, Mm
     for (int j = 0; j < 4; j++) {
 #pragma unroll
       for (int d = 0; d < 4; d++) {
-        const uint32_t r = m0 + wm + (uint32_t)i * 16 + g + (d >> 1) * 8, c = n0 + wn + (uint32_t)j * 8 + 2 * t + (d & 1);
+        const uint32_t r = m0 + wm + (uint32_t)i * 16 + g + (d >> 1) * 8,
+                       c = n0 + wn + (uint32_t)j * 8 + 2 * t + (d & 1);
         if (r < a.rows && c < b.rows) out[(size_t)r * b.rows + c] = sum[i][j][d];
       }
     }
@@ -158,7 +218,8 @@ static __global__ void __launch_bounds__(TC_THREADS) matmul_tf32(MmOperand a, Mm
 }
 
 /* out[i] = sum over z of part[z][i], in order. */
-static __global__ void __launch_bounds__(256) matmul_chunks(const float *part, int chunks, uint32_t n, float *out) {
+static __global__ void __launch_bounds__(256)
+    matmul_chunks(const float *part, int chunks, uint32_t n, float *out) {
   const uint32_t i = blockIdx.x * 256 + threadIdx.x;
   float sum = 0;
   if (i >= n) return;
@@ -167,18 +228,26 @@ static __global__ void __launch_bounds__(256) matmul_chunks(const float *part, i
   out[i] = sum;
 }
 
-typedef struct MmPlan { int64_t m, n, k, chunk, chunks; } MmPlan;
+typedef struct MmPlan {
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  int64_t chunk;
+  int64_t chunks;
+} MmPlan;
 
 static MmPlan mm_plan(const DevStep *s) {
   const int32_t *i = s->n.a.i;
   MmPlan q = {i[2], i[3], i[4], 0, 0};
   /* Up to that batch a row has the same bits in any batch. */
-  const int64_t tiles = (q.m <= MM_BATCH_MAX ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);
+  const int64_t tiles =
+      (q.m <= MM_BATCH_MAX ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);
   const int64_t want = PRLX_MIN(cuda_ceil(MM_BLOCKS, tiles), cuda_ceil(q.k, MM_CHUNK_MIN));
   q.chunk = cuda_ceil(cuda_ceil(q.k, want), MM_CHUNK_MIN) * MM_CHUNK_MIN;
   q.chunks = cuda_ceil(q.k, q.chunk);
   return q;
 }
+
 static size_t matmul_scratch(const CudaCtx *, const DevStep *s) {
   const MmPlan q = mm_plan(s);
   return q.chunks > 1 ? (size_t)(q.chunks * q.m * q.n) * sizeof(float) : 0;
@@ -186,20 +255,29 @@ static size_t matmul_scratch(const CudaCtx *, const DevStep *s) {
 
 static MmOperand mm_operand(const void *p, int64_t rows, int64_t k, bool kc) {
   const int64_t ld = kc ? k : rows;
-  return MmOperand{(const float *)p, (uint32_t)rows, (uint32_t)ld, kc, ld % 4 == 0 && (uintptr_t)p % 16 == 0};
+  return MmOperand{(const float *)p, (uint32_t)rows, (uint32_t)ld, kc,
+                   ld % 4 == 0 && (uintptr_t)p % 16 == 0};
 }
 
 static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const MmPlan q = mm_plan(s);
-  const MmOperand a = mm_operand(s->arg[0], q.m, q.k, !s->n.a.i[0]), b = mm_operand(s->arg[1], q.n, q.k, s->n.a.i[1]);
-  const dim3 grid((unsigned)cuda_ceil(q.n, MM_TILE), (unsigned)cuda_ceil(q.m, MM_TILE), (unsigned)q.chunks);
+  const MmOperand a = mm_operand(s->arg[0], q.m, q.k, !s->n.a.i[0]),
+                  b = mm_operand(s->arg[1], q.n, q.k, s->n.a.i[1]);
+  const dim3 grid((unsigned)cuda_ceil(q.n, MM_TILE), (unsigned)cuda_ceil(q.m, MM_TILE),
+                  (unsigned)q.chunks);
   float *to = q.chunks > 1 ? (float *)s->scratch : (float *)s->out;
   if (q.m * q.n == 0) return ST_OK;
-  if (!cuda_fits32(q.m * q.k) || !cuda_fits32(q.n * q.k) || !cuda_fits32(q.m * q.n)) return cuda_too_large("matmul", e);
-  if (c->precision == PREC_STRICT || c->arch < 80) LAUNCH(matmul_float, grid, MM_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k, (uint32_t)q.chunk);
-  else LAUNCH(matmul_tf32, grid, TC_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k, (uint32_t)q.chunk);
+  if (!cuda_fits32(q.m * q.k) || !cuda_fits32(q.n * q.k) || !cuda_fits32(q.m * q.n))
+    return cuda_too_large("matmul", e);
+  if (c->precision == PREC_STRICT || c->arch < 80)
+    LAUNCH(matmul_float, grid, MM_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k,
+           (uint32_t)q.chunk);
+  else
+    LAUNCH(matmul_tf32, grid, TC_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k, (uint32_t)q.chunk);
   const uint32_t n = (uint32_t)(q.m * q.n);
-  if (q.chunks > 1) LAUNCH(matmul_chunks, (unsigned)cuda_ceil(n, 256), 256, 0, c->stream, to, (int)q.chunks, n, (float *)s->out);
+  if (q.chunks > 1)
+    LAUNCH(matmul_chunks, (unsigned)cuda_ceil(n, 256), 256, 0, c->stream, to, (int)q.chunks, n,
+           (float *)s->out);
   return cuda_check("matmul", s, e);
 }
 

@@ -1,12 +1,15 @@
-/* memory.cu: memory of the device and copies to and from it. Everything is ordered by one stream. */
+/* memory.cu: memory of the device and copies to and from it. Everything is ordered by one stream.
+ */
 #include "cuda/device_impl.h"
 #include <stdio.h>
 #include <string.h>
 
 Status cuda_status(cudaError_t r, const char *what, Error *e) {
   if (r == cudaSuccess) return ST_OK;
-  cudaGetLastError();                              /* a failed allocation must not be found again by the next check */
-  return err_set(e, r == cudaErrorMemoryAllocation ? ST_NOMEM : ST_INTERNAL, "cuda: %s: %s", what, cudaGetErrorString(r));
+  /* a failed allocation must not be found again by the next check */
+  cudaGetLastError();
+  return err_set(e, r == cudaErrorMemoryAllocation ? ST_NOMEM : ST_INTERNAL, "cuda: %s: %s", what,
+                 cudaGetErrorString(r));
 }
 
 static size_t available(Backend *b) {
@@ -21,10 +24,15 @@ static Status alloc(Backend *b, size_t bytes, void **out, Error *e) {
   if (r == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     *out = NULL;
-    return err_set(e, ST_NOMEM, "%s: out of device memory: %.0f MiB were asked for, %.0f MiB are free", b->name, (double)n / 1048576, (double)available(b) / 1048576);
+    return err_set(e, ST_NOMEM,
+                   "%s: out of device memory: %.0f MiB were asked for, %.0f MiB are free", b->name,
+                   (double)n / 1048576, (double)available(b) / 1048576);
   }
   if (r == cudaSuccess) r = cudaMemsetAsync(*out, 0, n, of(b)->c.stream);
-  if (r != cudaSuccess && *out) { cudaFree(*out); *out = NULL; }
+  if (r != cudaSuccess && *out) {
+    cudaFree(*out);
+    *out = NULL;
+  }
   return cuda_status(r, "allocating memory", e);
 }
 
@@ -67,7 +75,8 @@ static Status download(Backend *b, void *dst, const void *src, size_t bytes, Err
   cudaError_t r = cudaSuccess;
   for (size_t at = 0; at < bytes && r == cudaSuccess;) {
     size_t n = PRLX_MIN(bytes - at, (size_t)RING_SLOT_BYTES);
-    r = cudaMemcpyAsync(of(b)->down, (const char *)src + at, n, cudaMemcpyDeviceToHost, of(b)->c.stream);
+    r = cudaMemcpyAsync(of(b)->down, (const char *)src + at, n, cudaMemcpyDeviceToHost,
+                        of(b)->c.stream);
     if (r == cudaSuccess) r = cudaStreamSynchronize(of(b)->c.stream);
     if (r == cudaSuccess) memcpy((char *)dst + at, of(b)->down, n);
     at += n;
@@ -76,17 +85,29 @@ static Status download(Backend *b, void *dst, const void *src, size_t bytes, Err
 }
 
 static Status copy(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
-  return bytes ? cuda_status(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, of(b)->c.stream), "copy", e) : ST_OK;
+  return bytes ? cuda_status(
+                     cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, of(b)->c.stream),
+                     "copy", e)
+               : ST_OK;
 }
 
 static Status zero(Backend *b, void *dst, size_t bytes, Error *e) {
-  return bytes ? cuda_status(cudaMemsetAsync(dst, 0, bytes, of(b)->c.stream), "zeroing memory", e) : ST_OK;
+  return bytes ? cuda_status(cudaMemsetAsync(dst, 0, bytes, of(b)->c.stream), "zeroing memory", e)
+               : ST_OK;
 }
 
-static Status sync(Backend *b, Error *e) { return cuda_status(cudaStreamSynchronize(of(b)->c.stream), "waiting for the device", e); }
+static Status sync(Backend *b, Error *e) {
+  return cuda_status(cudaStreamSynchronize(of(b)->c.stream), "waiting for the device", e);
+}
 
 void cuda_memory_functions(Backend *b) {
-  b->alloc = alloc; b->release = release; b->available = available; b->upload = upload; b->download = download; b->copy = copy; b->zero = zero;
+  b->alloc = alloc;
+  b->release = release;
+  b->available = available;
+  b->upload = upload;
+  b->download = download;
+  b->copy = copy;
+  b->zero = zero;
   b->sync = sync;
 }
 
@@ -101,7 +122,8 @@ Status cuda_memory_init(CudaBackend *b, Error *e) {
 }
 
 void cuda_memory_free(CudaBackend *b) {
-  for (int i = 0; i < RING_SLOTS; i++) if (b->ring.done[i]) cudaEventDestroy(b->ring.done[i]);
+  for (int i = 0; i < RING_SLOTS; i++)
+    if (b->ring.done[i]) cudaEventDestroy(b->ring.done[i]);
   if (b->ring.mem) cudaFreeHost(b->ring.mem);
   if (b->down) cudaFreeHost(b->down);
 }

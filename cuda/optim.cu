@@ -1,7 +1,8 @@
-/* optim.cu: Adam, gradient sums, clean-up and EMA over flat ranges: the formulas and the rounding order of core/optim.c.
- * All are limited by memory: Adam moves 28 bytes per weight (20 without first moment), so 23 M weights take 0.14 ms at 4.8 TB/s; the moving average
- * goes along in the same launch for 8 bytes more, where a launch of its own would move 12. Four numbers per
- * thread in 16-byte accesses; a range that does not start on a 16-byte boundary goes number by number. */
+/* optim.cu: Adam, gradient sums, clean-up and EMA over flat ranges: the formulas and the rounding
+ * order of core/optim.c. All are limited by memory: Adam moves 28 bytes per weight (20 without
+ * first moment), so 23 M weights take 0.14 ms at 4.8 TB/s; the moving average goes along in the
+ * same launch for 8 bytes more, where a launch of its own would move 12. Four numbers per thread in
+ * 16-byte accesses; a range that does not start on a 16-byte boundary goes number by number. */
 #include "cuda/index.cuh"
 
 enum { FLAT_THREADS = 256, FLAT_VEC = 4 };
@@ -9,18 +10,33 @@ enum { FLAT_THREADS = 256, FLAT_VEC = 4 };
 /* The first of the four elements of this thread. */
 #define FLAT_AT const int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * FLAT_VEC
 
-static __device__ __forceinline__ void take4(const float *p, int64_t at, int64_t n, bool wide, float *x) {
-  if (wide && at + FLAT_VEC <= n) { const float4 v = *(const float4 *)(p + at); x[0] = v.x; x[1] = v.y; x[2] = v.z; x[3] = v.w; return; }
+static __device__ __forceinline__ void take4(const float *p, int64_t at, int64_t n, bool wide,
+                                             float *x) {
+  if (wide && at + FLAT_VEC <= n) {
+    const float4 v = *(const float4 *)(p + at);
+    x[0] = v.x;
+    x[1] = v.y;
+    x[2] = v.z;
+    x[3] = v.w;
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) x[k] = at + k < n ? p[at + k] : 0;
 }
-static __device__ __forceinline__ void give4(float *p, int64_t at, int64_t n, bool wide, const float *x) {
-  if (wide && at + FLAT_VEC <= n) { *(float4 *)(p + at) = make_float4(x[0], x[1], x[2], x[3]); return; }
+
+static __device__ __forceinline__ void give4(float *p, int64_t at, int64_t n, bool wide,
+                                             const float *x) {
+  if (wide && at + FLAT_VEC <= n) {
+    *(float4 *)(p + at) = make_float4(x[0], x[1], x[2], x[3]);
+    return;
+  }
 #pragma unroll
-  for (int k = 0; k < FLAT_VEC; k++) if (at + k < n) p[at + k] = x[k];
+  for (int k = 0; k < FLAT_VEC; k++)
+    if (at + k < n) p[at + k] = x[k];
 }
 
-static __global__ void __launch_bounds__(FLAT_THREADS) adam_flat(float *p, const float *g, float *m, float *v, int64_t n, bool wide, AdamCoef c) {
+static __global__ void __launch_bounds__(FLAT_THREADS)
+    adam_flat(float *p, const float *g, float *m, float *v, int64_t n, bool wide, AdamCoef c) {
   FLAT_AT;
   float w[FLAT_VEC], d[FLAT_VEC], a[FLAT_VEC], b[FLAT_VEC];
   if (at >= n) return;
@@ -31,7 +47,10 @@ static __global__ void __launch_bounds__(FLAT_THREADS) adam_flat(float *p, const
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) {
     float mi = d[k];
-    if (m) { mi = a[k] = c.b1 * a[k] + c.c1 * d[k]; mi *= c.m_corr; }
+    if (m) {
+      mi = a[k] = c.b1 * a[k] + c.c1 * d[k];
+      mi *= c.m_corr;
+    }
     b[k] = c.b2 * b[k] + c.c2 * d[k] * d[k];
     w[k] -= c.lr * mi / (sqrtf(b[k]) * c.inv_v + c.eps);
   }
@@ -45,7 +64,8 @@ static __global__ void __launch_bounds__(FLAT_THREADS) adam_flat(float *p, const
   give4(c.ema, at, n, wide, a);
 }
 
-static __global__ void __launch_bounds__(FLAT_THREADS) add_flat(float *acc, const float *g, int64_t n, bool wide) {
+static __global__ void __launch_bounds__(FLAT_THREADS)
+    add_flat(float *acc, const float *g, int64_t n, bool wide) {
   FLAT_AT;
   float a[FLAT_VEC], d[FLAT_VEC];
   if (at >= n) return;
@@ -56,7 +76,8 @@ static __global__ void __launch_bounds__(FLAT_THREADS) add_flat(float *acc, cons
   give4(acc, at, n, wide, a);
 }
 
-static __global__ void __launch_bounds__(FLAT_THREADS) ema_flat(float *ema, const float *p, int64_t n, bool wide, float beta) {
+static __global__ void __launch_bounds__(FLAT_THREADS)
+    ema_flat(float *ema, const float *p, int64_t n, bool wide, float beta) {
   FLAT_AT;
   float a[FLAT_VEC], b[FLAT_VEC];
   if (at >= n) return;
@@ -67,8 +88,10 @@ static __global__ void __launch_bounds__(FLAT_THREADS) ema_flat(float *ema, cons
   give4(ema, at, n, wide, a);
 }
 
-/* Writes only where something was wrong: gradients are finite almost always, so this pass only reads. */
-static __global__ void __launch_bounds__(FLAT_THREADS) sanitize_flat(float *g, int64_t n, bool wide, unsigned long long *bad) {
+/* Writes only where something was wrong: gradients are finite almost always, so this pass only
+ * reads. */
+static __global__ void __launch_bounds__(FLAT_THREADS)
+    sanitize_flat(float *g, int64_t n, bool wide, unsigned long long *bad) {
   FLAT_AT;
   float x[FLAT_VEC];
   int count = 0;
@@ -87,25 +110,33 @@ static __global__ void __launch_bounds__(FLAT_THREADS) sanitize_flat(float *g, i
 static bool wide(const void *a, const void *b, const void *c, const void *d) {
   return (((uintptr_t)a | (uintptr_t)b | (uintptr_t)c | (uintptr_t)d) & 15) == 0;
 }
+
 static unsigned flat_blocks(int64_t n) { return (unsigned)cuda_ceil(n, FLAT_THREADS * FLAT_VEC); }
 
-Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *coef, Error *e) {
+Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n,
+                 const AdamCoef *coef, Error *e) {
   if (n <= 0) return ST_OK;
-  LAUNCH(adam_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, p, g, m, v, n, wide(p, g, m, v) && wide(coef->ema, NULL, NULL, NULL), *coef);
+  LAUNCH(adam_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, p, g, m, v, n,
+         wide(p, g, m, v) && wide(coef->ema, NULL, NULL, NULL), *coef);
   return cuda_check("adam", NULL, e);
 }
+
 Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e) {
   if (n <= 0) return ST_OK;
   LAUNCH(add_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, acc, g, n, wide(acc, g, NULL, NULL));
   return cuda_check("accumulate", NULL, e);
 }
+
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e) {
   if (n <= 0) return ST_OK;
-  LAUNCH(ema_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, ema, p, n, wide(ema, p, NULL, NULL), beta);
+  LAUNCH(ema_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, ema, p, n, wide(ema, p, NULL, NULL),
+         beta);
   return cuda_check("ema", NULL, e);
 }
+
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e) {
   if (n <= 0) return ST_OK;
-  LAUNCH(sanitize_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, g, n, wide(g, NULL, NULL, NULL), (unsigned long long *)bad);
+  LAUNCH(sanitize_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, g, n, wide(g, NULL, NULL, NULL),
+         (unsigned long long *)bad);
   return cuda_check("sanitize", NULL, e);
 }

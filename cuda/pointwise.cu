@@ -1,14 +1,20 @@
-/* pointwise.cu: fused loops of elementwise operations: the program for the device, and the loop without a reduction. */
+/* pointwise.cu: fused loops of elementwise operations: the program for the device, and the loop
+ * without a reduction. */
 #include "cuda/pointwise.cuh"
 #include <math.h>
 #include <string.h>
 
 Status cuda_too_large(const char *what, Error *e) {
-  return err_set(e, ST_INVALID, "cuda %s: a value has more than 2^31-1 elements; use a smaller batch", what);
+  return err_set(e, ST_INVALID,
+                 "cuda %s: a value has more than 2^31-1 elements; use a smaller batch", what);
 }
 
 /* ---- program: from registers to one accumulator ---- */
-typedef struct MicroOf { uint8_t code, reversed, unary; } MicroOf;
+typedef struct MicroOf {
+  uint8_t code;
+  uint8_t reversed;
+  uint8_t unary;
+} MicroOf;
 static MicroOf micro_of(const PwOp *o) {
   switch (o->op) {
     case OP_add: return MicroOf{MO_ADD, MO_ADD, 0};
@@ -16,7 +22,9 @@ static MicroOf micro_of(const PwOp *o) {
     case OP_mul: return MicroOf{MO_MUL, MO_MUL, 0};
     case OP_div: return MicroOf{MO_DIV, MO_DIV_R, 0};
     case OP_maximum: return MicroOf{MO_MAX, MO_MAX_R, 0};
-    case OP_lrelu_mask: return o->f[2] < 0 ? MicroOf{MO_SLOPE, MO_SLOPE_R, 0} : MicroOf{MO_LRELU_MASK, MO_LRELU_MASK_R, 0};
+    case OP_lrelu_mask:
+      return o->f[2] < 0 ? MicroOf{MO_SLOPE, MO_SLOPE_R, 0}
+                         : MicroOf{MO_LRELU_MASK, MO_LRELU_MASK_R, 0};
     case OP_clamp_mask: return MicroOf{MO_CLAMP_MASK, MO_CLAMP_MASK_R, 0};
     case OP_neg: return MicroOf{MO_NEG, 0, 1};
     case OP_axpb: return MicroOf{MO_AXPB, 0, 1};
@@ -33,7 +41,7 @@ static MicroOf micro_of(const PwOp *o) {
     case OP_gt0: return MicroOf{MO_GT0, 0, 1};
     case OP_lrelu: return MicroOf{MO_LRELU, 0, 1};
     case OP_clamp: return MicroOf{MO_CLAMP, 0, 1};
-    default: return MicroOf{MO_COPY, 0, 1};                  /* broadcast */
+    default: return MicroOf{MO_COPY, 0, 1}; /* broadcast */
   }
 }
 
@@ -42,14 +50,23 @@ static void constants(const PwOp *o, float *f) {
   for (int i = 0; i < 3; i++) f[i] = (float)o->f[i];
   if (o->op != OP_lrelu && o->op != OP_lrelu_mask) return;
   const float alpha = f[0], gain = f[1], clamp = f[2];
-  f[0] = alpha * gain; f[1] = gain;
+  f[0] = alpha * gain;
+  f[1] = gain;
   f[2] = clamp < 0 ? INFINITY : clamp;
 }
 
-typedef struct Lower { PwDev *d; int last_use[PW_MAX_OPS]; bool in_slot[PW_MAX_OPS]; uint8_t slot[PW_MAX_OPS]; int user[PW_MAX_REGS]; } Lower;
+typedef struct Lower {
+  PwDev *d;
+  int last_use[PW_MAX_OPS];
+  bool in_slot[PW_MAX_OPS];
+  uint8_t slot[PW_MAX_OPS];
+  int user[PW_MAX_REGS];
+} Lower;
 
 /* The value an operand code stands for: argument k -> k, result of operation j -> PW_ACC + j. */
-static int value_of(const int *writer, int code) { return code < 0 ? -1 - code : PW_ACC + writer[code]; }
+static int value_of(const int *writer, int code) {
+  return code < 0 ? -1 - code : PW_ACC + writer[code];
+}
 
 static uint8_t source(const Lower *l, int value, int acc) {
   if (value < PW_ACC) return (uint8_t)value;
@@ -78,24 +95,40 @@ static bool lower(PwDev *d, const PwProgram *p) {
   int writer[PW_MAX_REGS], a[PW_MAX_OPS], b[PW_MAX_OPS];
   l.d = d;
   for (int r = 0; r < PW_MAX_REGS; r++) writer[r] = l.user[r] = -1;
-  for (int i = 0; i <= p->nop; i++) {                        /* who reads what; i == nop: the result */
+  /* who reads what; i == nop: the result */
+  for (int i = 0; i <= p->nop; i++) {
     const int code[2] = {i < p->nop ? p->op[i].a : p->result, i < p->nop ? p->op[i].b : p->result};
     int v[2];
     for (int k = 0; k < 2; k++) {
-      if (code[k] >= PW_MAX_REGS || code[k] < -p->narg || (code[k] >= 0 && writer[code[k]] < 0)) return false;
+      if (code[k] >= PW_MAX_REGS || code[k] < -p->narg || (code[k] >= 0 && writer[code[k]] < 0))
+        return false;
       v[k] = value_of(writer, code[k]);
-      if (v[k] >= PW_ACC) { const int j = v[k] - PW_ACC; l.last_use[j] = i; if (i > j + 1) l.in_slot[j] = true; }
+      if (v[k] >= PW_ACC) {
+        const int j = v[k] - PW_ACC;
+        l.last_use[j] = i;
+        if (i > j + 1) l.in_slot[j] = true;
+      }
     }
-    if (i < p->nop) { a[i] = v[0]; b[i] = v[1]; writer[p->op[i].dst] = i; }
+    if (i < p->nop) {
+      a[i] = v[0];
+      b[i] = v[1];
+      writer[p->op[i].dst] = i;
+    }
   }
   for (int i = 0; i < p->nop; i++) {
     const MicroOf m = micro_of(&p->op[i]);
     float f[3];
     constants(&p->op[i], f);
-    if (m.unary) emit(d, m.code, source(&l, a[i], i - 1), f);
-    else if (a[i] == PW_ACC + i - 1) emit(d, m.code, source(&l, b[i], i - 1), f);
-    else if (b[i] == PW_ACC + i - 1) emit(d, m.reversed, source(&l, a[i], i - 1), f);
-    else { emit(d, MO_COPY, source(&l, a[i], -1), NULL); emit(d, m.code, a[i] == b[i] ? (uint8_t)PW_ACC : source(&l, b[i], -1), f); }
+    if (m.unary)
+      emit(d, m.code, source(&l, a[i], i - 1), f);
+    else if (a[i] == PW_ACC + i - 1)
+      emit(d, m.code, source(&l, b[i], i - 1), f);
+    else if (b[i] == PW_ACC + i - 1)
+      emit(d, m.reversed, source(&l, a[i], i - 1), f);
+    else {
+      emit(d, MO_COPY, source(&l, a[i], -1), NULL);
+      emit(d, m.code, a[i] == b[i] ? (uint8_t)PW_ACC : source(&l, b[i], -1), f);
+    }
     if (l.in_slot[i]) d->op[d->nop - 1].slot = l.slot[i] = take_slot(&l, i);
     if (l.in_slot[i] && l.slot[i] == PW_NO_SLOT) return false;
   }
@@ -104,7 +137,8 @@ static bool lower(PwDev *d, const PwProgram *p) {
   return true;
 }
 
-/* ---- axes: neighbours that every argument walks in one stride are one axis, as in core/pointwise.c ---- */
+/* ---- axes: neighbours that every argument walks in one stride are one axis, as in
+ * core/pointwise.c ---- */
 static void strides_of(Shape s, Shape iter, int64_t *st) {
   int64_t step = 1;
   for (int i = iter.rank - 1; i >= 0; i--) {
@@ -117,7 +151,8 @@ static void strides_of(Shape s, Shape iter, int64_t *st) {
 static void merge_axes(PwDev *d, const PwProgram *p) {
   int64_t st[PW_MAX_ARGS + 1][MAX_RANK], to[PW_MAX_ARGS + 1][MAX_RANK] = {}, dim[MAX_RANK] = {1};
   int rank = 0, na = p->narg + 1;
-  for (int a = 0; a < na; a++) strides_of(a < p->narg ? p->arg_shape[a] : p->out_shape, p->iter, st[a]);
+  for (int a = 0; a < na; a++)
+    strides_of(a < p->narg ? p->arg_shape[a] : p->out_shape, p->iter, st[a]);
   for (int i = 0; i < p->iter.rank; i++) {
     const int64_t n = p->iter.d[i];
     if (n == 1) continue;
@@ -127,7 +162,7 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
     dim[rank - 1] *= n;
     for (int a = 0; a < na; a++) to[a][rank - 1] = st[a][i];
   }
-  const int in = PRLX_MAX(rank, 1) - 1;                       /* the inner axis */
+  const int in = PRLX_MAX(rank, 1) - 1; /* the inner axis */
   d->outer = in;
   d->inner = (uint32_t)dim[in];
   d->row = fastdiv_of(cuda_ceil(dim[in], PW_VEC));
@@ -135,12 +170,20 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
   d->nkept = d->nsum = 1;
   for (int r = 0; r < in; r++) {
     d->dim[r] = fastdiv_of(dim[r]);
-    if (to[p->narg][r]) d->nkept *= dim[r]; else { d->nsum *= dim[r]; d->summed |= 1u << r; }
+    if (to[p->narg][r])
+      d->nkept *= dim[r];
+    else {
+      d->nsum *= dim[r];
+      d->summed |= 1u << r;
+    }
   }
   for (int a = 0; a < p->narg; a++) {
     PwArg *x = &d->arg[a];
     bool wide = to[a][in] == 1 && (in == 0 || dim[in] % PW_VEC == 0);
-    for (int r = 0; r < in; r++) { x->stride[r] = (int32_t)to[a][r]; wide = wide && to[a][r] % PW_VEC == 0; }
+    for (int r = 0; r < in; r++) {
+      x->stride[r] = (int32_t)to[a][r];
+      wide = wide && to[a][r] % PW_VEC == 0;
+    }
     x->inner = (int32_t)to[a][in];
     x->mode = x->inner == 0 ? PW_ONE : wide ? PW_WIDE : PW_EACH;
   }
@@ -149,7 +192,8 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
 
 bool pw_dev_init(PwDev *d, const PwProgram *p) {
   memset(d, 0, sizeof *d);
-  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS || !lower(d, p)) return false;
+  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS || !lower(d, p))
+    return false;
   merge_axes(d, p);
   return true;
 }
@@ -165,10 +209,12 @@ void pw_dev_bind(PwDev *d, const void *const *arg, const Dtype *type, const void
 }
 
 /* ---- the loop ---- */
-static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t at, const float *v) {
+static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t at,
+                                                  const float *v) {
   if (type == DT_F32) {
     float4 *p = (float4 *)((float *)out + at);
-    p[0] = make_float4(v[0], v[1], v[2], v[3]); p[1] = make_float4(v[4], v[5], v[6], v[7]);
+    p[0] = make_float4(v[0], v[1], v[2], v[3]);
+    p[1] = make_float4(v[4], v[5], v[6], v[7]);
   } else if (type == DT_F16) {
     Half8 u;
 #pragma unroll
@@ -182,8 +228,10 @@ static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t 
   }
 }
 
-/* One vector per thread. out may be the memory of an argument of the same shape and type: a thread reads its own elements before it writes them. */
-static __global__ void __launch_bounds__(256) pw_map(const __grid_constant__ PwDev d, void *out, int tout, uint32_t nvec) {
+/* One vector per thread. out may be the memory of an argument of the same shape and type: a thread
+ * reads its own elements before it writes them. */
+static __global__ void __launch_bounds__(256)
+    pw_map(const __grid_constant__ PwDev d, void *out, int tout, uint32_t nvec) {
   const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
   PwPlace at = {{}, 0, 0, DYNAMIC_SHARED(float4), (int)threadIdx.x, (int)blockDim.x};
   if (t >= nvec) return;
@@ -194,9 +242,13 @@ static __global__ void __launch_bounds__(256) pw_map(const __grid_constant__ PwD
   pw_coordinates(d, ~0u, row, at.idx);
   pw_eval(d, at, v);
   const uint32_t to = row * d.inner + at.col;
-  if (d.wide_out && at.valid == PW_VEC) { store_wide(out, tout, to, v); return; }
+  if (d.wide_out && at.valid == PW_VEC) {
+    store_wide(out, tout, to, v);
+    return;
+  }
 #pragma unroll
-  for (int j = 0; j < PW_VEC; j++) if (j < at.valid) st_any(out, (Dtype)tout, to + j, v[j]);
+  for (int j = 0; j < PW_VEC; j++)
+    if (j < at.valid) st_any(out, (Dtype)tout, to + j, v[j]);
 }
 
 static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, Error *e) {
@@ -204,12 +256,16 @@ static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, 
   PwDev d;
   if (n == 0) return ST_OK;
   if (!cuda_fits32(n)) return cuda_too_large("pointwise", e);
-  if (!pw_dev_init(&d, p)) return err_set(e, ST_INTERNAL, "cuda pointwise: a program of %d operations that reads what it did not write", p->nop);
+  if (!pw_dev_init(&d, p))
+    return err_set(e, ST_INTERNAL,
+                   "cuda pointwise: a program of %d operations that reads what it did not write",
+                   p->nop);
   pw_dev_bind(&d, s->arg, s->targ, s->out);
   if (p->reduce) return pw_sum_launch(c, s, &d, e);
   const int threads = pw_threads(&d);
   const int64_t nvec = d.nkept * d.nsum * (int64_t)d.row.d;
-  LAUNCH(pw_map, (unsigned)cuda_ceil(nvec, threads), threads, pw_slot_bytes(&d, threads), c->stream, d, s->out, (int)s->tout, (uint32_t)nvec);
+  LAUNCH(pw_map, (unsigned)cuda_ceil(nvec, threads), threads, pw_slot_bytes(&d, threads), c->stream,
+         d, s->out, (int)s->tout, (uint32_t)nvec);
   return cuda_check("pointwise", s, e);
 }
 
@@ -219,7 +275,11 @@ static Status pointwise_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   pw_from_node(&s->n, s->shape, &p);
   return pw_launch(c, s, &p, e);
 }
-static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) { return s->prog && s->prog->reduce ? pw_sum_scratch(s->prog) : 0; }
+
+static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) {
+  return s->prog && s->prog->reduce ? pw_sum_scratch(s->prog) : 0;
+}
+
 static bool any_type(const DevStep *, int, Dtype) { return true; }
 
 const CudaRow cuda_pointwise = {"pointwise", pointwise_launch, pointwise_scratch, any_type};

@@ -1,69 +1,149 @@
-/* pointwise.cuh: a fused loop (core/pointwise.h) in the form the device interprets, and the interpreter.
+/* pointwise.cuh: a fused loop (core/pointwise.h) in the form the device interprets, and the
+ * interpreter.
  *
- * A thread computes PW_VEC neighbours of the inner axis. The program becomes a one-accumulator machine: `acc = acc op x` or `acc = f(x)`, x an
- * argument, the accumulator or a slot. In the programs of training almost every value is used by the next operation only and never leaves the
- * accumulator; the rest waits in slots of shared memory that are private to the thread (no barrier, no bank conflict). So nothing is indexed
- * dynamically in registers, and nothing goes to local memory. The program comes by value with the launch: it lies in constant memory, and every
- * branch on it is uniform.
+ * A thread computes PW_VEC neighbours of the inner axis. The program becomes a one-accumulator
+ * machine: `acc = acc op x` or `acc = f(x)`, x an argument, the accumulator or a slot. In the
+ * programs of training almost every value is used by the next operation only and never leaves the
+ * accumulator; the rest waits in slots of shared memory that are private to the thread (no barrier,
+ * no bank conflict). So nothing is indexed dynamically in registers, and nothing goes to local
+ * memory. The program comes by value with the launch: it lies in constant memory, and every branch
+ * on it is uniform.
  *
- * Cost: decoding and addresses take about 25 instructions per step and thread, 3 per element; an H200 (132 SM, 128 lanes, 1.8 GHz, 4.8 TB/s)
- * issues 38 lane-instructions in the time it moves the 6 bytes of a 16-bit z = f(x, y). The programs that make up 95 % of the bytes of a training
- * step have 1 to 4 operations and need 15 to 35 per element: memory is the limit, so there are no compiled special cases.
- * In flight: 57 registers leave 1024 threads per SM, with two vectors each under way 32 KiB (16-bit) or 64 KiB (float), where 4.8 TB/s with a latency
- * of 0.7 us asks for 25 KiB. Estimates; what a GPU measured is in SPEED.md. */
+ * Cost: decoding and addresses take about 25 instructions per step and thread, 3 per element; an
+ * H200 (132 SM, 128 lanes, 1.8 GHz, 4.8 TB/s) issues 38 lane-instructions in the time it moves the
+ * 6 bytes of a 16-bit z = f(x, y). The programs that make up 95 % of the bytes of a training step
+ * have 1 to 4 operations and need 15 to 35 per element: memory is the limit, so there are no
+ * compiled special cases. In flight: 57 registers leave 1024 threads per SM, with two vectors each
+ * under way 32 KiB (16-bit) or 64 KiB (float), where 4.8 TB/s with a latency of 0.7 us asks for 25
+ * KiB. Estimates; what a GPU measured is in SPEED.md. */
 #ifndef PRLX_CUDA_POINTWISE_CUH
 #define PRLX_CUDA_POINTWISE_CUH
 #include "cuda/index.cuh"
 
-enum { PW_VEC = 8, PW_OUTER = MAX_RANK - 1, PW_MICRO_MAX = 2 * PW_MAX_OPS + 1, PW_ACC = 64, PW_SLOT = 32, PW_NO_SLOT = 255 };
-enum { PW_ONE, PW_WIDE, PW_EACH };            /* how an argument is read: one number, 16-byte vectors, number by number */
+enum {
+  PW_VEC = 8,
+  PW_OUTER = MAX_RANK - 1,
+  PW_MICRO_MAX = 2 * PW_MAX_OPS + 1,
+  PW_ACC = 64,
+  PW_SLOT = 32,
+  PW_NO_SLOT = 255
+};
+
+/* how an argument is read: one number, 16-byte vectors, number by number */
+enum { PW_ONE, PW_WIDE, PW_EACH };
 typedef enum {
-  MO_COPY, MO_ADD, MO_SUB, MO_SUB_R, MO_MUL, MO_DIV, MO_DIV_R, MO_MAX, MO_MAX_R, MO_AXPB, MO_SQUARE, MO_LRELU, MO_LRELU_MASK, MO_LRELU_MASK_R,
-  MO_SLOPE, MO_SLOPE_R, MO_NEG, MO_SQRT, MO_RSQRT, MO_EXP, MO_LOG, MO_SIGMOID, MO_TANH, MO_SOFTPLUS, MO_ABS, MO_SIGN, MO_GT0, MO_CLAMP,
-  MO_CLAMP_MASK, MO_CLAMP_MASK_R
+  MO_COPY,
+  MO_ADD,
+  MO_SUB,
+  MO_SUB_R,
+  MO_MUL,
+  MO_DIV,
+  MO_DIV_R,
+  MO_MAX,
+  MO_MAX_R,
+  MO_AXPB,
+  MO_SQUARE,
+  MO_LRELU,
+  MO_LRELU_MASK,
+  MO_LRELU_MASK_R,
+  MO_SLOPE,
+  MO_SLOPE_R,
+  MO_NEG,
+  MO_SQRT,
+  MO_RSQRT,
+  MO_EXP,
+  MO_LOG,
+  MO_SIGMOID,
+  MO_TANH,
+  MO_SOFTPLUS,
+  MO_ABS,
+  MO_SIGN,
+  MO_GT0,
+  MO_CLAMP,
+  MO_CLAMP_MASK,
+  MO_CLAMP_MASK_R
 } MicroCode;
-/* src: argument 0..15, PW_SLOT + slot, PW_ACC. slot: where the result is kept as well, or PW_NO_SLOT. _R: operands the other way round. */
-typedef struct alignas(16) PwMicro { uint8_t code, src, slot, unused; float f[3]; } PwMicro;
-typedef struct PwArg { const void *p; int32_t stride[PW_OUTER], inner; uint8_t type, mode; } PwArg;
+
+/* src: argument 0..15, PW_SLOT + slot, PW_ACC. slot: where the result is kept as well, or
+ * PW_NO_SLOT. _R: operands the other way round. */
+typedef struct alignas(16) PwMicro {
+  uint8_t code, src, slot, unused;
+  float f[3];
+} PwMicro;
+typedef struct PwArg {
+  const void *p;
+  int32_t stride[PW_OUTER];
+  int32_t inner;
+  uint8_t type;
+  uint8_t mode;
+} PwArg;
 typedef struct PwDev {
-  int nop, outer, nslot;
-  uint32_t summed, inner;                     /* summed: bit r = outer axis r is summed (reductions) */
-  bool inner_summed, wide_out;
-  FastDiv dim[PW_OUTER], row;                 /* row: PW_VECs per inner axis */
-  int64_t nkept, nsum;                        /* product of the kept and of the summed outer axes */
+  int nop;
+  int outer;
+  int nslot;
+  /* summed: bit r = outer axis r is summed (reductions) */
+  uint32_t summed;
+  uint32_t inner;
+  bool inner_summed;
+  bool wide_out;
+  /* row: PW_VECs per inner axis */
+  FastDiv dim[PW_OUTER];
+  FastDiv row;
+  /* product of the kept and of the summed outer axes */
+  int64_t nkept;
+  int64_t nsum;
   PwArg arg[PW_MAX_ARGS];
   PwMicro op[PW_MICRO_MAX];
 } PwDev;
 
-/* Host (pointwise.cu). init: shapes only; bind: addresses, types and the alignment that vectors need. False: a program that core would not make. */
+/* Host (pointwise.cu). init: shapes only; bind: addresses, types and the alignment that vectors
+ * need. False: a program that core would not make. */
 bool pw_dev_init(PwDev *d, const PwProgram *p);
 void pw_dev_bind(PwDev *d, const void *const *arg, const Dtype *type, const void *out);
-size_t pw_sum_scratch(const PwProgram *p);                                          /* reduce.cu */
+size_t pw_sum_scratch(const PwProgram *p); /* reduce.cu */
 Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, Error *e);
-static inline int pw_threads(const PwDev *d) { return d->nslot <= 3 ? 256 : d->nslot <= 7 ? 128 : 64; }   /* slots: 32 bytes per thread each */
+
+/* slots: 32 bytes per thread each */
+static inline int pw_threads(const PwDev *d) {
+  return d->nslot <= 3 ? 256 : d->nslot <= 7 ? 128 : 64;
+}
+
 static inline size_t pw_slot_bytes(const PwDev *d, int threads) {
-  return 16 + (size_t)d->nslot * PW_VEC * sizeof(float) * (size_t)threads;   /* never 0: the kernels take the address of dynamic shared memory */
+  /* never 0: the kernels take the address of dynamic shared memory */
+  return 16 + (size_t)d->nslot * PW_VEC * sizeof(float) * (size_t)threads;
 }
 
 /* ---- device ---- */
-typedef struct alignas(16) Half8 { __half2 h[4]; } Half8;
-typedef struct alignas(16) Bfloat8 { __nv_bfloat162 h[4]; } Bfloat8;
+typedef struct alignas(16) Half8 {
+  __half2 h[4];
+} Half8;
+typedef struct alignas(16) Bfloat8 {
+  __nv_bfloat162 h[4];
+} Bfloat8;
 
-/* Loading is cut in two, so that the arguments of the next two steps are on their way while this step computes: issue leaves the bits as they come
- * (nothing waits for them), unpack makes floats. Numbers read one by one lie one to a register, those of 16-bit vectors two. */
+/* Loading is cut in two, so that the arguments of the next two steps are on their way while this
+ * step computes: issue leaves the bits as they come (nothing waits for them), unpack makes floats.
+ * Numbers read one by one lie one to a register, those of 16-bit vectors two. */
 static __device__ __forceinline__ uint32_t pw_bits(const PwArg &a, uint32_t at) {
   return a.type == DT_F32 ? ((const uint32_t *)a.p)[at] : ((const uint16_t *)a.p)[at];
 }
+
 static __device__ __forceinline__ void pw_vector(const uint4 *p, uint32_t *raw) {
   const uint4 u = *p;
-  raw[0] = u.x; raw[1] = u.y; raw[2] = u.z; raw[3] = u.w;
+  raw[0] = u.x;
+  raw[1] = u.y;
+  raw[2] = u.z;
+  raw[3] = u.w;
 }
 
-/* PW_VEC numbers of argument a at outer coordinates idx, inner position col; the first `valid` exist, the others become 0. */
-static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const uint32_t *idx, uint32_t col, int valid, uint32_t *raw) {
+/* PW_VEC numbers of argument a at outer coordinates idx, inner position col; the first `valid`
+ * exist, the others become 0. */
+static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const uint32_t *idx,
+                                                uint32_t col, int valid, uint32_t *raw) {
   uint32_t at = col * (uint32_t)a.inner;
 #pragma unroll
-  for (int r = 0; r < PW_OUTER; r++) if (r < outer) at += idx[r] * (uint32_t)a.stride[r];
+  for (int r = 0; r < PW_OUTER; r++)
+    if (r < outer) at += idx[r] * (uint32_t)a.stride[r];
   if (a.mode == PW_ONE) {
     raw[0] = pw_bits(a, at);
   } else if (a.mode == PW_WIDE && valid == PW_VEC) {
@@ -72,14 +152,19 @@ static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const
     if (a.type == DT_F32) pw_vector(p + 1, raw + 4);
   } else {
 #pragma unroll
-    for (int j = 0; j < PW_VEC; j++) raw[j] = j < valid ? pw_bits(a, at + (uint32_t)j * (uint32_t)a.inner) : 0;
+    for (int j = 0; j < PW_VEC; j++)
+      raw[j] = j < valid ? pw_bits(a, at + (uint32_t)j * (uint32_t)a.inner) : 0;
   }
 }
 
 static __device__ __forceinline__ float pw_number(uint32_t bits, int type) {
-  return type == DT_F32 ? __uint_as_float(bits) : type == DT_F16 ? __half2float(__ushort_as_half((unsigned short)bits)) : __uint_as_float(bits << 16);
+  return type == DT_F32   ? __uint_as_float(bits)
+         : type == DT_F16 ? __half2float(__ushort_as_half((unsigned short)bits))
+                          : __uint_as_float(bits << 16);
 }
-static __device__ __forceinline__ void pw_unpack(const PwArg &a, int valid, const uint32_t *raw, float *x) {
+
+static __device__ __forceinline__ void pw_unpack(const PwArg &a, int valid, const uint32_t *raw,
+                                                 float *x) {
   if (a.mode == PW_ONE) {
     const float v = pw_number(raw[0], a.type);
 #pragma unroll
@@ -89,18 +174,37 @@ static __device__ __forceinline__ void pw_unpack(const PwArg &a, int valid, cons
     for (int j = 0; j < PW_VEC; j++) x[j] = __uint_as_float(raw[j]);
   } else if (a.mode == PW_WIDE && valid == PW_VEC) {
 #pragma unroll
-    for (int j = 0; j < PW_VEC; j++) x[j] = pw_number(j & 1 ? raw[j / 2] >> 16 : raw[j / 2] & 0xffff, a.type);
+    for (int j = 0; j < PW_VEC; j++)
+      x[j] = pw_number(j & 1 ? raw[j / 2] >> 16 : raw[j / 2] & 0xffff, a.type);
   } else {
 #pragma unroll
     for (int j = 0; j < PW_VEC; j++) x[j] = pw_number(raw[j], a.type);
   }
 }
 
-static __device__ __forceinline__ float pw_limit(float y, float c) { return y > c ? c : y < -c ? -c : y; }
-#define PW_BINARY(expr) { _Pragma("unroll") for (int j = 0; j < PW_VEC; j++) { const float a = acc[j], y = x[j]; acc[j] = (expr); } } break
-#define PW_UNARY(expr) { _Pragma("unroll") for (int j = 0; j < PW_VEC; j++) { const float y = x[j]; acc[j] = (expr); } } break
-/* One step on PW_VEC numbers: acc <- acc op x, or f(x). The same expressions as core/kernels/pointwise.c; exp, log, tanh, sigmoid and softplus in
- * float instead of double (a few ulp). */
+static __device__ __forceinline__ float pw_limit(float y, float c) {
+  return y > c ? c : y < -c ? -c : y;
+}
+#define PW_BINARY(expr)                                  \
+  {                                                      \
+    _Pragma("unroll") for (int j = 0; j < PW_VEC; j++) { \
+      const float a = acc[j], y = x[j];                  \
+      acc[j] = (expr);                                   \
+    }                                                    \
+  }                                                      \
+  break
+#define PW_UNARY(expr)                                   \
+  {                                                      \
+    _Pragma("unroll") for (int j = 0; j < PW_VEC; j++) { \
+      const float y = x[j];                              \
+      acc[j] = (expr);                                   \
+    }                                                    \
+  }                                                      \
+  break
+
+/* One step on PW_VEC numbers: acc <- acc op x, or f(x). The same expressions as
+ * core/kernels/pointwise.c; exp, log, tanh, sigmoid and softplus in float instead of double (a few
+ * ulp). */
 static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x, float *acc) {
   const float f0 = m.f[0], f1 = m.f[1], f2 = m.f[2];
   switch (m.code) {
@@ -114,8 +218,10 @@ static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x
     case MO_MAX_R: PW_BINARY(y >= a ? y : a);
     case MO_AXPB: PW_UNARY(f0 * y + f1);
     case MO_SQUARE: PW_UNARY(y * y);
-    case MO_LRELU: PW_UNARY(pw_limit(y * (y >= 0 ? f1 : f0), f2));                                   /* f: negative slope, positive slope, clamp */
-    case MO_SLOPE: PW_BINARY(a * (y > 0 ? f1 : f0));                                                  /* lrelu_mask without clamp */
+    /* f: negative slope, positive slope, clamp */
+    case MO_LRELU: PW_UNARY(pw_limit(y * (y >= 0 ? f1 : f0), f2));
+    /* lrelu_mask without clamp */
+    case MO_SLOPE: PW_BINARY(a * (y > 0 ? f1 : f0));
     case MO_SLOPE_R: PW_BINARY(y * (a > 0 ? f1 : f0));
     case MO_LRELU_MASK: PW_BINARY(a * (fabsf(y) < f2 ? (y > 0 ? f1 : f0) : 0));
     case MO_LRELU_MASK_R: PW_BINARY(y * (fabsf(a) < f2 ? (a > 0 ? f1 : f0) : 0));
@@ -137,16 +243,26 @@ static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x
   }
 }
 
-/* Where a thread is: outer coordinates, inner position, how many of its PW_VEC numbers exist, its place in the slots (dynamic shared memory). */
-typedef struct PwPlace { uint32_t idx[PW_OUTER], col; int valid; float4 *slots; int tid, nthreads; } PwPlace;
+/* Where a thread is: outer coordinates, inner position, how many of its PW_VEC numbers exist, its
+ * place in the slots (dynamic shared memory). */
+typedef struct PwPlace {
+  uint32_t idx[PW_OUTER];
+  uint32_t col;
+  int valid;
+  float4 *slots;
+  int tid;
+  int nthreads;
+} PwPlace;
 
-static __device__ __forceinline__ void pw_ahead(const PwDev &d, const PwPlace &at, int k, uint32_t *raw) {
+static __device__ __forceinline__ void pw_ahead(const PwDev &d, const PwPlace &at, int k,
+                                                uint32_t *raw) {
   const int src = k < d.nop ? d.op[k].src : (int)PW_ACC;
   if (src < PW_MAX_ARGS) pw_issue(d.arg[src], d.outer, at.idx, at.col, at.valid, raw);
 }
 
 /* Step k, whose argument is in raw; then raw takes the argument of step k + 2. */
-static __device__ __forceinline__ void pw_step(const PwDev &d, const PwPlace &at, int k, uint32_t *raw, float *acc) {
+static __device__ __forceinline__ void pw_step(const PwDev &d, const PwPlace &at, int k,
+                                               uint32_t *raw, float *acc) {
   const PwMicro &m = d.op[k];
   const int src = m.src;
   float x[PW_VEC];
@@ -158,7 +274,14 @@ static __device__ __forceinline__ void pw_step(const PwDev &d, const PwPlace &at
   } else {
     const float4 *p = at.slots + 2 * (src - PW_SLOT) * at.nthreads + at.tid;
     const float4 u = p[0], v = p[at.nthreads];
-    x[0] = u.x; x[1] = u.y; x[2] = u.z; x[3] = u.w; x[4] = v.x; x[5] = v.y; x[6] = v.z; x[7] = v.w;
+    x[0] = u.x;
+    x[1] = u.y;
+    x[2] = u.z;
+    x[3] = u.w;
+    x[4] = v.x;
+    x[5] = v.y;
+    x[6] = v.z;
+    x[7] = v.w;
   }
   pw_ahead(d, at, k + 2, raw);
   pw_apply(m, x, acc);
@@ -184,7 +307,8 @@ static __device__ __forceinline__ void pw_eval(const PwDev &d, const PwPlace &at
 }
 
 /* Coordinates of the outer axes in `mask` from a linear index over them. */
-static __device__ __forceinline__ void pw_coordinates(const PwDev &d, uint32_t mask, uint32_t n, uint32_t *idx) {
+static __device__ __forceinline__ void pw_coordinates(const PwDev &d, uint32_t mask, uint32_t n,
+                                                      uint32_t *idx) {
 #pragma unroll
   for (int r = PW_OUTER - 1; r >= 0; r--) {
     if (r >= d.outer || !(mask >> r & 1)) continue;

@@ -1,23 +1,27 @@
-/* program.cu: the steps of a plan as one CUDA graph. The first run launches the kernels one by one (they set their attributes then), the second
- * captures them, later ones replay the capture: the host then makes one call per plan instead of hundreds. */
+/* program.cu: the steps of a plan as one CUDA graph. The first run launches the kernels one by one
+ * (they set their attributes then), the second captures them, later ones replay the capture: the
+ * host then makes one call per plan instead of hundreds. */
 #include "cuda/device_impl.h"
 #include <string.h>
 
 struct DevProgram {
-  int n, runs;
+  int n;
+  int runs;
   DevStep *step;
   cudaGraphExec_t graph;
 };
 
 static Status no_kernel(const DevStep *s, Error *e) {
-  return err_set(e, ST_INTERNAL, "cuda: operation %s has no kernel", s->n.op < OP_COUNT && s->n.op ? op_table[s->n.op]->name : "?");
+  return err_set(e, ST_INTERNAL, "cuda: operation %s has no kernel",
+                 s->n.op < OP_COUNT && s->n.op ? op_table[s->n.op]->name : "?");
 }
 
 Status cuda_check(const char *what, const DevStep *s, Error *e) {
   cudaError_t r = cudaGetLastError();
   char shape[96];
   if (r == cudaSuccess) return ST_OK;
-  return err_set(e, ST_INTERNAL, "cuda %s %s: %s", what, s ? shape_str(s->n.shape, shape) : "", cudaGetErrorString(r));
+  return err_set(e, ST_INTERNAL, "cuda %s %s: %s", what, s ? shape_str(s->n.shape, shape) : "",
+                 cudaGetErrorString(r));
 }
 
 static size_t scratch(Backend *b, const DevStep *s) {
@@ -30,14 +34,20 @@ static bool supports(Backend *b, const DevStep *s, int slot, Dtype t) {
   return t == DT_F32 || (r && r->supports && r->supports(s, slot, t));
 }
 
-static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int from) { return cuda_conv_can_store(&of(b)->c, conv, p, from); }
+static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int from) {
+  return cuda_conv_can_store(&of(b)->c, conv, p, from);
+}
 
 static Status program(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
   *out = NULL;
-  for (int i = 0; i < n; i++) if (!cuda_row(&s[i]) || !cuda_row(&s[i])->launch) return no_kernel(&s[i], e);
+  for (int i = 0; i < n; i++)
+    if (!cuda_row(&s[i]) || !cuda_row(&s[i])->launch) return no_kernel(&s[i], e);
   DevProgram *p = (DevProgram *)mem_alloc(sizeof *p);
   if (p) p->step = (DevStep *)mem_alloc((size_t)n * sizeof *s);
-  if (!p || !p->step) { mem_free(p); return err_set(e, ST_NOMEM, "cuda: out of memory for a program of %d steps", n); }
+  if (!p || !p->step) {
+    mem_free(p);
+    return err_set(e, ST_NOMEM, "cuda: out of memory for a program of %d steps", n);
+  }
   memcpy(p->step, s, (size_t)n * sizeof *s);
   p->n = n;
   *out = p;
@@ -46,14 +56,18 @@ static Status program(Backend *b, int n, const DevStep *s, DevProgram **out, Err
 
 static void program_free(Backend *b, DevProgram *p) {
   if (!p) return;
-  if (p->graph) { cudaStreamSynchronize(of(b)->c.stream); cudaGraphExecDestroy(p->graph); }
+  if (p->graph) {
+    cudaStreamSynchronize(of(b)->c.stream);
+    cudaGraphExecDestroy(p->graph);
+  }
   mem_free(p->step);
   mem_free(p);
 }
 
 static Status launch_all(Backend *b, DevProgram *p, Error *e) {
   Status st = ST_OK;
-  for (int i = 0; i < p->n && st == ST_OK; i++) st = cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e);
+  for (int i = 0; i < p->n && st == ST_OK; i++)
+    st = cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e);
   return st;
 }
 
@@ -61,7 +75,8 @@ static Status launch_all(Backend *b, DevProgram *p, Error *e) {
 static Status capture(Backend *b, DevProgram *p, Error *e) {
   cudaStream_t stream = of(b)->c.stream;
   cudaGraph_t g = NULL;
-  Status st = cuda_status(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "begin of a capture", e);
+  Status st = cuda_status(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                          "begin of a capture", e);
   if (st != ST_OK) return st;
   st = launch_all(b, p, e);
   cudaError_t r = cudaStreamEndCapture(stream, &g);
@@ -75,7 +90,9 @@ static Status run(Backend *b, DevProgram *p, Error *e) {
   p->runs++;
   if (p->runs >= 2 && p->n > 1) {
     Status st = p->graph ? ST_OK : capture(b, p, e);
-    return st != ST_OK ? st : cuda_status(cudaGraphLaunch(p->graph, of(b)->c.stream), "running a graph", e);
+    return st != ST_OK
+               ? st
+               : cuda_status(cudaGraphLaunch(p->graph, of(b)->c.stream), "running a graph", e);
   }
   return launch_all(b, p, e);
 }
@@ -85,7 +102,8 @@ static Status profile(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e) {
   if (!ev) return err_set(e, ST_NOMEM, "cuda: out of memory for a profile");
   Status st = ST_OK;
   int made = 0;
-  for (; made <= n && st == ST_OK; made++) st = cuda_status(cudaEventCreate(&ev[made]), "an event", e);
+  for (; made <= n && st == ST_OK; made++)
+    st = cuda_status(cudaEventCreate(&ev[made]), "an event", e);
   if (st == ST_OK) st = cuda_status(cudaEventRecord(ev[0], of(b)->c.stream), "an event", e);
   for (int i = 0; i < n && st == ST_OK; i++) {
     st = cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e);
@@ -97,12 +115,18 @@ static Status profile(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e) {
     st = cuda_status(cudaEventElapsedTime(&ms, ev[i], ev[i + 1]), "the time of an event", e);
     ns[i] = (int64_t)((double)ms * 1e6);
   }
-  for (int i = 0; i < made; i++) if (ev[i]) cudaEventDestroy(ev[i]);
+  for (int i = 0; i < made; i++)
+    if (ev[i]) cudaEventDestroy(ev[i]);
   mem_free(ev);
   return st;
 }
 
 void cuda_program_functions(Backend *b) {
-  b->scratch = scratch; b->supports = supports; b->can_store = can_store; b->program = program; b->run = run; b->program_free = program_free;
+  b->scratch = scratch;
+  b->supports = supports;
+  b->can_store = can_store;
+  b->program = program;
+  b->run = run;
+  b->program_free = program_free;
   b->profile = profile;
 }

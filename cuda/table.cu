@@ -9,7 +9,8 @@ struct Table {
   Table() : row() {
     CUDA_ROWS(SET_ROW)
     row[OP_sum] = &cuda_pointwise;
-    for (int op = 1; op < OP_COUNT; op++) if (op_table[op]->flags & OPF_POINTWISE) row[op] = &cuda_pointwise;
+    for (int op = 1; op < OP_COUNT; op++)
+      if (op_table[op]->flags & OPF_POINTWISE) row[op] = &cuda_pointwise;
   }
 };
 

@@ -1,34 +1,65 @@
-/* upfirdn.cu: upsample, FIR filter, downsample (SEMANTICS 1.2; CPU twin: core/op_upfirdn.c). Three kernels:
- *   fir4       4 separable taps, up 2 | down 2 | same, input and output of one type: every resampling of the two networks;
- *   separable  any separable filter, also one per sample, any factors: horizontal pass into shared memory, vertical pass out of it;
+/* upfirdn.cu: upsample, FIR filter, downsample (SEMANTICS 1.2; CPU twin: core/op_upfirdn.c). Three
+ * kernels:
+ *   fir4       4 separable taps, up 2 | down 2 | same, input and output of one type: every
+ *              resampling of the two networks;
+ *   separable  any separable filter, also one per sample, any factors: horizontal pass into shared
+ *              memory, vertical pass out of it;
  *   full       any 2-D filter: the plain sum.
  *
- * fir4 is bound by memory: 64x256x65x65 16-bit maps are 138 MB in and 134 MB out, 57 us at 4.8 TB/s. A tile in shared memory would cost as much
- * time in shared memory as the map costs in DRAM. So each thread walks down two neighbouring output columns and keeps the last rows, already
- * filtered along x, in registers: 2.5 (same), 3 (down) or 1.5 (up) loads per column and row, served by L1, and nothing else. All of it is
- * about 20 instructions per output: 67 M outputs are 42 M warp instructions, 47 us on 132 multiprocessors. Rows at the seam of two chunks are read
- * twice (3 of 16 for `same`), from L2. */
+ * fir4 is bound by memory: 64x256x65x65 16-bit maps are 138 MB in and 134 MB out, 57 us at 4.8
+ * TB/s. A tile in shared memory would cost as much time in shared memory as the map costs in DRAM.
+ * So each thread walks down two neighbouring output columns and keeps the last rows, already
+ * filtered along x, in registers: 2.5 (same), 3 (down) or 1.5 (up) loads per column and row, served
+ * by L1, and nothing else. All of it is about 20 instructions per output: 67 M outputs are 42 M
+ * warp instructions, 47 us on 132 multiprocessors. Rows at the seam of two chunks are read twice (3
+ * of 16 for `same`), from L2. */
 #include "cuda/any.cuh"
 #include <math.h>
 
-enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };   /* as in core/op_upfirdn.c */
+/* as in core/op_upfirdn.c */
+enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };
 
 typedef struct Fir {
-  int h, w, oh, ow, upx, upy, downx, downy, padx, pady, tx, ty;
-  int flip; float gain;                     /* per pass where separable */
-  int channels, per_sample;
-  unsigned pairs, chunks, steps, total;     /* fir4: column pairs of a row, chunks of a column, row pairs of a chunk, threads */
-  int tile_h, tile_rows;                    /* separable: output rows of a tile, input rows under it */
+  int h;
+  int w;
+  int oh;
+  int ow;
+  int upx;
+  int upy;
+  int downx;
+  int downy;
+  int padx;
+  int pady;
+  int tx;
+  int ty;
+  int flip;
+  float gain; /* per pass where separable */
+  int channels;
+  int per_sample;
+  /* fir4: column pairs of a row, chunks of a column, row pairs of a chunk, threads */
+  unsigned pairs;
+  unsigned chunks;
+  unsigned steps;
+  unsigned total;
+  /* separable: output rows of a tile, input rows under it */
+  int tile_h;
+  int tile_rows;
 } Fir;
 
-/* Tap t in correlation order, gain included: a true convolution is a correlation with the reversed filter. */
-static __device__ __forceinline__ float tap(const float *f, int t, int n, int flip, float gain) { return gain * f[flip ? t : n - 1 - t]; }
+/* Tap t in correlation order, gain included: a true convolution is a correlation with the reversed
+ * filter. */
+static __device__ __forceinline__ float tap(const float *f, int t, int n, int flip, float gain) {
+  return gain * f[flip ? t : n - 1 - t];
+}
 
 /* ---- four taps ---- */
 
-/* Two neighbouring outputs from N neighbouring inputs. UP = 2: every output sees two taps; with an odd padding (odd) the two outputs see the same
- * two inputs, else the second pair is one further. g is ordered by order_taps. */
-template <int UP, int DOWN> static __device__ __forceinline__ void two_of(const float g[4], const float *v, bool odd, float *a, float *b) {
+/* Two neighbouring outputs from N neighbouring inputs. UP = 2: every output sees two taps; with an
+ * odd padding (odd) the two outputs see the same two inputs, else the second pair is one further. g
+ * is ordered by order_taps. */
+template <int UP, int DOWN>
+static __device__ __forceinline__ void two_of(const float g[4], const float *v, bool odd, float *a,
+                                              float *b) {
   if constexpr (UP == 2) {
     *a = g[0] * v[0] + g[1] * v[1];
     *b = g[2] * (odd ? v[0] : v[1]) + g[3] * (odd ? v[1] : v[2]);
@@ -39,10 +70,13 @@ template <int UP, int DOWN> static __device__ __forceinline__ void two_of(const 
 }
 
 /* Up 2: taps 0, 2 meet samples where the position before padding is even, 1, 3 where it is odd. */
-template <int UP> static __device__ __forceinline__ void order_taps(const float t[4], bool odd, float g[4]) {
+template <int UP>
+static __device__ __forceinline__ void order_taps(const float t[4], bool odd, float g[4]) {
   if constexpr (UP == 2) {
-    g[0] = odd ? t[1] : t[0]; g[1] = odd ? t[3] : t[2];
-    g[2] = odd ? t[0] : t[1]; g[3] = odd ? t[2] : t[3];
+    g[0] = odd ? t[1] : t[0];
+    g[1] = odd ? t[3] : t[2];
+    g[2] = odd ? t[0] : t[1];
+    g[3] = odd ? t[2] : t[3];
   } else {
     for (int k = 0; k < 4; k++) g[k] = t[k];
   }
@@ -53,8 +87,10 @@ template <int UP, int DOWN> static __device__ __forceinline__ int first_input(in
   return UP == 2 ? (2 * m - pad + (pad & 1)) >> 1 : 2 * m * DOWN - pad;
 }
 
-/* x: planes [h,w] of a [N,C,h,w] tensor; y: planes [oh,ow]. Thread: plane, chunk of rows, pair of columns; column pairs are neighbours in a warp. */
-template <typename T, int UP, int DOWN> __global__ void __launch_bounds__(128, 8) fir4(const T *x, const float *f, T *y, Fir p) {
+/* x: planes [h,w] of a [N,C,h,w] tensor; y: planes [oh,ow]. Thread: plane, chunk of rows, pair of
+ * columns; column pairs are neighbours in a warp. */
+template <typename T, int UP, int DOWN>
+__global__ void __launch_bounds__(128, 8) fir4(const T *x, const float *f, T *y, Fir p) {
   constexpr int N = UP == 2 ? 3 : 4 + DOWN, STEP = UP == 2 ? 1 : 2 * DOWN;
   unsigned i = blockIdx.x * 128u + threadIdx.x;
   if (i >= p.total) return;
@@ -68,17 +104,19 @@ template <typename T, int UP, int DOWN> __global__ void __launch_bounds__(128, 8
   order_taps<UP>(t, oddx, gx);
   order_taps<UP>(t, oddy, gy);
   int c0 = first_input<UP, DOWN>(j, p.padx), row = first_input<UP, DOWN>(m, p.pady);
-  unsigned inside = 0;                                   /* bit k: column c0 + k exists */
+  unsigned inside = 0; /* bit k: column c0 + k exists */
 #pragma unroll
   for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.w) << k;
   x += plane * p.h * p.w + c0;
   y += plane * p.oh * p.ow + 2 * j;
   bool second = 2 * j + 1 < p.ow;
-  auto fetch = [&](int r) {                              /* row `row + r` of the map, filtered along x, into the window */
+  /* row `row + r` of the map, filtered along x, into the window */
+  auto fetch = [&](int r) {
     float v[N];
     bool live = row + r >= 0 && row + r < p.h;
 #pragma unroll
-    for (int k = 0; k < N; k++) v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.w + k) : 0.f;
+    for (int k = 0; k < N; k++)
+      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.w + k) : 0.f;
     two_of<UP, DOWN>(gx, v, oddx, &win[0][r], &win[1][r]);
   };
 #pragma unroll
@@ -97,7 +135,10 @@ template <typename T, int UP, int DOWN> __global__ void __launch_bounds__(128, 8
       if (second) st(y, at + p.ow + 1, b1);
     }
 #pragma unroll
-    for (int r = 0; r + STEP < N; r++) { win[0][r] = win[0][r + STEP]; win[1][r] = win[1][r + STEP]; }
+    for (int r = 0; r + STEP < N; r++) {
+      win[0][r] = win[0][r + STEP];
+      win[1][r] = win[1][r + STEP];
+    }
     row += STEP;
   }
 }
@@ -105,21 +146,29 @@ template <typename T, int UP, int DOWN> __global__ void __launch_bounds__(128, 8
 static int is_fir4(const DevStep *s, const Fir *p) {
   bool square = p->upx == p->upy && p->downx == p->downy;
   bool known = (p->upx == 1 && (p->downx == 1 || p->downx == 2)) || (p->upx == 2 && p->downx == 1);
-  return s->shape[1].rank == 1 && !p->per_sample && p->tx == 4 && square && known && s->targ[0] == s->tout;
+  return s->shape[1].rank == 1 && !p->per_sample && p->tx == 4 && square && known &&
+         s->targ[0] == s->tout;
 }
 
 static Status launch_fir4(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
   int64_t planes = s->shape[0].d[0] * s->shape[0].d[1], rows = (p.oh + 1) / 2;
   p.pairs = (unsigned)(p.ow + 1) / 2;
   p.steps = 8;
-  while (p.steps > 2 && planes * p.pairs * ((rows + p.steps - 1) / p.steps) < (int64_t)c->sm_count * 1024) p.steps /= 2;   /* small maps: fill the card */
+  /* small maps: fill the card */
+  while (p.steps > 2 &&
+         planes * p.pairs * ((rows + p.steps - 1) / p.steps) < (int64_t)c->sm_count * 1024)
+    p.steps /= 2;
   p.chunks = (unsigned)((rows + p.steps - 1) / p.steps);
   int64_t total = planes * p.pairs * p.chunks;
-  if (total > 0xffffff00ll) return err_set(e, ST_INVALID, "cuda upfirdn2d: %lld planes of %dx%d are too many for one launch", (long long)planes, p.oh, p.ow);
+  if (total > 0xffffff00ll)
+    return err_set(e, ST_INVALID,
+                   "cuda upfirdn2d: %lld planes of %dx%d are too many for one launch",
+                   (long long)planes, p.oh, p.ow);
   p.total = (unsigned)total;
   DISPATCH(s->tout, T, {
     auto k = p.upx == 2 ? fir4<T, 2, 1> : p.downx == 2 ? fir4<T, 1, 2> : fir4<T, 1, 1>;
-    LAUNCH(k, blocks_for(total, 128), 128, 0, c->stream, (const T *)s->arg[0], (const float *)s->arg[1], (T *)s->out, p);
+    LAUNCH(k, blocks_for(total, 128), 128, 0, c->stream, (const T *)s->arg[0],
+           (const float *)s->arg[1], (T *)s->out, p);
   });
   return cuda_check("upfirdn2d", s, e);
 }
@@ -128,30 +177,34 @@ static Status launch_fir4(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
 
 enum { TILE_W = 32, SEP_THREADS = 256, SEP_SHARED = 40960 };
 
-/* First tap of an output at position q (before padding, in the zero-inserted signal) that meets a sample, and that sample. */
+/* First tap of an output at position q (before padding, in the zero-inserted signal) that meets a
+ * sample, and that sample. */
 static __device__ __forceinline__ int first_tap(int q, int up, int *sample) {
   int r = q % up;
   if (r < 0) r += up;
   int t = r ? up - r : 0;
-  *sample = (q + t) / up;                                /* exact */
+  *sample = (q + t) / up; /* exact */
   return t;
 }
 
-/* Block: one tile [tile_h, TILE_W] of one output plane. Shared: taps [tx] (both axes use them), then the rows under the tile filtered along x. */
-static __global__ void __launch_bounds__(SEP_THREADS) separable(const void *x, Dtype tin, const float *f, void *y, Dtype tout, Fir p) {
+/* Block: one tile [tile_h, TILE_W] of one output plane. Shared: taps [tx] (both axes use them),
+ * then the rows under the tile filtered along x. */
+static __global__ void __launch_bounds__(SEP_THREADS)
+    separable(const void *x, Dtype tin, const float *f, void *y, Dtype tout, Fir p) {
   float *g = DYNAMIC_SHARED(float), *mid = g + p.tx;
   int64_t plane = blockIdx.x;
   int ox0 = (int)blockIdx.y * TILE_W, oy0 = (int)blockIdx.z * p.tile_h, first;
   const float *taps = f + (p.per_sample ? plane / p.channels * p.tx : 0);
   for (int t = threadIdx.x; t < p.tx; t += SEP_THREADS) g[t] = tap(taps, t, p.tx, p.flip, p.gain);
-  first_tap(oy0 * p.downy - p.pady, p.upy, &first);      /* first input row that the tile needs */
+  first_tap(oy0 * p.downy - p.pady, p.upy, &first); /* first input row that the tile needs */
   __syncthreads();
   for (int i = threadIdx.x; i < p.tile_rows * TILE_W; i += SEP_THREADS) {
     int iy = first + i / TILE_W, ox = ox0 + i % TILE_W, ix;
     float sum = 0;
     if (iy >= 0 && iy < p.h && ox < p.ow) {
       int64_t row = (plane * p.h + iy) * p.w;
-      for (int t = first_tap(ox * p.downx - p.padx, p.upx, &ix); t < p.tx && ix < p.w; t += p.upx, ix++)
+      for (int t = first_tap(ox * p.downx - p.padx, p.upx, &ix); t < p.tx && ix < p.w;
+           t += p.upx, ix++)
         if (ix >= 0) sum += g[t] * ld_any(x, tin, row + ix);
     }
     mid[i] = sum;
@@ -161,7 +214,8 @@ static __global__ void __launch_bounds__(SEP_THREADS) separable(const void *x, D
     int oy = oy0 + i / TILE_W, ox = ox0 + i % TILE_W, iy;
     if (oy >= p.oh || ox >= p.ow) continue;
     float sum = 0;
-    for (int t = first_tap(oy * p.downy - p.pady, p.upy, &iy); t < p.ty && iy < p.h; t += p.upy, iy++)
+    for (int t = first_tap(oy * p.downy - p.pady, p.upy, &iy); t < p.ty && iy < p.h;
+         t += p.upy, iy++)
       if (iy >= 0) sum += g[t] * mid[(iy - first) * TILE_W + i % TILE_W];
     st_any(y, tout, (plane * p.oh + oy) * p.ow + ox, sum);
   }
@@ -173,28 +227,35 @@ static Status launch_separable(const CudaCtx *c, const DevStep *s, Fir p, Error 
     p.tile_rows = ((p.tile_h - 1) * p.downy + p.ty - 1) / p.upy + 1;
     if (p.tile_h == 1 || p.tile_rows * TILE_W * (int)sizeof(float) <= SEP_SHARED) break;
   }
-  size_t shared = (size_t)(p.tx + p.tile_rows * TILE_W) * sizeof(float);   /* 256 taps, one row: 34 KB */
+  /* 256 taps, one row: 34 KB */
+  size_t shared = (size_t)(p.tx + p.tile_rows * TILE_W) * sizeof(float);
   int64_t gy = (p.ow + TILE_W - 1) / TILE_W, gz = (p.oh + p.tile_h - 1) / p.tile_h;
   if (planes > 0x7fffffff || gy > 65535 || gz > 65535)
-    return err_set(e, ST_INVALID, "cuda upfirdn2d: output of %lld planes of %dx%d; at most 65535 tiles of %dx%d per axis", (long long)planes, p.oh, p.ow,
-                   p.tile_h, TILE_W);
-  LAUNCH(separable, dim3((unsigned)planes, (unsigned)gy, (unsigned)gz), SEP_THREADS, shared, c->stream, s->arg[0], s->targ[0],
-         (const float *)s->arg[1], s->out, s->tout, p);
+    return err_set(
+        e, ST_INVALID,
+        "cuda upfirdn2d: output of %lld planes of %dx%d; at most 65535 tiles of %dx%d per axis",
+        (long long)planes, p.oh, p.ow, p.tile_h, TILE_W);
+  LAUNCH(separable, dim3((unsigned)planes, (unsigned)gy, (unsigned)gz), SEP_THREADS, shared,
+         c->stream, s->arg[0], s->targ[0], (const float *)s->arg[1], s->out, s->tout, p);
   return cuda_check("upfirdn2d", s, e);
 }
 
 /* ---- any 2-D filter ---- */
 
-static __global__ void __launch_bounds__(256) full(const void *x, Dtype tin, const float *f, void *y, Dtype tout, Fir p, int64_t n) {
+static __global__ void __launch_bounds__(256)
+    full(const void *x, Dtype tin, const float *f, void *y, Dtype tout, Fir p, int64_t n) {
   int count = p.tx * p.ty;
   for (int64_t i = blockIdx.x * (int64_t)256 + threadIdx.x; i < n; i += (int64_t)gridDim.x * 256) {
     int ox = (int)(i % p.ow), oy = (int)(i / p.ow % p.oh), ix0, iy;
     int64_t plane = i / p.ow / p.oh;
     int t0 = first_tap(ox * p.downx - p.padx, p.upx, &ix0);
     float sum = 0;
-    for (int u = first_tap(oy * p.downy - p.pady, p.upy, &iy); u < p.ty && iy < p.h; u += p.upy, iy++)
+    for (int u = first_tap(oy * p.downy - p.pady, p.upy, &iy); u < p.ty && iy < p.h;
+         u += p.upy, iy++)
       for (int t = t0, ix = ix0; iy >= 0 && t < p.tx && ix < p.w; t += p.upx, ix++)
-        if (ix >= 0) sum += tap(f, u * p.tx + t, count, p.flip, p.gain) * ld_any(x, tin, (plane * p.h + iy) * p.w + ix);
+        if (ix >= 0)
+          sum += tap(f, u * p.tx + t, count, p.flip, p.gain) *
+                 ld_any(x, tin, (plane * p.h + iy) * p.w + ix);
     st_any(y, tout, i, sum);
   }
 }
@@ -205,19 +266,32 @@ static Status launch(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape f = s->shape[1];
   bool sep = a[A_PER_SAMPLE] || f.rank == 1;
   Fir p = {};
-  p.h = (int)s->shape[0].d[2]; p.w = (int)s->shape[0].d[3]; p.oh = (int)s->n.shape.d[2]; p.ow = (int)s->n.shape.d[3];
-  p.upx = a[A_UPX]; p.upy = a[A_UPY]; p.downx = a[A_DOWNX]; p.downy = a[A_DOWNY]; p.padx = a[A_PADX0]; p.pady = a[A_PADY0];
-  p.tx = (int)f.d[f.rank - 1]; p.ty = sep ? p.tx : (int)f.d[0];
-  p.flip = a[A_FLIP] != 0; p.gain = (float)(sep ? sqrt(s->n.a.f[0]) : s->n.a.f[0]);
-  p.channels = (int)s->shape[0].d[1]; p.per_sample = a[A_PER_SAMPLE] != 0;
+  p.h = (int)s->shape[0].d[2];
+  p.w = (int)s->shape[0].d[3];
+  p.oh = (int)s->n.shape.d[2];
+  p.ow = (int)s->n.shape.d[3];
+  p.upx = a[A_UPX];
+  p.upy = a[A_UPY];
+  p.downx = a[A_DOWNX];
+  p.downy = a[A_DOWNY];
+  p.padx = a[A_PADX0];
+  p.pady = a[A_PADY0];
+  p.tx = (int)f.d[f.rank - 1];
+  p.ty = sep ? p.tx : (int)f.d[0];
+  p.flip = a[A_FLIP] != 0;
+  p.gain = (float)(sep ? sqrt(s->n.a.f[0]) : s->n.a.f[0]);
+  p.channels = (int)s->shape[0].d[1];
+  p.per_sample = a[A_PER_SAMPLE] != 0;
   int64_t n = shape_numel(s->n.shape);
   if (n == 0) return ST_OK;
   if (is_fir4(s, &p)) return launch_fir4(c, s, p, e);
   if (sep) return launch_separable(c, s, p, e);
-  LAUNCH(full, blocks_for(n, 256), 256, 0, c->stream, s->arg[0], s->targ[0], (const float *)s->arg[1], s->out, s->tout, p, n);
+  LAUNCH(full, blocks_for(n, 256), 256, 0, c->stream, s->arg[0], s->targ[0],
+         (const float *)s->arg[1], s->out, s->tout, p, n);
   return cuda_check("upfirdn2d", s, e);
 }
 
-static bool supports(const DevStep *, int slot, Dtype) { return slot != 1; }   /* maps in any type, the filter as float */
+/* maps in any type, the filter as float */
+static bool supports(const DevStep *, int slot, Dtype) { return slot != 1; }
 
 const CudaRow cuda_upfirdn2d = {"upfirdn2d", launch, NULL, supports};

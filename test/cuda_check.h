@@ -1,4 +1,5 @@
-/* cuda_check.h: one step on the device against the CPU kernel of the same operation (cuda_check.c). */
+/* cuda_check.h: one step on the device against the CPU kernel of the same operation (cuda_check.c).
+ */
 #ifndef PRLX_TEST_CUDA_CHECK_H
 #define PRLX_TEST_CUDA_CHECK_H
 #include "core/backend.h"
@@ -6,30 +7,44 @@
 #define TEST_SHARED
 #include "test/test.h"
 
-typedef struct Bench {                 /* what the checks share */
+typedef struct Bench { /* what the checks share */
   Backend *b;
   bool covered[OP_COUNT];
-  int64_t steps, variants;             /* checked */
-  double worst[OP_COUNT];              /* largest error seen, relative to the bound's scale */
-  bool quick;                          /* the fast subset of make test */
-  const char *only;                    /* PRLX_ONLY: cases whose name contains this; NULL: all */
+  /* checked */
+  int64_t steps;
+  int64_t variants;
+  double worst[OP_COUNT]; /* largest error seen, relative to the bound's scale */
+  bool quick;             /* the fast subset of make test */
+  const char *only;       /* PRLX_ONLY: cases whose name contains this; NULL: all */
 } Bench;
 
-/* A step with host operands: runs it with every storage type the backend supports under its precision, each in two orders of threads (equal bits asked for),
- * and compares with the reference. data[k] NULL: absent. `prog`, `store`: as in DevStep. */
+/* A step with host operands: runs it with every storage type the backend supports under its
+ * precision, each in two orders of threads (equal bits asked for), and compares with the reference.
+ * data[k] NULL: absent. `prog`, `store`: as in DevStep. */
 typedef struct HostStep {
-  Node n; int nargs; Shape shape[PW_MAX_ARGS]; const float *data[PW_MAX_ARGS];
-  const PwProgram *prog, *store; int store_from;
-  int inplace;                         /* loops: 1 + the argument whose memory is the result's too; 0: none */
+  Node n;
+  int nargs;
+  Shape shape[PW_MAX_ARGS];
+  const float *data[PW_MAX_ARGS];
+  const PwProgram *prog;
+  const PwProgram *store;
+  int store_from;
+  /* loops: 1 + the argument whose memory is the result's too; 0: none */
+  int inplace;
 } HostStep;
 bool skipped(const Bench *t, const char *name);
 void check_step(Bench *t, const HostStep *h, const char *name);
+
 /* Every node of a graph, one by one: inputs are filled as the case asks. */
 void check_graph(Bench *t, const Case *c, const Built *built, const char *name);
-/* Builds the case with gradients up to `levels` orders (at most what the operation allows) and checks every node. */
+
+/* Builds the case with gradients up to `levels` orders (at most what the operation allows) and
+ * checks every node. */
 void check_case(Bench *t, const Case *c, int levels);
-void check_operations(Bench *t);       /* cuda_shapes.c: the table over many shapes */
-void check_loops(Bench *t);            /* cuda_loops.c: fused loops, reductions, loops in the store of a convolution */
-void check_optimiser(Bench *t);        /* cuda_plans.c */
+void check_operations(Bench *t); /* cuda_shapes.c: the table over many shapes */
+
+/* cuda_loops.c: fused loops, reductions, loops in the store of a convolution */
+void check_loops(Bench *t);
+void check_optimiser(Bench *t); /* cuda_plans.c */
 void check_plans(Bench *t);
 #endif

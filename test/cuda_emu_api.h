@@ -1,40 +1,101 @@
-/* cuda_emu_api.h: the part of the CUDA runtime that cuda/ uses, for test/cuda_emu.h. Device memory is host memory between guard zones; streams run at once;
- * capture records launches, copies and fills and a graph launch plays them back (so what depends on host values at capture time shows). */
+/* cuda_emu_api.h: the part of the CUDA runtime that cuda/ uses, for test/cuda_emu.h. Device memory
+ * is host memory between guard zones; streams run at once; capture records launches, copies and
+ * fills and a graph launch plays them back (so what depends on host values at capture time shows).
+ */
 #ifndef PRLX_CUDA_EMU_API_H
 #define PRLX_CUDA_EMU_API_H
 enum cudaError {
-  cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInitializationError = 3, cudaErrorInvalidConfiguration = 9,
-  cudaErrorInvalidDevicePointer = 17, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600, cudaErrorIllegalAddress = 700,
-  cudaErrorLaunchOutOfResources = 701, cudaErrorLaunchFailure = 719, cudaErrorNotSupported = 801, cudaErrorStreamCaptureUnsupported = 900,
-  cudaErrorStreamCaptureInvalidated = 901, cudaErrorUnknown = 999
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInitializationError = 3,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInvalidDevicePointer = 17,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorLaunchOutOfResources = 701,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorNotSupported = 801,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorUnknown = 999
 };
 typedef enum cudaError cudaError_t;
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
-enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive, cudaStreamCaptureStatusInvalidated };
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8, cudaFuncAttributePreferredSharedMemoryCarveout = 9 };
-enum cudaDeviceAttr {
-  cudaDevAttrMaxThreadsPerBlock = 1, cudaDevAttrMaxSharedMemoryPerBlock = 8, cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75,
-  cudaDevAttrComputeCapabilityMinor = 76, cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81, cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
 };
-enum { cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0,
-       cudaHostAllocPortable = 1, cudaHostAllocMapped = 2, cudaHostAllocWriteCombined = 4, cudaDeviceScheduleAuto = 0, cudaDeviceScheduleBlockingSync = 4,
-       cudaSharedmemCarveoutMaxShared = 100 };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
+enum cudaStreamCaptureStatus {
+  cudaStreamCaptureStatusNone,
+  cudaStreamCaptureStatusActive,
+  cudaStreamCaptureStatusInvalidated
+};
+enum cudaFuncAttribute {
+  cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+  cudaFuncAttributePreferredSharedMemoryCarveout = 9
+};
+enum cudaDeviceAttr {
+  cudaDevAttrMaxThreadsPerBlock = 1,
+  cudaDevAttrMaxSharedMemoryPerBlock = 8,
+  cudaDevAttrMultiProcessorCount = 16,
+  cudaDevAttrComputeCapabilityMajor = 75,
+  cudaDevAttrComputeCapabilityMinor = 76,
+  cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
+enum {
+  cudaStreamDefault = 0,
+  cudaStreamNonBlocking = 1,
+  cudaEventDefault = 0,
+  cudaEventBlockingSync = 1,
+  cudaEventDisableTiming = 2,
+  cudaHostAllocDefault = 0,
+  cudaHostAllocPortable = 1,
+  cudaHostAllocMapped = 2,
+  cudaHostAllocWriteCombined = 4,
+  cudaDeviceScheduleAuto = 0,
+  cudaDeviceScheduleBlockingSync = 4,
+  cudaSharedmemCarveoutMaxShared = 100
+};
 typedef struct EmuEvent *cudaEvent_t;
 typedef struct EmuGraph *cudaGraph_t;
 typedef struct EmuGraph *cudaGraphExec_t;
 typedef struct EmuNode *cudaGraphNode_t;
-struct cudaDeviceProp {                           /* an invented sm_90 card: 4 multiprocessors, so that grids of several waves are small */
-  char name[256]; size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
-  int major, minor, multiProcessorCount, maxThreadsPerBlock, maxThreadsPerMultiProcessor, regsPerBlock, warpSize, l2CacheSize, memoryBusWidth, integrated;
+
+/* an invented sm_90 card: 4 multiprocessors, so that grids of several waves are small */
+struct cudaDeviceProp {
+  char name[256];
+  size_t totalGlobalMem;
+  size_t sharedMemPerBlock;
+  size_t sharedMemPerBlockOptin;
+  size_t sharedMemPerMultiprocessor;
+  int major, minor, multiProcessorCount, maxThreadsPerBlock, maxThreadsPerMultiProcessor,
+      regsPerBlock, warpSize, l2CacheSize, memoryBusWidth, integrated;
 };
-struct cudaFuncAttributes { int numRegs, maxThreadsPerBlock, maxDynamicSharedSizeBytes; size_t sharedSizeBytes, localSizeBytes, constSizeBytes; };
+struct cudaFuncAttributes {
+  int numRegs;
+  int maxThreadsPerBlock;
+  int maxDynamicSharedSizeBytes;
+  size_t sharedSizeBytes;
+  size_t localSizeBytes;
+  size_t constSizeBytes;
+};
 
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
 const char *cudaGetErrorString(cudaError_t);
 const char *cudaGetErrorName(cudaError_t);
-cudaError_t cudaGetDeviceCount(int *);            /* 1; 0 with PRLX_EMU_DEVICES=0 */
+cudaError_t cudaGetDeviceCount(int *); /* 1; 0 with PRLX_EMU_DEVICES=0 */
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaGetDevice(int *);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *, int);
@@ -44,30 +105,47 @@ cudaError_t cudaDeviceReset(void);
 cudaError_t cudaSetDeviceFlags(unsigned);
 cudaError_t cudaDriverGetVersion(int *);
 cudaError_t cudaRuntimeGetVersion(int *);
+
 /* PRLX_EMU_MEMORY=bytes: size of the card (default 2 GiB). */
 cudaError_t cudaMalloc(void **, size_t);
 cudaError_t cudaMallocHost(void **, size_t, unsigned flags = 0);
 cudaError_t cudaHostAlloc(void **, size_t, unsigned);
 cudaError_t cudaFree(void *);
 cudaError_t cudaFreeHost(void *);
-template <class T> static inline cudaError_t cudaMalloc(T **p, size_t n) { return cudaMalloc((void **)p, n); }
-template <class T> static inline cudaError_t cudaMallocHost(T **p, size_t n, unsigned f = 0) { return cudaMallocHost((void **)p, n, f); }
-template <class T> static inline cudaError_t cudaHostAlloc(T **p, size_t n, unsigned f) { return cudaHostAlloc((void **)p, n, f); }
+template <class T> static inline cudaError_t cudaMalloc(T **p, size_t n) {
+  return cudaMalloc((void **)p, n);
+}
+
+template <class T> static inline cudaError_t cudaMallocHost(T **p, size_t n, unsigned f = 0) {
+  return cudaMallocHost((void **)p, n, f);
+}
+
+template <class T> static inline cudaError_t cudaHostAlloc(T **p, size_t n, unsigned f) {
+  return cudaHostAlloc((void **)p, n, f);
+}
+
 cudaError_t cudaMallocAsync(void **, size_t, cudaStream_t);
 cudaError_t cudaFreeAsync(void *, cudaStream_t);
 cudaError_t cudaMemGetInfo(size_t *, size_t *);
 cudaError_t cudaMemcpyAsync(void *, const void *, size_t, cudaMemcpyKind, cudaStream_t s = nullptr);
 cudaError_t cudaMemcpy(void *, const void *, size_t, cudaMemcpyKind);
-cudaError_t cudaMemcpy2DAsync(void *, size_t, const void *, size_t, size_t width, size_t height, cudaMemcpyKind, cudaStream_t s = nullptr);
+cudaError_t cudaMemcpy2DAsync(void *, size_t, const void *, size_t, size_t width, size_t height,
+                              cudaMemcpyKind, cudaStream_t s = nullptr);
 cudaError_t cudaMemsetAsync(void *, int, size_t, cudaStream_t s = nullptr);
 cudaError_t cudaMemset(void *, int, size_t);
 cudaError_t emu_copy_symbol(void *, size_t, const void *, size_t, size_t, cudaStream_t);
-template <class T> static inline cudaError_t cudaMemcpyToSymbol(T &sym, const void *src, size_t n, size_t off = 0, cudaMemcpyKind = cudaMemcpyHostToDevice) {
+template <class T>
+static inline cudaError_t cudaMemcpyToSymbol(T &sym, const void *src, size_t n, size_t off = 0,
+                                             cudaMemcpyKind = cudaMemcpyHostToDevice) {
   return emu_copy_symbol((void *)&sym, sizeof sym, src, n, off, nullptr);
 }
-template <class T> static inline cudaError_t cudaMemcpyToSymbolAsync(T &sym, const void *src, size_t n, size_t off, cudaMemcpyKind, cudaStream_t s) {
+
+template <class T>
+static inline cudaError_t cudaMemcpyToSymbolAsync(T &sym, const void *src, size_t n, size_t off,
+                                                  cudaMemcpyKind, cudaStream_t s) {
   return emu_copy_symbol((void *)&sym, sizeof sym, src, n, off, s);
 }
+
 cudaError_t cudaStreamCreate(cudaStream_t *);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, unsigned);
 cudaError_t cudaStreamDestroy(cudaStream_t);
@@ -91,10 +169,28 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t);
 cudaError_t cudaGraphDestroy(cudaGraph_t);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t);
 cudaError_t emu_func_attribute(const void *, cudaFuncAttribute, int);
-template <class... P> static inline cudaError_t cudaFuncSetAttribute(void (*f)(P...), cudaFuncAttribute a, int v) { return emu_func_attribute((const void *)f, a, v); }
-static inline cudaError_t cudaFuncSetAttribute(const void *f, cudaFuncAttribute a, int v) { return emu_func_attribute(f, a, v); }
-template <class... P> static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *a, void (*)(P...)) {
-  *a = cudaFuncAttributes(); a->maxThreadsPerBlock = 1024; a->numRegs = 64; a->maxDynamicSharedSizeBytes = 49152; return cudaSuccess;
+template <class... P>
+static inline cudaError_t cudaFuncSetAttribute(void (*f)(P...), cudaFuncAttribute a, int v) {
+  return emu_func_attribute((const void *)f, a, v);
 }
-template <class... P> static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n, void (*)(P...), int, size_t) { *n = 2; return cudaSuccess; }
+
+static inline cudaError_t cudaFuncSetAttribute(const void *f, cudaFuncAttribute a, int v) {
+  return emu_func_attribute(f, a, v);
+}
+
+template <class... P>
+static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *a, void (*)(P...)) {
+  *a = cudaFuncAttributes();
+  a->maxThreadsPerBlock = 1024;
+  a->numRegs = 64;
+  a->maxDynamicSharedSizeBytes = 49152;
+  return cudaSuccess;
+}
+
+template <class... P>
+static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n, void (*)(P...), int,
+                                                                        size_t) {
+  *n = 2;
+  return cudaSuccess;
+}
 #endif

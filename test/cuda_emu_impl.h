@@ -1,10 +1,16 @@
-/* cuda_emu_impl.h: what cuda_emu.cpp (threads of a kernel) and cuda_emu_api.cpp (memory, streams, graphs) share. */
+/* cuda_emu_impl.h: what cuda_emu.cpp (threads of a kernel) and cuda_emu_api.cpp (memory, streams,
+ * graphs) share. */
 #ifndef PRLX_CUDA_EMU_IMPL_H
 #define PRLX_CUDA_EMU_IMPL_H
 #include "test/cuda_emu.h"
-struct EmuSite { const char *name, *file; int line; };
-void emu_run_kernel(EmuKernel *k, const EmuSite *site, dim3 grid, dim3 block, size_t shared, long number);
-const char *emu_where(char *buf, size_t n);       /* kernel, block and thread that run now */
-void emu_note(const char *text, const char *where);   /* records and prints a fault */
-void emu_check_guards(void);                      /* of every allocation */
+struct EmuSite {
+  const char *name;
+  const char *file;
+  int line;
+};
+void emu_run_kernel(EmuKernel *k, const EmuSite *site, dim3 grid, dim3 block, size_t shared,
+                    long number);
+const char *emu_where(char *buf, size_t n);         /* kernel, block and thread that run now */
+void emu_note(const char *text, const char *where); /* records and prints a fault */
+void emu_check_guards(void);                        /* of every allocation */
 #endif

@@ -1,9 +1,15 @@
-/* cuda_emu_self.cu: the emulation itself: exchanges, barriers, tensor-core fragments, asynchronous copies, graphs; and that each kind of fault is reported. */
+/* cuda_emu_self.cu: the emulation itself: exchanges, barriers, tensor-core fragments, asynchronous
+ * copies, graphs; and that each kind of fault is reported. */
 #include "cuda/cuda.h"
 #include "test/cuda_emu_mma.h"
 #include "test/test.h"
 
-static float *device(int n) { float *p = NULL; CHECK(cudaMalloc(&p, (size_t)n * 4) == cudaSuccess, "malloc"); return p; }
+static float *device(int n) {
+  float *p = NULL;
+  CHECK(cudaMalloc(&p, (size_t)n * 4) == cudaSuccess, "malloc");
+  return p;
+}
+
 /* true: fault with this text */
 static bool fault(const char *text) {
   bool ok = strstr(emu_message(), text) != NULL && cudaPeekAtLastError() == cudaErrorLaunchFailure;
@@ -19,8 +25,13 @@ template <int BROKEN> static __global__ void block_sum(const float *x, float *y)
   for (int d = 16; d; d >>= 1) v += __shfl_down_sync(~0u, v, d);
   if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
   if (!BROKEN) __syncthreads();
-  if (threadIdx.x == 0) { float s = 0; for (int i = 0; i < (int)blockDim.x / 32; i++) s += part[i]; y[blockIdx.x] = s; }
+  if (threadIdx.x == 0) {
+    float s = 0;
+    for (int i = 0; i < (int)blockDim.x / 32; i++) s += part[i];
+    y[blockIdx.x] = s;
+  }
 }
+
 static void sums(void) {
   int bad = 0, bad_broken = 0;
   float *x = device(4 * 256), *y = device(4);
@@ -35,15 +46,23 @@ static void sums(void) {
   }
   CHECK(bad == 0, "sum of a block");
   CHECK(bad_broken > 8, "the same without its barrier is wrong: %d of 16", bad_broken);
-  cudaFree(x); cudaFree(y);
+  cudaFree(x);
+  cudaFree(y);
 }
 
 static __global__ void lanes(int *o) {
   int t = (int)threadIdx.x;
   int *r = o + 8 * t;
-  r[0] = __shfl_sync(~0u, t, 5); r[1] = __shfl_xor_sync(~0u, t, 3); r[2] = __shfl_up_sync(~0u, t, 4); r[3] = __shfl_down_sync(~0u, t, 4, 8);
-  r[4] = (int)__ballot_sync(~0u, t % 3 == 0); r[5] = __any_sync(~0u, t == 40); r[6] = __all_sync(~0u, t < 40); r[7] = __syncthreads_count(t & 1);
+  r[0] = __shfl_sync(~0u, t, 5);
+  r[1] = __shfl_xor_sync(~0u, t, 3);
+  r[2] = __shfl_up_sync(~0u, t, 4);
+  r[3] = __shfl_down_sync(~0u, t, 4, 8);
+  r[4] = (int)__ballot_sync(~0u, t % 3 == 0);
+  r[5] = __any_sync(~0u, t == 40);
+  r[6] = __all_sync(~0u, t < 40);
+  r[7] = __syncthreads_count(t & 1);
 }
+
 static void exchanges(void) {
   int *o = (int *)device(48 * 8), bad = 0;
   for (int seed = 0; seed < 3; seed++) {
@@ -52,8 +71,11 @@ static void exchanges(void) {
     for (int t = 0; t < 48; t++) {
       int w = t / 32 * 32, l = t % 32, *r = o + 8 * t;
       unsigned ballot = 0;
-      for (int i = 0; i < 32 && w + i < 48; i++) if ((w + i) % 3 == 0) ballot |= 1u << i;
-      bad += r[0] != w + 5 || r[1] != (t ^ 3) || r[2] != (l < 4 ? t : t - 4) || r[3] != (l % 8 < 4 ? t + 4 : t) || r[4] != (int)ballot || r[5] != (t >= 32) || r[6] != (t < 32) || r[7] != 24;
+      for (int i = 0; i < 32 && w + i < 48; i++)
+        if ((w + i) % 3 == 0) ballot |= 1u << i;
+      bad += r[0] != w + 5 || r[1] != (t ^ 3) || r[2] != (l < 4 ? t : t - 4) ||
+             r[3] != (l % 8 < 4 ? t + 4 : t) || r[4] != (int)ballot || r[5] != (t >= 32) ||
+             r[6] != (t < 32) || r[7] != 24;
     }
   }
   CHECK(bad == 0 && !emu_message()[0], "shuffles and votes, a warp and a half: %d wrong", bad);
@@ -67,46 +89,68 @@ template <int KIND> static __global__ void tile(const float *A, const float *B, 
   float d[4];
   for (int i = 0; i < 4; i++) d[i] = 1;
   if (KIND == TF32) {
-    uint32_t a[4] = {to_tf32(A[g * 8 + t]), to_tf32(A[(g + 8) * 8 + t]), to_tf32(A[g * 8 + t + 4]), to_tf32(A[(g + 8) * 8 + t + 4])};
+    uint32_t a[4] = {to_tf32(A[g * 8 + t]), to_tf32(A[(g + 8) * 8 + t]), to_tf32(A[g * 8 + t + 4]),
+                     to_tf32(A[(g + 8) * 8 + t + 4])};
     uint32_t b[2] = {to_tf32(B[t * 8 + g]), to_tf32(B[(t + 4) * 8 + g])};
     mma_tf32(d, a, b);
-  } else {                             /* through shared memory: A by ldmatrix.x4, B (row major) by ldmatrix.x2.trans */
+  } else {
+    /* through shared memory: A by ldmatrix.x4, B (row major) by ldmatrix.x2.trans */
     SHARED2(unsigned short, as, 16, 24);
     SHARED2(unsigned short, bs, 16, 8);
-    for (int i = l; i < 256; i += 32) as[i / 16][i % 16] = KIND == F16 ? __half_as_ushort(__float2half_rn(A[i])) : __bfloat16_as_ushort(__float2bfloat16_rn(A[i]));
-    for (int i = l; i < 128; i += 32) bs[i / 8][i % 8] = KIND == F16 ? __half_as_ushort(__float2half_rn(B[i])) : __bfloat16_as_ushort(__float2bfloat16_rn(B[i]));
+    for (int i = l; i < 256; i += 32)
+      as[i / 16][i % 16] = KIND == F16 ? __half_as_ushort(__float2half_rn(A[i]))
+                                       : __bfloat16_as_ushort(__float2bfloat16_rn(A[i]));
+    for (int i = l; i < 128; i += 32)
+      bs[i / 8][i % 8] = KIND == F16 ? __half_as_ushort(__float2half_rn(B[i]))
+                                     : __bfloat16_as_ushort(__float2bfloat16_rn(B[i]));
     __syncwarp();
     uint32_t a[4], b[2];
     ldmatrix_x4(a, &as[l % 16][l / 16 * 8]);
     ldmatrix_x2_trans(b, &bs[l % 16][0]);
-    if (KIND == F16) mma_f16(d, a, b); else mma_bf16(d, a, b);
+    if (KIND == F16)
+      mma_f16(d, a, b);
+    else
+      mma_bf16(d, a, b);
   }
   for (int i = 0; i < 4; i++) D[(g + (i >> 1) * 8) * 8 + 2 * t + (i & 1)] = d[i];
 }
+
 static void tensor_cores(void) {
   float *A = device(256), *B = device(128), *D = device(128);
   for (int kind = TF32; kind <= BF16; kind++) {
     int K = kind == TF32 ? 8 : 16, bad = 0;
-    for (int i = 0; i < 16 * K; i++) A[i] = (float)((i * 37) % 41 - 20);          /* small integers: exact in every type */
+    /* small integers: exact in every type */
+    for (int i = 0; i < 16 * K; i++) A[i] = (float)((i * 37) % 41 - 20);
     for (int i = 0; i < 8 * K; i++) B[i] = (float)((i * 23) % 29 - 14);
-    void (*k)(const float *, const float *, float *) = kind == TF32 ? tile<TF32> : kind == F16 ? tile<F16> : tile<BF16>;
+    void (*k)(const float *, const float *, float *) = kind == TF32  ? tile<TF32>
+                                                       : kind == F16 ? tile<F16>
+                                                                     : tile<BF16>;
     LAUNCH(k, 1, 32, 0, NULL, A, B, D);
     for (int i = 0; i < 16; i++)
-      for (int j = 0; j < 8; j++) { float s = 1; for (int c = 0; c < K; c++) s += A[i * K + c] * B[c * 8 + j]; bad += s != D[i * 8 + j]; }
+      for (int j = 0; j < 8; j++) {
+        float s = 1;
+        for (int c = 0; c < K; c++) s += A[i * K + c] * B[c * 8 + j];
+        bad += s != D[i * 8 + j];
+      }
     CHECK(bad == 0, "mma kind %d: %d of 128 wrong", kind, bad);
   }
-  cudaFree(A); cudaFree(B); cudaFree(D);
+  cudaFree(A);
+  cudaFree(B);
+  cudaFree(D);
 }
 
 template <int WAIT> static __global__ void staged(const float *x, float *y, int n) {
   float *s = DYNAMIC_SHARED(float);
   int t = (int)threadIdx.x;
-  cp_async16(s + 4 * t, x + 4 * t, 4 * t < n); cp_async_commit();
-  cp_async16(s + 256 + 4 * t, x, false); cp_async_commit();
+  cp_async16(s + 4 * t, x + 4 * t, 4 * t < n);
+  cp_async_commit();
+  cp_async16(s + 256 + 4 * t, x, false);
+  cp_async_commit();
   if (WAIT) cp_async_wait<1>();
   __syncthreads();
   for (int i = 0; i < 4; i++) y[4 * t + i] = s[4 * t + i];
 }
+
 static void copies(void) {
   float *x = device(100), *y = device(256);
   int bad = 0, missing = 0;
@@ -118,44 +162,88 @@ static void copies(void) {
   LAUNCH(b, 1, 64, 2048, NULL, x, y, 100);
   for (int i = 0; i < 256; i++) missing += y[i] != y[i];
   CHECK(missing > 32, "without the wait the data is missing: %d of 256", missing);
-  cudaFree(x); cudaFree(y);
+  cudaFree(x);
+  cudaFree(y);
 }
 
-static __global__ void half_barrier(float *x) { if (threadIdx.x < 40) __syncthreads(); x[0] = 1; }
-static __global__ void two_barriers(float *x) {
-  if (threadIdx.x < 32) __syncthreads();
-  else __syncthreads();
+static __global__ void half_barrier(float *x) {
+  if (threadIdx.x < 40) __syncthreads();
   x[0] = 1;
 }
-static __global__ void apart(float *x) { if (threadIdx.x & 1) __syncwarp(); else x[threadIdx.x] = __shfl_sync(~0u, 1.0f, 0); }
+
+static __global__ void two_barriers(float *x) {
+  if (threadIdx.x < 32)
+    __syncthreads();
+  else
+    __syncthreads();
+  x[0] = 1;
+}
+
+static __global__ void apart(float *x) {
+  if (threadIdx.x & 1)
+    __syncwarp();
+  else
+    x[threadIdx.x] = __shfl_sync(~0u, 1.0f, 0);
+}
+
 static __global__ void partial(float *x) { x[0] = __shfl_sync(0xffffu, 1.0f, 0); }
 #if !defined(__SANITIZE_ADDRESS__)
-static __global__ void beyond(float *x, int i) { if (threadIdx.x == 3) x[i] = 1; }
-static __global__ void beyond_shared(float *x, int i) { SHARED(float, s, 4); s[i] = 1; x[0] = s[0]; }
+static __global__ void beyond(float *x, int i) {
+  if (threadIdx.x == 3) x[i] = 1;
+}
+
+static __global__ void beyond_shared(float *x, int i) {
+  SHARED(float, s, 4);
+  s[i] = 1;
+  x[0] = s[0];
+}
 #endif
-static __global__ void fill(float *x, int n, float v) { int i = (int)(blockIdx.x * blockDim.x + threadIdx.x); if (i < n) x[i] = v; }
-static __global__ void read_shared(float *x) { SHARED(float, s, 4); x[threadIdx.x] = s[threadIdx.x]; }
+static __global__ void fill(float *x, int n, float v) {
+  int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n) x[i] = v;
+}
+
+static __global__ void read_shared(float *x) {
+  SHARED(float, s, 4);
+  x[threadIdx.x] = s[threadIdx.x];
+}
+
 static void faults(void) {
   float *x = device(64);
-  LAUNCH(half_barrier, 1, 64, 0, NULL, x); CHECK(fault("has returned"), "barrier for some only");
-  LAUNCH(two_barriers, 1, 64, 0, NULL, x); CHECK(fault("different barriers"), "two barriers");
-  LAUNCH(apart, 1, 32, 0, NULL, x); CHECK(fault("different places"), "warp apart");
-  LAUNCH(partial, 1, 32, 0, NULL, x); CHECK(fault("full masks"), "partial mask");
-#if !defined(__SANITIZE_ADDRESS__)     /* which reports these itself, and stops */
-  LAUNCH(beyond, 1, 32, 0, NULL, x, 64); CHECK(fault("wrote outside"), "past the end");
-  LAUNCH(beyond, 1, 32, 0, NULL, x, -1); CHECK(fault("wrote outside"), "before the start");
-  LAUNCH(beyond_shared, 1, 32, 0, NULL, x, 4); CHECK(fault("past the end"), "past shared memory");
+  LAUNCH(half_barrier, 1, 64, 0, NULL, x);
+  CHECK(fault("has returned"), "barrier for some only");
+  LAUNCH(two_barriers, 1, 64, 0, NULL, x);
+  CHECK(fault("different barriers"), "two barriers");
+  LAUNCH(apart, 1, 32, 0, NULL, x);
+  CHECK(fault("different places"), "warp apart");
+  LAUNCH(partial, 1, 32, 0, NULL, x);
+  CHECK(fault("full masks"), "partial mask");
+#if !defined(__SANITIZE_ADDRESS__) /* which reports these itself, and stops */
+  LAUNCH(beyond, 1, 32, 0, NULL, x, 64);
+  CHECK(fault("wrote outside"), "past the end");
+  LAUNCH(beyond, 1, 32, 0, NULL, x, -1);
+  CHECK(fault("wrote outside"), "before the start");
+  LAUNCH(beyond_shared, 1, 32, 0, NULL, x, 4);
+  CHECK(fault("past the end"), "past shared memory");
 #endif
   float host[4] = {0};
-  LAUNCH(fill, 1, 32, 0, NULL, host, 4, 1.0f); CHECK(fault("not device memory"), "host pointer");
-  CHECK(cudaMemcpy(host, x + 62, 16, cudaMemcpyDeviceToHost) != cudaSuccess && fault("too small"), "copy past the end");
-  LAUNCH(read_shared, 1, 4, 0, NULL, x); CHECK(x[0] != x[0] && x[3] != x[3], "shared memory starts as NaN");
-  LAUNCH(fill, 0, 32, 0, NULL, x, 4, 1.0f); CHECK(cudaGetLastError() == cudaErrorInvalidConfiguration, "empty grid");
-  LAUNCH(fill, 1, 32, 60000, NULL, x, 4, 1.0f); CHECK(cudaGetLastError() == cudaErrorInvalidConfiguration, "too much shared memory");
+  LAUNCH(fill, 1, 32, 0, NULL, host, 4, 1.0f);
+  CHECK(fault("not device memory"), "host pointer");
+  CHECK(cudaMemcpy(host, x + 62, 16, cudaMemcpyDeviceToHost) != cudaSuccess && fault("too small"),
+        "copy past the end");
+  LAUNCH(read_shared, 1, 4, 0, NULL, x);
+  CHECK(x[0] != x[0] && x[3] != x[3], "shared memory starts as NaN");
+  LAUNCH(fill, 0, 32, 0, NULL, x, 4, 1.0f);
+  CHECK(cudaGetLastError() == cudaErrorInvalidConfiguration, "empty grid");
+  LAUNCH(fill, 1, 32, 60000, NULL, x, 4, 1.0f);
+  CHECK(cudaGetLastError() == cudaErrorInvalidConfiguration, "too much shared memory");
   cudaFree(x);
 }
+
 static void graphs(void) {
-  cudaStream_t s; cudaGraph_t g; cudaGraphExec_t e;
+  cudaStream_t s;
+  cudaGraph_t g;
+  cudaGraphExec_t e;
   float *x = device(8), *y = device(8), v = 3;
   cudaStreamCreate(&s);
   cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal);
@@ -164,10 +252,16 @@ static void graphs(void) {
   cudaMemsetAsync(x, 0, 32, s);
   CHECK(cudaStreamEndCapture(s, &g) == cudaSuccess && x[0] != x[0], "capture runs nothing");
   CHECK(cudaGraphInstantiate(&e, g, 0) == cudaSuccess, "instantiate");
-  cudaGraphDestroy(g); v = 4;
-  CHECK(cudaGraphLaunch(e, s) == cudaSuccess && x[7] == 0 && y[7] == 3, "replay: %g %g", x[7], y[7]);
-  cudaGraphExecDestroy(e); cudaStreamDestroy(s); cudaFree(x); cudaFree(y);
+  cudaGraphDestroy(g);
+  v = 4;
+  CHECK(cudaGraphLaunch(e, s) == cudaSuccess && x[7] == 0 && y[7] == 3, "replay: %g %g", x[7],
+        y[7]);
+  cudaGraphExecDestroy(e);
+  cudaStreamDestroy(s);
+  cudaFree(x);
+  cudaFree(y);
 }
+
 static void numbers(void) {
   int bad = 0;
   for (unsigned h = 0; h < 65536; h++) {
@@ -175,13 +269,24 @@ static void numbers(void) {
     bad += f == f && emu_float_to_half(f) != h;
     bad += b == b && emu_float_to_bf16(b) != h;
     float next = emu_half_to_float((unsigned short)(h + 1));
-    if ((h & 0x7fff) < 0x7bff) bad += emu_float_to_half((f + next) / 2) != (h & 1 ? h + 1 : h);   /* ties to even */
+    /* ties to even */
+    if ((h & 0x7fff) < 0x7bff) bad += emu_float_to_half((f + next) / 2) != (h & 1 ? h + 1 : h);
   }
-  CHECK(bad == 0 && emu_float_to_half(65520.0f) == 0x7c00 && emu_float_to_half(65519.9f) == 0x7bff, "16-bit numbers: %d wrong", bad);
-  CHECK(to_tf32(1.0f + 0x1p-11f) == __float_as_uint(1.0f + 0x1p-10f) && to_tf32(1.0f + 0x1.8p-12f) == __float_as_uint(1.0f), "tf32");
+  CHECK(bad == 0 && emu_float_to_half(65520.0f) == 0x7c00 && emu_float_to_half(65519.9f) == 0x7bff,
+        "16-bit numbers: %d wrong", bad);
+  CHECK(to_tf32(1.0f + 0x1p-11f) == __float_as_uint(1.0f + 0x1p-10f) &&
+            to_tf32(1.0f + 0x1.8p-12f) == __float_as_uint(1.0f),
+        "tf32");
 }
+
 int main(void) {
-  numbers(); sums(); exchanges(); tensor_cores(); copies(); faults(); graphs();
+  numbers();
+  sums();
+  exchanges();
+  tensor_cores();
+  copies();
+  faults();
+  graphs();
   CHECK(emu_live_allocations() == 0, "all memory freed");
   return test_end();
 }

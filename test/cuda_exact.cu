@@ -9,13 +9,27 @@ void *exact_new(size_t bytes) {
   exact_poison(p, bytes);
   return p;
 }
+
 /* The backend's stream does not wait for the default one, so these do. */
-void exact_poison(void *p, size_t bytes) { if (bytes) { cudaMemset(p, 0xff, bytes); cudaDeviceSynchronize(); } }
-void exact_free(void *p) { if (p) cudaFree(p); }
-bool exact_put(void *dst, const void *src, size_t bytes) {
-  return !bytes || (cudaMemcpy(dst, src, bytes, cudaMemcpyHostToDevice) == cudaSuccess && cudaDeviceSynchronize() == cudaSuccess);
+void exact_poison(void *p, size_t bytes) {
+  if (bytes) {
+    cudaMemset(p, 0xff, bytes);
+    cudaDeviceSynchronize();
+  }
 }
-bool exact_get(void *dst, const void *src, size_t bytes) { return !bytes || cudaMemcpy(dst, src, bytes, cudaMemcpyDeviceToHost) == cudaSuccess; }
+
+void exact_free(void *p) {
+  if (p) cudaFree(p);
+}
+
+bool exact_put(void *dst, const void *src, size_t bytes) {
+  return !bytes || (cudaMemcpy(dst, src, bytes, cudaMemcpyHostToDevice) == cudaSuccess &&
+                    cudaDeviceSynchronize() == cudaSuccess);
+}
+
+bool exact_get(void *dst, const void *src, size_t bytes) {
+  return !bytes || cudaMemcpy(dst, src, bytes, cudaMemcpyDeviceToHost) == cudaSuccess;
+}
 #ifdef PRLX_CUDA_EMU
 const char *exact_fault(void) {
   static char text[1024];
@@ -25,6 +39,7 @@ const char *exact_fault(void) {
   emu_clear();
   return text;
 }
+
 void exact_order(uint64_t seed) { emu_seed(seed); }
 bool exact_emulated(void) { return true; }
 size_t exact_live(void) { return emu_live_allocations(); }
@@ -34,18 +49,29 @@ const char *exact_fault(void) {
   if (r == cudaSuccess) r = cudaGetLastError();
   return r == cudaSuccess ? NULL : cudaGetErrorString(r);
 }
+
 void exact_order(uint64_t seed) { (void)seed; }
 bool exact_emulated(void) { return false; }
 size_t exact_live(void) { return 0; }
 #endif
 uint16_t exact_to_16(float x, bool bf16) {
   uint16_t r;
-  if (bf16) { __nv_bfloat16 h = __float2bfloat16_rn(x); memcpy(&r, &h, 2); }
-  else { __half h = __float2half_rn(x); memcpy(&r, &h, 2); }
+  if (bf16) {
+    __nv_bfloat16 h = __float2bfloat16_rn(x);
+    memcpy(&r, &h, 2);
+  } else {
+    __half h = __float2half_rn(x);
+    memcpy(&r, &h, 2);
+  }
   return r;
 }
+
 float exact_from_16(uint16_t x, bool bf16) {
-  if (bf16) { __nv_bfloat16 h; memcpy((void *)&h, &x, 2); return __bfloat162float(h); }
+  if (bf16) {
+    __nv_bfloat16 h;
+    memcpy((void *)&h, &x, 2);
+    return __bfloat162float(h);
+  }
   __half h;
   memcpy((void *)&h, &x, 2);
   return __half2float(h);

@@ -1,7 +1,10 @@
-/* cuda_ops.c: the CUDA backend against the CPU: every operation of the table with its gradients of first and second order, over shapes, storage types and
- * precisions; fused loops; whole plans; the optimiser. The same program for the emulated sources (make test-cuda-emu) and for a card (make test-gpu).
+/* cuda_ops.c: the CUDA backend against the CPU: every operation of the table with its gradients of
+ * first and second order, over shapes, storage types and precisions; fused loops; whole plans; the
+ * optimiser. The same program for the emulated sources (make test-cuda-emu) and for a card (make
+ * test-gpu).
  * usage: cuda_ops [strict] [tf32] [f16] [bf16] [ops] [loops] [plans] [optimiser]   (default: all)
- * environment: TEST_LONG=1 all shapes; PRLX_ONLY=text only cases whose name contains it; TEST_STOP=1 stop at the first failure */
+ * environment: TEST_LONG=1 all shapes; PRLX_ONLY=text only cases whose name contains it;
+ * TEST_STOP=1 stop at the first failure */
 #include "core/conv.h"
 #include "core/threads.h"
 #include "cuda/device.h"
@@ -13,26 +16,37 @@ int test_passed, test_failed;
 static bool wanted(int argc, char **argv, const char *const *group, int n, const char *what) {
   bool any = false;
   for (int i = 1; i < argc; i++)
-    for (int k = 0; k < n; k++) if (!strcmp(argv[i], group[k])) { any = true; if (!strcmp(argv[i], what)) return true; }
+    for (int k = 0; k < n; k++)
+      if (!strcmp(argv[i], group[k])) {
+        any = true;
+        if (!strcmp(argv[i], what)) return true;
+      }
   return !any;
 }
 
 static void coverage(const Bench *t) {
   for (int op = 1; op < OP_COUNT; op++) {
-    if (op_table[op]->flags & OPF_LEAF || op == OP_conv_prep) continue;     /* conv_prep exists on the CPU only */
+    /* conv_prep exists on the CPU only */
+    if (op_table[op]->flags & OPF_LEAF || op == OP_conv_prep) continue;
     CHECK(t->covered[op], "operation %s was not compared", op_table[op]->name);
   }
 }
 
 int main(int argc, char **argv) {
-  static const char *const precisions[] = {"strict", "tf32", "f16", "bf16"}, *const parts[] = {"ops", "loops", "plans", "optimiser"};
+  static const char *const precisions[] = {"strict", "tf32", "f16", "bf16"}, *const parts[] = {
+                                                                                 "ops", "loops",
+                                                                                 "plans",
+                                                                                 "optimiser"};
   Error e = {0};
   char why[256];
   const char *missing[OP_COUNT];
   threads_set(1);
-  conv_set_algo(CONV_DIRECT);          /* the reference: no Winograd rounding */
+  conv_set_algo(CONV_DIRECT); /* the reference: no Winograd rounding */
   int devices = cuda_device_count(why, sizeof why);
-  if (!devices) { printf("no CUDA device: %s\n0 passed, 0 failed\n", why); return 2; }
+  if (!devices) {
+    printf("no CUDA device: %s\n0 passed, 0 failed\n", why);
+    return 2;
+  }
   int none = cuda_missing(missing, OP_COUNT);
   for (int i = 0; i < none; i++) CHECK(0, "operation %s has no CUDA kernel", missing[i]);
   cuda_describe(0, why, sizeof why);
@@ -43,11 +57,15 @@ int main(int argc, char **argv) {
     Status st = cuda_backend_new(0, (Precision)p, &t.b, &e);
     CHECK(st == ST_OK, "backend: %s", e.msg);
     if (st) break;
-    if (wanted(argc, argv, parts, 4, "ops")) { check_operations(&t); if (p != PREC_TF32 && !t.only) coverage(&t); }
+    if (wanted(argc, argv, parts, 4, "ops")) {
+      check_operations(&t);
+      if (p != PREC_TF32 && !t.only) coverage(&t);
+    }
     if (wanted(argc, argv, parts, 4, "loops")) check_loops(&t);
     if (wanted(argc, argv, parts, 4, "plans")) check_plans(&t);
     if (p == PREC_STRICT && wanted(argc, argv, parts, 4, "optimiser")) check_optimiser(&t);
-    printf("%s: %lld steps, %lld comparisons\n", precision_name((Precision)p), (long long)t.steps, (long long)t.variants);
+    printf("%s: %lld steps, %lld comparisons\n", precision_name((Precision)p), (long long)t.steps,
+           (long long)t.variants);
     cuda_backend_free(t.b);
   }
   CHECK(exact_live() == 0, "%zu device allocations leaked", exact_live());

@@ -1,18 +1,21 @@
-/* cuda_plans.c: whole plans on the device against the same plans on the CPU (loops, stores, 16-bit storage, graphs that are replayed), and the optimiser. */
+/* cuda_plans.c: whole plans on the device against the same plans on the CPU (loops, stores, 16-bit
+ * storage, graphs that are replayed), and the optimiser. */
 #include "core/plan.h"
 #include "test/cuda_check.h"
 #include "test/cuda_exact.h"
 
 /* ---- plans ---- */
 enum { MAX_OUT = 24 };
-static Status run_plan(const Case *c, const Built *b, int nout, const Val *outs, Backend *dev, int runs, float **result, Error *e) {
+static Status run_plan(const Case *c, const Built *b, int nout, const Val *outs, Backend *dev,
+                       int runs, float **result, Error *e) {
   PlanOptions o = {.backend = dev};
   Plan *p = NULL;
   Status st = plan_new(b->g, nout, outs, &o, &p, e);
   for (int run = 0; run < runs && !st; run++) {
     Rng r = {.seed = 77};
     for (int i = 0; i < b->nin; i++) {
-      Shape s = graph_shape(b->g, b->in[i]), image = c->op == OP_grid_sample_dx ? SHAPE4(1, 2, 4, 5) : c->shape[0];
+      Shape s = graph_shape(b->g, b->in[i]),
+            image = c->op == OP_grid_sample_dx ? SHAPE4(1, 2, 4, 5) : c->shape[0];
       float *tmp = mem_alloc((size_t)shape_numel(s) * 4), *x = plan_data(p, b->in[i]);
       if (tmp) fill(tmp, s, i < c->nin ? c->data[i] : GENERIC, &r, image);
       if (x && tmp) memcpy(x, tmp, (size_t)shape_numel(s) * 4);
@@ -25,22 +28,30 @@ static Status run_plan(const Case *c, const Built *b, int nout, const Val *outs,
     size_t bytes = (size_t)shape_numel(graph_shape(b->g, outs[i])) * 4;
     const float *x = plan_data(p, outs[i]);
     result[i] = mem_alloc(bytes);
-    if (!x || !result[i]) st = err_set(e, ST_INTERNAL, "output %d cannot be read", i);
-    else memcpy(result[i], x, bytes);
+    if (!x || !result[i])
+      st = err_set(e, ST_INTERNAL, "output %d cannot be read", i);
+    else
+      memcpy(result[i], x, bytes);
   }
   plan_free(p);
   return st;
 }
-/* strict: the largest difference against the largest value. Else: root mean squares, since a rounded number on the other side of a kink changes a gradient by
- * its own size. */
-static double plan_bound(Precision p) { return p == PREC_STRICT ? 3e-5 : p == PREC_TF32 ? 1e-2 : p == PREC_F16 ? 1e-2 : 6e-2; }
+
+/* strict: the largest difference against the largest value. Else: root mean squares, since a
+ * rounded number on the other side of a kink changes a gradient by its own size. */
+static double plan_bound(Precision p) {
+  return p == PREC_STRICT ? 3e-5 : p == PREC_TF32 ? 1e-2 : p == PREC_F16 ? 1e-2 : 6e-2;
+}
+
 static double difference(Precision p, const float *want, const float *got, int64_t n) {
   double most = 1e-3, worst = 0, sw = 1e-6, sd = 0;
   for (int64_t k = 0; k < n; k++) {
     double d = fabs((double)got[k] - want[k]);
     if (isnan(d)) return INFINITY;
-    most = fmax(most, fabs((double)want[k])); worst = fmax(worst, d);
-    sw += (double)want[k] * want[k]; sd += d * d;
+    most = fmax(most, fabs((double)want[k]));
+    worst = fmax(worst, d);
+    sw += (double)want[k] * want[k];
+    sd += d * d;
   }
   return p == PREC_STRICT ? worst / most : sqrt(sd / sw);
 }
@@ -49,13 +60,19 @@ static void plan_case(Bench *t, const Case *c) {
   if (skipped(t, c->name)) return;
   Built b = {0};
   Error e = {0};
-  int order = op_table[c->op]->order, most = c->order ? c->order : order > 3 ? 3 : order, levels = most < 2 ? most : 2;
+  int order = op_table[c->op]->order,
+      most = c->order    ? c->order
+             : order > 3 ? 3
+                         : order,
+      levels = most < 2 ? most : 2;
   build(c, &b, levels, &e);
   Val wrt[16], outs[MAX_OUT];
   int n = 0;
   for (int i = 0; i < b.ndiff; i++) wrt[i] = b.in[b.diff[i]];
   for (int k = 0; k < b.levels && k < levels; k++) outs[n++] = b.scalar[k];
-  if (levels > 0 && graph_grad(b.g, 1, &b.scalar[levels - 1], NULL, b.ndiff, wrt, outs + n, 0, NULL, &e) == ST_OK) n += b.ndiff;
+  if (levels > 0 &&
+      graph_grad(b.g, 1, &b.scalar[levels - 1], NULL, b.ndiff, wrt, outs + n, 0, NULL, &e) == ST_OK)
+    n += b.ndiff;
   if (n == 0) outs[n++] = b.scalar[0];
   float *want[MAX_OUT] = {NULL}, *got[MAX_OUT] = {NULL};
   Status st = run_plan(c, &b, n, outs, NULL, 1, want, &e);
@@ -65,19 +82,28 @@ static void plan_case(Bench *t, const Case *c) {
   for (int i = 0; i < n && !st && !f; i++) {
     int64_t m = shape_numel(graph_shape(b.g, outs[i]));
     double d = difference(t->b->precision, want[i], got[i], m);
-    CHECK(d <= plan_bound(t->b->precision), "%s, plan of %s, output %d: relative difference %.3g, bound %.3g", precision_name(t->b->precision), c->name, i, d, plan_bound(t->b->precision));
-    if (getenv("TEST_NUMBERS")) printf("%s, plan of %s, output %d: %.3g\n", precision_name(t->b->precision), c->name, i, d);
+    CHECK(d <= plan_bound(t->b->precision),
+          "%s, plan of %s, output %d: relative difference %.3g, bound %.3g",
+          precision_name(t->b->precision), c->name, i, d, plan_bound(t->b->precision));
+    if (getenv("TEST_NUMBERS"))
+      printf("%s, plan of %s, output %d: %.3g\n", precision_name(t->b->precision), c->name, i, d);
   }
-  for (int i = 0; i < MAX_OUT; i++) { mem_free(want[i]); mem_free(got[i]); }
+  for (int i = 0; i < MAX_OUT; i++) {
+    mem_free(want[i]);
+    mem_free(got[i]);
+  }
   graph_free(b.g);
 }
 
-/* A small network of the kinds of layers there are: modulated convolution with demodulation, noise, bias, activation, filters up and down, a skip, a sum. */
+/* A small network of the kinds of layers there are: modulated convolution with demodulation, noise,
+ * bias, activation, filters up and down, a skip, a sum. */
 static Val b_network(Graph *g, const Val *in) {
   Shape s = graph_shape(g, in[0]), w = graph_shape(g, in[1]);
   Val y = in[0];
   for (int k = 0; k < 3; k++) {
-    Val up = k == 1 ? g_conv2d_dx(g, g_mul(g, y, in[2]), in[1], 2, 0, 2 * graph_dim(g, y, 2) + 1, 2 * graph_dim(g, y, 3) + 1) : g_conv2d(g, g_mul(g, y, in[2]), in[1], 1, 1);
+    Val up = k == 1 ? g_conv2d_dx(g, g_mul(g, y, in[2]), in[1], 2, 0, 2 * graph_dim(g, y, 2) + 1,
+                                  2 * graph_dim(g, y, 3) + 1)
+                    : g_conv2d(g, g_mul(g, y, in[2]), in[1], 1, 1);
     if (k == 1) up = g_upfirdn2d(g, up, in[3], &(UpFirDn){1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0});
     Val d = g_rsqrt0(g, g_axpb(g, g_sum(g, g_square(g, in[1]), 14), 1, 1e-8));
     Val z = g_mul(g, up, g_reshape(g, d, SHAPE4(1, w.d[0], 1, 1)));
@@ -87,11 +113,19 @@ static Val b_network(Graph *g, const Val *in) {
   (void)s;
   return g_upfirdn2d(g, y, in[3], &(UpFirDn){1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0});
 }
+
 void check_plans(Bench *t) {
-  Case net = {OP_conv2d, "small network", b_network, 4, {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE1(4)}, {GENERIC, GENERIC, GENERIC, FIXED}, 2};
+  Case net = {OP_conv2d,
+              "small network",
+              b_network,
+              4,
+              {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE1(4)},
+              {GENERIC, GENERIC, GENERIC, FIXED},
+              2};
   plan_case(t, &net);
   if (t->b->precision == PREC_TF32) return;
-  for (int i = 0; i < COUNT_OF(cases); i++) if (!t->quick || i % 4 == 0) plan_case(t, &cases[i]);
+  for (int i = 0; i < COUNT_OF(cases); i++)
+    if (!t->quick || i % 4 == 0) plan_case(t, &cases[i]);
 }
 
 /* ---- optimiser and noise ---- */
@@ -101,71 +135,109 @@ static float *numbers(int64_t n, uint64_t seed) {
   if (x) rng_fill_normal(&r, x, n);
   return x;
 }
+
 static double differs(const float *a, const float *b, int64_t n) {
   double worst = 0, scale = 1e-30;
-  for (int64_t i = 0; i < n; i++) { scale = fmax(scale, fabs((double)a[i])); double d = fabs((double)a[i] - b[i]); if (!(d <= worst)) worst = isnan(d) ? INFINITY : d; }
+  for (int64_t i = 0; i < n; i++) {
+    scale = fmax(scale, fabs((double)a[i]));
+    double d = fabs((double)a[i] - b[i]);
+    if (!(d <= worst)) worst = isnan(d) ? INFINITY : d;
+  }
   return worst / scale;
 }
+
 static void adam_check(Bench *t, int64_t n, double beta1) {
   Error e = {0};
   Adam a = {0};
   CHECK(adam_init(&a, n, 0.0025, beta1, 0.99, 1e-8, &e) == ST_OK, "%s", e.msg);
   float *p = numbers(n, 1), *g = numbers(n, 2), *back = numbers(n, 3), *ema = numbers(n, 4);
-  float *dp = exact_new((size_t)n * 4), *dg = exact_new((size_t)n * 4), *dm = exact_new((size_t)n * 4), *dv = exact_new((size_t)n * 4), *de = exact_new((size_t)n * 4);
+  float *dp = exact_new((size_t)n * 4), *dg = exact_new((size_t)n * 4),
+        *dm = exact_new((size_t)n * 4), *dv = exact_new((size_t)n * 4),
+        *de = exact_new((size_t)n * 4);
   exact_put(de, ema, (size_t)n * 4);
-  exact_put(dp, p, (size_t)n * 4); exact_put(dg, g, (size_t)n * 4);
+  exact_put(dp, p, (size_t)n * 4);
+  exact_put(dg, g, (size_t)n * 4);
   if (a.m) exact_put(dm, a.m, (size_t)n * 4);
   exact_put(dv, a.v, (size_t)n * 4);
   Status st = ST_OK;
   for (int k = 0; k < 3 && !st; k++) {
     adam_step(&a, p, g);
     AdamCoef c = adam_coef(&a);
-    if (k) { ema_update(ema, p, n, 0.75); c.ema = de; c.ema_beta = 0.75f; }
+    if (k) {
+      ema_update(ema, p, n, 0.75);
+      c.ema = de;
+      c.ema_beta = 0.75f;
+    }
     st = t->b->adam(t->b, dp, dg, a.m ? dm : NULL, dv, n, &c, &e);
   }
   const char *f = exact_fault();
   exact_get(back, dp, (size_t)n * 4);
-  CHECK(!st && !f && differs(p, back, n) < 1e-6, "adam, %lld numbers, beta1 %g: %s difference %.3g", (long long)n, beta1, f ? f : e.msg, differs(p, back, n));
+  CHECK(!st && !f && differs(p, back, n) < 1e-6, "adam, %lld numbers, beta1 %g: %s difference %.3g",
+        (long long)n, beta1, f ? f : e.msg, differs(p, back, n));
   exact_get(back, dv, (size_t)n * 4);
   CHECK(differs(a.v, back, n) < 1e-6, "adam's second moment: %.3g", differs(a.v, back, n));
   exact_get(back, de, (size_t)n * 4);
-  CHECK(differs(ema, back, n) < 1e-6, "the average in the same launch: %.3g", differs(ema, back, n));
-  exact_free(de); exact_free(dp); exact_free(dg); exact_free(dm); exact_free(dv);
-  mem_free(p); mem_free(g); mem_free(back); mem_free(ema); adam_free(&a);
+  CHECK(differs(ema, back, n) < 1e-6, "the average in the same launch: %.3g",
+        differs(ema, back, n));
+  exact_free(de);
+  exact_free(dp);
+  exact_free(dg);
+  exact_free(dm);
+  exact_free(dv);
+  mem_free(p);
+  mem_free(g);
+  mem_free(back);
+  mem_free(ema);
+  adam_free(&a);
 }
+
 static void ranges(Bench *t, int64_t n) {
   Error e = {0};
   size_t bytes = (size_t)n * 4;
-  float *a = numbers(n, 1), *b = numbers(n, 2), *back = numbers(n, 3), *da = exact_new(bytes), *db = exact_new(bytes);
+  float *a = numbers(n, 1), *b = numbers(n, 2), *back = numbers(n, 3), *da = exact_new(bytes),
+        *db = exact_new(bytes);
   int64_t *bad = exact_new(8), count = 5, zero = 0;
-  exact_put(da, a, bytes); exact_put(db, b, bytes); exact_put(bad, &zero, 8);
+  exact_put(da, a, bytes);
+  exact_put(db, b, bytes);
+  exact_put(bad, &zero, 8);
   Status st = t->b->accumulate(t->b, da, db, n, &e);
   grad_accumulate(a, b, n);
   if (!st) st = t->b->ema(t->b, da, db, n, 0.99f, &e);
   ema_update(a, b, n, 0.99f);
   const char *f = exact_fault();
   exact_get(back, da, bytes);
-  CHECK(!st && !f && differs(a, back, n) < 1e-6, "accumulate and ema, %lld numbers: %s", (long long)n, f ? f : e.msg);
-  a[0] = NAN; a[n / 2] = INFINITY; a[n - 1] = -INFINITY;
+  CHECK(!st && !f && differs(a, back, n) < 1e-6, "accumulate and ema, %lld numbers: %s",
+        (long long)n, f ? f : e.msg);
+  a[0] = NAN;
+  a[n / 2] = INFINITY;
+  a[n - 1] = -INFINITY;
   int64_t wrong = 0;
   for (int64_t i = 0; i < n; i++) wrong += !isfinite(a[i]);
   exact_put(da, a, bytes);
   st = t->b->sanitize(t->b, da, n, bad, &e);
   grad_sanitize(a, n);
   f = exact_fault();
-  exact_get(back, da, bytes); exact_get(&count, bad, 8);
-  CHECK(!st && !f && count == wrong && memcmp(a, back, bytes) == 0, "sanitize: %s counted %lld of %lld", f ? f : e.msg, (long long)count, (long long)wrong);
+  exact_get(back, da, bytes);
+  exact_get(&count, bad, 8);
+  CHECK(!st && !f && count == wrong && memcmp(a, back, bytes) == 0,
+        "sanitize: %s counted %lld of %lld", f ? f : e.msg, (long long)count, (long long)wrong);
   Rng r = {.seed = 3, .subsequence = 7, .offset = 5}, q = r;
   exact_poison(da, bytes);
   st = t->b->fill_normal(t->b, &r, da, n, &e);
   rng_fill_normal(&q, a, n);
   f = exact_fault();
   exact_get(back, da, bytes);
-  CHECK(!st && !f && differs(a, back, n) < 1e-6 && r.offset == q.offset, "normal numbers: %s difference %.3g, offset %llu and %llu", f ? f : e.msg, differs(a, back, n), (unsigned long long)r.offset,
-        (unsigned long long)q.offset);
-  exact_free(da); exact_free(db); exact_free(bad);
-  mem_free(a); mem_free(b); mem_free(back);
+  CHECK(!st && !f && differs(a, back, n) < 1e-6 && r.offset == q.offset,
+        "normal numbers: %s difference %.3g, offset %llu and %llu", f ? f : e.msg,
+        differs(a, back, n), (unsigned long long)r.offset, (unsigned long long)q.offset);
+  exact_free(da);
+  exact_free(db);
+  exact_free(bad);
+  mem_free(a);
+  mem_free(b);
+  mem_free(back);
 }
+
 void check_optimiser(Bench *t) {
   const int64_t n[] = {1, 137, 4096, 20001};
   for (int i = 0; i < (t->quick ? 2 : 4); i++) {

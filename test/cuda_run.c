@@ -1,5 +1,6 @@
-/* cuda_run.c: training iterations and a projection through cuda/ against the CPU, in one precision per call: strict (default), tf32, f16, bf16. Linked
- * with the emulated sources (make test-cuda-emu) or with those for a card (make test-gpu). */
+/* cuda_run.c: training iterations and a projection through cuda/ against the CPU, in one precision
+ * per call: strict (default), tf32, f16, bf16. Linked with the emulated sources (make
+ * test-cuda-emu) or with those for a card (make test-gpu). */
 #include "cuda/device.h"
 #include "test/backend_run.h"
 
@@ -7,13 +8,17 @@ int main(int argc, char **argv) {
   static const char *const name[] = {"strict", "tf32", "f16", "bf16"};
   static const double tol[] = {1e-4, 3e-3, 3e-2, 3e-2};
   int pr = 0, iterations = getenv("TEST_LONG") ? 4 : 2, st = getenv("TEST_LONG") ? 3 : 1;
-  for (int i = 0; i < 4; i++) if (argc > 1 && !strcmp(argv[1], name[i])) pr = i;
+  for (int i = 0; i < 4; i++)
+    if (argc > 1 && !strcmp(argv[1], name[i])) pr = i;
   const char *missing[64];
   int n = cuda_missing(missing, 64);
   CHECK(n == 0, "%d operations without a kernel: %s ...", n, n ? missing[0] : "");
   Backend *b = NULL;
   Error e = {0};
-  if (cuda_backend_new(0, (Precision)pr, &b, &e) != ST_OK) { printf("%s\n", e.msg); return 1; }
+  if (cuda_backend_new(0, (Precision)pr, &b, &e) != ST_OK) {
+    printf("%s\n", e.msg);
+    return 1;
+  }
   char text[300];
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);

@@ -1,9 +1,11 @@
 /* f64_grad.c: gradient checks over the whole table of operations, in double precision.
  *
- * For every case y = f(inputs): L1 = <y, r>; L(k+1) = sum_i <dL(k)/dx_i, v_ki>. The analytic gradient of L1, L2, L3 with respect to every
- * input (and to r) is compared with 5-point central differences, every element. Step h = 2^-13, L of order 1 to 100: truncation
- * h^4 f^(5)/30 < 1e-15, rounding about 3 eps |L| / h = 5e-12 |L|; the bound 1e-8 of the largest gradient leaves room for curvature.
- * An operation of the table without a case fails the test; one that may not be differentiated k times must say so. */
+ * For every case y = f(inputs): L1 = <y, r>; L(k+1) = sum_i <dL(k)/dx_i, v_ki>. The analytic
+ * gradient of L1, L2, L3 with respect to every input (and to r) is compared with 5-point central
+ * differences, every element. Step h = 2^-13, L of order 1 to 100: truncation h^4 f^(5)/30 < 1e-15,
+ * rounding about 3 eps |L| / h = 5e-12 |L|; the bound 1e-8 of the largest gradient leaves room for
+ * curvature. An operation of the table without a case fails the test; one that may not be
+ * differentiated k times must say so. */
 #include "core/graph.h"
 #include "core/ops.h"
 #include "core/plan.h"
@@ -12,7 +14,10 @@
 #include "test/op_cases.h"
 #include "test/test.h"
 
-static double value(Plan *p, Val scalar, Error *e) { plan_run(p, e); return (double)plan_data(p, scalar)[0]; }
+static double value(Plan *p, Val scalar, Error *e) {
+  plan_run(p, e);
+  return (double)plan_data(p, scalar)[0];
+}
 
 static void check_level(const Case *c, Built *b, int k, bool fused) {
   Error e = {0};
@@ -27,7 +32,11 @@ static void check_level(const Case *c, Built *b, int k, bool fused) {
   st = plan_new(b->g, b->ndiff, outs, &o, &p, &e);
   if (!st) st = plan_new(b->g, 1, &b->scalar[k], &o, &pl, &e);
   CHECK(st == ST_OK, "%s: plan: %s", c->name, e.msg);
-  if (st) { plan_free(p); plan_free(pl); return; }
+  if (st) {
+    plan_free(p);
+    plan_free(pl);
+    return;
+  }
   Rng r = {.seed = 77};
   for (int i = 0; i < b->nin; i++) {
     Shape s = graph_shape(b->g, b->in[i]);
@@ -54,7 +63,10 @@ static void check_level(const Case *c, Built *b, int k, bool fused) {
         real keep = x[j];
         double f[4];
         const int at[4] = {-2, -1, 1, 2};
-        for (int q = 0; q < 4; q++) { x[j] = keep + (real)(at[q] * h); f[q] = value(pl, b->scalar[k], &e); }
+        for (int q = 0; q < 4; q++) {
+          x[j] = keep + (real)(at[q] * h);
+          f[q] = value(pl, b->scalar[k], &e);
+        }
         x[j] = keep;
         fd = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h);
       }
@@ -62,13 +74,16 @@ static void check_level(const Case *c, Built *b, int k, bool fused) {
       scale = fmax(scale, fabs(fd));
     }
   }
-  CHECK(count > 0 && worst <= 1e-8 * scale, "%s: order %d%s: worst difference %.3g of %.3g over %lld numbers", c->name, k + 1, fused ? "" : " (no fusion)", worst, scale, (long long)count);
-  plan_free(p); plan_free(pl);
+  CHECK(count > 0 && worst <= 1e-8 * scale,
+        "%s: order %d%s: worst difference %.3g of %.3g over %lld numbers", c->name, k + 1,
+        fused ? "" : " (no fusion)", worst, scale, (long long)count);
+  plan_free(p);
+  plan_free(pl);
 }
 
 int main(void) {
   bool covered[OP_COUNT] = {false};
-  threads_set(1);                              /* tiny arrays */
+  threads_set(1); /* tiny arrays */
   for (int i = 0; i < COUNT_OF(cases); i++) {
     const Case *c = &cases[i];
     int order = op_table[c->op]->order, levels = c->order ? c->order : order > 3 ? 3 : order;
@@ -76,11 +91,13 @@ int main(void) {
       Built b = {0};
       Error e = {0};
       build(c, &b, levels, &e);
-      CHECK(b.levels == levels || levels == 0, "%s: built %d of %d orders: %s", c->name, b.levels, levels, e.msg);
+      CHECK(b.levels == levels || levels == 0, "%s: built %d of %d orders: %s", c->name, b.levels,
+            levels, e.msg);
       for (int k = 0; k < b.levels && k < levels; k++) check_level(c, &b, k, fused);
       bool seen = false;
       for (Val v = 1; v < graph_size(b.g); v++) seen = seen || graph_node(b.g, v)->op == c->op;
-      CHECK(seen, "%s: the graph does not contain the operation %s", c->name, op_table[c->op]->name);
+      CHECK(seen, "%s: the graph does not contain the operation %s", c->name,
+            op_table[c->op]->name);
       covered[c->op] |= seen;
       graph_free(b.g);
     }
@@ -92,10 +109,13 @@ int main(void) {
   Error e = {0};
   graph_grad(g, 1, &loss, NULL, 1, &z, &d, 0, NULL, &e);
   d = g_square(g, d);
-  CHECK(graph_grad(g, 1, &d, NULL, 1, &z, &d2, 0, NULL, &e) == ST_INVALID && strstr(e.msg, "softmax_ce_dx"), "second order of softmax_ce is refused by name: %s", e.msg);
+  CHECK(graph_grad(g, 1, &d, NULL, 1, &z, &d2, 0, NULL, &e) == ST_INVALID &&
+            strstr(e.msg, "softmax_ce_dx"),
+        "second order of softmax_ce is refused by name: %s", e.msg);
   graph_free(g);
   for (int op = 1; op < OP_COUNT; op++) {
-    if (op_table[op]->flags & OPF_LEAF || op == OP_conv_prep) continue; /* conv_prep is added by the planner behind the gradient: test_conv */
+    /* conv_prep is added by the planner behind the gradient: test_conv */
+    if (op_table[op]->flags & OPF_LEAF || op == OP_conv_prep) continue;
     CHECK(covered[op], "operation %s has no gradient check", op_table[op]->name);
   }
   CHECK(mem_live_count() == 0, "%zu blocks leaked", mem_live_count());

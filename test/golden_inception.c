@@ -1,4 +1,5 @@
-/* golden_inception.c: the FID Inception, and FID and KID of given features, against the golden files. */
+/* golden_inception.c: the FID Inception, and FID and KID of given features, against the golden
+ * files. */
 #include <math.h>
 #include <string.h>
 #include "models/judge/inception.h"
@@ -13,19 +14,33 @@ void golden_inception(Gold *g) {
   Error e = {0};
   Inception v;
   const real *img = gold_load(g, "in.img", &s);
-  if (!img || s.rank != 4 || s.d[1] != 3) { gold_fail(g, "in.img: expected [N,3,H,W]"); return; }
+  if (!img || s.rank != 4 || s.d[1] != 3) {
+    gold_fail(g, "in.img: expected [N,3,H,W]");
+    return;
+  }
   if (!gold_ok(g, inception_new(&v, &e), &e, "inception_new")) return;
   inception_formula(&v, "Inception.");
-  if (!gold_ok(g, inception_fold(&v, &e), &e, "inception_fold")) { inception_free(&v); return; }
+  if (!gold_ok(g, inception_fold(&v, &e), &e, "inception_fold")) {
+    inception_free(&v);
+    return;
+  }
   real *x = gold_scratch(g, s.d[0] * PER);
   int64_t one = s.d[1] * s.d[2] * s.d[3];
-  for (int64_t i = 0; i < s.d[0]; i++) gold_ok(g, fid_prepare_255(&input, 3, s.d[2], s.d[3], (const float *)img + i * one, x + i * PER, &e), &e, "fid_prepare");
+  for (int64_t i = 0; i < s.d[0]; i++)
+    gold_ok(
+        g,
+        fid_prepare_255(&input, 3, s.d[2], s.d[3], (const float *)img + i * one, x + i * PER, &e),
+        &e, "fid_prepare");
   gold_compare_tap(g, "input299", x, s.d[0], PER);
   GoldRun r;
   gold_run_begin(&r, g);
   InceptionTaps taps;
-  Val in = gold_in_data(&r, "input299", SHAPE4(s.d[0], 3, INCEPTION_SIDE, INCEPTION_SIDE), x), y = g_inception(r.graph, &v, in, &taps);
-  const struct { const char *name; Val v; } tap[] = {{"pool1", taps.pool1}, {"pool2", taps.pool2}, {"mixed6e", taps.mixed6e}};
+  Val in = gold_in_data(&r, "input299", SHAPE4(s.d[0], 3, INCEPTION_SIDE, INCEPTION_SIDE), x),
+      y = g_inception(r.graph, &v, in, &taps);
+  const struct {
+    const char *name;
+    Val v;
+  } tap[] = {{"pool1", taps.pool1}, {"pool2", taps.pool2}, {"mixed6e", taps.mixed6e}};
   for (int k = 0; k < COUNT_OF(tap); k++) gold_keep(&r, tap[k].v);
   gold_expect(&r, y, "out.features");
   if (gold_run_exec(&r)) {
@@ -39,13 +54,18 @@ void golden_inception(Gold *g) {
   inception_free(&v);
 }
 
-/* Both forms of FID, through covariances and through inner products, must give the numbers of the file. */
+/* Both forms of FID, through covariances and through inner products, must give the numbers of the
+ * file. */
 void golden_fid_kid(Gold *g) {
   static const char *const kind[] = {"unbiased", "biased"};
   Shape sa, sb;
   Error e = {0};
-  const float *xa = (const float *)gold_load(g, "in.a", &sa), *xb = (const float *)gold_load(g, "in.b", &sb);
-  if (!xa || !xb || sa.rank != 2 || sb.rank != 2) { gold_fail(g, "in.a and in.b: expected [n,d]"); return; }
+  const float *xa = (const float *)gold_load(g, "in.a", &sa),
+              *xb = (const float *)gold_load(g, "in.b", &sb);
+  if (!xa || !xb || sa.rank != 2 || sb.rank != 2) {
+    gold_fail(g, "in.a and in.b: expected [n,d]");
+    return;
+  }
   Features a = {sa.d[0], sa.d[1], xa}, b = {sb.d[0], sb.d[1], xb};
   Gram gram;
   if (!gold_ok(g, gram_new(&gram, a, b, &e), &e, "gram_new")) return;
@@ -61,8 +81,10 @@ void golden_fid_kid(Gold *g) {
     }
   }
   gram_free(&gram);
-  int64_t n = PRLX_MIN(PRLX_MIN(a.n, b.n), gold_int(g, "kid_samples", a.n));   /* the file's KID is of the first min(n,m) images of each set */
+  /* the file's KID is of the first min(n,m) images of each set */
+  int64_t n = PRLX_MIN(PRLX_MIN(a.n, b.n), gold_int(g, "kid_samples", a.n));
   a.n = b.n = n;
   Kid k;
-  if (gold_ok(g, kid_features(a, b, (Groups){0}, (Groups){0}, &k, &e), &e, "kid_features")) gold_compare_f64(g, "out.kid", &k.kid, 1);
+  if (gold_ok(g, kid_features(a, b, (Groups){0}, (Groups){0}, &k, &e), &e, "kid_features"))
+    gold_compare_f64(g, "out.kid", &k.kid, 1);
 }

@@ -3,6 +3,6 @@
 #define PRLX_GOLDEN_NETS_H
 #include "test/golden.h"
 #include "models/gan/networks.h"
-GenConfig gold_gen_config(Gold *g);     /* keys G.* */
-DisConfig gold_dis_config(Gold *g);     /* keys D.* */
+GenConfig gold_gen_config(Gold *g); /* keys G.* */
+DisConfig gold_dis_config(Gold *g); /* keys D.* */
 #endif

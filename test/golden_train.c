@@ -1,5 +1,6 @@
-/* golden_train.c: whole training trajectories (both Adams, lazy regularisation, rounds, EMA, w_avg, path length mean) and the ADA controller
- * against the golden files. The training engine runs with given draws and const noise. */
+/* golden_train.c: whole training trajectories (both Adams, lazy regularisation, rounds, EMA, w_avg,
+ * path length mean) and the ADA controller against the golden files. The training engine runs with
+ * given draws and const noise. */
 #include "test/golden_nets.h"
 #include "models/gan/train.h"
 #include <string.h>
@@ -30,7 +31,8 @@ static TrainConfig train_config(Gold *g) {
 static bool load(Gold *g, Params *p, const char *prefix) {
   for (int i = 0; i < p->n; i++) {
     const real *d = gold_load(g, gold_name(g, "%s%s", prefix, p->e[i].name), NULL);
-    if (!d || gold_numel(g, gold_name(g, "%s%s", prefix, p->e[i].name)) != p->e[i].numel) return false;
+    if (!d || gold_numel(g, gold_name(g, "%s%s", prefix, p->e[i].name)) != p->e[i].numel)
+      return false;
     memcpy(p->e[i].data, d, (size_t)p->e[i].numel * sizeof(real));
   }
   return true;
@@ -43,13 +45,20 @@ static void compare_params(Gold *g, const Params *p, const char *prefix) {
   }
 }
 
-/* grad.i<k>.<phase>.<net>.*: the R1 gradients of biases are tiny and judged on the scale of the net's largest. */
-typedef struct Watch { Gold *g; int iteration; const Params *G; } Watch;
+/* grad.i<k>.<phase>.<net>.*: the R1 gradients of biases are tiny and judged on the scale of the
+ * net's largest. */
+typedef struct Watch {
+  Gold *g;
+  int iteration;
+  const Params *G;
+} Watch;
 static void on_gradient(void *ctx, TrainPhase ph, const Params *net, const real *grad) {
   Watch *w = ctx;
-  const char *pre = gold_name(w->g, "grad.i%d.%s.%s.", w->iteration, train_phase_name[ph], net == w->G ? "G" : "D");
+  const char *pre = gold_name(w->g, "grad.i%d.%s.%s.", w->iteration, train_phase_name[ph],
+                              net == w->G ? "G" : "D");
   double scale = 0;
-  for (int i = 0; i < net->n; i++) scale = PRLX_MAX(scale, gold_maxabs(w->g, gold_name(w->g, "%s%s", pre, net->e[i].name)));
+  for (int i = 0; i < net->n; i++)
+    scale = PRLX_MAX(scale, gold_maxabs(w->g, gold_name(w->g, "%s%s", pre, net->e[i].name)));
   for (int i = 0; i < net->n; i++) {
     const char *name = gold_name(w->g, "%s%s", pre, net->e[i].name);
     if (!gold_has(w->g, name)) continue;
@@ -58,7 +67,9 @@ static void on_gradient(void *ctx, TrainPhase ph, const Params *net, const real 
   }
 }
 
-static const real *optional(Gold *g, const char *name) { return gold_has(g, name) ? gold_load(g, name, NULL) : NULL; }
+static const real *optional(Gold *g, const char *name) {
+  return gold_has(g, name) ? gold_load(g, name, NULL) : NULL;
+}
 
 static void load_draws(Gold *g, int it, TrainDraws *d) {
   memset(d, 0, sizeof *d);
@@ -74,22 +85,36 @@ static void load_draws(Gold *g, int it, TrainDraws *d) {
     const char *cut = gold_name(g, "%scutoff", pre);
     if (!gold_has(g, cut)) continue;
     const real *v = gold_load(g, cut, NULL);
-    int64_t n = gold_numel(g, cut), *c = (int64_t *)(void *)gold_scratch(g, n * (int64_t)(sizeof(int64_t) / sizeof(real) + 1));
+    int64_t n = gold_numel(g, cut), *c = (int64_t *)(void *)gold_scratch(
+                                        g, n * (int64_t)(sizeof(int64_t) / sizeof(real) + 1));
     for (int64_t i = 0; i < n; i++) c[i] = (int64_t)v[i];
     p->cutoff = c;
   }
 }
 
 static void compare_metrics(Gold *g, int it, const TrainMetrics *m, const TrainConfig *c) {
-  int64_t B = c->batch, rounds = c->batch / c->batch_gpu, pl = rounds * (c->batch_gpu / c->pl_batch_shrink);
-  const struct { const char *name; const real *x; int64_t n; TrainPhase ph; } row[] = {
-    {"Gmain.scores_fake", m->g_scores, B, PH_GMAIN}, {"Gmain.g_loss", m->g_losses, B, PH_GMAIN}, {"Greg.pl_penalty", m->pl_penalties, pl, PH_GREG},
-    {"Greg.pl_mean", m->pl_means, rounds, PH_GREG}, {"Dmain.scores_fake", m->d_scores_fake, B, PH_DMAIN},
-    {"Dmain.scores_real", m->d_scores_real, B, PH_DMAIN}, {"Dmain.d_loss", m->d_losses, B, PH_DMAIN}, {"Dreg.r1_penalty", m->r1_penalties, B, PH_DREG}};
+  int64_t B = c->batch, rounds = c->batch / c->batch_gpu,
+          pl = rounds * (c->batch_gpu / c->pl_batch_shrink);
+  const struct {
+    const char *name;
+    const real *x;
+    int64_t n;
+    TrainPhase ph;
+  } row[] = {{"Gmain.scores_fake", m->g_scores, B, PH_GMAIN},
+             {"Gmain.g_loss", m->g_losses, B, PH_GMAIN},
+             {"Greg.pl_penalty", m->pl_penalties, pl, PH_GREG},
+             {"Greg.pl_mean", m->pl_means, rounds, PH_GREG},
+             {"Dmain.scores_fake", m->d_scores_fake, B, PH_DMAIN},
+             {"Dmain.scores_real", m->d_scores_real, B, PH_DMAIN},
+             {"Dmain.d_loss", m->d_losses, B, PH_DMAIN},
+             {"Dreg.r1_penalty", m->r1_penalties, B, PH_DREG}};
   for (int i = 0; i < COUNT_OF(row); i++) {
     const char *name = gold_name(g, "out.i%d.%s", it, row[i].name);
-    if (gold_has(g, name) != m->ran[row[i].ph]) gold_fail(g, "iteration %d: %s %s, the file says otherwise", it, row[i].name, m->ran[row[i].ph] ? "ran" : "did not run");
-    else if (m->ran[row[i].ph]) gold_compare(g, name, row[i].x, row[i].n);
+    if (gold_has(g, name) != m->ran[row[i].ph])
+      gold_fail(g, "iteration %d: %s %s, the file says otherwise", it, row[i].name,
+                m->ran[row[i].ph] ? "ran" : "did not run");
+    else if (m->ran[row[i].ph])
+      gold_compare(g, name, row[i].x, row[i].n);
   }
   gold_compare_f64(g, gold_name(g, "out.i%d.ema_beta", it), &m->ema_beta, 1);
 }
@@ -97,7 +122,10 @@ static void compare_metrics(Gold *g, int it, const TrainMetrics *m, const TrainC
 void golden_train_step(Gold *g) {
   TrainConfig cfg = train_config(g);
   const char *noise = gold_str(g, "noise_mode");
-  if ((noise && strcmp(noise, "const")) || gold_int(g, "augment", 0)) { gold_fail(g, "only noise_mode const without augmentation has given draws"); return; }
+  if ((noise && strcmp(noise, "const")) || gold_int(g, "augment", 0)) {
+    gold_fail(g, "only noise_mode const without augmentation has given draws");
+    return;
+  }
   int64_t px = (int64_t)cfg.G.img_channels * cfg.G.img_resolution * cfg.G.img_resolution;
   TrainData data = {gold_scratch(g, px), gold_scratch(g, cfg.G.c_dim + 1), 1};
   Trainer *t;
@@ -128,12 +156,17 @@ void golden_ada(Gold *g) {
     const char *in = gold_name(g, "in.%s.sign_mean", name), *out = gold_name(g, "out.%s.p", name);
     const real *r = gold_load(g, in, NULL);
     if (!r) continue;
-    AdaConfig c = {.adaptive = true, .target = gold_cfg_num(g, name, "ada_target", 0.6), .kimg = gold_cfg_num(g, name, "ada_kimg", 500),
-                   .interval = gold_cfg_int(g, name, "ada_interval", 4), .p_max = 1, .unbounded = true};
+    AdaConfig c = {.adaptive = true,
+                   .target = gold_cfg_num(g, name, "ada_target", 0.6),
+                   .kimg = gold_cfg_num(g, name, "ada_kimg", 500),
+                   .interval = gold_cfg_int(g, name, "ada_interval", 4),
+                   .p_max = 1,
+                   .unbounded = true};
     double p = gold_cfg_num(g, name, "p0", 0);
     int64_t n = gold_numel(g, in);
     real *got = gold_scratch(g, n);
-    for (int64_t i = 0; i < n; i++) got[i] = (real)(p = ada_update(&c, p, r[i], gold_cfg_int(g, name, "batch_size", 0), NULL));
+    for (int64_t i = 0; i < n; i++)
+      got[i] = (real)(p = ada_update(&c, p, r[i], gold_cfg_int(g, name, "batch_size", 0), NULL));
     gold_compare(g, out, got, n);
   }
 }

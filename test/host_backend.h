@@ -1,5 +1,6 @@
-/* host_backend.h: a backend that computes with the CPU kernels but keeps its memory apart from the host's, as a device does. For tests of
- * core/plan_device.c, the trainer and the projector without any GPU code. 16-bit storage (PREC_BF16, PREC_F16) is bfloat16 here. */
+/* host_backend.h: a backend that computes with the CPU kernels but keeps its memory apart from the
+ * host's, as a device does. For tests of core/plan_device.c, the trainer and the projector without
+ * any GPU code. 16-bit storage (PREC_BF16, PREC_F16) is bfloat16 here. */
 #ifndef PRLX_TEST_HOST_BACKEND_H
 #define PRLX_TEST_HOST_BACKEND_H
 #include <math.h>
@@ -7,52 +8,116 @@
 #include <string.h>
 #include "core/backend.h"
 
-typedef struct HostBackend { Backend b; size_t limit, used; int uploads, downloads, runs, stores, half; bool no_store; } HostBackend;
-struct DevProgram { int n; DevStep *s; };
+typedef struct HostBackend {
+  Backend b;
+  size_t limit;
+  size_t used;
+  int uploads;
+  int downloads;
+  int runs;
+  int stores;
+  int half;
+  bool no_store;
+} HostBackend;
+struct DevProgram {
+  int n;
+  DevStep *s;
+};
 
 static Status hb_alloc(Backend *b, size_t bytes, void **out, Error *e) {
   HostBackend *h = (HostBackend *)b;
-  size_t *p = h->used + bytes <= h->limit ? aligned_alloc(256, (bytes + 511 + 256) & ~(size_t)255) : NULL;
+  size_t *p =
+      h->used + bytes <= h->limit ? aligned_alloc(256, (bytes + 511 + 256) & ~(size_t)255) : NULL;
   *out = NULL;
-  if (!p) return err_set(e, ST_NOMEM, "host: out of device memory: %zu bytes were asked for, %zu are free", bytes, h->limit - h->used);
+  if (!p)
+    return err_set(e, ST_NOMEM,
+                   "host: out of device memory: %zu bytes were asked for, %zu are free", bytes,
+                   h->limit - h->used);
   memset(p, 0, bytes + 256);
   *p = bytes;
   h->used += bytes;
   *out = (char *)p + 256;
   return ST_OK;
 }
+
 static void hb_release(Backend *b, void *p) {
   if (!p) return;
   ((HostBackend *)b)->used -= *(size_t *)((char *)p - 256);
   free((char *)p - 256);
 }
-static size_t hb_available(Backend *b) { return ((HostBackend *)b)->limit - ((HostBackend *)b)->used; }
-static Status hb_upload(Backend *b, void *d, const void *s, size_t n, Error *e) { memcpy(d, s, n); ((HostBackend *)b)->uploads++; return ST_OK; }
-static Status hb_download(Backend *b, void *d, const void *s, size_t n, Error *e) { memcpy(d, s, n); ((HostBackend *)b)->downloads++; return ST_OK; }
-static Status hb_copy(Backend *b, void *d, const void *s, size_t n, Error *e) { memmove(d, s, n); return ST_OK; }
-static Status hb_zero(Backend *b, void *d, size_t n, Error *e) { memset(d, 0, n); return ST_OK; }
+
+static size_t hb_available(Backend *b) {
+  return ((HostBackend *)b)->limit - ((HostBackend *)b)->used;
+}
+
+static Status hb_upload(Backend *b, void *d, const void *s, size_t n, Error *e) {
+  memcpy(d, s, n);
+  ((HostBackend *)b)->uploads++;
+  return ST_OK;
+}
+
+static Status hb_download(Backend *b, void *d, const void *s, size_t n, Error *e) {
+  memcpy(d, s, n);
+  ((HostBackend *)b)->downloads++;
+  return ST_OK;
+}
+
+static Status hb_copy(Backend *b, void *d, const void *s, size_t n, Error *e) {
+  memmove(d, s, n);
+  return ST_OK;
+}
+
+static Status hb_zero(Backend *b, void *d, size_t n, Error *e) {
+  memset(d, 0, n);
+  return ST_OK;
+}
+
 static Status hb_sync(Backend *b, Error *e) { return ST_OK; }
 static size_t hb_scratch(Backend *b, const DevStep *s) { return 64; }
 static bool hb_supports(Backend *b, const DevStep *s, int slot, Dtype t) { return true; }
-static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int from) { return !((HostBackend *)b)->no_store; }
+static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int from) {
+  return !((HostBackend *)b)->no_store;
+}
 
 static Status hb_program(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
   if ((*out = mem_alloc(sizeof **out))) (*out)->s = mem_alloc((size_t)(n + 1) * sizeof *s);
-  if (!*out || !(*out)->s) { mem_free(*out); *out = NULL; return err_set(e, ST_NOMEM, "out of memory for a program"); }
+  if (!*out || !(*out)->s) {
+    mem_free(*out);
+    *out = NULL;
+    return err_set(e, ST_NOMEM, "out of memory for a program");
+  }
   memcpy((*out)->s, s, (size_t)n * sizeof *s);
   (*out)->n = n;
-  for (int i = 0; i < n; i++) { ((HostBackend *)b)->stores += s[i].prog_store != NULL; ((HostBackend *)b)->half += s[i].tout != DT_F32; }
+  for (int i = 0; i < n; i++) {
+    ((HostBackend *)b)->stores += s[i].prog_store != NULL;
+    ((HostBackend *)b)->half += s[i].tout != DT_F32;
+  }
   return ST_OK;
 }
-static void hb_program_free(Backend *b, DevProgram *p) { if (p) { mem_free(p->s); mem_free(p); } }
 
-static float *hb_load(const void *src, Dtype t, int64_t n) {     /* 16 bits to a new block of floats */
+static void hb_program_free(Backend *b, DevProgram *p) {
+  if (p) {
+    mem_free(p->s);
+    mem_free(p);
+  }
+}
+
+/* 16 bits to a new block of floats */
+static float *hb_load(const void *src, Dtype t, int64_t n) {
   float *x = mem_alloc((size_t)n * 4);
-  for (int64_t i = 0; i < n && t != DT_F32; i++) { uint32_t u = (uint32_t)((const uint16_t *)src)[i] << 16; memcpy(x + i, &u, 4); }
+  for (int64_t i = 0; i < n && t != DT_F32; i++) {
+    uint32_t u = (uint32_t)((const uint16_t *)src)[i] << 16;
+    memcpy(x + i, &u, 4);
+  }
   return x;
 }
+
 static void hb_store(uint16_t *dst, const float *x, int64_t n) {
-  for (int64_t i = 0; i < n; i++) { uint32_t u; memcpy(&u, x + i, 4); dst[i] = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16); }
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t u;
+    memcpy(&u, x + i, 4);
+    dst[i] = (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+  }
 }
 
 static void hb_step(const DevStep *s) {
@@ -70,7 +135,10 @@ static void hb_step(const DevStep *s) {
   real *map = NULL;
   if (!s->prog) {
     const OpRow *row = op_table[s->n.op];
-    Exec x = {.n = &s->n, .ins = s->shape, .out = out, .scratch = mem_alloc(row->scratch ? row->scratch(&s->n, s->shape) : 0)};
+    Exec x = {.n = &s->n,
+              .ins = s->shape,
+              .out = out,
+              .scratch = mem_alloc(row->scratch ? row->scratch(&s->n, s->shape) : 0)};
     for (int i = 0; i < MAX_IN && i < s->nargs; i++) x.in[i] = arg[i];
     if (s->prog_store) x.out = map = mem_alloc((size_t)shape_numel(s->n.shape) * sizeof(real));
     row->cpu(&x);
@@ -79,47 +147,94 @@ static void hb_step(const DevStep *s) {
   if (s->prog_store) {
     arg[MAX_IN + s->store_from] = map;
     pw_run(q, arg + MAX_IN, out, scratch);
-  } else if (q) pw_run(q, arg, out, scratch);
-  if (s->tout != DT_F32) { hb_store(s->out, out, shape_numel(os)); mem_free(out); }
+  } else if (q)
+    pw_run(q, arg, out, scratch);
+  if (s->tout != DT_F32) {
+    hb_store(s->out, out, shape_numel(os));
+    mem_free(out);
+  }
   for (int i = 0; i < s->nargs; i++) mem_free(tmp[i]);
-  mem_free(map); mem_free(scratch);
+  mem_free(map);
+  mem_free(scratch);
 }
+
 static Status hb_run(Backend *b, DevProgram *p, Error *e) {
   ((HostBackend *)b)->runs++;
   for (int i = 0; i < p->n; i++) hb_step(&p->s[i]);
   return ST_OK;
 }
+
 static Status hb_profile(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e) {
   for (int i = 0; i < n; i++) ns[i] = 1;
   return hb_run(b, p, e);
 }
-static Status hb_fill(Backend *b, Rng *r, float *dst, int64_t n, Error *e) { rng_fill_normal(r, (real *)dst, n); return ST_OK; }
-static Status hb_adam(Backend *b, float *p, const float *g, float *m, float *v, int64_t n, const AdamCoef *c, Error *e) {
+
+static Status hb_fill(Backend *b, Rng *r, float *dst, int64_t n, Error *e) {
+  rng_fill_normal(r, (real *)dst, n);
+  return ST_OK;
+}
+
+static Status hb_adam(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
+                      const AdamCoef *c, Error *e) {
   for (int64_t i = 0; i < n; i++) {
     float gi = g[i], mi = gi;
-    if (m) { mi = m[i] = c->b1 * m[i] + c->c1 * gi; mi *= c->m_corr; }
+    if (m) {
+      mi = m[i] = c->b1 * m[i] + c->c1 * gi;
+      mi *= c->m_corr;
+    }
     v[i] = c->b2 * v[i] + c->c2 * gi * gi;
     p[i] -= c->lr * mi / (sqrtf(v[i]) * c->inv_v + c->eps);
     if (c->ema) c->ema[i] = p[i] + c->ema_beta * (c->ema[i] - p[i]);
   }
   return ST_OK;
 }
-static Status hb_accumulate(Backend *b, float *acc, const float *g, int64_t n, Error *e) { for (int64_t i = 0; i < n; i++) acc[i] += g[i]; return ST_OK; }
+
+static Status hb_accumulate(Backend *b, float *acc, const float *g, int64_t n, Error *e) {
+  for (int64_t i = 0; i < n; i++) acc[i] += g[i];
+  return ST_OK;
+}
+
 static Status hb_sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
   for (int64_t i = 0; i < n; i++) *bad += !isfinite(g[i]);
   grad_sanitize((real *)g, n);
   return ST_OK;
 }
-static Status hb_ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) { ema_update((real *)x, (const real *)p, n, beta); return ST_OK; }
+
+static Status hb_ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) {
+  ema_update((real *)x, (const real *)p, n, beta);
+  return ST_OK;
+}
 
 static inline HostBackend *host_backend_new(Precision pr) {
   HostBackend *h = mem_alloc(sizeof *h);
   h->limit = (size_t)2 << 30;
-  h->b = (Backend){.name = "host", .precision = pr, .alloc = hb_alloc, .release = hb_release, .available = hb_available, .upload = hb_upload, .download = hb_download,
-    .copy = hb_copy, .zero = hb_zero, .sync = hb_sync, .scratch = hb_scratch, .supports = hb_supports, .can_store = hb_can_store, .program = hb_program,
-    .run = hb_run, .program_free = hb_program_free, .profile = hb_profile, .fill_normal = hb_fill, .adam = hb_adam, .accumulate = hb_accumulate,
-    .sanitize = hb_sanitize, .ema = hb_ema};
+  h->b = (Backend){.name = "host",
+                   .precision = pr,
+                   .alloc = hb_alloc,
+                   .release = hb_release,
+                   .available = hb_available,
+                   .upload = hb_upload,
+                   .download = hb_download,
+                   .copy = hb_copy,
+                   .zero = hb_zero,
+                   .sync = hb_sync,
+                   .scratch = hb_scratch,
+                   .supports = hb_supports,
+                   .can_store = hb_can_store,
+                   .program = hb_program,
+                   .run = hb_run,
+                   .program_free = hb_program_free,
+                   .profile = hb_profile,
+                   .fill_normal = hb_fill,
+                   .adam = hb_adam,
+                   .accumulate = hb_accumulate,
+                   .sanitize = hb_sanitize,
+                   .ema = hb_ema};
   return h;
 }
-static inline void host_backend_free(HostBackend *h) { backend_free_shares(&h->b); mem_free(h); }
+
+static inline void host_backend_free(HostBackend *h) {
+  backend_free_shares(&h->b);
+  mem_free(h);
+}
 #endif

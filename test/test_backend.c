@@ -1,5 +1,6 @@
-/* test_backend.c: plans, the trainer and the projector on a backend (test/host_backend.h: its memory is apart from the host's) give what they give on
- * the CPU. The kernels of a GPU are compared elsewhere (test/README.md: cuda_*). */
+/* test_backend.c: plans, the trainer and the projector on a backend (test/host_backend.h: its
+ * memory is apart from the host's) give what they give on the CPU. The kernels of a GPU are
+ * compared elsewhere (test/README.md: cuda_*). */
 #include "test/test.h"
 #include "core/ops.h"
 #include "core/params.h"
@@ -8,8 +9,20 @@
 #include "test/backend_run.h"
 #include "test/host_backend.h"
 
-/* Frozen and live weights, a scaled convolution whose store takes a loop, a reduction, a reshape, the same gradient twice, second order. */
-typedef struct Net { Graph *g; Params p; Val x, s, w, y, loss, dx, dw, db; } Net;
+/* Frozen and live weights, a scaled convolution whose store takes a loop, a reduction, a reshape,
+ * the same gradient twice, second order. */
+typedef struct Net {
+  Graph *g;
+  Params p;
+  Val x;
+  Val s;
+  Val w;
+  Val y;
+  Val loss;
+  Val dx;
+  Val dw;
+  Val db;
+} Net;
 
 static void net_new(Net *n) {
   Error e = {0};
@@ -18,7 +31,8 @@ static void net_new(Net *n) {
   params_add(&n->p, "b", SHAPE1(8), false, &e);
   params_add(&n->p, "u", SHAPE4(6, 8, 1, 1), false, &e);
   CHECK(params_seal(&n->p, &e) == ST_OK, "parameters: %s", e.msg);
-  for (int i = 0; i < n->p.n; i++) formula_fill(n->p.e[i].data, n->p.e[i].numel, n->p.e[i].name, 0.3, 0);
+  for (int i = 0; i < n->p.n; i++)
+    formula_fill(n->p.e[i].data, n->p.e[i].numel, n->p.e[i].name, 0.3, 0);
   Graph *g = n->g;
   n->x = g_input(g, "x", SHAPE4(3, 8, 9, 7));
   n->s = g_input(g, "s", SHAPE4(3, 8, 1, 1));
@@ -34,14 +48,25 @@ static void net_new(Net *n) {
   n->db = g_grad1(g, total, b);
   CHECK(graph_status(g, &e) == ST_OK, "graph: %s", e.msg);
 }
-static void net_free(Net *n) { graph_free(n->g); params_free(&n->p); }
 
-typedef struct Got { real y[3 * 6 * 63], loss, dx[3 * 8 * 63], dw[8 * 8 * 9], db[8]; } Got;
+static void net_free(Net *n) {
+  graph_free(n->g);
+  params_free(&n->p);
+}
+
+typedef struct Got {
+  real y[3 * 6 * 63];
+  real loss;
+  real dx[3 * 8 * 63];
+  real dw[8 * 8 * 9];
+  real db[8];
+} Got;
 
 static Plan *net_plan(const Net *n, const PlanOptions *o) {
   Error e = {0};
   Plan *p = NULL;
-  CHECK(plan_new(n->g, 5, (Val[]){n->y, n->loss, n->dx, n->dw, n->db}, o, &p, &e) == ST_OK, "plan: %s", e.msg);
+  CHECK(plan_new(n->g, 5, (Val[]){n->y, n->loss, n->dx, n->dw, n->db}, o, &p, &e) == ST_OK,
+        "plan: %s", e.msg);
   return p;
 }
 
@@ -49,7 +74,8 @@ static void net_run(const Net *n, Plan *p, uint64_t seed, Got *out) {
   Error e = {0};
   Rng r = {.seed = seed};
   rng_fill_normal(&r, plan_data(p, n->x), 3 * 8 * 63);
-  CHECK(plan_fill_normal(p, n->s, &r, &e) == ST_OK && r.offset == 3 * 8 * 63 + 24, "normals: %s", e.msg);
+  CHECK(plan_fill_normal(p, n->s, &r, &e) == ST_OK && r.offset == 3 * 8 * 63 + 24, "normals: %s",
+        e.msg);
   CHECK(plan_run(p, &e) == ST_OK, "run: %s", e.msg);
   memcpy(out->y, plan_data(p, n->y), sizeof out->y);
   memcpy(&out->loss, plan_data(p, n->loss), sizeof out->loss);
@@ -61,44 +87,55 @@ static void net_run(const Net *n, Plan *p, uint64_t seed, Got *out) {
 static double worst(const Got *a, const Got *b) {
   const real *x = (const real *)a, *y = (const real *)b;
   double d = 0, s = 0;
-  for (size_t i = 0; i < sizeof *a / sizeof *x; i++) { d = fmax(d, fabs((double)x[i] - y[i])); s = fmax(s, fabs((double)x[i])); }
+  for (size_t i = 0; i < sizeof *a / sizeof *x; i++) {
+    d = fmax(d, fabs((double)x[i] - y[i]));
+    s = fmax(s, fabs((double)x[i]));
+  }
   return d / s;
 }
 
 static void test_plan(void) {
   static Got ref, ref2, out;
-  for (int mode = 0; mode < 5; mode++) {         /* default; no stores; no fusion; everything kept; 16-bit maps */
+  /* default; no stores; no fusion; everything kept; 16-bit maps */
+  for (int mode = 0; mode < 5; mode++) {
     Net n;
     net_new(&n);
     HostBackend *h = host_backend_new(mode == 4 ? PREC_BF16 : PREC_STRICT);
     h->no_store = mode == 1;
-    Plan *cpu = net_plan(&n, NULL), *dev = net_plan(&n, &(PlanOptions){.backend = &h->b, .no_fusion = mode == 2, .keep_all = mode == 3});
+    Plan *cpu = net_plan(&n, NULL),
+         *dev = net_plan(
+             &n, &(PlanOptions){.backend = &h->b, .no_fusion = mode == 2, .keep_all = mode == 3});
     if (!cpu || !dev) return;
     net_run(&n, cpu, 1, &ref);
     for (int k = 0; k < 2; k++) net_run(&n, dev, 1, &out);
     double tol = mode == 4 ? 0.03 : 1e-5, d = worst(&ref, &out);
     CHECK(d < tol, "mode %d: plan on a backend: %g", mode, d);
-    CHECK((h->stores > 0) == (mode == 0 || mode == 4) && (h->half > 0) == (mode == 4), "mode %d: %d loops in stores, %d 16-bit steps", mode, h->stores, h->half);
+    CHECK((h->stores > 0) == (mode == 0 || mode == 4) && (h->half > 0) == (mode == 4),
+          "mode %d: %d loops in stores, %d 16-bit steps", mode, h->stores, h->half);
     CHECK(mode != 4 || d > 1e-6, "16-bit storage shows");
-    n.p.data[5] += (real)0.25;                     /* a live parameter changes: the next run must see it */
+    /* a live parameter changes: the next run must see it */
+    n.p.data[5] += (real)0.25;
     net_run(&n, cpu, 2, &ref2);
     net_run(&n, dev, 2, &out);
     CHECK((d = worst(&ref2, &out)) < tol, "mode %d: changed parameter: %g", mode, d);
-    real *u = params_find(&n.p, "u")->data;        /* a frozen one: after plan_refresh only */
+    real *u = params_find(&n.p, "u")->data; /* a frozen one: after plan_refresh only */
     u[3] += (real)0.4;
     plan_refresh(cpu);
     plan_refresh(dev);
     net_run(&n, cpu, 2, &ref);
     net_run(&n, dev, 2, &out);
-    CHECK((d = worst(&ref, &out)) < tol && worst(&ref, &ref2) > 1e-3, "mode %d: refreshed frozen parameter: %g", mode, d);
-    plan_free(cpu); plan_free(dev);
+    CHECK((d = worst(&ref, &out)) < tol && worst(&ref, &ref2) > 1e-3,
+          "mode %d: refreshed frozen parameter: %g", mode, d);
+    plan_free(cpu);
+    plan_free(dev);
     CHECK(h->used == 0, "mode %d: %zu bytes of device memory were not freed", mode, h->used);
     host_backend_free(h);
     net_free(&n);
   }
 }
 
-/* Parameters, gradients and an image handed from plan to plan in shared ranges: nothing passes through the host. */
+/* Parameters, gradients and an image handed from plan to plan in shared ranges: nothing passes
+ * through the host. */
 static void test_shared(void) {
   static Got ref, out;
   static real grad[8 * 8 * 9 + 16], twice[8 * 8 * 9], plain[3 * 6 * 63];
@@ -108,10 +145,16 @@ static void test_shared(void) {
   HostBackend *h = host_backend_new(PREC_STRICT);
   Backend *b = &h->b;
   Plan *cpu = net_plan(&n, NULL);
-  CHECK(!backend_share(b, n.p.data, (size_t)n.p.ntotal * sizeof(real), &e) && !backend_share(b, grad, sizeof grad, &e) && !backend_share(b, grad, sizeof grad, &e), "share: %s", e.msg);
-  CHECK(backend_share(b, grad + 4, 16, &e) == ST_INVALID && !backend_device(b, twice) && backend_device(b, grad + 3), "a part of a range is refused");
+  CHECK(!backend_share(b, n.p.data, (size_t)n.p.ntotal * sizeof(real), &e) &&
+            !backend_share(b, grad, sizeof grad, &e) && !backend_share(b, grad, sizeof grad, &e),
+        "share: %s", e.msg);
+  CHECK(backend_share(b, grad + 4, 16, &e) == ST_INVALID && !backend_device(b, twice) &&
+            backend_device(b, grad + 3),
+        "a part of a range is refused");
   Plan *dev = net_plan(&n, &(PlanOptions){.backend = b});
-  CHECK(!plan_bind(dev, n.dw, grad, &e) && !plan_bind(dev, n.dw, twice, &e) && !plan_bind(dev, n.db, grad + 8 * 8 * 9, &e) && !plan_bind(dev, n.y, plain, &e), "bind: %s", e.msg);
+  CHECK(!plan_bind(dev, n.dw, grad, &e) && !plan_bind(dev, n.dw, twice, &e) &&
+            !plan_bind(dev, n.db, grad + 8 * 8 * 9, &e) && !plan_bind(dev, n.y, plain, &e),
+        "bind: %s", e.msg);
   net_run(&n, cpu, 1, &ref);
   Rng r = {.seed = 1};
   rng_fill_normal(&r, plan_data(dev, n.x), 3 * 8 * 63);
@@ -122,15 +165,21 @@ static void test_shared(void) {
   memcpy(&out, &ref, sizeof out);
   memcpy(out.dw, grad, sizeof out.dw);
   memcpy(out.db, grad + 8 * 8 * 9, sizeof out.db);
-  CHECK(worst(&ref, &out) < 1e-5 && !memcmp(grad, twice, sizeof twice), "gradients in a shared range and a plain one");
+  CHECK(worst(&ref, &out) < 1e-5 && !memcmp(grad, twice, sizeof twice),
+        "gradients in a shared range and a plain one");
   memcpy(out.y, plain, sizeof out.y);
   CHECK(worst(&ref, &out) < 1e-5, "output bound to plain memory");
   CHECK(!plan_run(dev, &e) && h->uploads == up, "a second run uploads nothing");
   n.p.data[5] += 1;
-  CHECK(!plan_run(dev, &e) && !backend_pull(b, grad, sizeof grad, &e) && !memcmp(grad, ref.dw, 16) == !memcmp(out.dw, ref.dw, 16), "host changes wait for a push");
+  CHECK(!plan_run(dev, &e) && !backend_pull(b, grad, sizeof grad, &e) &&
+            !memcmp(grad, ref.dw, 16) == !memcmp(out.dw, ref.dw, 16),
+        "host changes wait for a push");
   real before = grad[7];
-  CHECK(!backend_push(b, n.p.data, (size_t)n.p.ntotal * sizeof(real), &e) && !plan_run(dev, &e) && !backend_pull(b, grad, sizeof grad, &e) && grad[7] != before, "pushed");
-  plan_free(cpu); plan_free(dev);
+  CHECK(!backend_push(b, n.p.data, (size_t)n.p.ntotal * sizeof(real), &e) && !plan_run(dev, &e) &&
+            !backend_pull(b, grad, sizeof grad, &e) && grad[7] != before,
+        "pushed");
+  plan_free(cpu);
+  plan_free(dev);
   backend_unshare(b, grad);
   CHECK(backend_device(b, grad) != NULL, "shared twice, given back once");
   backend_unshare(b, grad);
@@ -148,26 +197,39 @@ static void test_memory(void) {
   PlanNeed need = {0};
   Plan *p = NULL;
   PlanOptions o = {.backend = &h->b, .memory = &need, .max_bytes = 20000};
-  CHECK(plan_new(n.g, 1, &n.dw, &o, &p, &e) == ST_NOMEM && !p && strstr(e.msg, "device"), "refused: %s", e.msg);
-  CHECK(need.fixed > 0 && need.variable > 20000 && plan_batch_that_fits(&need, 3) < 3 && plan_batch_that_fits(&(PlanNeed){10, 100, 60}, 4) == 2, "what would fit");
+  CHECK(plan_new(n.g, 1, &n.dw, &o, &p, &e) == ST_NOMEM && !p && strstr(e.msg, "device"),
+        "refused: %s", e.msg);
+  CHECK(need.fixed > 0 && need.variable > 20000 && plan_batch_that_fits(&need, 3) < 3 &&
+            plan_batch_that_fits(&(PlanNeed){10, 100, 60}, 4) == 2,
+        "what would fit");
   o.max_bytes = (size_t)1 << 40;
   Status planned = plan_new(n.g, 1, &n.dw, &o, &p, &e);
   h->limit = 4096;
-  CHECK(!planned && plan_run(p, &e) == ST_NOMEM && strstr(e.msg, "free"), "the device is full: %s", e.msg);
+  CHECK(!planned && plan_run(p, &e) == ST_NOMEM && strstr(e.msg, "free"), "the device is full: %s",
+        e.msg);
   plan_free(p);
   PlanArena a = {0};
   h->limit = 1 << 30;
   Plan *q = NULL;
-  CHECK(!plan_new(n.g, 1, &n.dw, &(PlanOptions){.backend = &h->b, .arena = &a}, &p, &e) && !plan_new(n.g, 1, &n.y, &(PlanOptions){.backend = &h->b, .arena = &a}, &q, &e), "%s", e.msg);
-  CHECK(!plan_run(q, &e) && !plan_run(p, &e) && !plan_run(q, &e), "plans that share an arena: %s", e.msg);
-  plan_free(p); plan_free(q);
-  CHECK(plan_new(n.g, 1, &n.y, &(PlanOptions){.arena = &a}, &p, &e) == ST_INTERNAL, "an arena is of one backend");
+  CHECK(!plan_new(n.g, 1, &n.dw, &(PlanOptions){.backend = &h->b, .arena = &a}, &p, &e) &&
+            !plan_new(n.g, 1, &n.y, &(PlanOptions){.backend = &h->b, .arena = &a}, &q, &e),
+        "%s", e.msg);
+  CHECK(!plan_run(q, &e) && !plan_run(p, &e) && !plan_run(q, &e), "plans that share an arena: %s",
+        e.msg);
+  plan_free(p);
+  plan_free(q);
+  CHECK(plan_new(n.g, 1, &n.y, &(PlanOptions){.arena = &a}, &p, &e) == ST_INTERNAL,
+        "an arena is of one backend");
   plan_arena_free(&a);
   CHECK(h->used == 0, "freed");
   for (int k = 0; k < 40; k++) {
     mem_fail_after(k);
     Status st = plan_new(n.g, 1, &n.dw, &(PlanOptions){.backend = &h->b}, &p, &e);
-    if (st == ST_OK) { plan_data(p, n.x); st = plan_prepare(p, &e); plan_free(p); }
+    if (st == ST_OK) {
+      plan_data(p, n.x);
+      st = plan_prepare(p, &e);
+      plan_free(p);
+    }
     mem_fail_after(-1);
     if (st != ST_OK) CHECK(st == ST_NOMEM, "allocation %d fails: %s", k, e.msg);
   }
@@ -198,7 +260,9 @@ static void test_train(void) {
   CHECK(trainer_new(&c, &data, &t, &e) == ST_NOMEM && !t && h->used == 0, "too small: %s", e.msg);
   h->limit = 5 << 20;
   c.batch = c.batch_gpu = 64;
-  CHECK(trainer_new(&c, &data, &t, &e) == ST_NOMEM && !t && h->used == 0 && strstr(e.msg, "would fit"), "what would fit: %s", e.msg);
+  CHECK(trainer_new(&c, &data, &t, &e) == ST_NOMEM && !t && h->used == 0 &&
+            strstr(e.msg, "would fit"),
+        "what would fit: %s", e.msg);
   host_backend_free(h);
 }
 

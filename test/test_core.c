@@ -1,4 +1,5 @@
-/* test_core.c: memory, random numbers, optimiser, threads, the planner's promises. The gradients are in f64_grad.c. */
+/* test_core.c: memory, random numbers, optimiser, threads, the planner's promises. The gradients
+ * are in f64_grad.c. */
 #include <stdint.h>
 #include "core/graph.h"
 #include "core/isa.h"
@@ -13,9 +14,10 @@
 static void test_philox(void) {
   /* Known answers of Random123 (Salmon et al. 2011), kat_vectors, philox4x32 10 rounds. */
   static const uint32_t kat[3][10] = {
-    {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-    {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+      {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+      {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+      {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09,
+       0x94fdcceb, 0x5001e420, 0x24126ea1}};
   for (int k = 0; k < 3; k++) {
     uint32_t out[4];
     philox4x32_10(kat[k], kat[k] + 4, out);
@@ -27,9 +29,16 @@ static void test_philox(void) {
   threads_set(1);
   rng_fill_normal(&r, a, N);
   double mean = 0, var = 0, kurt = 0;
-  for (int i = 0; i < N; i++) { mean += a[i]; var += a[i] * a[i]; kurt += pow(a[i], 4); }
-  mean /= N; var /= N; kurt /= N;
-  CHECK(fabs(mean) < 0.015 && fabs(var - 1) < 0.02 && fabs(kurt - 3) < 0.15, "normals: mean %g variance %g fourth moment %g", mean, var, kurt);
+  for (int i = 0; i < N; i++) {
+    mean += a[i];
+    var += a[i] * a[i];
+    kurt += pow(a[i], 4);
+  }
+  mean /= N;
+  var /= N;
+  kurt /= N;
+  CHECK(fabs(mean) < 0.015 && fabs(var - 1) < 0.02 && fabs(kurt - 3) < 0.15,
+        "normals: mean %g variance %g fourth moment %g", mean, var, kurt);
   CHECK(r.offset == (N + 3) / 4 * 4, "position after a fill: %llu", (unsigned long long)r.offset);
   threads_set(3);
   r = (Rng){.seed = 5, .subsequence = 9};
@@ -37,13 +46,25 @@ static void test_philox(void) {
   CHECK(memcmp(a, b, N * sizeof *a) == 0, "normals do not depend on the number of threads");
   double z[3];
   Error e;
-  CHECK(numpy_randn(123, z, 3, &e) == ST_OK && fabs(z[0] + 1.0856306033005612) < 1e-15 && fabs(z[1] - 0.9973454465835858) < 1e-15 && fabs(z[2] - 0.28297849805199204) < 1e-15,
+  CHECK(numpy_randn(123, z, 3, &e) == ST_OK && fabs(z[0] + 1.0856306033005612) < 1e-15 &&
+            fabs(z[1] - 0.9973454465835858) < 1e-15 && fabs(z[2] - 0.28297849805199204) < 1e-15,
         "numpy RandomState(123).randn(3): %.16g %.16g %.16g", z[0], z[1], z[2]);
-  mem_free(a); mem_free(b);
+  mem_free(a);
+  mem_free(b);
 }
 
-/* A graph with every kind of step: fused loops, reductions, convolution, matmul, folded weights, reshape, in-place. */
-typedef struct Net { Graph *g; Params p; Val x, w, loss, dx, dw, feat; } Net;
+/* A graph with every kind of step: fused loops, reductions, convolution, matmul, folded weights,
+ * reshape, in-place. */
+typedef struct Net {
+  Graph *g;
+  Params p;
+  Val x;
+  Val w;
+  Val loss;
+  Val dx;
+  Val dw;
+  Val feat;
+} Net;
 
 static Status net_new(Net *n, bool frozen, Error *e) {
   *n = (Net){0};
@@ -52,24 +73,33 @@ static Status net_new(Net *n, bool frozen, Error *e) {
   if (!st) st = params_add(&n->p, "b", SHAPE1(8), false, e);
   if (!st) st = params_seal(&n->p, e);
   if (st) return st;
-  for (int i = 0; i < n->p.n; i++) formula_fill(n->p.e[i].data, n->p.e[i].numel, n->p.e[i].name, 0.5, 0);
+  for (int i = 0; i < n->p.n; i++)
+    formula_fill(n->p.e[i].data, n->p.e[i].numel, n->p.e[i].name, 0.5, 0);
   if (!(n->g = graph_new())) return err_set(e, ST_NOMEM, "graph");
   Graph *g = n->g;
   n->x = g_input(g, "x", SHAPE4(3, 4, 9, 7));
   n->w = params_leaf(g, &n->p, "w", frozen);
-  Val s = g_reshape(g, g_sum(g, g_square(g, n->w), 13), SHAPE4(1, 4, 1, 1));          /* depends on frozen weights only */
+  /* depends on frozen weights only */
+  Val s = g_reshape(g, g_sum(g, g_square(g, n->w), 13), SHAPE4(1, 4, 1, 1));
   Val scale = g_broadcast(g, g_rsqrt0(g, s), SHAPE4(3, 4, 1, 1));
   Val y = g_conv2d(g, g_mul(g, n->x, scale), n->w, 1, 1);
-  y = g_lrelu(g, g_add(g, y, g_reshape(g, params_leaf(g, &n->p, "b", frozen), SHAPE4(1, 8, 1, 1))), 0.2, 1.4, 2.5);
+  y = g_lrelu(g, g_add(g, y, g_reshape(g, params_leaf(g, &n->p, "b", frozen), SHAPE4(1, 8, 1, 1))),
+              0.2, 1.4, 2.5);
   y = g_sub(g, y, g_mean(g, y, 12));
   n->feat = y;
-  Val f = g_matmul(g, g_reshape(g, g_mean(g, g_square(g, y), 12), SHAPE2(3, 8)), params_leaf(g, &n->p, "v", frozen), false, true);
+  Val f = g_matmul(g, g_reshape(g, g_mean(g, g_square(g, y), 12), SHAPE2(3, 8)),
+                   params_leaf(g, &n->p, "v", frozen), false, true);
   n->loss = g_sum_all(g, g_softplus(g, f));
   n->dx = g_grad1(g, n->loss, n->x);
-  n->dw = g_grad1(g, g_add(g, n->loss, g_sum_all(g, g_square(g, n->dx))), n->w);        /* second order */
+  /* second order */
+  n->dw = g_grad1(g, g_add(g, n->loss, g_sum_all(g, g_square(g, n->dx))), n->w);
   return graph_status(g, e);
 }
-static void net_free(Net *n) { graph_free(n->g); params_free(&n->p); }
+
+static void net_free(Net *n) {
+  graph_free(n->g);
+  params_free(&n->p);
+}
 
 static Status run_net(Net *n, const PlanOptions *o, float *out, Error *e) {
   Plan *p;
@@ -78,26 +108,37 @@ static Status run_net(Net *n, const PlanOptions *o, float *out, Error *e) {
   if (st) return st;
   Rng r = {.seed = 3};
   float *x = plan_data(p, n->x);
-  if (!x) { plan_free(p); return err_set(e, ST_NOMEM, "input"); }
+  if (!x) {
+    plan_free(p);
+    return err_set(e, ST_NOMEM, "input");
+  }
   rng_fill_normal(&r, x, 3 * 4 * 9 * 7);
   st = plan_run(p, e);
-  if (!st) st = plan_run(p, e);                     /* twice: nothing may depend on what the last run left behind */
+  /* twice: nothing may depend on what the last run left behind */
+  if (!st) st = plan_run(p, e);
   int64_t at = 0;
   for (int i = 0; i < 4 && !st; i++) {
     int64_t c = shape_numel(graph_shape(n->g, outs[i]));
     float *d = plan_data(p, outs[i]);
-    if (!d) { st = err_set(e, ST_NOMEM, "output"); break; }
+    if (!d) {
+      st = err_set(e, ST_NOMEM, "output");
+      break;
+    }
     memcpy(out + at, d, (size_t)c * sizeof *out);
     at += c;
   }
   plan_free(p);
   return st;
 }
+
 enum { NET_OUT = 1 + 3 * 4 * 63 + 8 * 36 + 3 * 8 * 63 };
 
 static double worst(const float *a, const float *b) {
   double d = 0, s = 0;
-  for (int i = 0; i < NET_OUT; i++) { d = fmax(d, fabs((double)a[i] - b[i])); s = fmax(s, fabs((double)a[i])); }
+  for (int i = 0; i < NET_OUT; i++) {
+    d = fmax(d, fabs((double)a[i] - b[i]));
+    s = fmax(s, fabs((double)a[i]));
+  }
   return d / s;
 }
 
@@ -108,20 +149,26 @@ static void test_plan(void) {
     Net n;
     CHECK(net_new(&n, frozen, &e) == ST_OK, "net: %s", e.msg);
     threads_set(1);
-    CHECK(run_net(&n, &(PlanOptions){.no_fusion = true}, ref, &e) == ST_OK, "plain plan: %s", e.msg);
-    CHECK(run_net(&n, NULL, out, &e) == ST_OK && worst(ref, out) < 2e-6, "fused plan equals the plain one (%.2g): %s", worst(ref, out), e.msg);
-    CHECK(run_net(&n, &(PlanOptions){.keep_all = true}, out, &e) == ST_OK && worst(ref, out) < 2e-6, "keep_all: %s", e.msg);
+    CHECK(run_net(&n, &(PlanOptions){.no_fusion = true}, ref, &e) == ST_OK, "plain plan: %s",
+          e.msg);
+    CHECK(run_net(&n, NULL, out, &e) == ST_OK && worst(ref, out) < 2e-6,
+          "fused plan equals the plain one (%.2g): %s", worst(ref, out), e.msg);
+    CHECK(run_net(&n, &(PlanOptions){.keep_all = true}, out, &e) == ST_OK && worst(ref, out) < 2e-6,
+          "keep_all: %s", e.msg);
     for (int isa = 0; isa <= (int)isa_best(); isa++) {
       isa_set((IsaLevel)isa);
       threads_set(1);
       CHECK(run_net(&n, NULL, ref, &e) == ST_OK, "%s: %s", isa_name((IsaLevel)isa), e.msg);
       for (int t = 2; t <= 3; t++) {
         threads_set(t);
-        CHECK(run_net(&n, NULL, out, &e) == ST_OK && memcmp(ref, out, sizeof ref) == 0, "%s: %d threads give the bits of one", isa_name((IsaLevel)isa), t);
+        CHECK(run_net(&n, NULL, out, &e) == ST_OK && memcmp(ref, out, sizeof ref) == 0,
+              "%s: %d threads give the bits of one", isa_name((IsaLevel)isa), t);
       }
     }
     threads_set(2);
-    CHECK(run_net(&n, &(PlanOptions){.max_bytes = 1000}, out, &e) == ST_NOMEM && strstr(e.msg, "MiB"), "refusal names the need: %s", e.msg);
+    CHECK(run_net(&n, &(PlanOptions){.max_bytes = 1000}, out, &e) == ST_NOMEM &&
+              strstr(e.msg, "MiB"),
+          "refusal names the need: %s", e.msg);
     net_free(&n);
   }
   CHECK(mem_live_count() == 0, "%zu blocks leaked", mem_live_count());
@@ -130,25 +177,32 @@ static void test_plan(void) {
 static void test_bind(void) {
   Error e = {0};
   Graph *g = graph_new();
-  Val x = g_input(g, "x", SHAPE2(2, 3)), y = g_axpb(g, x, 2, 1), z = g_reshape(g, y, SHAPE1(6)), zero = g_grad1(g, g_sum_all(g, x), y);
+  Val x = g_input(g, "x", SHAPE2(2, 3)), y = g_axpb(g, x, 2, 1), z = g_reshape(g, y, SHAPE1(6)),
+      zero = g_grad1(g, g_sum_all(g, x), y);
   Val outs[] = {y, z, zero, x};
   Plan *p;
-  static float a[64] __attribute__((aligned(64))), b[64] __attribute__((aligned(64))), c[64] __attribute__((aligned(64))), d[64];
+  static float a[64] __attribute__((aligned(64))), b[64] __attribute__((aligned(64))),
+      c[64] __attribute__((aligned(64))), d[64];
   CHECK(plan_new(g, 4, outs, NULL, &p, &e) == ST_OK, "plan: %s", e.msg);
   c[0] = c[5] = 7;
-  CHECK(!plan_bind(p, y, a, &e) && !plan_bind(p, z, b, &e) && !plan_bind(p, zero, c, &e) && !plan_bind(p, x, d, &e), "bind: %s", e.msg);
+  CHECK(!plan_bind(p, y, a, &e) && !plan_bind(p, z, b, &e) && !plan_bind(p, zero, c, &e) &&
+            !plan_bind(p, x, d, &e),
+        "bind: %s", e.msg);
   float *in = plan_data(p, x);
   for (int i = 0; i < 6; i++) in[i] = (float)i;
   CHECK(plan_run(p, &e) == ST_OK, "run: %s", e.msg);
   CHECK(a[5] == 11 && b[5] == 11 && b[0] == 1, "one value bound to two places: %g %g", a[5], b[5]);
   CHECK(c[0] == 0 && c[5] == 0, "a gradient that does not exist is written as zero");
   CHECK(plan_bind(p, 999, a, &e) == ST_INTERNAL, "binding nothing is refused");
-  plan_free(p); graph_free(g);
+  plan_free(p);
+  graph_free(g);
   /* sticky errors, shapes named */
   g = graph_new();
   x = g_input(g, "x", SHAPE2(2, 3));
   y = g_add(g, x, g_input(g, "y", SHAPE2(2, 4)));
-  CHECK(y == 0 && g_square(g, y) == 0 && graph_status(g, &e) == ST_INTERNAL && strstr(e.msg, "[2,3]") && strstr(e.msg, "[2,4]"), "shape error: %s", e.msg);
+  CHECK(y == 0 && g_square(g, y) == 0 && graph_status(g, &e) == ST_INTERNAL &&
+            strstr(e.msg, "[2,3]") && strstr(e.msg, "[2,4]"),
+        "shape error: %s", e.msg);
   CHECK(plan_new(g, 1, &x, NULL, &p, &e) != ST_OK && p == NULL, "a failed graph cannot be planned");
   graph_free(g);
 }
@@ -181,7 +235,8 @@ static void test_refresh(void) {
   }
 }
 
-/* Every allocation of building, planning and running fails once: a clean error each time, nothing leaked. */
+/* Every allocation of building, planning and running fails once: a clean error each time, nothing
+ * leaked. */
 static void test_allocation_failure(void) {
   static float out[NET_OUT];
   int failures = 0, bad = 0;
@@ -199,26 +254,34 @@ static void test_allocation_failure(void) {
     failures++;
     if (st != ST_NOMEM || !e.msg[0]) bad++;
   }
-  CHECK(failures > 50 && bad == 0, "%d allocations failed in turn, %d of them badly", failures, bad);
+  CHECK(failures > 50 && bad == 0, "%d allocations failed in turn, %d of them badly", failures,
+        bad);
 }
 
 static void test_adam(void) {
   Error e;
   Adam a;
   float p[3] = {1, -2, 3}, g[3] = {0.5f, -1, 0};
-  CHECK(!adam_init(&a, 3, 0.1, 0, 0.99, 1e-8, &e) && a.m == NULL, "beta1 = 0 keeps no first moment");
+  CHECK(!adam_init(&a, 3, 0.1, 0, 0.99, 1e-8, &e) && a.m == NULL,
+        "beta1 = 0 keeps no first moment");
   adam_step(&a, p, g);
-  CHECK(fabsf(p[0] - 0.9f) < 1e-6f && fabsf(p[1] + 1.9f) < 1e-6f && p[2] == 3, "first step moves by lr * sign(g): %g %g %g", p[0], p[1], p[2]);
+  CHECK(fabsf(p[0] - 0.9f) < 1e-6f && fabsf(p[1] + 1.9f) < 1e-6f && p[2] == 3,
+        "first step moves by lr * sign(g): %g %g %g", p[0], p[1], p[2]);
   adam_free(&a);
   float bad[4] = {NAN, INFINITY, -INFINITY, 2};
   grad_sanitize(bad, 4);
-  CHECK(bad[0] == 0 && bad[1] == 1e5f && bad[2] == -1e5f && bad[3] == 2, "NaN and infinities are replaced");
+  CHECK(bad[0] == 0 && bad[1] == 1e5f && bad[2] == -1e5f && bad[3] == 2,
+        "NaN and infinities are replaced");
   float ema[2] = {1, 2}, q[2] = {3, 2};
   ema_update(ema, q, 2, 0.75);
   CHECK(ema[0] == 1.5f && ema[1] == 2, "ema: %g %g", ema[0], ema[1]);
 }
 
-static void count_block(void *ctx, int64_t i, int worker) { __atomic_fetch_add((int64_t *)ctx, i + 1, __ATOMIC_RELAXED); (void)worker; }
+static void count_block(void *ctx, int64_t i, int worker) {
+  __atomic_fetch_add((int64_t *)ctx, i + 1, __ATOMIC_RELAXED);
+  (void)worker;
+}
+
 static void test_threads(void) {
   for (int t = 1; t <= 5; t += 2) {
     threads_set(t);

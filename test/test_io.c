@@ -1,4 +1,5 @@
-/* test_io.c: safetensors, JSON, data sets, logs, atomic writing: round trips, number types, hostile bytes, failing memory, full disks. */
+/* test_io.c: safetensors, JSON, data sets, logs, atomic writing: round trips, number types, hostile
+ * bytes, failing memory, full disks. */
 #include "test/test.h"
 #include "core/rng.h"
 #include "io/images/dataset.h"
@@ -19,6 +20,7 @@ static const char *in_dir(const char *name) {
   snprintf(b[k], sizeof b[k], "%s/%s", dir, name);
   return b[k];
 }
+
 static int files_in_dir(void) {
   DIR *d = opendir(dir);
   int n = 0;
@@ -26,13 +28,20 @@ static int files_in_dir(void) {
   closedir(d);
   return n;
 }
+
 static void put_file(const char *path, const void *p, size_t n) {
   FILE *f = fopen(path, "wb");
-  if (!f || fwrite(p, 1, n, f) != n) { printf("FAIL cannot write %s\n", path); exit(1); }
+  if (!f || fwrite(p, 1, n, f) != n) {
+    printf("FAIL cannot write %s\n", path);
+    exit(1);
+  }
   fclose(f);
 }
+
 /* One line, names the file, ends properly: what every error message must be. */
-static bool good_message(const Error *e, const char *path) { return strstr(e->msg, path) && !strchr(e->msg, '\n') && e->msg[0] && e->code != ST_OK; }
+static bool good_message(const Error *e, const char *path) {
+  return strstr(e->msg, path) && !strchr(e->msg, '\n') && e->msg[0] && e->code != ST_OK;
+}
 
 /* ---- halves ---- */
 static void test_half(void) {
@@ -43,17 +52,23 @@ static void test_half(void) {
     if (isnan(f) ? (back & 0x7c00) != 0x7c00 || !(back & 0x3ff) : back != h) bad++;
   }
   CHECK(bad == 0, "half -> float -> half gives the same half (%d do not)", bad);
-  for (uint32_t h = 0; h < 0x7c00; h++) { /* between neighbours: nearest, ties to even; above the largest: infinity from 65520 on */
-    double a = half_to_float((uint16_t)h), b = h == 0x7bff ? 65536 : half_to_float((uint16_t)(h + 1)), mid = (a + b) / 2;
+  /* between neighbours: nearest, ties to even; above the largest: infinity from 65520 on */
+  for (uint32_t h = 0; h < 0x7c00; h++) {
+    double a = half_to_float((uint16_t)h),
+           b = h == 0x7bff ? 65536 : half_to_float((uint16_t)(h + 1)), mid = (a + b) / 2;
     uint16_t even = (uint16_t)(h & 1 ? h + 1 : h);
     for (int s = 0; s < 2; s++) {
       uint16_t sign = s ? 0x8000 : 0;
-      float m = (float)(s ? -mid : mid), lo = nextafterf(m, 0), hi = nextafterf(m, s ? -1e9f : 1e9f);
-      bad_round += float_to_half(m) != (sign | even) || float_to_half(lo) != (sign | h) || float_to_half(hi) != (sign | (h + 1));
+      float m = (float)(s ? -mid : mid), lo = nextafterf(m, 0),
+            hi = nextafterf(m, s ? -1e9f : 1e9f);
+      bad_round += float_to_half(m) != (sign | even) || float_to_half(lo) != (sign | h) ||
+                   float_to_half(hi) != (sign | (h + 1));
     }
   }
   CHECK(bad_round == 0, "rounding to nearest, ties to even (%d wrong)", bad_round);
-  CHECK(float_to_half(INFINITY) == 0x7c00 && float_to_half(-1e30f) == 0xfc00 && float_to_half(1e-30f) == 0 && float_to_half(-0.0f) == 0x8000, "extremes");
+  CHECK(float_to_half(INFINITY) == 0x7c00 && float_to_half(-1e30f) == 0xfc00 &&
+            float_to_half(1e-30f) == 0 && float_to_half(-0.0f) == 0x8000,
+        "extremes");
 }
 
 /* ---- safetensors ---- */
@@ -87,6 +102,7 @@ static Status write_sample(const char *path, Error *e) {
   st_writer_free(w);
   return s;
 }
+
 static double value(const StFile *f, const char *name, int i) {
   double d[8] = {0};
   float s[8] = {0};
@@ -96,6 +112,7 @@ static double value(const StFile *f, const char *name, int i) {
   st_to_f32(t, s);
   return s[i] == (float)d[i] ? d[i] : NAN; /* both conversions must agree */
 }
+
 static void test_round_trip(void) {
   Error e = {0};
   StFile f;
@@ -103,22 +120,41 @@ static void test_round_trip(void) {
   CHECK(write_sample(p, &e) == ST_OK, "write: %s", e.msg);
   CHECK(st_open(&f, p, &e) == ST_OK, "open: %s", e.msg);
   CHECK(f.n == 12 && f.nmeta == 2 && strcmp(f.t[0].name, "u8") == 0, "counts and order");
-  for (int i = 0; i < 6; i++) CHECK(value(&f, "f32", i) == (double)f32[i] && value(&f, "f16", i) == (double)half_to_float(float_to_half(f32[i])), "f32, f16 %d", i);
-  CHECK(value(&f, "f64", 0) == 1.0 / 3 && value(&f, "i64", 0) == -1 && value(&f, "i64", 2) == 0x1p40 && value(&f, "i32", 1) == 0x1p30, "wide types");
-  CHECK(value(&f, "i16", 0) == -300 && value(&f, "i8", 0) == -128 && value(&f, "u8", 2) == 255 && value(&f, "bool", 2) == 1, "narrow types");
+  for (int i = 0; i < 6; i++)
+    CHECK(value(&f, "f32", i) == (double)f32[i] &&
+              value(&f, "f16", i) == (double)half_to_float(float_to_half(f32[i])),
+          "f32, f16 %d", i);
+  CHECK(value(&f, "f64", 0) == 1.0 / 3 && value(&f, "i64", 0) == -1 &&
+            value(&f, "i64", 2) == 0x1p40 && value(&f, "i32", 1) == 0x1p30,
+        "wide types");
+  CHECK(value(&f, "i16", 0) == -300 && value(&f, "i8", 0) == -128 && value(&f, "u8", 2) == 255 &&
+            value(&f, "bool", 2) == 1,
+        "narrow types");
   CHECK(value(&f, "bf16", 0) == 1.5 && value(&f, "bf16", 1) == -123.5, "bf16");
   CHECK(value(&f, "scalar \"\\\n\xc3\xa9", 0) == -2.5, "odd names survive");
-  CHECK(st_find(&f, "empty") && st_find(&f, "empty")->bytes == 0 && !st_find(&f, "no"), "empty and absent tensors");
-  CHECK(strcmp(st_meta(&f, "key"), "tab\there \"quoted\"") == 0 && strcmp(st_meta(&f, "number"), "42") == 0 && !st_meta(&f, "x"), "metadata");
-  for (int i = 0; i < f.n; i++) CHECK((uintptr_t)f.t[i].data % dtype_size(f.t[i].dtype) == 0, "%s is aligned", f.t[i].name);
+  CHECK(st_find(&f, "empty") && st_find(&f, "empty")->bytes == 0 && !st_find(&f, "no"),
+        "empty and absent tensors");
+  CHECK(strcmp(st_meta(&f, "key"), "tab\there \"quoted\"") == 0 &&
+            strcmp(st_meta(&f, "number"), "42") == 0 && !st_meta(&f, "x"),
+        "metadata");
+  for (int i = 0; i < f.n; i++)
+    CHECK((uintptr_t)f.t[i].data % dtype_size(f.t[i].dtype) == 0, "%s is aligned", f.t[i].name);
   float got[6];
-  CHECK(st_read(&f, "f32", SHAPE3(1, 2, 3), got, &e) == ST_OK && memcmp(got, f32, sizeof got) == 0, "st_read");
-  CHECK(st_read(&f, "f32", SHAPE1(6), got, &e) == ST_FORMAT && good_message(&e, p) && strstr(e.msg, "f32"), "wrong shape: %s", e.msg);
-  CHECK(st_read(&f, "gone", SHAPE1(6), got, &e) == ST_FORMAT && strstr(e.msg, "gone"), "missing tensor: %s", e.msg);
+  CHECK(st_read(&f, "f32", SHAPE3(1, 2, 3), got, &e) == ST_OK && memcmp(got, f32, sizeof got) == 0,
+        "st_read");
+  CHECK(st_read(&f, "f32", SHAPE1(6), got, &e) == ST_FORMAT && good_message(&e, p) &&
+            strstr(e.msg, "f32"),
+        "wrong shape: %s", e.msg);
+  CHECK(st_read(&f, "gone", SHAPE1(6), got, &e) == ST_FORMAT && strstr(e.msg, "gone"),
+        "missing tensor: %s", e.msg);
   st_close(&f);
   StWriter *w;
-  CHECK(st_writer_new(&w, &e) == ST_OK && st_add(w, "x", DT_F32, SHAPE1(1), f32, &e) == ST_OK && st_add(w, "x", DT_F32, SHAPE1(1), f32, &e) == ST_INVALID, "same name twice");
-  CHECK(st_add(w, "y", DT_F32, SHAPE2(INT64_MAX, INT64_MAX), f32, &e) == ST_INVALID && st_add(w, "z", DT_F32, SHAPE1(-1), f32, &e) == ST_INVALID, "impossible shapes");
+  CHECK(st_writer_new(&w, &e) == ST_OK && st_add(w, "x", DT_F32, SHAPE1(1), f32, &e) == ST_OK &&
+            st_add(w, "x", DT_F32, SHAPE1(1), f32, &e) == ST_INVALID,
+        "same name twice");
+  CHECK(st_add(w, "y", DT_F32, SHAPE2(INT64_MAX, INT64_MAX), f32, &e) == ST_INVALID &&
+            st_add(w, "z", DT_F32, SHAPE1(-1), f32, &e) == ST_INVALID,
+        "impossible shapes");
   st_writer_free(w);
 }
 
@@ -136,63 +172,94 @@ static Status open_text(const char *header, size_t extra, Error *e) {
   if (s == ST_OK) st_close(&f);
   return s;
 }
-#define T(name, shape, a, b) "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" a "," b "]}"
+#define T(name, shape, a, b) \
+  "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" a "," b "]}"
 static void test_crafted(void) {
-  static const struct { const char *what, *header; } bad[] = {
-    {"overlap", "{" T("a", "[2]", "0", "8") "," T("b", "[2]", "4", "12") "}"},
-    {"overlap behind an empty tensor", "{" T("a", "[2]", "0", "8") "," T("e", "[0]", "4", "4") "," T("b", "[2]", "6", "14") "}"},
-    {"same place twice", "{" T("a", "[2]", "0", "8") "," T("b", "[2]", "0", "8") "}"},
-    {"beyond the end", "{" T("a", "[5]", "0", "20") "}"},
-    {"backwards", "{" T("a", "[0]", "8", "4") "}"},
-    {"size and shape differ", "{" T("a", "[3]", "0", "8") "}"},
-    {"overflowing shape", "{" T("a", "[4294967296,4294967296,4294967296]", "0", "0") "}"},
-    {"overflow that wraps to the right size", "{" T("a", "[4611686018427387905,4]", "0", "16") "}"},
-    {"huge number", "{" T("a", "[99999999999999999999]", "0", "8") "}"},
-    {"negative size", "{" T("a", "[-2]", "0", "8") "}"},
-    {"fraction", "{" T("a", "[2.0]", "0", "8") "}"},
-    {"leading zero", "{" T("a", "[02]", "0", "8") "}"},
-    {"rank 7", "{" T("a", "[1,1,1,1,1,1,2]", "0", "8") "}"},
-    {"name twice", "{" T("a", "[1]", "0", "4") "," T("a", "[1]", "4", "8") "}"},
-    {"name twice by escape", "{" T("a", "[1]", "0", "4") "," T("\\u0061", "[1]", "4", "8") "}"},
-    {"unknown type", "{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
-    {"missing field", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}"},
-    {"field twice", "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
-    {"trailing comma", "{" T("a", "[2]", "0", "8") ",}"},
-    {"trailing text", "{" T("a", "[2]", "0", "8") "} x"},
-    {"array", "[]"}, {"nothing", ""}, {"space first", " {}"}, {"unclosed", "{"}, {"tensor is a number", "{\"a\":1}"}, {"empty entry", "{\"a\":{}}"},
-    {"metadata not strings", "{\"__metadata__\":{\"a\":1}}"}, {"metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}"},
-    {"metadata key twice", "{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}"},
-    {"control character", "{\"a\n\":1}"}, {"bad escape", "{\"\\x\":1}"}, {"lone surrogate", "{\"\\ud800\":1}"}, {"zero character", "{\"a\\u0000\":1}"},
-    {"bad UTF-8", "{\"\xff\":1}"}, {"overlong UTF-8", "{\"\xc0\xaf\":1}"}, {"UTF-8 surrogate", "{\"\xed\xa0\x80\":1}"},
-    {"control character in a name that is shown", "{" T("x\\n\\u001b[31m", "[3]", "0", "8") "}"},
+  static const struct {
+    const char *what;
+    const char *header;
+  } bad[] = {
+      {"overlap", "{" T("a", "[2]", "0", "8") "," T("b", "[2]", "4", "12") "}"},
+      {"overlap behind an empty tensor",
+       "{" T("a", "[2]", "0", "8") "," T("e", "[0]", "4", "4") "," T("b", "[2]", "6", "14") "}"},
+      {"same place twice", "{" T("a", "[2]", "0", "8") "," T("b", "[2]", "0", "8") "}"},
+      {"beyond the end", "{" T("a", "[5]", "0", "20") "}"},
+      {"backwards", "{" T("a", "[0]", "8", "4") "}"},
+      {"size and shape differ", "{" T("a", "[3]", "0", "8") "}"},
+      {"overflowing shape", "{" T("a", "[4294967296,4294967296,4294967296]", "0", "0") "}"},
+      {"overflow that wraps to the right size",
+       "{" T("a", "[4611686018427387905,4]", "0", "16") "}"},
+      {"huge number", "{" T("a", "[99999999999999999999]", "0", "8") "}"},
+      {"negative size", "{" T("a", "[-2]", "0", "8") "}"},
+      {"fraction", "{" T("a", "[2.0]", "0", "8") "}"},
+      {"leading zero", "{" T("a", "[02]", "0", "8") "}"},
+      {"rank 7", "{" T("a", "[1,1,1,1,1,1,2]", "0", "8") "}"},
+      {"name twice", "{" T("a", "[1]", "0", "4") "," T("a", "[1]", "4", "8") "}"},
+      {"name twice by escape", "{" T("a", "[1]", "0", "4") "," T("\\u0061", "[1]", "4", "8") "}"},
+      {"unknown type", "{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
+      {"missing field", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}"},
+      {"field twice",
+       "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
+      {"trailing comma", "{" T("a", "[2]", "0", "8") ",}"},
+      {"trailing text", "{" T("a", "[2]", "0", "8") "} x"},
+      {"array", "[]"},
+      {"nothing", ""},
+      {"space first", " {}"},
+      {"unclosed", "{"},
+      {"tensor is a number", "{\"a\":1}"},
+      {"empty entry", "{\"a\":{}}"},
+      {"metadata not strings", "{\"__metadata__\":{\"a\":1}}"},
+      {"metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}"},
+      {"metadata key twice", "{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}"},
+      {"control character", "{\"a\n\":1}"},
+      {"bad escape", "{\"\\x\":1}"},
+      {"lone surrogate", "{\"\\ud800\":1}"},
+      {"zero character", "{\"a\\u0000\":1}"},
+      {"bad UTF-8", "{\"\xff\":1}"},
+      {"overlong UTF-8", "{\"\xc0\xaf\":1}"},
+      {"UTF-8 surrogate", "{\"\xed\xa0\x80\":1}"},
+      {"control character in a name that is shown", "{" T("x\\n\\u001b[31m", "[3]", "0", "8") "}"},
   };
   Error e;
   size_t live = mem_live_count();
   for (int i = 0; i < COUNT_OF(bad); i++) {
     e.code = ST_OK;
-    CHECK(open_text(bad[i].header, 16, &e) == ST_FORMAT && good_message(&e, "hand.safetensors"), "refused: %s: %s", bad[i].what, e.msg);
+    CHECK(open_text(bad[i].header, 16, &e) == ST_FORMAT && good_message(&e, "hand.safetensors"),
+          "refused: %s: %s", bad[i].what, e.msg);
   }
   char deep[400] = "{\"a\":{\"x\":";
   memset(deep + 10, '[', 200);
   CHECK(open_text(deep, 16, &e) == ST_FORMAT && strstr(e.msg, "deep"), "deep nesting: %s", e.msg);
-  CHECK(open_text("{}", 0, &e) == ST_OK && open_text("{}      ", 3, &e) == ST_FORMAT, "no tensors; data that nobody names is refused");
-  CHECK(open_text("{" T("a", "[1]", "12", "16") "," T("b", "[ 1 , 2 ]", "0", "8") "}", 16, &e) == ST_OK, "gap, white space: %s", e.msg);
-  CHECK(open_text("{\"a\":{\"extra\":{\"k\":[1,-2.5e3,true,null,\"\\ud83d\\ude00\"]},\"dtype\":\"U8\",\"shape\":[0,9223372036854775807],\"data_offsets\":[0,0]}}", 0, &e) == ST_OK, "unknown field, empty: %s", e.msg);
+  CHECK(open_text("{}", 0, &e) == ST_OK && open_text("{}      ", 3, &e) == ST_FORMAT,
+        "no tensors; data that nobody names is refused");
+  CHECK(open_text("{" T("a", "[1]", "12", "16") "," T("b", "[ 1 , 2 ]", "0", "8") "}", 16, &e) ==
+            ST_OK,
+        "gap, white space: %s", e.msg);
+  CHECK(open_text("{\"a\":{\"extra\":{\"k\":[1,-2.5e3,true,null,\"\\ud83d\\ude00\"]},\"dtype\":"
+                  "\"U8\",\"shape\":[0,9223372036854775807],\"data_offsets\":[0,0]}}",
+                  0, &e) == ST_OK,
+        "unknown field, empty: %s", e.msg);
   unsigned char big[16] = {0, 0, 0, 0, 0, 0, 0, 0x80, '{'};
   put_file(in_dir("b"), big, 16);
   StFile f;
-  CHECK(st_open(&f, in_dir("b"), &e) == ST_FORMAT && good_message(&e, "/b"), "header length 2^63: %s", e.msg);
-  CHECK(st_open(&f, in_dir("none"), &e) == ST_IO && st_open(&f, dir, &e) == ST_IO && st_open(&f, "/dev/zero", &e) == ST_IO, "absent file, folder, device: %s", e.msg);
+  CHECK(st_open(&f, in_dir("b"), &e) == ST_FORMAT && good_message(&e, "/b"),
+        "header length 2^63: %s", e.msg);
+  CHECK(st_open(&f, in_dir("none"), &e) == ST_IO && st_open(&f, dir, &e) == ST_IO &&
+            st_open(&f, "/dev/zero", &e) == ST_IO,
+        "absent file, folder, device: %s", e.msg);
   put_file(in_dir("b"), "", 0);
   CHECK(st_open(&f, in_dir("b"), &e) == ST_FORMAT, "empty file: %s", e.msg);
   CHECK(truncate(in_dir("b"), INT64_C(200) << 20) == 0, "sparse file");
   int fd = open(in_dir("b"), O_WRONLY);
   uint64_t len = (uint64_t)101 << 20;
-  CHECK(fd >= 0 && write(fd, &len, 8) == 8 && close(fd) == 0 && st_open(&f, in_dir("b"), &e) == ST_FORMAT && strstr(e.msg, "100 MB"), "header of 101 MB: %s", e.msg);
+  CHECK(fd >= 0 && write(fd, &len, 8) == 8 && close(fd) == 0 &&
+            st_open(&f, in_dir("b"), &e) == ST_FORMAT && strstr(e.msg, "100 MB"),
+        "header of 101 MB: %s", e.msg);
   CHECK(mem_live_count() == live, "nothing leaked");
 }
 
-/* Every truncation, then every byte replaced by several others: opening and reading may fail, never crash (asan watches) or leak. */
+/* Every truncation, then every byte replaced by several others: opening and reading may fail, never
+ * crash (asan watches) or leak. */
 static void test_hostile(void) {
   uint8_t *b, *c;
   size_t n, live = mem_live_count();
@@ -200,13 +267,17 @@ static void test_hostile(void) {
   StFile f;
   Rng r = {2024, 0, 0};
   const char *p = in_dir("m.safetensors");
-  CHECK(file_read(in_dir("a.safetensors"), &b, &n, 1 << 20, &e) == ST_OK && n > 900, "sample file: %zu bytes", n);
+  CHECK(file_read(in_dir("a.safetensors"), &b, &n, 1 << 20, &e) == ST_OK && n > 900,
+        "sample file: %zu bytes", n);
   c = malloc(n);
   int opened = 0, mute = 0;
   for (size_t k = 0; k < n; k++) {
     put_file(p, b, k);
-    if (st_open(&f, p, &e) == ST_OK) { opened++; st_close(&f); }
-    else mute += !good_message(&e, p);
+    if (st_open(&f, p, &e) == ST_OK) {
+      opened++;
+      st_close(&f);
+    } else
+      mute += !good_message(&e, p);
   }
   CHECK(opened == 0 && mute == 0, "truncations refused (%d opened, %d messages bad)", opened, mute);
   double sum = 0;
@@ -216,21 +287,29 @@ static void test_hostile(void) {
       memcpy(c, b, n);
       c[k] ^= (uint8_t)(j == 0 ? 1u << rng_below(&r, 8) : 1 + rng_below(&r, 255));
       put_file(p, c, n);
-      if (st_open(&f, p, &e) != ST_OK) { mute += !good_message(&e, p); continue; }
+      if (st_open(&f, p, &e) != ST_OK) {
+        mute += !good_message(&e, p);
+        continue;
+      }
       opened++;
       for (int i = 0; i < f.n; i++) {
         double d[64];
-        if (shape_numel(f.t[i].shape) <= 64) { st_to_f64(&f.t[i], d); sum += d[0] > 0; }
+        if (shape_numel(f.t[i].shape) <= 64) {
+          st_to_f64(&f.t[i], d);
+          sum += d[0] > 0;
+        }
       }
       st_close(&f);
     }
-  CHECK(mute == 0 && opened > 0 && sum >= 0, "mutations: %d of %zu still open, %d bad messages", opened, 3 * n, mute);
+  CHECK(mute == 0 && opened > 0 && sum >= 0, "mutations: %d of %zu still open, %d bad messages",
+        opened, 3 * n, mute);
   free(c);
   mem_free(b);
   CHECK(mem_live_count() == live, "nothing leaked");
 }
 
-/* Runs step with the 0th, 1st, ... allocation failing until it succeeds; every failure must be ST_NOMEM and leak nothing. */
+/* Runs step with the 0th, 1st, ... allocation failing until it succeeds; every failure must be
+ * ST_NOMEM and leak nothing. */
 static void sweep(const char *what, Status (*step)(Error *e)) {
   int k = 0, wrong = 0;
   for (; k < 2000; k++) {
@@ -242,8 +321,10 @@ static void sweep(const char *what, Status (*step)(Error *e)) {
     wrong += mem_live_count() != live || (s != ST_OK && (s != ST_NOMEM || e.code != ST_NOMEM));
     if (s == ST_OK) break;
   }
-  CHECK(k < 2000 && k > 0 && wrong == 0, "%s: memory failing at each of %d allocations (%d wrong)", what, k, wrong);
+  CHECK(k < 2000 && k > 0 && wrong == 0, "%s: memory failing at each of %d allocations (%d wrong)",
+        what, k, wrong);
 }
+
 static Status step_write(Error *e) { return write_sample(in_dir("w.safetensors"), e); }
 static Status step_open(Error *e) {
   StFile f;
@@ -251,6 +332,7 @@ static Status step_open(Error *e) {
   if (s == ST_OK) st_close(&f);
   return s;
 }
+
 static Status step_log(Error *e) {
   Jsonl j;
   Status s = jsonl_open(&j, in_dir("s.jsonl"), e);
@@ -264,6 +346,7 @@ static Status step_log(Error *e) {
   jsonl_close(&j);
   return s;
 }
+
 static Status step_dataset(Error *e) {
   Dataset d;
   Status s = dataset_open(&d, "data/ambiguous.safetensors", e);
@@ -272,6 +355,7 @@ static Status step_dataset(Error *e) {
   dataset_free(&d);
   return s;
 }
+
 static Status step_pngs(Error *e) {
   Dataset d;
   const char *p[1] = {"data/ambiguous_lesion.png"};
@@ -284,26 +368,45 @@ static Status step_pngs(Error *e) {
 static void test_atomic(void) {
   Error e;
   int before = files_in_dir();
-  CHECK(write_sample("/dev/full", &e) == ST_IO && good_message(&e, "/dev/full"), "full device: %s", e.msg);
+  CHECK(write_sample("/dev/full", &e) == ST_IO && good_message(&e, "/dev/full"), "full device: %s",
+        e.msg);
   struct stat st;
   CHECK(stat("/dev/full", &st) == 0 && S_ISCHR(st.st_mode), "the device is still there");
   CHECK(write_sample(dir, &e) == ST_IO && good_message(&e, dir), "folder as target: %s", e.msg);
-  CHECK(write_sample(in_dir("no/such/x"), &e) == ST_IO && good_message(&e, "no/such/x"), "no folder: %s", e.msg);
+  CHECK(write_sample(in_dir("no/such/x"), &e) == ST_IO && good_message(&e, "no/such/x"),
+        "no folder: %s", e.msg);
   CHECK(file_write_atomic("", "x", 1, &e) != ST_OK, "empty name: %s", e.msg);
   CHECK(mkdir(in_dir("ro"), 0555) == 0, "read-only folder");
-  if (geteuid() != 0) CHECK(write_sample(in_dir("ro/x"), &e) == ST_IO && good_message(&e, "ro/x"), "read-only folder: %s", e.msg);
+  if (geteuid() != 0)
+    CHECK(write_sample(in_dir("ro/x"), &e) == ST_IO && good_message(&e, "ro/x"),
+          "read-only folder: %s", e.msg);
   rmdir(in_dir("ro"));
-  CHECK(file_write_atomic(in_dir("t"), "old", 3, &e) == ST_OK && symlink("t", in_dir("link")) == 0 && chmod(in_dir("t"), 0640) == 0, "files");
-  CHECK(file_write_atomic(in_dir("link"), "newer", 5, &e) == ST_OK && lstat(in_dir("link"), &st) == 0 && S_ISLNK(st.st_mode), "a link stays a link");
-  CHECK(stat(in_dir("t"), &st) == 0 && st.st_size == 5 && (st.st_mode & 0777) == 0640, "its target is replaced and keeps its permissions");
+  CHECK(file_write_atomic(in_dir("t"), "old", 3, &e) == ST_OK &&
+            symlink("t", in_dir("link")) == 0 && chmod(in_dir("t"), 0640) == 0,
+        "files");
+  CHECK(file_write_atomic(in_dir("link"), "newer", 5, &e) == ST_OK &&
+            lstat(in_dir("link"), &st) == 0 && S_ISLNK(st.st_mode),
+        "a link stays a link");
+  CHECK(stat(in_dir("t"), &st) == 0 && st.st_size == 5 && (st.st_mode & 0777) == 0640,
+        "its target is replaced and keeps its permissions");
   uint8_t *p;
   size_t n;
-  CHECK(file_read(in_dir("t"), &p, &n, 100, &e) == ST_OK && n == 5 && strcmp((char *)p, "newer") == 0, "read back");
+  CHECK(file_read(in_dir("t"), &p, &n, 100, &e) == ST_OK && n == 5 &&
+            strcmp((char *)p, "newer") == 0,
+        "read back");
   mem_free(p);
-  CHECK(file_read(in_dir("t"), &p, &n, 4, &e) == ST_FORMAT && !p && file_read(dir, &p, &n, 4, &e) == ST_IO && file_read(in_dir("zz"), &p, &n, 4, &e) == ST_IO, "too long, folder, absent");
-  CHECK(dir_make(in_dir("p/q//r/"), &e) == ST_OK && dir_make(in_dir("p/q"), &e) == ST_OK && file_exists(in_dir("p/q/r")), "folders: %s", e.msg);
-  CHECK(dir_make(in_dir("t/x"), &e) == ST_IO && dir_make("", &e) == ST_INVALID, "folder below a file: %s", e.msg);
-  rmdir(in_dir("p/q/r")); rmdir(in_dir("p/q")); rmdir(in_dir("p"));
+  CHECK(file_read(in_dir("t"), &p, &n, 4, &e) == ST_FORMAT && !p &&
+            file_read(dir, &p, &n, 4, &e) == ST_IO &&
+            file_read(in_dir("zz"), &p, &n, 4, &e) == ST_IO,
+        "too long, folder, absent");
+  CHECK(dir_make(in_dir("p/q//r/"), &e) == ST_OK && dir_make(in_dir("p/q"), &e) == ST_OK &&
+            file_exists(in_dir("p/q/r")),
+        "folders: %s", e.msg);
+  CHECK(dir_make(in_dir("t/x"), &e) == ST_IO && dir_make("", &e) == ST_INVALID,
+        "folder below a file: %s", e.msg);
+  rmdir(in_dir("p/q/r"));
+  rmdir(in_dir("p/q"));
+  rmdir(in_dir("p"));
   unlink(in_dir("link"));
   unlink(in_dir("t"));
   CHECK(files_in_dir() == before, "no temporary file is left behind");
@@ -314,10 +417,12 @@ static void expect_file(const char *name, const char *text) {
   Error e;
   uint8_t *p = NULL;
   size_t n = 0;
-  bool ok = file_read(in_dir(name), &p, &n, 1 << 20, &e) == ST_OK && n == strlen(text) && memcmp(p, text, n) == 0;
+  bool ok = file_read(in_dir(name), &p, &n, 1 << 20, &e) == ST_OK && n == strlen(text) &&
+            memcmp(p, text, n) == 0;
   CHECK(ok, "%s holds %s; expected %s", name, p ? (char *)p : "nothing", text);
   mem_free(p);
 }
+
 static void add_line(Jsonl *j, int tick, double v) {
   Error e;
   jsonl_begin(j);
@@ -326,6 +431,7 @@ static void add_line(Jsonl *j, int tick, double v) {
   jsonl_str(j, "s", "a\"\\\n");
   CHECK(jsonl_end(j, &e) == ST_OK, "line");
 }
+
 static void test_jsonl(void) {
   Error e;
   Jsonl j;
@@ -340,12 +446,19 @@ static void test_jsonl(void) {
   CHECK(jsonl_open(&j, p, &e) == ST_OK, "reopen: %s", e.msg);
   add_line(&j, 4, -1e-300);
   jsonl_close(&j);
-  expect_file("log.jsonl", "{\"tick\":1,\"v\":0.5,\"s\":\"a\\\"\\\\\\u000a\"}\n{\"tick\":2,\"v\":null,\"s\":\"a\\\"\\\\\\u000a\"}\n{\"tick\":4,\"v\":-1e-300,\"s\":\"a\\\"\\\\\\u000a\"}\n");
+  expect_file("log.jsonl",
+              "{\"tick\":1,\"v\":0.5,\"s\":\"a\\\"\\\\\\u000a\"}\n{\"tick\":2,\"v\":null,\"s\":"
+              "\"a\\\"\\\\\\u000a\"}\n{\"tick\":4,\"v\":-1e-300,\"s\":\"a\\\"\\\\\\u000a\"}\n");
   f = fopen(p, "a");
-  fputs("no json\n{\"v\":1}\n{\"tick\":1.5}\n{\"tick\":\"2\"}\n{\"a\":{\"tick\":9},\"tick\":2}\n{\"tick\":1", f);
+  fputs("no "
+        "json\n{\"v\":1}\n{\"tick\":1.5}\n{\"tick\":\"2\"}\n{\"a\":{\"tick\":9},\"tick\":2}\n{"
+        "\"tick\":1",
+        f);
   fclose(f);
   CHECK(jsonl_truncate_after(p, "tick", 2, &e) == ST_OK, "truncate: %s", e.msg);
-  expect_file("log.jsonl", "{\"tick\":1,\"v\":0.5,\"s\":\"a\\\"\\\\\\u000a\"}\n{\"tick\":2,\"v\":null,\"s\":\"a\\\"\\\\\\u000a\"}\n{\"tick\":1.5}\n{\"a\":{\"tick\":9},\"tick\":2}\n");
+  expect_file("log.jsonl",
+              "{\"tick\":1,\"v\":0.5,\"s\":\"a\\\"\\\\\\u000a\"}\n{\"tick\":2,\"v\":null,\"s\":"
+              "\"a\\\"\\\\\\u000a\"}\n{\"tick\":1.5}\n{\"a\":{\"tick\":9},\"tick\":2}\n");
   CHECK(jsonl_truncate_after(in_dir("absent"), "tick", 2, &e) == ST_OK, "no log yet");
   char *junk = calloc(1, 10000);
   memset(junk, 'x', 10000);
@@ -366,33 +479,59 @@ static void test_jsonl(void) {
 static void test_dataset(void) {
   Error e;
   Dataset d, d2;
-  CHECK(dataset_open(&d, "data/prlx_lesions.safetensors", &e) == ST_OK && d.n == 101 && d.channels == 1 && d.h == 64 && d.w == 64, "bundled lesions");
-  CHECK(d.labels && d.labels[100] == 1 && strcmp(d.names[0], "seed0000.png") == 0 && strcmp(dataset_meta(&d, "window.chi"), "display") == 0, "labels, names, window");
+  CHECK(dataset_open(&d, "data/prlx_lesions.safetensors", &e) == ST_OK && d.n == 101 &&
+            d.channels == 1 && d.h == 64 && d.w == 64,
+        "bundled lesions");
+  CHECK(d.labels && d.labels[100] == 1 && strcmp(d.names[0], "seed0000.png") == 0 &&
+            strcmp(dataset_meta(&d, "window.chi"), "display") == 0,
+        "labels, names, window");
   float lo = 9, hi = -9;
-  for (int i = 0; i < 101 * 4096; i++) { lo = fminf(lo, d.images[i]); hi = fmaxf(hi, d.images[i]); }
+  for (int i = 0; i < 101 * 4096; i++) {
+    lo = fminf(lo, d.images[i]);
+    hi = fmaxf(hi, d.images[i]);
+  }
   CHECK(lo >= -1 && hi <= 1 && hi - lo > 1.5f, "values %g .. %g", (double)lo, (double)hi);
-  CHECK(dataset_save(&d, in_dir("d.safetensors"), true, &e) == ST_OK && dataset_open(&d2, in_dir("d.safetensors"), &e) == ST_OK, "8-bit round trip: %s", e.msg);
-  CHECK(memcmp(d.images, d2.images, 101 * 4096 * 4) == 0 && d2.nmeta == d.nmeta, "same images and metadata");
+  CHECK(dataset_save(&d, in_dir("d.safetensors"), true, &e) == ST_OK &&
+            dataset_open(&d2, in_dir("d.safetensors"), &e) == ST_OK,
+        "8-bit round trip: %s", e.msg);
+  CHECK(memcmp(d.images, d2.images, 101 * 4096 * 4) == 0 && d2.nmeta == d.nmeta,
+        "same images and metadata");
   dataset_free(&d2);
   d.images[5] = 0.1234567f;
-  CHECK(dataset_save(&d, in_dir("d.safetensors"), true, &e) == ST_INVALID && good_message(&e, "d.safetensors"), "no silent rounding: %s", e.msg);
-  CHECK(dataset_save(&d, in_dir("d.safetensors"), false, &e) == ST_OK && dataset_open(&d2, in_dir("d.safetensors"), &e) == ST_OK && d2.images[5] == d.images[5], "floats stay floats");
+  CHECK(dataset_save(&d, in_dir("d.safetensors"), true, &e) == ST_INVALID &&
+            good_message(&e, "d.safetensors"),
+        "no silent rounding: %s", e.msg);
+  CHECK(dataset_save(&d, in_dir("d.safetensors"), false, &e) == ST_OK &&
+            dataset_open(&d2, in_dir("d.safetensors"), &e) == ST_OK && d2.images[5] == d.images[5],
+        "floats stay floats");
   dataset_free(&d2);
   d.images[5] = NAN;
-  CHECK(dataset_save(&d, in_dir("d.safetensors"), false, &e) == ST_OK && dataset_open(&d2, in_dir("d.safetensors"), &e) == ST_NUMERIC && good_message(&e, "d.safetensors"), "NaN: %s", e.msg);
+  CHECK(dataset_save(&d, in_dir("d.safetensors"), false, &e) == ST_OK &&
+            dataset_open(&d2, in_dir("d.safetensors"), &e) == ST_NUMERIC &&
+            good_message(&e, "d.safetensors"),
+        "NaN: %s", e.msg);
   dataset_free(&d);
-  CHECK(dataset_open(&d, in_dir("a.safetensors"), &e) == ST_FORMAT && good_message(&e, "a.safetensors"), "no data set: %s", e.msg);
+  CHECK(dataset_open(&d, in_dir("a.safetensors"), &e) == ST_FORMAT &&
+            good_message(&e, "a.safetensors"),
+        "no data set: %s", e.msg);
   const char *p[2] = {"data/ambiguous_lesion.png", "test/data/grey8.png"};
-  CHECK(dataset_from_pngs(&d, 1, p, 64, &e) == ST_OK && dataset_open(&d2, "data/ambiguous.safetensors", &e) == ST_OK, "ambiguous lesion: %s", e.msg);
+  CHECK(dataset_from_pngs(&d, 1, p, 64, &e) == ST_OK &&
+            dataset_open(&d2, "data/ambiguous.safetensors", &e) == ST_OK,
+        "ambiguous lesion: %s", e.msg);
   CHECK(memcmp(d.images, d2.images, 4096 * 4) == 0, "PNG and data set hold the same lesion");
   dataset_free(&d);
   dataset_free(&d2);
-  CHECK(dataset_from_pngs(&d, 2, p, 64, &e) == ST_FORMAT && strstr(e.msg, "10 x 6") && strstr(e.msg, "64 x 64"), "wrong size: %s", e.msg);
+  CHECK(dataset_from_pngs(&d, 2, p, 64, &e) == ST_FORMAT && strstr(e.msg, "10 x 6") &&
+            strstr(e.msg, "64 x 64"),
+        "wrong size: %s", e.msg);
 }
 
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_test_io.%ld", (long)getpid());
-  if (mkdir(dir, 0777) != 0) { printf("FAIL cannot make %s\n", dir); return 1; }
+  if (mkdir(dir, 0777) != 0) {
+    printf("FAIL cannot make %s\n", dir);
+    return 1;
+  }
   test_half();
   test_round_trip();
   test_crafted();
@@ -405,7 +544,9 @@ int main(void) {
   sweep("log", step_log);
   sweep("data set", step_dataset);
   sweep("data set from PNG", step_pngs);
-  static const char *const left[] = {"a.safetensors", "hand.safetensors", "b", "m.safetensors", "w.safetensors", "s.jsonl", "log.jsonl", "d.safetensors"};
+  static const char *const left[] = {"a.safetensors", "hand.safetensors", "b",
+                                     "m.safetensors", "w.safetensors",    "s.jsonl",
+                                     "log.jsonl",     "d.safetensors"};
   for (int i = 0; i < COUNT_OF(left); i++) unlink(in_dir(left[i]));
   CHECK(files_in_dir() == 0 && rmdir(dir) == 0, "nothing is left in %s", dir);
   CHECK(mem_live_count() == 0, "%zu blocks leaked", mem_live_count());

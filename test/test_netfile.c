@@ -1,10 +1,12 @@
-/* test_netfile.c: network and VGG files: what is written is read back, and what is wrong with a file is said in one line. */
+/* test_netfile.c: network and VGG files: what is written is read back, and what is wrong with a
+ * file is said in one line. */
 #include <unistd.h>
+#include "models/store/datapath.h"
 #include "core/threads.h"
 #include "test/test.h"
-#include "models/store/netfile.c"            /* the tools are not in the library */
+#include "models/store/netfile.h"
 
-const char *tool_data_path(const char *name) {
+const char *data_path(const char *name) {
   static char path[300];
   snprintf(path, sizeof path, "%s/%s", getenv("PRLX_DATA") ? getenv("PRLX_DATA") : "data", name);
   return path;
@@ -15,7 +17,13 @@ static Generator G;
 
 static void make_network(int c_dim) {
   GenConfig c = gen_config_small();
-  c.img_resolution = 16; c.channel_base = 200; c.channel_max = 24; c.z_dim = 20; c.w_dim = 28; c.c_dim = c_dim; c.conv_clamp = -1;
+  c.img_resolution = 16;
+  c.channel_base = 200;
+  c.channel_max = 24;
+  c.z_dim = 20;
+  c.w_dim = 28;
+  c.c_dim = c_dim;
+  c.conv_clamp = -1;
   Rng r = {.seed = 9};
   Error e = {0};
   CHECK(generator_new(&G, &c, &e) == ST_OK, "%s", e.msg);
@@ -23,9 +31,11 @@ static void make_network(int c_dim) {
   rng_fill_normal(&r, params_find(&G.p, "mapping.w_avg")->data, c.w_dim);
 }
 
-/* Writes G with one thing changed. fn may alter name and shape or return false to leave the tensor out. */
+/* Writes G with one thing changed. fn may alter name and shape or return false to leave the tensor
+ * out. */
 typedef bool (*Edit)(char *name, Shape *s);
-static void write_edited(const char *prefix, Edit fn, const char *key, const char *value, bool config) {
+static void write_edited(const char *prefix, Edit fn, const char *key, const char *value,
+                         bool config) {
   StWriter *w;
   Error e = {0};
   Status s = st_writer_new(&w, &e);
@@ -41,45 +51,79 @@ static void write_edited(const char *prefix, Edit fn, const char *key, const cha
   CHECK(s == ST_OK, "writing: %s", e.msg);
 }
 
-static bool edit_missing(char *name, Shape *s) { (void)s; return !strstr(name, "b8.conv1.bias"); }
-static bool edit_shape(char *name, Shape *s) { if (strstr(name, "b8.conv1.weight")) *s = SHAPE4(s->d[0], s->d[1], 9, 1); return true; }
-static bool edit_scalar(char *name, Shape *s) { if (strstr(name, "noise_strength")) *s = SHAPE1(1); return true; }
-static bool edit_unknown(char *name, Shape *s) { (void)s; if (strstr(name, "b8.conv1.bias")) strcat(name, "_x"); return true; }
-static bool edit_square(char *name, Shape *s) { if (strstr(name, "b4.conv1.weight")) *s = SHAPE4(1, s->d[0] * s->d[1], 3, 3); return true; }
+static bool edit_missing(char *name, Shape *s) {
+  (void)s;
+  return !strstr(name, "b8.conv1.bias");
+}
+
+static bool edit_shape(char *name, Shape *s) {
+  if (strstr(name, "b8.conv1.weight")) *s = SHAPE4(s->d[0], s->d[1], 9, 1);
+  return true;
+}
+
+static bool edit_scalar(char *name, Shape *s) {
+  if (strstr(name, "noise_strength")) *s = SHAPE1(1);
+  return true;
+}
+
+static bool edit_unknown(char *name, Shape *s) {
+  (void)s;
+  if (strstr(name, "b8.conv1.bias")) strcat(name, "_x");
+  return true;
+}
+
+static bool edit_square(char *name, Shape *s) {
+  if (strstr(name, "b4.conv1.weight")) *s = SHAPE4(1, s->d[0] * s->d[1], 3, 3);
+  return true;
+}
 
 static void refused(Status want, const char *contains, const char *what) {
   Network n;
   Error e = {0};
   size_t live = mem_live_count();
   Status s = network_load(&n, path, &e);
-  CHECK(s == want && strstr(e.msg, contains) && strstr(e.msg, path), "%s: status %d, \"%s\"", what, (int)s, e.msg);
+  CHECK(s == want && strstr(e.msg, contains) && strstr(e.msg, path), "%s: status %d, \"%s\"", what,
+        (int)s, e.msg);
   CHECK(!strchr(e.msg, '\n') && mem_live_count() == live, "%s: one line, no leak", what);
   if (s == ST_OK) network_free(&n);
 }
 
 static bool equal_params(const Params *a, const Params *b) {
   bool ok = a->n == b->n;
-  for (int k = 0; k < a->n && ok; k++) ok = !strcmp(a->e[k].name, b->e[k].name) && !memcmp(a->e[k].data, b->e[k].data, (size_t)a->e[k].numel * sizeof(real));
+  for (int k = 0; k < a->n && ok; k++)
+    ok = !strcmp(a->e[k].name, b->e[k].name) &&
+         !memcmp(a->e[k].data, b->e[k].data, (size_t)a->e[k].numel * sizeof(real));
   return ok;
 }
 
 static void test_round_trip(void) {
-  StMeta meta[] = {{"channels", "chi"}, {"window.chi", "-100,200 ppb"}, {"format", "other"}, {"G.z_dim", "7"}, {"tick", "12"}};
+  StMeta meta[] = {{"channels", "chi"},
+                   {"window.chi", "-100,200 ppb"},
+                   {"format", "other"},
+                   {"G.z_dim", "7"},
+                   {"tick", "12"}};
   Error e = {0};
   Network n;
   CHECK(network_save(path, &G, meta, 5, false, &e) == ST_OK, "%s", e.msg);
   CHECK(network_load(&n, path, &e) == ST_OK, "%s", e.msg);
-  CHECK(equal_params(&n.G.p, &G.p) && n.G.cfg.channel_base == G.cfg.channel_base && n.G.cfg.conv_clamp == G.cfg.conv_clamp, "F32 round trip is exact, configuration included");
-  CHECK(!strcmp(network_meta(&n, "window.chi"), "-100,200 ppb") && !strcmp(network_meta(&n, "format"), "prlx-network-1"), "metadata");
+  CHECK(equal_params(&n.G.p, &G.p) && n.G.cfg.channel_base == G.cfg.channel_base &&
+            n.G.cfg.conv_clamp == G.cfg.conv_clamp,
+        "F32 round trip is exact, configuration included");
+  CHECK(!strcmp(network_meta(&n, "window.chi"), "-100,200 ppb") &&
+            !strcmp(network_meta(&n, "format"), "prlx-network-1"),
+        "metadata");
   StMeta *img;
   int nimg;
-  CHECK(meta_of_images(n.meta, n.nmeta, &img, &nimg, &e) == ST_OK && nimg == 2, "metadata of the images: %d", nimg);
+  CHECK(meta_of_images(n.meta, n.nmeta, &img, &nimg, &e) == ST_OK && nimg == 2,
+        "metadata of the images: %d", nimg);
   meta_free(img, nimg);
   network_free(&n);
-  CHECK(network_save(path2, &G, NULL, 0, true, &e) == ST_OK && network_load(&n, path2, &e) == ST_OK, "%s", e.msg);
+  CHECK(network_save(path2, &G, NULL, 0, true, &e) == ST_OK && network_load(&n, path2, &e) == ST_OK,
+        "%s", e.msg);
   double worst = 0, big = 0;
   for (int64_t k = 0; k < G.p.ntotal; k++) {
-    double d = fabs((double)n.G.p.data[k] - (double)G.p.data[k]), rel = d / (fabs((double)G.p.data[k]) + 1e-4);
+    double d = fabs((double)n.G.p.data[k] - (double)G.p.data[k]),
+           rel = d / (fabs((double)G.p.data[k]) + 1e-4);
     worst = PRLX_MAX(worst, rel);
     big = PRLX_MAX(big, fabs((double)G.p.data[k]));
   }
@@ -87,13 +131,17 @@ static void test_round_trip(void) {
   const StTensor *t;
   StFile f;
   CHECK(st_open(&f, path, &e) == ST_OK, "%s", e.msg);
-  CHECK((t = st_find(&f, "G_ema.synthesis.b8.conv0.resample_filter")) && t->shape.rank == 2 && t->shape.d[0] == 4, "resample filters are there for Python");
+  CHECK((t = st_find(&f, "G_ema.synthesis.b8.conv0.resample_filter")) && t->shape.rank == 2 &&
+            t->shape.d[0] == 4,
+        "resample filters are there for Python");
   st_close(&f);
   network_free(&n);
   real *m = params_find(&G.p, "mapping.fc0.weight")->data, keep = m[0];
-  if (params_find(&G.p, "mapping.fc0.weight")->numel < F16_MIN_NUMEL) m = params_find(&G.p, "synthesis.b4.conv1.weight")->data, keep = m[0];
+  if (params_find(&G.p, "mapping.fc0.weight")->numel < F16_MIN_NUMEL)
+    m = params_find(&G.p, "synthesis.b4.conv1.weight")->data, keep = m[0];
   m[0] = 1e6f;
-  CHECK(network_save(path2, &G, NULL, 0, true, &e) == ST_NUMERIC && strstr(e.msg, "65504"), "F16 overflow: %s", e.msg);
+  CHECK(network_save(path2, &G, NULL, 0, true, &e) == ST_NUMERIC && strstr(e.msg, "65504"),
+        "F16 overflow: %s", e.msg);
   m[0] = keep;
 }
 
@@ -105,8 +153,13 @@ static void test_variants(void) {
       Error e = {0};
       write_edited(prefix[k], edit_scalar, NULL, NULL, config);
       Status s = network_load(&n, path, &e);
-      CHECK(s == ST_OK && equal_params(&n.G.p, &G.p), "prefix \"%s\", %s metadata: %s", prefix[k], config ? "with" : "without", e.msg);
-      if (s == ST_OK) { CHECK(n.G.cfg.z_dim == G.cfg.z_dim && n.G.cfg.mapping_layers == G.cfg.mapping_layers, "sizes"); network_free(&n); }
+      CHECK(s == ST_OK && equal_params(&n.G.p, &G.p), "prefix \"%s\", %s metadata: %s", prefix[k],
+            config ? "with" : "without", e.msg);
+      if (s == ST_OK) {
+        CHECK(n.G.cfg.z_dim == G.cfg.z_dim && n.G.cfg.mapping_layers == G.cfg.mapping_layers,
+              "sizes");
+        network_free(&n);
+      }
     }
 }
 
@@ -148,24 +201,29 @@ static void test_vgg(void) {
   CHECK(s == ST_OK, "bundled VGG16: %s", e.msg);
   if (s != ST_OK) return;
   CHECK(!strcmp(v.name, "VGG16-Caffe, mean heads"), "%s", v.name);
-  CHECK(fabs(v.mean[0] - 123.68) < 1e-9 && v.std[2] == 1, "mean and std from the metadata: %g %g", v.mean[0], v.std[2]);
+  CHECK(fabs(v.mean[0] - 123.68) < 1e-9 && v.std[2] == 1, "mean and std from the metadata: %g %g",
+        v.mean[0], v.std[2]);
   CHECK(params_find(&v.p, "lin0")->data[0] > 0, "heads");
   /* A torchvision-like file: no metadata, no heads. */
   StWriter *w;
   s = st_writer_new(&w, &e);
   for (int k = 0; k < v.p.n && s == ST_OK; k++)
-    if (v.p.e[k].name[0] == 'f') s = st_add_f32_as_f16(w, v.p.e[k].name, v.p.e[k].shape, v.p.e[k].data, &e);
+    if (v.p.e[k].name[0] == 'f')
+      s = st_add_f32_as_f16(w, v.p.e[k].name, v.p.e[k].shape, v.p.e[k].data, &e);
   if (s == ST_OK) s = st_commit(w, path, &e);
   Vgg u;
   if (s == ST_OK) s = vgg_load(&u, path, NULL, &e);
   CHECK(s == ST_OK, "%s", e.msg);
   if (s == ST_OK) {
-    CHECK(strstr(u.name, "torchvision") && strstr(u.name, "LPIPS v0.1") && fabs(u.mean[0] - 0.485 * 255) < 1e-9, "%s", u.name);
+    CHECK(strstr(u.name, "torchvision") && strstr(u.name, "LPIPS v0.1") &&
+              fabs(u.mean[0] - 0.485 * 255) < 1e-9,
+          "%s", u.name);
     CHECK(!memcmp(u.p.e[0].data, v.p.e[0].data, 64 * sizeof(real)), "weights");
     vgg_free(&u);
   }
   vgg_free(&v);
-  CHECK(vgg_load(&u, path2, NULL, &e) == ST_FORMAT && strstr(e.msg, "features.0"), "a network is no VGG: %s", e.msg);
+  CHECK(vgg_load(&u, path2, NULL, &e) == ST_FORMAT && strstr(e.msg, "features.0"),
+        "a network is no VGG: %s", e.msg);
   CHECK(vgg_load(&u, NULL, "/nonexistent", &e) == ST_IO && strstr(e.msg, "--data"), "%s", e.msg);
 }
 

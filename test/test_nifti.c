@@ -1,4 +1,5 @@
-/* test_nifti.c: NIfTI headers built here byte by byte with known values, real files from other programs, writing, hostile headers, failing memory. */
+/* test_nifti.c: NIfTI headers built here byte by byte with known values, real files from other
+ * programs, writing, hostile headers, failing memory. */
 #include "test/test.h"
 #include "core/rng.h"
 #include "io/formats/gzip.h"
@@ -17,40 +18,86 @@ static const char *in_dir(const char *name) {
   snprintf(b[k], sizeof b[k], "%s/%s", dir, name);
   return b[k];
 }
+
 static void put_file(const char *path, const void *p, size_t n) {
   FILE *f = fopen(path, "wb");
-  if (!f || fwrite(p, 1, n, f) != n) { printf("FAIL cannot write %s\n", path); exit(1); }
+  if (!f || fwrite(p, 1, n, f) != n) {
+    printf("FAIL cannot write %s\n", path);
+    exit(1);
+  }
   fclose(f);
 }
-static bool good_message(const Error *e, const char *name) { return strstr(e->msg, name) && !strchr(e->msg, '\n') && e->msg[0] && strlen(e->msg) < 900; }
+
+static bool good_message(const Error *e, const char *name) {
+  return strstr(e->msg, name) && !strchr(e->msg, '\n') && e->msg[0] && strlen(e->msg) < 900;
+}
 
 /* ---- a file built by hand ---- */
-typedef struct Made { uint8_t b[4096]; size_t n; int version; bool big; } Made;
+typedef struct Made {
+  uint8_t b[4096];
+  size_t n;
+  int version;
+  bool big;
+} Made;
 static void put(Made *m, size_t at, uint64_t v, int bytes) {
-  for (int k = 0; k < bytes; k++) m->b[at + (size_t)(m->big ? bytes - 1 - k : k)] = (uint8_t)(v >> 8 * k);
+  for (int k = 0; k < bytes; k++)
+    m->b[at + (size_t)(m->big ? bytes - 1 - k : k)] = (uint8_t)(v >> 8 * k);
 }
-static uint64_t f32(double v) { float f = (float)v; uint32_t u; memcpy(&u, &f, 4); return u; }
-static uint64_t f64(double v) { uint64_t u; memcpy(&u, &v, 8); return u; }
+
+static uint64_t f32(double v) {
+  float f = (float)v;
+  uint32_t u;
+  memcpy(&u, &f, 4);
+  return u;
+}
+
+static uint64_t f64(double v) {
+  uint64_t u;
+  memcpy(&u, &v, 8);
+  return u;
+}
+
 /* One number by its position in either version; real numbers are 4 or 8 bytes. */
-typedef enum { DIM, PIXDIM, DATATYPE, BITPIX, OFFSET, SLOPE, INTER, QCODE, SCODE, QUAT, QOFF, SROW, UNITS } Field;
+typedef enum {
+  DIM,
+  PIXDIM,
+  DATATYPE,
+  BITPIX,
+  OFFSET,
+  SLOPE,
+  INTER,
+  QCODE,
+  SCODE,
+  QUAT,
+  QOFF,
+  SROW,
+  UNITS
+} Field;
 static void set(Made *m, Field f, int i, double v) {
-  static const uint16_t at[][2] = {{40, 16}, {76, 104}, {70, 12}, {72, 14}, {108, 168}, {112, 176}, {116, 184}, {252, 344}, {254, 348}, {256, 352}, {268, 376}, {280, 400}, {123, 500}};
+  static const uint16_t at[][2] = {{40, 16},   {76, 104},  {70, 12},   {72, 14},   {108, 168},
+                                   {112, 176}, {116, 184}, {252, 344}, {254, 348}, {256, 352},
+                                   {268, 376}, {280, 400}, {123, 500}};
   size_t a = at[f][m->version - 1], k = (size_t)i;
   bool v2 = m->version == 2;
   switch (f) {
     case DIM: put(m, a + k * (v2 ? 8 : 2), (uint64_t)(int64_t)v, v2 ? 8 : 2); break;
-    case DATATYPE: case BITPIX: put(m, a, (uint64_t)v, 2); break;
-    case QCODE: case SCODE: put(m, a, (uint64_t)v, v2 ? 4 : 2); break;
+    case DATATYPE:
+    case BITPIX: put(m, a, (uint64_t)v, 2); break;
+    case QCODE:
+    case SCODE: put(m, a, (uint64_t)v, v2 ? 4 : 2); break;
     case UNITS: put(m, a, (uint64_t)v, v2 ? 4 : 1); break;
     case OFFSET: put(m, a, v2 ? (uint64_t)(int64_t)v : f32(v), v2 ? 8 : 4); break;
     default: put(m, a + k * (v2 ? 8 : 4), v2 ? f64(v) : f32(v), v2 ? 8 : 4); break;
   }
 }
+
 static void set_dims(Made *m, int n, const int *d) {
   set(m, DIM, 0, n);
   for (int i = 0; i < 7; i++) set(m, DIM, i + 1, i < n ? d[i] : 1);
 }
-/* Header of a 2 x 3 x 2 volume with voxels of 2 x 3 x 4 mm; sform: i to right, j to anterior, k to superior, offset -10, -20, -30. */
+
+/* Header of a 2 x 3 x 2 volume with voxels of 2 x 3 x 4 mm; sform: i to right, j to anterior, k to
+ * superior, offset -10, -20, -30. */
 static void begin(Made *m, int version, bool big, bool pair, int datatype, int bits) {
   static const char magic[2][2][9] = {{"n+1", "ni1"}, {"n+2\0\r\n\032\n", "ni2\0\r\n\032\n"}};
   static const int dims[3] = {2, 3, 2};
@@ -72,23 +119,48 @@ static void begin(Made *m, int version, bool big, bool pair, int datatype, int b
   set(m, UNITS, 0, 2 | 8);
   m->n = pair ? (version == 1 ? 348 : 540) : version == 1 ? 352 : 544;
 }
-typedef struct Kind { int code, bits; bool is_float; double lo, hi; } Kind;
-static const Kind kinds[] = {{2, 8, false, 0, 255}, {256, 8, false, -128, 127}, {4, 16, false, -32768, 32767}, {512, 16, false, 0, 65535}, {8, 32, false, -0x1p31, 0x1p31 - 1},
-                             {768, 32, false, 0, 0x1p32 - 1}, {1024, 64, false, -0x1p63, 0x1p62}, {1280, 64, false, 0, 0x1p63}, {16, 32, true, -1e30, 3e-30}, {64, 64, true, -1e300, 1e-3}};
+
+typedef struct Kind {
+  int code;
+  int bits;
+  bool is_float;
+  double lo;
+  double hi;
+} Kind;
+static const Kind kinds[] = {{2, 8, false, 0, 255},
+                             {256, 8, false, -128, 127},
+                             {4, 16, false, -32768, 32767},
+                             {512, 16, false, 0, 65535},
+                             {8, 32, false, -0x1p31, 0x1p31 - 1},
+                             {768, 32, false, 0, 0x1p32 - 1},
+                             {1024, 64, false, -0x1p63, 0x1p62},
+                             {1280, 64, false, 0, 0x1p63},
+                             {16, 32, true, -1e30, 3e-30},
+                             {64, 64, true, -1e300, 1e-3}};
 /* Twelve values; integers through int64 so that every type takes its own bytes. */
-static double value_of(const Kind *k, int i) { return i == 0 ? k->lo : i == 1 ? k->hi : k->is_float ? i * 0.37 : i * 9; }
+static double value_of(const Kind *k, int i) {
+  return i == 0 ? k->lo : i == 1 ? k->hi : k->is_float ? i * 0.37 : i * 9;
+}
+
 static void put_value(Made *m, size_t at, const Kind *k, double v) {
-  if (k->code == 16) put(m, at, f32(v), 4);
-  else if (k->code == 64) put(m, at, f64(v), 8);
-  else put(m, at, v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v, k->bits / 8);
+  if (k->code == 16)
+    put(m, at, f32(v), 4);
+  else if (k->code == 64)
+    put(m, at, f64(v), 8);
+  else
+    put(m, at, v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v, k->bits / 8);
 }
+
 static void add_voxels(Made *m, const Kind *k, size_t at) {
-  for (int i = 0; i < 12; i++) put_value(m, at + (size_t)i * (size_t)k->bits / 8, k, value_of(k, i));
+  for (int i = 0; i < 12; i++)
+    put_value(m, at + (size_t)i * (size_t)k->bits / 8, k, value_of(k, i));
 }
+
 static double stored(const Kind *k, double v) { return k->code == 16 ? (double)(float)v : v; }
 
 static void test_types(void) {
-  static const double scale[][2] = {{0, 5}, {NAN, 5}, {1, 0}, {0.25, -3}, {0.1, 1e3}, {INFINITY, 1}};
+  static const double scale[][2] = {{0, 5},     {NAN, 5},   {1, 0},
+                                    {0.25, -3}, {0.1, 1e3}, {INFINITY, 1}};
   Nifti v;
   Error e;
   for (int version = 1; version <= 2; version++)
@@ -104,24 +176,38 @@ static void test_types(void) {
             set(&m, SLOPE, 0, scale[c][0]);
             set(&m, INTER, 0, scale[c][1]);
             img = m;
-            if (how < 2) { add_voxels(&m, k, m.n); m.n += bytes; }
-            else add_voxels(&img, k, 0);
+            if (how < 2) {
+              add_voxels(&m, k, m.n);
+              m.n += bytes;
+            } else
+              add_voxels(&img, k, 0);
             if (how == 1) gzip_encode(m.b, m.n, &z, &nz, &e);
-            bool ok = nifti_decode(z ? z : m.b, z ? nz : m.n, how == 2 ? img.b : NULL, bytes, "t", &v, &e) == ST_OK;
+            bool ok = nifti_decode(z ? z : m.b, z ? nz : m.n, how == 2 ? img.b : NULL, bytes, "t",
+                                   &v, &e) == ST_OK;
             mem_free(z);
-            CHECK(ok, "NIfTI-%d %s %s: %s", version, big ? "big" : "little", nifti_datatype_name(k->code), e.msg);
+            CHECK(ok, "NIfTI-%d %s %s: %s", version, big ? "big" : "little",
+                  nifti_datatype_name(k->code), e.msg);
             if (!ok) continue;
-            double slope = version == 1 ? (double)(float)scale[c][0] : scale[c][0], inter = scale[c][1];
+            double slope = version == 1 ? (double)(float)scale[c][0] : scale[c][0],
+                   inter = scale[c][1];
             int wrong = 0;
             for (int i = 0; i < 12; i++) {
               volatile double x = stored(k, value_of(k, i));
-              if (isfinite(slope) && slope != 0) { x = x * slope; x = x + inter; } /* volatile: rounded after each step */
+              /* volatile: rounded after each step */
+              if (isfinite(slope) && slope != 0) {
+                x = x * slope;
+                x = x + inter;
+              }
               float want = (float)x;
               wrong += memcmp(&want, &v.data[i], 4) != 0;
             }
-            CHECK(wrong == 0, "NIfTI-%d %s %s, slope %g: %d voxels", version, big ? "big" : "little", nifti_datatype_name(k->code), slope, wrong);
-            CHECK(v.nvox == 12 && v.h.version == version && v.h.swapped == (big != 0) && v.h.pair == (how == 2) && v.h.gzipped == (how == 1) && v.h.ndim == 3 && v.h.dim[2] == 3 &&
-                  v.h.datatype == k->code && v.h.form == NIFTI_SFORM && v.h.affine[0] == 2 && v.h.affine[5] == 3 && v.h.affine[11] == -30 && v.h.affine[15] == 1 && !v.h.warning[0],
+            CHECK(wrong == 0, "NIfTI-%d %s %s, slope %g: %d voxels", version,
+                  big ? "big" : "little", nifti_datatype_name(k->code), slope, wrong);
+            CHECK(v.nvox == 12 && v.h.version == version && v.h.swapped == (big != 0) &&
+                      v.h.pair == (how == 2) && v.h.gzipped == (how == 1) && v.h.ndim == 3 &&
+                      v.h.dim[2] == 3 && v.h.datatype == k->code && v.h.form == NIFTI_SFORM &&
+                      v.h.affine[0] == 2 && v.h.affine[5] == 3 && v.h.affine[11] == -30 &&
+                      v.h.affine[15] == 1 && !v.h.warning[0],
                   "header fields: %s", v.h.warning);
             nifti_free(&v);
           }
@@ -129,12 +215,35 @@ static void test_types(void) {
 
 /* ---- real files: CRC-32 of the float32 voxels and affine, as nibabel 5.0.0 reads them ---- */
 static void test_real(void) {
-  static const struct { const char *name, *orient; uint32_t crc; int ndim; int64_t dim[4]; double affine[12]; } t[] = {
-    {"standard.nii.gz", "RAS", 0x5c6e512b, 3, {4, 5, 7, 1}, {1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 2, 0}},
-    {"resampled_anat_moved.nii", "LAS", 0xc8592fdc, 3, {17, 21, 3, 1}, {-4, 0, 0, 32, 0, 4, 0, -40, 0, 0, 8, 0}},
-    {"example_nifti2.nii.gz", "LAS", 0x3ae172fc, 4, {32, 20, 12, 2}, {-2, 6.714715653593746e-19, 9.081024511081715e-18, 117.8551025390625, -6.714715653593746e-19, 1.9737114906311035,
-     -0.35552823543548584, -35.72294235229492, 8.25548088896093e-18, 0.3232076168060303, 2.171081781387329, -7.248798370361328}},
-    {"functional.nii", "LAS", 0xcf56bdb5, 4, {17, 21, 3, 20}, {-4, 0, 0, 32, 0, 4, 0, -40, 0, 0, 8, 0}}};
+  static const struct {
+    const char *name;
+    const char *orient;
+    uint32_t crc;
+    int ndim;
+    int64_t dim[4];
+    double affine[12];
+  } t[] = {
+      {"standard.nii.gz", "RAS", 0x5c6e512b, 3, {4, 5, 7, 1}, {1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 2, 0}},
+      {"resampled_anat_moved.nii",
+       "LAS",
+       0xc8592fdc,
+       3,
+       {17, 21, 3, 1},
+       {-4, 0, 0, 32, 0, 4, 0, -40, 0, 0, 8, 0}},
+      {"example_nifti2.nii.gz",
+       "LAS",
+       0x3ae172fc,
+       4,
+       {32, 20, 12, 2},
+       {-2, 6.714715653593746e-19, 9.081024511081715e-18, 117.8551025390625, -6.714715653593746e-19,
+        1.9737114906311035, -0.35552823543548584, -35.72294235229492, 8.25548088896093e-18,
+        0.3232076168060303, 2.171081781387329, -7.248798370361328}},
+      {"functional.nii",
+       "LAS",
+       0xcf56bdb5,
+       4,
+       {17, 21, 3, 20},
+       {-4, 0, 0, 32, 0, 4, 0, -40, 0, 0, 8, 0}}};
   for (int i = 0; i < COUNT_OF(t); i++) {
     char path[80], o[4];
     Nifti v;
@@ -145,7 +254,9 @@ static void test_real(void) {
     CHECK(ok, "%s", e.msg);
     if (!ok) continue;
     nifti_orientation(&v.h, o);
-    CHECK(v.h.ndim == t[i].ndim && !memcmp(v.h.dim + 1, t[i].dim, sizeof t[i].dim) && !strcmp(o, t[i].orient), "%s: %d dimensions, %s", path, v.h.ndim, o);
+    CHECK(v.h.ndim == t[i].ndim && !memcmp(v.h.dim + 1, t[i].dim, sizeof t[i].dim) &&
+              !strcmp(o, t[i].orient),
+          "%s: %d dimensions, %s", path, v.h.ndim, o);
     for (int k = 0; k < 12; k++) worst = fmax(worst, fabs(v.h.affine[k] - t[i].affine[k]));
     CHECK(worst < 1e-6, "%s: affine differs by %g", path, worst);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -165,7 +276,8 @@ static void test_orientation(void) {
   double inv[16];
   const Kind *k = &kinds[2];
   for (int version = 1; version <= 2; version++) {
-    begin(&m, version, false, false, 4, 16); /* qform: 90 degrees about z, qfac -1: i to anterior, j to left, k to inferior */
+    /* qform: 90 degrees about z, qfac -1: i to anterior, j to left, k to inferior */
+    begin(&m, version, false, false, 4, 16);
     add_voxels(&m, k, m.n);
     m.n += 24;
     set(&m, SCODE, 0, 0);
@@ -173,12 +285,14 @@ static void test_orientation(void) {
     set(&m, QUAT, 2, sqrt(0.5));
     set(&m, PIXDIM, 0, -1);
     for (int i = 0; i < 3; i++) set(&m, QOFF, i, 7 + i);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_QFORM, "qform: %s", e.msg);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_QFORM,
+          "qform: %s", e.msg);
     nifti_orientation(&v.h, o);
     static const double want[12] = {0, -3, 0, 7, 2, 0, 0, 8, 0, 0, -4, 9};
     double worst = 0;
     for (int i = 0; i < 12; i++) worst = fmax(worst, fabs(v.h.affine[i] - want[i]));
-    CHECK(worst < 1e-6 && !strcmp(o, "ALI") && !v.h.warning[0], "qform, off by %g, %s %s", worst, o, v.h.warning);
+    CHECK(worst < 1e-6 && !strcmp(o, "ALI") && !v.h.warning[0], "qform, off by %g, %s %s", worst, o,
+          v.h.warning);
     CHECK(affine_invert(v.h.affine, inv, &e) == ST_OK, "inverse");
     for (int i = 0; i < 16; i++) {
       double sum = 0;
@@ -187,18 +301,26 @@ static void test_orientation(void) {
     }
     nifti_free(&v);
     set(&m, SCODE, 0, 2); /* both, and they disagree: sform */
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_SFORM && strstr(v.h.warning, "disagree"), "both: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_SFORM &&
+              strstr(v.h.warning, "disagree"),
+          "both: %s", v.h.warning);
     nifti_free(&v);
     set(&m, SROW, 0, 0); /* singular sform: qform */
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_QFORM && strstr(v.h.warning, "not invertible"), "singular: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_QFORM &&
+              strstr(v.h.warning, "not invertible"),
+          "singular: %s", v.h.warning);
     nifti_free(&v);
     set(&m, QUAT, 0, NAN);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_NO_FORM && v.h.affine[0] == 2 && v.h.affine[10] == 4 && v.h.affine[3] == 0, "neither: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_NO_FORM &&
+              v.h.affine[0] == 2 && v.h.affine[10] == 4 && v.h.affine[3] == 0,
+          "neither: %s", v.h.warning);
     nifti_free(&v);
     set(&m, QCODE, 0, 0);
     set(&m, SROW, 0, 2);
     set(&m, SROW, 1, 0.5);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_SFORM && strstr(v.h.warning, "right angles"), "shear: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_SFORM &&
+              strstr(v.h.warning, "right angles"),
+          "shear: %s", v.h.warning);
     nifti_free(&v);
     set(&m, PIXDIM, 1, 0);
     set(&m, PIXDIM, 2, -3);
@@ -206,8 +328,11 @@ static void test_orientation(void) {
     set(&m, BITPIX, 0, 8);
     set(&m, SLOPE, 0, 2);
     set(&m, INTER, 0, NAN);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.pixdim[1] == 1 && v.h.pixdim[2] == 3 && v.h.unit_mm == 0.001 && v.data[2] == 36 && strstr(v.h.warning, "pixdim[1]") &&
-          strstr(v.h.warning, "micrometres") && strstr(v.h.warning, "bitpix") && strstr(v.h.warning, "scl_inter"), "oddities: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.pixdim[1] == 1 &&
+              v.h.pixdim[2] == 3 && v.h.unit_mm == 0.001 && v.data[2] == 36 &&
+              strstr(v.h.warning, "pixdim[1]") && strstr(v.h.warning, "micrometres") &&
+              strstr(v.h.warning, "bitpix") && strstr(v.h.warning, "scl_inter"),
+          "oddities: %s", v.h.warning);
     nifti_free(&v);
   }
   double flat[16] = {1, 2, 0, 0, 2, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
@@ -225,12 +350,16 @@ static void test_extensions(void) {
   put(&m, 384, 16, 4);
   set(&m, OFFSET, 0, 416); /* two extensions, 48 bytes, then a gap */
   add_voxels(&m, &kinds[0], 416);
-  CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.h.extensions == 2 && v.h.extension_bytes == 48 && v.data[1] == 255 && strstr(v.h.warning, "extension 3"), "extensions: %s", v.h.warning);
+  CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.h.extensions == 2 &&
+            v.h.extension_bytes == 48 && v.data[1] == 255 && strstr(v.h.warning, "extension 3"),
+        "extensions: %s", v.h.warning);
   nifti_free(&v);
   static const uint32_t sizes[] = {0, 8, 15, 17, 1 << 30, 0x7ffffff0, 0x80000000u, 0xffffffffu};
   for (int i = 0; i < COUNT_OF(sizes); i++) {
     put(&m, 352, sizes[i], 4);
-    CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.h.extensions == 0 && strstr(v.h.warning, "extension 1") && v.data[1] == 255, "size %u: %s", sizes[i], v.h.warning);
+    CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.h.extensions == 0 &&
+              strstr(v.h.warning, "extension 1") && v.data[1] == 255,
+          "size %u: %s", sizes[i], v.h.warning);
     nifti_free(&v);
   }
 }
@@ -249,18 +378,28 @@ static void test_write(void) {
   double A[16] = {-0.4 * c, 0, 1 * s, 11.5, 0, 0.4, 0, -20.25, 0.4 * s, 0, 1 * c, 3, 0, 0, 0, 1};
   for (int n = 0; n < COUNT_OF(names); n++) {
     const char *p = in_dir(names[n]);
-    CHECK(nifti_write(p, data, dim, A, "a phantom", &e) == ST_OK && nifti_read(p, &v, &e) == ST_OK, "%s", e.msg);
+    CHECK(nifti_write(p, data, dim, A, "a phantom", &e) == ST_OK && nifti_read(p, &v, &e) == ST_OK,
+          "%s", e.msg);
     double worst = 0;
     for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(v.h.affine[i] - A[i]));
-    CHECK(!memcmp(v.data, data, sizeof data) && worst < 1e-6 && v.h.gzipped == (n > 0) && v.h.version == 1 && v.h.sform_code == 1 && v.h.qform_code == 1 && v.h.xyzt_units == 10 &&
-          !strcmp(v.h.descrip, "a phantom") && fabs(v.h.pixdim[1] - 0.4) < 1e-6 && !v.h.warning[0] && v.h.ndim == 4, "%s: voxels, affine (off by %g), %s", names[n], worst, v.h.warning);
+    CHECK(!memcmp(v.data, data, sizeof data) && worst < 1e-6 && v.h.gzipped == (n > 0) &&
+              v.h.version == 1 && v.h.sform_code == 1 && v.h.qform_code == 1 &&
+              v.h.xyzt_units == 10 && !strcmp(v.h.descrip, "a phantom") &&
+              fabs(v.h.pixdim[1] - 0.4) < 1e-6 && !v.h.warning[0] && v.h.ndim == 4,
+          "%s: voxels, affine (off by %g), %s", names[n], worst, v.h.warning);
     /* the qform alone says the same */
     uint8_t *b, *raw;
     size_t nb, nr;
-    CHECK(file_read(p, &b, &nb, 1 << 20, &e) == ST_OK && (n == 0 || gzip_decode(b, nb, 1 << 20, &raw, &nr, p, &e) == ST_OK), "%s", e.msg);
-    if (n == 0) { raw = b; nr = nb; }
+    CHECK(file_read(p, &b, &nb, 1 << 20, &e) == ST_OK &&
+              (n == 0 || gzip_decode(b, nb, 1 << 20, &raw, &nr, p, &e) == ST_OK),
+          "%s", e.msg);
+    if (n == 0) {
+      raw = b;
+      nr = nb;
+    }
     raw[254] = 0;
-    CHECK(nifti_decode(raw, nr, NULL, 0, "t", &w, &e) == ST_OK && w.h.form == NIFTI_QFORM, "%s", e.msg);
+    CHECK(nifti_decode(raw, nr, NULL, 0, "t", &w, &e) == ST_OK && w.h.form == NIFTI_QFORM, "%s",
+          e.msg);
     for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(w.h.affine[i] - A[i]));
     CHECK(worst < 1e-5, "qform off by %g", worst);
     nifti_free(&w);
@@ -268,28 +407,45 @@ static void test_write(void) {
     mem_free(b);
     /* and once more, as convert does it */
     const char *q = in_dir("like.nii.gz");
-    CHECK(nifti_write_like(q, v.data, &v.h, &e) == ST_OK && nifti_read(q, &w, &e) == ST_OK && !memcmp(w.data, data, sizeof data) && !memcmp(w.h.affine, v.h.affine, sizeof A) &&
-          !memcmp(w.h.pixdim, v.h.pixdim, sizeof v.h.pixdim) && !memcmp(w.h.quatern, v.h.quatern, sizeof v.h.quatern), "like: %s", e.msg);
+    CHECK(nifti_write_like(q, v.data, &v.h, &e) == ST_OK && nifti_read(q, &w, &e) == ST_OK &&
+              !memcmp(w.data, data, sizeof data) && !memcmp(w.h.affine, v.h.affine, sizeof A) &&
+              !memcmp(w.h.pixdim, v.h.pixdim, sizeof v.h.pixdim) &&
+              !memcmp(w.h.quatern, v.h.quatern, sizeof v.h.quatern),
+          "like: %s", e.msg);
     nifti_free(&v);
     nifti_free(&w);
   }
   A[1] = 0.1; /* shear: sform only */
-  CHECK(nifti_write(in_dir("shear.nii"), data, dim, A, NULL, &e) == ST_OK && nifti_read(in_dir("shear.nii"), &v, &e) == ST_OK && v.h.qform_code == 0 && v.h.sform_code == 1 && fabs(v.h.affine[1] - 0.1) < 1e-7, "shear: %s", e.msg);
+  CHECK(nifti_write(in_dir("shear.nii"), data, dim, A, NULL, &e) == ST_OK &&
+            nifti_read(in_dir("shear.nii"), &v, &e) == ST_OK && v.h.qform_code == 0 &&
+            v.h.sform_code == 1 && fabs(v.h.affine[1] - 0.1) < 1e-7,
+        "shear: %s", e.msg);
   nifti_free(&v);
   float *row = calloc(40000, sizeof *row);
   row[39999] = 5;
-  CHECK(nifti_write(in_dir("long.nii.gz"), row, (int64_t[4]){40000, 1, 1, 1}, (double[16]){1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, "x", &e) == ST_OK &&
-        nifti_read(in_dir("long.nii.gz"), &v, &e) == ST_OK && v.h.version == 2 && v.h.dim[1] == 40000 && v.data[39999] == 5, "a long row needs NIfTI-2: %s", e.msg);
+  CHECK(nifti_write(in_dir("long.nii.gz"), row, (int64_t[4]){40000, 1, 1, 1},
+                    (double[16]){1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, "x",
+                    &e) == ST_OK &&
+            nifti_read(in_dir("long.nii.gz"), &v, &e) == ST_OK && v.h.version == 2 &&
+            v.h.dim[1] == 40000 && v.data[39999] == 5,
+        "a long row needs NIfTI-2: %s", e.msg);
   nifti_free(&v);
   free(row);
   static const double singular[16] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  CHECK(nifti_write(in_dir("x.nii"), data, dim, singular, "x", &e) == ST_INVALID && !file_exists(in_dir("x.nii")), "singular: %s", e.msg);
+  CHECK(nifti_write(in_dir("x.nii"), data, dim, singular, "x", &e) == ST_INVALID &&
+            !file_exists(in_dir("x.nii")),
+        "singular: %s", e.msg);
   A[0] = NAN;
   CHECK(nifti_write(in_dir("x.nii"), data, dim, A, "x", &e) == ST_INVALID, "NaN: %s", e.msg);
   A[0] = 1;
-  CHECK(nifti_write(in_dir("x.img"), data, dim, A, "x", &e) == ST_INVALID && good_message(&e, "x.img"), "name: %s", e.msg);
-  CHECK(nifti_write(in_dir("x.nii"), data, (int64_t[4]){7, 0, 3, 1}, A, "x", &e) == ST_INVALID, "empty: %s", e.msg);
-  CHECK(nifti_write("/no/such/folder/x.nii.gz", data, dim, A, "x", &e) == ST_IO && good_message(&e, "/no/such"), "folder: %s", e.msg);
+  CHECK(nifti_write(in_dir("x.img"), data, dim, A, "x", &e) == ST_INVALID &&
+            good_message(&e, "x.img"),
+        "name: %s", e.msg);
+  CHECK(nifti_write(in_dir("x.nii"), data, (int64_t[4]){7, 0, 3, 1}, A, "x", &e) == ST_INVALID,
+        "empty: %s", e.msg);
+  CHECK(nifti_write("/no/such/folder/x.nii.gz", data, dim, A, "x", &e) == ST_IO &&
+            good_message(&e, "/no/such"),
+        "folder: %s", e.msg);
 }
 
 static void test_pairs(void) {
@@ -303,16 +459,19 @@ static void test_pairs(void) {
   img = m;
   add_voxels(&img, &kinds[2], 0);
   put_file(in_dir("p.hdr"), m.b, m.n);
-  CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_IO && good_message(&e, "p.img"), "no image: %s", e.msg);
+  CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_IO && good_message(&e, "p.img"), "no image: %s",
+        e.msg);
   put_file(in_dir("p.img"), img.b, 24);
-  CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_OK && v.data[0] == -32768 && v.h.pair, "by header: %s", e.msg);
+  CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_OK && v.data[0] == -32768 && v.h.pair,
+        "by header: %s", e.msg);
   nifti_free(&v);
   CHECK(nifti_read(in_dir("p.img"), &v, &e) == ST_OK && v.data[1] == 32767, "by image: %s", e.msg);
   nifti_free(&v);
   gzip_encode(img.b, 24, &z, &nz, &e);
   put_file(in_dir("q.img.gz"), z, nz);
   put_file(in_dir("q.hdr"), m.b, m.n);
-  CHECK(nifti_read(in_dir("q.hdr"), &v, &e) == ST_OK && v.data[1] == 32767 && v.h.gzipped, "compressed image: %s", e.msg);
+  CHECK(nifti_read(in_dir("q.hdr"), &v, &e) == ST_OK && v.data[1] == 32767 && v.h.gzipped,
+        "compressed image: %s", e.msg);
   nifti_free(&v);
   put_file(in_dir("R.IMG"), z, nz); /* told by its bytes */
   put_file(in_dir("R.HDR"), m.b, m.n);
@@ -320,10 +479,14 @@ static void test_pairs(void) {
   nifti_free(&v);
   mem_free(z);
   put_file(in_dir("odd.nii"), m.b, m.n);
-  CHECK(nifti_read(in_dir("odd.nii"), &v, &e) == ST_FORMAT && good_message(&e, "odd.nii"), "header of a pair named .nii: %s", e.msg);
+  CHECK(nifti_read(in_dir("odd.nii"), &v, &e) == ST_FORMAT && good_message(&e, "odd.nii"),
+        "header of a pair named .nii: %s", e.msg);
   put_file(in_dir("p.img"), img.b, 23);
-  CHECK(nifti_read_header(in_dir("p.hdr"), &h, &e) == ST_FORMAT && good_message(&e, "p.img"), "short image: %s", e.msg);
-  CHECK(nifti_read("test/data", &v, &e) == ST_IO && nifti_read("no.nii", &v, &e) == ST_IO && nifti_read("", &v, &e) == ST_IO, "folder, nothing: %s", e.msg);
+  CHECK(nifti_read_header(in_dir("p.hdr"), &h, &e) == ST_FORMAT && good_message(&e, "p.img"),
+        "short image: %s", e.msg);
+  CHECK(nifti_read("test/data", &v, &e) == ST_IO && nifti_read("no.nii", &v, &e) == ST_IO &&
+            nifti_read("", &v, &e) == ST_IO,
+        "folder, nothing: %s", e.msg);
 }
 
 /* ---- hostile ---- */
@@ -334,28 +497,40 @@ static void refuse(const Made *m, const char *what, const char *says) {
   uint8_t *z;
   size_t nz, live = mem_live_count();
   Status s = nifti_decode(m->b, m->n, NULL, 0, "bad.nii", &v, &e);
-  CHECK((s == ST_FORMAT || s == ST_NOMEM) && good_message(&e, "bad.nii") && strstr(e.msg, says) && !v.data && mem_live_count() == live, "%s: %s", what, e.msg);
+  CHECK((s == ST_FORMAT || s == ST_NOMEM) && good_message(&e, "bad.nii") && strstr(e.msg, says) &&
+            !v.data && mem_live_count() == live,
+        "%s: %s", what, e.msg);
   const char *p = in_dir("bad.nii"); /* the same from a file, plain and compressed */
   put_file(p, m->b, m->n);
   s = nifti_read(p, &v, &e);
-  CHECK((s == ST_FORMAT || s == ST_NOMEM) && good_message(&e, "bad.nii") && strstr(e.msg, says), "%s, file: %s", what, e.msg);
+  CHECK((s == ST_FORMAT || s == ST_NOMEM) && good_message(&e, "bad.nii") && strstr(e.msg, says),
+        "%s, file: %s", what, e.msg);
   s = nifti_read_header(p, &h, &e);
   gzip_encode(m->b, m->n, &z, &nz, &e);
   p = in_dir("bad.nii.gz");
   put_file(p, z, nz);
   s = nifti_read(p, &v, &e);
-  CHECK((s == ST_FORMAT || s == ST_NOMEM) && good_message(&e, "bad.nii.gz") && mem_live_count() == live + 1, "%s, gzip: %s", what, e.msg);
+  CHECK((s == ST_FORMAT || s == ST_NOMEM) && good_message(&e, "bad.nii.gz") &&
+            mem_live_count() == live + 1,
+        "%s, gzip: %s", what, e.msg);
   mem_free(z);
 }
+
 static void sample(Made *m, int version) {
   begin(m, version, version == 1, false, 4, 16);
   add_voxels(m, &kinds[2], m->n);
   m->n += 24;
 }
+
 static void test_hostile(void) {
   Made m;
   for (int version = 1; version <= 2; version++) {
-#define CASE(what, says, ...) do { sample(&m, version); __VA_ARGS__; refuse(&m, what, says); } while (0)
+#define CASE(what, says, ...) \
+  do {                        \
+    sample(&m, version);      \
+    __VA_ARGS__;              \
+    refuse(&m, what, says);   \
+  } while (0)
     CASE("18 GB", "cut short", set_dims(&m, 4, (int[]){3000, 3000, 1000, 1}));
     CASE("huge", "", set_dims(&m, 7, (int[]){32767, 32767, 32767, 32767, 32767, 32767, 32767}));
     CASE("dim[0] = 200", "dim[0] = 200", set(&m, DIM, 0, 200));
@@ -392,21 +567,29 @@ static void test_hostile(void) {
   Nifti v;
   Error e = {ST_OK, ""};
   set(&m, OFFSET, 0, 0);
-  CHECK(nifti_decode(m.b, m.n + 7, NULL, 0, "t", &v, &e) == ST_OK && v.data[1] == 32767 && strstr(v.h.warning, "vox_offset is 0") && strstr(v.h.warning, "7 bytes behind"), "%s %s", e.msg, v.h.warning);
+  CHECK(nifti_decode(m.b, m.n + 7, NULL, 0, "t", &v, &e) == ST_OK && v.data[1] == 32767 &&
+            strstr(v.h.warning, "vox_offset is 0") && strstr(v.h.warning, "7 bytes behind"),
+        "%s %s", e.msg, v.h.warning);
   nifti_free(&v);
   /* a compressed volume that goes on for 3 MB behind its voxels; one cut at every byte */
   uint8_t *raw = calloc(1, 3 << 20), *z;
   size_t nz, live = mem_live_count();
   memcpy(raw, m.b, m.n);
-  CHECK(gzip_encode(raw, 3 << 20, &z, &nz, &e) == ST_OK && nifti_decode(z, nz, NULL, 0, "bomb.nii.gz", &v, &e) == ST_FORMAT && good_message(&e, "bomb.nii.gz"), "bomb: %s", e.msg);
+  CHECK(gzip_encode(raw, 3 << 20, &z, &nz, &e) == ST_OK &&
+            nifti_decode(z, nz, NULL, 0, "bomb.nii.gz", &v, &e) == ST_FORMAT &&
+            good_message(&e, "bomb.nii.gz"),
+        "bomb: %s", e.msg);
   mem_free(z);
   int wrong = 0;
   gzip_encode(m.b, m.n, &z, &nz, &e);
-  for (size_t k = 0; k < nz; k++) wrong += nifti_decode(z, k, NULL, 0, "cut.nii.gz", &v, &e) != ST_FORMAT || !good_message(&e, "cut.nii.gz");
+  for (size_t k = 0; k < nz; k++)
+    wrong += nifti_decode(z, k, NULL, 0, "cut.nii.gz", &v, &e) != ST_FORMAT ||
+             !good_message(&e, "cut.nii.gz");
   CHECK(wrong == 0 && mem_live_count() == live + 1, "cut at every byte (%d wrong)", wrong);
   mem_free(z);
   free(raw);
 }
+
 static void test_mutations(void) {
   Rng r = {9, 0, 0};
   Made m;
@@ -418,15 +601,20 @@ static void test_mutations(void) {
     uint8_t *z = NULL;
     size_t nz = 0;
     sample(&m, 1 + k % 2);
-    for (int j = (int)rng_below(&r, 4); j >= 0; j--) m.b[rng_below(&r, k % 3 ? m.n : 130)] = rng_below(&r, 3) ? (uint8_t)rng_u32(&r) : (uint8_t)(rng_below(&r, 2) ? 0 : 255);
+    for (int j = (int)rng_below(&r, 4); j >= 0; j--)
+      m.b[rng_below(&r, k % 3 ? m.n : 130)] =
+          rng_below(&r, 3) ? (uint8_t)rng_u32(&r) : (uint8_t)(rng_below(&r, 2) ? 0 : 255);
     if (k % 7 == 0) m.n = (size_t)rng_below(&r, m.n);
     if (k % 5 == 0) {
       gzip_encode(m.b, m.n, &z, &nz, &e);
       if (k % 10 == 0) z[rng_below(&r, nz)] ^= (uint8_t)(1 << rng_below(&r, 8));
     }
-    uint8_t *exact = malloc(z ? nz : m.n ? m.n : 1); /* its own block, so that a sanitizer sees the end */
-    if (z) memcpy(exact, z, nz);
-    else if (m.n) memcpy(exact, m.b, m.n);
+    /* its own block, so that a sanitizer sees the end */
+    uint8_t *exact = malloc(z ? nz : m.n ? m.n : 1);
+    if (z)
+      memcpy(exact, z, nz);
+    else if (m.n)
+      memcpy(exact, m.b, m.n);
     Status s = nifti_decode(exact, z ? nz : m.n, NULL, 0, "mutated", &v, &e);
     bool fine = s == ST_OK || good_message(&e, "mutated");
     if (s == ST_OK) {
@@ -439,7 +627,8 @@ static void test_mutations(void) {
     free(exact);
     mem_free(z);
   }
-  CHECK(bad == 0 && opened > 500 && opened < 5900, "6000 mutations: %d opened, %d badly handled", opened, bad);
+  CHECK(bad == 0 && opened > 500 && opened < 5900, "6000 mutations: %d opened, %d badly handled",
+        opened, bad);
   CHECK(mem_live_count() == live, "nothing leaked");
 }
 
@@ -452,6 +641,7 @@ static Status step(Error *e) {
   nifti_free(&v);
   return s;
 }
+
 static void sweep(const char *from, const char *to) {
   int k = 0, wrong = 0;
   snprintf(source, sizeof source, "test/data/%s", from);
@@ -462,16 +652,21 @@ static void sweep(const char *from, const char *to) {
     mem_fail_after(k);
     Status s = step(&e);
     mem_fail_after(-1);
-    wrong += mem_live_count() != live || (s != ST_OK && s != ST_NOMEM) || (s != ST_OK && file_exists(target));
+    wrong += mem_live_count() != live || (s != ST_OK && s != ST_NOMEM) ||
+             (s != ST_OK && file_exists(target));
     if (s == ST_OK) break;
   }
-  CHECK(k > 3 && k < 1000 && wrong == 0, "%s to %s: memory failing at each of %d allocations (%d wrong)", from, to, k, wrong);
+  CHECK(k > 3 && k < 1000 && wrong == 0,
+        "%s to %s: memory failing at each of %d allocations (%d wrong)", from, to, k, wrong);
 }
 
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_nifti_%ld", (long)getpid());
   Error e;
-  if (dir_make(dir, &e) != ST_OK) { printf("FAIL %s\n", e.msg); return 1; }
+  if (dir_make(dir, &e) != ST_OK) {
+    printf("FAIL %s\n", e.msg);
+    return 1;
+  }
   test_types();
   test_real();
   test_orientation();

@@ -1,5 +1,6 @@
-/* test_projector.c: properties of the projection that the golden files do not show: independence of the batch and of the thread count, errors,
- * memory. The numbers themselves are checked by golden_projector.c. */
+/* test_projector.c: properties of the projection that the golden files do not show: independence of
+ * the batch and of the thread count, errors, memory. The numbers themselves are checked by
+ * golden_projector.c. */
 #include "core/rng.h"
 #include "core/threads.h"
 #include "models/gan/projector.h"
@@ -13,13 +14,17 @@ static int RES, PIX, STEPS;
 
 static void setup(GenConfig c, int steps) {
   Error e = {0};
-  RES = c.img_resolution; PIX = RES * RES; STEPS = steps;
+  RES = c.img_resolution;
+  PIX = RES * RES;
+  STEPS = steps;
   Rng r = {.seed = 5};
   CHECK(generator_new(&G, &c, &e) == ST_OK, "generator: %s", e.msg);
   generator_reset(&G, &r);
-  for (int k = 0; k < G.num_noise; k++) {          /* a trained network has noise strengths; without them the maps would get no gradient */
+  /* a trained network has noise strengths; without them the maps would get no gradient */
+  for (int k = 0; k < G.num_noise; k++) {
     char name[96];
-    snprintf(name, sizeof name, "%.*snoise_strength", (int)(strlen(G.noise_name[k]) - strlen("noise_const")), G.noise_name[k]);
+    snprintf(name, sizeof name, "%.*snoise_strength",
+             (int)(strlen(G.noise_name[k]) - strlen("noise_const")), G.noise_name[k]);
     params_find(&G.p, name)->data[0] = (real)0.1;
   }
   CHECK(vgg_new(&V, &e) == ST_OK, "vgg: %s", e.msg);
@@ -44,14 +49,34 @@ static ProjectOptions options(void) {
 static void make_target(real *t, uint64_t id) {
   Rng r = {.seed = 99, .subsequence = id};
   for (int y = 0; y < RES; y++)
-    for (int x = 0; x < RES; x++) t[y * RES + x] = (real)(0.6 * exp(-0.02 * ((x - 16.0) * (x - 16.0) + (y - 12.0) * (y - 12.0))) - 0.3 + 0.2 * rng_uniform(&r));
+    for (int x = 0; x < RES; x++)
+      t[y * RES + x] =
+          (real)(0.6 * exp(-0.02 * ((x - 16.0) * (x - 16.0) + (y - 12.0) * (y - 12.0))) - 0.3 +
+                 0.2 * rng_uniform(&r));
 }
 
-/* Everything a projection produces: per step and lesion dist, reg, w; then the noise maps and both images. */
-typedef struct Trace { double dist[MAX_STEPS][8], reg[MAX_STEPS][8]; real *w, *noise, *img[2]; double lpips[8]; } Trace;
-static int64_t noise_numel(void) { int64_t n = 0; for (int k = 0; k < G.num_noise; k++) n += (int64_t)G.noise_res[k] * G.noise_res[k]; return n; }
+/* Everything a projection produces: per step and lesion dist, reg, w; then the noise maps and both
+ * images. */
+typedef struct Trace {
+  double dist[MAX_STEPS][8];
+  double reg[MAX_STEPS][8];
+  real *w;
+  real *noise;
+  real *img[2];
+  double lpips[8];
+} Trace;
+static int64_t noise_numel(void) {
+  int64_t n = 0;
+  for (int k = 0; k < G.num_noise; k++) n += (int64_t)G.noise_res[k] * G.noise_res[k];
+  return n;
+}
 
-static void trace_free(Trace *t) { mem_free(t->w); mem_free(t->noise); mem_free(t->img[0]); mem_free(t->img[1]); }
+static void trace_free(Trace *t) {
+  mem_free(t->w);
+  mem_free(t->noise);
+  mem_free(t->img[0]);
+  mem_free(t->img[1]);
+}
 
 static bool project(int batch, const uint64_t *id, Trace *t) {
   ProjectOptions o = options();
@@ -60,15 +85,20 @@ static bool project(int batch, const uint64_t *id, Trace *t) {
   real *targets = mem_alloc((size_t)(batch * PIX) * sizeof(real));
   memset(t, 0, sizeof *t);
   for (int i = 0; i < batch; i++) make_target(targets + i * PIX, id[i]);
-  bool ok = projector_new(&G, &V, &W, &o, batch, &p, &e) == ST_OK && projector_start(p, targets, id, &e) == ST_OK;
+  bool ok = projector_new(&G, &V, &W, &o, batch, &p, &e) == ST_OK &&
+            projector_start(p, targets, id, &e) == ST_OK;
   t->w = mem_alloc((size_t)(STEPS * batch * G.cfg.w_dim) * sizeof(real));
   t->noise = mem_alloc((size_t)(batch * noise_numel()) * sizeof(real));
   for (int k = 0; k < 2; k++) t->img[k] = mem_alloc((size_t)(batch * PIX) * sizeof(real));
   for (int k = 0; k < STEPS && ok; k++) {
     ProjectStep s;
     ok = projector_step(p, &s, &e) == ST_OK;
-    for (int i = 0; i < batch && ok; i++) { t->dist[k][i] = s.dist[i]; t->reg[k][i] = s.reg[i]; }
-    memcpy(t->w + k * batch * G.cfg.w_dim, projector_w(p), (size_t)(batch * G.cfg.w_dim) * sizeof(real));
+    for (int i = 0; i < batch && ok; i++) {
+      t->dist[k][i] = s.dist[i];
+      t->reg[k][i] = s.reg[i];
+    }
+    memcpy(t->w + k * batch * G.cfg.w_dim, projector_w(p),
+           (size_t)(batch * G.cfg.w_dim) * sizeof(real));
   }
   real *n = t->noise;
   for (int i = 0; i < batch && ok; i++)
@@ -77,23 +107,27 @@ static bool project(int batch, const uint64_t *id, Trace *t) {
       memcpy(n, projector_noise(p, k) + i * m, (size_t)m * sizeof(real));
       n += m;
     }
-  for (int k = 0; k < 2 && ok; k++) ok = projector_render(p, k == 1, t->img[k], t->lpips, &e) == ST_OK;
+  for (int k = 0; k < 2 && ok; k++)
+    ok = projector_render(p, k == 1, t->img[k], t->lpips, &e) == ST_OK;
   CHECK(ok, "projection of %d: %s", batch, e.msg);
   projector_free(p);
   mem_free(targets);
   return ok;
 }
 
-/* Lesion i of trace a (batch na) against lesion j of trace b (batch nb): bit equality of everything. */
+/* Lesion i of trace a (batch na) against lesion j of trace b (batch nb): bit equality of
+ * everything. */
 static bool same(const Trace *a, int na, int i, const Trace *b, int nb, int j) {
   const size_t wd = (size_t)G.cfg.w_dim, nn = (size_t)noise_numel();
   bool ok = true;
   for (int k = 0; k < STEPS; k++) {
     ok = ok && a->dist[k][i] == b->dist[k][j] && a->reg[k][i] == b->reg[k][j];
-    ok = ok && !memcmp(a->w + (size_t)(k * na + i) * wd, b->w + (size_t)(k * nb + j) * wd, wd * sizeof(real));
+    ok = ok && !memcmp(a->w + (size_t)(k * na + i) * wd, b->w + (size_t)(k * nb + j) * wd,
+                       wd * sizeof(real));
   }
   ok = ok && !memcmp(a->noise + (size_t)i * nn, b->noise + (size_t)j * nn, nn * sizeof(real));
-  for (int k = 0; k < 2; k++) ok = ok && !memcmp(a->img[k] + i * PIX, b->img[k] + j * PIX, (size_t)PIX * sizeof(real));
+  for (int k = 0; k < 2; k++)
+    ok = ok && !memcmp(a->img[k] + i * PIX, b->img[k] + j * PIX, (size_t)PIX * sizeof(real));
   return ok && a->lpips[i] == b->lpips[j];
 }
 
@@ -103,8 +137,10 @@ static void test_batch_independence(void) {
   if (!project(3, id, &all)) return;
   for (int i = 0; i < 3; i++) {
     if (!project(1, id + i, &one)) return;
-    for (int k = 0; k < STEPS && getenv("TEST_VERBOSE"); k++) printf("  step %d: %.17g %.17g\n", k, all.dist[k][i], one.dist[k][0]);
-    CHECK(same(&all, 3, i, &one, 1, 0), "lesion %d alone equals the same lesion in a batch of 3, bit for bit", i);
+    for (int k = 0; k < STEPS && getenv("TEST_VERBOSE"); k++)
+      printf("  step %d: %.17g %.17g\n", k, all.dist[k][i], one.dist[k][0]);
+    CHECK(same(&all, 3, i, &one, 1, 0),
+          "lesion %d alone equals the same lesion in a batch of 3, bit for bit", i);
     trace_free(&one);
   }
   CHECK(memcmp(all.noise, all.noise + noise_numel(), 4096) != 0, "lesions draw their own noise");
@@ -119,9 +155,11 @@ static void test_threads(void) {
   if (!project(2, id, &a)) return;
   threads_set(3);
   if (!project(2, id, &b)) return;
-  for (int i = 0; i < 2; i++) CHECK(same(&a, 2, i, &b, 2, i), "1 and 3 threads give the same bits (lesion %d)", i);
+  for (int i = 0; i < 2; i++)
+    CHECK(same(&a, 2, i, &b, 2, i), "1 and 3 threads give the same bits (lesion %d)", i);
   threads_set(before);
-  trace_free(&a); trace_free(&b);
+  trace_free(&a);
+  trace_free(&b);
 }
 
 /* Starting again with the same lesions gives the same run; rendering in between changes nothing. */
@@ -140,23 +178,31 @@ static void test_restart(void) {
     for (int k = 0; k < STEPS; k++) {
       CHECK(projector_step(p, &s, &e) == ST_OK, "%s", e.msg);
       d[run][k] = s.dist[0];
-      if (k == 0) CHECK(s.lr == 0 && !memcmp(projector_w(p), W.w_avg, (size_t)G.cfg.w_dim * sizeof(real)), "w does not move at step 0, where the rate is 0");
+      if (k == 0)
+        CHECK(s.lr == 0 && !memcmp(projector_w(p), W.w_avg, (size_t)G.cfg.w_dim * sizeof(real)),
+              "w does not move at step 0, where the rate is 0");
       if (run) CHECK(projector_render(p, k & 1, img, NULL, &e) == ST_OK, "%s", e.msg);
     }
   }
-  CHECK(!memcmp(d[0], d[1], sizeof d[0]), "a second run, with renderings in between, equals the first");
+  CHECK(!memcmp(d[0], d[1], sizeof d[0]),
+        "a second run, with renderings in between, equals the first");
   CHECK(projector_step(p, &s, &e) == ST_INVALID, "a step after the last one is refused");
   double mean = 0, sq = 0;
   int last = G.num_noise - 1, n = G.noise_res[last] * G.noise_res[last];
   for (int k = 0; k < n; k++) mean += (double)projector_noise(p, last)[k];
-  for (int k = 0; k < n; k++) sq += (double)projector_noise(p, last)[k] * (double)projector_noise(p, last)[k];
-  CHECK(fabs(mean / n) < 1e-6 && fabs(sq / n - 1) < 1e-5, "noise maps have mean 0, variance 1 (%g, %g)", mean / n, sq / n);
+  for (int k = 0; k < n; k++)
+    sq += (double)projector_noise(p, last)[k] * (double)projector_noise(p, last)[k];
+  CHECK(fabs(mean / n) < 1e-6 && fabs(sq / n - 1) < 1e-5,
+        "noise maps have mean 0, variance 1 (%g, %g)", mean / n, sq / n);
   t[5] = (real)NAN;
-  CHECK(projector_start(p, t, NULL, &e) == ST_OK && projector_step(p, &s, &e) == ST_NUMERIC && strstr(e.msg, "step 0"), "NaN in the target: %s", e.msg);
+  CHECK(projector_start(p, t, NULL, &e) == ST_OK && projector_step(p, &s, &e) == ST_NUMERIC &&
+            strstr(e.msg, "step 0"),
+        "NaN in the target: %s", e.msg);
   projector_free(p);
 }
 
-/* The loss falls, and the LPIPS of the rendering that projector_render reports is the one lpips_distance computes. */
+/* The loss falls, and the LPIPS of the rendering that projector_render reports is the one
+ * lpips_distance computes. */
 static void test_convergence(void) {
   ProjectOptions o = options();
   o.num_steps = 40;
@@ -165,16 +211,22 @@ static void test_convergence(void) {
   real t[MAX_PIX], img[MAX_PIX];
   double first = 0, last = 0, d = 0, d2 = 0;
   make_target(t, 3);
-  CHECK(projector_new(&G, &V, &W, &o, 1, &p, &e) == ST_OK && projector_start(p, t, NULL, &e) == ST_OK, "%s", e.msg);
+  CHECK(projector_new(&G, &V, &W, &o, 1, &p, &e) == ST_OK &&
+            projector_start(p, t, NULL, &e) == ST_OK,
+        "%s", e.msg);
   for (int k = 0; k < o.num_steps; k++) {
     ProjectStep s;
-    if (projector_step(p, &s, &e) != ST_OK) { CHECK(false, "%s", e.msg); break; }
+    if (projector_step(p, &s, &e) != ST_OK) {
+      CHECK(false, "%s", e.msg);
+      break;
+    }
     if (k == 0) first = s.dist[0];
     last = s.dist[0];
   }
   CHECK(last < 0.9 * first, "distance falls from %g to %g", first, last);
   CHECK(projector_render(p, false, img, &d, &e) == ST_OK, "%s", e.msg);
-  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), img, t, VGG_CHANNELS_AUTO, &d2, &e) == ST_OK, "%s", e.msg);
+  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), img, t, VGG_CHANNELS_AUTO, &d2, &e) == ST_OK,
+        "%s", e.msg);
   CHECK(fabs(d - d2) <= 1e-5 * d, "distance of the rendering: %g and %g", d, d2);
   PlanStats s = projector_stats(p);
   CHECK(s.flop > 0 && projector_bytes(p) > s.arena_bytes, "plan statistics");
@@ -185,17 +237,40 @@ static void test_lpips(void) {
   Error e = {0};
   static real a[3 * MAX_PIX], b[3 * MAX_PIX];
   double d[3], same1, same3;
-  for (int k = 0; k < 3; k++) { make_target(a + k * PIX, (uint64_t)k); make_target(b + k * PIX, (uint64_t)k + 10); }
-  CHECK(lpips_distance(&V, SHAPE4(3, 1, RES, RES), a, b, VGG_CHANNELS_AUTO, d, &e) == ST_OK && d[0] > 0 && d[1] > 0, "%s", e.msg);
-  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), a + PIX, b + PIX, VGG_CHANNELS_AUTO, &same1, &e) == ST_OK && same1 == d[1], "a pair alone equals the pair in a batch");
-  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), a, a, VGG_CHANNELS_AUTO, &same1, &e) == ST_OK && same1 == 0, "distance of an image to itself");
-  CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_FIRST, &same3, &e) == ST_OK && same3 == d[0], "FIRST takes channel 0 only");
-  CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_MEAN, &same3, &e) == ST_OK && same3 != d[0], "MEAN");
-  CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_OK && same3 != d[0], "AUTO takes three channels as they are");
-  CHECK(lpips_distance(&V, SHAPE4(1, 2, RES, RES), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_OK, "AUTO of two channels: %s", e.msg);
-  CHECK(lpips_distance(&V, SHAPE4(1, 1, 8, 8), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_INVALID && strstr(e.msg, "16"), "too small: %s", e.msg);
-  static real zero[MAX_PIX];                            /* a constant image: many features are exactly zero, gradients must stay finite */
-  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), zero, a, VGG_CHANNELS_AUTO, &same1, &e) == ST_OK && isfinite(same1), "constant image");
+  for (int k = 0; k < 3; k++) {
+    make_target(a + k * PIX, (uint64_t)k);
+    make_target(b + k * PIX, (uint64_t)k + 10);
+  }
+  CHECK(lpips_distance(&V, SHAPE4(3, 1, RES, RES), a, b, VGG_CHANNELS_AUTO, d, &e) == ST_OK &&
+            d[0] > 0 && d[1] > 0,
+        "%s", e.msg);
+  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), a + PIX, b + PIX, VGG_CHANNELS_AUTO, &same1,
+                       &e) == ST_OK &&
+            same1 == d[1],
+        "a pair alone equals the pair in a batch");
+  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), a, a, VGG_CHANNELS_AUTO, &same1, &e) == ST_OK &&
+            same1 == 0,
+        "distance of an image to itself");
+  CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_FIRST, &same3, &e) == ST_OK &&
+            same3 == d[0],
+        "FIRST takes channel 0 only");
+  CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_MEAN, &same3, &e) == ST_OK &&
+            same3 != d[0],
+        "MEAN");
+  CHECK(lpips_distance(&V, SHAPE4(1, 3, RES, RES), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_OK &&
+            same3 != d[0],
+        "AUTO takes three channels as they are");
+  CHECK(lpips_distance(&V, SHAPE4(1, 2, RES, RES), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_OK,
+        "AUTO of two channels: %s", e.msg);
+  CHECK(lpips_distance(&V, SHAPE4(1, 1, 8, 8), a, b, VGG_CHANNELS_AUTO, &same3, &e) == ST_INVALID &&
+            strstr(e.msg, "16"),
+        "too small: %s", e.msg);
+  /* a constant image: many features are exactly zero, gradients must stay finite */
+  static real zero[MAX_PIX];
+  CHECK(lpips_distance(&V, SHAPE4(1, 1, RES, RES), zero, a, VGG_CHANNELS_AUTO, &same1, &e) ==
+                ST_OK &&
+            isfinite(same1),
+        "constant image");
 }
 
 /* Images beyond 256 pixels are box-averaged to 256 before VGG sees them. */
@@ -208,12 +283,14 @@ static void test_large_image(void) {
   CHECK(graph_status(g, &e) == ST_OK && plan_new(g, 1, &y, NULL, &p, &e) == ST_OK, "%s", e.msg);
   real *in = plan_data(p, x);
   for (int k = 0; k < R * R; k++) in[k] = (real)((k * 7919LL % 1009) / 1009.0 - 0.5);
-  CHECK(plan_run(p, &e) == ST_OK && graph_dim(g, y, 2) == 256 && graph_dim(g, y, 3) == 256, "%s", e.msg);
+  CHECK(plan_run(p, &e) == ST_OK && graph_dim(g, y, 2) == 256 && graph_dim(g, y, 3) == 256, "%s",
+        e.msg);
   double worst = 0;
   for (int i = 0; i < 256; i++)
     for (int j = 0; j < 256; j++) {
       const real *q = in + 2 * i * R + 2 * j;
-      double want = ((double)q[0] + (double)q[1] + (double)q[R] + (double)q[R + 1]) / 4 * 127.5 + 127.5;
+      double want =
+          ((double)q[0] + (double)q[1] + (double)q[R] + (double)q[R + 1]) / 4 * 127.5 + 127.5;
       worst = PRLX_MAX(worst, fabs(want - (double)plan_data(p, y)[i * 256 + j]));
     }
   CHECK(worst < 1e-4, "2x2 average of a 512 x 512 image: %g", worst);
@@ -227,11 +304,14 @@ static void test_errors(void) {
   Projector *p = NULL;
   bad.num_steps = 0;
   CHECK(projector_new(&G, &V, &W, &bad, 1, &p, &e) == ST_INVALID && !p, "%s", e.msg);
-  bad = o; bad.initial_lr = NAN;
+  bad = o;
+  bad.initial_lr = NAN;
   CHECK(projector_new(&G, &V, &W, &bad, 1, &p, &e) == ST_INVALID && !p, "%s", e.msg);
-  bad = o; bad.lr_rampdown = 2;
+  bad = o;
+  bad.lr_rampdown = 2;
   CHECK(projector_new(&G, &V, &W, &bad, 1, &p, &e) == ST_INVALID && !p, "%s", e.msg);
-  bad = o; bad.max_bytes = 100000;
+  bad = o;
+  bad.max_bytes = 100000;
   CHECK(projector_new(&G, &V, &W, &bad, 1, &p, &e) == ST_NOMEM && !p, "%s", e.msg);
   CHECK(projector_new(&G, &V, &W, &o, 0, &p, &e) == ST_INVALID && !p, "%s", e.msg);
   GenConfig c = G.cfg;
@@ -239,7 +319,8 @@ static void test_errors(void) {
   Generator C;
   WStats w;
   CHECK(generator_new(&C, &c, &e) == ST_OK, "%s", e.msg);
-  CHECK(project_w_stats(&C, NULL, 10, 123, &w, &e) == ST_INVALID && strstr(e.msg, "class"), "conditional without class: %s", e.msg);
+  CHECK(project_w_stats(&C, NULL, 10, 123, &w, &e) == ST_INVALID && strstr(e.msg, "class"),
+        "conditional without class: %s", e.msg);
   Rng r = {.seed = 1};
   real cond[3] = {0, 1, 0};
   generator_reset(&C, &r);
@@ -261,12 +342,16 @@ static void test_out_of_memory(void) {
     Status s = projector_new(&G, &V, &W, &o, 1, &p, &e);
     mem_fail_after(-1);
     tried++;
-    if (s != ST_OK) { refused++; clean = clean && s == ST_NOMEM && !p && e.msg[0]; }
+    if (s != ST_OK) {
+      refused++;
+      clean = clean && s == ST_NOMEM && !p && e.msg[0];
+    }
     projector_free(p);
     clean = clean && mem_live_count() == live;
     if (s == ST_OK) break;
   }
-  CHECK(refused > 5 && refused == tried - 1, "allocation failures are reported (%d of %d)", refused, tried);
+  CHECK(refused > 5 && refused == tried - 1, "allocation failures are reported (%d of %d)", refused,
+        tried);
   CHECK(clean, "and leave nothing behind");
 }
 
@@ -291,7 +376,10 @@ static void teardown(void) {
 
 int main(void) {
   GenConfig c = gen_config_small();
-  c.img_resolution = 32; c.channel_base = 512; c.channel_max = 32; c.z_dim = c.w_dim = 48;
+  c.img_resolution = 32;
+  c.channel_base = 512;
+  c.channel_max = 32;
+  c.z_dim = c.w_dim = 48;
   setup(c, 6);
   test_schedule();
   test_lpips();
@@ -303,7 +391,8 @@ int main(void) {
   test_convergence();
   test_out_of_memory();
   teardown();
-  setup(gen_config_small(), 2);                     /* large enough for every kind of convolution kernel */
+  /* large enough for every kind of convolution kernel */
+  setup(gen_config_small(), 2);
   test_batch_independence();
   teardown();
   if (getenv("TEST_LONG")) {

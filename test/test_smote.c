@@ -16,20 +16,23 @@ static void test_affine(void) {
   for (int i = 0; i < N; i++) ok &= fabs((double)(out[i] - in[i / W * W + W - 1 - i % W])) < 1e-6;
   CHECK(ok, "a flip");
   affine_apply(&(AffineMap){.a = 1, .d = 1, .tx = 2, .ty = 0.5}, in, C, H, W, out);
-  CHECK(fabs((double)out[W + 1] - ((double)in[W + 3] + (double)in[2 * W + 3]) / 2) < 1e-6, "a shift of 2 and a half");
-  CHECK(out[W - 1] == (real)(((double)in[W - 1] + (double)in[2 * W - 1]) / 2), "the edge goes on outside");
+  CHECK(fabs((double)out[W + 1] - ((double)in[W + 3] + (double)in[2 * W + 3]) / 2) < 1e-6,
+        "a shift of 2 and a half");
+  CHECK(out[W - 1] == (real)(((double)in[W - 1] + (double)in[2 * W - 1]) / 2),
+        "the edge goes on outside");
   real sq[25], rot[25];
   for (int i = 0; i < 25; i++) sq[i] = (real)i;
   affine_apply(&(AffineMap){.b = -1, .c = 1}, sq, 1, 5, 5, rot);
   ok = true;
-  for (int y = 0; y < 5; y++) for (int x = 0; x < 5; x++) ok &= rot[y * 5 + x] == sq[x * 5 + (4 - y)];
+  for (int y = 0; y < 5; y++)
+    for (int x = 0; x < 5; x++) ok &= rot[y * 5 + x] == sq[x * 5 + (4 - y)];
   CHECK(ok, "a quarter turn");
   AffineRange r = affine_defaults();
   Rng a = {.seed = 1};
   bool in_range = true;
   for (int i = 0; i < 1000; i++) {
     AffineMap m = affine_draw(&r, &a);
-    double area = 1 / fabs(m.a * m.d - m.b * m.c);          /* scale^2: shear keeps areas */
+    double area = 1 / fabs(m.a * m.d - m.b * m.c); /* scale^2: shear keeps areas */
     in_range &= area > 0.8099 && area < 1.2101 && fabs(m.tx) <= 4 && fabs(m.ty) <= 4;
   }
   CHECK(in_range, "drawn maps stay in their range");
@@ -62,12 +65,15 @@ static void test_smote(void) {
     other &= group[p.base] != group[p.neighbour];
     used[p.base]++;
     for (int k = 0; k < DIM; k++) {
-      double a = (double)x[p.base * DIM + k], b = (double)x[p.neighbour * DIM + k], v = (double)out[i * DIM + k];
-      between &= v >= fmin(a, b) - 1e-6 && v <= fmax(a, b) + 1e-6 && fabs(v - (a + p.gap * (b - a))) < 1e-6;
+      double a = (double)x[p.base * DIM + k], b = (double)x[p.neighbour * DIM + k],
+             v = (double)out[i * DIM + k];
+      between &= v >= fmin(a, b) - 1e-6 && v <= fmax(a, b) + 1e-6 &&
+                 fabs(v - (a + p.gap * (b - a))) < 1e-6;
     }
     double d0 = 0;
     int closer = 0;
-    for (int k = 0; k < DIM; k++) d0 += pow((double)(x[p.base * DIM + k] - x[p.neighbour * DIM + k]), 2);
+    for (int k = 0; k < DIM; k++)
+      d0 += pow((double)(x[p.base * DIM + k] - x[p.neighbour * DIM + k]), 2);
     for (int j = 0; j < N; j++) {
       double d = 0;
       for (int k = 0; k < DIM; k++) d += pow((double)(x[p.base * DIM + k] - x[j * DIM + k]), 2);
@@ -79,17 +85,30 @@ static void test_smote(void) {
   CHECK(other, "neighbours are of another lesion");
   CHECK(between, "new samples lie on the line between two");
   CHECK(near, "neighbours are among the k nearest");
-  for (int i = 0; i < N; i++) if (used[i] != WANT / N) { CHECK(0, "sample %d is a base %d times", i, used[i]); break; }
+  for (int i = 0; i < N; i++)
+    if (used[i] != WANT / N) {
+      CHECK(0, "sample %d is a base %d times", i, used[i]);
+      break;
+    }
   for (int i = 0; i < N; i++) group[i] = 0;
-  CHECK(smote_pick(x, N, DIM, group, K, 5, &draw, pick, &e) == ST_INVALID && strstr(e.msg, "another lesion"), "one lesion: %s", e.msg);
+  CHECK(smote_pick(x, N, DIM, group, K, 5, &draw, pick, &e) == ST_INVALID &&
+            strstr(e.msg, "another lesion"),
+        "one lesion: %s", e.msg);
   CHECK(smote_pick(x, 1, DIM, NULL, K, 5, &draw, pick, &e) == ST_INVALID, "one sample: %s", e.msg);
-  CHECK(smote_pick(x, 2, DIM, NULL, 100, 5, &draw, pick, &e) == ST_OK && pick[0].base != pick[0].neighbour, "fewer samples than neighbours");
+  CHECK(smote_pick(x, 2, DIM, NULL, 100, 5, &draw, pick, &e) == ST_OK &&
+            pick[0].base != pick[0].neighbour,
+        "fewer samples than neighbours");
 }
 
 /* ---- DeepSMOTE ---- */
 
 enum { SIDE = 16, PER = SIDE * SIDE };
-typedef struct Last { double rec[2], pen; int epochs, stop; } Last;
+typedef struct Last {
+  double rec[2];
+  double pen;
+  int epochs;
+  int stop;
+} Last;
 static bool note(void *ctx, int epoch, double rec, double pen) {
   Last *l = ctx;
   l->rec[epoch > 1] = rec;
@@ -100,10 +119,12 @@ static bool note(void *ctx, int epoch, double rec, double pen) {
 
 static void test_deepsmote(void) {
   enum { N = 40, LATENT = 6, EPOCHS = 40 };
-  real *img = mem_alloc(N * PER * sizeof *img), *z = mem_alloc(N * LATENT * sizeof *z), *out = mem_alloc(N * PER * sizeof *out);
+  real *img = mem_alloc(N * PER * sizeof *img), *z = mem_alloc(N * LATENT * sizeof *z),
+       *out = mem_alloc(N * PER * sizeof *out);
   int64_t label[N];
   Rng r = {.seed = 8};
-  for (int i = 0; i < N; i++) {                                /* a blob whose place and sign vary */
+  /* a blob whose place and sign vary */
+  for (int i = 0; i < N; i++) {
     double cx = 4 + 8 * rng_uniform(&r), cy = 4 + 8 * rng_uniform(&r);
     label[i] = i % 4 == 0;
     for (int k = 0; k < PER; k++) {
@@ -117,37 +138,55 @@ static void test_deepsmote(void) {
   Last l = {0};
   Error e = {0};
   DeepSmote m[3];
-  o.epochs = EPOCHS; o.batch = 8; o.lr = 5e-3; o.seed = 2; o.tick = note; o.ctx = &l;
+  o.epochs = EPOCHS;
+  o.batch = 8;
+  o.lr = 5e-3;
+  o.seed = 2;
+  o.tick = note;
+  o.ctx = &l;
   for (int k = 0; k < 3; k++) {
     threads_set(k == 1 ? 3 : 1);
     o.kind = k == 2 ? DEEPSMOTE_CODE : DEEPSMOTE_PAPER;
-    o.penalty = k == 2 ? 1 : 0.05;                           /* small: the paper's pulls every image towards the mean of its class */
+    /* small: the paper's pulls every image towards the mean of its class */
+    o.penalty = k == 2 ? 1 : 0.05;
     Status s = deepsmote_new(&m[k], &cfg, &e);
     if (s == ST_OK) s = deepsmote_train(&m[k], &o, &d, &e);
     CHECK(s == ST_OK && l.epochs == EPOCHS, "training: %s", e.msg);
-    CHECK(l.rec[1] < 0.3 * l.rec[0], "variant %d: reconstruction error falls: %g to %g", k, l.rec[0], l.rec[1]);
-    /* Another sample's image cannot be met: the paper's penalty stays near the variance of the class, the program's is an error of reconstruction. */
-    CHECK(k == 2 ? l.pen < 2 * l.rec[1] + 0.01 : l.pen > 2 * l.rec[1], "variant %d: penalty %g, reconstruction %g", k, l.pen, l.rec[1]);
+    CHECK(l.rec[1] < 0.3 * l.rec[0], "variant %d: reconstruction error falls: %g to %g", k,
+          l.rec[0], l.rec[1]);
+    /* Another sample's image cannot be met: the paper's penalty stays near the variance of the
+     * class, the program's is an error of reconstruction. */
+    CHECK(k == 2 ? l.pen < 2 * l.rec[1] + 0.01 : l.pen > 2 * l.rec[1],
+          "variant %d: penalty %g, reconstruction %g", k, l.pen, l.rec[1]);
   }
   const size_t bytes = (size_t)m[0].p.ntotal * sizeof(real);
   CHECK(memcmp(m[0].p.data, m[1].p.data, bytes) == 0, "the same bits with 1 and 3 threads");
   CHECK(memcmp(m[0].p.data, m[2].p.data, bytes) != 0, "the two penalties differ");
-  CHECK(deepsmote_encode(&m[2], img, N, z, &e) == ST_OK && deepsmote_decode(&m[2], z, N, out, &e) == ST_OK, "coding: %s", e.msg);
+  CHECK(deepsmote_encode(&m[2], img, N, z, &e) == ST_OK &&
+            deepsmote_decode(&m[2], z, N, out, &e) == ST_OK,
+        "coding: %s", e.msg);
   double err = 0, power = 0;
-  for (int i = 0; i < N * PER; i++) { err += pow((double)(out[i] - img[i]), 2); power += pow((double)img[i], 2); }
+  for (int i = 0; i < N * PER; i++) {
+    err += pow((double)(out[i] - img[i]), 2);
+    power += pow((double)img[i], 2);
+  }
   CHECK(err < 0.5 * power, "decoded codes resemble their images: %g of %g", err, power);
   l.stop = 2;
-  CHECK(deepsmote_train(&m[0], &o, &d, &e) == ST_INTERRUPTED && l.epochs == 2, "stopping: %s", e.msg);
+  CHECK(deepsmote_train(&m[0], &o, &d, &e) == ST_INTERRUPTED && l.epochs == 2, "stopping: %s",
+        e.msg);
   Slices s = d;
   s.h = 8;
   CHECK(deepsmote_train(&m[0], &o, &s, &e) == ST_INVALID, "wrong size: %s", e.msg);
   label[1] = -1;
-  CHECK(deepsmote_train(&m[0], &o, &d, &e) == ST_INVALID && strstr(e.msg, "class"), "no class: %s", e.msg);
+  CHECK(deepsmote_train(&m[0], &o, &d, &e) == ST_INVALID && strstr(e.msg, "class"), "no class: %s",
+        e.msg);
   cfg.side = 20;
   DeepSmote none;
   CHECK(deepsmote_new(&none, &cfg, &e) == ST_INVALID, "side 20: %s", e.msg);
   for (int k = 0; k < 3; k++) deepsmote_free(&m[k]);
-  mem_free(img); mem_free(z); mem_free(out);
+  mem_free(img);
+  mem_free(z);
+  mem_free(out);
 }
 
 int main(void) {

@@ -1,5 +1,6 @@
-/* test_train.c: the training engine on a tiny configuration: resuming and thread counts bit for bit, the ADA bound, the order of the reals,
- * Freeze-D, refusals and failing allocations. Numbers against the reference: golden_train.c. */
+/* test_train.c: the training engine on a tiny configuration: resuming and thread counts bit for
+ * bit, the ADA bound, the order of the reals, Freeze-D, refusals and failing allocations. Numbers
+ * against the reference: golden_train.c. */
 #include "test/test.h"
 #include "core/plan.h"
 #include "core/threads.h"
@@ -14,14 +15,18 @@ static void make_data(void) {
   rng_fill_normal(&r, images, ITEMS * RES * RES);
   for (int i = 0; i < ITEMS; i++) {
     labels[i * CLASSES + i % CLASSES] = 1;
-    for (int k = 0; k < RES * RES; k++) images[i * RES * RES + k] = (real)tanh(0.3 * images[i * RES * RES + k] + 0.1 * i - 0.5);
+    for (int k = 0; k < RES * RES; k++)
+      images[i * RES * RES + k] = (real)tanh(0.3 * images[i * RES * RES + k] + 0.1 * i - 0.5);
   }
 }
 
 static TrainConfig tiny(void) {
   TrainConfig c;
   Error e;
-  if (train_preset(&c, "small", RES, 1, CLASSES, &e) != ST_OK) { printf("%s\n", e.msg); exit(1); }
+  if (train_preset(&c, "small", RES, 1, CLASSES, &e) != ST_OK) {
+    printf("%s\n", e.msg);
+    exit(1);
+  }
   c.G.z_dim = c.G.w_dim = 8;
   c.G.channel_base = c.D.channel_base = 128;
   c.G.channel_max = c.D.channel_max = 8;
@@ -52,12 +57,21 @@ static void steps(Trainer *t, int n) {
     Error e = {0};
     Status st = trainer_step(t, &m, &e);
     CHECK(st == ST_OK, "trainer_step: %s", e.msg);
-    CHECK(isfinite(m.g_loss) && isfinite(m.d_loss_fake) && isfinite(m.r1_penalty) && m.bad_gradients == 0, "finite metrics");
+    CHECK(isfinite(m.g_loss) && isfinite(m.d_loss_fake) && isfinite(m.r1_penalty) &&
+              m.bad_gradients == 0,
+          "finite metrics");
   }
 }
 
 /* ---- the state as bytes ---- */
-typedef struct Blob { char *p; size_t n, cap, at; bool writing; char names[1 << 16]; } Blob;
+typedef struct Blob {
+  char *p;
+  size_t n;
+  size_t cap;
+  size_t at;
+  bool writing;
+  char names[1 << 16];
+} Blob;
 
 static size_t tensor_bytes(const TrainTensor *x) {
   return (size_t)shape_numel(x->shape) * (x->type == TT_REAL ? sizeof(real) : 8);
@@ -95,7 +109,10 @@ static void restore(Trainer *t, Blob *b) {
 }
 
 static bool same(const Blob *a, const Blob *b) { return a->n == b->n && !memcmp(a->p, b->p, a->n); }
-static void drop(Blob *b) { free(b->p); free(b); }
+static void drop(Blob *b) {
+  free(b->p);
+  free(b);
+}
 
 static void test_resume(void) {
   TrainConfig c = tiny();
@@ -115,7 +132,9 @@ static void test_resume(void) {
   Blob *again = snapshot(t);
   CHECK(same(end, again), "a resumed run equals one never stopped, bit for bit");
   trainer_free(t);
-  drop(middle); drop(end); drop(again);
+  drop(middle);
+  drop(end);
+  drop(again);
 }
 
 static void test_threads(void) {
@@ -129,7 +148,10 @@ static void test_threads(void) {
     Blob *b = snapshot(t);
     if (first) CHECK(same(first, b), "%d threads give the bits of one", n);
     trainer_free(t);
-    if (first) drop(b); else first = b;
+    if (first)
+      drop(b);
+    else
+      first = b;
   }
   if (first) drop(first);
   threads_set(0);
@@ -145,14 +167,18 @@ static void test_metrics(void) {
   TrainMetrics m;
   Error e;
   CHECK(trainer_step(t, &m, &e) == ST_OK, "first step");
-  CHECK(m.ran[PH_GMAIN] && m.ran[PH_GREG] && m.ran[PH_DMAIN] && m.ran[PH_DREG], "all phases run in the first iteration");
+  CHECK(m.ran[PH_GMAIN] && m.ran[PH_GREG] && m.ran[PH_DMAIN] && m.ran[PH_DREG],
+        "all phases run in the first iteration");
   CHECK(m.ema_beta == 0, "with ramp-up the first EMA is a copy");
   const Params *a = &trainer_G(t)->p, *b = &trainer_G_ema(t)->p;
-  CHECK(!memcmp(a->data, b->data, (size_t)a->ntotal * sizeof(real)), "G_ema equals G after the first iteration");
+  CHECK(!memcmp(a->data, b->data, (size_t)a->ntotal * sizeof(real)),
+        "G_ema equals G after the first iteration");
   CHECK(m.p == 0 && trainer_state(t)->p == 0, "fixed p stays");
-  CHECK(trainer_step(t, &m, &e) == ST_OK && !m.ran[PH_GREG] && !m.ran[PH_DREG], "regularisation is lazy");
+  CHECK(trainer_step(t, &m, &e) == ST_OK && !m.ran[PH_GREG] && !m.ran[PH_DREG],
+        "regularisation is lazy");
   TrainMemory mem = trainer_memory(t);
-  CHECK(mem.total == mem.weights + mem.optimizer + mem.activations && mem.activations > 0, "memory is known");
+  CHECK(mem.total == mem.weights + mem.optimizer + mem.activations && mem.activations > 0,
+        "memory is known");
   CHECK(trainer_flop(t) > 0, "work is known");
   c.max_bytes = mem.total / 2;
   Trainer *u = NULL;
@@ -162,14 +188,16 @@ static void test_metrics(void) {
 
 static void test_freeze(void) {
   TrainConfig c = tiny();
-  c.freeze_d = 2;                                  /* fromrgb, conv0 of the first block */
+  c.freeze_d = 2; /* fromrgb, conv0 of the first block */
   Trainer *t = start(&c);
   if (!t) return;
   Blob *a = snapshot(t);
-  ParamEntry *kept = params_find(&trainer_D(t)->p, "b16.conv0.weight"), *moved = params_find(&trainer_D(t)->p, "b16.conv1.weight");
+  ParamEntry *kept = params_find(&trainer_D(t)->p, "b16.conv0.weight"),
+             *moved = params_find(&trainer_D(t)->p, "b16.conv1.weight");
   real k0[2] = {kept->data[0], kept->data[kept->numel - 1]}, m0 = moved->data[0];
   steps(t, 3);
-  CHECK(k0[0] == kept->data[0] && k0[1] == kept->data[kept->numel - 1], "Freeze-D keeps the first layers");
+  CHECK(k0[0] == kept->data[0] && k0[1] == kept->data[kept->numel - 1],
+        "Freeze-D keeps the first layers");
   CHECK(m0 != moved->data[0], "Freeze-D trains the rest");
   trainer_free(t);
   drop(a);
@@ -205,8 +233,12 @@ static void test_sampler(void) {
     CHECK(all == n, "shuffle of %d is a permutation", n);
     for (int i = 0; i < 200 * n; i++) count[sampler_next(order, n, &pos, &r)]++;
     int64_t lo = 1 << 30, hi = 0;
-    for (int i = 0; i < n; i++) { lo = PRLX_MIN(lo, count[i]); hi = PRLX_MAX(hi, count[i]); }
-    CHECK(lo > 120 && hi < 280, "%d items in 200 epochs: served %lld to %lld times", n, (long long)lo, (long long)hi);
+    for (int i = 0; i < n; i++) {
+      lo = PRLX_MIN(lo, count[i]);
+      hi = PRLX_MAX(hi, count[i]);
+    }
+    CHECK(lo > 120 && hi < 280, "%d items in 200 epochs: served %lld to %lld times", n,
+          (long long)lo, (long long)hi);
   }
 }
 
@@ -214,26 +246,37 @@ static void test_refusals(void) {
   TrainConfig good = tiny(), c;
   Error e;
   CHECK(train_config_check(&good, &e) == ST_OK, "tiny configuration is fine");
-  c = good; c.batch_gpu = 3;
+  c = good;
+  c.batch_gpu = 3;
   CHECK(train_config_check(&c, &e) == ST_INVALID, "rounds must divide the batch");
-  c = good; c.batch_gpu = 2; c.D.mbstd_group_size = 4; c.batch = 6;
+  c = good;
+  c.batch_gpu = 2;
+  c.D.mbstd_group_size = 4;
+  c.batch = 6;
   CHECK(train_config_check(&c, &e) == ST_OK, "a group larger than the round shrinks to it");
-  c = good; c.batch = c.batch_gpu = 6;
+  c = good;
+  c.batch = c.batch_gpu = 6;
   CHECK(train_config_check(&c, &e) == ST_INVALID, "groups must divide the round");
-  c = good; c.ada.p_init = 1.5;
+  c = good;
+  c.ada.p_init = 1.5;
   CHECK(train_config_check(&c, &e) == ST_INVALID, "p above 1");
-  c = good; c.D.img_channels = 2;
+  c = good;
+  c.D.img_channels = 2;
   CHECK(train_config_check(&c, &e) == ST_INVALID, "nets must agree");
-  CHECK(train_preset(&c, "huge", 64, 1, 0, &e) == ST_INVALID && strstr(e.msg, "paper"), "unknown preset lists the known ones");
+  CHECK(train_preset(&c, "huge", 64, 1, 0, &e) == ST_INVALID && strstr(e.msg, "paper"),
+        "unknown preset lists the known ones");
   Trainer *t = NULL;
   TrainData bare = {images, NULL, ITEMS};
   CHECK(trainer_new(&good, &bare, &t, &e) == ST_INVALID && !t, "labels missing");
-  c = good; c.G.img_resolution = c.D.img_resolution = 24; c.augment = false;
+  c = good;
+  c.G.img_resolution = c.D.img_resolution = 24;
+  c.augment = false;
   CHECK(trainer_new(&c, &data, &t, &e) == ST_INVALID && !t, "resolution 24: %s", e.msg);
   CHECK(fabs(train_r1_gamma(&good) - 0.0002 * RES * RES / 8) < 1e-12, "default gamma");
 }
 
-/* Every allocation of trainer_new fails once; nothing leaks. Steps grow as the count does, to stay fast. */
+/* Every allocation of trainer_new fails once; nothing leaks. Steps grow as the count does, to stay
+ * fast. */
 static void test_allocation_failures(void) {
   TrainConfig c = tiny();
   c.augment = false;
@@ -247,13 +290,18 @@ static void test_allocation_failures(void) {
     Status st = trainer_new(&c, &data, &t, &e);
     mem_fail_after(-1);
     tried++;
-    if (st == ST_OK) { trainer_free(t); break; }
+    if (st == ST_OK) {
+      trainer_free(t);
+      break;
+    }
     if (st != ST_NOMEM || t || mem_live_count() != before) {
-      CHECK(false, "allocation %lld failing: status %d, %zu blocks left", (long long)k, (int)st, mem_live_count() - before);
+      CHECK(false, "allocation %lld failing: status %d, %zu blocks left", (long long)k, (int)st,
+            mem_live_count() - before);
       break;
     }
   }
-  CHECK(mem_live_count() == before && tried > 20, "%lld failing allocations leave nothing behind", (long long)tried);
+  CHECK(mem_live_count() == before && tried > 20, "%lld failing allocations leave nothing behind",
+        (long long)tried);
 }
 
 int main(void) {

@@ -1,7 +1,8 @@
 /* four.h: transposition within vectors, seen as chunks of four numbers. For files of core/kernels/.
  *
- * Small maps and tiles come in runs of four columns, so a vector of VLEN lanes is handled as VLEN/4 chunks: chunk h of vector i
- * belongs to lane 4h + i. turn4 makes, of the four columns of every lane, four vectors over lanes; and back. */
+ * Small maps and tiles come in runs of four columns, so a vector of VLEN lanes is handled as VLEN/4
+ * chunks: chunk h of vector i belongs to lane 4h + i. turn4 makes, of the four columns of every
+ * lane, four vectors over lanes; and back. */
 #ifndef PRLX_FOUR_H
 #define PRLX_FOUR_H
 #include "core/kernels/simd.h"
@@ -15,21 +16,28 @@ static inline void copy4(real *dst, const real *src) { *(v4_u *)dst = *(const v4
 #define CONCAT(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #endif
 #endif
-#ifndef SHUF                      /* GCC before 12 */
+#ifndef SHUF /* GCC before 12 */
 #define SHUF(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a < b)){__VA_ARGS__})
 #endif
 
 /* dst + x*ldd (x = 0..3) gets (s0[x], s1[x], s2[x], s3[x]). */
-static inline void transpose4(const real *s0, const real *s1, const real *s2, const real *s3, real *dst, int64_t ldd) {
+static inline void transpose4(const real *s0, const real *s1, const real *s2, const real *s3,
+                              real *dst, int64_t ldd) {
 #ifndef PRLX_F64
   v4 a = *(const v4_u *)s0, b = *(const v4_u *)s1, c = *(const v4_u *)s2, d = *(const v4_u *)s3;
-  v4 ab0 = SHUF(a, b, 0, 4, 1, 5), ab1 = SHUF(a, b, 2, 6, 3, 7), cd0 = SHUF(c, d, 0, 4, 1, 5), cd1 = SHUF(c, d, 2, 6, 3, 7);
+  v4 ab0 = SHUF(a, b, 0, 4, 1, 5), ab1 = SHUF(a, b, 2, 6, 3, 7), cd0 = SHUF(c, d, 0, 4, 1, 5),
+     cd1 = SHUF(c, d, 2, 6, 3, 7);
   *(v4_u *)dst = SHUF(ab0, cd0, 0, 1, 4, 5);
   *(v4_u *)(dst + ldd) = SHUF(ab0, cd0, 2, 3, 6, 7);
   *(v4_u *)(dst + 2 * ldd) = SHUF(ab1, cd1, 0, 1, 4, 5);
   *(v4_u *)(dst + 3 * ldd) = SHUF(ab1, cd1, 2, 3, 6, 7);
 #else
-  for (int x = 0; x < 4; x++, dst += ldd) { dst[0] = s0[x]; dst[1] = s1[x]; dst[2] = s2[x]; dst[3] = s3[x]; }
+  for (int x = 0; x < 4; x++, dst += ldd) {
+    dst[0] = s0[x];
+    dst[1] = s1[x];
+    dst[2] = s2[x];
+    dst[3] = s3[x];
+  }
 #endif
 }
 
@@ -75,14 +83,19 @@ static inline vreal chunks_load(const real *const *p) {
   return CONCAT(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
 #else
   typedef float v8 __attribute__((vector_size(32)));
-  v4 a = *(const v4_u *)p[0], b = *(const v4_u *)p[4], c = *(const v4_u *)p[8], d = *(const v4_u *)p[12];
+  v4 a = *(const v4_u *)p[0], b = *(const v4_u *)p[4], c = *(const v4_u *)p[8],
+     d = *(const v4_u *)p[12];
   v8 ab = CONCAT(a, b, 0, 1, 2, 3, 4, 5, 6, 7), cd = CONCAT(c, d, 0, 1, 2, 3, 4, 5, 6, 7);
   return CONCAT(ab, cd, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 #endif
 }
+
 static inline void turn4(vreal q[4]) {
   vreal ab0 = LO2(q[0], q[1]), ab1 = HI2(q[0], q[1]), cd0 = LO2(q[2], q[3]), cd1 = HI2(q[2], q[3]);
-  q[0] = LO4(ab0, cd0); q[1] = HI4(ab0, cd0); q[2] = LO4(ab1, cd1); q[3] = HI4(ab1, cd1);
+  q[0] = LO4(ab0, cd0);
+  q[1] = HI4(ab0, cd0);
+  q[2] = LO4(ab1, cd1);
+  q[3] = HI4(ab1, cd1);
 }
 #endif
 #endif

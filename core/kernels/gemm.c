@@ -1,9 +1,11 @@
-/* gemm.c: micro-kernel of the matrix product, and the packing around it. Compiled once per instruction set; see core/gemm.h. */
+/* gemm.c: micro-kernel of the matrix product, and the packing around it. Compiled once per
+ * instruction set; see core/gemm.h. */
 #include "core/gemm.h"
 #include "core/kernels/four.h"
 #include "core/kernels/simd.h"
 
-/* Tile of MR x NV vectors held in registers: 12 accumulators of 16 (SSE, AVX2), 24 of 32 (AVX-512, NEON). */
+/* Tile of MR x NV vectors held in registers: 12 accumulators of 16 (SSE, AVX2), 24 of 32 (AVX-512,
+ * NEON). */
 #if defined(__AVX512F__)
 enum { MR = 12, NV = 2 };
 #elif defined(__aarch64__)
@@ -15,10 +17,13 @@ enum { MR = 6, NV = 2 };
 /* A panels stream from the second-level cache or further: fetch them this many numbers ahead. */
 enum { A_AHEAD = 32 * GEMM_PANEL };
 
-/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j]. The sum starts at zero and the old c is added last: its lines, fetched at the
- * start, have arrived by then, and blocks of k are summed pairwise rather than in one chain. */
-static inline __attribute__((always_inline)) void micro(int64_t kc, const real *restrict a, int64_t lda, const real *restrict b, int64_t ldb,
-                                                        real *restrict c, int64_t c_row, bool accumulate) {
+/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j]. The sum starts at zero and the old c is added
+ * last: its lines, fetched at the start, have arrived by then, and blocks of k are summed pairwise
+ * rather than in one chain. */
+static inline __attribute__((always_inline)) void micro(int64_t kc, const real *restrict a,
+                                                        int64_t lda, const real *restrict b,
+                                                        int64_t ldb, real *restrict c,
+                                                        int64_t c_row, bool accumulate) {
   vreal s[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {
@@ -47,30 +52,40 @@ static inline __attribute__((always_inline)) void micro(int64_t kc, const real *
     }
 }
 
-static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row, bool accumulate) {
-  if (accumulate) micro(kc, a, GEMM_PANEL, b, NR, c, c_row, true);
-  else micro(kc, a, GEMM_PANEL, b, NR, c, c_row, false);
+static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row,
+                         bool accumulate) {
+  if (accumulate)
+    micro(kc, a, GEMM_PANEL, b, NR, c, c_row, true);
+  else
+    micro(kc, a, GEMM_PANEL, b, NR, c, c_row, false);
 }
 
-static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t c_row, bool accumulate) {
+static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b, int64_t ldb,
+                          real *c, int64_t c_row, bool accumulate) {
   micro(kc, a, lda, b, ldb, c, c_row, accumulate);
 }
 
-static void block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel, const real *b, int64_t ldb,
-                  int64_t b_panel, real *c, int64_t c_row, int64_t c_panel, bool accumulate) {
+static void block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
+                  const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
+                  int64_t c_panel, bool accumulate) {
   const bool packed = lda == GEMM_PANEL && ldb == NR;
   for (int64_t j = 0; j < np; j++)
     for (int64_t i = 0; i < m; i += MR) {
       const real *pa = a + i / GEMM_PANEL * a_panel + i % GEMM_PANEL, *pb = b + j * b_panel;
       real *pc = c + j * c_panel + i * c_row;
-      if (packed) micro_packed(kc, pa, pb, pc, c_row, accumulate);
-      else micro_strided(kc, pa, lda, pb, ldb, pc, c_row, accumulate);
+      if (packed)
+        micro_packed(kc, pa, pb, pc, c_row, accumulate);
+      else
+        micro_strided(kc, pa, lda, pb, ldb, pc, c_row, accumulate);
     }
 }
 
-static inline void scale4(real *dst, const real *src, real s) { for (int i = 0; i < 4; i++) dst[i] = s * src[i]; }
+static inline void scale4(real *dst, const real *src, real s) {
+  for (int i = 0; i < 4; i++) dst[i] = s * src[i];
+}
 
-static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap, int ntap, real scale, real *dst) {
+static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap,
+                        int ntap, real scale, real *dst) {
   const vreal vs = v_set1(scale);
   for (int t = 0; t < ntap; t++, dst += NR) {
     const real *p = plane + tap[t];
@@ -86,7 +101,8 @@ static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, c
   }
 }
 
-static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind, real *dst, int64_t drow) {
+static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind,
+                          real *dst, int64_t drow) {
   for (int64_t r = 0; r < rows; r++, src += NR, dst += drow) {
     int j = 0;
     if (kind == LANES_RUN && n == NR) {
@@ -95,7 +111,8 @@ static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *l
       for (int v = 0; v < NV; v++) v_store(d + v * VLEN, v_load(src + v * VLEN));
       continue;
     }
-    if (kind != LANES_ANY) for (; j + 4 <= n; j += 4) copy4(dst + lane[j], src + j);
+    if (kind != LANES_ANY)
+      for (; j + 4 <= n; j += 4) copy4(dst + lane[j], src + j);
     for (; j < n; j++) dst[lane[j]] = src[j];
   }
 }
@@ -118,10 +135,14 @@ static inline void halve_row(const real *src, int64_t n, real scale, real *dst) 
   for (; x < n; x++) dst[x] = scale * src[2 * x];
 }
 
-static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n, real scale, real *dst, int64_t ldd) {
+static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n, real scale,
+                  real *dst, int64_t ldd) {
   const vreal vs = v_set1(scale);
   for (int64_t r = 0; r < rows; r++, src += lds, dst += ldd) {
-    if (step == 2) { halve_row(src, n, scale, dst); continue; }
+    if (step == 2) {
+      halve_row(src, n, scale, dst);
+      continue;
+    }
     int64_t x = 0;
     if (step == 1 && n >= VLEN) {
       for (; x + VLEN <= n; x += VLEN) v_store(dst + x, vs * v_load(src + x));
@@ -135,18 +156,25 @@ static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int6
   }
 }
 
-static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale, int64_t n, real *dst, int64_t ldd) {
+static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale,
+                      int64_t n, real *dst, int64_t ldd) {
   int j = 0;
   for (; j + 4 <= lanes; j += 4) {
     const real *s = src + j * lds;
     real *d = dst + j;
     int64_t x = 0;
-    for (; x + 4 <= n; x += 4) transpose4(s + x, s + lds + x, s + 2 * lds + x, s + 3 * lds + x, d + x * ldd, ldd);
-    for (; x < n; x++) for (int i = 0; i < 4; i++) d[x * ldd + i] = s[i * lds + x];
-    if (scale) for (x = 0; x < n; x++) for (int i = 0; i < 4; i++) d[x * ldd + i] *= scale[j + i];
+    for (; x + 4 <= n; x += 4)
+      transpose4(s + x, s + lds + x, s + 2 * lds + x, s + 3 * lds + x, d + x * ldd, ldd);
+    for (; x < n; x++)
+      for (int i = 0; i < 4; i++) d[x * ldd + i] = s[i * lds + x];
+    if (scale)
+      for (x = 0; x < n; x++)
+        for (int i = 0; i < 4; i++) d[x * ldd + i] *= scale[j + i];
   }
-  for (; j < lanes; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = (scale ? scale[j] : 1) * src[j * lds + x];
-  for (; j < width; j++) for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = 0;
+  for (; j < lanes; j++)
+    for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = (scale ? scale[j] : 1) * src[j * lds + x];
+  for (; j < width; j++)
+    for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = 0;
 }
 
 static void gather_rows(const real *src, const int32_t *row, int64_t off, int64_t n, real *dst) {
@@ -159,32 +187,41 @@ static void gather_rows(const real *src, const int32_t *row, int64_t off, int64_
 }
 
 /* Four source rows at a time, so that the sums are read and written a quarter as often. */
-static void mix(const real *src, int64_t lds, int64_t c, int m, const real *w, int64_t wm, int64_t wc, const real *scale, int64_t n, real *dst, int64_t ldd) {
+static void mix(const real *src, int64_t lds, int64_t c, int m, const real *w, int64_t wm,
+                int64_t wc, const real *scale, int64_t n, real *dst, int64_t ldd) {
   for (int64_t k = 0; k < c; k += 4) {
     const real *s[4];
     real f[4][4];
     for (int u = 0; u < 4; u++) {
       const bool in = k + u < c;
       s[u] = src + (in ? k + u : k) * lds;
-      for (int i = 0; i < m; i++) f[i][u] = in ? w[i * wm + (k + u) * wc] * (scale ? scale[k + u] : 1) : 0;
+      for (int i = 0; i < m; i++)
+        f[i][u] = in ? w[i * wm + (k + u) * wc] * (scale ? scale[k + u] : 1) : 0;
     }
     for (int i = 0; i < m; i++) {
-      const vreal f0 = v_set1(f[i][0]), f1 = v_set1(f[i][1]), f2 = v_set1(f[i][2]), f3 = v_set1(f[i][3]);
+      const vreal f0 = v_set1(f[i][0]), f1 = v_set1(f[i][1]), f2 = v_set1(f[i][2]),
+                  f3 = v_set1(f[i][3]);
       real *d = dst + i * ldd;
       int64_t x = 0;
       for (; x + VLEN <= n; x += VLEN) {
-        const vreal t = (f0 * v_load(s[0] + x) + f1 * v_load(s[1] + x)) + (f2 * v_load(s[2] + x) + f3 * v_load(s[3] + x));
+        const vreal t = (f0 * v_load(s[0] + x) + f1 * v_load(s[1] + x)) +
+                        (f2 * v_load(s[2] + x) + f3 * v_load(s[3] + x));
         v_store(d + x, k ? v_load(d + x) + t : t);
       }
       for (; x < n; x++) {
-        const real t = (f[i][0] * s[0][x] + f[i][1] * s[1][x]) + (f[i][2] * s[2][x] + f[i][3] * s[3][x]);
+        const real t =
+            (f[i][0] * s[0][x] + f[i][1] * s[1][x]) + (f[i][2] * s[2][x] + f[i][3] * s[3][x]);
         d[x] = k ? d[x] + t : t;
       }
     }
   }
 }
 
-static inline real v_sum(vreal v) { real s = 0; for (int i = 0; i < VLEN; i++) s += v[i]; return s; }
+static inline real v_sum(vreal v) {
+  real s = 0;
+  for (int i = 0; i < VLEN; i++) s += v[i];
+  return s;
+}
 
 static real dot(const real *a, const real *b, int64_t n) {
   vreal s[4] = {{0}, {0}, {0}, {0}};
@@ -198,7 +235,9 @@ static real dot(const real *a, const real *b, int64_t n) {
   return r;
 }
 
-static inline __attribute__((always_inline)) void dots_mn(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t ldc) {
+static inline __attribute__((always_inline)) void dots_mn(int m, int n, int64_t k, const real *a,
+                                                          int64_t lda, const real *b, int64_t ldb,
+                                                          real *c, int64_t ldc) {
   vreal s[4][4] = {{{0}}};
   int64_t x = 0;
   for (; x + VLEN <= k; x += VLEN) {
@@ -222,9 +261,10 @@ static inline __attribute__((always_inline)) void dots_mn(int m, int n, int64_t 
     }
 }
 
-/* Twelve accumulators and four operands fit sixteen registers: 4 x 3 at a time. Every size adds in the same order, so a row's
- * result does not depend on how many rows there are. */
-static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb, real *c, int64_t ldc) {
+/* Twelve accumulators and four operands fit sixteen registers: 4 x 3 at a time. Every size adds in
+ * the same order, so a row's result does not depend on how many rows there are. */
+static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb,
+                 real *c, int64_t ldc) {
   switch (n == 3 ? m : 0) {
     case 4: dots_mn(4, 3, k, a, lda, b, ldb, c, ldc); return;
     case 3: dots_mn(3, 3, k, a, lda, b, ldb, c, ldc); return;
@@ -233,7 +273,9 @@ static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real
     default: break;
   }
   for (int i = 0; i < m; i++)
-    for (int j = 0; j < n; j++) dots_mn(1, 1, k, a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc);
+    for (int j = 0; j < n; j++)
+      dots_mn(1, 1, k, a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc);
 }
 
-const GemmKernels ISA_SYM(gemm_kernels) = {NR, block, pack_pixels, unpack_pixels, stage, transpose, gather_rows, mix, dot, dots};
+const GemmKernels ISA_SYM(gemm_kernels) = {
+    NR, block, pack_pixels, unpack_pixels, stage, transpose, gather_rows, mix, dot, dots};

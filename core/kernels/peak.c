@@ -13,8 +13,8 @@
 #define KEEP(v) ((void)0)
 #endif
 
-/* A fused multiply-add has a latency of 4 to 5 cycles and two can start per cycle: ten chains or more keep both units busy.
- * 12 fit the 16 registers of AVX2 and SSE next to x and y. */
+/* A fused multiply-add has a latency of 4 to 5 cycles and two can start per cycle: ten chains or
+ * more keep both units busy. 12 fit the 16 registers of AVX2 and SSE next to x and y. */
 enum { CHAINS = 12 };
 
 static real fma_loop(int64_t iters, const real seed[2]) {

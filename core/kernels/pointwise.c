@@ -1,37 +1,100 @@
-/* pointwise.c (per instruction set): chunk loops of the pointwise operations. Plain loops; the compiler vectorises them for the
- * instruction set it is given. `#pragma GCC ivdep`: d may be a or b themselves, never a shifted copy. */
+/* pointwise.c (per instruction set): chunk loops of the pointwise operations. Plain loops; the
+ * compiler vectorises them for the instruction set it is given. `#pragma GCC ivdep`: d may be a or
+ * b themselves, never a shifted copy. */
 #include "core/pointwise.h"
 #include <math.h>
 #include "core/kernels/simd.h"
 
 #define LOOP _Pragma("GCC ivdep") for (int i = 0; i < n; i++)
-#define BINARY(expr) do { \
-    if (mode == 0) { LOOP { real x = a[i], y = b[i]; d[i] = (expr); } } \
-    else if (mode == 1) { real x = a[0]; LOOP { real y = b[i]; d[i] = (expr); } } \
-    else if (mode == 2) { real y = b[0]; LOOP { real x = a[i]; d[i] = (expr); } } \
-    else { real x = a[0], y = b[0]; real r_ = (expr); LOOP d[i] = r_; } } while (0); break
-#define UNARY(expr) do { \
-    if (mode & 1) { real x = a[0]; real r_ = (expr); LOOP d[i] = r_; } \
-    else { LOOP { real x = a[i]; d[i] = (expr); } } } while (0); break
+#define BINARY(expr)             \
+  do {                           \
+    if (mode == 0) {             \
+      LOOP {                     \
+        real x = a[i], y = b[i]; \
+        d[i] = (expr);           \
+      }                          \
+    } else if (mode == 1) {      \
+      real x = a[0];             \
+      LOOP {                     \
+        real y = b[i];           \
+        d[i] = (expr);           \
+      }                          \
+    } else if (mode == 2) {      \
+      real y = b[0];             \
+      LOOP {                     \
+        real x = a[i];           \
+        d[i] = (expr);           \
+      }                          \
+    } else {                     \
+      real x = a[0], y = b[0];   \
+      real r_ = (expr);          \
+      LOOP d[i] = r_;            \
+    }                            \
+  } while (0);                   \
+  break
+#define UNARY(expr)     \
+  do {                  \
+    if (mode & 1) {     \
+      real x = a[0];    \
+      real r_ = (expr); \
+      LOOP d[i] = r_;   \
+    } else {            \
+      LOOP {            \
+        real x = a[i];  \
+        d[i] = (expr);  \
+      }                 \
+    }                   \
+  } while (0);          \
+  break
 
 static real softplus(real x) { return x > 20 ? x : (real)log1p(exp((double)x)); }
 static real sigmoid(real x) { return (real)(1 / (1 + exp(-(double)x))); }
 
 static void lrelu(const PwOp *op, real *d, const real *a, int n, int mode) {
   real neg = op->f[0] * op->f[1], pos = op->f[1], c = op->f[2];
-  if (mode & 1) { real x = a[0]; real r = x >= 0 ? x * pos : x * neg; if (c >= 0) r = r > c ? c : r < -c ? -c : r; LOOP d[i] = r; }
-  else if (c < 0) { LOOP { real x = a[i]; d[i] = x * (x >= 0 ? pos : neg); } }
-  else { LOOP { real x = a[i]; real r = x * (x >= 0 ? pos : neg); r = r > c ? c : r; d[i] = r < -c ? -c : r; } }
+  if (mode & 1) {
+    real x = a[0];
+    real r = x >= 0 ? x * pos : x * neg;
+    if (c >= 0) r = r > c ? c : r < -c ? -c : r;
+    LOOP d[i] = r;
+  } else if (c < 0) {
+    LOOP {
+      real x = a[i];
+      d[i] = x * (x >= 0 ? pos : neg);
+    }
+  } else {
+    LOOP {
+      real x = a[i];
+      real r = x * (x >= 0 ? pos : neg);
+      r = r > c ? c : r;
+      d[i] = r < -c ? -c : r;
+    }
+  }
 }
 
-/* Slope from the output y, which has the sign of x; at y = 0 the slope is that of the negative side (SEMANTICS 1.3; relu: 0).
- * |y| = clamp counts as clamped: x on the bound exactly and x beyond it cannot be told apart from y. */
+/* Slope from the output y, which has the sign of x; at y = 0 the slope is that of the negative side
+ * (SEMANTICS 1.3; relu: 0). |y| = clamp counts as clamped: x on the bound exactly and x beyond it
+ * cannot be told apart from y. */
 static void lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
   real neg = op->f[0] * op->f[1], pos = op->f[1], c = op->f[2];
   if (c < 0) c = (real)INFINITY;
-  if (mode) { LOOP { real y = b[mode & 2 ? 0 : i]; real s = y > 0 ? pos : neg; d[i] = a[mode & 1 ? 0 : i] * ((y < c) & (y > -c) ? s : 0); } }
-  else if (c == (real)INFINITY) { LOOP d[i] = a[i] * (b[i] > 0 ? pos : neg); }
-  else { LOOP { real y = b[i]; real s = y > 0 ? pos : neg; s = y < c ? s : 0; s = y > -c ? s : 0; d[i] = a[i] * s; } }
+  if (mode) {
+    LOOP {
+      real y = b[mode & 2 ? 0 : i];
+      real s = y > 0 ? pos : neg;
+      d[i] = a[mode & 1 ? 0 : i] * ((y < c) & (y > -c) ? s : 0);
+    }
+  } else if (c == (real)INFINITY) {
+    LOOP d[i] = a[i] * (b[i] > 0 ? pos : neg);
+  } else {
+    LOOP {
+      real y = b[i];
+      real s = y > 0 ? pos : neg;
+      s = y < c ? s : 0;
+      s = y > -c ? s : 0;
+      d[i] = a[i] * s;
+    }
+  }
 }
 
 static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
@@ -67,7 +130,8 @@ static double sum(const real *a, int n) {
   enum { L = 8 };
   double acc[L] = {0};
   int i = 0;
-  for (; i + L <= n; i += L) for (int k = 0; k < L; k++) acc[k] += a[i + k];
+  for (; i + L <= n; i += L)
+    for (int k = 0; k < L; k++) acc[k] += a[i + k];
   for (int k = 0; i < n; i++, k++) acc[k] += a[i];
   return ((acc[0] + acc[1]) + (acc[2] + acc[3])) + ((acc[4] + acc[5]) + (acc[6] + acc[7]));
 }

@@ -1,6 +1,7 @@
-/* upfirdn.c: upsample, FIR filter, downsample one plane. Every output row is made in two steps: the source rows that its
- * vertical taps hit are summed into one row buffer (L1), then the horizontal taps run over that buffer. So no plane-sized
- * temporary exists, each step does the least work for its factor, and all inner loops run along contiguous memory. */
+/* upfirdn.c: upsample, FIR filter, downsample one plane. Every output row is made in two steps: the
+ * source rows that its vertical taps hit are summed into one row buffer (L1), then the horizontal
+ * taps run over that buffer. So no plane-sized temporary exists, each step does the least work for
+ * its factor, and all inner loops run along contiguous memory. */
 #include "core/kernels/simd.h"
 #include "core/kernels/upfirdn.h"
 
@@ -9,12 +10,16 @@ typedef real v16b __attribute__((vector_size(16)));
 typedef real v16b_u __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 enum { L16 = 16 / sizeof(real) };
 
-/* o[i] (+)= sum_k c[k] r[k][i]; n <= 8 is a compile-time constant after inlining. Pointers and taps are copied to locals because
- * the vector type may alias anything: otherwise each store would force them to be loaded again. */
+/* o[i] (+)= sum_k c[k] r[k][i]; n <= 8 is a compile-time constant after inlining. Pointers and taps
+ * are copied to locals because the vector type may alias anything: otherwise each store would force
+ * them to be loaded again. */
 INLINE void vsum_n(int n, const real *const *rows, const real *taps, real *o, int w, bool acc) {
   const real *r[8];
   real c[8];
-  for (int k = 0; k < n; k++) { r[k] = rows[k]; c[k] = taps[k]; }
+  for (int k = 0; k < n; k++) {
+    r[k] = rows[k];
+    c[k] = taps[k];
+  }
   int i = 0;
   for (; i + VLEN <= w; i += VLEN) {
     vreal s = acc ? v_load(o + i) + c[0] * v_load(r[0] + i) : c[0] * v_load(r[0] + i);
@@ -69,6 +74,7 @@ INLINE void hrow_same(const real *s, const real *g, real *y, int ow, int taps) {
     y[o] = a;
   }
 }
+
 /* Downsampling by 2: y[o] = sum_t g[t] s[2o + t]. */
 INLINE void hrow_down2(const real *restrict s, const real *g, real *restrict y, int ow, int taps) {
   for (int o = 0; o < ow; o++) {
@@ -77,8 +83,10 @@ INLINE void hrow_down2(const real *restrict s, const real *g, real *restrict y, 
     y[o] = a;
   }
 }
+
 /* Upsampling by 2: even and odd outputs each see every second tap. */
-INLINE void hrow_up2(const real *restrict s0, const real *g0, int n0, const real *restrict s1, const real *g1, int n1, real *restrict y, int ow) {
+INLINE void hrow_up2(const real *restrict s0, const real *g0, int n0, const real *restrict s1,
+                     const real *g1, int n1, real *restrict y, int ow) {
   for (int m = 0; m < ow / 2; m++) {
     real a = 0, b = 0;
     for (int k = 0; k < n0; k++) a += g0[k] * s0[m + k];
@@ -92,6 +100,7 @@ INLINE void hrow_up2(const real *restrict s0, const real *g0, int n0, const real
     y[ow - 1] = a;
   }
 }
+
 /* Any factors. s points at column 0 (negative columns exist as far as the padding reaches). */
 static void hrow_any(const UpfirdnPlane *p, const real *g, const real *s, real *y, bool acc) {
   for (int o = 0; o < p->ow; o++) {
@@ -108,17 +117,22 @@ static int first_tap(int r, int pad0) { return ((pad0 - r) % 2 + 2) % 2; }
 static void hrow(const UpfirdnPlane *p, const real *g, const real *s, real *y) {
   if (p->upx == 1 && p->downx == 1) {
     const real *b = s - p->padx0;
-    if (p->tx == 4) hrow_same(b, (const real[4]){g[0], g[1], g[2], g[3]}, y, p->ow, 4);
-    else hrow_same(b, g, y, p->ow, p->tx);
+    if (p->tx == 4)
+      hrow_same(b, (const real[4]){g[0], g[1], g[2], g[3]}, y, p->ow, 4);
+    else
+      hrow_same(b, g, y, p->ow, p->tx);
   } else if (p->upx == 1 && p->downx == 2) {
     const real *b = s - p->padx0;
-    if (p->tx == 4) hrow_down2(b, (const real[4]){g[0], g[1], g[2], g[3]}, y, p->ow, 4);
-    else hrow_down2(b, g, y, p->ow, p->tx);
+    if (p->tx == 4)
+      hrow_down2(b, (const real[4]){g[0], g[1], g[2], g[3]}, y, p->ow, 4);
+    else
+      hrow_down2(b, g, y, p->ow, p->tx);
   } else if (p->upx == 2 && p->downx == 1) {
     int t0 = first_tap(0, p->padx0), t1 = first_tap(1, p->padx0);
     const real *s0 = s + (t0 - p->padx0) / 2, *s1 = s + (1 + t1 - p->padx0) / 2; /* exact */
     if (p->tx == 4) {
-      hrow_up2(s0, (const real[2]){g[t0], g[t0 + 2]}, 2, s1, (const real[2]){g[t1], g[t1 + 2]}, 2, y, p->ow);
+      hrow_up2(s0, (const real[2]){g[t0], g[t0 + 2]}, 2, s1, (const real[2]){g[t1], g[t1 + 2]}, 2,
+               y, p->ow);
     } else {
       real g0[UPFIRDN_MAX_TAPS / 2 + 1], g1[UPFIRDN_MAX_TAPS / 2 + 1];
       int n0 = 0, n1 = 0;
@@ -131,11 +145,13 @@ static void hrow(const UpfirdnPlane *p, const real *g, const real *s, real *y) {
   }
 }
 
-/* Source rows met by output row oy: pointers and tap numbers. Called once per row, so integer division is kept out of the usual cases. */
+/* Source rows met by output row oy: pointers and tap numbers. Called once per row, so integer
+ * division is kept out of the usual cases. */
 static int source_rows(const UpfirdnPlane *p, int oy, const real *x, const real **rows, int *tap) {
   int up = p->upy, q = oy * p->downy - p->pady0, n = 0;
-  int t = up == 1 ? 0 : up == 2 ? q & 1 : (up - ((q % up) + up) % up) % up; /* first tap on a sample, not on an inserted zero */
-  int iy = up == 1 ? q : up == 2 ? (q + t) >> 1 : (q + t) / up;             /* exact */
+  /* first tap on a sample, not on an inserted zero */
+  int t = up == 1 ? 0 : up == 2 ? q & 1 : (up - ((q % up) + up) % up) % up;
+  int iy = up == 1 ? q : up == 2 ? (q + t) >> 1 : (q + t) / up; /* exact */
   for (; t < p->ty && iy < p->h; t += up, iy++) {
     if (iy < 0) continue;
     rows[n] = x + (int64_t)iy * p->w;
@@ -151,8 +167,10 @@ static void clear_margins(const UpfirdnPlane *p, real *tmp) {
   }
 }
 
-/* Several rows at a time: the horizontal taps read across vectors that the vertical step stored, which stalls when the stores are fresh. */
-static void separable(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x, real *y, real *tmp) {
+/* Several rows at a time: the horizontal taps read across vectors that the vertical step stored,
+ * which stalls when the stores are fresh. */
+static void separable(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x, real *y,
+                      real *tmp) {
   const real *rows[UPFIRDN_MAX_TAPS];
   real c[UPFIRDN_MAX_TAPS];
   int tap[UPFIRDN_MAX_TAPS];
@@ -164,7 +182,8 @@ static void separable(const UpfirdnPlane *p, const real *gx, const real *gy, con
       for (int k = 0; k < n; k++) c[k] = gy[tap[k]];
       vsum(n, rows, c, tmp + r * p->row + p->left, p->w);
     }
-    for (int r = 0; r < m; r++) hrow(p, gx, tmp + r * p->row + p->left, y + (int64_t)(y0 + r) * p->ow);
+    for (int r = 0; r < m; r++)
+      hrow(p, gx, tmp + r * p->row + p->left, y + (int64_t)(y0 + r) * p->ow);
   }
 }
 

@@ -1,9 +1,10 @@
 /* winograd.c: see core/winograd.h. Compiled once per instruction set.
  *
- * F(4,3): interpolation points 0, +-P, +-Q, infinity. With P = 1, Q = 2 the textbook matrices come out, with rounding errors four
- * times those of the direct algorithm; 5/8 and 3/2 cost the same and bring that below two (measured; cf. Barabasz et al., "Error
- * analysis and improving the accuracy of Winograd convolution", ACM TOMS 2020). F(2,3) and F(3,2): points 0, +-1, infinity, so
- * that they share B. */
+ * F(4,3): interpolation points 0, +-P, +-Q, infinity. With P = 1, Q = 2 the textbook matrices come
+ * out, with rounding errors four times those of the direct algorithm; 5/8 and 3/2 cost the same and
+ * bring that below two (measured; cf. Barabasz et al., "Error analysis and improving the accuracy
+ * of Winograd convolution", ACM TOMS 2020). F(2,3) and F(3,2): points 0, +-1, infinity, so that
+ * they share B. */
 #include "core/gemm.h"
 #include "core/winograd.h"
 #include "core/kernels/four.h"
@@ -30,70 +31,151 @@ enum { NV = 2 };
 #define TAPS(m) ((m) == 1 ? 1 : (m) == 3 ? 2 : 3)
 
 /* ---- one-dimensional transforms of vectors, elements s apart ---- */
-INLINE void input1(int m, const vreal *d, int s, vreal *t, int st) {           /* B^T, a -> a */
-  if (m == 1) { t[0] = d[0]; return; }
+INLINE void input1(int m, const vreal *d, int s, vreal *t, int st) { /* B^T, a -> a */
+  if (m == 1) {
+    t[0] = d[0];
+    return;
+  }
   if (m != 4) {
-    t[0] = d[0] - d[2 * s]; t[st] = d[s] + d[2 * s]; t[2 * st] = d[2 * s] - d[s]; t[3 * st] = d[s] - d[3 * s];
+    t[0] = d[0] - d[2 * s];
+    t[st] = d[s] + d[2 * s];
+    t[2 * st] = d[2 * s] - d[s];
+    t[3 * st] = d[s] - d[3 * s];
     return;
   }
   const vreal d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
-  const vreal ep = d4 - Q * Q * d2, op = P * (d3 - Q * Q * d1), eq = d4 - P * P * d2, oq = Q * (d3 - P * P * d1);
+  const vreal ep = d4 - Q * Q * d2, op = P * (d3 - Q * Q * d1), eq = d4 - P * P * d2,
+              oq = Q * (d3 - P * P * d1);
   t[0] = P * P * Q * Q * d0 - ((P * P + Q * Q) * d2 - d4);
-  t[st] = ep + op; t[2 * st] = ep - op; t[3 * st] = eq + oq; t[4 * st] = eq - oq;
+  t[st] = ep + op;
+  t[2 * st] = ep - op;
+  t[3 * st] = eq + oq;
+  t[4 * st] = eq - oq;
   t[5 * st] = P * P * Q * Q * d1 - ((P * P + Q * Q) * d3 - d5);
 }
 
-INLINE void output1(int m, const vreal *x, int s, vreal *y, int st) {          /* A^T, a -> m */
-  if (m == 1) { y[0] = x[0]; return; }
-  if (m == 2) { y[0] = x[0] + x[s] + x[2 * s]; y[st] = x[s] - x[2 * s] - x[3 * s]; return; }
+INLINE void output1(int m, const vreal *x, int s, vreal *y, int st) { /* A^T, a -> m */
+  if (m == 1) {
+    y[0] = x[0];
+    return;
+  }
+  if (m == 2) {
+    y[0] = x[0] + x[s] + x[2 * s];
+    y[st] = x[s] - x[2 * s] - x[3 * s];
+    return;
+  }
   if (m == 3) {
     const vreal sum = x[s] + x[2 * s];
-    y[0] = x[0] + sum; y[st] = x[s] - x[2 * s]; y[2 * st] = sum - x[3 * s];
+    y[0] = x[0] + sum;
+    y[st] = x[s] - x[2 * s];
+    y[2 * st] = sum - x[3 * s];
     return;
   }
-  const vreal sp = x[s] + x[2 * s], dp = x[s] - x[2 * s], sq = x[3 * s] + x[4 * s], dq = x[3 * s] - x[4 * s];
-  y[0] = x[0] + sp + sq; y[st] = P * dp + Q * dq; y[2 * st] = P * P * sp + Q * Q * sq; y[3 * st] = P * P * P * dp + Q * Q * Q * dq + x[5 * s];
+  const vreal sp = x[s] + x[2 * s], dp = x[s] - x[2 * s], sq = x[3 * s] + x[4 * s],
+              dq = x[3 * s] - x[4 * s];
+  y[0] = x[0] + sp + sq;
+  y[st] = P * dp + Q * dq;
+  y[2 * st] = P * P * sp + Q * Q * sq;
+  y[3 * st] = P * P * P * dp + Q * Q * Q * dq + x[5 * s];
 }
 
-INLINE void dy1(int m, const vreal *y, int s, vreal *x, int st) {              /* A, m -> a */
-  if (m == 1) { x[0] = y[0]; return; }
-  if (m == 2) { x[0] = y[0]; x[st] = y[0] + y[s]; x[2 * st] = y[0] - y[s]; x[3 * st] = -y[s]; return; }
+INLINE void dy1(int m, const vreal *y, int s, vreal *x, int st) { /* A, m -> a */
+  if (m == 1) {
+    x[0] = y[0];
+    return;
+  }
+  if (m == 2) {
+    x[0] = y[0];
+    x[st] = y[0] + y[s];
+    x[2 * st] = y[0] - y[s];
+    x[3 * st] = -y[s];
+    return;
+  }
   if (m == 3) {
     const vreal sum = y[0] + y[2 * s];
-    x[0] = y[0]; x[st] = sum + y[s]; x[2 * st] = sum - y[s]; x[3 * st] = -y[2 * s];
+    x[0] = y[0];
+    x[st] = sum + y[s];
+    x[2 * st] = sum - y[s];
+    x[3 * st] = -y[2 * s];
     return;
   }
-  const vreal ep = y[0] + P * P * y[2 * s], op = P * (y[s] + P * P * y[3 * s]), eq = y[0] + Q * Q * y[2 * s], oq = Q * (y[s] + Q * Q * y[3 * s]);
-  x[0] = y[0]; x[st] = ep + op; x[2 * st] = ep - op; x[3 * st] = eq + oq; x[4 * st] = eq - oq; x[5 * st] = y[3 * s];
+  const vreal ep = y[0] + P * P * y[2 * s], op = P * (y[s] + P * P * y[3 * s]),
+              eq = y[0] + Q * Q * y[2 * s], oq = Q * (y[s] + Q * Q * y[3 * s]);
+  x[0] = y[0];
+  x[st] = ep + op;
+  x[2 * st] = ep - op;
+  x[3 * st] = eq + oq;
+  x[4 * st] = eq - oq;
+  x[5 * st] = y[3 * s];
 }
 
-INLINE void weights1(int m, const v4 *g, int s, v4 *u, int st) {               /* G, r -> a; twelve channels are three v4 */
-  if (m == 1) { u[0] = g[0]; return; }
-  if (m == 3) { u[0] = g[0]; u[st] = HALF * (g[0] + g[s]); u[2 * st] = HALF * (g[0] - g[s]); u[3 * st] = g[s]; return; }
+/* G, r -> a; twelve channels are three v4 */
+INLINE void weights1(int m, const v4 *g, int s, v4 *u, int st) {
+  if (m == 1) {
+    u[0] = g[0];
+    return;
+  }
+  if (m == 3) {
+    u[0] = g[0];
+    u[st] = HALF * (g[0] + g[s]);
+    u[2 * st] = HALF * (g[0] - g[s]);
+    u[3 * st] = g[s];
+    return;
+  }
   if (m == 2) {
     const v4 e = HALF * (g[0] + g[2 * s]), o = HALF * g[s];
-    u[0] = g[0]; u[st] = e + o; u[2 * st] = e - o; u[3 * st] = g[2 * s];
+    u[0] = g[0];
+    u[st] = e + o;
+    u[2 * st] = e - o;
+    u[3 * st] = g[2 * s];
     return;
   }
-  const v4 ep = NORM_P * (g[0] + P * P * g[2 * s]), op = NORM_P * P * g[s], eq = NORM_Q * (g[0] + Q * Q * g[2 * s]), oq = NORM_Q * Q * g[s];
-  u[0] = NORM_0 * g[0]; u[st] = ep + op; u[2 * st] = ep - op; u[3 * st] = eq + oq; u[4 * st] = eq - oq; u[5 * st] = g[2 * s];
+  const v4 ep = NORM_P * (g[0] + P * P * g[2 * s]), op = NORM_P * P * g[s],
+           eq = NORM_Q * (g[0] + Q * Q * g[2 * s]), oq = NORM_Q * Q * g[s];
+  u[0] = NORM_0 * g[0];
+  u[st] = ep + op;
+  u[2 * st] = ep - op;
+  u[3 * st] = eq + oq;
+  u[4 * st] = eq - oq;
+  u[5 * st] = g[2 * s];
 }
 
-INLINE void dweights1(int m, const vreal *u, int s, vreal *g, int st) {        /* G^T, a -> r */
-  if (m == 1) { g[0] = u[0]; return; }
+INLINE void dweights1(int m, const vreal *u, int s, vreal *g, int st) { /* G^T, a -> r */
+  if (m == 1) {
+    g[0] = u[0];
+    return;
+  }
   const vreal d = u[s] - u[2 * s], e = u[s] + u[2 * s];
-  if (m == 3) { g[0] = u[0] + HALF * e; g[st] = HALF * d + u[3 * s]; return; }
-  if (m == 2) { g[0] = u[0] + HALF * e; g[st] = HALF * d; g[2 * st] = HALF * e + u[3 * s]; return; }
-  const vreal sp = NORM_P * e, dp = NORM_P * d, sq = NORM_Q * (u[3 * s] + u[4 * s]), dq = NORM_Q * (u[3 * s] - u[4 * s]);
-  g[0] = NORM_0 * u[0] + sp + sq; g[st] = P * dp + Q * dq; g[2 * st] = P * P * sp + Q * Q * sq + u[5 * s];
+  if (m == 3) {
+    g[0] = u[0] + HALF * e;
+    g[st] = HALF * d + u[3 * s];
+    return;
+  }
+  if (m == 2) {
+    g[0] = u[0] + HALF * e;
+    g[st] = HALF * d;
+    g[2 * st] = HALF * e + u[3 * s];
+    return;
+  }
+  const vreal sp = NORM_P * e, dp = NORM_P * d, sq = NORM_Q * (u[3 * s] + u[4 * s]),
+              dq = NORM_Q * (u[3 * s] - u[4 * s]);
+  g[0] = NORM_0 * u[0] + sp + sq;
+  g[st] = P * dp + Q * dq;
+  g[2 * st] = P * P * sp + Q * Q * sq + u[5 * s];
 }
 
 /* ---- patches in and out ---- */
-static inline bool is_run(const int32_t *off) { return off[VLEN - 1] - off[0] == VLEN - 1 && off[1] - off[0] == 1; }
+static inline bool is_run(const int32_t *off) {
+  return off[VLEN - 1] - off[0] == VLEN - 1 && off[1] - off[0] == 1;
+}
 
-/* x[c] = column c of one row of VLEN patches, a vector over lanes. Reads a multiple of four columns. */
+/* x[c] = column c of one row of VLEN patches, a vector over lanes. Reads a multiple of four
+ * columns. */
 INLINE void columns(const real *src, const int32_t *off, int cols, vreal *x) {
-  if (cols == 1 && is_run(off)) { x[0] = v_load(src + off[0]); return; }
+  if (cols == 1 && is_run(off)) {
+    x[0] = v_load(src + off[0]);
+    return;
+  }
 #ifndef PRLX_F64
   if (cols > 1) {
     vreal q[8];
@@ -120,7 +202,8 @@ INLINE void columns(const real *src, const int32_t *off, int cols, vreal *x) {
   }
 }
 
-INLINE void input_m(int my, int mx, const real *src, const int32_t *off, int64_t ld, real *dst, int64_t df) {
+INLINE void input_m(int my, int mx, const real *src, const int32_t *off, int64_t ld, real *dst,
+                    int64_t df) {
   const int ay = SIDE(my), ax = SIDE(mx);
   for (int v = 0; v < NR; v += VLEN) {
     vreal t[36], x[6], y[6];
@@ -137,7 +220,8 @@ INLINE void input_m(int my, int mx, const real *src, const int32_t *off, int64_t
   }
 }
 
-INLINE void dy_m(int my, int mx, const real *src, const int32_t *off, int64_t ld, real *dst, real *dst2, int64_t df) {
+INLINE void dy_m(int my, int mx, const real *src, const int32_t *off, int64_t ld, real *dst,
+                 real *dst2, int64_t df) {
   const int ay = SIDE(my), ax = SIDE(mx);
 #pragma GCC unroll 12
   for (int v = 0; v < WINO_DY_LANES; v += VLEN) {
@@ -155,26 +239,32 @@ INLINE void dy_m(int my, int mx, const real *src, const int32_t *off, int64_t ld
       for (int r = 0; r < ay; r++) {
 #pragma GCC unroll 8
         for (int j = 0; j < VLEN; j += PRLX_MIN(4, VLEN))
-          if (v + j < WINO_DY_LANES) store_chunk((v + j < GEMM_PANEL ? dst : dst2 - GEMM_PANEL) + (r * ax + c) * df + v + j, y[r], j);
+          if (v + j < WINO_DY_LANES)
+            store_chunk((v + j < GEMM_PANEL ? dst : dst2 - GEMM_PANEL) + (r * ax + c) * df + v + j,
+                        y[r], j);
       }
     }
   }
 }
 
-/* One row of VLEN tiles (a vector over lanes per column) to memory: lanes before n whose tile has row r. */
-INLINE void row_out(int m, const vreal *y, int r, int n, const int32_t *off, const uint8_t *size, real *dst, int64_t step, bool add) {
-  if (m == 1 && step == 1 && n >= VLEN && is_run(off)) {     /* neighbours in one row of the map: all have row r or none has */
+/* One row of VLEN tiles (a vector over lanes per column) to memory: lanes before n whose tile has
+ * row r. */
+INLINE void row_out(int m, const vreal *y, int r, int n, const int32_t *off, const uint8_t *size,
+                    real *dst, int64_t step, bool add) {
+  /* neighbours in one row of the map: all have row r or none has */
+  if (m == 1 && step == 1 && n >= VLEN && is_run(off)) {
     real *d = dst + off[0];
     if (r < size[0] / 8) v_store(d, add ? v_load(d) + y[0] : y[0]);
     return;
   }
-  real z[4 * VLEN] __attribute__((aligned(64)));             /* [column][lane] */
+  real z[4 * VLEN] __attribute__((aligned(64))); /* [column][lane] */
 #pragma GCC unroll 4
   for (int c = 0; c < m; c++) v_store(z + c * VLEN, y[c]);
   for (int j = 0; j < PRLX_MIN(n, VLEN); j++) {
     if (r >= size[j] / 8) continue;
     real *d = dst + off[j];
-    for (int c = 0; c < PRLX_MIN(m, size[j] % 8); c++) d[c * step] = add ? d[c * step] + z[c * VLEN + j] : z[c * VLEN + j];
+    for (int c = 0; c < PRLX_MIN(m, size[j] % 8); c++)
+      d[c * step] = add ? d[c * step] + z[c * VLEN + j] : z[c * VLEN + j];
   }
 }
 
@@ -196,7 +286,8 @@ INLINE void rows_whole(const vreal *t, const int32_t *off, real *dst, int64_t ld
 }
 #endif
 
-INLINE void output_m(int my, int mx, const real *src, int n, const int32_t *off, const uint8_t *size, real *dst, int64_t ld, int64_t step, bool add) {
+INLINE void output_m(int my, int mx, const real *src, int n, const int32_t *off,
+                     const uint8_t *size, real *dst, int64_t ld, int64_t step, bool add) {
   const int ay = SIDE(my), ax = SIDE(mx);
   bool whole = n == NR && my == 4 && mx == 4 && sizeof(real) == 4 && step == 1 && !add;
   for (int j = 0; j < NR && whole; j++) whole = size[j] == 36;
@@ -209,7 +300,10 @@ INLINE void output_m(int my, int mx, const real *src, int n, const int32_t *off,
       output1(my, x, 1, t + c, ax);
     }
 #ifndef PRLX_F64
-    if (whole) { rows_whole(t, off + v, dst, ld); continue; }
+    if (whole) {
+      rows_whole(t, off + v, dst, ld);
+      continue;
+    }
 #endif
     for (int r = 0; r < my; r++) {
       output1(mx, t + r * ax, 1, y, 1);
@@ -219,20 +313,25 @@ INLINE void output_m(int my, int mx, const real *src, int n, const int32_t *off,
 }
 
 /* ---- weights ---- */
-INLINE void weights_m(int my, int mx, const real *w, int64_t lw, int lanes, const int32_t *tap, real *dst, int64_t df) {
+INLINE void weights_m(int my, int mx, const real *w, int64_t lw, int lanes, const int32_t *tap,
+                      real *dst, int64_t df) {
   const int ay = SIDE(my), ax = SIDE(mx), ry = TAPS(my), rx = TAPS(mx), taps = ry * rx;
   real x[9 * GEMM_PANEL];
   for (int j = 0; j < GEMM_PANEL; j += 4) {
     if (j + 4 <= lanes && taps == 9) {
       const real *p = w + j * lw;
       transpose4(p, p + lw, p + 2 * lw, p + 3 * lw, x + j, GEMM_PANEL);
-      transpose4(p + 4, p + lw + 4, p + 2 * lw + 4, p + 3 * lw + 4, x + 4 * GEMM_PANEL + j, GEMM_PANEL);
+      transpose4(p + 4, p + lw + 4, p + 2 * lw + 4, p + 3 * lw + 4, x + 4 * GEMM_PANEL + j,
+                 GEMM_PANEL);
       for (int i = 0; i < 4; i++) x[8 * GEMM_PANEL + j + i] = p[i * lw + 8];
     } else {
-      for (int i = j; i < j + 4; i++) for (int t = 0; t < taps; t++) x[t * GEMM_PANEL + i] = i < lanes ? w[i * lw + (taps == 9 ? t : tap[t])] : 0;
+      for (int i = j; i < j + 4; i++)
+        for (int t = 0; t < taps; t++)
+          x[t * GEMM_PANEL + i] = i < lanes ? w[i * lw + (taps == 9 ? t : tap[t])] : 0;
     }
     v4 g[9], t[18], u[6];
-    for (int k = 0; k < taps; k++) g[k] = *(const v4_u *)(x + (taps == 9 ? tap[k] : k) * GEMM_PANEL + j);
+    for (int k = 0; k < taps; k++)
+      g[k] = *(const v4_u *)(x + (taps == 9 ? tap[k] : k) * GEMM_PANEL + j);
 #pragma GCC unroll 3
     for (int c = 0; c < rx; c++) weights1(my, g + c, rx, t + c, rx);
 #pragma GCC unroll 6
@@ -244,7 +343,8 @@ INLINE void weights_m(int my, int mx, const real *w, int64_t lw, int lanes, cons
   }
 }
 
-INLINE void dweights_m(int my, int mx, const real *src, int lanes, const int32_t *tap, real *dst, int64_t ldd) {
+INLINE void dweights_m(int my, int mx, const real *src, int lanes, const int32_t *tap, real *dst,
+                       int64_t ldd) {
   const int ay = SIDE(my), ax = SIDE(mx), ry = TAPS(my), rx = TAPS(mx);
   for (int v = 0; v < NR && v < lanes; v += VLEN) {
     vreal x[6], t[18], g[3];
@@ -262,11 +362,12 @@ INLINE void dweights_m(int my, int mx, const real *src, int lanes, const int32_t
       for (int c = 0; c < rx; c++) v_store(y + (r * rx + c) * VLEN, g[c]);
     }
     int j = 0;
-    if (ry * rx == 9)                /* all taps, in order: a transposition */
+    if (ry * rx == 9) /* all taps, in order: a transposition */
       for (; j + 4 <= PRLX_MIN(VLEN, lanes - v); j += 4) {
         real *to = dst + (v + j) * ldd;
         transpose4(y + j, y + VLEN + j, y + 2 * VLEN + j, y + 3 * VLEN + j, to, ldd);
-        transpose4(y + 4 * VLEN + j, y + 5 * VLEN + j, y + 6 * VLEN + j, y + 7 * VLEN + j, to + 4, ldd);
+        transpose4(y + 4 * VLEN + j, y + 5 * VLEN + j, y + 6 * VLEN + j, y + 7 * VLEN + j, to + 4,
+                   ldd);
         for (int i = 0; i < 4; i++) to[i * ldd + 8] = y[8 * VLEN + j + i];
       }
     for (; j < PRLX_MIN(VLEN, lanes - v); j++)
@@ -275,19 +376,34 @@ INLINE void dweights_m(int my, int mx, const real *src, int lanes, const int32_t
   }
 }
 
-#define FORM(name, my, mx)                                                                                                              \
-  static void input_##name(const real *src, const int32_t *off, int64_t ld, real *dst, int64_t df) { input_m(my, mx, src, off, ld, dst, df); } \
-  static void dy_##name(const real *src, const int32_t *off, int64_t ld, real *dst, real *dst2, int64_t df) { dy_m(my, mx, src, off, ld, dst, dst2, df); } \
-  static void output_##name(const real *src, int n, const int32_t *off, const uint8_t *size, real *dst, int64_t ld, int64_t step, bool add) { \
-    output_m(my, mx, src, n, off, size, dst, ld, step, add);                                                                            \
-  }                                                                                                                                     \
-  static void weights_##name(const real *w, int64_t lw, int lanes, const int32_t *tap, real *dst, int64_t df) { weights_m(my, mx, w, lw, lanes, tap, dst, df); } \
-  static void dweights_##name(const real *src, int lanes, const int32_t *tap, real *dst, int64_t ldd) { dweights_m(my, mx, src, lanes, tap, dst, ldd); }
+#define FORM(name, my, mx)                                                                        \
+  static void input_##name(const real *src, const int32_t *off, int64_t ld, real *dst,            \
+                           int64_t df) {                                                          \
+    input_m(my, mx, src, off, ld, dst, df);                                                       \
+  }                                                                                               \
+  static void dy_##name(const real *src, const int32_t *off, int64_t ld, real *dst, real *dst2,   \
+                        int64_t df) {                                                             \
+    dy_m(my, mx, src, off, ld, dst, dst2, df);                                                    \
+  }                                                                                               \
+  static void output_##name(const real *src, int n, const int32_t *off, const uint8_t *size,      \
+                            real *dst, int64_t ld, int64_t step, bool add) {                      \
+    output_m(my, mx, src, n, off, size, dst, ld, step, add);                                      \
+  }                                                                                               \
+  static void weights_##name(const real *w, int64_t lw, int lanes, const int32_t *tap, real *dst, \
+                             int64_t df) {                                                        \
+    weights_m(my, mx, w, lw, lanes, tap, dst, df);                                                \
+  }                                                                                               \
+  static void dweights_##name(const real *src, int lanes, const int32_t *tap, real *dst,          \
+                              int64_t ldd) {                                                      \
+    dweights_m(my, mx, src, lanes, tap, dst, ldd);                                                \
+  }
 FORM(22, 2, 2)
 FORM(44, 4, 4)
 FORM(33, 3, 3)
 FORM(31, 3, 1)
 FORM(13, 1, 3)
 FORM(11, 1, 1)
-#define FORMS(kernel) {kernel##_22, kernel##_44, kernel##_33, kernel##_31, kernel##_13, kernel##_11}
-const WinoKernels ISA_SYM(wino_kernels) = {FORMS(input), FORMS(dy), FORMS(output), FORMS(weights), FORMS(dweights)};
+#define FORMS(kernel) \
+  { kernel##_22, kernel##_44, kernel##_33, kernel##_31, kernel##_13, kernel##_11 }
+const WinoKernels ISA_SYM(wino_kernels) = {FORMS(input), FORMS(dy), FORMS(output), FORMS(weights),
+                                           FORMS(dweights)};

@@ -3,7 +3,8 @@
 #include "io/formats/inflate.h"
 #include <string.h>
 
-/* table[k][b]: CRC of byte b followed by k zero bytes, so that eight look-ups advance eight bytes ("slicing by 8", Kounavis and Berry 2005). */
+/* table[k][b]: CRC of byte b followed by k zero bytes, so that eight look-ups advance eight bytes
+ * ("slicing by 8", Kounavis and Berry 2005). */
 static uint32_t table[8][256];
 static void make_table(void) {
   for (uint32_t i = 0; i < 256; i++) {
@@ -20,7 +21,8 @@ static void make_table(void) {
 
 uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n) {
   static int ready;
-  if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) { /* two threads may both fill it, with the same numbers */
+  /* two threads may both fill it, with the same numbers */
+  if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) {
     make_table();
     __atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
   }
@@ -35,8 +37,9 @@ uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n) {
     hi = __builtin_bswap32(hi);
 #endif
     lo ^= crc;
-    crc = table[7][lo & 255] ^ table[6][lo >> 8 & 255] ^ table[5][lo >> 16 & 255] ^ table[4][lo >> 24] ^
-          table[3][hi & 255] ^ table[2][hi >> 8 & 255] ^ table[1][hi >> 16 & 255] ^ table[0][hi >> 24];
+    crc = table[7][lo & 255] ^ table[6][lo >> 8 & 255] ^ table[5][lo >> 16 & 255] ^
+          table[4][lo >> 24] ^ table[3][hi & 255] ^ table[2][hi >> 8 & 255] ^
+          table[1][hi >> 16 & 255] ^ table[0][hi >> 24];
   }
   while (n--) crc = crc >> 8 ^ table[0][(crc ^ *b++) & 255];
   return ~crc;
@@ -47,7 +50,10 @@ uint32_t adler32_of(const uint8_t *p, size_t n) {
   while (n) {
     size_t k = PRLX_MIN(n, (size_t)5552); /* most bytes for which b stays below 2^32 */
     n -= k;
-    while (k--) { a += *p++; b += a; }
+    while (k--) {
+      a += *p++;
+      b += a;
+    }
     a %= 65521;
     b %= 65521;
   }

@@ -4,6 +4,7 @@
 #include "core/base.h"
 /* CRC-32 of IEEE 802.3 (RFC 1952, section 8), going on from `crc`; start with 0. */
 uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n);
+
 /* Adler-32 (RFC 1950, section 9) of n bytes. */
 uint32_t adler32_of(const uint8_t *p, size_t n);
 #endif

@@ -1,5 +1,6 @@
-/* deflate.c: DEFLATE compression (RFC 1951) in a gzip member: LZ77 with hash chains and lazy matching, then per block the cheapest of dynamic
- * Huffman codes (length-limited by package-merge, Larmore and Hirschberg 1990), fixed codes, and stored bytes. */
+/* deflate.c: DEFLATE compression (RFC 1951) in a gzip member: LZ77 with hash chains and lazy
+ * matching, then per block the cheapest of dynamic Huffman codes (length-limited by package-merge,
+ * Larmore and Hirschberg 1990), fixed codes, and stored bytes. */
 #include "io/formats/gzip.h"
 #include "io/formats/checksum.h"
 #include <stdlib.h>
@@ -9,21 +10,39 @@
 #define MAX_LEN 258u
 #define HASH_BITS 15
 #define BLOCK_TOKENS (1 << 15)
-/* Effort: links followed from a hash head, a length that needs no better one, a length after which the next position is searched less. */
+/* Effort: links followed from a hash head, a length that needs no better one, a length after which
+ * the next position is searched less. */
 #define CHAIN 24
 #define NICE 96u
 #define GOOD 16u
-#define FAR3 4096u                 /* a match of three bytes further away costs more than three literals */
+/* a match of three bytes further away costs more than three literals */
+#define FAR3 4096u
 
-typedef struct Code { uint16_t code[288]; uint8_t len[288]; } Code; /* codes bit-reversed, ready to be written */
+/* codes bit-reversed, ready to be written */
+typedef struct Code {
+  uint16_t code[288];
+  uint8_t len[288];
+} Code;
 typedef struct Deflate {
-  const uint8_t *in; size_t n;
-  uint8_t *out; size_t at;         /* out has room for every block stored, and 8 bytes more */
-  uint64_t hold; unsigned bits;
-  uint32_t head3[1 << HASH_BITS], head4[1 << HASH_BITS], prev[WINDOW]; /* positions modulo 2^32; 0 also stands for "none": matches are verified */
-  uint32_t token[BLOCK_TOKENS]; int ntoken; size_t block; /* literal byte, or length << 16 | distance (length >= 3); where the block began */
-  uint32_t lfreq[288], dfreq[32];
-  Code lit, dist, pre;
+  const uint8_t *in;
+  size_t n;
+  uint8_t *out;
+  size_t at; /* out has room for every block stored, and 8 bytes more */
+  uint64_t hold;
+  unsigned bits;
+  /* positions modulo 2^32; 0 also stands for "none": matches are verified */
+  uint32_t head3[1 << HASH_BITS];
+  uint32_t head4[1 << HASH_BITS];
+  uint32_t prev[WINDOW];
+  /* literal byte, or length << 16 | distance (length >= 3); where the block began */
+  uint32_t token[BLOCK_TOKENS];
+  int ntoken;
+  size_t block;
+  uint32_t lfreq[288];
+  uint32_t dfreq[32];
+  Code lit;
+  Code dist;
+  Code pre;
 } Deflate;
 
 /* ---- bits ---- */
@@ -39,21 +58,27 @@ static inline void put(Deflate *d, uint64_t v, unsigned k) { /* k <= 56 */
   d->hold >>= d->bits & ~7u;
   d->bits &= 7;
 }
-static void put_align(Deflate *d) { if (d->bits) put(d, 0, 8 - d->bits); }
+
+static void put_align(Deflate *d) {
+  if (d->bits) put(d, 0, 8 - d->bits);
+}
 
 /* ---- length-limited Huffman codes ---- */
 static int by_freq(const void *a, const void *b) { /* frequency << 9 | symbol */
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;
 }
-/* Package-merge: level by level the list of leaves merged with pairs of the level before; the 2m-2 cheapest of the last level say how often
- * each leaf is chosen, which is its code length. At least two symbols get a code, so that it is complete. */
+
+/* Package-merge: level by level the list of leaves merged with pairs of the level before; the 2m-2
+ * cheapest of the last level say how often each leaf is chosen, which is its code length. At least
+ * two symbols get a code, so that it is complete. */
 static void code_lengths(const uint32_t *freq, int n, int limit, uint8_t *len) {
   uint64_t leaf[288], a[2 * 288], b[2 * 288], *cur = a, *old = b;
   uint8_t is_leaf[15][2 * 288];
   int m = 0, nold = 0, ncur = 0;
   memset(len, 0, (size_t)n);
-  for (int i = 0; i < n; i++) if (freq[i]) leaf[m++] = (uint64_t)freq[i] << 9 | (uint64_t)i;
+  for (int i = 0; i < n; i++)
+    if (freq[i]) leaf[m++] = (uint64_t)freq[i] << 9 | (uint64_t)i;
   if (m < 2) { /* an unused partner completes the code */
     int only = m ? (int)(leaf[0] & 511) : 0;
     len[only] = len[only ? 0 : 1] = 1;
@@ -64,12 +89,15 @@ static void code_lengths(const uint32_t *freq, int n, int limit, uint8_t *len) {
     int i = 0, j = 0;
     ncur = 0;
     while (i < m || j + 1 < nold) {
-      uint64_t pair = j + 1 < nold ? old[j] + old[j + 1] : UINT64_MAX, one = i < m ? leaf[i] >> 9 : UINT64_MAX;
+      uint64_t pair = j + 1 < nold ? old[j] + old[j + 1] : UINT64_MAX,
+               one = i < m ? leaf[i] >> 9 : UINT64_MAX;
       bool take_leaf = one <= pair;
       is_leaf[l][ncur] = take_leaf;
       cur[ncur++] = take_leaf ? one : pair;
-      if (take_leaf) i++;
-      else j += 2;
+      if (take_leaf)
+        i++;
+      else
+        j += 2;
     }
     uint64_t *t = cur;
     cur = old;
@@ -83,6 +111,7 @@ static void code_lengths(const uint32_t *freq, int n, int limit, uint8_t *len) {
     want = 2 * (want - leaves);
   }
 }
+
 static void canonical(Code *c, int n) {
   uint16_t count[16] = {0}, next[16] = {0};
   for (int i = 0; i < n; i++) count[c->len[i]]++;
@@ -99,12 +128,16 @@ static void canonical(Code *c, int n) {
 static unsigned log2_of(unsigned v) { return 31u - (unsigned)__builtin_clz(v); }
 static inline unsigned length_symbol(unsigned len, unsigned *extra_bits, unsigned *extra) {
   unsigned v = len - 3;
-  if (len == MAX_LEN) { *extra_bits = *extra = 0; return 285; }
+  if (len == MAX_LEN) {
+    *extra_bits = *extra = 0;
+    return 285;
+  }
   unsigned k = v < 8 ? 0 : log2_of(v) - 2;
   *extra_bits = k;
   *extra = v & ((1u << k) - 1);
   return v < 8 ? 257 + v : 257 + 4 * k + (v >> k);
 }
+
 static inline unsigned dist_symbol(unsigned dist, unsigned *extra_bits, unsigned *extra) {
   unsigned v = dist - 1, k = v < 4 ? 0 : log2_of(v) - 1;
   *extra_bits = k;
@@ -113,7 +146,8 @@ static inline unsigned dist_symbol(unsigned dist, unsigned *extra_bits, unsigned
 }
 
 /* ---- one block ---- */
-/* Code lengths of both alphabets as the run-length symbols of RFC 1951, 3.2.7: symbol | repeat << 8. Returns their number. */
+/* Code lengths of both alphabets as the run-length symbols of RFC 1951, 3.2.7: symbol | repeat <<
+ * 8. Returns their number. */
 static int run_lengths(const uint8_t *len, int n, uint16_t *out) {
   int k = 0;
   for (int i = 0; i < n;) {
@@ -121,30 +155,39 @@ static int run_lengths(const uint8_t *len, int n, uint16_t *out) {
     while (i + run < n && len[i + run] == len[i]) run++;
     i += run;
     int v = len[i - 1];
-    if (v) { out[k++] = (uint16_t)v; run--; }
+    if (v) {
+      out[k++] = (uint16_t)v;
+      run--;
+    }
     while (run >= 3) {
       int r = PRLX_MIN(run, v ? 6 : 138);
-      if (!v) out[k++] = (uint16_t)(r >= 11 ? 18 | (r - 11) << 8 : 17 | (r - 3) << 8);
-      else out[k++] = (uint16_t)(16 | (r - 3) << 8);
+      if (!v)
+        out[k++] = (uint16_t)(r >= 11 ? 18 | (r - 11) << 8 : 17 | (r - 3) << 8);
+      else
+        out[k++] = (uint16_t)(16 | (r - 3) << 8);
       run -= r;
     }
     while (run-- > 0) out[k++] = (uint16_t)v;
   }
   return k;
 }
+
 static uint64_t body_bits(const Deflate *d, const uint8_t *llen, const uint8_t *dlen) {
   uint64_t bits = 0;
   for (int i = 0; i < 286; i++) {
     unsigned k = i < 265 || i == 285 ? 0 : (unsigned)(i - 261) / 4;
     bits += (uint64_t)d->lfreq[i] * (llen[i] + k);
   }
-  for (int i = 0; i < 30; i++) bits += (uint64_t)d->dfreq[i] * (dlen[i] + (i < 4 ? 0u : (unsigned)i / 2 - 1));
+  for (int i = 0; i < 30; i++)
+    bits += (uint64_t)d->dfreq[i] * (dlen[i] + (i < 4 ? 0u : (unsigned)i / 2 - 1));
   return bits;
 }
+
 static void fixed_lengths(uint8_t llen[288], uint8_t dlen[32]) {
   for (int i = 0; i < 288; i++) llen[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
   memset(dlen, 5, 32);
 }
+
 static void put_stored(Deflate *d, size_t end, bool last) {
   do {
     size_t len = PRLX_MIN(end - d->block, (size_t)65535);
@@ -156,22 +199,33 @@ static void put_stored(Deflate *d, size_t end, bool last) {
     d->block += len;
   } while (d->block < end);
 }
+
 static void put_body(Deflate *d) {
   for (int i = 0; i < d->ntoken; i++) {
     uint32_t t = d->token[i];
-    if (t < 256) { put(d, d->lit.code[t], d->lit.len[t]); continue; }
-    unsigned lk, lx, dk, dx, ls = length_symbol(t >> 16, &lk, &lx), ds = dist_symbol((t & 0xffff) + 1, &dk, &dx);
+    if (t < 256) {
+      put(d, d->lit.code[t], d->lit.len[t]);
+      continue;
+    }
+    unsigned lk, lx, dk, dx, ls = length_symbol(t >> 16, &lk, &lx),
+                             ds = dist_symbol((t & 0xffff) + 1, &dk, &dx);
     uint64_t v = d->lit.code[ls];
     unsigned n = d->lit.len[ls];
-    v |= (uint64_t)lx << n; n += lk;
-    v |= (uint64_t)d->dist.code[ds] << n; n += d->dist.len[ds];
-    v |= (uint64_t)dx << n; n += dk;
+    v |= (uint64_t)lx << n;
+    n += lk;
+    v |= (uint64_t)d->dist.code[ds] << n;
+    n += d->dist.len[ds];
+    v |= (uint64_t)dx << n;
+    n += dk;
     put(d, v, n);
   }
   put(d, d->lit.code[256], d->lit.len[256]);
 }
+
 static void flush_block(Deflate *d, size_t end, bool last) {
-  static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}, extra[3] = {2, 3, 7};
+  static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                    11, 4,  12, 3, 13, 2, 14, 1, 15},
+                       extra[3] = {2, 3, 7};
   uint8_t flit[288], fdist[32], both[320];
   uint16_t rle[320];
   uint32_t pfreq[19] = {0};
@@ -188,10 +242,13 @@ static void flush_block(Deflate *d, size_t end, bool last) {
   code_lengths(pfreq, 19, 7, d->pre.len);
   while (npre > 4 && !d->pre.len[order[npre - 1]]) npre--;
   uint64_t dynamic = 3 + 14 + 3 * (uint64_t)npre + body_bits(d, d->lit.len, d->dist.len);
-  for (int i = 0; i < 19; i++) dynamic += (uint64_t)pfreq[i] * (d->pre.len[i] + (i < 16 ? 0u : extra[i - 16]));
+  for (int i = 0; i < 19; i++)
+    dynamic += (uint64_t)pfreq[i] * (d->pre.len[i] + (i < 16 ? 0u : extra[i - 16]));
   fixed_lengths(flit, fdist);
-  uint64_t fixed = 3 + body_bits(d, flit, fdist), size = end - d->block, stored = 8 * size + 40 * (size / 65535 + 1);
-  if (stored <= dynamic && stored <= fixed) put_stored(d, end, last);
+  uint64_t fixed = 3 + body_bits(d, flit, fdist), size = end - d->block,
+           stored = 8 * size + 40 * (size / 65535 + 1);
+  if (stored <= dynamic && stored <= fixed)
+    put_stored(d, end, last);
   else {
     put(d, (uint64_t)last | (fixed <= dynamic ? 1 : 2) << 1, 3);
     if (fixed <= dynamic) {
@@ -217,13 +274,17 @@ static void flush_block(Deflate *d, size_t end, bool last) {
 }
 
 /* ---- matches ---- */
-static inline uint32_t load32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline uint32_t load32(const uint8_t *p) {
+  uint32_t v;
+  memcpy(&v, p, 4);
+  return v;
+}
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define FIRST_DIFF(x) (__builtin_clzll(x) >> 3)
 #define LOW3(v) ((v) >> 8)
 #else
 #define FIRST_DIFF(x) (__builtin_ctzll(x) >> 3)
-#define LOW3(v) ((v) & 0xffffff)
+#define LOW3(v) ((v)&0xffffff)
 #endif
 static inline uint32_t hash_of(uint32_t v) { return v * 0x9e3779b1u >> (32 - HASH_BITS); }
 
@@ -238,6 +299,7 @@ static inline unsigned same_bytes(const uint8_t *a, const uint8_t *b, unsigned f
   while (k < max && a[k] == b[k]) k++;
   return k;
 }
+
 /* Enters position i (i + 4 <= n) and returns the former heads. */
 static inline void enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
   uint32_t v = load32(d->in + i), h3 = hash_of(LOW3(v)), h4 = hash_of(v);
@@ -246,7 +308,9 @@ static inline void enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
   d->head3[h3] = d->head4[h4] = (uint32_t)i;
   d->prev[i & (WINDOW - 1)] = *c4;
 }
-/* Longest match at i that is longer than `best`, at most CHAIN candidates; the position is entered. Returns its length or `best`. */
+
+/* Longest match at i that is longer than `best`, at most CHAIN candidates; the position is entered.
+ * Returns its length or `best`. */
 static unsigned find(Deflate *d, size_t i, unsigned best, int chain, uint32_t *dist) {
   unsigned max = (unsigned)PRLX_MIN(d->n - i, (size_t)MAX_LEN);
   if (max < 4) return best;
@@ -255,13 +319,18 @@ static unsigned find(Deflate *d, size_t i, unsigned best, int chain, uint32_t *d
   enter(d, i, &c3, &c);
   if (best < 3) {
     uint32_t k = (uint32_t)i - c3;
-    if (k - 1 < FAR3 && LOW3(load32(p - k)) == LOW3(v)) { best = 3; *dist = k; }
+    if (k - 1 < FAR3 && LOW3(load32(p - k)) == LOW3(v)) {
+      best = 3;
+      *dist = k;
+    }
   }
   if (best >= max) return best;
-  for (uint32_t k; chain > 0 && (k = (uint32_t)i - c) > far && k <= WINDOW; chain--, c = d->prev[c & (WINDOW - 1)]) {
+  for (uint32_t k; chain > 0 && (k = (uint32_t)i - c) > far && k <= WINDOW;
+       chain--, c = d->prev[c & (WINDOW - 1)]) {
     far = k; /* distances grow along a chain; otherwise its link was overwritten */
     const uint8_t *q = p - k;
-    if (load32(q) != v || (best > 3 && load32(q + best - 3) != load32(p + best - 3))) continue; /* the end differs most often */
+    /* the end differs most often */
+    if (load32(q) != v || (best > 3 && load32(q + best - 3) != load32(p + best - 3))) continue;
     unsigned len = same_bytes(p, q, 4, max);
     if (len <= best) continue;
     best = len;
@@ -270,16 +339,19 @@ static unsigned find(Deflate *d, size_t i, unsigned best, int chain, uint32_t *d
   }
   return best;
 }
+
 static inline void add_literal(Deflate *d, size_t i) {
   d->token[d->ntoken++] = d->in[i];
   d->lfreq[d->in[i]]++;
 }
+
 static inline void add_match(Deflate *d, unsigned len, uint32_t dist) {
   unsigned k, x;
   d->token[d->ntoken++] = len << 16 | (dist - 1);
   d->lfreq[length_symbol(len, &k, &x)]++;
   d->dfreq[dist_symbol(dist, &k, &x)]++;
 }
+
 static void deflate(Deflate *d) {
   size_t i = 0;
   unsigned len = 2, next;
@@ -309,19 +381,26 @@ static void deflate(Deflate *d) {
   if (d->ntoken || d->n == 0 || d->block < d->n) flush_block(d, d->n, true);
 }
 
-static void put_le32(uint8_t *p, uint32_t v) { for (int k = 0; k < 4; k++) p[k] = (uint8_t)(v >> 8 * k); }
+static void put_le32(uint8_t *p, uint32_t v) {
+  for (int k = 0; k < 4; k++) p[k] = (uint8_t)(v >> 8 * k);
+}
 
 Status gzip_encode(const uint8_t *in, size_t n, uint8_t **out, size_t *got, Error *e) {
-  static const uint8_t header[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}; /* no time, no name, unknown system: the same bytes everywhere */
+  /* no time, no name, unknown system: the same bytes everywhere */
+  static const uint8_t header[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};
   *out = NULL;
   *got = 0;
-  size_t cap = n + n / 1024 + 256; /* blocks are never larger than stored: 5 bytes per 65535, and per block of at least BLOCK_TOKENS - 1 bytes */
+  /* blocks are never larger than stored: 5 bytes per 65535, and per block of at least BLOCK_TOKENS
+   * - 1 bytes */
+  size_t cap = n + n / 1024 + 256;
   Deflate *d = mem_alloc(sizeof *d);
   uint8_t *p = cap > n ? mem_alloc(cap) : NULL;
   if (!d || !p) {
     mem_free(d);
     mem_free(p);
-    return err_set(e, ST_NOMEM, "out of memory for compressing %zu bytes; free memory or write uncompressed (.nii)", n);
+    return err_set(
+        e, ST_NOMEM,
+        "out of memory for compressing %zu bytes; free memory or write uncompressed (.nii)", n);
   }
   memcpy(p, header, sizeof header);
   d->in = in;

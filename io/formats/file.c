@@ -17,7 +17,9 @@ static Status write_all(int fd, const char *path, const void *data, size_t n, Er
   while (n) {
     ssize_t k = write(fd, p, PRLX_MIN(n, IO_PIECE));
     if (k < 0 && errno == EINTR) continue;
-    if (k <= 0) return err_set(e, ST_IO, "%s: writing failed: %s; check free space and quota", path, k ? strerror(errno) : "nothing accepted");
+    if (k <= 0)
+      return err_set(e, ST_IO, "%s: writing failed: %s; check free space and quota", path,
+                     k ? strerror(errno) : "nothing accepted");
     p += k;
     n -= (size_t)k;
   }
@@ -30,7 +32,8 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   char real_path[PATH_MAX];
   *f = (AtomicFile){-1, NULL, NULL};
   bool exists = stat(path, &st) == 0;
-  if (exists && S_ISDIR(st.st_mode)) return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
+  if (exists && S_ISDIR(st.st_mode))
+    return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
   if (!path[0]) return err_set(e, ST_INVALID, "empty file name; expected the file to write");
   if (exists && realpath(path, real_path)) path = real_path;
   size_t len = strlen(path) + 40;
@@ -46,20 +49,29 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
     int k = __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED);
     snprintf(f->tmp, len, "%s.tmp%ld.%d", f->path, (long)getpid(), k);
     f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (f->fd >= 0 && exists) (void)!fchmod(f->fd, st.st_mode & 07777); /* a replaced file keeps its permissions if we may set them */
+    /* a replaced file keeps its permissions if we may set them */
+    if (f->fd >= 0 && exists) (void)!fchmod(f->fd, st.st_mode & 07777);
   }
   if (f->fd < 0) {
-    Status s = err_set(e, ST_IO, "%s: cannot be created: %s; choose a folder that exists and is writable", path, strerror(errno));
-    if (f->tmp) { mem_free(f->tmp); f->tmp = NULL; } /* not ours to unlink */
+    Status s =
+        err_set(e, ST_IO, "%s: cannot be created: %s; choose a folder that exists and is writable",
+                path, strerror(errno));
+    if (f->tmp) {
+      mem_free(f->tmp);
+      f->tmp = NULL;
+    } /* not ours to unlink */
     atomic_abort(f);
     return s;
   }
   return ST_OK;
 }
 
-Status atomic_write(AtomicFile *f, const void *data, size_t n, Error *e) { return write_all(f->fd, f->path, data, n, e); }
+Status atomic_write(AtomicFile *f, const void *data, size_t n, Error *e) {
+  return write_all(f->fd, f->path, data, n, e);
+}
 
-/* After the rename the folder entry itself must reach the disk; not every file system allows it, so failure is no error. */
+/* After the rename the folder entry itself must reach the disk; not every file system allows it, so
+ * failure is no error. */
 static void sync_folder(const char *path) {
   char dir[PATH_MAX];
   const char *slash = strrchr(path, '/');
@@ -75,13 +87,17 @@ static void sync_folder(const char *path) {
 
 Status atomic_commit(AtomicFile *f, Error *e) {
   Status s = ST_OK;
-  if (f->tmp && fsync(f->fd) != 0) s = err_set(e, ST_IO, "%s: could not be flushed to disk: %s; check free space", f->path, strerror(errno));
+  if (f->tmp && fsync(f->fd) != 0)
+    s = err_set(e, ST_IO, "%s: could not be flushed to disk: %s; check free space", f->path,
+                strerror(errno));
   int fd = f->fd;
   f->fd = -1;
-  if (close(fd) != 0 && s == ST_OK) s = err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
+  if (close(fd) != 0 && s == ST_OK)
+    s = err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
   if (s == ST_OK && f->tmp) {
     if (rename(f->tmp, f->path) != 0) {
-      s = err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder", f->path, strerror(errno));
+      s = err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
+                  f->path, strerror(errno));
     } else {
       mem_free(f->tmp);
       f->tmp = NULL;
@@ -118,19 +134,27 @@ Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error 
   Status s = ST_OK;
   uint8_t *p = NULL;
   size_t got = 0, size;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) s = err_set(e, ST_IO, "%s: is not a regular file", path);
-  else if ((uint64_t)st.st_size > max) s = err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)st.st_size, max);
-  else if (!(p = mem_alloc((size_t)st.st_size + 1))) s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)st.st_size);
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+    s = err_set(e, ST_IO, "%s: is not a regular file", path);
+  else if ((uint64_t)st.st_size > max)
+    s = err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)st.st_size,
+                max);
+  else if (!(p = mem_alloc((size_t)st.st_size + 1)))
+    s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)st.st_size);
   size = s == ST_OK ? (size_t)st.st_size : 0;
   while (s == ST_OK && got < size) {
     ssize_t k = read(fd, p + got, PRLX_MIN(size - got, IO_PIECE));
     if (k < 0 && errno == EINTR) continue;
     if (k < 0) s = err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
-    if (k <= 0) break; /* shorter than it was a moment ago: what is there is what the caller gets to judge */
+    /* shorter than it was a moment ago: what is there is what the caller gets to judge */
+    if (k <= 0) break;
     got += (size_t)k;
   }
   close(fd);
-  if (s != ST_OK) { mem_free(p); return s; }
+  if (s != ST_OK) {
+    mem_free(p);
+    return s;
+  }
   *data = p; /* one byte more than n, zero: text can be used as a string */
   *n = got;
   return ST_OK;
@@ -139,16 +163,19 @@ Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error 
 Status dir_make(const char *path, Error *e) {
   char part[PATH_MAX];
   size_t n = strlen(path);
-  if (n == 0 || n >= sizeof part) return err_set(e, ST_INVALID, "%.200s: %s folder name", path, n ? "too long a" : "empty");
+  if (n == 0 || n >= sizeof part)
+    return err_set(e, ST_INVALID, "%.200s: %s folder name", path, n ? "too long a" : "empty");
   for (size_t i = 1; i <= n; i++) {
     if (path[i] != '/' && path[i] != 0) continue;
     memcpy(part, path, i);
     part[i] = 0;
     struct stat st;
     if (mkdir(part, 0777) == 0 || (stat(part, &st) == 0 && S_ISDIR(st.st_mode))) continue;
-    return err_set(e, ST_IO, "%s: folder %s cannot be made: %s; choose another place", path, part, errno == EEXIST ? "a file of this name is there" : strerror(errno));
+    return err_set(e, ST_IO, "%s: folder %s cannot be made: %s; choose another place", path, part,
+                   errno == EEXIST ? "a file of this name is there" : strerror(errno));
   }
-  if (access(path, W_OK | X_OK) != 0) return err_set(e, ST_IO, "%s: folder cannot be written to: %s", path, strerror(errno));
+  if (access(path, W_OK | X_OK) != 0)
+    return err_set(e, ST_IO, "%s: folder cannot be written to: %s", path, strerror(errno));
   return ST_OK;
 }
 

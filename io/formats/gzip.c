@@ -5,11 +5,17 @@
 #include <string.h>
 
 #define DEFLATE_RATIO 1032 /* no deflate stream expands further: 258 bytes per 2 bits */
-static uint32_t le32(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+static uint32_t le32(const uint8_t *p) {
+  return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 
-bool gzip_is(const uint8_t *p, size_t n) { return n >= 3 && p[0] == 0x1f && p[1] == 0x8b && p[2] == 8; }
+bool gzip_is(const uint8_t *p, size_t n) {
+  return n >= 3 && p[0] == 0x1f && p[1] == 0x8b && p[2] == 8;
+}
 
-size_t gzip_max_size(size_t compressed) { return compressed > SIZE_MAX / DEFLATE_RATIO ? SIZE_MAX : compressed * DEFLATE_RATIO; }
+size_t gzip_max_size(size_t compressed) {
+  return compressed > SIZE_MAX / DEFLATE_RATIO ? SIZE_MAX : compressed * DEFLATE_RATIO;
+}
 
 /* Length of the member header at p, or 0 with a reason. */
 static size_t member_header(const uint8_t *p, size_t n, const char **why) {
@@ -35,14 +41,18 @@ static size_t member_header(const uint8_t *p, size_t n, const char **why) {
   }
   if (flags & 2) { /* FHCRC */
     if (n - at < 2) return 0;
-    if ((crc32_ieee(0, p, at) & 0xffff) != (p[at] | (uint32_t)p[at + 1] << 8)) return *why = "wrong checksum of the header", 0;
+    if ((crc32_ieee(0, p, at) & 0xffff) != (p[at] | (uint32_t)p[at + 1] << 8))
+      return *why = "wrong checksum of the header", 0;
     at += 2;
   }
   return at;
 }
 
 static Status damaged(Error *e, const char *name, const char *why, size_t at) {
-  return err_set(e, ST_FORMAT, "%s: gzip: %s (after %zu decoded bytes); the file is damaged or cut short: copy it again from its source", name, why, at);
+  return err_set(e, ST_FORMAT,
+                 "%s: gzip: %s (after %zu decoded bytes); the file is damaged or cut short: copy "
+                 "it again from its source",
+                 name, why, at);
 }
 
 /* All members, appended to z->out. */
@@ -55,12 +65,18 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
     if (!head) return damaged(e, name, why, z->at);
     z->p += head;
     why = inflate_stream(z);
-    if (why == INFLATE_NOMEM) return err_set(e, ST_NOMEM, "%s: out of memory for the decompressed data (%zu bytes so far)", name, z->at);
+    if (why == INFLATE_NOMEM)
+      return err_set(e, ST_NOMEM, "%s: out of memory for the decompressed data (%zu bytes so far)",
+                     name, z->at);
     if (why == INFLATE_MORE)
-      return err_set(e, ST_FORMAT, "%s: gzip: more than %zu bytes when decompressed; expected at most that; the file is damaged or not what its name says", name, z->max);
+      return err_set(e, ST_FORMAT,
+                     "%s: gzip: more than %zu bytes when decompressed; expected at most that; the "
+                     "file is damaged or not what its name says",
+                     name, z->max);
     if (why) return damaged(e, name, why, z->at);
     if (z->end - z->p < 8) return damaged(e, name, "checksum is missing", z->at);
-    if (le32(z->p) != crc32_ieee(0, z->out + start, z->at - start)) return damaged(e, name, "wrong checksum (CRC)", z->at);
+    if (le32(z->p) != crc32_ieee(0, z->out + start, z->at - start))
+      return damaged(e, name, "wrong checksum (CRC)", z->at);
     if (le32(z->p + 4) != (uint32_t)(z->at - start)) return damaged(e, name, "wrong length", z->at);
     z->p += 8;
     if (z->p < z->end && *z->p == 0) /* zeros may pad the last member to whole tape blocks */
@@ -69,30 +85,35 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
   return ST_OK;
 }
 
-Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got, const char *name, Error *e) {
+Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
+                   const char *name, Error *e) {
   *out = NULL;
   *got = 0;
   if (!gzip_is(in, n)) return err_set(e, ST_FORMAT, "%s: not a gzip file", name);
   Inflate *z = mem_alloc(sizeof *z);
   if (!z) return err_set(e, ST_NOMEM, "%s: out of memory for decompression", name);
-  /* The last four bytes are the length of the last member: usually all there is. A wrong one costs time or memory in proportion to the input. */
+  /* The last four bytes are the length of the last member: usually all there is. A wrong one costs
+   * time or memory in proportion to the input. */
   size_t guess = n >= 18 ? le32(in + n - 4) : 0;
   guess = PRLX_MIN(PRLX_MIN(guess, gzip_max_size(n)), max);
   z->grow = true;
   z->max = max;
   z->cap = guess;
   Status s = ST_OK;
-  if (!(z->out = mem_alloc(guess))) s = err_set(e, ST_NOMEM, "%s: out of memory for %zu decompressed bytes", name, guess);
+  if (!(z->out = mem_alloc(guess)))
+    s = err_set(e, ST_NOMEM, "%s: out of memory for %zu decompressed bytes", name, guess);
   if (s == ST_OK) s = decode_members(z, in, n, name, e);
   if (s == ST_OK) {
     *out = z->out;
     *got = z->at;
-  } else mem_free(z->out);
+  } else
+    mem_free(z->out);
   mem_free(z);
   return s;
 }
 
-Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t *got, const char *name, Error *e) {
+Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t *got,
+                 const char *name, Error *e) {
   *got = 0;
   Inflate *z = mem_alloc(sizeof *z);
   if (!z) return err_set(e, ST_NOMEM, "%s: out of memory for decompression", name);
@@ -105,10 +126,14 @@ Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t 
   Status s = ST_OK;
   do { /* usually one member; block-gzipped files have many */
     size_t head = member_header(z->p, (size_t)(z->end - z->p), &why);
-    if (!head) { s = damaged(e, name, why, z->at); break; }
+    if (!head) {
+      s = damaged(e, name, why, z->at);
+      break;
+    }
     z->p += head;
     why = inflate_stream(z);
-    if (why && why != INFLATE_FULL && why != INFLATE_EARLY) s = damaged(e, name, why, z->at); /* early: the caller may have read the beginning only */
+    /* early: the caller may have read the beginning only */
+    if (why && why != INFLATE_FULL && why != INFLATE_EARLY) s = damaged(e, name, why, z->at);
     z->p += PRLX_MIN(8, z->end - z->p);
   } while (!why && z->at < want && z->end - z->p >= 18);
   *got = z->at;

@@ -1,12 +1,13 @@
-/* inflate.c: DEFLATE (RFC 1951) and its zlib wrapper (RFC 1950). Symbols are looked up in two-level tables whose entries already hold the
- * base value and the number of extra bits. While there is slack at both ends a fast loop runs without any bounds check; the last bytes go
- * through a careful one. */
+/* inflate.c: DEFLATE (RFC 1951) and its zlib wrapper (RFC 1950). Symbols are looked up in two-level
+ * tables whose entries already hold the base value and the number of extra bits. While there is
+ * slack at both ends a fast loop runs without any bounds check; the last bytes go through a careful
+ * one. */
 #include "io/formats/inflate.h"
 #include "io/formats/checksum.h"
 #include <string.h>
 
-const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data than expected", INFLATE_NOMEM[] = "out of memory",
-           INFLATE_FULL[] = "enough data for a look";
+const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data than expected",
+           INFLATE_NOMEM[] = "out of memory", INFLATE_FULL[] = "enough data for a look";
 
 /* ---- bits, least significant first ---- */
 static inline uint64_t mask(unsigned k) { return ((uint64_t)1 << k) - 1; } /* k < 64 */
@@ -18,10 +19,19 @@ static inline uint64_t load64(const uint8_t *p) {
 #endif
   return v;
 }
+
 static void refill(Inflate *z) {
-  while (z->n <= 55 && z->p < z->end) { z->hold |= (uint64_t)*z->p++ << z->n; z->n += 8; }
+  while (z->n <= 55 && z->p < z->end) {
+    z->hold |= (uint64_t)*z->p++ << z->n;
+    z->n += 8;
+  }
 }
-static void drop(Inflate *z, unsigned k) { z->hold >>= k; z->n -= (int)k; }
+
+static void drop(Inflate *z, unsigned k) {
+  z->hold >>= k;
+  z->n -= (int)k;
+}
+
 /* k <= 32 bits; false when the input has fewer. */
 static bool take(Inflate *z, int k, uint32_t *v) {
   if (z->n < k) refill(z);
@@ -32,8 +42,9 @@ static bool take(Inflate *z, int k, uint32_t *v) {
 }
 
 /* ---- decoding tables ----
- * Entry: bits 0-5 bits to drop (code and extra bits), bits 8-11 of them the code, bits 12-14 what it is, bits 16-30 base value, bit 31 a literal.
- * E_SUB: base is the second-level table, bits 8-11 its index bits. */
+ * Entry: bits 0-5 bits to drop (code and extra bits), bits 8-11 of them the code, bits 12-14 what
+ * it is, bits 16-30 base value, bit 31 a literal. E_SUB: base is the second-level table, bits 8-11
+ * its index bits. */
 #define E_LIT 0x80000000u
 #define E_SUB 0x1000u
 #define E_END 0x2000u
@@ -55,15 +66,19 @@ static uint32_t entry_of(Alphabet a, unsigned sym, unsigned bits) {
     return base << 16 | bits << 8 | (bits + extra);
   }
   if (sym > 29) return E_BAD;
-  unsigned extra = sym < 4 ? 0 : sym / 2 - 1, base = sym < 4 ? sym + 1 : ((2 + (sym & 1)) << extra) + 1;
+  unsigned extra = sym < 4 ? 0 : sym / 2 - 1,
+           base = sym < 4 ? sym + 1 : ((2 + (sym & 1)) << extra) + 1;
   return base << 16 | bits << 8 | (bits + extra);
 }
+
 static uint32_t reversed(uint32_t code, unsigned bits) {
   uint32_t r = 0;
   for (unsigned k = 0; k < bits; k++) r |= (code >> k & 1) << (bits - 1 - k);
   return r;
 }
-/* Lengths 0..15 of n symbols. Over-subscribed sets are refused, incomplete ones too, except a single code of length 1 or none (RFC 1951, 3.2.7). */
+
+/* Lengths 0..15 of n symbols. Over-subscribed sets are refused, incomplete ones too, except a
+ * single code of length 1 or none (RFC 1951, 3.2.7). */
 static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *len, int n) {
   uint16_t count[16] = {0}, next[16], first[16], order[288];
   int left = 1, used = 0;
@@ -80,7 +95,9 @@ static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *l
     code = (code + count[l]) << 1;
   }
   if (left > 0 && longest > 1) return false;
-  for (int i = 0; i < n; i++) if (len[i]) order[first[len[i]]++] = (uint16_t)i; /* by length, then by symbol: the canonical order */
+  /* by length, then by symbol: the canonical order */
+  for (int i = 0; i < n; i++)
+    if (len[i]) order[first[len[i]]++] = (uint16_t)i;
   for (uint32_t k = 0; left > 0 && k < 1u << root; k++) t[k] = E_BAD;
   uint32_t end = 1u << root, sub = 0, sub_bits = 0, prefix = UINT32_MAX;
   for (int i = 0; i < used; i++) {
@@ -92,11 +109,13 @@ static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *l
       for (uint32_t k = code; k < 1u << root; k += 1u << l) t[k] = e;
       continue;
     }
-    if ((code & mask(root)) != prefix) { /* a new second level, just large enough for the codes with this prefix */
+    /* a new second level, just large enough for the codes with this prefix */
+    if ((code & mask(root)) != prefix) {
       prefix = code & (uint32_t)mask(root);
       sub = end;
       sub_bits = l - root;
-      for (int spare = (1 << sub_bits) - count[l] - 1; spare > 0 && sub_bits + root < longest;) spare = spare * 2 - count[++sub_bits + root];
+      for (int spare = (1 << sub_bits) - count[l] - 1; spare > 0 && sub_bits + root < longest;)
+        spare = spare * 2 - count[++sub_bits + root];
       t[prefix] = sub << 16 | E_SUB | sub_bits << 8 | root;
       end += 1u << sub_bits;
     }
@@ -105,8 +124,10 @@ static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *l
   }
   return true;
 }
+
 /* Next symbol with its extra bits, checked against the end of the input. */
-static const char *careful(Inflate *z, const uint32_t *t, unsigned root, uint32_t *e, uint32_t *value) {
+static const char *careful(Inflate *z, const uint32_t *t, unsigned root, uint32_t *e,
+                           uint32_t *value) {
   refill(z);
   uint32_t x = t[z->hold & mask(root)];
   if (x & E_SUB) {
@@ -114,7 +135,8 @@ static const char *careful(Inflate *z, const uint32_t *t, unsigned root, uint32_
     drop(z, root);
     x = t[base_of(x) + (z->hold & mask(code_of(x)))];
   }
-  if (x & E_BAD) return z->n < 15 ? INFLATE_EARLY : "unassigned code"; /* fewer bits than a code: zeros stood in for the missing ones */
+  /* fewer bits than a code: zeros stood in for the missing ones */
+  if (x & E_BAD) return z->n < 15 ? INFLATE_EARLY : "unassigned code";
   if ((int)bits_of(x) > z->n) return INFLATE_EARLY;
   *value = base_of(x) + (uint32_t)((z->hold & mask(bits_of(x))) >> code_of(x));
   *e = x;
@@ -134,16 +156,29 @@ static const char *room(Inflate *z, size_t k) {
   z->cap = want;
   return NULL;
 }
-/* Copies len bytes from dist back; may write up to 15 bytes more than len (slack of the fast loop). */
+
+/* Copies len bytes from dist back; may write up to 15 bytes more than len (slack of the fast loop).
+ */
 static inline void copy_match(uint8_t *o, size_t dist, size_t len) {
   const uint8_t *s = o - dist;
   uint8_t *end = o + len;
-  if (dist >= 16) do { memcpy(o, s, 16); o += 16; s += 16; } while (o < end);
-  else if (dist >= 8) do { memcpy(o, s, 8); o += 8; s += 8; } while (o < end);
-  else if (dist == 1) memset(o, *s, len);
+  if (dist >= 16) do {
+      memcpy(o, s, 16);
+      o += 16;
+      s += 16;
+    } while (o < end);
+  else if (dist >= 8)
+    do {
+      memcpy(o, s, 8);
+      o += 8;
+      s += 8;
+    } while (o < end);
+  else if (dist == 1)
+    memset(o, *s, len);
   else { /* the run repeats itself: write it byte by byte until a whole word can follow */
     for (int i = 0; i < 8; i++) o[i] = s[i];
-    size_t step = 8 / dist * dist; /* largest multiple of dist within a word: the word behind o is periodic */
+    /* largest multiple of dist within a word: the word behind o is periodic */
+    size_t step = 8 / dist * dist;
     uint64_t w;
     memcpy(&w, o, 8);
     for (; o < end; o += step) memcpy(o, &w, 8);
@@ -170,8 +205,10 @@ static const char *stored_block(Inflate *z) {
   z->at += len;
   return full ? INFLATE_FULL : early ? INFLATE_EARLY : NULL;
 }
+
 static const char *read_codes(Inflate *z) {
-  static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+  static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                    11, 4,  12, 3, 13, 2, 14, 1, 15};
   uint8_t len[320] = {0};
   uint32_t nlit, ndist, ncode, v, e;
   if (!take(z, 5, &nlit) || !take(z, 5, &ndist) || !take(z, 4, &ncode)) return INFLATE_EARLY;
@@ -188,7 +225,10 @@ static const char *read_codes(Inflate *z) {
     uint32_t s;
     const char *why = careful(z, z->lit, 7, &e, &s);
     if (why) return why;
-    if (s < 16) { len[i++] = (uint8_t)s; continue; }
+    if (s < 16) {
+      len[i++] = (uint8_t)s;
+      continue;
+    }
     if (s == 16 && i == 0) return "bad code lengths";
     if (!take(z, s == 16 ? 2 : s == 17 ? 3 : 7, &v)) return INFLATE_EARLY;
     uint8_t what = s == 16 ? len[i - 1] : 0;
@@ -197,9 +237,12 @@ static const char *read_codes(Inflate *z) {
     while (v--) len[i++] = what;
   }
   if (!len[256]) return "block without an end";
-  if (!table_build(z->lit, LIT_BITS, LITERALS, len, (int)nlit) || !table_build(z->dist, DIST_BITS, DISTANCES, len + nlit, (int)ndist)) return "bad Huffman code";
+  if (!table_build(z->lit, LIT_BITS, LITERALS, len, (int)nlit) ||
+      !table_build(z->dist, DIST_BITS, DISTANCES, len + nlit, (int)ndist))
+    return "bad Huffman code";
   return NULL;
 }
+
 static void fixed_codes(Inflate *z) {
   uint8_t len[288];
   for (int i = 0; i < 288; i++) len[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
@@ -208,11 +251,22 @@ static void fixed_codes(Inflate *z) {
   table_build(z->dist, DIST_BITS, DISTANCES, len, 32);
 }
 
-/* Slack: three refills read at most 8 bytes past 21 consumed ones; two literals, a match and the overshoot of its copy are written. */
+/* Slack: three refills read at most 8 bytes past 21 consumed ones; two literals, a match and the
+ * overshoot of its copy are written. */
 #define IN_SLACK 32
 #define OUT_SLACK (258 + 2 + 16)
-#define REFILL() do { hold |= load64(p) << n; p += (63 - n) >> 3; n |= 56; } while (0)
-#define DROP(k) do { unsigned k_ = (k); hold >>= k_; n -= k_; } while (0)
+#define REFILL()            \
+  do {                      \
+    hold |= load64(p) << n; \
+    p += (63 - n) >> 3;     \
+    n |= 56;                \
+  } while (0)
+#define DROP(k)        \
+  do {                 \
+    unsigned k_ = (k); \
+    hold >>= k_;       \
+    n -= k_;           \
+  } while (0)
 /* Runs while both slacks last. *done: the end of the block was read. */
 static const char *fast_loop(Inflate *z, bool *done) {
   const uint8_t *p = z->p, *last_in = z->end - IN_SLACK;
@@ -222,7 +276,8 @@ static const char *fast_loop(Inflate *z, bool *done) {
   const char *why = NULL;
   const uint32_t *lit = z->lit, *dtab = z->dist;
   while (p <= last_in && o <= last_out) {
-    REFILL(); /* 56 bits or more: two first-level literals (22) and a length with its extra bits (20) */
+    /* 56 bits or more: two first-level literals (22) and a length with its extra bits (20) */
+    REFILL();
     uint32_t e = lit[hold & mask(LIT_BITS)];
     if (e & E_LIT) {
       DROP(bits_of(e));
@@ -244,8 +299,12 @@ static const char *fast_loop(Inflate *z, bool *done) {
       continue;
     }
     if (e & (E_END | E_BAD)) {
-      if (e & E_BAD) why = "unassigned code";
-      else { DROP(bits_of(e)); *done = true; }
+      if (e & E_BAD)
+        why = "unassigned code";
+      else {
+        DROP(bits_of(e));
+        *done = true;
+      }
       break;
     }
     size_t len = base_of(e) + (size_t)((hold & mask(bits_of(e))) >> code_of(e));
@@ -256,10 +315,16 @@ static const char *fast_loop(Inflate *z, bool *done) {
       DROP(DIST_BITS);
       e = dtab[base_of(e) + (hold & mask(code_of(e)))];
     }
-    if (e & E_BAD) { why = "unassigned distance"; break; }
+    if (e & E_BAD) {
+      why = "unassigned distance";
+      break;
+    }
     size_t dist = base_of(e) + (size_t)((hold & mask(bits_of(e))) >> code_of(e));
     DROP(bits_of(e));
-    if (dist > (size_t)(o - first)) { why = "distance reaches before the beginning"; break; }
+    if (dist > (size_t)(o - first)) {
+      why = "distance reaches before the beginning";
+      break;
+    }
     copy_match(o, dist, len);
     o += len;
   }
@@ -269,6 +334,7 @@ static const char *fast_loop(Inflate *z, bool *done) {
   z->at = (size_t)(o - z->out);
   return why;
 }
+
 static const char *coded_block(Inflate *z) {
   for (;;) {
     uint32_t e, len, dist;
@@ -303,12 +369,19 @@ const char *inflate_stream(Inflate *z) {
   z->n = 0;
   z->base = z->at;
   while (!why && !last) {
-    if (!take(z, 1, &last) || !take(z, 2, &type)) { why = INFLATE_EARLY; break; }
-    if (type == 0) why = stored_block(z);
-    else if (type == 3) why = "unknown block type";
+    if (!take(z, 1, &last) || !take(z, 2, &type)) {
+      why = INFLATE_EARLY;
+      break;
+    }
+    if (type == 0)
+      why = stored_block(z);
+    else if (type == 3)
+      why = "unknown block type";
     else {
-      if (type == 1) fixed_codes(z);
-      else why = read_codes(z);
+      if (type == 1)
+        fixed_codes(z);
+      else
+        why = read_codes(z);
       if (!why) why = coded_block(z);
     }
   }
@@ -318,7 +391,8 @@ const char *inflate_stream(Inflate *z) {
   return why;
 }
 
-Status raw_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got, size_t *used, const char *name, Error *e) {
+Status raw_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got, size_t *used,
+                   const char *name, Error *e) {
   *got = *used = 0;
   Inflate *z = mem_alloc(sizeof *z);
   if (!z) return err_set(e, ST_NOMEM, "%s: out of memory for decompression", name);
@@ -330,20 +404,31 @@ Status raw_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t
   *got = z->at;
   *used = (size_t)(z->p - in);
   mem_free(z);
-  return why ? err_set(e, ST_FORMAT, "%s: compressed data: %s (output byte %zu); the file is damaged", name, why, *got) : ST_OK;
+  return why ? err_set(e, ST_FORMAT,
+                       "%s: compressed data: %s (output byte %zu); the file is damaged", name, why,
+                       *got)
+             : ST_OK;
 }
 
-Status zlib_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got, const char *name, Error *e) {
+Status zlib_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got,
+                    const char *name, Error *e) {
   size_t used;
   *got = 0;
-  if (n < 6) return err_set(e, ST_FORMAT, "%s: compressed data of %zu bytes; expected at least 6; the file is cut short", name, n);
+  if (n < 6)
+    return err_set(e, ST_FORMAT,
+                   "%s: compressed data of %zu bytes; expected at least 6; the file is cut short",
+                   name, n);
   if ((in[0] & 15) != 8 || in[0] >> 4 > 7 || (in[0] << 8 | in[1]) % 31 != 0 || in[1] & 32)
-    return err_set(e, ST_FORMAT, "%s: compressed data has no zlib header; the file is damaged", name);
+    return err_set(e, ST_FORMAT, "%s: compressed data has no zlib header; the file is damaged",
+                   name);
   Status s = raw_inflate(in + 2, n - 2, out, cap, got, &used, name, e);
   if (s != ST_OK) return s;
   const uint8_t *t = in + 2 + used;
-  if (n - 2 - used < 4) return err_set(e, ST_FORMAT, "%s: checksum of the compressed data is missing; the file is cut short", name);
+  if (n - 2 - used < 4)
+    return err_set(e, ST_FORMAT,
+                   "%s: checksum of the compressed data is missing; the file is cut short", name);
   if (((uint32_t)t[0] << 24 | t[1] << 16 | t[2] << 8 | t[3]) != adler32_of(out, *got))
-    return err_set(e, ST_FORMAT, "%s: checksum of the compressed data is wrong; the file is damaged", name);
+    return err_set(e, ST_FORMAT,
+                   "%s: checksum of the compressed data is wrong; the file is damaged", name);
   return ST_OK;
 }

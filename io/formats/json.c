@@ -3,54 +3,84 @@
 #include <stdlib.h>
 #include <string.h>
 
-void json_init(Json *j, const char *text, size_t n) { *j = (Json){text, text, text + n, NULL, false}; }
+void json_init(Json *j, const char *text, size_t n) {
+  *j = (Json){text, text, text + n, NULL, false};
+}
+
 bool json_fail(Json *j, const char *why) {
   if (!j->why) j->why = why;
   return false;
 }
+
 char json_peek(Json *j) {
   if (j->why) return 0;
   while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r')) j->p++;
   return j->p < j->end ? *j->p : 0;
 }
+
 bool json_try(Json *j, char c) {
   if (json_peek(j) != c || j->p >= j->end) return false;
   j->p++;
   return true;
 }
+
 bool json_take(Json *j, char c) {
   if (json_try(j, c)) return true;
   if (j->p >= j->end) return json_fail(j, "text ends too early");
-  return json_fail(j, c == '{' ? "expected {" : c == '[' ? "expected [" : c == ':' ? "expected :" : c == '"' ? "expected a string" : "unexpected character");
+  return json_fail(j, c == '{'   ? "expected {"
+                      : c == '[' ? "expected ["
+                      : c == ':' ? "expected :"
+                      : c == '"' ? "expected a string"
+                                 : "unexpected character");
 }
 
-/* Length 1-4 of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF); 0 if bad. */
+/* Length 1-4 of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates, at most
+ * U+10FFFF); 0 if bad. */
 static int utf8_len(const unsigned char *p, const unsigned char *end) {
   if (p[0] < 0x80) return 1;
-  int n = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+  int n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+          : (p[0] & 0xf0) == 0xe0        ? 3
+          : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                         : 0;
   if (!n || end - p < n) return 0;
-  for (int i = 1; i < n; i++) if ((p[i] & 0xc0) != 0x80) return 0;
-  if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)) return 0;
+  for (int i = 1; i < n; i++)
+    if ((p[i] & 0xc0) != 0x80) return 0;
+  if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+      (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+    return 0;
   return n;
 }
+
 static int hex4(const char *p, const char *end) {
   if (end - p < 4) return -1;
   int v = 0;
   for (int i = 0; i < 4; i++) {
-    int c = p[i], d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    int c = p[i], d = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (d < 0) return -1;
     v = v * 16 + d;
   }
   return v;
 }
+
 static char *utf8_put(char *o, uint32_t c) {
-  if (c < 0x80) *o++ = (char)c;
-  else if (c < 0x800) *o++ = (char)(0xc0 | c >> 6), *o++ = (char)(0x80 | (c & 63));
-  else if (c < 0x10000) *o++ = (char)(0xe0 | c >> 12), *o++ = (char)(0x80 | (c >> 6 & 63)), *o++ = (char)(0x80 | (c & 63));
-  else *o++ = (char)(0xf0 | c >> 18), *o++ = (char)(0x80 | (c >> 12 & 63)), *o++ = (char)(0x80 | (c >> 6 & 63)), *o++ = (char)(0x80 | (c & 63));
+  if (c < 0x80)
+    *o++ = (char)c;
+  else if (c < 0x800)
+    *o++ = (char)(0xc0 | c >> 6), *o++ = (char)(0x80 | (c & 63));
+  else if (c < 0x10000)
+    *o++ = (char)(0xe0 | c >> 12), *o++ = (char)(0x80 | (c >> 6 & 63)),
+    *o++ = (char)(0x80 | (c & 63));
+  else
+    *o++ = (char)(0xf0 | c >> 18), *o++ = (char)(0x80 | (c >> 12 & 63)),
+    *o++ = (char)(0x80 | (c >> 6 & 63)), *o++ = (char)(0x80 | (c & 63));
   return o;
 }
-/* The escape after a backslash at j->p. Writes at *o (if not NULL), at most as many bytes as it consumes. */
+
+/* The escape after a backslash at j->p. Writes at *o (if not NULL), at most as many bytes as it
+ * consumes. */
 static bool escape(Json *j, char **o) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
   if (j->p >= j->end) return json_fail(j, "unfinished string");
@@ -65,7 +95,9 @@ static bool escape(Json *j, char **o) {
     j->p += 4;
     u = (uint32_t)h;
     if (h >= 0xd800 && h <= 0xdfff) {
-      int l = h <= 0xdbff && j->end - j->p >= 6 && j->p[0] == '\\' && j->p[1] == 'u' ? hex4(j->p + 2, j->end) : -1;
+      int l = h <= 0xdbff && j->end - j->p >= 6 && j->p[0] == '\\' && j->p[1] == 'u'
+                  ? hex4(j->p + 2, j->end)
+                  : -1;
       if (l < 0xdc00 || l > 0xdfff) return json_fail(j, "lone surrogate in a string");
       j->p += 6;
       u = 0x10000 + (((uint32_t)h & 0x3ff) << 10) + ((uint32_t)l & 0x3ff);
@@ -75,11 +107,16 @@ static bool escape(Json *j, char **o) {
   if (*o) *o = utf8_put(*o, u);
   return true;
 }
-/* Scans one string after its opening quote; with o not NULL also writes it there. Returns the end of what was written. */
+
+/* Scans one string after its opening quote; with o not NULL also writes it there. Returns the end
+ * of what was written. */
 static bool scan(Json *j, char **o) {
   while (j->p < j->end) {
     unsigned char c = (unsigned char)*j->p;
-    if (c == '"') { j->p++; return true; }
+    if (c == '"') {
+      j->p++;
+      return true;
+    }
     if (c < 0x20) return json_fail(j, "control character in a string");
     if (c == '\\') {
       j->p++;
@@ -88,19 +125,27 @@ static bool scan(Json *j, char **o) {
     }
     int n = utf8_len((const unsigned char *)j->p, (const unsigned char *)j->end);
     if (!n) return json_fail(j, "string is not valid UTF-8");
-    if (*o) { memcpy(*o, j->p, (size_t)n); *o += n; }
+    if (*o) {
+      memcpy(*o, j->p, (size_t)n);
+      *o += n;
+    }
     j->p += n;
   }
   return json_fail(j, "unfinished string");
 }
+
 bool json_string(Json *j, char **out) {
   char *nowhere = NULL, *o;
   *out = NULL;
   if (json_peek(j) != '"') return json_fail(j, "expected a string");
   const char *first = ++j->p;
   if (!scan(j, &nowhere)) return false;
-  char *s = mem_alloc((size_t)(j->p - first)); /* raw length counts the closing quote: room for the final zero */
-  if (!s) { j->nomem = true; return json_fail(j, "out of memory"); }
+  /* raw length counts the closing quote: room for the final zero */
+  char *s = mem_alloc((size_t)(j->p - first));
+  if (!s) {
+    j->nomem = true;
+    return json_fail(j, "out of memory");
+  }
   j->p = first;
   o = s;
   scan(j, &o);
@@ -114,6 +159,7 @@ static bool digits(Json *j) {
   while (j->p < j->end && *j->p >= '0' && *j->p <= '9') j->p++;
   return j->p > a;
 }
+
 bool json_number(Json *j, double *out) {
   json_peek(j);
   if (j->why) return false;
@@ -121,7 +167,10 @@ bool json_number(Json *j, double *out) {
   if (j->p < j->end && *j->p == '-') j->p++;
   const char *i = j->p;
   if (!digits(j) || (*i == '0' && j->p - i > 1)) return json_fail(j, "bad number");
-  if (j->p < j->end && *j->p == '.') { j->p++; if (!digits(j)) return json_fail(j, "bad number"); }
+  if (j->p < j->end && *j->p == '.') {
+    j->p++;
+    if (!digits(j)) return json_fail(j, "bad number");
+  }
   if (j->p < j->end && (*j->p == 'e' || *j->p == 'E')) {
     j->p++;
     if (j->p < j->end && (*j->p == '+' || *j->p == '-')) j->p++;
@@ -135,12 +184,15 @@ bool json_number(Json *j, double *out) {
   *out = strtod(text, NULL);
   return true;
 }
+
 bool json_uint(Json *j, uint64_t *out) {
   json_peek(j);
   if (j->why) return false;
   const char *a = j->p;
-  if (!digits(j) || (*a == '0' && j->p - a > 1)) return json_fail(j, "expected a whole number >= 0");
-  if (j->p < j->end && (*j->p == '.' || *j->p == 'e' || *j->p == 'E')) return json_fail(j, "expected a whole number >= 0");
+  if (!digits(j) || (*a == '0' && j->p - a > 1))
+    return json_fail(j, "expected a whole number >= 0");
+  if (j->p < j->end && (*j->p == '.' || *j->p == 'e' || *j->p == 'E'))
+    return json_fail(j, "expected a whole number >= 0");
   uint64_t v = 0;
   for (const char *q = a; q < j->p; q++) {
     if (v > (INT64_MAX - (uint64_t)(*q - '0')) / 10) return json_fail(j, "number too large");
@@ -149,18 +201,22 @@ bool json_uint(Json *j, uint64_t *out) {
   *out = v;
   return true;
 }
+
 static bool literal(Json *j, const char *word) {
   size_t n = strlen(word);
-  if ((size_t)(j->end - j->p) < n || memcmp(j->p, word, n) != 0) return json_fail(j, "unexpected character");
+  if ((size_t)(j->end - j->p) < n || memcmp(j->p, word, n) != 0)
+    return json_fail(j, "unexpected character");
   j->p += n;
   return true;
 }
+
 static bool skip_string(Json *j) {
   char *nowhere = NULL;
   if (json_peek(j) != '"') return json_fail(j, "expected a string");
   j->p++;
   return scan(j, &nowhere);
 }
+
 bool json_skip(Json *j) {
   char close[JSON_MAX_DEPTH];
   int depth = 0;
@@ -175,11 +231,16 @@ bool json_skip(Json *j) {
       j->p++;
       opened = !json_try(j, close[depth - 1]);
       if (!opened) depth--;
-    } else if (c == '"') { if (!skip_string(j)) return false; }
-    else if (c == 't') { if (!literal(j, "true")) return false; }
-    else if (c == 'f') { if (!literal(j, "false")) return false; }
-    else if (c == 'n') { if (!literal(j, "null")) return false; }
-    else if (!json_number(j, &ignored)) return false;
+    } else if (c == '"') {
+      if (!skip_string(j)) return false;
+    } else if (c == 't') {
+      if (!literal(j, "true")) return false;
+    } else if (c == 'f') {
+      if (!literal(j, "false")) return false;
+    } else if (c == 'n') {
+      if (!literal(j, "null")) return false;
+    } else if (!json_number(j, &ignored))
+      return false;
     if (!opened) { /* a value has ended: close what closes, then a comma must follow */
       while (depth && json_try(j, close[depth - 1])) depth--;
       if (depth && !json_take(j, ',')) return false;
@@ -188,6 +249,7 @@ bool json_skip(Json *j) {
   } while (depth);
   return true;
 }
+
 bool json_done(Json *j) {
   json_peek(j);
   if (j->why) return false;
@@ -207,8 +269,11 @@ bool json_object_number(const char *text, size_t n, const char *key, double *out
       mem_free(name);
       if (!json_take(&j, ':')) return false;
       char c = json_peek(&j);
-      if (match && (c == '-' || (c >= '0' && c <= '9'))) { if (!json_number(&j, out)) return false; found = true; }
-      else if (!json_skip(&j)) return false;
+      if (match && (c == '-' || (c >= '0' && c <= '9'))) {
+        if (!json_number(&j, out)) return false;
+        found = true;
+      } else if (!json_skip(&j))
+        return false;
     } while (json_try(&j, ','));
     if (!json_take(&j, '}')) return false;
   }

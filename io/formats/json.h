@@ -1,21 +1,35 @@
-/* json.h: a strict pull reader for JSON (RFC 8259) in memory. It allocates only the strings it hands out, recurses nowhere, and stops at the
- * first error: after one, every call returns false and `why` says what was wrong, `p` where. */
+/* json.h: a strict pull reader for JSON (RFC 8259) in memory. It allocates only the strings it
+ * hands out, recurses nowhere, and stops at the first error: after one, every call returns false
+ * and `why` says what was wrong, `p` where. */
 #ifndef PRLX_IO_JSON_H
 #define PRLX_IO_JSON_H
 #include "core/base.h"
 #define JSON_MAX_DEPTH 64
-typedef struct Json { const char *start, *p, *end; const char *why; /* NULL while all is well */ bool nomem; } Json;
+typedef struct Json {
+  const char *start;
+  const char *p;
+  const char *end;
+  const char *why; /* NULL while all is well */
+  bool nomem;
+} Json;
 void json_init(Json *j, const char *text, size_t n);
-char json_peek(Json *j);                       /* next character that is no white space; 0 at the end or after an error; consumes nothing but white space */
-bool json_take(Json *j, char c);               /* consumes c, error if something else is there */
-bool json_try(Json *j, char c);                /* consumes c if it is there */
-/* A string, escapes resolved, as UTF-8; mem_free it. Refused: control characters, bad escapes, lone surrogates, bad UTF-8, \u0000. */
+
+/* next character that is no white space; 0 at the end or after an error; consumes nothing but white
+ * space */
+char json_peek(Json *j);
+bool json_take(Json *j, char c); /* consumes c, error if something else is there */
+bool json_try(Json *j, char c);  /* consumes c if it is there */
+
+/* A string, escapes resolved, as UTF-8; mem_free it. Refused: control characters, bad escapes, lone
+ * surrogates, bad UTF-8, \u0000. */
 bool json_string(Json *j, char **out);
-bool json_number(Json *j, double *out);        /* at most 63 characters */
-bool json_uint(Json *j, uint64_t *out);        /* digits only, no leading zero, < 2^63 */
-bool json_skip(Json *j);                       /* any value, checked, nested up to JSON_MAX_DEPTH */
-bool json_done(Json *j);                       /* only white space is left */
-bool json_fail(Json *j, const char *why);      /* returns false; the first reason stays */
-/* Value of a top-level number field of the object in text[0..n); false if the text is no valid object or the field is absent or no number. */
+bool json_number(Json *j, double *out);   /* at most 63 characters */
+bool json_uint(Json *j, uint64_t *out);   /* digits only, no leading zero, < 2^63 */
+bool json_skip(Json *j);                  /* any value, checked, nested up to JSON_MAX_DEPTH */
+bool json_done(Json *j);                  /* only white space is left */
+bool json_fail(Json *j, const char *why); /* returns false; the first reason stays */
+
+/* Value of a top-level number field of the object in text[0..n); false if the text is no valid
+ * object or the field is absent or no number. */
 bool json_object_number(const char *text, size_t n, const char *key, double *out);
 #endif

@@ -18,7 +18,8 @@ static int64_t whole_lines(int fd, int64_t size) {
     ssize_t k = pread(fd, b, (size_t)(size - from), from);
     if (k < 0 && errno == EINTR) continue;
     if (k <= 0) return -1;
-    for (ssize_t i = k; i-- > 0;) if (b[i] == '\n') return from + i + 1;
+    for (ssize_t i = k; i-- > 0;)
+      if (b[i] == '\n') return from + i + 1;
     size = from;
   }
   return 0;
@@ -28,15 +29,20 @@ Status jsonl_open(Jsonl *j, const char *path, Error *e) {
   struct stat st;
   memset(j, 0, sizeof *j);
   j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (j->fd < 0) return err_set(e, ST_IO, "%s: cannot be opened for appending: %s", path, strerror(errno));
+  if (j->fd < 0)
+    return err_set(e, ST_IO, "%s: cannot be opened for appending: %s", path, strerror(errno));
   Status s = ST_OK;
-  if (fstat(j->fd, &st) != 0) s = err_set(e, ST_IO, "%s: cannot be examined: %s", path, strerror(errno));
+  if (fstat(j->fd, &st) != 0)
+    s = err_set(e, ST_IO, "%s: cannot be examined: %s", path, strerror(errno));
   else if (S_ISREG(st.st_mode)) {
     int64_t keep = whole_lines(j->fd, st.st_size);
-    if (keep < 0) s = err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
-    else if (keep < st.st_size && ftruncate(j->fd, keep) != 0) s = err_set(e, ST_IO, "%s: torn last line cannot be cut off: %s", path, strerror(errno));
+    if (keep < 0)
+      s = err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
+    else if (keep < st.st_size && ftruncate(j->fd, keep) != 0)
+      s = err_set(e, ST_IO, "%s: torn last line cannot be cut off: %s", path, strerror(errno));
   }
-  if (s == ST_OK && (!(j->path = mem_strdup(path)) || !(j->buf = mem_alloc(j->cap = 1024)))) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  if (s == ST_OK && (!(j->path = mem_strdup(path)) || !(j->buf = mem_alloc(j->cap = 1024))))
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (s != ST_OK) jsonl_close(j);
   return s;
 }
@@ -54,47 +60,63 @@ static void put(Jsonl *j, const char *s, size_t n) {
   if (j->len + n > j->cap) {
     size_t cap = (j->len + n) * 2;
     char *p = mem_grow(j->buf, j->len, cap);
-    if (!p) { j->failed = true; return; }
+    if (!p) {
+      j->failed = true;
+      return;
+    }
     j->buf = p;
     j->cap = cap;
   }
   memcpy(j->buf + j->len, s, n);
   j->len += n;
 }
+
 static void quoted(Jsonl *j, const char *s) {
   put(j, "\"", 1);
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
     char b[8];
-    if (c == '"' || c == '\\') { b[0] = '\\'; b[1] = (char)c; put(j, b, 2); }
-    else if (c < 0x20) put(j, b, (size_t)snprintf(b, sizeof b, "\\u%04x", c));
-    else put(j, s, 1);
+    if (c == '"' || c == '\\') {
+      b[0] = '\\';
+      b[1] = (char)c;
+      put(j, b, 2);
+    } else if (c < 0x20)
+      put(j, b, (size_t)snprintf(b, sizeof b, "\\u%04x", c));
+    else
+      put(j, s, 1);
   }
   put(j, "\"", 1);
 }
+
 static void key_of(Jsonl *j, const char *key) {
   if (!j->first) put(j, ",", 1);
   j->first = false;
   quoted(j, key);
   put(j, ":", 1);
 }
+
 void jsonl_begin(Jsonl *j) {
   j->len = 0;
   j->first = true;
   j->failed = false;
   put(j, "{", 1);
 }
+
 void jsonl_num(Jsonl *j, const char *key, double v) {
   char b[40];
   key_of(j, key);
-  if (!isfinite(v)) put(j, "null", 4);
-  else put(j, b, (size_t)snprintf(b, sizeof b, "%.9g", v));
+  if (!isfinite(v))
+    put(j, "null", 4);
+  else
+    put(j, b, (size_t)snprintf(b, sizeof b, "%.9g", v));
 }
+
 void jsonl_int(Jsonl *j, const char *key, int64_t v) {
   char b[32];
   key_of(j, key);
   put(j, b, (size_t)snprintf(b, sizeof b, "%lld", (long long)v));
 }
+
 void jsonl_str(Jsonl *j, const char *key, const char *v) {
   key_of(j, key);
   quoted(j, v);
@@ -104,11 +126,15 @@ Status jsonl_end(Jsonl *j, Error *e) {
   put(j, "}\n", 2);
   if (j->failed) return err_set(e, ST_NOMEM, "%s: out of memory for a log line", j->path);
   ssize_t k;
-  do k = write(j->fd, j->buf, j->len); while (k < 0 && errno == EINTR);
+  do k = write(j->fd, j->buf, j->len);
+  while (k < 0 && errno == EINTR);
   if (k == (ssize_t)j->len) return ST_OK;
-  Status s = err_set(e, ST_IO, "%s: writing failed: %s; check free space", j->path, k < 0 ? strerror(errno) : "line written in part only");
+  Status s = err_set(e, ST_IO, "%s: writing failed: %s; check free space", j->path,
+                     k < 0 ? strerror(errno) : "line written in part only");
   struct stat st;
-  if (k > 0 && fstat(j->fd, &st) == 0 && S_ISREG(st.st_mode)) (void)!ftruncate(j->fd, st.st_size - k); /* the next line must not join a torn one */
+  /* the next line must not join a torn one */
+  if (k > 0 && fstat(j->fd, &st) == 0 && S_ISREG(st.st_mode))
+    (void)!ftruncate(j->fd, st.st_size - k);
   return s;
 }
 

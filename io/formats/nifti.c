@@ -1,4 +1,5 @@
-/* nifti.c: reading NIfTI volumes: from a file or from memory, voxels widened to float. nifti_header.c has the header, nifti_write.c the writer. */
+/* nifti.c: reading NIfTI volumes: from a file or from memory, voxels widened to float.
+ * nifti_header.c has the header, nifti_write.c the writer. */
 #include "io/formats/nifti_impl.h"
 #include "io/formats/gzip.h"
 #include "io/formats/file.h"
@@ -12,12 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEAD_BYTES ((size_t)1 << 16)   /* read to look at a header; extensions beyond are not counted */
-#define PIECE ((size_t)1 << 20)        /* bytes converted at a time */
-#define TRAILING ((size_t)1 << 20)     /* decompressed bytes tolerated behind the last voxel */
+/* read to look at a header; extensions beyond are not counted */
+#define HEAD_BYTES ((size_t)1 << 16)
+#define PIECE ((size_t)1 << 20)    /* bytes converted at a time */
+#define TRAILING ((size_t)1 << 20) /* decompressed bytes tolerated behind the last voxel */
 
 /* ---- voxels ---- */
-/* The product must be rounded before the sum, or results would depend on the machine: no fused multiply-add here. */
+/* The product must be rounded before the sum, or results would depend on the machine: no fused
+ * multiply-add here. */
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
 #define NO_FMA
@@ -25,15 +28,18 @@
 #define NO_FMA __attribute__((optimize("fp-contract=off")))
 #endif
 #define SAME(u) (u)
-#define CONVERT(T, U, SWAP) do { \
-  for (size_t i = 0; i < n; i++) { \
-    U u; T x; \
-    memcpy(&u, src + i * sizeof u, sizeof u); \
-    if (h->swapped) u = (U)SWAP(u); \
-    memcpy(&x, &u, sizeof x); \
-    double v = (double)x; \
-    dst[i] = scaled ? (float)(v * slope + inter) : (float)v; \
-  } } while (0)
+#define CONVERT(T, U, SWAP)                                    \
+  do {                                                         \
+    for (size_t i = 0; i < n; i++) {                           \
+      U u;                                                     \
+      T x;                                                     \
+      memcpy(&u, src + i * sizeof u, sizeof u);                \
+      if (h->swapped) u = (U)SWAP(u);                          \
+      memcpy(&x, &u, sizeof x);                                \
+      double v = (double)x;                                    \
+      dst[i] = scaled ? (float)(v * slope + inter) : (float)v; \
+    }                                                          \
+  } while (0)
 NO_FMA static void convert(const NiftiHeader *h, const uint8_t *src, size_t n, float *dst) {
   double slope = h->scl_slope, inter = isfinite(h->scl_inter) ? h->scl_inter : 0;
   bool scaled = isfinite(slope) && slope != 0 && (slope != 1 || inter != 0);
@@ -51,32 +57,55 @@ NO_FMA static void convert(const NiftiHeader *h, const uint8_t *src, size_t n, f
     default: break; /* check_readable let only these pass */
   }
 }
+
 static Status check_readable(const NiftiHeader *h, const char *name, Error *e) {
   switch (h->datatype) {
-    case 2: case 4: case 8: case 16: case 64: case 256: case 512: case 768: case 1024: case 1280: return ST_OK;
+    case 2:
+    case 4:
+    case 8:
+    case 16:
+    case 64:
+    case 256:
+    case 512:
+    case 768:
+    case 1024:
+    case 1280: return ST_OK;
     default: break;
   }
-  const char *mend = h->datatype == 32 || h->datatype == 1792 || h->datatype == 2048 ? "save magnitude, phase or the real part as float32"
-                     : h->datatype == 128 || h->datatype == 2304 ? "save one grey channel as uint8 or float32" : "save it as float32 or float64";
-  return err_set(e, ST_FORMAT, "%s: %s voxels; expected integers of 8 to 64 bits, float32 or float64; %s", name, nifti_datatype_name(h->datatype), mend);
+  const char *mend = h->datatype == 32 || h->datatype == 1792 || h->datatype == 2048
+                         ? "save magnitude, phase or the real part as float32"
+                     : h->datatype == 128 || h->datatype == 2304
+                         ? "save one grey channel as uint8 or float32"
+                         : "save it as float32 or float64";
+  return err_set(e, ST_FORMAT,
+                 "%s: %s voxels; expected integers of 8 to 64 bits, float32 or float64; %s", name,
+                 nifti_datatype_name(h->datatype), mend);
 }
 
 /* ---- sizes ---- */
 static const char *dims_text(const NiftiHeader *h, char buf[160]) {
   size_t n = 0;
-  for (int i = 1; i <= h->ndim && n < 160; i++) n += (size_t)snprintf(buf + n, 160 - n, "%s%lld", i > 1 ? "x" : "", (long long)h->dim[i]);
+  for (int i = 1; i <= h->ndim && n < 160; i++)
+    n += (size_t)snprintf(buf + n, 160 - n, "%s%lld", i > 1 ? "x" : "", (long long)h->dim[i]);
   return buf;
 }
+
 /* `have` bytes are there, or can be at most if they are compressed. */
-static Status check_size(const NiftiHeader *h, size_t have, bool packed, const char *name, Error *e) {
+static Status check_size(const NiftiHeader *h, size_t have, bool packed, const char *name,
+                         Error *e) {
   size_t total;
   char dims[160];
   bool fits = nifti_total_bytes(h, &total);
   if (fits && total <= have) return ST_OK;
   if (!fits) total = SIZE_MAX;
-  return err_set(e, ST_FORMAT, "%s: the header (%s voxels of %s from byte %lld) asks for %zu bytes; the file %s %zu; it is cut short or its header is wrong: copy it again from its source",
-                 name, dims_text(h, dims), nifti_datatype_name(h->datatype), (long long)h->vox_offset, total, packed ? "is compressed and cannot hold more than" : "has", have);
+  return err_set(e, ST_FORMAT,
+                 "%s: the header (%s voxels of %s from byte %lld) asks for %zu bytes; the file %s "
+                 "%zu; it is cut short or its header is wrong: copy it again from its source",
+                 name, dims_text(h, dims), nifti_datatype_name(h->datatype),
+                 (long long)h->vox_offset, total,
+                 packed ? "is compressed and cannot hold more than" : "has", have);
 }
+
 /* A volume larger than the machine's memory would only end in swapping or in a killed process. */
 static Status check_memory(const NiftiHeader *h, size_t packed, const char *name, Error *e) {
   double need = 4.0 * (double)h->nvox, total = 0;
@@ -86,39 +115,52 @@ static Status check_memory(const NiftiHeader *h, size_t packed, const char *name
   total = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 #endif
   if (total <= 0 || need <= total) return ST_OK;
-  return err_set(e, ST_NOMEM, "%s: needs %.1f GB of memory; this machine has %.1f; crop the volume or use a larger machine", name, need / 1e9, total / 1e9);
+  return err_set(
+      e, ST_NOMEM,
+      "%s: needs %.1f GB of memory; this machine has %.1f; crop the volume or use a larger machine",
+      name, need / 1e9, total / 1e9);
 }
 
 /* ---- files ---- */
-typedef struct Source { int fd; size_t size; bool gz; } Source;
+typedef struct Source {
+  int fd;
+  size_t size;
+  bool gz;
+} Source;
 static Status read_at(int fd, const char *path, uint8_t *p, size_t n, size_t at, Error *e) {
   while (n) {
     ssize_t k = pread(fd, p, PRLX_MIN(n, (size_t)1 << 26), (off_t)at);
     if (k < 0 && errno == EINTR) continue;
-    if (k <= 0) return err_set(e, ST_IO, "%s: reading failed: %s", path, k ? strerror(errno) : "the file became shorter while it was read");
+    if (k <= 0)
+      return err_set(e, ST_IO, "%s: reading failed: %s", path,
+                     k ? strerror(errno) : "the file became shorter while it was read");
     p += k;
     at += (size_t)k;
     n -= (size_t)k;
   }
   return ST_OK;
 }
+
 static void source_close(Source *s) {
   if (s->fd >= 0) close(s->fd);
   s->fd = -1;
 }
+
 static Status source_open(Source *s, const char *path, Error *e) {
   struct stat st;
   uint8_t magic[3] = {0};
   *s = (Source){open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), 0, false};
   if (s->fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
   Status r = ST_OK;
-  if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode)) r = err_set(e, ST_IO, "%s: is not a regular file", path);
+  if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
+    r = err_set(e, ST_IO, "%s: is not a regular file", path);
   s->size = r == ST_OK ? (size_t)st.st_size : 0;
   if (r == ST_OK && s->size >= 3) r = read_at(s->fd, path, magic, 3, 0, e);
   s->gz = gzip_is(magic, 3);
   if (r != ST_OK) source_close(s);
   return r;
 }
+
 /* The first bytes, decompressed, at most HEAD_BYTES. */
 static Status source_head(const Source *s, const char *path, uint8_t *buf, size_t *n, Error *e) {
   *n = PRLX_MIN(s->size, HEAD_BYTES);
@@ -135,6 +177,7 @@ static bool ends_with(const char *s, const char *end) {
   size_t n = strlen(s), k = strlen(end);
   return n >= k && strcasecmp(s + n - k, end) == 0;
 }
+
 /* Exchanges .hdr and .img before an optional .gz; the case of the letters stays. */
 static Status partner(const char *path, char out[PATH_MAX], Error *e) {
   static const char a[2][5] = {"hdr", "img"}, up[2][5] = {"HDR", "IMG"};
@@ -144,42 +187,58 @@ static Status partner(const char *path, char out[PATH_MAX], Error *e) {
   size_t at = ends_with(path, ".gz") ? n - 3 : n;
   for (int k = 0; k < 2; k++) {
     if (at < 4 || out[at - 4] != '.' || strncasecmp(out + at - 3, a[k], 3) != 0) continue;
-    for (int i = 0; i < 3; i++) out[at - 3 + (size_t)i] = out[at - 3 + (size_t)i] == up[k][i] ? up[1 - k][i] : a[1 - k][i];
+    for (int i = 0; i < 3; i++)
+      out[at - 3 + (size_t)i] = out[at - 3 + (size_t)i] == up[k][i] ? up[1 - k][i] : a[1 - k][i];
     if (!file_exists(out)) { /* one of a pair may be compressed alone */
-      if (at < n) out[at] = 0;
-      else if (n + 3 < PATH_MAX) memcpy(out + n, ".gz", 4);
+      if (at < n)
+        out[at] = 0;
+      else if (n + 3 < PATH_MAX)
+        memcpy(out + n, ".gz", 4);
       if (!file_exists(out)) {
-        if (at < n) out[at] = '.';
-        else out[n] = 0;
+        if (at < n)
+          out[at] = '.';
+        else
+          out[n] = 0;
       }
     }
     return ST_OK;
   }
-  return err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected a name that ends in .hdr, so that the .img beside it can be found; rename both", path);
+  return err_set(e, ST_FORMAT,
+                 "%s: header of a .hdr/.img pair; expected a name that ends in .hdr, so that the "
+                 ".img beside it can be found; rename both",
+                 path);
 }
-/* Opens what holds the voxels (the same file, or the .img) and reads the header; sizes are checked. *img_path: PATH_MAX bytes. */
-static Status open_volume(const char *path, NiftiHeader *h, Source *voxels, char *img_path, Error *e) {
+
+/* Opens what holds the voxels (the same file, or the .img) and reads the header; sizes are checked.
+ * *img_path: PATH_MAX bytes. */
+static Status open_volume(const char *path, NiftiHeader *h, Source *voxels, char *img_path,
+                          Error *e) {
   char head_path[PATH_MAX];
   bool named_img = ends_with(path, ".img") || ends_with(path, ".img.gz");
   size_t n = strlen(path);
   Status s = n < PATH_MAX ? ST_OK : err_set(e, ST_INVALID, "%.100s...: file name too long", path);
-  if (s == ST_OK && named_img) s = partner(path, head_path, e);
-  else if (s == ST_OK) memcpy(head_path, path, n + 1);
+  if (s == ST_OK && named_img)
+    s = partner(path, head_path, e);
+  else if (s == ST_OK)
+    memcpy(head_path, path, n + 1);
   if (s == ST_OK) s = source_open(voxels, head_path, e);
   if (s != ST_OK) return s;
   uint8_t *buf = mem_alloc(HEAD_BYTES);
-  s = buf ? source_head(voxels, head_path, buf, &n, e) : err_set(e, ST_NOMEM, "%s: out of memory", path);
+  s = buf ? source_head(voxels, head_path, buf, &n, e)
+          : err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (s == ST_OK) s = nifti_parse(buf, n, head_path, h, e);
   mem_free(buf);
   if (s == ST_OK) memcpy(img_path, head_path, strlen(head_path) + 1);
   if (s == ST_OK && h->pair) {
     source_close(voxels);
-    s = named_img ? (memcpy(img_path, path, strlen(path) + 1), ST_OK) : partner(head_path, img_path, e);
+    s = named_img ? (memcpy(img_path, path, strlen(path) + 1), ST_OK)
+                  : partner(head_path, img_path, e);
     if (s == ST_OK) s = source_open(voxels, img_path, e);
   }
   if (s == ST_OK) {
     h->gzipped = voxels->gz;
-    s = check_size(h, voxels->gz ? gzip_max_size(voxels->size) : voxels->size, voxels->gz, img_path, e);
+    s = check_size(h, voxels->gz ? gzip_max_size(voxels->size) : voxels->size, voxels->gz, img_path,
+                   e);
   }
   if (s != ST_OK) source_close(voxels);
   return s;
@@ -203,11 +262,13 @@ static Status volume_alloc(Nifti *v, const char *name, Error *e) {
   nifti_free(v);
   return err_set(e, ST_NOMEM, "%s: out of memory for %lld voxels", name, (long long)v->h.nvox);
 }
+
 void nifti_free(Nifti *v) {
   mem_free(v->data);
   mem_free(v->path);
   memset(v, 0, sizeof *v);
 }
+
 /* From the whole decompressed file. */
 static Status fill_from_memory(Nifti *v, const uint8_t *p, size_t n, const char *name, Error *e) {
   size_t total;
@@ -215,10 +276,13 @@ static Status fill_from_memory(Nifti *v, const uint8_t *p, size_t n, const char 
   if (s == ST_OK) s = volume_alloc(v, name, e);
   if (s != ST_OK) return s;
   convert(&v->h, p + v->h.vox_offset, (size_t)v->nvox, v->data);
-  if (nifti_total_bytes(&v->h, &total) && total < n) nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", n - total);
+  if (nifti_total_bytes(&v->h, &total) && total < n)
+    nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", n - total);
   return ST_OK;
 }
-static Status fill_from_gzip(Nifti *v, const uint8_t *packed, size_t n, const char *name, Error *e) {
+
+static Status fill_from_gzip(Nifti *v, const uint8_t *packed, size_t n, const char *name,
+                             Error *e) {
   size_t total, got, limit;
   uint8_t *raw;
   Status s = check_size(&v->h, gzip_max_size(n), true, name, e);
@@ -230,6 +294,7 @@ static Status fill_from_gzip(Nifti *v, const uint8_t *packed, size_t n, const ch
   mem_free(raw);
   return s;
 }
+
 static Status fill_from_file(Nifti *v, const Source *src, const char *path, Error *e) {
   const size_t one = (size_t)nifti_datatype_bytes(v->h.datatype), per = PIECE / one;
   Status s = volume_alloc(v, path, e);
@@ -242,7 +307,8 @@ static Status fill_from_file(Nifti *v, const Source *src, const char *path, Erro
   }
   mem_free(buf);
   size_t total;
-  if (s == ST_OK && nifti_total_bytes(&v->h, &total) && total < src->size) nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", src->size - total);
+  if (s == ST_OK && nifti_total_bytes(&v->h, &total) && total < src->size)
+    nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", src->size - total);
   return s;
 }
 
@@ -255,16 +321,19 @@ Status nifti_read(const char *path, Nifti *v, Error *e) {
   if (s == ST_OK) s = check_memory(&v->h, src.gz ? src.size : 0, path, e);
   if (s == ST_OK && src.gz) {
     uint8_t *packed = mem_alloc(src.size);
-    s = packed ? read_at(src.fd, img, packed, src.size, 0, e) : err_set(e, ST_NOMEM, "%s: out of memory for %zu bytes", img, src.size);
+    s = packed ? read_at(src.fd, img, packed, src.size, 0, e)
+               : err_set(e, ST_NOMEM, "%s: out of memory for %zu bytes", img, src.size);
     if (s == ST_OK) s = fill_from_gzip(v, packed, src.size, img, e);
     mem_free(packed);
-  } else if (s == ST_OK) s = fill_from_file(v, &src, img, e);
+  } else if (s == ST_OK)
+    s = fill_from_file(v, &src, img, e);
   source_close(&src);
   if (s != ST_OK) nifti_free(v);
   return s;
 }
 
-Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg, const char *name, Nifti *v, Error *e) {
+Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
+                    const char *name, Nifti *v, Error *e) {
   const uint8_t *head = data;
   size_t nhead = n;
   uint8_t *peeked = NULL;
@@ -278,14 +347,19 @@ Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t ni
   if (s == ST_OK) s = nifti_parse(head, nhead, name, &v->h, e);
   mem_free(peeked);
   if (s == ST_OK) s = check_readable(&v->h, name, e);
-  if (s == ST_OK && v->h.pair && !img) s = err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected its image too", name);
-  if (s == ST_OK && v->h.pair) { data = img; n = nimg; }
+  if (s == ST_OK && v->h.pair && !img)
+    s = err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected its image too", name);
+  if (s == ST_OK && v->h.pair) {
+    data = img;
+    n = nimg;
+  }
   if (s == ST_OK) {
     v->h.gzipped = gzip_is(data, n);
     s = check_size(&v->h, v->h.gzipped ? gzip_max_size(n) : n, v->h.gzipped, name, e);
   }
   if (s == ST_OK) s = check_memory(&v->h, v->h.gzipped ? n : 0, name, e);
-  if (s == ST_OK) s = v->h.gzipped ? fill_from_gzip(v, data, n, name, e) : fill_from_memory(v, data, n, name, e);
+  if (s == ST_OK)
+    s = v->h.gzipped ? fill_from_gzip(v, data, n, name, e) : fill_from_memory(v, data, n, name, e);
   if (s != ST_OK) nifti_free(v);
   return s;
 }
@@ -296,9 +370,11 @@ bool nifti_is(const uint8_t *head, size_t n) {
   if (gzip_is(head, n)) {
     if (gzip_peek(head, n, buf, 4, &got, "", NULL) != ST_OK || got < 4) return false;
     head = buf;
-  } else if (n < 4) return false;
+  } else if (n < 4)
+    return false;
   for (int k = 0; k < 2; k++) {
-    int v = k ? head[3] | head[2] << 8 : head[0] | head[1] << 8, zero = k ? head[0] | head[1] : head[2] | head[3];
+    int v = k ? head[3] | head[2] << 8 : head[0] | head[1] << 8,
+        zero = k ? head[0] | head[1] : head[2] | head[3];
     if (!zero && (v == 348 || v == 540)) return true;
   }
   return false;

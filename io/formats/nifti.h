@@ -1,54 +1,108 @@
 /* nifti.h: NIfTI-1 and NIfTI-2 volumes, .nii, .nii.gz and .hdr/.img pairs, either byte order.
  * Reference: the NIfTI-1 and NIfTI-2 standards (nifti.nimh.nih.gov).
  *
- * Voxel values: the stored number as float64 (exact, except 64-bit integers beyond 2^53), times scl_slope, plus scl_inter, each rounded in
- * float64, then one rounding to float32. scl_slope 0, NaN or infinite means unscaled; a NaN or infinite scl_inter counts as 0, with a warning. */
+ * Voxel values: the stored number as float64 (exact, except 64-bit integers beyond 2^53), times
+ * scl_slope, plus scl_inter, each rounded in float64, then one rounding to float32. scl_slope 0,
+ * NaN or infinite means unscaled; a NaN or infinite scl_inter counts as 0, with a warning. */
 #ifndef PRLX_NIFTI_H
 #define PRLX_NIFTI_H
 #include "core/base.h"
-typedef enum { NIFTI_NO_FORM = 0, NIFTI_QFORM = 1, NIFTI_SFORM = 2 } NiftiForm;   /* where `affine` came from; NO_FORM: voxel sizes only */
+/* where `affine` came from; NO_FORM: voxel sizes only */
+typedef enum { NIFTI_NO_FORM = 0, NIFTI_QFORM = 1, NIFTI_SFORM = 2 } NiftiForm;
 typedef struct NiftiHeader {
-  int version;                 /* 1 or 2 */
-  bool swapped, pair, gzipped; /* byte order differs from this machine's; .hdr/.img; voxels stored compressed */
-  int ndim; int64_t dim[8];    /* dim[0] unused; dim[1..ndim] >= 1, the others 1 */
-  int64_t nvox;                /* product of all */
-  double pixdim[8];            /* pixdim[0] = qfac, -1 or 1; [1..3] positive, in the unit of xyzt_units; [4] time step */
-  int datatype, bitpix;        /* bitpix as stored; bytes per voxel are nifti_datatype_bytes(datatype) */
-  double scl_slope, scl_inter; /* as stored; 0 or NaN slope means unscaled */
-  int qform_code, sform_code, xyzt_units;
-  double quatern[3], qoffset[3];
-  double affine[16];           /* voxel index (i,j,k) -> mm, row-major 4x4, from sform if its code > 0, else qform, else pixdim. In the file's
-                                  unit: a header that says metres or micrometres is left as it is, with a warning; times unit_mm gives mm */
-  double unit_mm;              /* 1 (mm, or not said), 1000 (m), 0.001 (um) */
+  int version; /* 1 or 2 */
+  /* byte order differs from this machine's; .hdr/.img; voxels stored compressed */
+  bool swapped;
+  bool pair;
+  bool gzipped;
+  int ndim;
+  int64_t dim[8]; /* dim[0] unused; dim[1..ndim] >= 1, the others 1 */
+  int64_t nvox;   /* product of all */
+  /* pixdim[0] = qfac, -1 or 1; [1..3] positive, in the unit of xyzt_units; [4] time step */
+  double pixdim[8];
+  /* bitpix as stored; bytes per voxel are nifti_datatype_bytes(datatype) */
+  int datatype;
+  int bitpix;
+  /* as stored; 0 or NaN slope means unscaled */
+  double scl_slope;
+  double scl_inter;
+  int qform_code;
+  int sform_code;
+  int xyzt_units;
+  double quatern[3];
+  double qoffset[3];
+  /* voxel index (i,j,k) -> mm, row-major 4x4, from sform if its code > 0, else qform, else pixdim.
+   * In the file's unit: a header that says metres or micrometres is left as it is, with a warning;
+   * times unit_mm gives mm */
+  double affine[16];
+  double unit_mm; /* 1 (mm, or not said), 1000 (m), 0.001 (um) */
   NiftiForm form;
   int64_t vox_offset;
-  int extensions; int64_t extension_bytes; /* skipped on reading, not written */
-  int intent_code; double intent_p[3];
-  double cal_min, cal_max, toffset, slice_duration;
-  int64_t slice_start, slice_end; int slice_code, dim_info;
-  char descrip[81], intent_name[17], aux_file[25]; /* bytes as stored up to the first zero: not checked to be text */
-  char warning[512];           /* "" or, separated by "; ": no orientation, sform not orthonormal, sform and qform disagree, ... */
+  int extensions;
+  int64_t extension_bytes; /* skipped on reading, not written */
+  int intent_code;
+  double intent_p[3];
+  double cal_min;
+  double cal_max;
+  double toffset;
+  double slice_duration;
+  int64_t slice_start;
+  int64_t slice_end;
+  int slice_code;
+  int dim_info;
+  /* bytes as stored up to the first zero: not checked to be text */
+  char descrip[81];
+  char intent_name[17];
+  char aux_file[25];
+  /* "" or, separated by "; ": no orientation, sform not orthonormal, sform and qform disagree, ...
+   */
+  char warning[512];
 } NiftiHeader;
-/* A volume widened to float with scaling applied: data[((t*nz + z)*ny + y)*nx + x], as on disk (i fastest). */
-typedef struct Nifti { NiftiHeader h; float *data; int64_t nvox; char *path; } Nifti;
-/* Header only; sizes are checked against the file before anything is allocated. Either file of a pair may be named.
- * Complex, RGB, float128 and binary volumes have a readable header; nifti_read refuses them by name. */
+
+/* A volume widened to float with scaling applied: data[((t*nz + z)*ny + y)*nx + x], as on disk (i
+ * fastest). */
+typedef struct Nifti {
+  NiftiHeader h;
+  float *data;
+  int64_t nvox;
+  char *path;
+} Nifti;
+
+/* Header only; sizes are checked against the file before anything is allocated. Either file of a
+ * pair may be named. Complex, RGB, float128 and binary volumes have a readable header; nifti_read
+ * refuses them by name. */
 Status nifti_read_header(const char *path, NiftiHeader *h, Error *e);
 Status nifti_read(const char *path, Nifti *v, Error *e);
-/* The same from memory: a .nii or .nii.gz, or the header of a pair with its image (img NULL otherwise). `name` is for messages and v->path. */
-Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg, const char *name, Nifti *v, Error *e);
-void   nifti_free(Nifti *v);
-bool   nifti_is(const uint8_t *head, size_t n);        /* by the first bytes: NIfTI header, or a gzip file that begins with one (64 KiB are enough) */
-const char *nifti_datatype_name(int datatype);         /* "int16", ...; "unknown" */
-int    nifti_datatype_bytes(int datatype);             /* per voxel; 0 for unknown and binary */
-const char *nifti_form_name(int code);                 /* sform and qform codes: "scanner", "aligned", "talairach", "mni", "template" */
-void   nifti_orientation(const NiftiHeader *h, char out[4]); /* "RAS", "LPI", ... nearest axes: the letter towards which i, j, k grow */
-/* Writes float32, NIfTI-1 (NIfTI-2 if a dimension exceeds 32767), little-endian, sform and qform from `affine` (code 1 scanner), mm; gzip when
- * the name ends in .gz, otherwise it must end in .nii. A sheared affine is kept in the sform only (qform code 0). Atomic, and the same
- * bytes for the same input. dim: nx,ny,nz,nt (nt = 1: 3-D). data in the same order as nifti_read. descrip at most 79 characters. */
-Status nifti_write(const char *path, const float *data, const int64_t dim[4], const double affine[16], const char *descrip, Error *e);
-/* Same with an existing header's dims, version, forms, codes, units, intent, description and pixdims kept (convert). */
+
+/* The same from memory: a .nii or .nii.gz, or the header of a pair with its image (img NULL
+ * otherwise). `name` is for messages and v->path. */
+Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
+                    const char *name, Nifti *v, Error *e);
+void nifti_free(Nifti *v);
+
+/* by the first bytes: NIfTI header, or a gzip file that begins with one (64 KiB are enough) */
+bool nifti_is(const uint8_t *head, size_t n);
+const char *nifti_datatype_name(int datatype); /* "int16", ...; "unknown" */
+int nifti_datatype_bytes(int datatype);        /* per voxel; 0 for unknown and binary */
+
+/* sform and qform codes: "scanner", "aligned", "talairach", "mni", "template" */
+const char *nifti_form_name(int code);
+
+/* "RAS", "LPI", ... nearest axes: the letter towards which i, j, k grow */
+void nifti_orientation(const NiftiHeader *h, char out[4]);
+
+/* Writes float32, NIfTI-1 (NIfTI-2 if a dimension exceeds 32767), little-endian, sform and qform
+ * from `affine` (code 1 scanner), mm; gzip when the name ends in .gz, otherwise it must end in
+ * .nii. A sheared affine is kept in the sform only (qform code 0). Atomic, and the same bytes for
+ * the same input. dim: nx,ny,nz,nt (nt = 1: 3-D). data in the same order as nifti_read. descrip at
+ * most 79 characters. */
+Status nifti_write(const char *path, const float *data, const int64_t dim[4],
+                   const double affine[16], const char *descrip, Error *e);
+
+/* Same with an existing header's dims, version, forms, codes, units, intent, description and
+ * pixdims kept (convert). */
 Status nifti_write_like(const char *path, const float *data, const NiftiHeader *like, Error *e);
+
 /* Inverse of an affine (last row 0 0 0 1). ST_NUMERIC when it is singular or not finite. */
 Status affine_invert(const double a[16], double inv[16], Error *e);
 #endif

@@ -6,16 +6,27 @@
 #include <string.h>
 
 /* ---- data types ---- */
-typedef struct TypeInfo { int code, bytes; const char *name; } TypeInfo;
+typedef struct TypeInfo {
+  int code;
+  int bytes;
+  const char *name;
+} TypeInfo;
 static const TypeInfo types[] = {
-  {1, 0, "binary"}, {2, 1, "uint8"}, {4, 2, "int16"}, {8, 4, "int32"}, {16, 4, "float32"}, {32, 8, "complex64"}, {64, 8, "float64"}, {128, 3, "RGB24"},
-  {256, 1, "int8"}, {512, 2, "uint16"}, {768, 4, "uint32"}, {1024, 8, "int64"}, {1280, 8, "uint64"}, {1536, 16, "float128"}, {1792, 16, "complex128"},
-  {2048, 32, "complex256"}, {2304, 4, "RGBA32"}};
+    {1, 0, "binary"},    {2, 1, "uint8"},        {4, 2, "int16"},          {8, 4, "int32"},
+    {16, 4, "float32"},  {32, 8, "complex64"},   {64, 8, "float64"},       {128, 3, "RGB24"},
+    {256, 1, "int8"},    {512, 2, "uint16"},     {768, 4, "uint32"},       {1024, 8, "int64"},
+    {1280, 8, "uint64"}, {1536, 16, "float128"}, {1792, 16, "complex128"}, {2048, 32, "complex256"},
+    {2304, 4, "RGBA32"}};
 static const TypeInfo *type_of(int code) {
-  for (int i = 0; i < COUNT_OF(types); i++) if (types[i].code == code) return &types[i];
+  for (int i = 0; i < COUNT_OF(types); i++)
+    if (types[i].code == code) return &types[i];
   return NULL;
 }
-const char *nifti_datatype_name(int datatype) { return type_of(datatype) ? type_of(datatype)->name : "unknown"; }
+
+const char *nifti_datatype_name(int datatype) {
+  return type_of(datatype) ? type_of(datatype)->name : "unknown";
+}
+
 int nifti_datatype_bytes(int datatype) { return type_of(datatype) ? type_of(datatype)->bytes : 0; }
 const char *nifti_form_name(int code) {
   static const char *const names[] = {"none", "scanner", "aligned", "talairach", "mni", "template"};
@@ -23,12 +34,17 @@ const char *nifti_form_name(int code) {
 }
 
 /* ---- fields ---- */
-typedef struct Src { const uint8_t *p; bool big; } Src;
+typedef struct Src {
+  const uint8_t *p;
+  bool big;
+} Src;
 static uint64_t get_u(const Src *s, size_t at, int bytes) {
   uint64_t v = 0;
-  for (int k = 0; k < bytes; k++) v |= (uint64_t)s->p[at + (size_t)(s->big ? bytes - 1 - k : k)] << 8 * k;
+  for (int k = 0; k < bytes; k++)
+    v |= (uint64_t)s->p[at + (size_t)(s->big ? bytes - 1 - k : k)] << 8 * k;
   return v;
 }
+
 static int get_i16(const Src *s, size_t at) { return (int16_t)get_u(s, at, 2); }
 static int get_i32(const Src *s, size_t at) { return (int32_t)get_u(s, at, 4); }
 static int64_t get_i64(const Src *s, size_t at) { return (int64_t)get_u(s, at, 8); }
@@ -38,12 +54,14 @@ static double get_f32(const Src *s, size_t at) {
   memcpy(&f, &u, 4);
   return f;
 }
+
 static double get_f64(const Src *s, size_t at) {
   uint64_t u = get_u(s, at, 8);
   double f;
   memcpy(&f, &u, 8);
   return f;
 }
+
 static void get_text(const Src *s, size_t at, int bytes, char *out) {
   memcpy(out, s->p + at, (size_t)bytes);
   out[bytes] = 0;
@@ -59,7 +77,11 @@ void nifti_warn(NiftiHeader *h, const char *fmt, ...) {
   va_end(ap);
 }
 
-typedef struct Forms { double sform[12], vox_offset; } Forms; /* what is judged after all fields are there */
+/* what is judged after all fields are there */
+typedef struct Forms {
+  double sform[12];
+  double vox_offset;
+} Forms;
 
 static void fields_v1(const Src *s, NiftiHeader *h, Forms *f) {
   h->dim_info = s->p[39];
@@ -89,6 +111,7 @@ static void fields_v1(const Src *s, NiftiHeader *h, Forms *f) {
   for (int i = 0; i < 12; i++) f->sform[i] = get_f32(s, 280 + 4 * (size_t)i);
   get_text(s, 328, 16, h->intent_name);
 }
+
 static void fields_v2(const Src *s, NiftiHeader *h, Forms *f) {
   h->datatype = get_i16(s, 12);
   h->bitpix = get_i16(s, 14);
@@ -119,42 +142,76 @@ static void fields_v2(const Src *s, NiftiHeader *h, Forms *f) {
 }
 
 /* ---- checks ---- */
-static Status check_kind(const uint8_t *p, size_t n, const char *name, Src *s, NiftiHeader *h, Error *e) {
-  if (n < 4) return err_set(e, ST_FORMAT, "%s: %zu bytes; expected a NIfTI header of 348 bytes or more; the file is cut short", name, n);
+static Status check_kind(const uint8_t *p, size_t n, const char *name, Src *s, NiftiHeader *h,
+                         Error *e) {
+  if (n < 4)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: %zu bytes; expected a NIfTI header of 348 bytes or more; the file is cut short", name,
+        n);
   Src le = {p, false}, be = {p, true};
   int a = get_i32(&le, 0), b = get_i32(&be, 0);
   if (a != 348 && a != 540 && b != 348 && b != 540)
-    return err_set(e, ST_FORMAT, "%s: not a NIfTI file: it begins with %02x %02x %02x %02x; expected a header size of 348 (NIfTI-1) or 540 (NIfTI-2)", name, p[0], p[1], p[2], p[3]);
+    return err_set(e, ST_FORMAT,
+                   "%s: not a NIfTI file: it begins with %02x %02x %02x %02x; expected a header "
+                   "size of 348 (NIfTI-1) or 540 (NIfTI-2)",
+                   name, p[0], p[1], p[2], p[3]);
   *s = b == 348 || b == 540 ? be : le;
   h->version = (s->big ? b : a) == 348 ? 1 : 2;
   h->swapped = s->big != (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
   size_t need = h->version == 1 ? NIFTI1_BYTES : NIFTI2_BYTES;
-  if (n < need) return err_set(e, ST_FORMAT, "%s: %zu bytes; a NIfTI-%d header has %zu; the file is cut short", name, n, h->version, need);
+  if (n < need)
+    return err_set(e, ST_FORMAT, "%s: %zu bytes; a NIfTI-%d header has %zu; the file is cut short",
+                   name, n, h->version, need);
   const uint8_t *m = p + (h->version == 1 ? 344 : 4);
-  bool single = m[0] == 'n' && m[1] == '+', known = (single || (m[0] == 'n' && m[1] == 'i')) && m[2] == '0' + h->version && m[3] == 0;
+  bool single = m[0] == 'n' && m[1] == '+',
+       known = (single || (m[0] == 'n' && m[1] == 'i')) && m[2] == '0' + h->version && m[3] == 0;
   if (!known && h->version == 1 && (m[0] == 0 || m[1] == 0))
-    return err_set(e, ST_FORMAT, "%s: an ANALYZE 7.5 header (no NIfTI magic): its orientation is unknown; convert it to NIfTI first", name);
-  if (!known) return err_set(e, ST_FORMAT, "%s: NIfTI-%d header with the wrong magic %02x %02x %02x %02x; the file is damaged or of another kind", name, h->version, m[0], m[1], m[2], m[3]);
+    return err_set(e, ST_FORMAT,
+                   "%s: an ANALYZE 7.5 header (no NIfTI magic): its orientation is unknown; "
+                   "convert it to NIfTI first",
+                   name);
+  if (!known)
+    return err_set(e, ST_FORMAT,
+                   "%s: NIfTI-%d header with the wrong magic %02x %02x %02x %02x; the file is "
+                   "damaged or of another kind",
+                   name, h->version, m[0], m[1], m[2], m[3]);
   if (h->version == 2 && memcmp(m + 4, "\r\n\032\n", 4) != 0)
-    return err_set(e, ST_FORMAT, "%s: NIfTI-2 header whose line ends were changed: it was copied as text; copy it again in binary mode", name);
+    return err_set(e, ST_FORMAT,
+                   "%s: NIfTI-2 header whose line ends were changed: it was copied as text; copy "
+                   "it again in binary mode",
+                   name);
   h->pair = !single;
   return ST_OK;
 }
 
 static Status check_dims(NiftiHeader *h, const char *name, Error *e) {
   if (h->dim[0] < 1 || h->dim[0] > 7)
-    return err_set(e, ST_FORMAT, "%s: dim[0] = %lld; expected 1 to 7 dimensions; the header is damaged", name, (long long)h->dim[0]);
+    return err_set(e, ST_FORMAT,
+                   "%s: dim[0] = %lld; expected 1 to 7 dimensions; the header is damaged", name,
+                   (long long)h->dim[0]);
   h->ndim = (int)h->dim[0];
   h->nvox = 1;
   for (int i = 1; i <= 7; i++) {
-    if (i > h->ndim) { h->dim[i] = 1; continue; }
-    if (h->dim[i] < 1) return err_set(e, ST_FORMAT, "%s: dim[%d] = %lld; expected 1 or more; the header is damaged", name, i, (long long)h->dim[i]);
+    if (i > h->ndim) {
+      h->dim[i] = 1;
+      continue;
+    }
+    if (h->dim[i] < 1)
+      return err_set(e, ST_FORMAT, "%s: dim[%d] = %lld; expected 1 or more; the header is damaged",
+                     name, i, (long long)h->dim[i]);
     if (__builtin_mul_overflow(h->nvox, h->dim[i], &h->nvox) || h->nvox > INT64_MAX / 64)
-      return err_set(e, ST_FORMAT, "%s: the dimensions multiply to more than 10^17 voxels; the header is damaged", name);
+      return err_set(e, ST_FORMAT,
+                     "%s: the dimensions multiply to more than 10^17 voxels; the header is damaged",
+                     name);
   }
   const TypeInfo *t = type_of(h->datatype);
-  if (!t) return err_set(e, ST_FORMAT, "%s: data type code %d is not in the NIfTI standard; the header is damaged", name, h->datatype);
-  if (t->bytes && h->bitpix != 8 * t->bytes) nifti_warn(h, "bitpix is %d, %s has %d (used)", h->bitpix, t->name, 8 * t->bytes);
+  if (!t)
+    return err_set(e, ST_FORMAT,
+                   "%s: data type code %d is not in the NIfTI standard; the header is damaged",
+                   name, h->datatype);
+  if (t->bytes && h->bitpix != 8 * t->bytes)
+    nifti_warn(h, "bitpix is %d, %s has %d (used)", h->bitpix, t->name, 8 * t->bytes);
   return ST_OK;
 }
 
@@ -165,43 +222,70 @@ static Status check_offset(NiftiHeader *h, double at, const char *name, Error *e
     at = least;
   }
   if (!(at >= least && at < 9e15) || at != floor(at))
-    return err_set(e, ST_FORMAT, "%s: vox_offset = %g; expected a whole number of bytes, %g or more; the header is damaged", name, at, least);
+    return err_set(
+        e, ST_FORMAT,
+        "%s: vox_offset = %g; expected a whole number of bytes, %g or more; the header is damaged",
+        name, at, least);
   h->vox_offset = (int64_t)at;
   return ST_OK;
 }
 
 /* ---- orientation ---- */
 static double det3(const double a[16]) {
-  return a[0] * (a[5] * a[10] - a[6] * a[9]) - a[1] * (a[4] * a[10] - a[6] * a[8]) + a[2] * (a[4] * a[9] - a[5] * a[8]);
+  return a[0] * (a[5] * a[10] - a[6] * a[9]) - a[1] * (a[4] * a[10] - a[6] * a[8]) +
+         a[2] * (a[4] * a[9] - a[5] * a[8]);
 }
-static double column_norm(const double a[16], int c) { return sqrt(a[c] * a[c] + a[4 + c] * a[4 + c] + a[8 + c] * a[8 + c]); }
+
+static double column_norm(const double a[16], int c) {
+  return sqrt(a[c] * a[c] + a[4 + c] * a[4 + c] + a[8 + c] * a[8 + c]);
+}
 
 Status affine_invert(const double a[16], double inv[16], Error *e) {
-  double d = det3(a), scale = column_norm(a, 0) * column_norm(a, 1) * column_norm(a, 2), r[16] = {0};
-  if (!isfinite(d) || !(fabs(d) > 1e-9 * scale)) return err_set(e, ST_NUMERIC, "the affine cannot be inverted: determinant %g; expected independent axes; the header is damaged", d);
+  double d = det3(a), scale = column_norm(a, 0) * column_norm(a, 1) * column_norm(a, 2),
+         r[16] = {0};
+  if (!isfinite(d) || !(fabs(d) > 1e-9 * scale))
+    return err_set(e, ST_NUMERIC,
+                   "the affine cannot be inverted: determinant %g; expected independent axes; the "
+                   "header is damaged",
+                   d);
   for (int i = 0; i < 3; i++)
     for (int j = 0; j < 3; j++) {
-      int i1 = (i + 1) % 3, i2 = (i + 2) % 3, j1 = (j + 1) % 3, j2 = (j + 2) % 3; /* cyclic indices carry the sign of the cofactor */
+      /* cyclic indices carry the sign of the cofactor */
+      int i1 = (i + 1) % 3, i2 = (i + 2) % 3, j1 = (j + 1) % 3, j2 = (j + 2) % 3;
       r[4 * i + j] = (a[4 * j1 + i1] * a[4 * j2 + i2] - a[4 * j1 + i2] * a[4 * j2 + i1]) / d;
     }
-  for (int i = 0; i < 3; i++) r[4 * i + 3] = -(r[4 * i] * a[3] + r[4 * i + 1] * a[7] + r[4 * i + 2] * a[11]);
+  for (int i = 0; i < 3; i++)
+    r[4 * i + 3] = -(r[4 * i] * a[3] + r[4 * i + 1] * a[7] + r[4 * i + 2] * a[11]);
   r[15] = 1;
-  for (int i = 0; i < 16; i++) if (!isfinite(r[i])) return err_set(e, ST_NUMERIC, "the affine cannot be inverted: its entries are too large or too small; the header is damaged");
+  for (int i = 0; i < 16; i++)
+    if (!isfinite(r[i]))
+      return err_set(e, ST_NUMERIC,
+                     "the affine cannot be inverted: its entries are too large or too small; the "
+                     "header is damaged");
   memcpy(inv, r, sizeof r);
   return ST_OK;
 }
 
-/* Method 2 of the standard: rotation from the quaternion (a from b, c, d), columns times pixdim, third one times qfac. */
+/* Method 2 of the standard: rotation from the quaternion (a from b, c, d), columns times pixdim,
+ * third one times qfac. */
 static bool qform_affine(const NiftiHeader *h, double A[16]) {
   double b = h->quatern[0], c = h->quatern[1], d = h->quatern[2], n = b * b + c * c + d * d, a = 0;
   if (!isfinite(n)) return false;
   if (n < 1) a = sqrt(1 - n);
-  else { double k = 1 / sqrt(n); b *= k; c *= k; d *= k; } /* half a turn, up to rounding of the stored numbers */
-  const double R[9] = {a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c),
-                       2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b),
-                       2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c};
+  /* half a turn, up to rounding of the stored numbers */
+  else {
+    double k = 1 / sqrt(n);
+    b *= k;
+    c *= k;
+    d *= k;
+  }
+  const double R[9] = {
+      a * a + b * b - c * c - d * d, 2 * (b * c - a * d),           2 * (b * d + a * c),
+      2 * (b * c + a * d),           a * a + c * c - b * b - d * d, 2 * (c * d - a * b),
+      2 * (b * d - a * c),           2 * (c * d + a * b),           a * a + d * d - b * b - c * c};
   for (int i = 0; i < 3; i++) {
-    for (int j = 0; j < 3; j++) A[4 * i + j] = R[3 * i + j] * h->pixdim[j + 1] * (j == 2 ? h->pixdim[0] : 1);
+    for (int j = 0; j < 3; j++)
+      A[4 * i + j] = R[3 * i + j] * h->pixdim[j + 1] * (j == 2 ? h->pixdim[0] : 1);
     A[4 * i + 3] = h->qoffset[i];
     if (!isfinite(h->qoffset[i])) return false;
   }
@@ -209,6 +293,7 @@ static bool qform_affine(const NiftiHeader *h, double A[16]) {
   A[15] = 1;
   return true;
 }
+
 static bool sform_affine(const double s[12], double A[16]) {
   for (int i = 0; i < 12; i++) {
     if (!isfinite(s[i])) return false;
@@ -219,6 +304,7 @@ static bool sform_affine(const double s[12], double A[16]) {
   double inv[16];
   return affine_invert(A, inv, NULL) == ST_OK;
 }
+
 /* Largest distance between two mappings over the corners of the volume. */
 static double disagreement(const NiftiHeader *h, const double A[16], const double B[16]) {
   double worst = 0;
@@ -226,7 +312,8 @@ static double disagreement(const NiftiHeader *h, const double A[16], const doubl
     double sum = 0;
     for (int i = 0; i < 3; i++) {
       double d = A[4 * i + 3] - B[4 * i + 3];
-      for (int j = 0; j < 3; j++) d += (A[4 * i + j] - B[4 * i + j]) * (double)(c >> j & 1 ? h->dim[j + 1] - 1 : 0);
+      for (int j = 0; j < 3; j++)
+        d += (A[4 * i + j] - B[4 * i + j]) * (double)(c >> j & 1 ? h->dim[j + 1] - 1 : 0);
       sum += d * d;
     }
     worst = fmax(worst, sqrt(sum));
@@ -236,28 +323,38 @@ static double disagreement(const NiftiHeader *h, const double A[16], const doubl
 
 double nifti_quaternion(const double A[16], double bcd[3], double *qfac) {
   double R[16] = {0}, T[16], diff = 0;
-  for (int j = 0; j < 3; j++) for (int i = 0; i < 3; i++) R[4 * i + j] = A[4 * i + j] / column_norm(A, j);
+  for (int j = 0; j < 3; j++)
+    for (int i = 0; i < 3; i++) R[4 * i + j] = A[4 * i + j] / column_norm(A, j);
   R[15] = 1;
   double start[16];
   memcpy(start, R, sizeof R);
   *qfac = det3(R) < 0 ? -1 : 1;
-  for (int it = 0; it < 60; it++) { /* Newton iteration towards the orthogonal polar factor (Higham 1986) */
+  /* Newton iteration towards the orthogonal polar factor (Higham 1986) */
+  for (int it = 0; it < 60; it++) {
     double step = 0;
     if (affine_invert(R, T, NULL) != ST_OK) return INFINITY;
     for (int i = 0; i < 3; i++)
       for (int j = 0; j < 3; j++) step = fmax(step, fabs(R[4 * i + j] - T[4 * j + i]));
-    for (int i = 0; i < 3; i++) for (int j = 0; j < 3; j++) R[4 * i + j] = (R[4 * i + j] + T[4 * j + i]) / 2;
+    for (int i = 0; i < 3; i++)
+      for (int j = 0; j < 3; j++) R[4 * i + j] = (R[4 * i + j] + T[4 * j + i]) / 2;
     if (step < 1e-14) break;
   }
-  for (int i = 0; i < 3; i++) for (int j = 0; j < 3; j++) diff = fmax(diff, fabs(R[4 * i + j] - start[4 * i + j]));
+  for (int i = 0; i < 3; i++)
+    for (int j = 0; j < 3; j++) diff = fmax(diff, fabs(R[4 * i + j] - start[4 * i + j]));
   for (int i = 0; i < 3; i++) R[4 * i + 2] *= *qfac;
   /* Shepperd 1978: divide by the largest of the four components. */
-  double t[4] = {R[0] + R[5] + R[10], R[0] - R[5] - R[10], R[5] - R[0] - R[10], R[10] - R[0] - R[5]};
+  double t[4] = {R[0] + R[5] + R[10], R[0] - R[5] - R[10], R[5] - R[0] - R[10],
+                 R[10] - R[0] - R[5]};
   int k = 0;
-  for (int i = 1; i < 4; i++) if (t[i] > t[k]) k = i;
+  for (int i = 1; i < 4; i++)
+    if (t[i] > t[k]) k = i;
   double s = sqrt(fmax(t[k] + 1, 0)) * 2, q[4];
-  double p1 = R[9] - R[6], p2 = R[2] - R[8], p3 = R[4] - R[1], s12 = R[1] + R[4], s13 = R[2] + R[8], s23 = R[6] + R[9];
-  const double rows[4][4] = {{s * s / 4, p1, p2, p3}, {p1, s * s / 4, s12, s13}, {p2, s12, s * s / 4, s23}, {p3, s13, s23, s * s / 4}};
+  double p1 = R[9] - R[6], p2 = R[2] - R[8], p3 = R[4] - R[1], s12 = R[1] + R[4], s13 = R[2] + R[8],
+         s23 = R[6] + R[9];
+  const double rows[4][4] = {{s * s / 4, p1, p2, p3},
+                             {p1, s * s / 4, s12, s13},
+                             {p2, s12, s * s / 4, s23},
+                             {p3, s13, s23, s * s / 4}};
   for (int i = 0; i < 4; i++) q[i] = rows[k][i] / s;
   for (int i = 0; i < 3; i++) bcd[i] = q[0] < 0 ? -q[i + 1] : q[i + 1];
   return diff;
@@ -271,7 +368,8 @@ static void check_pixdims(NiftiHeader *h) {
     h->pixdim[i] = isfinite(p) && p != 0 ? fabs(p) : 1;
     if (i <= h->ndim) nifti_warn(h, "pixdim[%d] is %g, %g is used", i, p, h->pixdim[i]);
   }
-  for (int i = 4; i < 8; i++) if (!isfinite(h->pixdim[i])) h->pixdim[i] = 0;
+  for (int i = 4; i < 8; i++)
+    if (!isfinite(h->pixdim[i])) h->pixdim[i] = 0;
 }
 
 static void find_affine(NiftiHeader *h, const double sform[12]) {
@@ -286,34 +384,42 @@ static void find_affine(NiftiHeader *h, const double sform[12]) {
     has_q = false;
   }
   h->form = has_s ? NIFTI_SFORM : has_q ? NIFTI_QFORM : NIFTI_NO_FORM;
-  if (has_s) memcpy(h->affine, S, sizeof S);
-  else if (has_q) memcpy(h->affine, Q, sizeof Q);
+  if (has_s)
+    memcpy(h->affine, S, sizeof S);
+  else if (has_q)
+    memcpy(h->affine, Q, sizeof Q);
   else {
     memset(h->affine, 0, sizeof h->affine);
     for (int i = 0; i < 3; i++) h->affine[5 * i] = h->pixdim[i + 1];
     h->affine[15] = 1;
-    nifti_warn(h, "no orientation (neither sform nor qform): voxel sizes only, so left and right are unknown");
+    nifti_warn(h, "no orientation (neither sform nor qform): voxel sizes only, so left and right "
+                  "are unknown");
   }
-  double voxel = fmin(column_norm(h->affine, 0), fmin(column_norm(h->affine, 1), column_norm(h->affine, 2)));
-  if (has_s && nifti_quaternion(S, bcd, &qfac) > 1e-3) nifti_warn(h, "sform axes are not at right angles (a registration with shear?)");
+  double voxel =
+      fmin(column_norm(h->affine, 0), fmin(column_norm(h->affine, 1), column_norm(h->affine, 2)));
+  if (has_s && nifti_quaternion(S, bcd, &qfac) > 1e-3)
+    nifti_warn(h, "sform axes are not at right angles (a registration with shear?)");
   if (has_s && has_q) {
     double d = disagreement(h, S, Q);
     if (d > voxel / 2) nifti_warn(h, "sform and qform disagree by up to %.3g mm: sform is used", d);
   }
   int unit = h->xyzt_units & 7;
   h->unit_mm = unit == 1 ? 1000 : unit == 3 ? 0.001 : 1;
-  if (h->unit_mm != 1) nifti_warn(h, "coordinates are in %s, not in mm", unit == 1 ? "metres" : "micrometres");
+  if (h->unit_mm != 1)
+    nifti_warn(h, "coordinates are in %s, not in mm", unit == 1 ? "metres" : "micrometres");
 }
 
 /* Header extensions (standard, "extender"): sizes are read only to be counted. */
 static void count_extensions(NiftiHeader *h, const Src *s, size_t n) {
   size_t at = h->version == 1 ? NIFTI1_BYTES : NIFTI2_BYTES;
   if (n < at + 4 || s->p[at] == 0) return;
-  size_t end = h->pair ? n : PRLX_MIN((size_t)h->vox_offset, n); /* what lies behind n was not looked at */
+  /* what lies behind n was not looked at */
+  size_t end = h->pair ? n : PRLX_MIN((size_t)h->vox_offset, n);
   for (at += 4; end - at >= 8;) {
     int size = get_i32(s, at);
     if (size < 16 || size % 16 || (!h->pair && (int64_t)at + size > h->vox_offset)) {
-      nifti_warn(h, "extension %d has an impossible size (%d bytes): skipped", h->extensions + 1, size);
+      nifti_warn(h, "extension %d has an impossible size (%d bytes): skipped", h->extensions + 1,
+                 size);
       return;
     }
     h->extensions++;
@@ -324,7 +430,8 @@ static void count_extensions(NiftiHeader *h, const Src *s, size_t n) {
 }
 
 bool nifti_total_bytes(const NiftiHeader *h, size_t *total) {
-  return mul_ok((size_t)h->nvox, (size_t)nifti_datatype_bytes(h->datatype), total) && !__builtin_add_overflow(*total, (size_t)h->vox_offset, total);
+  return mul_ok((size_t)h->nvox, (size_t)nifti_datatype_bytes(h->datatype), total) &&
+         !__builtin_add_overflow(*total, (size_t)h->vox_offset, total);
 }
 
 Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h, Error *e) {
@@ -333,14 +440,17 @@ Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h,
   memset(h, 0, sizeof *h);
   Status s = check_kind(p, n, name, &src, h, e);
   if (s != ST_OK) return s;
-  if (h->version == 1) fields_v1(&src, h, &f);
-  else fields_v2(&src, h, &f);
+  if (h->version == 1)
+    fields_v1(&src, h, &f);
+  else
+    fields_v2(&src, h, &f);
   s = check_dims(h, name, e);
   if (s == ST_OK) s = check_offset(h, f.vox_offset, name, e);
   if (s != ST_OK) return s;
   check_pixdims(h);
   find_affine(h, f.sform);
-  if (isfinite(h->scl_slope) && h->scl_slope != 0 && !isfinite(h->scl_inter)) nifti_warn(h, "scl_inter is %g and counts as 0", h->scl_inter);
+  if (isfinite(h->scl_slope) && h->scl_slope != 0 && !isfinite(h->scl_inter))
+    nifti_warn(h, "scl_inter is %g and counts as 0", h->scl_inter);
   count_extensions(h, &src, n);
   return ST_OK;
 }
@@ -355,7 +465,10 @@ void nifti_orientation(const NiftiHeader *h, char out[4]) {
   }
   for (int k = 0; k < 6; k++) {
     double sum = fabs(R[perm[k][0]][0]) + fabs(R[perm[k][1]][1]) + fabs(R[perm[k][2]][2]);
-    if (sum > best + 1e-9) { best = sum; pick = k; }
+    if (sum > best + 1e-9) {
+      best = sum;
+      pick = k;
+    }
   }
   for (int j = 0; j < 3; j++) {
     int i = perm[pick][j];

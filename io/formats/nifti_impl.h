@@ -4,12 +4,15 @@
 #include "io/formats/nifti.h"
 #define NIFTI1_BYTES 348
 #define NIFTI2_BYTES 540
-/* Fields from the first n bytes of a (decompressed) header file, all checked but the size of the image. */
+/* Fields from the first n bytes of a (decompressed) header file, all checked but the size of the
+ * image. */
 Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h, Error *e);
+
 /* vox_offset + voxels x bytes; false when it does not fit. */
-bool   nifti_total_bytes(const NiftiHeader *h, size_t *total);
-void   nifti_warn(NiftiHeader *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Quaternion (b, c, d) and qfac of the rotation nearest to the 3x3 part of affine; returns the largest difference that this leaves, relative to
- * the voxel size (0: the affine is orthogonal). */
+bool nifti_total_bytes(const NiftiHeader *h, size_t *total);
+void nifti_warn(NiftiHeader *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Quaternion (b, c, d) and qfac of the rotation nearest to the 3x3 part of affine; returns the
+ * largest difference that this leaves, relative to the voxel size (0: the affine is orthogonal). */
 double nifti_quaternion(const double affine[16], double bcd[3], double *qfac);
 #endif

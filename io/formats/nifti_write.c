@@ -1,4 +1,5 @@
-/* nifti_write.c: float32 NIfTI files, always little-endian, so that the same volume gives the same bytes on every machine. */
+/* nifti_write.c: float32 NIfTI files, always little-endian, so that the same volume gives the same
+ * bytes on every machine. */
 #include "io/formats/nifti_impl.h"
 #include "io/formats/file.h"
 #include "io/formats/gzip.h"
@@ -10,18 +11,23 @@
 static void put_u(uint8_t *p, size_t at, uint64_t v, int bytes) {
   for (int k = 0; k < bytes; k++) p[at + (size_t)k] = (uint8_t)(v >> 8 * k);
 }
+
 static void put_f32(uint8_t *p, size_t at, double v) {
   float f = (float)v;
   uint32_t u;
   memcpy(&u, &f, 4);
   put_u(p, at, u, 4);
 }
+
 static void put_f64(uint8_t *p, size_t at, double v) {
   uint64_t u;
   memcpy(&u, &v, 8);
   put_u(p, at, u, 8);
 }
-static void put_text(uint8_t *p, size_t at, const char *s, size_t room) { memcpy(p + at, s, PRLX_MIN(strlen(s), room)); }
+
+static void put_text(uint8_t *p, size_t at, const char *s, size_t room) {
+  memcpy(p + at, s, PRLX_MIN(strlen(s), room));
+}
 
 static void header_v1(const NiftiHeader *h, uint8_t *p) {
   put_u(p, 0, 348, 4);
@@ -53,6 +59,7 @@ static void header_v1(const NiftiHeader *h, uint8_t *p) {
   put_text(p, 328, h->intent_name, 16);
   memcpy(p + 344, "n+1", 4);
 }
+
 static void header_v2(const NiftiHeader *h, uint8_t *p) {
   put_u(p, 0, 540, 4);
   memcpy(p + 4, "n+2\0\r\n\032\n", 8);
@@ -84,7 +91,9 @@ static void header_v2(const NiftiHeader *h, uint8_t *p) {
 }
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-static void copy_floats(uint8_t *dst, const float *src, size_t n) { for (size_t i = 0; i < n; i++) put_f32(dst, 4 * i, src[i]); }
+static void copy_floats(uint8_t *dst, const float *src, size_t n) {
+  for (size_t i = 0; i < n; i++) put_f32(dst, 4 * i, src[i]);
+}
 #else
 static void copy_floats(uint8_t *dst, const float *src, size_t n) { memcpy(dst, src, 4 * n); }
 #endif
@@ -93,7 +102,9 @@ static bool ends_with(const char *s, const char *end) {
   size_t n = strlen(s), k = strlen(end);
   return n > k && strcasecmp(s + n - k, end) == 0;
 }
-static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, const float *data, size_t n, Error *e) {
+
+static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, const float *data,
+                         size_t n, Error *e) {
   uint8_t *raw = mem_alloc(nhead + 4 * n), *packed = NULL;
   size_t got = 0;
   if (!raw) return err_set(e, ST_NOMEM, "%s: out of memory for %zu voxels", path, n);
@@ -106,14 +117,18 @@ static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, co
     s = atomic_begin(&f, path, e);
     if (s == ST_OK) {
       s = atomic_write(&f, packed, got, e);
-      if (s == ST_OK) s = atomic_commit(&f, e);
-      else atomic_abort(&f);
+      if (s == ST_OK)
+        s = atomic_commit(&f, e);
+      else
+        atomic_abort(&f);
     }
   }
   mem_free(packed);
   return s;
 }
-static Status write_plain(const char *path, const uint8_t *head, size_t nhead, const float *data, size_t n, Error *e) {
+
+static Status write_plain(const char *path, const uint8_t *head, size_t nhead, const float *data,
+                          size_t n, Error *e) {
   AtomicFile f;
   const size_t piece = 1 << 16;
   uint8_t *buf = mem_alloc(4 * piece);
@@ -126,8 +141,10 @@ static Status write_plain(const char *path, const uint8_t *head, size_t nhead, c
       copy_floats(buf, data + i, k);
       s = atomic_write(&f, buf, 4 * k, e);
     }
-    if (s == ST_OK) s = atomic_commit(&f, e);
-    else atomic_abort(&f);
+    if (s == ST_OK)
+      s = atomic_commit(&f, e);
+    else
+      atomic_abort(&f);
   }
   mem_free(buf);
   return s;
@@ -138,38 +155,64 @@ Status nifti_write_like(const char *path, const float *data, const NiftiHeader *
   uint8_t head[544] = {0};
   size_t n = 1;
   bool gz = ends_with(path, ".nii.gz");
-  if (!gz && !ends_with(path, ".nii")) return err_set(e, ST_INVALID, "%s: unknown kind of volume; expected a name that ends in .nii or .nii.gz", path);
-  if (h.ndim < 1 || h.ndim > 7) return err_set(e, ST_INVALID, "%s: %d dimensions; expected 1 to 7", path, h.ndim);
+  if (!gz && !ends_with(path, ".nii"))
+    return err_set(e, ST_INVALID,
+                   "%s: unknown kind of volume; expected a name that ends in .nii or .nii.gz",
+                   path);
+  if (h.ndim < 1 || h.ndim > 7)
+    return err_set(e, ST_INVALID, "%s: %d dimensions; expected 1 to 7", path, h.ndim);
   for (int i = 1; i <= 7; i++) {
     if (i > h.ndim) h.dim[i] = 1;
     if (h.dim[i] < 1 || !mul_ok(n, (size_t)h.dim[i], &n) || n > SIZE_MAX / 16)
-      return err_set(e, ST_INVALID, "%s: dimension %d is %lld; expected 1 or more, and a volume that fits in memory", path, i, (long long)h.dim[i]);
+      return err_set(
+          e, ST_INVALID,
+          "%s: dimension %d is %lld; expected 1 or more, and a volume that fits in memory", path, i,
+          (long long)h.dim[i]);
     if (h.dim[i] > INT16_MAX) h.version = 2;
   }
   if (h.slice_end > INT16_MAX || h.slice_start > INT16_MAX) h.slice_start = h.slice_end = 0;
   for (int i = 0; i < 16; i++)
-    if (!isfinite(h.affine[i])) return err_set(e, ST_INVALID, "%s: the affine has a NaN or infinite entry", path);
-  if (h.form != NIFTI_SFORM) h.sform_code = 0;    /* a form that could not be used is not passed on */
+    if (!isfinite(h.affine[i]))
+      return err_set(e, ST_INVALID, "%s: the affine has a NaN or infinite entry", path);
+  /* a form that could not be used is not passed on */
+  if (h.form != NIFTI_SFORM) h.sform_code = 0;
   if (h.form == NIFTI_NO_FORM) h.qform_code = 0;
-  for (int i = 0; i < 3; i++) if (!isfinite(h.quatern[i]) || !isfinite(h.qoffset[i])) { h.qform_code = 0; h.quatern[i] = h.qoffset[i] = 0; }
-  if (h.version == 2) header_v2(&h, head);
-  else header_v1(&h, head);
+  for (int i = 0; i < 3; i++)
+    if (!isfinite(h.quatern[i]) || !isfinite(h.qoffset[i])) {
+      h.qform_code = 0;
+      h.quatern[i] = h.qoffset[i] = 0;
+    }
+  if (h.version == 2)
+    header_v2(&h, head);
+  else
+    header_v1(&h, head);
   size_t nhead = h.version == 2 ? 544 : 352;
-  return gz ? write_gzip(path, head, nhead, data, n, e) : write_plain(path, head, nhead, data, n, e);
+  return gz ? write_gzip(path, head, nhead, data, n, e)
+            : write_plain(path, head, nhead, data, n, e);
 }
 
-Status nifti_write(const char *path, const float *data, const int64_t dim[4], const double affine[16], const char *descrip, Error *e) {
-  NiftiHeader h = {.version = 1, .ndim = dim[3] > 1 ? 4 : 3, .form = NIFTI_SFORM, .sform_code = 1, .qform_code = 1};
+Status nifti_write(const char *path, const float *data, const int64_t dim[4],
+                   const double affine[16], const char *descrip, Error *e) {
+  NiftiHeader h = {.version = 1,
+                   .ndim = dim[3] > 1 ? 4 : 3,
+                   .form = NIFTI_SFORM,
+                   .sform_code = 1,
+                   .qform_code = 1};
   double inv[16];
   for (int i = 0; i < 4; i++) h.dim[i + 1] = dim[i];
   for (int i = 5; i < 8; i++) h.dim[i] = 1;
-  if (affine_invert(affine, inv, NULL) != ST_OK) return err_set(e, ST_INVALID, "%s: the affine is singular or not finite; expected independent axes in mm", path);
+  if (affine_invert(affine, inv, NULL) != ST_OK)
+    return err_set(e, ST_INVALID,
+                   "%s: the affine is singular or not finite; expected independent axes in mm",
+                   path);
   memcpy(h.affine, affine, sizeof h.affine);
   for (int i = 0; i < 3; i++) {
-    h.pixdim[i + 1] = sqrt(affine[i] * affine[i] + affine[4 + i] * affine[4 + i] + affine[8 + i] * affine[8 + i]);
+    h.pixdim[i + 1] =
+        sqrt(affine[i] * affine[i] + affine[4 + i] * affine[4 + i] + affine[8 + i] * affine[8 + i]);
     h.qoffset[i] = affine[4 * i + 3];
   }
-  if (nifti_quaternion(affine, h.quatern, &h.pixdim[0]) > 1e-5) { /* a quaternion cannot hold shear */
+  /* a quaternion cannot hold shear */
+  if (nifti_quaternion(affine, h.quatern, &h.pixdim[0]) > 1e-5) {
     h.qform_code = 0;
     memset(h.quatern, 0, sizeof h.quatern);
     memset(h.qoffset, 0, sizeof h.qoffset);

@@ -1,5 +1,6 @@
-/* pickle.c: the pickle machine: a stack, marks and a memo. One opcode makes at most one value, so memory follows the input. Every value and
- * array comes from an arena with a limit; freeing is freeing the arena, whatever cycles the tree has. Helpers to look into a tree: pickle_tree.c. */
+/* pickle.c: the pickle machine: a stack, marks and a memo. One opcode makes at most one value, so
+ * memory follows the input. Every value and array comes from an arena with a limit; freeing is
+ * freeing the arena, whatever cycles the tree has. Helpers to look into a tree: pickle_tree.c. */
 #include "io/formats/pickle.h"
 #include "io/formats/pickle_impl.h"
 #include <ctype.h>
@@ -9,22 +10,83 @@
 
 /* ---- the allow-list: nothing outside it gets past the opcode that names it ---- */
 static const char *const allowed[] = {
-  "collections.OrderedDict", "collections.defaultdict", "builtins.dict", "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset",
-  "builtins.bytearray", "builtins.object", "builtins.int", "builtins.float", "builtins.bool", "builtins.str", "_codecs.encode",
-  "copyreg._reconstructor", "dnnlib.util.EasyDict", "dnnlib.EasyDict", "torch_utils.persistence._reconstruct_persistent_obj",
-  "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
-  "torch._tensor._rebuild_from_type_v2", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.Tensor", "torch.Size", "torch.device",
-  "torch.storage._load_from_bytes", "torch.serialization._get_layout",
-  "torch.FloatStorage", "torch.DoubleStorage", "torch.HalfStorage", "torch.BFloat16Storage", "torch.LongStorage", "torch.IntStorage",
-  "torch.ShortStorage", "torch.CharStorage", "torch.ByteStorage", "torch.BoolStorage",
-  "torch.cuda.FloatStorage", "torch.cuda.DoubleStorage", "torch.cuda.HalfStorage", "torch.cuda.BFloat16Storage", "torch.cuda.LongStorage",
-  "torch.cuda.IntStorage", "torch.cuda.ShortStorage", "torch.cuda.CharStorage", "torch.cuda.ByteStorage", "torch.cuda.BoolStorage",
-  "torch.float32", "torch.float64", "torch.float16", "torch.bfloat16", "torch.int64", "torch.int32", "torch.int16", "torch.int8", "torch.uint8", "torch.bool",
-  "torch.float", "torch.double", "torch.half", "torch.long", "torch.int", "torch.short",
-  "torch.jit._pickle.build_intlist", "torch.jit._pickle.build_tensorlist", "torch.jit._pickle.build_doublelist", "torch.jit._pickle.build_boollist",
-  "torch.jit._pickle.restore_type_tag",
-  "numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray.scalar",
-  "numpy._core.multiarray._reconstruct",
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    "builtins.dict",
+    "builtins.list",
+    "builtins.tuple",
+    "builtins.set",
+    "builtins.frozenset",
+    "builtins.bytearray",
+    "builtins.object",
+    "builtins.int",
+    "builtins.float",
+    "builtins.bool",
+    "builtins.str",
+    "_codecs.encode",
+    "copyreg._reconstructor",
+    "dnnlib.util.EasyDict",
+    "dnnlib.EasyDict",
+    "torch_utils.persistence._reconstruct_persistent_obj",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
+    "torch.nn.parameter.Parameter",
+    "torch.nn.parameter.Buffer",
+    "torch.Tensor",
+    "torch.Size",
+    "torch.device",
+    "torch.storage._load_from_bytes",
+    "torch.serialization._get_layout",
+    "torch.FloatStorage",
+    "torch.DoubleStorage",
+    "torch.HalfStorage",
+    "torch.BFloat16Storage",
+    "torch.LongStorage",
+    "torch.IntStorage",
+    "torch.ShortStorage",
+    "torch.CharStorage",
+    "torch.ByteStorage",
+    "torch.BoolStorage",
+    "torch.cuda.FloatStorage",
+    "torch.cuda.DoubleStorage",
+    "torch.cuda.HalfStorage",
+    "torch.cuda.BFloat16Storage",
+    "torch.cuda.LongStorage",
+    "torch.cuda.IntStorage",
+    "torch.cuda.ShortStorage",
+    "torch.cuda.CharStorage",
+    "torch.cuda.ByteStorage",
+    "torch.cuda.BoolStorage",
+    "torch.float32",
+    "torch.float64",
+    "torch.float16",
+    "torch.bfloat16",
+    "torch.int64",
+    "torch.int32",
+    "torch.int16",
+    "torch.int8",
+    "torch.uint8",
+    "torch.bool",
+    "torch.float",
+    "torch.double",
+    "torch.half",
+    "torch.long",
+    "torch.int",
+    "torch.short",
+    "torch.jit._pickle.build_intlist",
+    "torch.jit._pickle.build_tensorlist",
+    "torch.jit._pickle.build_doublelist",
+    "torch.jit._pickle.build_boollist",
+    "torch.jit._pickle.restore_type_tag",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
 };
 /* Old names of the same things. */
 static PkText canonical_module(PkText m) {
@@ -32,27 +94,39 @@ static PkText canonical_module(PkText m) {
   if (pk_text_is(m, "copy_reg")) return (PkText){"copyreg", 7};
   return m;
 }
+
 static bool is_allowed(PkText m, PkText t, bool script) {
   char full[160];
   static const char torchscript[] = "__torch__";
-  if (script && m.n >= sizeof torchscript - 1 && !memcmp(m.p, torchscript, sizeof torchscript - 1) && (m.n == 9 || m.p[9] == '.')) return true;
+  if (script && m.n >= sizeof torchscript - 1 &&
+      !memcmp(m.p, torchscript, sizeof torchscript - 1) && (m.n == 9 || m.p[9] == '.'))
+    return true;
   if (m.n + t.n + 2 > sizeof full) return false;
   memcpy(full, m.p, m.n);
   full[m.n] = '.';
   memcpy(full + m.n + 1, t.p, t.n);
   full[m.n + 1 + t.n] = 0;
   if (strlen(full) != m.n + 1 + t.n) return false;
-  for (int i = 0; i < COUNT_OF(allowed); i++) if (!strcmp(full, allowed[i])) return true;
+  for (int i = 0; i < COUNT_OF(allowed); i++)
+    if (!strcmp(full, allowed[i])) return true;
   return false;
 }
 
 /* ---- errors and memory ---- */
 bool pk_bad(PkMachine *m, const char *what) {
-  if (m->st == ST_OK) m->st = err_set(m->e, ST_FORMAT, "%s: pickle: %s (byte %zu); the file is damaged, cut short, or not a file of weights", m->name, what, m->at);
+  if (m->st == ST_OK)
+    m->st = err_set(
+        m->e, ST_FORMAT,
+        "%s: pickle: %s (byte %zu); the file is damaged, cut short, or not a file of weights",
+        m->name, what, m->at);
   return false;
 }
 
-typedef struct Chunk { struct Chunk *next; size_t used, cap; } Chunk;
+typedef struct Chunk {
+  struct Chunk *next;
+  size_t used;
+  size_t cap;
+} Chunk;
 enum { CHUNK_FIRST = 2048, CHUNK_MOST = 1 << 18, CHUNK_HEAD = 64 };
 
 void *pk_alloc(PkMachine *m, size_t bytes) {
@@ -63,7 +137,10 @@ void *pk_alloc(PkMachine *m, size_t bytes) {
     size_t cap = c ? PRLX_MIN(c->cap * 2, (size_t)CHUNK_MOST) : CHUNK_FIRST;
     cap = PRLX_MAX(cap, bytes);
     if (cap > PICKLE_MAX_MEMORY - PRLX_MIN(m->k->held, PICKLE_MAX_MEMORY)) {
-      m->st = err_set(m->e, ST_FORMAT, "%s: pickle: its structure needs more than %zu MiB (byte %zu); not a file of weights", m->name, PICKLE_MAX_MEMORY >> 20, m->at);
+      m->st = err_set(
+          m->e, ST_FORMAT,
+          "%s: pickle: its structure needs more than %zu MiB (byte %zu); not a file of weights",
+          m->name, PICKLE_MAX_MEMORY >> 20, m->at);
       return NULL;
     }
     Chunk *next = mem_alloc(CHUNK_HEAD + cap);
@@ -99,9 +176,14 @@ static bool append(PkMachine *m, Pk ***v, size_t *n, size_t *cap, Pk *item) {
   (*v)[(*n)++] = item;
   return true;
 }
-static bool give(PkMachine *m, Pk *to, Pk *item) { return append(m, &to->v, &to->n, &to->cap, item); }
+
+static bool give(PkMachine *m, Pk *to, Pk *item) {
+  return append(m, &to->v, &to->n, &to->cap, item);
+}
+
 static bool copy_items(PkMachine *m, Pk *to, const Pk *from) {
-  for (size_t i = 0; i < from->n; i++) if (!give(m, to, from->v[i])) return false;
+  for (size_t i = 0; i < from->n; i++)
+    if (!give(m, to, from->v[i])) return false;
   return true;
 }
 
@@ -110,13 +192,21 @@ static bool push(PkMachine *m, Pk *v) { return v && append(m, &m->stack, &m->top
 /* Values above the last mark are the only ones an opcode may take one by one. */
 static size_t floor_of(const PkMachine *m) { return m->nmark ? m->mark[m->nmark - 1] : 0; }
 static Pk *pop(PkMachine *m) {
-  if (m->top <= floor_of(m)) { pk_bad(m, "takes a value that is not there"); return NULL; }
+  if (m->top <= floor_of(m)) {
+    pk_bad(m, "takes a value that is not there");
+    return NULL;
+  }
   return m->stack[--m->top];
 }
+
 static Pk *peek(PkMachine *m) {
-  if (m->top <= floor_of(m)) { pk_bad(m, "uses a value that is not there"); return NULL; }
+  if (m->top <= floor_of(m)) {
+    pk_bad(m, "uses a value that is not there");
+    return NULL;
+  }
   return m->stack[m->top - 1];
 }
+
 static bool push_mark(PkMachine *m) {
   if (m->nmark == m->markcap) {
     size_t next = m->markcap ? m->markcap * 2 : 16, *p = pk_alloc(m, next * sizeof *p);
@@ -128,6 +218,7 @@ static bool push_mark(PkMachine *m) {
   m->mark[m->nmark++] = m->top;
   return true;
 }
+
 /* Everything above the mark: *v points into the stack, valid until the next push. */
 static bool pop_mark(PkMachine *m, Pk ***v, size_t *n) {
   if (!m->nmark) return pk_bad(m, "an end without its mark");
@@ -137,6 +228,7 @@ static bool pop_mark(PkMachine *m, Pk ***v, size_t *n) {
   m->top = at;
   return true;
 }
+
 static bool push_sequence(PkMachine *m, PkKind kind, Pk **v, size_t n) {
   Pk *s = make(m, kind);
   if (!s) return false;
@@ -145,6 +237,7 @@ static bool push_sequence(PkMachine *m, PkKind kind, Pk **v, size_t n) {
   s->n = s->cap = n;
   return push(m, s);
 }
+
 static bool push_from_mark(PkMachine *m, PkKind kind) {
   Pk **v = NULL;
   size_t n = 0;
@@ -152,16 +245,19 @@ static bool push_from_mark(PkMachine *m, PkKind kind) {
   if (kind == PK_DICT && n % 2) return pk_bad(m, "a key without a value");
   return push_sequence(m, kind, v, n);
 }
+
 static bool push_tuple(PkMachine *m, size_t n) {
   if (m->top - floor_of(m) < n) return pk_bad(m, "takes a value that is not there");
   m->top -= n;
   return push_sequence(m, PK_TUPLE, m->stack + m->top, n);
 }
+
 static bool push_int(PkMachine *m, PkKind kind, int64_t i) {
   Pk *v = make(m, kind);
   if (v) v->i = i;
   return push(m, v);
 }
+
 static bool push_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
   Pk *v = make(m, kind);
   if (v) v->s = (PkText){p, n};
@@ -169,7 +265,8 @@ static bool push_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
 }
 
 /* ---- memo ---- */
-/* Picklers number their memo in order, so an index beyond the bytes read so far is not theirs: this bounds the table by the input. */
+/* Picklers number their memo in order, so an index beyond the bytes read so far is not theirs: this
+ * bounds the table by the input. */
 static bool memo_put(PkMachine *m, uint64_t index) {
   Pk *v = peek(m);
   if (!v) return false;
@@ -189,8 +286,10 @@ static bool memo_put(PkMachine *m, uint64_t index) {
   m->memos++;
   return true;
 }
+
 static bool memo_get(PkMachine *m, uint64_t index) {
-  if (index >= m->memon || !m->memo[index]) return pk_bad(m, "asks for a memo entry that was never stored");
+  if (index >= m->memon || !m->memo[index])
+    return pk_bad(m, "asks for a memo entry that was never stored");
   return push(m, m->memo[index]);
 }
 
@@ -200,29 +299,47 @@ static Pk *make_global(PkMachine *m, PkText module, PkText name) {
   if (!is_allowed(module, name, m->script)) {
     char a[80], b[80];
     if (m->st == ST_OK)
-      m->st = err_set(m->e, ST_FORMAT, "%s: the pickle asks for %s.%s (byte %zu); only tensors, numbers and dicts are read, so nothing was run; if a file of weights "
-                      "holds this, save its state_dict() alone", m->name, pk_show(module, a), pk_show(name, b), m->at);
+      m->st = err_set(m->e, ST_FORMAT,
+                      "%s: the pickle asks for %s.%s (byte %zu); only tensors, numbers and dicts "
+                      "are read, so nothing was run; if a file of weights "
+                      "holds this, save its state_dict() alone",
+                      m->name, pk_show(module, a), pk_show(name, b), m->at);
     return NULL;
   }
   Pk *g = make(m, PK_GLOBAL);
-  if (g) { g->s = module; g->t = name; }
+  if (g) {
+    g->s = module;
+    g->t = name;
+  }
   return g;
 }
-static bool named(const Pk *g, const char *module, const char *name) { return g->kind == PK_GLOBAL && pk_text_is(g->s, module) && pk_text_is(g->t, name); }
+
+static bool named(const Pk *g, const char *module, const char *name) {
+  return g->kind == PK_GLOBAL && pk_text_is(g->s, module) && pk_text_is(g->t, name);
+}
+
 static bool dict_like(const Pk *g) {
-  return named(g, "collections", "OrderedDict") || named(g, "collections", "defaultdict") || named(g, "builtins", "dict") || named(g, "dnnlib.util", "EasyDict") ||
+  return named(g, "collections", "OrderedDict") || named(g, "collections", "defaultdict") ||
+         named(g, "builtins", "dict") || named(g, "dnnlib.util", "EasyDict") ||
          named(g, "dnnlib", "EasyDict");
 }
 
-/* Dict from nothing, from a dict, or from a sequence of pairs (OrderedDict in protocols 0-2). defaultdict's argument is its factory. */
+/* Dict from nothing, from a dict, or from a sequence of pairs (OrderedDict in protocols 0-2).
+ * defaultdict's argument is its factory. */
 static Pk *make_dict(PkMachine *m, const Pk *from) {
   Pk *d = make(m, PK_DICT);
   if (!d || !from || from->kind == PK_GLOBAL || from->kind == PK_NONE) return d;
   if (from->kind == PK_DICT) return copy_items(m, d, from) ? d : NULL;
-  if (from->kind != PK_LIST && from->kind != PK_TUPLE) { pk_bad(m, "a dict made of something else"); return NULL; }
+  if (from->kind != PK_LIST && from->kind != PK_TUPLE) {
+    pk_bad(m, "a dict made of something else");
+    return NULL;
+  }
   for (size_t i = 0; i < from->n; i++) {
     const Pk *pair = from->v[i];
-    if ((pair->kind != PK_TUPLE && pair->kind != PK_LIST) || pair->n != 2) { pk_bad(m, "a dict made of something else than pairs"); return NULL; }
+    if ((pair->kind != PK_TUPLE && pair->kind != PK_LIST) || pair->n != 2) {
+      pk_bad(m, "a dict made of something else than pairs");
+      return NULL;
+    }
     if (!give(m, d, pair->v[0]) || !give(m, d, pair->v[1])) return NULL;
   }
   return d;
@@ -238,7 +355,10 @@ static Pk *make_latin1(PkMachine *m, const Pk *text) {
     uint8_t c = (uint8_t)text->s.p[i];
     if (c >= 0x80) {
       uint8_t d = i + 1 < text->s.n ? (uint8_t)text->s.p[i + 1] : 0;
-      if ((c != 0xc2 && c != 0xc3) || (d & 0xc0) != 0x80) { pk_bad(m, "bytes written as text beyond Latin-1"); return NULL; }
+      if ((c != 0xc2 && c != 0xc3) || (d & 0xc0) != 0x80) {
+        pk_bad(m, "bytes written as text beyond Latin-1");
+        return NULL;
+      }
       c = (uint8_t)(c << 6 | (d & 63));
       i++;
     }
@@ -248,21 +368,35 @@ static Pk *make_latin1(PkMachine *m, const Pk *text) {
   return b;
 }
 
-/* What callable(*args) stands for. Containers and bytes become themselves; everything else stays a description. */
+/* What callable(*args) stands for. Containers and bytes become themselves; everything else stays a
+ * description. */
 static Pk *make_call(PkMachine *m, Pk *f, Pk *args) {
   if (!f || !args) return NULL;
-  if (f->kind != PK_GLOBAL) { pk_bad(m, "calls something that is not a name"); return NULL; }
-  if (args->kind != PK_TUPLE) { pk_bad(m, "calls with something that is not a tuple"); return NULL; }
+  if (f->kind != PK_GLOBAL) {
+    pk_bad(m, "calls something that is not a name");
+    return NULL;
+  }
+  if (args->kind != PK_TUPLE) {
+    pk_bad(m, "calls with something that is not a tuple");
+    return NULL;
+  }
   Pk *a = args->n ? args->v[0] : NULL;
   if (dict_like(f)) return make_dict(m, a);
-  if (named(f, "copyreg", "_reconstructor") && a && dict_like(a)) return make_dict(m, args->n > 2 ? args->v[2] : NULL);
-  bool set = named(f, "builtins", "set") || named(f, "builtins", "frozenset"), list = named(f, "builtins", "list"), tuple = named(f, "builtins", "tuple");
+  if (named(f, "copyreg", "_reconstructor") && a && dict_like(a))
+    return make_dict(m, args->n > 2 ? args->v[2] : NULL);
+  bool set = named(f, "builtins", "set") || named(f, "builtins", "frozenset"),
+       list = named(f, "builtins", "list"), tuple = named(f, "builtins", "tuple");
   if (set || list || tuple) {
     Pk *s = make(m, set ? PK_SET : list ? PK_LIST : PK_TUPLE);
-    if (s && a && a->kind != PK_LIST && a->kind != PK_TUPLE && a->kind != PK_SET) { pk_bad(m, "a sequence made of something else"); return NULL; }
+    if (s && a && a->kind != PK_LIST && a->kind != PK_TUPLE && a->kind != PK_SET) {
+      pk_bad(m, "a sequence made of something else");
+      return NULL;
+    }
     return s && a && !copy_items(m, s, a) ? NULL : s;
   }
-  if (named(f, "_codecs", "encode") && args->n == 2 && a->kind == PK_STR && (pk_is(args->v[1], "latin1") || pk_is(args->v[1], "latin-1"))) return make_latin1(m, a);
+  if (named(f, "_codecs", "encode") && args->n == 2 && a->kind == PK_STR &&
+      (pk_is(args->v[1], "latin1") || pk_is(args->v[1], "latin-1")))
+    return make_latin1(m, a);
   if (named(f, "builtins", "bytearray") && a && a->kind == PK_BYTES) return a;
   Pk *c = make(m, PK_CALL);
   if (!c || !(c->v = pk_alloc(m, 2 * sizeof *c->v))) return NULL;
@@ -276,6 +410,7 @@ static bool op_call(PkMachine *m) {
   Pk *args = pop(m), *f = args ? pop(m) : NULL;
   return push(m, make_call(m, f, args));
 }
+
 /* NEWOBJ_EX: cls, args, kwargs; none of the allowed types is written with keywords. */
 static bool op_newobj_ex(PkMachine *m) {
   Pk *kw = pop(m);
@@ -283,7 +418,9 @@ static bool op_newobj_ex(PkMachine *m) {
   if (kw->kind != PK_DICT || kw->n) return pk_bad(m, "an object with keyword arguments");
   return op_call(m);
 }
-/* OBJ and INST (protocols 0, 1): the class is the first value above the mark, or named in the text. */
+
+/* OBJ and INST (protocols 0, 1): the class is the first value above the mark, or named in the text.
+ */
 static bool op_obj(PkMachine *m, Pk *cls) {
   Pk **v = NULL;
   size_t n = 0;
@@ -296,46 +433,61 @@ static bool op_obj(PkMachine *m, Pk *cls) {
   if (!push_sequence(m, PK_TUPLE, v, n)) return false;
   return push(m, make_call(m, cls, pop(m)));
 }
+
 static bool op_build(PkMachine *m) {
   Pk *state = pop(m), *v = state ? peek(m) : NULL;
   if (!v) return false;
   v->state = state;
   return true;
 }
+
 static bool op_append(PkMachine *m, PkKind kind) {
   Pk **v = NULL;
   size_t n = 0;
   if (!pop_mark(m, &v, &n)) return false;
   Pk *to = peek(m);
   if (!to) return false;
-  if (to->kind != kind) return pk_bad(m, kind == PK_DICT ? "sets items of something that is not a dict" : "appends to something that is not a list or set");
+  if (to->kind != kind)
+    return pk_bad(m, kind == PK_DICT ? "sets items of something that is not a dict"
+                                     : "appends to something that is not a list or set");
   if (kind == PK_DICT && n % 2) return pk_bad(m, "a key without a value");
-  for (size_t i = 0; i < n; i++) if (!give(m, to, v[i])) return false;
+  for (size_t i = 0; i < n; i++)
+    if (!give(m, to, v[i])) return false;
   return true;
 }
+
 static bool op_append_one(PkMachine *m) {
   Pk *item = pop(m), *to = item ? peek(m) : NULL;
   if (!to) return false;
-  return to->kind == PK_LIST ? give(m, to, item) : pk_bad(m, "appends to something that is not a list");
+  return to->kind == PK_LIST ? give(m, to, item)
+                             : pk_bad(m, "appends to something that is not a list");
 }
+
 static bool op_set_item(PkMachine *m) {
   Pk *val = pop(m), *key = val ? pop(m) : NULL, *to = key ? peek(m) : NULL;
   if (!to) return false;
-  return to->kind == PK_DICT ? give(m, to, key) && give(m, to, val) : pk_bad(m, "sets items of something that is not a dict");
+  return to->kind == PK_DICT ? give(m, to, key) && give(m, to, val)
+                             : pk_bad(m, "sets items of something that is not a dict");
 }
+
 static bool op_stack_global(PkMachine *m) {
   Pk *name = pop(m), *module = name ? pop(m) : NULL;
   if (!module) return false;
   if (name->kind != PK_STR || module->kind != PK_STR) return pk_bad(m, "a name that is not text");
   return push(m, make_global(m, module->s, name->s));
 }
+
 static bool op_persid(PkMachine *m, Pk *id) {
   Pk *v = id ? make(m, PK_PERSID) : NULL;
-  return v && give(m, v, id) && append(m, &m->k->persid, &m->k->npersid, &m->k->cap, v) && push(m, v);
+  return v && give(m, v, id) && append(m, &m->k->persid, &m->k->npersid, &m->k->cap, v) &&
+         push(m, v);
 }
 
 /* ---- arguments in the input ---- */
-static bool need(PkMachine *m, size_t n) { return n <= m->n - m->at ? true : pk_bad(m, "ends too early"); }
+static bool need(PkMachine *m, size_t n) {
+  return n <= m->n - m->at ? true : pk_bad(m, "ends too early");
+}
+
 static bool take_uint(PkMachine *m, int bytes, uint64_t *v) {
   if (!need(m, (size_t)bytes)) return false;
   *v = 0;
@@ -343,6 +495,7 @@ static bool take_uint(PkMachine *m, int bytes, uint64_t *v) {
   m->at += (size_t)bytes;
   return true;
 }
+
 static bool take_line(PkMachine *m, PkText *t) {
   const char *p = (const char *)m->d + m->at, *nl = memchr(p, '\n', m->n - m->at);
   if (!nl) return pk_bad(m, "ends too early");
@@ -351,6 +504,7 @@ static bool take_line(PkMachine *m, PkText *t) {
   if (t->n && p[t->n - 1] == '\r') t->n--;
   return true;
 }
+
 /* Length of `bytes` bytes, then so much text or data. */
 static bool op_counted(PkMachine *m, int bytes, PkKind kind) {
   uint64_t n = 0;
@@ -360,6 +514,7 @@ static bool op_counted(PkMachine *m, int bytes, PkKind kind) {
   m->at += (size_t)n;
   return push_text(m, kind, p, (size_t)n);
 }
+
 static bool op_long(PkMachine *m, int bytes) {
   uint64_t n = 0;
   if (!take_uint(m, bytes, &n)) return false;
@@ -372,6 +527,7 @@ static bool op_long(PkMachine *m, int bytes) {
   if (n && n < 8 && p[n - 1] & 0x80) v |= ~(uint64_t)0 << (8 * n);
   return push_int(m, PK_INT, (int64_t)v);
 }
+
 static bool number_text(PkMachine *m, char buf[64], size_t *n) {
   PkText t;
   if (!take_line(m, &t)) return false;
@@ -381,12 +537,15 @@ static bool number_text(PkMachine *m, char buf[64], size_t *n) {
   *n = t.n;
   return true;
 }
-/* Decimal digits beyond 64 bits, as the protocols 0 and 1 write torch's magic number: the same bytes that LONG1 would have. */
+
+/* Decimal digits beyond 64 bits, as the protocols 0 and 1 write torch's magic number: the same
+ * bytes that LONG1 would have. */
 static bool push_big(PkMachine *m, const char *digits, size_t n) {
-  uint8_t *out = pk_alloc(m, 32);            /* 63 digits need 27 bytes */
+  uint8_t *out = pk_alloc(m, 32); /* 63 digits need 27 bytes */
   size_t len = 0;
   for (size_t i = 0; out && i < n; i++) {
-    if (!isdigit((unsigned char)digits[i])) return pk_bad(m, "a whole number that is none, or too large");
+    if (!isdigit((unsigned char)digits[i]))
+      return pk_bad(m, "a whole number that is none, or too large");
     unsigned carry = (unsigned)(digits[i] - '0');
     for (size_t k = 0; k < len || carry; k++) {
       carry += k < len ? out[k] * 10u : 0;
@@ -397,6 +556,7 @@ static bool push_big(PkMachine *m, const char *digits, size_t n) {
   }
   return out && push_text(m, PK_LONG, (const char *)out, len + (len && out[len - 1] & 0x80));
 }
+
 static bool op_text_int(PkMachine *m, bool is_long) {
   char b[64], *end;
   size_t n;
@@ -408,6 +568,7 @@ static bool op_text_int(PkMachine *m, bool is_long) {
   if (v == INT64_MAX || v == INT64_MIN) return push_big(m, b, n);
   return push_int(m, PK_INT, v);
 }
+
 static bool op_text_float(PkMachine *m) {
   char b[64], *end;
   size_t n;
@@ -417,6 +578,7 @@ static bool op_text_float(PkMachine *m) {
   v->f = strtod(b, &end);
   return *end ? pk_bad(m, "a number that is none") : push(m, v);
 }
+
 static bool op_binary_float(PkMachine *m) {
   if (!need(m, 8)) return false;
   uint64_t u = 0;
@@ -426,6 +588,7 @@ static bool op_binary_float(PkMachine *m) {
   if (v) memcpy(&v->f, &u, 8);
   return push(m, v);
 }
+
 static bool op_text_memo(PkMachine *m, bool put) {
   char b[64], *end;
   size_t n;
@@ -434,25 +597,32 @@ static bool op_text_memo(PkMachine *m, bool put) {
   if (!isdigit((unsigned char)b[0]) || *end) return pk_bad(m, "a memo index that is none");
   return put ? memo_put(m, v) : memo_get(m, v);
 }
+
 static bool op_memo(PkMachine *m, int bytes, bool put) {
   uint64_t v = 0;
   return take_uint(m, bytes, &v) && (put ? memo_put(m, v) : memo_get(m, v));
 }
+
 static bool op_quoted(PkMachine *m, bool unicode) {
   PkText t;
-  if (!take_line(m, &t) || !(unicode ? pk_unescape_unicode(m, &t) : pk_unescape(m, &t))) return false;
+  if (!take_line(m, &t) || !(unicode ? pk_unescape_unicode(m, &t) : pk_unescape(m, &t)))
+    return false;
   return push_text(m, PK_STR, t.p, t.n);
 }
+
 static bool op_global(PkMachine *m, bool inst) {
   PkText module, name;
   if (!take_line(m, &module) || !take_line(m, &name)) return false;
   Pk *g = make_global(m, module, name);
   return g && (inst ? op_obj(m, g) : push(m, g));
 }
+
 static bool op_frame(PkMachine *m) {
   uint64_t n = 0;
-  return take_uint(m, 8, &n) && (n <= m->n - m->at || pk_bad(m, "a frame beyond the end of the file"));
+  return take_uint(m, 8, &n) &&
+         (n <= m->n - m->at || pk_bad(m, "a frame beyond the end of the file"));
 }
+
 static bool op_protocol(PkMachine *m) {
   uint64_t v = 0;
   return take_uint(m, 1, &v) && (v <= 5 || pk_bad(m, "a protocol newer than 5"));
@@ -467,7 +637,12 @@ static bool step(PkMachine *m, int op) {
     case 0x80: return op_protocol(m);
     case 0x95: return op_frame(m);
     case '(': return push_mark(m);
-    case '0': if (m->top == floor_of(m) && m->nmark) { m->nmark--; return true; } return pop(m) != NULL;
+    case '0':
+      if (m->top == floor_of(m) && m->nmark) {
+        m->nmark--;
+        return true;
+      }
+      return pop(m) != NULL;
     case '1': return pop_mark(m, &v, &n);
     case '2': return push(m, peek(m));
     case 'N': return push(m, make(m, PK_NONE));
@@ -528,18 +703,25 @@ static bool step(PkMachine *m, int op) {
     case 'b': return op_build(m);
     case 'P': return take_line(m, &t) && push_text(m, PK_STR, t.p, t.n) && op_persid(m, pop(m));
     case 'Q': return op_persid(m, pop(m));
-    case 0x82: case 0x83: case 0x84: return pk_bad(m, "uses Python's extension registry");
+    case 0x82:
+    case 0x83:
+    case 0x84: return pk_bad(m, "uses Python's extension registry");
     default: return pk_bad(m, "unknown instruction");
   }
 }
 
-Status pickle_read(Pickle *k, const uint8_t *data, size_t n, bool script, const char *name, Error *e) {
+Status pickle_read(Pickle *k, const uint8_t *data, size_t n, bool script, const char *name,
+                   Error *e) {
   memset(k, 0, sizeof *k);
   PkMachine m = {.k = k, .d = data, .n = n, .script = script, .name = name, .e = e};
-  m.stack = pk_alloc(&m, 32 * sizeof *m.stack);   /* never NULL below: pointers into an empty stack are formed */
+  /* never NULL below: pointers into an empty stack are formed */
+  m.stack = pk_alloc(&m, 32 * sizeof *m.stack);
   m.cap = m.stack ? 32 : 0;
   while (m.st == ST_OK) {
-    if (m.at >= n) { pk_bad(&m, "ends too early"); break; }
+    if (m.at >= n) {
+      pk_bad(&m, "ends too early");
+      break;
+    }
     int op = data[m.at++];
     if (op == '.') {
       k->root = pop(&m);

@@ -3,16 +3,34 @@
 #define PRLX_PICKLE_IMPL_H
 #include "io/formats/pickle.h"
 typedef struct PkMachine {
-  Pickle *k; const uint8_t *d; size_t n, at;
+  Pickle *k;
+  const uint8_t *d;
+  size_t n;
+  size_t at;
   bool script;
-  Pk **stack; size_t top, cap;             /* all arrays live in the arena */
-  size_t *mark, nmark, markcap;
-  Pk **memo; size_t memon, memocap, memos; /* memos: how many were stored, the next MEMOIZE index */
-  Status st; Error *e; const char *name;
+  Pk **stack;
+  /* all arrays live in the arena */
+  size_t top;
+  size_t cap;
+  size_t *mark;
+  size_t nmark;
+  size_t markcap;
+  Pk **memo;
+  /* memos: how many were stored, the next MEMOIZE index */
+  size_t memon;
+  size_t memocap;
+  size_t memos;
+  Status st;
+  Error *e;
+  const char *name;
 } PkMachine;
-void *pk_alloc(PkMachine *m, size_t bytes);           /* zeroed; NULL after an error or when the limit is reached */
-bool  pk_bad(PkMachine *m, const char *what);         /* returns false; the first reason stays */
-/* Protocol 0 text: 'quoted\n' of Python 2 (opcode S) and raw-unicode-escape (opcode V). *t becomes the decoded text. */
-bool  pk_unescape(PkMachine *m, PkText *t);
-bool  pk_unescape_unicode(PkMachine *m, PkText *t);
+
+/* zeroed; NULL after an error or when the limit is reached */
+void *pk_alloc(PkMachine *m, size_t bytes);
+bool pk_bad(PkMachine *m, const char *what); /* returns false; the first reason stays */
+
+/* Protocol 0 text: 'quoted\n' of Python 2 (opcode S) and raw-unicode-escape (opcode V). *t becomes
+ * the decoded text. */
+bool pk_unescape(PkMachine *m, PkText *t);
+bool pk_unescape_unicode(PkMachine *m, PkText *t);
 #endif

@@ -1,5 +1,6 @@
-/* png.c: PNG reading (ISO/IEC 15948): every colour type and bit depth, Adam7, tRNS. CRCs, sizes and order of chunks are checked; at most
- * 64 Mpixel, and no more memory is taken than the compressed data could possibly fill. Writing is in png_write.c. */
+/* png.c: PNG reading (ISO/IEC 15948): every colour type and bit depth, Adam7, tRNS. CRCs, sizes and
+ * order of chunks are checked; at most 64 Mpixel, and no more memory is taken than the compressed
+ * data could possibly fill. Writing is in png_write.c. */
 #include "io/formats/file.h"
 #include "io/formats/png.h"
 #include "io/formats/checksum.h"
@@ -10,42 +11,63 @@
 typedef struct Png {
   const char *name;
   Error *e;
-  uint32_t w, h;
-  int depth, colour, interlace, comps;      /* comps: stored samples per pixel */
+  uint32_t w;
+  uint32_t h;
+  /* comps: stored samples per pixel */
+  int depth;
+  int colour;
+  int interlace;
+  int comps;
   uint8_t pal[256][4];
   int npal;
   bool trns;
-  uint16_t key[3];                          /* transparent colour of types 0 and 2 */
+  uint16_t key[3]; /* transparent colour of types 0 and 2 */
   uint8_t *idat;
   size_t nidat;
 } Png;
 
 static Status bad(const Png *p, const char *what) {
-  return err_set(p->e, ST_FORMAT, "%s: not a valid PNG: %s; the file is damaged or of another kind", p->name, what);
+  return err_set(p->e, ST_FORMAT, "%s: not a valid PNG: %s; the file is damaged or of another kind",
+                 p->name, what);
 }
-static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+static uint32_t be32(const uint8_t *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 static Status read_ihdr(Png *p, const uint8_t *d, uint32_t len) {
   static const uint8_t comps[7] = {1, 0, 3, 1, 2, 0, 4};
-  static const uint32_t depths[7] = {1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 16, 0, 1 << 8 | 1 << 16, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8, 1 << 8 | 1 << 16, 0, 1 << 8 | 1 << 16};
+  static const uint32_t depths[7] = {1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 16,
+                                     0,
+                                     1 << 8 | 1 << 16,
+                                     1 << 1 | 1 << 2 | 1 << 4 | 1 << 8,
+                                     1 << 8 | 1 << 16,
+                                     0,
+                                     1 << 8 | 1 << 16};
   if (len != 13) return bad(p, "IHDR of the wrong length");
   p->w = be32(d);
   p->h = be32(d + 4);
   p->depth = d[8];
   p->colour = d[9];
   p->interlace = d[12];
-  if (!p->w || !p->h || p->w > INT32_MAX || p->h > INT32_MAX) return bad(p, "width or height is zero or negative");
+  if (!p->w || !p->h || p->w > INT32_MAX || p->h > INT32_MAX)
+    return bad(p, "width or height is zero or negative");
   if ((size_t)p->w * p->h > MAX_PIXELS)
-    return err_set(p->e, ST_FORMAT, "%s: %u x %u pixels; expected at most 64 million; use a smaller image", p->name, p->w, p->h);
-  if (p->colour > 6 || !comps[p->colour] || p->depth > 16 || !(depths[p->colour] >> p->depth & 1)) return bad(p, "impossible colour type or bit depth");
-  if (d[10] || d[11] || p->interlace > 1) return bad(p, "unknown compression, filter or interlace method");
+    return err_set(p->e, ST_FORMAT,
+                   "%s: %u x %u pixels; expected at most 64 million; use a smaller image", p->name,
+                   p->w, p->h);
+  if (p->colour > 6 || !comps[p->colour] || p->depth > 16 || !(depths[p->colour] >> p->depth & 1))
+    return bad(p, "impossible colour type or bit depth");
+  if (d[10] || d[11] || p->interlace > 1)
+    return bad(p, "unknown compression, filter or interlace method");
   p->comps = comps[p->colour];
   return ST_OK;
 }
 
 static Status read_plte(Png *p, const uint8_t *d, uint32_t len) {
   if (p->colour == 0 || p->colour == 4 || p->npal || p->nidat) return bad(p, "misplaced palette");
-  if (len % 3 || len == 0 || len > 768 || (p->colour == 3 && len / 3 > 1u << p->depth)) return bad(p, "palette of impossible size");
+  if (len % 3 || len == 0 || len > 768 || (p->colour == 3 && len / 3 > 1u << p->depth))
+    return bad(p, "palette of impossible size");
   p->npal = (int)(len / 3);
   for (int i = 0; i < p->npal; i++) {
     memcpy(p->pal[i], d + 3 * i, 3);
@@ -78,23 +100,31 @@ static Status read_chunks(Png *p, const uint8_t *d, size_t n) {
     uint32_t len = be32(d + at);
     const uint8_t *type = d + at + 4, *body = type + 4;
     if (len > n - at - 12) return bad(p, "a chunk is longer than the file");
-    for (int i = 0; i < 4; i++) if (!((type[i] | 32) >= 'a' && (type[i] | 32) <= 'z')) return bad(p, "bad chunk name");
+    for (int i = 0; i < 4; i++)
+      if (!((type[i] | 32) >= 'a' && (type[i] | 32) <= 'z')) return bad(p, "bad chunk name");
     if (crc32_ieee(0, type, (size_t)len + 4) != be32(body + len))
-      return err_set(p->e, ST_FORMAT, "%s: checksum of PNG chunk %.4s is wrong; the file is damaged", p->name, (const char *)type);
+      return err_set(p->e, ST_FORMAT,
+                     "%s: checksum of PNG chunk %.4s is wrong; the file is damaged", p->name,
+                     (const char *)type);
     Status s = ST_OK;
     bool is_idat = memcmp(type, "IDAT", 4) == 0;
-    if (first != (memcmp(type, "IHDR", 4) == 0)) return bad(p, first ? "it does not begin with IHDR" : "second IHDR");
-    if (first) s = read_ihdr(p, body, len);
+    if (first != (memcmp(type, "IHDR", 4) == 0))
+      return bad(p, first ? "it does not begin with IHDR" : "second IHDR");
+    if (first)
+      s = read_ihdr(p, body, len);
     else if (is_idat) {
       if (idat_over) return bad(p, "IDAT chunks are not consecutive");
       if (p->colour == 3 && !p->npal) return bad(p, "palette is missing");
       memcpy(p->idat + p->nidat, body, len);
       p->nidat += len;
-    }
-    else if (memcmp(type, "PLTE", 4) == 0) s = read_plte(p, body, len);
-    else if (memcmp(type, "tRNS", 4) == 0) s = read_trns(p, body, len);
-    else if (memcmp(type, "IEND", 4) == 0) return p->nidat ? ST_OK : bad(p, "no image data");
-    else if (!(type[0] & 32)) return bad(p, "unknown critical chunk");
+    } else if (memcmp(type, "PLTE", 4) == 0)
+      s = read_plte(p, body, len);
+    else if (memcmp(type, "tRNS", 4) == 0)
+      s = read_trns(p, body, len);
+    else if (memcmp(type, "IEND", 4) == 0)
+      return p->nidat ? ST_OK : bad(p, "no image data");
+    else if (!(type[0] & 32))
+      return bad(p, "unknown critical chunk");
     if (s != ST_OK) return s;
     if (p->nidat && !is_idat) idat_over = true;
     first = false;
@@ -103,9 +133,18 @@ static Status read_chunks(Png *p, const uint8_t *d, size_t n) {
 }
 
 /* ---- passes: Adam7 has seven reduced images, otherwise one ---- */
-typedef struct Pass { uint32_t x0, y0, dx, dy, w, h; size_t row; } Pass;
+typedef struct Pass {
+  uint32_t x0;
+  uint32_t y0;
+  uint32_t dx;
+  uint32_t dy;
+  uint32_t w;
+  uint32_t h;
+  size_t row;
+} Pass;
 static Pass pass_of(const Png *p, int k) {
-  static const uint8_t a7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+  static const uint8_t a7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                   {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
   Pass s = {0, 0, 1, 1, p->w, p->h, 0};
   if (p->interlace) {
     s = (Pass){a7[k][0], a7[k][1], a7[k][2], a7[k][3], 0, 0, 0};
@@ -118,19 +157,27 @@ static Pass pass_of(const Png *p, int k) {
 }
 
 static uint8_t paeth(int a, int b, int c) {
-  int q = a + b - c, qa = q > a ? q - a : a - q, qb = q > b ? q - b : b - q, qc = q > c ? q - c : c - q;
+  int q = a + b - c, qa = q > a ? q - a : a - q, qb = q > b ? q - b : b - q,
+      qc = q > c ? q - c : c - q;
   return (uint8_t)(qa <= qb && qa <= qc ? a : qb <= qc ? b : c);
 }
-/* Undoes the filter of one row in place; prev is the row above (NULL at the top), bpp bytes per pixel (at least 1). */
+
+/* Undoes the filter of one row in place; prev is the row above (NULL at the top), bpp bytes per
+ * pixel (at least 1). */
 static bool unfilter(uint8_t *row, const uint8_t *prev, size_t n, size_t bpp, int filter) {
   if (filter > 4) return false;
   if (filter == 0) return true;
   for (size_t i = 0; i < n; i++) {
-    int a = i >= bpp ? row[i - bpp] : 0, b = prev ? prev[i] : 0, c = i >= bpp && prev ? prev[i - bpp] : 0;
-    row[i] = (uint8_t)(row[i] + (filter == 1 ? a : filter == 2 ? b : filter == 3 ? (a + b) / 2 : paeth(a, b, c)));
+    int a = i >= bpp ? row[i - bpp] : 0, b = prev ? prev[i] : 0,
+        c = i >= bpp && prev ? prev[i - bpp] : 0;
+    row[i] = (uint8_t)(row[i] + (filter == 1   ? a
+                                 : filter == 2 ? b
+                                 : filter == 3 ? (a + b) / 2
+                                               : paeth(a, b, c)));
   }
   return true;
 }
+
 static unsigned sample(const uint8_t *row, size_t i, int depth) {
   if (depth == 8) return row[i];
   if (depth == 16) return (unsigned)row[2 * i] << 8 | row[2 * i + 1];
@@ -167,7 +214,9 @@ static Status unpack(Png *p, uint8_t *raw, Image *img) {
       prev = raw + 1;
       uint16_t *o = img->px + (size_t)(s.y0 + y * s.dy) * p->w * (size_t)img->channels;
       for (uint32_t x = 0; x < s.w; x++)
-        if (!put_pixel(p, prev, x, o + (size_t)(s.x0 + x * s.dx) * (size_t)img->channels, img->channels)) return bad(p, "colour beyond the palette");
+        if (!put_pixel(p, prev, x, o + (size_t)(s.x0 + x * s.dx) * (size_t)img->channels,
+                       img->channels))
+          return bad(p, "colour beyond the palette");
     }
   }
   return ST_OK;
@@ -179,14 +228,17 @@ static Status decode_pixels(Png *p, Image *img) {
     Pass s = pass_of(p, k);
     need += (s.row + 1) * s.h;
   }
-  if (need / 1032 > p->nidat) return bad(p, "too little data for its size"); /* deflate reaches at most 1032 : 1 */
+  /* deflate reaches at most 1032 : 1 */
+  if (need / 1032 > p->nidat) return bad(p, "too little data for its size");
   img->w = (int)p->w;
   img->h = (int)p->h;
   img->channels = p->colour == 3 ? 3 + p->trns : p->comps + p->trns;
   img->maxval = p->colour == 3 ? 255 : (1 << p->depth) - 1;
   uint8_t *raw = mem_alloc(need);
   img->px = mem_alloc((size_t)p->w * p->h * (size_t)img->channels * sizeof *img->px);
-  Status s = raw && img->px ? ST_OK : err_set(p->e, ST_NOMEM, "%s: out of memory for %u x %u pixels", p->name, p->w, p->h);
+  Status s = raw && img->px ? ST_OK
+                            : err_set(p->e, ST_NOMEM, "%s: out of memory for %u x %u pixels",
+                                      p->name, p->w, p->h);
   if (s == ST_OK) s = zlib_inflate(p->idat, p->nidat, raw, need, &got, p->name, p->e);
   if (s == ST_OK && got != need) s = bad(p, "image data ends too early");
   if (s == ST_OK) s = unpack(p, raw, img);
@@ -233,7 +285,8 @@ void image_grey(const Image *img, float *out, bool *was_colour) {
   bool colour = false;
   for (size_t i = 0; i < n; i++) {
     const uint16_t *p = img->px + i * c;
-    if (c < 3 || (p[0] == p[1] && p[1] == p[2])) out[i] = (float)p[0] * scale;
+    if (c < 3 || (p[0] == p[1] && p[1] == p[2]))
+      out[i] = (float)p[0] * scale;
     else {
       out[i] = (0.299f * (float)p[0] + 0.587f * (float)p[1] + 0.114f * (float)p[2]) * scale;
       colour = true;

@@ -1,12 +1,19 @@
-/* png_write.c: PNG writing with the vendored stb_image_write.h, the only place that includes it. That library does not survive a failed
- * allocation, so its allocator keeps a list of its blocks and, on failure, frees them all and jumps back to png_encode8. */
+/* png_write.c: PNG writing with the vendored stb_image_write.h, the only place that includes it.
+ * That library does not survive a failed allocation, so its allocator keeps a list of its blocks
+ * and, on failure, frees them all and jumps back to png_encode8. */
 #include "io/formats/file.h"
 #include "io/formats/png.h"
 #include <setjmp.h>
 #include <string.h>
 
-typedef struct Block { struct Block *prev, *next; } __attribute__((aligned(64))) Block;
-static _Thread_local struct { Block *all; jmp_buf back; } enc;
+typedef struct Block {
+  struct Block *prev;
+  struct Block *next;
+} __attribute__((aligned(64))) Block;
+static _Thread_local struct {
+  Block *all;
+  jmp_buf back;
+} enc;
 
 static void *blk_alloc(void *old, size_t old_n, size_t n) {
   Block *o = old ? (Block *)old - 1 : NULL, *b = mem_alloc(n + sizeof *b);
@@ -19,19 +26,27 @@ static void *blk_alloc(void *old, size_t old_n, size_t n) {
     b->prev = NULL;
     b->next = enc.all;
   }
-  if (b->prev) b->prev->next = b; else enc.all = b;
+  if (b->prev)
+    b->prev->next = b;
+  else
+    enc.all = b;
   if (b->next) b->next->prev = b;
   return b + 1;
 }
+
 static void blk_free(void *p) {
   if (!p) return;
   Block *b = (Block *)p - 1;
-  if (b->prev) b->prev->next = b->next; else enc.all = b->next;
+  if (b->prev)
+    b->prev->next = b->next;
+  else
+    enc.all = b->next;
   if (b->next) b->next->prev = b->prev;
   mem_free(b);
 }
 
-/* For the rest of this file: stb declares static functions that this build leaves out, and gcc says so at the very end. */
+/* For the rest of this file: stb declares static functions that this build leaves out, and gcc says
+ * so at the very end. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wshadow"
@@ -47,8 +62,10 @@ static void blk_free(void *p) {
 #define STBIW_FREE(p) blk_free(p)
 #include "third_party/stb_image_write.h"
 
-/* On its own, so that no variable of the function that calls setjmp changes between setjmp and longjmp. */
-static __attribute__((noinline)) void encode(int w, int h, int channels, const uint8_t *px, uint8_t **out, size_t *n) {
+/* On its own, so that no variable of the function that calls setjmp changes between setjmp and
+ * longjmp. */
+static __attribute__((noinline)) void encode(int w, int h, int channels, const uint8_t *px,
+                                             uint8_t **out, size_t *n) {
   int len = 0;
   uint8_t *png = stbi_write_png_to_mem(px, w * channels, w, h, channels, &len);
   if (!png || !(*out = mem_alloc((size_t)len))) return;
@@ -56,15 +73,22 @@ static __attribute__((noinline)) void encode(int w, int h, int channels, const u
   *n = (size_t)len;
 }
 
-Status png_encode8(int w, int h, int channels, const uint8_t *px, uint8_t **out, size_t *n, Error *e) {
+Status png_encode8(int w, int h, int channels, const uint8_t *px, uint8_t **out, size_t *n,
+                   Error *e) {
   *out = NULL;
   *n = 0;
-  if (w < 1 || h < 1 || channels < 1 || channels > 4 || (int64_t)w * channels > INT32_MAX / 4 || ((int64_t)w * channels + 1) * h > INT32_MAX / 4)
-    return err_set(e, ST_INVALID, "PNG image of %d x %d pixels with %d channels; expected 1 to 4 channels and less than 512 MB", w, h, channels);
+  if (w < 1 || h < 1 || channels < 1 || channels > 4 || (int64_t)w * channels > INT32_MAX / 4 ||
+      ((int64_t)w * channels + 1) * h > INT32_MAX / 4)
+    return err_set(e, ST_INVALID,
+                   "PNG image of %d x %d pixels with %d channels; expected 1 to 4 channels and "
+                   "less than 512 MB",
+                   w, h, channels);
   enc.all = NULL;
   if (setjmp(enc.back) == 0) encode(w, h, channels, px, out, n);
   while (enc.all) blk_free(enc.all + 1);
-  return *out ? ST_OK : err_set(e, ST_NOMEM, "out of memory while writing a PNG image of %d x %d pixels", w, h);
+  return *out ? ST_OK
+              : err_set(e, ST_NOMEM, "out of memory while writing a PNG image of %d x %d pixels", w,
+                        h);
 }
 
 Status png_write8(const char *path, int w, int h, int channels, const uint8_t *px, Error *e) {

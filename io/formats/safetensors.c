@@ -1,4 +1,5 @@
-/* safetensors.c: reading (memory-mapped, everything checked first) and number types. Writing is in safetensors_write.c. */
+/* safetensors.c: reading (memory-mapped, everything checked first) and number types. Writing is in
+ * safetensors_write.c. */
 #include "io/formats/safetensors.h"
 #include "io/formats/json.h"
 #include <errno.h>
@@ -20,17 +21,32 @@ static const char *shown(const char *s, char buf[80]) {
 }
 
 /* ---- header ---- */
-typedef struct Reader { StFile *f; Json j; const char *data; uint64_t ndata; int cap, mcap; bool meta_seen; Error *e; } Reader;
+typedef struct Reader {
+  StFile *f;
+  Json j;
+  const char *data;
+  uint64_t ndata;
+  int cap;
+  int mcap;
+  bool meta_seen;
+  Error *e;
+} Reader;
 
 static Status bad(Reader *r, const char *what) {
   if (r->j.nomem) return err_set(r->e, ST_NOMEM, "%s: out of memory for the header", r->f->path);
-  return err_set(r->e, ST_FORMAT, "%s: not a valid safetensors file: %s (byte %lld of the header); the file is damaged or of another kind",
+  return err_set(r->e, ST_FORMAT,
+                 "%s: not a valid safetensors file: %s (byte %lld of the header); the file is "
+                 "damaged or of another kind",
                  r->f->path, r->j.why ? r->j.why : what, (long long)(r->j.p - r->j.start));
 }
+
 static Status bad_tensor(Reader *r, const StTensor *t, const char *what) {
   char b[80];
-  return err_set(r->e, ST_FORMAT, "%s: tensor \"%s\": %s; the file is damaged or was written by a faulty program", r->f->path, shown(t->name, b), what);
+  return err_set(r->e, ST_FORMAT,
+                 "%s: tensor \"%s\": %s; the file is damaged or was written by a faulty program",
+                 r->f->path, shown(t->name, b), what);
 }
+
 static Status grow(Reader *r, void **list, int n, int *cap, size_t item) {
   if (n < *cap) return ST_OK;
   if (*cap > INT32_MAX / 2) return err_set(r->e, ST_FORMAT, "%s: too many entries", r->f->path);
@@ -71,7 +87,8 @@ static Status read_shape(Reader *r, StTensor *t) {
   return json_take(&r->j, ']') ? ST_OK : bad(r, NULL);
 }
 
-/* One entry {"dtype":..,"shape":..,"data_offsets":[a,b]}; t->data and t->bytes are set from the offsets when they fit. */
+/* One entry {"dtype":..,"shape":..,"data_offsets":[a,b]}; t->data and t->bytes are set from the
+ * offsets when they fit. */
 static Status read_entry(Reader *r, StTensor *t) {
   Status s = ST_OK;
   uint64_t a = 0, b = 0;
@@ -80,7 +97,10 @@ static Status read_entry(Reader *r, StTensor *t) {
   do {
     char *key, *text;
     if (!json_string(&r->j, &key)) return bad(r, NULL);
-    unsigned bit = strcmp(key, "dtype") == 0 ? 1 : strcmp(key, "shape") == 0 ? 2 : strcmp(key, "data_offsets") == 0 ? 4 : 0;
+    unsigned bit = strcmp(key, "dtype") == 0          ? 1
+                   : strcmp(key, "shape") == 0        ? 2
+                   : strcmp(key, "data_offsets") == 0 ? 4
+                                                      : 0;
     mem_free(key);
     if (seen & bit) return bad_tensor(r, t, "a field appears twice");
     seen |= bit;
@@ -90,19 +110,25 @@ static Status read_entry(Reader *r, StTensor *t) {
       int k = 0;
       while (k < DT_COUNT && strcmp(text, dtype_name((DType)k)) != 0) k++;
       mem_free(text);
-      if (k == DT_COUNT) return bad_tensor(r, t, "number type is none of F32 F16 BF16 F64 I64 I32 I16 I8 U8 BOOL");
+      if (k == DT_COUNT)
+        return bad_tensor(r, t, "number type is none of F32 F16 BF16 F64 I64 I32 I16 I8 U8 BOOL");
       t->dtype = (DType)k;
     } else if (bit == 2) {
       if ((s = read_shape(r, t)) != ST_OK) return s;
     } else if (bit == 4) {
-      if (!json_take(&r->j, '[') || !json_uint(&r->j, &a) || !json_take(&r->j, ',') || !json_uint(&r->j, &b) || !json_take(&r->j, ']')) return bad(r, NULL);
+      if (!json_take(&r->j, '[') || !json_uint(&r->j, &a) || !json_take(&r->j, ',') ||
+          !json_uint(&r->j, &b) || !json_take(&r->j, ']'))
+        return bad(r, NULL);
     } else if (!json_skip(&r->j)) {
       return bad(r, NULL);
     }
   } while (json_try(&r->j, ','));
   if (!json_take(&r->j, '}')) return bad(r, NULL);
   if (seen != 7) return bad_tensor(r, t, "dtype, shape or data_offsets is missing");
-  if (a > b || b > r->ndata) return bad_tensor(r, t, b > r->ndata ? "data lies beyond the end of the file (cut short?)" : "data_offsets run backwards");
+  if (a > b || b > r->ndata)
+    return bad_tensor(r, t,
+                      b > r->ndata ? "data lies beyond the end of the file (cut short?)"
+                                   : "data_offsets run backwards");
   size_t want = dtype_size(t->dtype);
   bool fits = true, none = false;
   for (int i = 0; i < t->shape.rank; i++) {
@@ -110,7 +136,8 @@ static Status read_entry(Reader *r, StTensor *t) {
     fits = fits && (t->shape.d[i] == 0 || mul_ok(want, (size_t)t->shape.d[i], &want));
   }
   if (!fits) return bad_tensor(r, t, "shape is impossibly large");
-  if ((none ? 0 : want) != b - a) return bad_tensor(r, t, "shape and number type do not match the size of its data");
+  if ((none ? 0 : want) != b - a)
+    return bad_tensor(r, t, "shape and number type do not match the size of its data");
   t->data = r->data + a;
   t->bytes = b - a;
   return ST_OK;
@@ -124,8 +151,10 @@ static Status read_header(Reader *r) {
       if (!json_string(&r->j, &name)) return bad(r, NULL);
       bool is_meta = strcmp(name, "__metadata__") == 0;
       Status s = is_meta ? ST_OK : grow(r, (void **)&r->f->t, r->f->n, &r->cap, sizeof(StTensor));
-      if (is_meta || s != ST_OK) mem_free(name);
-      else r->f->t[r->f->n++].name = name;
+      if (is_meta || s != ST_OK)
+        mem_free(name);
+      else
+        r->f->t[r->f->n++].name = name;
       if (s != ST_OK) return s;
       if (!json_take(&r->j, ':')) return bad(r, NULL);
       if ((s = is_meta ? read_meta(r) : read_entry(r, &r->f->t[r->f->n - 1])) != ST_OK) return s;
@@ -135,13 +164,21 @@ static Status read_header(Reader *r) {
   return json_done(&r->j) ? ST_OK : bad(r, NULL);
 }
 
-static int by_name(const void *a, const void *b) { return strcmp((*(StTensor *const *)a)->name, (*(StTensor *const *)b)->name); }
-static int by_key(const void *a, const void *b) { return strcmp((*(StMeta *const *)a)->key, (*(StMeta *const *)b)->key); }
+static int by_name(const void *a, const void *b) {
+  return strcmp((*(StTensor *const *)a)->name, (*(StTensor *const *)b)->name);
+}
+
+static int by_key(const void *a, const void *b) {
+  return strcmp((*(StMeta *const *)a)->key, (*(StMeta *const *)b)->key);
+}
+
 static int by_offset(const void *a, const void *b) {
   const StTensor *x = *(StTensor *const *)a, *y = *(StTensor *const *)b;
   if (x->data != y->data) return (const char *)x->data < (const char *)y->data ? -1 : 1;
-  return (x->bytes > y->bytes) - (x->bytes < y->bytes); /* an empty tensor may share the place where another begins */
+  /* an empty tensor may share the place where another begins */
+  return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
+
 static Status check_unique(Reader *r) {
   StFile *f = r->f;
   Status s = ST_OK;
@@ -149,21 +186,30 @@ static Status check_unique(Reader *r) {
   if (!p) return err_set(r->e, ST_NOMEM, "%s: out of memory for the table of tensors", f->path);
   for (int i = 0; i < f->n; i++) p[i] = &f->t[i];
   qsort(p, (size_t)f->n, sizeof *p, by_name);
-  for (int i = 1; i < f->n && s == ST_OK; i++) if (by_name(&p[i - 1], &p[i]) == 0) s = bad_tensor(r, p[i], "name appears twice");
+  for (int i = 1; i < f->n && s == ST_OK; i++)
+    if (by_name(&p[i - 1], &p[i]) == 0) s = bad_tensor(r, p[i], "name appears twice");
   if (s == ST_OK) qsort(p, (size_t)f->n, sizeof *p, by_offset);
   const char *end = r->data; /* of all data so far */
   for (int i = 0; i < f->n && s == ST_OK; i++) {
     const StTensor *t = p[i];
-    if (t->bytes && (const char *)t->data < end) s = bad_tensor(r, t, "data overlaps that of another tensor");
-    else if (t->bytes) end = (const char *)t->data + t->bytes;
+    if (t->bytes && (const char *)t->data < end)
+      s = bad_tensor(r, t, "data overlaps that of another tensor");
+    else if (t->bytes)
+      end = (const char *)t->data + t->bytes;
   }
   const char *stop = (const char *)r->data + r->ndata;
   if (s == ST_OK && end != stop)
-    s = err_set(r->e, ST_FORMAT, "%s: %lld bytes after the last tensor; the file is damaged, or something was appended to it", f->path, (long long)(stop - end));
+    s = err_set(r->e, ST_FORMAT,
+                "%s: %lld bytes after the last tensor; the file is damaged, or something was "
+                "appended to it",
+                f->path, (long long)(stop - end));
   for (int i = 0; i < f->nmeta; i++) p[i] = &f->meta[i];
   if (s == ST_OK) qsort(p, (size_t)f->nmeta, sizeof *p, by_key);
   for (int i = 1; i < f->nmeta && s == ST_OK; i++)
-    if (by_key(&p[i - 1], &p[i]) == 0) s = err_set(r->e, ST_FORMAT, "%s: a metadata key appears twice; the file was written by a faulty program", f->path);
+    if (by_key(&p[i - 1], &p[i]) == 0)
+      s = err_set(r->e, ST_FORMAT,
+                  "%s: a metadata key appears twice; the file was written by a faulty program",
+                  f->path);
   mem_free(p);
   return s;
 }
@@ -173,8 +219,11 @@ static Status map_file(StFile *f, Error *e) {
   int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not hang */
   if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", f->path, strerror(errno));
   Status s = ST_OK;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) s = err_set(e, ST_IO, "%s: is not a regular file; expected a .safetensors file", f->path);
-  else if (st.st_size < 10) s = err_set(e, ST_FORMAT, "%s: only %lld bytes; expected a .safetensors file (at least 10)", f->path, (long long)st.st_size);
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+    s = err_set(e, ST_IO, "%s: is not a regular file; expected a .safetensors file", f->path);
+  else if (st.st_size < 10)
+    s = err_set(e, ST_FORMAT, "%s: only %lld bytes; expected a .safetensors file (at least 10)",
+                f->path, (long long)st.st_size);
   else {
     f->map_bytes = (size_t)st.st_size;
     f->map = mmap(NULL, f->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -197,8 +246,10 @@ Status st_open(StFile *f, const char *path, Error *e) {
     uint64_t len = 0, room = f->map_bytes - 8;
     for (int i = 7; i >= 0; i--) len = len << 8 | b[i];
     if (len > room || len > MAX_HEADER)
-      s = err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short", path, (unsigned long long)len,
-                  len > MAX_HEADER ? "is above the limit of 100 MB" : "is more than the file holds");
+      s = err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short",
+                  path, (unsigned long long)len,
+                  len > MAX_HEADER ? "is above the limit of 100 MB"
+                                   : "is more than the file holds");
     else {
       Reader r = {f, {0}, (const char *)b + 8 + len, room - len, 0, 0, false, e};
       json_init(&r.j, (const char *)b + 8, len);
@@ -212,7 +263,10 @@ Status st_open(StFile *f, const char *path, Error *e) {
 
 void st_close(StFile *f) {
   for (int i = 0; i < f->n; i++) mem_free(f->t[i].name);
-  for (int i = 0; i < f->nmeta; i++) { mem_free(f->meta[i].key); mem_free(f->meta[i].value); }
+  for (int i = 0; i < f->nmeta; i++) {
+    mem_free(f->meta[i].key);
+    mem_free(f->meta[i].value);
+  }
   mem_free(f->t);
   mem_free(f->meta);
   if (f->map) munmap(f->map, f->map_bytes);
@@ -221,11 +275,14 @@ void st_close(StFile *f) {
 }
 
 const StTensor *st_find(const StFile *f, const char *name) {
-  for (int i = 0; i < f->n; i++) if (strcmp(f->t[i].name, name) == 0) return &f->t[i];
+  for (int i = 0; i < f->n; i++)
+    if (strcmp(f->t[i].name, name) == 0) return &f->t[i];
   return NULL;
 }
+
 const char *st_meta(const StFile *f, const char *key) {
-  for (int i = 0; i < f->nmeta; i++) if (strcmp(f->meta[i].key, key) == 0) return f->meta[i].value;
+  for (int i = 0; i < f->nmeta; i++)
+    if (strcmp(f->meta[i].key, key) == 0) return f->meta[i].value;
   return NULL;
 }
 
@@ -234,8 +291,10 @@ const char *st_meta(const StFile *f, const char *key) {
 float half_to_float(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, ex = h >> 10 & 31, fr = h & 0x3ff, u;
   float f;
-  if (ex == 31) u = sign | 0x7f800000 | fr << 13;
-  else if (ex) u = sign | (ex + 112) << 23 | fr << 13;
+  if (ex == 31)
+    u = sign | 0x7f800000 | fr << 13;
+  else if (ex)
+    u = sign | (ex + 112) << 23 | fr << 13;
   else {
     f = (float)fr * 0x1p-24f; /* subnormal: exact */
     memcpy(&u, &f, 4);
@@ -244,20 +303,26 @@ float half_to_float(uint16_t h) {
   memcpy(&f, &u, 4);
   return f;
 }
+
 uint16_t float_to_half(float f) {
   uint32_t u;
   memcpy(&u, &f, 4);
   uint32_t sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
-  if (a > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (a >> 13 & 0x1ff)); /* NaN stays NaN, made quiet */
-  if (a >= 0x47800000) return (uint16_t)(sign | 0x7c00);                    /* 65536 and above */
-  if (a < 0x38800000) {                                                     /* below 2^-14: subnormal, unit 2^-24 */
-    if (a < 0x33000000) return (uint16_t)sign;                              /* below half a unit */
-    uint32_t m = (a & 0x7fffff) | 0x800000, k = 126 - (a >> 23), h = m >> k, rest = m & ((1u << k) - 1), half = 1u << (k - 1);
+  /* NaN stays NaN, made quiet */
+  if (a > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (a >> 13 & 0x1ff));
+  if (a >= 0x47800000) return (uint16_t)(sign | 0x7c00); /* 65536 and above */
+  /* below 2^-14: subnormal, unit 2^-24 */
+  if (a < 0x38800000) {
+    if (a < 0x33000000) return (uint16_t)sign; /* below half a unit */
+    uint32_t m = (a & 0x7fffff) | 0x800000, k = 126 - (a >> 23), h = m >> k,
+             rest = m & ((1u << k) - 1), half = 1u << (k - 1);
     return (uint16_t)(sign | (h + (rest > half || (rest == half && (h & 1)))));
   }
   uint32_t h = (a - 0x38000000) >> 13, rest = a & 0x1fff;
-  return (uint16_t)(sign | (h + (rest > 0x1000 || (rest == 0x1000 && (h & 1))))); /* a carry runs into the exponent, up to infinity: right */
+  /* a carry runs into the exponent, up to infinity: right */
+  return (uint16_t)(sign | (h + (rest > 0x1000 || (rest == 0x1000 && (h & 1)))));
 }
+
 static float bf16_to_float(uint16_t h) {
   uint32_t u = (uint32_t)h << 16;
   float f;
@@ -266,34 +331,66 @@ static float bf16_to_float(uint16_t h) {
 }
 
 /* The mapping need not be aligned, so every element is copied out. */
-#define LOAD(type, i) ({ type v_; memcpy(&v_, (const char *)t->data + (size_t)(i) * sizeof v_, sizeof v_); v_; })
-#define CONVERT(dst_type) \
-  int64_t n = shape_numel(t->shape); \
-  switch (t->dtype) { \
-    case DT_F32: for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(float, i); break; \
-    case DT_F64: for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(double, i); break; \
-    case DT_F16: for (int64_t i = 0; i < n; i++) dst[i] = half_to_float(LOAD(uint16_t, i)); break; \
-    case DT_BF16: for (int64_t i = 0; i < n; i++) dst[i] = bf16_to_float(LOAD(uint16_t, i)); break; \
-    case DT_I64: for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int64_t, i); break; \
-    case DT_I32: for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int32_t, i); break; \
-    case DT_I16: for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int16_t, i); break; \
-    case DT_I8: for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int8_t, i); break; \
-    case DT_U8: for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i); break; \
-    case DT_BOOL: for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i) != 0; break; \
-    case DT_COUNT: break; \
+#define LOAD(type, i)                                                        \
+  ({                                                                         \
+    type v_;                                                                 \
+    memcpy(&v_, (const char *)t->data + (size_t)(i) * sizeof v_, sizeof v_); \
+    v_;                                                                      \
+  })
+#define CONVERT(dst_type)                                                        \
+  int64_t n = shape_numel(t->shape);                                             \
+  switch (t->dtype) {                                                            \
+    case DT_F32:                                                                 \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(float, i);         \
+      break;                                                                     \
+    case DT_F64:                                                                 \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(double, i);        \
+      break;                                                                     \
+    case DT_F16:                                                                 \
+      for (int64_t i = 0; i < n; i++) dst[i] = half_to_float(LOAD(uint16_t, i)); \
+      break;                                                                     \
+    case DT_BF16:                                                                \
+      for (int64_t i = 0; i < n; i++) dst[i] = bf16_to_float(LOAD(uint16_t, i)); \
+      break;                                                                     \
+    case DT_I64:                                                                 \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int64_t, i);       \
+      break;                                                                     \
+    case DT_I32:                                                                 \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int32_t, i);       \
+      break;                                                                     \
+    case DT_I16:                                                                 \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int16_t, i);                 \
+      break;                                                                     \
+    case DT_I8:                                                                  \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int8_t, i);                  \
+      break;                                                                     \
+    case DT_U8:                                                                  \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i);                 \
+      break;                                                                     \
+    case DT_BOOL:                                                                \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i) != 0;            \
+      break;                                                                     \
+    case DT_COUNT: break;                                                        \
   }
 void st_to_f32(const StTensor *t, float *dst) {
-  if (t->dtype == DT_F32) { memcpy(dst, t->data, t->bytes); return; }
+  if (t->dtype == DT_F32) {
+    memcpy(dst, t->data, t->bytes);
+    return;
+  }
   CONVERT(float)
 }
-void st_to_f64(const StTensor *t, double *dst) { CONVERT(double) }
+
+void st_to_f64(const StTensor *t, double *dst){CONVERT(double)}
 
 Status st_read(const StFile *f, const char *name, Shape want, float *dst, Error *e) {
   char b[80], s1[96], s2[96];
   const StTensor *t = st_find(f, name);
-  if (!t) return err_set(e, ST_FORMAT, "%s: tensor \"%s\" is missing; expected shape %s", f->path, shown(name, b), shape_str(want, s1));
+  if (!t)
+    return err_set(e, ST_FORMAT, "%s: tensor \"%s\" is missing; expected shape %s", f->path,
+                   shown(name, b), shape_str(want, s1));
   if (!shape_eq(t->shape, want))
-    return err_set(e, ST_FORMAT, "%s: tensor \"%s\" has shape %s; expected %s", f->path, shown(name, b), shape_str(t->shape, s1), shape_str(want, s2));
+    return err_set(e, ST_FORMAT, "%s: tensor \"%s\" has shape %s; expected %s", f->path,
+                   shown(name, b), shape_str(t->shape, s1), shape_str(want, s2));
   st_to_f32(t, dst);
   return ST_OK;
 }

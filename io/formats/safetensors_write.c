@@ -1,22 +1,47 @@
-/* safetensors_write.c: the writer. Data is laid out without holes and by falling element size, so that every tensor is aligned to its own
- * type (the header is padded to 64 bytes); the header keeps the order in which tensors were added. */
+/* safetensors_write.c: the writer. Data is laid out without holes and by falling element size, so
+ * that every tensor is aligned to its own type (the header is padded to 64 bytes); the header keeps
+ * the order in which tensors were added. */
 #include "io/formats/safetensors.h"
 #include "io/formats/file.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Entry { char *name; DType dtype; Shape shape; const void *data; void *own; size_t bytes, offset; StFill fill; void *ctx; } Entry;
-struct StWriter { Entry *t; int n, cap; StMeta *meta; int nmeta, mcap; };
+typedef struct Entry {
+  char *name;
+  DType dtype;
+  Shape shape;
+  const void *data;
+  void *own;
+  size_t bytes;
+  size_t offset;
+  StFill fill;
+  void *ctx;
+} Entry;
+struct StWriter {
+  Entry *t;
+  int n;
+  int cap;
+  StMeta *meta;
+  int nmeta;
+  int mcap;
+};
 
 Status st_writer_new(StWriter **w, Error *e) {
   *w = mem_alloc(sizeof **w);
   return *w ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
 }
+
 void st_writer_free(StWriter *w) {
   if (!w) return;
-  for (int i = 0; i < w->n; i++) { mem_free(w->t[i].name); mem_free(w->t[i].own); }
-  for (int i = 0; i < w->nmeta; i++) { mem_free(w->meta[i].key); mem_free(w->meta[i].value); }
+  for (int i = 0; i < w->n; i++) {
+    mem_free(w->t[i].name);
+    mem_free(w->t[i].own);
+  }
+  for (int i = 0; i < w->nmeta; i++) {
+    mem_free(w->meta[i].key);
+    mem_free(w->meta[i].value);
+  }
   mem_free(w->t);
   mem_free(w->meta);
   mem_free(w);
@@ -33,13 +58,18 @@ static void *room(void *list, int n, int *cap, size_t item) {
 Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *data, Error *e) {
   size_t bytes = dtype_size(dtype);
   bool none = false;
-  if (!bytes || s.rank < 0 || s.rank > MAX_RANK) return err_set(e, ST_INVALID, "tensor \"%s\": bad type or rank", name);
-  if (strcmp(name, "__metadata__") == 0) return err_set(e, ST_INVALID, "a tensor may not be called __metadata__");
+  if (!bytes || s.rank < 0 || s.rank > MAX_RANK)
+    return err_set(e, ST_INVALID, "tensor \"%s\": bad type or rank", name);
+  if (strcmp(name, "__metadata__") == 0)
+    return err_set(e, ST_INVALID, "a tensor may not be called __metadata__");
   for (int i = 0; i < s.rank; i++) {
-    if (s.d[i] < 0 || (s.d[i] > 0 && !mul_ok(bytes, (size_t)s.d[i], &bytes))) return err_set(e, ST_INVALID, "tensor \"%s\": impossible shape", name);
+    if (s.d[i] < 0 || (s.d[i] > 0 && !mul_ok(bytes, (size_t)s.d[i], &bytes)))
+      return err_set(e, ST_INVALID, "tensor \"%s\": impossible shape", name);
     none |= s.d[i] == 0;
   }
-  for (int i = 0; i < w->n; i++) if (strcmp(w->t[i].name, name) == 0) return err_set(e, ST_INVALID, "tensor \"%s\" was added twice", name);
+  for (int i = 0; i < w->n; i++)
+    if (strcmp(w->t[i].name, name) == 0)
+      return err_set(e, ST_INVALID, "tensor \"%s\" was added twice", name);
   void *p = room(w->t, w->n, &w->cap, sizeof(Entry));
   if (!p) return err_set(e, ST_NOMEM, "tensor \"%s\": out of memory", name);
   w->t = p;
@@ -49,7 +79,8 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
   return ST_OK;
 }
 
-Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx, Error *e) {
+Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx,
+                     Error *e) {
   Status st = st_add(w, name, dtype, s, NULL, e);
   if (st != ST_OK) return st;
   w->t[w->n - 1].fill = fill;
@@ -73,7 +104,9 @@ Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *da
 }
 
 Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e) {
-  for (int i = 0; i < w->nmeta; i++) if (strcmp(w->meta[i].key, key) == 0) return err_set(e, ST_INVALID, "metadata \"%s\" was added twice", key);
+  for (int i = 0; i < w->nmeta; i++)
+    if (strcmp(w->meta[i].key, key) == 0)
+      return err_set(e, ST_INVALID, "metadata \"%s\" was added twice", key);
   void *p = room(w->meta, w->nmeta, &w->mcap, sizeof(StMeta));
   if (!p) return err_set(e, ST_NOMEM, "metadata \"%s\": out of memory", key);
   w->meta = p;
@@ -86,34 +119,47 @@ Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e) {
   w->meta[w->nmeta++] = m;
   return ST_OK;
 }
+
 Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...) {
   char value[2048];
   va_list ap;
   va_start(ap, fmt);
   int n = vsnprintf(value, sizeof value, fmt, ap);
   va_end(ap);
-  if (n < 0 || n >= (int)sizeof value) return err_set(e, ST_INVALID, "metadata \"%s\": value longer than 2047 characters", key);
+  if (n < 0 || n >= (int)sizeof value)
+    return err_set(e, ST_INVALID, "metadata \"%s\": value longer than 2047 characters", key);
   return st_add_meta(w, key, value, e);
 }
 
 /* ---- header text: measured first (o.p NULL), then written ---- */
-typedef struct Text { char *p; size_t n; } Text;
+typedef struct Text {
+  char *p;
+  size_t n;
+} Text;
 static void put(Text *o, const char *s, size_t n) {
   if (o->p) memcpy(o->p + o->n, s, n);
   o->n += n;
 }
+
 static void puts_(Text *o, const char *s) { put(o, s, strlen(s)); }
 static void put_quoted(Text *o, const char *s) {
   puts_(o, "\"");
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
     char b[8];
-    if (c == '"' || c == '\\') { b[0] = '\\'; b[1] = (char)c; put(o, b, 2); }
-    else if (c < 0x20) { snprintf(b, sizeof b, "\\u%04x", c); puts_(o, b); }
-    else put(o, s, 1);
+    if (c == '"' || c == '\\') {
+      b[0] = '\\';
+      b[1] = (char)c;
+      put(o, b, 2);
+    } else if (c < 0x20) {
+      snprintf(b, sizeof b, "\\u%04x", c);
+      puts_(o, b);
+    } else
+      put(o, s, 1);
   }
   puts_(o, "\"");
 }
+
 static void header(const StWriter *w, Text *o) {
   char b[64];
   puts_(o, "{");
@@ -151,7 +197,9 @@ static Status write_tensor(const Entry *t, AtomicFile *f, Error *e) {
     size_t n = 0;
     Status s = t->fill(t->ctx, &piece, &n, e);
     if (s != ST_OK) return s;
-    if (!n || n > t->bytes - done) return err_set(e, ST_INTERNAL, "%s: tensor \"%s\": %zu bytes at %zu of %zu", f->path, t->name, n, done, t->bytes);
+    if (!n || n > t->bytes - done)
+      return err_set(e, ST_INTERNAL, "%s: tensor \"%s\": %zu bytes at %zu of %zu", f->path, t->name,
+                     n, done, t->bytes);
     if ((s = atomic_write(f, piece, n, e)) != ST_OK) return s;
     done += n;
   }
@@ -161,7 +209,11 @@ static Status write_tensor(const Entry *t, AtomicFile *f, Error *e) {
 static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
   size_t at = 0;
   for (size_t size = 8; size; size /= 2)
-    for (int i = 0; i < w->n; i++) if (dtype_size(w->t[i].dtype) == size) { w->t[i].offset = at; at += w->t[i].bytes; }
+    for (int i = 0; i < w->n; i++)
+      if (dtype_size(w->t[i].dtype) == size) {
+        w->t[i].offset = at;
+        at += w->t[i].bytes;
+      }
   Text o = {NULL, 0};
   header(w, &o);
   size_t total = (o.n + 8 + 63) & ~(size_t)63;
@@ -184,8 +236,10 @@ Status st_commit(StWriter *w, const char *path, Error *e) {
   Status s = atomic_begin(&f, path, e);
   if (s == ST_OK) {
     s = write_file(w, &f, e);
-    if (s == ST_OK) s = atomic_commit(&f, e);
-    else atomic_abort(&f);
+    if (s == ST_OK)
+      s = atomic_commit(&f, e);
+    else
+      atomic_abort(&f);
   }
   st_writer_free(w);
   return s;

@@ -1,10 +1,15 @@
-/* sha256.h: SHA-256 (FIPS 180-4), to tell which published file one has and whether it arrived whole. */
+/* sha256.h: SHA-256 (FIPS 180-4), to tell which published file one has and whether it arrived
+ * whole. */
 #ifndef PRLX_SHA256_H
 #define PRLX_SHA256_H
 #include "core/base.h"
-typedef struct Sha256 { uint32_t h[8]; uint8_t block[64]; uint64_t bytes; } Sha256;
+typedef struct Sha256 {
+  uint32_t h[8];
+  uint8_t block[64];
+  uint64_t bytes;
+} Sha256;
 void sha256_begin(Sha256 *s);
 void sha256_add(Sha256 *s, const void *p, size_t n);
-void sha256_end(Sha256 *s, char hex[65]);              /* 64 lower-case digits and a NUL */
+void sha256_end(Sha256 *s, char hex[65]); /* 64 lower-case digits and a NUL */
 void sha256_hex(const void *p, size_t n, char hex[65]);
 #endif

@@ -5,36 +5,61 @@
 #include <string.h>
 
 const char *torch_container_name(TorchContainer c) {
-  static const char *const name[] = {"torch legacy stream", "torch zip archive", "TorchScript archive", "pickle"};
+  static const char *const name[] = {"torch legacy stream", "torch zip archive",
+                                     "TorchScript archive", "pickle"};
   return (unsigned)c < 4 ? name[c] : "?";
 }
-bool torch_is(const uint8_t *p, size_t n) { return zip_is(p, n) || (n >= 2 && p[0] == 0x80 && p[1] <= 5) || (n >= 2 && strchr("(c]}lL", p[0]) && p[0]); }
+
+bool torch_is(const uint8_t *p, size_t n) {
+  return zip_is(p, n) || (n >= 2 && p[0] == 0x80 && p[1] <= 5) ||
+         (n >= 2 && strchr("(c]}lL", p[0]) && p[0]);
+}
 
 /* ---- storages ---- */
 static bool storage_type(const Pk *g, DType *t) {
-  static const struct { const char *name; DType t; } types[] = {{"FloatStorage", DT_F32}, {"DoubleStorage", DT_F64}, {"HalfStorage", DT_F16},
-    {"BFloat16Storage", DT_BF16}, {"LongStorage", DT_I64}, {"IntStorage", DT_I32}, {"ShortStorage", DT_I16}, {"CharStorage", DT_I8}, {"ByteStorage", DT_U8},
-    {"BoolStorage", DT_BOOL}};
-  if (!g || g->kind != PK_GLOBAL || (!pk_text_is(g->s, "torch") && !pk_text_is(g->s, "torch.cuda"))) return false;
-  for (int i = 0; i < COUNT_OF(types); i++) if (pk_text_is(g->t, types[i].name)) return *t = types[i].t, true;
+  static const struct {
+    const char *name;
+    DType t;
+  } types[] = {{"FloatStorage", DT_F32},     {"DoubleStorage", DT_F64}, {"HalfStorage", DT_F16},
+               {"BFloat16Storage", DT_BF16}, {"LongStorage", DT_I64},   {"IntStorage", DT_I32},
+               {"ShortStorage", DT_I16},     {"CharStorage", DT_I8},    {"ByteStorage", DT_U8},
+               {"BoolStorage", DT_BOOL}};
+  if (!g || g->kind != PK_GLOBAL || (!pk_text_is(g->s, "torch") && !pk_text_is(g->s, "torch.cuda")))
+    return false;
+  for (int i = 0; i < COUNT_OF(types); i++)
+    if (pk_text_is(g->t, types[i].name)) return *t = types[i].t, true;
   return false;
 }
 
-/* ("storage", class, key, device, numel[, view]); view = None or (key, offset, numel) of a part, in files of torch < 0.4. */
-typedef struct Persid { PkText key; DType dtype; int64_t numel, from, part; } Persid;
+/* ("storage", class, key, device, numel[, view]); view = None or (key, offset, numel) of a part, in
+ * files of torch < 0.4. */
+typedef struct Persid {
+  PkText key;
+  DType dtype;
+  int64_t numel;
+  int64_t from;
+  int64_t part;
+} Persid;
 static Status read_persid(const Pk *v, const char *name, Persid *p, Error *e) {
   const Pk *t = v->v[0];
-  bool ok = t->kind == PK_TUPLE && (t->n == 5 || t->n == 6) && pk_is(t->v[0], "storage") && storage_type(t->v[1], &p->dtype) && t->v[2]->kind == PK_STR &&
+  bool ok = t->kind == PK_TUPLE && (t->n == 5 || t->n == 6) && pk_is(t->v[0], "storage") &&
+            storage_type(t->v[1], &p->dtype) && t->v[2]->kind == PK_STR &&
             t->v[4]->kind == PK_INT && t->v[4]->i >= 0 && t->v[4]->i <= INT64_MAX / 8;
-  if (!ok) return err_set(e, ST_FORMAT, "%s: a storage is not described as torch does; expected (\"storage\", type, key, device, count)", name);
+  if (!ok)
+    return err_set(e, ST_FORMAT,
+                   "%s: a storage is not described as torch does; expected (\"storage\", type, "
+                   "key, device, count)",
+                   name);
   p->key = t->v[2]->s;
   p->numel = p->part = t->v[4]->i;
   p->from = 0;
   const Pk *view = t->n == 6 ? t->v[5] : NULL;
   if (!view || view->kind == PK_NONE) return ST_OK;
-  if (view->kind != PK_TUPLE || view->n != 3 || view->v[1]->kind != PK_INT || view->v[2]->kind != PK_INT || view->v[1]->i < 0 || view->v[2]->i < 0 ||
+  if (view->kind != PK_TUPLE || view->n != 3 || view->v[1]->kind != PK_INT ||
+      view->v[2]->kind != PK_INT || view->v[1]->i < 0 || view->v[2]->i < 0 ||
       view->v[1]->i > p->numel || view->v[2]->i > p->numel - view->v[1]->i)
-    return err_set(e, ST_FORMAT, "%s: a storage view lies outside its storage; the file is damaged", name);
+    return err_set(e, ST_FORMAT, "%s: a storage view lies outside its storage; the file is damaged",
+                   name);
   p->from = view->v[1]->i;
   p->part = view->v[2]->i;
   return ST_OK;
@@ -45,7 +70,11 @@ static int compare_text(PkText a, PkText b) {
   int c = n ? memcmp(a.p, b.p, n) : 0;
   return c ? c : a.n < b.n ? -1 : a.n > b.n;
 }
-static int by_key(const void *a, const void *b) { return compare_text(((const TorchStorage *)a)->key, ((const TorchStorage *)b)->key); }
+
+static int by_key(const void *a, const void *b) {
+  return compare_text(((const TorchStorage *)a)->key, ((const TorchStorage *)b)->key);
+}
+
 static TorchStorage *find_storage(TorchStorage *s, int n, PkText key) {
   TorchStorage want = {.key = key};
   return n ? bsearch(&want, s, (size_t)n, sizeof *s, by_key) : NULL;
@@ -53,19 +82,24 @@ static TorchStorage *find_storage(TorchStorage *s, int n, PkText key) {
 
 /* ---- legacy stream: magic, version, system, object, keys, then count and data per key ---- */
 static const uint8_t magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
-static bool is_magic(const Pk *v) { return v && v->kind == PK_LONG && v->s.n == sizeof magic && !memcmp(v->s.p, magic, sizeof magic); }
+static bool is_magic(const Pk *v) {
+  return v && v->kind == PK_LONG && v->s.n == sizeof magic && !memcmp(v->s.p, magic, sizeof magic);
+}
 
 /* Next pickle of the stream; *at moves behind it. */
-static Status next_pickle(Pickle *k, const uint8_t *data, size_t n, size_t *at, const char *name, Error *e) {
+static Status next_pickle(Pickle *k, const uint8_t *data, size_t n, size_t *at, const char *name,
+                          Error *e) {
   Status s = pickle_read(k, data + *at, n - *at, false, name, e);
   if (s == ST_OK) *at += k->used;
   return s;
 }
 
 /* The table of storages that the object speaks of, without data yet. */
-static Status list_storages(const Pickle *k, const char *name, TorchStorage **out, int *count, Error *e) {
+static Status list_storages(const Pickle *k, const char *name, TorchStorage **out, int *count,
+                            Error *e) {
   *count = 0;
-  if (k->npersid > (1 << 20)) return err_set(e, ST_FORMAT, "%s: %zu storages; not a file of weights", name, k->npersid);
+  if (k->npersid > (1 << 20))
+    return err_set(e, ST_FORMAT, "%s: %zu storages; not a file of weights", name, k->npersid);
   *out = mem_alloc(k->npersid * sizeof **out);
   if (!*out) return err_set(e, ST_NOMEM, "%s: out of memory for the table of storages", name);
   for (size_t i = 0; i < k->npersid; i++) {
@@ -77,47 +111,73 @@ static Status list_storages(const Pickle *k, const char *name, TorchStorage **ou
   if (k->npersid) qsort(*out, k->npersid, sizeof **out, by_key);
   for (size_t i = 0; i < k->npersid; i++) {
     TorchStorage *last = *count ? &(*out)[*count - 1] : NULL, *s = &(*out)[i];
-    if (!last || compare_text(last->key, s->key) != 0) (*out)[(*count)++] = *s;
-    else if (last->dtype != s->dtype || last->numel != s->numel) return err_set(e, ST_FORMAT, "%s: one storage with two types or sizes; the file is damaged", name);
+    if (!last || compare_text(last->key, s->key) != 0)
+      (*out)[(*count)++] = *s;
+    else if (last->dtype != s->dtype || last->numel != s->numel)
+      return err_set(e, ST_FORMAT, "%s: one storage with two types or sizes; the file is damaged",
+                     name);
   }
   return ST_OK;
 }
 
-static Status place_storages(const Pk *keys, TorchStorage *t, int count, const uint8_t *data, size_t n, size_t at, const char *name, Error *e) {
+static Status place_storages(const Pk *keys, TorchStorage *t, int count, const uint8_t *data,
+                             size_t n, size_t at, const char *name, Error *e) {
   char b[80];
-  if (keys->kind != PK_LIST) return err_set(e, ST_FORMAT, "%s: no list of storage keys after the object; the file is damaged", name);
+  if (keys->kind != PK_LIST)
+    return err_set(e, ST_FORMAT,
+                   "%s: no list of storage keys after the object; the file is damaged", name);
   for (size_t i = 0; i < keys->n; i++) {
     TorchStorage *s = keys->v[i]->kind == PK_STR ? find_storage(t, count, keys->v[i]->s) : NULL;
-    if (!s) return err_set(e, ST_FORMAT, "%s: data of a storage that the object does not use; the file is damaged", name);
+    if (!s)
+      return err_set(e, ST_FORMAT,
+                     "%s: data of a storage that the object does not use; the file is damaged",
+                     name);
     int64_t have;
-    if (n - at < 8) return err_set(e, ST_FORMAT, "%s: ends before storage %s (byte %zu); the file is cut short; download it again", name, pk_show(s->key, b), at);
+    if (n - at < 8)
+      return err_set(
+          e, ST_FORMAT,
+          "%s: ends before storage %s (byte %zu); the file is cut short; download it again", name,
+          pk_show(s->key, b), at);
     memcpy(&have, data + at, 8);
     at += 8;
-    if (have != s->numel) return err_set(e, ST_FORMAT, "%s: storage %s has %lld elements; the object says %lld; the file is damaged", name, pk_show(s->key, b),
-                                         (long long)have, (long long)s->numel);
+    if (have != s->numel)
+      return err_set(e, ST_FORMAT,
+                     "%s: storage %s has %lld elements; the object says %lld; the file is damaged",
+                     name, pk_show(s->key, b), (long long)have, (long long)s->numel);
     size_t bytes = (size_t)have * dtype_size(s->dtype);
-    if (bytes > n - at) return err_set(e, ST_FORMAT, "%s: storage %s needs %zu bytes, %zu are left; the file is cut short; download it again", name, pk_show(s->key, b),
-                                       bytes, n - at);
+    if (bytes > n - at)
+      return err_set(
+          e, ST_FORMAT,
+          "%s: storage %s needs %zu bytes, %zu are left; the file is cut short; download it again",
+          name, pk_show(s->key, b), bytes, n - at);
     s->data = data + at;
     at += bytes;
   }
   return ST_OK;
 }
 
-/* Reads a whole stream from data[at..n), at just behind the magic pickle. Fills tree and table; on error the caller frees both. */
-static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *name, Pickle *tree, TorchStorage **table, int *count, size_t *work,
-                          Error *e) {
+/* Reads a whole stream from data[at..n), at just behind the magic pickle. Fills tree and table; on
+ * error the caller frees both. */
+static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *name, Pickle *tree,
+                          TorchStorage **table, int *count, size_t *work, Error *e) {
   Pickle k;
   Status s = next_pickle(&k, data, n, &at, name, e);
   if (s != ST_OK) return s;
   bool ok = k.root && k.root->kind == PK_INT && k.root->i == 1001;
   pickle_free(&k);
-  if (!ok) return err_set(e, ST_FORMAT, "%s: torch stream of another version; expected 1001; save it again with a current torch", name);
+  if (!ok)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: torch stream of another version; expected 1001; save it again with a current torch",
+        name);
   if ((s = next_pickle(&k, data, n, &at, name, e)) != ST_OK) return s;
   const Pk *little = pk_get(k.root, "little_endian");
   ok = little && little->kind == PK_BOOL && little->i;
   pickle_free(&k);
-  if (!ok) return err_set(e, ST_FORMAT, "%s: torch stream of a big-endian machine; save it again on a little-endian one", name);
+  if (!ok)
+    return err_set(e, ST_FORMAT,
+                   "%s: torch stream of a big-endian machine; save it again on a little-endian one",
+                   name);
   if ((s = next_pickle(tree, data, n, &at, name, e)) != ST_OK) return s;
   if ((s = list_storages(tree, name, table, count, e)) != ST_OK) return s;
   if ((s = next_pickle(&k, data, n, &at, name, e)) != ST_OK) return s;
@@ -131,16 +191,26 @@ static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *
 static Status find_folder(TorchFile *f, Error *e) {
   bool found = false;
   for (int i = 0; i < f->zip.count; i++) {
-    const char *name = f->zip.e[i].name, *slash = strchr(name, '/'), *base = slash ? slash + 1 : name;
+    const char *name = f->zip.e[i].name, *slash = strchr(name, '/'),
+               *base = slash ? slash + 1 : name;
     if (strcmp(base, "data.pkl") != 0) continue;
-    if (found || (size_t)(base - name) >= sizeof f->folder) return err_set(e, ST_FORMAT, "%s: zip archive with more than one data.pkl, or a very long folder name", f->name);
+    if (found || (size_t)(base - name) >= sizeof f->folder)
+      return err_set(e, ST_FORMAT,
+                     "%s: zip archive with more than one data.pkl, or a very long folder name",
+                     f->name);
     found = true;
     memcpy(f->folder, name, (size_t)(base - name));
   }
   if (found) return ST_OK;
   for (int i = 0; i < f->zip.count; i++)
-    if (strstr(f->zip.e[i].name, ".npy")) return err_set(e, ST_FORMAT, "%s: a numpy archive (.npz); expected weights saved by torch or safetensors", f->name);
-  return err_set(e, ST_FORMAT, "%s: a zip archive without data.pkl; expected one written by torch.save; if it holds such a file, unzip it first", f->name);
+    if (strstr(f->zip.e[i].name, ".npy"))
+      return err_set(e, ST_FORMAT,
+                     "%s: a numpy archive (.npz); expected weights saved by torch or safetensors",
+                     f->name);
+  return err_set(e, ST_FORMAT,
+                 "%s: a zip archive without data.pkl; expected one written by torch.save; if it "
+                 "holds such a file, unzip it first",
+                 f->name);
 }
 
 static const ZipEntry *in_folder(const TorchFile *f, const char *tail) {
@@ -153,7 +223,8 @@ static const ZipEntry *in_folder(const TorchFile *f, const char *tail) {
 static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Error *e) {
   int i = (int)(t - f->zip.e);
   if (!f->cache[i].p) {
-    Status s = zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].p, &f->cache[i].own, e);
+    Status s = zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].p,
+                        &f->cache[i].own, e);
     if (s != ST_OK) return s;
     if (f->cache[i].own) f->budget -= (size_t)t->size;
   }
@@ -172,7 +243,10 @@ static Status open_zip(TorchFile *f, Error *e) {
   const uint8_t *p;
   if (order) {
     if ((s = entry_data(f, order, &p, e)) != ST_OK) return s;
-    if (order->size != 6 || memcmp(p, "little", 6) != 0) return err_set(e, ST_FORMAT, "%s: written on a big-endian machine; save it again on a little-endian one", f->name);
+    if (order->size != 6 || memcmp(p, "little", 6) != 0)
+      return err_set(e, ST_FORMAT,
+                     "%s: written on a big-endian machine; save it again on a little-endian one",
+                     f->name);
   }
   if ((s = entry_data(f, pkl, &p, e)) != ST_OK) return s;
   return pickle_read(&f->tree, p, (size_t)pkl->size, f->container == TORCH_SCRIPT, f->name, e);
@@ -185,7 +259,8 @@ Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name,
   f->budget = ((size_t)256 << 20) + PRLX_MIN(n, SIZE_MAX / 16) * 8;
   f->name = mem_strdup(name);
   Status s = f->name ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
-  if (s == ST_OK && zip_is(data, n)) s = open_zip(f, e);
+  if (s == ST_OK && zip_is(data, n))
+    s = open_zip(f, e);
   else if (s == ST_OK) {
     s = pickle_read(&f->tree, data, n, false, name, e);
     f->container = TORCH_PICKLE;
@@ -201,7 +276,10 @@ Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name,
 }
 
 void torch_close(TorchFile *f) {
-  for (int i = 0; i < f->count; i++) { mem_free(f->t[i].name); mem_free(f->t[i].own); }
+  for (int i = 0; i < f->count; i++) {
+    mem_free(f->t[i].name);
+    mem_free(f->t[i].own);
+  }
   mem_free(f->t);
   for (int i = 0; f->cache && i < f->zip.count; i++) mem_free(f->cache[i].own);
   mem_free(f->cache);
@@ -213,28 +291,39 @@ void torch_close(TorchFile *f) {
 }
 
 /* ---- one storage ---- */
-static Status part_of(const TorchStorage *s, const Persid *p, const char *name, TorchStorage *out, Error *e) {
+static Status part_of(const TorchStorage *s, const Persid *p, const char *name, TorchStorage *out,
+                      Error *e) {
   char b[80];
-  if (!s || !s->data) return err_set(e, ST_FORMAT, "%s: the data of storage %s is not in the file; it is damaged or cut short", name, pk_show(p->key, b));
-  *out = (TorchStorage){p->key, p->dtype, p->part, s->data + (size_t)p->from * dtype_size(p->dtype)};
+  if (!s || !s->data)
+    return err_set(e, ST_FORMAT,
+                   "%s: the data of storage %s is not in the file; it is damaged or cut short",
+                   name, pk_show(p->key, b));
+  *out =
+      (TorchStorage){p->key, p->dtype, p->part, s->data + (size_t)p->from * dtype_size(p->dtype)};
   return ST_OK;
 }
 
-/* torch.storage._load_from_bytes(blob): the blob is a whole legacy stream whose object is one storage. */
+/* torch.storage._load_from_bytes(blob): the blob is a whole legacy stream whose object is one
+ * storage. */
 static Status nested_storage(TorchFile *f, const Pk *blob, TorchStorage *out, Error *e) {
   const char *name = f->name;
   const uint8_t *d = (const uint8_t *)blob->s.p;
   Pickle first, tree = {0};
   TorchStorage *table = NULL;
   int count = 0;
-  if (f->work > f->n * 4 + (1 << 20)) return err_set(e, ST_FORMAT, "%s: the same embedded storages over and over; not a file of weights", name);
+  if (f->work > f->n * 4 + (1 << 20))
+    return err_set(e, ST_FORMAT,
+                   "%s: the same embedded storages over and over; not a file of weights", name);
   Status s = pickle_read(&first, d, blob->s.n, false, name, e);
   if (s != ST_OK) return s;
   size_t at = first.used;
   bool ok = is_magic(first.root);
   pickle_free(&first);
-  s = ok ? read_legacy(d, blob->s.n, at, name, &tree, &table, &count, &f->work, e) : err_set(e, ST_FORMAT, "%s: an embedded storage is no torch stream; the file is damaged", name);
-  if (s == ST_OK && tree.root->kind != PK_PERSID) s = err_set(e, ST_FORMAT, "%s: an embedded stream holds something else than a storage", name);
+  s = ok ? read_legacy(d, blob->s.n, at, name, &tree, &table, &count, &f->work, e)
+         : err_set(e, ST_FORMAT, "%s: an embedded storage is no torch stream; the file is damaged",
+                   name);
+  if (s == ST_OK && tree.root->kind != PK_PERSID)
+    s = err_set(e, ST_FORMAT, "%s: an embedded stream holds something else than a storage", name);
   Persid p;
   if (s == ST_OK) s = read_persid(tree.root, name, &p, e);
   if (s == ST_OK) s = part_of(find_storage(table, count, p.key), &p, name, out, e);
@@ -250,10 +339,14 @@ static Status zip_storage(TorchFile *f, const Persid *p, TorchStorage *out, Erro
     snprintf(tail, sizeof tail, "data/%.*s", (int)p->key.n, p->key.p);
     t = in_folder(f, tail);
   }
-  if (!t) return err_set(e, ST_FORMAT, "%s: the data of storage %s is not in the archive; it is damaged", f->name, pk_show(p->key, b));
+  if (!t)
+    return err_set(e, ST_FORMAT, "%s: the data of storage %s is not in the archive; it is damaged",
+                   f->name, pk_show(p->key, b));
   if (t->size / dtype_size(p->dtype) < (uint64_t)p->numel)
-    return err_set(e, ST_FORMAT, "%s: zip entry %s has %llu bytes; the object needs %lld x %zu; the file is damaged", f->name, tail, (unsigned long long)t->size,
-                   (long long)p->numel, dtype_size(p->dtype));
+    return err_set(
+        e, ST_FORMAT,
+        "%s: zip entry %s has %llu bytes; the object needs %lld x %zu; the file is damaged",
+        f->name, tail, (unsigned long long)t->size, (long long)p->numel, dtype_size(p->dtype));
   TorchStorage whole = {p->key, p->dtype, p->numel, NULL};
   Status s = entry_data(f, t, &whole.data, e);
   return s != ST_OK ? s : part_of(&whole, p, f->name, out, e);
@@ -261,8 +354,10 @@ static Status zip_storage(TorchFile *f, const Persid *p, TorchStorage *out, Erro
 
 static Status get_storage(TorchFile *f, const Pk *v, TorchStorage *out, Error *e) {
   const Pk *blob = pk_calls(v, "torch.storage", "_load_from_bytes") ? pk_arg(v, 0) : NULL;
-  if (blob && (blob->kind == PK_BYTES || blob->kind == PK_STR)) return nested_storage(f, blob, out, e);
-  if (!v || v->kind != PK_PERSID) return err_set(e, ST_FORMAT, "%s: a tensor without a storage; the file is damaged", f->name);
+  if (blob && (blob->kind == PK_BYTES || blob->kind == PK_STR))
+    return nested_storage(f, blob, out, e);
+  if (!v || v->kind != PK_PERSID)
+    return err_set(e, ST_FORMAT, "%s: a tensor without a storage; the file is damaged", f->name);
   Persid p;
   Status s = read_persid(v, f->name, &p, e);
   if (s != ST_OK) return s;
@@ -271,22 +366,30 @@ static Status get_storage(TorchFile *f, const Pk *v, TorchStorage *out, Error *e
 }
 
 /* ---- one tensor ---- */
-/* Parameter and subclass wrappers taken off: the call of _rebuild_tensor or _v2, or NULL. args: where its storage, offset, size, stride are. */
+/* Parameter and subclass wrappers taken off: the call of _rebuild_tensor or _v2, or NULL. args:
+ * where its storage, offset, size, stride are. */
 static const Pk *tensor_args(const Pk *v) {
   for (int depth = 0; v && depth < 4; depth++) {
-    if (pk_calls(v, "torch._utils", "_rebuild_tensor_v2") || pk_calls(v, "torch._utils", "_rebuild_tensor")) return v->v[1];
-    const Pk *f = pk_calls(v, "torch._tensor", "_rebuild_from_type_v2") ? pk_arg(v, 0) : NULL, *a = f ? pk_arg(v, 2) : NULL;
-    if (f && f->kind == PK_GLOBAL && pk_text_is(f->s, "torch._utils") && (pk_text_is(f->t, "_rebuild_tensor_v2") || pk_text_is(f->t, "_rebuild_tensor")))
+    if (pk_calls(v, "torch._utils", "_rebuild_tensor_v2") ||
+        pk_calls(v, "torch._utils", "_rebuild_tensor"))
+      return v->v[1];
+    const Pk *f = pk_calls(v, "torch._tensor", "_rebuild_from_type_v2") ? pk_arg(v, 0) : NULL,
+             *a = f ? pk_arg(v, 2) : NULL;
+    if (f && f->kind == PK_GLOBAL && pk_text_is(f->s, "torch._utils") &&
+        (pk_text_is(f->t, "_rebuild_tensor_v2") || pk_text_is(f->t, "_rebuild_tensor")))
       return a && a->kind == PK_TUPLE ? a : NULL;
-    bool wrapped = pk_calls(v, "torch._utils", "_rebuild_parameter") || pk_calls(v, "torch._utils", "_rebuild_parameter_with_state");
+    bool wrapped = pk_calls(v, "torch._utils", "_rebuild_parameter") ||
+                   pk_calls(v, "torch._utils", "_rebuild_parameter_with_state");
     v = wrapped ? pk_arg(v, 0) : NULL;
   }
   return NULL;
 }
+
 bool torch_is_tensor(const Pk *v) { return tensor_args(v) != NULL; }
 
 /* Copies elements of `one` bytes in row-major order; all indexes were checked. */
-static void gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride, size_t one) {
+static void gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
+                   size_t one) {
   int64_t index[MAX_RANK] = {0}, at = 0, n = shape_numel(*s);
   for (int64_t i = 0; i < n; i++) {
     memcpy(dst + (size_t)i * one, src + (size_t)at * one, one);
@@ -299,15 +402,25 @@ static void gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64
   }
 }
 
-typedef struct Layout { Shape shape; int64_t stride[MAX_RANK], offset; bool row_major; } Layout;
+typedef struct Layout {
+  Shape shape;
+  int64_t stride[MAX_RANK];
+  int64_t offset;
+  bool row_major;
+} Layout;
 /* Sizes and strides, and that every element lies inside the storage. */
 static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
-  const Pk *off = args->n >= 4 ? args->v[1] : NULL, *size = off ? args->v[2] : NULL, *stride = off ? args->v[3] : NULL;
-  if (!off || off->kind != PK_INT || off->i < 0 || size->kind != PK_TUPLE || stride->kind != PK_TUPLE || size->n != stride->n || size->n > MAX_RANK) return false;
+  const Pk *off = args->n >= 4 ? args->v[1] : NULL, *size = off ? args->v[2] : NULL,
+           *stride = off ? args->v[3] : NULL;
+  if (!off || off->kind != PK_INT || off->i < 0 || size->kind != PK_TUPLE ||
+      stride->kind != PK_TUPLE || size->n != stride->n || size->n > MAX_RANK)
+    return false;
   *l = (Layout){.shape.rank = (int)size->n, .offset = off->i, .row_major = true};
   bool empty = false;
   for (size_t k = 0; k < size->n; k++) {
-    if (size->v[k]->kind != PK_INT || stride->v[k]->kind != PK_INT || size->v[k]->i < 0 || stride->v[k]->i < 0) return false;
+    if (size->v[k]->kind != PK_INT || stride->v[k]->kind != PK_INT || size->v[k]->i < 0 ||
+        stride->v[k]->i < 0)
+      return false;
     l->shape.d[k] = size->v[k]->i;
     l->stride[k] = stride->v[k]->i;
     empty |= size->v[k]->i == 0;
@@ -316,7 +429,10 @@ static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
   for (int k = l->shape.rank - 1; k >= 0 && !empty; k--) {
     int64_t d = l->shape.d[k], step;
     if (d > 1 && l->stride[k] != run) l->row_major = false;
-    if (__builtin_mul_overflow(run, d, &run) || __builtin_mul_overflow(d - 1, l->stride[k], &step) || __builtin_add_overflow(last, step, &last)) return false;
+    if (__builtin_mul_overflow(run, d, &run) ||
+        __builtin_mul_overflow(d - 1, l->stride[k], &step) ||
+        __builtin_add_overflow(last, step, &last))
+      return false;
   }
   return empty || last < numel;
 }
@@ -324,24 +440,36 @@ static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
 Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *out, Error *e) {
   const Pk *args = tensor_args(v);
   memset(out, 0, sizeof *out);
-  if (!args || !args->n) return err_set(e, ST_FORMAT, "%s: %s is no tensor; expected a state dict", f->name, what);
+  if (!args || !args->n)
+    return err_set(e, ST_FORMAT, "%s: %s is no tensor; expected a state dict", f->name, what);
   TorchStorage st = {0};
   Layout l;
   Status s = get_storage(f, args->v[0], &st, e);
   if (s != ST_OK) return s;
   if (!read_layout(args, st.numel, &l))
-    return err_set(e, ST_FORMAT, "%s: tensor %s lies outside its storage of %lld elements, or has more than %d axes; the file is damaged or hostile", f->name, what,
-                   (long long)st.numel, MAX_RANK);
+    return err_set(e, ST_FORMAT,
+                   "%s: tensor %s lies outside its storage of %lld elements, or has more than %d "
+                   "axes; the file is damaged or hostile",
+                   f->name, what, (long long)st.numel, MAX_RANK);
   size_t one = dtype_size(st.dtype), bytes = one;
   for (int k = 0; k < l.shape.rank; k++)
-    if (l.shape.d[k] && !mul_ok(bytes, (size_t)l.shape.d[k], &bytes)) return err_set(e, ST_FORMAT, "%s: tensor %s has an impossible shape", f->name, what);
+    if (l.shape.d[k] && !mul_ok(bytes, (size_t)l.shape.d[k], &bytes))
+      return err_set(e, ST_FORMAT, "%s: tensor %s has an impossible shape", f->name, what);
   int64_t n = 1;
-  for (int k = 0; k < l.shape.rank; k++) if (!l.shape.d[k]) n = bytes = 0;
-  *out = (TorchTensor){NULL, st.dtype, l.shape, n ? st.data + (size_t)l.offset * one : st.data, NULL, bytes};
+  for (int k = 0; k < l.shape.rank; k++)
+    if (!l.shape.d[k]) n = bytes = 0;
+  *out = (TorchTensor){NULL, st.dtype, l.shape, n ? st.data + (size_t)l.offset * one : st.data,
+                       NULL, bytes};
   if (l.row_major || !n) return ST_OK;
-  if (bytes > f->budget) return err_set(e, ST_FORMAT, "%s: tensor %s repeats its storage to %zu bytes; more than a file of this size should hold", f->name, what, bytes);
+  if (bytes > f->budget)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: tensor %s repeats its storage to %zu bytes; more than a file of this size should hold",
+        f->name, what, bytes);
   out->own = mem_alloc(bytes);
-  if (!out->own) return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s (%zu bytes)", f->name, what, bytes);
+  if (!out->own)
+    return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s (%zu bytes)", f->name, what,
+                   bytes);
   f->budget -= bytes;
   gather(out->own, out->data, &l.shape, l.stride, one);
   out->data = out->own;

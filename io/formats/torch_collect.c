@@ -1,41 +1,58 @@
-/* torch_collect.c: from the saved object to a list of named tensors: dicts, lists, StyleGAN2-ADA modules, TorchScript objects. */
+/* torch_collect.c: from the saved object to a list of named tensors: dicts, lists, StyleGAN2-ADA
+ * modules, TorchScript objects. */
 #include "io/formats/torch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 32, MAX_VISITS = 1 << 20, MAX_PATH = 200 };
-/* One walk. A value met again on its own path is a cycle; values met again elsewhere are walked again, so visits are counted. */
-typedef struct Walk { TorchFile *f; char path[MAX_PATH]; size_t len; int depth, visits; Error *e; } Walk;
+/* One walk. A value met again on its own path is a cycle; values met again elsewhere are walked
+ * again, so visits are counted. */
+typedef struct Walk {
+  TorchFile *f;
+  char path[MAX_PATH];
+  size_t len;
+  int depth;
+  int visits;
+  Error *e;
+} Walk;
 
 static Status walk(Walk *w, Pk *v);
 
 const Pk *torch_module(const Pk *v, PkText *class_name) {
-  const Pk *meta = pk_calls(v, "torch_utils.persistence", "_reconstruct_persistent_obj") ? pk_arg(v, 0) : NULL;
+  const Pk *meta =
+      pk_calls(v, "torch_utils.persistence", "_reconstruct_persistent_obj") ? pk_arg(v, 0) : NULL;
   const Pk *state = pk_get(meta, "state"), *name = pk_get(meta, "class_name");
   if (!state || state->kind != PK_DICT) return NULL;
   if (class_name) *class_name = name && name->kind == PK_STR ? name->s : (PkText){"", 0};
   return state;
 }
 
-/* Adds ".key" to the path; the caller restores w->len. Names go into JSON headers, onto terminals and into comparisons: plain characters only. */
+/* Adds ".key" to the path; the caller restores w->len. Names go into JSON headers, onto terminals
+ * and into comparisons: plain characters only. */
 static Status enter(Walk *w, const Pk *key, size_t index) {
   char number[32];
   PkText t = {number, 0};
-  if (key && key->kind == PK_STR) t = key->s;
-  else t.n = (size_t)snprintf(number, sizeof number, "%lld", key && key->kind == PK_INT ? (long long)key->i : (long long)index);
+  if (key && key->kind == PK_STR)
+    t = key->s;
+  else
+    t.n = (size_t)snprintf(number, sizeof number, "%lld",
+                           key && key->kind == PK_INT ? (long long)key->i : (long long)index);
   bool plain = true;
   for (size_t i = 0; i < t.n; i++) plain &= t.p[i] >= 0x20 && t.p[i] < 0x7f;
   char b[80];
   if (!plain || w->len + t.n + 2 > sizeof w->path)
-    return err_set(w->e, ST_FORMAT, "%s: entry \"%s\" below \"%.*s\": %s", w->f->name, pk_show(t, b), (int)PRLX_MIN(w->len, (size_t)80), w->path,
-                   plain ? "its full name is longer than 198 characters" : "a name of other than printable ASCII characters");
+    return err_set(w->e, ST_FORMAT, "%s: entry \"%s\" below \"%.*s\": %s", w->f->name,
+                   pk_show(t, b), (int)PRLX_MIN(w->len, (size_t)80), w->path,
+                   plain ? "its full name is longer than 198 characters"
+                         : "a name of other than printable ASCII characters");
   if (w->len) w->path[w->len++] = '.';
   memcpy(w->path + w->len, t.p, t.n);
   w->len += t.n;
   w->path[w->len] = 0;
   return ST_OK;
 }
+
 static void leave(Walk *w, size_t len) {
   w->len = len;
   w->path[len] = 0;
@@ -43,7 +60,9 @@ static void leave(Walk *w, size_t len) {
 
 static Status add_tensor(Walk *w, const Pk *v) {
   TorchFile *f = w->f;
-  if (f->count == TORCH_MAX_TENSORS) return err_set(w->e, ST_FORMAT, "%s: more than %d tensors; not a network", f->name, TORCH_MAX_TENSORS);
+  if (f->count == TORCH_MAX_TENSORS)
+    return err_set(w->e, ST_FORMAT, "%s: more than %d tensors; not a network", f->name,
+                   TORCH_MAX_TENSORS);
   if (f->count == f->cap) {
     int next = f->cap ? f->cap * 2 : 64;
     void *p = mem_grow(f->t, (size_t)f->count * sizeof *f->t, (size_t)next * sizeof *f->t);
@@ -61,15 +80,20 @@ static Status add_tensor(Walk *w, const Pk *v) {
 
 static bool in_set(const Pk *set, const Pk *name) {
   for (size_t i = 0; set && set->kind == PK_SET && name->kind == PK_STR && i < set->n; i++)
-    if (set->v[i]->kind == PK_STR && set->v[i]->s.n == name->s.n && (!name->s.n || !memcmp(set->v[i]->s.p, name->s.p, name->s.n))) return true;
+    if (set->v[i]->kind == PK_STR && set->v[i]->s.n == name->s.n &&
+        (!name->s.n || !memcmp(set->v[i]->s.p, name->s.p, name->s.n)))
+      return true;
   return false;
 }
 
-/* The entries of _parameters, _buffers, _modules in the order of state_dict(). An entry None is an absent bias. */
+/* The entries of _parameters, _buffers, _modules in the order of state_dict(). An entry None is an
+ * absent bias. */
 static Status walk_module(Walk *w, const Pk *state) {
   static const char *const part[] = {"_parameters", "_buffers", "_modules"};
   const Pk *hidden = pk_get(state, "_non_persistent_buffers_set");
-  if (hidden && hidden->n > 100) return err_set(w->e, ST_FORMAT, "%s: %zu hidden buffers in one module; not a network", w->f->name, hidden->n);
+  if (hidden && hidden->n > 100)
+    return err_set(w->e, ST_FORMAT, "%s: %zu hidden buffers in one module; not a network",
+                   w->f->name, hidden->n);
   Status s = ST_OK;
   for (int k = 0; k < COUNT_OF(part) && s == ST_OK; k++) {
     Pk *d = pk_get(state, part[k]);
@@ -78,22 +102,28 @@ static Status walk_module(Walk *w, const Pk *state) {
       size_t len = w->len;
       if (v->kind == PK_NONE || (k == 1 && in_set(hidden, d->v[i]))) continue;
       if ((s = enter(w, d->v[i], i / 2)) != ST_OK) break;
-      if (k < 2 && !torch_is_tensor(v)) s = err_set(w->e, ST_FORMAT, "%s: parameter %s is no tensor; the file is damaged", w->f->name, w->path);
-      else s = walk(w, v);
+      if (k < 2 && !torch_is_tensor(v))
+        s = err_set(w->e, ST_FORMAT, "%s: parameter %s is no tensor; the file is damaged",
+                    w->f->name, w->path);
+      else
+        s = walk(w, v);
       leave(w, len);
     }
   }
   return s;
 }
 
-static bool branches(const Pk *v) { return v->kind == PK_CALL || v->kind == PK_DICT || v->kind == PK_LIST || v->kind == PK_TUPLE; }
+static bool branches(const Pk *v) {
+  return v->kind == PK_CALL || v->kind == PK_DICT || v->kind == PK_LIST || v->kind == PK_TUPLE;
+}
 
 static Status walk_items(Walk *w, Pk *v) {
   Status s = ST_OK;
   size_t step = v->kind == PK_DICT ? 2 : 1;
   for (size_t i = 0; i + step <= v->n && s == ST_OK; i += step) {
     size_t len = w->len;
-    if (!branches(v->v[i + step - 1]) || (step == 2 && v->v[i]->kind != PK_STR && v->v[i]->kind != PK_INT)) {
+    if (!branches(v->v[i + step - 1]) ||
+        (step == 2 && v->v[i]->kind != PK_STR && v->v[i]->kind != PK_INT)) {
       w->f->others++;
       w->visits++;
       continue;
@@ -105,18 +135,27 @@ static Status walk_items(Walk *w, Pk *v) {
 }
 
 static Status walk(Walk *w, Pk *v) {
-  if (++w->visits > MAX_VISITS) return err_set(w->e, ST_FORMAT, "%s: more than %d entries; not a network", w->f->name, MAX_VISITS);
+  if (++w->visits > MAX_VISITS)
+    return err_set(w->e, ST_FORMAT, "%s: more than %d entries; not a network", w->f->name,
+                   MAX_VISITS);
   if (torch_is_tensor(v)) return add_tensor(w, v);
   const Pk *module = torch_module(v, NULL);
-  if (module) w->visits += (int)PRLX_MIN(module->n + pk_arg(v, 0)->n, (size_t)MAX_VISITS);   /* these dicts are searched */
-  bool script = v->kind == PK_CALL && v->v[0]->s.n >= 9 && !memcmp(v->v[0]->s.p, "__torch__", 9) && v->state && v->state->kind == PK_DICT;
+  /* these dicts are searched */
+  if (module) w->visits += (int)PRLX_MIN(module->n + pk_arg(v, 0)->n, (size_t)MAX_VISITS);
+  bool script = v->kind == PK_CALL && v->v[0]->s.n >= 9 && !memcmp(v->v[0]->s.p, "__torch__", 9) &&
+                v->state && v->state->kind == PK_DICT;
   bool items = v->kind == PK_DICT || v->kind == PK_LIST || v->kind == PK_TUPLE;
   if (!module && !script && !items) {
     w->f->others++;
     return ST_OK;
   }
-  if (v->busy) return err_set(w->e, ST_FORMAT, "%s: \"%s\" contains itself; not a file of weights", w->f->name, w->path);
-  if (w->depth == MAX_DEPTH) return err_set(w->e, ST_FORMAT, "%s: \"%.80s\": nested more than %d deep; not a file of weights", w->f->name, w->path, MAX_DEPTH);
+  if (v->busy)
+    return err_set(w->e, ST_FORMAT, "%s: \"%s\" contains itself; not a file of weights", w->f->name,
+                   w->path);
+  if (w->depth == MAX_DEPTH)
+    return err_set(w->e, ST_FORMAT,
+                   "%s: \"%.80s\": nested more than %d deep; not a file of weights", w->f->name,
+                   w->path, MAX_DEPTH);
   v->busy = true;
   w->depth++;
   Status s = module ? walk_module(w, module) : walk_items(w, script ? v->state : v);
@@ -125,7 +164,10 @@ static Status walk(Walk *w, Pk *v) {
   return s;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp((*(TorchTensor *const *)a)->name, (*(TorchTensor *const *)b)->name); }
+static int by_name(const void *a, const void *b) {
+  return strcmp((*(TorchTensor *const *)a)->name, (*(TorchTensor *const *)b)->name);
+}
+
 static Status check_names(TorchFile *f, Error *e) {
   TorchTensor **order = mem_alloc((size_t)f->count * sizeof *order);
   if (!order) return err_set(e, ST_NOMEM, "%s: out of memory", f->name);
@@ -133,7 +175,9 @@ static Status check_names(TorchFile *f, Error *e) {
   qsort(order, (size_t)f->count, sizeof *order, by_name);
   Status s = ST_OK;
   for (int i = 1; i < f->count && s == ST_OK; i++)
-    if (!strcmp(order[i]->name, order[i - 1]->name)) s = err_set(e, ST_FORMAT, "%s: two tensors are called %s; the file is damaged", f->name, order[i]->name);
+    if (!strcmp(order[i]->name, order[i - 1]->name))
+      s = err_set(e, ST_FORMAT, "%s: two tensors are called %s; the file is damaged", f->name,
+                  order[i]->name);
   mem_free(order);
   return s;
 }
@@ -145,6 +189,7 @@ Status torch_collect(TorchFile *f, Error *e) {
 }
 
 const TorchTensor *torch_find(const TorchFile *f, const char *name) {
-  for (int i = 0; i < f->count; i++) if (!strcmp(f->t[i].name, name)) return &f->t[i];
+  for (int i = 0; i < f->count; i++)
+    if (!strcmp(f->t[i].name, name)) return &f->t[i];
   return NULL;
 }

@@ -23,24 +23,35 @@ static char *cut_line(char *p, char *end) {
   *stop = 0;
   return nl ? nl + 1 : end;
 }
+
 static int count_tabs(const char *p) {
   int n = 0;
   for (; (p = strchr(p, '\t')); p++) n++;
   return n;
 }
+
 static void split(char *line, char **cell, int n) {
   for (int i = 0; i < n; i++) {
     cell[i] = line;
     char *tab = strchr(line, '\t');
-    if (tab) { *tab = 0; line = tab + 1; }
+    if (tab) {
+      *tab = 0;
+      line = tab + 1;
+    }
   }
 }
 
 static Status check_columns(const Tsv *t, Error *e) {
   for (int i = 0; i < t->ncol; i++) {
-    if (!t->col[i][0]) return err_set(e, ST_FORMAT, "%s: column %d has no name; expected one in row 1; name it or remove the column", t->path, i + 1);
+    if (!t->col[i][0])
+      return err_set(
+          e, ST_FORMAT,
+          "%s: column %d has no name; expected one in row 1; name it or remove the column", t->path,
+          i + 1);
     for (int k = 0; k < i; k++)
-      if (!strcmp(t->col[i], t->col[k])) return err_set(e, ST_FORMAT, "%s: columns %d and %d are both called '%.60s'; rename one", t->path, k + 1, i + 1, t->col[i]);
+      if (!strcmp(t->col[i], t->col[k]))
+        return err_set(e, ST_FORMAT, "%s: columns %d and %d are both called '%.60s'; rename one",
+                       t->path, k + 1, i + 1, t->col[i]);
   }
   return ST_OK;
 }
@@ -48,18 +59,28 @@ static Status check_columns(const Tsv *t, Error *e) {
 /* t->text is ours: n bytes and a zero behind them. */
 static Status parse(Tsv *t, size_t n, Error *e) {
   char *p = t->text, *end = p + n;
-  if (memchr(p, 0, n)) return err_set(e, ST_FORMAT, "%s: contains zero bytes; expected text, UTF-8, columns separated by tabs; save it as .tsv", t->path);
+  if (memchr(p, 0, n))
+    return err_set(
+        e, ST_FORMAT,
+        "%s: contains zero bytes; expected text, UTF-8, columns separated by tabs; save it as .tsv",
+        t->path);
   if (n >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) p += 3;
   while (end > p && (end[-1] == '\n' || end[-1] == '\r')) *--end = 0;
-  if (p == end) return err_set(e, ST_FORMAT, "%s: is empty; expected a row of column names", t->path);
+  if (p == end)
+    return err_set(e, ST_FORMAT, "%s: is empty; expected a row of column names", t->path);
   size_t lines = 1;
   for (char *q = p; (q = memchr(q, '\n', (size_t)(end - q))); q++) lines++;
   char *next = cut_line(p, end);
   t->ncol = count_tabs(p) + 1;
-  if (t->ncol > 4096) return err_set(e, ST_FORMAT, "%s: %d columns; expected at most 4096; is this a table?", t->path, t->ncol);
-  /* Every row with this number of columns takes at least as many bytes: more cells than bytes are impossible, so check before allocating. */
+  if (t->ncol > 4096)
+    return err_set(e, ST_FORMAT, "%s: %d columns; expected at most 4096; is this a table?", t->path,
+                   t->ncol);
+  /* Every row with this number of columns takes at least as many bytes: more cells than bytes are
+   * impossible, so check before allocating. */
   if ((lines - 1) > n / (size_t)t->ncol + 1)
-    return err_set(e, ST_FORMAT, "%s: %zu rows, %d columns in row 1: not every row can have as many; check row 2", t->path, lines, t->ncol);
+    return err_set(e, ST_FORMAT,
+                   "%s: %zu rows, %d columns in row 1: not every row can have as many; check row 2",
+                   t->path, lines, t->ncol);
   t->col = mem_alloc((size_t)t->ncol * sizeof *t->col);
   t->cell = mem_alloc((lines - 1) * (size_t)t->ncol * sizeof *t->cell);
   if (!t->col || !t->cell) return err_set(e, ST_NOMEM, "%s: out of memory", t->path);
@@ -70,7 +91,10 @@ static Status parse(Tsv *t, size_t n, Error *e) {
     next = cut_line(p, end);
     int have = count_tabs(p) + 1;
     if (have != t->ncol)
-      return err_set(e, ST_FORMAT, "%s: row %zu has %d columns; expected %d as in row 1; write n/a for what is missing, and no tab inside a cell", t->path, r + 2, have, t->ncol);
+      return err_set(e, ST_FORMAT,
+                     "%s: row %zu has %d columns; expected %d as in row 1; write n/a for what is "
+                     "missing, and no tab inside a cell",
+                     t->path, r + 2, have, t->ncol);
     split(p, t->cell + r * (size_t)t->ncol, t->ncol);
     t->nrow++;
   }
@@ -79,7 +103,8 @@ static Status parse(Tsv *t, size_t n, Error *e) {
 
 Status tsv_parse(const uint8_t *text, size_t n, const char *name, Tsv *t, Error *e) {
   memset(t, 0, sizeof *t);
-  if (n > TSV_BYTES) return err_set(e, ST_FORMAT, "%s: %zu bytes; expected at most %zu", name, n, TSV_BYTES);
+  if (n > TSV_BYTES)
+    return err_set(e, ST_FORMAT, "%s: %zu bytes; expected at most %zu", name, n, TSV_BYTES);
   t->path = mem_strdup(name);
   t->text = mem_alloc(n + 1);
   Status s = t->path && t->text ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
@@ -101,11 +126,20 @@ Status tsv_read(const char *path, Tsv *t, Error *e) {
 }
 
 int tsv_column(const Tsv *t, const char *name) {
-  for (int i = 0; i < t->ncol; i++) if (!strcmp(t->col[i], name)) return i;
+  for (int i = 0; i < t->ncol; i++)
+    if (!strcmp(t->col[i], name)) return i;
   return -1;
 }
-const char *tsv_get(const Tsv *t, int row, int col) { return row < 0 || row >= t->nrow || col < 0 || col >= t->ncol ? "" : t->cell[(size_t)row * (size_t)t->ncol + (size_t)col]; }
-bool tsv_missing(const char *c) { return !*c || !strcasecmp(c, "n/a") || !strcasecmp(c, "na") || !strcasecmp(c, "nan"); }
+
+const char *tsv_get(const Tsv *t, int row, int col) {
+  return row < 0 || row >= t->nrow || col < 0 || col >= t->ncol
+             ? ""
+             : t->cell[(size_t)row * (size_t)t->ncol + (size_t)col];
+}
+
+bool tsv_missing(const char *c) {
+  return !*c || !strcasecmp(c, "n/a") || !strcasecmp(c, "na") || !strcasecmp(c, "nan");
+}
 
 /* ---- writing ---- */
 static bool reserve(TsvWriter *w, size_t more) {
@@ -113,37 +147,49 @@ static bool reserve(TsvWriter *w, size_t more) {
   if (w->len + more <= w->cap) return true;
   size_t cap = PRLX_MAX((w->len + more) * 2, (size_t)1024);
   char *p = mem_grow(w->buf, w->len, cap);
-  if (!p) { w->failed = true; return false; }
+  if (!p) {
+    w->failed = true;
+    return false;
+  }
   w->buf = p;
   w->cap = cap;
   return true;
 }
+
 void tsv_cell(TsvWriter *w, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   int n = vsnprintf(NULL, 0, fmt, ap);
   va_end(ap);
-  if (n < 0) { w->failed = true; return; }
+  if (n < 0) {
+    w->failed = true;
+    return;
+  }
   if (!reserve(w, (size_t)n + 8)) return;
   if (w->row_open) w->buf[w->len++] = '\t';
   w->row_open = true;
   char *cell = w->buf + w->len;
-  if (n == 0) n = snprintf(cell, 4, "n/a");
+  if (n == 0)
+    n = snprintf(cell, 4, "n/a");
   else {
     va_start(ap, fmt);
     vsnprintf(cell, (size_t)n + 1, fmt, ap);
     va_end(ap);
   }
-  for (int i = 0; i < n; i++) if (cell[i] == '\t' || cell[i] == '\n' || cell[i] == '\r') cell[i] = ' ';
+  for (int i = 0; i < n; i++)
+    if (cell[i] == '\t' || cell[i] == '\n' || cell[i] == '\r') cell[i] = ' ';
   w->len += (size_t)n;
 }
+
 void tsv_row_end(TsvWriter *w) {
   if (reserve(w, 1)) w->buf[w->len++] = '\n';
   w->row_open = false;
 }
+
 Status tsv_commit(TsvWriter *w, const char *path, Error *e) {
   if (w->row_open) tsv_row_end(w);
-  Status s = w->failed ? err_set(e, ST_NOMEM, "%s: out of memory for the table", path) : file_write_atomic(path, w->buf ? w->buf : "", w->len, e);
+  Status s = w->failed ? err_set(e, ST_NOMEM, "%s: out of memory for the table", path)
+                       : file_write_atomic(path, w->buf ? w->buf : "", w->len, e);
   mem_free(w->buf);
   memset(w, 0, sizeof *w);
   return s;

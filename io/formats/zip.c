@@ -1,4 +1,5 @@
-/* zip.c: ZIP archives. Sizes and places come from the central directory only; the local header must agree where it says something. */
+/* zip.c: ZIP archives. Sizes and places come from the central directory only; the local header must
+ * agree where it says something. */
 #include "io/formats/zip.h"
 #include "io/formats/checksum.h"
 #include "io/formats/inflate.h"
@@ -6,7 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EOCD_BYTES = 22, CENTRAL_BYTES = 46, LOCAL_BYTES = 30, EOCD64_BYTES = 56, LOCATOR_BYTES = 20, MAX_NAME = 1024, MAX_ENTRIES = 1 << 17 };
+enum {
+  EOCD_BYTES = 22,
+  CENTRAL_BYTES = 46,
+  LOCAL_BYTES = 30,
+  EOCD64_BYTES = 56,
+  LOCATOR_BYTES = 20,
+  MAX_NAME = 1024,
+  MAX_ENTRIES = 1 << 17
+};
 #define SIG_LOCAL 0x04034b50u
 #define SIG_CENTRAL 0x02014b50u
 #define SIG_EOCD 0x06054b50u
@@ -23,18 +32,29 @@ static const char *shown(const char *s, char buf[80]) {
   memcpy(buf + i, s[i] ? "..." : "", s[i] ? 4 : 1);
   return buf;
 }
+
 static Status bad(const ZipFile *z, const char *what, Error *e) {
-  return err_set(e, ST_FORMAT, "%s: zip archive: %s; the file is damaged or cut short; download it again", z->name, what);
+  return err_set(e, ST_FORMAT,
+                 "%s: zip archive: %s; the file is damaged or cut short; download it again",
+                 z->name, what);
 }
+
 static Status bad_entry(const ZipFile *z, const char *entry, const char *what, Error *e) {
   char b[80];
-  return err_set(e, ST_FORMAT, "%s: zip entry \"%s\": %s; the file is damaged or was made by hand", z->name, shown(entry, b), what);
+  return err_set(e, ST_FORMAT, "%s: zip entry \"%s\": %s; the file is damaged or was made by hand",
+                 z->name, shown(entry, b), what);
 }
 
-bool zip_is(const uint8_t *p, size_t n) { return n >= 4 && (le32(p) == SIG_LOCAL || le32(p) == SIG_EOCD); }
+bool zip_is(const uint8_t *p, size_t n) {
+  return n >= 4 && (le32(p) == SIG_LOCAL || le32(p) == SIG_EOCD);
+}
 
 /* ---- central directory ---- */
-typedef struct Directory { uint64_t at, bytes, count; } Directory;
+typedef struct Directory {
+  uint64_t at;
+  uint64_t bytes;
+  uint64_t count;
+} Directory;
 
 /* The end record is the last one whose comment reaches exactly to the end of the file. */
 static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
@@ -50,7 +70,9 @@ static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
   bool wide = d->at == 0xffffffffu || d->bytes == 0xffffffffu || d->count == 0xffff;
   if (wide && at >= LOCATOR_BYTES && le32(p - LOCATOR_BYTES) == SIG_LOCATOR) {
     uint64_t q = le64(p - LOCATOR_BYTES + 8);
-    if (q > at - LOCATOR_BYTES || at - LOCATOR_BYTES - q < EOCD64_BYTES || le32(z->data + q) != SIG_EOCD64) return bad(z, "no ZIP64 end record where its locator points", e);
+    if (q > at - LOCATOR_BYTES || at - LOCATOR_BYTES - q < EOCD64_BYTES ||
+        le32(z->data + q) != SIG_EOCD64)
+      return bad(z, "no ZIP64 end record where its locator points", e);
     p = z->data + q;
     disks = le32(p + 16) | le32(p + 20);
     *d = (Directory){le64(p + 48), le64(p + 40), le64(p + 32)};
@@ -58,11 +80,13 @@ static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
   }
   if (disks != 0 && disks != 0xffff) return bad(z, "split over several files", e);
   if (d->at > at || d->bytes > at - d->at) return bad(z, "its directory lies outside the file", e);
-  if (d->count > d->bytes / CENTRAL_BYTES || d->count > MAX_ENTRIES) return bad(z, "impossible number of entries", e);
+  if (d->count > d->bytes / CENTRAL_BYTES || d->count > MAX_ENTRIES)
+    return bad(z, "impossible number of entries", e);
   return ST_OK;
 }
 
-/* ZIP64 extra field (id 1): 8-byte values for exactly those of size, packed, offset that are 0xffffffff, in this order. */
+/* ZIP64 extra field (id 1): 8-byte values for exactly those of size, packed, offset that are
+ * 0xffffffff, in this order. */
 static bool read_zip64(const uint8_t *p, size_t n, uint64_t *v[3]) {
   while (n >= 4) {
     size_t len = le16(p + 2);
@@ -84,37 +108,52 @@ static bool read_zip64(const uint8_t *p, size_t n, uint64_t *v[3]) {
   return *v[0] != 0xffffffffu && *v[1] != 0xffffffffu && *v[2] != 0xffffffffu;
 }
 
-/* The local header repeats the name; its sizes may be 0 (then they follow the data) and are not used. */
-static Status check_local(const ZipFile *z, ZipEntry *t, uint64_t limit, uint32_t flags, uint32_t method, Error *e) {
-  if (t->offset > limit || limit - t->offset < LOCAL_BYTES || le32(z->data + t->offset) != SIG_LOCAL) return bad_entry(z, t->name, "no local header where the directory says", e);
+/* The local header repeats the name; its sizes may be 0 (then they follow the data) and are not
+ * used. */
+static Status check_local(const ZipFile *z, ZipEntry *t, uint64_t limit, uint32_t flags,
+                          uint32_t method, Error *e) {
+  if (t->offset > limit || limit - t->offset < LOCAL_BYTES ||
+      le32(z->data + t->offset) != SIG_LOCAL)
+    return bad_entry(z, t->name, "no local header where the directory says", e);
   const uint8_t *p = z->data + t->offset;
   size_t name = le16(p + 26), extra = le16(p + 28);
-  if (limit - t->offset < LOCAL_BYTES + name + extra) return bad_entry(z, t->name, "its local header reaches beyond the data", e);
-  if (name != strlen(t->name) || memcmp(p + LOCAL_BYTES, t->name, name) != 0 || le16(p + 8) != method || (le16(p + 6) & 1) != (flags & 1))
+  if (limit - t->offset < LOCAL_BYTES + name + extra)
+    return bad_entry(z, t->name, "its local header reaches beyond the data", e);
+  if (name != strlen(t->name) || memcmp(p + LOCAL_BYTES, t->name, name) != 0 ||
+      le16(p + 8) != method || (le16(p + 6) & 1) != (flags & 1))
     return bad_entry(z, t->name, "local header and directory disagree", e);
   t->offset += LOCAL_BYTES + name + extra;
-  if (t->packed > limit - t->offset) return bad_entry(z, t->name, "its data reaches beyond the archive", e);
+  if (t->packed > limit - t->offset)
+    return bad_entry(z, t->name, "its data reaches beyond the archive", e);
   return ST_OK;
 }
 
-static Status read_entry(ZipFile *z, const uint8_t **at, const uint8_t *end, uint64_t limit, Error *e) {
+static Status read_entry(ZipFile *z, const uint8_t **at, const uint8_t *end, uint64_t limit,
+                         Error *e) {
   const uint8_t *p = *at;
   if (end - p < CENTRAL_BYTES || le32(p) != SIG_CENTRAL) return bad(z, "damaged directory", e);
   size_t name = le16(p + 28), extra = le16(p + 30), comment = le16(p + 32);
-  if ((size_t)(end - p) - CENTRAL_BYTES < name + extra + comment) return bad(z, "damaged directory", e);
-  if (name == 0 || name > MAX_NAME || memchr(p + CENTRAL_BYTES, 0, name)) return bad(z, "impossible entry name", e);
+  if ((size_t)(end - p) - CENTRAL_BYTES < name + extra + comment)
+    return bad(z, "damaged directory", e);
+  if (name == 0 || name > MAX_NAME || memchr(p + CENTRAL_BYTES, 0, name))
+    return bad(z, "impossible entry name", e);
   ZipEntry *t = &z->e[z->count];
   uint32_t flags = le16(p + 8), method = le16(p + 10);
-  *t = (ZipEntry){mem_alloc(name + 1), le32(p + 42), le32(p + 20), le32(p + 24), le32(p + 16), method == 8};
+  *t = (ZipEntry){mem_alloc(name + 1), le32(p + 42), le32(p + 20),
+                  le32(p + 24),        le32(p + 16), method == 8};
   if (!t->name) return err_set(e, ST_NOMEM, "%s: out of memory for the directory", z->name);
   z->count++;
   memcpy(t->name, p + CENTRAL_BYTES, name);
   if (flags & 1) return bad_entry(z, t->name, "encrypted", e);
-  if (method != 0 && method != 8) return bad_entry(z, t->name, "compressed by a method other than deflate", e);
+  if (method != 0 && method != 8)
+    return bad_entry(z, t->name, "compressed by a method other than deflate", e);
   uint64_t *v[3] = {&t->size, &t->packed, &t->offset};
-  if (!read_zip64(p + CENTRAL_BYTES + name, extra, v)) return bad_entry(z, t->name, "damaged ZIP64 field", e);
-  if (!t->deflated && t->size != t->packed) return bad_entry(z, t->name, "stored, but with two different sizes", e);
-  if (t->deflated && t->size / 1032 > t->packed) return bad_entry(z, t->name, "claims to grow more than 1032 times, which deflate cannot", e);
+  if (!read_zip64(p + CENTRAL_BYTES + name, extra, v))
+    return bad_entry(z, t->name, "damaged ZIP64 field", e);
+  if (!t->deflated && t->size != t->packed)
+    return bad_entry(z, t->name, "stored, but with two different sizes", e);
+  if (t->deflated && t->size / 1032 > t->packed)
+    return bad_entry(z, t->name, "claims to grow more than 1032 times, which deflate cannot", e);
   *at = p + CENTRAL_BYTES + name + extra + comment;
   return check_local(z, t, limit, flags, method, e);
 }
@@ -123,16 +162,23 @@ static int by_offset(const void *a, const void *b) {
   uint64_t x = ((const ZipEntry *)a)->offset, y = ((const ZipEntry *)b)->offset;
   return x < y ? -1 : x > y;
 }
-static int by_name(const void *a, const void *b) { return strcmp(((const ZipEntry *)a)->name, ((const ZipEntry *)b)->name); }
 
-/* Distinct names, and no byte belongs to two entries: a few kilobytes could otherwise stand for terabytes. */
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const ZipEntry *)a)->name, ((const ZipEntry *)b)->name);
+}
+
+/* Distinct names, and no byte belongs to two entries: a few kilobytes could otherwise stand for
+ * terabytes. */
 static Status check_entries(ZipFile *z, Error *e) {
   qsort(z->e, (size_t)z->count, sizeof *z->e, by_offset);
   for (int i = 1; i < z->count; i++)
-    if (z->e[i].offset - z->e[i - 1].offset < z->e[i - 1].packed + LOCAL_BYTES + strlen(z->e[i].name)) return bad_entry(z, z->e[i].name, "overlaps another entry", e);
+    if (z->e[i].offset - z->e[i - 1].offset <
+        z->e[i - 1].packed + LOCAL_BYTES + strlen(z->e[i].name))
+      return bad_entry(z, z->e[i].name, "overlaps another entry", e);
   qsort(z->e, (size_t)z->count, sizeof *z->e, by_name);
   for (int i = 1; i < z->count; i++)
-    if (!strcmp(z->e[i].name, z->e[i - 1].name)) return bad_entry(z, z->e[i].name, "appears twice", e);
+    if (!strcmp(z->e[i].name, z->e[i - 1].name))
+      return bad_entry(z, z->e[i].name, "appears twice", e);
   return ST_OK;
 }
 
@@ -141,7 +187,8 @@ Status zip_open(ZipFile *z, const uint8_t *data, size_t n, const char *name, Err
   if (!z->name) return err_set(e, ST_NOMEM, "%s: out of memory", name);
   Directory d = {0};
   Status s = find_directory(z, &d, e);
-  if (s == ST_OK && !(z->e = mem_alloc((size_t)d.count * sizeof *z->e))) s = err_set(e, ST_NOMEM, "%s: out of memory for the directory", name);
+  if (s == ST_OK && !(z->e = mem_alloc((size_t)d.count * sizeof *z->e)))
+    s = err_set(e, ST_NOMEM, "%s: out of memory for the directory", name);
   const uint8_t *p = s == ST_OK ? data + d.at : NULL, *end = s == ST_OK ? p + d.bytes : NULL;
   for (uint64_t i = 0; s == ST_OK && i < d.count; i++) s = read_entry(z, &p, end, d.at, e);
   if (s == ST_OK) s = check_entries(z, e);
@@ -161,25 +208,36 @@ const ZipEntry *zip_find(const ZipFile *z, const char *name) {
   while (lo < hi) {
     int mid = lo + (hi - lo) / 2, c = strcmp(name, z->e[mid].name);
     if (c == 0) return &z->e[mid];
-    if (c < 0) hi = mid;
-    else lo = mid + 1;
+    if (c < 0)
+      hi = mid;
+    else
+      lo = mid + 1;
   }
   return NULL;
 }
 
-Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t **out, void **own, Error *e) {
+Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t **out, void **own,
+                Error *e) {
   char b[80];
   *out = NULL;
   *own = NULL;
-  if (t->size > max) return err_set(e, ST_FORMAT, "%s: zip entry \"%s\" has %llu bytes; at most %zu are read; not a file of weights", z->name, shown(t->name, b),
-                                    (unsigned long long)t->size, max);
-  if (!t->deflated) *out = z->data + t->offset;
+  if (t->size > max)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: zip entry \"%s\" has %llu bytes; at most %zu are read; not a file of weights", z->name,
+        shown(t->name, b), (unsigned long long)t->size, max);
+  if (!t->deflated)
+    *out = z->data + t->offset;
   else {
     uint8_t *p = mem_alloc((size_t)t->size);
-    if (!p) return err_set(e, ST_NOMEM, "%s: out of memory for zip entry \"%s\" (%llu bytes)", z->name, shown(t->name, b), (unsigned long long)t->size);
+    if (!p)
+      return err_set(e, ST_NOMEM, "%s: out of memory for zip entry \"%s\" (%llu bytes)", z->name,
+                     shown(t->name, b), (unsigned long long)t->size);
     size_t got, used;
-    Status s = raw_inflate(z->data + t->offset, (size_t)t->packed, p, (size_t)t->size, &got, &used, z->name, e);
-    if (s == ST_OK && (got != t->size || used != t->packed)) s = bad_entry(z, t->name, "its size is not what the directory says", e);
+    Status s = raw_inflate(z->data + t->offset, (size_t)t->packed, p, (size_t)t->size, &got, &used,
+                           z->name, e);
+    if (s == ST_OK && (got != t->size || used != t->packed))
+      s = bad_entry(z, t->name, "its size is not what the directory says", e);
     if (s != ST_OK) {
       mem_free(p);
       return s;

@@ -30,7 +30,8 @@ void cohort_free(Cohort *c) {
 static char *folder_of(const char *path) {
   char *d = mem_strdup(path);
   char *slash = d ? strrchr(d, '/') : NULL;
-  if (slash) slash[slash == d] = 0; /* "/lesions.tsv" lies in "/" */
+  if (slash)
+    slash[slash == d] = 0; /* "/lesions.tsv" lies in "/" */
   else if (d) {
     mem_free(d);
     d = mem_strdup(".");
@@ -45,13 +46,23 @@ static Status resolve(const Cohort *c, int row, int col, char **out, Error *e) {
   struct stat st;
   *out = NULL;
   if (tsv_missing(cell)) return ST_OK;
-  int n = cell[0] == '/' ? snprintf(full, sizeof full, "%s", cell) : snprintf(full, sizeof full, "%s/%s", c->dir, cell);
-  if (n < 0 || n >= (int)sizeof full) return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->t.path, row + 2, c->t.col[col]);
+  int n = cell[0] == '/' ? snprintf(full, sizeof full, "%s", cell)
+                         : snprintf(full, sizeof full, "%s/%s", c->dir, cell);
+  if (n < 0 || n >= (int)sizeof full)
+    return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->t.path,
+                   row + 2, c->t.col[col]);
   if (stat(full, &st) != 0)
-    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s; paths are relative to the folder of the table; correct it or write n/a", c->t.path, row + 2, c->t.col[col],
-                   full, errno == ENOENT ? "not there" : strerror(errno));
-  if (!S_ISREG(st.st_mode)) return err_set(e, ST_IO, "%s: row %d: %s file %.300s: is not a regular file; correct the path", c->t.path, row + 2, c->t.col[col], full);
-  if (access(full, R_OK) != 0) return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->t.path, row + 2, c->t.col[col], full, strerror(errno));
+    return err_set(e, ST_IO,
+                   "%s: row %d: %s file %.300s: %s; paths are relative to the folder of the table; "
+                   "correct it or write n/a",
+                   c->t.path, row + 2, c->t.col[col], full,
+                   errno == ENOENT ? "not there" : strerror(errno));
+  if (!S_ISREG(st.st_mode))
+    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: is not a regular file; correct the path",
+                   c->t.path, row + 2, c->t.col[col], full);
+  if (access(full, R_OK) != 0)
+    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->t.path, row + 2, c->t.col[col],
+                   full, strerror(errno));
   *out = mem_strdup(full);
   return *out ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", c->t.path);
 }
@@ -60,18 +71,35 @@ static Status reader_value(const Cohort *c, int row, int col, int *v, Error *e) 
   const char *cell = tsv_get(&c->t, row, col);
   *v = -1;
   if (tsv_missing(cell)) return ST_OK;
-  if ((cell[0] == '0' || cell[0] == '1') && !cell[1]) { *v = cell[0] - '0'; return ST_OK; }
-  return err_set(e, ST_FORMAT, "%s: row %d: %s is '%.40s'; expected 1 (rim), 0 (no rim) or n/a (not read); correct it", c->t.path, row + 2, c->t.col[col], cell);
+  if ((cell[0] == '0' || cell[0] == '1') && !cell[1]) {
+    *v = cell[0] - '0';
+    return ST_OK;
+  }
+  return err_set(
+      e, ST_FORMAT,
+      "%s: row %d: %s is '%.40s'; expected 1 (rim), 0 (no rim) or n/a (not read); correct it",
+      c->t.path, row + 2, c->t.col[col], cell);
 }
 
-typedef struct Columns { int subject, lesion, chi, flair, rim, mask, reader1, reader2; } Columns;
+typedef struct Columns {
+  int subject;
+  int lesion;
+  int chi;
+  int flair;
+  int rim;
+  int mask;
+  int reader1;
+  int reader2;
+} Columns;
 static Status find_columns(const Cohort *c, Columns *k, Error *e) {
   static const char *const name[] = {"subject", "lesion", "chi", "reader1", "reader2"};
   int *at[] = {&k->subject, &k->lesion, &k->chi, &k->reader1, &k->reader2};
   for (int i = 0; i < COUNT_OF(name); i++)
     if ((*at[i] = tsv_column(&c->t, name[i])) < 0)
-      return err_set(e, ST_FORMAT, "%s: column '%s' is missing in row 1; expected subject, lesion, chi, reader1, reader2 (tab-separated); add it%s", c->t.path, name[i],
-                     i >= 3 ? ", n/a where nobody read" : "");
+      return err_set(e, ST_FORMAT,
+                     "%s: column '%s' is missing in row 1; expected subject, lesion, chi, reader1, "
+                     "reader2 (tab-separated); add it%s",
+                     c->t.path, name[i], i >= 3 ? ", n/a where nobody read" : "");
   k->flair = tsv_column(&c->t, "flair");
   k->rim = tsv_column(&c->t, "rim");
   k->mask = tsv_column(&c->t, "mask");
@@ -83,15 +111,26 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
   l->subject = tsv_get(&c->t, row, k->subject);
   l->lesion = tsv_get(&c->t, row, k->lesion);
   if (tsv_missing(l->subject) || tsv_missing(l->lesion))
-    return err_set(e, ST_FORMAT, "%s: row %d: no %s; expected a name such as %s; fill it in", c->t.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
+    return err_set(e, ST_FORMAT, "%s: row %d: no %s; expected a name such as %s; fill it in",
+                   c->t.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
                    tsv_missing(l->subject) ? "sub-001" : "1");
   Status s = reader_value(c, row, k->reader1, &l->reader1, e);
   if (s == ST_OK) s = reader_value(c, row, k->reader2, &l->reader2, e);
   if (s != ST_OK) return s;
   if ((l->reader1 < 0) != (l->reader2 < 0))
-    return err_set(e, ST_FORMAT, "%s: row %d: only one reader's label; expected both or n/a for both; the class of the lesion needs two readers", c->t.path, row + 2);
-  l->cls = l->reader1 < 0 ? CLASS_UNREAD : l->reader1 + l->reader2 == 2 ? CLASS_RIM : l->reader1 + l->reader2 == 1 ? CLASS_AMBIGUOUS : CLASS_NONRIM;
-  if (tsv_missing(tsv_get(&c->t, row, k->chi))) return err_set(e, ST_FORMAT, "%s: row %d: no chi file; expected the path of a Chimap volume; fill it in or remove the row", c->t.path, row + 2);
+    return err_set(e, ST_FORMAT,
+                   "%s: row %d: only one reader's label; expected both or n/a for both; the class "
+                   "of the lesion needs two readers",
+                   c->t.path, row + 2);
+  l->cls = l->reader1 < 0                 ? CLASS_UNREAD
+           : l->reader1 + l->reader2 == 2 ? CLASS_RIM
+           : l->reader1 + l->reader2 == 1 ? CLASS_AMBIGUOUS
+                                          : CLASS_NONRIM;
+  if (tsv_missing(tsv_get(&c->t, row, k->chi)))
+    return err_set(e, ST_FORMAT,
+                   "%s: row %d: no chi file; expected the path of a Chimap volume; fill it in or "
+                   "remove the row",
+                   c->t.path, row + 2);
   s = resolve(c, row, k->chi, &l->chi, e);
   if (s == ST_OK) s = resolve(c, row, k->flair, &l->flair, e);
   if (s == ST_OK) s = resolve(c, row, k->rim, &l->rim, e);
@@ -105,6 +144,7 @@ static int by_name(const void *a, const void *b) {
   if (!d) d = strcmp(x->lesion, y->lesion);
   return d ? d : (x->row > y->row) - (x->row < y->row);
 }
+
 static Status check_duplicates(const Cohort *c, Error *e) {
   if (c->n < 2) return ST_OK;
   const Lesion **p = mem_alloc((size_t)c->n * sizeof *p);
@@ -114,8 +154,10 @@ static Status check_duplicates(const Cohort *c, Error *e) {
   Status s = ST_OK;
   for (int i = 1; i < c->n && s == ST_OK; i++)
     if (!strcmp(p[i]->subject, p[i - 1]->subject) && !strcmp(p[i]->lesion, p[i - 1]->lesion))
-      s = err_set(e, ST_FORMAT, "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'; expected every lesion once; remove or renumber one", c->t.path, p[i - 1]->row + 2,
-                  p[i]->row + 2, p[i]->lesion, p[i]->subject);
+      s = err_set(e, ST_FORMAT,
+                  "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'; expected every "
+                  "lesion once; remove or renumber one",
+                  c->t.path, p[i - 1]->row + 2, p[i]->row + 2, p[i]->lesion, p[i]->subject);
   mem_free(p);
   return s;
 }
@@ -126,7 +168,9 @@ Status cohort_open(Cohort *c, const char *path, Error *e) {
   Status s = tsv_read(path, &c->t, e);
   if (s != ST_OK) return s;
   s = find_columns(c, &k, e);
-  if (s == ST_OK && c->t.nrow == 0) s = err_set(e, ST_FORMAT, "%s: has no lesions; expected one row for each below the column names", path);
+  if (s == ST_OK && c->t.nrow == 0)
+    s = err_set(e, ST_FORMAT,
+                "%s: has no lesions; expected one row for each below the column names", path);
   if (s == ST_OK) {
     c->dir = folder_of(path);
     c->l = mem_alloc((size_t)c->t.nrow * sizeof *c->l);
@@ -145,11 +189,13 @@ double cohort_kappa(const Cohort *c, int64_t counts[4]) {
   int64_t k[4] = {0};
   for (int i = 0; i < c->n; i++) {
     const Lesion *l = &c->l[i];
-    if (l->reader1 >= 0 && l->reader2 >= 0) k[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
+    if (l->reader1 >= 0 && l->reader2 >= 0)
+      k[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
   }
   if (counts) memcpy(counts, k, sizeof k);
   double n = (double)(k[0] + k[1] + k[2] + k[3]);
   if (n == 0) return NAN;
-  double p1 = (double)(k[0] + k[1]) / n, p2 = (double)(k[0] + k[2]) / n, po = (double)(k[0] + k[3]) / n, pe = p1 * p2 + (1 - p1) * (1 - p2);
+  double p1 = (double)(k[0] + k[1]) / n, p2 = (double)(k[0] + k[2]) / n,
+         po = (double)(k[0] + k[3]) / n, pe = p1 * p2 + (1 - p1) * (1 - p2);
   return pe < 1 ? (po - pe) / (1 - pe) : NAN;
 }

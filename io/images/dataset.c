@@ -7,7 +7,10 @@
 #define DATASET_FORMAT "prlx-dataset-1"
 
 void dataset_free(Dataset *d) {
-  for (int i = 0; i < d->nmeta; i++) { mem_free(d->meta[i].key); mem_free(d->meta[i].value); }
+  for (int i = 0; i < d->nmeta; i++) {
+    mem_free(d->meta[i].key);
+    mem_free(d->meta[i].value);
+  }
   mem_free(d->meta);
   mem_free(d->images);
   mem_free(d->labels);
@@ -16,23 +19,32 @@ void dataset_free(Dataset *d) {
   mem_free(d->path);
   memset(d, 0, sizeof *d);
 }
+
 const char *dataset_meta(const Dataset *d, const char *key) {
-  for (int i = 0; i < d->nmeta; i++) if (strcmp(d->meta[i].key, key) == 0) return d->meta[i].value;
+  for (int i = 0; i < d->nmeta; i++)
+    if (strcmp(d->meta[i].key, key) == 0) return d->meta[i].value;
   return NULL;
 }
+
 Status dataset_set_meta(Dataset *d, const char *key, const char *value, Error *e) {
   int i = 0;
   while (i < d->nmeta && strcmp(d->meta[i].key, key) != 0) i++;
   StMeta m = {mem_strdup(key), mem_strdup(value)};
-  StMeta *list = m.key && m.value ? i < d->nmeta ? d->meta : mem_grow(d->meta, (size_t)d->nmeta * sizeof m, (size_t)(d->nmeta + 1) * sizeof m) : NULL;
+  StMeta *list = m.key && m.value ? i < d->nmeta ? d->meta
+                                                 : mem_grow(d->meta, (size_t)d->nmeta * sizeof m,
+                                                            (size_t)(d->nmeta + 1) * sizeof m)
+                                  : NULL;
   if (!list) {
     mem_free(m.key);
     mem_free(m.value);
     return err_set(e, ST_NOMEM, "%s: out of memory", d->path ? d->path : "dataset");
   }
   d->meta = list;
-  if (i < d->nmeta) { mem_free(d->meta[i].key); mem_free(d->meta[i].value); }
-  else d->nmeta++;
+  if (i < d->nmeta) {
+    mem_free(d->meta[i].key);
+    mem_free(d->meta[i].value);
+  } else
+    d->nmeta++;
   d->meta[i] = m;
   return ST_OK;
 }
@@ -46,14 +58,19 @@ static Status allocate(Dataset *d, bool labels, bool names, Error *e) {
   return err_set(e, ST_NOMEM, "%s: out of memory for %lld images", d->path, (long long)d->n);
 }
 
-/* The limit catches data in ppb or 0..255 that was never mapped. What a network painted is in its units by construction, however wild. */
+/* The limit catches data in ppb or 0..255 that was never mapped. What a network painted is in its
+ * units by construction, however wild. */
 static Status check_values(const Dataset *d, Error *e) {
   int64_t per = (int64_t)d->channels * d->h * d->w;
-  float limit = dataset_meta(d, "synthetic.network") || dataset_meta(d, "denoised.network") ? 1e4f : 4;
+  float limit =
+      dataset_meta(d, "synthetic.network") || dataset_meta(d, "denoised.network") ? 1e4f : 4;
   for (int64_t i = 0; i < d->n * per; i++)
     if (!(fabsf(d->images[i]) <= limit)) /* also true for NaN */
-      return err_set(e, ST_NUMERIC, "%s: image %lld holds %g; expected values within -%g .. %g (window mapped to -1 .. 1); pack the data again", d->path,
-                     (long long)(i / per), (double)d->images[i], (double)limit, (double)limit);
+      return err_set(e, ST_NUMERIC,
+                     "%s: image %lld holds %g; expected values within -%g .. %g (window mapped to "
+                     "-1 .. 1); pack the data again",
+                     d->path, (long long)(i / per), (double)d->images[i], (double)limit,
+                     (double)limit);
   return ST_OK;
 }
 
@@ -62,27 +79,38 @@ static Status load(Dataset *d, const StFile *f, Error *e) {
   const char *format = st_meta(f, "format");
   const StTensor *t = st_find(f, "images"), *l = st_find(f, "labels"), *m = st_find(f, "names");
   if (!format || strcmp(format, DATASET_FORMAT) != 0)
-    return err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx pack`)", d->path, format ? format : "absent", DATASET_FORMAT);
+    return err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx pack`)",
+                   d->path, format ? format : "absent", DATASET_FORMAT);
   if (!t || t->shape.rank != 4 || (t->dtype != DT_F32 && t->dtype != DT_U8))
-    return err_set(e, ST_FORMAT, "%s: tensor images is %s; expected [n,C,H,W] of F32 or U8", d->path, t ? shape_str(t->shape, b) : "missing");
+    return err_set(e, ST_FORMAT, "%s: tensor images is %s; expected [n,C,H,W] of F32 or U8",
+                   d->path, t ? shape_str(t->shape, b) : "missing");
   d->n = t->shape.d[0];
-  if (d->n < 1 || t->shape.d[1] < 1 || t->shape.d[1] > 16 || t->shape.d[2] < 1 || t->shape.d[3] < 1 || t->shape.d[2] > 4096 || t->shape.d[3] > 4096)
-    return err_set(e, ST_FORMAT, "%s: images of shape %s; expected at least one image, 1 to 16 channels, sides up to 4096", d->path, shape_str(t->shape, b));
+  if (d->n < 1 || t->shape.d[1] < 1 || t->shape.d[1] > 16 || t->shape.d[2] < 1 ||
+      t->shape.d[3] < 1 || t->shape.d[2] > 4096 || t->shape.d[3] > 4096)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: images of shape %s; expected at least one image, 1 to 16 channels, sides up to 4096",
+        d->path, shape_str(t->shape, b));
   d->channels = (int)t->shape.d[1];
   d->h = (int)t->shape.d[2];
   d->w = (int)t->shape.d[3];
   if (l && (l->shape.rank != 1 || l->shape.d[0] != d->n || l->dtype != DT_I64))
-    return err_set(e, ST_FORMAT, "%s: labels of shape %s, type %s; expected I64, one per image", d->path, shape_str(l->shape, b), dtype_name(l->dtype));
-  if (m && (m->shape.rank != 2 || m->shape.d[0] != d->n || m->shape.d[1] != 64 || m->dtype != DT_U8))
-    return err_set(e, ST_FORMAT, "%s: names of shape %s, type %s; expected U8 [n,64]", d->path, shape_str(m->shape, b), dtype_name(m->dtype));
+    return err_set(e, ST_FORMAT, "%s: labels of shape %s, type %s; expected I64, one per image",
+                   d->path, shape_str(l->shape, b), dtype_name(l->dtype));
+  if (m &&
+      (m->shape.rank != 2 || m->shape.d[0] != d->n || m->shape.d[1] != 64 || m->dtype != DT_U8))
+    return err_set(e, ST_FORMAT, "%s: names of shape %s, type %s; expected U8 [n,64]", d->path,
+                   shape_str(m->shape, b), dtype_name(m->dtype));
   Status s = allocate(d, l != NULL, m != NULL, e);
   if (s != ST_OK) return s;
   st_to_f32(t, d->images);
-  if (t->dtype == DT_U8) for (size_t i = 0; i < t->bytes; i++) d->images[i] = (float)(d->images[i] / 127.5 - 1);
+  if (t->dtype == DT_U8)
+    for (size_t i = 0; i < t->bytes; i++) d->images[i] = (float)(d->images[i] / 127.5 - 1);
   if (l) memcpy(d->labels, l->data, l->bytes);
   if (m) memcpy(d->names, m->data, m->bytes);
   for (int64_t i = 0; m && i < d->n; i++) d->names[i][63] = 0;
-  for (int i = 0; i < f->nmeta && s == ST_OK; i++) s = dataset_set_meta(d, f->meta[i].key, f->meta[i].value, e);
+  for (int i = 0; i < f->nmeta && s == ST_OK; i++)
+    s = dataset_set_meta(d, f->meta[i].key, f->meta[i].value, e);
   if (s == ST_OK) s = lesions_load(f, d->n, d->channels, &d->src, e);
   return s == ST_OK ? check_values(d, e) : s;
 }
@@ -108,8 +136,14 @@ static void name_of(char name[64], const char *path) {
 
 Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolution, Error *e) {
   memset(d, 0, sizeof *d);
-  if (n < 1 || resolution < 1 || resolution > 4096) return err_set(e, ST_INVALID, "%d images of side %d; expected at least one, side 1 to 4096", n, resolution);
-  *d = (Dataset){.n = n, .channels = 1, .h = resolution, .w = resolution, .path = mem_strdup("dataset from PNG files")};
+  if (n < 1 || resolution < 1 || resolution > 4096)
+    return err_set(e, ST_INVALID, "%d images of side %d; expected at least one, side 1 to 4096", n,
+                   resolution);
+  *d = (Dataset){.n = n,
+                 .channels = 1,
+                 .h = resolution,
+                 .w = resolution,
+                 .path = mem_strdup("dataset from PNG files")};
   Status s = d->path ? allocate(d, false, true, e) : err_set(e, ST_NOMEM, "out of memory");
   int64_t per = (int64_t)resolution * resolution;
   bool any_colour = false;
@@ -118,11 +152,13 @@ Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolu
     bool colour;
     if ((s = png_read(paths[i], &img, e)) != ST_OK) break;
     if (img.w != resolution || img.h != resolution)
-      s = err_set(e, ST_FORMAT, "%s: %d x %d pixels; expected %d x %d; crop or resample it first", paths[i], img.w, img.h, resolution, resolution);
+      s = err_set(e, ST_FORMAT, "%s: %d x %d pixels; expected %d x %d; crop or resample it first",
+                  paths[i], img.w, img.h, resolution, resolution);
     else {
       image_grey(&img, d->images + i * per, &colour);
       any_colour |= colour;
-      for (int64_t k = 0; k < per; k++) { /* grey levels of 8-bit files come out exact, as from a U8 data set */
+      /* grey levels of 8-bit files come out exact, as from a U8 data set */
+      for (int64_t k = 0; k < per; k++) {
         double v = d->images[i * per + k] * 255.0, r = rint(v);
         d->images[i * per + k] = (float)((fabs(v - r) < 1e-4 ? r : v) / 127.5 - 1);
       }
@@ -133,45 +169,62 @@ Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolu
   if (s == ST_OK) s = dataset_set_meta(d, "format", DATASET_FORMAT, e);
   if (s == ST_OK) s = dataset_set_meta(d, "channels", "chi", e);
   if (s == ST_OK) s = dataset_set_meta(d, "window.chi", "display", e);
-  if (s == ST_OK && any_colour) s = dataset_set_meta(d, "conversion", "colour averaged to grey (Rec. 601 luma)", e);
+  if (s == ST_OK && any_colour)
+    s = dataset_set_meta(d, "conversion", "colour averaged to grey (Rec. 601 luma)", e);
   if (s != ST_OK) dataset_free(d);
   return s;
 }
 
-/* U8 is for data that came from 8 bits: a value that is no whole level is refused rather than rounded in silence. */
+/* U8 is for data that came from 8 bits: a value that is no whole level is refused rather than
+ * rounded in silence. */
 static Status quantise(const Dataset *d, uint8_t *q, const char *path, Error *e) {
   int64_t per = (int64_t)d->channels * d->h * d->w;
   for (int64_t i = 0; i < d->n * per; i++) {
     double v = ((double)d->images[i] + 1) * 127.5, r = rint(v);
     if (!(r >= 0 && r <= 255 && fabs(v - r) < 1e-3))
-      return err_set(e, ST_INVALID, "%s: image %lld holds %g, which 8 bits cannot hold exactly; save it as F32", path, (long long)(i / per), (double)d->images[i]);
+      return err_set(e, ST_INVALID,
+                     "%s: image %lld holds %g, which 8 bits cannot hold exactly; save it as F32",
+                     path, (long long)(i / per), (double)d->images[i]);
     q[i] = (uint8_t)r;
   }
   return ST_OK;
 }
 
-static Status save(const Dataset *d, const char *path, bool as_u8, StFill fill, void *ctx, Error *e) {
+static Status save(const Dataset *d, const char *path, bool as_u8, StFill fill, void *ctx,
+                   Error *e) {
   StWriter *w = NULL;
   uint8_t *q = NULL;
   int64_t *subject = NULL;
   Shape shape = SHAPE4(d->n, d->channels, d->h, d->w);
   Status s = st_writer_new(&w, e);
   if (s == ST_OK && !dataset_meta(d, "format")) s = st_add_meta(w, "format", DATASET_FORMAT, e);
-  for (int i = 0; i < d->nmeta && s == ST_OK; i++) s = st_add_meta(w, d->meta[i].key, d->meta[i].value, e);
+  for (int i = 0; i < d->nmeta && s == ST_OK; i++)
+    s = st_add_meta(w, d->meta[i].key, d->meta[i].value, e);
   if (s == ST_OK && as_u8) {
     q = mem_alloc((size_t)shape_numel(shape));
     s = q ? quantise(d, q, path, e) : err_set(e, ST_NOMEM, "%s: out of memory", path);
   }
-  if (s == ST_OK && fill) s = st_add_stream(w, "images", DT_F32, shape, fill, ctx, e);
-  else if (s == ST_OK) s = st_add(w, "images", as_u8 ? DT_U8 : DT_F32, shape, as_u8 ? (void *)q : (void *)d->images, e);
+  if (s == ST_OK && fill)
+    s = st_add_stream(w, "images", DT_F32, shape, fill, ctx, e);
+  else if (s == ST_OK)
+    s = st_add(w, "images", as_u8 ? DT_U8 : DT_F32, shape, as_u8 ? (void *)q : (void *)d->images,
+               e);
   if (s == ST_OK && d->labels) s = st_add(w, "labels", DT_I64, SHAPE1(d->n), d->labels, e);
   if (s == ST_OK && d->names) s = st_add(w, "names", DT_U8, SHAPE2(d->n, 64), d->names, e);
   if (s == ST_OK && d->src) s = lesions_add(w, d->src, d->n, d->channels, &subject, e);
-  if (s == ST_OK) s = st_commit(w, path, e);
-  else st_writer_free(w);
+  if (s == ST_OK)
+    s = st_commit(w, path, e);
+  else
+    st_writer_free(w);
   mem_free(q);
   mem_free(subject);
   return s;
 }
-Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e) { return save(d, path, as_u8, NULL, NULL, e); }
-Status dataset_save_stream(const Dataset *d, const char *path, StFill fill, void *ctx, Error *e) { return save(d, path, false, fill, ctx, e); }
+
+Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e) {
+  return save(d, path, as_u8, NULL, NULL, e);
+}
+
+Status dataset_save_stream(const Dataset *d, const char *path, StFill fill, void *ctx, Error *e) {
+  return save(d, path, false, fill, ctx, e);
+}

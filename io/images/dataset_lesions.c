@@ -1,4 +1,5 @@
-/* dataset_lesions.c: where the images of a data set come from: lesion, subject, slice, window, affine (tensors: see dataset.h). */
+/* dataset_lesions.c: where the images of a data set come from: lesion, subject, slice, window,
+ * affine (tensors: see dataset.h). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,8 +7,15 @@
 
 void lesions_free(DatasetLesions *l) {
   if (!l) return;
-  mem_free(l->name); mem_free(l->subject); mem_free(l->subject_of); mem_free(l->label); mem_free(l->dim); mem_free(l->affine);
-  mem_free(l->lesion); mem_free(l->slice); mem_free(l->window);
+  mem_free(l->name);
+  mem_free(l->subject);
+  mem_free(l->subject_of);
+  mem_free(l->label);
+  mem_free(l->dim);
+  mem_free(l->affine);
+  mem_free(l->lesion);
+  mem_free(l->slice);
+  mem_free(l->window);
   mem_free(l);
 }
 
@@ -26,14 +34,18 @@ DatasetLesions *lesions_new(int64_t lesions, int64_t subjects, int64_t images, i
   l->lesion = mem_alloc(m * sizeof *l->lesion);
   l->slice = mem_alloc(m * sizeof *l->slice);
   l->window = mem_alloc(m * (size_t)channels * 2 * sizeof *l->window);
-  if (l->name && l->subject && l->subject_of && l->label && l->dim && l->affine && l->lesion && l->slice && l->window) return l;
+  if (l->name && l->subject && l->subject_of && l->label && l->dim && l->affine && l->lesion &&
+      l->slice && l->window)
+    return l;
   lesions_free(l);
   return NULL;
 }
 
-Status lesions_add(StWriter *w, const DatasetLesions *l, int64_t images, int channels, int64_t **subject, Error *e) {
+Status lesions_add(StWriter *w, const DatasetLesions *l, int64_t images, int channels,
+                   int64_t **subject, Error *e) {
   *subject = mem_alloc((size_t)images * sizeof **subject);
-  if (!*subject) return err_set(e, ST_NOMEM, "out of memory for the subjects of %lld images", (long long)images);
+  if (!*subject)
+    return err_set(e, ST_NOMEM, "out of memory for the subjects of %lld images", (long long)images);
   for (int64_t i = 0; i < images; i++) (*subject)[i] = l->subject_of[l->lesion[i]];
   Status s = st_add(w, "lesion", DT_I64, SHAPE1(images), l->lesion, e);
   if (s == ST_OK) s = st_add(w, "subject", DT_I64, SHAPE1(images), *subject, e);
@@ -44,20 +56,25 @@ Status lesions_add(StWriter *w, const DatasetLesions *l, int64_t images, int cha
   if (s == ST_OK) s = st_add(w, "lesions.labels", DT_I64, SHAPE1(l->n), l->label, e);
   if (s == ST_OK) s = st_add(w, "lesions.dim", DT_I64, SHAPE2(l->n, 3), l->dim, e);
   if (s == ST_OK) s = st_add(w, "lesions.affine", DT_F64, SHAPE3(l->n, 4, 4), l->affine, e);
-  return s == ST_OK ? st_add(w, "subjects.names", DT_U8, SHAPE2(l->nsubjects, 64), l->subject, e) : s;
+  return s == ST_OK ? st_add(w, "subjects.names", DT_U8, SHAPE2(l->nsubjects, 64), l->subject, e)
+                    : s;
 }
 
 /* ---- reading ---- */
-static Status fetch(const StFile *f, const char *name, DType type, Shape want, void *dst, Error *e) {
+static Status fetch(const StFile *f, const char *name, DType type, Shape want, void *dst,
+                    Error *e) {
   char a[96], b[96];
   const StTensor *t = st_find(f, name);
   if (!t || t->dtype != type || !shape_eq(t->shape, want))
-    return err_set(e, ST_FORMAT, "%s: tensor %s is %s %s; expected %s %s; pack the data again", f->path, name, t ? dtype_name(t->dtype) : "missing", t ? shape_str(t->shape, a) : "",
-                   dtype_name(type), shape_str(want, b));
+    return err_set(e, ST_FORMAT, "%s: tensor %s is %s %s; expected %s %s; pack the data again",
+                   f->path, name, t ? dtype_name(t->dtype) : "missing",
+                   t ? shape_str(t->shape, a) : "", dtype_name(type), shape_str(want, b));
   memcpy(dst, t->data, t->bytes);
   return ST_OK;
 }
-static Status check(const StFile *f, const DatasetLesions *l, int64_t images, int channels, Error *e) {
+
+static Status check(const StFile *f, const DatasetLesions *l, int64_t images, int channels,
+                    Error *e) {
   bool good = true;
   for (int64_t i = 0; i < l->n; i++) {
     l->name[i][63] = 0;
@@ -67,18 +84,26 @@ static Status check(const StFile *f, const DatasetLesions *l, int64_t images, in
   }
   for (int64_t i = 0; i < l->nsubjects; i++) l->subject[i][63] = 0;
   for (int64_t i = 0; i < images && good; i++) {
-    good = l->lesion[i] >= 0 && l->lesion[i] < l->n && l->slice[i] >= 0 && l->slice[i] < l->dim[3 * l->lesion[i] + 2];
+    good = l->lesion[i] >= 0 && l->lesion[i] < l->n && l->slice[i] >= 0 &&
+           l->slice[i] < l->dim[3 * l->lesion[i] + 2];
     for (int k = 0; k < 2 * channels; k++) good = good && isfinite(l->window[2 * channels * i + k]);
   }
-  return good ? ST_OK : err_set(e, ST_FORMAT, "%s: the tensors lesion, slice, lesions.* and window do not fit together; pack the data again", f->path);
+  return good ? ST_OK
+              : err_set(e, ST_FORMAT,
+                        "%s: the tensors lesion, slice, lesions.* and window do not fit together; "
+                        "pack the data again",
+                        f->path);
 }
 
 Status lesions_load(const StFile *f, int64_t images, int channels, DatasetLesions **out, Error *e) {
   const StTensor *names = st_find(f, "lesions.names"), *subjects = st_find(f, "subjects.names");
   *out = NULL;
   if (!st_find(f, "lesion") || !names || !subjects) return ST_OK;
-  if (names->shape.rank != 2 || subjects->shape.rank != 2 || names->shape.d[0] < 1 || subjects->shape.d[0] < 1)
-    return err_set(e, ST_FORMAT, "%s: tensors lesions.names and subjects.names have no rows; pack the data again", f->path);
+  if (names->shape.rank != 2 || subjects->shape.rank != 2 || names->shape.d[0] < 1 ||
+      subjects->shape.d[0] < 1)
+    return err_set(e, ST_FORMAT,
+                   "%s: tensors lesions.names and subjects.names have no rows; pack the data again",
+                   f->path);
   const int64_t n = names->shape.d[0], m = subjects->shape.d[0];
   DatasetLesions *l = lesions_new(n, m, images, channels);
   if (!l) return err_set(e, ST_NOMEM, "%s: out of memory", f->path);
@@ -92,44 +117,62 @@ Status lesions_load(const StFile *f, int64_t images, int channels, DatasetLesion
   if (s == ST_OK) s = fetch(f, "lesions.affine", DT_F64, SHAPE3(n, 4, 4), l->affine, e);
   if (s == ST_OK) s = fetch(f, "subjects.names", DT_U8, SHAPE2(m, 64), l->subject, e);
   if (s == ST_OK) s = check(f, l, images, channels, e);
-  if (s != ST_OK) lesions_free(l);
-  else *out = l;
+  if (s != ST_OK)
+    lesions_free(l);
+  else
+    *out = l;
   return s;
 }
 
 /* ---- a part of a data set ---- */
 Status dataset_select(Dataset *d, const int64_t *index, int64_t n, Error *e) {
-  const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w, wper = (size_t)d->channels * 2;
+  const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w,
+               wper = (size_t)d->channels * 2;
   float *img = mem_alloc((size_t)n * per * sizeof *img);
   int64_t *labels = d->labels ? mem_alloc((size_t)n * sizeof *labels) : NULL;
   Name64 *names = mem_alloc((size_t)n * sizeof *names);
   DatasetLesions *src = d->src ? lesions_new(1, 1, n, d->channels) : NULL;
   if (!img || !names || (d->labels && !labels) || (d->src && !src)) {
-    mem_free(img); mem_free(labels); mem_free(names); lesions_free(src);
-    return err_set(e, ST_NOMEM, "%s: out of memory for %lld images; choose fewer", d->path, (long long)n);
+    mem_free(img);
+    mem_free(labels);
+    mem_free(names);
+    lesions_free(src);
+    return err_set(e, ST_NOMEM, "%s: out of memory for %lld images; choose fewer", d->path,
+                   (long long)n);
   }
   for (int64_t i = 0; i < n; i++) {
     const int64_t k = index[i];
     memcpy(img + (size_t)i * per, d->images + (size_t)k * per, per * sizeof *img);
     if (labels) labels[i] = d->labels[k];
-    if (d->names && d->names[k][0]) memcpy(names[i], d->names[k], 64);
-    else snprintf(names[i], 64, "lesion%04lld", (long long)k);
+    if (d->names && d->names[k][0])
+      memcpy(names[i], d->names[k], 64);
+    else
+      snprintf(names[i], 64, "lesion%04lld", (long long)k);
     if (!src) continue;
     src->lesion[i] = d->src->lesion[k];
     src->slice[i] = d->src->slice[k];
-    memcpy(src->window + (size_t)i * wper, d->src->window + (size_t)k * wper, wper * sizeof *src->window);
+    memcpy(src->window + (size_t)i * wper, d->src->window + (size_t)k * wper,
+           wper * sizeof *src->window);
   }
-  if (src) {                                   /* the lesions stay, the list of images is exchanged */
+  /* the lesions stay, the list of images is exchanged */
+  if (src) {
     int64_t *t = d->src->lesion;
     d->src->lesion = src->lesion;
     src->lesion = t;
-    t = d->src->slice; d->src->slice = src->slice; src->slice = t;
+    t = d->src->slice;
+    d->src->slice = src->slice;
+    src->slice = t;
     double *u = d->src->window;
     d->src->window = src->window;
     src->window = u;
     lesions_free(src);
   }
-  mem_free(d->images); mem_free(d->labels); mem_free(d->names);
-  d->images = img; d->labels = labels; d->names = names; d->n = n;
+  mem_free(d->images);
+  mem_free(d->labels);
+  mem_free(d->names);
+  d->images = img;
+  d->labels = labels;
+  d->names = names;
+  d->n = n;
   return ST_OK;
 }

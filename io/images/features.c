@@ -17,7 +17,9 @@ void features_key(const Dataset *d, const char *how, char key[65]) {
   sha256_end(&s, key);
 }
 
-void features_path(const char *dir, const char key[65], char *out, size_t n) { snprintf(out, n, "%s/features-%.16s.safetensors", dir, key); }
+void features_path(const char *dir, const char key[65], char *out, size_t n) {
+  snprintf(out, n, "%s/features-%.16s.safetensors", dir, key);
+}
 
 void features_free(FeatureFile *f) {
   mem_free(f->x);
@@ -27,19 +29,27 @@ void features_free(FeatureFile *f) {
 static Status read_rows(FeatureFile *f, const StFile *st, Error *e) {
   const StTensor *t = st_find(st, "features");
   char b[96];
-  if (!t) return err_set(e, ST_FORMAT, "%s: no tensor \"features\"; expected a file of features or a data set", st->path);
+  if (!t)
+    return err_set(e, ST_FORMAT,
+                   "%s: no tensor \"features\"; expected a file of features or a data set",
+                   st->path);
   if (t->shape.rank != 2 || t->shape.d[1] < 1)
-    return err_set(e, ST_FORMAT, "%s: features are %s; expected [images, dimensions]", st->path, shape_str(t->shape, b));
+    return err_set(e, ST_FORMAT, "%s: features are %s; expected [images, dimensions]", st->path,
+                   shape_str(t->shape, b));
   int64_t n = shape_numel(t->shape);
   const char *net = st_meta(st, "network"), *conv = st_meta(st, "convention");
   snprintf(f->network, sizeof f->network, "%s", net ? net : "unnamed network");
   snprintf(f->convention, sizeof f->convention, "%s", conv ? conv : "unnamed convention");
   f->n = t->shape.d[0];
   f->d = t->shape.d[1];
-  if (!(f->x = mem_alloc((size_t)n * sizeof(float)))) return err_set(e, ST_NOMEM, "%s: out of memory for %lld features", st->path, (long long)n);
+  if (!(f->x = mem_alloc((size_t)n * sizeof(float))))
+    return err_set(e, ST_NOMEM, "%s: out of memory for %lld features", st->path, (long long)n);
   st_to_f32(t, f->x);
   for (int64_t i = 0; i < n; i++)
-    if (!isfinite(f->x[i])) return err_set(e, ST_NUMERIC, "%s: feature %lld of image %lld is not finite; compute the features again", st->path, (long long)(i % f->d), (long long)(i / f->d));
+    if (!isfinite(f->x[i]))
+      return err_set(e, ST_NUMERIC,
+                     "%s: feature %lld of image %lld is not finite; compute the features again",
+                     st->path, (long long)(i % f->d), (long long)(i / f->d));
   return ST_OK;
 }
 
@@ -51,19 +61,23 @@ Status features_open(FeatureFile *f, const char *path, Error *e) {
   const char *images = st_meta(&st, "images");
   s = read_rows(f, &st, e);
   if (s == ST_OK && images && atoll(images) > f->n)
-    s = err_set(e, ST_FORMAT, "%s: features of %lld of %s images: the run that made it was interrupted; give the data set instead, the rest will be computed", path,
-                (long long)f->n, images);
+    s = err_set(e, ST_FORMAT,
+                "%s: features of %lld of %s images: the run that made it was interrupted; give the "
+                "data set instead, the rest will be computed",
+                path, (long long)f->n, images);
   st_close(&st);
   if (s != ST_OK) features_free(f);
   return s;
 }
 
-Status features_cached(FeatureFile *f, const char *path, const char key[65], int64_t d, int64_t images, Error *e) {
+Status features_cached(FeatureFile *f, const char *path, const char key[65], int64_t d,
+                       int64_t images, Error *e) {
   memset(f, 0, sizeof *f);
   if (!file_exists(path)) return ST_OK;
   StFile st;
   Error ignored;
-  if (st_open(&st, path, &ignored) != ST_OK) return ST_OK;          /* a damaged cache costs time, nothing else */
+  /* a damaged cache costs time, nothing else */
+  if (st_open(&st, path, &ignored) != ST_OK) return ST_OK;
   const char *k = st_meta(&st, "key");
   Status s = k && !strcmp(k, key) ? read_rows(f, &st, &ignored) : ST_FORMAT;
   st_close(&st);
@@ -72,7 +86,8 @@ Status features_cached(FeatureFile *f, const char *path, const char key[65], int
   return ST_OK;
 }
 
-Status features_save(const FeatureFile *f, const char *path, const char key[65], int64_t images, Error *e) {
+Status features_save(const FeatureFile *f, const char *path, const char key[65], int64_t images,
+                     Error *e) {
   StWriter *w = NULL;
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;

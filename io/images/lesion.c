@@ -19,20 +19,27 @@ void lesion_free(LesionVolumes *v) {
 
 /* "TABLE: row 7: FILE", or the file alone when there is no table. */
 static void place(const Cohort *c, const Lesion *l, const char *path, char out[600]) {
-  if (c->t.path) snprintf(out, 600, "%.250s: row %d: %.300s", c->t.path, l->row + 2, path);
-  else snprintf(out, 600, "%.550s", path);
+  if (c->t.path)
+    snprintf(out, 600, "%.250s: row %d: %.300s", c->t.path, l->row + 2, path);
+  else
+    snprintf(out, 600, "%.550s", path);
 }
 
 static Status check_finite(const Nifti *v, const char *where, Error *e) {
   for (int64_t i = 0; i < v->nvox; i++)
     if (!isfinite(v->data[i]))
-      return err_set(e, ST_NUMERIC, "%s: %s at voxel (%lld, %lld, %lld); expected finite numbers; replace it, by 0 outside the head", where, isnan(v->data[i]) ? "NaN" : "infinity",
-                     (long long)(i % v->h.dim[1]), (long long)(i / v->h.dim[1] % v->h.dim[2]), (long long)(i / v->h.dim[1] / v->h.dim[2]));
+      return err_set(e, ST_NUMERIC,
+                     "%s: %s at voxel (%lld, %lld, %lld); expected finite numbers; replace it, by "
+                     "0 outside the head",
+                     where, isnan(v->data[i]) ? "NaN" : "infinity", (long long)(i % v->h.dim[1]),
+                     (long long)(i / v->h.dim[1] % v->h.dim[2]),
+                     (long long)(i / v->h.dim[1] / v->h.dim[2]));
   return ST_OK;
 }
 
 /* One volume of the row, on the grid of the first one read; *out takes its voxels. */
-static Status read_one(const Cohort *c, const Lesion *l, const char *path, const char *what, LesionVolumes *v, float **out, char *warning, Error *e) {
+static Status read_one(const Cohort *c, const Lesion *l, const char *path, const char *what,
+                       LesionVolumes *v, float **out, char *warning, Error *e) {
   char where[600];
   Nifti n;
   Error inner = {0};
@@ -47,22 +54,34 @@ static Status read_one(const Cohort *c, const Lesion *l, const char *path, const
   memcpy(g.affine, n.h.affine, sizeof g.affine);
   double size[3];
   grid_voxel_size(&g, size);
-  const double gap = v->grid.dim[0] ? grid_distance(&g, &v->grid) : 0, small = fmin(size[0], fmin(size[1], size[2]));
+  const double gap = v->grid.dim[0] ? grid_distance(&g, &v->grid) : 0,
+               small = fmin(size[0], fmin(size[1], size[2]));
   const int64_t *d = g.dim, *w = v->grid.dim;
   if (grid_voxels(&g) != n.nvox)
-    s = err_set(e, ST_FORMAT, "%s: %d dimensions, %lld volumes; expected one 3-D volume; extract it first", where, n.h.ndim, (long long)(n.nvox / grid_voxels(&g)));
+    s = err_set(e, ST_FORMAT,
+                "%s: %d dimensions, %lld volumes; expected one 3-D volume; extract it first", where,
+                n.h.ndim, (long long)(n.nvox / grid_voxels(&g)));
   else if (d[0] > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
-    s = err_set(e, ST_FORMAT, "%s: %lld x %lld x %lld voxels; expected at most %d each way", where, (long long)d[0], (long long)d[1], (long long)d[2], MAX_SIDE);
+    s = err_set(e, ST_FORMAT, "%s: %lld x %lld x %lld voxels; expected at most %d each way", where,
+                (long long)d[0], (long long)d[1], (long long)d[2], MAX_SIDE);
   else if (isinf(gap))
-    s = err_set(e, ST_FORMAT, "%s: %s of %lld x %lld x %lld voxels, chi has %lld x %lld x %lld; expected the same grid; resample it, or cut all from whole volumes with prlx crop",
-                where, what, (long long)d[0], (long long)d[1], (long long)d[2], (long long)w[0], (long long)w[1], (long long)w[2]);
+    s = err_set(e, ST_FORMAT,
+                "%s: %s of %lld x %lld x %lld voxels, chi has %lld x %lld x %lld; expected the "
+                "same grid; resample it, or cut all from whole volumes with prlx crop",
+                where, what, (long long)d[0], (long long)d[1], (long long)d[2], (long long)w[0],
+                (long long)w[1], (long long)w[2]);
   else if (gap > 0.05 * small)
-    s = err_set(e, ST_FORMAT, "%s: %s lies up to %.3g mm away from chi (other affine); expected the same grid; resample it, or cut all from whole volumes with prlx crop", where, what, gap);
-  else s = check_finite(&n, where, e);
+    s = err_set(e, ST_FORMAT,
+                "%s: %s lies up to %.3g mm away from chi (other affine); expected the same grid; "
+                "resample it, or cut all from whole volumes with prlx crop",
+                where, what, gap);
+  else
+    s = check_finite(&n, where, e);
   if (s == ST_OK) {
     if (!v->grid.dim[0]) {
       v->grid = g;
-      if (n.h.form == NIFTI_NO_FORM) snprintf(warning, 256, "%.160s: no orientation in the header; taken as RAS", path);
+      if (n.h.form == NIFTI_NO_FORM)
+        snprintf(warning, 256, "%.160s: no orientation in the header; taken as RAS", path);
     }
     *out = n.data;
     n.data = NULL;
@@ -72,16 +91,27 @@ static Status read_one(const Cohort *c, const Lesion *l, const char *path, const
 }
 
 /* A brain in ppm has |chi| of 0.03 on average, in ppb of 30: a mistake of 1000 is beyond doubt. */
-static Status check_units(const Cohort *c, const Lesion *l, const LesionVolumes *v, ChiUnits units, Error *e) {
+static Status check_units(const Cohort *c, const Lesion *l, const LesionVolumes *v, ChiUnits units,
+                          Error *e) {
   double sum = 0;
   int64_t n = 0;
   char where[600];
-  for (int64_t i = 0; i < grid_voxels(&v->grid); i++) if (v->vol[CH_CHI][i] != 0) { sum += fabs((double)v->vol[CH_CHI][i]); n++; }
+  for (int64_t i = 0; i < grid_voxels(&v->grid); i++)
+    if (v->vol[CH_CHI][i] != 0) {
+      sum += fabs((double)v->vol[CH_CHI][i]);
+      n++;
+    }
   place(c, l, l->chi, where);
   if (units == UNITS_PPM && n && sum / (double)n > 2)
-    return err_set(e, ST_INVALID, "%s: mean susceptibility %.3g; expected ppm, as BIDS asks for Chimap; these look like ppb: say so with --units ppb", where, sum / (double)n);
+    return err_set(e, ST_INVALID,
+                   "%s: mean susceptibility %.3g; expected ppm, as BIDS asks for Chimap; these "
+                   "look like ppb: say so with --units ppb",
+                   where, sum / (double)n);
   if (units == UNITS_PPB && n && sum / (double)n < 0.5)
-    return err_set(e, ST_INVALID, "%s: mean susceptibility %.3g; expected ppb (--units ppb); these look like ppm: leave --units out", where, sum / (double)n);
+    return err_set(e, ST_INVALID,
+                   "%s: mean susceptibility %.3g; expected ppb (--units ppb); these look like ppm: "
+                   "leave --units out",
+                   where, sum / (double)n);
   return ST_OK;
 }
 
@@ -98,23 +128,29 @@ static float kth(float *p, int64_t n, int64_t k) {
       p[i++] = p[j];
       p[j--] = t;
     }
-    if (k <= j) hi = j;
-    else if (k >= i) lo = i;
-    else break;
+    if (k <= j)
+      hi = j;
+    else if (k >= i)
+      lo = i;
+    else
+      break;
   }
   return p[k];
 }
+
 static Status positive_median(const float *v, int64_t n, double *out, Error *e) {
   float *p = mem_alloc((size_t)n * sizeof *p);
   int64_t m = 0;
   if (!p) return err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < n; i++) if (v[i] > 0) p[m++] = v[i];
+  for (int64_t i = 0; i < n; i++)
+    if (v[i] > 0) p[m++] = v[i];
   *out = m ? 0.5 * ((double)kth(p, m, (m - 1) / 2) + kth(p, m, m / 2)) : 0;
   mem_free(p);
   return ST_OK;
 }
 
-Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, LesionVolumes *v, char *warning, Error *e) {
+Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, LesionVolumes *v,
+                   char *warning, Error *e) {
   const Lesion *l = &c->l[i];
   const char *const path[CH_COUNT] = {l->chi, l->rim, l->flair};
   memset(v, 0, sizeof *v);
@@ -122,19 +158,30 @@ Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, Le
   Status s = read_one(c, l, l->chi, "chi", v, &v->vol[CH_CHI], warning, e);
   for (int k = CH_RIM; k < CH_COUNT && s == ST_OK; k++) {
     if (!(channels >> k & 1)) continue;
-    if (path[k]) s = read_one(c, l, path[k], channel_name((Channel)k), v, &v->vol[k], warning, e);
-    else if (c->t.path) s = err_set(e, ST_FORMAT, "%s: row %d: no %s file; the channels asked for need it; fill it in or leave %s out of --channels", c->t.path, l->row + 2,
-                                    channel_name((Channel)k), channel_name((Channel)k));
-    else s = err_set(e, ST_INVALID, "%s: channel %s needs a lesions.tsv that names its file; a single volume has only chi", l->chi, channel_name((Channel)k));
+    if (path[k])
+      s = read_one(c, l, path[k], channel_name((Channel)k), v, &v->vol[k], warning, e);
+    else if (c->t.path)
+      s = err_set(e, ST_FORMAT,
+                  "%s: row %d: no %s file; the channels asked for need it; fill it in or leave %s "
+                  "out of --channels",
+                  c->t.path, l->row + 2, channel_name((Channel)k), channel_name((Channel)k));
+    else
+      s = err_set(
+          e, ST_INVALID,
+          "%s: channel %s needs a lesions.tsv that names its file; a single volume has only chi",
+          l->chi, channel_name((Channel)k));
   }
-  if (s == ST_OK && l->mask) s = read_one(c, l, l->mask, "the lesion mask", v, &v->mask, warning, e);
+  if (s == ST_OK && l->mask)
+    s = read_one(c, l, l->mask, "the lesion mask", v, &v->mask, warning, e);
   if (s == ST_OK) s = check_units(c, l, v, units, e);
   for (int k = 0; k < CH_COUNT; k++) v->scale[k] = k == CH_CHI && units == UNITS_PPM ? 1000 : 1;
-  if (s == ST_OK && v->vol[CH_FLAIR]) s = positive_median(v->vol[CH_FLAIR], grid_voxels(&v->grid), &v->flair_median, e);
+  if (s == ST_OK && v->vol[CH_FLAIR])
+    s = positive_median(v->vol[CH_FLAIR], grid_voxels(&v->grid), &v->flair_median, e);
   if (s == ST_OK && v->vol[CH_FLAIR] && v->flair_median <= 0) {
     char where[600];
     place(c, l, l->flair, where);
-    s = err_set(e, ST_FORMAT, "%s: FLAIR without positive values; expected an image; correct the file", where);
+    s = err_set(e, ST_FORMAT,
+                "%s: FLAIR without positive values; expected an image; correct the file", where);
   }
   if (s != ST_OK) lesion_free(v);
   return s;
@@ -148,6 +195,7 @@ static void subject_of(const char *path, char out[ID_BYTES]) {
   const size_t n = strcspn(base, strncmp(base, "sub-", 4) ? "." : "_.");
   snprintf(out, ID_BYTES, "%.*s", (int)PRLX_MIN(n, (size_t)100), base);
 }
+
 Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mask, Error *e) {
   memset(c, 0, sizeof *c);
   c->l = mem_alloc((size_t)n * sizeof *c->l);
@@ -157,7 +205,14 @@ Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mas
     char *subject = text + (size_t)i * 2 * ID_BYTES, *lesion = subject + ID_BYTES;
     subject_of(paths[i], subject);
     snprintf(lesion, ID_BYTES, "%02d", i + 1);
-    c->l[i] = (Lesion){.row = i, .subject = subject, .lesion = lesion, .chi = mem_strdup(paths[i]), .mask = mask ? mem_strdup(mask) : NULL, .reader1 = -1, .reader2 = -1, .cls = CLASS_UNREAD};
+    c->l[i] = (Lesion){.row = i,
+                       .subject = subject,
+                       .lesion = lesion,
+                       .chi = mem_strdup(paths[i]),
+                       .mask = mask ? mem_strdup(mask) : NULL,
+                       .reader1 = -1,
+                       .reader2 = -1,
+                       .cls = CLASS_UNREAD};
     c->n = i + 1;
     ok = c->l[i].chi && (!mask || c->l[i].mask);
   }
@@ -179,31 +234,42 @@ int lesion_slices(const LesionVolumes *v, SliceRule rule, int *z) {
       inside += mask && mask[i] > 0;
       varies |= chi[i] != chi[0];
     }
-    if (inside > most) { most = inside; best = k; }
+    if (inside > most) {
+      most = inside;
+      best = k;
+    }
     if (rule == SLICES_ALL ? varies : rule == SLICES_LESION && inside) z[n++] = k;
   }
   if (rule == SLICES_CENTRAL) z[n++] = best;
   return n;
 }
 
-void lesion_limits(const LesionVolumes *v, int z, const Channel *ch, int nch, const Window *w, double *limits) {
+void lesion_limits(const LesionVolumes *v, int z, const Channel *ch, int nch, const Window *w,
+                   double *limits) {
   const int64_t hw = v->grid.dim[0] * v->grid.dim[1];
   for (int k = 0; k < nch; k++) {
     const Channel c = ch[k];
     double *lim = limits + 2 * k;
     lim[0] = w[c].lo;
     lim[1] = w[c].hi;
-    if (w[c].mode == WINDOW_MEDIAN) { lim[0] = 0; lim[1] = 2.5 * v->flair_median; }
+    if (w[c].mode == WINDOW_MEDIAN) {
+      lim[0] = 0;
+      lim[1] = 2.5 * v->flair_median;
+    }
     if (w[c].mode != WINDOW_SLICE) continue;
     const float *p = v->vol[c] + z * hw;
     float lo = p[0], hi = p[0];
-    for (int64_t i = 1; i < hw; i++) { lo = PRLX_MIN(lo, p[i]); hi = PRLX_MAX(hi, p[i]); }
+    for (int64_t i = 1; i < hw; i++) {
+      lo = PRLX_MIN(lo, p[i]);
+      hi = PRLX_MAX(hi, p[i]);
+    }
     lim[0] = lo * v->scale[c];
-    lim[1] = hi > lo ? hi * v->scale[c] : lim[0] + 1;          /* a constant slice becomes -1 */
+    lim[1] = hi > lo ? hi * v->scale[c] : lim[0] + 1; /* a constant slice becomes -1 */
   }
 }
 
-void lesion_image(const LesionVolumes *v, int z, const Channel *ch, int nch, const double *limits, float *out) {
+void lesion_image(const LesionVolumes *v, int z, const Channel *ch, int nch, const double *limits,
+                  float *out) {
   const int64_t hw = v->grid.dim[0] * v->grid.dim[1];
   for (int k = 0; k < nch; k++) {
     const float *p = v->vol[ch[k]] + z * hw;
@@ -214,7 +280,8 @@ void lesion_image(const LesionVolumes *v, int z, const Channel *ch, int nch, con
 
 void image_to_volume(const float *img, int64_t n, Channel ch, const double limits[2], float *out) {
   const double scale = ch == CH_CHI ? 1e-3 : 1;
-  for (int64_t i = 0; i < n; i++) out[i] = (float)(window_unmap(limits[0], limits[1], img[i]) * scale);
+  for (int64_t i = 0; i < n; i++)
+    out[i] = (float)(window_unmap(limits[0], limits[1], img[i]) * scale);
   /* A network may go beyond its range; a probability may not. */
   for (int64_t i = 0; i < n && ch == CH_RIM; i++) out[i] = PRLX_MIN(PRLX_MAX(out[i], 0.0f), 1.0f);
 }
@@ -223,10 +290,12 @@ void image_to_volume(const float *img, int64_t n, Channel ch, const double limit
 /* Letters and digits only: BIDS labels. */
 static void clean(const char *s, char out[100]) {
   size_t n = 0;
-  for (; *s && n < 99; s++) if (isalnum((unsigned char)*s)) out[n++] = *s;
+  for (; *s && n < 99; s++)
+    if (isalnum((unsigned char)*s)) out[n++] = *s;
   if (!n) out[n++] = '0';
   out[n] = 0;
 }
+
 void patch_name(const char *subject, const char *lesion, const char *what, char out[300]) {
   char sub[100], les[100];
   clean(strncmp(subject, "sub-", 4) ? subject : subject + 4, sub);
@@ -234,11 +303,13 @@ void patch_name(const char *subject, const char *lesion, const char *what, char 
   snprintf(out, 300, "sub-%.80s/anat/sub-%.80s_lesion-%.60s_%.40s", sub, sub, les, what);
 }
 
-Status patch_write(const char *dir, const char *file, const float *v, const Grid *g, const char *descrip, const char *json, Error *e) {
+Status patch_write(const char *dir, const char *file, const float *v, const Grid *g,
+                   const char *descrip, const char *json, Error *e) {
   const int64_t dim[4] = {g->dim[0], g->dim[1], g->dim[2], 1};
   char path[PATH_MAX];
   const int n = snprintf(path, sizeof path - 8, "%s/%s", dir, file);
-  if (n < 0 || n >= (int)sizeof path - 8) return err_set(e, ST_INVALID, "%.200s/%.200s: path too long", dir, file);
+  if (n < 0 || n >= (int)sizeof path - 8)
+    return err_set(e, ST_INVALID, "%.200s/%.200s: path too long", dir, file);
   char *slash = strrchr(path, '/');
   *slash = 0;
   Status s = dir_make(path, e);
@@ -251,10 +322,14 @@ Status patch_write(const char *dir, const char *file, const float *v, const Grid
 
 Status path_relative(const char *dir, const char *file, char *out, size_t n, Error *e) {
   char a[PATH_MAX], b[PATH_MAX];
-  if (!realpath(dir, a) || !realpath(file, b)) return err_set(e, ST_IO, "%.300s: cannot be found from %.300s", file, dir);
+  if (!realpath(dir, a) || !realpath(file, b))
+    return err_set(e, ST_IO, "%.300s: cannot be found from %.300s", file, dir);
   size_t same = 0, i = 0;
-  while (a[i] && a[i] == b[i]) { i++; if (a[i - 1] == '/') same = i; }
-  if (!a[i] && b[i] == '/') same = i + 1;                       /* file lies below dir */
+  while (a[i] && a[i] == b[i]) {
+    i++;
+    if (a[i - 1] == '/') same = i;
+  }
+  if (!a[i] && b[i] == '/') same = i + 1; /* file lies below dir */
   size_t at = 0;
   out[0] = 0;
   for (const char *p = a[i] || b[i] != '/' ? a + same : ""; *p && at + 4 < n;) {

@@ -1,23 +1,35 @@
-/* resample.h: volumes on voxel grids: which way the axes run, resampling through two affines, connected components.
- * A volume is [nz][ny][nx], i fastest, as in io/formats/nifti.h; an affine takes voxel indices (i,j,k) to mm. */
+/* resample.h: volumes on voxel grids: which way the axes run, resampling through two affines,
+ * connected components. A volume is [nz][ny][nx], i fastest, as in io/formats/nifti.h; an affine
+ * takes voxel indices (i,j,k) to mm. */
 #ifndef PRLX_RESAMPLE_H
 #define PRLX_RESAMPLE_H
 #include "core/base.h"
-typedef struct Grid { int64_t dim[3]; double affine[16]; } Grid;
+typedef struct Grid {
+  int64_t dim[3];
+  double affine[16];
+} Grid;
 typedef enum { INTERP_NEAREST, INTERP_LINEAR, INTERP_CUBIC /* Catmull-Rom */ } Interp;
 int64_t grid_voxels(const Grid *g);
-void    grid_mm(const Grid *g, const double ijk[3], double mm[3]);
-void    grid_voxel_size(const Grid *g, double mm[3]);              /* length of each column */
+void grid_mm(const Grid *g, const double ijk[3], double mm[3]);
+void grid_voxel_size(const Grid *g, double mm[3]); /* length of each column */
+
 /* Largest distance in mm between the corners of two grids; infinity when their sizes differ. */
-double  grid_distance(const Grid *a, const Grid *b);
-/* Patch of dim voxels around the point centre (indices into src, may be fractional). Its axes are those of src, reordered and turned so that they
- * run nearest to right, anterior, superior; oblique directions stay as they are. Where the voxel sizes of src are within 0.5 % of voxel[3] (mm, along
- * right, anterior, superior), the patch takes whole voxels of src and *exact is true; otherwise its voxels are exactly voxel[3] and its middle is
- * the centre. ST_INVALID: singular affine. */
-Status  grid_patch(const Grid *src, const double centre[3], const int64_t dim[3], const double voxel[3], Grid *patch, bool *exact, Error *e);
-/* dst on grid dg from src on grid sg. Outside src (beyond the outer faces of its voxels): pad. Voxels of dg that are larger than those of src
- * are averages over several points, so that nothing folds over. Grids that coincide up to whole voxels are copied bit for bit. */
-Status  resample(const float *src, const Grid *sg, float *dst, const Grid *dg, Interp how, float pad, Error *e);
+double grid_distance(const Grid *a, const Grid *b);
+
+/* Patch of dim voxels around the point centre (indices into src, may be fractional). Its axes are
+ * those of src, reordered and turned so that they run nearest to right, anterior, superior; oblique
+ * directions stay as they are. Where the voxel sizes of src are within 0.5 % of voxel[3] (mm, along
+ * right, anterior, superior), the patch takes whole voxels of src and *exact is true; otherwise its
+ * voxels are exactly voxel[3] and its middle is the centre. ST_INVALID: singular affine. */
+Status grid_patch(const Grid *src, const double centre[3], const int64_t dim[3],
+                  const double voxel[3], Grid *patch, bool *exact, Error *e);
+
+/* dst on grid dg from src on grid sg. Outside src (beyond the outer faces of its voxels): pad.
+ * Voxels of dg that are larger than those of src are averages over several points, so that nothing
+ * folds over. Grids that coincide up to whole voxels are copied bit for bit. */
+Status resample(const float *src, const Grid *sg, float *dst, const Grid *dg, Interp how, float pad,
+                Error *e);
+
 /* 26-connected components of v > 0: label[i] = 0 or 1..*n, numbered by their first voxel. */
-Status  components26(const float *v, const int64_t dim[3], int32_t *label, int32_t *n, Error *e);
+Status components26(const float *v, const int64_t dim[3], int32_t *label, int32_t *n, Error *e);
 #endif

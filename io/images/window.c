@@ -28,11 +28,15 @@ bool window_parse(const char *text, Window *w) {
 
 void window_text(const Window *w, char out[80]) {
   static const char *const prefix[] = {"", "slice ", "median ", "display"};
-  if (w->mode == WINDOW_DISPLAY) snprintf(out, 80, "display");
-  else snprintf(out, 80, "%s%.10g,%.10g", prefix[w->mode], w->lo, w->hi);
+  if (w->mode == WINDOW_DISPLAY)
+    snprintf(out, 80, "display");
+  else
+    snprintf(out, 80, "%s%.10g,%.10g", prefix[w->mode], w->lo, w->hi);
 }
 
-static const char *const names[CH_COUNT] = {"chi", "rim", "flair"}, *const units[CH_COUNT] = {"ppb", "probability", "arbitrary"};
+static const char *const names[CH_COUNT] = {"chi", "rim", "flair"}, *const units[CH_COUNT] = {
+                                                                        "ppb", "probability",
+                                                                        "arbitrary"};
 const char *channel_name(Channel c) { return (unsigned)c < CH_COUNT ? names[c] : "unknown"; }
 const char *channel_unit(Channel c) { return (unsigned)c < CH_COUNT ? units[c] : "unknown"; }
 
@@ -50,8 +54,10 @@ int channels_parse(const char *text, Channel out[CH_COUNT]) {
     if (!*p) return n;
   }
 }
+
 void channels_text(const Channel *ch, int n, char out[32]) {
   size_t at = 0;
   out[0] = 0;
-  for (int i = 0; i < n; i++) at += (size_t)snprintf(out + at, 32 - at, "%s%s", i ? "," : "", channel_name(ch[i]));
+  for (int i = 0; i < n; i++)
+    at += (size_t)snprintf(out + at, 32 - at, "%s%s", i ? "," : "", channel_name(ch[i]));
 }

@@ -1,15 +1,18 @@
-/* ada.c: the controller of adaptive discriminator augmentation (Karras et al. 2020, section 3), the EMA schedule, and the order of the reals. */
+/* ada.c: the controller of adaptive discriminator augmentation (Karras et al. 2020, section 3), the
+ * EMA schedule, and the order of the reals. */
 #include "models/gan/train.h"
 #include <math.h>
 
-/* r = mean sign(D(real)) near 1: the discriminator recognises the training images, i.e. overfits, so augment more. */
+/* r = mean sign(D(real)) near 1: the discriminator recognises the training images, i.e. overfits,
+ * so augment more. */
 double ada_update(const AdaConfig *c, double p, double r, int batch, bool *hit) {
   double sign = (r > c->target) - (r < c->target);
   float step = (float)(sign * ((double)batch * c->interval) / (c->kimg * 1000));
   float q = (float)p + step;
   if (q < 0) q = 0;
   bool over = step > 0 && q > c->p_max;
-  if (over && !c->unbounded) q = (float)PRLX_MAX(p, c->p_max);   /* a start above the bound stays where it is, but does not grow */
+  /* a start above the bound stays where it is, but does not grow */
+  if (over && !c->unbounded) q = (float)PRLX_MAX(p, c->p_max);
   if (hit) *hit = over;
   return q;
 }
@@ -21,7 +24,11 @@ double train_ema_beta(const TrainConfig *c, int64_t cur_nimg) {
   return pow(0.5, c->batch / PRLX_MAX(half, 1e-8));
 }
 
-static void swap(int64_t *a, int64_t *b) { int64_t t = *a; *a = *b; *b = t; }
+static void swap(int64_t *a, int64_t *b) {
+  int64_t t = *a;
+  *a = *b;
+  *b = t;
+}
 
 void sampler_init(int64_t *order, int64_t n, Rng *r) {
   for (int64_t i = 0; i < n; i++) order[i] = i;

@@ -1,30 +1,53 @@
-/* augment_params.c: from random draws to the matrices of the augmentation pipe, on the host, in double precision.
- * Karras et al. 2020, appendix B (tables of transformations and their distributions); SEMANTICS 6.1 - 6.6. */
+/* augment_params.c: from random draws to the matrices of the augmentation pipe, on the host, in
+ * double precision. Karras et al. 2020, appendix B (tables of transformations and their
+ * distributions); SEMANTICS 6.1 - 6.6. */
 #include <math.h>
 #include <string.h>
 #include "models/gan/augment.h"
 
-const char *const aug_name[AUG_COUNT] = {"xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac", "brightness", "contrast",
-  "lumaflip", "hue", "saturation", "imgfilter", "noise", "cutout"};
+const char *const aug_name[AUG_COUNT] = {
+    "xflip",    "rotate90", "xint", "scale",      "rotate",    "aniso", "xfrac", "brightness",
+    "contrast", "lumaflip", "hue",  "saturation", "imgfilter", "noise", "cutout"};
 
-const double aug_sym6[12] = {0.010892350163280001, 0.0024683061859200003, -0.08343160770584002, -0.03416156079324, 0.34722898647835004,
-  0.55694639196396, 0.23895218566605003, -0.05136248493090002, -0.014891875649220001, 0.031625281329940004, 0.0012499610463900003,
-  -0.005515933754690001};
+const double aug_sym6[12] = {0.010892350163280001, 0.0024683061859200003, -0.08343160770584002,
+                             -0.03416156079324,    0.34722898647835004,   0.55694639196396,
+                             0.23895218566605003,  -0.05136248493090002,  -0.014891875649220001,
+                             0.031625281329940004, 0.0012499610463900003, -0.005515933754690001};
 
 /* ---- presets ---- */
-enum { BLIT = 1 << AUG_XFLIP | 1 << AUG_ROTATE90 | 1 << AUG_XINT,
+enum {
+  BLIT = 1 << AUG_XFLIP | 1 << AUG_ROTATE90 | 1 << AUG_XINT,
   GEOM = 1 << AUG_SCALE | 1 << AUG_ROTATE | 1 << AUG_ANISO | 1 << AUG_XFRAC,
-  COLOR = 1 << AUG_BRIGHTNESS | 1 << AUG_CONTRAST | 1 << AUG_LUMAFLIP | 1 << AUG_HUE | 1 << AUG_SATURATION,
-  FILTER = 1 << AUG_IMGFILTER, NOISE = 1 << AUG_NOISE, CUTOUT = 1 << AUG_CUTOUT };
-static const struct { const char *name; unsigned kinds; } presets[] = {
-  {"none", 0}, {"blit", BLIT}, {"geom", GEOM}, {"color", COLOR}, {"filter", FILTER}, {"noise", NOISE}, {"cutout", CUTOUT},
-  {"bg", BLIT | GEOM}, {"bgc", BLIT | GEOM | COLOR}, {"bgcf", BLIT | GEOM | COLOR | FILTER}, {"bgcfn", BLIT | GEOM | COLOR | FILTER | NOISE},
-  {"bgcfnc", BLIT | GEOM | COLOR | FILTER | NOISE | CUTOUT}, {"qsm", (BLIT | GEOM | COLOR) & ~(1u << AUG_LUMAFLIP)}};
+  COLOR = 1 << AUG_BRIGHTNESS | 1 << AUG_CONTRAST | 1 << AUG_LUMAFLIP | 1 << AUG_HUE |
+          1 << AUG_SATURATION,
+  FILTER = 1 << AUG_IMGFILTER,
+  NOISE = 1 << AUG_NOISE,
+  CUTOUT = 1 << AUG_CUTOUT
+};
+static const struct {
+  const char *name;
+  unsigned kinds;
+} presets[] = {{"none", 0},
+               {"blit", BLIT},
+               {"geom", GEOM},
+               {"color", COLOR},
+               {"filter", FILTER},
+               {"noise", NOISE},
+               {"cutout", CUTOUT},
+               {"bg", BLIT | GEOM},
+               {"bgc", BLIT | GEOM | COLOR},
+               {"bgcf", BLIT | GEOM | COLOR | FILTER},
+               {"bgcfn", BLIT | GEOM | COLOR | FILTER | NOISE},
+               {"bgcfnc", BLIT | GEOM | COLOR | FILTER | NOISE | CUTOUT},
+               {"qsm", (BLIT | GEOM | COLOR) & ~(1u << AUG_LUMAFLIP)}};
 
 Status aug_preset(AugConfig *c, const char *preset, int channels, int res, Error *e) {
   memset(c, 0, sizeof *c);
   if (channels < 1 || channels > AUG_MAX_CHANNELS || res < 4)
-    return err_set(e, ST_INVALID, "augmentation: %d channels of %dx%d; expected 1 to %d channels and a side of at least 4", channels, res, res, AUG_MAX_CHANNELS);
+    return err_set(
+        e, ST_INVALID,
+        "augmentation: %d channels of %dx%d; expected 1 to %d channels and a side of at least 4",
+        channels, res, res, AUG_MAX_CHANNELS);
   c->channels = channels;
   c->res = res;
   for (int i = 0; i < COUNT_OF(presets); i++)
@@ -32,18 +55,25 @@ Status aug_preset(AugConfig *c, const char *preset, int channels, int res, Error
       for (int k = 0; k < AUG_COUNT; k++) c->mult[k] = presets[i].kinds >> k & 1;
       return ST_OK;
     }
-  return err_set(e, ST_INVALID, "augmentation preset \"%s\" is unknown; choose none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn, bgcfnc or qsm", preset);
+  return err_set(e, ST_INVALID,
+                 "augmentation preset \"%s\" is unknown; choose none, blit, geom, color, filter, "
+                 "noise, cutout, bg, bgc, bgcf, bgcfn, bgcfnc or qsm",
+                 preset);
 }
 
 /* ---- draws (6.5) ---- */
 static bool is_normal(int kind) {
-  return kind == AUG_SCALE || kind == AUG_ANISO || kind == AUG_XFRAC || kind == AUG_BRIGHTNESS || kind == AUG_CONTRAST || kind == AUG_SATURATION ||
-         kind == AUG_IMGFILTER || kind == AUG_NOISE;
+  return kind == AUG_SCALE || kind == AUG_ANISO || kind == AUG_XFRAC || kind == AUG_BRIGHTNESS ||
+         kind == AUG_CONTRAST || kind == AUG_SATURATION || kind == AUG_IMGFILTER ||
+         kind == AUG_NOISE;
 }
+
 static void draw(Rng *r, AugDraws *d, int kind, int slot, int values) {
-  for (int i = 0; i < values; i++) d->value[kind][slot + i] = is_normal(kind) ? rng_normal(r) : rng_uniform(r);
+  for (int i = 0; i < values; i++)
+    d->value[kind][slot + i] = is_normal(kind) ? rng_normal(r) : rng_uniform(r);
   d->gate[kind][slot] = rng_uniform(r);
 }
+
 void aug_draw(const AugConfig *c, Rng *r, AugDraws *d) {
   memset(d, 0, sizeof *d);
   draw(r, d, AUG_XFLIP, 0, 1);
@@ -65,14 +95,26 @@ void aug_draw(const AugConfig *c, Rng *r, AugDraws *d) {
 static void mul3(double a[9], const double b[9]) {
   double r[9];
   for (int i = 0; i < 3; i++)
-    for (int j = 0; j < 3; j++) r[3 * i + j] = a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j] + a[3 * i + 2] * b[6 + j];
+    for (int j = 0; j < 3; j++)
+      r[3 * i + j] = a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j] + a[3 * i + 2] * b[6 + j];
   memcpy(a, r, sizeof r);
 }
-static void translate(double m[9], double x, double y) { mul3(m, (double[9]){1, 0, x, 0, 1, y, 0, 0, 1}); }
-static void scale(double m[9], double x, double y) { mul3(m, (double[9]){x, 0, 0, 0, y, 0, 0, 0, 1}); }
-static void rotate(double m[9], double t) { mul3(m, (double[9]){cos(t), -sin(t), 0, sin(t), cos(t), 0, 0, 0, 1}); }
 
-static bool fires(const AugConfig *c, double p, const AugDraws *d, int kind, int slot) { return d->gate[kind][slot] < c->mult[kind] * p; }
+static void translate(double m[9], double x, double y) {
+  mul3(m, (double[9]){1, 0, x, 0, 1, y, 0, 0, 1});
+}
+
+static void scale(double m[9], double x, double y) {
+  mul3(m, (double[9]){x, 0, 0, 0, y, 0, 0, 0, 1});
+}
+
+static void rotate(double m[9], double t) {
+  mul3(m, (double[9]){cos(t), -sin(t), 0, sin(t), cos(t), 0, 0, 0, 1});
+}
+
+static bool fires(const AugConfig *c, double p, const AugDraws *d, int kind, int slot) {
+  return d->gate[kind][slot] < c->mult[kind] * p;
+}
 
 static void geometry(const AugConfig *c, double p, const AugDraws *d, double G[9]) {
   memcpy(G, (double[9]){1, 0, 0, 0, 1, 0, 0, 0, 1}, sizeof(double[9]));
@@ -82,19 +124,29 @@ static void geometry(const AugConfig *c, double p, const AugDraws *d, double G[9
   if (fires(c, p, d, AUG_XFLIP, 0)) scale(G, 1 / (1 - 2 * floor(2 * v[AUG_XFLIP][0])), 1);
   if (fires(c, p, d, AUG_ROTATE90, 0)) rotate(G, M_PI / 2 * floor(4 * v[AUG_ROTATE90][0]));
   if (fires(c, p, d, AUG_XINT, 0))
-    translate(G, -rint((2 * v[AUG_XINT][0] - 1) * 0.125 * c->res), -rint((2 * v[AUG_XINT][1] - 1) * 0.125 * c->res));
-  if (fires(c, p, d, AUG_SCALE, 0)) { double s = exp2(0.2 * v[AUG_SCALE][0]); scale(G, 1 / s, 1 / s); }
+    translate(G, -rint((2 * v[AUG_XINT][0] - 1) * 0.125 * c->res),
+              -rint((2 * v[AUG_XINT][1] - 1) * 0.125 * c->res));
+  if (fires(c, p, d, AUG_SCALE, 0)) {
+    double s = exp2(0.2 * v[AUG_SCALE][0]);
+    scale(G, 1 / s, 1 / s);
+  }
   if (d->gate[AUG_ROTATE][0] < p_rot) rotate(G, (2 * v[AUG_ROTATE][0] - 1) * M_PI);
-  if (fires(c, p, d, AUG_ANISO, 0)) { double s = exp2(0.2 * v[AUG_ANISO][0]); scale(G, 1 / s, s); }
+  if (fires(c, p, d, AUG_ANISO, 0)) {
+    double s = exp2(0.2 * v[AUG_ANISO][0]);
+    scale(G, 1 / s, s);
+  }
   if (d->gate[AUG_ROTATE][1] < p_rot) rotate(G, (2 * v[AUG_ROTATE][1] - 1) * M_PI);
-  if (fires(c, p, d, AUG_XFRAC, 0)) translate(G, -0.125 * v[AUG_XFRAC][0] * c->res, -0.125 * v[AUG_XFRAC][1] * c->res);
+  if (fires(c, p, d, AUG_XFRAC, 0))
+    translate(G, -0.125 * v[AUG_XFRAC][0] * c->res, -0.125 * v[AUG_XFRAC][1] * c->res);
 }
 
-/* How far the transformed corners and the filters (6 pixels) reach over each side: x0, x1, y0, y1. */
+/* How far the transformed corners and the filters (6 pixels) reach over each side: x0, x1, y0, y1.
+ */
 static void margin_of(int res, const double G[9], int margin[4]) {
   double h = (res - 1) / 2.0, reach[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
   for (int k = 0; k < 4; k++) {
-    double cx = k & 1 ? h : -h, cy = k & 2 ? h : -h, x = G[0] * cx + G[1] * cy + G[2], y = G[3] * cx + G[4] * cy + G[5];
+    double cx = k & 1 ? h : -h, cy = k & 2 ? h : -h, x = G[0] * cx + G[1] * cy + G[2],
+           y = G[3] * cx + G[4] * cy + G[5];
     reach[0] = fmax(reach[0], -x);
     reach[1] = fmax(reach[1], x);
     reach[2] = fmax(reach[2], -y);
@@ -102,6 +154,7 @@ static void margin_of(int res, const double G[9], int margin[4]) {
   }
   for (int k = 0; k < 4; k++) margin[k] = (int)ceil(fmin(fmax(reach[k] + (6 - h), 0), res - 1));
 }
+
 void aug_margin(const AugConfig *c, const AugParams *s, int n, int margin[4]) {
   memset(margin, 0, 4 * sizeof(int));
   for (int i = 0; i < n; i++)
@@ -109,8 +162,10 @@ void aug_margin(const AugConfig *c, const AugParams *s, int n, int margin[4]) {
 }
 
 void aug_theta(const AugConfig *c, const AugParams *s, const int m[4], double theta[6]) {
-  double G[9] = {1, 0, (m[0] - m[1]) / 2.0, 0, 1, (m[2] - m[3]) / 2.0, 0, 0, 1}, up[9] = {2, 0, 0, 0, 2, 0, 0, 0, 1};
-  double padded_w = 2.0 * (c->res + m[0] + m[1]), padded_h = 2.0 * (c->res + m[2] + m[3]), out = 2.0 * (c->res + 6);
+  double G[9] = {1, 0, (m[0] - m[1]) / 2.0, 0, 1, (m[2] - m[3]) / 2.0, 0, 0, 1},
+         up[9] = {2, 0, 0, 0, 2, 0, 0, 0, 1};
+  double padded_w = 2.0 * (c->res + m[0] + m[1]), padded_h = 2.0 * (c->res + m[2] + m[3]),
+         out = 2.0 * (c->res + 6);
   mul3(G, s->G);
   mul3(up, G);
   scale(up, 0.5, 0.5);
@@ -133,11 +188,15 @@ static void left4(double C[16], const double m[16]) {
     }
   memcpy(C, r, sizeof r);
 }
-/* a I + b v v^T + s [v]x on the first three axes, v = (1,1,1)/sqrt 3: covers reflection, rotation about v, and saturation. */
+
+/* a I + b v v^T + s [v]x on the first three axes, v = (1,1,1)/sqrt 3: covers reflection, rotation
+ * about v, and saturation. */
 static void about_luma(double C[16], double a, double b, double s) {
   double x = s / sqrt(3.0), u = b / 3;
-  left4(C, (double[16]){a + u, u - x, u + x, 0, u + x, a + u, u - x, 0, u - x, u + x, a + u, 0, 0, 0, 0, 1});
+  left4(C, (double[16]){a + u, u - x, u + x, 0, u + x, a + u, u - x, 0, u - x, u + x, a + u, 0, 0,
+                        0, 0, 1});
 }
+
 static void color(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
   double *C = o->C;
   memset(C, 0, sizeof o->C);
@@ -148,8 +207,10 @@ static void color(const AugConfig *c, double p, const AugDraws *d, AugParams *o)
     double s = exp2(0.5 * d->value[AUG_CONTRAST][0]);
     for (int i = 0; i < 12; i++) C[i] *= s;
   }
-  if (fires(c, p, d, AUG_LUMAFLIP, 0)) about_luma(C, 1, -2 * floor(2 * d->value[AUG_LUMAFLIP][0]), 0);
-  o->grey[0] = o->grey[1] = 0; /* mean of the three rows; hue and saturation, which come after, leave it alone */
+  if (fires(c, p, d, AUG_LUMAFLIP, 0))
+    about_luma(C, 1, -2 * floor(2 * d->value[AUG_LUMAFLIP][0]), 0);
+  /* mean of the three rows; hue and saturation, which come after, leave it alone */
+  o->grey[0] = o->grey[1] = 0;
   for (int i = 0; i < 3; i++) {
     o->grey[0] += (C[4 * i] + C[4 * i + 1] + C[4 * i + 2]) / 3;
     o->grey[1] += C[4 * i + 3] / 3;
@@ -174,9 +235,12 @@ static void band_gains(const AugConfig *c, double p, const AugDraws *d, double g
     for (int k = 0; k < 4; k++) gain[k] *= (k == b ? t : 1) / norm;
   }
 }
-/* Four octave bands from the sym2 wavelet pair: each round doubles all rows' length and adds the next band. */
+
+/* Four octave bands from the sym2 wavelet pair: each round doubles all rows' length and adds the
+ * next band. */
 void aug_filter_bank(double bank[4][AUG_FILTER_TAPS]) {
-  static const double lo[4] = {-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025};
+  static const double lo[4] = {-0.12940952255092145, 0.22414386804185735, 0.836516303737469,
+                               0.48296291314469025};
   double lo2[7] = {0}, hi2[7] = {0};
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 4; j++) {
@@ -212,16 +276,18 @@ void aug_params(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
 
 /* Inverse error function: Winitzki's closed form, then Newton on erf. */
 static double erfinv(double y) {
-  double l = log1p(-y * y), a = 0.147, b = 2 / (M_PI * a) + l / 2, x = copysign(sqrt(sqrt(b * b - l / a) - b), y);
+  double l = log1p(-y * y), a = 0.147, b = 2 / (M_PI * a) + l / 2,
+         x = copysign(sqrt(sqrt(b * b - l / a) - b), y);
   for (int i = 0; i < 4; i++) x -= (erf(x) - y) / (M_2_SQRTPI * exp(-x * x));
   return x;
 }
+
 void aug_params_percentile(const AugConfig *c, double q, AugParams *out) {
   AugDraws d;
   memset(&d, 0, sizeof d); /* all gates 0: everything with a multiplier fires at p = 1 */
   for (int k = 0; k < AUG_COUNT; k++)
     for (int i = 0; i < 4; i++) d.value[k][i] = is_normal(k) ? erfinv(2 * q - 1) : q;
-  d.value[AUG_ROTATE][1] = 0.5;          /* post-rotation by 0 */
+  d.value[AUG_ROTATE][1] = 0.5; /* post-rotation by 0 */
   d.value[AUG_NOISE][0] = erfinv(q);
   aug_params(c, 1, &d, out);
 }

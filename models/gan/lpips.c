@@ -1,6 +1,8 @@
 /* lpips.c: VGG16 as a graph, and the perceptual distance on it (Zhang et al. 2018, Eq. 1):
- *   d(a, b) = sum_taps 1/(H W) sum_hw sum_c lin_c (n(a)_chw - n(b)_chw)^2,   n(x) = x / (|x|_2 over channels + 1e-10)
- * Written as the squared length of a difference of scaled feature vectors, so that the target's vector is computed once per lesion. */
+ *   d(a, b) = sum_taps 1/(H W) sum_hw sum_c lin_c (n(a)_chw - n(b)_chw)^2,   n(x) = x / (|x|_2 over
+ *     channels + 1e-10)
+ * Written as the squared length of a difference of scaled feature vectors, so that the target's
+ * vector is computed once per lesion. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,13 +10,18 @@
 #include "models/gan/lpips.h"
 
 const int vgg_conv_index[VGG_CONVS] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28};
-static const int conv_channels[VGG_CONVS] = {64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512};
-static const int tap_conv[VGG_TAPS] = {1, 3, 6, 9, 12};   /* the last convolution before each pooling */
+static const int conv_channels[VGG_CONVS] = {64,  64,  128, 128, 256, 256, 256,
+                                             512, 512, 512, 512, 512, 512};
+/* the last convolution before each pooling */
+static const int tap_conv[VGG_TAPS] = {1, 3, 6, 9, 12};
 
 Status vgg_new(Vgg *v, Error *e) {
   static const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
   memset(v, 0, sizeof *v);
-  for (int k = 0; k < 3; k++) { v->mean[k] = 255 * mean[k]; v->std[k] = 255 * std[k]; }
+  for (int k = 0; k < 3; k++) {
+    v->mean[k] = 255 * mean[k];
+    v->std[k] = 255 * std[k];
+  }
   snprintf(v->name, sizeof v->name, "VGG16 without weights");
   Status s = ST_OK;
   char name[64];
@@ -61,9 +68,11 @@ void g_vgg(Graph *g, const Vgg *v, Val img, VggTaps *taps) {
   memset(taps, 0, sizeof *taps);
   Shape s = graph_shape(g, img);
   if (!img) return;
-  if (s.rank != 4 || (s.d[1] != 1 && s.d[1] != 3) || s.d[2] < VGG_MIN_SIDE || s.d[3] < VGG_MIN_SIDE) {
+  if (s.rank != 4 || (s.d[1] != 1 && s.d[1] != 3) || s.d[2] < VGG_MIN_SIDE ||
+      s.d[3] < VGG_MIN_SIDE) {
     char b[96];
-    graph_fail(g, ST_INVALID, "VGG16: image is %s; expected [N,1,H,W] or [N,3,H,W] with H, W >= %d", shape_str(s, b), VGG_MIN_SIDE);
+    graph_fail(g, ST_INVALID, "VGG16: image is %s; expected [N,1,H,W] or [N,3,H,W] with H, W >= %d",
+               shape_str(s, b), VGG_MIN_SIDE);
     return;
   }
   /* One channel becomes three by broadcasting against the per-channel mean. */
@@ -87,9 +96,11 @@ void g_lpips_features(Graph *g, const Vgg *v, const VggTaps *taps, Val feat[VGG_
     Shape s = graph_shape(g, x);
     char name[16];
     snprintf(name, sizeof name, "lin%d", k);
-    Val lin = g_reshape(g, params_leaf(g, &v->p, name, true), SHAPE4(1, conv_channels[tap_conv[k]], 1, 1));
+    Val lin = g_reshape(g, params_leaf(g, &v->p, name, true),
+                        SHAPE4(1, conv_channels[tap_conv[k]], 1, 1));
     double hw = s.rank == 4 ? (double)(s.d[2] * s.d[3]) : 1.0;
-    Val scale = g_axpb(g, g_sqrt0(g, lin), 1.0 / sqrt(hw), 0.0);                 /* frozen: folded by the planner */
+    /* frozen: folded by the planner */
+    Val scale = g_axpb(g, g_sqrt0(g, lin), 1.0 / sqrt(hw), 0.0);
     Val norm = g_axpb(g, g_sqrt0(g, g_sum(g, g_square(g, x), 1u << 1)), 1.0, 1e-10);
     /* One reciprocal per position instead of a division per element. */
     feat[k] = g_mul(g, g_mul(g, x, g_div(g, g_scalar(g, 1.0), norm)), scale);
@@ -111,14 +122,20 @@ Val g_lpips_layers(Graph *g, const Val fa[VGG_TAPS], const Val fb[VGG_TAPS], Val
 
 Val g_vgg_input(Graph *g, Val img, VggChannels pick) {
   Shape s = graph_shape(g, img);
-  if (s.rank != 4) return graph_fail(g, ST_INVALID, "VGG input: rank %d; expected an image [N,C,R,R]", s.rank);
-  if (pick == VGG_CHANNELS_MEAN && s.d[1] > 1) img = g_mean(g, img, 1u << 1);
-  else if (s.d[1] != 1 && (s.d[1] != 3 || pick == VGG_CHANNELS_FIRST)) img = g_slice(g, img, 1, 0, 1, 1);
+  if (s.rank != 4)
+    return graph_fail(g, ST_INVALID, "VGG input: rank %d; expected an image [N,C,R,R]", s.rank);
+  if (pick == VGG_CHANNELS_MEAN && s.d[1] > 1)
+    img = g_mean(g, img, 1u << 1);
+  else if (s.d[1] != 1 && (s.d[1] != 3 || pick == VGG_CHANNELS_FIRST))
+    img = g_slice(g, img, 1, 0, 1, 1);
   Val x = g_axpb(g, img, 127.5, 127.5);
   if (s.d[2] > 256) {
     int f = (int)(s.d[2] / 256);
     if (s.d[2] != 256 * (int64_t)f || s.d[3] != s.d[2])
-      return graph_fail(g, ST_INVALID, "VGG input: %lld x %lld; larger than 256 it must be square and a multiple of 256", (long long)s.d[2], (long long)s.d[3]);
+      return graph_fail(
+          g, ST_INVALID,
+          "VGG input: %lld x %lld; larger than 256 it must be square and a multiple of 256",
+          (long long)s.d[2], (long long)s.d[3]);
     x = g_avgpool(g, x, f, f, 0);
   }
   return x;
@@ -128,8 +145,14 @@ Shape lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap) {
   return SHAPE4(n, conv_channels[tap_conv[tap]], h >> tap, w >> tap);
 }
 
-/* Graph and plan for the features of one image [1,C,H,W]; used for targets and for final distances. */
-typedef struct FeaturePlan { Graph *g; Plan *p; Val img, feat[VGG_TAPS]; } FeaturePlan;
+/* Graph and plan for the features of one image [1,C,H,W]; used for targets and for final distances.
+ */
+typedef struct FeaturePlan {
+  Graph *g;
+  Plan *p;
+  Val img;
+  Val feat[VGG_TAPS];
+} FeaturePlan;
 
 static void feature_plan_free(FeaturePlan *f) {
   plan_free(f->p);
@@ -137,11 +160,14 @@ static void feature_plan_free(FeaturePlan *f) {
   memset(f, 0, sizeof *f);
 }
 
-static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape images, VggChannels pick, Error *e) {
+static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape images,
+                               VggChannels pick, Error *e) {
   memset(f, 0, sizeof *f);
-  if (images.rank != 4) return err_set(e, ST_INVALID, "LPIPS: images of rank %d; expected [n,C,R,R]", images.rank);
+  if (images.rank != 4)
+    return err_set(e, ST_INVALID, "LPIPS: images of rank %d; expected [n,C,R,R]", images.rank);
   f->g = graph_new();
-  if (!f->g) return err_set(e, ST_NOMEM, "LPIPS: out of memory for the graph; free memory and try again");
+  if (!f->g)
+    return err_set(e, ST_NOMEM, "LPIPS: out of memory for the graph; free memory and try again");
   f->img = g_input(f->g, "image", SHAPE4(1, images.d[1], images.d[2], images.d[3]));
   VggTaps taps;
   g_vgg(f->g, v, g_vgg_input(f->g, f->img, pick), &taps);
@@ -152,11 +178,13 @@ static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape i
   return s;
 }
 
-Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
+Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick,
+                            real *const feat[VGG_TAPS], Error *e) {
   return lpips_image_features_on(NULL, v, images, img, pick, feat, e);
 }
 
-Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
+Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const real *img,
+                               VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
   FeaturePlan f;
   Status s = feature_plan_new(&f, b, v, images, pick, e);
   if (s != ST_OK) return s;
@@ -177,18 +205,25 @@ Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const rea
 /* sum (a-b)^2 in double. */
 static double sum_sq_diff(const real *a, const real *b, int64_t n) {
   double s = 0;
-  for (int64_t i = 0; i < n; i++) { double d = (double)a[i] - (double)b[i]; s += d * d; }
+  for (int64_t i = 0; i < n; i++) {
+    double d = (double)a[i] - (double)b[i];
+    s += d * d;
+  }
   return s;
 }
 
-Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick, double *dist, Error *e) {
+Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick,
+                      double *dist, Error *e) {
   FeaturePlan f;
   Status s = feature_plan_new(&f, NULL, v, images, pick, e);
   if (s != ST_OK) return s;
   int64_t numel = images.d[1] * images.d[2] * images.d[3], total = 0;
   for (int k = 0; k < VGG_TAPS; k++) total += shape_numel(graph_shape(f.g, f.feat[k]));
   real *fa = mem_alloc((size_t)total * sizeof(real));
-  if (!fa) s = err_set(e, ST_NOMEM, "LPIPS: out of memory for %lld feature values; free memory and try again", (long long)total);
+  if (!fa)
+    s = err_set(e, ST_NOMEM,
+                "LPIPS: out of memory for %lld feature values; free memory and try again",
+                (long long)total);
   for (int64_t i = 0; i < images.d[0] && s == ST_OK; i++) {
     memcpy(plan_data(f.p, f.img), a + i * numel, (size_t)numel * sizeof(real));
     s = plan_run(f.p, e);

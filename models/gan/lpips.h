@@ -1,40 +1,69 @@
-/* lpips.h: VGG16 features and the LPIPS distance. Simonyan & Zisserman 2014 (arXiv 1409.1556); Zhang et al. 2018 (arXiv 1801.03924), Eq. 1;
- * SEMANTICS section 9.5 and golden/README.md, vgg16_lpips. */
+/* lpips.h: VGG16 features and the LPIPS distance. Simonyan & Zisserman 2014 (arXiv 1409.1556);
+ * Zhang et al. 2018 (arXiv 1801.03924), Eq. 1; SEMANTICS section 9.5 and golden/README.md,
+ * vgg16_lpips. */
 #ifndef PRLX_LPIPS_H
 #define PRLX_LPIPS_H
 #include "core/ops.h"
 #include "core/params.h"
 #define VGG_CONVS 13
 #define VGG_TAPS 5
-#define VGG_MIN_SIDE 16                            /* four 2x2 poolings leave one position of a 16x16 image */
-/* 13 convolutions "features.<n>.weight/bias" (torchvision numbers), heads "lin0".."lin4"; `mean`, `std` per input channel in 0..255 units:
- * x = (img - mean)/std. `name` says which weights these are and goes into every printed number. */
-typedef struct Vgg { Params p; double mean[3], std[3]; char name[96]; } Vgg;
-extern const int vgg_conv_index[VGG_CONVS];       /* 0, 2, 5, 7, 10, ...: the n of features.<n> */
-Status vgg_new(Vgg *v, Error *e);                 /* layout, zero content; mean/std of torchvision (x255) */
-void   vgg_free(Vgg *v);
-void   vgg_formula(Vgg *v, const char *prefix);   /* golden formula weights, e.g. prefix "VGG."; heads untouched */
-typedef struct VggTaps { Val x[VGG_TAPS]; } VggTaps; /* relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 */
+/* four 2x2 poolings leave one position of a 16x16 image */
+#define VGG_MIN_SIDE 16
+/* 13 convolutions "features.<n>.weight/bias" (torchvision numbers), heads "lin0".."lin4"; `mean`,
+ * `std` per input channel in 0..255 units: x = (img - mean)/std. `name` says which weights these
+ * are and goes into every printed number. */
+typedef struct Vgg {
+  Params p;
+  double mean[3];
+  double std[3];
+  char name[96];
+} Vgg;
+extern const int vgg_conv_index[VGG_CONVS]; /* 0, 2, 5, 7, 10, ...: the n of features.<n> */
+
+/* layout, zero content; mean/std of torchvision (x255) */
+Status vgg_new(Vgg *v, Error *e);
+void vgg_free(Vgg *v);
+
+/* golden formula weights, e.g. prefix "VGG."; heads untouched */
+void vgg_formula(Vgg *v, const char *prefix);
+
+/* relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 */
+typedef struct VggTaps {
+  Val x[VGG_TAPS];
+} VggTaps;
+
 /* img [N,1|3,H,W] in 0..255 (one channel is repeated to three), H, W >= 16. All weights frozen. */
 void g_vgg(Graph *g, const Vgg *v, Val img, VggTaps *taps);
-/* n = x / (sqrt(sum_c x^2) + 1e-10), per tap, scaled by sqrt(lin_c)/sqrt(HW): then LPIPS(a,b) = sum of squared differences over all taps.
- * A zero feature vector has gradient 0 (SEMANTICS 9). */
-void g_lpips_features(Graph *g, const Vgg *v, const VggTaps *taps, Val feat[VGG_TAPS]); /* feat[k] [N,Ck,Hk,Wk] */
-Val  g_lpips_layers(Graph *g, const Val fa[VGG_TAPS], const Val fb[VGG_TAPS], Val layers[VGG_TAPS]); /* -> [N]; layers[k] [N] (layers may be NULL) */
 
-/* Which channels of a C-channel image VGG sees. AUTO: 1 channel is repeated, 3 go in as they are, any other number: channel 0, repeated.
- * FIRST: channel 0 (the susceptibility) repeated, whatever C is. MEAN: the average over channels, repeated. */
+/* n = x / (sqrt(sum_c x^2) + 1e-10), per tap, scaled by sqrt(lin_c)/sqrt(HW): then LPIPS(a,b) = sum
+ * of squared differences over all taps. A zero feature vector has gradient 0 (SEMANTICS 9). */
+/* feat[k] [N,Ck,Hk,Wk] */
+void g_lpips_features(Graph *g, const Vgg *v, const VggTaps *taps, Val feat[VGG_TAPS]);
+
+/* -> [N]; layers[k] [N] (layers may be NULL) */
+Val g_lpips_layers(Graph *g, const Val fa[VGG_TAPS], const Val fb[VGG_TAPS], Val layers[VGG_TAPS]);
+
+/* Which channels of a C-channel image VGG sees. AUTO: 1 channel is repeated, 3 go in as they are,
+ * any other number: channel 0, repeated. FIRST: channel 0 (the susceptibility) repeated, whatever C
+ * is. MEAN: the average over channels, repeated. */
 typedef enum { VGG_CHANNELS_AUTO, VGG_CHANNELS_FIRST, VGG_CHANNELS_MEAN } VggChannels;
-/* img [N,C,R,R] in network units (nominally [-1,1]) -> what g_vgg takes: (img+1)*127.5, not clamped, channels chosen, box-averaged down to 256
- * where R is larger (SEMANTICS 9.4). */
-Val  g_vgg_input(Graph *g, Val img, VggChannels pick);
-/* Scaled LPIPS features of n images [n,C,R,R] (network units), one image at a time: feat[k] receives [n,Ck,Hk,Wk]. Builds its plan, runs, frees it,
- * so nothing of it stays in memory. */
-Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e);
+
+/* img [N,C,R,R] in network units (nominally [-1,1]) -> what g_vgg takes: (img+1)*127.5, not
+ * clamped, channels chosen, box-averaged down to 256 where R is larger (SEMANTICS 9.4). */
+Val g_vgg_input(Graph *g, Val img, VggChannels pick);
+
+/* Scaled LPIPS features of n images [n,C,R,R] (network units), one image at a time: feat[k]
+ * receives [n,Ck,Hk,Wk]. Builds its plan, runs, frees it, so nothing of it stays in memory. */
+Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick,
+                            real *const feat[VGG_TAPS], Error *e);
 struct Backend;
+
 /* The same on a backend (NULL: CPU). */
-Status lpips_image_features_on(struct Backend *b, const Vgg *v, Shape images, const real *img, VggChannels pick, real *const feat[VGG_TAPS], Error *e);
-Shape  lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap);  /* of an h x w VGG input */
+Status lpips_image_features_on(struct Backend *b, const Vgg *v, Shape images, const real *img,
+                               VggChannels pick, real *const feat[VGG_TAPS], Error *e);
+Shape lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap); /* of an h x w VGG input */
+
 /* LPIPS distance of n pairs of images [n,C,R,R] (network units). dist [n]. */
-Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick, double *dist, Error *e);
+Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick,
+                      double *dist, Error *e);
 #endif

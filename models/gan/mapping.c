@@ -1,7 +1,9 @@
-/* mapping.c: the mapping network f: z -> w (Karras et al. 2019, fig. 1b), the copies of w for every layer, truncation and style mixing.
+/* mapping.c: the mapping network f: z -> w (Karras et al. 2019, fig. 1b), the copies of w for every
+ * layer, truncation and style mixing.
  *
  *     x = z / sqrt(mean z^2)            with labels: x = [norm(z), norm(embed(c))]
- *     x <- sqrt(2) lrelu(x (g W)^T + 0.01 b)   for every layer, the last one too;  g = 0.01 / sqrt(fan_in)
+ *     x <- sqrt(2) lrelu(x (g W)^T + 0.01 b)   for every layer, the last one too;  g = 0.01 /
+ *       sqrt(fan_in)
  *
  * SEMANTICS 1.5, 1.6, 2.2. */
 #include "models/gan/networks.h"
@@ -25,8 +27,9 @@ Val g_normalize_2nd_moment(Graph *g, Val x) {
 }
 
 Val net_embed(Graph *g, const Params *p, Val c, bool frozen) {
-  return g_normalize_2nd_moment(g, g_dense(g, c, params_leaf(g, p, "mapping.embed.weight", frozen),
-                                           params_leaf(g, p, "mapping.embed.bias", frozen), 1, false));
+  return g_normalize_2nd_moment(g,
+                                g_dense(g, c, params_leaf(g, p, "mapping.embed.weight", frozen),
+                                        params_leaf(g, p, "mapping.embed.bias", frozen), 1, false));
 }
 
 Val net_mapping_layers(Graph *g, const Params *p, Val x, int layers, bool frozen) {
@@ -41,7 +44,8 @@ Val net_mapping_layers(Graph *g, const Params *p, Val x, int layers, bool frozen
 
 Val g_mapping(Graph *g, const Generator *G, Val z, Val c, bool frozen) {
   if ((G->cfg.c_dim > 0) != (c != 0))
-    return graph_fail(g, ST_INVALID, "mapping: labels %s; this network has %d label entries", c ? "given" : "missing", G->cfg.c_dim);
+    return graph_fail(g, ST_INVALID, "mapping: labels %s; this network has %d label entries",
+                      c ? "given" : "missing", G->cfg.c_dim);
   Val x = g_normalize_2nd_moment(g, z);
   if (c) x = g_concat(g, x, net_embed(g, &G->p, c, frozen), 1);
   return net_mapping_layers(g, &G->p, x, G->cfg.mapping_layers, frozen);
@@ -55,7 +59,8 @@ Val g_broadcast_ws(Graph *g, const Generator *G, Val w, double psi, int cutoff) 
   Val t = g_add(g, avg, g_axpb(g, g_sub(g, w, avg), psi, 0));
   t = g_broadcast(g, g_reshape(g, t, SHAPE3(n, 1, dim)), SHAPE3(n, G->num_ws, dim));
   if (cutoff < 0 || cutoff >= G->num_ws) return t;
-  return g_concat(g, g_slice(g, t, 1, 0, cutoff, 1), g_slice(g, all, 1, cutoff, G->num_ws - cutoff, 1), 1);
+  return g_concat(g, g_slice(g, t, 1, 0, cutoff, 1),
+                  g_slice(g, all, 1, cutoff, G->num_ws - cutoff, 1), 1);
 }
 
 Val g_style_mix(Graph *g, Val ws1, Val ws2, Val mask) {

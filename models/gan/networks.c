@@ -1,16 +1,26 @@
-/* networks.c: which tensors the generator and the discriminator consist of: names, shapes, initial values.
- * The equations are in mapping.c (z -> w), synthesis.c (w -> image) and discriminator.c (image -> logit).
+/* networks.c: which tensors the generator and the discriminator consist of: names, shapes, initial
+ * values. The equations are in mapping.c (z -> w), synthesis.c (w -> image) and discriminator.c
+ * (image -> logit).
  *
- *     z [512] --mapping--> w [512] --copied to every layer--> synthesis 4x4, 8x8, ... R x R --> image --discriminator--> logit
+ *     z [512] --mapping--> w [512] --copied to every layer--> synthesis 4x4, 8x8, ... R x R -->
+ *     image --discriminator--> logit
  *
- * Names are the usual StyleGAN2-ADA state-dict names, so weights move between implementations without a converter. */
+ * Names are the usual StyleGAN2-ADA state-dict names, so weights move between implementations
+ * without a converter. */
 #include "models/gan/networks.h"
 #include <stdio.h>
 #include <string.h>
 
 GenConfig gen_config_paper(void) {
-  return (GenConfig){.z_dim = 512, .c_dim = 0, .w_dim = 512, .img_resolution = 64, .img_channels = 1, .mapping_layers = 2,
-                     .channel_base = 16384, .channel_max = 512, .conv_clamp = 256};
+  return (GenConfig){.z_dim = 512,
+                     .c_dim = 0,
+                     .w_dim = 512,
+                     .img_resolution = 64,
+                     .img_channels = 1,
+                     .mapping_layers = 2,
+                     .channel_base = 16384,
+                     .channel_max = 512,
+                     .conv_clamp = 256};
 }
 
 GenConfig gen_config_small(void) {
@@ -22,9 +32,15 @@ GenConfig gen_config_small(void) {
 }
 
 DisConfig dis_config_for(const GenConfig *g) {
-  return (DisConfig){.c_dim = g->c_dim, .img_resolution = g->img_resolution, .img_channels = g->img_channels,
-                     .channel_base = g->channel_base, .channel_max = g->channel_max, .mbstd_group_size = 4, .mbstd_num_channels = 1,
-                     .mapping_layers = g->c_dim > 0 ? 8 : 0, .conv_clamp = g->conv_clamp};
+  return (DisConfig){.c_dim = g->c_dim,
+                     .img_resolution = g->img_resolution,
+                     .img_channels = g->img_channels,
+                     .channel_base = g->channel_base,
+                     .channel_max = g->channel_max,
+                     .mbstd_group_size = 4,
+                     .mbstd_num_channels = 1,
+                     .mapping_layers = g->c_dim > 0 ? 8 : 0,
+                     .conv_clamp = g->conv_clamp};
 }
 
 int net_channels(int res, int base, int max) { return PRLX_MIN(base / res, max); }
@@ -32,7 +48,11 @@ int net_channels(int res, int base, int max) { return PRLX_MIN(base / res, max);
 /* ---- layout ---- */
 
 /* Appends tensors under printf-built names; the first error sticks. */
-typedef struct Layout { Params *p; Error *e; Status st; } Layout;
+typedef struct Layout {
+  Params *p;
+  Error *e;
+  Status st;
+} Layout;
 
 static void add(Layout *l, Shape s, bool buffer, const char *prefix, const char *name) {
   if (l->st != ST_OK) return;
@@ -41,14 +61,21 @@ static void add(Layout *l, Shape s, bool buffer, const char *prefix, const char 
   l->st = params_add(l->p, full, s, buffer, l->e);
 }
 
-static Status check_sizes(const char *net, int res, int channels, int base, int max, int layers, Error *e) {
+static Status check_sizes(const char *net, int res, int channels, int base, int max, int layers,
+                          Error *e) {
   if (res < 4 || res > 1024 || (res & (res - 1)))
-    return err_set(e, ST_INVALID, "%s: resolution %d; expected a power of two from 4 to 1024", net, res);
-  if (channels < 1 || channels > 4096) return err_set(e, ST_INVALID, "%s: %d image channels; expected 1 to 4096", net, channels);
+    return err_set(e, ST_INVALID, "%s: resolution %d; expected a power of two from 4 to 1024", net,
+                   res);
+  if (channels < 1 || channels > 4096)
+    return err_set(e, ST_INVALID, "%s: %d image channels; expected 1 to 4096", net, channels);
   if (max < 1 || max > 65536 || base < res)
-    return err_set(e, ST_INVALID, "%s: channel_base %d, channel_max %d; expected channel_base at least the resolution %d and channel_max from 1 to "
-                   "65536", net, base, max, res);
-  if (layers < 0 || layers > 64) return err_set(e, ST_INVALID, "%s: %d mapping layers; expected 0 to 64", net, layers);
+    return err_set(e, ST_INVALID,
+                   "%s: channel_base %d, channel_max %d; expected channel_base at least the "
+                   "resolution %d and channel_max from 1 to "
+                   "65536",
+                   net, base, max, res);
+  if (layers < 0 || layers > 64)
+    return err_set(e, ST_INVALID, "%s: %d mapping layers; expected 0 to 64", net, layers);
   return ST_OK;
 }
 
@@ -82,14 +109,21 @@ static void note_noise(Generator *G, const char *pre, int res) {
 
 Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
   memset(G, 0, sizeof *G);
-  Status st = check_sizes("generator", cfg->img_resolution, cfg->img_channels, cfg->channel_base, cfg->channel_max, cfg->mapping_layers, e);
+  Status st = check_sizes("generator", cfg->img_resolution, cfg->img_channels, cfg->channel_base,
+                          cfg->channel_max, cfg->mapping_layers, e);
   if (st != ST_OK) return st;
-  if (cfg->z_dim < 1 || cfg->w_dim < 1 || cfg->c_dim < 0 || cfg->z_dim > 65536 || cfg->w_dim > 65536 || cfg->c_dim > 65536)
-    return err_set(e, ST_INVALID, "generator: z_dim %d, w_dim %d, c_dim %d; expected z_dim and w_dim from 1, c_dim from 0, all up to 65536",
+  if (cfg->z_dim < 1 || cfg->w_dim < 1 || cfg->c_dim < 0 || cfg->z_dim > 65536 ||
+      cfg->w_dim > 65536 || cfg->c_dim > 65536)
+    return err_set(e, ST_INVALID,
+                   "generator: z_dim %d, w_dim %d, c_dim %d; expected z_dim and w_dim from 1, "
+                   "c_dim from 0, all up to 65536",
                    cfg->z_dim, cfg->w_dim, cfg->c_dim);
   if (cfg->mapping_layers == 0 && (cfg->c_dim > 0 || cfg->z_dim != cfg->w_dim))
-    return err_set(e, ST_INVALID, "generator: no mapping layers with z_dim %d, w_dim %d, c_dim %d; without layers z is used as w, so the sizes "
-                   "must agree and labels are impossible", cfg->z_dim, cfg->w_dim, cfg->c_dim);
+    return err_set(e, ST_INVALID,
+                   "generator: no mapping layers with z_dim %d, w_dim %d, c_dim %d; without layers "
+                   "z is used as w, so the sizes "
+                   "must agree and labels are impossible",
+                   cfg->z_dim, cfg->w_dim, cfg->c_dim);
   G->cfg = *cfg;
   Layout l = {&G->p, e, ST_OK};
   int before = 0;
@@ -114,7 +148,8 @@ Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
     before = c;
   }
   G->num_ws = G->num_noise + 1;
-  add_mapping(&l, cfg->z_dim + (cfg->c_dim > 0 ? cfg->w_dim : 0), cfg->c_dim, cfg->w_dim, cfg->mapping_layers);
+  add_mapping(&l, cfg->z_dim + (cfg->c_dim > 0 ? cfg->w_dim : 0), cfg->c_dim, cfg->w_dim,
+              cfg->mapping_layers);
   add(&l, SHAPE1(cfg->w_dim), true, "mapping.w_avg", "");
   st = l.st != ST_OK ? l.st : params_seal(&G->p, e);
   if (st != ST_OK) generator_free(G);
@@ -123,18 +158,24 @@ Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
 
 Status discriminator_new(Discriminator *D, const DisConfig *cfg, Error *e) {
   memset(D, 0, sizeof *D);
-  Status st = check_sizes("discriminator", cfg->img_resolution, cfg->img_channels, cfg->channel_base, cfg->channel_max, cfg->mapping_layers, e);
+  Status st = check_sizes("discriminator", cfg->img_resolution, cfg->img_channels,
+                          cfg->channel_base, cfg->channel_max, cfg->mapping_layers, e);
   if (st != ST_OK) return st;
   int c4 = net_channels(4, cfg->channel_base, cfg->channel_max), F = cfg->mbstd_num_channels;
   if (F < 0 || (F > 0 && (cfg->mbstd_group_size < 1 || c4 % F)))
-    return err_set(e, ST_INVALID, "discriminator: minibatch stddev with %d channels, groups of %d; expected a number of channels that divides %d and "
-                   "groups of at least 1", F, cfg->mbstd_group_size, c4);
-  if (cfg->c_dim < 0 || cfg->c_dim > 65536) return err_set(e, ST_INVALID, "discriminator: c_dim %d; expected 0 to 65536", cfg->c_dim);
+    return err_set(e, ST_INVALID,
+                   "discriminator: minibatch stddev with %d channels, groups of %d; expected a "
+                   "number of channels that divides %d and "
+                   "groups of at least 1",
+                   F, cfg->mbstd_group_size, c4);
+  if (cfg->c_dim < 0 || cfg->c_dim > 65536)
+    return err_set(e, ST_INVALID, "discriminator: c_dim %d; expected 0 to 65536", cfg->c_dim);
   D->cfg = *cfg;
   Layout l = {&D->p, e, ST_OK};
   char pre[64];
   for (int res = cfg->img_resolution; res >= 8; res /= 2) {
-    int c = net_channels(res, cfg->channel_base, cfg->channel_max), next = net_channels(res / 2, cfg->channel_base, cfg->channel_max);
+    int c = net_channels(res, cfg->channel_base, cfg->channel_max),
+        next = net_channels(res / 2, cfg->channel_base, cfg->channel_max);
     snprintf(pre, sizeof pre, "b%d", res);
     if (res == cfg->img_resolution) {
       add(&l, SHAPE4(c, cfg->img_channels, 1, 1), false, pre, ".fromrgb.weight");
@@ -180,7 +221,13 @@ static bool ends_with(const char *s, const char *tail) {
   return n >= m && !strcmp(s + n - m, tail);
 }
 
-typedef enum { KIND_NORMAL, KIND_MAPPING_WEIGHT, KIND_MAPPING_BIAS, KIND_AFFINE_BIAS, KIND_SMALL } TensorKind;
+typedef enum {
+  KIND_NORMAL,
+  KIND_MAPPING_WEIGHT,
+  KIND_MAPPING_BIAS,
+  KIND_AFFINE_BIAS,
+  KIND_SMALL
+} TensorKind;
 
 /* What a tensor is, from its name: decides initial value and formula row. */
 static TensorKind kind_of(const char *name) {
@@ -191,14 +238,16 @@ static TensorKind kind_of(const char *name) {
   return fc ? KIND_MAPPING_BIAS : KIND_SMALL;
 }
 
-/* Weights start as N(0,1); the mapping's learning-rate multiplier 0.01 sits in its parametrisation, hence N(0,1)/0.01. */
+/* Weights start as N(0,1); the mapping's learning-rate multiplier 0.01 sits in its parametrisation,
+ * hence N(0,1)/0.01. */
 static void reset(Params *p, Rng *r) {
   for (int i = 0; i < p->n; i++) {
     ParamEntry *t = &p->e[i];
     TensorKind k = kind_of(t->name);
     if (k == KIND_NORMAL || k == KIND_MAPPING_WEIGHT) {
       rng_fill_normal(r, t->data, t->numel);
-      if (k == KIND_MAPPING_WEIGHT) for (int64_t j = 0; j < t->numel; j++) t->data[j] *= 100;
+      if (k == KIND_MAPPING_WEIGHT)
+        for (int64_t j = 0; j < t->numel; j++) t->data[j] *= 100;
     } else {
       for (int64_t j = 0; j < t->numel; j++) t->data[j] = k == KIND_AFFINE_BIAS ? 1 : 0;
     }
@@ -209,9 +258,14 @@ void generator_reset(Generator *G, Rng *r) { reset(&G->p, r); }
 void discriminator_reset(Discriminator *D, Rng *r) { reset(&D->p, r); }
 
 static void formula(Params *p, const char *prefix) {
-  static const struct { double scale, offset; } row[] = {
-    [KIND_NORMAL] = {1.7320508075688772, 0}, [KIND_MAPPING_WEIGHT] = {173.20508075688772, 0}, [KIND_MAPPING_BIAS] = {10, 0},
-    [KIND_AFFINE_BIAS] = {0.1, 1}, [KIND_SMALL] = {0.1, 0}};
+  static const struct {
+    double scale;
+    double offset;
+  } row[] = {[KIND_NORMAL] = {1.7320508075688772, 0},
+             [KIND_MAPPING_WEIGHT] = {173.20508075688772, 0},
+             [KIND_MAPPING_BIAS] = {10, 0},
+             [KIND_AFFINE_BIAS] = {0.1, 1},
+             [KIND_SMALL] = {0.1, 0}};
   for (int i = 0; i < p->n; i++) {
     char full[128];
     TensorKind k = kind_of(p->e[i].name);

@@ -1,5 +1,6 @@
-/* projector.c: the projection loop. The graph computes, per lesion, distance, noise regulariser and their gradients; the variables of all lesions
- * (w, then the noise maps) lie in one flat block that the plan reads in place, so one Adam serves them all. */
+/* projector.c: the projection loop. The graph computes, per lesion, distance, noise regulariser and
+ * their gradients; the variables of all lesions (w, then the noise maps) lie in one flat block that
+ * the plan reads in place, so one Adam serves them all. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,20 +9,42 @@
 #include "models/gan/projector.h"
 
 ProjectOptions project_defaults(void) {
-  return (ProjectOptions){.num_steps = 1000, .initial_lr = 0.1, .initial_noise_factor = 0.05, .lr_rampdown = 0.25, .lr_rampup = 0.05,
-    .noise_ramp = 0.75, .regularize_noise_weight = 1e5, .w_avg_samples = 10000, .seed = 0, .adam_beta1 = 0.9, .adam_beta2 = 0.999,
-    .adam_eps = 1e-8, .vgg_channels = VGG_CHANNELS_AUTO, .max_bytes = 0};
+  return (ProjectOptions){.num_steps = 1000,
+                          .initial_lr = 0.1,
+                          .initial_noise_factor = 0.05,
+                          .lr_rampdown = 0.25,
+                          .lr_rampup = 0.05,
+                          .noise_ramp = 0.75,
+                          .regularize_noise_weight = 1e5,
+                          .w_avg_samples = 10000,
+                          .seed = 0,
+                          .adam_beta1 = 0.9,
+                          .adam_beta2 = 0.999,
+                          .adam_eps = 1e-8,
+                          .vgg_channels = VGG_CHANNELS_AUTO,
+                          .max_bytes = 0};
 }
 
 Status project_options_check(const ProjectOptions *o, Error *e) {
-  if (o->num_steps < 1) return err_set(e, ST_INVALID, "projection: %d steps; expected at least 1", o->num_steps);
-  if (!(o->initial_lr > 0)) return err_set(e, ST_INVALID, "projection: learning rate %g; expected > 0 (0.1 is usual)", o->initial_lr);
+  if (o->num_steps < 1)
+    return err_set(e, ST_INVALID, "projection: %d steps; expected at least 1", o->num_steps);
+  if (!(o->initial_lr > 0))
+    return err_set(e, ST_INVALID, "projection: learning rate %g; expected > 0 (0.1 is usual)",
+                   o->initial_lr);
   if (!(o->initial_noise_factor >= 0) || !(o->regularize_noise_weight >= 0))
-    return err_set(e, ST_INVALID, "projection: noise factor %g, noise weight %g; expected both >= 0", o->initial_noise_factor, o->regularize_noise_weight);
-  if (!(o->lr_rampdown >= 0 && o->lr_rampdown <= 1 && o->lr_rampup >= 0 && o->lr_rampup <= 1 && o->noise_ramp >= 0 && o->noise_ramp <= 1))
-    return err_set(e, ST_INVALID, "projection: ramps %g, %g, %g are fractions of the run; expected 0..1", o->lr_rampdown, o->lr_rampup, o->noise_ramp);
-  if (!(o->adam_beta1 >= 0 && o->adam_beta1 < 1 && o->adam_beta2 >= 0 && o->adam_beta2 < 1 && o->adam_eps > 0))
-    return err_set(e, ST_INVALID, "projection: Adam betas %g, %g, eps %g; expected betas in [0,1), eps > 0", o->adam_beta1, o->adam_beta2, o->adam_eps);
+    return err_set(e, ST_INVALID,
+                   "projection: noise factor %g, noise weight %g; expected both >= 0",
+                   o->initial_noise_factor, o->regularize_noise_weight);
+  if (!(o->lr_rampdown >= 0 && o->lr_rampdown <= 1 && o->lr_rampup >= 0 && o->lr_rampup <= 1 &&
+        o->noise_ramp >= 0 && o->noise_ramp <= 1))
+    return err_set(e, ST_INVALID,
+                   "projection: ramps %g, %g, %g are fractions of the run; expected 0..1",
+                   o->lr_rampdown, o->lr_rampup, o->noise_ramp);
+  if (!(o->adam_beta1 >= 0 && o->adam_beta1 < 1 && o->adam_beta2 >= 0 && o->adam_beta2 < 1 &&
+        o->adam_eps > 0))
+    return err_set(e, ST_INVALID,
+                   "projection: Adam betas %g, %g, eps %g; expected betas in [0,1), eps > 0",
+                   o->adam_beta1, o->adam_beta2, o->adam_eps);
   return ST_OK;
 }
 
@@ -41,61 +64,100 @@ double project_w_noise(const ProjectOptions *o, int step) {
 
 /* ---- statistics of W ---- */
 
-enum { WSTAT_ROWS = 500 };                         /* mapping batch; the result does not depend on it beyond rounding */
+/* mapping batch; the result does not depend on it beyond rounding */
+enum { WSTAT_ROWS = 500 };
 static double *w_samples_z(int samples, int z_dim, uint32_t seed, Error *e) {
   size_t n;
-  double *z = mul_ok((size_t)samples, (size_t)z_dim, &n) && mul_ok(n, sizeof *z, &n) ? mem_alloc(n) : NULL;
-  if (!z) { err_set(e, ST_NOMEM, "w statistics: out of memory for %d x %d normals; lower the number of samples", samples, z_dim); return NULL; }
-  if (numpy_randn(seed, z, (int64_t)samples * z_dim, e) != ST_OK) { mem_free(z); return NULL; }
+  double *z =
+      mul_ok((size_t)samples, (size_t)z_dim, &n) && mul_ok(n, sizeof *z, &n) ? mem_alloc(n) : NULL;
+  if (!z) {
+    err_set(e, ST_NOMEM,
+            "w statistics: out of memory for %d x %d normals; lower the number of samples", samples,
+            z_dim);
+    return NULL;
+  }
+  if (numpy_randn(seed, z, (int64_t)samples * z_dim, e) != ST_OK) {
+    mem_free(z);
+    return NULL;
+  }
   return z;
 }
 
 /* Runs the mapping on all samples; w [samples,w_dim]. */
-static Status map_samples(const Generator *G, const real *cond, int samples, const double *z, real *w, Error *e) {
-  const int zd = G->cfg.z_dim, wd = G->cfg.w_dim, cd = G->cfg.c_dim, rows = PRLX_MIN(samples, WSTAT_ROWS);
+static Status map_samples(const Generator *G, const real *cond, int samples, const double *z,
+                          real *w, Error *e) {
+  const int zd = G->cfg.z_dim, wd = G->cfg.w_dim, cd = G->cfg.c_dim,
+            rows = PRLX_MIN(samples, WSTAT_ROWS);
   Graph *g = graph_new();
   Plan *plan = NULL;
-  if (!g) return err_set(e, ST_NOMEM, "w statistics: out of memory for the graph; free memory and try again");
-  Val vz = g_input(g, "z", SHAPE2(rows, zd)), vc = cd ? g_input(g, "c", SHAPE2(rows, cd)) : 0, vw = g_mapping(g, G, vz, vc, true);
+  if (!g)
+    return err_set(e, ST_NOMEM,
+                   "w statistics: out of memory for the graph; free memory and try again");
+  Val vz = g_input(g, "z", SHAPE2(rows, zd)), vc = cd ? g_input(g, "c", SHAPE2(rows, cd)) : 0,
+      vw = g_mapping(g, G, vz, vc, true);
   Status s = graph_status(g, e);
   if (s == ST_OK) s = plan_new(g, 1, &vw, NULL, &plan, e);
-  if (s == ST_OK && cd) for (int i = 0; i < rows; i++) memcpy(plan_data(plan, vc) + (int64_t)i * cd, cond, (size_t)cd * sizeof(real));
+  if (s == ST_OK && cd)
+    for (int i = 0; i < rows; i++)
+      memcpy(plan_data(plan, vc) + (int64_t)i * cd, cond, (size_t)cd * sizeof(real));
   for (int at = 0; at < samples && s == ST_OK; at += rows) {
     int m = PRLX_MIN(rows, samples - at);
     real *pz = plan_data(plan, vz);
     for (int64_t i = 0; i < (int64_t)m * zd; i++) pz[i] = (real)z[(int64_t)at * zd + i];
     s = plan_run(plan, e);
-    if (s == ST_OK) memcpy(w + (int64_t)at * wd, plan_data(plan, vw), (size_t)m * (size_t)wd * sizeof(real));
+    if (s == ST_OK)
+      memcpy(w + (int64_t)at * wd, plan_data(plan, vw), (size_t)m * (size_t)wd * sizeof(real));
   }
   plan_free(plan);
   graph_free(g);
   return s;
 }
 
-Status project_w_stats(const Generator *G, const real *cond, int samples, uint32_t seed, WStats *out, Error *e) {
+Status project_w_stats(const Generator *G, const real *cond, int samples, uint32_t seed,
+                       WStats *out, Error *e) {
   const int wd = G->cfg.w_dim;
   *out = (WStats){0};
-  if (samples < 1) return err_set(e, ST_INVALID, "w statistics: %d samples; expected at least 1 (10000 is usual)", samples);
+  if (samples < 1)
+    return err_set(e, ST_INVALID, "w statistics: %d samples; expected at least 1 (10000 is usual)",
+                   samples);
   if (G->cfg.c_dim && !cond)
-    return err_set(e, ST_INVALID, "w statistics: the network is conditional (%d classes) and no class was given; choose a class", G->cfg.c_dim);
+    return err_set(e, ST_INVALID,
+                   "w statistics: the network is conditional (%d classes) and no class was given; "
+                   "choose a class",
+                   G->cfg.c_dim);
   Status s = ST_OK;
   double *z = w_samples_z(samples, G->cfg.z_dim, seed, e);
   real *w = mem_alloc((size_t)samples * (size_t)wd * sizeof(real));
   double *mean = mem_alloc((size_t)wd * sizeof(double));
   out->w_avg = mem_alloc((size_t)wd * sizeof(real));
-  if (!z) s = e ? e->code : ST_NOMEM;
-  else if (!w || !mean || !out->w_avg) s = err_set(e, ST_NOMEM, "w statistics: out of memory for %d samples; lower their number", samples);
+  if (!z)
+    s = e ? e->code : ST_NOMEM;
+  else if (!w || !mean || !out->w_avg)
+    s = err_set(e, ST_NOMEM, "w statistics: out of memory for %d samples; lower their number",
+                samples);
   if (s == ST_OK) s = map_samples(G, cond, samples, z, w, e);
   if (s == ST_OK) {
-    for (int i = 0; i < samples; i++) for (int j = 0; j < wd; j++) mean[j] += (double)w[(int64_t)i * wd + j];
+    for (int i = 0; i < samples; i++)
+      for (int j = 0; j < wd; j++) mean[j] += (double)w[(int64_t)i * wd + j];
     for (int j = 0; j < wd; j++) out->w_avg[j] = (real)(mean[j] /= samples);
     double ss = 0;
-    for (int i = 0; i < samples; i++) for (int j = 0; j < wd; j++) { double d = (double)w[(int64_t)i * wd + j] - mean[j]; ss += d * d; }
-    out->w_std = sqrt(ss / samples);               /* not divided by w_dim */
-    if (!isfinite(out->w_std)) s = err_set(e, ST_NUMERIC, "w statistics: not finite; the network's mapping weights are broken");
+    for (int i = 0; i < samples; i++)
+      for (int j = 0; j < wd; j++) {
+        double d = (double)w[(int64_t)i * wd + j] - mean[j];
+        ss += d * d;
+      }
+    out->w_std = sqrt(ss / samples); /* not divided by w_dim */
+    if (!isfinite(out->w_std))
+      s = err_set(e, ST_NUMERIC,
+                  "w statistics: not finite; the network's mapping weights are broken");
   }
-  mem_free(z); mem_free(w); mem_free(mean);
-  if (s != ST_OK) { mem_free(out->w_avg); out->w_avg = NULL; }
+  mem_free(z);
+  mem_free(w);
+  mem_free(mean);
+  if (s != ST_OK) {
+    mem_free(out->w_avg);
+    out->w_avg = NULL;
+  }
   return s;
 }
 
@@ -124,41 +186,84 @@ void noise_normalize(real *map, int64_t n) {
   double mean = 0, sq = 0;
   for (int64_t i = 0; i < n; i++) mean += (double)map[i];
   mean /= (double)n;
-  for (int64_t i = 0; i < n; i++) { double d = (double)map[i] - mean; sq += d * d; }
+  for (int64_t i = 0; i < n; i++) {
+    double d = (double)map[i] - mean;
+    sq += d * d;
+  }
   double k = sq > 0 ? 1.0 / sqrt(sq / (double)n) : 0.0;
   for (int64_t i = 0; i < n; i++) map[i] = (real)(((double)map[i] - mean) * k);
 }
 
 /* ---- the projector ---- */
 
-typedef struct Segment { int64_t at, n; } Segment; /* part of the flat variables; n = elements per lesion */
+/* part of the flat variables; n = elements per lesion */
+typedef struct Segment {
+  int64_t at;
+  int64_t n;
+} Segment;
 struct Projector {
-  const Generator *G; const Vgg *vgg; ProjectOptions o; int batch;
-  Graph *g; Plan *plan;
-  Val w_noise, target[VGG_TAPS], img, dist, reg, loss, var[1 + MAX_NOISE], grad[1 + MAX_NOISE];
-  Segment seg[1 + MAX_NOISE]; int nseg;            /* segment 0 is w, segment 1+k is noise map k */
+  const Generator *G;
+  const Vgg *vgg;
+  ProjectOptions o;
+  int batch;
+  Graph *g;
+  Plan *plan;
+  Val w_noise;
+  Val target[VGG_TAPS];
+  Val img;
+  Val dist;
+  Val reg;
+  Val loss;
+  Val var[1 + MAX_NOISE];
+  Val grad[1 + MAX_NOISE];
+  Segment seg[1 + MAX_NOISE];
+  int nseg; /* segment 0 is w, segment 1+k is noise map k */
   int64_t nvars;
-  real *vars, *grads, *saved;                      /* [nvars] each */
-  Backend *b;                                      /* NULL: CPU. Else the four ranges and losses have mirrors there */
-  Graph *norm_g; Plan *norm;                       /* backend: noise_normalize of all maps in place */
-  bool ahead;                                      /* backend: variables and gradients are newer there */
-  real *losses; int64_t nlosses;                   /* distance, regulariser, loss: [batch] each, apart by loss_at */
-  real *w_avg; double w_std;
+  /* [nvars] each */
+  real *vars;
+  real *grads;
+  real *saved;
+  /* NULL: CPU. Else the four ranges and losses have mirrors there */
+  Backend *b;
+  /* backend: noise_normalize of all maps in place */
+  Graph *norm_g;
+  Plan *norm;
+  /* backend: variables and gradients are newer there */
+  bool ahead;
+  /* distance, regulariser, loss: [batch] each, apart by loss_at */
+  real *losses;
+  int64_t nlosses;
+  real *w_avg;
+  double w_std;
   Adam adam;
-  Rng *rng;                                        /* [batch] */
+  Rng *rng; /* [batch] */
   const real *given_w_noise;
-  double *out_dist, *out_reg, *out_loss;           /* [batch] */
-  int step, shared; bool started;
+  /* [batch] */
+  double *out_dist;
+  double *out_reg;
+  double *out_loss;
+  int step;
+  int shared;
+  bool started;
 };
 
 /* ---- on a backend ---- */
 
-typedef struct Range { void *p; size_t bytes; } Range;
+typedef struct Range {
+  void *p;
+  size_t bytes;
+} Range;
 enum { RANGES = 8 };
 static void ranges(const Projector *p, Range r[RANGES]) {
   size_t n = (size_t)p->nvars * sizeof(real);
-  Range all[RANGES] = {{p->vars, n}, {p->grads, n}, {p->saved, n}, {p->adam.m, p->adam.m ? n : 0}, {p->adam.v, n}, {p->losses, (size_t)p->nlosses * sizeof(real)},
-                       {p->G->p.data, (size_t)p->G->p.ntotal * sizeof(real)}, {p->vgg->p.data, (size_t)p->vgg->p.ntotal * sizeof(real)}};
+  Range all[RANGES] = {{p->vars, n},
+                       {p->grads, n},
+                       {p->saved, n},
+                       {p->adam.m, p->adam.m ? n : 0},
+                       {p->adam.v, n},
+                       {p->losses, (size_t)p->nlosses * sizeof(real)},
+                       {p->G->p.data, (size_t)p->G->p.ntotal * sizeof(real)},
+                       {p->vgg->p.data, (size_t)p->vgg->p.ntotal * sizeof(real)}};
   memcpy(r, all, sizeof all);
 }
 
@@ -174,10 +279,12 @@ static Status share(Projector *p, Error *e) {
 static void unshare(Projector *p) {
   Range r[RANGES];
   ranges(p, r);
-  for (int i = 0; i < p->shared; i++) if (r[i].bytes) backend_unshare(p->b, r[i].p);
+  for (int i = 0; i < p->shared; i++)
+    if (r[i].bytes) backend_unshare(p->b, r[i].p);
 }
 
-/* The noise maps with zero mean and unit mean square, written where they were read: every map is read completely before its one loop writes. */
+/* The noise maps with zero mean and unit mean square, written where they were read: every map is
+ * read completely before its one loop writes. */
 static Status build_norm(Projector *p, Error *e) {
   Val x[MAX_NOISE], y[MAX_NOISE];
   int n = p->nseg - 1;
@@ -205,9 +312,11 @@ static Status push(Projector *p, Error *e) {
 }
 
 static const Projector *fetched(const Projector *cp) {
-  Projector *p = (Projector *)(uintptr_t)cp;       /* the host's copy is a cache */
+  Projector *p = (Projector *)(uintptr_t)cp; /* the host's copy is a cache */
   size_t n = (size_t)p->nvars * sizeof(real);
-  if (p->b && p->ahead && backend_pull(p->b, p->vars, n, NULL) == ST_OK && backend_pull(p->b, p->grads, n, NULL) == ST_OK) p->ahead = false;
+  if (p->b && p->ahead && backend_pull(p->b, p->vars, n, NULL) == ST_OK &&
+      backend_pull(p->b, p->grads, n, NULL) == ST_OK)
+    p->ahead = false;
   return p;
 }
 
@@ -220,7 +329,12 @@ void projector_free(Projector *p) {
   unshare(p);
   adam_free(&p->adam);
   mem_free(p->losses);
-  mem_free(p->vars); mem_free(p->grads); mem_free(p->saved); mem_free(p->w_avg); mem_free(p->rng); mem_free(p->out_dist);
+  mem_free(p->vars);
+  mem_free(p->grads);
+  mem_free(p->saved);
+  mem_free(p->w_avg);
+  mem_free(p->rng);
+  mem_free(p->out_dist);
   mem_free(p);
 }
 
@@ -229,7 +343,7 @@ static void lay_out(Projector *p) {
   for (int k = 0; k < p->nseg; k++) {
     int64_t r = k ? p->G->noise_res[k - 1] : 0;
     p->seg[k] = (Segment){.at = p->nvars, .n = k ? r * r : p->G->cfg.w_dim};
-    p->nvars += (p->batch * p->seg[k].n + 15) / 16 * 16;   /* plan_bind wants 64-byte alignment */
+    p->nvars += (p->batch * p->seg[k].n + 15) / 16 * 16; /* plan_bind wants 64-byte alignment */
   }
 }
 
@@ -251,7 +365,8 @@ static Status build_graph(Projector *p, Error *e) {
   g_lpips_features(g, p->vgg, &taps, feat);
   int64_t side = res > 256 ? 256 : res;
   for (int k = 0; k < VGG_TAPS; k++) {
-    static const char *const name[VGG_TAPS] = {"target.relu1_2", "target.relu2_2", "target.relu3_3", "target.relu4_3", "target.relu5_3"};
+    static const char *const name[VGG_TAPS] = {"target.relu1_2", "target.relu2_2", "target.relu3_3",
+                                               "target.relu4_3", "target.relu5_3"};
     p->target[k] = g_input(g, name[k], lpips_feature_shape(n, side, side, k));
   }
   p->dist = g_lpips_layers(g, p->target, feat, NULL);
@@ -272,9 +387,12 @@ static Status build_plan(Projector *p, Error *e) {
   PlanOptions po = {.max_bytes = p->o.max_bytes, .backend = p->b, .memory = &need};
   Status s = plan_new(p->g, 4 + p->nseg, outs, &po, &p->plan, e);
   int fit = s == ST_NOMEM ? plan_batch_that_fits(&need, p->batch) : 0;
-  if (fit > 0 && e) snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg), "; %d of the %d lesions at once would fit", fit, p->batch);
+  if (fit > 0 && e)
+    snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg),
+             "; %d of the %d lesions at once would fit", fit, p->batch);
   Val lv[3] = {p->dist, p->reg, p->loss};
-  for (int k = 0; k < 3 && s == ST_OK; k++) s = plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e);
+  for (int k = 0; k < 3 && s == ST_OK; k++)
+    s = plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e);
   for (int k = 0; k < p->nseg && s == ST_OK; k++) {
     s = plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e);
     if (s == ST_OK) s = plan_bind(p->plan, p->grad[k], p->grads + p->seg[k].at, e);
@@ -282,34 +400,48 @@ static Status build_plan(Projector *p, Error *e) {
   return s;
 }
 
-static Status check_setup(const Generator *G, const WStats *ws, const ProjectOptions *o, int batch, Error *e) {
+static Status check_setup(const Generator *G, const WStats *ws, const ProjectOptions *o, int batch,
+                          Error *e) {
   Status s = project_options_check(o, e);
   if (s != ST_OK) return s;
   if (batch < 1) return err_set(e, ST_INVALID, "projection: batch %d; expected at least 1", batch);
-  if (!ws->w_avg) return err_set(e, ST_INVALID, "projection: no statistics of w; call project_w_stats first");
+  if (!ws->w_avg)
+    return err_set(e, ST_INVALID, "projection: no statistics of w; call project_w_stats first");
   if (G->cfg.img_resolution < VGG_MIN_SIDE)
-    return err_set(e, ST_INVALID, "projection: network of %d x %d pixels; VGG16 needs at least %d", G->cfg.img_resolution, G->cfg.img_resolution, VGG_MIN_SIDE);
+    return err_set(e, ST_INVALID, "projection: network of %d x %d pixels; VGG16 needs at least %d",
+                   G->cfg.img_resolution, G->cfg.img_resolution, VGG_MIN_SIDE);
   return ST_OK;
 }
 
-Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const ProjectOptions *o, int batch, Projector **out, Error *e) {
+Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const ProjectOptions *o,
+                     int batch, Projector **out, Error *e) {
   *out = NULL;
   Status s = check_setup(G, ws, o, batch, e);
   if (s != ST_OK) return s;
   Projector *p = mem_alloc(sizeof *p);
   if (!p) return err_set(e, ST_NOMEM, "projection: out of memory; free memory and try again");
-  p->G = G; p->vgg = v; p->o = *o; p->batch = batch; p->w_std = ws->w_std; p->b = o->backend;
+  p->G = G;
+  p->vgg = v;
+  p->o = *o;
+  p->batch = batch;
+  p->w_std = ws->w_std;
+  p->b = o->backend;
   lay_out(p);
   size_t bytes = (size_t)p->nvars * sizeof(real);
-  p->vars = mem_alloc(bytes); p->grads = mem_alloc(bytes); p->saved = mem_alloc(bytes);
+  p->vars = mem_alloc(bytes);
+  p->grads = mem_alloc(bytes);
+  p->saved = mem_alloc(bytes);
   p->w_avg = mem_alloc((size_t)G->cfg.w_dim * sizeof(real));
   p->rng = mem_alloc((size_t)batch * sizeof(Rng));
   p->out_dist = mem_alloc(3 * (size_t)batch * sizeof(double));
   p->nlosses = 3 * ((int64_t)(batch + 63) / 64 * 64);
   p->losses = mem_alloc((size_t)p->nlosses * sizeof(real));
   p->g = graph_new();
-  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses || !p->g)
-    s = err_set(e, ST_NOMEM, "projection: out of memory for the variables of %d lesions; lower the batch", batch);
+  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses ||
+      !p->g)
+    s = err_set(e, ST_NOMEM,
+                "projection: out of memory for the variables of %d lesions; lower the batch",
+                batch);
   if (s == ST_OK) {
     graph_batch_invariant(p->g, true);
     p->out_reg = p->out_dist + batch;
@@ -321,7 +453,10 @@ Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const P
   if (s == ST_OK) s = build_graph(p, e);
   if (s == ST_OK) s = build_plan(p, e);
   if (s == ST_OK && p->b) s = build_norm(p, e);
-  if (s != ST_OK) { projector_free(p); return s; }
+  if (s != ST_OK) {
+    projector_free(p);
+    return s;
+  }
   *out = p;
   return ST_OK;
 }
@@ -329,14 +464,22 @@ Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const P
 PlanStats projector_stats(const Projector *p) { return plan_stats(p->plan); }
 size_t projector_bytes(const Projector *p) {
   PlanStats s = plan_stats(p->plan);
-  return s.arena_bytes + s.folded_bytes + s.io_bytes + s.scratch_bytes + 5 * (size_t)p->nvars * sizeof(real);
+  return s.arena_bytes + s.folded_bytes + s.io_bytes + s.scratch_bytes +
+         5 * (size_t)p->nvars * sizeof(real);
 }
+
 int projector_steps_done(const Projector *p) { return p->step; }
 int projector_batch(const Projector *p) { return p->batch; }
 const real *projector_w(const Projector *p) { return fetched(p)->vars; }
-const real *projector_noise(const Projector *p, int k) { return fetched(p)->vars + p->seg[1 + k].at; }
+const real *projector_noise(const Projector *p, int k) {
+  return fetched(p)->vars + p->seg[1 + k].at;
+}
+
 const real *projector_grad_w(const Projector *p) { return fetched(p)->grads; }
-const real *projector_grad_noise(const Projector *p, int k) { return fetched(p)->grads + p->seg[1 + k].at; }
+const real *projector_grad_noise(const Projector *p, int k) {
+  return fetched(p)->grads + p->seg[1 + k].at;
+}
+
 void projector_profile(Projector *p, bool on) { plan_profile(p->plan, on); }
 void projector_report(const Projector *p, FILE *f) { plan_report(p->plan, f); }
 
@@ -345,7 +488,8 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   real *feat[VGG_TAPS];
   for (int k = 0; k < VGG_TAPS; k++) feat[k] = plan_data(p->plan, p->target[k]);
   p->started = false;
-  Status s = lpips_image_features_on(p->b, p->vgg, SHAPE4(p->batch, c, r, r), targets, p->o.vgg_channels, feat, e);
+  Status s = lpips_image_features_on(p->b, p->vgg, SHAPE4(p->batch, c, r, r), targets,
+                                     p->o.vgg_channels, feat, e);
   if (s != ST_OK) return s;
   p->adam.t = 0;
   if (p->adam.m) s = flat_zero(p->b, flat_at(p->b, p->adam.m), p->nvars, e);
@@ -355,7 +499,8 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   for (int i = 0; i < p->batch; i++) {
     p->rng[i] = (Rng){.seed = p->o.seed, .subsequence = id ? id[i] : (uint64_t)i};
     memcpy(p->vars + i * p->seg[0].n, p->w_avg, (size_t)p->seg[0].n * sizeof(real));
-    for (int k = 1; k < p->nseg; k++) rng_fill_normal(&p->rng[i], p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
+    for (int k = 1; k < p->nseg; k++)
+      rng_fill_normal(&p->rng[i], p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
   }
   p->given_w_noise = NULL;
   p->step = 0;
@@ -368,12 +513,15 @@ void projector_inject(Projector *p, const real *const *noise_maps, const real *w
   p->given_w_noise = w_noise;
   for (int k = 1; noise_maps && k < p->nseg; k++) {
     if (!noise_maps[k - 1]) continue;
-    for (int i = 0; i < p->batch; i++) memcpy(p->vars + p->seg[k].at + i * p->seg[k].n, noise_maps[k - 1], (size_t)p->seg[k].n * sizeof(real));
+    for (int i = 0; i < p->batch; i++)
+      memcpy(p->vars + p->seg[k].at + i * p->seg[k].n, noise_maps[k - 1],
+             (size_t)p->seg[k].n * sizeof(real));
   }
   push(p, NULL);
 }
 
-/* 9.4: one [w] vector of added noise per lesion; drawn even when the scale is 0, so that the stream position depends on the step alone. */
+/* 9.4: one [w] vector of added noise per lesion; drawn even when the scale is 0, so that the stream
+ * position depends on the step alone. */
 static void draw_w_noise(Projector *p, double scale) {
   const int64_t wd = p->seg[0].n;
   real *dst = plan_data(p->plan, p->w_noise);
@@ -391,10 +539,14 @@ static Status read_losses(Projector *p, Error *e) {
     if (s != ST_OK) return s;
   }
   for (int i = 0; i < p->batch; i++) {
-    p->out_dist[i] = (double)d[i]; p->out_reg[i] = (double)r[i]; p->out_loss[i] = (double)l[i];
+    p->out_dist[i] = (double)d[i];
+    p->out_reg[i] = (double)r[i];
+    p->out_loss[i] = (double)l[i];
     if (!isfinite(p->out_loss[i]))
-      return err_set(e, ST_NUMERIC, "projection: lesion %d of the batch, step %d: loss is %g; check the target for NaN, or lower the learning rate", i + 1,
-                     p->step, p->out_loss[i]);
+      return err_set(e, ST_NUMERIC,
+                     "projection: lesion %d of the batch, step %d: loss is %g; check the target "
+                     "for NaN, or lower the learning rate",
+                     i + 1, p->step, p->out_loss[i]);
   }
   return ST_OK;
 }
@@ -405,7 +557,8 @@ static Status host_step(Projector *p, Error *e) {
   if (s != ST_OK) return s;
   adam_step(&p->adam, p->vars, p->grads);
   for (int k = 1; k < p->nseg; k++)
-    for (int i = 0; i < p->batch; i++) noise_normalize(p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
+    for (int i = 0; i < p->batch; i++)
+      noise_normalize(p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
   return ST_OK;
 }
 
@@ -413,17 +566,20 @@ static Status host_step(Projector *p, Error *e) {
 static Status device_step(Projector *p, Error *e) {
   p->ahead = true;
   Status s = plan_run(p->plan, e);
-  if (s == ST_OK) s = flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e);
+  if (s == ST_OK)
+    s = flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e);
   if (s == ST_OK) s = plan_run(p->norm, e);
   return s == ST_OK ? read_losses(p, e) : s;
 }
 
 Status projector_step(Projector *p, ProjectStep *info, Error *e) {
   if (!p->started || p->step >= p->o.num_steps)
-    return err_set(e, ST_INVALID, "projection: %s; call projector_start", p->started ? "all steps are done" : "no target was given");
+    return err_set(e, ST_INVALID, "projection: %s; call projector_start",
+                   p->started ? "all steps are done" : "no target was given");
   double lr = project_lr(&p->o, p->step), scale = p->w_std * project_w_noise(&p->o, p->step);
   draw_w_noise(p, scale);
-  p->adam.lr = lr;                                 /* 0 at step 0: nothing moves, but the moments are updated */
+  /* 0 at step 0: nothing moves, but the moments are updated */
+  p->adam.lr = lr;
   Status s = p->b ? device_step(p, e) : host_step(p, e);
   if (s != ST_OK) return s;
   if (info) *info = (ProjectStep){p->step, lr, scale, p->out_dist, p->out_reg, p->out_loss};
@@ -436,23 +592,29 @@ static Status put_noise_const(Projector *p, Error *e) {
   Status s = ST_OK;
   for (int k = 1; k < p->nseg && s == ST_OK; k++) {
     const ParamEntry *c = params_find(&p->G->p, p->G->noise_name[k - 1]);
-    if (!c) return err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k - 1]);
-    for (int i = 0; i < p->batch && s == ST_OK; i++) s = flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), c->data, p->seg[k].n, e);
+    if (!c)
+      return err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k - 1]);
+    for (int i = 0; i < p->batch && s == ST_OK; i++)
+      s = flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), c->data,
+                      p->seg[k].n, e);
   }
   return s;
 }
 
 Status projector_render(Projector *p, bool optimised_noise, real *img, double *lpips, Error *e) {
-  if (!p->started) return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");
+  if (!p->started)
+    return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");
   fetched(p);
   real *vars = flat_at(p->b, p->vars), *saved = flat_at(p->b, p->saved);
   Status s = flat_copy(p->b, saved, vars, p->nvars, e);
   memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
   if (s == ST_OK && !optimised_noise) s = put_noise_const(p, e);
   if (s == ST_OK) s = plan_run(p->plan, e);
-  if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);   /* waits, and says what went wrong */
+  /* waits, and says what went wrong */
+  if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
   if (s == ST_OK) {
-    memcpy(img, plan_data(p->plan, p->img), (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
+    memcpy(img, plan_data(p->plan, p->img),
+           (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
     for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)p->losses[i];
   }
   Status back = flat_copy(p->b, vars, saved, p->nvars, e);

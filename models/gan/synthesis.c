@@ -1,12 +1,15 @@
-/* synthesis.c: w -> image (Karras et al. 2019b, "Analyzing and Improving the Image Quality of StyleGAN", fig. 2d and eq. 1-3).
+/* synthesis.c: w -> image (Karras et al. 2019b, "Analyzing and Improving the Image Quality of
+ * StyleGAN", fig. 2d and eq. 1-3).
  *
  *     s  = affine(w)                                    one factor per input channel and sample
- *     d  = 1 / sqrt( sum_{i,kh,kw} (W_oi s_i)^2 + 1e-8 )     "demodulation": output variance 1 again
+ *     d  = 1 / sqrt( sum_{i,kh,kw} (W_oi s_i)^2 + 1e-8 )     "demodulation": output variance 1
+ *       again
  *     y  = d * conv(s * x, W) + noise_strength * noise;  y <- clamp(sqrt(2) lrelu(y + b))
  *     image = upsample(image of the block below) + toRGB(y)
  *
- * Scaling activations before and after one shared convolution equals convolving with per-sample weights W s d, and lets the planner
- * fold s, d, noise, bias and activation into the convolution. SEMANTICS 1.2, 1.4, 2.3, 2.4. */
+ * Scaling activations before and after one shared convolution equals convolving with per-sample
+ * weights W s d, and lets the planner fold s, d, noise, bias and activation into the convolution.
+ * SEMANTICS 1.2, 1.4, 2.3, 2.4. */
 #include "models/gan/networks.h"
 #include <math.h>
 #include <stdio.h>
@@ -19,19 +22,31 @@ Val g_resample_filter(Graph *g) {
 }
 
 static Val upfirdn(Graph *g, Val x, Val f, int up, int down, int p0, int p1, double gain) {
-  UpFirDn p = {.upx = up, .upy = up, .downx = down, .downy = down, .padx0 = p0, .padx1 = p1, .pady0 = p0, .pady1 = p1, .flip = 0, .gain = gain};
+  UpFirDn p = {.upx = up,
+               .upy = up,
+               .downx = down,
+               .downy = down,
+               .padx0 = p0,
+               .padx1 = p1,
+               .pady0 = p0,
+               .pady1 = p1,
+               .flip = 0,
+               .gain = gain};
   return g_upfirdn2d(g, x, f, &p);
 }
 
 Val g_upsample2d(Graph *g, Val x, Val f, int taps, int factor) {
-  return upfirdn(g, x, f, factor, 1, (taps + factor - 1) / 2, (taps - factor) / 2, (double)factor * factor);
+  return upfirdn(g, x, f, factor, 1, (taps + factor - 1) / 2, (taps - factor) / 2,
+                 (double)factor * factor);
 }
 
 Val g_downsample2d(Graph *g, Val x, Val f, int taps, int factor) {
   return upfirdn(g, x, f, 1, factor, (taps - factor + 1) / 2, (taps - factor) / 2, 1);
 }
 
-Val g_filter2d(Graph *g, Val x, Val f, int taps) { return upfirdn(g, x, f, 1, 1, taps / 2, (taps - 1) / 2, 1); }
+Val g_filter2d(Graph *g, Val x, Val f, int taps) {
+  return upfirdn(g, x, f, 1, 1, taps / 2, (taps - 1) / 2, 1);
+}
 
 static Val swap_io(Graph *g, Val w) {
   static const int axes[4] = {1, 0, 2, 3};
@@ -39,46 +54,58 @@ static Val swap_io(Graph *g, Val w) {
 }
 
 Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, bool flip_weight) {
-  const int T = 4;                               /* taps of the resampling filter */
+  const int T = 4; /* taps of the resampling filter */
   int k = (int)graph_dim(g, w, 2), p0 = padding, p1 = padding;
-  if (up > 1) { p0 += (T + up - 1) / 2; p1 += (T - up) / 2; }
-  if (down > 1) { p0 += (T - down + 1) / 2; p1 += (T - down) / 2; }
+  if (up > 1) {
+    p0 += (T + up - 1) / 2;
+    p1 += (T - up) / 2;
+  }
+  if (down > 1) {
+    p0 += (T - down + 1) / 2;
+    p1 += (T - down) / 2;
+  }
   const unsigned spatial_flip = 1u << 2 | 1u << 3;
-  if (up == 1 && down == 1) return g_conv2d(g, x, flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, padding);
+  if (up == 1 && down == 1)
+    return g_conv2d(g, x, flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, padding);
   Val f = g_resample_filter(g);
   if (k == 1 && up == 1) return g_conv2d(g, upfirdn(g, x, f, 1, down, p0, p1, 1), w, 1, 0);
-  if (k == 1 && down == 1) return upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
+  if (k == 1 && down == 1)
+    return upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
   if (up == 1) {
     Val wc = flip_weight ? w : g_flip(g, w, spatial_flip);
     return g_conv2d(g, upfirdn(g, x, f, 1, 1, p0, p1, 1), wc, down, 0);
   }
-  /* Up: a transposed convolution IS zero insertion followed by a true convolution, so the unflipped kernel is the "not flipped weight" case. */
+  /* Up: a transposed convolution IS zero insertion followed by a true convolution, so the unflipped
+   * kernel is the "not flipped weight" case. */
   p0 -= k - 1;
   p1 -= k - up;
   int pt = PRLX_MAX(PRLX_MIN(-p0, -p1), 0);
   Val wt = swap_io(g, flip_weight ? g_flip(g, w, spatial_flip) : w);
-  int64_t h = (graph_dim(g, x, 2) - 1) * up + k - 2 * pt, wo = (graph_dim(g, x, 3) - 1) * up + k - 2 * pt;
-  Val y = upfirdn(g, g_conv2d_dx(g, x, wt, up, pt, h, wo), f, 1, 1, p0 + pt, p1 + pt, (double)up * up);
+  int64_t h = (graph_dim(g, x, 2) - 1) * up + k - 2 * pt,
+          wo = (graph_dim(g, x, 3) - 1) * up + k - 2 * pt;
+  Val y =
+      upfirdn(g, g_conv2d_dx(g, x, wt, up, pt, h, wo), f, 1, 1, p0 + pt, p1 + pt, (double)up * up);
   return down > 1 ? upfirdn(g, y, f, 1, down, 0, 0, 1) : y;
 }
 
 /* ---- modulated convolution ---- */
 
-static Val as_channels(Graph *g, Val v) {        /* [N,C] -> [N,C,1,1] */
+static Val as_channels(Graph *g, Val v) { /* [N,C] -> [N,C,1,1] */
   return g_reshape(g, v, SHAPE4(graph_dim(g, v, 0), graph_dim(g, v, 1), 1, 1));
 }
 
-static Val as_bias(Graph *g, Val v) {            /* [C] -> [1,C,1,1] */
+static Val as_bias(Graph *g, Val v) { /* [C] -> [1,C,1,1] */
   return g_reshape(g, v, SHAPE4(1, graph_dim(g, v, 0), 1, 1));
 }
 
-static Val as_noise(Graph *g, Val v) {           /* [H,W] -> [1,1,H,W]; rank 4 stays */
+static Val as_noise(Graph *g, Val v) { /* [H,W] -> [1,1,H,W]; rank 4 stays */
   Shape s = graph_shape(g, v);
   return s.rank == 2 ? g_reshape(g, v, SHAPE4(1, 1, s.d[0], s.d[1])) : v;
 }
 
-/* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the same sum: fixed weights are summed over k
- * once and for all; weights that change are left in place, and the far smaller s^2 is repeated for every k. */
+/* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the
+ * same sum: fixed weights are summed over k once and for all; weights that change are left in
+ * place, and the far smaller s^2 is repeated for every k. */
 static Val demodulation(Graph *g, Val w, Val s) {
   Shape d = graph_shape(g, w);
   int64_t n = graph_dim(g, s, 0), ci = d.d[1], k = d.d[2] * d.d[3];
@@ -88,12 +115,14 @@ static Val demodulation(Graph *g, Val w, Val s) {
     w2 = g_reshape(g, g_sum(g, w2, 1u << 2 | 1u << 3), SHAPE2(d.d[0], ci));
   } else {
     w2 = g_reshape(g, w2, SHAPE2(d.d[0], ci * k));
-    s2 = g_reshape(g, g_broadcast(g, g_reshape(g, s2, SHAPE3(n, ci, 1)), SHAPE3(n, ci, k)), SHAPE2(n, ci * k));
+    s2 = g_reshape(g, g_broadcast(g, g_reshape(g, s2, SHAPE3(n, ci, 1)), SHAPE3(n, ci, k)),
+                   SHAPE2(n, ci * k));
   }
   return g_rsqrt0(g, g_axpb(g, g_matmul(g, s2, w2, false, true), 1, 1e-8));
 }
 
-Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate, bool flip_weight) {
+Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate,
+                     bool flip_weight) {
   Val y = g_conv2d_resample(g, g_mul(g, x, as_channels(g, s)), w, up, 1, padding, flip_weight);
   if (demodulate) y = g_mul(g, y, as_channels(g, demodulation(g, w, s)));
   return noise ? g_add(g, y, as_noise(g, noise)) : y;
@@ -101,7 +130,13 @@ Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int paddi
 
 /* ---- the network ---- */
 
-typedef struct Syn { Graph *g; const Generator *G; const SynthOptions *o; Val ws; int noise_index; } Syn;
+typedef struct Syn {
+  Graph *g;
+  const Generator *G;
+  const SynthOptions *o;
+  Val ws;
+  int noise_index;
+} Syn;
 
 static Val leaf(const Syn *s, const char *pre, const char *name) {
   char full[96];
@@ -125,8 +160,10 @@ static Val layer_noise(Syn *s, const char *pre) {
 
 static Val synthesis_layer(Syn *s, Val x, const char *pre, int ws_index, int up) {
   Graph *g = s->g;
-  Val y = g_modulated_conv(g, x, leaf(s, pre, "weight"), style(s, pre, ws_index), layer_noise(s, pre), up, 1, true, up == 1);
-  return g_lrelu(g, g_add(g, y, as_bias(g, leaf(s, pre, "bias"))), 0.2, sqrt(2), s->G->cfg.conv_clamp);
+  Val y = g_modulated_conv(g, x, leaf(s, pre, "weight"), style(s, pre, ws_index),
+                           layer_noise(s, pre), up, 1, true, up == 1);
+  return g_lrelu(g, g_add(g, y, as_bias(g, leaf(s, pre, "bias"))), 0.2, sqrt(2),
+                 s->G->cfg.conv_clamp);
 }
 
 /* No demodulation here; 1/sqrt(C_in) is on the style. */
@@ -142,7 +179,8 @@ Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, Syn
   Shape sw = graph_shape(g, ws);
   if (ws && (sw.rank != 3 || sw.d[1] != G->num_ws || sw.d[2] != G->cfg.w_dim)) {
     char buf[96];
-    return graph_fail(g, ST_INVALID, "synthesis: ws %s; expected [N,%d,%d]", shape_str(sw, buf), G->num_ws, G->cfg.w_dim);
+    return graph_fail(g, ST_INVALID, "synthesis: ws %s; expected [N,%d,%d]", shape_str(sw, buf),
+                      G->num_ws, G->cfg.w_dim);
   }
   Syn s = {g, G, o, ws, 0};
   Val x = 0, img = 0;
@@ -160,9 +198,14 @@ Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, Syn
     snprintf(pre, sizeof pre, "synthesis.b%d.conv1", res);
     x = synthesis_layer(&s, x, pre, wi++, 1);
     snprintf(pre, sizeof pre, "synthesis.b%d.torgb", res);
-    Val y = to_rgb(&s, x, pre, wi);              /* the same w as the next block's first layer: wi does not advance */
+    /* the same w as the next block's first layer: wi does not advance */
+    Val y = to_rgb(&s, x, pre, wi);
     img = img ? g_add(g, g_upsample2d(g, img, g_resample_filter(g), 4, 2), y) : y;
-    if (taps) { taps->x[nb] = x; taps->img[nb] = img; taps->n = ++nb; }
+    if (taps) {
+      taps->x[nb] = x;
+      taps->img[nb] = img;
+      taps->n = ++nb;
+    }
   }
   return img;
 }

@@ -1,8 +1,10 @@
 /* train.c: the trainer: what it owns, one iteration, its state as a list of tensors.
  *
- *     iteration:  draw reals and latents -> Gmain -> Greg (every 4th) -> Dmain -> Dreg (every 16th) -> EMA of G -> ADA controller (every 4th)
+ *     iteration:  draw reals and latents -> Gmain -> Greg (every 4th) -> Dmain -> Dreg (every 16th)
+ *     -> EMA of G -> ADA controller (every 4th)
  *
- * SEMANTICS section 5. Graphs: train_nets.c; phases: train_phase.c; losses: loss.c; controller and sampler: ada.c. */
+ * SEMANTICS section 5. Graphs: train_nets.c; phases: train_phase.c; losses: loss.c; controller and
+ * sampler: ada.c. */
 #include "models/gan/train_impl.h"
 #include <math.h>
 #include <stdio.h>
@@ -22,14 +24,15 @@ static Status new_nets(Trainer *t, Error *e) {
   return ST_OK;
 }
 
-/* Lazy regularisation (Karras et al. 2019b, appendix B): k main steps and one regularisation step share an optimiser that would otherwise have
- * made k steps, hence lr and betas to the power r = k/(k+1). */
+/* Lazy regularisation (Karras et al. 2019b, appendix B): k main steps and one regularisation step
+ * share an optimiser that would otherwise have made k steps, hence lr and betas to the power r =
+ * k/(k+1). */
 static Status new_adam(Trainer *t, int is_d, Error *e) {
   const TrainConfig *c = &t->cfg;
   int interval = is_d ? c->d_reg_interval : c->g_reg_interval;
   double r = interval > 0 ? interval / (interval + 1.0) : 1;
-  return adam_init(&t->adam[is_d], is_d ? t->D.p.nparam : t->G.p.nparam, (is_d ? c->d_lr : c->g_lr) * r, pow(c->beta1, r), pow(c->beta2, r),
-                   c->eps, e);
+  return adam_init(&t->adam[is_d], is_d ? t->D.p.nparam : t->G.p.nparam,
+                   (is_d ? c->d_lr : c->g_lr) * r, pow(c->beta1, r), pow(c->beta2, r), c->eps, e);
 }
 
 /* Allocates, remembering the first failure. */
@@ -41,22 +44,37 @@ static void *need(size_t n, size_t size, bool *ok) {
 
 /* The arrays of results, one after another behind their head. */
 static void new_results(Trainer *t, size_t batch, size_t pl, size_t rounds, bool *ok) {
-  struct { real **p; size_t n; } part[] = {{&t->g_scores, batch}, {&t->g_losses, batch}, {&t->d_fake, batch}, {&t->d_real, batch}, {&t->d_losses, batch},
-                                           {&t->r1, batch}, {&t->r1_logits, batch}, {&t->pl, pl}, {&t->pl_means, rounds},
-                                           {&t->w_means, comm_many(t->cfg.comm) ? rounds * (size_t)t->cfg.G.w_dim : 0}};
+  struct {
+    real **p;
+    size_t n;
+  } part[] = {{&t->g_scores, batch},
+              {&t->g_losses, batch},
+              {&t->d_fake, batch},
+              {&t->d_real, batch},
+              {&t->d_losses, batch},
+              {&t->r1, batch},
+              {&t->r1_logits, batch},
+              {&t->pl, pl},
+              {&t->pl_means, rounds},
+              {&t->w_means, comm_many(t->cfg.comm) ? rounds * (size_t)t->cfg.G.w_dim : 0}};
   size_t n = 0;
   for (int i = 0; i < COUNT_OF(part); i++) n += (part[i].n + 15) / 16 * 16;
   t->res_bytes = sizeof(TrainResults) + n * sizeof(real);
   t->res = need(1, t->res_bytes, ok);
   real *at = t->res ? (real *)(t->res + 1) : NULL;
-  for (int i = 0; i < COUNT_OF(part) && at; i++) { *part[i].p = at; at += (part[i].n + 15) / 16 * 16; }
+  for (int i = 0; i < COUNT_OF(part) && at; i++) {
+    *part[i].p = at;
+    at += (part[i].n + 15) / 16 * 16;
+  }
 }
 
 static Status new_buffers(Trainer *t, Error *e) {
   const TrainConfig *c = &t->cfg;
   bool ok = true;
-  size_t B = (size_t)c->batch, px = (size_t)c->G.img_channels * (size_t)c->G.img_resolution * (size_t)c->G.img_resolution;
-  size_t rounds = (size_t)train_rounds(c), round = B / rounds, R = sizeof(real), pl = c->pl_weight > 0 ? (size_t)train_pl_samples(c) : 0;
+  size_t B = (size_t)c->batch,
+         px = (size_t)c->G.img_channels * (size_t)c->G.img_resolution * (size_t)c->G.img_resolution;
+  size_t rounds = (size_t)train_rounds(c), round = B / rounds, R = sizeof(real),
+         pl = c->pl_weight > 0 ? (size_t)train_pl_samples(c) : 0;
   for (int k = 0; k < 2; k++) {
     t->grad_round[k] = need((size_t)(k ? t->D.p.nparam : t->G.p.nparam), R, &ok);
     t->grad_sum[k] = need((size_t)(k ? t->D.p.nparam : t->G.p.nparam), R, &ok);
@@ -75,13 +93,17 @@ static Status new_buffers(Trainer *t, Error *e) {
   new_results(t, B, rounds * pl, rounds, &ok);
   if (comm_many(c->comm)) t->pl_start = need(rounds + 1, R, &ok);
   t->order = need((size_t)t->data.n * (c->mirror ? 2 : 1), sizeof(int64_t), &ok);
-  return ok ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the buffers of a batch of %d", c->batch);
+  return ok ? ST_OK
+            : err_set(e, ST_NOMEM, "training: out of memory for the buffers of a batch of %d",
+                      c->batch);
 }
 
 static Status check_data(const TrainConfig *c, const TrainData *d, Error *e) {
   if (d->n < 1 || !d->images) return err_set(e, ST_INVALID, "training: the data set has no images");
   if (c->G.c_dim > 0 && !d->labels)
-    return err_set(e, ST_INVALID, "training: the networks want %d label entries and the data set has no labels", c->G.c_dim);
+    return err_set(e, ST_INVALID,
+                   "training: the networks want %d label entries and the data set has no labels",
+                   c->G.c_dim);
   return ST_OK;
 }
 
@@ -93,8 +115,14 @@ static Status trainer_fill(Trainer *t, Error *e) {
   if (st == ST_OK) st = new_buffers(t, e);
   if (st != ST_OK) return st;
   sampler_init(t->order, t->data.n * (t->cfg.mirror ? 2 : 1), &t->state.rng[TRNG_DATA]);
-  t->m = (TrainMetrics){.g_scores = t->g_scores, .g_losses = t->g_losses, .d_scores_fake = t->d_fake, .d_scores_real = t->d_real,
-                        .d_losses = t->d_losses, .r1_penalties = t->r1, .pl_penalties = t->pl, .pl_means = t->pl_means};
+  t->m = (TrainMetrics){.g_scores = t->g_scores,
+                        .g_losses = t->g_losses,
+                        .d_scores_fake = t->d_fake,
+                        .d_scores_real = t->d_real,
+                        .d_losses = t->d_losses,
+                        .r1_penalties = t->r1,
+                        .pl_penalties = t->pl,
+                        .pl_means = t->pl_means};
   st = device_share(t, e);
   return st == ST_OK ? nets_build(t, e) : st;
 }
@@ -111,7 +139,10 @@ Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out,
   t->data = *data;
   t->b = cfg->backend;
   st = trainer_fill(t, e);
-  if (st != ST_OK) { trainer_free(t); return st; }
+  if (st != ST_OK) {
+    trainer_free(t);
+    return st;
+  }
   *out = t;
   return ST_OK;
 }
@@ -123,26 +154,56 @@ void trainer_free(Trainer *t) {
   generator_free(&t->G);
   generator_free(&t->G_ema);
   discriminator_free(&t->D);
-  for (int k = 0; k < 2; k++) { adam_free(&t->adam[k]); mem_free(t->grad_round[k]); mem_free(t->grad_sum[k]); }
-  for (int k = 0; k < PH_COUNT; k++) { mem_free(t->z[k]); mem_free(t->c[k]); mem_free(t->z_mix[k]); mem_free(t->cutoff[k]); }
-  void *rest[] = {t->aug, t->round_img, t->images, t->labels, t->pl_noise, t->res, t->order, t->pl_start};
+  for (int k = 0; k < 2; k++) {
+    adam_free(&t->adam[k]);
+    mem_free(t->grad_round[k]);
+    mem_free(t->grad_sum[k]);
+  }
+  for (int k = 0; k < PH_COUNT; k++) {
+    mem_free(t->z[k]);
+    mem_free(t->c[k]);
+    mem_free(t->z_mix[k]);
+    mem_free(t->cutoff[k]);
+  }
+  void *rest[] = {t->aug,      t->round_img, t->images, t->labels,
+                  t->pl_noise, t->res,       t->order,  t->pl_start};
   for (int i = 0; i < COUNT_OF(rest); i++) mem_free(rest[i]);
   mem_free(t);
 }
 
-/* A failed fetch leaves the mirrors ahead; trainer_enumerate, which writes snapshots, tries again and reports it. */
-Generator *trainer_G(Trainer *t) { device_pull(t, NULL); return &t->G; }
-Generator *trainer_G_ema(Trainer *t) { device_pull(t, NULL); return &t->G_ema; }
-Discriminator *trainer_D(Trainer *t) { device_pull(t, NULL); return &t->D; }
-TrainerState *trainer_state(Trainer *t) { return &t->state; }
-const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
-void trainer_copy_to_ema(Trainer *t) { device_pull(t, NULL); memcpy(t->G_ema.p.data, t->G.p.data, (size_t)t->G.p.ntotal * sizeof(real)); }
-void trainer_refresh(Trainer *t) {
-  for (int i = 0; i < NET_COUNT; i++) if (t->net[i].plan) plan_refresh(t->net[i].plan);
-  device_push(t, NULL);                            /* a failure is met again at the next step */
+/* A failed fetch leaves the mirrors ahead; trainer_enumerate, which writes snapshots, tries again
+ * and reports it. */
+Generator *trainer_G(Trainer *t) {
+  device_pull(t, NULL);
+  return &t->G;
 }
 
-void trainer_on_gradient(Trainer *t, void (*fn)(void *ctx, TrainPhase ph, const Params *net, const real *grad), void *ctx) {
+Generator *trainer_G_ema(Trainer *t) {
+  device_pull(t, NULL);
+  return &t->G_ema;
+}
+
+Discriminator *trainer_D(Trainer *t) {
+  device_pull(t, NULL);
+  return &t->D;
+}
+
+TrainerState *trainer_state(Trainer *t) { return &t->state; }
+const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
+void trainer_copy_to_ema(Trainer *t) {
+  device_pull(t, NULL);
+  memcpy(t->G_ema.p.data, t->G.p.data, (size_t)t->G.p.ntotal * sizeof(real));
+}
+
+void trainer_refresh(Trainer *t) {
+  for (int i = 0; i < NET_COUNT; i++)
+    if (t->net[i].plan) plan_refresh(t->net[i].plan);
+  device_push(t, NULL); /* a failure is met again at the next step */
+}
+
+void trainer_on_gradient(Trainer *t,
+                         void (*fn)(void *ctx, TrainPhase ph, const Params *net, const real *grad),
+                         void *ctx) {
   t->on_gradient = fn;
   t->on_gradient_ctx = ctx;
 }
@@ -150,18 +211,21 @@ void trainer_on_gradient(Trainer *t, void (*fn)(void *ctx, TrainPhase ph, const 
 /* ---- random draws of one iteration ---- */
 
 static void copy_image(const Trainer *t, int64_t item, real *img, real *label) {
-  int64_t R = t->cfg.G.img_resolution, C = t->cfg.G.img_channels, k = item % t->data.n, c_dim = t->cfg.G.c_dim;
+  int64_t R = t->cfg.G.img_resolution, C = t->cfg.G.img_channels, k = item % t->data.n,
+          c_dim = t->cfg.G.c_dim;
   const real *src = t->data.images + k * C * R * R;
   if (item < t->data.n) {
     memcpy(img, src, (size_t)(C * R * R) * sizeof(real));
   } else {
-    for (int64_t y = 0; y < C * R; y++) for (int64_t x = 0; x < R; x++) img[y * R + x] = src[y * R + R - 1 - x];
+    for (int64_t y = 0; y < C * R; y++)
+      for (int64_t x = 0; x < R; x++) img[y * R + x] = src[y * R + R - 1 - x];
   }
   if (c_dim) memcpy(label, t->data.labels + k * c_dim, (size_t)c_dim * sizeof(real));
 }
 
 static void draw_reals(Trainer *t) {
-  int64_t n = t->data.n * (t->cfg.mirror ? 2 : 1), px = (int64_t)t->cfg.G.img_channels * t->cfg.G.img_resolution * t->cfg.G.img_resolution;
+  int64_t n = t->data.n * (t->cfg.mirror ? 2 : 1),
+          px = (int64_t)t->cfg.G.img_channels * t->cfg.G.img_resolution * t->cfg.G.img_resolution;
   for (int i = 0; i < t->cfg.batch; i++) {
     int64_t item = sampler_next(t->order, n, &t->state.sampler_pos, &t->state.rng[TRNG_DATA]);
     copy_image(t, item, t->images + i * px, t->labels + (int64_t)i * t->cfg.G.c_dim);
@@ -173,8 +237,9 @@ static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
   Rng *rng = t->state.rng;
   int rounds = train_rounds(c), per = ph == PH_GREG ? train_pl_samples(c) : c->batch / rounds;
   rng_fill_normal(&rng[TRNG_Z], t->z[ph], (int64_t)c->batch * c->G.z_dim);
-  for (int i = 0; c->G.c_dim > 0 && i < c->batch; i++)       /* labels as frequent as in the data */
-    memcpy(t->c[ph] + (int64_t)i * c->G.c_dim, t->data.labels + rng_below(&rng[TRNG_LABEL], t->data.n) * c->G.c_dim,
+  for (int i = 0; c->G.c_dim > 0 && i < c->batch; i++) /* labels as frequent as in the data */
+    memcpy(t->c[ph] + (int64_t)i * c->G.c_dim,
+           t->data.labels + rng_below(&rng[TRNG_LABEL], t->data.n) * c->G.c_dim,
            (size_t)c->G.c_dim * sizeof(real));
   if (c->style_mixing > 0) {
     for (int k = 0; k < rounds; k++) {
@@ -184,8 +249,14 @@ static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
     rng_fill_normal(&rng[TRNG_MIX], t->z_mix[ph], (int64_t)rounds * per * c->G.z_dim);
   }
   if (ph == PH_GREG)
-    rng_fill_normal(&rng[TRNG_PL], t->pl_noise, (int64_t)rounds * per * c->G.img_channels * c->G.img_resolution * c->G.img_resolution);
-  *d = (PhaseDraws){.z = t->z[ph], .c = t->c[ph], .z_mix = t->z_mix[ph], .cutoff = t->cutoff[ph], .pl_noise = t->pl_noise};
+    rng_fill_normal(&rng[TRNG_PL], t->pl_noise,
+                    (int64_t)rounds * per * c->G.img_channels * c->G.img_resolution *
+                        c->G.img_resolution);
+  *d = (PhaseDraws){.z = t->z[ph],
+                    .c = t->c[ph],
+                    .z_mix = t->z_mix[ph],
+                    .cutoff = t->cutoff[ph],
+                    .pl_noise = t->pl_noise};
 }
 
 /* ---- one iteration ---- */
@@ -221,14 +292,16 @@ static void collect_metrics(Trainer *t) {
   m->score_real = mean(t->d_real, B);
   m->sign_real = sign / B;
   if (m->ran[PH_DREG]) m->r1_penalty = mean(t->r1, B);
-  if (m->ran[PH_GREG]) m->pl_penalty = mean(t->pl, train_rounds(&t->cfg) * train_pl_samples(&t->cfg));
+  if (m->ran[PH_GREG])
+    m->pl_penalty = mean(t->pl, train_rounds(&t->cfg) * train_pl_samples(&t->cfg));
   m->pl_mean = t->state.pl_mean;
 }
 
 /* The weights followed Adam (train_phase.c); buffers are copied. */
 static Status copy_buffers(Trainer *t, Error *e) {
   const Params *p = &t->G.p;
-  return flat_copy(t->b, flat_at(t->b, t->G_ema.p.data) + p->nparam, flat_at(t->b, p->data) + p->nparam, p->ntotal - p->nparam, e);
+  return flat_copy(t->b, flat_at(t->b, t->G_ema.p.data) + p->nparam,
+                   flat_at(t->b, p->data) + p->nparam, p->ntotal - p->nparam, e);
 }
 
 /* Signs of D(real) of this iteration, for the controller. */
@@ -282,22 +355,31 @@ static Status step(Trainer *t, const TrainDraws *d, double started, TrainMetrics
   return ST_OK;
 }
 
-Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e) { return step(t, d, now(), m, e); }
+Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e) {
+  return step(t, d, now(), m, e);
+}
 
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e) {
   double started = now();
   TrainDraws d = {.images = t->images, .labels = t->labels};
   draw_reals(t);
   for (int ph = 0; ph < PH_DREG; ph++)
-    if (train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx)) draw_phase(t, (TrainPhase)ph, &d.phase[ph]);
+    if (train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx))
+      draw_phase(t, (TrainPhase)ph, &d.phase[ph]);
   return step(t, &d, started, m, e);
 }
 
 /* ---- state as a list ---- */
 
-typedef struct Walk { Status (*fn)(void *ctx, const TrainTensor *x, Error *e); void *ctx; Error *e; Status st; } Walk;
+typedef struct Walk {
+  Status (*fn)(void *ctx, const TrainTensor *x, Error *e);
+  void *ctx;
+  Error *e;
+  Status st;
+} Walk;
 
-static void visit(Walk *w, const char *prefix, const char *name, TrainType type, Shape s, void *data) {
+static void visit(Walk *w, const char *prefix, const char *name, TrainType type, Shape s,
+                  void *data) {
   char full[128];
   if (w->st != ST_OK) return;
   snprintf(full, sizeof full, "%s%s", prefix, name);
@@ -306,10 +388,12 @@ static void visit(Walk *w, const char *prefix, const char *name, TrainType type,
 }
 
 static void visit_params(Walk *w, const char *prefix, Params *p) {
-  for (int i = 0; i < p->n; i++) visit(w, prefix, p->e[i].name, TT_REAL, p->e[i].shape, p->e[i].data);
+  for (int i = 0; i < p->n; i++)
+    visit(w, prefix, p->e[i].name, TT_REAL, p->e[i].shape, p->e[i].data);
 }
 
-Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e), void *ctx, Error *e) {
+Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e),
+                         void *ctx, Error *e) {
   Walk w = {fn, ctx, e, device_pull(t, e)};
   TrainerState *s = &t->state;
   visit_params(&w, "G.", &t->G.p);

@@ -1,14 +1,21 @@
-/* train_device.c: training on a backend: which ranges have mirrors there, and when the two sides meet. During an iteration nothing waits for the
- * device: losses, logits and the counter of bad gradients gather in one block that is fetched at the end. */
+/* train_device.c: training on a backend: which ranges have mirrors there, and when the two sides
+ * meet. During an iteration nothing waits for the device: losses, logits and the counter of bad
+ * gradients gather in one block that is fetched at the end. */
 #include <math.h>
 #include "models/gan/train_impl.h"
 
-typedef struct Range { void *p; size_t bytes; bool state; } Range;    /* state: part of what a snapshot holds */
+/* state: part of what a snapshot holds */
+typedef struct Range {
+  void *p;
+  size_t bytes;
+  bool state;
+} Range;
 enum { MAX_RANGES = 16 };
 
 static int ranges(Trainer *t, Range *r) {
   int n = 0;
-  size_t R = sizeof(real), px = (size_t)t->cfg.G.img_channels * (size_t)t->cfg.G.img_resolution * (size_t)t->cfg.G.img_resolution;
+  size_t R = sizeof(real), px = (size_t)t->cfg.G.img_channels * (size_t)t->cfg.G.img_resolution *
+                                (size_t)t->cfg.G.img_resolution;
   r[n++] = (Range){t->G.p.data, (size_t)t->G.p.ntotal * R, true};
   r[n++] = (Range){t->G_ema.p.data, (size_t)t->G_ema.p.ntotal * R, true};
   r[n++] = (Range){t->D.p.data, (size_t)t->D.p.ntotal * R, true};
@@ -27,7 +34,8 @@ static int ranges(Trainer *t, Range *r) {
 Status device_share(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   Status st = ST_OK;
-  for (int i = 0, n = t->b ? ranges(t, r) : 0; i < n && st == ST_OK; i++) st = backend_share(t->b, r[i].p, r[i].bytes, e);
+  for (int i = 0, n = t->b ? ranges(t, r) : 0; i < n && st == ST_OK; i++)
+    st = backend_share(t->b, r[i].p, r[i].bytes, e);
   return st;
 }
 
@@ -66,8 +74,12 @@ Status device_begin(Trainer *t, Error *e) {
 static Status check(const Trainer *t, const real *x, int64_t n, TrainPhase ph, Error *e) {
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(x[i]))
-      return err_set(e, ST_NUMERIC, "training: the %s loss of sample %lld is %g in iteration %lld; resume from the last snapshot with a smaller learning "
-                     "rate or a larger r1_gamma", train_phase_name[ph], (long long)i, (double)x[i], (long long)t->state.batch_idx);
+      return err_set(e, ST_NUMERIC,
+                     "training: the %s loss of sample %lld is %g in iteration %lld; resume from "
+                     "the last snapshot with a smaller learning "
+                     "rate or a larger r1_gamma",
+                     train_phase_name[ph], (long long)i, (double)x[i],
+                     (long long)t->state.batch_idx);
   return ST_OK;
 }
 
@@ -79,10 +91,15 @@ Status device_settle(Trainer *t, Error *e) {
   int B = t->cfg.batch;
   t->m.bad_gradients = t->res->bad;
   if (t->m.ran[PH_GREG]) t->state.pl_mean = (double)t->res->pl_mean;
-  if (!t->b) return ST_OK;                       /* losses were checked when they were made */
-  const real *loss[PH_COUNT] = {[PH_GMAIN] = t->g_losses, [PH_GREG] = t->pl, [PH_DMAIN] = t->d_losses, [PH_DREG] = t->r1};
+  if (!t->b) return ST_OK; /* losses were checked when they were made */
+  const real *loss[PH_COUNT] = {
+      [PH_GMAIN] = t->g_losses, [PH_GREG] = t->pl, [PH_DMAIN] = t->d_losses, [PH_DREG] = t->r1};
   for (int ph = 0; ph < PH_COUNT; ph++) {
-    Status st = t->m.ran[ph] ? check(t, loss[ph], ph == PH_GREG ? train_rounds(&t->cfg) * train_pl_samples(&t->cfg) : B, (TrainPhase)ph, e) : ST_OK;
+    Status st = t->m.ran[ph]
+                    ? check(t, loss[ph],
+                            ph == PH_GREG ? train_rounds(&t->cfg) * train_pl_samples(&t->cfg) : B,
+                            (TrainPhase)ph, e)
+                    : ST_OK;
     if (st != ST_OK) return st;
   }
   return ST_OK;

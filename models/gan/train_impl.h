@@ -4,70 +4,138 @@
 #include "core/plan.h"
 #include "models/gan/train.h"
 
-/* A gradient that no run computes: zeros (v = 0) or a constant. It is put into the flat range after each run, since phases share the range. */
-typedef struct GradCopy { Val v; int64_t offset, numel; } GradCopy;
+/* A gradient that no run computes: zeros (v = 0) or a constant. It is put into the flat range after
+ * each run, since phases share the range. */
+typedef struct GradCopy {
+  Val v;
+  int64_t offset;
+  int64_t numel;
+} GradCopy;
 
 /* One graph with its plan, for one round of n samples. Unused values are 0. */
 typedef struct PhaseNet {
-  Graph *g; Plan *plan;
+  Graph *g;
+  Plan *plan;
   int n;
-  Val z, c, z_mix, mask, noise[MAX_NOISE], img, sign, pl_noise, pl_mean;   /* inputs */
-  AugNodes aug; bool has_aug;
-  Val logits, loss, w_mean, pl_new_mean, image;                            /* outputs; loss is per sample */
-  GradCopy *copy; int ncopy;
-  Plan *lengths; Val pl_len;          /* Greg by several processes: mean path length of the round alone */
-  size_t bound;                       /* bytes of outputs that live in the gradient range, counted there */
+  /* inputs */
+  Val z;
+  Val c;
+  Val z_mix;
+  Val mask;
+  Val noise[MAX_NOISE];
+  Val img;
+  Val sign;
+  Val pl_noise;
+  Val pl_mean;
+  AugNodes aug;
+  bool has_aug;
+  /* outputs; loss is per sample */
+  Val logits;
+  Val loss;
+  Val w_mean;
+  Val pl_new_mean;
+  Val image;
+  GradCopy *copy;
+  int ncopy;
+  /* Greg by several processes: mean path length of the round alone */
+  Plan *lengths;
+  Val pl_len;
+  /* bytes of outputs that live in the gradient range, counted there */
+  size_t bound;
 } PhaseNet;
-/* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice per round: fakes, reals. */
+
+/* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice
+ * per round: fakes, reals. */
 typedef enum { NET_GMAIN, NET_GREG, NET_DMAIN, NET_DREG, NET_FAKES, NET_COUNT } NetId;
 
 /* Head of the block of results; the arrays follow. */
-typedef struct TrainResults { int64_t bad; real pl_mean; real pad[13]; } TrainResults;
+typedef struct TrainResults {
+  int64_t bad;
+  real pl_mean;
+  real pad[13];
+} TrainResults;
 
 struct Trainer {
-  TrainConfig cfg; TrainData data; TrainerState state;
-  Generator G, G_ema; Discriminator D;
-  Adam adam[2];                       /* 0: G, 1: D */
-  real *grad_round[2], *grad_sum[2];  /* flat gradient ranges: of one run, of the phase so far */
+  TrainConfig cfg;
+  TrainData data;
+  TrainerState state;
+  Generator G;
+  Generator G_ema;
+  Discriminator D;
+  Adam adam[2]; /* 0: G, 1: D */
+  /* flat gradient ranges: of one run, of the phase so far */
+  real *grad_round[2];
+  real *grad_sum[2];
   PhaseNet net[NET_COUNT];
-  PlanArena arena;                    /* shared by all plans */
-  Backend *b;                         /* NULL: CPU */
-  bool ahead, host_touched;           /* backend: the mirrors are newer than the host's state; the host's state may be newer than the mirrors */
-  int64_t *order;                     /* sampler */
-  AugParams *aug;                     /* [round] */
-  real *round_img;                    /* [round,C,R,R]: Dmain's fakes, then reals */
+  PlanArena arena; /* shared by all plans */
+  Backend *b;      /* NULL: CPU */
+  /* backend: the mirrors are newer than the host's state; the host's state may be newer than the
+   * mirrors */
+  bool ahead;
+  bool host_touched;
+  int64_t *order;  /* sampler */
+  AugParams *aug;  /* [round] */
+  real *round_img; /* [round,C,R,R]: Dmain's fakes, then reals */
   /* draws of one iteration */
-  real *images, *labels, *z[PH_COUNT], *c[PH_COUNT], *z_mix[PH_COUNT], *pl_noise;
+  real *images;
+  real *labels;
+  real *z[PH_COUNT];
+  real *c[PH_COUNT];
+  real *z_mix[PH_COUNT];
+  real *pl_noise;
   int64_t *cutoff[PH_COUNT];
   /* Results of one iteration: one block, on a backend fetched once at the end of the iteration. */
-  TrainResults *res; size_t res_bytes;
-  real *g_scores, *g_losses, *d_fake, *d_real, *d_losses, *r1, *r1_logits, *pl, *pl_means;
-  real *w_means;                      /* several processes: [rounds,w_dim] of the phase */
-  real *pl_start;                     /* several processes: [rounds+1] pl_mean that a round starts from; last: after all */
+  TrainResults *res;
+  size_t res_bytes;
+  real *g_scores;
+  real *g_losses;
+  real *d_fake;
+  real *d_real;
+  real *d_losses;
+  real *r1;
+  real *r1_logits;
+  real *pl;
+  real *pl_means;
+  real *w_means; /* several processes: [rounds,w_dim] of the phase */
+  /* several processes: [rounds+1] pl_mean that a round starts from; last: after all */
+  real *pl_start;
   TrainMetrics m;
   void (*on_gradient)(void *ctx, TrainPhase ph, const Params *net, const real *grad);
   void *on_gradient_ctx;
 };
 
 /* train_nets.c */
-Status nets_build(Trainer *t, Error *e);   /* all graphs and plans that the configuration needs */
-void   nets_free(Trainer *t);
+Status nets_build(Trainer *t, Error *e); /* all graphs and plans that the configuration needs */
+void nets_free(Trainer *t);
+
 /* train_device.c: the state on a backend; without one these do nothing. */
-Status device_share(Trainer *t, Error *e);      /* all ranges; before the plans run */
-void   device_unshare(Trainer *t);              /* after the plans are freed */
-Status device_push(Trainer *t, Error *e);       /* host state -> mirrors, if it may have changed */
-Status device_pull(Trainer *t, Error *e);       /* mirrors -> host state, if they are ahead */
-Status device_begin(Trainer *t, Error *e);      /* of an iteration */
-Status device_settle(Trainer *t, Error *e);     /* end of an iteration: results are on the host; ST_NUMERIC when a loss is not finite */
-/* train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds are its own. */
-bool   train_mine(const Trainer *t, int k);                                      /* does this process compute round k? */
+Status device_share(Trainer *t, Error *e); /* all ranges; before the plans run */
+void device_unshare(Trainer *t);           /* after the plans are freed */
+Status device_push(Trainer *t, Error *e);  /* host state -> mirrors, if it may have changed */
+Status device_pull(Trainer *t, Error *e);  /* mirrors -> host state, if they are ahead */
+Status device_begin(Trainer *t, Error *e); /* of an iteration */
+
+/* end of an iteration: results are on the host; ST_NUMERIC when a loss is not finite */
+Status device_settle(Trainer *t, Error *e);
+
+/* train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds are
+ * its own. */
+/* does this process compute round k? */
+bool train_mine(const Trainer *t, int k);
 Status train_share_begin(Trainer *t, TrainPhase ph, Error *e);
-Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e);         /* `own`: how the rounds went here. Completes gradient and results */
-Status train_share_lengths(Trainer *t, Status own, Error *e);                    /* pl_start[k+1] holds the mean length of an own round k, else 0 -> pl_mean */
-Status train_share_pl_mean(Trainer *t, int k, Error *e);                         /* pl_start[k] to where Greg's graph reads it */
+
+/* `own`: how the rounds went here. Completes gradient and results */
+Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e);
+
+/* pl_start[k+1] holds the mean length of an own round k, else 0 -> pl_mean */
+Status train_share_lengths(Trainer *t, Status own, Error *e);
+
+/* pl_start[k] to where Greg's graph reads it */
+Status train_share_pl_mean(Trainer *t, int k, Error *e);
+
 /* train_phase.c: one phase of one iteration: all rounds, the optimiser step. */
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e);
-int    train_rounds(const TrainConfig *c);
-bool   train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx);
-int    train_pl_samples(const TrainConfig *c);  /* samples of one Greg round */
+int train_rounds(const TrainConfig *c);
+bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx);
+int train_pl_samples(const TrainConfig *c); /* samples of one Greg round */
 #endif

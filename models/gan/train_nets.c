@@ -1,28 +1,36 @@
 /* train_nets.c: the graphs of the training phases, each planned once for one round of images.
  *
- *     Gmain   z,c --G--> img --aug--> D --> mean softplus(-logit)                    gradient of G's parameters
- *     Greg    z,c --G--> img, path length penalty of d(img . y)/d ws                 gradient of G's parameters
+ *     Gmain   z,c --G--> img --aug--> D --> mean softplus(-logit)                    gradient of
+ *       G's parameters
+ *     Greg    z,c --G--> img, path length penalty of d(img . y)/d ws                 gradient of
+ *       G's parameters
  *     Fakes   z,c --G--> img                                                         no gradient
- *     Dmain   img --aug--> D --> mean softplus(+-logit)      run on fakes and reals  gradient of D's parameters
- *     Dreg    real --aug--> D, R1 penalty d logit / d real                           gradient of D's parameters
- */
+ *     Dmain   img --aug--> D --> mean softplus(+-logit)      run on fakes and reals  gradient of
+ *       D's parameters
+ *     Dreg    real --aug--> D, R1 penalty d logit / d real                           gradient of
+ *       D's parameters */
 #include "models/gan/train_impl.h"
 #include <stdio.h>
 #include <string.h>
 
 int train_rounds(const TrainConfig *c) { return c->batch_gpu ? c->batch / c->batch_gpu : 1; }
 static int round_size(const TrainConfig *c) { return c->batch_gpu ? c->batch_gpu : c->batch; }
-int train_pl_samples(const TrainConfig *c) { return c->pl_batch_shrink > 0 ? round_size(c) / c->pl_batch_shrink : 0; }
+int train_pl_samples(const TrainConfig *c) {
+  return c->pl_batch_shrink > 0 ? round_size(c) / c->pl_batch_shrink : 0;
+}
 
 static Val image_in(const Trainer *t, PhaseNet *p, const char *name) {
-  return g_input(p->g, name, SHAPE4(p->n, t->cfg.G.img_channels, t->cfg.G.img_resolution, t->cfg.G.img_resolution));
+  return g_input(
+      p->g, name,
+      SHAPE4(p->n, t->cfg.G.img_channels, t->cfg.G.img_resolution, t->cfg.G.img_resolution));
 }
 
 static Val labels_in(const Trainer *t, PhaseNet *p) {
   return t->cfg.G.c_dim > 0 ? g_input(p->g, "c", SHAPE2(p->n, t->cfg.G.c_dim)) : 0;
 }
 
-/* z, labels, mixing, noise -> ws; w_mean is what the running average of w needs (first mapping call only). */
+/* z, labels, mixing, noise -> ws; w_mean is what the running average of w needs (first mapping call
+ * only). */
 static Val mapping_part(Trainer *t, PhaseNet *p) {
   const Generator *G = &t->G;
   Graph *g = p->g;
@@ -33,11 +41,14 @@ static Val mapping_part(Trainer *t, PhaseNet *p) {
   if (t->cfg.style_mixing <= 0) return ws;
   p->z_mix = g_input(g, "z_mix", SHAPE2(p->n, G->cfg.z_dim));
   p->mask = g_input(g, "mix_mask", SHAPE1(G->num_ws));
-  return g_style_mix(g, ws, g_broadcast_ws(g, G, g_mapping(g, G, p->z_mix, p->c, false), 1, -1), p->mask);
+  return g_style_mix(g, ws, g_broadcast_ws(g, G, g_mapping(g, G, p->z_mix, p->c, false), 1, -1),
+                     p->mask);
 }
 
 static Val synthesis_part(Trainer *t, PhaseNet *p, Val ws) {
-  SynthOptions o = {.noise = t->cfg.noise_const ? NOISE_CONST : NOISE_GIVEN, .noise_maps = p->noise, .frozen = false};
+  SynthOptions o = {.noise = t->cfg.noise_const ? NOISE_CONST : NOISE_GIVEN,
+                    .noise_maps = p->noise,
+                    .frozen = false};
   for (int k = 0; !t->cfg.noise_const && k < t->G.num_noise; k++) {
     char name[32];
     snprintf(name, sizeof name, "noise%d", k);
@@ -54,7 +65,8 @@ static Val discriminator_part(Trainer *t, PhaseNet *p, Val img) {
 
 /* ---- gradients: every parameter gets one ---- */
 
-/* Freeze-D: the first layers in the order fromrgb, conv0, conv1, skip, conv0, ... never change; the 4x4 epilogue always trains. */
+/* Freeze-D: the first layers in the order fromrgb, conv0, conv1, skip, conv0, ... never change; the
+ * 4x4 epilogue always trains. */
 static bool param_frozen(const Trainer *t, bool is_d, const char *name) {
   if (!is_d || t->cfg.freeze_d <= 0) return false;
   int layer = 0;
@@ -74,14 +86,20 @@ static bool is_zero(Graph *g, Val v) {
   return n->op == OP_constant && shape_numel(n->shape) == 1 && n->data[0] == 0;
 }
 
-/* A constant is computed once and would be overwritten by the next phase; everything else is written straight into the flat range. */
+/* A constant is computed once and would be overwritten by the next phase; everything else is
+ * written straight into the flat range. */
 static bool is_computed(Graph *g, Val v) {
   const Node *n = graph_node(g, v);
   while (n->op == OP_broadcast || n->op == OP_reshape) n = graph_node(g, n->in[0]);
   return n->op != OP_constant && n->op != OP_param && n->op != OP_input;
 }
 
-typedef struct GradList { Val wrt[512], dx[512]; const ParamEntry *e[512]; int n; } GradList;
+typedef struct GradList {
+  Val wrt[512];
+  Val dx[512];
+  const ParamEntry *e[512];
+  int n;
+} GradList;
 
 /* Adds d L / d parameter for all trainable tensors of the net. */
 static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList *l, Error *e) {
@@ -90,35 +108,45 @@ static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList 
   if (st != ST_OK) return st;
   l->n = 0;
   p->copy = mem_alloc((size_t)ps->n * sizeof *p->copy);
-  if (!p->copy) return err_set(e, ST_NOMEM, "training: out of memory for a list of %d tensors", ps->n);
+  if (!p->copy)
+    return err_set(e, ST_NOMEM, "training: out of memory for a list of %d tensors", ps->n);
   for (int i = 0; i < ps->n; i++) {
     const ParamEntry *x = &ps->e[i];
     if (x->buffer) continue;
-    if (param_frozen(t, is_d, x->name)) { p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel}; continue; }
-    if (l->n == COUNT_OF(l->wrt)) return err_set(e, ST_INVALID, "training: more than %d tensors in a network", COUNT_OF(l->wrt));
+    if (param_frozen(t, is_d, x->name)) {
+      p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
+      continue;
+    }
+    if (l->n == COUNT_OF(l->wrt))
+      return err_set(e, ST_INVALID, "training: more than %d tensors in a network",
+                     COUNT_OF(l->wrt));
     l->wrt[l->n] = params_leaf(p->g, ps, x->name, false);
     l->e[l->n++] = x;
   }
   return graph_grad(p->g, 1, &L, NULL, l->n, l->wrt, l->dx, 0, NULL, e);
 }
 
-
 static bool seen_before(const GradList *l, int i) {
-  for (int j = 0; j < i; j++) if (l->dx[j] == l->dx[i]) return true;
+  for (int j = 0; j < i; j++)
+    if (l->dx[j] == l->dx[i]) return true;
   return false;
 }
 
 static Status limit_left(Trainer *t, PlanOptions *o, Error *e) {
-  size_t used = trainer_memory(t).total - t->arena.need;         /* the plans run one after another and share the arena */
+  /* the plans run one after another and share the arena */
+  size_t used = trainer_memory(t).total - t->arena.need;
   *o = (PlanOptions){.arena = &t->arena, .backend = t->b};
-  if (t->b && t->cfg.max_bytes == 0) {                           /* weights and optimiser are there already; earlier plans will take theirs at their first run */
+  /* weights and optimiser are there already; earlier plans will take theirs at their first run */
+  if (t->b && t->cfg.max_bytes == 0) {
     size_t left = t->b->available(t->b), taken = trainer_memory(t).activations - t->arena.need;
     o->max_bytes = left > taken ? left - taken : 1;
     return ST_OK;
   }
   if (t->cfg.max_bytes == 0) return ST_OK;
   if (used >= t->cfg.max_bytes)
-    return err_set(e, ST_NOMEM, "training needs more than %.0f MiB and the limit is %.0f MiB; use smaller rounds (batch_gpu) or a smaller network",
+    return err_set(e, ST_NOMEM,
+                   "training needs more than %.0f MiB and the limit is %.0f MiB; use smaller "
+                   "rounds (batch_gpu) or a smaller network",
                    (double)used / 1048576, (double)t->cfg.max_bytes / 1048576);
   o->max_bytes = t->cfg.max_bytes - used;
   return ST_OK;
@@ -129,15 +157,21 @@ static void say_what_fits(const Trainer *t, const PlanNeed *need, Error *e) {
   int fit = plan_batch_that_fits(need, round_size(&t->cfg));
   while (fit > 0 && t->cfg.batch % fit) fit--;
   size_t at = e ? strlen(e->msg) : 0;
-  if (e && fit > 0) snprintf(e->msg + at, sizeof e->msg - at, "; rounds of %d of the %d images (batch_gpu) would fit", fit, t->cfg.batch);
+  if (e && fit > 0)
+    snprintf(e->msg + at, sizeof e->msg - at,
+             "; rounds of %d of the %d images (batch_gpu) would fit", fit, t->cfg.batch);
 }
 
-/* Plans the given outputs and the gradients, the latter into the flat range of the net. l = NULL: no gradients. */
-static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const GradList *l, bool is_d, Error *e) {
+/* Plans the given outputs and the gradients, the latter into the flat range of the net. l = NULL:
+ * no gradients. */
+static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const GradList *l,
+                        bool is_d, Error *e) {
   Val outs[600];
   int k = 0;
-  for (int i = 0; i < n; i++) if (extra[i]) outs[k++] = extra[i];
-  for (int i = 0; l && i < l->n; i++) if (!is_zero(p->g, l->dx[i])) outs[k++] = l->dx[i];
+  for (int i = 0; i < n; i++)
+    if (extra[i]) outs[k++] = extra[i];
+  for (int i = 0; l && i < l->n; i++)
+    if (!is_zero(p->g, l->dx[i])) outs[k++] = l->dx[i];
   PlanOptions o;
   PlanNeed need = {0};
   Status st = graph_status(p->g, e);
@@ -149,8 +183,10 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
   }
   for (int i = 0; st == ST_OK && l && i < l->n; i++) {
     const ParamEntry *x = l->e[i];
-    if (is_zero(p->g, l->dx[i])) p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
-    else if (!is_computed(p->g, l->dx[i])) p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
+    if (is_zero(p->g, l->dx[i]))
+      p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
+    else if (!is_computed(p->g, l->dx[i]))
+      p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
     else {
       st = plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e);
       if (!seen_before(l, i)) p->bound += (size_t)x->numel * sizeof(real);
@@ -179,13 +215,17 @@ static Status build_greg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->pl_len = comm_many(t->cfg.comm) ? g_mean_all(p->g, pl.lengths) : 0;
   Val L = g_axpb(p->g, g_mean_all(p->g, pl.penalty), t->cfg.pl_weight * t->cfg.g_reg_interval, 0);
   Status st = add_gradients(t, p, L, false, l, e);
-  if (st == ST_OK) st = make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e);
-  if (st == ST_OK && p->pl_len) {                /* the same graph without penalty and gradients of parameters */
+  if (st == ST_OK)
+    st = make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e);
+  /* the same graph without penalty and gradients of parameters */
+  if (st == ST_OK && p->pl_len) {
     PlanOptions o;
     st = limit_left(t, &o, e);
     if (st == ST_OK) st = plan_new(p->g, 1, &p->pl_len, &o, &p->lengths, e);
   }
-  return st == ST_OK && plan_data(p->plan, p->pl_mean) ? plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e) : st;
+  return st == ST_OK && plan_data(p->plan, p->pl_mean)
+             ? plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e)
+             : st;
 }
 
 static Status build_fakes(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
@@ -210,19 +250,25 @@ static Status build_dreg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->c = labels_in(t, p);
   p->logits = discriminator_part(t, p, p->img);
   p->loss = g_r1_penalty(p->g, p->logits, p->img, NULL);
-  Val L = g_axpb(p->g, g_mean_all(p->g, p->loss), train_r1_gamma(&t->cfg) / 2 * t->cfg.d_reg_interval, 0);
+  Val L = g_axpb(p->g, g_mean_all(p->g, p->loss),
+                 train_r1_gamma(&t->cfg) / 2 * t->cfg.d_reg_interval, 0);
   Status st = add_gradients(t, p, L, true, l, e);
   return st != ST_OK ? st : make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e);
 }
 
 Status nets_build(Trainer *t, Error *e) {
-  static Status (*const build[NET_COUNT])(Trainer *, PhaseNet *, GradList *, Error *) = {
-    [NET_GMAIN] = build_gmain, [NET_GREG] = build_greg, [NET_DMAIN] = build_dmain, [NET_DREG] = build_dreg, [NET_FAKES] = build_fakes};
+  static Status (*const build[NET_COUNT])(Trainer *, PhaseNet *, GradList *,
+                                          Error *) = {[NET_GMAIN] = build_gmain,
+                                                      [NET_GREG] = build_greg,
+                                                      [NET_DMAIN] = build_dmain,
+                                                      [NET_DREG] = build_dreg,
+                                                      [NET_FAKES] = build_fakes};
   GradList *l = mem_alloc(sizeof *l);
   if (!l) return err_set(e, ST_NOMEM, "training: out of memory");
   Status st = ST_OK;
   for (int i = 0; st == ST_OK && i < NET_COUNT; i++) {
-    bool reg_g = t->cfg.pl_weight > 0 && t->cfg.g_reg_interval > 0, reg_d = t->cfg.d_reg_interval > 0;
+    bool reg_g = t->cfg.pl_weight > 0 && t->cfg.g_reg_interval > 0,
+         reg_d = t->cfg.d_reg_interval > 0;
     if ((i == NET_GREG && !reg_g) || (i == NET_DREG && !reg_d)) continue;
     PhaseNet *p = &t->net[i];
     p->n = i == NET_GREG ? train_pl_samples(&t->cfg) : round_size(&t->cfg);
@@ -249,7 +295,9 @@ void nets_free(Trainer *t) {
 TrainMemory trainer_memory(const Trainer *t) {
   TrainMemory m = {0};
   m.weights = (size_t)(2 * t->G.p.ntotal + t->D.p.ntotal) * sizeof(real);
-  for (int k = 0; k < 2; k++) m.optimizer += (size_t)t->adam[k].n * sizeof(real) * (t->adam[k].m ? 4 : 3);   /* v (and m), two gradient ranges */
+  /* v (and m), two gradient ranges */
+  for (int k = 0; k < 2; k++)
+    m.optimizer += (size_t)t->adam[k].n * sizeof(real) * (t->adam[k].m ? 4 : 3);
   m.activations = t->arena.need;
   for (int i = 0; i < NET_COUNT; i++) {
     if (!t->net[i].plan) continue;
@@ -271,11 +319,13 @@ double trainer_flop(const Trainer *t) {
 }
 
 void trainer_profile(Trainer *t, bool on) {
-  for (int i = 0; i < NET_COUNT; i++) if (t->net[i].plan) plan_profile(t->net[i].plan, on);
+  for (int i = 0; i < NET_COUNT; i++)
+    if (t->net[i].plan) plan_profile(t->net[i].plan, on);
 }
 
 void trainer_report(const Trainer *t, FILE *f) {
-  static const char *const name[NET_COUNT] = {"Gmain", "Greg", "Dmain (one of two passes)", "Dreg", "Dmain: generator forward"};
+  static const char *const name[NET_COUNT] = {"Gmain", "Greg", "Dmain (one of two passes)", "Dreg",
+                                              "Dmain: generator forward"};
   for (int i = 0; i < NET_COUNT; i++) {
     if (!t->net[i].plan) continue;
     fprintf(f, "\n%s, %d images\n", name[i], t->net[i].n);

@@ -1,12 +1,13 @@
-/* train_phase.c: one phase of a training iteration: rounds of images through its plan, gradients summed, one Adam step.
- * SEMANTICS 5.2 to 5.5; which net a phase trains and what its loss is: train_nets.c. */
+/* train_phase.c: one phase of a training iteration: rounds of images through its plan, gradients
+ * summed, one Adam step. SEMANTICS 5.2 to 5.5; which net a phase trains and what its loss is:
+ * train_nets.c. */
 #include "models/gan/train_impl.h"
 #include <math.h>
 #include <string.h>
 
-
 bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx) {
-  if (ph == PH_GREG) return c->pl_weight > 0 && c->g_reg_interval > 0 && batch_idx % c->g_reg_interval == 0;
+  if (ph == PH_GREG)
+    return c->pl_weight > 0 && c->g_reg_interval > 0 && batch_idx % c->g_reg_interval == 0;
   if (ph == PH_DREG) return c->d_reg_interval > 0 && batch_idx % c->d_reg_interval == 0;
   return true;
 }
@@ -30,8 +31,10 @@ static Status take(Trainer *t, const PhaseNet *p, Val v, real *dst, int64_t n, E
   return flat_copy(t->b, flat_at(t->b, dst), flat_value(t->b, p->plan, v), n, e);
 }
 
-/* Latents, labels, mixing and noise for round k; `stride` samples of z and c belong to a round (Greg uses only the first ones). */
-static Status fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, int k, int stride, Error *e) {
+/* Latents, labels, mixing and noise for round k; `stride` samples of z and c belong to a round
+ * (Greg uses only the first ones). */
+static Status fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, int k, int stride,
+                             Error *e) {
   const GenConfig *G = &t->cfg.G;
   put(p, p->z, d->z + (int64_t)k * stride * G->z_dim);
   if (p->c) put(p, p->c, d->c + (int64_t)k * stride * G->c_dim);
@@ -40,10 +43,12 @@ static Status fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d,
     bool mix = d->z_mix && d->cutoff;
     for (int i = 0; i < t->G.num_ws; i++) mask[i] = mix && i >= d->cutoff[k];
     put(p, p->mask, mask);
-    put(p, p->z_mix, d->z_mix ? d->z_mix + (int64_t)k * p->n * G->z_dim : d->z + (int64_t)k * stride * G->z_dim);
+    put(p, p->z_mix,
+        d->z_mix ? d->z_mix + (int64_t)k * p->n * G->z_dim : d->z + (int64_t)k * stride * G->z_dim);
   }
   Status st = ST_OK;
-  for (int i = 0; i < t->G.num_noise && p->noise[i] && st == ST_OK; i++) st = plan_fill_normal(p->plan, p->noise[i], &t->state.rng[TRNG_NOISE], e);
+  for (int i = 0; i < t->G.num_noise && p->noise[i] && st == ST_OK; i++)
+    st = plan_fill_normal(p->plan, p->noise[i], &t->state.rng[TRNG_NOISE], e);
   return st;
 }
 
@@ -63,12 +68,16 @@ static void fill_augmentation(Trainer *t, const PhaseNet *p) {
 static Status run(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
   Status st = plan_run(p->plan, e);
-  if (st != ST_OK || !p->loss || t->b) return st;        /* on a backend: device_settle looks at all losses of the iteration at once */
+  /* on a backend: device_settle looks at all losses of the iteration at once */
+  if (st != ST_OK || !p->loss || t->b) return st;
   const real *loss = plan_data(p->plan, p->loss);
   for (int i = 0; i < p->n; i++)
     if (!isfinite(loss[i]))
-      return err_set(e, ST_NUMERIC, "training: the %s loss of sample %d is %g in iteration %lld; resume from the last snapshot with a smaller learning "
-                     "rate or a larger r1_gamma", train_phase_name[ph], i, (double)loss[i], (long long)t->state.batch_idx);
+      return err_set(e, ST_NUMERIC,
+                     "training: the %s loss of sample %d is %g in iteration %lld; resume from the "
+                     "last snapshot with a smaller learning "
+                     "rate or a larger r1_gamma",
+                     train_phase_name[ph], i, (double)loss[i], (long long)t->state.batch_idx);
   return ST_OK;
 }
 
@@ -79,19 +88,24 @@ static Status accumulate(Trainer *t, NetId id, int is_d, Error *e) {
   Status st = ST_OK;
   for (int i = 0; i < p->ncopy && st == ST_OK; i++) {
     const GradCopy *c = &p->copy[i];
-    st = c->v ? take(t, p, c->v, t->grad_round[is_d] + c->offset, c->numel, e) : flat_zero(t->b, g + c->offset, c->numel, e);
+    st = c->v ? take(t, p, c->v, t->grad_round[is_d] + c->offset, c->numel, e)
+              : flat_zero(t->b, g + c->offset, c->numel, e);
   }
   return st == ST_OK ? flat_add(t->b, flat_at(t->b, t->grad_sum[is_d]), g, t->adam[is_d].n, e) : st;
 }
 
 /* Running average of w over everything the mapping produced: SEMANTICS 2.2. */
 static Status update_w_avg(Trainer *t, const PhaseNet *p, int k, Error *e) {
-  if (comm_many(t->cfg.comm)) return take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);   /* train_share_end does the rest */
+  /* train_share_end does the rest */
+  if (comm_many(t->cfg.comm))
+    return take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);
   real *w_avg = params_find(&t->G.p, "mapping.w_avg")->data;
-  return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim, t->cfg.w_avg_beta, e);
+  return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim,
+                  t->cfg.w_avg_beta, e);
 }
 
-/* ---- rounds: the random numbers of every round are drawn, also of those that another process computes ---- */
+/* ---- rounds: the random numbers of every round are drawn, also of those that another process
+ * computes ---- */
 
 static Status round_gmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_GMAIN];
@@ -105,8 +119,9 @@ static Status round_gmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   return accumulate(t, NET_GMAIN, 0, e);
 }
 
-/* Several processes: the running mean path length from which a round starts depends on the rounds before it, which run elsewhere at the same time. The
- * lengths themselves do not depend on it, so that they are measured first: a third of the work of the phase once more. */
+/* Several processes: the running mean path length from which a round starts depends on the rounds
+ * before it, which run elsewhere at the same time. The lengths themselves do not depend on it, so
+ * that they are measured first: a third of the work of the phase once more. */
 static Status measure_lengths(Trainer *t, const PhaseDraws *pd, Error *e) {
   PhaseNet p = t->net[NET_GREG];
   Rng before = t->state.rng[TRNG_NOISE];
@@ -123,8 +138,7 @@ static Status measure_lengths(Trainer *t, const PhaseDraws *pd, Error *e) {
   return ST_OK;
 }
 
-static Status round_greg(
-Trainer *t, const TrainDraws *d, int k, Error *e) {
+static Status round_greg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_GREG];
   const PhaseDraws *pd = &d->phase[PH_GREG];
   TRY(fill_generator(t, p, pd, k, t->net[NET_GMAIN].n, e));
@@ -133,16 +147,21 @@ Trainer *t, const TrainDraws *d, int k, Error *e) {
   if (t->pl_start) TRY(train_share_pl_mean(t, k, e));
   TRY(run(t, NET_GREG, PH_GREG, e));
   TRY(update_w_avg(t, p, k, e));
-  TRY(take(t, p, p->pl_new_mean, &t->res->pl_mean, 1, e));     /* the next round reads it there */
+  TRY(take(t, p, p->pl_new_mean, &t->res->pl_mean, 1, e)); /* the next round reads it there */
   TRY(take(t, p, p->pl_new_mean, t->pl_means + k, 1, e));
   TRY(take(t, p, p->loss, t->pl + (int64_t)k * p->n, p->n, e));
   return accumulate(t, NET_GREG, 0, e);
 }
 
-/* One pass of the discriminator over round_img: fakes push logits down (sign +1), reals up (sign -1). */
-static Status dmain_pass(Trainer *t, bool mine, const real *labels, double sign, real *scores, real *losses, Error *e) {
+/* One pass of the discriminator over round_img: fakes push logits down (sign +1), reals up (sign
+ * -1). */
+static Status dmain_pass(Trainer *t, bool mine, const real *labels, double sign, real *scores,
+                         real *losses, Error *e) {
   PhaseNet *p = &t->net[NET_DMAIN];
-  if (!mine) { fill_augmentation(t, p); return ST_OK; }
+  if (!mine) {
+    fill_augmentation(t, p);
+    return ST_OK;
+  }
   if (p->c) put(p, p->c, labels);
   put_scalar(p, p->sign, sign);
   fill_augmentation(t, p);
@@ -167,15 +186,20 @@ static Status round_dmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
     TRY(update_w_avg(t, f, k, e));
     TRY(flat_zero(t->b, flat_at(t->b, t->d_losses + at), f->n, e));
   }
-  TRY(dmain_pass(t, mine, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at, e));
+  TRY(dmain_pass(t, mine, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at,
+                 e));
   if (mine) TRY(flat_upload(t->b, flat_at(t->b, t->round_img), d->images + at * px, f->n * px, e));
-  return dmain_pass(t, mine, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at, t->d_losses + at, e);
+  return dmain_pass(t, mine, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at,
+                    t->d_losses + at, e);
 }
 
 static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   PhaseNet *p = &t->net[NET_DREG];
   int64_t at = (int64_t)k * p->n;
-  if (!train_mine(t, k)) { fill_augmentation(t, p); return ST_OK; }
+  if (!train_mine(t, k)) {
+    fill_augmentation(t, p);
+    return ST_OK;
+  }
   put(p, p->img, d->images + at * image_numel(t));
   if (p->c) put(p, p->c, d->labels + at * t->cfg.G.c_dim);
   fill_augmentation(t, p);
@@ -185,8 +209,9 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   return accumulate(t, NET_DREG, 1, e);
 }
 
-/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam. The average of G's weights goes along with the last
- * step of G in an iteration (the phases of D do not move G). */
+/* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam.
+ * The average of G's weights goes along with the last step of G in an iteration (the phases of D do
+ * not move G). */
 static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.p : &t->G.p;
@@ -196,18 +221,23 @@ static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
     if (t->b) TRY(backend_pull(t->b, host, (size_t)a->n * sizeof(real), e));
     t->on_gradient(t->on_gradient_ctx, ph, ps, host);
   }
-  bool last_of_g = ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
+  bool last_of_g =
+      ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
   real *ema = last_of_g ? flat_at(t->b, t->G_ema.p.data) : NULL;
   return flat_adam(t->b, a, flat_at(t->b, ps->data), g, ema, t->m.ema_beta, e);
 }
 
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
-  static Status (*const round[PH_COUNT])(Trainer *, const TrainDraws *, int, Error *) = {
-    [PH_GMAIN] = round_gmain, [PH_GREG] = round_greg, [PH_DMAIN] = round_dmain, [PH_DREG] = round_dreg};
+  static Status (*const round[PH_COUNT])(Trainer *, const TrainDraws *, int,
+                                         Error *) = {[PH_GMAIN] = round_gmain,
+                                                     [PH_GREG] = round_greg,
+                                                     [PH_DMAIN] = round_dmain,
+                                                     [PH_DREG] = round_dreg};
   int is_d = ph == PH_DMAIN || ph == PH_DREG;
   TRY(flat_zero(t->b, flat_at(t->b, t->grad_sum[is_d]), t->adam[is_d].n, e));
   Status st = train_share_begin(t, ph, e);
-  if (ph == PH_GREG && comm_many(t->cfg.comm)) TRY(train_share_lengths(t, st == ST_OK ? measure_lengths(t, &d->phase[ph], e) : st, e));
+  if (ph == PH_GREG && comm_many(t->cfg.comm))
+    TRY(train_share_lengths(t, st == ST_OK ? measure_lengths(t, &d->phase[ph], e) : st, e));
   for (int k = 0; k < train_rounds(&t->cfg) && st == ST_OK; k++) st = round[ph](t, d, k, e);
   TRY(train_share_end(t, ph, st, e));
   return optimise(t, ph, is_d, e);

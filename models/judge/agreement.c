@@ -1,4 +1,5 @@
-/* agreement.c: see agreement.h. Everything is exact or a textbook formula; counts are small, so clarity comes before speed. */
+/* agreement.c: see agreement.h. Everything is exact or a textbook formula; counts are small, so
+ * clarity comes before speed. */
 #include "models/judge/agreement.h"
 #include <math.h>
 
@@ -7,11 +8,14 @@ double normal_cdf(double x) { return 0.5 * erfc(-x / sqrt(2)); }
 double normal_quantile(double p) {
   if (!(p > 0)) return -HUGE_VAL;
   if (!(p < 1)) return HUGE_VAL;
-  if (p > 0.5) return -normal_quantile(1 - p);     /* the lower tail keeps its digits */
+  if (p > 0.5) return -normal_quantile(1 - p); /* the lower tail keeps its digits */
   double lo = -40, hi = 0;
-  for (int i = 0; i < 100; i++) {                  /* bisection to the last bit of the interval */
+  for (int i = 0; i < 100; i++) { /* bisection to the last bit of the interval */
     const double mid = 0.5 * (lo + hi);
-    if (normal_cdf(mid) < p) lo = mid; else hi = mid;
+    if (normal_cdf(mid) < p)
+      lo = mid;
+    else
+      hi = mid;
   }
   return 0.5 * (lo + hi);
 }
@@ -25,8 +29,10 @@ double quantile_sorted(const double *v, int64_t n, double q) {
 
 Interval wilson_interval(int64_t k, int64_t n, double level) {
   if (n <= 0) return (Interval){0, 1};
-  const double z = normal_quantile(0.5 + level / 2), N = (double)n, p = (double)k / N, d = 1 + z * z / N;
-  const double mid = (p + z * z / (2 * N)) / d, half = z / d * sqrt(p * (1 - p) / N + z * z / (4 * N * N));
+  const double z = normal_quantile(0.5 + level / 2), N = (double)n, p = (double)k / N,
+               d = 1 + z * z / N;
+  const double mid = (p + z * z / (2 * N)) / d,
+               half = z / d * sqrt(p * (1 - p) / N + z * z / (4 * N * N));
   return (Interval){k == 0 ? 0 : PRLX_MAX(0.0, mid - half), k == n ? 1 : PRLX_MIN(1.0, mid + half)};
 }
 
@@ -42,7 +48,8 @@ double fisher_exact(int64_t a, int64_t b, int64_t c, int64_t d) {
   double p = 0;
   for (int64_t x = lo; x <= hi; x++) {
     const double l = log_choose(row, x) + log_choose(n - row, col - x) - all;
-    if (l <= here + 1e-7) p += exp(l);             /* equally likely tables count, whatever the rounding */
+    /* equally likely tables count, whatever the rounding */
+    if (l <= here + 1e-7) p += exp(l);
   }
   return PRLX_MIN(1.0, p);
 }
@@ -55,7 +62,8 @@ double binomial_half(int64_t k, int64_t n) {
 }
 
 double d_prime(int64_t hits, int64_t signals, int64_t false_alarms, int64_t noises) {
-  return normal_quantile(((double)hits + 0.5) / ((double)signals + 1)) - normal_quantile(((double)false_alarms + 0.5) / ((double)noises + 1));
+  return normal_quantile(((double)hits + 0.5) / ((double)signals + 1)) -
+         normal_quantile(((double)false_alarms + 0.5) / ((double)noises + 1));
 }
 
 static double row_sum(const int64_t *t, int k, int i) {
@@ -63,13 +71,15 @@ static double row_sum(const int64_t *t, int k, int i) {
   for (int j = 0; j < k; j++) s += (double)t[i * k + j];
   return s;
 }
+
 static double col_sum(const int64_t *t, int k, int j) {
   double s = 0;
   for (int i = 0; i < k; i++) s += (double)t[i * k + j];
   return s;
 }
 
-/* Variance of kappa times n (1 - pe)^4: sum_i p_ii [(1-pe) - (p_i. + p_.i)(1-po)]^2 + (1-po)^2 sum_{i!=j} p_ij (p_.i + p_j.)^2 - (po pe - 2 pe + po)^2 */
+/* Variance of kappa times n (1 - pe)^4: sum_i p_ii [(1-pe) - (p_i. + p_.i)(1-po)]^2 + (1-po)^2
+ * sum_{i!=j} p_ij (p_.i + p_j.)^2 - (po pe - 2 pe + po)^2 */
 static double kappa_variance(const int64_t *t, int k, double n, double po, double pe) {
   double diag = 0, off = 0;
   for (int i = 0; i < k; i++) {
@@ -108,6 +118,7 @@ Status kappa_cohen(const int64_t *t, int k, double level, Kappa *out, Error *e) 
   const double z = normal_quantile(0.5 + level / 2), q = (1 - pe) * (1 - pe);
   out->kappa = (po - pe) / (1 - pe);
   out->se = sqrt(PRLX_MAX(0.0, kappa_variance(t, k, n, po, pe)) / n) / q;
-  out->ci = (Interval){PRLX_MAX(-1.0, out->kappa - z * out->se), PRLX_MIN(1.0, out->kappa + z * out->se)};
+  out->ci =
+      (Interval){PRLX_MAX(-1.0, out->kappa - z * out->se), PRLX_MIN(1.0, out->kappa + z * out->se)};
   return ST_OK;
 }

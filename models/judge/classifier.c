@@ -4,24 +4,37 @@
 #include <string.h>
 #include "models/judge/classifier.h"
 
-ClassifierConfig classifier_defaults(int channels) { return (ClassifierConfig){channels, 2, 3, {16, 32, 64, 64, 128, 128}}; }
-ClassifierTrain classifier_train_defaults(void) { return (ClassifierTrain){.epochs = 25, .batch = 32, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999}; }
+ClassifierConfig classifier_defaults(int channels) {
+  return (ClassifierConfig){channels, 2, 3, {16, 32, 64, 64, 128, 128}};
+}
+
+ClassifierTrain classifier_train_defaults(void) {
+  return (ClassifierTrain){.epochs = 25, .batch = 32, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999};
+}
 
 Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e) {
   *c = (Classifier){.cfg = *cfg};
-  if (cfg->channels < 1 || cfg->channels > 16 || cfg->classes < 2 || cfg->classes > 1000 || cfg->pools < 0 || cfg->pools >= CLS_UNITS)
-    return err_set(e, ST_INVALID, "classifier: %d channels, %d classes, %d poolings; expected 1 to 16, 2 to 1000, 0 to %d", cfg->channels, cfg->classes, cfg->pools,
-                   CLS_UNITS - 1);
+  if (cfg->channels < 1 || cfg->channels > 16 || cfg->classes < 2 || cfg->classes > 1000 ||
+      cfg->pools < 0 || cfg->pools >= CLS_UNITS)
+    return err_set(
+        e, ST_INVALID,
+        "classifier: %d channels, %d classes, %d poolings; expected 1 to 16, 2 to 1000, 0 to %d",
+        cfg->channels, cfg->classes, cfg->pools, CLS_UNITS - 1);
   Status s = ST_OK;
   for (int k = 0; k < CLS_UNITS && s == ST_OK; k++) {
     char name[64];
-    if (cfg->width[k] < 1 || cfg->width[k] > 4096) s = err_set(e, ST_INVALID, "classifier: unit %d is %d wide; expected 1 to 4096", k + 1, cfg->width[k]);
+    if (cfg->width[k] < 1 || cfg->width[k] > 4096)
+      s = err_set(e, ST_INVALID, "classifier: unit %d is %d wide; expected 1 to 4096", k + 1,
+                  cfg->width[k]);
     snprintf(name, sizeof name, "unit%d.conv.weight", k);
-    if (s == ST_OK) s = params_add(&c->p, name, SHAPE4(cfg->width[k], k ? cfg->width[k - 1] : cfg->channels, 3, 3), false, e);
+    if (s == ST_OK)
+      s = params_add(&c->p, name,
+                     SHAPE4(cfg->width[k], k ? cfg->width[k - 1] : cfg->channels, 3, 3), false, e);
     snprintf(name, sizeof name, "unit%d.bn", k);
     if (s == ST_OK) s = bn_add(&c->p, name, cfg->width[k], e);
   }
-  if (s == ST_OK) s = params_add(&c->p, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false, e);
+  if (s == ST_OK)
+    s = params_add(&c->p, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false, e);
   if (s == ST_OK) s = params_add(&c->p, "fc.bias", SHAPE1(cfg->classes), false, e);
   if (s == ST_OK) s = params_seal(&c->p, e);
   if (s != ST_OK) classifier_free(c);
@@ -60,7 +73,8 @@ Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTap
   Val pooled = g_reshape(g, g_mean(g, x, 4 | 8), SHAPE2(n, c->cfg.width[CLS_UNITS - 1]));
   if (taps) *taps = (ClassifierTaps){x, pooled};
   Val bias = g_reshape(g, params_leaf(g, &c->p, "fc.bias", frozen), SHAPE2(1, c->cfg.classes));
-  return g_add(g, g_matmul(g, pooled, params_leaf(g, &c->p, "fc.weight", frozen), false, true), bias);
+  return g_add(g, g_matmul(g, pooled, params_leaf(g, &c->p, "fc.weight", frozen), false, true),
+               bias);
 }
 
 /* ---- checks ---- */
@@ -68,30 +82,52 @@ Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTap
 static Status check_slices(const Classifier *c, const Slices *d, Error *e) {
   const int least = 1 << c->cfg.pools;
   if (d->n > 0 && (d->h < least || d->w < least))
-    return err_set(e, ST_INVALID, "classifier: slices of %d x %d pixels; %d poolings need at least %d x %d", d->w, d->h, c->cfg.pools, least, least);
+    return err_set(e, ST_INVALID,
+                   "classifier: slices of %d x %d pixels; %d poolings need at least %d x %d", d->w,
+                   d->h, c->cfg.pools, least, least);
   return fit_check_slices("classifier", d, c->cfg.channels, e);
 }
 
 static Status check_labels(const Classifier *c, const Slices *d, Error *e) {
   const int k = c->cfg.classes;
-  if (d->n < 2) return err_set(e, ST_INVALID, "classifier: %lld slice to train with; expected at least 2", (long long)d->n);
+  if (d->n < 2)
+    return err_set(e, ST_INVALID, "classifier: %lld slice to train with; expected at least 2",
+                   (long long)d->n);
   int64_t *count = mem_alloc((size_t)k * sizeof *count);
   if (!count) return err_set(e, ST_NOMEM, "classifier: out of memory");
   Status s = ST_OK;
   for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
     if (d->labels[i] < 0 || d->labels[i] >= k)
-      s = err_set(e, ST_INVALID, "classifier: slice %lld is of class %lld; expected 0 to %d", (long long)i, (long long)d->labels[i], k - 1);
-    else count[d->labels[i]]++;
+      s = err_set(e, ST_INVALID, "classifier: slice %lld is of class %lld; expected 0 to %d",
+                  (long long)i, (long long)d->labels[i], k - 1);
+    else
+      count[d->labels[i]]++;
   }
   for (int i = 0; i < k && s == ST_OK; i++)
-    if (!count[i]) s = err_set(e, ST_INVALID, "classifier: no slice of class %d among %lld to train with; expected slices of all %d classes", i, (long long)d->n, k);
+    if (!count[i])
+      s = err_set(e, ST_INVALID,
+                  "classifier: no slice of class %d among %lld to train with; expected slices of "
+                  "all %d classes",
+                  i, (long long)d->n, k);
   mem_free(count);
   return s;
 }
 
 /* ---- training ---- */
 
-typedef struct Trn { Fit f; Val x, onehot, loss, logits; int batch, classes; const Slices *d; const ClassifierTrain *o; int64_t right, seen; } Trn;
+typedef struct Trn {
+  Fit f;
+  Val x;
+  Val onehot;
+  Val loss;
+  Val logits;
+  int batch;
+  int classes;
+  const Slices *d;
+  const ClassifierTrain *o;
+  int64_t right;
+  int64_t seen;
+} Trn;
 
 static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
   Status s = fit_begin(&t->f, &c->p, e);
@@ -110,14 +146,16 @@ static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slice
 
 static int largest(const real *z, int k) {
   int at = 0;
-  for (int i = 1; i < k; i++) if (z[i] > z[at]) at = i;
+  for (int i = 1; i < k; i++)
+    if (z[i] > z[at]) at = i;
   return at;
 }
 
 static void load(void *ctx, int row, int64_t j) {
   Trn *t = ctx;
   const int64_t per = (int64_t)t->d->channels * t->d->h * t->d->w;
-  real *x = plan_data(t->f.plan, t->x), *y = plan_data(t->f.plan, t->onehot) + (int64_t)row * t->classes;
+  real *x = plan_data(t->f.plan, t->x),
+       *y = plan_data(t->f.plan, t->onehot) + (int64_t)row * t->classes;
   memcpy(x + row * per, t->d->images + j * per, (size_t)per * sizeof *x);
   for (int k = 0; k < t->classes; k++) y[k] = k == t->d->labels[j];
 }
@@ -125,7 +163,8 @@ static void load(void *ctx, int row, int64_t j) {
 static void count_right(void *ctx, const int64_t *items) {
   Trn *t = ctx;
   const real *z = plan_data(t->f.plan, t->logits);
-  for (int i = 0; i < t->batch; i++) t->right += largest(z + (int64_t)i * t->classes, t->classes) == t->d->labels[items[i]];
+  for (int i = 0; i < t->batch; i++)
+    t->right += largest(z + (int64_t)i * t->classes, t->classes) == t->d->labels[items[i]];
   t->seen += t->batch;
 }
 
@@ -137,9 +176,12 @@ static bool on_epoch(void *ctx, int k, double loss) {
 }
 
 Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
-  if (o->epochs < 1 || o->batch < 2 || !(o->lr > 0) || !(o->beta1 >= 0 && o->beta1 < 1) || !(o->beta2 >= 0 && o->beta2 < 1))
-    return err_set(e, ST_INVALID, "classifier: %d epochs, batch %d, learning rate %g, betas %g, %g; expected at least 1, at least 2, > 0, in [0,1)", o->epochs, o->batch,
-                   o->lr, o->beta1, o->beta2);
+  if (o->epochs < 1 || o->batch < 2 || !(o->lr > 0) || !(o->beta1 >= 0 && o->beta1 < 1) ||
+      !(o->beta2 >= 0 && o->beta2 < 1))
+    return err_set(e, ST_INVALID,
+                   "classifier: %d epochs, batch %d, learning rate %g, betas %g, %g; expected at "
+                   "least 1, at least 2, > 0, in [0,1)",
+                   o->epochs, o->batch, o->lr, o->beta1, o->beta2);
   Status s = check_slices(c, d, e);
   if (s == ST_OK) s = check_labels(c, d, e);
   if (s != ST_OK) return s;
@@ -147,7 +189,15 @@ Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d
   classifier_reset(c, &init);
   Trn t = {0};
   s = build(&t, c, o, d, e);
-  FitLoop l = {.who = "classifier", .n = d->n, .epochs = o->epochs, .batch = t.batch, .seed = o->seed, .load = load, .after = count_right, .tick = on_epoch, .ctx = &t};
+  FitLoop l = {.who = "classifier",
+               .n = d->n,
+               .epochs = o->epochs,
+               .batch = t.batch,
+               .seed = o->seed,
+               .load = load,
+               .after = count_right,
+               .tick = on_epoch,
+               .ctx = &t};
   if (s == ST_OK) s = fit_epochs(&t.f, t.loss, &l, e);
   fit_free(&t.f);
   return s;
@@ -161,7 +211,10 @@ static void softmax(const real *z, int k, double *p) {
   for (int i = 0; i < k; i++) p[i] /= sum;
 }
 
-typedef struct Take { double *prob; int k; } Take;
+typedef struct Take {
+  double *prob;
+  int k;
+} Take;
 static void take_softmax(void *ctx, int64_t first, int64_t m, const real *logits) {
   const Take *t = ctx;
   for (int64_t i = 0; i < m; i++) softmax(logits + i * t->k, t->k, t->prob + (first + i) * t->k);
@@ -173,19 +226,28 @@ Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Er
   Graph *g = graph_new();
   if (!g) return err_set(e, ST_NOMEM, "classifier: out of memory for the graph");
   Take t = {prob, c->cfg.classes};
-  Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w)), logits = g_classifier(g, c, x, NULL, NULL);
+  Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w)),
+      logits = g_classifier(g, c, x, NULL, NULL);
   s = fit_predict(g, x, logits, d, take_softmax, &t, e);
   for (int64_t i = 0; i < d->n * t.k && s == ST_OK; i++)
-    if (!isfinite(prob[i])) s = err_set(e, ST_NUMERIC, "classifier: slice %lld gets probability %g; the weights are broken", (long long)(i / t.k), prob[i]);
+    if (!isfinite(prob[i]))
+      s = err_set(e, ST_NUMERIC,
+                  "classifier: slice %lld gets probability %g; the weights are broken",
+                  (long long)(i / t.k), prob[i]);
   graph_free(g);
   return s;
 }
 
-void classifier_by_lesion(int64_t n, const double *prob, int classes, int cls, const int64_t *lesion, int64_t lesions, double *out) {
+void classifier_by_lesion(int64_t n, const double *prob, int classes, int cls,
+                          const int64_t *lesion, int64_t lesions, double *out) {
   for (int64_t l = 0; l < lesions; l++) {
     double sum = 0;
     int64_t m = 0;
-    for (int64_t i = 0; i < n; i++) if (lesion[i] == l) { sum += prob[i * classes + cls]; m++; }
+    for (int64_t i = 0; i < n; i++)
+      if (lesion[i] == l) {
+        sum += prob[i * classes + cls];
+        m++;
+      }
     out[l] = m ? sum / (double)m : NAN;
   }
 }

@@ -1,38 +1,75 @@
-/* classifier.h: the rim classifier of the paper (section 3.6): six units of 3x3 convolution, batch norm, ReLU and pooling, global average pooling,
- * one linear layer, softmax cross entropy. It looks at single slices; a lesion's probability is the mean over its slices.
- * What the paper leaves open and we chose: widths 16 32 64 64 128 128, 2x2 max pooling after the first three units (so that class activation maps of a
- * 64x64 patch have 8x8 positions; a fourth pooling is an option), batch 32. 282,354 parameters, 53 MFLOP per 64x64 image forward. */
+/* classifier.h: the rim classifier of the paper (section 3.6): six units of 3x3 convolution, batch
+ * norm, ReLU and pooling, global average pooling, one linear layer, softmax cross entropy. It looks
+ * at single slices; a lesion's probability is the mean over its slices. What the paper leaves open
+ * and we chose: widths 16 32 64 64 128 128, 2x2 max pooling after the first three units (so that
+ * class activation maps of a 64x64 patch have 8x8 positions; a fourth pooling is an option), batch
+ * 32. 282,354 parameters, 53 MFLOP per 64x64 image forward. */
 #ifndef PRLX_CLASSIFIER_H
 #define PRLX_CLASSIFIER_H
 #include "models/judge/fit.h"
 #define CLS_UNITS 6
-typedef struct ClassifierConfig { int channels, classes, pools, width[CLS_UNITS]; } ClassifierConfig;
-/* Tensors: "unit<k>.conv.weight" [Co,Ci,3,3] (no bias: batch norm has one), "unit<k>.bn.*", "fc.weight" [classes,C], "fc.bias". No size of a patch
- * is part of it: any height and width of at least 2^pools pixels. */
-typedef struct Classifier { ClassifierConfig cfg; Params p; } Classifier;
-ClassifierConfig classifier_defaults(int channels);                       /* 2 classes */
-Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e); /* zero content; ST_INVALID says which field */
-void   classifier_free(Classifier *c);
-void   classifier_reset(Classifier *c, Rng *r);                           /* He et al. 2015; biases 0 */
+typedef struct ClassifierConfig {
+  int channels;
+  int classes;
+  int pools;
+  int width[CLS_UNITS];
+} ClassifierConfig;
 
-typedef struct ClassifierTaps { Val features, pooled; } ClassifierTaps;   /* output of the last unit [N,C,h,w]; its mean [N,C] */
-/* x [N,channels,H,W] in network units -> logits [N,classes]. bn as in g_batch_norm: NULL = inference, weights frozen. taps may be NULL. */
+/* Tensors: "unit<k>.conv.weight" [Co,Ci,3,3] (no bias: batch norm has one), "unit<k>.bn.*",
+ * "fc.weight" [classes,C], "fc.bias". No size of a patch is part of it: any height and width of at
+ * least 2^pools pixels. */
+typedef struct Classifier {
+  ClassifierConfig cfg;
+  Params p;
+} Classifier;
+ClassifierConfig classifier_defaults(int channels); /* 2 classes */
+
+/* zero content; ST_INVALID says which field */
+Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e);
+void classifier_free(Classifier *c);
+
+/* He et al. 2015; biases 0 */
+void classifier_reset(Classifier *c, Rng *r);
+
+/* output of the last unit [N,C,h,w]; its mean [N,C] */
+typedef struct ClassifierTaps {
+  Val features;
+  Val pooled;
+} ClassifierTaps;
+
+/* x [N,channels,H,W] in network units -> logits [N,classes]. bn as in g_batch_norm: NULL =
+ * inference, weights frozen. taps may be NULL. */
 Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTaps *taps);
 
 /* Slices (models/judge/fit.h): labels 0..classes-1, not used by prediction. */
 typedef struct ClassifierTrain {
-  int epochs, batch; double lr, beta1, beta2; uint64_t seed;
-  /* after each epoch (1, 2, ...): mean loss and accuracy over it, in training mode. false stops: ST_INTERRUPTED. May be NULL. */
+  int epochs;
+  int batch;
+  double lr;
+  double beta1;
+  double beta2;
+  uint64_t seed;
+  /* after each epoch (1, 2, ...): mean loss and accuracy over it, in training mode. false stops:
+   * ST_INTERRUPTED. May be NULL. */
   bool (*tick)(void *ctx, int epoch, double loss, double accuracy);
   void *ctx;
 } ClassifierTrain;
-ClassifierTrain classifier_train_defaults(void);                          /* paper: 25 epochs, Adam 1e-3; ours: batch 32, betas 0.9, 0.999 */
-/* Starts from classifier_reset with the seed. The order is shuffled each epoch; the last n mod batch slices of an epoch are left out (others each
- * time). Same seed, same bits, for any number of threads. ST_INVALID: fewer than 2 slices, a class without any, label out of range;
- * ST_NUMERIC: NaN in an image or in the loss. */
+
+/* paper: 25 epochs, Adam 1e-3; ours: batch 32, betas 0.9, 0.999 */
+ClassifierTrain classifier_train_defaults(void);
+
+/* Starts from classifier_reset with the seed. The order is shuffled each epoch; the last n mod
+ * batch slices of an epoch are left out (others each time). Same seed, same bits, for any number of
+ * threads. ST_INVALID: fewer than 2 slices, a class without any, label out of range; ST_NUMERIC:
+ * NaN in an image or in the loss. */
 Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e);
-/* prob [n,classes]: softmax of the logits, in double. A slice's value does not depend on the others. */
+
+/* prob [n,classes]: softmax of the logits, in double. A slice's value does not depend on the
+ * others. */
 Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Error *e);
-/* Mean of prob[:,cls] over the slices of each lesion: lesion [n] in 0..lesions-1; out [lesions], NaN for a lesion without slices. */
-void   classifier_by_lesion(int64_t n, const double *prob, int classes, int cls, const int64_t *lesion, int64_t lesions, double *out);
+
+/* Mean of prob[:,cls] over the slices of each lesion: lesion [n] in 0..lesions-1; out [lesions],
+ * NaN for a lesion without slices. */
+void classifier_by_lesion(int64_t n, const double *prob, int classes, int cls,
+                          const int64_t *lesion, int64_t lesions, double *out);
 #endif

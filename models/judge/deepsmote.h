@@ -1,35 +1,68 @@
-/* deepsmote.h: DeepSMOTE (Dablain, Krawczyk, Chawla 2021, arXiv 2105.02340): an encoder and a decoder trained on reconstruction plus a penalty, then SMOTE
- * on the codes of the minority class, then decoding.
+/* deepsmote.h: DeepSMOTE (Dablain, Krawczyk, Chawla 2021, arXiv 2105.02340): an encoder and a
+ * decoder trained on reconstruction plus a penalty, then SMOTE on the codes of the minority class,
+ * then decoding.
  *
- *   loss = mean (D(E(x)) - x)^2 + weight * mean (D(permute(E(x_c))) - x_c)^2        x_c: a batch of one class, drawn anew each step (Algorithm 1)
+ *   loss = mean (D(E(x)) - x)^2 + weight * mean (D(permute(E(x_c))) - x_c)^2        x_c: a batch of
+ *     one class, drawn anew each step (Algorithm 1)
  *
- * The paper's penalty compares the image decoded from ANOTHER sample's code with x_c, so that the decoder meets the variance it will see when
- * interpolating. The authors' published program differs: images and codes are permuted alike and the encoder gets no gradient from it, so its penalty is
- * a second reconstruction error of the decoder; DEEPSMOTE_CODE does that, DEEPSMOTE_PAPER (default) what the paper says.
- * Take care with the paper's penalty: codes of other samples cannot tell x_c, so the best decoder shrinks every image towards the mean m of its class, to
- * m + (x - m)/(1 + weight): half the contrast at weight 1 (minimise (1-a)^2 v + weight (1 + a^2) v over a). The program's does not shrink.
- * Differences to the published networks (28x28 and 32x32 images): one stage more, so that 64x64 ends at 4x4 (side: any multiple of 16); `width` channels
- * instead of 64 for two CPU cores (64 is published); the four convolutions double it each. Images are clamped to [-1,1], the range of the last tanh.
- * Batch norm of the class batch uses that batch's statistics, the running ones follow the reconstruction batch; coding for SMOTE uses the running ones. */
+ * The paper's penalty compares the image decoded from ANOTHER sample's code with x_c, so that the
+ * decoder meets the variance it will see when interpolating. The authors' published program
+ * differs: images and codes are permuted alike and the encoder gets no gradient from it, so its
+ * penalty is a second reconstruction error of the decoder; DEEPSMOTE_CODE does that,
+ * DEEPSMOTE_PAPER (default) what the paper says. Take care with the paper's penalty: codes of other
+ * samples cannot tell x_c, so the best decoder shrinks every image towards the mean m of its class,
+ * to m + (x - m)/(1 + weight): half the contrast at weight 1 (minimise (1-a)^2 v + weight (1 + a^2)
+ * v over a). The program's does not shrink. Differences to the published networks (28x28 and 32x32
+ * images): one stage more, so that 64x64 ends at 4x4 (side: any multiple of 16); `width` channels
+ * instead of 64 for two CPU cores (64 is published); the four convolutions double it each. Images
+ * are clamped to [-1,1], the range of the last tanh. Batch norm of the class batch uses that
+ * batch's statistics, the running ones follow the reconstruction batch; coding for SMOTE uses the
+ * running ones. */
 #ifndef PRLX_DEEPSMOTE_H
 #define PRLX_DEEPSMOTE_H
 #include "models/judge/classifier.h"
-typedef struct DeepSmoteConfig { int channels, side, width, latent; } DeepSmoteConfig;
-/* "enc.conv<k>.weight", "enc.bn<k>.*" (k > 0), "enc.fc.*", "dec.fc.*", "dec.conv<k>.weight", "dec.bn<k>.*" (k < 3), "dec.bias". */
-typedef struct DeepSmote { DeepSmoteConfig cfg; Params p; } DeepSmote;
-DeepSmoteConfig deepsmote_defaults(int channels, int side);          /* width 16, 300 codes (published) */
+typedef struct DeepSmoteConfig {
+  int channels;
+  int side;
+  int width;
+  int latent;
+} DeepSmoteConfig;
+
+/* "enc.conv<k>.weight", "enc.bn<k>.*" (k > 0), "enc.fc.*", "dec.fc.*", "dec.conv<k>.weight",
+ * "dec.bn<k>.*" (k < 3), "dec.bias". */
+typedef struct DeepSmote {
+  DeepSmoteConfig cfg;
+  Params p;
+} DeepSmote;
+
+/* width 16, 300 codes (published) */
+DeepSmoteConfig deepsmote_defaults(int channels, int side);
 Status deepsmote_new(DeepSmote *d, const DeepSmoteConfig *cfg, Error *e);
-void   deepsmote_free(DeepSmote *d);
-void   deepsmote_reset(DeepSmote *d, Rng *r);
-Val g_deepsmote_encode(Graph *g, const DeepSmote *d, Val x, BnTaps *bn);   /* [N,C,s,s] -> [N,latent]; bn NULL: inference */
-Val g_deepsmote_decode(Graph *g, const DeepSmote *d, Val z, BnTaps *bn);   /* [N,latent] -> [N,C,s,s] in [-1,1] */
+void deepsmote_free(DeepSmote *d);
+void deepsmote_reset(DeepSmote *d, Rng *r);
+
+/* [N,C,s,s] -> [N,latent]; bn NULL: inference */
+Val g_deepsmote_encode(Graph *g, const DeepSmote *d, Val x, BnTaps *bn);
+
+/* [N,latent] -> [N,C,s,s] in [-1,1] */
+Val g_deepsmote_decode(Graph *g, const DeepSmote *d, Val z, BnTaps *bn);
 
 typedef enum { DEEPSMOTE_PAPER, DEEPSMOTE_CODE } DeepSmotePenalty;
 typedef struct DeepSmoteTrain {
-  int epochs, batch; double lr, penalty; DeepSmotePenalty kind; uint64_t seed;
-  bool (*tick)(void *ctx, int epoch, double reconstruction, double penalty); void *ctx;   /* false stops: ST_INTERRUPTED; may be NULL */
+  int epochs;
+  int batch;
+  double lr;
+  double penalty;
+  DeepSmotePenalty kind;
+  uint64_t seed;
+  /* false stops: ST_INTERRUPTED; may be NULL */
+  bool (*tick)(void *ctx, int epoch, double reconstruction, double penalty);
+  void *ctx;
 } DeepSmoteTrain;
-DeepSmoteTrain deepsmote_train_defaults(void);                        /* 50 epochs, batch 32, Adam 1e-3, weight 1; published: 200, 100, 2e-4, 1 */
+
+/* 50 epochs, batch 32, Adam 1e-3, weight 1; published: 200, 100, 2e-4, 1 */
+DeepSmoteTrain deepsmote_train_defaults(void);
+
 /* d->labels >= 0. Same seed, same bits, for any number of threads. */
 Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, Error *e);
 Status deepsmote_encode(const DeepSmote *m, const real *images, int64_t n, real *z, Error *e);

@@ -1,32 +1,63 @@
-/* evaluate.h: how good a classifier is: metrics, intervals by subject, McNemar. All in double. Class 1 (rim) is the positive one.
- * A metric without a meaning (precision when nothing is called rim, an AUC with one class only) is NaN, never 0. */
+/* evaluate.h: how good a classifier is: metrics, intervals by subject, McNemar. All in double.
+ * Class 1 (rim) is the positive one. A metric without a meaning (precision when nothing is called
+ * rim, an AUC with one class only) is NaN, never 0. */
 #ifndef PRLX_EVALUATE_H
 #define PRLX_EVALUATE_H
 #include "core/base.h"
-typedef enum { M_ACCURACY, M_PRECISION, M_SENSITIVITY, M_SPECIFICITY, M_F1, M_BALANCED, M_ROC_AUC, M_PR_AUC, M_COUNT } Metric;
-extern const char *const metric_name[M_COUNT];           /* "accuracy", "precision", ... */
-typedef struct Confusion { int64_t tp, fp, tn, fn; } Confusion;
+typedef enum {
+  M_ACCURACY,
+  M_PRECISION,
+  M_SENSITIVITY,
+  M_SPECIFICITY,
+  M_F1,
+  M_BALANCED,
+  M_ROC_AUC,
+  M_PR_AUC,
+  M_COUNT
+} Metric;
+extern const char *const metric_name[M_COUNT]; /* "accuracy", "precision", ... */
+typedef struct Confusion {
+  int64_t tp;
+  int64_t fp;
+  int64_t tn;
+  int64_t fn;
+} Confusion;
 
 /* truth [n] 0 or 1, score [n] probability of class 1; called positive when score >= threshold. */
 Confusion eval_confusion(int64_t n, const int *truth, const double *score, double threshold);
+
 /* Metrics of a confusion matrix; the two AUC stay NaN. */
 void eval_from_confusion(Confusion c, double m[M_COUNT]);
-/* All metrics. ROC AUC is the rank sum with ties at half (Mann-Whitney); PR AUC is average precision, sum (R_k - R_{k-1}) P_k over distinct scores. */
-Status eval_metrics(int64_t n, const int *truth, const double *score, double threshold, double m[M_COUNT], Error *e);
 
-/* Percentile bootstrap that draws whole groups (subjects) with replacement, since lesions of one subject are alike. score [runs][n]: of several
- * training seeds; a resample's value is the mean over the runs, so the interval is that of the mean. group [n] in 0..groups-1. lo, hi: the
- * (1-level)/2 and (1+level)/2 quantiles over the resamples where the metric has a meaning; NaN when it has none in half of them.
- * Errors: fewer than 2 groups, scores that are not finite. Efron and Tibshirani 1993; cluster bootstrap: Field and Welsh 2007. */
-Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score, const int64_t *group, int64_t groups, double threshold, int resamples,
-                      double level, uint64_t seed, double lo[M_COUNT], double hi[M_COUNT], Error *e);
-/* The same for a mean: value [n], those that are not finite do not count; resamples without any value do not count either. *lo, *hi NaN with fewer than
- * 2 groups that have a value (no interval, no error). */
-Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group, int64_t groups, int resamples, double level, uint64_t seed, double *lo, double *hi,
+/* All metrics. ROC AUC is the rank sum with ties at half (Mann-Whitney); PR AUC is average
+ * precision, sum (R_k - R_{k-1}) P_k over distinct scores. */
+Status eval_metrics(int64_t n, const int *truth, const double *score, double threshold,
+                    double m[M_COUNT], Error *e);
+
+/* Percentile bootstrap that draws whole groups (subjects) with replacement, since lesions of one
+ * subject are alike. score [runs][n]: of several training seeds; a resample's value is the mean
+ * over the runs, so the interval is that of the mean. group [n] in 0..groups-1. lo, hi: the
+ * (1-level)/2 and (1+level)/2 quantiles over the resamples where the metric has a meaning; NaN when
+ * it has none in half of them. Errors: fewer than 2 groups, scores that are not finite. Efron and
+ * Tibshirani 1993; cluster bootstrap: Field and Welsh 2007. */
+Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score,
+                      const int64_t *group, int64_t groups, double threshold, int resamples,
+                      double level, uint64_t seed, double lo[M_COUNT], double hi[M_COUNT],
+                      Error *e);
+
+/* The same for a mean: value [n], those that are not finite do not count; resamples without any
+ * value do not count either. *lo, *hi NaN with fewer than 2 groups that have a value (no interval,
+ * no error). */
+Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group, int64_t groups,
+                           int resamples, double level, uint64_t seed, double *lo, double *hi,
                            Error *e);
-/* Exact McNemar test of two classifiers on the same items (McNemar 1947): b = only A right, c = only B right; p = min(1, 2 P(Bin(b+c,1/2) <= min(b,c))). */
-double eval_mcnemar(int64_t n, const int *truth, const double *a, const double *b, double threshold, int64_t *only_a, int64_t *only_b);
+
+/* Exact McNemar test of two classifiers on the same items (McNemar 1947): b = only A right, c =
+ * only B right; p = min(1, 2 P(Bin(b+c,1/2) <= min(b,c))). */
+double eval_mcnemar(int64_t n, const int *truth, const double *a, const double *b, double threshold,
+                    int64_t *only_a, int64_t *only_b);
 double eval_mcnemar_p(int64_t only_a, int64_t only_b);
+
 /* Holm's step-down correction, in place. NaN stays NaN and does not count. */
 Status eval_holm(int n, double *p, Error *e);
 #endif

@@ -22,9 +22,20 @@ static float depth_at(int h, int w, const float *mask, int y, int x) {
   return in ? d : -d;
 }
 
-typedef struct Mean { double sum, weight; int64_t n; } Mean;
-static void mean_add(Mean *m, double v, double weight) { m->sum += weight * v; m->weight += weight; m->n++; }
-static double mean_of(const Mean *m) { return m->n >= FEW && m->weight > 0 ? m->sum / m->weight : NAN; }
+typedef struct Mean {
+  double sum;
+  double weight;
+  int64_t n;
+} Mean;
+static void mean_add(Mean *m, double v, double weight) {
+  m->sum += weight * v;
+  m->weight += weight;
+  m->n++;
+}
+
+static double mean_of(const Mean *m) {
+  return m->n >= FEW && m->weight > 0 ? m->sum / m->weight : NAN;
+}
 
 static int by_value(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
@@ -34,7 +45,11 @@ static int by_value(const void *a, const void *b) {
 /* Depth from which a pixel counts as core. */
 static double core_from(int64_t n, const float *depth, double *scratch) {
   int64_t m = 0, deep = 0;
-  for (int64_t i = 0; i < n; i++) if (depth[i] > 0) { scratch[m++] = depth[i]; deep += depth[i] > CORE; }
+  for (int64_t i = 0; i < n; i++)
+    if (depth[i] > 0) {
+      scratch[m++] = depth[i];
+      deep += depth[i] > CORE;
+    }
   if (deep >= FEW || m < 4) return CORE;
   qsort(scratch, (size_t)m, sizeof *scratch, by_value);
   return scratch[m - 1 - m / 4] - 1e-6;
@@ -42,24 +57,41 @@ static double core_from(int64_t n, const float *depth, double *scratch) {
 
 static double correlation(int64_t n, const float *a, const float *b, const float *depth) {
   double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, k = 0;
-  for (int64_t i = 0; i < n; i++) if (depth[i] >= -AROUND) { sa += (double)a[i]; sb += (double)b[i]; k++; }
+  for (int64_t i = 0; i < n; i++)
+    if (depth[i] >= -AROUND) {
+      sa += (double)a[i];
+      sb += (double)b[i];
+      k++;
+    }
   for (int64_t i = 0; i < n; i++) {
     if (depth[i] < -AROUND) continue;
     const double x = (double)a[i] - sa / k, y = (double)b[i] - sb / k;
-    saa += x * x; sbb += y * y; sab += x * y;
+    saa += x * x;
+    sbb += y * y;
+    sab += x * y;
   }
   return saa > 0 && sbb > 0 ? sab / sqrt(saa * sbb) : NAN;
 }
 
-typedef struct Bright { float v; bool rim; } Bright;
+typedef struct Bright {
+  float v;
+  bool rim;
+} Bright;
 static int brighter(const void *a, const void *b) {
   const Bright *x = a, *y = b;
   if (x->v != y->v) return x->v > y->v ? -1 : 1;
-  return (int)x->rim - (int)y->rim;                        /* ties against the rim: never in our favour */
+  /* ties against the rim: never in our favour */
+  return (int)x->rim - (int)y->rim;
 }
-static void overlap(int64_t n, const float *img, const float *rim, const float *depth, float top, Bright *b, RimMatch *out) {
+
+static void overlap(int64_t n, const float *img, const float *rim, const float *depth, float top,
+                    Bright *b, RimMatch *out) {
   int64_t m = 0, k = 0, hit = 0;
-  for (int64_t i = 0; i < n; i++) if (depth[i] >= -AROUND) { b[m] = (Bright){img[i], rim[i] > top / 2}; k += b[m++].rim; }
+  for (int64_t i = 0; i < n; i++)
+    if (depth[i] >= -AROUND) {
+      b[m] = (Bright){img[i], rim[i] > top / 2};
+      k += b[m++].rim;
+    }
   if (k < FEW) return;
   qsort(b, (size_t)m, sizeof *b, brighter);
   for (int64_t i = 0; i < k; i++) hit += b[i].rim;
@@ -67,10 +99,12 @@ static void overlap(int64_t n, const float *img, const float *rim, const float *
   out->chance = (double)k / (double)m;
 }
 
-static void against_map(int64_t n, const float *img, const float *rim, const float *depth, double deep, Bright *b, RimMatch *out) {
+static void against_map(int64_t n, const float *img, const float *rim, const float *depth,
+                        double deep, Bright *b, RimMatch *out) {
   Mean on = {0}, core = {0}, ring = {0};
   float top = 0;
-  for (int64_t i = 0; i < n; i++) if (depth[i] >= -AROUND) top = PRLX_MAX(top, rim[i]);
+  for (int64_t i = 0; i < n; i++)
+    if (depth[i] >= -AROUND) top = PRLX_MAX(top, rim[i]);
   if (top < RIM_VISIBLE) return;
   for (int64_t i = 0; i < n; i++) {
     if (depth[i] >= -AROUND && rim[i] > 0) mean_add(&on, (double)img[i], (double)rim[i]);
@@ -84,7 +118,8 @@ static void against_map(int64_t n, const float *img, const float *rim, const flo
   overlap(n, img, rim, depth, top, b, out);
 }
 
-Status rim_match(int h, int w, const float *img, const float *rim, const float *mask, RimMatch *out, Error *e) {
+Status rim_match(int h, int w, const float *img, const float *rim, const float *mask, RimMatch *out,
+                 Error *e) {
   const int64_t n = (int64_t)h * w;
   *out = (RimMatch){NAN, NAN, NAN, NAN, NAN, NAN};
   float *depth = mem_alloc((size_t)n * sizeof *depth);
@@ -99,28 +134,42 @@ Status rim_match(int h, int w, const float *img, const float *rim, const float *
     Mean outer = {0}, core = {0};
     const double deep = core_from(n, depth, scratch);
     for (int64_t i = 0; i < n; i++) {
-      if (depth[i] > deep) mean_add(&core, (double)img[i], 1);
-      else if (depth[i] > 0 && depth[i] <= OUTER) mean_add(&outer, (double)img[i], 1);
+      if (depth[i] > deep)
+        mean_add(&core, (double)img[i], 1);
+      else if (depth[i] > 0 && depth[i] <= OUTER)
+        mean_add(&outer, (double)img[i], 1);
     }
     out->edge = mean_of(&outer) - mean_of(&core);
     if (rim && inside) against_map(n, img, rim, depth, deep, b, out);
   }
-  const Status s = depth && scratch && b ? ST_OK : err_set(e, ST_NOMEM, "rim match: out of memory for %d x %d pixels", w, h);
-  mem_free(depth); mem_free(scratch); mem_free(b);
+  const Status s = depth && scratch && b
+                       ? ST_OK
+                       : err_set(e, ST_NOMEM, "rim match: out of memory for %d x %d pixels", w, h);
+  mem_free(depth);
+  mem_free(scratch);
+  mem_free(b);
   return s;
 }
 
 /* ---- neighbours ---- */
 void nearest_add(Nearest *q, int64_t id, int64_t group, double d) {
   if (d < q->d) {
-    if (q->id >= 0 && group != q->group) { q->second = q->d; q->second_group = q->group; }
-    q->id = id; q->group = group; q->d = d;
+    if (q->id >= 0 && group != q->group) {
+      q->second = q->d;
+      q->second_group = q->group;
+    }
+    q->id = id;
+    q->group = group;
+    q->d = d;
   } else if (group != q->group && d < q->second) {
     q->second = d;
     q->second_group = group;
   }
 }
-double nearest_gap(const Nearest *q) { return isfinite(q->second) && q->second > 0 ? q->d / q->second : NAN; }
+
+double nearest_gap(const Nearest *q) {
+  return isfinite(q->second) && q->second > 0 ? q->d / q->second : NAN;
+}
 
 /* Blocks short enough for float sums, added up in double. */
 double square_distance(const float *a, const float *b, int64_t n) {
@@ -130,8 +179,14 @@ double square_distance(const float *a, const float *b, int64_t n) {
     const int64_t m = PRLX_MIN(n - i, (int64_t)BLOCK), whole = m / LANES * LANES;
     float part[LANES] = {0};
     for (int64_t k = 0; k < whole; k += LANES)
-      for (int l = 0; l < LANES; l++) { const float d = a[i + k + l] - b[i + k + l]; part[l] += d * d; }
-    for (int64_t k = whole; k < m; k++) { const float d = a[i + k] - b[i + k]; part[k - whole] += d * d; }
+      for (int l = 0; l < LANES; l++) {
+        const float d = a[i + k + l] - b[i + k + l];
+        part[l] += d * d;
+      }
+    for (int64_t k = whole; k < m; k++) {
+      const float d = a[i + k] - b[i + k];
+      part[k - whole] += d * d;
+    }
     for (int l = 0; l < LANES; l++) sum += (double)part[l];
   }
   return sum;
@@ -151,16 +206,23 @@ Status reference_new(NearReference *r, int64_t n, const Nearest *q, Error *e) {
   }
   if (!m) {
     reference_free(r);
-    return err_set(e, ST_INVALID, "neighbours: training images of one lesion only; expected at least two lesions to compare with");
+    return err_set(e, ST_INVALID,
+                   "neighbours: training images of one lesion only; expected at least two lesions "
+                   "to compare with");
   }
   qsort(r->d, (size_t)m, sizeof *r->d, by_value);
   qsort(r->gap, (size_t)g, sizeof *r->gap, by_value);
-  for (; g < m; g++) r->gap[g] = HUGE_VAL;              /* no second lesion: nothing can stand out */
+  /* no second lesion: nothing can stand out */
+  for (; g < m; g++) r->gap[g] = HUGE_VAL;
   r->n = m;
   r->median = quantile_sorted(r->d, m, 0.5);
   return ST_OK;
 }
-void reference_free(NearReference *r) { mem_free(r->d); *r = (NearReference){0}; }
+
+void reference_free(NearReference *r) {
+  mem_free(r->d);
+  *r = (NearReference){0};
+}
 
 Memory memory_of(const NearReference *r, const Nearest *q) {
   if (!r->n || q->id < 0 || q->d >= r->d[0]) return MEMORY_NONE;
@@ -169,7 +231,10 @@ Memory memory_of(const NearReference *r, const Nearest *q) {
 }
 
 /* ---- intervals ---- */
-typedef struct Item { double v; int64_t group; } Item;
+typedef struct Item {
+  double v;
+  int64_t group;
+} Item;
 static int by_item(const void *a, const void *b) {
   const Item *x = a, *y = b;
   if (x->v != y->v) return x->v > y->v ? 1 : -1;
@@ -177,21 +242,29 @@ static int by_item(const void *a, const void *b) {
 }
 
 /* Mean and median of items sorted by value, each counted count[group] times. */
-static bool weighted(int64_t n, const Item *it, const int64_t *count, double *mean, double *median) {
+static bool weighted(int64_t n, const Item *it, const int64_t *count, double *mean,
+                     double *median) {
   int64_t total = 0, seen = 0;
   double sum = 0, low = NAN;
-  for (int64_t i = 0; i < n; i++) { total += count[it[i].group]; sum += (double)count[it[i].group] * it[i].v; }
+  for (int64_t i = 0; i < n; i++) {
+    total += count[it[i].group];
+    sum += (double)count[it[i].group] * it[i].v;
+  }
   if (!total) return false;
   *mean = sum / (double)total;
   for (int64_t i = 0; i < n; i++) {
     seen += count[it[i].group];
     if (isnan(low) && seen > (total - 1) / 2) low = it[i].v;
-    if (seen > total / 2) { *median = 0.5 * (low + it[i].v); break; }
+    if (seen > total / 2) {
+      *median = 0.5 * (low + it[i].v);
+      break;
+    }
   }
   return true;
 }
 
-static void resample(Spread *out, int64_t n, const Item *it, int64_t *count, int64_t groups, int resamples, double level, uint64_t seed, double *mean, double *median) {
+static void resample(Spread *out, int64_t n, const Item *it, int64_t *count, int64_t groups,
+                     int resamples, double level, uint64_t seed, double *mean, double *median) {
   Rng rng = {.seed = seed, .subsequence = 0x65766964};
   int64_t m = 0;
   for (int k = 0; k < resamples; k++) {
@@ -208,23 +281,39 @@ static void resample(Spread *out, int64_t n, const Item *it, int64_t *count, int
   out->median_hi = quantile_sorted(median, m, (1 + level) / 2);
 }
 
-Status spread_by_group(int64_t n, const double *v, const int64_t *group, int64_t groups, int resamples, double level, uint64_t seed, Spread *out, Error *e) {
+Status spread_by_group(int64_t n, const double *v, const int64_t *group, int64_t groups,
+                       int resamples, double level, uint64_t seed, Spread *out, Error *e) {
   *out = (Spread){0, NAN, NAN, NAN, NAN, NAN, NAN};
-  if (groups < 1 || resamples < 2 || !(level > 0 && level < 1)) return err_set(e, ST_INVALID, "intervals: %lld groups, %d resamples, level %g; expected at least 1, at least 2, between 0 and 1", (long long)groups, resamples, level);
+  if (groups < 1 || resamples < 2 || !(level > 0 && level < 1))
+    return err_set(e, ST_INVALID,
+                   "intervals: %lld groups, %d resamples, level %g; expected at least 1, at least "
+                   "2, between 0 and 1",
+                   (long long)groups, resamples, level);
   Item *it = mem_alloc((size_t)PRLX_MAX(n, 1) * sizeof *it);
   int64_t *count = mem_alloc((size_t)groups * sizeof *count), used = 0;
   double *mean = mem_alloc(2 * (size_t)resamples * sizeof *mean);
-  Status s = it && count && mean ? ST_OK : err_set(e, ST_NOMEM, "intervals: out of memory for %lld values", (long long)n);
+  Status s = it && count && mean
+                 ? ST_OK
+                 : err_set(e, ST_NOMEM, "intervals: out of memory for %lld values", (long long)n);
   for (int64_t i = 0; i < n && s == ST_OK; i++) {
-    if (group[i] < 0 || group[i] >= groups) s = err_set(e, ST_INVALID, "intervals: value %lld is of group %lld; expected 0 to %lld", (long long)i, (long long)group[i], (long long)groups - 1);
-    else if (isfinite(v[i])) { it[out->n++] = (Item){v[i], group[i]}; used += !count[group[i]]; count[group[i]] = 1; }
+    if (group[i] < 0 || group[i] >= groups)
+      s = err_set(e, ST_INVALID, "intervals: value %lld is of group %lld; expected 0 to %lld",
+                  (long long)i, (long long)group[i], (long long)groups - 1);
+    else if (isfinite(v[i])) {
+      it[out->n++] = (Item){v[i], group[i]};
+      used += !count[group[i]];
+      count[group[i]] = 1;
+    }
   }
   if (s == ST_OK && out->n) {
     qsort(it, (size_t)out->n, sizeof *it, by_item);
     for (int64_t g = 0; g < groups; g++) count[g] = 1;
     weighted(out->n, it, count, &out->mean, &out->median);
-    if (used > 1) resample(out, out->n, it, count, groups, resamples, level, seed, mean, mean + resamples);
+    if (used > 1)
+      resample(out, out->n, it, count, groups, resamples, level, seed, mean, mean + resamples);
   }
-  mem_free(it); mem_free(count); mem_free(mean);
+  mem_free(it);
+  mem_free(count);
+  mem_free(mean);
   return s;
 }

@@ -17,11 +17,15 @@ Status bn_add(Params *p, const char *prefix, int channels, Error *e) {
   Status s = params_add(p, bn_name(b, prefix, "weight"), SHAPE1(channels), false, e);
   if (s == ST_OK) s = params_add(p, bn_name(b, prefix, "bias"), SHAPE1(channels), false, e);
   if (s == ST_OK) s = params_add(p, bn_name(b, prefix, "running_mean"), SHAPE1(channels), true, e);
-  return s == ST_OK ? params_add(p, bn_name(b, prefix, "running_var"), SHAPE1(channels), true, e) : s;
+  return s == ST_OK ? params_add(p, bn_name(b, prefix, "running_var"), SHAPE1(channels), true, e)
+                    : s;
 }
 
 void bn_reset(Params *p, const char *prefix) {
-  static const struct { const char *tail; real v; } row[4] = {{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}};
+  static const struct {
+    const char *tail;
+    real v;
+  } row[4] = {{"weight", 1}, {"bias", 0}, {"running_mean", 0}, {"running_var", 1}};
   for (int k = 0; k < 4; k++) {
     char b[96];
     ParamEntry *t = params_find(p, bn_name(b, prefix, row[k].tail));
@@ -29,7 +33,8 @@ void bn_reset(Params *p, const char *prefix) {
   }
 }
 
-static Val bn_leaf(Graph *g, const Params *p, const char *prefix, const char *tail, int64_t c, bool frozen) {
+static Val bn_leaf(Graph *g, const Params *p, const char *prefix, const char *tail, int64_t c,
+                   bool frozen) {
   char b[96];
   return g_reshape(g, params_leaf(g, p, bn_name(b, prefix, tail), frozen), SHAPE4(1, c, 1, 1));
 }
@@ -37,18 +42,28 @@ static Val bn_leaf(Graph *g, const Params *p, const char *prefix, const char *ta
 Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *taps) {
   const int64_t c = graph_dim(g, x, 1);
   Val w = bn_leaf(g, p, prefix, "weight", c, !taps), b = bn_leaf(g, p, prefix, "bias", c, !taps);
-  if (!taps) {                                   /* x * scale + shift, both of frozen numbers only: folded before the first run */
-    Val scale = g_mul(g, w, g_rsqrt0(g, g_axpb(g, bn_leaf(g, p, prefix, "running_var", c, true), 1, BN_EPS)));
+  /* x * scale + shift, both of frozen numbers only: folded before the first run */
+  if (!taps) {
+    Val scale = g_mul(
+        g, w, g_rsqrt0(g, g_axpb(g, bn_leaf(g, p, prefix, "running_var", c, true), 1, BN_EPS)));
     Val shift = g_sub(g, b, g_mul(g, bn_leaf(g, p, prefix, "running_mean", c, true), scale));
     return g_add(g, g_mul(g, x, scale), shift);
   }
-  if (taps->n == BN_MAX) return graph_fail(g, ST_INTERNAL, "batch norm: more than %d layers", BN_MAX);
+  if (taps->n == BN_MAX)
+    return graph_fail(g, ST_INTERNAL, "batch norm: more than %d layers", BN_MAX);
   const double m = (double)(graph_dim(g, x, 0) * graph_dim(g, x, 2) * graph_dim(g, x, 3));
-  if (m < 2) return graph_fail(g, ST_INVALID, "batch norm %s: one value per channel has no variance; use a batch of at least 2 images", prefix);
-  Val mean = g_mean(g, x, 1 | 4 | 8), d = g_sub(g, x, mean), var = g_mean(g, g_square(g, d), 1 | 4 | 8);
+  if (m < 2)
+    return graph_fail(
+        g, ST_INVALID,
+        "batch norm %s: one value per channel has no variance; use a batch of at least 2 images",
+        prefix);
+  Val mean = g_mean(g, x, 1 | 4 | 8), d = g_sub(g, x, mean),
+      var = g_mean(g, g_square(g, d), 1 | 4 | 8);
   char buf[96];
-  ParamEntry *rm = params_find(p, bn_name(buf, prefix, "running_mean")), *rv = params_find(p, bn_name(buf, prefix, "running_var"));
-  if (!rm || !rv) return graph_fail(g, ST_INTERNAL, "batch norm: no running statistics of %s", prefix);
+  ParamEntry *rm = params_find(p, bn_name(buf, prefix, "running_mean")),
+             *rv = params_find(p, bn_name(buf, prefix, "running_var"));
+  if (!rm || !rv)
+    return graph_fail(g, ST_INTERNAL, "batch norm: no running statistics of %s", prefix);
   taps->t[taps->n++] = (BnTap){mean, var, m / (m - 1), rm->data, rv->data, c};
   return g_add(g, g_mul(g, d, g_mul(g, g_rsqrt0(g, g_axpb(g, var, 1, BN_EPS)), w)), b);
 }
@@ -69,13 +84,15 @@ void fit_free(Fit *f) {
 }
 
 enum { FIT_TENSORS = 128 };
-Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop, double lr, double beta1, double beta2, Error *e) {
+Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop,
+                double lr, double beta1, double beta2, Error *e) {
   Val wrt[FIT_TENSORS], dx[FIT_TENSORS], outs[FIT_TENSORS + 2 * BN_MAX + 16];
   const ParamEntry *entry[FIT_TENSORS];
   int n = 0, k = 0;
   for (int i = 0; i < f->p->n; i++) {
     if (f->p->e[i].buffer) continue;
-    if (n == FIT_TENSORS || nextra > 15) return err_set(e, ST_INTERNAL, "training: more than %d tensors", FIT_TENSORS);
+    if (n == FIT_TENSORS || nextra > 15)
+      return err_set(e, ST_INTERNAL, "training: more than %d tensors", FIT_TENSORS);
     entry[n] = &f->p->e[i];
     wrt[n++] = params_leaf(f->g, f->p, f->p->e[i].name, false);
   }
@@ -84,13 +101,17 @@ Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const
   if (s != ST_OK) return s;
   outs[k++] = loss;
   for (int i = 0; i < nextra; i++) outs[k++] = extra[i];
-  for (int i = 0; i < f->bn.n; i++) { outs[k++] = f->bn.t[i].mean; outs[k++] = f->bn.t[i].var; }
+  for (int i = 0; i < f->bn.n; i++) {
+    outs[k++] = f->bn.t[i].mean;
+    outs[k++] = f->bn.t[i].var;
+  }
   for (int i = 0; i < n; i++) outs[k++] = dx[i];
   f->grad = mem_alloc((size_t)f->p->nparam * sizeof *f->grad);
   if (!f->grad) return err_set(e, ST_NOMEM, "training: out of memory for the gradient");
   s = adam_init(&f->adam, f->p->nparam, lr, beta1, beta2, 1e-8, e);
   if (s == ST_OK) s = plan_new(f->g, k, outs, NULL, &f->plan, e);
-  for (int i = 0; i < n && s == ST_OK; i++) s = plan_bind(f->plan, dx[i], f->grad + entry[i]->offset, e);
+  for (int i = 0; i < n && s == ST_OK; i++)
+    s = plan_bind(f->plan, dx[i], f->grad + entry[i]->offset, e);
   return s;
 }
 
@@ -101,8 +122,10 @@ Status fit_step(Fit *f, Error *e) {
     const BnTap *t = &f->bn.t[i];
     const real *m = plan_data(f->plan, t->mean), *v = plan_data(f->plan, t->var);
     for (int64_t c = 0; c < t->channels; c++) {
-      t->running_mean[c] = (real)((1 - BN_MOMENTUM) * (double)t->running_mean[c] + BN_MOMENTUM * (double)m[c]);
-      t->running_var[c] = (real)((1 - BN_MOMENTUM) * (double)t->running_var[c] + BN_MOMENTUM * t->unbias * (double)v[c]);
+      t->running_mean[c] =
+          (real)((1 - BN_MOMENTUM) * (double)t->running_mean[c] + BN_MOMENTUM * (double)m[c]);
+      t->running_var[c] = (real)((1 - BN_MOMENTUM) * (double)t->running_var[c] +
+                                 BN_MOMENTUM * t->unbias * (double)v[c]);
     }
   }
   adam_step(&f->adam, f->p->data, f->grad);
@@ -113,14 +136,19 @@ Status fit_step(Fit *f, Error *e) {
 
 Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e) {
   if (d->n < 1) return err_set(e, ST_INVALID, "%s: no slices; expected at least one", who);
-  if (d->channels != channels) return err_set(e, ST_INVALID, "%s: slices of %d channels; this %s takes %d", who, d->channels, who, channels);
+  if (d->channels != channels)
+    return err_set(e, ST_INVALID, "%s: slices of %d channels; this %s takes %d", who, d->channels,
+                   who, channels);
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   for (int64_t i = 0; i < d->n * per; i++)
-    if (!isfinite(d->images[i])) return err_set(e, ST_NUMERIC, "%s: slice %lld holds %g; expected finite values", who, (long long)(i / per), (double)d->images[i]);
+    if (!isfinite(d->images[i]))
+      return err_set(e, ST_NUMERIC, "%s: slice %lld holds %g; expected finite values", who,
+                     (long long)(i / per), (double)d->images[i]);
   return ST_OK;
 }
 
-static Status epoch(Fit *f, Val loss, const FitLoop *l, const int64_t *order, double *mean, Error *e) {
+static Status epoch(Fit *f, Val loss, const FitLoop *l, const int64_t *order, double *mean,
+                    Error *e) {
   const int64_t batches = l->n / l->batch;
   *mean = 0;
   for (int64_t b = 0; b < batches; b++) {
@@ -128,7 +156,8 @@ static Status epoch(Fit *f, Val loss, const FitLoop *l, const int64_t *order, do
     Status s = fit_step(f, e);
     if (s != ST_OK) return s;
     const double v = (double)*plan_data(f->plan, loss);
-    if (!isfinite(v)) return err_set(e, ST_NUMERIC, "%s: the loss is %g; lower the learning rate", l->who, v);
+    if (!isfinite(v))
+      return err_set(e, ST_NUMERIC, "%s: the loss is %g; lower the learning rate", l->who, v);
     *mean += v / (double)batches;
     if (l->after) l->after(l->ctx, order + b * l->batch);
   }
@@ -138,20 +167,25 @@ static Status epoch(Fit *f, Val loss, const FitLoop *l, const int64_t *order, do
 Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e) {
   Rng shuffle = {.seed = l->seed, .subsequence = 1};
   int64_t *order = mem_alloc((size_t)l->n * sizeof *order);
-  if (!order) return err_set(e, ST_NOMEM, "%s: out of memory for the order of %lld slices", l->who, (long long)l->n);
+  if (!order)
+    return err_set(e, ST_NOMEM, "%s: out of memory for the order of %lld slices", l->who,
+                   (long long)l->n);
   for (int64_t i = 0; i < l->n; i++) order[i] = i;
   Status s = ST_OK;
   for (int k = 1; k <= l->epochs && s == ST_OK; k++) {
     double mean;
     fit_shuffle(order, l->n, &shuffle);
     s = epoch(f, loss, l, order, &mean, e);
-    if (s == ST_OK && l->tick && !l->tick(l->ctx, k, mean)) s = err_set(e, ST_INTERRUPTED, "%s: stopped after epoch %d of %d", l->who, k, l->epochs);
+    if (s == ST_OK && l->tick && !l->tick(l->ctx, k, mean))
+      s = err_set(e, ST_INTERRUPTED, "%s: stopped after epoch %d of %d", l->who, k, l->epochs);
   }
   mem_free(order);
   return s;
 }
 
-Status fit_predict(Graph *g, Val x, Val y, const Slices *d, void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx, Error *e) {
+Status fit_predict(Graph *g, Val x, Val y, const Slices *d,
+                   void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx,
+                   Error *e) {
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   Plan *plan = NULL;
   Status s = graph_status(g, e);

@@ -1,5 +1,7 @@
-/* fit.h: what the small networks of the project (classifier, U-Net, DeepSMOTE) share: batch normalisation composed of graph operations, with running
- * statistics on the host; one planned training step: loss, gradients of every trainable tensor, Adam; epochs over shuffled items; inference in batches. */
+/* fit.h: what the small networks of the project (classifier, U-Net, DeepSMOTE) share: batch
+ * normalisation composed of graph operations, with running statistics on the host; one planned
+ * training step: loss, gradients of every trainable tensor, Adam; epochs over shuffled items;
+ * inference in batches. */
 #ifndef PRLX_FIT_H
 #define PRLX_FIT_H
 #include "core/ops.h"
@@ -8,46 +10,94 @@
 #include "core/plan.h"
 #include "core/rng.h"
 
-/* Batch normalisation, Ioffe and Szegedy 2015: y = (x - mean)/sqrt(var + 1e-5) * weight + bias over N, H, W per channel. In training mean and
- * (biased) variance are those of the batch; afterwards the running ones: r <- 0.9 r + 0.1 batch, the variance unbiased (x m/(m-1)). */
-Status bn_add(Params *p, const char *prefix, int channels, Error *e);  /* prefix.weight, .bias; buffers .running_mean, .running_var */
-void   bn_reset(Params *p, const char *prefix);                        /* 1, 0, 0, 1 */
-typedef struct BnTap { Val mean, var; double unbias; real *running_mean, *running_var; int64_t channels; } BnTap;
+/* Batch normalisation, Ioffe and Szegedy 2015: y = (x - mean)/sqrt(var + 1e-5) * weight + bias over
+ * N, H, W per channel. In training mean and (biased) variance are those of the batch; afterwards
+ * the running ones: r <- 0.9 r + 0.1 batch, the variance unbiased (x m/(m-1)). */
+/* prefix.weight, .bias; buffers .running_mean, .running_var */
+Status bn_add(Params *p, const char *prefix, int channels, Error *e);
+void bn_reset(Params *p, const char *prefix); /* 1, 0, 0, 1 */
+typedef struct BnTap {
+  Val mean;
+  Val var;
+  double unbias;
+  real *running_mean;
+  real *running_var;
+  int64_t channels;
+} BnTap;
 #define BN_MAX 32
-typedef struct BnTaps { BnTap t[BN_MAX]; int n; } BnTaps;
-/* x [N,C,H,W]. taps: statistics of the batch (training) and a note of what to update; NULL: running statistics, everything frozen. */
+typedef struct BnTaps {
+  BnTap t[BN_MAX];
+  int n;
+} BnTaps;
+
+/* x [N,C,H,W]. taps: statistics of the batch (training) and a note of what to update; NULL: running
+ * statistics, everything frozen. */
 Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *taps);
 
-/* One training step. Zero-initialise; build the graph in f->g (fit_begin), then fit_plan; fill the inputs with plan_data(f->plan, v); fit_step. */
-typedef struct Fit { Graph *g; Plan *plan; Params *p; real *grad; Adam adam; BnTaps bn; } Fit;
+/* One training step. Zero-initialise; build the graph in f->g (fit_begin), then fit_plan; fill the
+ * inputs with plan_data(f->plan, v); fit_step. */
+typedef struct Fit {
+  Graph *g;
+  Plan *plan;
+  Params *p;
+  real *grad;
+  Adam adam;
+  BnTaps bn;
+} Fit;
 Status fit_begin(Fit *f, Params *p, Error *e);
-/* Gradient of `loss` (rank 0) for all trainable tensors of f->p; extra: further outputs to read after a step. stop: values taken as constant. */
-Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop, double lr, double beta1, double beta2, Error *e);
-Status fit_step(Fit *f, Error *e);               /* runs the plan, Adam, running statistics */
-void   fit_free(Fit *f);
 
-/* Slices: images [n,channels,h,w] in network units, labels [n] (NULL where no class is needed). Borrowed. */
-typedef struct Slices { const real *images; const int64_t *labels; int64_t n; int channels, h, w; } Slices;
-/* At least one slice, `channels` channels, finite values; messages begin with `who`. ST_INVALID, ST_NUMERIC. */
+/* Gradient of `loss` (rank 0) for all trainable tensors of f->p; extra: further outputs to read
+ * after a step. stop: values taken as constant. */
+Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop,
+                double lr, double beta1, double beta2, Error *e);
+Status fit_step(Fit *f, Error *e); /* runs the plan, Adam, running statistics */
+void fit_free(Fit *f);
+
+/* Slices: images [n,channels,h,w] in network units, labels [n] (NULL where no class is needed).
+ * Borrowed. */
+typedef struct Slices {
+  const real *images;
+  const int64_t *labels;
+  int64_t n;
+  int channels;
+  int h;
+  int w;
+} Slices;
+
+/* At least one slice, `channels` channels, finite values; messages begin with `who`. ST_INVALID,
+ * ST_NUMERIC. */
 Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e);
 
-/* Epochs of fit_step over n items in batches: the order is shuffled each epoch (stream 1 of the seed); the last n mod batch items of an epoch are left
- * out, others each time. ST_NUMERIC: the loss is not finite; ST_INTERRUPTED: tick said so. */
+/* Epochs of fit_step over n items in batches: the order is shuffled each epoch (stream 1 of the
+ * seed); the last n mod batch items of an epoch are left out, others each time. ST_NUMERIC: the
+ * loss is not finite; ST_INTERRUPTED: tick said so. */
 typedef struct FitLoop {
-  const char *who; int64_t n; int epochs, batch; uint64_t seed;
-  void (*load)(void *ctx, int row, int64_t item);             /* puts an item into a row of the inputs */
-  void (*after)(void *ctx, const int64_t *items);             /* after a step on items[0..batch-1], to look at the outputs; may be NULL */
-  bool (*tick)(void *ctx, int epoch, double loss);            /* after each epoch (1, 2, ...): mean loss; false stops; may be NULL */
+  const char *who;
+  int64_t n;
+  int epochs;
+  int batch;
+  uint64_t seed;
+  /* puts an item into a row of the inputs */
+  void (*load)(void *ctx, int row, int64_t item);
+  /* after a step on items[0..batch-1], to look at the outputs; may be NULL */
+  void (*after)(void *ctx, const int64_t *items);
+  /* after each epoch (1, 2, ...): mean loss; false stops; may be NULL */
+  bool (*tick)(void *ctx, int epoch, double loss);
   void *ctx;
 } FitLoop;
 Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e);
 
 enum { FIT_PREDICT_BATCH = 16 };
-/* Runs y of x [FIT_PREDICT_BATCH,...] over all slices; take sees the m results from slice `first` on. */
-Status fit_predict(Graph *g, Val x, Val y, const Slices *d, void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx, Error *e);
+
+/* Runs y of x [FIT_PREDICT_BATCH,...] over all slices; take sees the m results from slice `first`
+ * on. */
+Status fit_predict(Graph *g, Val x, Val y, const Slices *d,
+                   void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx,
+                   Error *e);
 
 /* He et al. 2015: N(0, 2/fan_in) into the tensor `name`. */
-void   fit_init_he(Params *p, const char *name, int64_t fan_in, Rng *r);
+void fit_init_he(Params *p, const char *name, int64_t fan_in, Rng *r);
+
 /* Fisher-Yates. */
-void   fit_shuffle(int64_t *order, int64_t n, Rng *r);
+void fit_shuffle(int64_t *order, int64_t n, Rng *r);
 #endif

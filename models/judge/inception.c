@@ -1,4 +1,5 @@
-/* inception.c: Inception-v3 as a graph. The blocks are those of Szegedy et al. 2015, Figures 5, 6, 7 and 10, with the FID network's poolings:
+/* inception.c: Inception-v3 as a graph. The blocks are those of Szegedy et al. 2015, Figures 5, 6,
+ * 7 and 10, with the FID network's poolings:
  *   stem -> 5b 5c 5d (35 x 35) -> 6a -> 6b 6c 6d 6e (17 x 17) -> 7a -> 7b 7c (8 x 8) -> mean. */
 #include <math.h>
 #include <stdio.h>
@@ -7,12 +8,30 @@
 #include "models/judge/inception.h"
 
 #define BN_EPS 1e-3
-/* name, output channels, input channels, kernel rows and columns. Stride and padding are the block's business. */
-static const struct { const char *name; int co, ci, kh, kw; } conv_table[] = {
-  {"Conv2d_1a_3x3", 32, 3, 3, 3}, {"Conv2d_2a_3x3", 32, 32, 3, 3}, {"Conv2d_2b_3x3", 64, 32, 3, 3}, {"Conv2d_3b_1x1", 80, 64, 1, 1}, {"Conv2d_4a_3x3", 192, 80, 3, 3}};
+/* name, output channels, input channels, kernel rows and columns. Stride and padding are the
+ * block's business. */
+static const struct {
+  const char *name;
+  int co;
+  int ci;
+  int kh;
+  int kw;
+} conv_table[] = {{"Conv2d_1a_3x3", 32, 3, 3, 3},
+                  {"Conv2d_2a_3x3", 32, 32, 3, 3},
+                  {"Conv2d_2b_3x3", 64, 32, 3, 3},
+                  {"Conv2d_3b_1x1", 80, 64, 1, 1},
+                  {"Conv2d_4a_3x3", 192, 80, 3, 3}};
 
-/* Every convolution is met once, in the order of the network, by whoever adds parameters or builds the graph. */
-typedef struct Build { Graph *g; const Inception *v; Params *add; Status s; Error *e; const char *block; } Build;
+/* Every convolution is met once, in the order of the network, by whoever adds parameters or builds
+ * the graph. */
+typedef struct Build {
+  Graph *g;
+  const Inception *v;
+  Params *add;
+  Status s;
+  Error *e;
+  const char *block;
+} Build;
 
 /* Adds the five tensors of one convolution. */
 static void declare(Build *b, const char *layer, int co, int ci, int kh, int kw) {
@@ -26,12 +45,20 @@ static void declare(Build *b, const char *layer, int co, int ci, int kh, int kw)
   }
 }
 
-/* A value is a node of the graph, or while parameters are being declared only its number of channels. */
-typedef struct Map { Val x; int c; } Map;
+/* A value is a node of the graph, or while parameters are being declared only its number of
+ * channels. */
+typedef struct Map {
+  Val x;
+  int c;
+} Map;
 
-static Map conv_named(Build *b, Map in, const char *layer, int co, int kh, int kw, int stride, bool same) {
+static Map conv_named(Build *b, Map in, const char *layer, int co, int kh, int kw, int stride,
+                      bool same) {
   Map out = {0, co};
-  if (b->add) { declare(b, layer, co, in.c, kh, kw); return out; }
+  if (b->add) {
+    declare(b, layer, co, in.c, kh, kw);
+    return out;
+  }
   Graph *g = b->g;
   char name[96];
   snprintf(name, sizeof name, "%s.conv.weight", layer);
@@ -39,58 +66,76 @@ static Map conv_named(Build *b, Map in, const char *layer, int co, int kh, int k
   snprintf(name, sizeof name, "%s.bn.bias", layer);
   Val bias = g_reshape(g, params_leaf(g, &b->v->p, name, true), SHAPE4(1, co, 1, 1));
   int pad = same && kh == kw ? kh / 2 : 0;
-  if (same && kh > kw) x = g_pad(g, x, 2, kh / 2, graph_dim(g, x, 2) + kh - 1, 1);     /* 7x1 and 1x7: conv2d pads both axes alike */
+  /* 7x1 and 1x7: conv2d pads both axes alike */
+  if (same && kh > kw) x = g_pad(g, x, 2, kh / 2, graph_dim(g, x, 2) + kh - 1, 1);
   if (same && kw > kh) x = g_pad(g, x, 3, kw / 2, graph_dim(g, x, 3) + kw - 1, 1);
   out.x = g_lrelu(g, g_add(g, g_conv2d(g, x, w, stride, pad), bias), 0.0, 1.0, -1.0);
   return out;
 }
+
 /* Layer `block`.`name`, stride 1, padded so that the side stays. */
 static Map conv(Build *b, Map in, const char *name, int co, int kh, int kw) {
   char layer[64];
   snprintf(layer, sizeof layer, "%s.%s", b->block, name);
   return conv_named(b, in, layer, co, kh, kw, 1, true);
 }
-static Map conv_half(Build *b, Map in, const char *name, int co) {          /* 3x3, stride 2, no padding */
+
+/* 3x3, stride 2, no padding */
+static Map conv_half(Build *b, Map in, const char *name, int co) {
   char layer[64];
   snprintf(layer, sizeof layer, "%s.%s", b->block, name);
   return conv_named(b, in, layer, co, 3, 3, 2, false);
 }
+
 static Map pool(Build *b, Map in, bool max, int stride, int pad) {
   if (b->add) return in;
-  return (Map){max ? g_maxpool(b->g, in.x, 3, stride, pad) : g_avgpool(b->g, in.x, 3, stride, pad), in.c};
+  return (Map){max ? g_maxpool(b->g, in.x, 3, stride, pad) : g_avgpool(b->g, in.x, 3, stride, pad),
+               in.c};
 }
-static Map join(Build *b, Map x, Map y) { return (Map){b->add ? 0 : g_concat(b->g, x.x, y.x, 1), x.c + y.c}; }
+
+static Map join(Build *b, Map x, Map y) {
+  return (Map){b->add ? 0 : g_concat(b->g, x.x, y.x, 1), x.c + y.c};
+}
 
 static Map block_5(Build *b, Map x, const char *name, int pool_channels) {
   b->block = name;
   Map p1 = conv(b, x, "branch1x1", 64, 1, 1);
   Map p5 = conv(b, conv(b, x, "branch5x5_1", 48, 1, 1), "branch5x5_2", 64, 5, 5);
-  Map p3 = conv(b, conv(b, conv(b, x, "branch3x3dbl_1", 64, 1, 1), "branch3x3dbl_2", 96, 3, 3), "branch3x3dbl_3", 96, 3, 3);
+  Map p3 = conv(b, conv(b, conv(b, x, "branch3x3dbl_1", 64, 1, 1), "branch3x3dbl_2", 96, 3, 3),
+                "branch3x3dbl_3", 96, 3, 3);
   Map pp = conv(b, pool(b, x, false, 1, 1), "branch_pool", pool_channels, 1, 1);
   return join(b, join(b, p1, p5), join(b, p3, pp));
 }
+
 static Map block_6a(Build *b, Map x) {
   b->block = "Mixed_6a";
   Map p3 = conv_half(b, x, "branch3x3", 384);
-  Map pd = conv_half(b, conv(b, conv(b, x, "branch3x3dbl_1", 64, 1, 1), "branch3x3dbl_2", 96, 3, 3), "branch3x3dbl_3", 96);
+  Map pd = conv_half(b, conv(b, conv(b, x, "branch3x3dbl_1", 64, 1, 1), "branch3x3dbl_2", 96, 3, 3),
+                     "branch3x3dbl_3", 96);
   return join(b, join(b, p3, pd), pool(b, x, true, 2, 0));
 }
+
 static Map block_6(Build *b, Map x, const char *name, int c) {
   b->block = name;
   Map p1 = conv(b, x, "branch1x1", 192, 1, 1);
-  Map p7 = conv(b, conv(b, conv(b, x, "branch7x7_1", c, 1, 1), "branch7x7_2", c, 1, 7), "branch7x7_3", 192, 7, 1);
-  Map pd = conv(b, conv(b, conv(b, x, "branch7x7dbl_1", c, 1, 1), "branch7x7dbl_2", c, 7, 1), "branch7x7dbl_3", c, 1, 7);
+  Map p7 = conv(b, conv(b, conv(b, x, "branch7x7_1", c, 1, 1), "branch7x7_2", c, 1, 7),
+                "branch7x7_3", 192, 7, 1);
+  Map pd = conv(b, conv(b, conv(b, x, "branch7x7dbl_1", c, 1, 1), "branch7x7dbl_2", c, 7, 1),
+                "branch7x7dbl_3", c, 1, 7);
   pd = conv(b, conv(b, pd, "branch7x7dbl_4", c, 7, 1), "branch7x7dbl_5", 192, 1, 7);
   Map pp = conv(b, pool(b, x, false, 1, 1), "branch_pool", 192, 1, 1);
   return join(b, join(b, p1, p7), join(b, pd, pp));
 }
+
 static Map block_7a(Build *b, Map x) {
   b->block = "Mixed_7a";
   Map p3 = conv_half(b, conv(b, x, "branch3x3_1", 192, 1, 1), "branch3x3_2", 320);
-  Map p7 = conv(b, conv(b, conv(b, x, "branch7x7x3_1", 192, 1, 1), "branch7x7x3_2", 192, 1, 7), "branch7x7x3_3", 192, 7, 1);
+  Map p7 = conv(b, conv(b, conv(b, x, "branch7x7x3_1", 192, 1, 1), "branch7x7x3_2", 192, 1, 7),
+                "branch7x7x3_3", 192, 7, 1);
   p7 = conv_half(b, p7, "branch7x7x3_4", 192);
   return join(b, join(b, p3, p7), pool(b, x, true, 2, 0));
 }
+
 static Map block_7(Build *b, Map x, const char *name, bool max) {
   b->block = name;
   Map p1 = conv(b, x, "branch1x1", 320, 1, 1);
@@ -106,7 +151,8 @@ static Map block_7(Build *b, Map x, const char *name, bool max) {
 
 static Map network(Build *b, Map x, InceptionTaps *taps) {
   for (int k = 0; k < COUNT_OF(conv_table); k++) {
-    x = conv_named(b, x, conv_table[k].name, conv_table[k].co, conv_table[k].kh, conv_table[k].kw, k == 0 ? 2 : 1, k == 2 || k == 3);
+    x = conv_named(b, x, conv_table[k].name, conv_table[k].co, conv_table[k].kh, conv_table[k].kw,
+                   k == 0 ? 2 : 1, k == 2 || k == 3);
     if (k == 2 || k == 4) x = pool(b, x, true, 2, 0);
     if (taps && k == 2) taps->pool1 = x.x;
     if (taps && k == 4) taps->pool2 = x.x;
@@ -142,9 +188,14 @@ void inception_formula(Inception *v, const char *prefix) {
     ParamEntry *t = &v->p.e[k];
     char full[160];
     snprintf(full, sizeof full, "%s%s", prefix, t->name);
-    bool weight = t->shape.rank == 4, var = strstr(t->name, "running_var") != NULL, gamma = strstr(t->name, "bn.weight") != NULL;
+    bool weight = t->shape.rank == 4, var = strstr(t->name, "running_var") != NULL,
+         gamma = strstr(t->name, "bn.weight") != NULL;
     double fan_in = weight ? (double)(t->numel / t->shape.d[0]) : 1;
-    formula_fill(t->data, t->numel, full, weight ? sqrt(6.0 / fan_in) : var ? 0.5 : 0.1, var || gamma ? 1.0 : 0.0);
+    formula_fill(t->data, t->numel, full,
+                 weight ? sqrt(6.0 / fan_in)
+                 : var  ? 0.5
+                        : 0.1,
+                 var || gamma ? 1.0 : 0.0);
   }
   v->folded = false;
   v->pool7c = POOL7C_MAX;
@@ -153,14 +204,19 @@ void inception_formula(Inception *v, const char *prefix) {
 
 Status inception_fold(Inception *v, Error *e) {
   if (v->folded) return ST_OK;
-  for (int k = 0; k < v->p.n; k += 5) {             /* conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var */
+  /* conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var */
+  for (int k = 0; k < v->p.n; k += 5) {
     ParamEntry *t = v->p.e + k;
     int64_t co = t[0].shape.d[0], per = t[0].numel / co;
     for (int64_t c = 0; c < co; c++) {
       double var = (double)t[4].data[c];
-      if (!(var >= 0)) return err_set(e, ST_NUMERIC, "Inception: %s is %g at channel %lld; a variance is not negative", t[4].name, var, (long long)c);
+      if (!(var >= 0))
+        return err_set(e, ST_NUMERIC,
+                       "Inception: %s is %g at channel %lld; a variance is not negative", t[4].name,
+                       var, (long long)c);
       double scale = (double)t[1].data[c] / sqrt(var + BN_EPS);
-      for (int64_t i = 0; i < per; i++) t[0].data[c * per + i] = (real)((double)t[0].data[c * per + i] * scale);
+      for (int64_t i = 0; i < per; i++)
+        t[0].data[c * per + i] = (real)((double)t[0].data[c * per + i] * scale);
       t[2].data[c] = (real)((double)t[2].data[c] - (double)t[3].data[c] * scale);
       t[1].data[c] = 1;
       t[3].data[c] = 0;
@@ -178,7 +234,8 @@ Val g_inception(Graph *g, const Inception *v, Val x, InceptionTaps *taps) {
   if (!x) return 0;
   if (!v->folded) return graph_fail(g, ST_INTERNAL, "Inception: inception_fold was not called");
   if (s.rank != 4 || s.d[1] != 3 || s.d[2] != INCEPTION_SIDE || s.d[3] != INCEPTION_SIDE)
-    return graph_fail(g, ST_INVALID, "Inception: input is %s; expected [N,3,%d,%d]", shape_str(s, buf), INCEPTION_SIDE, INCEPTION_SIDE);
+    return graph_fail(g, ST_INVALID, "Inception: input is %s; expected [N,3,%d,%d]",
+                      shape_str(s, buf), INCEPTION_SIDE, INCEPTION_SIDE);
   Build b = {.g = g, .v = v};
   Map y = network(&b, (Map){x, 3}, taps);
   return g_reshape(g, g_mean(g, y.x, 1u << 2 | 1u << 3), SHAPE2(s.d[0], INCEPTION_DIM));
@@ -186,12 +243,16 @@ Val g_inception(Graph *g, const Inception *v, Val x, InceptionTaps *taps) {
 
 /* ---- features ---- */
 
-Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e) { return inception_run_new_on(NULL, r, v, batch, e); }
+Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e) {
+  return inception_run_new_on(NULL, r, v, batch, e);
+}
 
 Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e) {
   memset(r, 0, sizeof *r);
   r->batch = batch;
-  if (!(r->g = graph_new())) return err_set(e, ST_NOMEM, "Inception: out of memory for the graph; free memory and try again");
+  if (!(r->g = graph_new()))
+    return err_set(e, ST_NOMEM,
+                   "Inception: out of memory for the graph; free memory and try again");
   graph_batch_invariant(r->g, true);
   r->in = g_input(r->g, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
   r->out = g_inception(r->g, v, r->in, NULL);
@@ -207,21 +268,29 @@ void inception_run_free(InceptionRun *r) {
   memset(r, 0, sizeof *r);
 }
 
-Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w, const float *img, float *feat, Error *e) {
+Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w,
+                     const float *img, float *feat, Error *e) {
   enum { PER = 3 * INCEPTION_SIDE * INCEPTION_SIDE };
-  if (n < 1 || n > r->batch) return err_set(e, ST_INVALID, "Inception: %lld images at once; expected 1 to %d", (long long)n, r->batch);
+  if (n < 1 || n > r->batch)
+    return err_set(e, ST_INVALID, "Inception: %lld images at once; expected 1 to %d", (long long)n,
+                   r->batch);
   real *in = plan_data(r->p, r->in);
   Status s = ST_OK;
-  for (int64_t i = 0; i < n && s == ST_OK; i++) s = fid_prepare(o, c, h, w, img + i * c * h * w, in + i * PER, e);
-  if (s == ST_OK && n < r->batch) memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
+  for (int64_t i = 0; i < n && s == ST_OK; i++)
+    s = fid_prepare(o, c, h, w, img + i * c * h * w, in + i * PER, e);
+  if (s == ST_OK && n < r->batch)
+    memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
   if (s == ST_OK) s = plan_run(r->p, e);
   if (s == ST_OK) s = plan_sync(r->p, e);
   if (s != ST_OK) return s;
   const real *out = plan_data(r->p, r->out);
   for (int64_t i = 0; i < n * INCEPTION_DIM; i++) {
     feat[i] = (float)out[i];
-    if (!isfinite(feat[i])) return err_set(e, ST_NUMERIC, "Inception: feature %lld of image %lld of the batch is not finite; check the weights", (long long)(i % INCEPTION_DIM),
-                                           (long long)(i / INCEPTION_DIM));
+    if (!isfinite(feat[i]))
+      return err_set(
+          e, ST_NUMERIC,
+          "Inception: feature %lld of image %lld of the batch is not finite; check the weights",
+          (long long)(i % INCEPTION_DIM), (long long)(i / INCEPTION_DIM));
   }
   return ST_OK;
 }

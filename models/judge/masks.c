@@ -30,7 +30,9 @@ static int border(const uint8_t *m, int h, int w, int *xy) {
   for (int y = 0; y < h; y++)
     for (int x = 0; x < w; x++) {
       if (!m[y * w + x]) continue;
-      if (x && y && x < w - 1 && y < h - 1 && m[y * w + x - 1] && m[y * w + x + 1] && m[(y - 1) * w + x] && m[(y + 1) * w + x]) continue;
+      if (x && y && x < w - 1 && y < h - 1 && m[y * w + x - 1] && m[y * w + x + 1] &&
+          m[(y - 1) * w + x] && m[(y + 1) * w + x])
+        continue;
       xy[2 * n] = x;
       xy[2 * n + 1] = y;
       n++;
@@ -43,7 +45,8 @@ static int by_int(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* 95th percentile of the distances from a to b, linear between order statistics. d2 has room for na. */
+/* 95th percentile of the distances from a to b, linear between order statistics. d2 has room for
+ * na. */
 static double directed95(const int *a, int na, const int *b, int nb, int *d2) {
   for (int i = 0; i < na; i++) {
     int best = INT32_MAX;
@@ -60,18 +63,29 @@ static double directed95(const int *a, int na, const int *b, int nb, int *d2) {
   return lo + (at - k) * (hi - lo);
 }
 
-Status mask_score(const uint8_t *truth, const uint8_t *found, int h, int w, MaskScore *s, Error *e) {
+Status mask_score(const uint8_t *truth, const uint8_t *found, int h, int w, MaskScore *s,
+                  Error *e) {
   const int64_t n = (int64_t)h * w;
-  *s = (MaskScore){.truth = mask_area(truth, n), .found = mask_area(found, n), .dice = NAN, .dice_tolerant = NAN, .hd95 = NAN, .precision = NAN, .recall = NAN};
+  *s = (MaskScore){.truth = mask_area(truth, n),
+                   .found = mask_area(found, n),
+                   .dice = NAN,
+                   .dice_tolerant = NAN,
+                   .hd95 = NAN,
+                   .precision = NAN,
+                   .recall = NAN};
   uint8_t *near = mem_alloc((size_t)n);
   int *xy = mem_alloc((size_t)n * 5 * sizeof *xy);
   if (!near || !xy) {
-    mem_free(near); mem_free(xy);
+    mem_free(near);
+    mem_free(xy);
     return err_set(e, ST_NOMEM, "masks: out of memory for %d x %d pixels", w, h);
   }
   int64_t met = 0;
-  mask_dilate(truth, h, w, 1.5, near);                 /* 1.5: the eight neighbours */
-  for (int64_t i = 0; i < n; i++) { s->both += truth[i] && found[i]; met += found[i] && near[i]; }
+  mask_dilate(truth, h, w, 1.5, near); /* 1.5: the eight neighbours */
+  for (int64_t i = 0; i < n; i++) {
+    s->both += truth[i] && found[i];
+    met += found[i] && near[i];
+  }
   mask_dilate(found, h, w, 1.5, near);
   for (int64_t i = 0; i < n; i++) met += truth[i] && near[i];
   if (s->truth + s->found) {
@@ -86,43 +100,55 @@ Status mask_score(const uint8_t *truth, const uint8_t *found, int h, int w, Mask
     const double ab = directed95(a, na, b, nb, d2), ba = directed95(b, nb, a, na, d2);
     s->hd95 = PRLX_MAX(ab, ba);
   }
-  mem_free(near); mem_free(xy);
+  mem_free(near);
+  mem_free(xy);
   return ST_OK;
 }
 
 /* ---- a mask on its image ---- */
 
-typedef struct Bright { float v; int at; } Bright;
+typedef struct Bright {
+  float v;
+  int at;
+} Bright;
 static int by_brightness(const void *a, const void *b) {
   const Bright *x = a, *y = b;
   if (x->v != y->v) return x->v > y->v ? -1 : 1;
   return x->at - y->at;
 }
 
-Status mask_fit(const uint8_t *mask, const float *img, int h, int w, double reach, MaskFit *f, Error *e) {
+Status mask_fit(const uint8_t *mask, const float *img, int h, int w, double reach, MaskFit *f,
+                Error *e) {
   const int n = h * w;
   *f = (MaskFit){.area = mask_area(mask, n), .dice = NAN, .chance = NAN, .contrast = NAN};
   if (!f->area) return ST_OK;
   uint8_t *near = mem_alloc((size_t)n);
   Bright *v = mem_alloc((size_t)n * sizeof *v);
   if (!near || !v) {
-    mem_free(near); mem_free(v);
+    mem_free(near);
+    mem_free(v);
     return err_set(e, ST_NOMEM, "masks: out of memory for %d x %d pixels", w, h);
   }
   double in = 0, out = 0;
   int64_t around = 0, met = 0;
   mask_dilate(mask, h, w, MASK_SURROUND, near);
   for (int i = 0; i < n; i++) {
-    if (mask[i]) in += img[i];
-    else if (near[i]) { out += img[i]; around++; }
+    if (mask[i])
+      in += img[i];
+    else if (near[i]) {
+      out += img[i];
+      around++;
+    }
   }
   if (around) f->contrast = in / (double)f->area - out / (double)around;
   mask_dilate(mask, h, w, reach, near);
-  for (int i = 0; i < n; i++) if (near[i]) v[f->neighbourhood++] = (Bright){img[i], i};
+  for (int i = 0; i < n; i++)
+    if (near[i]) v[f->neighbourhood++] = (Bright){img[i], i};
   qsort(v, (size_t)f->neighbourhood, sizeof *v, by_brightness);
   for (int64_t k = 0; k < f->area; k++) met += mask[v[k].at] != 0;
-  f->dice = (double)met / (double)f->area;             /* both have k pixels: 2 met / (k + k) */
+  f->dice = (double)met / (double)f->area; /* both have k pixels: 2 met / (k + k) */
   f->chance = (double)f->area / (double)f->neighbourhood;
-  mem_free(near); mem_free(v);
+  mem_free(near);
+  mem_free(v);
   return ST_OK;
 }

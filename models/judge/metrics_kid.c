@@ -1,4 +1,5 @@
-/* metrics_kid.c: the kernel distance with its standard error, and precision and recall of the feature manifolds. */
+/* metrics_kid.c: the kernel distance with its standard error, and precision and recall of the
+ * feature manifolds. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,12 @@ static double *widen(Features f) {
   return x;
 }
 
-enum { BLOCK = 128 };                              /* rows of the kernel matrix in memory at a time */
-/* Kernel sums of a against b. row[i] = sum_j k(a_i, b_j), col[j] = sum_i. The same set (x == y): i = j left out, and within[group] = the sum over pairs of
- * one group. k: scratch [BLOCK, nb]. */
-static void kernel_sums(const double *x, int64_t na, const double *y, int64_t nb, int64_t d, Groups ga, double *k, double *row, double *col, double *within) {
+/* rows of the kernel matrix in memory at a time */
+enum { BLOCK = 128 };
+/* Kernel sums of a against b. row[i] = sum_j k(a_i, b_j), col[j] = sum_i. The same set (x == y): i
+ * = j left out, and within[group] = the sum over pairs of one group. k: scratch [BLOCK, nb]. */
+static void kernel_sums(const double *x, int64_t na, const double *y, int64_t nb, int64_t d,
+                        Groups ga, double *k, double *row, double *col, double *within) {
   for (int64_t i0 = 0; i0 < na; i0 += BLOCK) {
     int64_t m = PRLX_MIN(BLOCK, na - i0);
     mat_mul_nt(m, nb, d, x + i0 * d, y, k);
@@ -31,7 +34,18 @@ static void kernel_sums(const double *x, int64_t na, const double *y, int64_t nb
   }
 }
 
-typedef struct Side { int64_t n, ng; Groups g; double sum, *row, *cross, *within; double *grow, *gcross; int64_t *size; } Side;
+typedef struct Side {
+  int64_t n;
+  int64_t ng;
+  Groups g;
+  double sum;
+  double *row;
+  double *cross;
+  double *within;
+  double *grow;
+  double *gcross;
+  int64_t *size;
+} Side;
 static bool side_new(Side *s, int64_t n, Groups g) {
   *s = (Side){.n = n, .ng = g.of ? g.n : n, .g = g};
   s->row = mem_alloc((size_t)n * sizeof(double));
@@ -42,6 +56,7 @@ static bool side_new(Side *s, int64_t n, Groups g) {
   s->size = mem_alloc((size_t)s->ng * sizeof(int64_t));
   return s->row && s->cross && s->within && s->grow && s->gcross && s->size;
 }
+
 static void side_free(Side *s) {
   mem_free(s->row);
   mem_free(s->cross);
@@ -50,6 +65,7 @@ static void side_free(Side *s) {
   mem_free(s->gcross);
   mem_free(s->size);
 }
+
 static void side_group(Side *s) {
   for (int64_t i = 0; i < s->n; i++) {
     int64_t g = s->g.of ? s->g.of[i] : i;
@@ -59,8 +75,10 @@ static void side_group(Side *s) {
     s->size[g]++;
   }
 }
+
 static double pairs(double n) { return n * (n - 1); }
-/* Variance of the estimate over deleting one group of s at a time; `other` is that set's own kernel term. */
+/* Variance of the estimate over deleting one group of s at a time; `other` is that set's own kernel
+ * term. */
 static double jackknife(const Side *s, double cross, int64_t nother, double other) {
   double mean = 0, m2 = 0, used = 0;
   for (int64_t g = 0; g < s->ng; g++) {
@@ -77,13 +95,22 @@ static double jackknife(const Side *s, double cross, int64_t nother, double othe
 
 Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Error *e) {
   memset(out, 0, sizeof *out);
-  if (a.d != b.d || a.d < 1) return err_set(e, ST_INVALID, "features of %lld and %lld dimensions; both sets must come from one network", (long long)a.d, (long long)b.d);
-  if (a.n < 2 || b.n < 2) return err_set(e, ST_INVALID, "KID of %lld and %lld images; expected at least two in each set", (long long)a.n, (long long)b.n);
+  if (a.d != b.d || a.d < 1)
+    return err_set(e, ST_INVALID,
+                   "features of %lld and %lld dimensions; both sets must come from one network",
+                   (long long)a.d, (long long)b.d);
+  if (a.n < 2 || b.n < 2)
+    return err_set(e, ST_INVALID, "KID of %lld and %lld images; expected at least two in each set",
+                   (long long)a.n, (long long)b.n);
   Side sa, sb;
   bool ok = side_new(&sa, a.n, ga);
   ok = side_new(&sb, b.n, gb) && ok;
-  double *xa = widen(a), *xb = widen(b), *k = mem_alloc((size_t)(BLOCK * PRLX_MAX(a.n, b.n)) * sizeof *k), *unused = mem_alloc((size_t)PRLX_MAX(a.n, b.n) * sizeof *unused);
-  Status s = ok && xa && xb && k && unused ? ST_OK : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
+  double *xa = widen(a), *xb = widen(b),
+         *k = mem_alloc((size_t)(BLOCK * PRLX_MAX(a.n, b.n)) * sizeof *k),
+         *unused = mem_alloc((size_t)PRLX_MAX(a.n, b.n) * sizeof *unused);
+  Status s = ok && xa && xb && k && unused
+                 ? ST_OK
+                 : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
   if (s == ST_OK) {
     kernel_sums(xa, a.n, xa, a.n, a.d, ga, k, sa.row, unused, sa.within);
     kernel_sums(xb, b.n, xb, b.n, a.d, gb, k, sb.row, unused, sb.within);
@@ -94,7 +121,8 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
     for (int64_t i = 0; i < a.n; i++) cross += sa.cross[i];
     out->kid = kaa + kbb - 2 * cross / ((double)a.n * (double)b.n);
     out->se = sqrt(jackknife(&sa, cross, b.n, kbb) + jackknife(&sb, cross, a.n, kaa));
-    if (!isfinite(out->kid)) s = err_set(e, ST_NUMERIC, "KID is not finite; a feature is NaN, infinite or beyond 1e100");
+    if (!isfinite(out->kid))
+      s = err_set(e, ST_NUMERIC, "KID is not finite; a feature is NaN, infinite or beyond 1e100");
   }
   mem_free(unused);
   mem_free(k);
@@ -108,7 +136,8 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
 /* ---- precision and recall ---- */
 
 enum { MAX_K = 64 };
-/* Squared distance to the k-th and to the first other image of the same set, from inner products g [n,n]. */
+/* Squared distance to the k-th and to the first other image of the same set, from inner products g
+ * [n,n]. */
 static void radii(const double *g, int64_t n, int k, double *kth, double *first) {
   for (int64_t i = 0; i < n; i++) {
     double best[MAX_K];
@@ -130,6 +159,7 @@ static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
+
 static double median(double *x, int64_t n) {
   qsort(x, (size_t)n, sizeof *x, by_value);
   return (x[(n - 1) / 2] + x[n / 2]) / 2;
@@ -138,12 +168,16 @@ static double median(double *x, int64_t n) {
 Status precision_recall(const Gram *g, int k, PrecisionRecall *out, Error *e) {
   memset(out, 0, sizeof *out);
   if (k < 1 || k > MAX_K || g->na <= k || g->nb <= k)
-    return err_set(e, ST_INVALID, "precision and recall with k = %d of %lld and %lld images; expected 1 <= k <= %d and more than k images in each set", k,
-                   (long long)g->na, (long long)g->nb, MAX_K);
-  double *ra = mem_alloc((size_t)g->na * sizeof *ra), *rb = mem_alloc((size_t)g->nb * sizeof *rb), *fa = mem_alloc((size_t)g->na * sizeof *fa),
-         *fb = mem_alloc((size_t)g->nb * sizeof *fb);
+    return err_set(e, ST_INVALID,
+                   "precision and recall with k = %d of %lld and %lld images; expected 1 <= k <= "
+                   "%d and more than k images in each set",
+                   k, (long long)g->na, (long long)g->nb, MAX_K);
+  double *ra = mem_alloc((size_t)g->na * sizeof *ra), *rb = mem_alloc((size_t)g->nb * sizeof *rb),
+         *fa = mem_alloc((size_t)g->na * sizeof *fa), *fb = mem_alloc((size_t)g->nb * sizeof *fb);
   bool *hit = mem_alloc((size_t)(g->na + g->nb) * sizeof *hit);
-  Status s = ra && rb && fa && fb && hit ? ST_OK : err_set(e, ST_NOMEM, "precision and recall: out of memory");
+  Status s = ra && rb && fa && fb && hit
+                 ? ST_OK
+                 : err_set(e, ST_NOMEM, "precision and recall: out of memory");
   if (s == ST_OK) {
     radii(g->aa, g->na, k, ra, fa);
     radii(g->bb, g->nb, k, rb, fb);
@@ -160,7 +194,8 @@ Status precision_recall(const Gram *g, int k, PrecisionRecall *out, Error *e) {
     out->recall /= (double)g->na;
     out->precision /= (double)g->nb;
     double own = sqrt(median(fa, g->na));
-    out->nearest_a = own > 0 ? sqrt(median(fb, g->nb)) / own : NAN;   /* a reference of identical images has no scale */
+    /* a reference of identical images has no scale */
+    out->nearest_a = own > 0 ? sqrt(median(fb, g->nb)) / own : NAN;
   }
   mem_free(ra);
   mem_free(rb);

@@ -1,5 +1,6 @@
-/* metrics_sample.c: how sure an FID is: bootstrap interval, FID against the number of samples, and the floor that two halves of one set give. All from
- * inner products, so that no feature is computed or multiplied twice. */
+/* metrics_sample.c: how sure an FID is: bootstrap interval, FID against the number of samples, and
+ * the floor that two halves of one set give. All from inner products, so that no feature is
+ * computed or multiplied twice. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@ static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
+
 /* Linear interpolation between order statistics (type 7). x sorted. */
 static double quantile(const double *x, int64_t n, double q) {
   double t = q * (double)(n - 1);
@@ -17,7 +19,8 @@ static double quantile(const double *x, int64_t n, double q) {
   return x[i] + (t - (double)i) * (x[j] - x[i]);
 }
 
-/* How often each image occurs when its groups are drawn with replacement: w [n]. count: scratch [groups]. */
+/* How often each image occurs when its groups are drawn with replacement: w [n]. count: scratch
+ * [groups]. */
 static void resample(Groups g, int64_t n, Rng *r, int64_t *count, double *w) {
   int64_t ng = g.of ? g.n : n;
   memset(count, 0, (size_t)ng * sizeof *count);
@@ -25,12 +28,16 @@ static void resample(Groups g, int64_t n, Rng *r, int64_t *count, double *w) {
   for (int64_t i = 0; i < n; i++) w[i] = (double)count[g.of ? g.of[i] : i];
 }
 
-Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, int64_t reps, uint64_t seed, Interval *out, MetricTick tick, void *ctx, Error *e) {
+Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, int64_t reps,
+                     uint64_t seed, Interval *out, MetricTick tick, void *ctx, Error *e) {
   memset(out, 0, sizeof *out);
-  if (reps < 2) return err_set(e, ST_INVALID, "bootstrap with %lld resamples; expected at least 2", (long long)reps);
+  if (reps < 2)
+    return err_set(e, ST_INVALID, "bootstrap with %lld resamples; expected at least 2",
+                   (long long)reps);
   int64_t m = PRLX_MAX(PRLX_MAX(g->na, g->nb), PRLX_MAX(ga.n, gb.n));
   int64_t *count = mem_alloc((size_t)m * sizeof *count), done = 0;
-  double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wb = mem_alloc((size_t)g->nb * sizeof *wb), *v = mem_alloc((size_t)reps * sizeof *v), mean = 0, var = 0;
+  double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wb = mem_alloc((size_t)g->nb * sizeof *wb),
+         *v = mem_alloc((size_t)reps * sizeof *v), mean = 0, var = 0;
   Status s = count && wa && wb && v ? ST_OK : err_set(e, ST_NOMEM, "bootstrap: out of memory");
   for (int64_t k = 0, draw = 0; k < reps && s == ST_OK; draw++) {
     Rng r = {.seed = seed, .subsequence = (uint64_t)draw};
@@ -39,16 +46,26 @@ Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, i
     Fid f;
     Error inner = {0};
     s = fid_gram(g, wa, wb, cov, &f, &inner);
-    if (s == ST_INVALID && draw < 100 * reps) { s = ST_OK; continue; }    /* a resample of fewer than two images (very small groups): draw again */
-    if (s != ST_OK) { err_set(e, s, "bootstrap: %.900s", inner.msg); break; }
+    /* a resample of fewer than two images (very small groups): draw again */
+    if (s == ST_INVALID && draw < 100 * reps) {
+      s = ST_OK;
+      continue;
+    }
+    if (s != ST_OK) {
+      err_set(e, s, "bootstrap: %.900s", inner.msg);
+      break;
+    }
     mean += (v[k++] = f.fid) / (double)reps;
     done = k;
-    if (tick && !tick(ctx, k)) s = err_set(e, ST_INTERRUPTED, "stopped after %lld of %lld resamples", (long long)k, (long long)reps);
+    if (tick && !tick(ctx, k))
+      s = err_set(e, ST_INTERRUPTED, "stopped after %lld of %lld resamples", (long long)k,
+                  (long long)reps);
   }
   if (s == ST_OK) {
     qsort(v, (size_t)done, sizeof *v, by_value);
     for (int64_t k = 0; k < done; k++) var += (v[k] - mean) * (v[k] - mean) / (double)(done - 1);
-    *out = (Interval){fmax(0, fid + quantile(v, done, 0.025) - mean), fid + quantile(v, done, 0.975) - mean, sqrt(var), done};
+    *out = (Interval){fmax(0, fid + quantile(v, done, 0.025) - mean),
+                      fid + quantile(v, done, 0.975) - mean, sqrt(var), done};
   }
   mem_free(count);
   mem_free(wa);
@@ -66,15 +83,23 @@ static void choose(Rng *r, int64_t n, int64_t take, double *w) {
   }
 }
 
-Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *c, MetricTick tick, void *ctx, Error *e) {
+Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *c, MetricTick tick,
+                 void *ctx, Error *e) {
   memset(c, 0, sizeof *c);
-  if (g->na < 4 || g->nb < 4) return err_set(e, ST_INVALID, "FID against the number of samples needs at least 4 images in each set; there are %lld and %lld", (long long)g->na, (long long)g->nb);
-  double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wb = mem_alloc((size_t)g->nb * sizeof *wb), sx = 0, sy = 0, sxx = 0, sxy = 0, syy = 0;
-  Status s = wa && wb ? ST_OK : err_set(e, ST_NOMEM, "FID against the number of samples: out of memory");
+  if (g->na < 4 || g->nb < 4)
+    return err_set(e, ST_INVALID,
+                   "FID against the number of samples needs at least 4 images in each set; there "
+                   "are %lld and %lld",
+                   (long long)g->na, (long long)g->nb);
+  double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wb = mem_alloc((size_t)g->nb * sizeof *wb),
+         sx = 0, sy = 0, sxx = 0, sxy = 0, syy = 0;
+  Status s =
+      wa && wb ? ST_OK : err_set(e, ST_NOMEM, "FID against the number of samples: out of memory");
   int64_t done = 0;
   for (int k = 0; k < FID_SIZES && s == ST_OK; k++) {
     double f = 0.5 + 0.5 * k / (FID_SIZES - 1);
-    int64_t na = c->na[k] = (int64_t)llround(f * (double)g->na), nb = c->nb[k] = (int64_t)llround(f * (double)g->nb), n = k + 1 == FID_SIZES ? 1 : reps;
+    int64_t na = c->na[k] = (int64_t)llround(f * (double)g->na),
+            nb = c->nb[k] = (int64_t)llround(f * (double)g->nb), n = k + 1 == FID_SIZES ? 1 : reps;
     c->fraction[k] = 0.5 * ((double)na / (double)g->na + (double)nb / (double)g->nb);
     for (int64_t i = 0; i < n && s == ST_OK; i++) {
       Rng r = {.seed = seed, .subsequence = (uint64_t)(k * reps + i)};
@@ -86,7 +111,11 @@ Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *
       if (s == ST_OK && tick && !tick(ctx, ++done)) s = err_set(e, ST_INTERRUPTED, "stopped");
     }
     double x = 1 / c->fraction[k], y = c->fid[k];
-    sx += x / FID_SIZES; sy += y / FID_SIZES; sxx += x * x / FID_SIZES; sxy += x * y / FID_SIZES; syy += y * y / FID_SIZES;
+    sx += x / FID_SIZES;
+    sy += y / FID_SIZES;
+    sxx += x * x / FID_SIZES;
+    sxy += x * y / FID_SIZES;
+    syy += y * y / FID_SIZES;
   }
   if (s == ST_OK) {
     double cxy = sxy - sx * sy, cxx = sxx - sx * sx, cyy = syy - sy * sy;
@@ -102,13 +131,16 @@ Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *
 Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *out, Error *e) {
   memset(out, 0, sizeof *out);
   int64_t n = out->n = PRLX_MIN(g->na / 2, g->nb);
-  if (n < 2) return err_set(e, ST_INVALID, "halves of %lld images; at least 4 are needed", (long long)g->na);
+  if (n < 2)
+    return err_set(e, ST_INVALID, "halves of %lld images; at least 4 are needed", (long long)g->na);
   Gram self = {.na = g->na, .nb = g->na, .d = g->d, .aa = g->aa, .bb = g->aa, .ab = g->aa};
-  double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wo = mem_alloc((size_t)g->na * sizeof *wo), *wb = mem_alloc((size_t)g->nb * sizeof *wb);
+  double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wo = mem_alloc((size_t)g->na * sizeof *wo),
+         *wb = mem_alloc((size_t)g->nb * sizeof *wb);
   Status s = wa && wo && wb ? ST_OK : err_set(e, ST_NOMEM, "FID of halves: out of memory");
   for (int64_t k = 0; k < reps && s == ST_OK; k++) {
     Rng r = {.seed = seed, .subsequence = (uint64_t)k};
-    choose(&r, g->na, 2 * n, wo);                    /* 2n images, of which n go to the first half */
+    /* 2n images, of which n go to the first half */
+    choose(&r, g->na, 2 * n, wo);
     int64_t left = n, seen = 0;
     for (int64_t i = 0; i < g->na; i++) {
       wa[i] = 0;

@@ -5,8 +5,18 @@
 #include "models/judge/fit.h"
 #include "models/judge/smote.h"
 
-typedef struct Near { double d; int64_t at; } Near;
-typedef struct Search { const real *x; int64_t n, dim; const int64_t *group; int k; Near *near; } Search;
+typedef struct Near {
+  double d;
+  int64_t at;
+} Near;
+typedef struct Search {
+  const real *x;
+  int64_t n;
+  int64_t dim;
+  const int64_t *group;
+  int k;
+  Near *near;
+} Search;
 
 /* The k nearest of sample i, ascending; equal distances by index; at = -1 where there are fewer. */
 static void nearest_of(void *ctx, int64_t i, int worker) {
@@ -27,18 +37,30 @@ static void nearest_of(void *ctx, int64_t i, int worker) {
   }
 }
 
-Status smote_pick(const real *x, int64_t n, int64_t dim, const int64_t *group, int k, int64_t want, Rng *r, SmotePick *out, Error *e) {
+Status smote_pick(const real *x, int64_t n, int64_t dim, const int64_t *group, int k, int64_t want,
+                  Rng *r, SmotePick *out, Error *e) {
   if (n < 2 || k < 1 || dim < 1 || want < 0)
-    return err_set(e, ST_INVALID, "SMOTE: %lld samples, %d neighbours, %lld wanted; expected at least 2 samples of the class and 1 neighbour", (long long)n, k, (long long)want);
+    return err_set(e, ST_INVALID,
+                   "SMOTE: %lld samples, %d neighbours, %lld wanted; expected at least 2 samples "
+                   "of the class and 1 neighbour",
+                   (long long)n, k, (long long)want);
   size_t bytes;
-  if (!mul_ok((size_t)n, (size_t)k, &bytes) || !mul_ok(bytes, sizeof(Near), &bytes)) return err_set(e, ST_INVALID, "SMOTE: %d neighbours of %lld samples are too many", k, (long long)n);
+  if (!mul_ok((size_t)n, (size_t)k, &bytes) || !mul_ok(bytes, sizeof(Near), &bytes))
+    return err_set(e, ST_INVALID, "SMOTE: %d neighbours of %lld samples are too many", k,
+                   (long long)n);
   Near *near = mem_alloc(bytes);
   int64_t *order = mem_alloc((size_t)n * sizeof *order);
-  Status s = near && order ? ST_OK : err_set(e, ST_NOMEM, "SMOTE: out of memory for %lld samples", (long long)n);
+  Status s = near && order
+                 ? ST_OK
+                 : err_set(e, ST_NOMEM, "SMOTE: out of memory for %lld samples", (long long)n);
   if (s == ST_OK) par_for(n, nearest_of, &(Search){x, n, dim, group, k, near});
   for (int64_t i = 0; i < n && s == ST_OK; i++) {
     order[i] = i;
-    if (near[i * k].at < 0) s = err_set(e, ST_INVALID, "SMOTE: sample %lld has no neighbour in another lesion; the class needs at least 2 lesions of finite values", (long long)i);
+    if (near[i * k].at < 0)
+      s = err_set(e, ST_INVALID,
+                  "SMOTE: sample %lld has no neighbour in another lesion; the class needs at least "
+                  "2 lesions of finite values",
+                  (long long)i);
   }
   for (int64_t i = 0; i < want && s == ST_OK; i++) {
     if (i % n == 0) fit_shuffle(order, n, r);

@@ -5,10 +5,14 @@
 #include "models/judge/unet.h"
 
 UnetConfig unet_defaults(int channels) { return (UnetConfig){channels, 4, 16}; }
-UnetTrain unet_train_defaults(void) { return (UnetTrain){.epochs = 40, .batch = 8, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .turn = true}; }
+UnetTrain unet_train_defaults(void) {
+  return (UnetTrain){
+      .epochs = 40, .batch = 8, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .turn = true};
+}
 
 static int width_at(const UnetConfig *c, int level) { return c->width << level; }
-static const char *label(char b[64], const char *part, int level, const char *kind, int k, const char *tail) {
+static const char *label(char b[64], const char *part, int level, const char *kind, int k,
+                         const char *tail) {
   snprintf(b, 64, "%s%d.%s%d%s", part, level, kind, k, tail);
   return b;
 }
@@ -19,7 +23,8 @@ static Status add_pair(Unet *u, const char *part, int level, int in, Error *e) {
   char b[64];
   Status s = ST_OK;
   for (int k = 0; k < 2 && s == ST_OK; k++) {
-    s = params_add(&u->p, label(b, part, level, "conv", k, ".weight"), SHAPE4(w, k ? w : in, 3, 3), false, e);
+    s = params_add(&u->p, label(b, part, level, "conv", k, ".weight"), SHAPE4(w, k ? w : in, 3, 3),
+                   false, e);
     if (s == ST_OK) s = bn_add(&u->p, label(b, part, level, "bn", k, ""), w, e);
   }
   return s;
@@ -27,11 +32,15 @@ static Status add_pair(Unet *u, const char *part, int level, int in, Error *e) {
 
 Status unet_new(Unet *u, const UnetConfig *cfg, Error *e) {
   *u = (Unet){.cfg = *cfg};
-  if (cfg->channels < 1 || cfg->channels > 16 || cfg->levels < 1 || cfg->levels > UNET_LEVELS || cfg->width < 1 || cfg->width > 256)
-    return err_set(e, ST_INVALID, "U-Net: %d channels, %d levels, width %d; expected 1 to 16, 1 to %d, 1 to 256", cfg->channels, cfg->levels, cfg->width, UNET_LEVELS);
+  if (cfg->channels < 1 || cfg->channels > 16 || cfg->levels < 1 || cfg->levels > UNET_LEVELS ||
+      cfg->width < 1 || cfg->width > 256)
+    return err_set(e, ST_INVALID,
+                   "U-Net: %d channels, %d levels, width %d; expected 1 to 16, 1 to %d, 1 to 256",
+                   cfg->channels, cfg->levels, cfg->width, UNET_LEVELS);
   char b[64];
   Status s = ST_OK;
-  for (int l = 0; l < cfg->levels && s == ST_OK; l++) s = add_pair(u, "down", l, l ? width_at(cfg, l - 1) : cfg->channels, e);
+  for (int l = 0; l < cfg->levels && s == ST_OK; l++)
+    s = add_pair(u, "down", l, l ? width_at(cfg, l - 1) : cfg->channels, e);
   for (int l = cfg->levels - 2; l >= 0 && s == ST_OK; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
     s = params_add(&u->p, b, SHAPE4(width_at(cfg, l + 1), width_at(cfg, l), 2, 2), false, e);
@@ -52,7 +61,8 @@ void unet_free(Unet *u) {
 static void reset_pair(Unet *u, const char *part, int level, int in, Rng *r) {
   char b[64];
   for (int k = 0; k < 2; k++) {
-    fit_init_he(&u->p, label(b, part, level, "conv", k, ".weight"), 9 * (int64_t)(k ? width_at(&u->cfg, level) : in), r);
+    fit_init_he(&u->p, label(b, part, level, "conv", k, ".weight"),
+                9 * (int64_t)(k ? width_at(&u->cfg, level) : in), r);
     bn_reset(&u->p, label(b, part, level, "bn", k, ""));
   }
 }
@@ -61,10 +71,11 @@ void unet_reset(Unet *u, Rng *r) {
   const UnetConfig *c = &u->cfg;
   char b[64];
   memset(u->p.data, 0, (size_t)u->p.ntotal * sizeof *u->p.data);
-  for (int l = 0; l < c->levels; l++) reset_pair(u, "down", l, l ? width_at(c, l - 1) : c->channels, r);
+  for (int l = 0; l < c->levels; l++)
+    reset_pair(u, "down", l, l ? width_at(c, l - 1) : c->channels, r);
   for (int l = c->levels - 2; l >= 0; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
-    fit_init_he(&u->p, b, width_at(c, l + 1), r);        /* one of the four taps meets a pixel */
+    fit_init_he(&u->p, b, width_at(c, l + 1), r); /* one of the four taps meets a pixel */
     reset_pair(u, "back", l, 2 * width_at(c, l), r);
   }
   fit_init_he(&u->p, "out.weight", c->width, r);
@@ -73,7 +84,8 @@ void unet_reset(Unet *u, Rng *r) {
 static Val pair(Graph *g, const Unet *u, const char *part, int level, Val x, BnTaps *bn) {
   char b[64];
   for (int k = 0; k < 2; k++) {
-    x = g_conv2d(g, x, params_leaf(g, &u->p, label(b, part, level, "conv", k, ".weight"), !bn), 1, 1);
+    x = g_conv2d(g, x, params_leaf(g, &u->p, label(b, part, level, "conv", k, ".weight"), !bn), 1,
+                 1);
     x = g_lrelu(g, g_batch_norm(g, &u->p, label(b, part, level, "bn", k, ""), x, bn), 0, 1, -1);
   }
   return x;
@@ -89,7 +101,8 @@ Val g_unet(Graph *g, const Unet *u, Val x, BnTaps *bn) {
   }
   for (int l = last - 1; l >= 0; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
-    x = g_conv2d_dx(g, x, params_leaf(g, &u->p, b, !bn), 2, 0, graph_dim(g, skip[l], 2), graph_dim(g, skip[l], 3));
+    x = g_conv2d_dx(g, x, params_leaf(g, &u->p, b, !bn), 2, 0, graph_dim(g, skip[l], 2),
+                    graph_dim(g, skip[l], 3));
     x = pair(g, u, "back", l, g_concat(g, skip[l], x, 1), bn);
   }
   Val bias = g_reshape(g, params_leaf(g, &u->p, "out.bias", !bn), SHAPE4(1, 1, 1, 1));
@@ -108,7 +121,8 @@ SegmentationLoss g_segmentation_loss(Graph *g, Val z, Val y) {
 static Status check_slices(const Unet *u, const Slices *d, Error *e) {
   const int step = 1 << (u->cfg.levels - 1);
   if (d->n > 0 && (d->h < 1 || d->w < 1 || d->h % step || d->w % step))
-    return err_set(e, ST_INVALID, "U-Net: slices of %d x %d pixels; %d levels need multiples of %d", d->w, d->h, u->cfg.levels, step);
+    return err_set(e, ST_INVALID, "U-Net: slices of %d x %d pixels; %d levels need multiples of %d",
+                   d->w, d->h, u->cfg.levels, step);
   return fit_check_slices("U-Net", d, u->cfg.channels, e);
 }
 
@@ -119,18 +133,35 @@ static Status check_masks(const Slices *d, const real *mask, double *mean, Error
   bool any = false;
   double sum = 0;
   for (int64_t i = 0; i < d->n * hw; i++) {
-    if (!isfinite(mask[i])) return err_set(e, ST_NUMERIC, "U-Net: the mask of slice %lld holds %g; expected finite values", (long long)(i / hw), (double)mask[i]);
+    if (!isfinite(mask[i]))
+      return err_set(e, ST_NUMERIC,
+                     "U-Net: the mask of slice %lld holds %g; expected finite values",
+                     (long long)(i / hw), (double)mask[i]);
     any |= mask[i] > 0;
     sum += rim_probability(mask[i]);
   }
   *mean = sum / (double)(d->n * hw);
-  return any ? ST_OK : err_set(e, ST_INVALID, "U-Net: no rim in any of the %lld masks to train with; expected values above 0 in some", (long long)d->n);
+  return any ? ST_OK
+             : err_set(e, ST_INVALID,
+                       "U-Net: no rim in any of the %lld masks to train with; expected values "
+                       "above 0 in some",
+                       (long long)d->n);
 }
 
 /* ---- training ---- */
 
 typedef struct Trn {
-  Fit f; Val x, y; SegmentationLoss loss; int batch; const Slices *d; const real *mask; const UnetTrain *o; Rng turns; double dice; int64_t steps;
+  Fit f;
+  Val x;
+  Val y;
+  SegmentationLoss loss;
+  int batch;
+  const Slices *d;
+  const real *mask;
+  const UnetTrain *o;
+  Rng turns;
+  double dice;
+  int64_t steps;
 } Trn;
 
 static Status build(Trn *t, Unet *u, Error *e) {
@@ -140,7 +171,8 @@ static Status build(Trn *t, Unet *u, Error *e) {
   t->x = g_input(g, "slices", SHAPE4(t->batch, t->d->channels, t->d->h, t->d->w));
   t->y = g_input(g, "masks", SHAPE4(t->batch, 1, t->d->h, t->d->w));
   t->loss = g_segmentation_loss(g, g_unet(g, u, t->x, &t->f.bn), t->y);
-  return fit_plan(&t->f, t->loss.loss, 1, &t->loss.dice, 0, NULL, t->o->lr, t->o->beta1, t->o->beta2, e);
+  return fit_plan(&t->f, t->loss.loss, 1, &t->loss.dice, 0, NULL, t->o->lr, t->o->beta1,
+                  t->o->beta2, e);
 }
 
 /* Bit 0 mirrors rows, bit 1 columns, bit 2 exchanges both (squares only). */
@@ -155,11 +187,13 @@ static void load(void *ctx, int row, int64_t j) {
   const Slices *d = t->d;
   const int64_t hw = (int64_t)d->h * d->w;
   const int how = t->o->turn ? (int)rng_below(&t->turns, d->h == d->w ? 8 : 4) : 0;
-  real *x = plan_data(t->f.plan, t->x) + row * d->channels * hw, *y = plan_data(t->f.plan, t->y) + row * hw;
+  real *x = plan_data(t->f.plan, t->x) + row * d->channels * hw,
+       *y = plan_data(t->f.plan, t->y) + row * hw;
   for (int i = 0; i < d->h; i++)
     for (int k = 0; k < d->w; k++) {
       const int64_t from = turned(how, i, k, d->h, d->w), to = (int64_t)i * d->w + k;
-      for (int c = 0; c < d->channels; c++) x[c * hw + to] = d->images[(j * d->channels + c) * hw + from];
+      for (int c = 0; c < d->channels; c++)
+        x[c * hw + to] = d->images[(j * d->channels + c) * hw + from];
       y[to] = (real)rim_probability(t->mask[j * hw + from]);
     }
 }
@@ -179,9 +213,12 @@ static bool on_epoch(void *ctx, int k, double loss) {
 }
 
 Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask, Error *e) {
-  if (o->epochs < 1 || o->batch < 1 || !(o->lr > 0) || !(o->beta1 >= 0 && o->beta1 < 1) || !(o->beta2 >= 0 && o->beta2 < 1))
-    return err_set(e, ST_INVALID, "U-Net: %d epochs, batch %d, learning rate %g, betas %g, %g; expected at least 1, at least 1, > 0, in [0,1)", o->epochs, o->batch, o->lr,
-                   o->beta1, o->beta2);
+  if (o->epochs < 1 || o->batch < 1 || !(o->lr > 0) || !(o->beta1 >= 0 && o->beta1 < 1) ||
+      !(o->beta2 >= 0 && o->beta2 < 1))
+    return err_set(e, ST_INVALID,
+                   "U-Net: %d epochs, batch %d, learning rate %g, betas %g, %g; expected at least "
+                   "1, at least 1, > 0, in [0,1)",
+                   o->epochs, o->batch, o->lr, o->beta1, o->beta2);
   double mean = 0;
   Status s = check_slices(u, d, e);
   if (s == ST_OK) s = check_masks(d, mask, &mean, e);
@@ -191,9 +228,21 @@ Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask
   /* Rims are a few pixels of a hundred: without this the first epochs only learn that. */
   mean = PRLX_MIN(PRLX_MAX(mean, 1e-3), 0.5);
   params_find(&u->p, "out.bias")->data[0] = (real)log(mean / (1 - mean));
-  Trn t = {.batch = (int)PRLX_MIN(o->batch, d->n), .d = d, .mask = mask, .o = o, .turns = {.seed = o->seed, .subsequence = 2}};
+  Trn t = {.batch = (int)PRLX_MIN(o->batch, d->n),
+           .d = d,
+           .mask = mask,
+           .o = o,
+           .turns = {.seed = o->seed, .subsequence = 2}};
   s = build(&t, u, e);
-  FitLoop l = {.who = "U-Net", .n = d->n, .epochs = o->epochs, .batch = t.batch, .seed = o->seed, .load = load, .after = sum_dice, .tick = on_epoch, .ctx = &t};
+  FitLoop l = {.who = "U-Net",
+               .n = d->n,
+               .epochs = o->epochs,
+               .batch = t.batch,
+               .seed = o->seed,
+               .load = load,
+               .after = sum_dice,
+               .tick = on_epoch,
+               .ctx = &t};
   if (s == ST_OK) s = fit_epochs(&t.f, t.loss.loss, &l, e);
   fit_free(&t.f);
   return s;
@@ -201,7 +250,10 @@ Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask
 
 /* ---- prediction ---- */
 
-typedef struct Take { real *prob; int64_t hw; } Take;
+typedef struct Take {
+  real *prob;
+  int64_t hw;
+} Take;
 static void take_map(void *ctx, int64_t first, int64_t m, const real *p) {
   const Take *t = ctx;
   memcpy(t->prob + first * t->hw, p, (size_t)(m * t->hw) * sizeof *p);
@@ -216,7 +268,9 @@ Status unet_predict(const Unet *u, const Slices *d, real *prob, Error *e) {
   Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w));
   s = fit_predict(g, x, g_sigmoid(g, g_unet(g, u, x, NULL)), d, take_map, &t, e);
   for (int64_t i = 0; i < d->n * t.hw && s == ST_OK; i++)
-    if (!isfinite(prob[i])) s = err_set(e, ST_NUMERIC, "U-Net: slice %lld gets probability %g; the weights are broken", (long long)(i / t.hw), (double)prob[i]);
+    if (!isfinite(prob[i]))
+      s = err_set(e, ST_NUMERIC, "U-Net: slice %lld gets probability %g; the weights are broken",
+                  (long long)(i / t.hw), (double)prob[i]);
   graph_free(g);
   return s;
 }

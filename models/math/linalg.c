@@ -6,14 +6,20 @@
 
 /* ---- products ---- */
 typedef double v4d __attribute__((vector_size(32), aligned(8)));
-enum { TILE = 4, ROWS = 32 };                  /* rows per task: fixed, so the bits do not depend on the threads */
+/* rows per task: fixed, so the bits do not depend on the threads */
+enum { TILE = 4, ROWS = 32 };
 
-/* Dot products of `na` <= 4 rows with `nb` <= 4 rows. Missing rows repeat the last one, so that each product is summed in the same order. */
-static void dots(int na, int nb, int64_t k, const double *a, const double *b, double *c, int64_t ldc) {
+/* Dot products of `na` <= 4 rows with `nb` <= 4 rows. Missing rows repeat the last one, so that
+ * each product is summed in the same order. */
+static void dots(int na, int nb, int64_t k, const double *a, const double *b, double *c,
+                 int64_t ldc) {
   const double *pa[TILE], *pb[TILE];
   v4d s[TILE][TILE];
   memset(s, 0, sizeof s);
-  for (int i = 0; i < TILE; i++) { pa[i] = a + PRLX_MIN(i, na - 1) * k; pb[i] = b + PRLX_MIN(i, nb - 1) * k; }
+  for (int i = 0; i < TILE; i++) {
+    pa[i] = a + PRLX_MIN(i, na - 1) * k;
+    pb[i] = b + PRLX_MIN(i, nb - 1) * k;
+  }
   int64_t t = 0;
   for (; t + 4 <= k; t += 4)
     for (int i = 0; i < TILE; i++) {
@@ -28,25 +34,40 @@ static void dots(int na, int nb, int64_t k, const double *a, const double *b, do
     }
 }
 
-typedef struct Mul { int64_t m, n, k; const double *a, *b; double *c; } Mul;
+typedef struct Mul {
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  const double *a;
+  const double *b;
+  double *c;
+} Mul;
 static void mul_block(void *ctx, int64_t task, int worker) {
   const Mul *p = ctx;
-  int64_t i1 = PRLX_MIN((task + 1) * ROWS, p->m), j0 = p->a == p->b && p->m == p->n ? task * ROWS : 0;   /* a a^T: on and right of the diagonal blocks */
+  /* a a^T: on and right of the diagonal blocks */
+  int64_t i1 = PRLX_MIN((task + 1) * ROWS, p->m),
+          j0 = p->a == p->b && p->m == p->n ? task * ROWS : 0;
   for (int64_t j = j0; j < p->n; j += TILE)
     for (int64_t i = task * ROWS; i < i1; i += TILE)
-      dots((int)PRLX_MIN(TILE, i1 - i), (int)PRLX_MIN(TILE, p->n - j), p->k, p->a + i * p->k, p->b + j * p->k, p->c + i * p->n + j, p->n);
+      dots((int)PRLX_MIN(TILE, i1 - i), (int)PRLX_MIN(TILE, p->n - j), p->k, p->a + i * p->k,
+           p->b + j * p->k, p->c + i * p->n + j, p->n);
 }
+
 void mat_mul_nt(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c) {
   Mul p = {m, n, k, a, b, c};
   par_for((m + ROWS - 1) / ROWS, mul_block, &p);
   if (a != b || m != n) return;
-  for (int64_t i = 0; i < m; i++) for (int64_t j = 0; j < i; j++) c[i * n + j] = c[j * n + i];
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < i; j++) c[i * n + j] = c[j * n + i];
 }
 
 static double dot(int64_t n, const double *a, const double *b) {
   v4d s = {0}, t = {0};
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) { s += *(const v4d *)(a + i) * *(const v4d *)(b + i); t += *(const v4d *)(a + i + 4) * *(const v4d *)(b + i + 4); }
+  for (; i + 8 <= n; i += 8) {
+    s += *(const v4d *)(a + i) * *(const v4d *)(b + i);
+    t += *(const v4d *)(a + i + 4) * *(const v4d *)(b + i + 4);
+  }
   s += t;
   double r = (s[0] + s[1]) + (s[2] + s[3]);
   for (; i < n; i++) r += a[i] * b[i];
@@ -70,7 +91,16 @@ static double householder(int64_t n, const double *x, double *v, double *beta) {
   return alpha;
 }
 
-typedef struct Bidiag { double *a, *v, *w, *u; int64_t m, n, k; double beta_u; } Bidiag;
+typedef struct Bidiag {
+  double *a;
+  double *v;
+  double *w;
+  double *u;
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  double beta_u;
+} Bidiag;
 enum { COLS = 256 };
 /* w = A^T v over the rows k.., one block of columns. */
 static void bidiag_w(void *ctx, int64_t task, int worker) {
@@ -83,6 +113,7 @@ static void bidiag_w(void *ctx, int64_t task, int worker) {
     for (int64_t j = j0; j < j1; j++) w[j] += vi * row[j];
   }
 }
+
 /* Rows below k: the left reflection (w holds beta A^T v), then the right one. */
 static void bidiag_rows(void *ctx, int64_t task, int worker) {
   Bidiag *p = ctx;
@@ -108,7 +139,10 @@ static void bidiagonalise(int64_t m, int64_t n, double *a, double *d, double *s,
     d[k] = householder(m - k, col + k, v + k, &beta);
     if (k + 1 == n) break;
     par_for((n - k + COLS - 1) / COLS, bidiag_w, &p);
-    for (int64_t j = k + 1; j < n; j++) { w[j] *= beta; a[k * n + j] -= w[j]; }
+    for (int64_t j = k + 1; j < n; j++) {
+      w[j] *= beta;
+      a[k * n + j] -= w[j];
+    }
     s[k] = householder(n - k - 1, a + k * n + k + 1, u + k + 1, &p.beta_u);
     par_for((m - k - 1 + ROWS - 1) / ROWS, bidiag_rows, &p);
   }
@@ -117,14 +151,17 @@ static void bidiagonalise(int64_t m, int64_t n, double *a, double *d, double *s,
 Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e) {
   double norm = 0;
   for (int64_t i = 0; i < n; i++) norm = fmax(norm, fmax(fabs(d[i]), i + 1 < n ? fabs(off[i]) : 0));
-  const double tiny = 1.1e-16 * norm;          /* absolute: what lies below does not move any eigenvalue by more than rounding does */
+  /* absolute: what lies below does not move any eigenvalue by more than rounding does */
+  const double tiny = 1.1e-16 * norm;
   if (n) off[n - 1] = 0;
   for (int64_t l = 0; l < n; l++)
     for (int it = 0;; it++) {
       int64_t m = l;
       while (m + 1 < n && fabs(off[m]) > tiny) m++;
       if (m == l) break;
-      if (it == 60) return err_set(e, ST_NUMERIC, "eigenvalues: no convergence after 60 steps; the matrix holds %g", norm);
+      if (it == 60)
+        return err_set(e, ST_NUMERIC,
+                       "eigenvalues: no convergence after 60 steps; the matrix holds %g", norm);
       /* Wilkinson's shift, then one implicit QL sweep of plane rotations from m up to l. */
       double g = (d[l + 1] - d[l]) / (2 * off[l]), r = hypot(g, 1), s = 1, c = 1, p = 0;
       g = d[m] - d[l] + off[l] / (g + copysign(r, g));
@@ -132,7 +169,11 @@ Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e) {
       for (; i >= l; i--) {
         double f = s * off[i], b = c * off[i];
         off[i + 1] = r = sqrt(f * f + g * g);
-        if (r == 0) { d[i + 1] -= p; off[m] = 0; break; }
+        if (r == 0) {
+          d[i + 1] -= p;
+          off[m] = 0;
+          break;
+        }
         s = f / r;
         c = g / r;
         g = d[i + 1] - p;
@@ -148,15 +189,21 @@ Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e) {
   return ST_OK;
 }
 
-/* The singular values of a bidiagonal matrix are the non-negative eigenvalues of the tridiagonal matrix of twice the size with zero diagonal
- * and d1 s1 d2 s2 ... beside it (Golub & Kahan 1965): no square of a singular value is ever formed. */
-static Status bidiagonal_values(int64_t n, const double *d, const double *s, double *sv, double *td, double *te, Error *e) {
+/* The singular values of a bidiagonal matrix are the non-negative eigenvalues of the tridiagonal
+ * matrix of twice the size with zero diagonal and d1 s1 d2 s2 ... beside it (Golub & Kahan 1965):
+ * no square of a singular value is ever formed. */
+static Status bidiagonal_values(int64_t n, const double *d, const double *s, double *sv, double *td,
+                                double *te, Error *e) {
   memset(td, 0, (size_t)(2 * n) * sizeof *td);
-  for (int64_t i = 0; i < n; i++) { te[2 * i] = d[i]; te[2 * i + 1] = i + 1 < n ? s[i] : 0; }
+  for (int64_t i = 0; i < n; i++) {
+    te[2 * i] = d[i];
+    te[2 * i + 1] = i + 1 < n ? s[i] : 0;
+  }
   Status st = tridiagonal_eigenvalues(2 * n, td, te, e);
   if (st != ST_OK) return st;
   /* They come in pairs +-sigma: the n largest are the answer. */
-  for (int64_t i = 1; i < 2 * n; i++) {        /* insertion sort, descending: nearly sorted already */
+  /* insertion sort, descending: nearly sorted already */
+  for (int64_t i = 1; i < 2 * n; i++) {
     double x = td[i];
     int64_t j = i;
     for (; j > 0 && td[j - 1] < x; j--) td[j] = td[j - 1];
@@ -168,16 +215,27 @@ static Status bidiagonal_values(int64_t n, const double *d, const double *s, dou
 
 Status singular_values(int64_t m, int64_t n, double *a, double *sv, Error *e) {
   for (int64_t i = 0; i < m * n; i++)
-    if (!isfinite(a[i])) return err_set(e, ST_NUMERIC, "singular values: the matrix holds NaN or infinity; look at the features it was made from");
+    if (!isfinite(a[i]))
+      return err_set(e, ST_NUMERIC,
+                     "singular values: the matrix holds NaN or infinity; look at the features it "
+                     "was made from");
   double *t = NULL;
-  if (m < n) {                                 /* wide: transpose */
-    if (!(t = mem_alloc((size_t)(m * n) * sizeof *t))) return err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory", (long long)m, (long long)n);
-    for (int64_t i = 0; i < m; i++) for (int64_t j = 0; j < n; j++) t[j * m + i] = a[i * n + j];
+  if (m < n) { /* wide: transpose */
+    if (!(t = mem_alloc((size_t)(m * n) * sizeof *t)))
+      return err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory", (long long)m,
+                     (long long)n);
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < n; j++) t[j * m + i] = a[i * n + j];
     a = t;
-    int64_t swap = m; m = n; n = swap;
+    int64_t swap = m;
+    m = n;
+    n = swap;
   }
-  double *work = mem_alloc((size_t)(2 * m + 8 * n + 16) * sizeof *work), *d = work + 2 * m + 2 * n, *s = d + n;
-  Status st = work ? ST_OK : err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory", (long long)m, (long long)n);
+  double *work = mem_alloc((size_t)(2 * m + 8 * n + 16) * sizeof *work), *d = work + 2 * m + 2 * n,
+         *s = d + n;
+  Status st = work ? ST_OK
+                   : err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory",
+                             (long long)m, (long long)n);
   if (st == ST_OK) {
     bidiagonalise(m, n, a, d, s, work);
     st = bidiagonal_values(n, d, s, sv, s + n, s + 3 * n, e);
@@ -199,23 +257,30 @@ Status nuclear_norm(int64_t m, int64_t n, double *a, double *norm, Error *e) {
 }
 
 /* ---- Cholesky with diagonal pivots ---- */
-typedef struct Chol { int64_t n; double *c; const double *row; } Chol;
+typedef struct Chol {
+  int64_t n;
+  double *c;
+  const double *row;
+} Chol;
 static void chol_rows(void *ctx, int64_t task, int worker) {
   Chol *p = ctx;
   int64_t i1 = PRLX_MIN((task + 1) * ROWS, p->n);
   for (int64_t i = task * ROWS; i < i1; i++) {
     double *restrict c = p->c + i * p->n;
     const double *restrict f = p->row, fi = f[i];
-    if (fi != 0) for (int64_t j = 0; j < p->n; j++) c[j] -= fi * f[j];
+    if (fi != 0)
+      for (int64_t j = 0; j < p->n; j++) c[j] -= fi * f[j];
   }
 }
-/* Outer-product form: each step takes the largest remaining diagonal element and subtracts its rank-one part, so the order of the
- * columns stays as it is and no permutation has to be undone. */
+
+/* Outer-product form: each step takes the largest remaining diagonal element and subtracts its
+ * rank-one part, so the order of the columns stays as it is and no permutation has to be undone. */
 void psd_factor(int64_t n, double *c, double *f, int64_t *rank) {
   double first = 0;
   for (*rank = 0; *rank < n; (*rank)++) {
     int64_t best = 0;
-    for (int64_t i = 1; i < n; i++) if (c[i * n + i] > c[best * n + best]) best = i;
+    for (int64_t i = 1; i < n; i++)
+      if (c[i * n + i] > c[best * n + best]) best = i;
     double pivot = c[best * n + best];
     if (*rank == 0) first = pivot;
     if (!(pivot > 1e-14 * first) || !(pivot > 0)) break;

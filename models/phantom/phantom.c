@@ -2,14 +2,21 @@
 #include "models/phantom/phantom.h"
 #include "models/phantom/phantom_impl.h"
 
-PhantomOptions phantom_defaults(void) { return (PhantomOptions){.snr0 = 30, .tau = 1.7501, .sigma = .2191, .lambda = 0, .iterations = 10}; }
+PhantomOptions phantom_defaults(void) {
+  return (PhantomOptions){.snr0 = 30, .tau = 1.7501, .sigma = .2191, .lambda = 0, .iterations = 10};
+}
 
-/* s ~ N(0,1), e1, e2 ~ N(0,1) independent; reader j says rim iff s + sigma e_j > tau. With t = tau/sqrt(1+sigma^2) and rho = 1/(1+sigma^2) the pair
- * is bivariate normal: P(one reader says rim) = Phi(-t). */
-void phantom_read(const PhantomOptions *o, Rng *r, int want, double *s, int *reader1, int *reader2) {
+/* s ~ N(0,1), e1, e2 ~ N(0,1) independent; reader j says rim iff s + sigma e_j > tau. With t =
+ * tau/sqrt(1+sigma^2) and rho = 1/(1+sigma^2) the pair is bivariate normal: P(one reader says rim)
+ * = Phi(-t). */
+void phantom_read(const PhantomOptions *o, Rng *r, int want, double *s, int *reader1,
+                  int *reader2) {
   for (int tries = 0;; tries++) {
     const double x = rng_normal(r), e1 = rng_normal(r), e2 = rng_normal(r);
-    const int a = x + o->sigma * e1 > o->tau, b = x + o->sigma * e2 > o->tau, cls = a != b ? PHANTOM_AMBIGUOUS : a ? PHANTOM_RIM : PHANTOM_NONRIM;
+    const int a = x + o->sigma * e1 > o->tau, b = x + o->sigma * e2 > o->tau,
+              cls = a != b ? PHANTOM_AMBIGUOUS
+                    : a    ? PHANTOM_RIM
+                           : PHANTOM_NONRIM;
     if (want != PHANTOM_ANY && cls != want && tries < 1000000) continue;
     *s = x;
     *reader1 = a;
@@ -32,7 +39,10 @@ static float *take(float **p, size_t n) {
   return q;
 }
 
-static size_t spectra_floats(const Fft3 *f) { return 4 * ((fft3_count(f) + 15) & ~(size_t)15) + fft3_scratch(f); }
+static size_t spectra_floats(const Fft3 *f) {
+  return 4 * ((fft3_count(f) + 15) & ~(size_t)15) + fft3_scratch(f);
+}
+
 static void take_spectra(Qsm *q, float **p) {
   const size_t k = fft3_count(q->fft);
   q->re = take(p, k);
@@ -47,16 +57,21 @@ Status phantom_work_new(PhantomWork **out, Error *e) {
   if (!w) return err_set(e, ST_NOMEM, "out of memory for the phantom's scratch");
   w->box = w->q.box = box_of(BOX_NX, BOX_NY, BOX_NZ);
   Status st = fft3_new(BOX_NX, BOX_NY, BOX_NZ, &w->q.fft, e);
-  const size_t n = w->box.n, floats = st == ST_OK ? (7 + 3 + WORK_TMP) * n + spectra_floats(w->q.fft) + random_field_noise(&w->box) + 16 : 0;
+  const size_t n = w->box.n, floats = st == ST_OK
+                                          ? (7 + 3 + WORK_TMP) * n + spectra_floats(w->q.fft) +
+                                                random_field_noise(&w->box) + 16
+                                          : 0;
   if (st == ST_OK && !(w->all = mem_alloc(floats * sizeof(float))))
-    st = err_set(e, ST_NOMEM, "out of memory for the phantom's scratch (%zu MB)", floats * sizeof(float) >> 20);
+    st = err_set(e, ST_NOMEM, "out of memory for the phantom's scratch (%zu MB)",
+                 floats * sizeof(float) >> 20);
   if (st != ST_OK) {
     phantom_work_free(w);
     *out = NULL;
     return st;
   }
   float *p = w->all;
-  w->t = (Tissue){take(&p, n), take(&p, n), take(&p, n), take(&p, n), take(&p, n), take(&p, n), take(&p, n)};
+  w->t = (Tissue){take(&p, n), take(&p, n), take(&p, n), take(&p, n),
+                  take(&p, n), take(&p, n), take(&p, n)};
   w->les = take(&p, n);
   w->rim = take(&p, n);
   w->dist = take(&p, n);
@@ -72,20 +87,24 @@ void phantom_lesion_free(PhantomLesion *l) {
 }
 
 static void crop(const Box *b, const float *in, float *out) {
-  const int ox = (b->nx - PHANTOM_NX) / 2, oy = (b->ny - PHANTOM_NY) / 2, oz = (b->nz - PHANTOM_NZ) / 2;
+  const int ox = (b->nx - PHANTOM_NX) / 2, oy = (b->ny - PHANTOM_NY) / 2,
+            oz = (b->nz - PHANTOM_NZ) / 2;
   for (int k = 0; k < PHANTOM_NZ; k++)
     for (int j = 0; j < PHANTOM_NY; j++, out += PHANTOM_NX)
-      memcpy(out, in + ((size_t)(k + oz) * (size_t)b->ny + (size_t)(j + oy)) * (size_t)b->nx + ox, PHANTOM_NX * sizeof *out);
+      memcpy(out, in + ((size_t)(k + oz) * (size_t)b->ny + (size_t)(j + oy)) * (size_t)b->nx + ox,
+             PHANTOM_NX * sizeof *out);
 }
 
-static void rician(float *flair, const float *re, const float *im, size_t n) {       /* sigma 3, in place */
+/* sigma 3, in place */
+static void rician(float *flair, const float *re, const float *im, size_t n) {
   for (size_t i = 0; i < n; i++) {
     const float a = flair[i] + 3 * re[i], b = 3 * im[i];
     flair[i] = sqrtf(a * a + b * b);
   }
 }
 
-Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index, int want, PhantomLesion *out, Error *e) {
+Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
+                      int want, PhantomLesion *out, Error *e) {
   static const double middle[3] = {0, 0, 0};
   *out = (PhantomLesion){0};
   out->chi = mem_alloc(5 * PHANTOM_VOXELS * sizeof(float));
@@ -100,7 +119,7 @@ Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, ui
   phantom_anatomy(w, &r, out->kind);
   phantom_paint_lesion(w, &r, out->conspicuity, middle, out);
   phantom_flair_ideal(w, &r, w->tmp[2]);
-  qsm_blur(&w->q, w->tmp[2], .42, .42, .42, w->tmp[2]);    /* point spread of 1 mm FWHM */
+  qsm_blur(&w->q, w->tmp[2], .42, .42, .42, w->tmp[2]); /* point spread of 1 mm FWHM */
   crop(&w->box, w->tmp[2], out->flair);
   crop(&w->box, w->les, out->mask);
   crop(&w->box, w->rim, out->rim);

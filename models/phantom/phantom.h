@@ -1,63 +1,97 @@
-/* phantom.h: a physically motivated lesion phantom: susceptibility shapes, dipole field, noise, TV-regularised inversion, T2-FLAIR and rim mask
- * of one lesion patch; latent rim conspicuity and two readers. Values and distributions: models/phantom/phantom_anatomy.c and phantom_lesion.c name them.
- * Simulated: nothing here comes from a patient. No files here. */
+/* phantom.h: a physically motivated lesion phantom: susceptibility shapes, dipole field, noise,
+ * TV-regularised inversion, T2-FLAIR and rim mask of one lesion patch; latent rim conspicuity and
+ * two readers. Values and distributions: models/phantom/phantom_anatomy.c and phantom_lesion.c name
+ * them. Simulated: nothing here comes from a patient. No files here. */
 #ifndef PRLX_PHANTOM_H
 #define PRLX_PHANTOM_H
 #include "core/base.h"
 #include "core/rng.h"
-enum { PHANTOM_NX = 64, PHANTOM_NY = 64, PHANTOM_NZ = 24, PHANTOM_VOXELS = PHANTOM_NX * PHANTOM_NY * PHANTOM_NZ };  /* patch, x fastest */
-#define PHANTOM_HX 0.4         /* voxel, mm */
+/* patch, x fastest */
+enum {
+  PHANTOM_NX = 64,
+  PHANTOM_NY = 64,
+  PHANTOM_NZ = 24,
+  PHANTOM_VOXELS = PHANTOM_NX * PHANTOM_NY * PHANTOM_NZ
+};
+#define PHANTOM_HX 0.4 /* voxel, mm */
 #define PHANTOM_HY 0.4
 #define PHANTOM_HZ 1.0
-enum { PHANTOM_ANY = -1, PHANTOM_NONRIM = 0, PHANTOM_RIM = 1, PHANTOM_AMBIGUOUS = 2 };   /* by the readers: none, both, exactly one */
+/* by the readers: none, both, exactly one */
+enum { PHANTOM_ANY = -1, PHANTOM_NONRIM = 0, PHANTOM_RIM = 1, PHANTOM_AMBIGUOUS = 2 };
 
 typedef struct PhantomOptions {
-  double snr0;                 /* signal to noise of the first echo; 30 */
-  double tau, sigma;           /* reader j says rim iff s + sigma e_j > tau */
-  double lambda;               /* weight of total variation; 0: drawn from U(.05,.11) per lesion */
-  int iterations;              /* ADMM steps of the inversion; 10 */
-  bool fast_inversion;         /* closed form (quadratic smoothness) instead of total variation */
+  double snr0; /* signal to noise of the first echo; 30 */
+  /* reader j says rim iff s + sigma e_j > tau */
+  double tau;
+  double sigma;
+  double lambda;       /* weight of total variation; 0: drawn from U(.05,.11) per lesion */
+  int iterations;      /* ADMM steps of the inversion; 10 */
+  bool fast_inversion; /* closed form (quadratic smoothness) instead of total variation */
 } PhantomOptions;
-/* tau, sigma: solution for 260 both, 177 one, N = 7980 lesions (the 177 are among the 7720 not called rim by both): 1.7501, 0.2191. */
+
+/* tau, sigma: solution for 260 both, 177 one, N = 7980 lesions (the 177 are among the 7720 not
+ * called rim by both): 1.7501, 0.2191. */
 PhantomOptions phantom_defaults(void);
 
 typedef struct PhantomLesion {
-  double conspicuity;          /* latent s ~ N(0,1), or as conditioned on the readers */
-  int reader1, reader2;        /* 1: says rim */
-  int truth_rim;               /* 1: s > tau, i.e. a noise-free reader would say rim */
-  double diameter_mm;          /* equivalent in-plane diameter */
-  double rim_coverage;         /* part of the circumference that carries the rim, 0..1 */
-  double rim_ppb, rim_fwhm_mm; /* crest above core; width (0 ppb: nothing to see) */
-  double core_ppb;             /* core above surrounding white matter */
-  double lambda;               /* inversion weight used */
-  char kind[16], mimic[16];    /* periventricular, juxtacortical, both, deep; none, hollow, arc, vessel, hypo */
-  float *chi, *flair, *rim, *mask, *truth; /* [NZ][NY][NX]: ppb, arbitrary units, probability 0..1, 0/1, blurred true susceptibility in ppb;
-                                            * one allocation, owned by chi */
+  double conspicuity; /* latent s ~ N(0,1), or as conditioned on the readers */
+  /* 1: says rim */
+  int reader1;
+  int reader2;
+  int truth_rim;       /* 1: s > tau, i.e. a noise-free reader would say rim */
+  double diameter_mm;  /* equivalent in-plane diameter */
+  double rim_coverage; /* part of the circumference that carries the rim, 0..1 */
+  /* crest above core; width (0 ppb: nothing to see) */
+  double rim_ppb;
+  double rim_fwhm_mm;
+  double core_ppb; /* core above surrounding white matter */
+  double lambda;   /* inversion weight used */
+  /* periventricular, juxtacortical, both, deep; none, hollow, arc, vessel, hypo */
+  char kind[16];
+  char mimic[16];
+  /* [NZ][NY][NX]: ppb, arbitrary units, probability 0..1, 0/1, blurred true susceptibility in ppb;
+   * one allocation, owned by chi */
+  float *chi;
+  float *flair;
+  float *rim;
+  float *mask;
+  float *truth;
 } PhantomLesion;
 void phantom_lesion_free(PhantomLesion *l);
 
-/* The two-reader model alone: s and both readings, conditioned on `want` by rejection (about 31 draws for a rim). */
+/* The two-reader model alone: s and both readings, conditioned on `want` by rejection (about 31
+ * draws for a rim). */
 void phantom_read(const PhantomOptions *o, Rng *r, int want, double *s, int *reader1, int *reader2);
 
 /* Plans and scratch of one thread (about 40 MB). */
 typedef struct PhantomWork PhantomWork;
 Status phantom_work_new(PhantomWork **out, Error *e);
-void   phantom_work_free(PhantomWork *w);
-/* One lesion: a pure function of (options, seed, index, want). Its random stream is the Philox subsequence `index`. Serial: run several lesions
- * in parallel with one PhantomWork each; the bytes do not depend on how many. ST_NOMEM only. */
-Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index, int want, PhantomLesion *out, Error *e);
+void phantom_work_free(PhantomWork *w);
 
-/* A slab of head, 256 x 256 x 40 voxels, tiled by 3 x 3 anatomies of which the first `lesions` in a random order carry a lesion; one field and
- * one inversion for the whole. labels: 0, or 1..n for the lesion's voxels. Zero outside the head. Some lesions lie so near to the top or bottom
- * that a patch around them leaves the slab. */
+/* One lesion: a pure function of (options, seed, index, want). Its random stream is the Philox
+ * subsequence `index`. Serial: run several lesions in parallel with one PhantomWork each; the bytes
+ * do not depend on how many. ST_NOMEM only. */
+Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
+                      int want, PhantomLesion *out, Error *e);
+
+/* A slab of head, 256 x 256 x 40 voxels, tiled by 3 x 3 anatomies of which the first `lesions` in a
+ * random order carry a lesion; one field and one inversion for the whole. labels: 0, or 1..n for
+ * the lesion's voxels. Zero outside the head. Some lesions lie so near to the top or bottom that a
+ * patch around them leaves the slab. */
 enum { SLAB_NX = 256, SLAB_NY = 256, SLAB_NZ = 40, SLAB_MAX_LESIONS = 9 };
 typedef struct PhantomSlab {
   int n;
-  float *chi, *flair, *rim, *labels;       /* one allocation, owned by chi */
-  PhantomLesion lesion[SLAB_MAX_LESIONS];  /* without arrays */
-  double centre[SLAB_MAX_LESIONS][3];      /* voxel index of the lesion centre */
+  /* one allocation, owned by chi */
+  float *chi;
+  float *flair;
+  float *rim;
+  float *labels;
+  PhantomLesion lesion[SLAB_MAX_LESIONS]; /* without arrays */
+  double centre[SLAB_MAX_LESIONS][3];     /* voxel index of the lesion centre */
 } PhantomSlab;
+
 /* want[i]: class of lesion i. Serial; the anatomy's stream is the Philox subsequence `index`. */
-Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index, int lesions, const int *want, PhantomSlab *out, Error *e);
-void   phantom_slab_free(PhantomSlab *s);
+Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
+                    int lesions, const int *want, PhantomSlab *out, Error *e);
+void phantom_slab_free(PhantomSlab *s);
 #endif

@@ -1,18 +1,44 @@
-/* phantom_lesion.c: the lesion itself: boundary, core, rim, mimics that readers discount, central vein; rim and lesion masks; T2-FLAIR.
- * Conspicuity s and the rim are tied by
- *     s = 1.7 + ln[(A/28) (f/.75)^.7 (w/1.5)^.5] / 1.4,    A crest above core (ppb), f covered part of the circumference, w FWHM (mm),
+/* phantom_lesion.c: the lesion itself: boundary, core, rim, mimics that readers discount, central
+ * vein; rim and lesion masks; T2-FLAIR. Conspicuity s and the rim are tied by
+ *     s = 1.7 + ln[(A/28) (f/.75)^.7 (w/1.5)^.5] / 1.4,    A crest above core (ppb), f covered part
+ *       of the circumference, w FWHM (mm),
  * so that below s = 1 no rim can be seen and a reference rim at s = 1.7 rises 28 ppb. */
 #include "models/phantom/phantom_impl.h"
 
-typedef struct Shape3 {          /* ellipsoid with a rough edge, rotated in the plane; lobe > 0: confluent with a second one at (lx, ly, lz) of that relative size */
-  float cx, cy, cz, dx, dy, dz, cos, sin, lobe, lx, ly, lz;
+/* ellipsoid with a rough edge, rotated in the plane; lobe > 0: confluent with a second one at (lx,
+ * ly, lz) of that relative size */
+typedef struct Shape3 {
+  float cx;
+  float cy;
+  float cz;
+  float dx;
+  float dy;
+  float dz;
+  float cos;
+  float sin;
+  float lobe;
+  float lx;
+  float ly;
+  float lz;
 } Shape3;
 
 static Shape3 draw_shape(Rng *r, double dia, const double centre[3]) {
-  const double el = draw_u(r, 1, 2.3), dz = dia * draw_u(r, .8, 1.25), th = draw_n(r, 0, .3) + (draw_p(r, .15) ? M_PI / 2 : 0);
+  const double el = draw_u(r, 1, 2.3), dz = dia * draw_u(r, .8, 1.25),
+               th = draw_n(r, 0, .3) + (draw_p(r, .15) ? M_PI / 2 : 0);
   double c[3];
   for (int a = 0; a < 3; a++) c[a] = centre[a] + draw_n(r, 0, .6);
-  Shape3 s = {(float)c[0], (float)c[1], (float)c[2], (float)(dia * sqrt(el)), (float)(dia / sqrt(el)), (float)dz, (float)cos(th), (float)sin(th), 0, 0, 0, 0};
+  Shape3 s = {(float)c[0],
+              (float)c[1],
+              (float)c[2],
+              (float)(dia * sqrt(el)),
+              (float)(dia / sqrt(el)),
+              (float)dz,
+              (float)cos(th),
+              (float)sin(th),
+              0,
+              0,
+              0,
+              0};
   const double lobe = draw_u(r, .45, .8), at = draw_u(r, -M_PI, M_PI), z = draw_u(r, -.3, .3);
   if (draw_p(r, .2)) {
     s.lobe = (float)lobe;
@@ -22,6 +48,7 @@ static Shape3 draw_shape(Rng *r, double dia, const double centre[3]) {
   }
   return s;
 }
+
 static inline void shape_coords(const Shape3 *s, float x, float y, float *xr, float *yr) {
   x -= s->cx;
   y -= s->cy;
@@ -29,13 +56,15 @@ static inline void shape_coords(const Shape3 *s, float x, float y, float *xr, fl
   *yr = -s->sin * x + s->cos * y;
 }
 
-static inline float ellipsoid(const Shape3 *s, float x, float y, float z, float size) {      /* normalised radius - 1, times the size */
+/* normalised radius - 1, times the size */
+static inline float ellipsoid(const Shape3 *s, float x, float y, float z, float size) {
   const float k = 2 / size, u = k * x / s->dx, v = k * y / s->dy, q = k * z / s->dz;
   return (sqrtf(u * u + v * v + q * q + .02f) - 1) * size;
 }
 
 /* Roughness twice: of the whole outline, and fine, in mm, once distances are known. */
-static void lesion_distance(PhantomWork *w, Rng *r, const Shape3 *s, double dia, float *d, float *tmp, const float *fine) {
+static void lesion_distance(PhantomWork *w, Rng *r, const Shape3 *s, double dia, float *d,
+                            float *tmp, const float *fine) {
   const Box *b = &w->box;
   random_iso(w, r, .22 * dia + .3, d);
   const float rough = (float)draw_u(r, .06, .2), ragged = (float)draw_u(r, .05, .3);
@@ -47,7 +76,8 @@ static void lesion_distance(PhantomWork *w, Rng *r, const Shape3 *s, double dia,
         shape_coords(s, box_x(b, x), box_y(b, j), &xr, &yr);
         const float z = box_z(b, k) - s->cz;
         float rho = ellipsoid(s, xr, yr, z, 1);
-        if (s->lobe > 0) rho = smooth_min(rho, ellipsoid(s, xr - s->lx, yr - s->ly, z - s->lz, s->lobe), .3f);
+        if (s->lobe > 0)
+          rho = smooth_min(rho, ellipsoid(s, xr - s->lx, yr - s->ly, z - s->lz, s->lobe), .3f);
         d[i] = rho + rough * d[i];
       }
   signed_distance(w, d, tmp);
@@ -56,9 +86,20 @@ static void lesion_distance(PhantomWork *w, Rng *r, const Shape3 *s, double dia,
 
 /* Everything drawn once per lesion. */
 typedef struct Look {
-  float edge, fwhm, cover, crest, core, texture, halo, dome, arc_from, dia;
+  float edge;
+  float fwhm;
+  float cover;
+  float crest;
+  float core;
+  float texture;
+  float halo;
+  float dome;
+  float arc_from;
+  float dia;
   int mimic;
-  float mim_ppb, mim_cover, mim_z;
+  float mim_ppb;
+  float mim_cover;
+  float mim_z;
 } Look;
 enum { MIMIC_NONE, MIMIC_HOLLOW, MIMIC_ARC, MIMIC_VESSEL, MIMIC_HYPO };
 
@@ -67,7 +108,8 @@ static void draw_mimic(Rng *r, double s, Look *k, char name[16]) {
   static const char *const names[] = {"none", "hollow", "arc", "vessel", "hypo"};
   k->mimic = s < 1.45 ? draw_choice(r, prob, 5) : MIMIC_NONE;
   strcpy(name, names[k->mimic]);
-  static const double ppb[][2] = {{0, 0}, {12, 32}, {18, 50}, {50, 120}, {15, 35}}, cover[][2] = {{0, 0}, {0, 0}, {.15, .3}, {.18, .4}, {0, 0}};
+  static const double ppb[][2] = {{0, 0}, {12, 32}, {18, 50}, {50, 120}, {15, 35}},
+                      cover[][2] = {{0, 0}, {0, 0}, {.15, .3}, {.18, .4}, {0, 0}};
   k->mim_ppb = (float)draw_u(r, ppb[k->mimic][0], ppb[k->mimic][1]);
   k->mim_cover = (float)(M_PI * draw_u(r, cover[k->mimic][0], cover[k->mimic][1]));
   k->mim_z = (float)draw_n(r, 0, 2);
@@ -76,13 +118,15 @@ static void draw_mimic(Rng *r, double s, Look *k, char name[16]) {
 static void draw_look(Rng *r, double s, double up, double dia, Look *k, PhantomLesion *out) {
   k->dia = (float)dia;
   k->edge = (float)draw_u(r, .2, .45);
-  const double f = PRLX_MIN(1, PRLX_MAX(.35, draw_beta(r, 3.2, 1.1))), w = PRLX_MIN(2.1, PRLX_MAX(1.0, draw_n(r, 1.5, .22))) * PRLX_MIN(1, dia / 7);
+  const double f = PRLX_MIN(1, PRLX_MAX(.35, draw_beta(r, 3.2, 1.1))),
+               w = PRLX_MIN(2.1, PRLX_MAX(1.0, draw_n(r, 1.5, .22))) * PRLX_MIN(1, dia / 7);
   const double A = PRLX_MIN(150, 28 * exp(1.4 * (s - 1.7)) * pow(.75 / f, .7) * sqrt(1.5 / w));
   k->cover = (float)f;
   k->fwhm = (float)w;
   k->crest = (float)A;
   k->arc_from = (float)draw_u(r, -M_PI, M_PI);
-  const double solid = draw_p(r, .15) ? draw_n(r, 5, 5) : draw_u(r, 20, 65), hollow = draw_u(r, 2, 36);
+  const double solid = draw_p(r, .15) ? draw_n(r, 5, 5) : draw_u(r, 20, 65),
+               hollow = draw_u(r, 2, 36);
   k->core = (float)((1 - up) * solid + up * hollow);
   k->texture = 4 + .14f * fabsf(k->core);
   k->halo = (float)draw_u(r, 0, 14);
@@ -95,17 +139,21 @@ static void draw_look(Rng *r, double s, double up, double dia, Look *k, PhantomL
   out->core_ppb = k->core;
 }
 
-/* What the mimics add at distance d, angle dphi from their middle, lesion membership m, white matter wl. */
+/* What the mimics add at distance d, angle dphi from their middle, lesion membership m, white
+ * matter wl. */
 static inline float mimic_value(const Look *k, float d, float dphi, float z, float m, float wl) {
   switch (k->mimic) {
     case MIMIC_HOLLOW: return -m * k->mim_ppb * clampf(-d / (.22f * k->dia), 0, 1);
     case MIMIC_ARC: return wl * k->mim_ppb * bell(d + .5f, .6f) * soft(dphi - k->mim_cover, .2f);
-    case MIMIC_VESSEL: return k->mim_ppb * bell(d - .3f, .35f) * soft(dphi - k->mim_cover, .15f) * bell(z - k->mim_z, 2);
+    case MIMIC_VESSEL:
+      return k->mim_ppb * bell(d - .3f, .35f) * soft(dphi - k->mim_cover, .15f) *
+             bell(z - k->mim_z, 2);
     case MIMIC_HYPO: return -m * k->mim_ppb * bell(d + .6f, .6f);
     default: return 0;
   }
 }
-static inline float turn(float phi) {        /* |phi| modulo a full turn, in [0, pi] */
+
+static inline float turn(float phi) { /* |phi| modulo a full turn, in [0, pi] */
   const float t = phi * .159154943f, r = (t + 12582912.f) - 12582912.f;
   return fabsf(t - r) * 6.28318531f;
 }
@@ -119,15 +167,19 @@ static void paint(PhantomWork *w, const Shape3 *s, const Look *k) {
     for (int j = 0; j < b->ny; j++)
       for (int x = 0; x < b->nx; x++, i++) {
         w->les[i] = w->rim[i] = 0;
-        if (d[i] > 7) continue;              /* nothing of the lesion reaches further */
+        if (d[i] > 7) continue; /* nothing of the lesion reaches further */
         float xr, yr;
         shape_coords(s, box_x(b, x), box_y(b, j), &xr, &yr);
-        const float phi = fast_atan2(yr * s->dx, xr * s->dy) - k->arc_from, wl = clampf(1.15f * wm[i] + .1f, 0, 1), m = soft(d[i], k->edge) * wl;
+        const float phi = fast_atan2(yr * s->dx, xr * s->dy) - k->arc_from,
+                    wl = clampf(1.15f * wm[i] + .1f, 0, 1), m = soft(d[i], k->edge) * wl;
         const float cov = k->cover < .97f ? soft(turn(phi) - 3.14159265f * k->cover, .22f) : 1;
-        const float rim = bell(d[i] + .5f * k->fwhm, k->fwhm / 2.355f) * cov * clampf(1 + .25f * patchy[i] + .2f * fine[i], .3f, 1.7f);
-        const float inside = -30 + k->core + k->texture * fine[i] + 5 * mottle[i] + k->dome * clampf(-d[i] / (.25f * k->dia), 0, 1);
+        const float rim = bell(d[i] + .5f * k->fwhm, k->fwhm / 2.355f) * cov *
+                          clampf(1 + .25f * patchy[i] + .2f * fine[i], .3f, 1.7f);
+        const float inside = -30 + k->core + k->texture * fine[i] + 5 * mottle[i] +
+                             k->dome * clampf(-d[i] / (.25f * k->dia), 0, 1);
         const float halo = d[i] > 0 ? k->halo * bell(d[i], 1.3f) * wm[i] : 0;
-        chi[i] = chi[i] * (1 - m) + m * inside + halo + k->crest * rim * wl + mimic_value(k, d[i], turn(phi + 2), box_z(b, z) - s->cz, m, wl);
+        chi[i] = chi[i] * (1 - m) + m * inside + halo + k->crest * rim * wl +
+                 mimic_value(k, d[i], turn(phi + 2), box_z(b, z) - s->cz, m, wl);
         w->les[i] = d[i] < 0 && wm[i] > .3f;
         if (k->crest > 12) w->rim[i] = clampf(k->crest * rim * wl / 60, 0, 1);
       }
@@ -137,8 +189,13 @@ static void paint(PhantomWork *w, const Shape3 *s, const Look *k) {
 static void central_vein(PhantomWork *w, Rng *r, const Shape3 *s, double dia) {
   if (!draw_p(r, .5)) return;
   double q[3] = {0, 0, 0}, p0[3], p1[3], bend[3];
-  if (draw_p(r, .6)) q[2] = draw_n(r, 0, 3);
-  else { q[0] = dia; q[1] = draw_n(r, 0, 1); q[2] = draw_n(r, 0, 2); }
+  if (draw_p(r, .6))
+    q[2] = draw_n(r, 0, 3);
+  else {
+    q[0] = dia;
+    q[1] = draw_n(r, 0, 1);
+    q[2] = draw_n(r, 0, 2);
+  }
   const double c[3] = {s->cx, s->cy, s->cz};
   for (int a = 0; a < 3; a++) {
     const double half = 1.3 * q[a] + (a == 2 ? 6 : 0);
@@ -166,8 +223,10 @@ void phantom_no_lesion(PhantomWork *w) {
   blend_vessels(w);
 }
 
-void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[3], PhantomLesion *out) {
-  const double up = 1 / (1 + exp(-(s - 1.60) / .15));   /* 0: solid bright core; 1: core and rim dissociated */
+void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[3],
+                          PhantomLesion *out) {
+  /* 0: solid bright core; 1: core and rim dissociated */
+  const double up = 1 / (1 + exp(-(s - 1.60) / .15));
   const double dia = PRLX_MIN(15, PRLX_MAX(3.4, exp(draw_n(r, log(5.8 + 2.4 * up), .30))));
   const Shape3 shape = draw_shape(r, dia, centre);
   Look look;
@@ -182,7 +241,8 @@ void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[
   blend_vessels(w);
 }
 
-/* White matter 100, grey 128, CSF 22, lesion 165..215: uniform, without a rim, and a little larger than on QSM, which it bounds. */
+/* White matter 100, grey 128, CSF 22, lesion 165..215: uniform, without a rim, and a little larger
+ * than on QSM, which it bounds. */
 void phantom_flair_ideal(PhantomWork *w, Rng *r, float *out) {
   float *bias = w->tmp[0], *fine = w->tmp[1];
   const Tissue *t = &w->t;
@@ -191,7 +251,8 @@ void phantom_flair_ideal(PhantomWork *w, Rng *r, float *out) {
   const float grow = (float)draw_u(r, .4, 1), bright = (float)draw_u(r, 165, 215);
   for (size_t i = 0; i < w->box.n; i++) {
     const float rest = 1 - clampf(t->wm[i] + t->gm[i] + t->csf[i], 0, 1);
-    const float v = (100 * t->wm[i] + 128 * t->gm[i] + 22 * t->csf[i] + 100 * rest) * (1 + .03f * bias[i]);
+    const float v =
+        (100 * t->wm[i] + 128 * t->gm[i] + 22 * t->csf[i] + 100 * rest) * (1 + .03f * bias[i]);
     const float m = soft(w->dist[i] - grow, .45f) * (1 - t->csf[i]);
     out[i] = v * (1 - m) + m * bright * (1 + .03f * fine[i]);
   }

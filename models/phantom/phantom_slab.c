@@ -1,4 +1,5 @@
-/* phantom_slab.c: a slab of head with several lesions: 3 x 3 anatomies blended where they overlap, one dipole field and one inversion for all. */
+/* phantom_slab.c: a slab of head with several lesions: 3 x 3 anatomies blended where they overlap,
+ * one dipole field and one inversion for all. */
 #include "models/phantom/phantom_impl.h"
 
 enum { TILES = 3, STEP = 80, OVERLAP = BOX_NX - STEP };
@@ -9,7 +10,15 @@ _Static_assert(SLAB_MAX_LESIONS == TILES * TILES, "one lesion per tile");
 typedef struct Slab {
   Box box;
   Qsm q;
-  float *chi, *wm, *gm, *csf, *vein, *flair, *head, *buf[QSM_BUFFERS], *mag;
+  float *chi;
+  float *wm;
+  float *gm;
+  float *csf;
+  float *vein;
+  float *flair;
+  float *head;
+  float *buf[QSM_BUFFERS];
+  float *mag;
   void *all;
 } Slab;
 
@@ -18,9 +27,12 @@ static Status slab_new(Slab *s, Error *e) {
   s->q.box = s->box;
   Status st = fft3_new(SLAB_NX, SLAB_NY, SLAB_NZ, &s->q.fft, e);
   if (st != ST_OK) return st;
-  const size_t n = s->box.n, k = fft3_count(s->q.fft), floats = (8 + QSM_BUFFERS) * n + 4 * k + fft3_scratch(s->q.fft);   /* n, k: multiples of 16 */
+  /* n, k: multiples of 16 */
+  const size_t n = s->box.n, k = fft3_count(s->q.fft),
+               floats = (8 + QSM_BUFFERS) * n + 4 * k + fft3_scratch(s->q.fft);
   float *p = s->all = mem_alloc(floats * sizeof(float));
-  if (!p) return err_set(e, ST_NOMEM, "out of memory for a slab (%zu MB)", floats * sizeof(float) >> 20);
+  if (!p)
+    return err_set(e, ST_NOMEM, "out of memory for a slab (%zu MB)", floats * sizeof(float) >> 20);
   float **volume[] = {&s->chi, &s->wm, &s->gm, &s->csf, &s->vein, &s->flair, &s->head, &s->mag};
   for (int i = 0; i < COUNT_OF(volume); i++, p += n) *volume[i] = p;
   for (int i = 0; i < QSM_BUFFERS; i++, p += n) s->buf[i] = p;
@@ -29,6 +41,7 @@ static Status slab_new(Slab *s, Error *e) {
   s->q.scratch = p;
   return ST_OK;
 }
+
 static void slab_end(Slab *s) {
   fft3_free(s->q.fft);
   mem_free(s->all);
@@ -36,17 +49,20 @@ static void slab_end(Slab *s) {
 
 /* Partition of unity: smooth step over the overlap with the neighbour, 1 at the outer sides. */
 static float tile_weight(int i, int tile) {
-  float a = tile > 0 ? clampf((i + .5f) / OVERLAP, 0, 1) : 1, b = tile < TILES - 1 ? clampf((BOX_NX - .5f - i) / OVERLAP, 0, 1) : 1;
+  float a = tile > 0 ? clampf((i + .5f) / OVERLAP, 0, 1) : 1,
+        b = tile < TILES - 1 ? clampf((BOX_NX - .5f - i) / OVERLAP, 0, 1) : 1;
   a = a * a * (3 - 2 * a);
   b = b * b * (3 - 2 * b);
   return a * b;
 }
 
 /* Adds the painted tile to the slab; the lesion's voxels get `label` where the tile dominates. */
-static void blend_tile(Slab *s, const PhantomWork *w, const float *flair, int tx, int ty, int label, PhantomSlab *out) {
+static void blend_tile(Slab *s, const PhantomWork *w, const float *flair, int tx, int ty, int label,
+                       PhantomSlab *out) {
   for (int k = 0; k < BOX_NZ; k++)
     for (int j = 0; j < BOX_NY; j++) {
-      size_t from = ((size_t)k * BOX_NY + (size_t)j) * BOX_NX, to = ((size_t)k * SLAB_NY + (size_t)(ty * STEP + j)) * SLAB_NX + (size_t)(tx * STEP);
+      size_t from = ((size_t)k * BOX_NY + (size_t)j) * BOX_NX,
+             to = ((size_t)k * SLAB_NY + (size_t)(ty * STEP + j)) * SLAB_NX + (size_t)(tx * STEP);
       const float wy = tile_weight(j, ty);
       for (int i = 0; i < BOX_NX; i++, from++, to++) {
         const float t = wy * tile_weight(i, tx);
@@ -62,13 +78,15 @@ static void blend_tile(Slab *s, const PhantomWork *w, const float *flair, int tx
     }
 }
 
-/* Head outline, a rounded square of 99 mm, soft; outside there is air: no susceptibility, no signal. */
+/* Head outline, a rounded square of 99 mm, soft; outside there is air: no susceptibility, no
+ * signal. */
 static void cut_head(Slab *s) {
   size_t i = 0;
   for (int k = 0; k < SLAB_NZ; k++)
     for (int j = 0; j < SLAB_NY; j++)
       for (int x = 0; x < SLAB_NX; x++, i++) {
-        const float u = box_x(&s->box, x) / 49.5f, v = box_y(&s->box, j) / 49.5f, r = sqrtf(sqrtf(u * u * u * u + v * v * v * v));
+        const float u = box_x(&s->box, x) / 49.5f, v = box_y(&s->box, j) / 49.5f,
+                    r = sqrtf(sqrtf(u * u * u * u + v * v * v * v));
         const float m = s->head[i] = soft((r - 1) * 49.5f, .3f);
         s->chi[i] *= m;
         s->wm[i] *= m;
@@ -108,30 +126,37 @@ static void deal_lesions(Rng *r, int lesions, int label[TILES * TILES]) {
   for (int i = 0; i < TILES * TILES; i++) label[order[i]] = i < lesions ? i + 1 : 0;
 }
 
-static void paint_tiles(PhantomWork *w, Slab *s, const PhantomOptions *o, Rng *r, const int *want, PhantomSlab *out) {
+static void paint_tiles(PhantomWork *w, Slab *s, const PhantomOptions *o, Rng *r, const int *want,
+                        PhantomSlab *out) {
   int label[TILES * TILES];
   deal_lesions(r, out->n, label);
   for (int t = 0; t < TILES * TILES; t++) {
     PhantomLesion none = {0}, *l = label[t] ? &out->lesion[label[t] - 1] : &none;
-    phantom_read(o, r, label[t] ? want[label[t] - 1] : PHANTOM_ANY, &l->conspicuity, &l->reader1, &l->reader2);
+    phantom_read(o, r, label[t] ? want[label[t] - 1] : PHANTOM_ANY, &l->conspicuity, &l->reader1,
+                 &l->reader2);
     l->truth_rim = l->conspicuity > o->tau;
     phantom_anatomy(w, r, l->kind);
     if (label[t]) {
       const double centre[3] = {draw_u(r, -3, 3), draw_u(r, -3, 3), draw_u(r, -13, 13)};
       phantom_paint_lesion(w, r, l->conspicuity, centre, l);
-    } else phantom_no_lesion(w);
+    } else
+      phantom_no_lesion(w);
     phantom_flair_ideal(w, r, w->tmp[2]);
     blend_tile(s, w, w->tmp[2], t % TILES, t / TILES, label[t], out);
   }
 }
 
-Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index, int lesions, const int *want, PhantomSlab *out, Error *e) {
+Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
+                    int lesions, const int *want, PhantomSlab *out, Error *e) {
   Slab s;
   *out = (PhantomSlab){.n = lesions};
-  if (lesions < 0 || lesions > SLAB_MAX_LESIONS) return err_set(e, ST_INVALID, "a slab with %d lesions; expected 0 to %d", lesions, SLAB_MAX_LESIONS);
+  if (lesions < 0 || lesions > SLAB_MAX_LESIONS)
+    return err_set(e, ST_INVALID, "a slab with %d lesions; expected 0 to %d", lesions,
+                   SLAB_MAX_LESIONS);
   Status st = slab_new(&s, e);
   const size_t n = s.box.n;
-  if (st == ST_OK && !(out->chi = mem_alloc(4 * n * sizeof(float)))) st = err_set(e, ST_NOMEM, "out of memory for a slab");
+  if (st == ST_OK && !(out->chi = mem_alloc(4 * n * sizeof(float))))
+    st = err_set(e, ST_NOMEM, "out of memory for a slab");
   if (st != ST_OK) {
     slab_end(&s);
     return st;
@@ -146,7 +171,8 @@ Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint
   qsm_blur(&s.q, s.flair, .42, .42, .42, out->flair);
   draw_normals(&r, s.buf[0], n);
   draw_normals(&r, s.buf[1], n);
-  for (size_t i = 0; i < n; i++) {                      /* Rician noise of sigma 3, nothing outside the head */
+  /* Rician noise of sigma 3, nothing outside the head */
+  for (size_t i = 0; i < n; i++) {
     const float a = out->flair[i] + 3 * s.buf[0][i], b = 3 * s.buf[1][i];
     out->flair[i] = s.head[i] > .5f ? sqrtf(a * a + b * b) : 0;
   }

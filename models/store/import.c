@@ -1,4 +1,5 @@
-/* import.c: opening a file of weights, checksums, the list of tensors, writing. Which tensor becomes which: import_map.c, import_net.c. */
+/* import.c: opening a file of weights, checksums, the list of tensors, writing. Which tensor
+ * becomes which: import_map.c, import_net.c. */
 #include "models/store/import.h"
 #include "io/formats/sha256.h"
 #include <errno.h>
@@ -11,9 +12,11 @@
 
 /* ---- list of tensors ---- */
 const ImportTensor *import_find(const Import *im, const char *name) {
-  for (int k = 0; k < im->n; k++) if (!strcmp(im->t[k].name, name)) return &im->t[k];
+  for (int k = 0; k < im->n; k++)
+    if (!strcmp(im->t[k].name, name)) return &im->t[k];
   return NULL;
 }
+
 Status import_rename(ImportTensor *t, const char *name, Error *e) {
   if (!strcmp(t->name, name)) return ST_OK;
   char *copy = mem_strdup(name);
@@ -22,30 +25,40 @@ Status import_rename(ImportTensor *t, const char *name, Error *e) {
   t->name = copy;
   return ST_OK;
 }
+
 static void tensor_free(ImportTensor *t) {
   mem_free(t->name);
   mem_free(t->from);
 }
+
 void import_drop(Import *im, int k) {
   tensor_free(&im->t[k]);
   memmove(im->t + k, im->t + k + 1, (size_t)(im->n - k - 1) * sizeof *im->t);
   im->n--;
   im->dropped++;
 }
+
 bool import_number(const Import *im, const ImportTensor *t, int64_t i, double *v) {
   (void)im;
   if (i < 0 || i >= shape_numel(t->shape)) return false;
-  StTensor one = {.dtype = t->dtype, .shape = SHAPE0(), .data = (const char *)t->data + (size_t)i * dtype_size(t->dtype), .bytes = dtype_size(t->dtype)};
+  StTensor one = {.dtype = t->dtype,
+                  .shape = SHAPE0(),
+                  .data = (const char *)t->data + (size_t)i * dtype_size(t->dtype),
+                  .bytes = dtype_size(t->dtype)};
   st_to_f64(&one, v);
   return true;
 }
 
-static Status add_tensor(Import *im, const char *name, DType dtype, Shape shape, const void *data, Error *e) {
+static Status add_tensor(Import *im, const char *name, DType dtype, Shape shape, const void *data,
+                         Error *e) {
   ImportTensor *t = &im->t[im->n];
   *t = (ImportTensor){mem_strdup(name), mem_strdup(name), dtype, shape, data};
   im->n++;
-  return t->name && t->from ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory for the list of tensors", im->path);
+  return t->name && t->from
+             ? ST_OK
+             : err_set(e, ST_NOMEM, "%s: out of memory for the list of tensors", im->path);
 }
+
 static Status list_tensors(Import *im, Error *e) {
   int n = im->is_safetensors ? im->st.n : im->torch.count;
   im->t = mem_alloc((size_t)n * sizeof *im->t);
@@ -54,16 +67,19 @@ static Status list_tensors(Import *im, Error *e) {
   for (int k = 0; k < n && s == ST_OK; k++) {
     const StTensor *a = im->is_safetensors ? &im->st.t[k] : NULL;
     const TorchTensor *b = a ? NULL : &im->torch.t[k];
-    s = a ? add_tensor(im, a->name, a->dtype, a->shape, a->data, e) : add_tensor(im, b->name, b->dtype, b->shape, b->data, e);
+    s = a ? add_tensor(im, a->name, a->dtype, a->shape, a->data, e)
+          : add_tensor(im, b->name, b->dtype, b->shape, b->data, e);
   }
   return s;
 }
 
 /* ---- metadata ---- */
 const char *import_meta(const Import *im, const char *key) {
-  for (int k = 0; k < im->nmeta; k++) if (!strcmp(im->meta[k].key, key)) return im->meta[k].value;
+  for (int k = 0; k < im->nmeta; k++)
+    if (!strcmp(im->meta[k].key, key)) return im->meta[k].value;
   return NULL;
 }
+
 Status import_set_meta(Import *im, const char *key, const char *value, Error *e) {
   char *v = mem_strdup(value);
   if (!v) return err_set(e, ST_NOMEM, "%s: out of memory", im->path);
@@ -75,8 +91,12 @@ Status import_set_meta(Import *im, const char *key, const char *value, Error *e)
     }
   if (im->nmeta == im->metacap) {
     int next = im->metacap ? im->metacap * 2 : 16;
-    void *p = mem_grow(im->meta, (size_t)im->nmeta * sizeof *im->meta, (size_t)next * sizeof *im->meta);
-    if (p) { im->meta = p; im->metacap = next; }
+    void *p =
+        mem_grow(im->meta, (size_t)im->nmeta * sizeof *im->meta, (size_t)next * sizeof *im->meta);
+    if (p) {
+      im->meta = p;
+      im->metacap = next;
+    }
   }
   char *k = im->nmeta < im->metacap ? mem_strdup(key) : NULL;
   if (!k) {
@@ -88,29 +108,38 @@ Status import_set_meta(Import *im, const char *key, const char *value, Error *e)
 }
 
 /* ---- checksums ---- */
-/* Published files: SHA-256 as far as it is published (PyTorch puts the first 8 digits into file names). */
-static const struct { const char *sha, *what; } known[] = {
-  {"db6a0f007650b453351d0db25ba86cdf287b8672b01114ea4926295904d79752", "the paper's network (huggingface.co/agr78/PRLx-GAN, network-snapshot-025000.pkl)"},
-  {"397923af", "torchvision's vgg16-397923af.pth"},
-  {"a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", "LPIPS heads v0.1 for VGG16 (richzhang/PerceptualSimilarity)"},
-  {"6726825d", "the FID Inception, pt_inception-2015-12-05-6726825d.pth"},
+/* Published files: SHA-256 as far as it is published (PyTorch puts the first 8 digits into file
+ * names). */
+static const struct {
+  const char *sha;
+  const char *what;
+} known[] = {
+    {"db6a0f007650b453351d0db25ba86cdf287b8672b01114ea4926295904d79752",
+     "the paper's network (huggingface.co/agr78/PRLx-GAN, network-snapshot-025000.pkl)"},
+    {"397923af", "torchvision's vgg16-397923af.pth"},
+    {"a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+     "LPIPS heads v0.1 for VGG16 (richzhang/PerceptualSimilarity)"},
+    {"6726825d", "the FID Inception, pt_inception-2015-12-05-6726825d.pth"},
 };
 
 /* Eight hexadecimal digits between the last '-' and the extension. */
 static bool hash_in_name(const char *path, char out[9]) {
-  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dash = strrchr(base, '-');
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path,
+             *dash = strrchr(base, '-');
   if (!dash || strspn(dash + 1, "0123456789abcdef") != 8 || dash[9] != '.') return false;
   memcpy(out, dash + 1, 8);
   out[8] = 0;
   return true;
 }
+
 static void check_sha(Import *im) {
   char want[9];
   sha256_hex(im->map, im->bytes, im->sha256);
   bool named = hash_in_name(im->path, want), fits = named && !strncmp(im->sha256, want, 8);
   if (named && !fits) {
     im->sha_known = -1;
-    snprintf(im->sha_note, sizeof im->sha_note, "NOT the %s of its name: damaged, cut short or changed", want);
+    snprintf(im->sha_note, sizeof im->sha_note,
+             "NOT the %s of its name: damaged, cut short or changed", want);
     return;
   }
   for (int k = 0; k < COUNT_OF(known); k++)
@@ -120,7 +149,8 @@ static void check_sha(Import *im) {
       return;
     }
   im->sha_known = fits;
-  snprintf(im->sha_note, sizeof im->sha_note, fits ? "as its name says (first 8 digits)" : "none known for this file");
+  snprintf(im->sha_note, sizeof im->sha_note,
+           fits ? "as its name says (first 8 digits)" : "none known for this file");
 }
 
 /* ---- what is it ---- */
@@ -128,20 +158,37 @@ static Status name_other_format(const Import *im, Error *e) {
   const uint8_t *p = im->map;
   size_t n = im->bytes;
   const char *what = "not a file of weights that is known here";
-  static const struct { const char *magic; size_t at, n; const char *what; } other[] = {
-    {"\x1f\x8b", 0, 2, "gzip-compressed; decompress it first"},
-    {"\x89HDF\r\n\x1a\n", 0, 8, "HDF5 (Keras); save the weights with torch or safetensors"},
-    {"ustar", 257, 5, "a tar archive (torch before 0.2, or an archive of files); unpack it, or save again with a current torch"},
-    {"version https://git-lfs", 0, 23, "a Git LFS pointer, not the file itself; download the file with git lfs pull"},
-    {"<!DOCTYPE", 0, 9, "a web page, not the file itself; download it again from the address of the raw file"},
-    {"<html", 0, 5, "a web page, not the file itself; download it again from the address of the raw file"},
-    {"GGUF", 0, 4, "GGUF; expected torch or safetensors"}, {"\x08", 0, 1, "perhaps ONNX; expected torch or safetensors"},
-    {"\x89PNG", 0, 4, "a PNG picture"}, {"\x93NUMPY", 0, 6, "a numpy array; save it in a state dict"},
+  static const struct {
+    const char *magic;
+    size_t at;
+    size_t n;
+    const char *what;
+  } other[] = {
+      {"\x1f\x8b", 0, 2, "gzip-compressed; decompress it first"},
+      {"\x89HDF\r\n\x1a\n", 0, 8, "HDF5 (Keras); save the weights with torch or safetensors"},
+      {"ustar", 257, 5,
+       "a tar archive (torch before 0.2, or an archive of files); unpack it, or save again with a "
+       "current torch"},
+      {"version https://git-lfs", 0, 23,
+       "a Git LFS pointer, not the file itself; download the file with git lfs pull"},
+      {"<!DOCTYPE", 0, 9,
+       "a web page, not the file itself; download it again from the address of the raw file"},
+      {"<html", 0, 5,
+       "a web page, not the file itself; download it again from the address of the raw file"},
+      {"GGUF", 0, 4, "GGUF; expected torch or safetensors"},
+      {"\x08", 0, 1, "perhaps ONNX; expected torch or safetensors"},
+      {"\x89PNG", 0, 4, "a PNG picture"},
+      {"\x93NUMPY", 0, 6, "a numpy array; save it in a state dict"},
   };
   for (int k = 0; k < COUNT_OF(other); k++)
-    if (n >= other[k].at + other[k].n && !memcmp(p + other[k].at, other[k].magic, other[k].n)) { what = other[k].what; break; }
-  return err_set(e, ST_FORMAT, "%s: %s; expected .pkl, .pth or .pt of torch, or .safetensors", im->path, what);
+    if (n >= other[k].at + other[k].n && !memcmp(p + other[k].at, other[k].magic, other[k].n)) {
+      what = other[k].what;
+      break;
+    }
+  return err_set(e, ST_FORMAT, "%s: %s; expected .pkl, .pth or .pt of torch, or .safetensors",
+                 im->path, what);
 }
+
 /* Safetensors: the length of a JSON object that begins at byte 8. */
 static bool looks_like_safetensors(const uint8_t *p, size_t n) {
   uint64_t len = 0;
@@ -149,17 +196,24 @@ static bool looks_like_safetensors(const uint8_t *p, size_t n) {
   return n >= 9 && p[8] == '{' && len >= 2 && len <= n - 8;
 }
 
-/* "state_dict.x" -> "x": wrappers that training programs put around. When only a part of the tensors is inside one, that part is the network. */
+/* "state_dict.x" -> "x": wrappers that training programs put around. When only a part of the
+ * tensors is inside one, that part is the network. */
 static Status strip_wrappers(Import *im, Error *e) {
-  static const char *const wrapper[] = {"state_dict.", "model_state_dict.", "params_ema.", "model.", "module.", "vgg16.", "vgg."};
+  static const char *const wrapper[] = {
+      "state_dict.", "model_state_dict.", "params_ema.", "model.", "module.", "vgg16.", "vgg."};
   for (int k = 0; k < COUNT_OF(wrapper); k++) {
     size_t len = strlen(wrapper[k]);
     int inside = 0;
-    for (int i = 0; i < im->n; i++) inside += !strncmp(im->t[i].name, wrapper[k], len) && im->t[i].name[len];
+    for (int i = 0; i < im->n; i++)
+      inside += !strncmp(im->t[i].name, wrapper[k], len) && im->t[i].name[len];
     if (!inside || (inside < im->n && k > 2)) continue;
-    for (int i = im->n - 1; i >= 0; i--) if (strncmp(im->t[i].name, wrapper[k], len) != 0 || !im->t[i].name[len]) import_drop(im, i);
-    for (int i = 0; i < im->n; i++) memmove(im->t[i].name, im->t[i].name + len, strlen(im->t[i].name + len) + 1);
-    if (im->dropped) snprintf(im->dropped_what, sizeof im->dropped_what, "outside \"%.*s\"", (int)len - 1, wrapper[k]);
+    for (int i = im->n - 1; i >= 0; i--)
+      if (strncmp(im->t[i].name, wrapper[k], len) != 0 || !im->t[i].name[len]) import_drop(im, i);
+    for (int i = 0; i < im->n; i++)
+      memmove(im->t[i].name, im->t[i].name + len, strlen(im->t[i].name + len) + 1);
+    if (im->dropped)
+      snprintf(im->dropped_what, sizeof im->dropped_what, "outside \"%.*s\"", (int)len - 1,
+               wrapper[k]);
   }
   (void)e;
   return ST_OK;
@@ -168,7 +222,8 @@ static Status strip_wrappers(Import *im, Error *e) {
 static Status recognise(Import *im, Error *e) {
   const char *format = im->is_safetensors ? st_meta(&im->st, "format") : NULL;
   Status s = ST_OK;
-  for (int k = 0; im->is_safetensors && k < im->st.nmeta && s == ST_OK; k++) s = import_set_meta(im, im->st.meta[k].key, im->st.meta[k].value, e);
+  for (int k = 0; im->is_safetensors && k < im->st.nmeta && s == ST_OK; k++)
+    s = import_set_meta(im, im->st.meta[k].key, im->st.meta[k].value, e);
   if (s != ST_OK) return s;
   if (format && !strncmp(format, "prlx-", 5)) {
     im->kind = IMPORT_OURS;
@@ -176,15 +231,24 @@ static Status recognise(Import *im, Error *e) {
     return ST_OK;
   }
   if (!im->n && im->torch.container == TORCH_SCRIPT)
-    return err_set(e, ST_FORMAT, "%s: TorchScript without a named tensor (frozen: its weights are constants of the code); take the state dict it was made from", im->path);
-  if (!im->n) return err_set(e, ST_FORMAT, "%s: no tensors in it; expected a state dict or networks; save model.state_dict()", im->path);
+    return err_set(e, ST_FORMAT,
+                   "%s: TorchScript without a named tensor (frozen: its weights are constants of "
+                   "the code); take the state dict it was made from",
+                   im->path);
+  if (!im->n)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: no tensors in it; expected a state dict or networks; save model.state_dict()",
+        im->path);
   if ((s = strip_wrappers(im, e)) != ST_OK) return s;
-  static Status (*const map[])(Import *, bool *, Error *) = {import_map_network, import_map_vgg, import_map_heads, import_map_inception};
+  static Status (*const map[])(Import *, bool *, Error *) = {
+      import_map_network, import_map_vgg, import_map_heads, import_map_inception};
   bool hit = false;
   for (int k = 0; k < COUNT_OF(map) && !hit && s == ST_OK; k++) s = map[k](im, &hit, e);
   if (s != ST_OK || hit) return s;
   im->kind = IMPORT_STATE;
-  snprintf(im->title, sizeof im->title, "a state dict of no known network: %d tensors, names kept", im->n);
+  snprintf(im->title, sizeof im->title, "a state dict of no known network: %d tensors, names kept",
+           im->n);
   return ST_OK;
 }
 
@@ -197,10 +261,12 @@ static Status load(Import *im, Error *e) {
   } else if (torch_is(im->map, im->bytes)) {
     s = torch_open(&im->torch, im->map, im->bytes, im->path, e);
     if (s == ST_OK) {
-      snprintf(im->container, sizeof im->container, "%s", torch_container_name(im->torch.container));
+      snprintf(im->container, sizeof im->container, "%s",
+               torch_container_name(im->torch.container));
       s = torch_collect(&im->torch, e);
     }
-  } else s = name_other_format(im, e);
+  } else
+    s = name_other_format(im, e);
   if (s == ST_OK) s = list_tensors(im, e);
   if (s == ST_OK) s = recognise(im, e);
   for (int k = 0; k < im->n && s == ST_OK; k++) im->numbers += shape_numel(im->t[k].shape);
@@ -213,9 +279,10 @@ Status import_memory(Import *im, const uint8_t *data, size_t n, const char *name
   im->bytes = n;
   im->path = mem_strdup(name);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
-  if (s == ST_OK && looks_like_safetensors(data, n)) s = err_set(e, ST_INVALID, "%s: safetensors are read from files only", name);
+  if (s == ST_OK && looks_like_safetensors(data, n))
+    s = err_set(e, ST_INVALID, "%s: safetensors are read from files only", name);
   if (s == ST_OK) s = load(im, e);
-  im->map = NULL;                          /* not ours to unmap; the tensors still point into it */
+  im->map = NULL; /* not ours to unmap; the tensors still point into it */
   if (s != ST_OK) import_close(im);
   return s;
 }
@@ -233,14 +300,15 @@ Status import_open(Import *im, const char *path, Error *e) {
   void *map = im->bytes ? mmap(NULL, im->bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
   close(fd);
   if (!im->bytes) return err_set(e, ST_FORMAT, "%s: is empty; download it again", path);
-  if (map == MAP_FAILED) return err_set(e, ST_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+  if (map == MAP_FAILED)
+    return err_set(e, ST_IO, "%s: cannot be mapped: %s", path, strerror(errno));
   im->map = map;
   im->path = mem_strdup(path);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (s == ST_OK) check_sha(im);
   if (s == ST_OK) s = load(im, e);
   if (s == ST_OK) s = import_set_meta(im, "imported.sha256", im->sha256, e);
-  if (s != ST_OK && im->sha_known < 0) {   /* the likelier reason first */
+  if (s != ST_OK && im->sha_known < 0) { /* the likelier reason first */
     Error inner = e ? *e : (Error){0};
     err_set(e, s, "%s: its SHA-256 is %s (%.600s)", path, im->sha_note, inner.msg);
   }
@@ -251,7 +319,10 @@ Status import_open(Import *im, const char *path, Error *e) {
 void import_close(Import *im) {
   for (int k = 0; k < im->n; k++) tensor_free(&im->t[k]);
   mem_free(im->t);
-  for (int k = 0; k < im->nmeta; k++) { mem_free(im->meta[k].key); mem_free(im->meta[k].value); }
+  for (int k = 0; k < im->nmeta; k++) {
+    mem_free(im->meta[k].key);
+    mem_free(im->meta[k].value);
+  }
   mem_free(im->meta);
   torch_close(&im->torch);
   if (im->is_safetensors) st_close(&im->st);
@@ -264,9 +335,13 @@ void import_close(Import *im) {
 Status import_keep(Import *im, const char *prefix, Error *e) {
   int hits = 0;
   for (int k = 0; k < im->n; k++) hits += !strncmp(im->t[k].name, prefix, strlen(prefix));
-  if (!hits) return err_set(e, ST_FORMAT, "%s: no tensors %s*; see what there is with --dry-run", im->path, prefix);
-  for (int k = im->n - 1; k >= 0; k--) if (strncmp(im->t[k].name, prefix, strlen(prefix)) != 0) import_drop(im, k);
-  for (int k = im->nmeta - 1; k >= 0 && strcmp(prefix, "D.") != 0; k--) {   /* a configuration without its network */
+  if (!hits)
+    return err_set(e, ST_FORMAT, "%s: no tensors %s*; see what there is with --dry-run", im->path,
+                   prefix);
+  for (int k = im->n - 1; k >= 0; k--)
+    if (strncmp(im->t[k].name, prefix, strlen(prefix)) != 0) import_drop(im, k);
+  /* a configuration without its network */
+  for (int k = im->nmeta - 1; k >= 0 && strcmp(prefix, "D.") != 0; k--) {
     if (strncmp(im->meta[k].key, "D.", 2) != 0) continue;
     mem_free(im->meta[k].key);
     mem_free(im->meta[k].value);
@@ -279,13 +354,16 @@ Status import_keep(Import *im, const char *prefix, Error *e) {
 }
 
 Status import_add_heads(Import *vgg, const Import *heads, Error *e) {
-  for (int k = vgg->n - 1; k >= 0; k--) if (!strncmp(vgg->t[k].name, "lin", 3)) import_drop(vgg, k);
-  ImportTensor *t = mem_grow(vgg->t, (size_t)vgg->n * sizeof *t, (size_t)(vgg->n + heads->n) * sizeof *t);
+  for (int k = vgg->n - 1; k >= 0; k--)
+    if (!strncmp(vgg->t[k].name, "lin", 3)) import_drop(vgg, k);
+  ImportTensor *t =
+      mem_grow(vgg->t, (size_t)vgg->n * sizeof *t, (size_t)(vgg->n + heads->n) * sizeof *t);
   if (!t) return err_set(e, ST_NOMEM, "%s: out of memory", vgg->path);
   vgg->t = t;
   Status s = ST_OK;
   for (int k = 0; k < heads->n && s == ST_OK; k++) {
-    s = add_tensor(vgg, heads->t[k].name, heads->t[k].dtype, heads->t[k].shape, heads->t[k].data, e);
+    s = add_tensor(vgg, heads->t[k].name, heads->t[k].dtype, heads->t[k].shape, heads->t[k].data,
+                   e);
     vgg->numbers += shape_numel(heads->t[k].shape);
   }
   return s;
@@ -296,8 +374,10 @@ Status import_write(const Import *im, const char *path, Error *e) {
   Error inner = {0};
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;
-  for (int k = 0; k < im->nmeta && s == ST_OK; k++) s = st_add_meta(w, im->meta[k].key, im->meta[k].value, &inner);
-  for (int k = 0; k < im->n && s == ST_OK; k++) s = st_add(w, im->t[k].name, im->t[k].dtype, im->t[k].shape, im->t[k].data, &inner);
+  for (int k = 0; k < im->nmeta && s == ST_OK; k++)
+    s = st_add_meta(w, im->meta[k].key, im->meta[k].value, &inner);
+  for (int k = 0; k < im->n && s == ST_OK; k++)
+    s = st_add(w, im->t[k].name, im->t[k].dtype, im->t[k].shape, im->t[k].data, &inner);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return err_set(e, s, "%s: %.900s", im->path, inner.msg);

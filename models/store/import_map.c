@@ -1,5 +1,5 @@
-/* import_map.c: names of VGG16, LPIPS heads and the FID Inception. VGG16: Simonyan & Zisserman 2014, configuration D; torchvision numbers the
- * convolutions by their place among all layers. */
+/* import_map.c: names of VGG16, LPIPS heads and the FID Inception. VGG16: Simonyan & Zisserman
+ * 2014, configuration D; torchvision numbers the convolutions by their place among all layers. */
 #include "models/store/import.h"
 #include <stdio.h>
 #include <string.h>
@@ -9,17 +9,20 @@ static const int vgg_channels[13] = {64, 64, 128, 128, 256, 256, 256, 512, 512, 
 static const int head_channels[5] = {64, 128, 256, 512, 512};
 
 /* ---- LPIPS heads ---- */
-static const char *const head_names[] = {"lin%d.model.1.weight", "lins.%d.model.1.weight", "lin%d.weight", "lin%d"};
+static const char *const head_names[] = {"lin%d.model.1.weight", "lins.%d.model.1.weight",
+                                         "lin%d.weight", "lin%d"};
 
 /* Head k under any of its names, [C] or [1,C,1,1]; -1 if absent. */
 static int find_head(const Import *im, int k) {
   for (int j = 0; j < COUNT_OF(head_names); j++) {
     char name[48];
     snprintf(name, sizeof name, head_names[j], k);
-    for (int i = 0; i < im->n; i++) if (!strcmp(im->t[i].name, name)) return i;
+    for (int i = 0; i < im->n; i++)
+      if (!strcmp(im->t[i].name, name)) return i;
   }
   return -1;
 }
+
 /* Renames lin0..lin4 where all five are there. *found says whether. */
 static Status map_heads(Import *im, bool *found, Error *e) {
   *found = true;
@@ -30,22 +33,29 @@ static Status map_heads(Import *im, bool *found, Error *e) {
     char name[16], b[96];
     int64_t c = head_channels[k];
     if (!shape_eq(t->shape, SHAPE1(c)) && !shape_eq(t->shape, SHAPE4(1, c, 1, 1)))
-      return err_set(e, ST_FORMAT, "%s: head %s is %s; expected [1,%lld,1,1]: LPIPS heads for VGG16 (those for AlexNet or SqueezeNet have other sizes)", im->path, t->from,
-                     shape_str(t->shape, b), (long long)c);
+      return err_set(e, ST_FORMAT,
+                     "%s: head %s is %s; expected [1,%lld,1,1]: LPIPS heads for VGG16 (those for "
+                     "AlexNet or SqueezeNet have other sizes)",
+                     im->path, t->from, shape_str(t->shape, b), (long long)c);
     snprintf(name, sizeof name, "lin%d", k);
     t->shape = SHAPE1(c);
     s = import_rename(t, name, e);
   }
   return s;
 }
-static bool is_head(const char *name) { return !strncmp(name, "lin", 3) && name[3] >= '0' && name[3] <= '4' && !name[4]; }
+
+static bool is_head(const char *name) {
+  return !strncmp(name, "lin", 3) && name[3] >= '0' && name[3] <= '4' && !name[4];
+}
 
 Status import_map_heads(Import *im, bool *hit, Error *e) {
   Status s = map_heads(im, hit, e);
   if (s != ST_OK || !*hit) return s;
-  for (int k = im->n - 1; k >= 0; k--) if (!is_head(im->t[k].name)) import_drop(im, k);
+  for (int k = im->n - 1; k >= 0; k--)
+    if (!is_head(im->t[k].name)) import_drop(im, k);
   im->kind = IMPORT_HEADS;
-  snprintf(im->title, sizeof im->title, "LPIPS heads for VGG16: lin0 .. lin4 (64, 128, 256, 512, 512 weights)");
+  snprintf(im->title, sizeof im->title,
+           "LPIPS heads for VGG16: lin0 .. lin4 (64, 128, 256, 512, 512 weights)");
   return ST_OK;
 }
 
@@ -54,7 +64,8 @@ static bool is_conv(const ImportTensor *t, int k) {
   return shape_eq(t->shape, SHAPE4(vgg_channels[k], k ? vgg_channels[k - 1] : 3, 3, 3));
 }
 
-/* "net.slice2.5.weight" -> "features.5.weight": the LPIPS package cuts torchvision's network in slices and keeps the numbers. */
+/* "net.slice2.5.weight" -> "features.5.weight": the LPIPS package cuts torchvision's network in
+ * slices and keeps the numbers. */
 static Status unslice(Import *im, Error *e) {
   Status s = ST_OK;
   for (int i = 0; i < im->n && s == ST_OK; i++) {
@@ -68,13 +79,14 @@ static Status unslice(Import *im, Error *e) {
   return s;
 }
 
-/* Archives with other names (TorchScript): 13 convolutions of VGG16's shapes in its order, each with its bias, and no other 3x3 convolution. Anything less
- * is not taken for VGG16. weight[k], bias[k]: places in im->t. */
+/* Archives with other names (TorchScript): 13 convolutions of VGG16's shapes in its order, each
+ * with its bias, and no other 3x3 convolution. Anything less is not taken for VGG16. weight[k],
+ * bias[k]: places in im->t. */
 static bool match_shapes(const Import *im, int weight[13], int bias[13]) {
   int n = 0;
   for (int i = 0; i < im->n; i++) {
     const Shape *s = &im->t[i].shape;
-    if (strstr(im->t[i].name, "running_mean")) return false;      /* batch norm */
+    if (strstr(im->t[i].name, "running_mean")) return false; /* batch norm */
     if (s->rank != 4 || s->d[2] != 3 || s->d[3] != 3) continue;
     if (n == 13 || !is_conv(&im->t[i], n)) return false;
     weight[n++] = i;
@@ -83,9 +95,11 @@ static bool match_shapes(const Import *im, int weight[13], int bias[13]) {
     const char *name = im->t[weight[k]].name;
     size_t len = strlen(name);
     char want[220] = "";
-    if (len >= 6 && !strcmp(name + len - 6, "weight")) snprintf(want, sizeof want, "%.*sbias", (int)(len - 6), name);
+    if (len >= 6 && !strcmp(name + len - 6, "weight"))
+      snprintf(want, sizeof want, "%.*sbias", (int)(len - 6), name);
     bias[k] = -1;
-    for (int i = 0; i < im->n; i++) if (!strcmp(im->t[i].name, want)) bias[k] = i;
+    for (int i = 0; i < im->n; i++)
+      if (!strcmp(im->t[i].name, want)) bias[k] = i;
     if (bias[k] < 0 || !shape_eq(im->t[bias[k]].shape, SHAPE1(vgg_channels[k]))) return false;
   }
   return n == 13;
@@ -113,18 +127,28 @@ static Status check_vgg(const Import *im, Error *e) {
     const ImportTensor *w = import_find(im, name);
     snprintf(name, sizeof name, "features.%d.bias", import_vgg_index[k]);
     const ImportTensor *c = import_find(im, name);
-    if (!w || !c) return err_set(e, ST_FORMAT, "%s: features.%d is missing or incomplete; expected VGG16 without batch norm (torchvision's vgg16-397923af.pth)", im->path,
-                                 import_vgg_index[k]);
+    if (!w || !c)
+      return err_set(e, ST_FORMAT,
+                     "%s: features.%d is missing or incomplete; expected VGG16 without batch norm "
+                     "(torchvision's vgg16-397923af.pth)",
+                     im->path, import_vgg_index[k]);
     if (!is_conv(w, k) || !shape_eq(c->shape, SHAPE1(vgg_channels[k])))
-      return err_set(e, ST_FORMAT, "%s: %s is %s; VGG16 has [%d,%d,3,3] there; VGG11, 13, 19 and those with batch norm cannot be used", im->path, w->name, shape_str(w->shape, b),
-                     vgg_channels[k], k ? vgg_channels[k - 1] : 3);
+      return err_set(e, ST_FORMAT,
+                     "%s: %s is %s; VGG16 has [%d,%d,3,3] there; VGG11, 13, 19 and those with "
+                     "batch norm cannot be used",
+                     im->path, w->name, shape_str(w->shape, b), vgg_channels[k],
+                     k ? vgg_channels[k - 1] : 3);
   }
   return ST_OK;
 }
+
 static bool is_feature(const char *name) {
   int n = 0, end = 0;
-  if (sscanf(name, "features.%d.%n", &n, &end) != 1 || !end || (strcmp(name + end, "weight") != 0 && strcmp(name + end, "bias") != 0)) return false;
-  for (int k = 0; k < 13; k++) if (import_vgg_index[k] == n) return true;
+  if (sscanf(name, "features.%d.%n", &n, &end) != 1 || !end ||
+      (strcmp(name + end, "weight") != 0 && strcmp(name + end, "bias") != 0))
+    return false;
+  for (int k = 0; k < 13; k++)
+    if (import_vgg_index[k] == n) return true;
   return false;
 }
 
@@ -140,39 +164,65 @@ Status import_map_vgg(Import *im, bool *hit, Error *e) {
   for (int k = im->n - 1; k >= 0; k--)
     if (!is_feature(im->t[k].name) && !(heads && is_head(im->t[k].name))) import_drop(im, k);
   im->kind = IMPORT_VGG;
-  snprintf(im->dropped_what, sizeof im->dropped_what, "classifier and what else VGG16's features do not need");
-  snprintf(im->title, sizeof im->title, "VGG16: 13 convolutions%s%s", named ? "" : " (told by their shapes)", heads ? " and LPIPS heads" : "");
-  if (import_meta(im, "mean")) return ST_OK;        /* another normalisation is known (ours, Caffe's): it stays */
-  static const char *const meta[][2] = {{"range", "[0, 1]"}, {"mean", "[0.485, 0.456, 0.406]"}, {"std", "[0.229, 0.224, 0.225]"}, {"order", "RGB"}};
-  for (int k = 0; k < COUNT_OF(meta) && s == ST_OK; k++) s = import_set_meta(im, meta[k][0], meta[k][1], e);
+  snprintf(im->dropped_what, sizeof im->dropped_what,
+           "classifier and what else VGG16's features do not need");
+  snprintf(im->title, sizeof im->title, "VGG16: 13 convolutions%s%s",
+           named ? "" : " (told by their shapes)", heads ? " and LPIPS heads" : "");
+  /* another normalisation is known (ours, Caffe's): it stays */
+  if (import_meta(im, "mean")) return ST_OK;
+  static const char *const meta[][2] = {{"range", "[0, 1]"},
+                                        {"mean", "[0.485, 0.456, 0.406]"},
+                                        {"std", "[0.229, 0.224, 0.225]"},
+                                        {"order", "RGB"}};
+  for (int k = 0; k < COUNT_OF(meta) && s == ST_OK; k++)
+    s = import_set_meta(im, meta[k][0], meta[k][1], e);
   return s;
 }
 
 /* ---- FID Inception ---- */
 Status import_map_inception(Import *im, bool *hit, Error *e) {
-  const ImportTensor *first = import_find(im, "Conv2d_1a_3x3.conv.weight"), *fc = import_find(im, "fc.weight");
-  *hit = first && shape_eq(first->shape, SHAPE4(32, 3, 3, 3)) && import_find(im, "Mixed_7c.branch_pool.conv.weight");
+  const ImportTensor *first = import_find(im, "Conv2d_1a_3x3.conv.weight"),
+                     *fc = import_find(im, "fc.weight");
+  *hit = first && shape_eq(first->shape, SHAPE4(32, 3, 3, 3)) &&
+         import_find(im, "Mixed_7c.branch_pool.conv.weight");
   if (!*hit) return ST_OK;
   static const char *const bn[] = {"bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"};
   int convs = 0, aux = 0;
   for (int i = 0; i < im->n; i++) {
     size_t len = strlen(im->t[i].name);
-    if (!strncmp(im->t[i].name, "AuxLogits.", 10)) { aux++; continue; }
-    if (len < 12 || strcmp(im->t[i].name + len - 11, "conv.weight") != 0 || im->t[i].shape.rank != 4) continue;
+    if (!strncmp(im->t[i].name, "AuxLogits.", 10)) {
+      aux++;
+      continue;
+    }
+    if (len < 12 || strcmp(im->t[i].name + len - 11, "conv.weight") != 0 ||
+        im->t[i].shape.rank != 4)
+      continue;
     if (++convs > 94) break;
     for (int k = 0; k < 4; k++) {
       char name[260];
       snprintf(name, sizeof name, "%.*s%s", (int)(len - 11), im->t[i].name, bn[k]);
       const ImportTensor *b = import_find(im, name);
-      if (!b || !shape_eq(b->shape, SHAPE1(im->t[i].shape.d[0]))) return err_set(e, ST_FORMAT, "%s: Inception without a fitting %s; the file is incomplete", im->path, name);
+      if (!b || !shape_eq(b->shape, SHAPE1(im->t[i].shape.d[0])))
+        return err_set(e, ST_FORMAT, "%s: Inception without a fitting %s; the file is incomplete",
+                       im->path, name);
     }
   }
-  if (convs != 94) return err_set(e, ST_FORMAT, "%s: Inception with %s than 94 convolutions; not the one FID is defined on", im->path, convs < 94 ? "fewer" : "more");
-  for (int k = im->n - 1; k >= 0; k--) if (!strncmp(im->t[k].name, "AuxLogits.", 10)) import_drop(im, k);
+  if (convs != 94)
+    return err_set(e, ST_FORMAT,
+                   "%s: Inception with %s than 94 convolutions; not the one FID is defined on",
+                   im->path, convs < 94 ? "fewer" : "more");
+  for (int k = im->n - 1; k >= 0; k--)
+    if (!strncmp(im->t[k].name, "AuxLogits.", 10)) import_drop(im, k);
   snprintf(im->dropped_what, sizeof im->dropped_what, "auxiliary classifier");
   bool fid = fc ? fc->shape.rank == 2 && fc->shape.d[0] == 1008 : !aux;
   im->kind = IMPORT_INCEPTION;
-  snprintf(im->title, sizeof im->title, fid ? "the FID Inception: 94 convolutions, names kept"
-           : "an Inception-v3 (94 convolutions, names kept), NOT the FID network: its distances cannot be compared with published FIDs");
-  return import_set_meta(im, "name", fid && im->sha_known == 1 ? "FID Inception 2015-12-05" : fid ? "FID Inception, unverified" : "Inception-v3, not the FID network", e);
+  snprintf(im->title, sizeof im->title,
+           fid ? "the FID Inception: 94 convolutions, names kept"
+               : "an Inception-v3 (94 convolutions, names kept), NOT the FID network: its "
+                 "distances cannot be compared with published FIDs");
+  return import_set_meta(im, "name",
+                         fid && im->sha_known == 1 ? "FID Inception 2015-12-05"
+                         : fid                     ? "FID Inception, unverified"
+                                                   : "Inception-v3, not the FID network",
+                         e);
 }

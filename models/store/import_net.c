@@ -1,37 +1,56 @@
-/* import_net.c: StyleGAN2-ADA networks: state-dict names with "G.", "D.", "G_ema.", and the configuration as metadata (models/store/netfile.h).
- * In a checkpoint every module carries its attributes; what our networks cannot compute (other architectures, filters, activations) is refused here, so
- * that a wrong image never comes out silently. Karras et al. 2020; SEMANTICS sections 2 and 3. */
+/* import_net.c: StyleGAN2-ADA networks: state-dict names with "G.", "D.", "G_ema.", and the
+ * configuration as metadata (models/store/netfile.h). In a checkpoint every module carries its
+ * attributes; what our networks cannot compute (other architectures, filters, activations) is
+ * refused here, so that a wrong image never comes out silently. Karras et al. 2020; SEMANTICS
+ * sections 2 and 3. */
 #include "models/store/import.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* ---- attributes ---- */
-typedef struct Net { Import *im; const Pk *G; const char *prefix; Error *e; } Net;   /* G: attributes of a module */
+/* G: attributes of a module */
+typedef struct Net {
+  Import *im;
+  const Pk *G;
+  const char *prefix;
+  Error *e;
+} Net;
 
 static Status odd(const Net *n, const char *where, const char *what) {
-  return err_set(n->e, ST_FORMAT, "%s: %s%s: %s; only StyleGAN2-ADA with its usual settings is computed here", n->im->path, n->prefix, where, what);
+  return err_set(n->e, ST_FORMAT,
+                 "%s: %s%s: %s; only StyleGAN2-ADA with its usual settings is computed here",
+                 n->im->path, n->prefix, where, what);
 }
-static const Pk *child(const Pk *module, const char *name) { return module ? torch_module(pk_get(pk_get(module, "_modules"), name), NULL) : NULL; }
-/* Attribute `name` of the module, else of its constructor arguments, else of `where` among these. */
+
+static const Pk *child(const Pk *module, const char *name) {
+  return module ? torch_module(pk_get(pk_get(module, "_modules"), name), NULL) : NULL;
+}
+
+/* Attribute `name` of the module, else of its constructor arguments, else of `where` among these.
+ */
 static const Pk *attribute(const Pk *m, const char *where, const char *name) {
   const Pk *kw = pk_get(m, "_init_kwargs"), *v = pk_get(m, name);
   if (!v) v = pk_get(kw, name);
   return v ? v : where ? pk_get(pk_get(kw, where), name) : NULL;
 }
+
 static bool attr_int(const Pk *m, const char *where, const char *name, int64_t *out) {
   int64_t v;
   if (!pk_int(attribute(m, where, name), &v) || v < 0 || v > 1 << 24) return false;
   *out = v;
   return true;
 }
+
 /* A clamp: number or None (-1). False if it is neither. */
 static bool attr_clamp(const Pk *m, const char *where, double *out) {
   const Pk *v = attribute(m, where, "conv_clamp");
   *out = -1;
   return !v || v->kind == PK_NONE || (pk_number(v, out) && isfinite(*out) && *out > 0);
 }
-/* Every part's attributes are searched: without this a made-up file could keep us busy for hours. */
+
+/* Every part's attributes are searched: without this a made-up file could keep us busy for hours.
+ */
 static bool too_many(const Pk *modules) { return modules && modules->n > 2 * 128; }
 static bool is_class(const Pk *holder, const char *key, const char *want) {
   PkText name;
@@ -45,6 +64,7 @@ static Status put_int(Net *n, const char *key, int64_t v) {
   snprintf(text, sizeof text, "%lld", (long long)v);
   return import_set_meta(n->im, full, text, n->e);
 }
+
 static Status put_real(Net *n, const char *key, double v) {
   char text[40];
   snprintf(text, sizeof text, "%.9g", v);
@@ -53,7 +73,8 @@ static Status put_real(Net *n, const char *key, double v) {
 
 /* ---- generator ---- */
 /* One convolution or toRGB of a block: clamp equal everywhere, leaky ReLU, noise. */
-static Status check_layer(Net *n, const Pk *block, const char *res, const char *name, double *clamp, bool *first) {
+static Status check_layer(Net *n, const Pk *block, const char *res, const char *name, double *clamp,
+                          bool *first) {
   const Pk *m = child(block, name), *act = pk_get(m, "activation"), *noise = pk_get(m, "use_noise");
   char where[160];
   snprintf(where, sizeof where, "synthesis.%s.%s", res, name);
@@ -74,7 +95,8 @@ static Status check_blocks(Net *n, const Pk *synthesis, double *clamp) {
   Status s = ST_OK;
   if (too_many(blocks)) return odd(n, "synthesis", "more than 128 parts");
   for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->n && s == ST_OK; i += 2) {
-    const Pk *b = torch_module(blocks->v[i + 1], NULL), *arch = b ? attribute(b, NULL, "architecture") : NULL;
+    const Pk *b = torch_module(blocks->v[i + 1], NULL),
+             *arch = b ? attribute(b, NULL, "architecture") : NULL;
     char name[80];
     if (!b || blocks->v[i]->kind != PK_STR) continue;
     pk_show(blocks->v[i]->s, name);
@@ -91,15 +113,20 @@ static Status check_mapping(Net *n, const Pk *mapping) {
   for (size_t i = 0; m && m->kind == PK_DICT && i + 1 < m->n; i += 2) {
     const Pk *fc = torch_module(m->v[i + 1], NULL);
     double gain;
-    if (!fc || m->v[i]->kind != PK_STR || m->v[i]->s.n < 2 || memcmp(m->v[i]->s.p, "fc", 2) != 0) continue;
-    if (pk_get(fc, "activation") && !pk_is(pk_get(fc, "activation"), "lrelu")) return odd(n, "mapping", "activation other than lrelu");
-    if (pk_number(pk_get(fc, "bias_gain"), &gain) && fabs(gain - 0.01) > 1e-9) return odd(n, "mapping", "learning-rate multiplier other than 0.01");
+    if (!fc || m->v[i]->kind != PK_STR || m->v[i]->s.n < 2 || memcmp(m->v[i]->s.p, "fc", 2) != 0)
+      continue;
+    if (pk_get(fc, "activation") && !pk_is(pk_get(fc, "activation"), "lrelu"))
+      return odd(n, "mapping", "activation other than lrelu");
+    if (pk_number(pk_get(fc, "bias_gain"), &gain) && fabs(gain - 0.01) > 1e-9)
+      return odd(n, "mapping", "learning-rate multiplier other than 0.01");
   }
   return ST_OK;
 }
 
-/* channel_base and channel_max are written only when they give the widths that are there; otherwise they are told by the tensors. */
-static Status put_channels(Net *n, const Pk *m, const char *where, const char *key, const char *fmt, int64_t res) {
+/* channel_base and channel_max are written only when they give the widths that are there; otherwise
+ * they are told by the tensors. */
+static Status put_channels(Net *n, const Pk *m, const char *where, const char *key, const char *fmt,
+                           int64_t res) {
   int64_t base = 32768, max = 512;
   attr_int(m, where, "channel_base", &base);
   attr_int(m, where, "channel_max", &max);
@@ -127,7 +154,9 @@ static Status generator_config(Net *n) {
     snprintf(full, sizeof full, "G.%s", key[k]);
     if (!attr_int(n->G, NULL, key[k], &v)) return odd(n, key[k], "is missing or no number");
     s = put_int(n, full, v);
-    if (k == 3 && s == ST_OK) s = put_channels(n, n->G, "synthesis_kwargs", "G", "%ssynthesis.b%d.conv1.weight", PRLX_MIN(v, 4096));
+    if (k == 3 && s == ST_OK)
+      s = put_channels(n, n->G, "synthesis_kwargs", "G", "%ssynthesis.b%d.conv1.weight",
+                       PRLX_MIN(v, 4096));
   }
   double clamp = -1;
   if (s == ST_OK) s = check_blocks(n, syn, &clamp);
@@ -149,7 +178,8 @@ static Status discriminator_config(Net *n) {
     snprintf(full, sizeof full, "D.%s", key[k]);
     if (!attr_int(n->G, NULL, key[k], &v)) return odd(n, key[k], "is missing or no number");
     s = put_int(n, full, v);
-    if (k == 1 && s == ST_OK) s = put_channels(n, n->G, NULL, "D", "%sb%d.conv0.weight", PRLX_MIN(v, 4096));
+    if (k == 1 && s == ST_OK)
+      s = put_channels(n, n->G, NULL, "D", "%sb%d.conv0.weight", PRLX_MIN(v, 4096));
   }
   const Pk *blocks = pk_get(n->G, "_modules"), *mbstd = child(child(n->G, "b4"), "mbstd");
   if (too_many(blocks)) return odd(n, "", "more than 128 parts");
@@ -158,11 +188,16 @@ static Status discriminator_config(Net *n) {
     if (arch && !pk_is(arch, "resnet")) return odd(n, "", "architecture other than resnet");
   }
   char name[64];
-  while (layers < 64 && (snprintf(name, sizeof name, "%smapping.fc%d.weight", n->prefix, (int)layers), import_find(n->im, name))) layers++;
+  while (layers < 64 &&
+         (snprintf(name, sizeof name, "%smapping.fc%d.weight", n->prefix, (int)layers),
+          import_find(n->im, name)))
+    layers++;
   if (!attr_clamp(n->G, NULL, &clamp)) return odd(n, "", "conv_clamp is no number");
   if (s == ST_OK) s = put_real(n, "D.conv_clamp", clamp);
-  if (s == ST_OK && attr_int(mbstd, NULL, "group_size", &v)) s = put_int(n, "D.mbstd_group_size", v);
-  if (s == ST_OK && attr_int(mbstd, NULL, "num_channels", &v)) s = put_int(n, "D.mbstd_num_channels", v);
+  if (s == ST_OK && attr_int(mbstd, NULL, "group_size", &v))
+    s = put_int(n, "D.mbstd_group_size", v);
+  if (s == ST_OK && attr_int(mbstd, NULL, "num_channels", &v))
+    s = put_int(n, "D.mbstd_num_channels", v);
   return s != ST_OK ? s : put_int(n, "D.mapping_layers", layers);
 }
 
@@ -179,7 +214,10 @@ static Status check_filters(const Import *im, Error *e) {
       double v;
       ok = import_number(im, t, i, &v) && fabs(v - tap[i / 4] * tap[i % 4] / 64) < 1e-6;
     }
-    if (!ok) return err_set(e, ST_FORMAT, "%s: %s is not the filter [1,3,3,1]; only this one is computed here", im->path, t->name);
+    if (!ok)
+      return err_set(e, ST_FORMAT,
+                     "%s: %s is not the filter [1,3,3,1]; only this one is computed here", im->path,
+                     t->name);
   }
   return ST_OK;
 }
@@ -212,13 +250,16 @@ static Status add_prefix(Import *im, Error *e) {
 
 /* The checkpoint's module for a prefix: an entry of the dict, or the root itself. */
 static const Pk *module_of(const Import *im, const char *key, const char *class_name) {
-  const Pk *root = im->is_safetensors ? NULL : im->torch.tree.root, *v = root && root->kind == PK_DICT ? pk_get(root, key) : root;
+  const Pk *root = im->is_safetensors ? NULL : im->torch.tree.root,
+           *v = root && root->kind == PK_DICT ? pk_get(root, key) : root;
   return v && is_class(v, NULL, class_name) ? torch_module(v, NULL) : NULL;
 }
 
 Status import_map_network(Import *im, bool *hit, Error *e) {
-  if (import_find(im, "G_ema.synthesis.input.freqs") || import_find(im, "G.synthesis.input.freqs") || import_find(im, "synthesis.input.freqs"))
-    return err_set(e, ST_FORMAT, "%s: a StyleGAN3 network; only StyleGAN2-ADA is computed here", im->path);
+  if (import_find(im, "G_ema.synthesis.input.freqs") ||
+      import_find(im, "G.synthesis.input.freqs") || import_find(im, "synthesis.input.freqs"))
+    return err_set(e, ST_FORMAT, "%s: a StyleGAN3 network; only StyleGAN2-ADA is computed here",
+                   im->path);
   const char *found = generator_prefix(im);
   *hit = found != NULL;
   if (!found) return ST_OK;
@@ -231,18 +272,24 @@ Status import_map_network(Import *im, bool *hit, Error *e) {
     snprintf(text, sizeof text, "%.9g", v);
     s = import_set_meta(im, "augment.p", text, e);
   }
-  for (int k = im->n - 1; k >= 0; k--) if (!is_net_tensor(im->t[k].name)) import_drop(im, k);
-  if (im->dropped) snprintf(im->dropped_what, sizeof im->dropped_what, "augmentation pipe and what else belongs to no network");
+  for (int k = im->n - 1; k >= 0; k--)
+    if (!is_net_tensor(im->t[k].name)) import_drop(im, k);
+  if (im->dropped)
+    snprintf(im->dropped_what, sizeof im->dropped_what,
+             "augmentation pipe and what else belongs to no network");
   const char *prefix = bare ? "G_ema." : found;
-  Net n = {im, module_of(im, bare || !strcmp(found, "G_ema.") ? "G_ema" : "G", "Generator"), prefix, e};
+  Net n = {im, module_of(im, bare || !strcmp(found, "G_ema.") ? "G_ema" : "G", "Generator"), prefix,
+           e};
   Net d = {im, module_of(im, "D", "Discriminator"), "D.", e};
   if (s == ST_OK) s = check_filters(im, e);
   if (s == ST_OK && n.G) s = generator_config(&n);
   if (s == ST_OK && d.G) s = discriminator_config(&d);
   if (s != ST_OK) return s;
   im->kind = IMPORT_NETWORK;
-  bool G = import_find(im, "G.synthesis.b4.const"), E = import_find(im, "G_ema.synthesis.b4.const"), D = import_find(im, "D.b4.out.weight");
-  snprintf(im->title, sizeof im->title, "StyleGAN2-ADA %s:%s%s%s%s", n.G ? "checkpoint" : "state dict", E ? " G_ema" : "", G ? " G" : "", D ? " D" : "",
+  bool G = import_find(im, "G.synthesis.b4.const"), E = import_find(im, "G_ema.synthesis.b4.const"),
+       D = import_find(im, "D.b4.out.weight");
+  snprintf(im->title, sizeof im->title, "StyleGAN2-ADA %s:%s%s%s%s",
+           n.G ? "checkpoint" : "state dict", E ? " G_ema" : "", G ? " G" : "", D ? " D" : "",
            n.G ? "" : "; conv_clamp is not in a state dict, 256 is assumed");
   return import_set_meta(im, "format", "prlx-network-1", e);
 }

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "io/formats/file.h"
+#include "models/store/datapath.h"
 #include "models/store/netfile.h"
-#include "tools/cli/tool.h"
 _Static_assert(sizeof(real) == sizeof(float), "the tools are built with float tensors");
 
 /* ---- tensors ---- */
@@ -20,16 +20,22 @@ static bool same_shape(Shape file, Shape want) {
 static Status read_tensor(const StFile *f, const char *name, Shape want, real *dst, Error *e) {
   const StTensor *t = st_find(f, name);
   char a[96], b[96];
-  if (!t) return err_set(e, ST_FORMAT, "%s: tensor %s is missing; expected shape %s; export the whole state dict again", f->path, name, shape_str(want, b));
+  if (!t)
+    return err_set(e, ST_FORMAT,
+                   "%s: tensor %s is missing; expected shape %s; export the whole state dict again",
+                   f->path, name, shape_str(want, b));
   if (!same_shape(t->shape, want))
-    return err_set(e, ST_FORMAT, "%s: tensor %s is %s; expected %s; the file's metadata and tensors belong to different networks", f->path, name,
-                   shape_str(t->shape, a), shape_str(want, b));
+    return err_set(e, ST_FORMAT,
+                   "%s: tensor %s is %s; expected %s; the file's metadata and tensors belong to "
+                   "different networks",
+                   f->path, name, shape_str(t->shape, a), shape_str(want, b));
   st_to_f32(t, dst);
   int64_t n = shape_numel(want);
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(dst[i]))
-      return err_set(e, ST_NUMERIC, "%s: tensor %s holds %s at element %lld; use an earlier snapshot", f->path, name, isnan(dst[i]) ? "NaN" : "infinity",
-                     (long long)i);
+      return err_set(e, ST_NUMERIC,
+                     "%s: tensor %s holds %s at element %lld; use an earlier snapshot", f->path,
+                     name, isnan(dst[i]) ? "NaN" : "infinity", (long long)i);
   return ST_OK;
 }
 
@@ -43,16 +49,20 @@ Status params_read(const StFile *f, const char *prefix, const Params *p, Error *
   return s;
 }
 
-enum { F16_MIN_NUMEL = 1024 };               /* smaller tensors stay F32: they cost nothing */
 Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, Error *e) {
   Status s = ST_OK;
   for (int k = 0; k < p->n && s == ST_OK; k++) {
     const ParamEntry *t = &p->e[k];
     char name[160];
     snprintf(name, sizeof name, "%s%s", prefix, t->name);
-    if (!f16 || t->numel < F16_MIN_NUMEL) { s = st_add(w, name, DT_F32, t->shape, t->data, e); continue; }
+    if (!f16 || t->numel < F16_MIN_NUMEL) {
+      s = st_add(w, name, DT_F32, t->shape, t->data, e);
+      continue;
+    }
     for (int64_t i = 0; i < t->numel; i++)
-      if (fabsf(t->data[i]) > 65504.0f) return err_set(e, ST_NUMERIC, "tensor %s holds %g; F16 goes to 65504; save as F32", name, (double)t->data[i]);
+      if (fabsf(t->data[i]) > 65504.0f)
+        return err_set(e, ST_NUMERIC, "tensor %s holds %g; F16 goes to 65504; save as F32", name,
+                       (double)t->data[i]);
     s = st_add_f32_as_f16(w, name, t->shape, t->data, e);
   }
   return s;
@@ -61,16 +71,26 @@ Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, 
 /* ---- configuration ---- */
 
 Status gen_config_write(StWriter *w, const GenConfig *c, Error *e) {
-  const struct { const char *key; int v; } k[] = {{"G.z_dim", c->z_dim}, {"G.c_dim", c->c_dim}, {"G.w_dim", c->w_dim},
-    {"G.img_resolution", c->img_resolution}, {"G.img_channels", c->img_channels}, {"G.mapping_layers", c->mapping_layers},
-    {"G.channel_base", c->channel_base}, {"G.channel_max", c->channel_max}};
+  const struct {
+    const char *key;
+    int v;
+  } k[] = {{"G.z_dim", c->z_dim},
+           {"G.c_dim", c->c_dim},
+           {"G.w_dim", c->w_dim},
+           {"G.img_resolution", c->img_resolution},
+           {"G.img_channels", c->img_channels},
+           {"G.mapping_layers", c->mapping_layers},
+           {"G.channel_base", c->channel_base},
+           {"G.channel_max", c->channel_max}};
   Status s = ST_OK;
-  for (int i = 0; i < COUNT_OF(k) && s == ST_OK; i++) s = st_add_metaf(w, e, k[i].key, "%d", k[i].v);
+  for (int i = 0; i < COUNT_OF(k) && s == ST_OK; i++)
+    s = st_add_metaf(w, e, k[i].key, "%d", k[i].v);
   return s != ST_OK ? s : st_add_metaf(w, e, "G.conv_clamp", "%.9g", c->conv_clamp);
 }
 
 /* Tensor prefix+fmt; NULL if absent or not of this rank. */
-static const StTensor *find_rank(const StFile *f, const char *prefix, int rank, const char *fmt, int k) {
+static const StTensor *find_rank(const StFile *f, const char *prefix, int rank, const char *fmt,
+                                 int k) {
   char tail[96], name[160];
   snprintf(tail, sizeof tail, fmt, k);
   snprintf(name, sizeof name, "%s%s", prefix, tail);
@@ -78,24 +98,33 @@ static const StTensor *find_rank(const StFile *f, const char *prefix, int rank, 
   return t && t->shape.rank == rank ? t : NULL;
 }
 
-/* What the tensors themselves say. Sizes found here are bounded by the file, so a lying header cannot ask for memory. */
+/* What the tensors themselves say. Sizes found here are bounded by the file, so a lying header
+ * cannot ask for memory. */
 static Status config_from_tensors(const StFile *f, const char *prefix, GenConfig *c, Error *e) {
   *c = (GenConfig){.conv_clamp = 256};
   const StTensor *t;
-  for (int r = 4; r <= 1024 && (t = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r)); r *= 2) {
+  for (int r = 4; r <= 1024 && (t = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r));
+       r *= 2) {
     if (t->shape.d[0] != t->shape.d[1] || t->shape.d[0] < 1 || t->shape.d[0] > 65536) break;
     c->img_resolution = r;
     c->channel_max = PRLX_MAX(c->channel_max, (int)t->shape.d[0]);
     c->channel_base = (int)t->shape.d[0] * r;
   }
-  const StTensor *rgb = find_rank(f, prefix, 4, "synthesis.b%d.torgb.weight", 4), *aff = find_rank(f, prefix, 2, "synthesis.b%d.conv1.affine.weight", 4);
+  const StTensor *rgb = find_rank(f, prefix, 4, "synthesis.b%d.torgb.weight", 4),
+                 *aff = find_rank(f, prefix, 2, "synthesis.b%d.conv1.affine.weight", 4);
   if (!c->img_resolution || !rgb || !aff)
-    return err_set(e, ST_FORMAT, "%s: no generator (%ssynthesis.b4.conv1.weight and its neighbours); expected a network file as `prlx train` writes it", f->path, prefix);
+    return err_set(e, ST_FORMAT,
+                   "%s: no generator (%ssynthesis.b4.conv1.weight and its neighbours); expected a "
+                   "network file as `prlx train` writes it",
+                   f->path, prefix);
   c->img_channels = (int)rgb->shape.d[0];
   c->w_dim = c->z_dim = (int)aff->shape.d[1];
   if ((t = find_rank(f, prefix, 2, "mapping.embed.weight", 0))) c->c_dim = (int)t->shape.d[1];
-  while (c->mapping_layers < 64 && find_rank(f, prefix, 2, "mapping.fc%d.weight", c->mapping_layers)) c->mapping_layers++;
-  if ((t = find_rank(f, prefix, 2, "mapping.fc%d.weight", 0))) c->z_dim = (int)t->shape.d[1] - (c->c_dim ? c->w_dim : 0);
+  while (c->mapping_layers < 64 &&
+         find_rank(f, prefix, 2, "mapping.fc%d.weight", c->mapping_layers))
+    c->mapping_layers++;
+  if ((t = find_rank(f, prefix, 2, "mapping.fc%d.weight", 0)))
+    c->z_dim = (int)t->shape.d[1] - (c->c_dim ? c->w_dim : 0);
   return ST_OK;
 }
 
@@ -104,7 +133,8 @@ static Status meta_number(const StFile *f, const char *key, double *v, Error *e)
   if (!s) return ST_OK;
   char *end;
   double d = strtod(s, &end);
-  if (end == s || *end || !isfinite(d)) return err_set(e, ST_FORMAT, "%s: metadata %s is \"%s\"; expected a number", f->path, key, s);
+  if (end == s || *end || !isfinite(d))
+    return err_set(e, ST_FORMAT, "%s: metadata %s is \"%s\"; expected a number", f->path, key, s);
   *v = d;
   return ST_OK;
 }
@@ -114,15 +144,27 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
   Status s = config_from_tensors(f, prefix, &t, e);
   if (s != ST_OK) return s;
   *c = t;
-  struct { const char *key; int *v; bool free; } k[] = {{"G.z_dim", &c->z_dim, false}, {"G.c_dim", &c->c_dim, false}, {"G.w_dim", &c->w_dim, false},
-    {"G.img_resolution", &c->img_resolution, false}, {"G.img_channels", &c->img_channels, false}, {"G.mapping_layers", &c->mapping_layers, false},
-    {"G.channel_base", &c->channel_base, true}, {"G.channel_max", &c->channel_max, true}};
+  struct {
+    const char *key;
+    int *v;
+    bool free;
+  } k[] = {{"G.z_dim", &c->z_dim, false},
+           {"G.c_dim", &c->c_dim, false},
+           {"G.w_dim", &c->w_dim, false},
+           {"G.img_resolution", &c->img_resolution, false},
+           {"G.img_channels", &c->img_channels, false},
+           {"G.mapping_layers", &c->mapping_layers, false},
+           {"G.channel_base", &c->channel_base, true},
+           {"G.channel_max", &c->channel_max, true}};
   for (int i = 0; i < COUNT_OF(k); i++) {
     double v = *k[i].v;
     s = meta_number(f, k[i].key, &v, e);
     if (s != ST_OK) return s;
     if (v != (int)v || (!k[i].free && (int)v != *k[i].v))
-      return err_set(e, ST_FORMAT, "%s: metadata %s is %g; the tensors say %d; correct the metadata or leave it out", f->path, k[i].key, v, *k[i].v);
+      return err_set(
+          e, ST_FORMAT,
+          "%s: metadata %s is %g; the tensors say %d; correct the metadata or leave it out",
+          f->path, k[i].key, v, *k[i].v);
     *k[i].v = (int)v;
   }
   s = meta_number(f, "G.conv_clamp", &c->conv_clamp, e);
@@ -131,8 +173,11 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
   for (int r = 4; r <= c->img_resolution; r *= 2) {
     int64_t have = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r)->shape.d[0];
     if (net_channels(r, c->channel_base, c->channel_max) != have)
-      return err_set(e, ST_FORMAT, "%s: %lld channels at %d x %d; channel_base %d and channel_max %d give %d; correct the metadata", f->path, (long long)have, r, r,
-                     c->channel_base, c->channel_max, net_channels(r, c->channel_base, c->channel_max));
+      return err_set(e, ST_FORMAT,
+                     "%s: %lld channels at %d x %d; channel_base %d and channel_max %d give %d; "
+                     "correct the metadata",
+                     f->path, (long long)have, r, r, c->channel_base, c->channel_max,
+                     net_channels(r, c->channel_base, c->channel_max));
   }
   return ST_OK;
 }
@@ -144,7 +189,8 @@ static bool ends_with(const char *s, const char *tail) {
   return n >= m && strcmp(s + n - m, tail) == 0;
 }
 
-/* A tensor we do not know means another architecture: computing without it would give silently wrong images. */
+/* A tensor we do not know means another architecture: computing without it would give silently
+ * wrong images. */
 static Status check_unknown(const StFile *f, const char *prefix, const Params *p, Error *e) {
   size_t n = strlen(prefix);
   for (int k = 0; k < f->n; k++) {
@@ -153,12 +199,16 @@ static Status check_unknown(const StFile *f, const char *prefix, const Params *p
     const char *bare = name + n;
     if (strncmp(bare, "synthesis.", 10) != 0 && strncmp(bare, "mapping.", 8) != 0) continue;
     if (!ends_with(bare, "resample_filter") && !params_find(p, bare))
-      return err_set(e, ST_FORMAT, "%s: tensor %s does not belong to a StyleGAN2-ADA generator of this size; expected skip synthesis with 3x3 layers", f->path, name);
+      return err_set(e, ST_FORMAT,
+                     "%s: tensor %s does not belong to a StyleGAN2-ADA generator of this size; "
+                     "expected skip synthesis with 3x3 layers",
+                     f->path, name);
   }
   return ST_OK;
 }
 
-static Status meta_copy(const StMeta *m, int n, StMeta **out, int *nout, bool (*want)(const char *key), Error *e) {
+static Status meta_copy(const StMeta *m, int n, StMeta **out, int *nout,
+                        bool (*want)(const char *key), Error *e) {
   *nout = 0;
   *out = mem_alloc((size_t)n * sizeof **out);
   bool ok = *out != NULL;
@@ -171,20 +221,27 @@ static Status meta_copy(const StMeta *m, int n, StMeta **out, int *nout, bool (*
   }
   if (ok) return ST_OK;
   meta_free(*out, *nout);
-  *out = NULL; *nout = 0;
+  *out = NULL;
+  *nout = 0;
   return err_set(e, ST_NOMEM, "out of memory for metadata; free memory and try again");
 }
 
 void meta_free(StMeta *m, int n) {
-  for (int k = 0; m && k < n; k++) { mem_free(m[k].key); mem_free(m[k].value); }
+  for (int k = 0; m && k < n; k++) {
+    mem_free(m[k].key);
+    mem_free(m[k].value);
+  }
   mem_free(m);
 }
 
 static bool describes_images(const char *key) {
-  return !strcmp(key, "channels") || !strncmp(key, "window", 6) || !strncmp(key, "unit", 4) || !strcmp(key, "source") || !strcmp(key, "licence");
+  return !strcmp(key, "channels") || !strncmp(key, "window", 6) || !strncmp(key, "unit", 4) ||
+         !strcmp(key, "source") || !strcmp(key, "licence");
 }
 
-Status meta_of_images(const StMeta *m, int n, StMeta **out, int *nout, Error *e) { return meta_copy(m, n, out, nout, describes_images, e); }
+Status meta_of_images(const StMeta *m, int n, StMeta **out, int *nout, Error *e) {
+  return meta_copy(m, n, out, nout, describes_images, e);
+}
 
 void network_free(Network *net) {
   generator_free(&net->G);
@@ -194,7 +251,8 @@ void network_free(Network *net) {
 }
 
 const char *network_meta(const Network *net, const char *key) {
-  for (int k = 0; k < net->nmeta; k++) if (!strcmp(net->meta[k].key, key)) return net->meta[k].value;
+  for (int k = 0; k < net->nmeta; k++)
+    if (!strcmp(net->meta[k].key, key)) return net->meta[k].value;
   return NULL;
 }
 
@@ -207,7 +265,8 @@ static Status load_generator(Network *net, const StFile *f, Error *e) {
   GenConfig c;
   Status s = gen_config_read(f, net->prefix, &c, e);
   Error inner = {0};
-  if (s == ST_OK && (s = generator_new(&net->G, &c, &inner)) != ST_OK) err_set(e, s, "%s: %s", f->path, inner.msg);
+  if (s == ST_OK && (s = generator_new(&net->G, &c, &inner)) != ST_OK)
+    err_set(e, s, "%s: %s", f->path, inner.msg);
   if (s == ST_OK) s = check_unknown(f, net->prefix, &net->G.p, e);
   return s != ST_OK ? s : params_read(f, net->prefix, &net->G.p, e);
 }
@@ -217,7 +276,7 @@ Status network_load(Network *net, const char *path, Error *e) {
   StFile f;
   struct stat st;
   char inside[4300];
-  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {           /* the folder of a run */
+  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) { /* the folder of a run */
     snprintf(inside, sizeof inside, "%.4200s/network.safetensors", path);
     path = inside;
   }
@@ -225,7 +284,8 @@ Status network_load(Network *net, const char *path, Error *e) {
   if (s != ST_OK) return s;
   s = load_generator(net, &f, e);
   if (s == ST_OK) s = meta_copy(f.meta, f.nmeta, &net->meta, &net->nmeta, NULL, e);
-  if (s == ST_OK && !(net->path = mem_strdup(path))) s = err_set(e, ST_NOMEM, "%s: out of memory; free memory and try again", path);
+  if (s == ST_OK && !(net->path = mem_strdup(path)))
+    s = err_set(e, ST_NOMEM, "%s: out of memory; free memory and try again", path);
   st_close(&f);
   if (s != ST_OK) network_free(net);
   return s;
@@ -233,8 +293,9 @@ Status network_load(Network *net, const char *path, Error *e) {
 
 /* outer([1,3,3,1])/64: a constant, stored only because Python's strict loading wants it. */
 static Status write_filters(StWriter *w, const Generator *G, Error *e) {
-  static const float f[16] = {1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f, 3 / 64.f, 9 / 64.f, 9 / 64.f, 3 / 64.f,
-                              3 / 64.f, 9 / 64.f, 9 / 64.f, 3 / 64.f, 1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f};
+  static const float f[16] = {1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f, 3 / 64.f, 9 / 64.f,
+                              9 / 64.f, 3 / 64.f, 3 / 64.f, 9 / 64.f, 9 / 64.f, 3 / 64.f,
+                              1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f};
   Status s = ST_OK;
   for (int r = 4; r <= G->cfg.img_resolution && s == ST_OK; r *= 2) {
     static const char *const where[] = {"", ".conv0", ".conv1"};
@@ -248,14 +309,16 @@ static Status write_filters(StWriter *w, const Generator *G, Error *e) {
   return s;
 }
 
-Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16, Error *e) {
+Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16,
+                    Error *e) {
   StWriter *w = NULL;
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;
   s = st_add_meta(w, "format", "prlx-network-1", e);
   if (s == ST_OK) s = gen_config_write(w, &G->cfg, e);
   for (int k = 0; k < nmeta && s == ST_OK; k++)
-    if (strcmp(meta[k].key, "format") != 0 && strncmp(meta[k].key, "G.", 2) != 0) s = st_add_meta(w, meta[k].key, meta[k].value, e);
+    if (strcmp(meta[k].key, "format") != 0 && strncmp(meta[k].key, "G.", 2) != 0)
+      s = st_add_meta(w, meta[k].key, meta[k].value, e);
   if (s == ST_OK) s = params_write(w, "G_ema.", &G->p, f16, e);
   if (s == ST_OK) s = write_filters(w, G, e);
   if (s == ST_OK) return st_commit(w, path, e);
@@ -269,20 +332,24 @@ Status data_find(const char *name, const char *dir, char *out, size_t n, Error *
   if (dir) {
     snprintf(out, n, "%s/%s", dir, name);
     if (file_exists(out)) return ST_OK;
-    return err_set(e, ST_IO, "%s: not found; --data must name the folder with the bundled files", out);
+    return err_set(e, ST_IO, "%s: not found; --data must name the folder with the bundled files",
+                   out);
   }
-  snprintf(out, n, "%s", tool_data_path(name));
+  snprintf(out, n, "%s", data_path(name));
   if (file_exists(out)) return ST_OK;
 #ifdef PRLX_DATADIR
   snprintf(out, n, "%s/%s", PRLX_DATADIR, name);
   if (file_exists(out)) return ST_OK;
 #endif
-  return err_set(e, ST_IO, "%s: bundled file not found (looked beside the program, in ./data%s); give its folder with --data or PRLX_DATA", name,
-                 getenv("PRLX_DATA") ? ", in $PRLX_DATA" : "");
+  return err_set(e, ST_IO,
+                 "%s: bundled file not found (looked beside the program, in ./data%s); give its "
+                 "folder with --data or PRLX_DATA",
+                 name, getenv("PRLX_DATA") ? ", in $PRLX_DATA" : "");
 }
 
 /* Metadata "[123.68, 116.779, 103.939]" or "a,b,c", times k. False if absent. */
-static Status meta_list3(const StFile *f, const char *key, double k, double dst[3], bool *found, Error *e) {
+static Status meta_list3(const StFile *f, const char *key, double k, double dst[3], bool *found,
+                         Error *e) {
   const char *s = st_meta(f, key);
   double v[3];
   *found = s != NULL;
@@ -292,7 +359,9 @@ static Status meta_list3(const StFile *f, const char *key, double k, double dst[
     while (*p == '[' || *p == ',' || *p == ' ') p++;
     char *end;
     v[i] = strtod(p, &end);
-    if (end == p || !isfinite(v[i])) return err_set(e, ST_FORMAT, "%s: metadata %s is \"%s\"; expected three numbers", f->path, key, s);
+    if (end == p || !isfinite(v[i]))
+      return err_set(e, ST_FORMAT, "%s: metadata %s is \"%s\"; expected three numbers", f->path,
+                     key, s);
     p = end;
   }
   for (int i = 0; i < 3; i++) dst[i] = v[i] * k;
@@ -303,13 +372,24 @@ static Status read_input_scale(Vgg *v, const StFile *f, bool *given, Error *e) {
   const char *range = st_meta(f, "range"), *order = st_meta(f, "order");
   bool m = false, d = false;
   double lo = 0, hi = 255;
-  if (range && sscanf(range, " [%lf,%lf", &lo, &hi) != 2 && sscanf(range, "%lf,%lf", &lo, &hi) != 2) hi = -1;
-  if (lo != 0 || (hi != 255 && hi != 1)) return err_set(e, ST_FORMAT, "%s: metadata range is \"%s\"; expected [0, 255] or [0, 1]", f->path, range);
-  if (order && strcmp(order, "RGB") != 0) return err_set(e, ST_FORMAT, "%s: metadata order is \"%s\"; expected RGB; swap the first layer's input channels", f->path, order);
+  if (range && sscanf(range, " [%lf,%lf", &lo, &hi) != 2 && sscanf(range, "%lf,%lf", &lo, &hi) != 2)
+    hi = -1;
+  if (lo != 0 || (hi != 255 && hi != 1))
+    return err_set(e, ST_FORMAT, "%s: metadata range is \"%s\"; expected [0, 255] or [0, 1]",
+                   f->path, range);
+  if (order && strcmp(order, "RGB") != 0)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: metadata order is \"%s\"; expected RGB; swap the first layer's input channels",
+        f->path, order);
   Status s = meta_list3(f, "mean", 255 / hi, v->mean, &m, e);
   if (s == ST_OK) s = meta_list3(f, "std", 255 / hi, v->std, &d, e);
-  for (int k = 0; k < 3 && s == ST_OK; k++) if (!(v->std[k] > 0)) s = err_set(e, ST_FORMAT, "%s: metadata std is %g; expected > 0", f->path, v->std[k]);
-  if (s == ST_OK && m != d) s = err_set(e, ST_FORMAT, "%s: metadata has only one of mean and std; give both or none", f->path);
+  for (int k = 0; k < 3 && s == ST_OK; k++)
+    if (!(v->std[k] > 0))
+      s = err_set(e, ST_FORMAT, "%s: metadata std is %g; expected > 0", f->path, v->std[k]);
+  if (s == ST_OK && m != d)
+    s = err_set(e, ST_FORMAT, "%s: metadata has only one of mean and std; give both or none",
+                f->path);
   *given = m;
   return s;
 }
@@ -324,9 +404,14 @@ static Status read_heads(Vgg *v, const StFile *f, bool *found, Error *e) {
     snprintf(theirs, sizeof theirs, "lin%d.model.1.weight", k);
     const ParamEntry *t = params_find(&v->p, name);
     const StTensor *other = st_find(f, theirs);
-    s = other && other->shape.rank == 4 ? read_tensor(f, theirs, SHAPE4(1, t->numel, 1, 1), t->data, e) : read_tensor(f, name, t->shape, t->data, e);
+    s = other && other->shape.rank == 4
+            ? read_tensor(f, theirs, SHAPE4(1, t->numel, 1, 1), t->data, e)
+            : read_tensor(f, name, t->shape, t->data, e);
     for (int64_t i = 0; i < t->numel && s == ST_OK; i++)
-      if (t->data[i] < 0) s = err_set(e, ST_FORMAT, "%s: head %s has the negative weight %g; LPIPS heads are not negative", f->path, name, (double)t->data[i]);
+      if (t->data[i] < 0)
+        s = err_set(e, ST_FORMAT,
+                    "%s: head %s has the negative weight %g; LPIPS heads are not negative", f->path,
+                    name, (double)t->data[i]);
   }
   return s;
 }
@@ -335,7 +420,8 @@ static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *da
   Status s = ST_OK;
   bool scale_given = false, heads = false;
   for (int k = 0; k < v->p.n && s == ST_OK; k++)
-    if (!strncmp(v->p.e[k].name, "features.", 9)) s = read_tensor(f, v->p.e[k].name, v->p.e[k].shape, v->p.e[k].data, e);
+    if (!strncmp(v->p.e[k].name, "features.", 9))
+      s = read_tensor(f, v->p.e[k].name, v->p.e[k].shape, v->p.e[k].data, e);
   if (s == ST_OK) s = read_input_scale(v, f, &scale_given, e);
   if (s == ST_OK) s = read_heads(v, f, &heads, e);
   if (s == ST_OK && !heads) {
@@ -346,22 +432,28 @@ static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *da
     if (s == ST_OK) {
       bool found;
       s = read_heads(v, &h, &found, e);
-      if (s == ST_OK && !found) s = err_set(e, ST_FORMAT, "%s: no heads lin0..lin4; restore the bundled file", p);
+      if (s == ST_OK && !found)
+        s = err_set(e, ST_FORMAT, "%s: no heads lin0..lin4; restore the bundled file", p);
       st_close(&h);
     }
   }
   if (s != ST_OK) return s;
   const char *name = st_meta(f, "name"), *slash = path ? strrchr(path, '/') : NULL;
-  if (!path) snprintf(v->name, sizeof v->name, "VGG16-Caffe, mean heads");
-  else if (name) snprintf(v->name, sizeof v->name, "%s", name);
-  else snprintf(v->name, sizeof v->name, "%s %.50s, %s", scale_given ? "VGG16" : "torchvision VGG16", slash ? slash + 1 : path, heads ? "own heads" : "LPIPS v0.1 heads");
+  if (!path)
+    snprintf(v->name, sizeof v->name, "VGG16-Caffe, mean heads");
+  else if (name)
+    snprintf(v->name, sizeof v->name, "%s", name);
+  else
+    snprintf(v->name, sizeof v->name, "%s %.50s, %s", scale_given ? "VGG16" : "torchvision VGG16",
+             slash ? slash + 1 : path, heads ? "own heads" : "LPIPS v0.1 heads");
   return ST_OK;
 }
 
 Status vgg_load(Vgg *v, const char *path, const char *data_dir, Error *e) {
   char bundled[1024];
   memset(v, 0, sizeof *v);
-  Status s = path ? ST_OK : data_find("vgg16_caffe.safetensors", data_dir, bundled, sizeof bundled, e);
+  Status s =
+      path ? ST_OK : data_find("vgg16_caffe.safetensors", data_dir, bundled, sizeof bundled, e);
   StFile f;
   if (s == ST_OK) s = st_open(&f, path ? path : bundled, e);
   if (s != ST_OK) return s;

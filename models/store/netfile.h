@@ -1,50 +1,70 @@
-/* netfile.h: networks and perceptual weights between .safetensors files and models; where bundled files are. Shared by all tools.
+/* netfile.h: networks and perceptual weights between .safetensors files and models; where bundled
+ * files are. Shared by all tools.
  *
- * A network file holds "G_ema.<name>" (also accepted: "G.<name>", or bare state-dict names such as "synthesis.b4.const"), and in its metadata
- * G.z_dim, G.c_dim, G.w_dim, G.img_resolution, G.img_channels, G.mapping_layers, G.channel_base, G.channel_max, G.conv_clamp as in the golden
- * files. A file without that metadata (a plain Python state dict) is understood from its tensors. What the images mean travels along: `channels`,
- * `window.<channel>`, `source`, `licence` of the data set (io/images/dataset.h). */
+ * A network file holds "G_ema.<name>" (also accepted: "G.<name>", or bare state-dict names such as
+ * "synthesis.b4.const"), and in its metadata G.z_dim, G.c_dim, G.w_dim, G.img_resolution,
+ * G.img_channels, G.mapping_layers, G.channel_base, G.channel_max, G.conv_clamp as in the golden
+ * files. A file without that metadata (a plain Python state dict) is understood from its tensors.
+ * What the images mean travels along: `channels`, `window.<channel>`, `source`, `licence` of the
+ * data set (io/images/dataset.h). */
 #ifndef PRLX_NETFILE_H
 #define PRLX_NETFILE_H
+#include "models/store/datapath.h"
 #include "io/images/dataset.h"
 #include "io/formats/safetensors.h"
 #include "models/gan/lpips.h"
 #include "models/gan/networks.h"
 
+enum { F16_MIN_NUMEL = 1024 }; /* smaller tensors stay F32 in an F16 file: they cost nothing */
+
 typedef struct Network {
   Generator G;
-  StMeta *meta; int nmeta;                 /* all metadata of the file */
+  StMeta *meta;
+  int nmeta; /* all metadata of the file */
   char *path;
-  char prefix[16];                         /* "G_ema.", "G." or "" */
+  char prefix[16]; /* "G_ema.", "G." or "" */
 } Network;
-/* Checks everything against the configuration before use: a missing tensor, a wrong shape, an unknown tensor, NaN or infinity give one line that says
- * how to mend it. F16 and other types are widened once. Prefers G_ema. A folder stands for its network.safetensors. */
+
+/* Checks everything against the configuration before use: a missing tensor, a wrong shape, an
+ * unknown tensor, NaN or infinity give one line that says how to mend it. F16 and other types are
+ * widened once. Prefers G_ema. A folder stands for its network.safetensors. */
 Status network_load(Network *net, const char *path, Error *e);
-void   network_free(Network *net);
-const char *network_meta(const Network *net, const char *key);       /* NULL if absent */
-/* Writes `G` as "G_ema.*" with its configuration, the constant resample filters (so that Python loads it strictly), and those of `meta` whose
- * key is not ours. f16: large tensors as F16; a value out of its range is an error. */
-Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16, Error *e);
-/* The keys that say what the images are (channels, window.*, unit.*, source, licence): copies the matching ones into *out (mem_free by
- * meta_free). */
+void network_free(Network *net);
+const char *network_meta(const Network *net, const char *key); /* NULL if absent */
+
+/* Writes `G` as "G_ema.*" with its configuration, the constant resample filters (so that Python
+ * loads it strictly), and those of `meta` whose key is not ours. f16: large tensors as F16; a value
+ * out of its range is an error. */
+Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16,
+                    Error *e);
+
+/* The keys that say what the images are (channels, window.*, unit.*, source, licence): copies the
+ * matching ones into *out (mem_free by meta_free). */
 Status meta_of_images(const StMeta *meta, int nmeta, StMeta **out, int *nout, Error *e);
-void   meta_free(StMeta *meta, int n);
+void meta_free(StMeta *meta, int n);
 
 /* ---- pieces, for snapshots ---- */
-Status gen_config_write(StWriter *w, const GenConfig *c, Error *e);               /* G.* keys */
-/* From metadata where present, else from the tensors under `prefix`; both are compared, and bounded by what the file really holds. */
+Status gen_config_write(StWriter *w, const GenConfig *c, Error *e); /* G.* keys */
+
+/* From metadata where present, else from the tensors under `prefix`; both are compared, and bounded
+ * by what the file really holds. */
 Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error *e);
+
 /* Every entry of p as tensor prefix+name. Data is referenced until st_commit. */
 Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, Error *e);
-Status params_read(const StFile *f, const char *prefix, const Params *p, Error *e); /* shapes and finiteness checked; a scalar may be [1] */
+
+/* shapes and finiteness checked; a scalar may be [1] */
+Status params_read(const StFile *f, const char *prefix, const Params *p, Error *e);
 
 /* ---- VGG16 with LPIPS heads ---- */
-/* path NULL: the bundled vgg16_caffe.safetensors (name "VGG16-Caffe, mean heads"). Any other file: "features.<n>.weight/bias", metadata `mean`, `std`,
- * `range` (absent: torchvision's, and the name says torchvision), heads lin0..lin4 (or lin<k>.model.1.weight); without heads those of the
+/* path NULL: the bundled vgg16_caffe.safetensors (name "VGG16-Caffe, mean heads"). Any other file:
+ * "features.<n>.weight/bias", metadata `mean`, `std`, `range` (absent: torchvision's, and the name
+ * says torchvision), heads lin0..lin4 (or lin<k>.model.1.weight); without heads those of the
  * bundled lpips_vgg_v0.1.safetensors. data_dir as in data_find. */
 Status vgg_load(Vgg *v, const char *path, const char *data_dir, Error *e);
 
-/* Path of a bundled file: dir (the --data option) if not NULL, else tool_data_path's places ($PRLX_DATA, beside the program, ./data), else the folder
- * compiled in as PRLX_DATADIR. ST_IO lists where it was looked for. */
+/* Path of a bundled file: dir (the --data option) if not NULL, else data_path's places
+ * ($PRLX_DATA, beside the program, ./data), else the folder compiled in as PRLX_DATADIR. ST_IO
+ * lists where it was looked for. */
 Status data_find(const char *name, const char *dir, char *out, size_t n, Error *e);
 #endif

@@ -9,7 +9,8 @@
 
 #define UNET_FORMAT "prlx-unet-1"
 
-Status unet_save(const Unet *u, const char *path, const char *channels, uint64_t seed, int epochs, const char *trained_on, Error *e) {
+Status unet_save(const Unet *u, const char *path, const char *channels, uint64_t seed, int epochs,
+                 const char *trained_on, Error *e) {
   StWriter *w = NULL;
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;
@@ -45,10 +46,14 @@ Status unet_load(Unet *u, const char *path, char channels[64], Error *e) {
   if (s != ST_OK) return s;
   const char *format = st_meta(&f, "format"), *names = st_meta(&f, "channels");
   if (!format || strcmp(format, UNET_FORMAT))
-    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx segment`)", path, format ? format : "absent", UNET_FORMAT);
-  else if (!names || strlen(names) > 63) s = err_set(e, ST_FORMAT, "%s: metadata channels is missing or broken; train the U-Net again", path);
+    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx segment`)",
+                path, format ? format : "absent", UNET_FORMAT);
+  else if (!names || strlen(names) > 63)
+    s = err_set(e, ST_FORMAT, "%s: metadata channels is missing or broken; train the U-Net again",
+                path);
   if (s == ST_OK) {
-    const UnetConfig cfg = {count_names(names), meta_int(&f, "unet.levels"), meta_int(&f, "unet.width")};
+    const UnetConfig cfg = {count_names(names), meta_int(&f, "unet.levels"),
+                            meta_int(&f, "unet.width")};
     Error inner = {0};
     snprintf(channels, 64, "%s", names);
     s = unet_new(u, &cfg, &inner);
@@ -73,17 +78,25 @@ Status unets_load(const char *path, Unet **out, int *n, char channels[64], Error
   *out = NULL;
   *n = 0;
   for (int k = 0; s == ST_OK; k++) {
-    if (folder) snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
-    else snprintf(file, sizeof file, "%.4190s", path);
+    if (folder)
+      snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
+    else
+      snprintf(file, sizeof file, "%.4190s", path);
     if (k && (!folder || !file_exists(file))) return ST_OK;
     Unet *more = mem_grow(*out, (size_t)k * sizeof *more, (size_t)(k + 1) * sizeof *more);
-    if (!more) { s = err_set(e, ST_NOMEM, "out of memory for a U-Net"); break; }
+    if (!more) {
+      s = err_set(e, ST_NOMEM, "out of memory for a U-Net");
+      break;
+    }
     *out = more;
     s = unet_load(&more[k], file, names, e);
     if (s != ST_OK) break;
     *n = k + 1;
-    if (!k) memcpy(channels, names, 64);
-    else if (strcmp(names, channels)) s = err_set(e, ST_INVALID, "%s: takes %s, model0 takes %s; use the U-Nets of one run", file, names, channels);
+    if (!k)
+      memcpy(channels, names, 64);
+    else if (strcmp(names, channels))
+      s = err_set(e, ST_INVALID, "%s: takes %s, model0 takes %s; use the U-Nets of one run", file,
+                  names, channels);
   }
   unets_free(*out, *n);
   *out = NULL;

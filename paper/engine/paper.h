@@ -3,19 +3,39 @@
 #define PRLX_PAPER_H
 #include "core/base.h"
 typedef enum { FITS, DOES_NOT_FIT, UNDECIDED, VERDICTS } Verdict;
-/* One claim of the paper: where, what is printed there, and a function that prints the computation (lines indented by four) and judges. */
-typedef struct Claim { const char *id, *where, *published; Verdict (*check)(void); } Claim;
+
+/* One claim of the paper: where, what is printed there, and a function that prints the computation
+ * (lines indented by four) and judges. */
+typedef struct Claim {
+  const char *id;
+  const char *where;
+  const char *published;
+  Verdict (*check)(void);
+} Claim;
 extern const Claim paper_claims[];
 extern const int paper_claim_count;
 
-/* Accuracy, precision and sensitivity as printed, each rounded by at most `half` (0.005 for two decimals). */
-typedef struct Triple { double accuracy, precision, sensitivity, half; } Triple;
-/* Number of integer confusion matrices with these positives and negatives that round to all three; example {tp, fp}. With only precision and
- * sensitivity asked to fit, acc[2] gets the accuracies that are possible (acc[0] > acc[1]: none). */
-int  confusion_fits(const Triple *t, int positives, int negatives, int example[2], double acc[2]);
-/* Share of positives in a test set of any size that gives these three: A = 1 - pi (1 - S (2P - 1) / P), over the rounding of each; limited to 0..1. */
+/* Accuracy, precision and sensitivity as printed, each rounded by at most `half` (0.005 for two
+ * decimals). */
+typedef struct Triple {
+  double accuracy;
+  double precision;
+  double sensitivity;
+  double half;
+} Triple;
+
+/* Number of integer confusion matrices with these positives and negatives that round to all three;
+ * example {tp, fp}. With only precision and sensitivity asked to fit, acc[2] gets the accuracies
+ * that are possible (acc[0] > acc[1]: none). */
+int confusion_fits(const Triple *t, int positives, int negatives, int example[2], double acc[2]);
+
+/* Share of positives in a test set of any size that gives these three: A = 1 - pi (1 - S (2P - 1) /
+ * P), over the rounding of each; limited to 0..1. */
 void implied_prevalence(const Triple *t, double share[2]);
-/* Fréchet distance between samples of n and m from one and the same Gaussian of d dimensions, variances proportional to 1/i with the given sum:
- * mean and standard deviation over `runs` draws. Exact small-matrix form: tr (C1 C2)^1/2 = sum of singular values of A B^T / sqrt((n-1)(m-1)). */
-Status frechet_of_equals(int d, int n, int m, double variance, int runs, double *mean, double *sd, Error *e);
+
+/* Fréchet distance between samples of n and m from one and the same Gaussian of d dimensions,
+ * variances proportional to 1/i with the given sum: mean and standard deviation over `runs` draws.
+ * Exact small-matrix form: tr (C1 C2)^1/2 = sum of singular values of A B^T / sqrt((n-1)(m-1)). */
+Status frechet_of_equals(int d, int n, int m, double variance, int runs, double *mean, double *sd,
+                         Error *e);
 #endif

@@ -1,8 +1,10 @@
-/* paper_engine.c: runs a recipe: which steps are done, one child process after another, logs, stamps, time left. See paper_run.h.
+/* paper_engine.c: runs a recipe: which steps are done, one child process after another, logs,
+ * stamps, time left. See paper_run.h.
  *
- * A stamp is the SHA-256 of a step's command (with folders by name, without --threads, which changes no result), of the stamps of the steps whose outputs
- * it reads, and of the content of other files it names. OUT/done/ID holds the stamp, the seconds taken and the command. */
-#define _GNU_SOURCE                          /* nftw */
+ * A stamp is the SHA-256 of a step's command (with folders by name, without --threads, which
+ * changes no result), of the stamps of the steps whose outputs it reads, and of the content of
+ * other files it names. OUT/done/ID holds the stamp, the seconds taken and the command. */
+#define _GNU_SOURCE /* nftw */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -17,6 +19,7 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
+#include "models/store/datapath.h"
 #include "io/formats/file.h"
 #include "io/formats/sha256.h"
 #include "paper/engine/paper_impl.h"
@@ -29,18 +32,25 @@ const char *paper_path(const PaperRun *r, const char *text) {
   static int turn;
   char *b = buf[turn++ & 3];
   const char *rest = !strncmp(text, "{o}", 3) || !strncmp(text, "{w}", 3) ? text + 3 : NULL;
-  if (rest) snprintf(b, sizeof buf[0], "%s%s%s", r->out, text[1] == 'w' ? "/work" : "", rest);
-  else if (!strncmp(text, "{c}", 3)) snprintf(b, sizeof buf[0], "%s", r->cohort ? r->cohort : "");
-  else if (!strncmp(text, "{p}", 3)) snprintf(b, sizeof buf[0], "%s", r->published ? r->published : "");
-  else if (!strncmp(text, "{init}", 6)) {                          /* the bundled network and its discriminator */
-    static const char *const file[2] = {"network_small.safetensors", "discriminator_small.safetensors"};
+  if (rest)
+    snprintf(b, sizeof buf[0], "%s%s%s", r->out, text[1] == 'w' ? "/work" : "", rest);
+  else if (!strncmp(text, "{c}", 3))
+    snprintf(b, sizeof buf[0], "%s", r->cohort ? r->cohort : "");
+  else if (!strncmp(text, "{p}", 3))
+    snprintf(b, sizeof buf[0], "%s", r->published ? r->published : "");
+  else if (!strncmp(text, "{init}", 6)) {
+    /* the bundled network and its discriminator */
+    static const char *const file[2] = {"network_small.safetensors",
+                                        "discriminator_small.safetensors"};
     size_t at = 0;
     for (int i = 0; i < 2; i++) {
       char here[80];
       snprintf(here, sizeof here, "data/%s", file[i]);
-      at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "", access(here, R_OK) == 0 ? here : tool_data_path(file[i]));
+      at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "",
+                             access(here, R_OK) == 0 ? here : data_path(file[i]));
     }
-  } else snprintf(b, sizeof buf[0], "%s", text);
+  } else
+    snprintf(b, sizeof buf[0], "%s", text);
   return b;
 }
 
@@ -53,7 +63,10 @@ static char *fill_word(const PaperRun *r, const char *word, size_t len) {
   for (size_t i = 0; i < len;) {
     const char *end = word[i] == '{' ? memchr(word + i, '}', len - i) : NULL;
     char key[16];
-    if (!end || end - (word + i) > 8) { fputc(word[i++], f); continue; }
+    if (!end || end - (word + i) > 8) {
+      fputc(word[i++], f);
+      continue;
+    }
     snprintf(key, sizeof key, "%.*s", (int)(end - (word + i) + 1), word + i);
     fputs(paper_path(r, key), f);
     i += strlen(key);
@@ -64,9 +77,12 @@ static char *fill_word(const PaperRun *r, const char *word, size_t len) {
   return copy;
 }
 
-void words_free(char **word, int n) { for (int i = 0; i < n; i++) mem_free(word[i]); }
+void words_free(char **word, int n) {
+  for (int i = 0; i < n; i++) mem_free(word[i]);
+}
 
-Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n, Error *e) {
+Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
+                  Error *e) {
   *n = 0;
   for (const char *p = text; *p;) {
     p += strspn(p, " ");
@@ -76,7 +92,8 @@ Status step_words(const PaperRun *r, const char *text, bool symbolic, char **wor
     snprintf(keep, sizeof keep, "%.*s", (int)len, p);
     if (*n == STEP_ARGS - 4 || !(word[*n] = symbolic ? mem_strdup(keep) : fill_word(r, p, len))) {
       words_free(word, *n);
-      return err_set(e, ST_INTERNAL, "a step has more than %d words, or memory is short: %.200s", STEP_ARGS - 4, text);
+      return err_set(e, ST_INTERNAL, "a step has more than %d words, or memory is short: %.200s",
+                     STEP_ARGS - 4, text);
     }
     ++*n;
     p += len;
@@ -85,7 +102,11 @@ Status step_words(const PaperRun *r, const char *text, bool symbolic, char **wor
 }
 
 static void put_quoted(FILE *f, const char *w) {
-  if (*w && !w[strspn(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%")]) { fputs(w, f); return; }
+  if (*w &&
+      !w[strspn(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%")]) {
+    fputs(w, f);
+    return;
+  }
   fputc('\'', f);
   for (; *w; w++) *w == '\'' ? fputs("'\\''", f) : fputc(*w, f);
   fputc('\'', f);
@@ -99,10 +120,16 @@ char *step_text(const PaperRun *r, const Step *s) {
   if (!f) return NULL;
   fputs("prlx", f);
   if (step_words(r, s->cmd, false, word, &n, NULL) == ST_OK) {
-    for (int i = 0; i < n; i++) { fputc(' ', f); put_quoted(f, word[i]); }
+    for (int i = 0; i < n; i++) {
+      fputc(' ', f);
+      put_quoted(f, word[i]);
+    }
     words_free(word, n);
   }
-  if (s->save) { fputs(" > ", f); put_quoted(f, paper_path(r, s->save)); }
+  if (s->save) {
+    fputs(" > ", f);
+    put_quoted(f, paper_path(r, s->save));
+  }
   fclose(f);
   char *copy = mem_strdup(text);
   free(text);
@@ -111,10 +138,12 @@ char *step_text(const PaperRun *r, const Step *s) {
 
 /* ---- stamps ---- */
 
-/* Does a word name something below `output`? "{w}/a.safetensors:rim" does for "{w}/a.safetensors"; so does a part after '+' or '='. */
+/* Does a word name something below `output`? "{w}/a.safetensors:rim" does for "{w}/a.safetensors";
+ * so does a part after '+' or '='. */
 static bool word_reads(const char *word, const char *output, size_t len) {
   for (const char *p = word; (p = strstr(p, "{")); p++)
-    if (!strncmp(p, output, len) && strchr("/:+", p[len])) return true;      /* the end of the word counts: strchr finds the NUL */
+    /* the end of the word counts: strchr finds the NUL */
+    if (!strncmp(p, output, len) && strchr("/:+", p[len])) return true;
   return false;
 }
 
@@ -122,10 +151,13 @@ static bool step_reads(char *const *word, int n, const Step *from) {
   for (const char *p = from->outputs; p && *p;) {
     p += strspn(p, " ");
     const size_t len = strcspn(p, " ");
-    for (int i = 0; i < n && len; i++) if (word_reads(word[i], p, len)) return true;
+    for (int i = 0; i < n && len; i++)
+      if (word_reads(word[i], p, len)) return true;
     p += len;
   }
-  if (from->save) for (int i = 0; i < n; i++) if (word_reads(word[i], from->save, strlen(from->save))) return true;
+  if (from->save)
+    for (int i = 0; i < n; i++)
+      if (word_reads(word[i], from->save, strlen(from->save))) return true;
   return false;
 }
 
@@ -133,7 +165,9 @@ static void hash_file(Sha256 *h, const char *path) {
   uint8_t *data = NULL;
   size_t n;
   struct stat st;
-  if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || file_read(path, &data, &n, (size_t)1 << 30, NULL) != ST_OK) return;
+  if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+      file_read(path, &data, &n, (size_t)1 << 30, NULL) != ST_OK)
+    return;
   sha256_add(h, data, n);
   mem_free(data);
 }
@@ -162,7 +196,8 @@ static Status step_stamp(PaperRun *r, int k, Error *e) {
 }
 
 /* Stamp and seconds that an earlier run left in OUT/done/ID or OUT/done/ID.begun; false: none. */
-static bool read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65], double *took) {
+static bool read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65],
+                       double *took) {
   char path[4400];
   uint8_t *data = NULL;
   size_t n;
@@ -195,7 +230,7 @@ Status recipe_plan(PaperRun *r, Error *e) {
     Status st = step_stamp(r, k, e);
     if (st != ST_OK) return st;
     const bool known = read_stamp(r, s, "", was, &took);
-    if (known && took > 0) s->seconds = took;                      /* better than an estimate */
+    if (known && took > 0) s->seconds = took; /* better than an estimate */
     s->state = known && !strcmp(was, s->stamp) && outputs_there(r, s) ? STEP_DONE : STEP_TODO;
     if (s->state == STEP_DONE) s->took = took;
   }
@@ -212,7 +247,8 @@ Status recipe_forget(PaperRun *r, Error *e) {
     s->again = !strcmp(r->redo, s->id) || !strcmp(r->redo, s->section);
     hits += s->again;
     if (step_words(r, s->cmd, true, word, &n, e) != ST_OK) return e->code;
-    for (int i = 0; i < k && !s->again; i++) s->again = r->step[i].again && (s->last || step_reads(word, n, &r->step[i]));
+    for (int i = 0; i < k && !s->again; i++)
+      s->again = r->step[i].again && (s->last || step_reads(word, n, &r->step[i]));
     words_free(word, n);
     if (!s->again) continue;
     for (int t = 0; t < 2; t++) {
@@ -220,38 +256,50 @@ Status recipe_forget(PaperRun *r, Error *e) {
       unlink(path);
     }
   }
-  return hits ? ST_OK : err_set(e, ST_INVALID, "--redo %s: no such step or section; see --list", r->redo);
+  return hits ? ST_OK
+              : err_set(e, ST_INVALID, "--redo %s: no such step or section; see --list", r->redo);
 }
 
-bool step_wanted(const PaperRun *r, const Step *s) { return !r->only || !strcmp(r->only, s->section) || !strcmp(r->only, s->id); }
+bool step_wanted(const PaperRun *r, const Step *s) {
+  return !r->only || !strcmp(r->only, s->section) || !strcmp(r->only, s->id);
+}
 
 /* ---- one step ---- */
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *w) { return remove(path); }
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *w) {
+  return remove(path);
+}
 
-/* Makes the parent folders; for a new start removes what an earlier run left. Outputs lie below OUT, nothing else is ever removed. */
+/* Makes the parent folders; for a new start removes what an earlier run left. Outputs lie below
+ * OUT, nothing else is ever removed. */
 static Status clear_outputs(const PaperRun *r, const Step *s, bool keep, Error *e) {
   Status st = ST_OK;
   char list[2048];
   snprintf(list, sizeof list, "%s %s", s->outputs ? s->outputs : "", s->save ? s->save : "");
-  for (char *save, *p = strtok_r(list, " ", &save); p && st == ST_OK; p = strtok_r(NULL, " ", &save)) {
+  for (char *save, *p = strtok_r(list, " ", &save); p && st == ST_OK;
+       p = strtok_r(NULL, " ", &save)) {
     char path[4400];
-    if (strncmp(p, "{w}/", 4) && strncmp(p, "{o}/", 4)) return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id, p);
+    if (strncmp(p, "{w}/", 4) && strncmp(p, "{o}/", 4))
+      return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id, p);
     snprintf(path, sizeof path, "%s", paper_path(r, p));
     struct stat sb;
-    if (!keep && lstat(path, &sb) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS)) return err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    if (!keep && lstat(path, &sb) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS))
+      return err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
     *strrchr(path, '/') = 0;
     st = dir_make(path, e);
   }
   return st;
 }
 
-static int open_log(const char *path, bool append) { return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666); }
+static int open_log(const char *path, bool append) {
+  return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
+}
 
 /* Runs in the child; never returns. */
 static void child(const PaperRun *r, const Step *s, char **argv, bool append) {
   char path[4400];
-  setpgid(0, 0);                                                     /* Ctrl-C reaches the parent, which passes it on once */
+  /* Ctrl-C reaches the parent, which passes it on once */
+  setpgid(0, 0);
 #ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGTERM);
 #endif
@@ -275,13 +323,15 @@ static void last_line(const char *path, char *out, size_t n) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
   const off_t end = lseek(fd, 0, SEEK_END);
-  const ssize_t got = pread(fd, buf, sizeof buf - 1, end > (off_t)sizeof buf - 1 ? end - (off_t)sizeof buf + 1 : 0);
+  const ssize_t got =
+      pread(fd, buf, sizeof buf - 1, end > (off_t)sizeof buf - 1 ? end - (off_t)sizeof buf + 1 : 0);
   close(fd);
   if (got <= 0) return;
   buf[got] = 0;
   for (char *p = buf + got - 1; p >= buf && (*p == '\n' || *p == '\r' || *p == ' '); p--) *p = 0;
   char *line = buf;
-  for (char *p = buf; *p; p++) if (*p == '\n' || *p == '\r') line = p + 1;
+  for (char *p = buf; *p; p++)
+    if (*p == '\n' || *p == '\r') line = p + 1;
   snprintf(out, n, "%s", line);
 }
 
@@ -302,12 +352,20 @@ static void show(const PaperRun *r, int k, double t0, double started, bool tty) 
   bool unknown;
   snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
   last_line(path, line, sizeof line);
-  const double now = time_now(), left = seconds_left(r, k + 1, &unknown) + PRLX_MAX(s->seconds - (now - started), 0);
-  if (tty) fprintf(stderr, "\r\033[K%d/%d %s %s, all %s, left about %s%s  %.60s", k + 1, r->n, s->id, human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "", line);
-  else fprintf(stderr, "%d/%d %s %s, all %s, left about %s%s: %.100s\n", k + 1, r->n, s->id, human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "", line);
+  const double now = time_now(),
+               left = seconds_left(r, k + 1, &unknown) + PRLX_MAX(s->seconds - (now - started), 0);
+  if (tty)
+    fprintf(stderr, "\r\033[K%d/%d %s %s, all %s, left about %s%s  %.60s", k + 1, r->n, s->id,
+            human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "",
+            line);
+  else
+    fprintf(stderr, "%d/%d %s %s, all %s, left about %s%s: %.100s\n", k + 1, r->n, s->id,
+            human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "",
+            line);
 }
 
-/* Waits, shows how far it is, passes Ctrl-C on. Returns the exit code, 128 + signal if it died of one. */
+/* Waits, shows how far it is, passes Ctrl-C on. Returns the exit code, 128 + signal if it died of
+ * one. */
 static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
   const bool tty = isatty(2) && !tool_quiet;
   const double started = time_now();
@@ -320,9 +378,15 @@ static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
     if (got < 0 && errno != EINTR) return 126;
-    if (tool_interrupted && !passed) { kill(pid, SIGINT); passed = true; }
+    if (tool_interrupted && !passed) {
+      kill(pid, SIGINT);
+      passed = true;
+    }
     const double now = time_now();
-    if (!tool_quiet && now - shown > (tty ? 1 : 60)) { show(r, k, t0, started, tty); shown = now; }
+    if (!tool_quiet && now - shown > (tty ? 1 : 60)) {
+      show(r, k, t0, started, tty);
+      shown = now;
+    }
     nanosleep(&(struct timespec){0, now - started < 1 ? 5000000 : 100000000}, NULL);
   }
 }
@@ -346,7 +410,8 @@ static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
   char *argv[STEP_ARGS + 4], begun[65] = "", threads[16], path[4400];
   int n;
   double ignored;
-  const bool again = s->resumes && read_stamp(r, s, ".begun", begun, &ignored) && !strcmp(begun, s->stamp);
+  const bool again =
+      s->resumes && read_stamp(r, s, ".begun", begun, &ignored) && !strcmp(begun, s->stamp);
   Status st = clear_outputs(r, s, again, e);
   s->took = 0;
   if (st == ST_OK) st = write_stamp(r, s, ".begun", e);
@@ -355,7 +420,10 @@ static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
   argv[0] = (char *)"prlx";
   argv[n + 1] = argv[n + 2] = argv[n + 3] = NULL;
   snprintf(threads, sizeof threads, "%d", r->threads);
-  if (r->threads) { argv[n + 1] = (char *)"--threads"; argv[n + 2] = threads; }
+  if (r->threads) {
+    argv[n + 1] = (char *)"--threads";
+    argv[n + 2] = threads;
+  }
   fflush(NULL);
   const double start = time_now();
   const pid_t pid = fork();
@@ -379,7 +447,10 @@ static bool blocked(const PaperRun *r, int k) {
   bool yes = false;
   if (s->last || step_words(r, s->cmd, true, word, &n, NULL) != ST_OK) return false;
   for (int i = 0; i < k && !yes; i++)
-    if ((r->step[i].state == STEP_FAILED || r->step[i].state == STEP_BLOCKED || r->step[i].state == STEP_TODO || r->step[i].state == STEP_LEFT) && step_reads(word, n, &r->step[i])) yes = true;
+    if ((r->step[i].state == STEP_FAILED || r->step[i].state == STEP_BLOCKED ||
+         r->step[i].state == STEP_TODO || r->step[i].state == STEP_LEFT) &&
+        step_reads(word, n, &r->step[i]))
+      yes = true;
   words_free(word, n);
   return yes;
 }
@@ -388,8 +459,12 @@ static void tell_failure(const PaperRun *r, const Step *s, int rc) {
   char path[4400], line[400], *cmd = step_text(r, s);
   snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
   last_line(path, line, sizeof line);
-  if (rc == 126 || rc >= 128) fprintf(stderr, "prlx paper: step %s %s: %s\n  %s\n  log: %s\n", s->id, rc == 126 ? "could not start" : "was killed", line, cmd ? cmd : "", path);
-  else fprintf(stderr, "prlx paper: step %s failed: %s\n  %s\n  log: %s\n", s->id, line, cmd ? cmd : "", path);
+  if (rc == 126 || rc >= 128)
+    fprintf(stderr, "prlx paper: step %s %s: %s\n  %s\n  log: %s\n", s->id,
+            rc == 126 ? "could not start" : "was killed", line, cmd ? cmd : "", path);
+  else
+    fprintf(stderr, "prlx paper: step %s failed: %s\n  %s\n  log: %s\n", s->id, line,
+            cmd ? cmd : "", path);
   mem_free(cmd);
 }
 
@@ -397,12 +472,20 @@ static int finish(const PaperRun *r, double t0) {
   int count[STEP_LEFT + 1] = {0};
   for (int k = 0; k < r->n; k++) count[r->step[k].state]++;
   if (tool_interrupted) {
-    fprintf(stderr, "prlx paper: stopped; %d of %d steps are done; the same command goes on from here\n", count[STEP_DONE] + count[STEP_RAN], r->n);
+    fprintf(stderr,
+            "prlx paper: stopped; %d of %d steps are done; the same command goes on from here\n",
+            count[STEP_DONE] + count[STEP_RAN], r->n);
     return EXIT_FAILED;
   }
-  if (!tool_quiet) fprintf(stderr, "%d steps run in %s, %d were done before\n", count[STEP_RAN], human_time(time_now() - t0), count[STEP_DONE]);
+  if (!tool_quiet)
+    fprintf(stderr, "%d steps run in %s, %d were done before\n", count[STEP_RAN],
+            human_time(time_now() - t0), count[STEP_DONE]);
   if (!count[STEP_FAILED] && !count[STEP_BLOCKED]) return EXIT_DONE;
-  fprintf(stderr, "prlx paper: %d step%s failed, %d could not run without %s; the same command tries again\n", count[STEP_FAILED], count[STEP_FAILED] == 1 ? "" : "s", count[STEP_BLOCKED], count[STEP_FAILED] == 1 ? "it" : "them");
+  fprintf(
+      stderr,
+      "prlx paper: %d step%s failed, %d could not run without %s; the same command tries again\n",
+      count[STEP_FAILED], count[STEP_FAILED] == 1 ? "" : "s", count[STEP_BLOCKED],
+      count[STEP_FAILED] == 1 ? "it" : "them");
   return EXIT_FAILED;
 }
 
@@ -413,8 +496,14 @@ int recipe_run(PaperRun *r) {
     Step *s = &r->step[k];
     int rc = 0;
     if (s->state != STEP_TODO) continue;
-    if (!step_wanted(r, s)) { s->state = STEP_LEFT; continue; }
-    if (blocked(r, k)) { s->state = STEP_BLOCKED; continue; }
+    if (!step_wanted(r, s)) {
+      s->state = STEP_LEFT;
+      continue;
+    }
+    if (blocked(r, k)) {
+      s->state = STEP_BLOCKED;
+      continue;
+    }
     if (!tool_quiet) fprintf(stderr, "[%d/%d] %s\n", k + 1, r->n, s->id);
     if (run_step(r, k, t0, &rc, &e) != ST_OK) return tool_fail("paper", &e);
     if (tool_interrupted) break;
@@ -433,8 +522,12 @@ Status paper_write_commands(const PaperRun *r, Error *e) {
   const char *section = "";
   FILE *f = open_memstream(&text, &n);
   if (!f) return err_set(e, ST_NOMEM, "out of memory");
-  fprintf(f, "#!/bin/sh\n# What `prlx paper run --scale %s` ran, in order. Run it from the folder where that was run, into an empty output folder.\nset -e\nprlx() { \"${PRLX:-build/prlx}\" \"$@\"; }\n"
-             "mkdir -p", r->scale->name);
+  fprintf(f,
+          "#!/bin/sh\n# What `prlx paper run --scale %s` ran, in order. Run it from the folder "
+          "where that was run, into an empty output folder.\nset -e\nprlx() { "
+          "\"${PRLX:-build/prlx}\" \"$@\"; }\n"
+          "mkdir -p",
+          r->scale->name);
   fputc(' ', f);
   put_quoted(f, paper_path(r, "{w}"));
   fputc(' ', f);

@@ -1,12 +1,15 @@
-/* paper_tables.c: Tables 1 to 4 as TSV: published | ours | interval, one number per row. See paper_report.h. */
+/* paper_tables.c: Tables 1 to 4 as TSV: published | ours | interval, one number per row. See
+ * paper_report.h. */
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
 #include "paper/engine/paper_report.h"
 
 static void number(TsvWriter *w, double v, int digits) {
-  if (isfinite(v)) tsv_cell(w, "%.*f", digits, v);
-  else tsv_cell(w, "n/a");
+  if (isfinite(v))
+    tsv_cell(w, "%.*f", digits, v);
+  else
+    tsv_cell(w, "n/a");
 }
 
 static void head(TsvWriter *w, int n, const char *const *name) {
@@ -22,15 +25,22 @@ static Status commit(const PaperNumbers *q, TsvWriter *w, const char *name, Erro
 
 /* ---- Table 1 ---- */
 static Status table_one(const PaperNumbers *q, Error *e) {
-  static const char *const name[] = {"reader", "quantity", "published", "published from", "k", "n", "ours", "low", "high", "p", "step"};
-  static const char *const quantity[4][3] = {{"real called rim", "called rim", "real"}, {"synthetic called rim", "called rim", "synthetic"}, {"real called real", "called real", "real"},
+  static const char *const name[] = {"reader", "quantity", "published", "published from",
+                                     "k",      "n",        "ours",      "low",
+                                     "high",   "p",        "step"};
+  static const char *const quantity[4][3] = {{"real called rim", "called rim", "real"},
+                                             {"synthetic called rim", "called rim", "synthetic"},
+                                             {"real called real", "called real", "real"},
                                              {"synthetic called real", "called real", "synthetic"}};
   TsvWriter w = {0};
   head(&w, COUNT_OF(name), name);
   const Tsv *t = &q->reader;
   for (int i = 0; q->has_reader && i < t->nrow; i++) {
-    const char *from = "not in our notes", *pub = "n/a", *what = tsv_get(t, i, tsv_column(t, "quantity"));
-    for (int k = 0; k < 4; k++) if (!strcmp(what, quantity[k][0])) pub = published(q, "1", quantity[k][1], quantity[k][2], &from);
+    const char *from = "not in our notes", *pub = "n/a",
+               *what = tsv_get(t, i, tsv_column(t, "quantity"));
+    for (int k = 0; k < 4; k++)
+      if (!strcmp(what, quantity[k][0]))
+        pub = published(q, "1", quantity[k][1], quantity[k][2], &from);
     tsv_cell(&w, "%s", tsv_get(t, i, tsv_column(t, "reader")));
     tsv_cell(&w, "%s", what);
     tsv_cell(&w, "%s", pub);
@@ -48,7 +58,8 @@ static Status table_one(const PaperNumbers *q, Error *e) {
 
 /* ---- Table 2 ---- */
 static const PaperFid *fid_of(const PaperNumbers *q, const char *set) {
-  for (int i = 0; i < q->fid.sets; i++) if (!strcmp(q->fid.set[i].set, set)) return &q->fid.set[i];
+  for (int i = 0; i < q->fid.sets; i++)
+    if (!strcmp(q->fid.set[i].set, set)) return &q->fid.set[i];
   return NULL;
 }
 
@@ -66,30 +77,43 @@ static void fid_name(const PaperRun *r, const char *text, char *out, size_t n) {
 
 const PaperFid *numbers_fid(const PaperNumbers *q, const PaperAug *a, bool with_real) {
   char text[400], set[1200];
-  if (a == paper_augs) snprintf(text, sizeof text, "{w}/train_rim.safetensors");
-  else if (!a->fid || (with_real && a->replaces)) return NULL;
-  else snprintf(text, sizeof text, "%s%s", with_real ? "{w}/train_rim.safetensors+" : "", a->fid);
+  if (a == paper_augs)
+    snprintf(text, sizeof text, "{w}/train_rim.safetensors");
+  else if (!a->fid || (with_real && a->replaces))
+    return NULL;
+  else
+    snprintf(text, sizeof text, "%s%s", with_real ? "{w}/train_rim.safetensors+" : "", a->fid);
   fid_name(q->r, text, set, sizeof set);
   return fid_of(q, set);
 }
 
 static void fid_row(TsvWriter *w, const PaperNumbers *q, const PaperAug *a, bool with_real) {
   const PaperFid *x = numbers_fid(q, a, with_real);
-  const char *from = "", *pub = with_real || a->replaces || a == paper_augs ? published(q, "2", a->name, "FID", &from) : "n/a";
+  const char *from = "", *pub = with_real || a->replaces || a == paper_augs
+                                    ? published(q, "2", a->name, "FID", &from)
+                                    : "n/a";
   if (!x) return;
   tsv_cell(w, "%s", a->name);
-  tsv_cell(w, "%s", a == paper_augs ? "real rims alone" : a->replaces ? "in place of the real rims" : with_real ? "real rims with what is added" : "what is added, alone");
+  tsv_cell(w, "%s",
+           a == paper_augs ? "real rims alone"
+           : a->replaces   ? "in place of the real rims"
+           : with_real     ? "real rims with what is added"
+                           : "what is added, alone");
   tsv_cell(w, "%s", pub);
   tsv_cell(w, "%s", from);
   tsv_cell(w, "%lld", (long long)x->n);
-  const double v[] = {x->fid, x->lo, x->hi, x->inf, 1000 * x->kid, 1000 * x->kid_se, x->precision, x->recall, x->nearest};
+  const double v[] = {x->fid,           x->lo,        x->hi,     x->inf,    1000 * x->kid,
+                      1000 * x->kid_se, x->precision, x->recall, x->nearest};
   for (int i = 0; i < COUNT_OF(v); i++) number(w, v[i], 3);
   tsv_cell(w, "fid");
   tsv_row_end(w);
 }
 
 static Status table_two(const PaperNumbers *q, Error *e) {
-  static const char *const name[] = {"row", "set", "published FID", "published from", "images", "FID", "low", "high", "FID_inf", "KID x 1000", "standard error", "precision", "recall", "nearest", "step"};
+  static const char *const name[] = {
+      "row",    "set",     "published FID", "published from", "images",         "FID",
+      "low",    "high",    "FID_inf",       "KID x 1000",     "standard error", "precision",
+      "recall", "nearest", "step"};
   TsvWriter w = {0};
   head(&w, COUNT_OF(name), name);
   for (int with = 1; with >= 0; with--)
@@ -103,12 +127,16 @@ static void classifier_rows(TsvWriter *w, const PaperNumbers *q, const PaperRow 
   for (int k = 0; k < M_COUNT; k++) {
     const char *from, *pub = published(q, "3", x->name, metric_name[k], &from);
     tsv_cell(w, "%s", x->name);
-    if (x->added < 0) tsv_cell(w, "replaces");
-    else tsv_cell(w, "%d", x->added);
+    if (x->added < 0)
+      tsv_cell(w, "replaces");
+    else
+      tsv_cell(w, "%d", x->added);
     tsv_cell(w, "%s", metric_name[k]);
     tsv_cell(w, "%s", pub);
     tsv_cell(w, "%s", from);
-    const double v[] = {x->m[k], x->lo[k], x->hi[k], x->sd[k], x->none[k].v, x->none[k].lo, x->none[k].hi, x->ambiguous[k].v, x->ambiguous[k].lo, x->ambiguous[k].hi};
+    const double v[] = {
+        x->m[k],       x->lo[k],      x->hi[k],          x->sd[k],           x->none[k].v,
+        x->none[k].lo, x->none[k].hi, x->ambiguous[k].v, x->ambiguous[k].lo, x->ambiguous[k].hi};
     for (int i = 0; i < COUNT_OF(v); i++) number(w, x->missing ? NAN : v[i], 4);
     tsv_cell(w, "%s", x->missing ? x->missing : x->step);
     tsv_row_end(w);
@@ -118,8 +146,13 @@ static void classifier_rows(TsvWriter *w, const PaperNumbers *q, const PaperRow 
 static void confusion_row(TsvWriter *w, const PaperRow *x) {
   tsv_cell(w, "%s", x->name);
   for (int k = 0; k < 4; k++) number(w, x->missing ? NAN : x->count[k], 1);
-  if (isnan(x->p)) { tsv_cell(w, "n/a"); tsv_cell(w, "n/a"); }
-  else { tsv_cell(w, "%lld", (long long)x->only_here); tsv_cell(w, "%lld", (long long)x->only_none); }
+  if (isnan(x->p)) {
+    tsv_cell(w, "n/a");
+    tsv_cell(w, "n/a");
+  } else {
+    tsv_cell(w, "%lld", (long long)x->only_here);
+    tsv_cell(w, "%lld", (long long)x->only_none);
+  }
   number(w, x->p, 4);
   number(w, x->p_holm, 4);
   tsv_cell(w, "%s", x->missing ? x->missing : x->step);
@@ -127,8 +160,32 @@ static void confusion_row(TsvWriter *w, const PaperRow *x) {
 }
 
 Status tables_write(const PaperNumbers *q, Error *e) {
-  static const char *const name[] = {"row", "lesions added", "metric", "published", "published from", "ours", "low", "high", "sd over seeds", "minus None", "low", "high", "minus Ambiguous", "low", "high", "step"};
-  static const char *const columns[] = {"row", "rim found", "false rim", "non-rim right", "rim missed", "right only here", "right only in None", "McNemar p", "Holm", "step"};
+  static const char *const name[] = {"row",
+                                     "lesions added",
+                                     "metric",
+                                     "published",
+                                     "published from",
+                                     "ours",
+                                     "low",
+                                     "high",
+                                     "sd over seeds",
+                                     "minus None",
+                                     "low",
+                                     "high",
+                                     "minus Ambiguous",
+                                     "low",
+                                     "high",
+                                     "step"};
+  static const char *const columns[] = {"row",
+                                        "rim found",
+                                        "false rim",
+                                        "non-rim right",
+                                        "rim missed",
+                                        "right only here",
+                                        "right only in None",
+                                        "McNemar p",
+                                        "Holm",
+                                        "step"};
   char dir[4400];
   snprintf(dir, sizeof dir, "%s/tables", q->r->out);
   Status s = dir_make(dir, e);
@@ -136,13 +193,17 @@ Status tables_write(const PaperNumbers *q, Error *e) {
   if (s == ST_OK) s = table_two(q, e);
   for (int t = 3; t <= 4 && s == ST_OK; t++) {
     TsvWriter w = {0};
-    for (int i = 0; i < COUNT_OF(name); i++) {                        /* column names must differ */
-      if (i == 10 || i == 11) tsv_cell(&w, "minus None %s", name[i]);
-      else if (i == 13 || i == 14) tsv_cell(&w, "minus Ambiguous %s", name[i]);
-      else tsv_cell(&w, "%s", name[i]);
+    for (int i = 0; i < COUNT_OF(name); i++) { /* column names must differ */
+      if (i == 10 || i == 11)
+        tsv_cell(&w, "minus None %s", name[i]);
+      else if (i == 13 || i == 14)
+        tsv_cell(&w, "minus Ambiguous %s", name[i]);
+      else
+        tsv_cell(&w, "%s", name[i]);
     }
     tsv_row_end(&w);
-    for (int i = 0; i < q->rows; i++) if (q->row[i].table == t) classifier_rows(&w, q, &q->row[i]);
+    for (int i = 0; i < q->rows; i++)
+      if (q->row[i].table == t) classifier_rows(&w, q, &q->row[i]);
     s = commit(q, &w, t == 3 ? "table3.tsv" : "table4.tsv", e);
   }
   if (s != ST_OK) return s;

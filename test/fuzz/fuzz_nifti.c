@@ -1,4 +1,5 @@
-/* fuzz_nifti.c: headers and voxels from arbitrary bytes, plain, gzip and as both halves of a pair; what opens is written and read again. */
+/* fuzz_nifti.c: headers and voxels from arbitrary bytes, plain, gzip and as both halves of a pair;
+ * what opens is written and read again. */
 #include <math.h>
 #include <stdlib.h>
 #include "io/formats/nifti.h"
@@ -15,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     return 0;
   }
   if (v.nvox < 1 || v.nvox != v.h.nvox) abort();
-  for (int i = 0; i < 16; i++) if (!isfinite(v.h.affine[i])) abort();
+  for (int i = 0; i < 16; i++)
+    if (!isfinite(v.h.affine[i])) abort();
   nifti_orientation(&v.h, o);
   (void)affine_invert(v.h.affine, inv, &e);
   nifti_free(&v);

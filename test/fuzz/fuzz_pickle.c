@@ -1,4 +1,5 @@
-/* fuzz_pickle.c: pickles as such (the first byte says whether TorchScript names are allowed) and as legacy torch streams and StyleGAN2-ADA checkpoints. */
+/* fuzz_pickle.c: pickles as such (the first byte says whether TorchScript names are allowed) and as
+ * legacy torch streams and StyleGAN2-ADA checkpoints. */
 #include "models/store/import.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -14,10 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     pickle_free(&k);
   }
   if (import_memory(&im, data, n, "fuzz", &e) == ST_OK) {
-    volatile uint8_t sum = 0;                 /* every byte of every tensor is really there */
+    volatile uint8_t sum = 0; /* every byte of every tensor is really there */
     for (int t = 0; t < im.n; t++) {
       size_t bytes = (size_t)shape_numel(im.t[t].shape) * dtype_size(im.t[t].dtype);
-      for (size_t b = 0; b < bytes && b < 100000; b++) sum = (uint8_t)(sum + ((const uint8_t *)im.t[t].data)[b]);
+      for (size_t b = 0; b < bytes && b < 100000; b++)
+        sum = (uint8_t)(sum + ((const uint8_t *)im.t[t].data)[b]);
     }
     import_close(&im);
   }

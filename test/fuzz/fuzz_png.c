@@ -1,12 +1,19 @@
-/* fuzz_png.c: arbitrary bytes as a PNG; and, so that checksums do not stop the fuzzer at the door, as the parts of one that is put together here:
- * colour type, depth, size, palette and scan lines. */
+/* fuzz_png.c: arbitrary bytes as a PNG; and, so that checksums do not stop the fuzzer at the door,
+ * as the parts of one that is put together here: colour type, depth, size, palette and scan lines.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/png.h"
 #include "io/formats/checksum.h"
 
-typedef struct Out { uint8_t b[1 << 17]; size_t n; } Out;
-static void be32(uint8_t *p, size_t v) { for (int k = 0; k < 4; k++) p[k] = (uint8_t)(v >> 8 * (3 - k)); }
+typedef struct Out {
+  uint8_t b[1 << 17];
+  size_t n;
+} Out;
+static void be32(uint8_t *p, size_t v) {
+  for (int k = 0; k < 4; k++) p[k] = (uint8_t)(v >> 8 * (3 - k));
+}
+
 static void chunk(Out *o, const char *type, const uint8_t *body, size_t n) {
   uint8_t *p = o->b + o->n;
   be32(p, n);
@@ -15,6 +22,7 @@ static void chunk(Out *o, const char *type, const uint8_t *body, size_t n) {
   be32(p + 8 + n, crc32_ieee(0, p + 4, n + 4));
   o->n += n + 12;
 }
+
 static void decode(const uint8_t *p, size_t n) {
   Image m;
   Error e = {ST_OK, ""};
@@ -24,10 +32,12 @@ static void decode(const uint8_t *p, size_t n) {
   if (png_decode(own, n, "fuzz", &m, &e) == ST_OK) {
     float *grey = malloc(sizeof *grey * (size_t)m.w * (size_t)m.h);
     image_grey(&m, grey, &colour);
-    for (int64_t i = 0; i < (int64_t)m.w * m.h; i++) if (!(grey[i] >= 0 && grey[i] <= 1)) abort();
+    for (int64_t i = 0; i < (int64_t)m.w * m.h; i++)
+      if (!(grey[i] >= 0 && grey[i] <= 1)) abort();
     free(grey);
     image_free(&m);
-  } else if (!e.msg[0]) abort();
+  } else if (!e.msg[0])
+    abort();
   free(own);
 }
 
@@ -48,15 +58,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   data += 7;
   n -= 7;
   chunk(&o, "IHDR", ihdr, 13);
-  if (npal * 3 <= n && npal) { chunk(&o, "PLTE", data, npal * 3); data += npal * 3; n -= npal * 3; }
-  if (ntrns <= n && ntrns) { chunk(&o, "tRNS", data, ntrns); data += ntrns; n -= ntrns; }
+  if (npal * 3 <= n && npal) {
+    chunk(&o, "PLTE", data, npal * 3);
+    data += npal * 3;
+    n -= npal * 3;
+  }
+  if (ntrns <= n && ntrns) {
+    chunk(&o, "tRNS", data, ntrns);
+    data += ntrns;
+    n -= ntrns;
+  }
   z[3] = (uint8_t)n; /* one stored block */
   z[4] = (uint8_t)(n >> 8);
   z[5] = (uint8_t)~z[3];
   z[6] = (uint8_t)~z[4];
   memcpy(z + 7, data, n);
   uint32_t a = 1, b = 0;
-  for (size_t i = 0; i < n; i++) { a = (a + data[i]) % 65521; b = (b + a) % 65521; }
+  for (size_t i = 0; i < n; i++) {
+    a = (a + data[i]) % 65521;
+    b = (b + a) % 65521;
+  }
   be32(z + 7 + n, (size_t)b << 16 | a);
   size_t cut = n / 2;
   chunk(&o, "IDAT", z, cut);

@@ -1,4 +1,5 @@
-/* fuzz_safetensors.c: arbitrary bytes as a .safetensors file. st_open maps a file, so the bytes go into an anonymous one in memory. */
+/* fuzz_safetensors.c: arbitrary bytes as a .safetensors file. st_open maps a file, so the bytes go
+ * into an anonymous one in memory. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   if (st_open(&f, path, &e) == ST_OK) {
     for (int i = 0; i < f.n; i++) {
       int64_t k = shape_numel(f.t[i].shape);
-      if (k < 0 || (size_t)k * dtype_size(f.t[i].dtype) != f.t[i].bytes || f.t[i].bytes > n) abort();
+      if (k < 0 || (size_t)k * dtype_size(f.t[i].dtype) != f.t[i].bytes || f.t[i].bytes > n)
+        abort();
       float *x = malloc(sizeof *x * (size_t)k + 1);
       double *y = malloc(sizeof *y * (size_t)k + 1);
       st_to_f32(&f.t[i], x);
@@ -31,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
       if (!st_find(&f, f.t[i].name)) abort();
     }
     st_close(&f);
-  } else if (!e.msg[0]) abort();
+  } else if (!e.msg[0])
+    abort();
   Dataset d;
   if (dataset_open(&d, path, &e) == ST_OK) dataset_free(&d);
   return 0;

@@ -1,11 +1,13 @@
-/* fuzz_zip.c: ZIP archives: the directory, every entry, and the archive as a torch file; and, so that checksums do not stop the fuzzer at the door, the
- * bytes as the data.pkl of an archive that is put together here. */
+/* fuzz_zip.c: ZIP archives: the directory, every entry, and the archive as a torch file; and, so
+ * that checksums do not stop the fuzzer at the door, the bytes as the data.pkl of an archive that
+ * is put together here. */
 #include "models/store/import.h"
 #include "test/import_bytes.h"
 
 static void as_pickle(const uint8_t *data, size_t n) {
   static const float storage[16] = {1, 2, 3, 4, 5, 6, 7, 8};
-  ZipItem item[] = {stored("x/data.pkl", data, n), stored("x/data/0", storage, 64), stored("x/data/1", storage, 16), stored("x/constants.pkl", "\x80\x02).", 4)};
+  ZipItem item[] = {stored("x/data.pkl", data, n), stored("x/data/0", storage, 64),
+                    stored("x/data/1", storage, 16), stored("x/constants.pkl", "\x80\x02).", 4)};
   Bytes b = {0};
   Import im;
   Error e;

@@ -21,7 +21,8 @@ Status tool_device_comm(Comm *c, Backend *b, Error *e) {
   if (s != ST_OK || without) return s;
   s = cuda_comm_attach(c, b, &why);
   if (s != ST_OK) return err_set(e, s, "%s", why.msg);
-  if (!c->sum_device && why.msg[0] && comm_lead(c)) fprintf(stderr, "prlx: note: gradients are added through the host: %s\n", why.msg);
+  if (!c->sum_device && why.msg[0] && comm_lead(c))
+    fprintf(stderr, "prlx: note: gradients are added through the host: %s\n", why.msg);
   return ST_OK;
 }
 
@@ -37,11 +38,17 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   if (opts_device() == DEVICE_CPU) return ST_OK;
   int count = cuda_device_count(why, sizeof why);
   if (count == 0)
-    return opts_device() == DEVICE_AUTO ? ST_OK : err_set(e, ST_INVALID, "--device cuda: no CUDA device answers (%s); use --device cpu, or install the driver of the GPU", why);
+    return opts_device() == DEVICE_AUTO ? ST_OK
+                                        : err_set(e, ST_INVALID,
+                                                  "--device cuda: no CUDA device answers (%s); use "
+                                                  "--device cpu, or install the driver of the GPU",
+                                                  why);
   Precision want = precision(usual);
-  if (backend && backend->precision != want) tool_backend_free();          /* another command of the same process: nothing of the last one is left */
+  /* another command of the same process: nothing of the last one is left */
+  if (backend && backend->precision != want) tool_backend_free();
   Status s = backend ? ST_OK : cuda_backend_new(chosen % count, want, &backend, e);
-  if (s != ST_OK && opts_device() == DEVICE_AUTO) {                        /* e.g. a GPU older than the binaries */
+  /* e.g. a GPU older than the binaries */
+  if (s != ST_OK && opts_device() == DEVICE_AUTO) {
     fprintf(stderr, "prlx: the GPU is not used: %s\n", e ? e->msg : "it does not start");
     return ST_OK;
   }
@@ -58,16 +65,24 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
   char why[256];
   int count = cuda_device_count(why, sizeof why);
   *missing = cuda_missing(NULL, 0);
-  if (count == 0) { snprintf(buf, n, "in this build, but no device answers (%s)", why); return false; }
+  if (count == 0) {
+    snprintf(buf, n, "in this build, but no device answers (%s)", why);
+    return false;
+  }
   cuda_describe(0, buf, n);
-  if (count > 1 && strlen(buf) + 1 < n) snprintf(buf + strlen(buf), n - strlen(buf), "; the first of %d devices is used", count);
+  if (count > 1 && strlen(buf) + 1 < n)
+    snprintf(buf + strlen(buf), n - strlen(buf), "; the first of %d devices is used", count);
   return true;
 }
 #else
 Status tool_backend(Precision usual, Backend **out, Error *e) {
   *out = NULL;
-  return opts_device() == DEVICE_CUDA ? err_set(e, ST_INVALID, "--device cuda: this build has no CUDA backend; build with nvcc, or use --device cpu") : ST_OK;
+  return opts_device() == DEVICE_CUDA ? err_set(e, ST_INVALID,
+                                                "--device cuda: this build has no CUDA backend; "
+                                                "build with nvcc, or use --device cpu")
+                                      : ST_OK;
 }
+
 void tool_backend_free(void) {}
 void tool_device_choose(int n) {}
 Status tool_device_comm(Comm *c, Backend *b, Error *e) { return ST_OK; }
@@ -79,8 +94,10 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
 #endif
 
 const char *tool_device_name(const Backend *b, char buf[64]) {
-  if (b) snprintf(buf, 64, "%s (%s)", b->name, precision_name(b->precision));
-  else snprintf(buf, 64, "CPU");
+  if (b)
+    snprintf(buf, 64, "%s (%s)", b->name, precision_name(b->precision));
+  else
+    snprintf(buf, 64, "CPU");
   return buf;
 }
 

@@ -1,4 +1,5 @@
-/* help.h: the overview printed by `prlx help`; `prlx help CMD` comes from the command's own option table. */
+/* help.h: the overview printed by `prlx help`; `prlx help CMD` comes from the command's own option
+ * table. */
 #ifndef PRLX_HELP_H
 #define PRLX_HELP_H
 #include "tools/cli/tool.h"

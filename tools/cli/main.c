@@ -1,4 +1,5 @@
-/* main.c: `prlx COMMAND ...`: finds the subcommand in the table, handles Ctrl-C and the exit code. */
+/* main.c: `prlx COMMAND ...`: finds the subcommand in the table, handles Ctrl-C and the exit code.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,8 +36,10 @@ static int unknown_command(const char *name) {
     const int d = opts_distance(name, tools[i].name);
     if (d < best && d < (int)strlen(tools[i].name)) best = d, hit = tools[i].name;
   }
-  if (hit) fprintf(stderr, "prlx: unknown command '%s'; did you mean '%s'? see 'prlx help'\n", name, hit);
-  else fprintf(stderr, "prlx: unknown command '%s'; see 'prlx help'\n", name);
+  if (hit)
+    fprintf(stderr, "prlx: unknown command '%s'; did you mean '%s'? see 'prlx help'\n", name, hit);
+  else
+    fprintf(stderr, "prlx: unknown command '%s'; see 'prlx help'\n", name);
   return EXIT_USAGE;
 }
 
@@ -54,8 +57,11 @@ static int dispatch(int argc, char **argv) {
     help_overview(tools, COUNT_OF(tools));
     return EXIT_USAGE;
   }
-  if (!strcmp(cmd, "help") || !strcmp(cmd, "--help") || !strcmp(cmd, "-h")) return run_help(argc - 1, argv + 1);
-  if (!strcmp(cmd, "--version") || !strcmp(cmd, "version")) return printf("prlx %s (%s; %s)\n", PRLX_VERSION, tool_device_built(), isa_name(isa_current())) < 0;
+  if (!strcmp(cmd, "help") || !strcmp(cmd, "--help") || !strcmp(cmd, "-h"))
+    return run_help(argc - 1, argv + 1);
+  if (!strcmp(cmd, "--version") || !strcmp(cmd, "version"))
+    return printf("prlx %s (%s; %s)\n", PRLX_VERSION, tool_device_built(),
+                  isa_name(isa_current())) < 0;
   const Tool *t = find_tool(cmd);
   return t ? t->run(argc - 1, argv + 1) : unknown_command(cmd);
 }
@@ -68,7 +74,8 @@ int main(int argc, char **argv) {
   int rc = dispatch(argc, argv);
   tool_backend_free();
   threads_stop();
-  if (fflush(stdout) || ferror(stdout)) {      /* `prlx info x > /dev/full` must not look like success */
+  /* `prlx info x > /dev/full` must not look like success */
+  if (fflush(stdout) || ferror(stdout)) {
     fprintf(stderr, "prlx: standard output could not be written: %s\n", strerror(errno));
     if (rc == EXIT_DONE) rc = EXIT_FAILED;
   }

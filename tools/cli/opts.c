@@ -24,7 +24,8 @@ int opts_distance(const char *a, const char *b) {
     for (int j = 1; j <= nb; j++) {
       int v = up[j - 1] + (a[i - 1] != b[j - 1]);
       v = PRLX_MIN(v, PRLX_MIN(up[j], cur[j - 1]) + 1);
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) v = PRLX_MIN(v, up2[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        v = PRLX_MIN(v, up2[j - 2] + 1);
       cur[j] = v;
     }
   }
@@ -35,15 +36,22 @@ int opts_distance(const char *a, const char *b) {
 static int common_threads, common_device, common_precision;
 static bool common_help;
 static Opt common[] = {
-  OPT_GROUP("Common"),
-  OPT_INT("threads", &common_threads, "0", 0, MAX_WORKERS, "worker threads; 0: PRLX_THREADS, else all usable cores.\nResults do not depend on it"),
-  OPT_CHOICE("device", &common_device, "auto", "auto|cpu|cuda", "where to compute; auto: a GPU if this build and this machine\nhave one. Used by train, generate, project, fid; the rest runs\non the CPU"),
-  OPT_CHOICE("precision", &common_precision, "auto", "auto|strict|tf32|f16|bf16", "on a GPU. strict: 32-bit arithmetic as on the CPU; tf32: 10-bit\noperands of products; f16, bf16: feature maps in 16 bits, too"),
-  OPT_FLAG("quiet", &tool_quiet, "no", "results and errors only"),
-  OPT_FLAG("help", &common_help, "no", "show this text"),
+    OPT_GROUP("Common"),
+    OPT_INT("threads", &common_threads, "0", 0, MAX_WORKERS,
+            "worker threads; 0: PRLX_THREADS, else all usable cores.\nResults do not depend on it"),
+    OPT_CHOICE("device", &common_device, "auto", "auto|cpu|cuda",
+               "where to compute; auto: a GPU if this build and this machine\nhave one. Used by "
+               "train, generate, project, fid; the rest runs\non the CPU"),
+    OPT_CHOICE("precision", &common_precision, "auto", "auto|strict|tf32|f16|bf16",
+               "on a GPU. strict: 32-bit arithmetic as on the CPU; tf32: 10-bit\noperands of "
+               "products; f16, bf16: feature maps in 16 bits, too"),
+    OPT_FLAG("quiet", &tool_quiet, "no", "results and errors only"),
+    OPT_FLAG("help", &common_help, "no", "show this text"),
 };
 
-static Opt *table_at(const OptSpec *s, int i) { return i < s->n ? &s->opt[i] : i - s->n < COUNT_OF(common) ? &common[i - s->n] : NULL; }
+static Opt *table_at(const OptSpec *s, int i) {
+  return i < s->n ? &s->opt[i] : i - s->n < COUNT_OF(common) ? &common[i - s->n] : NULL;
+}
 
 static Opt *find_option(const OptSpec *s, const char *name) {
   Opt *o;
@@ -87,10 +95,22 @@ static bool parse_size(const char *t, int64_t *v) {
   if (end == t || !isfinite(x) || x < 0) return false;
   double unit = 1;
   switch (toupper((unsigned char)*end)) {
-    case 'K': unit = 1024.; end++; break;
-    case 'M': unit = 1048576.; end++; break;
-    case 'G': unit = 1073741824.; end++; break;
-    case 'T': unit = 1099511627776.; end++; break;
+    case 'K':
+      unit = 1024.;
+      end++;
+      break;
+    case 'M':
+      unit = 1048576.;
+      end++;
+      break;
+    case 'G':
+      unit = 1073741824.;
+      end++;
+      break;
+    case 'T':
+      unit = 1099511627776.;
+      end++;
+      break;
     default: break;
   }
   if (unit > 1 && end[0] == 'i') end++;
@@ -113,8 +133,11 @@ static bool parse_list(const char *t, double lo, double hi, IntList *out) {
       if (!isdigit((unsigned char)*p)) goto bad;
       b = strtoll(p, &end, 10);
     }
-    if (errno || b < a || (double)a < lo || (double)b > hi || b - a >= MAX_LIST || l.n + (b - a) >= MAX_LIST) goto bad;
-    int64_t *grown = mem_grow(l.v, (size_t)l.n * sizeof *l.v, (size_t)(l.n + (b - a) + 1) * sizeof *l.v);
+    if (errno || b < a || (double)a < lo || (double)b > hi || b - a >= MAX_LIST ||
+        l.n + (b - a) >= MAX_LIST)
+      goto bad;
+    int64_t *grown =
+        mem_grow(l.v, (size_t)l.n * sizeof *l.v, (size_t)(l.n + (b - a) + 1) * sizeof *l.v);
     if (!grown) goto bad;
     l.v = grown;
     for (long long x = a; x <= b; x++) l.v[l.n++] = x;
@@ -141,7 +164,9 @@ static int choice_index(const char *list, const char *t) {
   return -1;
 }
 
-static void print_number(char *buf, size_t n, double v) { snprintf(buf, n, fabs(v) < 1e15 ? "%.15g" : "%.3g", v); }
+static void print_number(char *buf, size_t n, double v) {
+  snprintf(buf, n, fabs(v) < 1e15 ? "%.15g" : "%.3g", v);
+}
 
 /* What the option allows, for error messages: "a whole number from 1 to 64". */
 static void allowed(const Opt *o, char *buf, size_t n) {
@@ -150,11 +175,15 @@ static void allowed(const Opt *o, char *buf, size_t n) {
   print_number(hi, sizeof hi, o->hi);
   switch (o->kind) {
     case OPTK_FLAG: snprintf(buf, n, "yes or no"); break;
-    case OPTK_INT: case OPTK_I64: snprintf(buf, n, "a whole number from %s to %s", lo, hi); break;
+    case OPTK_INT:
+    case OPTK_I64: snprintf(buf, n, "a whole number from %s to %s", lo, hi); break;
     case OPTK_REAL: snprintf(buf, n, "a number from %s to %s", lo, hi); break;
     case OPTK_CHOICE: snprintf(buf, n, "one of %s", o->arg); break;
     case OPTK_SIZE: snprintf(buf, n, "a size such as 512M or 2G"); break;
-    case OPTK_RANGE: snprintf(buf, n, "a list such as 0-63,70 with numbers from %s to %s, at most %d of them", lo, hi, MAX_LIST); break;
+    case OPTK_RANGE:
+      snprintf(buf, n, "a list such as 0-63,70 with numbers from %s to %s, at most %d of them", lo,
+               hi, MAX_LIST);
+      break;
     default: snprintf(buf, n, "text that is not empty"); break;
   }
 }
@@ -164,8 +193,10 @@ static bool set_value(Opt *o, const char *t) {
   double d;
   switch (o->kind) {
     case OPTK_FLAG:
-      if (!strcmp(t, "yes") || !strcmp(t, "true") || !strcmp(t, "1") || !strcmp(t, "on")) return *(bool *)o->dst = true, true;
-      if (!strcmp(t, "no") || !strcmp(t, "false") || !strcmp(t, "0") || !strcmp(t, "off")) return *(bool *)o->dst = false, true;
+      if (!strcmp(t, "yes") || !strcmp(t, "true") || !strcmp(t, "1") || !strcmp(t, "on"))
+        return *(bool *)o->dst = true, true;
+      if (!strcmp(t, "no") || !strcmp(t, "false") || !strcmp(t, "0") || !strcmp(t, "off"))
+        return *(bool *)o->dst = false, true;
       return false;
     case OPTK_STR: return *t ? (*(const char **)o->dst = t, true) : false;
     case OPTK_INT:
@@ -206,7 +237,8 @@ static int one_option(const OptSpec *s, int argc, char **argv, int *i) {
   size_t len = eq ? (size_t)(eq - text) : strlen(text);
   snprintf(name, sizeof name, "%.*s", (int)PRLX_MIN(len, sizeof name - 1), text);
   Opt *o = find_option(s, name);
-  if (!o && !strncmp(name, "no-", 3) && !eq && (o = find_option(s, name + 3)) && o->kind == OPTK_FLAG) {
+  if (!o && !strncmp(name, "no-", 3) && !eq && (o = find_option(s, name + 3)) &&
+      o->kind == OPTK_FLAG) {
     *(bool *)o->dst = false;
     o->given = true;
     return -1;
@@ -221,7 +253,8 @@ static int one_option(const OptSpec *s, int argc, char **argv, int *i) {
     if (*i + 1 >= argc || !strncmp(argv[*i + 1], "--", 2)) {
       char want[256];
       allowed(o, want, sizeof want);
-      return tool_usage(s->cmd, "option --%s needs a value: %s", o->name, o->kind == OPTK_STR && o->arg ? o->arg : want);
+      return tool_usage(s->cmd, "option --%s needs a value: %s", o->name,
+                        o->kind == OPTK_STR && o->arg ? o->arg : want);
     }
     value = argv[++*i];
   }
@@ -231,7 +264,8 @@ static int one_option(const OptSpec *s, int argc, char **argv, int *i) {
 }
 
 static int collect(OptSpec *s, int argc, char **argv) {
-  static char **args;                        /* one command runs per process, except in `prlx demo`: reused */
+  /* one command runs per process, except in `prlx demo`: reused */
+  static char **args;
   mem_free(args);
   s->nargs = 0;
   s->args = args = mem_alloc((size_t)(argc + 1) * sizeof *args);
@@ -239,8 +273,14 @@ static int collect(OptSpec *s, int argc, char **argv) {
   bool options = true;
   for (int i = 1; i < argc; i++) {
     const char *a = argv[i];
-    if (options && !strcmp(a, "--")) { options = false; continue; }
-    if (options && !strcmp(a, "-h")) { common_help = true; continue; }
+    if (options && !strcmp(a, "--")) {
+      options = false;
+      continue;
+    }
+    if (options && !strcmp(a, "-h")) {
+      common_help = true;
+      continue;
+    }
     if (options && !strcmp(a, "-o") && find_option(s, "out")) {
       static char out[] = "--out";
       a = argv[i] = out;
@@ -265,8 +305,10 @@ static int check_arguments(const OptSpec *s) {
   if (s->nargs < s->pos_min) return tool_usage(s->cmd, "missing argument: %s", s->pos);
   char text[600];
   int missing;
-  if (common_device == DEVICE_CUDA && !tool_device_text(text, sizeof text, &missing)) return tool_usage(s->cmd, "option --device cuda: CUDA is %s", text);
-  if (s->pos && s->pos_max >= 0 && s->nargs > s->pos_max) return tool_usage(s->cmd, "too many arguments: '%s' is one too many", s->args[s->pos_max]);
+  if (common_device == DEVICE_CUDA && !tool_device_text(text, sizeof text, &missing))
+    return tool_usage(s->cmd, "option --device cuda: CUDA is %s", text);
+  if (s->pos && s->pos_max >= 0 && s->nargs > s->pos_max)
+    return tool_usage(s->cmd, "too many arguments: '%s' is one too many", s->args[s->pos_max]);
   return -1;
 }
 
@@ -282,8 +324,10 @@ int opts_parse(OptSpec *s, int argc, char **argv) {
     rc = EXIT_DONE;
   }
   if (rc < 0) rc = check_arguments(s);
-  if (rc >= 0) opts_free(s);
-  else threads_set(common_threads);
+  if (rc >= 0)
+    opts_free(s);
+  else
+    threads_set(common_threads);
   return rc;
 }
 
@@ -300,10 +344,13 @@ bool opts_text(const Opt *o, char *buf, size_t n) {
   const char *p = o->arg;
   switch (o->kind) {
     case OPTK_FLAG: return snprintf(buf, n, "%s", *(bool *)o->dst ? "yes" : "no"), true;
-    case OPTK_STR: return *(const char **)o->dst ? (snprintf(buf, n, "%s", *(const char **)o->dst), true) : false;
+    case OPTK_STR:
+      return *(const char **)o->dst ? (snprintf(buf, n, "%s", *(const char **)o->dst), true)
+                                    : false;
     case OPTK_INT: return snprintf(buf, n, "%d", *(int *)o->dst), true;
-    case OPTK_I64: case OPTK_SIZE: return snprintf(buf, n, "%lld", (long long)*(int64_t *)o->dst), true;
-    case OPTK_REAL: {                       /* shortest text that gives the same number back */
+    case OPTK_I64:
+    case OPTK_SIZE: return snprintf(buf, n, "%lld", (long long)*(int64_t *)o->dst), true;
+    case OPTK_REAL: { /* shortest text that gives the same number back */
       int digits = 6;
       do snprintf(buf, n, "%.*g", digits, *(double *)o->dst);
       while (strtod(buf, NULL) != *(double *)o->dst && ++digits <= 17);
@@ -333,8 +380,13 @@ bool opts_given(const OptSpec *s, const char *name) {
 /* ---- help ---- */
 static void help_option(const Opt *o) {
   char left[96], lo[32], hi[32];
-  const char *arg = o->kind == OPTK_STR ? o->arg : o->kind == OPTK_CHOICE ? o->arg : o->kind == OPTK_SIZE ? "SIZE" :
-                    o->kind == OPTK_RANGE ? "LIST" : o->kind == OPTK_REAL ? "X" : o->kind == OPTK_FLAG ? NULL : "N";
+  const char *arg = o->kind == OPTK_STR      ? o->arg
+                    : o->kind == OPTK_CHOICE ? o->arg
+                    : o->kind == OPTK_SIZE   ? "SIZE"
+                    : o->kind == OPTK_RANGE  ? "LIST"
+                    : o->kind == OPTK_REAL   ? "X"
+                    : o->kind == OPTK_FLAG   ? NULL
+                                             : "N";
   snprintf(left, sizeof left, "  --%s%s%s", o->name, arg ? " " : "", arg ? arg : "");
   printf("%-26s", left);
   if (strlen(left) > 25) printf("\n%-26s", "");
@@ -354,10 +406,13 @@ static void help_option(const Opt *o) {
 
 void opts_help(const OptSpec *s) {
   Opt *o;
-  printf("prlx %s - %s\n\nusage: prlx %s [options]%s%s\n", s->cmd, s->summary, s->cmd, s->pos ? " " : "", s->pos ? s->pos : "");
+  printf("prlx %s - %s\n\nusage: prlx %s [options]%s%s\n", s->cmd, s->summary, s->cmd,
+         s->pos ? " " : "", s->pos ? s->pos : "");
   if (s->n > 0 && s->opt[0].kind != OPTK_GROUP) printf("\nOptions:\n");
   for (int i = 0; (o = table_at(s, i)); i++)
-    if (o->kind == OPTK_GROUP) printf("\n%s:\n", o->name);
-    else help_option(o);
+    if (o->kind == OPTK_GROUP)
+      printf("\n%s:\n", o->name);
+    else
+      help_option(o);
   if (s->details) printf("\n%s\n", s->details);
 }

@@ -29,39 +29,60 @@ const char *human_bytes(double b) {
 
 const char *human_time(double sec) {
   char *s = turn_buffer();
-  if (!(sec >= 0 && sec < 1e9)) { snprintf(s, 32, "?"); return s; }
-  if (sec < 9.95) { snprintf(s, 32, "%.1f s", sec); return s; }
+  if (!(sec >= 0 && sec < 1e9)) {
+    snprintf(s, 32, "?");
+    return s;
+  }
+  if (sec < 9.95) {
+    snprintf(s, 32, "%.1f s", sec);
+    return s;
+  }
   long t = (long)(sec + 0.5);
-  if (t < 60) snprintf(s, 32, "%ld s", t);
-  else if (t < 3600) snprintf(s, 32, "%ld min %02ld s", t / 60, t % 60);
-  else if (t < 86400) snprintf(s, 32, "%ld h %02ld min", t / 3600, t / 60 % 60);
-  else snprintf(s, 32, "%ld d %02ld h", t / 86400, t / 3600 % 24);
+  if (t < 60)
+    snprintf(s, 32, "%ld s", t);
+  else if (t < 3600)
+    snprintf(s, 32, "%ld min %02ld s", t / 60, t % 60);
+  else if (t < 86400)
+    snprintf(s, 32, "%ld h %02ld min", t / 3600, t / 60 % 60);
+  else
+    snprintf(s, 32, "%ld d %02ld h", t / 86400, t / 3600 % 24);
   return s;
 }
 
 void progress_start(Progress *p, const char *label, const char *unit, double total) {
-  *p = (Progress){.label = label, .unit = unit, .total = total > 0 ? total : 1, .t0 = time_now(), .tty = isatty(2) != 0};
+  *p = (Progress){.label = label,
+                  .unit = unit,
+                  .total = total > 0 ? total : 1,
+                  .t0 = time_now(),
+                  .tty = isatty(2) != 0};
   p->last = p->t0 - (p->tty ? 1 : 0);
 }
 
-void progress_skip(Progress *p, double already_done) { p->first = p->done = already_done; p->t0 = time_now(); }
+void progress_skip(Progress *p, double already_done) {
+  p->first = p->done = already_done;
+  p->t0 = time_now();
+}
 
 static void draw(Progress *p, const char *note) {
-  double dt = time_now() - p->t0, rate = dt > 0 ? (p->done - p->first) / dt : 0, share = p->done / p->total;
+  double dt = time_now() - p->t0, rate = dt > 0 ? (p->done - p->first) / dt : 0,
+         share = p->done / p->total;
   share = share < 0 ? 0 : share > 1 ? 1 : share;
   char speed[48] = "";
-  if (rate >= 1) snprintf(speed, sizeof speed, "%.3g %s/s", rate, p->unit);
-  else if (rate > 0) snprintf(speed, sizeof speed, "%.3g s/%s", 1 / rate, p->unit);
+  if (rate >= 1)
+    snprintf(speed, sizeof speed, "%.3g %s/s", rate, p->unit);
+  else if (rate > 0)
+    snprintf(speed, sizeof speed, "%.3g s/%s", 1 / rate, p->unit);
   const char *left = rate > 0 ? human_time(PRLX_MAX(p->total - p->done, 0) / rate) : "?";
   if (p->tty) {
     char bar[25];
     int fill = (int)(share * 24 + 1e-9);
     for (int i = 0; i < 24; i++) bar[i] = i < fill ? '#' : '.';
     bar[24] = 0;
-    fprintf(stderr, "\r%s [%s] %3.0f%% %.6g/%.6g, %s, %s left%s%s\033[K", p->label, bar, 100 * share, p->done, p->total, speed, left,
-            *note ? ", " : "", note);
+    fprintf(stderr, "\r%s [%s] %3.0f%% %.6g/%.6g, %s, %s left%s%s\033[K", p->label, bar,
+            100 * share, p->done, p->total, speed, left, *note ? ", " : "", note);
   } else {
-    fprintf(stderr, "%s: %.6g of %.6g %s, %s, %s left%s%s\n", p->label, p->done, p->total, p->unit, speed, left, *note ? ", " : "", note);
+    fprintf(stderr, "%s: %.6g of %.6g %s, %s, %s left%s%s\n", p->label, p->done, p->total, p->unit,
+            speed, left, *note ? ", " : "", note);
   }
   fflush(stderr);
   p->drawn = true;
@@ -91,5 +112,6 @@ void progress_end(Progress *p) {
   if (tool_quiet) return;
   double dt = time_now() - p->t0;
   if (p->tty) fprintf(stderr, "\r");
-  fprintf(stderr, "%s: %.6g %s in %s%s\n", p->label, p->done, p->unit, human_time(dt), p->tty ? "\033[K" : "");
+  fprintf(stderr, "%s: %.6g %s in %s%s\n", p->label, p->done, p->unit, human_time(dt),
+          p->tty ? "\033[K" : "");
 }

@@ -1,4 +1,5 @@
-/* convert.c: `prlx convert IN OUT`: any NIfTI volume as float32 .nii or .nii.gz, scaling applied, affine and units kept. */
+/* convert.c: `prlx convert IN OUT`: any NIfTI volume as float32 .nii or .nii.gz, scaling applied,
+ * affine and units kept. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@ static bool ends_with(const char *s, const char *end) {
   size_t n = strlen(s), k = strlen(end);
   return n > k && !strcasecmp(s + n - k, end);
 }
+
 /* Wide integers that float32 cannot tell apart: a label map would change. */
 static int64_t count_beyond_24_bits(const Nifti *v) {
   int64_t n = 0;
@@ -19,24 +21,38 @@ static int64_t count_beyond_24_bits(const Nifti *v) {
 
 static void notes(const Nifti *v) {
   const NiftiHeader *h = &v->h;
-  bool wide_int = h->datatype == 8 || h->datatype == 768 || h->datatype == 1024 || h->datatype == 1280;
+  bool wide_int =
+      h->datatype == 8 || h->datatype == 768 || h->datatype == 1024 || h->datatype == 1280;
   int64_t lost = wide_int ? count_beyond_24_bits(v) : 0;
   if (tool_quiet) return;
   if (h->warning[0]) fprintf(stderr, "prlx convert: warning: %s\n", h->warning);
-  if (h->extensions) fprintf(stderr, "prlx convert: note: %d header extension%s (%lld bytes) not copied\n", h->extensions, h->extensions > 1 ? "s" : "", (long long)h->extension_bytes);
-  if (lost) fprintf(stderr, "prlx convert: warning: %lld voxels beyond 16777216 in magnitude are rounded to the next float32\n", (long long)lost);
+  if (h->extensions)
+    fprintf(stderr, "prlx convert: note: %d header extension%s (%lld bytes) not copied\n",
+            h->extensions, h->extensions > 1 ? "s" : "", (long long)h->extension_bytes);
+  if (lost)
+    fprintf(stderr,
+            "prlx convert: warning: %lld voxels beyond 16777216 in magnitude are rounded to the "
+            "next float32\n",
+            (long long)lost);
   if (h->datatype == 64) fprintf(stderr, "prlx convert: note: float64 is rounded to float32\n");
 }
 
 int tool_convert(int argc, char **argv) {
-  OptSpec s = {.cmd = "convert", .summary = "rewrite a NIfTI volume as float32 with its affine and units kept", .pos = "IN OUT", .pos_min = 2, .pos_max = 2,
-               .details = "IN: .nii, .nii.gz or either file of a .hdr/.img pair; OUT: .nii or .nii.gz.\n"
-                          "Scaling (scl_slope, scl_inter) is applied in float64 and the result rounded once to float32.\n"
-                          "example: prlx convert sub-001_Chimap.hdr sub-001_Chimap.nii.gz"};
+  OptSpec s = {.cmd = "convert",
+               .summary = "rewrite a NIfTI volume as float32 with its affine and units kept",
+               .pos = "IN OUT",
+               .pos_min = 2,
+               .pos_max = 2,
+               .details =
+                   "IN: .nii, .nii.gz or either file of a .hdr/.img pair; OUT: .nii or .nii.gz.\n"
+                   "Scaling (scl_slope, scl_inter) is applied in float64 and the result rounded "
+                   "once to float32.\n"
+                   "example: prlx convert sub-001_Chimap.hdr sub-001_Chimap.nii.gz"};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   const char *in = s.args[0], *out = s.args[1];
-  if (!ends_with(out, ".nii") && !ends_with(out, ".nii.gz")) return tool_usage("convert", "%s: expected a name that ends in .nii or .nii.gz", out);
+  if (!ends_with(out, ".nii") && !ends_with(out, ".nii.gz"))
+    return tool_usage("convert", "%s: expected a name that ends in .nii or .nii.gz", out);
   Nifti v;
   Error e = {0};
   Status st = nifti_read(in, &v, &e);

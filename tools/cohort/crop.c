@@ -1,5 +1,6 @@
-/* crop.c: `prlx crop`: whole volumes and lesion maps -> one patch per lesion and their rows in lesions.tsv. Patches already written are removed
- * when a later one fails, and the table is written last: all or nothing. */
+/* crop.c: `prlx crop`: whole volumes and lesion maps -> one patch per lesion and their rows in
+ * lesions.tsv. Patches already written are removed when a later one fails, and the table is written
+ * last: all or nothing. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +10,34 @@
 #include "tools/cohort/crop.h"
 #include "tools/cli/tool.h"
 
-typedef struct Args { const char *out, *flair, *rim, *subject, *readers, *size, *voxel; int map, min_voxels, units; bool regrid; } Args;
+typedef struct Args {
+  const char *out;
+  const char *flair;
+  const char *rim;
+  const char *subject;
+  const char *readers;
+  const char *size;
+  const char *voxel;
+  int map;
+  int min_voxels;
+  int units;
+  bool regrid;
+} Args;
 typedef struct Job {
-  Args a; CropRule rule; Table t; Tsv readers;
-  char **file; int nfiles, cap;              /* written by this run */
+  Args a;
+  CropRule rule;
+  Table t;
+  Tsv readers;
+  char **file;
+  /* written by this run */
+  int nfiles;
+  int cap;
   bool had_out;
-  int done, padded, resampled, unread, dropped;
+  int done;
+  int padded;
+  int resampled;
+  int unread;
+  int dropped;
 } Job;
 
 /* ---- output ---- */
@@ -31,11 +54,13 @@ static Status remember(Job *j, const char *file, const char *suffix, Error *e) {
   j->nfiles++;
   return ST_OK;
 }
+
 static void forget(Job *j, bool remove) {
   for (int i = 0; i < j->nfiles; i++) {
     if (remove) {
       unlink(j->file[i]);
-      for (int up = 0; up < (j->had_out ? 2 : 3); up++) {      /* anat, sub-..., the folder itself; those that hold something else stay */
+      /* anat, sub-..., the folder itself; those that hold something else stay */
+      for (int up = 0; up < (j->had_out ? 2 : 3); up++) {
         char *slash = strrchr(j->file[i], '/');
         if (!slash) break;
         *slash = 0;
@@ -49,7 +74,9 @@ static void forget(Job *j, bool remove) {
   j->nfiles = j->cap = 0;
 }
 
-static Status write_one(Job *j, const char *subject, const char *lesion, const char *what, const char *col, const float *v, const Grid *g, const char *descrip, const char *json, Error *e) {
+static Status write_one(Job *j, const char *subject, const char *lesion, const char *what,
+                        const char *col, const float *v, const Grid *g, const char *descrip,
+                        const char *json, Error *e) {
   char name[300], path[340];
   patch_name(subject, lesion, what, name);
   Status s = remember(j, name, ".nii.gz", e);
@@ -59,7 +86,7 @@ static Status write_one(Job *j, const char *subject, const char *lesion, const c
   return s == ST_OK ? table_set(&j->t, col, path, e) : s;
 }
 
-static void quote_path(const char *path, char out[400]) {       /* for JSON */
+static void quote_path(const char *path, char out[400]) { /* for JSON */
   size_t n = 0;
   for (; *path && n < 390; path++) {
     if (*path == '"' || *path == '\\') out[n++] = '\\';
@@ -69,18 +96,29 @@ static void quote_path(const char *path, char out[400]) {       /* for JSON */
 }
 
 /* Files and row of one lesion; the last row of the table is being filled. */
-static Status write_lesion(Job *j, const Brain *b, const CropLesion *l, const char *subject, const char *lesion, Error *e) {
+static Status write_lesion(Job *j, const Brain *b, const CropLesion *l, const char *subject,
+                           const char *lesion, Error *e) {
   CropPatch p;
   char json[1400], src[400];
   Status s = brain_patch(b, l, &j->rule, &p, e);
   if (s != ST_OK) return s;
   quote_path(b->vol[CH_CHI].path, src);
-  snprintf(json, sizeof json, "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"CropCentreVoxel\": [%.2f, %.2f, %.2f],\n  \"Resampled\": %s,\n  \"OutsideVolume\": \"%s\"\n}\n", src, l->centre[0],
-           l->centre[1], l->centre[2], p.exact ? "false" : "true", p.padded ? "0 ppm" : "none");
-  s = write_one(j, subject, lesion, "Chimap", "chi", p.vol[CH_CHI], &p.grid, "prlx crop: susceptibility, ppm", json, e);
-  if (s == ST_OK && p.vol[CH_FLAIR]) s = write_one(j, subject, lesion, "FLAIR", "flair", p.vol[CH_FLAIR], &p.grid, "prlx crop: T2-FLAIR", NULL, e);
-  if (s == ST_OK && p.vol[CH_RIM]) s = write_one(j, subject, lesion, "label-rim_mask", "rim", p.vol[CH_RIM], &p.grid, "prlx crop: rim", NULL, e);
-  if (s == ST_OK) s = write_one(j, subject, lesion, "label-lesion_mask", "mask", p.mask, &p.grid, "prlx crop: lesion", NULL, e);
+  snprintf(json, sizeof json,
+           "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"CropCentreVoxel\": [%.2f, "
+           "%.2f, %.2f],\n  \"Resampled\": %s,\n  \"OutsideVolume\": \"%s\"\n}\n",
+           src, l->centre[0], l->centre[1], l->centre[2], p.exact ? "false" : "true",
+           p.padded ? "0 ppm" : "none");
+  s = write_one(j, subject, lesion, "Chimap", "chi", p.vol[CH_CHI], &p.grid,
+                "prlx crop: susceptibility, ppm", json, e);
+  if (s == ST_OK && p.vol[CH_FLAIR])
+    s = write_one(j, subject, lesion, "FLAIR", "flair", p.vol[CH_FLAIR], &p.grid,
+                  "prlx crop: T2-FLAIR", NULL, e);
+  if (s == ST_OK && p.vol[CH_RIM])
+    s = write_one(j, subject, lesion, "label-rim_mask", "rim", p.vol[CH_RIM], &p.grid,
+                  "prlx crop: rim", NULL, e);
+  if (s == ST_OK)
+    s = write_one(j, subject, lesion, "label-lesion_mask", "mask", p.mask, &p.grid,
+                  "prlx crop: lesion", NULL, e);
   j->done++;
   j->padded += p.padded;
   j->resampled += !p.exact;
@@ -89,10 +127,15 @@ static Status write_lesion(Job *j, const Brain *b, const CropLesion *l, const ch
 }
 
 /* ---- rows ---- */
-static Status start_row(Job *j, const char *subject, const char *lesion, const char *where, Error *e) {
+static Status start_row(Job *j, const char *subject, const char *lesion, const char *where,
+                        Error *e) {
   for (int i = 0; i < j->t.nrow; i++)
-    if (!strcmp(table_get(&j->t, i, "subject"), subject) && !strcmp(table_get(&j->t, i, "lesion"), lesion))
-      return err_set(e, ST_INVALID, "%slesion %s of %s is already in %s/lesions.tsv (row %d); choose another folder, or another --subject", where, lesion, subject, j->a.out, i + 2);
+    if (!strcmp(table_get(&j->t, i, "subject"), subject) &&
+        !strcmp(table_get(&j->t, i, "lesion"), lesion))
+      return err_set(e, ST_INVALID,
+                     "%slesion %s of %s is already in %s/lesions.tsv (row %d); choose another "
+                     "folder, or another --subject",
+                     where, lesion, subject, j->a.out, i + 2);
   Status s = table_new_row(&j->t, e);
   if (s == ST_OK) s = table_set(&j->t, "subject", subject, e);
   return s == ST_OK ? table_set(&j->t, "lesion", lesion, e) : s;
@@ -105,24 +148,38 @@ static bool same_lesion(const char *cell, const char *lesion, int id) {
   return end != cell && !*end && v == id;
 }
 
-/* reader1, reader2 from --readers: by subject (where the table has that column) and lesion name or number. */
+/* reader1, reader2 from --readers: by subject (where the table has that column) and lesion name or
+ * number. */
 static Status add_readers(Job *j, const char *subject, const char *lesion, int id, Error *e) {
   const Tsv *t = &j->readers;
-  const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"), c1 = tsv_column(t, "reader1"), c2 = tsv_column(t, "reader2");
+  const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"),
+            c1 = tsv_column(t, "reader1"), c2 = tsv_column(t, "reader2");
   const char *v1 = "", *v2 = "";
   int hit = -1;
   for (int r = 0; r < t->nrow; r++) {
-    if ((cs >= 0 && strcmp(tsv_get(t, r, cs), subject)) || !same_lesion(tsv_get(t, r, cl), lesion, id)) continue;
-    if (hit >= 0) return err_set(e, ST_FORMAT, "%s: rows %d and %d are both lesion %s of %s; expected every lesion once; remove one", t->path, hit + 2, r + 2, lesion, subject);
+    if ((cs >= 0 && strcmp(tsv_get(t, r, cs), subject)) ||
+        !same_lesion(tsv_get(t, r, cl), lesion, id))
+      continue;
+    if (hit >= 0)
+      return err_set(
+          e, ST_FORMAT,
+          "%s: rows %d and %d are both lesion %s of %s; expected every lesion once; remove one",
+          t->path, hit + 2, r + 2, lesion, subject);
     hit = r;
     v1 = tsv_get(t, r, c1);
     v2 = tsv_get(t, r, c2);
     for (int k = 0; k < 2; k++) {
       const char *v = k ? v2 : v1;
       if (!tsv_missing(v) && strcmp(v, "0") && strcmp(v, "1"))
-        return err_set(e, ST_FORMAT, "%s: row %d: reader%d is '%.40s'; expected 1 (rim), 0 (no rim) or n/a; correct it", t->path, r + 2, k + 1, v);
+        return err_set(
+            e, ST_FORMAT,
+            "%s: row %d: reader%d is '%.40s'; expected 1 (rim), 0 (no rim) or n/a; correct it",
+            t->path, r + 2, k + 1, v);
     }
-    if (tsv_missing(v1) != tsv_missing(v2)) return err_set(e, ST_FORMAT, "%s: row %d: only one reader's label; expected both or n/a for both", t->path, r + 2);
+    if (tsv_missing(v1) != tsv_missing(v2))
+      return err_set(e, ST_FORMAT,
+                     "%s: row %d: only one reader's label; expected both or n/a for both", t->path,
+                     r + 2);
   }
   j->unread += hit < 0 || tsv_missing(v1);
   Status s = table_set(&j->t, "reader1", v1, e);
@@ -130,15 +187,19 @@ static Status add_readers(Job *j, const char *subject, const char *lesion, int i
 }
 
 static void say(const Brain *b, const char *where) {
-  if (b->warning[0]) fprintf(stderr, "prlx crop: note: %s%s: %s\n", where, b->vol[CH_CHI].path, b->warning);
-  if (b->dropped) fprintf(stderr, "prlx crop: note: %s%d component%s smaller than --min-voxels left out\n", where, b->dropped, b->dropped == 1 ? "" : "s");
+  if (b->warning[0])
+    fprintf(stderr, "prlx crop: note: %s%s: %s\n", where, b->vol[CH_CHI].path, b->warning);
+  if (b->dropped)
+    fprintf(stderr, "prlx crop: note: %s%d component%s smaller than --min-voxels left out\n", where,
+            b->dropped, b->dropped == 1 ? "" : "s");
 }
 
 /* ---- one volume ---- */
 static void subject_of(const char *path, char out[100]) {
   const char *base = strrchr(path, '/');
   base = base ? base + 1 : path;
-  snprintf(out, 100, "%s%.*s", strncmp(base, "sub-", 4) ? "sub-" : "", (int)PRLX_MIN(strcspn(base, "_."), (size_t)60), base);
+  snprintf(out, 100, "%s%.*s", strncmp(base, "sub-", 4) ? "sub-" : "",
+           (int)PRLX_MIN(strcspn(base, "_."), (size_t)60), base);
 }
 
 static Status crop_volume(Job *j, const char *chi, const char *labels, Error *e) {
@@ -154,8 +215,10 @@ static Status crop_volume(Job *j, const char *chi, const char *labels, Error *e)
     char lesion[32];
     snprintf(lesion, sizeof lesion, "%02d", b.lesion[i].id);
     s = start_row(j, j->a.subject ? j->a.subject : own, lesion, "", e);
-    if (s == ST_OK) s = write_lesion(j, &b, &b.lesion[i], j->a.subject ? j->a.subject : own, lesion, e);
-    if (s == ST_OK) s = add_readers(j, j->a.subject ? j->a.subject : own, lesion, b.lesion[i].id, e);
+    if (s == ST_OK)
+      s = write_lesion(j, &b, &b.lesion[i], j->a.subject ? j->a.subject : own, lesion, e);
+    if (s == ST_OK)
+      s = add_readers(j, j->a.subject ? j->a.subject : own, lesion, b.lesion[i].id, e);
   }
   brain_free(&b);
   return s;
@@ -163,7 +226,8 @@ static Status crop_volume(Job *j, const char *chi, const char *labels, Error *e)
 
 /* ---- a table of volumes ---- */
 static Status carry_over(Job *j, const Tsv *t, int row, Error *e) {
-  static const char *const own[] = {"subject", "lesion", "chi", "flair", "rim", "mask", "labels", "label"};
+  static const char *const own[] = {"subject", "lesion", "chi",    "flair",
+                                    "rim",     "mask",   "labels", "label"};
   Status s = ST_OK;
   for (int c = 0; c < t->ncol && s == ST_OK; c++) {
     bool ours = false;
@@ -177,14 +241,23 @@ static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PA
   const Lesion *l = &c->l[i];
   const char *const path[CH_COUNT] = {l->chi, l->rim, l->flair};
   char where[400], labels[PATH_MAX];
-  const char *cell = tsv_get(&c->t, l->row, tsv_column(&c->t, "labels")), *number = tsv_get(&c->t, l->row, tsv_column(&c->t, "label"));
+  const char *cell = tsv_get(&c->t, l->row, tsv_column(&c->t, "labels")),
+             *number = tsv_get(&c->t, l->row, tsv_column(&c->t, "label"));
   snprintf(where, sizeof where, "%.300s: row %d: ", c->t.path, l->row + 2);
-  if (tsv_missing(cell)) return err_set(e, ST_FORMAT, "%sno file in column labels; expected the label map of the volume; fill it in", where);
+  if (tsv_missing(cell))
+    return err_set(e, ST_FORMAT,
+                   "%sno file in column labels; expected the label map of the volume; fill it in",
+                   where);
   char *end;
   const long id = strtol(tsv_missing(number) ? l->lesion : number, &end, 10);
-  if (*end || id < 1) return err_set(e, ST_FORMAT, "%slabel is '%.40s'; expected the number of the lesion in the label map", where, tsv_missing(number) ? l->lesion : number);
-  if (cell[0] == '/') snprintf(labels, sizeof labels, "%.4000s", cell);
-  else snprintf(labels, sizeof labels, "%.2000s/%.2000s", c->dir, cell);
+  if (*end || id < 1)
+    return err_set(e, ST_FORMAT,
+                   "%slabel is '%.40s'; expected the number of the lesion in the label map", where,
+                   tsv_missing(number) ? l->lesion : number);
+  if (cell[0] == '/')
+    snprintf(labels, sizeof labels, "%.4000s", cell);
+  else
+    snprintf(labels, sizeof labels, "%.2000s/%.2000s", c->dir, cell);
   Status s = ST_OK;
   if (strcmp(last[0], l->chi) || strcmp(last[1], labels)) {
     brain_free(b);
@@ -196,7 +269,9 @@ static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PA
     j->dropped += b->dropped;
   }
   const CropLesion *k = brain_find(b, (int)id);
-  if (!k) return err_set(e, ST_INVALID, "%slabel %ld is not in %.300s (%d lesions); correct column label", where, id, labels, b->n);
+  if (!k)
+    return err_set(e, ST_INVALID, "%slabel %ld is not in %.300s (%d lesions); correct column label",
+                   where, id, labels, b->n);
   s = start_row(j, l->subject, l->lesion, where, e);
   if (s == ST_OK) s = write_lesion(j, b, k, l->subject, l->lesion, e);
   if (s == ST_OK) s = carry_over(j, &c->t, l->row, e);
@@ -207,11 +282,14 @@ static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PA
 static Status crop_table(Job *j, const char *table, Error *e) {
   Cohort c;
   Brain b = {0};
-  char (*last)[PATH_MAX] = mem_alloc(2 * PATH_MAX);
+  char(*last)[PATH_MAX] = mem_alloc(2 * PATH_MAX);
   if (!last) return err_set(e, ST_NOMEM, "out of memory");
   Status s = cohort_open(&c, table, e);
   if (s == ST_OK && tsv_column(&c.t, "labels") < 0)
-    s = err_set(e, ST_FORMAT, "%s: column 'labels' is missing; expected the label map of each volume (and 'label', the lesion's number in it); or give CHIMAP and LABELS as two files", table);
+    s = err_set(e, ST_FORMAT,
+                "%s: column 'labels' is missing; expected the label map of each volume (and "
+                "'label', the lesion's number in it); or give CHIMAP and LABELS as two files",
+                table);
   Progress bar;
   progress_start(&bar, "crop", "lesion", s == ST_OK ? c.n : 1);
   for (int i = 0; s == ST_OK && i < c.n && !tool_interrupted; i++) {
@@ -229,7 +307,9 @@ static Status crop_table(Job *j, const char *table, Error *e) {
 static Status describe_folder(const char *dir, Error *e) {
   char path[4300];
   snprintf(path, sizeof path, "%.4200s/dataset_description.json", dir);
-  static const char text[] = "{\n  \"Name\": \"Lesion patches (prlx crop)\",\n  \"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\",\n  \"GeneratedBy\": [{\"Name\": \"prlx crop\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
+  static const char text[] = "{\n  \"Name\": \"Lesion patches (prlx crop)\",\n  \"BIDSVersion\": "
+                             "\"1.9.0\",\n  \"DatasetType\": \"derivative\",\n  \"GeneratedBy\": "
+                             "[{\"Name\": \"prlx crop\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
   return file_exists(path) ? ST_OK : file_write_atomic(path, text, sizeof text - 1, e);
 }
 
@@ -238,7 +318,11 @@ static Status open_readers(Job *j, Error *e) {
   if (!j->a.readers) return ST_OK;
   Status s = tsv_read(j->a.readers, &j->readers, e);
   for (int k = 0; k < COUNT_OF(need) && s == ST_OK; k++)
-    if (tsv_column(&j->readers, need[k]) < 0) s = err_set(e, ST_FORMAT, "%s: column '%s' is missing in row 1; expected lesion, reader1, reader2 and, for several subjects, subject; add it", j->a.readers, need[k]);
+    if (tsv_column(&j->readers, need[k]) < 0)
+      s = err_set(e, ST_FORMAT,
+                  "%s: column '%s' is missing in row 1; expected lesion, reader1, reader2 and, for "
+                  "several subjects, subject; add it",
+                  j->a.readers, need[k]);
   return s;
 }
 
@@ -255,10 +339,16 @@ static Status crop(Job *j, int n, char **arg, Error *e) {
   if (s == ST_OK) s = table_save(&j->t, table, e);
   forget(j, s != ST_OK);
   if (s != ST_OK) return s;
-  printf("%d lesion%s -> %s (%d rows, %d new)\n", j->done, j->done == 1 ? "" : "s", table, j->t.nrow, j->t.nrow - before);
-  if (j->resampled) printf("  %d resampled to %g x %g x %g mm\n", j->resampled, j->rule.voxel[0], j->rule.voxel[1], j->rule.voxel[2]);
+  printf("%d lesion%s -> %s (%d rows, %d new)\n", j->done, j->done == 1 ? "" : "s", table,
+         j->t.nrow, j->t.nrow - before);
+  if (j->resampled)
+    printf("  %d resampled to %g x %g x %g mm\n", j->resampled, j->rule.voxel[0], j->rule.voxel[1],
+           j->rule.voxel[2]);
   if (j->padded) printf("  %d at the border, filled up with 0 ppb\n", j->padded);
-  if (j->unread) printf("  %d without readers' labels: n/a in reader1 and reader2; fill them in or give --readers\n", j->unread);
+  if (j->unread)
+    printf("  %d without readers' labels: n/a in reader1 and reader2; fill them in or give "
+           "--readers\n",
+           j->unread);
   printf("  next: prlx pack %s -o dataset.safetensors\n", table);
   return s;
 }
@@ -268,27 +358,44 @@ int tool_crop(int argc, char **argv) {
   if (!j) return EXIT_FAILED;
   Args *a = &j->a;
   Opt t[] = {
-    OPT_GROUP("Input"),
-    OPT_STR("flair", &a->flair, NULL, "FILE", "T2-FLAIR of the same head; another grid is resampled through its affine"),
-    OPT_STR("rim", &a->rim, NULL, "FILE", "rim mask, 0/1 or probability"),
-    OPT_CHOICE("map", &a->map, "auto", "auto|labels|components", "LABELS holds numbered lesions, or a mask whose 26-connected components are the\nlesions; auto: components if it holds only 0 and 1"),
-    OPT_INT("min-voxels", &a->min_voxels, "10", 1, 1000000, "smaller components are left out"),
-    OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of CHIMAP (BIDS: ppm); patches are in ppm"),
-    OPT_FLAG("regrid", &a->regrid, "no", "take a label map on another grid than CHIMAP, by nearest voxel"),
-    OPT_STR("subject", &a->subject, NULL, "NAME", "default: from the name of CHIMAP, sub-..."),
-    OPT_STR("readers", &a->readers, NULL, "FILE", "table with lesion, reader1, reader2 (and subject)"),
-    OPT_GROUP("Patch"),
-    OPT_STR("size", &a->size, "64,64,24", "X,Y,Z", "voxels of a patch"),
-    OPT_STR("voxel", &a->voxel, "0.4,0.4,1", "X,Y,Z", "mm; volumes with other voxels are resampled (Catmull-Rom, averaged where coarser)"),
-    OPT_GROUP("Output"),
-    OPT_STR("out", &a->out, "out/patches", "DIR", "folder of the patches; lesions.tsv there is made or appended to (also -o)"),
+      OPT_GROUP("Input"),
+      OPT_STR("flair", &a->flair, NULL, "FILE",
+              "T2-FLAIR of the same head; another grid is resampled through its affine"),
+      OPT_STR("rim", &a->rim, NULL, "FILE", "rim mask, 0/1 or probability"),
+      OPT_CHOICE("map", &a->map, "auto", "auto|labels|components",
+                 "LABELS holds numbered lesions, or a mask whose 26-connected components are "
+                 "the\nlesions; auto: components if it holds only 0 and 1"),
+      OPT_INT("min-voxels", &a->min_voxels, "10", 1, 1000000, "smaller components are left out"),
+      OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of CHIMAP (BIDS: ppm); patches are in ppm"),
+      OPT_FLAG("regrid", &a->regrid, "no",
+               "take a label map on another grid than CHIMAP, by nearest voxel"),
+      OPT_STR("subject", &a->subject, NULL, "NAME", "default: from the name of CHIMAP, sub-..."),
+      OPT_STR("readers", &a->readers, NULL, "FILE",
+              "table with lesion, reader1, reader2 (and subject)"),
+      OPT_GROUP("Patch"),
+      OPT_STR("size", &a->size, "64,64,24", "X,Y,Z", "voxels of a patch"),
+      OPT_STR("voxel", &a->voxel, "0.4,0.4,1", "X,Y,Z",
+              "mm; volumes with other voxels are resampled (Catmull-Rom, averaged where coarser)"),
+      OPT_GROUP("Output"),
+      OPT_STR("out", &a->out, "out/patches", "DIR",
+              "folder of the patches; lesions.tsv there is made or appended to (also -o)"),
   };
-  OptSpec spec = {.cmd = "crop", .summary = "Cuts one patch per lesion out of whole volumes.",
-    .details = "  prlx crop sub-01_Chimap.nii.gz sub-01_desc-lesions_dseg.nii.gz --flair sub-01_FLAIR.nii.gz -o patches\n"
-               "  prlx crop whole-brain/lesions.tsv -o patches       (columns subject, lesion, chi, labels, label, ...)\n\n"
-               "The patch is centred on the centroid of the lesion; its axes run right, anterior, superior, along those of the volume. Its affine puts it\n"
-               "where it came from: open both in a viewer and they lie on each other. Beyond the volume it is filled up with 0 ppb.",
-    .opt = t, .n = COUNT_OF(t), .pos = "CHIMAP LABELS | TABLE.tsv", .pos_min = 1, .pos_max = 2};
+  OptSpec spec = {.cmd = "crop",
+                  .summary = "Cuts one patch per lesion out of whole volumes.",
+                  .details =
+                      "  prlx crop sub-01_Chimap.nii.gz sub-01_desc-lesions_dseg.nii.gz --flair "
+                      "sub-01_FLAIR.nii.gz -o patches\n"
+                      "  prlx crop whole-brain/lesions.tsv -o patches       (columns subject, "
+                      "lesion, chi, labels, label, ...)\n\n"
+                      "The patch is centred on the centroid of the lesion; its axes run right, "
+                      "anterior, superior, along those of the volume. Its affine puts it\n"
+                      "where it came from: open both in a viewer and they lie on each other. "
+                      "Beyond the volume it is filled up with 0 ppb.",
+                  .opt = t,
+                  .n = COUNT_OF(t),
+                  .pos = "CHIMAP LABELS | TABLE.tsv",
+                  .pos_min = 1,
+                  .pos_max = 2};
   int rc = opts_parse(&spec, argc, argv);
   if (rc < 0) {
     Error e = {0};
@@ -297,13 +404,24 @@ int tool_crop(int argc, char **argv) {
     char end;
     const size_t len = strlen(spec.args[0]);
     const bool table = len > 4 && !strcmp(spec.args[0] + len - 4, ".tsv");
-    j->rule = (CropRule){.map = (MapKind)a->map, .min_voxels = a->min_voxels, .units = (ChiUnits)a->units, .regrid = a->regrid};
-    if (sscanf(a->size, "%lld,%lld,%lld%c", &d[0], &d[1], &d[2], &end) != 3 || d[0] < 1 || d[1] < 1 || d[2] < 1 || d[0] > 512 || d[1] > 512 || d[2] > 512)
-      rc = tool_usage("crop", "option --size: '%s' is not three numbers from 1 to 512, such as 64,64,24", a->size);
-    else if (sscanf(a->voxel, "%lf,%lf,%lf%c", &v[0], &v[1], &v[2], &end) != 3 || !(v[0] > 0 && v[1] > 0 && v[2] > 0))
-      rc = tool_usage("crop", "option --voxel: '%s' is not three lengths in mm, such as 0.4,0.4,1", a->voxel);
-    else if (table != (spec.nargs == 1)) rc = tool_usage("crop", "give one table (.tsv), or a Chimap and its label map");
-    else if (table && (a->flair || a->rim || a->subject || a->readers)) rc = tool_usage("crop", "with a table, --flair, --rim, --subject and --readers come from its columns");
+    j->rule = (CropRule){.map = (MapKind)a->map,
+                         .min_voxels = a->min_voxels,
+                         .units = (ChiUnits)a->units,
+                         .regrid = a->regrid};
+    if (sscanf(a->size, "%lld,%lld,%lld%c", &d[0], &d[1], &d[2], &end) != 3 || d[0] < 1 ||
+        d[1] < 1 || d[2] < 1 || d[0] > 512 || d[1] > 512 || d[2] > 512)
+      rc = tool_usage("crop",
+                      "option --size: '%s' is not three numbers from 1 to 512, such as 64,64,24",
+                      a->size);
+    else if (sscanf(a->voxel, "%lf,%lf,%lf%c", &v[0], &v[1], &v[2], &end) != 3 ||
+             !(v[0] > 0 && v[1] > 0 && v[2] > 0))
+      rc = tool_usage("crop", "option --voxel: '%s' is not three lengths in mm, such as 0.4,0.4,1",
+                      a->voxel);
+    else if (table != (spec.nargs == 1))
+      rc = tool_usage("crop", "give one table (.tsv), or a Chimap and its label map");
+    else if (table && (a->flair || a->rim || a->subject || a->readers))
+      rc = tool_usage(
+          "crop", "with a table, --flair, --rim, --subject and --readers come from its columns");
     else {
       for (int c = 0; c < 3; c++) j->rule.dim[c] = d[c];
       rc = crop(j, spec.nargs, spec.args, &e) == ST_OK ? EXIT_DONE : tool_fail("crop", &e);

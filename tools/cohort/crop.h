@@ -6,31 +6,64 @@
 
 /* ---- one whole volume with its lesions (crop_volume.c) ---- */
 typedef enum { MAP_AUTO, MAP_LABELS, MAP_COMPONENTS } MapKind;
-typedef struct CropRule { int64_t dim[3]; double voxel[3]; MapKind map; int min_voxels; ChiUnits units; bool regrid; } CropRule;
-typedef struct CropLesion { int id; int64_t voxels; double centre[3]; /* centroid, voxel index */ } CropLesion;
+typedef struct CropRule {
+  int64_t dim[3];
+  double voxel[3];
+  MapKind map;
+  int min_voxels;
+  ChiUnits units;
+  bool regrid;
+} CropRule;
+typedef struct CropLesion {
+  int id;
+  int64_t voxels;
+  double centre[3]; /* centroid, voxel index */
+} CropLesion;
 typedef struct Brain {
-  Nifti vol[CH_COUNT]; Grid grid[CH_COUNT]; bool have[CH_COUNT];
-  float *label;                     /* on the grid of chi */
-  CropLesion *lesion; int n, dropped;
+  Nifti vol[CH_COUNT];
+  Grid grid[CH_COUNT];
+  bool have[CH_COUNT];
+  float *label; /* on the grid of chi */
+  CropLesion *lesion;
+  int n;
+  int dropped;
   bool components;
   char warning[400];
 } Brain;
+
 /* where: "" or "TABLE: row 7: ", put before messages. paths by Channel, NULL where absent. */
-Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r, const char *where, Error *e);
-void   brain_free(Brain *b);
+Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r,
+                  const char *where, Error *e);
+void brain_free(Brain *b);
 const CropLesion *brain_find(const Brain *b, int id);
-/* Patches of one lesion: out[c] for the channels there are, mask; each dim voxels, caller frees with mem_free. *padded: it leaves the volume. */
-typedef struct CropPatch { Grid grid; float *vol[CH_COUNT], *mask; bool exact, padded; } CropPatch;
+
+/* Patches of one lesion: out[c] for the channels there are, mask; each dim voxels, caller frees
+ * with mem_free. *padded: it leaves the volume. */
+typedef struct CropPatch {
+  Grid grid;
+  float *vol[CH_COUNT];
+  float *mask;
+  bool exact;
+  bool padded;
+} CropPatch;
 Status brain_patch(const Brain *b, const CropLesion *l, const CropRule *r, CropPatch *p, Error *e);
-void   patch_free(CropPatch *p);
+void patch_free(CropPatch *p);
 
 /* ---- lesions.tsv with free columns (crop_table.c) ---- */
-typedef struct Table { char **col; int ncol; char **cell; int nrow; } Table;     /* cell[row * MAX_COLUMNS + col], NULL = n/a */
+/* cell[row * MAX_COLUMNS + col], NULL = n/a */
+typedef struct Table {
+  char **col;
+  int ncol;
+  char **cell;
+  int nrow;
+} Table;
 enum { MAX_COLUMNS = 96 };
 Status table_add_tsv(Table *t, const char *path, Error *e);
 Status table_new_row(Table *t, Error *e);
-Status table_set(Table *t, const char *col, const char *value, Error *e);       /* in the last row */
-const char *table_get(const Table *t, int row, const char *col);                 /* "" */
+
+/* in the last row */
+Status table_set(Table *t, const char *col, const char *value, Error *e);
+const char *table_get(const Table *t, int row, const char *col); /* "" */
 Status table_save(const Table *t, const char *path, Error *e);
-void   table_free(Table *t);
+void table_free(Table *t);
 #endif

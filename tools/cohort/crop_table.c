@@ -11,9 +11,14 @@ void table_free(Table *t) {
 }
 
 static int column(Table *t, const char *name, Error *e) {
-  for (int i = 0; i < t->ncol; i++) if (!strcmp(t->col[i], name)) return i;
-  if (!t->col && !(t->col = mem_alloc(MAX_COLUMNS * sizeof *t->col))) return err_set(e, ST_NOMEM, "out of memory"), -1;
-  if (t->ncol == MAX_COLUMNS) return err_set(e, ST_INVALID, "more than %d columns in lesions.tsv; leave some out", MAX_COLUMNS), -1;
+  for (int i = 0; i < t->ncol; i++)
+    if (!strcmp(t->col[i], name)) return i;
+  if (!t->col && !(t->col = mem_alloc(MAX_COLUMNS * sizeof *t->col)))
+    return err_set(e, ST_NOMEM, "out of memory"), -1;
+  if (t->ncol == MAX_COLUMNS)
+    return err_set(e, ST_INVALID, "more than %d columns in lesions.tsv; leave some out",
+                   MAX_COLUMNS),
+           -1;
   if (!(t->col[t->ncol] = mem_strdup(name))) return err_set(e, ST_NOMEM, "out of memory"), -1;
   return t->ncol++;
 }
@@ -40,7 +45,8 @@ Status table_set(Table *t, const char *col, const char *value, Error *e) {
 
 const char *table_get(const Table *t, int row, const char *col) {
   for (int i = 0; i < t->ncol; i++)
-    if (!strcmp(t->col[i], col)) return t->cell[row * MAX_COLUMNS + i] ? t->cell[row * MAX_COLUMNS + i] : "";
+    if (!strcmp(t->col[i], col))
+      return t->cell[row * MAX_COLUMNS + i] ? t->cell[row * MAX_COLUMNS + i] : "";
   return "";
 }
 
@@ -49,11 +55,16 @@ Status table_add_tsv(Table *t, const char *path, Error *e) {
   Status s = tsv_read(path, &in, e);
   if (s != ST_OK) return s;
   if (tsv_column(&in, "subject") < 0 || tsv_column(&in, "lesion") < 0)
-    s = err_set(e, ST_FORMAT, "%s: no columns subject and lesion; expected a table of lesions to append to; choose another folder", path);
-  for (int c = 0; c < in.ncol && s == ST_OK; c++) if (column(t, in.col[c], e) < 0) s = e->code;
+    s = err_set(e, ST_FORMAT,
+                "%s: no columns subject and lesion; expected a table of lesions to append to; "
+                "choose another folder",
+                path);
+  for (int c = 0; c < in.ncol && s == ST_OK; c++)
+    if (column(t, in.col[c], e) < 0) s = e->code;
   for (int r = 0; r < in.nrow && s == ST_OK; r++) {
     s = table_new_row(t, e);
-    for (int c = 0; c < in.ncol && s == ST_OK; c++) s = table_set(t, in.col[c], tsv_get(&in, r, c), e);
+    for (int c = 0; c < in.ncol && s == ST_OK; c++)
+      s = table_set(t, in.col[c], tsv_get(&in, r, c), e);
   }
   tsv_free(&in);
   return s;
@@ -64,7 +75,8 @@ Status table_save(const Table *t, const char *path, Error *e) {
   for (int c = 0; c < t->ncol; c++) tsv_cell(&w, "%s", t->col[c]);
   tsv_row_end(&w);
   for (int r = 0; r < t->nrow; r++) {
-    for (int c = 0; c < t->ncol; c++) tsv_cell(&w, "%s", t->cell[r * MAX_COLUMNS + c] ? t->cell[r * MAX_COLUMNS + c] : "");
+    for (int c = 0; c < t->ncol; c++)
+      tsv_cell(&w, "%s", t->cell[r * MAX_COLUMNS + c] ? t->cell[r * MAX_COLUMNS + c] : "");
     tsv_row_end(&w);
   }
   return tsv_commit(&w, path, e);

@@ -5,11 +5,13 @@
 #include "tools/cohort/crop.h"
 
 void brain_free(Brain *b) {
-  for (int c = 0; c < CH_COUNT; c++) if (b->have[c]) nifti_free(&b->vol[c]);
+  for (int c = 0; c < CH_COUNT; c++)
+    if (b->have[c]) nifti_free(&b->vol[c]);
   mem_free(b->label);
   mem_free(b->lesion);
   memset(b, 0, sizeof *b);
 }
+
 void patch_free(CropPatch *p) {
   for (int c = 0; c < CH_COUNT; c++) mem_free(p->vol[c]);
   mem_free(p->mask);
@@ -22,11 +24,16 @@ static Status read_volume(const char *path, const char *where, Nifti *v, Grid *g
   if (s != ST_OK) return err_set(e, s, "%s%.800s", where, inner.msg);
   *g = (Grid){{v->h.dim[1], v->h.dim[2], v->h.dim[3]}, {0}};
   memcpy(g->affine, v->h.affine, sizeof g->affine);
-  if (grid_voxels(g) != v->nvox) s = err_set(e, ST_FORMAT, "%s%s: %lld volumes; expected one 3-D volume; extract it first", where, path, (long long)(v->nvox / grid_voxels(g)));
+  if (grid_voxels(g) != v->nvox)
+    s = err_set(e, ST_FORMAT, "%s%s: %lld volumes; expected one 3-D volume; extract it first",
+                where, path, (long long)(v->nvox / grid_voxels(g)));
   for (int64_t i = 0; i < v->nvox && s == ST_OK; i++)
     if (!isfinite(v->data[i]))
-      s = err_set(e, ST_NUMERIC, "%s%s: %s at voxel (%lld, %lld, %lld); expected finite numbers; replace it, by 0 outside the head", where, path, isnan(v->data[i]) ? "NaN" : "infinity",
-                  (long long)(i % g->dim[0]), (long long)(i / g->dim[0] % g->dim[1]), (long long)(i / g->dim[0] / g->dim[1]));
+      s = err_set(e, ST_NUMERIC,
+                  "%s%s: %s at voxel (%lld, %lld, %lld); expected finite numbers; replace it, by 0 "
+                  "outside the head",
+                  where, path, isnan(v->data[i]) ? "NaN" : "infinity", (long long)(i % g->dim[0]),
+                  (long long)(i / g->dim[0] % g->dim[1]), (long long)(i / g->dim[0] / g->dim[1]));
   if (s != ST_OK) nifti_free(v);
   return s;
 }
@@ -35,10 +42,17 @@ static Status check_units(const Brain *b, const CropRule *r, const char *where, 
   double sum = 0;
   int64_t n = 0;
   const Nifti *v = &b->vol[CH_CHI];
-  for (int64_t i = 0; i < v->nvox; i++) if (v->data[i] != 0) { sum += fabs((double)v->data[i]); n++; }
+  for (int64_t i = 0; i < v->nvox; i++)
+    if (v->data[i] != 0) {
+      sum += fabs((double)v->data[i]);
+      n++;
+    }
   if (n && (r->units == UNITS_PPM ? sum / (double)n > 2 : sum / (double)n < 0.5))
-    return err_set(e, ST_INVALID, "%s%s: mean susceptibility %.3g; expected %s; %s", where, v->path, sum / (double)n, r->units == UNITS_PPM ? "ppm, as BIDS asks for Chimap" : "ppb (--units ppb)",
-                   r->units == UNITS_PPM ? "these look like ppb: say so with --units ppb" : "these look like ppm: leave --units out");
+    return err_set(e, ST_INVALID, "%s%s: mean susceptibility %.3g; expected %s; %s", where, v->path,
+                   sum / (double)n,
+                   r->units == UNITS_PPM ? "ppm, as BIDS asks for Chimap" : "ppb (--units ppb)",
+                   r->units == UNITS_PPM ? "these look like ppb: say so with --units ppb"
+                                         : "these look like ppm: leave --units out");
   return ST_OK;
 }
 
@@ -49,10 +63,17 @@ static Status check_labels(const Nifti *m, const char *where, float *max, Error 
   for (int64_t i = 0; i < m->nvox; i++) {
     const float v = m->data[i];
     if (v < 0 || v != rintf(v) || v > MAX_LABEL)
-      return err_set(e, ST_FORMAT, "%s%s: value %g; expected a mask of 0 and 1 or labels 0, 1, 2, ... up to %d; threshold a probability map first", where, m->path, (double)v, MAX_LABEL);
+      return err_set(e, ST_FORMAT,
+                     "%s%s: value %g; expected a mask of 0 and 1 or labels 0, 1, 2, ... up to %d; "
+                     "threshold a probability map first",
+                     where, m->path, (double)v, MAX_LABEL);
     *max = PRLX_MAX(*max, v);
   }
-  return *max > 0 ? ST_OK : err_set(e, ST_INVALID, "%s%s: the label map is empty; expected at least one lesion; give the map of this volume", where, m->path);
+  return *max > 0 ? ST_OK
+                  : err_set(e, ST_INVALID,
+                            "%s%s: the label map is empty; expected at least one lesion; give the "
+                            "map of this volume",
+                            where, m->path);
 }
 
 static Status components(Brain *b, const Nifti *m, Error *e) {
@@ -64,13 +85,18 @@ static Status components(Brain *b, const Nifti *m, Error *e) {
   return s;
 }
 
-/* Voxel count and centroid of every label; components that are too small go away, and the others keep their numbers 1, 2, ... */
+/* Voxel count and centroid of every label; components that are too small go away, and the others
+ * keep their numbers 1, 2, ... */
 static Status list_lesions(Brain *b, int max, int min_voxels, Error *e) {
   const Grid *g = &b->grid[CH_CHI];
   CropLesion *all = mem_alloc((size_t)(max + 1) * sizeof *all);
   int *renumber = mem_alloc((size_t)(max + 1) * sizeof *renumber);
   b->lesion = mem_alloc((size_t)(max + 1) * sizeof *b->lesion);
-  if (!all || !renumber || !b->lesion) { mem_free(all); mem_free(renumber); return err_set(e, ST_NOMEM, "out of memory for %d lesions", max); }
+  if (!all || !renumber || !b->lesion) {
+    mem_free(all);
+    mem_free(renumber);
+    return err_set(e, ST_NOMEM, "out of memory for %d lesions", max);
+  }
   for (int64_t k = 0, at = 0; k < g->dim[2]; k++)
     for (int64_t j = 0; j < g->dim[1]; j++)
       for (int64_t i = 0; i < g->dim[0]; i++, at++) {
@@ -82,7 +108,10 @@ static Status list_lesions(Brain *b, int max, int min_voxels, Error *e) {
       }
   for (int id = 1; id <= max; id++) {
     if (!all[id].voxels) continue;
-    if (b->components && all[id].voxels < min_voxels) { b->dropped++; continue; }
+    if (b->components && all[id].voxels < min_voxels) {
+      b->dropped++;
+      continue;
+    }
     CropLesion *l = &b->lesion[b->n++];
     *l = all[id];
     for (int c = 0; c < 3; c++) l->centre[c] /= (double)l->voxels;
@@ -94,7 +123,8 @@ static Status list_lesions(Brain *b, int max, int min_voxels, Error *e) {
   return ST_OK;
 }
 
-static Status read_labels(Brain *b, const char *path, const CropRule *r, const char *where, Error *e) {
+static Status read_labels(Brain *b, const char *path, const CropRule *r, const char *where,
+                          Error *e) {
   Nifti m;
   Grid g;
   const Grid *chi = &b->grid[CH_CHI];
@@ -106,9 +136,14 @@ static Status read_labels(Brain *b, const char *path, const CropRule *r, const c
   const bool other = grid_distance(&g, chi) > 0.05 * fmin(size[0], fmin(size[1], size[2]));
   s = check_labels(&m, where, &max, e);
   if (s == ST_OK && other && !r->regrid)
-    s = err_set(e, ST_INVALID, "%s%s: %lld x %lld x %lld voxels or another affine than the Chimap (%lld x %lld x %lld); expected the same grid; if both affines are right, --regrid takes the nearest label", where,
-                path, (long long)g.dim[0], (long long)g.dim[1], (long long)g.dim[2], (long long)chi->dim[0], (long long)chi->dim[1], (long long)chi->dim[2]);
-  if (s == ST_OK && !(b->label = mem_alloc((size_t)grid_voxels(chi) * sizeof *b->label))) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    s = err_set(
+        e, ST_INVALID,
+        "%s%s: %lld x %lld x %lld voxels or another affine than the Chimap (%lld x %lld x %lld); "
+        "expected the same grid; if both affines are right, --regrid takes the nearest label",
+        where, path, (long long)g.dim[0], (long long)g.dim[1], (long long)g.dim[2],
+        (long long)chi->dim[0], (long long)chi->dim[1], (long long)chi->dim[2]);
+  if (s == ST_OK && !(b->label = mem_alloc((size_t)grid_voxels(chi) * sizeof *b->label)))
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (s == ST_OK) s = resample(m.data, &g, b->label, chi, INTERP_NEAREST, 0, e);
   b->components = r->map == MAP_COMPONENTS || (r->map == MAP_AUTO && max == 1);
   if (s == ST_OK && b->components) {
@@ -119,12 +154,15 @@ static Status read_labels(Brain *b, const char *path, const CropRule *r, const c
   }
   if (s == ST_OK) s = list_lesions(b, (int)max, r->min_voxels, e);
   if (s == ST_OK && !b->n)
-    s = err_set(e, ST_INVALID, "%s%s: %s; lower --min-voxels or correct the map", where, path, b->dropped ? "every component is smaller than --min-voxels" : "no lesion lies inside the Chimap");
+    s = err_set(e, ST_INVALID, "%s%s: %s; lower --min-voxels or correct the map", where, path,
+                b->dropped ? "every component is smaller than --min-voxels"
+                           : "no lesion lies inside the Chimap");
   nifti_free(&m);
   return s;
 }
 
-Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r, const char *where, Error *e) {
+Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r,
+                  const char *where, Error *e) {
   memset(b, 0, sizeof *b);
   Status s = ST_OK;
   for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
@@ -137,9 +175,14 @@ Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels
   size_t at = 0;
   for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
     if (!b->have[c]) continue;
-    if (b->vol[c].h.form == NIFTI_NO_FORM) at += (size_t)snprintf(b->warning + at, sizeof b->warning - at, "%s%s has no orientation, taken as RAS", at ? "; " : "", channel_name((Channel)c));
+    if (b->vol[c].h.form == NIFTI_NO_FORM)
+      at += (size_t)snprintf(b->warning + at, sizeof b->warning - at,
+                             "%s%s has no orientation, taken as RAS", at ? "; " : "",
+                             channel_name((Channel)c));
     if (c && at < sizeof b->warning && grid_distance(&b->grid[c], &b->grid[CH_CHI]) > 1e-3)
-      at += (size_t)snprintf(b->warning + at, sizeof b->warning - at, "%s%s lies on another grid, resampled through its affine", at ? "; " : "", channel_name((Channel)c));
+      at += (size_t)snprintf(b->warning + at, sizeof b->warning - at,
+                             "%s%s lies on another grid, resampled through its affine",
+                             at ? "; " : "", channel_name((Channel)c));
     at = PRLX_MIN(at, sizeof b->warning - 1);
   }
   if (s != ST_OK) brain_free(b);
@@ -147,7 +190,8 @@ Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels
 }
 
 const CropLesion *brain_find(const Brain *b, int id) {
-  for (int i = 0; i < b->n; i++) if (b->lesion[i].id == id) return &b->lesion[i];
+  for (int i = 0; i < b->n; i++)
+    if (b->lesion[i].id == id) return &b->lesion[i];
   return NULL;
 }
 
@@ -161,7 +205,8 @@ static bool inside(const Grid *patch, const Grid *vol) {
     for (int c = 0; c < 3; c++) at[c] = k >> c & 1 ? (double)(patch->dim[c] - 1) : 0;
     grid_mm(patch, at, mm);
     for (int r = 0; r < 3; r++) {
-      const double x = inv[4 * r] * mm[0] + inv[4 * r + 1] * mm[1] + inv[4 * r + 2] * mm[2] + inv[4 * r + 3];
+      const double x =
+          inv[4 * r] * mm[0] + inv[4 * r + 1] * mm[1] + inv[4 * r + 2] * mm[2] + inv[4 * r + 3];
       if (x < -0.51 || x > (double)vol->dim[r] - 0.49) return false;
     }
   }
@@ -177,15 +222,21 @@ Status brain_patch(const Brain *b, const CropLesion *l, const CropRule *r, CropP
   if (s == ST_OK && !one) s = err_set(e, ST_NOMEM, "out of memory");
   for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
     if (!b->have[c]) continue;
-    if (!(p->vol[c] = mem_alloc(n * sizeof(float)))) s = err_set(e, ST_NOMEM, "out of memory for a patch");
-    if (s == ST_OK) s = resample(b->vol[c].data, &b->grid[c], p->vol[c], &p->grid, c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e);
+    if (!(p->vol[c] = mem_alloc(n * sizeof(float))))
+      s = err_set(e, ST_NOMEM, "out of memory for a patch");
+    if (s == ST_OK)
+      s = resample(b->vol[c].data, &b->grid[c], p->vol[c], &p->grid,
+                   c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e);
   }
-  if (s == ST_OK && !(p->mask = mem_alloc(n * sizeof(float)))) s = err_set(e, ST_NOMEM, "out of memory for a patch");
+  if (s == ST_OK && !(p->mask = mem_alloc(n * sizeof(float))))
+    s = err_set(e, ST_NOMEM, "out of memory for a patch");
   for (int64_t i = 0; s == ST_OK && i < grid_voxels(chi); i++) one[i] = b->label[i] == (float)l->id;
   if (s == ST_OK) s = resample(one, chi, p->mask, &p->grid, INTERP_LINEAR, 0, e);
-  float most = 0;                               /* a lesion thinner than a voxel of the patch stays where there is most of it */
+  /* a lesion thinner than a voxel of the patch stays where there is most of it */
+  float most = 0;
   for (size_t i = 0; i < n && s == ST_OK; i++) most = PRLX_MAX(most, p->mask[i]);
-  for (size_t i = 0; i < n && s == ST_OK; i++) p->mask[i] = p->mask[i] >= PRLX_MIN(most, 0.5f) && most > 0;
+  for (size_t i = 0; i < n && s == ST_OK; i++)
+    p->mask[i] = p->mask[i] >= PRLX_MIN(most, 0.5f) && most > 0;
   for (size_t i = 0; i < n && s == ST_OK && r->units == UNITS_PPB; i++) p->vol[CH_CHI][i] *= 1e-3f;
   p->padded = s == ST_OK && !inside(&p->grid, chi);
   mem_free(one);

@@ -1,4 +1,5 @@
-/* info.c: `prlx info FILE...`: what is in a data set, network, snapshot, any .safetensors, NIfTI volume, or PNG. */
+/* info.c: `prlx info FILE...`: what is in a data set, network, snapshot, any .safetensors, NIfTI
+ * volume, or PNG. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,14 @@
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
 
-typedef struct Stats { double min, max, mean, sd; int64_t n, bad; } Stats;
+typedef struct Stats {
+  double min;
+  double max;
+  double mean;
+  double sd;
+  int64_t n;
+  int64_t bad;
+} Stats;
 
 /* Chunks of 4096 values, so that a large file costs no memory. */
 static Stats tensor_stats(const StTensor *t) {
@@ -25,9 +33,13 @@ static Stats tensor_stats(const StTensor *t) {
     part.data = (const char *)t->data + (size_t)i * one;
     part.bytes = (size_t)k * one;
     st_to_f64(&part, buf);
-    if (i == 0 && isfinite(buf[0])) shift = buf[0];     /* keeps the variance exact when the mean is far from zero */
+    /* keeps the variance exact when the mean is far from zero */
+    if (i == 0 && isfinite(buf[0])) shift = buf[0];
     for (int64_t j = 0; j < k; j++) {
-      if (!isfinite(buf[j])) { s.bad++; continue; }
+      if (!isfinite(buf[j])) {
+        s.bad++;
+        continue;
+      }
       s.min = fmin(s.min, buf[j]);
       s.max = fmax(s.max, buf[j]);
       sum += buf[j] - shift;
@@ -44,12 +56,14 @@ static Stats tensor_stats(const StTensor *t) {
 static int print_tensors(const StFile *f, const char *match) {
   int bad = 0;
   char shape[96];
-  printf("  %-44s %-5s %-20s %12s %12s %12s %12s\n", "tensor", "type", "shape", "min", "max", "mean", "sd");
+  printf("  %-44s %-5s %-20s %12s %12s %12s %12s\n", "tensor", "type", "shape", "min", "max",
+         "mean", "sd");
   for (int i = 0; i < f->n; i++) {
     const StTensor *t = &f->t[i];
     if (match && !strstr(t->name, match)) continue;
     Stats s = tensor_stats(t);
-    printf("  %-44s %-5s %-20s %12.5g %12.5g %12.5g %12.5g", t->name, dtype_name(t->dtype), shape_str(t->shape, shape), s.min, s.max, s.mean, s.sd);
+    printf("  %-44s %-5s %-20s %12.5g %12.5g %12.5g %12.5g", t->name, dtype_name(t->dtype),
+           shape_str(t->shape, shape), s.min, s.max, s.mean, s.sd);
     if (s.bad) printf("  %lld NOT FINITE", (long long)s.bad);
     printf("\n");
     bad += s.bad > 0;
@@ -61,14 +75,16 @@ static void print_meta(const StFile *f) {
   for (int i = 0; i < f->nmeta; i++) {
     const char *v = f->meta[i].value;
     size_t n = strlen(v);
-    if (strchr(v, '\n')) {                              /* text of several lines, e.g. the configuration of a run */
+    /* text of several lines, e.g. the configuration of a run */
+    if (strchr(v, '\n')) {
       printf("  %s =\n", f->meta[i].key);
       for (const char *p = v; *p;) {
         size_t len = strcspn(p, "\n");
         printf("    %.*s\n", (int)len, p);
         p += len + (p[len] == '\n');
       }
-    } else printf("  %s = %.200s%s\n", f->meta[i].key, v, n > 200 ? "..." : "");
+    } else
+      printf("  %s = %.200s%s\n", f->meta[i].key, v, n > 200 ? "..." : "");
   }
 }
 
@@ -78,10 +94,13 @@ static Status show_dataset(const char *path, Error *e) {
   Status s = dataset_open(&d, path, e);
   if (s) return s;
   int64_t count[10] = {0}, other = 0;
-  printf("data set: %lld images, %d channel%s, %dx%d\n", (long long)d.n, d.channels, d.channels > 1 ? "s" : "", d.w, d.h);
+  printf("data set: %lld images, %d channel%s, %dx%d\n", (long long)d.n, d.channels,
+         d.channels > 1 ? "s" : "", d.w, d.h);
   for (int64_t i = 0; d.labels && i < d.n; i++)
-    if (d.labels[i] >= 0 && d.labels[i] < COUNT_OF(count)) count[d.labels[i]]++;
-    else other++;
+    if (d.labels[i] >= 0 && d.labels[i] < COUNT_OF(count))
+      count[d.labels[i]]++;
+    else
+      other++;
   if (d.labels) {
     printf("labels:");
     for (int k = 0; k < COUNT_OF(count); k++)
@@ -98,9 +117,12 @@ static Status show_network(const char *path, Error *e) {
   Status s = network_load(&net, path, e);
   if (s) return s;
   const GenConfig *c = &net.G.cfg;
-  printf("generator (%s): %lld parameters, %dx%d, %d channel%s, z %d, w %d, %d labels, mapping %d layers, channels min(%d/r, %d), clamp %g\n",
-         net.prefix[0] ? net.prefix : "bare names", (long long)params_count(&net.G.p), c->img_resolution, c->img_resolution, c->img_channels,
-         c->img_channels > 1 ? "s" : "", c->z_dim, c->w_dim, c->c_dim, c->mapping_layers, c->channel_base, c->channel_max, c->conv_clamp);
+  printf("generator (%s): %lld parameters, %dx%d, %d channel%s, z %d, w %d, %d labels, mapping %d "
+         "layers, channels min(%d/r, %d), clamp %g\n",
+         net.prefix[0] ? net.prefix : "bare names", (long long)params_count(&net.G.p),
+         c->img_resolution, c->img_resolution, c->img_channels, c->img_channels > 1 ? "s" : "",
+         c->z_dim, c->w_dim, c->c_dim, c->mapping_layers, c->channel_base, c->channel_max,
+         c->conv_clamp);
   printf("all tensors present, of the right shape and finite: ready for generate and project\n");
   layers_print(stdout, &net.G, NULL);
   network_free(&net);
@@ -108,7 +130,8 @@ static Status show_network(const char *path, Error *e) {
 }
 
 static bool looks_like_network(const StFile *f) {
-  return st_find(f, "G_ema.synthesis.b4.const") || st_find(f, "G.synthesis.b4.const") || st_find(f, "synthesis.b4.const");
+  return st_find(f, "G_ema.synthesis.b4.const") || st_find(f, "G.synthesis.b4.const") ||
+         st_find(f, "synthesis.b4.const");
 }
 
 static Status show_safetensors(const char *path, const char *match, bool brief, Error *e) {
@@ -118,15 +141,24 @@ static Status show_safetensors(const char *path, const char *match, bool brief, 
   const char *format = st_meta(&f, "format");
   double numbers = 0;
   for (int i = 0; i < f.n; i++) numbers += (double)shape_numel(f.t[i].shape);
-  printf("%s: safetensors, %s, %d tensors, %.0f numbers%s%s\n", path, human_bytes((double)f.map_bytes), f.n, numbers, format ? ", format " : "",
+  printf("%s: safetensors, %s, %d tensors, %.0f numbers%s%s\n", path,
+         human_bytes((double)f.map_bytes), f.n, numbers, format ? ", format " : "",
          format ? format : "");
-  if (format && !strcmp(format, "prlx-dataset-1")) s = show_dataset(path, e);
-  else if (format && !strcmp(format, "prlx-train-state-1")) printf("snapshot of a training run: continue with `prlx train --resume`\n");
-  else if (looks_like_network(&f)) s = show_network(path, e);
-  if (f.nmeta) { printf("metadata:\n"); print_meta(&f); }
+  if (format && !strcmp(format, "prlx-dataset-1"))
+    s = show_dataset(path, e);
+  else if (format && !strcmp(format, "prlx-train-state-1"))
+    printf("snapshot of a training run: continue with `prlx train --resume`\n");
+  else if (looks_like_network(&f))
+    s = show_network(path, e);
+  if (f.nmeta) {
+    printf("metadata:\n");
+    print_meta(&f);
+  }
   if (!brief) {
     int bad = print_tensors(&f, match);
-    if (bad && !s) s = err_set(e, ST_NUMERIC, "%s: %d tensor%s with NaN or infinity", path, bad, bad > 1 ? "s" : "");
+    if (bad && !s)
+      s = err_set(e, ST_NUMERIC, "%s: %d tensor%s with NaN or infinity", path, bad,
+                  bad > 1 ? "s" : "");
   }
   st_close(&f);
   return s;
@@ -170,22 +202,34 @@ static Status show(const char *path, const char *match, bool brief, bool json, E
   size_t n = f ? fread(head, 1, sizeof head, f) : 0;
   if (f) fclose(f);
   if (info_is_nifti(path)) return info_nifti(path, json, brief, e);
-  if (json) return err_set(e, ST_INVALID, "%s: --json is for NIfTI volumes; expected .nii, .nii.gz or .hdr/.img; leave --json out", path);
+  if (json)
+    return err_set(
+        e, ST_INVALID,
+        "%s: --json is for NIfTI volumes; expected .nii, .nii.gz or .hdr/.img; leave --json out",
+        path);
   if (n == 8 && !memcmp(head, "\211PNG\r\n\032\n", 8)) return show_png(path, e);
-  return show_safetensors(path, match, brief, e);      /* says what is wrong with a file that is neither */
+  /* says what is wrong with a file that is neither */
+  return show_safetensors(path, match, brief, e);
 }
 
 int tool_info(int argc, char **argv) {
   const char *match = NULL;
   bool brief = false, crc = false, json = false;
   Opt t[] = {
-    OPT_FLAG("brief", &brief, "no", "no table of tensors; of a NIfTI volume the header only"),
-    OPT_FLAG("json", &json, "no", "NIfTI: one line of JSON per file"),
-    OPT_STR("match", &match, NULL, "TEXT", "only tensors whose name contains this"),
-    OPT_FLAG("crc", &crc, "no", "print CRC-32, bytes and name instead (the form of data/checksums.txt)"),
+      OPT_FLAG("brief", &brief, "no", "no table of tensors; of a NIfTI volume the header only"),
+      OPT_FLAG("json", &json, "no", "NIfTI: one line of JSON per file"),
+      OPT_STR("match", &match, NULL, "TEXT", "only tensors whose name contains this"),
+      OPT_FLAG("crc", &crc, "no",
+               "print CRC-32, bytes and name instead (the form of data/checksums.txt)"),
   };
-  OptSpec s = {.cmd = "info", .summary = "show what is in a data set, network, snapshot, .safetensors, NIfTI or PNG file", .opt = t, .n = COUNT_OF(t),
-               .pos = "FILE...", .pos_min = 1, .pos_max = -1};
+  OptSpec s = {.cmd = "info",
+               .summary =
+                   "show what is in a data set, network, snapshot, .safetensors, NIfTI or PNG file",
+               .opt = t,
+               .n = COUNT_OF(t),
+               .pos = "FILE...",
+               .pos_min = 1,
+               .pos_max = -1};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   rc = EXIT_DONE;
@@ -193,7 +237,8 @@ int tool_info(int argc, char **argv) {
     Error e = {0};
     if (i > 0 && !crc && !json) printf("\n");
     fflush(stdout);
-    if (crc ? show_crc(s.args[i], &e) : show(s.args[i], match, brief, json, &e)) rc = tool_fail("info", &e);
+    if (crc ? show_crc(s.args[i], &e) : show(s.args[i], match, brief, json, &e))
+      rc = tool_fail("info", &e);
   }
   return rc;
 }

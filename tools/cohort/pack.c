@@ -1,6 +1,8 @@
-/* pack.c: `prlx pack`: lesions.tsv -> dataset.safetensors, one for training, if asked one for the test and one of ambiguous lesions to be denoised.
+/* pack.c: `prlx pack`: lesions.tsv -> dataset.safetensors, one for training, if asked one for the
+ * test and one of ambiguous lesions to be denoised.
  *
- *   rows -> classes by the readers -> split by subject, leak check -> scan (everything is read and checked) -> streamed writing, sheet, summary
+ *   rows -> classes by the readers -> split by subject, leak check -> scan (everything is read and
+ *   checked) -> streamed writing, sheet, summary
  *
  * Nothing is written before every file was read without complaint. */
 #include <math.h>
@@ -16,16 +18,38 @@
 #include "tools/cli/tool.h"
 
 typedef struct Args {
-  const char *out, *test, *ambiguous, *channels, *window, *flair, *train_counts, *test_counts, *mask;
-  int slices, units, counts, split, as, classes, ambiguous_count, size;
+  const char *out, *test, *ambiguous, *channels, *window, *flair, *train_counts, *test_counts,
+      *mask;
+  int slices;
+  int units;
+  int counts;
+  int split;
+  int as;
+  int classes;
+  int ambiguous_count;
+  int size;
   int64_t seed;
-  bool check, clip, allow_leak, unread, sheet;
+  bool check;
+  bool clip;
+  bool allow_leak;
+  bool unread;
+  bool sheet;
 } Args;
 enum { COUNTS_AUTO, COUNTS_PAPER, COUNTS_ALL };
 enum { AS_NOTHING, AS_NONRIM, AS_RIM };
 enum { CLASSES_BOTH, CLASSES_RIM, CLASSES_NONRIM };
 
-typedef struct Job { Args a; Pack p; Cohort *table; int ntables; SplitRule rule; int64_t counts[4]; StMeta meta[32]; int nmeta; bool tables; } Job;
+typedef struct Job {
+  Args a;
+  Pack p;
+  Cohort *table;
+  int ntables;
+  SplitRule rule;
+  int64_t counts[4];
+  StMeta meta[32];
+  int nmeta;
+  bool tables;
+} Job;
 
 static bool has_suffix(const char *s, const char *tail) {
   const size_t n = strlen(s), m = strlen(tail);
@@ -37,10 +61,14 @@ static Status open_tables(Job *j, int n, char **arg, Error *e) {
   int tsv = 0, nii = 0, png = 0;
   for (int i = 0; i < n; i++) {
     tsv += has_suffix(arg[i], ".tsv");
-    nii += has_suffix(arg[i], ".nii") || has_suffix(arg[i], ".nii.gz") || has_suffix(arg[i], ".hdr");
+    nii +=
+        has_suffix(arg[i], ".nii") || has_suffix(arg[i], ".nii.gz") || has_suffix(arg[i], ".hdr");
     png += has_suffix(arg[i], ".png");
   }
-  if (tsv != n && nii != n && png != n) return err_set(e, ST_INVALID, "%s: give lesions.tsv tables, or NIfTI volumes, or PNG images, one kind at a time", arg[0]);
+  if (tsv != n && nii != n && png != n)
+    return err_set(
+        e, ST_INVALID,
+        "%s: give lesions.tsv tables, or NIfTI volumes, or PNG images, one kind at a time", arg[0]);
   j->tables = tsv == n;
   j->table = mem_alloc((size_t)n * sizeof *j->table);
   if (!j->table) return err_set(e, ST_NOMEM, "out of memory");
@@ -49,12 +77,14 @@ static Status open_tables(Job *j, int n, char **arg, Error *e) {
     return cohort_from_volumes(j->table, n, arg, j->a.mask, e);
   }
   Status s = ST_OK;
-  for (int i = 0; i < n && s == ST_OK; i++, j->ntables += s == ST_OK) s = cohort_open(&j->table[i], arg[i], e);
+  for (int i = 0; i < n && s == ST_OK; i++, j->ntables += s == ST_OK)
+    s = cohort_open(&j->table[i], arg[i], e);
   return s;
 }
 
 static int subject_index(Pack *p, const char *name) {
-  for (int k = p->nsubjects - 1; k >= 0; k--) if (!strcmp(p->subject[k], name)) return k;
+  for (int k = p->nsubjects - 1; k >= 0; k--)
+    if (!strcmp(p->subject[k], name)) return k;
   snprintf(p->subject[p->nsubjects], 64, "%.63s", name);
   return p->nsubjects++;
 }
@@ -68,8 +98,11 @@ static bool made(const Cohort *c, int row) {
 static int by_id(const void *a, const void *b) {
   const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
   const int d = strcmp(p->c->l[p->row].lesion, q->c->l[q->row].lesion);
-  return p->subject != q->subject ? (p->subject > q->subject) - (p->subject < q->subject) : d ? d : (p > q) - (p < q);
+  return p->subject != q->subject ? (p->subject > q->subject) - (p->subject < q->subject)
+         : d                      ? d
+                                  : (p > q) - (p < q);
 }
+
 static Status check_duplicates(const Pack *p, Error *e) {
   const PackItem **v = mem_alloc((size_t)p->n * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "out of memory");
@@ -80,7 +113,10 @@ static Status check_duplicates(const Pack *p, Error *e) {
     const Lesion *l = &v[i]->c->l[v[i]->row], *k = &v[i - 1]->c->l[v[i - 1]->row];
     char where[400];
     if (v[i]->subject == v[i - 1]->subject && !strcmp(l->lesion, k->lesion))
-      s = err_set(e, ST_INVALID, "%s: the same lesion is in row %d of %.200s; leave one of them out", pack_where(v[i], where), k->row + 2, v[i - 1]->c->t.path ? v[i - 1]->c->t.path : "another volume");
+      s = err_set(e, ST_INVALID,
+                  "%s: the same lesion is in row %d of %.200s; leave one of them out",
+                  pack_where(v[i], where), k->row + 2,
+                  v[i - 1]->c->t.path ? v[i - 1]->c->t.path : "another volume");
   }
   mem_free(v);
   return s;
@@ -97,16 +133,26 @@ static Status make_items(Job *j, Error *e) {
     for (int i = 0; i < j->table[t].n; i++) {
       const Lesion *l = &j->table[t].l[i];
       PackItem *it = &p->it[p->n++];
-      *it = (PackItem){.c = &j->table[t], .row = i, .cls = l->cls, .extra = made(&j->table[t], l->row)};
-      if (strlen(l->subject) > 63) { char w[400]; return err_set(e, ST_INVALID, "%s: subject of more than 63 characters; shorten it", pack_where(it, w)); }
+      *it = (PackItem){
+          .c = &j->table[t], .row = i, .cls = l->cls, .extra = made(&j->table[t], l->row)};
+      if (strlen(l->subject) > 63) {
+        char w[400];
+        return err_set(e, ST_INVALID, "%s: subject of more than 63 characters; shorten it",
+                       pack_where(it, w));
+      }
       it->subject = subject_index(p, l->subject);
       unread += l->cls == CLASS_UNREAD;
-      if (l->cls != CLASS_UNREAD && !it->extra) j->counts[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
-      if (it->cls == CLASS_AMBIGUOUS && j->a.as) it->cls = j->a.as == AS_RIM ? CLASS_RIM : CLASS_NONRIM;
+      if (l->cls != CLASS_UNREAD && !it->extra)
+        j->counts[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
+      if (it->cls == CLASS_AMBIGUOUS && j->a.as)
+        it->cls = j->a.as == AS_RIM ? CLASS_RIM : CLASS_NONRIM;
     }
   p->labels = unread < n || !j->tables;
   if (unread == n && j->tables && !j->a.unread)
-    return err_set(e, ST_INVALID, "%s: no lesion has readers' labels; fill in reader1 and reader2, or pack without labels: --unread", j->table[0].t.path);
+    return err_set(e, ST_INVALID,
+                   "%s: no lesion has readers' labels; fill in reader1 and reader2, or pack "
+                   "without labels: --unread",
+                   j->table[0].t.path);
   if (unread && (j->a.unread || !j->tables)) p->labels = false;
   return check_duplicates(p, e);
 }
@@ -124,8 +170,16 @@ static bool two_numbers(const char *t, int64_t v[2]) {
 static bool make_rule(Job *j) {
   const Args *a = &j->a;
   SplitRule *r = &j->rule;
-  *r = (SplitRule){.train = {-1, -1}, .test = {-1, -1}, .ambiguous = a->ambiguous_count, .with_test = a->test, .with_ambiguous = a->ambiguous, .by_lesion = a->split == 1, .seed = (uint64_t)a->seed};
-  if (a->counts == COUNTS_PAPER) *r = (SplitRule){{400, 200}, {120, 60}, 100, r->with_test, r->with_ambiguous, r->by_lesion, r->seed};
+  *r = (SplitRule){.train = {-1, -1},
+                   .test = {-1, -1},
+                   .ambiguous = a->ambiguous_count,
+                   .with_test = a->test,
+                   .with_ambiguous = a->ambiguous,
+                   .by_lesion = a->split == 1,
+                   .seed = (uint64_t)a->seed};
+  if (a->counts == COUNTS_PAPER)
+    *r = (SplitRule){{400, 200},        {120, 60},    100,    r->with_test,
+                     r->with_ambiguous, r->by_lesion, r->seed};
   if (a->train_counts && !two_numbers(a->train_counts, r->train)) return false;
   return !a->test_counts || two_numbers(a->test_counts, r->test);
 }
@@ -139,12 +193,19 @@ static Status check_leaks(const Job *j, const SplitItem *it, const Part *part, E
   for (int i = 0; i < p->n; i++) {
     char where[400];
     if ((part[i] == PART_TRAIN || part[i] == PART_TEST) && it[i].cls == CLASS_AMBIGUOUS)
-      return err_set(e, ST_INTERNAL, "%s: LEAK: ambiguous lesion in training or test", pack_where(&p->it[i], where));
+      return err_set(e, ST_INTERNAL, "%s: LEAK: ambiguous lesion in training or test",
+                     pack_where(&p->it[i], where));
   }
   if (leaks && !j->a.allow_leak)
-    return err_set(e, ST_INVALID, "LEAK: %d subject%s (first %s) with lesions both in the test and in training; nothing written; split by subject, or say --allow-leak", leaks, leaks == 1 ? "" : "s",
-                   p->subject[first]);
-  if (leaks) fprintf(stderr, "prlx pack: LEAK allowed: %d subjects are in the test and in training; scores on this test say little\n", leaks);
+    return err_set(e, ST_INVALID,
+                   "LEAK: %d subject%s (first %s) with lesions both in the test and in training; "
+                   "nothing written; split by subject, or say --allow-leak",
+                   leaks, leaks == 1 ? "" : "s", p->subject[first]);
+  if (leaks)
+    fprintf(stderr,
+            "prlx pack: LEAK allowed: %d subjects are in the test and in training; scores on this "
+            "test say little\n",
+            leaks);
   return ST_OK;
 }
 
@@ -153,16 +214,19 @@ static Status split(Job *j, Error *e) {
   SplitItem *it = mem_alloc((size_t)p->n * sizeof *it);
   Part *part = mem_alloc((size_t)p->n * sizeof *part);
   Status s = it && part ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int i = 0; i < p->n && s == ST_OK; i++) it[i] = (SplitItem){p->it[i].subject, p->it[i].cls, p->it[i].extra};
-  if (s == ST_OK && j->a.counts == COUNTS_ALL) for (int c = 0; c < 2; c++) {
-    if (j->rule.train[c] < 0) j->rule.train[c] = -2;
-    if (j->rule.test[c] < 0) j->rule.test[c] = -2;
-  }
+  for (int i = 0; i < p->n && s == ST_OK; i++)
+    it[i] = (SplitItem){p->it[i].subject, p->it[i].cls, p->it[i].extra};
+  if (s == ST_OK && j->a.counts == COUNTS_ALL)
+    for (int c = 0; c < 2; c++) {
+      if (j->rule.train[c] < 0) j->rule.train[c] = -2;
+      if (j->rule.test[c] < 0) j->rule.test[c] = -2;
+    }
   if (s == ST_OK) s = split_make(it, p->n, p->nsubjects, &j->rule, part, e);
   for (int i = 0; i < p->n && s == ST_OK; i++)
     if (p->it[i].cls == CLASS_UNREAD && !p->labels) part[i] = PART_TRAIN;
   if (s == ST_OK) s = check_leaks(j, it, part, e);
-  const LesionClass dropped = j->a.classes == CLASSES_RIM ? CLASS_NONRIM : CLASS_RIM;     /* after the split, so that it is the split of both classes */
+  /* after the split, so that it is the split of both classes */
+  const LesionClass dropped = j->a.classes == CLASSES_RIM ? CLASS_NONRIM : CLASS_RIM;
   for (int i = 0; i < p->n && s == ST_OK && j->a.classes != CLASSES_BOTH; i++)
     if (part[i] == PART_TRAIN && it[i].cls == dropped) part[i] = PART_NONE;
   int seen[4][4][2] = {{{0}}}, test = 0, amb = 0, train = 0;
@@ -172,18 +236,28 @@ static Status split(Job *j, Error *e) {
     train += part[i] == PART_TRAIN;
     test += part[i] == PART_TEST;
     amb += part[i] == PART_AMBIGUOUS;
-    if (j->a.sheet && part[i] != PART_NONE && seen[part[i]][q->cls][q->extra]++ < PACK_SHEET) q->thumb = mem_alloc((size_t)(p->nch * p->side * p->side) * sizeof *q->thumb);
+    if (j->a.sheet && part[i] != PART_NONE && seen[part[i]][q->cls][q->extra]++ < PACK_SHEET)
+      q->thumb = mem_alloc((size_t)(p->nch * p->side * p->side) * sizeof *q->thumb);
   }
-  if (s == ST_OK && !train) s = err_set(e, ST_INVALID, "%s: no lesions left for training; of the classes asked for there are none", j->table[0].t.path ? j->table[0].t.path : "volumes");
-  if (s == ST_OK && j->a.test && !test) s = err_set(e, ST_INVALID, "%s: no lesions for the test; too few rim and non-rim lesions; leave --test out", j->table[0].t.path);
-  if (s == ST_OK && j->a.ambiguous && !amb) s = err_set(e, ST_INVALID, "%s: no ambiguous lesions outside the test; leave --ambiguous out", j->table[0].t.path);
+  if (s == ST_OK && !train)
+    s = err_set(e, ST_INVALID,
+                "%s: no lesions left for training; of the classes asked for there are none",
+                j->table[0].t.path ? j->table[0].t.path : "volumes");
+  if (s == ST_OK && j->a.test && !test)
+    s = err_set(e, ST_INVALID,
+                "%s: no lesions for the test; too few rim and non-rim lesions; leave --test out",
+                j->table[0].t.path);
+  if (s == ST_OK && j->a.ambiguous && !amb)
+    s = err_set(e, ST_INVALID, "%s: no ambiguous lesions outside the test; leave --ambiguous out",
+                j->table[0].t.path);
   mem_free(it);
   mem_free(part);
   return s;
 }
 
 /* ---- metadata ---- */
-static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...) {
   char text[1200];
   va_list ap;
@@ -196,7 +270,8 @@ static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...) 
   return m.key && m.value ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
 }
 
-static double kappa_of(const int64_t k[4]) {                   /* counts of both, first only, second only, none; NAN: not defined */
+/* counts of both, first only, second only, none; NAN: not defined */
+static double kappa_of(const int64_t k[4]) {
   const int64_t table[4] = {k[3], k[2], k[1], k[0]};
   Kappa out;
   Error e;
@@ -214,13 +289,15 @@ static void dataset_name(const char *dir, char out[300]) {
   if (!file_exists(path) || file_read(path, &text, &n, 1 << 20, &e) != ST_OK) return;
   Json js;
   json_init(&js, (const char *)text, n);
-  if (json_take(&js, '{') && json_peek(&js) != '}')
-    do {
+  if (json_take(&js, '{') && json_peek(&js) != '}') do {
       char *key = NULL, *value = NULL;
       if (!json_string(&js, &key)) break;
-      const bool hit = !strcmp(key, "Name") && json_take(&js, ':') && json_peek(&js) == '"' && json_string(&js, &value);
-      if (hit) snprintf(out, 300, "%.299s", value);
-      else if (value == NULL && strcmp(key, "Name") && json_take(&js, ':')) json_skip(&js);
+      const bool hit = !strcmp(key, "Name") && json_take(&js, ':') && json_peek(&js) == '"' &&
+                       json_string(&js, &value);
+      if (hit)
+        snprintf(out, 300, "%.299s", value);
+      else if (value == NULL && strcmp(key, "Name") && json_take(&js, ':'))
+        json_skip(&js);
       mem_free(key);
       mem_free(value);
       if (hit) break;
@@ -243,15 +320,29 @@ static Status describe(Job *j, Error *e) {
     snprintf(key, sizeof key, "unit.%s", channel_name(p->ch[k]));
     if (s == ST_OK) s = add_meta(j, e, key, "%s", channel_unit(p->ch[k]));
   }
-  if (s == ST_OK) s = add_meta(j, e, "unit.voxel", "%.6g,%.6g,%.6g", p->voxel[0], p->voxel[1], p->voxel[2]);
-  if (s == ST_OK) s = add_meta(j, e, "slices", "%s%s", slices[p->slices], p->clip ? ", clipped to the window" : "");
+  if (s == ST_OK)
+    s = add_meta(j, e, "unit.voxel", "%.6g,%.6g,%.6g", p->voxel[0], p->voxel[1], p->voxel[2]);
+  if (s == ST_OK)
+    s = add_meta(j, e, "slices", "%s%s", slices[p->slices],
+                 p->clip ? ", clipped to the window" : "");
   if (j->tables && s == ST_OK) {
     dataset_name(j->table[0].dir, name);
-    s = add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].t.path, name[0] ? ": " : "", name, j->ntables > 1 ? " and other tables" : "");
-    if (s == ST_OK) s = add_meta(j, e, "split.by", "%s, seed %llu", j->rule.by_lesion ? "lesion" : "subject", (unsigned long long)j->rule.seed);
-    if (s == ST_OK) s = add_meta(j, e, "readers", "both %lld, first only %lld, second only %lld, none %lld, kappa %.4f", (long long)j->counts[0], (long long)j->counts[1], (long long)j->counts[2],
-                                 (long long)j->counts[3], kappa_of(j->counts));
-    if (s == ST_OK) s = add_meta(j, e, "labels.rule", "1 rim = both readers, 2 ambiguous = exactly one%s, 0 non-rim = neither", j->a.as == AS_RIM ? " (packed as rim)" : j->a.as == AS_NONRIM ? " (packed as non-rim)" : "");
+    s = add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].t.path, name[0] ? ": " : "", name,
+                 j->ntables > 1 ? " and other tables" : "");
+    if (s == ST_OK)
+      s = add_meta(j, e, "split.by", "%s, seed %llu", j->rule.by_lesion ? "lesion" : "subject",
+                   (unsigned long long)j->rule.seed);
+    if (s == ST_OK)
+      s = add_meta(j, e, "readers",
+                   "both %lld, first only %lld, second only %lld, none %lld, kappa %.4f",
+                   (long long)j->counts[0], (long long)j->counts[1], (long long)j->counts[2],
+                   (long long)j->counts[3], kappa_of(j->counts));
+    if (s == ST_OK)
+      s = add_meta(j, e, "labels.rule",
+                   "1 rim = both readers, 2 ambiguous = exactly one%s, 0 non-rim = neither",
+                   j->a.as == AS_RIM      ? " (packed as rim)"
+                   : j->a.as == AS_NONRIM ? " (packed as non-rim)"
+                                          : "");
   }
   return s;
 }
@@ -267,8 +358,9 @@ static void print_part(const Pack *p, Part part, const char *what, const char *p
     if (seen && !seen[p->it[i].subject]++) subjects++;
   }
   mem_free(seen);
-  printf("  %-10s %5lld subjects, lesions: %lld rim, %lld non-rim, %lld ambiguous, %lld not read", what, (long long)subjects, (long long)n[CLASS_RIM], (long long)n[CLASS_NONRIM], (long long)n[CLASS_AMBIGUOUS],
-         (long long)n[CLASS_UNREAD]);
+  printf("  %-10s %5lld subjects, lesions: %lld rim, %lld non-rim, %lld ambiguous, %lld not read",
+         what, (long long)subjects, (long long)n[CLASS_RIM], (long long)n[CLASS_NONRIM],
+         (long long)n[CLASS_AMBIGUOUS], (long long)n[CLASS_UNREAD]);
   if (extra) printf(" (%lld of them denoised or synthetic)", (long long)extra);
   printf("; %lld images -> %s\n", (long long)pack_images(p, part), path);
 }
@@ -281,14 +373,21 @@ static void summary(const Job *j, double seconds, const char *sheet) {
   const double kappa = kappa_of(j->counts);
   snprintf(text, sizeof text, isnan(kappa) ? "n/a" : "%.3f", kappa);
   if (j->tables)
-    printf("%d lesions of %d subjects; readers: both rim %lld, one %lld, none %lld; kappa %s\n", p->n, p->nsubjects, (long long)j->counts[0], (long long)(j->counts[1] + j->counts[2]),
+    printf("%d lesions of %d subjects; readers: both rim %lld, one %lld, none %lld; kappa %s\n",
+           p->n, p->nsubjects, (long long)j->counts[0], (long long)(j->counts[1] + j->counts[2]),
            (long long)j->counts[3], text);
   print_part(p, PART_TRAIN, "train", j->a.out);
   if (j->a.test) print_part(p, PART_TEST, "test", j->a.test);
   if (j->a.ambiguous) print_part(p, PART_AMBIGUOUS, "ambiguous", j->a.ambiguous);
-  if (unused) printf("  %-10s %lld lesions%s\n", "unused", (long long)unused, j->a.counts == COUNTS_ALL ? "" : " (beyond the counts asked for, ambiguous, or not read; --counts all takes every rim and non-rim lesion)");
-  if (j->tables && !j->a.test) printf("  nothing is held out: give --test FILE to split off a test set by subject\n");
-  if (j->a.test && !j->a.allow_leak) printf("  leak check passed: no subject of the test is in another file\n");
+  if (unused)
+    printf("  %-10s %lld lesions%s\n", "unused", (long long)unused,
+           j->a.counts == COUNTS_ALL ? ""
+                                     : " (beyond the counts asked for, ambiguous, or not read; "
+                                       "--counts all takes every rim and non-rim lesion)");
+  if (j->tables && !j->a.test)
+    printf("  nothing is held out: give --test FILE to split off a test set by subject\n");
+  if (j->a.test && !j->a.allow_leak)
+    printf("  leak check passed: no subject of the test is in another file\n");
   for (int k = 0; k < p->nch; k++) {
     window_text(&p->window[p->ch[k]], text);
     printf("  %-10s %s -> -1..1 (%s)\n", channel_name(p->ch[k]), text, channel_unit(p->ch[k]));
@@ -313,11 +412,14 @@ static Status pack(Job *j, int n, char **arg, Error *e) {
   if (s == ST_OK) s = describe(j, e);
   if (s == ST_OK) s = pack_write(p, PART_TRAIN, j->a.out, j->meta, j->nmeta, e);
   if (s == ST_OK && j->a.test) s = pack_write(p, PART_TEST, j->a.test, j->meta, j->nmeta, e);
-  if (s == ST_OK && j->a.ambiguous) s = pack_write(p, PART_AMBIGUOUS, j->a.ambiguous, j->meta, j->nmeta, e);
+  if (s == ST_OK && j->a.ambiguous)
+    s = pack_write(p, PART_AMBIGUOUS, j->a.ambiguous, j->meta, j->nmeta, e);
   if (s == ST_OK && j->a.sheet) {
     char head[300];
     sheet_path(j->a.out, sheet);
-    snprintf(head, sizeof head, "%.200s: central slices, rows as stored; up to %d lesions of each kind", j->a.out, PACK_SHEET);
+    snprintf(head, sizeof head,
+             "%.200s: central slices, rows as stored; up to %d lesions of each kind", j->a.out,
+             PACK_SHEET);
     s = pack_sheet(p, head, sheet, j->meta, j->nmeta, e);
   }
   if (s == ST_OK) summary(j, time_now() - t0, j->a.sheet ? sheet : NULL);
@@ -329,7 +431,8 @@ static Status pack_pngs(const Args *a, int n, char **arg, Error *e) {
   Status s = dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e);
   if (s != ST_OK) return s;
   s = dataset_save(&d, a->out, false, e);
-  if (s == ST_OK) printf("%d images -> %s (susceptibility scale unknown: window \"display\")\n", n, a->out);
+  if (s == ST_OK)
+    printf("%d images -> %s (susceptibility scale unknown: window \"display\")\n", n, a->out);
   dataset_free(&d);
   return s;
 }
@@ -341,22 +444,36 @@ static int run(Job *j, OptSpec *spec) {
   const bool pngs = has_suffix(spec->args[0], ".png");
   if (a->check) {
     if (leak_check_files(spec->nargs, spec->args, &e) != ST_OK) return tool_fail("pack", &e);
-    return printf("leak check passed: %d files, no subject of a test set, no lesion and no image in two of them\n", spec->nargs) < 0;
+    return printf("leak check passed: %d files, no subject of a test set, no lesion and no image "
+                  "in two of them\n",
+                  spec->nargs) < 0;
   }
   if (!a->out) return tool_usage("pack", "no output; give -o FILE.safetensors");
-  if (!make_rule(j)) return tool_usage("pack", "--train and --test-counts take two numbers, rim,non-rim, such as 200,400");
+  if (!make_rule(j))
+    return tool_usage("pack",
+                      "--train and --test-counts take two numbers, rim,non-rim, such as 200,400");
   if (!(p->nch = channels_parse(a->channels, p->ch)) || p->ch[0] != CH_CHI)
-    return tool_usage("pack", "option --channels: '%s' is not understood; chi first, then rim, flair, such as chi or chi,rim,flair", a->channels);
+    return tool_usage("pack",
+                      "option --channels: '%s' is not understood; chi first, then rim, flair, such "
+                      "as chi or chi,rim,flair",
+                      a->channels);
   p->window[CH_RIM] = (Window){WINDOW_FIXED, 0, 1};
-  if (!window_parse(a->window, &p->window[CH_CHI]) || p->window[CH_CHI].mode > WINDOW_SLICE) return tool_usage("pack", "option --window: '%s' is neither LO,HI in ppb (LO < HI) nor slice", a->window);
-  if (!window_parse(a->flair, &p->window[CH_FLAIR]) || p->window[CH_FLAIR].mode > WINDOW_MEDIAN) return tool_usage("pack", "option --window-flair: '%s' is none of LO,HI, median, slice", a->flair);
+  if (!window_parse(a->window, &p->window[CH_CHI]) || p->window[CH_CHI].mode > WINDOW_SLICE)
+    return tool_usage("pack", "option --window: '%s' is neither LO,HI in ppb (LO < HI) nor slice",
+                      a->window);
+  if (!window_parse(a->flair, &p->window[CH_FLAIR]) || p->window[CH_FLAIR].mode > WINDOW_MEDIAN)
+    return tool_usage("pack", "option --window-flair: '%s' is none of LO,HI, median, slice",
+                      a->flair);
   for (int k = 0; k < p->nch; k++) p->mask |= 1u << p->ch[k];
   p->slices = (SliceRule)a->slices;
   p->units = (ChiUnits)a->units;
   p->clip = a->clip;
   p->side = a->size;
-  if (!pngs && a->slices == SLICES_LESION && !opts_given(spec, "slices") && !has_suffix(spec->args[0], ".tsv") && !a->mask) p->slices = SLICES_ALL;
-  const Status s = pngs ? pack_pngs(a, spec->nargs, spec->args, &e) : pack(j, spec->nargs, spec->args, &e);
+  if (!pngs && a->slices == SLICES_LESION && !opts_given(spec, "slices") &&
+      !has_suffix(spec->args[0], ".tsv") && !a->mask)
+    p->slices = SLICES_ALL;
+  const Status s =
+      pngs ? pack_pngs(a, spec->nargs, spec->args, &e) : pack(j, spec->nargs, spec->args, &e);
   return s == ST_OK ? EXIT_DONE : tool_fail("pack", &e);
 }
 
@@ -365,42 +482,72 @@ int tool_pack(int argc, char **argv) {
   if (!j) return EXIT_FAILED;
   Args *a = &j->a;
   Opt t[] = {
-    OPT_GROUP("Output"),
-    OPT_STR("out", &a->out, NULL, "FILE", "data set for training (also -o)"),
-    OPT_STR("test", &a->test, NULL, "FILE", "also a test set: other subjects"),
-    OPT_STR("ambiguous", &a->ambiguous, NULL, "FILE", "also the ambiguous lesions of subjects that are not in the test, for prlx project"),
-    OPT_FLAG("sheet", &a->sheet, "yes", "contact sheet beside --out: NAME_sheet.png"),
-    OPT_GROUP("Images"),
-    OPT_STR("channels", &a->channels, "chi", "LIST", "chi, or with rim and flair: chi,rim,flair"),
-    OPT_STR("window", &a->window, "-100,150", "LO,HI", "susceptibility in ppb that becomes -1 and 1, or slice: minimum and maximum of\neach slice, as in the published images (kept with every image, so it can be undone)"),
-    OPT_STR("window-flair", &a->flair, "median", "LO,HI", "the same for FLAIR; median: 0 to 2.5 times the median of the patch (FLAIR has no scale)"),
-    OPT_FLAG("clip", &a->clip, "no", "limit values to the window; else they go beyond -1 and 1, to at most 4"),
-    OPT_CHOICE("slices", &a->slices, "lesion", "lesion|all|central", "those with lesion mask; all but padding; the one with most of the lesion"),
-    OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of the Chimap files (BIDS: ppm)"),
-    OPT_INT("size", &a->size, "64", 4, 1024, "pixels of a slice; other sizes are refused (prlx crop cuts patches)"),
-    OPT_STR("mask", &a->mask, NULL, "FILE", "lesion mask of volumes that are given directly"),
-    OPT_GROUP("Split"),
-    OPT_CHOICE("counts", &a->counts, "auto", "auto|paper|all", "auto: the paper's proportions, two non-rim lesions per rim lesion, 60/260 for the test;\npaper: 200,400 + 60,120 + 100 ambiguous; all: every rim and non-rim lesion"),
-    OPT_STR("train", &a->train_counts, NULL, "R,N", "rim and non-rim lesions for training"),
-    OPT_STR("test-counts", &a->test_counts, NULL, "R,N", "rim and non-rim lesions for the test"),
-    OPT_INT("ambiguous-count", &a->ambiguous_count, "-1", -1, 1000000, "ambiguous lesions; -1: all of subjects outside the test"),
-    OPT_CHOICE("ambiguous-as", &a->as, "leave-out", "leave-out|nonrim|rim", "class of ambiguous lesions in training and test (one reading of the paper: nonrim)"),
-    OPT_CHOICE("classes", &a->classes, "both", "both|rim|nonrim", "of training; the split is the one of both classes (for a network of one class)"),
-    OPT_CHOICE("split", &a->split, "subject", "subject|lesion", "lesion: ignore who they belong to; the leak check then fails"),
-    OPT_I64("seed", &a->seed, "0", 0, 9e15, "of the split"),
-    OPT_FLAG("allow-leak", &a->allow_leak, "no", "write even if the leak check fails"),
-    OPT_FLAG("unread", &a->unread, "no", "also lesions that nobody read; the data set then has no labels"),
-    OPT_FLAG("check", &a->check, "no", "only check existing data sets given as arguments for leaks between them"),
+      OPT_GROUP("Output"),
+      OPT_STR("out", &a->out, NULL, "FILE", "data set for training (also -o)"),
+      OPT_STR("test", &a->test, NULL, "FILE", "also a test set: other subjects"),
+      OPT_STR("ambiguous", &a->ambiguous, NULL, "FILE",
+              "also the ambiguous lesions of subjects that are not in the test, for prlx project"),
+      OPT_FLAG("sheet", &a->sheet, "yes", "contact sheet beside --out: NAME_sheet.png"),
+      OPT_GROUP("Images"),
+      OPT_STR("channels", &a->channels, "chi", "LIST", "chi, or with rim and flair: chi,rim,flair"),
+      OPT_STR("window", &a->window, "-100,150", "LO,HI",
+              "susceptibility in ppb that becomes -1 and 1, or slice: minimum and maximum of\neach "
+              "slice, as in the published images (kept with every image, so it can be undone)"),
+      OPT_STR("window-flair", &a->flair, "median", "LO,HI",
+              "the same for FLAIR; median: 0 to 2.5 times the median of the patch (FLAIR has no "
+              "scale)"),
+      OPT_FLAG("clip", &a->clip, "no",
+               "limit values to the window; else they go beyond -1 and 1, to at most 4"),
+      OPT_CHOICE("slices", &a->slices, "lesion", "lesion|all|central",
+                 "those with lesion mask; all but padding; the one with most of the lesion"),
+      OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of the Chimap files (BIDS: ppm)"),
+      OPT_INT("size", &a->size, "64", 4, 1024,
+              "pixels of a slice; other sizes are refused (prlx crop cuts patches)"),
+      OPT_STR("mask", &a->mask, NULL, "FILE", "lesion mask of volumes that are given directly"),
+      OPT_GROUP("Split"),
+      OPT_CHOICE(
+          "counts", &a->counts, "auto", "auto|paper|all",
+          "auto: the paper's proportions, two non-rim lesions per rim lesion, 60/260 for the "
+          "test;\npaper: 200,400 + 60,120 + 100 ambiguous; all: every rim and non-rim lesion"),
+      OPT_STR("train", &a->train_counts, NULL, "R,N", "rim and non-rim lesions for training"),
+      OPT_STR("test-counts", &a->test_counts, NULL, "R,N", "rim and non-rim lesions for the test"),
+      OPT_INT("ambiguous-count", &a->ambiguous_count, "-1", -1, 1000000,
+              "ambiguous lesions; -1: all of subjects outside the test"),
+      OPT_CHOICE(
+          "ambiguous-as", &a->as, "leave-out", "leave-out|nonrim|rim",
+          "class of ambiguous lesions in training and test (one reading of the paper: nonrim)"),
+      OPT_CHOICE("classes", &a->classes, "both", "both|rim|nonrim",
+                 "of training; the split is the one of both classes (for a network of one class)"),
+      OPT_CHOICE("split", &a->split, "subject", "subject|lesion",
+                 "lesion: ignore who they belong to; the leak check then fails"),
+      OPT_I64("seed", &a->seed, "0", 0, 9e15, "of the split"),
+      OPT_FLAG("allow-leak", &a->allow_leak, "no", "write even if the leak check fails"),
+      OPT_FLAG("unread", &a->unread, "no",
+               "also lesions that nobody read; the data set then has no labels"),
+      OPT_FLAG("check", &a->check, "no",
+               "only check existing data sets given as arguments for leaks between them"),
   };
-  OptSpec spec = {.cmd = "pack", .summary = "Turns a cohort into data sets for training and test.",
-    .details = "  prlx pack cohort/lesions.tsv -o d.safetensors\n"
-               "  prlx pack cohort/lesions.tsv -o train.safetensors --test test.safetensors --ambiguous ambiguous.safetensors\n"
-               "  prlx pack cohort/lesions.tsv denoised/lesions.tsv -o more.safetensors --test test.safetensors    (the same split, denoised lesions added)\n"
-               "  prlx pack --check train.safetensors test.safetensors denoised/denoised.safetensors\n"
-               "  prlx pack sub-01_Chimap.nii.gz --mask sub-01_label-lesion_mask.nii.gz -o one.safetensors\n\n"
-               "Rim: both readers said so; ambiguous: exactly one; non-rim: neither. Values stay float; window, lesion, subject, slice and affine are kept\n"
-               "with every image. Rows with a column provenance that is not original (denoised, synthetic) go to training only, on top of the counts.",
-    .opt = t, .n = COUNT_OF(t), .pos = "LESIONS.tsv... | VOLUME.nii.gz... | IMAGE.png...", .pos_min = 1, .pos_max = -1};
+  OptSpec spec = {
+      .cmd = "pack",
+      .summary = "Turns a cohort into data sets for training and test.",
+      .details =
+          "  prlx pack cohort/lesions.tsv -o d.safetensors\n"
+          "  prlx pack cohort/lesions.tsv -o train.safetensors --test test.safetensors --ambiguous "
+          "ambiguous.safetensors\n"
+          "  prlx pack cohort/lesions.tsv denoised/lesions.tsv -o more.safetensors --test "
+          "test.safetensors    (the same split, denoised lesions added)\n"
+          "  prlx pack --check train.safetensors test.safetensors denoised/denoised.safetensors\n"
+          "  prlx pack sub-01_Chimap.nii.gz --mask sub-01_label-lesion_mask.nii.gz -o "
+          "one.safetensors\n\n"
+          "Rim: both readers said so; ambiguous: exactly one; non-rim: neither. Values stay float; "
+          "window, lesion, subject, slice and affine are kept\n"
+          "with every image. Rows with a column provenance that is not original (denoised, "
+          "synthetic) go to training only, on top of the counts.",
+      .opt = t,
+      .n = COUNT_OF(t),
+      .pos = "LESIONS.tsv... | VOLUME.nii.gz... | IMAGE.png...",
+      .pos_min = 1,
+      .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
   if (rc < 0) {
     rc = run(j, &spec);
@@ -408,7 +555,10 @@ int tool_pack(int argc, char **argv) {
   }
   pack_free(&j->p);
   for (int i = 0; i < j->ntables; i++) cohort_free(&j->table[i]);
-  for (int i = 0; i < j->nmeta; i++) { mem_free(j->meta[i].key); mem_free(j->meta[i].value); }
+  for (int i = 0; i < j->nmeta; i++) {
+    mem_free(j->meta[i].key);
+    mem_free(j->meta[i].value);
+  }
   mem_free(j->table);
   mem_free(j);
   return rc;

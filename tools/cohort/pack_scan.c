@@ -1,4 +1,5 @@
-/* pack_scan.c: the reading and writing passes of `prlx pack`. Both read PACK_BATCH lesions at a time, in parallel. */
+/* pack_scan.c: the reading and writing passes of `prlx pack`. Both read PACK_BATCH lesions at a
+ * time, in parallel. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,20 +19,34 @@ void pack_free(Pack *p) {
 
 const char *pack_where(const PackItem *it, char out[400]) {
   const Lesion *l = &it->c->l[it->row];
-  if (it->c->t.path) snprintf(out, 400, "%.200s: row %d: lesion %.40s of %.60s", it->c->t.path, l->row + 2, l->lesion, l->subject);
-  else snprintf(out, 400, "%.300s", l->chi);
+  if (it->c->t.path)
+    snprintf(out, 400, "%.200s: row %d: lesion %.40s of %.60s", it->c->t.path, l->row + 2,
+             l->lesion, l->subject);
+  else
+    snprintf(out, 400, "%.300s", l->chi);
   return out;
 }
 
 int64_t pack_images(const Pack *p, Part part) {
   int64_t n = 0;
-  for (int i = 0; i < p->n; i++) if (p->it[i].part == part) n += p->it[i].nz;
+  for (int i = 0; i < p->n; i++)
+    if (p->it[i].part == part) n += p->it[i].nz;
   return n;
 }
 
 /* ---- first pass ---- */
-typedef struct Slot { PackItem *it; int *z; double *limits; int nz; char warning[256]; Error err; } Slot;
-typedef struct Scan { Pack *p; Slot slot[PACK_BATCH]; } Scan;
+typedef struct Slot {
+  PackItem *it;
+  int *z;
+  double *limits;
+  int nz;
+  char warning[256];
+  Error err;
+} Slot;
+typedef struct Scan {
+  Pack *p;
+  Slot slot[PACK_BATCH];
+} Scan;
 
 static void slot_clear(Slot *s) {
   mem_free(s->z);
@@ -39,15 +54,21 @@ static void slot_clear(Slot *s) {
   memset(s, 0, sizeof *s);
 }
 
-/* Values of an image: finite by now; far outside the window means another unit or another kind of volume. */
-static Status check_range(const Pack *p, const PackItem *it, int z, const double *limits, const float *img, Error *e) {
+/* Values of an image: finite by now; far outside the window means another unit or another kind of
+ * volume. */
+static Status check_range(const Pack *p, const PackItem *it, int z, const double *limits,
+                          const float *img, Error *e) {
   const int64_t hw = (int64_t)p->side * p->side;
   char where[400];
   for (int64_t i = 0; i < hw * p->nch && !p->clip; i++) {
     if (fabsf(img[i]) <= 4) continue;
     const int k = (int)(i / hw);
-    return err_set(e, ST_INVALID, "%s: %s is %.4g in slice %d; expected values within 4 times the window %.4g to %.4g; widen it with --window%s, or --clip", pack_where(it, where), channel_name(p->ch[k]),
-                   window_unmap(limits[2 * k], limits[2 * k + 1], img[i]), z, limits[2 * k], limits[2 * k + 1], p->ch[k] == CH_FLAIR ? "-flair" : "");
+    return err_set(e, ST_INVALID,
+                   "%s: %s is %.4g in slice %d; expected values within 4 times the window %.4g to "
+                   "%.4g; widen it with --window%s, or --clip",
+                   pack_where(it, where), channel_name(p->ch[k]),
+                   window_unmap(limits[2 * k], limits[2 * k + 1], img[i]), z, limits[2 * k],
+                   limits[2 * k + 1], p->ch[k] == CH_FLAIR ? "-flair" : "");
   }
   return ST_OK;
 }
@@ -61,10 +82,16 @@ static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, Error 
   char where[400];
   const int64_t hw = (int64_t)p->side * p->side;
   if (v->grid.dim[0] != p->side || v->grid.dim[1] != p->side)
-    return err_set(e, ST_INVALID, "%s: slices of %lld x %lld voxels; expected %d x %d; cut patches around the lesions with prlx crop%s", pack_where(it, where), (long long)v->grid.dim[0],
-                   (long long)v->grid.dim[1], p->side, p->side, v->grid.dim[0] == v->grid.dim[1] ? ", or give --size" : "");
+    return err_set(e, ST_INVALID,
+                   "%s: slices of %lld x %lld voxels; expected %d x %d; cut patches around the "
+                   "lesions with prlx crop%s",
+                   pack_where(it, where), (long long)v->grid.dim[0], (long long)v->grid.dim[1],
+                   p->side, p->side, v->grid.dim[0] == v->grid.dim[1] ? ", or give --size" : "");
   if (p->slices == SLICES_LESION && !v->mask)
-    return err_set(e, ST_INVALID, "%s: no lesion mask, which says what slices bear the lesion; fill in column mask, or take --slices central or all", pack_where(it, where));
+    return err_set(e, ST_INVALID,
+                   "%s: no lesion mask, which says what slices bear the lesion; fill in column "
+                   "mask, or take --slices central or all",
+                   pack_where(it, where));
   s->z = mem_alloc((size_t)v->grid.dim[2] * sizeof *s->z);
   s->limits = mem_alloc((size_t)(v->grid.dim[2] * p->nch * 2) * sizeof *s->limits);
   float *img = mem_alloc((size_t)(hw * p->nch) * sizeof *img);
@@ -72,8 +99,11 @@ static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, Error 
   if (st == ST_OK) {
     s->nz = lesion_slices(v, p->slices, s->z);
     if (!s->nz)
-      st = err_set(e, ST_INVALID, "%s: %s; expected at least one slice; correct the file or remove the row", pack_where(it, where),
-                   p->slices == SLICES_LESION ? "the lesion mask is empty" : "the susceptibility map is constant");
+      st = err_set(e, ST_INVALID,
+                   "%s: %s; expected at least one slice; correct the file or remove the row",
+                   pack_where(it, where),
+                   p->slices == SLICES_LESION ? "the lesion mask is empty"
+                                              : "the susceptibility map is constant");
   }
   for (int k = 0; k < s->nz && st == ST_OK; k++) {
     double *lim = s->limits + (size_t)k * (size_t)p->nch * 2;
@@ -96,15 +126,19 @@ static void scan_one(void *ctx, int64_t i, int worker) {
   Scan *s = ctx;
   Slot *slot = &s->slot[i];
   LesionVolumes v;
-  if (lesion_read(slot->it->c, slot->it->row, s->p->mask, s->p->units, &v, slot->warning, &slot->err) != ST_OK) return;
+  if (lesion_read(slot->it->c, slot->it->row, s->p->mask, s->p->units, &v, slot->warning,
+                  &slot->err) != ST_OK)
+    return;
   scan_slices(s->p, slot, &v, &slot->err);
   lesion_free(&v);
 }
 
 static void warn(Pack *p, const PackItem *it, const char *text) {
   char where[400];
-  if (p->warnings++ < 5) fprintf(stderr, "prlx pack: note: %s: %s\n", pack_where(it, where), text);
-  else if (p->warnings == 6) fprintf(stderr, "prlx pack: note: more of this kind is not shown\n");
+  if (p->warnings++ < 5)
+    fprintf(stderr, "prlx pack: note: %s: %s\n", pack_where(it, where), text);
+  else if (p->warnings == 6)
+    fprintf(stderr, "prlx pack: note: more of this kind is not shown\n");
 }
 
 /* Takes over what one slot found. */
@@ -115,13 +149,16 @@ static Status append(Pack *p, const Slot *s, Error *e) {
     const int64_t cap = PRLX_MAX(2 * p->cap, p->nslices + s->nz + 4096), per = p->nch * 2;
     int *z = mem_grow(p->z, (size_t)p->nslices * sizeof *z, (size_t)cap * sizeof *z);
     if (z) p->z = z;
-    double *lim = mem_grow(p->limits, (size_t)(p->nslices * per) * sizeof *lim, (size_t)(cap * per) * sizeof *lim);
+    double *lim = mem_grow(p->limits, (size_t)(p->nslices * per) * sizeof *lim,
+                           (size_t)(cap * per) * sizeof *lim);
     if (lim) p->limits = lim;
-    if (!z || !lim) return err_set(e, ST_NOMEM, "out of memory for the list of %lld slices", (long long)cap);
+    if (!z || !lim)
+      return err_set(e, ST_NOMEM, "out of memory for the list of %lld slices", (long long)cap);
     p->cap = cap;
   }
   memcpy(p->z + p->nslices, s->z, (size_t)s->nz * sizeof *s->z);
-  memcpy(p->limits + p->nslices * p->nch * 2, s->limits, (size_t)(s->nz * p->nch * 2) * sizeof *s->limits);
+  memcpy(p->limits + p->nslices * p->nch * 2, s->limits,
+         (size_t)(s->nz * p->nch * 2) * sizeof *s->limits);
   it->first = p->nslices;
   it->nz = s->nz;
   p->nslices += s->nz;
@@ -131,7 +168,9 @@ static Status append(Pack *p, const Slot *s, Error *e) {
   for (int k = 0; k < 3; k++)
     if (fabs(size[k] / p->voxel[k] - 1) > 0.01) {
       char text[200];
-      snprintf(text, sizeof text, "voxels of %.3g x %.3g x %.3g mm, those before have %.3g x %.3g x %.3g", size[0], size[1], size[2], p->voxel[0], p->voxel[1], p->voxel[2]);
+      snprintf(text, sizeof text,
+               "voxels of %.3g x %.3g x %.3g mm, those before have %.3g x %.3g x %.3g", size[0],
+               size[1], size[2], p->voxel[0], p->voxel[1], p->voxel[2]);
       warn(p, it, text);
       break;
     }
@@ -149,11 +188,18 @@ Status pack_scan(Pack *p, Error *e) {
   progress_start(&bar, "read", "lesion", total);
   while (done < total && st == ST_OK && !tool_interrupted) {
     int m = 0;
-    for (; next < p->n && m < PACK_BATCH; next++) if (p->it[next].part != PART_NONE) s->slot[m++].it = &p->it[next];
+    for (; next < p->n && m < PACK_BATCH; next++)
+      if (p->it[next].part != PART_NONE) s->slot[m++].it = &p->it[next];
     par_for(m, scan_one, s);
     for (int k = 0; k < m; k++) {
-      if (st == ST_OK && s->slot[k].err.code != ST_OK) { *e = s->slot[k].err; st = e->code; }
-      if (st == ST_OK) { progress_clear(&bar); st = append(p, &s->slot[k], e); }
+      if (st == ST_OK && s->slot[k].err.code != ST_OK) {
+        *e = s->slot[k].err;
+        st = e->code;
+      }
+      if (st == ST_OK) {
+        progress_clear(&bar);
+        st = append(p, &s->slot[k], e);
+      }
       slot_clear(&s->slot[k]);
     }
     done += m;
@@ -161,11 +207,23 @@ Status pack_scan(Pack *p, Error *e) {
   }
   progress_end(&bar);
   mem_free(s);
-  return st == ST_OK && tool_interrupted ? err_set(e, ST_INTERRUPTED, "stopped; nothing written") : st;
+  return st == ST_OK && tool_interrupted ? err_set(e, ST_INTERRUPTED, "stopped; nothing written")
+                                         : st;
 }
 
 /* ---- second pass ---- */
-typedef struct Stream { const Pack *p; Part part; int next; float *buf; size_t cap; const PackItem *it[PACK_BATCH]; size_t at[PACK_BATCH]; Error err[PACK_BATCH]; Progress bar; int64_t done; } Stream;
+typedef struct Stream {
+  const Pack *p;
+  Part part;
+  int next;
+  float *buf;
+  size_t cap;
+  const PackItem *it[PACK_BATCH];
+  size_t at[PACK_BATCH];
+  Error err[PACK_BATCH];
+  Progress bar;
+  int64_t done;
+} Stream;
 
 static void fill_one(void *ctx, int64_t i, int worker) {
   Stream *s = ctx;
@@ -175,11 +233,13 @@ static void fill_one(void *ctx, int64_t i, int worker) {
   LesionVolumes v;
   char warning[256], where[400];
   if (lesion_read(it->c, it->row, p->mask, p->units, &v, warning, &s->err[i]) != ST_OK) return;
-  if (memcmp(v.grid.dim, it->grid.dim, sizeof v.grid.dim)) err_set(&s->err[i], ST_IO, "%s: the file changed while it was packed", pack_where(it, where));
+  if (memcmp(v.grid.dim, it->grid.dim, sizeof v.grid.dim))
+    err_set(&s->err[i], ST_IO, "%s: the file changed while it was packed", pack_where(it, where));
   else
     for (int k = 0; k < it->nz; k++) {
       float *img = s->buf + s->at[i] + (size_t)k * per;
-      lesion_image(&v, p->z[it->first + k], p->ch, p->nch, p->limits + (it->first + k) * p->nch * 2, img);
+      lesion_image(&v, p->z[it->first + k], p->ch, p->nch, p->limits + (it->first + k) * p->nch * 2,
+                   img);
       if (p->clip) clip_image(img, (int64_t)per);
     }
   lesion_free(&v);
@@ -203,11 +263,18 @@ static Status fill(void *ctx, const void **piece, size_t *bytes, Error *e) {
   if (n > s->cap) {
     mem_free(s->buf);
     s->cap = n;
-    if (!(s->buf = mem_alloc(n * sizeof *s->buf))) { s->cap = 0; return err_set(e, ST_NOMEM, "out of memory for %d lesions", m); }
+    if (!(s->buf = mem_alloc(n * sizeof *s->buf))) {
+      s->cap = 0;
+      return err_set(e, ST_NOMEM, "out of memory for %d lesions", m);
+    }
   }
   memset(s->err, 0, sizeof s->err);
   par_for(m, fill_one, s);
-  for (int i = 0; i < m; i++) if (s->err[i].code != ST_OK) { *e = s->err[i]; return e->code; }
+  for (int i = 0; i < m; i++)
+    if (s->err[i].code != ST_OK) {
+      *e = s->err[i];
+      return e->code;
+    }
   s->done += m;
   progress_update(&s->bar, (double)s->done, NULL);
   *piece = s->buf;
@@ -225,12 +292,19 @@ static Status describe(const Pack *p, Part part, Dataset *d, Error *e) {
     char where[400];
     int len = snprintf(s->name[lesion], 64, "%s", l->lesion);
     for (int k = 0; k < it->nz; k++, image++) {
-      if (len < 64) len = snprintf(d->names[image], 64, "%s_lesion-%s_z%02d", l->subject, l->lesion, p->z[it->first + k]);
-      if (len >= 64) return err_set(e, ST_INVALID, "%s: names of subject and lesion are longer than 50 characters together; shorten them", pack_where(it, where));
+      if (len < 64)
+        len = snprintf(d->names[image], 64, "%s_lesion-%s_z%02d", l->subject, l->lesion,
+                       p->z[it->first + k]);
+      if (len >= 64)
+        return err_set(
+            e, ST_INVALID,
+            "%s: names of subject and lesion are longer than 50 characters together; shorten them",
+            pack_where(it, where));
       if (d->labels) d->labels[image] = it->cls;
       s->lesion[image] = lesion;
       s->slice[image] = p->z[it->first + k];
-      memcpy(s->window + image * p->nch * 2, p->limits + (it->first + k) * p->nch * 2, (size_t)(p->nch * 2) * sizeof *s->window);
+      memcpy(s->window + image * p->nch * 2, p->limits + (it->first + k) * p->nch * 2,
+             (size_t)(p->nch * 2) * sizeof *s->window);
     }
     s->subject_of[lesion] = it->subject;
     s->label[lesion] = it->cls;
@@ -245,26 +319,44 @@ static Status own_subjects(const Pack *p, Part part, DatasetLesions *s, Error *e
   int *map = mem_alloc((size_t)p->nsubjects * sizeof *map), n = 0;
   if (!map) return err_set(e, ST_NOMEM, "out of memory");
   for (int64_t i = 0; i < s->n; i++) map[s->subject_of[i]] = 1;
-  for (int k = 0; k < p->nsubjects; k++) if (map[k]) { memcpy(s->subject[n], p->subject[k], 64); map[k] = n++; }
+  for (int k = 0; k < p->nsubjects; k++)
+    if (map[k]) {
+      memcpy(s->subject[n], p->subject[k], 64);
+      map[k] = n++;
+    }
   for (int64_t i = 0; i < s->n; i++) s->subject_of[i] = map[s->subject_of[i]];
   s->nsubjects = n;
   mem_free(map);
   return ST_OK;
 }
 
-Status pack_write(const Pack *p, Part part, const char *path, const StMeta *meta, int nmeta, Error *e) {
+Status pack_write(const Pack *p, Part part, const char *path, const StMeta *meta, int nmeta,
+                  Error *e) {
   int64_t lesions = 0;
   for (int i = 0; i < p->n; i++) lesions += p->it[i].part == part;
-  Dataset d = {.n = pack_images(p, part), .channels = p->nch, .h = p->side, .w = p->side, .path = mem_strdup(path)};
+  Dataset d = {.n = pack_images(p, part),
+               .channels = p->nch,
+               .h = p->side,
+               .w = p->side,
+               .path = mem_strdup(path)};
   d.names = mem_alloc((size_t)d.n * sizeof *d.names);
   d.labels = p->labels ? mem_alloc((size_t)d.n * sizeof *d.labels) : NULL;
   d.src = lesions_new(lesions, p->nsubjects, d.n, p->nch);
   Stream *s = mem_alloc(sizeof *s);
-  Status st = d.path && d.names && d.src && s && (!p->labels || d.labels) ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory for the list of %lld images", path, (long long)d.n);
+  Status st = d.path && d.names && d.src && s && (!p->labels || d.labels)
+                  ? ST_OK
+                  : err_set(e, ST_NOMEM, "%s: out of memory for the list of %lld images", path,
+                            (long long)d.n);
   if (st == ST_OK) st = describe(p, part, &d, e);
   if (st == ST_OK) st = own_subjects(p, part, d.src, e);
-  for (int i = 0; i < nmeta && st == ST_OK; i++) st = dataset_set_meta(&d, meta[i].key, meta[i].value, e);
-  if (st == ST_OK) st = dataset_set_meta(&d, "split", part == PART_TRAIN ? "train" : part == PART_TEST ? "test" : "ambiguous", e);
+  for (int i = 0; i < nmeta && st == ST_OK; i++)
+    st = dataset_set_meta(&d, meta[i].key, meta[i].value, e);
+  if (st == ST_OK)
+    st = dataset_set_meta(&d, "split",
+                          part == PART_TRAIN  ? "train"
+                          : part == PART_TEST ? "test"
+                                              : "ambiguous",
+                          e);
   if (st == ST_OK) {
     *s = (Stream){.p = p, .part = part};
     progress_start(&s->bar, "write", "lesion", (double)lesions);
@@ -278,17 +370,23 @@ Status pack_write(const Pack *p, Part part, const char *path, const StMeta *meta
 }
 
 /* ---- windows and sheet ---- */
-static int by_value(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+static int by_value(const void *a, const void *b) {
+  return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
 Status pack_typical_windows(Pack *p, Error *e) {
   double *v = mem_alloc((size_t)p->nslices * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "out of memory");
-  const Part from = pack_images(p, PART_TRAIN) ? PART_TRAIN : pack_images(p, PART_AMBIGUOUS) ? PART_AMBIGUOUS : PART_TEST;
+  const Part from = pack_images(p, PART_TRAIN)       ? PART_TRAIN
+                    : pack_images(p, PART_AMBIGUOUS) ? PART_AMBIGUOUS
+                                                     : PART_TEST;
   for (int k = 0; k < 2 * p->nch; k++) {
     Window *w = &p->window[p->ch[k / 2]];
     if (w->mode == WINDOW_FIXED) continue;
     int64_t n = 0;
     for (int i = 0; i < p->n; i++)
-      for (int q = 0; p->it[i].part == from && q < p->it[i].nz; q++) v[n++] = p->limits[(p->it[i].first + q) * p->nch * 2 + k];
+      for (int q = 0; p->it[i].part == from && q < p->it[i].nz; q++)
+        v[n++] = p->limits[(p->it[i].first + q) * p->nch * 2 + k];
     qsort(v, (size_t)n, sizeof *v, by_value);
     *(k % 2 ? &w->hi : &w->lo) = n ? v[n / 2] : k % 2;
   }
@@ -296,22 +394,44 @@ Status pack_typical_windows(Pack *p, Error *e) {
   return ST_OK;
 }
 
-Status pack_sheet(const Pack *p, const char *head, const char *path, const StMeta *meta, int nmeta, Error *e) {
-  static const char *const title[] = {"train: rim (both readers)", "train: rim, denoised or synthetic", "train: non-rim", "test: rim", "test: non-rim", "ambiguous (one reader)", "not read", "other"};
+Status pack_sheet(const Pack *p, const char *head, const char *path, const StMeta *meta, int nmeta,
+                  Error *e) {
+  static const char *const title[] = {"train: rim (both readers)",
+                                      "train: rim, denoised or synthetic",
+                                      "train: non-rim",
+                                      "test: rim",
+                                      "test: non-rim",
+                                      "ambiguous (one reader)",
+                                      "not read",
+                                      "other"};
   SheetCell *cell = mem_alloc((size_t)PRLX_MAX(p->n, 1) * sizeof *cell);
   if (!cell) return err_set(e, ST_NOMEM, "out of memory");
-  Sheet s = {.head = head, .title = title, .sections = COUNT_OF(title), .cell = cell, .h = p->side, .w = p->side, .columns = p->nch == 1 ? 12 : 5};
+  Sheet s = {.head = head,
+             .title = title,
+             .sections = COUNT_OF(title),
+             .cell = cell,
+             .h = p->side,
+             .w = p->side,
+             .columns = p->nch == 1 ? 12 : 5};
   for (int sec = 0; sec < COUNT_OF(title); sec++)
     for (int i = 0; i < p->n; i++) {
       const PackItem *it = &p->it[i];
       if (!it->thumb || it->part == PART_NONE) continue;
-      const int own = it->cls == CLASS_UNREAD ? 6 : it->part == PART_AMBIGUOUS ? 5 : it->part == PART_TEST ? (it->cls == CLASS_RIM ? 3 : it->cls == CLASS_NONRIM ? 4 : 7) :
-                      it->cls == CLASS_RIM ? it->extra : it->cls == CLASS_NONRIM ? 2 : 7;
+      const int own = it->cls == CLASS_UNREAD      ? 6
+                      : it->part == PART_AMBIGUOUS ? 5
+                      : it->part == PART_TEST      ? (it->cls == CLASS_RIM      ? 3
+                                                      : it->cls == CLASS_NONRIM ? 4
+                                                                                : 7)
+                      : it->cls == CLASS_RIM       ? it->extra
+                      : it->cls == CLASS_NONRIM    ? 2
+                                                   : 7;
       if (own != sec) continue;
       SheetCell *c = &cell[s.n++];
       const Lesion *l = &it->c->l[it->row];
       *c = (SheetCell){.img = it->thumb, .section = sec};
-      snprintf(c->caption, sizeof c->caption, "%.20s %.16s z%d", strncmp(l->subject, "sub-", 4) ? l->subject : l->subject + 4, l->lesion, it->thumb_z);
+      snprintf(c->caption, sizeof c->caption, "%.20s %.16s z%d",
+               strncmp(l->subject, "sub-", 4) ? l->subject : l->subject + 4, l->lesion,
+               it->thumb_z);
     }
   sheet_describe(&s, meta, nmeta, p->nch);
   Status st = sheet_draw(&s, path, e);

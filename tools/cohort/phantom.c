@@ -1,5 +1,7 @@
-/* phantom.c: `prlx phantom`: a cohort of simulated lesions as a folder of BIDS-style derivatives: who has which lesion, volumes, masks, two readers,
- * lesions.tsv. The physics is in models/phantom*.c; this file deals lesions to subjects, runs them in parallel and writes files. */
+/* phantom.c: `prlx phantom`: a cohort of simulated lesions as a folder of BIDS-style derivatives:
+ * who has which lesion, volumes, masks, two readers, lesions.tsv. The physics is in
+ * models/phantom*.c; this file deals lesions to subjects, runs them in parallel and writes files.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +14,29 @@
 
 typedef struct Args {
   const char *out;
-  int scale, subjects, rim, ambiguous, nonrim, whole_brain, iterations, reading;
+  int scale;
+  int subjects;
+  int rim;
+  int ambiguous;
+  int nonrim;
+  int whole_brain;
+  int iterations;
+  int reading;
   int64_t seed;
-  double snr, lambda;
-  bool sheets, overwrite, fast;
+  double snr;
+  double lambda;
+  bool sheets;
+  bool overwrite;
+  bool fast;
 } Args;
 
 /* Counts per scale: subjects, rim (both readers), ambiguous (exactly one), the rest. */
-typedef struct Scale { int subjects, rim, ambiguous, nonrim; } Scale;
+typedef struct Scale {
+  int subjects;
+  int rim;
+  int ambiguous;
+  int nonrim;
+} Scale;
 enum { DEMO, SMALL, PAPER };
 static const Scale scales[] = {{24, 30, 14, 36}, {64, 100, 60, 300}, {256, 260, 177, 7720 - 177}};
 /* Philox subsequences: lesions 0, 1, ...; dealing and slabs far away. */
@@ -27,18 +44,22 @@ static const Scale scales[] = {{24, 30, 14, 36}, {64, 100, 60, 300}, {256, 260, 
 #define STREAM_SLABS ((uint64_t)1 << 41)
 
 /* ---- dealing lesions to subjects ---- */
-/* Rim lesions per subject as in the paper: of 256 patients 35 have one, 18 two, 39 three to twelve, the rest none. */
+/* Rim lesions per subject as in the paper: of 256 patients 35 have one, 18 two, 39 three to twelve,
+ * the rest none. */
 static void deal_rims(Rng *r, int subjects, int rims, int *per) {
-  int one = (int)lround(subjects * 35 / 256.), two = (int)lround(subjects * 18 / 256.), many = (int)lround(subjects * 39 / 256.), s = 0;
+  int one = (int)lround(subjects * 35 / 256.), two = (int)lround(subjects * 18 / 256.),
+      many = (int)lround(subjects * 39 / 256.), s = 0;
   many = PRLX_MAX(many, (PRLX_MAX(rims - one - 2 * two, 0) + 11) / 12);
   const int first_many = PRLX_MIN(one + two, subjects), end = PRLX_MIN(one + two + many, subjects);
   for (; s < end && rims > 0; s++) {
     per[s] = PRLX_MIN(rims, s < one ? 1 : s < one + two ? 2 : 3);
     rims -= per[s];
   }
-  for (int tries = 0; rims > 0; tries++) {   /* the rest goes to those with several; to anyone when they are full */
+  /* the rest goes to those with several; to anyone when they are full */
+  for (int tries = 0; rims > 0; tries++) {
     const bool full = tries > 10000 || first_many >= end;
-    const int k = full ? (int)rng_below(r, subjects) : first_many + (int)rng_below(r, end - first_many);
+    const int k =
+        full ? (int)rng_below(r, subjects) : first_many + (int)rng_below(r, end - first_many);
     if (per[k] < 12 || full) {
       per[k]++;
       rims--;
@@ -60,23 +81,29 @@ static int pick_subject(Rng *r, const double *cum, int n) {
   int lo = 0, hi = n - 1;
   while (lo < hi) {
     const int mid = (lo + hi) / 2;
-    if (cum[mid] > u) hi = mid;
-    else lo = mid + 1;
+    if (cum[mid] > u)
+      hi = mid;
+    else
+      lo = mid + 1;
   }
   return lo;
 }
 
-/* Centres in mm (right, anterior, superior), on the subject's voxel grid, in the white matter of an average head, 12 mm apart while there is room. */
+/* Centres in mm (right, anterior, superior), on the subject's voxel grid, in the white matter of an
+ * average head, 12 mm apart while there is room. */
 static void place(Rng *r, PhantomRow *row, int n) {
   for (int i = 0; i < n; i++)
     for (int tries = 0; tries < 200; tries++) {
-      const double x = (rng_uniform(r) < .5 ? -1 : 1) * (12 + 34 * rng_uniform(r)), y = -68 + 108 * rng_uniform(r), z = -8 + 58 * rng_uniform(r);
+      const double x = (rng_uniform(r) < .5 ? -1 : 1) * (12 + 34 * rng_uniform(r)),
+                   y = -68 + 108 * rng_uniform(r), z = -8 + 58 * rng_uniform(r);
       const double u = x / 58, v = (y + 12) / 76, w = (z - 18) / 46;
       row[i].centre[0] = round(x / PHANTOM_HX) * PHANTOM_HX;
       row[i].centre[1] = round(y / PHANTOM_HY) * PHANTOM_HY;
       row[i].centre[2] = round(z / PHANTOM_HZ) * PHANTOM_HZ;
       bool apart = u * u + v * v + w * w < 1;
-      for (int k = 0; k < i && apart && tries < 150; k++) apart = fabs(row[k].centre[0] - x) > 12 || fabs(row[k].centre[1] - y) > 12 || fabs(row[k].centre[2] - z) > 12;
+      for (int k = 0; k < i && apart && tries < 150; k++)
+        apart = fabs(row[k].centre[0] - x) > 12 || fabs(row[k].centre[1] - y) > 12 ||
+                fabs(row[k].centre[2] - z) > 12;
       if (apart) break;
     }
 }
@@ -84,7 +111,8 @@ static void place(Rng *r, PhantomRow *row, int n) {
 /* rows[n]: subject, number within the subject, wanted class, position. */
 static Status deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
   const int S = c->subjects, n = c->rim + c->ambiguous + c->nonrim;
-  int *per = mem_alloc(sizeof *per * 3 * (size_t)S), *cls = mem_alloc(sizeof *cls * (size_t)n), at = 0;
+  int *per = mem_alloc(sizeof *per * 3 * (size_t)S), *cls = mem_alloc(sizeof *cls * (size_t)n),
+      at = 0;
   double *cum = mem_alloc(sizeof *cum * (size_t)S);
   Rng r = {.seed = seed, .subsequence = STREAM_DEALING};
   if (!per || !cls || !cum) {
@@ -96,17 +124,23 @@ static Status deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
   int *amb = per + S, *non = per + 2 * S;
   deal_rims(&r, S, c->rim, per);
   shuffle_int(&r, per, S);
-  for (int s = 0; s < S; s++) cum[s] = (s ? cum[s - 1] : 0) + .15 - log(1 - rng_uniform(&r)) - log(1 - rng_uniform(&r));
+  for (int s = 0; s < S; s++)
+    cum[s] = (s ? cum[s - 1] : 0) + .15 - log(1 - rng_uniform(&r)) - log(1 - rng_uniform(&r));
   for (int i = 0; i < c->ambiguous; i++) amb[pick_subject(&r, cum, S)]++;
   int left = c->nonrim;
   for (int s = 0; s < S && left > 0; s++)
-    if (per[s] + amb[s] == 0) { non[s]++; left--; }
+    if (per[s] + amb[s] == 0) {
+      non[s]++;
+      left--;
+    }
   while (left-- > 0) non[pick_subject(&r, cum, S)]++;
   for (int s = 0; s < S; s++) {
     const int m = per[s] + amb[s] + non[s];
-    for (int i = 0; i < m; i++) cls[i] = i < per[s] ? PHANTOM_RIM : i < per[s] + amb[s] ? PHANTOM_AMBIGUOUS : PHANTOM_NONRIM;
-    shuffle_int(&r, cls, m);                 /* the number must not tell the class */
-    for (int i = 0; i < m; i++) rows[at + i] = (PhantomRow){.subject = s + 1, .number = i + 1, .want = cls[i]};
+    for (int i = 0; i < m; i++)
+      cls[i] = i < per[s] ? PHANTOM_RIM : i < per[s] + amb[s] ? PHANTOM_AMBIGUOUS : PHANTOM_NONRIM;
+    shuffle_int(&r, cls, m); /* the number must not tell the class */
+    for (int i = 0; i < m; i++)
+      rows[at + i] = (PhantomRow){.subject = s + 1, .number = i + 1, .want = cls[i]};
     place(&r, rows + at, m);
     at += m;
   }
@@ -117,7 +151,8 @@ static Status deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
 }
 
 /* ---- lesions, in parallel ---- */
-enum { BATCH = 16 };                         /* lesions between two looks at the progress and at Ctrl-C */
+/* lesions between two looks at the progress and at Ctrl-C */
+enum { BATCH = 16 };
 typedef struct Job {
   const PhantomOut *o;
   const PhantomOptions *opt;
@@ -133,7 +168,9 @@ static void run_lesion(void *ctx, int64_t i, int worker) {
   Error *e = &j->err[i];
   PhantomRow *row = &j->rows[j->first + i];
   if (!j->work[worker] && phantom_work_new(&j->work[worker], e) != ST_OK) return;
-  if (phantom_lesion(j->work[worker], j->opt, j->seed, (uint64_t)(j->first + i), row->want, &row->l, e) == ST_OK) out_lesion(j->o, row, e);
+  if (phantom_lesion(j->work[worker], j->opt, j->seed, (uint64_t)(j->first + i), row->want, &row->l,
+                     e) == ST_OK)
+    out_lesion(j->o, row, e);
   phantom_lesion_free(&row->l);
 }
 
@@ -168,16 +205,20 @@ static Status run_slabs(const PhantomOut *o, const PhantomOptions *opt, const Ar
   Progress bar;
   progress_start(&bar, "whole-brain", "slab", a->whole_brain);
   for (int i = 0; i < a->whole_brain && st == ST_OK && !tool_interrupted; i++) {
-    static const int classes[SLAB_MAX_LESIONS] = {PHANTOM_RIM, PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_NONRIM, PHANTOM_RIM, PHANTOM_NONRIM, PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_RIM};
+    static const int classes[SLAB_MAX_LESIONS] = {
+        PHANTOM_RIM,    PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_NONRIM, PHANTOM_RIM,
+        PHANTOM_NONRIM, PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_RIM};
     PhantomSlab s;
-    st = phantom_slab(w, opt, (uint64_t)a->seed, STREAM_SLABS + (uint64_t)i, 5 + i % 3, classes, &s, e);
+    st = phantom_slab(w, opt, (uint64_t)a->seed, STREAM_SLABS + (uint64_t)i, 5 + i % 3, classes, &s,
+                      e);
     if (st == ST_OK) st = out_slab(o, &table, i + 1, &s, e);
     phantom_slab_free(&s);
     progress_update(&bar, i + 1, NULL);
   }
   progress_end(&bar);
   phantom_work_free(w);
-  if (st == ST_OK && tool_interrupted) st = err_set(e, ST_INTERRUPTED, "stopped; %s/whole-brain has no lesions.tsv", o->dir);
+  if (st == ST_OK && tool_interrupted)
+    st = err_set(e, ST_INTERRUPTED, "stopped; %s/whole-brain has no lesions.tsv", o->dir);
   if (st != ST_OK) {
     mem_free(table.buf);
     return st;
@@ -190,11 +231,17 @@ static void summary(const Args *a, const Scale *c, const PhantomRow *rows, int n
   double dia = 0;
   for (int i = 0; i < n; i++) dia += rows[i].l.diameter_mm / n;
   printf("%d lesions of %d subjects in %s\n", n, c->subjects, a->out);
-  printf("  rim (both readers)       %d\n  ambiguous (exactly one)  %d\n  no rim (neither)         %d\n", c->rim, c->ambiguous, c->nonrim);
+  printf("  rim (both readers)       %d\n  ambiguous (exactly one)  %d\n  no rim (neither)         "
+         "%d\n",
+         c->rim, c->ambiguous, c->nonrim);
   if (a->scale == PAPER && a->reading == 0 && a->nonrim < 0 && a->ambiguous < 0)
-    printf("  reading of the paper's counts: its 7720 non-rim lesions are all those without both readers' rim, so the 177 are among them (--reading b: they come on top)\n");
-  printf("  kappa %.3f, mean diameter %.1f mm, %.2f s per lesion\n", out_kappa(rows, n), dia, seconds / n);
-  printf("  lesions.tsv, participants.tsv%s%s; next: prlx pack %s/lesions.tsv -o dataset.safetensors\n", a->sheets ? ", sheet_rim.png, sheet_ambiguous.png, sheet_nonrim.png" : "",
+    printf("  reading of the paper's counts: its 7720 non-rim lesions are all those without both "
+           "readers' rim, so the 177 are among them (--reading b: they come on top)\n");
+  printf("  kappa %.3f, mean diameter %.1f mm, %.2f s per lesion\n", out_kappa(rows, n), dia,
+         seconds / n);
+  printf("  lesions.tsv, participants.tsv%s%s; next: prlx pack %s/lesions.tsv -o "
+         "dataset.safetensors\n",
+         a->sheets ? ", sheet_rim.png, sheet_ambiguous.png, sheet_nonrim.png" : "",
          a->whole_brain ? ", whole-brain/lesions.tsv" : "", a->out);
 }
 
@@ -209,14 +256,17 @@ static Status phantom(const Args *a, const Scale *c, int *done, Error *e) {
   Job *j = mem_alloc(sizeof *j);
   PhantomRow *rows = mem_alloc(sizeof *rows * (size_t)n);
   const double t0 = time_now();
-  Status st = j && rows ? deal(c, (uint64_t)a->seed, rows, e) : err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
-  if (st == ST_OK) st = out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, &opt, a->sheets, a->overwrite, e);
+  Status st = j && rows ? deal(c, (uint64_t)a->seed, rows, e)
+                        : err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
+  if (st == ST_OK)
+    st = out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, &opt, a->sheets, a->overwrite, e);
   if (st == ST_OK) {
     *j = (Job){.o = &o, .opt = &opt, .seed = (uint64_t)a->seed, .rows = rows};
     out_choose_sheets(&o, rows, n);
     st = run_all(j, n, done, e);
     const double seconds = time_now() - t0;
-    if (st == ST_OK && *done == n && !tool_interrupted && a->whole_brain) st = run_slabs(&o, &opt, a, e);
+    if (st == ST_OK && *done == n && !tool_interrupted && a->whole_brain)
+      st = run_slabs(&o, &opt, a, e);
     if (st == ST_OK && *done == n) st = out_tables(&o, rows, n, e);
     if (st == ST_OK && *done == n) summary(a, c, rows, n, seconds);
     out_end(&o);
@@ -229,30 +279,46 @@ static Status phantom(const Args *a, const Scale *c, int *done, Error *e) {
 int tool_phantom(int argc, char **argv) {
   Args a = {0};
   Opt t[] = {
-    OPT_GROUP("Cohort"),
-    OPT_CHOICE("scale", &a.scale, "demo", "demo|small|paper", "demo: 24 subjects, 30 rim, 14 ambiguous, 36 other lesions (20 seconds, 35 MB);\nsmall: 64 subjects, 100, 60, 300 (two minutes, 180 MB);\npaper: 256 subjects, 260, 177, 7543 (half an hour, 3.2 GB)"),
-    OPT_CHOICE("reading", &a.reading, "a", "a|b", "paper scale: a: the 177 ambiguous are among the 7720 non-rim lesions;\nb: they come on top (8157 lesions)"),
-    OPT_INT("subjects", &a.subjects, "0", 0, 9999, "subjects; 0 = as the scale says"),
-    OPT_INT("rim", &a.rim, "-1", -1, 100000, "lesions that both readers call rim; -1 = as the scale says"),
-    OPT_INT("ambiguous", &a.ambiguous, "-1", -1, 100000, "lesions that exactly one reader calls rim"),
-    OPT_INT("nonrim", &a.nonrim, "-1", -1, 100000, "lesions that neither calls rim"),
-    OPT_INT("whole-brain", &a.whole_brain, "0", 0, 999, "also slabs of 256x256x40 voxels with 5 to 7 lesions and a label map"),
-    OPT_I64("seed", &a.seed, "0", 0, 9e15, "same seed, same bytes, for any number of threads"),
-    OPT_GROUP("Acquisition"),
-    OPT_REAL("snr", &a.snr, "30", 1, 1e6, "signal to noise of the first echo (30: 1.1 ppb field noise)"),
-    OPT_REAL("lambda", &a.lambda, "0", 0, 10, "weight of total variation in the inversion; 0 = .05 to .11 per lesion"),
-    OPT_INT("iterations", &a.iterations, "10", 1, 200, "steps of the inversion"),
-    OPT_FLAG("fast-inversion", &a.fast, "no", "closed form instead of total variation"),
-    OPT_GROUP("Output"),
-    OPT_STR("out", &a.out, "out/phantom", "DIR", "folder of the cohort (also -o)"),
-    OPT_FLAG("sheets", &a.sheets, "yes", "contact sheet of every class"),
-    OPT_FLAG("overwrite", &a.overwrite, "no", "write into a folder that already holds a cohort"),
+      OPT_GROUP("Cohort"),
+      OPT_CHOICE("scale", &a.scale, "demo", "demo|small|paper",
+                 "demo: 24 subjects, 30 rim, 14 ambiguous, 36 other lesions (20 seconds, 35 "
+                 "MB);\nsmall: 64 subjects, 100, 60, 300 (two minutes, 180 MB);\npaper: 256 "
+                 "subjects, 260, 177, 7543 (half an hour, 3.2 GB)"),
+      OPT_CHOICE("reading", &a.reading, "a", "a|b",
+                 "paper scale: a: the 177 ambiguous are among the 7720 non-rim lesions;\nb: they "
+                 "come on top (8157 lesions)"),
+      OPT_INT("subjects", &a.subjects, "0", 0, 9999, "subjects; 0 = as the scale says"),
+      OPT_INT("rim", &a.rim, "-1", -1, 100000,
+              "lesions that both readers call rim; -1 = as the scale says"),
+      OPT_INT("ambiguous", &a.ambiguous, "-1", -1, 100000,
+              "lesions that exactly one reader calls rim"),
+      OPT_INT("nonrim", &a.nonrim, "-1", -1, 100000, "lesions that neither calls rim"),
+      OPT_INT("whole-brain", &a.whole_brain, "0", 0, 999,
+              "also slabs of 256x256x40 voxels with 5 to 7 lesions and a label map"),
+      OPT_I64("seed", &a.seed, "0", 0, 9e15, "same seed, same bytes, for any number of threads"),
+      OPT_GROUP("Acquisition"),
+      OPT_REAL("snr", &a.snr, "30", 1, 1e6,
+               "signal to noise of the first echo (30: 1.1 ppb field noise)"),
+      OPT_REAL("lambda", &a.lambda, "0", 0, 10,
+               "weight of total variation in the inversion; 0 = .05 to .11 per lesion"),
+      OPT_INT("iterations", &a.iterations, "10", 1, 200, "steps of the inversion"),
+      OPT_FLAG("fast-inversion", &a.fast, "no", "closed form instead of total variation"),
+      OPT_GROUP("Output"),
+      OPT_STR("out", &a.out, "out/phantom", "DIR", "folder of the cohort (also -o)"),
+      OPT_FLAG("sheets", &a.sheets, "yes", "contact sheet of every class"),
+      OPT_FLAG("overwrite", &a.overwrite, "no", "write into a folder that already holds a cohort"),
   };
-  OptSpec spec = {.cmd = "phantom", .summary = "Simulates a cohort: susceptibility maps, FLAIR and masks of lesions, and two readers.",
-    .details = "  prlx phantom --scale demo -o cohort\n  prlx phantom --scale small --whole-brain 3 --seed 7 -o cohort7\n\n"
-               "Every lesion: tissue susceptibility -> dipole field -> noise -> total-variation inversion. A hidden conspicuity decides how clear the\n"
-               "rim is and what the readers say. Simulated: nothing comes from a patient.",
-    .opt = t, .n = COUNT_OF(t)};
+  OptSpec spec = {
+      .cmd = "phantom",
+      .summary =
+          "Simulates a cohort: susceptibility maps, FLAIR and masks of lesions, and two readers.",
+      .details = "  prlx phantom --scale demo -o cohort\n  prlx phantom --scale small "
+                 "--whole-brain 3 --seed 7 -o cohort7\n\n"
+                 "Every lesion: tissue susceptibility -> dipole field -> noise -> total-variation "
+                 "inversion. A hidden conspicuity decides how clear the\n"
+                 "rim is and what the readers say. Simulated: nothing comes from a patient.",
+      .opt = t,
+      .n = COUNT_OF(t)};
   int rc = opts_parse(&spec, argc, argv), done = 0;
   if (rc >= 0) return rc;
   Error e = {0};
@@ -263,10 +329,16 @@ int tool_phantom(int argc, char **argv) {
   if (a.ambiguous >= 0) c.ambiguous = a.ambiguous;
   if (a.nonrim >= 0) c.nonrim = a.nonrim;
   const int n = c.rim + c.ambiguous + c.nonrim;
-  if (n < c.subjects) rc = tool_usage("phantom", "%d lesions for %d subjects; give every subject at least one (--subjects, --rim, --ambiguous, --nonrim)", n, c.subjects);
-  else rc = phantom(&a, &c, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
+  if (n < c.subjects)
+    rc = tool_usage("phantom",
+                    "%d lesions for %d subjects; give every subject at least one (--subjects, "
+                    "--rim, --ambiguous, --nonrim)",
+                    n, c.subjects);
+  else
+    rc = phantom(&a, &c, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
   if (rc == EXIT_DONE && done < n) {
-    fprintf(stderr, "prlx phantom: stopped after %d of %d lesions; %s has no lesions.tsv\n", done, n, a.out);
+    fprintf(stderr, "prlx phantom: stopped after %d of %d lesions; %s has no lesions.tsv\n", done,
+            n, a.out);
     rc = EXIT_FAILED;
   }
   opts_free(&spec);

@@ -3,21 +3,44 @@
 #define PRLX_PHANTOM_OUT_H
 #include "io/formats/tsv.h"
 #include "models/phantom/phantom.h"
-enum { SHEET_LESIONS = 48 };          /* per class */
-/* One lesion of the cohort: l keeps its scalars after the volumes are written; slice: central slice for the sheets, or NULL. */
-typedef struct PhantomRow { int subject, number, want; double centre[3]; PhantomLesion l; float *slice; } PhantomRow;
-typedef struct PhantomOut { const char *dir; int subjects; uint64_t seed; const PhantomOptions *opt; bool sheets; float *slices; } PhantomOut;
-/* Makes the folders and removes an old lesions.tsv (refused without `overwrite`); the table is written last, so a folder with one is complete. */
-Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed, const PhantomOptions *opt, bool sheets, bool overwrite, Error *e);
-void   out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n);
+enum { SHEET_LESIONS = 48 }; /* per class */
+
+/* One lesion of the cohort: l keeps its scalars after the volumes are written; slice: central slice
+ * for the sheets, or NULL. */
+typedef struct PhantomRow {
+  int subject;
+  int number;
+  int want;
+  double centre[3];
+  PhantomLesion l;
+  float *slice;
+} PhantomRow;
+typedef struct PhantomOut {
+  const char *dir;
+  int subjects;
+  uint64_t seed;
+  const PhantomOptions *opt;
+  bool sheets;
+  float *slices;
+} PhantomOut;
+
+/* Makes the folders and removes an old lesions.tsv (refused without `overwrite`); the table is
+ * written last, so a folder with one is complete. */
+Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
+                 const PhantomOptions *opt, bool sheets, bool overwrite, Error *e);
+void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n);
+
 /* Volumes (ppm on disk) and sidecar of one lesion; any thread. */
 Status out_lesion(const PhantomOut *o, PhantomRow *row, Error *e);
-/* dataset_description.json, README, participants.tsv, lesions.tsv with their descriptions, sheets. */
+
+/* dataset_description.json, README, participants.tsv, lesions.tsv with their descriptions, sheets.
+ */
 Status out_tables(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
-void   out_end(PhantomOut *o);
+void out_end(PhantomOut *o);
+
 /* The slabs under DIR/whole-brain, a data set of its own. */
 Status out_slab_begin(const PhantomOut *o, TsvWriter *table, Error *e);
 Status out_slab(const PhantomOut *o, TsvWriter *table, int number, const PhantomSlab *s, Error *e);
 Status out_slab_end(const PhantomOut *o, TsvWriter *table, Error *e);
-double out_kappa(const PhantomRow *rows, int n);       /* Cohen's kappa of the two readers */
+double out_kappa(const PhantomRow *rows, int n); /* Cohen's kappa of the two readers */
 #endif

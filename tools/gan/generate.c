@@ -1,5 +1,7 @@
-/* generate.c: `prlx generate`: synthetic lesions from a network: z -> w -> image (models/gan/mapping.c, models/gan/synthesis.c).
- * Seed k means z = numpy.random.RandomState(k).randn(z_dim), as in the reference, so the same seeds give the same lesions there and here. */
+/* generate.c: `prlx generate`: synthetic lesions from a network: z -> w -> image
+ * (models/gan/mapping.c, models/gan/synthesis.c). Seed k means z =
+ * numpy.random.RandomState(k).randn(z_dim), as in the reference, so the same seeds give the same
+ * lesions there and here. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +16,33 @@
 #include "tools/cli/tool.h"
 
 typedef struct Args {
-  const char *network, *out; IntList seeds;
-  int count, cutoff, noise, label, batch, columns; int64_t noise_seed; double psi; bool png, sheet, nifti;
+  const char *network;
+  const char *out;
+  IntList seeds;
+  int count;
+  int cutoff;
+  int noise;
+  int label;
+  int batch;
+  int columns;
+  int64_t noise_seed;
+  double psi;
+  bool png;
+  bool sheet;
+  bool nifti;
 } Args;
 enum { GEN_CONST, GEN_RANDOM, GEN_NONE };
 
 /* The graph of one batch. */
-typedef struct Sampler { Graph *g; Plan *plan; Val z, c, img, noise[MAX_NOISE]; int batch; } Sampler;
+typedef struct Sampler {
+  Graph *g;
+  Plan *plan;
+  Val z;
+  Val c;
+  Val img;
+  Val noise[MAX_NOISE];
+  int batch;
+} Sampler;
 
 static void sampler_free(Sampler *s) {
   plan_free(s->plan);
@@ -35,7 +57,11 @@ static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int bat
   graph_batch_invariant(s->g, true);
   s->z = g_input(s->g, "z", SHAPE2(n, G->cfg.z_dim));
   s->c = G->cfg.c_dim ? g_input(s->g, "c", SHAPE2(n, G->cfg.c_dim)) : 0;
-  SynthOptions so = {.noise = a->noise == GEN_CONST ? NOISE_CONST : a->noise == GEN_NONE ? NOISE_NONE : NOISE_GIVEN, .noise_maps = s->noise, .frozen = true};
+  SynthOptions so = {.noise = a->noise == GEN_CONST  ? NOISE_CONST
+                              : a->noise == GEN_NONE ? NOISE_NONE
+                                                     : NOISE_GIVEN,
+                     .noise_maps = s->noise,
+                     .frozen = true};
   for (int k = 0; k < G->num_noise && a->noise == GEN_RANDOM; k++)
     s->noise[k] = g_input(s->g, G->noise_name[k], SHAPE4(n, 1, G->noise_res[k], G->noise_res[k]));
   Val ws = g_broadcast_ws(s->g, G, g_mapping(s->g, G, s->z, s->c, true), a->psi, a->cutoff);
@@ -45,8 +71,10 @@ static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int bat
   return st != ST_OK ? st : plan_new(s->g, 1, &s->img, &(PlanOptions){.backend = b}, &s->plan, e);
 }
 
-/* z, class and noise of the lesions seeds[0..n-1]; each depends on its own seed only, not on its neighbours. */
-static Status fill_inputs(const Sampler *s, const Generator *G, const Args *a, const int64_t *seeds, int n, double *zbuf, Error *e) {
+/* z, class and noise of the lesions seeds[0..n-1]; each depends on its own seed only, not on its
+ * neighbours. */
+static Status fill_inputs(const Sampler *s, const Generator *G, const Args *a, const int64_t *seeds,
+                          int n, double *zbuf, Error *e) {
   const int zd = G->cfg.z_dim, cd = G->cfg.c_dim;
   for (int i = 0; i < n; i++) {
     Status st = numpy_randn((uint32_t)seeds[i], zbuf, zd, e);
@@ -64,7 +92,8 @@ static Status fill_inputs(const Sampler *s, const Generator *G, const Args *a, c
 }
 
 /* Fills d->images. *done = finished images (fewer after Ctrl-C). */
-static Status sample_all(const Generator *G, const Args *a, const int64_t *seeds, Dataset *d, int64_t *done, Error *e) {
+static Status sample_all(const Generator *G, const Args *a, const int64_t *seeds, Dataset *d,
+                         int64_t *done, Error *e) {
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   Sampler s;
   double *z = mem_alloc((size_t)G->cfg.z_dim * sizeof *z);
@@ -90,29 +119,41 @@ static Status sample_all(const Generator *G, const Args *a, const int64_t *seeds
 
 /* ---- output ---- */
 
-static Status new_dataset(Dataset *d, const Network *net, const Args *a, int64_t n, const int64_t *seeds, Error *e) {
+static Status new_dataset(Dataset *d, const Network *net, const Args *a, int64_t n,
+                          const int64_t *seeds, Error *e) {
   const GenConfig *c = &net->G.cfg;
   char text[160];
-  *d = (Dataset){.n = n, .channels = c->img_channels, .h = c->img_resolution, .w = c->img_resolution};
+  *d = (Dataset){
+      .n = n, .channels = c->img_channels, .h = c->img_resolution, .w = c->img_resolution};
   d->images = mem_alloc((size_t)(n * d->channels) * (size_t)(d->h * d->w) * sizeof *d->images);
   d->names = mem_alloc((size_t)n * sizeof *d->names);
   d->labels = c->c_dim ? mem_alloc((size_t)n * sizeof *d->labels) : NULL;
-  if (!d->images || !d->names || (c->c_dim && !d->labels)) return err_set(e, ST_NOMEM, "out of memory for %lld images; generate fewer at a time", (long long)n);
+  if (!d->images || !d->names || (c->c_dim && !d->labels))
+    return err_set(e, ST_NOMEM, "out of memory for %lld images; generate fewer at a time",
+                   (long long)n);
   for (int64_t i = 0; i < n; i++) {
     snprintf(d->names[i], sizeof d->names[i], "seed%04lld", (long long)seeds[i]);
     if (d->labels) d->labels[i] = a->label;
   }
   Status s = meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e);
-  if (s == ST_OK && !dataset_meta(d, "channels")) {         /* a plain state dict says nothing about its images */
-    s = dataset_set_meta(d, "channels", d->channels == 1 ? "chi" : d->channels == 3 ? "chi,rim,flair" : "unknown", e);
+  /* a plain state dict says nothing about its images */
+  if (s == ST_OK && !dataset_meta(d, "channels")) {
+    s = dataset_set_meta(d, "channels",
+                         d->channels == 1   ? "chi"
+                         : d->channels == 3 ? "chi,rim,flair"
+                                            : "unknown",
+                         e);
     if (s == ST_OK) s = dataset_set_meta(d, "window.chi", "display", e);
   }
   if (s == ST_OK) s = dataset_set_meta(d, "synthetic.network", a->network, e);
-  snprintf(text, sizeof text, "psi %g, cutoff %d, noise %s", a->psi, a->cutoff, a->noise == GEN_CONST ? "const" : a->noise == GEN_NONE ? "none" : "random");
+  snprintf(text, sizeof text, "psi %g, cutoff %d, noise %s", a->psi, a->cutoff,
+           a->noise == GEN_CONST  ? "const"
+           : a->noise == GEN_NONE ? "none"
+                                  : "random");
   return s != ST_OK ? s : dataset_set_meta(d, "synthetic.settings", text, e);
 }
 
-static uint8_t level(double v) {            /* (v*127.5 + 128), clamped, truncated: SEMANTICS 8 */
+static uint8_t level(double v) { /* (v*127.5 + 128), clamped, truncated: SEMANTICS 8 */
   double x = v * 127.5 + 128;
   return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x;
 }
@@ -143,7 +184,8 @@ static Status write_sheet(const Dataset *d, const char *dir, int columns, Error 
     snprintf(cell[i].caption, sizeof cell[i].caption, "%.40s", d->names[i]);
   }
   char path[4200], head[200];
-  snprintf(head, sizeof head, "%lld synthetic lesions%s", (long long)d->n, d->n > n ? ", the first ones" : "");
+  snprintf(head, sizeof head, "%lld synthetic lesions%s", (long long)d->n,
+           d->n > n ? ", the first ones" : "");
   Sheet s = {.head = head, .cell = cell, .n = n, .h = d->h, .w = d->w, .columns = columns};
   sheet_describe(&s, d->meta, d->nmeta, d->channels);
   snprintf(path, sizeof path, "%s/sheet.png", dir);
@@ -169,8 +211,12 @@ static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *
   Status s = network_load(&net, a->network, e);
   if (s != ST_OK) return s;
   const int cd = net.G.cfg.c_dim;
-  if (cd && a->label < 0) s = err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d", a->network, cd, cd - 1);
-  if (a->label >= 0 && a->label >= cd) s = err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label, cd ? "fewer classes" : "no classes");
+  if (cd && a->label < 0)
+    s = err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d",
+                a->network, cd, cd - 1);
+  if (a->label >= 0 && a->label >= cd)
+    s = err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label,
+                cd ? "fewer classes" : "no classes");
   if (s == ST_OK) s = dir_make(a->out, e);
   if (s == ST_OK) s = new_dataset(&d, &net, a, n, seeds, e);
   if (s == ST_OK) s = sample_all(&net.G, a, seeds, &d, done, e);
@@ -191,42 +237,64 @@ static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *
 int tool_generate(int argc, char **argv) {
   Args a = {0};
   Opt t[] = {
-    OPT_GROUP("Input"),
-    OPT_STR("network", &a.network, NULL, "FILE", "trained network: .safetensors or the folder of a run (required)"),
-    OPT_RANGE("seeds", &a.seeds, "0-63", 0, 4294967295., "seeds of z, such as 0-63,70"),
-    OPT_INT("count", &a.count, "0", 0, 100000000, "instead of --seeds: seeds 0 .. count-1"),
-    OPT_INT("class", &a.label, "-1", -1, 65535, "class of a conditional network"),
-    OPT_GROUP("Sampling"),
-    OPT_REAL("trunc", &a.psi, "1", -10, 10, "truncation psi: w moves towards the mean of W; 1 = none"),
-    OPT_INT("trunc-cutoff", &a.cutoff, "-1", -1, MAX_WS, "truncate the first layers only; -1 = all"),
-    OPT_CHOICE("noise", &a.noise, "const", "const|random|none", "noise inputs: the network's own maps, fresh ones, none"),
-    OPT_I64("noise-seed", &a.noise_seed, "0", 0, 9e15, "for --noise random; every lesion has its own stream"),
-    OPT_INT("batch", &a.batch, "8", 1, 4096, "lesions at a time; the results do not depend on it"),
-    OPT_GROUP("Output"),
-    OPT_STR("out", &a.out, "out/generate", "DIR", "folder of the results: dataset.safetensors (float), sheet.png"),
-    OPT_FLAG("nifti", &a.nifti, "yes", "nifti/NAME_Chimap.nii.gz in ppm for every lesion and channel, where the scale is known"),
-    OPT_FLAG("png", &a.png, "no", "also one PNG per lesion (first channel)"),
-    OPT_FLAG("sheet", &a.sheet, "yes", "sheet.png with up to 400 lesions"),
-    OPT_INT("columns", &a.columns, "0", 0, 400, "columns of the sheet; 0 = square"),
+      OPT_GROUP("Input"),
+      OPT_STR("network", &a.network, NULL, "FILE",
+              "trained network: .safetensors or the folder of a run (required)"),
+      OPT_RANGE("seeds", &a.seeds, "0-63", 0, 4294967295., "seeds of z, such as 0-63,70"),
+      OPT_INT("count", &a.count, "0", 0, 100000000, "instead of --seeds: seeds 0 .. count-1"),
+      OPT_INT("class", &a.label, "-1", -1, 65535, "class of a conditional network"),
+      OPT_GROUP("Sampling"),
+      OPT_REAL("trunc", &a.psi, "1", -10, 10,
+               "truncation psi: w moves towards the mean of W; 1 = none"),
+      OPT_INT("trunc-cutoff", &a.cutoff, "-1", -1, MAX_WS,
+              "truncate the first layers only; -1 = all"),
+      OPT_CHOICE("noise", &a.noise, "const", "const|random|none",
+                 "noise inputs: the network's own maps, fresh ones, none"),
+      OPT_I64("noise-seed", &a.noise_seed, "0", 0, 9e15,
+              "for --noise random; every lesion has its own stream"),
+      OPT_INT("batch", &a.batch, "8", 1, 4096,
+              "lesions at a time; the results do not depend on it"),
+      OPT_GROUP("Output"),
+      OPT_STR("out", &a.out, "out/generate", "DIR",
+              "folder of the results: dataset.safetensors (float), sheet.png"),
+      OPT_FLAG(
+          "nifti", &a.nifti, "yes",
+          "nifti/NAME_Chimap.nii.gz in ppm for every lesion and channel, where the scale is known"),
+      OPT_FLAG("png", &a.png, "no", "also one PNG per lesion (first channel)"),
+      OPT_FLAG("sheet", &a.sheet, "yes", "sheet.png with up to 400 lesions"),
+      OPT_INT("columns", &a.columns, "0", 0, 400, "columns of the sheet; 0 = square"),
   };
-  OptSpec spec = {.cmd = "generate", .summary = "Makes synthetic lesions with a trained network.",
-    .details = "  prlx generate --network run/network.safetensors --seeds 0-99 --out out/synthetic\n"
-               "  prlx generate --network run/network.safetensors --count 5000 --noise random --no-sheet",
-    .opt = t, .n = COUNT_OF(t)};
+  OptSpec spec = {
+      .cmd = "generate",
+      .summary = "Makes synthetic lesions with a trained network.",
+      .details =
+          "  prlx generate --network run/network.safetensors --seeds 0-99 --out out/synthetic\n"
+          "  prlx generate --network run/network.safetensors --count 5000 --noise random "
+          "--no-sheet",
+      .opt = t,
+      .n = COUNT_OF(t)};
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
-  int64_t n = a.count ? a.count : a.seeds.n, done = 0, *seeds = mem_alloc((size_t)n * sizeof *seeds);
+  int64_t n = a.count ? a.count : a.seeds.n, done = 0,
+          *seeds = mem_alloc((size_t)n * sizeof *seeds);
   Error e = {0};
-  if (!a.network) rc = tool_usage("generate", "no network; give --network FILE");
-  else if (a.count && opts_given(&spec, "seeds")) rc = tool_usage("generate", "--count and --seeds exclude each other");
-  else if (!seeds) err_set(&e, ST_NOMEM, "out of memory for %lld seeds", (long long)n), rc = tool_fail("generate", &e);
+  if (!a.network)
+    rc = tool_usage("generate", "no network; give --network FILE");
+  else if (a.count && opts_given(&spec, "seeds"))
+    rc = tool_usage("generate", "--count and --seeds exclude each other");
+  else if (!seeds)
+    err_set(&e, ST_NOMEM, "out of memory for %lld seeds", (long long)n),
+        rc = tool_fail("generate", &e);
   else {
     for (int64_t i = 0; i < n; i++) seeds[i] = a.count ? i : a.seeds.v[i];
     Status s = generate(&a, seeds, n, &done, &e);
     rc = s == ST_OK ? EXIT_DONE : tool_fail("generate", &e);
-    if (rc == EXIT_DONE && done) printf("%lld lesions in %s: dataset.safetensors (float)%s%s\n", (long long)done, a.out, a.sheet ? ", sheet.png" : "", a.png ? ", one PNG each" : "");
+    if (rc == EXIT_DONE && done)
+      printf("%lld lesions in %s: dataset.safetensors (float)%s%s\n", (long long)done, a.out,
+             a.sheet ? ", sheet.png" : "", a.png ? ", one PNG each" : "");
     if (rc == EXIT_DONE && done < n) {
-      fprintf(stderr, "prlx generate: stopped after %lld of %lld lesions\n", (long long)done, (long long)n);
+      fprintf(stderr, "prlx generate: stopped after %lld of %lld lesions\n", (long long)done,
+              (long long)n);
       rc = EXIT_FAILED;
     }
   }

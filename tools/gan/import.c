@@ -1,5 +1,7 @@
-/* import.c: `prlx import`: networks and weights of Python programs to our .safetensors files (models/store/import.h). Says what it recognised, checks the published
- * checksum where one is known, and loads the result once before it gets its name, so that a file that is there can be used. */
+/* import.c: `prlx import`: networks and weights of Python programs to our .safetensors files
+ * (models/store/import.h). Says what it recognised, checks the published checksum where one is
+ * known, and loads the result once before it gets its name, so that a file that is there can be
+ * used. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,7 +9,15 @@
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
 
-typedef struct Args { const char *out, *name; bool dry_run, ignore; int nets; double clamp; bool clamp_given; } Args;
+typedef struct Args {
+  const char *out;
+  const char *name;
+  bool dry_run;
+  bool ignore;
+  int nets;
+  double clamp;
+  bool clamp_given;
+} Args;
 enum { NETS_ALL, NETS_EMA, NETS_G };
 
 /* ---- what is said ---- */
@@ -16,8 +26,11 @@ static void print_file(const Import *im) {
   printf("  sha256      %s\n              %s\n", im->sha256, im->sha_note);
   printf("  recognised  %s\n", im->title);
 }
+
 static void print_config(const Import *im) {
-  static const char *const key[] = {"z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_layers", "channel_base", "channel_max", "conv_clamp", "num_ws"};
+  static const char *const key[] = {
+      "z_dim",          "c_dim",        "w_dim",       "img_resolution", "img_channels",
+      "mapping_layers", "channel_base", "channel_max", "conv_clamp",     "num_ws"};
   bool any = false;
   for (int k = 0; k < COUNT_OF(key); k++) {
     char full[40];
@@ -28,28 +41,39 @@ static void print_config(const Import *im) {
   }
   if (any) printf("\n");
 }
+
 static void print_tensors(const Import *im, bool all) {
   char shape[96];
   int renamed = 0, shown = 0;
   for (int k = 0; k < im->n; k++) renamed += strcmp(im->t[k].name, im->t[k].from) != 0;
   printf("  tensors     %d, %lld numbers", im->n, (long long)im->numbers);
   if (renamed) printf("; %d renamed", renamed);
-  if (im->dropped) printf("; %d left out%s%s%s", im->dropped, im->dropped_what[0] ? " (" : "", im->dropped_what, im->dropped_what[0] ? ")" : "");
+  if (im->dropped)
+    printf("; %d left out%s%s%s", im->dropped, im->dropped_what[0] ? " (" : "", im->dropped_what,
+           im->dropped_what[0] ? ")" : "");
   printf("\n");
   for (int k = 0; k < im->n && (all || shown < 3); k++) {
     bool same = !strcmp(im->t[k].name, im->t[k].from);
     if (!all && (same || !renamed)) continue;
     shown++;
-    printf("    %-44s %-5s %-16s%s%s\n", im->t[k].name, dtype_name(im->t[k].dtype), shape_str(im->t[k].shape, shape), same ? "" : " from ", same ? "" : im->t[k].from);
+    printf("    %-44s %-5s %-16s%s%s\n", im->t[k].name, dtype_name(im->t[k].dtype),
+           shape_str(im->t[k].shape, shape), same ? "" : " from ", same ? "" : im->t[k].from);
   }
   if (!all && renamed > shown) printf("    ... (all of them: --dry-run)\n");
 }
+
 static void print_use(ImportKind k, const char *out) {
   switch (k) {
-    case IMPORT_NETWORK: printf("use it: prlx generate --network %s; prlx project --network %s\n", out, out); break;
+    case IMPORT_NETWORK:
+      printf("use it: prlx generate --network %s; prlx project --network %s\n", out, out);
+      break;
     case IMPORT_VGG: printf("use it: prlx project --vgg %s\n", out); break;
-    case IMPORT_HEADS: printf("use it: prlx import vgg16-397923af.pth %s -o vgg16.safetensors\n", out); break;
-    case IMPORT_INCEPTION: printf("use it: prlx fid (its option for Inception weights takes %s)\n", out); break;
+    case IMPORT_HEADS:
+      printf("use it: prlx import vgg16-397923af.pth %s -o vgg16.safetensors\n", out);
+      break;
+    case IMPORT_INCEPTION:
+      printf("use it: prlx fid (its option for Inception weights takes %s)\n", out);
+      break;
     default: break;
   }
 }
@@ -76,12 +100,14 @@ static Status verify(const Import *im, const char *path, Error *e) {
 
 static Status write_checked(const Import *im, const char *out, Error *e) {
   char tmp[4200];
-  if (snprintf(tmp, sizeof tmp, "%s.import%ld", out, (long)getpid()) >= (int)sizeof tmp) return err_set(e, ST_INVALID, "%.200s...: name too long", out);
+  if (snprintf(tmp, sizeof tmp, "%s.import%ld", out, (long)getpid()) >= (int)sizeof tmp)
+    return err_set(e, ST_INVALID, "%.200s...: name too long", out);
   bool check = im->kind == IMPORT_NETWORK || im->kind == IMPORT_VGG;
   Status s = import_write(im, check ? tmp : out, e);
   if (s != ST_OK || !check) return s;
   s = verify(im, tmp, e);
-  if (s == ST_OK && rename(tmp, out) != 0) s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
+  if (s == ST_OK && rename(tmp, out) != 0)
+    s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
   if (s != ST_OK) unlink(tmp);
   return s;
 }
@@ -91,9 +117,14 @@ static Status name_vgg(Import *im, const Import *heads, const char *given, Error
   const char *slash = strrchr(im->path, '/'), *base = slash ? slash + 1 : im->path;
   bool own = import_find(im, "lin0") != NULL, torchvision = !strncmp(im->sha256, "397923af", 8);
   char name[96];
-  if (given) snprintf(name, sizeof name, "%s", given);
-  else snprintf(name, sizeof name, "%s%.40s%s, %s", torchvision ? "torchvision VGG16" : "VGG16 (", torchvision ? "" : base, torchvision ? "" : ")",
-                heads ? "imported heads" : own ? "own heads" : "LPIPS v0.1 heads");
+  if (given)
+    snprintf(name, sizeof name, "%s", given);
+  else
+    snprintf(name, sizeof name, "%s%.40s%s, %s", torchvision ? "torchvision VGG16" : "VGG16 (",
+             torchvision ? "" : base, torchvision ? "" : ")",
+             heads ? "imported heads"
+             : own ? "own heads"
+                   : "LPIPS v0.1 heads");
   return import_set_meta(im, "name", name, e);
 }
 
@@ -102,7 +133,8 @@ static Status add_bundled_heads(Import *im, Import *bundled, Error *e) {
   char path[1024];
   Status s = data_find("lpips_vgg_v0.1.safetensors", NULL, path, sizeof path, e);
   if (s == ST_OK) s = import_open(bundled, path, e);
-  if (s == ST_OK && bundled->kind != IMPORT_HEADS) s = err_set(e, ST_FORMAT, "%s: no LPIPS heads; restore the bundled file", path);
+  if (s == ST_OK && bundled->kind != IMPORT_HEADS)
+    s = err_set(e, ST_FORMAT, "%s: no LPIPS heads; restore the bundled file", path);
   if (s == ST_OK) s = import_add_heads(im, bundled, e);
   return s;
 }
@@ -111,17 +143,23 @@ static Status adjust(Import *im, const Import *heads, Import *bundled, const Arg
   Status s = ST_OK;
   if (heads) {
     if (im->kind != IMPORT_VGG || heads->kind != IMPORT_HEADS)
-      return err_set(e, ST_INVALID, "%s and %s: two files go together only as VGG16 and LPIPS heads, in this order", im->path, heads->path);
+      return err_set(
+          e, ST_INVALID,
+          "%s and %s: two files go together only as VGG16 and LPIPS heads, in this order", im->path,
+          heads->path);
     s = import_add_heads(im, heads, e);
   }
   if (s == ST_OK && im->kind == IMPORT_VGG) s = name_vgg(im, heads, a->name, e);
-  if (s == ST_OK && im->kind == IMPORT_VGG && !import_find(im, "lin0")) s = add_bundled_heads(im, bundled, e);
-  if (s == ST_OK && im->kind == IMPORT_NETWORK && a->nets != NETS_ALL) s = import_keep(im, a->nets == NETS_EMA ? "G_ema." : "G.", e);
+  if (s == ST_OK && im->kind == IMPORT_VGG && !import_find(im, "lin0"))
+    s = add_bundled_heads(im, bundled, e);
+  if (s == ST_OK && im->kind == IMPORT_NETWORK && a->nets != NETS_ALL)
+    s = import_keep(im, a->nets == NETS_EMA ? "G_ema." : "G.", e);
   if (s == ST_OK && a->clamp_given && im->kind == IMPORT_NETWORK) {
     char text[40];
     snprintf(text, sizeof text, "%.9g", a->clamp);
     if (import_meta(im, "G.conv_clamp") && strcmp(import_meta(im, "G.conv_clamp"), text) != 0)
-      return err_set(e, ST_INVALID, "%s: the checkpoint says conv_clamp %s; leave out --conv-clamp", im->path, import_meta(im, "G.conv_clamp"));
+      return err_set(e, ST_INVALID, "%s: the checkpoint says conv_clamp %s; leave out --conv-clamp",
+                     im->path, import_meta(im, "G.conv_clamp"));
     s = import_set_meta(im, "G.conv_clamp", text, e);
   }
   return s;
@@ -129,7 +167,10 @@ static Status adjust(Import *im, const Import *heads, Import *bundled, const Arg
 
 static Status check_sum(const Import *im, bool ignore, Error *e) {
   if (im->sha_known >= 0 || ignore) return ST_OK;
-  return err_set(e, ST_FORMAT, "%s: SHA-256 %.16s... is %s; download it again, or give --ignore-checksum if you changed it yourself", im->path, im->sha256, im->sha_note);
+  return err_set(e, ST_FORMAT,
+                 "%s: SHA-256 %.16s... is %s; download it again, or give --ignore-checksum if you "
+                 "changed it yourself",
+                 im->path, im->sha256, im->sha_note);
 }
 
 static Status import_files(const Args *a, char **file, int nfile, Error *e) {
@@ -164,20 +205,35 @@ static Status import_files(const Args *a, char **file, int nfile, Error *e) {
 int tool_import(int argc, char **argv) {
   Args a = {0};
   Opt t[] = {
-    OPT_STR("out", &a.out, NULL, "FILE", "the .safetensors file to write (-o; required without --dry-run)"),
-    OPT_FLAG("dry-run", &a.dry_run, "no", "say what it is and which tensor gets which name; write nothing"),
-    OPT_CHOICE("nets", &a.nets, "all", "all|G_ema|G", "of a StyleGAN2-ADA checkpoint: which networks (G_ema is enough to generate and project)"),
-    OPT_REAL("conv-clamp", &a.clamp, NULL, -1, 1e9, "for a network saved as a plain state dict, which does not say it; -1 = none"),
-    OPT_STR("name", &a.name, NULL, "TEXT", "VGG16: what numbers made with it are called"),
-    OPT_FLAG("ignore-checksum", &a.ignore, "no", "import although the SHA-256 is not the one in the file's name"),
+      OPT_STR("out", &a.out, NULL, "FILE",
+              "the .safetensors file to write (-o; required without --dry-run)"),
+      OPT_FLAG("dry-run", &a.dry_run, "no",
+               "say what it is and which tensor gets which name; write nothing"),
+      OPT_CHOICE("nets", &a.nets, "all", "all|G_ema|G",
+                 "of a StyleGAN2-ADA checkpoint: which networks (G_ema is enough to generate and "
+                 "project)"),
+      OPT_REAL("conv-clamp", &a.clamp, NULL, -1, 1e9,
+               "for a network saved as a plain state dict, which does not say it; -1 = none"),
+      OPT_STR("name", &a.name, NULL, "TEXT", "VGG16: what numbers made with it are called"),
+      OPT_FLAG("ignore-checksum", &a.ignore, "no",
+               "import although the SHA-256 is not the one in the file's name"),
   };
-  OptSpec spec = {.cmd = "import", .summary = "networks and weights of Python programs -> .safetensors",
-    .details = "FILE: StyleGAN2-ADA .pkl; torch .pth or .pt (legacy, zip, TorchScript data); .safetensors. VGG16 and LPIPS heads may be given together.\n"
-               "Nothing in a file is executed: pickles are read by a machine that only knows tensors, numbers and dicts.\n\n"
-               "  prlx import network-snapshot-025000.pkl -o paper.safetensors\n"
-               "  prlx import vgg16-397923af.pth vgg.pth -o vgg16.safetensors\n"
-               "  prlx import pt_inception-2015-12-05-6726825d.pth --dry-run\n\nWhere to get them: data/README.md, \"Weights you can add\".",
-    .opt = t, .n = COUNT_OF(t), .pos = "FILE [HEADS]", .pos_min = 1, .pos_max = 2};
+  OptSpec spec = {.cmd = "import",
+                  .summary = "networks and weights of Python programs -> .safetensors",
+                  .details =
+                      "FILE: StyleGAN2-ADA .pkl; torch .pth or .pt (legacy, zip, TorchScript "
+                      "data); .safetensors. VGG16 and LPIPS heads may be given together.\n"
+                      "Nothing in a file is executed: pickles are read by a machine that only "
+                      "knows tensors, numbers and dicts.\n\n"
+                      "  prlx import network-snapshot-025000.pkl -o paper.safetensors\n"
+                      "  prlx import vgg16-397923af.pth vgg.pth -o vgg16.safetensors\n"
+                      "  prlx import pt_inception-2015-12-05-6726825d.pth --dry-run\n\nWhere to "
+                      "get them: data/README.md, \"Weights you can add\".",
+                  .opt = t,
+                  .n = COUNT_OF(t),
+                  .pos = "FILE [HEADS]",
+                  .pos_min = 1,
+                  .pos_max = 2};
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
   a.clamp_given = opts_given(&spec, "conv-clamp");

@@ -2,33 +2,45 @@
 #include "tools/gan/layers.h"
 #include <string.h>
 
-typedef struct Total { int64_t params; double mac; } Total;
+typedef struct Total {
+  int64_t params;
+  double mac;
+} Total;
 
 /* Trainable numbers of all tensors whose name starts with `prefix` and a dot, or is `prefix`. */
 static int64_t count_params(const Params *p, const char *prefix) {
   size_t n = strlen(prefix);
   int64_t sum = 0;
   for (int i = 0; i < p->n; i++)
-    if (!p->e[i].buffer && !strncmp(p->e[i].name, prefix, n) && (p->e[i].name[n] == 0 || p->e[i].name[n] == '.')) sum += p->e[i].numel;
+    if (!p->e[i].buffer && !strncmp(p->e[i].name, prefix, n) &&
+        (p->e[i].name[n] == 0 || p->e[i].name[n] == '.'))
+      sum += p->e[i].numel;
   return sum;
 }
 
-static void row(FILE *f, Total *t, const Params *p, const char *name, const char *params_of, int c, int res, double mac) {
+static void row(FILE *f, Total *t, const Params *p, const char *name, const char *params_of, int c,
+                int res, double mac) {
   char shape[32];
   int64_t n = count_params(p, params_of);
-  if (res > 0) snprintf(shape, sizeof shape, "[%d,%d,%d]", c, res, res);
-  else snprintf(shape, sizeof shape, "[%d]", c);
+  if (res > 0)
+    snprintf(shape, sizeof shape, "[%d,%d,%d]", c, res, res);
+  else
+    snprintf(shape, sizeof shape, "[%d]", c);
   fprintf(f, "  %-24s %-14s %11lld %10.2f\n", name, shape, (long long)n, mac / 1e6);
   t->params += n;
   t->mac += mac;
 }
 
-static void head(FILE *f, const char *title) { fprintf(f, "%-26s %-14s %11s %10s\n", title, "output", "parameters", "M mult-add"); }
+static void head(FILE *f, const char *title) {
+  fprintf(f, "%-26s %-14s %11s %10s\n", title, "output", "parameters", "M mult-add");
+}
+
 static void foot(FILE *f, const Total *t) {
   fprintf(f, "  %-24s %-14s %11lld %10.2f\n", "total", "", (long long)t->params, t->mac / 1e6);
 }
 
-static void print_mapping(FILE *f, Total *t, const Params *p, int layers, int in, int embed_in, int out) {
+static void print_mapping(FILE *f, Total *t, const Params *p, int layers, int in, int embed_in,
+                          int out) {
   char name[64];
   if (embed_in > 0) row(f, t, p, "mapping.embed", "mapping.embed", out, 0, (double)embed_in * out);
   for (int i = 0; i < layers; i++) {
@@ -43,10 +55,13 @@ static void print_generator(FILE *f, const Generator *G) {
   char name[64], full[80];
   head(f, "generator");
   /* a label is embedded to z_dim numbers and joined to z; the first layer then sees both */
-  if (c->c_dim > 0) row(f, &t, &G->p, "mapping.embed", "mapping.embed", c->w_dim, 0, (double)c->c_dim * c->w_dim);
-  print_mapping(f, &t, &G->p, c->mapping_layers, c->z_dim + (c->c_dim > 0 ? c->w_dim : 0), 0, c->w_dim);
+  if (c->c_dim > 0)
+    row(f, &t, &G->p, "mapping.embed", "mapping.embed", c->w_dim, 0, (double)c->c_dim * c->w_dim);
+  print_mapping(f, &t, &G->p, c->mapping_layers, c->z_dim + (c->c_dim > 0 ? c->w_dim : 0), 0,
+                c->w_dim);
   for (int res = 4; res <= c->img_resolution; res *= 2) {
-    int co = net_channels(res, c->channel_base, c->channel_max), ci = res > 4 ? net_channels(res / 2, c->channel_base, c->channel_max) : co;
+    int co = net_channels(res, c->channel_base, c->channel_max),
+        ci = res > 4 ? net_channels(res / 2, c->channel_base, c->channel_max) : co;
     double px = (double)res * res;
     if (res == 4) row(f, &t, &G->p, "b4.const", "synthesis.b4.const", co, 4, 0);
     if (res > 4) {
@@ -59,7 +74,8 @@ static void print_generator(FILE *f, const Generator *G) {
     row(f, &t, &G->p, name, full, co, res, px * 9 * co * co + (double)c->w_dim * co);
     snprintf(name, sizeof name, "b%d.torgb 1x1", res);
     snprintf(full, sizeof full, "synthesis.b%d.torgb", res);
-    row(f, &t, &G->p, name, full, c->img_channels, res, px * co * c->img_channels + (double)c->w_dim * co);
+    row(f, &t, &G->p, name, full, c->img_channels, res,
+        px * co * c->img_channels + (double)c->w_dim * co);
   }
   foot(f, &t);
 }
@@ -71,7 +87,8 @@ static void print_discriminator(FILE *f, const Discriminator *D) {
   int c4 = net_channels(4, c->channel_base, c->channel_max), out = c->c_dim > 0 ? c4 : 1;
   head(f, "discriminator");
   for (int res = c->img_resolution; res > 4; res /= 2) {
-    int ci = net_channels(res, c->channel_base, c->channel_max), co = net_channels(res / 2, c->channel_base, c->channel_max);
+    int ci = net_channels(res, c->channel_base, c->channel_max),
+        co = net_channels(res / 2, c->channel_base, c->channel_max);
     double px = (double)res * res;
     if (res == c->img_resolution) {
       snprintf(name, sizeof name, "b%d.fromrgb 1x1", res);

@@ -1,9 +1,12 @@
-/* project.c: `prlx project`: latent projection denoising of lesions given as PNG files, a data set, or a cohort (lesions.tsv).
+/* project.c: `prlx project`: latent projection denoising of lesions given as PNG files, a data set,
+ * or a cohort (lesions.tsv).
  *
- *   targets + network -> w statistics -> batches: projector_start, steps, render -> PNG, NIfTI, lesions.tsv, denoised.safetensors, w.safetensors,
- *   targets.safetensors (the same lesions before), sheet.png, table.tsv
+ *   targets + network -> w statistics -> batches: projector_start, steps, render -> PNG, NIfTI,
+ *   lesions.tsv, denoised.safetensors, w.safetensors, targets.safetensors (the same lesions
+ *   before), sheet.png, table.tsv
  *
- * All lesions use the same random stream, as if each were run on its own with the same seed: a result depends on target, network and seed only. */
+ * All lesions use the same random stream, as if each were run on its own with the same seed: a
+ * result depends on target, network and seed only. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,20 +22,57 @@
 #include "tools/cli/tool.h"
 
 typedef struct Args {
-  const char *network, *out, *vgg, *data, *exclude; IntList range;
-  int steps, batch, w_samples, label, vgg_channels, frames, slices, units; int64_t seed, memory; double lr, w_noise, noise_weight; bool profile, ambiguous, nifti;
+  const char *network;
+  const char *out;
+  const char *vgg;
+  const char *data;
+  const char *exclude;
+  IntList range;
+  int steps;
+  int batch;
+  int w_samples;
+  int label;
+  int vgg_channels;
+  int frames;
+  int slices;
+  int units;
+  int64_t seed;
+  int64_t memory;
+  double lr;
+  double w_noise;
+  double noise_weight;
+  bool profile;
+  bool ambiguous;
+  bool nifti;
 } Args;
 
 typedef struct Job {
-  Args a; ProjectOptions o; Network net; Vgg vgg; Dataset in; WStats ws; Projector *p;
-  CohortTargets *cohort;                    /* NULL: targets are files */
-  int volumes;                              /* lesions or NIfTI files written */
-  int64_t n, res, channels, per;            /* images, side, channels, values per lesion */
-  int64_t done;                             /* lesions finished (or stopped) and stored below */
+  Args a;
+  ProjectOptions o;
+  Network net;
+  Vgg vgg;
+  Dataset in;
+  WStats ws;
+  Projector *p;
+  CohortTargets *cohort; /* NULL: targets are files */
+  int volumes;           /* lesions or NIfTI files written */
+  /* images, side, channels, values per lesion */
+  int64_t n;
+  int64_t res;
+  int64_t channels;
+  int64_t per;
+  int64_t done; /* lesions finished (or stopped) and stored below */
   char (*name)[64];
-  float *img, *w;                           /* [n,per], [n,w_dim] */
-  double *lpips, *mse, *dw, *seconds; int *steps;
-  float *frame; int nframes;                /* [batch][nframes][res*res], channel 0 */
+  /* [n,per], [n,w_dim] */
+  float *img;
+  float *w;
+  double *lpips;
+  double *mse;
+  double *dw;
+  double *seconds;
+  int *steps;
+  float *frame;
+  int nframes; /* [batch][nframes][res*res], channel 0 */
   Progress bar;
 } Job;
 
@@ -43,7 +83,12 @@ static void job_free(Job *j) {
   targets_free(j->cohort);
   vgg_free(&j->vgg);
   network_free(&j->net);
-  mem_free(j->name); mem_free(j->img); mem_free(j->w); mem_free(j->lpips); mem_free(j->steps); mem_free(j->frame);
+  mem_free(j->name);
+  mem_free(j->img);
+  mem_free(j->w);
+  mem_free(j->lpips);
+  mem_free(j->steps);
+  mem_free(j->frame);
 }
 
 /* ---- input ---- */
@@ -56,10 +101,13 @@ static bool has_suffix(const char *s, const char *tail) {
 /* File name of a lesion: its name without folder signs and .png; a repeated name gets a number. */
 static void set_name(Job *j, int64_t k, const char *given) {
   char base[60], *d = j->name[k];
-  if (given && *given) snprintf(base, sizeof base, "%.59s", given);
-  else snprintf(base, sizeof base, "lesion%04lld", (long long)k);
+  if (given && *given)
+    snprintf(base, sizeof base, "%.59s", given);
+  else
+    snprintf(base, sizeof base, "lesion%04lld", (long long)k);
   if (has_suffix(base, ".png")) base[strlen(base) - 4] = 0;
-  for (char *c = base; *c; c++) if (*c == '/' || *c == '\\' || (unsigned char)*c < 32 || *c == '.') *c = '_';
+  for (char *c = base; *c; c++)
+    if (*c == '/' || *c == '\\' || (unsigned char)*c < 32 || *c == '.') *c = '_';
   snprintf(d, sizeof j->name[k], "%s", base);
   for (int again = 2, clash = 1; clash; again++) {
     clash = 0;
@@ -71,44 +119,72 @@ static void set_name(Job *j, int64_t k, const char *given) {
 /* Keeps the images named by --range, in the given order. */
 static Status choose(Dataset *d, const IntList *r, Error *e) {
   for (int i = 0; i < r->n; i++)
-    if (r->v[i] >= d->n) return err_set(e, ST_INVALID, "%s: --range asks for image %lld; the file has %lld, counted from 0", d->path, (long long)r->v[i], (long long)d->n);
+    if (r->v[i] >= d->n)
+      return err_set(e, ST_INVALID,
+                     "%s: --range asks for image %lld; the file has %lld, counted from 0", d->path,
+                     (long long)r->v[i], (long long)d->n);
   return dataset_select(d, r->v, r->n, e);
 }
 
 static Status load_targets(Job *j, int n, char **path, Error *e) {
   const GenConfig *c = &j->net.G.cfg;
   int sets = 0, tables = 0;
-  for (int k = 0; k < n; k++) { sets += has_suffix(path[k], ".safetensors"); tables += has_suffix(path[k], ".tsv"); }
+  for (int k = 0; k < n; k++) {
+    sets += has_suffix(path[k], ".safetensors");
+    tables += has_suffix(path[k], ".tsv");
+  }
   if (tables && n > 1) return err_set(e, ST_INVALID, "%s: give one lesions.tsv at a time", path[0]);
   if (tables) {
-    TargetRule r = {j->a.ambiguous, (SliceRule)j->a.slices, (ChiUnits)j->a.units, j->a.exclude, &j->a.range};
+    TargetRule r = {j->a.ambiguous, (SliceRule)j->a.slices, (ChiUnits)j->a.units, j->a.exclude,
+                    &j->a.range};
     return targets_load(&j->cohort, path[0], &r, &j->net, &j->in, e);
   }
-  if (j->a.ambiguous) return err_set(e, ST_INVALID, "%s: --ambiguous needs a lesions.tsv with the readers' labels", path[0]);
-  if (sets && n > 1) return err_set(e, ST_INVALID, "%s: give either PNG files or one data set", path[0]);
+  if (j->a.ambiguous)
+    return err_set(e, ST_INVALID, "%s: --ambiguous needs a lesions.tsv with the readers' labels",
+                   path[0]);
+  if (sets && n > 1)
+    return err_set(e, ST_INVALID, "%s: give either PNG files or one data set", path[0]);
   if (!sets && c->img_channels != 1)
-    return err_set(e, ST_INVALID, "%s: a PNG has one channel, the network %s has %d; pack the lesions into a data set with these channels", path[0], j->a.network, c->img_channels);
-  Status s = sets ? dataset_open(&j->in, path[0], e) : dataset_from_pngs(&j->in, n, (const char *const *)path, c->img_resolution, e);
+    return err_set(e, ST_INVALID,
+                   "%s: a PNG has one channel, the network %s has %d; pack the lesions into a data "
+                   "set with these channels",
+                   path[0], j->a.network, c->img_channels);
+  Status s = sets ? dataset_open(&j->in, path[0], e)
+                  : dataset_from_pngs(&j->in, n, (const char *const *)path, c->img_resolution, e);
   if (s != ST_OK) return s;
-  if (j->in.h != c->img_resolution || j->in.w != c->img_resolution || j->in.channels != c->img_channels)
-    return err_set(e, ST_INVALID, "%s: images of %d x %d, %d channel%s; the network %s makes %d x %d, %d channel%s; pack the data to that size", path[0], j->in.w, j->in.h,
-                   j->in.channels, j->in.channels == 1 ? "" : "s", j->a.network, c->img_resolution, c->img_resolution, c->img_channels, c->img_channels == 1 ? "" : "s");
+  if (j->in.h != c->img_resolution || j->in.w != c->img_resolution ||
+      j->in.channels != c->img_channels)
+    return err_set(e, ST_INVALID,
+                   "%s: images of %d x %d, %d channel%s; the network %s makes %d x %d, %d "
+                   "channel%s; pack the data to that size",
+                   path[0], j->in.w, j->in.h, j->in.channels, j->in.channels == 1 ? "" : "s",
+                   j->a.network, c->img_resolution, c->img_resolution, c->img_channels,
+                   c->img_channels == 1 ? "" : "s");
   if (j->a.range.n) s = choose(&j->in, &j->a.range, e);
   return s;
 }
 
-/* The same number must mean the same ppb on both sides. Known differences are worth a line, not a refusal. Of a PNG ("display") nothing is known. */
+/* The same number must mean the same ppb on both sides. Known differences are worth a line, not a
+ * refusal. Of a PNG ("display") nothing is known. */
 static void warn_windows(const Job *j) {
   for (int k = 0; k < j->net.nmeta; k++) {
-    const char *key = j->net.meta[k].key, *mine = j->net.meta[k].value, *theirs = dataset_meta(&j->in, key);
-    if (strncmp(key, "window", 6) || !theirs || !strcmp(mine, theirs) || !strcmp(theirs, "display")) continue;
-    fprintf(stderr, "prlx project: note: %s of the targets is \"%s\", of the network's training data \"%s\"; values may not be comparable\n", key, theirs, mine);
+    const char *key = j->net.meta[k].key, *mine = j->net.meta[k].value,
+               *theirs = dataset_meta(&j->in, key);
+    if (strncmp(key, "window", 6) || !theirs || !strcmp(mine, theirs) || !strcmp(theirs, "display"))
+      continue;
+    fprintf(stderr,
+            "prlx project: note: %s of the targets is \"%s\", of the network's training data "
+            "\"%s\"; values may not be comparable\n",
+            key, theirs, mine);
   }
 }
 
 static Status allocate(Job *j, Error *e) {
   const GenConfig *c = &j->net.G.cfg;
-  j->n = j->in.n; j->res = c->img_resolution; j->channels = c->img_channels; j->per = j->channels * j->res * j->res;
+  j->n = j->in.n;
+  j->res = c->img_resolution;
+  j->channels = c->img_channels;
+  j->per = j->channels * j->res * j->res;
   size_t n = (size_t)j->n;
   j->name = mem_alloc(n * sizeof *j->name);
   j->img = mem_alloc(n * (size_t)j->per * sizeof *j->img);
@@ -116,22 +192,30 @@ static Status allocate(Job *j, Error *e) {
   j->lpips = mem_alloc(4 * n * sizeof *j->lpips);
   j->steps = mem_alloc(n * sizeof *j->steps);
   j->nframes = j->a.frames ? (j->a.steps + j->a.frames - 1) / j->a.frames + 1 : 0;
-  j->frame = mem_alloc((size_t)j->a.batch * (size_t)j->nframes * (size_t)(j->res * j->res) * sizeof *j->frame);
+  j->frame = mem_alloc((size_t)j->a.batch * (size_t)j->nframes * (size_t)(j->res * j->res) *
+                       sizeof *j->frame);
   if (!j->name || !j->img || !j->w || !j->lpips || !j->steps || !j->frame)
-    return err_set(e, ST_NOMEM, "out of memory for the results of %lld lesions; choose fewer with --range, or a smaller --batch", (long long)j->n);
-  j->mse = j->lpips + n; j->dw = j->mse + n; j->seconds = j->dw + n;
+    return err_set(e, ST_NOMEM,
+                   "out of memory for the results of %lld lesions; choose fewer with --range, or a "
+                   "smaller --batch",
+                   (long long)j->n);
+  j->mse = j->lpips + n;
+  j->dw = j->mse + n;
+  j->seconds = j->dw + n;
   for (int64_t k = 0; k < j->n; k++) set_name(j, k, j->in.names ? j->in.names[k] : NULL);
   return ST_OK;
 }
 
 /* ---- pictures ---- */
 
-static uint8_t level(double v) {            /* the projector's own mapping: (v+1)*127.5, clamped, truncated (SEMANTICS 8) */
+/* the projector's own mapping: (v+1)*127.5, clamped, truncated (SEMANTICS 8) */
+static uint8_t level(double v) {
   double x = (v + 1) * 127.5;
   return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x;
 }
 
-static Status write_png(const char *dir, const char *name, const char *tail, int w, int h, const float *img, Error *e) {
+static Status write_png(const char *dir, const char *name, const char *tail, int w, int h,
+                        const float *img, Error *e) {
   char path[4200];
   snprintf(path, sizeof path, "%s/%s%s.png", dir, name, tail);
   uint8_t *px = mem_alloc((size_t)w * (size_t)h);
@@ -151,7 +235,8 @@ static Status write_strip(const Job *j, int i, int count, const char *name, Erro
   for (int k = 0; k < cols * r * rows * r; k++) big[k] = -1;
   for (int f = 0; f < count; f++)
     for (int y = 0; y < r; y++)
-      memcpy(big + ((f / cols) * r + y) * cols * r + (f % cols) * r, j->frame + (((int64_t)i * j->nframes + f) * r + y) * r, (size_t)r * sizeof(float));
+      memcpy(big + ((f / cols) * r + y) * cols * r + (f % cols) * r,
+             j->frame + (((int64_t)i * j->nframes + f) * r + y) * r, (size_t)r * sizeof(float));
   Status s = write_png(j->a.out, name, "_steps", cols * r, rows * r, big, e);
   mem_free(big);
   return s;
@@ -159,7 +244,8 @@ static Status write_strip(const Job *j, int i, int count, const char *name, Erro
 
 enum { SHEET_ROWS = 60, GAP = 6, HEAD = 22, CAPTION = 12, FOOT = 50 };
 /* Target, denoised, difference of lesion k, side by side for every channel. */
-static Status draw_lesion(const Job *j, Canvas *c, int64_t k, int x, int y, int zoom, float limit, Error *e) {
+static Status draw_lesion(const Job *j, Canvas *c, int64_t k, int x, int y, int zoom, float limit,
+                          Error *e) {
   const int r = (int)j->res, step = r * zoom + GAP;
   float *diff = mem_alloc((size_t)(r * r) * sizeof *diff);
   if (!diff) return err_set(e, ST_NOMEM, "sheet.png: out of memory");
@@ -173,9 +259,14 @@ static Status draw_lesion(const Job *j, Canvas *c, int64_t k, int x, int y, int 
   mem_free(diff);
   return ST_OK;
 }
-/* sheet.png: one row per image, in as many column groups as needed: target, denoised, difference. */
+
+/* sheet.png: one row per image, in as many column groups as needed: target, denoised, difference.
+ */
 static Status write_sheet(const Job *j, Error *e) {
-  int zoom = j->res >= 128 ? 1 : j->res >= 48 ? 2 : 4, cell = (int)j->res * zoom, n = (int)PRLX_MIN(j->done, SHEET_ROWS);
+  int zoom = j->res >= 128  ? 1
+             : j->res >= 48 ? 2
+                            : 4,
+      cell = (int)j->res * zoom, n = (int)PRLX_MIN(j->done, SHEET_ROWS);
   int groups = n > 30 ? 4 : n > 12 ? 3 : n > 4 ? 2 : 1;
   if (j->channels > 1) groups = n > 12 ? 2 : 1;
   int rows = (n + groups - 1) / groups, gw = 3 * (int)j->channels * (cell + GAP) + 2 * GAP;
@@ -183,11 +274,13 @@ static Status write_sheet(const Job *j, Error *e) {
   Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e);
   if (s != ST_OK) return s;
   double worst = 0.25;
-  for (int64_t k = 0; k < j->done * j->per; k++) worst = PRLX_MAX(worst, fabs((double)j->img[k] - (double)j->in.images[k]));
+  for (int64_t k = 0; k < j->done * j->per; k++)
+    worst = PRLX_MAX(worst, fabs((double)j->img[k] - (double)j->in.images[k]));
   float limit = (float)PRLX_MIN(worst, 1.0);
   for (int g = 0; g < groups; g++) {
     static const char *const head[3] = {"target", "denoised", "difference"};
-    for (int k = 0; k < 3 * j->channels; k++) canvas_text(&c, GAP + g * gw + k * (cell + GAP), 7, 1, 0xb0b0b0, head[k % 3]);
+    for (int k = 0; k < 3 * j->channels; k++)
+      canvas_text(&c, GAP + g * gw + k * (cell + GAP), 7, 1, 0xb0b0b0, head[k % 3]);
   }
   for (int k = 0; k < n && s == ST_OK; k++) {
     int x = GAP + (k / rows) * gw, y = HEAD + (k % rows) * (cell + CAPTION + GAP);
@@ -203,7 +296,8 @@ static Status write_sheet(const Job *j, Error *e) {
   char foot[200];
   snprintf(foot, sizeof foot, "LPIPS with %s", j->vgg.name);
   canvas_text(&c, GAP, c.h - 22, 1, 0x909090, foot);
-  snprintf(foot, sizeof foot, "difference = denoised - target, blue -%.2f to red %.2f", (double)limit, (double)limit);
+  snprintf(foot, sizeof foot, "difference = denoised - target, blue -%.2f to red %.2f",
+           (double)limit, (double)limit);
   canvas_text(&c, GAP, c.h - 11, 1, 0x909090, foot);
   char path[4200];
   snprintf(path, sizeof path, "%s/sheet.png", j->a.out);
@@ -216,7 +310,8 @@ static Status write_sheet(const Job *j, Error *e) {
 
 static Status write_dataset(Job *j, Error *e) {
   char path[4200], text[64];
-  Dataset d = j->in;                        /* labels, names and meaning of the targets, other pixels; nothing of it is freed here */
+  /* labels, names and meaning of the targets, other pixels; nothing of it is freed here */
+  Dataset d = j->in;
   d.n = j->done;
   d.names = j->name;
   snprintf(path, sizeof path, "%s/targets.safetensors", j->a.out);
@@ -224,7 +319,9 @@ static Status write_dataset(Job *j, Error *e) {
   if (targets != ST_OK) return targets;
   snprintf(path, sizeof path, "%s/denoised.safetensors", j->a.out);
   d.images = j->img;
-  for (int64_t k = 0; k < d.n && j->cohort; k++) if (d.labels[k] == CLASS_AMBIGUOUS) d.labels[k] = CLASS_RIM;   /* what it is denoised for; the table says so too */
+  /* what it is denoised for; the table says so too */
+  for (int64_t k = 0; k < d.n && j->cohort; k++)
+    if (d.labels[k] == CLASS_AMBIGUOUS) d.labels[k] = CLASS_RIM;
   Status s = dataset_set_meta(&j->in, "denoised.network", j->a.network, e);
   if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.perceptual", j->vgg.name, e);
   snprintf(text, sizeof text, "%d", j->a.steps);
@@ -266,18 +363,21 @@ static Status write_table(const Job *j, Error *e) {
   if (!f) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   fprintf(f, "lesion\tlpips\tmse\tw_distance\tsteps\tseconds\tperceptual\n");
   for (int64_t k = 0; k < j->done; k++)
-    fprintf(f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k], j->steps[k], j->seconds[k], j->vgg.name);
+    fprintf(f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k],
+            j->steps[k], j->seconds[k], j->vgg.name);
   fclose(f);
   Status s = file_write_atomic(path, text, n, e);
   free(text);
   return s;
 }
 
-/* Volumes in ppm, and for a cohort its lesions.tsv. Of images without a susceptibility scale (PNG) there is nothing to write. */
+/* Volumes in ppm, and for a cohort its lesions.tsv. Of images without a susceptibility scale (PNG)
+ * there is nothing to write. */
 static Status write_nifti(Job *j, Error *e) {
   const DenoiseInfo info = {j->net.path, j->vgg.name, j->lpips, j->a.steps};
   if (!j->a.nifti) return ST_OK;
-  if (j->cohort) return targets_write(j->cohort, &j->in, j->img, j->done, j->a.out, &info, &j->volumes, e);
+  if (j->cohort)
+    return targets_write(j->cohort, &j->in, j->img, j->done, j->a.out, &info, &j->volumes, e);
   Dataset d = j->in;
   d.names = j->name;
   const Status s = images_to_nifti(&d, j->img, j->done, j->a.out, "denoised", &j->volumes, e);
@@ -301,10 +401,13 @@ static Status write_all(Job *j, Error *e) {
 static void plan_message(Job *j, int batch) {
   PlanStats s = projector_stats(j->p);
   if (tool_quiet) return;
-  fprintf(stderr, "%lld lesion%s of %lld x %lld, batch %d, %d steps; LPIPS: %s\n", (long long)j->n, j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, batch,
-          j->a.steps, j->vgg.name);
-  fprintf(stderr, "memory: %s (activations %s, prepared weights %s) + networks %s; %.1f GFLOP per step\n", human_bytes((double)projector_bytes(j->p)),
-          human_bytes((double)s.arena_bytes), human_bytes((double)s.folded_bytes),
+  fprintf(stderr, "%lld lesion%s of %lld x %lld, batch %d, %d steps; LPIPS: %s\n", (long long)j->n,
+          j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, batch, j->a.steps,
+          j->vgg.name);
+  fprintf(stderr,
+          "memory: %s (activations %s, prepared weights %s) + networks %s; %.1f GFLOP per step\n",
+          human_bytes((double)projector_bytes(j->p)), human_bytes((double)s.arena_bytes),
+          human_bytes((double)s.folded_bytes),
           human_bytes((double)(j->net.G.p.ntotal + j->vgg.p.ntotal) * sizeof(real)), 1e-9 * s.flop);
 }
 
@@ -321,7 +424,8 @@ static Status need_projector(Job *j, int batch, Error *e) {
 static Status keep_frame(Job *j, int batch, int f, real *img, Error *e) {
   Status s = projector_render(j->p, false, img, NULL, e);
   for (int i = 0; i < batch && s == ST_OK; i++)
-    memcpy(j->frame + ((int64_t)i * j->nframes + f) * j->res * j->res, img + i * j->per, (size_t)(j->res * j->res) * sizeof(float));
+    memcpy(j->frame + ((int64_t)i * j->nframes + f) * j->res * j->res, img + i * j->per,
+           (size_t)(j->res * j->res) * sizeof(float));
   return s;
 }
 
@@ -332,8 +436,11 @@ static Status finish_batch(Job *j, int64_t first, int batch, int frames, double 
   memcpy(j->w + first * wd, projector_w(j->p), (size_t)(batch * wd) * sizeof(float));
   for (int i = 0; i < batch && s == ST_OK; i++) {
     int64_t k = first + i;
-    for (int64_t q = 0; q < j->per; q++) j->mse[k] += pow((double)j->img[k * j->per + q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
-    for (int q = 0; q < wd; q++) j->dw[k] += pow((double)j->w[k * wd + q] - (double)j->ws.w_avg[q], 2);
+    for (int64_t q = 0; q < j->per; q++)
+      j->mse[k] += pow((double)j->img[k * j->per + q] - (double)j->in.images[k * j->per + q], 2) /
+                   (double)j->per;
+    for (int q = 0; q < wd; q++)
+      j->dw[k] += pow((double)j->w[k * wd + q] - (double)j->ws.w_avg[q], 2);
     j->dw[k] = sqrt(j->dw[k]);
     j->seconds[k] = seconds / batch;
     j->steps[k] = projector_steps_done(j->p);
@@ -346,9 +453,11 @@ static Status finish_batch(Job *j, int64_t first, int batch, int frames, double 
 
 static Status run_batch(Job *j, int64_t first, int batch, Error *e) {
   Status s = need_projector(j, batch, e);
-  uint64_t *id = mem_alloc((size_t)batch * sizeof *id);       /* zero: every lesion the same stream */
+  /* zero: every lesion the same stream */
+  uint64_t *id = mem_alloc((size_t)batch * sizeof *id);
   real *img = mem_alloc((size_t)(batch * j->per) * sizeof *img);
-  if (s == ST_OK && (!id || !img)) s = err_set(e, ST_NOMEM, "out of memory for a batch of %d; use a smaller --batch", batch);
+  if (s == ST_OK && (!id || !img))
+    s = err_set(e, ST_NOMEM, "out of memory for a batch of %d; use a smaller --batch", batch);
   if (s == ST_OK) s = projector_start(j->p, j->in.images + first * j->per, id, e);
   double t0 = time_now();
   int frames = 0;
@@ -360,24 +469,32 @@ static Status run_batch(Job *j, int64_t first, int batch, Error *e) {
     double mean = 0;
     for (int i = 0; i < batch; i++) mean += info.dist[i] / batch;
     if (j->a.frames && k % j->a.frames == 0) s = keep_frame(j, batch, frames++, img, e);
-    progress_update(&j->bar, (double)first * j->a.steps + (k + 1) * (double)batch, "lesion %lld of %lld, LPIPS %.4f", (long long)first + 1, (long long)j->n, mean);
+    progress_update(&j->bar, (double)first * j->a.steps + (k + 1) * (double)batch,
+                    "lesion %lld of %lld, LPIPS %.4f", (long long)first + 1, (long long)j->n, mean);
   }
-  if (s == ST_OK && j->a.profile) { progress_clear(&j->bar); projector_report(j->p, stderr); }
+  if (s == ST_OK && j->a.profile) {
+    progress_clear(&j->bar);
+    projector_report(j->p, stderr);
+  }
   if (s == ST_OK && frames) s = keep_frame(j, batch, frames++, img, e);
-  if (s == ST_OK && projector_steps_done(j->p)) s = finish_batch(j, first, batch, frames, time_now() - t0, e);
+  if (s == ST_OK && projector_steps_done(j->p))
+    s = finish_batch(j, first, batch, frames, time_now() - t0, e);
   mem_free(id);
   mem_free(img);
   return s;
 }
 
 static Status run_all(Job *j, Error *e) {
-  Status s = need_projector(j, (int)PRLX_MIN(j->a.batch, j->n), e);   /* says what it needs before the first step */
+  /* says what it needs before the first step */
+  Status s = need_projector(j, (int)PRLX_MIN(j->a.batch, j->n), e);
   if (s != ST_OK) return s;
   progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
   for (int64_t k = 0; k < j->n && s == ST_OK && !tool_interrupted; k += j->a.batch) {
     s = run_batch(j, k, (int)PRLX_MIN(j->a.batch, j->n - k), e);
     Error inner = *e;
-    if (s != ST_OK && k) err_set(e, s, "%.900s (lesions from number %lld on are not done)", inner.msg, (long long)k + 1);
+    if (s != ST_OK && k)
+      err_set(e, s, "%.900s (lesions from number %lld on are not done)", inner.msg,
+              (long long)k + 1);
   }
   progress_end(&j->bar);
   return s;
@@ -386,18 +503,33 @@ static Status run_all(Job *j, Error *e) {
 static void print_results(const Job *j) {
   printf("%-24s %9s %10s %10s %8s\n", "lesion", "LPIPS", "MSE", "|w-w_avg|", "seconds");
   int64_t show = PRLX_MIN(j->done, 20);
-  for (int64_t k = 0; k < show; k++) printf("%-24.24s %9.4f %10.6f %10.3f %8.1f\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k], j->seconds[k]);
-  if (j->done > show) printf("... and %lld more in %s/table.tsv\n", (long long)(j->done - show), j->a.out);
-  printf("LPIPS with %s. Results in %s: PNG, denoised.safetensors (float), w.safetensors, sheet.png, table.tsv\n", j->vgg.name, j->a.out);
-  if (j->cohort && j->volumes) printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n", j->volumes, j->volumes == 1 ? "" : "s", j->a.out, j->a.out);
-  else if (j->volumes) printf("%d NIfTI volume%s (ppm)\n", j->volumes, j->volumes == 1 ? "" : "s");
+  for (int64_t k = 0; k < show; k++)
+    printf("%-24.24s %9.4f %10.6f %10.3f %8.1f\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k],
+           j->seconds[k]);
+  if (j->done > show)
+    printf("... and %lld more in %s/table.tsv\n", (long long)(j->done - show), j->a.out);
+  printf("LPIPS with %s. Results in %s: PNG, denoised.safetensors (float), w.safetensors, "
+         "sheet.png, table.tsv\n",
+         j->vgg.name, j->a.out);
+  if (j->cohort && j->volumes)
+    printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack "
+           "COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n",
+           j->volumes, j->volumes == 1 ? "" : "s", j->a.out, j->a.out);
+  else if (j->volumes)
+    printf("%d NIfTI volume%s (ppm)\n", j->volumes, j->volumes == 1 ? "" : "s");
 }
 
 static Status prepare(Job *j, const OptSpec *spec, Error *e) {
   Args *a = &j->a;
   j->o = project_defaults();
-  j->o.num_steps = a->steps; j->o.initial_lr = a->lr; j->o.initial_noise_factor = a->w_noise; j->o.regularize_noise_weight = a->noise_weight;
-  j->o.w_avg_samples = a->w_samples; j->o.seed = (uint64_t)a->seed; j->o.max_bytes = (size_t)a->memory; j->o.vgg_channels = (VggChannels)a->vgg_channels;
+  j->o.num_steps = a->steps;
+  j->o.initial_lr = a->lr;
+  j->o.initial_noise_factor = a->w_noise;
+  j->o.regularize_noise_weight = a->noise_weight;
+  j->o.w_avg_samples = a->w_samples;
+  j->o.seed = (uint64_t)a->seed;
+  j->o.max_bytes = (size_t)a->memory;
+  j->o.vgg_channels = (VggChannels)a->vgg_channels;
   Status s = tool_backend(PREC_TF32, &j->o.backend, e);
   if (s == ST_OK) s = network_load(&j->net, a->network, e);
   if (s == ST_OK) s = load_targets(j, spec->nargs, spec->args, e);
@@ -405,10 +537,15 @@ static Status prepare(Job *j, const OptSpec *spec, Error *e) {
   if (s == ST_OK) s = dir_make(a->out, e);
   if (s != ST_OK) return s;
   warn_windows(j);
-  if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->o.backend ? 128 : 4);   /* a GPU wants many at once */
+  /* a GPU wants many at once */
+  if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->o.backend ? 128 : 4);
   const int cd = j->net.G.cfg.c_dim;
-  if (cd && a->label < 0) return err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d", a->network, cd, cd - 1);
-  if (a->label >= 0 && a->label >= cd) return err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label, cd ? "fewer classes" : "no classes");
+  if (cd && a->label < 0)
+    return err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d",
+                   a->network, cd, cd - 1);
+  if (a->label >= 0 && a->label >= cd)
+    return err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label,
+                   cd ? "fewer classes" : "no classes");
   s = allocate(j, e);
   real *cond = s == ST_OK ? mem_alloc((size_t)(cd + 1) * sizeof *cond) : NULL;
   if (s == ST_OK && !cond) s = err_set(e, ST_NOMEM, "out of memory");
@@ -423,55 +560,94 @@ int tool_project(int argc, char **argv) {
   if (!j) return EXIT_FAILED;
   Args *a = &j->a;
   Opt t[] = {
-    OPT_GROUP("Input"),
-    OPT_STR("network", &a->network, NULL, "FILE", "trained network: .safetensors or the folder of a run (required)"),
-    OPT_RANGE("range", &a->range, NULL, 0, 1e9, "which images of the data set, or lesions of the table, counted from 0, such as 0-9,12\n(default: all)"),
-    OPT_FLAG("ambiguous", &a->ambiguous, "no", "of a lesions.tsv: only lesions that exactly one reader calls rim"),
-    OPT_CHOICE("slices", &a->slices, "central", "lesion|all|central", "of a lesions.tsv: the slice with most of the lesion, those with lesion mask, or all"),
-    OPT_STR("exclude", &a->exclude, NULL, "FILE", "of a lesions.tsv: leave out the subjects of this data set (the test set)"),
-    OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of the Chimap files of a lesions.tsv (BIDS: ppm)"),
-    OPT_INT("class", &a->label, "-1", -1, 65535, "class of a conditional network; sets the mean of W that the projection starts from"),
-    OPT_STR("vgg", &a->vgg, NULL, "FILE", "VGG16 weights (default: the bundled VGG16-Caffe with mean heads)"),
-    OPT_CHOICE("vgg-channels", &a->vgg_channels, "auto", "auto|first|mean", "what VGG sees of several channels. auto: 3 as they are, else the first"),
-    OPT_STR("data", &a->data, NULL, "DIR", "folder of the bundled files"),
-    OPT_GROUP("Projection (Eq. 1)"),
-    OPT_INT("steps", &a->steps, "1000", 1, 1000000, "Adam steps per lesion"),
-    OPT_INT("batch", &a->batch, "0", 0, 4096, "lesions at a time; 0: up to 4, on a GPU 128. The results do not\ndepend on it"),
-    OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed of the noise; the same for every lesion"),
-    OPT_REAL("lr", &a->lr, "0.1", 1e-9, 1e3, "learning rate of Adam before its ramps"),
-    OPT_REAL("w-noise", &a->w_noise, "0.05", 0, 100, "noise added to w at the start, in standard deviations of W"),
-    OPT_REAL("noise-weight", &a->noise_weight, "1e5", 0, 1e12, "weight of the noise autocorrelation term"),
-    OPT_INT("w-samples", &a->w_samples, "10000", 1, 10000000, "samples for the mean and deviation of W"),
-    OPT_SIZE("memory", &a->memory, NULL, "refuse to start when the plan needs more, e.g. 2G"),
-    OPT_FLAG("profile", &a->profile, "no", "print the time of every operation of the last step"),
-    OPT_GROUP("Output"),
-    OPT_STR("out", &a->out, "out/project", "DIR", "folder of the results"),
-    OPT_FLAG("nifti", &a->nifti, "yes", "volumes in ppm, where the susceptibility scale is known"),
-    OPT_INT("frames", &a->frames, "0", 0, 1000000, "keep the image of every k-th step: NAME_steps.png (costs one step each)"),
+      OPT_GROUP("Input"),
+      OPT_STR("network", &a->network, NULL, "FILE",
+              "trained network: .safetensors or the folder of a run (required)"),
+      OPT_RANGE("range", &a->range, NULL, 0, 1e9,
+                "which images of the data set, or lesions of the table, counted from 0, such as "
+                "0-9,12\n(default: all)"),
+      OPT_FLAG("ambiguous", &a->ambiguous, "no",
+               "of a lesions.tsv: only lesions that exactly one reader calls rim"),
+      OPT_CHOICE(
+          "slices", &a->slices, "central", "lesion|all|central",
+          "of a lesions.tsv: the slice with most of the lesion, those with lesion mask, or all"),
+      OPT_STR("exclude", &a->exclude, NULL, "FILE",
+              "of a lesions.tsv: leave out the subjects of this data set (the test set)"),
+      OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb",
+                 "of the Chimap files of a lesions.tsv (BIDS: ppm)"),
+      OPT_INT("class", &a->label, "-1", -1, 65535,
+              "class of a conditional network; sets the mean of W that the projection starts from"),
+      OPT_STR("vgg", &a->vgg, NULL, "FILE",
+              "VGG16 weights (default: the bundled VGG16-Caffe with mean heads)"),
+      OPT_CHOICE("vgg-channels", &a->vgg_channels, "auto", "auto|first|mean",
+                 "what VGG sees of several channels. auto: 3 as they are, else the first"),
+      OPT_STR("data", &a->data, NULL, "DIR", "folder of the bundled files"),
+      OPT_GROUP("Projection (Eq. 1)"),
+      OPT_INT("steps", &a->steps, "1000", 1, 1000000, "Adam steps per lesion"),
+      OPT_INT("batch", &a->batch, "0", 0, 4096,
+              "lesions at a time; 0: up to 4, on a GPU 128. The results do not\ndepend on it"),
+      OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed of the noise; the same for every lesion"),
+      OPT_REAL("lr", &a->lr, "0.1", 1e-9, 1e3, "learning rate of Adam before its ramps"),
+      OPT_REAL("w-noise", &a->w_noise, "0.05", 0, 100,
+               "noise added to w at the start, in standard deviations of W"),
+      OPT_REAL("noise-weight", &a->noise_weight, "1e5", 0, 1e12,
+               "weight of the noise autocorrelation term"),
+      OPT_INT("w-samples", &a->w_samples, "10000", 1, 10000000,
+              "samples for the mean and deviation of W"),
+      OPT_SIZE("memory", &a->memory, NULL, "refuse to start when the plan needs more, e.g. 2G"),
+      OPT_FLAG("profile", &a->profile, "no", "print the time of every operation of the last step"),
+      OPT_GROUP("Output"),
+      OPT_STR("out", &a->out, "out/project", "DIR", "folder of the results"),
+      OPT_FLAG("nifti", &a->nifti, "yes",
+               "volumes in ppm, where the susceptibility scale is known"),
+      OPT_INT("frames", &a->frames, "0", 0, 1000000,
+              "keep the image of every k-th step: NAME_steps.png (costs one step each)"),
   };
-  OptSpec spec = {.cmd = "project", .summary = "Denoises lesions by projecting them into the latent space of a network.",
-    .details = "TARGET: grey PNG files of the network's size, one data set (.safetensors), or one lesions.tsv.\n"
-               "  prlx project cohort/lesions.tsv --ambiguous --network run -o denoised\n"
-               "  prlx project --network run/network.safetensors lesion.png\n"
-               "  prlx project --network run/network.safetensors --range 0-7 --steps 300 ambiguous.safetensors\n"
-               "Writes one PNG per lesion (first channel, 8 bits), denoised.safetensors (float, all channels), targets.safetensors\n"
-               "(the same before), w.safetensors, sheet.png and table.tsv. Images are rendered with the network's own noise. Ctrl-C stops and saves.\n"
-               "From a lesions.tsv also the volumes with the denoised slices in place, the other slices as they were, and a lesions.tsv whose masks cover the\n"
-               "denoised slices only: packed again by lesion mask it gives these slices, labelled rim, with provenance denoised.",
-    .opt = t, .n = COUNT_OF(t), .pos = "TARGET...", .pos_min = 1, .pos_max = -1};
+  OptSpec spec = {
+      .cmd = "project",
+      .summary = "Denoises lesions by projecting them into the latent space of a network.",
+      .details = "TARGET: grey PNG files of the network's size, one data set (.safetensors), or "
+                 "one lesions.tsv.\n"
+                 "  prlx project cohort/lesions.tsv --ambiguous --network run -o denoised\n"
+                 "  prlx project --network run/network.safetensors lesion.png\n"
+                 "  prlx project --network run/network.safetensors --range 0-7 --steps 300 "
+                 "ambiguous.safetensors\n"
+                 "Writes one PNG per lesion (first channel, 8 bits), denoised.safetensors (float, "
+                 "all channels), targets.safetensors\n"
+                 "(the same before), w.safetensors, sheet.png and table.tsv. Images are rendered "
+                 "with the network's own noise. Ctrl-C stops and saves.\n"
+                 "From a lesions.tsv also the volumes with the denoised slices in place, the other "
+                 "slices as they were, and a lesions.tsv whose masks cover the\n"
+                 "denoised slices only: packed again by lesion mask it gives these slices, "
+                 "labelled rim, with provenance denoised.",
+      .opt = t,
+      .n = COUNT_OF(t),
+      .pos = "TARGET...",
+      .pos_min = 1,
+      .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
-  if (rc >= 0) { mem_free(j); return rc; }
+  if (rc >= 0) {
+    mem_free(j);
+    return rc;
+  }
   Error e = {0};
-  if (!a->network) rc = tool_usage("project", "no network; give --network FILE");
+  if (!a->network)
+    rc = tool_usage("project", "no network; give --network FILE");
   else {
     Status s = prepare(j, &spec, &e);
     if (s == ST_OK) s = run_all(j, &e);
     Error e2 = {0};
-    Status saved = write_all(j, &e2);       /* what is done is saved even when a later lesion failed */
+    /* what is done is saved even when a later lesion failed */
+    Status saved = write_all(j, &e2);
     if (j->done && saved == ST_OK) print_results(j);
-    rc = s != ST_OK ? tool_fail("project", &e) : saved != ST_OK ? tool_fail("project", &e2) : EXIT_DONE;
+    rc = s != ST_OK       ? tool_fail("project", &e)
+         : saved != ST_OK ? tool_fail("project", &e2)
+                          : EXIT_DONE;
     if (rc == EXIT_DONE && tool_interrupted) {
-      fprintf(stderr, "prlx project: stopped: %lld of %lld lesions saved (table.tsv says after how many steps)\n", (long long)j->done, (long long)j->n);
+      fprintf(stderr,
+              "prlx project: stopped: %lld of %lld lesions saved (table.tsv says after how many "
+              "steps)\n",
+              (long long)j->done, (long long)j->n);
       rc = EXIT_FAILED;
     }
   }

@@ -12,7 +12,15 @@
 
 static const char *const suffix[CH_COUNT] = {"Chimap", "label-rim_mask", "FLAIR"};
 
-struct CohortTargets { Cohort c; int *row; int n; /* lesions taken, index into c.l */ ChiUnits units; Channel ch[CH_COUNT]; int nch; unsigned mask; };
+struct CohortTargets {
+  Cohort c;
+  int *row;
+  int n; /* lesions taken, index into c.l */
+  ChiUnits units;
+  Channel ch[CH_COUNT];
+  int nch;
+  unsigned mask;
+};
 
 void targets_free(CohortTargets *t) {
   if (!t) return;
@@ -26,26 +34,40 @@ static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
   Dataset out = {0};
   int n = 0, held = 0;
   Status s = r->exclude ? dataset_open(&out, r->exclude, e) : ST_OK;
-  if (s == ST_OK && r->exclude && !out.src) s = err_set(e, ST_INVALID, "%s: does not say which subjects its images come from; pack it from lesions.tsv", r->exclude);
-  if (s == ST_OK && !(t->row = mem_alloc((size_t)t->c.n * sizeof *t->row))) s = err_set(e, ST_NOMEM, "out of memory");
+  if (s == ST_OK && r->exclude && !out.src)
+    s = err_set(e, ST_INVALID,
+                "%s: does not say which subjects its images come from; pack it from lesions.tsv",
+                r->exclude);
+  if (s == ST_OK && !(t->row = mem_alloc((size_t)t->c.n * sizeof *t->row)))
+    s = err_set(e, ST_NOMEM, "out of memory");
   for (int i = 0; i < t->c.n && s == ST_OK; i++) {
     bool excluded = false;
     if (r->ambiguous && t->c.l[i].cls != CLASS_AMBIGUOUS) continue;
-    for (int64_t k = 0; r->exclude && k < out.src->nsubjects; k++) excluded |= !strcmp(out.src->subject[k], t->c.l[i].subject);
+    for (int64_t k = 0; r->exclude && k < out.src->nsubjects; k++)
+      excluded |= !strcmp(out.src->subject[k], t->c.l[i].subject);
     held += excluded;
     if (!excluded) t->row[n++] = i;
   }
   dataset_free(&out);
   if (s != ST_OK) return s;
-  if (held) fprintf(stderr, "prlx project: %d lesions of subjects in %s left out\n", held, r->exclude);
-  if (!n) return err_set(e, ST_INVALID, "%s: no %slesion; expected at least one row%s", t->c.t.path, r->ambiguous ? "ambiguous " : "", r->ambiguous ? " with reader1 and reader2 different; leave --ambiguous out for all lesions" : "");
+  if (held)
+    fprintf(stderr, "prlx project: %d lesions of subjects in %s left out\n", held, r->exclude);
+  if (!n)
+    return err_set(
+        e, ST_INVALID, "%s: no %slesion; expected at least one row%s", t->c.t.path,
+        r->ambiguous ? "ambiguous " : "",
+        r->ambiguous ? " with reader1 and reader2 different; leave --ambiguous out for all lesions"
+                     : "");
   t->n = n;
   if (!r->range->n) return ST_OK;
   int *row = mem_alloc((size_t)r->range->n * sizeof *row);
   if (!row) return err_set(e, ST_NOMEM, "out of memory");
   for (int i = 0; i < r->range->n && s == ST_OK; i++) {
-    if (r->range->v[i] >= n) s = err_set(e, ST_INVALID, "%s: --range asks for lesion %lld; there are %d%s, counted from 0", t->c.t.path, (long long)r->range->v[i], n, r->ambiguous ? " ambiguous ones" : "");
-    else row[i] = t->row[r->range->v[i]];
+    if (r->range->v[i] >= n)
+      s = err_set(e, ST_INVALID, "%s: --range asks for lesion %lld; there are %d%s, counted from 0",
+                  t->c.t.path, (long long)r->range->v[i], n, r->ambiguous ? " ambiguous ones" : "");
+    else
+      row[i] = t->row[r->range->v[i]];
   }
   mem_free(t->row);
   t->row = row;
@@ -57,20 +79,31 @@ static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
 static Status windows_of(CohortTargets *t, const Network *net, Window w[CH_COUNT], Error *e) {
   const char *list = network_meta(net, "channels");
   const int n = net->G.cfg.img_channels;
-  if (list) t->nch = channels_parse(list, t->ch);
-  else if (n == 1) { t->nch = 1; t->ch[0] = CH_CHI; }
+  if (list)
+    t->nch = channels_parse(list, t->ch);
+  else if (n == 1) {
+    t->nch = 1;
+    t->ch[0] = CH_CHI;
+  }
   if (t->nch != n || t->ch[0] != CH_CHI)
-    return err_set(e, ST_INVALID, "%s: channels are '%.60s' (%d images); expected chi, or chi with rim and flair; train on a data set made by prlx pack", net->path, list ? list : "unknown", n);
+    return err_set(e, ST_INVALID,
+                   "%s: channels are '%.60s' (%d images); expected chi, or chi with rim and flair; "
+                   "train on a data set made by prlx pack",
+                   net->path, list ? list : "unknown", n);
   for (int k = 0; k < n; k++) {
     char key[32];
     snprintf(key, sizeof key, "window.%s", channel_name(t->ch[k]));
     const char *text = network_meta(net, key);
     Window *v = &w[t->ch[k]];
     t->mask |= 1u << t->ch[k];
-    if (t->ch[k] == CH_RIM) *v = (Window){WINDOW_FIXED, 0, 1};
+    if (t->ch[k] == CH_RIM)
+      *v = (Window){WINDOW_FIXED, 0, 1};
     else if (!text || !window_parse(text, v) || v->mode == WINDOW_DISPLAY) {
       *v = (Window){.mode = WINDOW_SLICE};
-      fprintf(stderr, "prlx project: note: the network does not say what window its %s images had; each slice is taken from its minimum to its maximum\n", channel_name(t->ch[k]));
+      fprintf(stderr,
+              "prlx project: note: the network does not say what window its %s images had; each "
+              "slice is taken from its minimum to its maximum\n",
+              channel_name(t->ch[k]));
     }
   }
   return ST_OK;
@@ -78,9 +111,18 @@ static Status windows_of(CohortTargets *t, const Network *net, Window w[CH_COUNT
 
 static Status grow(Dataset *d, int64_t *cap, int64_t need, Error *e) {
   if (d->n + need <= *cap) return ST_OK;
-  const int64_t next = PRLX_MAX(2 * *cap, d->n + need + 64), per = (int64_t)d->channels * d->h * d->w, wper = 2 * d->channels;
+  const int64_t next = PRLX_MAX(2 * *cap, d->n + need + 64),
+                per = (int64_t)d->channels * d->h * d->w, wper = 2 * d->channels;
   bool ok = true;
-#define GROW(p, unit) do { void *q_ = mem_grow(p, (size_t)(d->n * (unit)) * sizeof *(p), (size_t)(next * (unit)) * sizeof *(p)); if (q_) p = q_; else ok = false; } while (0)
+#define GROW(p, unit)                                                                              \
+  do {                                                                                             \
+    void *q_ =                                                                                     \
+        mem_grow(p, (size_t)(d->n * (unit)) * sizeof *(p), (size_t)(next * (unit)) * sizeof *(p)); \
+    if (q_)                                                                                        \
+      p = q_;                                                                                      \
+    else                                                                                           \
+      ok = false;                                                                                  \
+  } while (0)
   GROW(d->images, per);
   GROW(d->names, 1);
   GROW(d->labels, 1);
@@ -88,12 +130,15 @@ static Status grow(Dataset *d, int64_t *cap, int64_t need, Error *e) {
   GROW(d->src->slice, 1);
   GROW(d->src->window, wper);
 #undef GROW
-  if (!ok) return err_set(e, ST_NOMEM, "out of memory for %lld slices; choose fewer with --range", (long long)next);
+  if (!ok)
+    return err_set(e, ST_NOMEM, "out of memory for %lld slices; choose fewer with --range",
+                   (long long)next);
   *cap = next;
   return ST_OK;
 }
 
-static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, const Window *w, Dataset *d, int64_t *cap, Error *e) {
+static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, const Window *w,
+                         Dataset *d, int64_t *cap, Error *e) {
   const Lesion *l = &t->c.l[t->row[index]];
   LesionVolumes v;
   char warning[256];
@@ -101,11 +146,23 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
   if (s != ST_OK) return s;
   if (warning[0]) fprintf(stderr, "prlx project: note: %s\n", warning);
   int *z = mem_alloc((size_t)v.grid.dim[2] * sizeof *z), nz = 0;
-  if (!z) s = err_set(e, ST_NOMEM, "out of memory");
+  if (!z)
+    s = err_set(e, ST_NOMEM, "out of memory");
   else if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h)
-    s = err_set(e, ST_INVALID, "%s: row %d: slices of %lld x %lld voxels; the network makes %d x %d; cut patches with prlx crop", t->c.t.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1], d->w, d->h);
-  else if (r->slices == SLICES_LESION && !v.mask) s = err_set(e, ST_INVALID, "%s: row %d: no lesion mask; fill in column mask, or take --slices central", t->c.t.path, l->row + 2);
-  else if (!(nz = lesion_slices(&v, r->slices, z))) s = err_set(e, ST_INVALID, "%s: row %d: the lesion mask is empty or the map constant; correct the file or remove the row", t->c.t.path, l->row + 2);
+    s = err_set(e, ST_INVALID,
+                "%s: row %d: slices of %lld x %lld voxels; the network makes %d x %d; cut patches "
+                "with prlx crop",
+                t->c.t.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1], d->w,
+                d->h);
+  else if (r->slices == SLICES_LESION && !v.mask)
+    s = err_set(e, ST_INVALID,
+                "%s: row %d: no lesion mask; fill in column mask, or take --slices central",
+                t->c.t.path, l->row + 2);
+  else if (!(nz = lesion_slices(&v, r->slices, z)))
+    s = err_set(e, ST_INVALID,
+                "%s: row %d: the lesion mask is empty or the map constant; correct the file or "
+                "remove the row",
+                t->c.t.path, l->row + 2);
   if (s == ST_OK) s = grow(d, cap, nz, e);
   DatasetLesions *src = d->src;
   for (int k = 0; k < nz && s == ST_OK; k++) {
@@ -114,7 +171,10 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
     lesion_limits(&v, z[k], t->ch, t->nch, w, lim);
     lesion_image(&v, z[k], t->ch, t->nch, lim, d->images + i * per);
     if (snprintf(d->names[i], 64, "%s_lesion-%s_z%02d", l->subject, l->lesion, z[k]) >= 64)
-      s = err_set(e, ST_INVALID, "%s: row %d: names of subject and lesion are longer than 50 characters together; shorten them", t->c.t.path, l->row + 2);
+      s = err_set(e, ST_INVALID,
+                  "%s: row %d: names of subject and lesion are longer than 50 characters together; "
+                  "shorten them",
+                  t->c.t.path, l->row + 2);
     d->labels[i] = l->cls;
     src->lesion[i] = index;
     src->slice[i] = z[k];
@@ -133,7 +193,8 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
   return s;
 }
 
-static Status describe(const CohortTargets *t, const Window *w, const Network *net, Dataset *d, Error *e) {
+static Status describe(const CohortTargets *t, const Window *w, const Network *net, Dataset *d,
+                       Error *e) {
   char text[80], key[32];
   Status s = meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e);
   if (s == ST_OK) s = dataset_set_meta(d, "format", "prlx-dataset-1", e);
@@ -141,33 +202,43 @@ static Status describe(const CohortTargets *t, const Window *w, const Network *n
   if (s == ST_OK) s = dataset_set_meta(d, "channels", text, e);
   for (int k = 0; k < t->nch && s == ST_OK; k++) {
     const Channel c = t->ch[k];
-    if (w[c].hi <= w[c].lo) snprintf(text, sizeof text, "slice");   /* no typical window known */
-    else window_text(&w[c], text);
+    if (w[c].hi <= w[c].lo)
+      snprintf(text, sizeof text, "slice"); /* no typical window known */
+    else
+      window_text(&w[c], text);
     snprintf(key, sizeof key, "window.%s", channel_name(c));
     s = dataset_set_meta(d, key, text, e);
     snprintf(key, sizeof key, "unit.%s", channel_name(c));
     if (s == ST_OK) s = dataset_set_meta(d, key, channel_unit(c), e);
   }
   const double *a = d->src->affine;
-  snprintf(text, sizeof text, "%.6g,%.6g,%.6g", sqrt(a[0] * a[0] + a[4] * a[4] + a[8] * a[8]), sqrt(a[1] * a[1] + a[5] * a[5] + a[9] * a[9]), sqrt(a[2] * a[2] + a[6] * a[6] + a[10] * a[10]));
+  snprintf(text, sizeof text, "%.6g,%.6g,%.6g", sqrt(a[0] * a[0] + a[4] * a[4] + a[8] * a[8]),
+           sqrt(a[1] * a[1] + a[5] * a[5] + a[9] * a[9]),
+           sqrt(a[2] * a[2] + a[6] * a[6] + a[10] * a[10]));
   if (s == ST_OK) s = dataset_set_meta(d, "unit.voxel", text, e);
   if (s == ST_OK) s = dataset_set_meta(d, "source", t->c.t.path, e);
   return s == ST_OK ? dataset_set_meta(d, "split", "ambiguous", e) : s;
 }
 
-Status targets_load(CohortTargets **out, const char *table, const TargetRule *r, const Network *net, Dataset *d, Error *e) {
+Status targets_load(CohortTargets **out, const char *table, const TargetRule *r, const Network *net,
+                    Dataset *d, Error *e) {
   CohortTargets *t = *out = mem_alloc(sizeof *t);
   Window w[CH_COUNT] = {{0}};
   int64_t cap = 0;
-  *d = (Dataset){.channels = net->G.cfg.img_channels, .h = net->G.cfg.img_resolution, .w = net->G.cfg.img_resolution, .path = mem_strdup(table)};
+  *d = (Dataset){.channels = net->G.cfg.img_channels,
+                 .h = net->G.cfg.img_resolution,
+                 .w = net->G.cfg.img_resolution,
+                 .path = mem_strdup(table)};
   if (!t || !d->path) return err_set(e, ST_NOMEM, "out of memory");
   t->units = r->units;
   Status s = cohort_open(&t->c, table, e);
   if (s == ST_OK) s = windows_of(t, net, w, e);
   if (s == ST_OK) s = choose_rows(t, r, e);
-  if (s == ST_OK && !(d->src = lesions_new(t->n, t->n, 0, d->channels))) s = err_set(e, ST_NOMEM, "out of memory");
+  if (s == ST_OK && !(d->src = lesions_new(t->n, t->n, 0, d->channels)))
+    s = err_set(e, ST_NOMEM, "out of memory");
   if (d->src) d->src->nsubjects = 0;
-  for (int i = 0; i < t->n && s == ST_OK && !tool_interrupted; i++) s = add_lesion(t, i, r, w, d, &cap, e);
+  for (int i = 0; i < t->n && s == ST_OK && !tool_interrupted; i++)
+    s = add_lesion(t, i, r, w, d, &cap, e);
   if (s == ST_OK && tool_interrupted) s = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
   return s == ST_OK ? describe(t, w, net, d, e) : s;
 }
@@ -182,71 +253,96 @@ static void json_text(const char *s, char out[600]) {
   out[n] = 0;
 }
 
-/* Slices first .. first+nz-1 of the data set go into v; the others keep their values, all in the units of the file. */
-static void replace(const CohortTargets *t, const Dataset *in, const float *img, int64_t first, int nz, LesionVolumes *v) {
+/* Slices first .. first+nz-1 of the data set go into v; the others keep their values, all in the
+ * units of the file. */
+static void replace(const CohortTargets *t, const Dataset *in, const float *img, int64_t first,
+                    int nz, LesionVolumes *v) {
   const int64_t hw = (int64_t)in->h * in->w, all = grid_voxels(&v->grid);
-  if (t->units == UNITS_PPB) for (int64_t i = 0; i < all; i++) v->vol[CH_CHI][i] = (float)(v->vol[CH_CHI][i] * 1e-3);
+  if (t->units == UNITS_PPB)
+    for (int64_t i = 0; i < all; i++) v->vol[CH_CHI][i] = (float)(v->vol[CH_CHI][i] * 1e-3);
   for (int k = 0; k < nz; k++)
     for (int c = 0; c < t->nch; c++)
-      image_to_volume(img + ((first + k) * t->nch + c) * hw, hw, t->ch[c], in->src->window + ((first + k) * t->nch + c) * 2, v->vol[t->ch[c]] + in->src->slice[first + k] * hw);
+      image_to_volume(img + ((first + k) * t->nch + c) * hw, hw, t->ch[c],
+                      in->src->window + ((first + k) * t->nch + c) * 2,
+                      v->vol[t->ch[c]] + in->src->slice[first + k] * hw);
 }
 
 /* The lesion mask of the denoised slices; a square around the middle where there is no mask. */
-static Status slice_mask(const Dataset *in, int64_t first, int nz, const LesionVolumes *v, float **out, Error *e) {
+static Status slice_mask(const Dataset *in, int64_t first, int nz, const LesionVolumes *v,
+                         float **out, Error *e) {
   const int64_t w = v->grid.dim[0], h = v->grid.dim[1], hw = w * h;
   float *m = *out = mem_alloc((size_t)grid_voxels(&v->grid) * sizeof *m);
   if (!m) return err_set(e, ST_NOMEM, "out of memory");
   for (int k = 0; k < nz; k++) {
     const int64_t z = in->src->slice[first + k];
     int64_t inside = 0;
-    for (int64_t i = 0; i < hw; i++) inside += (m[z * hw + i] = v->mask && v->mask[z * hw + i] > 0) != 0;
-    for (int64_t y = h / 4; y < h - h / 4 && !inside; y++) for (int64_t x = w / 4; x < w - w / 4; x++) m[z * hw + y * w + x] = 1;
+    for (int64_t i = 0; i < hw; i++)
+      inside += (m[z * hw + i] = v->mask && v->mask[z * hw + i] > 0) != 0;
+    for (int64_t y = h / 4; y < h - h / 4 && !inside; y++)
+      for (int64_t x = w / 4; x < w - w / 4; x++) m[z * hw + y * w + x] = 1;
   }
   return ST_OK;
 }
 
-static Status write_volumes(const CohortTargets *t, const Lesion *l, const char *id, const LesionVolumes *v, const float *mask, const char *dir, const char *json, char path[4][340], Error *e) {
+static Status write_volumes(const CohortTargets *t, const Lesion *l, const char *id,
+                            const LesionVolumes *v, const float *mask, const char *dir,
+                            const char *json, char path[4][340], Error *e) {
   Status s = ST_OK;
   const char *const original[CH_COUNT] = {l->chi, l->rim, l->flair};
   char name[300], desc[80];
   for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
     path[c][0] = 0;
-    if (!(t->mask >> c & 1)) {                    /* not the network's business: the file it had */
+    if (!(t->mask >> c & 1)) { /* not the network's business: the file it had */
       if (original[c]) s = path_relative(dir, original[c], path[c], 340, e);
       continue;
     }
     patch_name(l->subject, id, suffix[c], name);
-    snprintf(desc, sizeof desc, "prlx project: denoised %s", c == CH_CHI ? "susceptibility, ppm" : c == CH_RIM ? "rim" : "T2-FLAIR");
+    snprintf(desc, sizeof desc, "prlx project: denoised %s",
+             c == CH_CHI   ? "susceptibility, ppm"
+             : c == CH_RIM ? "rim"
+                           : "T2-FLAIR");
     s = patch_write(dir, name, v->vol[c], &v->grid, desc, c == CH_CHI ? json : NULL, e);
     snprintf(path[c], 340, "%s.nii.gz", name);
   }
   patch_name(l->subject, id, "label-lesion_mask", name);
   snprintf(path[3], 340, "%s.nii.gz", name);
-  return s == ST_OK ? patch_write(dir, name, mask, &v->grid, "prlx project: lesion in denoised slices", NULL, e) : s;
+  return s == ST_OK ? patch_write(dir, name, mask, &v->grid,
+                                  "prlx project: lesion in denoised slices", NULL, e)
+                    : s;
 }
 
-static void row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340], const Dataset *in, int64_t first, int nz, const DenoiseInfo *info) {
+static void row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340], const Dataset *in,
+                int64_t first, int nz, const DenoiseInfo *info) {
   const int rim = l->cls == CLASS_AMBIGUOUS || l->cls == CLASS_RIM;
   double lpips = 0;
   char slices[400];
   size_t at = 0;
   for (int k = 0; k < nz; k++) {
     lpips += info->lpips[first + k] / nz;
-    if (at < sizeof slices - 8) at += (size_t)snprintf(slices + at, sizeof slices - at, "%s%lld", k ? "," : "", (long long)in->src->slice[first + k]);
+    if (at < sizeof slices - 8)
+      at += (size_t)snprintf(slices + at, sizeof slices - at, "%s%lld", k ? "," : "",
+                             (long long)in->src->slice[first + k]);
   }
   tsv_cell(w, "%s", l->subject);
   tsv_cell(w, "%s", id);
-  for (int c = 0; c < 4; c++) { static const int order[4] = {CH_CHI, CH_FLAIR, CH_RIM, 3}; tsv_cell(w, "%s", path[order[c]]); }
+  for (int c = 0; c < 4; c++) {
+    static const int order[4] = {CH_CHI, CH_FLAIR, CH_RIM, 3};
+    tsv_cell(w, "%s", path[order[c]]);
+  }
   for (int k = 0; k < 2; k++) {
-    if (l->cls == CLASS_UNREAD) tsv_cell(w, "n/a");
-    else tsv_cell(w, "%d", rim);
+    if (l->cls == CLASS_UNREAD)
+      tsv_cell(w, "n/a");
+    else
+      tsv_cell(w, "%d", rim);
   }
   tsv_cell(w, "denoised");
   tsv_cell(w, "%s", l->lesion);
   for (int k = 0; k < 2; k++) {
     const int v = k ? l->reader2 : l->reader1;
-    if (v < 0) tsv_cell(w, "n/a");
-    else tsv_cell(w, "%d", v);
+    if (v < 0)
+      tsv_cell(w, "n/a");
+    else
+      tsv_cell(w, "%d", v);
   }
   tsv_cell(w, "%s", slices);
   tsv_cell(w, "%.6f", lpips);
@@ -256,7 +352,9 @@ static void row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340]
   tsv_row_end(w);
 }
 
-static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset *in, const float *img, int64_t first, int nz, const char *dir, const DenoiseInfo *info, TsvWriter *w, Error *e) {
+static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset *in,
+                           const float *img, int64_t first, int nz, const char *dir,
+                           const DenoiseInfo *info, TsvWriter *w, Error *e) {
   const Lesion *l = &t->c.l[t->row[index]];
   LesionVolumes v;
   float *mask = NULL;
@@ -266,8 +364,11 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
   snprintf(id, sizeof id, "%.60sdenoised", l->lesion);
   json_text(l->chi, src);
   json_text(info->network, net);
-  snprintf(json, sizeof json, "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"Description\": \"slices replaced by their latent projection (prlx project); %d of %lld slices\",\n"
-           "  \"Network\": \"%s\",\n  \"Steps\": %d\n}\n", src, nz, (long long)v.grid.dim[2], net, info->steps);
+  snprintf(json, sizeof json,
+           "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"Description\": \"slices "
+           "replaced by their latent projection (prlx project); %d of %lld slices\",\n"
+           "  \"Network\": \"%s\",\n  \"Steps\": %d\n}\n",
+           src, nz, (long long)v.grid.dim[2], net, info->steps);
   replace(t, in, img, first, nz, &v);
   s = slice_mask(in, first, nz, &v, &mask, e);
   if (s == ST_OK) s = write_volumes(t, l, id, &v, mask, dir, json, path, e);
@@ -278,23 +379,30 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
 }
 
 static Status describe_folder(const char *dir, Error *e) {
-  static const char text[] = "{\n  \"Name\": \"Lesions denoised by latent projection (prlx project)\",\n  \"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\",\n"
-                             "  \"GeneratedBy\": [{\"Name\": \"prlx project\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
+  static const char text[] =
+      "{\n  \"Name\": \"Lesions denoised by latent projection (prlx project)\",\n  "
+      "\"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\",\n"
+      "  \"GeneratedBy\": [{\"Name\": \"prlx project\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
   char path[4300];
   snprintf(path, sizeof path, "%.4200s/dataset_description.json", dir);
   return file_write_atomic(path, text, sizeof text - 1, e);
 }
 
-Status targets_write(const CohortTargets *t, const Dataset *in, const float *img, int64_t done, const char *dir, const DenoiseInfo *info, int *written, Error *e) {
-  static const char *const col[] = {"subject", "lesion", "chi", "flair", "rim", "mask", "reader1", "reader2", "provenance", "source_lesion", "source_reader1", "source_reader2", "slices", "lpips", "perceptual",
-                                    "network", "steps"};
+Status targets_write(const CohortTargets *t, const Dataset *in, const float *img, int64_t done,
+                     const char *dir, const DenoiseInfo *info, int *written, Error *e) {
+  static const char *const col[] = {
+      "subject",        "lesion",         "chi",     "flair",      "rim",
+      "mask",           "reader1",        "reader2", "provenance", "source_lesion",
+      "source_reader1", "source_reader2", "slices",  "lpips",      "perceptual",
+      "network",        "steps"};
   TsvWriter w = {0};
   char path[4300];
   Status s = ST_OK;
   *written = 0;
   for (int k = 0; k < COUNT_OF(col); k++) tsv_cell(&w, "%s", col[k]);
   tsv_row_end(&w);
-  for (int64_t i = 0; i < in->n && s == ST_OK;) {              /* the slices of a lesion stand together */
+  /* the slices of a lesion stand together */
+  for (int64_t i = 0; i < in->n && s == ST_OK;) {
     int64_t end = i + 1;
     while (end < in->n && in->src->lesion[end] == in->src->lesion[i]) end++;
     if (end <= done) {
@@ -312,11 +420,19 @@ Status targets_write(const CohortTargets *t, const Dataset *in, const float *img
 
 /* ---- images -> NIfTI without a table ---- */
 /* Volume of images i .. i+count-1 (one lesion), channel c; grid and limits of each. */
-static Status write_block(const Dataset *d, const ImageMeaning *m, const float *images, int64_t i, int count, int c, const Grid *whole, const char *dir, const char *name, const char *kind, Error *e) {
+static Status write_block(const Dataset *d, const ImageMeaning *m, const float *images, int64_t i,
+                          int count, int c, const Grid *whole, const char *dir, const char *name,
+                          const char *kind, Error *e) {
   const int64_t hw = (int64_t)d->h * d->w;
   const DatasetLesions *s = d->src;
   int64_t z0 = 0, z1 = 0;
-  if (s) { z0 = INT64_MAX; for (int k = 0; k < count; k++) { z0 = PRLX_MIN(z0, s->slice[i + k]); z1 = PRLX_MAX(z1, s->slice[i + k]); } }
+  if (s) {
+    z0 = INT64_MAX;
+    for (int k = 0; k < count; k++) {
+      z0 = PRLX_MIN(z0, s->slice[i + k]);
+      z1 = PRLX_MAX(z1, s->slice[i + k]);
+    }
+  }
   Grid g = *whole;
   const double first[3] = {0, 0, (double)z0};
   double mm[3];
@@ -326,23 +442,38 @@ static Status write_block(const Dataset *d, const ImageMeaning *m, const float *
   float *v = mem_alloc((size_t)(hw * g.dim[2]) * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "out of memory");
   for (int k = 0; k < count; k++) {
-    const double typical[2] = {m->window[c].lo, m->window[c].hi}, *lim = s ? s->window + ((i + k) * d->channels + c) * 2 : typical;
-    image_to_volume(images + ((i + k) * d->channels + c) * hw, hw, m->ch[c], lim, v + (s ? s->slice[i + k] - z0 : 0) * hw);
+    const double typical[2] = {m->window[c].lo, m->window[c].hi},
+                 *lim = s ? s->window + ((i + k) * d->channels + c) * 2 : typical;
+    image_to_volume(images + ((i + k) * d->channels + c) * hw, hw, m->ch[c], lim,
+                    v + (s ? s->slice[i + k] - z0 : 0) * hw);
   }
   char desc[80];
-  snprintf(desc, sizeof desc, "prlx: %s %s", kind, m->ch[c] == CH_CHI ? "susceptibility, ppm" : m->ch[c] == CH_RIM ? "rim" : "T2-FLAIR");
-  Status st = patch_write(dir, name, v, &g, desc, m->ch[c] == CH_CHI ? "{\n  \"Units\": \"ppm\"\n}\n" : NULL, e);
+  snprintf(desc, sizeof desc, "prlx: %s %s", kind,
+           m->ch[c] == CH_CHI   ? "susceptibility, ppm"
+           : m->ch[c] == CH_RIM ? "rim"
+                                : "T2-FLAIR");
+  Status st = patch_write(dir, name, v, &g, desc,
+                          m->ch[c] == CH_CHI ? "{\n  \"Units\": \"ppm\"\n}\n" : NULL, e);
   mem_free(v);
   return st;
 }
 
-Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir, const char *kind, int *files, Error *e) {
+Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir,
+                       const char *kind, int *files, Error *e) {
   ImageMeaning m;
   Status s = ST_OK;
   *files = 0;
   meaning_read(&m, d->meta, d->nmeta, d->channels);
-  if (!m.n || (!m.known && !d->src)) return err_set(e, ST_INVALID, "%s: the susceptibility scale of the images is unknown (no window in ppb); train on a data set made by prlx pack from NIfTI", d->path ? d->path : "images");
-  if (m.voxel[0] == 0) { m.voxel[0] = m.voxel[1] = 25.6 / d->w; m.voxel[2] = 1; }     /* patches of the paper are 25.6 mm wide */
+  if (!m.n || (!m.known && !d->src))
+    return err_set(e, ST_INVALID,
+                   "%s: the susceptibility scale of the images is unknown (no window in ppb); "
+                   "train on a data set made by prlx pack from NIfTI",
+                   d->path ? d->path : "images");
+  /* patches of the paper are 25.6 mm wide */
+  if (m.voxel[0] == 0) {
+    m.voxel[0] = m.voxel[1] = 25.6 / d->w;
+    m.voxel[2] = 1;
+  }
   Grid centred = {{d->w, d->h, 1}, {0}};
   for (int r = 0; r < 3; r++) {
     centred.affine[5 * r] = m.voxel[r];
@@ -363,7 +494,8 @@ Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const c
       if (d->src) {
         snprintf(id, sizeof id, "%.40s%.20s", d->src->name[l], kind);
         patch_name(d->src->subject[d->src->subject_of[l]], id, suffix[m.ch[c]], name);
-      } else snprintf(name, sizeof name, "nifti/%.63s_%s", d->names[i], suffix[m.ch[c]]);
+      } else
+        snprintf(name, sizeof name, "nifti/%.63s_%s", d->names[i], suffix[m.ch[c]]);
       s = write_block(d, &m, images, i, (int)(end - i), c, &g, dir, name, kind, e);
     }
     i = end;

@@ -1,4 +1,5 @@
-/* train.c: `prlx train`: options -> TrainConfig, data set -> TrainData, then the loop of train_run.c. The training itself is models/gan/train.h. */
+/* train.c: `prlx train`: options -> TrainConfig, data set -> TrainData, then the loop of
+ * train_run.c. The training itself is models/gan/train.h. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,86 +14,129 @@
 #include "tools/gan/train_run.h"
 
 typedef struct Args {
-  const char *data, *out, *init;
-  int preset, snap, batch, batch_gpu, channel_base, channel_max, z_dim, w_dim, map_layers, mbstd, g_interval, d_interval, pl_shrink, freeze_d,
-    ada_interval;
-  int64_t seed, memory;
-  bool resume, force, keep, dry_run, layers, cond, mirror, ada_unbounded;
-  double kimg, tick, save_minutes, lr, g_lr, d_lr, beta1, beta2, eps, gamma, pl_weight, pl_decay, mixing, ema_kimg, ema_rampup, clamp, target, p, p_max,
-    ada_kimg;
+  const char *data;
+  const char *out;
+  const char *init;
+  int preset, snap, batch, batch_gpu, channel_base, channel_max, z_dim, w_dim, map_layers, mbstd,
+      g_interval, d_interval, pl_shrink, freeze_d, ada_interval;
+  int64_t seed;
+  int64_t memory;
+  bool resume;
+  bool force;
+  bool keep;
+  bool dry_run;
+  bool layers;
+  bool cond;
+  bool mirror;
+  bool ada_unbounded;
+  double kimg, tick, save_minutes, lr, g_lr, d_lr, beta1, beta2, eps, gamma, pl_weight, pl_decay,
+      mixing, ema_kimg, ema_rampup, clamp, target, p, p_max, ada_kimg;
   const char *aug;
 } Args;
 
 static const char details[] =
-  "Options without a default take the value of --config; the values used are printed at the start.\n"
-  "The run folder holds network.safetensors (averaged generator, for generate and project), state.safetensors (everything to go on with\n"
-  "--resume, bit for bit), metrics.jsonl (one line per tick), sample sheets, and report.html.\n"
-  "Ctrl-C stops after the current step and saves.\n\n"
-  "Several processes (a build with make MPI=1) share every batch, a round (--batch-gpu) being the least that one can take, each with its cores or its GPU:\n"
-  "  mpirun -n 4 --bind-to none prlx train lesions.safetensors --batch-gpu 4 --threads 2 -o runs/a\n"
-  "The result is that of one process but for the order of sums; a run may go on with any number of them. All must see the same files.\n\n"
-  "examples:\n"
-  "  prlx train lesions.safetensors --config small --kimg 100 -o runs/a\n"
-  "  prlx train --out runs/a --resume --kimg 200";
+    "Options without a default take the value of --config; the values used are printed at the "
+    "start.\n"
+    "The run folder holds network.safetensors (averaged generator, for generate and project), "
+    "state.safetensors (everything to go on with\n"
+    "--resume, bit for bit), metrics.jsonl (one line per tick), sample sheets, and report.html.\n"
+    "Ctrl-C stops after the current step and saves.\n\n"
+    "Several processes (a build with make MPI=1) share every batch, a round (--batch-gpu) being "
+    "the least that one can take, each with its cores or its GPU:\n"
+    "  mpirun -n 4 --bind-to none prlx train lesions.safetensors --batch-gpu 4 --threads 2 -o "
+    "runs/a\n"
+    "The result is that of one process but for the order of sums; a run may go on with any number "
+    "of them. All must see the same files.\n\n"
+    "examples:\n"
+    "  prlx train lesions.safetensors --config small --kimg 100 -o runs/a\n"
+    "  prlx train --out runs/a --resume --kimg 200";
 
 enum { OPT_MAX = 64 };
 static int option_table(Args *a, Opt t[OPT_MAX]) {
   const double big = 1e12;
   const Opt all[] = {
-    OPT_GROUP("Run"),
-    OPT_STR("data", &a->data, NULL, "FILE", "dataset.safetensors with images [n,C,R,R] (prlx pack makes one)"),
-    OPT_STR("out", &a->out, NULL, "DIR", "run folder, made if needed"),
-    OPT_CHOICE("config", &a->preset, "small", "small|paper", "small: for a few CPU cores; paper: the published configuration"),
-    OPT_REAL("kimg", &a->kimg, NULL, 0.001, 1e7, "train until this many thousand images were shown\n[small 200, paper 25000]"),
-    OPT_I64("seed", &a->seed, "0", 0, 9e15, "of everything random"),
-    OPT_FLAG("resume", &a->resume, "no", "go on from the run's last snapshot with its options"),
-    OPT_STR("init", &a->init, NULL, "FILES", "start from the weights of another network, run folder, or several joined by ',' (transfer learning;\n"
-            "the average then has no ramp-up, and p moves by 1 in 100 kimg, if not said otherwise)"),
-    OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
-    OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6, "thousand images per tick (a line of metrics) [small 1, paper 4]"),
-    OPT_INT("snap", &a->snap, "10", 1, 1000000, "ticks between snapshots with sample sheet and report"),
-    OPT_FLAG("keep", &a->keep, "no", "also keep the network of every snapshot: network-KIMG.safetensors, KIMG being ticks times --tick"),
-    OPT_REAL("save-minutes", &a->save_minutes, "10", 0.01, 1e6, "also save the state after this many minutes"),
-    OPT_SIZE("memory", &a->memory, NULL, "refuse to take more than this, e.g. 4G [what the machine has free]"),
-    OPT_FLAG("dry-run", &a->dry_run, "no", "print configuration, layers and memory, then stop"),
-    OPT_FLAG("layers", &a->layers, "yes", "print the table of layers; --no-layers leaves it out"),
-    OPT_GROUP("Networks"),
-    OPT_INT("channel-base", &a->channel_base, NULL, 4, 1 << 20, "channels at resolution r: min(base/r, max)"),
-    OPT_INT("channel-max", &a->channel_max, NULL, 1, 8192, "most channels of a layer"),
-    OPT_INT("z-dim", &a->z_dim, NULL, 1, 8192, "size of the input latent z"),
-    OPT_INT("w-dim", &a->w_dim, NULL, 1, 8192, "size of the intermediate latent w"),
-    OPT_INT("mapping-layers", &a->map_layers, NULL, 1, 32, "layers of the mapping network"),
-    OPT_INT("mbstd-group", &a->mbstd, NULL, 1, 4096, "group of the minibatch standard deviation; must divide the round"),
-    OPT_REAL("clamp", &a->clamp, NULL, -1, 1e6, "limit of the activations; -1: none"),
-    OPT_FLAG("cond", &a->cond, "no", "condition on the labels of the data set"),
-    OPT_FLAG("mirror", &a->mirror, "no", "also show every image flipped left-right"),
-    OPT_GROUP("Optimisation"),
-    OPT_INT("batch", &a->batch, NULL, 1, 65536, "images per iteration"),
-    OPT_INT("batch-gpu", &a->batch_gpu, NULL, 1, 65536, "images per round; divides --batch. Less memory, gradients are summed"),
-    OPT_REAL("lr", &a->lr, NULL, 0, 1, "learning rate of Adam for both networks"),
-    OPT_REAL("g-lr", &a->g_lr, NULL, 0, 1, "of the generator alone"),
-    OPT_REAL("d-lr", &a->d_lr, NULL, 0, 1, "of the discriminator alone"),
-    OPT_REAL("beta1", &a->beta1, NULL, 0, 0.999999, "Adam, first moment"),
-    OPT_REAL("beta2", &a->beta2, NULL, 0, 0.999999, "Adam, second moment"),
-    OPT_REAL("eps", &a->eps, NULL, 1e-30, 1, "Adam, added to the root"),
-    OPT_REAL("gamma", &a->gamma, NULL, 0, big, "weight of the R1 penalty"),
-    OPT_INT("d-interval", &a->d_interval, NULL, 0, 100000, "iterations between R1 steps; 0: none"),
-    OPT_REAL("pl-weight", &a->pl_weight, NULL, 0, big, "weight of the path length penalty; 0: none"),
-    OPT_REAL("pl-decay", &a->pl_decay, NULL, 0, 1, "of its running mean"),
-    OPT_INT("pl-shrink", &a->pl_shrink, NULL, 1, 64, "path length uses 1/shrink of a round"),
-    OPT_INT("g-interval", &a->g_interval, NULL, 0, 100000, "iterations between path length steps; 0: none"),
-    OPT_REAL("mixing", &a->mixing, NULL, 0, 1, "probability of style mixing"),
-    OPT_REAL("ema-kimg", &a->ema_kimg, NULL, 0, 1e6, "half-life of the averaged generator, thousand images"),
-    OPT_REAL("ema-rampup", &a->ema_rampup, NULL, -1, 1e3, "half-life is at most this times the images so far; -1: no ramp-up"),
-    OPT_INT("freeze-d", &a->freeze_d, NULL, 0, 100, "first layers of the discriminator that stay fixed"),
-    OPT_GROUP("Augmentation (ADA)"),
-    OPT_STR("aug", &a->aug, NULL, "PRESET", "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or qsm (bgc that keeps the sign) [bgc; of several channels qsm]. A rim channel is only\nmoved, filtered and cut out; hue and saturation never mix channels"),
-    OPT_REAL("target", &a->target, NULL, -1, 1, "mean sign of D(real) that the controller aims at"),
-    OPT_REAL("p", &a->p, NULL, 0, 1, "fixed probability; with --target: where the controller starts"),
-    OPT_REAL("p-max", &a->p_max, NULL, 0, 1, "bound of p: above it augmentations leak into the images"),
-    OPT_FLAG("ada-unbounded", &a->ada_unbounded, "no", "let p grow without bound, as the reference does"),
-    OPT_REAL("ada-kimg", &a->ada_kimg, NULL, 0.001, 1e6, "thousand images for p to move by 1"),
-    OPT_INT("ada-interval", &a->ada_interval, NULL, 1, 10000, "iterations between updates of p"),
+      OPT_GROUP("Run"),
+      OPT_STR("data", &a->data, NULL, "FILE",
+              "dataset.safetensors with images [n,C,R,R] (prlx pack makes one)"),
+      OPT_STR("out", &a->out, NULL, "DIR", "run folder, made if needed"),
+      OPT_CHOICE("config", &a->preset, "small", "small|paper",
+                 "small: for a few CPU cores; paper: the published configuration"),
+      OPT_REAL("kimg", &a->kimg, NULL, 0.001, 1e7,
+               "train until this many thousand images were shown\n[small 200, paper 25000]"),
+      OPT_I64("seed", &a->seed, "0", 0, 9e15, "of everything random"),
+      OPT_FLAG("resume", &a->resume, "no", "go on from the run's last snapshot with its options"),
+      OPT_STR(
+          "init", &a->init, NULL, "FILES",
+          "start from the weights of another network, run folder, or several joined by ',' "
+          "(transfer learning;\n"
+          "the average then has no ramp-up, and p moves by 1 in 100 kimg, if not said otherwise)"),
+      OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
+      OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6,
+               "thousand images per tick (a line of metrics) [small 1, paper 4]"),
+      OPT_INT("snap", &a->snap, "10", 1, 1000000,
+              "ticks between snapshots with sample sheet and report"),
+      OPT_FLAG("keep", &a->keep, "no",
+               "also keep the network of every snapshot: network-KIMG.safetensors, KIMG being "
+               "ticks times --tick"),
+      OPT_REAL("save-minutes", &a->save_minutes, "10", 0.01, 1e6,
+               "also save the state after this many minutes"),
+      OPT_SIZE("memory", &a->memory, NULL,
+               "refuse to take more than this, e.g. 4G [what the machine has free]"),
+      OPT_FLAG("dry-run", &a->dry_run, "no", "print configuration, layers and memory, then stop"),
+      OPT_FLAG("layers", &a->layers, "yes", "print the table of layers; --no-layers leaves it out"),
+      OPT_GROUP("Networks"),
+      OPT_INT("channel-base", &a->channel_base, NULL, 4, 1 << 20,
+              "channels at resolution r: min(base/r, max)"),
+      OPT_INT("channel-max", &a->channel_max, NULL, 1, 8192, "most channels of a layer"),
+      OPT_INT("z-dim", &a->z_dim, NULL, 1, 8192, "size of the input latent z"),
+      OPT_INT("w-dim", &a->w_dim, NULL, 1, 8192, "size of the intermediate latent w"),
+      OPT_INT("mapping-layers", &a->map_layers, NULL, 1, 32, "layers of the mapping network"),
+      OPT_INT("mbstd-group", &a->mbstd, NULL, 1, 4096,
+              "group of the minibatch standard deviation; must divide the round"),
+      OPT_REAL("clamp", &a->clamp, NULL, -1, 1e6, "limit of the activations; -1: none"),
+      OPT_FLAG("cond", &a->cond, "no", "condition on the labels of the data set"),
+      OPT_FLAG("mirror", &a->mirror, "no", "also show every image flipped left-right"),
+      OPT_GROUP("Optimisation"),
+      OPT_INT("batch", &a->batch, NULL, 1, 65536, "images per iteration"),
+      OPT_INT("batch-gpu", &a->batch_gpu, NULL, 1, 65536,
+              "images per round; divides --batch. Less memory, gradients are summed"),
+      OPT_REAL("lr", &a->lr, NULL, 0, 1, "learning rate of Adam for both networks"),
+      OPT_REAL("g-lr", &a->g_lr, NULL, 0, 1, "of the generator alone"),
+      OPT_REAL("d-lr", &a->d_lr, NULL, 0, 1, "of the discriminator alone"),
+      OPT_REAL("beta1", &a->beta1, NULL, 0, 0.999999, "Adam, first moment"),
+      OPT_REAL("beta2", &a->beta2, NULL, 0, 0.999999, "Adam, second moment"),
+      OPT_REAL("eps", &a->eps, NULL, 1e-30, 1, "Adam, added to the root"),
+      OPT_REAL("gamma", &a->gamma, NULL, 0, big, "weight of the R1 penalty"),
+      OPT_INT("d-interval", &a->d_interval, NULL, 0, 100000,
+              "iterations between R1 steps; 0: none"),
+      OPT_REAL("pl-weight", &a->pl_weight, NULL, 0, big,
+               "weight of the path length penalty; 0: none"),
+      OPT_REAL("pl-decay", &a->pl_decay, NULL, 0, 1, "of its running mean"),
+      OPT_INT("pl-shrink", &a->pl_shrink, NULL, 1, 64, "path length uses 1/shrink of a round"),
+      OPT_INT("g-interval", &a->g_interval, NULL, 0, 100000,
+              "iterations between path length steps; 0: none"),
+      OPT_REAL("mixing", &a->mixing, NULL, 0, 1, "probability of style mixing"),
+      OPT_REAL("ema-kimg", &a->ema_kimg, NULL, 0, 1e6,
+               "half-life of the averaged generator, thousand images"),
+      OPT_REAL("ema-rampup", &a->ema_rampup, NULL, -1, 1e3,
+               "half-life is at most this times the images so far; -1: no ramp-up"),
+      OPT_INT("freeze-d", &a->freeze_d, NULL, 0, 100,
+              "first layers of the discriminator that stay fixed"),
+      OPT_GROUP("Augmentation (ADA)"),
+      OPT_STR("aug", &a->aug, NULL, "PRESET",
+              "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or "
+              "qsm (bgc that keeps the sign) [bgc; of several channels qsm]. A rim channel is "
+              "only\nmoved, filtered and cut out; hue and saturation never mix channels"),
+      OPT_REAL("target", &a->target, NULL, -1, 1,
+               "mean sign of D(real) that the controller aims at"),
+      OPT_REAL("p", &a->p, NULL, 0, 1,
+               "fixed probability; with --target: where the controller starts"),
+      OPT_REAL("p-max", &a->p_max, NULL, 0, 1,
+               "bound of p: above it augmentations leak into the images"),
+      OPT_FLAG("ada-unbounded", &a->ada_unbounded, "no",
+               "let p grow without bound, as the reference does"),
+      OPT_REAL("ada-kimg", &a->ada_kimg, NULL, 0.001, 1e6, "thousand images for p to move by 1"),
+      OPT_INT("ada-interval", &a->ada_interval, NULL, 1, 10000, "iterations between updates of p"),
   };
   memcpy(t, all, sizeof all);
   _Static_assert(COUNT_OF(all) <= OPT_MAX, "table too long");
@@ -101,13 +145,15 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data", "out", "kimg", "resume", "force", "snap", "keep", "save-minutes", "memory", "dry-run", "layers"};
+  static const char *const list[] = {"data", "out",          "kimg",   "resume",  "force", "snap",
+                                     "keep", "save-minutes", "memory", "dry-run", "layers"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
 }
 
-/* Takes over the options stored in the snapshot; one that is given now and is not the same is refused. Returns -1 or an exit code. */
+/* Takes over the options stored in the snapshot; one that is given now and is not the same is
+ * refused. Returns -1 or an exit code. */
 static int merge_options(OptSpec *s, const StFile *state) {
   char key[80], now[4300];
   for (int i = 0; i < s->n; i++) {
@@ -118,10 +164,15 @@ static int merge_options(OptSpec *s, const StFile *state) {
     bool free_choice = free_on_resume(o->name);
     if (o->given) {
       if (free_choice || (was && opts_text(o, now, sizeof now) && !strcmp(was, now))) continue;
-      return tool_usage("train", "option --%s: the run in this folder has %s; it cannot change on --resume", o->name, was ? was : "the value of its --config");
+      return tool_usage("train",
+                        "option --%s: the run in this folder has %s; it cannot change on --resume",
+                        o->name, was ? was : "the value of its --config");
     }
-    if (stored && strcmp(o->name, "force") && strcmp(o->name, "dry-run") && !opts_set(s, o->name, stored))
-      return tool_usage("train", "%s: the stored option --%s %s is not understood; start again without --resume", state->path, o->name, stored);
+    if (stored && strcmp(o->name, "force") && strcmp(o->name, "dry-run") &&
+        !opts_set(s, o->name, stored))
+      return tool_usage(
+          "train", "%s: the stored option --%s %s is not understood; start again without --resume",
+          state->path, o->name, stored);
   }
   return -1;
 }
@@ -129,10 +180,13 @@ static int merge_options(OptSpec *s, const StFile *state) {
 /* ---- options -> TrainConfig ---- */
 
 /* What --aug means for this data: of several channels the default is qsm. */
-static const char *aug_used(const Args *a, int channels) { return a->aug ? a->aug : channels > 1 ? "qsm" : "bgc"; }
+static const char *aug_used(const Args *a, int channels) {
+  return a->aug ? a->aug : channels > 1 ? "qsm" : "bgc";
+}
 
-/* Channels that mean different things: each keeps its own colours (no hue, no saturation), a probability has none at all. The luma flip would put dark rims under
- * the same mask, which no patient has; with one channel it stays in the default, as published. */
+/* Channels that mean different things: each keeps its own colours (no hue, no saturation), a
+ * probability has none at all. The luma flip would put dark rims under the same mask, which no
+ * patient has; with one channel it stays in the default, as published. */
 static Status choose_augmentation(TrainConfig *c, const Args *a, const Dataset *d, Error *e) {
   const char *preset = aug_used(a, d->channels);
   ImageMeaning m;
@@ -142,16 +196,25 @@ static Status choose_augmentation(TrainConfig *c, const Args *a, const Dataset *
   meaning_read(&m, d->meta, d->nmeta, d->channels);
   for (int k = 0; k < m.n; k++) c->aug.channel[k] = m.ch[k] == CH_RIM ? AUGC_MASK : AUGC_GREY;
   if (d->channels == 1 || tool_quiet) return ST_OK;
-  if (!m.n) fprintf(stderr, "prlx train: note: %s does not say what its %d channels are; each is augmented as an intensity\n", a->data, d->channels);
+  if (!m.n)
+    fprintf(stderr,
+            "prlx train: note: %s does not say what its %d channels are; each is augmented as an "
+            "intensity\n",
+            a->data, d->channels);
   if (c->aug.mult[AUG_LUMAFLIP] > 0)
-    fprintf(stderr, "prlx train: note: --aug %s flips the sign of susceptibility and FLAIR under an unchanged rim mask; --aug qsm does not\n", preset);
+    fprintf(stderr,
+            "prlx train: note: --aug %s flips the sign of susceptibility and FLAIR under an "
+            "unchanged rim mask; --aug qsm does not\n",
+            preset);
   return ST_OK;
 }
 
-static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, const Dataset *d, int c_dim, Error *e) {
+static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, const Dataset *d,
+                           int c_dim, Error *e) {
   Status st = train_preset(c, a->preset ? "paper" : "small", d->h, d->channels, c_dim, e);
   if (st) return st;
-#define TAKE(name, field, value) if (opts_given(s, name)) c->field = value
+#define TAKE(name, field, value) \
+  if (opts_given(s, name)) c->field = value
   c->seed = (uint64_t)a->seed;
   c->mirror = a->mirror;
   c->max_bytes = (size_t)a->memory;
@@ -199,27 +262,33 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   return st ? st : train_config_check(c, e);
 }
 
-static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSchedule *p, const Args *a, const Dataset *d) {
+static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSchedule *p,
+                        const Args *a, const Dataset *d) {
   char lazy[160], aug[160] = "none";
   const char *preset = aug_used(a, d->channels);
-  snprintf(lazy, sizeof lazy, "R1 gamma %g every %d, path length weight %g every %d", train_r1_gamma(c), c->d_reg_interval, c->pl_weight,
+  snprintf(lazy, sizeof lazy, "R1 gamma %g every %d, path length weight %g every %d",
+           train_r1_gamma(c), c->d_reg_interval, c->pl_weight,
            c->pl_weight > 0 ? c->g_reg_interval : 0);
   if (c->augment && c->ada.adaptive)
-    snprintf(aug, sizeof aug, "%s, target %g, p from %g%s, %g kimg per 1", preset, c->ada.target, c->ada.p_init,
-             c->ada.unbounded ? " without bound" : "", c->ada.kimg);
-  else if (c->augment) snprintf(aug, sizeof aug, "%s, fixed p %g", preset, c->ada.p_init);
-  snprintf(buf, n,
-           "data           %s: %lld images, %d channel%s, %dx%d%s%s\n"
-           "configuration  %s, seed %llu, until %g kimg, tick %g kimg, snapshot every %d ticks\n"
-           "networks       z %d, w %d, mapping %d layers, channels min(%d/r, %d), clamp %g, labels %d\n"
-           "optimisation   batch %d in rounds of %d, Adam lr %g / %g (G / D), betas %g %g, eps %g\n"
-           "regularisation %s, style mixing %g\n"
-           "average        half-life %g kimg, ramp-up %g\n"
-           "augmentation   %s\n",
-           d->path, (long long)d->n, d->channels, d->channels > 1 ? "s" : "", d->h, d->w, c->mirror ? ", mirrored" : "", d->labels ? ", labelled" : "",
-           a->preset ? "paper" : "small", (unsigned long long)c->seed, p->kimg, p->tick_kimg, p->snap_ticks, c->G.z_dim, c->G.w_dim, c->G.mapping_layers,
-           c->G.channel_base, c->G.channel_max, c->G.conv_clamp, c->G.c_dim, c->batch, c->batch_gpu ? c->batch_gpu : c->batch, c->g_lr, c->d_lr, c->beta1,
-           c->beta2, c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup, aug);
+    snprintf(aug, sizeof aug, "%s, target %g, p from %g%s, %g kimg per 1", preset, c->ada.target,
+             c->ada.p_init, c->ada.unbounded ? " without bound" : "", c->ada.kimg);
+  else if (c->augment)
+    snprintf(aug, sizeof aug, "%s, fixed p %g", preset, c->ada.p_init);
+  snprintf(
+      buf, n,
+      "data           %s: %lld images, %d channel%s, %dx%d%s%s\n"
+      "configuration  %s, seed %llu, until %g kimg, tick %g kimg, snapshot every %d ticks\n"
+      "networks       z %d, w %d, mapping %d layers, channels min(%d/r, %d), clamp %g, labels %d\n"
+      "optimisation   batch %d in rounds of %d, Adam lr %g / %g (G / D), betas %g %g, eps %g\n"
+      "regularisation %s, style mixing %g\n"
+      "average        half-life %g kimg, ramp-up %g\n"
+      "augmentation   %s\n",
+      d->path, (long long)d->n, d->channels, d->channels > 1 ? "s" : "", d->h, d->w,
+      c->mirror ? ", mirrored" : "", d->labels ? ", labelled" : "", a->preset ? "paper" : "small",
+      (unsigned long long)c->seed, p->kimg, p->tick_kimg, p->snap_ticks, c->G.z_dim, c->G.w_dim,
+      c->G.mapping_layers, c->G.channel_base, c->G.channel_max, c->G.conv_clamp, c->G.c_dim,
+      c->batch, c->batch_gpu ? c->batch_gpu : c->batch, c->g_lr, c->d_lr, c->beta1, c->beta2,
+      c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup, aug);
 }
 
 /* ---- data ---- */
@@ -228,12 +297,18 @@ static Status open_data(const Args *a, Dataset *d, int *c_dim, Error *e) {
   if (s) return s;
   *c_dim = 0;
   if (d->h != d->w || d->h < 4 || (d->h & (d->h - 1)))
-    return err_set(e, ST_INVALID, "%s: images are %dx%d; training needs squares with a side that is a power of two", a->data, d->w, d->h);
+    return err_set(
+        e, ST_INVALID,
+        "%s: images are %dx%d; training needs squares with a side that is a power of two", a->data,
+        d->w, d->h);
   if (!a->cond) return ST_OK;
-  if (!d->labels) return err_set(e, ST_INVALID, "%s: has no labels; leave out --cond or pack the data with labels", a->data);
+  if (!d->labels)
+    return err_set(e, ST_INVALID,
+                   "%s: has no labels; leave out --cond or pack the data with labels", a->data);
   for (int64_t i = 0; i < d->n; i++) {
     if (d->labels[i] < 0 || d->labels[i] > 999)
-      return err_set(e, ST_INVALID, "%s: label %lld of image %lld; --cond takes classes 0 to 999", a->data, (long long)d->labels[i], (long long)i);
+      return err_set(e, ST_INVALID, "%s: label %lld of image %lld; --cond takes classes 0 to 999",
+                     a->data, (long long)d->labels[i], (long long)i);
     *c_dim = PRLX_MAX(*c_dim, (int)d->labels[i] + 1);
   }
   return ST_OK;
@@ -254,24 +329,31 @@ static void print_memory(const Trainer *t, const TrainData *data, size_t image) 
   double flop = trainer_flop(t);
   const Backend *dev = trainer_config(t)->backend;
   char where[64];
-  printf("memory         weights %s, optimiser %s, activations %s; %s in all, besides %s of images\n", human_bytes((double)m.weights),
-         human_bytes((double)m.optimizer), human_bytes((double)m.activations), human_bytes((double)m.total),
-         human_bytes((double)data->n * (double)image * sizeof(real)));
-  printf("work           %.4g GFLOP per iteration of %d images; %s%s%s, %d threads\n\n", flop / 1e9, trainer_config(t)->batch, dev ? tool_device_name(dev, where) : "", dev ? "; host: " : "", isa_name(isa_current()),
-         threads_count());
+  printf(
+      "memory         weights %s, optimiser %s, activations %s; %s in all, besides %s of images\n",
+      human_bytes((double)m.weights), human_bytes((double)m.optimizer),
+      human_bytes((double)m.activations), human_bytes((double)m.total),
+      human_bytes((double)data->n * (double)image * sizeof(real)));
+  printf("work           %.4g GFLOP per iteration of %d images; %s%s%s, %d threads\n\n", flop / 1e9,
+         trainer_config(t)->batch, dev ? tool_device_name(dev, where) : "", dev ? "; host: " : "",
+         isa_name(isa_current()), threads_count());
 }
 
 static void print_processes(const Comm *comm, const TrainConfig *c) {
   int round = c->batch_gpu ? c->batch_gpu : c->batch, rounds = c->batch / round;
   if (!comm_many(comm)) return;
-  printf("processes      %d, for %d round%s of %d images\n", comm->size, rounds, rounds > 1 ? "s" : "", round);
+  printf("processes      %d, for %d round%s of %d images\n", comm->size, rounds,
+         rounds > 1 ? "s" : "", round);
   if (rounds % comm->size)
-    fprintf(stderr, "prlx train: note: %d rounds do not divide among %d processes: some wait; choose --batch-gpu so that batch / batch-gpu is a multiple\n", rounds,
-            comm->size);
+    fprintf(stderr,
+            "prlx train: note: %d rounds do not divide among %d processes: some wait; choose "
+            "--batch-gpu so that batch / batch-gpu is a multiple\n",
+            rounds, comm->size);
 }
 
 /* Everything before the first step that a process does for itself, alone. */
-static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
+static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d,
+                      real **labels, char *text, size_t text_n, Error *e) {
   TrainConfig c;
   int c_dim = 0;
   Status st = open_data(a, d, &c_dim, e);
@@ -280,11 +362,22 @@ static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile
   if (!st) st = one_hot(d, c_dim, labels, e);
   if (st) return st;
   bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
-  r->plan = (TrainSchedule){kimg ? a->kimg : a->preset ? 25000 : 200, tick ? a->tick : a->preset ? 4 : 1, a->save_minutes, a->snap, a->keep};
+  r->plan = (TrainSchedule){kimg        ? a->kimg
+                            : a->preset ? 25000
+                                        : 200,
+                            tick        ? a->tick
+                            : a->preset ? 4
+                                        : 1,
+                            a->save_minutes, a->snap, a->keep};
   config_text(text, text_n, &c, &r->plan, a, d);
   c.comm = r->comm;
-  if (!tool_quiet) { fputs(text, stdout); print_processes(r->comm, &c); fflush(stdout); }
-  if (!a->dry_run && comm_lead(r->comm) && (st = run_folder_open(r, a->resume, a->force, e))) return st;
+  if (!tool_quiet) {
+    fputs(text, stdout);
+    print_processes(r->comm, &c);
+    fflush(stdout);
+  }
+  if (!a->dry_run && comm_lead(r->comm) && (st = run_folder_open(r, a->resume, a->force, e)))
+    return st;
   TrainData data = {d->images, *labels, d->n};
   if ((st = trainer_new(&c, &data, &r->t, e))) return st;
   if (!tool_quiet) {
@@ -297,9 +390,12 @@ static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile
   r->data_crc = dataset_crc(d);
   if (state) {
     if ((st = run_restore(r, state, e))) return st;
-    if (!tool_quiet) printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000, trainer_state(r->t)->p);
+    if (!tool_quiet)
+      printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000,
+             trainer_state(r->t)->p);
     fflush(stdout);
-  } else if (a->init && (st = run_init(r, a->init, e))) return st;
+  } else if (a->init && (st = run_init(r, a->init, e)))
+    return st;
   return ST_OK;
 }
 
@@ -312,7 +408,8 @@ static Status join(TrainRun *r, Error *e) {
   return st;
 }
 
-static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
+static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d,
+                    real **labels, char *text, size_t text_n, Error *e) {
   int resumed = state != NULL;
   Status st = comm_same(r->comm, &resumed, sizeof resumed, "the run folder (--resume)", e);
   if (!st) st = comm_agree(r->comm, prepare(r, a, s, state, d, labels, text, text_n, e), NULL, e);
@@ -320,7 +417,9 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
   if (!(st = tool_device_comm(r->comm, trainer_config(r->t)->backend, e))) st = join(r, e);
   if (!st) st = comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e);
   if (st) return st;
-  if (comm_lead(r->comm) && (double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000) fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out, r->plan.kimg);
+  if (comm_lead(r->comm) && (double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000)
+    fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out,
+            r->plan.kimg);
   st = run_loop(r, e);
   if (st == ST_NUMERIC) {
     char why[700];
@@ -333,12 +432,20 @@ static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *
 int tool_train(int argc, char **argv) {
   Args a = {0};
   Opt t[OPT_MAX];
-  OptSpec s = {.cmd = "train", .summary = "train a generator and a discriminator (StyleGAN2-ADA)", .details = details, .opt = t, .pos = "[DATA.safetensors]", .pos_max = 1};
+  OptSpec s = {.cmd = "train",
+               .summary = "train a generator and a discriminator (StyleGAN2-ADA)",
+               .details = details,
+               .opt = t,
+               .pos = "[DATA.safetensors]",
+               .pos_max = 1};
   s.n = option_table(&a, t);
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
-  if (s.nargs && a.data) return tool_usage("train", "the data set is given twice: '%s' and --data %s", s.args[0], a.data);
-  if (s.nargs && !opts_set(&s, "data", s.args[0])) return tool_usage("train", "'%s' is no data set", s.args[0]);
+  if (s.nargs && a.data)
+    return tool_usage("train", "the data set is given twice: '%s' and --data %s", s.args[0],
+                      a.data);
+  if (s.nargs && !opts_set(&s, "data", s.args[0]))
+    return tool_usage("train", "'%s' is no data set", s.args[0]);
   if (!a.out && !a.dry_run) return tool_usage("train", "option --out is missing: the run folder");
   if (a.resume && a.force) return tool_usage("train", "--resume and --force exclude each other");
 
@@ -350,9 +457,15 @@ int tool_train(int argc, char **argv) {
     snprintf(path, sizeof path, "%s/state.safetensors", a.out ? a.out : ".");
     have_state = file_exists(path);
     if (have_state && st_open(&state, path, &e)) return tool_fail("train", &e);
-    if (have_state && (rc = merge_options(&s, &state)) >= 0) { st_close(&state); return rc; }
+    if (have_state && (rc = merge_options(&s, &state)) >= 0) {
+      st_close(&state);
+      return rc;
+    }
   }
-  if (!a.data) { if (have_state) st_close(&state); return tool_usage("train", "option --data is missing: the data set"); }
+  if (!a.data) {
+    if (have_state) st_close(&state);
+    return tool_usage("train", "option --data is missing: the data set");
+  }
 
   Comm *comm = NULL;
   bool quiet = tool_quiet;
@@ -362,7 +475,8 @@ int tool_train(int argc, char **argv) {
   }
   if (comm) tool_device_choose(comm->local);
   if (!comm_lead(comm)) tool_quiet = true;
-  if (a.resume && !have_state && comm_lead(comm)) fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
+  if (a.resume && !have_state && comm_lead(comm))
+    fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
   TrainRun r = {.comm = comm, .dir = a.out, .opts = &s, .dir_fd = -1, .log.fd = -1};
   Dataset d = {0};
   real *labels = NULL;

@@ -1,4 +1,5 @@
-/* train_init.c: `prlx train --init`: transfer learning. Weights of another network, where name and shape agree, as the start of a new run. */
+/* train_init.c: `prlx train --init`: transfer learning. Weights of another network, where name and
+ * shape agree, as the start of a new run. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,7 +7,8 @@
 #include "io/formats/file.h"
 #include "tools/gan/train_run.h"
 
-static const StTensor *first_of(const StFile *f, const char *const *prefix, int n, const char *name) {
+static const StTensor *first_of(const StFile *f, const char *const *prefix, int n,
+                                const char *name) {
   char full[160];
   for (int i = 0; i < n; i++) {
     snprintf(full, sizeof full, "%s%s", prefix[i], name);
@@ -16,44 +18,64 @@ static const StTensor *first_of(const StFile *f, const char *const *prefix, int 
   return NULL;
 }
 
-/* Tensors that grow with channels or labels: the old part is kept, the new one starts at zero, so that at first both networks do what they did. (New
- * channels as drawn fill the image with noise that the discriminator sees at once, and the generator forgets everything while it loses to it.) */
-static bool may_grow(const char *name) { return strstr(name, "torgb.") || strstr(name, "fromrgb.") || !strcmp(name, "mapping.fc0.weight"); }
+/* Tensors that grow with channels or labels: the old part is kept, the new one starts at zero, so
+ * that at first both networks do what they did. (New channels as drawn fill the image with noise
+ * that the discriminator sees at once, and the generator forgets everything while it loses to it.)
+ */
+static bool may_grow(const char *name) {
+  return strstr(name, "torgb.") || strstr(name, "fromrgb.") || !strcmp(name, "mapping.fc0.weight");
+}
 
 static bool fits(Shape from, Shape to) {
   bool ok = from.rank == to.rank;
-  for (int i = 0; i < to.rank && ok; i++) ok = from.d[i] <= to.d[i] && (i < 2 || from.d[i] == to.d[i]);
+  for (int i = 0; i < to.rank && ok; i++)
+    ok = from.d[i] <= to.d[i] && (i < 2 || from.d[i] == to.d[i]);
   return ok;
 }
 
-/* Weights are stored before the gain 1/sqrt(inputs) of the equalised learning rate (Karras et al. 2018), so a wider input needs them larger. */
+/* Weights are stored before the gain 1/sqrt(inputs) of the equalised learning rate (Karras et al.
+ * 2018), so a wider input needs them larger. */
 static void grow(const float *src, Shape from, real *dst, Shape to) {
-  const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.d[0] * to.d[1]) : 1, fi = from.rank > 1 ? from.d[1] : 1, ti = to.rank > 1 ? to.d[1] : 1;
+  const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.d[0] * to.d[1]) : 1,
+                fi = from.rank > 1 ? from.d[1] : 1, ti = to.rank > 1 ? to.d[1] : 1;
   const double scale = from.rank > 1 ? sqrt((double)ti / (double)fi) : 1;
   memset(dst, 0, (size_t)shape_numel(to) * sizeof *dst);
   for (int64_t o = 0; o < from.d[0]; o++)
     for (int64_t k = 0; k < fi; k++)
-      for (int64_t j = 0; j < inner; j++) dst[(o * ti + k) * inner + j] = (real)(scale * src[(o * fi + k) * inner + j]);
+      for (int64_t j = 0; j < inner; j++)
+        dst[(o * ti + k) * inner + j] = (real)(scale * src[(o * fi + k) * inner + j]);
 }
 
-static Status take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown, bool *taken, Error *e) {
+static Status take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown, bool *taken,
+                   Error *e) {
   const int64_t n = shape_numel(t->shape);
   *taken = false;
-  if (!shape_eq(t->shape, x->shape) && !(may_grow(x->name) && fits(t->shape, x->shape))) return ST_OK;
+  if (!shape_eq(t->shape, x->shape) && !(may_grow(x->name) && fits(t->shape, x->shape)))
+    return ST_OK;
   float *v = mem_alloc((size_t)n * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s", f->path, t->name);
   st_to_f32(t, v);
   for (int64_t i = 0; i < n; i++)
-    if (!isfinite(v[i])) { mem_free(v); return err_set(e, ST_NUMERIC, "%s: tensor %s holds a value that is not finite; use another file", f->path, t->name); }
-  if (shape_eq(t->shape, x->shape)) for (int64_t i = 0; i < n; i++) x->data[i] = v[i];
-  else { grow(v, t->shape, x->data, x->shape); ++*grown; }
+    if (!isfinite(v[i])) {
+      mem_free(v);
+      return err_set(e, ST_NUMERIC,
+                     "%s: tensor %s holds a value that is not finite; use another file", f->path,
+                     t->name);
+    }
+  if (shape_eq(t->shape, x->shape))
+    for (int64_t i = 0; i < n; i++) x->data[i] = v[i];
+  else {
+    grow(v, t->shape, x->data, x->shape);
+    ++*grown;
+  }
   mem_free(v);
   *taken = true;
   return ST_OK;
 }
 
 /* left [300]: names of what was not taken, as far as they fit. */
-static Status take_all(const StFile *f, const char *const *prefix, int n, const Params *p, int *taken, int *grown, char *left, Error *e) {
+static Status take_all(const StFile *f, const char *const *prefix, int n, const Params *p,
+                       int *taken, int *grown, char *left, Error *e) {
   *left = 0;
   for (int i = 0; i < p->n; i++) {
     const StTensor *t = first_of(f, prefix, n, p->e[i].name);
@@ -62,14 +84,17 @@ static Status take_all(const StFile *f, const char *const *prefix, int n, const 
     if (s) return s;
     *taken += did;
     const size_t len = strlen(left);
-    if (!did && len + strlen(p->e[i].name) + 8 < 300) snprintf(left + len, 300 - len, " %s", p->e[i].name);
-    else if (!did && len + 5 < 300 && strcmp(left + len - 4, " ...")) snprintf(left + len, 300 - len, " ...");
+    if (!did && len + strlen(p->e[i].name) + 8 < 300)
+      snprintf(left + len, 300 - len, " %s", p->e[i].name);
+    else if (!did && len + 5 < 300 && strcmp(left + len - 4, " ..."))
+      snprintf(left + len, 300 - len, " ...");
   }
   return ST_OK;
 }
 
 static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
-  static const char *const G[] = {"G.", "G_ema.", ""}, *const A[] = {"G_ema.", "G.", ""}, *const D[] = {"D.", "discriminator."};
+  static const char *const G[] = {"G.", "G_ema.", ""}, *const A[] = {"G_ema.", "G.", ""},
+                           *const D[] = {"D.", "discriminator."};
   char file[4300], left[3][300];
   struct stat info;
   StFile f;
@@ -80,13 +105,22 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
   Status s = st_open(&f, file, e);
   if (s) return s;
   s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->p, &g, &grown, left[0], e);
-  if (!s) s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->p, &a, &again, left[2], e);   /* the average goes on from the average */
+  /* the average goes on from the average */
+  if (!s) s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->p, &a, &again, left[2], e);
   if (!s) s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->p, &d, &grown, left[1], e);
-  if (!s && !g && !d) s = err_set(e, ST_INVALID, "%s: no tensor of it fits these networks; give a network of the same --channel-base, --z-dim and resolution", file);
+  if (!s && !g && !d)
+    s = err_set(e, ST_INVALID,
+                "%s: no tensor of it fits these networks; give a network of the same "
+                "--channel-base, --z-dim and resolution",
+                file);
   if (!s && !tool_quiet)
-    printf("init           %s: %d of %d tensors of the generator, %d of %d of the discriminator; %d of them grown\n", file, g, trainer_G(t)->p.n, d, trainer_D(t)->p.n, grown);
-  if (!s && !tool_quiet && g && *left[0]) printf("init           generator, as drawn:%s\n", left[0]);
-  if (!s && !tool_quiet && d && *left[1]) printf("init           discriminator, as drawn:%s\n", left[1]);
+    printf("init           %s: %d of %d tensors of the generator, %d of %d of the discriminator; "
+           "%d of them grown\n",
+           file, g, trainer_G(t)->p.n, d, trainer_D(t)->p.n, grown);
+  if (!s && !tool_quiet && g && *left[0])
+    printf("init           generator, as drawn:%s\n", left[0]);
+  if (!s && !tool_quiet && d && *left[1])
+    printf("init           discriminator, as drawn:%s\n", left[1]);
   taken[0] += g;
   taken[1] += d;
   st_close(&f);
@@ -96,14 +130,22 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
 Status run_init(TrainRun *r, const char *list, Error *e) {
   char text[4300], *at = text;
   int taken[2] = {0};
-  if (strlen(list) >= sizeof text) return err_set(e, ST_INVALID, "--init: the list is longer than %zu characters; give fewer files", sizeof text - 1);
+  if (strlen(list) >= sizeof text)
+    return err_set(e, ST_INVALID,
+                   "--init: the list is longer than %zu characters; give fewer files",
+                   sizeof text - 1);
   snprintf(text, sizeof text, "%s", list);
   for (char *name; (name = strsep(&at, ",")) != NULL;) {
     Status s = *name ? init_one(r->t, name, taken, e) : ST_OK;
     if (s) return s;
   }
-  if (!taken[0] && !taken[1]) return err_set(e, ST_INVALID, "--init '%s' names no file; give a network, a run folder, or several joined by ','", list);
-  if (!tool_quiet && taken[0] && !taken[1]) printf("init           the discriminator starts fresh: add a run folder or a file with its weights\n");
+  if (!taken[0] && !taken[1])
+    return err_set(
+        e, ST_INVALID,
+        "--init '%s' names no file; give a network, a run folder, or several joined by ','", list);
+  if (!tool_quiet && taken[0] && !taken[1])
+    printf("init           the discriminator starts fresh: add a run folder or a file with its "
+           "weights\n");
   trainer_refresh(r->t);
   return ST_OK;
 }

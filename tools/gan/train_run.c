@@ -15,16 +15,22 @@
 #include "models/store/netfile.h"
 #include "tools/view/report.h"
 
-static void run_path(const TrainRun *r, char out[4300], const char *name) { snprintf(out, 4300, "%s/%s", r->dir, name); }
+static void run_path(const TrainRun *r, char out[4300], const char *name) {
+  snprintf(out, 4300, "%s/%s", r->dir, name);
+}
 
 /* ---- folder ---- */
 static bool written_by_train(const char *name) {
-  static const char *const own[] = {"state.safetensors", "network.safetensors", "metrics.jsonl", "report.html", "reals.png"};
+  static const char *const own[] = {"state.safetensors", "network.safetensors", "metrics.jsonl",
+                                    "report.html", "reals.png"};
   for (int i = 0; i < COUNT_OF(own); i++)
     if (!strcmp(name, own[i])) return true;
   size_t n = strlen(name);
-  if (!strncmp(name, "network-", 8) && n > 20 && !strcmp(name + n - 12, ".safetensors") && strspn(name + 8, "0123456789.") >= n - 20) return true;
-  return !strncmp(name, "fakes", 5) && n > 9 && !strcmp(name + n - 4, ".png") && strspn(name + 5, "0123456789.") == n - 5 - 3;
+  if (!strncmp(name, "network-", 8) && n > 20 && !strcmp(name + n - 12, ".safetensors") &&
+      strspn(name + 8, "0123456789.") >= n - 20)
+    return true;
+  return !strncmp(name, "fakes", 5) && n > 9 && !strcmp(name + n - 4, ".png") &&
+         strspn(name + 5, "0123456789.") == n - 5 - 3;
 }
 
 static Status remove_old_run(const TrainRun *r, Error *e) {
@@ -47,20 +53,32 @@ Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
   Status s = dir_make(r->dir, e);
   if (s) return s;
   r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (r->dir_fd < 0) return err_set(e, ST_IO, "%s: the folder cannot be opened: %s", r->dir, strerror(errno));
+  if (r->dir_fd < 0)
+    return err_set(e, ST_IO, "%s: the folder cannot be opened: %s", r->dir, strerror(errno));
   if (flock(r->dir_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-    return err_set(e, ST_IO, "%s: another prlx train is running in this folder; stop it or choose another --out", r->dir);
+    return err_set(
+        e, ST_IO,
+        "%s: another prlx train is running in this folder; stop it or choose another --out",
+        r->dir);
   run_path(r, state, "state.safetensors");
   run_path(r, log, "metrics.jsonl");
   if (resume || !(file_exists(state) || file_exists(log))) return ST_OK;
-  if (!force) return err_set(e, ST_INVALID, "%s: there is a run in this folder; --resume goes on with it, --force deletes it and starts anew", r->dir);
+  if (!force)
+    return err_set(e, ST_INVALID,
+                   "%s: there is a run in this folder; --resume goes on with it, --force deletes "
+                   "it and starts anew",
+                   r->dir);
   return remove_old_run(r, e);
 }
 
 /* ---- snapshots ---- */
-typedef struct SaveCtx { StWriter *w; } SaveCtx;
+typedef struct SaveCtx {
+  StWriter *w;
+} SaveCtx;
 
-static DType file_type(TrainType t) { return t == TT_I64 ? DT_I64 : t == TT_F64 ? DT_F64 : sizeof(real) == 4 ? DT_F32 : DT_F64; }
+static DType file_type(TrainType t) {
+  return t == TT_I64 ? DT_I64 : t == TT_F64 ? DT_F64 : sizeof(real) == 4 ? DT_F32 : DT_F64;
+}
 
 static Status save_tensor(void *ctx, const TrainTensor *x, Error *e) {
   return st_add(((SaveCtx *)ctx)->w, x->name, file_type(x->type), x->shape, x->data, e);
@@ -88,13 +106,18 @@ static Status save_state(TrainRun *r, Error *e) {
   if (s) return s;
   s = add_state_meta(r, c.w, e);
   if (!s) s = trainer_enumerate(r->t, save_tensor, &c, e);
-  if (!s) s = st_add(c.w, "tool.tick_sums", DT_F64, SHAPE1(sizeof r->sums / sizeof(double)), &r->sums, e);
-  if (s) { st_writer_free(c.w); return s; }
+  if (!s)
+    s = st_add(c.w, "tool.tick_sums", DT_F64, SHAPE1(sizeof r->sums / sizeof(double)), &r->sums, e);
+  if (s) {
+    st_writer_free(c.w);
+    return s;
+  }
   run_path(r, path, "state.safetensors");
   return st_commit(c.w, path, e);
 }
 
-/* The averaged generator alone, with what the images mean (window, unit, source) from the data set. */
+/* The averaged generator alone, with what the images mean (window, unit, source) from the data set.
+ */
 static Status save_network(TrainRun *r, const char *name, Error *e) {
   char path[4300], kimg[40], seed[32];
   StMeta *images = NULL, *all = NULL;
@@ -123,23 +146,33 @@ Status run_save(TrainRun *r, Error *e) {
   return s ? s : save_network(r, "network.safetensors", e);
 }
 
-typedef struct LoadCtx { const StFile *f; int used; } LoadCtx;
+typedef struct LoadCtx {
+  const StFile *f;
+  int used;
+} LoadCtx;
 
 static Status load_tensor(void *ctx, const TrainTensor *x, Error *e) {
   LoadCtx *c = ctx;
   const StTensor *t = st_find(c->f, x->name);
   char want[96], got[96];
-  if (!t) return err_set(e, ST_FORMAT, "%s: tensor %s is missing; this snapshot belongs to another configuration", c->f->path, x->name);
+  if (!t)
+    return err_set(e, ST_FORMAT,
+                   "%s: tensor %s is missing; this snapshot belongs to another configuration",
+                   c->f->path, x->name);
   if (t->dtype != file_type(x->type) || !shape_eq(t->shape, x->shape))
-    return err_set(e, ST_FORMAT, "%s: tensor %s is %s %s; expected %s %s; this snapshot belongs to another configuration", c->f->path, x->name,
-                   dtype_name(t->dtype), shape_str(t->shape, got), dtype_name(file_type(x->type)), shape_str(x->shape, want));
+    return err_set(
+        e, ST_FORMAT,
+        "%s: tensor %s is %s %s; expected %s %s; this snapshot belongs to another configuration",
+        c->f->path, x->name, dtype_name(t->dtype), shape_str(t->shape, got),
+        dtype_name(file_type(x->type)), shape_str(x->shape, want));
   memcpy(x->data, t->data, t->bytes);
   c->used++;
   return ST_OK;
 }
 
 static bool sane_state(const TrainerState *s) {
-  return s->cur_nimg >= 0 && s->batch_idx >= 0 && isfinite(s->p) && s->p >= 0 && isfinite(s->pl_mean) && s->sampler_pos >= 0;
+  return s->cur_nimg >= 0 && s->batch_idx >= 0 && isfinite(s->p) && s->p >= 0 &&
+         isfinite(s->pl_mean) && s->sampler_pos >= 0;
 }
 
 Status run_restore(TrainRun *r, const StFile *f, Error *e) {
@@ -148,26 +181,33 @@ Status run_restore(TrainRun *r, const StFile *f, Error *e) {
   char mine[16];
   snprintf(mine, sizeof mine, "%08x", r->data_crc);
   if (!crc || strcmp(crc, mine))
-    return err_set(e, ST_INVALID, "%s: was trained on data with checksum %s; %s has %s; give the same data set", f->path, crc ? crc : "(none)",
-                   r->data->path, mine);
+    return err_set(e, ST_INVALID,
+                   "%s: was trained on data with checksum %s; %s has %s; give the same data set",
+                   f->path, crc ? crc : "(none)", r->data->path, mine);
   Status s = trainer_enumerate(r->t, load_tensor, &c, e);
   if (s) return s;
   const StTensor *t = st_find(f, "tool.tick_sums");
-  if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->n || !sane_state(trainer_state(r->t)))
-    return err_set(e, ST_FORMAT, "%s: the state is not complete or makes no sense (%d of %d tensors known); start again without --resume", f->path,
-                   c.used + 1, f->n);
+  if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->n ||
+      !sane_state(trainer_state(r->t)))
+    return err_set(e, ST_FORMAT,
+                   "%s: the state is not complete or makes no sense (%d of %d tensors known); "
+                   "start again without --resume",
+                   f->path, c.used + 1, f->n);
   memcpy(&r->sums, t->data, sizeof r->sums);
   trainer_refresh(r->t);
   return ST_OK;
 }
 
 uint32_t dataset_crc(const Dataset *d) {
-  uint32_t c = crc32_ieee(0, d->images, (size_t)d->n * (size_t)d->channels * (size_t)d->h * (size_t)d->w * sizeof *d->images);
+  uint32_t c = crc32_ieee(0, d->images,
+                          (size_t)d->n * (size_t)d->channels * (size_t)d->h * (size_t)d->w *
+                              sizeof *d->images);
   return d->labels ? crc32_ieee(c, d->labels, (size_t)d->n * sizeof *d->labels) : c;
 }
 
 /* ---- sample sheets ---- */
-Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols, Error *e) {
+Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols,
+                   Error *e) {
   int rows = (n + cols - 1) / cols, w = cols * channels * res, h = rows * res;
   uint8_t *px = mem_alloc((size_t)w * (size_t)h);
   if (!px) return err_set(e, ST_NOMEM, "%s: out of memory", path);
@@ -175,7 +215,8 @@ Status sheet_write(const char *path, const real *img, int n, int channels, int r
     for (int y = 0; y < res; y++)
       for (int x = 0; x < res; x++) {
         double v = rint(((double)img[((int64_t)k * res + y) * res + x] + 1) * 127.5);
-        px[(int64_t)(k / (cols * channels) * res + y) * w + k % (cols * channels) * res + x] = (uint8_t)(v > 0 ? v < 255 ? v : 255 : 0);
+        px[(int64_t)(k / (cols * channels) * res + y) * w + k % (cols * channels) * res + x] =
+            (uint8_t)(v > 0 ? v < 255 ? v : 255 : 0);
       }
   Status s = png_write8(path, w, h, 1, px, e);
   mem_free(px);
@@ -188,14 +229,20 @@ static Status sheet_plan(TrainRun *r, Error *e) {
   int n = SHEET_COLS * SHEET_ROWS, zd = G->cfg.z_dim;
   r->sheet_zs = mem_alloc((size_t)n * (size_t)zd * sizeof(real));
   if (!g || !r->sheet_zs) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
-  Rng rng = {trainer_config(r->t)->seed, 1000, 0};     /* a stream of its own: sheets do not disturb training */
+  /* a stream of its own: sheets do not disturb training */
+  Rng rng = {trainer_config(r->t)->seed, 1000, 0};
   rng_fill_normal(&rng, r->sheet_zs, (int64_t)n * zd);
   r->sheet_z = g_input(g, "z", SHAPE2(SHEET_BATCH, zd));
   r->sheet_c = G->cfg.c_dim > 0 ? g_input(g, "c", SHAPE2(SHEET_BATCH, G->cfg.c_dim)) : 0;
   Val ws = g_broadcast_ws(g, G, g_mapping(g, G, r->sheet_z, r->sheet_c, false), 1, -1);
-  r->sheet_img = g_synthesis(g, G, ws, &(SynthOptions){.noise = NOISE_CONST, .frozen = false}, NULL);
+  r->sheet_img =
+      g_synthesis(g, G, ws, &(SynthOptions){.noise = NOISE_CONST, .frozen = false}, NULL);
   Status s = graph_status(g, e);
-  return s ? s : plan_new(g, 1, &r->sheet_img, &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes, .backend = trainer_config(r->t)->backend}, &r->sheet_plan, e);
+  return s ? s
+           : plan_new(g, 1, &r->sheet_img,
+                      &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes,
+                                     .backend = trainer_config(r->t)->backend},
+                      &r->sheet_plan, e);
 }
 
 static void fakes_path(const TrainRun *r, char path[4300]) {
@@ -207,21 +254,25 @@ static void fakes_path(const TrainRun *r, char path[4300]) {
 static Status write_fakes(TrainRun *r, Error *e) {
   const GenConfig *c = &trainer_G_ema(r->t)->cfg;
   int n = SHEET_COLS * SHEET_ROWS;
-  size_t one = (size_t)c->img_channels * (size_t)c->img_resolution * (size_t)c->img_resolution, zn = (size_t)SHEET_BATCH * (size_t)c->z_dim;
+  size_t one = (size_t)c->img_channels * (size_t)c->img_resolution * (size_t)c->img_resolution,
+         zn = (size_t)SHEET_BATCH * (size_t)c->z_dim;
   char path[4300];
   real *img = mem_alloc((size_t)n * one * sizeof(real));
   if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
   Status s = ST_OK;
   for (int b = 0; s == ST_OK && b < n; b += SHEET_BATCH) {
-    memcpy(plan_data(r->sheet_plan, r->sheet_z), r->sheet_zs + (size_t)(b / SHEET_BATCH) * zn, zn * sizeof(real));
-    if (r->sheet_c) {                                  /* a row per label, in turn */
+    memcpy(plan_data(r->sheet_plan, r->sheet_z), r->sheet_zs + (size_t)(b / SHEET_BATCH) * zn,
+           zn * sizeof(real));
+    if (r->sheet_c) { /* a row per label, in turn */
       real *lab = plan_data(r->sheet_plan, r->sheet_c);
       memset(lab, 0, (size_t)SHEET_BATCH * (size_t)c->c_dim * sizeof(real));
       for (int k = 0; k < SHEET_BATCH; k++) lab[k * c->c_dim + (b + k) / SHEET_COLS % c->c_dim] = 1;
     }
     s = plan_run(r->sheet_plan, e);
     if (!s) s = plan_sync(r->sheet_plan, e);
-    if (!s) memcpy(img + (size_t)b * one, plan_data(r->sheet_plan, r->sheet_img), SHEET_BATCH * one * sizeof(real));
+    if (!s)
+      memcpy(img + (size_t)b * one, plan_data(r->sheet_plan, r->sheet_img),
+             SHEET_BATCH * one * sizeof(real));
   }
   fakes_path(r, path);
   if (!s) s = sheet_write(path, img, n, c->img_channels, c->img_resolution, SHEET_COLS, e);
@@ -236,8 +287,9 @@ static Status write_reals(TrainRun *r, Error *e) {
   char path[4300];
   real *img = mem_alloc((size_t)n * one * sizeof(real));
   if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
-  for (int k = 0; k < n; k++)                          /* evenly spread over the data set */
-    for (size_t i = 0; i < one; i++) img[(size_t)k * one + i] = (real)d->images[(size_t)(k * d->n / n) * one + i];
+  for (int k = 0; k < n; k++) /* evenly spread over the data set */
+    for (size_t i = 0; i < one; i++)
+      img[(size_t)k * one + i] = (real)d->images[(size_t)(k * d->n / n) * one + i];
   run_path(r, path, "reals.png");
   Status s = sheet_write(path, img, n, d->channels, d->h, SHEET_COLS, e);
   mem_free(img);
@@ -261,7 +313,7 @@ static void add_step(TickSums *s, const TrainMetrics *m, double seconds) {
     if (m->ran[k]) s->phase_seconds[k] += m->seconds[k];
 }
 
-static double speed(const TrainRun *r) {              /* seconds per kimg of this tick */
+static double speed(const TrainRun *r) { /* seconds per kimg of this tick */
   double n = (double)trainer_state(r->t)->cur_nimg - r->sums.start_nimg;
   return n > 0 ? r->sums.seconds / n * 1000 : NAN;
 }
@@ -273,8 +325,10 @@ static void print_tick(const TrainRun *r) {
   char r1[16] = "-", pl[40] = "-";
   if (s->r1_n > 0) snprintf(r1, sizeof r1, "%.3g", s->r1 / s->r1_n);
   if (s->pl_n > 0) snprintf(pl, sizeof pl, "%.3g (mean %.3g)", s->pl / s->pl_n, st->pl_mean);
-  printf("tick %-4.0f kimg %-8.3f time %-10s s/kimg %-7.4g loss G %.3f D %.3f  real %+.2f fake %+.2f  r_t %+.2f p %.3f  r1 %s  pl %s  left %s\n", s->tick,
-         kimg, human_time(s->total_seconds), sk, s->g_loss / k, s->d_loss / k, s->score_real / k, s->score_fake / k, st->r_t, st->p, r1, pl,
+  printf("tick %-4.0f kimg %-8.3f time %-10s s/kimg %-7.4g loss G %.3f D %.3f  real %+.2f fake "
+         "%+.2f  r_t %+.2f p %.3f  r1 %s  pl %s  left %s\n",
+         s->tick, kimg, human_time(s->total_seconds), sk, s->g_loss / k, s->d_loss / k,
+         s->score_real / k, s->score_fake / k, st->r_t, st->p, r1, pl,
          human_time(PRLX_MAX(r->plan.kimg - kimg, 0) * sk));
   fflush(stdout);
 }
@@ -315,14 +369,19 @@ static Status end_tick(TrainRun *r, bool last, Error *e) {
   if (lead && !tool_quiet) print_tick(r);
   Status st = lead ? log_tick(r, e) : ST_OK;
   if (st) return st;
-  if (lead && s->bad_gradients > 0) fprintf(stderr, "prlx train: %.0f gradient values were not finite in this tick and were replaced\n", s->bad_gradients);
+  if (lead && s->bad_gradients > 0)
+    fprintf(stderr,
+            "prlx train: %.0f gradient values were not finite in this tick and were replaced\n",
+            s->bad_gradients);
   double total = s->total_seconds, tick = s->tick + 1;
-  *s = (TickSums){.tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
+  *s = (TickSums){
+      .tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
   if (!lead || (!last && (int64_t)tick % r->plan.snap_ticks)) return ST_OK;
   st = run_save(r, e);
   if (!st && r->plan.keep && !last) {
     char name[64];
-    snprintf(name, sizeof name, "network-%06g.safetensors", (double)(int64_t)tick * r->plan.tick_kimg);
+    snprintf(name, sizeof name, "network-%06g.safetensors",
+             (double)(int64_t)tick * r->plan.tick_kimg);
     st = save_network(r, name, e);
   }
   if (!st) st = write_fakes(r, e);
@@ -334,7 +393,8 @@ Status run_start(TrainRun *r, Error *e) {
   char path[4300];
   run_path(r, path, "metrics.jsonl");
   double done = (double)trainer_state(r->t)->cur_nimg;
-  Status s = file_exists(path) ? jsonl_truncate_after(path, "nimg", done > 0 ? done : -1, e) : ST_OK;
+  Status s =
+      file_exists(path) ? jsonl_truncate_after(path, "nimg", done > 0 ? done : -1, e) : ST_OK;
   if (!s) s = jsonl_open(&r->log, path, e);
   if (!s) s = sheet_plan(r, e);
   if (!s) s = write_reals(r, e);
@@ -352,7 +412,8 @@ Status run_loop(TrainRun *r, Error *e) {
   Progress bar;
   bool lead = comm_lead(r->comm);
   double saved = time_now();
-  int64_t end = (int64_t)ceil(r->plan.kimg * 1000 - 1e-6), tick_images = PRLX_MAX((int64_t)(r->plan.tick_kimg * 1000 + 0.5), 1);
+  int64_t end = (int64_t)ceil(r->plan.kimg * 1000 - 1e-6),
+          tick_images = PRLX_MAX((int64_t)(r->plan.tick_kimg * 1000 + 0.5), 1);
   progress_start(&bar, "train", "kimg", r->plan.kimg);
   progress_skip(&bar, (double)st->cur_nimg / 1000);
   while (st->cur_nimg < end) {
@@ -361,7 +422,8 @@ Status run_loop(TrainRun *r, Error *e) {
     if (s) return s;
     add_step(&r->sums, &m, time_now() - t0);
     bool last = st->cur_nimg >= end;
-    progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss, m.d_loss_fake + m.d_loss_real, st->p);
+    progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss,
+                    m.d_loss_fake + m.d_loss_real, st->p);
     int stop = tool_interrupted;
     if (last || (double)st->cur_nimg >= r->sums.start_nimg + (double)tick_images) {
       progress_clear(&bar);
@@ -370,13 +432,15 @@ Status run_loop(TrainRun *r, Error *e) {
       s = run_save(r, e);
       saved = time_now();
     }
-    if ((s = comm_agree(r->comm, s, &stop, e))) return s;    /* a full disk of one, or Ctrl-C in one, is that of all */
+    /* a full disk of one, or Ctrl-C in one, is that of all */
+    if ((s = comm_agree(r->comm, s, &stop, e))) return s;
     if (stop && !last) {
       progress_clear(&bar);
       if ((s = comm_agree(r->comm, lead ? run_save(r, e) : ST_OK, NULL, e))) return s;
       if (r->comm) r->comm->agreed = true;
-      return err_set(e, ST_INTERRUPTED, "%s: stopped at %.3f kimg and saved; go on with: prlx train --out %s --resume", r->dir,
-                     (double)st->cur_nimg / 1000, r->dir);
+      return err_set(e, ST_INTERRUPTED,
+                     "%s: stopped at %.3f kimg and saved; go on with: prlx train --out %s --resume",
+                     r->dir, (double)st->cur_nimg / 1000, r->dir);
     }
   }
   progress_end(&bar);

@@ -1,4 +1,5 @@
-/* train_run.h: the parts of `prlx train` around the training engine: run folder, snapshots, sheets, metrics, the loop. */
+/* train_run.h: the parts of `prlx train` around the training engine: run folder, snapshots, sheets,
+ * metrics, the loop. */
 #ifndef PRLX_TRAIN_RUN_H
 #define PRLX_TRAIN_RUN_H
 #include "io/images/dataset.h"
@@ -6,49 +7,75 @@
 #include "models/gan/train.h"
 #include "tools/cli/tool.h"
 
-typedef struct TrainSchedule { double kimg, tick_kimg, save_minutes; int snap_ticks; bool keep /* the network of every snapshot */; } TrainSchedule;
+typedef struct TrainSchedule {
+  double kimg;
+  double tick_kimg;
+  double save_minutes;
+  int snap_ticks;
+  bool keep /* the network of every snapshot */;
+} TrainSchedule;
 
-/* What a tick adds up. Part of the snapshot, so that a resumed run writes the same lines. All doubles: saved as one tensor. */
+/* What a tick adds up. Part of the snapshot, so that a resumed run writes the same lines. All
+ * doubles: saved as one tensor. */
 typedef struct TickSums {
-  double tick, start_nimg, iterations, g_loss, d_loss, score_real, score_fake, sign_real, r1, r1_n, pl, pl_n, bad_gradients;
-  double seconds, total_seconds, phase_seconds[PH_COUNT];
+  double tick, start_nimg, iterations, g_loss, d_loss, score_real, score_fake, sign_real, r1, r1_n,
+      pl, pl_n, bad_gradients;
+  double seconds;
+  double total_seconds;
+  double phase_seconds[PH_COUNT];
 } TickSums;
 
 typedef struct TrainRun {
   const char *dir;
   Trainer *t;
-  Comm *comm;                        /* NULL: one process. Only the lead has files, sheets, messages */
+  /* NULL: one process. Only the lead has files, sheets, messages */
+  Comm *comm;
   const Dataset *data;
-  const OptSpec *opts;               /* given options are stored in the snapshot */
-  const char *config;                /* printed configuration, for state.safetensors and the report */
+  const OptSpec *opts; /* given options are stored in the snapshot */
+  /* printed configuration, for state.safetensors and the report */
+  const char *config;
   uint32_t data_crc;
   TrainSchedule plan;
   TickSums sums;
   Jsonl log;
-  int dir_fd;                        /* holds the lock of the run folder */
-  Graph *sheet_graph; Plan *sheet_plan; Val sheet_z, sheet_c, sheet_img;
+  int dir_fd; /* holds the lock of the run folder */
+  Graph *sheet_graph;
+  Plan *sheet_plan;
+  Val sheet_z;
+  Val sheet_c;
+  Val sheet_img;
   real *sheet_zs;
 } TrainRun;
 
 enum { SHEET_COLS = 8, SHEET_ROWS = 8, SHEET_BATCH = 8 };
 
-/* Makes (or for resume, opens) the folder and locks it against a second process. fresh + existing run: refused unless force, which removes
- * the old run's files (only those that `train` writes). */
+/* Makes (or for resume, opens) the folder and locks it against a second process. fresh + existing
+ * run: refused unless force, which removes the old run's files (only those that `train` writes). */
 Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e);
-Status run_start(TrainRun *r, Error *e);                    /* after trainer_new (and restoring): log, sheet plan, first sheets */
-/* --init: files or run folders joined by ','; every tensor whose name and shape match is taken over, for the generator from G (else G_ema), for the
- * discriminator from D, for the average from G_ema (else G). A folder: its state.safetensors, else network.safetensors. More channels or labels: the old part
- * is taken. ST_INVALID when nothing fits. */
+
+/* after trainer_new (and restoring): log, sheet plan, first sheets */
+Status run_start(TrainRun *r, Error *e);
+
+/* --init: files or run folders joined by ','; every tensor whose name and shape match is taken
+ * over, for the generator from G (else G_ema), for the discriminator from D, for the average from
+ * G_ema (else G). A folder: its state.safetensors, else network.safetensors. More channels or
+ * labels: the old part is taken. ST_INVALID when nothing fits. */
 Status run_init(TrainRun *r, const char *list, Error *e);
-Status run_loop(TrainRun *r, Error *e);                     /* ST_INTERRUPTED after Ctrl-C, saved */
-void   run_close(TrainRun *r);
+Status run_loop(TrainRun *r, Error *e); /* ST_INTERRUPTED after Ctrl-C, saved */
+void run_close(TrainRun *r);
 
-/* state.safetensors and network.safetensors of the run, in this order, each atomic: the state is the truth. */
+/* state.safetensors and network.safetensors of the run, in this order, each atomic: the state is
+ * the truth. */
 Status run_save(TrainRun *r, Error *e);
-Status run_restore(TrainRun *r, const StFile *state, Error *e);  /* bit-exact; tensors of another configuration are refused */
 
-/* 8-bit grey sheet of n images [n,C,R,R], `cols` per row, the channels of an image side by side, values mapped as SEMANTICS 8 "training grids". */
-Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols, Error *e);
+/* bit-exact; tensors of another configuration are refused */
+Status run_restore(TrainRun *r, const StFile *state, Error *e);
+
+/* 8-bit grey sheet of n images [n,C,R,R], `cols` per row, the channels of an image side by side,
+ * values mapped as SEMANTICS 8 "training grids". */
+Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols,
+                   Error *e);
+
 /* CRC of all values and labels: a resumed run must see the same data. */
 uint32_t dataset_crc(const Dataset *d);
 #endif

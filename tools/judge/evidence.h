@@ -14,67 +14,145 @@
 
 /* Numbers per lesion, in the order of evidence.tsv. NAN: not known. */
 typedef enum {
-  EV_LPIPS, EV_MSE, EV_W, EV_RIM0, EV_RIM1,
-  EV_PX, EV_PX_PPB, EV_PX_RATIO, EV_PX_GAP, EV_LP, EV_LP_RATIO, EV_LP_GAP,
-  EV_EDGE0, EV_EDGE1, EV_CORE0, EV_CORE1, EV_SURROUND0, EV_SURROUND1, EV_DICE0, EV_DICE1, EV_CORR0, EV_CORR1, EV_CHANCE,
+  EV_LPIPS,
+  EV_MSE,
+  EV_W,
+  EV_RIM0,
+  EV_RIM1,
+  EV_PX,
+  EV_PX_PPB,
+  EV_PX_RATIO,
+  EV_PX_GAP,
+  EV_LP,
+  EV_LP_RATIO,
+  EV_LP_GAP,
+  EV_EDGE0,
+  EV_EDGE1,
+  EV_CORE0,
+  EV_CORE1,
+  EV_SURROUND0,
+  EV_SURROUND1,
+  EV_DICE0,
+  EV_DICE1,
+  EV_CORR0,
+  EV_CORR1,
+  EV_CHANCE,
   EV_COUNT
 } EvNumber;
-typedef struct EvColumn { const char *name, *words; } EvColumn;
+typedef struct EvColumn {
+  const char *name;
+  const char *words;
+} EvColumn;
 extern const EvColumn ev_column[EV_COUNT];
 
 typedef struct EvArgs {
-  const char *synthetic, *train, *model, *cohort, *targets, *out, *vgg, *data;
-  int units, resamples, typical, limit, images; double threshold, level; bool perceptual;
+  const char *synthetic;
+  const char *train;
+  const char *model;
+  const char *cohort;
+  const char *targets;
+  const char *out;
+  const char *vgg;
+  const char *data;
+  int units;
+  int resamples;
+  int typical;
+  int limit;
+  int images;
+  double threshold;
+  double level;
+  bool perceptual;
 } EvArgs;
 
 typedef struct EvLesion {
-  char name[64], subject[64]; int64_t group; int slices, cls /* readers: 0, 1, 2 = ambiguous, -1 */;
-  int64_t first;                           /* its first image */
+  char name[64];
+  char subject[64];
+  int64_t group;
+  int slices, cls /* readers: 0, 1, 2 = ambiguous, -1 */;
+  int64_t first; /* its first image */
   double v[EV_COUNT];
-  Memory px, lp;
-  int64_t px_image, lp_image;              /* its image nearest to a training image; -1 */
-  int truth;                               /* truth_rim: 0, 1; -1 unknown */
-  double conspicuity, rim_ppb;             /* truth_* of the cohort, NAN unknown */
+  Memory px;
+  Memory lp;
+  /* its image nearest to a training image; -1 */
+  int64_t px_image;
+  int64_t lp_image;
+  int truth; /* truth_rim: 0, 1; -1 unknown */
+  /* truth_* of the cohort, NAN unknown */
+  double conspicuity;
+  double rim_ppb;
 } EvLesion;
 
-/* Neighbours of n images among the training images: by pixel (RMS of the first channel, network units), by LPIPS. q: [n] or NULL. */
-typedef struct EvNear { Nearest *px, *lp; NearReference ref_px, ref_lp; int64_t own /* images whose lesion is itself among the training data */; int reference; } EvNear;
+/* Neighbours of n images among the training images: by pixel (RMS of the first channel, network
+ * units), by LPIPS. q: [n] or NULL. */
+typedef struct EvNear {
+  Nearest *px;
+  Nearest *lp;
+  NearReference ref_px;
+  NearReference ref_lp;
+  int64_t own /* images whose lesion is itself among the training data */;
+  int reference;
+} EvNear;
 
 typedef struct Evidence {
   EvArgs a;
-  Dataset d, target, train;                /* denoised (or synthetic) images; targets.images [n] or NULL; training data, train.images NULL: none */
-  int64_t n; int64_t *lesion;              /* images; index into row */
-  EvLesion *row; int64_t lesions, groups;
-  double (*v)[EV_COUNT];                   /* [n] per image */
-  float *rim;                              /* [n][h*w] true rim of the slice, NULL: none anywhere */
-  bool has_map, has_truth, in_ppb;
-  int runs;                                /* classifiers */
-  char target_from[600], perceptual[96], near_by[96];
-  int64_t unfinished; int steps, asked;    /* projection stopped early */
+  /* denoised (or synthetic) images; targets.images [n] or NULL; training data, train.images NULL:
+   * none */
+  Dataset d;
+  Dataset target;
+  Dataset train;
+  int64_t n;
+  int64_t *lesion; /* images; index into row */
+  EvLesion *row;
+  int64_t lesions;
+  int64_t groups;
+  double (*v)[EV_COUNT]; /* [n] per image */
+  float *rim;            /* [n][h*w] true rim of the slice, NULL: none anywhere */
+  bool has_map;
+  bool has_truth;
+  bool in_ppb;
+  int runs; /* classifiers */
+  char target_from[600];
+  char perceptual[96];
+  char near_by[96];
+  int64_t unfinished;
+  /* projection stopped early */
+  int steps;
+  int asked;
   EvNear near;
 } Evidence;
 void evidence_free(Evidence *ev);
 
 /* ---- evidence_load.c ---- */
-Status evidence_open(Evidence *ev, const char *dir, Error *e);       /* denoised images, w, distances, targets, table of lesions */
-Status evidence_open_images(Evidence *ev, const char *path, int limit, Error *e);   /* --synthetic: a data set, limit > 0: so many of it, evenly spaced */
-Status evidence_truth(Evidence *ev, Error *e);                       /* --cohort: masks, true rim, truth_* columns */
-Status evidence_scores(Evidence *ev, Error *e);                      /* --model */
+/* denoised images, w, distances, targets, table of lesions */
+Status evidence_open(Evidence *ev, const char *dir, Error *e);
+
+/* --synthetic: a data set, limit > 0: so many of it, evenly spaced */
+Status evidence_open_images(Evidence *ev, const char *path, int limit, Error *e);
+
+/* --cohort: masks, true rim, truth_* columns */
+Status evidence_truth(Evidence *ev, Error *e);
+Status evidence_scores(Evidence *ev, Error *e); /* --model */
+
 /* Values of the first channel at -1 and 1 in ppb; false: unknown scale. */
-bool   image_ppb(const Dataset *d, int64_t i, double limits[2]);
+bool image_ppb(const Dataset *d, int64_t i, double limits[2]);
 
 /* ---- evidence_near.c ---- */
 /* Opens --train and finds the neighbours of ev->d; ST_INTERRUPTED after Ctrl-C. */
 Status evidence_near(Evidence *ev, Error *e);
-void   near_free(EvNear *near);
+void near_free(EvNear *near);
 
 /* ---- evidence_table.c ---- */
-Status evidence_gather(Evidence *ev, Error *e);                      /* per image -> per lesion */
-Status evidence_tables(const Evidence *ev, Error *e);                /* evidence.tsv, summary.tsv */
-/* One number of a lesion as the summary sees it: EvNumber, then changes, calls and flags; name NULL: there is none. */
+Status evidence_gather(Evidence *ev, Error *e);       /* per image -> per lesion */
+Status evidence_tables(const Evidence *ev, Error *e); /* evidence.tsv, summary.tsv */
+
+/* One number of a lesion as the summary sees it: EvNumber, then changes, calls and flags; name
+ * NULL: there is none. */
 const char *summary_name(int k);
 double summary_value(const Evidence *ev, const EvLesion *r, int k);
-const char *ev_train_name(const Evidence *ev, int64_t image, char out[160]);   /* subject_lesion_zNN or the name of a training image */
+
+/* subject_lesion_zNN or the name of a training image */
+const char *ev_train_name(const Evidence *ev, int64_t image, char out[160]);
+
 /* What it says in words, line by line, into text (cut at n). */
 Status evidence_words(const Evidence *ev, char *text, size_t n, Error *e);
 

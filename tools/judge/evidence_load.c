@@ -1,4 +1,5 @@
-/* evidence_load.c: what `prlx evidence` reads: the folder of a projection, its targets, the cohort's truth, classifiers. See evidence.h */
+/* evidence_load.c: what `prlx evidence` reads: the folder of a projection, its targets, the
+ * cohort's truth, classifiers. See evidence.h */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,19 +16,25 @@ bool image_ppb(const Dataset *d, int64_t i, double limits[2]) {
   const bool chi = m.n && m.ch[0] == CH_CHI;
   limits[0] = chi ? m.window[0].lo : 0;
   limits[1] = chi ? m.window[0].hi : 0;
-  if (chi && d->src) {                       /* cut from volumes: every image has its own */
+  if (chi && d->src) { /* cut from volumes: every image has its own */
     const double *own = d->src->window + i * 2 * d->channels;
-    if (own[1] > own[0]) { limits[0] = own[0]; limits[1] = own[1]; }
+    if (own[1] > own[0]) {
+      limits[0] = own[0];
+      limits[1] = own[1];
+    }
   }
   return limits[1] > limits[0];
 }
 
 /* ---- lesions ---- */
 static int64_t find_group(const Evidence *ev, int64_t rows, const char *subject) {
-  for (int64_t i = 0; i < rows; i++) if (!strcmp(ev->row[i].subject, subject)) return ev->row[i].group;
+  for (int64_t i = 0; i < rows; i++)
+    if (!strcmp(ev->row[i].subject, subject)) return ev->row[i].group;
   return -1;
 }
-/* Lesions that have images, in the order of the file; without their names in the file every image is a lesion and a subject. */
+
+/* Lesions that have images, in the order of the file; without their names in the file every image
+ * is a lesion and a subject. */
 static Status list_lesions(Evidence *ev, Error *e) {
   const Dataset *d = &ev->d;
   const DatasetLesions *src = d->src;
@@ -39,9 +46,22 @@ static Status list_lesions(Evidence *ev, Error *e) {
   const bool ok = at && ev->lesion && ev->row && ev->v;
   for (int64_t i = 0; i < d->n && ok; i++) {
     const int64_t l = src ? src->lesion[i] : i;
-    if (src && at[l]) { ev->lesion[i] = at[l] - 1; ev->row[at[l] - 1].slices++; continue; }
+    if (src && at[l]) {
+      ev->lesion[i] = at[l] - 1;
+      ev->row[at[l] - 1].slices++;
+      continue;
+    }
     EvLesion *r = &ev->row[ev->lesions];
-    *r = (EvLesion){.slices = 1, .first = i, .px_image = -1, .lp_image = -1, .cls = src ? (int)src->label[l] : d->labels ? (int)d->labels[i] : -1, .truth = -1, .conspicuity = NAN, .rim_ppb = NAN};
+    *r = (EvLesion){.slices = 1,
+                    .first = i,
+                    .px_image = -1,
+                    .lp_image = -1,
+                    .cls = src         ? (int)src->label[l]
+                           : d->labels ? (int)d->labels[i]
+                                       : -1,
+                    .truth = -1,
+                    .conspicuity = NAN,
+                    .rim_ppb = NAN};
     if (src) {
       snprintf(r->name, sizeof r->name, "%.63s", src->name[l]);
       snprintf(r->subject, sizeof r->subject, "%.63s", src->subject[src->subject_of[l]]);
@@ -56,9 +76,11 @@ static Status list_lesions(Evidence *ev, Error *e) {
     if (r->group < 0) r->group = ev->groups++;
     ev->lesion[i] = ev->lesions++;
   }
-  for (int64_t i = 0; i < d->n && ok; i++) for (int k = 0; k < EV_COUNT; k++) ev->v[i][k] = NAN;
+  for (int64_t i = 0; i < d->n && ok; i++)
+    for (int k = 0; k < EV_COUNT; k++) ev->v[i][k] = NAN;
   mem_free(at);
-  return ok ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory for %lld images", d->path, (long long)d->n);
+  return ok ? ST_OK
+            : err_set(e, ST_NOMEM, "%s: out of memory for %lld images", d->path, (long long)d->n);
 }
 
 /* ---- the folder ---- */
@@ -68,22 +90,39 @@ static Status read_table(Evidence *ev, const char *dir, Error *e) {
   snprintf(path, sizeof path, "%.4100s/table.tsv", dir);
   Status s = tsv_read(path, &t, e);
   if (s != ST_OK) return s;
-  const int name = tsv_column(&t, "lesion"), lpips = tsv_column(&t, "lpips"), mse = tsv_column(&t, "mse"), steps = tsv_column(&t, "steps"), by = tsv_column(&t, "perceptual");
+  const int name = tsv_column(&t, "lesion"), lpips = tsv_column(&t, "lpips"),
+            mse = tsv_column(&t, "mse"), steps = tsv_column(&t, "steps"),
+            by = tsv_column(&t, "perceptual");
   const char *asked = dataset_meta(&ev->d, "denoised.steps");
-  if (name < 0 || lpips < 0 || mse < 0) s = err_set(e, ST_FORMAT, "%s: no column lesion, lpips or mse; expected the table.tsv of `prlx project`", path);
-  else if (t.nrow != ev->n) s = err_set(e, ST_INVALID, "%s: %d rows, but denoised.safetensors has %lld images; the files are of two runs; project again", path, t.nrow, (long long)ev->n);
+  if (name < 0 || lpips < 0 || mse < 0)
+    s = err_set(e, ST_FORMAT,
+                "%s: no column lesion, lpips or mse; expected the table.tsv of `prlx project`",
+                path);
+  else if (t.nrow != ev->n)
+    s = err_set(e, ST_INVALID,
+                "%s: %d rows, but denoised.safetensors has %lld images; the files are of two runs; "
+                "project again",
+                path, t.nrow, (long long)ev->n);
   for (int i = 0; i < t.nrow && s == ST_OK; i++) {
     if (ev->d.names && strcmp(tsv_get(&t, i, name), ev->d.names[i]))
-      s = err_set(e, ST_INVALID, "%s: row %d is %.64s, image %d of denoised.safetensors is %.64s; the files are of two runs; project again", path, i + 2, tsv_get(&t, i, name), i, ev->d.names[i]);
+      s = err_set(e, ST_INVALID,
+                  "%s: row %d is %.64s, image %d of denoised.safetensors is %.64s; the files are "
+                  "of two runs; project again",
+                  path, i + 2, tsv_get(&t, i, name), i, ev->d.names[i]);
     ev->v[i][EV_LPIPS] = atof(tsv_get(&t, i, lpips));
     ev->v[i][EV_MSE] = atof(tsv_get(&t, i, mse));
-    if (!isfinite(ev->v[i][EV_LPIPS]) || !isfinite(ev->v[i][EV_MSE])) s = err_set(e, ST_NUMERIC, "%s: row %d: lpips or mse is not a finite number; project this lesion again", path, i + 2);
+    if (!isfinite(ev->v[i][EV_LPIPS]) || !isfinite(ev->v[i][EV_MSE]))
+      s = err_set(e, ST_NUMERIC,
+                  "%s: row %d: lpips or mse is not a finite number; project this lesion again",
+                  path, i + 2);
     const int done = steps < 0 ? 0 : atoi(tsv_get(&t, i, steps));
     if (asked && done < atoi(asked)) ev->unfinished++;
     ev->steps = PRLX_MAX(ev->steps, done);
   }
   ev->asked = asked ? atoi(asked) : ev->steps;
-  if (s == ST_OK) snprintf(ev->perceptual, sizeof ev->perceptual, "%.95s", by < 0 ? "unknown weights" : tsv_get(&t, 0, by));
+  if (s == ST_OK)
+    snprintf(ev->perceptual, sizeof ev->perceptual, "%.95s",
+             by < 0 ? "unknown weights" : tsv_get(&t, 0, by));
   tsv_free(&t);
   return s;
 }
@@ -99,16 +138,30 @@ static Status read_w(Evidence *ev, const char *dir, Error *e) {
   const char *text = st_meta(&f, "w_std");
   const double sd = text ? atof(text) : 0;
   const int64_t dim = avg && avg->shape.rank == 1 ? avg->shape.d[0] : 0;
-  if (!dim || !w || w->shape.rank != 2 || w->shape.d[1] != dim || !(sd > 0)) s = err_set(e, ST_FORMAT, "%s: no w [n,dim], w_avg [dim] or w_std; expected the w.safetensors of `prlx project`", path);
-  else if (w->shape.d[0] != ev->n) s = err_set(e, ST_INVALID, "%s: %lld latents, but denoised.safetensors has %lld images; the files are of two runs; project again", path, (long long)w->shape.d[0], (long long)ev->n);
-  double *x = s == ST_OK ? mem_alloc((size_t)((ev->n + 1) * dim) * sizeof *x) : NULL, *mean = x ? x + ev->n * dim : NULL;
+  if (!dim || !w || w->shape.rank != 2 || w->shape.d[1] != dim || !(sd > 0))
+    s = err_set(
+        e, ST_FORMAT,
+        "%s: no w [n,dim], w_avg [dim] or w_std; expected the w.safetensors of `prlx project`",
+        path);
+  else if (w->shape.d[0] != ev->n)
+    s = err_set(e, ST_INVALID,
+                "%s: %lld latents, but denoised.safetensors has %lld images; the files are of two "
+                "runs; project again",
+                path, (long long)w->shape.d[0], (long long)ev->n);
+  double *x = s == ST_OK ? mem_alloc((size_t)((ev->n + 1) * dim) * sizeof *x) : NULL,
+         *mean = x ? x + ev->n * dim : NULL;
   if (s == ST_OK && !x) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (s == ST_OK) { st_to_f64(w, x); st_to_f64(avg, mean); }
+  if (s == ST_OK) {
+    st_to_f64(w, x);
+    st_to_f64(avg, mean);
+  }
   for (int64_t i = 0; i < ev->n && s == ST_OK; i++) {
     double sum = 0;
     for (int64_t k = 0; k < dim; k++) sum += pow(x[i * dim + k] - mean[k], 2);
     ev->v[i][EV_W] = sqrt(sum) / sd;
-    if (!isfinite(ev->v[i][EV_W])) s = err_set(e, ST_NUMERIC, "%s: latent %lld is not finite; project this lesion again", path, (long long)i);
+    if (!isfinite(ev->v[i][EV_W]))
+      s = err_set(e, ST_NUMERIC, "%s: latent %lld is not finite; project this lesion again", path,
+                  (long long)i);
   }
   mem_free(x);
   st_close(&f);
@@ -119,23 +172,31 @@ static Status read_w(Evidence *ev, const char *dir, Error *e) {
 static bool same_image(const Dataset *a, int64_t i, const Dataset *b, int64_t k) {
   if (a->src && b->src) {
     const DatasetLesions *x = a->src, *y = b->src;
-    return x->slice[i] == y->slice[k] && !strcmp(x->name[x->lesion[i]], y->name[y->lesion[k]]) && !strcmp(x->subject[x->subject_of[x->lesion[i]]], y->subject[y->subject_of[y->lesion[k]]]);
+    return x->slice[i] == y->slice[k] && !strcmp(x->name[x->lesion[i]], y->name[y->lesion[k]]) &&
+           !strcmp(x->subject[x->subject_of[x->lesion[i]]],
+                   y->subject[y->subject_of[y->lesion[k]]]);
   }
   return a->names && b->names && a->names[i][0] && !strcmp(a->names[i], b->names[k]);
 }
+
 static Status targets_from(Evidence *ev, const char *path, Error *e) {
   Dataset *t = &ev->target;
   const Dataset *d = &ev->d;
   Status s = dataset_open(t, path, e);
   if (s != ST_OK) return s;
   if (t->h != d->h || t->w != d->w || t->channels != d->channels)
-    s = err_set(e, ST_INVALID, "%s: images of %d x %d, %d channels; the denoised ones have %d x %d, %d channels: another network's size; give the data set that was projected", path, t->w, t->h, t->channels, d->w, d->h, d->channels);
+    s = err_set(e, ST_INVALID,
+                "%s: images of %d x %d, %d channels; the denoised ones have %d x %d, %d channels: "
+                "another network's size; give the data set that was projected",
+                path, t->w, t->h, t->channels, d->w, d->h, d->channels);
   int64_t *at = mem_alloc((size_t)d->n * sizeof *at);
   if (s == ST_OK && !at) s = err_set(e, ST_NOMEM, "out of memory");
   for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
-    int64_t k = i < t->n && same_image(d, i, t, i) ? i : 0;      /* usually in the same place */
+    int64_t k = i < t->n && same_image(d, i, t, i) ? i : 0; /* usually in the same place */
     while (k < t->n && !same_image(d, i, t, k)) k++;
-    if (k == t->n) s = err_set(e, ST_INVALID, "%s: no image %.64s; expected the targets of this projection", path, d->names ? d->names[i] : "of this lesion");
+    if (k == t->n)
+      s = err_set(e, ST_INVALID, "%s: no image %.64s; expected the targets of this projection",
+                  path, d->names ? d->names[i] : "of this lesion");
     at[i] = k;
   }
   if (s == ST_OK) s = dataset_select(t, at, d->n, e);
@@ -148,9 +209,14 @@ static Status targets_from(Evidence *ev, const char *path, Error *e) {
 static Status check_targets(Evidence *ev, Error *e) {
   const int64_t per = (int64_t)ev->d.channels * ev->d.h * ev->d.w;
   for (int64_t i = 0; i < ev->n; i++) {
-    const double mse = square_distance(ev->d.images + i * per, ev->target.images + i * per, per) / (double)per, noted = ev->v[i][EV_MSE];
+    const double mse = square_distance(ev->d.images + i * per, ev->target.images + i * per, per) /
+                       (double)per,
+                 noted = ev->v[i][EV_MSE];
     if (fabs(mse - noted) > 1e-3 * fabs(noted) + 1e-9)
-      return err_set(e, ST_INVALID, "%s: image %lld differs from its denoised image by MSE %.6g, table.tsv says %.6g; these are not the targets of this projection", ev->target_from, (long long)i, mse, noted);
+      return err_set(e, ST_INVALID,
+                     "%s: image %lld differs from its denoised image by MSE %.6g, table.tsv says "
+                     "%.6g; these are not the targets of this projection",
+                     ev->target_from, (long long)i, mse, noted);
   }
   return ST_OK;
 }
@@ -158,14 +224,20 @@ static Status check_targets(Evidence *ev, Error *e) {
 Status evidence_open(Evidence *ev, const char *dir, Error *e) {
   char path[4200];
   snprintf(path, sizeof path, "%.4100s/denoised.safetensors", dir);
-  if (!file_exists(path)) return err_set(e, ST_IO, "%.3000s: no denoised.safetensors; expected the folder of `prlx project` (--synthetic FILE for synthetic images)", dir);
+  if (!file_exists(path))
+    return err_set(e, ST_IO,
+                   "%.3000s: no denoised.safetensors; expected the folder of `prlx project` "
+                   "(--synthetic FILE for synthetic images)",
+                   dir);
   Status s = dataset_open(&ev->d, path, e);
   if (s == ST_OK) s = list_lesions(ev, e);
   if (s == ST_OK) s = read_table(ev, dir, e);
   if (s == ST_OK) s = read_w(ev, dir, e);
   snprintf(path, sizeof path, "%.4100s/targets.safetensors", dir);
-  if (s == ST_OK && ev->a.targets) s = targets_from(ev, ev->a.targets, e);
-  else if (s == ST_OK && file_exists(path)) s = targets_from(ev, path, e);
+  if (s == ST_OK && ev->a.targets)
+    s = targets_from(ev, ev->a.targets, e);
+  else if (s == ST_OK && file_exists(path))
+    s = targets_from(ev, path, e);
   if (s != ST_OK || !ev->target.images) return s;
   return check_targets(ev, e);
 }
@@ -194,14 +266,16 @@ static Status match_slice(Evidence *ev, int64_t i, const LesionVolumes *v, Error
   double lim[2];
   RimMatch m[2];
   if (!image_ppb(d, i, lim)) return ST_OK;
-  const float *img[2] = {ev->target.images ? ev->target.images + i * per : NULL, d->images + i * per};
+  const float *img[2] = {ev->target.images ? ev->target.images + i * per : NULL,
+                         d->images + i * per};
   float *ppb = mem_alloc((size_t)hw * sizeof *ppb), *map = ev->rim ? ev->rim + i * hw : NULL;
   if (!ppb) return err_set(e, ST_NOMEM, "out of memory");
   Status s = ST_OK;
   if (map && v->vol[CH_RIM]) memcpy(map, v->vol[CH_RIM] + z * hw, (size_t)hw * sizeof *map);
   for (int k = 0; k < 2 && s == ST_OK && v->mask; k++) {
     if (!img[k]) continue;
-    for (int64_t q = 0; q < hw; q++) ppb[q] = (float)window_unmap(lim[0], lim[1], (double)img[k][q]);
+    for (int64_t q = 0; q < hw; q++)
+      ppb[q] = (float)window_unmap(lim[0], lim[1], (double)img[k][q]);
     s = rim_match(d->h, d->w, ppb, v->vol[CH_RIM] ? map : NULL, v->mask + z * hw, &m[k], e);
     const double value[5] = {m[k].edge, m[k].core, m[k].surround, m[k].dice, m[k].corr};
     static const EvNumber at[5] = {EV_EDGE0, EV_CORE0, EV_SURROUND0, EV_DICE0, EV_CORR0};
@@ -215,8 +289,11 @@ static Status match_slice(Evidence *ev, int64_t i, const LesionVolumes *v, Error
 static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
   EvLesion *row = &ev->row[r];
   int i = 0;
-  while (i < c->n && (strcmp(c->l[i].subject, row->subject) || strcmp(c->l[i].lesion, row->name))) i++;
-  if (i == c->n) return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected", c->t.path, row->name, row->subject);
+  while (i < c->n && (strcmp(c->l[i].subject, row->subject) || strcmp(c->l[i].lesion, row->name)))
+    i++;
+  if (i == c->n)
+    return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
+                   c->t.path, row->name, row->subject);
   const Lesion *l = &c->l[i];
   const double truth = truth_number(c, l, "truth_rim");
   row->cls = l->cls == CLASS_UNREAD ? -1 : (int)l->cls;
@@ -229,25 +306,39 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
   Status s = lesion_read(c, i, l->rim ? 1u << CH_RIM : 0, (ChiUnits)ev->a.units, &v, warning, e);
   if (s != ST_OK) return s;
   if (v.grid.dim[0] != ev->d.w || v.grid.dim[1] != ev->d.h)
-    s = err_set(e, ST_INVALID, "%s: row %d: slices of %lld x %lld voxels, denoised images of %d x %d; expected the cohort that was projected", c->t.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1], ev->d.w, ev->d.h);
+    s = err_set(e, ST_INVALID,
+                "%s: row %d: slices of %lld x %lld voxels, denoised images of %d x %d; expected "
+                "the cohort that was projected",
+                c->t.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1], ev->d.w,
+                ev->d.h);
   ev->has_map |= v.vol[CH_RIM] != NULL;
   for (int64_t k = row->first; k < ev->n && s == ST_OK; k++) {
     if (ev->lesion[k] != r) continue;
-    if (ev->d.src->slice[k] >= v.grid.dim[2]) s = err_set(e, ST_INVALID, "%s: row %d: %lld slices, denoised is slice %lld; expected the cohort that was projected", c->t.path, l->row + 2, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
-    else s = match_slice(ev, k, &v, e);
+    if (ev->d.src->slice[k] >= v.grid.dim[2])
+      s = err_set(
+          e, ST_INVALID,
+          "%s: row %d: %lld slices, denoised is slice %lld; expected the cohort that was projected",
+          c->t.path, l->row + 2, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
+    else
+      s = match_slice(ev, k, &v, e);
   }
   lesion_free(&v);
   return s;
 }
 
-/* Folders of projections before targets.safetensors: the slices of the cohort, through the window noted with each image. */
+/* Folders of projections before targets.safetensors: the slices of the cohort, through the window
+ * noted with each image. */
 static Status targets_from_cohort(Evidence *ev, const Cohort *c, Error *e) {
   const Dataset *d = &ev->d;
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   const char *list = dataset_meta(d, "channels");
   Channel ch[CH_COUNT];
   const int nch = list ? channels_parse(list, ch) : 0;
-  if (nch != d->channels) return err_set(e, ST_INVALID, "%s: does not say which channels its images have; give the projected images with --targets", d->path);
+  if (nch != d->channels)
+    return err_set(
+        e, ST_INVALID,
+        "%s: does not say which channels its images have; give the projected images with --targets",
+        d->path);
   unsigned mask = 0;
   for (int k = 0; k < nch; k++) mask |= 1u << ch[k];
   ev->target.images = mem_alloc((size_t)(d->n * per) * sizeof *ev->target.images);
@@ -257,12 +348,22 @@ static Status targets_from_cohort(Evidence *ev, const Cohort *c, Error *e) {
     LesionVolumes v;
     char warning[256];
     int k = 0;
-    while (k < c->n && (strcmp(c->l[k].subject, row->subject) || strcmp(c->l[k].lesion, row->name))) k++;
-    if (k == c->n) return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected", c->t.path, row->name, row->subject);
+    while (k < c->n && (strcmp(c->l[k].subject, row->subject) || strcmp(c->l[k].lesion, row->name)))
+      k++;
+    if (k == c->n)
+      return err_set(e, ST_INVALID,
+                     "%s: no lesion %s of %s; expected the cohort that was projected", c->t.path,
+                     row->name, row->subject);
     s = lesion_read(c, k, mask, (ChiUnits)ev->a.units, &v, warning, e);
     if (s != ST_OK) break;
-    if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h || d->src->slice[i] >= v.grid.dim[2]) s = err_set(e, ST_INVALID, "%s: row %d: other size than the denoised images; expected the cohort that was projected", c->t.path, c->l[k].row + 2);
-    else lesion_image(&v, (int)d->src->slice[i], ch, nch, d->src->window + i * 2 * nch, ev->target.images + i * per);
+    if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h || d->src->slice[i] >= v.grid.dim[2])
+      s = err_set(
+          e, ST_INVALID,
+          "%s: row %d: other size than the denoised images; expected the cohort that was projected",
+          c->t.path, c->l[k].row + 2);
+    else
+      lesion_image(&v, (int)d->src->slice[i], ch, nch, d->src->window + i * 2 * nch,
+                   ev->target.images + i * per);
     lesion_free(&v);
   }
   ev->target.n = d->n;
@@ -272,14 +373,21 @@ static Status targets_from_cohort(Evidence *ev, const Cohort *c, Error *e) {
 
 Status evidence_truth(Evidence *ev, Error *e) {
   Cohort c;
-  if (!ev->d.src) return err_set(e, ST_INVALID, "%s: does not say which lesions its images come from; --cohort needs a projection of a lesions.tsv or of a packed data set", ev->d.path);
+  if (!ev->d.src)
+    return err_set(e, ST_INVALID,
+                   "%s: does not say which lesions its images come from; --cohort needs a "
+                   "projection of a lesions.tsv or of a packed data set",
+                   ev->d.path);
   Status s = cohort_open(&c, ev->a.cohort, e);
   if (s != ST_OK) return s;
   ev->rim = mem_alloc((size_t)(ev->n * ev->d.h * ev->d.w) * sizeof *ev->rim);
   if (!ev->rim) s = err_set(e, ST_NOMEM, "out of memory for %lld rim maps", (long long)ev->n);
   if (s == ST_OK && !ev->target.images) s = targets_from_cohort(ev, &c, e);
   for (int64_t r = 0; r < ev->lesions && s == ST_OK; r++) s = truth_of(ev, &c, r, e);
-  if (s == ST_OK && !ev->has_map) { mem_free(ev->rim); ev->rim = NULL; }
+  if (s == ST_OK && !ev->has_map) {
+    mem_free(ev->rim);
+    ev->rim = NULL;
+  }
   double lim[2];
   ev->in_ppb = image_ppb(&ev->d, 0, lim);
   cohort_free(&c);
@@ -287,22 +395,28 @@ Status evidence_truth(Evidence *ev, Error *e) {
 }
 
 /* ---- classifiers ---- */
-static Status score(const Evidence *ev, const float *images, const Classifier *c, int runs, const int *at, int nc, int number, Error *e) {
+static Status score(const Evidence *ev, const float *images, const Classifier *c, int runs,
+                    const int *at, int nc, int number, Error *e) {
   const Dataset *d = &ev->d;
   const int64_t hw = (int64_t)d->h * d->w;
   real *x = mem_alloc((size_t)(d->n * nc * hw) * sizeof *x);
   double *p = mem_alloc((size_t)(d->n * c[0].cfg.classes) * sizeof *p);
-  Status s = x && p ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)d->n);
+  Status s =
+      x && p ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)d->n);
   for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
     ev->v[i][number] = 0;
-    for (int k = 0; k < nc; k++) for (int64_t q = 0; q < hw; q++) x[(i * nc + k) * hw + q] = (real)images[(i * d->channels + at[k]) * hw + q];
+    for (int k = 0; k < nc; k++)
+      for (int64_t q = 0; q < hw; q++)
+        x[(i * nc + k) * hw + q] = (real)images[(i * d->channels + at[k]) * hw + q];
   }
   const Slices in = {x, NULL, d->n, nc, d->h, d->w};
   for (int r = 0; r < runs && s == ST_OK; r++) {
     s = classifier_predict(&c[r], &in, p, e);
-    for (int64_t i = 0; i < d->n && s == ST_OK; i++) ev->v[i][number] += p[i * c[r].cfg.classes + 1] / runs;
+    for (int64_t i = 0; i < d->n && s == ST_OK; i++)
+      ev->v[i][number] += p[i * c[r].cfg.classes + 1] / runs;
   }
-  mem_free(x); mem_free(p);
+  mem_free(x);
+  mem_free(p);
   return s;
 }
 
@@ -314,7 +428,8 @@ Status evidence_scores(Evidence *ev, Error *e) {
   if (s != ST_OK) return s;
   s = channels_find(&ev->d, channels, at, &nc, e);
   if (s == ST_OK) s = score(ev, ev->d.images, c, ev->runs, at, nc, EV_RIM1, e);
-  if (s == ST_OK && ev->target.images) s = score(ev, ev->target.images, c, ev->runs, at, nc, EV_RIM0, e);
+  if (s == ST_OK && ev->target.images)
+    s = score(ev, ev->target.images, c, ev->runs, at, nc, EV_RIM0, e);
   classifiers_free(c, ev->runs);
   return s;
 }

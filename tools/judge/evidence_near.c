@@ -1,5 +1,7 @@
-/* evidence_near.c: nearest training images of denoised or synthetic images, by pixel and by LPIPS features, beside how near training images are to each other.
- * See evidence.h. Training features pass by in blocks (500,000 values per 64 x 64 image), so memory holds those of the queries only. */
+/* evidence_near.c: nearest training images of denoised or synthetic images, by pixel and by LPIPS
+ * features, beside how near training images are to each other. See evidence.h. Training features
+ * pass by in blocks (500,000 values per 64 x 64 image), so memory holds those of the queries only.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,22 +14,39 @@
 enum { TRAIN_BLOCK = 24, QUERY_BLOCK = 320, PIECE = 2048 };
 
 void near_free(EvNear *near) {
-  mem_free(near->px); mem_free(near->lp);
+  mem_free(near->px);
+  mem_free(near->lp);
   reference_free(&near->ref_px);
   reference_free(&near->ref_lp);
   *near = (EvNear){0};
 }
 
-/* Queries: the images judged, then training images as reference. skip: training lesion that does not count (the query's own), -1: none. */
-typedef struct Query { const float *img; int64_t skip; Nearest px, lp; } Query;
+/* Queries: the images judged, then training images as reference. skip: training lesion that does
+ * not count (the query's own), -1: none. */
+typedef struct Query {
+  const float *img;
+  int64_t skip;
+  Nearest px;
+  Nearest lp;
+} Query;
 typedef struct Search {
-  Evidence *ev; const Dataset *train; int64_t per, hw;
-  Query *q; int64_t nq;
-  int64_t *kept; int64_t nkept;              /* training images looked at by LPIPS */
-  Shape tap[VGG_TAPS];                       /* features of one image */
-  real *feat[VGG_TAPS], *block[VGG_TAPS];    /* of QUERY_BLOCK queries, of TRAIN_BLOCK training images */
-  int64_t q0, t0; int nblock;                /* what lies in them */
-  Progress bar; int64_t seen;
+  Evidence *ev;
+  const Dataset *train;
+  int64_t per;
+  int64_t hw;
+  Query *q;
+  int64_t nq;
+  int64_t *kept;
+  int64_t nkept;       /* training images looked at by LPIPS */
+  Shape tap[VGG_TAPS]; /* features of one image */
+  /* of QUERY_BLOCK queries, of TRAIN_BLOCK training images */
+  real *feat[VGG_TAPS];
+  real *block[VGG_TAPS];
+  int64_t q0;
+  int64_t t0;
+  int nblock; /* what lies in them */
+  Progress bar;
+  int64_t seen;
 } Search;
 
 static int64_t train_lesion(const Dataset *t, int64_t i) { return t->src ? t->src->lesion[i] : i; }
@@ -35,8 +54,10 @@ static int64_t train_lesion(const Dataset *t, int64_t i) { return t->src ? t->sr
 /* The lesion itself, where it is among the training data: its neighbour would be itself. */
 static int64_t own_lesion(const Evidence *ev, const EvLesion *r) {
   const DatasetLesions *s = ev->train.src;
-  for (int64_t l = 0; s && ev->d.src && l < s->n; l++) if (!strcmp(s->name[l], r->name) && !strcmp(s->subject[s->subject_of[l]], r->subject)) return l;
-  for (int64_t i = 0; !s && !ev->d.src && ev->train.names && i < ev->train.n; i++) if (!strcmp(ev->train.names[i], r->name)) return i;
+  for (int64_t l = 0; s && ev->d.src && l < s->n; l++)
+    if (!strcmp(s->name[l], r->name) && !strcmp(s->subject[s->subject_of[l]], r->subject)) return l;
+  for (int64_t i = 0; !s && !ev->d.src && ev->train.names && i < ev->train.n; i++)
+    if (!strcmp(ev->train.names[i], r->name)) return i;
   return -1;
 }
 
@@ -59,8 +80,11 @@ static Status choose_reference(Search *f, int64_t first, Error *e) {
       f->q[f->nq++] = (Query){t->images + order[i] * f->per, l, NEAREST_NONE, NEAREST_NONE};
     }
   }
-  const Status s = order && seen ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld training images", (long long)t->n);
-  mem_free(order); mem_free(seen);
+  const Status s = order && seen ? ST_OK
+                                 : err_set(e, ST_NOMEM, "out of memory for %lld training images",
+                                           (long long)t->n);
+  mem_free(order);
+  mem_free(seen);
   return s;
 }
 
@@ -70,21 +94,28 @@ static void pixel_query(void *ctx, int64_t i, int worker) {
   Query *q = &f->q[i];
   for (int64_t k = 0; k < f->train->n; k++) {
     const int64_t l = train_lesion(f->train, k);
-    if (l != q->skip) nearest_add(&q->px, k, l, sqrt(square_distance(q->img, f->train->images + k * f->per, f->hw) / (double)f->hw));
+    if (l != q->skip)
+      nearest_add(
+          &q->px, k, l,
+          sqrt(square_distance(q->img, f->train->images + k * f->per, f->hw) / (double)f->hw));
   }
 }
 
 /* ---- by features ---- */
-static Status features_of(const Search *f, const Vgg *v, const float *const *img, int n, real *const feat[VGG_TAPS], Error *e) {
+static Status features_of(const Search *f, const Vgg *v, const float *const *img, int n,
+                          real *const feat[VGG_TAPS], Error *e) {
   real *x = mem_alloc((size_t)(n * f->per) * sizeof *x);
   if (!x) return err_set(e, ST_NOMEM, "out of memory for %d images", n);
-  for (int i = 0; i < n; i++) for (int64_t k = 0; k < f->per; k++) x[i * f->per + k] = (real)img[i][k];
-  const Status s = lpips_image_features(v, SHAPE4(n, f->train->channels, f->train->h, f->train->w), x, VGG_CHANNELS_AUTO, feat, e);
+  for (int i = 0; i < n; i++)
+    for (int64_t k = 0; k < f->per; k++) x[i * f->per + k] = (real)img[i][k];
+  const Status s = lpips_image_features(v, SHAPE4(n, f->train->channels, f->train->h, f->train->w),
+                                        x, VGG_CHANNELS_AUTO, feat, e);
   mem_free(x);
   return s;
 }
 
-/* Query i against the training images of the block. Pieces small enough that the block's share stays in the cache. */
+/* Query i against the training images of the block. Pieces small enough that the block's share
+ * stays in the cache. */
 static void feature_query(void *ctx, int64_t i, int worker) {
   const Search *f = ctx;
   Query *q = &f->q[f->q0 + i];
@@ -93,7 +124,8 @@ static void feature_query(void *ctx, int64_t i, int worker) {
     const int64_t m = shape_numel(f->tap[k]);
     const real *a = f->feat[k] + i * m;
     for (int64_t p = 0; p < m; p += PIECE)
-      for (int b = 0; b < f->nblock; b++) d[b] += square_distance(a + p, f->block[k] + b * m + p, PRLX_MIN((int64_t)PIECE, m - p));
+      for (int b = 0; b < f->nblock; b++)
+        d[b] += square_distance(a + p, f->block[k] + b * m + p, PRLX_MIN((int64_t)PIECE, m - p));
   }
   for (int b = 0; b < f->nblock; b++) {
     const int64_t at = f->kept[f->t0 + b], l = train_lesion(f->train, at);
@@ -120,7 +152,8 @@ static Status feature_pass(Search *f, const Vgg *v, int64_t q0, int64_t nq, Erro
 
 /* All training images, or `limit` of them, evenly spaced. */
 static Status choose_candidates(Search *f, Error *e) {
-  const int64_t n = f->train->n, limit = f->ev->a.limit > 0 && f->ev->a.limit < n ? f->ev->a.limit : n;
+  const int64_t n = f->train->n,
+                limit = f->ev->a.limit > 0 && f->ev->a.limit < n ? f->ev->a.limit : n;
   f->kept = mem_alloc((size_t)limit * sizeof *f->kept);
   if (!f->kept) return err_set(e, ST_NOMEM, "out of memory");
   for (int64_t i = 0; i < limit; i++) f->kept[f->nkept++] = i * n / limit;
@@ -130,21 +163,29 @@ static Status choose_candidates(Search *f, Error *e) {
 static Status by_features(Search *f, Error *e) {
   Vgg v = {0};
   Evidence *ev = f->ev;
-  const int64_t passes = (f->nq + QUERY_BLOCK - 1) / QUERY_BLOCK, room = PRLX_MIN(f->nq, (int64_t)QUERY_BLOCK);
+  const int64_t passes = (f->nq + QUERY_BLOCK - 1) / QUERY_BLOCK,
+                room = PRLX_MIN(f->nq, (int64_t)QUERY_BLOCK);
   Status s = vgg_load(&v, ev->a.vgg, ev->a.data, e);
   if (s == ST_OK) s = choose_candidates(f, e);
   if (s == ST_OK) snprintf(ev->near_by, sizeof ev->near_by, "%.95s", v.name);
-  const int64_t side = PRLX_MIN(f->train->h, 256);                /* larger images are averaged down before VGG sees them */
+  /* larger images are averaged down before VGG sees them */
+  const int64_t side = PRLX_MIN(f->train->h, 256);
   for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
     f->tap[k] = lpips_feature_shape(1, side, f->train->w * side / f->train->h, k);
     f->feat[k] = mem_alloc((size_t)(room * shape_numel(f->tap[k])) * sizeof(real));
     f->block[k] = mem_alloc((size_t)(TRAIN_BLOCK * shape_numel(f->tap[k])) * sizeof(real));
-    if (!f->feat[k] || !f->block[k]) s = err_set(e, ST_NOMEM, "out of memory for the features of %lld images; use --no-perceptual", (long long)room);
+    if (!f->feat[k] || !f->block[k])
+      s = err_set(e, ST_NOMEM, "out of memory for the features of %lld images; use --no-perceptual",
+                  (long long)room);
   }
   progress_start(&f->bar, "evidence", "image", (double)(passes * f->nkept));
-  for (int64_t q = 0; q < f->nq && s == ST_OK; q += QUERY_BLOCK) s = feature_pass(f, &v, q, PRLX_MIN((int64_t)QUERY_BLOCK, f->nq - q), e);
+  for (int64_t q = 0; q < f->nq && s == ST_OK; q += QUERY_BLOCK)
+    s = feature_pass(f, &v, q, PRLX_MIN((int64_t)QUERY_BLOCK, f->nq - q), e);
   progress_end(&f->bar);
-  for (int k = 0; k < VGG_TAPS; k++) { mem_free(f->feat[k]); mem_free(f->block[k]); }
+  for (int k = 0; k < VGG_TAPS; k++) {
+    mem_free(f->feat[k]);
+    mem_free(f->block[k]);
+  }
   mem_free(f->kept);
   vgg_free(&v);
   return s;
@@ -166,7 +207,8 @@ static double rms_ppb(const Evidence *ev, int64_t i, int64_t t) {
   const int64_t hw = (int64_t)ev->d.h * ev->d.w, per = hw * ev->d.channels;
   if (!image_ppb(&ev->d, i, a) || !image_ppb(&ev->train, t, b)) return NAN;
   for (int64_t k = 0; k < hw; k++) {
-    const double x = window_unmap(a[0], a[1], (double)ev->d.images[i * per + k]) - window_unmap(b[0], b[1], (double)ev->train.images[t * per + k]);
+    const double x = window_unmap(a[0], a[1], (double)ev->d.images[i * per + k]) -
+                     window_unmap(b[0], b[1], (double)ev->train.images[t * per + k]);
     sum += x * x;
   }
   return sqrt(sum / (double)hw);
@@ -180,8 +222,13 @@ static Status keep(Search *f, int64_t first, Error *e) {
   near->lp = ev->a.perceptual ? mem_alloc((size_t)ev->n * sizeof *near->lp) : NULL;
   if (!near->px || (ev->a.perceptual && !near->lp)) return err_set(e, ST_NOMEM, "out of memory");
   Status s = reference_from(&near->ref_px, f->q + first, f->nq - first, false, e);
-  if (s == ST_OK && near->lp) s = reference_from(&near->ref_lp, f->q + first, f->nq - first, true, e);
-  if (s == ST_INVALID) return err_set(e, s, "%s: images of one lesion only; expected at least two training lesions to compare with", f->train->path);
+  if (s == ST_OK && near->lp)
+    s = reference_from(&near->ref_lp, f->q + first, f->nq - first, true, e);
+  if (s == ST_INVALID)
+    return err_set(
+        e, s,
+        "%s: images of one lesion only; expected at least two training lesions to compare with",
+        f->train->path);
   if (s != ST_OK) return s;
   for (int64_t i = 0; i < ev->n; i++) {
     const Query *q = &f->q[i];
@@ -208,11 +255,17 @@ Status evidence_near(Evidence *ev, Error *e) {
   if (s != ST_OK) return s;
   const Dataset *d = &ev->d, *t = &ev->train;
   if (t->h != d->h || t->w != d->w || t->channels != d->channels)
-    return err_set(e, ST_INVALID, "%s: images of %d x %d, %d channels; %s has %d x %d, %d channels; give the data the network was trained on", t->path, t->w, t->h, t->channels, d->path, d->w, d->h, d->channels);
-  Search f = {.ev = ev, .train = t, .hw = (int64_t)d->h * d->w, .per = (int64_t)d->channels * d->h * d->w};
+    return err_set(e, ST_INVALID,
+                   "%s: images of %d x %d, %d channels; %s has %d x %d, %d channels; give the data "
+                   "the network was trained on",
+                   t->path, t->w, t->h, t->channels, d->path, d->w, d->h, d->channels);
+  Search f = {
+      .ev = ev, .train = t, .hw = (int64_t)d->h * d->w, .per = (int64_t)d->channels * d->h * d->w};
   f.q = mem_alloc((size_t)(ev->n + ev->a.typical) * sizeof *f.q);
   if (!f.q) return err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < ev->n; i++) f.q[f.nq++] = (Query){d->images + i * f.per, own_lesion(ev, &ev->row[ev->lesion[i]]), NEAREST_NONE, NEAREST_NONE};
+  for (int64_t i = 0; i < ev->n; i++)
+    f.q[f.nq++] = (Query){d->images + i * f.per, own_lesion(ev, &ev->row[ev->lesion[i]]),
+                          NEAREST_NONE, NEAREST_NONE};
   s = choose_reference(&f, ev->n, e);
   if (s == ST_OK) par_for(f.nq, pixel_query, &f);
   if (s == ST_OK && ev->a.perceptual) s = by_features(&f, e);

@@ -1,19 +1,54 @@
-/* fid.c: `prlx fid`: how far sets of images are from a reference set: FID with interval and extrapolation, KID with standard error, precision and recall. */
+/* fid.c: `prlx fid`: how far sets of images are from a reference set: FID with interval and
+ * extrapolation, KID with standard error, precision and recall. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "models/store/featurenet.h"
+#include "tools/judge/featureset.h"
 #include "tools/cli/tool.h"
 
-enum { GRAM_MAX = 5000, BOOT_MAX = 2500 };      /* images per set up to which inner products are kept, resamples are drawn */
+/* images per set up to which inner products are kept, resamples are drawn */
+enum { GRAM_MAX = 5000, BOOT_MAX = 2500 };
 typedef struct Args {
-  const char *inception, *data, *cache;
-  int convention, channels, batch, k, cov, reps, sizes, label;
-  int64_t limit, seed;
-  bool bits8, kid, pr, floor, no_cache, json;
+  const char *inception;
+  const char *data;
+  const char *cache;
+  int convention;
+  int channels;
+  int batch;
+  int k;
+  int cov;
+  int reps;
+  int sizes;
+  int label;
+  int64_t limit;
+  int64_t seed;
+  bool bits8;
+  bool kid;
+  bool pr;
+  bool floor;
+  bool no_cache;
+  bool json;
 } Args;
-typedef struct Row { FeatureSet set; Fid fid; Kid kid; PrecisionRecall pr; Interval ci; FidCurve curve; FidFloor floor; bool has_gram, has_ci, has_pr; } Row;
-typedef struct Job { Args a; FeatureNet net; FeatureSet ref; Row *row; int n; Progress bar; } Job;
+typedef struct Row {
+  FeatureSet set;
+  Fid fid;
+  Kid kid;
+  PrecisionRecall pr;
+  Interval ci;
+  FidCurve curve;
+  FidFloor floor;
+  bool has_gram;
+  bool has_ci;
+  bool has_pr;
+} Row;
+typedef struct Job {
+  Args a;
+  FeatureNet net;
+  FeatureSet ref;
+  Row *row;
+  int n;
+  Progress bar;
+} Job;
 
 static bool tick(void *ctx, int64_t done) {
   Job *j = ctx;
@@ -46,7 +81,8 @@ static Status compare_small(Job *j, Row *r, Error *e) {
   if (s == ST_OK && a->floor) s = fid_floor(&g, a->cov, 10, (uint64_t)a->seed, &r->floor, e);
   if (s == ST_OK && boot) {
     progress_start(&j->bar, "bootstrap", "resample", a->reps);
-    s = fid_bootstrap(&g, groups(&j->ref), groups(&r->set), r->fid.fid, a->cov, a->reps, (uint64_t)a->seed, &r->ci, tick, j, e);
+    s = fid_bootstrap(&g, groups(&j->ref), groups(&r->set), r->fid.fid, a->cov, a->reps,
+                      (uint64_t)a->seed, &r->ci, tick, j, e);
     progress_end(&j->bar);
     r->has_ci = s == ST_OK;
   }
@@ -59,11 +95,15 @@ static Status compare(Job *j, Row *r, const char *path, Error *e) {
   if (s != ST_OK) return s;
   const FeatureFile *a = &j->ref.f, *b = &r->set.f;
   if (a->d != b->d || strcmp(a->network, b->network) || strcmp(a->convention, b->convention))
-    return err_set(e, ST_INVALID, "%s: features of \"%.100s\", %.60s; those of %s are of \"%.100s\", %.60s; only features of one network and convention can be compared", path,
-                   b->network, b->convention, j->ref.path, a->network, a->convention);
+    return err_set(e, ST_INVALID,
+                   "%s: features of \"%.100s\", %.60s; those of %s are of \"%.100s\", %.60s; only "
+                   "features of one network and convention can be compared",
+                   path, b->network, b->convention, j->ref.path, a->network, a->convention);
   bool small = a->n <= GRAM_MAX && b->n <= GRAM_MAX;
-  s = small ? compare_small(j, r, e) : fid_features(view(&j->ref), view(&r->set), j->a.cov, &r->fid, e);
-  if (s == ST_OK && j->a.kid) s = kid_features(view(&j->ref), view(&r->set), groups(&j->ref), groups(&r->set), &r->kid, e);
+  s = small ? compare_small(j, r, e)
+            : fid_features(view(&j->ref), view(&r->set), j->a.cov, &r->fid, e);
+  if (s == ST_OK && j->a.kid)
+    s = kid_features(view(&j->ref), view(&r->set), groups(&j->ref), groups(&r->set), &r->kid, e);
   return s;
 }
 
@@ -81,24 +121,38 @@ static void print_notes(const Job *j) {
     const Row *r = &j->row[k];
     few |= PRLX_MIN(j->ref.f.n, r->set.f.n) <= j->ref.f.d;
     subjects |= r->set.by_subject;
-    few_groups |= (j->ref.by_subject && j->ref.ngroups < 10) || (r->set.by_subject && r->set.ngroups < 10);
+    few_groups |=
+        (j->ref.by_subject && j->ref.ngroups < 10) || (r->set.by_subject && r->set.ngroups < 10);
     large |= !r->has_gram || (a->reps && !r->has_ci);
     copies |= r->has_pr && r->pr.nearest_a < 0.5;
   }
   printf("covariance over %s", a->cov == COV_BIASED ? "n" : "n-1");
-  if (a->reps) printf("; [95 %%]: bootstrap by %s, %d resamples, around their own mean", subjects ? "subject where known" : "image", a->reps);
+  if (a->reps)
+    printf("; [95 %%]: bootstrap by %s, %d resamples, around their own mean",
+           subjects ? "subject where known" : "image", a->reps);
   if (a->kid) printf("; KID: cubic kernel, unbiased, +- standard error (jackknife)");
   if (a->pr) printf("; precision, recall: k = %d", a->k);
   printf("\n");
-  if (few) printf("note: fewer images than feature dimensions (%lld): FID is biased upwards; compare only rows of equal n, prefer KID; FID_inf is a rough correction\n", (long long)j->ref.f.d);
-  if (few_groups) printf("note: fewer than 10 subjects in a set: intervals and standard errors are themselves uncertain\n");
-  if (large) printf("note: not computed for large sets: precision, recall and FID_inf above %d images, intervals above %d\n", GRAM_MAX, BOOT_MAX);
-  if (copies) printf("note: nearest < 0.5: images lie much closer to the reference than its own images to each other: copies?\n");
+  if (few)
+    printf("note: fewer images than feature dimensions (%lld): FID is biased upwards; compare only "
+           "rows of equal n, prefer KID; FID_inf is a rough correction\n",
+           (long long)j->ref.f.d);
+  if (few_groups)
+    printf("note: fewer than 10 subjects in a set: intervals and standard errors are themselves "
+           "uncertain\n");
+  if (large)
+    printf("note: not computed for large sets: precision, recall and FID_inf above %d images, "
+           "intervals above %d\n",
+           GRAM_MAX, BOOT_MAX);
+  if (copies)
+    printf("note: nearest < 0.5: images lie much closer to the reference than its own images to "
+           "each other: copies?\n");
 }
 
 static void print_table(const Job *j) {
   const Args *a = &j->a;
-  printf("reference  %s, n = %lld\nfeatures   %s\ninput      %s\n\n", j->ref.path, (long long)j->ref.f.n, j->ref.f.network, j->ref.f.convention);
+  printf("reference  %s, n = %lld\nfeatures   %s\ninput      %s\n\n", j->ref.path,
+         (long long)j->ref.f.n, j->ref.f.network, j->ref.f.convention);
   printf("%-28s %6s %9s", "set", "n", "FID");
   if (a->reps) printf(" %21s", "[95 %]");
   if (a->sizes) printf(" %9s %5s", "FID_inf", "r2");
@@ -111,17 +165,24 @@ static void print_table(const Job *j) {
     printf("%-28.28s %6lld %9.3f", leaf(r->set.path), (long long)r->set.f.n, r->fid.fid);
     snprintf(b, sizeof b, "[%.3f, %.3f]", r->ci.lo, r->ci.hi);
     if (a->reps) printf(" %21s", r->has_ci ? b : "-");
-    if (a->sizes && r->curve.na[0]) printf(" %9.3f %5.2f", r->curve.inf, r->curve.r2);
-    else if (a->sizes) printf(" %9s %5s", "-", "-");
+    if (a->sizes && r->curve.na[0])
+      printf(" %9.3f %5.2f", r->curve.inf, r->curve.r2);
+    else if (a->sizes)
+      printf(" %9s %5s", "-", "-");
     snprintf(b, sizeof b, "%.3f +- %.3f", 1000 * r->kid.kid, 1000 * r->kid.se);
     if (a->kid) printf(" %21s", b);
-    if (r->has_pr) printf(" %9.3f %7.3f %8.3f", r->pr.precision, r->pr.recall, r->pr.nearest_a);
-    else if (a->pr) printf(" %9s %7s %8s", "-", "-", "-");
+    if (r->has_pr)
+      printf(" %9.3f %7.3f %8.3f", r->pr.precision, r->pr.recall, r->pr.nearest_a);
+    else if (a->pr)
+      printf(" %9s %7s %8s", "-", "-", "-");
     printf("\n");
   }
   for (int k = 0; k < j->n && a->floor; k++)
-    if (j->row[k].has_gram) printf("floor      halves of the reference: FID %.3f; halves of it against as many of %s: %.3f (n = %lld)\n", j->row[k].floor.within, leaf(j->row[k].set.path),
-                                   j->row[k].floor.between, (long long)j->row[k].floor.n);
+    if (j->row[k].has_gram)
+      printf("floor      halves of the reference: FID %.3f; halves of it against as many of %s: "
+             "%.3f (n = %lld)\n",
+             j->row[k].floor.within, leaf(j->row[k].set.path), j->row[k].floor.between,
+             (long long)j->row[k].floor.n);
   printf("\n");
   print_notes(j);
 }
@@ -130,15 +191,21 @@ static void json_text(const char *s) {
   putchar('"');
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
-    if (c == '"' || c == '\\') printf("\\%c", c);
-    else if (c < 32) printf("\\u%04x", c);
-    else putchar(c);
+    if (c == '"' || c == '\\')
+      printf("\\%c", c);
+    else if (c < 32)
+      printf("\\u%04x", c);
+    else
+      putchar(c);
   }
   putchar('"');
 }
+
 static void json_num(const char *key, double v) {
-  if (isfinite(v)) printf(", \"%s\": %.9g", key, v);
-  else printf(", \"%s\": null", key);
+  if (isfinite(v))
+    printf(", \"%s\": %.9g", key, v);
+  else
+    printf(", \"%s\": null", key);
 }
 
 static void print_json(const Job *j) {
@@ -149,7 +216,8 @@ static void print_json(const Job *j) {
   json_text(j->ref.f.network);
   printf(", \"convention\": ");
   json_text(j->ref.f.convention);
-  printf(", \"covariance\": \"%s\", \"seed\": %lld, \"sets\": [", a->cov == COV_BIASED ? "n" : "n-1", (long long)a->seed);
+  printf(", \"covariance\": \"%s\", \"seed\": %lld, \"sets\": [",
+         a->cov == COV_BIASED ? "n" : "n-1", (long long)a->seed);
   for (int k = 0; k < j->n; k++) {
     const Row *r = &j->row[k];
     printf("%s\n  {\"set\": ", k ? "," : "");
@@ -157,18 +225,37 @@ static void print_json(const Job *j) {
     printf(", \"n\": %lld", (long long)r->set.f.n);
     json_num("fid", r->fid.fid);
     json_num("fid_mean_term", r->fid.mean);
-    if (r->has_ci) { json_num("fid_lo", r->ci.lo); json_num("fid_hi", r->ci.hi); json_num("fid_se", r->ci.se); }
-    if (r->has_ci) printf(", \"resamples\": %lld, \"by\": \"%s\"", (long long)r->ci.reps, j->ref.by_subject || r->set.by_subject ? "subject" : "image");
+    if (r->has_ci) {
+      json_num("fid_lo", r->ci.lo);
+      json_num("fid_hi", r->ci.hi);
+      json_num("fid_se", r->ci.se);
+    }
+    if (r->has_ci)
+      printf(", \"resamples\": %lld, \"by\": \"%s\"", (long long)r->ci.reps,
+             j->ref.by_subject || r->set.by_subject ? "subject" : "image");
     if (r->curve.na[0]) {
       json_num("fid_inf", r->curve.inf);
       json_num("fid_inf_r2", r->curve.r2);
       printf(", \"fid_by_n\": [");
-      for (int i = 0; i < FID_SIZES; i++) printf("%s[%lld, %lld, %.9g]", i ? ", " : "", (long long)r->curve.na[i], (long long)r->curve.nb[i], r->curve.fid[i]);
+      for (int i = 0; i < FID_SIZES; i++)
+        printf("%s[%lld, %lld, %.9g]", i ? ", " : "", (long long)r->curve.na[i],
+               (long long)r->curve.nb[i], r->curve.fid[i]);
       printf("]");
     }
-    if (a->kid) { json_num("kid", r->kid.kid); json_num("kid_se", r->kid.se); }
-    if (r->has_pr) { json_num("precision", r->pr.precision); json_num("recall", r->pr.recall); json_num("nearest", r->pr.nearest_a); }
-    if (a->floor && r->has_gram) { json_num("floor_within", r->floor.within); json_num("floor_between", r->floor.between); printf(", \"floor_n\": %lld", (long long)r->floor.n); }
+    if (a->kid) {
+      json_num("kid", r->kid.kid);
+      json_num("kid_se", r->kid.se);
+    }
+    if (r->has_pr) {
+      json_num("precision", r->pr.precision);
+      json_num("recall", r->pr.recall);
+      json_num("nearest", r->pr.nearest_a);
+    }
+    if (a->floor && r->has_gram) {
+      json_num("floor_within", r->floor.within);
+      json_num("floor_between", r->floor.between);
+      printf(", \"floor_n\": %lld", (long long)r->floor.n);
+    }
     printf("}");
   }
   printf("\n]}\n");
@@ -178,17 +265,26 @@ static void print_json(const Job *j) {
 
 static Status run(Job *j, char **path, Error *e) {
   const Args *a = &j->a;
-  j->net.o = (FeatureOptions){.weights = a->inception, .data = a->data, .cache = a->no_cache ? NULL : a->cache, .batch = a->batch, .limit = a->limit, .label = a->label,
-    .input = {(FidConvention)a->convention, (FidChannels)a->channels, a->bits8}};
+  j->net.o =
+      (FeatureOptions){.weights = a->inception,
+                       .data = a->data,
+                       .cache = a->no_cache ? NULL : a->cache,
+                       .batch = a->batch,
+                       .limit = a->limit,
+                       .label = a->label,
+                       .input = {(FidConvention)a->convention, (FidChannels)a->channels, a->bits8}};
   Status s = feature_set_open(&j->ref, &j->net, path[0], e);
   for (int k = 0; k < j->n && s == ST_OK; k++) {
     s = compare(j, &j->row[k], path[k + 1], e);
     Error inner = *e;
-    if (s != ST_OK && !strstr(inner.msg, path[k + 1]) && !strstr(inner.msg, path[0])) err_set(e, s, "%s against %s: %.800s", path[k + 1], path[0], inner.msg);
+    if (s != ST_OK && !strstr(inner.msg, path[k + 1]) && !strstr(inner.msg, path[0]))
+      err_set(e, s, "%s against %s: %.800s", path[k + 1], path[0], inner.msg);
   }
   if (s != ST_OK) return s;
-  if (a->json) print_json(j);
-  else print_table(j);
+  if (a->json)
+    print_json(j);
+  else
+    print_table(j);
   return ST_OK;
 }
 
@@ -197,41 +293,68 @@ int tool_fid(int argc, char **argv) {
   if (!j) return EXIT_FAILED;
   Args *a = &j->a;
   Opt t[] = {
-    OPT_GROUP("Features"),
-    OPT_STR("inception", &a->inception, NULL, "FILE", "Inception weights, such as `prlx import` makes of the public FID network\n(default: the bundled Inception of nsfwjs, which is not that network)"),
-    OPT_CHOICE("convention", &a->convention, "pytorch-fid", "pytorch-fid|tensorflow|clean-fid", "how images reach 299 x 299: bilinear with half-pixel centres; as the 2015 graph\n(StyleGAN2-ADA); antialiased bicubic"),
-    OPT_FLAG("8bit", &a->bits8, "no", "round images to 8 bits first, as tools that read PNG do"),
-    OPT_CHOICE("channels", &a->channels, "auto", "auto|first|mean", "what the network sees of several channels. auto: 3 as they are, else the first"),
-    OPT_INT("label", &a->label, "-1", -1, 1000000, "only images of this class, in all data sets"),
-    OPT_I64("limit", &a->limit, "0", 0, 1e9, "at most so many images per set, evenly spaced (equal n makes FIDs comparable); 0: all"),
-    OPT_INT("batch", &a->batch, "4", 1, 256, "images at a time"),
-    OPT_STR("cache", &a->cache, "out/features", "DIR", "where features are kept, by content"),
-    OPT_FLAG("no-cache", &a->no_cache, "no", "neither read nor write them"),
-    OPT_STR("data", &a->data, NULL, "DIR", "folder of the bundled files"),
-    OPT_GROUP("Numbers"),
-    OPT_CHOICE("covariance", &a->cov, "unbiased", "unbiased|biased", "over n-1 (pytorch-fid, clean-fid) or n (StyleGAN2-ADA)"),
-    OPT_INT("bootstrap", &a->reps, "200", 0, 1000000, "resamples for the interval of FID; 0: none"),
-    OPT_INT("sizes", &a->sizes, "4", 0, 10000, "random subsets per sample size for FID_inf; 0: none"),
-    OPT_FLAG("kid", &a->kid, "yes", "kernel distance with standard error"),
-    OPT_FLAG("pr", &a->pr, "yes", "precision and recall of the feature manifolds"),
-    OPT_INT("k", &a->k, "3", 1, 64, "neighbours that precision and recall reach to"),
-    OPT_FLAG("floor", &a->floor, "no", "FID between halves of the reference, beside halves against the set"),
-    OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed of resamples and subsets"),
-    OPT_FLAG("json", &a->json, "no", "JSON instead of a table"),
+      OPT_GROUP("Features"),
+      OPT_STR("inception", &a->inception, NULL, "FILE",
+              "Inception weights, such as `prlx import` makes of the public FID network\n(default: "
+              "the bundled Inception of nsfwjs, which is not that network)"),
+      OPT_CHOICE("convention", &a->convention, "pytorch-fid", "pytorch-fid|tensorflow|clean-fid",
+                 "how images reach 299 x 299: bilinear with half-pixel centres; as the 2015 "
+                 "graph\n(StyleGAN2-ADA); antialiased bicubic"),
+      OPT_FLAG("8bit", &a->bits8, "no", "round images to 8 bits first, as tools that read PNG do"),
+      OPT_CHOICE("channels", &a->channels, "auto", "auto|first|mean",
+                 "what the network sees of several channels. auto: 3 as they are, else the first"),
+      OPT_INT("label", &a->label, "-1", -1, 1000000, "only images of this class, in all data sets"),
+      OPT_I64(
+          "limit", &a->limit, "0", 0, 1e9,
+          "at most so many images per set, evenly spaced (equal n makes FIDs comparable); 0: all"),
+      OPT_INT("batch", &a->batch, "4", 1, 256, "images at a time"),
+      OPT_STR("cache", &a->cache, "out/features", "DIR", "where features are kept, by content"),
+      OPT_FLAG("no-cache", &a->no_cache, "no", "neither read nor write them"),
+      OPT_STR("data", &a->data, NULL, "DIR", "folder of the bundled files"),
+      OPT_GROUP("Numbers"),
+      OPT_CHOICE("covariance", &a->cov, "unbiased", "unbiased|biased",
+                 "over n-1 (pytorch-fid, clean-fid) or n (StyleGAN2-ADA)"),
+      OPT_INT("bootstrap", &a->reps, "200", 0, 1000000,
+              "resamples for the interval of FID; 0: none"),
+      OPT_INT("sizes", &a->sizes, "4", 0, 10000,
+              "random subsets per sample size for FID_inf; 0: none"),
+      OPT_FLAG("kid", &a->kid, "yes", "kernel distance with standard error"),
+      OPT_FLAG("pr", &a->pr, "yes", "precision and recall of the feature manifolds"),
+      OPT_INT("k", &a->k, "3", 1, 64, "neighbours that precision and recall reach to"),
+      OPT_FLAG("floor", &a->floor, "no",
+               "FID between halves of the reference, beside halves against the set"),
+      OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed of resamples and subsets"),
+      OPT_FLAG("json", &a->json, "no", "JSON instead of a table"),
   };
-  OptSpec spec = {.cmd = "fid", .summary = "distance of sets of images from a reference set: FID, KID, precision and recall",
-    .details = "The first set is the reference (real images), every other one gets a row:\n"
-               "  prlx fid test.safetensors train.safetensors synthetic.safetensors denoised.safetensors\n"
-               "FILE+FILE is both as one set: real rims with those that an augmentation adds.\n"
-               "A set is a data set, or a file with a tensor \"features\" [images, dimensions]. Numbers of different networks or conventions\n"
-               "cannot be compared; every output names both. Features are kept, so a second call is fast, and an interrupted one goes on.",
-    .opt = t, .n = COUNT_OF(t), .pos = "REFERENCE SET...", .pos_min = 2, .pos_max = -1};
+  OptSpec spec = {
+      .cmd = "fid",
+      .summary = "distance of sets of images from a reference set: FID, KID, precision and recall",
+      .details = "The first set is the reference (real images), every other one gets a row:\n"
+                 "  prlx fid test.safetensors train.safetensors synthetic.safetensors "
+                 "denoised.safetensors\n"
+                 "FILE+FILE is both as one set: real rims with those that an augmentation adds.\n"
+                 "A set is a data set, or a file with a tensor \"features\" [images, dimensions]. "
+                 "Numbers of different networks or conventions\n"
+                 "cannot be compared; every output names both. Features are kept, so a second call "
+                 "is fast, and an interrupted one goes on.",
+      .opt = t,
+      .n = COUNT_OF(t),
+      .pos = "REFERENCE SET...",
+      .pos_min = 2,
+      .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
-  if (rc >= 0) { mem_free(j); return rc; }
+  if (rc >= 0) {
+    mem_free(j);
+    return rc;
+  }
   Error e = {0};
   j->n = spec.nargs - 1;
   j->row = mem_alloc((size_t)j->n * sizeof *j->row);
-  Status s = a->reps == 1 ? err_set(&e, ST_INVALID, "--bootstrap 1; an interval needs at least 2 resamples, better 200") : j->row ? run(j, spec.args, &e) : err_set(&e, ST_NOMEM, "out of memory");
+  Status s = a->reps == 1
+                 ? err_set(&e, ST_INVALID,
+                           "--bootstrap 1; an interval needs at least 2 resamples, better 200")
+             : j->row ? run(j, spec.args, &e)
+                      : err_set(&e, ST_NOMEM, "out of memory");
   rc = s == ST_OK ? EXIT_DONE : tool_fail("fid", &e);
   for (int k = 0; j->row && k < j->n; k++) feature_set_free(&j->row[k].set);
   feature_set_free(&j->ref);

@@ -1,7 +1,9 @@
-/* segment.c: `prlx segment`: a U-Net learns rim masks from real lesions, or real and generated ones, and is tested on real lesions of other subjects.
+/* segment.c: `prlx segment`: a U-Net learns rim masks from real lesions, or real and generated
+ * ones, and is tested on real lesions of other subjects.
  *
- *   TRAIN... (images with a rim channel) -> one training per seed -> model<k>.safetensors -> maps of TEST -> scores per lesion, intervals by subject
- *   --judge DATA: no training; does the mask of each image lie on a bright rim of the same image? (segment_judge.c) */
+ *   TRAIN... (images with a rim channel) -> one training per seed -> model<k>.safetensors -> maps
+ *   of TEST -> scores per lesion, intervals by subject --judge DATA: no training; does the mask of
+ *   each image lie on a bright rim of the same image? (segment_judge.c) */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,13 +13,41 @@
 #include "tools/cli/tool.h"
 
 typedef struct Args {
-  const char *test, *model, *out, *channels, *compare, *judge, *reference;
-  int runs, epochs, batch, levels, width, resamples, show, cls; int64_t seed; double lr, threshold, level; bool turn;
+  const char *test;
+  const char *model;
+  const char *out;
+  const char *channels;
+  const char *compare;
+  const char *judge;
+  const char *reference;
+  int runs;
+  int epochs;
+  int batch;
+  int levels;
+  int width;
+  int resamples;
+  int show;
+  int cls;
+  int64_t seed;
+  double lr;
+  double threshold;
+  double level;
+  bool turn;
 } Args;
 
 typedef struct Job {
-  Args a; RimSlices train, test; Unet *model; int runs, run; char channels[64], trained_on[800];
-  SegScores score; real *prob, *mean;                    /* [n,h,w] of one run, over the runs */
+  Args a;
+  RimSlices train;
+  RimSlices test;
+  Unet *model;
+  int runs;
+  int run;
+  char channels[64];
+  char trained_on[800];
+  SegScores score;
+  /* [n,h,w] of one run, over the runs */
+  real *prob;
+  real *mean;
   Progress bar;
 } Job;
 
@@ -42,7 +72,11 @@ static Status rim_add(RimSlices *d, const char *arg, const char *channels, Error
   if (s != ST_OK) return s;
   Error inner = {0};
   s = slices_add(&d->rim, arg, "rim", &inner);
-  return s == ST_OK ? ST_OK : err_set(e, s, "%.700s; a mask is needed: prlx pack --channels chi,rim,flair, or generate with a network of such data", inner.msg);
+  return s == ST_OK ? ST_OK
+                    : err_set(e, s,
+                              "%.700s; a mask is needed: prlx pack --channels chi,rim,flair, or "
+                              "generate with a network of such data",
+                              inner.msg);
 }
 
 static Status load_train(Job *j, int n, char **arg, Error *e) {
@@ -50,7 +84,9 @@ static Status load_train(Job *j, int n, char **arg, Error *e) {
   size_t len = 0;
   for (int i = 0; i < n && s == ST_OK; i++) {
     s = rim_add(&j->train, arg[i], j->channels, e);
-    if (len < sizeof j->trained_on) len += (size_t)snprintf(j->trained_on + len, sizeof j->trained_on - len, "%s%s", i ? " " : "", arg[i]);
+    if (len < sizeof j->trained_on)
+      len += (size_t)snprintf(j->trained_on + len, sizeof j->trained_on - len, "%s%s", i ? " " : "",
+                              arg[i]);
   }
   return s;
 }
@@ -71,8 +107,12 @@ static Status load_test(Job *j, Error *e) {
 static Status check_apart(const Job *j, Error *e) {
   for (int64_t a = 0; a < j->test.x.lesions; a++)
     for (int64_t b = 0; b < j->train.x.lesions; b++)
-      if (j->test.x.row[a].subject[0] != '(' && !strcmp(j->test.x.row[a].subject, j->train.x.row[b].subject))
-        return err_set(e, ST_INVALID, "%s: subject %s is also in the training data; split by subject (prlx pack --test)", j->a.test, j->test.x.row[a].subject);
+      if (j->test.x.row[a].subject[0] != '(' &&
+          !strcmp(j->test.x.row[a].subject, j->train.x.row[b].subject))
+        return err_set(
+            e, ST_INVALID,
+            "%s: subject %s is also in the training data; split by subject (prlx pack --test)",
+            j->a.test, j->test.x.row[a].subject);
   return ST_OK;
 }
 
@@ -80,7 +120,9 @@ static Status check_apart(const Job *j, Error *e) {
 
 static bool on_epoch(void *ctx, int epoch, double loss, double dice) {
   Job *j = ctx;
-  progress_update(&j->bar, (double)j->run * j->a.epochs + epoch, "run %d of %d, loss %.4f, Dice in training %.3f", j->run + 1, j->runs, loss, dice);
+  progress_update(&j->bar, (double)j->run * j->a.epochs + epoch,
+                  "run %d of %d, loss %.4f, Dice in training %.3f", j->run + 1, j->runs, loss,
+                  dice);
   return !tool_interrupted;
 }
 
@@ -99,13 +141,19 @@ static Status train_all(Job *j, Error *e) {
   const Args *a = &j->a;
   UnetConfig cfg = {j->train.x.channels, a->levels, a->width};
   UnetTrain o = unet_train_defaults();
-  o.epochs = a->epochs; o.batch = a->batch; o.lr = a->lr; o.turn = a->turn; o.tick = on_epoch; o.ctx = j;
+  o.epochs = a->epochs;
+  o.batch = a->batch;
+  o.lr = a->lr;
+  o.turn = a->turn;
+  o.tick = on_epoch;
+  o.ctx = j;
   Slices d = slices_view(&j->train.x);
   j->model = mem_alloc((size_t)a->runs * sizeof *j->model);
   if (!j->model) return err_set(e, ST_NOMEM, "out of memory for %d U-Nets", a->runs);
   j->runs = a->runs;
   if (!tool_quiet)
-    fprintf(stderr, "training: %lld slices of %d x %d (%s), %lld with a rim; %d epochs, %d run%s\n", (long long)d.n, d.w, d.h, j->channels, (long long)with_rim(&j->train), a->epochs,
+    fprintf(stderr, "training: %lld slices of %d x %d (%s), %lld with a rim; %d epochs, %d run%s\n",
+            (long long)d.n, d.w, d.h, j->channels, (long long)with_rim(&j->train), a->epochs,
             a->runs, a->runs == 1 ? "" : "s");
   Status s = dir_make(a->out, e);
   progress_start(&j->bar, "segment", "epoch", (double)a->runs * a->epochs);
@@ -115,7 +163,8 @@ static Status train_all(Job *j, Error *e) {
     snprintf(path, sizeof path, "%.4100s/model%d.safetensors", a->out, j->run);
     s = unet_new(&j->model[j->run], &cfg, e);
     if (s == ST_OK) s = unet_train(&j->model[j->run], &o, &d, j->train.rim.images, e);
-    if (s == ST_OK) s = unet_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on, e);
+    if (s == ST_OK)
+      s = unet_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on, e);
   }
   progress_end(&j->bar);
   return s;
@@ -128,7 +177,9 @@ static Status predict_all(Job *j, Error *e) {
   const int64_t all = d.n * d.h * d.w;
   j->prob = mem_alloc((size_t)all * sizeof *j->prob);
   j->mean = mem_alloc((size_t)all * sizeof *j->mean);
-  Status s = j->prob && j->mean ? seg_scores_new(&j->score, &j->test, j->runs, e) : err_set(e, ST_NOMEM, "out of memory for %lld maps", (long long)d.n);
+  Status s = j->prob && j->mean
+                 ? seg_scores_new(&j->score, &j->test, j->runs, e)
+                 : err_set(e, ST_NOMEM, "out of memory for %lld maps", (long long)d.n);
   for (int r = 0; r < j->runs && s == ST_OK; r++) {
     s = unet_predict(&j->model[r], &d, j->prob, e);
     if (s == ST_OK) s = seg_scores_add(&j->score, r, &j->test, j->prob, j->a.threshold, e);
@@ -142,7 +193,8 @@ static Status predict_all(Job *j, Error *e) {
 static Status write_sheet(const Job *j, Error *e) {
   const RimSlices *d = &j->test;
   const int64_t hw = (int64_t)d->x.h * d->x.w;
-  static const char *const title[4] = {"image", "true rim", "found (mean over runs)", "green true, red found"};
+  static const char *const title[4] = {"image", "true rim", "found (mean over runs)",
+                                       "green true, red found"};
   SegRow *row = mem_alloc((size_t)j->a.show * sizeof *row);
   char path[4200];
   int n = 0;
@@ -153,10 +205,17 @@ static Status write_sheet(const Job *j, Error *e) {
       if (!d->x.row[l].slices || (pass == 0) != (j->score.with[l] > 0)) continue;
       for (int64_t i = 0; i < d->x.n; i++) {
         if (d->x.lesion[i] != l || seen++ != d->x.row[l].slices / 2) continue;
-        const double v = j->score.mean[SEG_DICE * j->score.lesions + l], tol = j->score.mean[SEG_DICE_TOLERANT * j->score.lesions + l];
-        row[n] = (SegRow){.img = d->x.images + i * d->x.channels * hw, .truth = d->rim.images + i * hw, .found = j->mean + i * hw};
-        if (isnan(v)) snprintf(row[n].caption, sizeof row[n].caption, "%.24s %.20s  no rim", d->x.row[l].subject, d->x.row[l].name);
-        else snprintf(row[n].caption, sizeof row[n].caption, "%.24s %.20s  Dice %.2f, 1 px %.2f", d->x.row[l].subject, d->x.row[l].name, v, tol);
+        const double v = j->score.mean[SEG_DICE * j->score.lesions + l],
+                     tol = j->score.mean[SEG_DICE_TOLERANT * j->score.lesions + l];
+        row[n] = (SegRow){.img = d->x.images + i * d->x.channels * hw,
+                          .truth = d->rim.images + i * hw,
+                          .found = j->mean + i * hw};
+        if (isnan(v))
+          snprintf(row[n].caption, sizeof row[n].caption, "%.24s %.20s  no rim",
+                   d->x.row[l].subject, d->x.row[l].name);
+        else
+          snprintf(row[n].caption, sizeof row[n].caption, "%.24s %.20s  Dice %.2f, 1 px %.2f",
+                   d->x.row[l].subject, d->x.row[l].name, v, tol);
         n++;
         break;
       }
@@ -172,8 +231,10 @@ static Status run(Job *j, const OptSpec *spec, Error *e) {
   const SegReport report = {a->out, a->resamples, a->level, a->threshold};
   Status s = ST_OK;
   snprintf(j->channels, sizeof j->channels, "%.63s", a->channels);
-  if (a->model) s = unets_load(a->model, &j->model, &j->runs, j->channels, e);
-  else s = load_train(j, spec->nargs, spec->args, e);
+  if (a->model)
+    s = unets_load(a->model, &j->model, &j->runs, j->channels, e);
+  else
+    s = load_train(j, spec->nargs, spec->args, e);
   if (s == ST_OK && a->test) s = load_test(j, e);
   if (s == ST_OK && a->test) s = check_apart(j, e);
   if (s == ST_OK && !a->model) s = train_all(j, e);
@@ -183,19 +244,28 @@ static Status run(Job *j, const OptSpec *spec, Error *e) {
   if (s == ST_OK) s = seg_report(&j->score, &j->test, &report, e);
   if (s == ST_OK && a->compare) s = seg_compare(&j->score, &j->test, &report, a->compare, e);
   if (s == ST_OK) s = write_sheet(j, e);
-  if (s == ST_OK) printf("results in %s: predictions.tsv, metrics.tsv, sheet.png%s\n", a->out, a->compare ? ", comparison.tsv" : "");
+  if (s == ST_OK)
+    printf("results in %s: predictions.tsv, metrics.tsv, sheet.png%s\n", a->out,
+           a->compare ? ", comparison.tsv" : "");
   return s;
 }
 
 static int check_usage(const Args *a, const OptSpec *spec) {
-  if (a->judge) return spec->nargs || a->test || a->model ? tool_usage("segment", "--judge judges the masks that are in DATA; leave out training data, --test and --model") : -1;
+  if (a->judge)
+    return spec->nargs || a->test || a->model
+               ? tool_usage("segment", "--judge judges the masks that are in DATA; leave out "
+                                       "training data, --test and --model")
+               : -1;
   if (a->reference) return tool_usage("segment", "--reference belongs to --judge DATA");
-  if (!a->model && !spec->nargs) return tool_usage("segment", "nothing to learn from; give TRAIN... or --model");
-  if (a->model && spec->nargs) return tool_usage("segment", "--model uses trained U-Nets; leave out the training data");
+  if (!a->model && !spec->nargs)
+    return tool_usage("segment", "nothing to learn from; give TRAIN... or --model");
+  if (a->model && spec->nargs)
+    return tool_usage("segment", "--model uses trained U-Nets; leave out the training data");
   if (a->model && !a->test) return tool_usage("segment", "--model needs --test FILE");
   if (a->compare && !a->test) return tool_usage("segment", "--compare needs --test FILE");
   for (const char *c = a->channels; c; c = strchr(c, ','), c = c ? c + 1 : NULL)
-    if (!strncmp(c, "rim", 3) && (!c[3] || c[3] == ',')) return tool_usage("segment", "--channels %s: the rim channel holds the answer", a->channels);
+    if (!strncmp(c, "rim", 3) && (!c[3] || c[3] == ','))
+      return tool_usage("segment", "--channels %s: the rim channel holds the answer", a->channels);
   return -1;
 }
 
@@ -204,43 +274,70 @@ int tool_segment(int argc, char **argv) {
   if (!j) return EXIT_FAILED;
   Args *a = &j->a;
   Opt t[] = {
-    OPT_GROUP("What to do"),
-    OPT_STR("test", &a->test, NULL, "FILE", "real lesions of other subjects, with a rim channel: scores with intervals"),
-    OPT_STR("model", &a->model, NULL, "FILE|DIR", "use these U-Nets instead of training: one file, or the folder of a run"),
-    OPT_STR("compare", &a->compare, NULL, "DIR", "another run on the same test lesions (its predictions.tsv): paired differences"),
-    OPT_STR("judge", &a->judge, NULL, "DATA", "no U-Net: do the masks of these images (rim channel) lie on their rims (chi)?"),
-    OPT_STR("reference", &a->reference, NULL, "DATA", "with --judge: the same of these, such as the real training images"),
-    OPT_INT("class", &a->cls, "-1", -1, 2, "with --judge: images of this class only, where classes are known: 1 rim; -1 all"),
-    OPT_GROUP("Training"),
-    OPT_INT("runs", &a->runs, "3", 1, 64, "trainings, with the seeds seed, seed+1, ..."),
-    OPT_I64("seed", &a->seed, "0", 0, 9e15, "first seed"),
-    OPT_INT("epochs", &a->epochs, "40", 1, 100000, "passes over the slices"),
-    OPT_INT("batch", &a->batch, "8", 1, 4096, "slices per step; with few slices small, for more steps"),
-    OPT_REAL("lr", &a->lr, "0.002", 1e-9, 10, "learning rate of Adam"),
-    OPT_INT("levels", &a->levels, "4", 1, UNET_LEVELS, "resolutions of the U-Net; the side must be a multiple of 2^(levels-1)"),
-    OPT_INT("width", &a->width, "16", 1, 256, "channels at the first level; twice as many at each further one"),
-    OPT_FLAG("turn", &a->turn, "yes", "show each slice turned and mirrored at random"),
-    OPT_STR("channels", &a->channels, "chi", "NAMES", "channels the U-Net sees: chi, or chi,flair"),
-    OPT_GROUP("Evaluation"),
-    OPT_REAL("threshold", &a->threshold, "0.5", 0, 1, "a pixel is called rim from this probability on"),
-    OPT_INT("resamples", &a->resamples, "2000", 2, 10000000, "bootstrap resamples of subjects"),
-    OPT_REAL("level", &a->level, "0.95", 0.01, 0.999, "of the intervals"),
-    OPT_GROUP("Output"),
-    OPT_INT("show", &a->show, "16", 1, 64, "lesions on the sheet"),
-    OPT_STR("out", &a->out, "out/segment", "DIR", "folder of the results"),
+      OPT_GROUP("What to do"),
+      OPT_STR("test", &a->test, NULL, "FILE",
+              "real lesions of other subjects, with a rim channel: scores with intervals"),
+      OPT_STR("model", &a->model, NULL, "FILE|DIR",
+              "use these U-Nets instead of training: one file, or the folder of a run"),
+      OPT_STR("compare", &a->compare, NULL, "DIR",
+              "another run on the same test lesions (its predictions.tsv): paired differences"),
+      OPT_STR("judge", &a->judge, NULL, "DATA",
+              "no U-Net: do the masks of these images (rim channel) lie on their rims (chi)?"),
+      OPT_STR("reference", &a->reference, NULL, "DATA",
+              "with --judge: the same of these, such as the real training images"),
+      OPT_INT("class", &a->cls, "-1", -1, 2,
+              "with --judge: images of this class only, where classes are known: 1 rim; -1 all"),
+      OPT_GROUP("Training"),
+      OPT_INT("runs", &a->runs, "3", 1, 64, "trainings, with the seeds seed, seed+1, ..."),
+      OPT_I64("seed", &a->seed, "0", 0, 9e15, "first seed"),
+      OPT_INT("epochs", &a->epochs, "40", 1, 100000, "passes over the slices"),
+      OPT_INT("batch", &a->batch, "8", 1, 4096,
+              "slices per step; with few slices small, for more steps"),
+      OPT_REAL("lr", &a->lr, "0.002", 1e-9, 10, "learning rate of Adam"),
+      OPT_INT("levels", &a->levels, "4", 1, UNET_LEVELS,
+              "resolutions of the U-Net; the side must be a multiple of 2^(levels-1)"),
+      OPT_INT("width", &a->width, "16", 1, 256,
+              "channels at the first level; twice as many at each further one"),
+      OPT_FLAG("turn", &a->turn, "yes", "show each slice turned and mirrored at random"),
+      OPT_STR("channels", &a->channels, "chi", "NAMES",
+              "channels the U-Net sees: chi, or chi,flair"),
+      OPT_GROUP("Evaluation"),
+      OPT_REAL("threshold", &a->threshold, "0.5", 0, 1,
+               "a pixel is called rim from this probability on"),
+      OPT_INT("resamples", &a->resamples, "2000", 2, 10000000, "bootstrap resamples of subjects"),
+      OPT_REAL("level", &a->level, "0.95", 0.01, 0.999, "of the intervals"),
+      OPT_GROUP("Output"),
+      OPT_INT("show", &a->show, "16", 1, 64, "lesions on the sheet"),
+      OPT_STR("out", &a->out, "out/segment", "DIR", "folder of the results"),
   };
-  OptSpec spec = {.cmd = "segment", .summary = "A U-Net for the rim mask, trained on real or real and generated masks; a judge of generated masks.",
-    .details = "TRAIN: data sets with a rim channel: of `prlx pack --channels chi,rim,flair`, or of `prlx generate` with a network trained on such.\n"
-               "  prlx segment train.safetensors --test test.safetensors --out run/real\n"
-               "  prlx segment train.safetensors synthetic/dataset.safetensors --test test.safetensors --out run/both --compare run/real\n"
-               "  prlx segment --judge synthetic/dataset.safetensors --reference train.safetensors --class 1\n"
-               "Scores: mean over the slices of a lesion that have a true rim, then over lesions; slices without one give the false area. Intervals: bootstrap\n"
-               "of whole subjects, of the mean over the runs.\n"
-               "The judge's rule: of the k mask pixels, how many are among the k brightest pixels within 4 pixels of the mask (Dice of mask and matched\n"
-               "threshold)? Beside it what chance gives, and the same masks on other images: a mask that ignores its image scores like those.",
-    .opt = t, .n = COUNT_OF(t), .pos = "TRAIN...", .pos_min = 0, .pos_max = -1};
+  OptSpec spec = {.cmd = "segment",
+                  .summary = "A U-Net for the rim mask, trained on real or real and generated "
+                             "masks; a judge of generated masks.",
+                  .details =
+                      "TRAIN: data sets with a rim channel: of `prlx pack --channels "
+                      "chi,rim,flair`, or of `prlx generate` with a network trained on such.\n"
+                      "  prlx segment train.safetensors --test test.safetensors --out run/real\n"
+                      "  prlx segment train.safetensors synthetic/dataset.safetensors --test "
+                      "test.safetensors --out run/both --compare run/real\n"
+                      "  prlx segment --judge synthetic/dataset.safetensors --reference "
+                      "train.safetensors --class 1\n"
+                      "Scores: mean over the slices of a lesion that have a true rim, then over "
+                      "lesions; slices without one give the false area. Intervals: bootstrap\n"
+                      "of whole subjects, of the mean over the runs.\n"
+                      "The judge's rule: of the k mask pixels, how many are among the k brightest "
+                      "pixels within 4 pixels of the mask (Dice of mask and matched\n"
+                      "threshold)? Beside it what chance gives, and the same masks on other "
+                      "images: a mask that ignores its image scores like those.",
+                  .opt = t,
+                  .n = COUNT_OF(t),
+                  .pos = "TRAIN...",
+                  .pos_min = 0,
+                  .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
-  if (rc >= 0) { mem_free(j); return rc; }
+  if (rc >= 0) {
+    mem_free(j);
+    return rc;
+  }
   Error e = {0};
   rc = check_usage(a, &spec);
   if (rc < 0) {

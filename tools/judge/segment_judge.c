@@ -1,11 +1,15 @@
-/* segment_judge.c: `prlx segment --judge`: does the mask of an image lie on a rim of the same image? For generated images nobody knows where the rim should be,
- * so the image itself is asked.
+/* segment_judge.c: `prlx segment --judge`: does the mask of an image lie on a rim of the same
+ * image? For generated images nobody knows where the rim should be, so the image itself is asked.
  *
- * Rule: the mask has k pixels; the k brightest susceptibility pixels of its neighbourhood (within 4 pixels of it) are what the right threshold would call the
- * rim. The Dice of both says how far mask and bright pixels are the same. The threshold follows from the mask's own area, so there is nothing to tune, and
- * an overall brighter or darker lesion does not matter. 4 pixels hold the core of a usual lesion, both sides of the rim and some tissue around: a mask beside its rim finds
- * the rim in its neighbourhood and loses. A vein or a bright core in the neighbourhood costs real masks too: that is why the same of real images stands beside it
- * (--reference), and the same masks laid on the next image (other): what remains of the agreement when mask and image have nothing to do with each other. */
+ * Rule: the mask has k pixels; the k brightest susceptibility pixels of its neighbourhood (within 4
+ * pixels of it) are what the right threshold would call the rim. The Dice of both says how far mask
+ * and bright pixels are the same. The threshold follows from the mask's own area, so there is
+ * nothing to tune, and an overall brighter or darker lesion does not matter. 4 pixels hold the core
+ * of a usual lesion, both sides of the rim and some tissue around: a mask beside its rim finds the
+ * rim in its neighbourhood and loses. A vein or a bright core in the neighbourhood costs real masks
+ * too: that is why the same of real images stands beside it (--reference), and the same masks laid
+ * on the next image (other): what remains of the agreement when mask and image have nothing to do
+ * with each other. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,21 +22,38 @@
 #include "tools/cli/tool.h"
 
 typedef enum { J_EMPTY, J_AREA, J_DICE, J_CHANCE, J_OTHER, J_CONTRAST, J_COUNT } Stat;
-static const char *const stat_name[J_COUNT] = {"empty", "area", "dice", "chance", "dice_other", "contrast"};
-static const char *const stat_text[J_COUNT] = {"share of empty masks", "area of the mask (pixels)", "Dice, mask and threshold", "  by chance", "  mask on another image", "contrast to 2 px around"};
+static const char *const stat_name[J_COUNT] = {"empty",  "area",       "dice",
+                                               "chance", "dice_other", "contrast"};
+static const char *const stat_text[J_COUNT] = {
+    "share of empty masks", "area of the mask (pixels)", "Dice, mask and threshold",
+    "  by chance",          "  mask on another image",   "contrast to 2 px around"};
 
 typedef struct Set {
-  const char *path; Dataset d; int chi, rim; int64_t n, *image, *group, groups;   /* images of the class */
-  double *v[J_COUNT];                                                              /* [n], NaN without meaning */
-  bool ppb;                                                                        /* contrast in ppb; else network units */
+  /* images of the class */
+  const char *path;
+  Dataset d;
+  int chi;
+  int rim;
+  int64_t n;
+  int64_t *image;
+  int64_t *group;
+  int64_t groups;
+  /* [n], NaN without meaning */
+  double *v[J_COUNT];
+  /* contrast in ppb; else network units */
+  bool ppb;
 } Set;
 
 static void set_free(Set *s) {
   dataset_free(&s->d);
-  mem_free(s->image); mem_free(s->group); mem_free(s->v[0]);
+  mem_free(s->image);
+  mem_free(s->group);
+  mem_free(s->v[0]);
 }
 
-static int64_t class_of(const Dataset *d, int64_t i) { return d->src ? d->src->label[d->src->lesion[i]] : d->labels ? d->labels[i] : -1; }
+static int64_t class_of(const Dataset *d, int64_t i) {
+  return d->src ? d->src->label[d->src->lesion[i]] : d->labels ? d->labels[i] : -1;
+}
 
 static Status set_open(Set *s, const char *path, int cls, Error *e) {
   int at[16], n;
@@ -46,7 +67,8 @@ static Status set_open(Set *s, const char *path, int cls, Error *e) {
   s->image = mem_alloc(m * sizeof *s->image);
   s->group = mem_alloc(m * sizeof *s->group);
   s->v[0] = mem_alloc(J_COUNT * m * sizeof *s->v[0]);
-  if (!s->image || !s->group || !s->v[0]) return err_set(e, ST_NOMEM, "%s: out of memory for %zu images", path, m);
+  if (!s->image || !s->group || !s->v[0])
+    return err_set(e, ST_NOMEM, "%s: out of memory for %zu images", path, m);
   for (int64_t i = 0; i < s->d.n; i++) {
     const int64_t label = class_of(&s->d, i);
     if (cls >= 0 && label >= 0 && label != cls) continue;
@@ -76,10 +98,13 @@ static void mask_of(const Set *s, int64_t k, uint8_t *mask) {
 /* Mask of image k on the susceptibility of image `on`. */
 static Status fit_on(const Set *s, int64_t k, int64_t on, uint8_t *mask, MaskFit *f, Error *e) {
   mask_of(s, k, mask);
-  return mask_fit(mask, s->d.images + (s->image[on] * s->d.channels + s->chi) * (int64_t)s->d.h * s->d.w, s->d.h, s->d.w, MASK_REACH, f, e);
+  return mask_fit(mask,
+                  s->d.images + (s->image[on] * s->d.channels + s->chi) * (int64_t)s->d.h * s->d.w,
+                  s->d.h, s->d.w, MASK_REACH, f, e);
 }
 
-/* Next image of another lesion: the neighbouring slice of the same lesion has nearly the same rim. */
+/* Next image of another lesion: the neighbouring slice of the same lesion has nearly the same rim.
+ */
 static int64_t another(const Set *s, int64_t k) {
   for (int64_t step = 1; step < s->n; step++) {
     const int64_t o = (k + step) % s->n;
@@ -112,16 +137,28 @@ static Status set_measure(Set *s, Error *e) {
 
 /* ---- results ---- */
 
-typedef struct Line { double mean, sd, lo, hi; int64_t n; } Line;
+typedef struct Line {
+  double mean;
+  double sd;
+  double lo;
+  double hi;
+  int64_t n;
+} Line;
 
 static Status line_of(const Set *s, Stat q, const JudgeArgs *a, Line *l, Error *e) {
   double sum = 0, sq = 0;
   *l = (Line){.mean = NAN, .sd = NAN};
-  for (int64_t k = 0; k < s->n; k++) if (isfinite(s->v[q][k])) { sum += s->v[q][k]; l->n++; }
+  for (int64_t k = 0; k < s->n; k++)
+    if (isfinite(s->v[q][k])) {
+      sum += s->v[q][k];
+      l->n++;
+    }
   if (l->n) l->mean = sum / (double)l->n;
-  for (int64_t k = 0; k < s->n; k++) if (isfinite(s->v[q][k])) sq += pow(s->v[q][k] - l->mean, 2);
+  for (int64_t k = 0; k < s->n; k++)
+    if (isfinite(s->v[q][k])) sq += pow(s->v[q][k] - l->mean, 2);
   if (l->n > 1) l->sd = sqrt(sq / (double)(l->n - 1));
-  return eval_bootstrap_mean(s->n, s->v[q], s->group, s->groups, a->resamples, a->level, 0, &l->lo, &l->hi, e);
+  return eval_bootstrap_mean(s->n, s->v[q], s->group, s->groups, a->resamples, a->level, 0, &l->lo,
+                             &l->hi, e);
 }
 
 static const char *num(char buf[24], double v) {
@@ -133,15 +170,19 @@ static const char *num(char buf[24], double v) {
 static Status summary(const Set *const *set, int sets, const JudgeArgs *a, Error *e) {
   char path[4200], b[4][24];
   TsvWriter w = {0};
-  static const char *const head[] = {"set", "statistic", "mean", "sd", "low", "high", "images"}, *const name[2] = {"judged", "reference"};
+  static const char *const head[] = {"set", "statistic", "mean", "sd", "low", "high", "images"},
+                           *const name[2] = {"judged", "reference"};
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
   Status st = ST_OK;
-  for (int k = 0; k < sets; k++) printf("%-10s %s: %lld images%s\n", name[k], set[k]->path, (long long)set[k]->n, set[k]->ppb ? "" : " (no scale: contrast in network units)");
+  for (int k = 0; k < sets; k++)
+    printf("%-10s %s: %lld images%s\n", name[k], set[k]->path, (long long)set[k]->n,
+           set[k]->ppb ? "" : " (no scale: contrast in network units)");
   printf("%-28s", "");
   for (int k = 0; k < sets; k++) printf("  %-38s", name[k]);
   printf("\n%-28s", "");
-  for (int k = 0; k < sets; k++) printf("  %8s %8s   %4.3g %% interval   ", "mean", "sd", 100 * a->level);
+  for (int k = 0; k < sets; k++)
+    printf("  %8s %8s   %4.3g %% interval   ", "mean", "sd", 100 * a->level);
   printf("\n");
   for (int q = 0; q < J_COUNT && st == ST_OK; q++) {
     printf("%-28s", stat_text[q]);
@@ -149,9 +190,13 @@ static Status summary(const Set *const *set, int sets, const JudgeArgs *a, Error
       Line l;
       st = line_of(set[k], (Stat)q, a, &l, e);
       if (st != ST_OK) break;
-      printf("  %8s %8s   %7s - %-10s", num(b[0], l.mean), num(b[1], l.sd), num(b[2], l.lo), num(b[3], l.hi));
+      printf("  %8s %8s   %7s - %-10s", num(b[0], l.mean), num(b[1], l.sd), num(b[2], l.lo),
+             num(b[3], l.hi));
       tsv_cell(&w, "%s", name[k]);
-      tsv_cell(&w, "%s%s", stat_name[q], q != J_CONTRAST ? "" : set[k]->ppb ? "_ppb" : "_network_units");
+      tsv_cell(&w, "%s%s", stat_name[q],
+               q != J_CONTRAST ? ""
+               : set[k]->ppb   ? "_ppb"
+                               : "_network_units");
       const double v[4] = {l.mean, l.sd, l.lo, l.hi};
       for (int i = 0; i < 4; i++) tsv_cell(&w, "%s", num(b[0], v[i]));
       tsv_cell(&w, "%lld", (long long)l.n);
@@ -181,7 +226,10 @@ static Status table(const Set *const *set, int sets, const JudgeArgs *a, Error *
       tsv_cell(&w, "%s", d->src ? d->src->subject[d->src->subject_of[l]] : "");
       tsv_cell(&w, "%s", d->src ? d->src->name[l] : d->names ? d->names[at] : "");
       tsv_cell(&w, c < 0 ? "" : "%lld", (long long)c);
-      for (int q = 1; q < J_COUNT; q++) { const double v = set[k]->v[q][i]; tsv_cell(&w, isnan(v) ? "" : "%.6g", v); }
+      for (int q = 1; q < J_COUNT; q++) {
+        const double v = set[k]->v[q][i];
+        tsv_cell(&w, isnan(v) ? "" : "%.6g", v);
+      }
       tsv_row_end(&w);
     }
   snprintf(path, sizeof path, "%.4100s/judge.tsv", a->out);
@@ -198,9 +246,13 @@ static Status sheet(const Set *s, const JudgeArgs *a, Error *e) {
   if (!row) return err_set(e, ST_NOMEM, "out of memory for the sheet");
   for (int k = 0; k < n; k++) {
     const int64_t i = k * s->n / n, at = s->image[i];
-    row[k] = (SegRow){.img = s->d.images + (at * s->d.channels + s->chi) * hw, .truth = s->d.images + (at * s->d.channels + s->rim) * hw};
-    if (isnan(s->v[J_DICE][i])) snprintf(row[k].caption, sizeof row[k].caption, "image %lld: empty mask", (long long)at);
-    else snprintf(row[k].caption, sizeof row[k].caption, "image %lld: Dice %.2f, contrast %.3g", (long long)at, s->v[J_DICE][i], s->v[J_CONTRAST][i]);
+    row[k] = (SegRow){.img = s->d.images + (at * s->d.channels + s->chi) * hw,
+                      .truth = s->d.images + (at * s->d.channels + s->rim) * hw};
+    if (isnan(s->v[J_DICE][i]))
+      snprintf(row[k].caption, sizeof row[k].caption, "image %lld: empty mask", (long long)at);
+    else
+      snprintf(row[k].caption, sizeof row[k].caption, "image %lld: Dice %.2f, contrast %.3g",
+               (long long)at, s->v[J_DICE][i], s->v[J_CONTRAST][i]);
   }
   snprintf(path, sizeof path, "%.4100s/judge.png", a->out);
   Status st = segment_sheet(path, row, n, s->d.h, s->d.w, 0.5, title, e);

@@ -9,36 +9,67 @@
 #include "tools/judge/segment.h"
 #include "tools/cli/tool.h"
 
-const char *const seg_name[SEG_COUNT] = {"dice", "dice_1px", "hd95", "precision", "recall", "missed", "false_area"};
+const char *const seg_name[SEG_COUNT] = {"dice",   "dice_1px", "hd95",      "precision",
+                                         "recall", "missed",   "false_area"};
 
 Status seg_scores_new(SegScores *s, const RimSlices *d, int runs, Error *e) {
   const size_t n = (size_t)d->x.lesions;
-  *s = (SegScores){.lesions = d->x.lesions, .runs = runs, .value = mem_alloc((size_t)runs * SEG_COUNT * n * sizeof *s->value),
-                   .mean = mem_alloc(SEG_COUNT * n * sizeof *s->mean), .with = mem_alloc(n * sizeof *s->with), .without = mem_alloc(n * sizeof *s->without)};
-  return s->value && s->mean && s->with && s->without ? ST_OK : err_set(e, ST_NOMEM, "out of memory for the scores of %zu lesions", n);
+  *s = (SegScores){.lesions = d->x.lesions,
+                   .runs = runs,
+                   .value = mem_alloc((size_t)runs * SEG_COUNT * n * sizeof *s->value),
+                   .mean = mem_alloc(SEG_COUNT * n * sizeof *s->mean),
+                   .with = mem_alloc(n * sizeof *s->with),
+                   .without = mem_alloc(n * sizeof *s->without)};
+  return s->value && s->mean && s->with && s->without
+             ? ST_OK
+             : err_set(e, ST_NOMEM, "out of memory for the scores of %zu lesions", n);
 }
 
 void seg_scores_free(SegScores *s) {
-  mem_free(s->value); mem_free(s->mean); mem_free(s->with); mem_free(s->without);
+  mem_free(s->value);
+  mem_free(s->mean);
+  mem_free(s->with);
+  mem_free(s->without);
   memset(s, 0, sizeof *s);
 }
 
-typedef struct Sum { double v[SEG_COUNT]; int64_t n[SEG_COUNT]; } Sum;
-static void add(Sum *s, SegMetric m, double v) { if (isfinite(v)) { s->v[m] += v; s->n[m]++; } }
+typedef struct Sum {
+  double v[SEG_COUNT];
+  int64_t n[SEG_COUNT];
+} Sum;
+static void add(Sum *s, SegMetric m, double v) {
+  if (isfinite(v)) {
+    s->v[m] += v;
+    s->n[m]++;
+  }
+}
 
-Status seg_scores_add(SegScores *s, int run, const RimSlices *d, const real *prob, double threshold, Error *e) {
+Status seg_scores_add(SegScores *s, int run, const RimSlices *d, const real *prob, double threshold,
+                      Error *e) {
   const int64_t hw = (int64_t)d->x.h * d->x.w;
   Sum *sum = mem_alloc((size_t)s->lesions * sizeof *sum);
   uint8_t *truth = mem_alloc((size_t)hw), *found = mem_alloc((size_t)hw);
-  Status st = sum && truth && found ? ST_OK : err_set(e, ST_NOMEM, "out of memory for the scores of %lld lesions", (long long)s->lesions);
-  if (st == ST_OK) memset(s->with, 0, (size_t)s->lesions * sizeof *s->with), memset(s->without, 0, (size_t)s->lesions * sizeof *s->without);
+  Status st = sum && truth && found
+                  ? ST_OK
+                  : err_set(e, ST_NOMEM, "out of memory for the scores of %lld lesions",
+                            (long long)s->lesions);
+  if (st == ST_OK)
+    memset(s->with, 0, (size_t)s->lesions * sizeof *s->with),
+        memset(s->without, 0, (size_t)s->lesions * sizeof *s->without);
   for (int64_t i = 0; i < d->x.n && st == ST_OK; i++) {
     MaskScore m;
     Sum *q = &sum[d->x.lesion[i]];
-    for (int64_t k = 0; k < hw; k++) { truth[k] = d->rim.images[i * hw + k] > 0; found[k] = (double)prob[i * hw + k] >= threshold; }
+    for (int64_t k = 0; k < hw; k++) {
+      truth[k] = d->rim.images[i * hw + k] > 0;
+      found[k] = (double)prob[i * hw + k] >= threshold;
+    }
     st = mask_score(truth, found, d->x.h, d->x.w, &m, e);
     if (st != ST_OK) break;
-    if (!m.truth) { add(q, SEG_FALSE_AREA, (double)m.found); s->without[d->x.lesion[i]]++; continue; }
+    if (!m.truth) {
+      add(q, SEG_FALSE_AREA, (double)m.found);
+      s->without[d->x.lesion[i]]++;
+      continue;
+    }
     s->with[d->x.lesion[i]]++;
     add(q, SEG_DICE, m.dice);
     add(q, SEG_DICE_TOLERANT, m.dice_tolerant);
@@ -48,21 +79,30 @@ Status seg_scores_add(SegScores *s, int run, const RimSlices *d, const real *pro
     add(q, SEG_MISSED, m.found == 0);
   }
   for (int64_t l = 0; l < s->lesions && st == ST_OK; l++)
-    for (int m = 0; m < SEG_COUNT; m++) s->value[((int64_t)run * SEG_COUNT + m) * s->lesions + l] = sum[l].n[m] ? sum[l].v[m] / (double)sum[l].n[m] : NAN;
-  mem_free(sum); mem_free(truth); mem_free(found);
+    for (int m = 0; m < SEG_COUNT; m++)
+      s->value[((int64_t)run * SEG_COUNT + m) * s->lesions + l] =
+          sum[l].n[m] ? sum[l].v[m] / (double)sum[l].n[m] : NAN;
+  mem_free(sum);
+  mem_free(truth);
+  mem_free(found);
   return st;
 }
 
 static double mean_finite(const double *v, int64_t n, int64_t step, int64_t *count) {
   double sum = 0;
   *count = 0;
-  for (int64_t i = 0; i < n; i++) if (isfinite(v[i * step])) { sum += v[i * step]; (*count)++; }
+  for (int64_t i = 0; i < n; i++)
+    if (isfinite(v[i * step])) {
+      sum += v[i * step];
+      (*count)++;
+    }
   return *count ? sum / (double)*count : NAN;
 }
 
 void seg_scores_mean(SegScores *s) {
   int64_t n;
-  for (int64_t k = 0; k < SEG_COUNT * s->lesions; k++) s->mean[k] = mean_finite(s->value + k, s->runs, SEG_COUNT * s->lesions, &n);
+  for (int64_t k = 0; k < SEG_COUNT * s->lesions; k++)
+    s->mean[k] = mean_finite(s->value + k, s->runs, SEG_COUNT * s->lesions, &n);
 }
 
 /* ---- tables ---- */
@@ -73,7 +113,9 @@ static const char *num(char buf[16], double v) {
   return buf;
 }
 
-static const char *class_text(int label) { return label == 0 ? "non-rim" : label == 1 ? "rim" : label == 2 ? "ambiguous" : "n/a"; }
+static const char *class_text(int label) {
+  return label == 0 ? "non-rim" : label == 1 ? "rim" : label == 2 ? "ambiguous" : "n/a";
+}
 
 static Status write_predictions(const SegScores *s, const RimSlices *d, const char *out, Error *e) {
   char path[4200];
@@ -91,32 +133,53 @@ static Status write_predictions(const SegScores *s, const RimSlices *d, const ch
     tsv_cell(&w, "%s", class_text(x->label));
     tsv_cell(&w, "%lld", (long long)s->with[l]);
     tsv_cell(&w, "%lld", (long long)s->without[l]);
-    for (int m = 0; m < SEG_COUNT; m++) { const double v = s->mean[m * s->lesions + l]; tsv_cell(&w, isnan(v) ? "" : "%.9g", v); }
-    for (int r = 0; r < s->runs; r++) { const double v = s->value[((int64_t)r * SEG_COUNT + SEG_DICE) * s->lesions + l]; tsv_cell(&w, isnan(v) ? "" : "%.9g", v); }
+    for (int m = 0; m < SEG_COUNT; m++) {
+      const double v = s->mean[m * s->lesions + l];
+      tsv_cell(&w, isnan(v) ? "" : "%.9g", v);
+    }
+    for (int r = 0; r < s->runs; r++) {
+      const double v = s->value[((int64_t)r * SEG_COUNT + SEG_DICE) * s->lesions + l];
+      tsv_cell(&w, isnan(v) ? "" : "%.9g", v);
+    }
     tsv_row_end(&w);
   }
   snprintf(path, sizeof path, "%.4100s/predictions.tsv", out);
   return tsv_commit(&w, path, e);
 }
 
-typedef struct Line { double mean, sd, lo, hi; int64_t lesions; } Line;
+typedef struct Line {
+  double mean;
+  double sd;
+  double lo;
+  double hi;
+  int64_t lesions;
+} Line;
 
-static Status line_of(const SegScores *s, const RimSlices *d, SegMetric m, const SegReport *r, int64_t *group, Line *q, Error *e) {
+static Status line_of(const SegScores *s, const RimSlices *d, SegMetric m, const SegReport *r,
+                      int64_t *group, Line *q, Error *e) {
   double run[64], sum = 0, sq = 0;
   int64_t n, runs = 0;
   q->mean = mean_finite(s->mean + m * s->lesions, s->lesions, 1, &q->lesions);
   for (int k = 0; k < s->runs; k++) {
-    const double v = mean_finite(s->value + ((int64_t)k * SEG_COUNT + m) * s->lesions, s->lesions, 1, &n);
+    const double v =
+        mean_finite(s->value + ((int64_t)k * SEG_COUNT + m) * s->lesions, s->lesions, 1, &n);
     if (isfinite(v)) sum += run[runs++] = v;
   }
   for (int64_t k = 0; k < runs; k++) sq += pow(run[k] - sum / (double)runs, 2);
   q->sd = runs > 1 ? sqrt(sq / (double)(runs - 1)) : NAN;
   for (int64_t l = 0; l < s->lesions; l++) group[l] = d->x.row[l].subject_index;
-  return eval_bootstrap_mean(s->lesions, s->mean + m * s->lesions, group, d->x.subjects, r->resamples, r->level, 0, &q->lo, &q->hi, e);
+  return eval_bootstrap_mean(s->lesions, s->mean + m * s->lesions, group, d->x.subjects,
+                             r->resamples, r->level, 0, &q->lo, &q->hi, e);
 }
 
 static const char *what(SegMetric m, double mm) {
-  static const char *const text[SEG_COUNT] = {"Dice", "Dice, 1 pixel tolerance", "HD95 (pixels)", "precision of pixels", "recall of pixels", "slices with nothing found", "false area (pixels)"};
+  static const char *const text[SEG_COUNT] = {"Dice",
+                                              "Dice, 1 pixel tolerance",
+                                              "HD95 (pixels)",
+                                              "precision of pixels",
+                                              "recall of pixels",
+                                              "slices with nothing found",
+                                              "false area (pixels)"};
   return m == SEG_HD95 && mm > 0 ? "HD95 (mm)" : text[m];
 }
 
@@ -126,9 +189,15 @@ Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Er
   TsvWriter w = {0};
   static const char *const head[] = {"metric", "mean", "sd", "low", "high", "lesions"};
   if (!group) return err_set(e, ST_NOMEM, "out of memory for %lld lesions", (long long)s->lesions);
-  for (int64_t l = 0; l < s->lesions; l++) { with += s->with[l]; without += s->without[l]; rims += s->with[l] > 0; }
-  printf("%lld slices with a true rim (of %lld lesions), %lld without; %lld subjects; %d run%s, threshold %g\n", (long long)with, (long long)rims, (long long)without,
-         (long long)d->x.subjects, s->runs, s->runs == 1 ? "" : "s", r->threshold);
+  for (int64_t l = 0; l < s->lesions; l++) {
+    with += s->with[l];
+    without += s->without[l];
+    rims += s->with[l] > 0;
+  }
+  printf("%lld slices with a true rim (of %lld lesions), %lld without; %lld subjects; %d run%s, "
+         "threshold %g\n",
+         (long long)with, (long long)rims, (long long)without, (long long)d->x.subjects, s->runs,
+         s->runs == 1 ? "" : "s", r->threshold);
   printf("%-26s %8s %8s   %g %% interval by subject\n", "per lesion", "mean", "sd", 100 * r->level);
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
@@ -137,7 +206,8 @@ Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Er
     Line q;
     st = line_of(s, d, (SegMetric)m, r, group, &q, e);
     if (st != ST_OK) break;
-    printf("%-26s %8s %8s   %s - %s   %lld lesions\n", what((SegMetric)m, d->mm), num(b[0], q.mean), num(b[1], q.sd), num(b[2], q.lo), num(b[3], q.hi), (long long)q.lesions);
+    printf("%-26s %8s %8s   %s - %s   %lld lesions\n", what((SegMetric)m, d->mm), num(b[0], q.mean),
+           num(b[1], q.sd), num(b[2], q.lo), num(b[3], q.hi), (long long)q.lesions);
     tsv_cell(&w, "%s", seg_name[m]);
     const double v[4] = {q.mean, q.sd, q.lo, q.hi};
     for (int i = 0; i < 4; i++) tsv_cell(&w, "%s", num(b[0], v[i]));
@@ -154,22 +224,32 @@ Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Er
 /* ---- against another run ---- */
 
 static int find_row(const Tsv *t, int cs, int cl, const SliceLesion *x) {
-  for (int r = 0; r < t->nrow; r++) if (!strcmp(tsv_get(t, r, cs), x->subject) && !strcmp(tsv_get(t, r, cl), x->name)) return r;
+  for (int r = 0; r < t->nrow; r++)
+    if (!strcmp(tsv_get(t, r, cs), x->subject) && !strcmp(tsv_get(t, r, cl), x->name)) return r;
   return -1;
 }
 
 /* diff [lesions]: here minus there where both have a value. */
-static Status differences(const SegScores *s, const RimSlices *d, const Tsv *t, SegMetric m, const char *path, double *diff, double *here, double *there, Error *e) {
-  const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"), cv = tsv_column(t, seg_name[m]);
+static Status differences(const SegScores *s, const RimSlices *d, const Tsv *t, SegMetric m,
+                          const char *path, double *diff, double *here, double *there, Error *e) {
+  const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"),
+            cv = tsv_column(t, seg_name[m]);
   int64_t n = 0;
-  if (cs < 0 || cl < 0 || cv < 0) return err_set(e, ST_FORMAT, "%s: no column subject, lesion or %s; expected the predictions.tsv of `prlx segment`", path, seg_name[m]);
+  if (cs < 0 || cl < 0 || cv < 0)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: no column subject, lesion or %s; expected the predictions.tsv of `prlx segment`", path,
+        seg_name[m]);
   *here = *there = 0;
   for (int64_t l = 0; l < s->lesions; l++) {
     const double mine = s->mean[m * s->lesions + l];
     diff[l] = NAN;
     if (!d->x.row[l].slices) continue;
     const int r = find_row(t, cs, cl, &d->x.row[l]);
-    if (r < 0) return err_set(e, ST_INVALID, "%s: no lesion %s of %s; a paired difference needs the same test lesions", path, d->x.row[l].name, d->x.row[l].subject);
+    if (r < 0)
+      return err_set(e, ST_INVALID,
+                     "%s: no lesion %s of %s; a paired difference needs the same test lesions",
+                     path, d->x.row[l].name, d->x.row[l].subject);
     const char *cell = tsv_get(t, r, cv);
     if (isnan(mine) || tsv_missing(cell)) continue;
     diff[l] = mine - atof(cell);
@@ -182,7 +262,8 @@ static Status differences(const SegScores *s, const RimSlices *d, const Tsv *t, 
   return ST_OK;
 }
 
-Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, const char *other, Error *e) {
+Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, const char *other,
+                   Error *e) {
   char path[4200], out[4200], b[5][16];
   Tsv t;
   TsvWriter w = {0};
@@ -191,27 +272,36 @@ Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, c
   if (st != ST_OK) return st;
   double *diff = mem_alloc((size_t)s->lesions * sizeof *diff);
   int64_t *group = mem_alloc((size_t)s->lesions * sizeof *group);
-  if (!diff || !group) st = err_set(e, ST_NOMEM, "out of memory for %lld lesions", (long long)s->lesions);
-  static const char *const head[] = {"metric", "here", "there", "difference", "low", "high", "lesions"};
+  if (!diff || !group)
+    st = err_set(e, ST_NOMEM, "out of memory for %lld lesions", (long long)s->lesions);
+  static const char *const head[] = {"metric", "here", "there",  "difference",
+                                     "low",    "high", "lesions"};
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
-  if (st == ST_OK) printf("%-26s %8s %8s %10s   against %s, paired by lesion\n", "", "here", "there", "difference", path);
+  if (st == ST_OK)
+    printf("%-26s %8s %8s %10s   against %s, paired by lesion\n", "", "here", "there", "difference",
+           path);
   for (int64_t l = 0; l < s->lesions && st == ST_OK; l++) group[l] = d->x.row[l].subject_index;
   for (int m = 0; m < SEG_COUNT && st == ST_OK; m++) {
     double here = NAN, there = NAN, lo = NAN, hi = NAN;
     int64_t n;
     st = differences(s, d, &t, (SegMetric)m, path, diff, &here, &there, e);
-    if (st == ST_OK) st = eval_bootstrap_mean(s->lesions, diff, group, d->x.subjects, r->resamples, r->level, 0, &lo, &hi, e);
+    if (st == ST_OK)
+      st = eval_bootstrap_mean(s->lesions, diff, group, d->x.subjects, r->resamples, r->level, 0,
+                               &lo, &hi, e);
     if (st != ST_OK) break;
     const double v[5] = {here, there, mean_finite(diff, s->lesions, 1, &n), lo, hi};
-    printf("%-26s %8s %8s %10s   %s - %s   %lld lesions\n", what((SegMetric)m, d->mm), num(b[0], v[0]), num(b[1], v[1]), num(b[2], v[2]), num(b[3], v[3]), num(b[4], v[4]), (long long)n);
+    printf("%-26s %8s %8s %10s   %s - %s   %lld lesions\n", what((SegMetric)m, d->mm),
+           num(b[0], v[0]), num(b[1], v[1]), num(b[2], v[2]), num(b[3], v[3]), num(b[4], v[4]),
+           (long long)n);
     tsv_cell(&w, "%s", seg_name[m]);
     for (int i = 0; i < 5; i++) tsv_cell(&w, "%s", num(b[0], v[i]));
     tsv_cell(&w, "%lld", (long long)n);
     tsv_row_end(&w);
   }
   tsv_free(&t);
-  mem_free(diff); mem_free(group);
+  mem_free(diff);
+  mem_free(group);
   snprintf(out, sizeof out, "%.4100s/comparison.tsv", r->out);
   if (st == ST_OK) return tsv_commit(&w, out, e);
   mem_free(w.buf);

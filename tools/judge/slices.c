@@ -9,11 +9,16 @@
 #include "tools/judge/slices.h"
 
 void slices_free(SliceSet *s) {
-  mem_free(s->images); mem_free(s->label); mem_free(s->lesion); mem_free(s->row);
+  mem_free(s->images);
+  mem_free(s->label);
+  mem_free(s->lesion);
+  mem_free(s->row);
   memset(s, 0, sizeof *s);
 }
 
-Slices slices_view(const SliceSet *s) { return (Slices){s->images, s->label, s->n, s->channels, s->h, s->w}; }
+Slices slices_view(const SliceSet *s) {
+  return (Slices){s->images, s->label, s->n, s->channels, s->h, s->w};
+}
 
 /* The k-th name of a list with commas; false: there is none. */
 static bool list_item(const char *list, int k, char out[32]) {
@@ -34,10 +39,13 @@ Status channels_find(const Dataset *d, const char *channels, int *at, int *n, Er
     int k = 0;
     while (k < d->channels && list_item(have, k, name) && strcmp(name, want)) k++;
     if (*n == 16 || k == d->channels || !list_item(have, k, name) || strcmp(name, want))
-      return err_set(e, ST_INVALID, "%s: no channel %s; it has %s (%d channel%s); see --channels", d->path, want, have, d->channels, d->channels == 1 ? "" : "s");
+      return err_set(e, ST_INVALID, "%s: no channel %s; it has %s (%d channel%s); see --channels",
+                     d->path, want, have, d->channels, d->channels == 1 ? "" : "s");
     at[*n] = k;
   }
-  return *n ? ST_OK : err_set(e, ST_INVALID, "no channel in \"%s\"; expected names such as chi or chi,flair", channels);
+  return *n ? ST_OK
+            : err_set(e, ST_INVALID,
+                      "no channel in \"%s\"; expected names such as chi or chi,flair", channels);
 }
 
 /* ---- adding a data set ---- */
@@ -46,30 +54,38 @@ enum { CLASS_OF_FILE = -2 };
 static Status split_arg(const char *arg, char *path, size_t n, int *cls, Error *e) {
   const char *colon = strrchr(arg, ':');
   *cls = CLASS_OF_FILE;
-  if (colon && !strcmp(colon, ":rim")) *cls = 1;
-  else if (colon && (!strcmp(colon, ":non-rim") || !strcmp(colon, ":nonrim"))) *cls = 0;
+  if (colon && !strcmp(colon, ":rim"))
+    *cls = 1;
+  else if (colon && (!strcmp(colon, ":non-rim") || !strcmp(colon, ":nonrim")))
+    *cls = 0;
   size_t len = *cls == CLASS_OF_FILE ? strlen(arg) : (size_t)(colon - arg);
-  if (len >= n) return err_set(e, ST_INVALID, "path of %zu characters; expected fewer than %zu", len, n);
+  if (len >= n)
+    return err_set(e, ST_INVALID, "path of %zu characters; expected fewer than %zu", len, n);
   memcpy(path, arg, len);
   path[len] = 0;
   return ST_OK;
 }
 
 static Status grow(SliceSet *s, int64_t n, int64_t lesions, Error *e) {
-  const size_t per = (size_t)s->channels * (size_t)s->h * (size_t)s->w * sizeof *s->images, a = (size_t)s->n, b = (size_t)(s->n + n);
+  const size_t per = (size_t)s->channels * (size_t)s->h * (size_t)s->w * sizeof *s->images,
+               a = (size_t)s->n, b = (size_t)(s->n + n);
   real *img = mem_grow(s->images, a * per, b * per);
   if (img) s->images = img;
   int64_t *label = mem_grow(s->label, a * sizeof *label, b * sizeof *label);
   if (label) s->label = label;
   int64_t *lesion = mem_grow(s->lesion, a * sizeof *lesion, b * sizeof *lesion);
   if (lesion) s->lesion = lesion;
-  SliceLesion *row = mem_grow(s->row, (size_t)s->lesions * sizeof *row, (size_t)(s->lesions + lesions) * sizeof *row);
+  SliceLesion *row = mem_grow(s->row, (size_t)s->lesions * sizeof *row,
+                              (size_t)(s->lesions + lesions) * sizeof *row);
   if (row) s->row = row;
-  return img && label && lesion && row ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)(s->n + n));
+  return img && label && lesion && row
+             ? ST_OK
+             : err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)(s->n + n));
 }
 
 static int64_t subject_index(SliceSet *s, int64_t rows, const char *subject) {
-  for (int64_t i = 0; i < rows; i++) if (!strcmp(s->row[i].subject, subject)) return s->row[i].subject_index;
+  for (int64_t i = 0; i < rows; i++)
+    if (!strcmp(s->row[i].subject, subject)) return s->row[i].subject_index;
   return s->subjects++;
 }
 
@@ -82,9 +98,12 @@ static void add_lesions(SliceSet *s, const Dataset *d, int cls) {
       memcpy(r->subject, d->src->subject[d->src->subject_of[k]], 64);
       r->label = (int)d->src->label[k];
     } else {
-      if (d->names && d->names[k][0]) snprintf(r->name, sizeof r->name, "%.63s", d->names[k]);
-      else snprintf(r->name, sizeof r->name, "image%lld", (long long)k);
-      snprintf(r->subject, sizeof r->subject, "(file %lld image %lld)", (long long)s->lesions, (long long)k);
+      if (d->names && d->names[k][0])
+        snprintf(r->name, sizeof r->name, "%.63s", d->names[k]);
+      else
+        snprintf(r->name, sizeof r->name, "image%lld", (long long)k);
+      snprintf(r->subject, sizeof r->subject, "(file %lld image %lld)", (long long)s->lesions,
+               (long long)k);
       r->label = d->labels ? (int)d->labels[k] : -1;
     }
     if (cls != CLASS_OF_FILE) r->label = cls;
@@ -102,9 +121,13 @@ Status slices_add(SliceSet *s, const char *arg, const char *channels, Error *e) 
   if (st != ST_OK) return st;
   st = channels_find(&d, channels, at, &nc, e);
   if (st == ST_OK && s->n && (d.h != s->h || d.w != s->w))
-    st = err_set(e, ST_INVALID, "%s: %d x %d pixels; the other data sets have %d x %d; crop them alike", path, d.w, d.h, s->w, s->h);
+    st = err_set(e, ST_INVALID,
+                 "%s: %d x %d pixels; the other data sets have %d x %d; crop them alike", path, d.w,
+                 d.h, s->w, s->h);
   if (st == ST_OK) {
-    s->channels = nc; s->h = d.h; s->w = d.w;
+    s->channels = nc;
+    s->h = d.h;
+    s->w = d.w;
     st = grow(s, d.n, d.src ? d.src->n : d.n, e);
   }
   if (st == ST_OK) {
@@ -113,7 +136,9 @@ Status slices_add(SliceSet *s, const char *arg, const char *channels, Error *e) 
     for (int64_t i = 0; i < d.n; i++) {
       int64_t l = s->lesions + (d.src ? d.src->lesion[i] : i);
       for (int c = 0; c < nc; c++)
-        for (int64_t k = 0; k < hw; k++) s->images[((s->n + i) * nc + c) * hw + k] = (real)d.images[(i * d.channels + at[c]) * hw + k];
+        for (int64_t k = 0; k < hw; k++)
+          s->images[((s->n + i) * nc + c) * hw + k] =
+              (real)d.images[(i * d.channels + at[c]) * hw + k];
       s->lesion[s->n + i] = l;
       s->label[s->n + i] = s->row[l].label;
       s->row[l].slices++;
@@ -129,7 +154,10 @@ void slices_filter(SliceSet *s, const bool *keep) {
   const size_t per = (size_t)s->channels * (size_t)s->h * (size_t)s->w;
   int64_t m = 0;
   for (int64_t i = 0; i < s->n; i++) {
-    if (!keep[i]) { s->row[s->lesion[i]].slices--; continue; }
+    if (!keep[i]) {
+      s->row[s->lesion[i]].slices--;
+      continue;
+    }
     memmove(s->images + (size_t)m * per, s->images + (size_t)i * per, per * sizeof *s->images);
     s->label[m] = s->label[i];
     s->lesion[m++] = s->lesion[i];
@@ -140,7 +168,8 @@ void slices_filter(SliceSet *s, const bool *keep) {
 /* ---- classifier files ---- */
 
 #define CLASSIFIER_FORMAT "prlx-classifier-1"
-Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed, int epochs, const char *trained_on, Error *e) {
+Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
+                       int epochs, const char *trained_on, Error *e) {
   StWriter *w = NULL;
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;
@@ -148,7 +177,9 @@ Status classifier_save(const Classifier *c, const char *path, const char *channe
   s = st_add_meta(w, "format", CLASSIFIER_FORMAT, e);
   if (s == ST_OK) s = st_add_metaf(w, e, "classifier.classes", "%d", c->cfg.classes);
   if (s == ST_OK) s = st_add_metaf(w, e, "classifier.pools", "%d", c->cfg.pools);
-  if (s == ST_OK) s = st_add_metaf(w, e, "classifier.widths", "%d,%d,%d,%d,%d,%d", k[0], k[1], k[2], k[3], k[4], k[5]);
+  if (s == ST_OK)
+    s = st_add_metaf(w, e, "classifier.widths", "%d,%d,%d,%d,%d,%d", k[0], k[1], k[2], k[3], k[4],
+                     k[5]);
   if (s == ST_OK) s = st_add_meta(w, "channels", channels, e);
   if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
   if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
@@ -169,14 +200,22 @@ Status classifier_load(Classifier *c, const char *path, char channels[64], Error
   *c = (Classifier){0};
   Status s = st_open(&f, path, e);
   if (s != ST_OK) return s;
-  const char *format = st_meta(&f, "format"), *widths = st_meta(&f, "classifier.widths"), *names = st_meta(&f, "channels");
-  ClassifierConfig cfg = {.classes = meta_int(&f, "classifier.classes"), .pools = meta_int(&f, "classifier.pools")};
+  const char *format = st_meta(&f, "format"), *widths = st_meta(&f, "classifier.widths"),
+             *names = st_meta(&f, "channels");
+  ClassifierConfig cfg = {.classes = meta_int(&f, "classifier.classes"),
+                          .pools = meta_int(&f, "classifier.pools")};
   int *k = cfg.width;
   char item[32];
   if (!format || strcmp(format, CLASSIFIER_FORMAT))
-    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx classify`)", path, format ? format : "absent", CLASSIFIER_FORMAT);
-  else if (!widths || sscanf(widths, "%d,%d,%d,%d,%d,%d", k, k + 1, k + 2, k + 3, k + 4, k + 5) != 6 || !names || strlen(names) > 63)
-    s = err_set(e, ST_FORMAT, "%s: metadata classifier.widths or channels is missing or broken; train the classifier again", path);
+    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx classify`)",
+                path, format ? format : "absent", CLASSIFIER_FORMAT);
+  else if (!widths ||
+           sscanf(widths, "%d,%d,%d,%d,%d,%d", k, k + 1, k + 2, k + 3, k + 4, k + 5) != 6 ||
+           !names || strlen(names) > 63)
+    s = err_set(e, ST_FORMAT,
+                "%s: metadata classifier.widths or channels is missing or broken; train the "
+                "classifier again",
+                path);
   if (s == ST_OK) {
     snprintf(channels, 64, "%s", names);
     while (cfg.channels < 17 && list_item(names, cfg.channels, item)) cfg.channels++;
@@ -205,18 +244,27 @@ Status classifiers_load(const char *path, Classifier **out, int *n, char channel
   *out = NULL;
   *n = 0;
   for (int k = 0; s == ST_OK; k++) {
-    if (folder) snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
-    else snprintf(file, sizeof file, "%.4190s", path);
+    if (folder)
+      snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
+    else
+      snprintf(file, sizeof file, "%.4190s", path);
     if (k && (!folder || !file_exists(file))) return ST_OK;
     Classifier *more = mem_grow(*out, (size_t)k * sizeof *more, (size_t)(k + 1) * sizeof *more);
-    if (!more) { s = err_set(e, ST_NOMEM, "out of memory for a classifier"); break; }
+    if (!more) {
+      s = err_set(e, ST_NOMEM, "out of memory for a classifier");
+      break;
+    }
     *out = more;
     s = classifier_load(&more[k], file, names, e);
     if (s != ST_OK) break;
     *n = k + 1;
-    if (!k) memcpy(channels, names, 64);
+    if (!k)
+      memcpy(channels, names, 64);
     else if (strcmp(names, channels) || more[k].cfg.classes != more[0].cfg.classes)
-      s = err_set(e, ST_INVALID, "%s: takes %s with %d classes, model0 takes %s with %d; use classifiers of one run", file, names, more[k].cfg.classes, channels, more[0].cfg.classes);
+      s = err_set(
+          e, ST_INVALID,
+          "%s: takes %s with %d classes, model0 takes %s with %d; use classifiers of one run", file,
+          names, more[k].cfg.classes, channels, more[0].cfg.classes);
   }
   classifiers_free(*out, *n);
   *out = NULL;

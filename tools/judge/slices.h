@@ -1,34 +1,57 @@
-/* slices.h: data sets as the classifier and the baselines see them: slices that belong to lesions that belong to subjects; and classifier files.
+/* slices.h: data sets as the classifier and the baselines see them: slices that belong to lesions
+ * that belong to subjects; and classifier files.
  *
- * A classifier file holds the tensors of models/judge/classifier.h under their names and in its metadata: format "prlx-classifier-1", classifier.classes,
- * classifier.pools, classifier.widths, channels (names, in order), seed, epochs, trained_on. */
+ * A classifier file holds the tensors of models/judge/classifier.h under their names and in its
+ * metadata: format "prlx-classifier-1", classifier.classes, classifier.pools, classifier.widths,
+ * channels (names, in order), seed, epochs, trained_on. */
 #ifndef PRLX_SLICES_H
 #define PRLX_SLICES_H
 #include "io/images/dataset.h"
 #include "models/judge/classifier.h"
 
-typedef struct SliceLesion { char name[64], subject[64]; int64_t slices, subject_index; int label; /* 0, 1, 2 = ambiguous, -1 = unknown */ } SliceLesion;
+typedef struct SliceLesion {
+  char name[64];
+  char subject[64];
+  int64_t slices;
+  int64_t subject_index;
+  int label; /* 0, 1, 2 = ambiguous, -1 = unknown */
+} SliceLesion;
 typedef struct SliceSet {
-  int64_t n; int channels, h, w;
-  real *images;                            /* [n,channels,h,w], the chosen channels only */
-  int64_t *label, *lesion;                 /* [n] as SliceLesion.label; index into row */
-  SliceLesion *row; int64_t lesions, subjects;
+  int64_t n;
+  int channels;
+  int h;
+  int w;
+  real *images; /* [n,channels,h,w], the chosen channels only */
+  /* [n] as SliceLesion.label; index into row */
+  int64_t *label;
+  int64_t *lesion;
+  SliceLesion *row;
+  int64_t lesions;
+  int64_t subjects;
 } SliceSet;
-/* Adds the data set `arg`: "FILE", or "FILE:rim", "FILE:non-rim" to give all its slices that class (synthetic or denoised lesions). channels: names
- * such as "chi" or "chi,flair"; a data set without channel names has its first channel called chi. Images whose origin the file does not know count
+
+/* Adds the data set `arg`: "FILE", or "FILE:rim", "FILE:non-rim" to give all its slices that class
+ * (synthetic or denoised lesions). channels: names such as "chi" or "chi,flair"; a data set without
+ * channel names has its first channel called chi. Images whose origin the file does not know count
  * as a lesion and a subject each. */
 Status slices_add(SliceSet *s, const char *arg, const char *channels, Error *e);
-void   slices_free(SliceSet *s);
+void slices_free(SliceSet *s);
+
 /* Where the named channels are in a data set; ST_INVALID lists what it has. At most 16. */
 Status channels_find(const Dataset *d, const char *channels, int *at, int *n, Error *e);
+
 /* Keeps the slices with keep[i]; lesions stay numbered as they are. */
-void   slices_filter(SliceSet *s, const bool *keep);
+void slices_filter(SliceSet *s, const bool *keep);
 Slices slices_view(const SliceSet *s);
 
-Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed, int epochs, const char *trained_on, Error *e);
+Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
+                       int epochs, const char *trained_on, Error *e);
+
 /* channels [64] receives the names. */
 Status classifier_load(Classifier *c, const char *path, char channels[64], Error *e);
-/* A file, or a folder with model0.safetensors, model1.safetensors, ... : *out [*n]; free with classifiers_free. All must take the same channels. */
+
+/* A file, or a folder with model0.safetensors, model1.safetensors, ... : *out [*n]; free with
+ * classifiers_free. All must take the same channels. */
 Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e);
-void   classifiers_free(Classifier *c, int n);
+void classifiers_free(Classifier *c, int n);
 #endif

@@ -1,5 +1,6 @@
-/* smote.c: `prlx smote`: the oversampling baselines: SMOTE between pixels (Chawla et al. 2002) or between the codes of an autoencoder (DeepSMOTE, Dablain et
- * al. 2021). Both work on slices: a new image lies between slices of two different lesions of the class. */
+/* smote.c: `prlx smote`: the oversampling baselines: SMOTE between pixels (Chawla et al. 2002) or
+ * between the codes of an autoencoder (DeepSMOTE, Dablain et al. 2021). Both work on slices: a new
+ * image lies between slices of two different lesions of the class. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,17 +9,50 @@
 #include "tools/judge/slices.h"
 #include "tools/cli/tool.h"
 
-typedef struct Args { const char *out; int method, lesions, images, cls, k, epochs, batch, width, latent, kind; int64_t seed; double lr, penalty; } Args;
+typedef struct Args {
+  const char *out;
+  int method;
+  int lesions;
+  int images;
+  int cls;
+  int k;
+  int epochs;
+  int batch;
+  int width;
+  int latent;
+  int kind;
+  int64_t seed;
+  double lr;
+  double penalty;
+} Args;
 enum { METHOD_PIXEL, METHOD_DEEP };
-typedef struct Job { Args a; Dataset d; int64_t *pool, *lesion, n, lesions; real *x; Dataset o; SmotePick *pick; Progress bar; double rec, pen; } Job;
+typedef struct Job {
+  Args a;
+  Dataset d;
+  int64_t *pool;
+  int64_t *lesion;
+  int64_t n;
+  int64_t lesions;
+  real *x;
+  Dataset o;
+  SmotePick *pick;
+  Progress bar;
+  double rec;
+  double pen;
+} Job;
 
 static void job_free(Job *j) {
   dataset_free(&j->d);
   dataset_free(&j->o);
-  mem_free(j->pool); mem_free(j->lesion); mem_free(j->x); mem_free(j->pick);
+  mem_free(j->pool);
+  mem_free(j->lesion);
+  mem_free(j->x);
+  mem_free(j->pick);
 }
 
-static int64_t label_of(const Dataset *d, int64_t i) { return d->labels ? d->labels[i] : d->src ? d->src->label[d->src->lesion[i]] : -1; }
+static int64_t label_of(const Dataset *d, int64_t i) {
+  return d->labels ? d->labels[i] : d->src ? d->src->label[d->src->lesion[i]] : -1;
+}
 
 /* The slices of the class, and how many lesions they belong to. */
 static Status gather(Job *j, Error *e) {
@@ -29,7 +63,9 @@ static Status gather(Job *j, Error *e) {
   bool *seen = mem_alloc((size_t)nl * sizeof *seen);
   Status s = j->pool && j->lesion && seen ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
   for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
-    if (label_of(d, i) < 0) s = err_set(e, ST_INVALID, "%s: image %lld has no class; SMOTE works within a class", d->path, (long long)i);
+    if (label_of(d, i) < 0)
+      s = err_set(e, ST_INVALID, "%s: image %lld has no class; SMOTE works within a class", d->path,
+                  (long long)i);
     else if (label_of(d, i) == j->a.cls) {
       int64_t l = d->src ? d->src->lesion[i] : i;
       j->lesions += !seen[l];
@@ -39,10 +75,14 @@ static Status gather(Job *j, Error *e) {
     }
   }
   mem_free(seen);
-  if (s == ST_OK && j->lesions < 2) s = err_set(e, ST_INVALID, "%s: %lld lesions of class %d; SMOTE needs at least 2; see --class", d->path, (long long)j->lesions, j->a.cls);
+  if (s == ST_OK && j->lesions < 2)
+    s = err_set(e, ST_INVALID, "%s: %lld lesions of class %d; SMOTE needs at least 2; see --class",
+                d->path, (long long)j->lesions, j->a.cls);
   j->x = s == ST_OK ? mem_alloc((size_t)(j->n * per) * sizeof *j->x) : NULL;
-  if (s == ST_OK && !j->x) s = err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)j->n);
-  for (int64_t i = 0; i < j->n && s == ST_OK; i++) memcpy(j->x + i * per, d->images + j->pool[i] * per, (size_t)per * sizeof *j->x);
+  if (s == ST_OK && !j->x)
+    s = err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)j->n);
+  for (int64_t i = 0; i < j->n && s == ST_OK; i++)
+    memcpy(j->x + i * per, d->images + j->pool[i] * per, (size_t)per * sizeof *j->x);
   return s;
 }
 
@@ -53,18 +93,28 @@ static Status new_dataset(Job *j, Error *e) {
   char text[200];
   *o = (Dataset){.channels = d->channels, .h = d->h, .w = d->w, .path = mem_strdup(a->out)};
   /* As many slices as that many lesions of the class have on average. */
-  o->n = a->images ? a->images : PRLX_MAX((int64_t)1, (int64_t)llround((double)a->lesions * (double)j->n / (double)j->lesions));
+  o->n = a->images
+             ? a->images
+             : PRLX_MAX((int64_t)1,
+                        (int64_t)llround((double)a->lesions * (double)j->n / (double)j->lesions));
   const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
   o->images = mem_alloc((size_t)o->n * per * sizeof *o->images);
   o->labels = mem_alloc((size_t)o->n * sizeof *o->labels);
   o->names = mem_alloc((size_t)o->n * sizeof *o->names);
   j->pick = mem_alloc((size_t)o->n * sizeof *j->pick);
-  if (!o->path || !o->images || !o->labels || !o->names || !j->pick) return err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)o->n);
+  if (!o->path || !o->images || !o->labels || !o->names || !j->pick)
+    return err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)o->n);
   Status s = ST_OK;
-  for (int i = 0; i < d->nmeta && s == ST_OK; i++) s = dataset_set_meta(o, d->meta[i].key, d->meta[i].value, e);
-  if (a->method == METHOD_PIXEL) snprintf(text, sizeof text, "SMOTE on pixels: k %d, seed %lld", a->k, (long long)a->seed);
-  else snprintf(text, sizeof text, "DeepSMOTE: k %d, width %d, codes %d, %d epochs, batch %d, lr %g, penalty %g (%s), seed %lld", a->k, a->width, a->latent, a->epochs, a->batch,
-                a->lr, a->penalty, a->kind == DEEPSMOTE_PAPER ? "paper" : "code", (long long)a->seed);
+  for (int i = 0; i < d->nmeta && s == ST_OK; i++)
+    s = dataset_set_meta(o, d->meta[i].key, d->meta[i].value, e);
+  if (a->method == METHOD_PIXEL)
+    snprintf(text, sizeof text, "SMOTE on pixels: k %d, seed %lld", a->k, (long long)a->seed);
+  else
+    snprintf(text, sizeof text,
+             "DeepSMOTE: k %d, width %d, codes %d, %d epochs, batch %d, lr %g, penalty %g (%s), "
+             "seed %lld",
+             a->k, a->width, a->latent, a->epochs, a->batch, a->lr, a->penalty,
+             a->kind == DEEPSMOTE_PAPER ? "paper" : "code", (long long)a->seed);
   if (s == ST_OK) s = dataset_set_meta(o, "synthetic.method", text, e);
   return s == ST_OK ? dataset_set_meta(o, "synthetic.from", d->path, e) : s;
 }
@@ -89,28 +139,43 @@ static bool on_epoch(void *ctx, int epoch, double rec, double pen) {
 static Status deep(Job *j, Error *e) {
   const Args *a = &j->a;
   const Dataset *d = &j->d;
-  if (d->h != d->w) return err_set(e, ST_INVALID, "%s: %d x %d pixels; DeepSMOTE takes squares", d->path, d->w, d->h);
+  if (d->h != d->w)
+    return err_set(e, ST_INVALID, "%s: %d x %d pixels; DeepSMOTE takes squares", d->path, d->w,
+                   d->h);
   DeepSmoteConfig cfg = deepsmote_defaults(d->channels, d->h);
   cfg.width = a->width;
   cfg.latent = a->latent;
   DeepSmoteTrain o = deepsmote_train_defaults();
-  o.epochs = a->epochs; o.batch = a->batch; o.lr = a->lr; o.penalty = a->penalty; o.kind = (DeepSmotePenalty)a->kind; o.seed = (uint64_t)a->seed;
-  o.tick = on_epoch; o.ctx = j;
+  o.epochs = a->epochs;
+  o.batch = a->batch;
+  o.lr = a->lr;
+  o.penalty = a->penalty;
+  o.kind = (DeepSmotePenalty)a->kind;
+  o.seed = (uint64_t)a->seed;
+  o.tick = on_epoch;
+  o.ctx = j;
   DeepSmote m;
   Status s = deepsmote_new(&m, &cfg, e);
   if (s != ST_OK) return s;
   int64_t *labels = mem_alloc((size_t)d->n * sizeof *labels);
-  real *z = mem_alloc((size_t)(j->n * cfg.latent) * sizeof *z), *znew = mem_alloc((size_t)(j->o.n * cfg.latent) * sizeof *znew);
+  real *z = mem_alloc((size_t)(j->n * cfg.latent) * sizeof *z),
+       *znew = mem_alloc((size_t)(j->o.n * cfg.latent) * sizeof *znew);
   if (!labels || !z || !znew) s = err_set(e, ST_NOMEM, "out of memory for the codes");
   for (int64_t i = 0; i < d->n && s == ST_OK; i++) labels[i] = label_of(d, i);
   progress_start(&j->bar, "DeepSMOTE", "epoch", a->epochs);
-  if (s == ST_OK) s = deepsmote_train(&m, &o, &(Slices){d->images, labels, d->n, d->channels, d->h, d->w}, e);
+  if (s == ST_OK)
+    s = deepsmote_train(&m, &o, &(Slices){d->images, labels, d->n, d->channels, d->h, d->w}, e);
   progress_end(&j->bar);
   if (s == ST_OK) s = deepsmote_encode(&m, j->x, j->n, z, e);
   if (s == ST_OK) s = oversample(j, z, cfg.latent, znew, e);
   if (s == ST_OK) s = deepsmote_decode(&m, znew, j->o.n, j->o.images, e);
-  if (s == ST_OK && !tool_quiet) printf("DeepSMOTE: last epoch's reconstruction error %.5f, penalty %.5f (mean square, network units)\n", j->rec, j->pen);
-  mem_free(labels); mem_free(z); mem_free(znew);
+  if (s == ST_OK && !tool_quiet)
+    printf("DeepSMOTE: last epoch's reconstruction error %.5f, penalty %.5f (mean square, network "
+           "units)\n",
+           j->rec, j->pen);
+  mem_free(labels);
+  mem_free(z);
+  mem_free(znew);
   deepsmote_free(&m);
   return s;
 }
@@ -120,13 +185,19 @@ static Status run(Job *j, const char *path, Error *e) {
   if (s != ST_OK) return s;
   s = gather(j, e);
   if (s == ST_OK) s = new_dataset(j, e);
-  if (s == ST_OK) s = j->a.method == METHOD_DEEP ? deep(j, e) : oversample(j, j->x, (int64_t)j->d.channels * j->d.h * j->d.w, j->o.images, e);
+  if (s == ST_OK)
+    s = j->a.method == METHOD_DEEP
+            ? deep(j, e)
+            : oversample(j, j->x, (int64_t)j->d.channels * j->d.h * j->d.w, j->o.images, e);
   for (int64_t i = 0; i < j->o.n && s == ST_OK; i++) {
     j->o.labels[i] = j->a.cls;
-    snprintf(j->o.names[i], sizeof j->o.names[i], "%s%05lld", j->a.method == METHOD_DEEP ? "deepsmote" : "smote", (long long)i);
+    snprintf(j->o.names[i], sizeof j->o.names[i], "%s%05lld",
+             j->a.method == METHOD_DEEP ? "deepsmote" : "smote", (long long)i);
   }
   if (s == ST_OK) s = dataset_save(&j->o, j->a.out, false, e);
-  if (s == ST_OK) printf("%s: %lld images of class %d, made from %lld slices of %lld lesions\n", j->a.out, (long long)j->o.n, j->a.cls, (long long)j->n, (long long)j->lesions);
+  if (s == ST_OK)
+    printf("%s: %lld images of class %d, made from %lld slices of %lld lesions\n", j->a.out,
+           (long long)j->o.n, j->a.cls, (long long)j->n, (long long)j->lesions);
   return s;
 }
 
@@ -135,32 +206,45 @@ int tool_smote(int argc, char **argv) {
   if (!j) return EXIT_FAILED;
   Args *a = &j->a;
   Opt t[] = {
-    OPT_GROUP("Method"),
-    OPT_CHOICE("method", &a->method, "deep", "pixel|deep", "between pixels (SMOTE), or between codes of an autoencoder (DeepSMOTE)"),
-    OPT_INT("k", &a->k, "5", 1, 1000, "nearest neighbours, all of other lesions"),
-    OPT_GROUP("DeepSMOTE (published: width 64, 200 epochs, batch 100, lr 0.0002)"),
-    OPT_INT("epochs", &a->epochs, "50", 1, 100000, "passes over the slices of all classes"),
-    OPT_INT("batch", &a->batch, "32", 2, 4096, "slices per step (and as many of one class)"),
-    OPT_REAL("lr", &a->lr, "0.001", 1e-9, 10, "learning rate of Adam"),
-    OPT_INT("width", &a->width, "16", 1, 512, "channels of the first convolution; doubled by each of the next three"),
-    OPT_INT("latent", &a->latent, "300", 1, 65536, "codes"),
-    OPT_REAL("penalty", &a->penalty, "1", 0, 1e6, "weight of the penalty"),
-    OPT_CHOICE("penalty-as", &a->kind, "paper", "paper|code", "codes permuted against the images (paper), or as in the authors' program"),
-    OPT_GROUP("What is made"),
-    OPT_INT("lesions", &a->lesions, "100", 1, 1000000, "as many slices as this many lesions of the class have on average"),
-    OPT_INT("images", &a->images, "0", 0, 100000000, "instead: this many slices"),
-    OPT_INT("class", &a->cls, "1", 0, 2, "class to oversample: 1 rim, 0 non-rim, 2 ambiguous"),
-    OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed"),
-    OPT_STR("out", &a->out, "smote.safetensors", "FILE", "the data set of new slices"),
+      OPT_GROUP("Method"),
+      OPT_CHOICE("method", &a->method, "deep", "pixel|deep",
+                 "between pixels (SMOTE), or between codes of an autoencoder (DeepSMOTE)"),
+      OPT_INT("k", &a->k, "5", 1, 1000, "nearest neighbours, all of other lesions"),
+      OPT_GROUP("DeepSMOTE (published: width 64, 200 epochs, batch 100, lr 0.0002)"),
+      OPT_INT("epochs", &a->epochs, "50", 1, 100000, "passes over the slices of all classes"),
+      OPT_INT("batch", &a->batch, "32", 2, 4096, "slices per step (and as many of one class)"),
+      OPT_REAL("lr", &a->lr, "0.001", 1e-9, 10, "learning rate of Adam"),
+      OPT_INT("width", &a->width, "16", 1, 512,
+              "channels of the first convolution; doubled by each of the next three"),
+      OPT_INT("latent", &a->latent, "300", 1, 65536, "codes"),
+      OPT_REAL("penalty", &a->penalty, "1", 0, 1e6, "weight of the penalty"),
+      OPT_CHOICE("penalty-as", &a->kind, "paper", "paper|code",
+                 "codes permuted against the images (paper), or as in the authors' program"),
+      OPT_GROUP("What is made"),
+      OPT_INT("lesions", &a->lesions, "100", 1, 1000000,
+              "as many slices as this many lesions of the class have on average"),
+      OPT_INT("images", &a->images, "0", 0, 100000000, "instead: this many slices"),
+      OPT_INT("class", &a->cls, "1", 0, 2, "class to oversample: 1 rim, 0 non-rim, 2 ambiguous"),
+      OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed"),
+      OPT_STR("out", &a->out, "smote.safetensors", "FILE", "the data set of new slices"),
   };
-  OptSpec spec = {.cmd = "smote", .summary = "Baselines: SMOTE and DeepSMOTE: new slices between those of two lesions.",
-    .details = "  prlx smote train.safetensors --method pixel --out smote.safetensors\n"
-               "  prlx smote train.safetensors --out deepsmote.safetensors\n"
-               "  prlx classify train.safetensors deepsmote.safetensors --test test.safetensors\n"
-               "All channels are blended together. Oversample training data only.",
-    .opt = t, .n = COUNT_OF(t), .pos = "DATA", .pos_min = 1, .pos_max = 1};
+  OptSpec spec = {
+      .cmd = "smote",
+      .summary = "Baselines: SMOTE and DeepSMOTE: new slices between those of two lesions.",
+      .details = "  prlx smote train.safetensors --method pixel --out smote.safetensors\n"
+                 "  prlx smote train.safetensors --out deepsmote.safetensors\n"
+                 "  prlx classify train.safetensors deepsmote.safetensors --test test.safetensors\n"
+                 "All channels are blended together. Oversample training data only.",
+      .opt = t,
+      .n = COUNT_OF(t),
+      .pos = "DATA",
+      .pos_min = 1,
+      .pos_max = 1};
   int rc = opts_parse(&spec, argc, argv);
-  if (rc >= 0) { mem_free(j); return rc; }
+  if (rc >= 0) {
+    mem_free(j);
+    return rc;
+  }
   Error e = {0};
   rc = run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("smote", &e);
   opts_free(&spec);

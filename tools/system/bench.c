@@ -1,4 +1,5 @@
-/* bench.c: `prlx bench`: the machine's measured limits and, in the same run, how near to them the library comes. All times are medians. */
+/* bench.c: `prlx bench`: the machine's measured limits and, in the same run, how near to them the
+ * library comes. All times are medians. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +11,19 @@
 #include "models/gan/train.h"
 #include "tools/cli/tool.h"
 
-static struct { int repeat, batch; bool quick; double peak; } B;    /* peak: GFLOP/s of all threads together, median */
+/* peak: GFLOP/s of all threads together, median */
+static struct {
+  int repeat;
+  int batch;
+  bool quick;
+  double peak;
+} B;
 
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
+
 static double median(double *v, int n) {
   qsort(v, (size_t)n, sizeof *v, by_value);
   return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
@@ -24,7 +32,11 @@ static double median(double *v, int n) {
 enum { MAX_REPEAT = 101 };
 
 /* ---- machine ---- */
-typedef struct Burn { const PeakKernels *k; int64_t iters; real sink[MAX_WORKERS]; } Burn;
+typedef struct Burn {
+  const PeakKernels *k;
+  int64_t iters;
+  real sink[MAX_WORKERS];
+} Burn;
 static void burn(void *ctx, int64_t i, int worker) {
   Burn *b = ctx;
   const real seed[2] = {(real)0.999, (real)0.001};
@@ -45,22 +57,33 @@ static double measure_fma(int blocks, double *best) {
   return median(t, n);
 }
 
-typedef struct Stream { const PeakKernels *k; real *a, *b, *c; int64_t block; bool triad; } Stream;
+typedef struct Stream {
+  const PeakKernels *k;
+  real *a;
+  real *b;
+  real *c;
+  int64_t block;
+  bool triad;
+} Stream;
 static void stream(void *ctx, int64_t i, int worker) {
   Stream *s = ctx;
   int64_t o = i * s->block;
-  if (s->triad) s->k->triad(s->a + o, s->b + o, s->c + o, (real)3, s->block);
-  else s->k->copy(s->a + o, s->b + o, s->block);
+  if (s->triad)
+    s->k->triad(s->a + o, s->b + o, s->c + o, (real)3, s->block);
+  else
+    s->k->copy(s->a + o, s->b + o, s->block);
 }
 
 static Status measure_bandwidth(double out[2], Error *e) {
-  int64_t n = (int64_t)16 << 20, block = 1 << 16;        /* 64 MiB per array: larger than the caches */
+  /* 64 MiB per array: larger than the caches */
+  int64_t n = (int64_t)16 << 20, block = 1 << 16;
   Stream s = {.k = ISA_PICK(peak_kernels), .block = block};
   Status st = ST_OK;
   s.a = mem_alloc((size_t)n * sizeof(real));
   s.b = mem_alloc((size_t)n * sizeof(real));
   s.c = mem_alloc((size_t)n * sizeof(real));
-  if (!s.a || !s.b || !s.c) st = err_set(e, ST_NOMEM, "bench: out of memory for three arrays of 64 MiB");
+  if (!s.a || !s.b || !s.c)
+    st = err_set(e, ST_NOMEM, "bench: out of memory for three arrays of 64 MiB");
   for (int64_t i = 0; st == ST_OK && i < n; i++) s.a[i] = s.b[i] = s.c[i] = (real)(i & 7);
   for (int k = 0; st == ST_OK && k < 2; k++) {
     double t[MAX_REPEAT];
@@ -84,7 +107,8 @@ static Status bench_machine(Error *e) {
   Status s = measure_bandwidth(bw, e);
   if (s) return s;
   printf("machine: %s, %d threads\n", isa_name(isa_current()), threads_count());
-  printf("  multiply-add peak      %8.1f GFLOP/s (best %.1f); one thread %.1f (best %.1f)\n", B.peak, best, one, best1);
+  printf("  multiply-add peak      %8.1f GFLOP/s (best %.1f); one thread %.1f (best %.1f)\n",
+         B.peak, best, one, best1);
   printf("  memory bandwidth       %8.1f GB/s copy, %.1f GB/s triad\n\n", bw[0], bw[1]);
   return ST_OK;
 }
@@ -92,32 +116,46 @@ static Status bench_machine(Error *e) {
 static void head(const char *title) {
   printf("%-50s %10s %10s %10s %7s %10s\n", title, "ms", "GFLOP", "GFLOP/s", "share", "arena MiB");
 }
+
 static void row(const char *name, double seconds, double flop, size_t arena) {
   double g = flop / 1e9, rate = g / seconds;
   printf("  %-48s %10.3f", name, seconds * 1e3);
-  if (flop > 0) printf(" %10.3f %10.1f %6.0f%%", g, rate, 100 * rate / B.peak);
-  else printf(" %10s %10s %7s", "", "", "");
+  if (flop > 0)
+    printf(" %10.3f %10.1f %6.0f%%", g, rate, 100 * rate / B.peak);
+  else
+    printf(" %10s %10s %7s", "", "", "");
   if (arena) printf(" %10.1f", (double)arena / 1048576);
   printf("\n");
   fflush(stdout);
 }
 
 /* ---- convolution shapes ---- */
-typedef struct ConvShape { const char *where; int ci, co, res, k, stride; } ConvShape;
-/* The convolutions of the paper configuration and of VGG16 at 64x64. stride 2, k 3: D's downsampling on the padded map and, as its
- * input gradient, G's upsampling. */
+typedef struct ConvShape {
+  const char *where;
+  int ci;
+  int co;
+  int res;
+  int k;
+  int stride;
+} ConvShape;
+/* The convolutions of the paper configuration and of VGG16 at 64x64. stride 2, k 3: D's
+ * downsampling on the padded map and, as its input gradient, G's upsampling. */
 static const ConvShape shapes[] = {
-  {"G b4", 512, 512, 4, 3, 1}, {"G b8", 512, 512, 8, 3, 1}, {"G b16", 512, 512, 16, 3, 1}, {"G b32", 512, 512, 32, 3, 1},
-  {"G b64", 256, 256, 64, 3, 1}, {"D b64 down", 256, 512, 65, 3, 2}, {"D b32 down", 512, 512, 33, 3, 2}, {"D b64 skip", 256, 512, 32, 1, 1},
-  {"VGG conv1_2", 64, 64, 64, 3, 1}, {"VGG conv2_2", 128, 128, 32, 3, 1}, {"VGG conv3_2", 256, 256, 16, 3, 1}, {"VGG conv4_2", 512, 512, 8, 3, 1},
-  {"VGG conv5_2", 512, 512, 4, 3, 1},
+    {"G b4", 512, 512, 4, 3, 1},         {"G b8", 512, 512, 8, 3, 1},
+    {"G b16", 512, 512, 16, 3, 1},       {"G b32", 512, 512, 32, 3, 1},
+    {"G b64", 256, 256, 64, 3, 1},       {"D b64 down", 256, 512, 65, 3, 2},
+    {"D b32 down", 512, 512, 33, 3, 2},  {"D b64 skip", 256, 512, 32, 1, 1},
+    {"VGG conv1_2", 64, 64, 64, 3, 1},   {"VGG conv2_2", 128, 128, 32, 3, 1},
+    {"VGG conv3_2", 256, 256, 16, 3, 1}, {"VGG conv4_2", 512, 512, 8, 3, 1},
+    {"VGG conv5_2", 512, 512, 4, 3, 1},
 };
 enum { KIND_FORWARD, KIND_DX, KIND_DW, KIND_COUNT };
 static const char *const kind_name[KIND_COUNT] = {"forward", "input gradient", "weight gradient"};
 
 static Status conv_row(const ConvShape *c, int kind, int batch, Error *e) {
   int pad = c->k == 3 && c->stride == 1 ? 1 : 0, out = (c->res + 2 * pad - c->k) / c->stride + 1;
-  Shape xs = SHAPE4(batch, c->ci, c->res, c->res), ys = SHAPE4(batch, c->co, out, out), ws = SHAPE4(c->co, c->ci, c->k, c->k);
+  Shape xs = SHAPE4(batch, c->ci, c->res, c->res), ys = SHAPE4(batch, c->co, out, out),
+        ws = SHAPE4(c->co, c->ci, c->k, c->k);
   real *w = mem_alloc((size_t)shape_numel(ws) * sizeof *w);
   Graph *g = graph_new();
   Plan *p = NULL;
@@ -127,9 +165,11 @@ static Status conv_row(const ConvShape *c, int kind, int batch, Error *e) {
   if (!s) {
     rng_fill_normal(&r, w, shape_numel(ws));
     Val wv = kind == KIND_DW ? 0 : g_param(g, "w", ws, w, true);
-    Val x = kind == KIND_DX ? 0 : g_input(g, "x", xs), dy = kind == KIND_FORWARD ? 0 : g_input(g, "dy", ys);
-    Val y = kind == KIND_FORWARD ? g_conv2d(g, x, wv, c->stride, pad) : kind == KIND_DX ? g_conv2d_dx(g, dy, wv, c->stride, pad, c->res, c->res)
-                                                                                      : g_conv2d_dw(g, x, dy, c->stride, pad, c->k, c->k);
+    Val x = kind == KIND_DX ? 0 : g_input(g, "x", xs),
+        dy = kind == KIND_FORWARD ? 0 : g_input(g, "dy", ys);
+    Val y = kind == KIND_FORWARD ? g_conv2d(g, x, wv, c->stride, pad)
+            : kind == KIND_DX    ? g_conv2d_dx(g, dy, wv, c->stride, pad, c->res, c->res)
+                                 : g_conv2d_dw(g, x, dy, c->stride, pad, c->k, c->k);
     s = graph_status(g, e);
     if (!s) s = plan_new(g, 1, &y, NULL, &p, e);
     if (!s && x) rng_fill_normal(&r, plan_data(p, x), shape_numel(xs));
@@ -141,7 +181,8 @@ static Status conv_row(const ConvShape *c, int kind, int batch, Error *e) {
       if (k >= 0) t[k] = time_now() - t0;
     }
     char name[96];
-    snprintf(name, sizeof name, "%-11s %3d->%3d %2dx%-2d %dx%d%s %s", c->where, c->ci, c->co, c->res, c->res, c->k, c->k, c->stride == 2 ? " s2" : "", kind_name[kind]);
+    snprintf(name, sizeof name, "%-11s %3d->%3d %2dx%-2d %dx%d%s %s", c->where, c->ci, c->co,
+             c->res, c->res, c->k, c->k, c->stride == 2 ? " s2" : "", kind_name[kind]);
     if (!s) row(name, median(t, B.repeat), plan_stats(p).flop, plan_stats(p).arena_bytes);
   }
   plan_free(p);
@@ -156,7 +197,8 @@ static Status bench_conv(Error *e) {
   head(title);
   Status s = ST_OK;
   for (int i = 0; i < COUNT_OF(shapes); i++)
-    for (int kind = 0; s == ST_OK && kind < KIND_COUNT && !tool_interrupted; kind++) s = conv_row(&shapes[i], kind, B.batch, e);
+    for (int kind = 0; s == ST_OK && kind < KIND_COUNT && !tool_interrupted; kind++)
+      s = conv_row(&shapes[i], kind, B.batch, e);
   printf("\n");
   return s;
 }
@@ -215,7 +257,8 @@ static Status bench_project(Error *e) {
 }
 
 /* ---- training ---- */
-/* Every phase runs in every iteration, so that all have medians; s/kimg weighs them by their true intervals. batch 0: the preset's. */
+/* Every phase runs in every iteration, so that all have medians; s/kimg weighs them by their true
+ * intervals. batch 0: the preset's. */
 static Status train_rows(const char *preset, int batch, bool augment, Error *e) {
   TrainConfig c;
   Trainer *t = NULL;
@@ -245,15 +288,19 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
     char title[80];
     double med[PH_COUNT + 1];
     for (int k = 0; k <= PH_COUNT; k++) med[k] = median(v[k], B.repeat);
-    double kimg = (med[PH_GMAIN] + med[PH_DMAIN] + med[PH_GREG] / gi + med[PH_DREG] / di + med[PH_COUNT]) / batch * 1000;
-    snprintf(title, sizeof title, "training, %s, batch %d, %s", preset, batch, augment ? "bgc at p 0.5" : "no augmentation");
+    double kimg =
+        (med[PH_GMAIN] + med[PH_DMAIN] + med[PH_GREG] / gi + med[PH_DREG] / di + med[PH_COUNT]) /
+        batch * 1000;
+    snprintf(title, sizeof title, "training, %s, batch %d, %s", preset, batch,
+             augment ? "bgc at p 0.5" : "no augmentation");
     head(title);
     row("generator, main (Gmain)", med[PH_GMAIN], 0, 0);
     row("discriminator, main (Dmain)", med[PH_DMAIN], 0, 0);
     row("path length (Greg)", med[PH_GREG], 0, 0);
     row("R1 (Dreg)", med[PH_DREG], 0, 0);
     row("rest (average, sampling)", med[PH_COUNT], 0, 0);
-    row("all four phases", med[0] + med[1] + med[2] + med[3], trainer_flop(t), trainer_memory(t).activations);
+    row("all four phases", med[0] + med[1] + med[2] + med[3], trainer_flop(t),
+        trainer_memory(t).activations);
     printf("  %-48s %10.2f (path length every %d, R1 every %d)\n\n", "s/kimg", kimg, gi, di);
   }
   trainer_free(t);
@@ -276,26 +323,39 @@ static bool listed(const char *list, const char *name) {
 }
 
 int tool_bench(int argc, char **argv) {
-  static const struct { const char *name; Status (*run)(Error *e); } part[] = {
-    {"conv", bench_conv}, {"project", bench_project}, {"train", bench_train}};
+  static const struct {
+    const char *name;
+    Status (*run)(Error *e);
+  } part[] = {{"conv", bench_conv}, {"project", bench_project}, {"train", bench_train}};
   const char *only = NULL;
   Opt t[] = {
-    OPT_STR("only", &only, "conv,project,train", "LIST", "parts to run, from conv, project, train, machine"),
-    OPT_INT("repeat", &B.repeat, "5", 1, MAX_REPEAT, "measurements per number; the median is printed"),
-    OPT_INT("batch", &B.batch, "8", 1, 64, "images in the convolution part"),
-    OPT_FLAG("quick", &B.quick, "no", "fewer cases: projection batch 1, training small only"),
+      OPT_STR("only", &only, "conv,project,train", "LIST",
+              "parts to run, from conv, project, train, machine"),
+      OPT_INT("repeat", &B.repeat, "5", 1, MAX_REPEAT,
+              "measurements per number; the median is printed"),
+      OPT_INT("batch", &B.batch, "8", 1, 64, "images in the convolution part"),
+      OPT_FLAG("quick", &B.quick, "no", "fewer cases: projection batch 1, training small only"),
   };
-  OptSpec s = {.cmd = "bench", .summary = "speed next to the measured limits of this machine", .opt = t, .n = COUNT_OF(t), .details =
-    "Each row: median time, work (2 x multiply-adds), rate, and its share of the multiply-add peak measured at the start of the same run.\n"
-    "A Winograd convolution can exceed 100 %: it needs fewer multiply-adds than are counted.\n"
-    "Peer: any implementation of the same three steps on the same cores, measured in the same hour; ours is PyTorch (2 threads, eager) with\n"
-    "projection at batch 1 and 8, and training main, R1 and path length at batch 8 without augmentation, all of the paper configuration."};
+  OptSpec s = {.cmd = "bench",
+               .summary = "speed next to the measured limits of this machine",
+               .opt = t,
+               .n = COUNT_OF(t),
+               .details = "Each row: median time, work (2 x multiply-adds), rate, and its share of "
+                          "the multiply-add peak measured at the start of the same run.\n"
+                          "A Winograd convolution can exceed 100 %: it needs fewer multiply-adds "
+                          "than are counted.\n"
+                          "Peer: any implementation of the same three steps on the same cores, "
+                          "measured in the same hour; ours is PyTorch (2 threads, eager) with\n"
+                          "projection at batch 1 and 8, and training main, R1 and path length at "
+                          "batch 8 without augmentation, all of the paper configuration."};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   for (const char *p = only; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
     char word[32];
     snprintf(word, sizeof word, "%.*s", (int)PRLX_MIN(strcspn(p, ","), sizeof word - 1), p);
-    if (!listed("conv,project,train,machine", word)) return tool_usage("bench", "option --only: '%s' is not one of conv, project, train, machine", word);
+    if (!listed("conv,project,train,machine", word))
+      return tool_usage("bench", "option --only: '%s' is not one of conv, project, train, machine",
+                        word);
   }
   Error e = {0};
   if (bench_machine(&e)) return tool_fail("bench", &e);

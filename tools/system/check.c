@@ -1,4 +1,5 @@
-/* check.c: `prlx check`: what this machine and this build can do, whether the bundled files are whole; ends with a verdict. */
+/* check.c: `prlx check`: what this machine and this build can do, whether the bundled files are
+ * whole; ends with a verdict. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +19,8 @@
 
 static int problems, warnings;
 
-static void line(const char *mark, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void line(const char *mark, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 static void line(const char *mark, const char *what, const char *fmt, ...) {
   char text[1200];
   va_list ap;
@@ -31,7 +33,7 @@ static void line(const char *mark, const char *what, const char *fmt, ...) {
 }
 
 /* ---- machine ---- */
-static double meminfo(const char *key) {                /* bytes; 0 when unknown */
+static double meminfo(const char *key) { /* bytes; 0 when unknown */
   FILE *f = fopen("/proc/meminfo", "r");
   char row[256];
   double kib = 0;
@@ -46,21 +48,31 @@ static void check_device(void) {
   char text[600];
   int missing = 0;
   bool usable = tool_device_text(text, sizeof text, &missing);
-  line(missing ? "BAD" : usable ? "ok" : "-", "CUDA", "%s%s", text, usable ? "" : "; the CPU is used");
+  line(missing  ? "BAD"
+       : usable ? "ok"
+                : "-",
+       "CUDA", "%s%s", text, usable ? "" : "; the CPU is used");
   if (missing) line("BAD", "CUDA kernels", "%d operations have no kernel in this build", missing);
 }
 
 static void check_machine(void) {
   const char *want = getenv("PRLX_ISA");
   char list[128] = "";
-  for (int i = 0; i <= (int)isa_best(); i++) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", isa_name((IsaLevel)i));
+  for (int i = 0; i <= (int)isa_best(); i++)
+    snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "",
+             isa_name((IsaLevel)i));
   line("ok", "instruction sets", "%s can run here; %s is used", list, isa_name(isa_current()));
   if (want && *want && strcmp(want, isa_name(isa_current())))
-    line("BAD", "PRLX_ISA", "'%s' is not an instruction set of this build that this machine can run (%s); unset it", want, list);
+    line("BAD", "PRLX_ISA",
+         "'%s' is not an instruction set of this build that this machine can run (%s); unset it",
+         want, list);
   line("ok", "threads", "%d", threads_count());
   double total = meminfo("MemTotal"), available = meminfo("MemAvailable");
-  if (available > 0) line(available < 512e6 ? "warn" : "ok", "memory", "%s available of %s", human_bytes(available), human_bytes(total));
-  else line("warn", "memory", "unknown (no /proc/meminfo); give --memory to commands that ask");
+  if (available > 0)
+    line(available < 512e6 ? "warn" : "ok", "memory", "%s available of %s", human_bytes(available),
+         human_bytes(total));
+  else
+    line("warn", "memory", "unknown (no /proc/meminfo); give --memory to commands that ask");
   check_device();
 }
 
@@ -70,12 +82,15 @@ static void check_philox(void) {
   static const uint32_t zero[4] = {0}, want[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
   uint32_t out[4];
   philox4x32_10(zero, zero, out);
-  if (memcmp(out, want, sizeof want)) line("BAD", "random numbers", "Philox4x32-10 does not give its published values");
-  else line("ok", "random numbers", "Philox4x32-10 gives its published values");
+  if (memcmp(out, want, sizeof want))
+    line("BAD", "random numbers", "Philox4x32-10 does not give its published values");
+  else
+    line("ok", "random numbers", "Philox4x32-10 gives its published values");
 }
 
 enum { CN = 2, CI = 7, CO = 19, CS = 13 };
-/* Largest difference between the library's 3x3 convolution and plain loops, relative to the largest value; negative on failure. */
+/* Largest difference between the library's 3x3 convolution and plain loops, relative to the largest
+ * value; negative on failure. */
 static double conv_error(Backend *dev, Error *e) {
   static real x[CN * CI * CS * CS], w[CO * CI * 9];
   Rng r = {1, 2, 0};
@@ -83,10 +98,13 @@ static double conv_error(Backend *dev, Error *e) {
   rng_fill_normal(&r, w, COUNT_OF(w));
   Graph *g = graph_new();
   if (!g) return -1;
-  Val y = g_conv2d(g, g_param(g, "x", SHAPE4(CN, CI, CS, CS), x, false), g_param(g, "w", SHAPE4(CO, CI, 3, 3), w, false), 1, 1);
+  Val y = g_conv2d(g, g_param(g, "x", SHAPE4(CN, CI, CS, CS), x, false),
+                   g_param(g, "w", SHAPE4(CO, CI, 3, 3), w, false), 1, 1);
   Plan *p = NULL;
   double worst = 0, largest = 0;
-  if (graph_status(g, e) || plan_new(g, 1, &y, &(PlanOptions){.backend = dev}, &p, e) || plan_run(p, e)) worst = -1;
+  if (graph_status(g, e) || plan_new(g, 1, &y, &(PlanOptions){.backend = dev}, &p, e) ||
+      plan_run(p, e))
+    worst = -1;
   const real *out = worst < 0 ? NULL : plan_data(p, y);
   for (int n = 0; out && n < CN; n++)
     for (int o = 0; o < CO; o++)
@@ -96,7 +114,8 @@ static double conv_error(Backend *dev, Error *e) {
           for (int c = 0; c < CI; c++)
             for (int k = 0; k < 9; k++) {
               int a = i + k / 3 - 1, b = j + k % 3 - 1;
-              if (a >= 0 && a < CS && b >= 0 && b < CS) s += (double)x[((n * CI + c) * CS + a) * CS + b] * (double)w[(o * CI + c) * 9 + k];
+              if (a >= 0 && a < CS && b >= 0 && b < CS)
+                s += (double)x[((n * CI + c) * CS + a) * CS + b] * (double)w[(o * CI + c) * 9 + k];
             }
           worst = fmax(worst, fabs(s - (double)out[((n * CO + o) * CS + i) * CS + j]));
           largest = fmax(largest, fabs(s));
@@ -115,30 +134,48 @@ static void check_arithmetic(void) {
     snprintf(what, sizeof what, "convolution %s", isa_name((IsaLevel)i));
     isa_set((IsaLevel)i);
     double d = conv_error(NULL, &e);
-    if (d < 0) line("BAD", what, "%s", e.msg);
-    else if (!(d < 1e-5)) line("BAD", what, "differs from plain loops by %.1e of the largest value", d);
-    else line("ok", what, "equals plain loops to %.0e", d);
+    if (d < 0)
+      line("BAD", what, "%s", e.msg);
+    else if (!(d < 1e-5))
+      line("BAD", what, "differs from plain loops by %.1e of the largest value", d);
+    else
+      line("ok", what, "equals plain loops to %.0e", d);
   }
   isa_set(chosen);
   Backend *b = NULL;
   Error e = {0};
-  if (tool_backend(PREC_STRICT, &b, &e)) { line("BAD", "device", "%s", e.msg); return; }
+  if (tool_backend(PREC_STRICT, &b, &e)) {
+    line("BAD", "device", "%s", e.msg);
+    return;
+  }
   if (!b) return;
   double d = conv_error(b, &e), most = b->precision == PREC_STRICT ? 1e-5 : 1e-2;
-  if (d < 0) line("BAD", "convolution GPU", "%s", e.msg);
-  else if (!(d < most)) line("BAD", "convolution GPU", "differs from plain loops by %.1e of the largest value (%s)", d, precision_name(b->precision));
-  else line("ok", "convolution GPU", "equals plain loops to %.0e (%s)", d, precision_name(b->precision));
+  if (d < 0)
+    line("BAD", "convolution GPU", "%s", e.msg);
+  else if (!(d < most))
+    line("BAD", "convolution GPU", "differs from plain loops by %.1e of the largest value (%s)", d,
+         precision_name(b->precision));
+  else
+    line("ok", "convolution GPU", "equals plain loops to %.0e (%s)", d,
+         precision_name(b->precision));
 }
 
 /* ---- bundled files ---- */
 typedef enum { FILE_OTHER, FILE_VGG, FILE_NETWORK, FILE_DATASET } BundledKind;
-static const struct { const char *name; BundledKind kind; const char *use; bool needed; } bundled[] = {
-  {"vgg16_caffe.safetensors", FILE_VGG, "perceptual distance of project", true},
-  {"lpips_vgg_v0.1.safetensors", FILE_OTHER, "LPIPS heads for an imported torchvision VGG16", false},
-  {"inception_v3_nsfwjs.safetensors", FILE_OTHER, "features of fid; not the public FID network", false},
-  {"network_small.safetensors", FILE_NETWORK, "default network of generate and project", true},
-  {"ambiguous.safetensors", FILE_DATASET, "ambiguous lesion of the demo", false},
-  {"prlx_lesions.safetensors", FILE_DATASET, "training images of the demo", false},
+static const struct {
+  const char *name;
+  BundledKind kind;
+  const char *use;
+  bool needed;
+} bundled[] = {
+    {"vgg16_caffe.safetensors", FILE_VGG, "perceptual distance of project", true},
+    {"lpips_vgg_v0.1.safetensors", FILE_OTHER, "LPIPS heads for an imported torchvision VGG16",
+     false},
+    {"inception_v3_nsfwjs.safetensors", FILE_OTHER, "features of fid; not the public FID network",
+     false},
+    {"network_small.safetensors", FILE_NETWORK, "default network of generate and project", true},
+    {"ambiguous.safetensors", FILE_DATASET, "ambiguous lesion of the demo", false},
+    {"prlx_lesions.safetensors", FILE_DATASET, "training images of the demo", false},
 };
 
 /* Line "crc bytes name" of data/checksums.txt. */
@@ -146,7 +183,8 @@ static bool expected_sum(const char *sums, const char *name, uint32_t *crc, size
   char got[128];
   for (const char *p = sums; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
     unsigned c;
-    if (sscanf(p, "%8x %zu %127s", &c, bytes, got) == 3 && !strcmp(got, name)) return *crc = c, true;
+    if (sscanf(p, "%8x %zu %127s", &c, bytes, got) == 3 && !strcmp(got, name))
+      return *crc = c, true;
   }
   return false;
 }
@@ -181,22 +219,33 @@ static bool check_file(int k, const char *sums) {
     line(bundled[k].needed ? "BAD" : "-", name, "not found (%s)", bundled[k].use);
     return false;
   }
-  if (file_read(path, &data, &n, (size_t)1 << 30, &e)) { line("BAD", name, "%s", e.msg); return false; }
+  if (file_read(path, &data, &n, (size_t)1 << 30, &e)) {
+    line("BAD", name, "%s", e.msg);
+    return false;
+  }
   uint32_t crc = crc32_ieee(0, data, n);
   mem_free(data);
   bool known = expected_sum(sums, name, &want, &want_n);
   if (known && (crc != want || n != want_n)) {
-    line("BAD", name, "%s: %zu bytes with CRC %08x; expected %zu bytes with CRC %08x; copy the file again", path, n, crc, want_n, want);
+    line("BAD", name,
+         "%s: %zu bytes with CRC %08x; expected %zu bytes with CRC %08x; copy the file again", path,
+         n, crc, want_n, want);
     return false;
   }
-  if (content_ok(bundled[k].kind, path, &e)) { line("BAD", name, "%s", e.msg); return false; }
-  line(known ? "ok" : "warn", name, "%s, CRC %08x%s: %s", human_bytes((double)n), crc, known ? "" : " (not in checksums.txt)", bundled[k].use);
+  if (content_ok(bundled[k].kind, path, &e)) {
+    line("BAD", name, "%s", e.msg);
+    return false;
+  }
+  line(known ? "ok" : "warn", name, "%s, CRC %08x%s: %s", human_bytes((double)n), crc,
+       known ? "" : " (not in checksums.txt)", bundled[k].use);
   return true;
 }
 
 int tool_check(int argc, char **argv) {
-  OptSpec s = {.cmd = "check", .summary = "what this machine and this build can do, and whether the bundled files are whole",
-               .details = "Exit code 0 when everything needed is there, 1 otherwise."};
+  OptSpec s = {
+      .cmd = "check",
+      .summary = "what this machine and this build can do, and whether the bundled files are whole",
+      .details = "Exit code 0 when everything needed is there, 1 otherwise."};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   problems = warnings = 0;
@@ -206,14 +255,18 @@ int tool_check(int argc, char **argv) {
   uint8_t *sums = NULL;
   size_t n = 0;
   Error e = {0};
-  if (data_find("checksums.txt", NULL, path, sizeof path, &e) || file_read(path, &sums, &n, 1 << 20, &e))
+  if (data_find("checksums.txt", NULL, path, sizeof path, &e) ||
+      file_read(path, &sums, &n, 1 << 20, &e))
     line("warn", "checksums.txt", "not found: files are only checked for their form");
   bool have[COUNT_OF(bundled)];
   for (int k = 0; k < COUNT_OF(bundled); k++) have[k] = check_file(k, (const char *)sums);
   mem_free(sums);
-  printf("\nwhat works: train yes (needs a data set); generate %s; project %s\n", have[2] ? "yes" : "with --network only",
+  printf("\nwhat works: train yes (needs a data set); generate %s; project %s\n",
+         have[2] ? "yes" : "with --network only",
          have[0] ? have[2] ? "yes" : "with --network only" : "no, the VGG16 weights are missing");
-  if (problems) printf("verdict: %d problem%s; see the lines marked BAD\n", problems, problems > 1 ? "s" : "");
-  else printf("verdict: all good%s\n", warnings ? ", with warnings" : "");
+  if (problems)
+    printf("verdict: %d problem%s; see the lines marked BAD\n", problems, problems > 1 ? "s" : "");
+  else
+    printf("verdict: all good%s\n", warnings ? ", with warnings" : "");
   return problems ? EXIT_FAILED : EXIT_DONE;
 }

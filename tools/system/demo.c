@@ -1,5 +1,6 @@
-/* demo.c: `prlx demo` (`make demo`): denoise the bundled ambiguous lesion, generate a sheet, train for a few ticks, and put it all on one page.
- * It only calls the other commands, with the options it prints. */
+/* demo.c: `prlx demo` (`make demo`): denoise the bundled ambiguous lesion, generate a sheet, train
+ * for a few ticks, and put it all on one page. It only calls the other commands, with the options
+ * it prints. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,15 +15,29 @@
 #include "tools/cli/tool.h"
 
 typedef struct Demo {
-  const char *out, *given_network;
-  int steps, threads;
+  const char *out;
+  const char *given_network;
+  int steps;
+  int threads;
   double kimg;
-  char network[4300], lesion[4300], images[4300], about[600];  /* files used; `about`: what the network was trained on */
-  bool own_network;                                            /* none is bundled: the one trained here is used */
-  double seconds[3], noise_before, noise_after, lpips, mse, max_change;
+  /* files used; `about`: what the network was trained on */
+  char network[4300];
+  char lesion[4300];
+  char images[4300];
+  char about[600];
+  /* none is bundled: the one trained here is used */
+  bool own_network;
+  double seconds[3];
+  double noise_before;
+  double noise_after;
+  double lpips;
+  double mse;
+  double max_change;
 } Demo;
 
-static void demo_path(const Demo *d, char out[4300], const char *name) { snprintf(out, 4300, "%s/%s", d->out, name); }
+static void demo_path(const Demo *d, char out[4300], const char *name) {
+  snprintf(out, 4300, "%s/%s", d->out, name);
+}
 
 /* Prints and runs one command; arguments end with NULL. */
 static int command(const Demo *d, double *seconds, int (*tool)(int, char **), ...) {
@@ -55,7 +70,8 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Fine grain of an image in grey levels of 255: 1.4826 median |4 I - four neighbours| / sqrt(20), robust against edges (Immerkaer 1996 in spirit). */
+/* Fine grain of an image in grey levels of 255: 1.4826 median |4 I - four neighbours| / sqrt(20),
+ * robust against edges (Immerkaer 1996 in spirit). */
 static double noise_level(const float *img, int n) {
   float *v = mem_alloc((size_t)(n * n) * sizeof *v);
   int k = 0;
@@ -71,14 +87,17 @@ static double noise_level(const float *img, int n) {
   return m;
 }
 
-static Status picture(const Demo *d, const char *name, const float *img, int n, bool diverging, float limit, Error *e) {
+static Status picture(const Demo *d, const char *name, const float *img, int n, bool diverging,
+                      float limit, Error *e) {
   enum { ZOOM = 6 };
   Canvas c;
   char path[4300];
   Status s = canvas_new(&c, n * ZOOM, n * ZOOM, 255, e);
   if (s) return s;
-  if (diverging) canvas_image_diverging(&c, 0, 0, ZOOM, img, n, n, limit);
-  else canvas_image(&c, 0, 0, ZOOM, false, img, n, n, -1, 1);
+  if (diverging)
+    canvas_image_diverging(&c, 0, 0, ZOOM, img, n, n, limit);
+  else
+    canvas_image(&c, 0, 0, ZOOM, false, img, n, n, -1, 1);
   demo_path(d, path, name);
   s = canvas_write(&c, path, e);
   canvas_free(&c);
@@ -91,7 +110,8 @@ static Status compare(Demo *d, Error *e) {
   demo_path(d, path, "project/denoised.safetensors");
   Status s = dataset_open(&after, path, e);
   if (!s) s = dataset_open(&before, d->lesion, e);
-  if (!s && (before.h != after.h || before.w != after.w || before.h != before.w)) s = err_set(e, ST_FORMAT, "%s: not the size of %s", path, d->lesion);
+  if (!s && (before.h != after.h || before.w != after.w || before.h != before.w))
+    s = err_set(e, ST_FORMAT, "%s: not the size of %s", path, d->lesion);
   int n = s ? 0 : before.h;
   float *diff = mem_alloc((size_t)(n * n + 1) * sizeof *diff);
   if (!s && !diff) s = err_set(e, ST_NOMEM, "demo: out of memory");
@@ -132,46 +152,76 @@ static double read_lpips(const Demo *d) {
 static void section_denoise(Report *r, const Demo *d) {
   char path[4300], caption[600];
   report_heading(r, "1. An ambiguous lesion, denoised");
-  report_text(r, "Two readers of the same lesion can disagree about whether it has a paramagnetic rim. Projection looks for the latent code whose synthetic image "
-                 "resembles the lesion most, as VGG16 sees it, and shows that image instead: %d steps of Adam, %s.", d->steps, human_time(d->seconds[0]));
+  report_text(r,
+              "Two readers of the same lesion can disagree about whether it has a paramagnetic "
+              "rim. Projection looks for the latent code whose synthetic image "
+              "resembles the lesion most, as VGG16 sees it, and shows that image instead: %d steps "
+              "of Adam, %s.",
+              d->steps, human_time(d->seconds[0]));
   report_figures_begin(r);
   demo_path(d, path, "before.png");
-  snprintf(caption, sizeof caption, "Before: the ambiguous lesion as published, a real quantitative susceptibility map scaled to 8 bits. Its fine grain (noise and texture) measures %.1f grey levels of 255.",
+  snprintf(caption, sizeof caption,
+           "Before: the ambiguous lesion as published, a real quantitative susceptibility map "
+           "scaled to 8 bits. Its fine grain (noise and texture) measures %.1f grey levels of 255.",
            d->noise_before);
   report_png(r, path, 320, caption);
   demo_path(d, path, "after.png");
-  snprintf(caption, sizeof caption, "After: the image of the projected code, made by the generator. Its fine grain measures %.1f grey levels; its distance to the lesion is %.3f (LPIPS, "
-           "VGG16-Caffe with mean heads).", d->noise_after, d->lpips);
+  snprintf(caption, sizeof caption,
+           "After: the image of the projected code, made by the generator. Its fine grain measures "
+           "%.1f grey levels; its distance to the lesion is %.3f (LPIPS, "
+           "VGG16-Caffe with mean heads).",
+           d->noise_after, d->lpips);
   report_png(r, path, 320, caption);
   demo_path(d, path, "difference.png");
-  snprintf(caption, sizeof caption, "Difference: after minus before, red brighter and blue darker, full colour at %.0f grey levels. What shows a shape here was not noise: the network could "
-           "not or would not draw it (mean squared change %.4f on the scale from -1 to 1).", d->max_change * 127.5, d->mse);
+  snprintf(caption, sizeof caption,
+           "Difference: after minus before, red brighter and blue darker, full colour at %.0f grey "
+           "levels. What shows a shape here was not noise: the network could "
+           "not or would not draw it (mean squared change %.4f on the scale from -1 to 1).",
+           d->max_change * 127.5, d->mse);
   report_png(r, path, 320, caption);
   report_figures_end(r);
-  report_note(r, "The picture after is a proposal of a network and no measurement. Whether it helps readers is a question for a reader study, not for this page.");
+  report_note(r, "The picture after is a proposal of a network and no measurement. Whether it "
+                 "helps readers is a question for a reader study, not for this page.");
 }
 
 static void section_training(Report *r, const Demo *d, Error *e) {
   char path[4300];
   report_heading(r, "3. Training from scratch, a few ticks");
-  report_text(r, "A new generator and discriminator of the small configuration, trained for %g thousand images in %s. That is enough to see the mechanism at work and far too "
-                 "little for lesions: the published configuration asks for 25 000 thousand.", d->kimg, human_time(d->seconds[2]));
+  report_text(r,
+              "A new generator and discriminator of the small configuration, trained for %g "
+              "thousand images in %s. That is enough to see the mechanism at work and far too "
+              "little for lesions: the published configuration asks for 25 000 thousand.",
+              d->kimg, human_time(d->seconds[2]));
   demo_path(d, path, "train");
   if (report_add_run(r, path, 2, e)) report_note(r, "%s", e->msg);
 }
 
 static void section_origin(Report *r, const Demo *d) {
   char made[700];
-  snprintf(made, sizeof made, d->own_network ? "trained in part 3 of this demo, because no network is bundled: its images are not to be judged" : "%s", d->about);
-  const char *const cell[] = {
-    "picture", "what it is",
-    "ambiguous lesion (before)", "real: sample/noisy_rim.png of the PRLx-GAN repository, MIT licence; its susceptibility scale is not known",
-    "denoised lesion (after)", "synthetic: the generator's image nearest to the lesion",
-    "64 lesions", "synthetic: random codes; nobody's brain",
-    "training images", "synthetic: 101 images that the paper's own network made and its authors published, MIT licence",
-    "samples of the new network", "synthetic",
-    "network of parts 1 and 2", made,
-    "perceptual distance", "VGG16 of its original authors with channel means of the LPIPS heads: real weights, but not LPIPS to the digit (data/README.md)"};
+  snprintf(made, sizeof made,
+           d->own_network ? "trained in part 3 of this demo, because no network is bundled: its "
+                            "images are not to be judged"
+                          : "%s",
+           d->about);
+  const char *const cell[] = {"picture",
+                              "what it is",
+                              "ambiguous lesion (before)",
+                              "real: sample/noisy_rim.png of the PRLx-GAN repository, MIT licence; "
+                              "its susceptibility scale is not known",
+                              "denoised lesion (after)",
+                              "synthetic: the generator's image nearest to the lesion",
+                              "64 lesions",
+                              "synthetic: random codes; nobody's brain",
+                              "training images",
+                              "synthetic: 101 images that the paper's own network made and its "
+                              "authors published, MIT licence",
+                              "samples of the new network",
+                              "synthetic",
+                              "network of parts 1 and 2",
+                              made,
+                              "perceptual distance",
+                              "VGG16 of its original authors with channel means of the LPIPS "
+                              "heads: real weights, but not LPIPS to the digit (data/README.md)"};
   report_heading(r, "What is real and what is synthetic");
   report_table(r, COUNT_OF(cell) / 2, 2, cell);
 }
@@ -179,12 +229,17 @@ static void section_origin(Report *r, const Demo *d) {
 static Status write_page(const Demo *d, Error *e) {
   Report r;
   char path[4300], sub[256];
-  snprintf(sub, sizeof sub, "prlx %s on %d threads (%s): everything on this page was computed in %s", PRLX_VERSION, threads_count(), isa_name(isa_current()),
+  snprintf(sub, sizeof sub,
+           "prlx %s on %d threads (%s): everything on this page was computed in %s", PRLX_VERSION,
+           threads_count(), isa_name(isa_current()),
            human_time(d->seconds[0] + d->seconds[1] + d->seconds[2]));
   report_begin(&r, "PRLx-GAN in plain C: demonstration", sub);
   section_denoise(&r, d);
   report_heading(&r, "2. Sixty-four synthetic lesions");
-  report_text(&r, "Random codes through the same generator, seeds 0 to 63, in %s. None was picked or left out.", human_time(d->seconds[1]));
+  report_text(
+      &r,
+      "Random codes through the same generator, seeds 0 to 63, in %s. None was picked or left out.",
+      human_time(d->seconds[1]));
   demo_path(d, path, "generate/sheet.png");
   report_png(&r, path, 640, "Seeds 0 to 63.");
   section_training(&r, d, e);
@@ -199,7 +254,8 @@ static Status find_files(Demo *d, Error *e) {
   Status s = data_find("ambiguous.safetensors", NULL, d->lesion, sizeof d->lesion, e);
   if (!s) s = data_find("prlx_lesions.safetensors", NULL, d->images, sizeof d->images, e);
   if (s) return s;
-  if (d->given_network) snprintf(d->network, sizeof d->network, "%s", d->given_network);
+  if (d->given_network)
+    snprintf(d->network, sizeof d->network, "%s", d->given_network);
   else if (data_find("network_small.safetensors", NULL, d->network, sizeof d->network, NULL)) {
     d->own_network = true;
     demo_path(d, d->network, "train/network.safetensors");
@@ -207,7 +263,8 @@ static Status find_files(Demo *d, Error *e) {
   }
   if ((s = network_load(&net, d->network, e))) return s;
   const char *source = network_meta(&net, "source"), *kimg = network_meta(&net, "train.kimg");
-  snprintf(d->about, sizeof d->about, "%.200s, trained %s thousand images on: %.300s", d->network, kimg ? kimg : "an unknown number of", source ? source : "(not stated)");
+  snprintf(d->about, sizeof d->about, "%.200s, trained %s thousand images on: %.300s", d->network,
+           kimg ? kimg : "an unknown number of", source ? source : "(not stated)");
   network_free(&net);
   return ST_OK;
 }
@@ -216,31 +273,42 @@ static int run_project(Demo *d) {
   char steps[16], out[4300];
   snprintf(steps, sizeof steps, "%d", d->steps);
   demo_path(d, out, "project");
-  return command(d, &d->seconds[0], tool_project, "project", "--network", d->network, "--steps", steps, "--out", out, d->lesion, NULL);
+  return command(d, &d->seconds[0], tool_project, "project", "--network", d->network, "--steps",
+                 steps, "--out", out, d->lesion, NULL);
 }
+
 static int run_generate(Demo *d) {
   char out[4300];
   demo_path(d, out, "generate");
-  return command(d, &d->seconds[1], tool_generate, "generate", "--network", d->network, "--seeds", "0-63", "--out", out, NULL);
+  return command(d, &d->seconds[1], tool_generate, "generate", "--network", d->network, "--seeds",
+                 "0-63", "--out", out, NULL);
 }
+
 static int run_train(Demo *d) {
   char out[4300], kimg[32], tick[32];
   demo_path(d, out, "train");
   snprintf(kimg, sizeof kimg, "%g", d->kimg);
   snprintf(tick, sizeof tick, "%g", fmax(d->kimg / 8, 0.001));
-  return command(d, &d->seconds[2], tool_train, "train", "--data", d->images, "--out", out, "--config", "small", "--kimg", kimg, "--tick", tick, "--snap", "1000",
+  return command(d, &d->seconds[2], tool_train, "train", "--data", d->images, "--out", out,
+                 "--config", "small", "--kimg", kimg, "--tick", tick, "--snap", "1000",
                  "--no-layers", "--force", NULL);
 }
 
 int tool_demo(int argc, char **argv) {
   Demo d = {0};
   Opt t[] = {
-    OPT_STR("out", &d.out, "out/demo", "DIR", "folder of the results"),
-    OPT_STR("network", &d.given_network, NULL, "FILE", "network for the denoising and the sheet\n(default: the bundled one, else the one trained here)"),
-    OPT_INT("steps", &d.steps, "1000", 1, 100000, "steps of the projection"),
-    OPT_REAL("kimg", &d.kimg, "0.64", 0.001, 1000, "length of the training, thousand images"),
+      OPT_STR("out", &d.out, "out/demo", "DIR", "folder of the results"),
+      OPT_STR("network", &d.given_network, NULL, "FILE",
+              "network for the denoising and the sheet\n(default: the bundled one, else the one "
+              "trained here)"),
+      OPT_INT("steps", &d.steps, "1000", 1, 100000, "steps of the projection"),
+      OPT_REAL("kimg", &d.kimg, "0.64", 0.001, 1000, "length of the training, thousand images"),
   };
-  OptSpec s = {.cmd = "demo", .summary = "denoise the bundled lesion, generate 64 lesions, train a few ticks; one report", .opt = t, .n = COUNT_OF(t)};
+  OptSpec s = {.cmd = "demo",
+               .summary =
+                   "denoise the bundled lesion, generate 64 lesions, train a few ticks; one report",
+               .opt = t,
+               .n = COUNT_OF(t)};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   Error e = {0};
@@ -248,17 +316,21 @@ int tool_demo(int argc, char **argv) {
   if (dir_make(d.out, &e) || find_files(&d, &e)) return tool_fail("demo", &e);
   bool quiet = tool_quiet;
   if (d.own_network) {
-    printf("no network is bundled (data/network_small.safetensors): the one trained here serves the other steps\n");
+    printf("no network is bundled (data/network_small.safetensors): the one trained here serves "
+           "the other steps\n");
     rc = run_train(&d);
-  } else rc = EXIT_DONE;
+  } else
+    rc = EXIT_DONE;
   tool_quiet = quiet;
   if (rc == EXIT_DONE) rc = run_project(&d);
   if (rc == EXIT_DONE && !tool_interrupted) tool_quiet = quiet, rc = run_generate(&d);
-  if (rc == EXIT_DONE && !tool_interrupted && !d.own_network) tool_quiet = quiet, rc = run_train(&d);
+  if (rc == EXIT_DONE && !tool_interrupted && !d.own_network)
+    tool_quiet = quiet, rc = run_train(&d);
   if (rc != EXIT_DONE) return rc;
   if (tool_interrupted) return EXIT_FAILED;
   d.lpips = read_lpips(&d);
   if (compare(&d, &e) || write_page(&d, &e)) return tool_fail("demo", &e);
-  printf("\n%s/report.html: open it in a browser (%s)\n", d.out, human_time(d.seconds[0] + d.seconds[1] + d.seconds[2]));
+  printf("\n%s/report.html: open it in a browser (%s)\n", d.out,
+         human_time(d.seconds[0] + d.seconds[1] + d.seconds[2]));
   return EXIT_DONE;
 }

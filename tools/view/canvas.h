@@ -3,15 +3,25 @@
 #ifndef PRLX_CANVAS_H
 #define PRLX_CANVAS_H
 #include "core/base.h"
-typedef struct Canvas { int w, h; uint8_t *rgb; } Canvas;
+typedef struct Canvas {
+  int w;
+  int h;
+  uint8_t *rgb;
+} Canvas;
 Status canvas_new(Canvas *c, int w, int h, uint8_t grey, Error *e);
-void   canvas_free(Canvas *c);
-void   canvas_text(Canvas *c, int x, int y, int scale, uint32_t rgb, const char *text);
-int    text_width(int scale, const char *text);
-/* Draws a float image [h,w]; lo..hi maps to 0..255 (window); integer zoom; nearest or smooth (bicubic) interpolation. */
-void   canvas_image(Canvas *c, int x, int y, int zoom, bool smooth, const float *img, int w, int h, float lo, float hi);
-void   canvas_image_diverging(Canvas *c, int x, int y, int zoom, const float *img, int w, int h, float limit); /* blue-white-red difference map */
-void   canvas_rect(Canvas *c, int x, int y, int w, int h, uint32_t rgb, bool fill);
-void   canvas_line(Canvas *c, double x0, double y0, double x1, double y1, uint32_t rgb);
+void canvas_free(Canvas *c);
+void canvas_text(Canvas *c, int x, int y, int scale, uint32_t rgb, const char *text);
+int text_width(int scale, const char *text);
+
+/* Draws a float image [h,w]; lo..hi maps to 0..255 (window); integer zoom; nearest or smooth
+ * (bicubic) interpolation. */
+void canvas_image(Canvas *c, int x, int y, int zoom, bool smooth, const float *img, int w, int h,
+                  float lo, float hi);
+
+/* blue-white-red difference map */
+void canvas_image_diverging(Canvas *c, int x, int y, int zoom, const float *img, int w, int h,
+                            float limit);
+void canvas_rect(Canvas *c, int x, int y, int w, int h, uint32_t rgb, bool fill);
+void canvas_line(Canvas *c, double x0, double y0, double x1, double y1, uint32_t rgb);
 Status canvas_write(const Canvas *c, const char *path, Error *e);
 #endif

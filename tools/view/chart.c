@@ -1,19 +1,32 @@
-/* chart.c: see chart.h. The frame: buffer, panels, axes, legends. The kinds of charts are in chart_kinds.c. */
+/* chart.c: see chart.h. The frame: buffer, panels, axes, legends. The kinds of charts are in
+ * chart_kinds.c. */
 #include "tools/view/chart_impl.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
 
-static const char *const light[] = {"#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#56b4e9"};
-static const char *const dark[]  = {"#5ab4f0", "#ff9a5c", "#4fd1a5", "#e08fd0", "#f0c040", "#9fd8ff"};
-#define STYLE_TEXT ".ch-l,.ch-k{font:12px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}.ch-t{font:600 13.5px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}" \
-  ".ch-g{stroke-width:1;fill:none}.ch-r{stroke-width:1.2;stroke-dasharray:5 3;fill:none}.ch-n{fill:none}"
-#define STYLE_LIGHT ".ch-l{fill:#5b6675}.ch-k,.ch-t{fill:#1d2430}.ch-g{stroke:#d9dee5}.ch-r,.ch-w{stroke:#1d2430}.ch-b{fill:#fff}"
-#define STYLE_DARK ".ch-l{fill:#9aa5b4}.ch-k,.ch-t{fill:#e4e8ee}.ch-g{stroke:#343c47}.ch-r,.ch-w{stroke:#e4e8ee}.ch-b{fill:#14181e}"
+static const char *const light[] = {"#0072b2", "#d55e00", "#009e73",
+                                    "#aa4499", "#b8860b", "#56b4e9"};
+static const char *const dark[] = {"#5ab4f0", "#ff9a5c", "#4fd1a5",
+                                   "#e08fd0", "#f0c040", "#9fd8ff"};
+#define STYLE_TEXT                                                                             \
+  ".ch-l,.ch-k{font:12px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}.ch-t{font:600 " \
+  "13.5px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"                               \
+  ".ch-g{stroke-width:1;fill:none}.ch-r{stroke-width:1.2;stroke-dasharray:5 "                  \
+  "3;fill:none}.ch-n{fill:none}"
+#define STYLE_LIGHT                                                                               \
+  ".ch-l{fill:#5b6675}.ch-k,.ch-t{fill:#1d2430}.ch-g{stroke:#d9dee5}.ch-r,.ch-w{stroke:#1d2430}." \
+  "ch-b{fill:#fff}"
+#define STYLE_DARK                                                                                \
+  ".ch-l{fill:#9aa5b4}.ch-k,.ch-t{fill:#e4e8ee}.ch-g{stroke:#343c47}.ch-r,.ch-w{stroke:#e4e8ee}." \
+  "ch-b{fill:#14181e}"
 
 void chart_begin(Chart *c, int columns) { *c = (Chart){.columns = PRLX_MAX(columns, 1)}; }
-void chart_free(Chart *c) { report_free(&c->body); *c = (Chart){0}; }
+void chart_free(Chart *c) {
+  report_free(&c->body);
+  *c = (Chart){0};
+}
 
 /* ---- panels ---- */
 void panel_begin(Chart *c, Panel *p, int w, int h, const char *title) {
@@ -29,12 +42,14 @@ void panel_begin(Chart *c, Panel *p, int w, int h, const char *title) {
   c->row_height = PRLX_MAX(c->row_height, h);
   panel_text(p, PAD_L, 18, "ch-t", 0, title);
 }
+
 void panel_end(Panel *p) { report_put(p->r, "</g>\n"); }
 
 void panel_text(Panel *p, double x, double y, const char *cls, int anchor, const char *text) {
   static const char *const where[3] = {"start", "middle", "end"};
   if (!text) return;
-  report_putf(p->r, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", cls, x, y, where[anchor]);
+  report_putf(p->r, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", cls, x, y,
+              where[anchor]);
   report_put_escaped(p->r, text);
   report_put(p->r, "</text>\n");
 }
@@ -43,8 +58,10 @@ void panel_text(Panel *p, double x, double y, const char *cls, int anchor, const
 void number_text(double v, double step, char out[32]) {
   if (fabs(v) < step * 1e-6) v = 0;
   const int digits = (int)PRLX_MAX(0., PRLX_MIN(12., -floor(log10(step) + 1e-9)));
-  if (v && (fabs(v) >= 1e5 || fabs(v) < 1e-4)) snprintf(out, 32, "%.3g", v);
-  else snprintf(out, 32, "%.*f", digits, v);
+  if (v && (fabs(v) >= 1e5 || fabs(v) < 1e-4))
+    snprintf(out, 32, "%.3g", v);
+  else
+    snprintf(out, 32, "%.*f", digits, v);
 }
 
 /* Width of a text of the usual size, in pixels, roughly: no font metrics here. */
@@ -55,11 +72,13 @@ double axis_at(const Axis *a, double v) {
   const double t = a->log ? log10(v) : v;
   return a->p0 + (t - a->lo) / (a->hi - a->lo) * (a->p1 - a->p0);
 }
+
 bool axis_shows(const Axis *a, double v) {
   if (!isfinite(v) || (a->log && v <= 0)) return false;
   const double t = a->log ? log10(v) : v, slack = 1e-9 * (a->hi - a->lo);
   return t >= a->lo - slack && t <= a->hi + slack;
 }
+
 void axis_add(Axis *a, double v) {
   if (!isfinite(v) || (a->log && v <= 0)) return;
   const double t = a->log ? log10(v) : v;
@@ -68,6 +87,7 @@ void axis_add(Axis *a, double v) {
   a->lo = PRLX_MIN(a->lo, t);
   a->hi = PRLX_MAX(a->hi, t);
 }
+
 /* Room around the values; `fixed` ends (an axis from 0) stay. */
 void axis_finish(Axis *a, double room, bool fixed_lo) {
   if (a->hi <= a->lo) {
@@ -95,12 +115,17 @@ static int ticks(const Axis *a, int want, double *v, double *step) {
     return n;
   }
   *step = nice_step(a->hi - a->lo, want);
-  for (double t = ceil(a->lo / *step - 1e-9) * *step; t <= a->hi + 1e-9 * *step && n < CHART_TICKS; t += *step) v[n++] = t;
+  for (double t = ceil(a->lo / *step - 1e-9) * *step; t <= a->hi + 1e-9 * *step && n < CHART_TICKS;
+       t += *step)
+    v[n++] = t;
   return n;
 }
+
 static void tick_text(double v, double step, char out[32]) {
-  if (step > 0) number_text(v, step, out);
-  else snprintf(out, 32, "%.6g", v);
+  if (step > 0)
+    number_text(v, step, out);
+  else
+    snprintf(out, 32, "%.6g", v);
 }
 
 void axis_x(Panel *p, const Axis *a, double top, double bottom, const char *label) {
@@ -109,24 +134,30 @@ void axis_x(Panel *p, const Axis *a, double top, double bottom, const char *labe
   const int n = ticks(a, 5, v, &step);
   for (int i = 0; i < n; i++) {
     const double x = axis_at(a, v[i]);
-    report_putf(p->r, "<line class=\"ch-g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", x, x, top, bottom);
+    report_putf(p->r, "<line class=\"ch-g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", x,
+                x, top, bottom);
     tick_text(v[i], step, t);
     panel_text(p, x, bottom + 15, "ch-l", 1, t);
   }
   panel_text(p, (a->p0 + a->p1) / 2, bottom + 32, "ch-l", 1, label);
 }
+
 void axis_y(Panel *p, const Axis *a, double left, double right, const char *label) {
   double v[CHART_TICKS], step;
   char t[32];
   const int n = ticks(a, 4, v, &step);
   for (int i = 0; i < n; i++) {
     const double y = axis_at(a, v[i]);
-    report_putf(p->r, "<line class=\"ch-g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", left, right, y, y);
+    report_putf(p->r, "<line class=\"ch-g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                left, right, y, y);
     tick_text(v[i], step, t);
     panel_text(p, left - 6, y + 4, "ch-l", 2, t);
   }
   if (!label) return;
-  report_putf(p->r, "<text class=\"ch-l\" text-anchor=\"middle\" transform=\"translate(14 %.1f) rotate(-90)\">", (a->p0 + a->p1) / 2);
+  report_putf(
+      p->r,
+      "<text class=\"ch-l\" text-anchor=\"middle\" transform=\"translate(14 %.1f) rotate(-90)\">",
+      (a->p0 + a->p1) / 2);
   report_put_escaped(p->r, label);
   report_put(p->r, "</text>\n");
 }
@@ -136,7 +167,8 @@ void ref_line(Panel *p, const Axis *x, double top, double bottom, double ref, co
   if (!axis_shows(x, ref)) return;
   const double at = axis_at(x, ref);
   const bool left = text && at + 6 + text_pixels(text) > p->w;
-  report_putf(p->r, "<line class=\"ch-r\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", at, at, top, bottom);
+  report_putf(p->r, "<line class=\"ch-r\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", at,
+              at, top, bottom);
   panel_text(p, left ? at - 4 : at + 4, top + 10, "ch-k", left ? 2 : 0, text);
 }
 
@@ -147,18 +179,28 @@ int legend_rows(int n, const char *const *text, int w) {
   int rows = n > 0;
   for (int i = 0; i < n; i++) {
     const double need = 34 + text_pixels(text[i]);
-    if (x > 0 && x + need > w - PAD_L) { rows++; x = 0; }
+    if (x > 0 && x + need > w - PAD_L) {
+      rows++;
+      x = 0;
+    }
     x += need;
   }
   return rows;
 }
+
 void legend_draw(Panel *p, int n, const char *const *text, double top) {
   double x = 0;
   for (int i = 0; i < n; i++) {
     const double need = 34 + text_pixels(text[i]);
-    if (x > 0 && x + need > p->w - PAD_L) { top += LEGEND_ROW; x = 0; }
-    report_putf(p->r, "<rect class=\"ch-f%d ch-s%d\" x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"9\" fill-opacity=\".35\" stroke-width=\"1.6\"%s/>\n", i % CHART_SETS, i % CHART_SETS,
-                PAD_L + x, top - 9, i % 2 ? " stroke-dasharray=\"3 2\"" : "");
+    if (x > 0 && x + need > p->w - PAD_L) {
+      top += LEGEND_ROW;
+      x = 0;
+    }
+    report_putf(p->r,
+                "<rect class=\"ch-f%d ch-s%d\" x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"9\" "
+                "fill-opacity=\".35\" stroke-width=\"1.6\"%s/>\n",
+                i % CHART_SETS, i % CHART_SETS, PAD_L + x, top - 9,
+                i % 2 ? " stroke-dasharray=\"3 2\"" : "");
     panel_text(p, PAD_L + x + 20, top, "ch-k", 0, text[i]);
     x += need;
   }
@@ -166,13 +208,20 @@ void legend_draw(Panel *p, int n, const char *const *text, double top) {
 
 /* ---- out ---- */
 static void palette(Report *r, const char *const *colour) {
-  for (int k = 0; k < CHART_SETS; k++) report_putf(r, ".ch-f%d{fill:%s}.ch-s%d{stroke:%s}", k, colour[k], k, colour[k]);
+  for (int k = 0; k < CHART_SETS; k++)
+    report_putf(r, ".ch-f%d{fill:%s}.ch-s%d{stroke:%s}", k, colour[k], k, colour[k]);
 }
+
 static void write_svg(const Chart *c, Report *r, bool page) {
   const int w = PRLX_MAX(c->width, 1), h = PRLX_MAX(c->y + c->row_height, 1);
-  report_putf(r, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" ", w, h);
-  if (page) report_putf(r, "style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>", w);
-  else report_putf(r, "width=\"%d\" height=\"%d\" style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>", w, h, w);
+  report_putf(r, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" ", w,
+              h);
+  if (page)
+    report_putf(r, "style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>", w);
+  else
+    report_putf(
+        r, "width=\"%d\" height=\"%d\" style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>",
+        w, h, w);
   report_put(r, STYLE_TEXT STYLE_LIGHT);
   palette(r, light);
   if (page) {
@@ -189,7 +238,9 @@ static void write_svg(const Chart *c, Report *r, bool page) {
 Status chart_write(const Chart *c, const char *path, Error *e) {
   Report r = {0};
   write_svg(c, &r, false);
-  const Status s = c->body.status || r.status ? err_set(e, ST_NOMEM, "%s: out of memory while the chart was made", path) : file_write_atomic(path, r.s, r.len, e);
+  const Status s = c->body.status || r.status
+                       ? err_set(e, ST_NOMEM, "%s: out of memory while the chart was made", path)
+                       : file_write_atomic(path, r.s, r.len, e);
   report_free(&r);
   return s;
 }
@@ -215,8 +266,10 @@ void chart_report_file(Report *r, const char *path, const char *caption) {
   size_t n = 0;
   Error e;
   report_put(r, "<figure>");
-  if (file_read(path, &svg, &n, (size_t)16 << 20, &e) == ST_OK && n > 4 && !memcmp(svg, "<svg", 4)) {
-    report_put(r, "<img style=\"image-rendering:auto\" src=\"data:image/svg+xml;base64,");   /* as an image: its styles stay its own */
+  if (file_read(path, &svg, &n, (size_t)16 << 20, &e) == ST_OK && n > 4 &&
+      !memcmp(svg, "<svg", 4)) {
+    /* as an image: its styles stay its own */
+    report_put(r, "<img style=\"image-rendering:auto\" src=\"data:image/svg+xml;base64,");
     report_put_base64(r, svg, n);
     report_put(r, "\">");
   } else {

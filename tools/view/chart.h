@@ -1,6 +1,8 @@
-/* chart.h: charts as SVG: histograms, bars with intervals, lines with bands, forest plots of published numbers beside ours. Standalone files for papers, or
- * inline in a page of tools/view/report.h. No scripts; Okabe & Ito's colours, which stay apart for every kind of colour blindness, and a second mark (dash, filled or
- * open) beside the colour; intervals are drawn, never implied.
+/* chart.h: charts as SVG: histograms, bars with intervals, lines with bands, forest plots of
+ * published numbers beside ours. Standalone files for papers, or inline in a page of
+ * tools/view/report.h. No scripts; Okabe & Ito's colours, which stay apart for every kind of colour
+ * blindness, and a second mark (dash, filled or open) beside the colour; intervals are drawn, never
+ * implied.
  *
  *     Chart c;
  *     chart_begin(&c, 2);                                two panels to a row
@@ -13,34 +15,86 @@
 #ifndef PRLX_CHART_H
 #define PRLX_CHART_H
 #include "tools/view/report.h"
-typedef struct Chart { Report body; int columns, panels, x, y, row_height, width; } Chart;
-enum { CHART_SETS = 6 };                                      /* colours; a panel shows at most so many sets */
+typedef struct Chart {
+  Report body;
+  int columns;
+  int panels;
+  int x;
+  int y;
+  int row_height;
+  int width;
+} Chart;
+
+/* colours; a panel shows at most so many sets */
+enum { CHART_SETS = 6 };
 
 void chart_begin(Chart *c, int columns);
 void chart_free(Chart *c);
-Status chart_write(const Chart *c, const char *path, Error *e);    /* white background; atomic */
-void chart_report(const Chart *c, Report *r, const char *caption); /* as a figure; colours follow the page, light or dark. caption may be NULL */
+Status chart_write(const Chart *c, const char *path, Error *e); /* white background; atomic */
+
+/* as a figure; colours follow the page, light or dark. caption may be NULL */
+void chart_report(const Chart *c, Report *r, const char *caption);
+
 /* A chart_write file of another command as a figure; a missing file leaves a note in its place. */
 void chart_report_file(Report *r, const char *path, const char *caption);
 
-/* Overlaid histograms on common bins, with the median of each set as a dashed line. Sets of one size are counted, of different sizes shown in per cent of
- * themselves. ref: a vertical line with its text (a threshold); NAN: none. */
-typedef struct ChartSet { const char *name; const double *v; int64_t n; } ChartSet;
-void chart_histogram(Chart *c, const char *title, const char *x_label, int sets, const ChartSet *s, double ref, const char *ref_text);
+/* Overlaid histograms on common bins, with the median of each set as a dashed line. Sets of one
+ * size are counted, of different sizes shown in per cent of themselves. ref: a vertical line with
+ * its text (a threshold); NAN: none. */
+typedef struct ChartSet {
+  const char *name;
+  const double *v;
+  int64_t n;
+} ChartSet;
+void chart_histogram(Chart *c, const char *title, const char *x_label, int sets, const ChartSet *s,
+                     double ref, const char *ref_text);
 
-/* Horizontal bars from 0 with intervals; lo, hi NAN: none. label NULL: same label as the bar above (bars of several series side by side). series: index
- * into series_name (NULL: one series, no legend). ref as above. */
-typedef struct ChartBar { const char *label; int series; double value, lo, hi; } ChartBar;
-void chart_bars(Chart *c, const char *title, const char *x_label, int series, const char *const *series_name, int n, const ChartBar *b, double ref, const char *ref_text);
+/* Horizontal bars from 0 with intervals; lo, hi NAN: none. label NULL: same label as the bar above
+ * (bars of several series side by side). series: index into series_name (NULL: one series, no
+ * legend). ref as above. */
+typedef struct ChartBar {
+  const char *label;
+  int series;
+  double value;
+  double lo;
+  double hi;
+} ChartBar;
+void chart_bars(Chart *c, const char *title, const char *x_label, int series,
+                const char *const *series_name, int n, const ChartBar *b, double ref,
+                const char *ref_text);
 
 /* Lines over x with bands lo..hi (both NULL: none). NaN in y is a gap. */
-typedef struct ChartLine { const char *name; const double *x, *y, *lo, *hi; int n; } ChartLine;
-enum { CHART_LOG_X = 1, CHART_LOG_Y = 2, CHART_POINTS = 4 /* a dot at every value */, CHART_ZERO = 8 /* y axis from 0 */ };
-void chart_lines(Chart *c, const char *title, const char *x_label, const char *y_label, int n, const ChartLine *l, int flags);
+typedef struct ChartLine {
+  const char *name;
+  const double *x;
+  const double *y;
+  const double *lo;
+  const double *hi;
+  int n;
+} ChartLine;
+enum {
+  CHART_LOG_X = 1,
+  CHART_LOG_Y = 2,
+  CHART_POINTS = 4 /* a dot at every value */,
+  CHART_ZERO = 8 /* y axis from 0 */
+};
+void chart_lines(Chart *c, const char *title, const char *x_label, const char *y_label, int n,
+                 const ChartLine *l, int flags);
 
-/* One row per number: published (open diamond, with its interval where it has one) above ours (filled circle with interval), and both as text on the right.
- * published, ours NAN: not known. A row with neither is a heading. ref as above. */
-typedef struct ChartRow { const char *label; double published, published_lo, published_hi, ours, lo, hi; } ChartRow;
-#define CHART_HEADING(text) {text, NAN, NAN, NAN, NAN, NAN, NAN}
-void chart_forest(Chart *c, const char *title, const char *x_label, int n, const ChartRow *r, double ref, const char *ref_text);
+/* One row per number: published (open diamond, with its interval where it has one) above ours
+ * (filled circle with interval), and both as text on the right. published, ours NAN: not known. A
+ * row with neither is a heading. ref as above. */
+typedef struct ChartRow {
+  const char *label;
+  double published;
+  double published_lo;
+  double published_hi;
+  double ours;
+  double lo;
+  double hi;
+} ChartRow;
+#define CHART_HEADING(text) \
+  { text, NAN, NAN, NAN, NAN, NAN, NAN }
+void chart_forest(Chart *c, const char *title, const char *x_label, int n, const ChartRow *r,
+                  double ref, const char *ref_text);
 #endif

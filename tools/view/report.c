@@ -13,7 +13,10 @@ static void put_n(Report *r, const char *s, size_t n) {
   if (r->len + n + 1 > r->cap) {
     size_t cap = PRLX_MAX(r->cap * 2, r->len + n + 4096);
     char *t = mem_grow(r->s, r->cap, cap);
-    if (!t) { r->status = ST_NOMEM; return; }
+    if (!t) {
+      r->status = ST_NOMEM;
+      return;
+    }
     r->s = t;
     r->cap = cap;
   }
@@ -21,6 +24,7 @@ static void put_n(Report *r, const char *s, size_t n) {
   r->len += n;
   r->s[r->len] = 0;
 }
+
 void report_put(Report *r, const char *s) { put_n(r, s, strlen(s)); }
 
 void report_putf(Report *r, const char *fmt, ...) {
@@ -34,44 +38,64 @@ void report_putf(Report *r, const char *fmt, ...) {
 
 void report_put_escaped(Report *r, const char *s) {
   for (; *s; s++)
-    if (*s == '<') report_put(r, "&lt;");
-    else if (*s == '>') report_put(r, "&gt;");
-    else if (*s == '&') report_put(r, "&amp;");
-    else if (*s == '"') report_put(r, "&quot;");
-    else put_n(r, s, 1);
+    if (*s == '<')
+      report_put(r, "&lt;");
+    else if (*s == '>')
+      report_put(r, "&gt;");
+    else if (*s == '&')
+      report_put(r, "&amp;");
+    else if (*s == '"')
+      report_put(r, "&quot;");
+    else
+      put_n(r, s, 1);
 }
 
 void report_put_base64(Report *r, const uint8_t *p, size_t n) {
   static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < n; i += 3) {
-    uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-    char q[4] = {digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=', i + 2 < n ? digit[v & 63] : '='};
+    uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) |
+                 (i + 2 < n ? p[i + 2] : 0);
+    char q[4] = {digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=',
+                 i + 2 < n ? digit[v & 63] : '='};
     put_n(r, q, 4);
   }
 }
 
 /* ---- page ---- */
 static const char style[] =
-  ":root{--bg:#fff;--ink:#1d2430;--soft:#5b6675;--line:#d9dee5;--card:#f6f8fa;--c0:#1f5fa8;--c1:#c4491d;--c2:#2c7d4f;--c3:#8a4fa3;--c4:#8a6d1a;"
-  "--c5:#5b6675}"
-  "@media(prefers-color-scheme:dark){:root{--bg:#14181e;--ink:#e4e8ee;--soft:#9aa5b4;--line:#343c47;--card:#1c222a;--c0:#6aa7e8;--c1:#ee8a5f;"
-  "--c2:#67bd8c;--c3:#c193d8;--c4:#d0b157;--c5:#9aa5b4}}"
-  "*{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:28px 20px 60px;background:var(--bg);color:var(--ink);"
-  "font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}h1{font-size:27px;line-height:1.2;margin:0 0 4px}"
-  "h2{font-size:19px;margin:36px 0 8px;padding-top:14px;border-top:1px solid var(--line)}p{max-width:46em;margin:8px 0}"
-  ".sub{color:var(--soft);margin:0 0 20px}.note{background:var(--card);border-left:3px solid var(--c4);padding:8px 12px;max-width:46em}"
-  ".figs{display:flex;flex-wrap:wrap;gap:18px;align-items:flex-start}figure{margin:10px 0;max-width:100%}"
-  "figcaption{font-size:14px;color:var(--soft);max-width:34em;margin-top:4px}img{max-width:100%;height:auto;image-rendering:pixelated;display:block}"
-  "table{border-collapse:collapse;margin:10px 0;font-size:14.5px;font-variant-numeric:tabular-nums}td,th{padding:3px 14px 3px 0;text-align:left;"
-  "border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:600}"
-  "pre{background:var(--card);padding:12px;overflow-x:auto;font-size:13px;line-height:1.4}"
-  "svg{display:block;width:500px;max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}"
-  ".ax{stroke:var(--line);stroke-width:1}.t{font-weight:600;fill:var(--ink)!important;font-size:13px!important}"
-  "polyline{fill:none;stroke-width:1.7;stroke-linejoin:round}";
+    ":root{--bg:#fff;--ink:#1d2430;--soft:#5b6675;--line:#d9dee5;--card:#f6f8fa;--c0:#1f5fa8;--c1:#"
+    "c4491d;--c2:#2c7d4f;--c3:#8a4fa3;--c4:#8a6d1a;"
+    "--c5:#5b6675}"
+    "@media(prefers-color-scheme:dark){:root{--bg:#14181e;--ink:#e4e8ee;--soft:#9aa5b4;--line:#"
+    "343c47;--card:#1c222a;--c0:#6aa7e8;--c1:#ee8a5f;"
+    "--c2:#67bd8c;--c3:#c193d8;--c4:#d0b157;--c5:#9aa5b4}}"
+    "*{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:28px 20px "
+    "60px;background:var(--bg);color:var(--ink);"
+    "font:16px/1.5 system-ui,-apple-system,'Segoe "
+    "UI',Roboto,sans-serif}h1{font-size:27px;line-height:1.2;margin:0 0 4px}"
+    "h2{font-size:19px;margin:36px 0 8px;padding-top:14px;border-top:1px solid "
+    "var(--line)}p{max-width:46em;margin:8px 0}"
+    ".sub{color:var(--soft);margin:0 0 20px}.note{background:var(--card);border-left:3px solid "
+    "var(--c4);padding:8px 12px;max-width:46em}"
+    ".figs{display:flex;flex-wrap:wrap;gap:18px;align-items:flex-start}figure{margin:10px "
+    "0;max-width:100%}"
+    "figcaption{font-size:14px;color:var(--soft);max-width:34em;margin-top:4px}img{max-width:100%;"
+    "height:auto;image-rendering:pixelated;display:block}"
+    "table{border-collapse:collapse;margin:10px "
+    "0;font-size:14.5px;font-variant-numeric:tabular-nums}td,th{padding:3px 14px 3px "
+    "0;text-align:left;"
+    "border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:600}"
+    "pre{background:var(--card);padding:12px;overflow-x:auto;font-size:13px;line-height:1.4}"
+    "svg{display:block;width:500px;max-width:100%;height:auto}svg text{font:12px "
+    "system-ui,sans-serif;fill:var(--soft)}"
+    ".ax{stroke:var(--line);stroke-width:1}.t{font-weight:600;fill:var(--ink)!important;font-size:"
+    "13px!important}"
+    "polyline{fill:none;stroke-width:1.7;stroke-linejoin:round}";
 
 void report_begin(Report *r, const char *title, const char *subtitle) {
   *r = (Report){0};
-  report_put(r, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+  report_put(r, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
+                "name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
   report_put_escaped(r, title);
   report_put(r, "</title>\n<style>");
   report_put(r, style);
@@ -82,7 +106,11 @@ void report_begin(Report *r, const char *title, const char *subtitle) {
   report_put(r, "</p>\n");
 }
 
-void report_heading(Report *r, const char *text) { report_put(r, "<h2>"); report_put_escaped(r, text); report_put(r, "</h2>\n"); }
+void report_heading(Report *r, const char *text) {
+  report_put(r, "<h2>");
+  report_put_escaped(r, text);
+  report_put(r, "</h2>\n");
+}
 
 static void paragraph(Report *r, const char *open, const char *fmt, va_list ap) {
   char t[4096];
@@ -91,9 +119,26 @@ static void paragraph(Report *r, const char *open, const char *fmt, va_list ap) 
   report_put_escaped(r, t);
   report_put(r, "</p>\n");
 }
-void report_text(Report *r, const char *fmt, ...) { va_list ap; va_start(ap, fmt); paragraph(r, "<p>", fmt, ap); va_end(ap); }
-void report_note(Report *r, const char *fmt, ...) { va_list ap; va_start(ap, fmt); paragraph(r, "<p class=\"note\">", fmt, ap); va_end(ap); }
-void report_pre(Report *r, const char *text) { report_put(r, "<pre>"); report_put_escaped(r, text); report_put(r, "</pre>\n"); }
+
+void report_text(Report *r, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  paragraph(r, "<p>", fmt, ap);
+  va_end(ap);
+}
+
+void report_note(Report *r, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  paragraph(r, "<p class=\"note\">", fmt, ap);
+  va_end(ap);
+}
+
+void report_pre(Report *r, const char *text) {
+  report_put(r, "<pre>");
+  report_put_escaped(r, text);
+  report_put(r, "</pre>\n");
+}
 
 void report_table(Report *r, int rows, int cols, const char *const *cell) {
   report_put(r, "<table>\n");
@@ -117,8 +162,11 @@ void report_png(Report *r, const char *path, int width, const char *caption) {
   uint8_t *data = NULL;
   size_t n = 0;
   Error e;
-  if (width > 0) report_putf(r, "<figure style=\"width:%dpx\">", width);   /* the caption wraps under the picture */
-  else report_put(r, "<figure>");
+  /* the caption wraps under the picture */
+  if (width > 0)
+    report_putf(r, "<figure style=\"width:%dpx\">", width);
+  else
+    report_put(r, "<figure>");
   if (file_read(path, &data, &n, (size_t)64 << 20, &e) == ST_OK) {
     report_put(r, "<img alt=\"");
     report_put_escaped(r, caption);
@@ -140,12 +188,16 @@ void report_png(Report *r, const char *path, int width, const char *caption) {
 
 Status report_write(Report *r, const char *path, Error *e) {
   report_put(r, "</body></html>\n");
-  Status s = r->status ? err_set(e, r->status, "%s: out of memory while the page was made", path) : file_write_atomic(path, r->s, r->len, e);
+  Status s = r->status ? err_set(e, r->status, "%s: out of memory while the page was made", path)
+                       : file_write_atomic(path, r->s, r->len, e);
   report_free(r);
   return s;
 }
 
-void report_free(Report *r) { mem_free(r->s); *r = (Report){0}; }
+void report_free(Report *r) {
+  mem_free(r->s);
+  *r = (Report){0};
+}
 
 /* ---- plots ---- */
 double nice_step(double span, int n) {
@@ -153,10 +205,23 @@ double nice_step(double span, int n) {
   return mag * (f <= 1 ? 1 : f <= 2 ? 2 : f <= 5 ? 5 : 10);
 }
 
-typedef struct Frame { double x0, x1, y0, y1; bool log_y; } Frame;       /* data ranges; y in log10 when log_y */
+/* data ranges; y in log10 when log_y */
+typedef struct Frame {
+  double x0;
+  double x1;
+  double y0;
+  double y1;
+  bool log_y;
+} Frame;
 enum { PLOT_W = 500, PLOT_H = 260, PAD_L = 62, PAD_R = 12, PAD_T = 46, PAD_B = 36 };
-static double map_x(const Frame *f, double x) { return PAD_L + (x - f->x0) / (f->x1 - f->x0) * (PLOT_W - PAD_L - PAD_R); }
-static double map_y(const Frame *f, double y) { return PLOT_H - PAD_B - (y - f->y0) / (f->y1 - f->y0) * (PLOT_H - PAD_T - PAD_B); }
+static double map_x(const Frame *f, double x) {
+  return PAD_L + (x - f->x0) / (f->x1 - f->x0) * (PLOT_W - PAD_L - PAD_R);
+}
+
+static double map_y(const Frame *f, double y) {
+  return PLOT_H - PAD_B - (y - f->y0) / (f->y1 - f->y0) * (PLOT_H - PAD_T - PAD_B);
+}
+
 static double y_of(const Frame *f, double y) { return f->log_y ? (y > 0 ? log10(y) : NAN) : y; }
 
 static bool plot_frame(Frame *f, int n, const Curve *c) {
@@ -182,23 +247,30 @@ static bool plot_frame(Frame *f, int n, const Curve *c) {
 static void plot_axes(Report *r, const Frame *f, const char *x_label) {
   double sy = nice_step(f->y1 - f->y0, 4), sx = nice_step(f->x1 - f->x0, 5);
   if (f->log_y) sy = fmax(1, ceil((f->y1 - f->y0) / 5));
-  bool fine_log = f->log_y && f->y1 - f->y0 < 2;        /* few decades: label 1, 2, 5 instead */
+  bool fine_log = f->log_y && f->y1 - f->y0 < 2; /* few decades: label 1, 2, 5 instead */
   if (fine_log) sy = 1;
   for (double v = ceil(f->y0 / sy - (fine_log ? 1 : 0)) * sy; v <= f->y1 + 1e-9; v += sy)
     for (int k = 0; k < (fine_log ? 3 : 1); k++) {
       double t = v + (k == 1 ? log10(2) : k == 2 ? log10(5) : 0), y = map_y(f, t);
       if (t < f->y0 || t > f->y1) continue;
-      report_putf(r, "<line class=\"ax\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", PAD_L,
-           PLOT_W - PAD_R, y, y, PAD_L - 6, y + 4, f->log_y ? pow(10, t) : fabs(t) < sy * 1e-6 ? 0 : t);
+      report_putf(r,
+                  "<line class=\"ax\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" "
+                  "y=\"%.1f\" text-anchor=\"end\">%.4g</text>",
+                  PAD_L, PLOT_W - PAD_R, y, y, PAD_L - 6, y + 4,
+                  f->log_y              ? pow(10, t)
+                  : fabs(t) < sy * 1e-6 ? 0
+                                        : t);
     }
   for (double v = ceil(f->x0 / sx - 1e-9) * sx; v <= f->x1 + sx * 1e-6; v += sx)
-    report_putf(r, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>", map_x(f, v), PLOT_H - PAD_B + 15, fabs(v) < sx * 1e-6 ? 0 : v);
+    report_putf(r, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>", map_x(f, v),
+                PLOT_H - PAD_B + 15, fabs(v) < sx * 1e-6 ? 0 : v);
   report_putf(r, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", PLOT_W - PAD_R, PLOT_H - 4);
   report_put_escaped(r, x_label);
   report_put(r, "</text>");
 }
 
-void report_plot(Report *r, const char *title, const char *x_label, int n, const Curve *c, bool log_y) {
+void report_plot(Report *r, const char *title, const char *x_label, int n, const Curve *c,
+                 bool log_y) {
   Frame f = {.log_y = log_y};
   n = PRLX_MIN(n, 6);
   report_put(r, "<figure>");
@@ -208,13 +280,17 @@ void report_plot(Report *r, const char *title, const char *x_label, int n, const
   report_put_escaped(r, title);
   report_put(r, "</text>");
   if (!plot_frame(&f, n, c)) {
-    report_putf(r, "<text x=\"%d\" y=\"%d\">no finite values</text></svg></figure>\n", PAD_L, PLOT_H / 2);
+    report_putf(r, "<text x=\"%d\" y=\"%d\">no finite values</text></svg></figure>\n", PAD_L,
+                PLOT_H / 2);
     return;
   }
   plot_axes(r, &f, x_label);
   double lx = PAD_L;
   for (int k = 0; k < n && n > 1; k++) {
-    report_putf(r, "<line x1=\"%.0f\" x2=\"%.0f\" y1=\"30\" y2=\"30\" style=\"stroke:var(--c%d);stroke-width:2.5\"/><text x=\"%.0f\" y=\"34\">", lx, lx + 14, k, lx + 18);
+    report_putf(r,
+                "<line x1=\"%.0f\" x2=\"%.0f\" y1=\"30\" y2=\"30\" "
+                "style=\"stroke:var(--c%d);stroke-width:2.5\"/><text x=\"%.0f\" y=\"34\">",
+                lx, lx + 14, k, lx + 18);
     report_put_escaped(r, c[k].name);
     report_put(r, "</text>");
     lx += 30 + 6.4 * (double)strlen(c[k].name);
@@ -227,7 +303,9 @@ void report_plot(Report *r, const char *title, const char *x_label, int n, const
       double y = i < c[k].n ? y_of(&f, c[k].y[i]) : NAN;
       if (!isfinite(y)) {
         if (open) report_put(r, "\"/>");
-        if (open && points == 1) report_putf(r, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" style=\"fill:var(--c%d)\"/>", px, py, k);
+        if (open && points == 1)
+          report_putf(r, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" style=\"fill:var(--c%d)\"/>",
+                      px, py, k);
         open = false;
         continue;
       }

@@ -1,4 +1,5 @@
-/* report_train.c: the page of a training run, from its metrics.jsonl and sample sheets. See report.h. */
+/* report_train.c: the page of a training run, from its metrics.jsonl and sample sheets. See
+ * report.h. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +9,29 @@
 #include "tools/view/report.h"
 
 /* Columns read from metrics.jsonl (our own writer: flat objects, one per line). */
-static const char *const key[] = {"kimg", "g_loss", "d_loss", "score_real", "score_fake", "r_t", "p", "r1", "pl", "pl_mean", "s_per_kimg", "seconds"};
-enum { C_KIMG, C_GLOSS, C_DLOSS, C_REAL, C_FAKE, C_RT, C_P, C_R1, C_PL, C_PLMEAN, C_SPEED, C_SECONDS, C_COUNT };
-typedef struct Columns { double *v[C_COUNT]; int n, cap; } Columns;
+static const char *const key[] = {"kimg",       "g_loss",  "d_loss",     "score_real",
+                                  "score_fake", "r_t",     "p",          "r1",
+                                  "pl",         "pl_mean", "s_per_kimg", "seconds"};
+enum {
+  C_KIMG,
+  C_GLOSS,
+  C_DLOSS,
+  C_REAL,
+  C_FAKE,
+  C_RT,
+  C_P,
+  C_R1,
+  C_PL,
+  C_PLMEAN,
+  C_SPEED,
+  C_SECONDS,
+  C_COUNT
+};
+typedef struct Columns {
+  double *v[C_COUNT];
+  int n;
+  int cap;
+} Columns;
 
 static double field(const char *line, const char *end, const char *name) {
   char pat[40];
@@ -25,7 +46,8 @@ static double field(const char *line, const char *end, const char *name) {
 }
 
 static bool columns_add(Columns *c, const char *line, const char *end) {
-  if (!isfinite(field(line, end, "kimg")) || !isfinite(field(line, end, "s_per_kimg"))) return true;   /* not a tick */
+  /* not a tick */
+  if (!isfinite(field(line, end, "kimg")) || !isfinite(field(line, end, "s_per_kimg"))) return true;
   if (c->n == c->cap) {
     int cap = c->cap ? 2 * c->cap : 256;
     for (int k = 0; k < C_COUNT; k++) {
@@ -48,7 +70,7 @@ static Status columns_read(Columns *c, const char *path, Error *e) {
   const char *p = (const char *)data, *end = p + n;
   while (p < end && s == ST_OK) {
     const char *nl = memchr(p, '\n', (size_t)(end - p));
-    if (!nl) break;                                     /* a torn last line */
+    if (!nl) break; /* a torn last line */
     if (!columns_add(c, p, nl)) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
     p = nl + 1;
   }
@@ -56,7 +78,8 @@ static Status columns_read(Columns *c, const char *path, Error *e) {
   return s;
 }
 
-/* Sample sheets fakes<kimg>.png of the run: the ticks' kimg values that have one, thinned to at most `max`. */
+/* Sample sheets fakes<kimg>.png of the run: the ticks' kimg values that have one, thinned to at
+ * most `max`. */
 static void add_sheets(Report *r, const char *dir, const Columns *c, int max) {
   char path[4300], caption[160];
   int have = 0, *tick = mem_alloc((size_t)(c->n + 1) * sizeof *tick);
@@ -73,8 +96,13 @@ static void add_sheets(Report *r, const char *dir, const Columns *c, int max) {
     int i = tick[shown > 1 ? (int)((int64_t)k * (have - 1) / (shown - 1)) : have - 1];
     double kimg = i < 0 ? 0 : c->v[C_KIMG][i];
     snprintf(path, sizeof path, "%s/fakes%09.3f.png", dir, kimg);
-    if (i < 0) snprintf(caption, sizeof caption, "Synthetic, before training.");
-    else snprintf(caption, sizeof caption, "Synthetic, after %.6g thousand images; the same latents in every sheet (averaged generator G_ema).", kimg);
+    if (i < 0)
+      snprintf(caption, sizeof caption, "Synthetic, before training.");
+    else
+      snprintf(caption, sizeof caption,
+               "Synthetic, after %.6g thousand images; the same latents in every sheet (averaged "
+               "generator G_ema).",
+               kimg);
     report_png(r, path, 480, caption);
   }
   report_figures_end(r);
@@ -83,14 +111,19 @@ static void add_sheets(Report *r, const char *dir, const Columns *c, int max) {
 
 static void add_curves(Report *r, const Columns *c) {
   const double *x = c->v[C_KIMG];
-#define CURVE(label, col) {label, x, c->v[col], c->n}
+#define CURVE(label, col) \
+  { label, x, c->v[col], c->n }
   const char *xl = "thousand images (kimg)";
   report_figures_begin(r);
-  report_plot(r, "Losses (softplus)", xl, 2, (Curve[]){CURVE("generator", C_GLOSS), CURVE("discriminator", C_DLOSS)}, false);
-  report_plot(r, "Discriminator scores (logits)", xl, 2, (Curve[]){CURVE("real", C_REAL), CURVE("synthetic", C_FAKE)}, false);
-  report_plot(r, "Overfitting measure r_t and augmentation probability p", xl, 2, (Curve[]){CURVE("r_t", C_RT), CURVE("p", C_P)}, false);
+  report_plot(r, "Losses (softplus)", xl, 2,
+              (Curve[]){CURVE("generator", C_GLOSS), CURVE("discriminator", C_DLOSS)}, false);
+  report_plot(r, "Discriminator scores (logits)", xl, 2,
+              (Curve[]){CURVE("real", C_REAL), CURVE("synthetic", C_FAKE)}, false);
+  report_plot(r, "Overfitting measure r_t and augmentation probability p", xl, 2,
+              (Curve[]){CURVE("r_t", C_RT), CURVE("p", C_P)}, false);
   report_plot(r, "R1 penalty (squared gradient)", xl, 1, (Curve[]){CURVE("R1", C_R1)}, true);
-  report_plot(r, "Path length: penalty and running mean", xl, 2, (Curve[]){CURVE("penalty", C_PL), CURVE("mean", C_PLMEAN)}, true);
+  report_plot(r, "Path length: penalty and running mean", xl, 2,
+              (Curve[]){CURVE("penalty", C_PL), CURVE("mean", C_PLMEAN)}, true);
   report_plot(r, "Seconds per thousand images", xl, 1, (Curve[]){CURVE("s/kimg", C_SPEED)}, false);
   report_figures_end(r);
 }
@@ -119,8 +152,11 @@ Status report_training(const char *dir, const char *config, Error *e) {
   Status s = columns_read(&c, path, e);
   if (s == ST_OK) {
     Report r;
-    if (c.n > 0) snprintf(sub, sizeof sub, "%s: %.6g thousand images in %d ticks, %s", dir, c.v[C_KIMG][c.n - 1], c.n, human_time(c.v[C_SECONDS][c.n - 1]));
-    else snprintf(sub, sizeof sub, "%s: no tick finished yet", dir);
+    if (c.n > 0)
+      snprintf(sub, sizeof sub, "%s: %.6g thousand images in %d ticks, %s", dir,
+               c.v[C_KIMG][c.n - 1], c.n, human_time(c.v[C_SECONDS][c.n - 1]));
+    else
+      snprintf(sub, sizeof sub, "%s: no tick finished yet", dir);
     report_begin(&r, "Training run", sub);
     report_heading(&r, "Curves");
     add_curves(&r, &c);

@@ -9,7 +9,8 @@
 enum { GAP = 4, HEAD = 20, TITLE = 14, CAPTION = 11, FOOT = 30, BAR_MM = 5 };
 
 static const char *find(const StMeta *m, int n, const char *key) {
-  for (int i = 0; i < n; i++) if (!strcmp(m[i].key, key)) return m[i].value;
+  for (int i = 0; i < n; i++)
+    if (!strcmp(m[i].key, key)) return m[i].value;
   return NULL;
 }
 
@@ -25,12 +26,14 @@ void meaning_read(ImageMeaning *m, const StMeta *meta, int nmeta, int channels) 
     char key[32];
     snprintf(key, sizeof key, "window.%s", channel_name(m->ch[k]));
     const char *text = find(meta, nmeta, key);
-    if (!text || !window_parse(text, &m->window[k]) || m->window[k].mode == WINDOW_DISPLAY || m->window[k].hi <= m->window[k].lo) {
+    if (!text || !window_parse(text, &m->window[k]) || m->window[k].mode == WINDOW_DISPLAY ||
+        m->window[k].hi <= m->window[k].lo) {
       m->known = false;
       m->window[k] = (Window){.mode = WINDOW_DISPLAY};
     }
   }
-  if (!voxel || sscanf(voxel, "%lf,%lf,%lf", &m->voxel[0], &m->voxel[1], &m->voxel[2]) != 3 || !(m->voxel[0] > 0 && m->voxel[1] > 0 && m->voxel[2] > 0))
+  if (!voxel || sscanf(voxel, "%lf,%lf,%lf", &m->voxel[0], &m->voxel[1], &m->voxel[2]) != 3 ||
+      !(m->voxel[0] > 0 && m->voxel[1] > 0 && m->voxel[2] > 0))
     m->voxel[0] = m->voxel[1] = m->voxel[2] = 0;
 }
 
@@ -43,10 +46,19 @@ void sheet_describe(Sheet *s, const StMeta *meta, int nmeta, int channels) {
   for (int k = 0; k < m.n && at < sizeof s->foot; k++) {
     const Window *w = &m.window[k];
     const char *name = channel_name(m.ch[k]), *unit = channel_unit(m.ch[k]);
-    if (w->mode == WINDOW_DISPLAY) at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s unknown scale", k ? ";" : "", name);
-    else if (w->mode == WINDOW_SLICE) at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s each slice min to max (%s)", k ? ";" : "", name, unit);
-    else if (w->mode == WINDOW_MEDIAN) at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s 0 to 2.5 medians", k ? ";" : "", name);
-    else at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s %.4g to %.4g%s%s", k ? ";" : "", name, w->lo, w->hi, m.ch[k] == CH_CHI ? " " : "", m.ch[k] == CH_CHI ? unit : "");
+    if (w->mode == WINDOW_DISPLAY)
+      at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s unknown scale", k ? ";" : "",
+                             name);
+    else if (w->mode == WINDOW_SLICE)
+      at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s each slice min to max (%s)",
+                             k ? ";" : "", name, unit);
+    else if (w->mode == WINDOW_MEDIAN)
+      at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s 0 to 2.5 medians",
+                             k ? ";" : "", name);
+    else
+      at += (size_t)snprintf(s->foot + at, sizeof s->foot - at, "%s %s %.4g to %.4g%s%s",
+                             k ? ";" : "", name, w->lo, w->hi, m.ch[k] == CH_CHI ? " " : "",
+                             m.ch[k] == CH_CHI ? unit : "");
   }
   if (!m.n) snprintf(s->foot, sizeof s->foot, "black to white: network units -1 to 1");
 }
@@ -69,15 +81,30 @@ static int fitting_columns(const Sheet *s, int cell) {
 }
 
 Status sheet_draw(const Sheet *s, const char *path, Error *e) {
-  const int zoom = s->zoom ? s->zoom : s->w >= 128 ? 1 : s->w >= 48 ? 2 : 4, cw = s->channels * s->w * zoom + (s->channels - 1) + GAP, ch = s->h * zoom + CAPTION + GAP;
+  const int zoom = s->zoom       ? s->zoom
+                   : s->w >= 128 ? 1
+                   : s->w >= 48  ? 2
+                                 : 4,
+            cw = s->channels * s->w * zoom + (s->channels - 1) + GAP,
+            ch = s->h * zoom + CAPTION + GAP;
   const int cols = PRLX_MIN(s->columns ? s->columns : fitting_columns(s, cw), PRLX_MAX(s->n, 1));
   int y = HEAD, x = 0, col = 0, section = -1, height = HEAD + FOOT;
-  for (int i = 0, c = cols, sec = -1; i < s->n; i++, c++) {       /* the same walk as below, for the height */
-    if (s->sections && s->cell[i].section != sec) { sec = s->cell[i].section; height += TITLE; c = cols; }
-    if (c == cols) { c = 0; height += ch; }
+  /* the same walk as below, for the height */
+  for (int i = 0, c = cols, sec = -1; i < s->n; i++, c++) {
+    if (s->sections && s->cell[i].section != sec) {
+      sec = s->cell[i].section;
+      height += TITLE;
+      c = cols;
+    }
+    if (c == cols) {
+      c = 0;
+      height += ch;
+    }
   }
   Canvas c;
-  Status st = canvas_new(&c, PRLX_MAX(cols * cw + GAP, 6 * (int)PRLX_MAX(strlen(s->head), strlen(s->foot)) + 2 * GAP), height, 24, e);
+  Status st = canvas_new(
+      &c, PRLX_MAX(cols * cw + GAP, 6 * (int)PRLX_MAX(strlen(s->head), strlen(s->foot)) + 2 * GAP),
+      height, 24, e);
   if (st != ST_OK) return st;
   canvas_text(&c, GAP, 6, 1, 0xffffff, s->head);
   y -= ch;
@@ -91,9 +118,14 @@ Status sheet_draw(const Sheet *s, const char *path, Error *e) {
       y += TITLE - ch;
       col = cols;
     }
-    if (col == cols) { col = 0; y += ch; }
+    if (col == cols) {
+      col = 0;
+      y += ch;
+    }
     x = GAP + col * cw;
-    for (int k = 0; k < s->channels; k++) canvas_image(&c, x + k * (s->w * zoom + 1), y, zoom, false, p->img + (size_t)k * (size_t)(s->h * s->w), s->w, s->h, -1, 1);
+    for (int k = 0; k < s->channels; k++)
+      canvas_image(&c, x + k * (s->w * zoom + 1), y, zoom, false,
+                   p->img + (size_t)k * (size_t)(s->h * s->w), s->w, s->h, -1, 1);
     char text[64];
     snprintf(text, sizeof text, "%.*s", PRLX_MAX(1, (cw - GAP) / 6), p->caption);
     canvas_text(&c, x, y + s->h * zoom + 2, 1, 0xb0b0b0, text);

@@ -1,28 +1,40 @@
-/* sheet.h: contact sheets of patches: captions, the intensity window that black and white stand for, a scale bar in mm. */
+/* sheet.h: contact sheets of patches: captions, the intensity window that black and white stand
+ * for, a scale bar in mm. */
 #ifndef PRLX_SHEET_H
 #define PRLX_SHEET_H
 #include "io/images/dataset.h"
 #include "tools/view/canvas.h"
 #include "io/images/window.h"
 typedef struct SheetCell {
-  const float *img;              /* [channels][h][w], network units */
-  int section;                   /* index into title[] of the sheet; cells come sorted by it */
+  const float *img; /* [channels][h][w], network units */
+  int section;      /* index into title[] of the sheet; cells come sorted by it */
   char caption[64];
 } SheetCell;
 typedef struct Sheet {
-  const char *head;              /* first line */
-  const char *const *title; int sections;      /* NULL, 0: none */
-  const SheetCell *cell; int n;
+  const char *head; /* first line */
+  const char *const *title;
+  int sections; /* NULL, 0: none */
+  const SheetCell *cell;
+  int n;
   int channels, h, w, columns /* 0: fitting */, zoom /* 0: fitting */;
-  char foot[200];                /* windows (sheet_foot) */
-  double mm;                     /* per pixel; 0: unknown, no bar */
+  char foot[200]; /* windows (sheet_foot) */
+  double mm;      /* per pixel; 0: unknown, no bar */
 } Sheet;
 Status sheet_draw(const Sheet *s, const char *path, Error *e);
-/* Channels, windows and pixel size from the metadata (of a data set or a network): fills channels, foot, mm. */
-void   sheet_bar(Canvas *c, const Sheet *s, int zoom, int x, int y);     /* 5 mm, where the pixel size is known */
-void   sheet_describe(Sheet *s, const StMeta *meta, int nmeta, int channels);
+
+/* Channels, windows and pixel size from the metadata (of a data set or a network): fills channels,
+ * foot, mm. */
+/* 5 mm, where the pixel size is known */
+void sheet_bar(Canvas *c, const Sheet *s, int zoom, int x, int y);
+void sheet_describe(Sheet *s, const StMeta *meta, int nmeta, int channels);
 
 /* ---- what the metadata says of the images, for files in physical units ---- */
-typedef struct ImageMeaning { Channel ch[CH_COUNT]; int n; Window window[CH_COUNT] /* by position */; double voxel[3]; bool known /* every window known */; } ImageMeaning;
-void   meaning_read(ImageMeaning *m, const StMeta *meta, int nmeta, int channels);
+typedef struct ImageMeaning {
+  Channel ch[CH_COUNT];
+  int n;
+  Window window[CH_COUNT] /* by position */;
+  double voxel[3];
+  bool known /* every window known */;
+} ImageMeaning;
+void meaning_read(ImageMeaning *m, const StMeta *meta, int nmeta, int channels);
 #endif

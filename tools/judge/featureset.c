@@ -1,0 +1,227 @@
+/* featureset.c: see featureset.h. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "io/formats/file.h"
+#include "io/formats/sha256.h"
+#include "models/store/inceptionfile.h"
+#include "tools/cli/device.h"
+#include "tools/cli/tool.h"
+#include "tools/judge/featureset.h"
+
+/* ---- features of a data set ---- */
+
+void feature_net_free(FeatureNet *net) {
+  inception_run_free(&net->run);
+  inception_free(&net->v);
+}
+
+void feature_set_free(FeatureSet *s) {
+  features_free(&s->f);
+  mem_free(s->group);
+  mem_free(s->path);
+  memset(s, 0, sizeof *s);
+}
+
+/* Images of one subject belong together where the data set says which are. */
+static Status group_by_subject(FeatureSet *s, const Dataset *d, Error *e) {
+  if (!d->src || d->src->nsubjects < 2) return ST_OK;
+  if (!(s->group = mem_alloc((size_t)d->n * sizeof *s->group)))
+    return err_set(e, ST_NOMEM, "%s: out of memory", s->path);
+  for (int64_t i = 0; i < d->n; i++) s->group[i] = d->src->subject_of[d->src->lesion[i]];
+  s->ngroups = d->src->nsubjects;
+  s->by_subject = true;
+  return ST_OK;
+}
+
+/* The numbers of groups without an image left out, so that resampling never draws an empty one. */
+static Status renumber(FeatureSet *s, Error *e) {
+  if (!s->group) return ST_OK;
+  int64_t *to = mem_alloc((size_t)s->ngroups * sizeof *to), used = 0;
+  if (!to) return err_set(e, ST_NOMEM, "%s: out of memory", s->path);
+  for (int64_t i = 0; i < s->f.n; i++) {
+    if (!to[s->group[i]]) to[s->group[i]] = ++used;
+    s->group[i] = to[s->group[i]] - 1;
+  }
+  s->ngroups = used;
+  mem_free(to);
+  return ST_OK;
+}
+
+static Status compute(FeatureSet *s, FeatureNet *net, const Dataset *d, const char *file,
+                      const char key[65], Error *e) {
+  Status st = ST_OK;
+  if (!net->loaded) {
+    inception_free(&net->v);
+    st = inception_load(&net->v, net->o.weights, net->o.data, e);
+    Backend *b = NULL;
+    if (st == ST_OK) st = tool_backend(PREC_TF32, &b, e);
+    if (st == ST_OK) st = inception_run_new_on(b, &net->run, &net->v, net->o.batch, e);
+    if (st != ST_OK) return st;
+    net->loaded = true;
+  }
+  Progress bar;
+  const int64_t per = (int64_t)d->channels * d->h * d->w, first = s->f.n;
+  const char *slash = strrchr(s->path, '/');
+  double saved = time_now();
+  progress_start(&bar, "features", "image", (double)d->n);
+  progress_skip(&bar, (double)first);
+  while (s->f.n < d->n && st == ST_OK && !tool_interrupted) {
+    int64_t m = PRLX_MIN(net->o.batch, d->n - s->f.n);
+    st = inception_run(&net->run, &net->o.input, m, d->channels, d->h, d->w,
+                       d->images + s->f.n * per, s->f.x + s->f.n * s->f.d, e);
+    if (st != ST_OK) break;
+    s->f.n += m;
+    progress_update(&bar, (double)s->f.n, "%s", slash ? slash + 1 : s->path);
+    if (net->o.cache && time_now() - saved > 60 && s->f.n < d->n) {
+      st = features_save(&s->f, file, key, d->n, e);
+      saved = time_now();
+    }
+  }
+  progress_end(&bar);
+  if (net->o.cache && st == ST_OK && s->f.n > first) st = features_save(&s->f, file, key, d->n, e);
+  if (st == ST_OK && s->f.n < d->n)
+    st = err_set(e, ST_INTERRUPTED, "%s: stopped after %lld of %lld images%s", s->path,
+                 (long long)s->f.n, (long long)d->n,
+                 net->o.cache ? "; the same command goes on from there" : "");
+  return st;
+}
+
+/* Those of one class, and of these at most `limit`, evenly spaced, so that sets sorted by subject
+ * stay balanced. */
+static Status choose_images(Dataset *d, const FeatureOptions *o, Error *e) {
+  if (o->label < 0 && (!o->limit || d->n <= o->limit)) return ST_OK;
+  if (o->label >= 0 && !d->labels)
+    return err_set(e, ST_INVALID, "%s: the data set has no labels; leave --label out", d->path);
+  int64_t *at = mem_alloc((size_t)d->n * sizeof *at), n = 0;
+  if (!at) return err_set(e, ST_NOMEM, "%s: out of memory", d->path);
+  for (int64_t i = 0; i < d->n; i++)
+    if (o->label < 0 || d->labels[i] == o->label) at[n++] = i;
+  int64_t keep = o->limit ? PRLX_MIN(n, o->limit) : n;
+  for (int64_t i = 0; i < keep; i++) at[i] = at[i * n / keep];
+  Status s =
+      keep >= 2
+          ? dataset_select(d, at, keep, e)
+          : err_set(
+                e, ST_INVALID,
+                "%s: %lld images of class %d; expected at least two; `prlx info` shows the classes",
+                d->path, (long long)keep, o->label);
+  mem_free(at);
+  return s;
+}
+
+static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
+  Dataset d;
+  Status st = dataset_open(&d, s->path, e);
+  if (st != ST_OK) return st;
+  st = choose_images(&d, &net->o, e);
+  if (st == ST_OK && !net->v.key[0]) st = inception_identify(&net->v, net->o.weights, net->o.data, e);
+  char how[512], key[65], file[1100] = "";
+  const FidInput *in = &net->o.input;
+  snprintf(how, sizeof how, "features-2 %s pool7c %d %s channels %d bits8 %d", net->v.key,
+           (int)net->v.pool7c, fid_convention_name[in->convention], (int)in->channels, in->bits8);
+  if (st == ST_OK) features_key(&d, how, key);
+  if (st == ST_OK && net->o.cache) {
+    st = dir_make(net->o.cache, e);
+    features_path(net->o.cache, key, file, sizeof file);
+    if (st == ST_OK) st = features_cached(&s->f, file, key, INCEPTION_DIM, d.n, e);
+  }
+  int64_t have = s->f.n;
+  float *x = st == ST_OK ? mem_grow(s->f.x, (size_t)(have * INCEPTION_DIM) * sizeof *x,
+                                    (size_t)(d.n * INCEPTION_DIM) * sizeof *x)
+                         : NULL;
+  if (st == ST_OK && !x)
+    st = err_set(e, ST_NOMEM, "%s: out of memory for the features of %lld images", s->path,
+                 (long long)d.n);
+  if (st == ST_OK) {
+    s->f.x = x;
+    s->f.d = INCEPTION_DIM;
+    snprintf(s->f.network, sizeof s->f.network, "%s", net->v.name);
+    snprintf(s->f.convention, sizeof s->f.convention, "%s (%s), %s",
+             fid_convention_name[in->convention], fid_convention_text[in->convention],
+             in->bits8 ? "8-bit images" : "float images");
+    s->cached = have == d.n;
+    if (have < d.n) st = compute(s, net, &d, file, key, e);
+  }
+  if (st == ST_OK) st = group_by_subject(s, &d, e);
+  dataset_free(&d);
+  return st;
+}
+
+static Status open_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  memset(s, 0, sizeof *s);
+  Status st =
+      (s->path = mem_strdup(path)) ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
+  if (st == ST_OK)
+    st = features_is_file(path) ? features_open(&s->f, path, e) : from_images(s, net, e);
+  if (st == ST_OK) st = renumber(s, e);
+  if (st != ST_OK) feature_set_free(s);
+  return st;
+}
+
+/* Groups of a set without any: every image is one. */
+static int64_t group_of(const FeatureSet *s, int64_t i) { return s->group ? s->group[i] : i; }
+
+/* s becomes both, subjects of the two apart. */
+static Status append(FeatureSet *s, const FeatureSet *b, Error *e) {
+  const int64_t n = s->f.n, m = b->f.n, d = s->f.d;
+  if (b->f.d != d || strcmp(b->f.network, s->f.network) || strcmp(b->f.convention, s->f.convention))
+    return err_set(e, ST_INVALID,
+                   "%s and %s: features of different networks or conventions cannot be one set",
+                   s->path, b->path);
+  const bool grouped = s->group || b->group;
+  const int64_t first = s->group ? s->ngroups : n;
+  float *x = mem_grow(s->f.x, (size_t)(n * d) * sizeof *x, (size_t)((n + m) * d) * sizeof *x);
+  if (x) s->f.x = x;
+  int64_t *g = grouped ? mem_alloc((size_t)(n + m) * sizeof *g) : NULL;
+  if (!x || (grouped && !g)) {
+    mem_free(g);
+    return err_set(e, ST_NOMEM, "%s: out of memory", b->path);
+  }
+  memcpy(x + n * d, b->f.x, (size_t)(m * d) * sizeof *x);
+  for (int64_t i = 0; i < n + m && grouped; i++)
+    g[i] = i < n ? group_of(s, i) : first + group_of(b, i - n);
+  if (grouped) {
+    mem_free(s->group);
+    s->group = g;
+    s->ngroups = first + (b->group ? b->ngroups : m);
+  }
+  s->by_subject |= b->by_subject;
+  s->f.n = n + m;
+  return ST_OK;
+}
+
+Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  const bool whole = !strchr(path, '+') || file_exists(path);
+  char *list = mem_strdup(path);
+  memset(s, 0, sizeof *s);
+  Status st = list ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
+  for (char *save = NULL, *p = st != ST_OK ? NULL
+                               : whole     ? list
+                                           : strtok_r(list, "+", &save);
+       p && st == ST_OK; p = whole ? NULL : strtok_r(NULL, "+", &save)) {
+    FeatureSet one;
+    if (!s->path) {
+      st = open_one(s, net, p, e);
+      continue;
+    }
+    st = open_one(&one, net, p, e);
+    if (st != ST_OK) break;
+    st = append(s, &one, e);
+    feature_set_free(&one);
+  }
+  mem_free(list);
+  if (st == ST_OK && !s->path) st = err_set(e, ST_INVALID, "%s: no file name", path);
+  char *name = st == ST_OK ? mem_strdup(path) : NULL;
+  if (st == ST_OK && !name) st = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  if (name) {
+    mem_free(s->path);
+    s->path = name;
+  }
+  if (st == ST_OK && s->f.n < 2)
+    st =
+        err_set(e, ST_INVALID, "%s: %lld image; a distance between sets needs at least two in each",
+                path, (long long)s->f.n);
+  if (st != ST_OK) feature_set_free(s);
+  return st;
+}

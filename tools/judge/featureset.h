@@ -1,0 +1,46 @@
+/* featureset.h: the features of a data set, computed once. Shared by the tools that judge images. */
+#ifndef PRLX_FEATURESET_H
+#define PRLX_FEATURESET_H
+#include "io/images/features.h"
+#include "models/judge/inception.h"
+#include "models/judge/metrics.h"
+
+/* What is judged: features [n,2048], which images belong to one subject, and where they come from.
+ */
+typedef struct FeatureSet {
+  char *path;
+  FeatureFile f;
+  int64_t *group;
+  int64_t ngroups;
+  bool by_subject;
+  bool cached;
+} FeatureSet;
+
+/* Options of the way from images to features. cache NULL: no files. bundled path: see
+ * inception_load. */
+typedef struct FeatureOptions {
+  const char *weights;
+  const char *data;
+  const char *cache;
+  FidInput input;
+  int batch;
+  int64_t limit /* images, evenly spaced; 0: all */;
+  int label /* only this class; -1: all */;
+} FeatureOptions;
+
+/* The network is loaded when the first set needs it (a set found in the cache needs its key only)
+ * and kept in `net`. */
+typedef struct FeatureNet {
+  FeatureOptions o;
+  Inception v;
+  InceptionRun run;
+  bool loaded;
+} FeatureNet;
+
+/* path: a data set, or a file of features (network and convention are then what that file says).
+ * Shows progress; Ctrl-C saves what is done to the cache and gives ST_INTERRUPTED. "A+B" (when no
+ * file is called so): both as one set. Sets of fewer than two images are refused. */
+Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e);
+void feature_set_free(FeatureSet *s);
+void feature_net_free(FeatureNet *net);
+#endif
