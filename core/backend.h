@@ -9,8 +9,8 @@
  * float. */
 #ifndef PRLX_BACKEND_H
 #define PRLX_BACKEND_H
-#include "core/graph.h"
 #include "core/dtype.h"
+#include "core/graph.h"
 #include "core/optim.h"
 #include "core/pointwise.h"
 #include "core/rng.h"

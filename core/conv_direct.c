@@ -7,9 +7,9 @@
  * a few source rows. conv2d_dx with stride s falls apart by output residue mod s into s*s dense
  * stride-1 products with the taps of one residue each ("sub-convolutions"), so nothing is
  * multiplied by zero. conv2d is one product. */
+#include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
-#include <string.h>
 
 typedef struct Sub {
   /* output and source channels */

@@ -7,9 +7,9 @@
  * zero-padded x to [ci/nr][padded pixel][nr]. A task owns some output channels x (nr input channels
  * x some taps) and sums over all pixels in a fixed order. Many images are taken in fixed groups to
  * bound the memory; sums then persist between groups. */
+#include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
-#include <string.h>
 
 enum { DW_GROUP_BYTES = 48 << 20 };
 

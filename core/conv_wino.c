@@ -9,10 +9,10 @@
  * Tiles are taken in blocks. Small layers: one task carries a block through all three steps in its
  * cache. Large ones: each step of a block is spread over the threads, so that the large U is read
  * once per block, not once per task. */
+#include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
 #include "core/winograd.h"
-#include <string.h>
 
 bool wino_possible(const ConvGeom *g) { return g->kh == 3 && g->kw == 3 && g->stride <= 2; }
 int wino_parts(const ConvGeom *g) { return g->stride * g->stride; }

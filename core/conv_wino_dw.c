@@ -7,10 +7,10 @@
  * with E = A dY A^T packed [co/12][tile][12] and V [ci/nr][tile][nr]: here a lane of the transforms
  * is a channel. A task owns a block of dU for all frequencies and transforms it back at the end.
  * Tiles come in fixed groups to bound the memory; dU then persists between them. */
+#include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
 #include "core/winograd.h"
-#include <string.h>
 
 enum { WDW_GROUP_BYTES = 80 << 20, WDW_MC = 96, WDW_NC = 64 };
 

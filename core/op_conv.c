@@ -3,11 +3,11 @@
  *
  * With C(x,w) the correlation, X(dy,w) its adjoint in x and W(x,dy) its adjoint in w, <dy, C(x,w)>
  * is one trilinear form of (x, w, dy); every gradient of the three is another of the three. */
+#include <stdlib.h>
+#include <string.h>
 #include "core/conv.h"
 #include "core/conv_impl.h"
 #include "core/ops.h"
-#include <stdlib.h>
-#include <string.h>
 
 /* Attr: i[0] stride, i[1] pad, i[2..10] n ci h w co kh kw oh ow, i[11] kind; conv_prep: i[12]
  * Winograd tile side or 0; i[13] batch for which the algorithm is chosen. */

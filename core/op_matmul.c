@@ -1,8 +1,8 @@
 /* op_matmul.c: matrix product with optional transposes; every gradient is another one. */
+#include <string.h>
 #include "core/conv_impl.h"
 #include "core/ops.h"
 #include "core/threads.h"
-#include <string.h>
 
 /* Attr: i[0] transpose a, i[1] transpose b, i[2..4] m n k. */
 typedef struct Matmul {

@@ -3,9 +3,9 @@
  * differentiation of any order. */
 #include <math.h>
 #include "core/graph.h"
+#include "core/kernels/upfirdn.h"
 #include "core/ops.h"
 #include "core/threads.h"
-#include "core/kernels/upfirdn.h"
 
 enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };
 

@@ -5,9 +5,9 @@
  * and only the part under the sampling grid is needed. warp and warp_t are adjoint, hence closed
  * under differentiation in the image; geometry and filter have no gradient. */
 #include "core/graph.h"
+#include "core/kernels/warp.h"
 #include "core/ops.h"
 #include "core/threads.h"
-#include "core/kernels/warp.h"
 
 static void warp_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96], c[96];

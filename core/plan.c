@@ -1,11 +1,11 @@
 /* plan.c: which steps run. From the graph's nodes: drop what no output needs, fold channel scalings
  * into convolutions, add prepared weights, mark what frozen parameters determine (computed once),
  * and gather pointwise chains into fused loops. */
-#include "core/plan_impl.h"
 #include <stdio.h>
 #include <string.h>
 #include "core/conv.h"
 #include "core/ops.h"
+#include "core/plan_impl.h"
 
 static bool is_pointwise(const PVal *x) { return op_table[x->n.op]->flags & OPF_POINTWISE; }
 static bool is_leaf(const PVal *x) { return op_table[x->n.op]->flags & OPF_LEAF; }

@@ -5,14 +5,14 @@
  *   -lpthread
  * usage: bench_conv [g|d|v|s|u|m] [n=batch] [algo=direct|winograd|winograd2] [prep=0] */
 #define _GNU_SOURCE
-#include "core/conv.h"
-#include "core/kernels/peak.h"
-#include "core/ops.h"
-#include "core/threads.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "core/conv.h"
+#include "core/kernels/peak.h"
+#include "core/ops.h"
+#include "core/threads.h"
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif

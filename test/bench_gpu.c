@@ -12,9 +12,9 @@
 #include "core/ops.h"
 #include "core/threads.h"
 #include "cuda/device.h"
-#include "models/judge/inception.h"
 #include "models/gan/projector.h"
 #include "models/gan/train.h"
+#include "models/judge/inception.h"
 #include "test/bench_card.h"
 
 static bool dry;

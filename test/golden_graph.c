@@ -1,7 +1,7 @@
 /* golden_graph.c: a graph whose inputs and expected values are golden tensors. See golden.h. */
-#include "test/golden.h"
-#include "core/ops.h"
 #include <string.h>
+#include "core/ops.h"
+#include "test/golden.h"
 
 void gold_run_begin(GoldRun *r, Gold *g) {
   memset(r, 0, sizeof *r);

@@ -1,9 +1,9 @@
 /* golden_nets.c: mapping, generator, discriminator (with R1) and path length against the golden
  * files. Sizes, channels, classes and which results exist all come from the file. */
 #include "test/golden_nets.h"
-#include "models/gan/train.h"
 #include <stdlib.h>
 #include <string.h>
+#include "models/gan/train.h"
 
 /* ---- networks from metadata and tensors ---- */
 

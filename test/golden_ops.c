@@ -1,14 +1,14 @@
 /* golden_ops.c: the files formula, ops and nn: every elementary operation and its gradients.
  * test/golden/README.md says what each tensor is. */
-#include "test/golden.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
 #include "core/ops.h"
 #include "core/optim.h"
 #include "core/params.h"
 #include "io/formats/checksum.h"
 #include "models/gan/networks.h"
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include "test/golden.h"
 
 /* ---- formula weights ---- */
 static uint32_t mix(uint32_t h) {

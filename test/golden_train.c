@@ -1,9 +1,9 @@
 /* golden_train.c: whole training trajectories (both Adams, lazy regularisation, rounds, EMA, w_avg,
  * path length mean) and the ADA controller against the golden files. The training engine runs with
  * given draws and const noise. */
-#include "test/golden_nets.h"
-#include "models/gan/train.h"
 #include <string.h>
+#include "models/gan/train.h"
+#include "test/golden_nets.h"
 
 static TrainConfig train_config(Gold *g) {
   TrainConfig c = {.G = gold_gen_config(g), .D = gold_dis_config(g), .backend = gold_backend()};

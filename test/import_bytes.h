@@ -3,8 +3,8 @@
 #ifndef PRLX_IMPORT_BYTES_H
 #define PRLX_IMPORT_BYTES_H
 #include <stdarg.h>
-#include "io/formats/checksum.h"
 #include <stdio.h>
+#include "io/formats/checksum.h"
 #include "test/test.h"
 
 typedef struct Bytes {

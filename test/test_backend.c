@@ -1,13 +1,13 @@
 /* test_backend.c: plans, the trainer and the projector on a backend (test/host_backend.h: its
  * memory is apart from the host's) give what they give on the CPU. The kernels of a GPU are
  * compared elsewhere (test/README.md: cuda_*). */
-#include "test/test.h"
 #include "core/ops.h"
 #include "core/params.h"
 #include "core/plan.h"
 #include "core/threads.h"
 #include "test/backend_run.h"
 #include "test/host_backend.h"
+#include "test/test.h"
 
 /* Frozen and live weights, a scaled convolution whose store takes a loop, a reduction, a reshape,
  * the same gradient twice, second order. */

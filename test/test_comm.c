@@ -2,7 +2,6 @@
  * that MPI stands behind) equals training by one: gradients of all four phases, running means, ADA,
  * weights; all processes hold the same bits; resume from any number of processes; a failure reaches
  * all. The same through the program and MPI: cli_mpi.sh. */
-#include "test/test.h"
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -10,6 +9,7 @@
 #include "core/threads.h"
 #include "models/gan/train.h"
 #include "test/host_backend.h"
+#include "test/test.h"
 
 /* ---- processes around process 0, which adds in the order of the ranks ---- */
 enum { MAX_PROC = 3 };

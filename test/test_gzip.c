@@ -1,10 +1,10 @@
 /* test_gzip.c: inflate against a bit-by-bit decoder, the deflate writer, gzip members, hostile
  * bytes, failing memory. */
-#include "test/test.h"
 #include "core/rng.h"
-#include "io/formats/gzip.h"
 #include "io/formats/file.h"
+#include "io/formats/gzip.h"
 #include "io/formats/inflate.h"
+#include "test/test.h"
 
 /* ---- reference: RFC 1951 one bit at a time, no tables ---- */
 typedef struct Ref {

@@ -1,16 +1,16 @@
 /* test_io.c: safetensors, JSON, data sets, logs, atomic writing: round trips, number types, hostile
  * bytes, failing memory, full disks. */
-#include "test/test.h"
-#include "core/rng.h"
-#include "io/images/dataset.h"
-#include "io/formats/json.h"
-#include "io/formats/jsonl.h"
-#include "io/formats/file.h"
-#include <stdio.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "core/rng.h"
+#include "io/formats/file.h"
+#include "io/formats/json.h"
+#include "io/formats/jsonl.h"
+#include "io/images/dataset.h"
+#include "test/test.h"
 
 static char dir[64];
 static const char *in_dir(const char *name) {

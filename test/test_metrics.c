@@ -6,8 +6,8 @@
 #include "core/threads.h"
 #include "io/images/features.h"
 #include "models/judge/inception.h"
-#include "models/math/linalg.h"
 #include "models/judge/metrics.h"
+#include "models/math/linalg.h"
 #include "test/test.h"
 
 static Rng R = {.seed = 11};

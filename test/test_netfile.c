@@ -1,10 +1,10 @@
 /* test_netfile.c: network and VGG files: what is written is read back, and what is wrong with a
  * file is said in one line. */
 #include <unistd.h>
-#include "models/store/datapath.h"
 #include "core/threads.h"
-#include "test/test.h"
+#include "models/store/datapath.h"
 #include "models/store/netfile.h"
+#include "test/test.h"
 
 const char *data_path(const char *name) {
   static char path[300];

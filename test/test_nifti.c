@@ -1,14 +1,14 @@
 /* test_nifti.c: NIfTI headers built here byte by byte with known values, real files from other
  * programs, writing, hostile headers, failing memory. */
-#include "test/test.h"
-#include "core/rng.h"
-#include "io/formats/gzip.h"
-#include "io/formats/file.h"
-#include "io/formats/checksum.h"
-#include <stdio.h>
-#include "io/formats/nifti.h"
 #include <dirent.h>
+#include <stdio.h>
 #include <unistd.h>
+#include "core/rng.h"
+#include "io/formats/checksum.h"
+#include "io/formats/file.h"
+#include "io/formats/gzip.h"
+#include "io/formats/nifti.h"
+#include "test/test.h"
 
 static char dir[64];
 static const char *in_dir(const char *name) {

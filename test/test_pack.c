@@ -1,13 +1,13 @@
 /* test_pack.c: from volumes to data sets and back: resampling, components, windows, slices, splits,
  * leak check, streamed writing. All files are made here. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "core/rng.h"
+#include "io/formats/file.h"
+#include "io/formats/nifti.h"
 #include "io/images/dataset.h"
 #include "io/images/lesion.h"
-#include "io/formats/file.h"
-#include <stdio.h>
-#include "io/formats/nifti.h"
 #include "io/images/split.h"
 #include "test/test.h"
 

@@ -2,14 +2,14 @@
  * fields, readers, and the statistics of the finished slices against the bands measured on the 101
  * published network images. TEST_LONG=1: 260 rim lesions and a table; with PRLX_RELEASED=DIR
  * (seed0000.png ... seed0100.png) that table has the published images next to ours. */
-#include "test/test.h"
 #include <stddef.h>
+#include <stdio.h>
 #include "core/threads.h"
 #include "io/formats/png.h"
-#include <stdio.h>
 #include "models/math/fft.h"
 #include "models/phantom/phantom_impl.h"
 #include "test/phantom_stats.h"
+#include "test/test.h"
 
 /* ---- transform ---- */
 static double naive_error(const float *x, const float *re, const float *im, int nx, int ny, int nz,

@@ -1,14 +1,14 @@
 /* test_png.c: inflate, PNG reading and writing, canvas. The files in test/data were made by another
  * program with the pixel values of pattern(). */
-#include "test/test.h"
-#include "core/rng.h"
-#include "io/formats/file.h"
-#include "io/formats/png.h"
-#include "io/formats/checksum.h"
-#include "tools/view/canvas.h"
-#include "io/formats/inflate.h"
 #include <stdio.h>
 #include <unistd.h>
+#include "core/rng.h"
+#include "io/formats/checksum.h"
+#include "io/formats/file.h"
+#include "io/formats/inflate.h"
+#include "io/formats/png.h"
+#include "test/test.h"
+#include "tools/view/canvas.h"
 
 static const char *file(const char *name) {
   static char b[128];

@@ -1,10 +1,10 @@
 /* test_train.c: the training engine on a tiny configuration: resuming and thread counts bit for
  * bit, the ADA bound, the order of the reals, Freeze-D, refusals and failing allocations. Numbers
  * against the reference: golden_train.c. */
-#include "test/test.h"
 #include "core/plan.h"
 #include "core/threads.h"
 #include "models/gan/train.h"
+#include "test/test.h"
 
 enum { RES = 16, ITEMS = 11, CLASSES = 2 };
 static real images[ITEMS * RES * RES], labels[ITEMS * CLASSES];

@@ -1,13 +1,13 @@
 /* test_tsv.c: tables and cohorts: what is read, what is refused with file, row and mend, writing,
  * failing memory. */
-#include "test/test.h"
-#include "core/rng.h"
-#include "io/images/cohort.h"
-#include "io/formats/file.h"
-#include <stdio.h>
 #include <dirent.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "core/rng.h"
+#include "io/formats/file.h"
+#include "io/images/cohort.h"
+#include "test/test.h"
 
 static char dir[64];
 static const char *in_dir(const char *name) {

@@ -1,13 +1,13 @@
 /* test_unet.c: the U-Net of the rim mask: loss and gradient, learning, threads, files, bad input;
  * mask metrics against hand-made cases. */
 #include <unistd.h>
-#include "models/store/datapath.h"
 #include "core/threads.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
-#include "test/test.h"
+#include "models/store/datapath.h"
 #include "models/store/netfile.h"
 #include "models/store/unetfile.h"
+#include "test/test.h"
 
 const char *data_path(const char *name) { return name; }
 

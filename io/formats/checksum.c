@@ -1,7 +1,7 @@
 /* checksum.c: CRC-32 (RFC 1952, PNG) eight bytes at a time, Adler-32 (RFC 1950). */
 #include "io/formats/checksum.h"
-#include "io/formats/inflate.h"
 #include <string.h>
+#include "io/formats/inflate.h"
 
 /* table[k][b]: CRC of byte b followed by k zero bytes, so that eight look-ups advance eight bytes
  * ("slicing by 8", Kounavis and Berry 2005). */

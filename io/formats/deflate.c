@@ -1,10 +1,10 @@
 /* deflate.c: DEFLATE compression (RFC 1951) in a gzip member: LZ77 with hash chains and lazy
  * matching, then per block the cheapest of dynamic Huffman codes (length-limited by package-merge,
  * Larmore and Hirschberg 1990), fixed codes, and stored bytes. */
-#include "io/formats/gzip.h"
-#include "io/formats/checksum.h"
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/checksum.h"
+#include "io/formats/gzip.h"
 
 #define WINDOW 32768u
 #define MAX_LEN 258u

@@ -1,9 +1,9 @@
 /* file.c: whole-file reading, atomic writing, folders. */
 #include "io/formats/file.h"
-#include <stdio.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 /* gzip.c: the gzip file format (RFC 1952) around inflate.c; the compressor is deflate.c. */
 #include "io/formats/gzip.h"
+#include <string.h>
 #include "io/formats/checksum.h"
 #include "io/formats/inflate.h"
-#include <string.h>
 
 #define DEFLATE_RATIO 1032 /* no deflate stream expands further: 258 bytes per 2 bits */
 static uint32_t le32(const uint8_t *p) {

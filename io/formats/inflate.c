@@ -3,8 +3,8 @@
  * slack at both ends a fast loop runs without any bounds check; the last bytes go through a careful
  * one. */
 #include "io/formats/inflate.h"
-#include "io/formats/checksum.h"
 #include <string.h>
+#include "io/formats/checksum.h"
 
 const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data than expected",
            INFLATE_NOMEM[] = "out of memory", INFLATE_FULL[] = "enough data for a look";

@@ -1,14 +1,14 @@
 /* log.c: JSON lines. */
 #include "io/formats/jsonl.h"
-#include "io/formats/file.h"
-#include <stdio.h>
-#include "io/formats/json.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/file.h"
+#include "io/formats/json.h"
 
 /* Length of the file up to and including its last newline; -1 on a read error. */
 static int64_t whole_lines(int fd, int64_t size) {

@@ -1,17 +1,17 @@
 /* nifti.c: reading NIfTI volumes: from a file or from memory, voxels widened to float.
  * nifti_header.c has the header, nifti_write.c the writer. */
-#include "io/formats/nifti_impl.h"
-#include "io/formats/gzip.h"
-#include "io/formats/file.h"
-#include <stdio.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/file.h"
+#include "io/formats/gzip.h"
+#include "io/formats/nifti_impl.h"
 
 /* read to look at a header; extensions beyond are not counted */
 #define HEAD_BYTES ((size_t)1 << 16)

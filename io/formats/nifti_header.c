@@ -1,9 +1,9 @@
 /* nifti_header.c: the NIfTI-1 and NIfTI-2 headers: fields, checks, orientation. */
-#include "io/formats/nifti_impl.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/nifti_impl.h"
 
 /* ---- data types ---- */
 typedef struct TypeInfo {

@@ -1,12 +1,12 @@
 /* nifti_write.c: float32 NIfTI files, always little-endian, so that the same volume gives the same
  * bytes on every machine. */
-#include "io/formats/nifti_impl.h"
-#include "io/formats/file.h"
-#include "io/formats/gzip.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include "io/formats/file.h"
+#include "io/formats/gzip.h"
+#include "io/formats/nifti_impl.h"
 
 static void put_u(uint8_t *p, size_t at, uint64_t v, int bytes) {
   for (int k = 0; k < bytes; k++) p[at + (size_t)k] = (uint8_t)(v >> 8 * k);

@@ -2,11 +2,11 @@
  * memory follows the input. Every value and array comes from an arena with a limit; freeing is
  * freeing the arena, whatever cycles the tree has. Helpers to look into a tree: pickle_tree.c. */
 #include "io/formats/pickle.h"
-#include "io/formats/pickle_impl.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/pickle_impl.h"
 
 /* ---- the allow-list: nothing outside it gets past the opcode that names it ---- */
 static const char *const allowed[] = {

@@ -1,9 +1,9 @@
 /* pickle_tree.c: text escapes of protocol 0, and looking into a tree of values: dicts, calls,
  * Python and numpy numbers. */
+#include <string.h>
 #include "io/formats/pickle.h"
 #include "io/formats/pickle_impl.h"
 #include "io/formats/safetensors.h"
-#include <string.h>
 
 /* ---- escapes ---- */
 static int hex_digit(char c) {

@@ -1,11 +1,11 @@
 /* png.c: PNG reading (ISO/IEC 15948): every colour type and bit depth, Adam7, tRNS. CRCs, sizes and
  * order of chunks are checked; at most 64 Mpixel, and no more memory is taken than the compressed
  * data could possibly fill. Writing is in png_write.c. */
-#include "io/formats/file.h"
 #include "io/formats/png.h"
-#include "io/formats/checksum.h"
-#include "io/formats/inflate.h"
 #include <string.h>
+#include "io/formats/checksum.h"
+#include "io/formats/file.h"
+#include "io/formats/inflate.h"
 
 #define MAX_PIXELS ((size_t)64 << 20)
 typedef struct Png {

@@ -1,10 +1,10 @@
 /* png_write.c: PNG writing with the vendored stb_image_write.h, the only place that includes it.
  * That library does not survive a failed allocation, so its allocator keeps a list of its blocks
  * and, on failure, frees them all and jumps back to png_encode8. */
-#include "io/formats/file.h"
-#include "io/formats/png.h"
 #include <setjmp.h>
 #include <string.h>
+#include "io/formats/file.h"
+#include "io/formats/png.h"
 
 typedef struct Block {
   struct Block *prev;

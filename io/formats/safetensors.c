@@ -1,7 +1,6 @@
 /* safetensors.c: reading (memory-mapped, everything checked first) and number types. Writing is in
  * safetensors_write.c. */
 #include "io/formats/safetensors.h"
-#include "io/formats/json.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/json.h"
 
 #define MAX_HEADER ((uint64_t)100 << 20)
 

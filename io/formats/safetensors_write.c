@@ -1,11 +1,11 @@
 /* safetensors_write.c: the writer. Data is laid out without holes and by falling element size, so
  * that every tensor is aligned to its own type (the header is padded to 64 bytes); the header keeps
  * the order in which tensors were added. */
-#include "io/formats/safetensors.h"
-#include "io/formats/file.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/file.h"
+#include "io/formats/safetensors.h"
 
 typedef struct Entry {
   char *name;

@@ -1,9 +1,9 @@
 /* torch_collect.c: from the saved object to a list of named tensors: dicts, lists, StyleGAN2-ADA
  * modules, TorchScript objects. */
-#include "io/formats/torch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/torch.h"
 
 enum { MAX_DEPTH = 32, MAX_VISITS = 1 << 20, MAX_PATH = 200 };
 /* One walk. A value met again on its own path is a cycle; values met again elsewhere are walked

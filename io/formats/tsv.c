@@ -1,10 +1,10 @@
 /* tsv.c: tab-separated tables, read and written. Cells point into one copy of the text. */
 #include "io/formats/tsv.h"
-#include "io/formats/file.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include "io/formats/file.h"
 
 #define TSV_BYTES ((size_t)64 << 20)
 

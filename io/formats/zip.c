@@ -1,11 +1,11 @@
 /* zip.c: ZIP archives. Sizes and places come from the central directory only; the local header must
  * agree where it says something. */
 #include "io/formats/zip.h"
-#include "io/formats/checksum.h"
-#include "io/formats/inflate.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/checksum.h"
+#include "io/formats/inflate.h"
 
 enum {
   EOCD_BYTES = 22,

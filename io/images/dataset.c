@@ -1,8 +1,8 @@
 /* dataset.c: image patches in one .safetensors file. */
 #include "io/images/dataset.h"
-#include "io/formats/png.h"
 #include <math.h>
 #include <string.h>
+#include "io/formats/png.h"
 
 #define DATASET_FORMAT "prlx-dataset-1"
 

@@ -1,9 +1,9 @@
 /* features.c: see features.h. */
+#include "io/images/features.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/images/features.h"
 #include "io/formats/file.h"
 #include "io/formats/sha256.h"
 

@@ -1,8 +1,8 @@
 /* resample.c: see resample.h */
 #include "io/images/resample.h"
-#include "io/formats/nifti.h"
 #include <math.h>
 #include <string.h>
+#include "io/formats/nifti.h"
 
 int64_t grid_voxels(const Grid *g) { return g->dim[0] * g->dim[1] * g->dim[2]; }
 static void transform(const double a[16], const double x[3], double y[3]) {

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/rng.h"
-#include "io/images/dataset.h"
 #include "io/formats/checksum.h"
+#include "io/images/dataset.h"
 
 #define STREAM_SUBJECTS ((uint64_t)1)
 #define STREAM_LESIONS ((uint64_t)2)

@@ -1,7 +1,7 @@
 /* ada.c: the controller of adaptive discriminator augmentation (Karras et al. 2020, section 3), the
  * EMA schedule, and the order of the reals. */
-#include "models/gan/train.h"
 #include <math.h>
+#include "models/gan/train.h"
 
 /* r = mean sign(D(real)) near 1: the discriminator recognises the training images, i.e. overfits,
  * so augment more. */

@@ -1,9 +1,9 @@
 /* augment.c: the augmentation pipe as a graph: geometry, colour, image-space filter, noise, cutout,
  * in this order. Karras et al. 2020, appendix B; SEMANTICS section 6. Values are not clamped
  * afterwards. */
+#include "models/gan/augment.h"
 #include <math.h>
 #include <string.h>
-#include "models/gan/augment.h"
 
 static bool any(const AugConfig *c, int first, int last) {
   for (int k = first; k <= last; k++)

@@ -8,9 +8,9 @@
  *       cmap_j / sqrt(dim)
  *
  * SEMANTICS section 3. */
-#include "models/gan/networks.h"
 #include <math.h>
 #include <stdio.h>
+#include "models/gan/networks.h"
 
 /* Groups are strided: viewed as [G,n,F,C/F,HW], sample j belongs to group j mod n. */
 Val g_minibatch_stddev(Graph *g, Val x, int group_size, int num_channels) {

@@ -10,8 +10,8 @@
  *
  * The last two contain a gradient, and training differentiates them once more: graph_grad adds
  * ordinary nodes, so that just works. */
-#include "models/gan/train.h"
 #include <math.h>
+#include "models/gan/train.h"
 
 Val g_logistic_loss(Graph *g, Val logits, Val sign) {
   return g_softplus(g, g_mul(g, logits, sign));

@@ -3,11 +3,11 @@
  *     channels + 1e-10)
  * Written as the squared length of a difference of scaled feature vectors, so that the target's
  * vector is computed once per lesion. */
+#include "models/gan/lpips.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "core/plan.h"
-#include "models/gan/lpips.h"
 
 const int vgg_conv_index[VGG_CONVS] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28};
 static const int conv_channels[VGG_CONVS] = {64,  64,  128, 128, 256, 256, 256,

@@ -6,9 +6,9 @@
  *       sqrt(fan_in)
  *
  * SEMANTICS 1.5, 1.6, 2.2. */
-#include "models/gan/networks.h"
 #include <math.h>
 #include <stdio.h>
+#include "models/gan/networks.h"
 
 Val g_dense(Graph *g, Val x, Val weight, Val bias, double lr_mul, bool lrelu) {
   double fan_in = (double)graph_dim(g, weight, 1);

@@ -1,12 +1,12 @@
 /* projector.c: the projection loop. The graph computes, per lesion, distance, noise regulariser and
  * their gradients; the variables of all lesions (w, then the noise maps) lie in one flat block that
  * the plan reads in place, so one Adam serves them all. */
+#include "models/gan/projector.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "core/flat.h"
 #include "core/rng.h"
-#include "models/gan/projector.h"
 
 ProjectOptions project_defaults(void) {
   return (ProjectOptions){.num_steps = 1000,

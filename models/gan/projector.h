@@ -12,9 +12,9 @@
  *     projector_render(p, false, img, &e);                                the denoised image */
 #ifndef PRLX_PROJECTOR_H
 #define PRLX_PROJECTOR_H
+#include "core/plan.h"
 #include "models/gan/lpips.h"
 #include "models/gan/networks.h"
-#include "core/plan.h"
 typedef struct ProjectOptions {
   int num_steps;
   double initial_lr, initial_noise_factor, lr_rampdown, lr_rampup, noise_ramp,

@@ -10,9 +10,9 @@
  * Scaling activations before and after one shared convolution equals convolving with per-sample
  * weights W s d, and lets the planner fold s, d, noise, bias and activation into the convolution.
  * SEMANTICS 1.2, 1.4, 2.3, 2.4. */
-#include "models/gan/networks.h"
 #include <math.h>
 #include <stdio.h>
+#include "models/gan/networks.h"
 
 /* ---- resampling with the [1,3,3,1] filter ---- */
 

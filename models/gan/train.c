@@ -5,11 +5,11 @@
  *
  * SEMANTICS section 5. Graphs: train_nets.c; phases: train_phase.c; losses: loss.c; controller and
  * sampler: ada.c. */
-#include "models/gan/train_impl.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include "models/gan/train_impl.h"
 
 /* ---- construction ---- */
 

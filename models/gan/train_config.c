@@ -1,7 +1,7 @@
 /* train_config.c: presets and checks of the training configuration. SEMANTICS section 7. */
-#include "models/gan/train.h"
 #include <math.h>
 #include <string.h>
+#include "models/gan/train.h"
 
 const char *const train_phase_name[PH_COUNT] = {"Gmain", "Greg", "Dmain", "Dreg"};
 

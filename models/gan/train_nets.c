@@ -9,9 +9,9 @@
  *       D's parameters
  *     Dreg    real --aug--> D, R1 penalty d logit / d real                           gradient of
  *       D's parameters */
-#include "models/gan/train_impl.h"
 #include <stdio.h>
 #include <string.h>
+#include "models/gan/train_impl.h"
 
 int train_rounds(const TrainConfig *c) { return c->batch_gpu ? c->batch / c->batch_gpu : 1; }
 static int round_size(const TrainConfig *c) { return c->batch_gpu ? c->batch_gpu : c->batch; }

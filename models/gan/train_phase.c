@@ -1,9 +1,9 @@
 /* train_phase.c: one phase of a training iteration: rounds of images through its plan, gradients
  * summed, one Adam step. SEMANTICS 5.2 to 5.5; which net a phase trains and what its loss is:
  * train_nets.c. */
-#include "models/gan/train_impl.h"
 #include <math.h>
 #include <string.h>
+#include "models/gan/train_impl.h"
 
 bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx) {
   if (ph == PH_GREG)

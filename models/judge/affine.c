@@ -1,6 +1,6 @@
 /* affine.c: see affine.h */
-#include <math.h>
 #include "models/judge/affine.h"
+#include <math.h>
 
 AffineRange affine_defaults(void) {
   return (AffineRange){

@@ -1,7 +1,7 @@
 /* cam.c: see cam.h */
+#include "models/judge/cam.h"
 #include <math.h>
 #include <string.h>
-#include "models/judge/cam.h"
 
 enum { CAM_BATCH = 16 };
 

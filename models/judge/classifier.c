@@ -1,8 +1,8 @@
 /* classifier.c: see classifier.h */
+#include "models/judge/classifier.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "models/judge/classifier.h"
 
 ClassifierConfig classifier_defaults(int channels) {
   return (ClassifierConfig){channels, 2, 3, {16, 32, 64, 64, 128, 128}};

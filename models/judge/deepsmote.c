@@ -1,8 +1,8 @@
 /* deepsmote.c: see deepsmote.h */
+#include "models/judge/deepsmote.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "models/judge/deepsmote.h"
 
 enum { STAGES = 4, INFER_BATCH = 16 };
 

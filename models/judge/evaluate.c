@@ -1,11 +1,11 @@
 /* evaluate.c: see evaluate.h. The metrics are computed with integer weights, so that a bootstrap
  * resample is a vector of counts and the scores are sorted once. */
+#include "models/judge/evaluate.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "core/rng.h"
 #include "models/judge/agreement.h"
-#include "models/judge/evaluate.h"
 
 const char *const metric_name[M_COUNT] = {"accuracy",    "precision", "sensitivity",
                                           "specificity", "F1",        "balanced accuracy",

@@ -1,8 +1,8 @@
 /* fit.c: see fit.h */
+#include "models/judge/fit.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "models/judge/fit.h"
 
 #define BN_EPS 1e-5
 #define BN_MOMENTUM 0.1

@@ -1,11 +1,11 @@
 /* inception.c: Inception-v3 as a graph. The blocks are those of Szegedy et al. 2015, Figures 5, 6,
  * 7 and 10, with the FID network's poolings:
  *   stem -> 5b 5c 5d (35 x 35) -> 6a -> 6b 6c 6d 6e (17 x 17) -> 7a -> 7b 7c (8 x 8) -> mean. */
+#include "models/judge/inception.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "core/plan.h"
-#include "models/judge/inception.h"
 
 #define BN_EPS 1e-3
 /* name, output channels, input channels, kernel rows and columns. Stride and padding are the

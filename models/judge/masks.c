@@ -1,8 +1,8 @@
 /* masks.c: see masks.h */
+#include "models/judge/masks.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "models/judge/masks.h"
 
 int64_t mask_area(const uint8_t *m, int64_t n) {
   int64_t k = 0;

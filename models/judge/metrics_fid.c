@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 #include "core/threads.h"
-#include "models/math/linalg.h"
 #include "models/judge/metrics.h"
+#include "models/math/linalg.h"
 
 static Status check_sets(Features a, Features b, Error *e) {
   if (a.d != b.d || a.d < 1)

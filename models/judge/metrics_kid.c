@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "models/math/linalg.h"
 #include "models/judge/metrics.h"
+#include "models/math/linalg.h"
 
 /* ---- KID ---- */
 

@@ -1,9 +1,9 @@
 /* smote.c: see smote.h */
+#include "models/judge/smote.h"
 #include <math.h>
 #include <stdlib.h>
 #include "core/threads.h"
 #include "models/judge/fit.h"
-#include "models/judge/smote.h"
 
 typedef struct Near {
   double d;

@@ -1,8 +1,8 @@
 /* unet.c: see unet.h */
+#include "models/judge/unet.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "models/judge/unet.h"
 
 UnetConfig unet_defaults(int channels) { return (UnetConfig){channels, 4, 16}; }
 UnetTrain unet_train_defaults(void) {

@@ -1,8 +1,8 @@
 /* linalg.c: see linalg.h. Loops are written so that every inner one runs along a row. */
+#include "models/math/linalg.h"
 #include <math.h>
 #include <string.h>
 #include "core/threads.h"
-#include "models/math/linalg.h"
 
 /* ---- products ---- */
 typedef double v4d __attribute__((vector_size(32), aligned(8)));

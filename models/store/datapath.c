@@ -1,9 +1,9 @@
 /* datapath.c: see datapath.h. */
+#include "models/store/datapath.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "models/store/datapath.h"
 
 const char *data_path(const char *name) {
   static char path[4200];

@@ -1,7 +1,6 @@
 /* import.c: opening a file of weights, checksums, the list of tensors, writing. Which tensor
  * becomes which: import_map.c, import_net.c. */
 #include "models/store/import.h"
-#include "io/formats/sha256.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/sha256.h"
 
 /* ---- list of tensors ---- */
 const ImportTensor *import_find(const Import *im, const char *name) {

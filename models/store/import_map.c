@@ -1,8 +1,8 @@
 /* import_map.c: names of VGG16, LPIPS heads and the FID Inception. VGG16: Simonyan & Zisserman
  * 2014, configuration D; torchvision numbers the convolutions by their place among all layers. */
-#include "models/store/import.h"
 #include <stdio.h>
 #include <string.h>
+#include "models/store/import.h"
 
 const int import_vgg_index[13] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28};
 static const int vgg_channels[13] = {64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512};

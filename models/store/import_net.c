@@ -3,10 +3,10 @@
  * attributes; what our networks cannot compute (other architectures, filters, activations) is
  * refused here, so that a wrong image never comes out silently. Karras et al. 2020; SEMANTICS
  * sections 2 and 3. */
-#include "models/store/import.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "models/store/import.h"
 
 /* ---- attributes ---- */
 /* G: attributes of a module */

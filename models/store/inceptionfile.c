@@ -1,9 +1,9 @@
 /* inceptionfile.c: see inceptionfile.h. */
+#include "models/store/inceptionfile.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/sha256.h"
-#include "models/store/inceptionfile.h"
 #include "models/store/netfile.h"
 
 /* ---- weights ---- */

@@ -1,4 +1,5 @@
 /* netfile.c: networks and VGG16 between files and models. */
+#include "models/store/netfile.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +7,6 @@
 #include <sys/stat.h>
 #include "io/formats/file.h"
 #include "models/store/datapath.h"
-#include "models/store/netfile.h"
 _Static_assert(sizeof(real) == sizeof(float), "the tools are built with float tensors");
 
 /* ---- tensors ---- */

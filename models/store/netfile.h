@@ -9,11 +9,11 @@
  * data set (io/images/dataset.h). */
 #ifndef PRLX_NETFILE_H
 #define PRLX_NETFILE_H
-#include "models/store/datapath.h"
-#include "io/images/dataset.h"
 #include "io/formats/safetensors.h"
+#include "io/images/dataset.h"
 #include "models/gan/lpips.h"
 #include "models/gan/networks.h"
+#include "models/store/datapath.h"
 
 enum { F16_MIN_NUMEL = 1024 }; /* smaller tensors stay F32 in an F16 file: they cost nothing */
 

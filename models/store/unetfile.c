@@ -1,11 +1,11 @@
 /* unetfile.c: see unetfile.h */
+#include "models/store/unetfile.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "io/formats/file.h"
 #include "models/store/netfile.h"
-#include "models/store/unetfile.h"
 
 #define UNET_FORMAT "prlx-unet-1"
 

@@ -1,10 +1,10 @@
 /* paper.c: `prlx paper`: its parts, and `prlx paper audit`: do the numbers of the paper fit one
  * another? Every claim with its computation; see paper/AUDIT.md. */
+#include "paper/engine/paper.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/tsv.h"
-#include "paper/engine/paper.h"
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/tool.h"
 

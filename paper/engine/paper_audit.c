@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "core/rng.h"
-#include "models/judge/agreement.h"
 #include "models/gan/networks.h"
+#include "models/judge/agreement.h"
 #include "paper/engine/paper.h"
 
 #define SAY(...) printf("    " __VA_ARGS__)

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/images/dataset.h"
 #include "io/formats/file.h"
 #include "io/formats/tsv.h"
+#include "io/images/dataset.h"
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/tool.h"
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
-#include "tools/view/chart.h"
 #include "paper/engine/paper_report.h"
+#include "tools/view/chart.h"
 #include "tools/view/sheet.h"
 
 static const char *figure_path(const PaperNumbers *q, const char *name) {

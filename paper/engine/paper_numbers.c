@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "models/store/datapath.h"
 #include "core/rng.h"
-#include "io/formats/json.h"
 #include "io/formats/file.h"
+#include "io/formats/json.h"
 #include "models/judge/agreement.h"
+#include "models/store/datapath.h"
 #include "paper/engine/paper_report.h"
 #include "tools/cli/tool.h"
 

@@ -1,11 +1,11 @@
 /* paper_report.c: `prlx paper report`: tables, figures and the page report.html of a run. See
  * paper_report.h. The words are computed from the numbers: whether something helps is decided by
  * intervals, never by the sign alone. */
+#include "paper/engine/paper_report.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
-#include "paper/engine/paper_report.h"
 #include "tools/cli/tool.h"
 
 /* ---- html ---- */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/threads.h"
-#include "io/images/cohort.h"
 #include "io/formats/file.h"
+#include "io/images/cohort.h"
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/tool.h"
 

@@ -3,8 +3,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "io/formats/png.h"
 #include "io/formats/checksum.h"
+#include "io/formats/png.h"
 
 typedef struct Out {
   uint8_t b[1 << 17];

@@ -4,10 +4,10 @@
  * Sums: MPI leaves the order of an all-reduce to the library. Here every process gets one part of
  * the range from all others (all-to-all), adds the pieces in the order of the ranks, and the parts
  * are put together again (all-gather): the same two trips of the data, in a fixed order. */
-#include "tools/cli/comm.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tools/cli/comm.h"
 #include "tools/cli/tool.h"
 
 #ifdef PRLX_HAVE_MPI

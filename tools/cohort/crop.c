@@ -1,13 +1,13 @@
 /* crop.c: `prlx crop`: whole volumes and lesion maps -> one patch per lesion and their rows in
  * lesions.tsv. Patches already written are removed when a later one fails, and the table is written
  * last: all or nothing. */
+#include "tools/cohort/crop.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "io/formats/file.h"
-#include "tools/cohort/crop.h"
 #include "tools/cli/tool.h"
 
 typedef struct Args {

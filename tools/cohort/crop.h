@@ -1,8 +1,8 @@
 /* crop.h: the stages of `prlx crop`. */
 #ifndef PRLX_CROP_H
 #define PRLX_CROP_H
-#include "io/images/lesion.h"
 #include "io/formats/nifti.h"
+#include "io/images/lesion.h"
 
 /* ---- one whole volume with its lesions (crop_volume.c) ---- */
 typedef enum { MAP_AUTO, MAP_LABELS, MAP_COMPONENTS } MapKind;

@@ -3,14 +3,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "io/images/dataset.h"
+#include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/png.h"
-#include "io/formats/checksum.h"
-#include "tools/cohort/info_nifti.h"
-#include "tools/gan/layers.h"
+#include "io/images/dataset.h"
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
+#include "tools/cohort/info_nifti.h"
+#include "tools/gan/layers.h"
 
 typedef struct Stats {
   double min;

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "io/formats/json.h"
 #include "io/formats/file.h"
+#include "io/formats/json.h"
 #include "models/judge/agreement.h"
-#include "tools/cohort/pack_impl.h"
 #include "tools/cli/tool.h"
+#include "tools/cohort/pack_impl.h"
 
 typedef struct Args {
   const char *out, *test, *ambiguous, *channels, *window, *flair, *train_counts, *test_counts,

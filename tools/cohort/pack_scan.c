@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/threads.h"
-#include "tools/cohort/pack_impl.h"
 #include "tools/cli/tool.h"
+#include "tools/cohort/pack_impl.h"
 
 void pack_free(Pack *p) {
   for (int i = 0; i < p->n; i++) mem_free(p->it[i].thumb);

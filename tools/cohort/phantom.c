@@ -9,8 +9,8 @@
 #include "core/threads.h"
 #include "io/formats/nifti.h"
 #include "models/phantom/phantom.h"
-#include "tools/cohort/phantom_out.h"
 #include "tools/cli/tool.h"
+#include "tools/cohort/phantom_out.h"
 
 typedef struct Args {
   const char *out;

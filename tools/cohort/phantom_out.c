@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "io/formats/file.h"
-#include "tools/view/canvas.h"
 #include "io/formats/nifti.h"
 #include "tools/cli/tool.h"
+#include "tools/view/canvas.h"
 
 enum { PATH_LEN = 4300 };
 

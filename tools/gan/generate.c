@@ -9,11 +9,11 @@
 #include "core/rng.h"
 #include "io/formats/file.h"
 #include "io/formats/png.h"
-#include "tools/cli/device.h"
 #include "models/store/netfile.h"
+#include "tools/cli/device.h"
+#include "tools/cli/tool.h"
 #include "tools/gan/project_cohort.h"
 #include "tools/view/sheet.h"
-#include "tools/cli/tool.h"
 
 typedef struct Args {
   const char *network;

@@ -13,13 +13,13 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/png.h"
-#include "tools/view/canvas.h"
 #include "models/gan/projector.h"
-#include "tools/cli/device.h"
 #include "models/store/netfile.h"
-#include "tools/gan/project_cohort.h"
-#include "tools/view/sheet.h"
+#include "tools/cli/device.h"
 #include "tools/cli/tool.h"
+#include "tools/gan/project_cohort.h"
+#include "tools/view/canvas.h"
+#include "tools/view/sheet.h"
 
 typedef struct Args {
   const char *network;

@@ -7,8 +7,8 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/nifti.h"
-#include "tools/view/sheet.h"
 #include "tools/cli/tool.h"
+#include "tools/view/sheet.h"
 
 static const char *const suffix[CH_COUNT] = {"Chimap", "label-rim_mask", "FLAIR"};
 

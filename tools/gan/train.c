@@ -3,15 +3,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "core/isa.h"
 #include "core/threads.h"
+#include "io/formats/file.h"
+#include "models/store/netfile.h"
 #include "tools/cli/comm.h"
 #include "tools/cli/device.h"
 #include "tools/gan/layers.h"
-#include "models/store/netfile.h"
-#include "tools/view/sheet.h"
 #include "tools/gan/train_run.h"
+#include "tools/view/sheet.h"
 
 typedef struct Args {
   const char *data;

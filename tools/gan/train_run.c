@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-#include "io/formats/jsonl.h"
-#include "io/formats/file.h"
-#include "io/formats/png.h"
 #include "io/formats/checksum.h"
+#include "io/formats/file.h"
+#include "io/formats/jsonl.h"
+#include "io/formats/png.h"
 #include "models/store/netfile.h"
 #include "tools/view/report.h"
 

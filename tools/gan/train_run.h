@@ -2,8 +2,8 @@
  * metrics, the loop. */
 #ifndef PRLX_TRAIN_RUN_H
 #define PRLX_TRAIN_RUN_H
-#include "io/images/dataset.h"
 #include "io/formats/jsonl.h"
+#include "io/images/dataset.h"
 #include "models/gan/train.h"
 #include "tools/cli/tool.h"
 

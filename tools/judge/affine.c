@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "models/judge/affine.h"
-#include "tools/judge/slices.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/slices.h"
 
 typedef struct Args {
   const char *out;

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
-#include "tools/view/canvas.h"
 #include "io/formats/tsv.h"
 #include "models/judge/cam.h"
-#include "tools/judge/slices.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/slices.h"
+#include "tools/view/canvas.h"
 
 typedef struct Args {
   const char *model;

@@ -10,8 +10,8 @@
 #include "io/formats/file.h"
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
-#include "tools/judge/slices.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/slices.h"
 
 typedef struct Args {
   const char *test;

@@ -8,8 +8,8 @@
 #define PRLX_EVIDENCE_TOOL_H
 #include "io/images/dataset.h"
 #include "io/images/lesion.h"
-#include "models/judge/evidence.h"
 #include "models/gan/lpips.h"
+#include "models/judge/evidence.h"
 #include "tools/cli/opts.h"
 
 /* Numbers per lesion, in the order of evidence.tsv. NAN: not known. */

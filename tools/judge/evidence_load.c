@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
-#include "tools/judge/evidence.h"
-#include "tools/view/sheet.h"
-#include "tools/judge/slices.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/evidence.h"
+#include "tools/judge/slices.h"
+#include "tools/view/sheet.h"
 
 bool image_ppb(const Dataset *d, int64_t i, double limits[2]) {
   ImageMeaning m;

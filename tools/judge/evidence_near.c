@@ -7,9 +7,9 @@
 #include <string.h>
 #include "core/rng.h"
 #include "core/threads.h"
-#include "tools/judge/evidence.h"
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/evidence.h"
 
 enum { TRAIN_BLOCK = 24, QUERY_BLOCK = 320, PIECE = 2048 };
 

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tools/judge/evidence.h"
 #include "tools/view/canvas.h"
 #include "tools/view/chart.h"
-#include "tools/judge/evidence.h"
 #include "tools/view/sheet.h"
 
 enum {

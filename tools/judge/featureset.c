@@ -1,4 +1,5 @@
 /* featureset.c: see featureset.h. */
+#include "tools/judge/featureset.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,6 @@
 #include "models/store/inceptionfile.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
-#include "tools/judge/featureset.h"
 
 /* ---- features of a data set ---- */
 

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "tools/judge/featureset.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/featureset.h"
 
 /* images per set up to which inner products are kept, resamples are drawn */
 enum { GRAM_MAX = 5000, BOOT_MAX = 2500 };

@@ -4,13 +4,13 @@
  *   TRAIN... (images with a rim channel) -> one training per seed -> model<k>.safetensors -> maps
  *   of TEST -> scores per lesion, intervals by subject --judge DATA: no training; does the mask of
  *   each image lie on a bright rim of the same image? (segment_judge.c) */
+#include "tools/judge/segment.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
-#include "tools/judge/segment.h"
-#include "tools/view/sheet.h"
 #include "tools/cli/tool.h"
+#include "tools/view/sheet.h"
 
 typedef struct Args {
   const char *test;

@@ -3,8 +3,8 @@
  */
 #ifndef PRLX_SEGMENT_H
 #define PRLX_SEGMENT_H
-#include "tools/judge/slices.h"
 #include "models/store/unetfile.h"
+#include "tools/judge/slices.h"
 
 /* Slices with their rim channel beside them. */
 typedef struct RimSlices {

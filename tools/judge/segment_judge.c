@@ -17,9 +17,9 @@
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
+#include "tools/cli/tool.h"
 #include "tools/judge/segment.h"
 #include "tools/view/sheet.h"
-#include "tools/cli/tool.h"
 
 typedef enum { J_EMPTY, J_AREA, J_DICE, J_CHANCE, J_OTHER, J_CONTRAST, J_COUNT } Stat;
 static const char *const stat_name[J_COUNT] = {"empty",  "area",       "dice",

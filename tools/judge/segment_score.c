@@ -6,8 +6,8 @@
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
-#include "tools/judge/segment.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/segment.h"
 
 const char *const seg_name[SEG_COUNT] = {"dice",   "dice_1px", "hd95",      "precision",
                                          "recall", "missed",   "false_area"};

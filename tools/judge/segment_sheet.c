@@ -1,8 +1,8 @@
 /* segment_sheet.c: see segment.h */
 #include <stdio.h>
 #include <string.h>
-#include "tools/view/canvas.h"
 #include "tools/judge/segment.h"
+#include "tools/view/canvas.h"
 
 enum { GAP = 4, HEAD = 20, CAPTION = 14 };
 

@@ -1,4 +1,5 @@
 /* slices.c: see slices.h */
+#include "tools/judge/slices.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +7,6 @@
 #include <sys/stat.h>
 #include "io/formats/file.h"
 #include "models/store/netfile.h"
-#include "tools/judge/slices.h"
 
 void slices_free(SliceSet *s) {
   mem_free(s->images);

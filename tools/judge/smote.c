@@ -6,8 +6,8 @@
 #include <string.h>
 #include "models/judge/deepsmote.h"
 #include "models/judge/smote.h"
-#include "tools/judge/slices.h"
 #include "tools/cli/tool.h"
+#include "tools/judge/slices.h"
 
 typedef struct Args {
   const char *out;

@@ -1,9 +1,9 @@
 /* reader.c: `prlx reader`: a blinded reader study as one HTML page, and its scoring. Section 3.2
  * and Table 1 of the paper. */
+#include "tools/reader/reader.h"
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
-#include "tools/reader/reader.h"
 #include "tools/cli/tool.h"
 
 /* ---- CSV ---- */

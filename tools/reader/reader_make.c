@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/rng.h"
-#include "io/images/dataset.h"
-#include "io/formats/file.h"
 #include "io/formats/checksum.h"
+#include "io/formats/file.h"
 #include "io/formats/tsv.h"
+#include "io/images/dataset.h"
 #include "io/images/window.h"
-#include "tools/reader/reader.h"
 #include "tools/cli/tool.h"
+#include "tools/reader/reader.h"
 
 enum { EXP_SOURCE, EXP_RIM, EXPS };
 enum { CLASS_RIM, CLASS_NONRIM, CLASS_ALL };

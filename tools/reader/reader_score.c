@@ -7,8 +7,8 @@
 #include <string.h>
 #include "io/formats/tsv.h"
 #include "models/judge/agreement.h"
-#include "tools/reader/reader.h"
 #include "tools/cli/tool.h"
+#include "tools/reader/reader.h"
 
 enum { EXP_SOURCE, EXP_RIM, EXPS };
 static const char *const exp_id[EXPS] = {"source", "rim"}, *const exp_name[EXPS] = {

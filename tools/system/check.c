@@ -10,11 +10,11 @@
 #include "core/plan.h"
 #include "core/rng.h"
 #include "core/threads.h"
-#include "io/images/dataset.h"
-#include "io/formats/file.h"
 #include "io/formats/checksum.h"
-#include "tools/cli/device.h"
+#include "io/formats/file.h"
+#include "io/images/dataset.h"
 #include "models/store/netfile.h"
+#include "tools/cli/device.h"
 #include "tools/cli/tool.h"
 
 static int problems, warnings;

@@ -9,10 +9,10 @@
 #include "core/isa.h"
 #include "core/threads.h"
 #include "io/formats/file.h"
-#include "tools/view/canvas.h"
 #include "models/store/netfile.h"
-#include "tools/view/report.h"
 #include "tools/cli/tool.h"
+#include "tools/view/canvas.h"
+#include "tools/view/report.h"
 
 typedef struct Demo {
   const char *out;

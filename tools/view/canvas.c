@@ -1,9 +1,9 @@
 /* canvas.c: 8-bit RGB drawing for contact sheets: text, images with an intensity window, difference
  * maps, lines. Everything is clipped. */
-#include "io/formats/png.h"
 #include "tools/view/canvas.h"
 #include <math.h>
 #include <string.h>
+#include "io/formats/png.h"
 
 /* Space to tilde, 5 columns of 8 bits, bit 0 at the top, bit 7 below the line. A cell is 6 x 9. */
 static const uint8_t font[95][5] = {

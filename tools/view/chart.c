@@ -1,10 +1,10 @@
 /* chart.c: see chart.h. The frame: buffer, panels, axes, legends. The kinds of charts are in
  * chart_kinds.c. */
-#include "tools/view/chart_impl.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "tools/view/chart_impl.h"
 
 static const char *const light[] = {"#0072b2", "#d55e00", "#009e73",
                                     "#aa4499", "#b8860b", "#56b4e9"};

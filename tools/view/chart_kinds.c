@@ -1,9 +1,9 @@
 /* chart_kinds.c: histograms, bars, lines, forest plots; see chart.h */
-#include "tools/view/chart_impl.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tools/view/chart_impl.h"
 
 static void nothing(Panel *p) { panel_text(p, PAD_L, p->h / 2., "ch-l", 0, "no finite values"); }
 

@@ -3,8 +3,8 @@
 #ifndef PRLX_SHEET_H
 #define PRLX_SHEET_H
 #include "io/images/dataset.h"
-#include "tools/view/canvas.h"
 #include "io/images/window.h"
+#include "tools/view/canvas.h"
 typedef struct SheetCell {
   const float *img; /* [channels][h][w], network units */
   int section;      /* index into title[] of the sheet; cells come sorted by it */
