@@ -12,6 +12,7 @@
 #include "io/formats/file.h"
 #include "io/formats/gzip.h"
 #include "io/formats/nifti_impl.h"
+#include "io/formats/path.h"
 
 /* read to look at a header; extensions beyond are not counted */
 #define HEAD_BYTES ((size_t)1 << 16)
@@ -173,18 +174,13 @@ static Status source_head(const Source *s, const char *path, uint8_t *buf, size_
   return r;
 }
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), k = strlen(end);
-  return n >= k && strcasecmp(s + n - k, end) == 0;
-}
-
 /* Exchanges .hdr and .img before an optional .gz; the case of the letters stays. */
 static Status partner(const char *path, char out[PATH_MAX], Error *e) {
   static const char a[2][5] = {"hdr", "img"}, up[2][5] = {"HDR", "IMG"};
   size_t n = strlen(path);
   if (n >= PATH_MAX) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
   memcpy(out, path, n + 1);
-  size_t at = ends_with(path, ".gz") ? n - 3 : n;
+  size_t at = path_has_ending(path, ".gz") ? n - 3 : n;
   for (int k = 0; k < 2; k++) {
     if (at < 4 || out[at - 4] != '.' || strncasecmp(out + at - 3, a[k], 3) != 0) continue;
     for (int i = 0; i < 3; i++)
@@ -214,7 +210,7 @@ static Status partner(const char *path, char out[PATH_MAX], Error *e) {
 static Status open_volume(const char *path, NiftiHeader *h, Source *voxels, char *img_path,
                           Error *e) {
   char head_path[PATH_MAX];
-  bool named_img = ends_with(path, ".img") || ends_with(path, ".img.gz");
+  bool named_img = path_has_ending(path, ".img") || path_has_ending(path, ".img.gz");
   size_t n = strlen(path);
   Status s = n < PATH_MAX ? ST_OK : err_set(e, ST_INVALID, "%.100s...: file name too long", path);
   if (s == ST_OK && named_img)

@@ -3,10 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include "io/formats/file.h"
 #include "io/formats/gzip.h"
 #include "io/formats/nifti_impl.h"
+#include "io/formats/path.h"
 
 static void put_u(uint8_t *p, size_t at, uint64_t v, int bytes) {
   for (int k = 0; k < bytes; k++) p[at + (size_t)k] = (uint8_t)(v >> 8 * k);
@@ -98,11 +98,6 @@ static void copy_floats(uint8_t *dst, const float *src, size_t n) {
 static void copy_floats(uint8_t *dst, const float *src, size_t n) { memcpy(dst, src, 4 * n); }
 #endif
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), k = strlen(end);
-  return n > k && strcasecmp(s + n - k, end) == 0;
-}
-
 static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, const float *data,
                          size_t n, Error *e) {
   uint8_t *raw = mem_alloc(nhead + 4 * n), *packed = NULL;
@@ -154,8 +149,8 @@ Status nifti_write_like(const char *path, const float *data, const NiftiHeader *
   NiftiHeader h = *like;
   uint8_t head[544] = {0};
   size_t n = 1;
-  bool gz = ends_with(path, ".nii.gz");
-  if (!gz && !ends_with(path, ".nii"))
+  bool gz = path_has_ending(path, ".nii.gz");
+  if (!gz && !path_has_ending(path, ".nii"))
     return err_set(e, ST_INVALID,
                    "%s: unknown kind of volume; expected a name that ends in .nii or .nii.gz",
                    path);

@@ -9,16 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "io/formats/json.h"
+#include "io/formats/path.h"
 
 #define MAX_HEADER ((uint64_t)100 << 20)
-
-/* A name from a file, made fit for one line of an error message. */
-static const char *shown(const char *s, char buf[80]) {
-  size_t i = 0;
-  for (; s[i] && i < 76; i++) buf[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
-  memcpy(buf + i, s[i] ? "..." : "", s[i] ? 4 : 1);
-  return buf;
-}
 
 /* ---- header ---- */
 typedef struct Reader {
@@ -44,7 +37,7 @@ static Status bad_tensor(Reader *r, const StTensor *t, const char *what) {
   char b[80];
   return err_set(r->e, ST_FORMAT,
                  "%s: tensor \"%s\": %s; the file is damaged or was written by a faulty program",
-                 r->f->path, shown(t->name, b), what);
+                 r->f->path, str_shown(t->name, b), what);
 }
 
 static Status grow(Reader *r, void **list, int n, int *cap, size_t item) {
@@ -387,10 +380,10 @@ Status st_read(const StFile *f, const char *name, Shape want, float *dst, Error 
   const StTensor *t = st_find(f, name);
   if (!t)
     return err_set(e, ST_FORMAT, "%s: tensor \"%s\" is missing; expected shape %s", f->path,
-                   shown(name, b), shape_str(want, s1));
+                   str_shown(name, b), shape_str(want, s1));
   if (!shape_eq(t->shape, want))
     return err_set(e, ST_FORMAT, "%s: tensor \"%s\" has shape %s; expected %s", f->path,
-                   shown(name, b), shape_str(t->shape, s1), shape_str(want, s2));
+                   str_shown(name, b), shape_str(t->shape, s1), shape_str(want, s2));
   st_to_f32(t, dst);
   return ST_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "io/formats/checksum.h"
 #include "io/formats/inflate.h"
+#include "io/formats/path.h"
 
 enum {
   EOCD_BYTES = 22,
@@ -26,13 +27,6 @@ static uint32_t le16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
 static uint32_t le32(const uint8_t *p) { return le16(p) | le16(p + 2) << 16; }
 static uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(p + 4) << 32; }
 
-static const char *shown(const char *s, char buf[80]) {
-  size_t i = 0;
-  for (; s[i] && i < 76; i++) buf[i] = s[i] < 0x20 || s[i] >= 0x7f ? '?' : s[i];
-  memcpy(buf + i, s[i] ? "..." : "", s[i] ? 4 : 1);
-  return buf;
-}
-
 static Status bad(const ZipFile *z, const char *what, Error *e) {
   return err_set(e, ST_FORMAT,
                  "%s: zip archive: %s; the file is damaged or cut short; download it again",
@@ -42,7 +36,7 @@ static Status bad(const ZipFile *z, const char *what, Error *e) {
 static Status bad_entry(const ZipFile *z, const char *entry, const char *what, Error *e) {
   char b[80];
   return err_set(e, ST_FORMAT, "%s: zip entry \"%s\": %s; the file is damaged or was made by hand",
-                 z->name, shown(entry, b), what);
+                 z->name, str_shown(entry, b), what);
 }
 
 bool zip_is(const uint8_t *p, size_t n) {
@@ -225,14 +219,14 @@ Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t *
     return err_set(
         e, ST_FORMAT,
         "%s: zip entry \"%s\" has %llu bytes; at most %zu are read; not a file of weights", z->name,
-        shown(t->name, b), (unsigned long long)t->size, max);
+        str_shown(t->name, b), (unsigned long long)t->size, max);
   if (!t->deflated)
     *out = z->data + t->offset;
   else {
     uint8_t *p = mem_alloc((size_t)t->size);
     if (!p)
       return err_set(e, ST_NOMEM, "%s: out of memory for zip entry \"%s\" (%llu bytes)", z->name,
-                     shown(t->name, b), (unsigned long long)t->size);
+                     str_shown(t->name, b), (unsigned long long)t->size);
     size_t got, used;
     Status s = raw_inflate(z->data + t->offset, (size_t)t->packed, p, (size_t)t->size, &got, &used,
                            z->name, e);

@@ -10,6 +10,7 @@
 #include "models/gan/networks.h"
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/path.h"
 
 GenConfig gen_config_paper(void) {
   return (GenConfig){.z_dim = 512,
@@ -216,11 +217,6 @@ void discriminator_free(Discriminator *D) {
 
 /* ---- initial and formula values ---- */
 
-static bool ends_with(const char *s, const char *tail) {
-  size_t n = strlen(s), m = strlen(tail);
-  return n >= m && !strcmp(s + n - m, tail);
-}
-
 typedef enum {
   KIND_NORMAL,
   KIND_MAPPING_WEIGHT,
@@ -232,9 +228,9 @@ typedef enum {
 /* What a tensor is, from its name: decides initial value and formula row. */
 static TensorKind kind_of(const char *name) {
   bool fc = !strncmp(name, "mapping.fc", 10);
-  if (ends_with(name, ".weight")) return fc ? KIND_MAPPING_WEIGHT : KIND_NORMAL;
-  if (ends_with(name, ".const") || ends_with(name, ".noise_const")) return KIND_NORMAL;
-  if (ends_with(name, "affine.bias")) return KIND_AFFINE_BIAS;
+  if (str_ends_with(name, ".weight")) return fc ? KIND_MAPPING_WEIGHT : KIND_NORMAL;
+  if (str_ends_with(name, ".const") || str_ends_with(name, ".noise_const")) return KIND_NORMAL;
+  if (str_ends_with(name, "affine.bias")) return KIND_AFFINE_BIAS;
   return fc ? KIND_MAPPING_BIAS : KIND_SMALL;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "models/store/datapath.h"
 _Static_assert(sizeof(real) == sizeof(float), "the tools are built with float tensors");
 
@@ -184,11 +185,6 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
 
 /* ---- networks ---- */
 
-static bool ends_with(const char *s, const char *tail) {
-  size_t n = strlen(s), m = strlen(tail);
-  return n >= m && strcmp(s + n - m, tail) == 0;
-}
-
 /* A tensor we do not know means another architecture: computing without it would give silently
  * wrong images. */
 static Status check_unknown(const StFile *f, const char *prefix, const Params *p, Error *e) {
@@ -198,7 +194,7 @@ static Status check_unknown(const StFile *f, const char *prefix, const Params *p
     if (strncmp(name, prefix, n) != 0) continue;
     const char *bare = name + n;
     if (strncmp(bare, "synthesis.", 10) != 0 && strncmp(bare, "mapping.", 8) != 0) continue;
-    if (!ends_with(bare, "resample_filter") && !params_find(p, bare))
+    if (!str_ends_with(bare, "resample_filter") && !params_find(p, bare))
       return err_set(e, ST_FORMAT,
                      "%s: tensor %s does not belong to a StyleGAN2-ADA generator of this size; "
                      "expected skip synthesis with 3x3 layers",

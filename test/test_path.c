@@ -1,0 +1,45 @@
+/* test_path.c: paths are whole or refused; endings; names from files in messages. */
+#include "io/formats/path.h"
+#include "test/test.h"
+
+static void test_join(void) {
+  char out[PATH_LEN], dir[PATH_LEN + 10];
+  Error e = {0};
+  CHECK(path_join(out, "a/b", "c.png", &e) == ST_OK && !strcmp(out, "a/b/c.png"), "join: %s", out);
+  CHECK(path_format(out, &e, "%s_%04d%s", "x", 7, ".png") == ST_OK && !strcmp(out, "x_0007.png"),
+        "format: %s", out);
+  memset(dir, 'd', sizeof dir);
+  dir[PATH_LEN - 3] = 0; /* with "/x" and the end exactly one byte too many */
+  CHECK(path_join(out, dir, "x", &e) == ST_OK, "the longest path fits");
+  CHECK(path_join(out, dir, "xy", &e) == ST_INVALID && !out[0], "one byte more is refused");
+  CHECK(strstr(e.msg, "4096 bytes") && strstr(e.msg, "at most 4095"), "message: %s", e.msg);
+}
+
+static void test_endings(void) {
+  CHECK(str_ends_with("a.png", ".png") && str_ends_with(".png", ".png"), "endings");
+  CHECK(!str_ends_with("a.PNG", ".png") && !str_ends_with("png", ".png"), "no endings");
+  CHECK(path_has_ending("a.NII.gz", ".nii.gz") && !path_has_ending(".nii", ".nii"), "files");
+  CHECK(!strcmp(path_base("a/b/c"), "c") && !strcmp(path_base("c"), "c") && !*path_base("a/"),
+        "base names");
+}
+
+static void test_shown(void) {
+  char b[80], longer[200];
+  CHECK(!strcmp(str_shown("a\nb\x7f\x1b[2J", b), "a?b??[2J"), "control characters: %s", b);
+  CHECK(!strcmp(str_shown("L\xc3\xa4sion", b), "L\xc3\xa4sion"), "UTF-8 stays: %s", b);
+  CHECK(!strcmp(str_shown("\xff\xc3x\xc2\x9b", b), "??x??"), "broken UTF-8: %s", b);
+  memset(longer, 'x', sizeof longer);
+  memcpy(longer + 75, "\xe2\x82\xac", 3); /* would be cut after its first byte */
+  longer[199] = 0;
+  str_shown(longer, b);
+  CHECK(strlen(b) == 78 && !strcmp(b + 75, "..."), "cut between characters: %s", b);
+  memcpy(longer + 75, "\xe2\x82", 3);
+  CHECK(!strcmp(str_shown(longer + 70, b), "xxxxx??"), "a character cut short: %s", b);
+}
+
+int main(void) {
+  test_join();
+  test_endings();
+  test_shown();
+  return test_end();
+}
