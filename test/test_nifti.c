@@ -365,6 +365,37 @@ static void test_extensions(void) {
 }
 
 /* ---- writing ---- */
+/* Masks and label maps as uint8 and uint16, .nii and .nii.gz; what does not fit is refused. */
+static void integer_types(const double A[16]) {
+  static const int64_t dim[4] = {5, 3, 2, 1};
+  static const char *const name[] = {"u.nii", "u.nii.gz"};
+  float v[30];
+  for (int i = 0; i < 30; i++) v[i] = (float)(i % 7);
+  v[3] = 255;
+  for (int k = 0; k < 4; k++) {
+    const NiftiType type = k < 2 ? NIFTI_UINT8 : NIFTI_UINT16;
+    const char *p = in_dir(name[k % 2]);
+    Nifti r;
+    Error e = {0};
+    if (type == NIFTI_UINT16) v[3] = 65535;
+    CHECK(nifti_write_as(p, v, dim, A, type, "labels", &e) == ST_OK &&
+              nifti_read(p, &r, &e) == ST_OK,
+          "%s: %s", p, e.msg);
+    if (e.code != ST_OK) continue;
+    CHECK(r.h.datatype == (int)type && r.h.bitpix == (k < 2 ? 8 : 16), "type %d", r.h.datatype);
+    CHECK(!memcmp(r.data, v, sizeof v), "values of %s", p);
+    nifti_free(&r);
+  }
+  static const float bad[] = {0.5f, -1, 256, NAN};
+  for (int k = 0; k < COUNT_OF(bad); k++) {
+    Error e = {0};
+    v[3] = bad[k];
+    CHECK(nifti_write_as(in_dir("no.nii"), v, dim, A, NIFTI_UINT8, "", &e) == ST_INVALID &&
+              !file_exists(in_dir("no.nii")) && good_message(&e, "no.nii"),
+          "%g: %s", (double)bad[k], e.msg);
+  }
+}
+
 static void test_write(void) {
   static const char *const names[] = {"a.nii", "a.nii.gz", "b.NII.GZ"};
   const int64_t dim[4] = {7, 5, 3, 2};
@@ -435,6 +466,7 @@ static void test_write(void) {
   CHECK(nifti_write(in_dir("x.nii"), data, dim, singular, "x", &e) == ST_INVALID &&
             !file_exists(in_dir("x.nii")),
         "singular: %s", e.msg);
+  integer_types(A);
   A[0] = NAN;
   CHECK(nifti_write(in_dir("x.nii"), data, dim, A, "x", &e) == ST_INVALID, "NaN: %s", e.msg);
   A[0] = 1;

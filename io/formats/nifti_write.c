@@ -1,5 +1,5 @@
-/* nifti_write.c: float32 NIfTI files, always little-endian, so that the same volume gives the same
- * bytes on every machine. */
+/* nifti_write.c: NIfTI files of float32, and of uint8 or uint16 for masks and label maps, always
+ * little-endian, so that the same volume gives the same bytes on every machine. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,15 +29,15 @@ static void put_text(uint8_t *p, size_t at, const char *s, size_t room) {
   memcpy(p + at, s, PRLX_MIN(strlen(s), room));
 }
 
-static void header_v1(const NiftiHeader *h, uint8_t *p) {
+static void header_v1(const NiftiHeader *h, int type, uint8_t *p) {
   put_u(p, 0, 348, 4);
   p[38] = 'r'; /* "regular", unused, but old readers look */
   p[39] = (uint8_t)h->dim_info;
   for (size_t i = 0; i < 8; i++) put_u(p, 40 + 2 * i, (uint64_t)(i ? h->dim[i] : h->ndim), 2);
   for (size_t i = 0; i < 3; i++) put_f32(p, 56 + 4 * i, h->intent_p[i]);
   put_u(p, 68, (uint64_t)h->intent_code, 2);
-  put_u(p, 70, 16, 2);
-  put_u(p, 72, 32, 2);
+  put_u(p, 70, (uint64_t)type, 2);
+  put_u(p, 72, 8 * (uint64_t)nifti_datatype_bytes(type), 2);
   put_u(p, 74, (uint64_t)h->slice_start, 2);
   for (size_t i = 0; i < 8; i++) put_f32(p, 76 + 4 * i, h->pixdim[i]);
   put_f32(p, 108, 352);
@@ -60,11 +60,11 @@ static void header_v1(const NiftiHeader *h, uint8_t *p) {
   memcpy(p + 344, "n+1", 4);
 }
 
-static void header_v2(const NiftiHeader *h, uint8_t *p) {
+static void header_v2(const NiftiHeader *h, int type, uint8_t *p) {
   put_u(p, 0, 540, 4);
   memcpy(p + 4, "n+2\0\r\n\032\n", 8);
-  put_u(p, 12, 16, 2);
-  put_u(p, 14, 32, 2);
+  put_u(p, 12, (uint64_t)type, 2);
+  put_u(p, 14, 8 * (uint64_t)nifti_datatype_bytes(type), 2);
   for (size_t i = 0; i < 8; i++) put_u(p, 16 + 8 * i, (uint64_t)(i ? h->dim[i] : h->ndim), 8);
   for (size_t i = 0; i < 3; i++) put_f64(p, 80 + 8 * i, h->intent_p[i]);
   for (size_t i = 0; i < 8; i++) put_f64(p, 104 + 8 * i, h->pixdim[i]);
@@ -90,22 +90,30 @@ static void header_v2(const NiftiHeader *h, uint8_t *p) {
   p[524] = (uint8_t)h->dim_info;
 }
 
+/* n values of type to dst; integers are checked before. */
+static void copy_values(uint8_t *dst, const float *src, size_t n, int type) {
+  if (type == NIFTI_UINT8)
+    for (size_t i = 0; i < n; i++) dst[i] = (uint8_t)src[i];
+  else if (type == NIFTI_UINT16)
+    for (size_t i = 0; i < n; i++) put_u(dst, 2 * i, (uint64_t)src[i], 2);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-static void copy_floats(uint8_t *dst, const float *src, size_t n) {
-  for (size_t i = 0; i < n; i++) put_f32(dst, 4 * i, src[i]);
-}
+  else
+    for (size_t i = 0; i < n; i++) put_f32(dst, 4 * i, src[i]);
 #else
-static void copy_floats(uint8_t *dst, const float *src, size_t n) { memcpy(dst, src, 4 * n); }
+  else
+    memcpy(dst, src, 4 * n);
 #endif
+}
 
 static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, const float *data,
-                         size_t n, Error *e) {
-  uint8_t *raw = mem_alloc(nhead + 4 * n), *packed = NULL;
+                         size_t n, int type, Error *e) {
+  const size_t bytes = nhead + (size_t)nifti_datatype_bytes(type) * n;
+  uint8_t *raw = mem_alloc(bytes), *packed = NULL;
   size_t got = 0;
   if (!raw) return err_set(e, ST_NOMEM, "%s: out of memory for %zu voxels", path, n);
   memcpy(raw, head, nhead);
-  copy_floats(raw + nhead, data, n);
-  Status s = gzip_encode(raw, nhead + 4 * n, &packed, &got, e);
+  copy_values(raw + nhead, data, n, type);
+  Status s = gzip_encode(raw, bytes, &packed, &got, e);
   mem_free(raw);
   AtomicFile f;
   if (s == ST_OK) {
@@ -123,18 +131,18 @@ static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, co
 }
 
 static Status write_plain(const char *path, const uint8_t *head, size_t nhead, const float *data,
-                          size_t n, Error *e) {
+                          size_t n, int type, Error *e) {
   AtomicFile f;
-  const size_t piece = 1 << 16;
-  uint8_t *buf = mem_alloc(4 * piece);
+  const size_t piece = 1 << 16, bytes = (size_t)nifti_datatype_bytes(type);
+  uint8_t *buf = mem_alloc(bytes * piece);
   if (!buf) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   Status s = atomic_begin(&f, path, e);
   if (s == ST_OK) {
     s = atomic_write(&f, head, nhead, e);
     for (size_t i = 0; s == ST_OK && i < n; i += piece) {
       size_t k = PRLX_MIN(piece, n - i);
-      copy_floats(buf, data + i, k);
-      s = atomic_write(&f, buf, 4 * k, e);
+      copy_values(buf, data + i, k, type);
+      s = atomic_write(&f, buf, bytes * k, e);
     }
     if (s == ST_OK)
       s = atomic_commit(&f, e);
@@ -145,7 +153,19 @@ static Status write_plain(const char *path, const uint8_t *head, size_t nhead, c
   return s;
 }
 
-Status nifti_write_like(const char *path, const float *data, const NiftiHeader *like, Error *e) {
+/* Whole numbers that the type holds, or an error that names the voxel. */
+static Status check_integers(const char *path, const float *data, size_t n, int type, Error *e) {
+  const float top = type == NIFTI_UINT8 ? 255 : 65535;
+  for (size_t i = 0; i < n; i++)
+    if (!(data[i] >= 0 && data[i] <= top && data[i] == rintf(data[i])))
+      return err_set(e, ST_INVALID,
+                     "%s: value %g at voxel %zu; expected whole numbers from 0 to %g for %s", path,
+                     (double)data[i], i, (double)top, nifti_datatype_name(type));
+  return ST_OK;
+}
+
+static Status write_as(const char *path, const float *data, const NiftiHeader *like, int type,
+                       Error *e) {
   NiftiHeader h = *like;
   uint8_t head[544] = {0};
   size_t n = 1;
@@ -177,17 +197,27 @@ Status nifti_write_like(const char *path, const float *data, const NiftiHeader *
       h.qform_code = 0;
       h.quatern[i] = h.qoffset[i] = 0;
     }
+  if (type != NIFTI_FLOAT32) TRY(check_integers(path, data, n, type, e));
   if (h.version == 2)
-    header_v2(&h, head);
+    header_v2(&h, type, head);
   else
-    header_v1(&h, head);
+    header_v1(&h, type, head);
   size_t nhead = h.version == 2 ? 544 : 352;
-  return gz ? write_gzip(path, head, nhead, data, n, e)
-            : write_plain(path, head, nhead, data, n, e);
+  return gz ? write_gzip(path, head, nhead, data, n, type, e)
+            : write_plain(path, head, nhead, data, n, type, e);
+}
+
+Status nifti_write_like(const char *path, const float *data, const NiftiHeader *like, Error *e) {
+  return write_as(path, data, like, NIFTI_FLOAT32, e);
 }
 
 Status nifti_write(const char *path, const float *data, const int64_t dim[4],
                    const double affine[16], const char *descrip, Error *e) {
+  return nifti_write_as(path, data, dim, affine, NIFTI_FLOAT32, descrip, e);
+}
+
+Status nifti_write_as(const char *path, const float *data, const int64_t dim[4],
+                      const double affine[16], NiftiType type, const char *descrip, Error *e) {
   NiftiHeader h = {.version = 1,
                    .ndim = dim[3] > 1 ? 4 : 3,
                    .form = NIFTI_SFORM,
@@ -215,5 +245,5 @@ Status nifti_write(const char *path, const float *data, const int64_t dim[4],
   h.pixdim[4] = dim[3] > 1 ? 1 : 0;
   h.xyzt_units = dim[3] > 1 ? 2 | 8 : 2;
   snprintf(h.descrip, sizeof h.descrip, "%.79s", descrip ? descrip : "");
-  return nifti_write_like(path, data, &h, e);
+  return write_as(path, data, &h, (int)type, e);
 }
