@@ -52,6 +52,11 @@ void plan_refresh(Plan *p);
 /* memory of an input (write before run) or output (read after); NULL for others */
 real *plan_data(Plan *p, Val v);
 
+/* *out: memory of an output after a run. Waits for a device, and fails where the run or the
+ * download failed; what plan_data gives then is NaN, not the numbers of an older run. For results
+ * that matter; on the CPU the same as plan_data. */
+Status plan_read(Plan *p, Val v, const real **out, Error *e);
+
 /* Lets an input or output live in the caller's memory (numel reals, 64-byte aligned); before the
  * first run. */
 Status plan_bind(Plan *p, Val v, real *ptr, Error *e);

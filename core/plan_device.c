@@ -296,21 +296,42 @@ static real *staging(PVal *x) {
   return x->ptr;
 }
 
-real *device_data(Plan *p, Val v) {
+/* The host's copy of an input or output; *failed says that it could not be brought up to date, and
+ * the copy of an output is NaN then, never the numbers of an older run. */
+static real *host_copy(Plan *p, Val v, Status *failed, Error *e) {
+  Backend *b = p->backend;
   PVal *x = &p->v[plan_root(p, v)];
+  *failed = ST_OK;
   /* an output that is a parameter: its mirror may be ahead of the host */
   if (x->mem == MEM_LEAF) {
     real *host = (real *)x->n.data;
-    if (x->dev && !x->private_leaf)
-      p->backend->download(p->backend, host, x->dev, leaf_size(x), NULL);
+    if (x->dev && !x->private_leaf) *failed = b->download(b, host, x->dev, leaf_size(x), e);
     return host;
   }
   if (x->mem != MEM_IO || !staging(x)) return NULL;
-  if (x->dev_new && p->backend->download(p->backend, x->ptr, x->dev, leaf_size(x), NULL) != ST_OK)
+  if (x->dev_new) *failed = b->download(b, x->ptr, x->dev, leaf_size(x), e);
+  if (*failed != ST_OK)
     for (int64_t i = 0; i < shape_numel(x->n.shape); i++) x->ptr[i] = (real)NAN;
   x->dev_new = false;
-  if (x->n.op == OP_input) x->host_new = true;
   return x->ptr;
+}
+
+real *device_data(Plan *p, Val v) {
+  Status failed;
+  real *host = host_copy(p, v, &failed, NULL);
+  PVal *x = &p->v[plan_root(p, v)];
+  if (host && x->n.op == OP_input) x->host_new = true;
+  return host;
+}
+
+Status device_read(Plan *p, Val v, const real **out, Error *e) {
+  Status failed;
+  *out = NULL;
+  TRY(p->backend->sync(p->backend, e));
+  const real *host = host_copy(p, v, &failed, e);
+  TRY(failed);
+  *out = host;
+  return host ? ST_OK : err_set(e, ST_NOMEM, "out of memory to read an output of the plan");
 }
 
 real *plan_device_data(Plan *p, Val v) {

@@ -122,6 +122,7 @@ Status device_lower(Plan *p, bool fuse, Error *e);
 Status device_prepare(Plan *p, Error *e);
 Status device_run(Plan *p, Error *e);
 real *device_data(Plan *p, Val v);
+Status device_read(Plan *p, Val v, const real **out, Error *e);
 Status device_bind(Plan *p, Val v, real *ptr, Error *e);
 void device_free(Plan *p);
 void plan_describe(const Plan *p, const Step *s, char *buf, size_t n);

@@ -32,6 +32,15 @@ real *plan_data(Plan *p, Val v) {
   return x->mem == MEM_IO && io_memory(x, NULL) == ST_OK ? x->ptr : NULL;
 }
 
+Status plan_read(Plan *p, Val v, const real **out, Error *e) {
+  *out = NULL;
+  if (!plan_has_data(p, v))
+    return err_set(e, ST_INTERNAL, "plan_read: value %d is no output of the plan", (int)v);
+  if (p->backend) return device_read(p, v, out, e);
+  *out = plan_data(p, v);
+  return *out ? ST_OK : err_set(e, ST_NOMEM, "out of memory to read an output of the plan");
+}
+
 Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
   if (!plan_has_data(p, v) || !p->v[v].alive)
     return err_set(e, ST_INTERNAL,

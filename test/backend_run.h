@@ -185,6 +185,7 @@ static void compare_projection(Backend *b, int STEPS, double tol) {
         CHECK(!projector_step(p[k], NULL, &e), "step: %s", e.msg);
     }
     CHECK(!projector_render(p[k], false, img[k], dist[k], &e), "render: %s", e.msg);
+    CHECK(!projector_fetch(p[k], &e), "fetch: %s", e.msg);
   }
   double dw = 0, dn = 0, di = 0;
   for (int i = 0; i < N * 16; i++)

@@ -154,7 +154,8 @@ static void run_projection(Gold *g, Projector *p, const Generator *G, const Proj
   bool ok = true;
   for (int k = 0; k < n && ok; k++) {
     ProjectStep s;
-    ok = gold_ok(g, projector_step(p, &s, &e), &e, "projector_step");
+    ok = gold_ok(g, projector_step(p, &s, &e), &e, "projector_step") &&
+         gold_ok(g, projector_fetch(p, &e), &e, "projector_fetch");
     if (!ok) break;
     dist[k] = s.dist[0];
     reg[k] = s.reg[0];
@@ -206,8 +207,9 @@ static void project_with(Gold *g, const Generator *G, const Vgg *v) {
   for (int k = 0; k < G->num_noise; k++)
     maps[k] = gold_load(g, gold_name(g, "in.noise.%s", map_name(G, k)), NULL);
   if (gold_ok(g, projector_start(p, target, NULL, &e), &e, "projector_start")) {
-    projector_inject(p, maps, gold_load(g, "in.w_noise", NULL));
-    run_projection(g, p, G, &o);
+    const real *w_noise = gold_load(g, "in.w_noise", NULL);
+    if (gold_ok(g, projector_inject(p, maps, w_noise, &e), &e, "projector_inject"))
+      run_projection(g, p, G, &o);
   }
   projector_free(p);
 }

@@ -18,6 +18,7 @@ typedef struct HostBackend {
   int stores;
   int half;
   bool no_store;
+  bool no_download; /* every read-back fails, as on a card that was lost */
 } HostBackend;
 struct DevProgram {
   int n;
@@ -57,6 +58,7 @@ static Status hb_upload(Backend *b, void *d, const void *s, size_t n, Error *e) 
 }
 
 static Status hb_download(Backend *b, void *d, const void *s, size_t n, Error *e) {
+  if (((HostBackend *)b)->no_download) return err_set(e, ST_IO, "host: the device is lost");
   memcpy(d, s, n);
   ((HostBackend *)b)->downloads++;
   return ST_OK;

@@ -273,6 +273,66 @@ static void test_projector(void) {
   host_backend_free(h);
 }
 
+/* A device that cannot be read any more: every way to results says so, none gives old numbers. */
+static void test_read_back(void) {
+  HostBackend *h = host_backend_new(PREC_STRICT);
+  Net n;
+  Plan *p = NULL;
+  Error e = {0};
+  const real *y = NULL;
+  net_new(&n);
+  CHECK(!plan_new(n.g, 1, &n.y, &(PlanOptions){.backend = &h->b}, &p, &e), "plan: %s", e.msg);
+  plan_data(p, n.x)[0] = 1;
+  CHECK(!plan_run(p, &e) && !plan_read(p, n.y, &y, &e) && y && isfinite(y[0]), "read: %s", e.msg);
+  CHECK(plan_read(p, n.w, &y, &e) == ST_INTERNAL && !y, "no output: %s", e.msg);
+  CHECK(!plan_run(p, &e), "run: %s", e.msg);
+  h->no_download = true;
+  CHECK(plan_read(p, n.y, &y, &e) == ST_IO && !y && strstr(e.msg, "lost"), "lost: %s", e.msg);
+  CHECK(isnan(plan_data(p, n.y)[0]), "plan_data gives no old numbers");
+  plan_free(p);
+  host_backend_free(h);
+  net_free(&n);
+}
+
+static void test_projector_read_back(void) {
+  HostBackend *h = host_backend_new(PREC_STRICT);
+  Error e = {0};
+  GenConfig gc = gen_config_small();
+  gc.img_resolution = RES;
+  gc.z_dim = gc.w_dim = 16;
+  gc.channel_base = 128;
+  gc.channel_max = 8;
+  Generator G;
+  Vgg V;
+  Rng r = {.seed = 5};
+  CHECK(!generator_new(&G, &gc, &e) && !vgg_new(&V, &e), "networks: %s", e.msg);
+  generator_reset(&G, &r);
+  vgg_formula(&V, "VGG.");
+  real w_avg[16] = {0}, target[RES * RES] = {0}, img[RES * RES];
+  ProjectOptions o = project_defaults();
+  o.num_steps = 2;
+  o.backend = &h->b;
+  Projector *p = NULL;
+  CHECK(!projector_new(&G, &V, &(WStats){w_avg, 1}, &o, 1, &p, &e), "projector: %s", e.msg);
+  CHECK(!projector_start(p, target, NULL, &e) && projector_w(p), "start: %s", e.msg);
+  CHECK(!projector_step(p, NULL, &e) && !projector_w(p) && !projector_noise(p, 0) &&
+            !projector_grad_w(p) && !projector_grad_noise(p, 0),
+        "after a step nothing is given before it is fetched");
+  CHECK(!projector_fetch(p, &e) && projector_w(p) && projector_grad_w(p), "fetch: %s", e.msg);
+  CHECK(!projector_render(p, false, img, NULL, &e) && !projector_w(p), "render: %s", e.msg);
+  h->no_download = true;
+  CHECK(projector_fetch(p, &e) == ST_IO && !projector_w(p) && strstr(e.msg, "lost"), "%s", e.msg);
+  e = (Error){0};
+  CHECK(projector_inject(p, NULL, NULL, &e) == ST_IO && strstr(e.msg, "lost"), "%s", e.msg);
+  CHECK(projector_render(p, false, img, NULL, &e) == ST_IO, "rendering reports it");
+  CHECK(projector_step(p, NULL, &e) == ST_IO && !projector_w(p), "a step reports it");
+  projector_free(p);
+  CHECK(h->used == 0, "%zu bytes of device memory left", h->used);
+  host_backend_free(h);
+  generator_free(&G);
+  vgg_free(&V);
+}
+
 int main(void) {
   size_t live = mem_live_count();
   test_plan();
@@ -280,6 +340,8 @@ int main(void) {
   test_memory();
   test_train();
   test_projector();
+  test_read_back();
+  test_projector_read_back();
   threads_stop();
   CHECK(mem_live_count() == live, "%zu blocks not freed", mem_live_count() - live);
   return test_end();

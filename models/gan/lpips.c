@@ -192,10 +192,11 @@ Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const rea
   for (int64_t i = 0; i < images.d[0] && s == ST_OK; i++) {
     memcpy(plan_data(f.p, f.img), img + i * numel, (size_t)numel * sizeof(real));
     s = plan_run(f.p, e);
-    if (s == ST_OK) s = plan_sync(f.p, e);
     for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
       int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
-      memcpy(feat[k] + i * m, plan_data(f.p, f.feat[k]), (size_t)m * sizeof(real));
+      const real *y;
+      s = plan_read(f.p, f.feat[k], &y, e);
+      if (s == ST_OK) memcpy(feat[k] + i * m, y, (size_t)m * sizeof(real));
     }
   }
   feature_plan_free(&f);

@@ -306,18 +306,20 @@ static Status build_norm(Projector *p, Error *e) {
 }
 
 /* Host variables were changed: send them. */
-static Status push(Projector *p, Error *e) {
+static Status push_variables(Projector *p, Error *e) {
   p->ahead = false;
   return p->b ? backend_push(p->b, p->vars, (size_t)p->nvars * sizeof(real), e) : ST_OK;
 }
 
-static const Projector *fetched(const Projector *cp) {
-  Projector *p = (Projector *)(uintptr_t)cp; /* the host's copy is a cache */
+/* The host's copies are a cache of the device's; where a read-back fails they stay out of date,
+ * and the accessors give nothing rather than old numbers. */
+Status projector_fetch(Projector *p, Error *e) {
+  if (!p->ahead) return ST_OK;
   size_t n = (size_t)p->nvars * sizeof(real);
-  if (p->b && p->ahead && backend_pull(p->b, p->vars, n, NULL) == ST_OK &&
-      backend_pull(p->b, p->grads, n, NULL) == ST_OK)
-    p->ahead = false;
-  return p;
+  TRY(backend_pull(p->b, p->vars, n, e));
+  TRY(backend_pull(p->b, p->grads, n, e));
+  p->ahead = false;
+  return ST_OK;
 }
 
 void projector_free(Projector *p) {
@@ -470,14 +472,14 @@ size_t projector_bytes(const Projector *p) {
 
 int projector_steps_done(const Projector *p) { return p->step; }
 int projector_batch(const Projector *p) { return p->batch; }
-const real *projector_w(const Projector *p) { return fetched(p)->vars; }
+const real *projector_w(const Projector *p) { return p->ahead ? NULL : p->vars; }
 const real *projector_noise(const Projector *p, int k) {
-  return fetched(p)->vars + p->seg[1 + k].at;
+  return p->ahead ? NULL : p->vars + p->seg[1 + k].at;
 }
 
-const real *projector_grad_w(const Projector *p) { return fetched(p)->grads; }
+const real *projector_grad_w(const Projector *p) { return p->ahead ? NULL : p->grads; }
 const real *projector_grad_noise(const Projector *p, int k) {
-  return fetched(p)->grads + p->seg[1 + k].at;
+  return p->ahead ? NULL : p->grads + p->seg[1 + k].at;
 }
 
 void projector_profile(Projector *p, bool on) { plan_profile(p->plan, on); }
@@ -505,11 +507,12 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   p->given_w_noise = NULL;
   p->step = 0;
   p->started = true;
-  return push(p, e);
+  return push_variables(p, e);
 }
 
-void projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise) {
-  fetched(p);
+Status projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise,
+                        Error *e) {
+  TRY(projector_fetch(p, e));
   p->given_w_noise = w_noise;
   for (int k = 1; noise_maps && k < p->nseg; k++) {
     if (!noise_maps[k - 1]) continue;
@@ -517,7 +520,7 @@ void projector_inject(Projector *p, const real *const *noise_maps, const real *w
       memcpy(p->vars + p->seg[k].at + i * p->seg[k].n, noise_maps[k - 1],
              (size_t)p->seg[k].n * sizeof(real));
   }
-  push(p, NULL);
+  return push_variables(p, e);
 }
 
 /* 9.4: one [w] vector of added noise per lesion; drawn even when the scale is 0, so that the stream
@@ -604,17 +607,16 @@ static Status put_noise_const(Projector *p, Error *e) {
 Status projector_render(Projector *p, bool optimised_noise, real *img, double *lpips, Error *e) {
   if (!p->started)
     return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");
-  fetched(p);
   real *vars = flat_at(p->b, p->vars), *saved = flat_at(p->b, p->saved);
   Status s = flat_copy(p->b, saved, vars, p->nvars, e);
   memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
   if (s == ST_OK && !optimised_noise) s = put_noise_const(p, e);
   if (s == ST_OK) s = plan_run(p->plan, e);
-  /* waits, and says what went wrong */
   if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
+  const real *rendered = NULL;
+  if (s == ST_OK) s = plan_read(p->plan, p->img, &rendered, e);
   if (s == ST_OK) {
-    memcpy(img, plan_data(p->plan, p->img),
-           (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
+    memcpy(img, rendered, (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
     for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)p->losses[i];
   }
   Status back = flat_copy(p->b, vars, saved, p->nvars, e);

@@ -67,8 +67,9 @@ size_t projector_bytes(const Projector *p);
 Status projector_start(Projector *p, const real *targets, const uint64_t *id, Error *e);
 
 /* Golden runs, after projector_start: replaces the initial maps (each [res,res], shared by the
- * batch) and the w-noise draws ([num_steps,w], kept by reference). NULL = leave. */
-void projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise);
+ * batch) and the w-noise draws ([num_steps,w], kept by reference). NULL = leave. Fails where a
+ * device cannot be read or written. */
+Status projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise, Error *e);
 
 /* batch values each, owned by the projector */
 typedef struct ProjectStep {
@@ -80,12 +81,16 @@ typedef struct ProjectStep {
   const double *loss;
 } ProjectStep;
 
-/* On a backend the functions below that give variables or gradients fetch them first. */
 /* One step; ST_NUMERIC names lesion and step when the loss is not finite; ST_INVALID after the last
  * step. info may be NULL. */
 Status projector_step(Projector *p, ProjectStep *info, Error *e);
 int projector_steps_done(const Projector *p);
 int projector_batch(const Projector *p);
+
+/* Brings the variables and gradients that the four functions below give up to date. On a device
+ * each step and rendering leaves the host's copies behind, and until this has succeeded those
+ * functions give NULL, never old numbers; on the CPU there is nothing to fetch. */
+Status projector_fetch(Projector *p, Error *e);
 
 /* [batch,w_dim], after the last Adam step */
 const real *projector_w(const Projector *p);

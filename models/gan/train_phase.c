@@ -132,7 +132,9 @@ static Status measure_lengths(Trainer *t, const PhaseDraws *pd, Error *e) {
     if (!train_mine(t, k)) continue;
     put(&p, p.pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p.g, p.pl_noise)));
     TRY(plan_run(p.plan, e));
-    t->pl_start[k + 1] = plan_data(p.plan, p.pl_len)[0];
+    const real *length;
+    TRY(plan_read(p.plan, p.pl_len, &length, e));
+    t->pl_start[k + 1] = length[0];
   }
   t->state.rng[TRNG_NOISE] = before;
   return ST_OK;

@@ -281,9 +281,9 @@ Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, i
   if (s == ST_OK && n < r->batch)
     memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
   if (s == ST_OK) s = plan_run(r->p, e);
-  if (s == ST_OK) s = plan_sync(r->p, e);
+  const real *out = NULL;
+  if (s == ST_OK) s = plan_read(r->p, r->out, &out, e);
   if (s != ST_OK) return s;
-  const real *out = plan_data(r->p, r->out);
   for (int64_t i = 0; i < n * INCEPTION_DIM; i++) {
     feat[i] = (float)out[i];
     if (!isfinite(feat[i]))

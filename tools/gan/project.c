@@ -433,7 +433,9 @@ static Status keep_frame(Job *j, int batch, int f, real *img, Error *e) {
 static Status finish_batch(Job *j, int64_t first, int batch, int frames, double seconds, Error *e) {
   const int wd = j->net.G.cfg.w_dim;
   Status s = projector_render(j->p, false, j->img + first * j->per, j->lpips + first, e);
-  memcpy(j->w + first * wd, projector_w(j->p), (size_t)(batch * wd) * sizeof(float));
+  if (s == ST_OK) s = projector_fetch(j->p, e);
+  if (s == ST_OK)
+    memcpy(j->w + first * wd, projector_w(j->p), (size_t)(batch * wd) * sizeof(float));
   for (int i = 0; i < batch && s == ST_OK; i++) {
     int64_t k = first + i;
     for (int64_t q = 0; q < j->per; q++)

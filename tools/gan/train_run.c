@@ -269,10 +269,9 @@ static Status write_fakes(TrainRun *r, Error *e) {
       for (int k = 0; k < SHEET_BATCH; k++) lab[k * c->c_dim + (b + k) / SHEET_COLS % c->c_dim] = 1;
     }
     s = plan_run(r->sheet_plan, e);
-    if (!s) s = plan_sync(r->sheet_plan, e);
-    if (!s)
-      memcpy(img + (size_t)b * one, plan_data(r->sheet_plan, r->sheet_img),
-             SHEET_BATCH * one * sizeof(real));
+    const real *fakes = NULL;
+    if (!s) s = plan_read(r->sheet_plan, r->sheet_img, &fakes, e);
+    if (!s) memcpy(img + (size_t)b * one, fakes, SHEET_BATCH * one * sizeof(real));
   }
   fakes_path(r, path);
   if (!s) s = sheet_write(path, img, n, c->img_channels, c->img_resolution, SHEET_COLS, e);

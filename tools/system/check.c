@@ -102,10 +102,10 @@ static double conv_error(Backend *dev, Error *e) {
                    g_param(g, "w", SHAPE4(CO, CI, 3, 3), w, false), 1, 1);
   Plan *p = NULL;
   double worst = 0, largest = 0;
+  const real *out = NULL;
   if (graph_status(g, e) || plan_new(g, 1, &y, &(PlanOptions){.backend = dev}, &p, e) ||
-      plan_run(p, e))
+      plan_run(p, e) || plan_read(p, y, &out, e))
     worst = -1;
-  const real *out = worst < 0 ? NULL : plan_data(p, y);
   for (int n = 0; out && n < CN; n++)
     for (int o = 0; o < CO; o++)
       for (int i = 0; i < CS; i++)
