@@ -41,7 +41,7 @@
       dst[i] = scaled ? (float)(v * slope + inter) : (float)v; \
     }                                                          \
   } while (0)
-NO_FMA static void convert(const NiftiHeader *h, const uint8_t *src, size_t n, float *dst) {
+NO_FMA static void voxels_widen(const NiftiHeader *h, const uint8_t *src, size_t n, float *dst) {
   double slope = h->scl_slope, inter = isfinite(h->scl_inter) ? h->scl_inter : 0;
   bool scaled = isfinite(slope) && slope != 0 && (slope != 1 || inter != 0);
   switch (h->datatype) {
@@ -152,11 +152,12 @@ static Status source_open(Source *s, const char *path, Error *e) {
   uint8_t magic[3] = {0};
   *s = (Source){open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), 0, false};
   if (s->fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  Status r = ST_OK;
-  if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
-    r = err_set(e, ST_IO, "%s: is not a regular file", path);
-  s->size = r == ST_OK ? (size_t)st.st_size : 0;
-  if (r == ST_OK && s->size >= 3) r = read_at(s->fd, path, magic, 3, 0, e);
+  if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    source_close(s);
+    return err_set(e, ST_IO, "%s: is not a regular file", path);
+  }
+  s->size = (size_t)st.st_size;
+  const Status r = s->size >= 3 ? read_at(s->fd, path, magic, 3, 0, e) : ST_OK;
   s->gz = gzip_is(magic, 3);
   if (r != ST_OK) source_close(s);
   return r;
@@ -169,13 +170,15 @@ static Status source_head(const Source *s, const char *path, uint8_t *buf, size_
   uint8_t *packed = mem_alloc(*n);
   if (!packed) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   Status r = read_at(s->fd, path, packed, *n, 0, e);
-  if (r == ST_OK) r = gzip_peek(packed, *n, buf, HEAD_BYTES, n, path, e);
+  if (r != ST_OK) goto done;
+  r = gzip_peek(packed, *n, buf, HEAD_BYTES, n, path, e);
+done:
   mem_free(packed);
   return r;
 }
 
 /* Exchanges .hdr and .img before an optional .gz; the case of the letters stays. */
-static Status partner(const char *path, char out[PATH_MAX], Error *e) {
+static Status partner_path(const char *path, char out[PATH_MAX], Error *e) {
   static const char a[2][5] = {"hdr", "img"}, up[2][5] = {"HDR", "IMG"};
   size_t n = strlen(path);
   if (n >= PATH_MAX) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
@@ -205,45 +208,50 @@ static Status partner(const char *path, char out[PATH_MAX], Error *e) {
                  path);
 }
 
+static Status source_header(const Source *src, const char *path, NiftiHeader *h, Error *e) {
+  size_t n;
+  uint8_t *buf = mem_alloc(HEAD_BYTES);
+  if (!buf) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  Status s = source_head(src, path, buf, &n, e);
+  if (s != ST_OK) goto done;
+  s = nifti_parse(buf, n, path, h, e);
+done:
+  mem_free(buf);
+  return s;
+}
+
 /* Opens what holds the voxels (the same file, or the .img) and reads the header; sizes are checked.
- * *img_path: PATH_MAX bytes. */
-static Status open_volume(const char *path, NiftiHeader *h, Source *voxels, char *img_path,
+ * *img_path: PATH_MAX bytes. After an error, too, the caller closes *voxels. */
+static Status volume_open(const char *path, NiftiHeader *h, Source *voxels, char *img_path,
                           Error *e) {
   char head_path[PATH_MAX];
-  bool named_img = path_has_ending(path, ".img") || path_has_ending(path, ".img.gz");
-  size_t n = strlen(path);
-  Status s = n < PATH_MAX ? ST_OK : err_set(e, ST_INVALID, "%.100s...: file name too long", path);
-  if (s == ST_OK && named_img)
-    s = partner(path, head_path, e);
-  else if (s == ST_OK)
+  const bool named_img = path_has_ending(path, ".img") || path_has_ending(path, ".img.gz");
+  const size_t n = strlen(path);
+  if (n >= PATH_MAX) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
+  if (named_img)
+    TRY(partner_path(path, head_path, e));
+  else
     memcpy(head_path, path, n + 1);
-  if (s == ST_OK) s = source_open(voxels, head_path, e);
-  if (s != ST_OK) return s;
-  uint8_t *buf = mem_alloc(HEAD_BYTES);
-  s = buf ? source_head(voxels, head_path, buf, &n, e)
-          : err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (s == ST_OK) s = nifti_parse(buf, n, head_path, h, e);
-  mem_free(buf);
-  if (s == ST_OK) memcpy(img_path, head_path, strlen(head_path) + 1);
-  if (s == ST_OK && h->pair) {
+  TRY(source_open(voxels, head_path, e));
+  TRY(source_header(voxels, head_path, h, e));
+  memcpy(img_path, head_path, strlen(head_path) + 1);
+  if (h->pair) {
     source_close(voxels);
-    s = named_img ? (memcpy(img_path, path, strlen(path) + 1), ST_OK)
-                  : partner(head_path, img_path, e);
-    if (s == ST_OK) s = source_open(voxels, img_path, e);
+    if (named_img)
+      memcpy(img_path, path, n + 1);
+    else
+      TRY(partner_path(head_path, img_path, e));
+    TRY(source_open(voxels, img_path, e));
   }
-  if (s == ST_OK) {
-    h->gzipped = voxels->gz;
-    s = check_size(h, voxels->gz ? gzip_max_size(voxels->size) : voxels->size, voxels->gz, img_path,
-                   e);
-  }
-  if (s != ST_OK) source_close(voxels);
-  return s;
+  h->gzipped = voxels->gz;
+  return check_size(h, voxels->gz ? gzip_max_size(voxels->size) : voxels->size, voxels->gz,
+                    img_path, e);
 }
 
 Status nifti_read_header(const char *path, NiftiHeader *h, Error *e) {
   Source src = {-1, 0, false};
   char img[PATH_MAX];
-  Status s = open_volume(path, h, &src, img, e);
+  const Status s = volume_open(path, h, &src, img, e);
   source_close(&src);
   return s;
 }
@@ -268,10 +276,9 @@ void nifti_free(Nifti *v) {
 /* From the whole decompressed file. */
 static Status fill_from_memory(Nifti *v, const uint8_t *p, size_t n, const char *name, Error *e) {
   size_t total;
-  Status s = check_size(&v->h, n, false, name, e);
-  if (s == ST_OK) s = volume_alloc(v, name, e);
-  if (s != ST_OK) return s;
-  convert(&v->h, p + v->h.vox_offset, (size_t)v->nvox, v->data);
+  TRY(check_size(&v->h, n, false, name, e));
+  TRY(volume_alloc(v, name, e));
+  voxels_widen(&v->h, p + v->h.vox_offset, (size_t)v->nvox, v->data);
   if (nifti_total_bytes(&v->h, &total) && total < n)
     nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", n - total);
   return ST_OK;
@@ -281,81 +288,97 @@ static Status fill_from_gzip(Nifti *v, const uint8_t *packed, size_t n, const ch
                              Error *e) {
   size_t total, got, limit;
   uint8_t *raw;
-  Status s = check_size(&v->h, gzip_max_size(n), true, name, e);
-  if (s != ST_OK || !nifti_total_bytes(&v->h, &total)) return s;
+  TRY(check_size(&v->h, gzip_max_size(n), true, name, e));
+  if (!nifti_total_bytes(&v->h, &total)) return ST_OK;
   if (__builtin_add_overflow(total, TRAILING, &limit)) limit = SIZE_MAX;
-  s = gzip_decode(packed, n, limit, &raw, &got, name, e);
-  if (s != ST_OK) return s;
-  s = fill_from_memory(v, raw, got, name, e);
+  TRY(gzip_decode(packed, n, limit, &raw, &got, name, e));
+  const Status s = fill_from_memory(v, raw, got, name, e);
   mem_free(raw);
   return s;
 }
 
 static Status fill_from_file(Nifti *v, const Source *src, const char *path, Error *e) {
   const size_t one = (size_t)nifti_datatype_bytes(v->h.datatype), per = PIECE / one;
-  Status s = volume_alloc(v, path, e);
-  uint8_t *buf = s == ST_OK ? mem_alloc(PIECE) : NULL;
-  if (s == ST_OK && !buf) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (size_t i = 0, n = (size_t)v->nvox; s == ST_OK && i < n; i += per) {
-    size_t k = PRLX_MIN(per, n - i);
-    s = read_at(src->fd, path, buf, k * one, (size_t)v->h.vox_offset + i * one, e);
-    if (s == ST_OK) convert(&v->h, buf, k, v->data + i);
-  }
-  mem_free(buf);
   size_t total;
-  if (s == ST_OK && nifti_total_bytes(&v->h, &total) && total < src->size)
+  TRY(volume_alloc(v, path, e));
+  uint8_t *buf = mem_alloc(PIECE);
+  if (!buf) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  Status s = ST_OK;
+  for (size_t i = 0, n = (size_t)v->nvox; i < n; i += per) {
+    const size_t k = PRLX_MIN(per, n - i);
+    s = read_at(src->fd, path, buf, k * one, (size_t)v->h.vox_offset + i * one, e);
+    if (s != ST_OK) goto done;
+    voxels_widen(&v->h, buf, k, v->data + i);
+  }
+  if (nifti_total_bytes(&v->h, &total) && total < src->size)
     nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", src->size - total);
+done:
+  mem_free(buf);
   return s;
+}
+
+static Status fill_from_gzip_file(Nifti *v, const Source *src, const char *path, Error *e) {
+  uint8_t *packed = mem_alloc(src->size);
+  if (!packed) return err_set(e, ST_NOMEM, "%s: out of memory for %zu bytes", path, src->size);
+  Status s = read_at(src->fd, path, packed, src->size, 0, e);
+  if (s != ST_OK) goto done;
+  s = fill_from_gzip(v, packed, src->size, path, e);
+done:
+  mem_free(packed);
+  return s;
+}
+
+/* After an error, too, the caller closes *src and frees v. */
+static Status volume_read(const char *path, Nifti *v, Source *src, Error *e) {
+  char img[PATH_MAX];
+  TRY(volume_open(path, &v->h, src, img, e));
+  TRY(check_readable(&v->h, path, e));
+  TRY(check_memory(&v->h, src->gz ? src->size : 0, path, e));
+  return src->gz ? fill_from_gzip_file(v, src, img, e) : fill_from_file(v, src, img, e);
 }
 
 Status nifti_read(const char *path, Nifti *v, Error *e) {
   Source src = {-1, 0, false};
-  char img[PATH_MAX];
   memset(v, 0, sizeof *v);
-  Status s = open_volume(path, &v->h, &src, img, e);
-  if (s == ST_OK) s = check_readable(&v->h, path, e);
-  if (s == ST_OK) s = check_memory(&v->h, src.gz ? src.size : 0, path, e);
-  if (s == ST_OK && src.gz) {
-    uint8_t *packed = mem_alloc(src.size);
-    s = packed ? read_at(src.fd, img, packed, src.size, 0, e)
-               : err_set(e, ST_NOMEM, "%s: out of memory for %zu bytes", img, src.size);
-    if (s == ST_OK) s = fill_from_gzip(v, packed, src.size, img, e);
-    mem_free(packed);
-  } else if (s == ST_OK)
-    s = fill_from_file(v, &src, img, e);
+  const Status s = volume_read(path, v, &src, e);
   source_close(&src);
   if (s != ST_OK) nifti_free(v);
   return s;
 }
 
-Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
-                    const char *name, Nifti *v, Error *e) {
-  const uint8_t *head = data;
-  size_t nhead = n;
-  uint8_t *peeked = NULL;
-  memset(v, 0, sizeof *v);
-  Status s = ST_OK;
-  if (gzip_is(data, n)) {
-    if (!(peeked = mem_alloc(HEAD_BYTES))) return err_set(e, ST_NOMEM, "%s: out of memory", name);
-    s = gzip_peek(data, n, peeked, HEAD_BYTES, &nhead, name, e);
-    head = peeked;
-  }
-  if (s == ST_OK) s = nifti_parse(head, nhead, name, &v->h, e);
-  mem_free(peeked);
-  if (s == ST_OK) s = check_readable(&v->h, name, e);
-  if (s == ST_OK && v->h.pair && !img)
-    s = err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected its image too", name);
-  if (s == ST_OK && v->h.pair) {
+static Status header_decode(const uint8_t *data, size_t n, const char *name, NiftiHeader *h,
+                            Error *e) {
+  if (!gzip_is(data, n)) return nifti_parse(data, n, name, h, e);
+  uint8_t *head = mem_alloc(HEAD_BYTES);
+  if (!head) return err_set(e, ST_NOMEM, "%s: out of memory", name);
+  Status s = gzip_peek(data, n, head, HEAD_BYTES, &n, name, e);
+  if (s != ST_OK) goto done;
+  s = nifti_parse(head, n, name, h, e);
+done:
+  mem_free(head);
+  return s;
+}
+
+static Status volume_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
+                            const char *name, Nifti *v, Error *e) {
+  TRY(header_decode(data, n, name, &v->h, e));
+  TRY(check_readable(&v->h, name, e));
+  if (v->h.pair) {
+    if (!img)
+      return err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected its image too", name);
     data = img;
     n = nimg;
   }
-  if (s == ST_OK) {
-    v->h.gzipped = gzip_is(data, n);
-    s = check_size(&v->h, v->h.gzipped ? gzip_max_size(n) : n, v->h.gzipped, name, e);
-  }
-  if (s == ST_OK) s = check_memory(&v->h, v->h.gzipped ? n : 0, name, e);
-  if (s == ST_OK)
-    s = v->h.gzipped ? fill_from_gzip(v, data, n, name, e) : fill_from_memory(v, data, n, name, e);
+  v->h.gzipped = gzip_is(data, n);
+  TRY(check_size(&v->h, v->h.gzipped ? gzip_max_size(n) : n, v->h.gzipped, name, e));
+  TRY(check_memory(&v->h, v->h.gzipped ? n : 0, name, e));
+  return v->h.gzipped ? fill_from_gzip(v, data, n, name, e) : fill_from_memory(v, data, n, name, e);
+}
+
+Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
+                    const char *name, Nifti *v, Error *e) {
+  memset(v, 0, sizeof *v);
+  const Status s = volume_decode(data, n, img, nimg, name, v, e);
   if (s != ST_OK) nifti_free(v);
   return s;
 }

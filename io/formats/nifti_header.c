@@ -306,7 +306,7 @@ static bool sform_affine(const double s[12], double A[16]) {
 }
 
 /* Largest distance between two mappings over the corners of the volume. */
-static double disagreement(const NiftiHeader *h, const double A[16], const double B[16]) {
+static double affine_disagreement(const NiftiHeader *h, const double A[16], const double B[16]) {
   double worst = 0;
   for (int c = 0; c < 8; c++) {
     double sum = 0;
@@ -400,7 +400,7 @@ static void find_affine(NiftiHeader *h, const double sform[12]) {
   if (has_s && nifti_quaternion(S, bcd, &qfac) > 1e-3)
     nifti_warn(h, "sform axes are not at right angles (a registration with shear?)");
   if (has_s && has_q) {
-    double d = disagreement(h, S, Q);
+    double d = affine_disagreement(h, S, Q);
     if (d > voxel / 2) nifti_warn(h, "sform and qform disagree by up to %.3g mm: sform is used", d);
   }
   int unit = h->xyzt_units & 7;
@@ -438,15 +438,13 @@ Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h,
   Src src = {p, false};
   Forms f = {{0}, 0};
   memset(h, 0, sizeof *h);
-  Status s = check_kind(p, n, name, &src, h, e);
-  if (s != ST_OK) return s;
+  TRY(check_kind(p, n, name, &src, h, e));
   if (h->version == 1)
     fields_v1(&src, h, &f);
   else
     fields_v2(&src, h, &f);
-  s = check_dims(h, name, e);
-  if (s == ST_OK) s = check_offset(h, f.vox_offset, name, e);
-  if (s != ST_OK) return s;
+  TRY(check_dims(h, name, e));
+  TRY(check_offset(h, f.vox_offset, name, e));
   check_pixdims(h);
   find_affine(h, f.sform);
   if (isfinite(h->scl_slope) && h->scl_slope != 0 && !isfinite(h->scl_inter))

@@ -115,41 +115,38 @@ static Status write_gzip(const char *path, const uint8_t *head, size_t nhead, co
   copy_values(raw + nhead, data, n, type);
   Status s = gzip_encode(raw, bytes, &packed, &got, e);
   mem_free(raw);
-  AtomicFile f;
-  if (s == ST_OK) {
-    s = atomic_begin(&f, path, e);
-    if (s == ST_OK) {
-      s = atomic_write(&f, packed, got, e);
-      if (s == ST_OK)
-        s = atomic_commit(&f, e);
-      else
-        atomic_abort(&f);
-    }
-  }
+  if (s != ST_OK) return s;
+  s = file_write_atomic(path, packed, got, e);
   mem_free(packed);
+  return s;
+}
+
+static Status voxels_write(AtomicFile *f, const float *data, size_t n, int type, Error *e) {
+  enum { VOXELS_AT_ONCE = 1 << 16 };
+  const size_t one = (size_t)nifti_datatype_bytes(type);
+  uint8_t *buf = mem_alloc(one * VOXELS_AT_ONCE);
+  if (!buf) return err_set(e, ST_NOMEM, "%s: out of memory", f->path);
+  Status s = ST_OK;
+  for (size_t i = 0; i < n && s == ST_OK; i += VOXELS_AT_ONCE) {
+    const size_t k = PRLX_MIN((size_t)VOXELS_AT_ONCE, n - i);
+    copy_values(buf, data + i, k, type);
+    s = atomic_write(f, buf, one * k, e);
+  }
+  mem_free(buf);
   return s;
 }
 
 static Status write_plain(const char *path, const uint8_t *head, size_t nhead, const float *data,
                           size_t n, int type, Error *e) {
   AtomicFile f;
-  const size_t piece = 1 << 16, bytes = (size_t)nifti_datatype_bytes(type);
-  uint8_t *buf = mem_alloc(bytes * piece);
-  if (!buf) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  Status s = atomic_begin(&f, path, e);
-  if (s == ST_OK) {
-    s = atomic_write(&f, head, nhead, e);
-    for (size_t i = 0; s == ST_OK && i < n; i += piece) {
-      size_t k = PRLX_MIN(piece, n - i);
-      copy_values(buf, data + i, k, type);
-      s = atomic_write(&f, buf, bytes * k, e);
-    }
-    if (s == ST_OK)
-      s = atomic_commit(&f, e);
-    else
-      atomic_abort(&f);
-  }
-  mem_free(buf);
+  TRY(atomic_begin(&f, path, e));
+  Status s = atomic_write(&f, head, nhead, e);
+  if (s != ST_OK) goto failed;
+  s = voxels_write(&f, data, n, type, e);
+  if (s != ST_OK) goto failed;
+  return atomic_commit(&f, e);
+failed:
+  atomic_abort(&f);
   return s;
 }
 

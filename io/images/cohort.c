@@ -40,7 +40,7 @@ static char *folder_of(const char *path) {
 }
 
 /* The path in this cell, resolved and checked; NULL when it is missing or the column is absent. */
-static Status resolve(const Cohort *c, int row, int col, char **out, Error *e) {
+static Status path_resolve(const Cohort *c, int row, int col, char **out, Error *e) {
   const char *cell = tsv_get(&c->t, row, col);
   char full[PATH_MAX];
   struct stat st;
@@ -114,9 +114,8 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
     return err_set(e, ST_FORMAT, "%s: row %d: no %s; expected a name such as %s; fill it in",
                    c->t.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
                    tsv_missing(l->subject) ? "sub-001" : "1");
-  Status s = reader_value(c, row, k->reader1, &l->reader1, e);
-  if (s == ST_OK) s = reader_value(c, row, k->reader2, &l->reader2, e);
-  if (s != ST_OK) return s;
+  TRY(reader_value(c, row, k->reader1, &l->reader1, e));
+  TRY(reader_value(c, row, k->reader2, &l->reader2, e));
   if ((l->reader1 < 0) != (l->reader2 < 0))
     return err_set(e, ST_FORMAT,
                    "%s: row %d: only one reader's label; expected both or n/a for both; the class "
@@ -131,14 +130,13 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
                    "%s: row %d: no chi file; expected the path of a Chimap volume; fill it in or "
                    "remove the row",
                    c->t.path, row + 2);
-  s = resolve(c, row, k->chi, &l->chi, e);
-  if (s == ST_OK) s = resolve(c, row, k->flair, &l->flair, e);
-  if (s == ST_OK) s = resolve(c, row, k->rim, &l->rim, e);
-  if (s == ST_OK) s = resolve(c, row, k->mask, &l->mask, e);
-  return s;
+  TRY(path_resolve(c, row, k->chi, &l->chi, e));
+  TRY(path_resolve(c, row, k->flair, &l->flair, e));
+  TRY(path_resolve(c, row, k->rim, &l->rim, e));
+  return path_resolve(c, row, k->mask, &l->mask, e);
 }
 
-static int by_name(const void *a, const void *b) {
+static int lesion_order(const void *a, const void *b) {
   const Lesion *x = *(const Lesion *const *)a, *y = *(const Lesion *const *)b;
   int d = strcmp(x->subject, y->subject);
   if (!d) d = strcmp(x->lesion, y->lesion);
@@ -150,37 +148,42 @@ static Status check_duplicates(const Cohort *c, Error *e) {
   const Lesion **p = mem_alloc((size_t)c->n * sizeof *p);
   if (!p) return err_set(e, ST_NOMEM, "%s: out of memory", c->t.path);
   for (int i = 0; i < c->n; i++) p[i] = &c->l[i];
-  qsort(p, (size_t)c->n, sizeof *p, by_name);
+  qsort(p, (size_t)c->n, sizeof *p, lesion_order);
   Status s = ST_OK;
-  for (int i = 1; i < c->n && s == ST_OK; i++)
-    if (!strcmp(p[i]->subject, p[i - 1]->subject) && !strcmp(p[i]->lesion, p[i - 1]->lesion))
-      s = err_set(e, ST_FORMAT,
-                  "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'; expected every "
-                  "lesion once; remove or renumber one",
-                  c->t.path, p[i - 1]->row + 2, p[i]->row + 2, p[i]->lesion, p[i]->subject);
+  for (int i = 1; i < c->n; i++) {
+    if (strcmp(p[i]->subject, p[i - 1]->subject) || strcmp(p[i]->lesion, p[i - 1]->lesion))
+      continue;
+    s = err_set(e, ST_FORMAT,
+                "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'; expected every "
+                "lesion once; remove or renumber one",
+                c->t.path, p[i - 1]->row + 2, p[i]->row + 2, p[i]->lesion, p[i]->subject);
+    break;
+  }
   mem_free(p);
   return s;
 }
 
-Status cohort_open(Cohort *c, const char *path, Error *e) {
+/* What it has read so far is in c, for cohort_free. */
+static Status cohort_fill(Cohort *c, const char *path, Error *e) {
   Columns k;
-  memset(c, 0, sizeof *c);
-  Status s = tsv_read(path, &c->t, e);
-  if (s != ST_OK) return s;
-  s = find_columns(c, &k, e);
-  if (s == ST_OK && c->t.nrow == 0)
-    s = err_set(e, ST_FORMAT,
-                "%s: has no lesions; expected one row for each below the column names", path);
-  if (s == ST_OK) {
-    c->dir = folder_of(path);
-    c->l = mem_alloc((size_t)c->t.nrow * sizeof *c->l);
-    if (!c->dir || !c->l) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  }
-  for (int i = 0; s == ST_OK && i < c->t.nrow; i++) {
+  TRY(tsv_read(path, &c->t, e));
+  TRY(find_columns(c, &k, e));
+  if (c->t.nrow == 0)
+    return err_set(e, ST_FORMAT,
+                   "%s: has no lesions; expected one row for each below the column names", path);
+  c->dir = folder_of(path);
+  c->l = mem_alloc((size_t)c->t.nrow * sizeof *c->l);
+  if (!c->dir || !c->l) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  for (int i = 0; i < c->t.nrow; i++) {
     c->n = i + 1;
-    s = read_lesion(c, &k, i, &c->l[i], e);
+    TRY(read_lesion(c, &k, i, &c->l[i], e));
   }
-  if (s == ST_OK) s = check_duplicates(c, e);
+  return check_duplicates(c, e);
+}
+
+Status cohort_open(Cohort *c, const char *path, Error *e) {
+  memset(c, 0, sizeof *c);
+  const Status s = cohort_fill(c, path, e);
   if (s != ST_OK) cohort_free(c);
   return s;
 }

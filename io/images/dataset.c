@@ -49,7 +49,7 @@ Status dataset_set_meta(Dataset *d, const char *key, const char *value, Error *e
   return ST_OK;
 }
 
-static Status allocate(Dataset *d, bool labels, bool names, Error *e) {
+static Status dataset_alloc(Dataset *d, bool labels, bool names, Error *e) {
   size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w, n = (size_t)d->n;
   d->images = mem_alloc(n * per * sizeof *d->images);
   if (labels) d->labels = mem_alloc(n * sizeof *d->labels);
@@ -74,7 +74,7 @@ static Status check_values(const Dataset *d, Error *e) {
   return ST_OK;
 }
 
-static Status load(Dataset *d, const StFile *f, Error *e) {
+static Status dataset_load(Dataset *d, const StFile *f, Error *e) {
   char b[96];
   const char *format = st_meta(f, "format");
   const StTensor *t = st_find(f, "images"), *l = st_find(f, "labels"), *m = st_find(f, "names");
@@ -101,37 +101,74 @@ static Status load(Dataset *d, const StFile *f, Error *e) {
       (m->shape.rank != 2 || m->shape.d[0] != d->n || m->shape.d[1] != 64 || m->dtype != DT_U8))
     return err_set(e, ST_FORMAT, "%s: names of shape %s, type %s; expected U8 [n,64]", d->path,
                    shape_str(m->shape, b), dtype_name(m->dtype));
-  Status s = allocate(d, l != NULL, m != NULL, e);
-  if (s != ST_OK) return s;
+  TRY(dataset_alloc(d, l != NULL, m != NULL, e));
   st_to_f32(t, d->images);
   if (t->dtype == DT_U8)
     for (size_t i = 0; i < t->bytes; i++) d->images[i] = (float)(d->images[i] / 127.5 - 1);
   if (l) memcpy(d->labels, l->data, l->bytes);
   if (m) memcpy(d->names, m->data, m->bytes);
   for (int64_t i = 0; m && i < d->n; i++) d->names[i][63] = 0;
-  for (int i = 0; i < f->nmeta && s == ST_OK; i++)
-    s = dataset_set_meta(d, f->meta[i].key, f->meta[i].value, e);
-  if (s == ST_OK) s = lesions_load(f, d->n, d->channels, &d->src, e);
-  return s == ST_OK ? check_values(d, e) : s;
+  for (int i = 0; i < f->nmeta; i++) TRY(dataset_set_meta(d, f->meta[i].key, f->meta[i].value, e));
+  TRY(lesions_load(f, d->n, d->channels, &d->src, e));
+  return check_values(d, e);
 }
 
 Status dataset_open(Dataset *d, const char *path, Error *e) {
   StFile f;
   memset(d, 0, sizeof *d);
-  Status s = st_open(&f, path, e);
-  if (s != ST_OK) return s;
+  TRY(st_open(&f, path, e));
   d->path = mem_strdup(path);
-  s = d->path ? load(d, &f, e) : err_set(e, ST_NOMEM, "%s: out of memory", path);
+  const Status s =
+      d->path ? dataset_load(d, &f, e) : err_set(e, ST_NOMEM, "%s: out of memory", path);
   st_close(&f);
   if (s != ST_OK) dataset_free(d);
   return s;
 }
 
-static void name_of(char name[64], const char *path) {
+static void name_from_path(char name[64], const char *path) {
   const char *base = strrchr(path, '/');
   base = base ? base + 1 : path;
   size_t n = strlen(base);
   memcpy(name, base, PRLX_MIN(n, (size_t)63)); /* the rest is zero */
+}
+
+/* One file into px [h*w]. */
+static Status dataset_read_png(const Dataset *d, const char *path, float *px, bool *colour,
+                               Error *e) {
+  Image img;
+  TRY(png_read(path, &img, e));
+  if (img.w != d->w || img.h != d->h) {
+    const Status s =
+        err_set(e, ST_FORMAT, "%s: %d x %d pixels; expected %d x %d; crop or resample it first",
+                path, img.w, img.h, d->w, d->h);
+    image_free(&img);
+    return s;
+  }
+  image_grey(&img, px, colour);
+  image_free(&img);
+  /* grey levels of 8-bit files come out exact, as from a U8 data set */
+  for (int64_t k = 0; k < (int64_t)d->h * d->w; k++) {
+    double v = px[k] * 255.0, r = rint(v);
+    px[k] = (float)((fabs(v - r) < 1e-4 ? r : v) / 127.5 - 1);
+  }
+  return ST_OK;
+}
+
+static Status dataset_read_pngs(Dataset *d, const char *const *paths, Error *e) {
+  bool any_colour = false;
+  if (!d->path) return err_set(e, ST_NOMEM, "out of memory");
+  TRY(dataset_alloc(d, false, true, e));
+  for (int64_t i = 0; i < d->n; i++) {
+    bool colour;
+    TRY(dataset_read_png(d, paths[i], d->images + i * d->h * d->w, &colour, e));
+    any_colour |= colour;
+    name_from_path(d->names[i], paths[i]);
+  }
+  TRY(dataset_set_meta(d, "format", DATASET_FORMAT, e));
+  TRY(dataset_set_meta(d, "channels", "chi", e));
+  TRY(dataset_set_meta(d, "window.chi", "display", e));
+  if (!any_colour) return ST_OK;
+  return dataset_set_meta(d, "conversion", "colour averaged to grey (Rec. 601 luma)", e);
 }
 
 Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolution, Error *e) {
@@ -144,40 +181,14 @@ Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolu
                  .h = resolution,
                  .w = resolution,
                  .path = mem_strdup("dataset from PNG files")};
-  Status s = d->path ? allocate(d, false, true, e) : err_set(e, ST_NOMEM, "out of memory");
-  int64_t per = (int64_t)resolution * resolution;
-  bool any_colour = false;
-  for (int i = 0; i < n && s == ST_OK; i++) {
-    Image img;
-    bool colour;
-    if ((s = png_read(paths[i], &img, e)) != ST_OK) break;
-    if (img.w != resolution || img.h != resolution)
-      s = err_set(e, ST_FORMAT, "%s: %d x %d pixels; expected %d x %d; crop or resample it first",
-                  paths[i], img.w, img.h, resolution, resolution);
-    else {
-      image_grey(&img, d->images + i * per, &colour);
-      any_colour |= colour;
-      /* grey levels of 8-bit files come out exact, as from a U8 data set */
-      for (int64_t k = 0; k < per; k++) {
-        double v = d->images[i * per + k] * 255.0, r = rint(v);
-        d->images[i * per + k] = (float)((fabs(v - r) < 1e-4 ? r : v) / 127.5 - 1);
-      }
-      name_of(d->names[i], paths[i]);
-    }
-    image_free(&img);
-  }
-  if (s == ST_OK) s = dataset_set_meta(d, "format", DATASET_FORMAT, e);
-  if (s == ST_OK) s = dataset_set_meta(d, "channels", "chi", e);
-  if (s == ST_OK) s = dataset_set_meta(d, "window.chi", "display", e);
-  if (s == ST_OK && any_colour)
-    s = dataset_set_meta(d, "conversion", "colour averaged to grey (Rec. 601 luma)", e);
+  const Status s = dataset_read_pngs(d, paths, e);
   if (s != ST_OK) dataset_free(d);
   return s;
 }
 
 /* U8 is for data that came from 8 bits: a value that is no whole level is refused rather than
  * rounded in silence. */
-static Status quantise(const Dataset *d, uint8_t *q, const char *path, Error *e) {
+static Status dataset_quantise(const Dataset *d, uint8_t *q, const char *path, Error *e) {
   int64_t per = (int64_t)d->channels * d->h * d->w;
   for (int64_t i = 0; i < d->n * per; i++) {
     double v = ((double)d->images[i] + 1) * 127.5, r = rint(v);
@@ -190,41 +201,49 @@ static Status quantise(const Dataset *d, uint8_t *q, const char *path, Error *e)
   return ST_OK;
 }
 
-static Status save(const Dataset *d, const char *path, bool as_u8, StFill fill, void *ctx,
-                   Error *e) {
+/* What a writer needs until its commit. */
+typedef struct SaveBuffers {
+  uint8_t *levels;  /* [n,C,H,W], for U8 only */
+  int64_t *subject; /* [n], see lesions_add */
+} SaveBuffers;
+static Status dataset_add(StWriter *w, const Dataset *d, const char *path, bool as_u8, StFill fill,
+                          void *ctx, SaveBuffers *b, Error *e) {
+  const Shape shape = SHAPE4(d->n, d->channels, d->h, d->w);
+  if (!dataset_meta(d, "format")) TRY(st_add_meta(w, "format", DATASET_FORMAT, e));
+  for (int i = 0; i < d->nmeta; i++) TRY(st_add_meta(w, d->meta[i].key, d->meta[i].value, e));
+  if (fill)
+    TRY(st_add_stream(w, "images", DT_F32, shape, fill, ctx, e));
+  else if (as_u8) {
+    b->levels = mem_alloc((size_t)shape_numel(shape));
+    if (!b->levels) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+    TRY(dataset_quantise(d, b->levels, path, e));
+    TRY(st_add(w, "images", DT_U8, shape, b->levels, e));
+  } else
+    TRY(st_add(w, "images", DT_F32, shape, d->images, e));
+  if (d->labels) TRY(st_add(w, "labels", DT_I64, SHAPE1(d->n), d->labels, e));
+  if (d->names) TRY(st_add(w, "names", DT_U8, SHAPE2(d->n, 64), d->names, e));
+  return d->src ? lesions_add(w, d->src, d->n, d->channels, &b->subject, e) : ST_OK;
+}
+
+static Status dataset_write(const Dataset *d, const char *path, bool as_u8, StFill fill, void *ctx,
+                            Error *e) {
   StWriter *w = NULL;
-  uint8_t *q = NULL;
-  int64_t *subject = NULL;
-  Shape shape = SHAPE4(d->n, d->channels, d->h, d->w);
-  Status s = st_writer_new(&w, e);
-  if (s == ST_OK && !dataset_meta(d, "format")) s = st_add_meta(w, "format", DATASET_FORMAT, e);
-  for (int i = 0; i < d->nmeta && s == ST_OK; i++)
-    s = st_add_meta(w, d->meta[i].key, d->meta[i].value, e);
-  if (s == ST_OK && as_u8) {
-    q = mem_alloc((size_t)shape_numel(shape));
-    s = q ? quantise(d, q, path, e) : err_set(e, ST_NOMEM, "%s: out of memory", path);
-  }
-  if (s == ST_OK && fill)
-    s = st_add_stream(w, "images", DT_F32, shape, fill, ctx, e);
-  else if (s == ST_OK)
-    s = st_add(w, "images", as_u8 ? DT_U8 : DT_F32, shape, as_u8 ? (void *)q : (void *)d->images,
-               e);
-  if (s == ST_OK && d->labels) s = st_add(w, "labels", DT_I64, SHAPE1(d->n), d->labels, e);
-  if (s == ST_OK && d->names) s = st_add(w, "names", DT_U8, SHAPE2(d->n, 64), d->names, e);
-  if (s == ST_OK && d->src) s = lesions_add(w, d->src, d->n, d->channels, &subject, e);
+  SaveBuffers b = {NULL, NULL};
+  TRY(st_writer_new(&w, e));
+  Status s = dataset_add(w, d, path, as_u8, fill, ctx, &b, e);
   if (s == ST_OK)
     s = st_commit(w, path, e);
   else
     st_writer_free(w);
-  mem_free(q);
-  mem_free(subject);
+  mem_free(b.levels);
+  mem_free(b.subject);
   return s;
 }
 
 Status dataset_save(const Dataset *d, const char *path, bool as_u8, Error *e) {
-  return save(d, path, as_u8, NULL, NULL, e);
+  return dataset_write(d, path, as_u8, NULL, NULL, e);
 }
 
 Status dataset_save_stream(const Dataset *d, const char *path, StFill fill, void *ctx, Error *e) {
-  return save(d, path, false, fill, ctx, e);
+  return dataset_write(d, path, false, fill, ctx, e);
 }

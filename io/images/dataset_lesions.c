@@ -47,22 +47,21 @@ Status lesions_add(StWriter *w, const DatasetLesions *l, int64_t images, int cha
   if (!*subject)
     return err_set(e, ST_NOMEM, "out of memory for the subjects of %lld images", (long long)images);
   for (int64_t i = 0; i < images; i++) (*subject)[i] = l->subject_of[l->lesion[i]];
-  Status s = st_add(w, "lesion", DT_I64, SHAPE1(images), l->lesion, e);
-  if (s == ST_OK) s = st_add(w, "subject", DT_I64, SHAPE1(images), *subject, e);
-  if (s == ST_OK) s = st_add(w, "slice", DT_I64, SHAPE1(images), l->slice, e);
-  if (s == ST_OK) s = st_add(w, "window", DT_F64, SHAPE3(images, channels, 2), l->window, e);
-  if (s == ST_OK) s = st_add(w, "lesions.names", DT_U8, SHAPE2(l->n, 64), l->name, e);
-  if (s == ST_OK) s = st_add(w, "lesions.subject", DT_I64, SHAPE1(l->n), l->subject_of, e);
-  if (s == ST_OK) s = st_add(w, "lesions.labels", DT_I64, SHAPE1(l->n), l->label, e);
-  if (s == ST_OK) s = st_add(w, "lesions.dim", DT_I64, SHAPE2(l->n, 3), l->dim, e);
-  if (s == ST_OK) s = st_add(w, "lesions.affine", DT_F64, SHAPE3(l->n, 4, 4), l->affine, e);
-  return s == ST_OK ? st_add(w, "subjects.names", DT_U8, SHAPE2(l->nsubjects, 64), l->subject, e)
-                    : s;
+  TRY(st_add(w, "lesion", DT_I64, SHAPE1(images), l->lesion, e));
+  TRY(st_add(w, "subject", DT_I64, SHAPE1(images), *subject, e));
+  TRY(st_add(w, "slice", DT_I64, SHAPE1(images), l->slice, e));
+  TRY(st_add(w, "window", DT_F64, SHAPE3(images, channels, 2), l->window, e));
+  TRY(st_add(w, "lesions.names", DT_U8, SHAPE2(l->n, 64), l->name, e));
+  TRY(st_add(w, "lesions.subject", DT_I64, SHAPE1(l->n), l->subject_of, e));
+  TRY(st_add(w, "lesions.labels", DT_I64, SHAPE1(l->n), l->label, e));
+  TRY(st_add(w, "lesions.dim", DT_I64, SHAPE2(l->n, 3), l->dim, e));
+  TRY(st_add(w, "lesions.affine", DT_F64, SHAPE3(l->n, 4, 4), l->affine, e));
+  return st_add(w, "subjects.names", DT_U8, SHAPE2(l->nsubjects, 64), l->subject, e);
 }
 
 /* ---- reading ---- */
-static Status fetch(const StFile *f, const char *name, DType type, Shape want, void *dst,
-                    Error *e) {
+static Status tensor_fetch(const StFile *f, const char *name, DType type, Shape want, void *dst,
+                           Error *e) {
   char a[96], b[96];
   const StTensor *t = st_find(f, name);
   if (!t || t->dtype != type || !shape_eq(t->shape, want))
@@ -73,8 +72,8 @@ static Status fetch(const StFile *f, const char *name, DType type, Shape want, v
   return ST_OK;
 }
 
-static Status check(const StFile *f, const DatasetLesions *l, int64_t images, int channels,
-                    Error *e) {
+static Status lesions_check(const StFile *f, const DatasetLesions *l, int64_t images, int channels,
+                            Error *e) {
   bool good = true;
   for (int64_t i = 0; i < l->n; i++) {
     l->name[i][63] = 0;
@@ -95,6 +94,21 @@ static Status check(const StFile *f, const DatasetLesions *l, int64_t images, in
                         f->path);
 }
 
+static Status lesions_fill(const StFile *f, DatasetLesions *l, int64_t images, int channels,
+                           Error *e) {
+  const int64_t n = l->n;
+  TRY(tensor_fetch(f, "lesion", DT_I64, SHAPE1(images), l->lesion, e));
+  TRY(tensor_fetch(f, "slice", DT_I64, SHAPE1(images), l->slice, e));
+  TRY(tensor_fetch(f, "window", DT_F64, SHAPE3(images, channels, 2), l->window, e));
+  TRY(tensor_fetch(f, "lesions.names", DT_U8, SHAPE2(n, 64), l->name, e));
+  TRY(tensor_fetch(f, "lesions.subject", DT_I64, SHAPE1(n), l->subject_of, e));
+  TRY(tensor_fetch(f, "lesions.labels", DT_I64, SHAPE1(n), l->label, e));
+  TRY(tensor_fetch(f, "lesions.dim", DT_I64, SHAPE2(n, 3), l->dim, e));
+  TRY(tensor_fetch(f, "lesions.affine", DT_F64, SHAPE3(n, 4, 4), l->affine, e));
+  TRY(tensor_fetch(f, "subjects.names", DT_U8, SHAPE2(l->nsubjects, 64), l->subject, e));
+  return lesions_check(f, l, images, channels, e);
+}
+
 Status lesions_load(const StFile *f, int64_t images, int channels, DatasetLesions **out, Error *e) {
   const StTensor *names = st_find(f, "lesions.names"), *subjects = st_find(f, "subjects.names");
   *out = NULL;
@@ -104,19 +118,9 @@ Status lesions_load(const StFile *f, int64_t images, int channels, DatasetLesion
     return err_set(e, ST_FORMAT,
                    "%s: tensors lesions.names and subjects.names have no rows; pack the data again",
                    f->path);
-  const int64_t n = names->shape.d[0], m = subjects->shape.d[0];
-  DatasetLesions *l = lesions_new(n, m, images, channels);
+  DatasetLesions *l = lesions_new(names->shape.d[0], subjects->shape.d[0], images, channels);
   if (!l) return err_set(e, ST_NOMEM, "%s: out of memory", f->path);
-  Status s = fetch(f, "lesion", DT_I64, SHAPE1(images), l->lesion, e);
-  if (s == ST_OK) s = fetch(f, "slice", DT_I64, SHAPE1(images), l->slice, e);
-  if (s == ST_OK) s = fetch(f, "window", DT_F64, SHAPE3(images, channels, 2), l->window, e);
-  if (s == ST_OK) s = fetch(f, "lesions.names", DT_U8, SHAPE2(n, 64), l->name, e);
-  if (s == ST_OK) s = fetch(f, "lesions.subject", DT_I64, SHAPE1(n), l->subject_of, e);
-  if (s == ST_OK) s = fetch(f, "lesions.labels", DT_I64, SHAPE1(n), l->label, e);
-  if (s == ST_OK) s = fetch(f, "lesions.dim", DT_I64, SHAPE2(n, 3), l->dim, e);
-  if (s == ST_OK) s = fetch(f, "lesions.affine", DT_F64, SHAPE3(n, 4, 4), l->affine, e);
-  if (s == ST_OK) s = fetch(f, "subjects.names", DT_U8, SHAPE2(m, 64), l->subject, e);
-  if (s == ST_OK) s = check(f, l, images, channels, e);
+  const Status s = lesions_fill(f, l, images, channels, e);
   if (s != ST_OK)
     lesions_free(l);
   else

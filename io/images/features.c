@@ -56,15 +56,16 @@ static Status read_rows(FeatureFile *f, const StFile *st, Error *e) {
 Status features_open(FeatureFile *f, const char *path, Error *e) {
   memset(f, 0, sizeof *f);
   StFile st;
-  Status s = st_open(&st, path, e);
-  if (s != ST_OK) return s;
+  TRY(st_open(&st, path, e));
   const char *images = st_meta(&st, "images");
-  s = read_rows(f, &st, e);
-  if (s == ST_OK && images && atoll(images) > f->n)
+  Status s = read_rows(f, &st, e);
+  if (s != ST_OK) goto done;
+  if (images && atoll(images) > f->n)
     s = err_set(e, ST_FORMAT,
                 "%s: features of %lld of %s images: the run that made it was interrupted; give the "
                 "data set instead, the rest will be computed",
                 path, (long long)f->n, images);
+done:
   st_close(&st);
   if (s != ST_OK) features_free(f);
   return s;
@@ -86,17 +87,21 @@ Status features_cached(FeatureFile *f, const char *path, const char key[65], int
   return ST_OK;
 }
 
+static Status features_add(StWriter *w, const FeatureFile *f, const char key[65], int64_t images,
+                           Error *e) {
+  TRY(st_add_meta(w, "format", "prlx-features-1", e));
+  TRY(st_add_meta(w, "key", key, e));
+  TRY(st_add_metaf(w, e, "images", "%lld", (long long)images));
+  TRY(st_add_meta(w, "network", f->network, e));
+  TRY(st_add_meta(w, "convention", f->convention, e));
+  return st_add(w, "features", DT_F32, SHAPE2(f->n, f->d), f->x, e);
+}
+
 Status features_save(const FeatureFile *f, const char *path, const char key[65], int64_t images,
                      Error *e) {
   StWriter *w = NULL;
-  Status s = st_writer_new(&w, e);
-  if (s != ST_OK) return s;
-  s = st_add_meta(w, "format", "prlx-features-1", e);
-  if (s == ST_OK) s = st_add_meta(w, "key", key, e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "images", "%lld", (long long)images);
-  if (s == ST_OK) s = st_add_meta(w, "network", f->network, e);
-  if (s == ST_OK) s = st_add_meta(w, "convention", f->convention, e);
-  if (s == ST_OK) s = st_add(w, "features", DT_F32, SHAPE2(f->n, f->d), f->x, e);
+  TRY(st_writer_new(&w, e));
+  const Status s = features_add(w, f, key, images, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;

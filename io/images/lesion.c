@@ -18,7 +18,7 @@ void lesion_free(LesionVolumes *v) {
 }
 
 /* "TABLE: row 7: FILE", or the file alone when there is no table. */
-static void place(const Cohort *c, const Lesion *l, const char *path, char out[600]) {
+static void lesion_where(const Cohort *c, const Lesion *l, const char *path, char out[600]) {
   if (c->t.path)
     snprintf(out, 600, "%.250s: row %d: %.300s", c->t.path, l->row + 2, path);
   else
@@ -37,13 +37,42 @@ static Status check_finite(const Nifti *v, const char *where, Error *e) {
   return ST_OK;
 }
 
+/* A 3-D volume of bearable size on the grid of v (if it has one yet). */
+static Status check_grid(const Nifti *n, const Grid *g, const LesionVolumes *v, const char *what,
+                         const char *where, Error *e) {
+  double size[3];
+  grid_voxel_size(g, size);
+  const double gap = v->grid.dim[0] ? grid_distance(g, &v->grid) : 0,
+               small = fmin(size[0], fmin(size[1], size[2]));
+  const int64_t *d = g->dim, *w = v->grid.dim;
+  if (grid_voxels(g) != n->nvox)
+    return err_set(e, ST_FORMAT,
+                   "%s: %d dimensions, %lld volumes; expected one 3-D volume; extract it first",
+                   where, n->h.ndim, (long long)(n->nvox / grid_voxels(g)));
+  if (d[0] > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
+    return err_set(e, ST_FORMAT, "%s: %lld x %lld x %lld voxels; expected at most %d each way",
+                   where, (long long)d[0], (long long)d[1], (long long)d[2], MAX_SIDE);
+  if (isinf(gap))
+    return err_set(e, ST_FORMAT,
+                   "%s: %s of %lld x %lld x %lld voxels, chi has %lld x %lld x %lld; expected the "
+                   "same grid; resample it, or cut all from whole volumes with prlx crop",
+                   where, what, (long long)d[0], (long long)d[1], (long long)d[2], (long long)w[0],
+                   (long long)w[1], (long long)w[2]);
+  if (gap > 0.05 * small)
+    return err_set(e, ST_FORMAT,
+                   "%s: %s lies up to %.3g mm away from chi (other affine); expected the same "
+                   "grid; resample it, or cut all from whole volumes with prlx crop",
+                   where, what, gap);
+  return ST_OK;
+}
+
 /* One volume of the row, on the grid of the first one read; *out takes its voxels. */
 static Status read_one(const Cohort *c, const Lesion *l, const char *path, const char *what,
                        LesionVolumes *v, float **out, char *warning, Error *e) {
   char where[600];
   Nifti n;
   Error inner = {0};
-  place(c, l, path, where);
+  lesion_where(c, l, path, where);
   Status s = nifti_read(path, &n, &inner);
   if (s != ST_OK) {
     if (c->t.path) return err_set(e, s, "%.250s: row %d: %.700s", c->t.path, l->row + 2, inner.msg);
@@ -52,40 +81,18 @@ static Status read_one(const Cohort *c, const Lesion *l, const char *path, const
   }
   Grid g = {{n.h.dim[1], n.h.dim[2], n.h.dim[3]}, {0}};
   memcpy(g.affine, n.h.affine, sizeof g.affine);
-  double size[3];
-  grid_voxel_size(&g, size);
-  const double gap = v->grid.dim[0] ? grid_distance(&g, &v->grid) : 0,
-               small = fmin(size[0], fmin(size[1], size[2]));
-  const int64_t *d = g.dim, *w = v->grid.dim;
-  if (grid_voxels(&g) != n.nvox)
-    s = err_set(e, ST_FORMAT,
-                "%s: %d dimensions, %lld volumes; expected one 3-D volume; extract it first", where,
-                n.h.ndim, (long long)(n.nvox / grid_voxels(&g)));
-  else if (d[0] > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
-    s = err_set(e, ST_FORMAT, "%s: %lld x %lld x %lld voxels; expected at most %d each way", where,
-                (long long)d[0], (long long)d[1], (long long)d[2], MAX_SIDE);
-  else if (isinf(gap))
-    s = err_set(e, ST_FORMAT,
-                "%s: %s of %lld x %lld x %lld voxels, chi has %lld x %lld x %lld; expected the "
-                "same grid; resample it, or cut all from whole volumes with prlx crop",
-                where, what, (long long)d[0], (long long)d[1], (long long)d[2], (long long)w[0],
-                (long long)w[1], (long long)w[2]);
-  else if (gap > 0.05 * small)
-    s = err_set(e, ST_FORMAT,
-                "%s: %s lies up to %.3g mm away from chi (other affine); expected the same grid; "
-                "resample it, or cut all from whole volumes with prlx crop",
-                where, what, gap);
-  else
-    s = check_finite(&n, where, e);
-  if (s == ST_OK) {
-    if (!v->grid.dim[0]) {
-      v->grid = g;
-      if (n.h.form == NIFTI_NO_FORM)
-        snprintf(warning, 256, "%.160s: no orientation in the header; taken as RAS", path);
-    }
-    *out = n.data;
-    n.data = NULL;
+  s = check_grid(&n, &g, v, what, where, e);
+  if (s != ST_OK) goto done;
+  s = check_finite(&n, where, e);
+  if (s != ST_OK) goto done;
+  if (!v->grid.dim[0]) {
+    v->grid = g;
+    if (n.h.form == NIFTI_NO_FORM)
+      snprintf(warning, 256, "%.160s: no orientation in the header; taken as RAS", path);
   }
+  *out = n.data;
+  n.data = NULL;
+done:
   nifti_free(&n);
   return s;
 }
@@ -101,7 +108,7 @@ static Status check_units(const Cohort *c, const Lesion *l, const LesionVolumes 
       sum += fabs((double)v->vol[CH_CHI][i]);
       n++;
     }
-  place(c, l, l->chi, where);
+  lesion_where(c, l, l->chi, where);
   if (units == UNITS_PPM && n && sum / (double)n > 2)
     return err_set(e, ST_INVALID,
                    "%s: mean susceptibility %.3g; expected ppm, as BIDS asks for Chimap; these "
@@ -116,7 +123,7 @@ static Status check_units(const Cohort *c, const Lesion *l, const LesionVolumes 
 }
 
 /* The k-th smallest of p[0..n-1], which is reordered (Hoare 1961). */
-static float kth(float *p, int64_t n, int64_t k) {
+static float select_kth(float *p, int64_t n, int64_t k) {
   for (int64_t lo = 0, hi = n - 1; lo < hi;) {
     const float pivot = p[lo + (hi - lo) / 2];
     int64_t i = lo, j = hi;
@@ -144,45 +151,50 @@ static Status positive_median(const float *v, int64_t n, double *out, Error *e) 
   if (!p) return err_set(e, ST_NOMEM, "out of memory");
   for (int64_t i = 0; i < n; i++)
     if (v[i] > 0) p[m++] = v[i];
-  *out = m ? 0.5 * ((double)kth(p, m, (m - 1) / 2) + kth(p, m, m / 2)) : 0;
+  *out = m ? 0.5 * ((double)select_kth(p, m, (m - 1) / 2) + select_kth(p, m, m / 2)) : 0;
   mem_free(p);
   return ST_OK;
 }
 
+static Status no_channel(const Cohort *c, const Lesion *l, const char *channel, Error *e) {
+  if (c->t.path)
+    return err_set(e, ST_FORMAT,
+                   "%s: row %d: no %s file; the channels asked for need it; fill it in or leave "
+                   "%s out of --channels",
+                   c->t.path, l->row + 2, channel, channel);
+  return err_set(
+      e, ST_INVALID,
+      "%s: channel %s needs a lesions.tsv that names its file; a single volume has only chi",
+      l->chi, channel);
+}
+
+/* What it has read so far is in v, for lesion_free. */
+static Status volumes_read(const Cohort *c, const Lesion *l, unsigned channels, ChiUnits units,
+                           LesionVolumes *v, char *warning, Error *e) {
+  const char *const path[CH_COUNT] = {l->chi, l->rim, l->flair};
+  TRY(read_one(c, l, l->chi, "chi", v, &v->vol[CH_CHI], warning, e));
+  for (int k = CH_RIM; k < CH_COUNT; k++) {
+    if (!(channels >> k & 1)) continue;
+    if (!path[k]) return no_channel(c, l, channel_name((Channel)k), e);
+    TRY(read_one(c, l, path[k], channel_name((Channel)k), v, &v->vol[k], warning, e));
+  }
+  if (l->mask) TRY(read_one(c, l, l->mask, "the lesion mask", v, &v->mask, warning, e));
+  TRY(check_units(c, l, v, units, e));
+  for (int k = 0; k < CH_COUNT; k++) v->scale[k] = k == CH_CHI && units == UNITS_PPM ? 1000 : 1;
+  if (!v->vol[CH_FLAIR]) return ST_OK;
+  TRY(positive_median(v->vol[CH_FLAIR], grid_voxels(&v->grid), &v->flair_median, e));
+  if (v->flair_median > 0) return ST_OK;
+  char where[600];
+  lesion_where(c, l, l->flair, where);
+  return err_set(e, ST_FORMAT,
+                 "%s: FLAIR without positive values; expected an image; correct the file", where);
+}
+
 Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, LesionVolumes *v,
                    char *warning, Error *e) {
-  const Lesion *l = &c->l[i];
-  const char *const path[CH_COUNT] = {l->chi, l->rim, l->flair};
   memset(v, 0, sizeof *v);
   warning[0] = 0;
-  Status s = read_one(c, l, l->chi, "chi", v, &v->vol[CH_CHI], warning, e);
-  for (int k = CH_RIM; k < CH_COUNT && s == ST_OK; k++) {
-    if (!(channels >> k & 1)) continue;
-    if (path[k])
-      s = read_one(c, l, path[k], channel_name((Channel)k), v, &v->vol[k], warning, e);
-    else if (c->t.path)
-      s = err_set(e, ST_FORMAT,
-                  "%s: row %d: no %s file; the channels asked for need it; fill it in or leave %s "
-                  "out of --channels",
-                  c->t.path, l->row + 2, channel_name((Channel)k), channel_name((Channel)k));
-    else
-      s = err_set(
-          e, ST_INVALID,
-          "%s: channel %s needs a lesions.tsv that names its file; a single volume has only chi",
-          l->chi, channel_name((Channel)k));
-  }
-  if (s == ST_OK && l->mask)
-    s = read_one(c, l, l->mask, "the lesion mask", v, &v->mask, warning, e);
-  if (s == ST_OK) s = check_units(c, l, v, units, e);
-  for (int k = 0; k < CH_COUNT; k++) v->scale[k] = k == CH_CHI && units == UNITS_PPM ? 1000 : 1;
-  if (s == ST_OK && v->vol[CH_FLAIR])
-    s = positive_median(v->vol[CH_FLAIR], grid_voxels(&v->grid), &v->flair_median, e);
-  if (s == ST_OK && v->vol[CH_FLAIR] && v->flair_median <= 0) {
-    char where[600];
-    place(c, l, l->flair, where);
-    s = err_set(e, ST_FORMAT,
-                "%s: FLAIR without positive values; expected an image; correct the file", where);
-  }
+  const Status s = volumes_read(c, &c->l[i], channels, units, v, warning, e);
   if (s != ST_OK) lesion_free(v);
   return s;
 }
@@ -288,7 +300,7 @@ void image_to_volume(const float *img, int64_t n, Channel ch, const double limit
 
 /* ---- files ---- */
 /* Letters and digits only: BIDS labels. */
-static void clean(const char *s, char out[100]) {
+static void label_clean(const char *s, char out[100]) {
   size_t n = 0;
   for (; *s && n < 99; s++)
     if (isalnum((unsigned char)*s)) out[n++] = *s;
@@ -298,8 +310,8 @@ static void clean(const char *s, char out[100]) {
 
 void patch_name(const char *subject, const char *lesion, const char *what, char out[300]) {
   char sub[100], les[100];
-  clean(strncmp(subject, "sub-", 4) ? subject : subject + 4, sub);
-  clean(strncmp(lesion, "lesion-", 7) ? lesion : lesion + 7, les);
+  label_clean(strncmp(subject, "sub-", 4) ? subject : subject + 4, sub);
+  label_clean(strncmp(lesion, "lesion-", 7) ? lesion : lesion + 7, les);
   snprintf(out, 300, "sub-%.80s/anat/sub-%.80s_lesion-%.60s_%.40s", sub, sub, les, what);
 }
 
@@ -312,12 +324,12 @@ Status patch_write(const char *dir, const char *file, const float *v, const Grid
     return err_set(e, ST_INVALID, "%.200s/%.200s: path too long", dir, file);
   char *slash = strrchr(path, '/');
   *slash = 0;
-  Status s = dir_make(path, e);
+  TRY(dir_make(path, e));
   *slash = '/';
   strcpy(path + n, ".nii.gz");
-  if (s == ST_OK) s = nifti_write(path, v, dim, g->affine, descrip, e);
+  TRY(nifti_write(path, v, dim, g->affine, descrip, e));
   strcpy(path + n, ".json");
-  return s == ST_OK && json ? file_write_atomic(path, json, strlen(json), e) : s;
+  return json ? file_write_atomic(path, json, strlen(json), e) : ST_OK;
 }
 
 Status path_relative(const char *dir, const char *file, char *out, size_t n, Error *e) {

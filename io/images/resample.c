@@ -5,12 +5,12 @@
 #include "io/formats/nifti.h"
 
 int64_t grid_voxels(const Grid *g) { return g->dim[0] * g->dim[1] * g->dim[2]; }
-static void transform(const double a[16], const double x[3], double y[3]) {
+static void affine_apply(const double a[16], const double x[3], double y[3]) {
   for (int r = 0; r < 3; r++)
     y[r] = a[4 * r] * x[0] + a[4 * r + 1] * x[1] + a[4 * r + 2] * x[2] + a[4 * r + 3];
 }
 
-void grid_mm(const Grid *g, const double ijk[3], double mm[3]) { transform(g->affine, ijk, mm); }
+void grid_mm(const Grid *g, const double ijk[3], double mm[3]) { affine_apply(g->affine, ijk, mm); }
 static double column_length(const double a[16], int c) {
   return sqrt(a[c] * a[c] + a[4 + c] * a[4 + c] + a[8 + c] * a[8 + c]);
 }
@@ -55,8 +55,7 @@ Status grid_patch(const Grid *src, const double centre[3], const int64_t dim[3],
                   const double voxel[3], Grid *patch, bool *exact, Error *e) {
   int axis[3], sign[3];
   double inv[16], origin[3], mm[3];
-  Status s = affine_invert(src->affine, inv, e);
-  if (s != ST_OK) return s;
+  TRY(affine_invert(src->affine, inv, e));
   nearest_axes(src->affine, axis, sign);
   *patch = (Grid){{dim[0], dim[1], dim[2]}, {0}};
   patch->affine[15] = 1;
@@ -92,7 +91,7 @@ typedef struct Source {
 static int64_t clampi(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
 
 /* Weights of the taps around x along one axis; the first tap is *at, the count is returned. */
-static int taps(Interp how, double x, int64_t *at, double w[4]) {
+static int kernel_taps(Interp how, double x, int64_t *at, double w[4]) {
   if (how == INTERP_NEAREST) {
     *at = (int64_t)floor(x + 0.5);
     w[0] = 1;
@@ -113,13 +112,13 @@ static int taps(Interp how, double x, int64_t *at, double w[4]) {
   return 4;
 }
 
-static double sample(const Source *s, const double x[3]) {
+static double source_sample(const Source *s, const double x[3]) {
   int64_t at[3];
   double w[3][4], sum = 0;
   int m[3];
   for (int c = 0; c < 3; c++) {
     if (!(x[c] >= -0.5 - 1e-6 && x[c] <= (double)s->n[c] - 0.5 + 1e-6)) return s->pad;
-    m[c] = taps(s->how, x[c], &at[c], w[c]);
+    m[c] = kernel_taps(s->how, x[c], &at[c], w[c]);
   }
   for (int k = 0; k < m[2]; k++)
     for (int j = 0; j < m[1]; j++) {
@@ -133,7 +132,7 @@ static double sample(const Source *s, const double x[3]) {
 }
 
 /* Rounds m to whole numbers where it is one up to what two float32 headers can differ by. */
-static bool integral(double m[16]) {
+static bool affine_round(double m[16]) {
   double r[16];
   for (int i = 0; i < 16; i++) {
     r[i] = rint(m[i]);
@@ -147,12 +146,11 @@ Status resample(const float *src, const Grid *sg, float *dst, const Grid *dg, In
                 Error *e) {
   double inv[16], m[16] = {0};
   int sub[3];
-  Status st = affine_invert(sg->affine, inv, e);
-  if (st != ST_OK) return st;
+  TRY(affine_invert(sg->affine, inv, e));
   for (int r = 0; r < 4; r++)
     for (int c = 0; c < 4; c++)
       for (int k = 0; k < 4; k++) m[4 * r + c] += inv[4 * r + k] * dg->affine[4 * k + c];
-  const bool whole = integral(m);
+  const bool whole = affine_round(m);
   const Source s = {src, sg->dim, whole ? INTERP_NEAREST : how, pad};
   for (int c = 0; c < 3; c++)
     sub[c] = whole ? 1 : (int)fmin(16, fmax(1, floor(column_length(m, c) + 0.25)));
@@ -166,8 +164,8 @@ Status resample(const float *src, const Grid *sg, float *dst, const Grid *dg, In
           const double p[3] = {(double)i + (a + 0.5) / sub[0] - 0.5,
                                (double)j + (b + 0.5) / sub[1] - 0.5,
                                (double)k + (c + 0.5) / sub[2] - 0.5};
-          transform(m, p, x);
-          sum += sample(&s, x);
+          affine_apply(m, p, x);
+          sum += source_sample(&s, x);
         }
         *dst++ = (float)(sum * share);
       }
@@ -177,8 +175,8 @@ Status resample(const float *src, const Grid *sg, float *dst, const Grid *dg, In
 /* ---- components ---- */
 /* Gives every voxel that hangs together with `seed` the label `id`. stack has room for every voxel:
  * each is pushed once. */
-static void flood(const float *v, const int64_t d[3], int32_t *label, int64_t seed, int32_t id,
-                  int64_t *stack) {
+static void component_flood(const float *v, const int64_t d[3], int32_t *label, int64_t seed,
+                            int32_t id, int64_t *stack) {
   int64_t n = 0;
   label[seed] = id;
   stack[n++] = seed;
@@ -206,7 +204,7 @@ Status components26(const float *v, const int64_t dim[3], int32_t *label, int32_
     return err_set(e, ST_NOMEM, "out of memory for the components of %lld voxels",
                    (long long)inside);
   for (int64_t i = 0; i < all; i++)
-    if (v[i] > 0 && !label[i]) flood(v, dim, label, i, ++*n, stack);
+    if (v[i] > 0 && !label[i]) component_flood(v, dim, label, i, ++*n, stack);
   mem_free(stack);
   return ST_OK;
 }

@@ -10,7 +10,7 @@
 #define STREAM_SUBJECTS ((uint64_t)1)
 #define STREAM_LESIONS ((uint64_t)2)
 
-static void shuffle(uint64_t seed, uint64_t stream, int n, int *order) {
+static void split_shuffle(uint64_t seed, uint64_t stream, int n, int *order) {
   Rng r = {.seed = seed, .subsequence = stream};
   for (int i = n - 1; i > 0; i--) {
     const int j = (int)rng_below(&r, i + 1), t = order[i];
@@ -23,9 +23,9 @@ static void shuffle(uint64_t seed, uint64_t stream, int n, int *order) {
 typedef struct Tally {
   int64_t n[3];
 } Tally;
-static bool counts(const SplitItem *it) { return !it->extra && it->cls <= CLASS_AMBIGUOUS; }
+static bool item_counts(const SplitItem *it) { return !it->extra && it->cls <= CLASS_AMBIGUOUS; }
 
-static void wanted(const SplitRule *r, const Tally *all, int64_t train[2], int64_t test[2]) {
+static void split_targets(const SplitRule *r, const Tally *all, int64_t train[2], int64_t test[2]) {
   const int64_t rim = all->n[CLASS_RIM], non = all->n[CLASS_NONRIM];
   test[CLASS_RIM] = !r->with_test ? 0
                     : r->test[CLASS_RIM] >= 0
@@ -75,12 +75,13 @@ static void choose_subjects(const int64_t test[2], const Tally *per, int subject
 }
 
 /* Takes up to `want` lesions of a class from one side, in shuffled order. */
-static int64_t take(const SplitItem *it, int n, const int *order, const bool *in_test, bool side,
-                    LesionClass c, int64_t want, Part p, Part *part) {
+static int64_t split_take(const SplitItem *it, int n, const int *order, const bool *in_test,
+                          bool side, LesionClass c, int64_t want, Part p, Part *part) {
   int64_t got = 0;
   for (int k = 0; k < n && got < want; k++) {
     const int i = order[k];
-    if (!counts(&it[i]) || it[i].cls != c || in_test[it[i].subject] != side || part[i] != PART_NONE)
+    if (!item_counts(&it[i]) || it[i].cls != c || in_test[it[i].subject] != side ||
+        part[i] != PART_NONE)
       continue;
     part[i] = p;
     got++;
@@ -96,19 +97,20 @@ static Status short_of(const char *what, LesionClass c, int64_t want, int64_t go
                  (long long)want, lesion_class_name(c), what, (long long)got, (long long)all->n[c]);
 }
 
-static Status deal(const SplitItem *it, int n, int nles, const SplitRule *r, const Tally *all,
-                   const int64_t train[2], const int64_t test[2], const int *order,
-                   const bool *in_test, Part *part, Error *e) {
+static Status split_deal(const SplitItem *it, int n, int nles, const SplitRule *r, const Tally *all,
+                         const int64_t train[2], const int64_t test[2], const int *order,
+                         const bool *in_test, Part *part, Error *e) {
   for (int c = CLASS_NONRIM; c <= CLASS_RIM; c++) {
-    int64_t got = take(it, nles, order, in_test, true, (LesionClass)c, test[c], PART_TEST, part);
+    int64_t got =
+        split_take(it, nles, order, in_test, true, (LesionClass)c, test[c], PART_TEST, part);
     if (r->with_test && r->test[c] > got)
       return short_of("the test", (LesionClass)c, r->test[c], got, all, e);
-    got = take(it, nles, order, in_test, false, (LesionClass)c, train[c], PART_TRAIN, part);
+    got = split_take(it, nles, order, in_test, false, (LesionClass)c, train[c], PART_TRAIN, part);
     if (r->train[c] > got) return short_of("training", (LesionClass)c, r->train[c], got, all, e);
   }
   const int64_t got = r->with_ambiguous
-                          ? take(it, nles, order, in_test, false, CLASS_AMBIGUOUS,
-                                 r->ambiguous >= 0 ? r->ambiguous : n, PART_AMBIGUOUS, part)
+                          ? split_take(it, nles, order, in_test, false, CLASS_AMBIGUOUS,
+                                       r->ambiguous >= 0 ? r->ambiguous : n, PART_AMBIGUOUS, part)
                           : 0;
   if (r->with_ambiguous && r->ambiguous > got)
     return short_of("denoising", CLASS_AMBIGUOUS, r->ambiguous, got, all, e);
@@ -129,26 +131,26 @@ Status split_make(const SplitItem *items, int n, int subjects, const SplitRule *
   Status s = it && per && sub && les && in_test
                  ? ST_OK
                  : err_set(e, ST_NOMEM, "out of memory for the split of %d lesions", n);
-  if (s == ST_OK) {
-    for (int i = 0; i < n; i++) {
-      it[i] = items[i];
-      if (r->by_lesion) it[i].subject = i;
-      part[i] = PART_NONE;
-      if (!counts(&it[i])) continue;
-      les[nles++] = i;
-      per[it[i].subject].n[it[i].cls]++;
-      all.n[it[i].cls]++;
-    }
-    /* Only what counts is shuffled: denoised lesions and their tables do not change who is in the
-     * test. */
-    for (int k = 0; k < groups; k++)
-      if (per[k].n[0] + per[k].n[1] + per[k].n[2]) sub[nsub++] = k;
-    shuffle(r->seed, STREAM_SUBJECTS, nsub, sub);
-    shuffle(r->seed, STREAM_LESIONS, nles, les);
-    wanted(r, &all, train, test);
-    choose_subjects(test, per, nsub, sub, in_test);
-    s = deal(it, n, nles, r, &all, train, test, les, in_test, part, e);
+  if (s != ST_OK) goto done;
+  for (int i = 0; i < n; i++) {
+    it[i] = items[i];
+    if (r->by_lesion) it[i].subject = i;
+    part[i] = PART_NONE;
+    if (!item_counts(&it[i])) continue;
+    les[nles++] = i;
+    per[it[i].subject].n[it[i].cls]++;
+    all.n[it[i].cls]++;
   }
+  /* Only what counts is shuffled: denoised lesions and their tables do not change who is in the
+   * test. */
+  for (int k = 0; k < groups; k++)
+    if (per[k].n[0] + per[k].n[1] + per[k].n[2]) sub[nsub++] = k;
+  split_shuffle(r->seed, STREAM_SUBJECTS, nsub, sub);
+  split_shuffle(r->seed, STREAM_LESIONS, nles, les);
+  split_targets(r, &all, train, test);
+  choose_subjects(test, per, nsub, sub, in_test);
+  s = split_deal(it, n, nles, r, &all, train, test, les, in_test, part, e);
+done:
   mem_free(it);
   mem_free(per);
   mem_free(sub);
@@ -220,7 +222,7 @@ static uint64_t image_key(const float *img, size_t bytes) {
   return (uint64_t)c << 32 | d;
 }
 
-static Status compare(const File *f, int n, char *const *paths, Error *e) {
+static Status files_compare(const File *f, int n, char *const *paths, Error *e) {
   int64_t subjects = 0, lesions = 0, images = 0, ns = 0, nl = 0, ni = 0;
   for (int k = 0; k < n; k++) {
     subjects += f[k].d.src->nsubjects;
@@ -261,22 +263,27 @@ static Status compare(const File *f, int n, char *const *paths, Error *e) {
   return s;
 }
 
+static Status file_open(File *f, const char *path, Error *e) {
+  TRY(dataset_open(&f->d, path, e));
+  const char *part = dataset_meta(&f->d, "split");
+  f->ambiguous = part && !strcmp(part, "ambiguous");
+  f->test = !part || !(f->ambiguous || !strcmp(part, "train"));
+  if (f->d.src) return ST_OK;
+  return err_set(
+      e, ST_INVALID,
+      "%s: does not say which subjects its images come from; pack it again from lesions.tsv", path);
+}
+
 Status leak_check_files(int n, char *const *paths, Error *e) {
   File *f = mem_alloc((size_t)n * sizeof *f);
   if (!f) return err_set(e, ST_NOMEM, "out of memory");
   Status s = ST_OK;
-  for (int k = 0; k < n && s == ST_OK; k++) {
-    if ((s = dataset_open(&f[k].d, paths[k], e)) != ST_OK) break;
-    const char *part = dataset_meta(&f[k].d, "split");
-    f[k].ambiguous = part && !strcmp(part, "ambiguous");
-    f[k].test = !part || !(f[k].ambiguous || !strcmp(part, "train"));
-    if (!f[k].d.src)
-      s = err_set(
-          e, ST_INVALID,
-          "%s: does not say which subjects its images come from; pack it again from lesions.tsv",
-          paths[k]);
+  for (int k = 0; k < n; k++) {
+    s = file_open(&f[k], paths[k], e);
+    if (s != ST_OK) goto done;
   }
-  if (s == ST_OK) s = compare(f, n, paths, e);
+  s = files_compare(f, n, paths, e);
+done:
   for (int k = 0; k < n; k++) dataset_free(&f[k].d);
   mem_free(f);
   return s;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool limits(const char *t, Window *w) {
+static bool window_limits(const char *t, Window *w) {
   char *end;
   w->lo = strtod(t, &end);
   if (end == t || *end != ',') return false;
@@ -20,10 +20,10 @@ bool window_parse(const char *text, Window *w) {
     const size_t n = strlen(name[m]);
     if (strncmp(text, name[m], n) != 0 || (text[n] && text[n] != ' ')) continue;
     *w = (Window){.mode = (WindowMode)m};
-    return !text[n] || (m != WINDOW_DISPLAY && limits(text + n + 1, w));
+    return !text[n] || (m != WINDOW_DISPLAY && window_limits(text + n + 1, w));
   }
   *w = (Window){.mode = WINDOW_FIXED};
-  return limits(text, w);
+  return window_limits(text, w);
 }
 
 void window_text(const Window *w, char out[80]) {

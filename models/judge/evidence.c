@@ -37,7 +37,7 @@ static double mean_of(const Mean *m) {
   return m->n >= FEW && m->weight > 0 ? m->sum / m->weight : NAN;
 }
 
-static int by_value(const void *a, const void *b) {
+static int double_order(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
@@ -51,11 +51,11 @@ static double core_from(int64_t n, const float *depth, double *scratch) {
       deep += depth[i] > CORE;
     }
   if (deep >= FEW || m < 4) return CORE;
-  qsort(scratch, (size_t)m, sizeof *scratch, by_value);
+  qsort(scratch, (size_t)m, sizeof *scratch, double_order);
   return scratch[m - 1 - m / 4] - 1e-6;
 }
 
-static double correlation(int64_t n, const float *a, const float *b, const float *depth) {
+static double rim_correlation(int64_t n, const float *a, const float *b, const float *depth) {
   double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, k = 0;
   for (int64_t i = 0; i < n; i++)
     if (depth[i] >= -AROUND) {
@@ -77,15 +77,15 @@ typedef struct Bright {
   float v;
   bool rim;
 } Bright;
-static int brighter(const void *a, const void *b) {
+static int bright_order(const void *a, const void *b) {
   const Bright *x = a, *y = b;
   if (x->v != y->v) return x->v > y->v ? -1 : 1;
   /* ties against the rim: never in our favour */
   return (int)x->rim - (int)y->rim;
 }
 
-static void overlap(int64_t n, const float *img, const float *rim, const float *depth, float top,
-                    Bright *b, RimMatch *out) {
+static void rim_overlap(int64_t n, const float *img, const float *rim, const float *depth,
+                        float top, Bright *b, RimMatch *out) {
   int64_t m = 0, k = 0, hit = 0;
   for (int64_t i = 0; i < n; i++)
     if (depth[i] >= -AROUND) {
@@ -93,14 +93,14 @@ static void overlap(int64_t n, const float *img, const float *rim, const float *
       k += b[m++].rim;
     }
   if (k < FEW) return;
-  qsort(b, (size_t)m, sizeof *b, brighter);
+  qsort(b, (size_t)m, sizeof *b, bright_order);
   for (int64_t i = 0; i < k; i++) hit += b[i].rim;
   out->dice = (double)hit / (double)k;
   out->chance = (double)k / (double)m;
 }
 
-static void against_map(int64_t n, const float *img, const float *rim, const float *depth,
-                        double deep, Bright *b, RimMatch *out) {
+static void rim_against_map(int64_t n, const float *img, const float *rim, const float *depth,
+                            double deep, Bright *b, RimMatch *out) {
   Mean on = {0}, core = {0}, ring = {0};
   float top = 0;
   for (int64_t i = 0; i < n; i++)
@@ -114,8 +114,8 @@ static void against_map(int64_t n, const float *img, const float *rim, const flo
   }
   out->core = mean_of(&on) - mean_of(&core);
   out->surround = mean_of(&on) - mean_of(&ring);
-  out->corr = correlation(n, img, rim, depth);
-  overlap(n, img, rim, depth, top, b, out);
+  out->corr = rim_correlation(n, img, rim, depth);
+  rim_overlap(n, img, rim, depth, top, b, out);
 }
 
 Status rim_match(int h, int w, const float *img, const float *rim, const float *mask, RimMatch *out,
@@ -126,25 +126,26 @@ Status rim_match(int h, int w, const float *img, const float *rim, const float *
   double *scratch = mem_alloc((size_t)n * sizeof *scratch);
   Bright *b = mem_alloc((size_t)n * sizeof *b);
   int64_t inside = 0;
-  if (depth && scratch && b) {
-    for (int64_t i = 0; i < n; i++) {
-      depth[i] = depth_at(h, w, mask, (int)(i / w), (int)(i % w));
-      inside += mask[i] > 0;
-    }
-    Mean outer = {0}, core = {0};
-    const double deep = core_from(n, depth, scratch);
-    for (int64_t i = 0; i < n; i++) {
-      if (depth[i] > deep)
-        mean_add(&core, (double)img[i], 1);
-      else if (depth[i] > 0 && depth[i] <= OUTER)
-        mean_add(&outer, (double)img[i], 1);
-    }
-    out->edge = mean_of(&outer) - mean_of(&core);
-    if (rim && inside) against_map(n, img, rim, depth, deep, b, out);
+  Status s = ST_OK;
+  if (!depth || !scratch || !b) {
+    s = err_set(e, ST_NOMEM, "rim match: out of memory for %d x %d pixels", w, h);
+    goto done;
   }
-  const Status s = depth && scratch && b
-                       ? ST_OK
-                       : err_set(e, ST_NOMEM, "rim match: out of memory for %d x %d pixels", w, h);
+  for (int64_t i = 0; i < n; i++) {
+    depth[i] = depth_at(h, w, mask, (int)(i / w), (int)(i % w));
+    inside += mask[i] > 0;
+  }
+  Mean outer = {0}, core = {0};
+  const double deep = core_from(n, depth, scratch);
+  for (int64_t i = 0; i < n; i++) {
+    if (depth[i] > deep)
+      mean_add(&core, (double)img[i], 1);
+    else if (depth[i] > 0 && depth[i] <= OUTER)
+      mean_add(&outer, (double)img[i], 1);
+  }
+  out->edge = mean_of(&outer) - mean_of(&core);
+  if (rim && inside) rim_against_map(n, img, rim, depth, deep, b, out);
+done:
   mem_free(depth);
   mem_free(scratch);
   mem_free(b);
@@ -210,8 +211,8 @@ Status reference_new(NearReference *r, int64_t n, const Nearest *q, Error *e) {
                    "neighbours: training images of one lesion only; expected at least two lesions "
                    "to compare with");
   }
-  qsort(r->d, (size_t)m, sizeof *r->d, by_value);
-  qsort(r->gap, (size_t)g, sizeof *r->gap, by_value);
+  qsort(r->d, (size_t)m, sizeof *r->d, double_order);
+  qsort(r->gap, (size_t)g, sizeof *r->gap, double_order);
   /* no second lesion: nothing can stand out */
   for (; g < m; g++) r->gap[g] = HUGE_VAL;
   r->n = m;
@@ -235,15 +236,15 @@ typedef struct Item {
   double v;
   int64_t group;
 } Item;
-static int by_item(const void *a, const void *b) {
+static int item_order(const void *a, const void *b) {
   const Item *x = a, *y = b;
   if (x->v != y->v) return x->v > y->v ? 1 : -1;
   return x->group > y->group ? 1 : x->group < y->group ? -1 : 0;
 }
 
 /* Mean and median of items sorted by value, each counted count[group] times. */
-static bool weighted(int64_t n, const Item *it, const int64_t *count, double *mean,
-                     double *median) {
+static bool items_weighted(int64_t n, const Item *it, const int64_t *count, double *mean,
+                           double *median) {
   int64_t total = 0, seen = 0;
   double sum = 0, low = NAN;
   for (int64_t i = 0; i < n; i++) {
@@ -263,18 +264,19 @@ static bool weighted(int64_t n, const Item *it, const int64_t *count, double *me
   return true;
 }
 
-static void resample(Spread *out, int64_t n, const Item *it, int64_t *count, int64_t groups,
-                     int resamples, double level, uint64_t seed, double *mean, double *median) {
+static void spread_bootstrap(Spread *out, int64_t n, const Item *it, int64_t *count, int64_t groups,
+                             int resamples, double level, uint64_t seed, double *mean,
+                             double *median) {
   Rng rng = {.seed = seed, .subsequence = 0x65766964};
   int64_t m = 0;
   for (int k = 0; k < resamples; k++) {
     memset(count, 0, (size_t)groups * sizeof *count);
     for (int64_t g = 0; g < groups; g++) count[rng_below(&rng, groups)]++;
-    m += weighted(n, it, count, &mean[m], &median[m]);
+    m += items_weighted(n, it, count, &mean[m], &median[m]);
   }
   if (2 * m <= resamples) return;
-  qsort(mean, (size_t)m, sizeof *mean, by_value);
-  qsort(median, (size_t)m, sizeof *median, by_value);
+  qsort(mean, (size_t)m, sizeof *mean, double_order);
+  qsort(median, (size_t)m, sizeof *median, double_order);
   out->mean_lo = quantile_sorted(mean, m, (1 - level) / 2);
   out->mean_hi = quantile_sorted(mean, m, (1 + level) / 2);
   out->median_lo = quantile_sorted(median, m, (1 - level) / 2);
@@ -292,26 +294,30 @@ Status spread_by_group(int64_t n, const double *v, const int64_t *group, int64_t
   Item *it = mem_alloc((size_t)PRLX_MAX(n, 1) * sizeof *it);
   int64_t *count = mem_alloc((size_t)groups * sizeof *count), used = 0;
   double *mean = mem_alloc(2 * (size_t)resamples * sizeof *mean);
-  Status s = it && count && mean
-                 ? ST_OK
-                 : err_set(e, ST_NOMEM, "intervals: out of memory for %lld values", (long long)n);
-  for (int64_t i = 0; i < n && s == ST_OK; i++) {
-    if (group[i] < 0 || group[i] >= groups)
+  Status s = ST_OK;
+  if (!it || !count || !mean) {
+    s = err_set(e, ST_NOMEM, "intervals: out of memory for %lld values", (long long)n);
+    goto done;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    if (group[i] < 0 || group[i] >= groups) {
       s = err_set(e, ST_INVALID, "intervals: value %lld is of group %lld; expected 0 to %lld",
                   (long long)i, (long long)group[i], (long long)groups - 1);
-    else if (isfinite(v[i])) {
-      it[out->n++] = (Item){v[i], group[i]};
-      used += !count[group[i]];
-      count[group[i]] = 1;
+      goto done;
     }
+    if (!isfinite(v[i])) continue;
+    it[out->n++] = (Item){v[i], group[i]};
+    used += !count[group[i]];
+    count[group[i]] = 1;
   }
-  if (s == ST_OK && out->n) {
-    qsort(it, (size_t)out->n, sizeof *it, by_item);
-    for (int64_t g = 0; g < groups; g++) count[g] = 1;
-    weighted(out->n, it, count, &out->mean, &out->median);
-    if (used > 1)
-      resample(out, out->n, it, count, groups, resamples, level, seed, mean, mean + resamples);
-  }
+  if (!out->n) goto done;
+  qsort(it, (size_t)out->n, sizeof *it, item_order);
+  for (int64_t g = 0; g < groups; g++) count[g] = 1;
+  items_weighted(out->n, it, count, &out->mean, &out->median);
+  if (used > 1)
+    spread_bootstrap(out, out->n, it, count, groups, resamples, level, seed, mean,
+                     mean + resamples);
+done:
   mem_free(it);
   mem_free(count);
   mem_free(mean);
