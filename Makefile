@@ -3,12 +3,14 @@ CC      ?= gcc
 BUILD   ?= build
 OPT     ?= -O3
 WARN     = -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla
-BASE     = -std=gnu11 $(WARN) -ffp-contract=fast -fno-math-errno -fno-trapping-math -MMD -MP -I. $(EXTRA)
+FPMATH   = -ffp-contract=fast -fno-math-errno -fno-trapping-math
+BASE     = -std=gnu11 $(WARN) $(FPMATH) -MMD -MP -I. $(EXTRA)
 CFLAGS  ?= $(OPT) -g
 LDLIBS   = -lm -lpthread
 ARCH    := $(shell uname -m)
 ifeq ($(MAKELEVEL),0)
-MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)   # as many compilers as cores; `make -j1` for one
+# as many compilers as cores; `make -j1` for one
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
 ifeq ($(ARCH),x86_64)
@@ -19,7 +21,8 @@ ISAS      = portable
 endif
 FLAGS_portable =
 FLAGS_avx2     = -mavx2 -mfma
-FLAGS_avx512   = -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma -mprefer-vector-width=512
+FLAGS_avx512   = -mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx2 -mfma \
+                 -mprefer-vector-width=512
 
 CORE   := $(wildcard core/*.c)
 KERN   := $(wildcard core/kernels/*.c)
@@ -28,33 +31,45 @@ TOOLS  := $(wildcard tools/*/*.c) $(wildcard paper/engine/*.c)
 TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 
-# ---- CUDA: built when nvcc is there; `make CUDA=0` never. One binary per major architecture from sm_75 on (a binary runs on every later minor
-# version of its major), and PTX of the newest for what comes after this nvcc. CUDA_ARCHS="90" builds for these only, CUDA_ARCHS=all for each one,
+# ---- CUDA: built when nvcc is there; `make CUDA=0` never. One binary per major architecture from
+# sm_75 on (a binary runs on every later minor version of its major), and PTX of the newest for what
+# comes after this nvcc. CUDA_ARCHS="90" builds for these only, CUDA_ARCHS=all for each one,
 # CUDA_ARCHS=native for the GPU of this machine (quickest). ----
-NVCC      ?= $(shell command -v nvcc 2>/dev/null || { test -x /usr/local/cuda/bin/nvcc && echo /usr/local/cuda/bin/nvcc; })
+NVCC      ?= $(shell command -v nvcc 2>/dev/null || \
+               { test -x /usr/local/cuda/bin/nvcc && echo /usr/local/cuda/bin/nvcc; })
 CUDA      ?= 1
 ifeq ($(NVCC),)
 override CUDA = 0
 endif
 CUDASRC   := $(wildcard cuda/*.cu)
 ifneq ($(CUDA),0)
-CUDA_KNOWN := $(shell $(NVCC) --list-gpu-arch 2>/dev/null | sed -n 's/^compute_\([0-9]*\)$$/\1/p' | sort -n | awk '$$1 >= 75')
+CUDA_KNOWN  := $(shell $(NVCC) --list-gpu-arch 2>/dev/null | \
+                 sed -n 's/^compute_\([0-9]*\)$$/\1/p' | sort -n | awk '$$1 >= 75')
 CUDA_NEWEST := $(lastword $(CUDA_KNOWN))
-CUDA_MAJORS := $(shell printf '%s\n' $(CUDA_KNOWN) | awk '{m = int($$1 / 10)} m != last {print; last = m}')
+CUDA_MAJORS := $(shell printf '%s\n' $(CUDA_KNOWN) | \
+                 awk '{m = int($$1 / 10)} m != last {print; last = m}')
 CUDA_ARCHS ?= $(CUDA_MAJORS)
 CUDA_BUILD  = $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_KNOWN),$(CUDA_ARCHS))
-CUDA_PTX   ?= $(if $(filter-out $(CUDA_MAJORS) all,$(CUDA_ARCHS))$(filter 1%,$(words $(filter-out all,$(CUDA_ARCHS)))),,$(CUDA_NEWEST))
+# PTX of the newest, unless some architectures were asked for: a list of one's own, or one alone
+CUDA_OWN    = $(filter-out $(CUDA_MAJORS) all,$(CUDA_ARCHS))
+CUDA_ALONE  = $(filter 1%,$(words $(filter-out all,$(CUDA_ARCHS))))
+CUDA_PTX   ?= $(if $(CUDA_OWN)$(CUDA_ALONE),,$(CUDA_NEWEST))
 GENCODE     = $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(GENCODES))
-GENCODES    = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+GENCODES    = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) \
+              $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
 CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(shell readlink -f $(NVCC)))
-CUDA_LIBS   = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a)) -ldl -lrt -Wl,--as-needed -lstdc++
+CUDART      = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a \
+                                     $(CUDA_HOME)/targets/*/lib/libcudart_static.a))
+CUDA_LIBS   = $(CUDART) -ldl -lrt -Wl,--as-needed -lstdc++
 CUDAOBJ     = $(CUDASRC:%.cu=$(BUILD)/%.cuda.o)
 endif
 NVCCFLAGS  ?= -O3 -std=c++17 -lineinfo
-NVCCWARN    = -Xcompiler -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers,-fno-exceptions,-fno-threadsafe-statics
+NVCCHOST    = -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers
+NVCCWARN    = -Xcompiler $(NVCCHOST),-fno-exceptions,-fno-threadsafe-statics
 
-# ---- MPI: training by several processes (tools/cli/comm_mpi.c). Off by default; `make MPI=1` needs an MPI with its compiler MPICC. Only one object differs;
-# $(BUILD)/prlx-mpi is the program with it, for the test. ----
+# ---- MPI: training by several processes (tools/cli/comm_mpi.c). Off by default; `make MPI=1` needs
+# an MPI with its compiler MPICC. Only one object differs; $(BUILD)/prlx-mpi is the program with it,
+# for the test. ----
 # NCCL=1 (needs MPI, which starts the processes): gradients go from GPU to GPU (cuda/comm_nccl.cu).
 NCCL      ?= 0
 NCCL_HOME ?= $(CUDA_HOME)
@@ -72,10 +87,13 @@ F64OBJ  = $(CORE:%.c=$(BUILD)/f64/%.o) $(KERN:%.c=$(BUILD)/f64/%.o)
 GOLDOBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c))
 
 all: hello $(BUILD)/prlx
+NVCC_NAME = $(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\),.*/nvcc \1/p')
+PTX_NAME  = $(if $(CUDA_PTX), and PTX of compute_$(CUDA_PTX))
 hello:
 	@echo "prlx.c: $(shell $(CC) --version | head -n 1), $(ARCH), instruction sets: $(ISAS)"
 ifneq ($(CUDA),0)
-	@echo "prlx.c: $(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\),.*/nvcc \1/p'): CUDA backend for sm_ $(CUDA_BUILD)$(if $(CUDA_PTX), and PTX of compute_$(CUDA_PTX)) (make CUDA=0 builds without)"
+	@echo "prlx.c: $(NVCC_NAME): CUDA backend for sm_ $(CUDA_BUILD)$(PTX_NAME)" \
+	  "(make CUDA=0 builds without)"
 else
 	@echo "prlx.c: building the CPU program$(if $(NVCC), (CUDA=0),: no nvcc)"
 endif
@@ -104,7 +122,8 @@ $(BUILD)/mpi.on $(BUILD)/mpi.off:
 $(BUILD)/%.cuda.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) $(NVCCWARN) -I. $(GENCODE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
-$(BUILD)/cuda/comm_nccl.cuda.o: NVCCWARN += $(if $(filter-out 0,$(NCCL)),-DPRLX_HAVE_NCCL -I$(NCCL_HOME)/include)
+$(BUILD)/cuda/comm_nccl.cuda.o: NVCCWARN += \
+    $(if $(filter-out 0,$(NCCL)),-DPRLX_HAVE_NCCL -I$(NCCL_HOME)/include)
 $(BUILD)/cuda/comm_nccl.cuda.o: $(BUILD)/nccl.$(if $(filter-out 0,$(NCCL)),on,off)
 $(BUILD)/nccl.on $(BUILD)/nccl.off:
 	@mkdir -p $(@D); rm -f $(BUILD)/nccl.on $(BUILD)/nccl.off; touch $@
@@ -137,10 +156,13 @@ test: hello $(BUILD)/prlx $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh fast
 test-long: hello $(BUILD)/prlx $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh long
+ASAN_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+             -fno-omit-frame-pointer
 asan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="$(ASAN_FLAGS)" test
 
-# libFuzzer over everything that reads files (needs clang). Each target runs FUZZ_SECONDS; what it finds lies in $(BUILD)/fuzz/.
+# libFuzzer over everything that reads files (needs clang). Each target runs FUZZ_SECONDS; what it
+# finds lies in $(BUILD)/fuzz/.
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
@@ -148,23 +170,24 @@ FUZZERS      := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 FUZZOBJ       = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) $(wildcard io/*/*.c))
 $(BUILD)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(BASE) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -DISA=portable -c -o $@ $<
+	$(FUZZ_CC) $(BASE) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -DISA=portable \
+	  -c -o $@ $<
 $(BUILD)/fuzz/libio.a: $(FUZZOBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/test/fuzz/fuzz_%.o $(BUILD)/fuzz/libio.a
 	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 fuzz:
-	@command -v $(FUZZ_CC) >/dev/null 2>&1 || { echo "make fuzz: no $(FUZZ_CC); it needs clang with libFuzzer (Debian: apt install clang libclang-rt-14-dev libfuzzer-14-dev)"; exit 1; }
+	@command -v $(FUZZ_CC) >/dev/null 2>&1 || { \
+	  echo "make fuzz: no $(FUZZ_CC); it needs clang with libFuzzer" \
+	    "(Debian: apt install clang libclang-rt-14-dev libfuzzer-14-dev)"; exit 1; }
 	@$(MAKE) --no-print-directory $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%)
-	@for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; seeds=; [ -d test/fuzz/seeds/$$f ] && seeds=test/fuzz/seeds/$$f; \
-	  echo "fuzz_$$f: $(FUZZ_SECONDS) s"; \
-	  $(BUILD)/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
-	    -artifact_prefix=$(BUILD)/fuzz/$$f- $(BUILD)/fuzz/corpus/$$f $$seeds >$(BUILD)/fuzz/$$f.log 2>&1 \
-	    && grep -E 'stat::(number|average)' $(BUILD)/fuzz/$$f.log || { echo "fuzz_$$f found something: $(BUILD)/fuzz/$$f.log"; tail -n 20 $(BUILD)/fuzz/$$f.log; exit 1; }; done
-# Compiles every kernel for one architecture (CUDA_CHECK_ARCH) and reports registers, shared memory and spills; fails on warnings and on spills.
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) sh test/fuzz/run.sh $(FUZZERS)
+# Compiles every kernel for one architecture (CUDA_CHECK_ARCH) and reports registers, shared memory
+# and spills; fails on warnings and on spills.
 CUDA_CHECK_ARCH ?= 90
 cuda-check:
-	@NVCC="$(NVCC)" FLAGS="$(NVCCFLAGS) $(NVCCWARN) -I." ARCH=$(CUDA_CHECK_ARCH) BUILD=$(BUILD) sh test/cuda_check.sh $(CUDASRC)
+	@NVCC="$(NVCC)" FLAGS="$(NVCCFLAGS) $(NVCCWARN) -I." ARCH=$(CUDA_CHECK_ARCH) BUILD=$(BUILD) \
+	  sh test/cuda_check.sh $(CUDASRC)
 bench: $(BUILD)/prlx
 	$(BUILD)/prlx bench
 demo: $(BUILD)/prlx
@@ -173,18 +196,24 @@ clean:
 	rm -rf $(BUILD)
 help:
 	@echo "make            build $(BUILD)/prlx"
-	@echo "make demo       denoise the bundled ambiguous lesion, generate 64 lesions, train a few ticks -> out/demo/report.html"
+	@echo "make demo       denoise the bundled ambiguous lesion, generate 64 lesions," \
+	  "train a few ticks -> out/demo/report.html"
 	@echo "make test       all fast tests (under 10 minutes on 2 cores); make test-long: all tests"
 	@echo "make asan       the fast tests under address and undefined-behaviour sanitizers"
 	@echo "make fuzz       fuzz every reader of files for FUZZ_SECONDS each (60); needs clang"
-	@echo "make MPI=1      a program that trains in several processes: mpirun -n 4 build/prlx train ... (needs mpicc)"
+	@echo "make check-style  width, statements, comments, includes, names of the sources;" \
+	  "make format: clang-format"
+	@echo "make MPI=1      a program that trains in several processes:" \
+	  "mpirun -n 4 build/prlx train ... (needs mpicc)"
 	@echo "make NCCL=1     the same, gradients from GPU to GPU (needs NCCL, NCCL_HOME)"
-	@echo "make CUDA=0     no GPU code even where nvcc is; CUDA_ARCHS=native: for the GPU of this machine only (quicker)"
-	@echo "make cuda-check registers, shared memory, spills of every kernel; make test-cuda-emu: cuda/ without a GPU; make test-gpu, bench-gpu: on one"
+	@echo "make CUDA=0     no GPU code even where nvcc is;" \
+	  "CUDA_ARCHS=native: for the GPU of this machine only (quicker)"
+	@echo "make cuda-check registers, shared memory, spills of every kernel;" \
+	  "make test-cuda-emu: cuda/ without a GPU; make test-gpu, bench-gpu: on one"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
 .PHONY: all hello test test-long asan cuda-check fuzz bench clean help demo
--include test/cuda.mk
+-include test/cuda.mk test/house.mk
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

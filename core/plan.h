@@ -2,6 +2,7 @@
  * inside a run. */
 #ifndef PRLX_PLAN_H
 #define PRLX_PLAN_H
+#include <stdio.h>
 #include "core/graph.h"
 #include "core/rng.h"
 typedef struct Plan Plan;
@@ -99,6 +100,5 @@ PlanStats plan_stats(const Plan *p);
 /* Per-step profile: call plan_profile(p, true), run, then plan_report prints a table (name, shape,
  * ms, GFLOP/s) to `f`. */
 void plan_profile(Plan *p, bool on);
-#include <stdio.h>
 void plan_report(const Plan *p, FILE *f);
 #endif

@@ -1,8 +1,8 @@
 /* memory.cu: memory of the device and copies to and from it. Everything is ordered by one stream.
  */
-#include "cuda/device_impl.h"
 #include <stdio.h>
 #include <string.h>
+#include "cuda/device_impl.h"
 
 Status cuda_status(cudaError_t r, const char *what, Error *e) {
   if (r == cudaSuccess) return ST_OK;

@@ -1,8 +1,8 @@
 /* program.cu: the steps of a plan as one CUDA graph. The first run launches the kernels one by one
  * (they set their attributes then), the second captures them, later ones replay the capture: the
  * host then makes one call per plan instead of hundreds. */
-#include "cuda/device_impl.h"
 #include <string.h>
+#include "cuda/device_impl.h"
 
 struct DevProgram {
   int n;

@@ -3,8 +3,8 @@
  * rounded there (4e-16), log, sin and cos are good to 1 or 2 ulp of double on either side: the two
  * floats differ by 1 ulp where a rounding boundary lies between, for about one number in 10^8; one
  * word in 2^31 (a multiple of a quarter turn) gives 0 here and 1e-16 there. */
-#include "cuda/index.cuh"
 #include <curand_kernel.h>
+#include "cuda/index.cuh"
 
 /* counters per thread: curand_init costs as much as a draw */
 enum { FILL_THREADS = 128, FILL_BLOCKS = 4 };

@@ -3,8 +3,8 @@
  * order. Runs of 16 bytes go as one access where shapes, strides and types allow; everything else
  * number by number, converting between storage types where they differ. Cost: the bytes read and
  * written. */
-#include "cuda/index.cuh"
 #include <string.h>
+#include "cuda/index.cuh"
 
 enum { SHAPE_THREADS = 256 };
 

@@ -13,8 +13,8 @@
  * by L1, and nothing else. All of it is about 20 instructions per output: 67 M outputs are 42 M
  * warp instructions, 47 us on 132 multiprocessors. Rows at the seam of two chunks are read twice (3
  * of 16 for `same`), from L2. */
-#include "cuda/any.cuh"
 #include <math.h>
+#include "cuda/any.cuh"
 
 /* as in core/op_upfirdn.c */
 enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };

@@ -1,7 +1,7 @@
 /* bench_card.cu: see bench_card.h */
+#include "test/bench_card.h"
 #include "cuda/cuda.h"
 #include "cuda/mma.cuh"
-#include "test/bench_card.h"
 
 static __global__ void __launch_bounds__(256) copy16(const uint4 *x, uint4 *y, size_t n) {
   for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;

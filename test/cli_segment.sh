@@ -26,7 +26,7 @@ net="--levels 3 --width 4 --runs 2 --epochs 3 --batch 4 --resamples 50 --quiet"
 for f in model0.safetensors model1.safetensors predictions.tsv metrics.tsv sheet.png; do [ -s "$T/r/$f" ]; ok $? "segment wrote $f"; done
 has "$T/r/metrics.tsv" "^dice_1px" "metrics"; has "$T/log" "slices with a true rim" "what was judged"
 "$P" segment "$T/tr.safetensors" "$T/g/dataset.safetensors" --test "$T/te.safetensors" $net --channels chi,flair --out "$T/b" --compare "$T/r" >"$T/log" 2>&1; ok $? "real and synthetic: $(cat "$T/log")"
-has "$T/b/comparison.tsv" "^dice	" "paired differences"
+has "$T/b/comparison.tsv" "^dice$(printf '\t')" "paired differences"
 "$P" segment --model "$T/r" --test "$T/te.safetensors" --compare "$T/r" --resamples 50 --quiet --out "$T/e" >"$T/log" 2>&1; ok $? "saved U-Nets: $(cat "$T/log")"
 cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"; ok $? "saved U-Nets give the same numbers"
 awk -F '\t' '$1 == "dice" && $4 != 0 {exit 1}' "$T/e/comparison.tsv"; ok $? "a run against itself differs by nothing: $(cat "$T/e/comparison.tsv")"

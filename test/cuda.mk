@@ -1,10 +1,16 @@
-# cuda.mk: the CUDA sources without a GPU (emulated, g++) and their tests; the same tests on a GPU. Included by the Makefile.
-#   make test-cuda-emu      the fast subset (part of make test); TEST_LONG=1: everything (part of make test-long)
+# cuda.mk: the CUDA sources without a GPU (emulated, g++) and their tests; the same tests on a GPU.
+# Included by the Makefile.
+#   make test-cuda-emu      the fast subset (part of make test); TEST_LONG=1: everything (part of
+#                           make test-long)
 #   make test-gpu           the same programs, the golden files and compute-sanitizer on a card
-#   make bench-gpu          speed on a card, one call of at most 10 minutes; beside it PyTorch when it is there
+#   make bench-gpu          speed on a card, one call of at most 10 minutes; beside it PyTorch when
+#                           it is there
 EMU_CXX   ?= g++
 EMU_FLAGS ?= $(if $(findstring sanitize,$(CFLAGS)),$(CFLAGS),-O1 -g)
-EMU_BASE   = -std=gnu++17 -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-parameter -Wno-missing-field-initializers -ffp-contract=off -MMD -MP -I. -Itest/cuda_emu -DPRLX_CUDA_EMU
+EMU_WARN   = -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-parameter \
+             -Wno-missing-field-initializers
+EMU_BASE   = -std=gnu++17 $(EMU_WARN) -ffp-contract=off -MMD -MP -I. -Itest/cuda_emu \
+             -DPRLX_CUDA_EMU
 EMU       ?= $(BUILD)/emu
 EMU_CU    := $(wildcard cuda/*.cu)
 EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o
@@ -18,7 +24,8 @@ $(EMU)/%.o: %.cu
 $(EMU)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(EMU_CXX) $(EMU_BASE) -include test/cuda_emu.h $(EMU_FLAGS) -O2 -c -o $@ $<
-$(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o $(BUILD)/libprlx.a
+$(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o \
+                  $(EMU)/test/cuda_emu_api.o $(BUILD)/libprlx.a
 $(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/libprlx.a
 $(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/libprlx.a
 $(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/libprlx.a
@@ -29,7 +36,8 @@ test test-long: emu-programs
 test-cuda-emu: emu-programs
 	@BUILD=$(BUILD) EMU_CXX=$(EMU_CXX) sh test/run.sh $(if $(TEST_LONG),long,fast) emu
 
-# ---- on a card: the same sources through nvcc. Needs nvcc (CUDAOBJ comes from the Makefile) and a GPU when it runs. ----
+# ---- on a card: the same sources through nvcc. Needs nvcc (CUDAOBJ comes from the Makefile) and a
+# GPU when it runs. ----
 GPU        = $(BUILD)/gpu
 GPU_PROGS  = $(GPU)/cuda_ops $(GPU)/cuda_run $(GPU)/cuda_golden $(GPU)/bench
 $(GPU)/%.o: %.cu
@@ -44,11 +52,13 @@ $(GPU_PROGS): $(CUDAOBJ) $(BUILD)/libprlx.a
 	$(CC) $(CFLAGS) -o $@ $(filter-out %.a,$^) $(BUILD)/libprlx.a $(CUDA_LIBS) -lstdc++ $(LDLIBS)
 gpu-programs: $(GPU_PROGS)
 test-gpu:
-	@test -n "$(NVCC)" || { echo "make test-gpu: no nvcc; install the CUDA toolkit or set NVCC=/path/to/nvcc"; exit 1; }
+	@test -n "$(NVCC)" || { \
+	  echo "make test-gpu: no nvcc; install the CUDA toolkit or set NVCC=/path/to/nvcc"; exit 1; }
 	@$(MAKE) --no-print-directory CUDA=1 gpu-programs
 	@BUILD=$(BUILD) sh test/test_gpu.sh
 bench-gpu:
-	@test -n "$(NVCC)" || { echo "make bench-gpu: no nvcc; install the CUDA toolkit or set NVCC=/path/to/nvcc"; exit 1; }
+	@test -n "$(NVCC)" || { \
+	  echo "make bench-gpu: no nvcc; install the CUDA toolkit or set NVCC=/path/to/nvcc"; exit 1; }
 	@$(MAKE) --no-print-directory CUDA=1 gpu-programs
 	@BUILD=$(BUILD) sh test/bench_gpu.sh
 .PHONY: emu-programs test-cuda-emu gpu-programs test-gpu bench-gpu

@@ -1,7 +1,7 @@
 /* cuda_exact.cu: test/cuda_exact.h on the runtime, real or emulated. */
-#include "cuda/cuda.h"
 #include "test/cuda_exact.h"
 #include <string.h>
+#include "cuda/cuda.h"
 
 void *exact_new(size_t bytes) {
   void *p = NULL;

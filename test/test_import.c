@@ -1,16 +1,16 @@
 /* test_import.c: importers: golden values exact, archives of torch, names of VGG16, heads,
  * Inception and StyleGAN2-ADA, an imported network runs as the original does, truncated and mutated
  * files, failing memory, checksums. Hostile pickles and zip archives: test_pickle.c. */
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "models/store/datapath.h"
 #include "core/plan.h"
 #include "models/store/import.h"
 #include "io/formats/file.h"
-#include <stdio.h>
 #include "io/formats/sha256.h"
 #include "test/import_bytes.h"
-#include "models/store/netfile.c" /* the tools are not in the library */
+#include "models/store/netfile.h"
 #define DIR_ "test/data/import/"
 
 const char *data_path(const char *name) {

@@ -1,8 +1,8 @@
 /* pointwise.c (per instruction set): chunk loops of the pointwise operations. Plain loops; the
  * compiler vectorises them for the instruction set it is given. `#pragma GCC ivdep`: d may be a or
  * b themselves, never a shifted copy. */
-#include "core/pointwise.h"
 #include <math.h>
+#include "core/pointwise.h"
 #include "core/kernels/simd.h"
 
 #define LOOP _Pragma("GCC ivdep") for (int i = 0; i < n; i++)

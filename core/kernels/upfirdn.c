@@ -2,8 +2,8 @@
  * source rows that its vertical taps hit are summed into one row buffer (L1), then the horizontal
  * taps run over that buffer. So no plane-sized temporary exists, each step does the least work for
  * its factor, and all inner loops run along contiguous memory. */
-#include "core/kernels/simd.h"
 #include "core/kernels/upfirdn.h"
+#include "core/kernels/simd.h"
 
 #define INLINE static inline __attribute__((always_inline))
 typedef real v16b __attribute__((vector_size(16)));

@@ -11,8 +11,8 @@
  * in U at
  *   px = G00 (j-w-5) + G01 (i-h-5) + 2 G02 + 2 x0 + w - 1,    py = G10 (j-w-5) + G11 (i-h-5) + 2
  *     G12 + 2 y0 + h - 1. */
-#include "core/kernels/simd.h"
 #include "core/kernels/warp.h"
+#include "core/kernels/simd.h"
 
 #define INLINE static inline __attribute__((always_inline))
 /* EXTRA: S has 2n + EXTRA used columns */

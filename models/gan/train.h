@@ -13,6 +13,7 @@
  *     trainer_free(t); */
 #ifndef PRLX_TRAIN_H
 #define PRLX_TRAIN_H
+#include <stdio.h>
 #include "core/comm.h"
 #include "core/flat.h"
 #include "core/optim.h"
@@ -194,7 +195,6 @@ TrainMemory trainer_memory(const Trainer *t);
 /* multiply-adds x 2 of one average iteration (reg phases by their interval) */
 double trainer_flop(const Trainer *t);
 void trainer_profile(Trainer *t, bool on); /* plan_profile of all phases */
-#include <stdio.h>
 void trainer_report(const Trainer *t, FILE *f); /* plan_report of all phases of the last step */
 
 /* Snapshot: calls fn once per piece of state. The same order and names each time for one
