@@ -328,8 +328,8 @@ static void test_orientation(void) {
     set(&m, BITPIX, 0, 8);
     set(&m, SLOPE, 0, 2);
     set(&m, INTER, 0, NAN);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.pixdim[1] == 1 &&
-              v.h.pixdim[2] == 3 && v.h.unit_mm == 0.001 && v.data[2] == 36 &&
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.pixdim[1] == 0.001 &&
+              v.h.pixdim[2] == 0.003 && v.h.unit_mm == 0.001 && v.data[2] == 36 &&
               strstr(v.h.warning, "pixdim[1]") && strstr(v.h.warning, "micrometres") &&
               strstr(v.h.warning, "bitpix") && strstr(v.h.warning, "scl_inter"),
           "oddities: %s", v.h.warning);
@@ -337,6 +337,108 @@ static void test_orientation(void) {
   }
   double flat[16] = {1, 2, 0, 0, 2, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
   CHECK(affine_invert(flat, inv, &e) == ST_NUMERIC && e.msg[0], "singular affine: %s", e.msg);
+}
+
+/* The same volume with lengths in every unit: the same affine in mm, from sform and from qform; a
+ * code that means nothing is refused, and its header can still be looked at. */
+static void test_units(void) {
+  static const double per_mm[8] = {1, 1e-3, 1, 1e3};
+  Made m;
+  Nifti v, w;
+  NiftiHeader h;
+  Error e = {0};
+  for (int version = 1; version <= 2; version++)
+    for (int unit = 0; unit < 8; unit++)
+      for (int form = 0; form < 3; form++) {
+        begin(&m, version, false, false, 4, 16);
+        add_voxels(&m, &kinds[2], m.n);
+        m.n += 24;
+        set(&m, UNITS, 0, unit | 8);
+        set(&m, SCODE, 0, form == 1);
+        set(&m, QCODE, 0, form == 2);
+        const double k = unit < 4 ? per_mm[unit] : 1, voxel[3] = {2, 3, 4};
+        for (int i = 0; i < 3; i++) {
+          set(&m, PIXDIM, i + 1, voxel[i] * k);
+          set(&m, QOFF, i, (7 + i) * k);
+          for (int j = 0; j < 4; j++)
+            set(&m, SROW, 4 * i + j, j == 3 ? (7 + i) * k : i == j ? voxel[i] * k : 0);
+        }
+        const Status s = nifti_decode(m.b, m.n, NULL, 0, "unit.nii", &v, &e);
+        if (unit > 3) {
+          put_file(in_dir("unit.nii"), m.b, m.n);
+          CHECK(s == ST_FORMAT && good_message(&e, "unit.nii") && strstr(e.msg, "xyzt_units") &&
+                    nifti_read_header(in_dir("unit.nii"), &h, &e) == ST_OK &&
+                    strstr(h.warning, "unit code"),
+                "unit %d: %s", unit, e.msg);
+          continue;
+        }
+        CHECK(s == ST_OK, "unit %d: %s", unit, e.msg);
+        double worst = 0;
+        for (int i = 0; i < 3; i++) {
+          worst = fmax(worst, fabs(v.h.affine[5 * i] - voxel[i]));
+          worst = fmax(worst, fabs(v.h.pixdim[i + 1] - voxel[i]));
+          worst = fmax(worst, fabs(v.h.affine[4 * i + 3] - (form ? 7 + i : 0)));
+        }
+        CHECK(worst < 1e-6 && !!strstr(v.h.warning, "converted to mm") == (unit == 1 || unit == 3),
+              "unit %d, form %d: off by %g mm: %s", unit, form, worst, v.h.warning);
+        CHECK(nifti_write_like(in_dir("mm.nii"), v.data, &v.h, &e) == ST_OK &&
+                  nifti_read(in_dir("mm.nii"), &w, &e) == ST_OK && w.h.xyzt_units == 10,
+              "written in mm: %s", e.msg);
+        for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(v.h.affine[i] - w.h.affine[i]));
+        CHECK(worst < 1e-6, "unit %d, form %d: written %g mm off", unit, form, worst);
+        nifti_free(&v);
+        nifti_free(&w);
+      }
+}
+
+/* A quaternion that is too long, voxel sizes that contradict the sform, bytes after the last gzip
+ * member, pointers in place of files: each is said. */
+static void test_odd_files(void) {
+  Made m;
+  Nifti v;
+  Error e = {0};
+  uint8_t *z;
+  size_t nz;
+  begin(&m, 1, false, false, 4, 16);
+  add_voxels(&m, &kinds[2], m.n);
+  m.n += 24;
+  set(&m, PIXDIM, 1, 2.5);
+  CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && strstr(v.h.warning, "by pixdim"),
+        "pixdim against sform: %s", v.h.warning);
+  nifti_free(&v);
+  set(&m, SCODE, 0, 0);
+  set(&m, QCODE, 0, 1);
+  for (int i = 0; i < 3; i++) set(&m, QUAT, i, i == 0 ? 0.9 : i == 1 ? 0.7 : 0.3);
+  CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK &&
+            strstr(v.h.warning, "quaternion") && strstr(v.h.warning, "1.179"),
+        "length of the quaternion: %s", v.h.warning);
+  nifti_free(&v);
+  CHECK(gzip_encode(m.b, m.n, &z, &nz, &e) == ST_OK, "%s", e.msg);
+  uint8_t *more = malloc(nz + 40);
+  memcpy(more, z, nz);
+  static const char *const tails[] = {"export by viewer\n", "\r\n", "x", "\0\0\0tail"};
+  for (int k = 0; k < COUNT_OF(tails); k++) {
+    const size_t n = k == 3 ? 7 : strlen(tails[k]);
+    memcpy(more + nz, tails[k], n);
+    CHECK(nifti_decode(more, nz + n, NULL, 0, "t.nii.gz", &v, &e) == ST_OK &&
+              strstr(v.h.warning, "after the compressed data"),
+          "tail %d: %s %s", k, e.msg, v.h.warning);
+    nifti_free(&v);
+  }
+  memcpy(more + nz, z, 12); /* a second member, cut short */
+  CHECK(nifti_decode(more, nz + 12, NULL, 0, "t.nii.gz", &v, &e) == ST_FORMAT, "cut: %s", e.msg);
+  mem_free(z);
+  free(more);
+  static const char annex[] = "/annex/objects/MD5E-s123456--0123456789abcdef.nii.gz\n",
+                    lfs[] = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n";
+  CHECK(nifti_decode((const uint8_t *)annex, sizeof annex - 1, NULL, 0, "a.nii.gz", &v, &e) ==
+                ST_FORMAT &&
+            strstr(e.msg, "git-annex"),
+        "%s", e.msg);
+  CHECK(nifti_decode((const uint8_t *)lfs, sizeof lfs - 1, NULL, 0, "a.nii.gz", &v, &e) ==
+                ST_FORMAT &&
+            strstr(e.msg, "git-lfs"),
+        "%s", e.msg);
 }
 
 static void test_extensions(void) {
@@ -446,11 +548,20 @@ static void test_write(void) {
     nifti_free(&v);
     nifti_free(&w);
   }
-  A[1] = 0.1; /* shear: sform only */
+  A[1] = 0.1; /* shear: in the sform; the qform turns about the same middle */
   CHECK(nifti_write(in_dir("shear.nii"), data, dim, A, NULL, &e) == ST_OK &&
-            nifti_read(in_dir("shear.nii"), &v, &e) == ST_OK && v.h.qform_code == 0 &&
-            v.h.sform_code == 1 && fabs(v.h.affine[1] - 0.1) < 1e-7,
+            nifti_read(in_dir("shear.nii"), &v, &e) == ST_OK && v.h.qform_code == 1 &&
+            v.h.sform_code == 1 && fabs(v.h.affine[1] - 0.1) < 1e-7 && v.h.shear > 0.1,
         "shear: %s", e.msg);
+  double apart = 0, right = 0;
+  for (int i = 0; i < 3; i++) {
+    double d = v.h.sform[4 * i + 3] - v.h.qform[4 * i + 3];
+    for (int j = 0; j < 3; j++)
+      d += (v.h.sform[4 * i + j] - v.h.qform[4 * i + j]) * (double)(dim[j] - 1) / 2;
+    apart = fmax(apart, fabs(d));
+    right += v.h.qform[4 * i] * v.h.qform[4 * i + 1];
+  }
+  CHECK(apart < 1e-5 && fabs(right) < 1e-6, "nearest rotation: middle off by %g, %g", apart, right);
   nifti_free(&v);
   float *row = calloc(40000, sizeof *row);
   row[39999] = 5;
@@ -702,6 +813,8 @@ int main(void) {
   test_types();
   test_real();
   test_orientation();
+  test_units();
+  test_odd_files();
   test_extensions();
   test_write();
   test_pairs();

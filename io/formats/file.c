@@ -183,3 +183,15 @@ bool file_exists(const char *path) {
   struct stat st;
   return stat(path, &st) == 0;
 }
+
+const char *file_pointer(const uint8_t *p, size_t n) {
+  char text[160];
+  const size_t m = PRLX_MIN(n, sizeof text - 1);
+  memcpy(text, p, m);
+  text[m] = 0;
+  if (strstr(text, "annex/objects/"))
+    return "a pointer of git-annex, not the file itself; fetch the content (datalad get)";
+  if (!strncmp(text, "version https://git-lfs", 23))
+    return "a pointer of git-lfs, not the file itself; fetch the content (git lfs pull)";
+  return NULL;
+}

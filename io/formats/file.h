@@ -31,4 +31,8 @@ Status file_write_atomic(const char *path, const void *data, size_t n, Error *e)
 /* mkdir -p; checks that it can be written */
 Status dir_make(const char *path, Error *e);
 bool file_exists(const char *path);
+
+/* What stands in place of a large file that was not fetched: says so and what to do, from the first
+ * n bytes (160 are looked at); NULL for anything else. */
+const char *file_pointer(const uint8_t *p, size_t n);
 #endif

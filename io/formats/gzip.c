@@ -55,7 +55,13 @@ static Status damaged(Error *e, const char *name, const char *why, size_t at) {
                  name, why, at);
 }
 
-/* All members, appended to z->out. */
+/* Does another member begin here, whole or cut short? */
+static bool more_members(const uint8_t *p, const uint8_t *end) {
+  static const uint8_t magic[2] = {0x1f, 0x8b};
+  return p < end && memcmp(p, magic, PRLX_MIN((size_t)(end - p), sizeof magic)) == 0;
+}
+
+/* All members, appended to z->out; what follows the last one is left at z->p. */
 static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char *name, Error *e) {
   z->p = in;
   z->end = in + n;
@@ -81,12 +87,23 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
     z->p += 8;
     if (z->p < z->end && *z->p == 0) /* zeros may pad the last member to whole tape blocks */
       while (z->p < z->end && *z->p == 0) z->p++;
-  } while (z->p < z->end);
+  } while (more_members(z->p, z->end));
   return ST_OK;
 }
 
 Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
                    const char *name, Error *e) {
+  size_t tail;
+  Status s = gzip_decode_tail(in, n, max, out, got, &tail, name, e);
+  if (s != ST_OK || tail == 0) return s;
+  mem_free(*out);
+  *out = NULL;
+  return damaged(e, name, "bytes that are no gzip member", *got);
+}
+
+Status gzip_decode_tail(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
+                        size_t *tail, const char *name, Error *e) {
+  *tail = 0;
   *out = NULL;
   *got = 0;
   if (!gzip_is(in, n)) return err_set(e, ST_FORMAT, "%s: not a gzip file", name);
@@ -106,6 +123,7 @@ Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_
   if (s == ST_OK) {
     *out = z->out;
     *got = z->at;
+    *tail = (size_t)(z->end - z->p);
   } else
     mem_free(z->out);
   mem_free(z);
@@ -135,7 +153,7 @@ Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t 
     /* early: the caller may have read the beginning only */
     if (why && why != INFLATE_FULL && why != INFLATE_EARLY) s = damaged(e, name, why, z->at);
     z->p += PRLX_MIN(8, z->end - z->p);
-  } while (!why && z->at < want && z->end - z->p >= 18);
+  } while (!why && z->at < want && z->end - z->p >= 18 && more_members(z->p, z->end));
   *got = z->at;
   mem_free(z);
   return s;

@@ -14,6 +14,11 @@ size_t gzip_max_size(size_t compressed);
 Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
                    const char *name, Error *e);
 
+/* The same, but bytes after the last member that do not begin like another one are no error: *tail
+ * says how many there are (an upload or a viewer added them; gzip itself ignores them, too). */
+Status gzip_decode_tail(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
+                        size_t *tail, const char *name, Error *e);
+
 /* Only the first `want` bytes (headers), without decoding the rest or checking the CRC. in may be
  * the beginning of a file: fewer bytes than wanted are no error. */
 Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t *got,

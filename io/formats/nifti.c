@@ -60,6 +60,12 @@ NO_FMA static void voxels_widen(const NiftiHeader *h, const uint8_t *src, size_t
 }
 
 static Status check_readable(const NiftiHeader *h, const char *name, Error *e) {
+  if ((h->xyzt_units & 7) > 3)
+    return err_set(
+        e, ST_FORMAT,
+        "%s: spatial unit code %d in xyzt_units; expected 0 (not said), 1 (m), 2 (mm) or "
+        "3 (um); correct the header",
+        name, h->xyzt_units & 7);
   switch (h->datatype) {
     case 2:
     case 4:
@@ -286,14 +292,16 @@ static Status fill_from_memory(Nifti *v, const uint8_t *p, size_t n, const char 
 
 static Status fill_from_gzip(Nifti *v, const uint8_t *packed, size_t n, const char *name,
                              Error *e) {
-  size_t total, got, limit;
+  size_t total, got, limit, tail;
   uint8_t *raw;
   TRY(check_size(&v->h, gzip_max_size(n), true, name, e));
   if (!nifti_total_bytes(&v->h, &total)) return ST_OK;
   if (__builtin_add_overflow(total, TRAILING, &limit)) limit = SIZE_MAX;
-  TRY(gzip_decode(packed, n, limit, &raw, &got, name, e));
+  TRY(gzip_decode_tail(packed, n, limit, &raw, &got, &tail, name, e));
   const Status s = fill_from_memory(v, raw, got, name, e);
   mem_free(raw);
+  if (s == ST_OK && tail)
+    nifti_warn(&v->h, "%zu bytes after the compressed data were ignored", tail);
   return s;
 }
 

@@ -18,7 +18,7 @@ typedef struct NiftiHeader {
   int ndim;
   int64_t dim[8]; /* dim[0] unused; dim[1..ndim] >= 1, the others 1 */
   int64_t nvox;   /* product of all */
-  /* pixdim[0] = qfac, -1 or 1; [1..3] positive, in the unit of xyzt_units; [4] time step */
+  /* pixdim[0] = qfac, -1 or 1; [1..3] positive, mm; [4] time step, in the unit of xyzt_units */
   double pixdim[8];
   /* bitpix as stored; bytes per voxel are nifti_datatype_bytes(datatype) */
   int datatype;
@@ -28,15 +28,21 @@ typedef struct NiftiHeader {
   double scl_inter;
   int qform_code;
   int sform_code;
-  int xyzt_units;
+  int xyzt_units; /* as stored; the lengths here are mm whatever it says */
   double quatern[3];
-  double qoffset[3];
+  double qoffset[3]; /* mm */
   /* voxel index (i,j,k) -> mm, row-major 4x4, from sform if its code > 0, else qform, else pixdim.
-   * In the file's unit: a header that says metres or micrometres is left as it is, with a warning;
-   * times unit_mm gives mm */
+   * A header in metres or micrometres was converted, with a warning */
   double affine[16];
-  double unit_mm; /* 1 (mm, or not said), 1000 (m), 0.001 (um) */
+  double unit_mm; /* by what stored lengths were multiplied: 1 (mm, or not said), 1000 (m), 0.001 */
   NiftiForm form;
+  /* both forms, where the header has them and they are usable, mm */
+  bool has_sform;
+  bool has_qform;
+  double sform[16];
+  double qform[16];
+  double forms_apart; /* mm, the most by which they differ at a corner of the volume; 0: one form */
+  double shear;       /* entries of the axes' directions off the nearest right angles; 0: none */
   int64_t vox_offset;
   int extensions;
   int64_t extension_bytes; /* skipped on reading, not written */
@@ -93,8 +99,8 @@ void nifti_orientation(const NiftiHeader *h, char out[4]);
 
 /* Writes float32, NIfTI-1 (NIfTI-2 if a dimension exceeds 32767), little-endian, sform and qform
  * from `affine` (code 1 scanner), mm; gzip when the name ends in .gz, otherwise it must end in
- * .nii. A sheared affine is kept in the sform only (qform code 0). Atomic, and the same bytes for
- * the same input. dim: nx,ny,nz,nt (nt = 1: 3-D). data in the same order as nifti_read. descrip at
+ * .nii. A sheared affine is kept in the sform; the qform is then the nearest rotation about the
+ * middle, for programs that take only right angles. Atomic, and the same bytes for the same input. dim: nx,ny,nz,nt (nt = 1: 3-D). data in the same order as nifti_read. descrip at
  * most 79 characters. */
 Status nifti_write(const char *path, const float *data, const int64_t dim[4],
                    const double affine[16], const char *descrip, Error *e);
@@ -105,8 +111,8 @@ typedef enum { NIFTI_UINT8 = 2, NIFTI_FLOAT32 = 16, NIFTI_UINT16 = 512 } NiftiTy
 Status nifti_write_as(const char *path, const float *data, const int64_t dim[4],
                       const double affine[16], NiftiType type, const char *descrip, Error *e);
 
-/* Same with an existing header's dims, version, forms, codes, units, intent, description and
- * pixdims kept (convert). */
+/* Same with an existing header's dims, version, forms, codes, unit of time, intent, description and
+ * pixdims kept (convert); lengths in mm. */
 Status nifti_write_like(const char *path, const float *data, const NiftiHeader *like, Error *e);
 
 /* Inverse of an affine (last row 0 0 0 1). ST_NUMERIC when it is singular or not finite. */

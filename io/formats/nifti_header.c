@@ -1,8 +1,10 @@
-/* nifti_header.c: the NIfTI-1 and NIfTI-2 headers: fields, checks, orientation. */
+/* nifti_header.c: the NIfTI-1 and NIfTI-2 headers: fields and checks; nifti_affine.c makes the
+ * orientation of them. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/file.h"
 #include "io/formats/nifti_impl.h"
 
 /* ---- data types ---- */
@@ -144,6 +146,8 @@ static void fields_v2(const Src *s, NiftiHeader *h, Forms *f) {
 /* ---- checks ---- */
 static Status check_kind(const uint8_t *p, size_t n, const char *name, Src *s, NiftiHeader *h,
                          Error *e) {
+  const char *pointer = file_pointer(p, n);
+  if (pointer) return err_set(e, ST_FORMAT, "%s: %s", name, pointer);
   if (n < 4)
     return err_set(
         e, ST_FORMAT,
@@ -230,185 +234,6 @@ static Status check_offset(NiftiHeader *h, double at, const char *name, Error *e
   return ST_OK;
 }
 
-/* ---- orientation ---- */
-static double det3(const double a[16]) {
-  return a[0] * (a[5] * a[10] - a[6] * a[9]) - a[1] * (a[4] * a[10] - a[6] * a[8]) +
-         a[2] * (a[4] * a[9] - a[5] * a[8]);
-}
-
-static double column_norm(const double a[16], int c) {
-  return sqrt(a[c] * a[c] + a[4 + c] * a[4 + c] + a[8 + c] * a[8 + c]);
-}
-
-Status affine_invert(const double a[16], double inv[16], Error *e) {
-  double d = det3(a), scale = column_norm(a, 0) * column_norm(a, 1) * column_norm(a, 2),
-         r[16] = {0};
-  if (!isfinite(d) || !(fabs(d) > 1e-9 * scale))
-    return err_set(e, ST_NUMERIC,
-                   "the affine cannot be inverted: determinant %g; expected independent axes; the "
-                   "header is damaged",
-                   d);
-  for (int i = 0; i < 3; i++)
-    for (int j = 0; j < 3; j++) {
-      /* cyclic indices carry the sign of the cofactor */
-      int i1 = (i + 1) % 3, i2 = (i + 2) % 3, j1 = (j + 1) % 3, j2 = (j + 2) % 3;
-      r[4 * i + j] = (a[4 * j1 + i1] * a[4 * j2 + i2] - a[4 * j1 + i2] * a[4 * j2 + i1]) / d;
-    }
-  for (int i = 0; i < 3; i++)
-    r[4 * i + 3] = -(r[4 * i] * a[3] + r[4 * i + 1] * a[7] + r[4 * i + 2] * a[11]);
-  r[15] = 1;
-  for (int i = 0; i < 16; i++)
-    if (!isfinite(r[i]))
-      return err_set(e, ST_NUMERIC,
-                     "the affine cannot be inverted: its entries are too large or too small; the "
-                     "header is damaged");
-  memcpy(inv, r, sizeof r);
-  return ST_OK;
-}
-
-/* Method 2 of the standard: rotation from the quaternion (a from b, c, d), columns times pixdim,
- * third one times qfac. */
-static bool qform_affine(const NiftiHeader *h, double A[16]) {
-  double b = h->quatern[0], c = h->quatern[1], d = h->quatern[2], n = b * b + c * c + d * d, a = 0;
-  if (!isfinite(n)) return false;
-  if (n < 1) a = sqrt(1 - n);
-  /* half a turn, up to rounding of the stored numbers */
-  else {
-    double k = 1 / sqrt(n);
-    b *= k;
-    c *= k;
-    d *= k;
-  }
-  const double R[9] = {
-      a * a + b * b - c * c - d * d, 2 * (b * c - a * d),           2 * (b * d + a * c),
-      2 * (b * c + a * d),           a * a + c * c - b * b - d * d, 2 * (c * d - a * b),
-      2 * (b * d - a * c),           2 * (c * d + a * b),           a * a + d * d - b * b - c * c};
-  for (int i = 0; i < 3; i++) {
-    for (int j = 0; j < 3; j++)
-      A[4 * i + j] = R[3 * i + j] * h->pixdim[j + 1] * (j == 2 ? h->pixdim[0] : 1);
-    A[4 * i + 3] = h->qoffset[i];
-    if (!isfinite(h->qoffset[i])) return false;
-  }
-  A[12] = A[13] = A[14] = 0;
-  A[15] = 1;
-  return true;
-}
-
-static bool sform_affine(const double s[12], double A[16]) {
-  for (int i = 0; i < 12; i++) {
-    if (!isfinite(s[i])) return false;
-    A[i] = s[i];
-  }
-  A[12] = A[13] = A[14] = 0;
-  A[15] = 1;
-  double inv[16];
-  return affine_invert(A, inv, NULL) == ST_OK;
-}
-
-/* Largest distance between two mappings over the corners of the volume. */
-static double affine_disagreement(const NiftiHeader *h, const double A[16], const double B[16]) {
-  double worst = 0;
-  for (int c = 0; c < 8; c++) {
-    double sum = 0;
-    for (int i = 0; i < 3; i++) {
-      double d = A[4 * i + 3] - B[4 * i + 3];
-      for (int j = 0; j < 3; j++)
-        d += (A[4 * i + j] - B[4 * i + j]) * (double)(c >> j & 1 ? h->dim[j + 1] - 1 : 0);
-      sum += d * d;
-    }
-    worst = fmax(worst, sqrt(sum));
-  }
-  return worst;
-}
-
-double nifti_quaternion(const double A[16], double bcd[3], double *qfac) {
-  double R[16] = {0}, T[16], diff = 0;
-  for (int j = 0; j < 3; j++)
-    for (int i = 0; i < 3; i++) R[4 * i + j] = A[4 * i + j] / column_norm(A, j);
-  R[15] = 1;
-  double start[16];
-  memcpy(start, R, sizeof R);
-  *qfac = det3(R) < 0 ? -1 : 1;
-  /* Newton iteration towards the orthogonal polar factor (Higham 1986) */
-  for (int it = 0; it < 60; it++) {
-    double step = 0;
-    if (affine_invert(R, T, NULL) != ST_OK) return INFINITY;
-    for (int i = 0; i < 3; i++)
-      for (int j = 0; j < 3; j++) step = fmax(step, fabs(R[4 * i + j] - T[4 * j + i]));
-    for (int i = 0; i < 3; i++)
-      for (int j = 0; j < 3; j++) R[4 * i + j] = (R[4 * i + j] + T[4 * j + i]) / 2;
-    if (step < 1e-14) break;
-  }
-  for (int i = 0; i < 3; i++)
-    for (int j = 0; j < 3; j++) diff = fmax(diff, fabs(R[4 * i + j] - start[4 * i + j]));
-  for (int i = 0; i < 3; i++) R[4 * i + 2] *= *qfac;
-  /* Shepperd 1978: divide by the largest of the four components. */
-  double t[4] = {R[0] + R[5] + R[10], R[0] - R[5] - R[10], R[5] - R[0] - R[10],
-                 R[10] - R[0] - R[5]};
-  int k = 0;
-  for (int i = 1; i < 4; i++)
-    if (t[i] > t[k]) k = i;
-  double s = sqrt(fmax(t[k] + 1, 0)) * 2, q[4];
-  double p1 = R[9] - R[6], p2 = R[2] - R[8], p3 = R[4] - R[1], s12 = R[1] + R[4], s13 = R[2] + R[8],
-         s23 = R[6] + R[9];
-  const double rows[4][4] = {{s * s / 4, p1, p2, p3},
-                             {p1, s * s / 4, s12, s13},
-                             {p2, s12, s * s / 4, s23},
-                             {p3, s13, s23, s * s / 4}};
-  for (int i = 0; i < 4; i++) q[i] = rows[k][i] / s;
-  for (int i = 0; i < 3; i++) bcd[i] = q[0] < 0 ? -q[i + 1] : q[i + 1];
-  return diff;
-}
-
-static void check_pixdims(NiftiHeader *h) {
-  h->pixdim[0] = h->pixdim[0] < 0 ? -1 : 1; /* 0 and NaN count as 1 */
-  for (int i = 1; i <= 3; i++) {
-    double p = h->pixdim[i];
-    if (isfinite(p) && p > 0) continue;
-    h->pixdim[i] = isfinite(p) && p != 0 ? fabs(p) : 1;
-    if (i <= h->ndim) nifti_warn(h, "pixdim[%d] is %g, %g is used", i, p, h->pixdim[i]);
-  }
-  for (int i = 4; i < 8; i++)
-    if (!isfinite(h->pixdim[i])) h->pixdim[i] = 0;
-}
-
-static void find_affine(NiftiHeader *h, const double sform[12]) {
-  double S[16], Q[16], bcd[3], qfac;
-  bool has_s = h->sform_code > 0, has_q = h->qform_code > 0;
-  if (has_s && !sform_affine(sform, S)) {
-    nifti_warn(h, "sform is not invertible and was ignored");
-    has_s = false;
-  }
-  if (has_q && !qform_affine(h, Q)) {
-    nifti_warn(h, "qform is not finite and was ignored");
-    has_q = false;
-  }
-  h->form = has_s ? NIFTI_SFORM : has_q ? NIFTI_QFORM : NIFTI_NO_FORM;
-  if (has_s)
-    memcpy(h->affine, S, sizeof S);
-  else if (has_q)
-    memcpy(h->affine, Q, sizeof Q);
-  else {
-    memset(h->affine, 0, sizeof h->affine);
-    for (int i = 0; i < 3; i++) h->affine[5 * i] = h->pixdim[i + 1];
-    h->affine[15] = 1;
-    nifti_warn(h, "no orientation (neither sform nor qform): voxel sizes only, so left and right "
-                  "are unknown");
-  }
-  double voxel =
-      fmin(column_norm(h->affine, 0), fmin(column_norm(h->affine, 1), column_norm(h->affine, 2)));
-  if (has_s && nifti_quaternion(S, bcd, &qfac) > 1e-3)
-    nifti_warn(h, "sform axes are not at right angles (a registration with shear?)");
-  if (has_s && has_q) {
-    double d = affine_disagreement(h, S, Q);
-    if (d > voxel / 2) nifti_warn(h, "sform and qform disagree by up to %.3g mm: sform is used", d);
-  }
-  int unit = h->xyzt_units & 7;
-  h->unit_mm = unit == 1 ? 1000 : unit == 3 ? 0.001 : 1;
-  if (h->unit_mm != 1)
-    nifti_warn(h, "coordinates are in %s, not in mm", unit == 1 ? "metres" : "micrometres");
-}
-
 /* Header extensions (standard, "extender"): sizes are read only to be counted. */
 static void count_extensions(NiftiHeader *h, const Src *s, size_t n) {
   size_t at = h->version == 1 ? NIFTI1_BYTES : NIFTI2_BYTES;
@@ -445,32 +270,9 @@ Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h,
     fields_v2(&src, h, &f);
   TRY(check_dims(h, name, e));
   TRY(check_offset(h, f.vox_offset, name, e));
-  check_pixdims(h);
-  find_affine(h, f.sform);
+  nifti_find_affine(h, f.sform);
   if (isfinite(h->scl_slope) && h->scl_slope != 0 && !isfinite(h->scl_inter))
     nifti_warn(h, "scl_inter is %g and counts as 0", h->scl_inter);
   count_extensions(h, &src, n);
   return ST_OK;
-}
-
-void nifti_orientation(const NiftiHeader *h, char out[4]) {
-  static const int perm[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-  double R[3][3], best = -1;
-  int pick = 0;
-  for (int j = 0; j < 3; j++) {
-    double n = column_norm(h->affine, j);
-    for (int i = 0; i < 3; i++) R[i][j] = n > 0 ? h->affine[4 * i + j] / n : 0;
-  }
-  for (int k = 0; k < 6; k++) {
-    double sum = fabs(R[perm[k][0]][0]) + fabs(R[perm[k][1]][1]) + fabs(R[perm[k][2]][2]);
-    if (sum > best + 1e-9) {
-      best = sum;
-      pick = k;
-    }
-  }
-  for (int j = 0; j < 3; j++) {
-    int i = perm[pick][j];
-    out[j] = "LPIRAS"[i + (R[i][j] >= 0 ? 3 : 0)];
-  }
-  out[3] = 0;
 }

@@ -1,4 +1,4 @@
-/* nifti_impl.h: what the three nifti files share. Inside io/ only. */
+/* nifti_impl.h: what the four nifti files share. Inside io/ only. */
 #ifndef PRLX_IO_NIFTI_IMPL_H
 #define PRLX_IO_NIFTI_IMPL_H
 #include "io/formats/nifti.h"
@@ -7,6 +7,18 @@
 /* Fields from the first n bytes of a (decompressed) header file, all checked but the size of the
  * image. */
 Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h, Error *e);
+
+/* Affine, forms, unit and voxel sizes of a header whose fields are read, lengths in its unit; all
+ * become mm. sform: rows 1 to 3 as stored, changed. */
+void nifti_find_affine(NiftiHeader *h, double sform[12]);
+
+/* Shear from which other programs (ITK) refuse an sform. */
+#define NIFTI_SHEAR 1e-5
+
+/* Codes, unit, quaternion of a header about to be written with its affine: mm; forms that could not
+ * be used are left out; a sheared sform without a qform gets the nearest rotation about the middle of
+ * the volume as qform, for programs that take only right angles. */
+void nifti_forms_to_write(NiftiHeader *h);
 
 /* vox_offset + voxels x bytes; false when it does not fit. */
 bool nifti_total_bytes(const NiftiHeader *h, size_t *total);

@@ -186,14 +186,7 @@ static Status write_as(const char *path, const float *data, const NiftiHeader *l
   for (int i = 0; i < 16; i++)
     if (!isfinite(h.affine[i]))
       return err_set(e, ST_INVALID, "%s: the affine has a NaN or infinite entry", path);
-  /* a form that could not be used is not passed on */
-  if (h.form != NIFTI_SFORM) h.sform_code = 0;
-  if (h.form == NIFTI_NO_FORM) h.qform_code = 0;
-  for (int i = 0; i < 3; i++)
-    if (!isfinite(h.quatern[i]) || !isfinite(h.qoffset[i])) {
-      h.qform_code = 0;
-      h.quatern[i] = h.qoffset[i] = 0;
-    }
+  nifti_forms_to_write(&h);
   if (type != NIFTI_FLOAT32) TRY(check_integers(path, data, n, type, e));
   if (h.version == 2)
     header_v2(&h, type, head);
@@ -233,12 +226,8 @@ Status nifti_write_as(const char *path, const float *data, const int64_t dim[4],
         sqrt(affine[i] * affine[i] + affine[4 + i] * affine[4 + i] + affine[8 + i] * affine[8 + i]);
     h.qoffset[i] = affine[4 * i + 3];
   }
-  /* a quaternion cannot hold shear */
-  if (nifti_quaternion(affine, h.quatern, &h.pixdim[0]) > 1e-5) {
-    h.qform_code = 0;
-    memset(h.quatern, 0, sizeof h.quatern);
-    memset(h.qoffset, 0, sizeof h.qoffset);
-  }
+  /* a quaternion cannot hold shear: then nifti_write_like finds the nearest */
+  if (nifti_quaternion(affine, h.quatern, &h.pixdim[0]) > NIFTI_SHEAR) h.qform_code = 0;
   h.pixdim[4] = dim[3] > 1 ? 1 : 0;
   h.xyzt_units = dim[3] > 1 ? 2 | 8 : 2;
   snprintf(h.descrip, sizeof h.descrip, "%.79s", descrip ? descrip : "");

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/file.h"
 #include "io/formats/json.h"
 #include "io/formats/path.h"
 
@@ -238,7 +239,10 @@ Status st_open(StFile *f, const char *path, Error *e) {
     const unsigned char *b = f->map;
     uint64_t len = 0, room = f->map_bytes - 8;
     for (int i = 7; i >= 0; i--) len = len << 8 | b[i];
-    if (len > room || len > MAX_HEADER)
+    const char *pointer = file_pointer(b, f->map_bytes);
+    if (pointer)
+      s = err_set(e, ST_FORMAT, "%s: %s", path, pointer);
+    else if (len > room || len > MAX_HEADER)
       s = err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short",
                   path, (unsigned long long)len,
                   len > MAX_HEADER ? "is above the limit of 100 MB"

@@ -1,5 +1,5 @@
 /* convert.c: `prlx convert IN OUT`: any NIfTI volume as float32 .nii or .nii.gz, scaling applied,
- * affine and units kept. */
+ * affine kept, lengths in mm. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,19 +34,32 @@ static void notes(const Nifti *v) {
             "prlx convert: warning: %lld voxels beyond 16777216 in magnitude are rounded to the "
             "next float32\n",
             (long long)lost);
+  if (h->shear > 1e-5 && !h->has_qform)
+    fprintf(stderr,
+            "prlx convert: note: the qform written is the rotation nearest to the sheared sform, "
+            "for programs that take only right angles\n");
   if (h->datatype == 64) fprintf(stderr, "prlx convert: note: float64 is rounded to float32\n");
 }
 
 int tool_convert(int argc, char **argv) {
+  bool nifti2 = false;
+  Opt opt[] = {
+      OPT_FLAG(
+          "nifti2", &nifti2, "no",
+          "write NIfTI-2; else NIfTI-1, which every program reads, unless a\ndimension exceeds "
+          "32767"),
+  };
   OptSpec s = {.cmd = "convert",
-               .summary = "rewrite a NIfTI volume as float32 with its affine and units kept",
+               .summary = "rewrite a NIfTI volume as float32 with its affine kept, in mm",
+               .opt = opt,
+               .n = COUNT_OF(opt),
                .pos = "IN OUT",
                .pos_min = 2,
                .pos_max = 2,
                .details =
                    "IN: .nii, .nii.gz or either file of a .hdr/.img pair; OUT: .nii or .nii.gz.\n"
                    "Scaling (scl_slope, scl_inter) is applied in float64 and the result rounded "
-                   "once to float32.\n"
+                   "once to float32. Lengths stored in metres or micrometres become mm.\n"
                    "example: prlx convert sub-001_Chimap.hdr sub-001_Chimap.nii.gz"};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
@@ -58,6 +71,7 @@ int tool_convert(int argc, char **argv) {
   Status st = nifti_read(in, &v, &e);
   if (st != ST_OK) return tool_fail("convert", &e);
   notes(&v);
+  v.h.version = nifti2 ? 2 : 1;
   st = nifti_write_like(out, v.data, &v.h, &e);
   if (st == ST_OK && !tool_quiet) {
     printf("%s: float32", out);

@@ -98,7 +98,10 @@ static void print_text(const char *path, const NiftiHeader *h, const Values *v) 
   printf("  (%lld voxels)\n  %-13s ", (long long)h->nvox, "voxel size");
   for (int i = 1; i <= PRLX_MIN(h->ndim, 3); i++)
     printf("%s%.6g", i > 1 ? " x " : "", h->pixdim[i]);
-  printf(" %s", h->xyzt_units & 7 ? space_unit(h->xyzt_units) : "(unit not said; mm assumed)");
+  printf(" mm%s%s", h->xyzt_units & 7 ? "" : " (unit not said; mm assumed)",
+         h->unit_mm == 1000    ? " (stored in m)"
+         : h->unit_mm == 0.001 ? " (stored in um)"
+                               : "");
   if (h->ndim > 3 && h->dim[4] > 1)
     printf(", step of the 4th dimension %.6g %s", h->pixdim[4],
            h->xyzt_units & 0x38 ? time_unit(h->xyzt_units) : "(unit not said)");
@@ -180,7 +183,7 @@ static void print_json(const char *path, const NiftiHeader *h, const Values *v) 
   for (int i = 1; i <= h->ndim; i++) printf("%s%lld", i > 1 ? "," : "", (long long)h->dim[i]);
   printf("]");
   json_nums("voxel_size", h->pixdim + 1, PRLX_MIN(h->ndim, 3));
-  printf(",\"space_unit\":\"%s\"", space_unit(h->xyzt_units));
+  printf(",\"space_unit\":\"mm\",\"stored_space_unit\":\"%s\"", space_unit(h->xyzt_units));
   if (h->ndim > 3) json_nums("step", h->pixdim + 4, 1);
   printf(",\"time_unit\":\"%s\",\"orientation\":", time_unit(h->xyzt_units));
   if (h->form == NIFTI_NO_FORM)
@@ -191,9 +194,11 @@ static void print_json(const char *path, const NiftiHeader *h, const Values *v) 
     printf("%s", i == 0 ? "[" : i % 4 ? "," : "],[");
     json_num(h->affine[i]);
   }
-  printf("]],\"affine_source\":\"%s\",\"sform_code\":%d,\"qform_code\":%d,\"datatype\":\"%s\","
+  printf("]],\"affine_source\":\"%s\",\"sform_qform_apart_mm\":%.6g,\"sform_code\":%d,\"qform_"
+         "code\":%d,\"datatype\":\"%s\","
          "\"scl_slope\":",
-         form_of(h), h->sform_code, h->qform_code, nifti_datatype_name(h->datatype));
+         form_of(h), h->forms_apart, h->sform_code, h->qform_code,
+         nifti_datatype_name(h->datatype));
   json_num(h->scl_slope);
   printf(",\"scl_inter\":");
   json_num(h->scl_inter);
