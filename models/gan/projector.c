@@ -96,21 +96,40 @@ static Status map_samples(const Generator *G, const real *cond, int samples, con
   Val vz = g_input(g, "z", SHAPE2(rows, zd)), vc = cd ? g_input(g, "c", SHAPE2(rows, cd)) : 0,
       vw = g_mapping(g, G, vz, vc, true);
   Status s = graph_status(g, e);
-  if (s == ST_OK) s = plan_new(g, 1, &vw, NULL, &plan, e);
-  if (s == ST_OK && cd)
-    for (int i = 0; i < rows; i++)
-      memcpy(plan_data(plan, vc) + (int64_t)i * cd, cond, (size_t)cd * sizeof(real));
-  for (int at = 0; at < samples && s == ST_OK; at += rows) {
+  if (s != ST_OK) goto done;
+  s = plan_new(g, 1, &vw, NULL, &plan, e);
+  if (s != ST_OK) goto done;
+  for (int i = 0; i < rows && cd; i++)
+    memcpy(plan_data(plan, vc) + (int64_t)i * cd, cond, (size_t)cd * sizeof(real));
+  for (int at = 0; at < samples; at += rows) {
     int m = PRLX_MIN(rows, samples - at);
     real *pz = plan_data(plan, vz);
     for (int64_t i = 0; i < (int64_t)m * zd; i++) pz[i] = (real)z[(int64_t)at * zd + i];
     s = plan_run(plan, e);
-    if (s == ST_OK)
-      memcpy(w + (int64_t)at * wd, plan_data(plan, vw), (size_t)m * (size_t)wd * sizeof(real));
+    if (s != ST_OK) goto done;
+    memcpy(w + (int64_t)at * wd, plan_data(plan, vw), (size_t)m * (size_t)wd * sizeof(real));
   }
+done:
   plan_free(plan);
   graph_free(g);
   return s;
+}
+
+/* Mean and scatter of w [samples,wd]; mean [wd] is scratch. */
+static Status w_moments(const real *w, int samples, int wd, double *mean, WStats *out, Error *e) {
+  for (int i = 0; i < samples; i++)
+    for (int j = 0; j < wd; j++) mean[j] += (double)w[(int64_t)i * wd + j];
+  for (int j = 0; j < wd; j++) out->w_avg[j] = (real)(mean[j] /= samples);
+  double ss = 0;
+  for (int i = 0; i < samples; i++)
+    for (int j = 0; j < wd; j++) {
+      double d = (double)w[(int64_t)i * wd + j] - mean[j];
+      ss += d * d;
+    }
+  out->w_std = sqrt(ss / samples); /* not divided by w_dim */
+  if (isfinite(out->w_std)) return ST_OK;
+  return err_set(e, ST_NUMERIC,
+                 "w statistics: not finite; the network's mapping weights are broken");
 }
 
 Status project_w_stats(const Generator *G, const real *cond, int samples, uint32_t seed,
@@ -135,22 +154,11 @@ Status project_w_stats(const Generator *G, const real *cond, int samples, uint32
   else if (!w || !mean || !out->w_avg)
     s = err_set(e, ST_NOMEM, "w statistics: out of memory for %d samples; lower their number",
                 samples);
-  if (s == ST_OK) s = map_samples(G, cond, samples, z, w, e);
-  if (s == ST_OK) {
-    for (int i = 0; i < samples; i++)
-      for (int j = 0; j < wd; j++) mean[j] += (double)w[(int64_t)i * wd + j];
-    for (int j = 0; j < wd; j++) out->w_avg[j] = (real)(mean[j] /= samples);
-    double ss = 0;
-    for (int i = 0; i < samples; i++)
-      for (int j = 0; j < wd; j++) {
-        double d = (double)w[(int64_t)i * wd + j] - mean[j];
-        ss += d * d;
-      }
-    out->w_std = sqrt(ss / samples); /* not divided by w_dim */
-    if (!isfinite(out->w_std))
-      s = err_set(e, ST_NUMERIC,
-                  "w statistics: not finite; the network's mapping weights are broken");
-  }
+  if (s != ST_OK) goto done;
+  s = map_samples(G, cond, samples, z, w, e);
+  if (s != ST_OK) goto done;
+  s = w_moments(w, samples, wd, mean, out, e);
+done:
   mem_free(z);
   mem_free(w);
   mem_free(mean);
@@ -254,7 +262,7 @@ typedef struct Range {
   size_t bytes;
 } Range;
 enum { RANGES = 8 };
-static void ranges(const Projector *p, Range r[RANGES]) {
+static void projector_ranges(const Projector *p, Range r[RANGES]) {
   size_t n = (size_t)p->nvars * sizeof(real);
   Range all[RANGES] = {{p->vars, n},
                        {p->grads, n},
@@ -267,18 +275,17 @@ static void ranges(const Projector *p, Range r[RANGES]) {
   memcpy(r, all, sizeof all);
 }
 
-static Status share(Projector *p, Error *e) {
+static Status ranges_share(Projector *p, Error *e) {
   Range r[RANGES];
-  Status s = ST_OK;
-  ranges(p, r);
-  for (; p->b && p->shared < RANGES && s == ST_OK; p->shared += s == ST_OK)
-    if (r[p->shared].bytes) s = backend_share(p->b, r[p->shared].p, r[p->shared].bytes, e);
-  return s;
+  projector_ranges(p, r);
+  for (; p->b && p->shared < RANGES; p->shared++)
+    if (r[p->shared].bytes) TRY(backend_share(p->b, r[p->shared].p, r[p->shared].bytes, e));
+  return ST_OK;
 }
 
-static void unshare(Projector *p) {
+static void ranges_unshare(Projector *p) {
   Range r[RANGES];
-  ranges(p, r);
+  projector_ranges(p, r);
   for (int i = 0; i < p->shared; i++)
     if (r[i].bytes) backend_unshare(p->b, r[i].p);
 }
@@ -296,13 +303,13 @@ static Status build_norm(Projector *p, Error *e) {
     Val d = g_sub(g, x[k], g_mean(g, x[k], 12));
     y[k] = g_mul(g, d, g_rsqrt0(g, g_mean(g, g_square(g, d), 12)));
   }
-  Status s = graph_status(g, e);
-  if (s == ST_OK) s = plan_new(g, n, y, &(PlanOptions){.backend = p->b}, &p->norm, e);
-  for (int k = 0; k < n && s == ST_OK; k++) {
-    s = plan_bind(p->norm, x[k], p->vars + p->seg[k + 1].at, e);
-    if (s == ST_OK) s = plan_bind(p->norm, y[k], p->vars + p->seg[k + 1].at, e);
+  TRY(graph_status(g, e));
+  TRY(plan_new(g, n, y, &(PlanOptions){.backend = p->b}, &p->norm, e));
+  for (int k = 0; k < n; k++) {
+    TRY(plan_bind(p->norm, x[k], p->vars + p->seg[k + 1].at, e));
+    TRY(plan_bind(p->norm, y[k], p->vars + p->seg[k + 1].at, e));
   }
-  return s;
+  return ST_OK;
 }
 
 /* Host variables were changed: send them. */
@@ -328,7 +335,7 @@ void projector_free(Projector *p) {
   plan_free(p->norm);
   graph_free(p->g);
   graph_free(p->norm_g);
-  unshare(p);
+  ranges_unshare(p);
   adam_free(&p->adam);
   mem_free(p->losses);
   mem_free(p->vars);
@@ -340,7 +347,7 @@ void projector_free(Projector *p) {
   mem_free(p);
 }
 
-static void lay_out(Projector *p) {
+static void lay_out_variables(Projector *p) {
   p->nseg = 1 + p->G->num_noise;
   for (int k = 0; k < p->nseg; k++) {
     int64_t r = k ? p->G->noise_res[k - 1] : 0;
@@ -378,8 +385,8 @@ static Status build_graph(Projector *p, Error *e) {
   }
   /* Lesions do not interact, so the gradient of the sum of losses is each lesion's own gradient. */
   p->loss = g_add(g, p->dist, g_axpb(g, p->reg, p->o.regularize_noise_weight, 0.0));
-  Status s = graph_status(g, e);
-  return s != ST_OK ? s : graph_grad(g, 1, &p->loss, NULL, p->nseg, p->var, p->grad, 0, NULL, e);
+  TRY(graph_status(g, e));
+  return graph_grad(g, 1, &p->loss, NULL, p->nseg, p->var, p->grad, 0, NULL, e);
 }
 
 static Status build_plan(Projector *p, Error *e) {
@@ -392,20 +399,19 @@ static Status build_plan(Projector *p, Error *e) {
   if (fit > 0 && e)
     snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg),
              "; %d of the %d lesions at once would fit", fit, p->batch);
+  if (s != ST_OK) return s;
   Val lv[3] = {p->dist, p->reg, p->loss};
-  for (int k = 0; k < 3 && s == ST_OK; k++)
-    s = plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e);
-  for (int k = 0; k < p->nseg && s == ST_OK; k++) {
-    s = plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e);
-    if (s == ST_OK) s = plan_bind(p->plan, p->grad[k], p->grads + p->seg[k].at, e);
+  for (int k = 0; k < 3; k++) TRY(plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e));
+  for (int k = 0; k < p->nseg; k++) {
+    TRY(plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e));
+    TRY(plan_bind(p->plan, p->grad[k], p->grads + p->seg[k].at, e));
   }
-  return s;
+  return ST_OK;
 }
 
 static Status check_setup(const Generator *G, const WStats *ws, const ProjectOptions *o, int batch,
                           Error *e) {
-  Status s = project_options_check(o, e);
-  if (s != ST_OK) return s;
+  TRY(project_options_check(o, e));
   if (batch < 1) return err_set(e, ST_INVALID, "projection: batch %d; expected at least 1", batch);
   if (!ws->w_avg)
     return err_set(e, ST_INVALID, "projection: no statistics of w; call project_w_stats first");
@@ -415,11 +421,44 @@ static Status check_setup(const Generator *G, const WStats *ws, const ProjectOpt
   return ST_OK;
 }
 
+static Status alloc_variables(Projector *p, Error *e) {
+  const size_t bytes = (size_t)p->nvars * sizeof(real), batch = (size_t)p->batch;
+  p->vars = mem_alloc(bytes);
+  p->grads = mem_alloc(bytes);
+  p->saved = mem_alloc(bytes);
+  p->w_avg = mem_alloc((size_t)p->G->cfg.w_dim * sizeof(real));
+  p->rng = mem_alloc(batch * sizeof(Rng));
+  p->out_dist = mem_alloc(3 * batch * sizeof(double));
+  p->nlosses = 3 * (((int64_t)p->batch + 63) / 64 * 64);
+  p->losses = mem_alloc((size_t)p->nlosses * sizeof(real));
+  p->g = graph_new();
+  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses ||
+      !p->g)
+    return err_set(e, ST_NOMEM,
+                   "projection: out of memory for the variables of %d lesions; lower the batch",
+                   p->batch);
+  p->out_reg = p->out_dist + batch;
+  p->out_loss = p->out_reg + batch;
+  return ST_OK;
+}
+
+static Status projector_build(Projector *p, const WStats *ws, Error *e) {
+  const ProjectOptions *o = &p->o;
+  lay_out_variables(p);
+  TRY(alloc_variables(p, e));
+  graph_batch_invariant(p->g, true);
+  memcpy(p->w_avg, ws->w_avg, (size_t)p->G->cfg.w_dim * sizeof(real));
+  TRY(adam_init(&p->adam, p->nvars, o->initial_lr, o->adam_beta1, o->adam_beta2, o->adam_eps, e));
+  TRY(ranges_share(p, e));
+  TRY(build_graph(p, e));
+  TRY(build_plan(p, e));
+  return p->b ? build_norm(p, e) : ST_OK;
+}
+
 Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const ProjectOptions *o,
                      int batch, Projector **out, Error *e) {
   *out = NULL;
-  Status s = check_setup(G, ws, o, batch, e);
-  if (s != ST_OK) return s;
+  TRY(check_setup(G, ws, o, batch, e));
   Projector *p = mem_alloc(sizeof *p);
   if (!p) return err_set(e, ST_NOMEM, "projection: out of memory; free memory and try again");
   p->G = G;
@@ -428,33 +467,7 @@ Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const P
   p->batch = batch;
   p->w_std = ws->w_std;
   p->b = o->backend;
-  lay_out(p);
-  size_t bytes = (size_t)p->nvars * sizeof(real);
-  p->vars = mem_alloc(bytes);
-  p->grads = mem_alloc(bytes);
-  p->saved = mem_alloc(bytes);
-  p->w_avg = mem_alloc((size_t)G->cfg.w_dim * sizeof(real));
-  p->rng = mem_alloc((size_t)batch * sizeof(Rng));
-  p->out_dist = mem_alloc(3 * (size_t)batch * sizeof(double));
-  p->nlosses = 3 * ((int64_t)(batch + 63) / 64 * 64);
-  p->losses = mem_alloc((size_t)p->nlosses * sizeof(real));
-  p->g = graph_new();
-  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses ||
-      !p->g)
-    s = err_set(e, ST_NOMEM,
-                "projection: out of memory for the variables of %d lesions; lower the batch",
-                batch);
-  if (s == ST_OK) {
-    graph_batch_invariant(p->g, true);
-    p->out_reg = p->out_dist + batch;
-    p->out_loss = p->out_reg + batch;
-    memcpy(p->w_avg, ws->w_avg, (size_t)G->cfg.w_dim * sizeof(real));
-    s = adam_init(&p->adam, p->nvars, o->initial_lr, o->adam_beta1, o->adam_beta2, o->adam_eps, e);
-  }
-  if (s == ST_OK) s = share(p, e);
-  if (s == ST_OK) s = build_graph(p, e);
-  if (s == ST_OK) s = build_plan(p, e);
-  if (s == ST_OK && p->b) s = build_norm(p, e);
+  const Status s = projector_build(p, ws, e);
   if (s != ST_OK) {
     projector_free(p);
     return s;
@@ -490,13 +503,11 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   real *feat[VGG_TAPS];
   for (int k = 0; k < VGG_TAPS; k++) feat[k] = plan_data(p->plan, p->target[k]);
   p->started = false;
-  Status s = lpips_image_features_on(p->b, p->vgg, SHAPE4(p->batch, c, r, r), targets,
-                                     p->o.vgg_channels, feat, e);
-  if (s != ST_OK) return s;
+  TRY(lpips_image_features_on(p->b, p->vgg, SHAPE4(p->batch, c, r, r), targets, p->o.vgg_channels,
+                              feat, e));
   p->adam.t = 0;
-  if (p->adam.m) s = flat_zero(p->b, flat_at(p->b, p->adam.m), p->nvars, e);
-  if (s == ST_OK) s = flat_zero(p->b, flat_at(p->b, p->adam.v), p->nvars, e);
-  if (s != ST_OK) return s;
+  if (p->adam.m) TRY(flat_zero(p->b, flat_at(p->b, p->adam.m), p->nvars, e));
+  TRY(flat_zero(p->b, flat_at(p->b, p->adam.v), p->nvars, e));
   memset(p->vars, 0, (size_t)p->nvars * sizeof(real));
   for (int i = 0; i < p->batch; i++) {
     p->rng[i] = (Rng){.seed = p->o.seed, .subsequence = id ? id[i] : (uint64_t)i};
@@ -537,10 +548,7 @@ static void draw_w_noise(Projector *p, double scale) {
 
 static Status read_losses(Projector *p, Error *e) {
   const real *d = p->losses, *r = d + p->nlosses / 3, *l = r + p->nlosses / 3;
-  if (p->b) {
-    Status s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
-    if (s != ST_OK) return s;
-  }
+  if (p->b) TRY(backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e));
   for (int i = 0; i < p->batch; i++) {
     p->out_dist[i] = (double)d[i];
     p->out_reg[i] = (double)r[i];
@@ -555,9 +563,8 @@ static Status read_losses(Projector *p, Error *e) {
 }
 
 static Status host_step(Projector *p, Error *e) {
-  Status s = plan_run(p->plan, e);
-  if (s == ST_OK) s = read_losses(p, e);
-  if (s != ST_OK) return s;
+  TRY(plan_run(p->plan, e));
+  TRY(read_losses(p, e));
   adam_step(&p->adam, p->vars, p->grads);
   for (int k = 1; k < p->nseg; k++)
     for (int i = 0; i < p->batch; i++)
@@ -568,11 +575,10 @@ static Status host_step(Projector *p, Error *e) {
 /* Everything of the step is under way before the losses are waited for. */
 static Status device_step(Projector *p, Error *e) {
   p->ahead = true;
-  Status s = plan_run(p->plan, e);
-  if (s == ST_OK)
-    s = flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e);
-  if (s == ST_OK) s = plan_run(p->norm, e);
-  return s == ST_OK ? read_losses(p, e) : s;
+  TRY(plan_run(p->plan, e));
+  TRY(flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e));
+  TRY(plan_run(p->norm, e));
+  return read_losses(p, e);
 }
 
 Status projector_step(Projector *p, ProjectStep *info, Error *e) {
@@ -583,8 +589,7 @@ Status projector_step(Projector *p, ProjectStep *info, Error *e) {
   draw_w_noise(p, scale);
   /* 0 at step 0: nothing moves, but the moments are updated */
   p->adam.lr = lr;
-  Status s = p->b ? device_step(p, e) : host_step(p, e);
-  if (s != ST_OK) return s;
+  TRY(p->b ? device_step(p, e) : host_step(p, e));
   if (info) *info = (ProjectStep){p->step, lr, scale, p->out_dist, p->out_reg, p->out_loss};
   p->step++;
   return ST_OK;
@@ -592,34 +597,38 @@ Status projector_step(Projector *p, ProjectStep *info, Error *e) {
 
 /* The network's own noise instead of the optimised maps. */
 static Status put_noise_const(Projector *p, Error *e) {
-  Status s = ST_OK;
-  for (int k = 1; k < p->nseg && s == ST_OK; k++) {
+  for (int k = 1; k < p->nseg; k++) {
     const ParamEntry *c = params_find(&p->G->p, p->G->noise_name[k - 1]);
     if (!c)
       return err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k - 1]);
-    for (int i = 0; i < p->batch && s == ST_OK; i++)
-      s = flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), c->data,
-                      p->seg[k].n, e);
+    for (int i = 0; i < p->batch; i++)
+      TRY(flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), c->data,
+                      p->seg[k].n, e));
   }
-  return s;
+  return ST_OK;
+}
+
+/* Leaves the plan's variables changed where optimised_noise is false. */
+static Status run_without_w_noise(Projector *p, bool optimised_noise, real *img, double *lpips,
+                                  Error *e) {
+  const real *rendered = NULL;
+  memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
+  if (!optimised_noise) TRY(put_noise_const(p, e));
+  TRY(plan_run(p->plan, e));
+  if (p->b) TRY(backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e));
+  TRY(plan_read(p->plan, p->img, &rendered, e));
+  memcpy(img, rendered, (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
+  for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)p->losses[i];
+  return ST_OK;
 }
 
 Status projector_render(Projector *p, bool optimised_noise, real *img, double *lpips, Error *e) {
   if (!p->started)
     return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");
   real *vars = flat_at(p->b, p->vars), *saved = flat_at(p->b, p->saved);
-  Status s = flat_copy(p->b, saved, vars, p->nvars, e);
-  memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
-  if (s == ST_OK && !optimised_noise) s = put_noise_const(p, e);
-  if (s == ST_OK) s = plan_run(p->plan, e);
-  if (s == ST_OK && p->b) s = backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e);
-  const real *rendered = NULL;
-  if (s == ST_OK) s = plan_read(p->plan, p->img, &rendered, e);
-  if (s == ST_OK) {
-    memcpy(img, rendered, (size_t)shape_numel(graph_shape(p->g, p->img)) * sizeof(real));
-    for (int i = 0; i < p->batch && lpips; i++) lpips[i] = (double)p->losses[i];
-  }
-  Status back = flat_copy(p->b, vars, saved, p->nvars, e);
+  TRY(flat_copy(p->b, saved, vars, p->nvars, e));
+  const Status s = run_without_w_noise(p, optimised_noise, img, lpips, e);
+  const Status back = flat_copy(p->b, vars, saved, p->nvars, e);
   p->ahead = p->b != NULL;
   return s == ST_OK ? back : s;
 }
