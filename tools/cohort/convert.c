@@ -2,15 +2,9 @@
  * affine kept, lengths in mm. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
 #include "io/formats/nifti.h"
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
-
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), k = strlen(end);
-  return n > k && !strcasecmp(s + n - k, end);
-}
 
 /* Wide integers that float32 cannot tell apart: a label map would change. */
 static int64_t count_beyond_24_bits(const Nifti *v) {
@@ -19,7 +13,7 @@ static int64_t count_beyond_24_bits(const Nifti *v) {
   return n;
 }
 
-static void notes(const Nifti *v) {
+static void convert_notes(const Nifti *v) {
   const NiftiHeader *h = &v->h;
   bool wide_int =
       h->datatype == 8 || h->datatype == 768 || h->datatype == 1024 || h->datatype == 1280;
@@ -64,15 +58,14 @@ int tool_convert(int argc, char **argv) {
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   const char *in = s.args[0], *out = s.args[1];
-  if (!ends_with(out, ".nii") && !ends_with(out, ".nii.gz"))
+  if (!path_has_ending(out, ".nii") && !path_has_ending(out, ".nii.gz"))
     return tool_usage("convert", "%s: expected a name that ends in .nii or .nii.gz", out);
   Nifti v;
   Error e = {0};
-  Status st = nifti_read(in, &v, &e);
-  if (st != ST_OK) return tool_fail("convert", &e);
-  notes(&v);
+  if (nifti_read(in, &v, &e) != ST_OK) return tool_fail("convert", &e);
+  convert_notes(&v);
   v.h.version = nifti2 ? 2 : 1;
-  st = nifti_write_like(out, v.data, &v.h, &e);
+  const Status st = nifti_write_like(out, v.data, &v.h, &e);
   if (st == ST_OK && !tool_quiet) {
     printf("%s: float32", out);
     for (int i = 1; i <= v.h.ndim; i++) printf("%s%lld", i > 1 ? "x" : ", ", (long long)v.h.dim[i]);

@@ -2,12 +2,12 @@
  * lesions.tsv. Patches already written are removed when a later one fails, and the table is written
  * last: all or nothing. */
 #include "tools/cohort/crop.h"
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
 
 typedef struct Args {
@@ -41,21 +41,21 @@ typedef struct Job {
 } Job;
 
 /* ---- output ---- */
-static Status remember(Job *j, const char *file, const char *suffix, Error *e) {
-  char path[PATH_MAX];
+static Status crop_remember(Job *j, const char *file, const char *suffix, Error *e) {
+  char path[PATH_LEN];
   if (j->nfiles == j->cap) {
     char **p = mem_grow(j->file, (size_t)j->cap * sizeof *p, (size_t)(j->cap + 256) * sizeof *p);
     if (!p) return err_set(e, ST_NOMEM, "out of memory");
     j->file = p;
     j->cap += 256;
   }
-  snprintf(path, sizeof path, "%.3700s/%.300s%s", j->a.out, file, suffix);
+  TRY(path_format(path, e, "%s/%s%s", j->a.out, file, suffix));
   if (!(j->file[j->nfiles] = mem_strdup(path))) return err_set(e, ST_NOMEM, "out of memory");
   j->nfiles++;
   return ST_OK;
 }
 
-static void forget(Job *j, bool remove) {
+static void crop_forget(Job *j, bool remove) {
   for (int i = 0; i < j->nfiles; i++) {
     if (remove) {
       unlink(j->file[i]);
@@ -74,19 +74,19 @@ static void forget(Job *j, bool remove) {
   j->nfiles = j->cap = 0;
 }
 
-static Status write_one(Job *j, const char *subject, const char *lesion, const char *what,
-                        const char *col, const float *v, const Grid *g, const char *descrip,
-                        const char *json, Error *e) {
+static Status crop_write_volume(Job *j, const char *subject, const char *lesion, const char *what,
+                                const char *col, const float *v, const Grid *g, const char *descrip,
+                                const char *json, Error *e) {
   char name[300], path[340];
   patch_name(subject, lesion, what, name);
-  Status s = remember(j, name, ".nii.gz", e);
-  if (s == ST_OK && json) s = remember(j, name, ".json", e);
-  if (s == ST_OK) s = patch_write(j->a.out, name, v, g, descrip, json, e);
+  TRY(crop_remember(j, name, ".nii.gz", e));
+  if (json) TRY(crop_remember(j, name, ".json", e));
+  TRY(patch_write(j->a.out, name, v, g, descrip, json, e));
   snprintf(path, sizeof path, "%s.nii.gz", name);
-  return s == ST_OK ? table_set(&j->t, col, path, e) : s;
+  return table_set(&j->t, col, path, e);
 }
 
-static void quote_path(const char *path, char out[400]) { /* for JSON */
+static void crop_quote_path(const char *path, char out[400]) { /* for JSON */
   size_t n = 0;
   for (; *path && n < 390; path++) {
     if (*path == '"' || *path == '\\') out[n++] = '\\';
@@ -96,39 +96,45 @@ static void quote_path(const char *path, char out[400]) { /* for JSON */
 }
 
 /* Files and row of one lesion; the last row of the table is being filled. */
-static Status write_lesion(Job *j, const Brain *b, const CropLesion *l, const char *subject,
-                           const char *lesion, Error *e) {
+static Status crop_write_lesion(Job *j, const Brain *b, const CropLesion *l, const char *subject,
+                                const char *lesion, Error *e) {
   CropPatch p;
   char json[1400], src[400];
   Status s = brain_patch(b, l, &j->rule, &p, e);
   if (s != ST_OK) return s;
-  quote_path(b->vol[CH_CHI].path, src);
+  crop_quote_path(b->vol[CH_CHI].path, src);
   snprintf(json, sizeof json,
            "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"CropCentreVoxel\": [%.2f, "
            "%.2f, %.2f],\n  \"Resampled\": %s,\n  \"OutsideVolume\": \"%s\"\n}\n",
            src, l->centre[0], l->centre[1], l->centre[2], p.exact ? "false" : "true",
            p.padded ? "0 ppm" : "none");
-  s = write_one(j, subject, lesion, "Chimap", "chi", p.vol[CH_CHI], &p.grid,
-                "prlx crop: susceptibility, ppm", json, e);
-  if (s == ST_OK && p.vol[CH_FLAIR])
-    s = write_one(j, subject, lesion, "FLAIR", "flair", p.vol[CH_FLAIR], &p.grid,
-                  "prlx crop: T2-FLAIR", NULL, e);
-  if (s == ST_OK && p.vol[CH_RIM])
-    s = write_one(j, subject, lesion, "label-rim_mask", "rim", p.vol[CH_RIM], &p.grid,
-                  "prlx crop: rim", NULL, e);
-  if (s == ST_OK)
-    s = write_one(j, subject, lesion, "label-lesion_mask", "mask", p.mask, &p.grid,
-                  "prlx crop: lesion", NULL, e);
+  s = crop_write_volume(j, subject, lesion, "Chimap", "chi", p.vol[CH_CHI], &p.grid,
+                        "prlx crop: susceptibility, ppm", json, e);
+  if (s != ST_OK) goto done;
+  if (p.vol[CH_FLAIR]) {
+    s = crop_write_volume(j, subject, lesion, "FLAIR", "flair", p.vol[CH_FLAIR], &p.grid,
+                          "prlx crop: T2-FLAIR", NULL, e);
+    if (s != ST_OK) goto done;
+  }
+  if (p.vol[CH_RIM]) {
+    s = crop_write_volume(j, subject, lesion, "label-rim_mask", "rim", p.vol[CH_RIM], &p.grid,
+                          "prlx crop: rim", NULL, e);
+    if (s != ST_OK) goto done;
+  }
+  s = crop_write_volume(j, subject, lesion, "label-lesion_mask", "mask", p.mask, &p.grid,
+                        "prlx crop: lesion", NULL, e);
+  if (s != ST_OK) goto done;
   j->done++;
   j->padded += p.padded;
   j->resampled += !p.exact;
+done:
   patch_free(&p);
   return s;
 }
 
 /* ---- rows ---- */
-static Status start_row(Job *j, const char *subject, const char *lesion, const char *where,
-                        Error *e) {
+static Status crop_start_row(Job *j, const char *subject, const char *lesion, const char *where,
+                             Error *e) {
   for (int i = 0; i < j->t.nrow; i++)
     if (!strcmp(table_get(&j->t, i, "subject"), subject) &&
         !strcmp(table_get(&j->t, i, "lesion"), lesion))
@@ -136,12 +142,12 @@ static Status start_row(Job *j, const char *subject, const char *lesion, const c
                      "%slesion %s of %s is already in %s/lesions.tsv (row %d); choose another "
                      "folder, or another --subject",
                      where, lesion, subject, j->a.out, i + 2);
-  Status s = table_new_row(&j->t, e);
-  if (s == ST_OK) s = table_set(&j->t, "subject", subject, e);
-  return s == ST_OK ? table_set(&j->t, "lesion", lesion, e) : s;
+  TRY(table_new_row(&j->t, e));
+  TRY(table_set(&j->t, "subject", subject, e));
+  return table_set(&j->t, "lesion", lesion, e);
 }
 
-static bool same_lesion(const char *cell, const char *lesion, int id) {
+static bool crop_same_lesion(const char *cell, const char *lesion, int id) {
   char *end;
   if (!strcmp(cell, lesion)) return true;
   const long v = strtol(cell, &end, 10);
@@ -150,7 +156,7 @@ static bool same_lesion(const char *cell, const char *lesion, int id) {
 
 /* reader1, reader2 from --readers: by subject (where the table has that column) and lesion name or
  * number. */
-static Status add_readers(Job *j, const char *subject, const char *lesion, int id, Error *e) {
+static Status crop_add_readers(Job *j, const char *subject, const char *lesion, int id, Error *e) {
   const Tsv *t = &j->readers;
   const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"),
             c1 = tsv_column(t, "reader1"), c2 = tsv_column(t, "reader2");
@@ -158,7 +164,7 @@ static Status add_readers(Job *j, const char *subject, const char *lesion, int i
   int hit = -1;
   for (int r = 0; r < t->nrow; r++) {
     if ((cs >= 0 && strcmp(tsv_get(t, r, cs), subject)) ||
-        !same_lesion(tsv_get(t, r, cl), lesion, id))
+        !crop_same_lesion(tsv_get(t, r, cl), lesion, id))
       continue;
     if (hit >= 0)
       return err_set(
@@ -182,11 +188,11 @@ static Status add_readers(Job *j, const char *subject, const char *lesion, int i
                      r + 2);
   }
   j->unread += hit < 0 || tsv_missing(v1);
-  Status s = table_set(&j->t, "reader1", v1, e);
-  return s == ST_OK ? table_set(&j->t, "reader2", v2, e) : s;
+  TRY(table_set(&j->t, "reader1", v1, e));
+  return table_set(&j->t, "reader2", v2, e);
 }
 
-static void say(const Brain *b, const char *where) {
+static void crop_say(const Brain *b, const char *where) {
   if (b->warning[0])
     fprintf(stderr, "prlx crop: note: %s%s: %s\n", where, b->vol[CH_CHI].path, b->warning);
   if (b->dropped)
@@ -195,9 +201,8 @@ static void say(const Brain *b, const char *where) {
 }
 
 /* ---- one volume ---- */
-static void subject_of(const char *path, char out[100]) {
-  const char *base = strrchr(path, '/');
-  base = base ? base + 1 : path;
+static void crop_subject_of(const char *path, char out[100]) {
+  const char *base = path_base(path);
   snprintf(out, 100, "%s%.*s", strncmp(base, "sub-", 4) ? "sub-" : "",
            (int)PRLX_MIN(strcspn(base, "_."), (size_t)60), base);
 }
@@ -208,39 +213,41 @@ static Status crop_volume(Job *j, const char *chi, const char *labels, Error *e)
   char own[100];
   Status s = brain_read(&b, path, labels, &j->rule, "", e);
   if (s != ST_OK) return s;
-  subject_of(chi, own);
-  say(&b, "");
+  crop_subject_of(chi, own);
+  crop_say(&b, "");
   j->dropped += b.dropped;
-  for (int i = 0; i < b.n && s == ST_OK && !tool_interrupted; i++) {
+  for (int i = 0; i < b.n && !tool_interrupted; i++) {
     char lesion[32];
     snprintf(lesion, sizeof lesion, "%02d", b.lesion[i].id);
-    s = start_row(j, j->a.subject ? j->a.subject : own, lesion, "", e);
-    if (s == ST_OK)
-      s = write_lesion(j, &b, &b.lesion[i], j->a.subject ? j->a.subject : own, lesion, e);
-    if (s == ST_OK)
-      s = add_readers(j, j->a.subject ? j->a.subject : own, lesion, b.lesion[i].id, e);
+    s = crop_start_row(j, j->a.subject ? j->a.subject : own, lesion, "", e);
+    if (s != ST_OK) goto done;
+    s = crop_write_lesion(j, &b, &b.lesion[i], j->a.subject ? j->a.subject : own, lesion, e);
+    if (s != ST_OK) goto done;
+    s = crop_add_readers(j, j->a.subject ? j->a.subject : own, lesion, b.lesion[i].id, e);
+    if (s != ST_OK) goto done;
   }
+done:
   brain_free(&b);
   return s;
 }
 
 /* ---- a table of volumes ---- */
-static Status carry_over(Job *j, const Tsv *t, int row, Error *e) {
+static Status crop_carry_over(Job *j, const Tsv *t, int row, Error *e) {
   static const char *const own[] = {"subject", "lesion", "chi",    "flair",
                                     "rim",     "mask",   "labels", "label"};
-  Status s = ST_OK;
-  for (int c = 0; c < t->ncol && s == ST_OK; c++) {
+
+  for (int c = 0; c < t->ncol; c++) {
     bool ours = false;
     for (int k = 0; k < COUNT_OF(own); k++) ours |= !strcmp(t->col[c], own[k]);
-    if (!ours) s = table_set(&j->t, t->col[c], tsv_get(t, row, c), e);
+    if (!ours) TRY(table_set(&j->t, t->col[c], tsv_get(t, row, c), e));
   }
-  return s;
+  return ST_OK;
 }
 
-static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PATH_MAX], Error *e) {
+static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PATH_LEN], Error *e) {
   const Lesion *l = &c->l[i];
   const char *const path[CH_COUNT] = {l->chi, l->rim, l->flair};
-  char where[400], labels[PATH_MAX];
+  char where[400], labels[PATH_LEN];
   const char *cell = tsv_get(&c->t, l->row, tsv_column(&c->t, "labels")),
              *number = tsv_get(&c->t, l->row, tsv_column(&c->t, "label"));
   snprintf(where, sizeof where, "%.300s: row %d: ", c->t.path, l->row + 2);
@@ -255,48 +262,51 @@ static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PA
                    "%slabel is '%.40s'; expected the number of the lesion in the label map", where,
                    tsv_missing(number) ? l->lesion : number);
   if (cell[0] == '/')
-    snprintf(labels, sizeof labels, "%.4000s", cell);
+    TRY(path_format(labels, e, "%s", cell));
   else
-    snprintf(labels, sizeof labels, "%.2000s/%.2000s", c->dir, cell);
-  Status s = ST_OK;
+    TRY(path_join(labels, c->dir, cell, e));
   if (strcmp(last[0], l->chi) || strcmp(last[1], labels)) {
     brain_free(b);
-    s = brain_read(b, path, labels, &j->rule, where, e);
-    if (s != ST_OK) return s;
-    snprintf(last[0], PATH_MAX, "%s", l->chi);
-    snprintf(last[1], PATH_MAX, "%s", labels);
-    say(b, where);
+    TRY(brain_read(b, path, labels, &j->rule, where, e));
+    TRY(path_format(last[0], e, "%s", l->chi));
+    memcpy(last[1], labels, PATH_LEN);
+    crop_say(b, where);
     j->dropped += b->dropped;
   }
   const CropLesion *k = brain_find(b, (int)id);
   if (!k)
     return err_set(e, ST_INVALID, "%slabel %ld is not in %.300s (%d lesions); correct column label",
                    where, id, labels, b->n);
-  s = start_row(j, l->subject, l->lesion, where, e);
-  if (s == ST_OK) s = write_lesion(j, b, k, l->subject, l->lesion, e);
-  if (s == ST_OK) s = carry_over(j, &c->t, l->row, e);
+  TRY(crop_start_row(j, l->subject, l->lesion, where, e));
+  TRY(crop_write_lesion(j, b, k, l->subject, l->lesion, e));
+  TRY(crop_carry_over(j, &c->t, l->row, e));
   j->unread += l->cls == CLASS_UNREAD;
-  return s;
+  return ST_OK;
 }
 
 static Status crop_table(Job *j, const char *table, Error *e) {
   Cohort c;
   Brain b = {0};
-  char(*last)[PATH_MAX] = mem_alloc(2 * PATH_MAX);
+  char(*last)[PATH_LEN] = mem_alloc(2 * PATH_LEN);
   if (!last) return err_set(e, ST_NOMEM, "out of memory");
   Status s = cohort_open(&c, table, e);
-  if (s == ST_OK && tsv_column(&c.t, "labels") < 0)
+  if (s != ST_OK) goto done;
+  if (tsv_column(&c.t, "labels") < 0) {
     s = err_set(e, ST_FORMAT,
                 "%s: column 'labels' is missing; expected the label map of each volume (and "
                 "'label', the lesion's number in it); or give CHIMAP and LABELS as two files",
                 table);
+    goto done;
+  }
   Progress bar;
-  progress_start(&bar, "crop", "lesion", s == ST_OK ? c.n : 1);
-  for (int i = 0; s == ST_OK && i < c.n && !tool_interrupted; i++) {
+  progress_start(&bar, "crop", "lesion", c.n);
+  for (int i = 0; i < c.n && !tool_interrupted; i++) {
     s = crop_row(j, &c, i, &b, last, e);
+    if (s != ST_OK) break;
     progress_update(&bar, i + 1, NULL);
   }
   progress_end(&bar);
+done:
   brain_free(&b);
   cohort_free(&c);
   mem_free(last);
@@ -304,41 +314,40 @@ static Status crop_table(Job *j, const char *table, Error *e) {
 }
 
 /* ---- command ---- */
-static Status describe_folder(const char *dir, Error *e) {
-  char path[4300];
-  snprintf(path, sizeof path, "%.4200s/dataset_description.json", dir);
+static Status crop_describe_folder(const char *dir, Error *e) {
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, "dataset_description.json", e));
   static const char text[] = "{\n  \"Name\": \"Lesion patches (prlx crop)\",\n  \"BIDSVersion\": "
                              "\"1.9.0\",\n  \"DatasetType\": \"derivative\",\n  \"GeneratedBy\": "
                              "[{\"Name\": \"prlx crop\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
   return file_exists(path) ? ST_OK : file_write_atomic(path, text, sizeof text - 1, e);
 }
 
-static Status open_readers(Job *j, Error *e) {
+static Status crop_open_readers(Job *j, Error *e) {
   static const char *const need[] = {"lesion", "reader1", "reader2"};
   if (!j->a.readers) return ST_OK;
-  Status s = tsv_read(j->a.readers, &j->readers, e);
-  for (int k = 0; k < COUNT_OF(need) && s == ST_OK; k++)
+  TRY(tsv_read(j->a.readers, &j->readers, e));
+  for (int k = 0; k < COUNT_OF(need); k++)
     if (tsv_column(&j->readers, need[k]) < 0)
-      s = err_set(e, ST_FORMAT,
-                  "%s: column '%s' is missing in row 1; expected lesion, reader1, reader2 and, for "
-                  "several subjects, subject; add it",
-                  j->a.readers, need[k]);
-  return s;
+      return err_set(
+          e, ST_FORMAT,
+          "%s: column '%s' is missing in row 1; expected lesion, reader1, reader2 and, for "
+          "several subjects, subject; add it",
+          j->a.readers, need[k]);
+  return ST_OK;
 }
 
-static Status crop(Job *j, int n, char **arg, Error *e) {
-  char table[4300];
-  snprintf(table, sizeof table, "%.4200s/lesions.tsv", j->a.out);
+static Status crop_lesions(Job *j, int n, char **arg, Error *e) {
+  char table[PATH_LEN];
+  TRY(path_join(table, j->a.out, "lesions.tsv", e));
   j->had_out = file_exists(j->a.out);
-  Status s = open_readers(j, e);
-  if (s == ST_OK && file_exists(table)) s = table_add_tsv(&j->t, table, e);
+  TRY(crop_open_readers(j, e));
+  if (file_exists(table)) TRY(table_add_tsv(&j->t, table, e));
   const int before = j->t.nrow;
-  if (s == ST_OK) s = n == 1 ? crop_table(j, arg[0], e) : crop_volume(j, arg[0], arg[1], e);
-  if (s == ST_OK && tool_interrupted) s = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
-  if (s == ST_OK) s = describe_folder(j->a.out, e);
-  if (s == ST_OK) s = table_save(&j->t, table, e);
-  forget(j, s != ST_OK);
-  if (s != ST_OK) return s;
+  TRY(n == 1 ? crop_table(j, arg[0], e) : crop_volume(j, arg[0], arg[1], e));
+  if (tool_interrupted) return err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+  TRY(crop_describe_folder(j->a.out, e));
+  TRY(table_save(&j->t, table, e));
   printf("%d lesion%s -> %s (%d rows, %d new)\n", j->done, j->done == 1 ? "" : "s", table,
          j->t.nrow, j->t.nrow - before);
   if (j->resampled)
@@ -350,6 +359,13 @@ static Status crop(Job *j, int n, char **arg, Error *e) {
            "--readers\n",
            j->unread);
   printf("  next: prlx pack %s -o dataset.safetensors\n", table);
+  return ST_OK;
+}
+
+/* What was written goes away again when a later lesion fails. */
+static Status crop_into(Job *j, int n, char **arg, Error *e) {
+  const Status s = crop_lesions(j, n, arg, e);
+  crop_forget(j, s != ST_OK);
   return s;
 }
 
@@ -402,8 +418,7 @@ int tool_crop(int argc, char **argv) {
     long long d[3];
     double *v = j->rule.voxel;
     char end;
-    const size_t len = strlen(spec.args[0]);
-    const bool table = len > 4 && !strcmp(spec.args[0] + len - 4, ".tsv");
+    const bool table = str_ends_with(spec.args[0], ".tsv");
     j->rule = (CropRule){.map = (MapKind)a->map,
                          .min_voxels = a->min_voxels,
                          .units = (ChiUnits)a->units,
@@ -424,7 +439,7 @@ int tool_crop(int argc, char **argv) {
           "crop", "with a table, --flair, --rim, --subject and --readers come from its columns");
     else {
       for (int c = 0; c < 3; c++) j->rule.dim[c] = d[c];
-      rc = crop(j, spec.nargs, spec.args, &e) == ST_OK ? EXIT_DONE : tool_fail("crop", &e);
+      rc = crop_into(j, spec.nargs, spec.args, &e) == ST_OK ? EXIT_DONE : tool_fail("crop", &e);
     }
     opts_free(&spec);
   }

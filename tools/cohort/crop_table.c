@@ -10,7 +10,7 @@ void table_free(Table *t) {
   memset(t, 0, sizeof *t);
 }
 
-static int column(Table *t, const char *name, Error *e) {
+static int table_column(Table *t, const char *name, Error *e) {
   for (int i = 0; i < t->ncol; i++)
     if (!strcmp(t->col[i], name)) return i;
   if (!t->col && !(t->col = mem_alloc(MAX_COLUMNS * sizeof *t->col)))
@@ -35,7 +35,7 @@ Status table_new_row(Table *t, Error *e) {
 }
 
 Status table_set(Table *t, const char *col, const char *value, Error *e) {
-  const int c = column(t, col, e);
+  const int c = table_column(t, col, e);
   if (c < 0) return e->code;
   char **cell = &t->cell[(t->nrow - 1) * MAX_COLUMNS + c];
   mem_free(*cell);
@@ -54,18 +54,27 @@ Status table_add_tsv(Table *t, const char *path, Error *e) {
   Tsv in;
   Status s = tsv_read(path, &in, e);
   if (s != ST_OK) return s;
-  if (tsv_column(&in, "subject") < 0 || tsv_column(&in, "lesion") < 0)
+  if (tsv_column(&in, "subject") < 0 || tsv_column(&in, "lesion") < 0) {
     s = err_set(e, ST_FORMAT,
                 "%s: no columns subject and lesion; expected a table of lesions to append to; "
                 "choose another folder",
                 path);
-  for (int c = 0; c < in.ncol && s == ST_OK; c++)
-    if (column(t, in.col[c], e) < 0) s = e->code;
-  for (int r = 0; r < in.nrow && s == ST_OK; r++) {
-    s = table_new_row(t, e);
-    for (int c = 0; c < in.ncol && s == ST_OK; c++)
-      s = table_set(t, in.col[c], tsv_get(&in, r, c), e);
+    goto done;
   }
+  for (int c = 0; c < in.ncol; c++)
+    if (table_column(t, in.col[c], e) < 0) {
+      s = e->code;
+      goto done;
+    }
+  for (int r = 0; r < in.nrow; r++) {
+    s = table_new_row(t, e);
+    if (s != ST_OK) goto done;
+    for (int c = 0; c < in.ncol; c++) {
+      s = table_set(t, in.col[c], tsv_get(&in, r, c), e);
+      if (s != ST_OK) goto done;
+    }
+  }
+done:
   tsv_free(&in);
   return s;
 }

@@ -18,27 +18,32 @@ void patch_free(CropPatch *p) {
   memset(p, 0, sizeof *p);
 }
 
-static Status read_volume(const char *path, const char *where, Nifti *v, Grid *g, Error *e) {
+static Status brain_read_volume(const char *path, const char *where, Nifti *v, Grid *g, Error *e) {
   Error inner = {0};
   Status s = nifti_read(path, v, &inner);
   if (s != ST_OK) return err_set(e, s, "%s%.800s", where, inner.msg);
   *g = (Grid){{v->h.dim[1], v->h.dim[2], v->h.dim[3]}, {0}};
   memcpy(g->affine, v->h.affine, sizeof g->affine);
-  if (grid_voxels(g) != v->nvox)
+  if (grid_voxels(g) != v->nvox) {
     s = err_set(e, ST_FORMAT, "%s%s: %lld volumes; expected one 3-D volume; extract it first",
                 where, path, (long long)(v->nvox / grid_voxels(g)));
-  for (int64_t i = 0; i < v->nvox && s == ST_OK; i++)
-    if (!isfinite(v->data[i]))
+    goto done;
+  }
+  for (int64_t i = 0; i < v->nvox; i++)
+    if (!isfinite(v->data[i])) {
       s = err_set(e, ST_NUMERIC,
                   "%s%s: %s at voxel (%lld, %lld, %lld); expected finite numbers; replace it, by 0 "
                   "outside the head",
                   where, path, isnan(v->data[i]) ? "NaN" : "infinity", (long long)(i % g->dim[0]),
                   (long long)(i / g->dim[0] % g->dim[1]), (long long)(i / g->dim[0] / g->dim[1]));
+      goto done;
+    }
+done:
   if (s != ST_OK) nifti_free(v);
   return s;
 }
 
-static Status check_units(const Brain *b, const CropRule *r, const char *where, Error *e) {
+static Status brain_check_units(const Brain *b, const CropRule *r, const char *where, Error *e) {
   double sum = 0;
   int64_t n = 0;
   const Nifti *v = &b->vol[CH_CHI];
@@ -58,7 +63,7 @@ static Status check_units(const Brain *b, const CropRule *r, const char *where, 
 
 /* ---- lesions of the map ---- */
 enum { MAX_LABEL = 100000 };
-static Status check_labels(const Nifti *m, const char *where, float *max, Error *e) {
+static Status brain_check_labels(const Nifti *m, const char *where, float *max, Error *e) {
   *max = 0;
   for (int64_t i = 0; i < m->nvox; i++) {
     const float v = m->data[i];
@@ -76,18 +81,20 @@ static Status check_labels(const Nifti *m, const char *where, float *max, Error 
                             where, m->path);
 }
 
-static Status components(Brain *b, const Nifti *m, Error *e) {
+static Status brain_components(Brain *b, const Nifti *m, Error *e) {
   int32_t *id = mem_alloc((size_t)m->nvox * sizeof *id), n;
   if (!id) return err_set(e, ST_NOMEM, "%s: out of memory", m->path);
   Status s = components26(m->data, b->grid[CH_CHI].dim, id, &n, e);
-  for (int64_t i = 0; i < m->nvox && s == ST_OK; i++) b->label[i] = (float)id[i];
+  if (s != ST_OK) goto done;
+  for (int64_t i = 0; i < m->nvox; i++) b->label[i] = (float)id[i];
+done:
   mem_free(id);
   return s;
 }
 
 /* Voxel count and centroid of every label; components that are too small go away, and the others
  * keep their numbers 1, 2, ... */
-static Status list_lesions(Brain *b, int max, int min_voxels, Error *e) {
+static Status brain_list_lesions(Brain *b, int max, int min_voxels, Error *e) {
   const Grid *g = &b->grid[CH_CHI];
   CropLesion *all = mem_alloc((size_t)(max + 1) * sizeof *all);
   int *renumber = mem_alloc((size_t)(max + 1) * sizeof *renumber);
@@ -123,40 +130,51 @@ static Status list_lesions(Brain *b, int max, int min_voxels, Error *e) {
   return ST_OK;
 }
 
-static Status read_labels(Brain *b, const char *path, const CropRule *r, const char *where,
-                          Error *e) {
+static Status brain_read_labels(Brain *b, const char *path, const CropRule *r, const char *where,
+                                Error *e) {
   Nifti m;
   Grid g;
   const Grid *chi = &b->grid[CH_CHI];
   double size[3];
   float max;
-  Status s = read_volume(path, where, &m, &g, e);
+  Status s = brain_read_volume(path, where, &m, &g, e);
   if (s != ST_OK) return s;
   grid_voxel_size(chi, size);
   const bool other = grid_distance(&g, chi) > 0.05 * fmin(size[0], fmin(size[1], size[2]));
-  s = check_labels(&m, where, &max, e);
-  if (s == ST_OK && other && !r->regrid)
+  s = brain_check_labels(&m, where, &max, e);
+  if (s != ST_OK) goto done;
+  if (other && !r->regrid) {
     s = err_set(
         e, ST_INVALID,
         "%s%s: %lld x %lld x %lld voxels or another affine than the Chimap (%lld x %lld x %lld); "
         "expected the same grid; if both affines are right, --regrid takes the nearest label",
         where, path, (long long)g.dim[0], (long long)g.dim[1], (long long)g.dim[2],
         (long long)chi->dim[0], (long long)chi->dim[1], (long long)chi->dim[2]);
-  if (s == ST_OK && !(b->label = mem_alloc((size_t)grid_voxels(chi) * sizeof *b->label)))
+    goto done;
+  }
+  if (!(b->label = mem_alloc((size_t)grid_voxels(chi) * sizeof *b->label))) {
     s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (s == ST_OK) s = resample(m.data, &g, b->label, chi, INTERP_NEAREST, 0, e);
+    goto done;
+  }
+  s = resample(m.data, &g, b->label, chi, INTERP_NEAREST, 0, e);
+  if (s != ST_OK) goto done;
   b->components = r->map == MAP_COMPONENTS || (r->map == MAP_AUTO && max == 1);
-  if (s == ST_OK && b->components) {
+  if (b->components) {
     Nifti on_chi = {.data = b->label, .nvox = grid_voxels(chi), .path = m.path};
-    s = components(b, &on_chi, e);
+    s = brain_components(b, &on_chi, e);
+    if (s != ST_OK) goto done;
     max = 0;
     for (int64_t i = 0; i < on_chi.nvox; i++) max = PRLX_MAX(max, b->label[i]);
   }
-  if (s == ST_OK) s = list_lesions(b, (int)max, r->min_voxels, e);
-  if (s == ST_OK && !b->n)
+  s = brain_list_lesions(b, (int)max, r->min_voxels, e);
+  if (s != ST_OK) goto done;
+  if (!b->n) {
     s = err_set(e, ST_INVALID, "%s%s: %s; lower --min-voxels or correct the map", where, path,
                 b->dropped ? "every component is smaller than --min-voxels"
                            : "no lesion lies inside the Chimap");
+    goto done;
+  }
+done:
   nifti_free(&m);
   return s;
 }
@@ -165,15 +183,18 @@ Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels
                   const char *where, Error *e) {
   memset(b, 0, sizeof *b);
   Status s = ST_OK;
-  for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
+  for (int c = 0; c < CH_COUNT; c++) {
     if (!path[c]) continue;
-    s = read_volume(path[c], where, &b->vol[c], &b->grid[c], e);
-    b->have[c] = s == ST_OK;
+    s = brain_read_volume(path[c], where, &b->vol[c], &b->grid[c], e);
+    if (s != ST_OK) goto done;
+    b->have[c] = true;
   }
-  if (s == ST_OK) s = check_units(b, r, where, e);
-  if (s == ST_OK) s = read_labels(b, labels, r, where, e);
+  s = brain_check_units(b, r, where, e);
+  if (s != ST_OK) goto done;
+  s = brain_read_labels(b, labels, r, where, e);
+  if (s != ST_OK) goto done;
   size_t at = 0;
-  for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
+  for (int c = 0; c < CH_COUNT; c++) {
     if (!b->have[c]) continue;
     if (b->vol[c].h.form == NIFTI_NO_FORM)
       at += (size_t)snprintf(b->warning + at, sizeof b->warning - at,
@@ -185,6 +206,7 @@ Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels
                              at ? "; " : "", channel_name((Channel)c));
     at = PRLX_MIN(at, sizeof b->warning - 1);
   }
+done:
   if (s != ST_OK) brain_free(b);
   return s;
 }
@@ -196,7 +218,7 @@ const CropLesion *brain_find(const Brain *b, int id) {
 }
 
 /* ---- patch ---- */
-static bool inside(const Grid *patch, const Grid *vol) {
+static bool grid_inside(const Grid *patch, const Grid *vol) {
   double inv[16], mm[3];
   Error e;
   if (affine_invert(vol->affine, inv, &e) != ST_OK) return false;
@@ -216,29 +238,35 @@ static bool inside(const Grid *patch, const Grid *vol) {
 Status brain_patch(const Brain *b, const CropLesion *l, const CropRule *r, CropPatch *p, Error *e) {
   const Grid *chi = &b->grid[CH_CHI];
   memset(p, 0, sizeof *p);
-  Status s = grid_patch(chi, l->centre, r->dim, r->voxel, &p->grid, &p->exact, e);
-  const size_t n = s == ST_OK ? (size_t)grid_voxels(&p->grid) : 0;
-  float *one = s == ST_OK ? mem_alloc((size_t)grid_voxels(chi) * sizeof *one) : NULL;
-  if (s == ST_OK && !one) s = err_set(e, ST_NOMEM, "out of memory");
-  for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
+  TRY(grid_patch(chi, l->centre, r->dim, r->voxel, &p->grid, &p->exact, e));
+  const size_t n = (size_t)grid_voxels(&p->grid);
+  float *one = mem_alloc((size_t)grid_voxels(chi) * sizeof *one);
+  if (!one) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = ST_OK;
+  for (int c = 0; c < CH_COUNT; c++) {
     if (!b->have[c]) continue;
-    if (!(p->vol[c] = mem_alloc(n * sizeof(float))))
+    if (!(p->vol[c] = mem_alloc(n * sizeof(float)))) {
       s = err_set(e, ST_NOMEM, "out of memory for a patch");
-    if (s == ST_OK)
-      s = resample(b->vol[c].data, &b->grid[c], p->vol[c], &p->grid,
-                   c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e);
+      goto done;
+    }
+    s = resample(b->vol[c].data, &b->grid[c], p->vol[c], &p->grid,
+                 c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e);
+    if (s != ST_OK) goto done;
   }
-  if (s == ST_OK && !(p->mask = mem_alloc(n * sizeof(float))))
+  if (!(p->mask = mem_alloc(n * sizeof(float)))) {
     s = err_set(e, ST_NOMEM, "out of memory for a patch");
-  for (int64_t i = 0; s == ST_OK && i < grid_voxels(chi); i++) one[i] = b->label[i] == (float)l->id;
-  if (s == ST_OK) s = resample(one, chi, p->mask, &p->grid, INTERP_LINEAR, 0, e);
+    goto done;
+  }
+  for (int64_t i = 0; i < grid_voxels(chi); i++) one[i] = b->label[i] == (float)l->id;
+  s = resample(one, chi, p->mask, &p->grid, INTERP_LINEAR, 0, e);
+  if (s != ST_OK) goto done;
   /* a lesion thinner than a voxel of the patch stays where there is most of it */
   float most = 0;
-  for (size_t i = 0; i < n && s == ST_OK; i++) most = PRLX_MAX(most, p->mask[i]);
-  for (size_t i = 0; i < n && s == ST_OK; i++)
-    p->mask[i] = p->mask[i] >= PRLX_MIN(most, 0.5f) && most > 0;
-  for (size_t i = 0; i < n && s == ST_OK && r->units == UNITS_PPB; i++) p->vol[CH_CHI][i] *= 1e-3f;
-  p->padded = s == ST_OK && !inside(&p->grid, chi);
+  for (size_t i = 0; i < n; i++) most = PRLX_MAX(most, p->mask[i]);
+  for (size_t i = 0; i < n; i++) p->mask[i] = p->mask[i] >= PRLX_MIN(most, 0.5f) && most > 0;
+  for (size_t i = 0; i < n && r->units == UNITS_PPB; i++) p->vol[CH_CHI][i] *= 1e-3f;
+  p->padded = !grid_inside(&p->grid, chi);
+done:
   mem_free(one);
   if (s != ST_OK) patch_free(p);
   return s;

@@ -196,7 +196,7 @@ static Status show_crc(const char *path, Error *e) {
   return ST_OK;
 }
 
-static Status show(const char *path, const char *match, bool brief, bool json, Error *e) {
+static Status show_file(const char *path, const char *match, bool brief, bool json, Error *e) {
   unsigned char head[8] = {0};
   FILE *f = fopen(path, "rb");
   size_t n = f ? fread(head, 1, sizeof head, f) : 0;
@@ -237,7 +237,7 @@ int tool_info(int argc, char **argv) {
     Error e = {0};
     if (i > 0 && !crc && !json) printf("\n");
     fflush(stdout);
-    if (crc ? show_crc(s.args[i], &e) : show(s.args[i], match, brief, json, &e))
+    if (crc ? show_crc(s.args[i], &e) : show_file(s.args[i], match, brief, json, &e))
       rc = tool_fail("info", &e);
   }
   return rc;

@@ -224,20 +224,18 @@ static void print_json(const char *path, const NiftiHeader *h, const Values *v) 
 Status info_nifti(const char *path, bool json, bool brief, Error *e) {
   Nifti v = {0};
   Values values = {0};
-  Status s = nifti_read_header(path, &v.h, e);
-  if (s != ST_OK) return s;
+  TRY(nifti_read_header(path, &v.h, e));
   NiftiHeader h = v.h;
+  Status s = ST_OK;
   if (!brief) {
-    /* a complex volume still has a header worth showing */
     s = nifti_read(path, &v, e);
-    if (s == ST_OK) {
-      values = values_of(&v);
-      h = v.h;
-    }
+    if (s == ST_OK) values = values_of(&v);
+    if (s == ST_OK) h = v.h;
     nifti_free(&v);
   }
-  if (json && s == ST_OK) print_json(path, &h, &values);
+  /* a complex volume, which cannot be read, still has a header worth showing */
   if (!json) print_text(path, &h, &values);
+  if (json && s == ST_OK) print_json(path, &h, &values);
   fflush(stdout);
   return s;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "io/formats/file.h"
 #include "io/formats/json.h"
+#include "io/formats/path.h"
 #include "models/judge/agreement.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/pack_impl.h"
@@ -51,19 +52,14 @@ typedef struct Job {
   bool tables;
 } Job;
 
-static bool has_suffix(const char *s, const char *tail) {
-  const size_t n = strlen(s), m = strlen(tail);
-  return n >= m && !strcmp(s + n - m, tail);
-}
-
 /* ---- input ---- */
-static Status open_tables(Job *j, int n, char **arg, Error *e) {
+static Status pack_open_tables(Job *j, int n, char **arg, Error *e) {
   int tsv = 0, nii = 0, png = 0;
   for (int i = 0; i < n; i++) {
-    tsv += has_suffix(arg[i], ".tsv");
-    nii +=
-        has_suffix(arg[i], ".nii") || has_suffix(arg[i], ".nii.gz") || has_suffix(arg[i], ".hdr");
-    png += has_suffix(arg[i], ".png");
+    tsv += str_ends_with(arg[i], ".tsv");
+    nii += str_ends_with(arg[i], ".nii") || str_ends_with(arg[i], ".nii.gz") ||
+           str_ends_with(arg[i], ".hdr");
+    png += str_ends_with(arg[i], ".png");
   }
   if (tsv != n && nii != n && png != n)
     return err_set(
@@ -76,10 +72,8 @@ static Status open_tables(Job *j, int n, char **arg, Error *e) {
     j->ntables = 1;
     return cohort_from_volumes(j->table, n, arg, j->a.mask, e);
   }
-  Status s = ST_OK;
-  for (int i = 0; i < n && s == ST_OK; i++, j->ntables += s == ST_OK)
-    s = cohort_open(&j->table[i], arg[i], e);
-  return s;
+  for (; j->ntables < n; j->ntables++) TRY(cohort_open(&j->table[j->ntables], arg[j->ntables], e));
+  return ST_OK;
 }
 
 static int subject_index(Pack *p, const char *name) {
@@ -90,12 +84,12 @@ static int subject_index(Pack *p, const char *name) {
 }
 
 /* A column `provenance` other than original marks lesions that networks made of others. */
-static bool made(const Cohort *c, int row) {
+static bool pack_made(const Cohort *c, int row) {
   const char *v = tsv_get(&c->t, row, c->t.path ? tsv_column(&c->t, "provenance") : -1);
   return !tsv_missing(v) && strcmp(v, "original") != 0;
 }
 
-static int by_id(const void *a, const void *b) {
+static int pack_by_id(const void *a, const void *b) {
   const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
   const int d = strcmp(p->c->l[p->row].lesion, q->c->l[q->row].lesion);
   return p->subject != q->subject ? (p->subject > q->subject) - (p->subject < q->subject)
@@ -103,26 +97,29 @@ static int by_id(const void *a, const void *b) {
                                   : (p > q) - (p < q);
 }
 
-static Status check_duplicates(const Pack *p, Error *e) {
+static Status pack_check_duplicates(const Pack *p, Error *e) {
   const PackItem **v = mem_alloc((size_t)p->n * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "out of memory");
   Status s = ST_OK;
   for (int i = 0; i < p->n; i++) v[i] = &p->it[i];
-  qsort(v, (size_t)p->n, sizeof *v, by_id);
-  for (int i = 1; i < p->n && s == ST_OK; i++) {
+  qsort(v, (size_t)p->n, sizeof *v, pack_by_id);
+  for (int i = 1; i < p->n; i++) {
     const Lesion *l = &v[i]->c->l[v[i]->row], *k = &v[i - 1]->c->l[v[i - 1]->row];
     char where[400];
-    if (v[i]->subject == v[i - 1]->subject && !strcmp(l->lesion, k->lesion))
+    if (v[i]->subject == v[i - 1]->subject && !strcmp(l->lesion, k->lesion)) {
       s = err_set(e, ST_INVALID,
                   "%s: the same lesion is in row %d of %.200s; leave one of them out",
                   pack_where(v[i], where), k->row + 2,
                   v[i - 1]->c->t.path ? v[i - 1]->c->t.path : "another volume");
+      goto done;
+    }
   }
+done:
   mem_free(v);
   return s;
 }
 
-static Status make_items(Job *j, Error *e) {
+static Status pack_make_items(Job *j, Error *e) {
   Pack *p = &j->p;
   int n = 0, unread = 0;
   for (int t = 0; t < j->ntables; t++) n += j->table[t].n;
@@ -134,7 +131,7 @@ static Status make_items(Job *j, Error *e) {
       const Lesion *l = &j->table[t].l[i];
       PackItem *it = &p->it[p->n++];
       *it = (PackItem){
-          .c = &j->table[t], .row = i, .cls = l->cls, .extra = made(&j->table[t], l->row)};
+          .c = &j->table[t], .row = i, .cls = l->cls, .extra = pack_made(&j->table[t], l->row)};
       if (strlen(l->subject) > 63) {
         char w[400];
         return err_set(e, ST_INVALID, "%s: subject of more than 63 characters; shorten it",
@@ -154,7 +151,7 @@ static Status make_items(Job *j, Error *e) {
                    "without labels: --unread",
                    j->table[0].t.path);
   if (unread && (j->a.unread || !j->tables)) p->labels = false;
-  return check_duplicates(p, e);
+  return pack_check_duplicates(p, e);
 }
 
 /* ---- split ---- */
@@ -167,7 +164,7 @@ static bool two_numbers(const char *t, int64_t v[2]) {
   return true;
 }
 
-static bool make_rule(Job *j) {
+static bool pack_make_rule(Job *j) {
   const Args *a = &j->a;
   SplitRule *r = &j->rule;
   *r = (SplitRule){.train = {-1, -1},
@@ -185,7 +182,7 @@ static bool make_rule(Job *j) {
 }
 
 /* Whoever is in the test may appear nowhere else, and one reader's rim is neither class. */
-static Status check_leaks(const Job *j, const SplitItem *it, const Part *part, Error *e) {
+static Status pack_check_leaks(const Job *j, const SplitItem *it, const Part *part, Error *e) {
   const Pack *p = &j->p;
   int first;
   const int leaks = split_leaks(it, p->n, p->nsubjects, part, &first, e);
@@ -209,28 +206,31 @@ static Status check_leaks(const Job *j, const SplitItem *it, const Part *part, E
   return ST_OK;
 }
 
-static Status split(Job *j, Error *e) {
+static Status pack_split(Job *j, Error *e) {
   Pack *p = &j->p;
   SplitItem *it = mem_alloc((size_t)p->n * sizeof *it);
   Part *part = mem_alloc((size_t)p->n * sizeof *part);
   Status s = it && part ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int i = 0; i < p->n && s == ST_OK; i++)
+  if (s != ST_OK) goto done;
+  for (int i = 0; i < p->n; i++)
     it[i] = (SplitItem){p->it[i].subject, p->it[i].cls, p->it[i].extra};
-  if (s == ST_OK && j->a.counts == COUNTS_ALL)
+  if (j->a.counts == COUNTS_ALL)
     for (int c = 0; c < 2; c++) {
       if (j->rule.train[c] < 0) j->rule.train[c] = -2;
       if (j->rule.test[c] < 0) j->rule.test[c] = -2;
     }
-  if (s == ST_OK) s = split_make(it, p->n, p->nsubjects, &j->rule, part, e);
-  for (int i = 0; i < p->n && s == ST_OK; i++)
+  s = split_make(it, p->n, p->nsubjects, &j->rule, part, e);
+  if (s != ST_OK) goto done;
+  for (int i = 0; i < p->n; i++)
     if (p->it[i].cls == CLASS_UNREAD && !p->labels) part[i] = PART_TRAIN;
-  if (s == ST_OK) s = check_leaks(j, it, part, e);
+  s = pack_check_leaks(j, it, part, e);
+  if (s != ST_OK) goto done;
   /* after the split, so that it is the split of both classes */
   const LesionClass dropped = j->a.classes == CLASSES_RIM ? CLASS_NONRIM : CLASS_RIM;
-  for (int i = 0; i < p->n && s == ST_OK && j->a.classes != CLASSES_BOTH; i++)
+  for (int i = 0; i < p->n && j->a.classes != CLASSES_BOTH; i++)
     if (part[i] == PART_TRAIN && it[i].cls == dropped) part[i] = PART_NONE;
   int seen[4][4][2] = {{{0}}}, test = 0, amb = 0, train = 0;
-  for (int i = 0; i < p->n && s == ST_OK; i++) {
+  for (int i = 0; i < p->n; i++) {
     PackItem *q = &p->it[i];
     q->part = part[i];
     train += part[i] == PART_TRAIN;
@@ -239,26 +239,33 @@ static Status split(Job *j, Error *e) {
     if (j->a.sheet && part[i] != PART_NONE && seen[part[i]][q->cls][q->extra]++ < PACK_SHEET)
       q->thumb = mem_alloc((size_t)(p->nch * p->side * p->side) * sizeof *q->thumb);
   }
-  if (s == ST_OK && !train)
+  if (!train) {
     s = err_set(e, ST_INVALID,
                 "%s: no lesions left for training; of the classes asked for there are none",
                 j->table[0].t.path ? j->table[0].t.path : "volumes");
-  if (s == ST_OK && j->a.test && !test)
+    goto done;
+  }
+  if (j->a.test && !test) {
     s = err_set(e, ST_INVALID,
                 "%s: no lesions for the test; too few rim and non-rim lesions; leave --test out",
                 j->table[0].t.path);
-  if (s == ST_OK && j->a.ambiguous && !amb)
+    goto done;
+  }
+  if (j->a.ambiguous && !amb) {
     s = err_set(e, ST_INVALID, "%s: no ambiguous lesions outside the test; leave --ambiguous out",
                 j->table[0].t.path);
+    goto done;
+  }
+done:
   mem_free(it);
   mem_free(part);
   return s;
 }
 
 /* ---- metadata ---- */
-static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...)
+static Status pack_add_meta(Job *j, Error *e, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-static Status add_meta(Job *j, Error *e, const char *key, const char *fmt, ...) {
+static Status pack_add_meta(Job *j, Error *e, const char *key, const char *fmt, ...) {
   char text[1200];
   va_list ap;
   va_start(ap, fmt);
@@ -280,12 +287,12 @@ static double kappa_of(const int64_t k[4]) {
 
 /* "Name" of the dataset_description.json beside a table. */
 static void dataset_name(const char *dir, char out[300]) {
-  char path[4300];
+  char path[PATH_LEN];
   uint8_t *text;
   size_t n;
   Error e;
   out[0] = 0;
-  snprintf(path, sizeof path, "%.4200s/dataset_description.json", dir);
+  if (path_join(path, dir, "dataset_description.json", &e) != ST_OK) return;
   if (!file_exists(path) || file_read(path, &text, &n, 1 << 20, &e) != ST_OK) return;
   Json js;
   json_init(&js, (const char *)text, n);
@@ -305,46 +312,41 @@ static void dataset_name(const char *dir, char out[300]) {
   mem_free(text);
 }
 
-static Status describe(Job *j, Error *e) {
+static Status pack_describe(Job *j, Error *e) {
   static const char *const slices[] = {"lesion", "all", "central"};
   const Pack *p = &j->p;
   char text[80], list[32], name[300] = "";
   channels_text(p->ch, p->nch, list);
-  Status s = add_meta(j, e, "format", "prlx-dataset-1");
-  if (s == ST_OK) s = add_meta(j, e, "channels", "%s", list);
-  for (int k = 0; k < p->nch && s == ST_OK; k++) {
+  TRY(pack_add_meta(j, e, "format", "prlx-dataset-1"));
+  TRY(pack_add_meta(j, e, "channels", "%s", list));
+  for (int k = 0; k < p->nch; k++) {
     char key[32];
     window_text(&p->window[p->ch[k]], text);
     snprintf(key, sizeof key, "window.%s", channel_name(p->ch[k]));
-    s = add_meta(j, e, key, "%s", text);
+    TRY(pack_add_meta(j, e, key, "%s", text));
     snprintf(key, sizeof key, "unit.%s", channel_name(p->ch[k]));
-    if (s == ST_OK) s = add_meta(j, e, key, "%s", channel_unit(p->ch[k]));
+    TRY(pack_add_meta(j, e, key, "%s", channel_unit(p->ch[k])));
   }
-  if (s == ST_OK)
-    s = add_meta(j, e, "unit.voxel", "%.6g,%.6g,%.6g", p->voxel[0], p->voxel[1], p->voxel[2]);
-  if (s == ST_OK)
-    s = add_meta(j, e, "slices", "%s%s", slices[p->slices],
-                 p->clip ? ", clipped to the window" : "");
-  if (j->tables && s == ST_OK) {
+  TRY(pack_add_meta(j, e, "unit.voxel", "%.6g,%.6g,%.6g", p->voxel[0], p->voxel[1], p->voxel[2]));
+  TRY(pack_add_meta(j, e, "slices", "%s%s", slices[p->slices],
+                    p->clip ? ", clipped to the window" : ""));
+  if (j->tables) {
     dataset_name(j->table[0].dir, name);
-    s = add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].t.path, name[0] ? ": " : "", name,
-                 j->ntables > 1 ? " and other tables" : "");
-    if (s == ST_OK)
-      s = add_meta(j, e, "split.by", "%s, seed %llu", j->rule.by_lesion ? "lesion" : "subject",
-                   (unsigned long long)j->rule.seed);
-    if (s == ST_OK)
-      s = add_meta(j, e, "readers",
-                   "both %lld, first only %lld, second only %lld, none %lld, kappa %.4f",
-                   (long long)j->counts[0], (long long)j->counts[1], (long long)j->counts[2],
-                   (long long)j->counts[3], kappa_of(j->counts));
-    if (s == ST_OK)
-      s = add_meta(j, e, "labels.rule",
-                   "1 rim = both readers, 2 ambiguous = exactly one%s, 0 non-rim = neither",
-                   j->a.as == AS_RIM      ? " (packed as rim)"
-                   : j->a.as == AS_NONRIM ? " (packed as non-rim)"
-                                          : "");
+    TRY(pack_add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].t.path, name[0] ? ": " : "",
+                      name, j->ntables > 1 ? " and other tables" : ""));
+    TRY(pack_add_meta(j, e, "split.by", "%s, seed %llu", j->rule.by_lesion ? "lesion" : "subject",
+                      (unsigned long long)j->rule.seed));
+    TRY(pack_add_meta(j, e, "readers",
+                      "both %lld, first only %lld, second only %lld, none %lld, kappa %.4f",
+                      (long long)j->counts[0], (long long)j->counts[1], (long long)j->counts[2],
+                      (long long)j->counts[3], kappa_of(j->counts)));
+    TRY(pack_add_meta(j, e, "labels.rule",
+                      "1 rim = both readers, 2 ambiguous = exactly one%s, 0 non-rim = neither",
+                      j->a.as == AS_RIM      ? " (packed as rim)"
+                      : j->a.as == AS_NONRIM ? " (packed as non-rim)"
+                                             : ""));
   }
-  return s;
+  return ST_OK;
 }
 
 /* ---- output ---- */
@@ -365,7 +367,7 @@ static void print_part(const Pack *p, Part part, const char *what, const char *p
   printf("; %lld images -> %s\n", (long long)pack_images(p, part), path);
 }
 
-static void summary(const Job *j, double seconds, const char *sheet) {
+static void pack_summary(const Job *j, double seconds, const char *sheet) {
   const Pack *p = &j->p;
   int64_t unused = 0;
   char text[80];
@@ -395,35 +397,34 @@ static void summary(const Job *j, double seconds, const char *sheet) {
   printf("  %.1f s%s%s\n", seconds, sheet ? "; sheet " : "", sheet ? sheet : "");
 }
 
-static void sheet_path(const char *out, char path[4200]) {
-  const size_t n = strlen(out), cut = has_suffix(out, ".safetensors") ? 12 : 0;
-  snprintf(path, 4200, "%.*s_sheet.png", (int)PRLX_MIN(n - cut, (size_t)4100), out);
+static Status pack_sheet_path(const char *out, char path[PATH_LEN], Error *e) {
+  const size_t n = strlen(out), cut = str_ends_with(out, ".safetensors") ? 12 : 0;
+  return path_format(path, e, "%.*s_sheet.png", (int)(n - cut), out);
 }
 
-static Status pack(Job *j, int n, char **arg, Error *e) {
+static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
   Pack *p = &j->p;
-  char sheet[4200];
+  char sheet[PATH_LEN];
   const double t0 = time_now();
-  Status s = open_tables(j, n, arg, e);
-  if (s == ST_OK) s = make_items(j, e);
-  if (s == ST_OK) s = split(j, e);
-  if (s == ST_OK) s = pack_scan(p, e);
-  if (s == ST_OK) s = pack_typical_windows(p, e);
-  if (s == ST_OK) s = describe(j, e);
-  if (s == ST_OK) s = pack_write(p, PART_TRAIN, j->a.out, j->meta, j->nmeta, e);
-  if (s == ST_OK && j->a.test) s = pack_write(p, PART_TEST, j->a.test, j->meta, j->nmeta, e);
-  if (s == ST_OK && j->a.ambiguous)
-    s = pack_write(p, PART_AMBIGUOUS, j->a.ambiguous, j->meta, j->nmeta, e);
-  if (s == ST_OK && j->a.sheet) {
+  TRY(pack_open_tables(j, n, arg, e));
+  TRY(pack_make_items(j, e));
+  TRY(pack_split(j, e));
+  TRY(pack_scan(p, e));
+  TRY(pack_typical_windows(p, e));
+  TRY(pack_describe(j, e));
+  TRY(pack_write(p, PART_TRAIN, j->a.out, j->meta, j->nmeta, e));
+  if (j->a.test) TRY(pack_write(p, PART_TEST, j->a.test, j->meta, j->nmeta, e));
+  if (j->a.ambiguous) TRY(pack_write(p, PART_AMBIGUOUS, j->a.ambiguous, j->meta, j->nmeta, e));
+  if (j->a.sheet) {
     char head[300];
-    sheet_path(j->a.out, sheet);
+    TRY(pack_sheet_path(j->a.out, sheet, e));
     snprintf(head, sizeof head,
              "%.200s: central slices, rows as stored; up to %d lesions of each kind", j->a.out,
              PACK_SHEET);
-    s = pack_sheet(p, head, sheet, j->meta, j->nmeta, e);
+    TRY(pack_sheet(p, head, sheet, j->meta, j->nmeta, e));
   }
-  if (s == ST_OK) summary(j, time_now() - t0, j->a.sheet ? sheet : NULL);
-  return s;
+  pack_summary(j, time_now() - t0, j->a.sheet ? sheet : NULL);
+  return ST_OK;
 }
 
 static Status pack_pngs(const Args *a, int n, char **arg, Error *e) {
@@ -431,17 +432,18 @@ static Status pack_pngs(const Args *a, int n, char **arg, Error *e) {
   Status s = dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e);
   if (s != ST_OK) return s;
   s = dataset_save(&d, a->out, false, e);
-  if (s == ST_OK)
-    printf("%d images -> %s (susceptibility scale unknown: window \"display\")\n", n, a->out);
+  if (s != ST_OK) goto done;
+  printf("%d images -> %s (susceptibility scale unknown: window \"display\")\n", n, a->out);
+done:
   dataset_free(&d);
   return s;
 }
 
-static int run(Job *j, OptSpec *spec) {
+static int pack_run(Job *j, OptSpec *spec) {
   Args *a = &j->a;
   Pack *p = &j->p;
   Error e = {0};
-  const bool pngs = has_suffix(spec->args[0], ".png");
+  const bool pngs = str_ends_with(spec->args[0], ".png");
   if (a->check) {
     if (leak_check_files(spec->nargs, spec->args, &e) != ST_OK) return tool_fail("pack", &e);
     return printf("leak check passed: %d files, no subject of a test set, no lesion and no image "
@@ -449,7 +451,7 @@ static int run(Job *j, OptSpec *spec) {
                   spec->nargs) < 0;
   }
   if (!a->out) return tool_usage("pack", "no output; give -o FILE.safetensors");
-  if (!make_rule(j))
+  if (!pack_make_rule(j))
     return tool_usage("pack",
                       "--train and --test-counts take two numbers, rim,non-rim, such as 200,400");
   if (!(p->nch = channels_parse(a->channels, p->ch)) || p->ch[0] != CH_CHI)
@@ -470,10 +472,10 @@ static int run(Job *j, OptSpec *spec) {
   p->clip = a->clip;
   p->side = a->size;
   if (!pngs && a->slices == SLICES_LESION && !opts_given(spec, "slices") &&
-      !has_suffix(spec->args[0], ".tsv") && !a->mask)
+      !str_ends_with(spec->args[0], ".tsv") && !a->mask)
     p->slices = SLICES_ALL;
-  const Status s =
-      pngs ? pack_pngs(a, spec->nargs, spec->args, &e) : pack(j, spec->nargs, spec->args, &e);
+  const Status s = pngs ? pack_pngs(a, spec->nargs, spec->args, &e)
+                        : pack_cohort(j, spec->nargs, spec->args, &e);
   return s == ST_OK ? EXIT_DONE : tool_fail("pack", &e);
 }
 
@@ -550,7 +552,7 @@ int tool_pack(int argc, char **argv) {
       .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
   if (rc < 0) {
-    rc = run(j, &spec);
+    rc = pack_run(j, &spec);
     opts_free(&spec);
   }
   pack_free(&j->p);

@@ -77,48 +77,53 @@ static void clip_image(float *img, int64_t n) {
   for (int64_t i = 0; i < n; i++) img[i] = img[i] < -1 ? -1 : img[i] > 1 ? 1 : img[i];
 }
 
-static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, Error *e) {
+/* Slices of one lesion, their limits and its thumbnail; img: room for one image. */
+static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, float *img, Error *e) {
   PackItem *it = s->it;
+  char where[400];
+  s->nz = lesion_slices(v, p->slices, s->z);
+  if (!s->nz)
+    return err_set(e, ST_INVALID,
+                   "%s: %s; expected at least one slice; correct the file or remove the row",
+                   pack_where(it, where),
+                   p->slices == SLICES_LESION ? "the lesion mask is empty"
+                                              : "the susceptibility map is constant");
+  for (int k = 0; k < s->nz; k++) {
+    double *lim = s->limits + (size_t)k * (size_t)p->nch * 2;
+    lesion_limits(v, s->z[k], p->ch, p->nch, p->window, lim);
+    lesion_image(v, s->z[k], p->ch, p->nch, lim, img);
+    TRY(check_range(p, it, s->z[k], lim, img, e));
+  }
+  if (it->thumb) {
+    double lim[2 * CH_COUNT];
+    lesion_slices(v, SLICES_CENTRAL, &it->thumb_z);
+    lesion_limits(v, it->thumb_z, p->ch, p->nch, p->window, lim);
+    lesion_image(v, it->thumb_z, p->ch, p->nch, lim, it->thumb);
+  }
+  it->grid = v->grid;
+  return ST_OK;
+}
+
+static Status scan_volumes(const Pack *p, Slot *s, const LesionVolumes *v, Error *e) {
   char where[400];
   const int64_t hw = (int64_t)p->side * p->side;
   if (v->grid.dim[0] != p->side || v->grid.dim[1] != p->side)
     return err_set(e, ST_INVALID,
                    "%s: slices of %lld x %lld voxels; expected %d x %d; cut patches around the "
                    "lesions with prlx crop%s",
-                   pack_where(it, where), (long long)v->grid.dim[0], (long long)v->grid.dim[1],
+                   pack_where(s->it, where), (long long)v->grid.dim[0], (long long)v->grid.dim[1],
                    p->side, p->side, v->grid.dim[0] == v->grid.dim[1] ? ", or give --size" : "");
   if (p->slices == SLICES_LESION && !v->mask)
     return err_set(e, ST_INVALID,
                    "%s: no lesion mask, which says what slices bear the lesion; fill in column "
                    "mask, or take --slices central or all",
-                   pack_where(it, where));
+                   pack_where(s->it, where));
   s->z = mem_alloc((size_t)v->grid.dim[2] * sizeof *s->z);
   s->limits = mem_alloc((size_t)(v->grid.dim[2] * p->nch * 2) * sizeof *s->limits);
   float *img = mem_alloc((size_t)(hw * p->nch) * sizeof *img);
-  Status st = s->z && s->limits && img ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  if (st == ST_OK) {
-    s->nz = lesion_slices(v, p->slices, s->z);
-    if (!s->nz)
-      st = err_set(e, ST_INVALID,
-                   "%s: %s; expected at least one slice; correct the file or remove the row",
-                   pack_where(it, where),
-                   p->slices == SLICES_LESION ? "the lesion mask is empty"
-                                              : "the susceptibility map is constant");
-  }
-  for (int k = 0; k < s->nz && st == ST_OK; k++) {
-    double *lim = s->limits + (size_t)k * (size_t)p->nch * 2;
-    lesion_limits(v, s->z[k], p->ch, p->nch, p->window, lim);
-    lesion_image(v, s->z[k], p->ch, p->nch, lim, img);
-    st = check_range(p, it, s->z[k], lim, img, e);
-  }
-  if (st == ST_OK && it->thumb) {
-    double lim[2 * CH_COUNT];
-    lesion_slices(v, SLICES_CENTRAL, &it->thumb_z);
-    lesion_limits(v, it->thumb_z, p->ch, p->nch, p->window, lim);
-    lesion_image(v, it->thumb_z, p->ch, p->nch, lim, it->thumb);
-  }
+  const Status st = s->z && s->limits && img ? scan_slices(p, s, v, img, e)
+                                             : err_set(e, ST_NOMEM, "out of memory");
   mem_free(img);
-  it->grid = v->grid;
   return st;
 }
 
@@ -129,11 +134,11 @@ static void scan_one(void *ctx, int64_t i, int worker) {
   if (lesion_read(slot->it->c, slot->it->row, s->p->mask, s->p->units, &v, slot->warning,
                   &slot->err) != ST_OK)
     return;
-  scan_slices(s->p, slot, &v, &slot->err);
+  scan_volumes(s->p, slot, &v, &slot->err);
   lesion_free(&v);
 }
 
-static void warn(Pack *p, const PackItem *it, const char *text) {
+static void scan_warn(Pack *p, const PackItem *it, const char *text) {
   char where[400];
   if (p->warnings++ < 5)
     fprintf(stderr, "prlx pack: note: %s: %s\n", pack_where(it, where), text);
@@ -142,7 +147,7 @@ static void warn(Pack *p, const PackItem *it, const char *text) {
 }
 
 /* Takes over what one slot found. */
-static Status append(Pack *p, const Slot *s, Error *e) {
+static Status scan_append(Pack *p, const Slot *s, Error *e) {
   PackItem *it = s->it;
   double size[3];
   if (p->nslices + s->nz > p->cap) {
@@ -162,7 +167,7 @@ static Status append(Pack *p, const Slot *s, Error *e) {
   it->first = p->nslices;
   it->nz = s->nz;
   p->nslices += s->nz;
-  if (s->warning[0]) warn(p, it, s->warning);
+  if (s->warning[0]) scan_warn(p, it, s->warning);
   grid_voxel_size(&it->grid, size);
   if (p->voxel[0] == 0) memcpy(p->voxel, size, sizeof size);
   for (int k = 0; k < 3; k++)
@@ -171,10 +176,28 @@ static Status append(Pack *p, const Slot *s, Error *e) {
       snprintf(text, sizeof text,
                "voxels of %.3g x %.3g x %.3g mm, those before have %.3g x %.3g x %.3g", size[0],
                size[1], size[2], p->voxel[0], p->voxel[1], p->voxel[2]);
-      warn(p, it, text);
+      scan_warn(p, it, text);
       break;
     }
   return ST_OK;
+}
+
+/* Takes over what the first m slots found, in their order, and empties them all. */
+static Status scan_take(Pack *p, Scan *s, int m, Progress *bar, Error *e) {
+  Status st = ST_OK;
+  for (int k = 0; k < m; k++) {
+    if (s->slot[k].err.code != ST_OK) {
+      *e = s->slot[k].err;
+      st = e->code;
+      goto done;
+    }
+    progress_clear(bar);
+    st = scan_append(p, &s->slot[k], e);
+    if (st != ST_OK) goto done;
+  }
+done:
+  for (int k = 0; k < m; k++) slot_clear(&s->slot[k]);
+  return st;
 }
 
 Status pack_scan(Pack *p, Error *e) {
@@ -186,29 +209,21 @@ Status pack_scan(Pack *p, Error *e) {
   Progress bar;
   Status st = ST_OK;
   progress_start(&bar, "read", "lesion", total);
-  while (done < total && st == ST_OK && !tool_interrupted) {
+  while (done < total && !tool_interrupted) {
     int m = 0;
     for (; next < p->n && m < PACK_BATCH; next++)
       if (p->it[next].part != PART_NONE) s->slot[m++].it = &p->it[next];
     par_for(m, scan_one, s);
-    for (int k = 0; k < m; k++) {
-      if (st == ST_OK && s->slot[k].err.code != ST_OK) {
-        *e = s->slot[k].err;
-        st = e->code;
-      }
-      if (st == ST_OK) {
-        progress_clear(&bar);
-        st = append(p, &s->slot[k], e);
-      }
-      slot_clear(&s->slot[k]);
-    }
+    st = scan_take(p, s, m, &bar, e);
+    if (st != ST_OK) goto done;
     done += m;
     progress_update(&bar, done, NULL);
   }
+  if (tool_interrupted) st = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+done:
   progress_end(&bar);
   mem_free(s);
-  return st == ST_OK && tool_interrupted ? err_set(e, ST_INTERRUPTED, "stopped; nothing written")
-                                         : st;
+  return st;
 }
 
 /* ---- second pass ---- */
@@ -246,7 +261,7 @@ static void fill_one(void *ctx, int64_t i, int worker) {
 }
 
 /* StFill: the images of the next PACK_BATCH lesions. */
-static Status fill(void *ctx, const void **piece, size_t *bytes, Error *e) {
+static Status pack_fill(void *ctx, const void **piece, size_t *bytes, Error *e) {
   Stream *s = ctx;
   const Pack *p = s->p;
   const size_t per = (size_t)p->nch * (size_t)p->side * (size_t)p->side;
@@ -282,7 +297,7 @@ static Status fill(void *ctx, const void **piece, size_t *bytes, Error *e) {
   return ST_OK;
 }
 
-static Status describe(const Pack *p, Part part, Dataset *d, Error *e) {
+static Status pack_describe_part(const Pack *p, Part part, Dataset *d, Error *e) {
   int64_t lesion = 0, image = 0;
   for (int i = 0; i < p->n; i++) {
     const PackItem *it = &p->it[i];
@@ -347,23 +362,27 @@ Status pack_write(const Pack *p, Part part, const char *path, const StMeta *meta
                   ? ST_OK
                   : err_set(e, ST_NOMEM, "%s: out of memory for the list of %lld images", path,
                             (long long)d.n);
-  if (st == ST_OK) st = describe(p, part, &d, e);
-  if (st == ST_OK) st = own_subjects(p, part, d.src, e);
-  for (int i = 0; i < nmeta && st == ST_OK; i++)
+  if (st != ST_OK) goto done;
+  st = pack_describe_part(p, part, &d, e);
+  if (st != ST_OK) goto done;
+  st = own_subjects(p, part, d.src, e);
+  if (st != ST_OK) goto done;
+  for (int i = 0; i < nmeta; i++) {
     st = dataset_set_meta(&d, meta[i].key, meta[i].value, e);
-  if (st == ST_OK)
-    st = dataset_set_meta(&d, "split",
-                          part == PART_TRAIN  ? "train"
-                          : part == PART_TEST ? "test"
-                                              : "ambiguous",
-                          e);
-  if (st == ST_OK) {
-    *s = (Stream){.p = p, .part = part};
-    progress_start(&s->bar, "write", "lesion", (double)lesions);
-    st = dataset_save_stream(&d, path, fill, s, e);
-    progress_end(&s->bar);
-    mem_free(s->buf);
+    if (st != ST_OK) goto done;
   }
+  st = dataset_set_meta(&d, "split",
+                        part == PART_TRAIN  ? "train"
+                        : part == PART_TEST ? "test"
+                                            : "ambiguous",
+                        e);
+  if (st != ST_OK) goto done;
+  *s = (Stream){.p = p, .part = part};
+  progress_start(&s->bar, "write", "lesion", (double)lesions);
+  st = dataset_save_stream(&d, path, pack_fill, s, e);
+  progress_end(&s->bar);
+  mem_free(s->buf);
+done:
   mem_free(s);
   dataset_free(&d);
   return st;

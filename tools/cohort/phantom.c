@@ -91,7 +91,7 @@ static int pick_subject(Rng *r, const double *cum, int n) {
 
 /* Centres in mm (right, anterior, superior), on the subject's voxel grid, in the white matter of an
  * average head, 12 mm apart while there is room. */
-static void place(Rng *r, PhantomRow *row, int n) {
+static void phantom_place(Rng *r, PhantomRow *row, int n) {
   for (int i = 0; i < n; i++)
     for (int tries = 0; tries < 200; tries++) {
       const double x = (rng_uniform(r) < .5 ? -1 : 1) * (12 + 34 * rng_uniform(r)),
@@ -109,7 +109,7 @@ static void place(Rng *r, PhantomRow *row, int n) {
 }
 
 /* rows[n]: subject, number within the subject, wanted class, position. */
-static Status deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
+static Status phantom_deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
   const int S = c->subjects, n = c->rim + c->ambiguous + c->nonrim;
   int *per = mem_alloc(sizeof *per * 3 * (size_t)S), *cls = mem_alloc(sizeof *cls * (size_t)n),
       at = 0;
@@ -141,7 +141,7 @@ static Status deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
     shuffle_int(&r, cls, m); /* the number must not tell the class */
     for (int i = 0; i < m; i++)
       rows[at + i] = (PhantomRow){.subject = s + 1, .number = i + 1, .want = cls[i]};
-    place(&r, rows + at, m);
+    phantom_place(&r, rows + at, m);
     at += m;
   }
   mem_free(per);
@@ -178,56 +178,70 @@ static Status run_all(Job *j, int n, int *done, Error *e) {
   Progress bar;
   Status st = ST_OK;
   progress_start(&bar, "phantom", "lesion", n);
-  for (*done = 0; *done < n && st == ST_OK && !tool_interrupted;) {
+  for (*done = 0; *done < n && !tool_interrupted;) {
     const int m = PRLX_MIN(BATCH, n - *done);
     memset(j->err, 0, sizeof j->err);
     j->first = *done;
     par_for(m, run_lesion, j);
-    for (int i = 0; i < m && st == ST_OK; i++)
+    for (int i = 0; i < m; i++)
       if (j->err[i].code != ST_OK) {
         *e = j->err[i];
         st = e->code;
+        goto done;
       }
     *done += m;
     progress_update(&bar, *done, NULL);
   }
+done:
   progress_end(&bar);
   for (int i = 0; i < MAX_WORKERS; i++) phantom_work_free(j->work[i]);
   return st;
 }
 
 /* ---- slabs ---- */
+static Status run_slab(const PhantomOut *o, PhantomWork *w, const PhantomOptions *opt,
+                       const Args *a, int i, TsvWriter *table, Error *e) {
+  static const int classes[SLAB_MAX_LESIONS] = {
+      PHANTOM_RIM,    PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_NONRIM, PHANTOM_RIM,
+      PHANTOM_NONRIM, PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_RIM};
+  PhantomSlab s;
+  Status st = phantom_slab(w, opt, (uint64_t)a->seed, STREAM_SLABS + (uint64_t)i, 5 + i % 3,
+                           classes, &s, e);
+  if (st != ST_OK) goto done;
+  st = out_slab(o, table, i + 1, &s, e);
+done:
+  phantom_slab_free(&s);
+  return st;
+}
+
 static Status run_slabs(const PhantomOut *o, const PhantomOptions *opt, const Args *a, Error *e) {
   PhantomWork *w = NULL;
   TsvWriter table = {0};
-  Status st = out_slab_begin(o, &table, e);
-  if (st == ST_OK) st = phantom_work_new(&w, e);
   Progress bar;
+  Status st = out_slab_begin(o, &table, e);
+  if (st != ST_OK) goto done;
+  st = phantom_work_new(&w, e);
+  if (st != ST_OK) goto done;
   progress_start(&bar, "whole-brain", "slab", a->whole_brain);
-  for (int i = 0; i < a->whole_brain && st == ST_OK && !tool_interrupted; i++) {
-    static const int classes[SLAB_MAX_LESIONS] = {
-        PHANTOM_RIM,    PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_NONRIM, PHANTOM_RIM,
-        PHANTOM_NONRIM, PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_RIM};
-    PhantomSlab s;
-    st = phantom_slab(w, opt, (uint64_t)a->seed, STREAM_SLABS + (uint64_t)i, 5 + i % 3, classes, &s,
-                      e);
-    if (st == ST_OK) st = out_slab(o, &table, i + 1, &s, e);
-    phantom_slab_free(&s);
+  for (int i = 0; i < a->whole_brain && !tool_interrupted; i++) {
+    st = run_slab(o, w, opt, a, i, &table, e);
+    if (st != ST_OK) break;
     progress_update(&bar, i + 1, NULL);
   }
   progress_end(&bar);
+  if (st != ST_OK) goto done;
+  st = tool_interrupted
+           ? err_set(e, ST_INTERRUPTED, "stopped; %s/whole-brain has no lesions.tsv", o->dir)
+           : out_slab_end(o, &table, e);
+done:
   phantom_work_free(w);
-  if (st == ST_OK && tool_interrupted)
-    st = err_set(e, ST_INTERRUPTED, "stopped; %s/whole-brain has no lesions.tsv", o->dir);
-  if (st != ST_OK) {
-    mem_free(table.buf);
-    return st;
-  }
-  return out_slab_end(o, &table, e);
+  mem_free(table.buf);
+  return st;
 }
 
 /* ---- command ---- */
-static void summary(const Args *a, const Scale *c, const PhantomRow *rows, int n, double seconds) {
+static void phantom_summary(const Args *a, const Scale *c, const PhantomRow *rows, int n,
+                            double seconds) {
   double dia = 0;
   for (int i = 0; i < n; i++) dia += rows[i].l.diameter_mm / n;
   printf("%d lesions of %d subjects in %s\n", n, c->subjects, a->out);
@@ -245,32 +259,42 @@ static void summary(const Args *a, const Scale *c, const PhantomRow *rows, int n
          a->whole_brain ? ", whole-brain/lesions.tsv" : "", a->out);
 }
 
-static Status phantom(const Args *a, const Scale *c, int *done, Error *e) {
+/* Everything there is to write about one cohort; j and rows: room for the work. */
+static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions *opt, Job *j,
+                            PhantomRow *rows, int *done, Error *e) {
+  const int n = c->rim + c->ambiguous + c->nonrim;
+  const double t0 = time_now();
+  PhantomOut o;
+  TRY(phantom_deal(c, (uint64_t)a->seed, rows, e));
+  TRY(out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, opt, a->sheets, a->overwrite, e));
+  *j = (Job){.o = &o, .opt = opt, .seed = (uint64_t)a->seed, .rows = rows};
+  out_choose_sheets(&o, rows, n);
+  Status st = run_all(j, n, done, e);
+  const double seconds = time_now() - t0;
+  if (st != ST_OK || *done != n) goto done;
+  if (!tool_interrupted && a->whole_brain) {
+    st = run_slabs(&o, opt, a, e);
+    if (st != ST_OK) goto done;
+  }
+  st = out_tables(&o, rows, n, e);
+  if (st != ST_OK) goto done;
+  phantom_summary(a, c, rows, n, seconds);
+done:
+  out_end(&o);
+  return st;
+}
+
+static Status phantom_cohort(const Args *a, const Scale *c, int *done, Error *e) {
   const int n = c->rim + c->ambiguous + c->nonrim;
   PhantomOptions opt = phantom_defaults();
   opt.snr0 = a->snr;
   opt.lambda = a->lambda;
   opt.iterations = a->iterations;
   opt.fast_inversion = a->fast;
-  PhantomOut o;
   Job *j = mem_alloc(sizeof *j);
   PhantomRow *rows = mem_alloc(sizeof *rows * (size_t)n);
-  const double t0 = time_now();
-  Status st = j && rows ? deal(c, (uint64_t)a->seed, rows, e)
-                        : err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
-  if (st == ST_OK)
-    st = out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, &opt, a->sheets, a->overwrite, e);
-  if (st == ST_OK) {
-    *j = (Job){.o = &o, .opt = &opt, .seed = (uint64_t)a->seed, .rows = rows};
-    out_choose_sheets(&o, rows, n);
-    st = run_all(j, n, done, e);
-    const double seconds = time_now() - t0;
-    if (st == ST_OK && *done == n && !tool_interrupted && a->whole_brain)
-      st = run_slabs(&o, &opt, a, e);
-    if (st == ST_OK && *done == n) st = out_tables(&o, rows, n, e);
-    if (st == ST_OK && *done == n) summary(a, c, rows, n, seconds);
-    out_end(&o);
-  }
+  const Status st = j && rows ? phantom_write(a, c, &opt, j, rows, done, e)
+                              : err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
   mem_free(rows);
   mem_free(j);
   return st;
@@ -335,7 +359,7 @@ int tool_phantom(int argc, char **argv) {
                     "--rim, --ambiguous, --nonrim)",
                     n, c.subjects);
   else
-    rc = phantom(&a, &c, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
+    rc = phantom_cohort(&a, &c, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
   if (rc == EXIT_DONE && done < n) {
     fprintf(stderr, "prlx phantom: stopped after %d of %d lesions; %s has no lesions.tsv\n", done,
             n, a.out);

@@ -10,17 +10,16 @@
 #include <unistd.h>
 #include "io/formats/file.h"
 #include "io/formats/nifti.h"
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
 #include "tools/view/canvas.h"
-
-enum { PATH_LEN = 4300 };
 
 static Status write_text(const char *dir, const char *name, Error *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 static Status write_text(const char *dir, const char *name, Error *e, const char *fmt, ...) {
   char path[PATH_LEN], text[6000];
   va_list ap;
-  snprintf(path, sizeof path, "%s/%s", dir, name);
+  TRY(path_join(path, dir, name, e));
   va_start(ap, fmt);
   const int n = vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
@@ -34,7 +33,7 @@ Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
                  const PhantomOptions *opt, bool sheets, bool overwrite, Error *e) {
   char path[PATH_LEN];
   *o = (PhantomOut){.dir = dir, .subjects = subjects, .seed = seed, .opt = opt, .sheets = sheets};
-  snprintf(path, sizeof path, "%s/lesions.tsv", dir);
+  TRY(path_join(path, dir, "lesions.tsv", e));
   if (file_exists(path)) {
     if (!overwrite)
       return err_set(
@@ -43,12 +42,12 @@ Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
     if (unlink(path) != 0)
       return err_set(e, ST_IO, "%s: could not be removed: %s", path, strerror(errno));
   }
-  Status st = dir_make(dir, e);
-  for (int s = 1; s <= subjects && st == ST_OK; s++) {
-    snprintf(path, sizeof path, "%s/sub-%03d/anat", dir, s);
-    st = dir_make(path, e);
+  TRY(dir_make(dir, e));
+  for (int s = 1; s <= subjects; s++) {
+    TRY(path_format(path, e, "%s/sub-%03d/anat", dir, s));
+    TRY(dir_make(path, e));
   }
-  return st;
+  return ST_OK;
 }
 
 void out_end(PhantomOut *o) {
@@ -79,7 +78,7 @@ static void affine_at(double a[16], const double index[3], const double mm[3]) {
 
 /* Rounds to multiples of `step` (a power of two, far below the noise), so that the volumes
  * compress; scale first. */
-static void quantise(float *v, size_t n, float scale, float step) {
+static void out_quantise(float *v, size_t n, float scale, float step) {
   for (size_t i = 0; i < n; i++) v[i] = rintf(v[i] * scale / step) * step;
 }
 #define PPM_STEP 0x1p-18f /* 0.004 ppb */
@@ -111,8 +110,8 @@ static Names names_of(const PhantomRow *r) {
 
 static Status write_volume(const char *dir, const char *name, const float *v, const int64_t dim[4],
                            const double affine[16], const char *what, Error *e) {
-  char path[PATH_LEN + 512];
-  snprintf(path, sizeof path, "%s/%s", dir, name);
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, name, e));
   return nifti_write(path, v, dim, affine, what, e);
 }
 
@@ -127,20 +126,17 @@ Status out_lesion(const PhantomOut *o, PhantomRow *row, Error *e) {
   if (row->slice)
     memcpy(row->slice, l->chi + PHANTOM_NZ / 2 * PHANTOM_NX * PHANTOM_NY,
            PHANTOM_NX * PHANTOM_NY * sizeof(float));
-  quantise(l->chi, PHANTOM_VOXELS, 1e-3f, PPM_STEP);
-  quantise(l->flair, PHANTOM_VOXELS, 1, FLAIR_STEP);
-  quantise(l->rim, PHANTOM_VOXELS, 1, PROB_STEP);
-  Status st = write_volume(o->dir, n.chi, l->chi, dim, affine,
-                           "prlx phantom (simulated): susceptibility, ppm", e);
-  if (st == ST_OK)
-    st = write_volume(o->dir, n.flair, l->flair, dim, affine, "prlx phantom (simulated): T2-FLAIR",
-                      e);
-  if (st == ST_OK)
-    st = write_volume(o->dir, n.rim, l->rim, dim, affine,
-                      "prlx phantom (simulated): rim, probability", e);
-  if (st == ST_OK)
-    st = write_volume(o->dir, n.mask, l->mask, dim, affine, "prlx phantom (simulated): lesion", e);
-  if (st != ST_OK) return st;
+  out_quantise(l->chi, PHANTOM_VOXELS, 1e-3f, PPM_STEP);
+  out_quantise(l->flair, PHANTOM_VOXELS, 1, FLAIR_STEP);
+  out_quantise(l->rim, PHANTOM_VOXELS, 1, PROB_STEP);
+  TRY(write_volume(o->dir, n.chi, l->chi, dim, affine,
+                   "prlx phantom (simulated): susceptibility, ppm", e));
+  TRY(write_volume(o->dir, n.flair, l->flair, dim, affine, "prlx phantom (simulated): T2-FLAIR",
+                   e));
+  TRY(write_volume(o->dir, n.rim, l->rim, dim, affine, "prlx phantom (simulated): rim, probability",
+                   e));
+  TRY(write_volume(o->dir, n.mask, l->mask, dim, affine, "prlx phantom (simulated): lesion", e));
+
   return write_text(
       o->dir, n.json, e,
       "{\n  \"Units\": \"ppm\",\n  \"ZeroReference\": \"cerebrospinal fluid\",\n  \"Simulated\": "
@@ -166,7 +162,7 @@ double out_kappa(const PhantomRow *rows, int n) {
   return pe < 1 ? (po - pe) / (1 - pe) : 0;
 }
 
-static void header(TsvWriter *t, const char *const *col) {
+static void out_header(TsvWriter *t, const char *const *col) {
   for (; *col; col++) tsv_cell(t, "%s", *col);
   tsv_row_end(t);
 }
@@ -194,7 +190,8 @@ static Status write_lesions(const PhantomOut *o, const PhantomRow *rows, int n, 
                                     "rim",     "mask",   TRUTH_COLUMNS, NULL};
   TsvWriter t = {0};
   char path[PATH_LEN];
-  header(&t, col);
+  TRY(path_join(path, o->dir, "lesions.tsv", e));
+  out_header(&t, col);
   for (int i = 0; i < n; i++) {
     const Names f = names_of(&rows[i]);
     tsv_cell(&t, "sub-%03d", rows[i].subject);
@@ -206,7 +203,6 @@ static Status write_lesions(const PhantomOut *o, const PhantomRow *rows, int n, 
     truth_cells(&t, &rows[i].l);
     tsv_row_end(&t);
   }
-  snprintf(path, sizeof path, "%s/lesions.tsv", o->dir);
   return tsv_commit(&t, path, e);
 }
 
@@ -249,16 +245,15 @@ static Status write_participants(const PhantomOut *o, Error *e) {
   static const char *const col[] = {"participant_id", "age", "sex", NULL};
   char path[PATH_LEN];
   Rng r = {.seed = o->seed, .subsequence = (uint64_t)3 << 40};
-  header(&t, col);
+  TRY(path_join(path, o->dir, "participants.tsv", e));
+  out_header(&t, col);
   for (int s = 1; s <= o->subjects; s++) {
     tsv_cell(&t, "sub-%03d", s);
     tsv_cell(&t, "%d", (int)(22 + 26 * rng_uniform(&r) + 20 * rng_uniform(&r)));
     tsv_cell(&t, "%s", rng_uniform(&r) < .72 ? "F" : "M");
     tsv_row_end(&t);
   }
-  snprintf(path, sizeof path, "%s/participants.tsv", o->dir);
-  Status st = tsv_commit(&t, path, e);
-  if (st != ST_OK) return st;
+  TRY(tsv_commit(&t, path, e));
   return write_text(
       o->dir, "participants.json", e,
       "{\n  \"age\": {\"Description\": \"made up\", \"Units\": \"year\"},\n  \"sex\": "
@@ -267,41 +262,36 @@ static Status write_participants(const PhantomOut *o, Error *e) {
 
 static Status write_description(const PhantomOut *o, const char *dir, Error *e) {
   const PhantomOptions *p = o->opt;
-  Status st = write_text(
+  TRY(write_text(
       dir, "dataset_description.json", e,
       "{\n  \"Name\": \"Simulated lesions of multiple sclerosis on quantitative susceptibility "
       "maps (prlx phantom)\",\n  \"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\",\n"
       "  \"GeneratedBy\": [{\"Name\": \"prlx phantom\", \"Version\": \"%s\", \"Description\": "
       "\"seed %llu, SNR %g, %s, reader model tau %.4f sigma %.4f\"}]\n}\n",
       PRLX_VERSION, (unsigned long long)o->seed, p->snr0,
-      p->fast_inversion ? "closed-form inversion" : "total-variation inversion", p->tau, p->sigma);
-  if (st == ST_OK)
-    st = write_text(dir, "README", e,
-                    "Simulated data: no volume comes from a patient.\n\n"
-                    "Made with `prlx phantom`, seed %llu. Tissue susceptibility is painted, turned "
-                    "into the field of dipoles along z, given phase noise, and inverted by\n"
-                    "total variation; T2-FLAIR and masks belong to the same anatomy. Voxels of 0.4 "
-                    "x 0.4 x 1 mm. Chimap in ppm, zero at cerebrospinal fluid; window for\n"
-                    "display -0.1 to 0.15 ppm. label-rim_mask is a probability 0..1, "
-                    "label-lesion_mask and desc-lesions_dseg are integers stored as float32.\n"
-                    "lesions.tsv: one lesion per row; reader1 and reader2 say 1 for a rim; rim "
-                    "lesion = both, ambiguous = exactly one. truth_ columns exist only here.\n"
-                    "Not modelled: residues of background-field removal, anisotropy, motion, "
-                    "scanner differences, similarity of lesions within a patient.\n",
-                    (unsigned long long)o->seed);
-  if (st == ST_OK)
-    st = write_text(dir, "Chimap.json", e,
-                    "{\n  \"Units\": \"ppm\",\n  \"ZeroReference\": \"cerebrospinal fluid\",\n  "
-                    "\"Simulated\": true\n}\n");
-  if (st == ST_OK)
-    st = write_text(dir, "FLAIR.json", e,
-                    "{\n  \"Units\": \"arbitrary\",\n  \"Simulated\": true\n}\n");
-  if (st == ST_OK)
-    st = write_text(
-        dir, "label-rim_mask.json", e,
-        "{\n  \"Type\": \"Lesion\",\n  \"Description\": \"probability that the voxel belongs to "
-        "the paramagnetic rim\",\n  \"Units\": \"arbitrary\",\n  \"Simulated\": true\n}\n");
-  return st;
+      p->fast_inversion ? "closed-form inversion" : "total-variation inversion", p->tau, p->sigma));
+  TRY(write_text(dir, "README", e,
+                 "Simulated data: no volume comes from a patient.\n\n"
+                 "Made with `prlx phantom`, seed %llu. Tissue susceptibility is painted, turned "
+                 "into the field of dipoles along z, given phase noise, and inverted by\n"
+                 "total variation; T2-FLAIR and masks belong to the same anatomy. Voxels of 0.4 "
+                 "x 0.4 x 1 mm. Chimap in ppm, zero at cerebrospinal fluid; window for\n"
+                 "display -0.1 to 0.15 ppm. label-rim_mask is a probability 0..1, "
+                 "label-lesion_mask and desc-lesions_dseg are integers stored as float32.\n"
+                 "lesions.tsv: one lesion per row; reader1 and reader2 say 1 for a rim; rim "
+                 "lesion = both, ambiguous = exactly one. truth_ columns exist only here.\n"
+                 "Not modelled: residues of background-field removal, anisotropy, motion, "
+                 "scanner differences, similarity of lesions within a patient.\n",
+                 (unsigned long long)o->seed));
+  TRY(write_text(dir, "Chimap.json", e,
+                 "{\n  \"Units\": \"ppm\",\n  \"ZeroReference\": \"cerebrospinal fluid\",\n  "
+                 "\"Simulated\": true\n}\n"));
+  TRY(write_text(dir, "FLAIR.json", e,
+                 "{\n  \"Units\": \"arbitrary\",\n  \"Simulated\": true\n}\n"));
+  return write_text(
+      dir, "label-rim_mask.json", e,
+      "{\n  \"Type\": \"Lesion\",\n  \"Description\": \"probability that the voxel belongs to "
+      "the paramagnetic rim\",\n  \"Units\": \"arbitrary\",\n  \"Simulated\": true\n}\n");
 }
 
 /* ---- sheets ---- */
@@ -322,8 +312,8 @@ static Status write_sheet(const PhantomOut *o, const PhantomRow *rows, int n, in
     count += rows[i].want == want && rows[i].slice;
   }
   if (!count) return ST_OK;
-  Status st = canvas_new(&c, COLS * CELL_W, TOP + (count + COLS - 1) / COLS * CELL_H, 40, e);
-  if (st != ST_OK) return st;
+  TRY(path_join(path, o->dir, file, e));
+  TRY(canvas_new(&c, COLS * CELL_W, TOP + (count + COLS - 1) / COLS * CELL_H, 40, e));
   snprintf(text, sizeof text,
            "%s: %d of %d simulated lesions, susceptibility, central axial slice, each from its own "
            "minimum to maximum",
@@ -343,37 +333,34 @@ static Status write_sheet(const PhantomOut *o, const PhantomRow *rows, int n, in
     canvas_text(&c, x, y + PHANTOM_NY * ZOOM + 3, 1, 0xb0b0b0, text);
     k++;
   }
-  snprintf(path, sizeof path, "%s/%s", o->dir, file);
-  st = canvas_write(&c, path, e);
+  const Status st = canvas_write(&c, path, e);
   canvas_free(&c);
   return st;
 }
 
 Status out_tables(const PhantomOut *o, const PhantomRow *rows, int n, Error *e) {
   static const char *const sheet[3] = {"sheet_nonrim.png", "sheet_rim.png", "sheet_ambiguous.png"};
-  Status st = write_description(o, o->dir, e);
-  if (st == ST_OK)
-    st = write_text(o->dir, "label-lesion_mask.json", e,
-                    "{\n  \"Type\": \"Lesion\",\n  \"Description\": \"white-matter voxels inside "
-                    "the lesion's edge\",\n  \"Simulated\": true\n}\n");
-  if (st == ST_OK) st = write_participants(o, e);
-  for (int c = 0; c < 3 && st == ST_OK && o->slices; c++)
-    st = write_sheet(o, rows, n, c, sheet[c], e);
-  if (st == ST_OK) st = describe_lesions(o->dir, true, e);
-  return st == ST_OK ? write_lesions(o, rows, n, e) : st;
+  TRY(write_description(o, o->dir, e));
+  TRY(write_text(o->dir, "label-lesion_mask.json", e,
+                 "{\n  \"Type\": \"Lesion\",\n  \"Description\": \"white-matter voxels inside "
+                 "the lesion's edge\",\n  \"Simulated\": true\n}\n"));
+  TRY(write_participants(o, e));
+  for (int c = 0; c < 3 && o->slices; c++) TRY(write_sheet(o, rows, n, c, sheet[c], e));
+  TRY(describe_lesions(o->dir, true, e));
+  return write_lesions(o, rows, n, e);
 }
 
 /* ---- slabs ---- */
-static void slab_dir(const PhantomOut *o, char dir[PATH_LEN]) {
-  snprintf(dir, PATH_LEN, "%s/whole-brain", o->dir);
+static Status slab_dir(const PhantomOut *o, char dir[PATH_LEN], Error *e) {
+  return path_join(dir, o->dir, "whole-brain", e);
 }
 
 Status out_slab_begin(const PhantomOut *o, TsvWriter *table, Error *e) {
   static const char *const col[] = {"subject", "lesion", "label",       "chi", "flair",
                                     "rim",     "labels", TRUTH_COLUMNS, NULL};
   char dir[PATH_LEN];
-  slab_dir(o, dir);
-  header(table, col);
+  TRY(slab_dir(o, dir, e));
+  out_header(table, col);
   return dir_make(dir, e);
 }
 
@@ -382,25 +369,25 @@ Status out_slab(const PhantomOut *o, TsvWriter *table, int number, const Phantom
   static const double middle[3] = {(SLAB_NX - 1) / 2., (SLAB_NY - 1) / 2., (SLAB_NZ - 1) / 2.},
                       mm[3] = {0, -12, 18};
   const size_t n = (size_t)SLAB_NX * SLAB_NY * SLAB_NZ;
-  char root[PATH_LEN], dir[PATH_LEN + 64], sub[32], name[4][96];
+  char root[PATH_LEN], dir[PATH_LEN], sub[32], name[4][96];
   static const char *const what[4] = {"Chimap", "FLAIR", "label-rim_mask", "desc-lesions_dseg"};
   float *const volume[4] = {s->chi, s->flair, s->rim, s->labels};
   double affine[16];
-  slab_dir(o, root);
   snprintf(sub, sizeof sub, "sub-wb%02d", number);
-  snprintf(dir, sizeof dir, "%s/%s/anat", root, sub);
-  Status st = dir_make(dir, e);
+  TRY(slab_dir(o, root, e));
+  TRY(path_format(dir, e, "%s/%s/anat", root, sub));
+  TRY(dir_make(dir, e));
   affine_at(affine, middle, mm);
-  quantise(s->chi, n, 1e-3f, PPM_STEP);
-  quantise(s->flair, n, 1, FLAIR_STEP);
-  quantise(s->rim, n, 1, PROB_STEP);
-  for (int i = 0; i < 4 && st == ST_OK; i++) {
+  out_quantise(s->chi, n, 1e-3f, PPM_STEP);
+  out_quantise(s->flair, n, 1, FLAIR_STEP);
+  out_quantise(s->rim, n, 1, PROB_STEP);
+  for (int i = 0; i < 4; i++) {
     snprintf(name[i], sizeof name[i], "%s/anat/%s_%s.nii.gz", sub, sub, what[i]);
-    st = write_volume(
+    TRY(write_volume(
         root, name[i], volume[i], dim, affine,
-        i ? "prlx phantom (simulated)" : "prlx phantom (simulated): susceptibility, ppm", e);
+        i ? "prlx phantom (simulated)" : "prlx phantom (simulated): susceptibility, ppm", e));
   }
-  for (int l = 0; l < s->n && st == ST_OK; l++) {
+  for (int l = 0; l < s->n; l++) {
     tsv_cell(table, "%s", sub);
     tsv_cell(table, "%02d", l + 1);
     tsv_cell(table, "%d", l + 1);
@@ -408,22 +395,17 @@ Status out_slab(const PhantomOut *o, TsvWriter *table, int number, const Phantom
     truth_cells(table, &s->lesion[l]);
     tsv_row_end(table);
   }
-  return st;
+  return ST_OK;
 }
 
 Status out_slab_end(const PhantomOut *o, TsvWriter *table, Error *e) {
-  char dir[PATH_LEN], path[PATH_LEN + 64];
-  slab_dir(o, dir);
-  Status st = write_description(o, dir, e);
-  if (st == ST_OK)
-    st = write_text(dir, "desc-lesions_dseg.json", e,
-                    "{\n  \"Description\": \"0: no lesion; 1..n: lesions of this volume, column "
-                    "label of lesions.tsv\",\n  \"Simulated\": true\n}\n");
-  if (st == ST_OK) st = describe_lesions(dir, false, e);
-  if (st != ST_OK) {
-    mem_free(table->buf);
-    return st;
-  }
-  snprintf(path, sizeof path, "%s/lesions.tsv", dir);
+  char dir[PATH_LEN], path[PATH_LEN];
+  TRY(slab_dir(o, dir, e));
+  TRY(path_join(path, dir, "lesions.tsv", e));
+  TRY(write_description(o, dir, e));
+  TRY(write_text(dir, "desc-lesions_dseg.json", e,
+                 "{\n  \"Description\": \"0: no lesion; 1..n: lesions of this volume, column "
+                 "label of lesions.tsv\",\n  \"Simulated\": true\n}\n"));
+  TRY(describe_lesions(dir, false, e));
   return tsv_commit(table, path, e);
 }
