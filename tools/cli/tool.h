@@ -25,6 +25,7 @@ typedef struct Tool {
   X(train, "train a generator and a discriminator; resume")                                       \
   X(generate, "synthetic lesions from a network: PNG sheet, dataset")                             \
   X(project, "latent projection denoising of lesions")                                            \
+  X(walk, "ways through the latent space: interpolation, mixing, truncation, directions")         \
   X(convert, "NIfTI volume -> float32 .nii or .nii.gz, affine and units kept")                    \
   X(info, "show what is in a dataset, network, safetensors, NIfTI or PNG file")                   \
   X(check, "what this machine and this build can do; bundled files")                              \
