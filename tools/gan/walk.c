@@ -63,8 +63,8 @@ static Status walk_interpolate(Walk *k, const Args *a, Error *e) {
   return ST_OK;
 }
 
-/* Row 0 and column 0 of the sheet show the parents; the rest has the row's w but for the layers
- * first..last, which come from the column's. */
+/* Row 0 and column 0 of the sheet show the parents (their corner stays empty); the rest has the row's
+ * w but for the layers first..last, which come from the column's. */
 static void walk_mix_cell(Walk *k, int64_t cell, const real *row, const real *col, int first,
                           int last) {
   const int d = k->net.G.cfg.w_dim;
@@ -86,22 +86,18 @@ static Status walk_mix(Walk *k, const Args *a, Error *e) {
   if (s != ST_OK) goto done;
   s = walk_reserve(k, (int64_t)(nr + 1) * (nc + 1) - 1, 0, nc + 1, e);
   if (s != ST_OK) goto done;
-  /* the corner stays empty: the sheet starts with the first column's parent */
+  k->corner = true;
   int64_t at = 0;
   for (int r = 0; r <= nr; r++)
     for (int c = r ? 0 : 1; c <= nc; c++, at++) {
       walk_mix_cell(k, at, r ? rows + (r - 1) * per : NULL, c ? cols + (c - 1) * per : NULL, first,
                     last);
       snprintf(k->name[at], sizeof k->name[at], "row%02d_column%02d", r, c);
-      snprintf(k->cell[at].caption, sizeof k->cell[at].caption, "%s%d%s",
-               !r   ? "column "
-               : !c ? "row "
-                    : "",
-               !r   ? c
-               : !c ? r
-                    : first,
-               !r || !c ? "" : " on");
-      if (r && c) snprintf(k->cell[at].caption, sizeof k->cell[at].caption, "%d + %d", r, c);
+      if (r && c)
+        snprintf(k->cell[at].caption, sizeof k->cell[at].caption, "%d + %d", r, c);
+      else
+        snprintf(k->cell[at].caption, sizeof k->cell[at].caption, "%s %d", r ? "row" : "column",
+                 r ? r : c);
     }
 done:
   mem_free(rows);
@@ -197,12 +193,16 @@ static Status walk_sheet(Walk *k, const char *dir, const char *mode, Error *e) {
   char path[4300], head[160];
   for (int i = 0; i < k->sections; i++) title[i] = k->section[i];
   for (int64_t i = 0; i < k->n; i++) k->cell[i].img = k->img + i * per;
+  if (k->corner) {
+    memmove(k->cell + 1, k->cell, (size_t)k->n * sizeof *k->cell);
+    k->cell[0] = (SheetCell){0};
+  }
   snprintf(head, sizeof head, "prlx walk %s: synthetic lesions, not patients", mode);
   Sheet s = {.head = head,
              .title = title,
              .sections = k->sections,
              .cell = k->cell,
-             .n = (int)k->n,
+             .n = (int)k->n + k->corner,
              .h = c->img_resolution,
              .w = c->img_resolution,
              .columns = k->columns};
@@ -320,7 +320,8 @@ int tool_walk(int argc, char **argv) {
       OPT_STR("rows", &a.rows, "seed:0-3", "POINTS", "mix: whose lesion it is"),
       OPT_STR("columns", &a.columns, "seed:4-8", "POINTS", "mix: whose layers are put into it"),
       OPT_STR("layers", &a.layers, "fine", "WHICH",
-              "mix: coarse (4x4, 8x8), middle (16x16, 32x32), fine, all, or FIRST-LAST"),
+              "mix: coarse (4x4, 8x8), middle (16x16 to half the image), fine (its "
+              "own\nresolution), all, or FIRST-LAST"),
       OPT_STR("point", &a.point, "seed:0", "POINT",
               "truncate (also several, separated by ','), directions: where it starts"),
       OPT_STR("psi", &a.psi, "1.5,1,0.7,0.5,0.25,0", "LIST", "truncate: shares of w - mean"),

@@ -14,11 +14,12 @@ typedef struct Walk {
   int64_t n;
   real *ws;        /* [n,num_ws,w_dim] */
   real *img;       /* [n,C,R,R] network units */
-  SheetCell *cell; /* [n] captions and sections */
+  SheetCell *cell; /* [n] captions and sections (one more with `corner`) */
   Name64 *name;    /* [n] */
   Name64 *section; /* titles of sections (rows of the sheet) */
   int sections;
   int columns;
+  bool corner; /* the first place of the sheet stays empty; cell has room for n + 1 */
 } Walk;
 
 /* One point of W as people name it: "seed:7" (or "7"), "mean", "w.safetensors" (its first row) or
@@ -34,8 +35,9 @@ Status walk_points(const Walk *k, const char *text, real **out, int *n, Error *e
 Status walk_numbers(const char *what, const char *text, double lo, double hi, double *v, int most,
                     int *n, Error *e);
 
-/* "coarse" (4x4 and 8x8), "middle" (16x16 and 32x32), "fine" (above), "all" or "A-B": the layers
- * first..last of num_ws. */
+/* "coarse" (4x4 and 8x8), "middle" (16x16 to half the image), "fine" (the image's own resolution),
+ * "all" or "A-B": the layers first..last of num_ws. ST_INVALID: others, or a network without such
+ * layers. */
 Status walk_layers(const Generator *G, const char *text, int *first, int *last, Error *e);
 
 /* Room for n images and `sections` titles. */

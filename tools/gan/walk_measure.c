@@ -11,7 +11,7 @@ Status walk_reserve(Walk *k, int64_t n, int sections, int columns, Error *e) {
   k->columns = columns;
   k->ws = mem_alloc((size_t)n * ws * sizeof *k->ws);
   k->img = mem_alloc((size_t)n * px * sizeof *k->img);
-  k->cell = mem_alloc((size_t)n * sizeof *k->cell);
+  k->cell = mem_alloc((size_t)(n + 1) * sizeof *k->cell);
   k->name = mem_alloc((size_t)n * sizeof *k->name);
   k->section = mem_alloc((size_t)PRLX_MAX(sections, 1) * sizeof *k->section);
   return k->ws && k->img && k->cell && k->name && k->section
@@ -30,7 +30,7 @@ double walk_distance(const Walk *k, int64_t i) {
   return k->pca.w_std > 0 ? sqrt(sum / layers) / k->pca.w_std : 0;
 }
 
-enum { CREST_RADII = 24, CREST_FROM = 2 };
+enum { CREST_RADII = 16, CREST_FROM = 2 };
 
 double walk_crest(const float *img, int h, int w, double *radius) {
   double sum[CREST_RADII] = {0}, profile[CREST_RADII];

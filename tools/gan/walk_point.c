@@ -164,15 +164,16 @@ Status walk_numbers(const char *what, const char *text, double lo, double hi, do
 static int layer_resolution(int i) { return 4 << (i + 1) / 2; }
 
 Status walk_layers(const Generator *G, const char *text, int *first, int *last, Error *e) {
+  const int R = G->cfg.img_resolution;
   const struct {
     const char *name;
     int lo;
     int hi;
-  } group[] = {{"coarse", 4, 8}, {"middle", 16, 32}, {"fine", 64, 1 << 30}, {"all", 4, 1 << 30}};
+  } group[] = {{"coarse", 4, 8}, {"middle", 16, R / 2}, {"fine", R, R}, {"all", 4, R}};
   *first = *last = -1;
   for (int k = 0; k < COUNT_OF(group); k++)
     for (int i = 0; i < G->num_ws && !strcmp(text, group[k].name); i++) {
-      const int r = PRLX_MIN(layer_resolution(i), G->cfg.img_resolution);
+      const int r = PRLX_MIN(layer_resolution(i), R);
       if (r < group[k].lo || r > group[k].hi) continue;
       if (*first < 0) *first = i;
       *last = i;

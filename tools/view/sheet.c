@@ -123,7 +123,7 @@ Status sheet_draw(const Sheet *s, const char *path, Error *e) {
       y += ch;
     }
     x = GAP + col * cw;
-    for (int k = 0; k < s->channels; k++)
+    for (int k = 0; k < s->channels && p->img; k++)
       canvas_image(&c, x + k * (s->w * zoom + 1), y, zoom, false,
                    p->img + (size_t)k * (size_t)(s->h * s->w), s->w, s->h, -1, 1);
     char text[64];

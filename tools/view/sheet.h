@@ -6,7 +6,7 @@
 #include "io/images/window.h"
 #include "tools/view/canvas.h"
 typedef struct SheetCell {
-  const float *img; /* [channels][h][w], network units */
+  const float *img; /* [channels][h][w], network units; NULL: the place stays empty */
   int section;      /* index into title[] of the sheet; cells come sorted by it */
   char caption[64];
 } SheetCell;
