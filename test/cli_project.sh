@@ -9,7 +9,7 @@ for f in dataset.safetensors sheet.png seed0000.png seed0004.png; do [ -s "$T/g/
 "$P" generate --network $NET --seeds 3,0 --batch 1 --out "$T/g2" --png --quiet >/dev/null 2>&1
 cmp -s "$T/g/seed0003.png" "$T/g2/seed0003.png"; ok $? "a seed gives the same image in any batch"
 "$P" generate --network $NET --count 2 --noise random --trunc 0.7 --out "$T/g3" --quiet >/dev/null 2>&1; ok $? "random noise, truncation"
-"$P" generate --network $CNET --out "$T/g4" >"$T/log" 2>&1; [ $? -eq 1 ] && grep -q 'choose one with --class' "$T/log"; ok $? "conditional network without class"
+"$P" generate --network $CNET --out "$T/g4" >"$T/log" 2>&1; [ $? -eq 1 ] && grep -q 'choose a label (--class)' "$T/log"; ok $? "conditional network without class"
 "$P" generate --network $CNET --class 1 --seeds 5 --out "$T/g4" --quiet >"$T/log" 2>&1; ok $? "conditional network with class: $(cat "$T/log")"
 "$P" generate >"$T/log" 2>&1; [ $? -eq 2 ] && grep -q -- '--network' "$T/log"; ok $? "no network is wrong usage"
 

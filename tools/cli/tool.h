@@ -5,11 +5,11 @@
 #define PRLX_TOOL_H
 #include <signal.h>
 #include "core/base.h"
+#include "prlx.h" /* PRLX_VERSION */
 #include "tools/cli/opts.h"
 #include "tools/cli/progress.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-#define PRLX_VERSION "0.1"
 
 typedef struct Tool {
   const char *name;

@@ -1,15 +1,12 @@
-/* generate.c: `prlx generate`: synthetic lesions from a network: z -> w -> image
- * (models/gan/mapping.c, models/gan/synthesis.c). Seed k means z =
- * numpy.random.RandomState(k).randn(z_dim), as in the reference, so the same seeds give the same
- * lesions there and here. */
+/* generate.c: `prlx generate`: synthetic lesions from a network (prlx_generate of prlx.h). Seed k
+ * means z = numpy.random.RandomState(k).randn(z_dim), as in the reference, so the same seeds give
+ * the same lesions there and here. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "core/plan.h"
-#include "core/rng.h"
 #include "io/formats/file.h"
 #include "io/formats/png.h"
-#include "models/store/netfile.h"
+#include "models/api/api.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/project_cohort.h"
@@ -31,91 +28,38 @@ typedef struct Args {
   bool sheet;
   bool nifti;
 } Args;
-enum { GEN_CONST, GEN_RANDOM, GEN_NONE };
 
-/* The graph of one batch. */
-typedef struct Sampler {
-  Graph *g;
-  Plan *plan;
-  Val z;
-  Val c;
-  Val img;
-  Val noise[MAX_NOISE];
-  int batch;
-} Sampler;
-
-static void sampler_free(Sampler *s) {
-  plan_free(s->plan);
-  graph_free(s->g);
-}
-
-static Status sampler_new(Sampler *s, const Generator *G, const Args *a, int batch, Error *e) {
-  const int64_t n = batch;
-  Backend *b;
-  *s = (Sampler){.g = graph_new(), .batch = batch};
-  if (!s->g) return err_set(e, ST_NOMEM, "out of memory for the graph");
-  graph_batch_invariant(s->g, true);
-  s->z = g_input(s->g, "z", SHAPE2(n, G->cfg.z_dim));
-  s->c = G->cfg.c_dim ? g_input(s->g, "c", SHAPE2(n, G->cfg.c_dim)) : 0;
-  SynthOptions so = {.noise = a->noise == GEN_CONST  ? NOISE_CONST
-                              : a->noise == GEN_NONE ? NOISE_NONE
-                                                     : NOISE_GIVEN,
-                     .noise_maps = s->noise,
-                     .frozen = true};
-  for (int k = 0; k < G->num_noise && a->noise == GEN_RANDOM; k++)
-    s->noise[k] = g_input(s->g, G->noise_name[k], SHAPE4(n, 1, G->noise_res[k], G->noise_res[k]));
-  Val ws = g_broadcast_ws(s->g, G, g_mapping(s->g, G, s->z, s->c, true), a->psi, a->cutoff);
-  s->img = g_synthesis(s->g, G, ws, &so, NULL);
-  Status st = graph_status(s->g, e);
-  if (st == ST_OK) st = tool_backend(PREC_TF32, &b, e);
-  return st != ST_OK ? st : plan_new(s->g, 1, &s->img, &(PlanOptions){.backend = b}, &s->plan, e);
-}
-
-/* z, class and noise of the lesions seeds[0..n-1]; each depends on its own seed only, not on its
- * neighbours. */
-static Status fill_inputs(const Sampler *s, const Generator *G, const Args *a, const int64_t *seeds,
-                          int n, double *zbuf, Error *e) {
-  const int zd = G->cfg.z_dim, cd = G->cfg.c_dim;
-  for (int i = 0; i < n; i++) {
-    Status st = numpy_randn((uint32_t)seeds[i], zbuf, zd, e);
-    if (st != ST_OK) return st;
-    real *z = plan_data(s->plan, s->z) + (int64_t)i * zd;
-    for (int k = 0; k < zd; k++) z[k] = (real)zbuf[k];
-    for (int k = 0; k < cd; k++) plan_data(s->plan, s->c)[(int64_t)i * cd + k] = k == a->label;
-    Rng r = {.seed = (uint64_t)a->noise_seed, .subsequence = (uint64_t)seeds[i]};
-    for (int k = 0; k < G->num_noise && a->noise == GEN_RANDOM; k++) {
-      int64_t m = (int64_t)G->noise_res[k] * G->noise_res[k];
-      rng_fill_normal(&r, plan_data(s->plan, s->noise[k]) + i * m, m);
-    }
-  }
-  return ST_OK;
+static bool show_progress(void *ctx, int64_t done, int64_t n) {
+  progress_update(ctx, (double)done, NULL);
+  return !tool_interrupted;
 }
 
 /* Fills d->images. *done = finished images (fewer after Ctrl-C). */
-static Status sample_all(const Generator *G, const Args *a, const int64_t *seeds, Dataset *d,
+static Status sample_all(const prlx_network *net, const Args *a, const int64_t *seeds, Dataset *d,
                          int64_t *done, Error *e) {
-  const int64_t per = (int64_t)d->channels * d->h * d->w;
-  Sampler s;
-  double *z = mem_alloc((size_t)G->cfg.z_dim * sizeof *z);
-  Status st = sampler_new(&s, G, a, (int)PRLX_MIN(a->batch, d->n), e);
-  if (st == ST_OK && !z) st = err_set(e, ST_NOMEM, "out of memory");
+  prlx_generate_options o;
+  prlx_error pe;
+  Backend *b;
   Progress bar;
+  TRY(tool_backend(PREC_TF32, &b, e));
+  uint32_t *seed32 = mem_alloc((size_t)d->n * sizeof *seed32);
+  if (!seed32) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < d->n; i++) seed32[i] = (uint32_t)seeds[i];
+  prlx_generate_defaults(&o, sizeof o);
+  o.psi = a->psi;
+  o.cutoff = a->cutoff;
+  o.noise = (prlx_noise)a->noise;
+  o.noise_seed = (uint64_t)a->noise_seed;
+  o.label = a->label;
+  o.batch = a->batch;
+  o.device = api_device(b);
+  o.progress = show_progress;
+  o.context = &bar;
   progress_start(&bar, "generate", "lesion", (double)d->n);
-  for (*done = 0; *done < d->n && st == ST_OK && !tool_interrupted;) {
-    int n = (int)PRLX_MIN(s.batch, d->n - *done);
-    st = fill_inputs(&s, G, a, seeds + *done, n, z, e);
-    if (st == ST_OK) st = plan_run(s.plan, e);
-    const real *img = NULL;
-    if (st == ST_OK) st = plan_read(s.plan, s.img, &img, e);
-    if (st != ST_OK) break;
-    memcpy(d->images + *done * per, img, (size_t)(n * per) * sizeof(float));
-    *done += n;
-    progress_update(&bar, (double)*done, NULL);
-  }
+  const prlx_status s = prlx_generate(net, d->n, seed32, &o, d->images, done, &pe);
   progress_end(&bar);
-  mem_free(z);
-  sampler_free(&s);
-  return st;
+  mem_free(seed32);
+  return s == PRLX_INTERRUPTED ? ST_OK : api_status(s, &pe, e);
 }
 
 /* ---- output ---- */
@@ -148,9 +92,9 @@ static Status new_dataset(Dataset *d, const Network *net, const Args *a, int64_t
   }
   if (s == ST_OK) s = dataset_set_meta(d, "synthetic.network", a->network, e);
   snprintf(text, sizeof text, "psi %g, cutoff %d, noise %s", a->psi, a->cutoff,
-           a->noise == GEN_CONST  ? "const"
-           : a->noise == GEN_NONE ? "none"
-                                  : "random");
+           a->noise == PRLX_NOISE_CONST  ? "const"
+           : a->noise == PRLX_NOISE_NONE ? "none"
+                                         : "random");
   return s != ST_OK ? s : dataset_set_meta(d, "synthetic.settings", text, e);
 }
 
@@ -207,20 +151,14 @@ static Status write_nifti(Dataset *d, const char *dir, Error *e) {
 }
 
 static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *done, Error *e) {
-  Network net;
+  prlx_network *net;
+  prlx_error pe;
   Dataset d = {0};
-  Status s = network_load(&net, a->network, e);
-  if (s != ST_OK) return s;
-  const int cd = net.G.cfg.c_dim;
-  if (cd && a->label < 0)
-    s = err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d",
-                a->network, cd, cd - 1);
-  if (a->label >= 0 && a->label >= cd)
-    s = err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label,
-                cd ? "fewer classes" : "no classes");
+  TRY(api_status(prlx_network_load(a->network, &net, &pe), &pe, e));
+  Status s = api_label(&net->net, a->label, e);
   if (s == ST_OK) s = dir_make(a->out, e);
-  if (s == ST_OK) s = new_dataset(&d, &net, a, n, seeds, e);
-  if (s == ST_OK) s = sample_all(&net.G, a, seeds, &d, done, e);
+  if (s == ST_OK) s = new_dataset(&d, &net->net, a, n, seeds, e);
+  if (s == ST_OK) s = sample_all(net, a, seeds, &d, done, e);
   if (s == ST_OK && *done) {
     char path[4200];
     snprintf(path, sizeof path, "%s/dataset.safetensors", a->out);
@@ -231,7 +169,7 @@ static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *
     if (s == ST_OK && a->nifti) s = write_nifti(&d, a->out, e);
   }
   dataset_free(&d);
-  network_free(&net);
+  prlx_network_free(net);
   return s;
 }
 

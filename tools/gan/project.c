@@ -1,9 +1,8 @@
 /* project.c: `prlx project`: latent projection denoising of lesions given as PNG files, a data set,
  * or a cohort (lesions.tsv).
  *
- *   targets + network -> w statistics -> batches: projector_start, steps, render -> PNG, NIfTI,
- *   lesions.tsv, denoised.safetensors, w.safetensors, targets.safetensors (the same lesions
- *   before), sheet.png, table.tsv
+ *   targets + network -> prlx_project (prlx.h) -> PNG, NIfTI, lesions.tsv, denoised.safetensors,
+ *   w.safetensors, targets.safetensors (the same lesions before), sheet.png, table.tsv
  *
  * All lesions use the same random stream, as if each were run on its own with the same seed: a
  * result depends on target, network and seed only. */
@@ -13,8 +12,7 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/png.h"
-#include "models/gan/projector.h"
-#include "models/store/netfile.h"
+#include "models/api/api.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/project_cohort.h"
@@ -48,12 +46,11 @@ typedef struct Args {
 
 typedef struct Job {
   Args a;
-  ProjectOptions o;
-  Network net;
-  Vgg vgg;
+  prlx_network *net;
+  prlx_vgg *vgg;
   Dataset in;
-  WStats ws;
-  Projector *p;
+  Backend *backend;
+  prlx_projection *r;    /* NULL: nothing was finished */
   CohortTargets *cohort; /* NULL: targets are files */
   int volumes;           /* lesions or NIfTI files written */
   /* images, side, channels, values per lesion */
@@ -61,33 +58,33 @@ typedef struct Job {
   int64_t res;
   int64_t channels;
   int64_t per;
-  int64_t done; /* lesions finished (or stopped) and stored below */
+  int64_t done; /* lesions finished (or stopped) */
   char (*name)[64];
-  /* [n,per], [n,w_dim] */
-  float *img;
-  float *w;
-  double *lpips;
   double *mse;
   double *dw;
   double *seconds;
-  int *steps;
   float *frame;
   int nframes; /* [batch][nframes][res*res], channel 0 */
+  int frames;  /* kept of this batch */
+  /* when this batch began, when its last step ended */
+  double t0;
+  double t1;
   Progress bar;
+  /* of a file that could not be written in a callback */
+  Status failed;
+  Error why;
 } Job;
 
+static const GenConfig *job_config(const Job *j) { return &j->net->net.G.cfg; }
+
 static void job_free(Job *j) {
-  projector_free(j->p);
-  mem_free(j->ws.w_avg);
+  prlx_projection_free(j->r);
   dataset_free(&j->in);
   targets_free(j->cohort);
-  vgg_free(&j->vgg);
-  network_free(&j->net);
+  prlx_vgg_free(j->vgg);
+  prlx_network_free(j->net);
   mem_free(j->name);
-  mem_free(j->img);
-  mem_free(j->w);
-  mem_free(j->lpips);
-  mem_free(j->steps);
+  mem_free(j->mse);
   mem_free(j->frame);
 }
 
@@ -127,7 +124,7 @@ static Status choose(Dataset *d, const IntList *r, Error *e) {
 }
 
 static Status load_targets(Job *j, int n, char **path, Error *e) {
-  const GenConfig *c = &j->net.G.cfg;
+  const GenConfig *c = job_config(j);
   int sets = 0, tables = 0;
   for (int k = 0; k < n; k++) {
     sets += has_suffix(path[k], ".safetensors");
@@ -137,7 +134,7 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
   if (tables) {
     TargetRule r = {j->a.ambiguous, (SliceRule)j->a.slices, (ChiUnits)j->a.units, j->a.exclude,
                     &j->a.range};
-    return targets_load(&j->cohort, path[0], &r, &j->net, &j->in, e);
+    return targets_load(&j->cohort, path[0], &r, &j->net->net, &j->in, e);
   }
   if (j->a.ambiguous)
     return err_set(e, ST_INVALID, "%s: --ambiguous needs a lesions.tsv with the readers' labels",
@@ -167,8 +164,9 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
 /* The same number must mean the same ppb on both sides. Known differences are worth a line, not a
  * refusal. Of a PNG ("display") nothing is known. */
 static void warn_windows(const Job *j) {
-  for (int k = 0; k < j->net.nmeta; k++) {
-    const char *key = j->net.meta[k].key, *mine = j->net.meta[k].value,
+  const Network *net = &j->net->net;
+  for (int k = 0; k < net->nmeta; k++) {
+    const char *key = net->meta[k].key, *mine = net->meta[k].value,
                *theirs = dataset_meta(&j->in, key);
     if (strncmp(key, "window", 6) || !theirs || !strcmp(mine, theirs) || !strcmp(theirs, "display"))
       continue;
@@ -180,26 +178,22 @@ static void warn_windows(const Job *j) {
 }
 
 static Status allocate(Job *j, Error *e) {
-  const GenConfig *c = &j->net.G.cfg;
+  const GenConfig *c = job_config(j);
   j->n = j->in.n;
   j->res = c->img_resolution;
   j->channels = c->img_channels;
   j->per = j->channels * j->res * j->res;
   size_t n = (size_t)j->n;
   j->name = mem_alloc(n * sizeof *j->name);
-  j->img = mem_alloc(n * (size_t)j->per * sizeof *j->img);
-  j->w = mem_alloc(n * (size_t)c->w_dim * sizeof *j->w);
-  j->lpips = mem_alloc(4 * n * sizeof *j->lpips);
-  j->steps = mem_alloc(n * sizeof *j->steps);
+  j->mse = mem_alloc(3 * n * sizeof *j->mse);
   j->nframes = j->a.frames ? (j->a.steps + j->a.frames - 1) / j->a.frames + 1 : 0;
   j->frame = mem_alloc((size_t)j->a.batch * (size_t)j->nframes * (size_t)(j->res * j->res) *
                        sizeof *j->frame);
-  if (!j->name || !j->img || !j->w || !j->lpips || !j->steps || !j->frame)
+  if (!j->name || !j->mse || !j->frame)
     return err_set(e, ST_NOMEM,
                    "out of memory for the results of %lld lesions; choose fewer with --range, or a "
                    "smaller --batch",
                    (long long)j->n);
-  j->mse = j->lpips + n;
   j->dw = j->mse + n;
   j->seconds = j->dw + n;
   for (int64_t k = 0; k < j->n; k++) set_name(j, k, j->in.names ? j->in.names[k] : NULL);
@@ -250,7 +244,8 @@ static Status draw_lesion(const Job *j, Canvas *c, int64_t k, int x, int y, int 
   float *diff = mem_alloc((size_t)(r * r) * sizeof *diff);
   if (!diff) return err_set(e, ST_NOMEM, "sheet.png: out of memory");
   for (int ch = 0; ch < j->channels; ch++, x += 3 * step) {
-    const float *t = j->in.images + k * j->per + ch * r * r, *d = j->img + k * j->per + ch * r * r;
+    const float *t = j->in.images + k * j->per + ch * r * r,
+                *d = prlx_projection_image(j->r, k) + ch * r * r;
     for (int i = 0; i < r * r; i++) diff[i] = d[i] - t[i];
     canvas_image(c, x, y, zoom, false, t, r, r, -1, 1);
     canvas_image(c, x + step, y, zoom, false, d, r, r, -1, 1);
@@ -274,8 +269,9 @@ static Status write_sheet(const Job *j, Error *e) {
   Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e);
   if (s != ST_OK) return s;
   double worst = 0.25;
+  const float *img = prlx_projection_image(j->r, 0);
   for (int64_t k = 0; k < j->done * j->per; k++)
-    worst = PRLX_MAX(worst, fabs((double)j->img[k] - (double)j->in.images[k]));
+    worst = PRLX_MAX(worst, fabs((double)img[k] - (double)j->in.images[k]));
   float limit = (float)PRLX_MIN(worst, 1.0);
   for (int g = 0; g < groups; g++) {
     static const char *const head[3] = {"target", "denoised", "difference"};
@@ -286,7 +282,8 @@ static Status write_sheet(const Job *j, Error *e) {
     int x = GAP + (k / rows) * gw, y = HEAD + (k % rows) * (cell + CAPTION + GAP);
     s = draw_lesion(j, &c, k, x, y, zoom, limit, e);
     char text[160];
-    snprintf(text, sizeof text, "%.24s  LPIPS %.4f  MSE %.5f", j->name[k], j->lpips[k], j->mse[k]);
+    snprintf(text, sizeof text, "%.24s  LPIPS %.4f  MSE %.5f", j->name[k],
+             prlx_projection_lpips(j->r, k), j->mse[k]);
     canvas_text(&c, x, y + cell + 3, 1, 0xe0e0e0, text);
   }
   Sheet meaning = {0};
@@ -294,7 +291,7 @@ static Status write_sheet(const Job *j, Error *e) {
   sheet_bar(&c, &meaning, zoom, GAP, c.h - 44);
   canvas_text(&c, GAP, c.h - 33, 1, 0xe0e0e0, meaning.foot);
   char foot[200];
-  snprintf(foot, sizeof foot, "LPIPS with %s", j->vgg.name);
+  snprintf(foot, sizeof foot, "LPIPS with %s", prlx_vgg_name(j->vgg));
   canvas_text(&c, GAP, c.h - 22, 1, 0x909090, foot);
   snprintf(foot, sizeof foot, "difference = denoised - target, blue -%.2f to red %.2f",
            (double)limit, (double)limit);
@@ -318,12 +315,12 @@ static Status write_dataset(Job *j, Error *e) {
   const Status targets = dataset_save(&d, path, false, e);
   if (targets != ST_OK) return targets;
   snprintf(path, sizeof path, "%s/denoised.safetensors", j->a.out);
-  d.images = j->img;
+  d.images = (float *)prlx_projection_image(j->r, 0); /* read only */
   /* what it is denoised for; the table says so too */
   for (int64_t k = 0; k < d.n && j->cohort; k++)
     if (d.labels[k] == CLASS_AMBIGUOUS) d.labels[k] = CLASS_RIM;
   Status s = dataset_set_meta(&j->in, "denoised.network", j->a.network, e);
-  if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.perceptual", j->vgg.name, e);
+  if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.perceptual", prlx_vgg_name(j->vgg), e);
   snprintf(text, sizeof text, "%d", j->a.steps);
   if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.steps", text, e);
   snprintf(text, sizeof text, "%lld", (long long)j->a.seed);
@@ -335,20 +332,20 @@ static Status write_dataset(Job *j, Error *e) {
 
 static Status write_w(const Job *j, Error *e) {
   char path[4200];
-  const int wd = j->net.G.cfg.w_dim;
+  const int wd = prlx_network_w_dim(j->net);
   snprintf(path, sizeof path, "%s/w.safetensors", j->a.out);
   StWriter *w = NULL;
   Status s = st_writer_new(&w, e);
   if (s != ST_OK) return s;
   s = st_add_meta(w, "format", "prlx-latents-1", e);
   if (s == ST_OK) s = st_add_meta(w, "network", j->a.network, e);
-  if (s == ST_OK) s = st_add_meta(w, "perceptual", j->vgg.name, e);
+  if (s == ST_OK) s = st_add_meta(w, "perceptual", prlx_vgg_name(j->vgg), e);
   if (s == ST_OK) s = st_add_metaf(w, e, "steps", "%d", j->a.steps);
   if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%lld", (long long)j->a.seed);
-  if (s == ST_OK) s = st_add_metaf(w, e, "w_std", "%.9g", j->ws.w_std);
-  if (s == ST_OK) s = st_add(w, "lpips", DT_F64, SHAPE1(j->done), j->lpips, e);
-  if (s == ST_OK) s = st_add(w, "w", DT_F32, SHAPE2(j->done, wd), j->w, e);
-  if (s == ST_OK) s = st_add(w, "w_avg", DT_F32, SHAPE1(wd), j->ws.w_avg, e);
+  if (s == ST_OK) s = st_add_metaf(w, e, "w_std", "%.9g", prlx_projection_w_std(j->r));
+  if (s == ST_OK) s = st_add(w, "lpips", DT_F64, SHAPE1(j->done), api_lpips(j->r), e);
+  if (s == ST_OK) s = st_add(w, "w", DT_F32, SHAPE2(j->done, wd), prlx_projection_w(j->r, 0), e);
+  if (s == ST_OK) s = st_add(w, "w_avg", DT_F32, SHAPE1(wd), prlx_projection_w_avg(j->r), e);
   if (s == ST_OK) s = st_add(w, "names", DT_U8, SHAPE2(j->done, 64), j->name, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
@@ -363,8 +360,9 @@ static Status write_table(const Job *j, Error *e) {
   if (!f) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   fprintf(f, "lesion\tlpips\tmse\tw_distance\tsteps\tseconds\tperceptual\n");
   for (int64_t k = 0; k < j->done; k++)
-    fprintf(f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k],
-            j->steps[k], j->seconds[k], j->vgg.name);
+    fprintf(f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], prlx_projection_lpips(j->r, k),
+            j->mse[k], j->dw[k], prlx_projection_steps(j->r, k), j->seconds[k],
+            prlx_vgg_name(j->vgg));
   fclose(f);
   Status s = file_write_atomic(path, text, n, e);
   free(text);
@@ -374,13 +372,14 @@ static Status write_table(const Job *j, Error *e) {
 /* Volumes in ppm, and for a cohort its lesions.tsv. Of images without a susceptibility scale (PNG)
  * there is nothing to write. */
 static Status write_nifti(Job *j, Error *e) {
-  const DenoiseInfo info = {j->net.path, j->vgg.name, j->lpips, j->a.steps};
+  const DenoiseInfo info = {j->net->net.path, prlx_vgg_name(j->vgg), api_lpips(j->r), j->a.steps};
+  const float *img = prlx_projection_image(j->r, 0);
   if (!j->a.nifti) return ST_OK;
   if (j->cohort)
-    return targets_write(j->cohort, &j->in, j->img, j->done, j->a.out, &info, &j->volumes, e);
+    return targets_write(j->cohort, &j->in, img, j->done, j->a.out, &info, &j->volumes, e);
   Dataset d = j->in;
   d.names = j->name;
-  const Status s = images_to_nifti(&d, j->img, j->done, j->a.out, "denoised", &j->volumes, e);
+  const Status s = images_to_nifti(&d, img, j->done, j->a.out, "denoised", &j->volumes, e);
   if (s != ST_INVALID) return s;
   if (!tool_quiet) fprintf(stderr, "prlx project: note: no NIfTI: %s\n", e->msg);
   *e = (Error){0};
@@ -398,121 +397,110 @@ static Status write_all(Job *j, Error *e) {
 
 /* ---- the run ---- */
 
-static void plan_message(Job *j, int batch) {
-  PlanStats s = projector_stats(j->p);
+static void plan_message(const Job *j, const prlx_project_progress *p) {
   if (tool_quiet) return;
   fprintf(stderr, "%lld lesion%s of %lld x %lld, batch %d, %d steps; LPIPS: %s\n", (long long)j->n,
-          j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, batch, j->a.steps,
-          j->vgg.name);
+          j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, p->count, j->a.steps,
+          prlx_vgg_name(j->vgg));
   fprintf(stderr,
           "memory: %s (activations %s, prepared weights %s) + networks %s; %.1f GFLOP per step\n",
-          human_bytes((double)projector_bytes(j->p)), human_bytes((double)s.arena_bytes),
-          human_bytes((double)s.folded_bytes),
-          human_bytes((double)(j->net.G.p.ntotal + j->vgg.p.ntotal) * sizeof(real)), 1e-9 * s.flop);
+          human_bytes((double)p->bytes), human_bytes((double)p->activation_bytes),
+          human_bytes((double)p->weight_bytes),
+          human_bytes((double)(j->net->net.G.p.ntotal + j->vgg->vgg.p.ntotal) * sizeof(real)),
+          1e-9 * p->flop);
 }
 
-static Status need_projector(Job *j, int batch, Error *e) {
-  if (j->p && projector_batch(j->p) == batch) return ST_OK;
-  bool first = !j->p;
-  projector_free(j->p);
-  j->p = NULL;
-  Status s = projector_new(&j->net.G, &j->vgg, &j->ws, &j->o, batch, &j->p, e);
-  if (s == ST_OK && first) plan_message(j, batch);
-  return s;
+static void keep_frames(Job *j, const prlx_project_progress *p) {
+  for (int i = 0; i < p->count && j->nframes; i++)
+    memcpy(j->frame + ((int64_t)i * j->nframes + j->frames) * j->res * j->res,
+           p->images + i * j->per, (size_t)(j->res * j->res) * sizeof(float));
+  j->frames += j->nframes > 0;
 }
 
-static Status keep_frame(Job *j, int batch, int f, real *img, Error *e) {
-  Status s = projector_render(j->p, false, img, NULL, e);
-  for (int i = 0; i < batch && s == ST_OK; i++)
-    memcpy(j->frame + ((int64_t)i * j->nframes + f) * j->res * j->res, img + i * j->per,
-           (size_t)(j->res * j->res) * sizeof(float));
-  return s;
-}
-
-/* Final images, distances and files of the lesions first .. first+batch-1. */
-static Status finish_batch(Job *j, int64_t first, int batch, int frames, double seconds, Error *e) {
-  const int wd = j->net.G.cfg.w_dim;
-  Status s = projector_render(j->p, false, j->img + first * j->per, j->lpips + first, e);
-  if (s == ST_OK) s = projector_fetch(j->p, e);
-  if (s == ST_OK)
-    memcpy(j->w + first * wd, projector_w(j->p), (size_t)(batch * wd) * sizeof(float));
-  for (int i = 0; i < batch && s == ST_OK; i++) {
-    int64_t k = first + i;
+/* Numbers and files of the lesions first .. first + count - 1, which are done. */
+static Status finish_batch(Job *j, const prlx_project_progress *p, Error *e) {
+  const int wd = prlx_network_w_dim(j->net);
+  const float *mean = prlx_projection_w_avg(p->result);
+  const double seconds = (j->t1 - j->t0) / p->count;
+  for (int i = 0; i < p->count; i++) {
+    const int64_t k = p->first + i;
+    const float *img = p->images + i * j->per, *w = prlx_projection_w(p->result, k);
     for (int64_t q = 0; q < j->per; q++)
-      j->mse[k] += pow((double)j->img[k * j->per + q] - (double)j->in.images[k * j->per + q], 2) /
-                   (double)j->per;
-    for (int q = 0; q < wd; q++)
-      j->dw[k] += pow((double)j->w[k * wd + q] - (double)j->ws.w_avg[q], 2);
+      j->mse[k] += pow((double)img[q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
+    for (int q = 0; q < wd; q++) j->dw[k] += pow((double)w[q] - (double)mean[q], 2);
     j->dw[k] = sqrt(j->dw[k]);
-    j->seconds[k] = seconds / batch;
-    j->steps[k] = projector_steps_done(j->p);
-    s = write_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, j->img + k * j->per, e);
-    if (s == ST_OK && frames) s = write_strip(j, i, frames, j->name[k], e);
+    j->seconds[k] = seconds;
+    TRY(write_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, img, e));
+    if (j->frames) TRY(write_strip(j, i, j->frames, j->name[k], e));
   }
-  if (s == ST_OK) j->done = first + batch;
-  return s;
+  j->done = p->first + p->count;
+  return ST_OK;
 }
 
-static Status run_batch(Job *j, int64_t first, int batch, Error *e) {
-  Status s = need_projector(j, batch, e);
-  /* zero: every lesion the same stream */
-  uint64_t *id = mem_alloc((size_t)batch * sizeof *id);
-  real *img = mem_alloc((size_t)(batch * j->per) * sizeof *img);
-  if (s == ST_OK && (!id || !img))
-    s = err_set(e, ST_NOMEM, "out of memory for a batch of %d; use a smaller --batch", batch);
-  if (s == ST_OK) s = projector_start(j->p, j->in.images + first * j->per, id, e);
-  double t0 = time_now();
-  int frames = 0;
-  for (int k = 0; k < j->a.steps && s == ST_OK && !tool_interrupted; k++) {
-    ProjectStep info;
-    if (j->a.profile && k == j->a.steps - 1) projector_profile(j->p, true);
-    s = projector_step(j->p, &info, e);
-    if (s != ST_OK) break;
-    double mean = 0;
-    for (int i = 0; i < batch; i++) mean += info.dist[i] / batch;
-    if (j->a.frames && k % j->a.frames == 0) s = keep_frame(j, batch, frames++, img, e);
-    progress_update(&j->bar, (double)first * j->a.steps + (k + 1) * (double)batch,
-                    "lesion %lld of %lld, LPIPS %.4f", (long long)first + 1, (long long)j->n, mean);
+/* Called by prlx_project after each step. */
+static bool show_progress(void *ctx, const prlx_project_progress *p) {
+  Job *j = ctx;
+  double mean = 0;
+  if (!p->step) { /* says what it needs before the first step */
+    if (!p->first) {
+      plan_message(j, p);
+      progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
+    }
+    j->frames = 0;
+    j->t0 = time_now();
+    return !tool_interrupted;
   }
-  if (s == ST_OK && j->a.profile) {
-    progress_clear(&j->bar);
-    projector_report(j->p, stderr);
+  if (p->images) keep_frames(j, p);
+  if (p->finished) {
+    j->failed = finish_batch(j, p, &j->why);
+    return j->failed == ST_OK && !tool_interrupted;
   }
-  if (s == ST_OK && frames) s = keep_frame(j, batch, frames++, img, e);
-  if (s == ST_OK && projector_steps_done(j->p))
-    s = finish_batch(j, first, batch, frames, time_now() - t0, e);
-  mem_free(id);
-  mem_free(img);
-  return s;
+  j->t1 = time_now();
+  for (int i = 0; i < p->count; i++) mean += p->lpips[i] / p->count;
+  progress_update(&j->bar, (double)p->first * j->a.steps + p->step * (double)p->count,
+                  "lesion %lld of %lld, LPIPS %.4f", (long long)p->first + 1, (long long)j->n,
+                  mean);
+  if (j->a.profile && p->step == p->steps) progress_clear(&j->bar);
+  return !tool_interrupted;
 }
 
 static Status run_all(Job *j, Error *e) {
-  /* says what it needs before the first step */
-  Status s = need_projector(j, (int)PRLX_MIN(j->a.batch, j->n), e);
-  if (s != ST_OK) return s;
-  progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
-  for (int64_t k = 0; k < j->n && s == ST_OK && !tool_interrupted; k += j->a.batch) {
-    s = run_batch(j, k, (int)PRLX_MIN(j->a.batch, j->n - k), e);
-    Error inner = *e;
-    if (s != ST_OK && k)
-      err_set(e, s, "%.900s (lesions from number %lld on are not done)", inner.msg,
-              (long long)k + 1);
-  }
-  progress_end(&j->bar);
-  return s;
+  const Args *a = &j->a;
+  prlx_project_options o;
+  prlx_error pe;
+  prlx_project_defaults(&o, sizeof o);
+  o.steps = a->steps;
+  o.learning_rate = a->lr;
+  o.w_noise = a->w_noise;
+  o.noise_weight = a->noise_weight;
+  o.w_samples = a->w_samples;
+  o.seed = (uint64_t)a->seed;
+  o.label = a->label;
+  o.vgg = (prlx_vgg_channels)a->vgg_channels;
+  o.batch = a->batch;
+  o.max_bytes = (size_t)a->memory;
+  o.frames = a->frames;
+  o.profile = a->profile ? stderr : NULL;
+  o.device = api_device(j->backend);
+  o.progress = show_progress;
+  o.context = j;
+  const prlx_status s = prlx_project(j->net, j->vgg, j->n, j->in.images, &o, &j->r, &pe);
+  if (j->bar.label) progress_end(&j->bar);
+  if (j->failed != ST_OK) return err_set(e, j->failed, "%s", j->why.msg);
+  return s == PRLX_INTERRUPTED ? ST_OK : api_status(s, &pe, e);
 }
 
 static void print_results(const Job *j) {
   printf("%-24s %9s %10s %10s %8s\n", "lesion", "LPIPS", "MSE", "|w-w_avg|", "seconds");
   int64_t show = PRLX_MIN(j->done, 20);
   for (int64_t k = 0; k < show; k++)
-    printf("%-24.24s %9.4f %10.6f %10.3f %8.1f\n", j->name[k], j->lpips[k], j->mse[k], j->dw[k],
-           j->seconds[k]);
+    printf("%-24.24s %9.4f %10.6f %10.3f %8.1f\n", j->name[k], prlx_projection_lpips(j->r, k),
+           j->mse[k], j->dw[k], j->seconds[k]);
   if (j->done > show)
     printf("... and %lld more in %s/table.tsv\n", (long long)(j->done - show), j->a.out);
   printf("LPIPS with %s. Results in %s: PNG, denoised.safetensors (float), w.safetensors, "
          "sheet.png, table.tsv\n",
-         j->vgg.name, j->a.out);
+         prlx_vgg_name(j->vgg), j->a.out);
   if (j->cohort && j->volumes)
     printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack "
            "COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n",
@@ -523,38 +511,17 @@ static void print_results(const Job *j) {
 
 static Status prepare(Job *j, const OptSpec *spec, Error *e) {
   Args *a = &j->a;
-  j->o = project_defaults();
-  j->o.num_steps = a->steps;
-  j->o.initial_lr = a->lr;
-  j->o.initial_noise_factor = a->w_noise;
-  j->o.regularize_noise_weight = a->noise_weight;
-  j->o.w_avg_samples = a->w_samples;
-  j->o.seed = (uint64_t)a->seed;
-  j->o.max_bytes = (size_t)a->memory;
-  j->o.vgg_channels = (VggChannels)a->vgg_channels;
-  Status s = tool_backend(PREC_TF32, &j->o.backend, e);
-  if (s == ST_OK) s = network_load(&j->net, a->network, e);
-  if (s == ST_OK) s = load_targets(j, spec->nargs, spec->args, e);
-  if (s == ST_OK) s = vgg_load(&j->vgg, a->vgg, a->data, e);
-  if (s == ST_OK) s = dir_make(a->out, e);
-  if (s != ST_OK) return s;
+  prlx_error pe;
+  TRY(tool_backend(PREC_TF32, &j->backend, e));
+  TRY(api_status(prlx_network_load(a->network, &j->net, &pe), &pe, e));
+  TRY(load_targets(j, spec->nargs, spec->args, e));
+  TRY(api_status(prlx_vgg_load(a->vgg, a->data, &j->vgg, &pe), &pe, e));
+  TRY(dir_make(a->out, e));
   warn_windows(j);
   /* a GPU wants many at once */
-  if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->o.backend ? 128 : 4);
-  const int cd = j->net.G.cfg.c_dim;
-  if (cd && a->label < 0)
-    return err_set(e, ST_INVALID, "%s: the network has %d classes; choose one with --class 0..%d",
-                   a->network, cd, cd - 1);
-  if (a->label >= 0 && a->label >= cd)
-    return err_set(e, ST_INVALID, "%s: --class %d; the network has %s", a->network, a->label,
-                   cd ? "fewer classes" : "no classes");
-  s = allocate(j, e);
-  real *cond = s == ST_OK ? mem_alloc((size_t)(cd + 1) * sizeof *cond) : NULL;
-  if (s == ST_OK && !cond) s = err_set(e, ST_NOMEM, "out of memory");
-  if (s == ST_OK && cd) cond[a->label] = 1;
-  if (s == ST_OK) s = project_w_stats(&j->net.G, cd ? cond : NULL, a->w_samples, 123, &j->ws, e);
-  mem_free(cond);
-  return s;
+  if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->backend ? 128 : 4);
+  TRY(api_label(&j->net->net, a->label, e));
+  return allocate(j, e);
 }
 
 int tool_project(int argc, char **argv) {

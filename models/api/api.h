@@ -1,0 +1,37 @@
+/* api.h: what lies behind the opaque types of prlx.h, for the files of this room and for the
+ * command line, which uses the same functions and then looks inside. */
+#ifndef PRLX_API_IMPL_H
+#define PRLX_API_IMPL_H
+#include "core/backend.h"
+#include "models/gan/projector.h"
+#include "models/store/netfile.h"
+#include "prlx.h"
+
+struct prlx_network {
+  Network net;
+};
+struct prlx_vgg {
+  Vgg vgg;
+};
+
+/* The public device is the backend itself. */
+static inline Backend *api_backend(prlx_device *d) { return (Backend *)d; }
+static inline prlx_device *api_device(Backend *b) { return (prlx_device *)b; }
+
+/* Ends a public function: status and message of the inside to the caller's error (NULL allowed). */
+prlx_status api_return(Status s, const Error *in, prlx_error *e);
+
+/* And back, for the command line: TRY(api_status(prlx_...(..., &pe), &pe, e)). */
+Status api_status(prlx_status s, const prlx_error *pe, Error *e);
+
+/* The caller's options over the defaults: as many bytes as both sides know. ST_INVALID when `size`
+ * was never set. */
+Status api_options(void *dst, size_t have, const void *given, size_t size, const char *what,
+                   Error *e);
+
+/* [done] distances of a projection, in order. */
+const double *api_lpips(const prlx_projection *r);
+
+/* Is `label` right for a network of this many classes? `name` begins the message. */
+Status api_label(const Network *net, int label, Error *e);
+#endif
