@@ -1,0 +1,193 @@
+/* projector_graph.c: the graph of Eq. 1 for a batch of lesions, its plan, and where its variables
+ * live: the variables of all lesions (w, then the noise maps) lie in one flat block that the plan
+ * reads in place, so one Adam serves them all. */
+#include <stdio.h>
+#include <string.h>
+#include <math.h>
+#include "models/gan/projector_impl.h"
+
+/* ---- noise regulariser and normalisation ---- */
+
+Val g_noise_regularizer(Graph *g, Val noise) {
+  Shape s = graph_shape(g, noise);
+  if (s.rank != 4 || s.d[1] != 1 || s.d[2] != s.d[3])
+    return graph_fail(g, ST_INVALID, "noise regulariser: rank %d map; expected [N,1,r,r]", s.rank);
+  const int64_t n = s.d[0];
+  Val total = 0;
+  for (int64_t r = s.d[2];; r /= 2) {
+    for (int axis = 3; axis >= 2; axis--) {
+      Val corr = g_mean(g, g_mul(g, noise, g_roll(g, noise, axis, 1)), 1u << 2 | 1u << 3);
+      Val sq = g_square(g, corr);
+      total = total ? g_add(g, total, sq) : sq;
+    }
+    if (r <= 8) break;
+    noise = g_mean(g, g_reshape(g, noise, SHAPE5(n, r / 2, 2, r / 2, 2)), 1u << 2 | 1u << 4);
+    noise = g_reshape(g, noise, SHAPE4(n, 1, r / 2, r / 2));
+  }
+  return g_reshape(g, total, SHAPE1(n));
+}
+
+void noise_normalize(real *map, int64_t n) {
+  double mean = 0, sq = 0;
+  for (int64_t i = 0; i < n; i++) mean += (double)map[i];
+  mean /= (double)n;
+  for (int64_t i = 0; i < n; i++) {
+    double d = (double)map[i] - mean;
+    sq += d * d;
+  }
+  double k = sq > 0 ? 1.0 / sqrt(sq / (double)n) : 0.0;
+  for (int64_t i = 0; i < n; i++) map[i] = (real)(((double)map[i] - mean) * k);
+}
+
+/* ---- on a backend ---- */
+
+typedef struct Range {
+  void *p;
+  size_t bytes;
+} Range;
+enum { RANGES = 8 };
+static void projector_ranges(const Projector *p, Range r[RANGES]) {
+  size_t n = (size_t)p->nvars * sizeof(real);
+  Range all[RANGES] = {{p->vars, n},
+                       {p->grads, n},
+                       {p->saved, n},
+                       {p->adam.m, p->adam.m ? n : 0},
+                       {p->adam.v, n},
+                       {p->losses, (size_t)p->nlosses * sizeof(real)},
+                       {p->G->p.data, (size_t)p->G->p.ntotal * sizeof(real)},
+                       {p->vgg->p.data, (size_t)p->vgg->p.ntotal * sizeof(real)}};
+  memcpy(r, all, sizeof all);
+}
+
+static Status ranges_share(Projector *p, Error *e) {
+  Range r[RANGES];
+  projector_ranges(p, r);
+  for (; p->b && p->shared < RANGES; p->shared++)
+    if (r[p->shared].bytes) TRY(backend_share(p->b, r[p->shared].p, r[p->shared].bytes, e));
+  return ST_OK;
+}
+
+void projector_unshare(Projector *p) {
+  Range r[RANGES];
+  projector_ranges(p, r);
+  for (int i = 0; i < p->shared; i++)
+    if (r[i].bytes) backend_unshare(p->b, r[i].p);
+}
+
+/* The noise maps with zero mean and unit mean square, written where they were read: every map is
+ * read completely before its one loop writes. */
+static Status build_norm(Projector *p, Error *e) {
+  Val x[MAX_NOISE], y[MAX_NOISE];
+  int n = p->nseg - 1;
+  Graph *g = p->norm_g = graph_new();
+  if (!g) return err_set(e, ST_NOMEM, "projection: out of memory for a graph");
+  for (int k = 0; k < n; k++) {
+    int64_t r = p->G->noise_res[k];
+    x[k] = g_input(g, p->G->noise_name[k], SHAPE4(p->batch, 1, r, r));
+    Val d = g_sub(g, x[k], g_mean(g, x[k], 12));
+    y[k] = g_mul(g, d, g_rsqrt0(g, g_mean(g, g_square(g, d), 12)));
+  }
+  TRY(graph_status(g, e));
+  TRY(plan_new(g, n, y, &(PlanOptions){.backend = p->b}, &p->norm, e));
+  for (int k = 0; k < n; k++) {
+    TRY(plan_bind(p->norm, x[k], p->vars + p->seg[k + 1].at, e));
+    TRY(plan_bind(p->norm, y[k], p->vars + p->seg[k + 1].at, e));
+  }
+  return ST_OK;
+}
+
+static void lay_out_variables(Projector *p) {
+  p->nseg = 1 + p->G->num_noise;
+  for (int k = 0; k < p->nseg; k++) {
+    int64_t r = k ? p->G->noise_res[k - 1] : 0;
+    p->seg[k] = (Segment){.at = p->nvars, .n = k ? r * r : p->G->cfg.w_dim};
+    p->nvars += (p->batch * p->seg[k].n + 15) / 16 * 16; /* plan_bind wants 64-byte alignment */
+  }
+}
+
+static Status build_graph(Projector *p, Error *e) {
+  Graph *g = p->g;
+  const int64_t n = p->batch, wd = p->G->cfg.w_dim, res = p->G->cfg.img_resolution;
+  p->w_noise = g_input(g, "w_noise", SHAPE2(n, wd));
+  p->var[0] = g_input(g, "w", SHAPE2(n, wd));
+  for (int k = 1; k < p->nseg; k++) {
+    int64_t r = p->G->noise_res[k - 1];
+    p->var[k] = g_input(g, p->G->noise_name[k - 1], SHAPE4(n, 1, r, r));
+  }
+  SynthOptions so = {.noise = NOISE_GIVEN, .noise_maps = p->var + 1, .frozen = true};
+  Val ws = g_broadcast_ws(g, p->G, g_add(g, p->var[0], p->w_noise), 1.0, -1);
+  p->img = g_synthesis(g, p->G, ws, &so, NULL);
+  VggTaps taps;
+  Val feat[VGG_TAPS];
+  g_vgg(g, p->vgg, g_vgg_input(g, p->img, p->o.vgg_channels), &taps);
+  g_lpips_features(g, p->vgg, &taps, feat);
+  int64_t side = res > 256 ? 256 : res;
+  for (int k = 0; k < VGG_TAPS; k++) {
+    static const char *const name[VGG_TAPS] = {"target.relu1_2", "target.relu2_2", "target.relu3_3",
+                                               "target.relu4_3", "target.relu5_3"};
+    p->target[k] = g_input(g, name[k], lpips_feature_shape(n, side, side, k));
+  }
+  p->dist = g_lpips_layers(g, p->target, feat, NULL);
+  for (int k = 1; k < p->nseg; k++) {
+    Val r = g_noise_regularizer(g, p->var[k]);
+    p->reg = k == 1 ? r : g_add(g, p->reg, r);
+  }
+  /* Lesions do not interact, so the gradient of the sum of losses is each lesion's own gradient. */
+  p->loss = g_add(g, p->dist, g_axpb(g, p->reg, p->o.regularize_noise_weight, 0.0));
+  TRY(graph_status(g, e));
+  return graph_grad(g, 1, &p->loss, NULL, p->nseg, p->var, p->grad, 0, NULL, e);
+}
+
+static Status build_plan(Projector *p, Error *e) {
+  Val outs[4 + 1 + MAX_NOISE] = {p->img, p->dist, p->reg, p->loss};
+  memcpy(outs + 4, p->grad, (size_t)p->nseg * sizeof(Val));
+  PlanNeed need = {0};
+  PlanOptions po = {.max_bytes = p->o.max_bytes, .backend = p->b, .memory = &need};
+  Status s = plan_new(p->g, 4 + p->nseg, outs, &po, &p->plan, e);
+  int fit = s == ST_NOMEM ? plan_batch_that_fits(&need, p->batch) : 0;
+  if (fit > 0 && e)
+    snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg),
+             "; %d of the %d lesions at once would fit", fit, p->batch);
+  if (s != ST_OK) return s;
+  Val lv[3] = {p->dist, p->reg, p->loss};
+  for (int k = 0; k < 3; k++) TRY(plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e));
+  for (int k = 0; k < p->nseg; k++) {
+    TRY(plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e));
+    TRY(plan_bind(p->plan, p->grad[k], p->grads + p->seg[k].at, e));
+  }
+  return ST_OK;
+}
+
+static Status alloc_variables(Projector *p, Error *e) {
+  const size_t bytes = (size_t)p->nvars * sizeof(real), batch = (size_t)p->batch;
+  p->vars = mem_alloc(bytes);
+  p->grads = mem_alloc(bytes);
+  p->saved = mem_alloc(bytes);
+  p->w_avg = mem_alloc((size_t)p->G->cfg.w_dim * sizeof(real));
+  p->rng = mem_alloc(batch * sizeof(Rng));
+  p->out_dist = mem_alloc(3 * batch * sizeof(double));
+  p->nlosses = 3 * (((int64_t)p->batch + 63) / 64 * 64);
+  p->losses = mem_alloc((size_t)p->nlosses * sizeof(real));
+  p->g = graph_new();
+  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses ||
+      !p->g)
+    return err_set(e, ST_NOMEM,
+                   "projection: out of memory for the variables of %d lesions; lower the batch",
+                   p->batch);
+  p->out_reg = p->out_dist + batch;
+  p->out_loss = p->out_reg + batch;
+  return ST_OK;
+}
+
+Status projector_build(Projector *p, const WStats *ws, Error *e) {
+  const ProjectOptions *o = &p->o;
+  lay_out_variables(p);
+  TRY(alloc_variables(p, e));
+  graph_batch_invariant(p->g, true);
+  memcpy(p->w_avg, ws->w_avg, (size_t)p->G->cfg.w_dim * sizeof(real));
+  TRY(adam_init(&p->adam, p->nvars, o->initial_lr, o->adam_beta1, o->adam_beta2, o->adam_eps, e));
+  TRY(ranges_share(p, e));
+  TRY(build_graph(p, e));
+  TRY(build_plan(p, e));
+  return p->b ? build_norm(p, e) : ST_OK;
+}

@@ -1,0 +1,69 @@
+/* projector_impl.h: what the parts of the projector share.
+ *
+ *   projector_options.c   settings, schedules
+ *   projector_stats.c     mean and deviation of W
+ *   projector_graph.c     variables, graph, plan, backend
+ *   projector.c           start, step, render */
+#ifndef PRLX_PROJECTOR_IMPL_H
+#define PRLX_PROJECTOR_IMPL_H
+#include "core/flat.h"
+#include "core/optim.h"
+#include "core/rng.h"
+#include "models/gan/projector.h"
+
+/* part of the flat variables; n = elements per lesion */
+typedef struct Segment {
+  int64_t at;
+  int64_t n;
+} Segment;
+struct Projector {
+  const Generator *G;
+  const Vgg *vgg;
+  ProjectOptions o;
+  int batch;
+  Graph *g;
+  Plan *plan;
+  Val w_noise;
+  Val target[VGG_TAPS];
+  Val img;
+  Val dist;
+  Val reg;
+  Val loss;
+  Val var[1 + MAX_NOISE];
+  Val grad[1 + MAX_NOISE];
+  Segment seg[1 + MAX_NOISE];
+  int nseg; /* segment 0 is w, segment 1+k is noise map k */
+  int64_t nvars;
+  /* [nvars] each */
+  real *vars;
+  real *grads;
+  real *saved;
+  /* NULL: CPU. Else the four ranges and losses have mirrors there */
+  Backend *b;
+  /* backend: noise_normalize of all maps in place */
+  Graph *norm_g;
+  Plan *norm;
+  /* backend: variables and gradients are newer there */
+  bool ahead;
+  /* distance, regulariser, loss: [batch] each, apart by loss_at */
+  real *losses;
+  int64_t nlosses;
+  real *w_avg;
+  double w_std;
+  Adam adam;
+  Rng *rng; /* [batch] */
+  const real *given_w_noise;
+  /* [batch] */
+  double *out_dist;
+  double *out_reg;
+  double *out_loss;
+  int step;
+  int shared;
+  bool started;
+};
+
+/* Variables, graph, plan and memory of a projector whose options and batch are set; on failure
+ * projector_free takes what there is. */
+Status projector_build(Projector *p, const WStats *ws, Error *e);
+void projector_unshare(Projector *p);
+#endif
