@@ -119,7 +119,7 @@ static void compare_training(Backend *b, int iterations, double tol) {
   }
   State a = state_of(c), s = state_of(d);
   double diff = 0, size = 0;
-  for (int64_t i = 0; i < trainer_G(c)->p.ntotal && a.n == s.n; i++) {
+  for (int64_t i = 0; i < trainer_G(c)->params.ntotal && a.n == s.n; i++) {
     diff += (a.x[i] - s.x[i]) * (a.x[i] - s.x[i]);
     size += a.x[i] * a.x[i];
   }
@@ -162,12 +162,13 @@ static void compare_projection(Backend *b, int STEPS, double tol) {
   Rng r = {.seed = 5};
   CHECK(!generator_new(&G, &gc, &e) && !vgg_new(&V, &e), "networks: %s", e.msg);
   generator_reset(&G, &r);
-  for (int i = 0; i < G.p.n; i++)
-    if (strstr(G.p.e[i].name, "noise_strength")) G.p.e[i].data[0] = (real)0.1;
+  for (int i = 0; i < G.params.n; i++)
+    if (strstr(G.params.e[i].name, "noise_strength")) G.params.e[i].data[0] = (real)0.1;
   vgg_formula(&V, "VGG.");
-  for (int i = 0; i < V.p.n; i++)
-    if (!strncmp(V.p.e[i].name, "lin", 3))
-      for (int64_t k = 0; k < V.p.e[i].numel; k++) V.p.e[i].data[k] = (real)rng_uniform(&r);
+  for (int i = 0; i < V.params.n; i++)
+    if (!strncmp(V.params.e[i].name, "lin", 3))
+      for (int64_t k = 0; k < V.params.e[i].numel; k++)
+        V.params.e[i].data[k] = (real)rng_uniform(&r);
   CHECK(!project_w_stats(&G, NULL, 200, 123, &W, &e), "w: %s", e.msg);
   ProjectOptions o = project_defaults();
   o.num_steps = STEPS;

@@ -231,7 +231,7 @@ static void compare(Gold *g, const char *name, const real *got, const double *go
     gold_fail(g, "%s: computed, but missing in the golden file", name);
     return;
   }
-  g->seen[t - g->f.t] = 1;
+  g->seen[t - g->f.tensor] = 1;
   if ((!got && !got64) || n != shape_numel(t->shape)) {
     gold_fail(g, "%s: %s%lld values; expected shape %s", name,
               got || got64 ? "" : "nothing computed, ", (long long)n, shape_str(t->shape, sh));
@@ -274,7 +274,7 @@ void gold_compare_scale(Gold *g, const char *name, const real *got, int64_t n, d
 
 void gold_skip(Gold *g, const char *name, const char *why) {
   const StTensor *t = st_find(&g->f, name);
-  if (t) g->seen[t - g->f.t] = 1;
+  if (t) g->seen[t - g->f.tensor] = 1;
   if (!g->quiet) printf("SKIP %s: %s: %s\n", g->path, name, why);
 }
 
@@ -304,16 +304,17 @@ static void run_file(const char *path, bool quiet, int *passed, int *failed) {
     return;
   }
   g.kind = st_meta(&g.f, "case") ? st_meta(&g.f, "case") : "";
-  g.seen = hold(&g, (size_t)g.f.n, NULL);
+  g.seen = hold(&g, (size_t)g.f.ntensor, NULL);
   GoldFn fn = runner_of(g.kind, &file);
   if (fn) {
     fn(&g);
     int left = 0;
     const char *first = NULL;
-    for (int i = g.f.n - 1; i >= 0; i--)
-      if (!g.seen[i] && (begins(g.f.t[i].name, "out.") || begins(g.f.t[i].name, "grad"))) {
+    for (int i = g.f.ntensor - 1; i >= 0; i--)
+      if (!g.seen[i] &&
+          (begins(g.f.tensor[i].name, "out.") || begins(g.f.tensor[i].name, "grad"))) {
         left++;
-        first = g.f.t[i].name;
+        first = g.f.tensor[i].name;
       }
     if (left)
       gold_fail(&g, "%d tensors not compared by test/%s, the first is %s", left, file, first);

@@ -200,8 +200,8 @@ static bool load_discriminator(Gold *g, Discriminator *D) {
                    .mapping_layers = (int)gold_int(g, "D.mapping_layers", 0),
                    .conv_clamp = gold_num(g, "D.conv_clamp", -1)};
   if (!gold_ok(g, discriminator_new(D, &cfg, &e), &e, "discriminator_new")) return false;
-  for (int i = 0; i < D->p.n; i++) {
-    ParamEntry *q = &D->p.e[i];
+  for (int i = 0; i < D->params.n; i++) {
+    ParamEntry *q = &D->params.e[i];
     const char *name = gold_name(g, "D.%s", q->name);
     const real *src = gold_load(g, name, NULL);
     if (!src || gold_numel(g, name) != q->numel) {
@@ -230,15 +230,15 @@ static void run_r1(Gold *g, Graph *gr, const Discriminator *D, const AugConfig *
       /* bias gradients arise only through the stddev layer: judge them by the net's largest
        * gradient */
       double scale = 0;
-      for (int i = 0; i < D->p.n; i++)
-        scale = fmax(scale, gold_maxabs(g, gold_name(g, "grad_r1.D.%s", D->p.e[i].name)));
+      for (int i = 0; i < D->params.n; i++)
+        scale = fmax(scale, gold_maxabs(g, gold_name(g, "grad_r1.D.%s", D->params.e[i].name)));
       gold_compare(g, "out.logits", plan_data(p, out[0]), n);
       gold_compare(g, "out.r1_grad", plan_data(p, out[1]), gold_numel(g, "in.img"));
       gold_compare(g, "out.r1_penalty", plan_data(p, out[2]), n);
-      for (int i = 0; i < D->p.n; i++) {
-        const char *name = gold_name(g, "grad_r1.D.%s", D->p.e[i].name);
+      for (int i = 0; i < D->params.n; i++) {
+        const char *name = gold_name(g, "grad_r1.D.%s", D->params.e[i].name);
         if (gold_has(g, name))
-          gold_compare_scale(g, name, plan_data(p, out[3 + i]), D->p.e[i].numel,
+          gold_compare_scale(g, name, plan_data(p, out[3 + i]), D->params.e[i].numel,
                              strstr(name, "bias") ? scale : 0, 0);
       }
     }
@@ -261,7 +261,7 @@ void golden_augment_r1(Gold *g) {
   Graph *gr = graph_new();
   AugParams *s = calloc((size_t)PRLX_MAX(n, 1), sizeof *s);
   Val wrt[256], out[3 + 256];
-  if (gr && s && D.p.n <= COUNT_OF(wrt)) {
+  if (gr && s && D.params.n <= COUNT_OF(wrt)) {
     for (int i = 0; i < n; i++) aug_params_percentile(&c, gold_num(g, "percentile", 0.5), &s[i]);
     AugNodes nodes;
     Val x = g_input(gr, "img", shape),
@@ -269,10 +269,11 @@ void golden_augment_r1(Gold *g) {
     out[0] = g_discriminator(gr, &D, aug_build(gr, &c, x, &nodes), lab, false, NULL);
     out[2] = g_r1_penalty(gr, out[0], x, &out[1]);
     Val L = g_axpb(gr, g_mean_all(gr, out[2]), gold_num(g, "r1_gamma", 1) / 2, 0);
-    for (int i = 0; i < D.p.n; i++) wrt[i] = params_leaf(gr, &D.p, D.p.e[i].name, false);
-    graph_grad(gr, 1, &L, NULL, D.p.n, wrt, out + 3, 0, NULL, &e);
+    for (int i = 0; i < D.params.n; i++)
+      wrt[i] = params_leaf(gr, &D.params, D.params.e[i].name, false);
+    graph_grad(gr, 1, &L, NULL, D.params.n, wrt, out + 3, 0, NULL, &e);
     if (gold_ok(g, graph_status(gr, &e), &e, "graph"))
-      run_r1(g, gr, &D, &c, &nodes, s, x, 3 + D.p.n, out);
+      run_r1(g, gr, &D, &c, &nodes, s, x, 3 + D.params.n, out);
   } else
     gold_fail(g, "out of memory");
   free(s);

@@ -59,7 +59,7 @@ static int load_params(Gold *g, Params *p, const char *prefix, const char *only)
 static bool load_generator(Gold *g, Generator *G, const GenConfig *cfg, const char *only) {
   Error e = {0};
   if (!gold_ok(g, generator_new(G, cfg, &e), &e, "generator_new")) return false;
-  int n = load_params(g, &G->p, "G.", only);
+  int n = load_params(g, &G->params, "G.", only);
   if (n == 0) generator_formula(G, "G.");
   if (n >= 0) return true;
   generator_free(G);
@@ -127,10 +127,10 @@ void golden_mapping(Gold *g) {
   gold_keep(&r, mean);
   Val L = gold_dot(&r, w, gold_in(&r, "in.r")), dz;
   if (gold_grads(&r, L, 1, &z, &dz)) gold_expect(&r, dz, "grad.in.z");
-  expect_param_grads(&r, &G.p, "grad.G.", L, false);
+  expect_param_grads(&r, &G.params, "grad.G.", L, false);
   if (gold_run_exec(&r)) {
     gold_run_check(&r);
-    real *w_avg = params_find(&G.p, "mapping.w_avg")->data;
+    real *w_avg = params_find(&G.params, "mapping.w_avg")->data;
     ema_update(w_avg, gold_value(&r, mean), cfg.w_dim, gold_num(g, "w_avg_beta", 0.995));
     gold_compare(g, "out.w_avg_updated", w_avg, cfg.w_dim);
   }
@@ -203,7 +203,7 @@ void golden_generator(Gold *g) {
       expect_if(&r, dx[0], "grad.in.z");
       expect_if(&r, dx[1], "grad.ws");
     }
-    expect_param_grads(&r, &G.p, "grad.G.", L, false);
+    expect_param_grads(&r, &G.params, "grad.G.", L, false);
   }
   gold_run_end(&r);
   generator_free(&G);
@@ -242,7 +242,7 @@ void golden_discriminator(Gold *g) {
   Discriminator D;
   Error e = {0};
   if (!gold_ok(g, discriminator_new(&D, &cfg, &e), &e, "discriminator_new")) return;
-  int n = load_params(g, &D.p, "D.", NULL);
+  int n = load_params(g, &D.params, "D.", NULL);
   if (n < 0) {
     discriminator_free(&D);
     return;
@@ -263,14 +263,14 @@ void golden_discriminator(Gold *g) {
   } else {
     Val L = gold_dot(&r, logits, gold_in(&r, "in.r"));
     if (gold_grads(&r, L, 1, &img, &dimg)) gold_expect(&r, dimg, "grad.in.img");
-    expect_param_grads(&r, &D.p, "grad.D.", L, false);
+    expect_param_grads(&r, &D.params, "grad.D.", L, false);
   }
   if (gold_has(g, "out.r1_penalty")) {
     Val gimg, pen = g_r1_penalty(r.graph, logits, img, &gimg);
     gold_expect(&r, gimg, "out.r1_grad");
     gold_expect(&r, pen, "out.r1_penalty");
     Val L = g_axpb(r.graph, g_mean_all(r.graph, pen), gold_num(g, "r1_gamma", 0) / 2, 0);
-    expect_param_grads(&r, &D.p, "grad_r1.D.", L, true);
+    expect_param_grads(&r, &D.params, "grad_r1.D.", L, true);
   }
   gold_run_end(&r);
   discriminator_free(&D);
@@ -300,10 +300,10 @@ void golden_path_length(Gold *g) {
   gold_expect(&r, pl.mean, "out.pl_mean");
   gold_expect(&r, L, "out.loss");
   gold_keep(&r, mean);
-  expect_param_grads(&r, &G.p, "grad.G.", L, false);
+  expect_param_grads(&r, &G.params, "grad.G.", L, false);
   if (gold_run_exec(&r)) {
     gold_run_check(&r);
-    real *w_avg = params_find(&G.p, "mapping.w_avg")->data;
+    real *w_avg = params_find(&G.params, "mapping.w_avg")->data;
     ema_update(w_avg, gold_value(&r, mean), cfg.w_dim, gold_num(g, "w_avg_beta", 0.995));
     gold_compare(g, "out.w_avg", w_avg, cfg.w_dim);
   }

@@ -39,7 +39,7 @@ static bool load_heads(Gold *g, Vgg *v) {
     if (try[k]) s = st_open(&f, try[k], &e);
   if (!gold_ok(g, s, &e, "LPIPS heads")) return false;
   for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
-    ParamEntry *t = params_find(&v->p, gold_name(g, "lin%d", k));
+    ParamEntry *t = params_find(&v->params, gold_name(g, "lin%d", k));
     s = st_read(&f, t->name, t->shape, t->data, &e);
   }
   st_close(&f);
@@ -265,7 +265,7 @@ void golden_projector_schedule(Gold *g) {
   gold_compare_f64(g, "out.lr", lr, n);
   gold_compare_f64(g, "out.w_noise_scale_over_w_std", scale, n);
   mem_free(lr);
-  for (int k = 0; k < g->f.n; k++)
-    if (strncmp(g->f.t[k].name, "in.noise", 8) == 0)
-      compare_map(g, gold_name(g, "%s", g->f.t[k].name + 8));
+  for (int k = 0; k < g->f.ntensor; k++)
+    if (strncmp(g->f.tensor[k].name, "in.noise", 8) == 0)
+      compare_map(g, gold_name(g, "%s", g->f.tensor[k].name + 8));
 }

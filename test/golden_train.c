@@ -131,8 +131,8 @@ void golden_train_step(Gold *g) {
   Trainer *t;
   Error e = {0};
   if (!gold_ok(g, trainer_new(&cfg, &data, &t, &e), &e, "trainer_new")) return;
-  Watch w = {g, 0, &trainer_G(t)->p};
-  if (load(g, &trainer_G(t)->p, "init.G.") && load(g, &trainer_D(t)->p, "init.D.")) {
+  Watch w = {g, 0, &trainer_G(t)->params};
+  if (load(g, &trainer_G(t)->params, "init.G.") && load(g, &trainer_D(t)->params, "init.D.")) {
     trainer_copy_to_ema(t);
     trainer_on_gradient(t, on_gradient, &w);
     for (int it = 1; it <= gold_int(g, "iterations", 0); it++) {
@@ -142,9 +142,9 @@ void golden_train_step(Gold *g) {
       load_draws(g, it, &d);
       if (!gold_ok(g, trainer_step_given(t, &d, &m, &e), &e, "trainer_step_given")) break;
       compare_metrics(g, it, &m, trainer_config(t));
-      compare_params(g, &trainer_G(t)->p, gold_name(g, "out.i%d.G.", it));
-      compare_params(g, &trainer_D(t)->p, gold_name(g, "out.i%d.D.", it));
-      compare_params(g, &trainer_G_ema(t)->p, gold_name(g, "out.i%d.G_ema.", it));
+      compare_params(g, &trainer_G(t)->params, gold_name(g, "out.i%d.G.", it));
+      compare_params(g, &trainer_D(t)->params, gold_name(g, "out.i%d.D.", it));
+      compare_params(g, &trainer_G_ema(t)->params, gold_name(g, "out.i%d.G_ema.", it));
     }
   }
   trainer_free(t);

@@ -123,8 +123,9 @@ static void test_batch_norm(void) {
     params_find(&p, "bn.weight")->data[c] = (real)w;
     params_find(&p, "bn.bias")->data[c] = (real)b;
   }
-  Val x = g_input(f.g, "x", SHAPE4(4, 3, 2, 2)), y = g_batch_norm(f.g, &p, "bn", x, &f.bn);
-  Val loss = g_mean_all(f.g, g_square(f.g, y)), z = g_batch_norm(f.g, &p, "bn", x, NULL);
+  Val x = g_input(f.graph, "x", SHAPE4(4, 3, 2, 2)), y = g_batch_norm(f.graph, &p, "bn", x, &f.bn);
+  Val loss = g_mean_all(f.graph, g_square(f.graph, y)),
+      z = g_batch_norm(f.graph, &p, "bn", x, NULL);
   (void)z;
   ok = fit_plan(&f, loss, 1, &y, 0, NULL, 1e-9, 0.9, 0.999, &e) == ST_OK;
   CHECK(ok, "batch norm plan: %s", e.msg);
@@ -195,7 +196,7 @@ static void test_learning(void) {
     if (s == ST_OK) s = classifier_train(&c[k], &o, &d, &e);
     CHECK(s == ST_OK, "training: %s", e.msg);
   }
-  CHECK(memcmp(c[0].p.data, c[1].p.data, (size_t)c[0].p.ntotal * sizeof(real)) == 0,
+  CHECK(memcmp(c[0].params.data, c[1].params.data, (size_t)c[0].params.ntotal * sizeof(real)) == 0,
         "the same bits with 1 and 3 threads");
   CHECK(classifier_predict(&c[0], &t, prob, &e) == ST_OK, "prediction: %s", e.msg);
   int right = 0;
@@ -293,7 +294,7 @@ static void test_cam(void) {
   o.batch = 8;
   bool ok = classifier_new(&c, &cfg, &e) == ST_OK && classifier_train(&c, &o, &d, &e) == ST_OK;
   CHECK(ok, "classifier: %s", e.msg);
-  rng_fill_normal(&r, params_find(&c.p, "fc.bias")->data, 2);
+  rng_fill_normal(&r, params_find(&c.params, "fc.bias")->data, 2);
   int mh, mw;
   cam_size(&c, SIDE, SIDE, &mh, &mw);
   CHECK(mh == 6 && mw == 6, "map of %d x %d", mh, mw);
@@ -314,7 +315,7 @@ static void test_cam(void) {
           cls, worst, top);
     /* The mean of a CAM plus the bias is the logit: with both classes, the log odds. */
     for (int i = 0; i < cells; i++) sum += (cls ? 1 : -1) * (double)cam[i] / cells;
-    sum += (cls ? 1 : -1) * (double)params_find(&c.p, "fc.bias")->data[cls];
+    sum += (cls ? 1 : -1) * (double)params_find(&c.params, "fc.bias")->data[cls];
   }
   classifier_predict(&c, &d, prob, &e);
   CHECK(near(sum, log(prob[1] / prob[0]), 1e-4), "CAM sums to the logit: %g, %g", sum,

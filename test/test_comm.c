@@ -278,7 +278,7 @@ static void test_failure(void) {
   TrainConfig c = tiny(&s.c);
   Trainer *t = NULL;
   Status st = trainer_new(&c, &data, &t, &e);
-  if (st == ST_OK && s.c.rank == 1) trainer_D(t)->p.data[3] = (real)NAN;
+  if (st == ST_OK && s.c.rank == 1) trainer_D(t)->params.data[3] = (real)NAN;
   TrainMetrics m;
   if (st == ST_OK) st = trainer_step(t, &m, &e);
   CHECK(st == ST_NUMERIC && s.c.agreed && strstr(e.msg, "process 1 of 3"),

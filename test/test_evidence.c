@@ -76,9 +76,9 @@ static void neighbours(void) {
       }
     for (int i = 0; i < K; i++)
       if (g[i] != g[at] && d[i] < second) second = d[i];
-    CHECK(q.id == at && q.d == best && q.second == second,
-          "nearest and nearest of another lesion: %g %g, expected %g %g", q.d, q.second, best,
-          second);
+    CHECK(q.id == at && q.distance == best && q.second == second,
+          "nearest and nearest of another lesion: %g %g, expected %g %g", q.distance, q.second,
+          best, second);
     CHECK(fabs(nearest_gap(&q) - best / second) < 1e-15, "gap");
   }
   Nearest one = NEAREST_NONE;

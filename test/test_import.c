@@ -73,19 +73,19 @@ static void compare(const char *path, const char *truth, int expect) {
   if (s != ST_OK) return;
   CHECK(st_open(&f, truth, &e) == ST_OK, "%s", e.msg);
   int same = 0;
-  for (int k = 0; k < im.n; k++) {
-    const StTensor *t = st_find(&f, im.t[k].name);
-    int64_t n = shape_numel(im.t[k].shape);
-    bool ok = t && shape_eq(t->shape, im.t[k].shape);
+  for (int k = 0; k < im.ntensor; k++) {
+    const StTensor *t = st_find(&f, im.tensor[k].name);
+    int64_t n = shape_numel(im.tensor[k].shape);
+    bool ok = t && shape_eq(t->shape, im.tensor[k].shape);
     double *want = calloc((size_t)(n + 1), sizeof *want), got;
     if (ok) st_to_f64(t, want);
     for (int64_t i = 0; i < n && ok; i++)
-      ok = import_number(&im, &im.t[k], i, &got) && got == want[i];
+      ok = import_number(&im, &im.tensor[k], i, &got) && got == want[i];
     same += ok;
-    CHECK(ok, "%s: %s equals the golden values", path, im.t[k].name);
+    CHECK(ok, "%s: %s equals the golden values", path, im.tensor[k].name);
     free(want);
   }
-  CHECK(same == expect && im.n == expect, "%s: %d of %d tensors", path, same, expect);
+  CHECK(same == expect && im.ntensor == expect, "%s: %d of %d tensors", path, same, expect);
   for (int k = 0; k < f.nmeta; k++)
     if (!strncmp(f.meta[k].key, "G.", 2))
       CHECK(import_meta(&im, f.meta[k].key) &&
@@ -117,7 +117,8 @@ static void fixture(const char *name, const char *prefix) {
   Status s = import_open(&im, path, &e);
   CHECK(s == ST_OK, "%s", e.msg);
   if (s != ST_OK) return;
-  CHECK(im.n == 5 && im.kind == IMPORT_STATE, "%s: %d tensors, kind %d", name, im.n, (int)im.kind);
+  CHECK(im.ntensor == 5 && im.kind == IMPORT_STATE, "%s: %d tensors, kind %d", name, im.ntensor,
+        (int)im.kind);
   for (int k = 0; k < COUNT_OF(want); k++) {
     snprintf(full, sizeof full, "%s%s", want[k].part ? prefix : "", want[k].name);
     const ImportTensor *x = import_find(&im, full);
@@ -131,7 +132,7 @@ static void fixture(const char *name, const char *prefix) {
   const char *out = in_dir("o.safetensors");
   CHECK(import_write(&im, out, &e) == ST_OK && st_open(&f, out, &e) == ST_OK, "%s: %s", name,
         e.msg);
-  CHECK(f.n == 5 && st_meta(&f, "imported.sha256"), "%s: written", name);
+  CHECK(f.ntensor == 5 && st_meta(&f, "imported.sha256"), "%s: written", name);
   st_close(&f);
   import_close(&im);
 }
@@ -181,9 +182,9 @@ static void test_network(void) {
               !strcmp(import_meta(&im, "D.mbstd_group_size"), "4") && import_meta(&im, "augment.p"),
           "%s", im.title);
     if (k == 2)
-      CHECK(import_keep(&im, "G_ema.", &e) == ST_OK && im.n == 56 && !import_meta(&im, "D.c_dim") &&
-                import_keep(&im, "Q.", &e) == ST_FORMAT,
-            "G_ema alone: %d tensors", im.n);
+      CHECK(import_keep(&im, "G_ema.", &e) == ST_OK && im.ntensor == 56 &&
+                !import_meta(&im, "D.c_dim") && import_keep(&im, "Q.", &e) == ST_FORMAT,
+            "G_ema alone: %d tensors", im.ntensor);
     CHECK(import_write(&im, in_dir("n.safetensors"), &e) == ST_OK, "%s", e.msg);
     import_close(&im);
     real *got = image_of(in_dir("n.safetensors"), &m);
@@ -196,9 +197,10 @@ static void test_network(void) {
   StWriter *w;
   CHECK(st_open(&f, in_dir("n.safetensors"), &e) == ST_OK && st_writer_new(&w, &e) == ST_OK, "%s",
         e.msg);
-  for (int k = 0; k < f.n; k++)
-    CHECK(st_add(w, f.t[k].name + 6, f.t[k].dtype, f.t[k].shape, f.t[k].data, &e) == ST_OK, "%s",
-          e.msg);
+  for (int k = 0; k < f.ntensor; k++)
+    CHECK(st_add(w, f.tensor[k].name + 6, f.tensor[k].dtype, f.tensor[k].shape, f.tensor[k].data,
+                 &e) == ST_OK,
+          "%s", e.msg);
   CHECK(st_commit(w, in_dir("bare.safetensors"), &e) == ST_OK &&
             import_open(&im, in_dir("bare.safetensors"), &e) == ST_OK,
         "%s", e.msg);
@@ -316,21 +318,22 @@ static void test_vgg(void) {
                    13, kind == 1, true, big);
     legacy_tail(&b, kind == 1 ? 2 : 1, (int64_t[]){big, head_numel}, vgg_value);
     CHECK(import_memory(&im, b.p, b.n, "v.pth", &e) == ST_OK, "names %d: %s", kind, e.msg);
-    CHECK(im.kind == IMPORT_VGG && im.n == (kind == 1 ? 31 : 26) && im.dropped == 1 &&
+    CHECK(im.kind == IMPORT_VGG && im.ntensor == (kind == 1 ? 31 : 26) && im.dropped == 1 &&
               import_find(&im, "features.28.bias"),
-          "names %d: %s, %d tensors", kind, im.title, im.n);
+          "names %d: %s, %d tensors", kind, im.title, im.ntensor);
     if (kind == 0) {
       CHECK(import_memory(&hd, h.p, h.n, "h.pth", &e) == ST_OK && hd.kind == IMPORT_HEADS &&
-                hd.n == 5,
+                hd.ntensor == 5,
             "heads of Python 2: %s", e.msg);
-      CHECK(import_add_heads(&im, &hd, &e) == ST_OK && im.n == 31 &&
+      CHECK(import_add_heads(&im, &hd, &e) == ST_OK && im.ntensor == 31 &&
                 shape_eq(import_find(&im, "lin4")->shape, SHAPE1(512)),
             "together");
       CHECK(import_set_meta(&im, "name", "test VGG", &e) == ST_OK &&
                 import_write(&im, in_dir("v.safetensors"), &e) == ST_OK,
             "%s", e.msg);
       CHECK(vgg_load(&v, in_dir("v.safetensors"), NULL, &e) == ST_OK, "%s", e.msg);
-      const ParamEntry *t = params_find(&v.p, "features.10.weight"), *l = params_find(&v.p, "lin3");
+      const ParamEntry *t = params_find(&v.params, "features.10.weight"),
+                       *l = params_find(&v.params, "lin3");
       CHECK(t->data[5] == vgg_value(0, 5 + 4) && l->data[3] == vgg_value(1, 3) &&
                 fabs(v.mean[0] - 0.485 * 255) < 1e-9 && !strcmp(v.name, "test VGG"),
             "loaded: values, heads, input scale");
@@ -392,12 +395,12 @@ static void test_inception(void) {
   Error e = {0};
   Bytes b = inception_stream(94, false);
   CHECK(import_memory(&im, b.p, b.n, "i.pth", &e) == ST_OK && im.kind == IMPORT_INCEPTION &&
-            im.n == 470 && strstr(im.title, "the FID Inception"),
+            im.ntensor == 470 && strstr(im.title, "the FID Inception"),
         "%s", e.msg);
   import_close(&im);
   bytes_free(&b);
   b = inception_stream(94, true);
-  CHECK(import_memory(&im, b.p, b.n, "i.pth", &e) == ST_OK && im.n == 470 &&
+  CHECK(import_memory(&im, b.p, b.n, "i.pth", &e) == ST_OK && im.ntensor == 470 &&
             strstr(im.title, "NOT the FID"),
         "torchvision's is told apart: %s", e.msg);
   import_close(&im);

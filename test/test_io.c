@@ -119,7 +119,7 @@ static void test_round_trip(void) {
   const char *p = in_dir("a.safetensors");
   CHECK(write_sample(p, &e) == ST_OK, "write: %s", e.msg);
   CHECK(st_open(&f, p, &e) == ST_OK, "open: %s", e.msg);
-  CHECK(f.n == 12 && f.nmeta == 2 && strcmp(f.t[0].name, "u8") == 0, "counts and order");
+  CHECK(f.ntensor == 12 && f.nmeta == 2 && strcmp(f.tensor[0].name, "u8") == 0, "counts and order");
   for (int i = 0; i < 6; i++)
     CHECK(value(&f, "f32", i) == (double)f32[i] &&
               value(&f, "f16", i) == (double)half_to_float(float_to_half(f32[i])),
@@ -137,8 +137,9 @@ static void test_round_trip(void) {
   CHECK(strcmp(st_meta(&f, "key"), "tab\there \"quoted\"") == 0 &&
             strcmp(st_meta(&f, "number"), "42") == 0 && !st_meta(&f, "x"),
         "metadata");
-  for (int i = 0; i < f.n; i++)
-    CHECK((uintptr_t)f.t[i].data % dtype_size(f.t[i].dtype) == 0, "%s is aligned", f.t[i].name);
+  for (int i = 0; i < f.ntensor; i++)
+    CHECK((uintptr_t)f.tensor[i].data % dtype_size(f.tensor[i].dtype) == 0, "%s is aligned",
+          f.tensor[i].name);
   float got[6];
   CHECK(st_read(&f, "f32", SHAPE3(1, 2, 3), got, &e) == ST_OK && memcmp(got, f32, sizeof got) == 0,
         "st_read");
@@ -292,10 +293,10 @@ static void test_hostile(void) {
         continue;
       }
       opened++;
-      for (int i = 0; i < f.n; i++) {
+      for (int i = 0; i < f.ntensor; i++) {
         double d[64];
-        if (shape_numel(f.t[i].shape) <= 64) {
-          st_to_f64(&f.t[i], d);
+        if (shape_numel(f.tensor[i].shape) <= 64) {
+          st_to_f64(&f.tensor[i], d);
           sum += d[0] > 0;
         }
       }

@@ -396,7 +396,7 @@ static void test_network(void) {
   for (int i = 0; i < N * R8 * R8; i++) img[i] = (float)(2 * rng_uniform(&R) - 1);
   CHECK(inception_new(&v, &e) == ST_OK, "inception: %s", e.msg);
   inception_formula(&v, "x.");
-  params_find(&v.p, "Mixed_7c.branch1x1.bn.running_var")->data[3] = -1;
+  params_find(&v.params, "Mixed_7c.branch1x1.bn.running_var")->data[3] = -1;
   CHECK(inception_fold(&v, &e) == ST_NUMERIC, "a negative variance is refused: %s", e.msg);
   inception_formula(&v, "x.");
   CHECK(inception_fold(&v, &e) == ST_OK, "fold: %s", e.msg);

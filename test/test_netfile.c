@@ -28,7 +28,7 @@ static void make_network(int c_dim) {
   Error e = {0};
   CHECK(generator_new(&G, &c, &e) == ST_OK, "%s", e.msg);
   generator_reset(&G, &r);
-  rng_fill_normal(&r, params_find(&G.p, "mapping.w_avg")->data, c.w_dim);
+  rng_fill_normal(&r, params_find(&G.params, "mapping.w_avg")->data, c.w_dim);
 }
 
 /* Writes G with one thing changed. fn may alter name and shape or return false to leave the tensor
@@ -41,11 +41,11 @@ static void write_edited(const char *prefix, Edit fn, const char *key, const cha
   Status s = st_writer_new(&w, &e);
   if (config) s = gen_config_write(w, &G.cfg, &e);
   if (key) s = st_add_meta(w, key, value, &e);
-  for (int k = 0; k < G.p.n && s == ST_OK; k++) {
+  for (int k = 0; k < G.params.n && s == ST_OK; k++) {
     char name[200];
-    Shape sh = G.p.e[k].shape;
-    snprintf(name, sizeof name, "%s%s", prefix, G.p.e[k].name);
-    if (!fn || fn(name, &sh)) s = st_add(w, name, DT_F32, sh, G.p.e[k].data, &e);
+    Shape sh = G.params.e[k].shape;
+    snprintf(name, sizeof name, "%s%s", prefix, G.params.e[k].name);
+    if (!fn || fn(name, &sh)) s = st_add(w, name, DT_F32, sh, G.params.e[k].data, &e);
   }
   if (s == ST_OK) s = st_commit(w, path, &e);
   CHECK(s == ST_OK, "writing: %s", e.msg);
@@ -106,7 +106,7 @@ static void test_round_trip(void) {
   Network n;
   CHECK(network_save(path, &G, meta, 5, false, &e) == ST_OK, "%s", e.msg);
   CHECK(network_load(&n, path, &e) == ST_OK, "%s", e.msg);
-  CHECK(equal_params(&n.G.p, &G.p) && n.G.cfg.channel_base == G.cfg.channel_base &&
+  CHECK(equal_params(&n.G.params, &G.params) && n.G.cfg.channel_base == G.cfg.channel_base &&
             n.G.cfg.conv_clamp == G.cfg.conv_clamp,
         "F32 round trip is exact, configuration included");
   CHECK(!strcmp(network_meta(&n, "window.chi"), "-100,200 ppb") &&
@@ -121,11 +121,11 @@ static void test_round_trip(void) {
   CHECK(network_save(path2, &G, NULL, 0, true, &e) == ST_OK && network_load(&n, path2, &e) == ST_OK,
         "%s", e.msg);
   double worst = 0, big = 0;
-  for (int64_t k = 0; k < G.p.ntotal; k++) {
-    double d = fabs((double)n.G.p.data[k] - (double)G.p.data[k]),
-           rel = d / (fabs((double)G.p.data[k]) + 1e-4);
+  for (int64_t k = 0; k < G.params.ntotal; k++) {
+    double d = fabs((double)n.G.params.data[k] - (double)G.params.data[k]),
+           rel = d / (fabs((double)G.params.data[k]) + 1e-4);
     worst = PRLX_MAX(worst, rel);
-    big = PRLX_MAX(big, fabs((double)G.p.data[k]));
+    big = PRLX_MAX(big, fabs((double)G.params.data[k]));
   }
   CHECK(worst < 1e-3 && worst > 0, "F16: relative difference %g", worst);
   const StTensor *t;
@@ -136,9 +136,9 @@ static void test_round_trip(void) {
         "resample filters are there for Python");
   st_close(&f);
   network_free(&n);
-  real *m = params_find(&G.p, "mapping.fc0.weight")->data, keep = m[0];
-  if (params_find(&G.p, "mapping.fc0.weight")->numel < F16_MIN_NUMEL)
-    m = params_find(&G.p, "synthesis.b4.conv1.weight")->data, keep = m[0];
+  real *m = params_find(&G.params, "mapping.fc0.weight")->data, keep = m[0];
+  if (params_find(&G.params, "mapping.fc0.weight")->numel < F16_MIN_NUMEL)
+    m = params_find(&G.params, "synthesis.b4.conv1.weight")->data, keep = m[0];
   m[0] = 1e6f;
   CHECK(network_save(path2, &G, NULL, 0, true, &e) == ST_NUMERIC && strstr(e.msg, "65504"),
         "F16 overflow: %s", e.msg);
@@ -153,8 +153,8 @@ static void test_variants(void) {
       Error e = {0};
       write_edited(prefix[k], edit_scalar, NULL, NULL, config);
       Status s = network_load(&n, path, &e);
-      CHECK(s == ST_OK && equal_params(&n.G.p, &G.p), "prefix \"%s\", %s metadata: %s", prefix[k],
-            config ? "with" : "without", e.msg);
+      CHECK(s == ST_OK && equal_params(&n.G.params, &G.params), "prefix \"%s\", %s metadata: %s",
+            prefix[k], config ? "with" : "without", e.msg);
       if (s == ST_OK) {
         CHECK(n.G.cfg.z_dim == G.cfg.z_dim && n.G.cfg.mapping_layers == G.cfg.mapping_layers,
               "sizes");
@@ -178,7 +178,7 @@ static void test_refusals(void) {
   refused(ST_FORMAT, "channel_base", "channel_base that gives other widths");
   write_edited("G_ema.", NULL, "G.conv_clamp", "many", false);
   refused(ST_FORMAT, "expected a number", "metadata that is no number");
-  real *b = params_find(&G.p, "synthesis.b8.conv1.bias")->data, keep = b[2];
+  real *b = params_find(&G.params, "synthesis.b8.conv1.bias")->data, keep = b[2];
   b[2] = (real)NAN;
   write_edited("G_ema.", NULL, NULL, NULL, true);
   refused(ST_NUMERIC, "NaN at element 2", "NaN");
@@ -203,13 +203,13 @@ static void test_vgg(void) {
   CHECK(!strcmp(v.name, "VGG16-Caffe, mean heads"), "%s", v.name);
   CHECK(fabs(v.mean[0] - 123.68) < 1e-9 && v.std[2] == 1, "mean and std from the metadata: %g %g",
         v.mean[0], v.std[2]);
-  CHECK(params_find(&v.p, "lin0")->data[0] > 0, "heads");
+  CHECK(params_find(&v.params, "lin0")->data[0] > 0, "heads");
   /* A torchvision-like file: no metadata, no heads. */
   StWriter *w;
   s = st_writer_new(&w, &e);
-  for (int k = 0; k < v.p.n && s == ST_OK; k++)
-    if (v.p.e[k].name[0] == 'f')
-      s = st_add_f32_as_f16(w, v.p.e[k].name, v.p.e[k].shape, v.p.e[k].data, &e);
+  for (int k = 0; k < v.params.n && s == ST_OK; k++)
+    if (v.params.e[k].name[0] == 'f')
+      s = st_add_f32_as_f16(w, v.params.e[k].name, v.params.e[k].shape, v.params.e[k].data, &e);
   if (s == ST_OK) s = st_commit(w, path, &e);
   Vgg u;
   if (s == ST_OK) s = vgg_load(&u, path, NULL, &e);
@@ -218,7 +218,7 @@ static void test_vgg(void) {
     CHECK(strstr(u.name, "torchvision") && strstr(u.name, "LPIPS v0.1") &&
               fabs(u.mean[0] - 0.485 * 255) < 1e-9,
           "%s", u.name);
-    CHECK(!memcmp(u.p.e[0].data, v.p.e[0].data, 64 * sizeof(real)), "weights");
+    CHECK(!memcmp(u.params.e[0].data, v.params.e[0].data, 64 * sizeof(real)), "weights");
     vgg_free(&u);
   }
   vgg_free(&v);

@@ -203,12 +203,13 @@ static void test_types(void) {
             }
             CHECK(wrong == 0, "NIfTI-%d %s %s, slope %g: %d voxels", version,
                   big ? "big" : "little", nifti_datatype_name(k->code), slope, wrong);
-            CHECK(v.nvox == 12 && v.h.version == version && v.h.swapped == (big != 0) &&
-                      v.h.pair == (how == 2) && v.h.gzipped == (how == 1) && v.h.ndim == 3 &&
-                      v.h.dim[2] == 3 && v.h.datatype == k->code && v.h.form == NIFTI_SFORM &&
-                      v.h.affine[0] == 2 && v.h.affine[5] == 3 && v.h.affine[11] == -30 &&
-                      v.h.affine[15] == 1 && !v.h.warning[0],
-                  "header fields: %s", v.h.warning);
+            CHECK(v.nvox == 12 && v.head.version == version && v.head.swapped == (big != 0) &&
+                      v.head.pair == (how == 2) && v.head.gzipped == (how == 1) &&
+                      v.head.ndim == 3 && v.head.dim[2] == 3 && v.head.datatype == k->code &&
+                      v.head.form == NIFTI_SFORM && v.head.affine[0] == 2 &&
+                      v.head.affine[5] == 3 && v.head.affine[11] == -30 && v.head.affine[15] == 1 &&
+                      !v.head.warning[0],
+                  "header fields: %s", v.head.warning);
             nifti_free(&v);
           }
 }
@@ -253,11 +254,11 @@ static void test_real(void) {
     bool ok = nifti_read(path, &v, &e) == ST_OK;
     CHECK(ok, "%s", e.msg);
     if (!ok) continue;
-    nifti_orientation(&v.h, o);
-    CHECK(v.h.ndim == t[i].ndim && !memcmp(v.h.dim + 1, t[i].dim, sizeof t[i].dim) &&
+    nifti_orientation(&v.head, o);
+    CHECK(v.head.ndim == t[i].ndim && !memcmp(v.head.dim + 1, t[i].dim, sizeof t[i].dim) &&
               !strcmp(o, t[i].orient),
-          "%s: %d dimensions, %s", path, v.h.ndim, o);
-    for (int k = 0; k < 12; k++) worst = fmax(worst, fabs(v.h.affine[k] - t[i].affine[k]));
+          "%s: %d dimensions, %s", path, v.head.ndim, o);
+    for (int k = 0; k < 12; k++) worst = fmax(worst, fabs(v.head.affine[k] - t[i].affine[k]));
     CHECK(worst < 1e-6, "%s: affine differs by %g", path, worst);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     uint32_t crc = crc32_ieee(0, v.data, 4 * (size_t)v.nvox);
@@ -285,42 +286,42 @@ static void test_orientation(void) {
     set(&m, QUAT, 2, sqrt(0.5));
     set(&m, PIXDIM, 0, -1);
     for (int i = 0; i < 3; i++) set(&m, QOFF, i, 7 + i);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_QFORM,
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.head.form == NIFTI_QFORM,
           "qform: %s", e.msg);
-    nifti_orientation(&v.h, o);
+    nifti_orientation(&v.head, o);
     static const double want[12] = {0, -3, 0, 7, 2, 0, 0, 8, 0, 0, -4, 9};
     double worst = 0;
-    for (int i = 0; i < 12; i++) worst = fmax(worst, fabs(v.h.affine[i] - want[i]));
-    CHECK(worst < 1e-6 && !strcmp(o, "ALI") && !v.h.warning[0], "qform, off by %g, %s %s", worst, o,
-          v.h.warning);
-    CHECK(affine_invert(v.h.affine, inv, &e) == ST_OK, "inverse");
+    for (int i = 0; i < 12; i++) worst = fmax(worst, fabs(v.head.affine[i] - want[i]));
+    CHECK(worst < 1e-6 && !strcmp(o, "ALI") && !v.head.warning[0], "qform, off by %g, %s %s", worst,
+          o, v.head.warning);
+    CHECK(affine_invert(v.head.affine, inv, &e) == ST_OK, "inverse");
     for (int i = 0; i < 16; i++) {
       double sum = 0;
-      for (int j = 0; j < 4; j++) sum += v.h.affine[i / 4 * 4 + j] * inv[4 * j + i % 4];
+      for (int j = 0; j < 4; j++) sum += v.head.affine[i / 4 * 4 + j] * inv[4 * j + i % 4];
       CHECK(fabs(sum - (i % 5 == 0)) < 1e-12, "A inverse(A) = 1 at %d", i);
     }
     nifti_free(&v);
     set(&m, SCODE, 0, 2); /* both, and they disagree: sform */
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_SFORM &&
-              strstr(v.h.warning, "disagree"),
-          "both: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.head.form == NIFTI_SFORM &&
+              strstr(v.head.warning, "disagree"),
+          "both: %s", v.head.warning);
     nifti_free(&v);
     set(&m, SROW, 0, 0); /* singular sform: qform */
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_QFORM &&
-              strstr(v.h.warning, "not invertible"),
-          "singular: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.head.form == NIFTI_QFORM &&
+              strstr(v.head.warning, "not invertible"),
+          "singular: %s", v.head.warning);
     nifti_free(&v);
     set(&m, QUAT, 0, NAN);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_NO_FORM &&
-              v.h.affine[0] == 2 && v.h.affine[10] == 4 && v.h.affine[3] == 0,
-          "neither: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.head.form == NIFTI_NO_FORM &&
+              v.head.affine[0] == 2 && v.head.affine[10] == 4 && v.head.affine[3] == 0,
+          "neither: %s", v.head.warning);
     nifti_free(&v);
     set(&m, QCODE, 0, 0);
     set(&m, SROW, 0, 2);
     set(&m, SROW, 1, 0.5);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.form == NIFTI_SFORM &&
-              strstr(v.h.warning, "right angles"),
-          "shear: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.head.form == NIFTI_SFORM &&
+              strstr(v.head.warning, "right angles"),
+          "shear: %s", v.head.warning);
     nifti_free(&v);
     set(&m, PIXDIM, 1, 0);
     set(&m, PIXDIM, 2, -3);
@@ -328,11 +329,11 @@ static void test_orientation(void) {
     set(&m, BITPIX, 0, 8);
     set(&m, SLOPE, 0, 2);
     set(&m, INTER, 0, NAN);
-    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.h.pixdim[1] == 0.001 &&
-              v.h.pixdim[2] == 0.003 && v.h.unit_mm == 0.001 && v.data[2] == 36 &&
-              strstr(v.h.warning, "pixdim[1]") && strstr(v.h.warning, "micrometres") &&
-              strstr(v.h.warning, "bitpix") && strstr(v.h.warning, "scl_inter"),
-          "oddities: %s", v.h.warning);
+    CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && v.head.pixdim[1] == 0.001 &&
+              v.head.pixdim[2] == 0.003 && v.head.unit_mm == 0.001 && v.data[2] == 36 &&
+              strstr(v.head.warning, "pixdim[1]") && strstr(v.head.warning, "micrometres") &&
+              strstr(v.head.warning, "bitpix") && strstr(v.head.warning, "scl_inter"),
+          "oddities: %s", v.head.warning);
     nifti_free(&v);
   }
   double flat[16] = {1, 2, 0, 0, 2, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
@@ -375,16 +376,17 @@ static void test_units(void) {
         CHECK(s == ST_OK, "unit %d: %s", unit, e.msg);
         double worst = 0;
         for (int i = 0; i < 3; i++) {
-          worst = fmax(worst, fabs(v.h.affine[5 * i] - voxel[i]));
-          worst = fmax(worst, fabs(v.h.pixdim[i + 1] - voxel[i]));
-          worst = fmax(worst, fabs(v.h.affine[4 * i + 3] - (form ? 7 + i : 0)));
+          worst = fmax(worst, fabs(v.head.affine[5 * i] - voxel[i]));
+          worst = fmax(worst, fabs(v.head.pixdim[i + 1] - voxel[i]));
+          worst = fmax(worst, fabs(v.head.affine[4 * i + 3] - (form ? 7 + i : 0)));
         }
-        CHECK(worst < 1e-6 && !!strstr(v.h.warning, "converted to mm") == (unit == 1 || unit == 3),
-              "unit %d, form %d: off by %g mm: %s", unit, form, worst, v.h.warning);
-        CHECK(nifti_write_like(in_dir("mm.nii"), v.data, &v.h, &e) == ST_OK &&
-                  nifti_read(in_dir("mm.nii"), &w, &e) == ST_OK && w.h.xyzt_units == 10,
+        CHECK(worst < 1e-6 &&
+                  !!strstr(v.head.warning, "converted to mm") == (unit == 1 || unit == 3),
+              "unit %d, form %d: off by %g mm: %s", unit, form, worst, v.head.warning);
+        CHECK(nifti_write_like(in_dir("mm.nii"), v.data, &v.head, &e) == ST_OK &&
+                  nifti_read(in_dir("mm.nii"), &w, &e) == ST_OK && w.head.xyzt_units == 10,
               "written in mm: %s", e.msg);
-        for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(v.h.affine[i] - w.h.affine[i]));
+        for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(v.head.affine[i] - w.head.affine[i]));
         CHECK(worst < 1e-6, "unit %d, form %d: written %g mm off", unit, form, worst);
         nifti_free(&v);
         nifti_free(&w);
@@ -403,15 +405,16 @@ static void test_odd_files(void) {
   add_voxels(&m, &kinds[2], m.n);
   m.n += 24;
   set(&m, PIXDIM, 1, 2.5);
-  CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK && strstr(v.h.warning, "by pixdim"),
-        "pixdim against sform: %s", v.h.warning);
+  CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK &&
+            strstr(v.head.warning, "by pixdim"),
+        "pixdim against sform: %s", v.head.warning);
   nifti_free(&v);
   set(&m, SCODE, 0, 0);
   set(&m, QCODE, 0, 1);
   for (int i = 0; i < 3; i++) set(&m, QUAT, i, i == 0 ? 0.9 : i == 1 ? 0.7 : 0.3);
   CHECK(nifti_decode(m.b, m.n, NULL, 0, "t", &v, &e) == ST_OK &&
-            strstr(v.h.warning, "quaternion") && strstr(v.h.warning, "1.179"),
-        "length of the quaternion: %s", v.h.warning);
+            strstr(v.head.warning, "quaternion") && strstr(v.head.warning, "1.179"),
+        "length of the quaternion: %s", v.head.warning);
   nifti_free(&v);
   CHECK(gzip_encode(m.b, m.n, &z, &nz, &e) == ST_OK, "%s", e.msg);
   uint8_t *more = malloc(nz + 40);
@@ -421,8 +424,8 @@ static void test_odd_files(void) {
     const size_t n = k == 3 ? 7 : strlen(tails[k]);
     memcpy(more + nz, tails[k], n);
     CHECK(nifti_decode(more, nz + n, NULL, 0, "t.nii.gz", &v, &e) == ST_OK &&
-              strstr(v.h.warning, "after the compressed data"),
-          "tail %d: %s %s", k, e.msg, v.h.warning);
+              strstr(v.head.warning, "after the compressed data"),
+          "tail %d: %s %s", k, e.msg, v.head.warning);
     nifti_free(&v);
   }
   memcpy(more + nz, z, 12); /* a second member, cut short */
@@ -452,16 +455,17 @@ static void test_extensions(void) {
   put(&m, 384, 16, 4);
   set(&m, OFFSET, 0, 416); /* two extensions, 48 bytes, then a gap */
   add_voxels(&m, &kinds[0], 416);
-  CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.h.extensions == 2 &&
-            v.h.extension_bytes == 48 && v.data[1] == 255 && strstr(v.h.warning, "extension 3"),
-        "extensions: %s", v.h.warning);
+  CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.head.extensions == 2 &&
+            v.head.extension_bytes == 48 && v.data[1] == 255 &&
+            strstr(v.head.warning, "extension 3"),
+        "extensions: %s", v.head.warning);
   nifti_free(&v);
   static const uint32_t sizes[] = {0, 8, 15, 17, 1 << 30, 0x7ffffff0, 0x80000000u, 0xffffffffu};
   for (int i = 0; i < COUNT_OF(sizes); i++) {
     put(&m, 352, sizes[i], 4);
-    CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.h.extensions == 0 &&
-              strstr(v.h.warning, "extension 1") && v.data[1] == 255,
-          "size %u: %s", sizes[i], v.h.warning);
+    CHECK(nifti_decode(m.b, 428, NULL, 0, "t", &v, &e) == ST_OK && v.head.extensions == 0 &&
+              strstr(v.head.warning, "extension 1") && v.data[1] == 255,
+          "size %u: %s", sizes[i], v.head.warning);
     nifti_free(&v);
   }
 }
@@ -484,7 +488,8 @@ static void integer_types(const double A[16]) {
               nifti_read(p, &r, &e) == ST_OK,
           "%s: %s", p, e.msg);
     if (e.code != ST_OK) continue;
-    CHECK(r.h.datatype == (int)type && r.h.bitpix == (k < 2 ? 8 : 16), "type %d", r.h.datatype);
+    CHECK(r.head.datatype == (int)type && r.head.bitpix == (k < 2 ? 8 : 16), "type %d",
+          r.head.datatype);
     CHECK(!memcmp(r.data, v, sizeof v), "values of %s", p);
     nifti_free(&r);
   }
@@ -514,12 +519,12 @@ static void test_write(void) {
     CHECK(nifti_write(p, data, dim, A, "a phantom", &e) == ST_OK && nifti_read(p, &v, &e) == ST_OK,
           "%s", e.msg);
     double worst = 0;
-    for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(v.h.affine[i] - A[i]));
-    CHECK(!memcmp(v.data, data, sizeof data) && worst < 1e-6 && v.h.gzipped == (n > 0) &&
-              v.h.version == 1 && v.h.sform_code == 1 && v.h.qform_code == 1 &&
-              v.h.xyzt_units == 10 && !strcmp(v.h.descrip, "a phantom") &&
-              fabs(v.h.pixdim[1] - 0.4) < 1e-6 && !v.h.warning[0] && v.h.ndim == 4,
-          "%s: voxels, affine (off by %g), %s", names[n], worst, v.h.warning);
+    for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(v.head.affine[i] - A[i]));
+    CHECK(!memcmp(v.data, data, sizeof data) && worst < 1e-6 && v.head.gzipped == (n > 0) &&
+              v.head.version == 1 && v.head.sform_code == 1 && v.head.qform_code == 1 &&
+              v.head.xyzt_units == 10 && !strcmp(v.head.descrip, "a phantom") &&
+              fabs(v.head.pixdim[1] - 0.4) < 1e-6 && !v.head.warning[0] && v.head.ndim == 4,
+          "%s: voxels, affine (off by %g), %s", names[n], worst, v.head.warning);
     /* the qform alone says the same */
     uint8_t *b, *raw;
     size_t nb, nr;
@@ -531,35 +536,36 @@ static void test_write(void) {
       nr = nb;
     }
     raw[254] = 0;
-    CHECK(nifti_decode(raw, nr, NULL, 0, "t", &w, &e) == ST_OK && w.h.form == NIFTI_QFORM, "%s",
+    CHECK(nifti_decode(raw, nr, NULL, 0, "t", &w, &e) == ST_OK && w.head.form == NIFTI_QFORM, "%s",
           e.msg);
-    for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(w.h.affine[i] - A[i]));
+    for (int i = 0; i < 16; i++) worst = fmax(worst, fabs(w.head.affine[i] - A[i]));
     CHECK(worst < 1e-5, "qform off by %g", worst);
     nifti_free(&w);
     if (n) mem_free(raw);
     mem_free(b);
     /* and once more, as convert does it */
     const char *q = in_dir("like.nii.gz");
-    CHECK(nifti_write_like(q, v.data, &v.h, &e) == ST_OK && nifti_read(q, &w, &e) == ST_OK &&
-              !memcmp(w.data, data, sizeof data) && !memcmp(w.h.affine, v.h.affine, sizeof A) &&
-              !memcmp(w.h.pixdim, v.h.pixdim, sizeof v.h.pixdim) &&
-              !memcmp(w.h.quatern, v.h.quatern, sizeof v.h.quatern),
+    CHECK(nifti_write_like(q, v.data, &v.head, &e) == ST_OK && nifti_read(q, &w, &e) == ST_OK &&
+              !memcmp(w.data, data, sizeof data) &&
+              !memcmp(w.head.affine, v.head.affine, sizeof A) &&
+              !memcmp(w.head.pixdim, v.head.pixdim, sizeof v.head.pixdim) &&
+              !memcmp(w.head.quatern, v.head.quatern, sizeof v.head.quatern),
           "like: %s", e.msg);
     nifti_free(&v);
     nifti_free(&w);
   }
   A[1] = 0.1; /* shear: in the sform; the qform turns about the same middle */
   CHECK(nifti_write(in_dir("shear.nii"), data, dim, A, NULL, &e) == ST_OK &&
-            nifti_read(in_dir("shear.nii"), &v, &e) == ST_OK && v.h.qform_code == 1 &&
-            v.h.sform_code == 1 && fabs(v.h.affine[1] - 0.1) < 1e-7 && v.h.shear > 0.1,
+            nifti_read(in_dir("shear.nii"), &v, &e) == ST_OK && v.head.qform_code == 1 &&
+            v.head.sform_code == 1 && fabs(v.head.affine[1] - 0.1) < 1e-7 && v.head.shear > 0.1,
         "shear: %s", e.msg);
   double apart = 0, right = 0;
   for (int i = 0; i < 3; i++) {
-    double d = v.h.sform[4 * i + 3] - v.h.qform[4 * i + 3];
+    double d = v.head.sform[4 * i + 3] - v.head.qform[4 * i + 3];
     for (int j = 0; j < 3; j++)
-      d += (v.h.sform[4 * i + j] - v.h.qform[4 * i + j]) * (double)(dim[j] - 1) / 2;
+      d += (v.head.sform[4 * i + j] - v.head.qform[4 * i + j]) * (double)(dim[j] - 1) / 2;
     apart = fmax(apart, fabs(d));
-    right += v.h.qform[4 * i] * v.h.qform[4 * i + 1];
+    right += v.head.qform[4 * i] * v.head.qform[4 * i + 1];
   }
   CHECK(apart < 1e-5 && fabs(right) < 1e-6, "nearest rotation: middle off by %g, %g", apart, right);
   nifti_free(&v);
@@ -568,8 +574,8 @@ static void test_write(void) {
   CHECK(nifti_write(in_dir("long.nii.gz"), row, (int64_t[4]){40000, 1, 1, 1},
                     (double[16]){1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, "x",
                     &e) == ST_OK &&
-            nifti_read(in_dir("long.nii.gz"), &v, &e) == ST_OK && v.h.version == 2 &&
-            v.h.dim[1] == 40000 && v.data[39999] == 5,
+            nifti_read(in_dir("long.nii.gz"), &v, &e) == ST_OK && v.head.version == 2 &&
+            v.head.dim[1] == 40000 && v.data[39999] == 5,
         "a long row needs NIfTI-2: %s", e.msg);
   nifti_free(&v);
   free(row);
@@ -605,7 +611,7 @@ static void test_pairs(void) {
   CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_IO && good_message(&e, "p.img"), "no image: %s",
         e.msg);
   put_file(in_dir("p.img"), img.b, 24);
-  CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_OK && v.data[0] == -32768 && v.h.pair,
+  CHECK(nifti_read(in_dir("p.hdr"), &v, &e) == ST_OK && v.data[0] == -32768 && v.head.pair,
         "by header: %s", e.msg);
   nifti_free(&v);
   CHECK(nifti_read(in_dir("p.img"), &v, &e) == ST_OK && v.data[1] == 32767, "by image: %s", e.msg);
@@ -613,12 +619,12 @@ static void test_pairs(void) {
   gzip_encode(img.b, 24, &z, &nz, &e);
   put_file(in_dir("q.img.gz"), z, nz);
   put_file(in_dir("q.hdr"), m.b, m.n);
-  CHECK(nifti_read(in_dir("q.hdr"), &v, &e) == ST_OK && v.data[1] == 32767 && v.h.gzipped,
+  CHECK(nifti_read(in_dir("q.hdr"), &v, &e) == ST_OK && v.data[1] == 32767 && v.head.gzipped,
         "compressed image: %s", e.msg);
   nifti_free(&v);
   put_file(in_dir("R.IMG"), z, nz); /* told by its bytes */
   put_file(in_dir("R.HDR"), m.b, m.n);
-  CHECK(nifti_read(in_dir("R.HDR"), &v, &e) == ST_OK && v.h.gzipped, "capitals: %s", e.msg);
+  CHECK(nifti_read(in_dir("R.HDR"), &v, &e) == ST_OK && v.head.gzipped, "capitals: %s", e.msg);
   nifti_free(&v);
   mem_free(z);
   put_file(in_dir("odd.nii"), m.b, m.n);
@@ -711,8 +717,8 @@ static void test_hostile(void) {
   Error e = {ST_OK, ""};
   set(&m, OFFSET, 0, 0);
   CHECK(nifti_decode(m.b, m.n + 7, NULL, 0, "t", &v, &e) == ST_OK && v.data[1] == 32767 &&
-            strstr(v.h.warning, "vox_offset is 0") && strstr(v.h.warning, "7 bytes behind"),
-        "%s %s", e.msg, v.h.warning);
+            strstr(v.head.warning, "vox_offset is 0") && strstr(v.head.warning, "7 bytes behind"),
+        "%s %s", e.msg, v.head.warning);
   nifti_free(&v);
   /* a compressed volume that goes on for 3 MB behind its voxels; one cut at every byte */
   uint8_t *raw = calloc(1, 3 << 20), *z;
@@ -763,7 +769,7 @@ static void test_mutations(void) {
     if (s == ST_OK) {
       opened++;
       fine = v.nvox > 0 && v.data;
-      for (int i = 0; i < 16; i++) fine = fine && isfinite(v.h.affine[i]);
+      for (int i = 0; i < 16; i++) fine = fine && isfinite(v.head.affine[i]);
       nifti_free(&v);
     }
     bad += !fine;
@@ -780,7 +786,7 @@ static Status step(Error *e) {
   Nifti v;
   Status s = nifti_read(source, &v, e);
   if (s != ST_OK) return s;
-  s = nifti_write_like(target, v.data, &v.h, e);
+  s = nifti_write_like(target, v.data, &v.head, e);
   nifti_free(&v);
   return s;
 }

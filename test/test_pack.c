@@ -241,7 +241,7 @@ static void test_lesion(void) {
            head);
   text("lesions.tsv", t);
   CHECK(cohort_open(&c, in_dir("lesions.tsv"), &e) == ST_OK && c.n == 2 &&
-            c.l[0].cls == CLASS_AMBIGUOUS && c.l[1].cls == CLASS_UNREAD,
+            c.lesion[0].cls == CLASS_AMBIGUOUS && c.lesion[1].cls == CLASS_UNREAD,
         "%s", e.msg);
   CHECK(lesion_read(&c, 0, 7, UNITS_PPM, &v, warning, &e) == ST_OK && !warning[0], "read: %s %s",
         e.msg, warning);

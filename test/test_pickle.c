@@ -190,17 +190,17 @@ static void test_values(void) {
   static const char text[] = "(lp0\nS'a\\x41\\n\\101\\q\"'\np1\naV\\u20ac\xe9\np2\naI01\naI-"
                              "5\naL123456789012345678901L\naF-0.5\nag1\na.";
   CHECK(pickle_read(&k, (const uint8_t *)text, sizeof text - 1, false, "FILE", &e) == ST_OK &&
-            k.root->n == 7,
+            k.root->nitem == 7,
         "protocol 0: %s", e.msg);
   if (e.code) return;
-  CHECK(pk_is(k.root->v[0], "aA\nA\\q\"") && pk_is(k.root->v[1], "\xe2\x82\xac\xc3\xa9") &&
-            k.root->v[2]->kind == PK_BOOL && k.root->v[3]->i == -5,
+  CHECK(pk_is(k.root->item[0], "aA\nA\\q\"") && pk_is(k.root->item[1], "\xe2\x82\xac\xc3\xa9") &&
+            k.root->item[2]->kind == PK_BOOL && k.root->item[3]->integer == -5,
         "protocol 0 text");
-  CHECK(k.root->v[4]->kind == PK_LONG && k.root->v[4]->s.n == 9 &&
-            !memcmp(k.root->v[4]->s.p, "\x35\x6c\x36\x2f\x81\x9f\x4e\xb1\x06", 9) &&
-            k.root->v[5]->f == -0.5,
+  CHECK(k.root->item[4]->kind == PK_LONG && k.root->item[4]->text.len == 9 &&
+            !memcmp(k.root->item[4]->text.start, "\x35\x6c\x36\x2f\x81\x9f\x4e\xb1\x06", 9) &&
+            k.root->item[5]->number == -0.5,
         "protocol 0 numbers");
-  CHECK(k.root->v[6] == k.root->v[0], "memo");
+  CHECK(k.root->item[6] == k.root->item[0], "memo");
   pickle_free(&k);
 }
 
@@ -306,8 +306,8 @@ static void test_tensors(void) {
         "a strided tensor: %s", e.msg);
   if (!f.count) return;
   float v[4];
-  memcpy(v, f.t[0].data, sizeof v);
-  CHECK(v[0] == 1 && v[1] == 2 && v[2] == 4 && v[3] == 5 && f.t[0].own, "gathered %g %g %g %g",
+  memcpy(v, f.tensor[0].data, sizeof v);
+  CHECK(v[0] == 1 && v[1] == 2 && v[2] == 4 && v[3] == 5 && f.tensor[0].own, "gathered %g %g %g %g",
         (double)v[0], (double)v[1], (double)v[2], (double)v[3]);
   torch_close(&f);
   bytes_free(&b);
@@ -362,7 +362,7 @@ static Status read_all(const Bytes *b, Error *e) {
   for (int k = 0; k < z.count && s == ST_OK; k++) {
     const uint8_t *p;
     void *own;
-    s = zip_read(&z, &z.e[k], 1 << 24, &p, &own, e);
+    s = zip_read(&z, &z.entry[k], 1 << 24, &p, &own, e);
     mem_free(own);
   }
   zip_close(&z);

@@ -25,14 +25,14 @@ static void setup(GenConfig c, int steps) {
     char name[96];
     snprintf(name, sizeof name, "%.*snoise_strength",
              (int)(strlen(G.noise_name[k]) - strlen("noise_const")), G.noise_name[k]);
-    params_find(&G.p, name)->data[0] = (real)0.1;
+    params_find(&G.params, name)->data[0] = (real)0.1;
   }
   CHECK(vgg_new(&V, &e) == ST_OK, "vgg: %s", e.msg);
   vgg_formula(&V, "VGG.");
   for (int k = 0; k < VGG_TAPS; k++) {
     char name[8];
     snprintf(name, sizeof name, "lin%d", k);
-    ParamEntry *t = params_find(&V.p, name);
+    ParamEntry *t = params_find(&V.params, name);
     for (int64_t i = 0; i < t->numel; i++) t->data[i] = (real)rng_uniform(&r);
   }
   CHECK(project_w_stats(&G, NULL, 700, 123, &W, &e) == ST_OK, "w statistics: %s", e.msg);

@@ -159,9 +159,10 @@ static void test_deepsmote(void) {
     CHECK(k == 2 ? l.pen < 2 * l.rec[1] + 0.01 : l.pen > 2 * l.rec[1],
           "variant %d: penalty %g, reconstruction %g", k, l.pen, l.rec[1]);
   }
-  const size_t bytes = (size_t)m[0].p.ntotal * sizeof(real);
-  CHECK(memcmp(m[0].p.data, m[1].p.data, bytes) == 0, "the same bits with 1 and 3 threads");
-  CHECK(memcmp(m[0].p.data, m[2].p.data, bytes) != 0, "the two penalties differ");
+  const size_t bytes = (size_t)m[0].params.ntotal * sizeof(real);
+  CHECK(memcmp(m[0].params.data, m[1].params.data, bytes) == 0,
+        "the same bits with 1 and 3 threads");
+  CHECK(memcmp(m[0].params.data, m[2].params.data, bytes) != 0, "the two penalties differ");
   CHECK(deepsmote_encode(&m[2], img, N, z, &e) == ST_OK &&
             deepsmote_decode(&m[2], z, N, out, &e) == ST_OK,
         "coding: %s", e.msg);

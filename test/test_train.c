@@ -170,7 +170,7 @@ static void test_metrics(void) {
   CHECK(m.ran[PH_GMAIN] && m.ran[PH_GREG] && m.ran[PH_DMAIN] && m.ran[PH_DREG],
         "all phases run in the first iteration");
   CHECK(m.ema_beta == 0, "with ramp-up the first EMA is a copy");
-  const Params *a = &trainer_G(t)->p, *b = &trainer_G_ema(t)->p;
+  const Params *a = &trainer_G(t)->params, *b = &trainer_G_ema(t)->params;
   CHECK(!memcmp(a->data, b->data, (size_t)a->ntotal * sizeof(real)),
         "G_ema equals G after the first iteration");
   CHECK(m.p == 0 && trainer_state(t)->p == 0, "fixed p stays");
@@ -192,8 +192,8 @@ static void test_freeze(void) {
   Trainer *t = start(&c);
   if (!t) return;
   Blob *a = snapshot(t);
-  ParamEntry *kept = params_find(&trainer_D(t)->p, "b16.conv0.weight"),
-             *moved = params_find(&trainer_D(t)->p, "b16.conv1.weight");
+  ParamEntry *kept = params_find(&trainer_D(t)->params, "b16.conv0.weight"),
+             *moved = params_find(&trainer_D(t)->params, "b16.conv1.weight");
   real k0[2] = {kept->data[0], kept->data[kept->numel - 1]}, m0 = moved->data[0];
   steps(t, 3);
   CHECK(k0[0] == kept->data[0] && k0[1] == kept->data[kept->numel - 1],

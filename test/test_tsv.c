@@ -158,14 +158,16 @@ static void test_cohort(void) {
   with(text, sizeof text, "other.nii", abs_row);
   put_text(p, text);
   CHECK(cohort_open(&c, p, &e) == ST_OK && c.n == 4 && !strcmp(c.dir, dir), "open: %s", e.msg);
-  CHECK(c.l[0].cls == CLASS_RIM && c.l[1].cls == CLASS_AMBIGUOUS && c.l[2].cls == CLASS_NONRIM &&
-            c.l[3].cls == CLASS_UNREAD && c.l[3].reader2 == -1 && c.l[1].reader1 == 1,
+  CHECK(c.lesion[0].cls == CLASS_RIM && c.lesion[1].cls == CLASS_AMBIGUOUS &&
+            c.lesion[2].cls == CLASS_NONRIM && c.lesion[3].cls == CLASS_UNREAD &&
+            c.lesion[3].reader2 == -1 && c.lesion[1].reader1 == 1,
         "classes");
-  CHECK(!strcmp(c.l[0].chi, in_dir("vol.nii")) && !strcmp(c.l[2].chi, abs_row) && c.l[0].flair &&
-            !c.l[0].rim && c.l[0].mask && !c.l[1].flair && !strcmp(c.l[1].lesion, "2"),
+  CHECK(!strcmp(c.lesion[0].chi, in_dir("vol.nii")) && !strcmp(c.lesion[2].chi, abs_row) &&
+            c.lesion[0].flair && !c.lesion[0].rim && c.lesion[0].mask && !c.lesion[1].flair &&
+            !strcmp(c.lesion[1].lesion, "2"),
         "paths");
-  CHECK(!strcmp(tsv_get(&c.t, c.l[0].row, tsv_column(&c.t, "truth_rim")), "1") &&
-            !strcmp(lesion_class_name(c.l[1].cls), "ambiguous"),
+  CHECK(!strcmp(tsv_get(&c.table, c.lesion[0].row, tsv_column(&c.table, "truth_rim")), "1") &&
+            !strcmp(lesion_class_name(c.lesion[1].cls), "ambiguous"),
         "other columns");
   /* both 1, only the first 1, only the second 0, none 1: p_o = 2/3, p_e = 4/9 */
   double kappa = cohort_kappa(&c, k);
@@ -198,7 +200,7 @@ static void test_cohort(void) {
     Status s = cohort_open(&c, p, &e);
     CHECK(s != ST_OK && strstr(e.msg, bad[i].says) && strstr(e.msg, bad[i].row) &&
               strstr(e.msg, "lesions.tsv") && !strchr(e.msg, '\n') && mem_live_count() == live &&
-              !c.l,
+              !c.lesion,
           "%s", e.msg);
   }
   put_text(p, "subject\tlesion\tchi\treader1\treader2\n");
@@ -216,7 +218,7 @@ static void test_cohort(void) {
 static void test_kappa(void) {
   enum { N = 7980 };
   Lesion *l = calloc(N, sizeof *l);
-  Cohort c = {.l = l, .n = N};
+  Cohort c = {.lesion = l, .n = N};
   int64_t k[4];
   for (int i = 0; i < N; i++) {
     l[i].reader1 = i < 260 + 89;

@@ -209,7 +209,7 @@ static void test_learning(void) {
   make_rings(1);
   threads_set(3);
   CHECK(unet_train(&b, &o, &d, rim, &e) == ST_OK &&
-            !memcmp(a.p.data, b.p.data, (size_t)a.p.ntotal * sizeof(real)),
+            !memcmp(a.params.data, b.params.data, (size_t)a.params.ntotal * sizeof(real)),
         "same bits with one thread and three");
   unet_predict(&a, &d, p1, &e);
   Slices some = {image + 5 * SIDE * SIDE, NULL, 3, 1, SIDE, SIDE};
@@ -224,7 +224,7 @@ static void test_learning(void) {
   CHECK(fd >= 0 && unet_save(&a, path, "chi", 3, 40, "rings", &e) == ST_OK, "save: %s", e.msg);
   CHECK(unet_load(&c, path, names, &e) == ST_OK && !strcmp(names, "chi") && c.cfg.levels == 2 &&
             c.cfg.width == 4 && c.cfg.channels == 1 &&
-            !memcmp(a.p.data, c.p.data, (size_t)a.p.ntotal * sizeof(real)),
+            !memcmp(a.params.data, c.params.data, (size_t)a.params.ntotal * sizeof(real)),
         "load: %s", e.msg);
   unet_free(&c);
   CHECK(unet_load(&c, "data/network_small.safetensors", names, &e) == ST_FORMAT &&

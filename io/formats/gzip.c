@@ -63,13 +63,13 @@ static bool more_members(const uint8_t *p, const uint8_t *end) {
 
 /* All members, appended to z->out; what follows the last one is left at z->p. */
 static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char *name, Error *e) {
-  z->p = in;
+  z->next = in;
   z->end = in + n;
   do {
     const char *why;
-    size_t head = member_header(z->p, (size_t)(z->end - z->p), &why), start = z->at;
+    size_t head = member_header(z->next, (size_t)(z->end - z->next), &why), start = z->at;
     if (!head) return damaged(e, name, why, z->at);
-    z->p += head;
+    z->next += head;
     why = inflate_stream(z);
     if (why == INFLATE_NOMEM)
       return err_set(e, ST_NOMEM, "%s: out of memory for the decompressed data (%zu bytes so far)",
@@ -80,14 +80,15 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
                      "file is damaged or not what its name says",
                      name, z->max);
     if (why) return damaged(e, name, why, z->at);
-    if (z->end - z->p < 8) return damaged(e, name, "checksum is missing", z->at);
-    if (le32(z->p) != crc32_ieee(0, z->out + start, z->at - start))
+    if (z->end - z->next < 8) return damaged(e, name, "checksum is missing", z->at);
+    if (le32(z->next) != crc32_ieee(0, z->out + start, z->at - start))
       return damaged(e, name, "wrong checksum (CRC)", z->at);
-    if (le32(z->p + 4) != (uint32_t)(z->at - start)) return damaged(e, name, "wrong length", z->at);
-    z->p += 8;
-    if (z->p < z->end && *z->p == 0) /* zeros may pad the last member to whole tape blocks */
-      while (z->p < z->end && *z->p == 0) z->p++;
-  } while (more_members(z->p, z->end));
+    if (le32(z->next + 4) != (uint32_t)(z->at - start))
+      return damaged(e, name, "wrong length", z->at);
+    z->next += 8;
+    if (z->next < z->end && *z->next == 0) /* zeros may pad the last member to whole tape blocks */
+      while (z->next < z->end && *z->next == 0) z->next++;
+  } while (more_members(z->next, z->end));
   return ST_OK;
 }
 
@@ -123,7 +124,7 @@ Status gzip_decode_tail(const uint8_t *in, size_t n, size_t max, uint8_t **out, 
   if (s == ST_OK) {
     *out = z->out;
     *got = z->at;
-    *tail = (size_t)(z->end - z->p);
+    *tail = (size_t)(z->end - z->next);
   } else
     mem_free(z->out);
   mem_free(z);
@@ -135,7 +136,7 @@ Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t 
   *got = 0;
   Inflate *z = mem_alloc(sizeof *z);
   if (!z) return err_set(e, ST_NOMEM, "%s: out of memory for decompression", name);
-  z->p = in;
+  z->next = in;
   z->end = in + n;
   z->out = out;
   z->cap = want;
@@ -143,17 +144,17 @@ Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t 
   const char *why = NULL;
   Status s = ST_OK;
   do { /* usually one member; block-gzipped files have many */
-    size_t head = member_header(z->p, (size_t)(z->end - z->p), &why);
+    size_t head = member_header(z->next, (size_t)(z->end - z->next), &why);
     if (!head) {
       s = damaged(e, name, why, z->at);
       break;
     }
-    z->p += head;
+    z->next += head;
     why = inflate_stream(z);
     /* early: the caller may have read the beginning only */
     if (why && why != INFLATE_FULL && why != INFLATE_EARLY) s = damaged(e, name, why, z->at);
-    z->p += PRLX_MIN(8, z->end - z->p);
-  } while (!why && z->at < want && z->end - z->p >= 18 && more_members(z->p, z->end));
+    z->next += PRLX_MIN(8, z->end - z->next);
+  } while (!why && z->at < want && z->end - z->next >= 18 && more_members(z->next, z->end));
   *got = z->at;
   mem_free(z);
   return s;

@@ -21,21 +21,21 @@ static inline uint64_t load64(const uint8_t *p) {
 }
 
 static void refill(Inflate *z) {
-  while (z->n <= 55 && z->p < z->end) {
-    z->hold |= (uint64_t)*z->p++ << z->n;
-    z->n += 8;
+  while (z->nbits <= 55 && z->next < z->end) {
+    z->hold |= (uint64_t)*z->next++ << z->nbits;
+    z->nbits += 8;
   }
 }
 
 static void drop(Inflate *z, unsigned k) {
   z->hold >>= k;
-  z->n -= (int)k;
+  z->nbits -= (int)k;
 }
 
 /* k <= 32 bits; false when the input has fewer. */
 static bool take(Inflate *z, int k, uint32_t *v) {
-  if (z->n < k) refill(z);
-  if (z->n < k) return false;
+  if (z->nbits < k) refill(z);
+  if (z->nbits < k) return false;
   *v = (uint32_t)(z->hold & mask((unsigned)k));
   drop(z, (unsigned)k);
   return true;
@@ -131,13 +131,13 @@ static const char *careful(Inflate *z, const uint32_t *t, unsigned root, uint32_
   refill(z);
   uint32_t x = t[z->hold & mask(root)];
   if (x & E_SUB) {
-    if (z->n < (int)root) return INFLATE_EARLY;
+    if (z->nbits < (int)root) return INFLATE_EARLY;
     drop(z, root);
     x = t[base_of(x) + (z->hold & mask(code_of(x)))];
   }
   /* fewer bits than a code: zeros stood in for the missing ones */
-  if (x & E_BAD) return z->n < 15 ? INFLATE_EARLY : "unassigned code";
-  if ((int)bits_of(x) > z->n) return INFLATE_EARLY;
+  if (x & E_BAD) return z->nbits < 15 ? INFLATE_EARLY : "unassigned code";
+  if ((int)bits_of(x) > z->nbits) return INFLATE_EARLY;
   *value = base_of(x) + (uint32_t)((z->hold & mask(bits_of(x))) >> code_of(x));
   *e = x;
   drop(z, bits_of(x));
@@ -187,21 +187,21 @@ static inline void copy_match(uint8_t *o, size_t dist, size_t len) {
 
 /* ---- blocks ---- */
 static const char *stored_block(Inflate *z) {
-  z->p -= z->n / 8; /* whole bytes held go back; the rest of the current byte is skipped */
+  z->next -= z->nbits / 8; /* whole bytes held go back; the rest of the current byte is skipped */
   z->hold = 0;
-  z->n = 0;
-  if (z->end - z->p < 4) return INFLATE_EARLY;
-  size_t len = z->p[0] | (size_t)z->p[1] << 8, inv = z->p[2] | (size_t)z->p[3] << 8;
-  z->p += 4;
+  z->nbits = 0;
+  if (z->end - z->next < 4) return INFLATE_EARLY;
+  size_t len = z->next[0] | (size_t)z->next[1] << 8, inv = z->next[2] | (size_t)z->next[3] << 8;
+  z->next += 4;
   if (len != (inv ^ 0xffff)) return "bad length of a stored block";
-  bool full = z->peek && len > z->cap - z->at, early = len > (size_t)(z->end - z->p);
+  bool full = z->peek && len > z->cap - z->at, early = len > (size_t)(z->end - z->next);
   if (early && !z->peek) return INFLATE_EARLY;
-  if (early) len = (size_t)(z->end - z->p);
+  if (early) len = (size_t)(z->end - z->next);
   if (z->peek) len = PRLX_MIN(len, z->cap - z->at);
   const char *why = room(z, len);
   if (why) return why;
-  if (len) memcpy(z->out + z->at, z->p, len);
-  z->p += len;
+  if (len) memcpy(z->out + z->at, z->next, len);
+  z->next += len;
   z->at += len;
   return full ? INFLATE_FULL : early ? INFLATE_EARLY : NULL;
 }
@@ -269,10 +269,10 @@ static void fixed_codes(Inflate *z) {
   } while (0)
 /* Runs while both slacks last. *done: the end of the block was read. */
 static const char *fast_loop(Inflate *z, bool *done) {
-  const uint8_t *p = z->p, *last_in = z->end - IN_SLACK;
+  const uint8_t *p = z->next, *last_in = z->end - IN_SLACK;
   uint8_t *o = z->out + z->at, *last_out = z->out + z->cap - OUT_SLACK, *first = z->out + z->base;
   uint64_t hold = z->hold;
-  unsigned n = (unsigned)z->n;
+  unsigned n = (unsigned)z->nbits;
   const char *why = NULL;
   const uint32_t *lit = z->lit, *dtab = z->dist;
   while (p <= last_in && o <= last_out) {
@@ -328,9 +328,9 @@ static const char *fast_loop(Inflate *z, bool *done) {
     copy_match(o, dist, len);
     o += len;
   }
-  z->p = p;
+  z->next = p;
   z->hold = hold & mask(n); /* above n are bits that p has not passed yet */
-  z->n = (int)n;
+  z->nbits = (int)n;
   z->at = (size_t)(o - z->out);
   return why;
 }
@@ -340,7 +340,7 @@ static const char *coded_block(Inflate *z) {
     uint32_t e, len, dist;
     bool done = false;
     const char *why = NULL;
-    if (z->end - z->p >= IN_SLACK && z->cap - z->at >= OUT_SLACK) why = fast_loop(z, &done);
+    if (z->end - z->next >= IN_SLACK && z->cap - z->at >= OUT_SLACK) why = fast_loop(z, &done);
     if (why || done) return why;
     if ((why = careful(z, z->lit, LIT_BITS, &e, &len))) return why;
     if (e & E_END) return NULL;
@@ -366,7 +366,7 @@ const char *inflate_stream(Inflate *z) {
   const char *why = NULL;
   uint32_t last = 0, type;
   z->hold = 0;
-  z->n = 0;
+  z->nbits = 0;
   z->base = z->at;
   while (!why && !last) {
     if (!take(z, 1, &last) || !take(z, 2, &type)) {
@@ -385,8 +385,8 @@ const char *inflate_stream(Inflate *z) {
       if (!why) why = coded_block(z);
     }
   }
-  z->p -= z->n / 8; /* whole bytes still held were not consumed */
-  z->n = 0;
+  z->next -= z->nbits / 8; /* whole bytes still held were not consumed */
+  z->nbits = 0;
   z->hold = 0;
   return why;
 }
@@ -396,13 +396,13 @@ Status raw_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t
   *got = *used = 0;
   Inflate *z = mem_alloc(sizeof *z);
   if (!z) return err_set(e, ST_NOMEM, "%s: out of memory for decompression", name);
-  z->p = in;
+  z->next = in;
   z->end = in + n;
   z->out = out;
   z->cap = cap;
   const char *why = inflate_stream(z);
   *got = z->at;
-  *used = (size_t)(z->p - in);
+  *used = (size_t)(z->next - in);
   mem_free(z);
   return why ? err_set(e, ST_FORMAT,
                        "%s: compressed data: %s (output byte %zu); the file is damaged", name, why,

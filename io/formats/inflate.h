@@ -12,10 +12,10 @@
 #define DIST_TABLE ((1 << DIST_BITS) + 16 * 128)
 typedef struct Inflate {
   /* input not yet in hold */
-  const uint8_t *p;
+  const uint8_t *next;
   const uint8_t *end;
   uint64_t hold;
-  int n; /* n bits of input, the next one lowest */
+  int nbits; /* how many bits are in hold, the next one lowest */
   /* at bytes written of cap; base: where this stream began (distances end there) */
   uint8_t *out;
   size_t at;

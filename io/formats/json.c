@@ -14,19 +14,20 @@ bool json_fail(Json *j, const char *why) {
 
 char json_peek(Json *j) {
   if (j->why) return 0;
-  while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r')) j->p++;
-  return j->p < j->end ? *j->p : 0;
+  while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
+    j->at++;
+  return j->at < j->end ? *j->at : 0;
 }
 
 bool json_try(Json *j, char c) {
-  if (json_peek(j) != c || j->p >= j->end) return false;
-  j->p++;
+  if (json_peek(j) != c || j->at >= j->end) return false;
+  j->at++;
   return true;
 }
 
 bool json_take(Json *j, char c) {
   if (json_try(j, c)) return true;
-  if (j->p >= j->end) return json_fail(j, "text ends too early");
+  if (j->at >= j->end) return json_fail(j, "text ends too early");
   return json_fail(j, c == '{'   ? "expected {"
                       : c == '[' ? "expected ["
                       : c == ':' ? "expected :"
@@ -83,23 +84,23 @@ static char *utf8_put(char *o, uint32_t c) {
  * consumes. */
 static bool escape(Json *j, char **o) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-  if (j->p >= j->end) return json_fail(j, "unfinished string");
-  char c = *j->p++;
+  if (j->at >= j->end) return json_fail(j, "unfinished string");
+  char c = *j->at++;
   const char *k = c ? strchr(from, c) : NULL;
   uint32_t u;
   if (k) {
     u = (unsigned char)to[k - from];
   } else {
-    int h = c == 'u' ? hex4(j->p, j->end) : -1;
+    int h = c == 'u' ? hex4(j->at, j->end) : -1;
     if (h < 0) return json_fail(j, "bad escape in a string");
-    j->p += 4;
+    j->at += 4;
     u = (uint32_t)h;
     if (h >= 0xd800 && h <= 0xdfff) {
-      int l = h <= 0xdbff && j->end - j->p >= 6 && j->p[0] == '\\' && j->p[1] == 'u'
-                  ? hex4(j->p + 2, j->end)
+      int l = h <= 0xdbff && j->end - j->at >= 6 && j->at[0] == '\\' && j->at[1] == 'u'
+                  ? hex4(j->at + 2, j->end)
                   : -1;
       if (l < 0xdc00 || l > 0xdfff) return json_fail(j, "lone surrogate in a string");
-      j->p += 6;
+      j->at += 6;
       u = 0x10000 + (((uint32_t)h & 0x3ff) << 10) + ((uint32_t)l & 0x3ff);
     }
     if (!u) return json_fail(j, "zero character in a string");
@@ -111,25 +112,25 @@ static bool escape(Json *j, char **o) {
 /* Scans one string after its opening quote; with o not NULL also writes it there. Returns the end
  * of what was written. */
 static bool scan(Json *j, char **o) {
-  while (j->p < j->end) {
-    unsigned char c = (unsigned char)*j->p;
+  while (j->at < j->end) {
+    unsigned char c = (unsigned char)*j->at;
     if (c == '"') {
-      j->p++;
+      j->at++;
       return true;
     }
     if (c < 0x20) return json_fail(j, "control character in a string");
     if (c == '\\') {
-      j->p++;
+      j->at++;
       if (!escape(j, o)) return false;
       continue;
     }
-    int n = utf8_len((const unsigned char *)j->p, (const unsigned char *)j->end);
+    int n = utf8_len((const unsigned char *)j->at, (const unsigned char *)j->end);
     if (!n) return json_fail(j, "string is not valid UTF-8");
     if (*o) {
-      memcpy(*o, j->p, (size_t)n);
+      memcpy(*o, j->at, (size_t)n);
       *o += n;
     }
-    j->p += n;
+    j->at += n;
   }
   return json_fail(j, "unfinished string");
 }
@@ -138,15 +139,15 @@ bool json_string(Json *j, char **out) {
   char *nowhere = NULL, *o;
   *out = NULL;
   if (json_peek(j) != '"') return json_fail(j, "expected a string");
-  const char *first = ++j->p;
+  const char *first = ++j->at;
   if (!scan(j, &nowhere)) return false;
   /* raw length counts the closing quote: room for the final zero */
-  char *s = mem_alloc((size_t)(j->p - first));
+  char *s = mem_alloc((size_t)(j->at - first));
   if (!s) {
     j->nomem = true;
     return json_fail(j, "out of memory");
   }
-  j->p = first;
+  j->at = first;
   o = s;
   scan(j, &o);
   *o = 0;
@@ -155,29 +156,29 @@ bool json_string(Json *j, char **out) {
 }
 
 static bool digits(Json *j) {
-  const char *a = j->p;
-  while (j->p < j->end && *j->p >= '0' && *j->p <= '9') j->p++;
-  return j->p > a;
+  const char *a = j->at;
+  while (j->at < j->end && *j->at >= '0' && *j->at <= '9') j->at++;
+  return j->at > a;
 }
 
 bool json_number(Json *j, double *out) {
   json_peek(j);
   if (j->why) return false;
-  const char *a = j->p;
-  if (j->p < j->end && *j->p == '-') j->p++;
-  const char *i = j->p;
-  if (!digits(j) || (*i == '0' && j->p - i > 1)) return json_fail(j, "bad number");
-  if (j->p < j->end && *j->p == '.') {
-    j->p++;
+  const char *a = j->at;
+  if (j->at < j->end && *j->at == '-') j->at++;
+  const char *i = j->at;
+  if (!digits(j) || (*i == '0' && j->at - i > 1)) return json_fail(j, "bad number");
+  if (j->at < j->end && *j->at == '.') {
+    j->at++;
     if (!digits(j)) return json_fail(j, "bad number");
   }
-  if (j->p < j->end && (*j->p == 'e' || *j->p == 'E')) {
-    j->p++;
-    if (j->p < j->end && (*j->p == '+' || *j->p == '-')) j->p++;
+  if (j->at < j->end && (*j->at == 'e' || *j->at == 'E')) {
+    j->at++;
+    if (j->at < j->end && (*j->at == '+' || *j->at == '-')) j->at++;
     if (!digits(j)) return json_fail(j, "bad number");
   }
   char text[64];
-  size_t n = (size_t)(j->p - a);
+  size_t n = (size_t)(j->at - a);
   if (n >= sizeof text) return json_fail(j, "number with more than 63 characters");
   memcpy(text, a, n);
   text[n] = 0;
@@ -188,13 +189,13 @@ bool json_number(Json *j, double *out) {
 bool json_uint(Json *j, uint64_t *out) {
   json_peek(j);
   if (j->why) return false;
-  const char *a = j->p;
-  if (!digits(j) || (*a == '0' && j->p - a > 1))
+  const char *a = j->at;
+  if (!digits(j) || (*a == '0' && j->at - a > 1))
     return json_fail(j, "expected a whole number >= 0");
-  if (j->p < j->end && (*j->p == '.' || *j->p == 'e' || *j->p == 'E'))
+  if (j->at < j->end && (*j->at == '.' || *j->at == 'e' || *j->at == 'E'))
     return json_fail(j, "expected a whole number >= 0");
   uint64_t v = 0;
-  for (const char *q = a; q < j->p; q++) {
+  for (const char *q = a; q < j->at; q++) {
     if (v > (INT64_MAX - (uint64_t)(*q - '0')) / 10) return json_fail(j, "number too large");
     v = v * 10 + (uint64_t)(*q - '0');
   }
@@ -204,16 +205,16 @@ bool json_uint(Json *j, uint64_t *out) {
 
 static bool literal(Json *j, const char *word) {
   size_t n = strlen(word);
-  if ((size_t)(j->end - j->p) < n || memcmp(j->p, word, n) != 0)
+  if ((size_t)(j->end - j->at) < n || memcmp(j->at, word, n) != 0)
     return json_fail(j, "unexpected character");
-  j->p += n;
+  j->at += n;
   return true;
 }
 
 static bool skip_string(Json *j) {
   char *nowhere = NULL;
   if (json_peek(j) != '"') return json_fail(j, "expected a string");
-  j->p++;
+  j->at++;
   return scan(j, &nowhere);
 }
 
@@ -228,7 +229,7 @@ bool json_skip(Json *j) {
     if (c == '{' || c == '[') {
       if (depth == JSON_MAX_DEPTH) return json_fail(j, "nested too deeply");
       close[depth++] = c == '{' ? '}' : ']';
-      j->p++;
+      j->at++;
       opened = !json_try(j, close[depth - 1]);
       if (!opened) depth--;
     } else if (c == '"') {
@@ -253,7 +254,7 @@ bool json_skip(Json *j) {
 bool json_done(Json *j) {
   json_peek(j);
   if (j->why) return false;
-  return j->p == j->end ? true : json_fail(j, "text after the end");
+  return j->at == j->end ? true : json_fail(j, "text after the end");
 }
 
 bool json_object_number(const char *text, size_t n, const char *key, double *out) {

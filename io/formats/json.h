@@ -7,7 +7,7 @@
 #define JSON_MAX_DEPTH 64
 typedef struct Json {
   const char *start;
-  const char *p;
+  const char *at;
   const char *end;
   const char *why; /* NULL while all is well */
   bool nomem;

@@ -265,12 +265,12 @@ Status nifti_read_header(const char *path, NiftiHeader *h, Error *e) {
 /* ---- volumes ---- */
 static Status volume_alloc(Nifti *v, const char *name, Error *e) {
   size_t bytes;
-  v->nvox = v->h.nvox;
+  v->nvox = v->head.nvox;
   v->path = mem_strdup(name);
   if (mul_ok((size_t)v->nvox, sizeof(float), &bytes)) v->data = mem_alloc(bytes);
   if (v->path && v->data) return ST_OK;
   nifti_free(v);
-  return err_set(e, ST_NOMEM, "%s: out of memory for %lld voxels", name, (long long)v->h.nvox);
+  return err_set(e, ST_NOMEM, "%s: out of memory for %lld voxels", name, (long long)v->head.nvox);
 }
 
 void nifti_free(Nifti *v) {
@@ -282,11 +282,11 @@ void nifti_free(Nifti *v) {
 /* From the whole decompressed file. */
 static Status fill_from_memory(Nifti *v, const uint8_t *p, size_t n, const char *name, Error *e) {
   size_t total;
-  TRY(check_size(&v->h, n, false, name, e));
+  TRY(check_size(&v->head, n, false, name, e));
   TRY(volume_alloc(v, name, e));
-  voxels_widen(&v->h, p + v->h.vox_offset, (size_t)v->nvox, v->data);
-  if (nifti_total_bytes(&v->h, &total) && total < n)
-    nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", n - total);
+  voxels_widen(&v->head, p + v->head.vox_offset, (size_t)v->nvox, v->data);
+  if (nifti_total_bytes(&v->head, &total) && total < n)
+    nifti_warn(&v->head, "%zu bytes behind the last voxel were ignored", n - total);
   return ST_OK;
 }
 
@@ -294,19 +294,19 @@ static Status fill_from_gzip(Nifti *v, const uint8_t *packed, size_t n, const ch
                              Error *e) {
   size_t total, got, limit, tail;
   uint8_t *raw;
-  TRY(check_size(&v->h, gzip_max_size(n), true, name, e));
-  if (!nifti_total_bytes(&v->h, &total)) return ST_OK;
+  TRY(check_size(&v->head, gzip_max_size(n), true, name, e));
+  if (!nifti_total_bytes(&v->head, &total)) return ST_OK;
   if (__builtin_add_overflow(total, TRAILING, &limit)) limit = SIZE_MAX;
   TRY(gzip_decode_tail(packed, n, limit, &raw, &got, &tail, name, e));
   const Status s = fill_from_memory(v, raw, got, name, e);
   mem_free(raw);
   if (s == ST_OK && tail)
-    nifti_warn(&v->h, "%zu bytes after the compressed data were ignored", tail);
+    nifti_warn(&v->head, "%zu bytes after the compressed data were ignored", tail);
   return s;
 }
 
 static Status fill_from_file(Nifti *v, const Source *src, const char *path, Error *e) {
-  const size_t one = (size_t)nifti_datatype_bytes(v->h.datatype), per = PIECE / one;
+  const size_t one = (size_t)nifti_datatype_bytes(v->head.datatype), per = PIECE / one;
   size_t total;
   TRY(volume_alloc(v, path, e));
   uint8_t *buf = mem_alloc(PIECE);
@@ -314,12 +314,12 @@ static Status fill_from_file(Nifti *v, const Source *src, const char *path, Erro
   Status s = ST_OK;
   for (size_t i = 0, n = (size_t)v->nvox; i < n; i += per) {
     const size_t k = PRLX_MIN(per, n - i);
-    s = read_at(src->fd, path, buf, k * one, (size_t)v->h.vox_offset + i * one, e);
+    s = read_at(src->fd, path, buf, k * one, (size_t)v->head.vox_offset + i * one, e);
     if (s != ST_OK) goto done;
-    voxels_widen(&v->h, buf, k, v->data + i);
+    voxels_widen(&v->head, buf, k, v->data + i);
   }
-  if (nifti_total_bytes(&v->h, &total) && total < src->size)
-    nifti_warn(&v->h, "%zu bytes behind the last voxel were ignored", src->size - total);
+  if (nifti_total_bytes(&v->head, &total) && total < src->size)
+    nifti_warn(&v->head, "%zu bytes behind the last voxel were ignored", src->size - total);
 done:
   mem_free(buf);
   return s;
@@ -339,9 +339,9 @@ done:
 /* After an error, too, the caller closes *src and frees v. */
 static Status volume_read(const char *path, Nifti *v, Source *src, Error *e) {
   char img[PATH_MAX];
-  TRY(volume_open(path, &v->h, src, img, e));
-  TRY(check_readable(&v->h, path, e));
-  TRY(check_memory(&v->h, src->gz ? src->size : 0, path, e));
+  TRY(volume_open(path, &v->head, src, img, e));
+  TRY(check_readable(&v->head, path, e));
+  TRY(check_memory(&v->head, src->gz ? src->size : 0, path, e));
   return src->gz ? fill_from_gzip_file(v, src, img, e) : fill_from_file(v, src, img, e);
 }
 
@@ -369,18 +369,19 @@ done:
 
 static Status volume_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
                             const char *name, Nifti *v, Error *e) {
-  TRY(header_decode(data, n, name, &v->h, e));
-  TRY(check_readable(&v->h, name, e));
-  if (v->h.pair) {
+  TRY(header_decode(data, n, name, &v->head, e));
+  TRY(check_readable(&v->head, name, e));
+  if (v->head.pair) {
     if (!img)
       return err_set(e, ST_FORMAT, "%s: header of a .hdr/.img pair; expected its image too", name);
     data = img;
     n = nimg;
   }
-  v->h.gzipped = gzip_is(data, n);
-  TRY(check_size(&v->h, v->h.gzipped ? gzip_max_size(n) : n, v->h.gzipped, name, e));
-  TRY(check_memory(&v->h, v->h.gzipped ? n : 0, name, e));
-  return v->h.gzipped ? fill_from_gzip(v, data, n, name, e) : fill_from_memory(v, data, n, name, e);
+  v->head.gzipped = gzip_is(data, n);
+  TRY(check_size(&v->head, v->head.gzipped ? gzip_max_size(n) : n, v->head.gzipped, name, e));
+  TRY(check_memory(&v->head, v->head.gzipped ? n : 0, name, e));
+  return v->head.gzipped ? fill_from_gzip(v, data, n, name, e)
+                         : fill_from_memory(v, data, n, name, e);
 }
 
 Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,

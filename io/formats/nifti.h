@@ -68,7 +68,7 @@ typedef struct NiftiHeader {
 /* A volume widened to float with scaling applied: data[((t*nz + z)*ny + y)*nx + x], as on disk (i
  * fastest). */
 typedef struct Nifti {
-  NiftiHeader h;
+  NiftiHeader head;
   float *data;
   int64_t nvox;
   char *path;

@@ -98,15 +98,15 @@ static PkText canonical_module(PkText m) {
 static bool is_allowed(PkText m, PkText t, bool script) {
   char full[160];
   static const char torchscript[] = "__torch__";
-  if (script && m.n >= sizeof torchscript - 1 &&
-      !memcmp(m.p, torchscript, sizeof torchscript - 1) && (m.n == 9 || m.p[9] == '.'))
+  if (script && m.len >= sizeof torchscript - 1 &&
+      !memcmp(m.start, torchscript, sizeof torchscript - 1) && (m.len == 9 || m.start[9] == '.'))
     return true;
-  if (m.n + t.n + 2 > sizeof full) return false;
-  memcpy(full, m.p, m.n);
-  full[m.n] = '.';
-  memcpy(full + m.n + 1, t.p, t.n);
-  full[m.n + 1 + t.n] = 0;
-  if (strlen(full) != m.n + 1 + t.n) return false;
+  if (m.len + t.len + 2 > sizeof full) return false;
+  memcpy(full, m.start, m.len);
+  full[m.len] = '.';
+  memcpy(full + m.len + 1, t.start, t.len);
+  full[m.len + 1 + t.len] = 0;
+  if (strlen(full) != m.len + 1 + t.len) return false;
   for (int i = 0; i < COUNT_OF(allowed); i++)
     if (!strcmp(full, allowed[i])) return true;
   return false;
@@ -116,7 +116,7 @@ static bool is_allowed(PkText m, PkText t, bool script) {
 bool pk_bad(PkMachine *m, const char *what) {
   if (m->st == ST_OK)
     m->st = err_set(
-        m->e, ST_FORMAT,
+        m->err, ST_FORMAT,
         "%s: pickle: %s (byte %zu); the file is damaged, cut short, or not a file of weights",
         m->name, what, m->at);
   return false;
@@ -132,25 +132,25 @@ enum { CHUNK_FIRST = 2048, CHUNK_MOST = 1 << 18, CHUNK_HEAD = 64 };
 void *pk_alloc(PkMachine *m, size_t bytes) {
   if (m->st != ST_OK) return NULL;
   bytes = bytes > SIZE_MAX - 15 ? SIZE_MAX : (bytes + 15) & ~(size_t)15;
-  Chunk *c = m->k->arena;
+  Chunk *c = m->out->arena;
   if (!c || c->cap - c->used < bytes) {
     size_t cap = c ? PRLX_MIN(c->cap * 2, (size_t)CHUNK_MOST) : CHUNK_FIRST;
     cap = PRLX_MAX(cap, bytes);
-    if (cap > PICKLE_MAX_MEMORY - PRLX_MIN(m->k->held, PICKLE_MAX_MEMORY)) {
+    if (cap > PICKLE_MAX_MEMORY - PRLX_MIN(m->out->held, PICKLE_MAX_MEMORY)) {
       m->st = err_set(
-          m->e, ST_FORMAT,
+          m->err, ST_FORMAT,
           "%s: pickle: its structure needs more than %zu MiB (byte %zu); not a file of weights",
           m->name, PICKLE_MAX_MEMORY >> 20, m->at);
       return NULL;
     }
     Chunk *next = mem_alloc(CHUNK_HEAD + cap);
     if (!next) {
-      m->st = err_set(m->e, ST_NOMEM, "%s: pickle: out of memory", m->name);
+      m->st = err_set(m->err, ST_NOMEM, "%s: pickle: out of memory", m->name);
       return NULL;
     }
-    m->k->held += cap;
+    m->out->held += cap;
     *next = (Chunk){c, 0, cap};
-    m->k->arena = c = next;
+    m->out->arena = c = next;
   }
   void *p = (char *)c + CHUNK_HEAD + c->used;
   c->used += bytes;
@@ -178,12 +178,12 @@ static bool append(PkMachine *m, Pk ***v, size_t *n, size_t *cap, Pk *item) {
 }
 
 static bool give(PkMachine *m, Pk *to, Pk *item) {
-  return append(m, &to->v, &to->n, &to->cap, item);
+  return append(m, &to->item, &to->nitem, &to->cap, item);
 }
 
 static bool copy_items(PkMachine *m, Pk *to, const Pk *from) {
-  for (size_t i = 0; i < from->n; i++)
-    if (!give(m, to, from->v[i])) return false;
+  for (size_t i = 0; i < from->nitem; i++)
+    if (!give(m, to, from->item[i])) return false;
   return true;
 }
 
@@ -232,9 +232,9 @@ static bool pop_mark(PkMachine *m, Pk ***v, size_t *n) {
 static bool push_sequence(PkMachine *m, PkKind kind, Pk **v, size_t n) {
   Pk *s = make(m, kind);
   if (!s) return false;
-  if (n && !(s->v = pk_alloc(m, n * sizeof *s->v))) return false;
-  if (n) memcpy(s->v, v, n * sizeof *v);
-  s->n = s->cap = n;
+  if (n && !(s->item = pk_alloc(m, n * sizeof *s->item))) return false;
+  if (n) memcpy(s->item, v, n * sizeof *v);
+  s->nitem = s->cap = n;
   return push(m, s);
 }
 
@@ -254,13 +254,13 @@ static bool push_tuple(PkMachine *m, size_t n) {
 
 static bool push_int(PkMachine *m, PkKind kind, int64_t i) {
   Pk *v = make(m, kind);
-  if (v) v->i = i;
+  if (v) v->integer = i;
   return push(m, v);
 }
 
 static bool push_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
   Pk *v = make(m, kind);
-  if (v) v->s = (PkText){p, n};
+  if (v) v->text = (PkText){p, n};
   return push(m, v);
 }
 
@@ -299,7 +299,7 @@ static Pk *make_global(PkMachine *m, PkText module, PkText name) {
   if (!is_allowed(module, name, m->script)) {
     char a[80], b[80];
     if (m->st == ST_OK)
-      m->st = err_set(m->e, ST_FORMAT,
+      m->st = err_set(m->err, ST_FORMAT,
                       "%s: the pickle asks for %s.%s (byte %zu); only tensors, numbers and dicts "
                       "are read, so nothing was run; if a file of weights "
                       "holds this, save its state_dict() alone",
@@ -308,14 +308,14 @@ static Pk *make_global(PkMachine *m, PkText module, PkText name) {
   }
   Pk *g = make(m, PK_GLOBAL);
   if (g) {
-    g->s = module;
-    g->t = name;
+    g->text = module;
+    g->name = name;
   }
   return g;
 }
 
 static bool named(const Pk *g, const char *module, const char *name) {
-  return g->kind == PK_GLOBAL && pk_text_is(g->s, module) && pk_text_is(g->t, name);
+  return g->kind == PK_GLOBAL && pk_text_is(g->text, module) && pk_text_is(g->name, name);
 }
 
 static bool dict_like(const Pk *g) {
@@ -334,13 +334,13 @@ static Pk *make_dict(PkMachine *m, const Pk *from) {
     pk_bad(m, "a dict made of something else");
     return NULL;
   }
-  for (size_t i = 0; i < from->n; i++) {
-    const Pk *pair = from->v[i];
-    if ((pair->kind != PK_TUPLE && pair->kind != PK_LIST) || pair->n != 2) {
+  for (size_t i = 0; i < from->nitem; i++) {
+    const Pk *pair = from->item[i];
+    if ((pair->kind != PK_TUPLE && pair->kind != PK_LIST) || pair->nitem != 2) {
       pk_bad(m, "a dict made of something else than pairs");
       return NULL;
     }
-    if (!give(m, d, pair->v[0]) || !give(m, d, pair->v[1])) return NULL;
+    if (!give(m, d, pair->item[0]) || !give(m, d, pair->item[1])) return NULL;
   }
   return d;
 }
@@ -348,13 +348,13 @@ static Pk *make_dict(PkMachine *m, const Pk *from) {
 /* _codecs.encode(text, "latin1"): how protocols 0-2 write bytes. */
 static Pk *make_latin1(PkMachine *m, const Pk *text) {
   Pk *b = make(m, PK_BYTES);
-  char *out = b ? pk_alloc(m, text->s.n ? text->s.n : 1) : NULL;
+  char *out = b ? pk_alloc(m, text->text.len ? text->text.len : 1) : NULL;
   if (!out) return NULL;
   size_t n = 0;
-  for (size_t i = 0; i < text->s.n; i++) {
-    uint8_t c = (uint8_t)text->s.p[i];
+  for (size_t i = 0; i < text->text.len; i++) {
+    uint8_t c = (uint8_t)text->text.start[i];
     if (c >= 0x80) {
-      uint8_t d = i + 1 < text->s.n ? (uint8_t)text->s.p[i + 1] : 0;
+      uint8_t d = i + 1 < text->text.len ? (uint8_t)text->text.start[i + 1] : 0;
       if ((c != 0xc2 && c != 0xc3) || (d & 0xc0) != 0x80) {
         pk_bad(m, "bytes written as text beyond Latin-1");
         return NULL;
@@ -364,7 +364,7 @@ static Pk *make_latin1(PkMachine *m, const Pk *text) {
     }
     out[n++] = (char)c;
   }
-  b->s = (PkText){out, n};
+  b->text = (PkText){out, n};
   return b;
 }
 
@@ -380,10 +380,10 @@ static Pk *make_call(PkMachine *m, Pk *f, Pk *args) {
     pk_bad(m, "calls with something that is not a tuple");
     return NULL;
   }
-  Pk *a = args->n ? args->v[0] : NULL;
+  Pk *a = args->nitem ? args->item[0] : NULL;
   if (dict_like(f)) return make_dict(m, a);
   if (named(f, "copyreg", "_reconstructor") && a && dict_like(a))
-    return make_dict(m, args->n > 2 ? args->v[2] : NULL);
+    return make_dict(m, args->nitem > 2 ? args->item[2] : NULL);
   bool set = named(f, "builtins", "set") || named(f, "builtins", "frozenset"),
        list = named(f, "builtins", "list"), tuple = named(f, "builtins", "tuple");
   if (set || list || tuple) {
@@ -394,15 +394,15 @@ static Pk *make_call(PkMachine *m, Pk *f, Pk *args) {
     }
     return s && a && !copy_items(m, s, a) ? NULL : s;
   }
-  if (named(f, "_codecs", "encode") && args->n == 2 && a->kind == PK_STR &&
-      (pk_is(args->v[1], "latin1") || pk_is(args->v[1], "latin-1")))
+  if (named(f, "_codecs", "encode") && args->nitem == 2 && a->kind == PK_STR &&
+      (pk_is(args->item[1], "latin1") || pk_is(args->item[1], "latin-1")))
     return make_latin1(m, a);
   if (named(f, "builtins", "bytearray") && a && a->kind == PK_BYTES) return a;
   Pk *c = make(m, PK_CALL);
-  if (!c || !(c->v = pk_alloc(m, 2 * sizeof *c->v))) return NULL;
-  c->v[0] = f;
-  c->v[1] = args;
-  c->n = c->cap = 2;
+  if (!c || !(c->item = pk_alloc(m, 2 * sizeof *c->item))) return NULL;
+  c->item[0] = f;
+  c->item[1] = args;
+  c->nitem = c->cap = 2;
   return c;
 }
 
@@ -415,7 +415,7 @@ static bool op_call(PkMachine *m) {
 static bool op_newobj_ex(PkMachine *m) {
   Pk *kw = pop(m);
   if (!kw) return false;
-  if (kw->kind != PK_DICT || kw->n) return pk_bad(m, "an object with keyword arguments");
+  if (kw->kind != PK_DICT || kw->nitem) return pk_bad(m, "an object with keyword arguments");
   return op_call(m);
 }
 
@@ -474,34 +474,34 @@ static bool op_stack_global(PkMachine *m) {
   Pk *name = pop(m), *module = name ? pop(m) : NULL;
   if (!module) return false;
   if (name->kind != PK_STR || module->kind != PK_STR) return pk_bad(m, "a name that is not text");
-  return push(m, make_global(m, module->s, name->s));
+  return push(m, make_global(m, module->text, name->text));
 }
 
 static bool op_persid(PkMachine *m, Pk *id) {
   Pk *v = id ? make(m, PK_PERSID) : NULL;
-  return v && give(m, v, id) && append(m, &m->k->persid, &m->k->npersid, &m->k->cap, v) &&
+  return v && give(m, v, id) && append(m, &m->out->persid, &m->out->npersid, &m->out->cap, v) &&
          push(m, v);
 }
 
 /* ---- arguments in the input ---- */
 static bool need(PkMachine *m, size_t n) {
-  return n <= m->n - m->at ? true : pk_bad(m, "ends too early");
+  return n <= m->ndata - m->at ? true : pk_bad(m, "ends too early");
 }
 
 static bool take_uint(PkMachine *m, int bytes, uint64_t *v) {
   if (!need(m, (size_t)bytes)) return false;
   *v = 0;
-  for (int i = 0; i < bytes; i++) *v |= (uint64_t)m->d[m->at + (size_t)i] << (8 * i);
+  for (int i = 0; i < bytes; i++) *v |= (uint64_t)m->data[m->at + (size_t)i] << (8 * i);
   m->at += (size_t)bytes;
   return true;
 }
 
 static bool take_line(PkMachine *m, PkText *t) {
-  const char *p = (const char *)m->d + m->at, *nl = memchr(p, '\n', m->n - m->at);
+  const char *p = (const char *)m->data + m->at, *nl = memchr(p, '\n', m->ndata - m->at);
   if (!nl) return pk_bad(m, "ends too early");
   *t = (PkText){p, (size_t)(nl - p)};
-  m->at += t->n + 1;
-  if (t->n && p[t->n - 1] == '\r') t->n--;
+  m->at += t->len + 1;
+  if (t->len && p[t->len - 1] == '\r') t->len--;
   return true;
 }
 
@@ -509,8 +509,8 @@ static bool take_line(PkMachine *m, PkText *t) {
 static bool op_counted(PkMachine *m, int bytes, PkKind kind) {
   uint64_t n = 0;
   if (!take_uint(m, bytes, &n)) return false;
-  if (n > m->n - m->at) return pk_bad(m, "a length beyond the end of the file");
-  const char *p = (const char *)m->d + m->at;
+  if (n > m->ndata - m->at) return pk_bad(m, "a length beyond the end of the file");
+  const char *p = (const char *)m->data + m->at;
   m->at += (size_t)n;
   return push_text(m, kind, p, (size_t)n);
 }
@@ -518,8 +518,8 @@ static bool op_counted(PkMachine *m, int bytes, PkKind kind) {
 static bool op_long(PkMachine *m, int bytes) {
   uint64_t n = 0;
   if (!take_uint(m, bytes, &n)) return false;
-  if (n > m->n - m->at) return pk_bad(m, "a length beyond the end of the file");
-  const uint8_t *p = m->d + m->at;
+  if (n > m->ndata - m->at) return pk_bad(m, "a length beyond the end of the file");
+  const uint8_t *p = m->data + m->at;
   m->at += (size_t)n;
   if (n > 8) return push_text(m, PK_LONG, (const char *)p, (size_t)n);
   uint64_t v = 0;
@@ -531,10 +531,11 @@ static bool op_long(PkMachine *m, int bytes) {
 static bool number_text(PkMachine *m, char buf[64], size_t *n) {
   PkText t;
   if (!take_line(m, &t)) return false;
-  if (!t.n || t.n > 63 || isspace((unsigned char)t.p[0])) return pk_bad(m, "a number that is none");
-  memcpy(buf, t.p, t.n);
-  buf[t.n] = 0;
-  *n = t.n;
+  if (!t.len || t.len > 63 || isspace((unsigned char)t.start[0]))
+    return pk_bad(m, "a number that is none");
+  memcpy(buf, t.start, t.len);
+  buf[t.len] = 0;
+  *n = t.len;
   return true;
 }
 
@@ -575,17 +576,17 @@ static bool op_text_float(PkMachine *m) {
   if (!number_text(m, b, &n)) return false;
   Pk *v = make(m, PK_FLOAT);
   if (!v) return false;
-  v->f = strtod(b, &end);
+  v->number = strtod(b, &end);
   return *end ? pk_bad(m, "a number that is none") : push(m, v);
 }
 
 static bool op_binary_float(PkMachine *m) {
   if (!need(m, 8)) return false;
   uint64_t u = 0;
-  for (int i = 0; i < 8; i++) u = u << 8 | m->d[m->at + (size_t)i];
+  for (int i = 0; i < 8; i++) u = u << 8 | m->data[m->at + (size_t)i];
   m->at += 8;
   Pk *v = make(m, PK_FLOAT);
-  if (v) memcpy(&v->f, &u, 8);
+  if (v) memcpy(&v->number, &u, 8);
   return push(m, v);
 }
 
@@ -607,7 +608,7 @@ static bool op_quoted(PkMachine *m, bool unicode) {
   PkText t;
   if (!take_line(m, &t) || !(unicode ? pk_unescape_unicode(m, &t) : pk_unescape(m, &t)))
     return false;
-  return push_text(m, PK_STR, t.p, t.n);
+  return push_text(m, PK_STR, t.start, t.len);
 }
 
 static bool op_global(PkMachine *m, bool inst) {
@@ -620,7 +621,7 @@ static bool op_global(PkMachine *m, bool inst) {
 static bool op_frame(PkMachine *m) {
   uint64_t n = 0;
   return take_uint(m, 8, &n) &&
-         (n <= m->n - m->at || pk_bad(m, "a frame beyond the end of the file"));
+         (n <= m->ndata - m->at || pk_bad(m, "a frame beyond the end of the file"));
 }
 
 static bool op_protocol(PkMachine *m) {
@@ -701,7 +702,8 @@ static bool step(PkMachine *m, int op) {
     case 0x81: return op_call(m);
     case 0x92: return op_newobj_ex(m);
     case 'b': return op_build(m);
-    case 'P': return take_line(m, &t) && push_text(m, PK_STR, t.p, t.n) && op_persid(m, pop(m));
+    case 'P':
+      return take_line(m, &t) && push_text(m, PK_STR, t.start, t.len) && op_persid(m, pop(m));
     case 'Q': return op_persid(m, pop(m));
     case 0x82:
     case 0x83:
@@ -713,7 +715,7 @@ static bool step(PkMachine *m, int op) {
 Status pickle_read(Pickle *k, const uint8_t *data, size_t n, bool script, const char *name,
                    Error *e) {
   memset(k, 0, sizeof *k);
-  PkMachine m = {.k = k, .d = data, .n = n, .script = script, .name = name, .e = e};
+  PkMachine m = {.out = k, .data = data, .ndata = n, .script = script, .name = name, .err = e};
   /* never NULL below: pointers into an empty stack are formed */
   m.stack = pk_alloc(&m, 32 * sizeof *m.stack);
   m.cap = m.stack ? 32 : 0;

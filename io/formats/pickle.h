@@ -25,8 +25,8 @@ typedef enum {
   PK_PERSID /* v[0] */
 } PkKind;
 typedef struct PkText {
-  const char *p;
-  size_t n;
+  const char *start;
+  size_t len;
 } PkText;
 typedef struct Pk Pk;
 struct Pk {
@@ -34,13 +34,13 @@ struct Pk {
   /* for walkers: it is on the path now; meeting it again means a cycle */
   bool busy;
   union {
-    int64_t i;
-    double f;
-    PkText s;
+    int64_t integer;
+    double number;
+    PkText text;
   };
-  PkText t;
-  Pk **v;
-  size_t n;
+  PkText name;
+  Pk **item;
+  size_t nitem;
   size_t cap;
   Pk *state; /* what BUILD gave (attributes), or NULL */
 };

@@ -3,9 +3,9 @@
 #define PRLX_PICKLE_IMPL_H
 #include "io/formats/pickle.h"
 typedef struct PkMachine {
-  Pickle *k;
-  const uint8_t *d;
-  size_t n;
+  Pickle *out;
+  const uint8_t *data;
+  size_t ndata;
   size_t at;
   bool script;
   Pk **stack;
@@ -21,7 +21,7 @@ typedef struct PkMachine {
   size_t memocap;
   size_t memos;
   Status st;
-  Error *e;
+  Error *err;
   const char *name;
 } PkMachine;
 

@@ -48,14 +48,15 @@ static size_t put_utf8(char *o, int64_t c) {
 }
 
 bool pk_unescape(PkMachine *m, PkText *t) {
-  if (t->n < 2 || (t->p[0] != '\'' && t->p[0] != '"') || t->p[t->n - 1] != t->p[0])
+  if (t->len < 2 || (t->start[0] != '\'' && t->start[0] != '"') ||
+      t->start[t->len - 1] != t->start[0])
     return pk_bad(m, "a string without quotes");
-  const char *p = t->p + 1, *end = t->p + t->n - 1;
+  const char *p = t->start + 1, *end = t->start + t->len - 1;
   if (!memchr(p, '\\', (size_t)(end - p))) {
     *t = (PkText){p, (size_t)(end - p)};
     return true;
   }
-  char *out = pk_alloc(m, t->n);
+  char *out = pk_alloc(m, t->len);
   size_t n = 0;
   while (out && p < end) {
     if (*p != '\\') {
@@ -87,11 +88,11 @@ bool pk_unescape(PkMachine *m, PkText *t) {
 }
 
 bool pk_unescape_unicode(PkMachine *m, PkText *t) {
-  const char *p = t->p, *end = p + t->n;
+  const char *p = t->start, *end = p + t->len;
   bool plain = true;
-  for (size_t i = 0; i < t->n && plain; i++) plain = (unsigned char)p[i] < 0x80 && p[i] != '\\';
+  for (size_t i = 0; i < t->len && plain; i++) plain = (unsigned char)p[i] < 0x80 && p[i] != '\\';
   if (plain) return true;
-  char *out = pk_alloc(m, 2 * t->n + 4); /* Latin-1 doubles at most; \uXXXX shrinks */
+  char *out = pk_alloc(m, 2 * t->len + 4); /* Latin-1 doubles at most; \uXXXX shrinks */
   size_t n = 0;
   while (out && p < end) {
     int digits = *p == '\\' && p + 1 < end ? (p[1] == 'u' ? 4 : p[1] == 'U' ? 8 : 0) : 0;
@@ -106,31 +107,33 @@ bool pk_unescape_unicode(PkMachine *m, PkText *t) {
 
 /* ---- looking into a tree ---- */
 bool pk_text_is(PkText t, const char *s) {
-  return strlen(s) == t.n && (!t.n || !memcmp(t.p, s, t.n));
+  return strlen(s) == t.len && (!t.len || !memcmp(t.start, s, t.len));
 }
 
-bool pk_is(const Pk *v, const char *s) { return v && v->kind == PK_STR && pk_text_is(v->s, s); }
+bool pk_is(const Pk *v, const char *s) { return v && v->kind == PK_STR && pk_text_is(v->text, s); }
 
 Pk *pk_get(const Pk *d, const char *key) {
   if (!d || d->kind != PK_DICT) return NULL;
-  for (size_t i = d->n; i >= 2; i -= 2)
-    if (pk_is(d->v[i - 2], key)) return d->v[i - 1];
+  for (size_t i = d->nitem; i >= 2; i -= 2)
+    if (pk_is(d->item[i - 2], key)) return d->item[i - 1];
   return NULL;
 }
 
 bool pk_calls(const Pk *v, const char *module, const char *name) {
-  return v && v->kind == PK_CALL && pk_text_is(v->v[0]->s, module) && pk_text_is(v->v[0]->t, name);
+  return v && v->kind == PK_CALL && pk_text_is(v->item[0]->text, module) &&
+         pk_text_is(v->item[0]->name, name);
 }
 
 Pk *pk_arg(const Pk *c, size_t k) {
-  return c && c->kind == PK_CALL && k < c->v[1]->n ? c->v[1]->v[k] : NULL;
+  return c && c->kind == PK_CALL && k < c->item[1]->nitem ? c->item[1]->item[k] : NULL;
 }
 
 const char *pk_show(PkText t, char buf[80]) {
-  size_t n = PRLX_MIN(t.n, (size_t)72);
+  size_t n = PRLX_MIN(t.len, (size_t)72);
   /* plain ASCII: a terminal may take other bytes for commands */
-  for (size_t i = 0; i < n; i++) buf[i] = t.p[i] < 0x20 || t.p[i] >= 0x7f ? '?' : t.p[i];
-  memcpy(buf + n, t.n > n ? "..." : "", t.n > n ? 4 : 1);
+  for (size_t i = 0; i < n; i++)
+    buf[i] = t.start[i] < 0x20 || t.start[i] >= 0x7f ? '?' : t.start[i];
+  memcpy(buf + n, t.len > n ? "..." : "", t.len > n ? 4 : 1);
   return buf;
 }
 
@@ -147,15 +150,15 @@ static bool numpy_scalar(const Pk *v, Scalar *s) {
     return false;
   const Pk *dt = pk_arg(v, 0), *raw = pk_arg(v, 1),
            *code = pk_calls(dt, "numpy", "dtype") ? pk_arg(dt, 0) : NULL;
-  if (!code || code->kind != PK_STR || code->s.n != 2 || !raw ||
+  if (!code || code->kind != PK_STR || code->text.len != 2 || !raw ||
       (raw->kind != PK_BYTES && raw->kind != PK_STR))
     return false;
-  *s = (Scalar){.kind = code->s.p[0], .size = code->s.p[1] - '0'};
-  if (s->size < 1 || s->size > 8 || raw->s.n != (size_t)s->size) return false;
+  *s = (Scalar){.kind = code->text.start[0], .size = code->text.start[1] - '0'};
+  if (s->size < 1 || s->size > 8 || raw->text.len != (size_t)s->size) return false;
   const Pk *order =
-      dt->state && dt->state->kind == PK_TUPLE && dt->state->n > 1 ? dt->state->v[1] : NULL;
+      dt->state && dt->state->kind == PK_TUPLE && dt->state->nitem > 1 ? dt->state->item[1] : NULL;
   bool big = pk_is(order, ">");
-  for (int i = 0; i < s->size; i++) s->b[big ? s->size - 1 - i : i] = (uint8_t)raw->s.p[i];
+  for (int i = 0; i < s->size; i++) s->b[big ? s->size - 1 - i : i] = (uint8_t)raw->text.start[i];
   return true;
 }
 
@@ -173,7 +176,7 @@ static bool scalar_int(const Scalar *s, int64_t *out) {
 bool pk_int(const Pk *v, int64_t *out) {
   Scalar s;
   if (v && v->kind == PK_INT) {
-    *out = v->i;
+    *out = v->integer;
     return true;
   }
   return numpy_scalar(v, &s) && scalar_int(&s, out);
@@ -184,11 +187,11 @@ bool pk_number(const Pk *v, double *out) {
   int64_t i;
   if (!v) return false;
   if (v->kind == PK_INT || v->kind == PK_BOOL) {
-    *out = (double)v->i;
+    *out = (double)v->integer;
     return true;
   }
   if (v->kind == PK_FLOAT) {
-    *out = v->f;
+    *out = v->number;
     return true;
   }
   if (!numpy_scalar(v, &s)) return false;

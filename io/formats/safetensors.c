@@ -31,7 +31,7 @@ static Status bad(Reader *r, const char *what) {
   return err_set(r->e, ST_FORMAT,
                  "%s: not a valid safetensors file: %s (byte %lld of the header); the file is "
                  "damaged or of another kind",
-                 r->f->path, r->j.why ? r->j.why : what, (long long)(r->j.p - r->j.start));
+                 r->f->path, r->j.why ? r->j.why : what, (long long)(r->j.at - r->j.start));
 }
 
 static Status bad_tensor(Reader *r, const StTensor *t, const char *what) {
@@ -144,14 +144,17 @@ static Status read_header(Reader *r) {
       char *name;
       if (!json_string(&r->j, &name)) return bad(r, NULL);
       bool is_meta = strcmp(name, "__metadata__") == 0;
-      Status s = is_meta ? ST_OK : grow(r, (void **)&r->f->t, r->f->n, &r->cap, sizeof(StTensor));
+      Status s = is_meta
+                     ? ST_OK
+                     : grow(r, (void **)&r->f->tensor, r->f->ntensor, &r->cap, sizeof(StTensor));
       if (is_meta || s != ST_OK)
         mem_free(name);
       else
-        r->f->t[r->f->n++].name = name;
+        r->f->tensor[r->f->ntensor++].name = name;
       if (s != ST_OK) return s;
       if (!json_take(&r->j, ':')) return bad(r, NULL);
-      if ((s = is_meta ? read_meta(r) : read_entry(r, &r->f->t[r->f->n - 1])) != ST_OK) return s;
+      if ((s = is_meta ? read_meta(r) : read_entry(r, &r->f->tensor[r->f->ntensor - 1])) != ST_OK)
+        return s;
     } while (json_try(&r->j, ','));
     if (!json_take(&r->j, '}')) return bad(r, NULL);
   }
@@ -176,15 +179,15 @@ static int by_offset(const void *a, const void *b) {
 static Status check_unique(Reader *r) {
   StFile *f = r->f;
   Status s = ST_OK;
-  void **p = mem_alloc((size_t)PRLX_MAX(f->n, f->nmeta) * sizeof *p);
+  void **p = mem_alloc((size_t)PRLX_MAX(f->ntensor, f->nmeta) * sizeof *p);
   if (!p) return err_set(r->e, ST_NOMEM, "%s: out of memory for the table of tensors", f->path);
-  for (int i = 0; i < f->n; i++) p[i] = &f->t[i];
-  qsort(p, (size_t)f->n, sizeof *p, by_name);
-  for (int i = 1; i < f->n && s == ST_OK; i++)
+  for (int i = 0; i < f->ntensor; i++) p[i] = &f->tensor[i];
+  qsort(p, (size_t)f->ntensor, sizeof *p, by_name);
+  for (int i = 1; i < f->ntensor && s == ST_OK; i++)
     if (by_name(&p[i - 1], &p[i]) == 0) s = bad_tensor(r, p[i], "name appears twice");
-  if (s == ST_OK) qsort(p, (size_t)f->n, sizeof *p, by_offset);
+  if (s == ST_OK) qsort(p, (size_t)f->ntensor, sizeof *p, by_offset);
   const char *end = r->data; /* of all data so far */
-  for (int i = 0; i < f->n && s == ST_OK; i++) {
+  for (int i = 0; i < f->ntensor && s == ST_OK; i++) {
     const StTensor *t = p[i];
     if (t->bytes && (const char *)t->data < end)
       s = bad_tensor(r, t, "data overlaps that of another tensor");
@@ -259,12 +262,12 @@ Status st_open(StFile *f, const char *path, Error *e) {
 }
 
 void st_close(StFile *f) {
-  for (int i = 0; i < f->n; i++) mem_free(f->t[i].name);
+  for (int i = 0; i < f->ntensor; i++) mem_free(f->tensor[i].name);
   for (int i = 0; i < f->nmeta; i++) {
     mem_free(f->meta[i].key);
     mem_free(f->meta[i].value);
   }
-  mem_free(f->t);
+  mem_free(f->tensor);
   mem_free(f->meta);
   if (f->map) munmap(f->map, f->map_bytes);
   mem_free(f->path);
@@ -272,8 +275,8 @@ void st_close(StFile *f) {
 }
 
 const StTensor *st_find(const StFile *f, const char *name) {
-  for (int i = 0; i < f->n; i++)
-    if (strcmp(f->t[i].name, name) == 0) return &f->t[i];
+  for (int i = 0; i < f->ntensor; i++)
+    if (strcmp(f->tensor[i].name, name) == 0) return &f->tensor[i];
   return NULL;
 }
 

@@ -18,8 +18,8 @@ typedef struct StMeta {
 } StMeta;
 typedef struct StFile {
   char *path;
-  StTensor *t;
-  int n;
+  StTensor *tensor;
+  int ntensor;
   StMeta *meta;
   int nmeta;
   void *map;

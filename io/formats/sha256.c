@@ -51,7 +51,7 @@ void sha256_begin(Sha256 *s) {
   static const uint32_t h0[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   memset(s, 0, sizeof *s);
-  memcpy(s->h, h0, sizeof h0);
+  memcpy(s->hash, h0, sizeof h0);
 }
 
 void sha256_add(Sha256 *s, const void *data, size_t n) {
@@ -64,9 +64,9 @@ void sha256_add(Sha256 *s, const void *data, size_t n) {
     p += k;
     n -= k;
     if (have + k < 64) return;
-    compress(s->h, s->block);
+    compress(s->hash, s->block);
   }
-  for (; n >= 64; p += 64, n -= 64) compress(s->h, p);
+  for (; n >= 64; p += 64, n -= 64) compress(s->hash, p);
   if (n) memcpy(s->block, p, n);
 }
 
@@ -78,7 +78,8 @@ void sha256_end(Sha256 *s, char hex[65]) {
   size_t have = s->bytes & 63;
   sha256_add(s, pad, have < 56 ? 56 - have : 120 - have);
   sha256_add(s, len, 8);
-  for (int i = 0; i < 64; i++) hex[i] = "0123456789abcdef"[s->h[i / 8] >> (28 - 4 * (i % 8)) & 15];
+  for (int i = 0; i < 64; i++)
+    hex[i] = "0123456789abcdef"[s->hash[i / 8] >> (28 - 4 * (i % 8)) & 15];
   hex[64] = 0;
 }
 

@@ -4,7 +4,7 @@
 #define PRLX_SHA256_H
 #include "core/base.h"
 typedef struct Sha256 {
-  uint32_t h[8];
+  uint32_t hash[8];
   uint8_t block[64];
   uint64_t bytes;
 } Sha256;

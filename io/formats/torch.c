@@ -24,10 +24,11 @@ static bool storage_type(const Pk *g, DType *t) {
                {"BFloat16Storage", DT_BF16}, {"LongStorage", DT_I64},   {"IntStorage", DT_I32},
                {"ShortStorage", DT_I16},     {"CharStorage", DT_I8},    {"ByteStorage", DT_U8},
                {"BoolStorage", DT_BOOL}};
-  if (!g || g->kind != PK_GLOBAL || (!pk_text_is(g->s, "torch") && !pk_text_is(g->s, "torch.cuda")))
+  if (!g || g->kind != PK_GLOBAL ||
+      (!pk_text_is(g->text, "torch") && !pk_text_is(g->text, "torch.cuda")))
     return false;
   for (int i = 0; i < COUNT_OF(types); i++)
-    if (pk_text_is(g->t, types[i].name)) return *t = types[i].t, true;
+    if (pk_text_is(g->name, types[i].name)) return *t = types[i].t, true;
   return false;
 }
 
@@ -41,34 +42,36 @@ typedef struct Persid {
   int64_t part;
 } Persid;
 static Status read_persid(const Pk *v, const char *name, Persid *p, Error *e) {
-  const Pk *t = v->v[0];
-  bool ok = t->kind == PK_TUPLE && (t->n == 5 || t->n == 6) && pk_is(t->v[0], "storage") &&
-            storage_type(t->v[1], &p->dtype) && t->v[2]->kind == PK_STR &&
-            t->v[4]->kind == PK_INT && t->v[4]->i >= 0 && t->v[4]->i <= INT64_MAX / 8;
+  const Pk *t = v->item[0];
+  bool ok = t->kind == PK_TUPLE && (t->nitem == 5 || t->nitem == 6) &&
+            pk_is(t->item[0], "storage") && storage_type(t->item[1], &p->dtype) &&
+            t->item[2]->kind == PK_STR && t->item[4]->kind == PK_INT && t->item[4]->integer >= 0 &&
+            t->item[4]->integer <= INT64_MAX / 8;
   if (!ok)
     return err_set(e, ST_FORMAT,
                    "%s: a storage is not described as torch does; expected (\"storage\", type, "
                    "key, device, count)",
                    name);
-  p->key = t->v[2]->s;
-  p->numel = p->part = t->v[4]->i;
+  p->key = t->item[2]->text;
+  p->numel = p->part = t->item[4]->integer;
   p->from = 0;
-  const Pk *view = t->n == 6 ? t->v[5] : NULL;
+  const Pk *view = t->nitem == 6 ? t->item[5] : NULL;
   if (!view || view->kind == PK_NONE) return ST_OK;
-  if (view->kind != PK_TUPLE || view->n != 3 || view->v[1]->kind != PK_INT ||
-      view->v[2]->kind != PK_INT || view->v[1]->i < 0 || view->v[2]->i < 0 ||
-      view->v[1]->i > p->numel || view->v[2]->i > p->numel - view->v[1]->i)
+  if (view->kind != PK_TUPLE || view->nitem != 3 || view->item[1]->kind != PK_INT ||
+      view->item[2]->kind != PK_INT || view->item[1]->integer < 0 || view->item[2]->integer < 0 ||
+      view->item[1]->integer > p->numel ||
+      view->item[2]->integer > p->numel - view->item[1]->integer)
     return err_set(e, ST_FORMAT, "%s: a storage view lies outside its storage; the file is damaged",
                    name);
-  p->from = view->v[1]->i;
-  p->part = view->v[2]->i;
+  p->from = view->item[1]->integer;
+  p->part = view->item[2]->integer;
   return ST_OK;
 }
 
 static int compare_text(PkText a, PkText b) {
-  size_t n = PRLX_MIN(a.n, b.n);
-  int c = n ? memcmp(a.p, b.p, n) : 0;
-  return c ? c : a.n < b.n ? -1 : a.n > b.n;
+  size_t n = PRLX_MIN(a.len, b.len);
+  int c = n ? memcmp(a.start, b.start, n) : 0;
+  return c ? c : a.len < b.len ? -1 : a.len > b.len;
 }
 
 static int by_key(const void *a, const void *b) {
@@ -83,7 +86,8 @@ static TorchStorage *find_storage(TorchStorage *s, int n, PkText key) {
 /* ---- legacy stream: magic, version, system, object, keys, then count and data per key ---- */
 static const uint8_t magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
 static bool is_magic(const Pk *v) {
-  return v && v->kind == PK_LONG && v->s.n == sizeof magic && !memcmp(v->s.p, magic, sizeof magic);
+  return v && v->kind == PK_LONG && v->text.len == sizeof magic &&
+         !memcmp(v->text.start, magic, sizeof magic);
 }
 
 /* Next pickle of the stream; *at moves behind it. */
@@ -126,8 +130,9 @@ static Status place_storages(const Pk *keys, TorchStorage *t, int count, const u
   if (keys->kind != PK_LIST)
     return err_set(e, ST_FORMAT,
                    "%s: no list of storage keys after the object; the file is damaged", name);
-  for (size_t i = 0; i < keys->n; i++) {
-    TorchStorage *s = keys->v[i]->kind == PK_STR ? find_storage(t, count, keys->v[i]->s) : NULL;
+  for (size_t i = 0; i < keys->nitem; i++) {
+    TorchStorage *s =
+        keys->item[i]->kind == PK_STR ? find_storage(t, count, keys->item[i]->text) : NULL;
     if (!s)
       return err_set(e, ST_FORMAT,
                      "%s: data of a storage that the object does not use; the file is damaged",
@@ -163,7 +168,7 @@ static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *
   Pickle k;
   Status s = next_pickle(&k, data, n, &at, name, e);
   if (s != ST_OK) return s;
-  bool ok = k.root && k.root->kind == PK_INT && k.root->i == 1001;
+  bool ok = k.root && k.root->kind == PK_INT && k.root->integer == 1001;
   pickle_free(&k);
   if (!ok)
     return err_set(
@@ -172,7 +177,7 @@ static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *
         name);
   if ((s = next_pickle(&k, data, n, &at, name, e)) != ST_OK) return s;
   const Pk *little = pk_get(k.root, "little_endian");
-  ok = little && little->kind == PK_BOOL && little->i;
+  ok = little && little->kind == PK_BOOL && little->integer;
   pickle_free(&k);
   if (!ok)
     return err_set(e, ST_FORMAT,
@@ -191,7 +196,7 @@ static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *
 static Status find_folder(TorchFile *f, Error *e) {
   bool found = false;
   for (int i = 0; i < f->zip.count; i++) {
-    const char *name = f->zip.e[i].name, *slash = strchr(name, '/'),
+    const char *name = f->zip.entry[i].name, *slash = strchr(name, '/'),
                *base = slash ? slash + 1 : name;
     if (strcmp(base, "data.pkl") != 0) continue;
     if (found || (size_t)(base - name) >= sizeof f->folder)
@@ -203,7 +208,7 @@ static Status find_folder(TorchFile *f, Error *e) {
   }
   if (found) return ST_OK;
   for (int i = 0; i < f->zip.count; i++)
-    if (strstr(f->zip.e[i].name, ".npy"))
+    if (strstr(f->zip.entry[i].name, ".npy"))
       return err_set(e, ST_FORMAT,
                      "%s: a numpy archive (.npz); expected weights saved by torch or safetensors",
                      f->name);
@@ -221,7 +226,7 @@ static const ZipEntry *in_folder(const TorchFile *f, const char *tail) {
 
 /* Content of an entry, read once. */
 static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Error *e) {
-  int i = (int)(t - f->zip.e);
+  int i = (int)(t - f->zip.entry);
   if (!f->cache[i].p) {
     Status s = zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].p,
                         &f->cache[i].own, e);
@@ -233,7 +238,7 @@ static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Err
 }
 
 static Status open_zip(TorchFile *f, Error *e) {
-  Status s = zip_open(&f->zip, f->data, f->n, f->name, e);
+  Status s = zip_open(&f->zip, f->data, f->bytes, f->name, e);
   if (s == ST_OK) s = find_folder(f, e);
   if (s != ST_OK) return s;
   f->container = in_folder(f, "constants.pkl") ? TORCH_SCRIPT : TORCH_ZIP;
@@ -255,7 +260,7 @@ static Status open_zip(TorchFile *f, Error *e) {
 Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name, Error *e) {
   memset(f, 0, sizeof *f);
   f->data = data;
-  f->n = n;
+  f->bytes = n;
   f->budget = ((size_t)256 << 20) + PRLX_MIN(n, SIZE_MAX / 16) * 8;
   f->name = mem_strdup(name);
   Status s = f->name ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
@@ -277,10 +282,10 @@ Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name,
 
 void torch_close(TorchFile *f) {
   for (int i = 0; i < f->count; i++) {
-    mem_free(f->t[i].name);
-    mem_free(f->t[i].own);
+    mem_free(f->tensor[i].name);
+    mem_free(f->tensor[i].own);
   }
-  mem_free(f->t);
+  mem_free(f->tensor);
   for (int i = 0; f->cache && i < f->zip.count; i++) mem_free(f->cache[i].own);
   mem_free(f->cache);
   zip_close(&f->zip);
@@ -307,19 +312,19 @@ static Status part_of(const TorchStorage *s, const Persid *p, const char *name, 
  * storage. */
 static Status nested_storage(TorchFile *f, const Pk *blob, TorchStorage *out, Error *e) {
   const char *name = f->name;
-  const uint8_t *d = (const uint8_t *)blob->s.p;
+  const uint8_t *d = (const uint8_t *)blob->text.start;
   Pickle first, tree = {0};
   TorchStorage *table = NULL;
   int count = 0;
-  if (f->work > f->n * 4 + (1 << 20))
+  if (f->work > f->bytes * 4 + (1 << 20))
     return err_set(e, ST_FORMAT,
                    "%s: the same embedded storages over and over; not a file of weights", name);
-  Status s = pickle_read(&first, d, blob->s.n, false, name, e);
+  Status s = pickle_read(&first, d, blob->text.len, false, name, e);
   if (s != ST_OK) return s;
   size_t at = first.used;
   bool ok = is_magic(first.root);
   pickle_free(&first);
-  s = ok ? read_legacy(d, blob->s.n, at, name, &tree, &table, &count, &f->work, e)
+  s = ok ? read_legacy(d, blob->text.len, at, name, &tree, &table, &count, &f->work, e)
          : err_set(e, ST_FORMAT, "%s: an embedded storage is no torch stream; the file is damaged",
                    name);
   if (s == ST_OK && tree.root->kind != PK_PERSID)
@@ -335,8 +340,8 @@ static Status nested_storage(TorchFile *f, const Pk *blob, TorchStorage *out, Er
 static Status zip_storage(TorchFile *f, const Persid *p, TorchStorage *out, Error *e) {
   char tail[160], b[80];
   const ZipEntry *t = NULL;
-  if (p->key.n < 128 && !memchr(p->key.p, 0, p->key.n)) {
-    snprintf(tail, sizeof tail, "data/%.*s", (int)p->key.n, p->key.p);
+  if (p->key.len < 128 && !memchr(p->key.start, 0, p->key.len)) {
+    snprintf(tail, sizeof tail, "data/%.*s", (int)p->key.len, p->key.start);
     t = in_folder(f, tail);
   }
   if (!t)
@@ -372,11 +377,11 @@ static const Pk *tensor_args(const Pk *v) {
   for (int depth = 0; v && depth < 4; depth++) {
     if (pk_calls(v, "torch._utils", "_rebuild_tensor_v2") ||
         pk_calls(v, "torch._utils", "_rebuild_tensor"))
-      return v->v[1];
+      return v->item[1];
     const Pk *f = pk_calls(v, "torch._tensor", "_rebuild_from_type_v2") ? pk_arg(v, 0) : NULL,
              *a = f ? pk_arg(v, 2) : NULL;
-    if (f && f->kind == PK_GLOBAL && pk_text_is(f->s, "torch._utils") &&
-        (pk_text_is(f->t, "_rebuild_tensor_v2") || pk_text_is(f->t, "_rebuild_tensor")))
+    if (f && f->kind == PK_GLOBAL && pk_text_is(f->text, "torch._utils") &&
+        (pk_text_is(f->name, "_rebuild_tensor_v2") || pk_text_is(f->name, "_rebuild_tensor")))
       return a && a->kind == PK_TUPLE ? a : NULL;
     bool wrapped = pk_calls(v, "torch._utils", "_rebuild_parameter") ||
                    pk_calls(v, "torch._utils", "_rebuild_parameter_with_state");
@@ -410,20 +415,20 @@ typedef struct Layout {
 } Layout;
 /* Sizes and strides, and that every element lies inside the storage. */
 static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
-  const Pk *off = args->n >= 4 ? args->v[1] : NULL, *size = off ? args->v[2] : NULL,
-           *stride = off ? args->v[3] : NULL;
-  if (!off || off->kind != PK_INT || off->i < 0 || size->kind != PK_TUPLE ||
-      stride->kind != PK_TUPLE || size->n != stride->n || size->n > MAX_RANK)
+  const Pk *off = args->nitem >= 4 ? args->item[1] : NULL, *size = off ? args->item[2] : NULL,
+           *stride = off ? args->item[3] : NULL;
+  if (!off || off->kind != PK_INT || off->integer < 0 || size->kind != PK_TUPLE ||
+      stride->kind != PK_TUPLE || size->nitem != stride->nitem || size->nitem > MAX_RANK)
     return false;
-  *l = (Layout){.shape.rank = (int)size->n, .offset = off->i, .row_major = true};
+  *l = (Layout){.shape.rank = (int)size->nitem, .offset = off->integer, .row_major = true};
   bool empty = false;
-  for (size_t k = 0; k < size->n; k++) {
-    if (size->v[k]->kind != PK_INT || stride->v[k]->kind != PK_INT || size->v[k]->i < 0 ||
-        stride->v[k]->i < 0)
+  for (size_t k = 0; k < size->nitem; k++) {
+    if (size->item[k]->kind != PK_INT || stride->item[k]->kind != PK_INT ||
+        size->item[k]->integer < 0 || stride->item[k]->integer < 0)
       return false;
-    l->shape.d[k] = size->v[k]->i;
-    l->stride[k] = stride->v[k]->i;
-    empty |= size->v[k]->i == 0;
+    l->shape.d[k] = size->item[k]->integer;
+    l->stride[k] = stride->item[k]->integer;
+    empty |= size->item[k]->integer == 0;
   }
   int64_t last = l->offset, run = 1;
   for (int k = l->shape.rank - 1; k >= 0 && !empty; k--) {
@@ -440,11 +445,11 @@ static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
 Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *out, Error *e) {
   const Pk *args = tensor_args(v);
   memset(out, 0, sizeof *out);
-  if (!args || !args->n)
+  if (!args || !args->nitem)
     return err_set(e, ST_FORMAT, "%s: %s is no tensor; expected a state dict", f->name, what);
   TorchStorage st = {0};
   Layout l;
-  Status s = get_storage(f, args->v[0], &st, e);
+  Status s = get_storage(f, args->item[0], &st, e);
   if (s != ST_OK) return s;
   if (!read_layout(args, st.numel, &l))
     return err_set(e, ST_FORMAT,

@@ -29,7 +29,7 @@ typedef struct TorchFile {
   TorchContainer container;
   char *name;
   const uint8_t *data;
-  size_t n;
+  size_t bytes;
   Pickle tree; /* the saved object; tree.root */
   TorchStorage *storage;
   int nstorage; /* legacy: sorted by key */
@@ -44,7 +44,7 @@ typedef struct TorchFile {
   size_t work;
   /* what may still be allocated for data: 256 MiB + 8 x file, so that small files stay small */
   size_t budget;
-  TorchTensor *t;
+  TorchTensor *tensor;
   /* filled by torch_collect */
   int count;
   int cap;

@@ -24,7 +24,7 @@ const Pk *torch_module(const Pk *v, PkText *class_name) {
       pk_calls(v, "torch_utils.persistence", "_reconstruct_persistent_obj") ? pk_arg(v, 0) : NULL;
   const Pk *state = pk_get(meta, "state"), *name = pk_get(meta, "class_name");
   if (!state || state->kind != PK_DICT) return NULL;
-  if (class_name) *class_name = name && name->kind == PK_STR ? name->s : (PkText){"", 0};
+  if (class_name) *class_name = name && name->kind == PK_STR ? name->text : (PkText){"", 0};
   return state;
 }
 
@@ -34,21 +34,22 @@ static Status enter(Walk *w, const Pk *key, size_t index) {
   char number[32];
   PkText t = {number, 0};
   if (key && key->kind == PK_STR)
-    t = key->s;
+    t = key->text;
   else
-    t.n = (size_t)snprintf(number, sizeof number, "%lld",
-                           key && key->kind == PK_INT ? (long long)key->i : (long long)index);
+    t.len =
+        (size_t)snprintf(number, sizeof number, "%lld",
+                         key && key->kind == PK_INT ? (long long)key->integer : (long long)index);
   bool plain = true;
-  for (size_t i = 0; i < t.n; i++) plain &= t.p[i] >= 0x20 && t.p[i] < 0x7f;
+  for (size_t i = 0; i < t.len; i++) plain &= t.start[i] >= 0x20 && t.start[i] < 0x7f;
   char b[80];
-  if (!plain || w->len + t.n + 2 > sizeof w->path)
+  if (!plain || w->len + t.len + 2 > sizeof w->path)
     return err_set(w->e, ST_FORMAT, "%s: entry \"%s\" below \"%.*s\": %s", w->f->name,
                    pk_show(t, b), (int)PRLX_MIN(w->len, (size_t)80), w->path,
                    plain ? "its full name is longer than 198 characters"
                          : "a name of other than printable ASCII characters");
   if (w->len) w->path[w->len++] = '.';
-  memcpy(w->path + w->len, t.p, t.n);
-  w->len += t.n;
+  memcpy(w->path + w->len, t.start, t.len);
+  w->len += t.len;
   w->path[w->len] = 0;
   return ST_OK;
 }
@@ -65,23 +66,24 @@ static Status add_tensor(Walk *w, const Pk *v) {
                    TORCH_MAX_TENSORS);
   if (f->count == f->cap) {
     int next = f->cap ? f->cap * 2 : 64;
-    void *p = mem_grow(f->t, (size_t)f->count * sizeof *f->t, (size_t)next * sizeof *f->t);
+    void *p =
+        mem_grow(f->tensor, (size_t)f->count * sizeof *f->tensor, (size_t)next * sizeof *f->tensor);
     if (!p) return err_set(w->e, ST_NOMEM, "%s: out of memory for the list of tensors", f->name);
-    f->t = p;
+    f->tensor = p;
     f->cap = next;
   }
   TorchTensor t;
   Status s = torch_tensor(f, v, w->path, &t, w->e);
   if (s != ST_OK) return s;
   t.name = mem_strdup(w->len ? w->path : "tensor");
-  f->t[f->count++] = t;
+  f->tensor[f->count++] = t;
   return t.name ? ST_OK : err_set(w->e, ST_NOMEM, "%s: out of memory", f->name);
 }
 
 static bool in_set(const Pk *set, const Pk *name) {
-  for (size_t i = 0; set && set->kind == PK_SET && name->kind == PK_STR && i < set->n; i++)
-    if (set->v[i]->kind == PK_STR && set->v[i]->s.n == name->s.n &&
-        (!name->s.n || !memcmp(set->v[i]->s.p, name->s.p, name->s.n)))
+  for (size_t i = 0; set && set->kind == PK_SET && name->kind == PK_STR && i < set->nitem; i++)
+    if (set->item[i]->kind == PK_STR && set->item[i]->text.len == name->text.len &&
+        (!name->text.len || !memcmp(set->item[i]->text.start, name->text.start, name->text.len)))
       return true;
   return false;
 }
@@ -91,17 +93,17 @@ static bool in_set(const Pk *set, const Pk *name) {
 static Status walk_module(Walk *w, const Pk *state) {
   static const char *const part[] = {"_parameters", "_buffers", "_modules"};
   const Pk *hidden = pk_get(state, "_non_persistent_buffers_set");
-  if (hidden && hidden->n > 100)
+  if (hidden && hidden->nitem > 100)
     return err_set(w->e, ST_FORMAT, "%s: %zu hidden buffers in one module; not a network",
-                   w->f->name, hidden->n);
+                   w->f->name, hidden->nitem);
   Status s = ST_OK;
   for (int k = 0; k < COUNT_OF(part) && s == ST_OK; k++) {
     Pk *d = pk_get(state, part[k]);
-    for (size_t i = 0; d && d->kind == PK_DICT && i + 1 < d->n && s == ST_OK; i += 2) {
-      Pk *v = d->v[i + 1];
+    for (size_t i = 0; d && d->kind == PK_DICT && i + 1 < d->nitem && s == ST_OK; i += 2) {
+      Pk *v = d->item[i + 1];
       size_t len = w->len;
-      if (v->kind == PK_NONE || (k == 1 && in_set(hidden, d->v[i]))) continue;
-      if ((s = enter(w, d->v[i], i / 2)) != ST_OK) break;
+      if (v->kind == PK_NONE || (k == 1 && in_set(hidden, d->item[i]))) continue;
+      if ((s = enter(w, d->item[i], i / 2)) != ST_OK) break;
       if (k < 2 && !torch_is_tensor(v))
         s = err_set(w->e, ST_FORMAT, "%s: parameter %s is no tensor; the file is damaged",
                     w->f->name, w->path);
@@ -120,15 +122,16 @@ static bool branches(const Pk *v) {
 static Status walk_items(Walk *w, Pk *v) {
   Status s = ST_OK;
   size_t step = v->kind == PK_DICT ? 2 : 1;
-  for (size_t i = 0; i + step <= v->n && s == ST_OK; i += step) {
+  for (size_t i = 0; i + step <= v->nitem && s == ST_OK; i += step) {
     size_t len = w->len;
-    if (!branches(v->v[i + step - 1]) ||
-        (step == 2 && v->v[i]->kind != PK_STR && v->v[i]->kind != PK_INT)) {
+    if (!branches(v->item[i + step - 1]) ||
+        (step == 2 && v->item[i]->kind != PK_STR && v->item[i]->kind != PK_INT)) {
       w->f->others++;
       w->visits++;
       continue;
     }
-    if ((s = enter(w, step == 2 ? v->v[i] : NULL, i)) == ST_OK) s = walk(w, v->v[i + step - 1]);
+    if ((s = enter(w, step == 2 ? v->item[i] : NULL, i)) == ST_OK)
+      s = walk(w, v->item[i + step - 1]);
     leave(w, len);
   }
   return s;
@@ -141,9 +144,10 @@ static Status walk(Walk *w, Pk *v) {
   if (torch_is_tensor(v)) return add_tensor(w, v);
   const Pk *module = torch_module(v, NULL);
   /* these dicts are searched */
-  if (module) w->visits += (int)PRLX_MIN(module->n + pk_arg(v, 0)->n, (size_t)MAX_VISITS);
-  bool script = v->kind == PK_CALL && v->v[0]->s.n >= 9 && !memcmp(v->v[0]->s.p, "__torch__", 9) &&
-                v->state && v->state->kind == PK_DICT;
+  if (module) w->visits += (int)PRLX_MIN(module->nitem + pk_arg(v, 0)->nitem, (size_t)MAX_VISITS);
+  bool script = v->kind == PK_CALL && v->item[0]->text.len >= 9 &&
+                !memcmp(v->item[0]->text.start, "__torch__", 9) && v->state &&
+                v->state->kind == PK_DICT;
   bool items = v->kind == PK_DICT || v->kind == PK_LIST || v->kind == PK_TUPLE;
   if (!module && !script && !items) {
     w->f->others++;
@@ -171,7 +175,7 @@ static int by_name(const void *a, const void *b) {
 static Status check_names(TorchFile *f, Error *e) {
   TorchTensor **order = mem_alloc((size_t)f->count * sizeof *order);
   if (!order) return err_set(e, ST_NOMEM, "%s: out of memory", f->name);
-  for (int i = 0; i < f->count; i++) order[i] = &f->t[i];
+  for (int i = 0; i < f->count; i++) order[i] = &f->tensor[i];
   qsort(order, (size_t)f->count, sizeof *order, by_name);
   Status s = ST_OK;
   for (int i = 1; i < f->count && s == ST_OK; i++)
@@ -190,6 +194,6 @@ Status torch_collect(TorchFile *f, Error *e) {
 
 const TorchTensor *torch_find(const TorchFile *f, const char *name) {
   for (int i = 0; i < f->count; i++)
-    if (!strcmp(f->t[i].name, name)) return &f->t[i];
+    if (!strcmp(f->tensor[i].name, name)) return &f->tensor[i];
   return NULL;
 }

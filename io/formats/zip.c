@@ -52,9 +52,10 @@ typedef struct Directory {
 
 /* The end record is the last one whose comment reaches exactly to the end of the file. */
 static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
-  if (z->n < EOCD_BYTES) return bad(z, "no end record", e);
-  size_t stop = z->n - EOCD_BYTES > 65535 ? z->n - EOCD_BYTES - 65535 : 0, at = z->n - EOCD_BYTES;
-  while (le32(z->data + at) != SIG_EOCD || at + EOCD_BYTES + le16(z->data + at + 20) != z->n) {
+  if (z->bytes < EOCD_BYTES) return bad(z, "no end record", e);
+  size_t stop = z->bytes - EOCD_BYTES > 65535 ? z->bytes - EOCD_BYTES - 65535 : 0,
+         at = z->bytes - EOCD_BYTES;
+  while (le32(z->data + at) != SIG_EOCD || at + EOCD_BYTES + le16(z->data + at + 20) != z->bytes) {
     if (at == stop) return bad(z, "no end record", e);
     at--;
   }
@@ -131,7 +132,7 @@ static Status read_entry(ZipFile *z, const uint8_t **at, const uint8_t *end, uin
     return bad(z, "damaged directory", e);
   if (name == 0 || name > MAX_NAME || memchr(p + CENTRAL_BYTES, 0, name))
     return bad(z, "impossible entry name", e);
-  ZipEntry *t = &z->e[z->count];
+  ZipEntry *t = &z->entry[z->count];
   uint32_t flags = le16(p + 8), method = le16(p + 10);
   *t = (ZipEntry){mem_alloc(name + 1), le32(p + 42), le32(p + 20),
                   le32(p + 24),        le32(p + 16), method == 8};
@@ -164,15 +165,15 @@ static int by_name(const void *a, const void *b) {
 /* Distinct names, and no byte belongs to two entries: a few kilobytes could otherwise stand for
  * terabytes. */
 static Status check_entries(ZipFile *z, Error *e) {
-  qsort(z->e, (size_t)z->count, sizeof *z->e, by_offset);
+  qsort(z->entry, (size_t)z->count, sizeof *z->entry, by_offset);
   for (int i = 1; i < z->count; i++)
-    if (z->e[i].offset - z->e[i - 1].offset <
-        z->e[i - 1].packed + LOCAL_BYTES + strlen(z->e[i].name))
-      return bad_entry(z, z->e[i].name, "overlaps another entry", e);
-  qsort(z->e, (size_t)z->count, sizeof *z->e, by_name);
+    if (z->entry[i].offset - z->entry[i - 1].offset <
+        z->entry[i - 1].packed + LOCAL_BYTES + strlen(z->entry[i].name))
+      return bad_entry(z, z->entry[i].name, "overlaps another entry", e);
+  qsort(z->entry, (size_t)z->count, sizeof *z->entry, by_name);
   for (int i = 1; i < z->count; i++)
-    if (!strcmp(z->e[i].name, z->e[i - 1].name))
-      return bad_entry(z, z->e[i].name, "appears twice", e);
+    if (!strcmp(z->entry[i].name, z->entry[i - 1].name))
+      return bad_entry(z, z->entry[i].name, "appears twice", e);
   return ST_OK;
 }
 
@@ -181,7 +182,7 @@ Status zip_open(ZipFile *z, const uint8_t *data, size_t n, const char *name, Err
   if (!z->name) return err_set(e, ST_NOMEM, "%s: out of memory", name);
   Directory d = {0};
   Status s = find_directory(z, &d, e);
-  if (s == ST_OK && !(z->e = mem_alloc((size_t)d.count * sizeof *z->e)))
+  if (s == ST_OK && !(z->entry = mem_alloc((size_t)d.count * sizeof *z->entry)))
     s = err_set(e, ST_NOMEM, "%s: out of memory for the directory", name);
   const uint8_t *p = s == ST_OK ? data + d.at : NULL, *end = s == ST_OK ? p + d.bytes : NULL;
   for (uint64_t i = 0; s == ST_OK && i < d.count; i++) s = read_entry(z, &p, end, d.at, e);
@@ -191,8 +192,8 @@ Status zip_open(ZipFile *z, const uint8_t *data, size_t n, const char *name, Err
 }
 
 void zip_close(ZipFile *z) {
-  for (int i = 0; i < z->count; i++) mem_free(z->e[i].name);
-  mem_free(z->e);
+  for (int i = 0; i < z->count; i++) mem_free(z->entry[i].name);
+  mem_free(z->entry);
   mem_free(z->name);
   memset(z, 0, sizeof *z);
 }
@@ -200,8 +201,8 @@ void zip_close(ZipFile *z) {
 const ZipEntry *zip_find(const ZipFile *z, const char *name) {
   int lo = 0, hi = z->count;
   while (lo < hi) {
-    int mid = lo + (hi - lo) / 2, c = strcmp(name, z->e[mid].name);
-    if (c == 0) return &z->e[mid];
+    int mid = lo + (hi - lo) / 2, c = strcmp(name, z->entry[mid].name);
+    if (c == 0) return &z->entry[mid];
     if (c < 0)
       hi = mid;
     else

@@ -15,9 +15,9 @@ typedef struct ZipEntry {
 /* entries sorted by name */
 typedef struct ZipFile {
   const uint8_t *data;
-  size_t n;
+  size_t bytes;
   char *name;
-  ZipEntry *e;
+  ZipEntry *entry;
   int count;
 } ZipFile;
 bool zip_is(const uint8_t *p, size_t n); /* told by its first bytes */

@@ -16,14 +16,14 @@ const char *lesion_class_name(LesionClass c) {
 
 void cohort_free(Cohort *c) {
   for (int i = 0; i < c->n; i++) {
-    mem_free(c->l[i].chi);
-    mem_free(c->l[i].flair);
-    mem_free(c->l[i].rim);
-    mem_free(c->l[i].mask);
+    mem_free(c->lesion[i].chi);
+    mem_free(c->lesion[i].flair);
+    mem_free(c->lesion[i].rim);
+    mem_free(c->lesion[i].mask);
   }
-  mem_free(c->l);
+  mem_free(c->lesion);
   mem_free(c->dir);
-  tsv_free(&c->t);
+  tsv_free(&c->table);
   memset(c, 0, sizeof *c);
 }
 
@@ -41,7 +41,7 @@ static char *folder_of(const char *path) {
 
 /* The path in this cell, resolved and checked; NULL when it is missing or the column is absent. */
 static Status path_resolve(const Cohort *c, int row, int col, char **out, Error *e) {
-  const char *cell = tsv_get(&c->t, row, col);
+  const char *cell = tsv_get(&c->table, row, col);
   char full[PATH_MAX];
   struct stat st;
   *out = NULL;
@@ -49,26 +49,26 @@ static Status path_resolve(const Cohort *c, int row, int col, char **out, Error 
   int n = cell[0] == '/' ? snprintf(full, sizeof full, "%s", cell)
                          : snprintf(full, sizeof full, "%s/%s", c->dir, cell);
   if (n < 0 || n >= (int)sizeof full)
-    return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->t.path,
-                   row + 2, c->t.col[col]);
+    return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->table.path,
+                   row + 2, c->table.col[col]);
   if (stat(full, &st) != 0)
     return err_set(e, ST_IO,
                    "%s: row %d: %s file %.300s: %s; paths are relative to the folder of the table; "
                    "correct it or write n/a",
-                   c->t.path, row + 2, c->t.col[col], full,
+                   c->table.path, row + 2, c->table.col[col], full,
                    errno == ENOENT ? "not there" : strerror(errno));
   if (!S_ISREG(st.st_mode))
     return err_set(e, ST_IO, "%s: row %d: %s file %.300s: is not a regular file; correct the path",
-                   c->t.path, row + 2, c->t.col[col], full);
+                   c->table.path, row + 2, c->table.col[col], full);
   if (access(full, R_OK) != 0)
-    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->t.path, row + 2, c->t.col[col],
-                   full, strerror(errno));
+    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->table.path, row + 2,
+                   c->table.col[col], full, strerror(errno));
   *out = mem_strdup(full);
-  return *out ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", c->t.path);
+  return *out ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", c->table.path);
 }
 
 static Status reader_value(const Cohort *c, int row, int col, int *v, Error *e) {
-  const char *cell = tsv_get(&c->t, row, col);
+  const char *cell = tsv_get(&c->table, row, col);
   *v = -1;
   if (tsv_missing(cell)) return ST_OK;
   if ((cell[0] == '0' || cell[0] == '1') && !cell[1]) {
@@ -78,7 +78,7 @@ static Status reader_value(const Cohort *c, int row, int col, int *v, Error *e) 
   return err_set(
       e, ST_FORMAT,
       "%s: row %d: %s is '%.40s'; expected 1 (rim), 0 (no rim) or n/a (not read); correct it",
-      c->t.path, row + 2, c->t.col[col], cell);
+      c->table.path, row + 2, c->table.col[col], cell);
 }
 
 typedef struct Columns {
@@ -95,24 +95,24 @@ static Status find_columns(const Cohort *c, Columns *k, Error *e) {
   static const char *const name[] = {"subject", "lesion", "chi", "reader1", "reader2"};
   int *at[] = {&k->subject, &k->lesion, &k->chi, &k->reader1, &k->reader2};
   for (int i = 0; i < COUNT_OF(name); i++)
-    if ((*at[i] = tsv_column(&c->t, name[i])) < 0)
+    if ((*at[i] = tsv_column(&c->table, name[i])) < 0)
       return err_set(e, ST_FORMAT,
                      "%s: column '%s' is missing in row 1; expected subject, lesion, chi, reader1, "
                      "reader2 (tab-separated); add it%s",
-                     c->t.path, name[i], i >= 3 ? ", n/a where nobody read" : "");
-  k->flair = tsv_column(&c->t, "flair");
-  k->rim = tsv_column(&c->t, "rim");
-  k->mask = tsv_column(&c->t, "mask");
+                     c->table.path, name[i], i >= 3 ? ", n/a where nobody read" : "");
+  k->flair = tsv_column(&c->table, "flair");
+  k->rim = tsv_column(&c->table, "rim");
+  k->mask = tsv_column(&c->table, "mask");
   return ST_OK;
 }
 
 static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error *e) {
   l->row = row;
-  l->subject = tsv_get(&c->t, row, k->subject);
-  l->lesion = tsv_get(&c->t, row, k->lesion);
+  l->subject = tsv_get(&c->table, row, k->subject);
+  l->lesion = tsv_get(&c->table, row, k->lesion);
   if (tsv_missing(l->subject) || tsv_missing(l->lesion))
     return err_set(e, ST_FORMAT, "%s: row %d: no %s; expected a name such as %s; fill it in",
-                   c->t.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
+                   c->table.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
                    tsv_missing(l->subject) ? "sub-001" : "1");
   TRY(reader_value(c, row, k->reader1, &l->reader1, e));
   TRY(reader_value(c, row, k->reader2, &l->reader2, e));
@@ -120,16 +120,16 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
     return err_set(e, ST_FORMAT,
                    "%s: row %d: only one reader's label; expected both or n/a for both; the class "
                    "of the lesion needs two readers",
-                   c->t.path, row + 2);
+                   c->table.path, row + 2);
   l->cls = l->reader1 < 0                 ? CLASS_UNREAD
            : l->reader1 + l->reader2 == 2 ? CLASS_RIM
            : l->reader1 + l->reader2 == 1 ? CLASS_AMBIGUOUS
                                           : CLASS_NONRIM;
-  if (tsv_missing(tsv_get(&c->t, row, k->chi)))
+  if (tsv_missing(tsv_get(&c->table, row, k->chi)))
     return err_set(e, ST_FORMAT,
                    "%s: row %d: no chi file; expected the path of a Chimap volume; fill it in or "
                    "remove the row",
-                   c->t.path, row + 2);
+                   c->table.path, row + 2);
   TRY(path_resolve(c, row, k->chi, &l->chi, e));
   TRY(path_resolve(c, row, k->flair, &l->flair, e));
   TRY(path_resolve(c, row, k->rim, &l->rim, e));
@@ -146,8 +146,8 @@ static int lesion_order(const void *a, const void *b) {
 static Status check_duplicates(const Cohort *c, Error *e) {
   if (c->n < 2) return ST_OK;
   const Lesion **p = mem_alloc((size_t)c->n * sizeof *p);
-  if (!p) return err_set(e, ST_NOMEM, "%s: out of memory", c->t.path);
-  for (int i = 0; i < c->n; i++) p[i] = &c->l[i];
+  if (!p) return err_set(e, ST_NOMEM, "%s: out of memory", c->table.path);
+  for (int i = 0; i < c->n; i++) p[i] = &c->lesion[i];
   qsort(p, (size_t)c->n, sizeof *p, lesion_order);
   Status s = ST_OK;
   for (int i = 1; i < c->n; i++) {
@@ -156,7 +156,7 @@ static Status check_duplicates(const Cohort *c, Error *e) {
     s = err_set(e, ST_FORMAT,
                 "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'; expected every "
                 "lesion once; remove or renumber one",
-                c->t.path, p[i - 1]->row + 2, p[i]->row + 2, p[i]->lesion, p[i]->subject);
+                c->table.path, p[i - 1]->row + 2, p[i]->row + 2, p[i]->lesion, p[i]->subject);
     break;
   }
   mem_free(p);
@@ -166,17 +166,17 @@ static Status check_duplicates(const Cohort *c, Error *e) {
 /* What it has read so far is in c, for cohort_free. */
 static Status cohort_fill(Cohort *c, const char *path, Error *e) {
   Columns k;
-  TRY(tsv_read(path, &c->t, e));
+  TRY(tsv_read(path, &c->table, e));
   TRY(find_columns(c, &k, e));
-  if (c->t.nrow == 0)
+  if (c->table.nrow == 0)
     return err_set(e, ST_FORMAT,
                    "%s: has no lesions; expected one row for each below the column names", path);
   c->dir = folder_of(path);
-  c->l = mem_alloc((size_t)c->t.nrow * sizeof *c->l);
-  if (!c->dir || !c->l) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (int i = 0; i < c->t.nrow; i++) {
+  c->lesion = mem_alloc((size_t)c->table.nrow * sizeof *c->lesion);
+  if (!c->dir || !c->lesion) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  for (int i = 0; i < c->table.nrow; i++) {
     c->n = i + 1;
-    TRY(read_lesion(c, &k, i, &c->l[i], e));
+    TRY(read_lesion(c, &k, i, &c->lesion[i], e));
   }
   return check_duplicates(c, e);
 }
@@ -191,7 +191,7 @@ Status cohort_open(Cohort *c, const char *path, Error *e) {
 double cohort_kappa(const Cohort *c, int64_t counts[4]) {
   int64_t k[4] = {0};
   for (int i = 0; i < c->n; i++) {
-    const Lesion *l = &c->l[i];
+    const Lesion *l = &c->lesion[i];
     if (l->reader1 >= 0 && l->reader2 >= 0)
       k[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
   }

@@ -22,8 +22,8 @@ typedef struct Lesion {
   LesionClass cls;
 } Lesion;
 typedef struct Cohort {
-  Tsv t;
-  Lesion *l;
+  Tsv table;
+  Lesion *lesion;
   int n;
   char *dir; /* of the table, without a slash at the end; "." for none */
 } Cohort;

@@ -19,8 +19,8 @@ void lesion_free(LesionVolumes *v) {
 
 /* "TABLE: row 7: FILE", or the file alone when there is no table. */
 static void lesion_where(const Cohort *c, const Lesion *l, const char *path, char out[600]) {
-  if (c->t.path)
-    snprintf(out, 600, "%.250s: row %d: %.300s", c->t.path, l->row + 2, path);
+  if (c->table.path)
+    snprintf(out, 600, "%.250s: row %d: %.300s", c->table.path, l->row + 2, path);
   else
     snprintf(out, 600, "%.550s", path);
 }
@@ -31,9 +31,9 @@ static Status check_finite(const Nifti *v, const char *where, Error *e) {
       return err_set(e, ST_NUMERIC,
                      "%s: %s at voxel (%lld, %lld, %lld); expected finite numbers; replace it, by "
                      "0 outside the head",
-                     where, isnan(v->data[i]) ? "NaN" : "infinity", (long long)(i % v->h.dim[1]),
-                     (long long)(i / v->h.dim[1] % v->h.dim[2]),
-                     (long long)(i / v->h.dim[1] / v->h.dim[2]));
+                     where, isnan(v->data[i]) ? "NaN" : "infinity", (long long)(i % v->head.dim[1]),
+                     (long long)(i / v->head.dim[1] % v->head.dim[2]),
+                     (long long)(i / v->head.dim[1] / v->head.dim[2]));
   return ST_OK;
 }
 
@@ -48,7 +48,7 @@ static Status check_grid(const Nifti *n, const Grid *g, const LesionVolumes *v, 
   if (grid_voxels(g) != n->nvox)
     return err_set(e, ST_FORMAT,
                    "%s: %d dimensions, %lld volumes; expected one 3-D volume; extract it first",
-                   where, n->h.ndim, (long long)(n->nvox / grid_voxels(g)));
+                   where, n->head.ndim, (long long)(n->nvox / grid_voxels(g)));
   if (d[0] > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
     return err_set(e, ST_FORMAT, "%s: %lld x %lld x %lld voxels; expected at most %d each way",
                    where, (long long)d[0], (long long)d[1], (long long)d[2], MAX_SIDE);
@@ -75,19 +75,20 @@ static Status read_one(const Cohort *c, const Lesion *l, const char *path, const
   lesion_where(c, l, path, where);
   Status s = nifti_read(path, &n, &inner);
   if (s != ST_OK) {
-    if (c->t.path) return err_set(e, s, "%.250s: row %d: %.700s", c->t.path, l->row + 2, inner.msg);
+    if (c->table.path)
+      return err_set(e, s, "%.250s: row %d: %.700s", c->table.path, l->row + 2, inner.msg);
     *e = inner;
     return s;
   }
-  Grid g = {{n.h.dim[1], n.h.dim[2], n.h.dim[3]}, {0}};
-  memcpy(g.affine, n.h.affine, sizeof g.affine);
+  Grid g = {{n.head.dim[1], n.head.dim[2], n.head.dim[3]}, {0}};
+  memcpy(g.affine, n.head.affine, sizeof g.affine);
   s = check_grid(&n, &g, v, what, where, e);
   if (s != ST_OK) goto done;
   s = check_finite(&n, where, e);
   if (s != ST_OK) goto done;
   if (!v->grid.dim[0]) {
     v->grid = g;
-    if (n.h.form == NIFTI_NO_FORM)
+    if (n.head.form == NIFTI_NO_FORM)
       snprintf(warning, 256, "%.160s: no orientation in the header; taken as RAS", path);
   }
   *out = n.data;
@@ -157,11 +158,11 @@ static Status positive_median(const float *v, int64_t n, double *out, Error *e) 
 }
 
 static Status no_channel(const Cohort *c, const Lesion *l, const char *channel, Error *e) {
-  if (c->t.path)
+  if (c->table.path)
     return err_set(e, ST_FORMAT,
                    "%s: row %d: no %s file; the channels asked for need it; fill it in or leave "
                    "%s out of --channels",
-                   c->t.path, l->row + 2, channel, channel);
+                   c->table.path, l->row + 2, channel, channel);
   return err_set(
       e, ST_INVALID,
       "%s: channel %s needs a lesions.tsv that names its file; a single volume has only chi",
@@ -194,7 +195,7 @@ Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, Le
                    char *warning, Error *e) {
   memset(v, 0, sizeof *v);
   warning[0] = 0;
-  const Status s = volumes_read(c, &c->l[i], channels, units, v, warning, e);
+  const Status s = volumes_read(c, &c->lesion[i], channels, units, v, warning, e);
   if (s != ST_OK) lesion_free(v);
   return s;
 }
@@ -210,23 +211,23 @@ static void subject_of(const char *path, char out[ID_BYTES]) {
 
 Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mask, Error *e) {
   memset(c, 0, sizeof *c);
-  c->l = mem_alloc((size_t)n * sizeof *c->l);
-  char *text = c->t.text = mem_alloc((size_t)n * 2 * ID_BYTES);
-  bool ok = c->l && text;
+  c->lesion = mem_alloc((size_t)n * sizeof *c->lesion);
+  char *text = c->table.text = mem_alloc((size_t)n * 2 * ID_BYTES);
+  bool ok = c->lesion && text;
   for (int i = 0; i < n && ok; i++) {
     char *subject = text + (size_t)i * 2 * ID_BYTES, *lesion = subject + ID_BYTES;
     subject_of(paths[i], subject);
     snprintf(lesion, ID_BYTES, "%02d", i + 1);
-    c->l[i] = (Lesion){.row = i,
-                       .subject = subject,
-                       .lesion = lesion,
-                       .chi = mem_strdup(paths[i]),
-                       .mask = mask ? mem_strdup(mask) : NULL,
-                       .reader1 = -1,
-                       .reader2 = -1,
-                       .cls = CLASS_UNREAD};
+    c->lesion[i] = (Lesion){.row = i,
+                            .subject = subject,
+                            .lesion = lesion,
+                            .chi = mem_strdup(paths[i]),
+                            .mask = mask ? mem_strdup(mask) : NULL,
+                            .reader1 = -1,
+                            .reader2 = -1,
+                            .cls = CLASS_UNREAD};
     c->n = i + 1;
-    ok = c->l[i].chi && (!mask || c->l[i].mask);
+    ok = c->lesion[i].chi && (!mask || c->lesion[i].mask);
   }
   if (ok) return ST_OK;
   cohort_free(c);

@@ -42,7 +42,7 @@ typedef struct Dis {
 static Val leaf(const Dis *s, int res, const char *name) {
   char full[96];
   snprintf(full, sizeof full, "b%d.%s", res, name);
-  return params_leaf(s->g, &s->D->p, full, s->frozen);
+  return params_leaf(s->g, &s->D->params, full, s->frozen);
 }
 
 /* w * gain / sqrt(fan_in): equalised learning rate (Karras et al. 2018, section 4.1). On the
@@ -112,8 +112,8 @@ Val g_discriminator(Graph *g, const Discriminator *D, Val img, Val c, bool froze
   }
   Val out = epilogue(&s, x);
   if (!c) return out;
-  Val cmap =
-      net_mapping_layers(g, &D->p, net_embed(g, &D->p, c, frozen), cfg->mapping_layers, frozen);
+  Val cmap = net_mapping_layers(g, &D->params, net_embed(g, &D->params, c, frozen),
+                                cfg->mapping_layers, frozen);
   if (taps) taps->cmap = cmap;
   return g_axpb(g, g_sum(g, g_mul(g, out, cmap), 1u << 1), 1 / sqrt((double)graph_dim(g, cmap, 1)),
                 0);

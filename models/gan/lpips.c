@@ -27,27 +27,27 @@ Status vgg_new(Vgg *v, Error *e) {
   char name[64];
   for (int k = 0, ci = 3; k < VGG_CONVS && s == ST_OK; ci = conv_channels[k++]) {
     snprintf(name, sizeof name, "features.%d.weight", vgg_conv_index[k]);
-    s = params_add(&v->p, name, SHAPE4(conv_channels[k], ci, 3, 3), false, e);
+    s = params_add(&v->params, name, SHAPE4(conv_channels[k], ci, 3, 3), false, e);
     snprintf(name, sizeof name, "features.%d.bias", vgg_conv_index[k]);
-    if (s == ST_OK) s = params_add(&v->p, name, SHAPE1(conv_channels[k]), false, e);
+    if (s == ST_OK) s = params_add(&v->params, name, SHAPE1(conv_channels[k]), false, e);
   }
   for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
     snprintf(name, sizeof name, "lin%d", k);
-    s = params_add(&v->p, name, SHAPE1(conv_channels[tap_conv[k]]), false, e);
+    s = params_add(&v->params, name, SHAPE1(conv_channels[tap_conv[k]]), false, e);
   }
-  if (s == ST_OK) s = params_seal(&v->p, e);
+  if (s == ST_OK) s = params_seal(&v->params, e);
   if (s != ST_OK) vgg_free(v);
   return s;
 }
 
 void vgg_free(Vgg *v) {
-  params_free(&v->p);
+  params_free(&v->params);
   memset(v, 0, sizeof *v);
 }
 
 void vgg_formula(Vgg *v, const char *prefix) {
-  for (int k = 0; k < v->p.n; k++) {
-    ParamEntry *t = &v->p.e[k];
+  for (int k = 0; k < v->params.n; k++) {
+    ParamEntry *t = &v->params.e[k];
     if (strncmp(t->name, "features.", 9) != 0) continue;
     char full[160];
     snprintf(full, sizeof full, "%s%s", prefix, t->name);
@@ -80,9 +80,9 @@ void g_vgg(Graph *g, const Vgg *v, Val img, VggTaps *taps) {
   for (int k = 0, tap = 0; k < VGG_CONVS; k++) {
     char name[64];
     snprintf(name, sizeof name, "features.%d.weight", vgg_conv_index[k]);
-    Val w = params_leaf(g, &v->p, name, true);
+    Val w = params_leaf(g, &v->params, name, true);
     snprintf(name, sizeof name, "features.%d.bias", vgg_conv_index[k]);
-    Val b = g_reshape(g, params_leaf(g, &v->p, name, true), SHAPE4(1, conv_channels[k], 1, 1));
+    Val b = g_reshape(g, params_leaf(g, &v->params, name, true), SHAPE4(1, conv_channels[k], 1, 1));
     x = g_lrelu(g, g_add(g, g_conv2d(g, x, w, 1, 1), b), 0.0, 1.0, -1.0);
     if (k != tap_conv[tap]) continue;
     taps->x[tap++] = x;
@@ -96,7 +96,7 @@ void g_lpips_features(Graph *g, const Vgg *v, const VggTaps *taps, Val feat[VGG_
     Shape s = graph_shape(g, x);
     char name[16];
     snprintf(name, sizeof name, "lin%d", k);
-    Val lin = g_reshape(g, params_leaf(g, &v->p, name, true),
+    Val lin = g_reshape(g, params_leaf(g, &v->params, name, true),
                         SHAPE4(1, conv_channels[tap_conv[k]], 1, 1));
     double hw = s.rank == 4 ? (double)(s.d[2] * s.d[3]) : 1.0;
     /* frozen: folded by the planner */

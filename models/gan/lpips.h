@@ -13,7 +13,7 @@
  * `std` per input channel in 0..255 units: x = (img - mean)/std. `name` says which weights these
  * are and goes into every printed number. */
 typedef struct Vgg {
-  Params p;
+  Params params;
   double mean[3];
   double std[3];
   char name[96];

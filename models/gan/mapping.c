@@ -47,15 +47,15 @@ Val g_mapping(Graph *g, const Generator *G, Val z, Val c, bool frozen) {
     return graph_fail(g, ST_INVALID, "mapping: labels %s; this network has %d label entries",
                       c ? "given" : "missing", G->cfg.c_dim);
   Val x = g_normalize_2nd_moment(g, z);
-  if (c) x = g_concat(g, x, net_embed(g, &G->p, c, frozen), 1);
-  return net_mapping_layers(g, &G->p, x, G->cfg.mapping_layers, frozen);
+  if (c) x = g_concat(g, x, net_embed(g, &G->params, c, frozen), 1);
+  return net_mapping_layers(g, &G->params, x, G->cfg.mapping_layers, frozen);
 }
 
 Val g_broadcast_ws(Graph *g, const Generator *G, Val w, double psi, int cutoff) {
   int64_t n = graph_dim(g, w, 0), dim = graph_dim(g, w, 1);
   Val all = g_broadcast(g, g_reshape(g, w, SHAPE3(n, 1, dim)), SHAPE3(n, G->num_ws, dim));
   if (psi == 1 || cutoff == 0) return all;
-  Val avg = g_reshape(g, params_leaf(g, &G->p, "mapping.w_avg", false), SHAPE2(1, dim));
+  Val avg = g_reshape(g, params_leaf(g, &G->params, "mapping.w_avg", false), SHAPE2(1, dim));
   Val t = g_add(g, avg, g_axpb(g, g_sub(g, w, avg), psi, 0));
   t = g_broadcast(g, g_reshape(g, t, SHAPE3(n, 1, dim)), SHAPE3(n, G->num_ws, dim));
   if (cutoff < 0 || cutoff >= G->num_ws) return t;

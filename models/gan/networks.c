@@ -126,7 +126,7 @@ Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
                    "must agree and labels are impossible",
                    cfg->z_dim, cfg->w_dim, cfg->c_dim);
   G->cfg = *cfg;
-  Layout l = {&G->p, e, ST_OK};
+  Layout l = {&G->params, e, ST_OK};
   int before = 0;
   for (int res = 4; res <= cfg->img_resolution; res *= 2) {
     int c = net_channels(res, cfg->channel_base, cfg->channel_max);
@@ -152,7 +152,7 @@ Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
   add_mapping(&l, cfg->z_dim + (cfg->c_dim > 0 ? cfg->w_dim : 0), cfg->c_dim, cfg->w_dim,
               cfg->mapping_layers);
   add(&l, SHAPE1(cfg->w_dim), true, "mapping.w_avg", "");
-  st = l.st != ST_OK ? l.st : params_seal(&G->p, e);
+  st = l.st != ST_OK ? l.st : params_seal(&G->params, e);
   if (st != ST_OK) generator_free(G);
   return st;
 }
@@ -172,7 +172,7 @@ Status discriminator_new(Discriminator *D, const DisConfig *cfg, Error *e) {
   if (cfg->c_dim < 0 || cfg->c_dim > 65536)
     return err_set(e, ST_INVALID, "discriminator: c_dim %d; expected 0 to 65536", cfg->c_dim);
   D->cfg = *cfg;
-  Layout l = {&D->p, e, ST_OK};
+  Layout l = {&D->params, e, ST_OK};
   char pre[64];
   for (int res = cfg->img_resolution; res >= 8; res /= 2) {
     int c = net_channels(res, cfg->channel_base, cfg->channel_max),
@@ -200,18 +200,18 @@ Status discriminator_new(Discriminator *D, const DisConfig *cfg, Error *e) {
   int out = cfg->c_dim > 0 ? c4 : 1;
   add(&l, SHAPE2(out, c4), false, "b4", ".out.weight");
   add(&l, SHAPE1(out), false, "b4", ".out.bias");
-  st = l.st != ST_OK ? l.st : params_seal(&D->p, e);
+  st = l.st != ST_OK ? l.st : params_seal(&D->params, e);
   if (st != ST_OK) discriminator_free(D);
   return st;
 }
 
 void generator_free(Generator *G) {
-  params_free(&G->p);
+  params_free(&G->params);
   memset(G, 0, sizeof *G);
 }
 
 void discriminator_free(Discriminator *D) {
-  params_free(&D->p);
+  params_free(&D->params);
   memset(D, 0, sizeof *D);
 }
 
@@ -250,8 +250,8 @@ static void reset(Params *p, Rng *r) {
   }
 }
 
-void generator_reset(Generator *G, Rng *r) { reset(&G->p, r); }
-void discriminator_reset(Discriminator *D, Rng *r) { reset(&D->p, r); }
+void generator_reset(Generator *G, Rng *r) { reset(&G->params, r); }
+void discriminator_reset(Discriminator *D, Rng *r) { reset(&D->params, r); }
 
 static void formula(Params *p, const char *prefix) {
   static const struct {
@@ -270,5 +270,5 @@ static void formula(Params *p, const char *prefix) {
   }
 }
 
-void generator_formula(Generator *G, const char *prefix) { formula(&G->p, prefix); }
-void discriminator_formula(Discriminator *D, const char *prefix) { formula(&D->p, prefix); }
+void generator_formula(Generator *G, const char *prefix) { formula(&G->params, prefix); }
+void discriminator_formula(Discriminator *D, const char *prefix) { formula(&D->params, prefix); }

@@ -27,7 +27,7 @@ typedef struct DisConfig {
 #define MAX_WS 24
 typedef struct Generator {
   GenConfig cfg;
-  Params p;
+  Params params;
   int num_ws;
   int num_noise;
   char noise_name[MAX_NOISE][64];
@@ -35,7 +35,7 @@ typedef struct Generator {
 } Generator;
 typedef struct Discriminator {
   DisConfig cfg;
-  Params p;
+  Params params;
 } Discriminator;
 
 /* 64x64, 1 channel, base 16384, max 512, z = w = 512, 2 mapping layers, clamp 256 */

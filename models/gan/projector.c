@@ -195,7 +195,7 @@ Status projector_step(Projector *p, ProjectStep *info, Error *e) {
 /* The network's own noise instead of the optimised maps. */
 static Status put_noise_const(Projector *p, Error *e) {
   for (int k = 1; k < p->nseg; k++) {
-    const ParamEntry *c = params_find(&p->G->p, p->G->noise_name[k - 1]);
+    const ParamEntry *c = params_find(&p->G->params, p->G->noise_name[k - 1]);
     if (!c)
       return err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k - 1]);
     for (int i = 0; i < p->batch; i++)

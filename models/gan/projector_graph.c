@@ -54,8 +54,8 @@ static void projector_ranges(const Projector *p, Range r[RANGES]) {
                        {p->adam.m, p->adam.m ? n : 0},
                        {p->adam.v, n},
                        {p->losses, (size_t)p->nlosses * sizeof(real)},
-                       {p->G->p.data, (size_t)p->G->p.ntotal * sizeof(real)},
-                       {p->vgg->p.data, (size_t)p->vgg->p.ntotal * sizeof(real)}};
+                       {p->G->params.data, (size_t)p->G->params.ntotal * sizeof(real)},
+                       {p->vgg->params.data, (size_t)p->vgg->params.ntotal * sizeof(real)}};
   memcpy(r, all, sizeof all);
 }
 

@@ -141,7 +141,7 @@ typedef struct Syn {
 static Val leaf(const Syn *s, const char *pre, const char *name) {
   char full[96];
   snprintf(full, sizeof full, "%s.%s", pre, name);
-  return params_leaf(s->g, &s->G->p, full, s->o->frozen);
+  return params_leaf(s->g, &s->G->params, full, s->o->frozen);
 }
 
 /* Style of a layer: affine(ws[:, index]). */
@@ -189,7 +189,7 @@ Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, Syn
   for (int res = 4; res <= G->cfg.img_resolution; res *= 2) {
     char pre[64];
     if (res == 4) {
-      Val c = params_leaf(g, &G->p, "synthesis.b4.const", o->frozen);
+      Val c = params_leaf(g, &G->params, "synthesis.b4.const", o->frozen);
       x = g_reshape(g, c, SHAPE4(1, graph_dim(g, c, 0), 4, 4));
     } else {
       snprintf(pre, sizeof pre, "synthesis.b%d.conv0", res);

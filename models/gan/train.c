@@ -31,7 +31,7 @@ static Status new_adam(Trainer *t, int is_d, Error *e) {
   const TrainConfig *c = &t->cfg;
   int interval = is_d ? c->d_reg_interval : c->g_reg_interval;
   double r = interval > 0 ? interval / (interval + 1.0) : 1;
-  return adam_init(&t->adam[is_d], is_d ? t->D.p.nparam : t->G.p.nparam,
+  return adam_init(&t->adam[is_d], is_d ? t->D.params.nparam : t->G.params.nparam,
                    (is_d ? c->d_lr : c->g_lr) * r, pow(c->beta1, r), pow(c->beta2, r), c->eps, e);
 }
 
@@ -76,8 +76,8 @@ static Status new_buffers(Trainer *t, Error *e) {
   size_t rounds = (size_t)train_rounds(c), round = B / rounds, R = sizeof(real),
          pl = c->pl_weight > 0 ? (size_t)train_pl_samples(c) : 0;
   for (int k = 0; k < 2; k++) {
-    t->grad_round[k] = need((size_t)(k ? t->D.p.nparam : t->G.p.nparam), R, &ok);
-    t->grad_sum[k] = need((size_t)(k ? t->D.p.nparam : t->G.p.nparam), R, &ok);
+    t->grad_round[k] = need((size_t)(k ? t->D.params.nparam : t->G.params.nparam), R, &ok);
+    t->grad_sum[k] = need((size_t)(k ? t->D.params.nparam : t->G.params.nparam), R, &ok);
   }
   t->aug = need(round, sizeof *t->aug, &ok);
   t->round_img = need(round * px, R, &ok);
@@ -192,7 +192,7 @@ TrainerState *trainer_state(Trainer *t) { return &t->state; }
 const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
 void trainer_copy_to_ema(Trainer *t) {
   device_pull(t, NULL);
-  memcpy(t->G_ema.p.data, t->G.p.data, (size_t)t->G.p.ntotal * sizeof(real));
+  memcpy(t->G_ema.params.data, t->G.params.data, (size_t)t->G.params.ntotal * sizeof(real));
 }
 
 void trainer_refresh(Trainer *t) {
@@ -299,8 +299,8 @@ static void collect_metrics(Trainer *t) {
 
 /* The weights followed Adam (train_phase.c); buffers are copied. */
 static Status copy_buffers(Trainer *t, Error *e) {
-  const Params *p = &t->G.p;
-  return flat_copy(t->b, flat_at(t->b, t->G_ema.p.data) + p->nparam,
+  const Params *p = &t->G.params;
+  return flat_copy(t->b, flat_at(t->b, t->G_ema.params.data) + p->nparam,
                    flat_at(t->b, p->data) + p->nparam, p->ntotal - p->nparam, e);
 }
 
@@ -396,9 +396,9 @@ Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *
                          void *ctx, Error *e) {
   Walk w = {fn, ctx, e, device_pull(t, e)};
   TrainerState *s = &t->state;
-  visit_params(&w, "G.", &t->G.p);
-  visit_params(&w, "D.", &t->D.p);
-  visit_params(&w, "G_ema.", &t->G_ema.p);
+  visit_params(&w, "G.", &t->G.params);
+  visit_params(&w, "D.", &t->D.params);
+  visit_params(&w, "G_ema.", &t->G_ema.params);
   for (int k = 0; k < 2; k++) {
     const char *pre = k ? "adam.D." : "adam.G.";
     visit(&w, pre, "t", TT_I64, SHAPE0(), &t->adam[k].t);

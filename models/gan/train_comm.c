@@ -73,7 +73,7 @@ Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e) {
   Status st = comm_agree(t->cfg.comm, own, NULL, e);
   if (st == ST_OK) st = sum(t, t->grad_sum[is_d], t->adam[is_d].n, e);
   for (int i = 0, n = parts(t, ph, p); i < n && st == ST_OK; i++) st = sum(t, p[i].x, p[i].n, e);
-  real *w_avg = params_find(&t->G.p, "mapping.w_avg")->data;
+  real *w_avg = params_find(&t->G.params, "mapping.w_avg")->data;
   /* one after another, as one process would */
   for (int k = 0; k < rounds && ph != PH_DREG && st == ST_OK; k++)
     st = flat_ema(t->b, flat_at(t->b, w_avg), flat_at(t->b, t->w_means + (int64_t)k * w_dim), w_dim,

@@ -16,9 +16,9 @@ static int ranges(Trainer *t, Range *r) {
   int n = 0;
   size_t R = sizeof(real), px = (size_t)t->cfg.G.img_channels * (size_t)t->cfg.G.img_resolution *
                                 (size_t)t->cfg.G.img_resolution;
-  r[n++] = (Range){t->G.p.data, (size_t)t->G.p.ntotal * R, true};
-  r[n++] = (Range){t->G_ema.p.data, (size_t)t->G_ema.p.ntotal * R, true};
-  r[n++] = (Range){t->D.p.data, (size_t)t->D.p.ntotal * R, true};
+  r[n++] = (Range){t->G.params.data, (size_t)t->G.params.ntotal * R, true};
+  r[n++] = (Range){t->G_ema.params.data, (size_t)t->G_ema.params.ntotal * R, true};
+  r[n++] = (Range){t->D.params.data, (size_t)t->D.params.ntotal * R, true};
   for (int k = 0; k < 2; k++) {
     size_t bytes = (size_t)t->adam[k].n * R;
     r[n++] = (Range){t->adam[k].v, bytes, true};

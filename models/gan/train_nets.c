@@ -103,7 +103,7 @@ typedef struct GradList {
 
 /* Adds d L / d parameter for all trainable tensors of the net. */
 static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList *l, Error *e) {
-  const Params *ps = is_d ? &t->D.p : &t->G.p;
+  const Params *ps = is_d ? &t->D.params : &t->G.params;
   Status st = graph_status(p->g, e);
   if (st != ST_OK) return st;
   l->n = 0;
@@ -294,7 +294,7 @@ void nets_free(Trainer *t) {
 
 TrainMemory trainer_memory(const Trainer *t) {
   TrainMemory m = {0};
-  m.weights = (size_t)(2 * t->G.p.ntotal + t->D.p.ntotal) * sizeof(real);
+  m.weights = (size_t)(2 * t->G.params.ntotal + t->D.params.ntotal) * sizeof(real);
   /* v (and m), two gradient ranges */
   for (int k = 0; k < 2; k++)
     m.optimizer += (size_t)t->adam[k].n * sizeof(real) * (t->adam[k].m ? 4 : 3);

@@ -99,7 +99,7 @@ static Status update_w_avg(Trainer *t, const PhaseNet *p, int k, Error *e) {
   /* train_share_end does the rest */
   if (comm_many(t->cfg.comm))
     return take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);
-  real *w_avg = params_find(&t->G.p, "mapping.w_avg")->data;
+  real *w_avg = params_find(&t->G.params, "mapping.w_avg")->data;
   return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim,
                   t->cfg.w_avg_beta, e);
 }
@@ -216,7 +216,7 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
  * not move G). */
 static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
-  Params *ps = is_d ? &t->D.p : &t->G.p;
+  Params *ps = is_d ? &t->D.params : &t->G.params;
   real *host = t->grad_sum[is_d], *g = flat_at(t->b, host);
   TRY(flat_sanitize(t->b, g, a->n, t->b ? backend_device(t->b, &t->res->bad) : &t->res->bad, e));
   if (t->on_gradient) {
@@ -225,7 +225,7 @@ static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   }
   bool last_of_g =
       ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
-  real *ema = last_of_g ? flat_at(t->b, t->G_ema.p.data) : NULL;
+  real *ema = last_of_g ? flat_at(t->b, t->G_ema.params.data) : NULL;
   return flat_adam(t->b, a, flat_at(t->b, ps->data), g, ema, t->m.ema_beta, e);
 }
 

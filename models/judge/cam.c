@@ -16,7 +16,7 @@ static Val build(Graph *g, const Classifier *c, Val x, int cls, CamKind kind) {
   Val logits = g_classifier(g, c, x, NULL, &t), weight;
   const int64_t ch = graph_dim(g, t.features, 1);
   if (kind == CAM_ZHOU)
-    weight = g_reshape(g, g_slice(g, params_leaf(g, &c->p, "fc.weight", true), 0, cls, 1, 1),
+    weight = g_reshape(g, g_slice(g, params_leaf(g, &c->params, "fc.weight", true), 0, cls, 1, 1),
                        SHAPE4(1, ch, 1, 1));
   else
     weight = g_mean(g, g_grad1(g, g_slice(g, logits, 1, cls, 1, 1), t.features), 4 | 8);

@@ -28,21 +28,22 @@ Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e) {
                   cfg->width[k]);
     snprintf(name, sizeof name, "unit%d.conv.weight", k);
     if (s == ST_OK)
-      s = params_add(&c->p, name,
+      s = params_add(&c->params, name,
                      SHAPE4(cfg->width[k], k ? cfg->width[k - 1] : cfg->channels, 3, 3), false, e);
     snprintf(name, sizeof name, "unit%d.bn", k);
-    if (s == ST_OK) s = bn_add(&c->p, name, cfg->width[k], e);
+    if (s == ST_OK) s = bn_add(&c->params, name, cfg->width[k], e);
   }
   if (s == ST_OK)
-    s = params_add(&c->p, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false, e);
-  if (s == ST_OK) s = params_add(&c->p, "fc.bias", SHAPE1(cfg->classes), false, e);
-  if (s == ST_OK) s = params_seal(&c->p, e);
+    s = params_add(&c->params, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false,
+                   e);
+  if (s == ST_OK) s = params_add(&c->params, "fc.bias", SHAPE1(cfg->classes), false, e);
+  if (s == ST_OK) s = params_seal(&c->params, e);
   if (s != ST_OK) classifier_free(c);
   return s;
 }
 
 void classifier_free(Classifier *c) {
-  params_free(&c->p);
+  params_free(&c->params);
   memset(c, 0, sizeof *c);
 }
 
@@ -50,12 +51,12 @@ void classifier_reset(Classifier *c, Rng *r) {
   char name[64];
   for (int k = 0; k < CLS_UNITS; k++) {
     snprintf(name, sizeof name, "unit%d.conv.weight", k);
-    fit_init_he(&c->p, name, 9 * (int64_t)(k ? c->cfg.width[k - 1] : c->cfg.channels), r);
+    fit_init_he(&c->params, name, 9 * (int64_t)(k ? c->cfg.width[k - 1] : c->cfg.channels), r);
     snprintf(name, sizeof name, "unit%d.bn", k);
-    bn_reset(&c->p, name);
+    bn_reset(&c->params, name);
   }
-  fit_init_he(&c->p, "fc.weight", c->cfg.width[CLS_UNITS - 1], r);
-  ParamEntry *b = params_find(&c->p, "fc.bias");
+  fit_init_he(&c->params, "fc.weight", c->cfg.width[CLS_UNITS - 1], r);
+  ParamEntry *b = params_find(&c->params, "fc.bias");
   memset(b->data, 0, (size_t)b->numel * sizeof *b->data);
 }
 
@@ -65,15 +66,15 @@ Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTap
   char name[64];
   for (int k = 0; k < CLS_UNITS; k++) {
     snprintf(name, sizeof name, "unit%d.conv.weight", k);
-    x = g_conv2d(g, x, params_leaf(g, &c->p, name, frozen), 1, 1);
+    x = g_conv2d(g, x, params_leaf(g, &c->params, name, frozen), 1, 1);
     snprintf(name, sizeof name, "unit%d.bn", k);
-    x = g_lrelu(g, g_batch_norm(g, &c->p, name, x, bn), 0, 1, -1);
+    x = g_lrelu(g, g_batch_norm(g, &c->params, name, x, bn), 0, 1, -1);
     if (k < c->cfg.pools) x = g_maxpool(g, x, 2, 2, 0);
   }
   Val pooled = g_reshape(g, g_mean(g, x, 4 | 8), SHAPE2(n, c->cfg.width[CLS_UNITS - 1]));
   if (taps) *taps = (ClassifierTaps){x, pooled};
-  Val bias = g_reshape(g, params_leaf(g, &c->p, "fc.bias", frozen), SHAPE2(1, c->cfg.classes));
-  return g_add(g, g_matmul(g, pooled, params_leaf(g, &c->p, "fc.weight", frozen), false, true),
+  Val bias = g_reshape(g, params_leaf(g, &c->params, "fc.bias", frozen), SHAPE2(1, c->cfg.classes));
+  return g_add(g, g_matmul(g, pooled, params_leaf(g, &c->params, "fc.weight", frozen), false, true),
                bias);
 }
 
@@ -130,9 +131,9 @@ typedef struct Trn {
 } Trn;
 
 static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
-  Status s = fit_begin(&t->f, &c->p, e);
+  Status s = fit_begin(&t->f, &c->params, e);
   if (s != ST_OK) return s;
-  Graph *g = t->f.g;
+  Graph *g = t->f.graph;
   t->batch = (int)PRLX_MIN(o->batch, d->n);
   t->classes = c->cfg.classes;
   t->d = d;

@@ -20,7 +20,7 @@ typedef struct ClassifierConfig {
  * least 2^pools pixels. */
 typedef struct Classifier {
   ClassifierConfig cfg;
-  Params p;
+  Params params;
 } Classifier;
 ClassifierConfig classifier_defaults(int channels); /* 2 classes */
 

@@ -36,23 +36,26 @@ static Status add_tensors(DeepSmote *d, Error *e) {
   char b[64];
   Status s = ST_OK;
   for (int k = 0; k < STAGES && s == ST_OK; k++) {
-    s = params_add(&d->p, label(b, "enc", "conv", k, ".weight"),
+    s = params_add(&d->params, label(b, "enc", "conv", k, ".weight"),
                    SHAPE4(stage_channels(c, k + 1), stage_channels(c, k), 4, 4), false, e);
     if (s == ST_OK && k)
-      s = bn_add(&d->p, label(b, "enc", "bn", k, ""), stage_channels(c, k + 1), e);
+      s = bn_add(&d->params, label(b, "enc", "bn", k, ""), stage_channels(c, k + 1), e);
   }
-  if (s == ST_OK) s = params_add(&d->p, "enc.fc.weight", SHAPE2(c->latent, flat_size(c)), false, e);
-  if (s == ST_OK) s = params_add(&d->p, "enc.fc.bias", SHAPE1(c->latent), false, e);
-  if (s == ST_OK) s = params_add(&d->p, "dec.fc.weight", SHAPE2(flat_size(c), c->latent), false, e);
-  if (s == ST_OK) s = params_add(&d->p, "dec.fc.bias", SHAPE1(flat_size(c)), false, e);
+  if (s == ST_OK)
+    s = params_add(&d->params, "enc.fc.weight", SHAPE2(c->latent, flat_size(c)), false, e);
+  if (s == ST_OK) s = params_add(&d->params, "enc.fc.bias", SHAPE1(c->latent), false, e);
+  if (s == ST_OK)
+    s = params_add(&d->params, "dec.fc.weight", SHAPE2(flat_size(c), c->latent), false, e);
+  if (s == ST_OK) s = params_add(&d->params, "dec.fc.bias", SHAPE1(flat_size(c)), false, e);
   /* a transposed convolution's weight is that of the convolution it transposes: [in,out,4,4] */
   for (int k = 0; k < STAGES && s == ST_OK; k++) {
     const int ci = stage_channels(c, STAGES - k), co = stage_channels(c, STAGES - k - 1);
-    s = params_add(&d->p, label(b, "dec", "conv", k, ".weight"), SHAPE4(ci, co, 4, 4), false, e);
-    if (s == ST_OK && k < STAGES - 1) s = bn_add(&d->p, label(b, "dec", "bn", k, ""), co, e);
+    s = params_add(&d->params, label(b, "dec", "conv", k, ".weight"), SHAPE4(ci, co, 4, 4), false,
+                   e);
+    if (s == ST_OK && k < STAGES - 1) s = bn_add(&d->params, label(b, "dec", "bn", k, ""), co, e);
   }
-  if (s == ST_OK) s = params_add(&d->p, "dec.bias", SHAPE1(c->channels), false, e);
-  return s == ST_OK ? params_seal(&d->p, e) : s;
+  if (s == ST_OK) s = params_add(&d->params, "dec.bias", SHAPE1(c->channels), false, e);
+  return s == ST_OK ? params_seal(&d->params, e) : s;
 }
 
 Status deepsmote_new(DeepSmote *d, const DeepSmoteConfig *cfg, Error *e) {
@@ -70,35 +73,35 @@ Status deepsmote_new(DeepSmote *d, const DeepSmoteConfig *cfg, Error *e) {
 }
 
 void deepsmote_free(DeepSmote *d) {
-  params_free(&d->p);
+  params_free(&d->params);
   memset(d, 0, sizeof *d);
 }
 
 void deepsmote_reset(DeepSmote *d, Rng *r) {
   char b[64];
-  memset(d->p.data, 0, (size_t)d->p.ntotal * sizeof *d->p.data);
+  memset(d->params.data, 0, (size_t)d->params.ntotal * sizeof *d->params.data);
   for (int k = 0; k < STAGES; k++) {
-    fit_init_he(&d->p, label(b, "enc", "conv", k, ".weight"),
+    fit_init_he(&d->params, label(b, "enc", "conv", k, ".weight"),
                 16 * (int64_t)stage_channels(&d->cfg, k), r);
-    if (k) bn_reset(&d->p, label(b, "enc", "bn", k, ""));
+    if (k) bn_reset(&d->params, label(b, "enc", "bn", k, ""));
     /* 4 of 16 taps meet a pixel */
-    fit_init_he(&d->p, label(b, "dec", "conv", k, ".weight"),
+    fit_init_he(&d->params, label(b, "dec", "conv", k, ".weight"),
                 4 * (int64_t)stage_channels(&d->cfg, STAGES - k), r);
-    if (k < STAGES - 1) bn_reset(&d->p, label(b, "dec", "bn", k, ""));
+    if (k < STAGES - 1) bn_reset(&d->params, label(b, "dec", "bn", k, ""));
   }
-  fit_init_he(&d->p, "enc.fc.weight", 2 * flat_size(&d->cfg), r);
-  fit_init_he(&d->p, "dec.fc.weight", d->cfg.latent, r);
+  fit_init_he(&d->params, "enc.fc.weight", 2 * flat_size(&d->cfg), r);
+  fit_init_he(&d->params, "dec.fc.weight", d->cfg.latent, r);
 }
 
 static Val leaf(Graph *g, const DeepSmote *d, const char *name, const BnTaps *bn) {
-  return params_leaf(g, &d->p, name, !bn);
+  return params_leaf(g, &d->params, name, !bn);
 }
 
 Val g_deepsmote_encode(Graph *g, const DeepSmote *d, Val x, BnTaps *bn) {
   char b[64];
   for (int k = 0; k < STAGES; k++) {
     x = g_conv2d(g, x, leaf(g, d, label(b, "enc", "conv", k, ".weight"), bn), 2, 1);
-    if (k) x = g_batch_norm(g, &d->p, label(b, "enc", "bn", k, ""), x, bn);
+    if (k) x = g_batch_norm(g, &d->params, label(b, "enc", "bn", k, ""), x, bn);
     x = g_lrelu(g, x, 0.2, 1, -1);
   }
   Val z = g_matmul(g, g_reshape(g, x, SHAPE2(graph_dim(g, x, 0), flat_size(&d->cfg))),
@@ -118,7 +121,7 @@ Val g_deepsmote_decode(Graph *g, const DeepSmote *d, Val z, BnTaps *bn) {
     x = g_conv2d_dx(g, x, leaf(g, d, label(b, "dec", "conv", k, ".weight"), bn), 2, 1, 2 * side,
                     2 * side);
     if (k < STAGES - 1)
-      x = g_lrelu(g, g_batch_norm(g, &d->p, label(b, "dec", "bn", k, ""), x, bn), 0, 1, -1);
+      x = g_lrelu(g, g_batch_norm(g, &d->params, label(b, "dec", "bn", k, ""), x, bn), 0, 1, -1);
   }
   return g_tanh(
       g, g_add(g, x, g_reshape(g, leaf(g, d, "dec.bias", bn), SHAPE4(1, d->cfg.channels, 1, 1))));
@@ -143,7 +146,7 @@ typedef struct Trn {
 } Trn;
 
 static Status build(Trn *t, const DeepSmote *m, DeepSmoteTrain o, Error *e) {
-  Graph *g = t->f.g;
+  Graph *g = t->f.graph;
   const Shape s = SHAPE4(t->batch, m->cfg.channels, m->cfg.side, m->cfg.side);
   t->x = g_input(g, "images", s);
   t->xc = g_input(g, "images of one class", s);
@@ -261,7 +264,7 @@ Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, E
   t.start = mem_alloc((size_t)(classes + 1) * sizeof *t.start);
   if (!t.order || !t.pick || !t.by_class || !t.start)
     s = err_set(e, ST_NOMEM, "DeepSMOTE: out of memory for %lld images", (long long)d->n);
-  if (s == ST_OK) s = fit_begin(&t.f, &m->p, e);
+  if (s == ST_OK) s = fit_begin(&t.f, &m->params, e);
   if (s == ST_OK) s = build(&t, m, *o, e);
   if (s == ST_OK) {
     sort_by_class(&t, d);

@@ -32,7 +32,7 @@ typedef struct DeepSmoteConfig {
  * "dec.bn<k>.*" (k < 3), "dec.bias". */
 typedef struct DeepSmote {
   DeepSmoteConfig cfg;
-  Params p;
+  Params params;
 } DeepSmote;
 
 /* width 16, 300 codes (published) */

@@ -154,14 +154,14 @@ done:
 
 /* ---- neighbours ---- */
 void nearest_add(Nearest *q, int64_t id, int64_t group, double d) {
-  if (d < q->d) {
+  if (d < q->distance) {
     if (q->id >= 0 && group != q->group) {
-      q->second = q->d;
+      q->second = q->distance;
       q->second_group = q->group;
     }
     q->id = id;
     q->group = group;
-    q->d = d;
+    q->distance = d;
   } else if (group != q->group && d < q->second) {
     q->second = d;
     q->second_group = group;
@@ -169,7 +169,7 @@ void nearest_add(Nearest *q, int64_t id, int64_t group, double d) {
 }
 
 double nearest_gap(const Nearest *q) {
-  return isfinite(q->second) && q->second > 0 ? q->d / q->second : NAN;
+  return isfinite(q->second) && q->second > 0 ? q->distance / q->second : NAN;
 }
 
 /* Blocks short enough for float sums, added up in double. */
@@ -197,12 +197,13 @@ const char *const memory_name[3] = {"no", "close", "copy"};
 
 Status reference_new(NearReference *r, int64_t n, const Nearest *q, Error *e) {
   int64_t m = 0, g = 0;
-  *r = (NearReference){.d = mem_alloc(2 * (size_t)PRLX_MAX(n, 1) * sizeof *r->d)};
-  if (!r->d) return err_set(e, ST_NOMEM, "neighbours: out of memory for %lld images", (long long)n);
-  r->gap = r->d + n;
+  *r = (NearReference){.distance = mem_alloc(2 * (size_t)PRLX_MAX(n, 1) * sizeof *r->distance)};
+  if (!r->distance)
+    return err_set(e, ST_NOMEM, "neighbours: out of memory for %lld images", (long long)n);
+  r->gap = r->distance + n;
   for (int64_t i = 0; i < n; i++) {
     if (q[i].id < 0) continue;
-    r->d[m++] = q[i].d;
+    r->distance[m++] = q[i].distance;
     if (isfinite(nearest_gap(&q[i]))) r->gap[g++] = nearest_gap(&q[i]);
   }
   if (!m) {
@@ -211,22 +212,22 @@ Status reference_new(NearReference *r, int64_t n, const Nearest *q, Error *e) {
                    "neighbours: training images of one lesion only; expected at least two lesions "
                    "to compare with");
   }
-  qsort(r->d, (size_t)m, sizeof *r->d, double_order);
+  qsort(r->distance, (size_t)m, sizeof *r->distance, double_order);
   qsort(r->gap, (size_t)g, sizeof *r->gap, double_order);
   /* no second lesion: nothing can stand out */
   for (; g < m; g++) r->gap[g] = HUGE_VAL;
   r->n = m;
-  r->median = quantile_sorted(r->d, m, 0.5);
+  r->median = quantile_sorted(r->distance, m, 0.5);
   return ST_OK;
 }
 
 void reference_free(NearReference *r) {
-  mem_free(r->d);
+  mem_free(r->distance);
   *r = (NearReference){0};
 }
 
 Memory memory_of(const NearReference *r, const Nearest *q) {
-  if (!r->n || q->id < 0 || q->d >= r->d[0]) return MEMORY_NONE;
+  if (!r->n || q->id < 0 || q->distance >= r->distance[0]) return MEMORY_NONE;
   const double gap = nearest_gap(q), low = quantile_sorted(r->gap, r->n, 0.05);
   return isfinite(gap) && isfinite(low) && gap < low ? MEMORY_COPY : MEMORY_CLOSE;
 }

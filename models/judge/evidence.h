@@ -37,7 +37,7 @@ Status rim_match(int h, int w, const float *img, const float *rim, const float *
 typedef struct Nearest {
   int64_t id;
   int64_t group;
-  double d;
+  double distance;
   int64_t second_group;
   double second;
 } Nearest;
@@ -55,7 +55,7 @@ double square_distance(const float *a, const float *b, int64_t n);
  * nearest other lesion, sorted. */
 typedef struct NearReference {
   int64_t n;
-  double *d;
+  double *distance;
   double *gap;
   double median;
 } NearReference;

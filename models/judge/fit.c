@@ -64,20 +64,20 @@ Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *t
              *rv = params_find(p, bn_name(buf, prefix, "running_var"));
   if (!rm || !rv)
     return graph_fail(g, ST_INTERNAL, "batch norm: no running statistics of %s", prefix);
-  taps->t[taps->n++] = (BnTap){mean, var, m / (m - 1), rm->data, rv->data, c};
+  taps->tap[taps->n++] = (BnTap){mean, var, m / (m - 1), rm->data, rv->data, c};
   return g_add(g, g_mul(g, d, g_mul(g, g_rsqrt0(g, g_axpb(g, var, 1, BN_EPS)), w)), b);
 }
 
 /* ---- one training step ---- */
 
 Status fit_begin(Fit *f, Params *p, Error *e) {
-  *f = (Fit){.g = graph_new(), .p = p};
-  return f->g ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the graph");
+  *f = (Fit){.graph = graph_new(), .params = p};
+  return f->graph ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the graph");
 }
 
 void fit_free(Fit *f) {
   plan_free(f->plan);
-  graph_free(f->g);
+  graph_free(f->graph);
   adam_free(&f->adam);
   mem_free(f->grad);
   memset(f, 0, sizeof *f);
@@ -89,27 +89,27 @@ Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const
   Val wrt[FIT_TENSORS], dx[FIT_TENSORS], outs[FIT_TENSORS + 2 * BN_MAX + 16];
   const ParamEntry *entry[FIT_TENSORS];
   int n = 0, k = 0;
-  for (int i = 0; i < f->p->n; i++) {
-    if (f->p->e[i].buffer) continue;
+  for (int i = 0; i < f->params->n; i++) {
+    if (f->params->e[i].buffer) continue;
     if (n == FIT_TENSORS || nextra > 15)
       return err_set(e, ST_INTERNAL, "training: more than %d tensors", FIT_TENSORS);
-    entry[n] = &f->p->e[i];
-    wrt[n++] = params_leaf(f->g, f->p, f->p->e[i].name, false);
+    entry[n] = &f->params->e[i];
+    wrt[n++] = params_leaf(f->graph, f->params, f->params->e[i].name, false);
   }
-  Status s = graph_status(f->g, e);
-  if (s == ST_OK) s = graph_grad(f->g, 1, &loss, NULL, n, wrt, dx, nstop, stop, e);
+  Status s = graph_status(f->graph, e);
+  if (s == ST_OK) s = graph_grad(f->graph, 1, &loss, NULL, n, wrt, dx, nstop, stop, e);
   if (s != ST_OK) return s;
   outs[k++] = loss;
   for (int i = 0; i < nextra; i++) outs[k++] = extra[i];
   for (int i = 0; i < f->bn.n; i++) {
-    outs[k++] = f->bn.t[i].mean;
-    outs[k++] = f->bn.t[i].var;
+    outs[k++] = f->bn.tap[i].mean;
+    outs[k++] = f->bn.tap[i].var;
   }
   for (int i = 0; i < n; i++) outs[k++] = dx[i];
-  f->grad = mem_alloc((size_t)f->p->nparam * sizeof *f->grad);
+  f->grad = mem_alloc((size_t)f->params->nparam * sizeof *f->grad);
   if (!f->grad) return err_set(e, ST_NOMEM, "training: out of memory for the gradient");
-  s = adam_init(&f->adam, f->p->nparam, lr, beta1, beta2, 1e-8, e);
-  if (s == ST_OK) s = plan_new(f->g, k, outs, NULL, &f->plan, e);
+  s = adam_init(&f->adam, f->params->nparam, lr, beta1, beta2, 1e-8, e);
+  if (s == ST_OK) s = plan_new(f->graph, k, outs, NULL, &f->plan, e);
   for (int i = 0; i < n && s == ST_OK; i++)
     s = plan_bind(f->plan, dx[i], f->grad + entry[i]->offset, e);
   return s;
@@ -119,7 +119,7 @@ Status fit_step(Fit *f, Error *e) {
   Status s = plan_run(f->plan, e);
   if (s != ST_OK) return s;
   for (int i = 0; i < f->bn.n; i++) {
-    const BnTap *t = &f->bn.t[i];
+    const BnTap *t = &f->bn.tap[i];
     const real *m = plan_data(f->plan, t->mean), *v = plan_data(f->plan, t->var);
     for (int64_t c = 0; c < t->channels; c++) {
       t->running_mean[c] =
@@ -128,7 +128,7 @@ Status fit_step(Fit *f, Error *e) {
                                  BN_MOMENTUM * t->unbias * (double)v[c]);
     }
   }
-  adam_step(&f->adam, f->p->data, f->grad);
+  adam_step(&f->adam, f->params->data, f->grad);
   return ST_OK;
 }
 

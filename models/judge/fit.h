@@ -26,7 +26,7 @@ typedef struct BnTap {
 } BnTap;
 #define BN_MAX 32
 typedef struct BnTaps {
-  BnTap t[BN_MAX];
+  BnTap tap[BN_MAX];
   int n;
 } BnTaps;
 
@@ -37,9 +37,9 @@ Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *t
 /* One training step. Zero-initialise; build the graph in f->g (fit_begin), then fit_plan; fill the
  * inputs with plan_data(f->plan, v); fit_step. */
 typedef struct Fit {
-  Graph *g;
+  Graph *graph;
   Plan *plan;
-  Params *p;
+  Params *params;
   real *grad;
   Adam adam;
   BnTaps bn;

@@ -62,9 +62,9 @@ static Map conv_named(Build *b, Map in, const char *layer, int co, int kh, int k
   Graph *g = b->g;
   char name[96];
   snprintf(name, sizeof name, "%s.conv.weight", layer);
-  Val w = params_leaf(g, &b->v->p, name, true), x = in.x;
+  Val w = params_leaf(g, &b->v->params, name, true), x = in.x;
   snprintf(name, sizeof name, "%s.bn.bias", layer);
-  Val bias = g_reshape(g, params_leaf(g, &b->v->p, name, true), SHAPE4(1, co, 1, 1));
+  Val bias = g_reshape(g, params_leaf(g, &b->v->params, name, true), SHAPE4(1, co, 1, 1));
   int pad = same && kh == kw ? kh / 2 : 0;
   /* 7x1 and 1x7: conv2d pads both axes alike */
   if (same && kh > kw) x = g_pad(g, x, 2, kh / 2, graph_dim(g, x, 2) + kh - 1, 1);
@@ -169,23 +169,23 @@ static Map network(Build *b, Map x, InceptionTaps *taps) {
 Status inception_new(Inception *v, Error *e) {
   memset(v, 0, sizeof *v);
   snprintf(v->name, sizeof v->name, "Inception-v3 without weights");
-  Build b = {.add = &v->p, .e = e};
+  Build b = {.add = &v->params, .e = e};
   Map out = network(&b, (Map){0, 3}, NULL);
-  if (b.s == ST_OK && (v->p.n != 5 * INCEPTION_CONVS || out.c != INCEPTION_DIM))
-    b.s = err_set(e, ST_INTERNAL, "Inception: %d tensors, %d features", v->p.n, out.c);
-  if (b.s == ST_OK) b.s = params_seal(&v->p, e);
+  if (b.s == ST_OK && (v->params.n != 5 * INCEPTION_CONVS || out.c != INCEPTION_DIM))
+    b.s = err_set(e, ST_INTERNAL, "Inception: %d tensors, %d features", v->params.n, out.c);
+  if (b.s == ST_OK) b.s = params_seal(&v->params, e);
   if (b.s != ST_OK) inception_free(v);
   return b.s;
 }
 
 void inception_free(Inception *v) {
-  params_free(&v->p);
+  params_free(&v->params);
   memset(v, 0, sizeof *v);
 }
 
 void inception_formula(Inception *v, const char *prefix) {
-  for (int k = 0; k < v->p.n; k++) {
-    ParamEntry *t = &v->p.e[k];
+  for (int k = 0; k < v->params.n; k++) {
+    ParamEntry *t = &v->params.e[k];
     char full[160];
     snprintf(full, sizeof full, "%s%s", prefix, t->name);
     bool weight = t->shape.rank == 4, var = strstr(t->name, "running_var") != NULL,
@@ -205,8 +205,8 @@ void inception_formula(Inception *v, const char *prefix) {
 Status inception_fold(Inception *v, Error *e) {
   if (v->folded) return ST_OK;
   /* conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var */
-  for (int k = 0; k < v->p.n; k += 5) {
-    ParamEntry *t = v->p.e + k;
+  for (int k = 0; k < v->params.n; k += 5) {
+    ParamEntry *t = v->params.e + k;
     int64_t co = t[0].shape.d[0], per = t[0].numel / co;
     for (int64_t c = 0; c < co; c++) {
       double var = (double)t[4].data[c];
@@ -250,21 +250,21 @@ Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *
 Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e) {
   memset(r, 0, sizeof *r);
   r->batch = batch;
-  if (!(r->g = graph_new()))
+  if (!(r->graph = graph_new()))
     return err_set(e, ST_NOMEM,
                    "Inception: out of memory for the graph; free memory and try again");
-  graph_batch_invariant(r->g, true);
-  r->in = g_input(r->g, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
-  r->out = g_inception(r->g, v, r->in, NULL);
-  Status s = graph_status(r->g, e);
-  if (s == ST_OK) s = plan_new(r->g, 1, &r->out, &(PlanOptions){.backend = b}, &r->p, e);
+  graph_batch_invariant(r->graph, true);
+  r->in = g_input(r->graph, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
+  r->out = g_inception(r->graph, v, r->in, NULL);
+  Status s = graph_status(r->graph, e);
+  if (s == ST_OK) s = plan_new(r->graph, 1, &r->out, &(PlanOptions){.backend = b}, &r->plan, e);
   if (s != ST_OK) inception_run_free(r);
   return s;
 }
 
 void inception_run_free(InceptionRun *r) {
-  plan_free(r->p);
-  graph_free(r->g);
+  plan_free(r->plan);
+  graph_free(r->graph);
   memset(r, 0, sizeof *r);
 }
 
@@ -274,15 +274,15 @@ Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, i
   if (n < 1 || n > r->batch)
     return err_set(e, ST_INVALID, "Inception: %lld images at once; expected 1 to %d", (long long)n,
                    r->batch);
-  real *in = plan_data(r->p, r->in);
+  real *in = plan_data(r->plan, r->in);
   Status s = ST_OK;
   for (int64_t i = 0; i < n && s == ST_OK; i++)
     s = fid_prepare(o, c, h, w, img + i * c * h * w, in + i * PER, e);
   if (s == ST_OK && n < r->batch)
     memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
-  if (s == ST_OK) s = plan_run(r->p, e);
+  if (s == ST_OK) s = plan_run(r->plan, e);
   const real *out = NULL;
-  if (s == ST_OK) s = plan_read(r->p, r->out, &out, e);
+  if (s == ST_OK) s = plan_read(r->plan, r->out, &out, e);
   if (s != ST_OK) return s;
   for (int64_t i = 0; i < n * INCEPTION_DIM; i++) {
     feat[i] = (float)out[i];

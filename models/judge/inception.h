@@ -17,7 +17,7 @@ typedef enum { POOL7C_MAX, POOL7C_AVG } Pool7c;
  * under pytorch-fid's names. `name` says which weights these are, `key` identifies them by content
  * (cache of features). */
 typedef struct Inception {
-  Params p;
+  Params params;
   Pool7c pool7c;
   bool folded;
   char name[160];
@@ -79,8 +79,8 @@ Status fid_prepare_255(const FidInput *o, int64_t c, int64_t h, int64_t w, const
 /* A plan for `batch` images at a time. An image's features do not depend on its neighbours in the
  * batch. */
 typedef struct InceptionRun {
-  Graph *g;
-  struct Plan *p;
+  Graph *graph;
+  struct Plan *plan;
   Val in;
   Val out;
   int batch;

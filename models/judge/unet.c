@@ -23,9 +23,9 @@ static Status add_pair(Unet *u, const char *part, int level, int in, Error *e) {
   char b[64];
   Status s = ST_OK;
   for (int k = 0; k < 2 && s == ST_OK; k++) {
-    s = params_add(&u->p, label(b, part, level, "conv", k, ".weight"), SHAPE4(w, k ? w : in, 3, 3),
-                   false, e);
-    if (s == ST_OK) s = bn_add(&u->p, label(b, part, level, "bn", k, ""), w, e);
+    s = params_add(&u->params, label(b, part, level, "conv", k, ".weight"),
+                   SHAPE4(w, k ? w : in, 3, 3), false, e);
+    if (s == ST_OK) s = bn_add(&u->params, label(b, part, level, "bn", k, ""), w, e);
   }
   return s;
 }
@@ -43,50 +43,51 @@ Status unet_new(Unet *u, const UnetConfig *cfg, Error *e) {
     s = add_pair(u, "down", l, l ? width_at(cfg, l - 1) : cfg->channels, e);
   for (int l = cfg->levels - 2; l >= 0 && s == ST_OK; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
-    s = params_add(&u->p, b, SHAPE4(width_at(cfg, l + 1), width_at(cfg, l), 2, 2), false, e);
+    s = params_add(&u->params, b, SHAPE4(width_at(cfg, l + 1), width_at(cfg, l), 2, 2), false, e);
     if (s == ST_OK) s = add_pair(u, "back", l, 2 * width_at(cfg, l), e);
   }
-  if (s == ST_OK) s = params_add(&u->p, "out.weight", SHAPE4(1, cfg->width, 1, 1), false, e);
-  if (s == ST_OK) s = params_add(&u->p, "out.bias", SHAPE1(1), false, e);
-  if (s == ST_OK) s = params_seal(&u->p, e);
+  if (s == ST_OK) s = params_add(&u->params, "out.weight", SHAPE4(1, cfg->width, 1, 1), false, e);
+  if (s == ST_OK) s = params_add(&u->params, "out.bias", SHAPE1(1), false, e);
+  if (s == ST_OK) s = params_seal(&u->params, e);
   if (s != ST_OK) unet_free(u);
   return s;
 }
 
 void unet_free(Unet *u) {
-  params_free(&u->p);
+  params_free(&u->params);
   memset(u, 0, sizeof *u);
 }
 
 static void reset_pair(Unet *u, const char *part, int level, int in, Rng *r) {
   char b[64];
   for (int k = 0; k < 2; k++) {
-    fit_init_he(&u->p, label(b, part, level, "conv", k, ".weight"),
+    fit_init_he(&u->params, label(b, part, level, "conv", k, ".weight"),
                 9 * (int64_t)(k ? width_at(&u->cfg, level) : in), r);
-    bn_reset(&u->p, label(b, part, level, "bn", k, ""));
+    bn_reset(&u->params, label(b, part, level, "bn", k, ""));
   }
 }
 
 void unet_reset(Unet *u, Rng *r) {
   const UnetConfig *c = &u->cfg;
   char b[64];
-  memset(u->p.data, 0, (size_t)u->p.ntotal * sizeof *u->p.data);
+  memset(u->params.data, 0, (size_t)u->params.ntotal * sizeof *u->params.data);
   for (int l = 0; l < c->levels; l++)
     reset_pair(u, "down", l, l ? width_at(c, l - 1) : c->channels, r);
   for (int l = c->levels - 2; l >= 0; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
-    fit_init_he(&u->p, b, width_at(c, l + 1), r); /* one of the four taps meets a pixel */
+    fit_init_he(&u->params, b, width_at(c, l + 1), r); /* one of the four taps meets a pixel */
     reset_pair(u, "back", l, 2 * width_at(c, l), r);
   }
-  fit_init_he(&u->p, "out.weight", c->width, r);
+  fit_init_he(&u->params, "out.weight", c->width, r);
 }
 
 static Val pair(Graph *g, const Unet *u, const char *part, int level, Val x, BnTaps *bn) {
   char b[64];
   for (int k = 0; k < 2; k++) {
-    x = g_conv2d(g, x, params_leaf(g, &u->p, label(b, part, level, "conv", k, ".weight"), !bn), 1,
-                 1);
-    x = g_lrelu(g, g_batch_norm(g, &u->p, label(b, part, level, "bn", k, ""), x, bn), 0, 1, -1);
+    x = g_conv2d(g, x, params_leaf(g, &u->params, label(b, part, level, "conv", k, ".weight"), !bn),
+                 1, 1);
+    x = g_lrelu(g, g_batch_norm(g, &u->params, label(b, part, level, "bn", k, ""), x, bn), 0, 1,
+                -1);
   }
   return x;
 }
@@ -101,12 +102,12 @@ Val g_unet(Graph *g, const Unet *u, Val x, BnTaps *bn) {
   }
   for (int l = last - 1; l >= 0; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
-    x = g_conv2d_dx(g, x, params_leaf(g, &u->p, b, !bn), 2, 0, graph_dim(g, skip[l], 2),
+    x = g_conv2d_dx(g, x, params_leaf(g, &u->params, b, !bn), 2, 0, graph_dim(g, skip[l], 2),
                     graph_dim(g, skip[l], 3));
     x = pair(g, u, "back", l, g_concat(g, skip[l], x, 1), bn);
   }
-  Val bias = g_reshape(g, params_leaf(g, &u->p, "out.bias", !bn), SHAPE4(1, 1, 1, 1));
-  return g_add(g, g_conv2d(g, x, params_leaf(g, &u->p, "out.weight", !bn), 1, 0), bias);
+  Val bias = g_reshape(g, params_leaf(g, &u->params, "out.bias", !bn), SHAPE4(1, 1, 1, 1));
+  return g_add(g, g_conv2d(g, x, params_leaf(g, &u->params, "out.weight", !bn), 1, 0), bias);
 }
 
 SegmentationLoss g_segmentation_loss(Graph *g, Val z, Val y) {
@@ -165,9 +166,9 @@ typedef struct Trn {
 } Trn;
 
 static Status build(Trn *t, Unet *u, Error *e) {
-  Status s = fit_begin(&t->f, &u->p, e);
+  Status s = fit_begin(&t->f, &u->params, e);
   if (s != ST_OK) return s;
-  Graph *g = t->f.g;
+  Graph *g = t->f.graph;
   t->x = g_input(g, "slices", SHAPE4(t->batch, t->d->channels, t->d->h, t->d->w));
   t->y = g_input(g, "masks", SHAPE4(t->batch, 1, t->d->h, t->d->w));
   t->loss = g_segmentation_loss(g, g_unet(g, u, t->x, &t->f.bn), t->y);
@@ -227,7 +228,7 @@ Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask
   unet_reset(u, &init);
   /* Rims are a few pixels of a hundred: without this the first epochs only learn that. */
   mean = PRLX_MIN(PRLX_MAX(mean, 1e-3), 0.5);
-  params_find(&u->p, "out.bias")->data[0] = (real)log(mean / (1 - mean));
+  params_find(&u->params, "out.bias")->data[0] = (real)log(mean / (1 - mean));
   Trn t = {.batch = (int)PRLX_MIN(o->batch, d->n),
            .d = d,
            .mask = mask,

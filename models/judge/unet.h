@@ -25,7 +25,7 @@ typedef struct UnetConfig {
  * and width must be multiples of 2^(levels-1). */
 typedef struct Unet {
   UnetConfig cfg;
-  Params p;
+  Params params;
 } Unet;
 UnetConfig unet_defaults(int channels); /* 4 levels, width 16 */
 

@@ -12,8 +12,8 @@
 
 /* ---- list of tensors ---- */
 const ImportTensor *import_find(const Import *im, const char *name) {
-  for (int k = 0; k < im->n; k++)
-    if (!strcmp(im->t[k].name, name)) return &im->t[k];
+  for (int k = 0; k < im->ntensor; k++)
+    if (!strcmp(im->tensor[k].name, name)) return &im->tensor[k];
   return NULL;
 }
 
@@ -32,9 +32,9 @@ static void tensor_free(ImportTensor *t) {
 }
 
 void import_drop(Import *im, int k) {
-  tensor_free(&im->t[k]);
-  memmove(im->t + k, im->t + k + 1, (size_t)(im->n - k - 1) * sizeof *im->t);
-  im->n--;
+  tensor_free(&im->tensor[k]);
+  memmove(im->tensor + k, im->tensor + k + 1, (size_t)(im->ntensor - k - 1) * sizeof *im->tensor);
+  im->ntensor--;
   im->dropped++;
 }
 
@@ -51,22 +51,23 @@ bool import_number(const Import *im, const ImportTensor *t, int64_t i, double *v
 
 static Status add_tensor(Import *im, const char *name, DType dtype, Shape shape, const void *data,
                          Error *e) {
-  ImportTensor *t = &im->t[im->n];
+  ImportTensor *t = &im->tensor[im->ntensor];
   *t = (ImportTensor){mem_strdup(name), mem_strdup(name), dtype, shape, data};
-  im->n++;
+  im->ntensor++;
   return t->name && t->from
              ? ST_OK
              : err_set(e, ST_NOMEM, "%s: out of memory for the list of tensors", im->path);
 }
 
 static Status list_tensors(Import *im, Error *e) {
-  int n = im->is_safetensors ? im->st.n : im->torch.count;
-  im->t = mem_alloc((size_t)n * sizeof *im->t);
-  if (!im->t) return err_set(e, ST_NOMEM, "%s: out of memory for the list of tensors", im->path);
+  int n = im->is_safetensors ? im->st.ntensor : im->torch.count;
+  im->tensor = mem_alloc((size_t)n * sizeof *im->tensor);
+  if (!im->tensor)
+    return err_set(e, ST_NOMEM, "%s: out of memory for the list of tensors", im->path);
   Status s = ST_OK;
   for (int k = 0; k < n && s == ST_OK; k++) {
-    const StTensor *a = im->is_safetensors ? &im->st.t[k] : NULL;
-    const TorchTensor *b = a ? NULL : &im->torch.t[k];
+    const StTensor *a = im->is_safetensors ? &im->st.tensor[k] : NULL;
+    const TorchTensor *b = a ? NULL : &im->torch.tensor[k];
     s = a ? add_tensor(im, a->name, a->dtype, a->shape, a->data, e)
           : add_tensor(im, b->name, b->dtype, b->shape, b->data, e);
   }
@@ -204,13 +205,14 @@ static Status strip_wrappers(Import *im, Error *e) {
   for (int k = 0; k < COUNT_OF(wrapper); k++) {
     size_t len = strlen(wrapper[k]);
     int inside = 0;
-    for (int i = 0; i < im->n; i++)
-      inside += !strncmp(im->t[i].name, wrapper[k], len) && im->t[i].name[len];
-    if (!inside || (inside < im->n && k > 2)) continue;
-    for (int i = im->n - 1; i >= 0; i--)
-      if (strncmp(im->t[i].name, wrapper[k], len) != 0 || !im->t[i].name[len]) import_drop(im, i);
-    for (int i = 0; i < im->n; i++)
-      memmove(im->t[i].name, im->t[i].name + len, strlen(im->t[i].name + len) + 1);
+    for (int i = 0; i < im->ntensor; i++)
+      inside += !strncmp(im->tensor[i].name, wrapper[k], len) && im->tensor[i].name[len];
+    if (!inside || (inside < im->ntensor && k > 2)) continue;
+    for (int i = im->ntensor - 1; i >= 0; i--)
+      if (strncmp(im->tensor[i].name, wrapper[k], len) != 0 || !im->tensor[i].name[len])
+        import_drop(im, i);
+    for (int i = 0; i < im->ntensor; i++)
+      memmove(im->tensor[i].name, im->tensor[i].name + len, strlen(im->tensor[i].name + len) + 1);
     if (im->dropped)
       snprintf(im->dropped_what, sizeof im->dropped_what, "outside \"%.*s\"", (int)len - 1,
                wrapper[k]);
@@ -230,12 +232,12 @@ static Status recognise(Import *im, Error *e) {
     snprintf(im->title, sizeof im->title, "a file of ours (%.60s): copied as it is", format);
     return ST_OK;
   }
-  if (!im->n && im->torch.container == TORCH_SCRIPT)
+  if (!im->ntensor && im->torch.container == TORCH_SCRIPT)
     return err_set(e, ST_FORMAT,
                    "%s: TorchScript without a named tensor (frozen: its weights are constants of "
                    "the code); take the state dict it was made from",
                    im->path);
-  if (!im->n)
+  if (!im->ntensor)
     return err_set(
         e, ST_FORMAT,
         "%s: no tensors in it; expected a state dict or networks; save model.state_dict()",
@@ -248,7 +250,7 @@ static Status recognise(Import *im, Error *e) {
   if (s != ST_OK || hit) return s;
   im->kind = IMPORT_STATE;
   snprintf(im->title, sizeof im->title, "a state dict of no known network: %d tensors, names kept",
-           im->n);
+           im->ntensor);
   return ST_OK;
 }
 
@@ -269,7 +271,8 @@ static Status load(Import *im, Error *e) {
     s = name_other_format(im, e);
   if (s == ST_OK) s = list_tensors(im, e);
   if (s == ST_OK) s = recognise(im, e);
-  for (int k = 0; k < im->n && s == ST_OK; k++) im->numbers += shape_numel(im->t[k].shape);
+  for (int k = 0; k < im->ntensor && s == ST_OK; k++)
+    im->numbers += shape_numel(im->tensor[k].shape);
   return s;
 }
 
@@ -317,8 +320,8 @@ Status import_open(Import *im, const char *path, Error *e) {
 }
 
 void import_close(Import *im) {
-  for (int k = 0; k < im->n; k++) tensor_free(&im->t[k]);
-  mem_free(im->t);
+  for (int k = 0; k < im->ntensor; k++) tensor_free(&im->tensor[k]);
+  mem_free(im->tensor);
   for (int k = 0; k < im->nmeta; k++) {
     mem_free(im->meta[k].key);
     mem_free(im->meta[k].value);
@@ -334,12 +337,13 @@ void import_close(Import *im) {
 /* ---- changing the list, writing ---- */
 Status import_keep(Import *im, const char *prefix, Error *e) {
   int hits = 0;
-  for (int k = 0; k < im->n; k++) hits += !strncmp(im->t[k].name, prefix, strlen(prefix));
+  for (int k = 0; k < im->ntensor; k++)
+    hits += !strncmp(im->tensor[k].name, prefix, strlen(prefix));
   if (!hits)
     return err_set(e, ST_FORMAT, "%s: no tensors %s*; see what there is with --dry-run", im->path,
                    prefix);
-  for (int k = im->n - 1; k >= 0; k--)
-    if (strncmp(im->t[k].name, prefix, strlen(prefix)) != 0) import_drop(im, k);
+  for (int k = im->ntensor - 1; k >= 0; k--)
+    if (strncmp(im->tensor[k].name, prefix, strlen(prefix)) != 0) import_drop(im, k);
   /* a configuration without its network */
   for (int k = im->nmeta - 1; k >= 0 && strcmp(prefix, "D.") != 0; k--) {
     if (strncmp(im->meta[k].key, "D.", 2) != 0) continue;
@@ -348,23 +352,23 @@ Status import_keep(Import *im, const char *prefix, Error *e) {
     im->meta[k] = im->meta[--im->nmeta];
   }
   im->numbers = 0;
-  for (int k = 0; k < im->n; k++) im->numbers += shape_numel(im->t[k].shape);
+  for (int k = 0; k < im->ntensor; k++) im->numbers += shape_numel(im->tensor[k].shape);
   snprintf(im->dropped_what, sizeof im->dropped_what, "not %s*", prefix);
   return ST_OK;
 }
 
 Status import_add_heads(Import *vgg, const Import *heads, Error *e) {
-  for (int k = vgg->n - 1; k >= 0; k--)
-    if (!strncmp(vgg->t[k].name, "lin", 3)) import_drop(vgg, k);
-  ImportTensor *t =
-      mem_grow(vgg->t, (size_t)vgg->n * sizeof *t, (size_t)(vgg->n + heads->n) * sizeof *t);
+  for (int k = vgg->ntensor - 1; k >= 0; k--)
+    if (!strncmp(vgg->tensor[k].name, "lin", 3)) import_drop(vgg, k);
+  ImportTensor *t = mem_grow(vgg->tensor, (size_t)vgg->ntensor * sizeof *t,
+                             (size_t)(vgg->ntensor + heads->ntensor) * sizeof *t);
   if (!t) return err_set(e, ST_NOMEM, "%s: out of memory", vgg->path);
-  vgg->t = t;
+  vgg->tensor = t;
   Status s = ST_OK;
-  for (int k = 0; k < heads->n && s == ST_OK; k++) {
-    s = add_tensor(vgg, heads->t[k].name, heads->t[k].dtype, heads->t[k].shape, heads->t[k].data,
-                   e);
-    vgg->numbers += shape_numel(heads->t[k].shape);
+  for (int k = 0; k < heads->ntensor && s == ST_OK; k++) {
+    s = add_tensor(vgg, heads->tensor[k].name, heads->tensor[k].dtype, heads->tensor[k].shape,
+                   heads->tensor[k].data, e);
+    vgg->numbers += shape_numel(heads->tensor[k].shape);
   }
   return s;
 }
@@ -376,8 +380,9 @@ Status import_write(const Import *im, const char *path, Error *e) {
   if (s != ST_OK) return s;
   for (int k = 0; k < im->nmeta && s == ST_OK; k++)
     s = st_add_meta(w, im->meta[k].key, im->meta[k].value, &inner);
-  for (int k = 0; k < im->n && s == ST_OK; k++)
-    s = st_add(w, im->t[k].name, im->t[k].dtype, im->t[k].shape, im->t[k].data, &inner);
+  for (int k = 0; k < im->ntensor && s == ST_OK; k++)
+    s = st_add(w, im->tensor[k].name, im->tensor[k].dtype, im->tensor[k].shape, im->tensor[k].data,
+               &inner);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return err_set(e, s, "%s: %.900s", im->path, inner.msg);

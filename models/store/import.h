@@ -38,8 +38,8 @@ typedef struct Import {
   char sha256[65];
   int sha_known;
   char sha_note[160];
-  ImportTensor *t;
-  int n; /* what will be written */
+  ImportTensor *tensor;
+  int ntensor; /* what will be written */
   int dropped;
   char dropped_what[96]; /* tensors of the file that will not be */
   int64_t numbers;       /* elements of t */

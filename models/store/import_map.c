@@ -17,8 +17,8 @@ static int find_head(const Import *im, int k) {
   for (int j = 0; j < COUNT_OF(head_names); j++) {
     char name[48];
     snprintf(name, sizeof name, head_names[j], k);
-    for (int i = 0; i < im->n; i++)
-      if (!strcmp(im->t[i].name, name)) return i;
+    for (int i = 0; i < im->ntensor; i++)
+      if (!strcmp(im->tensor[i].name, name)) return i;
   }
   return -1;
 }
@@ -29,7 +29,7 @@ static Status map_heads(Import *im, bool *found, Error *e) {
   for (int k = 0; k < 5; k++) *found &= find_head(im, k) >= 0;
   Status s = ST_OK;
   for (int k = 0; k < 5 && *found && s == ST_OK; k++) {
-    ImportTensor *t = &im->t[find_head(im, k)];
+    ImportTensor *t = &im->tensor[find_head(im, k)];
     char name[16], b[96];
     int64_t c = head_channels[k];
     if (!shape_eq(t->shape, SHAPE1(c)) && !shape_eq(t->shape, SHAPE4(1, c, 1, 1)))
@@ -51,8 +51,8 @@ static bool is_head(const char *name) {
 Status import_map_heads(Import *im, bool *hit, Error *e) {
   Status s = map_heads(im, hit, e);
   if (s != ST_OK || !*hit) return s;
-  for (int k = im->n - 1; k >= 0; k--)
-    if (!is_head(im->t[k].name)) import_drop(im, k);
+  for (int k = im->ntensor - 1; k >= 0; k--)
+    if (!is_head(im->tensor[k].name)) import_drop(im, k);
   im->kind = IMPORT_HEADS;
   snprintf(im->title, sizeof im->title,
            "LPIPS heads for VGG16: lin0 .. lin4 (64, 128, 256, 512, 512 weights)");
@@ -68,13 +68,13 @@ static bool is_conv(const ImportTensor *t, int k) {
  * slices and keeps the numbers. */
 static Status unslice(Import *im, Error *e) {
   Status s = ST_OK;
-  for (int i = 0; i < im->n && s == ST_OK; i++) {
-    const char *p = im->t[i].name;
+  for (int i = 0; i < im->ntensor && s == ST_OK; i++) {
+    const char *p = im->tensor[i].name;
     char name[200];
     if (!strncmp(p, "net.", 4)) p += 4;
     if (strncmp(p, "slice", 5) != 0 || p[5] < '1' || p[5] > '5' || p[6] != '.') continue;
     snprintf(name, sizeof name, "features.%s", p + 7);
-    s = import_rename(&im->t[i], name, e);
+    s = import_rename(&im->tensor[i], name, e);
   }
   return s;
 }
@@ -84,23 +84,23 @@ static Status unslice(Import *im, Error *e) {
  * bias[k]: places in im->t. */
 static bool match_shapes(const Import *im, int weight[13], int bias[13]) {
   int n = 0;
-  for (int i = 0; i < im->n; i++) {
-    const Shape *s = &im->t[i].shape;
-    if (strstr(im->t[i].name, "running_mean")) return false; /* batch norm */
+  for (int i = 0; i < im->ntensor; i++) {
+    const Shape *s = &im->tensor[i].shape;
+    if (strstr(im->tensor[i].name, "running_mean")) return false; /* batch norm */
     if (s->rank != 4 || s->d[2] != 3 || s->d[3] != 3) continue;
-    if (n == 13 || !is_conv(&im->t[i], n)) return false;
+    if (n == 13 || !is_conv(&im->tensor[i], n)) return false;
     weight[n++] = i;
   }
   for (int k = 0; k < 13 && n == 13; k++) {
-    const char *name = im->t[weight[k]].name;
+    const char *name = im->tensor[weight[k]].name;
     size_t len = strlen(name);
     char want[220] = "";
     if (len >= 6 && !strcmp(name + len - 6, "weight"))
       snprintf(want, sizeof want, "%.*sbias", (int)(len - 6), name);
     bias[k] = -1;
-    for (int i = 0; i < im->n; i++)
-      if (!strcmp(im->t[i].name, want)) bias[k] = i;
-    if (bias[k] < 0 || !shape_eq(im->t[bias[k]].shape, SHAPE1(vgg_channels[k]))) return false;
+    for (int i = 0; i < im->ntensor; i++)
+      if (!strcmp(im->tensor[i].name, want)) bias[k] = i;
+    if (bias[k] < 0 || !shape_eq(im->tensor[bias[k]].shape, SHAPE1(vgg_channels[k]))) return false;
   }
   return n == 13;
 }
@@ -112,9 +112,9 @@ static Status rename_by_shape(Import *im, bool *hit, Error *e) {
   for (int k = 0; k < 13 && *hit && s == ST_OK; k++) {
     char name[48];
     snprintf(name, sizeof name, "features.%d.weight", import_vgg_index[k]);
-    s = import_rename(&im->t[weight[k]], name, e);
+    s = import_rename(&im->tensor[weight[k]], name, e);
     snprintf(name, sizeof name, "features.%d.bias", import_vgg_index[k]);
-    if (s == ST_OK) s = import_rename(&im->t[bias[k]], name, e);
+    if (s == ST_OK) s = import_rename(&im->tensor[bias[k]], name, e);
   }
   return s;
 }
@@ -161,8 +161,9 @@ Status import_map_vgg(Import *im, bool *hit, Error *e) {
   s = named ? check_vgg(im, e) : rename_by_shape(im, hit, e);
   if (s != ST_OK || !*hit) return s;
   if ((s = map_heads(im, &heads, e)) != ST_OK) return s;
-  for (int k = im->n - 1; k >= 0; k--)
-    if (!is_feature(im->t[k].name) && !(heads && is_head(im->t[k].name))) import_drop(im, k);
+  for (int k = im->ntensor - 1; k >= 0; k--)
+    if (!is_feature(im->tensor[k].name) && !(heads && is_head(im->tensor[k].name)))
+      import_drop(im, k);
   im->kind = IMPORT_VGG;
   snprintf(im->dropped_what, sizeof im->dropped_what,
            "classifier and what else VGG16's features do not need");
@@ -188,21 +189,21 @@ Status import_map_inception(Import *im, bool *hit, Error *e) {
   if (!*hit) return ST_OK;
   static const char *const bn[] = {"bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"};
   int convs = 0, aux = 0;
-  for (int i = 0; i < im->n; i++) {
-    size_t len = strlen(im->t[i].name);
-    if (!strncmp(im->t[i].name, "AuxLogits.", 10)) {
+  for (int i = 0; i < im->ntensor; i++) {
+    size_t len = strlen(im->tensor[i].name);
+    if (!strncmp(im->tensor[i].name, "AuxLogits.", 10)) {
       aux++;
       continue;
     }
-    if (len < 12 || strcmp(im->t[i].name + len - 11, "conv.weight") != 0 ||
-        im->t[i].shape.rank != 4)
+    if (len < 12 || strcmp(im->tensor[i].name + len - 11, "conv.weight") != 0 ||
+        im->tensor[i].shape.rank != 4)
       continue;
     if (++convs > 94) break;
     for (int k = 0; k < 4; k++) {
       char name[260];
-      snprintf(name, sizeof name, "%.*s%s", (int)(len - 11), im->t[i].name, bn[k]);
+      snprintf(name, sizeof name, "%.*s%s", (int)(len - 11), im->tensor[i].name, bn[k]);
       const ImportTensor *b = import_find(im, name);
-      if (!b || !shape_eq(b->shape, SHAPE1(im->t[i].shape.d[0])))
+      if (!b || !shape_eq(b->shape, SHAPE1(im->tensor[i].shape.d[0])))
         return err_set(e, ST_FORMAT, "%s: Inception without a fitting %s; the file is incomplete",
                        im->path, name);
     }
@@ -211,8 +212,8 @@ Status import_map_inception(Import *im, bool *hit, Error *e) {
     return err_set(e, ST_FORMAT,
                    "%s: Inception with %s than 94 convolutions; not the one FID is defined on",
                    im->path, convs < 94 ? "fewer" : "more");
-  for (int k = im->n - 1; k >= 0; k--)
-    if (!strncmp(im->t[k].name, "AuxLogits.", 10)) import_drop(im, k);
+  for (int k = im->ntensor - 1; k >= 0; k--)
+    if (!strncmp(im->tensor[k].name, "AuxLogits.", 10)) import_drop(im, k);
   snprintf(im->dropped_what, sizeof im->dropped_what, "auxiliary classifier");
   bool fid = fc ? fc->shape.rank == 2 && fc->shape.d[0] == 1008 : !aux;
   im->kind = IMPORT_INCEPTION;

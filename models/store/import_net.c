@@ -51,7 +51,7 @@ static bool attr_clamp(const Pk *m, const char *where, double *out) {
 
 /* Every part's attributes are searched: without this a made-up file could keep us busy for hours.
  */
-static bool too_many(const Pk *modules) { return modules && modules->n > 2 * 128; }
+static bool too_many(const Pk *modules) { return modules && modules->nitem > 2 * 128; }
 static bool is_class(const Pk *holder, const char *key, const char *want) {
   PkText name;
   const Pk *v = key ? pk_get(pk_get(holder, "_modules"), key) : holder;
@@ -85,7 +85,7 @@ static Status check_layer(Net *n, const Pk *block, const char *res, const char *
   *clamp = c;
   *first = false;
   if (act && !pk_is(act, "lrelu")) return odd(n, where, "activation other than lrelu");
-  if (noise && !(noise->kind == PK_BOOL && noise->i)) return odd(n, where, "no noise input");
+  if (noise && !(noise->kind == PK_BOOL && noise->integer)) return odd(n, where, "no noise input");
   return ST_OK;
 }
 
@@ -94,12 +94,13 @@ static Status check_blocks(Net *n, const Pk *synthesis, double *clamp) {
   bool first = true;
   Status s = ST_OK;
   if (too_many(blocks)) return odd(n, "synthesis", "more than 128 parts");
-  for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->n && s == ST_OK; i += 2) {
-    const Pk *b = torch_module(blocks->v[i + 1], NULL),
+  for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->nitem && s == ST_OK;
+       i += 2) {
+    const Pk *b = torch_module(blocks->item[i + 1], NULL),
              *arch = b ? attribute(b, NULL, "architecture") : NULL;
     char name[80];
-    if (!b || blocks->v[i]->kind != PK_STR) continue;
-    pk_show(blocks->v[i]->s, name);
+    if (!b || blocks->item[i]->kind != PK_STR) continue;
+    pk_show(blocks->item[i]->text, name);
     if (arch && !pk_is(arch, "skip")) return odd(n, name, "architecture other than skip");
     static const char *const layer[] = {"conv0", "conv1", "torgb"};
     for (int k = 0; k < 3 && s == ST_OK; k++) s = check_layer(n, b, name, layer[k], clamp, &first);
@@ -110,10 +111,11 @@ static Status check_blocks(Net *n, const Pk *synthesis, double *clamp) {
 static Status check_mapping(Net *n, const Pk *mapping) {
   const Pk *m = pk_get(mapping, "_modules");
   if (too_many(m)) return odd(n, "mapping", "more than 128 parts");
-  for (size_t i = 0; m && m->kind == PK_DICT && i + 1 < m->n; i += 2) {
-    const Pk *fc = torch_module(m->v[i + 1], NULL);
+  for (size_t i = 0; m && m->kind == PK_DICT && i + 1 < m->nitem; i += 2) {
+    const Pk *fc = torch_module(m->item[i + 1], NULL);
     double gain;
-    if (!fc || m->v[i]->kind != PK_STR || m->v[i]->s.n < 2 || memcmp(m->v[i]->s.p, "fc", 2) != 0)
+    if (!fc || m->item[i]->kind != PK_STR || m->item[i]->text.len < 2 ||
+        memcmp(m->item[i]->text.start, "fc", 2) != 0)
       continue;
     if (pk_get(fc, "activation") && !pk_is(pk_get(fc, "activation"), "lrelu"))
       return odd(n, "mapping", "activation other than lrelu");
@@ -183,8 +185,8 @@ static Status discriminator_config(Net *n) {
   }
   const Pk *blocks = pk_get(n->G, "_modules"), *mbstd = child(child(n->G, "b4"), "mbstd");
   if (too_many(blocks)) return odd(n, "", "more than 128 parts");
-  for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->n; i += 2) {
-    const Pk *arch = attribute(torch_module(blocks->v[i + 1], NULL), NULL, "architecture");
+  for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->nitem; i += 2) {
+    const Pk *arch = attribute(torch_module(blocks->item[i + 1], NULL), NULL, "architecture");
     if (arch && !pk_is(arch, "resnet")) return odd(n, "", "architecture other than resnet");
   }
   char name[64];
@@ -205,8 +207,8 @@ static Status discriminator_config(Net *n) {
 /* Every resample_filter must be outer([1,3,3,1])/64, the only one our networks have. */
 static Status check_filters(const Import *im, Error *e) {
   static const double tap[4] = {1, 3, 3, 1};
-  for (int k = 0; k < im->n; k++) {
-    const ImportTensor *t = &im->t[k];
+  for (int k = 0; k < im->ntensor; k++) {
+    const ImportTensor *t = &im->tensor[k];
     size_t len = strlen(t->name);
     if (len < 15 || strcmp(t->name + len - 15, "resample_filter") != 0) continue;
     bool ok = shape_eq(t->shape, SHAPE2(4, 4));
@@ -240,10 +242,10 @@ static bool is_net_tensor(const char *name) {
 /* Bare names of a single network get the prefix that the rest of this project uses. */
 static Status add_prefix(Import *im, Error *e) {
   Status s = ST_OK;
-  for (int k = 0; k < im->n && s == ST_OK; k++) {
+  for (int k = 0; k < im->ntensor && s == ST_OK; k++) {
     char name[220];
-    snprintf(name, sizeof name, "G_ema.%s", im->t[k].name);
-    s = import_rename(&im->t[k], name, e);
+    snprintf(name, sizeof name, "G_ema.%s", im->tensor[k].name);
+    s = import_rename(&im->tensor[k], name, e);
   }
   return s;
 }
@@ -272,8 +274,8 @@ Status import_map_network(Import *im, bool *hit, Error *e) {
     snprintf(text, sizeof text, "%.9g", v);
     s = import_set_meta(im, "augment.p", text, e);
   }
-  for (int k = im->n - 1; k >= 0; k--)
-    if (!is_net_tensor(im->t[k].name)) import_drop(im, k);
+  for (int k = im->ntensor - 1; k >= 0; k--)
+    if (!is_net_tensor(im->tensor[k].name)) import_drop(im, k);
   if (im->dropped)
     snprintf(im->dropped_what, sizeof im->dropped_what,
              "augmentation pipe and what else belongs to no network");

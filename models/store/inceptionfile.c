@@ -68,7 +68,8 @@ static void describe(Inception *v, const StFile *f, bool bundled) {
 }
 
 /* Name and key only; the weights when `all`. */
-static Status inception_read(Inception *v, const char *path, const char *data_dir, bool all, Error *e) {
+static Status inception_read(Inception *v, const char *path, const char *data_dir, bool all,
+                             Error *e) {
   char bundled[1024];
   memset(v, 0, sizeof *v);
   Status s =
@@ -78,7 +79,7 @@ static Status inception_read(Inception *v, const char *path, const char *data_di
   if (s == ST_OK) s = st_open(&f, path ? path : bundled, e);
   if (s != ST_OK) return s;
   if (all) s = inception_new(v, e);
-  for (int k = 0; k < v->p.n && s == ST_OK; k++) s = read_param(&f, &v->p.e[k], e);
+  for (int k = 0; k < v->params.n && s == ST_OK; k++) s = read_param(&f, &v->params.e[k], e);
   if (s == ST_OK && all) s = inception_fold(v, e);
   if (s == ST_OK) {
     describe(v, &f, !path);

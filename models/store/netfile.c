@@ -189,8 +189,8 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
  * wrong images. */
 static Status check_unknown(const StFile *f, const char *prefix, const Params *p, Error *e) {
   size_t n = strlen(prefix);
-  for (int k = 0; k < f->n; k++) {
-    const char *name = f->t[k].name;
+  for (int k = 0; k < f->ntensor; k++) {
+    const char *name = f->tensor[k].name;
     if (strncmp(name, prefix, n) != 0) continue;
     const char *bare = name + n;
     if (strncmp(bare, "synthesis.", 10) != 0 && strncmp(bare, "mapping.", 8) != 0) continue;
@@ -263,8 +263,8 @@ static Status load_generator(Network *net, const StFile *f, Error *e) {
   Error inner = {0};
   if (s == ST_OK && (s = generator_new(&net->G, &c, &inner)) != ST_OK)
     err_set(e, s, "%s: %s", f->path, inner.msg);
-  if (s == ST_OK) s = check_unknown(f, net->prefix, &net->G.p, e);
-  return s != ST_OK ? s : params_read(f, net->prefix, &net->G.p, e);
+  if (s == ST_OK) s = check_unknown(f, net->prefix, &net->G.params, e);
+  return s != ST_OK ? s : params_read(f, net->prefix, &net->G.params, e);
 }
 
 Status network_load(Network *net, const char *path, Error *e) {
@@ -315,7 +315,7 @@ Status network_save(const char *path, const Generator *G, const StMeta *meta, in
   for (int k = 0; k < nmeta && s == ST_OK; k++)
     if (strcmp(meta[k].key, "format") != 0 && strncmp(meta[k].key, "G.", 2) != 0)
       s = st_add_meta(w, meta[k].key, meta[k].value, e);
-  if (s == ST_OK) s = params_write(w, "G_ema.", &G->p, f16, e);
+  if (s == ST_OK) s = params_write(w, "G_ema.", &G->params, f16, e);
   if (s == ST_OK) s = write_filters(w, G, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
@@ -398,7 +398,7 @@ static Status read_heads(Vgg *v, const StFile *f, bool *found, Error *e) {
     char name[32], theirs[48];
     snprintf(name, sizeof name, "lin%d", k);
     snprintf(theirs, sizeof theirs, "lin%d.model.1.weight", k);
-    const ParamEntry *t = params_find(&v->p, name);
+    const ParamEntry *t = params_find(&v->params, name);
     const StTensor *other = st_find(f, theirs);
     s = other && other->shape.rank == 4
             ? read_tensor(f, theirs, SHAPE4(1, t->numel, 1, 1), t->data, e)
@@ -415,9 +415,9 @@ static Status read_heads(Vgg *v, const StFile *f, bool *found, Error *e) {
 static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *data_dir, Error *e) {
   Status s = ST_OK;
   bool scale_given = false, heads = false;
-  for (int k = 0; k < v->p.n && s == ST_OK; k++)
-    if (!strncmp(v->p.e[k].name, "features.", 9))
-      s = read_tensor(f, v->p.e[k].name, v->p.e[k].shape, v->p.e[k].data, e);
+  for (int k = 0; k < v->params.n && s == ST_OK; k++)
+    if (!strncmp(v->params.e[k].name, "features.", 9))
+      s = read_tensor(f, v->params.e[k].name, v->params.e[k].shape, v->params.e[k].data, e);
   if (s == ST_OK) s = read_input_scale(v, f, &scale_given, e);
   if (s == ST_OK) s = read_heads(v, f, &heads, e);
   if (s == ST_OK && !heads) {

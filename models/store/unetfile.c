@@ -21,7 +21,7 @@ Status unet_save(const Unet *u, const char *path, const char *channels, uint64_t
   if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
   if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
   if (s == ST_OK) s = st_add_meta(w, "trained_on", trained_on, e);
-  if (s == ST_OK) s = params_write(w, "", &u->p, false, e);
+  if (s == ST_OK) s = params_write(w, "", &u->params, false, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
@@ -58,7 +58,7 @@ Status unet_load(Unet *u, const char *path, char channels[64], Error *e) {
     snprintf(channels, 64, "%s", names);
     s = unet_new(u, &cfg, &inner);
     if (s != ST_OK) err_set(e, s, "%s: %s", path, inner.msg);
-    if (s == ST_OK) s = params_read(&f, "", &u->p, e);
+    if (s == ST_OK) s = params_read(&f, "", &u->params, e);
     if (s != ST_OK) unet_free(u);
   }
   st_close(&f);

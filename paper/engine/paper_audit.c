@@ -379,7 +379,7 @@ static int64_t snapshot_bytes(int c_dim) {
   const DisConfig dc = dis_config_for(&gc);
   if (generator_new(&G, &gc, &e) != ST_OK) return -1;
   if (discriminator_new(&D, &dc, &e) == ST_OK) {
-    n = 2 * state_bytes(&G.p) + state_bytes(&D.p);
+    n = 2 * state_bytes(&G.params) + state_bytes(&D.params);
     discriminator_free(&D);
   }
   generator_free(&G);

@@ -24,7 +24,7 @@ static Status count_table(PaperRun *r, Error *e) {
   if (s != ST_OK) return s;
   r->contrasts = true;
   for (int i = 0; i < c.n; i++) {
-    const Lesion *l = &c.l[i];
+    const Lesion *l = &c.lesion[i];
     r->rim += l->cls == CLASS_RIM;
     r->nonrim += l->cls == CLASS_NONRIM;
     r->ambiguous += l->cls == CLASS_AMBIGUOUS;

@@ -15,11 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (!e.msg[0] || v.data) abort();
     return 0;
   }
-  if (v.nvox < 1 || v.nvox != v.h.nvox) abort();
+  if (v.nvox < 1 || v.nvox != v.head.nvox) abort();
   for (int i = 0; i < 16; i++)
-    if (!isfinite(v.h.affine[i])) abort();
-  nifti_orientation(&v.h, o);
-  (void)affine_invert(v.h.affine, inv, &e);
+    if (!isfinite(v.head.affine[i])) abort();
+  nifti_orientation(&v.head, o);
+  (void)affine_invert(v.head.affine, inv, &e);
   nifti_free(&v);
   return 0;
 }

@@ -16,10 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   }
   if (import_memory(&im, data, n, "fuzz", &e) == ST_OK) {
     volatile uint8_t sum = 0; /* every byte of every tensor is really there */
-    for (int t = 0; t < im.n; t++) {
-      size_t bytes = (size_t)shape_numel(im.t[t].shape) * dtype_size(im.t[t].dtype);
+    for (int t = 0; t < im.ntensor; t++) {
+      size_t bytes = (size_t)shape_numel(im.tensor[t].shape) * dtype_size(im.tensor[t].dtype);
       for (size_t b = 0; b < bytes && b < 100000; b++)
-        sum = (uint8_t)(sum + ((const uint8_t *)im.t[t].data)[b]);
+        sum = (uint8_t)(sum + ((const uint8_t *)im.tensor[t].data)[b]);
     }
     import_close(&im);
   }

@@ -20,17 +20,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   StFile f;
   Error e = {ST_OK, ""};
   if (st_open(&f, path, &e) == ST_OK) {
-    for (int i = 0; i < f.n; i++) {
-      int64_t k = shape_numel(f.t[i].shape);
-      if (k < 0 || (size_t)k * dtype_size(f.t[i].dtype) != f.t[i].bytes || f.t[i].bytes > n)
+    for (int i = 0; i < f.ntensor; i++) {
+      int64_t k = shape_numel(f.tensor[i].shape);
+      if (k < 0 || (size_t)k * dtype_size(f.tensor[i].dtype) != f.tensor[i].bytes ||
+          f.tensor[i].bytes > n)
         abort();
       float *x = malloc(sizeof *x * (size_t)k + 1);
       double *y = malloc(sizeof *y * (size_t)k + 1);
-      st_to_f32(&f.t[i], x);
-      st_to_f64(&f.t[i], y);
+      st_to_f32(&f.tensor[i], x);
+      st_to_f64(&f.tensor[i], y);
       free(x);
       free(y);
-      if (!st_find(&f, f.t[i].name)) abort();
+      if (!st_find(&f, f.tensor[i].name)) abort();
     }
     st_close(&f);
   } else if (!e.msg[0])

@@ -26,8 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     const uint8_t *p;
     void *own;
     volatile uint8_t sum = 0;
-    if (zip_read(&z, &z.e[k], 1 << 20, &p, &own, &e) != ST_OK) continue;
-    for (uint64_t i = 0; i < z.e[k].size; i++) sum = (uint8_t)(sum + p[i]);
+    if (zip_read(&z, &z.entry[k], 1 << 20, &p, &own, &e) != ST_OK) continue;
+    for (uint64_t i = 0; i < z.entry[k].size; i++) sum = (uint8_t)(sum + p[i]);
     mem_free(own);
   }
   zip_close(&z);

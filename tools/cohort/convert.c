@@ -14,7 +14,7 @@ static int64_t count_beyond_24_bits(const Nifti *v) {
 }
 
 static void convert_notes(const Nifti *v) {
-  const NiftiHeader *h = &v->h;
+  const NiftiHeader *h = &v->head;
   bool wide_int =
       h->datatype == 8 || h->datatype == 768 || h->datatype == 1024 || h->datatype == 1280;
   int64_t lost = wide_int ? count_beyond_24_bits(v) : 0;
@@ -64,12 +64,13 @@ int tool_convert(int argc, char **argv) {
   Error e = {0};
   if (nifti_read(in, &v, &e) != ST_OK) return tool_fail("convert", &e);
   convert_notes(&v);
-  v.h.version = nifti2 ? 2 : 1;
-  const Status st = nifti_write_like(out, v.data, &v.h, &e);
+  v.head.version = nifti2 ? 2 : 1;
+  const Status st = nifti_write_like(out, v.data, &v.head, &e);
   if (st == ST_OK && !tool_quiet) {
     printf("%s: float32", out);
-    for (int i = 1; i <= v.h.ndim; i++) printf("%s%lld", i > 1 ? "x" : ", ", (long long)v.h.dim[i]);
-    printf(" from %s\n", nifti_datatype_name(v.h.datatype));
+    for (int i = 1; i <= v.head.ndim; i++)
+      printf("%s%lld", i > 1 ? "x" : ", ", (long long)v.head.dim[i]);
+    printf(" from %s\n", nifti_datatype_name(v.head.datatype));
   }
   nifti_free(&v);
   return st == ST_OK ? EXIT_DONE : tool_fail("convert", &e);

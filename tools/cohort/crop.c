@@ -245,12 +245,12 @@ static Status crop_carry_over(Job *j, const Tsv *t, int row, Error *e) {
 }
 
 static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PATH_LEN], Error *e) {
-  const Lesion *l = &c->l[i];
+  const Lesion *l = &c->lesion[i];
   const char *const path[CH_COUNT] = {l->chi, l->rim, l->flair};
   char where[400], labels[PATH_LEN];
-  const char *cell = tsv_get(&c->t, l->row, tsv_column(&c->t, "labels")),
-             *number = tsv_get(&c->t, l->row, tsv_column(&c->t, "label"));
-  snprintf(where, sizeof where, "%.300s: row %d: ", c->t.path, l->row + 2);
+  const char *cell = tsv_get(&c->table, l->row, tsv_column(&c->table, "labels")),
+             *number = tsv_get(&c->table, l->row, tsv_column(&c->table, "label"));
+  snprintf(where, sizeof where, "%.300s: row %d: ", c->table.path, l->row + 2);
   if (tsv_missing(cell))
     return err_set(e, ST_FORMAT,
                    "%sno file in column labels; expected the label map of the volume; fill it in",
@@ -279,7 +279,7 @@ static Status crop_row(Job *j, const Cohort *c, int i, Brain *b, char last[2][PA
                    where, id, labels, b->n);
   TRY(crop_start_row(j, l->subject, l->lesion, where, e));
   TRY(crop_write_lesion(j, b, k, l->subject, l->lesion, e));
-  TRY(crop_carry_over(j, &c->t, l->row, e));
+  TRY(crop_carry_over(j, &c->table, l->row, e));
   j->unread += l->cls == CLASS_UNREAD;
   return ST_OK;
 }
@@ -291,7 +291,7 @@ static Status crop_table(Job *j, const char *table, Error *e) {
   if (!last) return err_set(e, ST_NOMEM, "out of memory");
   Status s = cohort_open(&c, table, e);
   if (s != ST_OK) goto done;
-  if (tsv_column(&c.t, "labels") < 0) {
+  if (tsv_column(&c.table, "labels") < 0) {
     s = err_set(e, ST_FORMAT,
                 "%s: column 'labels' is missing; expected the label map of each volume (and "
                 "'label', the lesion's number in it); or give CHIMAP and LABELS as two files",

@@ -22,8 +22,8 @@ static Status brain_read_volume(const char *path, const char *where, Nifti *v, G
   Error inner = {0};
   Status s = nifti_read(path, v, &inner);
   if (s != ST_OK) return err_set(e, s, "%s%.800s", where, inner.msg);
-  *g = (Grid){{v->h.dim[1], v->h.dim[2], v->h.dim[3]}, {0}};
-  memcpy(g->affine, v->h.affine, sizeof g->affine);
+  *g = (Grid){{v->head.dim[1], v->head.dim[2], v->head.dim[3]}, {0}};
+  memcpy(g->affine, v->head.affine, sizeof g->affine);
   if (grid_voxels(g) != v->nvox) {
     s = err_set(e, ST_FORMAT, "%s%s: %lld volumes; expected one 3-D volume; extract it first",
                 where, path, (long long)(v->nvox / grid_voxels(g)));
@@ -196,7 +196,7 @@ Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels
   size_t at = 0;
   for (int c = 0; c < CH_COUNT; c++) {
     if (!b->have[c]) continue;
-    if (b->vol[c].h.form == NIFTI_NO_FORM)
+    if (b->vol[c].head.form == NIFTI_NO_FORM)
       at += (size_t)snprintf(b->warning + at, sizeof b->warning - at,
                              "%s%s has no orientation, taken as RAS", at ? "; " : "",
                              channel_name((Channel)c));

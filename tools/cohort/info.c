@@ -58,8 +58,8 @@ static int print_tensors(const StFile *f, const char *match) {
   char shape[96];
   printf("  %-44s %-5s %-20s %12s %12s %12s %12s\n", "tensor", "type", "shape", "min", "max",
          "mean", "sd");
-  for (int i = 0; i < f->n; i++) {
-    const StTensor *t = &f->t[i];
+  for (int i = 0; i < f->ntensor; i++) {
+    const StTensor *t = &f->tensor[i];
     if (match && !strstr(t->name, match)) continue;
     Stats s = tensor_stats(t);
     printf("  %-44s %-5s %-20s %12.5g %12.5g %12.5g %12.5g", t->name, dtype_name(t->dtype),
@@ -119,7 +119,7 @@ static Status show_network(const char *path, Error *e) {
   const GenConfig *c = &net.G.cfg;
   printf("generator (%s): %lld parameters, %dx%d, %d channel%s, z %d, w %d, %d labels, mapping %d "
          "layers, channels min(%d/r, %d), clamp %g\n",
-         net.prefix[0] ? net.prefix : "bare names", (long long)params_count(&net.G.p),
+         net.prefix[0] ? net.prefix : "bare names", (long long)params_count(&net.G.params),
          c->img_resolution, c->img_resolution, c->img_channels, c->img_channels > 1 ? "s" : "",
          c->z_dim, c->w_dim, c->c_dim, c->mapping_layers, c->channel_base, c->channel_max,
          c->conv_clamp);
@@ -140,9 +140,9 @@ static Status show_safetensors(const char *path, const char *match, bool brief, 
   if (s) return s;
   const char *format = st_meta(&f, "format");
   double numbers = 0;
-  for (int i = 0; i < f.n; i++) numbers += (double)shape_numel(f.t[i].shape);
+  for (int i = 0; i < f.ntensor; i++) numbers += (double)shape_numel(f.tensor[i].shape);
   printf("%s: safetensors, %s, %d tensors, %.0f numbers%s%s\n", path,
-         human_bytes((double)f.map_bytes), f.n, numbers, format ? ", format " : "",
+         human_bytes((double)f.map_bytes), f.ntensor, numbers, format ? ", format " : "",
          format ? format : "");
   if (format && !strcmp(format, "prlx-dataset-1"))
     s = show_dataset(path, e);

@@ -224,13 +224,13 @@ static void print_json(const char *path, const NiftiHeader *h, const Values *v) 
 Status info_nifti(const char *path, bool json, bool brief, Error *e) {
   Nifti v = {0};
   Values values = {0};
-  TRY(nifti_read_header(path, &v.h, e));
-  NiftiHeader h = v.h;
+  TRY(nifti_read_header(path, &v.head, e));
+  NiftiHeader h = v.head;
   Status s = ST_OK;
   if (!brief) {
     s = nifti_read(path, &v, e);
     if (s == ST_OK) values = values_of(&v);
-    if (s == ST_OK) h = v.h;
+    if (s == ST_OK) h = v.head;
     nifti_free(&v);
   }
   /* a complex volume, which cannot be read, still has a header worth showing */

@@ -85,13 +85,13 @@ static int subject_index(Pack *p, const char *name) {
 
 /* A column `provenance` other than original marks lesions that networks made of others. */
 static bool pack_made(const Cohort *c, int row) {
-  const char *v = tsv_get(&c->t, row, c->t.path ? tsv_column(&c->t, "provenance") : -1);
+  const char *v = tsv_get(&c->table, row, c->table.path ? tsv_column(&c->table, "provenance") : -1);
   return !tsv_missing(v) && strcmp(v, "original") != 0;
 }
 
 static int pack_by_id(const void *a, const void *b) {
   const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
-  const int d = strcmp(p->c->l[p->row].lesion, q->c->l[q->row].lesion);
+  const int d = strcmp(p->c->lesion[p->row].lesion, q->c->lesion[q->row].lesion);
   return p->subject != q->subject ? (p->subject > q->subject) - (p->subject < q->subject)
          : d                      ? d
                                   : (p > q) - (p < q);
@@ -104,13 +104,13 @@ static Status pack_check_duplicates(const Pack *p, Error *e) {
   for (int i = 0; i < p->n; i++) v[i] = &p->it[i];
   qsort(v, (size_t)p->n, sizeof *v, pack_by_id);
   for (int i = 1; i < p->n; i++) {
-    const Lesion *l = &v[i]->c->l[v[i]->row], *k = &v[i - 1]->c->l[v[i - 1]->row];
+    const Lesion *l = &v[i]->c->lesion[v[i]->row], *k = &v[i - 1]->c->lesion[v[i - 1]->row];
     char where[400];
     if (v[i]->subject == v[i - 1]->subject && !strcmp(l->lesion, k->lesion)) {
       s = err_set(e, ST_INVALID,
                   "%s: the same lesion is in row %d of %.200s; leave one of them out",
                   pack_where(v[i], where), k->row + 2,
-                  v[i - 1]->c->t.path ? v[i - 1]->c->t.path : "another volume");
+                  v[i - 1]->c->table.path ? v[i - 1]->c->table.path : "another volume");
       goto done;
     }
   }
@@ -128,7 +128,7 @@ static Status pack_make_items(Job *j, Error *e) {
   if (!p->it || !p->subject) return err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
   for (int t = 0; t < j->ntables; t++)
     for (int i = 0; i < j->table[t].n; i++) {
-      const Lesion *l = &j->table[t].l[i];
+      const Lesion *l = &j->table[t].lesion[i];
       PackItem *it = &p->it[p->n++];
       *it = (PackItem){
           .c = &j->table[t], .row = i, .cls = l->cls, .extra = pack_made(&j->table[t], l->row)};
@@ -149,7 +149,7 @@ static Status pack_make_items(Job *j, Error *e) {
     return err_set(e, ST_INVALID,
                    "%s: no lesion has readers' labels; fill in reader1 and reader2, or pack "
                    "without labels: --unread",
-                   j->table[0].t.path);
+                   j->table[0].table.path);
   if (unread && (j->a.unread || !j->tables)) p->labels = false;
   return pack_check_duplicates(p, e);
 }
@@ -242,18 +242,18 @@ static Status pack_split(Job *j, Error *e) {
   if (!train) {
     s = err_set(e, ST_INVALID,
                 "%s: no lesions left for training; of the classes asked for there are none",
-                j->table[0].t.path ? j->table[0].t.path : "volumes");
+                j->table[0].table.path ? j->table[0].table.path : "volumes");
     goto done;
   }
   if (j->a.test && !test) {
     s = err_set(e, ST_INVALID,
                 "%s: no lesions for the test; too few rim and non-rim lesions; leave --test out",
-                j->table[0].t.path);
+                j->table[0].table.path);
     goto done;
   }
   if (j->a.ambiguous && !amb) {
     s = err_set(e, ST_INVALID, "%s: no ambiguous lesions outside the test; leave --ambiguous out",
-                j->table[0].t.path);
+                j->table[0].table.path);
     goto done;
   }
 done:
@@ -332,8 +332,8 @@ static Status pack_describe(Job *j, Error *e) {
                     p->clip ? ", clipped to the window" : ""));
   if (j->tables) {
     dataset_name(j->table[0].dir, name);
-    TRY(pack_add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].t.path, name[0] ? ": " : "",
-                      name, j->ntables > 1 ? " and other tables" : ""));
+    TRY(pack_add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].table.path,
+                      name[0] ? ": " : "", name, j->ntables > 1 ? " and other tables" : ""));
     TRY(pack_add_meta(j, e, "split.by", "%s, seed %llu", j->rule.by_lesion ? "lesion" : "subject",
                       (unsigned long long)j->rule.seed));
     TRY(pack_add_meta(j, e, "readers",

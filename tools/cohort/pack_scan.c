@@ -18,9 +18,9 @@ void pack_free(Pack *p) {
 }
 
 const char *pack_where(const PackItem *it, char out[400]) {
-  const Lesion *l = &it->c->l[it->row];
-  if (it->c->t.path)
-    snprintf(out, 400, "%.200s: row %d: lesion %.40s of %.60s", it->c->t.path, l->row + 2,
+  const Lesion *l = &it->c->lesion[it->row];
+  if (it->c->table.path)
+    snprintf(out, 400, "%.200s: row %d: lesion %.40s of %.60s", it->c->table.path, l->row + 2,
              l->lesion, l->subject);
   else
     snprintf(out, 400, "%.300s", l->chi);
@@ -302,7 +302,7 @@ static Status pack_describe_part(const Pack *p, Part part, Dataset *d, Error *e)
   for (int i = 0; i < p->n; i++) {
     const PackItem *it = &p->it[i];
     if (it->part != part) continue;
-    const Lesion *l = &it->c->l[it->row];
+    const Lesion *l = &it->c->lesion[it->row];
     DatasetLesions *s = d->src;
     char where[400];
     int len = snprintf(s->name[lesion], 64, "%s", l->lesion);
@@ -446,7 +446,7 @@ Status pack_sheet(const Pack *p, const char *head, const char *path, const StMet
                                                    : 7;
       if (own != sec) continue;
       SheetCell *c = &cell[s.n++];
-      const Lesion *l = &it->c->l[it->row];
+      const Lesion *l = &it->c->lesion[it->row];
       *c = (SheetCell){.img = it->thumb, .section = sec};
       snprintf(c->caption, sizeof c->caption, "%.20s %.16s z%d",
                strncmp(l->subject, "sub-", 4) ? l->subject : l->subject + 4, l->lesion,

@@ -98,8 +98,8 @@ static Status export_net(Export *x, const StFile *f, Error *e) {
   Status s = ST_OK;
   bool bare = x->a->net == 0 && !st_find(f, "G_ema.synthesis.b4.const"), any = false;
   if (bare && st_find(f, "synthesis.b4.const")) len = 0, prefix = "";
-  for (int k = 0; k < f->n && s == ST_OK; k++) {
-    const StTensor *t = &f->t[k];
+  for (int k = 0; k < f->ntensor && s == ST_OK; k++) {
+    const StTensor *t = &f->tensor[k];
     char name[300];
     if (strncmp(t->name, prefix, len) != 0) continue;
     any = true;
@@ -131,8 +131,8 @@ static Status export_net(Export *x, const StFile *f, Error *e) {
 
 static Status export_vgg(Export *x, const StFile *f, Error *e) {
   Status s = ST_OK;
-  for (int k = 0; k < f->n && s == ST_OK; k++) {
-    const StTensor *t = &f->t[k];
+  for (int k = 0; k < f->ntensor && s == ST_OK; k++) {
+    const StTensor *t = &f->tensor[k];
     char name[300];
     bool head = !strncmp(t->name, "lin", 3) && t->name[3] && !t->name[4] && t->shape.rank == 1;
     snprintf(name, sizeof name, head ? "%s%s.model.1.weight" : "%s%s", x->a->prefix, t->name);
@@ -143,8 +143,8 @@ static Status export_vgg(Export *x, const StFile *f, Error *e) {
 
 static Status export_plain(Export *x, const StFile *f, Error *e) {
   Status s = ST_OK;
-  for (int k = 0; k < f->n && s == ST_OK; k++) {
-    const StTensor *t = &f->t[k];
+  for (int k = 0; k < f->ntensor && s == ST_OK; k++) {
+    const StTensor *t = &f->tensor[k];
     size_t len = strlen(t->name);
     char base[300], name[300];
     int cut = len > 6 && !strcmp(t->name + len - 6, ".scale") ? 6

@@ -45,19 +45,21 @@ static void print_config(const Import *im) {
 static void print_tensors(const Import *im, bool all) {
   char shape[96];
   int renamed = 0, shown = 0;
-  for (int k = 0; k < im->n; k++) renamed += strcmp(im->t[k].name, im->t[k].from) != 0;
-  printf("  tensors     %d, %lld numbers", im->n, (long long)im->numbers);
+  for (int k = 0; k < im->ntensor; k++)
+    renamed += strcmp(im->tensor[k].name, im->tensor[k].from) != 0;
+  printf("  tensors     %d, %lld numbers", im->ntensor, (long long)im->numbers);
   if (renamed) printf("; %d renamed", renamed);
   if (im->dropped)
     printf("; %d left out%s%s%s", im->dropped, im->dropped_what[0] ? " (" : "", im->dropped_what,
            im->dropped_what[0] ? ")" : "");
   printf("\n");
-  for (int k = 0; k < im->n && (all || shown < 3); k++) {
-    bool same = !strcmp(im->t[k].name, im->t[k].from);
+  for (int k = 0; k < im->ntensor && (all || shown < 3); k++) {
+    bool same = !strcmp(im->tensor[k].name, im->tensor[k].from);
     if (!all && (same || !renamed)) continue;
     shown++;
-    printf("    %-44s %-5s %-16s%s%s\n", im->t[k].name, dtype_name(im->t[k].dtype),
-           shape_str(im->t[k].shape, shape), same ? "" : " from ", same ? "" : im->t[k].from);
+    printf("    %-44s %-5s %-16s%s%s\n", im->tensor[k].name, dtype_name(im->tensor[k].dtype),
+           shape_str(im->tensor[k].shape, shape), same ? "" : " from ",
+           same ? "" : im->tensor[k].from);
   }
   if (!all && renamed > shown) printf("    ... (all of them: --dry-run)\n");
 }

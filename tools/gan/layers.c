@@ -56,25 +56,26 @@ static void print_generator(FILE *f, const Generator *G) {
   head(f, "generator");
   /* a label is embedded to z_dim numbers and joined to z; the first layer then sees both */
   if (c->c_dim > 0)
-    row(f, &t, &G->p, "mapping.embed", "mapping.embed", c->w_dim, 0, (double)c->c_dim * c->w_dim);
-  print_mapping(f, &t, &G->p, c->mapping_layers, c->z_dim + (c->c_dim > 0 ? c->w_dim : 0), 0,
+    row(f, &t, &G->params, "mapping.embed", "mapping.embed", c->w_dim, 0,
+        (double)c->c_dim * c->w_dim);
+  print_mapping(f, &t, &G->params, c->mapping_layers, c->z_dim + (c->c_dim > 0 ? c->w_dim : 0), 0,
                 c->w_dim);
   for (int res = 4; res <= c->img_resolution; res *= 2) {
     int co = net_channels(res, c->channel_base, c->channel_max),
         ci = res > 4 ? net_channels(res / 2, c->channel_base, c->channel_max) : co;
     double px = (double)res * res;
-    if (res == 4) row(f, &t, &G->p, "b4.const", "synthesis.b4.const", co, 4, 0);
+    if (res == 4) row(f, &t, &G->params, "b4.const", "synthesis.b4.const", co, 4, 0);
     if (res > 4) {
       snprintf(name, sizeof name, "b%d.conv0 3x3 up 2", res);
       snprintf(full, sizeof full, "synthesis.b%d.conv0", res);
-      row(f, &t, &G->p, name, full, co, res, px / 4 * 9 * ci * co + (double)c->w_dim * ci);
+      row(f, &t, &G->params, name, full, co, res, px / 4 * 9 * ci * co + (double)c->w_dim * ci);
     }
     snprintf(name, sizeof name, "b%d.conv1 3x3", res);
     snprintf(full, sizeof full, "synthesis.b%d.conv1", res);
-    row(f, &t, &G->p, name, full, co, res, px * 9 * co * co + (double)c->w_dim * co);
+    row(f, &t, &G->params, name, full, co, res, px * 9 * co * co + (double)c->w_dim * co);
     snprintf(name, sizeof name, "b%d.torgb 1x1", res);
     snprintf(full, sizeof full, "synthesis.b%d.torgb", res);
-    row(f, &t, &G->p, name, full, c->img_channels, res,
+    row(f, &t, &G->params, name, full, c->img_channels, res,
         px * co * c->img_channels + (double)c->w_dim * co);
   }
   foot(f, &t);
@@ -93,22 +94,23 @@ static void print_discriminator(FILE *f, const Discriminator *D) {
     if (res == c->img_resolution) {
       snprintf(name, sizeof name, "b%d.fromrgb 1x1", res);
       snprintf(full, sizeof full, "b%d.fromrgb", res);
-      row(f, &t, &D->p, name, full, ci, res, px * c->img_channels * ci);
+      row(f, &t, &D->params, name, full, ci, res, px * c->img_channels * ci);
     }
     snprintf(name, sizeof name, "b%d.conv0 3x3", res);
     snprintf(full, sizeof full, "b%d.conv0", res);
-    row(f, &t, &D->p, name, full, ci, res, px * 9 * ci * ci);
+    row(f, &t, &D->params, name, full, ci, res, px * 9 * ci * ci);
     snprintf(name, sizeof name, "b%d.conv1 3x3 down 2", res);
     snprintf(full, sizeof full, "b%d.conv1", res);
-    row(f, &t, &D->p, name, full, co, res / 2, px / 4 * 9 * ci * co);
+    row(f, &t, &D->params, name, full, co, res / 2, px / 4 * 9 * ci * co);
     snprintf(name, sizeof name, "b%d.skip 1x1 down 2", res);
     snprintf(full, sizeof full, "b%d.skip", res);
-    row(f, &t, &D->p, name, full, co, res / 2, px / 4 * ci * co);
+    row(f, &t, &D->params, name, full, co, res / 2, px / 4 * ci * co);
   }
-  print_mapping(f, &t, &D->p, c->c_dim > 0 ? c->mapping_layers : 0, c4, c->c_dim, c4);
-  row(f, &t, &D->p, "b4.conv 3x3", "b4.conv", c4, 4, 16.0 * 9 * (c4 + c->mbstd_num_channels) * c4);
-  row(f, &t, &D->p, "b4.fc", "b4.fc", c4, 0, 16.0 * c4 * c4);
-  row(f, &t, &D->p, "b4.out", "b4.out", out, 0, (double)c4 * out);
+  print_mapping(f, &t, &D->params, c->c_dim > 0 ? c->mapping_layers : 0, c4, c->c_dim, c4);
+  row(f, &t, &D->params, "b4.conv 3x3", "b4.conv", c4, 4,
+      16.0 * 9 * (c4 + c->mbstd_num_channels) * c4);
+  row(f, &t, &D->params, "b4.fc", "b4.fc", c4, 0, 16.0 * c4 * c4);
+  row(f, &t, &D->params, "b4.out", "b4.out", out, 0, (double)c4 * out);
   foot(f, &t);
 }
 

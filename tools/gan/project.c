@@ -402,12 +402,13 @@ static void plan_message(const Job *j, const prlx_project_progress *p) {
   fprintf(stderr, "%lld lesion%s of %lld x %lld, batch %d, %d steps; LPIPS: %s\n", (long long)j->n,
           j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, p->count, j->a.steps,
           prlx_vgg_name(j->vgg));
-  fprintf(stderr,
-          "memory: %s (activations %s, prepared weights %s) + networks %s; %.1f GFLOP per step\n",
-          human_bytes((double)p->bytes), human_bytes((double)p->activation_bytes),
-          human_bytes((double)p->weight_bytes),
-          human_bytes((double)(j->net->net.G.p.ntotal + j->vgg->vgg.p.ntotal) * sizeof(real)),
-          1e-9 * p->flop);
+  fprintf(
+      stderr,
+      "memory: %s (activations %s, prepared weights %s) + networks %s; %.1f GFLOP per step\n",
+      human_bytes((double)p->bytes), human_bytes((double)p->activation_bytes),
+      human_bytes((double)p->weight_bytes),
+      human_bytes((double)(j->net->net.G.params.ntotal + j->vgg->vgg.params.ntotal) * sizeof(real)),
+      1e-9 * p->flop);
 }
 
 static void keep_frames(Job *j, const prlx_project_progress *p) {

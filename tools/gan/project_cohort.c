@@ -42,9 +42,9 @@ static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
     s = err_set(e, ST_NOMEM, "out of memory");
   for (int i = 0; i < t->c.n && s == ST_OK; i++) {
     bool excluded = false;
-    if (r->ambiguous && t->c.l[i].cls != CLASS_AMBIGUOUS) continue;
+    if (r->ambiguous && t->c.lesion[i].cls != CLASS_AMBIGUOUS) continue;
     for (int64_t k = 0; r->exclude && k < out.src->nsubjects; k++)
-      excluded |= !strcmp(out.src->subject[k], t->c.l[i].subject);
+      excluded |= !strcmp(out.src->subject[k], t->c.lesion[i].subject);
     held += excluded;
     if (!excluded) t->row[n++] = i;
   }
@@ -54,7 +54,7 @@ static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
     fprintf(stderr, "prlx project: %d lesions of subjects in %s left out\n", held, r->exclude);
   if (!n)
     return err_set(
-        e, ST_INVALID, "%s: no %slesion; expected at least one row%s", t->c.t.path,
+        e, ST_INVALID, "%s: no %slesion; expected at least one row%s", t->c.table.path,
         r->ambiguous ? "ambiguous " : "",
         r->ambiguous ? " with reader1 and reader2 different; leave --ambiguous out for all lesions"
                      : "");
@@ -65,7 +65,8 @@ static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
   for (int i = 0; i < r->range->n && s == ST_OK; i++) {
     if (r->range->v[i] >= n)
       s = err_set(e, ST_INVALID, "%s: --range asks for lesion %lld; there are %d%s, counted from 0",
-                  t->c.t.path, (long long)r->range->v[i], n, r->ambiguous ? " ambiguous ones" : "");
+                  t->c.table.path, (long long)r->range->v[i], n,
+                  r->ambiguous ? " ambiguous ones" : "");
     else
       row[i] = t->row[r->range->v[i]];
   }
@@ -139,7 +140,7 @@ static Status grow(Dataset *d, int64_t *cap, int64_t need, Error *e) {
 
 static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, const Window *w,
                          Dataset *d, int64_t *cap, Error *e) {
-  const Lesion *l = &t->c.l[t->row[index]];
+  const Lesion *l = &t->c.lesion[t->row[index]];
   LesionVolumes v;
   char warning[256];
   Status s = lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e);
@@ -152,17 +153,17 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
     s = err_set(e, ST_INVALID,
                 "%s: row %d: slices of %lld x %lld voxels; the network makes %d x %d; cut patches "
                 "with prlx crop",
-                t->c.t.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1], d->w,
-                d->h);
+                t->c.table.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1],
+                d->w, d->h);
   else if (r->slices == SLICES_LESION && !v.mask)
     s = err_set(e, ST_INVALID,
                 "%s: row %d: no lesion mask; fill in column mask, or take --slices central",
-                t->c.t.path, l->row + 2);
+                t->c.table.path, l->row + 2);
   else if (!(nz = lesion_slices(&v, r->slices, z)))
     s = err_set(e, ST_INVALID,
                 "%s: row %d: the lesion mask is empty or the map constant; correct the file or "
                 "remove the row",
-                t->c.t.path, l->row + 2);
+                t->c.table.path, l->row + 2);
   if (s == ST_OK) s = grow(d, cap, nz, e);
   DatasetLesions *src = d->src;
   for (int k = 0; k < nz && s == ST_OK; k++) {
@@ -174,7 +175,7 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
       s = err_set(e, ST_INVALID,
                   "%s: row %d: names of subject and lesion are longer than 50 characters together; "
                   "shorten them",
-                  t->c.t.path, l->row + 2);
+                  t->c.table.path, l->row + 2);
     d->labels[i] = l->cls;
     src->lesion[i] = index;
     src->slice[i] = z[k];
@@ -216,7 +217,7 @@ static Status describe(const CohortTargets *t, const Window *w, const Network *n
            sqrt(a[1] * a[1] + a[5] * a[5] + a[9] * a[9]),
            sqrt(a[2] * a[2] + a[6] * a[6] + a[10] * a[10]));
   if (s == ST_OK) s = dataset_set_meta(d, "unit.voxel", text, e);
-  if (s == ST_OK) s = dataset_set_meta(d, "source", t->c.t.path, e);
+  if (s == ST_OK) s = dataset_set_meta(d, "source", t->c.table.path, e);
   return s == ST_OK ? dataset_set_meta(d, "split", "ambiguous", e) : s;
 }
 
@@ -355,7 +356,7 @@ static void row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340]
 static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset *in,
                            const float *img, int64_t first, int nz, const char *dir,
                            const DenoiseInfo *info, TsvWriter *w, Error *e) {
-  const Lesion *l = &t->c.l[t->row[index]];
+  const Lesion *l = &t->c.lesion[t->row[index]];
   LesionVolumes v;
   float *mask = NULL;
   char warning[256], id[80], path[4][340], json[2400], src[600], net[600];

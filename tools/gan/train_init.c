@@ -104,10 +104,10 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
   if (folder && !file_exists(file)) snprintf(file, sizeof file, "%s/network.safetensors", path);
   Status s = st_open(&f, file, e);
   if (s) return s;
-  s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->p, &g, &grown, left[0], e);
+  s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->params, &g, &grown, left[0], e);
   /* the average goes on from the average */
-  if (!s) s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->p, &a, &again, left[2], e);
-  if (!s) s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->p, &d, &grown, left[1], e);
+  if (!s) s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->params, &a, &again, left[2], e);
+  if (!s) s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->params, &d, &grown, left[1], e);
   if (!s && !g && !d)
     s = err_set(e, ST_INVALID,
                 "%s: no tensor of it fits these networks; give a network of the same "
@@ -116,7 +116,7 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
   if (!s && !tool_quiet)
     printf("init           %s: %d of %d tensors of the generator, %d of %d of the discriminator; "
            "%d of them grown\n",
-           file, g, trainer_G(t)->p.n, d, trainer_D(t)->p.n, grown);
+           file, g, trainer_G(t)->params.n, d, trainer_D(t)->params.n, grown);
   if (!s && !tool_quiet && g && *left[0])
     printf("init           generator, as drawn:%s\n", left[0]);
   if (!s && !tool_quiet && d && *left[1])

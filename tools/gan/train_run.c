@@ -187,12 +187,12 @@ Status run_restore(TrainRun *r, const StFile *f, Error *e) {
   Status s = trainer_enumerate(r->t, load_tensor, &c, e);
   if (s) return s;
   const StTensor *t = st_find(f, "tool.tick_sums");
-  if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->n ||
+  if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->ntensor ||
       !sane_state(trainer_state(r->t)))
     return err_set(e, ST_FORMAT,
                    "%s: the state is not complete or makes no sense (%d of %d tensors known); "
                    "start again without --resume",
-                   f->path, c.used + 1, f->n);
+                   f->path, c.used + 1, f->ntensor);
   memcpy(&r->sums, t->data, sizeof r->sums);
   trainer_refresh(r->t);
   return ST_OK;

@@ -255,7 +255,7 @@ Status evidence_open_images(Evidence *ev, const char *path, int limit, Error *e)
 
 /* ---- truth ---- */
 static double truth_number(const Cohort *c, const Lesion *l, const char *column) {
-  const char *cell = tsv_get(&c->t, l->row, tsv_column(&c->t, column));
+  const char *cell = tsv_get(&c->table, l->row, tsv_column(&c->table, column));
   return tsv_missing(cell) ? NAN : atof(cell);
 }
 
@@ -289,12 +289,13 @@ static Status match_slice(Evidence *ev, int64_t i, const LesionVolumes *v, Error
 static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
   EvLesion *row = &ev->row[r];
   int i = 0;
-  while (i < c->n && (strcmp(c->l[i].subject, row->subject) || strcmp(c->l[i].lesion, row->name)))
+  while (i < c->n &&
+         (strcmp(c->lesion[i].subject, row->subject) || strcmp(c->lesion[i].lesion, row->name)))
     i++;
   if (i == c->n)
     return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
-                   c->t.path, row->name, row->subject);
-  const Lesion *l = &c->l[i];
+                   c->table.path, row->name, row->subject);
+  const Lesion *l = &c->lesion[i];
   const double truth = truth_number(c, l, "truth_rim");
   row->cls = l->cls == CLASS_UNREAD ? -1 : (int)l->cls;
   row->truth = isnan(truth) ? -1 : truth > 0.5;
@@ -309,8 +310,8 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
     s = err_set(e, ST_INVALID,
                 "%s: row %d: slices of %lld x %lld voxels, denoised images of %d x %d; expected "
                 "the cohort that was projected",
-                c->t.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1], ev->d.w,
-                ev->d.h);
+                c->table.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1],
+                ev->d.w, ev->d.h);
   ev->has_map |= v.vol[CH_RIM] != NULL;
   for (int64_t k = row->first; k < ev->n && s == ST_OK; k++) {
     if (ev->lesion[k] != r) continue;
@@ -318,7 +319,7 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
       s = err_set(
           e, ST_INVALID,
           "%s: row %d: %lld slices, denoised is slice %lld; expected the cohort that was projected",
-          c->t.path, l->row + 2, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
+          c->table.path, l->row + 2, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
     else
       s = match_slice(ev, k, &v, e);
   }
@@ -348,26 +349,27 @@ static Status targets_from_cohort(Evidence *ev, const Cohort *c, Error *e) {
     LesionVolumes v;
     char warning[256];
     int k = 0;
-    while (k < c->n && (strcmp(c->l[k].subject, row->subject) || strcmp(c->l[k].lesion, row->name)))
+    while (k < c->n &&
+           (strcmp(c->lesion[k].subject, row->subject) || strcmp(c->lesion[k].lesion, row->name)))
       k++;
     if (k == c->n)
       return err_set(e, ST_INVALID,
-                     "%s: no lesion %s of %s; expected the cohort that was projected", c->t.path,
-                     row->name, row->subject);
+                     "%s: no lesion %s of %s; expected the cohort that was projected",
+                     c->table.path, row->name, row->subject);
     s = lesion_read(c, k, mask, (ChiUnits)ev->a.units, &v, warning, e);
     if (s != ST_OK) break;
     if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h || d->src->slice[i] >= v.grid.dim[2])
       s = err_set(
           e, ST_INVALID,
           "%s: row %d: other size than the denoised images; expected the cohort that was projected",
-          c->t.path, c->l[k].row + 2);
+          c->table.path, c->lesion[k].row + 2);
     else
       lesion_image(&v, (int)d->src->slice[i], ch, nch, d->src->window + i * 2 * nch,
                    ev->target.images + i * per);
     lesion_free(&v);
   }
   ev->target.n = d->n;
-  snprintf(ev->target_from, sizeof ev->target_from, "%.590s", c->t.path);
+  snprintf(ev->target_from, sizeof ev->target_from, "%.590s", c->table.path);
   return s == ST_OK ? check_targets(ev, e) : s;
 }
 

@@ -235,16 +235,16 @@ static Status keep(Search *f, int64_t first, Error *e) {
     near->own += q->skip >= 0;
     near->px[i] = q->px;
     if (q->px.id >= 0) {
-      ev->v[i][EV_PX] = q->px.d;
+      ev->v[i][EV_PX] = q->px.distance;
       ev->v[i][EV_PX_PPB] = rms_ppb(ev, i, q->px.id);
-      ev->v[i][EV_PX_RATIO] = q->px.d / near->ref_px.median;
+      ev->v[i][EV_PX_RATIO] = q->px.distance / near->ref_px.median;
       ev->v[i][EV_PX_GAP] = nearest_gap(&q->px);
     }
     if (!near->lp) continue;
     near->lp[i] = q->lp;
     if (q->lp.id < 0) continue;
-    ev->v[i][EV_LP] = q->lp.d;
-    ev->v[i][EV_LP_RATIO] = q->lp.d / near->ref_lp.median;
+    ev->v[i][EV_LP] = q->lp.distance;
+    ev->v[i][EV_LP_RATIO] = q->lp.distance / near->ref_lp.median;
     ev->v[i][EV_LP_GAP] = nearest_gap(&q->lp);
   }
   return ST_OK;

@@ -50,12 +50,12 @@ static void neighbours(Chart *c, const Evidence *ev, const char *title, const Ne
                        int k, double *v) {
   double *scaled = v + ev->lesions;
   if (!ref->n || !has(ev, k)) return;
-  for (int64_t i = 0; i < ref->n; i++) scaled[i] = ref->d[i] / ref->median;
+  for (int64_t i = 0; i < ref->n; i++) scaled[i] = ref->distance[i] / ref->median;
   const ChartSet s[2] = {
       column(ev, ev->a.synthetic ? "synthetic images" : "denoised lesions", k, v),
       {"training lesions among themselves", scaled, ref->n}};
   chart_histogram(c, title, "distance over the median between training lesions", 2, s,
-                  ref->d[0] / ref->median, "closest two");
+                  ref->distance[0] / ref->median, "closest two");
 }
 
 static Status draw_charts(Chart *c, const Evidence *ev, Error *e) {

@@ -40,12 +40,12 @@ static bool neighbour_number(int k) { return k >= EV_PX && k <= EV_LP_GAP; }
 
 static void nearest_of(Evidence *ev, EvLesion *r, int64_t i) {
   const EvNear *near = &ev->near;
-  if (near->px && (r->px_image < 0 || near->px[i].d < near->px[r->px_image].d)) {
+  if (near->px && (r->px_image < 0 || near->px[i].distance < near->px[r->px_image].distance)) {
     r->px_image = i;
     r->px = memory_of(&near->ref_px, &near->px[i]);
     for (int k = EV_PX; k <= EV_PX_GAP; k++) r->v[k] = ev->v[i][k];
   }
-  if (near->lp && (r->lp_image < 0 || near->lp[i].d < near->lp[r->lp_image].d)) {
+  if (near->lp && (r->lp_image < 0 || near->lp[i].distance < near->lp[r->lp_image].distance)) {
     r->lp_image = i;
     r->lp = memory_of(&near->ref_lp, &near->lp[i]);
     for (int k = EV_LP; k <= EV_LP_GAP; k++) r->v[k] = ev->v[i][k];

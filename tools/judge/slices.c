@@ -184,7 +184,7 @@ Status classifier_save(const Classifier *c, const char *path, const char *channe
   if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
   if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
   if (s == ST_OK) s = st_add_meta(w, "trained_on", trained_on, e);
-  if (s == ST_OK) s = params_write(w, "", &c->p, false, e);
+  if (s == ST_OK) s = params_write(w, "", &c->params, false, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
@@ -220,7 +220,7 @@ Status classifier_load(Classifier *c, const char *path, char channels[64], Error
     snprintf(channels, 64, "%s", names);
     while (cfg.channels < 17 && list_item(names, cfg.channels, item)) cfg.channels++;
     s = classifier_new(c, &cfg, e);
-    if (s == ST_OK) s = params_read(&f, "", &c->p, e);
+    if (s == ST_OK) s = params_read(&f, "", &c->params, e);
     if (s != ST_OK) classifier_free(c);
   }
   st_close(&f);
