@@ -1,44 +1,86 @@
 #!/bin/sh
-# classify, cam, affine, smote as a user runs them on a very small phantom: files, numbers that must agree, messages. usage: cli_classify.sh PRLX
+# classify, cam, affine, smote as a user runs them on a very small phantom: files, numbers that must
+# agree, messages.
+# usage: cli_classify.sh PRLX
 . "$(dirname "$0")/cli.inc"
 
-"$P" phantom --subjects 12 --rim 8 --ambiguous 2 --nonrim 8 --fast-inversion --no-sheets --quiet -o "$T/c" >"$T/log" 2>&1; ok $? "phantom: $(cat "$T/log")"
-"$P" pack "$T/c/lesions.tsv" -o "$T/tr.safetensors" --test "$T/te.safetensors" --slices central --channels chi,rim,flair --no-sheet --quiet >"$T/log" 2>&1
+"$P" phantom --subjects 12 --rim 8 --ambiguous 2 --nonrim 8 --fast-inversion --no-sheets --quiet \
+  -o "$T/c" >"$T/log" 2>&1
+ok $? "phantom: $(cat "$T/log")"
+"$P" pack "$T/c/lesions.tsv" -o "$T/tr.safetensors" --test "$T/te.safetensors" --slices central \
+  --channels chi,rim,flair --no-sheet --quiet >"$T/log" 2>&1
 ok $? "pack: $(cat "$T/log")"
 
 # The baselines: a data set each, the same bytes again, and no new slice of a test subject.
-"$P" affine "$T/tr.safetensors" --lesions 4 --out "$T/af.safetensors" --quiet >"$T/log" 2>&1; ok $? "affine: $(cat "$T/log")"
-"$P" affine "$T/tr.safetensors" --lesions 4 --threads 2 --out "$T/af2.safetensors" --quiet >/dev/null 2>&1
+"$P" affine "$T/tr.safetensors" --lesions 4 --out "$T/af.safetensors" --quiet >"$T/log" 2>&1
+ok $? "affine: $(cat "$T/log")"
+"$P" affine "$T/tr.safetensors" --lesions 4 --threads 2 --out "$T/af2.safetensors" --quiet \
+  >/dev/null 2>&1
 cmp -s "$T/af.safetensors" "$T/af2.safetensors"; ok $? "affine: same seed, same bytes"
-"$P" pack --check "$T/af.safetensors" "$T/te.safetensors" >"$T/log" 2>&1; ok $? "affine copies are kept apart from the test: $(cat "$T/log")"
-"$P" smote "$T/tr.safetensors" --method pixel --images 5 --out "$T/sm.safetensors" --quiet >"$T/log" 2>&1; ok $? "smote: $(cat "$T/log")"
-"$P" smote "$T/tr.safetensors" --epochs 2 --batch 4 --width 2 --latent 4 --images 3 --out "$T/ds.safetensors" --quiet >"$T/log" 2>&1; ok $? "DeepSMOTE: $(cat "$T/log")"
-"$P" info "$T/ds.safetensors" >"$T/log" 2>&1; grep -q 'labels: 1: 3' "$T/log" && grep -q 'DeepSMOTE' "$T/log"; ok $? "DeepSMOTE says what it is: $(cat "$T/log")"
-"$P" smote "$T/tr.safetensors" --method pixel --class 2 --out "$T/no.safetensors" >"$T/log" 2>&1; [ $? -eq 1 ] && grep -q 'class 2' "$T/log" && [ ! -e "$T/no.safetensors" ]; ok $? "no lesion of the class: $(cat "$T/log")"
+"$P" pack --check "$T/af.safetensors" "$T/te.safetensors" >"$T/log" 2>&1
+ok $? "affine copies are kept apart from the test: $(cat "$T/log")"
+"$P" smote "$T/tr.safetensors" --method pixel --images 5 --out "$T/sm.safetensors" --quiet \
+  >"$T/log" 2>&1
+ok $? "smote: $(cat "$T/log")"
+"$P" smote "$T/tr.safetensors" --epochs 2 --batch 4 --width 2 --latent 4 --images 3 \
+  --out "$T/ds.safetensors" --quiet >"$T/log" 2>&1
+ok $? "DeepSMOTE: $(cat "$T/log")"
+"$P" info "$T/ds.safetensors" >"$T/log" 2>&1
+grep -q 'labels: 1: 3' "$T/log" && grep -q 'DeepSMOTE' "$T/log"
+ok $? "DeepSMOTE says what it is: $(cat "$T/log")"
+"$P" smote "$T/tr.safetensors" --method pixel --class 2 --out "$T/no.safetensors" >"$T/log" 2>&1
+[ $? -eq 1 ] && grep -q 'class 2' "$T/log" && [ ! -e "$T/no.safetensors" ]
+ok $? "no lesion of the class: $(cat "$T/log")"
 
-"$P" classify "$T/tr.safetensors" "$T/sm.safetensors" "$T/ds.safetensors:rim" --test "$T/te.safetensors" --runs 2 --epochs 1 --batch 4 --resamples 50 --out "$T/r" --quiet >"$T/log" 2>&1
+"$P" classify "$T/tr.safetensors" "$T/sm.safetensors" "$T/ds.safetensors:rim" \
+  --test "$T/te.safetensors" --runs 2 --epochs 1 --batch 4 --resamples 50 --out "$T/r" --quiet \
+  >"$T/log" 2>&1
 ok $? "classify: $(cat "$T/log")"
-for f in model0.safetensors model1.safetensors predictions.tsv metrics.tsv confusion.tsv; do [ -s "$T/r/$f" ]; ok $? "classify wrote $f"; done
+for f in model0.safetensors model1.safetensors predictions.tsv metrics.tsv confusion.tsv; do
+  [ -s "$T/r/$f" ]
+  ok $? "classify wrote $f"
+done
 grep -q '^4 lesions (2 rim, 2 non-rim)' "$T/log"; ok $? "what was judged: $(head -n 1 "$T/log")"
-[ "$(awk 'NR > 1 {s += $2 + $3 + $4 + $5} END {print s}' "$T/r/confusion.tsv")" -eq 8 ]; ok $? "each confusion matrix has all lesions"
-"$P" classify --model "$T/r" --test "$T/te.safetensors" --compare "$T/r" --resamples 50 --out "$T/e" --quiet >"$T/log2" 2>&1; ok $? "evaluation of saved classifiers: $(cat "$T/log2")"
-cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"; ok $? "saved classifiers give the same numbers"
+[ "$(awk 'NR > 1 {s += $2 + $3 + $4 + $5} END {print s}' "$T/r/confusion.tsv")" -eq 8 ]
+ok $? "each confusion matrix has all lesions"
+"$P" classify --model "$T/r" --test "$T/te.safetensors" --compare "$T/r" --resamples 50 \
+  --out "$T/e" --quiet >"$T/log2" 2>&1
+ok $? "evaluation of saved classifiers: $(cat "$T/log2")"
+cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"
+ok $? "saved classifiers give the same numbers"
 grep -q 'McNemar.*p = 1 ' "$T/log2"; ok $? "McNemar of a run against itself"
-"$P" classify --model "$T/r/model1.safetensors" --predict "$T/te.safetensors" --out "$T/q" --quiet >"$T/log" 2>&1; ok $? "prediction: $(cat "$T/log")"
+"$P" classify --model "$T/r/model1.safetensors" --predict "$T/te.safetensors" --out "$T/q" --quiet \
+  >"$T/log" 2>&1
+ok $? "prediction: $(cat "$T/log")"
 [ "$(wc -l <"$T/q/predictions.tsv")" -eq 5 ]; ok $? "one line per lesion"
-"$P" classify "$T/tr.safetensors" --runs 2 --epochs 1 --batch 4 --threads 2 --out "$T/t2" --quiet >/dev/null 2>&1
-"$P" classify "$T/tr.safetensors" --runs 1 --epochs 1 --batch 4 --threads 1 --out "$T/t1" --quiet >/dev/null 2>&1
-cmp -s "$T/t1/model0.safetensors" "$T/t2/model0.safetensors"; ok $? "same seed, same bytes, one thread or two"
+"$P" classify "$T/tr.safetensors" --runs 2 --epochs 1 --batch 4 --threads 2 --out "$T/t2" --quiet \
+  >/dev/null 2>&1
+"$P" classify "$T/tr.safetensors" --runs 1 --epochs 1 --batch 4 --threads 1 --out "$T/t1" --quiet \
+  >/dev/null 2>&1
+cmp -s "$T/t1/model0.safetensors" "$T/t2/model0.safetensors"
+ok $? "same seed, same bytes, one thread or two"
 
-"$P" cam "$T/te.safetensors" --model "$T/r" --after "$T/t1" --out "$T/m" --quiet >"$T/log" 2>&1; ok $? "cam: $(cat "$T/log")"
+"$P" cam "$T/te.safetensors" --model "$T/r" --after "$T/t1" --out "$T/m" --quiet >"$T/log" 2>&1
+ok $? "cam: $(cat "$T/log")"
 for f in maps.safetensors table.tsv sheet.png; do [ -s "$T/m/$f" ]; ok $? "cam wrote $f"; done
 grep -q 'share of the map on the true rim' "$T/log"; ok $? "share on the rim: $(cat "$T/log")"
 
-refuse() { what=$1; text=$2; shift 2; "$P" "$@" >"$T/log" 2>&1; [ $? -ne 0 ] && [ "$(wc -l <"$T/log")" -eq 1 ] && grep -q -- "$text" "$T/log"; ok $? "$what: $(cat "$T/log")"; }
+refuse() {
+  what=$1
+  text=$2
+  shift 2
+  "$P" "$@" >"$T/log" 2>&1
+  [ $? -ne 0 ] && [ "$(wc -l <"$T/log")" -eq 1 ] && grep -q -- "$text" "$T/log"
+  ok $? "$what: $(cat "$T/log")"
+}
 refuse "no training data" "TRAIN" classify --test "$T/te.safetensors"
 refuse "a class is missing" "no slice of class 0" classify "$T/af.safetensors" --quiet --out "$T/x"
 refuse "unknown channel" "no channel nope" classify "$T/tr.safetensors" --channels nope --out "$T/x"
-refuse "not a classifier" "prlx-classifier-1" classify --model "$T/tr.safetensors" --predict "$T/te.safetensors"
-"$P" classify --model "$T/r" --test "$T/tr.safetensors" --compare "$T/r" --resamples 50 --quiet --out "$T/x" >/dev/null 2>"$T/log"; [ $? -eq 1 ] && grep -q "same test lesions" "$T/log"; ok $? "other lesions: $(cat "$T/log")"
+refuse "not a classifier" "prlx-classifier-1" classify --model "$T/tr.safetensors" \
+  --predict "$T/te.safetensors"
+"$P" classify --model "$T/r" --test "$T/tr.safetensors" --compare "$T/r" --resamples 50 --quiet \
+  --out "$T/x" >/dev/null 2>"$T/log"
+[ $? -eq 1 ] && grep -q "same test lesions" "$T/log"
+ok $? "other lesions: $(cat "$T/log")"
 refuse "affine range" "scale" affine "$T/tr.safetensors" --scale-from 2 --scale-to 1
 finish

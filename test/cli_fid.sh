@@ -1,21 +1,39 @@
 #!/bin/sh
-# fid as a user runs it: features from the bundled Inception, cache, table, JSON, refusals. usage: cli_fid.sh PRLX
+# fid as a user runs it: features from the bundled Inception, cache, table, JSON, refusals.
+# usage: cli_fid.sh PRLX
 . "$(dirname "$0")/cli.inc"
 SET=data/prlx_lesions.safetensors; NET=test/golden/generator_uncond.safetensors
 
-"$P" fid $SET $SET --limit 3 --bootstrap 5 --sizes 0 --cache "$T/c" --quiet >"$T/one" 2>"$T/log"; ok $? "fid: $(cat "$T/log")"
-grep -q 'NOT the FID network' "$T/one" && grep -q 'pytorch-fid (bilinear' "$T/one"; ok $? "the table names weights and convention"
-grep -q '^prlx_lesions.safetensors *3 *0.000 ' "$T/one"; ok $? "a set is at distance 0 of itself: $(cat "$T/one")"
+"$P" fid $SET $SET --limit 3 --bootstrap 5 --sizes 0 --cache "$T/c" --quiet >"$T/one" 2>"$T/log"
+ok $? "fid: $(cat "$T/log")"
+grep -q 'NOT the FID network' "$T/one" && grep -q 'pytorch-fid (bilinear' "$T/one"
+ok $? "the table names weights and convention"
+grep -q '^prlx_lesions.safetensors *3 *0.000 ' "$T/one"
+ok $? "a set is at distance 0 of itself: $(cat "$T/one")"
 [ "$(ls "$T/c" | wc -l)" -eq 1 ]; ok $? "one file of features for one set"
 F=$(ls "$T"/c/features-*.safetensors)
 cp "$F" "$T/f.safetensors"; printf 'damaged' >"$F"
-"$P" fid $SET $SET --limit 3 --bootstrap 5 --sizes 0 --cache "$T/c" --quiet --threads 1 >"$T/two" 2>"$T/log"; cmp -s "$T/one" "$T/two"; ok $? "a damaged cache is made anew; one thread gives the same table"
+"$P" fid $SET $SET --limit 3 --bootstrap 5 --sizes 0 --cache "$T/c" --quiet --threads 1 >"$T/two" \
+  2>"$T/log"
+cmp -s "$T/one" "$T/two"
+ok $? "a damaged cache is made anew; one thread gives the same table"
 cmp -s "$F" "$T/f.safetensors"; ok $? "one thread gives the same features"
-"$P" fid "$T/f.safetensors" "$T/f.safetensors" --json --bootstrap 0 --sizes 0 >"$T/j" 2>&1; ok $? "files of features: $(cat "$T/j")"
-grep -q '"fid": 0' "$T/j" && grep -q '"convention": "pytorch-fid' "$T/j"; ok $? "JSON names the convention"
-"$P" fid $SET "$T/f.safetensors" --limit 2 --convention tensorflow --no-cache --quiet >"$T/log" 2>&1; [ $? -eq 1 ] && grep -q 'one network and convention' "$T/log"; ok $? "two conventions are not compared: $(cat "$T/log")"
+"$P" fid "$T/f.safetensors" "$T/f.safetensors" --json --bootstrap 0 --sizes 0 >"$T/j" 2>&1
+ok $? "files of features: $(cat "$T/j")"
+grep -q '"fid": 0' "$T/j" && grep -q '"convention": "pytorch-fid' "$T/j"
+ok $? "JSON names the convention"
+"$P" fid $SET "$T/f.safetensors" --limit 2 --convention tensorflow --no-cache --quiet >"$T/log" 2>&1
+[ $? -eq 1 ] && grep -q 'one network and convention' "$T/log"
+ok $? "two conventions are not compared: $(cat "$T/log")"
 
-refuse() { what=$1; text=$2; shift 2; "$P" fid "$@" --cache "$T/c" --quiet >"$T/log" 2>&1; [ $? -eq 1 ] && [ "$(wc -l <"$T/log")" -eq 1 ] && grep -q -- "$text" "$T/log"; ok $? "$what: $(cat "$T/log")"; }
+refuse() {
+  what=$1
+  text=$2
+  shift 2
+  "$P" fid "$@" --cache "$T/c" --quiet >"$T/log" 2>&1
+  [ $? -eq 1 ] && [ "$(wc -l <"$T/log")" -eq 1 ] && grep -q -- "$text" "$T/log"
+  ok $? "$what: $(cat "$T/log")"
+}
 refuse "one image" "at least two" data/ambiguous.safetensors $SET
 refuse "no such class" "of class 7" $SET $SET --label 7
 refuse "not an Inception" "Conv2d_1a_3x3" $SET $SET --limit 2 --inception $NET

@@ -1,14 +1,28 @@
 #!/bin/sh
-# prlx import and export from outside: what is recognised, the way to Python names and back, refusals that write nothing.
-# usage: sh test/cli_import.sh build/prlx. Needs sh, printf, cmp, grep, head, cp and the program. Ends with "N passed, N failed".
+# prlx import and export from outside: what is recognised, the way to Python names and back,
+# refusals that write nothing.
+#
+# usage: sh test/cli_import.sh build/prlx. Needs sh, printf, cmp, grep, head, cp and the program.
+# Ends with "N passed, N failed".
 . "$(dirname "$0")/cli.inc"
 PRLX=$P; D=test/data/import
-nothing() { if [ -e "$T/no" ] || ls "$T" | grep -q 'no\.'; then failed=$((failed + 1)); echo "FAIL something was written: $(ls "$T")"; else pass; fi; }
-images() { "$PRLX" generate --network "$1" --seeds 0-5 --trunc 0.8 --out "$2" --quiet >/dev/null 2>&1; }
+nothing() {
+  if [ -e "$T/no" ] || ls "$T" | grep -q 'no\.'; then
+    failed=$((failed + 1))
+    echo "FAIL something was written: $(ls "$T")"
+  else
+    pass
+  fi
+}
+images() {
+  "$PRLX" generate --network "$1" --seeds 0-5 --trunc 0.8 --out "$2" --quiet >/dev/null 2>&1
+}
 
 expect 0 'StyleGAN2-ADA checkpoint: G_ema G D' "$PRLX" import $D/tiny_nv.pkl -o "$T/n.safetensors"
 expect 0 'conv_clamp 256' "$PRLX" import $D/tiny_nv_p3.pkl --nets G_ema -o "$T/n3.safetensors"
-images $D/tiny_nv.safetensors "$T/a"; images "$T/n.safetensors" "$T/b"; images "$T/n3.safetensors" "$T/c"
+images $D/tiny_nv.safetensors "$T/a"
+images "$T/n.safetensors" "$T/b"
+images "$T/n3.safetensors" "$T/c"
 same "$T/a/sheet.png" "$T/b/sheet.png" "imported network"
 same "$T/a/sheet.png" "$T/c/sheet.png" "imported network, G_ema alone"
 expect 0 'resample_filter' "$PRLX" export "$T/n.safetensors" --dry-run

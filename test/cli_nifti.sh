@@ -10,20 +10,26 @@ absent() { if [ -e "$1" ]; then fail "$1 should not be there"; else pass; fi; }
 expect 0 "RAS (i to right, j to anterior, k to superior)" "$PRLX" info $D/standard.nii.gz
 says "4 x 5 x 7"; says "uint8, unscaled"; says "min 0, max 255"; says "sform code 2 aligned"
 expect 0 "int16, value = 0.0754069686 x stored + 3100.76172" "$PRLX" info $D/functional.nii
-says "17 x 21 x 3 x 20"; says "4 x 4 x 8 mm, step of the 4th dimension 2 s"; says "min 629.826172, max 5571.62207, mean 3637.40852"
+says "17 x 21 x 3 x 20"
+says "4 x 4 x 8 mm, step of the 4th dimension 2 s"
+says "min 629.826172, max 5571.62207, mean 3637.40852"
 expect 0 "big-endian" "$PRLX" info $D/resampled_anat_moved.nii
 says "NaN or infinite"
 expect 0 "NIfTI-2, little-endian, gzip" "$PRLX" info --brief $D/example_nifti2.nii.gz
 if grep -q "values" "$T/out"; then fail "--brief shows values"; else pass; fi
-expect 0 '"dims":\[17,21,3,20\],"voxel_size":\[4,4,8\]' "$PRLX" info --json $D/functional.nii $D/resampled_anat_moved.nii
-says '"orientation":"LAS","affine":\[\[-4,0,0,32\],\[0,4,0,-40\],\[0,0,8,0\],\[0,0,0,1\]\]'; says '"not_finite":[1-9]'
+expect 0 '"dims":\[17,21,3,20\],"voxel_size":\[4,4,8\]' "$PRLX" info --json $D/functional.nii \
+  $D/resampled_anat_moved.nii
+says '"orientation":"LAS","affine":\[\[-4,0,0,32\],\[0,4,0,-40\],\[0,0,8,0\],\[0,0,0,1\]\]'
+says '"not_finite":[1-9]'
 [ "$(grep -c '' "$T/out")" -eq 2 ] && pass || fail "--json: one line per file"
 expect 1 "json" "$PRLX" info --json $D/grey8.png
 
 # ---- convert ----
 expect 0 "float32, 17x21x3x20 from int16" "$PRLX" convert $D/functional.nii "$T/f.nii.gz"
 expect 0 "min 629.826172, max 5571.62207, mean 3637.40852" "$PRLX" info "$T/f.nii.gz"
-says "float32, unscaled"; says "sform code 2 aligned, qform code 2 aligned"; says "step of the 4th dimension 2 s"
+says "float32, unscaled"
+says "sform code 2 aligned, qform code 2 aligned"
+says "step of the 4th dimension 2 s"
 expect 0 "" "$PRLX" convert "$T/f.nii.gz" "$T/g.nii"
 expect 0 "" "$PRLX" convert "$T/g.nii" "$T/h.nii.gz"
 same "$T/f.nii.gz" "$T/h.nii.gz" "the same bytes by another way"
@@ -37,9 +43,11 @@ expect 1 "not a NIfTI" "$PRLX" convert $D/grey8.png "$T/x.nii"; absent "$T/x.nii
 
 # ---- cut short ----
 dd if=$D/example_nifti2.nii.gz of="$T/cut.nii.gz" bs=1000 count=9 2>/dev/null
-expect 1 "cut.nii.gz: gzip: data ends too early" "$PRLX" convert "$T/cut.nii.gz" "$T/x.nii"; absent "$T/x.nii"
+expect 1 "cut.nii.gz: gzip: data ends too early" "$PRLX" convert "$T/cut.nii.gz" "$T/x.nii"
+absent "$T/x.nii"
 dd if=$D/functional.nii of="$T/cut.nii" bs=1000 count=9 2>/dev/null
-expect 1 "asks for 43192 bytes; the file has 9000" "$PRLX" convert "$T/cut.nii" "$T/x.nii"; absent "$T/x.nii"
+expect 1 "asks for 43192 bytes; the file has 9000" "$PRLX" convert "$T/cut.nii" "$T/x.nii"
+absent "$T/x.nii"
 expect 1 "asks for 43192 bytes" "$PRLX" info "$T/cut.nii"
 : >"$T/empty.nii"
 expect 1 "0 bytes" "$PRLX" info "$T/empty.nii"

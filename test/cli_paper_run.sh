@@ -1,55 +1,98 @@
 #!/bin/sh
-# `prlx paper run` at the scale "tiny": every step, stop and go on, what depends on what, other cohorts, answers of readers, messages.
+# `prlx paper run` at the scale "tiny": every step, stop and go on, what depends on what, other
+# cohorts, answers of readers, messages.
 # usage: sh test/cli_paper_run.sh build/prlx
-P=$1; passed=0; failed=0; D=$(mktemp -d); trap 'rm -rf "$D"' EXIT INT TERM
-ok() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $2"; fi; }
+. "$(dirname "$0")/cli.inc"
+D=$T
 O=$D/o
 
 "$P" paper run --scale tiny -o "$O" --list >"$D/log" 2>&1; ok $? "list: $(tail -n 1 "$D/log")"
-for s in data networks lesions classifier table1 table2 figure8 figures evidence multi report; do awk '{print $2}' "$D/log" | grep -qx "$s"; ok $? "a step of section $s"; done
-"$P" paper --scale tiny -o "$O" --dry-run >"$D/dry" 2>&1; ok $? "dry run"; [ ! -e "$O" ]; ok $? "a dry run writes nothing"
-[ "$(grep -c '^prlx ' "$D/dry")" -eq "$(($(wc -l <"$D/log") - 1))" ]; ok $? "a command for every step"
+for s in data networks lesions classifier table1 table2 figure8 figures evidence multi report; do
+  awk '{print $2}' "$D/log" | grep -qx "$s"
+  ok $? "a step of section $s"
+done
+"$P" paper --scale tiny -o "$O" --dry-run >"$D/dry" 2>&1
+ok $? "dry run"
+[ ! -e "$O" ]
+ok $? "a dry run writes nothing"
+[ "$(grep -c '^prlx ' "$D/dry")" -eq "$(($(wc -l <"$D/log") - 1))" ]
+ok $? "a command for every step"
 
 # Stopped in the middle: nothing lost, and the same command goes on.
 "$P" paper run --scale tiny -o "$O" --quiet >"$D/log" 2>&1 & pid=$!
 n=0; while [ ! -e "$O/done/test.rim" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done
 kill -INT $pid; wait $pid; rc=$?
-[ $rc -eq 1 ] && grep -q 'steps are done; the same command goes on' "$D/log"; ok $? "interrupted ($rc): $(cat "$D/log")"
+[ $rc -eq 1 ] && grep -q 'steps are done; the same command goes on' "$D/log"
+ok $? "interrupted ($rc): $(cat "$D/log")"
 cp -p "$O/done/phantom" "$D/phantom"
 "$P" paper run --scale tiny -o "$O" --quiet >"$D/log" 2>&1; ok $? "the run: $(tail -n 4 "$D/log")"
-cmp -s "$O/done/phantom" "$D/phantom" && [ ! "$O/done/phantom" -nt "$D/phantom" ]; ok $? "what was done before is not done again"
+cmp -s "$O/done/phantom" "$D/phantom" && [ ! "$O/done/phantom" -nt "$D/phantom" ]
+ok $? "what was done before is not done again"
 
-for f in report.html commands.sh reader/study.html tables/table1.tsv tables/table2.tsv tables/table3.tsv tables/table4.tsv tables/confusion.tsv \
-  figures/figure2.png figures/figure6.png figures/figure7.png figures/figure8.svg figures/figure9.png figures/figure10.png figures/classifiers.svg figures/differences.svg figures/sweep.svg; do
-  [ -s "$O/$f" ]; ok $? "wrote $f"; done
-[ "$(ls "$O/done" | grep -vc begun)" -eq "$(grep -c '^prlx ' "$D/dry")" ]; ok $? "every step left its stamp"
-awk -F'\t' '$1 == "Affine" && $3 == "accuracy" {exit !($4 == "0.83" && $6 >= 0 && $6 <= 1)}' "$O/tables/table3.tsv"; ok $? "published beside ours: $(grep '^Affine' "$O/tables/table3.tsv" | head -n 1)"
-awk -F'\t' '$1 == "ADA-GAN-LD" && $3 == "sensitivity" && $4 == "n/a" {f = 1} END {exit !f}' "$O/tables/table4.tsv"; ok $? "what is not known is n/a"
-awk -F'\t' 'NR > 1 {s = $2 + $3 + $4 + $5; if (s < 9.9 || s > 10.1) bad = 1} END {exit bad || NR != 15}' "$O/tables/confusion.tsv"; ok $? "every row on the same 10 lesions"
+for f in report.html commands.sh reader/study.html tables/table1.tsv tables/table2.tsv \
+    tables/table3.tsv tables/table4.tsv tables/confusion.tsv figures/figure2.png \
+    figures/figure6.png figures/figure7.png figures/figure8.svg figures/figure9.png \
+    figures/figure10.png figures/classifiers.svg figures/differences.svg figures/sweep.svg; do
+  [ -s "$O/$f" ]; ok $? "wrote $f"
+done
+[ "$(ls "$O/done" | grep -vc begun)" -eq "$(grep -c '^prlx ' "$D/dry")" ]
+ok $? "every step left its stamp"
+awk -F'\t' '$1 == "Affine" && $3 == "accuracy" {exit !($4 == "0.83" && $6 >= 0 && $6 <= 1)}' \
+  "$O/tables/table3.tsv"
+ok $? "published beside ours: $(grep '^Affine' "$O/tables/table3.tsv" | head -n 1)"
+awk -F'\t' '$1 == "ADA-GAN-LD" && $3 == "sensitivity" && $4 == "n/a" {f = 1} END {exit !f}' \
+  "$O/tables/table4.tsv"
+ok $? "what is not known is n/a"
+awk -F'\t' \
+  'NR > 1 {s = $2 + $3 + $4 + $5; if (s < 9.9 || s > 10.1) bad = 1} END {exit bad || NR != 15}' \
+  "$O/tables/confusion.tsv"
+ok $? "every row on the same 10 lesions"
 grep -q 'simulated' "$O/tables/table1.tsv"; ok $? "simulated reader"
-grep -q 'cmd-classify.ld' "$O/report.html" && grep -q 'A stand-in for the cohort' "$O/report.html" && grep -q 'NOT the FID network' "$O/report.html"; ok $? "the page says what it stands on"
+grep -q 'cmd-classify.ld' "$O/report.html" &&
+  grep -q 'A stand-in for the cohort' "$O/report.html" &&
+  grep -q 'NOT the FID network' "$O/report.html"
+ok $? "the page says what it stands on"
 ! grep -E -q '(src|href)="(http|/)' "$O/report.html"; ok $? "the page loads nothing"
 ! grep -q '>missing picture' "$O/report.html"; ok $? "no picture is missing"
 
 # A printed command alone gives the same file.
 sh -n "$O/commands.sh"; ok $? "commands.sh is a script"
 cmd=$(grep '^prlx classify .*/classify_gan_ld$' "$O/commands.sh" | sed "s#-o [^ ]*#-o $D/again#")
-eval "$(echo "$cmd" | sed 's#^prlx#"$P"#') --quiet" >/dev/null 2>&1; cmp -s "$D/again/predictions.tsv" "$O/work/classify_gan_ld/predictions.tsv"; ok $? "the printed command repeats the result: $cmd"
+eval "$(echo "$cmd" | sed 's#^prlx#"$P"#') --quiet" >/dev/null 2>&1
+cmp -s "$D/again/predictions.tsv" "$O/work/classify_gan_ld/predictions.tsv"
+ok $? "the printed command repeats the result: $cmd"
 
-"$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1; grep -q '^0 steps run' "$D/log"; ok $? "nothing to do: $(cat "$D/log")"
-"$P" paper run --scale small -o "$O" >"$D/log" 2>&1; [ $? -eq 1 ] && grep -q 'another kind' "$D/log"; ok $? "another scale in the same folder: $(cat "$D/log")"
-"$P" paper run --scale tiny -o "$O" --only nonsense >"$D/log" 2>&1; [ $? -eq 1 ] && grep -q 'no such step' "$D/log"; ok $? "unknown section"
+"$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1
+grep -q '^0 steps run' "$D/log"
+ok $? "nothing to do: $(cat "$D/log")"
+"$P" paper run --scale small -o "$O" >"$D/log" 2>&1
+[ $? -eq 1 ] && grep -q 'another kind' "$D/log"
+ok $? "another scale in the same folder: $(cat "$D/log")"
+"$P" paper run --scale tiny -o "$O" --only nonsense >"$D/log" 2>&1
+[ $? -eq 1 ] && grep -q 'no such step' "$D/log"
+ok $? "unknown section"
 # A lost file is made again, and only what it came from; a reader's answers are scored.
 rm "$O/work/simulated_reader.csv"
-"$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1; grep -q '^1 steps run' "$D/log"; ok $? "one lost file: $(tail -n 2 "$D/log")"
+"$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1
+grep -q '^1 steps run' "$D/log"
+ok $? "one lost file: $(tail -n 2 "$D/log")"
 sed 's/simulated/dr-who/' "$O/work/simulated_reader.csv" >"$O/reader/who.csv"
-"$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1; grep -q '^2 steps run' "$D/log" && grep -q 'dr-who' "$O/tables/table1.tsv"; ok $? "answers of a person: $(tail -n 2 "$D/log")"
+"$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1
+grep -q '^2 steps run' "$D/log" && grep -q 'dr-who' "$O/tables/table1.tsv"
+ok $? "answers of a person: $(tail -n 2 "$D/log")"
 
 # Other cohorts.
-T=$O/work/cohort; awk -F'\t' 'NR == 1 {for (i = 1; i <= NF; i++) {if ($i == "reader1") a = i; if ($i == "reader2") b = i}} NR == 1 || $a == $b' "$T/lesions.tsv" >"$T/agree.tsv"
-"$P" paper run --scale tiny --cohort "$T/agree.tsv" -o "$D/x" --dry-run >"$D/log" 2>&1 && ! grep -q 'prlx project.*ambiguous' "$D/log" && ! grep -q 'classify_ld' "$D/log"; ok $? "no ambiguous lesions, no denoising: $(tail -n 1 "$D/log")"
-awk -F'\t' 'NR == 1 {for (i = 1; i <= NF; i++) {if ($i == "reader1") a = i; if ($i == "reader2") b = i}} NR == 1 || $a == 0 && $b == 0' "$T/lesions.tsv" >"$T/norim.tsv"
-"$P" paper run --scale tiny --cohort "$T/norim.tsv" -o "$D/x" >"$D/log" 2>&1; [ $? -eq 1 ] && grep -q '0 rim' "$D/log"; ok $? "a class without lesions: $(cat "$D/log")"
-"$P" paper run --scale paper --cohort "$T/lesions.tsv" -o "$D/x" --only pack >"$D/log" 2>&1; grep -q 'counts are scaled' "$D/log"; ok $? "fewer lesions than asked: $(head -n 2 "$D/log")"
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+K=$O/work/cohort
+readers='NR == 1 {for (i = 1; i <= NF; i++) at[$i] = i; a = at["reader1"]; b = at["reader2"]}'
+awk -F'\t' "$readers"' NR == 1 || $a == $b' "$K/lesions.tsv" >"$K/agree.tsv"
+"$P" paper run --scale tiny --cohort "$K/agree.tsv" -o "$D/x" --dry-run >"$D/log" 2>&1 &&
+  ! grep -q 'prlx project.*ambiguous' "$D/log" && ! grep -q 'classify_ld' "$D/log"
+ok $? "no ambiguous lesions, no denoising: $(tail -n 1 "$D/log")"
+awk -F'\t' "$readers"' NR == 1 || $a == 0 && $b == 0' "$K/lesions.tsv" >"$K/norim.tsv"
+"$P" paper run --scale tiny --cohort "$K/norim.tsv" -o "$D/x" >"$D/log" 2>&1
+[ $? -eq 1 ] && grep -q '0 rim' "$D/log"
+ok $? "a class without lesions: $(cat "$D/log")"
+"$P" paper run --scale paper --cohort "$K/lesions.tsv" -o "$D/x" --only pack >"$D/log" 2>&1
+grep -q 'counts are scaled' "$D/log"
+ok $? "fewer lesions than asked: $(head -n 2 "$D/log")"
+finish

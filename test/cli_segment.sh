@@ -1,50 +1,102 @@
 #!/bin/sh
-# Several channels as a user has them, on a very small phantom: train, generate, transfer, U-Net, judge. usage: cli_segment.sh PRLX
+# Several channels as a user has them, on a very small phantom: train, generate, transfer, U-Net,
+# judge.
+# usage: cli_segment.sh PRLX
 . "$(dirname "$0")/cli.inc"
 value() { awk -F '\t' -v s="$2" -v q="$3" '$1 == s && $2 == q {print $3}' "$1"; }
 
-"$P" phantom --subjects 8 --rim 8 --ambiguous 0 --nonrim 4 --fast-inversion --no-sheets --quiet -o "$T/c" >"$T/log" 2>&1; ok $? "phantom: $(cat "$T/log")"
-"$P" pack "$T/c/lesions.tsv" -o "$T/tr.safetensors" --test "$T/te.safetensors" --slices central --channels chi,rim,flair --no-sheet --quiet >"$T/log" 2>&1; ok $? "pack: $(cat "$T/log")"
-"$P" pack "$T/c/lesions.tsv" -o "$T/one.safetensors" --slices central --no-sheet --quiet >/dev/null 2>&1
+"$P" phantom --subjects 8 --rim 8 --ambiguous 0 --nonrim 4 --fast-inversion --no-sheets --quiet \
+  -o "$T/c" >"$T/log" 2>&1
+ok $? "phantom: $(cat "$T/log")"
+"$P" pack "$T/c/lesions.tsv" -o "$T/tr.safetensors" --test "$T/te.safetensors" --slices central \
+  --channels chi,rim,flair --no-sheet --quiet >"$T/log" 2>&1
+ok $? "pack: $(cat "$T/log")"
+"$P" pack "$T/c/lesions.tsv" -o "$T/one.safetensors" --slices central --no-sheet --quiet \
+  >/dev/null 2>&1
 
 # Three channels through train and generate; transfer from one channel to three with classes.
-tiny="--channel-base 128 --channel-max 8 --z-dim 8 --w-dim 8 --batch 4 --pl-weight 0 --d-interval 0 --no-layers --threads 1"
-"$P" train "$T/one.safetensors" $tiny --kimg 0.008 -o "$T/n1" >"$T/log" 2>&1; ok $? "one channel: $(cat "$T/log")"; has "$T/log" "augmentation   bgc," "default of one channel"
-"$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n1" -o "$T/n3" >"$T/log" 2>&1; ok $? "three channels: $(cat "$T/log")"
-has "$T/log" "augmentation   qsm," "default of several channels"; has "$T/log" "ramp-up -1" "transfer: no ramp-up"
-has "$T/log" "generator, as drawn: mapping.embed" "transfer says what is new"; has "$T/log" "grown" "transfer says what was taken"
-"$P" train "$T/tr.safetensors" $tiny --aug bgc --dry-run >"$T/log" 2>&1; has "$T/log" "flips the sign of susceptibility" "a preset that is wrong for masks is mentioned"
-[ "$(od -An -tx1 -j16 -N8 "$T/n3/reals.png" | tr -d ' \n')" = 0000060000000040 ] || [ "$(od -An -tx1 -j16 -N4 "$T/n3/reals.png" | tr -d ' \n')" = 00000600 ]; ok $? "training sheet is 8 x 3 patches wide"
-"$P" generate --network "$T/n3" --count 6 --class 1 --threads 1 --quiet --out "$T/g" >"$T/log" 2>&1; ok $? "generate: $(cat "$T/log")"
-for f in Chimap FLAIR label-rim_mask; do [ -s "$T/g/nifti/seed0005_$f.nii.gz" ]; ok $? "generate writes $f"; done
+tiny="--channel-base 128 --channel-max 8 --z-dim 8 --w-dim 8 --batch 4 --pl-weight 0"
+tiny="$tiny --d-interval 0 --no-layers --threads 1"
+"$P" train "$T/one.safetensors" $tiny --kimg 0.008 -o "$T/n1" >"$T/log" 2>&1
+ok $? "one channel: $(cat "$T/log")"
+has "$T/log" "augmentation   bgc," "default of one channel"
+"$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n1" -o "$T/n3" >"$T/log" 2>&1
+ok $? "three channels: $(cat "$T/log")"
+has "$T/log" "augmentation   qsm," "default of several channels"
+has "$T/log" "ramp-up -1" "transfer: no ramp-up"
+has "$T/log" "generator, as drawn: mapping.embed" "transfer says what is new"
+has "$T/log" "grown" "transfer says what was taken"
+"$P" train "$T/tr.safetensors" $tiny --aug bgc --dry-run >"$T/log" 2>&1
+has "$T/log" "flips the sign of susceptibility" "a preset that is wrong for masks is mentioned"
+[ "$(od -An -tx1 -j16 -N8 "$T/n3/reals.png" | tr -d ' \n')" = 0000060000000040 ] ||
+  [ "$(od -An -tx1 -j16 -N4 "$T/n3/reals.png" | tr -d ' \n')" = 00000600 ]
+ok $? "training sheet is 8 x 3 patches wide"
+"$P" generate --network "$T/n3" --count 6 --class 1 --threads 1 --quiet --out "$T/g" >"$T/log" 2>&1
+ok $? "generate: $(cat "$T/log")"
+for f in Chimap FLAIR label-rim_mask; do
+  [ -s "$T/g/nifti/seed0005_$f.nii.gz" ]
+  ok $? "generate writes $f"
+done
 "$P" info "$T/g/nifti/seed0005_label-rim_mask.nii.gz" >"$T/log" 2>&1
-sed -n 's/.*min \([-0-9.e]*\), max \([-0-9.e]*\),.*/\1 \2/p' "$T/log" | awk '$1 >= 0 && $2 <= 1 {n++} END {exit !n}'; ok $? "a generated rim is a probability: $(grep min "$T/log")"
+sed -n 's/.*min \([-0-9.e]*\), max \([-0-9.e]*\),.*/\1 \2/p' "$T/log" |
+  awk '$1 >= 0 && $2 <= 1 {n++} END {exit !n}'
+ok $? "a generated rim is a probability: $(grep min "$T/log")"
 
 # U-Net.
 net="--levels 3 --width 4 --runs 2 --epochs 3 --batch 4 --resamples 50 --quiet"
-"$P" segment "$T/tr.safetensors" --test "$T/te.safetensors" $net --out "$T/r" >"$T/log" 2>&1; ok $? "segment: $(cat "$T/log")"
-for f in model0.safetensors model1.safetensors predictions.tsv metrics.tsv sheet.png; do [ -s "$T/r/$f" ]; ok $? "segment wrote $f"; done
-has "$T/r/metrics.tsv" "^dice_1px" "metrics"; has "$T/log" "slices with a true rim" "what was judged"
-"$P" segment "$T/tr.safetensors" "$T/g/dataset.safetensors" --test "$T/te.safetensors" $net --channels chi,flair --out "$T/b" --compare "$T/r" >"$T/log" 2>&1; ok $? "real and synthetic: $(cat "$T/log")"
+"$P" segment "$T/tr.safetensors" --test "$T/te.safetensors" $net --out "$T/r" >"$T/log" 2>&1
+ok $? "segment: $(cat "$T/log")"
+for f in model0.safetensors model1.safetensors predictions.tsv metrics.tsv sheet.png; do
+  [ -s "$T/r/$f" ]
+  ok $? "segment wrote $f"
+done
+has "$T/r/metrics.tsv" "^dice_1px" "metrics"
+has "$T/log" "slices with a true rim" "what was judged"
+"$P" segment "$T/tr.safetensors" "$T/g/dataset.safetensors" --test "$T/te.safetensors" $net \
+  --channels chi,flair --out "$T/b" --compare "$T/r" >"$T/log" 2>&1
+ok $? "real and synthetic: $(cat "$T/log")"
 has "$T/b/comparison.tsv" "^dice$(printf '\t')" "paired differences"
-"$P" segment --model "$T/r" --test "$T/te.safetensors" --compare "$T/r" --resamples 50 --quiet --out "$T/e" >"$T/log" 2>&1; ok $? "saved U-Nets: $(cat "$T/log")"
-cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"; ok $? "saved U-Nets give the same numbers"
-awk -F '\t' '$1 == "dice" && $4 != 0 {exit 1}' "$T/e/comparison.tsv"; ok $? "a run against itself differs by nothing: $(cat "$T/e/comparison.tsv")"
-"$P" segment "$T/tr.safetensors" $net --runs 1 --threads 1 --out "$T/t1" >/dev/null 2>&1; cmp -s "$T/t1/model0.safetensors" "$T/r/model0.safetensors"; ok $? "same seed, same bytes, one thread or more"
+"$P" segment --model "$T/r" --test "$T/te.safetensors" --compare "$T/r" --resamples 50 --quiet \
+  --out "$T/e" >"$T/log" 2>&1
+ok $? "saved U-Nets: $(cat "$T/log")"
+cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"
+ok $? "saved U-Nets give the same numbers"
+awk -F '\t' '$1 == "dice" && $4 != 0 {exit 1}' "$T/e/comparison.tsv"
+ok $? "a run against itself differs by nothing: $(cat "$T/e/comparison.tsv")"
+"$P" segment "$T/tr.safetensors" $net --runs 1 --threads 1 --out "$T/t1" >/dev/null 2>&1
+cmp -s "$T/t1/model0.safetensors" "$T/r/model0.safetensors"
+ok $? "same seed, same bytes, one thread or more"
 
-# Judge: the masks of the phantom lie on its rims, better than chance and better than on other images.
-"$P" segment --judge "$T/g/dataset.safetensors" --reference "$T/tr.safetensors" --class 1 --resamples 50 --quiet --out "$T/j" >"$T/log" 2>&1; ok $? "judge: $(cat "$T/log")"
+# Judge: the masks of the phantom lie on its rims, better than chance and better than on other
+# images.
+"$P" segment --judge "$T/g/dataset.safetensors" --reference "$T/tr.safetensors" --class 1 \
+  --resamples 50 --quiet --out "$T/j" >"$T/log" 2>&1
+ok $? "judge: $(cat "$T/log")"
 for f in summary.tsv judge.tsv judge.png; do [ -s "$T/j/$f" ]; ok $? "judge wrote $f"; done
-d=$(value "$T/j/summary.tsv" reference dice); c=$(value "$T/j/summary.tsv" reference chance); o=$(value "$T/j/summary.tsv" reference dice_other)
-awk -v d="$d" -v c="$c" -v o="$o" 'BEGIN {exit !(d > 0.4 && d > 1.5 * c && d > 1.5 * o)}'; ok $? "masks of the phantom lie on their rims: $d, by chance $c, elsewhere $o"
-[ "$(awk -F '\t' '$1 == "judged"' "$T/j/judge.tsv" | wc -l)" -eq 6 ]; ok $? "one line per generated image"
+d=$(value "$T/j/summary.tsv" reference dice)
+c=$(value "$T/j/summary.tsv" reference chance)
+o=$(value "$T/j/summary.tsv" reference dice_other)
+awk -v d="$d" -v c="$c" -v o="$o" 'BEGIN {exit !(d > 0.4 && d > 1.5 * c && d > 1.5 * o)}'
+ok $? "masks of the phantom lie on their rims: $d, by chance $c, elsewhere $o"
+[ "$(awk -F '\t' '$1 == "judged"' "$T/j/judge.tsv" | wc -l)" -eq 6 ]
+ok $? "one line per generated image"
 
-refuse() { what=$1; text=$2; shift 2; "$P" "$@" >"$T/log" 2>&1; [ $? -ne 0 ] && [ "$(wc -l <"$T/log")" -eq 1 ] && grep -q -- "$text" "$T/log"; ok $? "$what: $(cat "$T/log")"; }
+refuse() {
+  what=$1
+  text=$2
+  shift 2
+  "$P" "$@" >"$T/log" 2>&1
+  [ $? -ne 0 ] && [ "$(wc -l <"$T/log")" -eq 1 ] && grep -q -- "$text" "$T/log"
+  ok $? "$what: $(cat "$T/log")"
+}
 refuse "no mask in the data" "a mask is needed" segment "$T/one.safetensors" --out "$T/x"
-refuse "the answer as input" "holds the answer" segment "$T/tr.safetensors" --channels chi,rim --out "$T/x"
-refuse "test subject in training" "also in the training data" segment "$T/tr.safetensors" --test "$T/tr.safetensors" --out "$T/x" --quiet
+refuse "the answer as input" "holds the answer" segment "$T/tr.safetensors" --channels chi,rim \
+  --out "$T/x"
+refuse "test subject in training" "also in the training data" segment "$T/tr.safetensors" \
+  --test "$T/tr.safetensors" --out "$T/x" --quiet
 refuse "nothing to do" "TRAIN" segment --test "$T/te.safetensors"
 refuse "not a U-Net" "prlx-unet-1" segment --model "$T/tr.safetensors" --test "$T/te.safetensors"
 refuse "judge without masks" "no channel rim" segment --judge "$T/one.safetensors" --out "$T/x"
-refuse "transfer from something else" "no tensor of it fits" train "$T/tr.safetensors" $tiny --init "$T/r/model0.safetensors" --kimg 0.004 -o "$T/n4" --quiet
+refuse "transfer from something else" "no tensor of it fits" train "$T/tr.safetensors" $tiny \
+  --init "$T/r/model0.safetensors" --kimg 0.004 -o "$T/n4" --quiet
 finish

@@ -1,6 +1,7 @@
 #!/bin/sh
-# cuda_check.sh: compiles the .cu files given for sm_$ARCH and prints what each kernel takes. Fails when a file does not compile, on a warning, and when
-# a kernel spills registers to memory. Called by `make cuda-check`.
+# cuda_check.sh: compiles the .cu files given for sm_$ARCH and prints what each kernel takes. Fails
+# when a file does not compile, on a warning, and when a kernel spills registers to memory.
+# `make cuda-check` calls it.
 [ -n "$NVCC" ] || { echo "cuda-check: no nvcc here; nothing was compiled"; exit 0; }
 dir=${BUILD:-build}/cuda-check
 mkdir -p "$dir" || exit 1
@@ -8,19 +9,26 @@ bad=0
 for f in "$@"; do
   log=$dir/$(basename "$f" .cu).log
   start=$(date +%s)
-  if ! $NVCC $FLAGS -arch=sm_$ARCH -Xptxas -v -c -o "$dir/$(basename "$f" .cu).o" "$f" >"$log" 2>&1; then
+  object=$dir/$(basename "$f" .cu).o
+  if ! $NVCC $FLAGS -arch=sm_$ARCH -Xptxas -v -c -o "$object" "$f" >"$log" 2>&1; then
     echo "cuda-check: $f does not compile"; cat "$log"; bad=1; continue
   fi
   grep -iE 'warning|advisory' "$log" && { echo "cuda-check: warnings in $f"; bad=1; }
   echo "$f: $(( $(date +%s) - start )) s, sm_$ARCH"
   c++filt <"$log" | awk -v file="$f" '
-    /Compiling entry function/ { name = $0; sub(/.*function .([^ ]* )?/, "", name); split($0, q, "\047"); name = q[2] }
+    /Compiling entry function/ { split($0, q, "\047"); name = q[2] }
     /bytes spill stores/ { stack = $1; spill = $5 + $9 }
     /Used [0-9]+ registers/ {
       regs = smem = 0
-      for (i = 1; i <= NF; i++) { if ($i == "registers," || $i == "registers") regs = $(i - 1); if ($i == "smem," || $i == "smem") smem = $(i - 2) }
+      for (i = 1; i <= NF; i++) {
+        if ($i == "registers," || $i == "registers") regs = $(i - 1)
+        if ($i == "smem," || $i == "smem") smem = $(i - 2)
+      }
       printf "  %4d registers %6d B shared %5d B spilled  %s\n", regs, smem, spill, name
-      if (spill > 0) { printf "cuda-check: %s spills %d bytes in %s\n", file, spill, name; fail = 1 }
+      if (spill > 0) {
+        printf "cuda-check: %s spills %d bytes in %s\n", file, spill, name
+        fail = 1
+      }
       spill = 0
     }
     END { exit fail }' || bad=1

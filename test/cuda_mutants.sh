@@ -1,56 +1,101 @@
 #!/bin/sh
-# Plants faults in copies of the CUDA sources, one at a time, and requires that the emulated comparison finds each of them. A pattern that is no longer in
-# its file is a failure: the mutant must follow the code.
-# usage: BUILD=build sh test/cuda_mutants.sh fast|long|NAME      (after make emu-programs; fast: the first three)
+# Plants faults in copies of the CUDA sources, one at a time, and requires that the emulated
+# comparison finds each of them. A pattern that is no longer in its file is a failure: the mutant
+# must follow the code.
+#
+# usage: BUILD=build sh test/cuda_mutants.sh fast|long|NAME (after make emu-programs; fast: the
+# first three)
 B=${BUILD:-build}; CXX=${EMU_CXX:-g++}; which=${1:-long}; passed=0; failed=0; count=0
 T=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX"); trap 'rm -rf "$T"' EXIT INT TERM
-FLAGS="-std=gnu++17 -w -O1 -ffp-contract=off -I. -Itest/cuda_emu -DPRLX_CUDA_EMU -include test/cuda_emu.h"
-sanitized=; nm "$B/emu/test/cuda_emu.o" 2>/dev/null | grep -q __asan_ && sanitized="-fsanitize=address,undefined"
+FLAGS="-std=gnu++17 -w -O1 -ffp-contract=off -I. -Itest/cuda_emu -DPRLX_CUDA_EMU"
+FLAGS="$FLAGS -include test/cuda_emu.h"
+sanitized=
+nm "$B/emu/test/cuda_emu.o" 2>/dev/null | grep -q __asan_ &&
+  sanitized="-fsanitize=address,undefined"
 bad() { echo "FAIL mutant $1: $2"; failed=$((failed + 1)); }
 
 # mutant NAME FILE 'sed expression' 'cases (PRLX_ONLY), empty = all' arguments of cuda_ops...
 mutant() {
   name=$1; file=$2; change=$3; only=$4; shift 4; count=$((count + 1))
-  case $which in fast) [ $count -le 3 ] || return 0 ;; long) ;; *) [ "$which" = "$name" ] || return 0 ;; esac
+  case $which in
+    fast) [ $count -le 3 ] || return 0 ;;
+    long) ;;
+    *) [ "$which" = "$name" ] || return 0 ;;
+  esac
   base=$(basename "$file" .cu)
   sed -e "$change" "cuda/$file" >"$T/$base.cu"
-  if cmp -s "cuda/$file" "$T/$base.cu"; then bad "$name" "its pattern is no longer in cuda/$file"; return; fi
-  if ! $CXX $FLAGS $sanitized -x c++ -c -o "$T/$base.o" "$T/$base.cu" 2>"$T/log"; then bad "$name" "does not compile: $(head -n 1 "$T/log")"; return; fi
-  objects="$B/test/cuda_ops.o $B/test/cuda_check.o $B/test/cuda_shapes.o $B/test/cuda_loops.o $B/test/cuda_plans.o $B/emu/test/cuda_exact.o $B/emu/test/cuda_emu.o $B/emu/test/cuda_emu_api.o $T/$base.o"
+  if cmp -s "cuda/$file" "$T/$base.cu"; then
+    bad "$name" "its pattern is no longer in cuda/$file"
+    return
+  fi
+  if ! $CXX $FLAGS $sanitized -x c++ -c -o "$T/$base.o" "$T/$base.cu" 2>"$T/log"; then
+    bad "$name" "does not compile: $(head -n 1 "$T/log")"
+    return
+  fi
+  objects="$B/test/cuda_ops.o $B/test/cuda_check.o $B/test/cuda_shapes.o $B/test/cuda_loops.o"
+  objects="$objects $B/test/cuda_plans.o $B/emu/test/cuda_exact.o $B/emu/test/cuda_emu.o"
+  objects="$objects $B/emu/test/cuda_emu_api.o $T/$base.o"
   for o in "$B"/emu/cuda/*.o; do [ "$(basename "$o" .o)" = "$base" ] || objects="$objects $o"; done
-  if ! $CXX $sanitized -o "$T/run" $objects "$B/libprlx.a" -lm -lpthread 2>"$T/log"; then bad "$name" "does not link: $(head -n 1 "$T/log")"; return; fi
+  if ! $CXX $sanitized -o "$T/run" $objects "$B/libprlx.a" -lm -lpthread 2>"$T/log"; then
+    bad "$name" "does not link: $(head -n 1 "$T/log")"
+    return
+  fi
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
   TEST_STOP=1 timeout 300 "$T/run" "$@" >"$T/log" 2>&1; rc=$?
   unset PRLX_ONLY
   if [ $rc -eq 0 ]; then bad "$name" "not found by cuda_ops $* ($only)"; return; fi
-  if [ $rc -ge 124 ] && [ $rc -ne 134 ] && [ $rc -ne 139 ]; then bad "$name" "did not end: code $rc"; return; fi
-  passed=$((passed + 1)); echo "found: $name: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
+  if [ $rc -ge 124 ] && [ $rc -ne 134 ] && [ $rc -ne 139 ]; then
+    bad "$name" "did not end: code $rc"
+    return
+  fi
+  passed=$((passed + 1))
+  echo "found: $name: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
 }
 
 # a barrier removed, an index off by one, a lane left out: one of each kind first (make test)
-mutant reduce-lane        reduce.cu    's/min(group, 32u) >> 1; k; k >>= 1/min(group, 32u) >> 1; k > 1; k >>= 1/' sum strict ops
-mutant warp-barrier       warp.cu      '/mid\[i\] = sum;/,/float sum = 0/ s/__syncthreads();//' warp strict ops
-mutant pool-bounds        pool.cu      's/x1 = min(x0 + p.k, p.w)/x1 = x0 + p.k/' maxpool strict ops
+mutant reduce-lane reduce.cu \
+  's/min(group, 32u) >> 1; k; k >>= 1/min(group, 32u) >> 1; k > 1; k >>= 1/' sum strict ops
+mutant warp-barrier warp.cu '/mid\[i\] = sum;/,/float sum = 0/ s/__syncthreads();//' warp strict ops
+mutant pool-bounds pool.cu 's/x1 = min(x0 + p.k, p.w)/x1 = x0 + p.k/' maxpool strict ops
 # convolution
-mutant conv-barrier       conv_gemm.cu 's/^    __syncthreads();  .*all are done with the slot.*$//' 'conv n' strict f16 ops
-mutant conv-wait          conv_gemm.cu 's/cp_async_wait<STAGES - 2>()/cp_async_wait<STAGES - 1>()/' 'conv n' strict f16 ops
-mutant conv-fragment      conv_gemm.cu 's/at_k(wm + i \* 16 + (lane & 15), s \* 2 + (lane >> 4))/at_k(wm + i * 16 + (lane \& 15), s * 2 + (lane >> 3 \& 1))/' 'conv n' f16 ops
-mutant conv-store-barrier conv_gemm.cu '/out.each(ToShared/,/store_rows/ s/__syncthreads();//' 'conv n' strict ops
-mutant conv-store-bounds  conv_gemm.cu 's/if (m + i < j.m) store_as/if (m + i <= j.m) store_as/' 'conv n' strict ops
-mutant conv-pack-bounds   conv_pack.cu 's/if (p0 + p < f.pixels \&\& k0 + k < f.chunks)/if (p0 + p < f.pixels)/' 'conv n' strict ops
-mutant conv-thin-lane     conv_thin.cu 's/for (int o = 16; o; o >>= 1) x += __shfl_xor/for (int o = 8; o; o >>= 1) x += __shfl_xor/' 'conv n' strict ops
+mutant conv-barrier conv_gemm.cu \
+  '/all are done with the slot that is/,/out.step/ s/__syncthreads();//' 'conv n' strict f16 ops
+mutant conv-wait conv_gemm.cu 's/cp_async_wait<STAGES - 2>()/cp_async_wait<STAGES - 1>()/' \
+  'conv n' strict f16 ops
+mutant conv-fragment conv_gemm.cu \
+  '/at_k(wm + i \* 16 + (lane & 15), s \* 2/ s/(lane >> 4))/(lane >> 3 \& 1))/' \
+  'conv n' f16 ops
+mutant conv-store-barrier conv_gemm.cu '/out.each(ToShared/,/store_rows/ s/__syncthreads();//' \
+  'conv n' strict ops
+mutant conv-store-bounds conv_gemm.cu 's/if (m + i < j.m)$/if (m + i <= j.m)/' 'conv n' strict ops
+mutant conv-pack-bounds conv_pack.cu \
+  's/if (p0 + p < f.pixels \&\& k0 + k < f.chunks)/if (p0 + p < f.pixels)/' 'conv n' strict ops
+mutant conv-thin-lane conv_thin.cu \
+  's/for (int o = 16; o; o >>= 1) x += __shfl_xor/for (int o = 8; o; o >>= 1) x += __shfl_xor/' \
+  'conv n' strict ops
 # loops and sums
-mutant loop-tail          pointwise.cu 's/for (int j = 0; j < PW_VEC; j++) if (j < at.valid) st_any/for (int j = 0; j < PW_VEC; j++) if (j <= at.valid) st_any/' '' strict loops
-mutant reduce-barrier     reduce.cu    '/share\[(y \* PW_VEC + j) \* tx + x\] = sum/,/if (y) return/ s/__syncthreads();//' sum strict ops
-mutant reduce-tail        reduce.cu    's/if (j >= at.valid) v\[j\] = 0;//' '' strict loops
+mutant loop-tail pointwise.cu 's/if (j < at.valid) st_any/if (j <= at.valid) st_any/' \
+  '' strict loops
+mutant reduce-barrier reduce.cu \
+  '/share\[(y \* PW_VEC + j) \* tx + x\] = sum/,/if (y) return/ s/__syncthreads();//' sum strict \
+  ops
+mutant reduce-tail reduce.cu 's/if (j >= at.valid) v\[j\] = 0;//' '' strict loops
 # matrix products
-mutant matmul-barrier     matmul.cu    '/sum\[i\]\[j\] += u\[i\] \* v\[j\]/,/out +=/ s/__syncthreads();//' matmul strict ops
-mutant matmul-fragment    matmul.cu    's/fa\[i\]\[1\] = p\[8 \* ar\]; fa\[i\]\[2\] = p\[4 \* ak\];/fa[i][2] = p[8 * ar]; fa[i][1] = p[4 * ak];/' matmul tf32 ops
+mutant matmul-barrier matmul.cu \
+  '/sum\[i\]\[j\] += u\[i\] \* v\[j\]/,/out +=/ s/__syncthreads();//' matmul strict ops
+mutant matmul-fragment matmul.cu \
+  's/fa\[i\]\[1\] = p\[8/fa[i][2] = p[8/; s/fa\[i\]\[2\] = p\[4/fa[i][1] = p[4/' \
+  matmul tf32 ops
 # filters, sampling, optimiser
-mutant fir-edge           upfirdn.cu   's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' upfirdn2d strict ops
-mutant fir-barrier        upfirdn.cu   '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d strict ops
-mutant sample-barrier     sample.cu    '/list\[next\[mine\] + rank\]/,/next\[mine\] += rank/ s/__syncthreads();//' grid_sample strict ops
-mutant optim-lane         optim.cu     's/for (int k = 16; k; k >>= 1) count/for (int k = 8; k; k >>= 1) count/' '' strict optimiser
+mutant fir-edge upfirdn.cu 's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' \
+  upfirdn2d strict ops
+mutant fir-barrier upfirdn.cu '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d \
+  strict ops
+mutant sample-barrier sample.cu \
+  '/list\[next\[mine\] + rank\]/,/next\[mine\] += rank/ s/__syncthreads();//' grid_sample strict \
+  ops
+mutant optim-lane optim.cu \
+  's/for (int k = 16; k; k >>= 1) count/for (int k = 8; k; k >>= 1) count/' '' strict optimiser
 [ $passed -eq 0 ] && [ $failed -eq 0 ] && bad "$which" "no such mutant"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -1,32 +1,50 @@
 #!/bin/sh
 # Runs every test program of $BUILD, then the golden files; sums their "N passed, N failed" lines.
-# usage: BUILD=build sh test/run.sh fast|long [emu]   (long sets TEST_LONG=1 for the programs that have more to do; emu: the emulated CUDA sources only)
+#
+# usage: BUILD=build sh test/run.sh fast|long [emu] (long sets TEST_LONG=1 for the programs that
+# have more to do; emu: the emulated CUDA sources only)
 B=${BUILD:-build}; mode=${1:-fast}; P=0; F=0; log=$(mktemp); trap 'rm -f "$log"' EXIT INT TERM
 [ "$mode" = long ] && { TEST_LONG=1; export TEST_LONG; }
 run() {
   name=$1; shift; start=$(date +%s)
   "$@" >"$log" 2>&1; rc=$?
   line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
-  p=$(echo "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p'); f=$(echo "$line" | sed -n 's/.*, \([0-9]*\) failed.*/\1/p')
+  p=$(echo "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
+  f=$(echo "$line" | sed -n 's/.*, \([0-9]*\) failed.*/\1/p')
   p=${p:-0}; f=${f:-0}
   if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then f=1; echo "$name: exit code $rc"; fi
   if [ "$p" -eq 0 ] && [ "$f" -eq 0 ]; then f=1; echo "$name: reported no test"; fi
-  [ "$f" -ne 0 ] && { grep -E 'FAIL|ERROR|runtime error|SUMMARY' "$log" | head -n 30; tail -n 5 "$log"; }
+  [ "$f" -ne 0 ] &&
+    { grep -E 'FAIL|ERROR|runtime error|SUMMARY' "$log" | head -n 30; tail -n 5 "$log"; }
   P=$((P + p)); F=$((F + f)); echo "$name: $p passed, $f failed ($(( $(date +%s) - start )) s)"
 }
-# The CUDA sources without a GPU (test/cuda_emu.h): themselves, every operation, golden files, training, projection, and that planted faults are found.
+# The CUDA sources without a GPU (test/cuda_emu.h): themselves, every operation, golden files,
+# training, projection, and that planted faults are found.
 emulated() {
-  if ! command -v "${EMU_CXX:-g++}" >/dev/null 2>&1; then echo "CUDA emulation: skipped, no ${EMU_CXX:-g++} (a C++17 compiler is needed)"; return; fi
+  if ! command -v "${EMU_CXX:-g++}" >/dev/null 2>&1; then
+    echo "CUDA emulation: skipped, no ${EMU_CXX:-g++} (a C++17 compiler is needed)"
+    return
+  fi
   run "CUDA emulation" "$B/emu/cuda_self"
   run "CUDA operations (emulated)" "$B/emu/cuda_ops"
   files="ops nn mapping_2c generator_cond discriminator_uncond path_length augment_r1 train_step"
-  [ "$mode" = long ] && files="$files mapping_2u mapping_8c mapping_8u generator_uncond discriminator_cond augment_gray augment_rgb train_step_mix projector"
-  run "golden (emulated CUDA)" "$B/emu/cuda_golden" -q $(for f in $files; do echo "test/golden/$f.safetensors"; done)
-  [ "$mode" = long ] && for p in strict tf32 f16 bf16; do run "CUDA training and projection, $p (emulated)" "$B/emu/cuda_run" $p; done
+  if [ "$mode" = long ]; then
+    files="$files mapping_2u mapping_8c mapping_8u generator_uncond discriminator_cond"
+    files="$files augment_gray augment_rgb train_step_mix projector"
+  fi
+  run "golden (emulated CUDA)" "$B/emu/cuda_golden" -q \
+    $(for f in $files; do echo "test/golden/$f.safetensors"; done)
+  if [ "$mode" = long ]; then
+    for p in strict tf32 f16 bf16; do
+      run "CUDA training and projection, $p (emulated)" "$B/emu/cuda_run" $p
+    done
+  fi
   run "CUDA mutants" env BUILD="$B" sh test/cuda_mutants.sh "$mode"
 }
 if [ "$2" = emu ]; then emulated; echo "$P passed, $F failed"; [ "$F" -eq 0 ]; exit; fi
-for t in "$B"/test_* "$B"/f64_*; do case $t in *.o|*.d) ;; *) [ -x "$t" ] && run "$(basename "$t")" "$t" ;; esac; done
+for t in "$B"/test_* "$B"/f64_*; do
+  case $t in *.o | *.d) ;; *) [ -x "$t" ] && run "$(basename "$t")" "$t" ;; esac
+done
 run "golden (direct convolution)" "$B/golden" test/golden
 run "golden (as the programs choose)" env PRLX_CONV=auto "$B/golden" test/golden
 run "golden (portable instructions)" env PRLX_ISA=portable "$B/golden" test/golden

@@ -21,7 +21,7 @@ const char *path_base(const char *path);
 /* s ends with tail, letter by letter (s may be tail itself). */
 bool str_ends_with(const char *s, const char *tail);
 
-/* A file name with this ending (".nii.gz"), in small or capital letters, and something before it. */
+/* A file name with this ending (".nii.gz"), in small or capital letters, something before it. */
 bool path_has_ending(const char *path, const char *ending);
 
 /* A name out of a file, made fit for one line of a message: at most 76 bytes and then "...",

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_COLUMNS = 100, MAX_FILE_LINES = 800 };
+enum { MAX_COLUMNS = 100, MAX_FILE_LINES = 800, MAX_TEST_FILE_LINES = 1000 };
 
 /* The ceiling of a rule is 0, but where a sweep is under way: it may fall, never rise. */
 static const struct {
@@ -19,7 +19,7 @@ static const struct {
   int ceiling;
   const char *says;
 } rules[RULE_COUNT] = {
-    [RULE_WIDTH] = {"width", 420, "lines over 100 columns"},
+    [RULE_WIDTH] = {"width", 10, "lines over 100 columns"},
     [RULE_TABS] = {"tabs", 0, "tabs (recipes of make apart), carriage returns"},
     [RULE_BLANKS] = {"blanks", 0, "trailing blanks, two empty lines, a last line without an end"},
     [RULE_MARKS] = {"marks", 0, "marks of unfinished work"},
@@ -31,11 +31,11 @@ static const struct {
     [RULE_INCLUDES] = {"includes", 0, "includes out of order: own header, system, ours"},
     [RULE_PRIVATE] = {"private", 0, "private headers not called X_impl.h, or used elsewhere"},
     [RULE_NUMBERED] = {"numbered", 145, "numbered attributes of operations"},
-    [RULE_LADDER] = {"ladder", 334, "if (s == ST_OK) s = ... instead of TRY or goto done"},
+    [RULE_LADDER] = {"ladder", 300, "if (s == ST_OK) s = ... instead of TRY or goto done"},
     [RULE_COMMENT] = {"comment", 160, "functions in a header without a comment"},
     [RULE_ONE_WORD] = {"one-word", 524, "static functions of one word (noun of the file first)"},
-    [RULE_FUNCTION] = {"function", 14, "functions over 60 lines"},
-    [RULE_FILE] = {"file", 0, "files over 800 lines"},
+    [RULE_FUNCTION] = {"function", 14, "functions over 60 lines (tests: 100)"},
+    [RULE_FILE] = {"file", 0, "files over 800 lines (tests: 1000)"},
 };
 
 /* The one list of exceptions: file (or folder, ending in a slash), rule, a text that the line has
@@ -120,8 +120,10 @@ static void check_text(const Source *s) {
     check_blanks(s, n);
     check_words(s, n);
   }
-  if (s->lines > MAX_FILE_LINES)
-    style_found(RULE_FILE, s, 0, "%d lines, at most %d: two subjects?", s->lines, MAX_FILE_LINES);
+  const bool test = !strncmp(s->path, "test/", 5);
+  const int most = test ? MAX_TEST_FILE_LINES : MAX_FILE_LINES;
+  if (s->lines > most)
+    style_found(RULE_FILE, s, 0, "%d lines, at most %d: two subjects?", s->lines, most);
 }
 
 static int rule_named(const char *name) {

@@ -25,7 +25,7 @@ typedef enum {
   RULE_COUNT
 } Rule;
 
-/* Counts a finding of `rule` on line n (from 0), unless the list of exceptions in style.c has it. */
+/* Counts a finding of `rule` on line n (from 0), unless style.c lists it as an exception. */
 void style_found(Rule rule, const Source *s, int n, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,6 +1,6 @@
-/* style_c.c: rules about C. One walk over a file's code follows braces and statements; what it finds
- * (a prototype, a struct member, a function's end) goes to the rules below. It is no parser: it
- * relies on sources in the shape that .clang-format gives them. */
+/* style_c.c: rules about C. One walk over a file follows braces and statements; what it finds
+ * (a prototype, a struct member, the end of a function) goes to the rules below. It is no parser:
+ * it relies on sources in the shape that .clang-format gives them. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>

@@ -115,7 +115,8 @@ static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
   Status st = dataset_open(&d, s->path, e);
   if (st != ST_OK) return st;
   st = choose_images(&d, &net->o, e);
-  if (st == ST_OK && !net->v.key[0]) st = inception_identify(&net->v, net->o.weights, net->o.data, e);
+  if (st == ST_OK && !net->v.key[0])
+    st = inception_identify(&net->v, net->o.weights, net->o.data, e);
   char how[512], key[65], file[1100] = "";
   const FidInput *in = &net->o.input;
   snprintf(how, sizeof how, "features-2 %s pool7c %d %s channels %d bits8 %d", net->v.key,

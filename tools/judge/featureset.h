@@ -1,4 +1,4 @@
-/* featureset.h: the features of a data set, computed once. Shared by the tools that judge images. */
+/* featureset.h: the features of a data set, computed once; shared by tools that judge images. */
 #ifndef PRLX_FEATURESET_H
 #define PRLX_FEATURESET_H
 #include "io/images/features.h"
