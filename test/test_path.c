@@ -1,5 +1,9 @@
-/* test_path.c: paths are whole or refused; endings; names from files in messages. */
+/* test_path.c: paths are whole or refused; endings; names from files in messages; texts are written
+ * whole or not at all. */
+#include <unistd.h>
+#include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "io/formats/text.h"
 #include "test/test.h"
 
 static void test_join(void) {
@@ -37,7 +41,37 @@ static void test_shown(void) {
   CHECK(!strcmp(str_shown(longer + 70, b), "xxxxx??"), "a character cut short: %s", b);
 }
 
+static void test_text(void) {
+  TextFile t;
+  Error e = {0};
+  char dir[] = "/tmp/prlx_text_XXXXXX", path[PATH_LEN], *text = NULL;
+  uint8_t *back = NULL;
+  size_t n = 0;
+  if (!mkdtemp(dir) || path_join(path, dir, "t.tsv", &e) != ST_OK) return;
+  CHECK(text_begin(&t, path, &e) == ST_OK, "begin: %s", e.msg);
+  for (int i = 0; i < 1000; i++) fprintf(t.f, "%d\n", i);
+  CHECK(text_commit(&t, path, &e) == ST_OK && !t.f && !t.text, "commit: %s", e.msg);
+  CHECK(file_read(path, &back, &n, 10000, &e) == ST_OK && n == 3890, "%zu bytes", n);
+  mem_free(back);
+  CHECK(text_begin(&t, "x", &e) == ST_OK && fputs("abc", t.f) >= 0, "begin again");
+  CHECK(text_take(&t, "x", &text, &n, &e) == ST_OK && n == 3 && !strcmp(text, "abc"), "take");
+  free(text);
+  text_abort(&t);
+  /* a stream that could not take everything: the old file stays */
+  CHECK(text_begin(&t, path, &e) == ST_OK, "begin");
+  fclose(t.f);
+  t.f = fopen("/dev/full", "w");
+  for (int i = 0; t.f && i < 10000; i++) fprintf(t.f, "%d\n", i);
+  CHECK(!t.f || text_commit(&t, path, &e) == ST_NOMEM, "a failed stream is noticed");
+  CHECK(strstr(e.msg, "nothing written") && strstr(e.msg, path), "message: %s", e.msg);
+  CHECK(file_read(path, &back, &n, 10000, &e) == ST_OK && n == 3890, "the old file: %zu bytes", n);
+  mem_free(back);
+  unlink(path);
+  rmdir(dir);
+}
+
 int main(void) {
+  test_text();
   test_join();
   test_endings();
   test_shown();

@@ -94,6 +94,7 @@ void opts_free(OptSpec *s);
 
 /* For --resume: the text of an option's value, and setting it as if it had been on the command
  * line. False: no such option, or bad text. */
+enum { OPTS_TEXT = 8192 }; /* bytes for the text of any value: a path, or a list of them */
 bool opts_text(const Opt *o, char *buf, size_t n);
 bool opts_set(OptSpec *s, const char *name, const char *text);
 

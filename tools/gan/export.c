@@ -29,7 +29,7 @@ typedef struct Export {
   int n;
 } Export;
 
-static float *keep(Export *x, int64_t n) {
+static float *export_keep(Export *x, int64_t n) {
   if (x->nown == x->cap) {
     int next = x->cap ? 2 * x->cap : 64;
     void *p = mem_grow(x->own, (size_t)x->nown * sizeof *x->own, (size_t)next * sizeof *x->own);
@@ -42,7 +42,7 @@ static float *keep(Export *x, int64_t n) {
   return f;
 }
 
-static Status put(Export *x, const char *name, Shape s, const float *v, Error *e) {
+static Status export_put(Export *x, const char *name, Shape s, const float *v, Error *e) {
   int64_t n = shape_numel(s);
   char b[96];
   if (x->a->dry_run)
@@ -76,7 +76,7 @@ static Status put_tensor(Export *x, const StFile *f, const StTensor *t, const ch
     return st_add(x->w, name, t->dtype, s, t->data, e);
   }
   int64_t n = shape_numel(t->shape);
-  float *v = keep(x, n);
+  float *v = export_keep(x, n);
   if (!v) return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s", f->path, t->name);
   st_to_f32(t, v);
   float k = 1, off = 0;
@@ -85,7 +85,7 @@ static Status put_tensor(Export *x, const StFile *f, const StTensor *t, const ch
     st_to_f32(min, &off);
   }
   for (int64_t i = 0; i < n && coded; i++) v[i] = v[i] * k + off;
-  return put(x, name, s, v, e);
+  return export_put(x, name, s, v, e);
 }
 
 /* A network's tensors without their prefix; filters are added where the file does not hold them. */
@@ -95,23 +95,23 @@ static Status export_net(Export *x, const StFile *f, Error *e) {
                                    1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f};
   const char *prefix = net_prefix[x->a->net];
   size_t len = strlen(prefix);
-  Status s = ST_OK;
+
   bool bare = x->a->net == 0 && !st_find(f, "G_ema.synthesis.b4.const"), any = false;
   if (bare && st_find(f, "synthesis.b4.const")) len = 0, prefix = "";
-  for (int k = 0; k < f->ntensor && s == ST_OK; k++) {
+  for (int k = 0; k < f->ntensor; k++) {
     const StTensor *t = &f->tensor[k];
     char name[300];
     if (strncmp(t->name, prefix, len) != 0) continue;
     any = true;
     snprintf(name, sizeof name, "%s%s", x->a->prefix, t->name + len);
-    s = put_tensor(x, f, t, name, t->shape, e);
+    TRY(put_tensor(x, f, t, name, t->shape, e));
     /* A layer with a 3x3 kernel (and every 1x1 of the discriminator) has the buffer; so does each
      * block. The epilogue block of D has none. */
     const char *dot = strrchr(t->name, '.');
     bool layer = dot && !strcmp(dot, ".weight") && t->shape.rank == 4 &&
                  (x->a->net == 2 || t->shape.d[2] == 3);
     bool block = strstr(t->name, x->a->net == 2 ? ".conv0.weight" : ".conv1.weight") != NULL;
-    for (int up = 0; up < 2 && s == ST_OK && layer; up++) {
+    for (int up = 0; up < 2 && layer; up++) {
       char own[300];
       int cut = (int)(dot - t->name);
       if (up && !block) continue;
@@ -121,29 +121,26 @@ static Status export_net(Export *x, const StFile *f, Error *e) {
       if (st_find(f, own)) continue;
       snprintf(own, sizeof own, "%s%.*s.resample_filter", x->a->prefix, cut - (int)len,
                t->name + len);
-      s = put(x, own, SHAPE2(4, 4), filter, e);
+      TRY(export_put(x, own, SHAPE2(4, 4), filter, e));
     }
   }
-  if (s == ST_OK && !any)
-    s = err_set(e, ST_FORMAT, "%s: no tensors %s*; see `prlx info`", f->path, prefix);
-  return s;
+  return any ? ST_OK
+             : err_set(e, ST_FORMAT, "%s: no tensors %s*; see `prlx info`", f->path, prefix);
 }
 
 static Status export_vgg(Export *x, const StFile *f, Error *e) {
-  Status s = ST_OK;
-  for (int k = 0; k < f->ntensor && s == ST_OK; k++) {
+  for (int k = 0; k < f->ntensor; k++) {
     const StTensor *t = &f->tensor[k];
     char name[300];
     bool head = !strncmp(t->name, "lin", 3) && t->name[3] && !t->name[4] && t->shape.rank == 1;
     snprintf(name, sizeof name, head ? "%s%s.model.1.weight" : "%s%s", x->a->prefix, t->name);
-    s = put_tensor(x, f, t, name, head ? SHAPE4(1, t->shape.d[0], 1, 1) : t->shape, e);
+    TRY(put_tensor(x, f, t, name, head ? SHAPE4(1, t->shape.d[0], 1, 1) : t->shape, e));
   }
-  return s;
+  return ST_OK;
 }
 
 static Status export_plain(Export *x, const StFile *f, Error *e) {
-  Status s = ST_OK;
-  for (int k = 0; k < f->ntensor && s == ST_OK; k++) {
+  for (int k = 0; k < f->ntensor; k++) {
     const StTensor *t = &f->tensor[k];
     size_t len = strlen(t->name);
     char base[300], name[300];
@@ -154,45 +151,61 @@ static Status export_plain(Export *x, const StFile *f, Error *e) {
     const StTensor *coded = cut ? st_find(f, base) : NULL;
     if (coded && coded->dtype == DT_U8) continue;
     snprintf(name, sizeof name, "%s%.200s", x->a->prefix, t->name);
-    s = put_tensor(x, f, t, name, t->shape, e);
+    TRY(put_tensor(x, f, t, name, t->shape, e));
   }
-  return s;
+  return ST_OK;
+}
+
+/* What the file is; nothing damaged goes out. */
+static Status export_check(const Args *a, const StFile *f, bool net, Error *e) {
+  const char *format = st_meta(f, "format");
+  Network check;
+  if (format && !strcmp(format, "prlx-dataset-1"))
+    return err_set(
+        e, ST_INVALID,
+        "%s: a data set, readable in Python as it is (safetensors); expected a network or weights",
+        f->path);
+  if (!net || a->net != 0) return ST_OK;
+  TRY(network_load(&check, f->path, e));
+  network_free(&check);
+  return ST_OK;
+}
+
+static Status export_meta(Export *x, const StFile *f, Error *e) {
+  TRY(st_writer_new(&x->w, e));
+  TRY(st_add_meta(x->w, "format", "pt", e));
+  for (int k = 0; k < f->nmeta; k++)
+    if (strcmp(f->meta[k].key, "format") != 0)
+      TRY(st_add_meta(x->w, f->meta[k].key, f->meta[k].value, e));
+  return ST_OK;
+}
+
+static Status export_commit(Export *x, Error *e) {
+  StWriter *w = x->w;
+  x->w = NULL;
+  TRY(st_commit(w, x->a->out, e));
+  printf("%s: %d tensors, %lld numbers%s; in Python: safetensors.torch.load_file(\"%s\")\n",
+         x->a->out, x->n, (long long)x->numbers, x->a->f16 ? ", large ones as F16" : "", x->a->out);
+  return ST_OK;
 }
 
 static Status export_file(const Args *a, const char *path, Error *e) {
   StFile f;
   Export x = {.a = a};
-  Status s = st_open(&f, path, e);
-  if (s != ST_OK) return s;
-  const char *format = st_meta(&f, "format");
-  bool net = st_find(&f, "G_ema.synthesis.b4.const") || st_find(&f, "G.synthesis.b4.const") ||
-             st_find(&f, "synthesis.b4.const");
-  bool vgg = st_find(&f, "features.0.weight") && st_find(&f, "features.28.weight");
-  Network check;
-  if (format && !strcmp(format, "prlx-dataset-1"))
-    s = err_set(
-        e, ST_INVALID,
-        "%s: a data set, readable in Python as it is (safetensors); expected a network or weights",
-        path);
-  /* nothing damaged goes out */
-  else if (net && a->net == 0 && (s = network_load(&check, path, e)) == ST_OK)
-    network_free(&check);
-  if (s == ST_OK) s = st_writer_new(&x.w, e);
-  if (s == ST_OK) s = st_add_meta(x.w, "format", "pt", e);
-  for (int k = 0; k < f.nmeta && s == ST_OK; k++)
-    if (strcmp(f.meta[k].key, "format") != 0)
-      s = st_add_meta(x.w, f.meta[k].key, f.meta[k].value, e);
-  if (a->dry_run && s == ST_OK)
+  TRY(st_open(&f, path, e));
+  const bool net = st_find(&f, "G_ema.synthesis.b4.const") || st_find(&f, "G.synthesis.b4.const") ||
+                   st_find(&f, "synthesis.b4.const");
+  const bool vgg = st_find(&f, "features.0.weight") && st_find(&f, "features.28.weight");
+  Status s = export_check(a, &f, net, e);
+  if (s != ST_OK) goto done;
+  s = export_meta(&x, &f, e);
+  if (s != ST_OK) goto done;
+  if (a->dry_run)
     printf("%s: %s\n", path, net ? "StyleGAN2-ADA network" : vgg ? "VGG16" : "weights");
-  if (s == ST_OK)
-    s = net ? export_net(&x, &f, e) : vgg ? export_vgg(&x, &f, e) : export_plain(&x, &f, e);
-  if (s == ST_OK && !a->dry_run) {
-    s = st_commit(x.w, a->out, e);
-    x.w = NULL;
-    if (s == ST_OK)
-      printf("%s: %d tensors, %lld numbers%s; in Python: safetensors.torch.load_file(\"%s\")\n",
-             a->out, x.n, (long long)x.numbers, a->f16 ? ", large ones as F16" : "", a->out);
-  }
+  s = net ? export_net(&x, &f, e) : vgg ? export_vgg(&x, &f, e) : export_plain(&x, &f, e);
+  if (s != ST_OK || a->dry_run) goto done;
+  s = export_commit(&x, e);
+done:
   st_writer_free(x.w);
   for (int k = 0; k < x.nown; k++) mem_free(x.own[k]);
   mem_free(x.own);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/png.h"
 #include "models/api/api.h"
 #include "tools/cli/device.h"
@@ -80,39 +81,43 @@ static Status new_dataset(Dataset *d, const Network *net, const Args *a, int64_t
     snprintf(d->names[i], sizeof d->names[i], "seed%04lld", (long long)seeds[i]);
     if (d->labels) d->labels[i] = a->label;
   }
-  Status s = meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e);
+  TRY(meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e));
   /* a plain state dict says nothing about its images */
-  if (s == ST_OK && !dataset_meta(d, "channels")) {
-    s = dataset_set_meta(d, "channels",
+  if (!dataset_meta(d, "channels")) {
+    TRY(dataset_set_meta(d, "channels",
                          d->channels == 1   ? "chi"
                          : d->channels == 3 ? "chi,rim,flair"
                                             : "unknown",
-                         e);
-    if (s == ST_OK) s = dataset_set_meta(d, "window.chi", "display", e);
+                         e));
+    TRY(dataset_set_meta(d, "window.chi", "display", e));
   }
-  if (s == ST_OK) s = dataset_set_meta(d, "synthetic.network", a->network, e);
+  TRY(dataset_set_meta(d, "synthetic.network", a->network, e));
   snprintf(text, sizeof text, "psi %g, cutoff %d, noise %s", a->psi, a->cutoff,
            a->noise == PRLX_NOISE_CONST  ? "const"
            : a->noise == PRLX_NOISE_NONE ? "none"
                                          : "random");
-  return s != ST_OK ? s : dataset_set_meta(d, "synthetic.settings", text, e);
+  return dataset_set_meta(d, "synthetic.settings", text, e);
 }
 
-static uint8_t level(double v) { /* (v*127.5 + 128), clamped, truncated: SEMANTICS 8 */
+static uint8_t png_level(double v) { /* (v*127.5 + 128), clamped, truncated: SEMANTICS 8 */
   double x = v * 127.5 + 128;
   return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x;
 }
 
 static Status write_pngs(const Dataset *d, const char *dir, Error *e) {
   const int64_t hw = (int64_t)d->h * d->w;
+  char path[PATH_LEN];
+  Status s = ST_OK;
   uint8_t *px = mem_alloc((size_t)hw);
-  Status s = px ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/%s.png", dir, d->names[i]);
-    for (int64_t k = 0; k < hw; k++) px[k] = level(d->images[i * d->channels * hw + k]);
+  if (!px) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < d->n; i++) {
+    s = path_format(path, e, "%s/%s.png", dir, d->names[i]);
+    if (s != ST_OK) goto done;
+    for (int64_t k = 0; k < hw; k++) px[k] = png_level(d->images[i * d->channels * hw + k]);
     s = png_write8(path, d->w, d->h, 1, px, e);
+    if (s != ST_OK) goto done;
   }
+done:
   mem_free(px);
   return s;
 }
@@ -120,6 +125,8 @@ static Status write_pngs(const Dataset *d, const char *dir, Error *e) {
 enum { SHEET_MAX = 400 };
 /* Up to 400 lesions, all channels, with the window that black and white stand for. */
 static Status write_sheet(const Dataset *d, const char *dir, int columns, Error *e) {
+  char path[PATH_LEN], head[200];
+  TRY(path_join(path, dir, "sheet.png", e));
   const int n = (int)PRLX_MIN(d->n, SHEET_MAX);
   const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
   SheetCell *cell = mem_alloc((size_t)n * sizeof *cell);
@@ -128,12 +135,10 @@ static Status write_sheet(const Dataset *d, const char *dir, int columns, Error 
     cell[i].img = d->images + (size_t)i * per;
     snprintf(cell[i].caption, sizeof cell[i].caption, "%.40s", d->names[i]);
   }
-  char path[4200], head[200];
   snprintf(head, sizeof head, "%lld synthetic lesions%s", (long long)d->n,
            d->n > n ? ", the first ones" : "");
   Sheet s = {.head = head, .cell = cell, .n = n, .h = d->h, .w = d->w, .columns = columns};
   sheet_describe(&s, d->meta, d->nmeta, d->channels);
-  snprintf(path, sizeof path, "%s/sheet.png", dir);
   const Status st = sheet_draw(&s, path, e);
   mem_free(cell);
   return st;
@@ -143,31 +148,43 @@ static Status write_sheet(const Dataset *d, const char *dir, int columns, Error 
 static Status write_nifti(Dataset *d, const char *dir, Error *e) {
   int files;
   const Status s = images_to_nifti(d, d->images, d->n, dir, "synthetic", &files, e);
-  if (s == ST_OK && !tool_quiet) printf("%d NIfTI volumes (ppm) in %s/nifti\n", files, dir);
-  if (s != ST_INVALID) return s;
-  if (!tool_quiet) fprintf(stderr, "prlx generate: note: no NIfTI: %s\n", e->msg);
-  *e = (Error){0};
+  if (s == ST_INVALID) {
+    if (!tool_quiet) fprintf(stderr, "prlx generate: note: no NIfTI: %s\n", e->msg);
+    *e = (Error){0};
+    return ST_OK;
+  }
+  TRY(s);
+  if (!tool_quiet) printf("%d NIfTI volumes (ppm) in %s/nifti\n", files, dir);
   return ST_OK;
 }
 
-static Status generate(const Args *a, const int64_t *seeds, int64_t n, int64_t *done, Error *e) {
+static Status generate_write(const Args *a, Dataset *d, Error *e) {
+  char path[PATH_LEN];
+  TRY(path_join(path, a->out, "dataset.safetensors", e));
+  TRY(dataset_save(d, path, false, e));
+  if (a->sheet) TRY(write_sheet(d, a->out, a->columns, e));
+  if (a->png) TRY(write_pngs(d, a->out, e));
+  if (a->nifti) TRY(write_nifti(d, a->out, e));
+  return ST_OK;
+}
+
+static Status generate_all(const Args *a, const int64_t *seeds, int64_t n, int64_t *done,
+                           Error *e) {
   prlx_network *net;
   prlx_error pe;
   Dataset d = {0};
   TRY(api_status(prlx_network_load(a->network, &net, &pe), &pe, e));
   Status s = api_label(&net->net, a->label, e);
-  if (s == ST_OK) s = dir_make(a->out, e);
-  if (s == ST_OK) s = new_dataset(&d, &net->net, a, n, seeds, e);
-  if (s == ST_OK) s = sample_all(net, a, seeds, &d, done, e);
-  if (s == ST_OK && *done) {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/dataset.safetensors", a->out);
-    d.n = *done;
-    s = dataset_save(&d, path, false, e);
-    if (s == ST_OK && a->sheet) s = write_sheet(&d, a->out, a->columns, e);
-    if (s == ST_OK && a->png) s = write_pngs(&d, a->out, e);
-    if (s == ST_OK && a->nifti) s = write_nifti(&d, a->out, e);
-  }
+  if (s != ST_OK) goto done;
+  s = dir_make(a->out, e);
+  if (s != ST_OK) goto done;
+  s = new_dataset(&d, &net->net, a, n, seeds, e);
+  if (s != ST_OK) goto done;
+  s = sample_all(net, a, seeds, &d, done, e);
+  if (s != ST_OK || !*done) goto done;
+  d.n = *done;
+  s = generate_write(a, &d, e);
+done:
   dataset_free(&d);
   prlx_network_free(net);
   return s;
@@ -226,8 +243,7 @@ int tool_generate(int argc, char **argv) {
         rc = tool_fail("generate", &e);
   else {
     for (int64_t i = 0; i < n; i++) seeds[i] = a.count ? i : a.seeds.v[i];
-    Status s = generate(&a, seeds, n, &done, &e);
-    rc = s == ST_OK ? EXIT_DONE : tool_fail("generate", &e);
+    rc = generate_all(&a, seeds, n, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("generate", &e);
     if (rc == EXIT_DONE && done)
       printf("%lld lesions in %s: dataset.safetensors (float)%s%s\n", (long long)done, a.out,
              a.sheet ? ", sheet.png" : "", a.png ? ", one PNG each" : "");

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "io/formats/path.h"
 #include "models/store/import.h"
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
@@ -82,41 +83,44 @@ static void print_use(ImportKind k, const char *out) {
 
 /* ---- work ---- */
 /* Our own readers accept it? Their message names the temporary file; the user's file is meant. */
-static Status verify(const Import *im, const char *path, Error *e) {
+static Status import_verify(const Import *im, const char *path, Error *e) {
   Error inner = {0};
   Status s = ST_OK;
+  Network net;
+  Vgg v;
   if (im->kind == IMPORT_NETWORK) {
-    Network net;
     s = network_load(&net, path, &inner);
-    if (s == ST_OK) network_free(&net);
+    if (s != ST_OK) goto failed;
+    network_free(&net);
   } else if (im->kind == IMPORT_VGG) {
-    Vgg v;
     s = vgg_load(&v, path, NULL, &inner);
-    if (s == ST_OK) vgg_free(&v);
+    if (s != ST_OK) goto failed;
+    vgg_free(&v);
   }
-  if (s == ST_OK) return ST_OK;
+  return ST_OK;
+failed:;
   size_t len = strlen(path);
   const char *text = !strncmp(inner.msg, path, len) ? inner.msg + len : inner.msg;
   return err_set(e, s, "%s%s%.800s", im->path, *text == ':' ? "" : ": ", text);
 }
 
 static Status write_checked(const Import *im, const char *out, Error *e) {
-  char tmp[4200];
-  if (snprintf(tmp, sizeof tmp, "%s.import%ld", out, (long)getpid()) >= (int)sizeof tmp)
-    return err_set(e, ST_INVALID, "%.200s...: name too long", out);
-  bool check = im->kind == IMPORT_NETWORK || im->kind == IMPORT_VGG;
-  Status s = import_write(im, check ? tmp : out, e);
-  if (s != ST_OK || !check) return s;
-  s = verify(im, tmp, e);
-  if (s == ST_OK && rename(tmp, out) != 0)
-    s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
-  if (s != ST_OK) unlink(tmp);
+  char tmp[PATH_LEN];
+  if (im->kind != IMPORT_NETWORK && im->kind != IMPORT_VGG) return import_write(im, out, e);
+  TRY(path_format(tmp, e, "%s.import%ld", out, (long)getpid()));
+  TRY(import_write(im, tmp, e));
+  Status s = import_verify(im, tmp, e);
+  if (s != ST_OK) goto failed;
+  if (rename(tmp, out) == 0) return ST_OK;
+  s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
+failed:
+  unlink(tmp);
   return s;
 }
 
 /* How numbers made with these weights are to be called (models/gan/lpips.h). */
 static Status name_vgg(Import *im, const Import *heads, const char *given, Error *e) {
-  const char *slash = strrchr(im->path, '/'), *base = slash ? slash + 1 : im->path;
+  const char *base = path_base(im->path);
   bool own = import_find(im, "lin0") != NULL, torchvision = !strncmp(im->sha256, "397923af", 8);
   char name[96];
   if (given)
@@ -133,38 +137,36 @@ static Status name_vgg(Import *im, const Import *heads, const char *given, Error
 /* A VGG16 without heads gets the bundled ones, so that the file is whole. */
 static Status add_bundled_heads(Import *im, Import *bundled, Error *e) {
   char path[1024];
-  Status s = data_find("lpips_vgg_v0.1.safetensors", NULL, path, sizeof path, e);
-  if (s == ST_OK) s = import_open(bundled, path, e);
-  if (s == ST_OK && bundled->kind != IMPORT_HEADS)
-    s = err_set(e, ST_FORMAT, "%s: no LPIPS heads; restore the bundled file", path);
-  if (s == ST_OK) s = import_add_heads(im, bundled, e);
-  return s;
+  TRY(data_find("lpips_vgg_v0.1.safetensors", NULL, path, sizeof path, e));
+  TRY(import_open(bundled, path, e));
+  if (bundled->kind != IMPORT_HEADS)
+    return err_set(e, ST_FORMAT, "%s: no LPIPS heads; restore the bundled file", path);
+  return import_add_heads(im, bundled, e);
 }
 
-static Status adjust(Import *im, const Import *heads, Import *bundled, const Args *a, Error *e) {
-  Status s = ST_OK;
+static Status import_adjust(Import *im, const Import *heads, Import *bundled, const Args *a,
+                            Error *e) {
   if (heads) {
     if (im->kind != IMPORT_VGG || heads->kind != IMPORT_HEADS)
       return err_set(
           e, ST_INVALID,
           "%s and %s: two files go together only as VGG16 and LPIPS heads, in this order", im->path,
           heads->path);
-    s = import_add_heads(im, heads, e);
+    TRY(import_add_heads(im, heads, e));
   }
-  if (s == ST_OK && im->kind == IMPORT_VGG) s = name_vgg(im, heads, a->name, e);
-  if (s == ST_OK && im->kind == IMPORT_VGG && !import_find(im, "lin0"))
-    s = add_bundled_heads(im, bundled, e);
-  if (s == ST_OK && im->kind == IMPORT_NETWORK && a->nets != NETS_ALL)
-    s = import_keep(im, a->nets == NETS_EMA ? "G_ema." : "G.", e);
-  if (s == ST_OK && a->clamp_given && im->kind == IMPORT_NETWORK) {
+  if (im->kind == IMPORT_VGG) TRY(name_vgg(im, heads, a->name, e));
+  if (im->kind == IMPORT_VGG && !import_find(im, "lin0")) TRY(add_bundled_heads(im, bundled, e));
+  if (im->kind == IMPORT_NETWORK && a->nets != NETS_ALL)
+    TRY(import_keep(im, a->nets == NETS_EMA ? "G_ema." : "G.", e));
+  if (a->clamp_given && im->kind == IMPORT_NETWORK) {
     char text[40];
     snprintf(text, sizeof text, "%.9g", a->clamp);
     if (import_meta(im, "G.conv_clamp") && strcmp(import_meta(im, "G.conv_clamp"), text) != 0)
       return err_set(e, ST_INVALID, "%s: the checkpoint says conv_clamp %s; leave out --conv-clamp",
                      im->path, import_meta(im, "G.conv_clamp"));
-    s = import_set_meta(im, "G.conv_clamp", text, e);
+    TRY(import_set_meta(im, "G.conv_clamp", text, e));
   }
-  return s;
+  return ST_OK;
 }
 
 static Status check_sum(const Import *im, bool ignore, Error *e) {
@@ -175,31 +177,34 @@ static Status check_sum(const Import *im, bool ignore, Error *e) {
                  im->path, im->sha256, im->sha_note);
 }
 
+static Status import_known(const Args *a, Import *im, Import *heads, Import *bundled, Error *e) {
+  print_file(im);
+  if (heads) print_file(heads);
+  TRY(check_sum(im, a->ignore, e));
+  if (heads) TRY(check_sum(heads, a->ignore, e));
+  TRY(import_adjust(im, heads, bundled, a, e));
+  print_config(im);
+  if (!tool_quiet || a->dry_run) print_tensors(im, a->dry_run);
+  fflush(stdout);
+  if (a->dry_run) return ST_OK;
+  TRY(write_checked(im, a->out, e));
+  printf("written     %s\n", a->out);
+  print_use(im->kind, a->out);
+  return ST_OK;
+}
+
 static Status import_files(const Args *a, char **file, int nfile, Error *e) {
-  Import im, heads, bundled = {0};
-  bool second = false;
-  Status s = import_open(&im, file[0], e);
-  if (s != ST_OK) return s;
-  if (nfile > 1 && (s = import_open(&heads, file[1], e)) == ST_OK) second = true;
-  if (s == ST_OK) {
-    print_file(&im);
-    if (second) print_file(&heads);
-    s = check_sum(&im, a->ignore, e);
+  Import im, heads = {0}, bundled = {0};
+  TRY(import_open(&im, file[0], e));
+  Status s = ST_OK;
+  if (nfile > 1) {
+    s = import_open(&heads, file[1], e);
+    if (s != ST_OK) goto done;
   }
-  if (s == ST_OK && second) s = check_sum(&heads, a->ignore, e);
-  if (s == ST_OK) s = adjust(&im, second ? &heads : NULL, &bundled, a, e);
-  if (s == ST_OK) {
-    print_config(&im);
-    if (!tool_quiet || a->dry_run) print_tensors(&im, a->dry_run);
-    fflush(stdout);
-    if (!a->dry_run) s = write_checked(&im, a->out, e);
-  }
-  if (s == ST_OK && !a->dry_run) {
-    printf("written     %s\n", a->out);
-    print_use(im.kind, a->out);
-  }
-  if (second) import_close(&heads);
+  s = import_known(a, &im, nfile > 1 ? &heads : NULL, &bundled, e);
+  if (nfile > 1) import_close(&heads);
   if (bundled.path) import_close(&bundled);
+done:
   import_close(&im);
   return s;
 }

@@ -18,8 +18,8 @@ static int64_t count_params(const Params *p, const char *prefix) {
   return sum;
 }
 
-static void row(FILE *f, Total *t, const Params *p, const char *name, const char *params_of, int c,
-                int res, double mac) {
+static void layers_row(FILE *f, Total *t, const Params *p, const char *name, const char *params_of,
+                       int c, int res, double mac) {
   char shape[32];
   int64_t n = count_params(p, params_of);
   if (res > 0)
@@ -31,21 +31,22 @@ static void row(FILE *f, Total *t, const Params *p, const char *name, const char
   t->mac += mac;
 }
 
-static void head(FILE *f, const char *title) {
+static void layers_head(FILE *f, const char *title) {
   fprintf(f, "%-26s %-14s %11s %10s\n", title, "output", "parameters", "M mult-add");
 }
 
-static void foot(FILE *f, const Total *t) {
+static void layers_foot(FILE *f, const Total *t) {
   fprintf(f, "  %-24s %-14s %11lld %10.2f\n", "total", "", (long long)t->params, t->mac / 1e6);
 }
 
 static void print_mapping(FILE *f, Total *t, const Params *p, int layers, int in, int embed_in,
                           int out) {
   char name[64];
-  if (embed_in > 0) row(f, t, p, "mapping.embed", "mapping.embed", out, 0, (double)embed_in * out);
+  if (embed_in > 0)
+    layers_row(f, t, p, "mapping.embed", "mapping.embed", out, 0, (double)embed_in * out);
   for (int i = 0; i < layers; i++) {
     snprintf(name, sizeof name, "mapping.fc%d", i);
-    row(f, t, p, name, name, out, 0, (double)(i == 0 ? in : out) * out);
+    layers_row(f, t, p, name, name, out, 0, (double)(i == 0 ? in : out) * out);
   }
 }
 
@@ -53,32 +54,33 @@ static void print_generator(FILE *f, const Generator *G) {
   const GenConfig *c = &G->cfg;
   Total t = {0, 0};
   char name[64], full[80];
-  head(f, "generator");
+  layers_head(f, "generator");
   /* a label is embedded to z_dim numbers and joined to z; the first layer then sees both */
   if (c->c_dim > 0)
-    row(f, &t, &G->params, "mapping.embed", "mapping.embed", c->w_dim, 0,
-        (double)c->c_dim * c->w_dim);
+    layers_row(f, &t, &G->params, "mapping.embed", "mapping.embed", c->w_dim, 0,
+               (double)c->c_dim * c->w_dim);
   print_mapping(f, &t, &G->params, c->mapping_layers, c->z_dim + (c->c_dim > 0 ? c->w_dim : 0), 0,
                 c->w_dim);
   for (int res = 4; res <= c->img_resolution; res *= 2) {
     int co = net_channels(res, c->channel_base, c->channel_max),
         ci = res > 4 ? net_channels(res / 2, c->channel_base, c->channel_max) : co;
     double px = (double)res * res;
-    if (res == 4) row(f, &t, &G->params, "b4.const", "synthesis.b4.const", co, 4, 0);
+    if (res == 4) layers_row(f, &t, &G->params, "b4.const", "synthesis.b4.const", co, 4, 0);
     if (res > 4) {
       snprintf(name, sizeof name, "b%d.conv0 3x3 up 2", res);
       snprintf(full, sizeof full, "synthesis.b%d.conv0", res);
-      row(f, &t, &G->params, name, full, co, res, px / 4 * 9 * ci * co + (double)c->w_dim * ci);
+      layers_row(f, &t, &G->params, name, full, co, res,
+                 px / 4 * 9 * ci * co + (double)c->w_dim * ci);
     }
     snprintf(name, sizeof name, "b%d.conv1 3x3", res);
     snprintf(full, sizeof full, "synthesis.b%d.conv1", res);
-    row(f, &t, &G->params, name, full, co, res, px * 9 * co * co + (double)c->w_dim * co);
+    layers_row(f, &t, &G->params, name, full, co, res, px * 9 * co * co + (double)c->w_dim * co);
     snprintf(name, sizeof name, "b%d.torgb 1x1", res);
     snprintf(full, sizeof full, "synthesis.b%d.torgb", res);
-    row(f, &t, &G->params, name, full, c->img_channels, res,
-        px * co * c->img_channels + (double)c->w_dim * co);
+    layers_row(f, &t, &G->params, name, full, c->img_channels, res,
+               px * co * c->img_channels + (double)c->w_dim * co);
   }
-  foot(f, &t);
+  layers_foot(f, &t);
 }
 
 static void print_discriminator(FILE *f, const Discriminator *D) {
@@ -86,7 +88,7 @@ static void print_discriminator(FILE *f, const Discriminator *D) {
   Total t = {0, 0};
   char name[64], full[80];
   int c4 = net_channels(4, c->channel_base, c->channel_max), out = c->c_dim > 0 ? c4 : 1;
-  head(f, "discriminator");
+  layers_head(f, "discriminator");
   for (int res = c->img_resolution; res > 4; res /= 2) {
     int ci = net_channels(res, c->channel_base, c->channel_max),
         co = net_channels(res / 2, c->channel_base, c->channel_max);
@@ -94,24 +96,24 @@ static void print_discriminator(FILE *f, const Discriminator *D) {
     if (res == c->img_resolution) {
       snprintf(name, sizeof name, "b%d.fromrgb 1x1", res);
       snprintf(full, sizeof full, "b%d.fromrgb", res);
-      row(f, &t, &D->params, name, full, ci, res, px * c->img_channels * ci);
+      layers_row(f, &t, &D->params, name, full, ci, res, px * c->img_channels * ci);
     }
     snprintf(name, sizeof name, "b%d.conv0 3x3", res);
     snprintf(full, sizeof full, "b%d.conv0", res);
-    row(f, &t, &D->params, name, full, ci, res, px * 9 * ci * ci);
+    layers_row(f, &t, &D->params, name, full, ci, res, px * 9 * ci * ci);
     snprintf(name, sizeof name, "b%d.conv1 3x3 down 2", res);
     snprintf(full, sizeof full, "b%d.conv1", res);
-    row(f, &t, &D->params, name, full, co, res / 2, px / 4 * 9 * ci * co);
+    layers_row(f, &t, &D->params, name, full, co, res / 2, px / 4 * 9 * ci * co);
     snprintf(name, sizeof name, "b%d.skip 1x1 down 2", res);
     snprintf(full, sizeof full, "b%d.skip", res);
-    row(f, &t, &D->params, name, full, co, res / 2, px / 4 * ci * co);
+    layers_row(f, &t, &D->params, name, full, co, res / 2, px / 4 * ci * co);
   }
   print_mapping(f, &t, &D->params, c->c_dim > 0 ? c->mapping_layers : 0, c4, c->c_dim, c4);
-  row(f, &t, &D->params, "b4.conv 3x3", "b4.conv", c4, 4,
-      16.0 * 9 * (c4 + c->mbstd_num_channels) * c4);
-  row(f, &t, &D->params, "b4.fc", "b4.fc", c4, 0, 16.0 * c4 * c4);
-  row(f, &t, &D->params, "b4.out", "b4.out", out, 0, (double)c4 * out);
-  foot(f, &t);
+  layers_row(f, &t, &D->params, "b4.conv 3x3", "b4.conv", c4, 4,
+             16.0 * 9 * (c4 + c->mbstd_num_channels) * c4);
+  layers_row(f, &t, &D->params, "b4.fc", "b4.fc", c4, 0, 16.0 * c4 * c4);
+  layers_row(f, &t, &D->params, "b4.out", "b4.out", out, 0, (double)c4 * out);
+  layers_foot(f, &t);
 }
 
 void layers_print(FILE *f, const Generator *G, const Discriminator *D) {

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/png.h"
+#include "io/formats/text.h"
 #include "models/api/api.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
@@ -90,11 +92,6 @@ static void job_free(Job *j) {
 
 /* ---- input ---- */
 
-static bool has_suffix(const char *s, const char *tail) {
-  size_t n = strlen(s), m = strlen(tail);
-  return n >= m && !strcmp(s + n - m, tail);
-}
-
 /* File name of a lesion: its name without folder signs and .png; a repeated name gets a number. */
 static void set_name(Job *j, int64_t k, const char *given) {
   char base[60], *d = j->name[k];
@@ -102,7 +99,7 @@ static void set_name(Job *j, int64_t k, const char *given) {
     snprintf(base, sizeof base, "%.59s", given);
   else
     snprintf(base, sizeof base, "lesion%04lld", (long long)k);
-  if (has_suffix(base, ".png")) base[strlen(base) - 4] = 0;
+  if (str_ends_with(base, ".png")) base[strlen(base) - 4] = 0;
   for (char *c = base; *c; c++)
     if (*c == '/' || *c == '\\' || (unsigned char)*c < 32 || *c == '.') *c = '_';
   snprintf(d, sizeof j->name[k], "%s", base);
@@ -114,7 +111,7 @@ static void set_name(Job *j, int64_t k, const char *given) {
 }
 
 /* Keeps the images named by --range, in the given order. */
-static Status choose(Dataset *d, const IntList *r, Error *e) {
+static Status choose_range(Dataset *d, const IntList *r, Error *e) {
   for (int i = 0; i < r->n; i++)
     if (r->v[i] >= d->n)
       return err_set(e, ST_INVALID,
@@ -127,8 +124,8 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
   const GenConfig *c = job_config(j);
   int sets = 0, tables = 0;
   for (int k = 0; k < n; k++) {
-    sets += has_suffix(path[k], ".safetensors");
-    tables += has_suffix(path[k], ".tsv");
+    sets += str_ends_with(path[k], ".safetensors");
+    tables += str_ends_with(path[k], ".tsv");
   }
   if (tables && n > 1) return err_set(e, ST_INVALID, "%s: give one lesions.tsv at a time", path[0]);
   if (tables) {
@@ -146,9 +143,8 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
                    "%s: a PNG has one channel, the network %s has %d; pack the lesions into a data "
                    "set with these channels",
                    path[0], j->a.network, c->img_channels);
-  Status s = sets ? dataset_open(&j->in, path[0], e)
-                  : dataset_from_pngs(&j->in, n, (const char *const *)path, c->img_resolution, e);
-  if (s != ST_OK) return s;
+  TRY(sets ? dataset_open(&j->in, path[0], e)
+           : dataset_from_pngs(&j->in, n, (const char *const *)path, c->img_resolution, e));
   if (j->in.h != c->img_resolution || j->in.w != c->img_resolution ||
       j->in.channels != c->img_channels)
     return err_set(e, ST_INVALID,
@@ -157,8 +153,7 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
                    path[0], j->in.w, j->in.h, j->in.channels, j->in.channels == 1 ? "" : "s",
                    j->a.network, c->img_resolution, c->img_resolution, c->img_channels,
                    c->img_channels == 1 ? "" : "s");
-  if (j->a.range.n) s = choose(&j->in, &j->a.range, e);
-  return s;
+  return j->a.range.n ? choose_range(&j->in, &j->a.range, e) : ST_OK;
 }
 
 /* The same number must mean the same ppb on both sides. Known differences are worth a line, not a
@@ -177,7 +172,7 @@ static void warn_windows(const Job *j) {
   }
 }
 
-static Status allocate(Job *j, Error *e) {
+static Status project_allocate(Job *j, Error *e) {
   const GenConfig *c = job_config(j);
   j->n = j->in.n;
   j->res = c->img_resolution;
@@ -203,18 +198,18 @@ static Status allocate(Job *j, Error *e) {
 /* ---- pictures ---- */
 
 /* the projector's own mapping: (v+1)*127.5, clamped, truncated (SEMANTICS 8) */
-static uint8_t level(double v) {
+static uint8_t png_level(double v) {
   double x = (v + 1) * 127.5;
   return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x;
 }
 
 static Status write_png(const char *dir, const char *name, const char *tail, int w, int h,
                         const float *img, Error *e) {
-  char path[4200];
-  snprintf(path, sizeof path, "%s/%s%s.png", dir, name, tail);
+  char path[PATH_LEN];
+  TRY(path_format(path, e, "%s/%s%s.png", dir, name, tail));
   uint8_t *px = mem_alloc((size_t)w * (size_t)h);
   if (!px) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (int k = 0; k < w * h; k++) px[k] = level(img[k]);
+  for (int k = 0; k < w * h; k++) px[k] = png_level(img[k]);
   Status s = png_write8(path, w, h, 1, px, e);
   mem_free(px);
   return s;
@@ -266,6 +261,8 @@ static Status write_sheet(const Job *j, Error *e) {
   if (j->channels > 1) groups = n > 12 ? 2 : 1;
   int rows = (n + groups - 1) / groups, gw = 3 * (int)j->channels * (cell + GAP) + 2 * GAP;
   Canvas c;
+  char path[PATH_LEN];
+  TRY(path_join(path, j->a.out, "sheet.png", e));
   Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e);
   if (s != ST_OK) return s;
   double worst = 0.25;
@@ -278,9 +275,10 @@ static Status write_sheet(const Job *j, Error *e) {
     for (int k = 0; k < 3 * j->channels; k++)
       canvas_text(&c, GAP + g * gw + k * (cell + GAP), 7, 1, 0xb0b0b0, head[k % 3]);
   }
-  for (int k = 0; k < n && s == ST_OK; k++) {
+  for (int k = 0; k < n; k++) {
     int x = GAP + (k / rows) * gw, y = HEAD + (k % rows) * (cell + CAPTION + GAP);
     s = draw_lesion(j, &c, k, x, y, zoom, limit, e);
+    if (s != ST_OK) goto done;
     char text[160];
     snprintf(text, sizeof text, "%.24s  LPIPS %.4f  MSE %.5f", j->name[k],
              prlx_projection_lpips(j->r, k), j->mse[k]);
@@ -296,9 +294,8 @@ static Status write_sheet(const Job *j, Error *e) {
   snprintf(foot, sizeof foot, "difference = denoised - target, blue -%.2f to red %.2f",
            (double)limit, (double)limit);
   canvas_text(&c, GAP, c.h - 11, 1, 0x909090, foot);
-  char path[4200];
-  snprintf(path, sizeof path, "%s/sheet.png", j->a.out);
-  if (s == ST_OK) s = canvas_write(&c, path, e);
+  s = canvas_write(&c, path, e);
+done:
   canvas_free(&c);
   return s;
 }
@@ -306,67 +303,73 @@ static Status write_sheet(const Job *j, Error *e) {
 /* ---- output files ---- */
 
 static Status write_dataset(Job *j, Error *e) {
-  char path[4200], text[64];
-  /* labels, names and meaning of the targets, other pixels; nothing of it is freed here */
+  char path[PATH_LEN], text[64];
+  int64_t *labels = NULL;
+  /* labels, names and meaning of the targets, other pixels; only the labels are its own */
   Dataset d = j->in;
   d.n = j->done;
   d.names = j->name;
-  snprintf(path, sizeof path, "%s/targets.safetensors", j->a.out);
-  const Status targets = dataset_save(&d, path, false, e);
-  if (targets != ST_OK) return targets;
-  snprintf(path, sizeof path, "%s/denoised.safetensors", j->a.out);
-  d.images = (float *)prlx_projection_image(j->r, 0); /* read only */
-  /* what it is denoised for; the table says so too */
-  for (int64_t k = 0; k < d.n && j->cohort; k++)
-    if (d.labels[k] == CLASS_AMBIGUOUS) d.labels[k] = CLASS_RIM;
-  Status s = dataset_set_meta(&j->in, "denoised.network", j->a.network, e);
-  if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.perceptual", prlx_vgg_name(j->vgg), e);
+  TRY(path_join(path, j->a.out, "targets.safetensors", e));
+  TRY(dataset_save(&d, path, false, e));
+  TRY(path_join(path, j->a.out, "denoised.safetensors", e));
+  TRY(dataset_set_meta(&j->in, "denoised.network", j->a.network, e));
+  TRY(dataset_set_meta(&j->in, "denoised.perceptual", prlx_vgg_name(j->vgg), e));
   snprintf(text, sizeof text, "%d", j->a.steps);
-  if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.steps", text, e);
+  TRY(dataset_set_meta(&j->in, "denoised.steps", text, e));
   snprintf(text, sizeof text, "%lld", (long long)j->a.seed);
-  if (s == ST_OK) s = dataset_set_meta(&j->in, "denoised.seed", text, e);
+  TRY(dataset_set_meta(&j->in, "denoised.seed", text, e));
+  d.images = (float *)prlx_projection_image(j->r, 0); /* read only */
   d.meta = j->in.meta;
   d.nmeta = j->in.nmeta;
-  return s != ST_OK ? s : dataset_save(&d, path, false, e);
+  if (j->cohort) {
+    labels = mem_alloc((size_t)d.n * sizeof *labels);
+    if (!labels) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+    /* what it is denoised for; the table says so too */
+    for (int64_t k = 0; k < d.n; k++)
+      labels[k] = d.labels[k] == CLASS_AMBIGUOUS ? CLASS_RIM : d.labels[k];
+    d.labels = labels;
+  }
+  const Status s = dataset_save(&d, path, false, e);
+  mem_free(labels);
+  return s;
+}
+
+static Status add_w(const Job *j, StWriter *w, Error *e) {
+  const int wd = prlx_network_w_dim(j->net);
+  TRY(st_add_meta(w, "format", "prlx-latents-1", e));
+  TRY(st_add_meta(w, "network", j->a.network, e));
+  TRY(st_add_meta(w, "perceptual", prlx_vgg_name(j->vgg), e));
+  TRY(st_add_metaf(w, e, "steps", "%d", j->a.steps));
+  TRY(st_add_metaf(w, e, "seed", "%lld", (long long)j->a.seed));
+  TRY(st_add_metaf(w, e, "w_std", "%.9g", prlx_projection_w_std(j->r)));
+  TRY(st_add(w, "lpips", DT_F64, SHAPE1(j->done), api_lpips(j->r), e));
+  TRY(st_add(w, "w", DT_F32, SHAPE2(j->done, wd), prlx_projection_w(j->r, 0), e));
+  TRY(st_add(w, "w_avg", DT_F32, SHAPE1(wd), prlx_projection_w_avg(j->r), e));
+  return st_add(w, "names", DT_U8, SHAPE2(j->done, 64), j->name, e);
 }
 
 static Status write_w(const Job *j, Error *e) {
-  char path[4200];
-  const int wd = prlx_network_w_dim(j->net);
-  snprintf(path, sizeof path, "%s/w.safetensors", j->a.out);
+  char path[PATH_LEN];
   StWriter *w = NULL;
-  Status s = st_writer_new(&w, e);
-  if (s != ST_OK) return s;
-  s = st_add_meta(w, "format", "prlx-latents-1", e);
-  if (s == ST_OK) s = st_add_meta(w, "network", j->a.network, e);
-  if (s == ST_OK) s = st_add_meta(w, "perceptual", prlx_vgg_name(j->vgg), e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "steps", "%d", j->a.steps);
-  if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%lld", (long long)j->a.seed);
-  if (s == ST_OK) s = st_add_metaf(w, e, "w_std", "%.9g", prlx_projection_w_std(j->r));
-  if (s == ST_OK) s = st_add(w, "lpips", DT_F64, SHAPE1(j->done), api_lpips(j->r), e);
-  if (s == ST_OK) s = st_add(w, "w", DT_F32, SHAPE2(j->done, wd), prlx_projection_w(j->r, 0), e);
-  if (s == ST_OK) s = st_add(w, "w_avg", DT_F32, SHAPE1(wd), prlx_projection_w_avg(j->r), e);
-  if (s == ST_OK) s = st_add(w, "names", DT_U8, SHAPE2(j->done, 64), j->name, e);
+  TRY(path_join(path, j->a.out, "w.safetensors", e));
+  TRY(st_writer_new(&w, e));
+  const Status s = add_w(j, w, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
 }
 
 static Status write_table(const Job *j, Error *e) {
-  char path[4200], *text = NULL;
-  size_t n = 0;
-  snprintf(path, sizeof path, "%s/table.tsv", j->a.out);
-  FILE *f = open_memstream(&text, &n);
-  if (!f) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  fprintf(f, "lesion\tlpips\tmse\tw_distance\tsteps\tseconds\tperceptual\n");
+  char path[PATH_LEN];
+  TextFile t;
+  TRY(path_join(path, j->a.out, "table.tsv", e));
+  TRY(text_begin(&t, path, e));
+  fprintf(t.f, "lesion\tlpips\tmse\tw_distance\tsteps\tseconds\tperceptual\n");
   for (int64_t k = 0; k < j->done; k++)
-    fprintf(f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], prlx_projection_lpips(j->r, k),
+    fprintf(t.f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], prlx_projection_lpips(j->r, k),
             j->mse[k], j->dw[k], prlx_projection_steps(j->r, k), j->seconds[k],
             prlx_vgg_name(j->vgg));
-  fclose(f);
-  Status s = file_write_atomic(path, text, n, e);
-  free(text);
-  return s;
+  return text_commit(&t, path, e);
 }
 
 /* Volumes in ppm, and for a cohort its lesions.tsv. Of images without a susceptibility scale (PNG)
@@ -388,11 +391,11 @@ static Status write_nifti(Job *j, Error *e) {
 
 static Status write_all(Job *j, Error *e) {
   if (!j->done) return ST_OK;
-  Status s = write_dataset(j, e);
-  if (s == ST_OK) s = write_nifti(j, e);
-  if (s == ST_OK) s = write_w(j, e);
-  if (s == ST_OK) s = write_table(j, e);
-  return s == ST_OK ? write_sheet(j, e) : s;
+  TRY(write_dataset(j, e));
+  TRY(write_nifti(j, e));
+  TRY(write_w(j, e));
+  TRY(write_table(j, e));
+  return write_sheet(j, e);
 }
 
 /* ---- the run ---- */
@@ -510,7 +513,7 @@ static void print_results(const Job *j) {
     printf("%d NIfTI volume%s (ppm)\n", j->volumes, j->volumes == 1 ? "" : "s");
 }
 
-static Status prepare(Job *j, const OptSpec *spec, Error *e) {
+static Status project_prepare(Job *j, const OptSpec *spec, Error *e) {
   Args *a = &j->a;
   prlx_error pe;
   TRY(tool_backend(PREC_TF32, &j->backend, e));
@@ -522,7 +525,12 @@ static Status prepare(Job *j, const OptSpec *spec, Error *e) {
   /* a GPU wants many at once */
   if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->backend ? 128 : 4);
   TRY(api_label(&j->net->net, a->label, e));
-  return allocate(j, e);
+  return project_allocate(j, e);
+}
+
+static Status project_run(Job *j, const OptSpec *spec, Error *e) {
+  TRY(project_prepare(j, spec, e));
+  return run_all(j, e);
 }
 
 int tool_project(int argc, char **argv) {
@@ -604,8 +612,7 @@ int tool_project(int argc, char **argv) {
   if (!a->network)
     rc = tool_usage("project", "no network; give --network FILE");
   else {
-    Status s = prepare(j, &spec, &e);
-    if (s == ST_OK) s = run_all(j, &e);
+    const Status s = project_run(j, &spec, &e);
     Error e2 = {0};
     /* what is done is saved even when a later lesion failed */
     Status saved = write_all(j, &e2);

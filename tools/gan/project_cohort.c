@@ -7,6 +7,7 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/nifti.h"
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
 #include "tools/view/sheet.h"
 
@@ -30,50 +31,69 @@ void targets_free(CohortTargets *t) {
 }
 
 /* ---- table -> images ---- */
-static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
+/* Keeps the rows named by --range, in the given order. */
+static Status choose_range(CohortTargets *t, const TargetRule *r, Error *e) {
+  for (int i = 0; i < r->range->n; i++)
+    if (r->range->v[i] >= t->n)
+      return err_set(
+          e, ST_INVALID, "%s: --range asks for lesion %lld; there are %d%s, counted from 0",
+          t->c.table.path, (long long)r->range->v[i], t->n, r->ambiguous ? " ambiguous ones" : "");
+  int *row = mem_alloc((size_t)r->range->n * sizeof *row);
+  if (!row) return err_set(e, ST_NOMEM, "out of memory");
+  for (int i = 0; i < r->range->n; i++) row[i] = t->row[r->range->v[i]];
+  mem_free(t->row);
+  t->row = row;
+  t->n = r->range->n;
+  return ST_OK;
+}
+
+/* Rows of the class asked for; out: subjects that stay out, or NULL. Returns how many that were. */
+static int keep_rows(CohortTargets *t, bool ambiguous, const DatasetLesions *out) {
+  int held = 0;
+  t->n = 0;
+  for (int i = 0; i < t->c.n; i++) {
+    bool excluded = false;
+    if (ambiguous && t->c.lesion[i].cls != CLASS_AMBIGUOUS) continue;
+    for (int64_t k = 0; out && k < out->nsubjects; k++)
+      excluded |= !strcmp(out->subject[k], t->c.lesion[i].subject);
+    held += excluded;
+    if (!excluded) t->row[t->n++] = i;
+  }
+  return held;
+}
+
+static Status exclude_rows(CohortTargets *t, const TargetRule *r, Error *e) {
   Dataset out = {0};
-  int n = 0, held = 0;
-  Status s = r->exclude ? dataset_open(&out, r->exclude, e) : ST_OK;
-  if (s == ST_OK && r->exclude && !out.src)
+  Status s = ST_OK;
+  TRY(dataset_open(&out, r->exclude, e));
+  if (!out.src) {
     s = err_set(e, ST_INVALID,
                 "%s: does not say which subjects its images come from; pack it from lesions.tsv",
                 r->exclude);
-  if (s == ST_OK && !(t->row = mem_alloc((size_t)t->c.n * sizeof *t->row)))
-    s = err_set(e, ST_NOMEM, "out of memory");
-  for (int i = 0; i < t->c.n && s == ST_OK; i++) {
-    bool excluded = false;
-    if (r->ambiguous && t->c.lesion[i].cls != CLASS_AMBIGUOUS) continue;
-    for (int64_t k = 0; r->exclude && k < out.src->nsubjects; k++)
-      excluded |= !strcmp(out.src->subject[k], t->c.lesion[i].subject);
-    held += excluded;
-    if (!excluded) t->row[n++] = i;
+    goto done;
   }
-  dataset_free(&out);
-  if (s != ST_OK) return s;
+  const int held = keep_rows(t, r->ambiguous, out.src);
   if (held)
     fprintf(stderr, "prlx project: %d lesions of subjects in %s left out\n", held, r->exclude);
-  if (!n)
+done:
+  dataset_free(&out);
+  return s;
+}
+
+static Status choose_rows(CohortTargets *t, const TargetRule *r, Error *e) {
+  if (!(t->row = mem_alloc((size_t)t->c.n * sizeof *t->row)))
+    return err_set(e, ST_NOMEM, "out of memory");
+  if (r->exclude)
+    TRY(exclude_rows(t, r, e));
+  else
+    keep_rows(t, r->ambiguous, NULL);
+  if (!t->n)
     return err_set(
         e, ST_INVALID, "%s: no %slesion; expected at least one row%s", t->c.table.path,
         r->ambiguous ? "ambiguous " : "",
         r->ambiguous ? " with reader1 and reader2 different; leave --ambiguous out for all lesions"
                      : "");
-  t->n = n;
-  if (!r->range->n) return ST_OK;
-  int *row = mem_alloc((size_t)r->range->n * sizeof *row);
-  if (!row) return err_set(e, ST_NOMEM, "out of memory");
-  for (int i = 0; i < r->range->n && s == ST_OK; i++) {
-    if (r->range->v[i] >= n)
-      s = err_set(e, ST_INVALID, "%s: --range asks for lesion %lld; there are %d%s, counted from 0",
-                  t->c.table.path, (long long)r->range->v[i], n,
-                  r->ambiguous ? " ambiguous ones" : "");
-    else
-      row[i] = t->row[r->range->v[i]];
-  }
-  mem_free(t->row);
-  t->row = row;
-  t->n = r->range->n;
-  return s;
+  return r->range->n ? choose_range(t, r, e) : ST_OK;
 }
 
 /* Channels and windows of the network's training images. */
@@ -110,7 +130,7 @@ static Status windows_of(CohortTargets *t, const Network *net, Window w[CH_COUNT
   return ST_OK;
 }
 
-static Status grow(Dataset *d, int64_t *cap, int64_t need, Error *e) {
+static Status targets_grow(Dataset *d, int64_t *cap, int64_t need, Error *e) {
   if (d->n + need <= *cap) return ST_OK;
   const int64_t next = PRLX_MAX(2 * *cap, d->n + need + 64),
                 per = (int64_t)d->channels * d->h * d->w, wper = 2 * d->channels;
@@ -138,87 +158,114 @@ static Status grow(Dataset *d, int64_t *cap, int64_t need, Error *e) {
   return ST_OK;
 }
 
-static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, const Window *w,
-                         Dataset *d, int64_t *cap, Error *e) {
-  const Lesion *l = &t->c.lesion[t->row[index]];
-  LesionVolumes v;
-  char warning[256];
-  Status s = lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e);
-  if (s != ST_OK) return s;
-  if (warning[0]) fprintf(stderr, "prlx project: note: %s\n", warning);
-  int *z = mem_alloc((size_t)v.grid.dim[2] * sizeof *z), nz = 0;
-  if (!z)
-    s = err_set(e, ST_NOMEM, "out of memory");
-  else if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h)
-    s = err_set(e, ST_INVALID,
-                "%s: row %d: slices of %lld x %lld voxels; the network makes %d x %d; cut patches "
-                "with prlx crop",
-                t->c.table.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1],
-                d->w, d->h);
-  else if (r->slices == SLICES_LESION && !v.mask)
-    s = err_set(e, ST_INVALID,
-                "%s: row %d: no lesion mask; fill in column mask, or take --slices central",
-                t->c.table.path, l->row + 2);
-  else if (!(nz = lesion_slices(&v, r->slices, z)))
-    s = err_set(e, ST_INVALID,
-                "%s: row %d: the lesion mask is empty or the map constant; correct the file or "
-                "remove the row",
-                t->c.table.path, l->row + 2);
-  if (s == ST_OK) s = grow(d, cap, nz, e);
+static Status check_slices(const CohortTargets *t, const TargetRule *r, const Lesion *l,
+                           const LesionVolumes *v, const Dataset *d, Error *e) {
+  if (v->grid.dim[0] != d->w || v->grid.dim[1] != d->h)
+    return err_set(e, ST_INVALID,
+                   "%s: row %d: slices of %lld x %lld voxels; the network makes %d x %d; cut "
+                   "patches with prlx crop",
+                   t->c.table.path, l->row + 2, (long long)v->grid.dim[0],
+                   (long long)v->grid.dim[1], d->w, d->h);
+  if (r->slices == SLICES_LESION && !v->mask)
+    return err_set(e, ST_INVALID,
+                   "%s: row %d: no lesion mask; fill in column mask, or take --slices central",
+                   t->c.table.path, l->row + 2);
+  return ST_OK;
+}
+
+/* Images of the slices z [nz] of lesion `index`. */
+static Status add_slices(const CohortTargets *t, int64_t index, const Lesion *l,
+                         const LesionVolumes *v, const int *z, int nz, const Window *w, Dataset *d,
+                         Error *e) {
   DatasetLesions *src = d->src;
-  for (int k = 0; k < nz && s == ST_OK; k++) {
+  for (int k = 0; k < nz; k++) {
     const int64_t i = d->n, per = (int64_t)d->channels * d->h * d->w;
     double *lim = src->window + i * 2 * d->channels;
-    lesion_limits(&v, z[k], t->ch, t->nch, w, lim);
-    lesion_image(&v, z[k], t->ch, t->nch, lim, d->images + i * per);
+    lesion_limits(v, z[k], t->ch, t->nch, w, lim);
+    lesion_image(v, z[k], t->ch, t->nch, lim, d->images + i * per);
     if (snprintf(d->names[i], 64, "%s_lesion-%s_z%02d", l->subject, l->lesion, z[k]) >= 64)
-      s = err_set(e, ST_INVALID,
-                  "%s: row %d: names of subject and lesion are longer than 50 characters together; "
-                  "shorten them",
-                  t->c.table.path, l->row + 2);
+      return err_set(e, ST_INVALID,
+                     "%s: row %d: names of subject and lesion are longer than 50 characters "
+                     "together; shorten them",
+                     t->c.table.path, l->row + 2);
     d->labels[i] = l->cls;
     src->lesion[i] = index;
     src->slice[i] = z[k];
     d->n++;
   }
+  return ST_OK;
+}
+
+static void add_source(DatasetLesions *src, int64_t index, const Lesion *l, const Grid *g) {
+  int64_t sub = 0;
   snprintf(src->name[index], 64, "%.63s", l->lesion);
   src->label[index] = l->cls;
-  memcpy(src->dim + 3 * index, v.grid.dim, sizeof v.grid.dim);
-  memcpy(src->affine + 16 * index, v.grid.affine, sizeof v.grid.affine);
-  int64_t sub = 0;
+  memcpy(src->dim + 3 * index, g->dim, sizeof g->dim);
+  memcpy(src->affine + 16 * index, g->affine, sizeof g->affine);
   while (sub < src->nsubjects && strcmp(src->subject[sub], l->subject)) sub++;
   if (sub == src->nsubjects) snprintf(src->subject[src->nsubjects++], 64, "%.63s", l->subject);
   src->subject_of[index] = sub;
+}
+
+static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, const Window *w,
+                         Dataset *d, int64_t *cap, Error *e) {
+  const Lesion *l = &t->c.lesion[t->row[index]];
+  LesionVolumes v;
+  char warning[256];
+  int *z = NULL, nz;
+  TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e));
+  if (warning[0]) fprintf(stderr, "prlx project: note: %s\n", warning);
+  Status s = check_slices(t, r, l, &v, d, e);
+  if (s != ST_OK) goto done;
+  z = mem_alloc((size_t)v.grid.dim[2] * sizeof *z);
+  if (!z) {
+    s = err_set(e, ST_NOMEM, "out of memory");
+    goto done;
+  }
+  nz = lesion_slices(&v, r->slices, z);
+  if (!nz) {
+    s = err_set(e, ST_INVALID,
+                "%s: row %d: the lesion mask is empty or the map constant; correct the file or "
+                "remove the row",
+                t->c.table.path, l->row + 2);
+    goto done;
+  }
+  s = targets_grow(d, cap, nz, e);
+  if (s != ST_OK) goto done;
+  s = add_slices(t, index, l, &v, z, nz, w, d, e);
+  if (s != ST_OK) goto done;
+  add_source(d->src, index, l, &v.grid);
+done:
   mem_free(z);
   lesion_free(&v);
   return s;
 }
 
-static Status describe(const CohortTargets *t, const Window *w, const Network *net, Dataset *d,
-                       Error *e) {
+static Status targets_describe(const CohortTargets *t, const Window *w, const Network *net,
+                               Dataset *d, Error *e) {
   char text[80], key[32];
-  Status s = meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e);
-  if (s == ST_OK) s = dataset_set_meta(d, "format", "prlx-dataset-1", e);
+  TRY(meta_of_images(net->meta, net->nmeta, &d->meta, &d->nmeta, e));
+  TRY(dataset_set_meta(d, "format", "prlx-dataset-1", e));
   channels_text(t->ch, t->nch, text);
-  if (s == ST_OK) s = dataset_set_meta(d, "channels", text, e);
-  for (int k = 0; k < t->nch && s == ST_OK; k++) {
+  TRY(dataset_set_meta(d, "channels", text, e));
+  for (int k = 0; k < t->nch; k++) {
     const Channel c = t->ch[k];
     if (w[c].hi <= w[c].lo)
       snprintf(text, sizeof text, "slice"); /* no typical window known */
     else
       window_text(&w[c], text);
     snprintf(key, sizeof key, "window.%s", channel_name(c));
-    s = dataset_set_meta(d, key, text, e);
+    TRY(dataset_set_meta(d, key, text, e));
     snprintf(key, sizeof key, "unit.%s", channel_name(c));
-    if (s == ST_OK) s = dataset_set_meta(d, key, channel_unit(c), e);
+    TRY(dataset_set_meta(d, key, channel_unit(c), e));
   }
   const double *a = d->src->affine;
   snprintf(text, sizeof text, "%.6g,%.6g,%.6g", sqrt(a[0] * a[0] + a[4] * a[4] + a[8] * a[8]),
            sqrt(a[1] * a[1] + a[5] * a[5] + a[9] * a[9]),
            sqrt(a[2] * a[2] + a[6] * a[6] + a[10] * a[10]));
-  if (s == ST_OK) s = dataset_set_meta(d, "unit.voxel", text, e);
-  if (s == ST_OK) s = dataset_set_meta(d, "source", t->c.table.path, e);
-  return s == ST_OK ? dataset_set_meta(d, "split", "ambiguous", e) : s;
+  TRY(dataset_set_meta(d, "unit.voxel", text, e));
+  TRY(dataset_set_meta(d, "source", t->c.table.path, e));
+  return dataset_set_meta(d, "split", "ambiguous", e);
 }
 
 Status targets_load(CohortTargets **out, const char *table, const TargetRule *r, const Network *net,
@@ -232,16 +279,15 @@ Status targets_load(CohortTargets **out, const char *table, const TargetRule *r,
                  .path = mem_strdup(table)};
   if (!t || !d->path) return err_set(e, ST_NOMEM, "out of memory");
   t->units = r->units;
-  Status s = cohort_open(&t->c, table, e);
-  if (s == ST_OK) s = windows_of(t, net, w, e);
-  if (s == ST_OK) s = choose_rows(t, r, e);
-  if (s == ST_OK && !(d->src = lesions_new(t->n, t->n, 0, d->channels)))
-    s = err_set(e, ST_NOMEM, "out of memory");
+  TRY(cohort_open(&t->c, table, e));
+  TRY(windows_of(t, net, w, e));
+  TRY(choose_rows(t, r, e));
+  if (!(d->src = lesions_new(t->n, t->n, 0, d->channels)))
+    return err_set(e, ST_NOMEM, "out of memory");
   if (d->src) d->src->nsubjects = 0;
-  for (int i = 0; i < t->n && s == ST_OK && !tool_interrupted; i++)
-    s = add_lesion(t, i, r, w, d, &cap, e);
-  if (s == ST_OK && tool_interrupted) s = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
-  return s == ST_OK ? describe(t, w, net, d, e) : s;
+  for (int i = 0; i < t->n && !tool_interrupted; i++) TRY(add_lesion(t, i, r, w, d, &cap, e));
+  if (tool_interrupted) return err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+  return targets_describe(t, w, net, d, e);
 }
 
 /* ---- images -> table ---- */
@@ -256,8 +302,8 @@ static void json_text(const char *s, char out[600]) {
 
 /* Slices first .. first+nz-1 of the data set go into v; the others keep their values, all in the
  * units of the file. */
-static void replace(const CohortTargets *t, const Dataset *in, const float *img, int64_t first,
-                    int nz, LesionVolumes *v) {
+static void replace_slices(const CohortTargets *t, const Dataset *in, const float *img,
+                           int64_t first, int nz, LesionVolumes *v) {
   const int64_t hw = (int64_t)in->h * in->w, all = grid_voxels(&v->grid);
   if (t->units == UNITS_PPB)
     for (int64_t i = 0; i < all; i++) v->vol[CH_CHI][i] = (float)(v->vol[CH_CHI][i] * 1e-3);
@@ -288,13 +334,12 @@ static Status slice_mask(const Dataset *in, int64_t first, int nz, const LesionV
 static Status write_volumes(const CohortTargets *t, const Lesion *l, const char *id,
                             const LesionVolumes *v, const float *mask, const char *dir,
                             const char *json, char path[4][340], Error *e) {
-  Status s = ST_OK;
   const char *const original[CH_COUNT] = {l->chi, l->rim, l->flair};
   char name[300], desc[80];
-  for (int c = 0; c < CH_COUNT && s == ST_OK; c++) {
+  for (int c = 0; c < CH_COUNT; c++) {
     path[c][0] = 0;
     if (!(t->mask >> c & 1)) { /* not the network's business: the file it had */
-      if (original[c]) s = path_relative(dir, original[c], path[c], 340, e);
+      if (original[c]) TRY(path_relative(dir, original[c], path[c], 340, e));
       continue;
     }
     patch_name(l->subject, id, suffix[c], name);
@@ -302,18 +347,16 @@ static Status write_volumes(const CohortTargets *t, const Lesion *l, const char 
              c == CH_CHI   ? "susceptibility, ppm"
              : c == CH_RIM ? "rim"
                            : "T2-FLAIR");
-    s = patch_write(dir, name, v->vol[c], &v->grid, desc, c == CH_CHI ? json : NULL, e);
+    TRY(patch_write(dir, name, v->vol[c], &v->grid, desc, c == CH_CHI ? json : NULL, e));
     snprintf(path[c], 340, "%s.nii.gz", name);
   }
   patch_name(l->subject, id, "label-lesion_mask", name);
   snprintf(path[3], 340, "%s.nii.gz", name);
-  return s == ST_OK ? patch_write(dir, name, mask, &v->grid,
-                                  "prlx project: lesion in denoised slices", NULL, e)
-                    : s;
+  return patch_write(dir, name, mask, &v->grid, "prlx project: lesion in denoised slices", NULL, e);
 }
 
-static void row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340], const Dataset *in,
-                int64_t first, int nz, const DenoiseInfo *info) {
+static void denoised_row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340],
+                         const Dataset *in, int64_t first, int nz, const DenoiseInfo *info) {
   const int rim = l->cls == CLASS_AMBIGUOUS || l->cls == CLASS_RIM;
   double lpips = 0;
   char slices[400];
@@ -360,8 +403,7 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
   LesionVolumes v;
   float *mask = NULL;
   char warning[256], id[80], path[4][340], json[2400], src[600], net[600];
-  Status s = lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e);
-  if (s != ST_OK) return s;
+  TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e));
   snprintf(id, sizeof id, "%.60sdenoised", l->lesion);
   json_text(l->chi, src);
   json_text(info->network, net);
@@ -370,10 +412,13 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
            "replaced by their latent projection (prlx project); %d of %lld slices\",\n"
            "  \"Network\": \"%s\",\n  \"Steps\": %d\n}\n",
            src, nz, (long long)v.grid.dim[2], net, info->steps);
-  replace(t, in, img, first, nz, &v);
-  s = slice_mask(in, first, nz, &v, &mask, e);
-  if (s == ST_OK) s = write_volumes(t, l, id, &v, mask, dir, json, path, e);
-  if (s == ST_OK) row(w, l, id, path, in, first, nz, info);
+  replace_slices(t, in, img, first, nz, &v);
+  Status s = slice_mask(in, first, nz, &v, &mask, e);
+  if (s != ST_OK) goto done;
+  s = write_volumes(t, l, id, &v, mask, dir, json, path, e);
+  if (s != ST_OK) goto done;
+  denoised_row(w, l, id, path, in, first, nz, info);
+done:
   mem_free(mask);
   lesion_free(&v);
   return s;
@@ -384,8 +429,8 @@ static Status describe_folder(const char *dir, Error *e) {
       "{\n  \"Name\": \"Lesions denoised by latent projection (prlx project)\",\n  "
       "\"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\",\n"
       "  \"GeneratedBy\": [{\"Name\": \"prlx project\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
-  char path[4300];
-  snprintf(path, sizeof path, "%.4200s/dataset_description.json", dir);
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, "dataset_description.json", e));
   return file_write_atomic(path, text, sizeof text - 1, e);
 }
 
@@ -397,24 +442,28 @@ Status targets_write(const CohortTargets *t, const Dataset *in, const float *img
       "source_reader1", "source_reader2", "slices",  "lpips",      "perceptual",
       "network",        "steps"};
   TsvWriter w = {0};
-  char path[4300];
+  char path[PATH_LEN];
   Status s = ST_OK;
   *written = 0;
+  TRY(path_join(path, dir, "lesions.tsv", e));
   for (int k = 0; k < COUNT_OF(col); k++) tsv_cell(&w, "%s", col[k]);
   tsv_row_end(&w);
   /* the slices of a lesion stand together */
-  for (int64_t i = 0; i < in->n && s == ST_OK;) {
+  for (int64_t i = 0; i < in->n;) {
     int64_t end = i + 1;
     while (end < in->n && in->src->lesion[end] == in->src->lesion[i]) end++;
     if (end <= done) {
       s = write_lesion(t, in->src->lesion[i], in, img, i, (int)(end - i), dir, info, &w, e);
+      if (s != ST_OK) goto done;
       ++*written;
     }
     i = end;
   }
-  if (s == ST_OK && *written) s = describe_folder(dir, e);
-  snprintf(path, sizeof path, "%.4200s/lesions.tsv", dir);
-  if (s == ST_OK && *written) return tsv_commit(&w, path, e);
+  if (!*written) goto done;
+  s = describe_folder(dir, e);
+  if (s != ST_OK) goto done;
+  return tsv_commit(&w, path, e);
+done:
   mem_free(w.buf);
   return s;
 }
@@ -462,7 +511,7 @@ static Status write_block(const Dataset *d, const ImageMeaning *m, const float *
 Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir,
                        const char *kind, int *files, Error *e) {
   ImageMeaning m;
-  Status s = ST_OK;
+
   *files = 0;
   meaning_read(&m, d->meta, d->nmeta, d->channels);
   if (!m.n || (!m.known && !d->src))
@@ -481,7 +530,7 @@ Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const c
     centred.affine[4 * r + 3] = -m.voxel[r] * (double)(centred.dim[r] - 1) / 2;
   }
   centred.affine[15] = 1;
-  for (int64_t i = 0; i < n && s == ST_OK;) {
+  for (int64_t i = 0; i < n;) {
     int64_t end = i + 1;
     const int64_t l = d->src ? d->src->lesion[i] : 0;
     while (d->src && end < n && d->src->lesion[end] == l) end++;
@@ -490,16 +539,16 @@ Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const c
       memcpy(g.dim, d->src->dim + 3 * l, sizeof g.dim);
       memcpy(g.affine, d->src->affine + 16 * l, sizeof g.affine);
     }
-    for (int c = 0; c < d->channels && s == ST_OK; c++, ++*files) {
+    for (int c = 0; c < d->channels; c++, ++*files) {
       char name[400], id[80];
       if (d->src) {
         snprintf(id, sizeof id, "%.40s%.20s", d->src->name[l], kind);
         patch_name(d->src->subject[d->src->subject_of[l]], id, suffix[m.ch[c]], name);
       } else
         snprintf(name, sizeof name, "nifti/%.63s_%s", d->names[i], suffix[m.ch[c]]);
-      s = write_block(d, &m, images, i, (int)(end - i), c, &g, dir, name, kind, e);
+      TRY(write_block(d, &m, images, i, (int)(end - i), c, &g, dir, name, kind, e));
     }
     i = end;
   }
-  return s;
+  return ST_OK;
 }

@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/threads.h"
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "models/store/netfile.h"
 #include "tools/cli/comm.h"
 #include "tools/cli/device.h"
@@ -155,7 +156,7 @@ static bool free_on_resume(const char *name) {
 /* Takes over the options stored in the snapshot; one that is given now and is not the same is
  * refused. Returns -1 or an exit code. */
 static int merge_options(OptSpec *s, const StFile *state) {
-  char key[80], now[4300];
+  char key[80], now[OPTS_TEXT];
   for (int i = 0; i < s->n; i++) {
     Opt *o = &s->opt[i];
     if (o->kind == OPTK_GROUP) continue;
@@ -191,8 +192,7 @@ static Status choose_augmentation(TrainConfig *c, const Args *a, const Dataset *
   const char *preset = aug_used(a, d->channels);
   ImageMeaning m;
   c->augment = strcmp(preset, "none") != 0;
-  const Status st = aug_preset(&c->aug, preset, d->channels, d->h, e);
-  if (st) return st;
+  TRY(aug_preset(&c->aug, preset, d->channels, d->h, e));
   meaning_read(&m, d->meta, d->nmeta, d->channels);
   for (int k = 0; k < m.n; k++) c->aug.channel[k] = m.ch[k] == CH_RIM ? AUGC_MASK : AUGC_GREY;
   if (d->channels == 1 || tool_quiet) return ST_OK;
@@ -211,8 +211,7 @@ static Status choose_augmentation(TrainConfig *c, const Args *a, const Dataset *
 
 static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, const Dataset *d,
                            int c_dim, Error *e) {
-  Status st = train_preset(c, a->preset ? "paper" : "small", d->h, d->channels, c_dim, e);
-  if (st) return st;
+  TRY(train_preset(c, a->preset ? "paper" : "small", d->h, d->channels, c_dim, e));
 #define TAKE(name, field, value) \
   if (opts_given(s, name)) c->field = value
   c->seed = (uint64_t)a->seed;
@@ -258,8 +257,8 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   if (a->init && !opts_given(s, "ema-rampup")) c->ema_rampup = -1;
   if (a->init && !opts_given(s, "ada-kimg")) c->ada.kimg = 100;
   if (opts_given(s, "p")) c->ada.adaptive = opts_given(s, "target");
-  st = choose_augmentation(c, a, d, e);
-  return st ? st : train_config_check(c, e);
+  TRY(choose_augmentation(c, a, d, e));
+  return train_config_check(c, e);
 }
 
 static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSchedule *p,
@@ -293,8 +292,7 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
 
 /* ---- data ---- */
 static Status open_data(const Args *a, Dataset *d, int *c_dim, Error *e) {
-  Status s = dataset_open(d, a->data, e);
-  if (s) return s;
+  TRY(dataset_open(d, a->data, e));
   *c_dim = 0;
   if (d->h != d->w || d->h < 4 || (d->h & (d->h - 1)))
     return err_set(
@@ -352,15 +350,14 @@ static void print_processes(const Comm *comm, const TrainConfig *c) {
 }
 
 /* Everything before the first step that a process does for itself, alone. */
-static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d,
-                      real **labels, char *text, size_t text_n, Error *e) {
+static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state,
+                            Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
   TrainConfig c;
   int c_dim = 0;
-  Status st = open_data(a, d, &c_dim, e);
-  if (!st) st = build_config(&c, s, a, d, c_dim, e);
-  if (!st) st = tool_backend(PREC_TF32, &c.backend, e);
-  if (!st) st = one_hot(d, c_dim, labels, e);
-  if (st) return st;
+  TRY(open_data(a, d, &c_dim, e));
+  TRY(build_config(&c, s, a, d, c_dim, e));
+  TRY(tool_backend(PREC_TF32, &c.backend, e));
+  TRY(one_hot(d, c_dim, labels, e));
   bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
   r->plan = (TrainSchedule){kimg        ? a->kimg
                             : a->preset ? 25000
@@ -376,10 +373,9 @@ static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile
     print_processes(r->comm, &c);
     fflush(stdout);
   }
-  if (!a->dry_run && comm_lead(r->comm) && (st = run_folder_open(r, a->resume, a->force, e)))
-    return st;
+  if (!a->dry_run && comm_lead(r->comm)) TRY(run_folder_open(r, a->resume, a->force, e));
   TrainData data = {d->images, *labels, d->n};
-  if ((st = trainer_new(&c, &data, &r->t, e))) return st;
+  TRY(trainer_new(&c, &data, &r->t, e));
   if (!tool_quiet) {
     if (a->layers) layers_print(stdout, trainer_G(r->t), trainer_D(r->t));
     print_memory(r->t, &data, (size_t)d->channels * (size_t)d->h * (size_t)d->w);
@@ -389,38 +385,38 @@ static Status prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile
   r->data = d;
   r->data_crc = dataset_crc(d);
   if (state) {
-    if ((st = run_restore(r, state, e))) return st;
+    TRY(run_restore(r, state, e));
     if (!tool_quiet)
       printf("resumed at %.3f kimg, p %.3f\n", (double)trainer_state(r->t)->cur_nimg / 1000,
              trainer_state(r->t)->p);
     fflush(stdout);
-  } else if (a->init && (st = run_init(r, a->init, e)))
-    return st;
+  } else if (a->init)
+    TRY(run_init(r, a->init, e));
   return ST_OK;
 }
 
 /* Several processes: all see the same data, and start from the same bits. */
-static Status join(TrainRun *r, Error *e) {
+static Status train_join(TrainRun *r, Error *e) {
   if (!comm_many(r->comm)) return ST_OK;
-  Status st = comm_same(r->comm, &r->data_crc, sizeof r->data_crc, "the data set", e);
-  if (!st) st = trainer_broadcast(r->t, e);
-  if (!st) trainer_refresh(r->t);
-  return st;
+  TRY(comm_same(r->comm, &r->data_crc, sizeof r->data_crc, "the data set", e));
+  TRY(trainer_broadcast(r->t, e));
+  trainer_refresh(r->t);
+  return ST_OK;
 }
 
-static Status train(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state, Dataset *d,
-                    real **labels, char *text, size_t text_n, Error *e) {
+static Status train_run(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state,
+                        Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
   int resumed = state != NULL;
-  Status st = comm_same(r->comm, &resumed, sizeof resumed, "the run folder (--resume)", e);
-  if (!st) st = comm_agree(r->comm, prepare(r, a, s, state, d, labels, text, text_n, e), NULL, e);
-  if (st || a->dry_run) return st;
-  if (!(st = tool_device_comm(r->comm, trainer_config(r->t)->backend, e))) st = join(r, e);
-  if (!st) st = comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e);
-  if (st) return st;
+  TRY(comm_same(r->comm, &resumed, sizeof resumed, "the run folder (--resume)", e));
+  TRY(comm_agree(r->comm, train_prepare(r, a, s, state, d, labels, text, text_n, e), NULL, e));
+  if (a->dry_run) return ST_OK;
+  TRY(tool_device_comm(r->comm, trainer_config(r->t)->backend, e));
+  TRY(train_join(r, e));
+  TRY(comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e));
   if (comm_lead(r->comm) && (double)trainer_state(r->t)->cur_nimg >= r->plan.kimg * 1000)
     fprintf(stderr, "prlx train: %s: already at %g kimg; raise --kimg to go on\n", a->out,
             r->plan.kimg);
-  st = run_loop(r, e);
+  const Status st = run_loop(r, e);
   if (st == ST_NUMERIC) {
     char why[700];
     snprintf(why, sizeof why, "%.690s", e->msg);
@@ -452,9 +448,10 @@ int tool_train(int argc, char **argv) {
   Error e = {0};
   StFile state = {0};
   bool have_state = false;
-  char path[4300];
+  char path[PATH_LEN];
   if (a.resume) {
-    snprintf(path, sizeof path, "%s/state.safetensors", a.out ? a.out : ".");
+    if (path_join(path, a.out ? a.out : ".", "state.safetensors", &e) != ST_OK)
+      return tool_fail("train", &e);
     have_state = file_exists(path);
     if (have_state && st_open(&state, path, &e)) return tool_fail("train", &e);
     if (have_state && (rc = merge_options(&s, &state)) >= 0) {
@@ -482,7 +479,7 @@ int tool_train(int argc, char **argv) {
   real *labels = NULL;
   char text[4096];
   r.config = text;
-  Status st = train(&r, &a, &s, have_state ? &state : NULL, &d, &labels, text, sizeof text, &e);
+  Status st = train_run(&r, &a, &s, have_state ? &state : NULL, &d, &labels, text, sizeof text, &e);
   run_close(&r);
   trainer_free(r.t);
   mem_free(labels);

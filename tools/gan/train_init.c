@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "tools/gan/train_run.h"
 
 static const StTensor *first_of(const StFile *f, const char *const *prefix, int n,
@@ -26,7 +27,7 @@ static bool may_grow(const char *name) {
   return strstr(name, "torgb.") || strstr(name, "fromrgb.") || !strcmp(name, "mapping.fc0.weight");
 }
 
-static bool fits(Shape from, Shape to) {
+static bool init_fits(Shape from, Shape to) {
   bool ok = from.rank == to.rank;
   for (int i = 0; i < to.rank && ok; i++)
     ok = from.d[i] <= to.d[i] && (i < 2 || from.d[i] == to.d[i]);
@@ -35,7 +36,7 @@ static bool fits(Shape from, Shape to) {
 
 /* Weights are stored before the gain 1/sqrt(inputs) of the equalised learning rate (Karras et al.
  * 2018), so a wider input needs them larger. */
-static void grow(const float *src, Shape from, real *dst, Shape to) {
+static void init_grow(const float *src, Shape from, real *dst, Shape to) {
   const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.d[0] * to.d[1]) : 1,
                 fi = from.rank > 1 ? from.d[1] : 1, ti = to.rank > 1 ? to.d[1] : 1;
   const double scale = from.rank > 1 ? sqrt((double)ti / (double)fi) : 1;
@@ -46,11 +47,11 @@ static void grow(const float *src, Shape from, real *dst, Shape to) {
         dst[(o * ti + k) * inner + j] = (real)(scale * src[(o * fi + k) * inner + j]);
 }
 
-static Status take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown, bool *taken,
-                   Error *e) {
+static Status init_take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown, bool *taken,
+                        Error *e) {
   const int64_t n = shape_numel(t->shape);
   *taken = false;
-  if (!shape_eq(t->shape, x->shape) && !(may_grow(x->name) && fits(t->shape, x->shape)))
+  if (!shape_eq(t->shape, x->shape) && !(may_grow(x->name) && init_fits(t->shape, x->shape)))
     return ST_OK;
   float *v = mem_alloc((size_t)n * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s", f->path, t->name);
@@ -65,7 +66,7 @@ static Status take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown
   if (shape_eq(t->shape, x->shape))
     for (int64_t i = 0; i < n; i++) x->data[i] = v[i];
   else {
-    grow(v, t->shape, x->data, x->shape);
+    init_grow(v, t->shape, x->data, x->shape);
     ++*grown;
   }
   mem_free(v);
@@ -80,8 +81,7 @@ static Status take_all(const StFile *f, const char *const *prefix, int n, const 
   for (int i = 0; i < p->n; i++) {
     const StTensor *t = first_of(f, prefix, n, p->e[i].name);
     bool did = false;
-    Status s = t ? take(f, t, &p->e[i], grown, &did, e) : ST_OK;
-    if (s) return s;
+    if (t) TRY(init_take(f, t, &p->e[i], grown, &did, e));
     *taken += did;
     const size_t len = strlen(left);
     if (!did && len + strlen(p->e[i].name) + 8 < 300)
@@ -95,50 +95,51 @@ static Status take_all(const StFile *f, const char *const *prefix, int n, const 
 static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
   static const char *const G[] = {"G.", "G_ema.", ""}, *const A[] = {"G_ema.", "G.", ""},
                            *const D[] = {"D.", "discriminator."};
-  char file[4300], left[3][300];
+  char file[PATH_LEN], left[3][300];
   struct stat info;
   StFile f;
   int grown = 0, g = 0, d = 0, a = 0, again = 0;
   const bool folder = !stat(path, &info) && S_ISDIR(info.st_mode);
-  snprintf(file, sizeof file, "%s%s", path, folder ? "/state.safetensors" : "");
-  if (folder && !file_exists(file)) snprintf(file, sizeof file, "%s/network.safetensors", path);
-  Status s = st_open(&f, file, e);
-  if (s) return s;
-  s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->params, &g, &grown, left[0], e);
+  TRY(path_format(file, e, "%s%s", path, folder ? "/state.safetensors" : ""));
+  if (folder && !file_exists(file)) TRY(path_join(file, path, "network.safetensors", e));
+  TRY(st_open(&f, file, e));
+  Status s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->params, &g, &grown, left[0], e);
+  if (s != ST_OK) goto done;
   /* the average goes on from the average */
-  if (!s) s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->params, &a, &again, left[2], e);
-  if (!s) s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->params, &d, &grown, left[1], e);
-  if (!s && !g && !d)
+  s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->params, &a, &again, left[2], e);
+  if (s != ST_OK) goto done;
+  s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->params, &d, &grown, left[1], e);
+  if (s != ST_OK) goto done;
+  if (!g && !d) {
     s = err_set(e, ST_INVALID,
                 "%s: no tensor of it fits these networks; give a network of the same "
                 "--channel-base, --z-dim and resolution",
                 file);
-  if (!s && !tool_quiet)
+    goto done;
+  }
+  if (!tool_quiet)
     printf("init           %s: %d of %d tensors of the generator, %d of %d of the discriminator; "
            "%d of them grown\n",
            file, g, trainer_G(t)->params.n, d, trainer_D(t)->params.n, grown);
-  if (!s && !tool_quiet && g && *left[0])
-    printf("init           generator, as drawn:%s\n", left[0]);
-  if (!s && !tool_quiet && d && *left[1])
-    printf("init           discriminator, as drawn:%s\n", left[1]);
+  if (!tool_quiet && g && *left[0]) printf("init           generator, as drawn:%s\n", left[0]);
+  if (!tool_quiet && d && *left[1]) printf("init           discriminator, as drawn:%s\n", left[1]);
   taken[0] += g;
   taken[1] += d;
+done:
   st_close(&f);
   return s;
 }
 
 Status run_init(TrainRun *r, const char *list, Error *e) {
-  char text[4300], *at = text;
+  char text[OPTS_TEXT], *at = text;
   int taken[2] = {0};
   if (strlen(list) >= sizeof text)
     return err_set(e, ST_INVALID,
                    "--init: the list is longer than %zu characters; give fewer files",
                    sizeof text - 1);
   snprintf(text, sizeof text, "%s", list);
-  for (char *name; (name = strsep(&at, ",")) != NULL;) {
-    Status s = *name ? init_one(r->t, name, taken, e) : ST_OK;
-    if (s) return s;
-  }
+  for (char *name; (name = strsep(&at, ",")) != NULL;)
+    if (*name) TRY(init_one(r->t, name, taken, e));
   if (!taken[0] && !taken[1])
     return err_set(
         e, ST_INVALID,

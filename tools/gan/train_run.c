@@ -11,12 +11,13 @@
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/jsonl.h"
+#include "io/formats/path.h"
 #include "io/formats/png.h"
 #include "models/store/netfile.h"
 #include "tools/view/report.h"
 
-static void run_path(const TrainRun *r, char out[4300], const char *name) {
-  snprintf(out, 4300, "%s/%s", r->dir, name);
+static Status run_path(const TrainRun *r, char out[PATH_LEN], const char *name, Error *e) {
+  return path_join(out, r->dir, name, e);
 }
 
 /* ---- folder ---- */
@@ -26,32 +27,36 @@ static bool written_by_train(const char *name) {
   for (int i = 0; i < COUNT_OF(own); i++)
     if (!strcmp(name, own[i])) return true;
   size_t n = strlen(name);
-  if (!strncmp(name, "network-", 8) && n > 20 && !strcmp(name + n - 12, ".safetensors") &&
+  if (!strncmp(name, "network-", 8) && n > 20 && str_ends_with(name, ".safetensors") &&
       strspn(name + 8, "0123456789.") >= n - 20)
     return true;
-  return !strncmp(name, "fakes", 5) && n > 9 && !strcmp(name + n - 4, ".png") &&
+  return !strncmp(name, "fakes", 5) && n > 9 && str_ends_with(name, ".png") &&
          strspn(name + 5, "0123456789.") == n - 5 - 3;
 }
 
 static Status remove_old_run(const TrainRun *r, Error *e) {
+  char path[PATH_LEN];
+  Status s = ST_OK;
   DIR *d = opendir(r->dir);
   if (!d) return err_set(e, ST_IO, "%s: the folder cannot be read: %s", r->dir, strerror(errno));
-  char path[4300];
-  Status s = ST_OK;
-  for (struct dirent *f; s == ST_OK && (f = readdir(d));) {
+  for (struct dirent *f; (f = readdir(d));) {
     if (!written_by_train(f->d_name)) continue;
-    run_path(r, path, f->d_name);
-    if (unlink(path)) s = err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    s = run_path(r, path, f->d_name, e);
+    if (s != ST_OK) goto done;
+    if (unlink(path)) {
+      s = err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+      goto done;
+    }
   }
+done:
   closedir(d);
   return s;
 }
 
 Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
-  char state[4300], log[4300];
+  char state[PATH_LEN], log[PATH_LEN];
   r->dir_fd = -1;
-  Status s = dir_make(r->dir, e);
-  if (s) return s;
+  TRY(dir_make(r->dir, e));
   r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (r->dir_fd < 0)
     return err_set(e, ST_IO, "%s: the folder cannot be opened: %s", r->dir, strerror(errno));
@@ -60,8 +65,8 @@ Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
         e, ST_IO,
         "%s: another prlx train is running in this folder; stop it or choose another --out",
         r->dir);
-  run_path(r, state, "state.safetensors");
-  run_path(r, log, "metrics.jsonl");
+  TRY(run_path(r, state, "state.safetensors", e));
+  TRY(run_path(r, log, "metrics.jsonl", e));
   if (resume || !(file_exists(state) || file_exists(log))) return ST_OK;
   if (!force)
     return err_set(e, ST_INVALID,
@@ -85,65 +90,67 @@ static Status save_tensor(void *ctx, const TrainTensor *x, Error *e) {
 }
 
 static Status add_state_meta(const TrainRun *r, StWriter *w, Error *e) {
-  char key[80], value[4300];
-  Status s = st_add_meta(w, "format", "prlx-train-state-1", e);
-  if (!s) s = st_add_meta(w, "config", r->config, e);
-  if (!s) s = st_add_metaf(w, e, "data.crc", "%08x", r->data_crc);
-  if (!s) s = st_add_metaf(w, e, "data.n", "%lld", (long long)r->data->n);
-  for (int i = 0; !s && i < r->opts->n; i++) {
+  char key[80], value[OPTS_TEXT];
+  TRY(st_add_meta(w, "format", "prlx-train-state-1", e));
+  TRY(st_add_meta(w, "config", r->config, e));
+  TRY(st_add_metaf(w, e, "data.crc", "%08x", r->data_crc));
+  TRY(st_add_metaf(w, e, "data.n", "%lld", (long long)r->data->n));
+  for (int i = 0; i < r->opts->n; i++) {
     const Opt *o = &r->opts->opt[i];
     if (!o->given || !opts_text(o, value, sizeof value)) continue;
     snprintf(key, sizeof key, "opt.%s", o->name);
-    s = st_add_meta(w, key, value, e);
+    TRY(st_add_meta(w, key, value, e));
   }
-  return s;
+  return ST_OK;
 }
 
 static Status save_state(TrainRun *r, Error *e) {
-  char path[4300];
+  char path[PATH_LEN];
   SaveCtx c = {0};
-  Status s = st_writer_new(&c.w, e);
-  if (s) return s;
-  s = add_state_meta(r, c.w, e);
-  if (!s) s = trainer_enumerate(r->t, save_tensor, &c, e);
-  if (!s)
-    s = st_add(c.w, "tool.tick_sums", DT_F64, SHAPE1(sizeof r->sums / sizeof(double)), &r->sums, e);
-  if (s) {
-    st_writer_free(c.w);
-    return s;
-  }
-  run_path(r, path, "state.safetensors");
+  TRY(run_path(r, path, "state.safetensors", e));
+  TRY(st_writer_new(&c.w, e));
+  Status s = add_state_meta(r, c.w, e);
+  if (s != ST_OK) goto failed;
+  s = trainer_enumerate(r->t, save_tensor, &c, e);
+  if (s != ST_OK) goto failed;
+  s = st_add(c.w, "tool.tick_sums", DT_F64, SHAPE1(sizeof r->sums / sizeof(double)), &r->sums, e);
+  if (s != ST_OK) goto failed;
   return st_commit(c.w, path, e);
+failed:
+  st_writer_free(c.w);
+  return s;
 }
 
 /* The averaged generator alone, with what the images mean (window, unit, source) from the data set.
  */
 static Status save_network(TrainRun *r, const char *name, Error *e) {
-  char path[4300], kimg[40], seed[32];
+  char path[PATH_LEN], kimg[40], seed[32];
   StMeta *images = NULL, *all = NULL;
   int n = 0;
-  run_path(r, path, name);
+  TRY(run_path(r, path, name, e));
   snprintf(kimg, sizeof kimg, "%.3f", (double)trainer_state(r->t)->cur_nimg / 1000);
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)trainer_config(r->t)->seed);
-  Status s = meta_of_images(r->data->meta, r->data->nmeta, &images, &n, e);
-  if (s) return s;
+  TRY(meta_of_images(r->data->meta, r->data->nmeta, &images, &n, e));
+  Status s = ST_OK;
   all = mem_alloc((size_t)(n + 3) * sizeof *all);
-  if (!all) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (!s) {
-    memcpy(all, images, (size_t)n * sizeof *all);
-    all[n] = (StMeta){(char *)"train.kimg", kimg};
-    all[n + 1] = (StMeta){(char *)"train.seed", seed};
-    all[n + 2] = (StMeta){(char *)"train.config", (char *)r->config};
-    s = network_save(path, trainer_G_ema(r->t), all, n + 3, false, e);
+  if (!all) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    goto done;
   }
+  memcpy(all, images, (size_t)n * sizeof *all);
+  all[n] = (StMeta){(char *)"train.kimg", kimg};
+  all[n + 1] = (StMeta){(char *)"train.seed", seed};
+  all[n + 2] = (StMeta){(char *)"train.config", (char *)r->config};
+  s = network_save(path, trainer_G_ema(r->t), all, n + 3, false, e);
+done:
   mem_free(all);
   meta_free(images, n);
   return s;
 }
 
 Status run_save(TrainRun *r, Error *e) {
-  Status s = save_state(r, e);
-  return s ? s : save_network(r, "network.safetensors", e);
+  TRY(save_state(r, e));
+  return save_network(r, "network.safetensors", e);
 }
 
 typedef struct LoadCtx {
@@ -184,8 +191,7 @@ Status run_restore(TrainRun *r, const StFile *f, Error *e) {
     return err_set(e, ST_INVALID,
                    "%s: was trained on data with checksum %s; %s has %s; give the same data set",
                    f->path, crc ? crc : "(none)", r->data->path, mine);
-  Status s = trainer_enumerate(r->t, load_tensor, &c, e);
-  if (s) return s;
+  TRY(trainer_enumerate(r->t, load_tensor, &c, e));
   const StTensor *t = st_find(f, "tool.tick_sums");
   if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->ntensor ||
       !sane_state(trainer_state(r->t)))
@@ -237,18 +243,17 @@ static Status sheet_plan(TrainRun *r, Error *e) {
   Val ws = g_broadcast_ws(g, G, g_mapping(g, G, r->sheet_z, r->sheet_c, false), 1, -1);
   r->sheet_img =
       g_synthesis(g, G, ws, &(SynthOptions){.noise = NOISE_CONST, .frozen = false}, NULL);
-  Status s = graph_status(g, e);
-  return s ? s
-           : plan_new(g, 1, &r->sheet_img,
-                      &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes,
-                                     .backend = trainer_config(r->t)->backend},
-                      &r->sheet_plan, e);
+  TRY(graph_status(g, e));
+  return plan_new(g, 1, &r->sheet_img,
+                  &(PlanOptions){.max_bytes = trainer_config(r->t)->max_bytes,
+                                 .backend = trainer_config(r->t)->backend},
+                  &r->sheet_plan, e);
 }
 
-static void fakes_path(const TrainRun *r, char path[4300]) {
+static Status fakes_path(const TrainRun *r, char path[PATH_LEN], Error *e) {
   char name[64];
   snprintf(name, sizeof name, "fakes%09.3f.png", (double)trainer_state(r->t)->cur_nimg / 1000);
-  run_path(r, path, name);
+  return run_path(r, path, name, e);
 }
 
 static Status write_fakes(TrainRun *r, Error *e) {
@@ -256,11 +261,12 @@ static Status write_fakes(TrainRun *r, Error *e) {
   int n = SHEET_COLS * SHEET_ROWS;
   size_t one = (size_t)c->img_channels * (size_t)c->img_resolution * (size_t)c->img_resolution,
          zn = (size_t)SHEET_BATCH * (size_t)c->z_dim;
-  char path[4300];
+  char path[PATH_LEN];
+  TRY(fakes_path(r, path, e));
   real *img = mem_alloc((size_t)n * one * sizeof(real));
   if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
   Status s = ST_OK;
-  for (int b = 0; s == ST_OK && b < n; b += SHEET_BATCH) {
+  for (int b = 0; b < n; b += SHEET_BATCH) {
     memcpy(plan_data(r->sheet_plan, r->sheet_z), r->sheet_zs + (size_t)(b / SHEET_BATCH) * zn,
            zn * sizeof(real));
     if (r->sheet_c) { /* a row per label, in turn */
@@ -269,12 +275,14 @@ static Status write_fakes(TrainRun *r, Error *e) {
       for (int k = 0; k < SHEET_BATCH; k++) lab[k * c->c_dim + (b + k) / SHEET_COLS % c->c_dim] = 1;
     }
     s = plan_run(r->sheet_plan, e);
+    if (s != ST_OK) goto done;
     const real *fakes = NULL;
-    if (!s) s = plan_read(r->sheet_plan, r->sheet_img, &fakes, e);
-    if (!s) memcpy(img + (size_t)b * one, fakes, SHEET_BATCH * one * sizeof(real));
+    s = plan_read(r->sheet_plan, r->sheet_img, &fakes, e);
+    if (s != ST_OK) goto done;
+    memcpy(img + (size_t)b * one, fakes, SHEET_BATCH * one * sizeof(real));
   }
-  fakes_path(r, path);
-  if (!s) s = sheet_write(path, img, n, c->img_channels, c->img_resolution, SHEET_COLS, e);
+  s = sheet_write(path, img, n, c->img_channels, c->img_resolution, SHEET_COLS, e);
+done:
   mem_free(img);
   return s;
 }
@@ -283,13 +291,13 @@ static Status write_reals(TrainRun *r, Error *e) {
   const Dataset *d = r->data;
   int n = (int)PRLX_MIN(d->n, SHEET_COLS * SHEET_ROWS);
   size_t one = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
-  char path[4300];
+  char path[PATH_LEN];
+  TRY(run_path(r, path, "reals.png", e));
   real *img = mem_alloc((size_t)n * one * sizeof(real));
   if (!img) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
   for (int k = 0; k < n; k++) /* evenly spread over the data set */
     for (size_t i = 0; i < one; i++)
       img[(size_t)k * one + i] = (real)d->images[(size_t)(k * d->n / n) * one + i];
-  run_path(r, path, "reals.png");
   Status s = sheet_write(path, img, n, d->channels, d->h, SHEET_COLS, e);
   mem_free(img);
   return s;
@@ -312,7 +320,7 @@ static void add_step(TickSums *s, const TrainMetrics *m, double seconds) {
     if (m->ran[k]) s->phase_seconds[k] += m->seconds[k];
 }
 
-static double speed(const TrainRun *r) { /* seconds per kimg of this tick */
+static double tick_speed(const TrainRun *r) { /* seconds per kimg of this tick */
   double n = (double)trainer_state(r->t)->cur_nimg - r->sums.start_nimg;
   return n > 0 ? r->sums.seconds / n * 1000 : NAN;
 }
@@ -320,7 +328,7 @@ static double speed(const TrainRun *r) { /* seconds per kimg of this tick */
 static void print_tick(const TrainRun *r) {
   const TickSums *s = &r->sums;
   const TrainerState *st = trainer_state(r->t);
-  double k = PRLX_MAX(s->iterations, 1), kimg = (double)st->cur_nimg / 1000, sk = speed(r);
+  double k = PRLX_MAX(s->iterations, 1), kimg = (double)st->cur_nimg / 1000, sk = tick_speed(r);
   char r1[16] = "-", pl[40] = "-";
   if (s->r1_n > 0) snprintf(r1, sizeof r1, "%.3g", s->r1 / s->r1_n);
   if (s->pl_n > 0) snprintf(pl, sizeof pl, "%.3g (mean %.3g)", s->pl / s->pl_n, st->pl_mean);
@@ -353,7 +361,7 @@ static Status log_tick(TrainRun *r, Error *e) {
   jsonl_num(j, "pl_mean", st->pl_mean);
   jsonl_int(j, "bad_gradients", (int64_t)s->bad_gradients);
   jsonl_num(j, "seconds", s->total_seconds);
-  jsonl_num(j, "s_per_kimg", speed(r));
+  jsonl_num(j, "s_per_kimg", tick_speed(r));
   for (int i = 0; i < PH_COUNT; i++) {
     char key[32];
     snprintf(key, sizeof key, "s_%s", train_phase_name[i]);
@@ -366,8 +374,7 @@ static Status end_tick(TrainRun *r, bool last, Error *e) {
   TickSums *s = &r->sums;
   bool lead = comm_lead(r->comm);
   if (lead && !tool_quiet) print_tick(r);
-  Status st = lead ? log_tick(r, e) : ST_OK;
-  if (st) return st;
+  if (lead) TRY(log_tick(r, e));
   if (lead && s->bad_gradients > 0)
     fprintf(stderr,
             "prlx train: %.0f gradient values were not finite in this tick and were replaced\n",
@@ -376,71 +383,80 @@ static Status end_tick(TrainRun *r, bool last, Error *e) {
   *s = (TickSums){
       .tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
   if (!lead || (!last && (int64_t)tick % r->plan.snap_ticks)) return ST_OK;
-  st = run_save(r, e);
-  if (!st && r->plan.keep && !last) {
+  TRY(run_save(r, e));
+  if (r->plan.keep && !last) {
     char name[64];
     snprintf(name, sizeof name, "network-%06g.safetensors",
              (double)(int64_t)tick * r->plan.tick_kimg);
-    st = save_network(r, name, e);
+    TRY(save_network(r, name, e));
   }
-  if (!st) st = write_fakes(r, e);
-  return st ? st : report_training(r->dir, r->config, e);
+  TRY(write_fakes(r, e));
+  return report_training(r->dir, r->config, e);
 }
 
 /* ---- start, loop, end ---- */
 Status run_start(TrainRun *r, Error *e) {
-  char path[4300];
-  run_path(r, path, "metrics.jsonl");
+  char path[PATH_LEN];
+  TRY(run_path(r, path, "metrics.jsonl", e));
   double done = (double)trainer_state(r->t)->cur_nimg;
-  Status s =
-      file_exists(path) ? jsonl_truncate_after(path, "nimg", done > 0 ? done : -1, e) : ST_OK;
-  if (!s) s = jsonl_open(&r->log, path, e);
-  if (!s) s = sheet_plan(r, e);
-  if (!s) s = write_reals(r, e);
-  if (!s && done == 0) s = write_fakes(r, e);
+  if (file_exists(path)) TRY(jsonl_truncate_after(path, "nimg", done > 0 ? done : -1, e));
+  TRY(jsonl_open(&r->log, path, e));
+  TRY(sheet_plan(r, e));
+  TRY(write_reals(r, e));
+  if (done == 0) TRY(write_fakes(r, e));
   /* The process may have died between the files of a snapshot, which the state is the first of. */
-  if (!s && done > 0) s = save_network(r, "network.safetensors", e);
-  fakes_path(r, path);
-  if (!s && done > 0 && r->sums.iterations == 0 && !file_exists(path)) s = write_fakes(r, e);
-  return s;
+  if (done > 0) TRY(save_network(r, "network.safetensors", e));
+  TRY(fakes_path(r, path, e));
+  if (done > 0 && r->sums.iterations == 0 && !file_exists(path)) TRY(write_fakes(r, e));
+  return ST_OK;
+}
+
+/* What falls due after an iteration: the tick that ends with it, or a snapshot in between.
+ * A process of several gets here what became of the others: a full disk of one, or Ctrl-C in one,
+ * is that of all. */
+static Status run_step(TrainRun *r, Progress *bar, bool last, double *saved, int *stop, Error *e) {
+  const TrainerState *st = trainer_state(r->t);
+  const double tick_images = (double)PRLX_MAX((int64_t)(r->plan.tick_kimg * 1000 + 0.5), 1);
+  Status s = ST_OK;
+  *stop = tool_interrupted;
+  if (last || (double)st->cur_nimg >= r->sums.start_nimg + tick_images) {
+    progress_clear(bar);
+    s = end_tick(r, last, e);
+  } else if (comm_lead(r->comm) && time_now() - *saved > r->plan.save_minutes * 60) {
+    s = run_save(r, e);
+    *saved = time_now();
+  }
+  return comm_agree(r->comm, s, stop, e);
+}
+
+static Status run_stop(TrainRun *r, Progress *bar, Error *e) {
+  const double kimg = (double)trainer_state(r->t)->cur_nimg / 1000;
+  progress_clear(bar);
+  TRY(comm_agree(r->comm, comm_lead(r->comm) ? run_save(r, e) : ST_OK, NULL, e));
+  if (r->comm) r->comm->agreed = true;
+  return err_set(e, ST_INTERRUPTED,
+                 "%s: stopped at %.3f kimg and saved; go on with: prlx train --out %s --resume",
+                 r->dir, kimg, r->dir);
 }
 
 Status run_loop(TrainRun *r, Error *e) {
   const TrainerState *st = trainer_state(r->t);
   TrainMetrics m;
   Progress bar;
-  bool lead = comm_lead(r->comm);
   double saved = time_now();
-  int64_t end = (int64_t)ceil(r->plan.kimg * 1000 - 1e-6),
-          tick_images = PRLX_MAX((int64_t)(r->plan.tick_kimg * 1000 + 0.5), 1);
+  const int64_t end = (int64_t)ceil(r->plan.kimg * 1000 - 1e-6);
   progress_start(&bar, "train", "kimg", r->plan.kimg);
   progress_skip(&bar, (double)st->cur_nimg / 1000);
   while (st->cur_nimg < end) {
-    double t0 = time_now();
-    Status s = trainer_step(r->t, &m, e);
-    if (s) return s;
+    const double t0 = time_now();
+    int stop;
+    TRY(trainer_step(r->t, &m, e));
     add_step(&r->sums, &m, time_now() - t0);
-    bool last = st->cur_nimg >= end;
+    const bool last = st->cur_nimg >= end;
     progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss,
                     m.d_loss_fake + m.d_loss_real, st->p);
-    int stop = tool_interrupted;
-    if (last || (double)st->cur_nimg >= r->sums.start_nimg + (double)tick_images) {
-      progress_clear(&bar);
-      s = end_tick(r, last, e);
-    } else if (lead && time_now() - saved > r->plan.save_minutes * 60) {
-      s = run_save(r, e);
-      saved = time_now();
-    }
-    /* a full disk of one, or Ctrl-C in one, is that of all */
-    if ((s = comm_agree(r->comm, s, &stop, e))) return s;
-    if (stop && !last) {
-      progress_clear(&bar);
-      if ((s = comm_agree(r->comm, lead ? run_save(r, e) : ST_OK, NULL, e))) return s;
-      if (r->comm) r->comm->agreed = true;
-      return err_set(e, ST_INTERRUPTED,
-                     "%s: stopped at %.3f kimg and saved; go on with: prlx train --out %s --resume",
-                     r->dir, (double)st->cur_nimg / 1000, r->dir);
-    }
+    TRY(run_step(r, &bar, last, &saved, &stop, e));
+    if (stop && !last) return run_stop(r, &bar, e);
   }
   progress_end(&bar);
   return ST_OK;
