@@ -10,7 +10,7 @@
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/info_nifti.h"
-#include "tools/gan/layers.h"
+#include "tools/view/layers.h"
 
 typedef struct Stats {
   double min;

@@ -10,7 +10,7 @@
 #include "models/store/netfile.h"
 #include "tools/cli/comm.h"
 #include "tools/cli/device.h"
-#include "tools/gan/layers.h"
+#include "tools/view/layers.h"
 #include "tools/gan/train_run.h"
 #include "tools/view/sheet.h"
 

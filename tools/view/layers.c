@@ -1,5 +1,5 @@
 /* layers.c: see layers.h */
-#include "tools/gan/layers.h"
+#include "tools/view/layers.h"
 #include <string.h>
 
 typedef struct Total {
