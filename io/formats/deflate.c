@@ -46,7 +46,7 @@ typedef struct Deflate {
 } Deflate;
 
 /* ---- bits ---- */
-static inline void put(Deflate *d, uint64_t v, unsigned k) { /* k <= 56 */
+static inline void bits_put(Deflate *d, uint64_t v, unsigned k) { /* k <= 56 */
   d->hold |= v << d->bits;
   d->bits += k;
   uint64_t w = d->hold;
@@ -60,7 +60,7 @@ static inline void put(Deflate *d, uint64_t v, unsigned k) { /* k <= 56 */
 }
 
 static void put_align(Deflate *d) {
-  if (d->bits) put(d, 0, 8 - d->bits);
+  if (d->bits) bits_put(d, 0, 8 - d->bits);
 }
 
 /* ---- length-limited Huffman codes ---- */
@@ -112,7 +112,7 @@ static void code_lengths(const uint32_t *freq, int n, int limit, uint8_t *len) {
   }
 }
 
-static void canonical(Code *c, int n) {
+static void codes_canonical(Code *c, int n) {
   uint16_t count[16] = {0}, next[16] = {0};
   for (int i = 0; i < n; i++) count[c->len[i]]++;
   count[0] = 0;
@@ -191,9 +191,9 @@ static void fixed_lengths(uint8_t llen[288], uint8_t dlen[32]) {
 static void put_stored(Deflate *d, size_t end, bool last) {
   do {
     size_t len = PRLX_MIN(end - d->block, (size_t)65535);
-    put(d, last && d->block + len == end, 3);
+    bits_put(d, last && d->block + len == end, 3);
     put_align(d);
-    put(d, len | (uint64_t)(len ^ 0xffff) << 16, 32);
+    bits_put(d, len | (uint64_t)(len ^ 0xffff) << 16, 32);
     memcpy(d->out + d->at, d->in + d->block, len);
     d->at += len;
     d->block += len;
@@ -204,7 +204,7 @@ static void put_body(Deflate *d) {
   for (int i = 0; i < d->ntoken; i++) {
     uint32_t t = d->token[i];
     if (t < 256) {
-      put(d, d->lit.code[t], d->lit.len[t]);
+      bits_put(d, d->lit.code[t], d->lit.len[t]);
       continue;
     }
     unsigned lk, lx, dk, dx, ls = length_symbol(t >> 16, &lk, &lx),
@@ -217,9 +217,9 @@ static void put_body(Deflate *d) {
     n += d->dist.len[ds];
     v |= (uint64_t)dx << n;
     n += dk;
-    put(d, v, n);
+    bits_put(d, v, n);
   }
-  put(d, d->lit.code[256], d->lit.len[256]);
+  bits_put(d, d->lit.code[256], d->lit.len[256]);
 }
 
 static void flush_block(Deflate *d, size_t end, bool last) {
@@ -250,21 +250,23 @@ static void flush_block(Deflate *d, size_t end, bool last) {
   if (stored <= dynamic && stored <= fixed)
     put_stored(d, end, last);
   else {
-    put(d, (uint64_t)last | (fixed <= dynamic ? 1 : 2) << 1, 3);
+    bits_put(d, (uint64_t)last | (fixed <= dynamic ? 1 : 2) << 1, 3);
     if (fixed <= dynamic) {
       memcpy(d->lit.len, flit, sizeof flit);
       memcpy(d->dist.len, fdist, sizeof fdist);
     } else {
-      canonical(&d->pre, 19);
-      put(d, (uint64_t)(nlit - 257) | (uint64_t)(ndist - 1) << 5 | (uint64_t)(npre - 4) << 10, 14);
-      for (int i = 0; i < npre; i++) put(d, d->pre.len[order[i]], 3);
+      codes_canonical(&d->pre, 19);
+      bits_put(d, (uint64_t)(nlit - 257) | (uint64_t)(ndist - 1) << 5 | (uint64_t)(npre - 4) << 10,
+               14);
+      for (int i = 0; i < npre; i++) bits_put(d, d->pre.len[order[i]], 3);
       for (int i = 0; i < nrle; i++) {
         unsigned s = rle[i] & 255, l = d->pre.len[s];
-        put(d, d->pre.code[s] | (uint64_t)(rle[i] >> 8) << l, l + (s < 16 ? 0u : extra[s - 16]));
+        bits_put(d, d->pre.code[s] | (uint64_t)(rle[i] >> 8) << l,
+                 l + (s < 16 ? 0u : extra[s - 16]));
       }
     }
-    canonical(&d->lit, fixed <= dynamic ? 288 : 286);
-    canonical(&d->dist, 30);
+    codes_canonical(&d->lit, fixed <= dynamic ? 288 : 286);
+    codes_canonical(&d->dist, 30);
     put_body(d);
   }
   d->ntoken = 0;
@@ -301,7 +303,7 @@ static inline unsigned same_bytes(const uint8_t *a, const uint8_t *b, unsigned f
 }
 
 /* Enters position i (i + 4 <= n) and returns the former heads. */
-static inline void enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
+static inline void hash_enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
   uint32_t v = load32(d->in + i), h3 = hash_of(LOW3(v)), h4 = hash_of(v);
   *c3 = d->head3[h3];
   *c4 = d->head4[h4];
@@ -311,12 +313,12 @@ static inline void enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
 
 /* Longest match at i that is longer than `best`, at most CHAIN candidates; the position is entered.
  * Returns its length or `best`. */
-static unsigned find(Deflate *d, size_t i, unsigned best, int chain, uint32_t *dist) {
+static unsigned match_find(Deflate *d, size_t i, unsigned best, int chain, uint32_t *dist) {
   unsigned max = (unsigned)PRLX_MIN(d->n - i, (size_t)MAX_LEN);
   if (max < 4) return best;
   const uint8_t *p = d->in + i;
   uint32_t c3, c, v = load32(p), far = 0;
-  enter(d, i, &c3, &c);
+  hash_enter(d, i, &c3, &c);
   if (best < 3) {
     uint32_t k = (uint32_t)i - c3;
     if (k - 1 < FAR3 && LOW3(load32(p - k)) == LOW3(v)) {
@@ -352,27 +354,28 @@ static inline void add_match(Deflate *d, unsigned len, uint32_t dist) {
   d->dfreq[dist_symbol(dist, &k, &x)]++;
 }
 
-static void deflate(Deflate *d) {
+static void deflate_all(Deflate *d) {
   size_t i = 0;
   unsigned len = 2, next;
   uint32_t dist = 0, next_dist = 0, c3, c4;
-  len = find(d, 0, 2, CHAIN, &dist);
+  len = match_find(d, 0, 2, CHAIN, &dist);
   while (i < d->n) {
     if (len < 3) {
       add_literal(d, i++);
-      next = find(d, i, 2, CHAIN, &dist);
+      next = match_find(d, i, 2, CHAIN, &dist);
     } else {
       size_t end = i + len;
-      next = len < NICE ? find(d, i + 1, len, len >= GOOD ? CHAIN / 4 : CHAIN, &next_dist) : len;
+      next =
+          len < NICE ? match_find(d, i + 1, len, len >= GOOD ? CHAIN / 4 : CHAIN, &next_dist) : len;
       if (next > len) { /* lazy: one literal buys a longer match */
         add_literal(d, i++);
         dist = next_dist;
       } else {
         add_match(d, len, dist);
         size_t last = d->n >= 4 ? PRLX_MIN(end, d->n - 3) : 0;
-        for (i += len < NICE ? 2 : 1; i < last; i++) enter(d, i, &c3, &c4);
+        for (i += len < NICE ? 2 : 1; i < last; i++) hash_enter(d, i, &c3, &c4);
         i = end;
-        next = find(d, i, 2, CHAIN, &dist);
+        next = match_find(d, i, 2, CHAIN, &dist);
       }
     }
     len = next;
@@ -407,7 +410,7 @@ Status gzip_encode(const uint8_t *in, size_t n, uint8_t **out, size_t *got, Erro
   d->n = n;
   d->out = p;
   d->at = sizeof header;
-  deflate(d);
+  deflate_all(d);
   put_align(d);
   put_le32(p + d->at, crc32_ieee(0, in, n));
   put_le32(p + d->at + 4, (uint32_t)n);

@@ -85,25 +85,26 @@ static void sync_folder(const char *path) {
   close(fd);
 }
 
-Status atomic_commit(AtomicFile *f, Error *e) {
-  Status s = ST_OK;
+static Status atomic_finish(AtomicFile *f, Error *e) {
   if (f->tmp && fsync(f->fd) != 0)
-    s = err_set(e, ST_IO, "%s: could not be flushed to disk: %s; check free space", f->path,
-                strerror(errno));
-  int fd = f->fd;
+    return err_set(e, ST_IO, "%s: could not be flushed to disk: %s; check free space", f->path,
+                   strerror(errno));
+  const int fd = f->fd;
   f->fd = -1;
-  if (close(fd) != 0 && s == ST_OK)
-    s = err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
-  if (s == ST_OK && f->tmp) {
-    if (rename(f->tmp, f->path) != 0) {
-      s = err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
-                  f->path, strerror(errno));
-    } else {
-      mem_free(f->tmp);
-      f->tmp = NULL;
-      sync_folder(f->path);
-    }
-  }
+  if (close(fd) != 0)
+    return err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
+  if (!f->tmp) return ST_OK;
+  if (rename(f->tmp, f->path) != 0)
+    return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
+                   f->path, strerror(errno));
+  mem_free(f->tmp);
+  f->tmp = NULL;
+  sync_folder(f->path);
+  return ST_OK;
+}
+
+Status atomic_commit(AtomicFile *f, Error *e) {
+  const Status s = atomic_finish(f, e);
   atomic_abort(f);
   return s;
 }
@@ -118,11 +119,34 @@ void atomic_abort(AtomicFile *f) {
 
 Status file_write_atomic(const char *path, const void *data, size_t n, Error *e) {
   AtomicFile f;
-  Status s = atomic_begin(&f, path, e);
-  if (s == ST_OK) s = atomic_write(&f, data, n, e);
+  TRY(atomic_begin(&f, path, e));
+  const Status s = atomic_write(&f, data, n, e);
   if (s == ST_OK) return atomic_commit(&f, e);
   atomic_abort(&f);
   return s;
+}
+
+static Status check_readable(int fd, const char *path, size_t max, struct stat *st, Error *e) {
+  if (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))
+    return err_set(e, ST_IO, "%s: is not a regular file", path);
+  if ((uint64_t)st->st_size > max)
+    return err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path,
+                   (long long)st->st_size, max);
+  return ST_OK;
+}
+
+/* At most size bytes. A file that is shorter than it was a moment ago is no error: what is there is
+ * what the caller gets to judge. */
+static Status read_all(int fd, const char *path, uint8_t *p, size_t size, size_t *got, Error *e) {
+  *got = 0;
+  while (*got < size) {
+    ssize_t k = read(fd, p + *got, PRLX_MIN(size - *got, IO_PIECE));
+    if (k < 0 && errno == EINTR) continue;
+    if (k < 0) return err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
+    if (k == 0) break;
+    *got += (size_t)k;
+  }
+  return ST_OK;
 }
 
 Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error *e) {
@@ -131,33 +155,22 @@ Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error 
   *n = 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
   if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  Status s = ST_OK;
-  uint8_t *p = NULL;
-  size_t got = 0, size;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-    s = err_set(e, ST_IO, "%s: is not a regular file", path);
-  else if ((uint64_t)st.st_size > max)
-    s = err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)st.st_size,
-                max);
-  else if (!(p = mem_alloc((size_t)st.st_size + 1)))
+  Status s = check_readable(fd, path, max, &st, e);
+  if (s != ST_OK) goto done;
+  /* one byte more than n, zero: text can be used as a string */
+  *data = mem_alloc((size_t)st.st_size + 1);
+  if (!*data) {
     s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)st.st_size);
-  size = s == ST_OK ? (size_t)st.st_size : 0;
-  while (s == ST_OK && got < size) {
-    ssize_t k = read(fd, p + got, PRLX_MIN(size - got, IO_PIECE));
-    if (k < 0 && errno == EINTR) continue;
-    if (k < 0) s = err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
-    /* shorter than it was a moment ago: what is there is what the caller gets to judge */
-    if (k <= 0) break;
-    got += (size_t)k;
+    goto done;
   }
+  s = read_all(fd, path, *data, (size_t)st.st_size, n, e);
+done:
   close(fd);
-  if (s != ST_OK) {
-    mem_free(p);
-    return s;
-  }
-  *data = p; /* one byte more than n, zero: text can be used as a string */
-  *n = got;
-  return ST_OK;
+  if (s == ST_OK) return ST_OK;
+  mem_free(*data);
+  *data = NULL;
+  *n = 0;
+  return s;
 }
 
 Status dir_make(const char *path, Error *e) {

@@ -48,7 +48,7 @@ static size_t member_header(const uint8_t *p, size_t n, const char **why) {
   return at;
 }
 
-static Status damaged(Error *e, const char *name, const char *why, size_t at) {
+static Status gzip_damaged(Error *e, const char *name, const char *why, size_t at) {
   return err_set(e, ST_FORMAT,
                  "%s: gzip: %s (after %zu decoded bytes); the file is damaged or cut short: copy "
                  "it again from its source",
@@ -68,7 +68,7 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
   do {
     const char *why;
     size_t head = member_header(z->next, (size_t)(z->end - z->next), &why), start = z->at;
-    if (!head) return damaged(e, name, why, z->at);
+    if (!head) return gzip_damaged(e, name, why, z->at);
     z->next += head;
     why = inflate_stream(z);
     if (why == INFLATE_NOMEM)
@@ -79,12 +79,12 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
                      "%s: gzip: more than %zu bytes when decompressed; expected at most that; the "
                      "file is damaged or not what its name says",
                      name, z->max);
-    if (why) return damaged(e, name, why, z->at);
-    if (z->end - z->next < 8) return damaged(e, name, "checksum is missing", z->at);
+    if (why) return gzip_damaged(e, name, why, z->at);
+    if (z->end - z->next < 8) return gzip_damaged(e, name, "checksum is missing", z->at);
     if (le32(z->next) != crc32_ieee(0, z->out + start, z->at - start))
-      return damaged(e, name, "wrong checksum (CRC)", z->at);
+      return gzip_damaged(e, name, "wrong checksum (CRC)", z->at);
     if (le32(z->next + 4) != (uint32_t)(z->at - start))
-      return damaged(e, name, "wrong length", z->at);
+      return gzip_damaged(e, name, "wrong length", z->at);
     z->next += 8;
     if (z->next < z->end && *z->next == 0) /* zeros may pad the last member to whole tape blocks */
       while (z->next < z->end && *z->next == 0) z->next++;
@@ -95,11 +95,11 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
 Status gzip_decode(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
                    const char *name, Error *e) {
   size_t tail;
-  Status s = gzip_decode_tail(in, n, max, out, got, &tail, name, e);
-  if (s != ST_OK || tail == 0) return s;
+  TRY(gzip_decode_tail(in, n, max, out, got, &tail, name, e));
+  if (tail == 0) return ST_OK;
   mem_free(*out);
   *out = NULL;
-  return damaged(e, name, "bytes that are no gzip member", *got);
+  return gzip_damaged(e, name, "bytes that are no gzip member", *got);
 }
 
 Status gzip_decode_tail(const uint8_t *in, size_t n, size_t max, uint8_t **out, size_t *got,
@@ -117,10 +117,10 @@ Status gzip_decode_tail(const uint8_t *in, size_t n, size_t max, uint8_t **out, 
   z->grow = true;
   z->max = max;
   z->cap = guess;
-  Status s = ST_OK;
-  if (!(z->out = mem_alloc(guess)))
-    s = err_set(e, ST_NOMEM, "%s: out of memory for %zu decompressed bytes", name, guess);
-  if (s == ST_OK) s = decode_members(z, in, n, name, e);
+  z->out = mem_alloc(guess);
+  const Status s =
+      z->out ? decode_members(z, in, n, name, e)
+             : err_set(e, ST_NOMEM, "%s: out of memory for %zu decompressed bytes", name, guess);
   if (s == ST_OK) {
     *out = z->out;
     *got = z->at;
@@ -146,13 +146,13 @@ Status gzip_peek(const uint8_t *in, size_t n, uint8_t *out, size_t want, size_t 
   do { /* usually one member; block-gzipped files have many */
     size_t head = member_header(z->next, (size_t)(z->end - z->next), &why);
     if (!head) {
-      s = damaged(e, name, why, z->at);
+      s = gzip_damaged(e, name, why, z->at);
       break;
     }
     z->next += head;
     why = inflate_stream(z);
     /* early: the caller may have read the beginning only */
-    if (why && why != INFLATE_FULL && why != INFLATE_EARLY) s = damaged(e, name, why, z->at);
+    if (why && why != INFLATE_FULL && why != INFLATE_EARLY) s = gzip_damaged(e, name, why, z->at);
     z->next += PRLX_MIN(8, z->end - z->next);
   } while (!why && z->at < want && z->end - z->next >= 18 && more_members(z->next, z->end));
   *got = z->at;

@@ -10,7 +10,7 @@ const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data 
            INFLATE_NOMEM[] = "out of memory", INFLATE_FULL[] = "enough data for a look";
 
 /* ---- bits, least significant first ---- */
-static inline uint64_t mask(unsigned k) { return ((uint64_t)1 << k) - 1; } /* k < 64 */
+static inline uint64_t low_bits(unsigned k) { return ((uint64_t)1 << k) - 1; } /* k < 64 */
 static inline uint64_t load64(const uint8_t *p) {
   uint64_t v;
   memcpy(&v, p, 8);
@@ -20,24 +20,24 @@ static inline uint64_t load64(const uint8_t *p) {
   return v;
 }
 
-static void refill(Inflate *z) {
+static void bits_refill(Inflate *z) {
   while (z->nbits <= 55 && z->next < z->end) {
     z->hold |= (uint64_t)*z->next++ << z->nbits;
     z->nbits += 8;
   }
 }
 
-static void drop(Inflate *z, unsigned k) {
+static void bits_drop(Inflate *z, unsigned k) {
   z->hold >>= k;
   z->nbits -= (int)k;
 }
 
 /* k <= 32 bits; false when the input has fewer. */
-static bool take(Inflate *z, int k, uint32_t *v) {
-  if (z->nbits < k) refill(z);
+static bool bits_take(Inflate *z, int k, uint32_t *v) {
+  if (z->nbits < k) bits_refill(z);
   if (z->nbits < k) return false;
-  *v = (uint32_t)(z->hold & mask((unsigned)k));
-  drop(z, (unsigned)k);
+  *v = (uint32_t)(z->hold & low_bits((unsigned)k));
+  bits_drop(z, (unsigned)k);
   return true;
 }
 
@@ -71,7 +71,7 @@ static uint32_t entry_of(Alphabet a, unsigned sym, unsigned bits) {
   return base << 16 | bits << 8 | (bits + extra);
 }
 
-static uint32_t reversed(uint32_t code, unsigned bits) {
+static uint32_t bits_reversed(uint32_t code, unsigned bits) {
   uint32_t r = 0;
   for (unsigned k = 0; k < bits; k++) r |= (code >> k & 1) << (bits - 1 - k);
   return r;
@@ -102,7 +102,7 @@ static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *l
   uint32_t end = 1u << root, sub = 0, sub_bits = 0, prefix = UINT32_MAX;
   for (int i = 0; i < used; i++) {
     unsigned sym = order[i], l = len[sym];
-    uint32_t code = reversed(next[l]++, l);
+    uint32_t code = bits_reversed(next[l]++, l);
     count[l]--;
     if (l <= root) {
       uint32_t e = entry_of(a, sym, l);
@@ -110,8 +110,8 @@ static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *l
       continue;
     }
     /* a new second level, just large enough for the codes with this prefix */
-    if ((code & mask(root)) != prefix) {
-      prefix = code & (uint32_t)mask(root);
+    if ((code & low_bits(root)) != prefix) {
+      prefix = code & (uint32_t)low_bits(root);
       sub = end;
       sub_bits = l - root;
       for (int spare = (1 << sub_bits) - count[l] - 1; spare > 0 && sub_bits + root < longest;)
@@ -126,26 +126,26 @@ static bool table_build(uint32_t *t, unsigned root, Alphabet a, const uint8_t *l
 }
 
 /* Next symbol with its extra bits, checked against the end of the input. */
-static const char *careful(Inflate *z, const uint32_t *t, unsigned root, uint32_t *e,
-                           uint32_t *value) {
-  refill(z);
-  uint32_t x = t[z->hold & mask(root)];
+static const char *inflate_careful(Inflate *z, const uint32_t *t, unsigned root, uint32_t *e,
+                                   uint32_t *value) {
+  bits_refill(z);
+  uint32_t x = t[z->hold & low_bits(root)];
   if (x & E_SUB) {
     if (z->nbits < (int)root) return INFLATE_EARLY;
-    drop(z, root);
-    x = t[base_of(x) + (z->hold & mask(code_of(x)))];
+    bits_drop(z, root);
+    x = t[base_of(x) + (z->hold & low_bits(code_of(x)))];
   }
   /* fewer bits than a code: zeros stood in for the missing ones */
   if (x & E_BAD) return z->nbits < 15 ? INFLATE_EARLY : "unassigned code";
   if ((int)bits_of(x) > z->nbits) return INFLATE_EARLY;
-  *value = base_of(x) + (uint32_t)((z->hold & mask(bits_of(x))) >> code_of(x));
+  *value = base_of(x) + (uint32_t)((z->hold & low_bits(bits_of(x))) >> code_of(x));
   *e = x;
-  drop(z, bits_of(x));
+  bits_drop(z, bits_of(x));
   return NULL;
 }
 
 /* ---- output ---- */
-static const char *room(Inflate *z, size_t k) {
+static const char *output_room(Inflate *z, size_t k) {
   if (k <= z->cap - z->at) return NULL;
   if (!z->grow || k > z->max - z->at) return INFLATE_MORE;
   size_t want = PRLX_MAX(z->cap < z->max / 2 ? z->cap * 2 : z->max, z->at + k);
@@ -198,7 +198,7 @@ static const char *stored_block(Inflate *z) {
   if (early && !z->peek) return INFLATE_EARLY;
   if (early) len = (size_t)(z->end - z->next);
   if (z->peek) len = PRLX_MIN(len, z->cap - z->at);
-  const char *why = room(z, len);
+  const char *why = output_room(z, len);
   if (why) return why;
   if (len) memcpy(z->out + z->at, z->next, len);
   z->next += len;
@@ -211,26 +211,27 @@ static const char *read_codes(Inflate *z) {
                                     11, 4,  12, 3, 13, 2, 14, 1, 15};
   uint8_t len[320] = {0};
   uint32_t nlit, ndist, ncode, v, e;
-  if (!take(z, 5, &nlit) || !take(z, 5, &ndist) || !take(z, 4, &ncode)) return INFLATE_EARLY;
+  if (!bits_take(z, 5, &nlit) || !bits_take(z, 5, &ndist) || !bits_take(z, 4, &ncode))
+    return INFLATE_EARLY;
   nlit += 257;
   ndist += 1;
   if (nlit > 286 || ndist > 30) return "bad number of codes";
   for (uint32_t i = 0; i < ncode + 4; i++) {
-    if (!take(z, 3, &v)) return INFLATE_EARLY;
+    if (!bits_take(z, 3, &v)) return INFLATE_EARLY;
     len[order[i]] = (uint8_t)v;
   }
   if (!table_build(z->lit, 7, LENGTHS, len, 19)) return "bad code lengths";
   memset(len, 0, sizeof len);
   for (uint32_t i = 0; i < nlit + ndist;) {
     uint32_t s;
-    const char *why = careful(z, z->lit, 7, &e, &s);
+    const char *why = inflate_careful(z, z->lit, 7, &e, &s);
     if (why) return why;
     if (s < 16) {
       len[i++] = (uint8_t)s;
       continue;
     }
     if (s == 16 && i == 0) return "bad code lengths";
-    if (!take(z, s == 16 ? 2 : s == 17 ? 3 : 7, &v)) return INFLATE_EARLY;
+    if (!bits_take(z, s == 16 ? 2 : s == 17 ? 3 : 7, &v)) return INFLATE_EARLY;
     uint8_t what = s == 16 ? len[i - 1] : 0;
     v += s == 18 ? 11 : 3;
     if (i + v > nlit + ndist) return "bad code lengths";
@@ -278,20 +279,20 @@ static const char *fast_loop(Inflate *z, bool *done) {
   while (p <= last_in && o <= last_out) {
     /* 56 bits or more: two first-level literals (22) and a length with its extra bits (20) */
     REFILL();
-    uint32_t e = lit[hold & mask(LIT_BITS)];
+    uint32_t e = lit[hold & low_bits(LIT_BITS)];
     if (e & E_LIT) {
       DROP(bits_of(e));
       *o++ = (uint8_t)(e >> 16);
-      e = lit[hold & mask(LIT_BITS)];
+      e = lit[hold & low_bits(LIT_BITS)];
       if (e & E_LIT) {
         DROP(bits_of(e));
         *o++ = (uint8_t)(e >> 16);
-        e = lit[hold & mask(LIT_BITS)];
+        e = lit[hold & low_bits(LIT_BITS)];
       }
     }
     if (e & E_SUB) {
       DROP(LIT_BITS);
-      e = lit[base_of(e) + (hold & mask(code_of(e)))];
+      e = lit[base_of(e) + (hold & low_bits(code_of(e)))];
     }
     if (e & E_LIT) {
       DROP(bits_of(e));
@@ -307,19 +308,19 @@ static const char *fast_loop(Inflate *z, bool *done) {
       }
       break;
     }
-    size_t len = base_of(e) + (size_t)((hold & mask(bits_of(e))) >> code_of(e));
+    size_t len = base_of(e) + (size_t)((hold & low_bits(bits_of(e))) >> code_of(e));
     DROP(bits_of(e));
     REFILL();
-    e = dtab[hold & mask(DIST_BITS)];
+    e = dtab[hold & low_bits(DIST_BITS)];
     if (e & E_SUB) {
       DROP(DIST_BITS);
-      e = dtab[base_of(e) + (hold & mask(code_of(e)))];
+      e = dtab[base_of(e) + (hold & low_bits(code_of(e)))];
     }
     if (e & E_BAD) {
       why = "unassigned distance";
       break;
     }
-    size_t dist = base_of(e) + (size_t)((hold & mask(bits_of(e))) >> code_of(e));
+    size_t dist = base_of(e) + (size_t)((hold & low_bits(bits_of(e))) >> code_of(e));
     DROP(bits_of(e));
     if (dist > (size_t)(o - first)) {
       why = "distance reaches before the beginning";
@@ -329,7 +330,7 @@ static const char *fast_loop(Inflate *z, bool *done) {
     o += len;
   }
   z->next = p;
-  z->hold = hold & mask(n); /* above n are bits that p has not passed yet */
+  z->hold = hold & low_bits(n); /* above n are bits that p has not passed yet */
   z->nbits = (int)n;
   z->at = (size_t)(o - z->out);
   return why;
@@ -342,19 +343,19 @@ static const char *coded_block(Inflate *z) {
     const char *why = NULL;
     if (z->end - z->next >= IN_SLACK && z->cap - z->at >= OUT_SLACK) why = fast_loop(z, &done);
     if (why || done) return why;
-    if ((why = careful(z, z->lit, LIT_BITS, &e, &len))) return why;
+    if ((why = inflate_careful(z, z->lit, LIT_BITS, &e, &len))) return why;
     if (e & E_END) return NULL;
     if (e & E_LIT) {
       if (z->peek && z->at == z->cap) return INFLATE_FULL;
-      if ((why = room(z, 1))) return why;
+      if ((why = output_room(z, 1))) return why;
       z->out[z->at++] = (uint8_t)(e >> 16);
       continue;
     }
-    if ((why = careful(z, z->dist, DIST_BITS, &e, &dist))) return why;
+    if ((why = inflate_careful(z, z->dist, DIST_BITS, &e, &dist))) return why;
     if (dist > z->at - z->base) return "distance reaches before the beginning";
     bool full = z->peek && len > z->cap - z->at;
     if (full) len = (uint32_t)(z->cap - z->at);
-    if ((why = room(z, len))) return why;
+    if ((why = output_room(z, len))) return why;
     uint8_t *o = z->out + z->at;
     for (uint32_t i = 0; i < len; i++) o[i] = o[(ptrdiff_t)i - (ptrdiff_t)dist];
     z->at += len;
@@ -369,7 +370,7 @@ const char *inflate_stream(Inflate *z) {
   z->nbits = 0;
   z->base = z->at;
   while (!why && !last) {
-    if (!take(z, 1, &last) || !take(z, 2, &type)) {
+    if (!bits_take(z, 1, &last) || !bits_take(z, 2, &type)) {
       why = INFLATE_EARLY;
       break;
     }
@@ -421,8 +422,7 @@ Status zlib_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_
   if ((in[0] & 15) != 8 || in[0] >> 4 > 7 || (in[0] << 8 | in[1]) % 31 != 0 || in[1] & 32)
     return err_set(e, ST_FORMAT, "%s: compressed data has no zlib header; the file is damaged",
                    name);
-  Status s = raw_inflate(in + 2, n - 2, out, cap, got, &used, name, e);
-  if (s != ST_OK) return s;
+  TRY(raw_inflate(in + 2, n - 2, out, cap, got, &used, name, e));
   const uint8_t *t = in + 2 + used;
   if (n - 2 - used < 4)
     return err_set(e, ST_FORMAT,

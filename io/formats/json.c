@@ -82,7 +82,7 @@ static char *utf8_put(char *o, uint32_t c) {
 
 /* The escape after a backslash at j->p. Writes at *o (if not NULL), at most as many bytes as it
  * consumes. */
-static bool escape(Json *j, char **o) {
+static bool string_escape(Json *j, char **o) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
   if (j->at >= j->end) return json_fail(j, "unfinished string");
   char c = *j->at++;
@@ -111,7 +111,7 @@ static bool escape(Json *j, char **o) {
 
 /* Scans one string after its opening quote; with o not NULL also writes it there. Returns the end
  * of what was written. */
-static bool scan(Json *j, char **o) {
+static bool string_scan(Json *j, char **o) {
   while (j->at < j->end) {
     unsigned char c = (unsigned char)*j->at;
     if (c == '"') {
@@ -121,7 +121,7 @@ static bool scan(Json *j, char **o) {
     if (c < 0x20) return json_fail(j, "control character in a string");
     if (c == '\\') {
       j->at++;
-      if (!escape(j, o)) return false;
+      if (!string_escape(j, o)) return false;
       continue;
     }
     int n = utf8_len((const unsigned char *)j->at, (const unsigned char *)j->end);
@@ -140,7 +140,7 @@ bool json_string(Json *j, char **out) {
   *out = NULL;
   if (json_peek(j) != '"') return json_fail(j, "expected a string");
   const char *first = ++j->at;
-  if (!scan(j, &nowhere)) return false;
+  if (!string_scan(j, &nowhere)) return false;
   /* raw length counts the closing quote: room for the final zero */
   char *s = mem_alloc((size_t)(j->at - first));
   if (!s) {
@@ -149,13 +149,13 @@ bool json_string(Json *j, char **out) {
   }
   j->at = first;
   o = s;
-  scan(j, &o);
+  string_scan(j, &o);
   *o = 0;
   *out = s;
   return true;
 }
 
-static bool digits(Json *j) {
+static bool number_digits(Json *j) {
   const char *a = j->at;
   while (j->at < j->end && *j->at >= '0' && *j->at <= '9') j->at++;
   return j->at > a;
@@ -167,15 +167,15 @@ bool json_number(Json *j, double *out) {
   const char *a = j->at;
   if (j->at < j->end && *j->at == '-') j->at++;
   const char *i = j->at;
-  if (!digits(j) || (*i == '0' && j->at - i > 1)) return json_fail(j, "bad number");
+  if (!number_digits(j) || (*i == '0' && j->at - i > 1)) return json_fail(j, "bad number");
   if (j->at < j->end && *j->at == '.') {
     j->at++;
-    if (!digits(j)) return json_fail(j, "bad number");
+    if (!number_digits(j)) return json_fail(j, "bad number");
   }
   if (j->at < j->end && (*j->at == 'e' || *j->at == 'E')) {
     j->at++;
     if (j->at < j->end && (*j->at == '+' || *j->at == '-')) j->at++;
-    if (!digits(j)) return json_fail(j, "bad number");
+    if (!number_digits(j)) return json_fail(j, "bad number");
   }
   char text[64];
   size_t n = (size_t)(j->at - a);
@@ -190,7 +190,7 @@ bool json_uint(Json *j, uint64_t *out) {
   json_peek(j);
   if (j->why) return false;
   const char *a = j->at;
-  if (!digits(j) || (*a == '0' && j->at - a > 1))
+  if (!number_digits(j) || (*a == '0' && j->at - a > 1))
     return json_fail(j, "expected a whole number >= 0");
   if (j->at < j->end && (*j->at == '.' || *j->at == 'e' || *j->at == 'E'))
     return json_fail(j, "expected a whole number >= 0");
@@ -203,7 +203,7 @@ bool json_uint(Json *j, uint64_t *out) {
   return true;
 }
 
-static bool literal(Json *j, const char *word) {
+static bool json_literal(Json *j, const char *word) {
   size_t n = strlen(word);
   if ((size_t)(j->end - j->at) < n || memcmp(j->at, word, n) != 0)
     return json_fail(j, "unexpected character");
@@ -215,7 +215,7 @@ static bool skip_string(Json *j) {
   char *nowhere = NULL;
   if (json_peek(j) != '"') return json_fail(j, "expected a string");
   j->at++;
-  return scan(j, &nowhere);
+  return string_scan(j, &nowhere);
 }
 
 bool json_skip(Json *j) {
@@ -235,11 +235,11 @@ bool json_skip(Json *j) {
     } else if (c == '"') {
       if (!skip_string(j)) return false;
     } else if (c == 't') {
-      if (!literal(j, "true")) return false;
+      if (!json_literal(j, "true")) return false;
     } else if (c == 'f') {
-      if (!literal(j, "false")) return false;
+      if (!json_literal(j, "false")) return false;
     } else if (c == 'n') {
-      if (!literal(j, "null")) return false;
+      if (!json_literal(j, "null")) return false;
     } else if (!json_number(j, &ignored))
       return false;
     if (!opened) { /* a value has ended: close what closes, then a comma must follow */

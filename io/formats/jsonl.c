@@ -25,24 +25,28 @@ static int64_t whole_lines(int fd, int64_t size) {
   return 0;
 }
 
-Status jsonl_open(Jsonl *j, const char *path, Error *e) {
+/* Cuts off a torn last line; what it allocates is in j, for jsonl_close. */
+static Status jsonl_prepare(Jsonl *j, const char *path, Error *e) {
   struct stat st;
+  if (fstat(j->fd, &st) != 0)
+    return err_set(e, ST_IO, "%s: cannot be examined: %s", path, strerror(errno));
+  if (S_ISREG(st.st_mode)) {
+    const int64_t keep = whole_lines(j->fd, st.st_size);
+    if (keep < 0) return err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
+    if (keep < st.st_size && ftruncate(j->fd, keep) != 0)
+      return err_set(e, ST_IO, "%s: torn last line cannot be cut off: %s", path, strerror(errno));
+  }
+  j->path = mem_strdup(path);
+  j->buf = mem_alloc(j->cap = 1024);
+  return j->path && j->buf ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
+}
+
+Status jsonl_open(Jsonl *j, const char *path, Error *e) {
   memset(j, 0, sizeof *j);
   j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (j->fd < 0)
     return err_set(e, ST_IO, "%s: cannot be opened for appending: %s", path, strerror(errno));
-  Status s = ST_OK;
-  if (fstat(j->fd, &st) != 0)
-    s = err_set(e, ST_IO, "%s: cannot be examined: %s", path, strerror(errno));
-  else if (S_ISREG(st.st_mode)) {
-    int64_t keep = whole_lines(j->fd, st.st_size);
-    if (keep < 0)
-      s = err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
-    else if (keep < st.st_size && ftruncate(j->fd, keep) != 0)
-      s = err_set(e, ST_IO, "%s: torn last line cannot be cut off: %s", path, strerror(errno));
-  }
-  if (s == ST_OK && (!(j->path = mem_strdup(path)) || !(j->buf = mem_alloc(j->cap = 1024))))
-    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  const Status s = jsonl_prepare(j, path, e);
   if (s != ST_OK) jsonl_close(j);
   return s;
 }
@@ -55,7 +59,7 @@ void jsonl_close(Jsonl *j) {
   j->fd = -1;
 }
 
-static void put(Jsonl *j, const char *s, size_t n) {
+static void line_put(Jsonl *j, const char *s, size_t n) {
   if (j->failed) return;
   if (j->len + n > j->cap) {
     size_t cap = (j->len + n) * 2;
@@ -71,59 +75,59 @@ static void put(Jsonl *j, const char *s, size_t n) {
   j->len += n;
 }
 
-static void quoted(Jsonl *j, const char *s) {
-  put(j, "\"", 1);
+static void line_quoted(Jsonl *j, const char *s) {
+  line_put(j, "\"", 1);
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
     char b[8];
     if (c == '"' || c == '\\') {
       b[0] = '\\';
       b[1] = (char)c;
-      put(j, b, 2);
+      line_put(j, b, 2);
     } else if (c < 0x20)
-      put(j, b, (size_t)snprintf(b, sizeof b, "\\u%04x", c));
+      line_put(j, b, (size_t)snprintf(b, sizeof b, "\\u%04x", c));
     else
-      put(j, s, 1);
+      line_put(j, s, 1);
   }
-  put(j, "\"", 1);
+  line_put(j, "\"", 1);
 }
 
 static void key_of(Jsonl *j, const char *key) {
-  if (!j->first) put(j, ",", 1);
+  if (!j->first) line_put(j, ",", 1);
   j->first = false;
-  quoted(j, key);
-  put(j, ":", 1);
+  line_quoted(j, key);
+  line_put(j, ":", 1);
 }
 
 void jsonl_begin(Jsonl *j) {
   j->len = 0;
   j->first = true;
   j->failed = false;
-  put(j, "{", 1);
+  line_put(j, "{", 1);
 }
 
 void jsonl_num(Jsonl *j, const char *key, double v) {
   char b[40];
   key_of(j, key);
   if (!isfinite(v))
-    put(j, "null", 4);
+    line_put(j, "null", 4);
   else
-    put(j, b, (size_t)snprintf(b, sizeof b, "%.9g", v));
+    line_put(j, b, (size_t)snprintf(b, sizeof b, "%.9g", v));
 }
 
 void jsonl_int(Jsonl *j, const char *key, int64_t v) {
   char b[32];
   key_of(j, key);
-  put(j, b, (size_t)snprintf(b, sizeof b, "%lld", (long long)v));
+  line_put(j, b, (size_t)snprintf(b, sizeof b, "%lld", (long long)v));
 }
 
 void jsonl_str(Jsonl *j, const char *key, const char *v) {
   key_of(j, key);
-  quoted(j, v);
+  line_quoted(j, v);
 }
 
 Status jsonl_end(Jsonl *j, Error *e) {
-  put(j, "}\n", 2);
+  line_put(j, "}\n", 2);
   if (j->failed) return err_set(e, ST_NOMEM, "%s: out of memory for a log line", j->path);
   ssize_t k;
   do k = write(j->fd, j->buf, j->len);
@@ -142,8 +146,7 @@ Status jsonl_truncate_after(const char *path, const char *key, double limit, Err
   uint8_t *text;
   size_t n, out = 0;
   if (!file_exists(path)) return ST_OK;
-  Status s = file_read(path, &text, &n, (size_t)1 << 30, e);
-  if (s != ST_OK) return s;
+  TRY(file_read(path, &text, &n, (size_t)1 << 30, e));
   for (size_t a = 0; a < n;) {
     uint8_t *nl = memchr(text + a, '\n', n - a);
     if (!nl) break; /* torn line */
@@ -155,7 +158,7 @@ Status jsonl_truncate_after(const char *path, const char *key, double limit, Err
     }
     a += len + 1;
   }
-  if (out != n) s = file_write_atomic(path, text, out, e);
+  const Status s = out != n ? file_write_atomic(path, text, out, e) : ST_OK;
   mem_free(text);
   return s;
 }

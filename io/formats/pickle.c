@@ -157,14 +157,14 @@ void *pk_alloc(PkMachine *m, size_t bytes) {
   return p;
 }
 
-static Pk *make(PkMachine *m, PkKind kind) {
+static Pk *pk_make(PkMachine *m, PkKind kind) {
   Pk *v = pk_alloc(m, sizeof *v);
   if (v) v->kind = kind;
   return v;
 }
 
 /* A growing array of pointers in the arena: old copies stay there, which at most doubles it. */
-static bool append(PkMachine *m, Pk ***v, size_t *n, size_t *cap, Pk *item) {
+static bool list_append(PkMachine *m, Pk ***v, size_t *n, size_t *cap, Pk *item) {
   if (*n == *cap) {
     size_t next = *cap ? *cap * 2 : 8;
     Pk **p = pk_alloc(m, next * sizeof *p);
@@ -177,21 +177,23 @@ static bool append(PkMachine *m, Pk ***v, size_t *n, size_t *cap, Pk *item) {
   return true;
 }
 
-static bool give(PkMachine *m, Pk *to, Pk *item) {
-  return append(m, &to->item, &to->nitem, &to->cap, item);
+static bool pk_give(PkMachine *m, Pk *to, Pk *item) {
+  return list_append(m, &to->item, &to->nitem, &to->cap, item);
 }
 
 static bool copy_items(PkMachine *m, Pk *to, const Pk *from) {
   for (size_t i = 0; i < from->nitem; i++)
-    if (!give(m, to, from->item[i])) return false;
+    if (!pk_give(m, to, from->item[i])) return false;
   return true;
 }
 
 /* ---- stack ---- */
-static bool push(PkMachine *m, Pk *v) { return v && append(m, &m->stack, &m->top, &m->cap, v); }
+static bool stack_push(PkMachine *m, Pk *v) {
+  return v && list_append(m, &m->stack, &m->top, &m->cap, v);
+}
 /* Values above the last mark are the only ones an opcode may take one by one. */
 static size_t floor_of(const PkMachine *m) { return m->nmark ? m->mark[m->nmark - 1] : 0; }
-static Pk *pop(PkMachine *m) {
+static Pk *stack_pop(PkMachine *m) {
   if (m->top <= floor_of(m)) {
     pk_bad(m, "takes a value that is not there");
     return NULL;
@@ -199,7 +201,7 @@ static Pk *pop(PkMachine *m) {
   return m->stack[--m->top];
 }
 
-static Pk *peek(PkMachine *m) {
+static Pk *stack_peek(PkMachine *m) {
   if (m->top <= floor_of(m)) {
     pk_bad(m, "uses a value that is not there");
     return NULL;
@@ -230,12 +232,12 @@ static bool pop_mark(PkMachine *m, Pk ***v, size_t *n) {
 }
 
 static bool push_sequence(PkMachine *m, PkKind kind, Pk **v, size_t n) {
-  Pk *s = make(m, kind);
+  Pk *s = pk_make(m, kind);
   if (!s) return false;
   if (n && !(s->item = pk_alloc(m, n * sizeof *s->item))) return false;
   if (n) memcpy(s->item, v, n * sizeof *v);
   s->nitem = s->cap = n;
-  return push(m, s);
+  return stack_push(m, s);
 }
 
 static bool push_from_mark(PkMachine *m, PkKind kind) {
@@ -253,22 +255,22 @@ static bool push_tuple(PkMachine *m, size_t n) {
 }
 
 static bool push_int(PkMachine *m, PkKind kind, int64_t i) {
-  Pk *v = make(m, kind);
+  Pk *v = pk_make(m, kind);
   if (v) v->integer = i;
-  return push(m, v);
+  return stack_push(m, v);
 }
 
 static bool push_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
-  Pk *v = make(m, kind);
+  Pk *v = pk_make(m, kind);
   if (v) v->text = (PkText){p, n};
-  return push(m, v);
+  return stack_push(m, v);
 }
 
 /* ---- memo ---- */
 /* Picklers number their memo in order, so an index beyond the bytes read so far is not theirs: this
  * bounds the table by the input. */
 static bool memo_put(PkMachine *m, uint64_t index) {
-  Pk *v = peek(m);
+  Pk *v = stack_peek(m);
   if (!v) return false;
   if (index > m->at) return pk_bad(m, "memo index far beyond what was stored");
   if (index >= m->memocap) {
@@ -290,7 +292,7 @@ static bool memo_put(PkMachine *m, uint64_t index) {
 static bool memo_get(PkMachine *m, uint64_t index) {
   if (index >= m->memon || !m->memo[index])
     return pk_bad(m, "asks for a memo entry that was never stored");
-  return push(m, m->memo[index]);
+  return stack_push(m, m->memo[index]);
 }
 
 /* ---- names, calls, objects ---- */
@@ -306,7 +308,7 @@ static Pk *make_global(PkMachine *m, PkText module, PkText name) {
                       m->name, pk_show(module, a), pk_show(name, b), m->at);
     return NULL;
   }
-  Pk *g = make(m, PK_GLOBAL);
+  Pk *g = pk_make(m, PK_GLOBAL);
   if (g) {
     g->text = module;
     g->name = name;
@@ -314,20 +316,20 @@ static Pk *make_global(PkMachine *m, PkText module, PkText name) {
   return g;
 }
 
-static bool named(const Pk *g, const char *module, const char *name) {
+static bool pk_named(const Pk *g, const char *module, const char *name) {
   return g->kind == PK_GLOBAL && pk_text_is(g->text, module) && pk_text_is(g->name, name);
 }
 
 static bool dict_like(const Pk *g) {
-  return named(g, "collections", "OrderedDict") || named(g, "collections", "defaultdict") ||
-         named(g, "builtins", "dict") || named(g, "dnnlib.util", "EasyDict") ||
-         named(g, "dnnlib", "EasyDict");
+  return pk_named(g, "collections", "OrderedDict") || pk_named(g, "collections", "defaultdict") ||
+         pk_named(g, "builtins", "dict") || pk_named(g, "dnnlib.util", "EasyDict") ||
+         pk_named(g, "dnnlib", "EasyDict");
 }
 
 /* Dict from nothing, from a dict, or from a sequence of pairs (OrderedDict in protocols 0-2).
  * defaultdict's argument is its factory. */
 static Pk *make_dict(PkMachine *m, const Pk *from) {
-  Pk *d = make(m, PK_DICT);
+  Pk *d = pk_make(m, PK_DICT);
   if (!d || !from || from->kind == PK_GLOBAL || from->kind == PK_NONE) return d;
   if (from->kind == PK_DICT) return copy_items(m, d, from) ? d : NULL;
   if (from->kind != PK_LIST && from->kind != PK_TUPLE) {
@@ -340,14 +342,14 @@ static Pk *make_dict(PkMachine *m, const Pk *from) {
       pk_bad(m, "a dict made of something else than pairs");
       return NULL;
     }
-    if (!give(m, d, pair->item[0]) || !give(m, d, pair->item[1])) return NULL;
+    if (!pk_give(m, d, pair->item[0]) || !pk_give(m, d, pair->item[1])) return NULL;
   }
   return d;
 }
 
 /* _codecs.encode(text, "latin1"): how protocols 0-2 write bytes. */
 static Pk *make_latin1(PkMachine *m, const Pk *text) {
-  Pk *b = make(m, PK_BYTES);
+  Pk *b = pk_make(m, PK_BYTES);
   char *out = b ? pk_alloc(m, text->text.len ? text->text.len : 1) : NULL;
   if (!out) return NULL;
   size_t n = 0;
@@ -382,23 +384,23 @@ static Pk *make_call(PkMachine *m, Pk *f, Pk *args) {
   }
   Pk *a = args->nitem ? args->item[0] : NULL;
   if (dict_like(f)) return make_dict(m, a);
-  if (named(f, "copyreg", "_reconstructor") && a && dict_like(a))
+  if (pk_named(f, "copyreg", "_reconstructor") && a && dict_like(a))
     return make_dict(m, args->nitem > 2 ? args->item[2] : NULL);
-  bool set = named(f, "builtins", "set") || named(f, "builtins", "frozenset"),
-       list = named(f, "builtins", "list"), tuple = named(f, "builtins", "tuple");
+  bool set = pk_named(f, "builtins", "set") || pk_named(f, "builtins", "frozenset"),
+       list = pk_named(f, "builtins", "list"), tuple = pk_named(f, "builtins", "tuple");
   if (set || list || tuple) {
-    Pk *s = make(m, set ? PK_SET : list ? PK_LIST : PK_TUPLE);
+    Pk *s = pk_make(m, set ? PK_SET : list ? PK_LIST : PK_TUPLE);
     if (s && a && a->kind != PK_LIST && a->kind != PK_TUPLE && a->kind != PK_SET) {
       pk_bad(m, "a sequence made of something else");
       return NULL;
     }
     return s && a && !copy_items(m, s, a) ? NULL : s;
   }
-  if (named(f, "_codecs", "encode") && args->nitem == 2 && a->kind == PK_STR &&
+  if (pk_named(f, "_codecs", "encode") && args->nitem == 2 && a->kind == PK_STR &&
       (pk_is(args->item[1], "latin1") || pk_is(args->item[1], "latin-1")))
     return make_latin1(m, a);
-  if (named(f, "builtins", "bytearray") && a && a->kind == PK_BYTES) return a;
-  Pk *c = make(m, PK_CALL);
+  if (pk_named(f, "builtins", "bytearray") && a && a->kind == PK_BYTES) return a;
+  Pk *c = pk_make(m, PK_CALL);
   if (!c || !(c->item = pk_alloc(m, 2 * sizeof *c->item))) return NULL;
   c->item[0] = f;
   c->item[1] = args;
@@ -407,13 +409,13 @@ static Pk *make_call(PkMachine *m, Pk *f, Pk *args) {
 }
 
 static bool op_call(PkMachine *m) {
-  Pk *args = pop(m), *f = args ? pop(m) : NULL;
-  return push(m, make_call(m, f, args));
+  Pk *args = stack_pop(m), *f = args ? stack_pop(m) : NULL;
+  return stack_push(m, make_call(m, f, args));
 }
 
 /* NEWOBJ_EX: cls, args, kwargs; none of the allowed types is written with keywords. */
 static bool op_newobj_ex(PkMachine *m) {
-  Pk *kw = pop(m);
+  Pk *kw = stack_pop(m);
   if (!kw) return false;
   if (kw->kind != PK_DICT || kw->nitem) return pk_bad(m, "an object with keyword arguments");
   return op_call(m);
@@ -431,11 +433,11 @@ static bool op_obj(PkMachine *m, Pk *cls) {
     n--;
   }
   if (!push_sequence(m, PK_TUPLE, v, n)) return false;
-  return push(m, make_call(m, cls, pop(m)));
+  return stack_push(m, make_call(m, cls, stack_pop(m)));
 }
 
 static bool op_build(PkMachine *m) {
-  Pk *state = pop(m), *v = state ? peek(m) : NULL;
+  Pk *state = stack_pop(m), *v = state ? stack_peek(m) : NULL;
   if (!v) return false;
   v->state = state;
   return true;
@@ -445,51 +447,51 @@ static bool op_append(PkMachine *m, PkKind kind) {
   Pk **v = NULL;
   size_t n = 0;
   if (!pop_mark(m, &v, &n)) return false;
-  Pk *to = peek(m);
+  Pk *to = stack_peek(m);
   if (!to) return false;
   if (to->kind != kind)
     return pk_bad(m, kind == PK_DICT ? "sets items of something that is not a dict"
                                      : "appends to something that is not a list or set");
   if (kind == PK_DICT && n % 2) return pk_bad(m, "a key without a value");
   for (size_t i = 0; i < n; i++)
-    if (!give(m, to, v[i])) return false;
+    if (!pk_give(m, to, v[i])) return false;
   return true;
 }
 
 static bool op_append_one(PkMachine *m) {
-  Pk *item = pop(m), *to = item ? peek(m) : NULL;
+  Pk *item = stack_pop(m), *to = item ? stack_peek(m) : NULL;
   if (!to) return false;
-  return to->kind == PK_LIST ? give(m, to, item)
+  return to->kind == PK_LIST ? pk_give(m, to, item)
                              : pk_bad(m, "appends to something that is not a list");
 }
 
 static bool op_set_item(PkMachine *m) {
-  Pk *val = pop(m), *key = val ? pop(m) : NULL, *to = key ? peek(m) : NULL;
+  Pk *val = stack_pop(m), *key = val ? stack_pop(m) : NULL, *to = key ? stack_peek(m) : NULL;
   if (!to) return false;
-  return to->kind == PK_DICT ? give(m, to, key) && give(m, to, val)
+  return to->kind == PK_DICT ? pk_give(m, to, key) && pk_give(m, to, val)
                              : pk_bad(m, "sets items of something that is not a dict");
 }
 
 static bool op_stack_global(PkMachine *m) {
-  Pk *name = pop(m), *module = name ? pop(m) : NULL;
+  Pk *name = stack_pop(m), *module = name ? stack_pop(m) : NULL;
   if (!module) return false;
   if (name->kind != PK_STR || module->kind != PK_STR) return pk_bad(m, "a name that is not text");
-  return push(m, make_global(m, module->text, name->text));
+  return stack_push(m, make_global(m, module->text, name->text));
 }
 
 static bool op_persid(PkMachine *m, Pk *id) {
-  Pk *v = id ? make(m, PK_PERSID) : NULL;
-  return v && give(m, v, id) && append(m, &m->out->persid, &m->out->npersid, &m->out->cap, v) &&
-         push(m, v);
+  Pk *v = id ? pk_make(m, PK_PERSID) : NULL;
+  return v && pk_give(m, v, id) &&
+         list_append(m, &m->out->persid, &m->out->npersid, &m->out->cap, v) && stack_push(m, v);
 }
 
 /* ---- arguments in the input ---- */
-static bool need(PkMachine *m, size_t n) {
+static bool input_need(PkMachine *m, size_t n) {
   return n <= m->ndata - m->at ? true : pk_bad(m, "ends too early");
 }
 
 static bool take_uint(PkMachine *m, int bytes, uint64_t *v) {
-  if (!need(m, (size_t)bytes)) return false;
+  if (!input_need(m, (size_t)bytes)) return false;
   *v = 0;
   for (int i = 0; i < bytes; i++) *v |= (uint64_t)m->data[m->at + (size_t)i] << (8 * i);
   m->at += (size_t)bytes;
@@ -574,20 +576,20 @@ static bool op_text_float(PkMachine *m) {
   char b[64], *end;
   size_t n;
   if (!number_text(m, b, &n)) return false;
-  Pk *v = make(m, PK_FLOAT);
+  Pk *v = pk_make(m, PK_FLOAT);
   if (!v) return false;
   v->number = strtod(b, &end);
-  return *end ? pk_bad(m, "a number that is none") : push(m, v);
+  return *end ? pk_bad(m, "a number that is none") : stack_push(m, v);
 }
 
 static bool op_binary_float(PkMachine *m) {
-  if (!need(m, 8)) return false;
+  if (!input_need(m, 8)) return false;
   uint64_t u = 0;
   for (int i = 0; i < 8; i++) u = u << 8 | m->data[m->at + (size_t)i];
   m->at += 8;
-  Pk *v = make(m, PK_FLOAT);
+  Pk *v = pk_make(m, PK_FLOAT);
   if (v) memcpy(&v->number, &u, 8);
-  return push(m, v);
+  return stack_push(m, v);
 }
 
 static bool op_text_memo(PkMachine *m, bool put) {
@@ -615,7 +617,7 @@ static bool op_global(PkMachine *m, bool inst) {
   PkText module, name;
   if (!take_line(m, &module) || !take_line(m, &name)) return false;
   Pk *g = make_global(m, module, name);
-  return g && (inst ? op_obj(m, g) : push(m, g));
+  return g && (inst ? op_obj(m, g) : stack_push(m, g));
 }
 
 static bool op_frame(PkMachine *m) {
@@ -629,7 +631,7 @@ static bool op_protocol(PkMachine *m) {
   return take_uint(m, 1, &v) && (v <= 5 || pk_bad(m, "a protocol newer than 5"));
 }
 
-static bool step(PkMachine *m, int op) {
+static bool machine_step(PkMachine *m, int op) {
   uint64_t u = 0;
   PkText t;
   Pk **v;
@@ -643,10 +645,10 @@ static bool step(PkMachine *m, int op) {
         m->nmark--;
         return true;
       }
-      return pop(m) != NULL;
+      return stack_pop(m) != NULL;
     case '1': return pop_mark(m, &v, &n);
-    case '2': return push(m, peek(m));
-    case 'N': return push(m, make(m, PK_NONE));
+    case '2': return stack_push(m, stack_peek(m));
+    case 'N': return stack_push(m, pk_make(m, PK_NONE));
     case 0x88: return push_int(m, PK_BOOL, 1);
     case 0x89: return push_int(m, PK_BOOL, 0);
     case 'I': return op_text_int(m, false);
@@ -676,11 +678,11 @@ static bool step(PkMachine *m, int op) {
     case 0x86: return push_tuple(m, 2);
     case 0x87: return push_tuple(m, 3);
     case 't': return push_from_mark(m, PK_TUPLE);
-    case ']': return push(m, make(m, PK_LIST));
+    case ']': return stack_push(m, pk_make(m, PK_LIST));
     case 'l': return push_from_mark(m, PK_LIST);
-    case '}': return push(m, make(m, PK_DICT));
+    case '}': return stack_push(m, pk_make(m, PK_DICT));
     case 'd': return push_from_mark(m, PK_DICT);
-    case 0x8f: return push(m, make(m, PK_SET));
+    case 0x8f: return stack_push(m, pk_make(m, PK_SET));
     case 0x91: return push_from_mark(m, PK_SET);
     case 'a': return op_append_one(m);
     case 'e': return op_append(m, PK_LIST);
@@ -703,8 +705,8 @@ static bool step(PkMachine *m, int op) {
     case 0x92: return op_newobj_ex(m);
     case 'b': return op_build(m);
     case 'P':
-      return take_line(m, &t) && push_text(m, PK_STR, t.start, t.len) && op_persid(m, pop(m));
-    case 'Q': return op_persid(m, pop(m));
+      return take_line(m, &t) && push_text(m, PK_STR, t.start, t.len) && op_persid(m, stack_pop(m));
+    case 'Q': return op_persid(m, stack_pop(m));
     case 0x82:
     case 0x83:
     case 0x84: return pk_bad(m, "uses Python's extension registry");
@@ -726,10 +728,10 @@ Status pickle_read(Pickle *k, const uint8_t *data, size_t n, bool script, const 
     }
     int op = data[m.at++];
     if (op == '.') {
-      k->root = pop(&m);
+      k->root = stack_pop(&m);
       break;
     }
-    step(&m, op);
+    machine_step(&m, op);
   }
   k->used = m.at;
   if (m.st != ST_OK) pickle_free(k);

@@ -26,7 +26,7 @@ typedef struct Png {
   size_t nidat;
 } Png;
 
-static Status bad(const Png *p, const char *what) {
+static Status png_bad(const Png *p, const char *what) {
   return err_set(p->e, ST_FORMAT, "%s: not a valid PNG: %s; the file is damaged or of another kind",
                  p->name, what);
 }
@@ -44,30 +44,31 @@ static Status read_ihdr(Png *p, const uint8_t *d, uint32_t len) {
                                      1 << 8 | 1 << 16,
                                      0,
                                      1 << 8 | 1 << 16};
-  if (len != 13) return bad(p, "IHDR of the wrong length");
+  if (len != 13) return png_bad(p, "IHDR of the wrong length");
   p->w = be32(d);
   p->h = be32(d + 4);
   p->depth = d[8];
   p->colour = d[9];
   p->interlace = d[12];
   if (!p->w || !p->h || p->w > INT32_MAX || p->h > INT32_MAX)
-    return bad(p, "width or height is zero or negative");
+    return png_bad(p, "width or height is zero or negative");
   if ((size_t)p->w * p->h > MAX_PIXELS)
     return err_set(p->e, ST_FORMAT,
                    "%s: %u x %u pixels; expected at most 64 million; use a smaller image", p->name,
                    p->w, p->h);
   if (p->colour > 6 || !comps[p->colour] || p->depth > 16 || !(depths[p->colour] >> p->depth & 1))
-    return bad(p, "impossible colour type or bit depth");
+    return png_bad(p, "impossible colour type or bit depth");
   if (d[10] || d[11] || p->interlace > 1)
-    return bad(p, "unknown compression, filter or interlace method");
+    return png_bad(p, "unknown compression, filter or interlace method");
   p->comps = comps[p->colour];
   return ST_OK;
 }
 
 static Status read_plte(Png *p, const uint8_t *d, uint32_t len) {
-  if (p->colour == 0 || p->colour == 4 || p->npal || p->nidat) return bad(p, "misplaced palette");
+  if (p->colour == 0 || p->colour == 4 || p->npal || p->nidat)
+    return png_bad(p, "misplaced palette");
   if (len % 3 || len == 0 || len > 768 || (p->colour == 3 && len / 3 > 1u << p->depth))
-    return bad(p, "palette of impossible size");
+    return png_bad(p, "palette of impossible size");
   p->npal = (int)(len / 3);
   for (int i = 0; i < p->npal; i++) {
     memcpy(p->pal[i], d + 3 * i, 3);
@@ -77,14 +78,14 @@ static Status read_plte(Png *p, const uint8_t *d, uint32_t len) {
 }
 
 static Status read_trns(Png *p, const uint8_t *d, uint32_t len) {
-  if (p->trns || p->nidat || p->colour >= 4) return bad(p, "misplaced transparency");
+  if (p->trns || p->nidat || p->colour >= 4) return png_bad(p, "misplaced transparency");
   p->trns = true;
   if (p->colour == 3) {
-    if (len > (uint32_t)p->npal) return bad(p, "more transparencies than palette colours");
+    if (len > (uint32_t)p->npal) return png_bad(p, "more transparencies than palette colours");
     for (uint32_t i = 0; i < len; i++) p->pal[i][3] = d[i];
     return ST_OK;
   }
-  if (len != (uint32_t)p->comps * 2) return bad(p, "transparency of the wrong length");
+  if (len != (uint32_t)p->comps * 2) return png_bad(p, "transparency of the wrong length");
   for (int i = 0; i < p->comps; i++) p->key[i] = (uint16_t)(d[2 * i] << 8 | d[2 * i + 1]);
   return ST_OK;
 }
@@ -94,38 +95,36 @@ static Status read_chunks(Png *p, const uint8_t *d, size_t n) {
   static const uint8_t sig[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
   size_t at = 8;
   bool first = true, idat_over = false;
-  if (n < 8 || memcmp(d, sig, 8) != 0) return bad(p, "signature is missing");
+  if (n < 8 || memcmp(d, sig, 8) != 0) return png_bad(p, "signature is missing");
   for (;;) {
-    if (n - at < 12) return bad(p, "it ends before IEND");
+    if (n - at < 12) return png_bad(p, "it ends before IEND");
     uint32_t len = be32(d + at);
     const uint8_t *type = d + at + 4, *body = type + 4;
-    if (len > n - at - 12) return bad(p, "a chunk is longer than the file");
+    if (len > n - at - 12) return png_bad(p, "a chunk is longer than the file");
     for (int i = 0; i < 4; i++)
-      if (!((type[i] | 32) >= 'a' && (type[i] | 32) <= 'z')) return bad(p, "bad chunk name");
+      if (!((type[i] | 32) >= 'a' && (type[i] | 32) <= 'z')) return png_bad(p, "bad chunk name");
     if (crc32_ieee(0, type, (size_t)len + 4) != be32(body + len))
       return err_set(p->e, ST_FORMAT,
                      "%s: checksum of PNG chunk %.4s is wrong; the file is damaged", p->name,
                      (const char *)type);
-    Status s = ST_OK;
     bool is_idat = memcmp(type, "IDAT", 4) == 0;
     if (first != (memcmp(type, "IHDR", 4) == 0))
-      return bad(p, first ? "it does not begin with IHDR" : "second IHDR");
+      return png_bad(p, first ? "it does not begin with IHDR" : "second IHDR");
     if (first)
-      s = read_ihdr(p, body, len);
+      TRY(read_ihdr(p, body, len));
     else if (is_idat) {
-      if (idat_over) return bad(p, "IDAT chunks are not consecutive");
-      if (p->colour == 3 && !p->npal) return bad(p, "palette is missing");
+      if (idat_over) return png_bad(p, "IDAT chunks are not consecutive");
+      if (p->colour == 3 && !p->npal) return png_bad(p, "palette is missing");
       memcpy(p->idat + p->nidat, body, len);
       p->nidat += len;
     } else if (memcmp(type, "PLTE", 4) == 0)
-      s = read_plte(p, body, len);
+      TRY(read_plte(p, body, len));
     else if (memcmp(type, "tRNS", 4) == 0)
-      s = read_trns(p, body, len);
+      TRY(read_trns(p, body, len));
     else if (memcmp(type, "IEND", 4) == 0)
-      return p->nidat ? ST_OK : bad(p, "no image data");
+      return p->nidat ? ST_OK : png_bad(p, "no image data");
     else if (!(type[0] & 32))
-      return bad(p, "unknown critical chunk");
-    if (s != ST_OK) return s;
+      return png_bad(p, "unknown critical chunk");
     if (p->nidat && !is_idat) idat_over = true;
     first = false;
     at += (size_t)len + 12;
@@ -164,7 +163,7 @@ static uint8_t paeth(int a, int b, int c) {
 
 /* Undoes the filter of one row in place; prev is the row above (NULL at the top), bpp bytes per
  * pixel (at least 1). */
-static bool unfilter(uint8_t *row, const uint8_t *prev, size_t n, size_t bpp, int filter) {
+static bool row_unfilter(uint8_t *row, const uint8_t *prev, size_t n, size_t bpp, int filter) {
   if (filter > 4) return false;
   if (filter == 0) return true;
   for (size_t i = 0; i < n; i++) {
@@ -178,7 +177,7 @@ static bool unfilter(uint8_t *row, const uint8_t *prev, size_t n, size_t bpp, in
   return true;
 }
 
-static unsigned sample(const uint8_t *row, size_t i, int depth) {
+static unsigned row_sample(const uint8_t *row, size_t i, int depth) {
   if (depth == 8) return row[i];
   if (depth == 16) return (unsigned)row[2 * i] << 8 | row[2 * i + 1];
   size_t bit = i * (size_t)depth;
@@ -187,7 +186,7 @@ static unsigned sample(const uint8_t *row, size_t i, int depth) {
 
 /* Stored samples of one pixel -> what Image holds. */
 static bool put_pixel(const Png *p, const uint8_t *row, size_t x, uint16_t *o, int channels) {
-  unsigned v = sample(row, x * (size_t)p->comps, p->depth);
+  unsigned v = row_sample(row, x * (size_t)p->comps, p->depth);
   if (p->colour == 3) {
     if (v >= (unsigned)p->npal) return false;
     for (int k = 0; k < channels; k++) o[k] = p->pal[v][k];
@@ -196,7 +195,7 @@ static bool put_pixel(const Png *p, const uint8_t *row, size_t x, uint16_t *o, i
   o[0] = (uint16_t)v;
   bool clear = p->trns && v == p->key[0];
   for (int k = 1; k < p->comps; k++) {
-    v = sample(row, x * (size_t)p->comps + (size_t)k, p->depth);
+    v = row_sample(row, x * (size_t)p->comps + (size_t)k, p->depth);
     o[k] = (uint16_t)v;
     if (k < 3) clear = clear && v == p->key[k];
   }
@@ -204,19 +203,19 @@ static bool put_pixel(const Png *p, const uint8_t *row, size_t x, uint16_t *o, i
   return true;
 }
 
-static Status unpack(Png *p, uint8_t *raw, Image *img) {
+static Status rows_unpack(Png *p, uint8_t *raw, Image *img) {
   size_t bpp = (size_t)PRLX_MAX(1, p->comps * p->depth / 8);
   for (int k = 0; k < (p->interlace ? 7 : 1); k++) {
     Pass s = pass_of(p, k);
     const uint8_t *prev = NULL;
     for (uint32_t y = 0; y < s.h; y++, raw += s.row + 1) {
-      if (!unfilter(raw + 1, prev, s.row, bpp, raw[0])) return bad(p, "unknown row filter");
+      if (!row_unfilter(raw + 1, prev, s.row, bpp, raw[0])) return png_bad(p, "unknown row filter");
       prev = raw + 1;
       uint16_t *o = img->px + (size_t)(s.y0 + y * s.dy) * p->w * (size_t)img->channels;
       for (uint32_t x = 0; x < s.w; x++)
         if (!put_pixel(p, prev, x, o + (size_t)(s.x0 + x * s.dx) * (size_t)img->channels,
                        img->channels))
-          return bad(p, "colour beyond the palette");
+          return png_bad(p, "colour beyond the palette");
     }
   }
   return ST_OK;
@@ -229,7 +228,7 @@ static Status decode_pixels(Png *p, Image *img) {
     need += (s.row + 1) * s.h;
   }
   /* deflate reaches at most 1032 : 1 */
-  if (need / 1032 > p->nidat) return bad(p, "too little data for its size");
+  if (need / 1032 > p->nidat) return png_bad(p, "too little data for its size");
   img->w = (int)p->w;
   img->h = (int)p->h;
   img->channels = p->colour == 3 ? 3 + p->trns : p->comps + p->trns;
@@ -239,9 +238,11 @@ static Status decode_pixels(Png *p, Image *img) {
   Status s = raw && img->px ? ST_OK
                             : err_set(p->e, ST_NOMEM, "%s: out of memory for %u x %u pixels",
                                       p->name, p->w, p->h);
-  if (s == ST_OK) s = zlib_inflate(p->idat, p->nidat, raw, need, &got, p->name, p->e);
-  if (s == ST_OK && got != need) s = bad(p, "image data ends too early");
-  if (s == ST_OK) s = unpack(p, raw, img);
+  if (s != ST_OK) goto done;
+  s = zlib_inflate(p->idat, p->nidat, raw, need, &got, p->name, p->e);
+  if (s != ST_OK) goto done;
+  s = got == need ? rows_unpack(p, raw, img) : png_bad(p, "image data ends too early");
+done:
   mem_free(raw);
   return s;
 }
@@ -249,16 +250,18 @@ static Status decode_pixels(Png *p, Image *img) {
 Status png_decode(const uint8_t *data, size_t n, const char *name, Image *img, Error *e) {
   memset(img, 0, sizeof *img);
   Png *p = mem_alloc(sizeof *p);
-  if (p) p->idat = mem_alloc(n);
-  Status s = p && p->idat ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
-  if (s == ST_OK) {
-    p->name = name;
-    p->e = e;
-    s = read_chunks(p, data, n);
-    if (s == ST_OK) s = decode_pixels(p, img);
-  }
+  if (!p) return err_set(e, ST_NOMEM, "%s: out of memory", name);
+  p->name = name;
+  p->e = e;
+  p->idat = mem_alloc(n);
+  Status s = p->idat ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
+  if (s != ST_OK) goto done;
+  s = read_chunks(p, data, n);
+  if (s != ST_OK) goto done;
+  s = decode_pixels(p, img);
+done:
   if (s != ST_OK) image_free(img);
-  if (p) mem_free(p->idat);
+  mem_free(p->idat);
   mem_free(p);
   return s;
 }
@@ -267,9 +270,8 @@ Status png_read(const char *path, Image *img, Error *e) {
   uint8_t *data;
   size_t n;
   memset(img, 0, sizeof *img);
-  Status s = file_read(path, &data, &n, (size_t)1 << 30, e);
-  if (s != ST_OK) return s;
-  s = png_decode(data, n, path, img, e);
+  TRY(file_read(path, &data, &n, (size_t)1 << 30, e));
+  const Status s = png_decode(data, n, path, img, e);
   mem_free(data);
   return s;
 }

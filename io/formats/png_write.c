@@ -64,8 +64,8 @@ static void blk_free(void *p) {
 
 /* On its own, so that no variable of the function that calls setjmp changes between setjmp and
  * longjmp. */
-static __attribute__((noinline)) void encode(int w, int h, int channels, const uint8_t *px,
-                                             uint8_t **out, size_t *n) {
+static __attribute__((noinline)) void png_encode(int w, int h, int channels, const uint8_t *px,
+                                                 uint8_t **out, size_t *n) {
   int len = 0;
   uint8_t *png = stbi_write_png_to_mem(px, w * channels, w, h, channels, &len);
   if (!png || !(*out = mem_alloc((size_t)len))) return;
@@ -84,7 +84,7 @@ Status png_encode8(int w, int h, int channels, const uint8_t *px, uint8_t **out,
                    "less than 512 MB",
                    w, h, channels);
   enc.all = NULL;
-  if (setjmp(enc.back) == 0) encode(w, h, channels, px, out, n);
+  if (setjmp(enc.back) == 0) png_encode(w, h, channels, px, out, n);
   while (enc.all) blk_free(enc.all + 1);
   return *out ? ST_OK
               : err_set(e, ST_NOMEM, "out of memory while writing a PNG image of %d x %d pixels", w,
@@ -94,8 +94,8 @@ Status png_encode8(int w, int h, int channels, const uint8_t *px, uint8_t **out,
 Status png_write8(const char *path, int w, int h, int channels, const uint8_t *px, Error *e) {
   uint8_t *png;
   size_t n;
-  Status s = png_encode8(w, h, channels, px, &png, &n, e);
-  if (s == ST_OK) s = file_write_atomic(path, png, n, e);
+  TRY(png_encode8(w, h, channels, px, &png, &n, e));
+  const Status s = file_write_atomic(path, png, n, e);
   mem_free(png);
   return s;
 }

@@ -26,7 +26,7 @@ typedef struct Reader {
   Error *e;
 } Reader;
 
-static Status bad(Reader *r, const char *what) {
+static Status header_bad(Reader *r, const char *what) {
   if (r->j.nomem) return err_set(r->e, ST_NOMEM, "%s: out of memory for the header", r->f->path);
   return err_set(r->e, ST_FORMAT,
                  "%s: not a valid safetensors file: %s (byte %lld of the header); the file is "
@@ -41,7 +41,7 @@ static Status bad_tensor(Reader *r, const StTensor *t, const char *what) {
                  r->f->path, str_shown(t->name, b), what);
 }
 
-static Status grow(Reader *r, void **list, int n, int *cap, size_t item) {
+static Status list_grow(Reader *r, void **list, int n, int *cap, size_t item) {
   if (n < *cap) return ST_OK;
   if (*cap > INT32_MAX / 2) return err_set(r->e, ST_FORMAT, "%s: too many entries", r->f->path);
   int next = *cap ? *cap * 2 : 16;
@@ -53,44 +53,42 @@ static Status grow(Reader *r, void **list, int n, int *cap, size_t item) {
 }
 
 static Status read_meta(Reader *r) {
-  if (r->meta_seen) return bad(r, "__metadata__ appears twice");
+  if (r->meta_seen) return header_bad(r, "__metadata__ appears twice");
   r->meta_seen = true;
-  if (!json_take(&r->j, '{')) return bad(r, NULL);
+  if (!json_take(&r->j, '{')) return header_bad(r, NULL);
   if (json_try(&r->j, '}')) return ST_OK;
   do {
-    Status s = grow(r, (void **)&r->f->meta, r->f->nmeta, &r->mcap, sizeof(StMeta));
-    if (s != ST_OK) return s;
+    TRY(list_grow(r, (void **)&r->f->meta, r->f->nmeta, &r->mcap, sizeof(StMeta)));
     StMeta *m = &r->f->meta[r->f->nmeta];
-    if (!json_string(&r->j, &m->key)) return bad(r, NULL);
+    if (!json_string(&r->j, &m->key)) return header_bad(r, NULL);
     r->f->nmeta++; /* from here st_close frees the entry */
-    if (!json_take(&r->j, ':') || !json_string(&r->j, &m->value)) return bad(r, NULL);
+    if (!json_take(&r->j, ':') || !json_string(&r->j, &m->value)) return header_bad(r, NULL);
   } while (json_try(&r->j, ','));
-  return json_take(&r->j, '}') ? ST_OK : bad(r, NULL);
+  return json_take(&r->j, '}') ? ST_OK : header_bad(r, NULL);
 }
 
 static Status read_shape(Reader *r, StTensor *t) {
   t->shape = SHAPE0();
-  if (!json_take(&r->j, '[')) return bad(r, NULL);
+  if (!json_take(&r->j, '[')) return header_bad(r, NULL);
   if (json_try(&r->j, ']')) return ST_OK;
   do {
     uint64_t d;
-    if (!json_uint(&r->j, &d)) return bad(r, NULL);
+    if (!json_uint(&r->j, &d)) return header_bad(r, NULL);
     if (t->shape.rank == MAX_RANK) return bad_tensor(r, t, "more than 6 axes");
     t->shape.d[t->shape.rank++] = (int64_t)d;
   } while (json_try(&r->j, ','));
-  return json_take(&r->j, ']') ? ST_OK : bad(r, NULL);
+  return json_take(&r->j, ']') ? ST_OK : header_bad(r, NULL);
 }
 
 /* One entry {"dtype":..,"shape":..,"data_offsets":[a,b]}; t->data and t->bytes are set from the
  * offsets when they fit. */
 static Status read_entry(Reader *r, StTensor *t) {
-  Status s = ST_OK;
   uint64_t a = 0, b = 0;
   unsigned seen = 0;
-  if (!json_take(&r->j, '{')) return bad(r, NULL);
+  if (!json_take(&r->j, '{')) return header_bad(r, NULL);
   do {
     char *key, *text;
-    if (!json_string(&r->j, &key)) return bad(r, NULL);
+    if (!json_string(&r->j, &key)) return header_bad(r, NULL);
     unsigned bit = strcmp(key, "dtype") == 0          ? 1
                    : strcmp(key, "shape") == 0        ? 2
                    : strcmp(key, "data_offsets") == 0 ? 4
@@ -98,9 +96,9 @@ static Status read_entry(Reader *r, StTensor *t) {
     mem_free(key);
     if (seen & bit) return bad_tensor(r, t, "a field appears twice");
     seen |= bit;
-    if (!json_take(&r->j, ':')) return bad(r, NULL);
+    if (!json_take(&r->j, ':')) return header_bad(r, NULL);
     if (bit == 1) {
-      if (!json_string(&r->j, &text)) return bad(r, NULL);
+      if (!json_string(&r->j, &text)) return header_bad(r, NULL);
       int k = 0;
       while (k < DT_COUNT && strcmp(text, dtype_name((DType)k)) != 0) k++;
       mem_free(text);
@@ -108,16 +106,16 @@ static Status read_entry(Reader *r, StTensor *t) {
         return bad_tensor(r, t, "number type is none of F32 F16 BF16 F64 I64 I32 I16 I8 U8 BOOL");
       t->dtype = (DType)k;
     } else if (bit == 2) {
-      if ((s = read_shape(r, t)) != ST_OK) return s;
+      TRY(read_shape(r, t));
     } else if (bit == 4) {
       if (!json_take(&r->j, '[') || !json_uint(&r->j, &a) || !json_take(&r->j, ',') ||
           !json_uint(&r->j, &b) || !json_take(&r->j, ']'))
-        return bad(r, NULL);
+        return header_bad(r, NULL);
     } else if (!json_skip(&r->j)) {
-      return bad(r, NULL);
+      return header_bad(r, NULL);
     }
   } while (json_try(&r->j, ','));
-  if (!json_take(&r->j, '}')) return bad(r, NULL);
+  if (!json_take(&r->j, '}')) return header_bad(r, NULL);
   if (seen != 7) return bad_tensor(r, t, "dtype, shape or data_offsets is missing");
   if (a > b || b > r->ndata)
     return bad_tensor(r, t,
@@ -137,28 +135,31 @@ static Status read_entry(Reader *r, StTensor *t) {
   return ST_OK;
 }
 
-static Status read_header(Reader *r) {
-  if (!json_take(&r->j, '{')) return bad(r, NULL);
-  if (!json_try(&r->j, '}')) {
-    do {
-      char *name;
-      if (!json_string(&r->j, &name)) return bad(r, NULL);
-      bool is_meta = strcmp(name, "__metadata__") == 0;
-      Status s = is_meta
-                     ? ST_OK
-                     : grow(r, (void **)&r->f->tensor, r->f->ntensor, &r->cap, sizeof(StTensor));
-      if (is_meta || s != ST_OK)
-        mem_free(name);
-      else
-        r->f->tensor[r->f->ntensor++].name = name;
-      if (s != ST_OK) return s;
-      if (!json_take(&r->j, ':')) return bad(r, NULL);
-      if ((s = is_meta ? read_meta(r) : read_entry(r, &r->f->tensor[r->f->ntensor - 1])) != ST_OK)
-        return s;
-    } while (json_try(&r->j, ','));
-    if (!json_take(&r->j, '}')) return bad(r, NULL);
+static Status read_item(Reader *r) {
+  char *name;
+  if (!json_string(&r->j, &name)) return header_bad(r, NULL);
+  if (strcmp(name, "__metadata__") == 0) {
+    mem_free(name);
+    return json_take(&r->j, ':') ? read_meta(r) : header_bad(r, NULL);
   }
-  return json_done(&r->j) ? ST_OK : bad(r, NULL);
+  const Status s = list_grow(r, (void **)&r->f->tensor, r->f->ntensor, &r->cap, sizeof(StTensor));
+  if (s != ST_OK) {
+    mem_free(name);
+    return s;
+  }
+  StTensor *t = &r->f->tensor[r->f->ntensor++]; /* from here st_close frees the name */
+  t->name = name;
+  return json_take(&r->j, ':') ? read_entry(r, t) : header_bad(r, NULL);
+}
+
+static Status read_header(Reader *r) {
+  if (!json_take(&r->j, '{')) return header_bad(r, NULL);
+  if (!json_try(&r->j, '}')) {
+    do TRY(read_item(r));
+    while (json_try(&r->j, ','));
+    if (!json_take(&r->j, '}')) return header_bad(r, NULL);
+  }
+  return json_done(&r->j) ? ST_OK : header_bad(r, NULL);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -176,87 +177,103 @@ static int by_offset(const void *a, const void *b) {
   return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static Status check_unique(Reader *r) {
-  StFile *f = r->f;
-  Status s = ST_OK;
-  void **p = mem_alloc((size_t)PRLX_MAX(f->ntensor, f->nmeta) * sizeof *p);
-  if (!p) return err_set(r->e, ST_NOMEM, "%s: out of memory for the table of tensors", f->path);
+/* p: room for a pointer to each tensor. Names occur once; data lies without overlap and without a
+ * rest behind it. */
+static Status check_tensors(Reader *r, void **p) {
+  const StFile *f = r->f;
   for (int i = 0; i < f->ntensor; i++) p[i] = &f->tensor[i];
   qsort(p, (size_t)f->ntensor, sizeof *p, by_name);
-  for (int i = 1; i < f->ntensor && s == ST_OK; i++)
-    if (by_name(&p[i - 1], &p[i]) == 0) s = bad_tensor(r, p[i], "name appears twice");
-  if (s == ST_OK) qsort(p, (size_t)f->ntensor, sizeof *p, by_offset);
+  for (int i = 1; i < f->ntensor; i++)
+    if (by_name(&p[i - 1], &p[i]) == 0) return bad_tensor(r, p[i], "name appears twice");
+  qsort(p, (size_t)f->ntensor, sizeof *p, by_offset);
   const char *end = r->data; /* of all data so far */
-  for (int i = 0; i < f->ntensor && s == ST_OK; i++) {
+  for (int i = 0; i < f->ntensor; i++) {
     const StTensor *t = p[i];
     if (t->bytes && (const char *)t->data < end)
-      s = bad_tensor(r, t, "data overlaps that of another tensor");
-    else if (t->bytes)
-      end = (const char *)t->data + t->bytes;
+      return bad_tensor(r, t, "data overlaps that of another tensor");
+    if (t->bytes) end = (const char *)t->data + t->bytes;
   }
   const char *stop = (const char *)r->data + r->ndata;
-  if (s == ST_OK && end != stop)
-    s = err_set(r->e, ST_FORMAT,
-                "%s: %lld bytes after the last tensor; the file is damaged, or something was "
-                "appended to it",
-                f->path, (long long)(stop - end));
+  if (end == stop) return ST_OK;
+  return err_set(r->e, ST_FORMAT,
+                 "%s: %lld bytes after the last tensor; the file is damaged, or something was "
+                 "appended to it",
+                 f->path, (long long)(stop - end));
+}
+
+/* p: room for a pointer to each entry. */
+static Status check_meta(Reader *r, void **p) {
+  const StFile *f = r->f;
   for (int i = 0; i < f->nmeta; i++) p[i] = &f->meta[i];
-  if (s == ST_OK) qsort(p, (size_t)f->nmeta, sizeof *p, by_key);
-  for (int i = 1; i < f->nmeta && s == ST_OK; i++)
+  qsort(p, (size_t)f->nmeta, sizeof *p, by_key);
+  for (int i = 1; i < f->nmeta; i++)
     if (by_key(&p[i - 1], &p[i]) == 0)
-      s = err_set(r->e, ST_FORMAT,
-                  "%s: a metadata key appears twice; the file was written by a faulty program",
-                  f->path);
+      return err_set(r->e, ST_FORMAT,
+                     "%s: a metadata key appears twice; the file was written by a faulty program",
+                     f->path);
+  return ST_OK;
+}
+
+static Status check_unique(Reader *r) {
+  const StFile *f = r->f;
+  void **p = mem_alloc((size_t)PRLX_MAX(f->ntensor, f->nmeta) * sizeof *p);
+  if (!p) return err_set(r->e, ST_NOMEM, "%s: out of memory for the table of tensors", f->path);
+  Status s = check_tensors(r, p);
+  if (s != ST_OK) goto done;
+  s = check_meta(r, p);
+done:
   mem_free(p);
   return s;
 }
 
-static Status map_file(StFile *f, Error *e) {
+static Status map_descriptor(StFile *f, int fd, Error *e) {
   struct stat st;
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+    return err_set(e, ST_IO, "%s: is not a regular file; expected a .safetensors file", f->path);
+  if (st.st_size < 10)
+    return err_set(e, ST_FORMAT, "%s: only %lld bytes; expected a .safetensors file (at least 10)",
+                   f->path, (long long)st.st_size);
+  void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (map == MAP_FAILED)
+    return err_set(e, ST_IO, "%s: cannot be mapped into memory: %s", f->path, strerror(errno));
+  f->map = map;
+  f->map_bytes = (size_t)st.st_size;
+  return ST_OK;
+}
+
+static Status map_file(StFile *f, Error *e) {
   int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not hang */
   if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", f->path, strerror(errno));
-  Status s = ST_OK;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-    s = err_set(e, ST_IO, "%s: is not a regular file; expected a .safetensors file", f->path);
-  else if (st.st_size < 10)
-    s = err_set(e, ST_FORMAT, "%s: only %lld bytes; expected a .safetensors file (at least 10)",
-                f->path, (long long)st.st_size);
-  else {
-    f->map_bytes = (size_t)st.st_size;
-    f->map = mmap(NULL, f->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (f->map == MAP_FAILED) {
-      f->map = NULL;
-      s = err_set(e, ST_IO, "%s: cannot be mapped into memory: %s", f->path, strerror(errno));
-    }
-  }
+  const Status s = map_descriptor(f, fd, e);
   close(fd);
   return s;
+}
+
+/* What it has read so far is in f, for st_close. */
+static Status read_file(StFile *f, Error *e) {
+  TRY(map_file(f, e));
+  const unsigned char *b = f->map;
+  uint64_t len = 0, room = f->map_bytes - 8;
+  for (int i = 7; i >= 0; i--) len = len << 8 | b[i];
+  const char *pointer = file_pointer(b, f->map_bytes);
+  if (pointer) return err_set(e, ST_FORMAT, "%s: %s", f->path, pointer);
+  if (len > room || len > MAX_HEADER)
+    return err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short",
+                   f->path, (unsigned long long)len,
+                   len > MAX_HEADER ? "is above the limit of 100 MB"
+                                    : "is more than the file holds");
+  Reader r = {f, {0}, (const char *)b + 8 + len, room - len, 0, 0, false, e};
+  json_init(&r.j, (const char *)b + 8, len);
+  if (len && b[8] != '{') return header_bad(&r, "it does not begin with {");
+  TRY(read_header(&r));
+  return check_unique(&r);
 }
 
 Status st_open(StFile *f, const char *path, Error *e) {
   memset(f, 0, sizeof *f);
   f->path = mem_strdup(path);
   if (!f->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  Status s = map_file(f, e);
-  if (s == ST_OK) {
-    const unsigned char *b = f->map;
-    uint64_t len = 0, room = f->map_bytes - 8;
-    for (int i = 7; i >= 0; i--) len = len << 8 | b[i];
-    const char *pointer = file_pointer(b, f->map_bytes);
-    if (pointer)
-      s = err_set(e, ST_FORMAT, "%s: %s", path, pointer);
-    else if (len > room || len > MAX_HEADER)
-      s = err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short",
-                  path, (unsigned long long)len,
-                  len > MAX_HEADER ? "is above the limit of 100 MB"
-                                   : "is more than the file holds");
-    else {
-      Reader r = {f, {0}, (const char *)b + 8 + len, room - len, 0, 0, false, e};
-      json_init(&r.j, (const char *)b + 8, len);
-      s = len && b[8] != '{' ? bad(&r, "it does not begin with {") : read_header(&r);
-      if (s == ST_OK) s = check_unique(&r);
-    }
-  }
+  const Status s = read_file(f, e);
   if (s != ST_OK) st_close(f);
   return s;
 }

@@ -47,7 +47,7 @@ void st_writer_free(StWriter *w) {
   mem_free(w);
 }
 
-static void *room(void *list, int n, int *cap, size_t item) {
+static void *list_room(void *list, int n, int *cap, size_t item) {
   if (n < *cap) return list;
   int next = *cap ? *cap * 2 : 32;
   void *p = mem_grow(list, (size_t)n * item, (size_t)next * item);
@@ -70,7 +70,7 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
   for (int i = 0; i < w->n; i++)
     if (strcmp(w->t[i].name, name) == 0)
       return err_set(e, ST_INVALID, "tensor \"%s\" was added twice", name);
-  void *p = room(w->t, w->n, &w->cap, sizeof(Entry));
+  void *p = list_room(w->t, w->n, &w->cap, sizeof(Entry));
   if (!p) return err_set(e, ST_NOMEM, "tensor \"%s\": out of memory", name);
   w->t = p;
   char *copy = mem_strdup(name);
@@ -81,16 +81,14 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
 
 Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx,
                      Error *e) {
-  Status st = st_add(w, name, dtype, s, NULL, e);
-  if (st != ST_OK) return st;
+  TRY(st_add(w, name, dtype, s, NULL, e));
   w->t[w->n - 1].fill = fill;
   w->t[w->n - 1].ctx = ctx;
   return ST_OK;
 }
 
 Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *data, Error *e) {
-  Status st = st_add(w, name, DT_F16, s, NULL, e);
-  if (st != ST_OK) return st;
+  TRY(st_add(w, name, DT_F16, s, NULL, e));
   Entry *t = &w->t[w->n - 1];
   uint16_t *h = mem_alloc(t->bytes);
   if (!h) {
@@ -107,7 +105,7 @@ Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e) {
   for (int i = 0; i < w->nmeta; i++)
     if (strcmp(w->meta[i].key, key) == 0)
       return err_set(e, ST_INVALID, "metadata \"%s\" was added twice", key);
-  void *p = room(w->meta, w->nmeta, &w->mcap, sizeof(StMeta));
+  void *p = list_room(w->meta, w->nmeta, &w->mcap, sizeof(StMeta));
   if (!p) return err_set(e, ST_NOMEM, "metadata \"%s\": out of memory", key);
   w->meta = p;
   StMeta m = {mem_strdup(key), mem_strdup(value)};
@@ -136,58 +134,58 @@ typedef struct Text {
   char *p;
   size_t n;
 } Text;
-static void put(Text *o, const char *s, size_t n) {
+static void text_put(Text *o, const char *s, size_t n) {
   if (o->p) memcpy(o->p + o->n, s, n);
   o->n += n;
 }
 
-static void puts_(Text *o, const char *s) { put(o, s, strlen(s)); }
-static void put_quoted(Text *o, const char *s) {
-  puts_(o, "\"");
+static void text_puts(Text *o, const char *s) { text_put(o, s, strlen(s)); }
+static void text_quoted(Text *o, const char *s) {
+  text_puts(o, "\"");
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
     char b[8];
     if (c == '"' || c == '\\') {
       b[0] = '\\';
       b[1] = (char)c;
-      put(o, b, 2);
+      text_put(o, b, 2);
     } else if (c < 0x20) {
       snprintf(b, sizeof b, "\\u%04x", c);
-      puts_(o, b);
+      text_puts(o, b);
     } else
-      put(o, s, 1);
+      text_put(o, s, 1);
   }
-  puts_(o, "\"");
+  text_puts(o, "\"");
 }
 
-static void header(const StWriter *w, Text *o) {
+static void header_text(const StWriter *w, Text *o) {
   char b[64];
-  puts_(o, "{");
+  text_puts(o, "{");
   if (w->nmeta) {
-    puts_(o, "\"__metadata__\":{");
+    text_puts(o, "\"__metadata__\":{");
     for (int i = 0; i < w->nmeta; i++) {
-      if (i) puts_(o, ",");
-      put_quoted(o, w->meta[i].key);
-      puts_(o, ":");
-      put_quoted(o, w->meta[i].value);
+      if (i) text_puts(o, ",");
+      text_quoted(o, w->meta[i].key);
+      text_puts(o, ":");
+      text_quoted(o, w->meta[i].value);
     }
-    puts_(o, "}");
+    text_puts(o, "}");
   }
   for (int i = 0; i < w->n; i++) {
     const Entry *t = &w->t[i];
-    if (i || w->nmeta) puts_(o, ",");
-    put_quoted(o, t->name);
-    puts_(o, ":{\"dtype\":\"");
-    puts_(o, dtype_name(t->dtype));
-    puts_(o, "\",\"shape\":[");
+    if (i || w->nmeta) text_puts(o, ",");
+    text_quoted(o, t->name);
+    text_puts(o, ":{\"dtype\":\"");
+    text_puts(o, dtype_name(t->dtype));
+    text_puts(o, "\",\"shape\":[");
     for (int k = 0; k < t->shape.rank; k++) {
       snprintf(b, sizeof b, "%s%lld", k ? "," : "", (long long)t->shape.d[k]);
-      puts_(o, b);
+      text_puts(o, b);
     }
     snprintf(b, sizeof b, "],\"data_offsets\":[%zu,%zu]}", t->offset, t->offset + t->bytes);
-    puts_(o, b);
+    text_puts(o, b);
   }
-  puts_(o, "}");
+  text_puts(o, "}");
 }
 
 static Status write_tensor(const Entry *t, AtomicFile *f, Error *e) {
@@ -195,18 +193,18 @@ static Status write_tensor(const Entry *t, AtomicFile *f, Error *e) {
   for (size_t done = 0; done < t->bytes;) {
     const void *piece = NULL;
     size_t n = 0;
-    Status s = t->fill(t->ctx, &piece, &n, e);
-    if (s != ST_OK) return s;
+    TRY(t->fill(t->ctx, &piece, &n, e));
     if (!n || n > t->bytes - done)
       return err_set(e, ST_INTERNAL, "%s: tensor \"%s\": %zu bytes at %zu of %zu", f->path, t->name,
                      n, done, t->bytes);
-    if ((s = atomic_write(f, piece, n, e)) != ST_OK) return s;
+    TRY(atomic_write(f, piece, n, e));
     done += n;
   }
   return ST_OK;
 }
 
-static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
+/* Gives every tensor its place, too. */
+static Status write_header(StWriter *w, AtomicFile *f, Error *e) {
   size_t at = 0;
   for (size_t size = 8; size; size /= 2)
     for (int i = 0; i < w->n; i++)
@@ -215,32 +213,37 @@ static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
         at += w->t[i].bytes;
       }
   Text o = {NULL, 0};
-  header(w, &o);
+  header_text(w, &o);
   size_t total = (o.n + 8 + 63) & ~(size_t)63;
   char *buf = mem_alloc(total);
   if (!buf) return err_set(e, ST_NOMEM, "%s: out of memory for the header", f->path);
   memset(buf, ' ', total);
   for (int i = 0; i < 8; i++) buf[i] = (char)((uint64_t)(total - 8) >> (8 * i));
   o = (Text){buf + 8, 0};
-  header(w, &o);
-  Status s = atomic_write(f, buf, total, e);
+  header_text(w, &o);
+  const Status s = atomic_write(f, buf, total, e);
   mem_free(buf);
-  for (size_t size = 8; size && s == ST_OK; size /= 2)
-    for (int i = 0; i < w->n && s == ST_OK; i++)
-      if (dtype_size(w->t[i].dtype) == size) s = write_tensor(&w->t[i], f, e);
   return s;
+}
+
+static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
+  TRY(write_header(w, f, e));
+  for (size_t size = 8; size; size /= 2)
+    for (int i = 0; i < w->n; i++)
+      if (dtype_size(w->t[i].dtype) == size) TRY(write_tensor(&w->t[i], f, e));
+  return ST_OK;
 }
 
 Status st_commit(StWriter *w, const char *path, Error *e) {
   AtomicFile f;
   Status s = atomic_begin(&f, path, e);
-  if (s == ST_OK) {
-    s = write_file(w, &f, e);
-    if (s == ST_OK)
-      s = atomic_commit(&f, e);
-    else
-      atomic_abort(&f);
-  }
+  if (s != ST_OK) goto done;
+  s = write_file(w, &f, e);
+  if (s == ST_OK)
+    s = atomic_commit(&f, e);
+  else
+    atomic_abort(&f);
+done:
   st_writer_free(w);
   return s;
 }

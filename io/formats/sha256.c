@@ -14,7 +14,7 @@ static const uint32_t K[64] = {
 
 static uint32_t rotr(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
-static void compress(uint32_t h[8], const uint8_t *p) {
+static void sha256_compress(uint32_t h[8], const uint8_t *p) {
   uint32_t w[64];
   for (int i = 0; i < 16; i++)
     w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
@@ -64,9 +64,9 @@ void sha256_add(Sha256 *s, const void *data, size_t n) {
     p += k;
     n -= k;
     if (have + k < 64) return;
-    compress(s->hash, s->block);
+    sha256_compress(s->hash, s->block);
   }
-  for (; n >= 64; p += 64, n -= 64) compress(s->hash, p);
+  for (; n >= 64; p += 64, n -= 64) sha256_compress(s->hash, p);
   if (n) memcpy(s->block, p, n);
 }
 

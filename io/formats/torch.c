@@ -93,9 +93,9 @@ static bool is_magic(const Pk *v) {
 /* Next pickle of the stream; *at moves behind it. */
 static Status next_pickle(Pickle *k, const uint8_t *data, size_t n, size_t *at, const char *name,
                           Error *e) {
-  Status s = pickle_read(k, data + *at, n - *at, false, name, e);
-  if (s == ST_OK) *at += k->used;
-  return s;
+  TRY(pickle_read(k, data + *at, n - *at, false, name, e));
+  *at += k->used;
+  return ST_OK;
 }
 
 /* The table of storages that the object speaks of, without data yet. */
@@ -108,8 +108,7 @@ static Status list_storages(const Pickle *k, const char *name, TorchStorage **ou
   if (!*out) return err_set(e, ST_NOMEM, "%s: out of memory for the table of storages", name);
   for (size_t i = 0; i < k->npersid; i++) {
     Persid p;
-    Status s = read_persid(k->persid[i], name, &p, e);
-    if (s != ST_OK) return s;
+    TRY(read_persid(k->persid[i], name, &p, e));
     (*out)[i] = (TorchStorage){p.key, p.dtype, p.numel, NULL};
   }
   if (k->npersid) qsort(*out, k->npersid, sizeof **out, by_key);
@@ -166,8 +165,7 @@ static Status place_storages(const Pk *keys, TorchStorage *t, int count, const u
 static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *name, Pickle *tree,
                           TorchStorage **table, int *count, size_t *work, Error *e) {
   Pickle k;
-  Status s = next_pickle(&k, data, n, &at, name, e);
-  if (s != ST_OK) return s;
+  TRY(next_pickle(&k, data, n, &at, name, e));
   bool ok = k.root && k.root->kind == PK_INT && k.root->integer == 1001;
   pickle_free(&k);
   if (!ok)
@@ -175,7 +173,7 @@ static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *
         e, ST_FORMAT,
         "%s: torch stream of another version; expected 1001; save it again with a current torch",
         name);
-  if ((s = next_pickle(&k, data, n, &at, name, e)) != ST_OK) return s;
+  TRY(next_pickle(&k, data, n, &at, name, e));
   const Pk *little = pk_get(k.root, "little_endian");
   ok = little && little->kind == PK_BOOL && little->integer;
   pickle_free(&k);
@@ -183,11 +181,11 @@ static Status read_legacy(const uint8_t *data, size_t n, size_t at, const char *
     return err_set(e, ST_FORMAT,
                    "%s: torch stream of a big-endian machine; save it again on a little-endian one",
                    name);
-  if ((s = next_pickle(tree, data, n, &at, name, e)) != ST_OK) return s;
-  if ((s = list_storages(tree, name, table, count, e)) != ST_OK) return s;
-  if ((s = next_pickle(&k, data, n, &at, name, e)) != ST_OK) return s;
+  TRY(next_pickle(tree, data, n, &at, name, e));
+  TRY(list_storages(tree, name, table, count, e));
+  TRY(next_pickle(&k, data, n, &at, name, e));
   *work += at;
-  s = place_storages(k.root, *table, *count, data, n, at, name, e);
+  const Status s = place_storages(k.root, *table, *count, data, n, at, name, e);
   pickle_free(&k);
   return s;
 }
@@ -228,9 +226,8 @@ static const ZipEntry *in_folder(const TorchFile *f, const char *tail) {
 static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Error *e) {
   int i = (int)(t - f->zip.entry);
   if (!f->cache[i].p) {
-    Status s = zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].p,
-                        &f->cache[i].own, e);
-    if (s != ST_OK) return s;
+    TRY(zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].p, &f->cache[i].own,
+                 e));
     if (f->cache[i].own) f->budget -= (size_t)t->size;
   }
   *p = f->cache[i].p;
@@ -238,23 +235,35 @@ static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Err
 }
 
 static Status open_zip(TorchFile *f, Error *e) {
-  Status s = zip_open(&f->zip, f->data, f->bytes, f->name, e);
-  if (s == ST_OK) s = find_folder(f, e);
-  if (s != ST_OK) return s;
+  TRY(zip_open(&f->zip, f->data, f->bytes, f->name, e));
+  TRY(find_folder(f, e));
   f->container = in_folder(f, "constants.pkl") ? TORCH_SCRIPT : TORCH_ZIP;
   f->cache = mem_alloc((size_t)f->zip.count * sizeof *f->cache);
   if (!f->cache) return err_set(e, ST_NOMEM, "%s: out of memory", f->name);
   const ZipEntry *order = in_folder(f, "byteorder"), *pkl = in_folder(f, "data.pkl");
   const uint8_t *p;
   if (order) {
-    if ((s = entry_data(f, order, &p, e)) != ST_OK) return s;
+    TRY(entry_data(f, order, &p, e));
     if (order->size != 6 || memcmp(p, "little", 6) != 0)
       return err_set(e, ST_FORMAT,
                      "%s: written on a big-endian machine; save it again on a little-endian one",
                      f->name);
   }
-  if ((s = entry_data(f, pkl, &p, e)) != ST_OK) return s;
+  TRY(entry_data(f, pkl, &p, e));
   return pickle_read(&f->tree, p, (size_t)pkl->size, f->container == TORCH_SCRIPT, f->name, e);
+}
+
+/* What it has read so far is in f, for torch_close. */
+static Status open_container(TorchFile *f, Error *e) {
+  if (zip_is(f->data, f->bytes)) return open_zip(f, e);
+  f->container = TORCH_PICKLE;
+  TRY(pickle_read(&f->tree, f->data, f->bytes, false, f->name, e));
+  if (!is_magic(f->tree.root)) return ST_OK;
+  const size_t at = f->tree.used;
+  pickle_free(&f->tree);
+  f->container = TORCH_LEGACY;
+  return read_legacy(f->data, f->bytes, at, f->name, &f->tree, &f->storage, &f->nstorage, &f->work,
+                     e);
 }
 
 Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name, Error *e) {
@@ -263,19 +272,7 @@ Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name,
   f->bytes = n;
   f->budget = ((size_t)256 << 20) + PRLX_MIN(n, SIZE_MAX / 16) * 8;
   f->name = mem_strdup(name);
-  Status s = f->name ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
-  if (s == ST_OK && zip_is(data, n))
-    s = open_zip(f, e);
-  else if (s == ST_OK) {
-    s = pickle_read(&f->tree, data, n, false, name, e);
-    f->container = TORCH_PICKLE;
-    if (s == ST_OK && is_magic(f->tree.root)) {
-      size_t at = f->tree.used;
-      pickle_free(&f->tree);
-      f->container = TORCH_LEGACY;
-      s = read_legacy(data, n, at, name, &f->tree, &f->storage, &f->nstorage, &f->work, e);
-    }
-  }
+  const Status s = f->name ? open_container(f, e) : err_set(e, ST_NOMEM, "%s: out of memory", name);
   if (s != ST_OK) torch_close(f);
   return s;
 }
@@ -319,19 +316,23 @@ static Status nested_storage(TorchFile *f, const Pk *blob, TorchStorage *out, Er
   if (f->work > f->bytes * 4 + (1 << 20))
     return err_set(e, ST_FORMAT,
                    "%s: the same embedded storages over and over; not a file of weights", name);
-  Status s = pickle_read(&first, d, blob->text.len, false, name, e);
-  if (s != ST_OK) return s;
+  TRY(pickle_read(&first, d, blob->text.len, false, name, e));
   size_t at = first.used;
   bool ok = is_magic(first.root);
   pickle_free(&first);
-  s = ok ? read_legacy(d, blob->text.len, at, name, &tree, &table, &count, &f->work, e)
-         : err_set(e, ST_FORMAT, "%s: an embedded storage is no torch stream; the file is damaged",
+  if (!ok)
+    return err_set(e, ST_FORMAT, "%s: an embedded storage is no torch stream; the file is damaged",
                    name);
-  if (s == ST_OK && tree.root->kind != PK_PERSID)
-    s = err_set(e, ST_FORMAT, "%s: an embedded stream holds something else than a storage", name);
   Persid p;
-  if (s == ST_OK) s = read_persid(tree.root, name, &p, e);
-  if (s == ST_OK) s = part_of(find_storage(table, count, p.key), &p, name, out, e);
+  Status s = read_legacy(d, blob->text.len, at, name, &tree, &table, &count, &f->work, e);
+  if (s != ST_OK) goto done;
+  s = tree.root->kind == PK_PERSID
+          ? read_persid(tree.root, name, &p, e)
+          : err_set(e, ST_FORMAT, "%s: an embedded stream holds something else than a storage",
+                    name);
+  if (s != ST_OK) goto done;
+  s = part_of(find_storage(table, count, p.key), &p, name, out, e);
+done:
   mem_free(table);
   pickle_free(&tree);
   return s;
@@ -353,8 +354,8 @@ static Status zip_storage(TorchFile *f, const Persid *p, TorchStorage *out, Erro
         "%s: zip entry %s has %llu bytes; the object needs %lld x %zu; the file is damaged",
         f->name, tail, (unsigned long long)t->size, (long long)p->numel, dtype_size(p->dtype));
   TorchStorage whole = {p->key, p->dtype, p->numel, NULL};
-  Status s = entry_data(f, t, &whole.data, e);
-  return s != ST_OK ? s : part_of(&whole, p, f->name, out, e);
+  TRY(entry_data(f, t, &whole.data, e));
+  return part_of(&whole, p, f->name, out, e);
 }
 
 static Status get_storage(TorchFile *f, const Pk *v, TorchStorage *out, Error *e) {
@@ -364,8 +365,7 @@ static Status get_storage(TorchFile *f, const Pk *v, TorchStorage *out, Error *e
   if (!v || v->kind != PK_PERSID)
     return err_set(e, ST_FORMAT, "%s: a tensor without a storage; the file is damaged", f->name);
   Persid p;
-  Status s = read_persid(v, f->name, &p, e);
-  if (s != ST_OK) return s;
+  TRY(read_persid(v, f->name, &p, e));
   if (f->container == TORCH_ZIP || f->container == TORCH_SCRIPT) return zip_storage(f, &p, out, e);
   return part_of(find_storage(f->storage, f->nstorage, p.key), &p, f->name, out, e);
 }
@@ -393,8 +393,8 @@ static const Pk *tensor_args(const Pk *v) {
 bool torch_is_tensor(const Pk *v) { return tensor_args(v) != NULL; }
 
 /* Copies elements of `one` bytes in row-major order; all indexes were checked. */
-static void gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
-                   size_t one) {
+static void strided_gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
+                           size_t one) {
   int64_t index[MAX_RANK] = {0}, at = 0, n = shape_numel(*s);
   for (int64_t i = 0; i < n; i++) {
     memcpy(dst + (size_t)i * one, src + (size_t)at * one, one);
@@ -449,8 +449,7 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
     return err_set(e, ST_FORMAT, "%s: %s is no tensor; expected a state dict", f->name, what);
   TorchStorage st = {0};
   Layout l;
-  Status s = get_storage(f, args->item[0], &st, e);
-  if (s != ST_OK) return s;
+  TRY(get_storage(f, args->item[0], &st, e));
   if (!read_layout(args, st.numel, &l))
     return err_set(e, ST_FORMAT,
                    "%s: tensor %s lies outside its storage of %lld elements, or has more than %d "
@@ -476,7 +475,7 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
     return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s (%zu bytes)", f->name, what,
                    bytes);
   f->budget -= bytes;
-  gather(out->own, out->data, &l.shape, l.stride, one);
+  strided_gather(out->own, out->data, &l.shape, l.stride, one);
   out->data = out->own;
   return ST_OK;
 }

@@ -17,7 +17,7 @@ typedef struct Walk {
   Error *e;
 } Walk;
 
-static Status walk(Walk *w, Pk *v);
+static Status walk_value(Walk *w, Pk *v);
 
 const Pk *torch_module(const Pk *v, PkText *class_name) {
   const Pk *meta =
@@ -30,7 +30,7 @@ const Pk *torch_module(const Pk *v, PkText *class_name) {
 
 /* Adds ".key" to the path; the caller restores w->len. Names go into JSON headers, onto terminals
  * and into comparisons: plain characters only. */
-static Status enter(Walk *w, const Pk *key, size_t index) {
+static Status path_enter(Walk *w, const Pk *key, size_t index) {
   char number[32];
   PkText t = {number, 0};
   if (key && key->kind == PK_STR)
@@ -54,7 +54,7 @@ static Status enter(Walk *w, const Pk *key, size_t index) {
   return ST_OK;
 }
 
-static void leave(Walk *w, size_t len) {
+static void path_leave(Walk *w, size_t len) {
   w->len = len;
   w->path[len] = 0;
 }
@@ -73,8 +73,7 @@ static Status add_tensor(Walk *w, const Pk *v) {
     f->cap = next;
   }
   TorchTensor t;
-  Status s = torch_tensor(f, v, w->path, &t, w->e);
-  if (s != ST_OK) return s;
+  TRY(torch_tensor(f, v, w->path, &t, w->e));
   t.name = mem_strdup(w->len ? w->path : "tensor");
   f->tensor[f->count++] = t;
   return t.name ? ST_OK : err_set(w->e, ST_NOMEM, "%s: out of memory", f->name);
@@ -96,48 +95,45 @@ static Status walk_module(Walk *w, const Pk *state) {
   if (hidden && hidden->nitem > 100)
     return err_set(w->e, ST_FORMAT, "%s: %zu hidden buffers in one module; not a network",
                    w->f->name, hidden->nitem);
-  Status s = ST_OK;
-  for (int k = 0; k < COUNT_OF(part) && s == ST_OK; k++) {
+  for (int k = 0; k < COUNT_OF(part); k++) {
     Pk *d = pk_get(state, part[k]);
-    for (size_t i = 0; d && d->kind == PK_DICT && i + 1 < d->nitem && s == ST_OK; i += 2) {
+    for (size_t i = 0; d && d->kind == PK_DICT && i + 1 < d->nitem; i += 2) {
       Pk *v = d->item[i + 1];
       size_t len = w->len;
       if (v->kind == PK_NONE || (k == 1 && in_set(hidden, d->item[i]))) continue;
-      if ((s = enter(w, d->item[i], i / 2)) != ST_OK) break;
+      TRY(path_enter(w, d->item[i], i / 2));
       if (k < 2 && !torch_is_tensor(v))
-        s = err_set(w->e, ST_FORMAT, "%s: parameter %s is no tensor; the file is damaged",
-                    w->f->name, w->path);
-      else
-        s = walk(w, v);
-      leave(w, len);
+        return err_set(w->e, ST_FORMAT, "%s: parameter %s is no tensor; the file is damaged",
+                       w->f->name, w->path);
+      TRY(walk_value(w, v));
+      path_leave(w, len);
     }
   }
-  return s;
+  return ST_OK;
 }
 
-static bool branches(const Pk *v) {
+static bool has_branches(const Pk *v) {
   return v->kind == PK_CALL || v->kind == PK_DICT || v->kind == PK_LIST || v->kind == PK_TUPLE;
 }
 
 static Status walk_items(Walk *w, Pk *v) {
-  Status s = ST_OK;
   size_t step = v->kind == PK_DICT ? 2 : 1;
-  for (size_t i = 0; i + step <= v->nitem && s == ST_OK; i += step) {
+  for (size_t i = 0; i + step <= v->nitem; i += step) {
     size_t len = w->len;
-    if (!branches(v->item[i + step - 1]) ||
+    if (!has_branches(v->item[i + step - 1]) ||
         (step == 2 && v->item[i]->kind != PK_STR && v->item[i]->kind != PK_INT)) {
       w->f->others++;
       w->visits++;
       continue;
     }
-    if ((s = enter(w, step == 2 ? v->item[i] : NULL, i)) == ST_OK)
-      s = walk(w, v->item[i + step - 1]);
-    leave(w, len);
+    TRY(path_enter(w, step == 2 ? v->item[i] : NULL, i));
+    TRY(walk_value(w, v->item[i + step - 1]));
+    path_leave(w, len);
   }
-  return s;
+  return ST_OK;
 }
 
-static Status walk(Walk *w, Pk *v) {
+static Status walk_value(Walk *w, Pk *v) {
   if (++w->visits > MAX_VISITS)
     return err_set(w->e, ST_FORMAT, "%s: more than %d entries; not a network", w->f->name,
                    MAX_VISITS);
@@ -178,18 +174,20 @@ static Status check_names(TorchFile *f, Error *e) {
   for (int i = 0; i < f->count; i++) order[i] = &f->tensor[i];
   qsort(order, (size_t)f->count, sizeof *order, by_name);
   Status s = ST_OK;
-  for (int i = 1; i < f->count && s == ST_OK; i++)
-    if (!strcmp(order[i]->name, order[i - 1]->name))
-      s = err_set(e, ST_FORMAT, "%s: two tensors are called %s; the file is damaged", f->name,
-                  order[i]->name);
+  for (int i = 1; i < f->count; i++) {
+    if (strcmp(order[i]->name, order[i - 1]->name)) continue;
+    s = err_set(e, ST_FORMAT, "%s: two tensors are called %s; the file is damaged", f->name,
+                order[i]->name);
+    break;
+  }
   mem_free(order);
   return s;
 }
 
 Status torch_collect(TorchFile *f, Error *e) {
   Walk w = {.f = f, .e = e};
-  Status s = walk(&w, f->tree.root);
-  return s != ST_OK ? s : check_names(f, e);
+  TRY(walk_value(&w, f->tree.root));
+  return check_names(f, e);
 }
 
 const TorchTensor *torch_find(const TorchFile *f, const char *name) {

@@ -30,7 +30,7 @@ static int count_tabs(const char *p) {
   return n;
 }
 
-static void split(char *line, char **cell, int n) {
+static void line_split(char *line, char **cell, int n) {
   for (int i = 0; i < n; i++) {
     cell[i] = line;
     char *tab = strchr(line, '\t');
@@ -57,7 +57,7 @@ static Status check_columns(const Tsv *t, Error *e) {
 }
 
 /* t->text is ours: n bytes and a zero behind them. */
-static Status parse(Tsv *t, size_t n, Error *e) {
+static Status tsv_fill(Tsv *t, size_t n, Error *e) {
   char *p = t->text, *end = p + n;
   if (memchr(p, 0, n))
     return err_set(
@@ -84,9 +84,9 @@ static Status parse(Tsv *t, size_t n, Error *e) {
   t->col = mem_alloc((size_t)t->ncol * sizeof *t->col);
   t->cell = mem_alloc((lines - 1) * (size_t)t->ncol * sizeof *t->cell);
   if (!t->col || !t->cell) return err_set(e, ST_NOMEM, "%s: out of memory", t->path);
-  split(p, t->col, t->ncol);
-  Status s = check_columns(t, e);
-  for (size_t r = 0; r + 1 < lines && s == ST_OK; r++) {
+  line_split(p, t->col, t->ncol);
+  TRY(check_columns(t, e));
+  for (size_t r = 0; r + 1 < lines; r++) {
     p = next;
     next = cut_line(p, end);
     int have = count_tabs(p) + 1;
@@ -95,10 +95,10 @@ static Status parse(Tsv *t, size_t n, Error *e) {
                      "%s: row %zu has %d columns; expected %d as in row 1; write n/a for what is "
                      "missing, and no tab inside a cell",
                      t->path, r + 2, have, t->ncol);
-    split(p, t->cell + r * (size_t)t->ncol, t->ncol);
+    line_split(p, t->cell + r * (size_t)t->ncol, t->ncol);
     t->nrow++;
   }
-  return s;
+  return ST_OK;
 }
 
 Status tsv_parse(const uint8_t *text, size_t n, const char *name, Tsv *t, Error *e) {
@@ -108,8 +108,10 @@ Status tsv_parse(const uint8_t *text, size_t n, const char *name, Tsv *t, Error 
   t->path = mem_strdup(name);
   t->text = mem_alloc(n + 1);
   Status s = t->path && t->text ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
-  if (s == ST_OK && n) memcpy(t->text, text, n);
-  if (s == ST_OK) s = parse(t, n, e);
+  if (s != ST_OK) goto done;
+  if (n) memcpy(t->text, text, n);
+  s = tsv_fill(t, n, e);
+done:
   if (s != ST_OK) tsv_free(t);
   return s;
 }
@@ -118,9 +120,8 @@ Status tsv_read(const char *path, Tsv *t, Error *e) {
   uint8_t *text;
   size_t n;
   memset(t, 0, sizeof *t);
-  Status s = file_read(path, &text, &n, TSV_BYTES, e);
-  if (s != ST_OK) return s;
-  s = tsv_parse(text, n, path, t, e);
+  TRY(file_read(path, &text, &n, TSV_BYTES, e));
+  const Status s = tsv_parse(text, n, path, t, e);
   mem_free(text);
   return s;
 }
@@ -142,7 +143,7 @@ bool tsv_missing(const char *c) {
 }
 
 /* ---- writing ---- */
-static bool reserve(TsvWriter *w, size_t more) {
+static bool text_reserve(TsvWriter *w, size_t more) {
   if (w->failed) return false;
   if (w->len + more <= w->cap) return true;
   size_t cap = PRLX_MAX((w->len + more) * 2, (size_t)1024);
@@ -165,7 +166,7 @@ void tsv_cell(TsvWriter *w, const char *fmt, ...) {
     w->failed = true;
     return;
   }
-  if (!reserve(w, (size_t)n + 8)) return;
+  if (!text_reserve(w, (size_t)n + 8)) return;
   if (w->row_open) w->buf[w->len++] = '\t';
   w->row_open = true;
   char *cell = w->buf + w->len;
@@ -182,7 +183,7 @@ void tsv_cell(TsvWriter *w, const char *fmt, ...) {
 }
 
 void tsv_row_end(TsvWriter *w) {
-  if (reserve(w, 1)) w->buf[w->len++] = '\n';
+  if (text_reserve(w, 1)) w->buf[w->len++] = '\n';
   w->row_open = false;
 }
 

@@ -27,7 +27,7 @@ static uint32_t le16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
 static uint32_t le32(const uint8_t *p) { return le16(p) | le16(p + 2) << 16; }
 static uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(p + 4) << 32; }
 
-static Status bad(const ZipFile *z, const char *what, Error *e) {
+static Status zip_bad(const ZipFile *z, const char *what, Error *e) {
   return err_set(e, ST_FORMAT,
                  "%s: zip archive: %s; the file is damaged or cut short; download it again",
                  z->name, what);
@@ -52,11 +52,11 @@ typedef struct Directory {
 
 /* The end record is the last one whose comment reaches exactly to the end of the file. */
 static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
-  if (z->bytes < EOCD_BYTES) return bad(z, "no end record", e);
+  if (z->bytes < EOCD_BYTES) return zip_bad(z, "no end record", e);
   size_t stop = z->bytes - EOCD_BYTES > 65535 ? z->bytes - EOCD_BYTES - 65535 : 0,
          at = z->bytes - EOCD_BYTES;
   while (le32(z->data + at) != SIG_EOCD || at + EOCD_BYTES + le16(z->data + at + 20) != z->bytes) {
-    if (at == stop) return bad(z, "no end record", e);
+    if (at == stop) return zip_bad(z, "no end record", e);
     at--;
   }
   const uint8_t *p = z->data + at;
@@ -67,16 +67,17 @@ static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
     uint64_t q = le64(p - LOCATOR_BYTES + 8);
     if (q > at - LOCATOR_BYTES || at - LOCATOR_BYTES - q < EOCD64_BYTES ||
         le32(z->data + q) != SIG_EOCD64)
-      return bad(z, "no ZIP64 end record where its locator points", e);
+      return zip_bad(z, "no ZIP64 end record where its locator points", e);
     p = z->data + q;
     disks = le32(p + 16) | le32(p + 20);
     *d = (Directory){le64(p + 48), le64(p + 40), le64(p + 32)};
     at = q;
   }
-  if (disks != 0 && disks != 0xffff) return bad(z, "split over several files", e);
-  if (d->at > at || d->bytes > at - d->at) return bad(z, "its directory lies outside the file", e);
+  if (disks != 0 && disks != 0xffff) return zip_bad(z, "split over several files", e);
+  if (d->at > at || d->bytes > at - d->at)
+    return zip_bad(z, "its directory lies outside the file", e);
   if (d->count > d->bytes / CENTRAL_BYTES || d->count > MAX_ENTRIES)
-    return bad(z, "impossible number of entries", e);
+    return zip_bad(z, "impossible number of entries", e);
   return ST_OK;
 }
 
@@ -126,12 +127,12 @@ static Status check_local(const ZipFile *z, ZipEntry *t, uint64_t limit, uint32_
 static Status read_entry(ZipFile *z, const uint8_t **at, const uint8_t *end, uint64_t limit,
                          Error *e) {
   const uint8_t *p = *at;
-  if (end - p < CENTRAL_BYTES || le32(p) != SIG_CENTRAL) return bad(z, "damaged directory", e);
+  if (end - p < CENTRAL_BYTES || le32(p) != SIG_CENTRAL) return zip_bad(z, "damaged directory", e);
   size_t name = le16(p + 28), extra = le16(p + 30), comment = le16(p + 32);
   if ((size_t)(end - p) - CENTRAL_BYTES < name + extra + comment)
-    return bad(z, "damaged directory", e);
+    return zip_bad(z, "damaged directory", e);
   if (name == 0 || name > MAX_NAME || memchr(p + CENTRAL_BYTES, 0, name))
-    return bad(z, "impossible entry name", e);
+    return zip_bad(z, "impossible entry name", e);
   ZipEntry *t = &z->entry[z->count];
   uint32_t flags = le16(p + 8), method = le16(p + 10);
   *t = (ZipEntry){mem_alloc(name + 1), le32(p + 42), le32(p + 20),
@@ -177,16 +178,21 @@ static Status check_entries(ZipFile *z, Error *e) {
   return ST_OK;
 }
 
+/* What it has read so far is in z, for zip_close. */
+static Status read_directory(ZipFile *z, Error *e) {
+  Directory d = {0};
+  TRY(find_directory(z, &d, e));
+  z->entry = mem_alloc((size_t)d.count * sizeof *z->entry);
+  if (!z->entry) return err_set(e, ST_NOMEM, "%s: out of memory for the directory", z->name);
+  const uint8_t *p = z->data + d.at, *end = p + d.bytes;
+  for (uint64_t i = 0; i < d.count; i++) TRY(read_entry(z, &p, end, d.at, e));
+  return check_entries(z, e);
+}
+
 Status zip_open(ZipFile *z, const uint8_t *data, size_t n, const char *name, Error *e) {
   *z = (ZipFile){data, n, mem_strdup(name), NULL, 0};
   if (!z->name) return err_set(e, ST_NOMEM, "%s: out of memory", name);
-  Directory d = {0};
-  Status s = find_directory(z, &d, e);
-  if (s == ST_OK && !(z->entry = mem_alloc((size_t)d.count * sizeof *z->entry)))
-    s = err_set(e, ST_NOMEM, "%s: out of memory for the directory", name);
-  const uint8_t *p = s == ST_OK ? data + d.at : NULL, *end = s == ST_OK ? p + d.bytes : NULL;
-  for (uint64_t i = 0; s == ST_OK && i < d.count; i++) s = read_entry(z, &p, end, d.at, e);
-  if (s == ST_OK) s = check_entries(z, e);
+  const Status s = read_directory(z, e);
   if (s != ST_OK) zip_close(z);
   return s;
 }
@@ -231,11 +237,13 @@ Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t *
     size_t got, used;
     Status s = raw_inflate(z->data + t->offset, (size_t)t->packed, p, (size_t)t->size, &got, &used,
                            z->name, e);
-    if (s == ST_OK && (got != t->size || used != t->packed))
-      s = bad_entry(z, t->name, "its size is not what the directory says", e);
     if (s != ST_OK) {
       mem_free(p);
       return s;
+    }
+    if (got != t->size || used != t->packed) {
+      mem_free(p);
+      return bad_entry(z, t->name, "its size is not what the directory says", e);
     }
     *out = *own = p;
   }
