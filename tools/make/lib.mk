@@ -1,0 +1,85 @@
+# lib.mk: the library and everything that leaves this folder. Included by the Makefile.
+#   make lib             $(BUILD)/libprlx.a and $(BUILD)/libprlx.so: prlx.h, nothing else is visible
+#   make install         program, library, header, prlx.pc, man pages and data below PREFIX
+#                        (/usr/local); DESTDIR goes before it, for packagers
+#   make uninstall       removes what install wrote
+PREFIX     ?= /usr/local
+BINDIR      = $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR  = $(PREFIX)/include
+DATADIR     = $(PREFIX)/share/prlx
+DOCDIR      = $(PREFIX)/share/doc/prlx
+MANDIR      = $(PREFIX)/share/man/man1
+VERSION    := $(shell sed -n 's/^.define PRLX_VERSION "\(.*\)"/\1/p' prlx.h)
+SONAME      = libprlx.so.$(firstword $(subst ., ,$(VERSION)))
+OBJCOPY    ?= objcopy
+
+# ---- the library. One object of it knows where it will be installed (PRLX_DATADIR); it alone is
+# compiled again for another PREFIX. ----
+LIB_DATA   = $(BUILD)/models/store/datapath.lib.o
+LIB_OBJ    = $(filter-out $(BUILD)/models/store/datapath.o,$(LIBOBJ)) $(LIB_DATA) $(CUDAOBJ)
+PREFIX_OF  = $(BUILD)/prefix.$(subst /,_,$(subst $(space),_,$(PREFIX)))
+empty     :=
+space     := $(empty) $(empty)
+$(PREFIX_OF):
+	@mkdir -p $(@D); rm -f $(BUILD)/prefix.*; touch "$@"
+$(LIB_DATA): models/store/datapath.c $(PREFIX_OF)
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -DPRLX_DATADIR='"$(DATADIR)"' -c -o $@ $<
+
+# One relocatable object in which all names but prlx_* are local: nothing of ours can clash with a
+# name of the program that links it.
+$(BUILD)/libprlx.a: $(LIB_OBJ)
+	@rm -f $@
+	$(CC) -r -nostdlib -o $(BUILD)/prlx-all.o $(LIB_OBJ)
+	$(OBJCOPY) --wildcard --keep-global-symbol='prlx_*' $(BUILD)/prlx-all.o
+	@ar rcs $@ $(BUILD)/prlx-all.o
+$(BUILD)/libprlx.so: $(LIB_OBJ)
+	@printf '{ global: prlx_*; local: *; };\n' >$(BUILD)/prlx.map
+	$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(BUILD)/prlx.map \
+	  -o $@ $(LIB_OBJ) $(CUDA_LIBS) $(LDLIBS)
+	@ln -sf libprlx.so $(BUILD)/$(SONAME)
+lib: $(BUILD)/libprlx.a $(BUILD)/libprlx.so
+
+# ---- installation ----
+# The program that is installed finds its data there, too.
+$(BUILD)/installed/prlx: $(if $(filter-out 0,$(MPI)),$(MPIOBJ),$(TOOLOBJ)) $(CUDAOBJ) $(LIB_DATA) \
+                         $(BUILD)/librooms.a
+	@mkdir -p $(@D)
+	$(if $(filter-out 0,$(MPI)),$(MPICC),$(CC)) $(CFLAGS) -o $@ $^ $(CUDA_LIBS) $(LDLIBS)
+$(BUILD)/installed/prlx.pc: tools/make/prlx.pc.in prlx.h $(PREFIX_OF)
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	  -e 's|@PRIVATE@|$(CUDA_LIBS) $(LDLIBS)|' $< >$@
+
+INSTALL_DATA := $(wildcard data/*)
+INSTALL_DOCS := LICENSE NOTICE README.md $(wildcard CHANGELOG.md)
+INSTALL_EX   := $(wildcard docs/examples/*)
+INSTALL_PAPER = $(wildcard paper/*.tsv paper/*.json)
+D             = $(DESTDIR)
+install: lib $(BUILD)/installed/prlx $(BUILD)/installed/prlx.pc man
+	@mkdir -p "$D$(BINDIR)" "$D$(LIBDIR)/pkgconfig" "$D$(INCLUDEDIR)" "$D$(DATADIR)/data" \
+	  "$D$(DATADIR)/paper" "$D$(DOCDIR)/examples" "$D$(MANDIR)"
+	install -m 755 $(BUILD)/installed/prlx "$D$(BINDIR)/prlx"
+	install -m 644 prlx.h "$D$(INCLUDEDIR)/prlx.h"
+	install -m 644 $(BUILD)/libprlx.a "$D$(LIBDIR)/libprlx.a"
+	install -m 755 $(BUILD)/libprlx.so "$D$(LIBDIR)/libprlx.so.$(VERSION)"
+	ln -sf libprlx.so.$(VERSION) "$D$(LIBDIR)/$(SONAME)"
+	ln -sf $(SONAME) "$D$(LIBDIR)/libprlx.so"
+	install -m 644 $(BUILD)/installed/prlx.pc "$D$(LIBDIR)/pkgconfig/prlx.pc"
+	install -m 644 $(INSTALL_DATA) "$D$(DATADIR)/data"
+	install -m 644 $(INSTALL_PAPER) "$D$(DATADIR)/paper"
+	install -m 644 $(INSTALL_DOCS) "$D$(DOCDIR)"
+	install -m 644 $(INSTALL_EX) "$D$(DOCDIR)/examples"
+	install -m 644 $(BUILD)/man/*.1 "$D$(MANDIR)"
+uninstall:
+	rm -f "$D$(BINDIR)/prlx" "$D$(INCLUDEDIR)/prlx.h" "$D$(LIBDIR)/libprlx.a" \
+	  "$D$(LIBDIR)/libprlx.so" "$D$(LIBDIR)/$(SONAME)" "$D$(LIBDIR)/libprlx.so.$(VERSION)" \
+	  "$D$(LIBDIR)/pkgconfig/prlx.pc" "$D$(MANDIR)/prlx.1" "$D$(MANDIR)"/prlx-*.1
+	rm -rf "$D$(DATADIR)" "$D$(DOCDIR)"
+
+# ---- man pages, from the help texts ----
+man: $(BUILD)/man/prlx.1
+$(BUILD)/man/prlx.1: $(BUILD)/prlx tools/make/man.awk tools/make/man.sh prlx.h
+	@sh tools/make/man.sh $(BUILD)/prlx $(VERSION) $(@D)
+.PHONY: lib install uninstall man
