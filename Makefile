@@ -4,7 +4,9 @@ BUILD   ?= build
 OPT     ?= -O3
 WARN     = -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla
 FPMATH   = -ffp-contract=fast -fno-math-errno -fno-trapping-math
-BASE     = -std=gnu11 $(WARN) $(FPMATH) -MMD -MP -I. $(EXTRA)
+# position independent and hidden by default: the same objects make the program and libprlx.so
+SHARED   = -fPIC -fvisibility=hidden
+BASE     = -std=gnu11 $(WARN) $(FPMATH) $(SHARED) -MMD -MP -I. $(EXTRA)
 CFLAGS  ?= $(OPT) -g
 LDLIBS   = -lm -lpthread
 ARCH    := $(shell uname -m)
@@ -65,7 +67,8 @@ CUDAOBJ     = $(CUDASRC:%.cu=$(BUILD)/%.cuda.o)
 endif
 NVCCFLAGS  ?= -O3 -std=c++17 -lineinfo
 NVCCHOST    = -Wall,-Wextra,-Wno-unused-parameter,-Wno-missing-field-initializers
-NVCCWARN    = -Xcompiler $(NVCCHOST),-fno-exceptions,-fno-threadsafe-statics
+NVCCWARN    = -Xcompiler $(NVCCHOST),-fno-exceptions,-fno-threadsafe-statics \
+              -Xcompiler -fPIC,-fvisibility=hidden
 
 # ---- MPI: training by several processes (tools/cli/comm_mpi.c). Off by default; `make MPI=1` needs
 # an MPI with its compiler MPICC. Only one object differs; $(BUILD)/prlx-mpi is the program with it,
@@ -98,7 +101,9 @@ else
 	@echo "prlx.c: building the CPU program$(if $(NVCC), (CUDA=0),: no nvcc)"
 endif
 
-$(BUILD)/libprlx.a: $(LIBOBJ)
+# core, io and models as they are, for programs and tests here; what others link is libprlx
+# (tools/make/lib.mk), made of the same objects.
+$(BUILD)/librooms.a: $(LIBOBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/libprlx64.a: $(F64OBJ)
 	@rm -f $@; ar rcs $@ $^
@@ -106,14 +111,14 @@ $(BUILD)/libprlx64.a: $(F64OBJ)
 $(BUILD)/libtools.a: $(TOOLOBJ)
 	@rm -f $@; ar rcs $@ $(filter-out %/main.o,$^)
 ifeq ($(MPI),0)
-$(BUILD)/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(BUILD)/mpi.off
-	$(CC) $(CFLAGS) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+$(BUILD)/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.off
+	$(CC) $(CFLAGS) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 else
-$(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(BUILD)/mpi.on
-	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+$(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.on
+	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 endif
-$(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a
-	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+$(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a
+	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 $(BUILD)/%.mpi.o: %.c
 	@mkdir -p $(@D)
 	$(MPICC) $(BASE) $(CFLAGS) -DPRLX_HAVE_MPI -c -o $@ $<
@@ -132,23 +137,29 @@ $(BUILD)/tools/cli/device.o: EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_C
 $(BUILD)/tools/cli/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
 $(BUILD)/cuda.on $(BUILD)/cuda.off:
 	@mkdir -p $(@D); rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@
-$(BUILD)/golden: $(GOLDOBJ) $(BUILD)/libprlx.a
-	$(CC) $(CFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/libprlx.a $(LDLIBS)
-$(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libtools.a $(BUILD)/libprlx.a
-	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libtools.a $(BUILD)/libprlx.a $(LDLIBS)
+$(BUILD)/golden: $(GOLDOBJ) $(BUILD)/librooms.a
+	$(CC) $(CFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/librooms.a $(LDLIBS)
+$(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libtools.a $(BUILD)/librooms.a
+	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libtools.a $(BUILD)/librooms.a $(LDLIBS)
 $(BUILD)/f64_%: $(BUILD)/f64/test/f64_%.o $(BUILD)/libprlx64.a
 	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libprlx64.a $(LDLIBS)
 
-$(BUILD)/f64/%.o: %.c
+# Other flags or another compiler: everything is compiled again.
+FLAGS     = $(CC) $(BASE) $(CFLAGS) $(ISADEF)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+FORCE:
+$(BUILD)/f64/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) -DPRLX_F64 -DISA=portable -c -o $@ $<
 define kernel_rule
-$(BUILD)/core/kernels/%.$(1).o: core/kernels/%.c
+$(BUILD)/core/kernels/%.$(1).o: core/kernels/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(CC) $$(BASE) $$(CFLAGS) $$(ISADEF) -DISA=$(1) $$(FLAGS_$(1)) -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call kernel_rule,$(i))))
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -c -o $@ $<
 
@@ -211,9 +222,12 @@ help:
 	@echo "make cuda-check registers, shared memory, spills of every kernel;" \
 	  "make test-cuda-emu: cuda/ without a GPU; make test-gpu, bench-gpu: on one"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
+	@echo "make lib        $(BUILD)/libprlx.a and libprlx.so, the library of prlx.h"
+	@echo "make install    program, library, header, man pages, data below PREFIX=/usr/local (DESTDIR="
+	@echo "                before it for packagers); make uninstall removes them"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
-.PHONY: all hello test test-long asan cuda-check fuzz bench clean help demo
--include test/cuda.mk test/house.mk
+.PHONY: FORCE all hello test test-long asan cuda-check fuzz bench clean help demo
+-include test/cuda.mk test/house.mk tools/make/lib.mk
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

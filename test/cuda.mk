@@ -25,10 +25,10 @@ $(EMU)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(EMU_CXX) $(EMU_BASE) -include test/cuda_emu.h $(EMU_FLAGS) -O2 -c -o $@ $<
 $(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o \
-                  $(EMU)/test/cuda_emu_api.o $(BUILD)/libprlx.a
-$(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/libprlx.a
-$(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/libprlx.a
-$(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/libprlx.a
+                  $(EMU)/test/cuda_emu_api.o $(BUILD)/librooms.a
+$(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/librooms.a
+$(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/librooms.a
+$(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU_PROGS):
 	$(EMU_CXX) $(EMU_FLAGS) -o $@ $^ $(LDLIBS)
 emu-programs: $(if $(HAVE_GXX),$(EMU_PROGS))
@@ -47,9 +47,9 @@ $(GPU)/cuda_ops: $(CHECK_OBJ) $(GPU)/test/cuda_exact.o
 $(GPU)/cuda_run: $(BUILD)/test/cuda_run.o
 $(GPU)/cuda_golden: $(GOLD_OBJ)
 $(GPU)/bench: $(BUILD)/test/bench_gpu.o $(GPU)/test/bench_card.o
-$(GPU_PROGS): $(CUDAOBJ) $(BUILD)/libprlx.a
+$(GPU_PROGS): $(CUDAOBJ) $(BUILD)/librooms.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $(filter-out %.a,$^) $(BUILD)/libprlx.a $(CUDA_LIBS) -lstdc++ $(LDLIBS)
+	$(CC) $(CFLAGS) -o $@ $(filter-out %.a,$^) $(BUILD)/librooms.a $(CUDA_LIBS) -lstdc++ $(LDLIBS)
 gpu-programs: $(GPU_PROGS)
 test-gpu:
 	@test -n "$(NVCC)" || { \

@@ -36,7 +36,7 @@ mutant() {
   objects="$objects $B/test/cuda_plans.o $B/emu/test/cuda_exact.o $B/emu/test/cuda_emu.o"
   objects="$objects $B/emu/test/cuda_emu_api.o $T/$base.o"
   for o in "$B"/emu/cuda/*.o; do [ "$(basename "$o" .o)" = "$base" ] || objects="$objects $o"; done
-  if ! $CXX $sanitized -o "$T/run" $objects "$B/libprlx.a" -lm -lpthread 2>"$T/log"; then
+  if ! $CXX $sanitized -o "$T/run" $objects "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not link: $(head -n 1 "$T/log")"
     return
   fi

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "models/store/datapath.h"
 #include "core/plan.h"
 #include "models/store/import.h"
 #include "io/formats/file.h"
@@ -12,12 +11,6 @@
 #include "test/import_bytes.h"
 #include "models/store/netfile.h"
 #define DIR_ "test/data/import/"
-
-const char *data_path(const char *name) {
-  static char path[300];
-  snprintf(path, sizeof path, "%s/%s", getenv("PRLX_DATA") ? getenv("PRLX_DATA") : "data", name);
-  return path;
-}
 
 static char dir[64];
 static const char *in_dir(const char *name) {

@@ -2,15 +2,8 @@
  * file is said in one line. */
 #include <unistd.h>
 #include "core/threads.h"
-#include "models/store/datapath.h"
 #include "models/store/netfile.h"
 #include "test/test.h"
-
-const char *data_path(const char *name) {
-  static char path[300];
-  snprintf(path, sizeof path, "%s/%s", getenv("PRLX_DATA") ? getenv("PRLX_DATA") : "data", name);
-  return path;
-}
 
 static char dir[] = "/tmp/prlx_netfile_XXXXXX", path[300], path2[300];
 static Generator G;

@@ -4,12 +4,9 @@
 #include "core/threads.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
-#include "models/store/datapath.h"
 #include "models/store/netfile.h"
 #include "models/store/unetfile.h"
 #include "test/test.h"
-
-const char *data_path(const char *name) { return name; }
 
 enum { SIDE = 16, COUNT = 24 };
 static real image[COUNT * SIDE * SIDE], rim[COUNT * SIDE * SIDE];

@@ -5,24 +5,56 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *data_path(const char *name) {
-  static char path[4200];
+/* Folder of the running program, with a slash at the end; "" where the system does not say. */
+static void program_folder(char *out, size_t n) {
+  const ssize_t got = readlink("/proc/self/exe", out, n - 1);
+  out[got > 0 ? got : 0] = 0;
+  char *slash = strrchr(out, '/');
+  if (slash)
+    slash[1] = 0;
+  else
+    *out = 0;
+}
+
+static bool readable(char *out, size_t n, const char *folder, const char *below, const char *name) {
+  snprintf(out, n, "%s%s/%s", folder, below, name);
+  return access(out, R_OK) == 0;
+}
+
+/* false: nowhere; out is then ./data's path */
+static bool data_locate(const char *name, char *out, size_t n) {
+  char program[4000];
   const char *dir = getenv("PRLX_DATA");
-  if (dir && *dir) {
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-  }
-  char exe[4000];
-  ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-  if (n > 0) {
-    exe[n] = 0;
-    char *slash = strrchr(exe, '/');
-    if (slash) {
-      *slash = 0;
-      snprintf(path, sizeof path, "%s/../data/%s", exe, name);
-      if (access(path, R_OK) == 0) return path;
-    }
-  }
-  snprintf(path, sizeof path, "data/%s", name);
+  if (dir && *dir) return readable(out, n, dir, "", name);
+  program_folder(program, sizeof program);
+  if (*program && readable(out, n, program, "../data", name)) return true;
+  if (*program && readable(out, n, program, "../share/prlx/data", name)) return true;
+#ifdef PRLX_DATADIR
+  if (readable(out, n, PRLX_DATADIR, "/data", name)) return true;
+#endif
+  return readable(out, n, "", "data", name);
+}
+
+const char *data_path(const char *name) {
+  static char path[4400];
+  data_locate(name, path, sizeof path);
   return path;
+}
+
+Status data_find(const char *name, const char *dir, char *out, size_t n, Error *e) {
+  if (dir)
+    return readable(out, n, dir, "", name)
+               ? ST_OK
+               : err_set(e, ST_IO,
+                         "%s: not found; --data must name the folder with the bundled files", out);
+  if (data_locate(name, out, n)) return ST_OK;
+#ifdef PRLX_DATADIR
+#define INSTALLED ", in " PRLX_DATADIR "/data"
+#else
+#define INSTALLED ""
+#endif
+  return err_set(e, ST_IO,
+                 "%s: bundled file not found (looked beside the program" INSTALLED
+                 ", in ./data%s); give its folder with --data or PRLX_DATA",
+                 name, getenv("PRLX_DATA") ? ", in $PRLX_DATA" : "");
 }

@@ -324,25 +324,6 @@ Status network_save(const char *path, const Generator *G, const StMeta *meta, in
 
 /* ---- VGG16 ---- */
 
-Status data_find(const char *name, const char *dir, char *out, size_t n, Error *e) {
-  if (dir) {
-    snprintf(out, n, "%s/%s", dir, name);
-    if (file_exists(out)) return ST_OK;
-    return err_set(e, ST_IO, "%s: not found; --data must name the folder with the bundled files",
-                   out);
-  }
-  snprintf(out, n, "%s", data_path(name));
-  if (file_exists(out)) return ST_OK;
-#ifdef PRLX_DATADIR
-  snprintf(out, n, "%s/%s", PRLX_DATADIR, name);
-  if (file_exists(out)) return ST_OK;
-#endif
-  return err_set(e, ST_IO,
-                 "%s: bundled file not found (looked beside the program, in ./data%s); give its "
-                 "folder with --data or PRLX_DATA",
-                 name, getenv("PRLX_DATA") ? ", in $PRLX_DATA" : "");
-}
-
 /* Metadata "[123.68, 116.779, 103.939]" or "a,b,c", times k. False if absent. */
 static Status meta_list3(const StFile *f, const char *key, double k, double dst[3], bool *found,
                          Error *e) {

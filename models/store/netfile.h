@@ -62,9 +62,4 @@ Status params_read(const StFile *f, const char *prefix, const Params *p, Error *
  * says torchvision), heads lin0..lin4 (or lin<k>.model.1.weight); without heads those of the
  * bundled lpips_vgg_v0.1.safetensors. data_dir as in data_find. */
 Status vgg_load(Vgg *v, const char *path, const char *data_dir, Error *e);
-
-/* Path of a bundled file: dir (the --data option) if not NULL, else data_path's places
- * ($PRLX_DATA, beside the program, ./data), else the folder compiled in as PRLX_DATADIR. ST_IO
- * lists where it was looked for. */
-Status data_find(const char *name, const char *dir, char *out, size_t n, Error *e);
 #endif

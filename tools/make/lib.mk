@@ -23,7 +23,7 @@ empty     :=
 space     := $(empty) $(empty)
 $(PREFIX_OF):
 	@mkdir -p $(@D); rm -f $(BUILD)/prefix.*; touch "$@"
-$(LIB_DATA): models/store/datapath.c $(PREFIX_OF)
+$(LIB_DATA): models/store/datapath.c $(PREFIX_OF) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -DPRLX_DATADIR='"$(DATADIR)"' -c -o $@ $<
 
