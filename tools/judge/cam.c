@@ -9,6 +9,7 @@
 #include "io/formats/file.h"
 #include "io/formats/tsv.h"
 #include "models/judge/cam.h"
+#include "models/store/classifierfile.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 #include "tools/view/canvas.h"

@@ -10,6 +10,7 @@
 #include "io/formats/file.h"
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
+#include "models/store/classifierfile.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 

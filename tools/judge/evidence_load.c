@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "models/store/classifierfile.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/evidence.h"
 #include "tools/judge/slices.h"

@@ -1,9 +1,5 @@
 /* slices.h: data sets as the classifier and the baselines see them: slices that belong to lesions
- * that belong to subjects; and classifier files.
- *
- * A classifier file holds the tensors of models/judge/classifier.h under their names and in its
- * metadata: format "prlx-classifier-1", classifier.classes, classifier.pools, classifier.widths,
- * channels (names, in order), seed, epochs, trained_on. */
+ * that belong to subjects. */
 #ifndef PRLX_SLICES_H
 #define PRLX_SLICES_H
 #include "io/images/dataset.h"
@@ -43,15 +39,4 @@ Status channels_find(const Dataset *d, const char *channels, int *at, int *n, Er
 /* Keeps the slices with keep[i]; lesions stay numbered as they are. */
 void slices_filter(SliceSet *s, const bool *keep);
 Slices slices_view(const SliceSet *s);
-
-Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
-                       int epochs, const char *trained_on, Error *e);
-
-/* channels [64] receives the names. */
-Status classifier_load(Classifier *c, const char *path, char channels[64], Error *e);
-
-/* A file, or a folder with model0.safetensors, model1.safetensors, ... : *out [*n]; free with
- * classifiers_free. All must take the same channels. */
-Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e);
-void classifiers_free(Classifier *c, int n);
 #endif

@@ -30,13 +30,13 @@ $(LIB_DATA): models/store/datapath.c $(PREFIX_OF) $(BUILD)/flags
 # One relocatable object in which all names but prlx_* are local: nothing of ours can clash with a
 # name of the program that links it.
 $(BUILD)/libprlx.a: $(LIB_OBJ)
-	@rm -f $@
-	$(CC) -r -nostdlib -o $(BUILD)/prlx-all.o $(LIB_OBJ)
-	$(OBJCOPY) --wildcard --keep-global-symbol='prlx_*' $(BUILD)/prlx-all.o
+	@rm -f $@; echo "$(CC) -r: $@"
+	@$(CC) -r -nostdlib -o $(BUILD)/prlx-all.o $(LIB_OBJ)
+	@$(OBJCOPY) --wildcard --keep-global-symbol='prlx_*' $(BUILD)/prlx-all.o
 	@ar rcs $@ $(BUILD)/prlx-all.o
 $(BUILD)/libprlx.so: $(LIB_OBJ)
-	@printf '{ global: prlx_*; local: *; };\n' >$(BUILD)/prlx.map
-	$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(BUILD)/prlx.map \
+	@printf '{ global: prlx_*; local: *; };\n' >$(BUILD)/prlx.map; echo "$(CC) -shared: $@"
+	@$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(BUILD)/prlx.map \
 	  -o $@ $(LIB_OBJ) $(CUDA_LIBS) $(LDLIBS)
 	@ln -sf libprlx.so $(BUILD)/$(SONAME)
 lib: $(BUILD)/libprlx.a $(BUILD)/libprlx.so
@@ -45,8 +45,8 @@ lib: $(BUILD)/libprlx.a $(BUILD)/libprlx.so
 # The program that is installed finds its data there, too.
 $(BUILD)/installed/prlx: $(if $(filter-out 0,$(MPI)),$(MPIOBJ),$(TOOLOBJ)) $(CUDAOBJ) $(LIB_DATA) \
                          $(BUILD)/librooms.a
-	@mkdir -p $(@D)
-	$(if $(filter-out 0,$(MPI)),$(MPICC),$(CC)) $(CFLAGS) -o $@ $^ $(CUDA_LIBS) $(LDLIBS)
+	@mkdir -p $(@D); echo "$(CC): $@"
+	@$(if $(filter-out 0,$(MPI)),$(MPICC),$(CC)) $(CFLAGS) -o $@ $^ $(CUDA_LIBS) $(LDLIBS)
 $(BUILD)/installed/prlx.pc: tools/make/prlx.pc.in prlx.h $(PREFIX_OF)
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
@@ -70,7 +70,7 @@ install: lib $(BUILD)/installed/prlx $(BUILD)/installed/prlx.pc man
 	install -m 644 $(INSTALL_DATA) "$D$(DATADIR)/data"
 	install -m 644 $(INSTALL_PAPER) "$D$(DATADIR)/paper"
 	install -m 644 $(INSTALL_DOCS) "$D$(DOCDIR)"
-	install -m 644 $(INSTALL_EX) "$D$(DOCDIR)/examples"
+	$(if $(INSTALL_EX),install -m 644 $(INSTALL_EX) "$D$(DOCDIR)/examples")
 	install -m 644 $(BUILD)/man/*.1 "$D$(MANDIR)"
 uninstall:
 	rm -f "$D$(BINDIR)/prlx" "$D$(INCLUDEDIR)/prlx.h" "$D$(LIBDIR)/libprlx.a" \

@@ -1,0 +1,119 @@
+/* classifierfile.c: see classifierfile.h */
+#include "models/store/classifierfile.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "io/formats/file.h"
+#include "models/store/netfile.h"
+
+#define CLASSIFIER_FORMAT "prlx-classifier-1"
+Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
+                       int epochs, const char *trained_on, Error *e) {
+  StWriter *w = NULL;
+  TRY(st_writer_new(&w, e));
+  const int *k = c->cfg.width;
+  Status s;
+  s = st_add_meta(w, "format", CLASSIFIER_FORMAT, e);
+  if (s == ST_OK) s = st_add_metaf(w, e, "classifier.classes", "%d", c->cfg.classes);
+  if (s == ST_OK) s = st_add_metaf(w, e, "classifier.pools", "%d", c->cfg.pools);
+  if (s == ST_OK)
+    s = st_add_metaf(w, e, "classifier.widths", "%d,%d,%d,%d,%d,%d", k[0], k[1], k[2], k[3], k[4],
+                     k[5]);
+  if (s == ST_OK) s = st_add_meta(w, "channels", channels, e);
+  if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
+  if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
+  if (s == ST_OK) s = st_add_meta(w, "trained_on", trained_on, e);
+  if (s == ST_OK) s = params_write(w, "", &c->params, false, e);
+  if (s == ST_OK) return st_commit(w, path, e);
+  st_writer_free(w);
+  return s;
+}
+
+static int meta_int(const StFile *f, const char *key) {
+  const char *t = st_meta(f, key);
+  return t ? atoi(t) : 0;
+}
+
+/* Names between commas. */
+static int count_names(const char *list) {
+  int n = *list != 0;
+  for (; *list; list++) n += *list == ',';
+  return n;
+}
+
+Status classifier_load(Classifier *c, const char *path, char channels[64], Error *e) {
+  StFile f;
+  *c = (Classifier){0};
+  Status s = st_open(&f, path, e);
+  if (s != ST_OK) return s;
+  const char *format = st_meta(&f, "format"), *widths = st_meta(&f, "classifier.widths"),
+             *names = st_meta(&f, "channels");
+  ClassifierConfig cfg = {.classes = meta_int(&f, "classifier.classes"),
+                          .pools = meta_int(&f, "classifier.pools")};
+  int *k = cfg.width;
+  if (!format || strcmp(format, CLASSIFIER_FORMAT))
+    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx classify`)",
+                path, format ? format : "absent", CLASSIFIER_FORMAT);
+  else if (!widths ||
+           sscanf(widths, "%d,%d,%d,%d,%d,%d", k, k + 1, k + 2, k + 3, k + 4, k + 5) != 6 ||
+           !names || strlen(names) > 63)
+    s = err_set(e, ST_FORMAT,
+                "%s: metadata classifier.widths or channels is missing or broken; train the "
+                "classifier again",
+                path);
+  if (s == ST_OK) {
+    snprintf(channels, 64, "%s", names);
+    cfg.channels = count_names(names);
+    s = classifier_new(c, &cfg, e);
+    if (s == ST_OK) s = params_read(&f, "", &c->params, e);
+    if (s != ST_OK) classifier_free(c);
+  }
+  st_close(&f);
+  return s;
+}
+
+static bool is_folder(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+void classifiers_free(Classifier *c, int n) {
+  for (int i = 0; i < n; i++) classifier_free(&c[i]);
+  mem_free(c);
+}
+
+Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e) {
+  char file[4200], names[64];
+  const bool folder = is_folder(path);
+  Status s = ST_OK;
+  *out = NULL;
+  *n = 0;
+  for (int k = 0; s == ST_OK; k++) {
+    if (folder)
+      snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
+    else
+      snprintf(file, sizeof file, "%.4190s", path);
+    if (k && (!folder || !file_exists(file))) return ST_OK;
+    Classifier *more = mem_grow(*out, (size_t)k * sizeof *more, (size_t)(k + 1) * sizeof *more);
+    if (!more) {
+      s = err_set(e, ST_NOMEM, "out of memory for a classifier");
+      break;
+    }
+    *out = more;
+    s = classifier_load(&more[k], file, names, e);
+    if (s != ST_OK) break;
+    *n = k + 1;
+    if (!k)
+      memcpy(channels, names, 64);
+    else if (strcmp(names, channels) || more[k].cfg.classes != more[0].cfg.classes)
+      s = err_set(
+          e, ST_INVALID,
+          "%s: takes %s with %d classes, model0 takes %s with %d; use classifiers of one run", file,
+          names, more[k].cfg.classes, channels, more[0].cfg.classes);
+  }
+  classifiers_free(*out, *n);
+  *out = NULL;
+  *n = 0;
+  return s;
+}

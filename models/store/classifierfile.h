@@ -1,0 +1,19 @@
+/* classifierfile.h: rim classifiers between files and memory.
+ * A file holds the tensors of models/judge/classifier.h under their names and in its metadata:
+ * format "prlx-classifier-1", classifier.classes, classifier.pools, classifier.widths, channels
+ * (names, in order), seed, epochs, trained_on. */
+#ifndef PRLX_CLASSIFIERFILE_H
+#define PRLX_CLASSIFIERFILE_H
+#include "models/judge/classifier.h"
+/* channels: names such as "chi,flair"; trained_on: said in the file. Atomic. */
+Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
+                       int epochs, const char *trained_on, Error *e);
+
+/* channels [64] receives the names. */
+Status classifier_load(Classifier *c, const char *path, char channels[64], Error *e);
+
+/* A file, or a folder with model0.safetensors, model1.safetensors, ... : *out [*n]; free with
+ * classifiers_free. All must take the same channels. */
+Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e);
+void classifiers_free(Classifier *c, int n); /* NULL allowed */
+#endif
