@@ -15,8 +15,6 @@
 #include "core/pointwise.h"
 #include "core/rng.h"
 
-typedef DType Dtype; /* on a device: DT_F32, DT_F16, DT_BF16 */
-
 /* strict: float everywhere, no tensor cores; tf32: float storage, tf32 operands; f16, bf16: 16-bit
  * feature maps. */
 typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
@@ -24,14 +22,14 @@ typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
 /* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device
  * memory. */
 typedef struct DevStep {
-  /* operation, attributes, output shape; for a loop that ends in a sum n.op is OP_sum */
-  Node n;
+  /* operation, attributes, output shape; for a loop that ends in a sum node.op is OP_sum */
+  Node node;
   int nargs;
   Shape shape[PW_MAX_ARGS];     /* of the arguments */
   const void *arg[PW_MAX_ARGS]; /* NULL: absent operand */
-  Dtype targ[PW_MAX_ARGS];
+  DType targ[PW_MAX_ARGS];
   void *out;
-  Dtype tout;
+  DType tout;
   /* as many bytes as the backend's scratch() said; shared by all steps of a plan (they run one
    * after another) */
   void *scratch;
@@ -97,7 +95,7 @@ struct Backend {
    * the node be stored as t? can_store: may this loop run in the store of this convolution? program
    * copies the steps. */
   size_t (*scratch)(Backend *b, const DevStep *s);
-  bool (*supports)(Backend *b, const DevStep *s, int slot, Dtype t);
+  bool (*supports)(Backend *b, const DevStep *s, int slot, DType t);
   bool (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
   Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
   /* asynchronous: captures at the second run, replays from then on */

@@ -1,14 +1,10 @@
-/* graph.c: nodes, hash-consing, and reverse-mode differentiation that adds ordinary nodes. */
+/* graph.c: nodes and hash-consing. The table of operations is op_table.c, differentiation grad.c,
+ * what is simplified while nodes are added fold.c. */
 #include "core/graph.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "core/ops.h"
-
-#define OP_DECL(name) extern const OpRow op_##name;
-OP_LIST(OP_DECL)
-#define OP_ROW(name) [OP_##name] = &op_##name,
-const OpRow *const op_table[OP_COUNT] = {OP_LIST(OP_ROW)};
 
 struct Graph {
   Node *node;
@@ -23,17 +19,6 @@ struct Graph {
   Error err;
   bool batch_invariant;
 };
-
-/* ---- leaves have no kernel and no gradient of their own ---- */
-static void leaf_shape(Graph *g, const Shape *in, Node *n) {
-  (void)g;
-  (void)in;
-  (void)n;
-}
-
-const OpRow op_input = {"input", OPF_LEAF, ORDER_ANY, leaf_shape, NULL, NULL, NULL};
-const OpRow op_param = {"param", OPF_LEAF, ORDER_ANY, leaf_shape, NULL, NULL, NULL};
-const OpRow op_constant = {"constant", OPF_LEAF, ORDER_ANY, leaf_shape, NULL, NULL, NULL};
 
 Graph *graph_new(void) {
   Graph *g = mem_alloc(sizeof *g);
@@ -116,21 +101,17 @@ static uint64_t mix64(uint64_t h, uint64_t x) {
 
 static uint64_t node_hash(const Node *n) {
   uint64_t h = mix64(n->op, (uint64_t)(uintptr_t)n->data);
+  if (n->custom) h = mix64(h, (uint64_t)(uintptr_t)n->custom);
   for (int i = 0; i < n->nin; i++) h = mix64(h, (uint64_t)n->in[i]);
-  for (int i = 0; i < COUNT_OF(n->a.i); i++) h = mix64(h, (uint32_t)n->a.i[i]);
-  for (int i = 0; i < COUNT_OF(n->a.f); i++) {
-    uint64_t b;
-    memcpy(&b, &n->a.f[i], 8);
-    h = mix64(h, b);
-  }
+  for (int i = 0; i < COUNT_OF(n->attr.words); i++) h = mix64(h, (uint64_t)n->attr.words[i]);
   for (int i = 0; i < n->shape.rank; i++) h = mix64(h, (uint64_t)n->shape.d[i]);
   return h;
 }
 
 static bool node_same(const Node *a, const Node *b) {
   return a->op == b->op && a->nin == b->nin && a->flags == b->flags && a->data == b->data &&
-         memcmp(a->in, b->in, sizeof a->in) == 0 && memcmp(&a->a, &b->a, sizeof a->a) == 0 &&
-         shape_eq(a->shape, b->shape);
+         a->custom == b->custom && memcmp(a->in, b->in, sizeof a->in) == 0 &&
+         memcmp(&a->attr, &b->attr, sizeof a->attr) == 0 && shape_eq(a->shape, b->shape);
 }
 
 static bool grow_tables(Graph *g) {
@@ -209,112 +190,39 @@ Val g_scalar(Graph *g, double v) {
 
 Val g_full(Graph *g, Shape s, double v) { return g_broadcast(g, g_scalar(g, v), s); }
 
-Val g_op(Graph *g, OpId op, int nin, const Val *in, const Attr *a) {
+/* Adds a node of the row: `n` names it (op, or op and custom) and gets operands, attributes, shape. */
+static Val add_op(Graph *g, const OpRow *row, Node n, int nin, const Val *in, const Attr *attr) {
   if (g->err.code) return 0;
-  Shape s[MAX_IN];
-  Node n = {.op = (uint16_t)op, .nin = (uint8_t)nin};
-  if (a) n.a = *a;
+  Shape s[MAX_IN] = {{0}};
+  if ((attr != NULL) != (row->attr_bytes != 0))
+    return graph_fail(g, ST_INTERNAL, "%s: %s", row->name,
+                      attr ? "attributes for an operation that has none"
+                           : "attributes are missing");
+  /* only the family's own member: what else the caller's union held is not part of the node */
+  if (attr) memcpy(&n.attr, attr, row->attr_bytes);
+  n.nin = (uint8_t)nin;
   for (int i = 0; i < nin; i++) {
     if (in[i] <= 0 || in[i] >= g->n)
-      return graph_fail(g, ST_INTERNAL, "%s: operand %d is not a value of this graph",
-                        op_table[op]->name, i);
+      return graph_fail(g, ST_INTERNAL, "%s: operand %d is not a value of this graph", row->name,
+                        i);
     n.in[i] = in[i];
     s[i] = g->node[in[i]].shape;
   }
-  op_table[op]->shape(g, s, &n);
+  row->shape(g, s, &n);
   if (g->err.code) return 0;
   return add_node(g, &n);
 }
 
-/* ---- reverse mode ---- */
-typedef struct Tape {
-  uint8_t *dep;
-  Val *grad;
-  int n;
-} Tape;
-
-/* dep[v] = 1 when v depends on one of wrt through values that are not stopped. */
-static bool mark(Graph *g, Tape *t, int nwrt, const Val *wrt, int nstop, const Val *stop) {
-  t->n = g->n;
-  t->dep = mem_alloc((size_t)t->n);
-  t->grad = mem_alloc((size_t)t->n * sizeof(Val));
-  if (!t->dep || !t->grad) return false;
-  uint8_t *barrier = mem_alloc((size_t)t->n);
-  if (!barrier) return false;
-  for (int i = 0; i < nstop; i++) barrier[stop[i]] = 1;
-  for (int i = 0; i < nwrt; i++) t->dep[wrt[i]] = 1;
-  for (Val v = 1; v < t->n; v++) {
-    const Node *n = &g->node[v];
-    if (barrier[v]) {
-      t->dep[v] = 0;
-      continue;
-    }
-    for (int i = 0; i < n->nin; i++) t->dep[v] |= t->dep[n->in[i]];
-  }
-  mem_free(barrier);
-  return true;
+Val g_op(Graph *g, OpId op, int nin, const Val *in, const Attr *attr) {
+  return add_op(g, op_table[op], (Node){.op = (uint16_t)op}, nin, in, attr);
 }
 
-static void accumulate(Graph *g, Tape *t, Val at, Val dx) {
-  if (!dx) return;
-  char a[96], b[96];
-  if (!shape_eq(graph_shape(g, dx), graph_shape(g, at))) {
-    graph_fail(g, ST_INTERNAL, "gradient of shape %s for a value of shape %s (%s)",
-               shape_str(graph_shape(g, dx), a), shape_str(graph_shape(g, at), b),
-               op_table[g->node[at].op]->name);
-    return;
-  }
-  t->grad[at] = t->grad[at] ? g_add(g, t->grad[at], dx) : dx;
-}
-
-static void backward(Graph *g, Tape *t) {
-  for (Val v = t->n - 1; v > 0 && !g->err.code; v--) {
-    Val dy = t->grad[v];
-    if (!dy || !t->dep[v]) continue;
-    Node n = g->node[v]; /* a copy: adding nodes may move the table */
-    unsigned need = 0;
-    for (int i = 0; i < n.nin; i++)
-      if (t->dep[n.in[i]]) need |= 1u << i;
-    if (!need) continue;
-    const OpRow *row = op_table[n.op];
-    if (!row->grad) {
-      graph_fail(g, ST_INVALID, "operation %s cannot be differentiated (again); its order is %d",
-                 row->name, row->order);
-      return;
-    }
-    Val dx[MAX_IN] = {0};
-    row->grad(g, &n, v, dy, need, dx);
-    for (int i = 0; i < n.nin; i++)
-      if (need >> i & 1) accumulate(g, t, n.in[i], dx[i]);
-  }
-}
-
-Status graph_grad(Graph *g, int ny, const Val *y, const Val *dy, int nwrt, const Val *wrt, Val *out,
-                  int nstop, const Val *stop, Error *e) {
-  for (int i = 0; i < nwrt; i++) out[i] = 0;
-  if (g->err.code) return graph_status(g, e);
-  Tape t = {0};
-  bool ok = true;
-  for (int i = 0; i < ny; i++) ok = ok && y[i] > 0;
-  for (int i = 0; i < nwrt; i++) ok = ok && wrt[i] > 0;
-  if (!ok)
-    graph_fail(g, ST_INTERNAL, "gradient of or with respect to no value");
-  else if (!mark(g, &t, nwrt, wrt, nstop, stop))
-    graph_fail(g, ST_NOMEM, "out of memory for the gradient of a graph of %d nodes", g->n);
-  else {
-    for (int i = 0; i < ny; i++)
-      accumulate(g, &t, y[i], dy && dy[i] ? dy[i] : g_full(g, graph_shape(g, y[i]), 1));
-    backward(g, &t);
-    for (int i = 0; i < nwrt; i++)
-      out[i] = t.grad[wrt[i]] ? t.grad[wrt[i]] : g_full(g, graph_shape(g, wrt[i]), 0);
-  }
-  mem_free(t.dep);
-  mem_free(t.grad);
-  return graph_status(g, e);
-}
-
-Val g_grad1(Graph *g, Val y, Val wrt) {
-  Val out;
-  graph_grad(g, 1, &y, NULL, 1, &wrt, &out, 0, NULL, NULL);
-  return out;
+Val g_custom(Graph *g, const OpRow *row, int nin, const Val *in, const Attr *attr) {
+  if (!row || !row->name || !row->shape || !row->cpu || row->flags || nin < 1 || nin > MAX_IN ||
+      row->attr_bytes > sizeof(Attr))
+    return graph_fail(g, ST_INVALID,
+                      "custom operation %s: expected a row with name, shape rule and kernel, no "
+                      "flags, at most %d bytes of attributes, and 1 to %d operands",
+                      row && row->name ? row->name : "", (int)sizeof(Attr), MAX_IN);
+  return add_op(g, row, (Node){.op = OP_custom, .custom = row}, nin, in, attr);
 }

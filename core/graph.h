@@ -7,16 +7,14 @@
  * again. */
 #ifndef PRLX_GRAPH_H
 #define PRLX_GRAPH_H
+#include "core/attr.h"
 #include "core/base.h"
 
 typedef int32_t Val; /* a value (node index); 0 = none */
 #define MAX_IN 4
-typedef struct Attr {
-  int32_t i[16];
-  double f[4];
-} Attr;
+typedef struct OpRow OpRow;
 
-/* The table of operations: enum here, row `const OpRow op_<name>` in the file of its family
+/* The table of operations, described one by one in docs/OPERATIONS.md: enum here, row `const OpRow op_<name>` in the file of its family
  * (core/op_*.c). */
 /* clang-format off */
 #define OP_LIST(X) \
@@ -41,7 +39,8 @@ typedef struct Attr {
 /* clang-format on */
 
 #define OP_ENUM(name) OP_##name,
-typedef enum { OP_none, OP_LIST(OP_ENUM) OP_COUNT } OpId;
+/* OP_custom: an operation whose row is not in the table (g_custom) */
+typedef enum { OP_none, OP_LIST(OP_ENUM) OP_COUNT, OP_custom = OP_COUNT } OpId;
 
 typedef struct Node {
   uint16_t op;
@@ -49,9 +48,10 @@ typedef struct Node {
   uint8_t flags; /* NODE_* */
   Val in[MAX_IN];
   Shape shape;
-  Attr a;
-  const real *data; /* param, constant: storage; others NULL */
-  const char *name; /* leaves and named values */
+  Attr attr;
+  const OpRow *custom; /* OP_custom: its row; others NULL */
+  const real *data;    /* param, constant: storage; others NULL */
+  const char *name;    /* leaves and named values */
 } Node;
 
 /* leaf whose content is fixed for the life of a plan (plan_refresh says otherwise) */
@@ -90,8 +90,15 @@ Val g_const(Graph *g, Shape s, const real *data); /* copied into the graph; froz
 Val g_scalar(Graph *g, double v);                 /* rank 0 constant */
 Val g_full(Graph *g, Shape s, double v);          /* broadcast of a scalar */
 
-/* Builder used by the wrappers in ops.h: checks, infers the shape, hash-conses. */
-Val g_op(Graph *g, OpId op, int nin, const Val *in, const Attr *a);
+/* Builder used by the wrappers in ops.h: checks, infers the shape, hash-conses. attr: NULL for an
+ * operation without attributes. */
+Val g_op(Graph *g, OpId op, int nin, const Val *in, const Attr *attr);
+
+/* An operation of your own, without touching this library: its row, which must outlive the graph,
+ * in place of a name of the table (docs/examples/own_operation.c). It is planned, folded and
+ * differentiated like the others, and runs on the CPU only: plan_new refuses it on a backend. Equal
+ * operands, attributes and row are one node. */
+Val g_custom(Graph *g, const OpRow *row, int nin, const Val *in, const Attr *attr);
 
 /* Reverse mode. dy[k] is the incoming gradient of y[k] (0: ones). out[i] gets d(sum_k <y_k,dy_k>)/d
  * wrt[i] as a node of wrt[i]'s shape; a zero node (g_full) where y does not depend on it. Fails
@@ -105,25 +112,22 @@ Val g_grad1(Graph *g, Val y, Val wrt);
 
 /* ---- one row of the table ---- */
 typedef struct Exec { /* what a CPU kernel sees */
-  const Node *n;      /* attributes, output shape */
+  const Node *node;   /* attributes, output shape */
   const Shape *ins;   /* shapes of the inputs */
   const real *in[MAX_IN];
   real *out;
   /* scratch() bytes, 64-byte aligned, contents undefined */
   void *scratch;
 } Exec;
-enum {
-  OPF_POINTWISE = 1,
-  OPF_ALIAS = 2 /* output is in[0]'s memory */,
-  OPF_LEAF = 4,
-  OPF_INPLACE = 8 /* out may be in[0]'s memory */
-};
+enum { OPF_POINTWISE = 1, OPF_ALIAS = 2 /* output is in[0]'s memory */, OPF_LEAF = 4 };
 enum { ORDER_ANY = 99 };
-typedef struct OpRow {
+struct OpRow {
   const char *name;
-  unsigned flags;
+  unsigned flags; /* OPF_* */
   /* how often it may be differentiated: 0, 1, ORDER_ANY */
   int order;
+  /* sizeof its struct of core/attr.h; 0: it has no attributes */
+  size_t attr_bytes;
   /* checks operands and attributes, sets n->shape; graph_fail() on error */
   void (*shape)(Graph *g, const Shape *in, Node *n);
   /* Appends gradient nodes: for every input i with need bit i set, dx[i] = gradient (0 = zero). `n`
@@ -132,6 +136,9 @@ typedef struct OpRow {
   /* bytes; NULL = none. Must not depend on the thread count (use MAX_WORKERS or fixed blocks) */
   size_t (*scratch)(const Node *n, const Shape *in);
   void (*cpu)(const Exec *x);
-} OpRow;
+};
 extern const OpRow *const op_table[OP_COUNT];
+static inline const OpRow *node_row(const Node *n) {
+  return n->custom ? n->custom : op_table[n->op];
+}
 #endif

@@ -9,18 +9,37 @@
 #include "core/conv_impl.h"
 #include "core/ops.h"
 
-/* Attr: i[0] stride, i[1] pad, i[2..10] n ci h w co kh kw oh ow, i[11] kind; conv_prep: i[12]
- * Winograd tile side or 0; i[13] batch for which the algorithm is chosen. */
 ConvGeom conv_geom(const Node *n) {
-  const int32_t *i = n->a.i;
-  return (ConvGeom){i[11], i[0], i[1], i[2], i[3],  i[4], i[5],
-                    i[6],  i[7], i[8], i[9], i[10], i[13]};
+  const ConvAttr *a = &n->attr.conv;
+  return (ConvGeom){.kind = a->kind,
+                    .stride = a->stride,
+                    .pad = a->pad,
+                    .n = a->n,
+                    .ci = a->ci,
+                    .h = a->h,
+                    .w = a->w,
+                    .co = a->co,
+                    .kh = a->kh,
+                    .kw = a->kw,
+                    .oh = a->oh,
+                    .ow = a->ow,
+                    .plan_n = a->plan_n};
 }
 
-static void set_geom(Graph *g, Node *n, ConvKind kind, const int64_t v[9]) {
-  for (int k = 0; k < 9; k++) n->a.i[2 + k] = (int32_t)v[k];
-  n->a.i[11] = (int32_t)kind;
-  n->a.i[13] = graph_is_batch_invariant(g) ? 1 : n->a.i[2];
+/* The geometry of x, w and y (or dy), which belong together. */
+static void set_geom(Graph *g, Node *n, ConvKind kind, Shape x, Shape w, Shape y) {
+  ConvAttr *a = &n->attr.conv;
+  a->n = (int32_t)x.d[0];
+  a->ci = (int32_t)x.d[1];
+  a->h = (int32_t)x.d[2];
+  a->w = (int32_t)x.d[3];
+  a->co = (int32_t)w.d[0];
+  a->kh = (int32_t)w.d[2];
+  a->kw = (int32_t)w.d[3];
+  a->oh = (int32_t)y.d[2];
+  a->ow = (int32_t)y.d[3];
+  a->kind = (int32_t)kind;
+  a->plan_n = graph_is_batch_invariant(g) ? 1 : a->n;
 }
 
 /* Output side of a correlation; 0 or less: impossible. */
@@ -30,7 +49,7 @@ static int64_t out_side(int64_t n, int64_t k, int64_t stride, int64_t pad) {
 
 static bool conv_ok(Graph *g, const char *name, const Node *n, Shape x, Shape w, Shape dy) {
   char a[96], b[96], c[96];
-  const int64_t s = n->a.i[0], p = n->a.i[1];
+  const int64_t s = n->attr.conv.stride, p = n->attr.conv.pad;
   bool ok = x.rank == 4 && w.rank == 4 && dy.rank == 4 && s >= 1 && p >= 0 && x.d[0] == dy.d[0] &&
             x.d[1] == w.d[1] && dy.d[1] == w.d[0];
   for (int k = 0; ok && k < 4; k++) ok = x.d[k] > 0 && w.d[k] > 0 && dy.d[k] > 0;
@@ -43,7 +62,7 @@ static bool conv_ok(Graph *g, const char *name, const Node *n, Shape x, Shape w,
 
 static void fwd_shape(Graph *g, const Shape *in, Node *n) {
   const Shape x = in[0], w = in[1];
-  const int64_t s = n->a.i[0] > 0 ? n->a.i[0] : 1, p = n->a.i[1];
+  const int64_t s = PRLX_MAX(n->attr.conv.stride, 1), p = n->attr.conv.pad;
   Shape y = SHAPE4(x.d[0], w.d[0], 0, 0);
   if (x.rank == 4 && w.rank == 4) {
     y.d[2] = out_side(x.d[2], w.d[2], s, p);
@@ -51,41 +70,39 @@ static void fwd_shape(Graph *g, const Shape *in, Node *n) {
   }
   if (!conv_ok(g, "conv2d", n, x, w, y)) return;
   n->shape = y;
-  set_geom(g, n, CONV_FWD,
-           (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], y.d[2], y.d[3]});
+  set_geom(g, n, CONV_FWD, x, w, y);
 }
 
 static void dx_shape(Graph *g, const Shape *in, Node *n) {
-  const Shape dy = in[0], w = in[1], x = SHAPE4(dy.d[0], w.d[1], n->a.i[4], n->a.i[5]);
+  const Shape dy = in[0], w = in[1], x = SHAPE4(dy.d[0], w.d[1], n->attr.conv.h, n->attr.conv.w);
   if (!conv_ok(g, "conv2d_dx", n, x, w, dy)) return;
   n->shape = x;
-  set_geom(g, n, CONV_DX,
-           (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], dy.d[2], dy.d[3]});
+  set_geom(g, n, CONV_DX, x, w, dy);
 }
 
 static void dw_shape(Graph *g, const Shape *in, Node *n) {
-  const Shape x = in[0], dy = in[1], w = SHAPE4(dy.d[1], x.d[1], n->a.i[7], n->a.i[8]);
+  const Shape x = in[0], dy = in[1], w = SHAPE4(dy.d[1], x.d[1], n->attr.conv.kh, n->attr.conv.kw);
   if (!conv_ok(g, "conv2d_dw", n, x, w, dy)) return;
   n->shape = w;
-  set_geom(g, n, CONV_DW,
-           (int64_t[9]){x.d[0], x.d[1], x.d[2], x.d[3], w.d[0], w.d[2], w.d[3], dy.d[2], dy.d[3]});
+  set_geom(g, n, CONV_DW, x, w, dy);
 }
 
-static Val conv_op(Graph *g, OpId op, Val a, Val b, Attr at) {
-  return g_op(g, op, 2, (Val[]){a, b}, &at);
+static Val conv_op(Graph *g, OpId op, Val a, Val b, ConvAttr conv) {
+  return g_op(g, op, 2, (Val[]){a, b}, &(Attr){.conv = conv});
 }
 
 Val g_conv2d(Graph *g, Val x, Val w, int stride, int pad) {
-  return conv_op(g, OP_conv2d, x, w, (Attr){.i = {stride, pad}});
+  return conv_op(g, OP_conv2d, x, w, (ConvAttr){.stride = stride, .pad = pad});
 }
 
 Val g_conv2d_dx(Graph *g, Val dy, Val w, int stride, int pad, int64_t h, int64_t w_out) {
-  return conv_op(g, OP_conv2d_dx, dy, w,
-                 (Attr){.i = {stride, pad, [4] = (int32_t)h, [5] = (int32_t)w_out}});
+  const ConvAttr a = {.stride = stride, .pad = pad, .h = (int32_t)h, .w = (int32_t)w_out};
+  return conv_op(g, OP_conv2d_dx, dy, w, a);
 }
 
 Val g_conv2d_dw(Graph *g, Val x, Val dy, int stride, int pad, int kh, int kw) {
-  return conv_op(g, OP_conv2d_dw, x, dy, (Attr){.i = {stride, pad, [7] = kh, [8] = kw}});
+  const ConvAttr a = {.stride = stride, .pad = pad, .kh = kh, .kw = kw};
+  return conv_op(g, OP_conv2d_dw, x, dy, a);
 }
 
 static Val like_c(Graph *g, const ConvGeom *q, Val x, Val w) {
@@ -156,9 +173,10 @@ const char *conv_algo_name(const Node *n) {
 }
 
 double conv_flop(const Node *n) {
-  const ConvGeom g = conv_geom(n);
-  if (n->op == OP_matmul) return 2.0 * (double)n->a.i[2] * (double)n->a.i[3] * (double)n->a.i[4];
+  const MatmulAttr *p = &n->attr.matmul;
+  if (n->op == OP_matmul) return 2.0 * (double)p->m * (double)p->n * (double)p->k;
   if (n->op != OP_conv2d && n->op != OP_conv2d_dx && n->op != OP_conv2d_dw) return 0;
+  const ConvGeom g = conv_geom(n);
   return 2.0 * (double)(g.n * g.co * g.oh * g.ow) * (double)(g.ci * g.kh * g.kw);
 }
 
@@ -171,8 +189,8 @@ bool conv_make_prep(const Node *conv, const Shape *in, Node *prep) {
   prep->op = OP_conv_prep;
   prep->nin = 1;
   prep->in[0] = conv->in[1];
-  prep->a = conv->a;
-  prep->a.i[12] = m;
+  prep->attr = conv->attr;
+  prep->attr.conv.tile = m;
   prep->shape = SHAPE1((int64_t)(m ? wino_prep_numel(&g, m) : direct_prep_numel(&g)));
   return true;
 }
@@ -182,8 +200,8 @@ static void prep_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 static void prep_cpu(const Exec *x) {
-  const ConvGeom g = conv_geom(x->n);
-  const int m = x->n->a.i[12];
+  const ConvGeom g = conv_geom(x->node);
+  const int m = x->node->attr.conv.tile;
   if (m)
     wino_prep(&g, m, x->in[0], x->out);
   else
@@ -198,7 +216,7 @@ static size_t conv_scratch(const Node *n, const Shape *in) {
 }
 
 static void conv_cpu(const Exec *x) {
-  const ConvGeom g = conv_geom(x->n);
+  const ConvGeom g = conv_geom(x->node);
   const int m = wino_side(&g);
   if (m)
     wino_run(&g, m, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
@@ -215,7 +233,7 @@ static size_t dw_scratch(const Node *n, const Shape *in) {
 }
 
 static void dw_cpu(const Exec *x) {
-  const ConvGeom g = conv_geom(x->n);
+  const ConvGeom g = conv_geom(x->node);
   const int m = wino_side(&g);
   if (m)
     wino_dw_run(&g, m, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
@@ -223,7 +241,26 @@ static void dw_cpu(const Exec *x) {
     direct_dw_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
 }
 
-const OpRow op_conv2d = {"conv2d", 0, ORDER_ANY, fwd_shape, fwd_grad, conv_scratch, conv_cpu};
-const OpRow op_conv2d_dx = {"conv2d_dx", 0, ORDER_ANY, dx_shape, dx_grad, conv_scratch, conv_cpu};
-const OpRow op_conv2d_dw = {"conv2d_dw", 0, ORDER_ANY, dw_shape, dw_grad, dw_scratch, dw_cpu};
-const OpRow op_conv_prep = {"conv_prep", 0, 0, prep_shape, NULL, NULL, prep_cpu};
+const OpRow op_conv2d = {.name = "conv2d",
+                         .order = ORDER_ANY,
+                         .attr_bytes = sizeof(ConvAttr),
+                         .shape = fwd_shape,
+                         .grad = fwd_grad,
+                         .scratch = conv_scratch,
+                         .cpu = conv_cpu};
+const OpRow op_conv2d_dx = {.name = "conv2d_dx",
+                            .order = ORDER_ANY,
+                            .attr_bytes = sizeof(ConvAttr),
+                            .shape = dx_shape,
+                            .grad = dx_grad,
+                            .scratch = conv_scratch,
+                            .cpu = conv_cpu};
+const OpRow op_conv2d_dw = {.name = "conv2d_dw",
+                            .order = ORDER_ANY,
+                            .attr_bytes = sizeof(ConvAttr),
+                            .shape = dw_shape,
+                            .grad = dw_grad,
+                            .scratch = dw_scratch,
+                            .cpu = dw_cpu};
+const OpRow op_conv_prep = {
+    .name = "conv_prep", .attr_bytes = sizeof(ConvAttr), .shape = prep_shape, .cpu = prep_cpu};

@@ -49,5 +49,6 @@ static void ce_dx_cpu(const Exec *x) {
   }
 }
 
-const OpRow op_softmax_ce = {"softmax_ce", 0, 1, ce_shape, ce_grad, NULL, ce_cpu};
-const OpRow op_softmax_ce_dx = {"softmax_ce_dx", 0, 0, ce_dx_shape, NULL, NULL, ce_dx_cpu};
+const OpRow op_softmax_ce = {
+    .name = "softmax_ce", .order = 1, .shape = ce_shape, .grad = ce_grad, .cpu = ce_cpu};
+const OpRow op_softmax_ce_dx = {.name = "softmax_ce_dx", .shape = ce_dx_shape, .cpu = ce_dx_cpu};

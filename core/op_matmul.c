@@ -4,7 +4,6 @@
 #include "core/ops.h"
 #include "core/threads.h"
 
-/* Attr: i[0] transpose a, i[1] transpose b, i[2..4] m n k. */
 typedef struct Matmul {
   bool ta;
   bool tb;
@@ -26,35 +25,40 @@ enum { MM_DOTS_MAX = 64, MM_MC = 192, MM_COLUMNS = 128, MM_DOT_ROWS = 12 };
 
 static void matmul_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
-  const bool ta = n->a.i[0], tb = n->a.i[1];
+  const bool ta = n->attr.matmul.transpose_a, tb = n->attr.matmul.transpose_b;
   if (in[0].rank != 2 || in[1].rank != 2 || in[0].d[!ta] != in[1].d[tb] || in[0].d[!ta] < 1) {
     graph_fail(g, ST_INVALID, "matmul: %s%s times %s%s is not a matrix product",
                shape_str(in[0], a), ta ? "^T" : "", shape_str(in[1], b), tb ? "^T" : "");
     return;
   }
   n->shape = SHAPE2(in[0].d[ta], in[1].d[!tb]);
-  n->a.i[2] = (int32_t)n->shape.d[0];
-  n->a.i[3] = (int32_t)n->shape.d[1];
-  n->a.i[4] = (int32_t)in[0].d[!ta];
+  n->attr.matmul.m = (int32_t)n->shape.d[0];
+  n->attr.matmul.n = (int32_t)n->shape.d[1];
+  n->attr.matmul.k = (int32_t)in[0].d[!ta];
 }
 
 Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb) {
-  return g_op(g, OP_matmul, 2, (Val[]){a, b}, &(Attr){.i = {ta, tb}});
+  return g_op(g, OP_matmul, 2, (Val[]){a, b},
+              &(Attr){.matmul = {.transpose_a = ta, .transpose_b = tb}});
 }
 
 /* y = op(a) op(b): d op(a) = dy op(b)^T, d op(b) = op(a)^T dy; a transposed operand takes the
  * transpose of that. */
 static void matmul_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  const bool ta = n->a.i[0], tb = n->a.i[1];
+  const bool ta = n->attr.matmul.transpose_a, tb = n->attr.matmul.transpose_b;
   const Val a = n->in[0], b = n->in[1];
   if (need & 1) dx[0] = ta ? g_matmul(g, b, dy, tb, true) : g_matmul(g, dy, b, false, !tb);
   if (need & 2) dx[1] = tb ? g_matmul(g, dy, a, true, ta) : g_matmul(g, a, dy, !ta, false);
 }
 
 static Matmul matmul_of(const Node *n) {
-  const int32_t *i = n->a.i;
-  return (Matmul){
-      .ta = i[0], .tb = i[1], .m = i[2], .n = i[3], .k = i[4], .mp = round_up(i[2], GEMM_PANEL)};
+  const MatmulAttr *a = &n->attr.matmul;
+  return (Matmul){.ta = a->transpose_a,
+                  .tb = a->transpose_b,
+                  .m = a->m,
+                  .n = a->n,
+                  .k = a->k,
+                  .mp = round_up(a->m, GEMM_PANEL)};
 }
 
 /* Both operands contiguous along k and one of them short: inner products need no packing, and
@@ -149,7 +153,7 @@ static size_t matmul_scratch(const Node *n, const Shape *in) {
 }
 
 static void matmul_cpu(const Exec *x) {
-  Matmul q = matmul_of(x->n);
+  Matmul q = matmul_of(x->node);
   q.kern = ISA_PICK(gemm_kernels);
   q.a = x->in[0];
   q.b = x->in[1];
@@ -165,5 +169,10 @@ static void matmul_cpu(const Exec *x) {
             &q);
 }
 
-const OpRow op_matmul = {"matmul",       0,         ORDER_ANY, matmul_shape, matmul_grad,
-                         matmul_scratch, matmul_cpu};
+const OpRow op_matmul = {.name = "matmul",
+                         .order = ORDER_ANY,
+                         .attr_bytes = sizeof(MatmulAttr),
+                         .shape = matmul_shape,
+                         .grad = matmul_grad,
+                         .scratch = matmul_scratch,
+                         .cpu = matmul_cpu};

@@ -26,7 +26,7 @@ static void binary_shape(Graph *g, const Shape *in, Node *n) {
     n->shape.d[i] = p == 1 ? q : p;
   }
   if (!ok)
-    graph_fail(g, ST_INTERNAL, "%s: shapes %s and %s do not broadcast", op_table[n->op]->name,
+    graph_fail(g, ST_INTERNAL, "%s: shapes %s and %s do not broadcast", node_row(n)->name,
                shape_str(in[0], a), shape_str(in[1], b));
 }
 
@@ -113,13 +113,14 @@ Val g_axpb(Graph *g, Val x, double a, double b) {
     if (is_full(g, x, &c)) return g_full(g, graph_shape(g, x), a * c + b);
     if (a == 0) return g_full(g, graph_shape(g, x), b);
     Node n = *graph_node(g, x);
-    if (n.op == OP_axpb) return g_axpb(g, n.in[0], a * n.a.f[0], a * n.a.f[1] + b);
+    if (n.op == OP_axpb)
+      return g_axpb(g, n.in[0], a * n.attr.axpb.scale, a * n.attr.axpb.shift + b);
   }
-  return g_op(g, OP_axpb, 1, &x, &(Attr){.f = {a, b}});
+  return g_op(g, OP_axpb, 1, &x, &(Attr){.axpb = {.scale = a, .shift = b}});
 }
 
 static Attr act_attr(double alpha, double gain, double clamp) {
-  return (Attr){.f = {alpha, gain, clamp < 0 ? -1 : clamp}};
+  return (Attr){.lrelu = {.slope = alpha, .gain = gain, .limit = clamp < 0 ? -1 : clamp}};
 }
 
 Val g_lrelu(Graph *g, Val x, double alpha, double gain, double clamp) {
@@ -133,11 +134,11 @@ Val g_lrelu_mask(Graph *g, Val dy, Val y, double alpha, double gain, double clam
 }
 
 Val g_clamp(Graph *g, Val x, double lo, double hi) {
-  return g_op(g, OP_clamp, 1, &x, &(Attr){.f = {lo, hi}});
+  return g_op(g, OP_clamp, 1, &x, &(Attr){.clamp = {.low = lo, .high = hi}});
 }
 
 Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi) {
-  return g_op(g, OP_clamp_mask, 2, (Val[]){dy, x}, &(Attr){.f = {lo, hi}});
+  return g_op(g, OP_clamp_mask, 2, (Val[]){dy, x}, &(Attr){.clamp = {.low = lo, .high = hi}});
 }
 
 /* ---- gradient rules ---- */
@@ -174,7 +175,7 @@ GRAD(maximum_grad) { /* ties go to a: gt0(b-a) is 1 only where b wins */
 }
 
 GRAD(neg_grad) { dx[0] = g_neg(g, dy); }
-GRAD(axpb_grad) { dx[0] = g_axpb(g, dy, n->a.f[0], 0); }
+GRAD(axpb_grad) { dx[0] = g_axpb(g, dy, n->attr.axpb.scale, 0); }
 GRAD(square_grad) { dx[0] = g_mul(g, dy, g_axpb(g, A, 2, 0)); }
 GRAD(sqrt0_grad) { dx[0] = g_mul(g, dy, g_axpb(g, g_rsqrt0(g, A), 0.5, 0)); }
 /* -1/2 y^3, 0 where y is 0 */
@@ -186,55 +187,78 @@ GRAD(tanh_grad) { dx[0] = g_mul(g, dy, g_axpb(g, g_square(g, y), -1, 1)); }
 GRAD(softplus_grad) { dx[0] = g_mul(g, dy, g_sigmoid(g, A)); }
 GRAD(abs_grad) { dx[0] = g_mul(g, dy, g_sign(g, A)); }
 GRAD(zero_grad) {}
-GRAD(lrelu_grad) { dx[0] = g_lrelu_mask(g, dy, y, n->a.f[0], n->a.f[1], n->a.f[2]); }
-/* piecewise constant in y */
-GRAD(lrelu_mask_grad) {
-  if (need & 1) dx[0] = to(g, g_lrelu_mask(g, dy, B, n->a.f[0], n->a.f[1], n->a.f[2]), A);
+static Val lrelu_slope(Graph *g, const Node *n, Val dy, Val y) {
+  const LreluAttr *a = &n->attr.lrelu;
+  return g_lrelu_mask(g, dy, y, a->slope, a->gain, a->limit);
 }
 
-GRAD(clamp_grad) { dx[0] = g_clamp_mask(g, dy, A, n->a.f[0], n->a.f[1]); }
+static Val clamp_slope(Graph *g, const Node *n, Val dy, Val x) {
+  return g_clamp_mask(g, dy, x, n->attr.clamp.low, n->attr.clamp.high);
+}
+
+GRAD(lrelu_grad) { dx[0] = lrelu_slope(g, n, dy, y); }
+/* piecewise constant in y */
+GRAD(lrelu_mask_grad) {
+  if (need & 1) dx[0] = to(g, lrelu_slope(g, n, dy, B), A);
+}
+
+GRAD(clamp_grad) { dx[0] = clamp_slope(g, n, dy, A); }
 GRAD(clamp_mask_grad) {
-  if (need & 1) dx[0] = to(g, g_clamp_mask(g, dy, B, n->a.f[0], n->a.f[1]), A);
+  if (need & 1) dx[0] = to(g, clamp_slope(g, n, dy, B), A);
 }
 
 /* ---- running one node on its own: a program of one step ---- */
+PwParam pw_param(const Node *n) {
+  PwParam p = {.lrelu = {0, 0, 0}};
+  const Attr *a = &n->attr;
+  if (n->op == OP_axpb) p.axpb = (PwAxpb){(real)a->axpb.scale, (real)a->axpb.shift};
+  if (n->op == OP_lrelu || n->op == OP_lrelu_mask)
+    p.lrelu = (PwLrelu){(real)a->lrelu.slope, (real)a->lrelu.gain, (real)a->lrelu.limit};
+  if (n->op == OP_clamp || n->op == OP_clamp_mask)
+    p.clamp = (PwClamp){(real)a->clamp.low, (real)a->clamp.high};
+  return p;
+}
+
 void pw_from_node(const Node *n, const Shape *in, PwProgram *p) {
   *p = (PwProgram){.nop = 1, .narg = n->nin, .iter = n->shape, .out_shape = n->shape};
-  p->op[0] = (PwOp){.op = (uint8_t)n->op,
-                    .dst = 0,
-                    .a = -1,
-                    .b = n->nin > 1 ? -2 : -1,
-                    .f = {(real)n->a.f[0], (real)n->a.f[1], (real)n->a.f[2]}};
+  p->op[0] = (PwOp){
+      .op = (uint8_t)n->op, .dst = 0, .a = -1, .b = n->nin > 1 ? -2 : -1, .param = pw_param(n)};
   for (int i = 0; i < n->nin; i++) p->arg_shape[i] = in[i];
 }
 
 static void single_cpu(const Exec *x) {
   PwProgram p;
-  pw_from_node(x->n, x->ins, &p);
+  pw_from_node(x->node, x->ins, &p);
   pw_run(&p, x->in, x->out, x->scratch);
 }
 
-#define PW(name, shape_rule, grad_rule) \
-  const OpRow op_##name = {#name, OPF_POINTWISE, ORDER_ANY, shape_rule, grad_rule, NULL, single_cpu}
-PW(add, binary_shape, add_grad);
-PW(sub, binary_shape, sub_grad);
-PW(mul, binary_shape, mul_grad);
-PW(div, binary_shape, div_grad);
-PW(maximum, binary_shape, maximum_grad);
-PW(neg, unary_shape, neg_grad);
-PW(axpb, unary_shape, axpb_grad);
-PW(square, unary_shape, square_grad);
-PW(sqrt0, unary_shape, sqrt0_grad);
-PW(rsqrt0, unary_shape, rsqrt0_grad);
-PW(exp, unary_shape, exp_grad);
-PW(log, unary_shape, log_grad);
-PW(sigmoid, unary_shape, sigmoid_grad);
-PW(tanh, unary_shape, tanh_grad);
-PW(softplus, unary_shape, softplus_grad);
-PW(abs, unary_shape, abs_grad);
-PW(sign, unary_shape, zero_grad);
-PW(gt0, unary_shape, zero_grad);
-PW(lrelu, unary_shape, lrelu_grad);
-PW(lrelu_mask, binary_shape, lrelu_mask_grad);
-PW(clamp, unary_shape, clamp_grad);
-PW(clamp_mask, binary_shape, clamp_mask_grad);
+#define PW(op, attr, shape_rule, grad_rule)      \
+  const OpRow op_##op = {.name = #op,            \
+                         .flags = OPF_POINTWISE, \
+                         .order = ORDER_ANY,     \
+                         .attr_bytes = attr,     \
+                         .shape = shape_rule,    \
+                         .grad = grad_rule,      \
+                         .cpu = single_cpu}
+PW(add, 0, binary_shape, add_grad);
+PW(sub, 0, binary_shape, sub_grad);
+PW(mul, 0, binary_shape, mul_grad);
+PW(div, 0, binary_shape, div_grad);
+PW(maximum, 0, binary_shape, maximum_grad);
+PW(neg, 0, unary_shape, neg_grad);
+PW(axpb, sizeof(AxpbAttr), unary_shape, axpb_grad);
+PW(square, 0, unary_shape, square_grad);
+PW(sqrt0, 0, unary_shape, sqrt0_grad);
+PW(rsqrt0, 0, unary_shape, rsqrt0_grad);
+PW(exp, 0, unary_shape, exp_grad);
+PW(log, 0, unary_shape, log_grad);
+PW(sigmoid, 0, unary_shape, sigmoid_grad);
+PW(tanh, 0, unary_shape, tanh_grad);
+PW(softplus, 0, unary_shape, softplus_grad);
+PW(abs, 0, unary_shape, abs_grad);
+PW(sign, 0, unary_shape, zero_grad);
+PW(gt0, 0, unary_shape, zero_grad);
+PW(lrelu, sizeof(LreluAttr), unary_shape, lrelu_grad);
+PW(lrelu_mask, sizeof(LreluAttr), binary_shape, lrelu_mask_grad);
+PW(clamp, sizeof(ClampAttr), unary_shape, clamp_grad);
+PW(clamp_mask, sizeof(ClampAttr), binary_shape, clamp_mask_grad);

@@ -8,33 +8,31 @@
 #include "core/ops.h"
 #include "core/threads.h"
 
-enum { A_K, A_STRIDE, A_PAD };
-
-static Shape pooled(Shape x, const int32_t *a) {
-  return SHAPE4(x.d[0], x.d[1], (x.d[2] + 2 * a[A_PAD] - a[A_K]) / a[A_STRIDE] + 1,
-                (x.d[3] + 2 * a[A_PAD] - a[A_K]) / a[A_STRIDE] + 1);
+static Shape pooled(Shape x, const PoolAttr *a) {
+  return SHAPE4(x.d[0], x.d[1], (x.d[2] + 2 * a->pad - a->window) / a->stride + 1,
+                (x.d[3] + 2 * a->pad - a->window) / a->stride + 1);
 }
 
-static bool pool_ok(Graph *g, const char *op, Shape x, const int32_t *a) {
+static bool pool_ok(Graph *g, const char *op, Shape x, const PoolAttr *a) {
   char s[96];
-  int k = a[A_K], pad = a[A_PAD];
-  if (x.rank == 4 && k >= 1 && a[A_STRIDE] >= 1 && pad >= 0 && 2 * pad <= k && pad < k &&
+  int k = a->window, pad = a->pad;
+  if (x.rank == 4 && k >= 1 && a->stride >= 1 && pad >= 0 && 2 * pad <= k && pad < k &&
       x.d[2] + 2 * pad >= k && x.d[3] + 2 * pad >= k)
     return true;
   graph_fail(g, ST_INVALID,
              "%s: image %s, window %d, stride %d, padding %d; expected [N,C,H,W] at least as large "
              "as the window, padding at most half of it",
-             op, shape_str(x, s), k, a[A_STRIDE], pad);
+             op, shape_str(x, s), k, a->stride, pad);
   return false;
 }
 
 static void maxpool_shape(Graph *g, const Shape *in, Node *n) {
-  if (pool_ok(g, "maxpool", in[0], n->a.i)) n->shape = pooled(in[0], n->a.i);
+  if (pool_ok(g, "maxpool", in[0], &n->attr.pool)) n->shape = pooled(in[0], &n->attr.pool);
 }
 
 static void maxpool_t_shape(Graph *g, const Shape *in, Node *n) {
-  if (!pool_ok(g, "maxpool_t", in[1], n->a.i)) return;
-  if (!shape_eq(in[0], pooled(in[1], n->a.i))) {
+  if (!pool_ok(g, "maxpool_t", in[1], &n->attr.pool)) return;
+  if (!shape_eq(in[0], pooled(in[1], &n->attr.pool))) {
     graph_fail(g, ST_INVALID, "maxpool_t: dy does not have the shape of the pooled image");
     return;
   }
@@ -42,12 +40,12 @@ static void maxpool_t_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 static void maxpool_gather_shape(Graph *g, const Shape *in, Node *n) {
-  if (!pool_ok(g, "maxpool_gather", in[1], n->a.i)) return;
+  if (!pool_ok(g, "maxpool_gather", in[1], &n->attr.pool)) return;
   if (!shape_eq(in[0], in[1])) {
     graph_fail(g, ST_INVALID, "maxpool_gather: v does not have the shape of the image");
     return;
   }
-  n->shape = pooled(in[1], n->a.i);
+  n->shape = pooled(in[1], &n->attr.pool);
 }
 
 typedef struct Pool {
@@ -64,10 +62,10 @@ typedef struct Pool {
   int pad;
 } Pool;
 static Pool pool_of(const Exec *e, int image) {
-  const int32_t *a = e->n->a.i;
+  const PoolAttr *a = &e->node->attr.pool;
   Shape x = e->ins[image], o = pooled(x, a);
-  return (Pool){e->in[image], e->in[0], e->out, NULL,        x.d[2],  x.d[3],
-                o.d[2],       o.d[3],   a[A_K], a[A_STRIDE], a[A_PAD]};
+  return (Pool){e->in[image], e->in[0], e->out,    NULL,      x.d[2], x.d[3],
+                o.d[2],       o.d[3],   a->window, a->stride, a->pad};
 }
 
 /* First maximum of the window of output (oy,ox); a NaN counts as larger than anything, so that it
@@ -133,7 +131,7 @@ static void maxpool_plane(void *ctx, int64_t i, int worker) {
 }
 
 static size_t maxpool_scratch(const Node *n, const Shape *in) {
-  return MAX_WORKERS * (size_t)row_len(in[0].d[3], n->a.i[A_PAD]) * sizeof(real);
+  return MAX_WORKERS * (size_t)row_len(in[0].d[3], n->attr.pool.pad) * sizeof(real);
 }
 
 static void maxpool_cpu(const Exec *e) {
@@ -194,37 +192,40 @@ static void maxpool_gather_cpu(const Exec *e) {
 }
 
 static void maxpool_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[0]}, &n->a);
+  dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[0]}, &n->attr);
 }
 
 static void maxpool_t_grad(Graph *g, const Node *n, Val y, Val v, unsigned need, Val *dx) {
-  if (need & 1) dx[0] = g_op(g, OP_maxpool_gather, 2, (Val[]){v, n->in[1]}, &n->a);
+  if (need & 1) dx[0] = g_op(g, OP_maxpool_gather, 2, (Val[]){v, n->in[1]}, &n->attr);
 }
 
 static void maxpool_gather_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  if (need & 1) dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[1]}, &n->a);
+  if (need & 1) dx[0] = g_op(g, OP_maxpool_t, 2, (Val[]){dy, n->in[1]}, &n->attr);
 }
 
 const OpRow op_maxpool = {.name = "maxpool",
                           .order = ORDER_ANY,
+                          .attr_bytes = sizeof(PoolAttr),
                           .shape = maxpool_shape,
                           .grad = maxpool_grad,
                           .scratch = maxpool_scratch,
                           .cpu = maxpool_cpu};
 const OpRow op_maxpool_t = {.name = "maxpool_t",
                             .order = ORDER_ANY,
+                            .attr_bytes = sizeof(PoolAttr),
                             .shape = maxpool_t_shape,
                             .grad = maxpool_t_grad,
                             .cpu = maxpool_t_cpu};
 const OpRow op_maxpool_gather = {.name = "maxpool_gather",
                                  .order = ORDER_ANY,
+                                 .attr_bytes = sizeof(PoolAttr),
                                  .shape = maxpool_gather_shape,
                                  .grad = maxpool_gather_grad,
                                  .cpu = maxpool_gather_cpu};
 
 /* x [N,C,H,W] -> [N,C,floor((H+2 pad-k)/stride)+1,..]; padding counts as -infinity. */
 Val g_maxpool(Graph *g, Val x, int k, int stride, int pad) {
-  Attr a = {{k, stride, pad}, {0}};
+  Attr a = {.pool = {.window = k, .stride = stride, .pad = pad}};
   return g_op(g, OP_maxpool, 1, &x, &a);
 }
 
@@ -235,7 +236,7 @@ Val g_avgpool(Graph *g, Val x, int k, int stride, int pad) {
   real ones[64];
   if (k < 1 || k > COUNT_OF(ones))
     return graph_fail(g, ST_INVALID, "avgpool: window %d; expected 1 to %d", k, COUNT_OF(ones));
-  if (!x || !pool_ok(g, "avgpool", s, (int32_t[]){k, stride, pad})) return 0;
+  if (!x || !pool_ok(g, "avgpool", s, &(PoolAttr){k, stride, pad})) return 0;
   for (int i = 0; i < k; i++) ones[i] = 1;
   UpFirDn p = {.upx = 1,
                .upy = 1,

@@ -6,15 +6,16 @@
 static void sum_shape(Graph *g, const Shape *in, Node *n) {
   n->shape = in[0];
   for (int i = 0; i < in[0].rank; i++)
-    if (n->a.i[0] >> i & 1) n->shape.d[i] = 1;
-  if (n->a.i[0] >> in[0].rank)
-    graph_fail(g, ST_INTERNAL, "sum: axis mask 0x%x for rank %d", (unsigned)n->a.i[0], in[0].rank);
+    if (n->attr.axes.mask >> i & 1) n->shape.d[i] = 1;
+  if (n->attr.axes.mask >> in[0].rank)
+    graph_fail(g, ST_INTERNAL, "sum: axis mask 0x%x for rank %d", (unsigned)n->attr.axes.mask,
+               in[0].rank);
 }
 
 static void broadcast_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
-  n->shape.rank = n->a.i[0];
-  for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->a.i[1 + i];
+  n->shape.rank = n->attr.shape.rank;
+  for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->attr.shape.dim[i];
   bool ok = in[0].rank == 0 || in[0].rank == n->shape.rank;
   for (int i = 0; ok && i < in[0].rank; i++) ok = in[0].d[i] == n->shape.d[i] || in[0].d[i] == 1;
   if (!ok)
@@ -28,14 +29,14 @@ Val g_sum(Graph *g, Val x, unsigned axes) {
   for (int i = 0; i < s.rank; i++)
     if (axes >> i & 1 && s.d[i] != 1) mask |= 1u << i;
   if (x && !mask) return x;
-  return g_op(g, OP_sum, 1, &x, &(Attr){.i = {(int32_t)mask}});
+  return g_op(g, OP_sum, 1, &x, &(Attr){.axes = {(int32_t)mask}});
 }
 
 Val g_broadcast(Graph *g, Val x, Shape s) {
   if (x && shape_eq(graph_shape(g, x), s)) return x;
   if (x && graph_node(g, x)->op == OP_broadcast) x = graph_node(g, x)->in[0];
-  Attr a = {.i = {s.rank}};
-  for (int i = 0; i < s.rank; i++) a.i[1 + i] = (int32_t)s.d[i];
+  Attr a = {.shape = {.rank = s.rank}};
+  for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.d[i];
   return g_op(g, OP_broadcast, 1, &x, &a);
 }
 
@@ -87,16 +88,27 @@ static size_t sum_scratch(const Node *n, const Shape *in) {
 
 static void sum_cpu(const Exec *x) {
   PwProgram p;
-  sum_program(x->n, x->ins, &p);
+  sum_program(x->node, x->ins, &p);
   pw_run(&p, x->in, x->out, x->scratch);
 }
 
 static void broadcast_cpu(const Exec *x) {
   PwProgram p;
-  pw_from_node(x->n, x->ins, &p);
+  pw_from_node(x->node, x->ins, &p);
   pw_run(&p, x->in, x->out, x->scratch);
 }
 
-const OpRow op_sum = {"sum", 0, ORDER_ANY, sum_shape, sum_grad, sum_scratch, sum_cpu};
-const OpRow op_broadcast = {"broadcast",    OPF_POINTWISE, ORDER_ANY,    broadcast_shape,
-                            broadcast_grad, NULL,          broadcast_cpu};
+const OpRow op_sum = {.name = "sum",
+                      .order = ORDER_ANY,
+                      .attr_bytes = sizeof(AxesAttr),
+                      .shape = sum_shape,
+                      .grad = sum_grad,
+                      .scratch = sum_scratch,
+                      .cpu = sum_cpu};
+const OpRow op_broadcast = {.name = "broadcast",
+                            .flags = OPF_POINTWISE,
+                            .order = ORDER_ANY,
+                            .attr_bytes = sizeof(ShapeAttr),
+                            .shape = broadcast_shape,
+                            .grad = broadcast_grad,
+                            .cpu = broadcast_cpu};

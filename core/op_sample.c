@@ -14,18 +14,19 @@ static double centre(int64_t j, int64_t n) { return (double)(2 * j + 1) / (doubl
 
 static void affine_grid_shape(Graph *g, const Shape *in, Node *n) {
   char s[96];
-  if (in[0].rank != 3 || in[0].d[1] != 2 || in[0].d[2] != 3 || n->a.i[0] < 1 || n->a.i[1] < 1) {
+  if (in[0].rank != 3 || in[0].d[1] != 2 || in[0].d[2] != 3 || n->attr.size.height < 1 ||
+      n->attr.size.width < 1) {
     graph_fail(g, ST_INVALID,
                "affine_grid: theta %s, output %dx%d; expected [N,2,3] and a positive size",
-               shape_str(in[0], s), n->a.i[0], n->a.i[1]);
+               shape_str(in[0], s), n->attr.size.height, n->attr.size.width);
     return;
   }
-  n->shape = SHAPE4(in[0].d[0], n->a.i[0], n->a.i[1], 2);
+  n->shape = SHAPE4(in[0].d[0], n->attr.size.height, n->attr.size.width, 2);
 }
 
 static void affine_grid_row(void *ctx, int64_t i, int worker) {
   const Exec *e = ctx;
-  int64_t h = e->n->shape.d[1], w = e->n->shape.d[2];
+  int64_t h = e->node->shape.d[1], w = e->node->shape.d[2];
   const real *t = e->in[0] + i / h * 6;
   real *out = e->out + i * w * 2;
   double v = centre(i % h, h);
@@ -37,7 +38,7 @@ static void affine_grid_row(void *ctx, int64_t i, int worker) {
 }
 
 static void affine_grid_cpu(const Exec *e) {
-  par_for(e->n->shape.d[0] * e->n->shape.d[1], affine_grid_row, (void *)e);
+  par_for(e->node->shape.d[0] * e->node->shape.d[1], affine_grid_row, (void *)e);
 }
 
 /* dtheta[n,k,:] = sum over pixels of dgrid[n,pixel,k] * (x, y, 1): a matrix product with a
@@ -63,12 +64,13 @@ static void affine_grid_grad(Graph *g, const Node *n, Val y, Val dy, unsigned ne
 
 const OpRow op_affine_grid = {.name = "affine_grid",
                               .order = ORDER_ANY,
+                              .attr_bytes = sizeof(SizeAttr),
                               .shape = affine_grid_shape,
                               .grad = affine_grid_grad,
                               .cpu = affine_grid_cpu};
 
 Val g_affine_grid(Graph *g, Val theta, int64_t h, int64_t w) {
-  Attr a = {{(int32_t)h, (int32_t)w}, {0}};
+  Attr a = {.size = {(int32_t)h, (int32_t)w}};
   return g_op(g, OP_affine_grid, 1, &theta, &a);
 }
 
@@ -132,7 +134,7 @@ static void grid_sample_cpu(const Exec *e) {
 }
 
 static Val grid_sample_dx(Graph *g, Val dy, Val grid, int64_t h, int64_t w) {
-  Attr a = {{(int32_t)h, (int32_t)w}, {0}};
+  Attr a = {.size = {(int32_t)h, (int32_t)w}};
   return g_op(g, OP_grid_sample_dx, 2, (Val[]){dy, grid}, &a);
 }
 
@@ -159,18 +161,19 @@ Val g_grid_sample(Graph *g, Val x, Val grid) {
 static void grid_sample_dx_shape(Graph *g, const Shape *in, Node *n) {
   char ds[96], gs[96];
   if (!grid_ok(g, "grid_sample_dx", in[0], in[1])) return;
-  if (in[0].d[2] != in[1].d[1] || in[0].d[3] != in[1].d[2] || n->a.i[0] < 1 || n->a.i[1] < 1) {
+  if (in[0].d[2] != in[1].d[1] || in[0].d[3] != in[1].d[2] || n->attr.size.height < 1 ||
+      n->attr.size.width < 1) {
     graph_fail(g, ST_INVALID,
                "grid_sample_dx: dy %s, grid %s; expected equal h,w and a positive image size",
                shape_str(in[0], ds), shape_str(in[1], gs));
     return;
   }
-  n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->a.i[0], n->a.i[1]);
+  n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->attr.size.height, n->attr.size.width);
 }
 
 static void grid_sample_dx_plane(void *ctx, int64_t i, int worker) {
   const Exec *e = ctx;
-  int64_t c = e->ins[0].d[1], h = e->n->shape.d[2], w = e->n->shape.d[3],
+  int64_t c = e->ins[0].d[1], h = e->node->shape.d[2], w = e->node->shape.d[3],
           m = e->ins[1].d[1] * e->ins[1].d[2];
   const real *dy = e->in[0] + i * m, *grid = e->in[1] + i / c * m * 2;
   real *out = e->out + i * h * w;
@@ -195,6 +198,7 @@ static void grid_sample_dx_grad(Graph *g, const Node *n, Val y, Val v, unsigned 
 
 const OpRow op_grid_sample_dx = {.name = "grid_sample_dx",
                                  .order = ORDER_ANY,
+                                 .attr_bytes = sizeof(SizeAttr),
                                  .shape = grid_sample_dx_shape,
                                  .grad = grid_sample_dx_grad,
                                  .cpu = grid_sample_dx_cpu};
@@ -256,12 +260,13 @@ static void lerp_table(Lerp *t, int64_t in, int64_t out) {
 
 static void resize_shape(Graph *g, const Shape *in, Node *n) {
   char s[96];
-  if (in[0].rank != 4 || shape_numel(in[0]) < 1 || n->a.i[0] < 1 || n->a.i[1] < 1) {
+  if (in[0].rank != 4 || shape_numel(in[0]) < 1 || n->attr.size.height < 1 ||
+      n->attr.size.width < 1) {
     graph_fail(g, ST_INVALID, "resize: image %s to %dx%d; expected [N,C,H,W] and a positive size",
-               shape_str(in[0], s), n->a.i[0], n->a.i[1]);
+               shape_str(in[0], s), n->attr.size.height, n->attr.size.width);
     return;
   }
-  n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->a.i[0], n->a.i[1]);
+  n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->attr.size.height, n->attr.size.width);
 }
 
 /* h,w: the interpolated image */
@@ -305,8 +310,8 @@ static void resize_cpu(const Exec *e) {
               .out = e->out,
               .h = e->ins[0].d[2],
               .w = e->ins[0].d[3],
-              .oh = e->n->shape.d[2],
-              .ow = e->n->shape.d[3]};
+              .oh = e->node->shape.d[2],
+              .ow = e->node->shape.d[3]};
   r.x = t + lerp_bytes(r.oh) / sizeof(Lerp);
   r.rows = (real *)((char *)r.x + lerp_bytes(r.ow));
   r.blocks = (r.oh + RESIZE_ROWS - 1) / RESIZE_ROWS;
@@ -322,18 +327,19 @@ static size_t resize_scratch(const Node *n, const Shape *in) {
 
 static void resize_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   Shape x = graph_shape(g, n->in[0]);
-  Attr a = {{(int32_t)x.d[2], (int32_t)x.d[3]}, {0}};
+  Attr a = {.size = {(int32_t)x.d[2], (int32_t)x.d[3]}};
   dx[0] = g_op(g, OP_resize_t, 1, &dy, &a);
 }
 
 const OpRow op_resize = {.name = "resize",
                          .order = ORDER_ANY,
+                         .attr_bytes = sizeof(SizeAttr),
                          .shape = resize_shape,
                          .grad = resize_grad,
                          .scratch = resize_scratch,
                          .cpu = resize_cpu};
 Val g_resize(Graph *g, Val x, int64_t h, int64_t w) {
-  Attr a = {{(int32_t)h, (int32_t)w}, {0}};
+  Attr a = {.size = {(int32_t)h, (int32_t)w}};
   return g_op(g, OP_resize, 1, &x, &a);
 }
 
@@ -361,8 +367,8 @@ static void resize_t_cpu(const Exec *e) {
   Resize r = {.y = t,
               .in = e->in[0],
               .out = e->out,
-              .h = e->n->shape.d[2],
-              .w = e->n->shape.d[3],
+              .h = e->node->shape.d[2],
+              .w = e->node->shape.d[3],
               .oh = e->ins[0].d[2],
               .ow = e->ins[0].d[3]};
   r.x = t + lerp_bytes(r.oh) / sizeof(Lerp);
@@ -382,6 +388,7 @@ static void resize_t_grad(Graph *g, const Node *n, Val y, Val v, unsigned need, 
 
 const OpRow op_resize_t = {.name = "resize_t",
                            .order = ORDER_ANY,
+                           .attr_bytes = sizeof(SizeAttr),
                            .shape = resize_shape,
                            .grad = resize_t_grad,
                            .scratch = resize_t_scratch,

@@ -75,8 +75,8 @@ static void row_major(Shape s, int64_t *st) {
 /* ---- reshape ---- */
 static void reshape_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
-  n->shape.rank = n->a.i[0];
-  for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->a.i[1 + i];
+  n->shape.rank = n->attr.shape.rank;
+  for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->attr.shape.dim[i];
   if (shape_numel(in[0]) != shape_numel(n->shape))
     graph_fail(g, ST_INTERNAL, "reshape: %s to %s", shape_str(in[0], a), shape_str(n->shape, b));
 }
@@ -84,8 +84,8 @@ static void reshape_shape(Graph *g, const Shape *in, Node *n) {
 Val g_reshape(Graph *g, Val x, Shape s) {
   if (x && shape_eq(graph_shape(g, x), s)) return x;
   if (x && graph_node(g, x)->op == OP_reshape) return g_reshape(g, graph_node(g, x)->in[0], s);
-  Attr a = {.i = {s.rank}};
-  for (int i = 0; i < s.rank; i++) a.i[1 + i] = (int32_t)s.d[i];
+  Attr a = {.shape = {.rank = s.rank}};
+  for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.d[i];
   return g_op(g, OP_reshape, 1, &x, &a);
 }
 
@@ -94,18 +94,24 @@ static void reshape_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, 
 }
 
 static void reshape_cpu(const Exec *x) {
-  if (x->out != x->in[0]) memcpy(x->out, x->in[0], (size_t)shape_numel(x->n->shape) * sizeof(real));
+  if (x->out != x->in[0])
+    memcpy(x->out, x->in[0], (size_t)shape_numel(x->node->shape) * sizeof(real));
 }
 
-const OpRow op_reshape = {"reshape",    OPF_ALIAS, ORDER_ANY,  reshape_shape,
-                          reshape_grad, NULL,      reshape_cpu};
+const OpRow op_reshape = {.name = "reshape",
+                          .flags = OPF_ALIAS,
+                          .order = ORDER_ANY,
+                          .attr_bytes = sizeof(ShapeAttr),
+                          .shape = reshape_shape,
+                          .grad = reshape_grad,
+                          .cpu = reshape_cpu};
 
-/* ---- permute: out axis k = in axis a.i[k] ---- */
+/* ---- permute: out axis k = in axis attr.permute.axis[k] ---- */
 static void permute_shape(Graph *g, const Shape *in, Node *n) {
   unsigned seen = 0;
   n->shape.rank = in[0].rank;
   for (int k = 0; k < in[0].rank; k++) {
-    unsigned axis = (unsigned)n->a.i[k];
+    unsigned axis = (unsigned)n->attr.permute.axis[k];
     if (axis >= (unsigned)in[0].rank || seen >> axis & 1) {
       graph_fail(g, ST_INTERNAL, "permute: axes are not a permutation");
       return;
@@ -116,32 +122,37 @@ static void permute_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 Val g_permute(Graph *g, Val x, const int *axes) {
-  Attr a = {{0}, {0}};
-  for (int k = 0; k < graph_shape(g, x).rank; k++) a.i[k] = axes[k];
+  Attr a = {.permute = {{0}}};
+  for (int k = 0; k < graph_shape(g, x).rank; k++) a.permute.axis[k] = axes[k];
   return g_op(g, OP_permute, 1, &x, &a);
 }
 
 Val g_transpose2(Graph *g, Val x) { return g_permute(g, x, (int[]){1, 0}); }
 static void permute_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   int inv[MAX_RANK] = {0};
-  for (int k = 0; k < n->shape.rank; k++) inv[n->a.i[k]] = k;
+  for (int k = 0; k < n->shape.rank; k++) inv[n->attr.permute.axis[k]] = k;
   dx[0] = g_permute(g, dy, inv);
 }
 
 static void permute_cpu(const Exec *x) {
   int64_t in[MAX_RANK], ss[MAX_RANK], ds[MAX_RANK];
   row_major(x->ins[0], in);
-  row_major(x->n->shape, ds);
-  for (int k = 0; k < x->n->shape.rank; k++) ss[k] = in[x->n->a.i[k]];
-  strided_copy(x->n->shape.rank, x->n->shape.d, x->in[0], ss, x->out, ds);
+  row_major(x->node->shape, ds);
+  for (int k = 0; k < x->node->shape.rank; k++) ss[k] = in[x->node->attr.permute.axis[k]];
+  strided_copy(x->node->shape.rank, x->node->shape.d, x->in[0], ss, x->out, ds);
 }
 
-const OpRow op_permute = {"permute", 0, ORDER_ANY, permute_shape, permute_grad, NULL, permute_cpu};
+const OpRow op_permute = {.name = "permute",
+                          .order = ORDER_ANY,
+                          .attr_bytes = sizeof(PermuteAttr),
+                          .shape = permute_shape,
+                          .grad = permute_grad,
+                          .cpu = permute_cpu};
 
-/* ---- slice and pad: i[0] axis, i[1] start, i[2] length of the result, i[3] step ---- */
+/* ---- slice and pad ---- */
 static void slice_shape(Graph *g, const Shape *in, Node *n) {
-  int axis = n->a.i[0];
-  int64_t start = n->a.i[1], len = n->a.i[2], step = n->a.i[3];
+  int axis = n->attr.slice.axis;
+  int64_t start = n->attr.slice.start, len = n->attr.slice.length, step = n->attr.slice.step;
   n->shape = in[0];
   if (axis < 0 || axis >= in[0].rank || start < 0 || len < 1 || step < 1 ||
       start + (len - 1) * step >= in[0].d[axis])
@@ -153,8 +164,8 @@ static void slice_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 static void pad_shape(Graph *g, const Shape *in, Node *n) {
-  int axis = n->a.i[0];
-  int64_t before = n->a.i[1], total = n->a.i[2], step = n->a.i[3];
+  int axis = n->attr.pad.axis;
+  int64_t before = n->attr.pad.before, total = n->attr.pad.total, step = n->attr.pad.step;
   n->shape = in[0];
   if (axis < 0 || axis >= in[0].rank || before < 0 || step < 1 ||
       before + (in[0].d[axis] - 1) * step >= total)
@@ -167,50 +178,62 @@ static void pad_shape(Graph *g, const Shape *in, Node *n) {
 Val g_slice(Graph *g, Val x, int axis, int64_t start, int64_t len, int64_t step) {
   if (x && start == 0 && step == 1 && len == graph_dim(g, x, axis)) return x;
   return g_op(g, OP_slice, 1, &x,
-              &(Attr){.i = {axis, (int32_t)start, (int32_t)len, (int32_t)step}});
+              &(Attr){.slice = {axis, (int32_t)start, (int32_t)len, (int32_t)step}});
 }
 
 Val g_pad(Graph *g, Val x, int axis, int64_t before, int64_t total, int64_t step) {
   if (x && before == 0 && step == 1 && total == graph_dim(g, x, axis)) return x;
   return g_op(g, OP_pad, 1, &x,
-              &(Attr){.i = {axis, (int32_t)before, (int32_t)total, (int32_t)step}});
+              &(Attr){.pad = {axis, (int32_t)before, (int32_t)total, (int32_t)step}});
 }
 
 static void slice_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_pad(g, dy, n->a.i[0], n->a.i[1], graph_dim(g, n->in[0], n->a.i[0]), n->a.i[3]);
+  const SliceAttr *a = &n->attr.slice;
+  dx[0] = g_pad(g, dy, a->axis, a->start, graph_dim(g, n->in[0], a->axis), a->step);
 }
 
 static void pad_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_slice(g, dy, n->a.i[0], n->a.i[1], graph_dim(g, n->in[0], n->a.i[0]), n->a.i[3]);
+  const PadAttr *a = &n->attr.pad;
+  dx[0] = g_slice(g, dy, a->axis, a->before, graph_dim(g, n->in[0], a->axis), a->step);
 }
 
 static void slice_cpu(const Exec *x) {
   int64_t ss[MAX_RANK], ds[MAX_RANK];
-  int axis = x->n->a.i[0];
+  int axis = x->node->attr.slice.axis;
   row_major(x->ins[0], ss);
-  row_major(x->n->shape, ds);
-  const real *src = x->in[0] + x->n->a.i[1] * ss[axis];
-  ss[axis] *= x->n->a.i[3];
-  strided_copy(x->n->shape.rank, x->n->shape.d, src, ss, x->out, ds);
+  row_major(x->node->shape, ds);
+  const real *src = x->in[0] + x->node->attr.slice.start * ss[axis];
+  ss[axis] *= x->node->attr.slice.step;
+  strided_copy(x->node->shape.rank, x->node->shape.d, src, ss, x->out, ds);
 }
 
 static void pad_cpu(const Exec *x) {
   int64_t ss[MAX_RANK], ds[MAX_RANK];
-  int axis = x->n->a.i[0];
+  int axis = x->node->attr.pad.axis;
   row_major(x->ins[0], ss);
-  row_major(x->n->shape, ds);
-  memset(x->out, 0, (size_t)shape_numel(x->n->shape) * sizeof(real));
-  real *dst = x->out + x->n->a.i[1] * ds[axis];
-  ds[axis] *= x->n->a.i[3];
+  row_major(x->node->shape, ds);
+  memset(x->out, 0, (size_t)shape_numel(x->node->shape) * sizeof(real));
+  real *dst = x->out + x->node->attr.pad.before * ds[axis];
+  ds[axis] *= x->node->attr.pad.step;
   strided_copy(x->ins[0].rank, x->ins[0].d, x->in[0], ss, dst, ds);
 }
 
-const OpRow op_slice = {"slice", 0, ORDER_ANY, slice_shape, slice_grad, NULL, slice_cpu};
-const OpRow op_pad = {"pad", 0, ORDER_ANY, pad_shape, pad_grad, NULL, pad_cpu};
+const OpRow op_slice = {.name = "slice",
+                        .order = ORDER_ANY,
+                        .attr_bytes = sizeof(SliceAttr),
+                        .shape = slice_shape,
+                        .grad = slice_grad,
+                        .cpu = slice_cpu};
+const OpRow op_pad = {.name = "pad",
+                      .order = ORDER_ANY,
+                      .attr_bytes = sizeof(PadAttr),
+                      .shape = pad_shape,
+                      .grad = pad_grad,
+                      .cpu = pad_cpu};
 
 /* ---- concat of two ---- */
 static void concat_shape(Graph *g, const Shape *in, Node *n) {
-  int axis = n->a.i[0];
+  int axis = n->attr.concat.axis;
   char a[96], b[96];
   bool ok = in[0].rank == in[1].rank && axis >= 0 && axis < in[0].rank;
   for (int i = 0; ok && i < in[0].rank; i++) ok = i == axis || in[0].d[i] == in[1].d[i];
@@ -223,28 +246,33 @@ static void concat_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 Val g_concat(Graph *g, Val a, Val b, int axis) {
-  return g_op(g, OP_concat, 2, (Val[]){a, b}, &(Attr){.i = {axis}});
+  return g_op(g, OP_concat, 2, (Val[]){a, b}, &(Attr){.concat = {axis}});
 }
 
 static void concat_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  int axis = n->a.i[0];
+  int axis = n->attr.concat.axis;
   int64_t na = graph_dim(g, n->in[0], axis), nb = graph_dim(g, n->in[1], axis);
   if (need & 1) dx[0] = g_slice(g, dy, axis, 0, na, 1);
   if (need & 2) dx[1] = g_slice(g, dy, axis, na, nb, 1);
 }
 
 static void concat_cpu(const Exec *x) {
-  int axis = x->n->a.i[0];
+  int axis = x->node->attr.concat.axis;
   int64_t ds[MAX_RANK], ss[MAX_RANK], at = 0;
-  row_major(x->n->shape, ds);
+  row_major(x->node->shape, ds);
   for (int k = 0; k < 2; k++) {
     row_major(x->ins[k], ss);
-    strided_copy(x->n->shape.rank, x->ins[k].d, x->in[k], ss, x->out + at * ds[axis], ds);
+    strided_copy(x->node->shape.rank, x->ins[k].d, x->in[k], ss, x->out + at * ds[axis], ds);
     at += x->ins[k].d[axis];
   }
 }
 
-const OpRow op_concat = {"concat", 0, ORDER_ANY, concat_shape, concat_grad, NULL, concat_cpu};
+const OpRow op_concat = {.name = "concat",
+                         .order = ORDER_ANY,
+                         .attr_bytes = sizeof(ConcatAttr),
+                         .shape = concat_shape,
+                         .grad = concat_grad,
+                         .cpu = concat_cpu};
 
 /* ---- roll: out[k] = in[(k - shift) mod n] ---- */
 static void same_shape(Graph *g, const Shape *in, Node *n) { n->shape = in[0]; }
@@ -252,81 +280,93 @@ Val g_roll(Graph *g, Val x, int axis, int64_t shift) {
   int64_t n = PRLX_MAX(1, graph_dim(g, x, axis));
   shift = (shift % n + n) % n;
   if (x && shift == 0) return x;
-  return g_op(g, OP_roll, 1, &x, &(Attr){.i = {axis, (int32_t)shift}});
+  return g_op(g, OP_roll, 1, &x, &(Attr){.roll = {axis, (int32_t)shift}});
 }
 
 static void roll_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_roll(g, dy, n->a.i[0], -n->a.i[1]);
+  dx[0] = g_roll(g, dy, n->attr.roll.axis, -n->attr.roll.shift);
 }
 
 static void roll_cpu(const Exec *x) {
-  int axis = x->n->a.i[0];
-  int64_t st[MAX_RANK], n = x->n->shape.d[axis], shift = x->n->a.i[1];
-  Shape part = x->n->shape;
-  row_major(x->n->shape, st);
+  int axis = x->node->attr.roll.axis;
+  int64_t st[MAX_RANK], n = x->node->shape.d[axis], shift = x->node->attr.roll.shift;
+  Shape part = x->node->shape;
+  row_major(x->node->shape, st);
   part.d[axis] = n - shift;
   strided_copy(part.rank, part.d, x->in[0], st, x->out + shift * st[axis], st);
   part.d[axis] = shift;
   strided_copy(part.rank, part.d, x->in[0] + (n - shift) * st[axis], st, x->out, st);
 }
 
-const OpRow op_roll = {"roll", 0, ORDER_ANY, same_shape, roll_grad, NULL, roll_cpu};
+const OpRow op_roll = {.name = "roll",
+                       .order = ORDER_ANY,
+                       .attr_bytes = sizeof(RollAttr),
+                       .shape = same_shape,
+                       .grad = roll_grad,
+                       .cpu = roll_cpu};
 
-/* ---- flip: i[0] axis mask ---- */
+/* ---- flip ---- */
 Val g_flip(Graph *g, Val x, unsigned axes) {
-  return g_op(g, OP_flip, 1, &x, &(Attr){.i = {(int32_t)axes}});
+  return g_op(g, OP_flip, 1, &x, &(Attr){.axes = {(int32_t)axes}});
 }
 
 static void flip_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_flip(g, dy, (unsigned)n->a.i[0]);
+  dx[0] = g_flip(g, dy, (unsigned)n->attr.axes.mask);
 }
 
 static void flip_cpu(const Exec *x) {
   int64_t ss[MAX_RANK], ds[MAX_RANK];
   const real *src = x->in[0];
   row_major(x->ins[0], ss);
-  row_major(x->n->shape, ds);
-  for (int i = 0; i < x->n->shape.rank; i++)
-    if (x->n->a.i[0] >> i & 1) {
-      src += (x->n->shape.d[i] - 1) * ss[i];
+  row_major(x->node->shape, ds);
+  for (int i = 0; i < x->node->shape.rank; i++)
+    if (x->node->attr.axes.mask >> i & 1) {
+      src += (x->node->shape.d[i] - 1) * ss[i];
       ss[i] = -ss[i];
     }
-  strided_copy(x->n->shape.rank, x->n->shape.d, src, ss, x->out, ds);
+  strided_copy(x->node->shape.rank, x->node->shape.d, src, ss, x->out, ds);
 }
 
-const OpRow op_flip = {"flip", 0, ORDER_ANY, same_shape, flip_grad, NULL, flip_cpu};
+const OpRow op_flip = {.name = "flip",
+                       .order = ORDER_ANY,
+                       .attr_bytes = sizeof(AxesAttr),
+                       .shape = same_shape,
+                       .grad = flip_grad,
+                       .cpu = flip_cpu};
 
-/* ---- reflect padding of images (edge not repeated) and its adjoint. i = x0,x1,y0,y1 ---- */
+/* ---- reflect padding of images (edge not repeated) and its adjoint ---- */
 static void reflect_shape(Graph *g, const Shape *in, Node *n) {
-  const int32_t *p = n->a.i;
+  const ReflectAttr *p = &n->attr.reflect;
   n->shape = in[0];
-  if (in[0].rank != 4 || p[0] < 0 || p[1] < 0 || p[2] < 0 || p[3] < 0 ||
-      PRLX_MAX(p[0], p[1]) > in[0].d[3] - 1 || PRLX_MAX(p[2], p[3]) > in[0].d[2] - 1) {
+  if (in[0].rank != 4 || p->left < 0 || p->right < 0 || p->top < 0 || p->bottom < 0 ||
+      PRLX_MAX(p->left, p->right) > in[0].d[3] - 1 ||
+      PRLX_MAX(p->top, p->bottom) > in[0].d[2] - 1) {
     char a[96];
     graph_fail(g, ST_INTERNAL, "reflect_pad: pads %d,%d,%d,%d on %s; each must be below the side",
-               p[0], p[1], p[2], p[3], shape_str(in[0], a));
+               p->left, p->right, p->top, p->bottom, shape_str(in[0], a));
     return;
   }
-  n->shape.d[3] += p[0] + p[1];
-  n->shape.d[2] += p[2] + p[3];
+  n->shape.d[3] += p->left + p->right;
+  n->shape.d[2] += p->top + p->bottom;
 }
 
 static void reflect_t_shape(Graph *g, const Shape *in, Node *n) {
+  const ReflectAttr *p = &n->attr.reflect;
   n->shape = in[0];
-  n->shape.d[3] -= n->a.i[0] + n->a.i[1];
-  n->shape.d[2] -= n->a.i[2] + n->a.i[3];
+  n->shape.d[3] -= p->left + p->right;
+  n->shape.d[2] -= p->top + p->bottom;
 }
 
 Val g_reflect_pad(Graph *g, Val x, int x0, int x1, int y0, int y1) {
-  return g_op(g, OP_reflect_pad, 1, &x, &(Attr){.i = {x0, x1, y0, y1}});
+  return g_op(g, OP_reflect_pad, 1, &x, &(Attr){.reflect = {x0, x1, y0, y1}});
 }
 
 static void reflect_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_op(g, OP_reflect_pad_t, 1, &dy, &n->a);
+  dx[0] = g_op(g, OP_reflect_pad_t, 1, &dy, &n->attr);
 }
 
 static void reflect_t_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  dx[0] = g_op(g, OP_reflect_pad, 1, &dy, &n->a);
+  dx[0] = g_op(g, OP_reflect_pad, 1, &dy, &n->attr);
 }
 
 static inline int64_t mirror(int64_t k, int64_t n) {
@@ -335,10 +375,10 @@ static inline int64_t mirror(int64_t k, int64_t n) {
 
 static void reflect_plane(void *ctx, int64_t plane, int worker) {
   const Exec *x = ctx;
-  bool adjoint = x->n->op == OP_reflect_pad_t;
-  Shape small = adjoint ? x->n->shape : x->ins[0], big = adjoint ? x->ins[0] : x->n->shape;
-  int64_t h = small.d[2], w = small.d[3], bh = big.d[2], bw = big.d[3], x0 = x->n->a.i[0],
-          y0 = x->n->a.i[2];
+  bool adjoint = x->node->op == OP_reflect_pad_t;
+  Shape small = adjoint ? x->node->shape : x->ins[0], big = adjoint ? x->ins[0] : x->node->shape;
+  int64_t h = small.d[2], w = small.d[3], bh = big.d[2], bw = big.d[3],
+          x0 = x->node->attr.reflect.left, y0 = x->node->attr.reflect.top;
   if (!adjoint) {
     const real *in = x->in[0] + plane * h * w;
     real *out = x->out + plane * bh * bw;
@@ -358,10 +398,18 @@ static void reflect_plane(void *ctx, int64_t plane, int worker) {
 }
 
 static void reflect_cpu(const Exec *x) {
-  par_for(x->n->shape.d[0] * x->n->shape.d[1], reflect_plane, (void *)x);
+  par_for(x->node->shape.d[0] * x->node->shape.d[1], reflect_plane, (void *)x);
 }
 
-const OpRow op_reflect_pad = {"reflect_pad", 0,    ORDER_ANY,  reflect_shape,
-                              reflect_grad,  NULL, reflect_cpu};
-const OpRow op_reflect_pad_t = {"reflect_pad_t", 0,    ORDER_ANY,  reflect_t_shape,
-                                reflect_t_grad,  NULL, reflect_cpu};
+const OpRow op_reflect_pad = {.name = "reflect_pad",
+                              .order = ORDER_ANY,
+                              .attr_bytes = sizeof(ReflectAttr),
+                              .shape = reflect_shape,
+                              .grad = reflect_grad,
+                              .cpu = reflect_cpu};
+const OpRow op_reflect_pad_t = {.name = "reflect_pad_t",
+                                .order = ORDER_ANY,
+                                .attr_bytes = sizeof(ReflectAttr),
+                                .shape = reflect_t_shape,
+                                .grad = reflect_t_grad,
+                                .cpu = reflect_cpu};

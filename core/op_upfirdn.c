@@ -7,10 +7,10 @@
 #include "core/ops.h"
 #include "core/threads.h"
 
-enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };
-
 /* f: [T] or, per sample, [N,T] is separable; else [fh,fw]. */
-static bool is_separable(const Node *n, Shape f) { return n->a.i[A_PER_SAMPLE] || f.rank == 1; }
+static bool is_separable(const Node *n, Shape f) {
+  return n->attr.upfirdn.per_sample || f.rank == 1;
+}
 static int taps_x(const Node *n, Shape f) { return (int)f.d[f.rank - 1]; }
 static int taps_y(const Node *n, Shape f) {
   return (int)(is_separable(n, f) ? f.d[f.rank - 1] : f.d[0]);
@@ -22,19 +22,19 @@ static int64_t out_len(int64_t len, int up, int down, int p0, int p1, int taps) 
 }
 
 static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
-  const int32_t *a = n->a.i;
+  const UpfirdnAttr *a = &n->attr.upfirdn;
   Shape x = in[0], f = in[1];
   char xs[96], fs[96];
-  bool per = a[A_PER_SAMPLE] != 0;
+  bool per = a->per_sample != 0;
   if (x.rank != 4 || (per ? f.rank != 2 || f.d[0] != x.d[0] : f.rank != 1 && f.rank != 2)) {
     graph_fail(g, ST_INVALID,
                "upfirdn2d: x %s, f %s; expected [N,C,H,W] with [T], [fh,fw] or (per sample) [N,T]",
                shape_str(x, xs), shape_str(f, fs));
     return;
   }
-  if (a[A_UPX] < 1 || a[A_UPY] < 1 || a[A_DOWNX] < 1 || a[A_DOWNY] < 1) {
-    graph_fail(g, ST_INVALID, "upfirdn2d: up %d,%d down %d,%d; factors must be at least 1",
-               a[A_UPX], a[A_UPY], a[A_DOWNX], a[A_DOWNY]);
+  if (a->upx < 1 || a->upy < 1 || a->downx < 1 || a->downy < 1) {
+    graph_fail(g, ST_INVALID, "upfirdn2d: up %d,%d down %d,%d; factors must be at least 1", a->upx,
+               a->upy, a->downx, a->downy);
     return;
   }
   int tx = taps_x(n, f), ty = taps_y(n, f);
@@ -43,13 +43,13 @@ static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
                shape_str(f, fs), UPFIRDN_MAX_TAPS);
     return;
   }
-  int64_t ow = out_len(x.d[3], a[A_UPX], a[A_DOWNX], a[A_PADX0], a[A_PADX1], tx);
-  int64_t oh = out_len(x.d[2], a[A_UPY], a[A_DOWNY], a[A_PADY0], a[A_PADY1], ty);
+  int64_t ow = out_len(x.d[3], a->upx, a->downx, a->padx0, a->padx1, tx);
+  int64_t oh = out_len(x.d[2], a->upy, a->downy, a->pady0, a->pady1, ty);
   if (ow < 1 || oh < 1 || ow > INT32_MAX / 4 || oh > INT32_MAX / 4) {
     graph_fail(g, ST_INVALID,
                "upfirdn2d: x %s with padding %d,%d,%d,%d and filter %s gives an empty or too large "
                "output; check the padding",
-               shape_str(x, xs), a[A_PADX0], a[A_PADX1], a[A_PADY0], a[A_PADY1], shape_str(f, fs));
+               shape_str(x, xs), a->padx0, a->padx1, a->pady0, a->pady1, shape_str(f, fs));
     return;
   }
   n->shape = SHAPE4(x.d[0], x.d[1], oh, ow);
@@ -61,35 +61,34 @@ static void upfirdn2d_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need
     return;
   }
   Shape x = graph_shape(g, n->in[0]), f = graph_shape(g, n->in[1]);
-  const int32_t *a = n->a.i;
+  const UpfirdnAttr *a = &n->attr.upfirdn;
   int tx = taps_x(n, f), ty = taps_y(n, f);
-  UpFirDn p = {
-      .upx = a[A_DOWNX],
-      .upy = a[A_DOWNY],
-      .downx = a[A_UPX],
-      .downy = a[A_UPY],
-      .flip = !a[A_FLIP],
-      .gain = n->a.f[0],
-      .separable_per_sample = a[A_PER_SAMPLE],
-      .padx0 = tx - a[A_PADX0] - 1,
-      .padx1 = (int)(x.d[3] * a[A_UPX] - n->shape.d[3] * a[A_DOWNX]) + a[A_PADX0] - a[A_UPX] + 1,
-      .pady0 = ty - a[A_PADY0] - 1,
-      .pady1 = (int)(x.d[2] * a[A_UPY] - n->shape.d[2] * a[A_DOWNY]) + a[A_PADY0] - a[A_UPY] + 1};
+  UpFirDn p = {.upx = a->downx,
+               .upy = a->downy,
+               .downx = a->upx,
+               .downy = a->upy,
+               .flip = !a->flip,
+               .gain = n->attr.upfirdn.gain,
+               .separable_per_sample = a->per_sample,
+               .padx0 = tx - a->padx0 - 1,
+               .padx1 = (int)(x.d[3] * a->upx - n->shape.d[3] * a->downx) + a->padx0 - a->upx + 1,
+               .pady0 = ty - a->pady0 - 1,
+               .pady1 = (int)(x.d[2] * a->upy - n->shape.d[2] * a->downy) + a->pady0 - a->upy + 1};
   dx[0] = g_upfirdn2d(g, dy, n->in[1], &p);
 }
 
 static UpfirdnPlane plane_of(const Node *n, const Shape *in) {
-  const int32_t *a = n->a.i;
+  const UpfirdnAttr *a = &n->attr.upfirdn;
   UpfirdnPlane p = {.h = (int)in[0].d[2],
                     .w = (int)in[0].d[3],
                     .oh = (int)n->shape.d[2],
                     .ow = (int)n->shape.d[3],
-                    .upx = a[A_UPX],
-                    .upy = a[A_UPY],
-                    .downx = a[A_DOWNX],
-                    .downy = a[A_DOWNY],
-                    .padx0 = a[A_PADX0],
-                    .pady0 = a[A_PADY0],
+                    .upx = a->upx,
+                    .upy = a->upy,
+                    .downx = a->downx,
+                    .downy = a->downy,
+                    .padx0 = a->padx0,
+                    .pady0 = a->pady0,
                     .tx = taps_x(n, in[1]),
                     .ty = taps_y(n, in[1])};
   /* last position of the padded signal that is read */
@@ -139,17 +138,17 @@ static void run_block(void *ctx, int64_t b, int worker) {
 }
 
 static void upfirdn2d_cpu(const Exec *e) {
-  const Node *n = e->n;
+  const Node *n = e->node;
   Ctx c = {.p = plane_of(n, e->ins),
            .k = ISA_PICK(upfirdn_kernels),
            .x = e->in[0],
            .y = e->out,
            .separable = is_separable(n, e->ins[1]),
-           .per_sample = n->a.i[A_PER_SAMPLE] != 0,
+           .per_sample = n->attr.upfirdn.per_sample != 0,
            .channels = e->ins[0].d[1],
            .planes = e->ins[0].d[0] * e->ins[0].d[1]};
-  bool flip = n->a.i[A_FLIP] != 0;
-  double gain = c.separable ? sqrt(n->a.f[0]) : n->a.f[0];
+  bool flip = n->attr.upfirdn.flip != 0;
+  double gain = c.separable ? sqrt(n->attr.upfirdn.gain) : n->attr.upfirdn.gain;
   int64_t count = shape_numel(e->ins[1]), t = c.separable ? c.p.tx : count;
   real *taps = (real *)e->scratch;
   c.rows = taps + (c.separable ? 2 * count : count);
@@ -165,6 +164,7 @@ static void upfirdn2d_cpu(const Exec *e) {
 
 const OpRow op_upfirdn2d = {.name = "upfirdn2d",
                             .order = ORDER_ANY,
+                            .attr_bytes = sizeof(UpfirdnAttr),
                             .shape = upfirdn2d_shape,
                             .grad = upfirdn2d_grad,
                             .scratch = upfirdn2d_scratch,
@@ -173,17 +173,16 @@ const OpRow op_upfirdn2d = {.name = "upfirdn2d",
 /* Upsample, filter, downsample; x [N,C,H,W], f [T] | [fh,fw] | [N,T]. See ops.h and SEMANTICS 1.2.
  * gain must be >= 0 for separable f. */
 Val g_upfirdn2d(Graph *g, Val x, Val f, const UpFirDn *p) {
-  Attr a = {{0}, {0}};
-  a.i[A_UPX] = p->upx;
-  a.i[A_UPY] = p->upy;
-  a.i[A_DOWNX] = p->downx;
-  a.i[A_DOWNY] = p->downy;
-  a.i[A_PADX0] = p->padx0;
-  a.i[A_PADX1] = p->padx1;
-  a.i[A_PADY0] = p->pady0;
-  a.i[A_PADY1] = p->pady1;
-  a.i[A_FLIP] = p->flip != 0;
-  a.i[A_PER_SAMPLE] = p->separable_per_sample != 0;
-  a.f[0] = p->gain;
+  const Attr a = {.upfirdn = {.gain = p->gain,
+                              .upx = p->upx,
+                              .upy = p->upy,
+                              .downx = p->downx,
+                              .downy = p->downy,
+                              .padx0 = p->padx0,
+                              .padx1 = p->padx1,
+                              .pady0 = p->pady0,
+                              .pady1 = p->pady1,
+                              .flip = p->flip != 0,
+                              .per_sample = p->separable_per_sample != 0}};
   return g_op(g, OP_upfirdn2d, 2, (Val[]){x, f}, &a);
 }

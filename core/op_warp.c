@@ -44,7 +44,7 @@ typedef struct Ctx {
 } Ctx;
 static void run_lane(void *ctx, int64_t lane, int worker) {
   const Ctx *c = ctx;
-  Shape s = c->e->n->shape;
+  Shape s = c->e->node->shape;
   int64_t size = s.d[2] * s.d[3];
   real *tmp = (real *)((char *)c->e->scratch + (size_t)lane * lane_bytes(s));
   for (int64_t i = lane; i < s.d[0] * s.d[1]; i += c->lanes)
@@ -53,12 +53,12 @@ static void run_lane(void *ctx, int64_t lane, int worker) {
 }
 
 static void warp_cpu(const Exec *e) {
-  Ctx c = {e, lane_count(e->n->shape), ISA_PICK(warp_kernels)->forward};
+  Ctx c = {e, lane_count(e->node->shape), ISA_PICK(warp_kernels)->forward};
   par_for(c.lanes, run_lane, &c);
 }
 
 static void warp_t_cpu(const Exec *e) {
-  Ctx c = {e, lane_count(e->n->shape), ISA_PICK(warp_kernels)->adjoint};
+  Ctx c = {e, lane_count(e->node->shape), ISA_PICK(warp_kernels)->adjoint};
   par_for(c.lanes, run_lane, &c);
 }
 
@@ -67,7 +67,7 @@ static void other(Graph *g, OpId op, const Node *n, Val dy, unsigned need, Val *
     graph_fail(g, ST_INVALID, "warp: has no gradient with respect to geometry or filter");
     return;
   }
-  dx[0] = g_op(g, op, 3, (Val[]){dy, n->in[1], n->in[2]}, &n->a);
+  dx[0] = g_op(g, op, 3, (Val[]){dy, n->in[1], n->in[2]}, NULL);
 }
 
 static void warp_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {

@@ -7,9 +7,9 @@
 #include "core/ops.h"
 #include "core/plan_impl.h"
 
-static bool is_pointwise(const PVal *x) { return op_table[x->n.op]->flags & OPF_POINTWISE; }
-static bool is_leaf(const PVal *x) { return op_table[x->n.op]->flags & OPF_LEAF; }
-static bool is_alias(const PVal *x) { return op_table[x->n.op]->flags & OPF_ALIAS; }
+static bool is_pointwise(const PVal *x) { return node_row(&x->n)->flags & OPF_POINTWISE; }
+static bool is_leaf(const PVal *x) { return node_row(&x->n)->flags & OPF_LEAF; }
+static bool is_alias(const PVal *x) { return node_row(&x->n)->flags & OPF_ALIAS; }
 static bool is_conv(const PVal *x) {
   return x->n.op == OP_conv2d || x->n.op == OP_conv2d_dx || x->n.op == OP_conv2d_dw;
 }
@@ -47,7 +47,8 @@ static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
 
 static Val add_prep(Plan *p, int first_extra, const Node *prep) {
   for (Val v = first_extra; v < p->n; v++)
-    if (p->v[v].n.in[0] == prep->in[0] && memcmp(&p->v[v].n.a, &prep->a, sizeof prep->a) == 0 &&
+    if (p->v[v].n.in[0] == prep->in[0] &&
+        memcmp(&p->v[v].n.attr, &prep->attr, sizeof prep->attr) == 0 &&
         shape_eq(p->v[v].n.shape, prep->shape))
       return v;
   if (p->n == p->cap) {
@@ -197,7 +198,7 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
   }
   for (int k = 0; k < c.nmember; k++) {
     const Node *n = &p->v[c.member[k]].n;
-    PwOp o = {.op = (uint8_t)n->op, .f = {(real)n->a.f[0], (real)n->a.f[1], (real)n->a.f[2]}};
+    PwOp o = {.op = (uint8_t)n->op, .param = pw_param(n)};
     o.a = (int8_t)operand(&c, n->in[0], fuse);
     o.b = n->nin > 1 ? (int8_t)operand(&c, n->in[1], fuse) : o.a;
     for (int i = 0; i < k; i++)
@@ -229,7 +230,7 @@ static Status emit(Plan *p, Val v, bool fuse, Error *e) {
       return st;
     }
   } else {
-    const OpRow *row = op_table[x->n.op];
+    const OpRow *row = node_row(&x->n);
     s.nargs = x->n.nin;
     for (int i = 0; i < x->n.nin; i++) {
       s.arg[i] = x->n.in[i];
@@ -308,6 +309,14 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
     p->v[outs[i]].output = true;
   }
   mark_alive(p);
+  for (Val v = 1; p->backend && v < p->n; v++)
+    if (p->v[v].alive && p->v[v].n.custom) {
+      st = err_set(e, ST_INVALID,
+                   "plan: the operation %s runs on the CPU only; plan it without a backend",
+                   p->v[v].n.custom->name);
+      plan_free(p);
+      return st;
+    }
   for (Val v = 1; o.keep_all && v < p->n; v++) p->v[v].output = p->v[v].alive && !is_leaf(&p->v[v]);
   st = lower_convs(p, fuse, e);
   if (!st) {

@@ -13,7 +13,7 @@ static bool is_conv_map(const Plan *p, const Step *s) {
 
 /* What a backend is told of a step before it has addresses. */
 static DevStep describe(const Plan *p, const Step *s) {
-  DevStep d = {.n = p->v[s->conv ? s->conv : s->v].n, .nargs = s->nargs};
+  DevStep d = {.node = p->v[s->conv ? s->conv : s->v].n, .nargs = s->nargs};
   memcpy(d.shape, s->shape, sizeof d.shape);
   if (s->conv) {
     d.prog_store = s->prog;
@@ -126,7 +126,7 @@ static bool is_feature_map(const Plan *p, Val v, const Use *u) {
 static void storage_types(Plan *p, const Use *u) {
   Precision pr = p->backend->precision;
   if (pr != PREC_F16 && pr != PREC_BF16) return;
-  Dtype t = pr == PREC_F16 ? DT_F16 : DT_BF16;
+  DType t = pr == PREC_F16 ? DT_F16 : DT_BF16;
   for (Val v = 1; v < p->n; v++)
     if (is_feature_map(p, v, u)) p->v[v].dtype = t;
   /* each maker and reader must be able to, also beside what became float meanwhile */

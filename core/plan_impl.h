@@ -32,7 +32,7 @@ typedef struct PVal {
   real *ptr; /* MEM_IO, MEM_FOLDED: own memory */
   bool bound;
   /* backend (plan_device.c) */
-  Dtype dtype;
+  DType dtype;
   void *dev; /* device address, except of what lies in the arena */
   /* input: staging was written since the last upload; input or output: the device has what the
    * staging has not */

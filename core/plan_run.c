@@ -137,9 +137,9 @@ static void run_step(Plan *p, Step *s, void *scratch) {
     pw_run(s->prog, s->ptr, s->out, scratch);
     return;
   }
-  Exec x = {.n = &p->v[s->v].n, .ins = s->shape, .out = s->out, .scratch = scratch};
+  Exec x = {.node = &p->v[s->v].n, .ins = s->shape, .out = s->out, .scratch = scratch};
   for (int i = 0; i < s->nargs; i++) x.in[i] = s->ptr[i];
-  op_table[x.n->op]->cpu(&x);
+  node_row(x.node)->cpu(&x);
 }
 
 Status plan_prepare(Plan *p, Error *e) {
@@ -198,7 +198,7 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
   size_t at = 0;
   buf[0] = 0;
   if (s->conv)
-    at += (size_t)snprintf(buf + at, n - at, "%s %s ", op_table[p->v[s->conv].n.op]->name,
+    at += (size_t)snprintf(buf + at, n - at, "%s %s ", node_row(&p->v[s->conv].n)->name,
                            shape_str(s->shape[0], shape));
   if (s->prog) {
     for (int i = 0; i < s->prog->nop && at + 24 < n; i++)
@@ -212,8 +212,7 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
                        : x->op == OP_conv2d || x->op == OP_conv2d_dx || x->op == OP_conv2d_dw
                            ? conv_algo_name(x)
                            : "";
-    at +=
-        (size_t)snprintf(buf + at, n - at, "%s%s%s", op_table[x->op]->name, *algo ? " " : "", algo);
+    at += (size_t)snprintf(buf + at, n - at, "%s%s%s", node_row(x)->name, *algo ? " " : "", algo);
     for (int i = 0; i < PRLX_MIN(s->nargs, 2) && at + 40 < n; i++)
       at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
   }

@@ -8,13 +8,33 @@
 
 enum { PW_CHUNK = 512, PW_MAX_OPS = 24, PW_MAX_ARGS = 16, PW_MAX_REGS = 12 };
 
+/* The attributes of a pointwise operation in the number type of its loop (core/attr.h). */
+typedef struct PwAxpb {
+  real scale;
+  real shift;
+} PwAxpb;
+typedef struct PwLrelu {
+  real slope;
+  real gain;
+  real limit;
+} PwLrelu;
+typedef struct PwClamp {
+  real low;
+  real high;
+} PwClamp;
+typedef union PwParam {
+  PwAxpb axpb;
+  PwLrelu lrelu;
+  PwClamp clamp;
+} PwParam;
+
 /* One step: dst register <- op(a, b). Codes: >= 0 register, < 0 argument -1-k. */
 typedef struct PwOp {
   uint8_t op;
   int8_t dst;
   int8_t a;
   int8_t b;
-  real f[3];
+  PwParam param;
 } PwOp;
 typedef struct PwProgram {
   int nop;
@@ -31,6 +51,9 @@ typedef struct PwProgram {
  * argument of shape iter. */
 void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratch);
 size_t pw_scratch(const PwProgram *p);
+
+/* its attributes; zero where it has none */
+PwParam pw_param(const Node *n);
 
 /* one pointwise node as a program */
 void pw_from_node(const Node *n, const Shape *in, PwProgram *p);

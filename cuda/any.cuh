@@ -5,12 +5,12 @@
 #define PRLX_ANY_CUH
 #include "cuda/cuda.h"
 
-static __device__ __forceinline__ float ld_any(const void *p, Dtype t, int64_t i) {
+static __device__ __forceinline__ float ld_any(const void *p, DType t, int64_t i) {
   if (t == DT_F32) return ((const float *)p)[i];
   return t == DT_F16 ? ld((const __half *)p, i) : ld((const __nv_bfloat16 *)p, i);
 }
 
-static __device__ __forceinline__ void st_any(void *p, Dtype t, int64_t i, float x) {
+static __device__ __forceinline__ void st_any(void *p, DType t, int64_t i, float x) {
   if (t == DT_F32)
     ((float *)p)[i] = x;
   else if (t == DT_F16)

@@ -12,7 +12,7 @@
  * in tf32, which holds both exactly enough (10 bits of mantissa, 8 of exponent). sm_75 has no
  * tensor cores for tf32 and bf16. */
 static ConvType type_of(const CudaCtx *c, const DevStep *s, int kind) {
-  Dtype t = s->targ[0];
+  DType t = s->targ[0];
   if (kind == CONV_DW && s->targ[1] != t) t = DT_F32;
   if (t == DT_F16) return CT_F16;
   if (c->precision == PREC_STRICT || c->arch < 80) return CT_STRICT;
@@ -74,7 +74,7 @@ static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *b
 /* Layouts without packing; see conv.cuh. Scales are known to the planner by operand, to a launch by
  * address. */
 static bool has_scale(const DevStep *s, int slot) {
-  return slot < s->nargs && (s->n.in[slot] || s->arg[slot]);
+  return slot < s->nargs && (s->node.in[slot] || s->arg[slot]);
 }
 
 static bool reads_planes(const DevStep *s, const Work *w) {
@@ -313,7 +313,7 @@ static void describe_map(Work *w, const DevStep *s) {
  * partial sums. */
 static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
   memset(w, 0, sizeof *w);
-  w->g = conv_geom(&s->n);
+  w->g = conv_geom(&s->node);
   w->type = type_of(c, s, w->g.kind);
   w->planes = reads_planes(s, w);
   describe_map(w, s);
@@ -336,7 +336,7 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
 
 static size_t scratch(const CudaCtx *c, const DevStep *s) {
   Work w;
-  const ConvGeom g = conv_geom(&s->n);
+  const ConvGeom g = conv_geom(&s->node);
   if (conv_thin_fits(&g)) return conv_thin_scratch(c, &g);
   plan_work(c, s, &w);
   return w.map_bytes + w.rows_bytes + w.partial_bytes;
@@ -397,8 +397,7 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
       if (operand[i] < 0) return false;
     }
     if (operand[0] >= 0 && operand[1] >= 0) return false;
-    c->op[c->nop++] = (ChainOp){
-        (int8_t)o->op, operand[0], operand[1], {(float)o->f[0], (float)o->f[1], (float)o->f[2]}};
+    c->op[c->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
     running = o->dst;
   }
   return p->result == running;
@@ -407,8 +406,8 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
                          int store_from) {
   Chain chain;
-  return conv->n.op != OP_conv2d_dw && MAX_IN + p->narg <= PW_MAX_ARGS &&
-         chain_of(p, store_from, conv->n.shape, NULL, &chain);
+  return conv->node.op != OP_conv2d_dw && MAX_IN + p->narg <= PW_MAX_ARGS &&
+         chain_of(p, store_from, conv->node.shape, NULL, &chain);
 }
 
 /* ---- launch ---- */
@@ -433,7 +432,7 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
     if (dw) {
       j->out_m = w->g.ci * j->taps;
     } else {
-      const Shape o = s->n.shape;
+      const Shape o = s->node.shape;
       j->out_n = o.d[1] * o.d[2] * o.d[3];
       j->out_m = o.d[2] * o.d[3];
       j->out_y = (int32_t)o.d[3];
@@ -445,11 +444,11 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
 }
 
 static Status run(const char *what, const CudaCtx *c, const DevStep *s, Error *e) {
-  const ConvGeom g = conv_geom(&s->n);
+  const ConvGeom g = conv_geom(&s->node);
   Chain chain;
-  if (s->n.shape.rank == 4 && shape_numel(s->n.shape) == 0) return ST_OK;
+  if (s->node.shape.rank == 4 && shape_numel(s->node.shape) == 0) return ST_OK;
   memset(&chain, 0, sizeof chain);
-  if (s->prog_store && !chain_of(s->prog_store, s->store_from, s->n.shape, s, &chain))
+  if (s->prog_store && !chain_of(s->prog_store, s->store_from, s->node.shape, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda %s: a loop in its store that it said it cannot run", what);
   if (conv_thin_fits(&g))
     conv_thin(c, &g, s, &chain);
@@ -483,11 +482,11 @@ static Status conv2d_dw_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   return run("conv2d_dw", c, s, e);
 }
 
-static bool maps_any(const DevStep *s, int slot, Dtype t) {
+static bool maps_any(const DevStep *s, int slot, DType t) {
   return t == DT_F32 || slot < 1 || slot >= MAX_IN;
 }
 
-static bool both_any(const DevStep *s, int slot, Dtype t) {
+static bool both_any(const DevStep *s, int slot, DType t) {
   return t == DT_F32 || slot == 0 || slot == 1;
 }
 

@@ -49,7 +49,7 @@ typedef struct ChainOp {
   int8_t op;
   int8_t a;
   int8_t b;
-  float f[3];
+  PwParam param; /* real is float wherever there is a device */
 } ChainOp;
 
 /* strides in elements, 0 where it is stretched */
@@ -212,28 +212,24 @@ static __device__ __forceinline__ float chain_bound(float x, float c) {
 template <int V>
 static __device__ __forceinline__ void chain_op(const ChainOp &o, const float *a, const float *b,
                                                 float *v) {
-  const float *f = o.f;
+  const PwAxpb line = o.param.axpb;
+  const PwClamp to = o.param.clamp;
+  const PwLrelu slope = o.param.lrelu;
+  const float neg = slope.slope * slope.gain, pos = slope.gain,
+              c = slope.limit < 0 ? __int_as_float(0x7f800000) : slope.limit;
   switch (o.op) {
     case OP_add: CHAIN_EACH(x + y); break;
     case OP_sub: CHAIN_EACH(x - y); break;
     case OP_mul: CHAIN_EACH(x * y); break;
     case OP_maximum: CHAIN_EACH(x >= y ? x : y); break;
     case OP_neg: CHAIN_EACH(-x); break;
-    case OP_axpb: CHAIN_EACH(f[0] * x + f[1]); break;
+    case OP_axpb: CHAIN_EACH(line.scale * x + line.shift); break;
     case OP_square: CHAIN_EACH(x * x); break;
     case OP_abs: CHAIN_EACH(x < 0 ? -x : x); break;
-    case OP_clamp: CHAIN_EACH(x < f[0] ? f[0] : x > f[1] ? f[1] : x); break;
-    case OP_clamp_mask: CHAIN_EACH(y >= f[0] && y <= f[1] ? x : 0.f); break;
-    case OP_lrelu: {
-      float pos = f[1], neg = f[0] * f[1], c = f[2] < 0 ? __int_as_float(0x7f800000) : f[2];
-      CHAIN_EACH(chain_bound(x * (x >= 0 ? pos : neg), c));
-      break;
-    }
-    case OP_lrelu_mask: {
-      float pos = f[1], neg = f[0] * f[1], c = f[2] < 0 ? __int_as_float(0x7f800000) : f[2];
-      CHAIN_EACH(x * (y < c && y > -c ? y > 0 ? pos : neg : 0.f));
-      break;
-    }
+    case OP_clamp: CHAIN_EACH(x < to.low ? to.low : x > to.high ? to.high : x); break;
+    case OP_clamp_mask: CHAIN_EACH(y >= to.low && y <= to.high ? x : 0.f); break;
+    case OP_lrelu: CHAIN_EACH(chain_bound(x * (x >= 0 ? pos : neg), c)); break;
+    case OP_lrelu_mask: CHAIN_EACH(x * (y < c && y > -c ? y > 0 ? pos : neg : 0.f)); break;
     default: break;
   }
 }

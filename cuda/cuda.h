@@ -42,7 +42,7 @@ typedef struct CudaRow {
   const char *name;
   Status (*launch)(const CudaCtx *c, const DevStep *s, Error *e);
   size_t (*scratch)(const CudaCtx *c, const DevStep *s); /* NULL: none */
-  bool (*supports)(const DevStep *s, int slot, Dtype t); /* NULL: float only */
+  bool (*supports)(const DevStep *s, int slot, DType t); /* NULL: float only */
 } CudaRow;
 
 /* Rows that exist: every operation of OP_LIST but leaves (input, param, constant), aliases
@@ -73,7 +73,7 @@ Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, 
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e);
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e);
 
-/* May this loop run in the store of this convolution (cuda/conv.cu)? conv->n is its node,
+/* May this loop run in the store of this convolution (cuda/conv.cu)? conv->node is its node,
  * store_from the argument that is its result. */
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
 

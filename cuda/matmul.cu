@@ -237,8 +237,8 @@ typedef struct MmPlan {
 } MmPlan;
 
 static MmPlan mm_plan(const DevStep *s) {
-  const int32_t *i = s->n.a.i;
-  MmPlan q = {i[2], i[3], i[4], 0, 0};
+  const MatmulAttr *a = &s->node.attr.matmul;
+  MmPlan q = {a->m, a->n, a->k, 0, 0};
   /* Up to that batch a row has the same bits in any batch. */
   const int64_t tiles =
       (q.m <= MM_BATCH_MAX ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);
@@ -261,8 +261,8 @@ static MmOperand mm_operand(const void *p, int64_t rows, int64_t k, bool kc) {
 
 static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const MmPlan q = mm_plan(s);
-  const MmOperand a = mm_operand(s->arg[0], q.m, q.k, !s->n.a.i[0]),
-                  b = mm_operand(s->arg[1], q.n, q.k, s->n.a.i[1]);
+  const MmOperand a = mm_operand(s->arg[0], q.m, q.k, !s->node.attr.matmul.transpose_a),
+                  b = mm_operand(s->arg[1], q.n, q.k, s->node.attr.matmul.transpose_b);
   const dim3 grid((unsigned)cuda_ceil(q.n, MM_TILE), (unsigned)cuda_ceil(q.m, MM_TILE),
                   (unsigned)q.chunks);
   float *to = q.chunks > 1 ? (float *)s->scratch : (float *)s->out;

@@ -23,8 +23,8 @@ static MicroOf micro_of(const PwOp *o) {
     case OP_div: return MicroOf{MO_DIV, MO_DIV_R, 0};
     case OP_maximum: return MicroOf{MO_MAX, MO_MAX_R, 0};
     case OP_lrelu_mask:
-      return o->f[2] < 0 ? MicroOf{MO_SLOPE, MO_SLOPE_R, 0}
-                         : MicroOf{MO_LRELU_MASK, MO_LRELU_MASK_R, 0};
+      return o->param.lrelu.limit < 0 ? MicroOf{MO_SLOPE, MO_SLOPE_R, 0}
+                                      : MicroOf{MO_LRELU_MASK, MO_LRELU_MASK_R, 0};
     case OP_clamp_mask: return MicroOf{MO_CLAMP_MASK, MO_CLAMP_MASK_R, 0};
     case OP_neg: return MicroOf{MO_NEG, 0, 1};
     case OP_axpb: return MicroOf{MO_AXPB, 0, 1};
@@ -46,13 +46,16 @@ static MicroOf micro_of(const PwOp *o) {
 }
 
 /* Slopes and limits ready for use. */
-static void constants(const PwOp *o, float *f) {
-  for (int i = 0; i < 3; i++) f[i] = (float)o->f[i];
-  if (o->op != OP_lrelu && o->op != OP_lrelu_mask) return;
-  const float alpha = f[0], gain = f[1], clamp = f[2];
-  f[0] = alpha * gain;
-  f[1] = gain;
-  f[2] = clamp < 0 ? INFINITY : clamp;
+static MicroParam micro_param(const PwOp *o) {
+  MicroParam p = {};
+  if (o->op == OP_lrelu || o->op == OP_lrelu_mask) {
+    const PwLrelu a = o->param.lrelu;
+    p.slopes = PwSlopes{a.slope * a.gain, a.gain, a.limit < 0 ? INFINITY : a.limit};
+  } else if (o->op == OP_axpb)
+    p.axpb = o->param.axpb;
+  else
+    p.clamp = o->param.clamp;
+  return p;
 }
 
 typedef struct Lower {
@@ -73,10 +76,8 @@ static uint8_t source(const Lower *l, int value, int acc) {
   return value - PW_ACC == acc ? (uint8_t)PW_ACC : (uint8_t)(PW_SLOT + l->slot[value - PW_ACC]);
 }
 
-static void emit(PwDev *d, uint8_t code, uint8_t src, const float *f) {
-  PwMicro *m = &d->op[d->nop++];
-  *m = PwMicro{code, src, PW_NO_SLOT, 0, {0, 0, 0}};
-  if (f) memcpy(m->f, f, sizeof m->f);
+static void emit(PwDev *d, uint8_t code, uint8_t src, MicroParam param) {
+  d->op[d->nop++] = PwMicro{code, src, PW_NO_SLOT, 0, param};
 }
 
 /* A slot for the result of operation i; free are those whose value is not read after i. */
@@ -117,8 +118,7 @@ static bool lower(PwDev *d, const PwProgram *p) {
   }
   for (int i = 0; i < p->nop; i++) {
     const MicroOf m = micro_of(&p->op[i]);
-    float f[3];
-    constants(&p->op[i], f);
+    const MicroParam f = micro_param(&p->op[i]);
     if (m.unary)
       emit(d, m.code, source(&l, a[i], i - 1), f);
     else if (a[i] == PW_ACC + i - 1)
@@ -126,14 +126,15 @@ static bool lower(PwDev *d, const PwProgram *p) {
     else if (b[i] == PW_ACC + i - 1)
       emit(d, m.reversed, source(&l, a[i], i - 1), f);
     else {
-      emit(d, MO_COPY, source(&l, a[i], -1), NULL);
+      emit(d, MO_COPY, source(&l, a[i], -1), MicroParam{});
       emit(d, m.code, a[i] == b[i] ? (uint8_t)PW_ACC : source(&l, b[i], -1), f);
     }
     if (l.in_slot[i]) d->op[d->nop - 1].slot = l.slot[i] = take_slot(&l, i);
     if (l.in_slot[i] && l.slot[i] == PW_NO_SLOT) return false;
   }
   const int result = value_of(writer, p->result);
-  if (result != PW_ACC + p->nop - 1 || p->nop == 0) emit(d, MO_COPY, source(&l, result, -1), NULL);
+  if (result != PW_ACC + p->nop - 1 || p->nop == 0)
+    emit(d, MO_COPY, source(&l, result, -1), MicroParam{});
   return true;
 }
 
@@ -199,7 +200,7 @@ bool pw_dev_init(PwDev *d, const PwProgram *p) {
 }
 
 static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
-void pw_dev_bind(PwDev *d, const void *const *arg, const Dtype *type, const void *out) {
+void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void *out) {
   for (int a = 0; a < PW_MAX_ARGS; a++) {
     d->arg[a].p = arg[a];
     d->arg[a].type = (uint8_t)type[a];
@@ -248,7 +249,7 @@ static __global__ void __launch_bounds__(256)
   }
 #pragma unroll
   for (int j = 0; j < PW_VEC; j++)
-    if (j < at.valid) st_any(out, (Dtype)tout, to + j, v[j]);
+    if (j < at.valid) st_any(out, (DType)tout, to + j, v[j]);
 }
 
 static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, Error *e) {
@@ -272,7 +273,7 @@ static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, 
 static Status pointwise_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   if (s->prog) return pw_launch(c, s, s->prog, e);
   PwProgram p;
-  pw_from_node(&s->n, s->shape, &p);
+  pw_from_node(&s->node, s->shape, &p);
   return pw_launch(c, s, &p, e);
 }
 
@@ -280,7 +281,7 @@ static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) {
   return s->prog && s->prog->reduce ? pw_sum_scratch(s->prog) : 0;
 }
 
-static bool any_type(const DevStep *, int, Dtype) { return true; }
+static bool any_type(const DevStep *, int, DType) { return true; }
 
 const CudaRow cuda_pointwise = {"pointwise", pointwise_launch, pointwise_scratch, any_type};
 const CudaRow cuda_broadcast = {"broadcast", pointwise_launch, NULL, any_type};

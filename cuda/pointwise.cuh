@@ -64,11 +64,26 @@ typedef enum {
   MO_CLAMP_MASK_R
 } MicroCode;
 
+/* lrelu and lrelu_mask: slopes with the gain in them, limit infinity where there is none */
+typedef struct PwSlopes {
+  float negative;
+  float positive;
+  float limit;
+} PwSlopes;
+typedef union MicroParam {
+  PwSlopes slopes;
+  PwAxpb axpb;
+  PwClamp clamp;
+} MicroParam;
+
 /* src: argument 0..15, PW_SLOT + slot, PW_ACC. slot: where the result is kept as well, or
  * PW_NO_SLOT. _R: operands the other way round. */
 typedef struct alignas(16) PwMicro {
-  uint8_t code, src, slot, unused;
-  float f[3];
+  uint8_t code;
+  uint8_t src;
+  uint8_t slot;
+  uint8_t unused;
+  MicroParam param;
 } PwMicro;
 typedef struct PwArg {
   const void *p;
@@ -99,7 +114,7 @@ typedef struct PwDev {
 /* Host (pointwise.cu). init: shapes only; bind: addresses, types and the alignment that vectors
  * need. False: a program that core would not make. */
 bool pw_dev_init(PwDev *d, const PwProgram *p);
-void pw_dev_bind(PwDev *d, const void *const *arg, const Dtype *type, const void *out);
+void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void *out);
 size_t pw_sum_scratch(const PwProgram *p); /* reduce.cu */
 Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, Error *e);
 
@@ -206,7 +221,9 @@ static __device__ __forceinline__ float pw_limit(float y, float c) {
  * core/kernels/pointwise.c; exp, log, tanh, sigmoid and softplus in float instead of double (a few
  * ulp). */
 static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x, float *acc) {
-  const float f0 = m.f[0], f1 = m.f[1], f2 = m.f[2];
+  const PwSlopes s = m.param.slopes;
+  const PwAxpb line = m.param.axpb;
+  const PwClamp to = m.param.clamp;
   switch (m.code) {
     case MO_ADD: PW_BINARY(a + y);
     case MO_SUB: PW_BINARY(a - y);
@@ -216,15 +233,15 @@ static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x
     case MO_DIV_R: PW_BINARY(y / a);
     case MO_MAX: PW_BINARY(a >= y ? a : y);
     case MO_MAX_R: PW_BINARY(y >= a ? y : a);
-    case MO_AXPB: PW_UNARY(f0 * y + f1);
+    case MO_AXPB: PW_UNARY(line.scale * y + line.shift);
     case MO_SQUARE: PW_UNARY(y * y);
-    /* f: negative slope, positive slope, clamp */
-    case MO_LRELU: PW_UNARY(pw_limit(y * (y >= 0 ? f1 : f0), f2));
+    case MO_LRELU: PW_UNARY(pw_limit(y * (y >= 0 ? s.positive : s.negative), s.limit));
     /* lrelu_mask without clamp */
-    case MO_SLOPE: PW_BINARY(a * (y > 0 ? f1 : f0));
-    case MO_SLOPE_R: PW_BINARY(y * (a > 0 ? f1 : f0));
-    case MO_LRELU_MASK: PW_BINARY(a * (fabsf(y) < f2 ? (y > 0 ? f1 : f0) : 0));
-    case MO_LRELU_MASK_R: PW_BINARY(y * (fabsf(a) < f2 ? (a > 0 ? f1 : f0) : 0));
+    case MO_SLOPE: PW_BINARY(a * (y > 0 ? s.positive : s.negative));
+    case MO_SLOPE_R: PW_BINARY(y * (a > 0 ? s.positive : s.negative));
+    case MO_LRELU_MASK: PW_BINARY(a * (fabsf(y) < s.limit ? (y > 0 ? s.positive : s.negative) : 0));
+    case MO_LRELU_MASK_R:
+      PW_BINARY(y * (fabsf(a) < s.limit ? (a > 0 ? s.positive : s.negative) : 0));
     case MO_NEG: PW_UNARY(-y);
     case MO_SQRT: PW_UNARY(sqrtf(y));
     case MO_RSQRT: PW_UNARY(y > 0 ? 1 / sqrtf(y) : 0);
@@ -236,9 +253,9 @@ static __device__ __forceinline__ void pw_apply(const PwMicro &m, const float *x
     case MO_ABS: PW_UNARY(y < 0 ? -y : y);
     case MO_SIGN: PW_UNARY((float)((y > 0) - (y < 0)));
     case MO_GT0: PW_UNARY(y > 0 ? 1.0f : 0.0f);
-    case MO_CLAMP: PW_UNARY(y < f0 ? f0 : y > f1 ? f1 : y);
-    case MO_CLAMP_MASK: PW_BINARY(y >= f0 && y <= f1 ? a : 0);
-    case MO_CLAMP_MASK_R: PW_BINARY(a >= f0 && a <= f1 ? y : 0);
+    case MO_CLAMP: PW_UNARY(y < to.low ? to.low : y > to.high ? to.high : y);
+    case MO_CLAMP_MASK: PW_BINARY(y >= to.low && y <= to.high ? a : 0);
+    case MO_CLAMP_MASK_R: PW_BINARY(a >= to.low && a <= to.high ? y : 0);
     default: PW_UNARY(y);
   }
 }

@@ -3,7 +3,6 @@
  * which do not overlap, have an adjoint of their own that reads every value once. */
 #include "cuda/any.cuh"
 
-enum { A_K, A_STRIDE, A_PAD }; /* as in core/op_pool.c */
 /* image planes [h,w], pooled [oh,ow] */
 typedef struct Pool {
   int64_t planes;
@@ -17,15 +16,15 @@ typedef struct Pool {
 } Pool;
 
 static Pool pool_of(const DevStep *s, Shape image) {
-  const int32_t *a = s->n.a.i;
+  const PoolAttr *a = &s->node.attr.pool;
   Pool p = {image.d[0] * image.d[1],
             (int)image.d[2],
             (int)image.d[3],
             0,
             0,
-            a[A_K],
-            a[A_STRIDE],
-            a[A_PAD]};
+            a->window,
+            a->stride,
+            a->pad};
   p.oh = (p.h + 2 * p.pad - p.k) / p.stride + 1;
   p.ow = (p.w + 2 * p.pad - p.k) / p.stride + 1;
   return p;
@@ -57,7 +56,7 @@ static __device__ __forceinline__ int argmax(const T *x, const Pool &p, int oy, 
 /* out[o] = v[argmax of x], v [N,C,H,W]; v NULL: x itself. */
 template <typename T>
 __global__ void __launch_bounds__(256)
-    pool_gather(const T *x, const void *v, Dtype tv, void *out, Dtype tout, Pool p) {
+    pool_gather(const T *x, const void *v, DType tv, void *out, DType tout, Pool p) {
   int64_t size = (int64_t)p.h * p.w;
   for (int64_t i = blockIdx.x * (int64_t)256 + threadIdx.x; i < p.planes * p.oh * p.ow;
        i += (int64_t)gridDim.x * 256) {
@@ -71,7 +70,7 @@ __global__ void __launch_bounds__(256)
 /* out[i] = sum of dy over the windows whose maximum is i. */
 template <typename T>
 __global__ void __launch_bounds__(256)
-    pool_spread(const T *x, const void *dy, Dtype td, void *out, Dtype tout, Pool p) {
+    pool_spread(const T *x, const void *dy, DType td, void *out, DType tout, Pool p) {
   int64_t size = (int64_t)p.h * p.w;
   for (int64_t i = blockIdx.x * (int64_t)256 + threadIdx.x; i < p.planes * size;
        i += (int64_t)gridDim.x * 256) {
@@ -92,7 +91,7 @@ __global__ void __launch_bounds__(256)
  * edges, which get zeros. */
 template <typename T>
 __global__ void __launch_bounds__(256)
-    pool_spread2(const T *x, const void *dy, Dtype td, void *out, Dtype tout, Pool p) {
+    pool_spread2(const T *x, const void *dy, DType td, void *out, DType tout, Pool p) {
   int64_t size = (int64_t)p.h * p.w;
   int wh = (p.h + 1) / 2, ww = (p.w + 1) / 2;
   for (int64_t i = blockIdx.x * (int64_t)256 + threadIdx.x; i < p.planes * wh * ww;
@@ -150,7 +149,7 @@ static Status launch_maxpool_t(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("maxpool_t", s, e);
 }
 
-static bool supports(const DevStep *, int, Dtype) { return true; }
+static bool supports(const DevStep *, int, DType) { return true; }
 
 const CudaRow cuda_maxpool = {"maxpool", launch_maxpool, NULL, supports};
 const CudaRow cuda_maxpool_t = {"maxpool_t", launch_maxpool_t, NULL, supports};

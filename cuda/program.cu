@@ -13,14 +13,14 @@ struct DevProgram {
 
 static Status no_kernel(const DevStep *s, Error *e) {
   return err_set(e, ST_INTERNAL, "cuda: operation %s has no kernel",
-                 s->n.op < OP_COUNT && s->n.op ? op_table[s->n.op]->name : "?");
+                 s->node.op < OP_COUNT && s->node.op ? op_table[s->node.op]->name : "?");
 }
 
 Status cuda_check(const char *what, const DevStep *s, Error *e) {
   cudaError_t r = cudaGetLastError();
   char shape[96];
   if (r == cudaSuccess) return ST_OK;
-  return err_set(e, ST_INTERNAL, "cuda %s %s: %s", what, s ? shape_str(s->n.shape, shape) : "",
+  return err_set(e, ST_INTERNAL, "cuda %s %s: %s", what, s ? shape_str(s->node.shape, shape) : "",
                  cudaGetErrorString(r));
 }
 
@@ -29,7 +29,7 @@ static size_t scratch(Backend *b, const DevStep *s) {
   return r && r->scratch ? r->scratch(&of(b)->c, s) : 0;
 }
 
-static bool supports(Backend *b, const DevStep *s, int slot, Dtype t) {
+static bool supports(Backend *b, const DevStep *s, int slot, DType t) {
   const CudaRow *r = cuda_row(s);
   return t == DT_F32 || (r && r->supports && r->supports(s, slot, t));
 }

@@ -82,7 +82,7 @@ static __device__ __forceinline__ void put(double *partial, void *out, int tout,
   if (partial)
     partial[(size_t)blockIdx.y * nout + o] = x;
   else
-    st_any(out, (Dtype)tout, o, (float)x);
+    st_any(out, (DType)tout, o, (float)x);
 }
 
 /* Grid: x outputs, y chunks. 2^log_group threads per output. */
@@ -190,7 +190,7 @@ static __global__ void __launch_bounds__(256)
     for (int c = (int)lane; c < chunks; c += (int)group) sum += partial[(size_t)c * nout + o];
   }
   for (uint32_t k = group >> 1; k; k >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, (int)k);
-  if (o < nout && lane == 0) st_any(out, (Dtype)tout, o, (float)sum);
+  if (o < nout && lane == 0) st_any(out, (DType)tout, o, (float)sum);
 }
 
 static int log2_of(int n) {

@@ -29,9 +29,9 @@ static __global__ void __launch_bounds__(256)
 }
 
 static Status launch_affine_grid(const CudaCtx *c, const DevStep *s, Error *e) {
-  int64_t n = shape_numel(s->n.shape) / 2;
+  int64_t n = shape_numel(s->node.shape) / 2;
   LAUNCH(affine_grid, blocks_for(n, 256), 256, 0, c->stream, (const float *)s->arg[0],
-         (float *)s->out, s->n.shape.d[0], s->n.shape.d[1], s->n.shape.d[2]);
+         (float *)s->out, s->node.shape.d[0], s->node.shape.d[1], s->node.shape.d[2]);
   return cuda_check("affine_grid", s, e);
 }
 
@@ -188,13 +188,13 @@ static __global__ void __launch_bounds__(256)
 }
 
 static size_t scratch_grid_sample_dx(const CudaCtx *, const DevStep *s) {
-  Grid g = grid_of(s, s->n.shape);
-  return (size_t)s->n.shape.d[0] * (size_t)(2 * cell_count(g.h, g.w) + 1 + g.m) * sizeof(int);
+  Grid g = grid_of(s, s->node.shape);
+  return (size_t)s->node.shape.d[0] * (size_t)(2 * cell_count(g.h, g.w) + 1 + g.m) * sizeof(int);
 }
 
 static Status launch_grid_sample_dx(const CudaCtx *c, const DevStep *s, Error *e) {
-  Grid g = grid_of(s, s->n.shape);
-  int64_t n = s->n.shape.d[0], cells = cell_count(g.h, g.w);
+  Grid g = grid_of(s, s->node.shape);
+  int64_t n = s->node.shape.d[0], cells = cell_count(g.h, g.w);
   if (cells > 0x7fffffff || g.m > 0x7fffffff)
     return err_set(e, ST_INVALID, "cuda grid_sample_dx: an image of %dx%d is too large", g.h, g.w);
   int *start = (int *)s->scratch, *next = start + n * (cells + 1), *list = next + n * cells;
@@ -286,7 +286,7 @@ static bool resize_ok(const char *what, Resize r, Error *e) {
 }
 
 static Status launch_resize(const CudaCtx *c, const DevStep *s, Error *e) {
-  Shape x = s->shape[0], y = s->n.shape;
+  Shape x = s->shape[0], y = s->node.shape;
   Resize r = {x.d[0] * x.d[1], (int)x.d[2], (int)x.d[3], (int)y.d[2], (int)y.d[3]};
   if (!resize_ok("resize", r, e)) return ST_INVALID;
   LAUNCH(resize, blocks_for(shape_numel(y), 256), 256, 0, c->stream, (const float *)s->arg[0],
@@ -343,7 +343,7 @@ static size_t scratch_resize_t(const CudaCtx *, const DevStep *s) {
 }
 
 static Status launch_resize_t(const CudaCtx *c, const DevStep *s, Error *e) {
-  Shape dy = s->shape[0], x = s->n.shape;
+  Shape dy = s->shape[0], x = s->node.shape;
   Resize r = {x.d[0] * x.d[1], (int)x.d[2], (int)x.d[3], (int)dy.d[2], (int)dy.d[3]};
   if (!resize_ok("resize_t", r, e)) return ST_INVALID;
   LAUNCH(lerp_tables, blocks_for(r.oh + r.ow, 256), 256, 0, c->stream, (Lerp *)s->scratch, r);

@@ -15,9 +15,9 @@ static __device__ __forceinline__ uint32_t unit_index() {
 /* Units are 16 bytes (wide) or one number. */
 typedef struct Operand {
   const void *p;
-  Dtype type;
+  DType type;
 } Operand;
-static __device__ __forceinline__ void move_unit(bool wide, void *out, Dtype tout, uint32_t to,
+static __device__ __forceinline__ void move_unit(bool wide, void *out, DType tout, uint32_t to,
                                                  const Operand &in, uint32_t from) {
   if (wide)
     ((uint4 *)out)[to] = ((const uint4 *)in.p)[from];
@@ -25,7 +25,7 @@ static __device__ __forceinline__ void move_unit(bool wide, void *out, Dtype tou
     st_any(out, tout, to, ld_any(in.p, in.type, from));
 }
 
-static __device__ __forceinline__ void clear_unit(bool wide, void *out, Dtype tout, uint32_t to) {
+static __device__ __forceinline__ void clear_unit(bool wide, void *out, DType tout, uint32_t to) {
   if (wide)
     ((uint4 *)out)[to] = make_uint4(0, 0, 0, 0);
   else
@@ -44,11 +44,11 @@ static Operand operand(const DevStep *s, int k) { return Operand{s->arg[k], s->t
 static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 static int units_per(const DevStep *s) { return 16 / (int)dtype_size(s->tout); }
 static unsigned unit_blocks(int64_t n) { return (unsigned)cuda_ceil(n, SHAPE_THREADS); }
-static bool any_type(const DevStep *, int, Dtype) { return true; }
+static bool any_type(const DevStep *, int, DType) { return true; }
 static bool too_large(const DevStep *s) {
   for (int k = 0; k < s->nargs; k++)
     if (!cuda_fits32(shape_numel(s->shape[k]))) return true;
-  return !cuda_fits32(shape_numel(s->n.shape));
+  return !cuda_fits32(shape_numel(s->node.shape));
 }
 
 /* ---- permute, slice, flip: out[idx] = in[base + sum idx*ss] ---- */
@@ -61,7 +61,7 @@ typedef struct Strided {
 } Strided;
 
 static __global__ void __launch_bounds__(SHAPE_THREADS)
-    strided(Strided q, Operand in, void *out, Dtype tout, uint32_t n) {
+    strided(Strided q, Operand in, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   uint32_t left = t;
   int32_t from = q.base;
@@ -78,8 +78,8 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
 
 static Status strided_launch(const CudaCtx *c, const DevStep *s, int64_t base, const int64_t *ss,
                              Error *e) {
-  const Shape o = s->n.shape;
-  const char *name = op_table[s->n.op]->name;
+  const Shape o = s->node.shape;
+  const char *name = op_table[s->node.op]->name;
   int64_t dim[MAX_RANK] = {1}, st[MAX_RANK] = {0}, n = shape_numel(o);
   int rank = 0;
   if (n == 0) return ST_OK;
@@ -118,25 +118,25 @@ static Status strided_launch(const CudaCtx *c, const DevStep *s, int64_t base, c
 static Status permute_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   int64_t in[MAX_RANK], ss[MAX_RANK];
   row_major(s->shape[0], in);
-  for (int k = 0; k < s->n.shape.rank; k++) ss[k] = in[s->n.a.i[k]];
+  for (int k = 0; k < s->node.shape.rank; k++) ss[k] = in[s->node.attr.permute.axis[k]];
   return strided_launch(c, s, 0, ss, e);
 }
 
 static Status slice_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   int64_t ss[MAX_RANK];
   row_major(s->shape[0], ss);
-  const int axis = s->n.a.i[0];
-  const int64_t base = s->n.a.i[1] * ss[axis];
-  ss[axis] *= s->n.a.i[3];
+  const SliceAttr *a = &s->node.attr.slice;
+  const int64_t base = a->start * ss[a->axis];
+  ss[a->axis] *= a->step;
   return strided_launch(c, s, base, ss, e);
 }
 
 static Status flip_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   int64_t ss[MAX_RANK], base = 0;
   row_major(s->shape[0], ss);
-  for (int i = 0; i < s->n.shape.rank; i++)
-    if (s->n.a.i[0] >> i & 1) {
-      base += (s->n.shape.d[i] - 1) * ss[i];
+  for (int i = 0; i < s->node.shape.rank; i++)
+    if (s->node.attr.axes.mask >> i & 1) {
+      base += (s->node.shape.d[i] - 1) * ss[i];
       ss[i] = -ss[i];
     }
   return strided_launch(c, s, base, ss, e);
@@ -157,7 +157,7 @@ typedef struct Along {
 } Along;
 
 static __global__ void __launch_bounds__(SHAPE_THREADS)
-    along(Along q, Operand in0, Operand in1, void *out, Dtype tout, uint32_t n) {
+    along(Along q, Operand in0, Operand in1, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   if (t >= n) return;
   const uint32_t row = fastdiv(t, q.inner), i = t - row * q.inner.d, outer = fastdiv(row, q.size),
@@ -181,11 +181,11 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
   }
 }
 
-static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, int64_t shift,
-                           int64_t step, Error *e) {
-  const Shape o = s->n.shape;
-  const char *name = op_table[s->n.op]->name;
-  const int axis = s->n.a.i[0], two = kind == ALONG_CONCAT, w = units_per(s);
+static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, int axis,
+                           int64_t shift, int64_t step, Error *e) {
+  const Shape o = s->node.shape;
+  const char *name = op_table[s->node.op]->name;
+  const int two = kind == ALONG_CONCAT, w = units_per(s);
   int64_t inner = 1, n = shape_numel(o);
   if (n == 0) return ST_OK;
   if (too_large(s)) return cuda_too_large(name, e);
@@ -210,15 +210,17 @@ static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, i
 }
 
 static Status pad_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  return along_launch(c, s, ALONG_PAD, s->n.a.i[1], s->n.a.i[3], e);
+  const PadAttr *a = &s->node.attr.pad;
+  return along_launch(c, s, ALONG_PAD, a->axis, a->before, a->step, e);
 }
 
 static Status concat_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  return along_launch(c, s, ALONG_CONCAT, 0, 1, e);
+  return along_launch(c, s, ALONG_CONCAT, s->node.attr.concat.axis, 0, 1, e);
 }
 
 static Status roll_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  return along_launch(c, s, ALONG_ROLL, s->n.a.i[1], 1, e);
+  const RollAttr *a = &s->node.attr.roll;
+  return along_launch(c, s, ALONG_ROLL, a->axis, a->shift, 1, e);
 }
 
 /* ---- reflect padding (edge not repeated) and its adjoint ---- */
@@ -237,7 +239,7 @@ static __device__ __forceinline__ int32_t mirror(int32_t k, int32_t n) {
 }
 
 static __global__ void __launch_bounds__(SHAPE_THREADS)
-    reflect(Reflect q, Operand in, void *out, Dtype tout, uint32_t n) {
+    reflect(Reflect q, Operand in, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   if (t >= n) return;
   const uint32_t row = fastdiv(t, q.w), c = t - row * q.w.d, plane = fastdiv(row, q.h),
@@ -259,7 +261,7 @@ static __device__ __forceinline__ int mirrored_from(int32_t k, int32_t n, int32_
 }
 
 static __global__ void __launch_bounds__(SHAPE_THREADS)
-    reflect_t(Reflect q, Operand in, void *out, Dtype tout, uint32_t n) {
+    reflect_t(Reflect q, Operand in, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   if (t >= n) return;
   const uint32_t row = fastdiv(t, q.w), c = t - row * q.w.d, plane = fastdiv(row, q.h),
@@ -279,17 +281,17 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
 }
 
 static Status reflect_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  const Shape o = s->n.shape, in = s->shape[0];
+  const Shape o = s->node.shape, in = s->shape[0];
   const int64_t n = shape_numel(o);
-  const bool adjoint = s->n.op == OP_reflect_pad_t;
+  const bool adjoint = s->node.op == OP_reflect_pad_t;
   if (n == 0) return ST_OK;
-  if (too_large(s)) return cuda_too_large(op_table[s->n.op]->name, e);
-  const Reflect q = {fastdiv_of(o.d[3]), fastdiv_of(o.d[2]), (int32_t)in.d[3],
-                     (int32_t)in.d[2],   s->n.a.i[0],        s->n.a.i[2]};
+  if (too_large(s)) return cuda_too_large(op_table[s->node.op]->name, e);
+  const Reflect q = {fastdiv_of(o.d[3]), fastdiv_of(o.d[2]),        (int32_t)in.d[3],
+                     (int32_t)in.d[2],   s->node.attr.reflect.left, s->node.attr.reflect.top};
   auto k = adjoint ? reflect_t : reflect;
   LAUNCH(k, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, operand(s, 0), s->out, s->tout,
          (uint32_t)n);
-  return cuda_check(op_table[s->n.op]->name, s, e);
+  return cuda_check(op_table[s->node.op]->name, s, e);
 }
 
 const CudaRow cuda_permute = {"permute", permute_launch, NULL, any_type};

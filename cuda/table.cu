@@ -16,14 +16,14 @@ struct Table {
 
 const CudaRow *cuda_row(const DevStep *s) {
   static const Table table;
-  return s->prog ? &cuda_pointwise : s->n.op < OP_COUNT ? table.row[s->n.op] : NULL;
+  return s->prog ? &cuda_pointwise : s->node.op < OP_COUNT ? table.row[s->node.op] : NULL;
 }
 
 extern "C" int cuda_missing(const char **names, int max) {
   int n = 0;
   for (int op = 1; op < OP_COUNT; op++) {
     DevStep s = {};
-    s.n.op = (uint16_t)op;
+    s.node.op = (uint16_t)op;
     const CudaRow *r = cuda_row(&s);
     bool none_needed = op_table[op]->flags & (OPF_LEAF | OPF_ALIAS) || op == OP_conv_prep;
     if (none_needed || (r && r->launch)) continue;

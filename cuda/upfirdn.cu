@@ -17,7 +17,6 @@
 #include "cuda/any.cuh"
 
 /* as in core/op_upfirdn.c */
-enum { A_UPX, A_UPY, A_DOWNX, A_DOWNY, A_PADX0, A_PADX1, A_PADY0, A_PADY1, A_FLIP, A_PER_SAMPLE };
 
 typedef struct Fir {
   int h;
@@ -190,7 +189,7 @@ static __device__ __forceinline__ int first_tap(int q, int up, int *sample) {
 /* Block: one tile [tile_h, TILE_W] of one output plane. Shared: taps [tx] (both axes use them),
  * then the rows under the tile filtered along x. */
 static __global__ void __launch_bounds__(SEP_THREADS)
-    separable(const void *x, Dtype tin, const float *f, void *y, Dtype tout, Fir p) {
+    separable(const void *x, DType tin, const float *f, void *y, DType tout, Fir p) {
   float *g = DYNAMIC_SHARED(float), *mid = g + p.tx;
   int64_t plane = blockIdx.x;
   int ox0 = (int)blockIdx.y * TILE_W, oy0 = (int)blockIdx.z * p.tile_h, first;
@@ -243,7 +242,7 @@ static Status launch_separable(const CudaCtx *c, const DevStep *s, Fir p, Error 
 /* ---- any 2-D filter ---- */
 
 static __global__ void __launch_bounds__(256)
-    full(const void *x, Dtype tin, const float *f, void *y, Dtype tout, Fir p, int64_t n) {
+    full(const void *x, DType tin, const float *f, void *y, DType tout, Fir p, int64_t n) {
   int count = p.tx * p.ty;
   for (int64_t i = blockIdx.x * (int64_t)256 + threadIdx.x; i < n; i += (int64_t)gridDim.x * 256) {
     int ox = (int)(i % p.ow), oy = (int)(i / p.ow % p.oh), ix0, iy;
@@ -262,27 +261,27 @@ static __global__ void __launch_bounds__(256)
 
 /* x [N,C,H,W], f [T] | [fh,fw] | per sample [N,T] -> [N,C,OH,OW]. */
 static Status launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  const int32_t *a = s->n.a.i;
+  const UpfirdnAttr *a = &s->node.attr.upfirdn;
   Shape f = s->shape[1];
-  bool sep = a[A_PER_SAMPLE] || f.rank == 1;
+  bool sep = a->per_sample || f.rank == 1;
   Fir p = {};
   p.h = (int)s->shape[0].d[2];
   p.w = (int)s->shape[0].d[3];
-  p.oh = (int)s->n.shape.d[2];
-  p.ow = (int)s->n.shape.d[3];
-  p.upx = a[A_UPX];
-  p.upy = a[A_UPY];
-  p.downx = a[A_DOWNX];
-  p.downy = a[A_DOWNY];
-  p.padx = a[A_PADX0];
-  p.pady = a[A_PADY0];
+  p.oh = (int)s->node.shape.d[2];
+  p.ow = (int)s->node.shape.d[3];
+  p.upx = a->upx;
+  p.upy = a->upy;
+  p.downx = a->downx;
+  p.downy = a->downy;
+  p.padx = a->padx0;
+  p.pady = a->pady0;
   p.tx = (int)f.d[f.rank - 1];
   p.ty = sep ? p.tx : (int)f.d[0];
-  p.flip = a[A_FLIP] != 0;
-  p.gain = (float)(sep ? sqrt(s->n.a.f[0]) : s->n.a.f[0]);
+  p.flip = a->flip != 0;
+  p.gain = (float)(sep ? sqrt(a->gain) : a->gain);
   p.channels = (int)s->shape[0].d[1];
-  p.per_sample = a[A_PER_SAMPLE] != 0;
-  int64_t n = shape_numel(s->n.shape);
+  p.per_sample = a->per_sample != 0;
+  int64_t n = shape_numel(s->node.shape);
   if (n == 0) return ST_OK;
   if (is_fir4(s, &p)) return launch_fir4(c, s, p, e);
   if (sep) return launch_separable(c, s, p, e);
@@ -292,6 +291,6 @@ static Status launch(const CudaCtx *c, const DevStep *s, Error *e) {
 }
 
 /* maps in any type, the filter as float */
-static bool supports(const DevStep *, int slot, Dtype) { return slot != 1; }
+static bool supports(const DevStep *, int slot, DType) { return slot != 1; }
 
 const CudaRow cuda_upfirdn2d = {"upfirdn2d", launch, NULL, supports};

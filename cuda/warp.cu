@@ -320,7 +320,7 @@ static dim3 grid_of(Shape x) {
 }
 
 static Status launch_warp(const CudaCtx *c, const DevStep *s, Error *e) {
-  Shape x = s->n.shape;
+  Shape x = s->node.shape;
   LAUNCH(warp_forward, grid_of(x), THREADS, 0, c->stream, (const float *)s->arg[0],
          (const float *)s->arg[1], (const float *)s->arg[2], (float *)s->out, (int)x.d[1],
          (int)x.d[2], (int)x.d[3]);
@@ -334,11 +334,11 @@ static int64_t ds_numel(Shape x) {
 }
 
 static size_t scratch_warp_t(const CudaCtx *, const DevStep *s) {
-  return (size_t)ds_numel(s->n.shape) * sizeof(float);
+  return (size_t)ds_numel(s->node.shape) * sizeof(float);
 }
 
 static Status launch_warp_t(const CudaCtx *c, const DevStep *s, Error *e) {
-  Shape x = s->n.shape;
+  Shape x = s->node.shape;
   float *ds = (float *)s->scratch;
   LAUNCH(warp_ds, blocks_for(ds_numel(x), 256), 256, 0, c->stream, (const float *)s->arg[0],
          (const float *)s->arg[2], ds, x.d[0] * x.d[1], (int)x.d[2], (int)x.d[3]);

@@ -81,7 +81,7 @@ static void time_node(const char *label, const Node *node, const Shape *in, bool
     w = tensor(shape_numel(prep.shape));
     for (int r = 0; r < 2; r++) {
       double t = now();
-      op_table[OP_conv_prep]->cpu(&(Exec){.n = &prep, .ins = in + 1, .in = {b}, .out = w});
+      op_table[OP_conv_prep]->cpu(&(Exec){.node = &prep, .ins = in + 1, .in = {b}, .out = w});
       prep_ms = 1e3 * (now() - t);
     }
     n.in[2] = 1;
@@ -89,7 +89,7 @@ static void time_node(const char *label, const Node *node, const Shape *in, bool
   }
   size_t bytes = op_table[n.op]->scratch ? op_table[n.op]->scratch(&n, in) : 0;
   real *scratch = tensor((int64_t)(bytes / sizeof(real)) + 16);
-  Exec x = {.n = &n, .ins = in, .in = {a, b, w}, .out = out, .scratch = scratch};
+  Exec x = {.node = &n, .ins = in, .in = {a, b, w}, .out = out, .scratch = scratch};
   double best = 1e9, spent = 0;
   for (int r = 0; r < 200 && (r < 3 || spent < 0.25); r++) {
     double t = now();

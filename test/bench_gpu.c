@@ -71,9 +71,9 @@ static const Shape7 shapes[] = {{"G/D 512 at 4x4", 512, 4, 512, 3, 1, 1},
                                 {"VGG 512 at 8x8", 512, 8, 512, 3, 1, 1}};
 
 /* One step n with operands of types ta, tb: seconds per run, < 0 on failure. */
-static double time_step(Backend *b, const Node *n, Shape sa, Shape sb, Dtype ta, Dtype tb,
-                        Dtype tout, int runs, Error *e) {
-  DevStep s = {.n = *n, .nargs = 2, .shape = {sa, sb}, .targ = {ta, tb}, .tout = tout};
+static double time_step(Backend *b, const Node *n, Shape sa, Shape sb, DType ta, DType tb,
+                        DType tout, int runs, Error *e) {
+  DevStep s = {.node = *n, .nargs = 2, .shape = {sa, sb}, .targ = {ta, tb}, .tout = tout};
   void *p[4] = {NULL};
   DevProgram *prog = NULL;
   Status st = b->alloc(b, (size_t)shape_numel(sa) * dtype_size(ta), &p[0], e);
@@ -98,7 +98,7 @@ static double time_step(Backend *b, const Node *n, Shape sa, Shape sb, Dtype ta,
 
 static void conv_row(Backend *b, const Shape7 *m, int batch) {
   Precision pr = b->precision;
-  Dtype half = pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
+  DType half = pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
   int div = dry ? 64 : 1, ci = PRLX_MAX(1, m->ci / div), co = PRLX_MAX(1, m->co / div);
   Shape xs = SHAPE4(batch, ci, m->side, m->side), ws = SHAPE4(co, ci, m->k, m->k);
   Graph *g = graph_new();
@@ -107,14 +107,14 @@ static void conv_row(Backend *b, const Shape7 *m, int batch) {
   Shape ys = graph_shape(g, y);
   Val d = g_input(g, "d", ys), dx = g_conv2d_dx(g, d, w, m->stride, m->pad, m->side, m->side),
       dw = g_conv2d_dw(g, x, d, m->stride, m->pad, m->k, m->k);
-  Dtype tx = m->ci > 4 ? half : DT_F32, ty = m->co > 4 ? half : DT_F32;
+  DType tx = m->ci > 4 ? half : DT_F32, ty = m->co > 4 ? half : DT_F32;
   const struct {
     const Node *n;
     Shape a;
     Shape b;
-    Dtype ta;
-    Dtype tb;
-    Dtype to;
+    DType ta;
+    DType tb;
+    DType to;
   } job[3] = {{graph_node(g, y), xs, ws, tx, DT_F32, ty},
               {graph_node(g, dx), ys, ws, ty, DT_F32, tx},
               {graph_node(g, dw), xs, ys, tx, ty, DT_F32}};

@@ -28,7 +28,7 @@ static bool cpu_loop(const PwProgram *p, const float *const *args, float *out) {
 static bool cpu_step(const HostStep *h, const float *const *data, float *out, double *inner) {
   if (h->prog) return cpu_loop(h->prog, data, out);
   const OpRow *r = op_table[h->n.op];
-  Exec x = {.n = &h->n, .ins = h->shape, .out = out};
+  Exec x = {.node = &h->n, .ins = h->shape, .out = out};
   for (int i = 0; i < MAX_IN; i++) x.in[i] = data[i];
   float *conv = NULL;
   if (h->store) {
@@ -74,10 +74,10 @@ static double terms(const HostStep *h, const float *const *data, int64_t n) {
 typedef struct Buffer {
   void *dev;
   size_t bytes;
-  Dtype t;
+  DType t;
 } Buffer;
-static size_t size_of(Dtype t) { return t == DT_F32 ? 4 : 2; }
-static bool put(Buffer *b, const float *x, int64_t n, Dtype t) {
+static size_t size_of(DType t) { return t == DT_F32 ? 4 : 2; }
+static bool put(Buffer *b, const float *x, int64_t n, DType t) {
   *b = (Buffer){.bytes = (size_t)n * size_of(t), .t = t};
   b->dev = exact_new(b->bytes);
   if (!b->dev) return false;
@@ -100,7 +100,7 @@ static bool get(const Buffer *b, float *x) {
   return ok;
 }
 
-static float *rounded(const float *x, int64_t n, Dtype t) {
+static float *rounded(const float *x, int64_t n, DType t) {
   float *r = mem_alloc((size_t)n * 4);
   for (int64_t i = 0; r && i < n; i++)
     r[i] = t == DT_F32 ? x[i] : exact_from_16(exact_to_16(x[i], t == DT_BF16), t == DT_BF16);
@@ -109,13 +109,13 @@ static float *rounded(const float *x, int64_t n, Dtype t) {
 
 /* ---- one choice of storage types ---- */
 typedef struct Types {
-  Dtype arg[PW_MAX_ARGS];
-  Dtype out;
+  DType arg[PW_MAX_ARGS];
+  DType out;
 } Types;
 
 static void describe(const HostStep *h, const Types *ty, DevStep *s) {
   memset(s, 0, sizeof *s);
-  s->n = h->n;
+  s->node = h->n;
   s->nargs = h->nargs;
   s->prog = h->prog;
   s->prog_store = h->store;
@@ -134,7 +134,7 @@ static void settle(const Bench *t, const HostStep *h, Types *ty) {
     changed = false;
     describe(h, ty, &s);
     for (int i = -1; i < h->nargs; i++) {
-      Dtype *d = i < 0 ? &ty->out : &ty->arg[i];
+      DType *d = i < 0 ? &ty->out : &ty->arg[i];
       if (*d == DT_F32 || t->b->supports(t->b, &s, i, *d)) continue;
       *d = DT_F32;
       changed = true;
@@ -147,7 +147,7 @@ static void settle(const Bench *t, const HostStep *h, Types *ty) {
  *   strict: 1e-5. tf32: operands with 10 bits of mantissa: 2e-3 of products whose errors average
  *   out. f16 the same, bf16 (7 bits) eight times that. A result stored in 16 bits: half a unit in
  *   the last place more. */
-static double bound(const Bench *t, const HostStep *h, Dtype tout) {
+static double bound(const Bench *t, const HostStep *h, DType tout) {
   double b = 1e-5;
   if (on_tensor_cores(h->n.op) && !h->prog)
     b = t->b->precision == PREC_STRICT ? 1e-5 : t->b->precision == PREC_BF16 ? 1.6e-2 : 2e-3;
@@ -258,7 +258,7 @@ bool skipped(const Bench *t, const char *name) { return t->only && !strstr(name,
 void check_step(Bench *t, const HostStep *h, const char *name) {
   if (skipped(t, name)) return;
   Precision p = t->b->precision;
-  Dtype half = p == PREC_F16 ? DT_F16 : p == PREC_BF16 ? DT_BF16 : DT_F32;
+  DType half = p == PREC_F16 ? DT_F16 : p == PREC_BF16 ? DT_BF16 : DT_F32;
   Types done[3];
   int ndone = 0;
   t->steps++;

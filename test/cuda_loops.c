@@ -47,17 +47,13 @@ static PwProgram random_program(Rng *r, Shape s) {
     o->b = binary(o->op) ? (int8_t)(b < p.narg ? -1 - b : b - p.narg) : o->a;
     o->dst = (int8_t)(regs < PW_MAX_REGS ? regs++ : (int)rng_below(r, PW_MAX_REGS));
     if (o->op == OP_axpb) {
-      o->f[0] = -0.7f;
-      o->f[1] = 0.3f;
+      o->param.axpb = (PwAxpb){-0.7f, 0.3f};
     }
     if (o->op == OP_lrelu) {
-      o->f[0] = 0.2f;
-      o->f[1] = 1.4f;
-      o->f[2] = rng_below(r, 2) ? 0.9f : -1;
+      o->param.lrelu = (PwLrelu){0.2f, 1.4f, rng_below(r, 2) ? 0.9f : -1};
     }
     if (o->op == OP_clamp) {
-      o->f[0] = -1.5f;
-      o->f[1] = 1.2f;
+      o->param.clamp = (PwClamp){-1.5f, 1.2f};
     }
     p.result = o->dst;
   }
@@ -122,51 +118,55 @@ typedef struct Chain {
 } Chain;
 /* kinds of arguments: 0 whole, 1 [N,C,1,1], 2 [1,C,1,1], 3 [1,1,H,W], 4 [N,1,H,W], 5 rank 0.
  * Argument `from` is the convolution. */
+#define NO_PARAM     \
+  {                  \
+    .axpb = { 0, 0 } \
+  }
 static const Chain chains[] = {
     {"bias, activation, clamp",
      2,
      0,
      2,
-     {{OP_add, 0, -1, -2, {0}}, {OP_lrelu, 0, 0, 0, {0.2f, 1.4142135f, 256}}},
+     {{OP_add, 0, -1, -2, NO_PARAM}, {OP_lrelu, 0, 0, 0, {.lrelu = {0.2f, 1.4142135f, 256}}}},
      {0, 2},
      true},
     {"demodulation, noise, bias, activation",
      5,
      0,
      5,
-     {{OP_mul, 0, -1, -2, {0}},
-      {OP_mul, 1, -3, -4, {0}},
-      {OP_add, 0, 0, 1, {0}},
-      {OP_add, 0, 0, -5, {0}},
-      {OP_lrelu, 0, 0, 0, {0.2f, 1.4142135f, 0.7f}}},
+     {{OP_mul, 0, -1, -2, NO_PARAM},
+      {OP_mul, 1, -3, -4, NO_PARAM},
+      {OP_add, 0, 0, 1, NO_PARAM},
+      {OP_add, 0, 0, -5, NO_PARAM},
+      {OP_lrelu, 0, 0, 0, {.lrelu = {0.2f, 1.4142135f, 0.7f}}}},
      {0, 1, 3, 5, 2},
      false},
     {"noise of each sample, bias, activation",
      4,
      0,
      4,
-     {{OP_mul, 0, -1, -2, {0}},
-      {OP_add, 0, 0, -3, {0}},
-      {OP_add, 0, -4, 0, {0}},
-      {OP_lrelu, 0, 0, 0, {0.2f, 1.4142135f, -1}}},
+     {{OP_mul, 0, -1, -2, NO_PARAM},
+      {OP_add, 0, 0, -3, NO_PARAM},
+      {OP_add, 0, -4, 0, NO_PARAM},
+      {OP_lrelu, 0, 0, 0, {.lrelu = {0.2f, 1.4142135f, -1}}}},
      {0, 1, 4, 2},
      true},
     {"scaled and added to a map",
      2,
      1,
      2,
-     {{OP_axpb, 0, -2, -2, {0.70710678f, 0}}, {OP_add, 0, 0, -1, {0}}},
+     {{OP_axpb, 0, -2, -2, {.axpb = {0.70710678f, 0}}}, {OP_add, 0, 0, -1, NO_PARAM}},
      {0, 0},
      true},
     {"mask of an activation",
      2,
      0,
      1,
-     {{OP_lrelu_mask, 0, -1, -2, {0.2f, 1.4142135f, 0.9f}}},
+     {{OP_lrelu_mask, 0, -1, -2, {.lrelu = {0.2f, 1.4142135f, 0.9f}}}},
      {0, 0},
      true},
-    {"clamp", 1, 0, 1, {{OP_clamp, 0, -1, -1, {-0.5f, 0.5f}}}, {0}, true},
-    {"subtracted from a map", 2, 1, 1, {{OP_sub, 0, -1, -2, {0}}}, {0, 0}, true},
+    {"clamp", 1, 0, 1, {{OP_clamp, 0, -1, -1, {.clamp = {-0.5f, 0.5f}}}}, {0}, true},
+    {"subtracted from a map", 2, 1, 1, {{OP_sub, 0, -1, -2, NO_PARAM}}, {0, 0}, true},
 };
 static Shape kind_shape(Shape s, int kind) {
   switch (kind) {
@@ -206,7 +206,7 @@ static int one_store(Bench *t, const Chain *c, const int m[7], bool transposed) 
     if (i != c->from) data[MAX_IN + i] = numbers(&r, shape_numel(p.arg_shape[i]));
   }
   for (int i = 0; i < PW_MAX_ARGS; i++) h.data[i] = data[i];
-  DevStep d = {.n = h.n, .nargs = 4};
+  DevStep d = {.node = h.n, .nargs = 4};
   memcpy(d.shape, h.shape, sizeof h.shape);
   int can = graph_status(g, NULL) == ST_OK && t->b->can_store(t->b, &d, &p, c->from);
   snprintf(name, sizeof name, "store of %s [%d,%d,%d,%d] to %d, k%d s%d: %s",

@@ -76,7 +76,7 @@ static Status hb_zero(Backend *b, void *d, size_t n, Error *e) {
 
 static Status hb_sync(Backend *b, Error *e) { return ST_OK; }
 static size_t hb_scratch(Backend *b, const DevStep *s) { return 64; }
-static bool hb_supports(Backend *b, const DevStep *s, int slot, Dtype t) { return true; }
+static bool hb_supports(Backend *b, const DevStep *s, int slot, DType t) { return true; }
 static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int from) {
   return !((HostBackend *)b)->no_store;
 }
@@ -105,7 +105,7 @@ static void hb_program_free(Backend *b, DevProgram *p) {
 }
 
 /* 16 bits to a new block of floats */
-static float *hb_load(const void *src, Dtype t, int64_t n) {
+static float *hb_load(const void *src, DType t, int64_t n) {
   float *x = mem_alloc((size_t)n * 4);
   for (int64_t i = 0; i < n && t != DT_F32; i++) {
     uint32_t u = (uint32_t)((const uint16_t *)src)[i] << 16;
@@ -126,7 +126,7 @@ static void hb_step(const DevStep *s) {
   const real *arg[PW_MAX_ARGS];
   float *tmp[PW_MAX_ARGS] = {0};
   const PwProgram *q = s->prog ? s->prog : s->prog_store;
-  Shape os = s->prog_store ? s->prog_store->out_shape : s->n.shape;
+  Shape os = s->prog_store ? s->prog_store->out_shape : s->node.shape;
   float *out = s->tout == DT_F32 ? s->out : mem_alloc((size_t)shape_numel(os) * 4);
   for (int i = 0; i < s->nargs; i++) {
     bool half = s->arg[i] && s->targ[i] != DT_F32;
@@ -136,13 +136,13 @@ static void hb_step(const DevStep *s) {
   void *scratch = q ? mem_alloc(pw_scratch(q)) : NULL;
   real *map = NULL;
   if (!s->prog) {
-    const OpRow *row = op_table[s->n.op];
-    Exec x = {.n = &s->n,
+    const OpRow *row = node_row(&s->node);
+    Exec x = {.node = &s->node,
               .ins = s->shape,
               .out = out,
-              .scratch = mem_alloc(row->scratch ? row->scratch(&s->n, s->shape) : 0)};
+              .scratch = mem_alloc(row->scratch ? row->scratch(&s->node, s->shape) : 0)};
     for (int i = 0; i < MAX_IN && i < s->nargs; i++) x.in[i] = arg[i];
-    if (s->prog_store) x.out = map = mem_alloc((size_t)shape_numel(s->n.shape) * sizeof(real));
+    if (s->prog_store) x.out = map = mem_alloc((size_t)shape_numel(s->node.shape) * sizeof(real));
     row->cpu(&x);
     mem_free(x.scratch);
   }

@@ -65,7 +65,7 @@ BUILD(b_neg, g_op(g, OP_neg, 1, in, NULL)) BUILD(b_axpb, g_axpb(g, X, 1.7, -0.3)
                                 g_roll(g, X, 2, 2)) BUILD(b_flip, g_flip(g, X, 6))
                                 BUILD(b_reflect, g_reflect_pad(g, X, 2, 3, 1, 0)) BUILD(
                                     b_reflect_t,
-                                    g_op(g, OP_reflect_pad_t, 1, in, &(Attr){.i = {2, 3, 1, 0}}))
+                                    g_op(g, OP_reflect_pad_t, 1, in, &(Attr){.reflect = {2, 3, 1, 0}}))
                                     BUILD(b_mm, g_matmul(g, X, Y, false, false))
                                         BUILD(b_mm_t, g_matmul(g, X, Y, true, false)) BUILD(
                                             b_mmt, g_matmul(g, X, Y, false, true))
@@ -87,7 +87,7 @@ BUILD(b_neg, g_op(g, OP_neg, 1, in, NULL)) BUILD(b_axpb, g_axpb(g, X, 1.7, -0.3)
             BUILD(b_ufd1, g_upfirdn2d(g, X, Y, (&(UpFirDn){2, 2, 1, 1, 2, 1, 2, 1, 0, 4, 0})))
                 BUILD(b_ufdn, g_upfirdn2d(g, X, Y, (&(UpFirDn){1, 1, 1, 1, 2, 1, 2, 1, 1, 1, 1})))
                     BUILD(b_agrid, g_affine_grid(g, X, 3, 4)) BUILD(b_gs, g_grid_sample(g, X, Y))
-                        BUILD(b_gs_dx, g_op(g, OP_grid_sample_dx, 2, in, &(Attr){.i = {4, 5}}))
+                        BUILD(b_gs_dx, g_op(g, OP_grid_sample_dx, 2, in, &(Attr){.size = {4, 5}}))
                             BUILD(b_resize, g_resize(g, X, 5, 7))
                                 BUILD(b_resize_t, g_grad1(g, g_square(g, g_resize(g, X, 5, 7)), X))
                                     BUILD(b_maxpool, g_maxpool(g, X, 3, 2, 1))

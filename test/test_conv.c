@@ -71,7 +71,7 @@ static void run_node(const Node *n, const Shape *in, const real *const *data, re
   char *scratch = mem_alloc(bytes + 64);
   memset(scratch, 0xff, bytes); /* NaN: scratch contents are undefined */
   memset(scratch + bytes, 0x5a, 64);
-  Exec x = {.n = n, .ins = in, .out = out, .scratch = scratch};
+  Exec x = {.node = n, .ins = in, .out = out, .scratch = scratch};
   for (int i = 0; i < MAX_IN; i++) x.in[i] = data[i];
   row->cpu(&x);
   for (int i = 0; i < 64; i++)

@@ -9,6 +9,7 @@
 #include "core/plan.h"
 #include "core/rng.h"
 #include "core/threads.h"
+#include "test/host_backend.h"
 #include "test/test.h"
 
 static void test_philox(void) {
@@ -293,7 +294,62 @@ static void test_threads(void) {
   }
 }
 
+/* An operation that the library does not know: y = x^3 + c, its gradient in ops of the table. */
+static void cube_shape(Graph *g, const Shape *in, Node *n) { n->shape = in[0]; }
+
+static void cube_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
+  dx[0] = g_mul(g, dy, g_axpb(g, g_square(g, n->in[0]), 3, 0));
+}
+
+static void cube_cpu(const Exec *x) {
+  const real c = (real)x->node->attr.axpb.shift;
+  for (int64_t i = 0; i < shape_numel(x->node->shape); i++)
+    x->out[i] = x->in[0][i] * x->in[0][i] * x->in[0][i] + c;
+}
+
+static const OpRow cube = {.name = "cube",
+                           .order = ORDER_ANY,
+                           .attr_bytes = sizeof(AxpbAttr),
+                           .shape = cube_shape,
+                           .grad = cube_grad,
+                           .cpu = cube_cpu};
+
+static void test_custom(void) {
+  Error e = {0};
+  Graph *g = graph_new();
+  Val x = g_input(g, "x", SHAPE1(3));
+  Val y = g_custom(g, &cube, 1, &x, &(Attr){.axpb = {.shift = 0.5}});
+  Val again = g_custom(g, &cube, 1, &x, &(Attr){.axpb = {.shift = 0.5}});
+  Val other = g_custom(g, &cube, 1, &x, &(Attr){.axpb = {.shift = 0.25}});
+  CHECK(y && y == again && y != other, "one node for equal operands, attributes and row");
+  Val dx = g_grad1(g, g_sum_all(g, y), x), ddx = g_grad1(g, g_sum_all(g, dx), x);
+  Plan *p = NULL;
+  CHECK(!plan_new(g, 3, (Val[]){y, dx, ddx}, NULL, &p, &e), "plan: %s", e.msg);
+  memcpy(plan_data(p, x), (real[]){-2, 0, 3}, 3 * sizeof(real));
+  CHECK(!plan_run(p, &e), "run: %s", e.msg);
+  CHECK(!memcmp(plan_data(p, y), (real[]){-7.5f, 0.5f, 27.5f}, 3 * sizeof(real)), "values");
+  CHECK(!memcmp(plan_data(p, dx), (real[]){12, 0, 27}, 3 * sizeof(real)), "gradient");
+  CHECK(!memcmp(plan_data(p, ddx), (real[]){-12, 0, 18}, 3 * sizeof(real)), "second gradient");
+  plan_free(p);
+  HostBackend *h = host_backend_new(PREC_STRICT);
+  CHECK(plan_new(g, 1, &y, &(PlanOptions){.backend = &h->b}, &p, &e) == ST_INVALID && !p &&
+            strstr(e.msg, "cube"),
+        "refused on a device: %s", e.msg);
+  host_backend_free(h);
+  CHECK(!g_custom(g, &cube, 1, &x, NULL) && graph_status(g, &e) == ST_INTERNAL &&
+            strstr(e.msg, "missing"),
+        "attributes are missing: %s", e.msg);
+  graph_free(g);
+  g = graph_new();
+  OpRow bad = cube;
+  bad.flags = OPF_POINTWISE;
+  x = g_input(g, "x", SHAPE1(3));
+  CHECK(!g_custom(g, &bad, 1, &x, NULL) && graph_status(g, &e) == ST_INVALID, "flags: %s", e.msg);
+  graph_free(g);
+}
+
 int main(void) {
+  test_custom();
   test_philox();
   test_threads();
   test_adam();

@@ -51,7 +51,8 @@ static real softplus(real x) { return x > 20 ? x : (real)log1p(exp((double)x)); 
 static real sigmoid(real x) { return (real)(1 / (1 + exp(-(double)x))); }
 
 static void lrelu(const PwOp *op, real *d, const real *a, int n, int mode) {
-  real neg = op->f[0] * op->f[1], pos = op->f[1], c = op->f[2];
+  const PwLrelu p = op->param.lrelu;
+  real neg = p.slope * p.gain, pos = p.gain, c = p.limit;
   if (mode & 1) {
     real x = a[0];
     real r = x >= 0 ? x * pos : x * neg;
@@ -76,7 +77,8 @@ static void lrelu(const PwOp *op, real *d, const real *a, int n, int mode) {
  * (SEMANTICS 1.3; relu: 0). |y| = clamp counts as clamped: x on the bound exactly and x beyond it
  * cannot be told apart from y. */
 static void lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
-  real neg = op->f[0] * op->f[1], pos = op->f[1], c = op->f[2];
+  const PwLrelu p = op->param.lrelu;
+  real neg = p.slope * p.gain, pos = p.gain, c = p.limit;
   if (c < 0) c = (real)INFINITY;
   if (mode) {
     LOOP {
@@ -98,7 +100,8 @@ static void lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, in
 }
 
 static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
-  const real *f = op->f;
+  const PwAxpb line = op->param.axpb;
+  const PwClamp to = op->param.clamp;
   switch (op->op) {
     case OP_add: BINARY(x + y);
     case OP_sub: BINARY(x - y);
@@ -106,7 +109,7 @@ static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, 
     case OP_div: BINARY(x / y);
     case OP_maximum: BINARY(x >= y ? x : y);
     case OP_neg: UNARY(-x);
-    case OP_axpb: UNARY(f[0] * x + f[1]);
+    case OP_axpb: UNARY(line.scale * x + line.shift);
     case OP_square: UNARY(x * x);
     case OP_sqrt0: UNARY((real)sqrt(x));
     case OP_rsqrt0: UNARY(x > 0 ? 1 / (real)sqrt(x) : 0);
@@ -120,8 +123,8 @@ static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, 
     case OP_gt0: UNARY((real)(x > 0));
     case OP_lrelu: lrelu(op, d, a, n, mode); break;
     case OP_lrelu_mask: lrelu_mask(op, d, a, b, n, mode); break;
-    case OP_clamp: UNARY(x < f[0] ? f[0] : x > f[1] ? f[1] : x);
-    case OP_clamp_mask: BINARY((y >= f[0]) & (y <= f[1]) ? x : 0);
+    case OP_clamp: UNARY(x < to.low ? to.low : x > to.high ? to.high : x);
+    case OP_clamp_mask: BINARY((y >= to.low) & (y <= to.high) ? x : 0);
     default: UNARY(x); /* broadcast: a copy */
   }
 }
