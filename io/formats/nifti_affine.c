@@ -94,14 +94,13 @@ static double affine_disagreement(const NiftiHeader *h, const double A[16], cons
   return worst;
 }
 
-double nifti_quaternion(const double A[16], double bcd[3], double *qfac) {
-  double R[16] = {0}, T[16], diff = 0;
+double affine_rotation(const double A[16], double R[16]) {
+  double T[16], start[16], diff = 0;
+  memset(R, 0, 16 * sizeof *R);
   for (int j = 0; j < 3; j++)
     for (int i = 0; i < 3; i++) R[4 * i + j] = A[4 * i + j] / column_norm(A, j);
   R[15] = 1;
-  double start[16];
-  memcpy(start, R, sizeof R);
-  *qfac = det3(R) < 0 ? -1 : 1;
+  memcpy(start, R, sizeof start);
   /* Newton iteration towards the orthogonal polar factor (Higham 1986) */
   for (int it = 0; it < 60; it++) {
     double step = 0;
@@ -114,6 +113,14 @@ double nifti_quaternion(const double A[16], double bcd[3], double *qfac) {
   }
   for (int i = 0; i < 3; i++)
     for (int j = 0; j < 3; j++) diff = fmax(diff, fabs(R[4 * i + j] - start[4 * i + j]));
+  return diff;
+}
+
+double nifti_quaternion(const double A[16], double bcd[3], double *qfac) {
+  double R[16];
+  const double diff = affine_rotation(A, R);
+  if (!isfinite(diff)) return diff;
+  *qfac = det3(R) < 0 ? -1 : 1;
   for (int i = 0; i < 3; i++) R[4 * i + 2] *= *qfac;
   /* Shepperd 1978: divide by the largest of the four components. */
   double t[4] = {R[0] + R[5] + R[10], R[0] - R[5] - R[10], R[5] - R[0] - R[10],

@@ -24,6 +24,10 @@ void nifti_forms_to_write(NiftiHeader *h);
 bool nifti_total_bytes(const NiftiHeader *h, size_t *total);
 void nifti_warn(NiftiHeader *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* R: the directions of A's axes made orthogonal with the least change (a rotation, or one with a
+ * mirror), offset 0. Returns the largest change of an entry; infinity: A is singular. */
+double affine_rotation(const double A[16], double R[16]);
+
 /* Quaternion (b, c, d) and qfac of the rotation nearest to the 3x3 part of affine; returns the
  * largest difference that this leaves, relative to the voxel size (0: the affine is orthogonal). */
 double nifti_quaternion(const double affine[16], double bcd[3], double *qfac);

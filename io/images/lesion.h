@@ -2,10 +2,10 @@
  * into volumes. */
 #ifndef PRLX_LESION_H
 #define PRLX_LESION_H
+#include "io/images/chi_units.h"
 #include "io/images/cohort.h"
 #include "io/images/resample.h"
 #include "io/images/window.h"
-typedef enum { UNITS_PPM, UNITS_PPB } ChiUnits;
 typedef enum { SLICES_LESION, SLICES_ALL, SLICES_CENTRAL } SliceRule;
 typedef struct LesionVolumes {
   Grid grid;

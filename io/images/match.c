@@ -105,14 +105,14 @@ static Status match_without_codes(const NiftiHeader *map, const NiftiHeader *v, 
     sizes &= fabs(v->pixdim[i] / map->pixdim[i] - 1) < 0.02;
   }
   if (!dims || !(sizes || unset))
-    return err_set(e, ST_INVALID,
-                   "%s: %s of %lld x %lld x %lld voxels of %.3g x %.3g x %.3g mm, the map has %lld x "
-                   "%lld x %lld of %.3g x %.3g x %.3g mm, and %s %sorientation codes, so where it "
-                   "lies is unknown; expected the same grid; save it with its orientation",
-                   where, what, (long long)v->dim[1], (long long)v->dim[2], (long long)v->dim[3],
-                   v->pixdim[1], v->pixdim[2], v->pixdim[3], (long long)map->dim[1],
-                   (long long)map->dim[2], (long long)map->dim[3], map->pixdim[1], map->pixdim[2],
-                   map->pixdim[3], who, no);
+    return err_set(
+        e, ST_INVALID,
+        "%s: %s of %lld x %lld x %lld voxels of %.3g x %.3g x %.3g mm, the map has %lld x "
+        "%lld x %lld of %.3g x %.3g x %.3g mm, and %s %sorientation codes, so where it "
+        "lies is unknown; expected the same grid; save it with its orientation",
+        where, what, (long long)v->dim[1], (long long)v->dim[2], (long long)v->dim[3], v->pixdim[1],
+        v->pixdim[2], v->pixdim[3], (long long)map->dim[1], (long long)map->dim[2],
+        (long long)map->dim[3], map->pixdim[1], map->pixdim[2], map->pixdim[3], who, no);
   m->kind = MATCH_NO_CODES;
   m->grid = grid_of(map);
   if (no_map != no_v)
@@ -189,13 +189,14 @@ Status volume_check(const NiftiHeader *h, const char *where, const char *path, E
   grid_voxel_size(&g, size);
   for (int c = 0; c < 3; c++)
     if (!(size[c] >= 0.02 && size[c] <= 20))
-      return err_set(e, ST_FORMAT,
-                     "%s%s: voxels of %.4g x %.4g x %.4g mm, by a header whose unit is %s; expected "
-                     "0.02 to 20 mm; correct the voxel sizes or the spatial unit (xyzt_units)",
-                     where, path, size[0], size[1], size[2],
-                     h->unit_mm == 1000    ? "metres"
-                     : h->unit_mm == 0.001 ? "micrometres"
-                     : h->xyzt_units & 7   ? "mm"
-                                           : "not said (mm assumed)");
+      return err_set(
+          e, ST_FORMAT,
+          "%s%s: voxels of %.4g x %.4g x %.4g mm, by a header whose unit is %s; expected "
+          "0.02 to 20 mm; correct the voxel sizes or the spatial unit (xyzt_units)",
+          where, path, size[0], size[1], size[2],
+          h->unit_mm == 1000    ? "metres"
+          : h->unit_mm == 0.001 ? "micrometres"
+          : h->xyzt_units & 7   ? "mm"
+                                : "not said (mm assumed)");
   return ST_OK;
 }

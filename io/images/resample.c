@@ -2,7 +2,7 @@
 #include "io/images/resample.h"
 #include <math.h>
 #include <string.h>
-#include "io/formats/nifti.h"
+#include "io/formats/nifti_impl.h"
 
 int64_t grid_voxels(const Grid *g) { return g->dim[0] * g->dim[1] * g->dim[2]; }
 static void affine_apply(const double a[16], const double x[3], double y[3]) {
@@ -35,9 +35,8 @@ double grid_distance(const Grid *a, const Grid *b) {
 }
 
 /* ---- patch ---- */
-/* axis[r]: the source axis that runs nearest to RAS direction r, sign[r] its sense. The assignment
- * with the largest total alignment. */
-static void nearest_axes(const double a[16], int axis[3], int sign[3]) {
+void grid_nearest_axes(const Grid *g, int axis[3], int sign[3]) {
+  const double *a = g->affine;
   static const int perm[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
   double best = -1;
   for (int p = 0; p < 6; p++) {
@@ -51,21 +50,52 @@ static void nearest_axes(const double a[16], int axis[3], int sign[3]) {
   for (int r = 0; r < 3; r++) sign[r] = a[4 * r + axis[r]] < 0 ? -1 : 1;
 }
 
+/* How far, in voxels, a corner of a patch of dim voxels moves when its axes are made orthogonal. */
+static double shear_moves(const Grid *src, const double straight[16], const int axis[3],
+                          const int64_t dim[3]) {
+  double worst = 0, size[3];
+  grid_voxel_size(src, size);
+  for (int i = 0; i < 3; i++) {
+    double d = 0;
+    for (int r = 0; r < 3; r++) {
+      const int c = axis[r];
+      d += fabs(src->affine[4 * i + c] - straight[4 * i + c] * size[c]) * (double)(dim[r] - 1) / 2;
+    }
+    worst = fmax(worst, d);
+  }
+  return worst / fmin(size[0], fmin(size[1], size[2]));
+}
+
+void grid_straighten(Grid *g) {
+  double R[16];
+  if (!(affine_rotation(g->affine, R) > NIFTI_SHEAR)) return;
+  double size[3];
+  grid_voxel_size(g, size);
+  for (int i = 0; i < 3; i++)
+    for (int j = 0; j < 3; j++) {
+      const double now = R[4 * i + j] * size[j];
+      g->affine[4 * i + 3] += (g->affine[4 * i + j] - now) * (double)(g->dim[j] - 1) / 2;
+      g->affine[4 * i + j] = now;
+    }
+}
+
 Status grid_patch(const Grid *src, const double centre[3], const int64_t dim[3],
                   const double voxel[3], Grid *patch, bool *exact, Error *e) {
   int axis[3], sign[3];
-  double inv[16], origin[3], mm[3];
+  double inv[16], origin[3], mm[3], straight[16];
   TRY(affine_invert(src->affine, inv, e));
-  nearest_axes(src->affine, axis, sign);
+  grid_nearest_axes(src, axis, sign);
   *patch = (Grid){{dim[0], dim[1], dim[2]}, {0}};
   patch->affine[15] = 1;
   *exact = true;
   for (int r = 0; r < 3; r++)
     *exact = *exact && fabs(column_length(src->affine, axis[r]) / voxel[r] - 1) < 0.005;
+  const bool sheared = affine_rotation(src->affine, straight) > NIFTI_SHEAR;
+  if (sheared && *exact) *exact = shear_moves(src, straight, axis, dim) < 0.1;
+  const double *from = sheared && !*exact ? straight : src->affine;
   for (int r = 0; r < 3; r++) {
-    const double len = *exact ? 1 : column_length(src->affine, axis[r]) / voxel[r];
-    for (int i = 0; i < 3; i++)
-      patch->affine[4 * i + r] = sign[r] * src->affine[4 * i + axis[r]] / len;
+    const double len = *exact ? 1 : column_length(from, axis[r]) / voxel[r];
+    for (int i = 0; i < 3; i++) patch->affine[4 * i + r] = sign[r] * from[4 * i + axis[r]] / len;
   }
   /* first voxel of the patch, as index of the source */
   if (*exact) {

@@ -16,11 +16,21 @@ void grid_voxel_size(const Grid *g, double mm[3]); /* length of each column */
 /* Largest distance in mm between the corners of two grids; infinity when their sizes differ. */
 double grid_distance(const Grid *a, const Grid *b);
 
+/* axis[r]: the axis of g that runs nearest to right, anterior, superior (r = 0, 1, 2), sign[r] its
+ * sense, -1 or 1. The assignment with the largest sum of cosines. */
+void grid_nearest_axes(const Grid *g, int axis[3], int sign[3]);
+
+/* Makes sheared axes orthogonal with the least change, the middle of the grid stays. An orthogonal
+ * grid (up to 1e-5) keeps its bits. */
+void grid_straighten(Grid *g);
+
 /* Patch of dim voxels around the point centre (indices into src, may be fractional). Its axes are
  * those of src, reordered and turned so that they run nearest to right, anterior, superior; oblique
  * directions stay as they are. Where the voxel sizes of src are within 0.5 % of voxel[3] (mm, along
  * right, anterior, superior), the patch takes whole voxels of src and *exact is true; otherwise its
- * voxels are exactly voxel[3] and its middle is the centre. ST_INVALID: singular affine. */
+ * voxels are exactly voxel[3] and its middle is the centre. Sheared axes: whole voxels where no
+ * corner is off right angles by more than a tenth of a voxel (grid_straighten the patch after
+ * copying), otherwise the patch has orthogonal axes and is resampled. ST_NUMERIC: singular affine. */
 Status grid_patch(const Grid *src, const double centre[3], const int64_t dim[3],
                   const double voxel[3], Grid *patch, bool *exact, Error *e);
 

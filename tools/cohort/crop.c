@@ -21,6 +21,9 @@ typedef struct Args {
   int map;
   int min_voxels;
   int units;
+  double field;
+  double te;
+  int nan;
   bool regrid;
 } Args;
 typedef struct Job {
@@ -95,6 +98,21 @@ static void crop_quote_path(const char *path, char out[400]) { /* for JSON */
   out[n] = 0;
 }
 
+/* What one patch met that its user should know. */
+static void crop_say_patch(const Brain *b, const CropPatch *p, const CropRule *r,
+                           const char *subject, const char *lesion) {
+  for (int c = 0; c < CH_COUNT && !tool_quiet; c++) {
+    if (p->holes[c])
+      fprintf(stderr,
+              "prlx crop: note: lesion %s of %s: %s: %lld voxels were NaN or infinite: %s\n",
+              lesion, subject, b->vol[c].path, (long long)p->holes[c],
+              r->nan == NAN_NEIGHBOURS ? "filled from their neighbours" : "taken as 0 (see --nan)");
+    if (p->uncovered[c])
+      fprintf(stderr, "prlx crop: note: lesion %s of %s: %s does not reach it: 0 there\n", lesion,
+              subject, b->vol[c].path);
+  }
+}
+
 /* Files and row of one lesion; the last row of the table is being filled. */
 static Status crop_write_lesion(Job *j, const Brain *b, const CropLesion *l, const char *subject,
                                 const char *lesion, Error *e) {
@@ -102,6 +120,7 @@ static Status crop_write_lesion(Job *j, const Brain *b, const CropLesion *l, con
   char json[1400], src[400];
   Status s = brain_patch(b, l, &j->rule, &p, e);
   if (s != ST_OK) return s;
+  crop_say_patch(b, &p, &j->rule, subject, lesion);
   crop_quote_path(b->vol[CH_CHI].path, src);
   snprintf(json, sizeof json,
            "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"CropCentreVoxel\": [%.2f, "
@@ -382,7 +401,15 @@ int tool_crop(int argc, char **argv) {
                  "LABELS holds numbered lesions, or a mask whose 26-connected components are "
                  "the\nlesions; auto: components if it holds only 0 and 1"),
       OPT_INT("min-voxels", &a->min_voxels, "10", 1, 1000000, "smaller components are left out"),
-      OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of CHIMAP (BIDS: ppm); patches are in ppm"),
+      OPT_CHOICE(
+          "units", &a->units, "ppm", "ppm|ppb|hz|rad|ratio",
+          "of CHIMAP (BIDS: ppm); patches are in ppm. hz needs --field, rad --field\nand --te; "
+          "ratio: pure numbers (1e-6 is 1 ppm)"),
+      OPT_REAL("field", &a->field, "0", 0, 30, "tesla, for --units hz and rad"),
+      OPT_REAL("te", &a->te, "0", 0, 1000, "echo spacing in ms that radians belong to"),
+      OPT_CHOICE(
+          "nan", &a->nan, "zero", "refuse|zero|neighbours",
+          "what stands in for NaN and infinity inside a patch; outside of all they\ndo no harm"),
       OPT_FLAG("regrid", &a->regrid, "no",
                "take a label map on another grid than CHIMAP, by nearest voxel"),
       OPT_STR("subject", &a->subject, NULL, "NAME", "default: from the name of CHIMAP, sub-..."),
@@ -422,6 +449,8 @@ int tool_crop(int argc, char **argv) {
     j->rule = (CropRule){.map = (MapKind)a->map,
                          .min_voxels = a->min_voxels,
                          .units = (ChiUnits)a->units,
+                         .to_ppm = chi_to_ppm((ChiUnits)a->units, a->field, a->te),
+                         .nan = (NanRule)a->nan,
                          .regrid = a->regrid};
     if (sscanf(a->size, "%lld,%lld,%lld%c", &d[0], &d[1], &d[2], &end) != 3 || d[0] < 1 ||
         d[1] < 1 || d[2] < 1 || d[0] > 512 || d[1] > 512 || d[2] > 512)
@@ -432,6 +461,11 @@ int tool_crop(int argc, char **argv) {
              !(v[0] > 0 && v[1] > 0 && v[2] > 0))
       rc = tool_usage("crop", "option --voxel: '%s' is not three lengths in mm, such as 0.4,0.4,1",
                       a->voxel);
+    else if (a->units == UNITS_HZ && !(a->field > 0))
+      rc = tool_usage("crop", "--units hz needs the field of the scanner: --field 3");
+    else if (a->units == UNITS_RAD && !(a->field > 0 && a->te > 0))
+      rc = tool_usage("crop", "--units rad needs the field in tesla and the echo spacing in ms: "
+                              "--field 3 --te 4.6");
     else if (table != (spec.nargs == 1))
       rc = tool_usage("crop", "give one table (.tsv), or a Chimap and its label map");
     else if (table && (a->flair || a->rim || a->subject || a->readers))
