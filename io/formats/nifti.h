@@ -115,6 +115,13 @@ Status nifti_write_as(const char *path, const float *data, const int64_t dim[4],
  * pixdims kept (convert); lengths in mm. */
 Status nifti_write_like(const char *path, const float *data, const NiftiHeader *like, Error *e);
 
+/* Shear from which other programs (ITK) refuse an sform. */
+#define NIFTI_SHEAR 1e-5
+
+/* R: the directions of A's axes made orthogonal with the least change (a rotation, or one with a
+ * mirror), offset 0. Returns the largest change of an entry; infinity: A is singular. */
+double affine_rotation(const double A[16], double R[16]);
+
 /* Inverse of an affine (last row 0 0 0 1). ST_NUMERIC when it is singular or not finite. */
 Status affine_invert(const double a[16], double inv[16], Error *e);
 #endif

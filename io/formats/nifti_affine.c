@@ -44,8 +44,10 @@ Status affine_invert(const double a[16], double inv[16], Error *e) {
 static bool qform_affine(const NiftiHeader *h, double A[16]) {
   double b = h->quatern[0], c = h->quatern[1], d = h->quatern[2], n = b * b + c * c + d * d, a = 0;
   if (!isfinite(n)) return false;
-  if (n < 1) a = sqrt(1 - n);
-  /* half a turn, up to rounding of the stored numbers */
+  /* near half a turn the rounding of b, c, d to float32 would become a rotation of half a
+   * milliradian: like the NIfTI library, take it as half a turn */
+  if (1 - n >= 1e-7)
+    a = sqrt(1 - n);
   else {
     double k = 1 / sqrt(n);
     b *= k;

@@ -12,9 +12,6 @@ Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h,
  * become mm. sform: rows 1 to 3 as stored, changed. */
 void nifti_find_affine(NiftiHeader *h, double sform[12]);
 
-/* Shear from which other programs (ITK) refuse an sform. */
-#define NIFTI_SHEAR 1e-5
-
 /* Codes, unit, quaternion of a header about to be written with its affine: mm; forms that could not
  * be used are left out; a sheared sform without a qform gets the nearest rotation about the middle of
  * the volume as qform, for programs that take only right angles. */
@@ -23,10 +20,6 @@ void nifti_forms_to_write(NiftiHeader *h);
 /* vox_offset + voxels x bytes; false when it does not fit. */
 bool nifti_total_bytes(const NiftiHeader *h, size_t *total);
 void nifti_warn(NiftiHeader *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* R: the directions of A's axes made orthogonal with the least change (a rotation, or one with a
- * mirror), offset 0. Returns the largest change of an entry; infinity: A is singular. */
-double affine_rotation(const double A[16], double R[16]);
 
 /* Quaternion (b, c, d) and qfac of the rotation nearest to the 3x3 part of affine; returns the
  * largest difference that this leaves, relative to the voxel size (0: the affine is orthogonal). */

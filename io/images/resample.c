@@ -2,7 +2,7 @@
 #include "io/images/resample.h"
 #include <math.h>
 #include <string.h>
-#include "io/formats/nifti_impl.h"
+#include "io/formats/nifti.h"
 
 int64_t grid_voxels(const Grid *g) { return g->dim[0] * g->dim[1] * g->dim[2]; }
 static void affine_apply(const double a[16], const double x[3], double y[3]) {
