@@ -4,10 +4,10 @@
 FAULT_CALLS = posix_memalign open_memstream read pread write fsync rename mmap open fopen opendir \
               mkdir ftruncate pthread_create
 FAULT_WRAP  = $(FAULT_CALLS:%=-Wl,--wrap=%)
-$(BUILD)/faults/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/test/faults/faults.o $(BUILD)/libprlx.a
+$(BUILD)/faults/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/test/faults/faults.o $(BUILD)/librooms.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FAULT_WRAP) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/test/faults/faults.o \
-	  $(BUILD)/libprlx.a $(CUDA_LIBS) $(LDLIBS)
+	  $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 test-faults: $(BUILD)/faults/prlx
 	@sh test/faults/run.sh $(BUILD)/faults/prlx $(FAULT_CASES)
 .PHONY: test-faults
