@@ -85,7 +85,7 @@ typedef struct Tap {
 
 static Tap tap_at(const real *g, int64_t h, int64_t w) {
   Tap t;
-  real gx = ((g[0] + 1) * w - 1) / 2, gy = ((g[1] + 1) * h - 1) / 2;
+  real gx = ((g[0] + 1) * (real)w - 1) / 2, gy = ((g[1] + 1) * (real)h - 1) / 2;
   /* Far outside (or NaN) must not overflow the conversion to integer. */
   if (!(gx > -2)) gx = -2;
   if (!(gy > -2)) gy = -2;
@@ -228,8 +228,8 @@ static void grid_sample_dgrid_row(void *ctx, int64_t i, int worker) {
       gx += d * ((1 - t.fy) * (v[1] - v[0]) + t.fy * (v[3] - v[2]));
       gy += d * ((1 - t.fx) * (v[2] - v[0]) + t.fx * (v[3] - v[1]));
     }
-    e->out[(i * ow + p) * 2] = gx * w / 2;
-    e->out[(i * ow + p) * 2 + 1] = gy * h / 2;
+    e->out[(i * ow + p) * 2] = gx * (real)w / 2;
+    e->out[(i * ow + p) * 2 + 1] = gy * (real)h / 2;
   }
 }
 

@@ -1,5 +1,6 @@
 # house.mk: targets that keep the house in order (test/house/). Included by the Makefile.
 #   make check-style     shape of the sources: width, statements, comments, includes, names
+#   make lint            every warning below on the sources of the program: none
 #   make format          clang-format over every C and CUDA source (needs clang-format)
 HOUSE_DIRS  = core cuda io models tools paper/engine docs test
 HOUSE_C    := $(wildcard prlx.h) $(shell find $(HOUSE_DIRS) -name '*.[ch]' -o -name '*.cu' \
@@ -14,7 +15,23 @@ $(BUILD)/check_style: test/house/style.c test/house/style_c.c test/house/source.
 check-style: $(BUILD)/check_style
 	@$(BUILD)/check_style $(HOUSE_C) $(HOUSE_TEXT)
 
+# Warnings beyond those of every build. third_party is not ours: png_write.c silences them for it.
+LINT_WARN  = -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
+             -Wmissing-declarations -Wold-style-definition -Wredundant-decls -Wnested-externs \
+             -Wundef -Wwrite-strings -Wimplicit-fallthrough -Wpointer-arith -Wformat=2 \
+             -Wno-format-nonliteral
+LINT_GCC   = -Wlogical-op -Wduplicated-cond -Wduplicated-branches
+LINT_FLAGS = $(BASE) $(LINT_WARN) \
+             $(if $(findstring clang,$(shell $(CC) --version)),,$(LINT_GCC)) -Werror -fsyntax-only
+LINT_SRC   = $(LIBSRC) $(KERN) $(TOOLS)
+lint: $(LINT_SRC:%.c=$(BUILD)/lint/%.ok)
+	@echo "lint: $(words $(LINT_SRC)) files without a warning"
+$(BUILD)/lint/%.ok: %.c
+	@mkdir -p $(@D)
+	@$(CC) $(LINT_FLAGS) $(ISADEF) -DISA=portable -MF $(@:.ok=.d) -MT $@ $<
+	@touch $@
+
 CLANG_FORMAT ?= clang-format
 format:
 	$(CLANG_FORMAT) -i $(HOUSE_C)
-.PHONY: check-style format
+.PHONY: check-style lint format

@@ -147,7 +147,7 @@ static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int6
     if (step == 1 && n >= VLEN) {
       for (; x + VLEN <= n; x += VLEN) v_store(dst + x, vs * v_load(src + x));
       if (x < n) v_store(dst + n - VLEN, vs * v_load(src + n - VLEN));
-    } else if (step == 1 && n >= 4) {
+    } else if (step == 1 && n >= 4 && VLEN > 4) {
       for (; x + 4 <= n; x += 4) *(v4_u *)(dst + x) = scale * *(const v4_u *)(src + x);
       if (x < n) *(v4_u *)(dst + n - 4) = scale * *(const v4_u *)(src + n - 4);
     } else {

@@ -41,7 +41,7 @@ INLINE void vsum_n(int n, const real *const *rows, const real *taps, real *o, in
 
 static void vsum(int n, const real *const *r, const real *c, real *o, int w) {
   switch (n) {
-    case 0: memset(o, 0, sizeof(real) * w); return;
+    case 0: memset(o, 0, sizeof(real) * (size_t)w); return;
     case 1: vsum_n(1, r, c, o, w, false); return;
     case 2: vsum_n(2, r, c, o, w, false); return;
     case 3: vsum_n(3, r, c, o, w, false); return;
@@ -162,8 +162,8 @@ static int source_rows(const UpfirdnPlane *p, int oy, const real *x, const real 
 
 static void clear_margins(const UpfirdnPlane *p, real *tmp) {
   for (int r = 0; r < UPFIRDN_ROWS; r++, tmp += p->row) {
-    memset(tmp, 0, sizeof(real) * p->left);
-    memset(tmp + p->left + p->w, 0, sizeof(real) * (p->row - p->left - p->w));
+    memset(tmp, 0, sizeof(real) * (size_t)p->left);
+    memset(tmp + p->left + p->w, 0, sizeof(real) * (size_t)(p->row - p->left - p->w));
   }
 }
 
@@ -194,9 +194,9 @@ static void full(const UpfirdnPlane *p, const real *g, const real *x, real *y, r
   for (int oy = 0; oy < p->oh; oy++) {
     real *row = y + (int64_t)oy * p->ow;
     int n = source_rows(p, oy, x, rows, tap);
-    memset(row, 0, sizeof(real) * p->ow);
+    memset(row, 0, sizeof(real) * (size_t)p->ow);
     for (int k = 0; k < n; k++) {
-      memcpy(tmp + p->left, rows[k], sizeof(real) * p->w);
+      memcpy(tmp + p->left, rows[k], sizeof(real) * (size_t)p->w);
       hrow_any(p, g + tap[k] * p->tx, tmp + p->left, row, true);
     }
   }

@@ -18,6 +18,9 @@
 /* EXTRA: S has 2n + EXTRA used columns */
 enum { K = WARP_TAPS / 2, MARGIN = K / 2, FRAME = 2, EXTRA = WARP_TAPS - 2 };
 
+/* Numbers in `rows` rows of this width: sizes and offsets of buffers, never negative. */
+INLINE size_t cells(int rows, int width) { return (size_t)rows * (size_t)width; }
+
 /* out[2m+b] = sum_k c[b][k] in_b[m + k]: both phases of a 2x upsampling. */
 INLINE void up2(const real *restrict in0, const real *restrict in1, int n, const real c[2][K],
                 real *restrict out) {
@@ -127,9 +130,9 @@ static void setup(Warp *p, int h, int w, const real *geo, const real *f, real *t
   for (int k = 0; k < K; k++)
     for (int b = 0; b < 2; b++) p->up[b][k] = 2 * f[WARP_TAPS - 1 - (2 * k + b)];
   p->u = tmp;
-  p->half = p->u + (size_t)p->stride * (p->bh + 2 * FRAME);
-  p->s = p->half + (size_t)h * p->bw;
-  p->line = p->s + (size_t)(2 * h + EXTRA) * w;
+  p->half = p->u + cells(p->bh + 2 * FRAME, p->stride);
+  p->s = p->half + cells(h, p->bw);
+  p->line = p->s + cells(2 * h + EXTRA, w);
 }
 
 static int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
@@ -168,16 +171,18 @@ static void positions(const Warp *p, int i, int n, int32_t *restrict at, real *r
 }
 
 static void clear_frame(Warp *p) {
-  size_t s = p->stride;
-  memset(p->u, 0, FRAME * s * sizeof(real));
-  memset(p->u + (FRAME + p->bh) * s, 0, FRAME * s * sizeof(real));
-  for (int r = FRAME; r < FRAME + p->bh; r++)
-    for (int k = 0; k < FRAME; k++) p->u[r * s + k] = p->u[r * s + FRAME + p->bw + k] = 0;
+  const size_t border = cells(FRAME, p->stride) * sizeof(real);
+  memset(p->u, 0, border);
+  memset(p->u + cells(FRAME + p->bh, p->stride), 0, border);
+  for (int r = FRAME; r < FRAME + p->bh; r++) {
+    real *row = p->u + cells(r, p->stride);
+    for (int k = 0; k < FRAME; k++) row[k] = row[FRAME + p->bw + k] = 0;
+  }
 }
 
 /* Marks the image rows that the box needs. half rows of others stay unset. */
 static void needed_rows(const Warp *p, unsigned char *need) {
-  memset(need, 0, p->h);
+  memset(need, 0, (size_t)p->h);
   for (int q = p->my - MARGIN; q <= p->my + p->bh / 2 - 1 + MARGIN; q++)
     if (q >= 0 && q < p->ph) need[reflect(q - p->y0, p->h)] = 1;
 }
@@ -194,16 +199,16 @@ static void forward(int h, int w, const real *geo, const real *f, const real *x,
     if (!need[r]) continue;
     for (int k = 0; k < nb + 2 * MARGIN; k++) {
       int q = p.mx - MARGIN + k;
-      line[k] = q < 0 || q >= p.pw ? 0 : x[(size_t)r * w + reflect(q - p.x0, w)];
+      line[k] = q < 0 || q >= p.pw ? 0 : x[(int64_t)r * w + reflect(q - p.x0, w)];
     }
-    up2(line, line + 1, nb, p.up, p.half + (size_t)r * p.bw);
+    up2(line, line + 1, nb, p.up, p.half + cells(r, p.bw));
   }
   clear_frame(&p);
   for (int r = 0; r < p.bh; r++) { /* along y */
     const real *rows[K];
-    real coef[K], *out = p.u + (size_t)(FRAME + r) * p.stride + FRAME;
+    real coef[K], *out = p.u + cells(FRAME + r, p.stride) + FRAME;
     int row[K], m = row_taps(&p, p.my + r / 2, r & 1, row, coef);
-    for (int k = 0; k < m; k++) rows[k] = p.half + (size_t)row[k] * p.bw;
+    for (int k = 0; k < m; k++) rows[k] = p.half + cells(row[k], p.bw);
     if (m == K)
       rows_sum(K, rows, coef, out, p.bw, false);
     else
@@ -220,12 +225,12 @@ static void forward(int h, int w, const real *geo, const real *f, const real *x,
       c += fx[j] * (d - c);
       s[j] = a + fy[j] * (c - a);
     }
-    down2(s, w, f, p.s + (size_t)i * w);
+    down2(s, w, f, p.s + cells(i, w));
   }
   for (int o = 0; o < h; o++) { /* decimate along y */
     const real *rows[WARP_TAPS];
-    for (int t = 0; t < WARP_TAPS; t++) rows[t] = p.s + (size_t)(2 * o + t) * w;
-    rows_sum(WARP_TAPS, rows, f, y + (size_t)o * w, w, false);
+    for (int t = 0; t < WARP_TAPS; t++) rows[t] = p.s + cells(2 * o + t, w);
+    rows_sum(WARP_TAPS, rows, f, y + cells(o, w), w, false);
   }
 }
 
@@ -233,7 +238,7 @@ static void forward(int h, int w, const real *geo, const real *f, const real *x,
  * c[b][k] = f[2(K-1-k)+b]. */
 static void spread_row(const real *row, int w, const real c[2][K], real *pad, real *ds) {
   memset(pad, 0, (K - 1) * sizeof(real));
-  memcpy(pad + K - 1, row, w * sizeof(real));
+  memcpy(pad + K - 1, row, (size_t)w * sizeof(real));
   memset(pad + K - 1 + w, 0, (K - 1) * sizeof(real));
   up2(pad, pad, w + K - 1, c, ds);
 }
@@ -255,8 +260,8 @@ static void adjoint(int h, int w, const real *geo, const real *f, const real *dy
   Warp p;
   setup(&p, h, w, geo, f, tmp);
   int nb = p.bw / 2, n = 2 * w + EXTRA;
-  memset(p.u, 0, (size_t)p.stride * (p.bh + 2 * FRAME) * sizeof(real));
-  memset(p.half, 0, (size_t)h * p.bw * sizeof(real));
+  memset(p.u, 0, cells(p.bh + 2 * FRAME, p.stride) * sizeof(real));
+  memset(p.half, 0, cells(h, p.bw) * sizeof(real));
   real *fx = p.line, *fy = fx + n, *ds = fy + n, *row = ds + n, *pad = row + w, c[2][K];
   int32_t *at = (int32_t *)(pad + w + 2 * K);
   for (int k = 0; k < K; k++)
@@ -268,7 +273,7 @@ static void adjoint(int h, int w, const real *geo, const real *f, const real *dy
     /* decimation along y, transposed: rows 2o + t = i */
     for (int t = i & 1; t < WARP_TAPS; t += 2)
       if (i - t >= 0 && (i - t) / 2 < h) {
-        rows[m] = dy + (size_t)((i - t) / 2) * w;
+        rows[m] = dy + cells((i - t) / 2, w);
         coef[m++] = f[t];
       }
     rows_sum(m, rows, coef, row, w, false);
@@ -277,11 +282,11 @@ static void adjoint(int h, int w, const real *geo, const real *f, const real *dy
   }
   /* along y, transposed and folded */
   for (int r = 0; r < p.bh; r++) {
-    const real *src = p.u + (size_t)(FRAME + r) * p.stride + FRAME;
+    const real *src = p.u + cells(FRAME + r, p.stride) + FRAME;
     real coef[K];
     int to[K], m = row_taps(&p, p.my + r / 2, r & 1, to, coef);
     for (int k = 0; k < m; k++)
-      rows_sum(1, &src, coef + k, p.half + (size_t)to[k] * p.bw, p.bw, true);
+      rows_sum(1, &src, coef + k, p.half + cells(to[k], p.bw), p.bw, true);
   }
   /* Along x, transposed and folded: P[mx-MARGIN+q] met U[2q - (2k+b)] with up[b][k], so dP = sum_t
    * g[t] half[2q - 11 + t]. */
@@ -290,10 +295,10 @@ static void adjoint(int h, int w, const real *geo, const real *f, const real *dy
     for (int b = 0; b < 2; b++) g[2 * (K - 1 - k) + (1 - b)] = p.up[b][k];
   memset(wide, 0, (size_t)(p.bw + 4 * K) * sizeof(real));
   for (int r = 0; r < h; r++) {
-    real *out = dx + (size_t)r * w;
-    memcpy(wide + 2 * K, p.half + (size_t)r * p.bw, p.bw * sizeof(real));
+    real *out = dx + cells(r, w);
+    memcpy(wide + 2 * K, p.half + cells(r, p.bw), (size_t)p.bw * sizeof(real));
     down2(wide + 1, nb + 2 * MARGIN, g, dline);
-    memset(out, 0, w * sizeof(real));
+    memset(out, 0, (size_t)w * sizeof(real));
     for (int k = 0; k < nb + 2 * MARGIN; k++) {
       int q = p.mx - MARGIN + k;
       if (q >= 0 && q < p.pw) out[reflect(q - p.x0, w)] += dline[k];

@@ -17,6 +17,6 @@ ISA_DECLARE(const WarpKernels, warp_kernels);
 static inline size_t warp_scratch(int h, int w) {
   size_t uw = 2 * (3 * (size_t)w - 2) + 4, uh = 2 * (3 * (size_t)h - 2) + 4,
          n = 2 * PRLX_MAX((size_t)h, (size_t)w) + 2 * WARP_TAPS;
-  return uw * uh + (size_t)h * uw + n * w + 4 * (uw + n + 64);
+  return uw * uh + (size_t)h * uw + n * (size_t)w + 4 * (uw + n + 64);
 }
 #endif

@@ -250,7 +250,7 @@ static void flush_block(Deflate *d, size_t end, bool last) {
   if (stored <= dynamic && stored <= fixed)
     put_stored(d, end, last);
   else {
-    bits_put(d, (uint64_t)last | (fixed <= dynamic ? 1 : 2) << 1, 3);
+    bits_put(d, (uint64_t)last | (fixed <= dynamic ? 1u : 2u) << 1, 3);
     if (fixed <= dynamic) {
       memcpy(d->lit.len, flit, sizeof flit);
       memcpy(d->dist.len, fdist, sizeof fdist);

@@ -461,7 +461,10 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
       return err_set(e, ST_FORMAT, "%s: tensor %s has an impossible shape", f->name, what);
   int64_t n = 1;
   for (int k = 0; k < l.shape.rank; k++)
-    if (!l.shape.d[k]) n = bytes = 0;
+    if (!l.shape.d[k]) {
+      n = 0;
+      bytes = 0;
+    }
   *out = (TorchTensor){NULL, st.dtype, l.shape, n ? st.data + (size_t)l.offset * one : st.data,
                        NULL, bytes};
   if (l.row_major || !n) return ST_OK;

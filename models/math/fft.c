@@ -237,12 +237,12 @@ static void along_y(const Fft3 *f, float *re, float *im, float *scratch, bool in
 
 static void transpose_in(float *dst, const float *src, int nx, int rows) {
   for (int k = 0; k < TILE; k++)
-    for (int x = 0; x < nx; x++) dst[x * TILE + k] = k < rows ? src[(size_t)k * (size_t)nx + x] : 0;
+    for (int x = 0; x < nx; x++) dst[x * TILE + k] = k < rows ? src[(int64_t)k * nx + x] : 0;
 }
 
 static void transpose_out(float *dst, const float *src, int nx, int rows) {
   for (int k = 0; k < rows; k++)
-    for (int x = 0; x < nx; x++) dst[(size_t)k * (size_t)nx + x] = src[x * TILE + k];
+    for (int x = 0; x < nx; x++) dst[(int64_t)k * nx + x] = src[x * TILE + k];
 }
 
 static void along_x(const Fft3 *f, float *re, float *im, float *scratch, bool inverse) {

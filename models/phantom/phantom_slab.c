@@ -49,8 +49,8 @@ static void slab_end(Slab *s) {
 
 /* Partition of unity: smooth step over the overlap with the neighbour, 1 at the outer sides. */
 static float tile_weight(int i, int tile) {
-  float a = tile > 0 ? clampf((i + .5f) / OVERLAP, 0, 1) : 1,
-        b = tile < TILES - 1 ? clampf((BOX_NX - .5f - i) / OVERLAP, 0, 1) : 1;
+  float a = tile > 0 ? clampf(((float)i + .5f) / OVERLAP, 0, 1) : 1,
+        b = tile < TILES - 1 ? clampf((BOX_NX - .5f - (float)i) / OVERLAP, 0, 1) : 1;
   a = a * a * (3 - 2 * a);
   b = b * b * (3 - 2 * b);
   return a * b;

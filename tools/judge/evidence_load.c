@@ -280,7 +280,7 @@ static Status match_slice(Evidence *ev, int64_t i, const LesionVolumes *v, Error
     s = rim_match(d->h, d->w, ppb, v->vol[CH_RIM] ? map : NULL, v->mask + z * hw, &m[k], e);
     const double value[5] = {m[k].edge, m[k].core, m[k].surround, m[k].dice, m[k].corr};
     static const EvNumber at[5] = {EV_EDGE0, EV_CORE0, EV_SURROUND0, EV_DICE0, EV_CORR0};
-    for (int q = 0; q < 5 && s == ST_OK; q++) ev->v[i][at[q] + k] = value[q];
+    for (int q = 0; q < 5 && s == ST_OK; q++) ev->v[i][(int)at[q] + k] = value[q];
     if (s == ST_OK) ev->v[i][EV_CHANCE] = m[k].chance;
   }
   mem_free(ppb);
