@@ -194,7 +194,7 @@ static void draw_w_noise(Projector *p, double scale) {
   }
 }
 
-Status projector_read_losses(Projector *p, Error *e) {
+Status projector_pull_losses(Projector *p, Error *e) {
   const int64_t apart = p->nlosses / 3;
   const real *d = p->losses, *r = d + apart, *l = p->loss == p->dist ? d : r + apart;
   if (p->b) TRY(backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e));
@@ -202,18 +202,24 @@ Status projector_read_losses(Projector *p, Error *e) {
     p->out_dist[i] = (double)d[i];
     p->out_reg[i] = p->reg ? (double)r[i] : 0;
     p->out_loss[i] = (double)l[i];
+  }
+  return ST_OK;
+}
+
+static Status read_losses(Projector *p, Error *e) {
+  TRY(projector_pull_losses(p, e));
+  for (int i = 0; i < p->batch; i++)
     if (!isfinite(p->out_loss[i]))
       return err_set(e, ST_NUMERIC,
                      "projection: lesion %d of the batch, step %d: loss is %g; check the target "
                      "for NaN, or lower the learning rate",
                      i + 1, p->step, p->out_loss[i]);
-  }
   return ST_OK;
 }
 
 static Status host_step(Projector *p, Error *e) {
   TRY(plan_run(p->plan, e));
-  TRY(projector_read_losses(p, e));
+  TRY(read_losses(p, e));
   adam_step(&p->adam, p->vars, p->grads);
   for (int k = 1; k < p->free_last; k++)
     for (int i = 0; i < p->batch; i++)
@@ -227,7 +233,7 @@ static Status device_step(Projector *p, Error *e) {
   TRY(plan_run(p->plan, e));
   TRY(flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e));
   if (p->norm) TRY(plan_run(p->norm, e));
-  return projector_read_losses(p, e);
+  return read_losses(p, e);
 }
 
 Status projector_step(Projector *p, ProjectStep *info, Error *e) {

@@ -186,9 +186,9 @@ static int list_outputs(const Projector *p, Val *outs) {
   if (p->reg) outs[n++] = p->reg;
   if (p->loss != p->dist) outs[n++] = p->loss;
   for (int k = p->free_first; k < p->free_last; k++) outs[n++] = p->grad[k];
+  for (int k = 0; k < 2 && p->o.regions; k++) outs[n++] = p->part[k];
   if (!p->o.trace) return n;
   for (int k = 0; k < VGG_TAPS; k++) outs[n++] = p->tap[k];
-  for (int k = 0; k < 2 && p->o.regions; k++) outs[n++] = p->part[k];
   for (int k = 0; k < p->free_last - 1; k++) outs[n++] = p->map_reg[k];
   return n;
 }

@@ -87,8 +87,8 @@ void projector_put_region(Projector *p, int i, const float *region);
 /* Sends the host's variables to the device, where there is one. */
 Status projector_push(Projector *p, Error *e);
 
-/* Distances, regularisers and losses of a run into out_*. ST_NUMERIC names lesion and step. */
-Status projector_read_losses(Projector *p, Error *e);
+/* Distances, regularisers and losses of a run into out_*. */
+Status projector_pull_losses(Projector *p, Error *e);
 
 /* |w - mean| / w_std of one lesion's w. */
 double projector_w_distance(const Projector *p, const real *w);
