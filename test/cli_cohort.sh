@@ -48,7 +48,7 @@ ok $? "window of each slice: $(cat log)"
 "$P" info s.safetensors >log 2>&1
 has "window.chi = slice -" "typical window kept"
 has "13,1,64,64" "one slice per lesion"
-"$P" pack cohort/sub-001/anat/sub-001_lesion-01_Chimap.nii.gz -o one.safetensors --quiet >log 2>&1
+"$P" pack cohort/sub-001/anat/sub-001_desc-lesion01_Chimap.nii.gz -o one.safetensors --quiet >log 2>&1
 ok $? "a single volume: $(cat log)"
 has "1 not read; 24 images" "all slices of a volume without mask"
 refuse LEAK "subject" -- pack --check d.safetensors test.safetensors
@@ -110,7 +110,7 @@ W=cohort/$WB
 "$P" crop cohort/whole-brain/lesions.tsv -o patches --quiet >log 2>&1
 ok $? "crop a table: $(cat log)"
 "$P" crop ${W}_Chimap.nii.gz ${W}_desc-lesions_dseg.nii.gz --flair ${W}_FLAIR.nii.gz \
-  --rim ${W}_label-rim_mask.nii.gz -o patches2 --quiet >log 2>&1
+  --rim ${W}_label-rim_probseg.nii.gz -o patches2 --quiet >log 2>&1
 ok $? "crop volumes: $(cat log)"
 has "without readers" "labels are missing"
 for f in patches/sub-wb01/anat/*_Chimap.nii.gz; do
@@ -134,7 +134,7 @@ refuse "already in patches2/lesions.tsv" -- crop ${W}_Chimap.nii.gz ${W}_desc-le
   -o patches2
 refuse "another affine" "--regrid" -- crop ${W}_Chimap.nii.gz "cohort/$M" -o x
 refuse "label map is empty" "zero.nii" -- crop "cohort/$C" cohort/zero.nii -o x
-refuse "threshold" -- crop ${W}_Chimap.nii.gz ${W}_label-rim_mask.nii.gz -o x
+refuse "threshold" -- crop ${W}_Chimap.nii.gz ${W}_label-rim_probseg.nii.gz -o x
 refuse "smaller than --min-voxels" -- crop "cohort/$C" "cohort/$M" --min-voxels 100000 -o x
 refuse "column 'labels'" -- crop cohort/lesions.tsv -o x
 printf 'lesion\treader1\treader2\n1\t2\t1\n' >readers.tsv
@@ -185,7 +185,7 @@ refuse "ambiguous ones" "counted from 0" -- project cohort/lesions.tsv --ambiguo
   --network run -o x
 "$P" generate --network run3 --seeds 0-2 --quiet -o gen >log 2>&1; ok $? "generate: $(cat log)"
 [ "$(find gen/nifti -name '*.nii.gz' | wc -l)" -eq 9 ]; ok $? "three volumes per lesion"
-"$P" info gen/nifti/seed0001_Chimap.nii.gz >log 2>&1
+"$P" info gen/nifti/sub-seed0001/anat/sub-seed0001_desc-lesion01_Chimap.nii.gz >log 2>&1
 has "synthetic susceptibility, ppm" "description"
 has "0.4 x 0.4 x 1" "voxels"
 finish

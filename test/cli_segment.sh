@@ -33,11 +33,12 @@ has "$T/log" "flips the sign of susceptibility" "a preset that is wrong for mask
 ok $? "training sheet is 8 x 3 patches wide"
 "$P" generate --network "$T/n3" --count 6 --class 1 --threads 1 --quiet --out "$T/g" >"$T/log" 2>&1
 ok $? "generate: $(cat "$T/log")"
-for f in Chimap FLAIR label-rim_mask; do
-  [ -s "$T/g/nifti/seed0005_$f.nii.gz" ]
+S=$T/g/nifti/sub-seed0005/anat/sub-seed0005
+for f in desc-lesion01_Chimap desc-lesion01_FLAIR label-rim_desc-lesion01_probseg; do
+  [ -s "${S}_$f.nii.gz" ]
   ok $? "generate writes $f"
 done
-"$P" info "$T/g/nifti/seed0005_label-rim_mask.nii.gz" >"$T/log" 2>&1
+"$P" info "${S}_label-rim_desc-lesion01_probseg.nii.gz" >"$T/log" 2>&1
 sed -n 's/.*min \([-0-9.e]*\), max \([-0-9.e]*\),.*/\1 \2/p' "$T/log" |
   awk '$1 >= 0 && $2 <= 1 {n++} END {exit !n}'
 ok $? "a generated rim is a probability: $(grep min "$T/log")"

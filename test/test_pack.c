@@ -8,6 +8,7 @@
 #include "io/formats/nifti.h"
 #include "io/images/dataset.h"
 #include "io/images/lesion.h"
+#include "io/images/leak.h"
 #include "io/images/split.h"
 #include "test/test.h"
 
@@ -43,11 +44,11 @@ static void test_resample(void) {
   float *v = mem_alloc(20 * 18 * 16 * 4), *w = mem_alloc(64 * 64 * 24 * 4);
   Error e;
   paint(&a, v, quadratic);
-  CHECK(grid_resample(v, &a, w, &a, INTERP_CUBIC, 7, &e) == ST_OK && !memcmp(v, w, 20 * 18 * 16 * 4),
+  CHECK(resample(v, &a, w, &a, INTERP_CUBIC, 7, &e) == ST_OK && !memcmp(v, w, 20 * 18 * 16 * 4),
         "the same grid is copied to the bit");
   b.affine[3] += 3 * 0.8;
   b.affine[11] -= 2 * 1.1;
-  CHECK(grid_resample(v, &a, w, &b, INTERP_CUBIC, 7, &e) == ST_OK, "shifted by whole voxels");
+  CHECK(resample(v, &a, w, &b, INTERP_CUBIC, 7, &e) == ST_OK, "shifted by whole voxels");
   int wrong = 0;
   for (int k = 0; k < 16; k++)
     for (int j = 0; j < 18; j++)
@@ -60,7 +61,7 @@ static void test_resample(void) {
   const double c = cos(0.4), s = sin(0.4);
   Grid r = {{6, 6, 5},
             {0.4 * c, -0.4 * s, 0, 3, 0.4 * s, 0.4 * c, 0, 7, 0, 0, 0.7, 10, 0, 0, 0, 1}};
-  CHECK(grid_resample(v, &a, w, &r, INTERP_CUBIC, 0, &e) == ST_OK, "rotated");
+  CHECK(resample(v, &a, w, &r, INTERP_CUBIC, 0, &e) == ST_OK, "rotated");
   double worst = 0;
   for (int k = 0; k < 5; k++)
     for (int j = 0; j < 6; j++)
@@ -73,10 +74,10 @@ static void test_resample(void) {
   Grid coarse = {{4, 4, 3},
                  {3.2, 0, 0, -3 + 1.2, 0, 3.6, 0, 2 + 1.35, 0, 0, 4.4, 5 + 1.65, 0, 0, 0, 1}};
   for (int i = 0; i < 20 * 18 * 16; i++) v[i] = i % 2 ? 1.0f : -1.0f;
-  CHECK(grid_resample(v, &a, w, &coarse, INTERP_LINEAR, 0, &e) == ST_OK && fabsf(w[21]) < 0.2f,
+  CHECK(resample(v, &a, w, &coarse, INTERP_LINEAR, 0, &e) == ST_OK && fabsf(w[21]) < 0.2f,
         "a finer pattern is averaged, not folded over: %g", (double)w[21]);
   b.affine[0] = 0;
-  CHECK(grid_resample(v, &b, w, &a, INTERP_LINEAR, 0, &e) != ST_OK, "singular affine is refused");
+  CHECK(resample(v, &b, w, &a, INTERP_LINEAR, 0, &e) != ST_OK, "singular affine is refused");
   mem_free(v);
   mem_free(w);
 }
@@ -115,7 +116,7 @@ static void test_patch(void) {
       CHECK(p.affine[5 * r] > 0 && fabs(size[r] - voxel[r]) < 1e-9, "patch %d: axis %d", t, r);
     }
     CHECK(worst <= (exact ? 0.5 + 1e-9 : 1e-9), "patch %d: centre off by %g voxels", t, worst);
-    CHECK(grid_resample(v, &g, out, &p, INTERP_CUBIC, 0, &e) == ST_OK, "resample");
+    CHECK(resample(v, &g, out, &p, INTERP_CUBIC, 0, &e) == ST_OK, "resample");
     worst = 0;
     for (int k = 0; k < 6; k++)
       for (int i = 0; i < 12 * 12; i++) {
@@ -137,7 +138,7 @@ static void test_components(void) {
   v[0] = v[1 * 20 + 1 * 5 + 1] = v[2 * 20 + 2 * 5 + 2] = 1; /* a diagonal */
   v[4] = 1;
   v[2 * 20 + 3 * 5 + 4] = 1;
-  CHECK(grid_components(v, d, l, &n, &e) == ST_OK && n == 3, "26-connected: %d components", n);
+  CHECK(components26(v, d, l, &n, &e) == ST_OK && n == 3, "26-connected: %d components", n);
   CHECK(l[0] == 1 && l[26] == 1 && l[52] == 1 && l[4] == 2 && l[59] == 3 && l[1] == 0,
         "numbered by the first voxel");
 }
@@ -290,11 +291,14 @@ static void test_lesion(void) {
   refuse("chi.nii.gz", "n/a", "n/a", "small.nii.gz", 1, UNITS_PPM, "mask of 8 x 8 x 4");
   refuse("chi.nii.gz", "n/a", "moved.nii.gz", "n/a", 1 | 1 << CH_RIM, UNITS_PPM, "0.2 mm away");
   refuse("lesions.tsv", "n/a", "n/a", "n/a", 1, UNITS_PPM, "lesions.tsv");
-  char name[300], rel[300];
-  patch_name("sub-01", "lesion-3", "Chimap", name);
-  CHECK(!strcmp(name, "sub-01/anat/sub-01_lesion-3_Chimap"), "%s", name);
-  patch_name("A/../b", "x y", "FLAIR", name);
-  CHECK(!strcmp(name, "sub-Ab/anat/sub-Ab_lesion-xy_FLAIR"), "%s", name);
+  char name[PATCH_NAME], rel[300];
+  patch_name("sub-01", "", "lesion-3", PATCH_CHI, name);
+  CHECK(!strcmp(name, "sub-01/anat/sub-01_desc-lesion3_Chimap"), "%s", name);
+  patch_name("01", "ses-02_run-1", "03", PATCH_MASK, name);
+  CHECK(!strcmp(name, "sub-01/ses-02/anat/sub-01_ses-02_run-1_label-lesion_desc-lesion03_mask"),
+        "%s", name);
+  patch_name("A/../b", "", "x y", PATCH_FLAIR, name);
+  CHECK(!strcmp(name, "sub-Ab/anat/sub-Ab_desc-lesionxy_FLAIR"), "%s", name);
   char sub[200], sibling[200];
   snprintf(sub, sizeof sub, "%s/out", dir);
   snprintf(sibling, sizeof sibling, "%s/outer", dir);
@@ -388,7 +392,10 @@ typedef struct Feed {
   float buf[PER * 3];
   bool fail;
 } Feed;
-static float pixel(int image, int i) { return (float)(image * 0.01 + i * 1e-4 - 0.5); }
+/* images that are not each other's brighter copies */
+static float pixel(int image, int i) {
+  return (float)(0.4 * sin(0.001 * (image + 3) * i * i) + i * 1e-4 - 0.2);
+}
 static Status feed(void *ctx, const void **piece, size_t *bytes, Error *e) {
   Feed *f = ctx;
   if (f->fail && f->next > 2) return err_set(e, ST_IO, "feed failed");

@@ -2,36 +2,35 @@
 #ifndef PRLX_PICKLE_IMPL_H
 #define PRLX_PICKLE_IMPL_H
 #include "io/formats/pickle.h"
-/* All arrays live in the arena of `out`. */
 typedef struct PkMachine {
   Pickle *out;
-  const uint8_t *data; /* the input: ndata bytes, the next one at `at` */
+  const uint8_t *data;
   size_t ndata;
   size_t at;
-  bool script; /* names of TorchScript are allowed, too */
-  Pk **stack;  /* top values, room for cap */
+  bool script;
+  Pk **stack;
+  /* all arrays live in the arena */
   size_t top;
   size_t cap;
-  size_t *mark; /* heights of the stack where MARK was met: nmark, room for markcap */
+  size_t *mark;
   size_t nmark;
   size_t markcap;
-  Pk **memo; /* by index: memon, room for memocap */
+  Pk **memo;
+  /* memos: how many were stored, the next MEMOIZE index */
   size_t memon;
   size_t memocap;
-  size_t memos; /* how many were stored: the next MEMOIZE index */
-  Status st;    /* ST_OK until the first error, whose message is in err */
+  size_t memos;
+  Status st;
   Error *err;
-  const char *name; /* of the file, for messages */
+  const char *name;
 } PkMachine;
 
-/* Zeroed memory of the arena; NULL after an error or when the limit is reached. */
+/* zeroed; NULL after an error or when the limit is reached */
 void *pk_alloc(PkMachine *m, size_t bytes);
-
-/* Stops the machine with ST_FORMAT; the first reason stays. Returns false. */
-bool pk_bad(PkMachine *m, const char *what);
+bool pk_bad(PkMachine *m, const char *what); /* returns false; the first reason stays */
 
 /* Protocol 0 text: 'quoted\n' of Python 2 (opcode S) and raw-unicode-escape (opcode V). *t becomes
- * the decoded text, in the arena. False: an error, see m->st. */
+ * the decoded text. */
 bool pk_unescape(PkMachine *m, PkText *t);
 bool pk_unescape_unicode(PkMachine *m, PkText *t);
 #endif

@@ -30,14 +30,14 @@ static int count_tabs(const char *p) {
   return n;
 }
 
+/* Cells without the spaces around them: "sub-01 " and "sub-01" are one subject. */
 static void line_split(char *line, char **cell, int n) {
   for (int i = 0; i < n; i++) {
-    cell[i] = line;
-    char *tab = strchr(line, '\t');
-    if (tab) {
-      *tab = 0;
-      line = tab + 1;
-    }
+    char *tab = strchr(line, '\t'), *stop = tab ? tab : line + strlen(line);
+    cell[i] = line + strspn(line, " ");
+    line = tab ? tab + 1 : stop;
+    while (stop > cell[i] && stop[-1] == ' ') stop--;
+    *stop = 0;
   }
 }
 

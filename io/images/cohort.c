@@ -22,6 +22,7 @@ void cohort_free(Cohort *c) {
     mem_free(c->lesion[i].mask);
   }
   mem_free(c->lesion);
+  mem_free(c->patient);
   mem_free(c->dir);
   tsv_free(&c->table);
   memset(c, 0, sizeof *c);
@@ -71,7 +72,7 @@ static Status reader_value(const Cohort *c, int row, int col, int *v, Error *e) 
   const char *cell = tsv_get(&c->table, row, col);
   *v = -1;
   if (tsv_missing(cell)) return ST_OK;
-  if ((cell[0] == '0' || cell[0] == '1') && !cell[1]) {
+  if ((cell[0] == '0' || cell[0] == '1') && (!cell[1] || !strcmp(cell + 1, ".0"))) {
     *v = cell[0] - '0';
     return ST_OK;
   }
@@ -90,6 +91,7 @@ typedef struct Columns {
   int mask;
   int reader1;
   int reader2;
+  int scan[ENT_COUNT]; /* -1: no such column */
 } Columns;
 static Status find_columns(const Cohort *c, Columns *k, Error *e) {
   static const char *const name[] = {"subject", "lesion", "chi", "reader1", "reader2"};
@@ -103,6 +105,40 @@ static Status find_columns(const Cohort *c, Columns *k, Error *e) {
   k->flair = tsv_column(&c->table, "flair");
   k->rim = tsv_column(&c->table, "rim");
   k->mask = tsv_column(&c->table, "mask");
+  k->scan[ENT_SES] = tsv_column(&c->table, "session");
+  for (int i = ENT_ACQ; i < ENT_COUNT; i++) k->scan[i] = tsv_column(&c->table, bids_entity[i]);
+  return ST_OK;
+}
+
+/* Patient and scan, cut out of the table's text in place: what the columns say, or the subject
+ * itself (sub-01_ses-02). */
+static Status read_scan(Cohort *c, const Columns *k, int row, Lesion *l, Error *e) {
+  const char *label[ENT_COUNT] = {0};
+  char *subject = c->table.cell[(size_t)row * (size_t)c->table.ncol + (size_t)k->subject];
+  BidsName name;
+  Error inner = {0};
+  size_t own_length;
+  l->subject = subject;
+  if (bids_split_subject(&name, subject, &own_length, &inner) != ST_OK)
+    return err_set(e, ST_FORMAT, "%s: row %d: subject %.800s", c->table.path, row + 2, inner.msg);
+  for (int i = 0; i < ENT_COUNT; i++) {
+    char own[BIDS_LABEL + 8];
+    const char *cell = tsv_get(&c->table, row, k->scan[i]);
+    label[i] = tsv_missing(cell) ? "" : cell;
+    if (!name.scan[i][0]) continue;
+    snprintf(own, sizeof own, "%s-%s", bids_entity[i], name.scan[i]);
+    if (label[i][0] && strcmp(label[i], name.scan[i]) && strcmp(label[i], own))
+      return err_set(e, ST_FORMAT,
+                     "%s: row %d: subject '%.80s' says %s, column %s says '%.40s'; expected one "
+                     "scan; correct one of them",
+                     c->table.path, row + 2, subject, own, c->table.col[k->scan[i]], label[i]);
+    label[i] = name.scan[i];
+  }
+  if (bids_scan(label, l->scan, &inner) != ST_OK)
+    return err_set(e, ST_FORMAT, "%s: row %d: %.800s", c->table.path, row + 2, inner.msg);
+  subject[own_length] = 0;
+  bids_patient_key(subject, c->patient[row]);
+  l->patient = c->patient[row];
   return ST_OK;
 }
 
@@ -114,6 +150,7 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
     return err_set(e, ST_FORMAT, "%s: row %d: no %s; expected a name such as %s; fill it in",
                    c->table.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
                    tsv_missing(l->subject) ? "sub-001" : "1");
+  TRY(read_scan(c, k, row, l, e));
   TRY(reader_value(c, row, k->reader1, &l->reader1, e));
   TRY(reader_value(c, row, k->reader2, &l->reader2, e));
   if ((l->reader1 < 0) != (l->reader2 < 0))
@@ -136,31 +173,56 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
   return path_resolve(c, row, k->mask, &l->mask, e);
 }
 
+/* By patient's key, spelling, scan, lesion. */
 static int lesion_order(const void *a, const void *b) {
   const Lesion *x = *(const Lesion *const *)a, *y = *(const Lesion *const *)b;
-  int d = strcmp(x->subject, y->subject);
+  int d = strcmp(x->patient, y->patient);
+  if (!d) d = strcmp(x->subject, y->subject);
+  if (!d) d = strcmp(x->scan, y->scan);
   if (!d) d = strcmp(x->lesion, y->lesion);
   return d ? d : (x->row > y->row) - (x->row < y->row);
 }
 
+/* Two rows that stand next to each other in lesion_order. */
+static Status check_pair(const Cohort *c, const Lesion *a, const Lesion *b, Error *e) {
+  if (strcmp(a->patient, b->patient)) return ST_OK;
+  if (strcmp(a->subject, b->subject))
+    return err_set(e, ST_FORMAT,
+                   "%s: rows %d and %d: '%.60s' and '%.60s' are two spellings of one patient; "
+                   "expected one; write it one way, or rename one of two patients",
+                   c->table.path, PRLX_MIN(a->row, b->row) + 2, PRLX_MAX(a->row, b->row) + 2,
+                   a->row < b->row ? a->subject : b->subject,
+                   a->row < b->row ? b->subject : a->subject);
+  if (strcmp(a->scan, b->scan) || strcmp(a->lesion, b->lesion)) return ST_OK;
+  return err_set(e, ST_FORMAT,
+                 "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'%s%s; expected "
+                 "every lesion once; remove or renumber one",
+                 c->table.path, a->row + 2, b->row + 2, b->lesion, b->subject,
+                 b->scan[0] ? ", " : "", b->scan);
+}
+
 static Status check_duplicates(const Cohort *c, Error *e) {
-  if (c->n < 2) return ST_OK;
   const Lesion **p = mem_alloc((size_t)c->n * sizeof *p);
   if (!p) return err_set(e, ST_NOMEM, "%s: out of memory", c->table.path);
+  Status s = ST_OK;
   for (int i = 0; i < c->n; i++) p[i] = &c->lesion[i];
   qsort(p, (size_t)c->n, sizeof *p, lesion_order);
-  Status s = ST_OK;
-  for (int i = 1; i < c->n; i++) {
-    if (strcmp(p[i]->subject, p[i - 1]->subject) || strcmp(p[i]->lesion, p[i - 1]->lesion))
-      continue;
-    s = err_set(e, ST_FORMAT,
-                "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'; expected every "
-                "lesion once; remove or renumber one",
-                c->table.path, p[i - 1]->row + 2, p[i]->row + 2, p[i]->lesion, p[i]->subject);
-    break;
-  }
+  for (int i = 1; i < c->n && s == ST_OK; i++) s = check_pair(c, p[i - 1], p[i], e);
   mem_free(p);
   return s;
+}
+
+int cohort_find(const Cohort *c, const char *subject, const char *scan, const char *lesion) {
+  for (int i = 0; i < c->n; i++)
+    if (!strcmp(c->lesion[i].subject, subject) && !strcmp(c->lesion[i].lesion, lesion) &&
+        !strcmp(c->lesion[i].scan, scan))
+      return i;
+  return -1;
+}
+
+int lesion_title(const Lesion *l, char *out, size_t n) {
+  return snprintf(out, n, "%s%s%s_lesion-%s", l->subject, l->scan[0] ? "_" : "", l->scan,
+                  l->lesion);
 }
 
 /* What it has read so far is in c, for cohort_free. */
@@ -173,7 +235,8 @@ static Status cohort_fill(Cohort *c, const char *path, Error *e) {
                    "%s: has no lesions; expected one row for each below the column names", path);
   c->dir = folder_of(path);
   c->lesion = mem_alloc((size_t)c->table.nrow * sizeof *c->lesion);
-  if (!c->dir || !c->lesion) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  c->patient = mem_alloc((size_t)c->table.nrow * sizeof *c->patient);
+  if (!c->dir || !c->lesion || !c->patient) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   for (int i = 0; i < c->table.nrow; i++) {
     c->n = i + 1;
     TRY(read_lesion(c, &k, i, &c->lesion[i], e));

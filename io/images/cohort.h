@@ -1,48 +1,52 @@
 /* cohort.h: lesions.tsv, the table that ties lesions to volumes and readers' labels. One row per
- * lesion. Columns: subject, lesion (unique within the subject), chi (path of the Chimap patch or
- * volume, relative to the table), flair, rim (optional paths), mask (lesion mask, optional),
- * reader1, reader2 (0/1, n/a allowed only together), and, from the phantom only, truth_* columns.
- * Paper, section 3.1: rim = both readers, ambiguous = exactly one, non-rim = none. */
+ * lesion and visit. Columns: subject, lesion (unique within the scan; the same name at another
+ * visit is the same lesion), session, acq, rec, run (optional: the scan, as in BIDS names), chi
+ * (path of the Chimap patch or volume, relative to the table), flair, rim (optional paths), mask
+ * (lesion mask, optional), reader1, reader2 (0/1, n/a allowed only together), and, from the
+ * phantom only, truth_* columns. A subject such as sub-01_ses-02 is the patient sub-01 at session
+ * 02. Paper, section 3.1: rim = both readers, ambiguous = exactly one, non-rim = none. */
 #ifndef PRLX_COHORT_H
 #define PRLX_COHORT_H
 #include "io/formats/tsv.h"
+#include "io/images/bids.h"
 typedef enum { CLASS_NONRIM = 0, CLASS_RIM = 1, CLASS_AMBIGUOUS = 2, CLASS_UNREAD = 3 } LesionClass;
 typedef struct Lesion {
-  int row; /* of the table, for tsv_get; messages say row + 2, as a spreadsheet counts */
-  /* names, in the table's text */
-  const char *subject;
+  int row;             /* for tsv_get; messages say row + 2 */
+  const char *subject; /* the patient, without entities of the scan */
   const char *lesion;
-  /* files, resolved against the folder of the table and there when it was read; NULL: n/a or no
-   * such column. Owned by the cohort */
-  char *chi; /* never NULL */
+  const char *patient;  /* key that the spellings of one patient share, see bids_patient_key */
+  char scan[BIDS_SCAN]; /* "ses-02_run-1"; "" for the only one */
+  /* resolved paths or NULL */
+  char *chi;
   char *flair;
   char *rim;
   char *mask;
-  /* 1 rim, 0 no rim, -1 n/a */
+  /* 0, 1; -1 for n/a */
   int reader1;
   int reader2;
   LesionClass cls;
 } Lesion;
 typedef struct Cohort {
   Tsv table;
-  Lesion *lesion; /* [n], in the order of the rows */
+  Lesion *lesion;
   int n;
-  char *dir; /* of the table, without a slash at the end; "." for none */
+  char (*patient)[2 * BIDS_LABEL]; /* keys of the rows */
+  char *dir;                       /* of the table, without a slash at the end; "." for none */
 } Cohort;
 
-/* Reads the table and checks columns, readers' values, duplicates, and that every file exists.
- * ST_IO: the table or a file of it cannot be read; ST_FORMAT: anything else. The message names
- * table, row and mend. Free with cohort_free; after an error c is empty. */
+/* Checks columns, readers' values, duplicates (subject, scan, lesion), that a patient is written in
+ * one way only, and that every file exists: the error names file, row, mend. */
 Status cohort_open(Cohort *c, const char *path, Error *e);
-
-/* Also of an empty cohort. */
 void cohort_free(Cohort *c);
 
-/* Cohen's kappa of the two readers over rows with both labels: (p_o - p_e) / (1 - p_e), Cohen 1960;
- * NaN when there is no such row or the readers could not have disagreed (p_e = 1). counts (or NULL):
- * rows called a rim by both, by reader 1 only, by reader 2 only, by none. */
+/* Cohen's kappa of the two readers over rows with both labels, with counts a = both, b = only
+ * reader 1, c = only reader 2, d = none. (p_o - p_e) / (1 - p_e), Cohen 1960; NaN when there is no
+ * such row or the readers could not have disagreed (p_e = 1). */
 double cohort_kappa(const Cohort *c, int64_t counts[4]);
+/* The row of this lesion, or -1. scan: "" where the cohort has no scans. */
+int cohort_find(const Cohort *c, const char *subject, const char *scan, const char *lesion);
 
-/* "non-rim", "rim", "ambiguous", "unread"; "unknown" for any other value. Never NULL. */
-const char *lesion_class_name(LesionClass c);
+/* "sub-01_ses-02_lesion-03": unique in the cohort. Returns the length as snprintf does. */
+int lesion_title(const Lesion *l, char *out, size_t n);
+const char *lesion_class_name(LesionClass c); /* "non-rim", "rim", "ambiguous", "unread" */
 #endif

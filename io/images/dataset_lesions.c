@@ -8,6 +8,7 @@
 void lesions_free(DatasetLesions *l) {
   if (!l) return;
   mem_free(l->name);
+  mem_free(l->scan);
   mem_free(l->subject);
   mem_free(l->subject_of);
   mem_free(l->label);
@@ -26,6 +27,7 @@ DatasetLesions *lesions_new(int64_t lesions, int64_t subjects, int64_t images, i
   l->n = lesions;
   l->nsubjects = subjects;
   l->name = mem_alloc(n * sizeof *l->name);
+  l->scan = mem_alloc(n * sizeof *l->scan);
   l->subject = mem_alloc((size_t)subjects * sizeof *l->subject);
   l->subject_of = mem_alloc(n * sizeof *l->subject_of);
   l->label = mem_alloc(n * sizeof *l->label);
@@ -34,11 +36,31 @@ DatasetLesions *lesions_new(int64_t lesions, int64_t subjects, int64_t images, i
   l->lesion = mem_alloc(m * sizeof *l->lesion);
   l->slice = mem_alloc(m * sizeof *l->slice);
   l->window = mem_alloc(m * (size_t)channels * 2 * sizeof *l->window);
-  if (l->name && l->subject && l->subject_of && l->label && l->dim && l->affine && l->lesion &&
-      l->slice && l->window)
+  if (l->name && l->scan && l->subject && l->subject_of && l->label && l->dim && l->affine &&
+      l->lesion && l->slice && l->window)
     return l;
   lesions_free(l);
   return NULL;
+}
+
+static bool has_scans(const DatasetLesions *l) {
+  for (int64_t i = 0; i < l->n; i++)
+    if (l->scan[i][0]) return true;
+  return false;
+}
+
+int64_t lesions_find(const DatasetLesions *l, const char *subject, const char *scan,
+                     const char *name) {
+  for (int64_t i = 0; i < l->n; i++)
+    if (!strcmp(l->name[i], name) && !strcmp(l->scan[i], scan) &&
+        !strcmp(l->subject[l->subject_of[i]], subject))
+      return i;
+  return -1;
+}
+
+int lesions_title(const DatasetLesions *l, int64_t i, char *out, size_t n) {
+  return snprintf(out, n, "%s%s%s_lesion-%s", l->subject[l->subject_of[i]],
+                  l->scan[i][0] ? "_" : "", l->scan[i], l->name[i]);
 }
 
 Status lesions_add(StWriter *w, const DatasetLesions *l, int64_t images, int channels,
@@ -52,6 +74,7 @@ Status lesions_add(StWriter *w, const DatasetLesions *l, int64_t images, int cha
   TRY(st_add(w, "slice", DT_I64, SHAPE1(images), l->slice, e));
   TRY(st_add(w, "window", DT_F64, SHAPE3(images, channels, 2), l->window, e));
   TRY(st_add(w, "lesions.names", DT_U8, SHAPE2(l->n, 64), l->name, e));
+  if (has_scans(l)) TRY(st_add(w, "lesions.scans", DT_U8, SHAPE2(l->n, 64), l->scan, e));
   TRY(st_add(w, "lesions.subject", DT_I64, SHAPE1(l->n), l->subject_of, e));
   TRY(st_add(w, "lesions.labels", DT_I64, SHAPE1(l->n), l->label, e));
   TRY(st_add(w, "lesions.dim", DT_I64, SHAPE2(l->n, 3), l->dim, e));
@@ -77,6 +100,7 @@ static Status lesions_check(const StFile *f, const DatasetLesions *l, int64_t im
   bool good = true;
   for (int64_t i = 0; i < l->n; i++) {
     l->name[i][63] = 0;
+    l->scan[i][63] = 0;
     good = good && l->subject_of[i] >= 0 && l->subject_of[i] < l->nsubjects;
     for (int k = 0; k < 3; k++) good = good && l->dim[3 * i + k] >= 1 && l->dim[3 * i + k] <= 32767;
     for (int k = 0; k < 16; k++) good = good && isfinite(l->affine[16 * i + k]);
@@ -101,6 +125,8 @@ static Status lesions_fill(const StFile *f, DatasetLesions *l, int64_t images, i
   TRY(tensor_fetch(f, "slice", DT_I64, SHAPE1(images), l->slice, e));
   TRY(tensor_fetch(f, "window", DT_F64, SHAPE3(images, channels, 2), l->window, e));
   TRY(tensor_fetch(f, "lesions.names", DT_U8, SHAPE2(n, 64), l->name, e));
+  if (st_find(f, "lesions.scans"))
+    TRY(tensor_fetch(f, "lesions.scans", DT_U8, SHAPE2(n, 64), l->scan, e));
   TRY(tensor_fetch(f, "lesions.subject", DT_I64, SHAPE1(n), l->subject_of, e));
   TRY(tensor_fetch(f, "lesions.labels", DT_I64, SHAPE1(n), l->label, e));
   TRY(tensor_fetch(f, "lesions.dim", DT_I64, SHAPE2(n, 3), l->dim, e));

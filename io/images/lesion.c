@@ -1,15 +1,14 @@
 /* lesion.c: see lesion.h */
 #include "io/images/lesion.h"
-#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "io/formats/nifti.h"
+#include "io/formats/path.h"
 
-enum { MAX_SIDE = 1024 };
+enum { MAX_SIDE = 1024, ID_BYTES = 128 };
 
 void lesion_free(LesionVolumes *v) {
   for (int c = 0; c < CH_COUNT; c++) mem_free(v->vol[c]);
@@ -201,25 +200,32 @@ Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, Le
 }
 
 /* ---- volumes given by name ---- */
-enum { ID_BYTES = 128 };
-static void subject_of(const char *path, char out[ID_BYTES]) {
-  const char *base = strrchr(path, '/');
-  base = base ? base + 1 : path;
-  const size_t n = strcspn(base, strncmp(base, "sub-", 4) ? "." : "_.");
-  snprintf(out, ID_BYTES, "%.*s", (int)PRLX_MIN(n, (size_t)100), base);
+/* Subject, scan and key of a volume from its name: sub-XX..., else the whole name. */
+static Status volume_names(Lesion *l, const char *path, char subject[ID_BYTES], char *key,
+                           Error *e) {
+  BidsName name;
+  const char *base = path_base(path), *label[ENT_COUNT];
+  TRY(bids_parse(&name, path, e));
+  if (name.sub[0])
+    snprintf(subject, ID_BYTES, "sub-%s", name.sub);
+  else
+    snprintf(subject, ID_BYTES, "%.*s", (int)PRLX_MIN(strcspn(base, "."), (size_t)100), base);
+  for (int k = 0; k < ENT_COUNT; k++) label[k] = name.scan[k];
+  bids_patient_key(subject, key);
+  l->subject = subject;
+  l->patient = key;
+  return bids_scan(label, l->scan, e);
 }
 
-Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mask, Error *e) {
-  memset(c, 0, sizeof *c);
+static Status volumes_fill(Cohort *c, int n, char *const *paths, const char *mask, Error *e) {
   c->lesion = mem_alloc((size_t)n * sizeof *c->lesion);
+  c->patient = mem_alloc((size_t)n * sizeof *c->patient);
   char *text = c->table.text = mem_alloc((size_t)n * 2 * ID_BYTES);
-  bool ok = c->lesion && text;
-  for (int i = 0; i < n && ok; i++) {
+  if (!c->lesion || !c->patient || !text) return err_set(e, ST_NOMEM, "out of memory");
+  for (int i = 0; i < n; i++) {
     char *subject = text + (size_t)i * 2 * ID_BYTES, *lesion = subject + ID_BYTES;
-    subject_of(paths[i], subject);
     snprintf(lesion, ID_BYTES, "%02d", i + 1);
     c->lesion[i] = (Lesion){.row = i,
-                            .subject = subject,
                             .lesion = lesion,
                             .chi = mem_strdup(paths[i]),
                             .mask = mask ? mem_strdup(mask) : NULL,
@@ -227,11 +233,18 @@ Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mas
                             .reader2 = -1,
                             .cls = CLASS_UNREAD};
     c->n = i + 1;
-    ok = c->lesion[i].chi && (!mask || c->lesion[i].mask);
+    if (!c->lesion[i].chi || (mask && !c->lesion[i].mask))
+      return err_set(e, ST_NOMEM, "out of memory");
+    TRY(volume_names(&c->lesion[i], paths[i], subject, c->patient[i], e));
   }
-  if (ok) return ST_OK;
-  cohort_free(c);
-  return err_set(e, ST_NOMEM, "out of memory");
+  return ST_OK;
+}
+
+Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mask, Error *e) {
+  memset(c, 0, sizeof *c);
+  const Status s = volumes_fill(c, n, paths, mask, e);
+  if (s != ST_OK) cohort_free(c);
+  return s;
 }
 
 /* ---- slices ---- */
@@ -300,39 +313,6 @@ void image_to_volume(const float *img, int64_t n, Channel ch, const double limit
 }
 
 /* ---- files ---- */
-/* Letters and digits only: BIDS labels. */
-static void label_clean(const char *s, char out[100]) {
-  size_t n = 0;
-  for (; *s && n < 99; s++)
-    if (isalnum((unsigned char)*s)) out[n++] = *s;
-  if (!n) out[n++] = '0';
-  out[n] = 0;
-}
-
-void patch_name(const char *subject, const char *lesion, const char *what, char out[300]) {
-  char sub[100], les[100];
-  label_clean(strncmp(subject, "sub-", 4) ? subject : subject + 4, sub);
-  label_clean(strncmp(lesion, "lesion-", 7) ? lesion : lesion + 7, les);
-  snprintf(out, 300, "sub-%.80s/anat/sub-%.80s_lesion-%.60s_%.40s", sub, sub, les, what);
-}
-
-Status patch_write(const char *dir, const char *file, const float *v, const Grid *g,
-                   const char *descrip, const char *json, Error *e) {
-  const int64_t dim[4] = {g->dim[0], g->dim[1], g->dim[2], 1};
-  char path[PATH_MAX];
-  const int n = snprintf(path, sizeof path - 8, "%s/%s", dir, file);
-  if (n < 0 || n >= (int)sizeof path - 8)
-    return err_set(e, ST_INVALID, "%.200s/%.200s: path too long", dir, file);
-  char *slash = strrchr(path, '/');
-  *slash = 0;
-  TRY(dir_make(path, e));
-  *slash = '/';
-  strcpy(path + n, ".nii.gz");
-  TRY(nifti_write(path, v, dim, g->affine, descrip, e));
-  strcpy(path + n, ".json");
-  return json ? file_write_atomic(path, json, strlen(json), e) : ST_OK;
-}
-
 Status path_relative(const char *dir, const char *file, char *out, size_t n, Error *e) {
   char a[PATH_MAX], b[PATH_MAX];
   if (!realpath(dir, a) || !realpath(file, b))

@@ -7,8 +7,6 @@
 #include "io/images/resample.h"
 #include "io/images/window.h"
 typedef enum { SLICES_LESION, SLICES_ALL, SLICES_CENTRAL } SliceRule;
-
-/* Volumes are [nz][ny][nx] on one grid, i fastest, and belong to the struct (lesion_free). */
 typedef struct LesionVolumes {
   Grid grid;
   float *vol[CH_COUNT];   /* as on disk (exactly); NULL when not asked for */
@@ -17,51 +15,33 @@ typedef struct LesionVolumes {
   double flair_median;    /* of its positive voxels; 0 without FLAIR */
 } LesionVolumes;
 
-/* Reads the volumes of row i for channels (bit mask 1 << Channel; chi always) and the lesion mask.
- * ST_IO, ST_FORMAT: a file that cannot be read, a channel the row does not have, 4-D or other grids
- * among them; ST_NUMERIC: NaN or infinity; ST_INVALID: chi in another unit than said (BIDS: ppm).
- * The message names table, row and file. warning: 256 bytes, "" or what is odd. After an error v is
- * empty. */
+/* Reads the volumes of row i for channels (bit mask 1 << Channel) and the lesion mask. The error
+ * names table, row and file: a channel the row does not have, 4-D or other grids among them, NaN,
+ * chi in another unit than said (BIDS: ppm). warning: 256 bytes, "" or what is odd. */
 Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, LesionVolumes *v,
                    char *warning, Error *e);
-
-/* Also of empty volumes. */
 void lesion_free(LesionVolumes *v);
 
 /* Rows from volumes instead of a table: subject and lesion from the names (sub-XX..., else the
- * whole name), mask: one for all, or NULL. Nobody has read them. Free with cohort_free. */
+ * whole name), mask: one for all, or NULL. Nobody has read them. */
 Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mask, Error *e);
 
 /* Which slices: LESION those with mask voxels; ALL all where susceptibility varies (the padding of
  * a patch does not); CENTRAL the one with most mask voxels, without a mask the middle. z has room
- * for grid.dim[2] and gets their k, rising. Returns how many. */
+ * for grid.dim[2]. Returns how many. */
 int lesion_slices(const LesionVolumes *v, SliceRule rule, int *z);
 
-/* What becomes -1 and 1 in slice z: limits [nch,2], in ppb for chi, from the windows w [CH_COUNT]
- * of the channels ch [nch]; these must have been read. */
+/* Slice z as network input [nch][h][w], with the limits used in window[nch][2]. */
 void lesion_limits(const LesionVolumes *v, int z, const Channel *ch, int nch, const Window *w,
                    double *limits);
-
-/* Slice z as network input: out [nch,ny,nx], limits as lesion_limits gave them. Not clipped. */
 void lesion_image(const LesionVolumes *v, int z, const Channel *ch, int nch, const double *limits,
                   float *out);
 
 /* The way back: n network values to what the file holds: chi in ppm, rim a probability within 0 and
- * 1, others as they were. limits: of this channel. img and out may be the same. */
+ * 1, others as they were. */
 void image_to_volume(const float *img, int64_t n, Channel ch, const double limits[2], float *out);
 
-/* Writes DIR/FILE.nii.gz (float32, v [nz][ny][nx] on grid g) and, where json is not NULL, that text
- * as its sidecar DIR/FILE.json; makes folders. descrip at most 79 characters. ST_INVALID: the path
- * is too long or the affine singular; ST_IO: cannot be written. */
-Status patch_write(const char *dir, const char *file, const float *v, const Grid *g,
-                   const char *descrip, const char *json, Error *e);
-
-/* File name without folder and suffix: sub-SUBJECT/anat/sub-SUBJECT_lesion-LESION_WHAT; characters
- * that BIDS does not allow are left out of labels. what: "Chimap", "FLAIR", "label-rim_mask",
- * "label-lesion_mask". */
-void patch_name(const char *subject, const char *lesion, const char *what, char out[300]);
-
-/* out (n bytes) = path of file as seen from folder dir; both must exist, else ST_IO. ST_INVALID: it
- * does not fit. */
+/* Path of file as seen from folder dir (both existing or absolute); falls back to the absolute
+ * path. */
 Status path_relative(const char *dir, const char *file, char *out, size_t n, Error *e);
 #endif

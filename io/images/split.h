@@ -5,40 +5,34 @@
 #define PRLX_SPLIT_H
 #include "io/images/cohort.h"
 typedef enum { PART_NONE, PART_TRAIN, PART_TEST, PART_AMBIGUOUS } Part;
-
-/* One lesion. */
 typedef struct SplitItem {
-  int subject; /* index, 0..subjects-1 */
+  int subject; /* index */
   LesionClass cls;
-  bool extra; /* denoised or synthetic: on top of the counts, in training only */
+  /* denoised or synthetic: on top of the counts, in training only */
+  bool extra;
 } SplitItem;
-
-/* How many lesions go where: -1 as many as the paper would take of this cohort (split_make), -2
- * all. */
 typedef struct SplitRule {
-  int64_t train[2]; /* [CLASS_NONRIM], [CLASS_RIM] */
-  int64_t test[2];  /* [CLASS_NONRIM], [CLASS_RIM] */
+  /* [CLASS_NONRIM], [CLASS_RIM]; -1: as many as the paper would take of this cohort (below); -2:
+   * all */
+  int64_t train[2];
+  int64_t test[2];
   int64_t ambiguous;
-  bool with_test; /* false: nothing is held out */
+  /* without a test set nothing is held out */
+  bool with_test;
   bool with_ambiguous;
-  bool by_lesion; /* ignores subjects: the leak check then fails, as it should */
+  /* ignores subjects: the leak check then fails, as it should */
+  bool by_lesion;
   uint64_t seed;
 } SplitRule;
 
-/* Deals n lesions of `subjects` subjects: part [n]. Counts of -1: the test gets 60/260 of the rim
- * lesions, training the others; two non-rim lesions per rim lesion on both sides, as far as there
- * are any; of the ambiguous lesions all that do not belong to a test subject. ST_INVALID: numbers
- * that were asked for cannot be met (it says how many there are). part is a function of the items
- * and the seed only. */
+/* Counts of -1: the test gets 60/260 of the rim lesions, training the others; two non-rim lesions
+ * per rim lesion on both sides, as far as there are any; of the ambiguous lesions all that do not
+ * belong to a test subject. Numbers that are asked for and cannot be met are an error that says how
+ * many there are. part[n] is a function of the items and the seed only. */
 Status split_make(const SplitItem *it, int n, int subjects, const SplitRule *r, Part *part,
                   Error *e);
 
-/* Number of subjects with lesions in the test and also in training or among the ambiguous (these
- * are denoised to train with). *first: the lowest, or -1. Returns -1 with ST_NOMEM in e. */
+/* Subjects with lesions in the test and also in training or among the ambiguous (these are denoised
+ * to train with). *first: the lowest, or -1. */
 int split_leaks(const SplitItem *it, int n, int subjects, const Part *part, int *first, Error *e);
-
-/* The same between n data sets made at different times: no subject of a test set in any other file,
- * no lesion and no image in two. ST_INVALID: a leak, and who, or a file that does not say which
- * subjects its images come from; errors of dataset_open. */
-Status leak_check_files(int n, char *const *paths, Error *e);
 #endif

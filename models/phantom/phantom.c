@@ -103,8 +103,25 @@ static void rician(float *flair, const float *re, const float *im, size_t n) {
   }
 }
 
+/* Far from the streams of lesions, dealing, slabs and participants. */
+#define STREAM_VISIT ((uint64_t)1 << 44)
+
+/* What the readers see and say at a later visit; r: the stream of that visit. */
+static void phantom_later(const PhantomOptions *o, Rng *r, int visit, PhantomLesion *l) {
+  const double way = l->conspicuity > o->tau ? PHANTOM_DRIFT : -PHANTOM_DRIFT;
+  l->conspicuity += visit * way + PHANTOM_DRIFT_SD * rng_normal(r);
+  const double e1 = rng_normal(r), e2 = rng_normal(r);
+  l->reader1 = l->conspicuity + o->sigma * e1 > o->tau;
+  l->reader2 = l->conspicuity + o->sigma * e2 > o->tau;
+}
+
 Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
                       int want, PhantomLesion *out, Error *e) {
+  return phantom_lesion_visit(w, o, seed, index, want, 0, out, e);
+}
+
+Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
+                            int want, int visit, PhantomLesion *out, Error *e) {
   static const double middle[3] = {0, 0, 0};
   *out = (PhantomLesion){0};
   out->chi = mem_alloc(5 * PHANTOM_VOXELS * sizeof(float));
@@ -113,8 +130,11 @@ Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, ui
   out->rim = out->flair + PHANTOM_VOXELS;
   out->mask = out->rim + PHANTOM_VOXELS;
   out->truth = out->mask + PHANTOM_VOXELS;
-  Rng r = {.seed = seed, .subsequence = index};
+  Rng r = {.seed = seed, .subsequence = index},
+      later = {.seed = seed, .subsequence = (uint64_t)visit * STREAM_VISIT + index};
+  Rng *scan = visit ? &later : &r; /* what each examination draws anew */
   phantom_read(o, &r, want, &out->conspicuity, &out->reader1, &out->reader2);
+  if (visit) phantom_later(o, scan, visit, out);
   out->truth_rim = out->conspicuity > o->tau;
   phantom_anatomy(w, &r, out->kind);
   phantom_paint_lesion(w, &r, out->conspicuity, middle, out);
@@ -123,14 +143,14 @@ Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, ui
   crop(&w->box, w->tmp[2], out->flair);
   crop(&w->box, w->les, out->mask);
   crop(&w->box, w->rim, out->rim);
-  draw_normals(&r, w->tmp[0], PHANTOM_VOXELS);
-  draw_normals(&r, w->tmp[1], PHANTOM_VOXELS);
+  draw_normals(scan, w->tmp[0], PHANTOM_VOXELS);
+  draw_normals(scan, w->tmp[1], PHANTOM_VOXELS);
   rician(out->flair, w->tmp[0], w->tmp[1], PHANTOM_VOXELS);
   /* From here the painted coordinates and distances are scratch. */
   float *bias = w->dist, *noise = w->t.wx, *mag = w->t.wy, *chi = w->tmp[10], *truth = w->tmp[11];
-  random_iso(w, &r, 8, bias);
-  draw_normals(&r, noise, w->box.n);
-  const double drawn = draw_u(&r, .05, .11);
+  random_iso(w, scan, 8, bias);
+  draw_normals(scan, noise, w->box.n);
+  const double drawn = draw_u(scan, .05, .11);
   out->lambda = o->lambda > 0 ? o->lambda : drawn;
   const QsmInput in = {w->t.chi, w->t.wm, w->t.gm, w->t.csf, w->t.vein, bias, noise};
   qsm_acquire(&w->q, &in, o, out->lambda, w->tmp, mag, chi, truth);

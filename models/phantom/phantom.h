@@ -74,6 +74,16 @@ void phantom_work_free(PhantomWork *w);
 Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
                       int want, PhantomLesion *out, Error *e);
 
+/* The same lesion at a later visit, 1, 2, ... (0: phantom_lesion itself, for which `want` holds).
+ * The anatomy and the lesion stay; noise, bias field and inversion weight are drawn anew, and both
+ * readers read anew. Conspicuity moves by PHANTOM_DRIFT times the visit, up where there is a rim,
+ * down where there is none, give or take PHANTOM_DRIFT_SD: rims persist and become clearer while
+ * other lesions fade. An assumption, not a measured course. */
+#define PHANTOM_DRIFT 0.30
+#define PHANTOM_DRIFT_SD 0.15
+Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
+                            int want, int visit, PhantomLesion *out, Error *e);
+
 /* A slab of head, 256 x 256 x 40 voxels, tiled by 3 x 3 anatomies of which the first `lesions` in a
  * random order carry a lesion; one field and one inversion for the whole. labels: 0, or 1..n for
  * the lesion's voxels. Zero outside the head. Some lesions lie so near to the top or bottom that a

@@ -1,7 +1,8 @@
-/* crop.h: the stages of `prlx crop`. */
+/* crop.h: the stages of `prlx crop` and `prlx bids`. */
 #ifndef PRLX_CROP_H
 #define PRLX_CROP_H
 #include "io/formats/nifti.h"
+#include "io/images/bids.h"
 #include "io/images/finite.h"
 #include "io/images/lesion.h"
 
@@ -84,4 +85,48 @@ Status table_set(Table *t, const char *col, const char *value, Error *e);
 const char *table_get(const Table *t, int row, const char *col); /* "" */
 Status table_save(const Table *t, const char *path, Error *e);
 void table_free(Table *t);
+
+/* ---- patches and rows of one run (crop_rows.c) ---- */
+typedef struct CropWho {
+  const char *subject;
+  const char *scan; /* "ses-02_run-1" or "" */
+} CropWho;
+typedef struct CropJob {
+  const char *out;
+  CropRule rule;
+  Table t;
+  Tsv readers;
+  char **file; /* written by this run */
+  int nfiles;
+  int cap;
+  bool had_out;
+  int before; /* rows that were there */
+  int done;
+  int padded;
+  int resampled;
+  int unread;
+  int dropped;
+} CropJob;
+
+/* Start with {.rule = ...}. Reads the readers' table (NULL: none) and the rows of OUT/lesions.tsv
+ * that are there. */
+Status crop_job_begin(CropJob *j, const char *out, const char *readers, Error *e);
+
+/* Files and row of one lesion. ST_INVALID: it is there already, its patient is there in another
+ * spelling, or its files would replace those of another lesion. */
+Status crop_job_lesion(CropJob *j, const Brain *b, const CropLesion *l, const CropWho *who,
+                       const char *lesion, const char *where, Error *e);
+
+/* All lesions of one volume, with their readers. */
+Status crop_job_volume(CropJob *j, const char *const path[CH_COUNT], const char *labels,
+                       const CropWho *who, Error *e);
+
+/* Notes about a volume, to standard error. */
+void crop_job_say(CropJob *j, const Brain *b, const char *where);
+
+/* Descriptions, table, summary; tool: "prlx crop". */
+Status crop_job_end(CropJob *j, const char *tool, Error *e);
+
+/* remove: takes back what the run has written, and the folders that it made. */
+void crop_job_free(CropJob *j, bool remove);
 #endif

@@ -76,82 +76,27 @@ static Status pack_open_tables(Job *j, int n, char **arg, Error *e) {
   return ST_OK;
 }
 
-static int subject_index(Pack *p, const char *name) {
-  for (int k = p->nsubjects - 1; k >= 0; k--)
-    if (!strcmp(p->subject[k], name)) return k;
-  snprintf(p->subject[p->nsubjects], 64, "%.63s", name);
-  return p->nsubjects++;
-}
-
-/* A column `provenance` other than original marks lesions that networks made of others. */
-static bool pack_made(const Cohort *c, int row) {
-  const char *v = tsv_get(&c->table, row, c->table.path ? tsv_column(&c->table, "provenance") : -1);
-  return !tsv_missing(v) && strcmp(v, "original") != 0;
-}
-
-static int pack_by_id(const void *a, const void *b) {
-  const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
-  const int d = strcmp(p->c->lesion[p->row].lesion, q->c->lesion[q->row].lesion);
-  return p->subject != q->subject ? (p->subject > q->subject) - (p->subject < q->subject)
-         : d                      ? d
-                                  : (p > q) - (p < q);
-}
-
-static Status pack_check_duplicates(const Pack *p, Error *e) {
-  const PackItem **v = mem_alloc((size_t)p->n * sizeof *v);
-  if (!v) return err_set(e, ST_NOMEM, "out of memory");
-  Status s = ST_OK;
-  for (int i = 0; i < p->n; i++) v[i] = &p->it[i];
-  qsort(v, (size_t)p->n, sizeof *v, pack_by_id);
-  for (int i = 1; i < p->n; i++) {
-    const Lesion *l = &v[i]->c->lesion[v[i]->row], *k = &v[i - 1]->c->lesion[v[i - 1]->row];
-    char where[400];
-    if (v[i]->subject == v[i - 1]->subject && !strcmp(l->lesion, k->lesion)) {
-      s = err_set(e, ST_INVALID,
-                  "%s: the same lesion is in row %d of %.200s; leave one of them out",
-                  pack_where(v[i], where), k->row + 2,
-                  v[i - 1]->c->table.path ? v[i - 1]->c->table.path : "another volume");
-      goto done;
-    }
-  }
-done:
-  mem_free(v);
-  return s;
-}
-
-static Status pack_make_items(Job *j, Error *e) {
+/* Classes as asked for, and which labels there are. */
+static Status pack_classes(Job *j, Error *e) {
   Pack *p = &j->p;
-  int n = 0, unread = 0;
-  for (int t = 0; t < j->ntables; t++) n += j->table[t].n;
-  p->it = mem_alloc((size_t)n * sizeof *p->it);
-  p->subject = mem_alloc((size_t)n * sizeof *p->subject);
-  if (!p->it || !p->subject) return err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
-  for (int t = 0; t < j->ntables; t++)
-    for (int i = 0; i < j->table[t].n; i++) {
-      const Lesion *l = &j->table[t].lesion[i];
-      PackItem *it = &p->it[p->n++];
-      *it = (PackItem){
-          .c = &j->table[t], .row = i, .cls = l->cls, .extra = pack_made(&j->table[t], l->row)};
-      if (strlen(l->subject) > 63) {
-        char w[400];
-        return err_set(e, ST_INVALID, "%s: subject of more than 63 characters; shorten it",
-                       pack_where(it, w));
-      }
-      it->subject = subject_index(p, l->subject);
-      unread += l->cls == CLASS_UNREAD;
-      if (l->cls != CLASS_UNREAD && !it->extra)
-        j->counts[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
-      if (it->cls == CLASS_AMBIGUOUS && j->a.as)
-        it->cls = j->a.as == AS_RIM ? CLASS_RIM : CLASS_NONRIM;
-    }
-  p->labels = unread < n || !j->tables;
-  if (unread == n && j->tables && !j->a.unread)
+  int unread = 0;
+  for (int i = 0; i < p->n; i++) {
+    PackItem *it = &p->it[i];
+    const Lesion *l = &it->c->lesion[it->row];
+    unread += l->cls == CLASS_UNREAD;
+    if (l->cls != CLASS_UNREAD && !it->extra)
+      j->counts[l->reader1 ? (l->reader2 ? 0 : 1) : (l->reader2 ? 2 : 3)]++;
+    if (it->cls == CLASS_AMBIGUOUS && j->a.as)
+      it->cls = j->a.as == AS_RIM ? CLASS_RIM : CLASS_NONRIM;
+  }
+  p->labels = unread < p->n || !j->tables;
+  if (unread == p->n && j->tables && !j->a.unread)
     return err_set(e, ST_INVALID,
                    "%s: no lesion has readers' labels; fill in reader1 and reader2, or pack "
                    "without labels: --unread",
                    j->table[0].table.path);
   if (unread && (j->a.unread || !j->tables)) p->labels = false;
-  return pack_check_duplicates(p, e);
+  return ST_OK;
 }
 
 /* ---- split ---- */
@@ -407,9 +352,11 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
   char sheet[PATH_LEN];
   const double t0 = time_now();
   TRY(pack_open_tables(j, n, arg, e));
-  TRY(pack_make_items(j, e));
+  TRY(pack_make_items(p, j->table, j->ntables, e));
+  TRY(pack_classes(j, e));
   TRY(pack_split(j, e));
   TRY(pack_scan(p, e));
+  TRY(pack_check_images(p, j->a.test && !p->allow_leak, e));
   TRY(pack_typical_windows(p, e));
   TRY(pack_describe(j, e));
   TRY(pack_write(p, PART_TRAIN, j->a.out, j->meta, j->nmeta, e));
@@ -429,8 +376,9 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
 
 static Status pack_pngs(const Args *a, int n, char **arg, Error *e) {
   Dataset d;
-  TRY(dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e));
-  Status s = dataset_save(&d, a->out, false, e);
+  Status s = dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e);
+  if (s != ST_OK) return s;
+  s = dataset_save(&d, a->out, false, e);
   if (s != ST_OK) goto done;
   printf("%d images -> %s (susceptibility scale unknown: window \"display\")\n", n, a->out);
 done:
@@ -469,6 +417,7 @@ static int pack_run(Job *j, OptSpec *spec) {
   p->slices = (SliceRule)a->slices;
   p->units = (ChiUnits)a->units;
   p->clip = a->clip;
+  p->allow_leak = a->allow_leak;
   p->side = a->size;
   if (!pngs && a->slices == SLICES_LESION && !opts_given(spec, "slices") &&
       !str_ends_with(spec->args[0], ".tsv") && !a->mask)

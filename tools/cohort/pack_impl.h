@@ -4,6 +4,7 @@
 #ifndef PRLX_PACK_H
 #define PRLX_PACK_H
 #include "io/images/dataset.h"
+#include "io/images/leak.h"
 #include "io/images/lesion.h"
 #include "io/images/split.h"
 #include "tools/view/sheet.h"
@@ -11,8 +12,8 @@
 enum { PACK_BATCH = 16, PACK_SHEET = 24 /* lesions per class and file on the sheet */ };
 typedef struct PackItem {
   const Cohort *c;
-  int row; /* index into c->l */
-  int subject;
+  int row;     /* index into c->l */
+  int subject; /* the patient, whatever the session; index into Pack.subject */
   LesionClass cls;
   bool extra; /* see SplitItem */
   Part part;
@@ -29,6 +30,7 @@ typedef struct Pack {
   unsigned mask;
   SliceRule slices;
   ChiUnits units;
+  bool allow_leak;
   bool clip, labels /* classes are known */;
   int side; /* pixels of an image */
   PackItem *it;
@@ -37,11 +39,19 @@ typedef struct Pack {
   int nsubjects;
   int *z;
   double *limits /* [nslices][nch][2] */;
+  ImageMark *mark; /* [nslices], of the susceptibility */
   int64_t nslices;
   int64_t cap;
   double voxel[3]; /* of the first lesion, mm */
   int warnings;
 } Pack;
+
+/* it, subject from the rows of the tables. ST_INVALID: one patient in two spellings, a lesion
+ * twice, one map under two patients. */
+Status pack_make_items(Pack *p, const Cohort *table, int ntables, Error *e);
+
+/* After pack_scan: no image under two patients; refuse false: only a note. */
+Status pack_check_images(const Pack *p, bool refuse, Error *e);
 
 /* Fills nz, first, grid, z, limits of every item that has a part. */
 Status pack_scan(Pack *p, Error *e);

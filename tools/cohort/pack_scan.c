@@ -14,6 +14,7 @@ void pack_free(Pack *p) {
   mem_free(p->subject);
   mem_free(p->z);
   mem_free(p->limits);
+  mem_free(p->mark);
   memset(p, 0, sizeof *p);
 }
 
@@ -39,6 +40,7 @@ typedef struct Slot {
   PackItem *it;
   int *z;
   double *limits;
+  ImageMark *mark;
   int nz;
   char warning[256];
   Error err;
@@ -51,6 +53,7 @@ typedef struct Scan {
 static void slot_clear(Slot *s) {
   mem_free(s->z);
   mem_free(s->limits);
+  mem_free(s->mark);
   memset(s, 0, sizeof *s);
 }
 
@@ -93,6 +96,8 @@ static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, float 
     lesion_limits(v, s->z[k], p->ch, p->nch, p->window, lim);
     lesion_image(v, s->z[k], p->ch, p->nch, lim, img);
     TRY(check_range(p, it, s->z[k], lim, img, e));
+    image_mark(img, p->side, p->side, &s->mark[k]);
+    s->mark[k].place = image_place(v->grid.dim, v->grid.affine, s->z[k]);
   }
   if (it->thumb) {
     double lim[2 * CH_COUNT];
@@ -120,9 +125,10 @@ static Status scan_volumes(const Pack *p, Slot *s, const LesionVolumes *v, Error
                    pack_where(s->it, where));
   s->z = mem_alloc((size_t)v->grid.dim[2] * sizeof *s->z);
   s->limits = mem_alloc((size_t)(v->grid.dim[2] * p->nch * 2) * sizeof *s->limits);
+  s->mark = mem_alloc((size_t)v->grid.dim[2] * sizeof *s->mark);
   float *img = mem_alloc((size_t)(hw * p->nch) * sizeof *img);
-  const Status st = s->z && s->limits && img ? scan_slices(p, s, v, img, e)
-                                             : err_set(e, ST_NOMEM, "out of memory");
+  const Status st = s->z && s->limits && s->mark && img ? scan_slices(p, s, v, img, e)
+                                                        : err_set(e, ST_NOMEM, "out of memory");
   mem_free(img);
   return st;
 }
@@ -157,13 +163,17 @@ static Status scan_append(Pack *p, const Slot *s, Error *e) {
     double *lim = mem_grow(p->limits, (size_t)(p->nslices * per) * sizeof *lim,
                            (size_t)(cap * per) * sizeof *lim);
     if (lim) p->limits = lim;
-    if (!z || !lim)
+    ImageMark *mark =
+        mem_grow(p->mark, (size_t)p->nslices * sizeof *mark, (size_t)cap * sizeof *mark);
+    if (mark) p->mark = mark;
+    if (!z || !lim || !mark)
       return err_set(e, ST_NOMEM, "out of memory for the list of %lld slices", (long long)cap);
     p->cap = cap;
   }
   memcpy(p->z + p->nslices, s->z, (size_t)s->nz * sizeof *s->z);
   memcpy(p->limits + p->nslices * p->nch * 2, s->limits,
          (size_t)(s->nz * p->nch * 2) * sizeof *s->limits);
+  memcpy(p->mark + p->nslices, s->mark, (size_t)s->nz * sizeof *s->mark);
   it->first = p->nslices;
   it->nz = s->nz;
   p->nslices += s->nz;
@@ -304,17 +314,17 @@ static Status pack_describe_part(const Pack *p, Part part, Dataset *d, Error *e)
     if (it->part != part) continue;
     const Lesion *l = &it->c->lesion[it->row];
     DatasetLesions *s = d->src;
-    char where[400];
+    char where[400], title[256];
     int len = snprintf(s->name[lesion], 64, "%s", l->lesion);
+    snprintf(s->scan[lesion], 64, "%s", l->scan);
+    lesion_title(l, title, sizeof title);
     for (int k = 0; k < it->nz; k++, image++) {
-      if (len < 64)
-        len = snprintf(d->names[image], 64, "%s_lesion-%s_z%02d", l->subject, l->lesion,
-                       p->z[it->first + k]);
+      if (len < 64) len = snprintf(d->names[image], 64, "%s_z%02d", title, p->z[it->first + k]);
       if (len >= 64)
-        return err_set(
-            e, ST_INVALID,
-            "%s: names of subject and lesion are longer than 50 characters together; shorten them",
-            pack_where(it, where));
+        return err_set(e, ST_INVALID,
+                       "%s: names of subject, scan and lesion are longer than 50 characters "
+                       "together; shorten them",
+                       pack_where(it, where));
       if (d->labels) d->labels[image] = it->cls;
       s->lesion[image] = lesion;
       s->slice[image] = p->z[it->first + k];

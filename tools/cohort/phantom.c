@@ -1,4 +1,4 @@
-/* phantom.c: `prlx phantom`: a cohort of simulated lesions as a folder of BIDS-style derivatives:
+/* phantom.c: `prlx phantom`: a cohort of simulated lesions as a folder of BIDS derivatives:
  * who has which lesion, volumes, masks, two readers, lesions.tsv. The physics is in
  * models/phantom*.c; this file deals lesions to subjects, runs them in parallel and writes files.
  */
@@ -22,6 +22,7 @@ typedef struct Args {
   int whole_brain;
   int iterations;
   int reading;
+  int sessions;
   int64_t seed;
   double snr;
   double lambda;
@@ -150,6 +151,18 @@ static Status phantom_deal(const Scale *c, uint64_t seed, PhantomRow *rows, Erro
   return ST_OK;
 }
 
+/* n rows become sessions * n: each lesion with its visits behind one another. */
+static void phantom_visits(PhantomRow *rows, int n, int sessions) {
+  if (sessions == 1) return;
+  for (int i = n - 1; i >= 0; i--) {
+    const PhantomRow row = rows[i];
+    for (int v = sessions - 1; v >= 0; v--) {
+      rows[i * sessions + v] = row;
+      rows[i * sessions + v].session = v + 1;
+    }
+  }
+}
+
 /* ---- lesions, in parallel ---- */
 /* lesions between two looks at the progress and at Ctrl-C */
 enum { BATCH = 16 };
@@ -157,7 +170,8 @@ typedef struct Job {
   const PhantomOut *o;
   const PhantomOptions *opt;
   uint64_t seed;
-  PhantomRow *rows;
+  PhantomRow *rows; /* the visits of a lesion stand together */
+  int sessions;
   int first;
   PhantomWork *work[MAX_WORKERS];
   Error err[BATCH];
@@ -168,8 +182,9 @@ static void run_lesion(void *ctx, int64_t i, int worker) {
   Error *e = &j->err[i];
   PhantomRow *row = &j->rows[j->first + i];
   if (!j->work[worker] && phantom_work_new(&j->work[worker], e) != ST_OK) return;
-  if (phantom_lesion(j->work[worker], j->opt, j->seed, (uint64_t)(j->first + i), row->want, &row->l,
-                     e) == ST_OK)
+  const int64_t at = j->first + i;
+  if (phantom_lesion_visit(j->work[worker], j->opt, j->seed, (uint64_t)(at / j->sessions),
+                           row->want, (int)(at % j->sessions), &row->l, e) == ST_OK)
     out_lesion(j->o, row, e);
   phantom_lesion_free(&row->l);
 }
@@ -240,11 +255,27 @@ done:
 }
 
 /* ---- command ---- */
+/* What became of the lesions that one reader of two called a rim at the first visit. */
+static void phantom_course(const PhantomRow *rows, int n, int sessions) {
+  for (int v = 1; v < sessions; v++) {
+    int became[3] = {0}; /* by the number of readers who say rim */
+    for (int i = 0; i < n; i += sessions)
+      if (rows[i].want == PHANTOM_AMBIGUOUS)
+        became[rows[i + v].l.reader1 + rows[i + v].l.reader2]++;
+    printf("  visit %d: of the %d ambiguous of visit 1 now %d rim, %d no rim, %d ambiguous\n",
+           v + 1, became[0] + became[1] + became[2], became[2], became[0], became[1]);
+  }
+}
+
 static void phantom_summary(const Args *a, const Scale *c, const PhantomRow *rows, int n,
                             double seconds) {
   double dia = 0;
   for (int i = 0; i < n; i++) dia += rows[i].l.diameter_mm / n;
-  printf("%d lesions of %d subjects in %s\n", n, c->subjects, a->out);
+  if (a->sessions > 1)
+    printf("%d lesions of %d subjects, %d visits each, in %s; counts and kappa of visit 1\n",
+           n / a->sessions, c->subjects, a->sessions, a->out);
+  else
+    printf("%d lesions of %d subjects in %s\n", n, c->subjects, a->out);
   printf("  rim (both readers)       %d\n  ambiguous (exactly one)  %d\n  no rim (neither)         "
          "%d\n",
          c->rim, c->ambiguous, c->nonrim);
@@ -253,6 +284,7 @@ static void phantom_summary(const Args *a, const Scale *c, const PhantomRow *row
            "readers' rim, so the 177 are among them (--reading b: they come on top)\n");
   printf("  kappa %.3f, mean diameter %.1f mm, %.2f s per lesion\n", out_kappa(rows, n), dia,
          seconds / n);
+  phantom_course(rows, n, a->sessions);
   printf("  lesions.tsv, participants.tsv%s%s; next: prlx pack %s/lesions.tsv -o "
          "dataset.safetensors\n",
          a->sheets ? ", sheet_rim.png, sheet_ambiguous.png, sheet_nonrim.png" : "",
@@ -262,12 +294,14 @@ static void phantom_summary(const Args *a, const Scale *c, const PhantomRow *row
 /* Everything there is to write about one cohort; j and rows: room for the work. */
 static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions *opt, Job *j,
                             PhantomRow *rows, int *done, Error *e) {
-  const int n = c->rim + c->ambiguous + c->nonrim;
+  const int lesions = c->rim + c->ambiguous + c->nonrim, n = lesions * a->sessions;
   const double t0 = time_now();
   PhantomOut o;
   TRY(phantom_deal(c, (uint64_t)a->seed, rows, e));
-  TRY(out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, opt, a->sheets, a->overwrite, e));
-  *j = (Job){.o = &o, .opt = opt, .seed = (uint64_t)a->seed, .rows = rows};
+  phantom_visits(rows, lesions, a->sessions);
+  TRY(out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, opt, a->sessions, a->sheets,
+                a->overwrite, e));
+  *j = (Job){.o = &o, .opt = opt, .seed = (uint64_t)a->seed, .rows = rows, .sessions = a->sessions};
   out_choose_sheets(&o, rows, n);
   Status st = run_all(j, n, done, e);
   const double seconds = time_now() - t0;
@@ -276,6 +310,8 @@ static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions 
     st = run_slabs(&o, opt, a, e);
     if (st != ST_OK) goto done;
   }
+  st = out_sheets(&o, rows, n, e);
+  if (st != ST_OK) goto done;
   st = out_tables(&o, rows, n, e);
   if (st != ST_OK) goto done;
   phantom_summary(a, c, rows, n, seconds);
@@ -285,7 +321,7 @@ done:
 }
 
 static Status phantom_cohort(const Args *a, const Scale *c, int *done, Error *e) {
-  const int n = c->rim + c->ambiguous + c->nonrim;
+  const int n = (c->rim + c->ambiguous + c->nonrim) * a->sessions;
   PhantomOptions opt = phantom_defaults();
   opt.snr0 = a->snr;
   opt.lambda = a->lambda;
@@ -317,6 +353,9 @@ int tool_phantom(int argc, char **argv) {
       OPT_INT("ambiguous", &a.ambiguous, "-1", -1, 100000,
               "lesions that exactly one reader calls rim"),
       OPT_INT("nonrim", &a.nonrim, "-1", -1, 100000, "lesions that neither calls rim"),
+      OPT_INT("sessions", &a.sessions, "1", 1, 9,
+              "visits of every patient: the same lesions, scanned and read anew; rims become\n"
+              "clearer, what is none fades (an assumption)"),
       OPT_INT("whole-brain", &a.whole_brain, "0", 0, 999,
               "also slabs of 256x256x40 voxels with 5 to 7 lesions and a label map"),
       OPT_I64("seed", &a.seed, "0", 0, 9e15, "same seed, same bytes, for any number of threads"),
@@ -360,9 +399,9 @@ int tool_phantom(int argc, char **argv) {
                     n, c.subjects);
   else
     rc = phantom_cohort(&a, &c, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
-  if (rc == EXIT_DONE && done < n) {
+  if (rc == EXIT_DONE && done < n * a.sessions) {
     fprintf(stderr, "prlx phantom: stopped after %d of %d lesions; %s has no lesions.tsv\n", done,
-            n, a.out);
+            n * a.sessions, a.out);
     rc = EXIT_FAILED;
   }
   opts_free(&spec);

@@ -1,7 +1,8 @@
-/* phantom_out.h: files of `prlx phantom`: BIDS-style derivatives, tables, contact sheets. */
+/* phantom_out.h: files of `prlx phantom`: BIDS derivatives, tables, contact sheets. */
 #ifndef PRLX_PHANTOM_OUT_H
 #define PRLX_PHANTOM_OUT_H
 #include "io/formats/tsv.h"
+#include "io/images/bids.h"
 #include "models/phantom/phantom.h"
 enum { SHEET_LESIONS = 48 }; /* per class */
 
@@ -10,7 +11,8 @@ enum { SHEET_LESIONS = 48 }; /* per class */
 typedef struct PhantomRow {
   int subject;
   int number;
-  int want;
+  int session; /* 1, 2, ...; 0: the cohort has one visit, and names say nothing of it */
+  int want;    /* of the first visit */
   double centre[3];
   PhantomLesion l;
   float *slice;
@@ -18,6 +20,7 @@ typedef struct PhantomRow {
 typedef struct PhantomOut {
   const char *dir;
   int subjects;
+  int sessions;
   uint64_t seed;
   const PhantomOptions *opt;
   bool sheets;
@@ -27,18 +30,29 @@ typedef struct PhantomOut {
 /* Makes the folders and removes an old lesions.tsv (refused without `overwrite`); the table is
  * written last, so a folder with one is complete. */
 Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
-                 const PhantomOptions *opt, bool sheets, bool overwrite, Error *e);
+                 const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e);
 void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n);
 
 /* Volumes (ppm on disk) and sidecar of one lesion; any thread. */
 Status out_lesion(const PhantomOut *o, PhantomRow *row, Error *e);
 
-/* dataset_description.json, README, participants.tsv, lesions.tsv with their descriptions, sheets.
- */
+/* Name of one file of a lesion, without folder and ending. */
+void out_name(const PhantomRow *row, PatchKind kind, char out[PATCH_NAME]);
+Status out_sheets(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
+
+/* ---- phantom_tables.c ---- */
+/* dataset_description.json, README, participants.tsv, lesions.tsv with their descriptions; the
+ * table of lesions comes last. */
 Status out_tables(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
 void out_end(PhantomOut *o);
 
-/* The slabs under DIR/whole-brain, a data set of its own. */
+/* Cells of the columns of truth, and the row of column names of the slabs' table. */
+void out_truth_cells(TsvWriter *t, const PhantomLesion *l);
+void out_slab_header(TsvWriter *t);
+Status out_describe_slabs(const PhantomOut *o, const char *dir, Error *e);
+
+/* ---- slabs ---- */
+/* Under DIR/whole-brain, a data set of its own. */
 Status out_slab_begin(const PhantomOut *o, TsvWriter *table, Error *e);
 Status out_slab(const PhantomOut *o, TsvWriter *table, int number, const PhantomSlab *s, Error *e);
 Status out_slab_end(const PhantomOut *o, TsvWriter *table, Error *e);

@@ -10,7 +10,7 @@
 #include "models/api/api.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
-#include "tools/gan/project_cohort.h"
+#include "tools/gan/image_volumes.h"
 #include "tools/view/sheet.h"
 
 typedef struct Args {
@@ -215,7 +215,8 @@ int tool_generate(int argc, char **argv) {
               "folder of the results: dataset.safetensors (float), sheet.png"),
       OPT_FLAG(
           "nifti", &a.nifti, "yes",
-          "nifti/NAME_Chimap.nii.gz in ppm for every lesion and channel, where the scale is known"),
+          "nifti/sub-NAME/anat/... in ppm for every lesion and channel (a BIDS dataset), where\n"
+          "the scale is known"),
       OPT_FLAG("png", &a.png, "no", "also one PNG per lesion (first channel)"),
       OPT_FLAG("sheet", &a.sheet, "yes", "sheet.png with up to 400 lesions"),
       OPT_INT("columns", &a.columns, "0", 0, 400, "columns of the sheet; 0 = square"),

@@ -9,9 +9,8 @@
 #include "io/formats/nifti.h"
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
+#include "tools/gan/image_volumes.h"
 #include "tools/view/sheet.h"
-
-static const char *const suffix[CH_COUNT] = {"Chimap", "label-rim_mask", "FLAIR"};
 
 struct CohortTargets {
   Cohort c;
@@ -183,9 +182,11 @@ static Status add_slices(const CohortTargets *t, int64_t index, const Lesion *l,
     double *lim = src->window + i * 2 * d->channels;
     lesion_limits(v, z[k], t->ch, t->nch, w, lim);
     lesion_image(v, z[k], t->ch, t->nch, lim, d->images + i * per);
-    if (snprintf(d->names[i], 64, "%s_lesion-%s_z%02d", l->subject, l->lesion, z[k]) >= 64)
+    char title[256];
+    lesion_title(l, title, sizeof title);
+    if (snprintf(d->names[i], 64, "%s_z%02d", title, z[k]) >= 64)
       return err_set(e, ST_INVALID,
-                     "%s: row %d: names of subject and lesion are longer than 50 characters "
+                     "%s: row %d: names of subject, scan and lesion are longer than 50 characters "
                      "together; shorten them",
                      t->c.table.path, l->row + 2);
     d->labels[i] = l->cls;
@@ -199,6 +200,7 @@ static Status add_slices(const CohortTargets *t, int64_t index, const Lesion *l,
 static void add_source(DatasetLesions *src, int64_t index, const Lesion *l, const Grid *g) {
   int64_t sub = 0;
   snprintf(src->name[index], 64, "%.63s", l->lesion);
+  snprintf(src->scan[index], 64, "%.63s", l->scan);
   src->label[index] = l->cls;
   memcpy(src->dim + 3 * index, g->dim, sizeof g->dim);
   memcpy(src->affine + 16 * index, g->affine, sizeof g->affine);
@@ -291,15 +293,6 @@ Status targets_load(CohortTargets **out, const char *table, const TargetRule *r,
 }
 
 /* ---- images -> table ---- */
-static void json_text(const char *s, char out[600]) {
-  size_t n = 0;
-  for (; *s && n < 590; s++) {
-    if (*s == '"' || *s == '\\') out[n++] = '\\';
-    if ((unsigned char)*s >= 32) out[n++] = *s;
-  }
-  out[n] = 0;
-}
-
 /* Slices first .. first+nz-1 of the data set go into v; the others keep their values, all in the
  * units of the file. */
 static void replace_slices(const CohortTargets *t, const Dataset *in, const float *img,
@@ -333,30 +326,33 @@ static Status slice_mask(const Dataset *in, int64_t first, int nz, const LesionV
 
 static Status write_volumes(const CohortTargets *t, const Lesion *l, const char *id,
                             const LesionVolumes *v, const float *mask, const char *dir,
-                            const char *json, char path[4][340], Error *e) {
+                            const char *json, char path[PATCH_KINDS][PATCH_NAME + 8], Error *e) {
   const char *const original[CH_COUNT] = {l->chi, l->rim, l->flair};
-  char name[300], desc[80];
+  char name[PATCH_NAME], desc[80];
   for (int c = 0; c < CH_COUNT; c++) {
     path[c][0] = 0;
     if (!(t->mask >> c & 1)) { /* not the network's business: the file it had */
-      if (original[c]) TRY(path_relative(dir, original[c], path[c], 340, e));
+      if (original[c]) TRY(path_relative(dir, original[c], path[c], sizeof path[c], e));
       continue;
     }
-    patch_name(l->subject, id, suffix[c], name);
+    patch_name(l->subject, l->scan, id, (PatchKind)c, name);
     snprintf(desc, sizeof desc, "prlx project: denoised %s",
              c == CH_CHI   ? "susceptibility, ppm"
              : c == CH_RIM ? "rim"
                            : "T2-FLAIR");
-    TRY(patch_write(dir, name, v->vol[c], &v->grid, desc, c == CH_CHI ? json : NULL, e));
-    snprintf(path[c], 340, "%s.nii.gz", name);
+    TRY(patch_write(dir, name, (PatchKind)c, v->vol[c], &v->grid, desc, c == CH_CHI ? json : NULL,
+                    e));
+    snprintf(path[c], sizeof path[c], "%s.nii.gz", name);
   }
-  patch_name(l->subject, id, "label-lesion_mask", name);
-  snprintf(path[3], 340, "%s.nii.gz", name);
-  return patch_write(dir, name, mask, &v->grid, "prlx project: lesion in denoised slices", NULL, e);
+  patch_name(l->subject, l->scan, id, PATCH_MASK, name);
+  snprintf(path[PATCH_MASK], sizeof path[PATCH_MASK], "%s.nii.gz", name);
+  return patch_write(dir, name, PATCH_MASK, mask, &v->grid,
+                     "prlx project: lesion in denoised slices", NULL, e);
 }
 
-static void denoised_row(TsvWriter *w, const Lesion *l, const char *id, char path[4][340],
-                         const Dataset *in, int64_t first, int nz, const DenoiseInfo *info) {
+static void denoised_row(TsvWriter *w, const Lesion *l, const char *id,
+                         char path[PATCH_KINDS][PATCH_NAME + 8], const Dataset *in, int64_t first,
+                         int nz, const DenoiseInfo *info, bool scans) {
   const int rim = l->cls == CLASS_AMBIGUOUS || l->cls == CLASS_RIM;
   double lpips = 0;
   char slices[400];
@@ -370,7 +366,7 @@ static void denoised_row(TsvWriter *w, const Lesion *l, const char *id, char pat
   tsv_cell(w, "%s", l->subject);
   tsv_cell(w, "%s", id);
   for (int c = 0; c < 4; c++) {
-    static const int order[4] = {CH_CHI, CH_FLAIR, CH_RIM, 3};
+    static const PatchKind order[4] = {PATCH_CHI, PATCH_FLAIR, PATCH_RIM, PATCH_MASK};
     tsv_cell(w, "%s", path[order[c]]);
   }
   for (int k = 0; k < 2; k++) {
@@ -393,7 +389,18 @@ static void denoised_row(TsvWriter *w, const Lesion *l, const char *id, char pat
   tsv_cell(w, "%s", info->perceptual);
   tsv_cell(w, "%s", info->network);
   tsv_cell(w, "%d", info->steps);
+  for (int k = 0; k < ENT_COUNT && scans; k++) {
+    char label[BIDS_LABEL];
+    bids_scan_label(l->scan, (ScanEntity)k, label);
+    tsv_cell(w, "%s", label);
+  }
   tsv_row_end(w);
+}
+
+static bool has_scans(const CohortTargets *t) {
+  for (int i = 0; i < t->c.n; i++)
+    if (t->c.lesion[i].scan[0]) return true;
+  return false;
 }
 
 static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset *in,
@@ -402,36 +409,28 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
   const Lesion *l = &t->c.lesion[t->row[index]];
   LesionVolumes v;
   float *mask = NULL;
-  char warning[256], id[80], path[4][340], json[2400], src[600], net[600];
+  char warning[256], id[80], path[PATCH_KINDS][PATCH_NAME + 8], json[2400], src[600], net[600];
   TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e));
   snprintf(id, sizeof id, "%.60sdenoised", l->lesion);
-  json_text(l->chi, src);
-  json_text(info->network, net);
+  bids_json_text(l->chi, src, sizeof src);
+  bids_json_text(info->network, net, sizeof net);
   snprintf(json, sizeof json,
-           "{\n  \"Units\": \"ppm\",\n  \"Sources\": [\"%s\"],\n  \"Description\": \"slices "
+           "{\n  \"Units\": \"ppm\",\n  \"SkullStripped\": %s,\n  \"Sources\": [\"%s\"],\n  "
+           "\"Description\": \"slices "
            "replaced by their latent projection (prlx project); %d of %lld slices\",\n"
            "  \"Network\": \"%s\",\n  \"Steps\": %d\n}\n",
-           src, nz, (long long)v.grid.dim[2], net, info->steps);
+           bids_sidecar_flag(l->chi, "SkullStripped") == 0 ? "false" : "true", src, nz,
+           (long long)v.grid.dim[2], net, info->steps);
   replace_slices(t, in, img, first, nz, &v);
   Status s = slice_mask(in, first, nz, &v, &mask, e);
   if (s != ST_OK) goto done;
   s = write_volumes(t, l, id, &v, mask, dir, json, path, e);
   if (s != ST_OK) goto done;
-  denoised_row(w, l, id, path, in, first, nz, info);
+  denoised_row(w, l, id, path, in, first, nz, info, has_scans(t));
 done:
   mem_free(mask);
   lesion_free(&v);
   return s;
-}
-
-static Status describe_folder(const char *dir, Error *e) {
-  static const char text[] =
-      "{\n  \"Name\": \"Lesions denoised by latent projection (prlx project)\",\n  "
-      "\"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\",\n"
-      "  \"GeneratedBy\": [{\"Name\": \"prlx project\", \"Version\": \"" PRLX_VERSION "\"}]\n}\n";
-  char path[PATH_LEN];
-  TRY(path_join(path, dir, "dataset_description.json", e));
-  return file_write_atomic(path, text, sizeof text - 1, e);
 }
 
 Status targets_write(const CohortTargets *t, const Dataset *in, const float *img, int64_t done,
@@ -447,6 +446,8 @@ Status targets_write(const CohortTargets *t, const Dataset *in, const float *img
   *written = 0;
   TRY(path_join(path, dir, "lesions.tsv", e));
   for (int k = 0; k < COUNT_OF(col); k++) tsv_cell(&w, "%s", col[k]);
+  for (int k = 0; k < ENT_COUNT && has_scans(t); k++)
+    tsv_cell(&w, "%s", k == ENT_SES ? "session" : bids_entity[k]);
   tsv_row_end(&w);
   /* the slices of a lesion stand together */
   for (int64_t i = 0; i < in->n;) {
@@ -460,95 +461,10 @@ Status targets_write(const CohortTargets *t, const Dataset *in, const float *img
     i = end;
   }
   if (!*written) goto done;
-  s = describe_folder(dir, e);
+  s = denoised_describe(dir, t->mask | 1u << PATCH_MASK, e);
   if (s != ST_OK) goto done;
   return tsv_commit(&w, path, e);
 done:
   mem_free(w.buf);
   return s;
-}
-
-/* ---- images -> NIfTI without a table ---- */
-/* Volume of images i .. i+count-1 (one lesion), channel c; grid and limits of each. */
-static Status write_block(const Dataset *d, const ImageMeaning *m, const float *images, int64_t i,
-                          int count, int c, const Grid *whole, const char *dir, const char *name,
-                          const char *kind, Error *e) {
-  const int64_t hw = (int64_t)d->h * d->w;
-  const DatasetLesions *s = d->src;
-  int64_t z0 = 0, z1 = 0;
-  if (s) {
-    z0 = INT64_MAX;
-    for (int k = 0; k < count; k++) {
-      z0 = PRLX_MIN(z0, s->slice[i + k]);
-      z1 = PRLX_MAX(z1, s->slice[i + k]);
-    }
-  }
-  Grid g = *whole;
-  const double first[3] = {0, 0, (double)z0};
-  double mm[3];
-  g.dim[2] = z1 - z0 + 1;
-  grid_mm(whole, first, mm);
-  for (int r = 0; r < 3; r++) g.affine[4 * r + 3] = mm[r];
-  float *v = mem_alloc((size_t)(hw * g.dim[2]) * sizeof *v);
-  if (!v) return err_set(e, ST_NOMEM, "out of memory");
-  for (int k = 0; k < count; k++) {
-    const double typical[2] = {m->window[c].lo, m->window[c].hi},
-                 *lim = s ? s->window + ((i + k) * d->channels + c) * 2 : typical;
-    image_to_volume(images + ((i + k) * d->channels + c) * hw, hw, m->ch[c], lim,
-                    v + (s ? s->slice[i + k] - z0 : 0) * hw);
-  }
-  char desc[80];
-  snprintf(desc, sizeof desc, "prlx: %s %s", kind,
-           m->ch[c] == CH_CHI   ? "susceptibility, ppm"
-           : m->ch[c] == CH_RIM ? "rim"
-                                : "T2-FLAIR");
-  Status st = patch_write(dir, name, v, &g, desc,
-                          m->ch[c] == CH_CHI ? "{\n  \"Units\": \"ppm\"\n}\n" : NULL, e);
-  mem_free(v);
-  return st;
-}
-
-Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir,
-                       const char *kind, int *files, Error *e) {
-  ImageMeaning m;
-
-  *files = 0;
-  meaning_read(&m, d->meta, d->nmeta, d->channels);
-  if (!m.n || (!m.known && !d->src))
-    return err_set(e, ST_INVALID,
-                   "%s: the susceptibility scale of the images is unknown (no window in ppb); "
-                   "train on a data set made by prlx pack from NIfTI",
-                   d->path ? d->path : "images");
-  /* patches of the paper are 25.6 mm wide */
-  if (m.voxel[0] == 0) {
-    m.voxel[0] = m.voxel[1] = 25.6 / d->w;
-    m.voxel[2] = 1;
-  }
-  Grid centred = {{d->w, d->h, 1}, {0}};
-  for (int r = 0; r < 3; r++) {
-    centred.affine[5 * r] = m.voxel[r];
-    centred.affine[4 * r + 3] = -m.voxel[r] * (double)(centred.dim[r] - 1) / 2;
-  }
-  centred.affine[15] = 1;
-  for (int64_t i = 0; i < n;) {
-    int64_t end = i + 1;
-    const int64_t l = d->src ? d->src->lesion[i] : 0;
-    while (d->src && end < n && d->src->lesion[end] == l) end++;
-    Grid g = centred;
-    if (d->src) {
-      memcpy(g.dim, d->src->dim + 3 * l, sizeof g.dim);
-      memcpy(g.affine, d->src->affine + 16 * l, sizeof g.affine);
-    }
-    for (int c = 0; c < d->channels; c++, ++*files) {
-      char name[400], id[80];
-      if (d->src) {
-        snprintf(id, sizeof id, "%.40s%.20s", d->src->name[l], kind);
-        patch_name(d->src->subject[d->src->subject_of[l]], id, suffix[m.ch[c]], name);
-      } else
-        snprintf(name, sizeof name, "nifti/%.63s_%s", d->names[i], suffix[m.ch[c]]);
-      TRY(write_block(d, &m, images, i, (int)(end - i), c, &g, dir, name, kind, e));
-    }
-    i = end;
-  }
-  return ST_OK;
 }

@@ -1,5 +1,4 @@
-/* project_cohort.h: lesions.tsv in and out of `prlx project`, and network images as NIfTI for
- * `project` and `generate`. */
+/* project_cohort.h: lesions.tsv in and out of `prlx project`. */
 #ifndef PRLX_PROJECT_COHORT_H
 #define PRLX_PROJECT_COHORT_H
 #include "io/images/dataset.h"
@@ -36,11 +35,4 @@ typedef struct DenoiseInfo {
 } DenoiseInfo;
 Status targets_write(const CohortTargets *t, const Dataset *in, const float *img, int64_t done,
                      const char *dir, const DenoiseInfo *info, int *written, Error *e);
-
-/* Network images as volumes, one file per channel: with d->src per lesion the slices from the first
- * to the last one there is, in their place; else one slice each, centred at 0. images [n,C,H,W] in
- * network units. kind "denoised" or "synthetic". ST_INVALID: the susceptibility scale is unknown.
- */
-Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir,
-                       const char *kind, int *files, Error *e);
 #endif

@@ -1,0 +1,224 @@
+/* bids.c: see bids.h. Names: BIDS specification 1.10, "Common principles: Filenames" (entities,
+ * their order) and "Derivatives: Imaging" (label, desc, mask, probseg). */
+#include "io/images/bids.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include "io/formats/file.h"
+#include "io/formats/path.h"
+
+const char *const bids_entity[ENT_COUNT] = {"ses", "acq", "rec", "run"};
+
+/* ---- names in ---- */
+/* Where the label of this key goes; NULL: an entity that tells no scans apart. */
+static char *bids_slot(BidsName *n, const char *key, size_t len) {
+  const struct {
+    const char *key;
+    char *at;
+  } slot[] = {{"sub", n->sub},           {"ses", n->scan[ENT_SES]}, {"acq", n->scan[ENT_ACQ]},
+              {"rec", n->scan[ENT_REC]}, {"run", n->scan[ENT_RUN]}, {"label", n->label},
+              {"desc", n->desc},         {"space", n->space}};
+  for (int i = 0; i < COUNT_OF(slot); i++)
+    if (strlen(slot[i].key) == len && !strncasecmp(slot[i].key, key, len)) return slot[i].at;
+  return NULL;
+}
+
+/* One piece between underscores, "key-label". */
+static Status bids_piece(BidsName *n, const char *path, const char *p, size_t len, Error *e) {
+  char shown[80], text[80];
+  const char *dash = memchr(p, '-', len);
+  char *to = dash ? bids_slot(n, p, (size_t)(dash - p)) : NULL;
+  const size_t k = dash ? len - (size_t)(dash - p) - 1 : 0;
+  if (!to) return ST_OK;
+  snprintf(text, sizeof text, "%.*s", (int)PRLX_MIN(len, (size_t)70), p);
+  if (!k || k >= BIDS_LABEL)
+    return err_set(e, ST_FORMAT,
+                   "%s: the name has '%s'; expected a label of 1 to %d letters and digits after "
+                   "the dash; rename the file",
+                   path, str_shown(text, shown), BIDS_LABEL - 1);
+  if (to[0])
+    return err_set(e, ST_FORMAT,
+                   "%s: '%s' comes on top of another %.*s in the name; expected it once; rename "
+                   "the file",
+                   path, str_shown(text, shown), (int)(dash - p), p);
+  memcpy(to, dash + 1, k);
+  to[k] = 0;
+  return ST_OK;
+}
+
+/* The label of the last folder that is called ses-..., "" if none is. */
+static Status bids_folder_session(const char *path, char out[BIDS_LABEL], Error *e) {
+  out[0] = 0;
+  for (const char *p = path, *slash; (slash = strchr(p, '/')); p = slash + 1) {
+    const size_t len = (size_t)(slash - p);
+    if (len < 4 || strncmp(p, "ses-", 4)) continue;
+    if (len == 4 || len - 4 >= BIDS_LABEL)
+      return err_set(e, ST_FORMAT,
+                     "%s: a folder ses- without a label, or with a long one; expected ses-01 or "
+                     "the like; rename it",
+                     path);
+    memcpy(out, p + 4, len - 4);
+    out[len - 4] = 0;
+  }
+  return ST_OK;
+}
+
+Status bids_parse(BidsName *n, const char *path, Error *e) {
+  const char *base = path_base(path);
+  const size_t stem = strcspn(base, ".");
+  char folder[BIDS_LABEL];
+  memset(n, 0, sizeof *n);
+  if (!strncmp(base, "ses-", 4))
+    return err_set(e, ST_FORMAT,
+                   "%s: a session without a subject; expected a name such as sub-01_%.*s; rename "
+                   "the file, or give --subject and --session",
+                   path, (int)PRLX_MIN(stem, (size_t)60), base);
+  if (strncmp(base, "sub-", 4)) return ST_OK;
+  for (size_t at = 0; at < stem;) {
+    size_t len = strcspn(base + at, "_.");
+    len = PRLX_MIN(len, stem - at);
+    TRY(bids_piece(n, path, base + at, len, e));
+    if (at + len == stem && !memchr(base + at, '-', len))
+      snprintf(n->suffix, sizeof n->suffix, "%.*s", (int)PRLX_MIN(len, (size_t)63), base + at);
+    at += len + 1;
+  }
+  TRY(bids_folder_session(path, folder, e));
+  if (folder[0] && n->scan[ENT_SES][0] && strcmp(folder, n->scan[ENT_SES]))
+    return err_set(e, ST_FORMAT,
+                   "%s: the name says ses-%s, the folder ses-%s; expected one session; move or "
+                   "rename the file",
+                   path, n->scan[ENT_SES], folder);
+  if (folder[0]) memcpy(n->scan[ENT_SES], folder, sizeof folder);
+  return ST_OK;
+}
+
+/* Bytes of s before entities such as _ses-02. */
+static size_t bids_subject_length(const char *s) {
+  size_t n = strlen(s);
+  for (int k = 0; k < ENT_COUNT; k++) {
+    char mark[8];
+    snprintf(mark, sizeof mark, "_%s-", bids_entity[k]);
+    for (size_t i = 1; i < n; i++)
+      if (!strncasecmp(s + i, mark, strlen(mark))) n = i;
+  }
+  return n;
+}
+
+Status bids_split_subject(BidsName *n, const char *subject, size_t *length, Error *e) {
+  memset(n, 0, sizeof *n);
+  *length = bids_subject_length(subject);
+  if (!strncasecmp(subject, "ses-", 4))
+    return err_set(e, ST_FORMAT,
+                   "'%.60s' is a session without a subject; expected the patient, such as sub-01; "
+                   "the session has its own column",
+                   subject);
+  for (const char *p = subject + *length; *p;) {
+    const size_t len = strcspn(p + 1, "_");
+    TRY(bids_piece(n, subject, p + 1, len, e));
+    p += 1 + len;
+  }
+  return ST_OK;
+}
+
+/* ---- scans ---- */
+/* Letters and digits of s, without the key in front. */
+static size_t bids_clean(const char *s, const char *key, char *out, size_t room) {
+  const size_t k = strlen(key);
+  size_t n = 0;
+  if (!strncmp(s, key, k) && s[k] == '-') s += k + 1;
+  for (; *s && n + 1 < room; s++)
+    if (isalnum((unsigned char)*s)) out[n++] = *s;
+  out[n] = 0;
+  return n;
+}
+
+Status bids_scan(const char *const label[ENT_COUNT], char out[BIDS_SCAN], Error *e) {
+  size_t at = 0;
+  out[0] = 0;
+  for (int k = 0; k < ENT_COUNT; k++) {
+    char text[2 * BIDS_LABEL];
+    const char *s = label[k] ? label[k] : "";
+    if (!*s || !strcmp(s, "n/a")) continue;
+    if (!bids_clean(s, bids_entity[k], text, sizeof text))
+      return err_set(e, ST_INVALID, "%s '%.40s' has neither letters nor digits; name it otherwise",
+                     bids_entity[k], s);
+    const int len =
+        snprintf(out + at, BIDS_SCAN - at, "%s%s-%s", at ? "_" : "", bids_entity[k], text);
+    at += (size_t)len;
+    if (at >= BIDS_SCAN)
+      return err_set(e, ST_INVALID,
+                     "the labels of session, acquisition, reconstruction and run are longer than "
+                     "%d characters together; shorten them",
+                     BIDS_SCAN - 1);
+  }
+  return ST_OK;
+}
+
+void bids_scan_label(const char *scan, ScanEntity entity, char out[BIDS_LABEL]) {
+  const size_t k = strlen(bids_entity[entity]);
+  out[0] = 0;
+  while (*scan) {
+    const size_t len = strcspn(scan, "_");
+    if (len > k && !strncmp(scan, bids_entity[entity], k) && scan[k] == '-') {
+      snprintf(out, BIDS_LABEL, "%.*s", (int)PRLX_MIN(len - k - 1, (size_t)BIDS_LABEL - 1),
+               scan + k + 1);
+      return;
+    }
+    scan += len + (scan[len] == '_');
+  }
+}
+
+void bids_patient_key(const char *subject, char key[2 * BIDS_LABEL]) {
+  const char *s = subject + strspn(subject, " \t");
+  const char *end = s + bids_subject_length(s);
+  size_t n = 0;
+  if (!strncasecmp(s, "sub", 3) && s + 3 < end && !isalpha((unsigned char)s[3])) s += 3;
+  for (bool digits = false, gap = false; s < end && n + 2 < 2 * BIDS_LABEL; s++) {
+    const unsigned char c = (unsigned char)*s;
+    if (!isalnum(c) && c < 128) {
+      gap = true;
+      digits = false;
+      continue;
+    }
+    /* a zero that begins a number, unless it is the whole number */
+    if (c == '0' && !digits && s + 1 < end && isdigit((unsigned char)s[1])) continue;
+    if (gap && n) key[n++] = '-';
+    gap = false;
+    digits = isdigit(c) != 0;
+    key[n++] = (char)tolower(c);
+  }
+  key[n] = 0;
+}
+
+/* ---- patches out ---- */
+void patch_name(const char *subject, const char *scan, const char *lesion, PatchKind kind,
+                char out[PATCH_NAME]) {
+  static const char *const label[PATCH_KINDS] = {"", "_label-rim", "", "_label-lesion"},
+                           *const suffix[PATCH_KINDS] = {"Chimap", "probseg", "FLAIR", "mask"};
+  char sub[80], id[64], ses[BIDS_LABEL], folder[BIDS_LABEL + 8] = "";
+  if (!bids_clean(subject, "sub", sub, sizeof sub)) strcpy(sub, "0");
+  if (!bids_clean(!strncmp(lesion, "lesion", 6) ? lesion + 6 : lesion, "lesion", id, sizeof id))
+    strcpy(id, "0");
+  bids_scan_label(scan, ENT_SES, ses);
+  if (ses[0]) snprintf(folder, sizeof folder, "ses-%s/", ses);
+  snprintf(out, PATCH_NAME, "sub-%s/%sanat/sub-%s%s%.63s%s_desc-lesion%s_%s", sub, folder, sub,
+           scan[0] ? "_" : "", scan, label[kind], id, suffix[kind]);
+}
+
+Status patch_write(const char *dir, const char *name, PatchKind kind, const float *v, const Grid *g,
+                   const char *descrip, const char *json, Error *e) {
+  const int64_t dim[4] = {g->dim[0], g->dim[1], g->dim[2], 1};
+  char path[PATH_LEN], file[PATCH_NAME + 8];
+  TRY(path_join(path, dir, name, e));
+  *strrchr(path, '/') = 0;
+  TRY(dir_make(path, e));
+  snprintf(file, sizeof file, "%.399s.nii.gz", name);
+  TRY(path_join(path, dir, file, e));
+  TRY(nifti_write_as(path, v, dim, g->affine, kind == PATCH_MASK ? NIFTI_UINT8 : NIFTI_FLOAT32,
+                     descrip, e));
+  if (!json) return ST_OK;
+  snprintf(file, sizeof file, "%.399s.json", name);
+  TRY(path_join(path, dir, file, e));
+  return file_write_atomic(path, json, strlen(json), e);
+}

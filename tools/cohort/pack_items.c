@@ -1,0 +1,179 @@
+/* pack_items.c: rows of tables become the lesions that `prlx pack` deals: one index per patient,
+ * however many sessions, and nothing twice: no lesion, no file and no image under two names. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "tools/cohort/pack_impl.h"
+
+/* A column `provenance` other than original marks lesions that networks made of others. */
+static bool pack_made(const Cohort *c, int row) {
+  const char *v = tsv_get(&c->table, row, c->table.path ? tsv_column(&c->table, "provenance") : -1);
+  return !tsv_missing(v) && strcmp(v, "original") != 0;
+}
+
+static const Lesion *item_lesion(const PackItem *it) { return &it->c->lesion[it->row]; }
+
+static const char *item_table(const PackItem *it) {
+  return it->c->table.path ? it->c->table.path : "another volume";
+}
+
+/* ---- patients ---- */
+static int item_patient_order(const void *a, const void *b) {
+  const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
+  const int d = strcmp(item_lesion(p)->patient, item_lesion(q)->patient);
+  return d ? d : (p > q) - (p < q);
+}
+
+/* Names of patients in the order of the rows; sorted: items of one patient together, the first row
+ * first. */
+static Status pack_number_patients(Pack *p, const PackItem **sorted, Error *e) {
+  char where[400];
+  for (int i = 0; i < p->n; i++) sorted[i] = &p->it[i];
+  qsort(sorted, (size_t)p->n, sizeof *sorted, item_patient_order);
+  for (int i = 0, first = 0; i < p->n; i++) {
+    const Lesion *l = item_lesion(sorted[i]);
+    if (i && strcmp(l->patient, item_lesion(sorted[first])->patient)) first = i;
+    const Lesion *f = item_lesion(sorted[first]);
+    /* the index of the first row, replaced by the number of the patient below */
+    p->it[sorted[i] - p->it].subject = (int)(sorted[first] - p->it);
+    if (strcmp(l->subject, f->subject))
+      return err_set(e, ST_INVALID,
+                     "%s: '%.60s' is '%.60s' in row %d of %.200s: two spellings of one patient; "
+                     "write it one way, or rename one of two patients",
+                     pack_where(sorted[i], where), l->subject, f->subject, f->row + 2,
+                     item_table(sorted[first]));
+  }
+  for (int i = 0; i < p->n; i++) {
+    PackItem *it = &p->it[i];
+    if (it->subject < i) {
+      it->subject = p->it[it->subject].subject;
+      continue;
+    }
+    if (strlen(item_lesion(it)->subject) > 63)
+      return err_set(e, ST_INVALID, "%s: subject of more than 63 characters; shorten it",
+                     pack_where(it, where));
+    snprintf(p->subject[p->nsubjects], 64, "%.63s", item_lesion(it)->subject);
+    it->subject = p->nsubjects++;
+  }
+  return ST_OK;
+}
+
+/* ---- nothing twice ---- */
+static int item_id_order(const void *a, const void *b) {
+  const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
+  const Lesion *x = item_lesion(p), *y = item_lesion(q);
+  if (p->subject != q->subject) return (p->subject > q->subject) - (p->subject < q->subject);
+  int d = strcmp(x->scan, y->scan);
+  if (!d) d = strcmp(x->lesion, y->lesion);
+  return d ? d : (p > q) - (p < q);
+}
+
+static Status pack_check_lesions(const Pack *p, const PackItem **sorted, Error *e) {
+  char where[400];
+  for (int i = 0; i < p->n; i++) sorted[i] = &p->it[i];
+  qsort(sorted, (size_t)p->n, sizeof *sorted, item_id_order);
+  for (int i = 1; i < p->n; i++) {
+    const Lesion *l = item_lesion(sorted[i]), *k = item_lesion(sorted[i - 1]);
+    if (sorted[i]->subject != sorted[i - 1]->subject || strcmp(l->scan, k->scan) ||
+        strcmp(l->lesion, k->lesion))
+      continue;
+    return err_set(e, ST_INVALID,
+                   "%s: the same lesion is in row %d of %.200s; leave one of them out",
+                   pack_where(sorted[i], where), k->row + 2, item_table(sorted[i - 1]));
+  }
+  return ST_OK;
+}
+
+/* A file as the system knows it, whatever its path. */
+typedef struct PackFile {
+  dev_t device;
+  ino_t inode;
+  const PackItem *it;
+} PackFile;
+static int file_order(const void *a, const void *b) {
+  const PackFile *p = a, *q = b;
+  if (p->device != q->device) return (p->device > q->device) - (p->device < q->device);
+  if (p->inode != q->inode) return (p->inode > q->inode) - (p->inode < q->inode);
+  return (p->it > q->it) - (p->it < q->it);
+}
+
+/* One susceptibility map belongs to one patient. */
+static Status pack_check_files(const Pack *p, Error *e) {
+  PackFile *f = mem_alloc((size_t)p->n * sizeof *f);
+  char where[400];
+  if (!f) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = ST_OK;
+  for (int i = 0; i < p->n; i++) {
+    struct stat st = {0};
+    f[i].it = &p->it[i];
+    if (stat(item_lesion(f[i].it)->chi, &st) != 0) continue; /* reading it says what is wrong */
+    f[i].device = st.st_dev;
+    f[i].inode = st.st_ino;
+  }
+  qsort(f, (size_t)p->n, sizeof *f, file_order);
+  for (int i = 1; i < p->n && s == ST_OK; i++)
+    if (f[i].inode && f[i].inode == f[i - 1].inode && f[i].device == f[i - 1].device &&
+        f[i].it->subject != f[i - 1].it->subject)
+      s = err_set(e, ST_INVALID,
+                  "LEAK: %s: its map is that of %.60s in row %d of %.200s; one scan, two names: "
+                  "leave one row out, or give both the same subject",
+                  pack_where(f[i].it, where), item_lesion(f[i - 1].it)->subject,
+                  item_lesion(f[i - 1].it)->row + 2, item_table(f[i - 1].it));
+  mem_free(f);
+  return s;
+}
+
+Status pack_make_items(Pack *p, const Cohort *table, int ntables, Error *e) {
+  int n = 0;
+  for (int t = 0; t < ntables; t++) n += table[t].n;
+  p->it = mem_alloc((size_t)n * sizeof *p->it);
+  p->subject = mem_alloc((size_t)n * sizeof *p->subject);
+  const PackItem **sorted = mem_alloc((size_t)n * sizeof *sorted);
+  Status s = p->it && p->subject && sorted
+                 ? ST_OK
+                 : err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
+  if (s != ST_OK) goto done;
+  for (int t = 0; t < ntables; t++)
+    for (int i = 0; i < table[t].n; i++)
+      p->it[p->n++] = (PackItem){.c = &table[t],
+                                 .row = i,
+                                 .cls = table[t].lesion[i].cls,
+                                 .extra = pack_made(&table[t], table[t].lesion[i].row)};
+  s = pack_number_patients(p, sorted, e);
+  if (s == ST_OK) s = pack_check_lesions(p, sorted, e);
+done:
+  mem_free(sorted);
+  return s == ST_OK && !p->allow_leak ? pack_check_files(p, e) : s;
+}
+
+/* ---- images ---- */
+static const PackItem *slice_item(const Pack *p, int64_t slice) {
+  for (int i = 0; i < p->n; i++) {
+    const PackItem *it = &p->it[i];
+    if (it->part != PART_NONE && slice >= it->first && slice < it->first + it->nz) return it;
+  }
+  return NULL;
+}
+
+Status pack_check_images(const Pack *p, bool refuse, Error *e) {
+  int64_t pair[2];
+  int *owner = mem_alloc((size_t)p->nslices * sizeof *owner);
+  char a[400], b[400];
+  if (!owner) return err_set(e, ST_NOMEM, "out of memory for the leak check");
+  for (int i = 0; i < p->n; i++)
+    for (int k = 0; k < p->it[i].nz && p->it[i].part != PART_NONE; k++)
+      owner[p->it[i].first + k] = p->it[i].subject;
+  const Status s = marks_find_pair(p->mark, owner, p->nslices, pair, e);
+  mem_free(owner);
+  if (s != ST_OK || pair[0] < 0) return s;
+  const PackItem *x = slice_item(p, pair[0]), *y = slice_item(p, pair[1]);
+  if (refuse)
+    return err_set(e, ST_INVALID,
+                   "LEAK: %s, slice %d, and %s, slice %d, are one image; two names for one scan: "
+                   "leave one row out, or give both the same subject",
+                   pack_where(x, a), p->z[pair[0]], pack_where(y, b), p->z[pair[1]]);
+  fprintf(stderr, "prlx pack: note: %s, slice %d, and %s, slice %d, are one image\n",
+          pack_where(x, a), p->z[pair[0]], pack_where(y, b), p->z[pair[1]]);
+  return ST_OK;
+}
