@@ -20,26 +20,33 @@ typedef struct Copy {
 
 /* Lesions (or, where the file knows none, images) of the class, in random order, again from the
  * start when there are fewer than wanted. */
-static Status choose(const Dataset *d, const Args *a, Copy *copy, Error *e) {
+static Status affine_choose(const Dataset *d, const Args *a, Copy *copy, Error *e) {
   const int64_t n = d->src ? d->src->n : d->n;
   int64_t *order = mem_alloc((size_t)n * sizeof *order), m = 0;
   bool *used = mem_alloc((size_t)n * sizeof *used);
-  Status s = order && used ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
+  Status s = ST_OK;
+  if (!order || !used) {
+    s = err_set(e, ST_NOMEM, "out of memory");
+    goto done;
+  }
+  for (int64_t i = 0; i < d->n; i++) {
     int64_t l = d->src ? d->src->lesion[i] : i, label = d->src      ? d->src->label[l]
                                                         : d->labels ? d->labels[i]
                                                                     : a->cls;
     if (label == a->cls && !used[l]) used[l] = true, order[m++] = l;
   }
-  if (s == ST_OK && !m)
+  if (!m) {
     s = err_set(e, ST_INVALID, "%s: no lesion of class %d; see --class", d->path, a->cls);
+    goto done;
+  }
   Rng shuffle = {.seed = (uint64_t)a->seed, .subsequence = 1};
-  for (int k = 0; k < a->lesions && s == ST_OK; k++) {
+  for (int k = 0; k < a->lesions; k++) {
     /* a copy's draw does not depend on how many are made */
     Rng r = {.seed = (uint64_t)a->seed, .subsequence = 1000 + (uint64_t)k};
     if (k % m == 0) fit_shuffle(order, m, &shuffle);
     copy[k] = (Copy){order[k % m], affine_draw(&a->range, &r)};
   }
+done:
   mem_free(order);
   mem_free(used);
   return s;
@@ -79,19 +86,17 @@ static Status new_dataset(Dataset *o, const Dataset *d, const Args *a, const Cop
   o->names = mem_alloc((size_t)o->n * sizeof *o->names);
   if (!o->path || !o->images || !o->labels || !o->names)
     return err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)o->n);
-  Status s = ST_OK;
-  for (int i = 0; i < d->nmeta && s == ST_OK; i++)
-    s = dataset_set_meta(o, d->meta[i].key, d->meta[i].value, e);
+  for (int i = 0; i < d->nmeta; i++) TRY(dataset_set_meta(o, d->meta[i].key, d->meta[i].value, e));
   snprintf(text, sizeof text,
            "affine: rotation %g, scale %g to %g, shear %g, shift %g, flips %s, seed %lld",
            a->range.rotate, a->range.scale_lo, a->range.scale_hi, a->range.shear, a->range.shift,
            a->range.flip ? "yes" : "no", (long long)a->seed);
-  if (s == ST_OK) s = dataset_set_meta(o, "synthetic.method", text, e);
-  if (s == ST_OK) s = dataset_set_meta(o, "synthetic.from", d->path, e);
-  return s == ST_OK && d->src ? new_lesions(o, d, copy, a->lesions, e) : s;
+  TRY(dataset_set_meta(o, "synthetic.method", text, e));
+  TRY(dataset_set_meta(o, "synthetic.from", d->path, e));
+  return d->src ? new_lesions(o, d, copy, a->lesions, e) : ST_OK;
 }
 
-static void fill(Dataset *o, const Dataset *d, const Args *a, const Copy *copy) {
+static void affine_fill(Dataset *o, const Dataset *d, const Args *a, const Copy *copy) {
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   int64_t at = 0;
   for (int k = 0; k < a->lesions; k++)
@@ -112,25 +117,27 @@ static void fill(Dataset *o, const Dataset *d, const Args *a, const Copy *copy) 
     }
 }
 
-static Status run(const Args *a, const char *path, Error *e) {
+static Status affine_run(const Args *a, const char *path, Error *e) {
   Dataset d, o = {0};
+  TRY(affine_check(&a->range, e));
+  TRY(dataset_open(&d, path, e));
+  Status s = ST_OK;
   Copy *copy = mem_alloc((size_t)a->lesions * sizeof *copy);
-  if (!copy) return err_set(e, ST_NOMEM, "out of memory");
-  Status s = affine_check(&a->range, e);
-  if (s == ST_OK) s = dataset_open(&d, path, e);
-  if (s == ST_OK) {
-    s = choose(&d, a, copy, e);
-    if (s == ST_OK) s = new_dataset(&o, &d, a, copy, e);
-    if (s == ST_OK) {
-      fill(&o, &d, a, copy);
-      s = dataset_save(&o, a->out, false, e);
-    }
-    if (s == ST_OK)
-      printf("%s: %d lesions, %lld slices of class %d\n", a->out, a->lesions, (long long)o.n,
-             a->cls);
-    dataset_free(&d);
-    dataset_free(&o);
+  if (!copy) {
+    s = err_set(e, ST_NOMEM, "out of memory");
+    goto done;
   }
+  s = affine_choose(&d, a, copy, e);
+  if (s != ST_OK) goto done;
+  s = new_dataset(&o, &d, a, copy, e);
+  if (s != ST_OK) goto done;
+  affine_fill(&o, &d, a, copy);
+  s = dataset_save(&o, a->out, false, e);
+  if (s != ST_OK) goto done;
+  printf("%s: %d lesions, %lld slices of class %d\n", a->out, a->lesions, (long long)o.n, a->cls);
+done:
+  dataset_free(&d);
+  dataset_free(&o);
   mem_free(copy);
   return s;
 }
@@ -170,7 +177,7 @@ int tool_affine(int argc, char **argv) {
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
   Error e = {0};
-  rc = run(&a, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("affine", &e);
+  rc = affine_run(&a, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("affine", &e);
   opts_free(&spec);
   return rc;
 }

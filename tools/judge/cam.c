@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/cam.h"
 #include "models/store/classifierfile.h"
@@ -52,7 +53,7 @@ static void job_free(Job *j) {
 
 /* ---- maps ---- */
 
-static Status allocate(Job *j, int k, Error *e) {
+static Status cam_allocate(Job *j, int k, Error *e) {
   const size_t n = (size_t)j->d.n;
   j->map[k] = mem_alloc(n * (size_t)j->d.h * (size_t)j->d.w * sizeof *j->map[k]);
   j->prob[k] = mem_alloc(n * sizeof *j->prob[k]);
@@ -74,21 +75,28 @@ static Status make_maps(Job *j, int k, const Classifier *c, int runs, Error *e) 
   real *map = mem_alloc((size_t)(n * cells) * sizeof *map),
        *mean = mem_alloc((size_t)(n * cells) * sizeof *mean);
   double *p = mem_alloc((size_t)(n * c[0].cfg.classes) * sizeof *p);
-  Status s =
-      map && mean && p ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld maps", (long long)n);
-  for (int r = 0; r < runs && s == ST_OK; r++) {
-    if (c[r].cfg.pools != c[0].cfg.pools)
+  Status s = ST_OK;
+  if (!map || !mean || !p) {
+    s = err_set(e, ST_NOMEM, "out of memory for %lld maps", (long long)n);
+    goto done;
+  }
+  for (int r = 0; r < runs; r++) {
+    if (c[r].cfg.pools != c[0].cfg.pools) {
       s = err_set(e, ST_INVALID,
                   "classifier %d has %d poolings, the first %d; their maps cannot be averaged", r,
                   c[r].cfg.pools, c[0].cfg.pools);
-    if (s == ST_OK) s = classifier_predict(&c[r], &d, p, e);
-    if (s == ST_OK) s = cam_maps(&c[r], &d, j->a.cls, j->a.kind ? CAM_GRAD : CAM_ZHOU, map, e);
-    for (int64_t i = 0; i < n * cells && s == ST_OK; i++) mean[i] += map[i] / (real)runs;
-    for (int64_t i = 0; i < n && s == ST_OK; i++)
-      j->prob[k][i] += p[i * c[r].cfg.classes + j->a.cls] / runs;
+      goto done;
+    }
+    s = classifier_predict(&c[r], &d, p, e);
+    if (s != ST_OK) goto done;
+    s = cam_maps(&c[r], &d, j->a.cls, j->a.kind ? CAM_GRAD : CAM_ZHOU, map, e);
+    if (s != ST_OK) goto done;
+    for (int64_t i = 0; i < n * cells; i++) mean[i] += map[i] / (real)runs;
+    for (int64_t i = 0; i < n; i++) j->prob[k][i] += p[i * c[r].cfg.classes + j->a.cls] / runs;
   }
-  for (int64_t i = 0; i < n && s == ST_OK; i++)
+  for (int64_t i = 0; i < n; i++)
     cam_enlarge(mean + i * cells, mh, mw, j->d.h, j->d.w, j->map[k] + i * hw);
+done:
   mem_free(map);
   mem_free(mean);
   mem_free(p);
@@ -96,72 +104,88 @@ static Status make_maps(Job *j, int k, const Classifier *c, int runs, Error *e) 
 }
 
 /* The rim channel is a probability mapped to -1 .. 1: the rim is where it is above one half. */
-static Status measure(Job *j, int k, Error *e) {
+static Status cam_measure(Job *j, int k, Error *e) {
   const int64_t hw = (int64_t)j->d.h * j->d.w;
+  Status s = ST_OK;
   uint8_t *mask = mem_alloc((size_t)hw);
-  Status s = mask ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < j->d.n && s == ST_OK; i++) {
+  if (!mask) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < j->d.n; i++) {
     j->share[k][i] = j->area[i] = NAN;
     if (!j->has_rim) continue;
     for (int64_t q = 0; q < hw; q++) mask[q] = j->rim.images[i * hw + q] > 0;
     s = cam_share(j->map[k] + i * hw, mask, j->d.h, j->d.w, j->a.widen, &j->share[k][i],
                   &j->area[i], &j->hit[k][i], e);
+    if (s != ST_OK) goto done;
   }
+done:
   mem_free(mask);
   return s;
 }
 
-static Status one_side(Job *j, int k, const char *model, const char *data, Error *e) {
-  Classifier *c = NULL;
-  int runs = 0;
-  char channels[64];
-  Status s = classifiers_load(model, &c, &runs, channels, e);
-  if (s != ST_OK) return s;
+/* Images that the second classifier is to see, of as many channels as the first one saw. */
+static Status check_channels(const Job *j, const char *model, const char *data,
+                             const char *channels, Error *e) {
   SliceSet other = {0};
-  if (k == 0)
-    s = slices_add(&j->d, data, channels, e);
-  else
-    s = slices_add(&other, data, channels, e);
-  if (s == ST_OK && k && other.channels != j->d.channels)
+  Status s = slices_add(&other, data, channels, e);
+  if (s != ST_OK) goto done;
+  if (other.channels != j->d.channels)
     s = err_set(e, ST_INVALID,
                 "%s takes other channels (%s) than %s; compare classifiers of the same", model,
                 channels, j->a.model);
+done:
   slices_free(&other);
-  if (s == ST_OK && k == 0) {
+  return s;
+}
+
+static Status cam_side(Job *j, int k, const char *model, const char *data, Error *e) {
+  Classifier *c = NULL;
+  int runs = 0;
+  char channels[64];
+  TRY(classifiers_load(model, &c, &runs, channels, e));
+  Status s = k ? check_channels(j, model, data, channels, e) : slices_add(&j->d, data, channels, e);
+  if (s != ST_OK) goto done;
+  if (k == 0) {
     Error ignored;
     /* no such channel: maps only */
     j->has_rim = slices_add(&j->rim, data, "rim", &ignored) == ST_OK;
   }
-  if (s == ST_OK) s = allocate(j, k, e);
-  if (s == ST_OK) s = make_maps(j, k, c, runs, e);
-  if (s == ST_OK) s = measure(j, k, e);
+  s = cam_allocate(j, k, e);
+  if (s != ST_OK) goto done;
+  s = make_maps(j, k, c, runs, e);
+  if (s != ST_OK) goto done;
+  s = cam_measure(j, k, e);
+done:
   classifiers_free(c, runs);
   return s;
 }
 
 /* ---- output ---- */
 
-static Status write_maps(const Job *j, Error *e) {
-  char path[4200];
-  StWriter *w = NULL;
+static Status add_maps(const Job *j, StWriter *w, Error *e) {
   const Shape s = SHAPE3(j->d.n, j->d.h, j->d.w);
-  snprintf(path, sizeof path, "%.4100s/maps.safetensors", j->a.out);
-  Status st = st_writer_new(&w, e);
-  if (st != ST_OK) return st;
-  st = st_add_meta(w, "format", "prlx-maps-1", e);
-  if (st == ST_OK) st = st_add_meta(w, "model", j->a.model, e);
-  if (st == ST_OK) st = st_add_meta(w, "kind", j->a.kind ? "Grad-CAM" : "CAM", e);
-  if (st == ST_OK) st = st_add_metaf(w, e, "class", "%d", j->a.cls);
-  if (st == ST_OK) st = st_add(w, "maps", DT_F32, s, j->map[0], e);
-  if (st == ST_OK && j->sides > 1) st = st_add(w, "maps.after", DT_F32, s, j->map[1], e);
-  if (st == ST_OK) return st_commit(w, path, e);
+  TRY(st_add_meta(w, "format", "prlx-maps-1", e));
+  TRY(st_add_meta(w, "model", j->a.model, e));
+  TRY(st_add_meta(w, "kind", j->a.kind ? "Grad-CAM" : "CAM", e));
+  TRY(st_add_metaf(w, e, "class", "%d", j->a.cls));
+  TRY(st_add(w, "maps", DT_F32, s, j->map[0], e));
+  return j->sides > 1 ? st_add(w, "maps.after", DT_F32, s, j->map[1], e) : ST_OK;
+}
+
+static Status write_maps(const Job *j, Error *e) {
+  char path[PATH_LEN];
+  StWriter *w = NULL;
+  TRY(path_join(path, j->a.out, "maps.safetensors", e));
+  TRY(st_writer_new(&w, e));
+  const Status s = add_maps(j, w, e);
+  if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
-  return st;
+  return s;
 }
 
 static Status write_table(const Job *j, Error *e) {
-  char path[4200];
+  char path[PATH_LEN];
   TsvWriter w = {0};
+  TRY(path_join(path, j->a.out, "table.tsv", e));
   static const char *const head[] = {"image", "subject", "lesion", "class", "rim_area"},
                            *const side[SIDES][3] = {{"p", "share", "hit"},
                                                     {"p_after", "share_after", "hit_after"}};
@@ -187,7 +211,6 @@ static Status write_table(const Job *j, Error *e) {
     }
     tsv_row_end(&w);
   }
-  snprintf(path, sizeof path, "%.4100s/table.tsv", j->a.out);
   return tsv_commit(&w, path, e);
 }
 
@@ -239,8 +262,9 @@ static Status write_sheet(const Job *j, Error *e) {
                              : 1,
             rows = (n + groups - 1) / groups;
   Canvas c;
-  Status s = canvas_new(&c, groups * (cols * cw + 2 * GAP), HEAD + rows * ch + 36, 24, e);
-  if (s != ST_OK) return s;
+  char path[PATH_LEN];
+  TRY(path_join(path, j->a.out, "sheet.png", e));
+  TRY(canvas_new(&c, groups * (cols * cw + 2 * GAP), HEAD + rows * ch + 36, 24, e));
   for (int k = 0; k < n; k++) {
     const int64_t i = slice[k], hw = (int64_t)h * w;
     const SliceLesion *l = &j->d.row[j->d.lesion[i]];
@@ -279,9 +303,7 @@ static Status write_sheet(const Job *j, Error *e) {
                 (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2], true);
   }
   canvas_text(&c, GAP, c.h - 14, 1, 0x909090, "0 .. maximum of each map");
-  char path[4200];
-  snprintf(path, sizeof path, "%.4100s/sheet.png", j->a.out);
-  s = canvas_write(&c, path, e);
+  const Status s = canvas_write(&c, path, e);
   canvas_free(&c);
   return s;
 }
@@ -322,16 +344,16 @@ static void print_numbers(const Job *j) {
   printf("results in %s: maps.safetensors, table.tsv, sheet.png\n", j->a.out);
 }
 
-static Status run(Job *j, const char *data, Error *e) {
-  Status s = one_side(j, 0, j->a.model, data, e);
+static Status cam_run(Job *j, const char *data, Error *e) {
+  TRY(cam_side(j, 0, j->a.model, data, e));
   j->sides = 1 + (j->a.after != NULL);
-  if (s == ST_OK && j->a.after) s = one_side(j, 1, j->a.after, data, e);
-  if (s == ST_OK) s = dir_make(j->a.out, e);
-  if (s == ST_OK) s = write_maps(j, e);
-  if (s == ST_OK) s = write_table(j, e);
-  if (s == ST_OK) s = write_sheet(j, e);
-  if (s == ST_OK) print_numbers(j);
-  return s;
+  if (j->a.after) TRY(cam_side(j, 1, j->a.after, data, e));
+  TRY(dir_make(j->a.out, e));
+  TRY(write_maps(j, e));
+  TRY(write_table(j, e));
+  TRY(write_sheet(j, e));
+  print_numbers(j);
+  return ST_OK;
 }
 
 int tool_cam(int argc, char **argv) {
@@ -378,7 +400,7 @@ int tool_cam(int argc, char **argv) {
   if (!a->model)
     rc = tool_usage("cam", "no classifier; give --model FILE or DIR");
   else
-    rc = run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("cam", &e);
+    rc = cam_run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("cam", &e);
   opts_free(&spec);
   job_free(j);
   mem_free(j);

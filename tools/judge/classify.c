@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
+#include "io/formats/text.h"
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/store/classifierfile.h"
@@ -60,43 +62,44 @@ static void job_free(Job *j) {
 
 /* Ambiguous lesions go as asked; a lesion without a class cannot be learned from. */
 static Status settle_labels(SliceSet *s, int ambiguous, Error *e) {
-  bool *keep = mem_alloc((size_t)s->n * sizeof *keep);
-  if (!keep) return err_set(e, ST_NOMEM, "out of memory");
   int64_t dropped = 0;
   Status st = ST_OK;
-  for (int64_t i = 0; i < s->n && st == ST_OK; i++) {
+  bool *keep = mem_alloc((size_t)s->n * sizeof *keep);
+  if (!keep) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < s->n; i++) {
     if (s->label[i] == 2 && ambiguous != AMB_DROP)
       s->label[i] = s->row[s->lesion[i]].label = ambiguous == AMB_RIM;
-    if (s->label[i] < 0)
+    if (s->label[i] < 0) {
       st = err_set(e, ST_INVALID,
                    "lesion %s has no class; give its file a class: FILE:rim or FILE:non-rim",
                    s->row[s->lesion[i]].name);
+      goto done;
+    }
     keep[i] = s->label[i] != 2;
     dropped += !keep[i];
   }
-  if (st == ST_OK && dropped) {
+  if (dropped) {
     slices_filter(s, keep);
     if (!tool_quiet)
       fprintf(stderr,
               "%lld slices of ambiguous lesions are left out of training (see --ambiguous)\n",
               (long long)dropped);
   }
+  if (!s->n) st = err_set(e, ST_INVALID, "only ambiguous lesions to train with; see --ambiguous");
+done:
   mem_free(keep);
-  if (st == ST_OK && !s->n)
-    st = err_set(e, ST_INVALID, "only ambiguous lesions to train with; see --ambiguous");
   return st;
 }
 
 static Status load_train(Job *j, int n, char **arg, Error *e) {
-  Status s = ST_OK;
   size_t len = 0;
-  for (int i = 0; i < n && s == ST_OK; i++) {
-    s = slices_add(&j->train, arg[i], j->channels, e);
+  for (int i = 0; i < n; i++) {
+    TRY(slices_add(&j->train, arg[i], j->channels, e));
     if (len < sizeof j->trained_on)
       len += (size_t)snprintf(j->trained_on + len, sizeof j->trained_on - len, "%s%s", i ? " " : "",
                               arg[i]);
   }
-  return s == ST_OK ? settle_labels(&j->train, j->a.ambiguous, e) : s;
+  return settle_labels(&j->train, j->a.ambiguous, e);
 }
 
 static bool on_epoch(void *ctx, int epoch, double loss, double acc) {
@@ -134,18 +137,22 @@ static Status train_all(Job *j, Error *e) {
             "%d run%s\n",
             (long long)of[1], (long long)of[0], (long long)d.n, d.w, d.h, j->channels, a->epochs,
             a->runs, a->runs == 1 ? "" : "s");
-  Status s = dir_make(a->out, e);
+  TRY(dir_make(a->out, e));
+  Status s = ST_OK;
   progress_start(&j->bar, "classify", "epoch", (double)a->runs * a->epochs);
-  for (j->run = 0; j->run < a->runs && s == ST_OK; j->run++) {
-    char path[4200];
+  for (j->run = 0; j->run < a->runs; j->run++) {
+    char path[PATH_LEN];
     o.seed = (uint64_t)a->seed + (uint64_t)j->run;
-    snprintf(path, sizeof path, "%.4100s/model%d.safetensors", a->out, j->run);
+    s = path_format(path, e, "%s/model%d.safetensors", a->out, j->run);
+    if (s != ST_OK) goto done;
     s = classifier_new(&j->model[j->run], &cfg, e);
-    if (s == ST_OK) s = classifier_train(&j->model[j->run], &o, &d, e);
-    if (s == ST_OK)
-      s = classifier_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on,
-                          e);
+    if (s != ST_OK) goto done;
+    s = classifier_train(&j->model[j->run], &o, &d, e);
+    if (s != ST_OK) goto done;
+    s = classifier_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on, e);
+    if (s != ST_OK) goto done;
   }
+done:
   progress_end(&j->bar);
   return s;
 }
@@ -159,16 +166,19 @@ static Status predict_all(Job *j, Error *e) {
   double *p = mem_alloc((size_t)(t->n * k) * sizeof *p);
   j->prob = mem_alloc((size_t)(t->lesions * j->runs) * sizeof *j->prob);
   j->mean = mem_alloc((size_t)t->lesions * sizeof *j->mean);
-  Status s = p && j->prob && j->mean
-                 ? ST_OK
-                 : err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)t->n);
-  for (int r = 0; r < j->runs && s == ST_OK; r++) {
-    s = classifier_predict(&j->model[r], &d, p, e);
-    if (s == ST_OK)
-      classifier_by_lesion(t->n, p, k, 1, t->lesion, t->lesions, j->prob + r * t->lesions);
+  Status s = ST_OK;
+  if (!p || !j->prob || !j->mean) {
+    s = err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)t->n);
+    goto done;
   }
-  for (int64_t l = 0; l < t->lesions && s == ST_OK; l++)
+  for (int r = 0; r < j->runs; r++) {
+    s = classifier_predict(&j->model[r], &d, p, e);
+    if (s != ST_OK) goto done;
+    classifier_by_lesion(t->n, p, k, 1, t->lesion, t->lesions, j->prob + r * t->lesions);
+  }
+  for (int64_t l = 0; l < t->lesions; l++)
     for (int r = 0; r < j->runs; r++) j->mean[l] += j->prob[r * t->lesions + l] / j->runs;
+done:
   mem_free(p);
   return s;
 }
@@ -178,9 +188,10 @@ static const char *class_text(int label) {
 }
 
 static Status write_predictions(const Job *j, Error *e) {
-  char path[4200];
+  char path[PATH_LEN];
   TsvWriter w = {0};
   const char *head[] = {"subject", "lesion", "class", "slices", "rim"};
+  TRY(path_join(path, j->a.out, "predictions.tsv", e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   for (int r = 0; r < j->runs; r++) tsv_cell(&w, "rim%d", r);
   tsv_row_end(&w);
@@ -195,7 +206,6 @@ static Status write_predictions(const Job *j, Error *e) {
     for (int r = 0; r < j->runs; r++) tsv_cell(&w, "%.9g", j->prob[r * j->test.lesions + l]);
     tsv_row_end(&w);
   }
-  snprintf(path, sizeof path, "%.4100s/predictions.tsv", j->a.out);
   return tsv_commit(&w, path, e);
 }
 
@@ -220,7 +230,7 @@ static void judged_free(Judged *q) {
   mem_free(q->row);
 }
 
-static Status judge(const Job *j, Judged *q, Error *e) {
+static Status judge_lesions(const Job *j, Judged *q, Error *e) {
   const SliceSet *t = &j->test;
   const size_t m = (size_t)t->lesions;
   *q = (Judged){.truth = mem_alloc(m * sizeof *q->truth),
@@ -262,10 +272,9 @@ typedef struct Numbers {
 
 static Status numbers_of(const Job *j, const Judged *q, Numbers *x, Error *e) {
   double all[64][M_COUNT];
-  Status s = ST_OK;
   memset(x, 0, sizeof *x);
-  for (int r = 0; r < j->runs && s == ST_OK; r++) {
-    s = eval_metrics(q->n, q->truth, q->score + r * q->n, j->a.threshold, all[r], e);
+  for (int r = 0; r < j->runs; r++) {
+    TRY(eval_metrics(q->n, q->truth, q->score + r * q->n, j->a.threshold, all[r], e));
     for (int k = 0; k < M_COUNT; k++) x->m[k] += all[r][k] / j->runs;
   }
   for (int k = 0; k < M_COUNT; k++) {
@@ -273,33 +282,35 @@ static Status numbers_of(const Job *j, const Judged *q, Numbers *x, Error *e) {
     x->sd[k] = j->runs > 1 ? sqrt(x->sd[k] / (j->runs - 1)) : NAN;
     x->lo[k] = x->hi[k] = NAN;
   }
-  if (s == ST_OK && q->groups > 1)
-    s = eval_bootstrap(q->n, q->truth, j->runs, q->score, q->group, q->groups, j->a.threshold,
-                       j->a.resamples, j->a.level, 0, x->lo, x->hi, e);
-  return s;
+  if (q->groups <= 1) return ST_OK;
+  return eval_bootstrap(q->n, q->truth, j->runs, q->score, q->group, q->groups, j->a.threshold,
+                        j->a.resamples, j->a.level, 0, x->lo, x->hi, e);
 }
 
-static const char *num(char buf[16], double v) {
+static const char *number_short(char buf[16], double v) {
   if (isnan(v)) return "n/a";
   snprintf(buf, 16, "%.4f", v);
   return buf;
 }
 
-static Status write_metrics(const Job *j, const Judged *q, const Numbers *x, Error *e) {
-  char path[4200], b[4][16], *text = NULL;
-  size_t len = 0;
-  snprintf(path, sizeof path, "%.4100s/metrics.tsv", j->a.out);
-  FILE *f = open_memstream(&text, &len);
-  if (!f) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  fprintf(f, "metric\tmean\tsd\tlow\thigh\n");
+static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
+  char path[PATH_LEN], b[4][16];
+  TextFile t;
+  TRY(path_join(path, j->a.out, "metrics.tsv", e));
+  TRY(text_begin(&t, path, e));
+  fprintf(t.f, "metric\tmean\tsd\tlow\thigh\n");
   for (int k = 0; k < M_COUNT; k++)
-    fprintf(f, "%s\t%s\t%s\t%s\t%s\n", metric_name[k], num(b[0], x->m[k]), num(b[1], x->sd[k]),
-            num(b[2], x->lo[k]), num(b[3], x->hi[k]));
-  fclose(f);
-  Status s = file_write_atomic(path, text, len, e);
-  free(text);
+    fprintf(t.f, "%s\t%s\t%s\t%s\t%s\n", metric_name[k], number_short(b[0], x->m[k]),
+            number_short(b[1], x->sd[k]), number_short(b[2], x->lo[k]),
+            number_short(b[3], x->hi[k]));
+  return text_commit(&t, path, e);
+}
+
+static Status write_confusion(const Job *j, const Judged *q, Error *e) {
+  char path[PATH_LEN];
   TsvWriter w = {0};
-  const char *head[] = {"run", "true_rim", "false_rim", "true_nonrim", "false_nonrim"};
+  static const char *const head[] = {"run", "true_rim", "false_rim", "true_nonrim", "false_nonrim"};
+  TRY(path_join(path, j->a.out, "confusion.tsv", e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
   for (int r = 0; r < j->runs; r++) {
@@ -308,10 +319,7 @@ static Status write_metrics(const Job *j, const Judged *q, const Numbers *x, Err
     for (int i = 0; i < 5; i++) tsv_cell(&w, "%lld", (long long)v[i]);
     tsv_row_end(&w);
   }
-  snprintf(path, sizeof path, "%.4100s/confusion.tsv", j->a.out);
-  if (s == ST_OK) return tsv_commit(&w, path, e);
-  mem_free(w.buf);
-  return s;
+  return tsv_commit(&w, path, e);
 }
 
 static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
@@ -323,8 +331,9 @@ static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
          j->runs == 1 ? "" : "s", j->a.threshold);
   printf("%-18s %8s %8s   %g %% interval by subject\n", "metric", "mean", "sd", 100 * j->a.level);
   for (int k = 0; k < M_COUNT; k++)
-    printf("%-18s %8s %8s   %s - %s\n", metric_name[k], num(b[0], x->m[k]), num(b[1], x->sd[k]),
-           num(b[2], x->lo[k]), num(b[3], x->hi[k]));
+    printf("%-18s %8s %8s   %s - %s\n", metric_name[k], number_short(b[0], x->m[k]),
+           number_short(b[1], x->sd[k]), number_short(b[2], x->lo[k]),
+           number_short(b[3], x->hi[k]));
   printf("%-18s %8s %8s %8s %8s\n", "confusion", "rim+", "rim-", "non-rim+", "non-rim-");
   for (int r = 0; r < j->runs; r++) {
     Confusion c = eval_confusion(q->n, q->truth, q->score + r * q->n, j->a.threshold);
@@ -337,54 +346,67 @@ static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
 
 /* McNemar against the predictions.tsv of another run on the same lesions, each with its mean over
  * the runs. */
-static Status compare(const Job *j, const Judged *q, Error *e) {
-  char path[4200];
+static Status classify_compare(const Job *j, const Judged *q, Error *e) {
+  char path[PATH_LEN];
   Tsv t;
-  snprintf(path, sizeof path, "%.4100s%s", j->a.compare,
-           strstr(j->a.compare, ".tsv") ? "" : "/predictions.tsv");
-  Status s = tsv_read(path, &t, e);
-  if (s != ST_OK) return s;
+  TRY(path_format(path, e, "%s%s", j->a.compare,
+                  strstr(j->a.compare, ".tsv") ? "" : "/predictions.tsv"));
+  TRY(tsv_read(path, &t, e));
+  Status s = ST_OK;
   int cs = tsv_column(&t, "subject"), cl = tsv_column(&t, "lesion"), cp = tsv_column(&t, "rim");
   double *other = mem_alloc((size_t)q->n * sizeof *other);
-  if (!other)
+  if (!other) {
     s = err_set(e, ST_NOMEM, "out of memory");
-  else if (cs < 0 || cl < 0 || cp < 0)
+    goto done;
+  }
+  if (cs < 0 || cl < 0 || cp < 0) {
     s = err_set(
         e, ST_FORMAT,
         "%s: no column subject, lesion or rim; expected the predictions.tsv of `prlx classify`",
         path);
-  for (int64_t i = 0; i < q->n && s == ST_OK; i++) {
+    goto done;
+  }
+  for (int64_t i = 0; i < q->n; i++) {
     const SliceLesion *x = &j->test.row[q->row[i]];
     int r = 0;
     while (r < t.nrow &&
            (strcmp(tsv_get(&t, r, cs), x->subject) || strcmp(tsv_get(&t, r, cl), x->name)))
       r++;
-    if (r == t.nrow)
+    if (r == t.nrow) {
       s = err_set(e, ST_INVALID, "%s: no lesion %s of %s; McNemar needs the same test lesions",
                   path, x->name, x->subject);
-    else
-      other[i] = atof(tsv_get(&t, r, cp));
+      goto done;
+    }
+    other[i] = atof(tsv_get(&t, r, cp));
   }
-  if (s == ST_OK) {
-    int64_t a, b;
-    double p = eval_mcnemar(q->n, q->truth, q->mean, other, j->a.threshold, &a, &b);
-    printf("McNemar against %s: right only here %lld, only there %lld, p = %.4g (exact, two-sided; "
-           "mean over the runs)\n",
-           path, (long long)a, (long long)b, p);
-  }
+  int64_t a, b;
+  double p = eval_mcnemar(q->n, q->truth, q->mean, other, j->a.threshold, &a, &b);
+  printf("McNemar against %s: right only here %lld, only there %lld, p = %.4g (exact, two-sided; "
+         "mean over the runs)\n",
+         path, (long long)a, (long long)b, p);
+done:
   mem_free(other);
   tsv_free(&t);
   return s;
 }
 
-static Status evaluate(const Job *j, Error *e) {
+static Status classify_evaluate(const Job *j, Error *e) {
   Judged q;
   Numbers x;
-  Status s = judge(j, &q, e);
-  if (s == ST_OK) s = numbers_of(j, &q, &x, e);
-  if (s == ST_OK) s = write_metrics(j, &q, &x, e);
-  if (s == ST_OK) print_metrics(j, &q, &x);
-  if (s == ST_OK && j->a.compare) s = compare(j, &q, e);
+  Status s = judge_lesions(j, &q, e);
+  if (s != ST_OK) goto done;
+  s = numbers_of(j, &q, &x, e);
+  if (s != ST_OK) goto done;
+  s = write_metrics(j, &x, e);
+  if (s != ST_OK) goto done;
+  s = write_confusion(j, &q, e);
+  if (s != ST_OK) goto done;
+  print_metrics(j, &q, &x);
+  if (j->a.compare) {
+    s = classify_compare(j, &q, e);
+    if (s != ST_OK) goto done;
+  }
+done:
   judged_free(&q);
   return s;
 }
@@ -399,25 +421,24 @@ static void print_predictions(const Job *j) {
   printf("all lesions: %s/predictions.tsv\n", j->a.out);
 }
 
-static Status run(Job *j, const OptSpec *spec, Error *e) {
+static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->a;
   const char *target = a->test ? a->test : a->predict;
   snprintf(j->channels, sizeof j->channels, "%.63s", a->channels);
-  Status s = ST_OK;
   if (a->model)
-    s = classifiers_load(a->model, &j->model, &j->runs, j->channels, e);
+    TRY(classifiers_load(a->model, &j->model, &j->runs, j->channels, e));
   else
-    s = load_train(j, spec->nargs, spec->args, e);
-  if (s == ST_OK && j->runs > 64)
-    s = err_set(e, ST_INVALID, "%s: %d classifiers; at most 64", a->model, j->runs);
+    TRY(load_train(j, spec->nargs, spec->args, e));
+  if (j->runs > 64)
+    return err_set(e, ST_INVALID, "%s: %d classifiers; at most 64", a->model, j->runs);
   /* a broken test set is found before the training */
-  if (s == ST_OK && target) s = slices_add(&j->test, target, j->channels, e);
-  if (s == ST_OK && !a->model) s = train_all(j, e);
-  if (s == ST_OK && target) s = dir_make(a->out, e);
-  if (s == ST_OK && target) s = predict_all(j, e);
-  if (s == ST_OK && target) s = write_predictions(j, e);
-  if (s == ST_OK && a->predict) print_predictions(j);
-  return s == ST_OK && a->test ? evaluate(j, e) : s;
+  if (target) TRY(slices_add(&j->test, target, j->channels, e));
+  if (!a->model) TRY(train_all(j, e));
+  if (target) TRY(dir_make(a->out, e));
+  if (target) TRY(predict_all(j, e));
+  if (target) TRY(write_predictions(j, e));
+  if (a->predict) print_predictions(j);
+  return a->test ? classify_evaluate(j, e) : ST_OK;
 }
 
 static int check_usage(const Args *a, const OptSpec *s) {
@@ -492,7 +513,7 @@ int tool_classify(int argc, char **argv) {
   }
   Error e = {0};
   rc = check_usage(a, &spec);
-  if (rc < 0) rc = run(j, &spec, &e) == ST_OK ? EXIT_DONE : tool_fail("classify", &e);
+  if (rc < 0) rc = classify_run(j, &spec, &e) == ST_OK ? EXIT_DONE : tool_fail("classify", &e);
   opts_free(&spec);
   job_free(j);
   mem_free(j);

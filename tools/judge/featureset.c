@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/sha256.h"
 #include "models/store/inceptionfile.h"
 #include "tools/cli/device.h"
@@ -35,7 +36,7 @@ static Status group_by_subject(FeatureSet *s, const Dataset *d, Error *e) {
 }
 
 /* The numbers of groups without an image left out, so that resampling never draws an empty one. */
-static Status renumber(FeatureSet *s, Error *e) {
+static Status renumber_groups(FeatureSet *s, Error *e) {
   if (!s->group) return ST_OK;
   int64_t *to = mem_alloc((size_t)s->ngroups * sizeof *to), used = 0;
   if (!to) return err_set(e, ST_NOMEM, "%s: out of memory", s->path);
@@ -48,43 +49,55 @@ static Status renumber(FeatureSet *s, Error *e) {
   return ST_OK;
 }
 
-static Status compute(FeatureSet *s, FeatureNet *net, const Dataset *d, const char *file,
-                      const char key[65], Error *e) {
-  Status st = ST_OK;
-  if (!net->loaded) {
-    inception_free(&net->v);
-    st = inception_load(&net->v, net->o.weights, net->o.data, e);
-    Backend *b = NULL;
-    if (st == ST_OK) st = tool_backend(PREC_TF32, &b, e);
-    if (st == ST_OK) st = inception_run_new_on(b, &net->run, &net->v, net->o.batch, e);
-    if (st != ST_OK) return st;
-    net->loaded = true;
-  }
+static Status load_inception(FeatureNet *net, Error *e) {
+  Backend *b = NULL;
+  if (net->loaded) return ST_OK;
+  inception_free(&net->v);
+  TRY(inception_load(&net->v, net->o.weights, net->o.data, e));
+  TRY(tool_backend(PREC_TF32, &b, e));
+  TRY(inception_run_new_on(b, &net->run, &net->v, net->o.batch, e));
+  net->loaded = true;
+  return ST_OK;
+}
+
+/* Features of the images that s has none of yet; now and then what there is goes into the cache. */
+static Status compute_rest(FeatureSet *s, FeatureNet *net, const Dataset *d, const char *file,
+                           const char key[65], Error *e) {
   Progress bar;
-  const int64_t per = (int64_t)d->channels * d->h * d->w, first = s->f.n;
-  const char *slash = strrchr(s->path, '/');
+  Status st = ST_OK;
+  const int64_t per = (int64_t)d->channels * d->h * d->w;
   double saved = time_now();
   progress_start(&bar, "features", "image", (double)d->n);
-  progress_skip(&bar, (double)first);
-  while (s->f.n < d->n && st == ST_OK && !tool_interrupted) {
-    int64_t m = PRLX_MIN(net->o.batch, d->n - s->f.n);
+  progress_skip(&bar, (double)s->f.n);
+  while (s->f.n < d->n && !tool_interrupted) {
+    const int64_t m = PRLX_MIN(net->o.batch, d->n - s->f.n);
     st = inception_run(&net->run, &net->o.input, m, d->channels, d->h, d->w,
                        d->images + s->f.n * per, s->f.x + s->f.n * s->f.d, e);
-    if (st != ST_OK) break;
+    if (st != ST_OK) goto done;
     s->f.n += m;
-    progress_update(&bar, (double)s->f.n, "%s", slash ? slash + 1 : s->path);
+    progress_update(&bar, (double)s->f.n, "%s", path_base(s->path));
     if (net->o.cache && time_now() - saved > 60 && s->f.n < d->n) {
       st = features_save(&s->f, file, key, d->n, e);
+      if (st != ST_OK) goto done;
       saved = time_now();
     }
   }
+done:
   progress_end(&bar);
-  if (net->o.cache && st == ST_OK && s->f.n > first) st = features_save(&s->f, file, key, d->n, e);
-  if (st == ST_OK && s->f.n < d->n)
-    st = err_set(e, ST_INTERRUPTED, "%s: stopped after %lld of %lld images%s", s->path,
-                 (long long)s->f.n, (long long)d->n,
-                 net->o.cache ? "; the same command goes on from there" : "");
   return st;
+}
+
+static Status compute_features(FeatureSet *s, FeatureNet *net, const Dataset *d, const char *file,
+                               const char key[65], Error *e) {
+  const int64_t first = s->f.n;
+  TRY(load_inception(net, e));
+  TRY(compute_rest(s, net, d, file, key, e));
+  if (net->o.cache && s->f.n > first) TRY(features_save(&s->f, file, key, d->n, e));
+  if (s->f.n < d->n)
+    return err_set(e, ST_INTERRUPTED, "%s: stopped after %lld of %lld images%s", s->path,
+                   (long long)s->f.n, (long long)d->n,
+                   net->o.cache ? "; the same command goes on from there" : "");
+  return ST_OK;
 }
 
 /* Those of one class, and of these at most `limit`, evenly spaced, so that sets sorted by subject
@@ -110,53 +123,65 @@ static Status choose_images(Dataset *d, const FeatureOptions *o, Error *e) {
   return s;
 }
 
-static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
-  Dataset d;
-  Status st = dataset_open(&d, s->path, e);
-  if (st != ST_OK) return st;
-  st = choose_images(&d, &net->o, e);
-  if (st == ST_OK && !net->v.key[0])
-    st = inception_identify(&net->v, net->o.weights, net->o.data, e);
-  char how[512], key[65], file[1100] = "";
+/* Where the features of these images are kept, and those that are there already. */
+static Status find_cached(FeatureSet *s, FeatureNet *net, const Dataset *d, char key[65],
+                          char *file, size_t n, Error *e) {
+  char how[512];
   const FidInput *in = &net->o.input;
+  if (!net->v.key[0]) TRY(inception_identify(&net->v, net->o.weights, net->o.data, e));
   snprintf(how, sizeof how, "features-2 %s pool7c %d %s channels %d bits8 %d", net->v.key,
            (int)net->v.pool7c, fid_convention_name[in->convention], (int)in->channels, in->bits8);
-  if (st == ST_OK) features_key(&d, how, key);
-  if (st == ST_OK && net->o.cache) {
-    st = dir_make(net->o.cache, e);
-    features_path(net->o.cache, key, file, sizeof file);
-    if (st == ST_OK) st = features_cached(&s->f, file, key, INCEPTION_DIM, d.n, e);
-  }
-  int64_t have = s->f.n;
-  float *x = st == ST_OK ? mem_grow(s->f.x, (size_t)(have * INCEPTION_DIM) * sizeof *x,
-                                    (size_t)(d.n * INCEPTION_DIM) * sizeof *x)
-                         : NULL;
-  if (st == ST_OK && !x)
+  features_key(d, how, key);
+  if (!net->o.cache) return ST_OK;
+  TRY(dir_make(net->o.cache, e));
+  features_path(net->o.cache, key, file, n);
+  return features_cached(&s->f, file, key, INCEPTION_DIM, d->n, e);
+}
+
+static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
+  Dataset d;
+  char key[65], file[1100] = "";
+  const FidInput *in = &net->o.input;
+  TRY(dataset_open(&d, s->path, e));
+  Status st = choose_images(&d, &net->o, e);
+  if (st != ST_OK) goto done;
+  st = find_cached(s, net, &d, key, file, sizeof file, e);
+  if (st != ST_OK) goto done;
+  const int64_t have = s->f.n;
+  float *x = mem_grow(s->f.x, (size_t)(have * INCEPTION_DIM) * sizeof *x,
+                      (size_t)(d.n * INCEPTION_DIM) * sizeof *x);
+  if (!x) {
     st = err_set(e, ST_NOMEM, "%s: out of memory for the features of %lld images", s->path,
                  (long long)d.n);
-  if (st == ST_OK) {
-    s->f.x = x;
-    s->f.d = INCEPTION_DIM;
-    snprintf(s->f.network, sizeof s->f.network, "%s", net->v.name);
-    snprintf(s->f.convention, sizeof s->f.convention, "%s (%s), %s",
-             fid_convention_name[in->convention], fid_convention_text[in->convention],
-             in->bits8 ? "8-bit images" : "float images");
-    s->cached = have == d.n;
-    if (have < d.n) st = compute(s, net, &d, file, key, e);
+    goto done;
   }
-  if (st == ST_OK) st = group_by_subject(s, &d, e);
+  s->f.x = x;
+  s->f.d = INCEPTION_DIM;
+  snprintf(s->f.network, sizeof s->f.network, "%s", net->v.name);
+  snprintf(s->f.convention, sizeof s->f.convention, "%s (%s), %s",
+           fid_convention_name[in->convention], fid_convention_text[in->convention],
+           in->bits8 ? "8-bit images" : "float images");
+  s->cached = have == d.n;
+  if (have < d.n) {
+    st = compute_features(s, net, &d, file, key, e);
+    if (st != ST_OK) goto done;
+  }
+  st = group_by_subject(s, &d, e);
+done:
   dataset_free(&d);
   return st;
 }
 
 static Status open_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
   memset(s, 0, sizeof *s);
-  Status st =
-      (s->path = mem_strdup(path)) ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (st == ST_OK)
-    st = features_is_file(path) ? features_open(&s->f, path, e) : from_images(s, net, e);
-  if (st == ST_OK) st = renumber(s, e);
-  if (st != ST_OK) feature_set_free(s);
+  s->path = mem_strdup(path);
+  if (!s->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  Status st = features_is_file(path) ? features_open(&s->f, path, e) : from_images(s, net, e);
+  if (st != ST_OK) goto failed;
+  st = renumber_groups(s, e);
+  if (st == ST_OK) return ST_OK;
+failed:
+  feature_set_free(s);
   return st;
 }
 
@@ -164,7 +189,7 @@ static Status open_one(FeatureSet *s, FeatureNet *net, const char *path, Error *
 static int64_t group_of(const FeatureSet *s, int64_t i) { return s->group ? s->group[i] : i; }
 
 /* s becomes both, subjects of the two apart. */
-static Status append(FeatureSet *s, const FeatureSet *b, Error *e) {
+static Status append_set(FeatureSet *s, const FeatureSet *b, Error *e) {
   const int64_t n = s->f.n, m = b->f.n, d = s->f.d;
   if (b->f.d != d || strcmp(b->f.network, s->f.network) || strcmp(b->f.convention, s->f.convention))
     return err_set(e, ST_INVALID,
@@ -192,37 +217,44 @@ static Status append(FeatureSet *s, const FeatureSet *b, Error *e) {
   return ST_OK;
 }
 
+/* One file more of a list, into s, which is empty before the first one. */
+static Status open_next(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  FeatureSet one;
+  if (!s->path) return open_one(s, net, path, e);
+  TRY(open_one(&one, net, path, e));
+  const Status st = append_set(s, &one, e);
+  feature_set_free(&one);
+  return st;
+}
+
+/* The list itself is named as the set. */
+static Status name_set(FeatureSet *s, const char *path, Error *e) {
+  if (!s->path) return err_set(e, ST_INVALID, "%s: no file name", path);
+  char *name = mem_strdup(path);
+  if (!name) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  mem_free(s->path);
+  s->path = name;
+  if (s->f.n >= 2) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: %lld image; a distance between sets needs at least two in each", path,
+                 (long long)s->f.n);
+}
+
 Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
   const bool whole = !strchr(path, '+') || file_exists(path);
-  char *list = mem_strdup(path);
+  char *save = NULL;
+  Status st = ST_OK;
   memset(s, 0, sizeof *s);
-  Status st = list ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (char *save = NULL, *p = st != ST_OK ? NULL
-                               : whole     ? list
-                                           : strtok_r(list, "+", &save);
-       p && st == ST_OK; p = whole ? NULL : strtok_r(NULL, "+", &save)) {
-    FeatureSet one;
-    if (!s->path) {
-      st = open_one(s, net, p, e);
-      continue;
-    }
-    st = open_one(&one, net, p, e);
-    if (st != ST_OK) break;
-    st = append(s, &one, e);
-    feature_set_free(&one);
+  char *list = mem_strdup(path);
+  if (!list) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  for (char *p = whole ? list : strtok_r(list, "+", &save); p;
+       p = whole ? NULL : strtok_r(NULL, "+", &save)) {
+    st = open_next(s, net, p, e);
+    if (st != ST_OK) goto done;
   }
+  st = name_set(s, path, e);
+done:
   mem_free(list);
-  if (st == ST_OK && !s->path) st = err_set(e, ST_INVALID, "%s: no file name", path);
-  char *name = st == ST_OK ? mem_strdup(path) : NULL;
-  if (st == ST_OK && !name) st = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (name) {
-    mem_free(s->path);
-    s->path = name;
-  }
-  if (st == ST_OK && s->f.n < 2)
-    st =
-        err_set(e, ST_INVALID, "%s: %lld image; a distance between sets needs at least two in each",
-                path, (long long)s->f.n);
   if (st != ST_OK) feature_set_free(s);
   return st;
 }

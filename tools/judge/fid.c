@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/featureset.h"
 
@@ -50,7 +51,7 @@ typedef struct Job {
   Progress bar;
 } Job;
 
-static bool tick(void *ctx, int64_t done) {
+static bool fid_tick(void *ctx, int64_t done) {
   Job *j = ctx;
   progress_update(&j->bar, (double)done, NULL);
   return !tool_interrupted;
@@ -58,41 +59,60 @@ static bool tick(void *ctx, int64_t done) {
 
 /* ---- one set against the reference ---- */
 
-static Features view(const FeatureSet *s) { return (Features){s->f.n, s->f.d, s->f.x}; }
-static Groups groups(const FeatureSet *s) { return (Groups){s->group, s->ngroups}; }
+static Features set_features(const FeatureSet *s) { return (Features){s->f.n, s->f.d, s->f.x}; }
+static Groups set_groups(const FeatureSet *s) { return (Groups){s->group, s->ngroups}; }
+
+/* Numbers that need the matrix of all scalar products. */
+static Status gram_numbers(Job *j, Row *r, const Gram *g, Error *e) {
+  const Args *a = &j->a;
+  TRY(fid_gram(g, NULL, NULL, a->cov, &r->fid, e));
+  r->has_gram = true;
+  if (a->pr && g->na > a->k && g->nb > a->k) {
+    TRY(precision_recall(g, a->k, &r->pr, e));
+    r->has_pr = true;
+  }
+  return ST_OK;
+}
+
+static Status gram_curve(Job *j, Row *r, const Gram *g, Error *e) {
+  const Args *a = &j->a;
+  if (!a->sizes || g->na < 4 || g->nb < 4) return ST_OK;
+  progress_start(&j->bar, "sample sizes", "subset", (double)(FID_SIZES - 1) * a->sizes + 1);
+  const Status s = fid_curve(g, a->cov, a->sizes, (uint64_t)a->seed, &r->curve, fid_tick, j, e);
+  progress_end(&j->bar);
+  return s;
+}
+
+static Status gram_bootstrap(Job *j, Row *r, const Gram *g, Error *e) {
+  const Args *a = &j->a;
+  if (!a->reps || g->na > BOOT_MAX || g->nb > BOOT_MAX) return ST_OK;
+  progress_start(&j->bar, "bootstrap", "resample", a->reps);
+  const Status s = fid_bootstrap(g, set_groups(&j->ref), set_groups(&r->set), r->fid.fid, a->cov,
+                                 a->reps, (uint64_t)a->seed, &r->ci, fid_tick, j, e);
+  progress_end(&j->bar);
+  r->has_ci = s == ST_OK;
+  return s;
+}
 
 static Status compare_small(Job *j, Row *r, Error *e) {
-  const Args *a = &j->a;
   Gram g;
-  Status s = gram_new(&g, view(&j->ref), view(&r->set), e);
-  if (s != ST_OK) return s;
-  s = fid_gram(&g, NULL, NULL, a->cov, &r->fid, e);
-  r->has_gram = s == ST_OK;
-  if (s == ST_OK && a->pr && g.na > a->k && g.nb > a->k) {
-    s = precision_recall(&g, a->k, &r->pr, e);
-    r->has_pr = s == ST_OK;
+  TRY(gram_new(&g, set_features(&j->ref), set_features(&r->set), e));
+  Status s = gram_numbers(j, r, &g, e);
+  if (s != ST_OK) goto done;
+  s = gram_curve(j, r, &g, e);
+  if (s != ST_OK) goto done;
+  if (j->a.floor) {
+    s = fid_floor(&g, j->a.cov, 10, (uint64_t)j->a.seed, &r->floor, e);
+    if (s != ST_OK) goto done;
   }
-  bool boot = a->reps && g.na <= BOOT_MAX && g.nb <= BOOT_MAX;
-  if (s == ST_OK && a->sizes && g.na >= 4 && g.nb >= 4) {
-    progress_start(&j->bar, "sample sizes", "subset", (double)(FID_SIZES - 1) * a->sizes + 1);
-    s = fid_curve(&g, a->cov, a->sizes, (uint64_t)a->seed, &r->curve, tick, j, e);
-    progress_end(&j->bar);
-  }
-  if (s == ST_OK && a->floor) s = fid_floor(&g, a->cov, 10, (uint64_t)a->seed, &r->floor, e);
-  if (s == ST_OK && boot) {
-    progress_start(&j->bar, "bootstrap", "resample", a->reps);
-    s = fid_bootstrap(&g, groups(&j->ref), groups(&r->set), r->fid.fid, a->cov, a->reps,
-                      (uint64_t)a->seed, &r->ci, tick, j, e);
-    progress_end(&j->bar);
-    r->has_ci = s == ST_OK;
-  }
+  s = gram_bootstrap(j, r, &g, e);
+done:
   gram_free(&g);
   return s;
 }
 
-static Status compare(Job *j, Row *r, const char *path, Error *e) {
-  Status s = feature_set_open(&r->set, &j->net, path, e);
-  if (s != ST_OK) return s;
+static Status fid_compare(Job *j, Row *r, const char *path, Error *e) {
+  TRY(feature_set_open(&r->set, &j->net, path, e));
   const FeatureFile *a = &j->ref.f, *b = &r->set.f;
   if (a->d != b->d || strcmp(a->network, b->network) || strcmp(a->convention, b->convention))
     return err_set(e, ST_INVALID,
@@ -100,19 +120,14 @@ static Status compare(Job *j, Row *r, const char *path, Error *e) {
                    "features of one network and convention can be compared",
                    path, b->network, b->convention, j->ref.path, a->network, a->convention);
   bool small = a->n <= GRAM_MAX && b->n <= GRAM_MAX;
-  s = small ? compare_small(j, r, e)
-            : fid_features(view(&j->ref), view(&r->set), j->a.cov, &r->fid, e);
-  if (s == ST_OK && j->a.kid)
-    s = kid_features(view(&j->ref), view(&r->set), groups(&j->ref), groups(&r->set), &r->kid, e);
-  return s;
+  TRY(small ? compare_small(j, r, e)
+            : fid_features(set_features(&j->ref), set_features(&r->set), j->a.cov, &r->fid, e));
+  if (!j->a.kid) return ST_OK;
+  return kid_features(set_features(&j->ref), set_features(&r->set), set_groups(&j->ref),
+                      set_groups(&r->set), &r->kid, e);
 }
 
 /* ---- output ---- */
-
-static const char *leaf(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
-}
 
 static void print_notes(const Job *j) {
   const Args *a = &j->a;
@@ -162,7 +177,7 @@ static void print_table(const Job *j) {
   for (int k = 0; k < j->n; k++) {
     const Row *r = &j->row[k];
     char b[64];
-    printf("%-28.28s %6lld %9.3f", leaf(r->set.path), (long long)r->set.f.n, r->fid.fid);
+    printf("%-28.28s %6lld %9.3f", path_base(r->set.path), (long long)r->set.f.n, r->fid.fid);
     snprintf(b, sizeof b, "[%.3f, %.3f]", r->ci.lo, r->ci.hi);
     if (a->reps) printf(" %21s", r->has_ci ? b : "-");
     if (a->sizes && r->curve.na[0])
@@ -181,7 +196,7 @@ static void print_table(const Job *j) {
     if (j->row[k].has_gram)
       printf("floor      halves of the reference: FID %.3f; halves of it against as many of %s: "
              "%.3f (n = %lld)\n",
-             j->row[k].floor.within, leaf(j->row[k].set.path), j->row[k].floor.between,
+             j->row[k].floor.within, path_base(j->row[k].set.path), j->row[k].floor.between,
              (long long)j->row[k].floor.n);
   printf("\n");
   print_notes(j);
@@ -263,7 +278,7 @@ static void print_json(const Job *j) {
 
 /* ---- the command ---- */
 
-static Status run(Job *j, char **path, Error *e) {
+static Status fid_run(Job *j, char **path, Error *e) {
   const Args *a = &j->a;
   j->net.o =
       (FeatureOptions){.weights = a->inception,
@@ -273,14 +288,15 @@ static Status run(Job *j, char **path, Error *e) {
                        .limit = a->limit,
                        .label = a->label,
                        .input = {(FidConvention)a->convention, (FidChannels)a->channels, a->bits8}};
-  Status s = feature_set_open(&j->ref, &j->net, path[0], e);
-  for (int k = 0; k < j->n && s == ST_OK; k++) {
-    s = compare(j, &j->row[k], path[k + 1], e);
-    Error inner = *e;
-    if (s != ST_OK && !strstr(inner.msg, path[k + 1]) && !strstr(inner.msg, path[0]))
+  TRY(feature_set_open(&j->ref, &j->net, path[0], e));
+  for (int k = 0; k < j->n; k++) {
+    const Status s = fid_compare(j, &j->row[k], path[k + 1], e);
+    if (s == ST_OK) continue;
+    const Error inner = *e;
+    if (!strstr(inner.msg, path[k + 1]) && !strstr(inner.msg, path[0]))
       err_set(e, s, "%s against %s: %.800s", path[k + 1], path[0], inner.msg);
+    return s;
   }
-  if (s != ST_OK) return s;
   if (a->json)
     print_json(j);
   else
@@ -353,7 +369,7 @@ int tool_fid(int argc, char **argv) {
   Status s = a->reps == 1
                  ? err_set(&e, ST_INVALID,
                            "--bootstrap 1; an interval needs at least 2 resamples, better 200")
-             : j->row ? run(j, spec.args, &e)
+             : j->row ? fid_run(j, spec.args, &e)
                       : err_set(&e, ST_NOMEM, "out of memory");
   rc = s == ST_OK ? EXIT_DONE : tool_fail("fid", &e);
   for (int k = 0; j->row && k < j->n; k++) feature_set_free(&j->row[k].set);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
 #include "tools/view/sheet.h"
 
@@ -68,10 +69,9 @@ static void job_free(Job *j) {
 /* ---- data ---- */
 
 static Status rim_add(RimSlices *d, const char *arg, const char *channels, Error *e) {
-  Status s = slices_add(&d->x, arg, channels, e);
-  if (s != ST_OK) return s;
+  TRY(slices_add(&d->x, arg, channels, e));
   Error inner = {0};
-  s = slices_add(&d->rim, arg, "rim", &inner);
+  const Status s = slices_add(&d->rim, arg, "rim", &inner);
   return s == ST_OK ? ST_OK
                     : err_set(e, s,
                               "%.700s; a mask is needed: prlx pack --channels chi,rim,flair, or "
@@ -80,23 +80,21 @@ static Status rim_add(RimSlices *d, const char *arg, const char *channels, Error
 }
 
 static Status load_train(Job *j, int n, char **arg, Error *e) {
-  Status s = ST_OK;
   size_t len = 0;
-  for (int i = 0; i < n && s == ST_OK; i++) {
-    s = rim_add(&j->train, arg[i], j->channels, e);
+  for (int i = 0; i < n; i++) {
+    TRY(rim_add(&j->train, arg[i], j->channels, e));
     if (len < sizeof j->trained_on)
       len += (size_t)snprintf(j->trained_on + len, sizeof j->trained_on - len, "%s%s", i ? " " : "",
                               arg[i]);
   }
-  return s;
+  return ST_OK;
 }
 
 static Status load_test(Job *j, Error *e) {
   Dataset d;
   Sheet meaning = {0};
-  Status s = rim_add(&j->test, j->a.test, j->channels, e);
-  if (s == ST_OK) s = dataset_open(&d, j->a.test, e);
-  if (s != ST_OK) return s;
+  TRY(rim_add(&j->test, j->a.test, j->channels, e));
+  TRY(dataset_open(&d, j->a.test, e));
   sheet_describe(&meaning, d.meta, d.nmeta, d.channels);
   j->test.mm = meaning.mm;
   dataset_free(&d);
@@ -155,17 +153,22 @@ static Status train_all(Job *j, Error *e) {
     fprintf(stderr, "training: %lld slices of %d x %d (%s), %lld with a rim; %d epochs, %d run%s\n",
             (long long)d.n, d.w, d.h, j->channels, (long long)with_rim(&j->train), a->epochs,
             a->runs, a->runs == 1 ? "" : "s");
-  Status s = dir_make(a->out, e);
+  TRY(dir_make(a->out, e));
+  Status s = ST_OK;
   progress_start(&j->bar, "segment", "epoch", (double)a->runs * a->epochs);
-  for (j->run = 0; j->run < a->runs && s == ST_OK; j->run++) {
-    char path[4200];
+  for (j->run = 0; j->run < a->runs; j->run++) {
+    char path[PATH_LEN];
     o.seed = (uint64_t)a->seed + (uint64_t)j->run;
-    snprintf(path, sizeof path, "%.4100s/model%d.safetensors", a->out, j->run);
+    s = path_format(path, e, "%s/model%d.safetensors", a->out, j->run);
+    if (s != ST_OK) goto done;
     s = unet_new(&j->model[j->run], &cfg, e);
-    if (s == ST_OK) s = unet_train(&j->model[j->run], &o, &d, j->train.rim.images, e);
-    if (s == ST_OK)
-      s = unet_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on, e);
+    if (s != ST_OK) goto done;
+    s = unet_train(&j->model[j->run], &o, &d, j->train.rim.images, e);
+    if (s != ST_OK) goto done;
+    s = unet_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on, e);
+    if (s != ST_OK) goto done;
   }
+done:
   progress_end(&j->bar);
   return s;
 }
@@ -177,16 +180,15 @@ static Status predict_all(Job *j, Error *e) {
   const int64_t all = d.n * d.h * d.w;
   j->prob = mem_alloc((size_t)all * sizeof *j->prob);
   j->mean = mem_alloc((size_t)all * sizeof *j->mean);
-  Status s = j->prob && j->mean
-                 ? seg_scores_new(&j->score, &j->test, j->runs, e)
-                 : err_set(e, ST_NOMEM, "out of memory for %lld maps", (long long)d.n);
-  for (int r = 0; r < j->runs && s == ST_OK; r++) {
-    s = unet_predict(&j->model[r], &d, j->prob, e);
-    if (s == ST_OK) s = seg_scores_add(&j->score, r, &j->test, j->prob, j->a.threshold, e);
-    for (int64_t i = 0; i < all && s == ST_OK; i++) j->mean[i] += j->prob[i] / (real)j->runs;
+  TRY(j->prob && j->mean ? seg_scores_new(&j->score, &j->test, j->runs, e)
+                         : err_set(e, ST_NOMEM, "out of memory for %lld maps", (long long)d.n));
+  for (int r = 0; r < j->runs; r++) {
+    TRY(unet_predict(&j->model[r], &d, j->prob, e));
+    TRY(seg_scores_add(&j->score, r, &j->test, j->prob, j->a.threshold, e));
+    for (int64_t i = 0; i < all; i++) j->mean[i] += j->prob[i] / (real)j->runs;
   }
-  if (s == ST_OK) seg_scores_mean(&j->score);
-  return s;
+  seg_scores_mean(&j->score);
+  return ST_OK;
 }
 
 /* The middle slice of every lesion, those with a rim first. */
@@ -195,8 +197,9 @@ static Status write_sheet(const Job *j, Error *e) {
   const int64_t hw = (int64_t)d->x.h * d->x.w;
   static const char *const title[4] = {"image", "true rim", "found (mean over runs)",
                                        "green true, red found"};
+  char path[PATH_LEN];
+  TRY(path_join(path, j->a.out, "sheet.png", e));
   SegRow *row = mem_alloc((size_t)j->a.show * sizeof *row);
-  char path[4200];
   int n = 0;
   if (!row) return err_set(e, ST_NOMEM, "out of memory for the sheet");
   for (int pass = 0; pass < 2; pass++)
@@ -220,34 +223,31 @@ static Status write_sheet(const Job *j, Error *e) {
         break;
       }
     }
-  snprintf(path, sizeof path, "%.4100s/sheet.png", j->a.out);
   Status s = segment_sheet(path, row, n, d->x.h, d->x.w, j->a.threshold, title, e);
   mem_free(row);
   return s;
 }
 
-static Status run(Job *j, const OptSpec *spec, Error *e) {
+static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->a;
   const SegReport report = {a->out, a->resamples, a->level, a->threshold};
-  Status s = ST_OK;
   snprintf(j->channels, sizeof j->channels, "%.63s", a->channels);
   if (a->model)
-    s = unets_load(a->model, &j->model, &j->runs, j->channels, e);
+    TRY(unets_load(a->model, &j->model, &j->runs, j->channels, e));
   else
-    s = load_train(j, spec->nargs, spec->args, e);
-  if (s == ST_OK && a->test) s = load_test(j, e);
-  if (s == ST_OK && a->test) s = check_apart(j, e);
-  if (s == ST_OK && !a->model) s = train_all(j, e);
-  if (s != ST_OK || !a->test) return s;
-  s = predict_all(j, e);
-  if (s == ST_OK) s = dir_make(a->out, e);
-  if (s == ST_OK) s = seg_report(&j->score, &j->test, &report, e);
-  if (s == ST_OK && a->compare) s = seg_compare(&j->score, &j->test, &report, a->compare, e);
-  if (s == ST_OK) s = write_sheet(j, e);
-  if (s == ST_OK)
-    printf("results in %s: predictions.tsv, metrics.tsv, sheet.png%s\n", a->out,
-           a->compare ? ", comparison.tsv" : "");
-  return s;
+    TRY(load_train(j, spec->nargs, spec->args, e));
+  if (a->test) TRY(load_test(j, e));
+  if (a->test) TRY(check_apart(j, e));
+  if (!a->model) TRY(train_all(j, e));
+  if (!a->test) return ST_OK;
+  TRY(predict_all(j, e));
+  TRY(dir_make(a->out, e));
+  TRY(seg_report(&j->score, &j->test, &report, e));
+  if (a->compare) TRY(seg_compare(&j->score, &j->test, &report, a->compare, e));
+  TRY(write_sheet(j, e));
+  printf("results in %s: predictions.tsv, metrics.tsv, sheet.png%s\n", a->out,
+         a->compare ? ", comparison.tsv" : "");
+  return ST_OK;
 }
 
 static int check_usage(const Args *a, const OptSpec *spec) {
@@ -342,7 +342,7 @@ int tool_segment(int argc, char **argv) {
   rc = check_usage(a, &spec);
   if (rc < 0) {
     const JudgeArgs q = {a->judge, a->reference, a->out, a->cls, a->resamples, a->show, a->level};
-    const Status s = a->judge ? segment_judge(&q, &e) : run(j, &spec, &e);
+    const Status s = a->judge ? segment_judge(&q, &e) : segment_run(j, &spec, &e);
     rc = s == ST_OK ? EXIT_DONE : tool_fail("segment", &e);
   }
   opts_free(&spec);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
@@ -58,9 +59,8 @@ static int64_t class_of(const Dataset *d, int64_t i) {
 static Status set_open(Set *s, const char *path, int cls, Error *e) {
   int at[16], n;
   s->path = path;
-  Status st = dataset_open(&s->d, path, e);
-  if (st == ST_OK) st = channels_find(&s->d, "chi,rim", at, &n, e);
-  if (st != ST_OK) return st;
+  TRY(dataset_open(&s->d, path, e));
+  TRY(channels_find(&s->d, "chi,rim", at, &n, e));
   s->chi = at[0];
   s->rim = at[1];
   const size_t m = (size_t)s->d.n;
@@ -105,7 +105,7 @@ static Status fit_on(const Set *s, int64_t k, int64_t on, uint8_t *mask, MaskFit
 
 /* Next image of another lesion: the neighbouring slice of the same lesion has nearly the same rim.
  */
-static int64_t another(const Set *s, int64_t k) {
+static int64_t set_another(const Set *s, int64_t k) {
   for (int64_t step = 1; step < s->n; step++) {
     const int64_t o = (k + step) % s->n;
     if (!s->d.src || s->d.src->lesion[s->image[o]] != s->d.src->lesion[s->image[k]]) return o;
@@ -117,13 +117,18 @@ static Status set_measure(Set *s, Error *e) {
   ImageMeaning m;
   meaning_read(&m, s->d.meta, s->d.nmeta, s->d.channels);
   s->ppb = s->d.src || (m.n && m.window[s->chi].mode != WINDOW_DISPLAY);
+  Status st = ST_OK;
   uint8_t *mask = mem_alloc((size_t)s->d.h * (size_t)s->d.w);
-  Status st = mask ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t k = 0; k < s->n && st == ST_OK; k++) {
+  if (!mask) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t k = 0; k < s->n; k++) {
     MaskFit f, g = {.dice = NAN};
-    const int64_t o = another(s, k);
+    const int64_t o = set_another(s, k);
     st = fit_on(s, k, k, mask, &f, e);
-    if (st == ST_OK && o >= 0) st = fit_on(s, k, o, mask, &g, e);
+    if (st != ST_OK) goto done;
+    if (o >= 0) {
+      st = fit_on(s, k, o, mask, &g, e);
+      if (st != ST_OK) goto done;
+    }
     s->v[J_EMPTY][k] = f.area == 0;
     s->v[J_AREA][k] = f.area ? (double)f.area : NAN;
     s->v[J_DICE][k] = f.dice;
@@ -131,6 +136,7 @@ static Status set_measure(Set *s, Error *e) {
     s->v[J_OTHER][k] = g.dice;
     s->v[J_CONTRAST][k] = f.contrast * unit_of(s, s->image[k], &m);
   }
+done:
   mem_free(mask);
   return st;
 }
@@ -161,15 +167,16 @@ static Status line_of(const Set *s, Stat q, const JudgeArgs *a, Line *l, Error *
                              &l->hi, e);
 }
 
-static const char *num(char buf[24], double v) {
+static const char *number_short(char buf[24], double v) {
   if (isnan(v)) return "n/a";
   snprintf(buf, 24, "%.4g", v);
   return buf;
 }
 
-static Status summary(const Set *const *set, int sets, const JudgeArgs *a, Error *e) {
-  char path[4200], b[4][24];
+static Status write_summary(const Set *const *set, int sets, const JudgeArgs *a, Error *e) {
+  char path[PATH_LEN], b[4][24];
   TsvWriter w = {0};
+  TRY(path_join(path, a->out, "summary.tsv", e));
   static const char *const head[] = {"set", "statistic", "mean", "sd", "low", "high", "images"},
                            *const name[2] = {"judged", "reference"};
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
@@ -184,36 +191,37 @@ static Status summary(const Set *const *set, int sets, const JudgeArgs *a, Error
   for (int k = 0; k < sets; k++)
     printf("  %8s %8s   %4.3g %% interval   ", "mean", "sd", 100 * a->level);
   printf("\n");
-  for (int q = 0; q < J_COUNT && st == ST_OK; q++) {
+  for (int q = 0; q < J_COUNT; q++) {
     printf("%-28s", stat_text[q]);
-    for (int k = 0; k < sets && st == ST_OK; k++) {
+    for (int k = 0; k < sets; k++) {
       Line l;
       st = line_of(set[k], (Stat)q, a, &l, e);
-      if (st != ST_OK) break;
-      printf("  %8s %8s   %7s - %-10s", num(b[0], l.mean), num(b[1], l.sd), num(b[2], l.lo),
-             num(b[3], l.hi));
+      if (st != ST_OK) goto failed;
+      printf("  %8s %8s   %7s - %-10s", number_short(b[0], l.mean), number_short(b[1], l.sd),
+             number_short(b[2], l.lo), number_short(b[3], l.hi));
       tsv_cell(&w, "%s", name[k]);
       tsv_cell(&w, "%s%s", stat_name[q],
                q != J_CONTRAST ? ""
                : set[k]->ppb   ? "_ppb"
                                : "_network_units");
       const double v[4] = {l.mean, l.sd, l.lo, l.hi};
-      for (int i = 0; i < 4; i++) tsv_cell(&w, "%s", num(b[0], v[i]));
+      for (int i = 0; i < 4; i++) tsv_cell(&w, "%s", number_short(b[0], v[i]));
       tsv_cell(&w, "%lld", (long long)l.n);
       tsv_row_end(&w);
     }
     printf("%s\n", q == J_CONTRAST ? set[0]->ppb ? "  ppb" : "  network units" : "");
   }
-  snprintf(path, sizeof path, "%.4100s/summary.tsv", a->out);
-  if (st == ST_OK) return tsv_commit(&w, path, e);
+  return tsv_commit(&w, path, e);
+failed:
   mem_free(w.buf);
   return st;
 }
 
-static Status table(const Set *const *set, int sets, const JudgeArgs *a, Error *e) {
-  char path[4200];
+static Status write_table(const Set *const *set, int sets, const JudgeArgs *a, Error *e) {
+  char path[PATH_LEN];
   TsvWriter w = {0};
   static const char *const head[] = {"set", "image", "subject", "lesion", "class"};
+  TRY(path_join(path, a->out, "judge.tsv", e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   for (int q = 1; q < J_COUNT; q++) tsv_cell(&w, "%s", stat_name[q]);
   tsv_row_end(&w);
@@ -232,17 +240,17 @@ static Status table(const Set *const *set, int sets, const JudgeArgs *a, Error *
       }
       tsv_row_end(&w);
     }
-  snprintf(path, sizeof path, "%.4100s/judge.tsv", a->out);
   return tsv_commit(&w, path, e);
 }
 
 /* Evenly spread over the judged images. */
-static Status sheet(const Set *s, const JudgeArgs *a, Error *e) {
+static Status write_sheet(const Set *s, const JudgeArgs *a, Error *e) {
   const int n = (int)PRLX_MIN(s->n, a->show);
   const int64_t hw = (int64_t)s->d.h * s->d.w;
   static const char *const title[4] = {"susceptibility", "mask", "", "outline of the mask"};
+  char path[PATH_LEN];
+  TRY(path_join(path, a->out, "judge.png", e));
   SegRow *row = mem_alloc((size_t)n * sizeof *row);
-  char path[4200];
   if (!row) return err_set(e, ST_NOMEM, "out of memory for the sheet");
   for (int k = 0; k < n; k++) {
     const int64_t i = k * s->n / n, at = s->image[i];
@@ -254,7 +262,6 @@ static Status sheet(const Set *s, const JudgeArgs *a, Error *e) {
       snprintf(row[k].caption, sizeof row[k].caption, "image %lld: Dice %.2f, contrast %.3g",
                (long long)at, s->v[J_DICE][i], s->v[J_CONTRAST][i]);
   }
-  snprintf(path, sizeof path, "%.4100s/judge.png", a->out);
   Status st = segment_sheet(path, row, n, s->d.h, s->d.w, 0.5, title, e);
   mem_free(row);
   return st;
@@ -265,13 +272,25 @@ Status segment_judge(const JudgeArgs *a, Error *e) {
   const Set *const set[2] = {&x[0], &x[1]};
   const int sets = a->reference ? 2 : 1;
   Status s = set_open(&x[0], a->data, a->cls, e);
-  if (s == ST_OK && a->reference) s = set_open(&x[1], a->reference, a->cls, e);
-  for (int k = 0; k < sets && s == ST_OK; k++) s = set_measure(&x[k], e);
-  if (s == ST_OK) s = dir_make(a->out, e);
-  if (s == ST_OK) s = summary(set, sets, a, e);
-  if (s == ST_OK) s = table(set, sets, a, e);
-  if (s == ST_OK) s = sheet(&x[0], a, e);
-  if (s == ST_OK) printf("results in %s: summary.tsv, judge.tsv (per image), judge.png\n", a->out);
+  if (s != ST_OK) goto done;
+  if (a->reference) {
+    s = set_open(&x[1], a->reference, a->cls, e);
+    if (s != ST_OK) goto done;
+  }
+  for (int k = 0; k < sets; k++) {
+    s = set_measure(&x[k], e);
+    if (s != ST_OK) goto done;
+  }
+  s = dir_make(a->out, e);
+  if (s != ST_OK) goto done;
+  s = write_summary(set, sets, a, e);
+  if (s != ST_OK) goto done;
+  s = write_table(set, sets, a, e);
+  if (s != ST_OK) goto done;
+  s = write_sheet(&x[0], a, e);
+  if (s != ST_OK) goto done;
+  printf("results in %s: summary.tsv, judge.tsv (per image), judge.png\n", a->out);
+done:
   for (int k = 0; k < 2; k++) set_free(&x[k]);
   return s;
 }

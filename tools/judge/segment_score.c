@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
@@ -37,7 +38,7 @@ typedef struct Sum {
   double v[SEG_COUNT];
   int64_t n[SEG_COUNT];
 } Sum;
-static void add(Sum *s, SegMetric m, double v) {
+static void sum_add(Sum *s, SegMetric m, double v) {
   if (isfinite(v)) {
     s->v[m] += v;
     s->n[m]++;
@@ -49,14 +50,15 @@ Status seg_scores_add(SegScores *s, int run, const RimSlices *d, const real *pro
   const int64_t hw = (int64_t)d->x.h * d->x.w;
   Sum *sum = mem_alloc((size_t)s->lesions * sizeof *sum);
   uint8_t *truth = mem_alloc((size_t)hw), *found = mem_alloc((size_t)hw);
-  Status st = sum && truth && found
-                  ? ST_OK
-                  : err_set(e, ST_NOMEM, "out of memory for the scores of %lld lesions",
-                            (long long)s->lesions);
-  if (st == ST_OK)
-    memset(s->with, 0, (size_t)s->lesions * sizeof *s->with),
-        memset(s->without, 0, (size_t)s->lesions * sizeof *s->without);
-  for (int64_t i = 0; i < d->x.n && st == ST_OK; i++) {
+  Status st = ST_OK;
+  if (!sum || !truth || !found) {
+    st =
+        err_set(e, ST_NOMEM, "out of memory for the scores of %lld lesions", (long long)s->lesions);
+    goto done;
+  }
+  memset(s->with, 0, (size_t)s->lesions * sizeof *s->with);
+  memset(s->without, 0, (size_t)s->lesions * sizeof *s->without);
+  for (int64_t i = 0; i < d->x.n; i++) {
     MaskScore m;
     Sum *q = &sum[d->x.lesion[i]];
     for (int64_t k = 0; k < hw; k++) {
@@ -64,24 +66,25 @@ Status seg_scores_add(SegScores *s, int run, const RimSlices *d, const real *pro
       found[k] = (double)prob[i * hw + k] >= threshold;
     }
     st = mask_score(truth, found, d->x.h, d->x.w, &m, e);
-    if (st != ST_OK) break;
+    if (st != ST_OK) goto done;
     if (!m.truth) {
-      add(q, SEG_FALSE_AREA, (double)m.found);
+      sum_add(q, SEG_FALSE_AREA, (double)m.found);
       s->without[d->x.lesion[i]]++;
       continue;
     }
     s->with[d->x.lesion[i]]++;
-    add(q, SEG_DICE, m.dice);
-    add(q, SEG_DICE_TOLERANT, m.dice_tolerant);
-    add(q, SEG_HD95, m.hd95 * (d->mm > 0 ? d->mm : 1));
-    add(q, SEG_PRECISION, m.precision);
-    add(q, SEG_RECALL, m.recall);
-    add(q, SEG_MISSED, m.found == 0);
+    sum_add(q, SEG_DICE, m.dice);
+    sum_add(q, SEG_DICE_TOLERANT, m.dice_tolerant);
+    sum_add(q, SEG_HD95, m.hd95 * (d->mm > 0 ? d->mm : 1));
+    sum_add(q, SEG_PRECISION, m.precision);
+    sum_add(q, SEG_RECALL, m.recall);
+    sum_add(q, SEG_MISSED, m.found == 0);
   }
-  for (int64_t l = 0; l < s->lesions && st == ST_OK; l++)
+  for (int64_t l = 0; l < s->lesions; l++)
     for (int m = 0; m < SEG_COUNT; m++)
       s->value[((int64_t)run * SEG_COUNT + m) * s->lesions + l] =
           sum[l].n[m] ? sum[l].v[m] / (double)sum[l].n[m] : NAN;
+done:
   mem_free(sum);
   mem_free(truth);
   mem_free(found);
@@ -107,7 +110,7 @@ void seg_scores_mean(SegScores *s) {
 
 /* ---- tables ---- */
 
-static const char *num(char buf[16], double v) {
+static const char *number_short(char buf[16], double v) {
   if (isnan(v)) return "n/a";
   snprintf(buf, 16, "%.4f", v);
   return buf;
@@ -118,9 +121,10 @@ static const char *class_text(int label) {
 }
 
 static Status write_predictions(const SegScores *s, const RimSlices *d, const char *out, Error *e) {
-  char path[4200];
+  char path[PATH_LEN];
   TsvWriter w = {0};
   static const char *const head[] = {"subject", "lesion", "class", "slices_rim", "slices_none"};
+  TRY(path_join(path, out, "predictions.tsv", e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   for (int m = 0; m < SEG_COUNT; m++) tsv_cell(&w, "%s", seg_name[m]);
   for (int r = 0; r < s->runs; r++) tsv_cell(&w, "dice%d", r);
@@ -143,7 +147,6 @@ static Status write_predictions(const SegScores *s, const RimSlices *d, const ch
     }
     tsv_row_end(&w);
   }
-  snprintf(path, sizeof path, "%.4100s/predictions.tsv", out);
   return tsv_commit(&w, path, e);
 }
 
@@ -172,7 +175,7 @@ static Status line_of(const SegScores *s, const RimSlices *d, SegMetric m, const
                              r->resamples, r->level, 0, &q->lo, &q->hi, e);
 }
 
-static const char *what(SegMetric m, double mm) {
+static const char *metric_text(SegMetric m, double mm) {
   static const char *const text[SEG_COUNT] = {"Dice",
                                               "Dice, 1 pixel tolerance",
                                               "HD95 (pixels)",
@@ -184,7 +187,8 @@ static const char *what(SegMetric m, double mm) {
 }
 
 Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Error *e) {
-  char path[4200], b[4][16];
+  char path[PATH_LEN], b[4][16];
+  TRY(path_join(path, r->out, "metrics.tsv", e));
   int64_t with = 0, without = 0, rims = 0, *group = mem_alloc((size_t)s->lesions * sizeof *group);
   TsvWriter w = {0};
   static const char *const head[] = {"metric", "mean", "sd", "low", "high", "lesions"};
@@ -202,21 +206,23 @@ Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Er
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
   Status st = write_predictions(s, d, r->out, e);
-  for (int m = 0; m < SEG_COUNT && st == ST_OK; m++) {
+  if (st != ST_OK) goto done;
+  for (int m = 0; m < SEG_COUNT; m++) {
     Line q;
     st = line_of(s, d, (SegMetric)m, r, group, &q, e);
-    if (st != ST_OK) break;
-    printf("%-26s %8s %8s   %s - %s   %lld lesions\n", what((SegMetric)m, d->mm), num(b[0], q.mean),
-           num(b[1], q.sd), num(b[2], q.lo), num(b[3], q.hi), (long long)q.lesions);
+    if (st != ST_OK) goto done;
+    printf("%-26s %8s %8s   %s - %s   %lld lesions\n", metric_text((SegMetric)m, d->mm),
+           number_short(b[0], q.mean), number_short(b[1], q.sd), number_short(b[2], q.lo),
+           number_short(b[3], q.hi), (long long)q.lesions);
     tsv_cell(&w, "%s", seg_name[m]);
     const double v[4] = {q.mean, q.sd, q.lo, q.hi};
-    for (int i = 0; i < 4; i++) tsv_cell(&w, "%s", num(b[0], v[i]));
+    for (int i = 0; i < 4; i++) tsv_cell(&w, "%s", number_short(b[0], v[i]));
     tsv_cell(&w, "%lld", (long long)q.lesions);
     tsv_row_end(&w);
   }
+  st = tsv_commit(&w, path, e);
+done:
   mem_free(group);
-  snprintf(path, sizeof path, "%.4100s/metrics.tsv", r->out);
-  if (st == ST_OK) return tsv_commit(&w, path, e);
   mem_free(w.buf);
   return st;
 }
@@ -230,8 +236,9 @@ static int find_row(const Tsv *t, int cs, int cl, const SliceLesion *x) {
 }
 
 /* diff [lesions]: here minus there where both have a value. */
-static Status differences(const SegScores *s, const RimSlices *d, const Tsv *t, SegMetric m,
-                          const char *path, double *diff, double *here, double *there, Error *e) {
+static Status paired_differences(const SegScores *s, const RimSlices *d, const Tsv *t, SegMetric m,
+                                 const char *path, double *diff, double *here, double *there,
+                                 Error *e) {
   const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"),
             cv = tsv_column(t, seg_name[m]);
   int64_t n = 0;
@@ -264,46 +271,48 @@ static Status differences(const SegScores *s, const RimSlices *d, const Tsv *t, 
 
 Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, const char *other,
                    Error *e) {
-  char path[4200], out[4200], b[5][16];
+  char path[PATH_LEN], out[PATH_LEN], b[5][16];
   Tsv t;
   TsvWriter w = {0};
-  snprintf(path, sizeof path, "%.4100s%s", other, strstr(other, ".tsv") ? "" : "/predictions.tsv");
-  Status st = tsv_read(path, &t, e);
-  if (st != ST_OK) return st;
+  TRY(path_join(out, r->out, "comparison.tsv", e));
+  TRY(path_format(path, e, "%s%s", other, strstr(other, ".tsv") ? "" : "/predictions.tsv"));
+  TRY(tsv_read(path, &t, e));
+  Status st = ST_OK;
   double *diff = mem_alloc((size_t)s->lesions * sizeof *diff);
   int64_t *group = mem_alloc((size_t)s->lesions * sizeof *group);
-  if (!diff || !group)
+  if (!diff || !group) {
     st = err_set(e, ST_NOMEM, "out of memory for %lld lesions", (long long)s->lesions);
+    goto done;
+  }
   static const char *const head[] = {"metric", "here", "there",  "difference",
                                      "low",    "high", "lesions"};
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
-  if (st == ST_OK)
-    printf("%-26s %8s %8s %10s   against %s, paired by lesion\n", "", "here", "there", "difference",
-           path);
-  for (int64_t l = 0; l < s->lesions && st == ST_OK; l++) group[l] = d->x.row[l].subject_index;
-  for (int m = 0; m < SEG_COUNT && st == ST_OK; m++) {
+  printf("%-26s %8s %8s %10s   against %s, paired by lesion\n", "", "here", "there", "difference",
+         path);
+  for (int64_t l = 0; l < s->lesions; l++) group[l] = d->x.row[l].subject_index;
+  for (int m = 0; m < SEG_COUNT; m++) {
     double here = NAN, there = NAN, lo = NAN, hi = NAN;
     int64_t n;
-    st = differences(s, d, &t, (SegMetric)m, path, diff, &here, &there, e);
-    if (st == ST_OK)
-      st = eval_bootstrap_mean(s->lesions, diff, group, d->x.subjects, r->resamples, r->level, 0,
-                               &lo, &hi, e);
-    if (st != ST_OK) break;
+    st = paired_differences(s, d, &t, (SegMetric)m, path, diff, &here, &there, e);
+    if (st != ST_OK) goto done;
+    st = eval_bootstrap_mean(s->lesions, diff, group, d->x.subjects, r->resamples, r->level, 0, &lo,
+                             &hi, e);
+    if (st != ST_OK) goto done;
     const double v[5] = {here, there, mean_finite(diff, s->lesions, 1, &n), lo, hi};
-    printf("%-26s %8s %8s %10s   %s - %s   %lld lesions\n", what((SegMetric)m, d->mm),
-           num(b[0], v[0]), num(b[1], v[1]), num(b[2], v[2]), num(b[3], v[3]), num(b[4], v[4]),
-           (long long)n);
+    printf("%-26s %8s %8s %10s   %s - %s   %lld lesions\n", metric_text((SegMetric)m, d->mm),
+           number_short(b[0], v[0]), number_short(b[1], v[1]), number_short(b[2], v[2]),
+           number_short(b[3], v[3]), number_short(b[4], v[4]), (long long)n);
     tsv_cell(&w, "%s", seg_name[m]);
-    for (int i = 0; i < 5; i++) tsv_cell(&w, "%s", num(b[0], v[i]));
+    for (int i = 0; i < 5; i++) tsv_cell(&w, "%s", number_short(b[0], v[i]));
     tsv_cell(&w, "%lld", (long long)n);
     tsv_row_end(&w);
   }
+  st = tsv_commit(&w, out, e);
+done:
   tsv_free(&t);
   mem_free(diff);
   mem_free(group);
-  snprintf(out, sizeof out, "%.4100s/comparison.tsv", r->out);
-  if (st == ST_OK) return tsv_commit(&w, out, e);
   mem_free(w.buf);
   return st;
 }

@@ -6,19 +6,19 @@
 
 enum { GAP = 4, HEAD = 20, CAPTION = 14 };
 
-static bool inside(const real *m, double limit, int h, int w, int y, int x) {
+static bool mask_inside(const real *m, double limit, int h, int w, int y, int x) {
   return y >= 0 && x >= 0 && y < h && x < w && (double)m[y * w + x] >= limit;
 }
 
 static bool on_border(const real *m, double limit, int h, int w, int y, int x) {
-  return inside(m, limit, h, w, y, x) &&
-         !(inside(m, limit, h, w, y - 1, x) && inside(m, limit, h, w, y + 1, x) &&
-           inside(m, limit, h, w, y, x - 1) && inside(m, limit, h, w, y, x + 1));
+  return mask_inside(m, limit, h, w, y, x) &&
+         !(mask_inside(m, limit, h, w, y - 1, x) && mask_inside(m, limit, h, w, y + 1, x) &&
+           mask_inside(m, limit, h, w, y, x - 1) && mask_inside(m, limit, h, w, y, x + 1));
 }
 
 /* A small square in the middle of each border pixel, so that the image stays visible. */
-static void outlines(Canvas *c, int x0, int y0, int zoom, const SegRow *r, int h, int w,
-                     double threshold) {
+static void draw_outlines(Canvas *c, int x0, int y0, int zoom, const SegRow *r, int h, int w,
+                          double threshold) {
   const int size = zoom > 2 ? zoom / 2 : 1;
   for (int y = 0; y < h; y++)
     for (int x = 0; x < w; x++) {
@@ -45,8 +45,8 @@ Status segment_sheet(const char *path, const SegRow *row, int n, int h, int w, d
                              : 1,
             rows = (n + groups - 1) / groups, gw = cols * cw + 2 * GAP;
   Canvas c;
-  Status s = canvas_new(&c, groups * gw + GAP, HEAD + PRLX_MAX(rows, 1) * ch + GAP, 24, e);
-  if (s != ST_OK) return s;
+  TRY(canvas_new(&c, groups * gw + GAP, HEAD + PRLX_MAX(rows, 1) * ch + GAP, 24, e));
+  Status s = ST_OK;
   for (int k = 0; k < n; k++) {
     int x = GAP + k / rows * gw, y = HEAD + k % rows * ch, col = 0;
     const SegRow *r = &row[k];
@@ -60,7 +60,7 @@ Status segment_sheet(const char *path, const SegRow *row, int n, int h, int w, d
         canvas_image(&c, x, y, zoom, false, r->found, w, h, 0, 1);
       else
         canvas_image(&c, x, y, zoom, false, r->img, w, h, -1, 1);
-      if (t == 3) outlines(&c, x, y, zoom, r, h, w, threshold);
+      if (t == 3) draw_outlines(&c, x, y, zoom, r, h, w, threshold);
       x = GAP + k / rows * gw + ++col * cw;
     }
   }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/path.h"
 
 void slices_free(SliceSet *s) {
   mem_free(s->images);
@@ -63,7 +64,7 @@ static Status split_arg(const char *arg, char *path, size_t n, int *cls, Error *
   return ST_OK;
 }
 
-static Status grow(SliceSet *s, int64_t n, int64_t lesions, Error *e) {
+static Status slices_grow(SliceSet *s, int64_t n, int64_t lesions, Error *e) {
   const size_t per = (size_t)s->channels * (size_t)s->h * (size_t)s->w * sizeof *s->images,
                a = (size_t)s->n, b = (size_t)(s->n + n);
   real *img = mem_grow(s->images, a * per, b * per);
@@ -110,39 +111,39 @@ static void add_lesions(SliceSet *s, const Dataset *d, int cls) {
 }
 
 Status slices_add(SliceSet *s, const char *arg, const char *channels, Error *e) {
-  char path[4200];
+  char path[PATH_LEN];
   int cls, at[16], nc;
   Dataset d;
-  Status st = split_arg(arg, path, sizeof path, &cls, e);
-  if (st == ST_OK) st = dataset_open(&d, path, e);
-  if (st != ST_OK) return st;
-  st = channels_find(&d, channels, at, &nc, e);
-  if (st == ST_OK && s->n && (d.h != s->h || d.w != s->w))
+  TRY(split_arg(arg, path, sizeof path, &cls, e));
+  TRY(dataset_open(&d, path, e));
+  Status st = channels_find(&d, channels, at, &nc, e);
+  if (st != ST_OK) goto done;
+  if (s->n && (d.h != s->h || d.w != s->w)) {
     st = err_set(e, ST_INVALID,
                  "%s: %d x %d pixels; the other data sets have %d x %d; crop them alike", path, d.w,
                  d.h, s->w, s->h);
-  if (st == ST_OK) {
-    s->channels = nc;
-    s->h = d.h;
-    s->w = d.w;
-    st = grow(s, d.n, d.src ? d.src->n : d.n, e);
+    goto done;
   }
-  if (st == ST_OK) {
-    const int64_t hw = (int64_t)d.h * d.w;
-    add_lesions(s, &d, cls);
-    for (int64_t i = 0; i < d.n; i++) {
-      int64_t l = s->lesions + (d.src ? d.src->lesion[i] : i);
-      for (int c = 0; c < nc; c++)
-        for (int64_t k = 0; k < hw; k++)
-          s->images[((s->n + i) * nc + c) * hw + k] =
-              (real)d.images[(i * d.channels + at[c]) * hw + k];
-      s->lesion[s->n + i] = l;
-      s->label[s->n + i] = s->row[l].label;
-      s->row[l].slices++;
-    }
-    s->n += d.n;
-    s->lesions += d.src ? d.src->n : d.n;
+  s->channels = nc;
+  s->h = d.h;
+  s->w = d.w;
+  st = slices_grow(s, d.n, d.src ? d.src->n : d.n, e);
+  if (st != ST_OK) goto done;
+  const int64_t hw = (int64_t)d.h * d.w;
+  add_lesions(s, &d, cls);
+  for (int64_t i = 0; i < d.n; i++) {
+    int64_t l = s->lesions + (d.src ? d.src->lesion[i] : i);
+    for (int c = 0; c < nc; c++)
+      for (int64_t k = 0; k < hw; k++)
+        s->images[((s->n + i) * nc + c) * hw + k] =
+            (real)d.images[(i * d.channels + at[c]) * hw + k];
+    s->lesion[s->n + i] = l;
+    s->label[s->n + i] = s->row[l].label;
+    s->row[l].slices++;
   }
+  s->n += d.n;
+  s->lesions += d.src ? d.src->n : d.n;
+done:
   dataset_free(&d);
   return st;
 }

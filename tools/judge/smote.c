@@ -55,35 +55,42 @@ static int64_t label_of(const Dataset *d, int64_t i) {
 }
 
 /* The slices of the class, and how many lesions they belong to. */
-static Status gather(Job *j, Error *e) {
+/* Slices of the class: their numbers into j->pool, their lesions into j->lesion. */
+static Status pool_slices(Job *j, bool *seen, Error *e) {
+  const Dataset *d = &j->d;
+  for (int64_t i = 0; i < d->n; i++) {
+    if (label_of(d, i) < 0)
+      return err_set(e, ST_INVALID, "%s: image %lld has no class; SMOTE works within a class",
+                     d->path, (long long)i);
+    if (label_of(d, i) != j->a.cls) continue;
+    const int64_t l = d->src ? d->src->lesion[i] : i;
+    j->lesions += !seen[l];
+    seen[l] = true;
+    j->lesion[j->n] = l;
+    j->pool[j->n++] = i;
+  }
+  return ST_OK;
+}
+
+static Status smote_gather(Job *j, Error *e) {
   const Dataset *d = &j->d;
   const int64_t per = (int64_t)d->channels * d->h * d->w, nl = d->src ? d->src->n : d->n;
   j->pool = mem_alloc((size_t)d->n * sizeof *j->pool);
   j->lesion = mem_alloc((size_t)d->n * sizeof *j->lesion);
   bool *seen = mem_alloc((size_t)nl * sizeof *seen);
-  Status s = j->pool && j->lesion && seen ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
-    if (label_of(d, i) < 0)
-      s = err_set(e, ST_INVALID, "%s: image %lld has no class; SMOTE works within a class", d->path,
-                  (long long)i);
-    else if (label_of(d, i) == j->a.cls) {
-      int64_t l = d->src ? d->src->lesion[i] : i;
-      j->lesions += !seen[l];
-      seen[l] = true;
-      j->lesion[j->n] = l;
-      j->pool[j->n++] = i;
-    }
-  }
+  const Status s = j->pool && j->lesion && seen ? pool_slices(j, seen, e)
+                                                : err_set(e, ST_NOMEM, "out of memory");
   mem_free(seen);
-  if (s == ST_OK && j->lesions < 2)
-    s = err_set(e, ST_INVALID, "%s: %lld lesions of class %d; SMOTE needs at least 2; see --class",
-                d->path, (long long)j->lesions, j->a.cls);
-  j->x = s == ST_OK ? mem_alloc((size_t)(j->n * per) * sizeof *j->x) : NULL;
-  if (s == ST_OK && !j->x)
-    s = err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)j->n);
-  for (int64_t i = 0; i < j->n && s == ST_OK; i++)
+  TRY(s);
+  if (j->lesions < 2)
+    return err_set(e, ST_INVALID,
+                   "%s: %lld lesions of class %d; SMOTE needs at least 2; see --class", d->path,
+                   (long long)j->lesions, j->a.cls);
+  j->x = mem_alloc((size_t)(j->n * per) * sizeof *j->x);
+  if (!j->x) return err_set(e, ST_NOMEM, "out of memory for %lld slices", (long long)j->n);
+  for (int64_t i = 0; i < j->n; i++)
     memcpy(j->x + i * per, d->images + j->pool[i] * per, (size_t)per * sizeof *j->x);
-  return s;
+  return ST_OK;
 }
 
 static Status new_dataset(Job *j, Error *e) {
@@ -104,9 +111,7 @@ static Status new_dataset(Job *j, Error *e) {
   j->pick = mem_alloc((size_t)o->n * sizeof *j->pick);
   if (!o->path || !o->images || !o->labels || !o->names || !j->pick)
     return err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)o->n);
-  Status s = ST_OK;
-  for (int i = 0; i < d->nmeta && s == ST_OK; i++)
-    s = dataset_set_meta(o, d->meta[i].key, d->meta[i].value, e);
+  for (int i = 0; i < d->nmeta; i++) TRY(dataset_set_meta(o, d->meta[i].key, d->meta[i].value, e));
   if (a->method == METHOD_PIXEL)
     snprintf(text, sizeof text, "SMOTE on pixels: k %d, seed %lld", a->k, (long long)a->seed);
   else
@@ -115,16 +120,16 @@ static Status new_dataset(Job *j, Error *e) {
              "seed %lld",
              a->k, a->width, a->latent, a->epochs, a->batch, a->lr, a->penalty,
              a->kind == DEEPSMOTE_PAPER ? "paper" : "code", (long long)a->seed);
-  if (s == ST_OK) s = dataset_set_meta(o, "synthetic.method", text, e);
-  return s == ST_OK ? dataset_set_meta(o, "synthetic.from", d->path, e) : s;
+  TRY(dataset_set_meta(o, "synthetic.method", text, e));
+  return dataset_set_meta(o, "synthetic.from", d->path, e);
 }
 
 /* Picks and blends in the space of x [n,dim], result [o.n,dim]. */
-static Status oversample(Job *j, const real *x, int64_t dim, real *out, Error *e) {
+static Status smote_fill(Job *j, const real *x, int64_t dim, real *out, Error *e) {
   Rng r = {.seed = (uint64_t)j->a.seed, .subsequence = 2};
-  Status s = smote_pick(x, j->n, dim, j->d.src ? j->lesion : NULL, j->a.k, j->o.n, &r, j->pick, e);
-  if (s == ST_OK) smote_blend(x, dim, j->pick, j->o.n, out);
-  return s;
+  TRY(smote_pick(x, j->n, dim, j->d.src ? j->lesion : NULL, j->a.k, j->o.n, &r, j->pick, e));
+  smote_blend(x, dim, j->pick, j->o.n, out);
+  return ST_OK;
 }
 
 static bool on_epoch(void *ctx, int epoch, double rec, double pen) {
@@ -136,7 +141,7 @@ static bool on_epoch(void *ctx, int epoch, double rec, double pen) {
 }
 
 /* The autoencoder learns from all classes, as published; the codes of the class are oversampled. */
-static Status deep(Job *j, Error *e) {
+static Status smote_deep(Job *j, Error *e) {
   const Args *a = &j->a;
   const Dataset *d = &j->d;
   if (d->h != d->w)
@@ -155,24 +160,31 @@ static Status deep(Job *j, Error *e) {
   o.tick = on_epoch;
   o.ctx = j;
   DeepSmote m;
-  Status s = deepsmote_new(&m, &cfg, e);
-  if (s != ST_OK) return s;
+  TRY(deepsmote_new(&m, &cfg, e));
+  Status s = ST_OK;
   int64_t *labels = mem_alloc((size_t)d->n * sizeof *labels);
   real *z = mem_alloc((size_t)(j->n * cfg.latent) * sizeof *z),
        *znew = mem_alloc((size_t)(j->o.n * cfg.latent) * sizeof *znew);
-  if (!labels || !z || !znew) s = err_set(e, ST_NOMEM, "out of memory for the codes");
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) labels[i] = label_of(d, i);
+  if (!labels || !z || !znew) {
+    s = err_set(e, ST_NOMEM, "out of memory for the codes");
+    goto done;
+  }
+  for (int64_t i = 0; i < d->n; i++) labels[i] = label_of(d, i);
   progress_start(&j->bar, "DeepSMOTE", "epoch", a->epochs);
-  if (s == ST_OK)
-    s = deepsmote_train(&m, &o, &(Slices){d->images, labels, d->n, d->channels, d->h, d->w}, e);
+  s = deepsmote_train(&m, &o, &(Slices){d->images, labels, d->n, d->channels, d->h, d->w}, e);
   progress_end(&j->bar);
-  if (s == ST_OK) s = deepsmote_encode(&m, j->x, j->n, z, e);
-  if (s == ST_OK) s = oversample(j, z, cfg.latent, znew, e);
-  if (s == ST_OK) s = deepsmote_decode(&m, znew, j->o.n, j->o.images, e);
-  if (s == ST_OK && !tool_quiet)
+  if (s != ST_OK) goto done;
+  s = deepsmote_encode(&m, j->x, j->n, z, e);
+  if (s != ST_OK) goto done;
+  s = smote_fill(j, z, cfg.latent, znew, e);
+  if (s != ST_OK) goto done;
+  s = deepsmote_decode(&m, znew, j->o.n, j->o.images, e);
+  if (s != ST_OK) goto done;
+  if (!tool_quiet)
     printf("DeepSMOTE: last epoch's reconstruction error %.5f, penalty %.5f (mean square, network "
            "units)\n",
            j->rec, j->pen);
+done:
   mem_free(labels);
   mem_free(z);
   mem_free(znew);
@@ -180,25 +192,22 @@ static Status deep(Job *j, Error *e) {
   return s;
 }
 
-static Status run(Job *j, const char *path, Error *e) {
-  Status s = dataset_open(&j->d, path, e);
-  if (s != ST_OK) return s;
-  s = gather(j, e);
-  if (s == ST_OK) s = new_dataset(j, e);
-  if (s == ST_OK)
-    s = j->a.method == METHOD_DEEP
-            ? deep(j, e)
-            : oversample(j, j->x, (int64_t)j->d.channels * j->d.h * j->d.w, j->o.images, e);
-  for (int64_t i = 0; i < j->o.n && s == ST_OK; i++) {
+static Status smote_run(Job *j, const char *path, Error *e) {
+  TRY(dataset_open(&j->d, path, e));
+  TRY(smote_gather(j, e));
+  TRY(new_dataset(j, e));
+  TRY(j->a.method == METHOD_DEEP
+          ? smote_deep(j, e)
+          : smote_fill(j, j->x, (int64_t)j->d.channels * j->d.h * j->d.w, j->o.images, e));
+  for (int64_t i = 0; i < j->o.n; i++) {
     j->o.labels[i] = j->a.cls;
     snprintf(j->o.names[i], sizeof j->o.names[i], "%s%05lld",
              j->a.method == METHOD_DEEP ? "deepsmote" : "smote", (long long)i);
   }
-  if (s == ST_OK) s = dataset_save(&j->o, j->a.out, false, e);
-  if (s == ST_OK)
-    printf("%s: %lld images of class %d, made from %lld slices of %lld lesions\n", j->a.out,
-           (long long)j->o.n, j->a.cls, (long long)j->n, (long long)j->lesions);
-  return s;
+  TRY(dataset_save(&j->o, j->a.out, false, e));
+  printf("%s: %lld images of class %d, made from %lld slices of %lld lesions\n", j->a.out,
+         (long long)j->o.n, j->a.cls, (long long)j->n, (long long)j->lesions);
+  return ST_OK;
 }
 
 int tool_smote(int argc, char **argv) {
@@ -246,7 +255,7 @@ int tool_smote(int argc, char **argv) {
     return rc;
   }
   Error e = {0};
-  rc = run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("smote", &e);
+  rc = smote_run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("smote", &e);
   opts_free(&spec);
   job_free(j);
   mem_free(j);
