@@ -31,9 +31,16 @@ typedef struct ShapeAttr { /* reshape, broadcast: the shape of the result */
   int32_t dim[MAX_RANK];
 } ShapeAttr;
 
-typedef struct AxesAttr { /* sum, flip: bit k is axis k */
+typedef struct AxesAttr { /* flip: bit k is axis k */
   int32_t mask;
 } AxesAttr;
+
+typedef struct SumAttr {
+  int32_t mask; /* bit k: axis k is summed */
+  /* 0; or, in a graph whose samples may not depend on the batch (graph_batch_invariant), the length
+   * of the first axis, if that is kept: how a sum is cut may not depend on it */
+  int32_t samples;
+} SumAttr;
 
 typedef struct PermuteAttr { /* axis k of the result is axis[k] of the operand */
   int32_t axis[MAX_RANK];
@@ -77,6 +84,7 @@ typedef struct MatmulAttr {
   int32_t m;
   int32_t n;
   int32_t k;
+  int32_t per_row; /* 1: a row's bits may not depend on m (graph_batch_invariant) */
 } MatmulAttr;
 
 /* conv2d, conv2d_dx, conv2d_dw and conv_prep: the whole geometry of x [n,ci,h,w], w [co,ci,kh,kw],
@@ -131,6 +139,7 @@ typedef union Attr {
   ClampAttr clamp;
   ShapeAttr shape;
   AxesAttr axes;
+  SumAttr sum;
   PermuteAttr permute;
   SliceAttr slice;
   PadAttr pad;

@@ -65,9 +65,10 @@ Status graph_status(const Graph *g, Error *e); /* first failure, or ST_OK */
 /* returns 0 */
 Val graph_fail(Graph *g, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* From now on convolutions of this graph choose their algorithm as if the batch were one, so that
- * every sample gets the same bits in any batch (projection). Off by default: training takes the
- * algorithm that suits its batch. */
+/* From now on the operations of this graph choose their algorithm as if the batch, the first axis,
+ * were one (convolutions), without looking at it (matrix products) or sum in an order that does not
+ * depend on it (sums), so that every sample gets the same bits in any batch: projection, generation,
+ * features. Off by default: training takes the algorithm that suits its batch. */
 void graph_batch_invariant(Graph *g, bool on);
 bool graph_is_batch_invariant(const Graph *g);
 int graph_size(const Graph *g); /* nodes are 1 .. size-1 */

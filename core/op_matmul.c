@@ -7,6 +7,7 @@
 typedef struct Matmul {
   bool ta;
   bool tb;
+  bool per_row; /* a row of the result may not depend on m */
   /* mp: m rounded up to panels */
   int64_t m;
   int64_t n;
@@ -35,6 +36,7 @@ static void matmul_shape(Graph *g, const Shape *in, Node *n) {
   n->attr.matmul.m = (int32_t)n->shape.d[0];
   n->attr.matmul.n = (int32_t)n->shape.d[1];
   n->attr.matmul.k = (int32_t)in[0].d[!ta];
+  n->attr.matmul.per_row = graph_is_batch_invariant(g);
 }
 
 Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb) {
@@ -55,6 +57,7 @@ static Matmul matmul_of(const Node *n) {
   const MatmulAttr *a = &n->attr.matmul;
   return (Matmul){.ta = a->transpose_a,
                   .tb = a->transpose_b,
+                  .per_row = a->per_row,
                   .m = a->m,
                   .n = a->n,
                   .k = a->k,
@@ -64,7 +67,7 @@ static Matmul matmul_of(const Node *n) {
 /* Both operands contiguous along k and one of them short: inner products need no packing, and
  * weights are read once. */
 static bool is_dots(const Matmul *q) {
-  return !q->ta && q->tb && PRLX_MIN(q->m, q->n) <= MM_DOTS_MAX;
+  return !q->ta && q->tb && (q->per_row || PRLX_MIN(q->m, q->n) <= MM_DOTS_MAX);
 }
 
 static void dots_task(void *ctx, int64_t i, int worker) {

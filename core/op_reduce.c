@@ -6,9 +6,9 @@
 static void sum_shape(Graph *g, const Shape *in, Node *n) {
   n->shape = in[0];
   for (int i = 0; i < in[0].rank; i++)
-    if (n->attr.axes.mask >> i & 1) n->shape.d[i] = 1;
-  if (n->attr.axes.mask >> in[0].rank)
-    graph_fail(g, ST_INTERNAL, "sum: axis mask 0x%x for rank %d", (unsigned)n->attr.axes.mask,
+    if (n->attr.sum.mask >> i & 1) n->shape.d[i] = 1;
+  if (n->attr.sum.mask >> in[0].rank)
+    graph_fail(g, ST_INTERNAL, "sum: axis mask 0x%x for rank %d", (unsigned)n->attr.sum.mask,
                in[0].rank);
 }
 
@@ -29,7 +29,9 @@ Val g_sum(Graph *g, Val x, unsigned axes) {
   for (int i = 0; i < s.rank; i++)
     if (axes >> i & 1 && s.d[i] != 1) mask |= 1u << i;
   if (x && !mask) return x;
-  return g_op(g, OP_sum, 1, &x, &(Attr){.axes = {(int32_t)mask}});
+  const bool free = !graph_is_batch_invariant(g) || s.rank == 0 || mask & 1;
+  return g_op(g, OP_sum, 1, &x,
+              &(Attr){.sum = {.mask = (int32_t)mask, .samples = free ? 0 : (int32_t)s.d[0]}});
 }
 
 Val g_broadcast(Graph *g, Val x, Shape s) {
@@ -76,7 +78,12 @@ static void broadcast_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need
 }
 
 static void sum_program(const Node *n, const Shape *in, PwProgram *p) {
-  *p = (PwProgram){.narg = 1, .result = -1, .iter = in[0], .out_shape = n->shape, .reduce = true};
+  *p = (PwProgram){.narg = 1,
+                   .result = -1,
+                   .iter = in[0],
+                   .out_shape = n->shape,
+                   .reduce = true,
+                   .samples = n->attr.sum.samples};
   p->arg_shape[0] = in[0];
 }
 
@@ -100,7 +107,7 @@ static void broadcast_cpu(const Exec *x) {
 
 const OpRow op_sum = {.name = "sum",
                       .order = ORDER_ANY,
-                      .attr_bytes = sizeof(AxesAttr),
+                      .attr_bytes = sizeof(SumAttr),
                       .shape = sum_shape,
                       .grad = sum_grad,
                       .scratch = sum_scratch,

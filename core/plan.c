@@ -37,7 +37,9 @@ static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
     if (!shape_eq(x, m->n.shape) || s.rank != 4 || s.d[0] != x.d[0] || s.d[1] != x.d[1] ||
         s.d[2] != 1 || s.d[3] != 1)
       continue;
-    if (x.d[2] * x.d[3] == 1) return;
+    /* a leaf has the product's shape for a batch of one only: any batch is planned alike */
+    const int op = p->v[m->n.in[k]].n.op;
+    if (x.d[2] * x.d[3] == 1 || op == OP_param || op == OP_constant) return;
     c->n.in[operand] = m->n.in[k];
     c->n.in[slot] = m->n.in[1 - k];
     c->n.nin = 4;
@@ -184,6 +186,7 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
   q->out_shape = p->v[root].n.shape;
   q->iter = sum ? p->v[p->v[root].n.in[0]].n.shape : q->out_shape;
   q->reduce = sum;
+  q->samples = sum ? p->v[root].n.attr.sum.samples : 0;
   /* members are at lower indices; collect them in ascending order */
   int found = 0;
   for (Val v = root; v > 0 && found < p->v[root].group_ops; v--)

@@ -39,6 +39,7 @@ typedef struct Loop {
   int64_t nsum;
   int64_t keep_per_task;
   int64_t sum_per_task;
+  int64_t sum_block; /* sum items that are added before anything else is */
   int64_t sum_tasks;
   int64_t acc_size;
   double *partial;
@@ -226,7 +227,12 @@ static void plan_reduce(Loop *l) {
   }
   l->acc_size = (l->row_kept ? l->tile_rows : 1) * (l->col_kept ? l->tile_cols : 1);
   int64_t tile = l->tile_rows * l->tile_cols;
-  l->sum_per_task = l->nkeep >= 64 ? l->nsum : PRLX_MAX(1, TASK_ELEMS / tile);
+  /* Enough outputs: each is one task's. Where its bits may not depend on how many there are
+   * (p->samples), the task still adds block by block, as several tasks would. */
+  const bool whole = l->nkeep >= 64;
+  l->sum_block = PRLX_MAX(1, TASK_ELEMS / tile);
+  if (whole && !l->p->samples) l->sum_block = l->nsum;
+  l->sum_per_task = whole ? l->nsum : l->sum_block;
   l->sum_tasks = (l->nsum + l->sum_per_task - 1) / l->sum_per_task;
   l->keep_per_task = PRLX_MAX(1, TASK_ELEMS / (tile * PRLX_MIN(l->sum_per_task, l->nsum)));
 }
@@ -277,36 +283,47 @@ static void store(const Loop *l, const double *acc, const Tile *t, int64_t at) {
     for (int j = 0; j < n; j++) l->out[at + i * rs + j * cs] = (real)acc[i * n + j];
 }
 
+/* acc = sum of the sum items first..last-1 of keep item `t`, whose arguments start at base[]. */
+static void reduce_block(const Loop *l, const Tile *t, const int64_t *base, int64_t first,
+                         int64_t last, Work *w, double *acc) {
+  memset(acc, 0, (size_t)l->acc_size * sizeof *acc);
+  for (int64_t s = first; s < last; s++) {
+    int64_t off[PW_MAX_ARGS + 1], at = s, row = 0, col = 0;
+    int r = t->r, n = t->n;
+    bool one;
+    memcpy(off, base, sizeof off);
+    if (!l->col_kept) {
+      col = at % l->col_tiles * l->tile_cols;
+      at /= l->col_tiles;
+      n = (int)PRLX_MIN(l->tile_cols, l->inner - col);
+    }
+    if (!l->row_kept) {
+      row = at % l->row_tiles * l->tile_rows;
+      at /= l->row_tiles;
+      r = (int)PRLX_MIN(l->tile_rows, l->rows - row);
+    }
+    add_axes(l, l->summed, l->nsummed, at, off);
+    add_tile(l, row, col, off);
+    const real *v = eval(l, off, r, n, w, NULL, &one);
+    accumulate(l, acc, v, r, n, one);
+  }
+}
+
 static void reduce_task(void *ctx, int64_t task, int worker) {
   const Loop *l = ctx;
   Work w;
-  double local[PW_CHUNK];
+  double local[PW_CHUNK], block[PW_CHUNK];
   int64_t kb = task / l->sum_tasks, sb = task % l->sum_tasks;
+  const int64_t end = PRLX_MIN((sb + 1) * l->sum_per_task, l->nsum);
   for (int64_t k = kb * l->keep_per_task; k < PRLX_MIN((kb + 1) * l->keep_per_task, l->nkeep);
        k++) {
     int64_t base[PW_MAX_ARGS + 1] = {0};
     Tile t = keep_tile(l, k, base);
     double *acc = l->partial ? l->partial + (sb * l->nkeep + k) * l->acc_size : local;
-    memset(acc, 0, (size_t)l->acc_size * sizeof *acc);
-    for (int64_t s = sb * l->sum_per_task; s < PRLX_MIN((sb + 1) * l->sum_per_task, l->nsum); s++) {
-      int64_t off[PW_MAX_ARGS + 1], at = s, row = 0, col = 0;
-      int r = t.r, n = t.n;
-      bool one;
-      memcpy(off, base, sizeof off);
-      if (!l->col_kept) {
-        col = at % l->col_tiles * l->tile_cols;
-        at /= l->col_tiles;
-        n = (int)PRLX_MIN(l->tile_cols, l->inner - col);
-      }
-      if (!l->row_kept) {
-        row = at % l->row_tiles * l->tile_rows;
-        at /= l->row_tiles;
-        r = (int)PRLX_MIN(l->tile_rows, l->rows - row);
-      }
-      add_axes(l, l->summed, l->nsummed, at, off);
-      add_tile(l, row, col, off);
-      const real *v = eval(l, off, r, n, &w, NULL, &one);
-      accumulate(l, acc, v, r, n, one);
+    for (int64_t s = sb * l->sum_per_task; s < end; s += l->sum_block) {
+      const bool first = s == sb * l->sum_per_task;
+      reduce_block(l, &t, base, s, PRLX_MIN(s + l->sum_block, end), &w, first ? acc : block);
+      for (int64_t i = 0; i < l->acc_size && !first; i++) acc[i] += block[i];
     }
     if (!l->partial) store(l, acc, &t, base[l->p->narg]);
   }

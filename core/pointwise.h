@@ -45,6 +45,7 @@ typedef struct PwProgram {
   Shape arg_shape[PW_MAX_ARGS]; /* equal rank with 1s, or rank 0 */
   Shape out_shape;              /* == iter, or with 1s where summed (reduce) */
   bool reduce;
+  int32_t samples; /* reduce: SumAttr.samples */
 } PwProgram;
 
 /* Runs it. args[k] points to argument k (contiguous in its own shape). out may be the memory of an

@@ -239,9 +239,9 @@ typedef struct MmPlan {
 static MmPlan mm_plan(const DevStep *s) {
   const MatmulAttr *a = &s->node.attr.matmul;
   MmPlan q = {a->m, a->n, a->k, 0, 0};
-  /* Up to that batch a row has the same bits in any batch. */
-  const int64_t tiles =
-      (q.m <= MM_BATCH_MAX ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);
+  /* Up to that batch, or where the graph asks for it, a row has the same bits in any batch. */
+  const bool one = a->per_row || q.m <= MM_BATCH_MAX;
+  const int64_t tiles = (one ? 1 : cuda_ceil(q.m, MM_TILE)) * cuda_ceil(q.n, MM_TILE);
   const int64_t want = PRLX_MIN(cuda_ceil(MM_BLOCKS, tiles), cuda_ceil(q.k, MM_CHUNK_MIN));
   q.chunk = cuda_ceil(cuda_ceil(q.k, want), MM_CHUNK_MIN) * MM_CHUNK_MIN;
   q.chunks = cuda_ceil(q.k, q.chunk);

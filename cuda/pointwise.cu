@@ -262,7 +262,7 @@ static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, 
                    "cuda pointwise: a program of %d operations that reads what it did not write",
                    p->nop);
   pw_dev_bind(&d, s->arg, s->targ, s->out);
-  if (p->reduce) return pw_sum_launch(c, s, &d, e);
+  if (p->reduce) return pw_sum_launch(c, s, &d, p->samples, e);
   const int threads = pw_threads(&d);
   const int64_t nvec = d.nkept * d.nsum * (int64_t)d.row.d;
   LAUNCH(pw_map, (unsigned)cuda_ceil(nvec, threads), threads, pw_slot_bytes(&d, threads), c->stream,

@@ -116,7 +116,7 @@ typedef struct PwDev {
 bool pw_dev_init(PwDev *d, const PwProgram *p);
 void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void *out);
 size_t pw_sum_scratch(const PwProgram *p); /* reduce.cu */
-Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, Error *e);
+Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, int32_t samples, Error *e);
 
 /* slots: 32 bytes per thread each */
 static inline int pw_threads(const PwDev *d) {

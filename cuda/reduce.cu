@@ -42,7 +42,10 @@ static int pow2_below(int64_t n, int limit) {
   return p;
 }
 
-static SumPlan sum_plan(const PwDev *d) {
+/* Threads per output and chunks decide the order of a sum. With `samples` they are chosen as for one
+ * sample (PwProgram.samples), so that no output depends on how many there are. */
+static SumPlan sum_plan(const PwDev *d, int32_t samples) {
+  const int64_t one = PRLX_MAX(1, samples);
   SumPlan q = {};
   q.rows = d->inner_summed;
   q.threads = pw_threads(d);
@@ -51,7 +54,7 @@ static SumPlan sum_plan(const PwDev *d) {
   if (q.rows) {
     /* short sums: several outputs per warp */
     q.group = pow2_below(cuda_ceil(q.steps, 4), 32);
-    while (q.group < q.threads && q.group * q.nout < SUM_BLOCKS * 256 &&
+    while (q.group < q.threads && q.group * (q.nout / one) < SUM_BLOCKS * 256 &&
            q.steps >= 2 * q.group * SUM_GROUP_STEPS)
       q.group *= 2;
     q.blocks = cuda_ceil(q.nout, q.threads / q.group);
@@ -62,7 +65,7 @@ static SumPlan sum_plan(const PwDev *d) {
     q.blocks = cuda_ceil(d->nkept * (int64_t)d->row.d, q.tx);
   }
   const int64_t want =
-      PRLX_MIN(cuda_ceil(SUM_BLOCKS, q.blocks),
+      PRLX_MIN(cuda_ceil(SUM_BLOCKS, cuda_ceil(q.blocks, one)),
                PRLX_MIN((int64_t)SUM_CHUNKS_MAX, q.steps / (q.group * SUM_CHUNK_STEPS)));
   q.per_chunk = cuda_ceil(q.steps, PRLX_MAX(1, want));
   q.chunks = cuda_ceil(q.steps, q.per_chunk);
@@ -72,7 +75,7 @@ static SumPlan sum_plan(const PwDev *d) {
 size_t pw_sum_scratch(const PwProgram *p) {
   PwDev d;
   if (shape_numel(p->iter) == 0 || !pw_dev_init(&d, p)) return 0;
-  const SumPlan q = sum_plan(&d);
+  const SumPlan q = sum_plan(&d, p->samples);
   return q.chunks > 1 ? (size_t)(q.chunks * q.nout) * sizeof(double) : 0;
 }
 
@@ -199,8 +202,8 @@ static int log2_of(int n) {
   return l;
 }
 
-Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, Error *e) {
-  const SumPlan q = sum_plan(d);
+Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, int32_t samples, Error *e) {
+  const SumPlan q = sum_plan(d, samples);
   double *partial = q.chunks > 1 ? (double *)s->scratch : NULL;
   const dim3 grid((unsigned)q.blocks, (unsigned)q.chunks);
   if (q.rows) {

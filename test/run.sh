@@ -27,6 +27,8 @@ emulated() {
   fi
   run "CUDA emulation" "$B/emu/cuda_self"
   run "CUDA operations (emulated)" "$B/emu/cuda_ops"
+  [ "$mode" = long ] && precisions="strict tf32 f16 bf16" || precisions=f16
+  for p in $precisions; do run "CUDA, any batch, $p (emulated)" "$B/emu/cuda_batch" "$p"; done
   files="ops nn mapping_2c generator_cond discriminator_uncond path_length augment_r1 train_step"
   if [ "$mode" = long ]; then
     files="$files mapping_2u mapping_8c mapping_8u generator_uncond discriminator_cond"
