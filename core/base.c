@@ -27,8 +27,8 @@ void *mem_alloc(size_t bytes) {
   if (bytes > SIZE_MAX - 64) return NULL;
   size_t n = bytes ? (bytes + 63) & ~(size_t)63 : 64;
   void *p = NULL;
-  /* Large blocks: calloc'ed pages are zero already, aligned_alloc's are not known to be; memset
-   * touches them once, which also keeps the first run of a plan from paying for page faults. */
+  /* Zeroed by writing: the pages are touched here, once, which keeps the first run of a plan from
+   * paying for page faults. */
   if (posix_memalign(&p, 64, n) != 0) return NULL;
   memset(p, 0, n);
   __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);

@@ -14,6 +14,17 @@ typedef double real;
 typedef float real;
 #endif
 
+/* What holds for every function of every header that does not say otherwise:
+ *   errors     Any function that allocates may return ST_NOMEM; other codes are named where they
+ *              can come. After an error outputs are empty (a struct may, but need not be freed).
+ *   ownership  What a function hands out belongs to the caller, who frees it with the function of
+ *              the struct (x_free, x_close), or with mem_free. Pointers into a struct, and texts a
+ *              struct is asked for, end with it. Arguments are borrowed for the call.
+ *   threads    One object in one thread at a time, different ones in any threads at once; reading a
+ *              const object from many threads is fine. What uses all cores (par_for, plan_run and
+ *              what calls them) is called from one thread at a time: core/threads.h.
+ *   arrays     Row-major; x [n,C,H,W] is the order in memory. */
+
 /* ---- errors: a library function returns a Status; the text goes to the caller's Error ---- */
 typedef enum {
   ST_OK = 0,
@@ -43,18 +54,26 @@ Status err_set(Error *e, Status code, const char *fmt, ...) __attribute__((forma
     if (try_status != ST_OK) return try_status; \
   } while (0)
 
-/* ---- memory: every host allocation of the library goes through these two ---- */
-/* 64-byte aligned, zeroed; NULL when out of memory; bytes 0 gives a valid pointer */
+/* ---- memory: every host allocation of the library goes through these; from any thread ---- */
+
+/* 64-byte aligned, zeroed; NULL when out of memory; bytes 0 gives a valid pointer. */
 void *mem_alloc(size_t bytes);
 
-/* like realloc (p may be NULL); new part zeroed; NULL leaves p valid */
+/* Like realloc (p may be NULL), from old_bytes to bytes; the new part is zeroed; NULL leaves p
+ * valid. */
 void *mem_grow(void *p, size_t old_bytes, size_t bytes);
-void mem_free(void *p); /* NULL allowed */
+
+/* NULL allowed. */
+void mem_free(void *p);
+
+/* A copy, to be freed with mem_free; NULL when out of memory. */
 char *mem_strdup(const char *s);
 
 /* Test hook: the n-th allocation from now fails (0 = the next one, -1 = never). Not thread safe. */
 void mem_fail_after(int64_t n);
-size_t mem_live_count(void); /* blocks allocated and not freed (leak tests) */
+
+/* Blocks allocated and not freed (leak tests). */
+size_t mem_live_count(void);
 
 /* a*b with overflow check: false when it does not fit in size_t. */
 bool mul_ok(size_t a, size_t b, size_t *out);
@@ -76,7 +95,13 @@ typedef struct Shape {
 #define SHAPE4(a, b, c, d) ((Shape){4, {a, b, c, d}})
 #define SHAPE5(a, b, c, d, e) ((Shape){5, {a, b, c, d, e}})
 #define SHAPE6(a, b, c, d, e, f) ((Shape){6, {a, b, c, d, e, f}})
+
+/* Product of the sizes; 1 for rank 0. */
 int64_t shape_numel(Shape s);
+
+/* Same rank, same sizes. */
 bool shape_eq(Shape a, Shape b);
-const char *shape_str(Shape s, char buf[96]); /* "[4,1,64,64]" */
+
+/* "[4,1,64,64]", in buf. */
+const char *shape_str(Shape s, char buf[96]);
 #endif

@@ -218,7 +218,8 @@ static void test_codes_and_axes(void) {
               "%s, codes %d %d: %s", axes[a].name, k->s, k->q, v.head.warning);
         const Grid own = grid_of(&v.head), ras = grid_canonical(&v.head);
         float turned[12];
-        CHECK(resample(v.data, &own, turned, &ras, INTERP_CUBIC, -1, &e) == ST_OK, "%s", e.msg);
+        CHECK(grid_resample(v.data, &own, turned, &ras, INTERP_CUBIC, -1, &e) == ST_OK, "%s",
+              e.msg);
         int wrong = 0;
         for (int64_t at3 = 0; at3 < 12; at3++) { /* every voxel is where it was */
           const double ijk[3] = {(double)(at3 % 2), (double)(at3 / 2 % 3), (double)(at3 / 6)};

@@ -2,7 +2,9 @@
 #ifndef PRLX_CHECKSUM_H
 #define PRLX_CHECKSUM_H
 #include "core/base.h"
-/* CRC-32 of IEEE 802.3 (RFC 1952, section 8), going on from `crc`; start with 0. */
+
+/* CRC-32 of IEEE 802.3 (RFC 1952, section 8) of n bytes, going on from `crc`; start with 0. May be
+ * called from several threads. */
 uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n);
 
 /* Adler-32 (RFC 1950, section 9) of n bytes. */

@@ -4,35 +4,43 @@
 #define PRLX_IO_FILE_H
 #include "core/base.h"
 typedef struct AtomicFile {
-  int fd;
-  /* NULL: writing straight into a device or pipe */
-  char *path;
-  char *tmp;
+  int fd;     /* -1: closed */
+  char *path; /* the file that will be there */
+  char *tmp;  /* what is written until then; NULL: writing straight into a device or pipe */
 } AtomicFile;
 
 /* Creates PATH.tmp<pid>.<k> beside the target (a symbolic link is followed, so the link stays). A
  * target that is a device or a pipe (/dev/stdout, /dev/full) cannot be replaced and is written
- * directly; a folder is refused. */
+ * directly; a folder is refused. ST_IO: cannot be created; ST_INVALID: no name. After an error
+ * nothing is open. */
 Status atomic_begin(AtomicFile *f, const char *path, Error *e);
 
-/* whole buffer or error; on error call atomic_abort */
+/* Writes all n bytes or returns ST_IO; then call atomic_abort. */
 Status atomic_write(AtomicFile *f, const void *data, size_t n, Error *e);
 
-/* fsync, close, rename, fsync of the folder; removes the temporary file on failure */
+/* fsync, close, rename, fsync of the folder. ST_IO: one of them failed; the temporary file is gone
+ * and the old file, if there was one, is as it was. f is closed in any case. */
 Status atomic_commit(AtomicFile *f, Error *e);
 
-/* closes and removes the temporary file; safe after commit */
+/* Closes and removes the temporary file; safe after commit. */
 void atomic_abort(AtomicFile *f);
+
+/* The whole file, at most max bytes, and a zero behind them (*n does not count it), so that a text
+ * can be used as a string; mem_free(*data). Only regular files: a FIFO cannot hang it. ST_IO: cannot
+ * be read; ST_FORMAT: more than max bytes. After an error *data is NULL. */
 Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error *e);
 
-/* temporary, fsync, rename */
+/* atomic_begin, atomic_write, atomic_commit. */
 Status file_write_atomic(const char *path, const void *data, size_t n, Error *e);
 
-/* mkdir -p; checks that it can be written */
+/* mkdir -p. ST_IO: cannot be made, or is there and cannot be written to; ST_INVALID: the name is
+ * empty or too long. */
 Status dir_make(const char *path, Error *e);
+
+/* Whether something of this name is there, be it a folder. */
 bool file_exists(const char *path);
 
 /* What stands in place of a large file that was not fetched: says so and what to do, from the first
- * n bytes (160 are looked at); NULL for anything else. */
+ * n bytes (160 are looked at); NULL for anything else. A constant text. */
 const char *file_pointer(const uint8_t *p, size_t n);
 #endif

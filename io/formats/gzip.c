@@ -61,7 +61,7 @@ static bool more_members(const uint8_t *p, const uint8_t *end) {
   return p < end && memcmp(p, magic, PRLX_MIN((size_t)(end - p), sizeof magic)) == 0;
 }
 
-/* All members, appended to z->out; what follows the last one is left at z->p. */
+/* All members, appended to z->out; what follows the last one is left at z->next. */
 static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char *name, Error *e) {
   z->next = in;
   z->end = in + n;

@@ -11,34 +11,32 @@
 #define LIT_TABLE ((1 << LIT_BITS) + 144 * 16)
 #define DIST_TABLE ((1 << DIST_BITS) + 16 * 128)
 typedef struct Inflate {
-  /* input not yet in hold */
-  const uint8_t *next;
+  const uint8_t *next; /* input not yet in hold, up to end */
   const uint8_t *end;
-  uint64_t hold;
-  int nbits; /* how many bits are in hold, the next one lowest */
-  /* at bytes written of cap; base: where this stream began (distances end there) */
-  uint8_t *out;
+  uint64_t hold; /* the next nbits bits of the input, the first one lowest */
+  int nbits;
+  uint8_t *out; /* at bytes written of cap */
   size_t at;
   size_t cap;
-  size_t base;
-  /* grow: out is enlarged with mem_grow up to max bytes; otherwise cap is the limit */
-  size_t max;
-  /* peek: stop without complaint when cap bytes are there */
-  bool grow;
-  bool peek;
+  size_t base; /* where this stream began in out: distances end there */
+  size_t max;  /* with grow: at most this many bytes */
+  bool grow;   /* out is enlarged with mem_grow; otherwise cap is the limit */
+  bool peek;   /* stop without complaint when cap bytes are there */
   uint32_t lit[LIT_TABLE];
   uint32_t dist[DIST_TABLE];
 } Inflate;
 
-/* reasons that callers tell apart, by address */
+/* Reasons that callers tell apart, by address. */
 extern const char INFLATE_EARLY[], INFLATE_MORE[], INFLATE_NOMEM[], INFLATE_FULL[];
-/* One stream from z->p, appended to z->out; afterwards z->p is the first byte behind it. NULL, or
+
+/* One stream from z->next, appended to z->out; afterwards z->next is the first byte behind it. NULL, or
  * why it stopped: nothing in the input can make it read or write outside the two buffers, and every
  * step consumes input or produces output, so it ends. */
 const char *inflate_stream(Inflate *z);
 
-/* zlib and raw inflate, RFC 1950/1951: decodes at most cap bytes; never reads or writes out of
- * bounds. *used = input consumed. */
+/* zlib and raw inflate, RFC 1950/1951: decode in[0..n) into out, at most cap bytes, and say how many
+ * (*got, *used of the input); never read or write out of bounds. ST_FORMAT: damaged, cut short (the
+ * checksum is checked with zlib), or more than cap bytes. `name` is for messages. */
 Status zlib_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got,
                     const char *name, Error *e);
 Status raw_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got, size_t *used,

@@ -80,7 +80,7 @@ static char *utf8_put(char *o, uint32_t c) {
   return o;
 }
 
-/* The escape after a backslash at j->p. Writes at *o (if not NULL), at most as many bytes as it
+/* The escape after a backslash at j->at. Writes at *o (if not NULL), at most as many bytes as it
  * consumes. */
 static bool string_escape(Json *j, char **o) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";

@@ -7,27 +7,41 @@
 #define JSON_MAX_DEPTH 64
 typedef struct Json {
   const char *start;
-  const char *at;
+  const char *at; /* what is read next, up to end; after an error the place of it */
   const char *end;
-  const char *why; /* NULL while all is well */
-  bool nomem;
+  const char *why; /* NULL while all is well; a constant text */
+  bool nomem;      /* the reason is lack of memory */
 } Json;
+
+/* Begins at text[0..n), which must outlive j. Nothing is to be freed. */
 void json_init(Json *j, const char *text, size_t n);
 
-/* next character that is no white space; 0 at the end or after an error; consumes nothing but white
- * space */
+/* Next character that is no white space; 0 at the end or after an error. Consumes nothing but white
+ * space. */
 char json_peek(Json *j);
-bool json_take(Json *j, char c); /* consumes c, error if something else is there */
-bool json_try(Json *j, char c);  /* consumes c if it is there */
+
+/* Consume c: json_take stops with an error if something else is there, json_try only says no. */
+bool json_take(Json *j, char c);
+bool json_try(Json *j, char c);
 
 /* A string, escapes resolved, as UTF-8; mem_free it. Refused: control characters, bad escapes, lone
  * surrogates, bad UTF-8, \u0000. */
 bool json_string(Json *j, char **out);
-bool json_number(Json *j, double *out);   /* at most 63 characters */
-bool json_uint(Json *j, uint64_t *out);   /* digits only, no leading zero, < 2^63 */
-bool json_skip(Json *j);                  /* any value, checked, nested up to JSON_MAX_DEPTH */
-bool json_done(Json *j);                  /* only white space is left */
-bool json_fail(Json *j, const char *why); /* returns false; the first reason stays */
+
+/* A number of at most 63 characters. */
+bool json_number(Json *j, double *out);
+
+/* Digits only, no leading zero, < 2^63. */
+bool json_uint(Json *j, uint64_t *out);
+
+/* Any value, checked, nested up to JSON_MAX_DEPTH. */
+bool json_skip(Json *j);
+
+/* Whether only white space is left (and nothing went wrong). */
+bool json_done(Json *j);
+
+/* Stops with this reason, a constant text; the first one stays. Returns false. */
+bool json_fail(Json *j, const char *why);
 
 /* Value of a top-level number field of the object in text[0..n); false if the text is no valid
  * object or the field is absent or no number. */

@@ -69,32 +69,41 @@ typedef struct NiftiHeader {
  * fastest). */
 typedef struct Nifti {
   NiftiHeader head;
-  float *data;
-  int64_t nvox;
-  char *path;
+  float *data;  /* [nvox] */
+  int64_t nvox; /* product of all dimensions */
+  char *path;   /* of the file, for messages */
 } Nifti;
 
 /* Header only; sizes are checked against the file before anything is allocated. Either file of a
  * pair may be named. Complex, RGB, float128 and binary volumes have a readable header; nifti_read
- * refuses them by name. */
+ * refuses them by name. ST_IO: cannot be read; ST_FORMAT: no NIfTI file, or a broken one. */
 Status nifti_read_header(const char *path, NiftiHeader *h, Error *e);
+
+/* Header and voxels; nifti_free(v). ST_NOMEM also where the volume is larger than the machine's
+ * memory. After an error v is empty. */
 Status nifti_read(const char *path, Nifti *v, Error *e);
 
 /* The same from memory: a .nii or .nii.gz, or the header of a pair with its image (img NULL
  * otherwise). `name` is for messages and v->path. */
 Status nifti_decode(const uint8_t *data, size_t n, const uint8_t *img, size_t nimg,
                     const char *name, Nifti *v, Error *e);
+
+/* Also of an empty one. */
 void nifti_free(Nifti *v);
 
-/* by the first bytes: NIfTI header, or a gzip file that begins with one (64 KiB are enough) */
+/* By the first bytes: NIfTI header, or a gzip file that begins with one (64 KiB are enough). */
 bool nifti_is(const uint8_t *head, size_t n);
-const char *nifti_datatype_name(int datatype); /* "int16", ...; "unknown" */
-int nifti_datatype_bytes(int datatype);        /* per voxel; 0 for unknown and binary */
 
-/* sform and qform codes: "scanner", "aligned", "talairach", "mni", "template" */
+/* NIFTI_TYPE codes: "int16", ... or "unknown", a constant text; bytes per voxel, 0 for unknown and
+ * binary. */
+const char *nifti_datatype_name(int datatype);
+int nifti_datatype_bytes(int datatype);
+
+/* What an sform or qform code says: "scanner", "aligned", "talairach", "mni", "template"; a constant
+ * text. */
 const char *nifti_form_name(int code);
 
-/* "RAS", "LPI", ... nearest axes: the letter towards which i, j, k grow */
+/* "RAS", "LPI", ... of the nearest axes: the letter towards which i, j, k grow. */
 void nifti_orientation(const NiftiHeader *h, char out[4]);
 
 /* Writes float32, NIfTI-1 (NIfTI-2 if a dimension exceeds 32767), little-endian, sform and qform

@@ -5,7 +5,7 @@
 #define NIFTI1_BYTES 348
 #define NIFTI2_BYTES 540
 /* Fields from the first n bytes of a (decompressed) header file, all checked but the size of the
- * image. */
+ * image. ST_FORMAT: no NIfTI header or a broken one. */
 Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h, Error *e);
 
 /* Affine, forms, unit and voxel sizes of a header whose fields are read, lengths in its unit; all
@@ -19,6 +19,8 @@ void nifti_forms_to_write(NiftiHeader *h);
 
 /* vox_offset + voxels x bytes; false when it does not fit. */
 bool nifti_total_bytes(const NiftiHeader *h, size_t *total);
+
+/* Adds to h->warning, behind a "; "; what does not fit is cut off. */
 void nifti_warn(NiftiHeader *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Quaternion (b, c, d) and qfac of the rotation nearest to the 3x3 part of affine; returns the

@@ -4,12 +4,11 @@
 #define PRLX_SAFETENSORS_H
 #include "core/base.h"
 #include "core/dtype.h"
-/* data points into the mapping; may be unaligned */
 typedef struct StTensor {
   char *name;
   DType dtype;
   Shape shape;
-  const void *data;
+  const void *data; /* points into the mapping; may be unaligned */
   size_t bytes;
 } StTensor;
 typedef struct StMeta {
@@ -18,53 +17,72 @@ typedef struct StMeta {
 } StMeta;
 typedef struct StFile {
   char *path;
-  StTensor *tensor;
+  StTensor *tensor; /* [ntensor], in the order of the header */
   int ntensor;
-  StMeta *meta;
+  StMeta *meta; /* [nmeta] */
   int nmeta;
-  void *map;
+  void *map; /* the whole file, read only */
   size_t map_bytes;
 } StFile;
 
 /* Read-only mmap; every field is checked against the file before anything is allocated: offsets in
- * range, not overlapping, size = shape x dtype, names unique, rank <= MAX_RANK. */
+ * range, not overlapping, size = shape x dtype, names unique, rank <= MAX_RANK. ST_IO: cannot be
+ * opened; ST_FORMAT: anything else. The file must not be changed while it is open (a commit
+ * replaces it, which is safe). st_close(f); after an error f is empty. */
 Status st_open(StFile *f, const char *path, Error *e);
-void st_close(StFile *f);
-const StTensor *st_find(const StFile *f, const char *name); /* NULL if absent */
-const char *st_meta(const StFile *f, const char *key);      /* NULL if absent */
 
-/* Any dtype -> float or double, count numel; conversion is exact where the type allows. */
+/* Also of an empty one. Every pointer into f ends here. */
+void st_close(StFile *f);
+
+/* The tensor or the metadata value of this name, owned by f; NULL if absent. */
+const StTensor *st_find(const StFile *f, const char *name);
+const char *st_meta(const StFile *f, const char *key);
+
+/* Any dtype -> float or double, dst [numel]; conversion is exact where the type allows. */
 void st_to_f32(const StTensor *t, float *dst);
 void st_to_f64(const StTensor *t, double *dst);
 
-/* Same with name lookup and shape check; the error names file and tensor. */
+/* Same with name lookup and shape check; ST_FORMAT names file and tensor. */
 Status st_read(const StFile *f, const char *name, Shape want, float *dst, Error *e);
 
+/* ---- writing: new, add ..., commit (or st_writer_free) ---- */
 typedef struct StWriter StWriter;
+
+/* An empty file to be; ends with st_commit or st_writer_free. */
 Status st_writer_new(StWriter **w, Error *e);
 
-/* data is referenced, not copied: must live until st_commit */
+/* data [numel] is referenced, not copied: must live until st_commit. ST_INVALID: impossible type or
+ * shape, or a name that is there already. */
 Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *data, Error *e);
 
-/* converts (copy kept inside) */
+/* Converts to F16, to the nearest; the copy is kept inside. */
 Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *data, Error *e);
 
 /* Data that is made while it is written, so that it never lies in memory as a whole: fill hands out
  * the next piece (valid until the next call, at least one byte) until the tensor is complete.
- * Tensors of the same element size are written in the order in which they were added. */
+ * Tensors of the same element size are written in the order in which they were added. An error of
+ * fill ends st_commit with it. */
 typedef Status (*StFill)(void *ctx, const void **piece, size_t *bytes, Error *e);
 Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx,
                      Error *e);
+
+/* One metadata entry, copied; the second as printf makes it, up to 2047 characters. ST_INVALID: the
+ * key is there already, or the value too long. */
 Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e);
 Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* Temporary file in the same folder, fsync, rename: either the old or the new file is there, never
- * half of one. Tensors are written in the given order (sorted by alignment is not needed; data
- * starts 8-aligned, each tensor 64-aligned is allowed through header padding). Frees w in all
- * cases. */
+ * half of one. The header keeps the order in which tensors were added; their data lies by falling
+ * element size and without holes behind a header padded to 64 bytes, so that every tensor is
+ * aligned to its own type. The same calls give the same bytes. ST_IO: cannot be written. Frees w in
+ * all cases. */
 Status st_commit(StWriter *w, const char *path, Error *e);
+
+/* Without writing anything; NULL allowed. */
 void st_writer_free(StWriter *w);
+
+/* IEEE 754 binary16 and back: exact, and rounded to nearest even. */
 float half_to_float(uint16_t h);
-uint16_t float_to_half(float f); /* round to nearest even */
+uint16_t float_to_half(float f);
 #endif

@@ -9,14 +9,13 @@
 #include "io/formats/zip.h"
 typedef enum { TORCH_LEGACY, TORCH_ZIP, TORCH_SCRIPT, TORCH_PICKLE } TorchContainer;
 
-/* Row-major, in the file's number type; data points into the file or into `own`. name: state-dict
- * name, printable ASCII. */
+/* Row-major, in the file's number type. */
 typedef struct TorchTensor {
-  char *name;
+  char *name; /* state-dict name, printable ASCII */
   DType dtype;
   Shape shape;
-  const void *data;
-  void *own;
+  const void *data; /* points into the file or into `own` */
+  void *own;        /* gathered or decompressed copy, or NULL */
   size_t bytes;
 } TorchTensor;
 typedef struct TorchStorage {
@@ -28,47 +27,56 @@ typedef struct TorchStorage {
 typedef struct TorchFile {
   TorchContainer container;
   char *name;
-  const uint8_t *data;
+  const uint8_t *data; /* the file, not ours */
   size_t bytes;
-  Pickle tree; /* the saved object; tree.root */
-  TorchStorage *storage;
-  int nstorage; /* legacy: sorted by key */
+  Pickle tree;           /* the saved object: tree.root */
+  TorchStorage *storage; /* legacy: [nstorage], sorted by key */
+  int nstorage;
   ZipFile zip;
   char folder[128]; /* zip: "archive/" */
-  /* zip: entries already read, by index */
   struct {
     const uint8_t *p;
     void *own;
-  } * cache;
-  /* bytes of embedded pickles read so far: shared blobs must not be read without end */
-  size_t work;
-  /* what may still be allocated for data: 256 MiB + 8 x file, so that small files stay small */
-  size_t budget;
-  TorchTensor *tensor;
-  /* filled by torch_collect */
+  } * cache;     /* zip: entries already read, by index */
+  size_t work;   /* bytes of embedded pickles read: shared blobs must not be read without end */
+  size_t budget; /* bytes that may still be allocated for data: 256 MiB + 8 x file at first */
+  TorchTensor *tensor; /* [count], room for cap: filled by torch_collect */
   int count;
   int cap;
   int64_t others; /* leaves that are no tensors, passed over */
 } TorchFile;
 #define TORCH_MAX_TENSORS 16384
-/* could be one of them: a zip archive or a pickle */
+
+/* Whether the n bytes could be one of them: a zip archive or a pickle. */
 bool torch_is(const uint8_t *p, size_t n);
 
-/* `data` must live as long as f; `name` is for errors. */
+/* `data` must live as long as f; `name` is for errors. ST_FORMAT: none of the four containers,
+ * damaged, or hostile (names that are not on the list of pickle.h). torch_close(f); after an error
+ * f is empty. */
 Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name, Error *e);
+
+/* Also of an empty one. */
 void torch_close(TorchFile *f);
 
-/* Fills f->t: every tensor of the object under its state-dict name: dict keys, list indexes and
+/* Fills f->tensor: every tensor of the object under its state-dict name: dict keys, list indexes and
  * module names joined with dots; of modules the parameters and persistent buffers. Strided and
- * shared storages are gathered to row-major. */
+ * shared storages are gathered to row-major. ST_FORMAT: damaged, a cycle, two of one name, more
+ * than TORCH_MAX_TENSORS. Once per file; torch_close frees what is there after an error, too. */
 Status torch_collect(TorchFile *f, Error *e);
+
+/* Among the collected ones, owned by f; NULL if absent. */
 const TorchTensor *torch_find(const TorchFile *f, const char *name);
+
+/* For messages: a constant text. */
 const char *torch_container_name(TorchContainer c);
 
-/* One tensor value of the tree; out->name stays NULL; mem_free(out->own). */
+/* One tensor value of the tree; out->name stays NULL; mem_free(out->own). `what` is for messages.
+ * ST_FORMAT: v is no tensor, or lies outside its storage. */
 Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *out, Error *e);
+
+/* Whether torch_tensor would find a tensor here; NULL is none. */
 bool torch_is_tensor(const Pk *v);
 
-/* Attribute dict of a StyleGAN2-ADA module and its class name; NULL if v is none. */
+/* Attribute dict of a StyleGAN2-ADA module and its class name (or NULL); NULL if v is none. */
 const Pk *torch_module(const Pk *v, PkText *class_name);
 #endif

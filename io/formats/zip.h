@@ -7,29 +7,36 @@
 #include "core/base.h"
 typedef struct ZipEntry {
   char *name;
-  uint64_t offset /* of the data */, packed, size;
-  uint32_t crc;
-  bool deflated;
+  uint64_t offset; /* of the data in the archive */
+  uint64_t packed; /* bytes in the archive */
+  uint64_t size;   /* bytes when expanded */
+  uint32_t crc;    /* of the expanded data */
+  bool deflated;   /* false: stored */
 } ZipEntry;
-
-/* entries sorted by name */
 typedef struct ZipFile {
-  const uint8_t *data;
+  const uint8_t *data; /* the archive, not ours */
   size_t bytes;
-  char *name;
-  ZipEntry *entry;
+  char *name;      /* of the archive, for messages */
+  ZipEntry *entry; /* [count], sorted by name */
   int count;
 } ZipFile;
-bool zip_is(const uint8_t *p, size_t n); /* told by its first bytes */
 
-/* data must live as long as z. ST_FORMAT with one line that names the file and the entry. */
+/* Whether the n bytes begin like a zip archive. */
+bool zip_is(const uint8_t *p, size_t n);
+
+/* data must live as long as z. ST_FORMAT with one line that names the file and the entry.
+ * zip_close(z); after an error z is empty. */
 Status zip_open(ZipFile *z, const uint8_t *data, size_t n, const char *name, Error *e);
+
+/* Also of an empty one. */
 void zip_close(ZipFile *z);
-const ZipEntry *zip_find(const ZipFile *z, const char *name); /* NULL if absent */
+
+/* The entry of this name, owned by z; NULL if absent. */
+const ZipEntry *zip_find(const ZipFile *z, const char *name);
 
 /* The content: *out points into the archive (stored; *own NULL) or to memory that the caller frees
- * (*own = *out). CRC checked. An entry larger than max bytes is refused before anything is
- * allocated. */
+ * (*own = *out, mem_free). CRC checked. ST_FORMAT: damaged, or larger than max bytes, which is
+ * refused before anything is allocated; both pointers are NULL then. */
 Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t **out, void **own,
                 Error *e);
 #endif

@@ -15,7 +15,8 @@ typedef enum MatchKind {
 
 typedef struct Match {
   MatchKind kind;
-  Grid grid; /* of the volume, in the frame of the map: resample() then copies whole voxels; for
+  Grid
+      grid; /* of the volume, in the frame of the map: grid_resample() then copies whole voxels; for
               * MATCH_NONE by the volume's own affine, mm */
   char note[240]; /* "" or what to tell: which form was used, which part is covered */
 } Match;
@@ -31,7 +32,7 @@ Status volume_match(const NiftiHeader *map, const NiftiHeader *v, const char *wh
 Grid grid_of(const NiftiHeader *h);
 
 /* The same voxels with axes reordered and turned so that they run nearest to right, anterior,
- * superior; a volume without codes stays as it is. resample() from g copies whole voxels. */
+ * superior; a volume without codes stays as it is. grid_resample() from g copies whole voxels. */
 Grid grid_canonical(const NiftiHeader *h);
 
 /* One 3-D volume (4-D with one step is) with voxels of 0.02 to 20 mm, or ST_FORMAT: a voxel of 400 mm

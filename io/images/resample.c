@@ -172,8 +172,8 @@ static bool affine_round(double m[16]) {
   return true;
 }
 
-Status resample(const float *src, const Grid *sg, float *dst, const Grid *dg, Interp how, float pad,
-                Error *e) {
+Status grid_resample(const float *src, const Grid *sg, float *dst, const Grid *dg, Interp how,
+                     float pad, Error *e) {
   double inv[16], m[16] = {0};
   int sub[3];
   TRY(affine_invert(sg->affine, inv, e));
@@ -223,7 +223,7 @@ static void component_flood(const float *v, const int64_t d[3], int32_t *label, 
   }
 }
 
-Status components26(const float *v, const int64_t dim[3], int32_t *label, int32_t *n, Error *e) {
+Status grid_components(const float *v, const int64_t dim[3], int32_t *label, int32_t *n, Error *e) {
   const int64_t all = dim[0] * dim[1] * dim[2];
   int64_t inside = 0;
   *n = 0;

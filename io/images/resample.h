@@ -5,13 +5,19 @@
 #define PRLX_RESAMPLE_H
 #include "core/base.h"
 typedef struct Grid {
-  int64_t dim[3];
-  double affine[16];
+  int64_t dim[3];    /* voxels along i, j, k; at least 1 each */
+  double affine[16]; /* voxel index -> mm (RAS), row-major 4x4, last row 0 0 0 1 */
 } Grid;
-typedef enum { INTERP_NEAREST, INTERP_LINEAR, INTERP_CUBIC /* Catmull-Rom */ } Interp;
+typedef enum { INTERP_NEAREST, INTERP_LINEAR, INTERP_CUBIC /* Catmull-Rom, Keys 1981 */ } Interp;
+
+/* Product of the three sizes. */
 int64_t grid_voxels(const Grid *g);
+
+/* mm = affine (i,j,k); indices may be fractional. */
 void grid_mm(const Grid *g, const double ijk[3], double mm[3]);
-void grid_voxel_size(const Grid *g, double mm[3]); /* length of each column */
+
+/* Length of a step along i, j, k, in mm. */
+void grid_voxel_size(const Grid *g, double mm[3]);
 
 /* Largest distance in mm between the corners of two grids; infinity when their sizes differ. */
 double grid_distance(const Grid *a, const Grid *b);
@@ -36,10 +42,12 @@ Status grid_patch(const Grid *src, const double centre[3], const int64_t dim[3],
 
 /* dst on grid dg from src on grid sg. Outside src (beyond the outer faces of its voxels): pad.
  * Voxels of dg that are larger than those of src are averages over several points, so that nothing
- * folds over. Grids that coincide up to whole voxels are copied bit for bit. */
-Status resample(const float *src, const Grid *sg, float *dst, const Grid *dg, Interp how, float pad,
-                Error *e);
+ * folds over. Grids that coincide up to whole voxels are copied bit for bit. ST_NUMERIC: sg's
+ * affine is singular. */
+Status grid_resample(const float *src, const Grid *sg, float *dst, const Grid *dg, Interp how,
+                     float pad, Error *e);
 
-/* 26-connected components of v > 0: label[i] = 0 or 1..*n, numbered by their first voxel. */
-Status components26(const float *v, const int64_t dim[3], int32_t *label, int32_t *n, Error *e);
+/* 26-connected components of v > 0, v [dim[2]][dim[1]][dim[0]]: label[i] = 0 or 1..*n, numbered by
+ * their first voxel. */
+Status grid_components(const float *v, const int64_t dim[3], int32_t *label, int32_t *n, Error *e);
 #endif

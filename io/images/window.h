@@ -9,16 +9,21 @@
 #include "core/base.h"
 typedef enum { WINDOW_FIXED, WINDOW_SLICE, WINDOW_MEDIAN, WINDOW_DISPLAY } WindowMode;
 
-/* chi: ppb */
+/* lo becomes -1, hi becomes 1; in the channel's unit (chi: ppb). */
 typedef struct Window {
   WindowMode mode;
   double lo;
   double hi;
 } Window;
 
-/* also without lo,hi after "slice" and "median" (0,0); false: not understood or hi <= lo */
+/* Understands what window_text writes, and "slice" and "median" without lo,hi (0,0). False: not
+ * understood or hi <= lo; *w is then undefined. */
 bool window_parse(const char *text, Window *w);
+
+/* The text for the metadata. */
 void window_text(const Window *w, char out[80]);
+
+/* A value to network units, and back. Not clipped; lo != hi. */
 static inline double window_map(double lo, double hi, double v) {
   return (v - lo) / (hi - lo) * 2 - 1;
 }
@@ -28,10 +33,16 @@ static inline double window_unmap(double lo, double hi, double x) {
 }
 
 typedef enum { CH_CHI, CH_RIM, CH_FLAIR, CH_COUNT } Channel;
-const char *channel_name(Channel c); /* "chi", "rim", "flair" */
-const char *channel_unit(Channel c); /* "ppb", "probability", "arbitrary" */
 
-/* "chi,rim,flair" -> list, count; 0: not understood or one of them twice. */
+/* "chi", "rim", "flair", and what their values are in: "ppb", "probability", "arbitrary"; "unknown"
+ * for anything else. Never NULL. */
+const char *channel_name(Channel c);
+const char *channel_unit(Channel c);
+
+/* "chi,rim,flair" -> list in that order; returns the count, 0: not understood or one of them
+ * twice. */
 int channels_parse(const char *text, Channel out[CH_COUNT]);
+
+/* The n names with commas, as channels_parse reads them. */
 void channels_text(const Channel *ch, int n, char out[32]);
 #endif

@@ -3,10 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "models/gan/project_focus.h"
 #include "models/gan/projector_impl.h"
 
 /* Host variables were changed: send them. */
-static Status push_variables(Projector *p, Error *e) {
+Status projector_push(Projector *p, Error *e) {
   p->ahead = false;
   return p->b ? backend_push(p->b, p->vars, (size_t)p->nvars * sizeof(real), e) : ST_OK;
 }
@@ -82,6 +83,7 @@ size_t projector_bytes(const Projector *p) {
 
 int projector_steps_done(const Projector *p) { return p->step; }
 int projector_batch(const Projector *p) { return p->batch; }
+int64_t projector_w_size(const Projector *p) { return p->seg[0].n; }
 const real *projector_w(const Projector *p) { return p->ahead ? NULL : p->vars; }
 const real *projector_noise(const Projector *p, int k) {
   return p->ahead ? NULL : p->vars + p->seg[1 + k].at;
@@ -95,6 +97,61 @@ const real *projector_grad_noise(const Projector *p, int k) {
 void projector_profile(Projector *p, bool on) { plan_profile(p->plan, on); }
 void projector_report(const Projector *p, FILE *f) { plan_report(p->plan, f); }
 
+const real *projector_noise_const(const Projector *p, int k, Error *e) {
+  const ParamEntry *c = params_find(&p->G->params, p->G->noise_name[k]);
+  if (!c) err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k]);
+  return c ? c->data : NULL;
+}
+
+void projector_put_w(Projector *p, int i, const real *w) {
+  const int64_t wd = p->G->cfg.w_dim;
+  for (int l = 0; l < p->layers; l++)
+    memcpy(p->vars + i * p->seg[0].n + l * wd, w, (size_t)wd * sizeof(real));
+}
+
+/* w at the mean; maps from N(0,1) where they are searched, else the network's own. The draws are
+ * made in any case: a stream's position then depends on the step alone. */
+static Status start_variables(Projector *p, const uint64_t *id, Error *e) {
+  const bool drawn = space_has_noise(p->o.space);
+  memset(p->vars, 0, (size_t)p->nvars * sizeof(real));
+  for (int i = 0; i < p->batch; i++) {
+    p->rng[i] = (Rng){.seed = p->o.seed, .subsequence = id ? id[i] : (uint64_t)i};
+    projector_put_w(p, i, p->w_avg);
+    for (int k = 1; k < p->nseg; k++) {
+      const size_t bytes = (size_t)p->seg[k].n * sizeof(real);
+      real *map = p->vars + p->seg[k].at + i * p->seg[k].n;
+      const real *own = drawn ? NULL : projector_noise_const(p, k - 1, e);
+      if (!drawn && !own) return ST_INTERNAL;
+      rng_fill_normal(&p->rng[i], map, p->seg[k].n);
+      if (own) memcpy(map, own, bytes);
+    }
+  }
+  return ST_OK;
+}
+
+Status projector_start_at(Projector *p, const real *w, Error *e) {
+  TRY(projector_fetch(p, e));
+  for (int i = 0; i < p->batch; i++) projector_put_w(p, i, w + i * p->G->cfg.w_dim);
+  return projector_push(p, e);
+}
+
+void projector_put_region(Projector *p, int i, const float *region) {
+  const int res = p->G->cfg.img_resolution, side = PRLX_MIN(res, 256);
+  for (int k = 0; k < VGG_TAPS; k++) {
+    const int64_t s = side >> k;
+    focus_tap(res, region, (int)s, plan_data(p->plan, p->region[0][k]) + i * s * s,
+              plan_data(p->plan, p->region[1][k]) + i * s * s);
+  }
+}
+
+Status projector_regions(Projector *p, const float *regions, Error *e) {
+  const int64_t res = p->G->cfg.img_resolution;
+  if (!p->o.regions)
+    return err_set(e, ST_INVALID, "projection: regions, but ProjectOptions.regions is not set");
+  for (int i = 0; i < p->batch; i++) projector_put_region(p, i, regions + i * res * res);
+  return ST_OK;
+}
+
 Status projector_start(Projector *p, const real *targets, const uint64_t *id, Error *e) {
   const int64_t c = p->G->cfg.img_channels, r = p->G->cfg.img_resolution;
   real *feat[VGG_TAPS];
@@ -105,17 +162,11 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   p->adam.t = 0;
   if (p->adam.m) TRY(flat_zero(p->b, flat_at(p->b, p->adam.m), p->nvars, e));
   TRY(flat_zero(p->b, flat_at(p->b, p->adam.v), p->nvars, e));
-  memset(p->vars, 0, (size_t)p->nvars * sizeof(real));
-  for (int i = 0; i < p->batch; i++) {
-    p->rng[i] = (Rng){.seed = p->o.seed, .subsequence = id ? id[i] : (uint64_t)i};
-    memcpy(p->vars + i * p->seg[0].n, p->w_avg, (size_t)p->seg[0].n * sizeof(real));
-    for (int k = 1; k < p->nseg; k++)
-      rng_fill_normal(&p->rng[i], p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
-  }
+  TRY(start_variables(p, id, e));
   p->given_w_noise = NULL;
   p->step = 0;
   p->started = true;
-  return push_variables(p, e);
+  return projector_push(p, e);
 }
 
 Status projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise,
@@ -128,13 +179,13 @@ Status projector_inject(Projector *p, const real *const *noise_maps, const real 
       memcpy(p->vars + p->seg[k].at + i * p->seg[k].n, noise_maps[k - 1],
              (size_t)p->seg[k].n * sizeof(real));
   }
-  return push_variables(p, e);
+  return projector_push(p, e);
 }
 
 /* 9.4: one [w] vector of added noise per lesion; drawn even when the scale is 0, so that the stream
  * position depends on the step alone. */
 static void draw_w_noise(Projector *p, double scale) {
-  const int64_t wd = p->seg[0].n;
+  const int64_t wd = p->G->cfg.w_dim;
   real *dst = plan_data(p->plan, p->w_noise);
   for (int i = 0; i < p->batch; i++, dst += wd) {
     rng_fill_normal(&p->rng[i], dst, wd);
@@ -143,19 +194,26 @@ static void draw_w_noise(Projector *p, double scale) {
   }
 }
 
-static Status read_losses(Projector *p, Error *e) {
-  const real *d = p->losses, *r = d + p->nlosses / 3, *l = r + p->nlosses / 3;
+Status projector_pull_losses(Projector *p, Error *e) {
+  const int64_t apart = p->nlosses / 3;
+  const real *d = p->losses, *r = d + apart, *l = p->loss == p->dist ? d : r + apart;
   if (p->b) TRY(backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e));
   for (int i = 0; i < p->batch; i++) {
     p->out_dist[i] = (double)d[i];
-    p->out_reg[i] = (double)r[i];
+    p->out_reg[i] = p->reg ? (double)r[i] : 0;
     p->out_loss[i] = (double)l[i];
+  }
+  return ST_OK;
+}
+
+static Status read_losses(Projector *p, Error *e) {
+  TRY(projector_pull_losses(p, e));
+  for (int i = 0; i < p->batch; i++)
     if (!isfinite(p->out_loss[i]))
       return err_set(e, ST_NUMERIC,
                      "projection: lesion %d of the batch, step %d: loss is %g; check the target "
                      "for NaN, or lower the learning rate",
                      i + 1, p->step, p->out_loss[i]);
-  }
   return ST_OK;
 }
 
@@ -163,7 +221,7 @@ static Status host_step(Projector *p, Error *e) {
   TRY(plan_run(p->plan, e));
   TRY(read_losses(p, e));
   adam_step(&p->adam, p->vars, p->grads);
-  for (int k = 1; k < p->nseg; k++)
+  for (int k = 1; k < p->free_last; k++)
     for (int i = 0; i < p->batch; i++)
       noise_normalize(p->vars + p->seg[k].at + i * p->seg[k].n, p->seg[k].n);
   return ST_OK;
@@ -174,7 +232,7 @@ static Status device_step(Projector *p, Error *e) {
   p->ahead = true;
   TRY(plan_run(p->plan, e));
   TRY(flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e));
-  TRY(plan_run(p->norm, e));
+  if (p->norm) TRY(plan_run(p->norm, e));
   return read_losses(p, e);
 }
 
@@ -195,11 +253,10 @@ Status projector_step(Projector *p, ProjectStep *info, Error *e) {
 /* The network's own noise instead of the optimised maps. */
 static Status put_noise_const(Projector *p, Error *e) {
   for (int k = 1; k < p->nseg; k++) {
-    const ParamEntry *c = params_find(&p->G->params, p->G->noise_name[k - 1]);
-    if (!c)
-      return err_set(e, ST_INTERNAL, "projection: the network has no %s", p->G->noise_name[k - 1]);
+    const real *own = projector_noise_const(p, k - 1, e);
+    if (!own) return ST_INTERNAL;
     for (int i = 0; i < p->batch; i++)
-      TRY(flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), c->data,
+      TRY(flat_upload(p->b, flat_at(p->b, p->vars + p->seg[k].at + i * p->seg[k].n), own,
                       p->seg[k].n, e));
   }
   return ST_OK;
@@ -209,7 +266,8 @@ static Status put_noise_const(Projector *p, Error *e) {
 static Status run_without_w_noise(Projector *p, bool optimised_noise, real *img, double *lpips,
                                   Error *e) {
   const real *rendered = NULL;
-  memset(plan_data(p->plan, p->w_noise), 0, (size_t)(p->batch * p->seg[0].n) * sizeof(real));
+  memset(plan_data(p->plan, p->w_noise), 0,
+         (size_t)p->batch * (size_t)p->G->cfg.w_dim * sizeof(real));
   if (!optimised_noise) TRY(put_noise_const(p, e));
   TRY(plan_run(p->plan, e));
   if (p->b) TRY(backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e));

@@ -15,15 +15,51 @@
 #include "core/plan.h"
 #include "models/gan/lpips.h"
 #include "models/gan/networks.h"
+
+/* How Eq. 1 is minimised.
+ * REFERENCE: the schedule of the public projector: Adam, added noise, ramps; every lesion the same
+ * number of steps (projector_step).
+ * FAST: first the pixels, then the features, each by L-BFGS, until it stands still; every lesion as
+ * many steps as it needs (models/gan/project_run.h). */
+typedef enum { PROJECT_REFERENCE, PROJECT_FAST } ProjectSolver;
+
+/* What is searched. The more there is, the closer any image can be reached, also one that is no
+ * lesion, and the less is left of denoising.
+ * W: one w for all layers and the noise maps (Eq. 1). W_ONLY: the maps are held at the network's
+ * own. WPLUS, WPLUS_ONLY: a w for every layer, with and without the maps. NOISE: the maps alone,
+ * w stays at the start. */
+typedef enum { SPACE_W, SPACE_W_ONLY, SPACE_WPLUS, SPACE_WPLUS_ONLY, SPACE_NOISE } ProjectSpace;
+bool space_has_w(ProjectSpace s);
+bool space_has_noise(ProjectSpace s);
+bool space_is_wplus(ProjectSpace s);
+
 typedef struct ProjectOptions {
-  int num_steps;
-  double initial_lr, initial_noise_factor, lr_rampdown, lr_rampup, noise_ramp,
-      regularize_noise_weight;
+  ProjectSolver solver;
+  ProjectSpace space;
+  int num_steps; /* FAST: the most evaluations per lesion */
+  double initial_lr;
+  double initial_noise_factor; /* of the noise added to w, in w_std */
+  double lr_rampdown;          /* ramps: fractions of the run */
+  double lr_rampup;
+  double noise_ramp;
+  double regularize_noise_weight;
   int w_avg_samples;
   uint64_t seed;
   double adam_beta1;
   double adam_beta2;
   double adam_eps;
+  /* FAST: evaluations of the pixel search, 0: none; a lesion is done when its last `patience`
+   * evaluations lowered the loss by less than the share `tolerance`. */
+  int pixel_steps;
+  int patience;
+  double tolerance;
+  /* Every lesion has a region (projector_regions), which then gets the share `focus`, 0..1, of the
+   * distance for itself (models/gan/project_focus.h). */
+  bool regions;
+  double focus;
+  /* Distance per tap, inside and outside the region, and regulariser per map of every step
+   * (projector_trace). */
+  bool trace;
   /* what VGG sees of a multi-channel image */
   VggChannels vgg_channels;
   size_t max_bytes; /* as PlanOptions.max_bytes */
@@ -31,8 +67,11 @@ typedef struct ProjectOptions {
   Backend *backend;
 } ProjectOptions;
 
-/* SEMANTICS 9: 1000 steps, lr 0.1, ... */
+/* SEMANTICS 9: reference, space W, 1000 steps, lr 0.1, ... */
 ProjectOptions project_defaults(void);
+
+/* fast, W_ONLY, at most 200 evaluations */
+ProjectOptions project_defaults_fast(void);
 Status project_options_check(const ProjectOptions *o, Error *e); /* ST_INVALID says which field */
 
 /* w_avg [w_dim], caller frees w_avg with mem_free */
@@ -66,6 +105,12 @@ size_t projector_bytes(const Projector *p);
  * id[k]), so its draws do not depend on its batch. id NULL: 0,1,... */
 Status projector_start(Projector *p, const real *targets, const uint64_t *id, Error *e);
 
+/* After projector_start: w [batch,w_dim] in place of the mean (for every layer in W+). */
+Status projector_start_at(Projector *p, const real *w, Error *e);
+
+/* Regions [batch,R,R], 0..1, of the lesions (options.regions; before the first step). */
+Status projector_regions(Projector *p, const float *regions, Error *e);
+
 /* Golden runs, after projector_start: replaces the initial maps (each [res,res], shared by the
  * batch) and the w-noise draws ([num_steps,w], kept by reference). NULL = leave. Fails where a
  * device cannot be read or written. */
@@ -87,12 +132,32 @@ Status projector_step(Projector *p, ProjectStep *info, Error *e);
 int projector_steps_done(const Projector *p);
 int projector_batch(const Projector *p);
 
+/* values of w per lesion: w_dim, in W+ num_ws * w_dim */
+int64_t projector_w_size(const Projector *p);
+
+/* What a step of lesion i of the batch was, in parts (options.trace; after projector_step). Terms
+ * that are not there are NAN: inside and outside without regions, maps without noise maps. */
+typedef struct ProjectTrace {
+  int step;
+  double lr;
+  double jitter; /* deviation of the noise added to w */
+  double dist;
+  double tap[VGG_TAPS];
+  double inside;
+  double outside;
+  double reg[MAX_NOISE]; /* per map, without the weight */
+  double w_distance;     /* |w - mean| in w_std, after the step; W+: root mean square of layers */
+  double grad_w;         /* length of the gradient */
+  double grad_noise;     /* of all maps together */
+} ProjectTrace;
+Status projector_trace(Projector *p, int i, ProjectTrace *t, Error *e);
+
 /* Brings the variables and gradients that the four functions below give up to date. On a device
  * each step and rendering leaves the host's copies behind, and until this has succeeded those
  * functions give NULL, never old numbers; on the CPU there is nothing to fetch. */
 Status projector_fetch(Projector *p, Error *e);
 
-/* [batch,w_dim], after the last Adam step */
+/* [batch,w_dim], in W+ [batch,num_ws,w_dim], after the last Adam step */
 const real *projector_w(const Projector *p);
 const real *projector_noise(const Projector *p, int k); /* noise map k: [batch,res,res] */
 

@@ -97,64 +97,120 @@ static Status build_norm(Projector *p, Error *e) {
 }
 
 static void lay_out_variables(Projector *p) {
+  const ProjectSpace space = p->o.space;
   p->nseg = 1 + p->G->num_noise;
+  p->layers = space_is_wplus(space) ? p->G->num_ws : 1;
   for (int k = 0; k < p->nseg; k++) {
     int64_t r = k ? p->G->noise_res[k - 1] : 0;
-    p->seg[k] = (Segment){.at = p->nvars, .n = k ? r * r : p->G->cfg.w_dim};
+    p->seg[k] = (Segment){.at = p->nvars, .n = k ? r * r : p->layers * p->G->cfg.w_dim};
     p->nvars += (p->batch * p->seg[k].n + 15) / 16 * 16; /* plan_bind wants 64-byte alignment */
   }
+  p->free_first = space_has_w(space) ? 0 : 1;
+  p->free_last = space_has_noise(space) ? p->nseg : 1;
 }
 
-static Status build_graph(Projector *p, Error *e) {
+/* The image for the variables. The maps are inputs even where they are held: what a lesion is
+ * rendered with is then a matter of content. */
+static void build_image(Projector *p) {
   Graph *g = p->g;
-  const int64_t n = p->batch, wd = p->G->cfg.w_dim, res = p->G->cfg.img_resolution;
+  const int64_t n = p->batch, wd = p->G->cfg.w_dim;
+  const bool plus = space_is_wplus(p->o.space);
   p->w_noise = g_input(g, "w_noise", SHAPE2(n, wd));
-  p->var[0] = g_input(g, "w", SHAPE2(n, wd));
+  p->var[0] = g_input(g, "w", plus ? SHAPE3(n, p->layers, wd) : SHAPE2(n, wd));
   for (int k = 1; k < p->nseg; k++) {
     int64_t r = p->G->noise_res[k - 1];
     p->var[k] = g_input(g, p->G->noise_name[k - 1], SHAPE4(n, 1, r, r));
   }
   SynthOptions so = {.noise = NOISE_GIVEN, .noise_maps = p->var + 1, .frozen = true};
-  Val ws = g_broadcast_ws(g, p->G, g_add(g, p->var[0], p->w_noise), 1.0, -1);
+  Val ws = plus ? g_add(g, p->var[0], g_reshape(g, p->w_noise, SHAPE3(n, 1, wd)))
+                : g_broadcast_ws(g, p->G, g_add(g, p->var[0], p->w_noise), 1.0, -1);
   p->img = g_synthesis(g, p->G, ws, &so, NULL);
+}
+
+/* [N] mean over the positions of a tap, weighted by w [N,1,h,w] of mean 1, added to `total`. */
+static Val add_weighted(Graph *g, Val total, Val square, Val weight) {
+  Val d = g_sum(g, g_mul(g, square, weight), 1u << 2 | 1u << 3);
+  d = g_reshape(g, d, SHAPE1(graph_dim(g, d, 0)));
+  return total ? g_add(g, total, d) : d;
+}
+
+/* Distance to the target, and its part inside and outside the region. */
+static void build_distance(Projector *p) {
+  Graph *g = p->g;
+  const int64_t n = p->batch, res = p->G->cfg.img_resolution, side = res > 256 ? 256 : res;
   VggTaps taps;
   Val feat[VGG_TAPS];
   g_vgg(g, p->vgg, g_vgg_input(g, p->img, p->o.vgg_channels), &taps);
   g_lpips_features(g, p->vgg, &taps, feat);
-  int64_t side = res > 256 ? 256 : res;
   for (int k = 0; k < VGG_TAPS; k++) {
     static const char *const name[VGG_TAPS] = {"target.relu1_2", "target.relu2_2", "target.relu3_3",
                                                "target.relu4_3", "target.relu5_3"};
     p->target[k] = g_input(g, name[k], lpips_feature_shape(n, side, side, k));
   }
-  p->dist = g_lpips_layers(g, p->target, feat, NULL);
-  for (int k = 1; k < p->nseg; k++) {
-    Val r = g_noise_regularizer(g, p->var[k]);
+  p->dist = g_lpips_layers(g, p->target, feat, p->tap);
+  for (int k = 0; k < VGG_TAPS && p->o.regions; k++) {
+    char in[32], out[32];
+    const int64_t s = side >> k;
+    snprintf(in, sizeof in, "region.inside%d", k);
+    snprintf(out, sizeof out, "region.outside%d", k);
+    p->region[0][k] = g_input(g, in, SHAPE4(n, 1, s, s));
+    p->region[1][k] = g_input(g, out, SHAPE4(n, 1, s, s));
+    Val sq = g_sum(g, g_square(g, g_sub(g, p->target[k], feat[k])), 1u << 1);
+    for (int o = 0; o < 2; o++) p->part[o] = add_weighted(g, p->part[o], sq, p->region[o][k]);
+  }
+}
+
+static Status build_graph(Projector *p, Error *e) {
+  Graph *g = p->g;
+  const double focus = p->o.focus;
+  build_image(p);
+  build_distance(p);
+  for (int k = 1; k < p->free_last; k++) {
+    Val r = p->map_reg[k - 1] = g_noise_regularizer(g, p->var[k]);
     p->reg = k == 1 ? r : g_add(g, p->reg, r);
   }
+  p->loss = focus > 0 ? g_add(g, g_axpb(g, p->dist, 1 - focus, 0), g_axpb(g, p->part[0], focus, 0))
+                      : p->dist;
   /* Lesions do not interact, so the gradient of the sum of losses is each lesion's own gradient. */
-  p->loss = g_add(g, p->dist, g_axpb(g, p->reg, p->o.regularize_noise_weight, 0.0));
+  if (p->reg) p->loss = g_add(g, p->loss, g_axpb(g, p->reg, p->o.regularize_noise_weight, 0.0));
   TRY(graph_status(g, e));
-  return graph_grad(g, 1, &p->loss, NULL, p->nseg, p->var, p->grad, 0, NULL, e);
+  const int first = p->free_first, count = p->free_last - first;
+  return graph_grad(g, 1, &p->loss, NULL, count, p->var + first, p->grad + first, 0, NULL, e);
+}
+
+/* What a step gives: image, losses, gradients of what is free, and for a trace the parts. */
+static int list_outputs(const Projector *p, Val *outs) {
+  int n = 0;
+  outs[n++] = p->img;
+  outs[n++] = p->dist;
+  if (p->reg) outs[n++] = p->reg;
+  if (p->loss != p->dist) outs[n++] = p->loss;
+  for (int k = p->free_first; k < p->free_last; k++) outs[n++] = p->grad[k];
+  for (int k = 0; k < 2 && p->o.regions; k++) outs[n++] = p->part[k];
+  if (!p->o.trace) return n;
+  for (int k = 0; k < VGG_TAPS; k++) outs[n++] = p->tap[k];
+  for (int k = 0; k < p->free_last - 1; k++) outs[n++] = p->map_reg[k];
+  return n;
 }
 
 static Status build_plan(Projector *p, Error *e) {
-  Val outs[4 + 1 + MAX_NOISE] = {p->img, p->dist, p->reg, p->loss};
-  memcpy(outs + 4, p->grad, (size_t)p->nseg * sizeof(Val));
+  Val outs[5 + VGG_TAPS + 2 + 2 * MAX_NOISE];
+  const int nouts = list_outputs(p, outs);
   PlanNeed need = {0};
   PlanOptions po = {.max_bytes = p->o.max_bytes, .backend = p->b, .memory = &need};
-  Status s = plan_new(p->g, 4 + p->nseg, outs, &po, &p->plan, e);
+  Status s = plan_new(p->g, nouts, outs, &po, &p->plan, e);
   int fit = s == ST_NOMEM ? plan_batch_that_fits(&need, p->batch) : 0;
   if (fit > 0 && e)
     snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg),
              "; %d of the %d lesions at once would fit", fit, p->batch);
   if (s != ST_OK) return s;
   Val lv[3] = {p->dist, p->reg, p->loss};
-  for (int k = 0; k < 3; k++) TRY(plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e));
-  for (int k = 0; k < p->nseg; k++) {
-    TRY(plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e));
+  for (int k = 0; k < 3; k++)
+    if (lv[k] && (k < 2 || p->loss != p->dist))
+      TRY(plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e));
+  for (int k = 0; k < p->nseg; k++) TRY(plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e));
+  for (int k = p->free_first; k < p->free_last; k++)
     TRY(plan_bind(p->plan, p->grad[k], p->grads + p->seg[k].at, e));
-  }
   return ST_OK;
 }
 
@@ -189,5 +245,5 @@ Status projector_build(Projector *p, const WStats *ws, Error *e) {
   TRY(ranges_share(p, e));
   TRY(build_graph(p, e));
   TRY(build_plan(p, e));
-  return p->b ? build_norm(p, e) : ST_OK;
+  return p->b && space_has_noise(p->o.space) ? build_norm(p, e) : ST_OK;
 }

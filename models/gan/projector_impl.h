@@ -3,7 +3,8 @@
  *   projector_options.c   settings, schedules
  *   projector_stats.c     mean and deviation of W
  *   projector_graph.c     variables, graph, plan, backend
- *   projector.c           start, step, render */
+ *   projector.c           start, step, render
+ *   projector_trace.c     parts of a step */
 #ifndef PRLX_PROJECTOR_IMPL_H
 #define PRLX_PROJECTOR_IMPL_H
 #include "core/flat.h"
@@ -32,7 +33,14 @@ struct Projector {
   Val var[1 + MAX_NOISE];
   Val grad[1 + MAX_NOISE];
   Segment seg[1 + MAX_NOISE];
-  int nseg; /* segment 0 is w, segment 1+k is noise map k */
+  int nseg;       /* segment 0 is w, segment 1+k is noise map k */
+  int free_first; /* segments that are searched; the others stay as they are */
+  int free_last;
+  int layers;              /* of w: 1, or num_ws in W+ */
+  Val tap[VGG_TAPS];       /* [N] distance per tap */
+  Val region[2][VGG_TAPS]; /* inputs [N,1,h,w]: inside, outside; o.regions only */
+  Val part[2];             /* [N] distance inside and outside */
+  Val map_reg[MAX_NOISE];  /* [N] regulariser per map */
   int64_t nvars;
   /* [nvars] each */
   real *vars;
@@ -66,4 +74,25 @@ struct Projector {
  * projector_free takes what there is. */
 Status projector_build(Projector *p, const WStats *ws, Error *e);
 void projector_unshare(Projector *p);
+
+/* The network's own noise map k [res,res]; NULL: it has none (e says so). */
+const real *projector_noise_const(const Projector *p, int k, Error *e);
+
+/* w [w_dim] of lesion i, for every layer; the host's copy only. */
+void projector_put_w(Projector *p, int i, const real *w);
+
+/* Region [R,R] of lesion i. */
+void projector_put_region(Projector *p, int i, const float *region);
+
+/* Sends the host's variables to the device, where there is one. */
+Status projector_push(Projector *p, Error *e);
+
+/* Distances, regularisers and losses of a run into out_*. */
+Status projector_pull_losses(Projector *p, Error *e);
+
+/* |w - mean| / w_std of one lesion's w. */
+double projector_w_distance(const Projector *p, const real *w);
+
+/* The parts of a trace that the last run of the plan gives. */
+Status projector_trace_parts(Projector *p, int i, ProjectTrace *t, Error *e);
 #endif

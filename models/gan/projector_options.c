@@ -4,7 +4,9 @@
 #include "models/gan/projector.h"
 
 ProjectOptions project_defaults(void) {
-  return (ProjectOptions){.num_steps = 1000,
+  return (ProjectOptions){.solver = PROJECT_REFERENCE,
+                          .space = SPACE_W,
+                          .num_steps = 1000,
                           .initial_lr = 0.1,
                           .initial_noise_factor = 0.05,
                           .lr_rampdown = 0.25,
@@ -12,12 +14,45 @@ ProjectOptions project_defaults(void) {
                           .noise_ramp = 0.75,
                           .regularize_noise_weight = 1e5,
                           .w_avg_samples = 10000,
-                          .seed = 0,
                           .adam_beta1 = 0.9,
                           .adam_beta2 = 0.999,
                           .adam_eps = 1e-8,
-                          .vgg_channels = VGG_CHANNELS_AUTO,
-                          .max_bytes = 0};
+                          .pixel_steps = 80,
+                          .patience = 20,
+                          .tolerance = 0.02,
+                          .vgg_channels = VGG_CHANNELS_AUTO};
+}
+
+ProjectOptions project_defaults_fast(void) {
+  ProjectOptions o = project_defaults();
+  o.solver = PROJECT_FAST;
+  o.space = SPACE_W_ONLY;
+  o.num_steps = 200;
+  return o;
+}
+
+bool space_has_w(ProjectSpace s) { return s != SPACE_NOISE; }
+bool space_has_noise(ProjectSpace s) { return s != SPACE_W_ONLY && s != SPACE_WPLUS_ONLY; }
+bool space_is_wplus(ProjectSpace s) { return s == SPACE_WPLUS || s == SPACE_WPLUS_ONLY; }
+
+static Status check_search(const ProjectOptions *o, Error *e) {
+  if (o->solver != PROJECT_REFERENCE && o->solver != PROJECT_FAST)
+    return err_set(e, ST_INVALID, "projection: solver %d; expected reference or fast",
+                   (int)o->solver);
+  if ((int)o->space < 0 || o->space > SPACE_NOISE)
+    return err_set(e, ST_INVALID, "projection: space %d; expected one of ProjectSpace",
+                   (int)o->space);
+  if (o->pixel_steps < 0 || o->patience < 1 || !(o->tolerance >= 0 && o->tolerance < 1))
+    return err_set(e, ST_INVALID,
+                   "projection: %d pixel steps, patience %d, tolerance %g; expected >= 0, >= 1, "
+                   "0..1",
+                   o->pixel_steps, o->patience, o->tolerance);
+  if (!(o->focus >= 0 && o->focus <= 1))
+    return err_set(e, ST_INVALID, "projection: focus %g; expected 0 (none) to 1 (nothing else)",
+                   o->focus);
+  if (o->focus > 0 && !o->regions)
+    return err_set(e, ST_INVALID, "projection: a focus without regions; give each lesion one");
+  return ST_OK;
 }
 
 Status project_options_check(const ProjectOptions *o, Error *e) {
@@ -40,7 +75,7 @@ Status project_options_check(const ProjectOptions *o, Error *e) {
     return err_set(e, ST_INVALID,
                    "projection: Adam betas %g, %g, eps %g; expected betas in [0,1), eps > 0",
                    o->adam_beta1, o->adam_beta2, o->adam_eps);
-  return ST_OK;
+  return check_search(o, e);
 }
 
 /* SEMANTICS 9.3; a ramp of length 0 is a jump. */

@@ -75,7 +75,7 @@ static Status label_components(Brain *b, int32_t *n, Error *e) {
   const Grid *g = &b->grid[CH_CHI];
   int32_t *id = mem_alloc((size_t)grid_voxels(g) * sizeof *id);
   if (!id) return err_set(e, ST_NOMEM, "out of memory for the components of the label map");
-  const Status s = components26(b->label, g->dim, id, n, e);
+  const Status s = grid_components(b->label, g->dim, id, n, e);
   for (int64_t i = 0; s == ST_OK && i < grid_voxels(g); i++) b->label[i] = (float)id[i];
   mem_free(id);
   return s;
@@ -167,7 +167,7 @@ static Status labels_on_map(Brain *b, const Nifti *m, const CropRule *r, int val
     brain_note(b, "labels: another grid, taken by nearest voxel (--regrid)");
   if (!(b->label = mem_alloc((size_t)grid_voxels(chi) * sizeof *b->label)))
     return err_set(e, ST_NOMEM, "%s: out of memory", text);
-  TRY(resample(m->data, &match.grid, b->label, chi, INTERP_NEAREST, 0, e));
+  TRY(grid_resample(m->data, &match.grid, b->label, chi, INTERP_NEAREST, 0, e));
   int *index, max, left;
   TRY(label_values(b->label, grid_voxels(chi), &index, &max, &left, e));
   mem_free(index);

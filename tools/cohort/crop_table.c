@@ -52,8 +52,8 @@ const char *table_get(const Table *t, int row, const char *col) {
 
 Status table_add_tsv(Table *t, const char *path, Error *e) {
   Tsv in;
-  Status s = tsv_read(path, &in, e);
-  if (s != ST_OK) return s;
+  TRY(tsv_read(path, &in, e));
+  Status s = ST_OK;
   if (tsv_column(&in, "subject") < 0 || tsv_column(&in, "lesion") < 0) {
     s = err_set(e, ST_FORMAT,
                 "%s: no columns subject and lesion; expected a table of lesions to append to; "

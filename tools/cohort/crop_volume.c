@@ -160,7 +160,7 @@ static Status patch_mask(const Brain *b, const CropLesion *l, CropPatch *p, Erro
     goto done;
   }
   for (int64_t i = 0; i < grid_voxels(chi); i++) one[i] = b->label[i] == (float)l->id;
-  s = resample(one, chi, p->mask, &p->grid, INTERP_LINEAR, 0, e);
+  s = grid_resample(one, chi, p->mask, &p->grid, INTERP_LINEAR, 0, e);
   for (size_t i = 0; i < n; i++) most = PRLX_MAX(most, p->mask[i]);
   for (size_t i = 0; i < n; i++) p->mask[i] = p->mask[i] >= PRLX_MIN(most, 0.5f) && most > 0;
 done:
@@ -176,8 +176,8 @@ static Status patch_holes(const Brain *b, const CropLesion *l, int c, const Crop
   float *hit = mem_alloc(n * sizeof *hit);
   if (!hit) return err_set(e, ST_NOMEM, "out of memory for a patch");
   int64_t inside = 0, left = 0;
-  Status s = resample(b->hole[c], &b->grid[c], hit, &p->grid,
-                      c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e);
+  Status s = grid_resample(b->hole[c], &b->grid[c], hit, &p->grid,
+                           c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e);
   if (s != ST_OK) goto done;
   for (size_t i = 0; i < n; i++) {
     const bool bad = fabsf(hit[i]) > 1e-6f;
@@ -203,8 +203,8 @@ static Status patch_channel(const Brain *b, const CropLesion *l, int c, const Cr
   const size_t n = (size_t)grid_voxels(&p->grid);
   if (!(p->vol[c] = mem_alloc(n * sizeof(float))))
     return err_set(e, ST_NOMEM, "out of memory for a patch");
-  TRY(resample(b->vol[c].data, &b->grid[c], p->vol[c], &p->grid,
-               c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e));
+  TRY(grid_resample(b->vol[c].data, &b->grid[c], p->vol[c], &p->grid,
+                    c == CH_RIM ? INTERP_LINEAR : INTERP_CUBIC, 0, e));
   const Grid middle = {{1, 1, 1}, {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}};
   Grid at = middle;
   double mm[3];

@@ -91,8 +91,7 @@ static void print_meta(const StFile *f) {
 /* ---- kinds ---- */
 static Status show_dataset(const char *path, Error *e) {
   Dataset d = {0};
-  Status s = dataset_open(&d, path, e);
-  if (s) return s;
+  TRY(dataset_open(&d, path, e));
   int64_t count[10] = {0}, other = 0;
   printf("data set: %lld images, %d channel%s, %dx%d\n", (long long)d.n, d.channels,
          d.channels > 1 ? "s" : "", d.w, d.h);
@@ -114,8 +113,7 @@ static Status show_dataset(const char *path, Error *e) {
 
 static Status show_network(const char *path, Error *e) {
   Network net = {0};
-  Status s = network_load(&net, path, e);
-  if (s) return s;
+  TRY(network_load(&net, path, e));
   const GenConfig *c = &net.G.cfg;
   printf("generator (%s): %lld parameters, %dx%d, %d channel%s, z %d, w %d, %d labels, mapping %d "
          "layers, channels min(%d/r, %d), clamp %g\n",
@@ -136,8 +134,8 @@ static bool looks_like_network(const StFile *f) {
 
 static Status show_safetensors(const char *path, const char *match, bool brief, Error *e) {
   StFile f;
-  Status s = st_open(&f, path, e);
-  if (s) return s;
+  TRY(st_open(&f, path, e));
+  Status s = ST_OK;
   const char *format = st_meta(&f, "format");
   double numbers = 0;
   for (int i = 0; i < f.ntensor; i++) numbers += (double)shape_numel(f.tensor[i].shape);
@@ -166,8 +164,7 @@ static Status show_safetensors(const char *path, const char *match, bool brief, 
 
 static Status show_png(const char *path, Error *e) {
   Image img;
-  Status s = png_read(path, &img, e);
-  if (s) return s;
+  TRY(png_read(path, &img, e));
   static const char *const kind[] = {"?", "grey", "grey + alpha", "RGB", "RGBA"};
   int64_t n = (int64_t)img.w * img.h;
   printf("%s: PNG, %dx%d, %s, maximum %d\n", path, img.w, img.h, kind[img.channels], img.maxval);
@@ -188,8 +185,7 @@ static Status show_png(const char *path, Error *e) {
 static Status show_crc(const char *path, Error *e) {
   uint8_t *data;
   size_t n;
-  Status s = file_read(path, &data, &n, (size_t)8 << 30, e);
-  if (s) return s;
+  TRY(file_read(path, &data, &n, (size_t)8 << 30, e));
   const char *slash = strrchr(path, '/');
   printf("%08x %zu %s\n", crc32_ieee(0, data, n), n, slash ? slash + 1 : path);
   mem_free(data);

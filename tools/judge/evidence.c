@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "tools/cli/tool.h"
 
 enum { WORDS = 16384 };
@@ -25,27 +26,39 @@ void evidence_free(Evidence *ev) {
   mem_free(ev->rim);
 }
 
-static Status run(Evidence *ev, const char *dir, Error *e) {
+static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
   const EvArgs *a = &ev->a;
-  char *words = mem_alloc(WORDS), path[4200];
-  Status s = words ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  if (s == ST_OK)
-    s = a->synthetic ? evidence_open_images(ev, a->synthetic, a->images, e)
-                     : evidence_open(ev, dir, e);
-  if (s == ST_OK && a->cohort) s = evidence_truth(ev, e);
-  if (s == ST_OK && a->model) s = evidence_scores(ev, e);
-  if (s == ST_OK && a->train) s = evidence_near(ev, e);
-  if (s == ST_OK) s = evidence_gather(ev, e);
-  if (s == ST_OK) s = dir_make(a->out, e);
-  if (s == ST_OK) s = evidence_tables(ev, e);
-  if (s == ST_OK) s = evidence_words(ev, words, WORDS, e);
-  if (s == ST_OK) s = evidence_pages(ev, words, e);
-  snprintf(path, sizeof path, "%.4100s/words.txt", a->out);
-  if (s == ST_OK) s = file_write_atomic(path, words, strlen(words), e);
-  if (s == ST_OK)
-    printf("%sResults in %s: %s.tsv, summary.tsv, histogram.svg, %s.png, evidence.html, words.txt "
-           "(these lines)\n",
-           words, a->out, a->synthetic ? "memory" : "evidence", a->synthetic ? "closest" : "sheet");
+  TRY(a->synthetic ? evidence_open_images(ev, a->synthetic, a->images, e)
+                   : evidence_open(ev, dir, e));
+  if (a->cohort) TRY(evidence_truth(ev, e));
+  if (a->model) TRY(evidence_scores(ev, e));
+  if (a->train) TRY(evidence_near(ev, e));
+  return evidence_gather(ev, e);
+}
+
+/* words: room for WORDS bytes. */
+static Status evidence_write(const Evidence *ev, char *words, Error *e) {
+  const EvArgs *a = &ev->a;
+  char path[PATH_LEN];
+  TRY(dir_make(a->out, e));
+  TRY(evidence_tables(ev, e));
+  TRY(evidence_words(ev, words, WORDS, e));
+  TRY(evidence_pages(ev, words, e));
+  TRY(path_join(path, a->out, "words.txt", e));
+  TRY(file_write_atomic(path, words, strlen(words), e));
+  printf("%sResults in %s: %s.tsv, summary.tsv, histogram.svg, %s.png, evidence.html, words.txt "
+         "(these lines)\n",
+         words, a->out, a->synthetic ? "memory" : "evidence", a->synthetic ? "closest" : "sheet");
+  return ST_OK;
+}
+
+static Status evidence_run(Evidence *ev, const char *dir, Error *e) {
+  char *words = mem_alloc(WORDS);
+  if (!words) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = evidence_measure(ev, dir, e);
+  if (s != ST_OK) goto done;
+  s = evidence_write(ev, words, e);
+done:
   mem_free(words);
   return s;
 }
@@ -128,8 +141,9 @@ int tool_evidence(int argc, char **argv) {
         "evidence",
         "--model, --cohort and --targets are of denoised lesions, not of synthetic ones");
   else
-    rc = run(ev, spec.nargs ? spec.args[0] : NULL, &e) == ST_OK ? EXIT_DONE
-                                                                : tool_fail("evidence", &e);
+    rc = evidence_run(ev, spec.nargs ? spec.args[0] : NULL, &e) == ST_OK
+             ? EXIT_DONE
+             : tool_fail("evidence", &e);
   evidence_free(ev);
   opts_free(&spec);
   mem_free(ev);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "models/store/classifierfile.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/evidence.h"
@@ -86,84 +87,101 @@ static Status list_lesions(Evidence *ev, Error *e) {
 
 /* ---- the folder ---- */
 static Status read_table(Evidence *ev, const char *dir, Error *e) {
-  char path[4200];
+  char path[PATH_LEN];
   Tsv t;
-  snprintf(path, sizeof path, "%.4100s/table.tsv", dir);
-  Status s = tsv_read(path, &t, e);
-  if (s != ST_OK) return s;
+  TRY(path_join(path, dir, "table.tsv", e));
+  TRY(tsv_read(path, &t, e));
+  Status s = ST_OK;
   const int name = tsv_column(&t, "lesion"), lpips = tsv_column(&t, "lpips"),
             mse = tsv_column(&t, "mse"), steps = tsv_column(&t, "steps"),
             by = tsv_column(&t, "perceptual");
   const char *asked = dataset_meta(&ev->d, "denoised.steps");
-  if (name < 0 || lpips < 0 || mse < 0)
+  if (name < 0 || lpips < 0 || mse < 0) {
     s = err_set(e, ST_FORMAT,
                 "%s: no column lesion, lpips or mse; expected the table.tsv of `prlx project`",
                 path);
-  else if (t.nrow != ev->n)
+    goto done;
+  }
+  if (t.nrow != ev->n) {
     s = err_set(e, ST_INVALID,
                 "%s: %d rows, but denoised.safetensors has %lld images; the files are of two runs; "
                 "project again",
                 path, t.nrow, (long long)ev->n);
-  for (int i = 0; i < t.nrow && s == ST_OK; i++) {
-    if (ev->d.names && strcmp(tsv_get(&t, i, name), ev->d.names[i]))
+    goto done;
+  }
+  for (int i = 0; i < t.nrow; i++) {
+    if (ev->d.names && strcmp(tsv_get(&t, i, name), ev->d.names[i])) {
       s = err_set(e, ST_INVALID,
                   "%s: row %d is %.64s, image %d of denoised.safetensors is %.64s; the files are "
                   "of two runs; project again",
                   path, i + 2, tsv_get(&t, i, name), i, ev->d.names[i]);
+      goto done;
+    }
     ev->v[i][EV_LPIPS] = atof(tsv_get(&t, i, lpips));
     ev->v[i][EV_MSE] = atof(tsv_get(&t, i, mse));
-    if (!isfinite(ev->v[i][EV_LPIPS]) || !isfinite(ev->v[i][EV_MSE]))
+    if (!isfinite(ev->v[i][EV_LPIPS]) || !isfinite(ev->v[i][EV_MSE])) {
       s = err_set(e, ST_NUMERIC,
                   "%s: row %d: lpips or mse is not a finite number; project this lesion again",
                   path, i + 2);
+      goto done;
+    }
     const int done = steps < 0 ? 0 : atoi(tsv_get(&t, i, steps));
     if (asked && done < atoi(asked)) ev->unfinished++;
     ev->steps = PRLX_MAX(ev->steps, done);
   }
   ev->asked = asked ? atoi(asked) : ev->steps;
-  if (s == ST_OK)
-    snprintf(ev->perceptual, sizeof ev->perceptual, "%.95s",
-             by < 0 ? "unknown weights" : tsv_get(&t, 0, by));
+  snprintf(ev->perceptual, sizeof ev->perceptual, "%.95s",
+           by < 0 ? "unknown weights" : tsv_get(&t, 0, by));
+done:
   tsv_free(&t);
   return s;
 }
 
 /* |w - mean of W| over the standard deviation of W: 1 is as far as a random image. */
 static Status read_w(Evidence *ev, const char *dir, Error *e) {
-  char path[4200];
+  char path[PATH_LEN];
   StFile f;
-  snprintf(path, sizeof path, "%.4100s/w.safetensors", dir);
-  Status s = st_open(&f, path, e);
-  if (s != ST_OK) return s;
+  double *x = NULL;
+  TRY(path_join(path, dir, "w.safetensors", e));
+  TRY(st_open(&f, path, e));
+  Status s = ST_OK;
   const StTensor *w = st_find(&f, "w"), *avg = st_find(&f, "w_avg");
   const char *text = st_meta(&f, "w_std");
   const double sd = text ? atof(text) : 0;
   const int64_t dim = avg && avg->shape.rank == 1 ? avg->shape.d[0] : 0;
-  if (!dim || !w || w->shape.rank != 2 || w->shape.d[1] != dim || !(sd > 0))
+  if (!dim || !w || w->shape.rank != 2 || w->shape.d[1] != dim || !(sd > 0)) {
     s = err_set(
         e, ST_FORMAT,
         "%s: no w [n,dim], w_avg [dim] or w_std; expected the w.safetensors of `prlx project`",
         path);
-  else if (w->shape.d[0] != ev->n)
+    goto done;
+  }
+  if (w->shape.d[0] != ev->n) {
     s = err_set(e, ST_INVALID,
                 "%s: %lld latents, but denoised.safetensors has %lld images; the files are of two "
                 "runs; project again",
                 path, (long long)w->shape.d[0], (long long)ev->n);
-  double *x = s == ST_OK ? mem_alloc((size_t)((ev->n + 1) * dim) * sizeof *x) : NULL,
-         *mean = x ? x + ev->n * dim : NULL;
-  if (s == ST_OK && !x) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (s == ST_OK) {
-    st_to_f64(w, x);
-    st_to_f64(avg, mean);
+    goto done;
   }
-  for (int64_t i = 0; i < ev->n && s == ST_OK; i++) {
+  x = mem_alloc((size_t)((ev->n + 1) * dim) * sizeof *x);
+  if (!x) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    goto done;
+  }
+  double *mean = x + ev->n * dim;
+  st_to_f64(w, x);
+  st_to_f64(avg, mean);
+  for (int64_t i = 0; i < ev->n; i++) {
     double sum = 0;
     for (int64_t k = 0; k < dim; k++) sum += pow(x[i * dim + k] - mean[k], 2);
     ev->v[i][EV_W] = sqrt(sum) / sd;
-    if (!isfinite(ev->v[i][EV_W]))
+    if (!isfinite(ev->v[i][EV_W])) {
       s = err_set(e, ST_NUMERIC, "%s: latent %lld is not finite; project this lesion again", path,
                   (long long)i);
+      goto done;
+    }
   }
+done:
   mem_free(x);
   st_close(&f);
   return s;
@@ -180,29 +198,39 @@ static bool same_image(const Dataset *a, int64_t i, const Dataset *b, int64_t k)
   return a->names && b->names && a->names[i][0] && !strcmp(a->names[i], b->names[k]);
 }
 
-static Status targets_from(Evidence *ev, const char *path, Error *e) {
-  Dataset *t = &ev->target;
-  const Dataset *d = &ev->d;
-  Status s = dataset_open(t, path, e);
-  if (s != ST_OK) return s;
-  if (t->h != d->h || t->w != d->w || t->channels != d->channels)
-    s = err_set(e, ST_INVALID,
-                "%s: images of %d x %d, %d channels; the denoised ones have %d x %d, %d channels: "
-                "another network's size; give the data set that was projected",
-                path, t->w, t->h, t->channels, d->w, d->h, d->channels);
-  int64_t *at = mem_alloc((size_t)d->n * sizeof *at);
-  if (s == ST_OK && !at) s = err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
+/* Index in t of each of our images, into at [n]. */
+static Status match_targets(const Evidence *ev, const char *path, int64_t *at, Error *e) {
+  const Dataset *t = &ev->target, *d = &ev->d;
+  for (int64_t i = 0; i < d->n; i++) {
     int64_t k = i < t->n && same_image(d, i, t, i) ? i : 0; /* usually in the same place */
     while (k < t->n && !same_image(d, i, t, k)) k++;
     if (k == t->n)
-      s = err_set(e, ST_INVALID, "%s: no image %.64s; expected the targets of this projection",
-                  path, d->names ? d->names[i] : "of this lesion");
+      return err_set(e, ST_INVALID, "%s: no image %.64s; expected the targets of this projection",
+                     path, d->names ? d->names[i] : "of this lesion");
     at[i] = k;
   }
-  if (s == ST_OK) s = dataset_select(t, at, d->n, e);
+  return ST_OK;
+}
+
+static Status targets_from(Evidence *ev, const char *path, Error *e) {
+  Dataset *t = &ev->target;
+  const Dataset *d = &ev->d;
+  TRY(dataset_open(t, path, e));
+  if (t->h != d->h || t->w != d->w || t->channels != d->channels)
+    return err_set(
+        e, ST_INVALID,
+        "%s: images of %d x %d, %d channels; the denoised ones have %d x %d, %d channels: "
+        "another network's size; give the data set that was projected",
+        path, t->w, t->h, t->channels, d->w, d->h, d->channels);
+  int64_t *at = mem_alloc((size_t)d->n * sizeof *at);
+  if (!at) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = match_targets(ev, path, at, e);
+  if (s != ST_OK) goto done;
+  s = dataset_select(t, at, d->n, e);
+  if (s != ST_OK) goto done;
+  snprintf(ev->target_from, sizeof ev->target_from, "%.590s", path);
+done:
   mem_free(at);
-  if (s == ST_OK) snprintf(ev->target_from, sizeof ev->target_from, "%.590s", path);
   return s;
 }
 
@@ -223,35 +251,39 @@ static Status check_targets(Evidence *ev, Error *e) {
 }
 
 Status evidence_open(Evidence *ev, const char *dir, Error *e) {
-  char path[4200];
-  snprintf(path, sizeof path, "%.4100s/denoised.safetensors", dir);
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, "denoised.safetensors", e));
   if (!file_exists(path))
     return err_set(e, ST_IO,
                    "%.3000s: no denoised.safetensors; expected the folder of `prlx project` "
                    "(--synthetic FILE for synthetic images)",
                    dir);
-  Status s = dataset_open(&ev->d, path, e);
-  if (s == ST_OK) s = list_lesions(ev, e);
-  if (s == ST_OK) s = read_table(ev, dir, e);
-  if (s == ST_OK) s = read_w(ev, dir, e);
-  snprintf(path, sizeof path, "%.4100s/targets.safetensors", dir);
-  if (s == ST_OK && ev->a.targets)
-    s = targets_from(ev, ev->a.targets, e);
-  else if (s == ST_OK && file_exists(path))
-    s = targets_from(ev, path, e);
-  if (s != ST_OK || !ev->target.images) return s;
-  return check_targets(ev, e);
+  TRY(dataset_open(&ev->d, path, e));
+  TRY(list_lesions(ev, e));
+  TRY(read_table(ev, dir, e));
+  TRY(read_w(ev, dir, e));
+  TRY(path_join(path, dir, "targets.safetensors", e));
+  if (ev->a.targets)
+    TRY(targets_from(ev, ev->a.targets, e));
+  else if (file_exists(path))
+    TRY(targets_from(ev, path, e));
+  return ev->target.images ? check_targets(ev, e) : ST_OK;
+}
+
+/* m of the images, evenly spaced. */
+static Status spread_images(Dataset *d, int64_t m, Error *e) {
+  int64_t *at = mem_alloc((size_t)m * sizeof *at);
+  if (!at) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < m; i++) at[i] = i * d->n / m;
+  const Status s = dataset_select(d, at, m, e);
+  mem_free(at);
+  return s;
 }
 
 Status evidence_open_images(Evidence *ev, const char *path, int limit, Error *e) {
-  Status s = dataset_open(&ev->d, path, e);
-  const int64_t n = ev->d.n, m = limit > 0 && limit < n ? limit : n;
-  int64_t *at = s == ST_OK ? mem_alloc((size_t)m * sizeof *at) : NULL;
-  if (s == ST_OK && !at) s = err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < m && s == ST_OK; i++) at[i] = i * n / m;
-  if (s == ST_OK && m < n) s = dataset_select(&ev->d, at, m, e);
-  mem_free(at);
-  return s == ST_OK ? list_lesions(ev, e) : s;
+  TRY(dataset_open(&ev->d, path, e));
+  if (limit > 0 && limit < ev->d.n) TRY(spread_images(&ev->d, limit, e));
+  return list_lesions(ev, e);
 }
 
 /* ---- truth ---- */
@@ -273,16 +305,18 @@ static Status match_slice(Evidence *ev, int64_t i, const LesionVolumes *v, Error
   if (!ppb) return err_set(e, ST_NOMEM, "out of memory");
   Status s = ST_OK;
   if (map && v->vol[CH_RIM]) memcpy(map, v->vol[CH_RIM] + z * hw, (size_t)hw * sizeof *map);
-  for (int k = 0; k < 2 && s == ST_OK && v->mask; k++) {
+  for (int k = 0; k < 2 && v->mask; k++) {
     if (!img[k]) continue;
     for (int64_t q = 0; q < hw; q++)
       ppb[q] = (float)window_unmap(lim[0], lim[1], (double)img[k][q]);
     s = rim_match(d->h, d->w, ppb, v->vol[CH_RIM] ? map : NULL, v->mask + z * hw, &m[k], e);
+    if (s != ST_OK) goto done;
     const double value[5] = {m[k].edge, m[k].core, m[k].surround, m[k].dice, m[k].corr};
     static const EvNumber at[5] = {EV_EDGE0, EV_CORE0, EV_SURROUND0, EV_DICE0, EV_CORR0};
-    for (int q = 0; q < 5 && s == ST_OK; q++) ev->v[i][(int)at[q] + k] = value[q];
-    if (s == ST_OK) ev->v[i][EV_CHANCE] = m[k].chance;
+    for (int q = 0; q < 5; q++) ev->v[i][(int)at[q] + k] = value[q];
+    ev->v[i][EV_CHANCE] = m[k].chance;
   }
+done:
   mem_free(ppb);
   return s;
 }
@@ -305,31 +339,69 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
   ev->has_truth |= row->truth >= 0;
   LesionVolumes v;
   char warning[256];
-  Status s = lesion_read(c, i, l->rim ? 1u << CH_RIM : 0, (ChiUnits)ev->a.units, &v, warning, e);
-  if (s != ST_OK) return s;
-  if (v.grid.dim[0] != ev->d.w || v.grid.dim[1] != ev->d.h)
+  Status s = ST_OK;
+  TRY(lesion_read(c, i, l->rim ? 1u << CH_RIM : 0, (ChiUnits)ev->a.units, &v, warning, e));
+  if (v.grid.dim[0] != ev->d.w || v.grid.dim[1] != ev->d.h) {
     s = err_set(e, ST_INVALID,
                 "%s: row %d: slices of %lld x %lld voxels, denoised images of %d x %d; expected "
                 "the cohort that was projected",
                 c->table.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1],
                 ev->d.w, ev->d.h);
+    goto done;
+  }
   ev->has_map |= v.vol[CH_RIM] != NULL;
-  for (int64_t k = row->first; k < ev->n && s == ST_OK; k++) {
+  for (int64_t k = row->first; k < ev->n; k++) {
     if (ev->lesion[k] != r) continue;
-    if (ev->d.src->slice[k] >= v.grid.dim[2])
+    if (ev->d.src->slice[k] >= v.grid.dim[2]) {
       s = err_set(
           e, ST_INVALID,
           "%s: row %d: %lld slices, denoised is slice %lld; expected the cohort that was projected",
           c->table.path, l->row + 2, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
-    else
-      s = match_slice(ev, k, &v, e);
+      goto done;
+    }
+    s = match_slice(ev, k, &v, e);
+    if (s != ST_OK) goto done;
   }
+done:
   lesion_free(&v);
   return s;
 }
 
 /* Folders of projections before targets.safetensors: the slices of the cohort, through the window
  * noted with each image. */
+/* Image i as its lesion in the cohort has it, in the channels ch. */
+static Status target_from_cohort(Evidence *ev, const Cohort *c, int64_t i, const Channel *ch,
+                                 int nch, Error *e) {
+  const Dataset *d = &ev->d;
+  const int64_t per = (int64_t)d->channels * d->h * d->w;
+  const EvLesion *row = &ev->row[ev->lesion[i]];
+  LesionVolumes v;
+  char warning[256];
+  Status s = ST_OK;
+  unsigned mask = 0;
+  int k = 0;
+  for (int q = 0; q < nch; q++) mask |= 1u << ch[q];
+  while (k < c->n &&
+         (strcmp(c->lesion[k].subject, row->subject) || strcmp(c->lesion[k].lesion, row->name)))
+    k++;
+  if (k == c->n)
+    return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
+                   c->table.path, row->name, row->subject);
+  TRY(lesion_read(c, k, mask, (ChiUnits)ev->a.units, &v, warning, e));
+  if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h || d->src->slice[i] >= v.grid.dim[2]) {
+    s = err_set(
+        e, ST_INVALID,
+        "%s: row %d: other size than the denoised images; expected the cohort that was projected",
+        c->table.path, c->lesion[k].row + 2);
+    goto done;
+  }
+  lesion_image(&v, (int)d->src->slice[i], ch, nch, d->src->window + i * 2 * nch,
+               ev->target.images + i * per);
+done:
+  lesion_free(&v);
+  return s;
+}
+
 static Status targets_from_cohort(Evidence *ev, const Cohort *c, Error *e) {
   const Dataset *d = &ev->d;
   const int64_t per = (int64_t)d->channels * d->h * d->w;
@@ -341,37 +413,12 @@ static Status targets_from_cohort(Evidence *ev, const Cohort *c, Error *e) {
         e, ST_INVALID,
         "%s: does not say which channels its images have; give the projected images with --targets",
         d->path);
-  unsigned mask = 0;
-  for (int k = 0; k < nch; k++) mask |= 1u << ch[k];
   ev->target.images = mem_alloc((size_t)(d->n * per) * sizeof *ev->target.images);
-  Status s = ev->target.images ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
-    const EvLesion *row = &ev->row[ev->lesion[i]];
-    LesionVolumes v;
-    char warning[256];
-    int k = 0;
-    while (k < c->n &&
-           (strcmp(c->lesion[k].subject, row->subject) || strcmp(c->lesion[k].lesion, row->name)))
-      k++;
-    if (k == c->n)
-      return err_set(e, ST_INVALID,
-                     "%s: no lesion %s of %s; expected the cohort that was projected",
-                     c->table.path, row->name, row->subject);
-    s = lesion_read(c, k, mask, (ChiUnits)ev->a.units, &v, warning, e);
-    if (s != ST_OK) break;
-    if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h || d->src->slice[i] >= v.grid.dim[2])
-      s = err_set(
-          e, ST_INVALID,
-          "%s: row %d: other size than the denoised images; expected the cohort that was projected",
-          c->table.path, c->lesion[k].row + 2);
-    else
-      lesion_image(&v, (int)d->src->slice[i], ch, nch, d->src->window + i * 2 * nch,
-                   ev->target.images + i * per);
-    lesion_free(&v);
-  }
+  if (!ev->target.images) return err_set(e, ST_NOMEM, "out of memory");
+  for (int64_t i = 0; i < d->n; i++) TRY(target_from_cohort(ev, c, i, ch, nch, e));
   ev->target.n = d->n;
   snprintf(ev->target_from, sizeof ev->target_from, "%.590s", c->table.path);
-  return s == ST_OK ? check_targets(ev, e) : s;
+  return check_targets(ev, e);
 }
 
 Status evidence_truth(Evidence *ev, Error *e) {
@@ -381,43 +428,58 @@ Status evidence_truth(Evidence *ev, Error *e) {
                    "%s: does not say which lesions its images come from; --cohort needs a "
                    "projection of a lesions.tsv or of a packed data set",
                    ev->d.path);
-  Status s = cohort_open(&c, ev->a.cohort, e);
-  if (s != ST_OK) return s;
+  TRY(cohort_open(&c, ev->a.cohort, e));
+  Status s = ST_OK;
   ev->rim = mem_alloc((size_t)(ev->n * ev->d.h * ev->d.w) * sizeof *ev->rim);
-  if (!ev->rim) s = err_set(e, ST_NOMEM, "out of memory for %lld rim maps", (long long)ev->n);
-  if (s == ST_OK && !ev->target.images) s = targets_from_cohort(ev, &c, e);
-  for (int64_t r = 0; r < ev->lesions && s == ST_OK; r++) s = truth_of(ev, &c, r, e);
-  if (s == ST_OK && !ev->has_map) {
+  if (!ev->rim) {
+    s = err_set(e, ST_NOMEM, "out of memory for %lld rim maps", (long long)ev->n);
+    goto done;
+  }
+  if (!ev->target.images) {
+    s = targets_from_cohort(ev, &c, e);
+    if (s != ST_OK) goto done;
+  }
+  for (int64_t r = 0; r < ev->lesions; r++) {
+    s = truth_of(ev, &c, r, e);
+    if (s != ST_OK) goto done;
+  }
+  if (!ev->has_map) {
     mem_free(ev->rim);
     ev->rim = NULL;
   }
   double lim[2];
   ev->in_ppb = image_ppb(&ev->d, 0, lim);
+done:
   cohort_free(&c);
   return s;
 }
 
 /* ---- classifiers ---- */
-static Status score(const Evidence *ev, const float *images, const Classifier *c, int runs,
-                    const int *at, int nc, int number, Error *e) {
+/* Mean rim probability of the `runs` classifiers for every image, into number `number`. */
+static Status score_images(const Evidence *ev, const float *images, const Classifier *c, int runs,
+                           const int *at, int nc, int number, Error *e) {
   const Dataset *d = &ev->d;
   const int64_t hw = (int64_t)d->h * d->w;
+  Status s = ST_OK;
   real *x = mem_alloc((size_t)(d->n * nc * hw) * sizeof *x);
   double *p = mem_alloc((size_t)(d->n * c[0].cfg.classes) * sizeof *p);
-  Status s =
-      x && p ? ST_OK : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)d->n);
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
+  if (!x || !p) {
+    s = err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)d->n);
+    goto done;
+  }
+  for (int64_t i = 0; i < d->n; i++) {
     ev->v[i][number] = 0;
     for (int k = 0; k < nc; k++)
       for (int64_t q = 0; q < hw; q++)
         x[(i * nc + k) * hw + q] = (real)images[(i * d->channels + at[k]) * hw + q];
   }
-  const Slices in = {x, NULL, d->n, nc, d->h, d->w};
-  for (int r = 0; r < runs && s == ST_OK; r++) {
+  for (int r = 0; r < runs; r++) {
+    const Slices in = {x, NULL, d->n, nc, d->h, d->w};
     s = classifier_predict(&c[r], &in, p, e);
-    for (int64_t i = 0; i < d->n && s == ST_OK; i++)
-      ev->v[i][number] += p[i * c[r].cfg.classes + 1] / runs;
+    if (s != ST_OK) goto done;
+    for (int64_t i = 0; i < d->n; i++) ev->v[i][number] += p[i * c[r].cfg.classes + 1] / runs;
   }
+done:
   mem_free(x);
   mem_free(p);
   return s;
@@ -427,12 +489,16 @@ Status evidence_scores(Evidence *ev, Error *e) {
   Classifier *c = NULL;
   char channels[64];
   int at[16], nc = 0;
-  Status s = classifiers_load(ev->a.model, &c, &ev->runs, channels, e);
-  if (s != ST_OK) return s;
-  s = channels_find(&ev->d, channels, at, &nc, e);
-  if (s == ST_OK) s = score(ev, ev->d.images, c, ev->runs, at, nc, EV_RIM1, e);
-  if (s == ST_OK && ev->target.images)
-    s = score(ev, ev->target.images, c, ev->runs, at, nc, EV_RIM0, e);
+  TRY(classifiers_load(ev->a.model, &c, &ev->runs, channels, e));
+  Status s = channels_find(&ev->d, channels, at, &nc, e);
+  if (s != ST_OK) goto done;
+  s = score_images(ev, ev->d.images, c, ev->runs, at, nc, EV_RIM1, e);
+  if (s != ST_OK) goto done;
+  if (ev->target.images) {
+    s = score_images(ev, ev->target.images, c, ev->runs, at, nc, EV_RIM0, e);
+    if (s != ST_OK) goto done;
+  }
+done:
   classifiers_free(c, ev->runs);
   return s;
 }

@@ -136,18 +136,18 @@ static void feature_query(void *ctx, int64_t i, int worker) {
 static Status feature_pass(Search *f, const Vgg *v, int64_t q0, int64_t nq, Error *e) {
   const float *img[QUERY_BLOCK];
   for (int64_t i = 0; i < nq; i++) img[i] = f->q[q0 + i].img;
-  Status s = features_of(f, v, img, (int)nq, f->feat, e);
+  TRY(features_of(f, v, img, (int)nq, f->feat, e));
   f->q0 = q0;
-  for (f->t0 = 0; f->t0 < f->nkept && s == ST_OK; f->t0 += TRAIN_BLOCK) {
+  for (f->t0 = 0; f->t0 < f->nkept; f->t0 += TRAIN_BLOCK) {
     f->nblock = (int)PRLX_MIN((int64_t)TRAIN_BLOCK, f->nkept - f->t0);
     for (int b = 0; b < f->nblock; b++) img[b] = f->train->images + f->kept[f->t0 + b] * f->per;
-    s = features_of(f, v, img, f->nblock, f->block, e);
-    if (s == ST_OK) par_for(nq, feature_query, f);
+    TRY(features_of(f, v, img, f->nblock, f->block, e));
+    par_for(nq, feature_query, f);
     f->seen += f->nblock;
     progress_update(&f->bar, (double)f->seen, NULL);
-    if (s == ST_OK && tool_interrupted) s = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+    if (tool_interrupted) return err_set(e, ST_INTERRUPTED, "stopped; nothing written");
   }
-  return s;
+  return ST_OK;
 }
 
 /* All training images, or `limit` of them, evenly spaced. */
@@ -160,28 +160,39 @@ static Status choose_candidates(Search *f, Error *e) {
   return ST_OK;
 }
 
-static Status by_features(Search *f, Error *e) {
-  Vgg v = {0};
-  Evidence *ev = f->ev;
-  const int64_t passes = (f->nq + QUERY_BLOCK - 1) / QUERY_BLOCK,
-                room = PRLX_MIN(f->nq, (int64_t)QUERY_BLOCK);
-  Status s = vgg_load(&v, ev->a.vgg, ev->a.data, e);
-  if (s == ST_OK) s = choose_candidates(f, e);
-  if (s == ST_OK) snprintf(ev->near_by, sizeof ev->near_by, "%.95s", v.name);
+/* Room for the features of a block of queries and of one of training images. */
+static Status features_alloc(Search *f, int64_t room, Error *e) {
   /* larger images are averaged down before VGG sees them */
   const int64_t side = PRLX_MIN(f->train->h, 256);
-  for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
+  for (int k = 0; k < VGG_TAPS; k++) {
     f->tap[k] = lpips_feature_shape(1, side, f->train->w * side / f->train->h, k);
     f->feat[k] = mem_alloc((size_t)(room * shape_numel(f->tap[k])) * sizeof(real));
     f->block[k] = mem_alloc((size_t)(TRAIN_BLOCK * shape_numel(f->tap[k])) * sizeof(real));
     if (!f->feat[k] || !f->block[k])
-      s = err_set(e, ST_NOMEM, "out of memory for the features of %lld images; use --no-perceptual",
-                  (long long)room);
+      return err_set(e, ST_NOMEM,
+                     "out of memory for the features of %lld images; use --no-perceptual",
+                     (long long)room);
   }
+  return ST_OK;
+}
+
+static Status by_features(Search *f, Error *e) {
+  Vgg v = {0};
+  Evidence *ev = f->ev;
+  const int64_t passes = (f->nq + QUERY_BLOCK - 1) / QUERY_BLOCK;
+  TRY(vgg_load(&v, ev->a.vgg, ev->a.data, e));
+  Status s = choose_candidates(f, e);
+  if (s != ST_OK) goto done;
+  snprintf(ev->near_by, sizeof ev->near_by, "%.95s", v.name);
+  s = features_alloc(f, PRLX_MIN(f->nq, (int64_t)QUERY_BLOCK), e);
+  if (s != ST_OK) goto done;
   progress_start(&f->bar, "evidence", "image", (double)(passes * f->nkept));
-  for (int64_t q = 0; q < f->nq && s == ST_OK; q += QUERY_BLOCK)
+  for (int64_t q = 0; q < f->nq; q += QUERY_BLOCK) {
     s = feature_pass(f, &v, q, PRLX_MIN((int64_t)QUERY_BLOCK, f->nq - q), e);
+    if (s != ST_OK) break;
+  }
   progress_end(&f->bar);
+done:
   for (int k = 0; k < VGG_TAPS; k++) {
     mem_free(f->feat[k]);
     mem_free(f->block[k]);
@@ -214,22 +225,28 @@ static double rms_ppb(const Evidence *ev, int64_t i, int64_t t) {
   return sqrt(sum / (double)hw);
 }
 
-static Status keep(Search *f, int64_t first, Error *e) {
+static Status keep_references(Search *f, int64_t first, Error *e) {
+  EvNear *near = &f->ev->near;
+  Status s = reference_from(&near->ref_px, f->q + first, f->nq - first, false, e);
+  if (s != ST_OK) goto failed;
+  if (!near->lp) return ST_OK;
+  s = reference_from(&near->ref_lp, f->q + first, f->nq - first, true, e);
+  if (s == ST_OK) return ST_OK;
+failed:
+  if (s != ST_INVALID) return s;
+  return err_set(
+      e, s, "%s: images of one lesion only; expected at least two training lesions to compare with",
+      f->train->path);
+}
+
+static Status keep_nearest(Search *f, int64_t first, Error *e) {
   Evidence *ev = f->ev;
   EvNear *near = &ev->near;
   near->reference = (int)(f->nq - first);
   near->px = mem_alloc((size_t)ev->n * sizeof *near->px);
   near->lp = ev->a.perceptual ? mem_alloc((size_t)ev->n * sizeof *near->lp) : NULL;
   if (!near->px || (ev->a.perceptual && !near->lp)) return err_set(e, ST_NOMEM, "out of memory");
-  Status s = reference_from(&near->ref_px, f->q + first, f->nq - first, false, e);
-  if (s == ST_OK && near->lp)
-    s = reference_from(&near->ref_lp, f->q + first, f->nq - first, true, e);
-  if (s == ST_INVALID)
-    return err_set(
-        e, s,
-        "%s: images of one lesion only; expected at least two training lesions to compare with",
-        f->train->path);
-  if (s != ST_OK) return s;
+  TRY(keep_references(f, first, e));
   for (int64_t i = 0; i < ev->n; i++) {
     const Query *q = &f->q[i];
     near->own += q->skip >= 0;
@@ -251,8 +268,7 @@ static Status keep(Search *f, int64_t first, Error *e) {
 }
 
 Status evidence_near(Evidence *ev, Error *e) {
-  Status s = dataset_open(&ev->train, ev->a.train, e);
-  if (s != ST_OK) return s;
+  TRY(dataset_open(&ev->train, ev->a.train, e));
   const Dataset *d = &ev->d, *t = &ev->train;
   if (t->h != d->h || t->w != d->w || t->channels != d->channels)
     return err_set(e, ST_INVALID,
@@ -266,10 +282,15 @@ Status evidence_near(Evidence *ev, Error *e) {
   for (int64_t i = 0; i < ev->n; i++)
     f.q[f.nq++] = (Query){d->images + i * f.per, own_lesion(ev, &ev->row[ev->lesion[i]]),
                           NEAREST_NONE, NEAREST_NONE};
-  s = choose_reference(&f, ev->n, e);
-  if (s == ST_OK) par_for(f.nq, pixel_query, &f);
-  if (s == ST_OK && ev->a.perceptual) s = by_features(&f, e);
-  if (s == ST_OK) s = keep(&f, ev->n, e);
+  Status s = choose_reference(&f, ev->n, e);
+  if (s != ST_OK) goto done;
+  par_for(f.nq, pixel_query, &f);
+  if (ev->a.perceptual) {
+    s = by_features(&f, e);
+    if (s != ST_OK) goto done;
+  }
+  s = keep_nearest(&f, ev->n, e);
+done:
   mem_free(f.q);
   return s;
 }

@@ -4,55 +4,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "tools/judge/evidence.h"
 #include "tools/view/canvas.h"
 #include "tools/view/chart.h"
 #include "tools/view/sheet.h"
 
-enum {
-  PATH_LEN = 4200,
-  SHEET_ROWS = 60,
-  PAIRS = 5,
-  GAP = 6,
-  HEAD = 34,
-  CAPTION = 24,
-  FOOT = 40,
-  CELLS = 4
-};
+enum { SHEET_ROWS = 60, PAIRS = 5, GAP = 6, HEAD = 34, CAPTION = 24, FOOT = 40, CELLS = 4 };
 
 /* ---- histograms ---- */
-static ChartSet column(const Evidence *ev, const char *name, int k, double *v) {
+static ChartSet page_column(const Evidence *ev, const char *name, int k, double *v) {
   for (int64_t i = 0; i < ev->lesions; i++) v[i] = summary_value(ev, &ev->row[i], k);
   return (ChartSet){name, v, ev->lesions};
 }
 
-static bool has(const Evidence *ev, int k) {
+static bool page_has(const Evidence *ev, int k) {
   for (int64_t i = 0; i < ev->lesions; i++)
     if (isfinite(ev->row[i].v[k])) return true;
   return false;
 }
 
-static void one(Chart *c, const Evidence *ev, const char *title, const char *label, int k,
-                double *v) {
-  const ChartSet s = column(ev, "denoised lesions", k, v);
-  if (has(ev, k)) chart_histogram(c, title, label, 1, &s, NAN, NULL);
+static void page_chart(Chart *c, const Evidence *ev, const char *title, const char *label, int k,
+                       double *v) {
+  const ChartSet s = page_column(ev, "denoised lesions", k, v);
+  if (page_has(ev, k)) chart_histogram(c, title, label, 1, &s, NAN, NULL);
 }
 
 static void before_after(Chart *c, const Evidence *ev, const char *title, const char *label,
                          int before, double *v, double ref, const char *ref_text) {
-  const ChartSet s[2] = {column(ev, "before", before, v),
-                         column(ev, "after", before + 1, v + ev->lesions)};
-  if (has(ev, before + 1)) chart_histogram(c, title, label, 2, s, ref, ref_text);
+  const ChartSet s[2] = {page_column(ev, "before", before, v),
+                         page_column(ev, "after", before + 1, v + ev->lesions)};
+  if (page_has(ev, before + 1)) chart_histogram(c, title, label, 2, s, ref, ref_text);
 }
 
 /* Neighbour distances beside those between training lesions, both over the median of the latter. */
-static void neighbours(Chart *c, const Evidence *ev, const char *title, const NearReference *ref,
-                       int k, double *v) {
+static void page_neighbours(Chart *c, const Evidence *ev, const char *title,
+                            const NearReference *ref, int k, double *v) {
   double *scaled = v + ev->lesions;
-  if (!ref->n || !has(ev, k)) return;
+  if (!ref->n || !page_has(ev, k)) return;
   for (int64_t i = 0; i < ref->n; i++) scaled[i] = ref->distance[i] / ref->median;
   const ChartSet s[2] = {
-      column(ev, ev->a.synthetic ? "synthetic images" : "denoised lesions", k, v),
+      page_column(ev, ev->a.synthetic ? "synthetic images" : "denoised lesions", k, v),
       {"training lesions among themselves", scaled, ref->n}};
   chart_histogram(c, title, "distance over the median between training lesions", 2, s,
                   ref->distance[0] / ref->median, "closest two");
@@ -62,17 +54,17 @@ static Status draw_charts(Chart *c, const Evidence *ev, Error *e) {
   double *v = mem_alloc((size_t)(2 * ev->lesions + ev->near.reference) * sizeof *v);
   if (!v) return err_set(e, ST_NOMEM, "out of memory");
   chart_begin(c, 2);
-  one(c, ev, "LPIPS to the target", "LPIPS", EV_LPIPS, v);
-  one(c, ev, "MSE to the target", "mean squared error, network units", EV_MSE, v);
-  one(c, ev, "Distance of w to the mean of W", "standard deviations of W", EV_W, v);
+  page_chart(c, ev, "LPIPS to the target", "LPIPS", EV_LPIPS, v);
+  page_chart(c, ev, "MSE to the target", "mean squared error, network units", EV_MSE, v);
+  page_chart(c, ev, "Distance of w to the mean of W", "standard deviations of W", EV_W, v);
   before_after(c, ev, "Rim score of the classifier", "probability of rim", EV_RIM0, v,
                ev->a.threshold, "called rim");
   before_after(c, ev, "Overlap of the brightest pixels with the true rim", "share on the rim",
                EV_DICE0, v, NAN, NULL);
   before_after(c, ev, "True rim above core", "ppb", EV_CORE0, v, 0, "no contrast");
   before_after(c, ev, "Edge of the lesion above its core", "ppb", EV_EDGE0, v, 0, "no contrast");
-  neighbours(c, ev, "Nearest training lesion, by pixel", &ev->near.ref_px, EV_PX_RATIO, v);
-  neighbours(c, ev, "Nearest training lesion, by LPIPS", &ev->near.ref_lp, EV_LP_RATIO, v);
+  page_neighbours(c, ev, "Nearest training lesion, by pixel", &ev->near.ref_px, EV_PX_RATIO, v);
+  page_neighbours(c, ev, "Nearest training lesion, by LPIPS", &ev->near.ref_lp, EV_LP_RATIO, v);
   mem_free(v);
   return ST_OK;
 }
@@ -116,9 +108,8 @@ static Status sheet_new(const Evidence *ev, Canvas *c, SheetPlan *p, int64_t n, 
   p->groups = n > 30 ? 3 : n > 8 ? 2 : 1;
   p->rows = (int)((n + p->groups - 1) / p->groups);
   p->w = PRLX_MAX(p->cells * (p->cell + GAP), 330) + 2 * GAP;
-  const Status s = canvas_new(c, PRLX_MAX(p->groups * p->w + GAP, 6 * (int)strlen(head) + 2 * GAP),
-                              HEAD + p->rows * (p->cell + CAPTION + GAP) + FOOT, 24, e);
-  if (s != ST_OK) return s;
+  TRY(canvas_new(c, PRLX_MAX(p->groups * p->w + GAP, 6 * (int)strlen(head) + 2 * GAP),
+                 HEAD + p->rows * (p->cell + CAPTION + GAP) + FOOT, 24, e));
   canvas_text(c, GAP, 6, 1, 0xffffff, head);
   for (int g = 0; g < p->groups; g++)
     for (int k = 0; k < p->cells; k++)
@@ -160,8 +151,7 @@ static Status before_after_sheet(const Evidence *ev, const char *path, Error *e)
            "%lld of %lld denoised lesions; P(rim) before > after; d: nearest training image over "
            "the median between training lesions",
            (long long)n, (long long)ev->lesions);
-  Status s = sheet_new(ev, &c, &p, n, head, e);
-  if (s != ST_OK) return s;
+  TRY(sheet_new(ev, &c, &p, n, head, e));
   for (int64_t i = 0; i < n; i++) {
     const EvLesion *r = &ev->row[i];
     const int64_t image = r->px_image >= 0 ? r->px_image : r->first,
@@ -245,33 +235,42 @@ static void words_to_page(Report *r, const char *words) {
   }
 }
 
+static Status evidence_page(const Evidence *ev, const Chart *c, const char *words,
+                            const char *sheet, Error *e) {
+  char path[PATH_LEN];
+  Report r;
+  const bool syn = ev->a.synthetic != NULL;
+  TRY(path_join(path, ev->a.out, "evidence.html", e));
+  report_begin(&r, syn ? "Synthetic lesions: memorisation" : "What denoising did", ev->d.path);
+  words_to_page(&r, words);
+  report_heading(&r, "Distributions");
+  chart_report(c, &r,
+               syn ? "Dotted: medians. Left of the dashed line an image is closer to a training "
+                     "image than any two training lesions of the reference are."
+                   : "Dotted: medians. Neighbour distances left of the dashed line: closer than "
+                     "any two training lesions of the reference.");
+  report_heading(&r, syn ? "The closest pairs" : "Lesions");
+  report_png(&r, sheet, 0,
+             syn ? "Each synthetic image beside its nearest training image."
+                 : "Each lesion before and after, and its nearest training image by pixel. A "
+                   "denoised image is a proposal of a network, not a measurement.");
+  return report_write(&r, path, e);
+}
+
 Status evidence_pages(const Evidence *ev, const char *words, Error *e) {
   char path[PATH_LEN], sheet[PATH_LEN];
   Chart c = {0};
-  Report r;
   const bool syn = ev->a.synthetic != NULL;
+  TRY(path_join(path, ev->a.out, "histogram.svg", e));
+  TRY(path_join(sheet, ev->a.out, syn ? "closest.png" : "sheet.png", e));
   Status s = draw_charts(&c, ev, e);
-  snprintf(path, sizeof path, "%.4100s/histogram.svg", ev->a.out);
-  snprintf(sheet, sizeof sheet, "%.4100s/%s.png", ev->a.out, syn ? "closest" : "sheet");
-  if (s == ST_OK) s = chart_write(&c, path, e);
-  if (s == ST_OK) s = syn ? pair_sheet(ev, sheet, e) : before_after_sheet(ev, sheet, e);
-  if (s == ST_OK) {
-    report_begin(&r, syn ? "Synthetic lesions: memorisation" : "What denoising did", ev->d.path);
-    words_to_page(&r, words);
-    report_heading(&r, "Distributions");
-    chart_report(&c, &r,
-                 syn ? "Dotted: medians. Left of the dashed line an image is closer to a training "
-                       "image than any two training lesions of the reference are."
-                     : "Dotted: medians. Neighbour distances left of the dashed line: closer than "
-                       "any two training lesions of the reference.");
-    report_heading(&r, syn ? "The closest pairs" : "Lesions");
-    report_png(&r, sheet, 0,
-               syn ? "Each synthetic image beside its nearest training image."
-                   : "Each lesion before and after, and its nearest training image by pixel. A "
-                     "denoised image is a proposal of a network, not a measurement.");
-    snprintf(path, sizeof path, "%.4100s/evidence.html", ev->a.out);
-    s = report_write(&r, path, e);
-  }
+  if (s != ST_OK) goto done;
+  s = chart_write(&c, path, e);
+  if (s != ST_OK) goto done;
+  s = syn ? pair_sheet(ev, sheet, e) : before_after_sheet(ev, sheet, e);
+  if (s != ST_OK) goto done;
+  s = evidence_page(ev, &c, words, sheet, e);
+done:
   chart_free(&c);
   return s;
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "models/judge/agreement.h"
 #include "models/judge/evaluate.h"
 #include "tools/judge/evidence.h"
@@ -151,13 +152,14 @@ static Status spread_of(const Evidence *ev, Subset s, int k, Spread *out, Error 
   double *v = mem_alloc((size_t)ev->lesions * sizeof *v);
   int64_t *group = mem_alloc((size_t)ev->lesions * sizeof *group), n = 0;
   Status st = v && group ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < ev->lesions && st == ST_OK; i++)
+  if (st != ST_OK) goto done;
+  for (int64_t i = 0; i < ev->lesions; i++)
     if (in_subset(&ev->row[i], s)) {
       v[n] = summary_value(ev, &ev->row[i], k);
       group[n++] = ev->row[i].group;
     }
-  if (st == ST_OK)
-    st = spread_by_group(n, v, group, ev->groups, ev->a.resamples, ev->a.level, 0, out, e);
+  st = spread_by_group(n, v, group, ev->groups, ev->a.resamples, ev->a.level, 0, out, e);
+done:
   mem_free(v);
   mem_free(group);
   return st;
@@ -188,11 +190,12 @@ const char *ev_train_name(const Evidence *ev, int64_t i, char out[160]) {
 
 static Status write_lesions(const Evidence *ev, Error *e) {
   static const char *const cls[] = {"n/a", "non-rim", "rim", "ambiguous"};
-  char path[4200], name[160];
+  char path[PATH_LEN], name[160];
   TsvWriter w = {0};
   bool used[EV_COUNT] = {false};
   /* always the same columns; of synthetic images only those that mean something */
   const bool all = !ev->a.synthetic;
+  TRY(path_join(path, ev->a.out, all ? "evidence.tsv" : "memory.tsv", e));
   for (int k = 0; k < EV_COUNT; k++) {
     used[k] = all;
     for (int64_t i = 0; i < ev->lesions; i++) used[k] |= isfinite(ev->row[i].v[k]);
@@ -239,25 +242,27 @@ static Status write_lesions(const Evidence *ev, Error *e) {
     }
     tsv_row_end(&w);
   }
-  snprintf(path, sizeof path, "%.4100s/%s.tsv", ev->a.out, all ? "evidence" : "memory");
   return tsv_commit(&w, path, e);
 }
 
 Status evidence_tables(const Evidence *ev, Error *e) {
   static const char *const head[] = {"number",    "lesions", "n",          "mean",       "mean_low",
                                      "mean_high", "median",  "median_low", "median_high"};
-  char path[4200];
+  char path[PATH_LEN];
   TsvWriter w = {0};
-  Status s = write_lesions(ev, e);
+  Status s = ST_OK;
+  TRY(path_join(path, ev->a.out, "summary.tsv", e));
+  TRY(write_lesions(ev, e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&w, "%s", head[i]);
   tsv_row_end(&w);
-  for (int sub = 0; sub < SUBSETS && s == ST_OK; sub++) {
+  for (int sub = 0; sub < SUBSETS; sub++) {
     const int64_t size = subset_size(ev, (Subset)sub);
     if (!size || (sub != SUB_ALL && size == ev->lesions && sub != SUB_AMBIGUOUS)) continue;
-    for (int k = 0; k < NUMBERS && s == ST_OK; k++) {
+    for (int k = 0; k < NUMBERS; k++) {
       Spread x;
       s = spread_of(ev, (Subset)sub, k, &x, e);
-      if (s != ST_OK || !x.n) continue;
+      if (s != ST_OK) goto failed;
+      if (!x.n) continue;
       const double v[6] = {x.mean, x.mean_lo, x.mean_hi, x.median, x.median_lo, x.median_hi};
       tsv_cell(&w, "%s", summary_name(k));
       tsv_cell(&w, "%s", subset_name[sub]);
@@ -266,8 +271,8 @@ Status evidence_tables(const Evidence *ev, Error *e) {
       tsv_row_end(&w);
     }
   }
-  snprintf(path, sizeof path, "%.4100s/summary.tsv", ev->a.out);
-  if (s == ST_OK) return tsv_commit(&w, path, e);
+  return tsv_commit(&w, path, e);
+failed:
   mem_free(w.buf);
   return s;
 }
@@ -281,8 +286,8 @@ typedef struct Words {
   Status st;
   Error *e;
 } Words;
-static void say(Words *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(Words *w, const char *fmt, ...) {
+static void words_say(Words *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void words_say(Words *w, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   const int k = vsnprintf(w->s + w->at, w->n - w->at, fmt, ap);
@@ -290,13 +295,13 @@ static void say(Words *w, const char *fmt, ...) {
   w->at = PRLX_MIN(w->n - 1, w->at + (size_t)PRLX_MAX(k, 0));
 }
 
-static Spread get(Words *w, Subset s, int k) {
+static Spread words_get(Words *w, Subset s, int k) {
   Spread x = {0};
   if (w->st == ST_OK) w->st = spread_of(w->ev, s, k, &x, w->e);
   return x;
 }
 
-static const char *interval(const Spread *x, double scale, const char *fmt, char out[80]) {
+static const char *spread_text(const Spread *x, double scale, const char *fmt, char out[80]) {
   char a[32], b[32];
   if (!isfinite(x->mean_lo)) {
     snprintf(out, 80, "no interval: one subject");
@@ -309,17 +314,17 @@ static const char *interval(const Spread *x, double scale, const char *fmt, char
 }
 
 static void mean_line(Words *w, int k, const char *fmt) {
-  const Spread x = get(w, SUB_ALL, k);
+  const Spread x = words_get(w, SUB_ALL, k);
   char m[32], t[80];
   if (!x.n) return;
   snprintf(m, sizeof m, fmt, x.mean);
-  say(w, "%s: mean %s (%s), ", ev_column[k].words, m, interval(&x, 1, fmt, t));
+  words_say(w, "%s: mean %s (%s), ", ev_column[k].words, m, spread_text(&x, 1, fmt, t));
   snprintf(m, sizeof m, fmt, x.median);
-  say(w, "median %s.\n", m);
+  words_say(w, "median %s.\n", m);
 }
 
 /* What the classifier says of a class of lesions, before and after. */
-static void calls(Words *w, Subset s) {
+static void words_calls(Words *w, Subset s) {
   const Evidence *ev = w->ev;
   int64_t n = 0, before = 0, after = 0, gained = 0, lost = 0;
   char t[2][80];
@@ -334,25 +339,45 @@ static void calls(Words *w, Subset s) {
     lost += a > 0 && !(b > 0);
   }
   if (!n) return;
-  const Spread a = get(w, s, F_CALL0), b = get(w, s, F_CALL1);
-  say(w,
-      "Of %lld %s%slesions the classifier%s rim in %lld before (%.0f %%; %s) and %lld after "
-      "denoising (%.0f %%; %s); %lld became rim, %lld stopped being rim; McNemar p = %.3g.\n",
-      (long long)n, s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : " ",
-      ev->runs > 1 ? "s' mean calls" : " calls", (long long)before, 100 * a.mean,
-      interval(&a, 100, "%.0f", t[0]), (long long)after, 100 * b.mean,
-      interval(&b, 100, "%.0f", t[1]), (long long)gained, (long long)lost,
-      eval_mcnemar_p(gained, lost));
+  const Spread a = words_get(w, s, F_CALL0), b = words_get(w, s, F_CALL1);
+  words_say(w,
+            "Of %lld %s%slesions the classifier%s rim in %lld before (%.0f %%; %s) and %lld after "
+            "denoising (%.0f %%; %s); %lld became rim, %lld stopped being rim; McNemar p = %.3g.\n",
+            (long long)n, s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : " ",
+            ev->runs > 1 ? "s' mean calls" : " calls", (long long)before, 100 * a.mean,
+            spread_text(&a, 100, "%.0f", t[0]), (long long)after, 100 * b.mean,
+            spread_text(&b, 100, "%.0f", t[1]), (long long)gained, (long long)lost,
+            eval_mcnemar_p(gained, lost));
 }
 
-static void auc_line(Words *w) {
+static Status auc_numbers(const Evidence *ev, int64_t n, const int *truth, const double *score,
+                          const int64_t *group, double v[3], Error *e) {
+  double all[M_COUNT], lo[M_COUNT], hi[M_COUNT];
+  TRY(eval_metrics(n, truth, score, ev->a.threshold, all, e));
+  lo[M_ROC_AUC] = hi[M_ROC_AUC] = NAN;
+  if (ev->groups > 1)
+    TRY(eval_bootstrap(n, truth, 1, score, group, ev->groups, ev->a.threshold, ev->a.resamples,
+                       ev->a.level, 0, lo, hi, e));
+  v[0] = all[M_ROC_AUC];
+  v[1] = lo[M_ROC_AUC];
+  v[2] = hi[M_ROC_AUC];
+  return ST_OK;
+}
+
+static Status auc_line(Words *w) {
   const Evidence *ev = w->ev;
   const size_t m = (size_t)ev->lesions;
+  int64_t n = 0, rims = 0;
+  double v[2][3];
+  Status s = ST_OK;
   int *truth = mem_alloc(m * sizeof *truth);
-  double *score = mem_alloc(2 * m * sizeof *score), v[2][M_COUNT], lo[2][M_COUNT], hi[2][M_COUNT];
-  int64_t *group = mem_alloc(m * sizeof *group), n = 0, rims = 0;
-  if (!truth || !score || !group) w->st = err_set(w->e, ST_NOMEM, "out of memory");
-  for (int64_t i = 0; i < ev->lesions && w->st == ST_OK; i++) {
+  double *score = mem_alloc(2 * m * sizeof *score);
+  int64_t *group = mem_alloc(m * sizeof *group);
+  if (!truth || !score || !group) {
+    s = err_set(w->e, ST_NOMEM, "out of memory");
+    goto done;
+  }
+  for (int64_t i = 0; i < ev->lesions; i++) {
     const EvLesion *r = &ev->row[i];
     if (r->truth < 0 || isnan(r->v[EV_RIM0]) || isnan(r->v[EV_RIM1])) continue;
     truth[n] = r->truth;
@@ -361,23 +386,20 @@ static void auc_line(Words *w) {
     score[m + (size_t)n] = r->v[EV_RIM1];
     rims += truth[n++];
   }
-  const bool both = rims > 1 && n - rims > 1;
-  for (int k = 0; k < 2 && both && w->st == ST_OK; k++) {
-    w->st = eval_metrics(n, truth, score + (size_t)k * m, ev->a.threshold, v[k], w->e);
-    lo[k][M_ROC_AUC] = hi[k][M_ROC_AUC] = NAN;
-    if (w->st == ST_OK && ev->groups > 1)
-      w->st = eval_bootstrap(n, truth, 1, score + (size_t)k * m, group, ev->groups, ev->a.threshold,
-                             ev->a.resamples, ev->a.level, 0, lo[k], hi[k], w->e);
+  if (rims < 2 || n - rims < 2) goto done;
+  for (int k = 0; k < 2; k++) {
+    s = auc_numbers(ev, n, truth, score + (size_t)k * m, group, v[k], w->e);
+    if (s != ST_OK) goto done;
   }
-  if (both && w->st == ST_OK)
-    say(w,
-        "Separating true rims from the others: ROC AUC of the rim score %.3f before (%.2f to "
-        "%.2f), %.3f after (%.2f to %.2f).\n",
-        v[0][M_ROC_AUC], lo[0][M_ROC_AUC], hi[0][M_ROC_AUC], v[1][M_ROC_AUC], lo[1][M_ROC_AUC],
-        hi[1][M_ROC_AUC]);
+  words_say(w,
+            "Separating true rims from the others: ROC AUC of the rim score %.3f before (%.2f to "
+            "%.2f), %.3f after (%.2f to %.2f).\n",
+            v[0][0], v[0][1], v[0][2], v[1][0], v[1][1], v[1][2]);
+done:
   mem_free(truth);
   mem_free(score);
   mem_free(group);
+  return s;
 }
 
 static void truth_lines(Words *w) {
@@ -397,38 +419,42 @@ static void truth_lines(Words *w) {
     *(r->truth ? &true_to_rim : &false_to_rim) +=
         summary_value(ev, r, F_CALL1) > summary_value(ev, r, F_CALL0);
   }
-  say(w,
+  words_say(
+      w,
       "Truth (phantom: a reader without noise would say rim): %lld of %lld lesions have a rim; "
       "taking every denoised lesion for rim, as the paper does, is right for %.0f %%.\n",
       (long long)rims, (long long)n, 100. * (double)rims / (double)n);
-  const Spread a = get(w, SUB_ALL, F_RIGHT0), b = get(w, SUB_ALL, F_RIGHT1);
+  const Spread a = words_get(w, SUB_ALL, F_RIGHT0), b = words_get(w, SUB_ALL, F_RIGHT1);
   char t[2][80];
   if (!a.n || !b.n) return;
-  say(w,
+  words_say(
+      w,
       "The classifier agrees with the truth in %lld before (%.0f %%; %s) and %lld after denoising "
       "(%.0f %%; %s); McNemar p = %.3g. Of the lesions that became rim, %lld have a true rim and "
       "%lld have none.\n",
-      (long long)right[0], 100 * a.mean, interval(&a, 100, "%.0f", t[0]), (long long)right[1],
-      100 * b.mean, interval(&b, 100, "%.0f", t[1]), eval_mcnemar_p(only[0], only[1]),
+      (long long)right[0], 100 * a.mean, spread_text(&a, 100, "%.0f", t[0]), (long long)right[1],
+      100 * b.mean, spread_text(&b, 100, "%.0f", t[1]), eval_mcnemar_p(only[0], only[1]),
       (long long)true_to_rim, (long long)false_to_rim);
-  auc_line(w);
+  if (w->st == ST_OK) w->st = auc_line(w);
 }
 
 static void pair_line(Words *w, Subset s, int before, int after, const char *what,
                       const char *fmt) {
   int k = 0;
   while (k < CHANGES && change[k].before != (EvNumber)before) k++;
-  const Spread a = get(w, s, before), b = get(w, s, after), d = get(w, s, EV_COUNT + k);
+  const Spread a = words_get(w, s, before), b = words_get(w, s, after),
+               d = words_get(w, s, EV_COUNT + k);
   char x[3][32], t[80], chance[32] = "";
   if (!a.n || !b.n) return;
   snprintf(x[0], 32, fmt, a.mean);
   snprintf(x[1], 32, fmt, b.mean);
   snprintf(x[2], 32, fmt, d.mean);
   if (before == EV_DICE0)
-    snprintf(chance, sizeof chance, ", chance %.3f", get(w, s, EV_CHANCE).mean);
-  say(w, "%s%s%s%s: mean %s before, %s after%s; change %s (%s), %lld lesion%s.\n", what,
-      s == SUB_ALL ? "" : " (", s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : ")", x[0],
-      x[1], chance, x[2], interval(&d, 1, fmt, t), (long long)d.n, d.n == 1 ? "" : "s");
+    snprintf(chance, sizeof chance, ", chance %.3f", words_get(w, s, EV_CHANCE).mean);
+  words_say(w, "%s%s%s%s: mean %s before, %s after%s; change %s (%s), %lld lesion%s.\n", what,
+            s == SUB_ALL ? "" : " (", s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : ")",
+            x[0], x[1], chance, x[2], spread_text(&d, 1, fmt, t), (long long)d.n,
+            d.n == 1 ? "" : "s");
 }
 
 static void memory_lines(Words *w) {
@@ -446,21 +472,23 @@ static void memory_lines(Words *w) {
                       : ev->lesions == ev->n ? "synthetic images"
                                              : "synthetic lesions";
   for (int k = 0; k < (near->lp ? 2 : 1); k++) {
-    const Spread r = get(w, SUB_ALL, k ? EV_LP_RATIO : EV_PX_RATIO),
-                 g = get(w, SUB_ALL, k ? EV_LP_GAP : EV_PX_GAP);
+    const Spread r = words_get(w, SUB_ALL, k ? EV_LP_RATIO : EV_PX_RATIO),
+                 g = words_get(w, SUB_ALL, k ? EV_LP_GAP : EV_PX_GAP);
     const NearReference *ref = k ? &near->ref_lp : &near->ref_px;
     char t[80];
-    say(w,
+    words_say(
+        w,
         "Memorisation by %s%s%s: distance to the nearest training image is %.2f of the median "
         "between training lesions (%s); %lld of %lld %s are closer to a training image than any of "
         "%lld training lesions is to another, %lld of these stand out as copies (nearest over "
         "second nearest: mean %.2f, of training lesions %.2f).\n",
         k ? "LPIPS (" : "pixel (RMS, first channel)", k ? ev->near_by : "", k ? ")" : "", r.mean,
-        interval(&r, 1, "%.2f", t), (long long)close[k], (long long)ev->lesions, thing,
+        spread_text(&r, 1, "%.2f", t), (long long)close[k], (long long)ev->lesions, thing,
         (long long)ref->n, (long long)copy[k], g.mean, quantile_sorted(ref->gap, ref->n, 0.5));
   }
   if (near->own)
-    say(w,
+    words_say(
+        w,
         "%lld images are of lesions that are in the training data; those lesions were left out as "
         "their own neighbours.\n",
         (long long)near->own);
@@ -469,52 +497,57 @@ static void memory_lines(Words *w) {
 static void left_out(Words *w) {
   const EvArgs *a = &w->ev->a;
   if (!w->ev->target.images)
-    say(w, "Left out: everything before denoising; the targets are not known (--targets FILE or "
-           "--cohort lesions.tsv).\n");
+    words_say(w,
+              "Left out: everything before denoising; the targets are not known (--targets FILE or "
+              "--cohort lesions.tsv).\n");
   if (!a->model)
-    say(w, "Left out: rim scores; no classifier (--model FILE or folder of prlx classify).\n");
+    words_say(w,
+              "Left out: rim scores; no classifier (--model FILE or folder of prlx classify).\n");
   if (!a->train)
-    say(w, "Left out: memorisation; no training data (--train FILE).\n");
+    words_say(w, "Left out: memorisation; no training data (--train FILE).\n");
   else if (!a->perceptual)
-    say(w, "Left out: perceptual neighbours (--no-perceptual).\n");
+    words_say(w, "Left out: perceptual neighbours (--no-perceptual).\n");
   if (!a->cohort)
-    say(w, "Left out: truth and true rim; no cohort (--cohort lesions.tsv).\n");
+    words_say(w, "Left out: truth and true rim; no cohort (--cohort lesions.tsv).\n");
   else if (!w->ev->has_truth)
-    say(w, "Left out: truth; %s has no column truth_rim (only a phantom knows the truth).\n",
-        a->cohort);
+    words_say(w, "Left out: truth; %s has no column truth_rim (only a phantom knows the truth).\n",
+              a->cohort);
   if (a->cohort && !w->ev->has_map)
-    say(w, "Left out: overlap with the rim; %s names no rim maps.\n", a->cohort);
+    words_say(w, "Left out: overlap with the rim; %s names no rim maps.\n", a->cohort);
   else if (a->cohort && !w->ev->in_ppb)
-    say(w, "Left out: contrasts of the rim; the susceptibility scale of the images is unknown.\n");
+    words_say(
+        w, "Left out: contrasts of the rim; the susceptibility scale of the images is unknown.\n");
 }
 
 Status evidence_words(const Evidence *ev, char *text, size_t n, Error *e) {
   Words w = {.s = text, .n = n, .ev = ev, .e = e};
   text[0] = 0;
   if (ev->a.synthetic) {
-    say(&w, "%lld synthetic images of %s against %lld training images of %s.\n", (long long)ev->n,
-        ev->d.path, (long long)ev->train.n, ev->train.path);
+    words_say(&w, "%lld synthetic images of %s against %lld training images of %s.\n",
+              (long long)ev->n, ev->d.path, (long long)ev->train.n, ev->train.path);
     memory_lines(&w);
     return w.st;
   }
-  say(&w,
+  words_say(
+      &w,
       "%lld denoised lesions of %lld subjects (%lld images, %lld ambiguous lesions); intervals are "
       "%g %% by bootstrap of subjects; LPIPS with %s.\n",
       (long long)ev->lesions, (long long)ev->groups, (long long)ev->n,
       (long long)subset_size(ev, SUB_AMBIGUOUS), 100 * ev->a.level, ev->perceptual);
   if (ev->d.src && ev->d.src->n > ev->lesions)
-    say(&w,
+    words_say(
+        &w,
         "%lld of %lld lesions that were to be projected are there (a range, or an interrupted "
         "projection); numbers are of these.\n",
         (long long)ev->lesions, (long long)ev->d.src->n);
   if (ev->unfinished)
-    say(&w, "%lld images stopped before step %d.\n", (long long)ev->unfinished, ev->asked);
+    words_say(&w, "%lld images stopped before step %d.\n", (long long)ev->unfinished, ev->asked);
   mean_line(&w, EV_LPIPS, "%.4f");
   mean_line(&w, EV_MSE, "%.5f");
   mean_line(&w, EV_W, "%.2f");
-  for (int s = SUB_NONRIM; s <= SUB_AMBIGUOUS; s++) calls(&w, (Subset)s);
+  for (int s = SUB_NONRIM; s <= SUB_AMBIGUOUS; s++) words_calls(&w, (Subset)s);
   if (!subset_size(ev, SUB_NONRIM) && !subset_size(ev, SUB_RIM) && !subset_size(ev, SUB_AMBIGUOUS))
-    calls(&w, SUB_ALL);
+    words_calls(&w, SUB_ALL);
   if (ev->has_truth) truth_lines(&w);
   pair_line(&w, SUB_ALL, EV_CORE0, EV_CORE1, "True rim above core, ppb", "%.1f");
   pair_line(&w, SUB_ALL, EV_SURROUND0, EV_SURROUND1, "True rim above surround, ppb", "%.1f");
