@@ -44,11 +44,11 @@ static void test_resample(void) {
   float *v = mem_alloc(20 * 18 * 16 * 4), *w = mem_alloc(64 * 64 * 24 * 4);
   Error e;
   paint(&a, v, quadratic);
-  CHECK(resample(v, &a, w, &a, INTERP_CUBIC, 7, &e) == ST_OK && !memcmp(v, w, 20 * 18 * 16 * 4),
+  CHECK(grid_resample(v, &a, w, &a, INTERP_CUBIC, 7, &e) == ST_OK && !memcmp(v, w, 20 * 18 * 16 * 4),
         "the same grid is copied to the bit");
   b.affine[3] += 3 * 0.8;
   b.affine[11] -= 2 * 1.1;
-  CHECK(resample(v, &a, w, &b, INTERP_CUBIC, 7, &e) == ST_OK, "shifted by whole voxels");
+  CHECK(grid_resample(v, &a, w, &b, INTERP_CUBIC, 7, &e) == ST_OK, "shifted by whole voxels");
   int wrong = 0;
   for (int k = 0; k < 16; k++)
     for (int j = 0; j < 18; j++)
@@ -61,7 +61,7 @@ static void test_resample(void) {
   const double c = cos(0.4), s = sin(0.4);
   Grid r = {{6, 6, 5},
             {0.4 * c, -0.4 * s, 0, 3, 0.4 * s, 0.4 * c, 0, 7, 0, 0, 0.7, 10, 0, 0, 0, 1}};
-  CHECK(resample(v, &a, w, &r, INTERP_CUBIC, 0, &e) == ST_OK, "rotated");
+  CHECK(grid_resample(v, &a, w, &r, INTERP_CUBIC, 0, &e) == ST_OK, "rotated");
   double worst = 0;
   for (int k = 0; k < 5; k++)
     for (int j = 0; j < 6; j++)
@@ -74,10 +74,10 @@ static void test_resample(void) {
   Grid coarse = {{4, 4, 3},
                  {3.2, 0, 0, -3 + 1.2, 0, 3.6, 0, 2 + 1.35, 0, 0, 4.4, 5 + 1.65, 0, 0, 0, 1}};
   for (int i = 0; i < 20 * 18 * 16; i++) v[i] = i % 2 ? 1.0f : -1.0f;
-  CHECK(resample(v, &a, w, &coarse, INTERP_LINEAR, 0, &e) == ST_OK && fabsf(w[21]) < 0.2f,
+  CHECK(grid_resample(v, &a, w, &coarse, INTERP_LINEAR, 0, &e) == ST_OK && fabsf(w[21]) < 0.2f,
         "a finer pattern is averaged, not folded over: %g", (double)w[21]);
   b.affine[0] = 0;
-  CHECK(resample(v, &b, w, &a, INTERP_LINEAR, 0, &e) != ST_OK, "singular affine is refused");
+  CHECK(grid_resample(v, &b, w, &a, INTERP_LINEAR, 0, &e) != ST_OK, "singular affine is refused");
   mem_free(v);
   mem_free(w);
 }
@@ -116,7 +116,7 @@ static void test_patch(void) {
       CHECK(p.affine[5 * r] > 0 && fabs(size[r] - voxel[r]) < 1e-9, "patch %d: axis %d", t, r);
     }
     CHECK(worst <= (exact ? 0.5 + 1e-9 : 1e-9), "patch %d: centre off by %g voxels", t, worst);
-    CHECK(resample(v, &g, out, &p, INTERP_CUBIC, 0, &e) == ST_OK, "resample");
+    CHECK(grid_resample(v, &g, out, &p, INTERP_CUBIC, 0, &e) == ST_OK, "resample");
     worst = 0;
     for (int k = 0; k < 6; k++)
       for (int i = 0; i < 12 * 12; i++) {
@@ -138,7 +138,7 @@ static void test_components(void) {
   v[0] = v[1 * 20 + 1 * 5 + 1] = v[2 * 20 + 2 * 5 + 2] = 1; /* a diagonal */
   v[4] = 1;
   v[2 * 20 + 3 * 5 + 4] = 1;
-  CHECK(components26(v, d, l, &n, &e) == ST_OK && n == 3, "26-connected: %d components", n);
+  CHECK(grid_components(v, d, l, &n, &e) == ST_OK && n == 3, "26-connected: %d components", n);
   CHECK(l[0] == 1 && l[26] == 1 && l[52] == 1 && l[4] == 2 && l[59] == 3 && l[1] == 0,
         "numbered by the first voxel");
 }

@@ -6,36 +6,46 @@
 typedef struct Tsv {
   char *path;
   int ncol;
-  int nrow;
-  char **col;
-  char **cell; /* [nrow*ncol] */
-  void *text;
+  int nrow;    /* below the header */
+  char **col;  /* [ncol] names */
+  char **cell; /* [nrow,ncol] */
+  void *text;  /* what names and cells point into */
 } Tsv;
 
-/* Unequal columns, repeated or empty column names, zero bytes: error with the row number. UTF-8
- * BOM, CRLF and empty last lines accepted, spaces around a cell left out; 64 MiB at most. */
+/* UTF-8 BOM, CRLF and empty last lines accepted, spaces around a cell left out; 64 MiB at most.
+ * ST_IO: cannot be read; ST_FORMAT with the row's number: unequal columns, repeated or empty
+ * column names, zero bytes. tsv_free(t); after an error t is empty. */
 Status tsv_read(const char *path, Tsv *t, Error *e);
 
-/* the same from memory (copied) */
+/* The same from memory (copied); `name` is for messages. */
 Status tsv_parse(const uint8_t *text, size_t n, const char *name, Tsv *t, Error *e);
+
+/* Also of an empty one. */
 void tsv_free(Tsv *t);
-int tsv_column(const Tsv *t, const char *name); /* -1 if absent */
 
-/* row 0 is the first below the header; "" if col < 0 */
+/* Index of the column, -1 if absent. */
+int tsv_column(const Tsv *t, const char *name);
+
+/* The cell, owned by t; row 0 is the first below the header. "" outside the table (col -1). */
 const char *tsv_get(const Tsv *t, int row, int col);
-bool tsv_missing(const char *cell); /* "", "n/a", "NA", "nan" */
 
-/* start with {0} */
+/* Whether a cell says that there is nothing: "", "n/a", "NA", "nan". */
+bool tsv_missing(const char *cell);
+
+/* Start with {0}. Out of memory is remembered and told by tsv_commit. */
 typedef struct TsvWriter {
-  char *buf;
+  char *buf; /* the text so far: len bytes of cap */
   size_t len;
   size_t cap;
   bool failed;
-  bool row_open;
+  bool row_open; /* the row has a cell */
 } TsvWriter;
 
-/* tabs and newlines are replaced by spaces; "" becomes n/a */
+/* The next cell of the row, as printf makes it: tabs and newlines are replaced by spaces; ""
+ * becomes n/a. tsv_row_end ends the row. */
 void tsv_cell(TsvWriter *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tsv_row_end(TsvWriter *w);
-Status tsv_commit(TsvWriter *w, const char *path, Error *e); /* atomic; frees */
+
+/* Writes the file whole or not at all (ST_IO, ST_NOMEM) and frees w in any case. */
+Status tsv_commit(TsvWriter *w, const char *path, Error *e);
 #endif

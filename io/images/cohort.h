@@ -11,42 +11,51 @@
 #include "io/images/bids.h"
 typedef enum { CLASS_NONRIM = 0, CLASS_RIM = 1, CLASS_AMBIGUOUS = 2, CLASS_UNREAD = 3 } LesionClass;
 typedef struct Lesion {
-  int row;             /* for tsv_get; messages say row + 2 */
+  int row; /* of the table, for tsv_get; messages say row + 2, as a spreadsheet counts */
+  /* names, in the table's text */
   const char *subject; /* the patient, without entities of the scan */
   const char *lesion;
   const char *patient;  /* key that the spellings of one patient share, see bids_patient_key */
   char scan[BIDS_SCAN]; /* "ses-02_run-1"; "" for the only one */
-  /* resolved paths or NULL */
-  char *chi;
+  /* files, resolved against the folder of the table and there when it was read; NULL: n/a or no
+   * such column. Owned by the cohort */
+  char *chi; /* never NULL */
   char *flair;
   char *rim;
   char *mask;
-  /* 0, 1; -1 for n/a */
+  /* 1 rim, 0 no rim, -1 n/a */
   int reader1;
   int reader2;
   LesionClass cls;
 } Lesion;
 typedef struct Cohort {
   Tsv table;
-  Lesion *lesion;
+  Lesion *lesion; /* [n], in the order of the rows */
   int n;
   char (*patient)[2 * BIDS_LABEL]; /* keys of the rows */
   char *dir;                       /* of the table, without a slash at the end; "." for none */
 } Cohort;
 
-/* Checks columns, readers' values, duplicates (subject, scan, lesion), that a patient is written in
- * one way only, and that every file exists: the error names file, row, mend. */
+/* Reads the table and checks columns, readers' values, duplicates (subject, scan, lesion), that a
+ * patient is written in one way only, and that every file exists.
+ * ST_IO: the table or a file of it cannot be read; ST_FORMAT: anything else. The message names
+ * table, row and mend. Free with cohort_free; after an error c is empty. */
 Status cohort_open(Cohort *c, const char *path, Error *e);
+
+/* Also of an empty cohort. */
 void cohort_free(Cohort *c);
 
-/* Cohen's kappa of the two readers over rows with both labels, with counts a = both, b = only
- * reader 1, c = only reader 2, d = none. (p_o - p_e) / (1 - p_e), Cohen 1960; NaN when there is no
- * such row or the readers could not have disagreed (p_e = 1). */
+/* Cohen's kappa of the two readers over rows with both labels: (p_o - p_e) / (1 - p_e), Cohen
+ * 1960; NaN when there is no such row or the readers could not have disagreed (p_e = 1). counts
+ * (or NULL): rows called a rim by both, by reader 1 only, by reader 2 only, by none. */
 double cohort_kappa(const Cohort *c, int64_t counts[4]);
+
+/* "non-rim", "rim", "ambiguous", "unread"; "unknown" for any other value. Never NULL. */
+const char *lesion_class_name(LesionClass c);
+
 /* The row of this lesion, or -1. scan: "" where the cohort has no scans. */
 int cohort_find(const Cohort *c, const char *subject, const char *scan, const char *lesion);
 
 /* "sub-01_ses-02_lesion-03": unique in the cohort. Returns the length as snprintf does. */
 int lesion_title(const Lesion *l, char *out, size_t n);
-const char *lesion_class_name(LesionClass c); /* "non-rim", "rim", "ambiguous", "unread" */
 #endif

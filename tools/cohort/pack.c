@@ -376,9 +376,8 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
 
 static Status pack_pngs(const Args *a, int n, char **arg, Error *e) {
   Dataset d;
-  Status s = dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e);
-  if (s != ST_OK) return s;
-  s = dataset_save(&d, a->out, false, e);
+  TRY(dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e));
+  Status s = dataset_save(&d, a->out, false, e);
   if (s != ST_OK) goto done;
   printf("%d images -> %s (susceptibility scale unknown: window \"display\")\n", n, a->out);
 done:

@@ -73,14 +73,6 @@ static void out_quantise(float *v, size_t n, float scale, float step) {
 
 static const char *const class_name[3] = {"no rim", "rim", "ambiguous"};
 
-void out_name(const PhantomRow *r, PatchKind kind, char out[PATCH_NAME]) {
-  char subject[32], scan[32] = "", lesion[32];
-  snprintf(subject, sizeof subject, "sub-%03d", r->subject);
-  snprintf(lesion, sizeof lesion, "%02d", r->number);
-  if (r->session) snprintf(scan, sizeof scan, "ses-%02d", r->session);
-  patch_name(subject, scan, lesion, kind, out);
-}
-
 /* Sidecar of the susceptibility map; what all maps share is in Chimap.json of the folder. */
 static void lesion_sidecar(const PhantomOut *o, const PhantomLesion *l, char *json, size_t n) {
   snprintf(json, n,

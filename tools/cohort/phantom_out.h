@@ -36,11 +36,12 @@ void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n);
 /* Volumes (ppm on disk) and sidecar of one lesion; any thread. */
 Status out_lesion(const PhantomOut *o, PhantomRow *row, Error *e);
 
-/* Name of one file of a lesion, without folder and ending. */
-void out_name(const PhantomRow *row, PatchKind kind, char out[PATCH_NAME]);
 Status out_sheets(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
 
 /* ---- phantom_tables.c ---- */
+/* Name of one file of a lesion, without folder and ending. */
+void out_name(const PhantomRow *row, PatchKind kind, char out[PATCH_NAME]);
+
 /* dataset_description.json, README, participants.tsv, lesions.tsv with their descriptions; the
  * table of lesions comes last. */
 Status out_tables(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);

@@ -22,6 +22,14 @@ static Status write_text(const char *dir, const char *name, Error *e, const char
 }
 
 /* ---- lesions ---- */
+void out_name(const PhantomRow *r, PatchKind kind, char out[PATCH_NAME]) {
+  char subject[32], scan[32] = "", lesion[32];
+  snprintf(subject, sizeof subject, "sub-%03d", r->subject);
+  snprintf(lesion, sizeof lesion, "%02d", r->number);
+  if (r->session) snprintf(scan, sizeof scan, "ses-%02d", r->session);
+  patch_name(subject, scan, lesion, kind, out);
+}
+
 double out_kappa(const PhantomRow *rows, int n) {
   double a = 0, b = 0, c = 0, d = 0;
   for (int i = 0; i < n; i++) {

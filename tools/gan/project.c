@@ -264,8 +264,8 @@ static Status write_sheet(const Job *j, Error *e) {
   Canvas c;
   char path[PATH_LEN];
   TRY(path_join(path, j->a.out, "sheet.png", e));
-  Status s = canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e);
-  if (s != ST_OK) return s;
+  TRY(canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e));
+  Status s = ST_OK;
   double worst = 0.25;
   const float *img = prlx_projection_image(j->r, 0);
   for (int64_t k = 0; k < j->done * j->per; k++)
