@@ -24,7 +24,7 @@ double train_ema_beta(const TrainConfig *c, int64_t cur_nimg) {
   return pow(0.5, c->batch / PRLX_MAX(half, 1e-8));
 }
 
-static void swap(int64_t *a, int64_t *b) {
+static void order_swap(int64_t *a, int64_t *b) {
   int64_t t = *a;
   *a = *b;
   *b = t;
@@ -32,12 +32,12 @@ static void swap(int64_t *a, int64_t *b) {
 
 void sampler_init(int64_t *order, int64_t n, Rng *r) {
   for (int64_t i = 0; i < n; i++) order[i] = i;
-  for (int64_t i = n - 1; i > 0; i--) swap(&order[i], &order[rng_below(r, i + 1)]);
+  for (int64_t i = n - 1; i > 0; i--) order_swap(&order[i], &order[rng_below(r, i + 1)]);
 }
 
 int64_t sampler_next(int64_t *order, int64_t n, int64_t *pos, Rng *r) {
   int64_t i = *pos % n, item = order[i], window = (n + 1) / 2;
-  if (window >= 2) swap(&order[i], &order[((i - rng_below(r, window)) % n + n) % n]);
+  if (window >= 2) order_swap(&order[i], &order[((i - rng_below(r, window)) % n + n) % n]);
   ++*pos;
   return item;
 }

@@ -5,13 +5,13 @@
 #include <math.h>
 #include <string.h>
 
-static bool any(const AugConfig *c, int first, int last) {
+static bool aug_uses_any(const AugConfig *c, int first, int last) {
   for (int k = first; k <= last; k++)
     if (c->mult[k] > 0) return true;
   return false;
 }
 
-static bool has(const AugConfig *c, AugChannel kind) {
+static bool aug_uses(const AugConfig *c, AugChannel kind) {
   for (int k = 0; k < c->channels; k++)
     if (c->channel[k] == kind) return true;
   return false;
@@ -47,7 +47,7 @@ static bool config_ok(Graph *g, const AugConfig *c, Val img) {
 /* Colour: x * slope + offset per channel, and for RGB the three columns of the matrix times the
  * three channels. */
 static Val build_color(Graph *g, const AugConfig *c, Val x, AugNodes *n) {
-  bool rgb = has(c, AUGC_RGB);
+  bool rgb = aug_uses(c, AUGC_RGB);
   int cols = rgb ? 5 : 2;
   n->color = g_input(g, "aug.color", SHAPE4(n->batch, c->channels, 1, cols));
   Val y = g_add(g, g_mul(g, x, g_slice(g, n->color, 3, cols - 2, 1, 1)),
@@ -63,7 +63,7 @@ Val aug_build(Graph *g, const AugConfig *c, Val img, AugNodes *n) {
   n->batch = (int)graph_dim(g, img, 0);
   int r = c->res;
   Val x = img, shift = 0;
-  bool mask = has(c, AUGC_MASK) && any(c, 0, AUG_COUNT - 1);
+  bool mask = aug_uses(c, AUGC_MASK) && aug_uses_any(c, 0, AUG_COUNT - 1);
   /* "absent" (-1) becomes 0 inside the pipe, so that every fill with zero means absent */
   if (mask) {
     real s[AUG_MAX_CHANNELS];
@@ -71,13 +71,14 @@ Val aug_build(Graph *g, const AugConfig *c, Val img, AugNodes *n) {
     shift = g_const(g, SHAPE4(1, c->channels, 1, 1), s);
     x = g_add(g, x, shift);
   }
-  if (any(c, AUG_XFLIP, AUG_XFRAC)) {
+  if (aug_uses_any(c, AUG_XFLIP, AUG_XFRAC)) {
     real taps[12];
     for (int k = 0; k < 12; k++) taps[k] = (real)aug_sym6[k];
     n->geo = g_input(g, "aug.geo", SHAPE2(n->batch, 10));
     x = g_warp(g, x, n->geo, g_const(g, SHAPE1(12), taps));
   }
-  if (any(c, AUG_BRIGHTNESS, AUG_LUMAFLIP) || (has(c, AUGC_RGB) && any(c, AUG_HUE, AUG_SATURATION)))
+  if (aug_uses_any(c, AUG_BRIGHTNESS, AUG_LUMAFLIP) ||
+      (aug_uses(c, AUGC_RGB) && aug_uses_any(c, AUG_HUE, AUG_SATURATION)))
     x = build_color(g, c, x, n);
   if (c->mult[AUG_IMGFILTER] > 0) {
     const int q = AUG_FILTER_PAD;
@@ -108,7 +109,7 @@ static void fill_geo(const AugConfig *c, const AugParams *s, int n, real *dst) {
 }
 
 static void fill_color(const AugConfig *c, const AugParams *s, int n, real *dst) {
-  bool rgb = has(c, AUGC_RGB);
+  bool rgb = aug_uses(c, AUGC_RGB);
   for (int i = 0; i < n; i++)
     for (int k = 0; k < c->channels; k++) {
       const double *row = s[i].C + 4 * k;

@@ -68,7 +68,7 @@ static bool is_normal(int kind) {
          kind == AUG_NOISE;
 }
 
-static void draw(Rng *r, AugDraws *d, int kind, int slot, int values) {
+static void draw_all(Rng *r, AugDraws *d, int kind, int slot, int values) {
   for (int i = 0; i < values; i++)
     d->value[kind][slot + i] = is_normal(kind) ? rng_normal(r) : rng_uniform(r);
   d->gate[kind][slot] = rng_uniform(r);
@@ -76,23 +76,23 @@ static void draw(Rng *r, AugDraws *d, int kind, int slot, int values) {
 
 void aug_draw(const AugConfig *c, Rng *r, AugDraws *d) {
   memset(d, 0, sizeof *d);
-  draw(r, d, AUG_XFLIP, 0, 1);
-  draw(r, d, AUG_ROTATE90, 0, 1);
-  draw(r, d, AUG_XINT, 0, 2);
-  draw(r, d, AUG_SCALE, 0, 1);
-  draw(r, d, AUG_ROTATE, 0, 1);
-  draw(r, d, AUG_ANISO, 0, 1);
-  draw(r, d, AUG_ROTATE, 1, 1);
-  draw(r, d, AUG_XFRAC, 0, 2);
-  for (int k = AUG_BRIGHTNESS; k <= AUG_SATURATION; k++) draw(r, d, k, 0, 1);
-  for (int b = 0; b < 4; b++) draw(r, d, AUG_IMGFILTER, b, 1);
-  draw(r, d, AUG_NOISE, 0, 1);
+  draw_all(r, d, AUG_XFLIP, 0, 1);
+  draw_all(r, d, AUG_ROTATE90, 0, 1);
+  draw_all(r, d, AUG_XINT, 0, 2);
+  draw_all(r, d, AUG_SCALE, 0, 1);
+  draw_all(r, d, AUG_ROTATE, 0, 1);
+  draw_all(r, d, AUG_ANISO, 0, 1);
+  draw_all(r, d, AUG_ROTATE, 1, 1);
+  draw_all(r, d, AUG_XFRAC, 0, 2);
+  for (int k = AUG_BRIGHTNESS; k <= AUG_SATURATION; k++) draw_all(r, d, k, 0, 1);
+  for (int b = 0; b < 4; b++) draw_all(r, d, AUG_IMGFILTER, b, 1);
+  draw_all(r, d, AUG_NOISE, 0, 1);
   d->gate[AUG_CUTOUT][0] = rng_uniform(r);
   for (int i = 0; i < 2; i++) d->value[AUG_CUTOUT][i] = rng_uniform(r);
 }
 
 /* ---- geometry (6.1): 3x3 row-major, built by right-multiplication ---- */
-static void mul3(double a[9], const double b[9]) {
+static void matrix3_multiply(double a[9], const double b[9]) {
   double r[9];
   for (int i = 0; i < 3; i++)
     for (int j = 0; j < 3; j++)
@@ -100,44 +100,46 @@ static void mul3(double a[9], const double b[9]) {
   memcpy(a, r, sizeof r);
 }
 
-static void translate(double m[9], double x, double y) {
-  mul3(m, (double[9]){1, 0, x, 0, 1, y, 0, 0, 1});
+static void geometry_translate(double m[9], double x, double y) {
+  matrix3_multiply(m, (double[9]){1, 0, x, 0, 1, y, 0, 0, 1});
 }
 
-static void scale(double m[9], double x, double y) {
-  mul3(m, (double[9]){x, 0, 0, 0, y, 0, 0, 0, 1});
+static void geometry_scale(double m[9], double x, double y) {
+  matrix3_multiply(m, (double[9]){x, 0, 0, 0, y, 0, 0, 0, 1});
 }
 
-static void rotate(double m[9], double t) {
-  mul3(m, (double[9]){cos(t), -sin(t), 0, sin(t), cos(t), 0, 0, 0, 1});
+static void geometry_rotate(double m[9], double t) {
+  matrix3_multiply(m, (double[9]){cos(t), -sin(t), 0, sin(t), cos(t), 0, 0, 0, 1});
 }
 
-static bool fires(const AugConfig *c, double p, const AugDraws *d, int kind, int slot) {
+static bool draw_fires(const AugConfig *c, double p, const AugDraws *d, int kind, int slot) {
   return d->gate[kind][slot] < c->mult[kind] * p;
 }
 
-static void geometry(const AugConfig *c, double p, const AugDraws *d, double G[9]) {
+static void params_geometry(const AugConfig *c, double p, const AugDraws *d, double G[9]) {
   memcpy(G, (double[9]){1, 0, 0, 0, 1, 0, 0, 0, 1}, sizeof(double[9]));
   const double(*v)[4] = d->value;
   /* P(pre or post) = p needs each of the two with probability 1 - sqrt(1 - p). */
   double p_rot = 1 - sqrt(fmin(fmax(1 - c->mult[AUG_ROTATE] * p, 0), 1));
-  if (fires(c, p, d, AUG_XFLIP, 0)) scale(G, 1 / (1 - 2 * floor(2 * v[AUG_XFLIP][0])), 1);
-  if (fires(c, p, d, AUG_ROTATE90, 0)) rotate(G, M_PI / 2 * floor(4 * v[AUG_ROTATE90][0]));
-  if (fires(c, p, d, AUG_XINT, 0))
-    translate(G, -rint((2 * v[AUG_XINT][0] - 1) * 0.125 * c->res),
-              -rint((2 * v[AUG_XINT][1] - 1) * 0.125 * c->res));
-  if (fires(c, p, d, AUG_SCALE, 0)) {
+  if (draw_fires(c, p, d, AUG_XFLIP, 0))
+    geometry_scale(G, 1 / (1 - 2 * floor(2 * v[AUG_XFLIP][0])), 1);
+  if (draw_fires(c, p, d, AUG_ROTATE90, 0))
+    geometry_rotate(G, M_PI / 2 * floor(4 * v[AUG_ROTATE90][0]));
+  if (draw_fires(c, p, d, AUG_XINT, 0))
+    geometry_translate(G, -rint((2 * v[AUG_XINT][0] - 1) * 0.125 * c->res),
+                       -rint((2 * v[AUG_XINT][1] - 1) * 0.125 * c->res));
+  if (draw_fires(c, p, d, AUG_SCALE, 0)) {
     double s = exp2(0.2 * v[AUG_SCALE][0]);
-    scale(G, 1 / s, 1 / s);
+    geometry_scale(G, 1 / s, 1 / s);
   }
-  if (d->gate[AUG_ROTATE][0] < p_rot) rotate(G, (2 * v[AUG_ROTATE][0] - 1) * M_PI);
-  if (fires(c, p, d, AUG_ANISO, 0)) {
+  if (d->gate[AUG_ROTATE][0] < p_rot) geometry_rotate(G, (2 * v[AUG_ROTATE][0] - 1) * M_PI);
+  if (draw_fires(c, p, d, AUG_ANISO, 0)) {
     double s = exp2(0.2 * v[AUG_ANISO][0]);
-    scale(G, 1 / s, s);
+    geometry_scale(G, 1 / s, s);
   }
-  if (d->gate[AUG_ROTATE][1] < p_rot) rotate(G, (2 * v[AUG_ROTATE][1] - 1) * M_PI);
-  if (fires(c, p, d, AUG_XFRAC, 0))
-    translate(G, -0.125 * v[AUG_XFRAC][0] * c->res, -0.125 * v[AUG_XFRAC][1] * c->res);
+  if (d->gate[AUG_ROTATE][1] < p_rot) geometry_rotate(G, (2 * v[AUG_ROTATE][1] - 1) * M_PI);
+  if (draw_fires(c, p, d, AUG_XFRAC, 0))
+    geometry_translate(G, -0.125 * v[AUG_XFRAC][0] * c->res, -0.125 * v[AUG_XFRAC][1] * c->res);
 }
 
 /* How far the transformed corners and the filters (6 pixels) reach over each side: x0, x1, y0, y1.
@@ -166,20 +168,20 @@ void aug_theta(const AugConfig *c, const AugParams *s, const int m[4], double th
          up[9] = {2, 0, 0, 0, 2, 0, 0, 0, 1};
   double padded_w = 2.0 * (c->res + m[0] + m[1]), padded_h = 2.0 * (c->res + m[2] + m[3]),
          out = 2.0 * (c->res + 6);
-  mul3(G, s->G);
-  mul3(up, G);
-  scale(up, 0.5, 0.5);
+  matrix3_multiply(G, s->G);
+  matrix3_multiply(up, G);
+  geometry_scale(up, 0.5, 0.5);
   double half[9] = {1, 0, -0.5, 0, 1, -0.5, 0, 0, 1};
-  mul3(half, up);
-  translate(half, 0.5, 0.5);
+  matrix3_multiply(half, up);
+  geometry_translate(half, 0.5, 0.5);
   double norm[9] = {2 / padded_w, 0, 0, 0, 2 / padded_h, 0, 0, 0, 1};
-  mul3(norm, half);
-  scale(norm, out / 2, out / 2);
+  matrix3_multiply(norm, half);
+  geometry_scale(norm, out / 2, out / 2);
   memcpy(theta, norm, 6 * sizeof(double));
 }
 
 /* ---- colour (6.2): 4x4 row-major, built by left-multiplication ---- */
-static void left4(double C[16], const double m[16]) {
+static void matrix4_left(double C[16], const double m[16]) {
   double r[16];
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 4; j++) {
@@ -193,21 +195,21 @@ static void left4(double C[16], const double m[16]) {
  * about v, and saturation. */
 static void about_luma(double C[16], double a, double b, double s) {
   double x = s / sqrt(3.0), u = b / 3;
-  left4(C, (double[16]){a + u, u - x, u + x, 0, u + x, a + u, u - x, 0, u - x, u + x, a + u, 0, 0,
-                        0, 0, 1});
+  matrix4_left(C, (double[16]){a + u, u - x, u + x, 0, u + x, a + u, u - x, 0, u - x, u + x, a + u,
+                               0, 0, 0, 0, 1});
 }
 
-static void color(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
+static void params_colour(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
   double *C = o->C;
   memset(C, 0, sizeof o->C);
   for (int i = 0; i < 4; i++) C[5 * i] = 1;
-  if (fires(c, p, d, AUG_BRIGHTNESS, 0))
+  if (draw_fires(c, p, d, AUG_BRIGHTNESS, 0))
     for (int i = 0; i < 3; i++) C[4 * i + 3] = 0.2 * d->value[AUG_BRIGHTNESS][0];
-  if (fires(c, p, d, AUG_CONTRAST, 0)) {
+  if (draw_fires(c, p, d, AUG_CONTRAST, 0)) {
     double s = exp2(0.5 * d->value[AUG_CONTRAST][0]);
     for (int i = 0; i < 12; i++) C[i] *= s;
   }
-  if (fires(c, p, d, AUG_LUMAFLIP, 0))
+  if (draw_fires(c, p, d, AUG_LUMAFLIP, 0))
     about_luma(C, 1, -2 * floor(2 * d->value[AUG_LUMAFLIP][0]), 0);
   /* mean of the three rows; hue and saturation, which come after, leave it alone */
   o->grey[0] = o->grey[1] = 0;
@@ -215,11 +217,11 @@ static void color(const AugConfig *c, double p, const AugDraws *d, AugParams *o)
     o->grey[0] += (C[4 * i] + C[4 * i + 1] + C[4 * i + 2]) / 3;
     o->grey[1] += C[4 * i + 3] / 3;
   }
-  if (fires(c, p, d, AUG_HUE, 0)) {
+  if (draw_fires(c, p, d, AUG_HUE, 0)) {
     double t = (2 * d->value[AUG_HUE][0] - 1) * M_PI;
     about_luma(C, cos(t), 1 - cos(t), sin(t));
   }
-  if (fires(c, p, d, AUG_SATURATION, 0)) {
+  if (draw_fires(c, p, d, AUG_SATURATION, 0)) {
     double s = exp2(d->value[AUG_SATURATION][0]);
     about_luma(C, s, 1 - s, 0);
   }
@@ -230,7 +232,7 @@ static void band_gains(const AugConfig *c, double p, const AugDraws *d, double g
   static const double expected_power[4] = {10.0 / 13, 1.0 / 13, 1.0 / 13, 1.0 / 13};
   for (int b = 0; b < 4; b++) gain[b] = 1;
   for (int b = 0; b < 4; b++) {
-    double t = fires(c, p, d, AUG_IMGFILTER, b) ? exp2(d->value[AUG_IMGFILTER][b]) : 1;
+    double t = draw_fires(c, p, d, AUG_IMGFILTER, b) ? exp2(d->value[AUG_IMGFILTER][b]) : 1;
     double norm = sqrt(1 + expected_power[b] * (t * t - 1));
     for (int k = 0; k < 4; k++) gain[k] *= (k == b ? t : 1) / norm;
   }
@@ -264,12 +266,12 @@ void aug_filter_bank(double bank[4][AUG_FILTER_TAPS]) {
 }
 
 void aug_params(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
-  geometry(c, p, d, o->G);
+  params_geometry(c, p, d, o->G);
   margin_of(c->res, o->G, o->margin);
-  color(c, p, d, o);
+  params_colour(c, p, d, o);
   band_gains(c, p, d, o->band_gain);
-  o->sigma = fires(c, p, d, AUG_NOISE, 0) ? 0.1 * fabs(d->value[AUG_NOISE][0]) : 0;
-  o->cut = fires(c, p, d, AUG_CUTOUT, 0);
+  o->sigma = draw_fires(c, p, d, AUG_NOISE, 0) ? 0.1 * fabs(d->value[AUG_NOISE][0]) : 0;
+  o->cut = draw_fires(c, p, d, AUG_CUTOUT, 0);
   o->cut_cx = d->value[AUG_CUTOUT][0];
   o->cut_cy = d->value[AUG_CUTOUT][1];
 }

@@ -39,7 +39,7 @@ typedef struct Dis {
   bool frozen;
 } Dis;
 
-static Val leaf(const Dis *s, int res, const char *name) {
+static Val dis_leaf(const Dis *s, int res, const char *name) {
   char full[96];
   snprintf(full, sizeof full, "b%d.%s", res, name);
   return params_leaf(s->g, &s->D->params, full, s->frozen);
@@ -47,8 +47,8 @@ static Val leaf(const Dis *s, int res, const char *name) {
 
 /* w * gain / sqrt(fan_in): equalised learning rate (Karras et al. 2018, section 4.1). On the
  * weight, which is smaller than the activations. */
-static Val scaled(const Dis *s, int res, const char *name, double gain) {
-  Val w = leaf(s, res, name);
+static Val dis_scaled(const Dis *s, int res, const char *name, double gain) {
+  Val w = dis_leaf(s, res, name);
   Shape d = graph_shape(s->g, w);
   return g_axpb(s->g, w, gain / sqrt((double)(d.d[1] * d.d[2] * d.d[3])), 0);
 }
@@ -56,33 +56,33 @@ static Val scaled(const Dis *s, int res, const char *name, double gain) {
 /* act_gain multiplies both the activation's gain and the clamp. */
 static Val bias_act(const Dis *s, Val y, int res, const char *bias, double act_gain) {
   double clamp = s->D->cfg.conv_clamp;
-  Val b = leaf(s, res, bias);
+  Val b = dis_leaf(s, res, bias);
   b = g_reshape(s->g, b, SHAPE4(1, graph_dim(s->g, b, 0), 1, 1));
   return g_lrelu(s->g, g_add(s->g, y, b), 0.2, act_gain == 1 ? sqrt(2) : sqrt(2) * act_gain,
                  clamp >= 0 ? clamp * act_gain : -1);
 }
 
-static Val block(const Dis *s, Val x, int res) {
+static Val dis_block(const Dis *s, Val x, int res) {
   Graph *g = s->g;
   const double half = sqrt(0.5);
-  Val y = g_conv2d_resample(g, x, scaled(s, res, "skip.weight", half), 1, 2, 0, true);
-  x = bias_act(s, g_conv2d_resample(g, x, scaled(s, res, "conv0.weight", 1), 1, 1, 1, true), res,
-               "conv0.bias", 1);
-  x = bias_act(s, g_conv2d_resample(g, x, scaled(s, res, "conv1.weight", 1), 1, 2, 1, true), res,
-               "conv1.bias", half);
+  Val y = g_conv2d_resample(g, x, dis_scaled(s, res, "skip.weight", half), 1, 2, 0, true);
+  x = bias_act(s, g_conv2d_resample(g, x, dis_scaled(s, res, "conv0.weight", 1), 1, 1, 1, true),
+               res, "conv0.bias", 1);
+  x = bias_act(s, g_conv2d_resample(g, x, dis_scaled(s, res, "conv1.weight", 1), 1, 2, 1, true),
+               res, "conv1.bias", half);
   return g_add(g, y, x);
 }
 
-static Val epilogue(const Dis *s, Val x) {
+static Val dis_epilogue(const Dis *s, Val x) {
   Graph *g = s->g;
   const DisConfig *c = &s->D->cfg;
   if (c->mbstd_num_channels > 0)
     x = g_minibatch_stddev(g, x, c->mbstd_group_size, c->mbstd_num_channels);
-  x = bias_act(s, g_conv2d(g, x, scaled(s, 4, "conv.weight", 1), 1, 1), 4, "conv.bias", 1);
+  x = bias_act(s, g_conv2d(g, x, dis_scaled(s, 4, "conv.weight", 1), 1, 1), 4, "conv.bias", 1);
   Shape d = graph_shape(g, x);
   x = g_reshape(g, x, SHAPE2(d.d[0], d.d[1] * d.d[2] * d.d[3]));
-  x = g_dense(g, x, leaf(s, 4, "fc.weight"), leaf(s, 4, "fc.bias"), 1, true);
-  return g_dense(g, x, leaf(s, 4, "out.weight"), leaf(s, 4, "out.bias"), 1, false);
+  x = g_dense(g, x, dis_leaf(s, 4, "fc.weight"), dis_leaf(s, 4, "fc.bias"), 1, true);
+  return g_dense(g, x, dis_leaf(s, 4, "out.weight"), dis_leaf(s, 4, "out.bias"), 1, false);
 }
 
 Val g_discriminator(Graph *g, const Discriminator *D, Val img, Val c, bool frozen, DisTaps *taps) {
@@ -104,13 +104,13 @@ Val g_discriminator(Graph *g, const Discriminator *D, Val img, Val c, bool froze
                       cfg->img_resolution);
   }
   int R = cfg->img_resolution;
-  Val x = bias_act(&s, g_conv2d(g, img, scaled(&s, R, "fromrgb.weight", 1), 1, 0), R,
+  Val x = bias_act(&s, g_conv2d(g, img, dis_scaled(&s, R, "fromrgb.weight", 1), 1, 0), R,
                    "fromrgb.bias", 1);
   for (int res = R; res >= 8; res /= 2) {
-    x = block(&s, x, res);
+    x = dis_block(&s, x, res);
     if (taps) taps->x[taps->n++] = x;
   }
-  Val out = epilogue(&s, x);
+  Val out = dis_epilogue(&s, x);
   if (!c) return out;
   Val cmap = net_mapping_layers(g, &D->params, net_embed(g, &D->params, c, frozen),
                                 cfg->mapping_layers, frozen);

@@ -15,6 +15,21 @@ static const int conv_channels[VGG_CONVS] = {64,  64,  128, 128, 256, 256, 256,
 /* the last convolution before each pooling */
 static const int tap_conv[VGG_TAPS] = {1, 3, 6, 9, 12};
 
+static Status vgg_add_tensors(Vgg *v, Error *e) {
+  char name[64];
+  for (int k = 0, ci = 3; k < VGG_CONVS; ci = conv_channels[k++]) {
+    snprintf(name, sizeof name, "features.%d.weight", vgg_conv_index[k]);
+    TRY(params_add(&v->params, name, SHAPE4(conv_channels[k], ci, 3, 3), false, e));
+    snprintf(name, sizeof name, "features.%d.bias", vgg_conv_index[k]);
+    TRY(params_add(&v->params, name, SHAPE1(conv_channels[k]), false, e));
+  }
+  for (int k = 0; k < VGG_TAPS; k++) {
+    snprintf(name, sizeof name, "lin%d", k);
+    TRY(params_add(&v->params, name, SHAPE1(conv_channels[tap_conv[k]]), false, e));
+  }
+  return params_seal(&v->params, e);
+}
+
 Status vgg_new(Vgg *v, Error *e) {
   static const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
   memset(v, 0, sizeof *v);
@@ -23,19 +38,7 @@ Status vgg_new(Vgg *v, Error *e) {
     v->std[k] = 255 * std[k];
   }
   snprintf(v->name, sizeof v->name, "VGG16 without weights");
-  Status s = ST_OK;
-  char name[64];
-  for (int k = 0, ci = 3; k < VGG_CONVS && s == ST_OK; ci = conv_channels[k++]) {
-    snprintf(name, sizeof name, "features.%d.weight", vgg_conv_index[k]);
-    s = params_add(&v->params, name, SHAPE4(conv_channels[k], ci, 3, 3), false, e);
-    snprintf(name, sizeof name, "features.%d.bias", vgg_conv_index[k]);
-    if (s == ST_OK) s = params_add(&v->params, name, SHAPE1(conv_channels[k]), false, e);
-  }
-  for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
-    snprintf(name, sizeof name, "lin%d", k);
-    s = params_add(&v->params, name, SHAPE1(conv_channels[tap_conv[k]]), false, e);
-  }
-  if (s == ST_OK) s = params_seal(&v->params, e);
+  const Status s = vgg_add_tensors(v, e);
   if (s != ST_OK) vgg_free(v);
   return s;
 }
@@ -173,9 +176,18 @@ static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape i
   g_vgg(f->g, v, g_vgg_input(f->g, f->img, pick), &taps);
   g_lpips_features(f->g, v, &taps, f->feat);
   Status s = graph_status(f->g, e);
-  if (s == ST_OK) s = plan_new(f->g, VGG_TAPS, f->feat, &(PlanOptions){.backend = b}, &f->p, e);
+  if (s != ST_OK) goto done;
+  s = plan_new(f->g, VGG_TAPS, f->feat, &(PlanOptions){.backend = b}, &f->p, e);
+done:
   if (s != ST_OK) feature_plan_free(f);
   return s;
+}
+
+/* Runs it on one image. */
+static Status feature_plan_run(FeaturePlan *f, const real *img, Error *e) {
+  memcpy(plan_data(f->p, f->img), img,
+         (size_t)shape_numel(graph_shape(f->g, f->img)) * sizeof(real));
+  return plan_run(f->p, e);
 }
 
 Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick,
@@ -186,19 +198,21 @@ Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChan
 Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const real *img,
                                VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
   FeaturePlan f;
-  Status s = feature_plan_new(&f, b, v, images, pick, e);
-  if (s != ST_OK) return s;
-  int64_t numel = images.d[1] * images.d[2] * images.d[3];
-  for (int64_t i = 0; i < images.d[0] && s == ST_OK; i++) {
-    memcpy(plan_data(f.p, f.img), img + i * numel, (size_t)numel * sizeof(real));
-    s = plan_run(f.p, e);
-    for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
-      int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
+  TRY(feature_plan_new(&f, b, v, images, pick, e));
+  const int64_t numel = images.d[1] * images.d[2] * images.d[3];
+  Status s = ST_OK;
+  for (int64_t i = 0; i < images.d[0]; i++) {
+    s = feature_plan_run(&f, img + i * numel, e);
+    if (s != ST_OK) goto done;
+    for (int k = 0; k < VGG_TAPS; k++) {
+      const int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
       const real *y;
       s = plan_read(f.p, f.feat[k], &y, e);
-      if (s == ST_OK) memcpy(feat[k] + i * m, y, (size_t)m * sizeof(real));
+      if (s != ST_OK) goto done;
+      memcpy(feat[k] + i * m, y, (size_t)m * sizeof(real));
     }
   }
+done:
   feature_plan_free(&f);
   return s;
 }
@@ -216,35 +230,37 @@ static double sum_sq_diff(const real *a, const real *b, int64_t n) {
 Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick,
                       double *dist, Error *e) {
   FeaturePlan f;
-  Status s = feature_plan_new(&f, NULL, v, images, pick, e);
-  if (s != ST_OK) return s;
+  TRY(feature_plan_new(&f, NULL, v, images, pick, e));
+  Status s = ST_OK;
   int64_t numel = images.d[1] * images.d[2] * images.d[3], total = 0;
   for (int k = 0; k < VGG_TAPS; k++) total += shape_numel(graph_shape(f.g, f.feat[k]));
   real *fa = mem_alloc((size_t)total * sizeof(real));
-  if (!fa)
+  if (!fa) {
     s = err_set(e, ST_NOMEM,
                 "LPIPS: out of memory for %lld feature values; free memory and try again",
                 (long long)total);
-  for (int64_t i = 0; i < images.d[0] && s == ST_OK; i++) {
-    memcpy(plan_data(f.p, f.img), a + i * numel, (size_t)numel * sizeof(real));
-    s = plan_run(f.p, e);
+    goto done;
+  }
+  for (int64_t i = 0; i < images.d[0]; i++) {
+    s = feature_plan_run(&f, a + i * numel, e);
+    if (s != ST_OK) goto done;
     real *dst = fa;
-    for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
-      int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
+    for (int k = 0; k < VGG_TAPS; k++) {
+      const int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
       memcpy(dst, plan_data(f.p, f.feat[k]), (size_t)m * sizeof(real));
       dst += m;
     }
-    if (s != ST_OK) break;
-    memcpy(plan_data(f.p, f.img), b + i * numel, (size_t)numel * sizeof(real));
-    s = plan_run(f.p, e);
+    s = feature_plan_run(&f, b + i * numel, e);
+    if (s != ST_OK) goto done;
     dist[i] = 0;
     dst = fa;
-    for (int k = 0; k < VGG_TAPS && s == ST_OK; k++) {
-      int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
+    for (int k = 0; k < VGG_TAPS; k++) {
+      const int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
       dist[i] += sum_sq_diff(dst, plan_data(f.p, f.feat[k]), m);
       dst += m;
     }
   }
+done:
   mem_free(fa);
   feature_plan_free(&f);
   return s;

@@ -55,7 +55,7 @@ typedef struct Layout {
   Status st;
 } Layout;
 
-static void add(Layout *l, Shape s, bool buffer, const char *prefix, const char *name) {
+static void layout_add(Layout *l, Shape s, bool buffer, const char *prefix, const char *name) {
   if (l->st != ST_OK) return;
   char full[96];
   snprintf(full, sizeof full, "%s%s", prefix, name);
@@ -82,24 +82,24 @@ static Status check_sizes(const char *net, int res, int channels, int base, int 
 
 /* A modulated 3x3 layer: SEMANTICS 2.1. */
 static void add_synthesis_layer(Layout *l, const char *pre, int ci, int co, int w_dim, int res) {
-  add(l, SHAPE4(co, ci, 3, 3), false, pre, ".weight");
-  add(l, SHAPE0(), false, pre, ".noise_strength");
-  add(l, SHAPE1(co), false, pre, ".bias");
-  add(l, SHAPE2(ci, w_dim), false, pre, ".affine.weight");
-  add(l, SHAPE1(ci), false, pre, ".affine.bias");
-  add(l, SHAPE2(res, res), true, pre, ".noise_const");
+  layout_add(l, SHAPE4(co, ci, 3, 3), false, pre, ".weight");
+  layout_add(l, SHAPE0(), false, pre, ".noise_strength");
+  layout_add(l, SHAPE1(co), false, pre, ".bias");
+  layout_add(l, SHAPE2(ci, w_dim), false, pre, ".affine.weight");
+  layout_add(l, SHAPE1(ci), false, pre, ".affine.bias");
+  layout_add(l, SHAPE2(res, res), true, pre, ".noise_const");
 }
 
 static void add_mapping(Layout *l, int in, int c_dim, int w_dim, int layers) {
   char pre[64];
   if (c_dim > 0) {
-    add(l, SHAPE2(w_dim, c_dim), false, "mapping.embed", ".weight");
-    add(l, SHAPE1(w_dim), false, "mapping.embed", ".bias");
+    layout_add(l, SHAPE2(w_dim, c_dim), false, "mapping.embed", ".weight");
+    layout_add(l, SHAPE1(w_dim), false, "mapping.embed", ".bias");
   }
   for (int i = 0; i < layers; i++) {
     snprintf(pre, sizeof pre, "mapping.fc%d", i);
-    add(l, SHAPE2(w_dim, i ? w_dim : in), false, pre, ".weight");
-    add(l, SHAPE1(w_dim), false, pre, ".bias");
+    layout_add(l, SHAPE2(w_dim, i ? w_dim : in), false, pre, ".weight");
+    layout_add(l, SHAPE1(w_dim), false, pre, ".bias");
   }
 }
 
@@ -110,9 +110,8 @@ static void note_noise(Generator *G, const char *pre, int res) {
 
 Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
   memset(G, 0, sizeof *G);
-  Status st = check_sizes("generator", cfg->img_resolution, cfg->img_channels, cfg->channel_base,
-                          cfg->channel_max, cfg->mapping_layers, e);
-  if (st != ST_OK) return st;
+  TRY(check_sizes("generator", cfg->img_resolution, cfg->img_channels, cfg->channel_base,
+                  cfg->channel_max, cfg->mapping_layers, e));
   if (cfg->z_dim < 1 || cfg->w_dim < 1 || cfg->c_dim < 0 || cfg->z_dim > 65536 ||
       cfg->w_dim > 65536 || cfg->c_dim > 65536)
     return err_set(e, ST_INVALID,
@@ -132,7 +131,7 @@ Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
     int c = net_channels(res, cfg->channel_base, cfg->channel_max);
     char pre[64];
     if (res == 4) {
-      add(&l, SHAPE3(c, 4, 4), false, "synthesis.b4", ".const");
+      layout_add(&l, SHAPE3(c, 4, 4), false, "synthesis.b4", ".const");
     } else {
       snprintf(pre, sizeof pre, "synthesis.b%d.conv0", res);
       add_synthesis_layer(&l, pre, before, c, cfg->w_dim, res);
@@ -142,26 +141,25 @@ Status generator_new(Generator *G, const GenConfig *cfg, Error *e) {
     add_synthesis_layer(&l, pre, c, c, cfg->w_dim, res);
     note_noise(G, pre, res);
     snprintf(pre, sizeof pre, "synthesis.b%d.torgb", res);
-    add(&l, SHAPE4(cfg->img_channels, c, 1, 1), false, pre, ".weight");
-    add(&l, SHAPE1(cfg->img_channels), false, pre, ".bias");
-    add(&l, SHAPE2(c, cfg->w_dim), false, pre, ".affine.weight");
-    add(&l, SHAPE1(c), false, pre, ".affine.bias");
+    layout_add(&l, SHAPE4(cfg->img_channels, c, 1, 1), false, pre, ".weight");
+    layout_add(&l, SHAPE1(cfg->img_channels), false, pre, ".bias");
+    layout_add(&l, SHAPE2(c, cfg->w_dim), false, pre, ".affine.weight");
+    layout_add(&l, SHAPE1(c), false, pre, ".affine.bias");
     before = c;
   }
   G->num_ws = G->num_noise + 1;
   add_mapping(&l, cfg->z_dim + (cfg->c_dim > 0 ? cfg->w_dim : 0), cfg->c_dim, cfg->w_dim,
               cfg->mapping_layers);
-  add(&l, SHAPE1(cfg->w_dim), true, "mapping.w_avg", "");
-  st = l.st != ST_OK ? l.st : params_seal(&G->params, e);
+  layout_add(&l, SHAPE1(cfg->w_dim), true, "mapping.w_avg", "");
+  const Status st = l.st != ST_OK ? l.st : params_seal(&G->params, e);
   if (st != ST_OK) generator_free(G);
   return st;
 }
 
 Status discriminator_new(Discriminator *D, const DisConfig *cfg, Error *e) {
   memset(D, 0, sizeof *D);
-  Status st = check_sizes("discriminator", cfg->img_resolution, cfg->img_channels,
-                          cfg->channel_base, cfg->channel_max, cfg->mapping_layers, e);
-  if (st != ST_OK) return st;
+  TRY(check_sizes("discriminator", cfg->img_resolution, cfg->img_channels, cfg->channel_base,
+                  cfg->channel_max, cfg->mapping_layers, e));
   int c4 = net_channels(4, cfg->channel_base, cfg->channel_max), F = cfg->mbstd_num_channels;
   if (F < 0 || (F > 0 && (cfg->mbstd_group_size < 1 || c4 % F)))
     return err_set(e, ST_INVALID,
@@ -179,28 +177,28 @@ Status discriminator_new(Discriminator *D, const DisConfig *cfg, Error *e) {
         next = net_channels(res / 2, cfg->channel_base, cfg->channel_max);
     snprintf(pre, sizeof pre, "b%d", res);
     if (res == cfg->img_resolution) {
-      add(&l, SHAPE4(c, cfg->img_channels, 1, 1), false, pre, ".fromrgb.weight");
-      add(&l, SHAPE1(c), false, pre, ".fromrgb.bias");
+      layout_add(&l, SHAPE4(c, cfg->img_channels, 1, 1), false, pre, ".fromrgb.weight");
+      layout_add(&l, SHAPE1(c), false, pre, ".fromrgb.bias");
     }
-    add(&l, SHAPE4(c, c, 3, 3), false, pre, ".conv0.weight");
-    add(&l, SHAPE1(c), false, pre, ".conv0.bias");
-    add(&l, SHAPE4(next, c, 3, 3), false, pre, ".conv1.weight");
-    add(&l, SHAPE1(next), false, pre, ".conv1.bias");
-    add(&l, SHAPE4(next, c, 1, 1), false, pre, ".skip.weight");
+    layout_add(&l, SHAPE4(c, c, 3, 3), false, pre, ".conv0.weight");
+    layout_add(&l, SHAPE1(c), false, pre, ".conv0.bias");
+    layout_add(&l, SHAPE4(next, c, 3, 3), false, pre, ".conv1.weight");
+    layout_add(&l, SHAPE1(next), false, pre, ".conv1.bias");
+    layout_add(&l, SHAPE4(next, c, 1, 1), false, pre, ".skip.weight");
   }
   if (cfg->img_resolution == 4) {
-    add(&l, SHAPE4(c4, cfg->img_channels, 1, 1), false, "b4", ".fromrgb.weight");
-    add(&l, SHAPE1(c4), false, "b4", ".fromrgb.bias");
+    layout_add(&l, SHAPE4(c4, cfg->img_channels, 1, 1), false, "b4", ".fromrgb.weight");
+    layout_add(&l, SHAPE1(c4), false, "b4", ".fromrgb.bias");
   }
   if (cfg->c_dim > 0) add_mapping(&l, c4, cfg->c_dim, c4, cfg->mapping_layers);
-  add(&l, SHAPE4(c4, c4 + F, 3, 3), false, "b4", ".conv.weight");
-  add(&l, SHAPE1(c4), false, "b4", ".conv.bias");
-  add(&l, SHAPE2(c4, c4 * 16), false, "b4", ".fc.weight");
-  add(&l, SHAPE1(c4), false, "b4", ".fc.bias");
+  layout_add(&l, SHAPE4(c4, c4 + F, 3, 3), false, "b4", ".conv.weight");
+  layout_add(&l, SHAPE1(c4), false, "b4", ".conv.bias");
+  layout_add(&l, SHAPE2(c4, c4 * 16), false, "b4", ".fc.weight");
+  layout_add(&l, SHAPE1(c4), false, "b4", ".fc.bias");
   int out = cfg->c_dim > 0 ? c4 : 1;
-  add(&l, SHAPE2(out, c4), false, "b4", ".out.weight");
-  add(&l, SHAPE1(out), false, "b4", ".out.bias");
-  st = l.st != ST_OK ? l.st : params_seal(&D->params, e);
+  layout_add(&l, SHAPE2(out, c4), false, "b4", ".out.weight");
+  layout_add(&l, SHAPE1(out), false, "b4", ".out.bias");
+  const Status st = l.st != ST_OK ? l.st : params_seal(&D->params, e);
   if (st != ST_OK) discriminator_free(D);
   return st;
 }
@@ -236,7 +234,7 @@ static TensorKind kind_of(const char *name) {
 
 /* Weights start as N(0,1); the mapping's learning-rate multiplier 0.01 sits in its parametrisation,
  * hence N(0,1)/0.01. */
-static void reset(Params *p, Rng *r) {
+static void params_reset(Params *p, Rng *r) {
   for (int i = 0; i < p->n; i++) {
     ParamEntry *t = &p->e[i];
     TensorKind k = kind_of(t->name);
@@ -250,10 +248,10 @@ static void reset(Params *p, Rng *r) {
   }
 }
 
-void generator_reset(Generator *G, Rng *r) { reset(&G->params, r); }
-void discriminator_reset(Discriminator *D, Rng *r) { reset(&D->params, r); }
+void generator_reset(Generator *G, Rng *r) { params_reset(&G->params, r); }
+void discriminator_reset(Discriminator *D, Rng *r) { params_reset(&D->params, r); }
 
-static void formula(Params *p, const char *prefix) {
+static void params_formula(Params *p, const char *prefix) {
   static const struct {
     double scale;
     double offset;
@@ -270,5 +268,7 @@ static void formula(Params *p, const char *prefix) {
   }
 }
 
-void generator_formula(Generator *G, const char *prefix) { formula(&G->params, prefix); }
-void discriminator_formula(Discriminator *D, const char *prefix) { formula(&D->params, prefix); }
+void generator_formula(Generator *G, const char *prefix) { params_formula(&G->params, prefix); }
+void discriminator_formula(Discriminator *D, const char *prefix) {
+  params_formula(&D->params, prefix);
+}

@@ -21,7 +21,7 @@ Val g_resample_filter(Graph *g) {
   return g_const(g, SHAPE1(4), taps);
 }
 
-static Val upfirdn(Graph *g, Val x, Val f, int up, int down, int p0, int p1, double gain) {
+static Val image_upfirdn(Graph *g, Val x, Val f, int up, int down, int p0, int p1, double gain) {
   UpFirDn p = {.upx = up,
                .upy = up,
                .downx = down,
@@ -36,16 +36,16 @@ static Val upfirdn(Graph *g, Val x, Val f, int up, int down, int p0, int p1, dou
 }
 
 Val g_upsample2d(Graph *g, Val x, Val f, int taps, int factor) {
-  return upfirdn(g, x, f, factor, 1, (taps + factor - 1) / 2, (taps - factor) / 2,
-                 (double)factor * factor);
+  return image_upfirdn(g, x, f, factor, 1, (taps + factor - 1) / 2, (taps - factor) / 2,
+                       (double)factor * factor);
 }
 
 Val g_downsample2d(Graph *g, Val x, Val f, int taps, int factor) {
-  return upfirdn(g, x, f, 1, factor, (taps - factor + 1) / 2, (taps - factor) / 2, 1);
+  return image_upfirdn(g, x, f, 1, factor, (taps - factor + 1) / 2, (taps - factor) / 2, 1);
 }
 
 Val g_filter2d(Graph *g, Val x, Val f, int taps) {
-  return upfirdn(g, x, f, 1, 1, taps / 2, (taps - 1) / 2, 1);
+  return image_upfirdn(g, x, f, 1, 1, taps / 2, (taps - 1) / 2, 1);
 }
 
 static Val swap_io(Graph *g, Val w) {
@@ -68,12 +68,12 @@ Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, boo
   if (up == 1 && down == 1)
     return g_conv2d(g, x, flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, padding);
   Val f = g_resample_filter(g);
-  if (k == 1 && up == 1) return g_conv2d(g, upfirdn(g, x, f, 1, down, p0, p1, 1), w, 1, 0);
+  if (k == 1 && up == 1) return g_conv2d(g, image_upfirdn(g, x, f, 1, down, p0, p1, 1), w, 1, 0);
   if (k == 1 && down == 1)
-    return upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
+    return image_upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
   if (up == 1) {
     Val wc = flip_weight ? w : g_flip(g, w, spatial_flip);
-    return g_conv2d(g, upfirdn(g, x, f, 1, 1, p0, p1, 1), wc, down, 0);
+    return g_conv2d(g, image_upfirdn(g, x, f, 1, 1, p0, p1, 1), wc, down, 0);
   }
   /* Up: a transposed convolution IS zero insertion followed by a true convolution, so the unflipped
    * kernel is the "not flipped weight" case. */
@@ -83,9 +83,9 @@ Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, boo
   Val wt = swap_io(g, flip_weight ? g_flip(g, w, spatial_flip) : w);
   int64_t h = (graph_dim(g, x, 2) - 1) * up + k - 2 * pt,
           wo = (graph_dim(g, x, 3) - 1) * up + k - 2 * pt;
-  Val y =
-      upfirdn(g, g_conv2d_dx(g, x, wt, up, pt, h, wo), f, 1, 1, p0 + pt, p1 + pt, (double)up * up);
-  return down > 1 ? upfirdn(g, y, f, 1, down, 0, 0, 1) : y;
+  Val y = image_upfirdn(g, g_conv2d_dx(g, x, wt, up, pt, h, wo), f, 1, 1, p0 + pt, p1 + pt,
+                        (double)up * up);
+  return down > 1 ? image_upfirdn(g, y, f, 1, down, 0, 0, 1) : y;
 }
 
 /* ---- modulated convolution ---- */
@@ -106,7 +106,7 @@ static Val as_noise(Graph *g, Val v) { /* [H,W] -> [1,1,H,W]; rank 4 stays */
 /* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the
  * same sum: fixed weights are summed over k once and for all; weights that change are left in
  * place, and the far smaller s^2 is repeated for every k. */
-static Val demodulation(Graph *g, Val w, Val s) {
+static Val style_demodulation(Graph *g, Val w, Val s) {
   Shape d = graph_shape(g, w);
   int64_t n = graph_dim(g, s, 0), ci = d.d[1], k = d.d[2] * d.d[3];
   bool fixed = w && graph_node(g, w)->flags & NODE_FROZEN;
@@ -124,7 +124,7 @@ static Val demodulation(Graph *g, Val w, Val s) {
 Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate,
                      bool flip_weight) {
   Val y = g_conv2d_resample(g, g_mul(g, x, as_channels(g, s)), w, up, 1, padding, flip_weight);
-  if (demodulate) y = g_mul(g, y, as_channels(g, demodulation(g, w, s)));
+  if (demodulate) y = g_mul(g, y, as_channels(g, style_demodulation(g, w, s)));
   return noise ? g_add(g, y, as_noise(g, noise)) : y;
 }
 
@@ -138,40 +138,41 @@ typedef struct Syn {
   int noise_index;
 } Syn;
 
-static Val leaf(const Syn *s, const char *pre, const char *name) {
+static Val syn_leaf(const Syn *s, const char *pre, const char *name) {
   char full[96];
   snprintf(full, sizeof full, "%s.%s", pre, name);
   return params_leaf(s->g, &s->G->params, full, s->o->frozen);
 }
 
 /* Style of a layer: affine(ws[:, index]). */
-static Val style(const Syn *s, const char *pre, int index) {
+static Val syn_style(const Syn *s, const char *pre, int index) {
   Val w = g_slice(s->g, s->ws, 1, index, 1, 1);
   w = g_reshape(s->g, w, SHAPE2(graph_dim(s->g, s->ws, 0), s->G->cfg.w_dim));
-  return g_dense(s->g, w, leaf(s, pre, "affine.weight"), leaf(s, pre, "affine.bias"), 1, false);
+  return g_dense(s->g, w, syn_leaf(s, pre, "affine.weight"), syn_leaf(s, pre, "affine.bias"), 1,
+                 false);
 }
 
 static Val layer_noise(Syn *s, const char *pre) {
   int k = s->noise_index++;
   if (s->o->noise == NOISE_NONE) return 0;
-  Val n = s->o->noise == NOISE_CONST ? leaf(s, pre, "noise_const") : s->o->noise_maps[k];
-  return g_mul(s->g, as_noise(s->g, n), leaf(s, pre, "noise_strength"));
+  Val n = s->o->noise == NOISE_CONST ? syn_leaf(s, pre, "noise_const") : s->o->noise_maps[k];
+  return g_mul(s->g, as_noise(s->g, n), syn_leaf(s, pre, "noise_strength"));
 }
 
 static Val synthesis_layer(Syn *s, Val x, const char *pre, int ws_index, int up) {
   Graph *g = s->g;
-  Val y = g_modulated_conv(g, x, leaf(s, pre, "weight"), style(s, pre, ws_index),
+  Val y = g_modulated_conv(g, x, syn_leaf(s, pre, "weight"), syn_style(s, pre, ws_index),
                            layer_noise(s, pre), up, 1, true, up == 1);
-  return g_lrelu(g, g_add(g, y, as_bias(g, leaf(s, pre, "bias"))), 0.2, sqrt(2),
+  return g_lrelu(g, g_add(g, y, as_bias(g, syn_leaf(s, pre, "bias"))), 0.2, sqrt(2),
                  s->G->cfg.conv_clamp);
 }
 
 /* No demodulation here; 1/sqrt(C_in) is on the style. */
 static Val to_rgb(Syn *s, Val x, const char *pre, int ws_index) {
   Graph *g = s->g;
-  Val st = g_axpb(g, style(s, pre, ws_index), 1 / sqrt((double)graph_dim(g, x, 1)), 0);
-  Val y = g_modulated_conv(g, x, leaf(s, pre, "weight"), st, 0, 1, 0, false, true);
-  y = g_add(g, y, as_bias(g, leaf(s, pre, "bias")));
+  Val st = g_axpb(g, syn_style(s, pre, ws_index), 1 / sqrt((double)graph_dim(g, x, 1)), 0);
+  Val y = g_modulated_conv(g, x, syn_leaf(s, pre, "weight"), st, 0, 1, 0, false, true);
+  y = g_add(g, y, as_bias(g, syn_leaf(s, pre, "bias")));
   return s->G->cfg.conv_clamp >= 0 ? g_lrelu(g, y, 1, 1, s->G->cfg.conv_clamp) : y;
 }
 

@@ -14,10 +14,9 @@
 /* ---- construction ---- */
 
 static Status new_nets(Trainer *t, Error *e) {
-  Status st = generator_new(&t->G, &t->cfg.G, e);
-  if (st == ST_OK) st = generator_new(&t->G_ema, &t->cfg.G, e);
-  if (st == ST_OK) st = discriminator_new(&t->D, &t->cfg.D, e);
-  if (st != ST_OK) return st;
+  TRY(generator_new(&t->G, &t->cfg.G, e));
+  TRY(generator_new(&t->G_ema, &t->cfg.G, e));
+  TRY(discriminator_new(&t->D, &t->cfg.D, e));
   generator_reset(&t->G, &t->state.rng[TRNG_INIT_G]);
   discriminator_reset(&t->D, &t->state.rng[TRNG_INIT_D]);
   trainer_copy_to_ema(t);
@@ -36,7 +35,7 @@ static Status new_adam(Trainer *t, int is_d, Error *e) {
 }
 
 /* Allocates, remembering the first failure. */
-static void *need(size_t n, size_t size, bool *ok) {
+static void *need_memory(size_t n, size_t size, bool *ok) {
   void *p = *ok ? mem_alloc(n * size) : NULL;
   if (!p) *ok = false;
   return p;
@@ -60,7 +59,7 @@ static void new_results(Trainer *t, size_t batch, size_t pl, size_t rounds, bool
   size_t n = 0;
   for (int i = 0; i < COUNT_OF(part); i++) n += (part[i].n + 15) / 16 * 16;
   t->res_bytes = sizeof(TrainResults) + n * sizeof(real);
-  t->res = need(1, t->res_bytes, ok);
+  t->res = need_memory(1, t->res_bytes, ok);
   real *at = t->res ? (real *)(t->res + 1) : NULL;
   for (int i = 0; i < COUNT_OF(part) && at; i++) {
     *part[i].p = at;
@@ -76,23 +75,23 @@ static Status new_buffers(Trainer *t, Error *e) {
   size_t rounds = (size_t)train_rounds(c), round = B / rounds, R = sizeof(real),
          pl = c->pl_weight > 0 ? (size_t)train_pl_samples(c) : 0;
   for (int k = 0; k < 2; k++) {
-    t->grad_round[k] = need((size_t)(k ? t->D.params.nparam : t->G.params.nparam), R, &ok);
-    t->grad_sum[k] = need((size_t)(k ? t->D.params.nparam : t->G.params.nparam), R, &ok);
+    t->grad_round[k] = need_memory((size_t)(k ? t->D.params.nparam : t->G.params.nparam), R, &ok);
+    t->grad_sum[k] = need_memory((size_t)(k ? t->D.params.nparam : t->G.params.nparam), R, &ok);
   }
-  t->aug = need(round, sizeof *t->aug, &ok);
-  t->round_img = need(round * px, R, &ok);
-  t->images = need(B * px, R, &ok);
-  t->labels = need(B * (size_t)c->G.c_dim, R, &ok);
+  t->aug = need_memory(round, sizeof *t->aug, &ok);
+  t->round_img = need_memory(round * px, R, &ok);
+  t->images = need_memory(B * px, R, &ok);
+  t->labels = need_memory(B * (size_t)c->G.c_dim, R, &ok);
   for (int k = 0; k < PH_DREG; k++) {
-    t->z[k] = need(B * (size_t)c->G.z_dim, R, &ok);
-    t->c[k] = need(B * (size_t)c->G.c_dim, R, &ok);
-    t->z_mix[k] = need(B * (size_t)c->G.z_dim, R, &ok);
-    t->cutoff[k] = need(rounds, sizeof(int64_t), &ok);
+    t->z[k] = need_memory(B * (size_t)c->G.z_dim, R, &ok);
+    t->c[k] = need_memory(B * (size_t)c->G.c_dim, R, &ok);
+    t->z_mix[k] = need_memory(B * (size_t)c->G.z_dim, R, &ok);
+    t->cutoff[k] = need_memory(rounds, sizeof(int64_t), &ok);
   }
-  t->pl_noise = need(rounds * pl * px, R, &ok);
+  t->pl_noise = need_memory(rounds * pl * px, R, &ok);
   new_results(t, B, rounds * pl, rounds, &ok);
-  if (comm_many(c->comm)) t->pl_start = need(rounds + 1, R, &ok);
-  t->order = need((size_t)t->data.n * (c->mirror ? 2 : 1), sizeof(int64_t), &ok);
+  if (comm_many(c->comm)) t->pl_start = need_memory(rounds + 1, R, &ok);
+  t->order = need_memory((size_t)t->data.n * (c->mirror ? 2 : 1), sizeof(int64_t), &ok);
   return ok ? ST_OK
             : err_set(e, ST_NOMEM, "training: out of memory for the buffers of a batch of %d",
                       c->batch);
@@ -110,10 +109,9 @@ static Status check_data(const TrainConfig *c, const TrainData *d, Error *e) {
 static Status trainer_fill(Trainer *t, Error *e) {
   for (int i = 0; i < TRNG_COUNT; i++) t->state.rng[i] = (Rng){t->cfg.seed, (uint64_t)i, 0};
   t->state.p = (float)t->cfg.ada.p_init;
-  Status st = new_nets(t, e);
-  for (int k = 0; st == ST_OK && k < 2; k++) st = new_adam(t, k, e);
-  if (st == ST_OK) st = new_buffers(t, e);
-  if (st != ST_OK) return st;
+  TRY(new_nets(t, e));
+  for (int k = 0; k < 2; k++) TRY(new_adam(t, k, e));
+  TRY(new_buffers(t, e));
   sampler_init(t->order, t->data.n * (t->cfg.mirror ? 2 : 1), &t->state.rng[TRNG_DATA]);
   t->m = (TrainMetrics){.g_scores = t->g_scores,
                         .g_losses = t->g_losses,
@@ -123,22 +121,21 @@ static Status trainer_fill(Trainer *t, Error *e) {
                         .r1_penalties = t->r1,
                         .pl_penalties = t->pl,
                         .pl_means = t->pl_means};
-  st = device_share(t, e);
-  return st == ST_OK ? nets_build(t, e) : st;
+  TRY(device_share(t, e));
+  return nets_build(t, e);
 }
 
 Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out, Error *e) {
   *out = NULL;
-  Status st = train_config_check(cfg, e);
-  if (st == ST_OK) st = check_data(cfg, data, e);
-  if (st != ST_OK) return st;
+  TRY(train_config_check(cfg, e));
+  TRY(check_data(cfg, data, e));
   Trainer *t = mem_alloc(sizeof *t);
   if (!t) return err_set(e, ST_NOMEM, "training: out of memory");
   t->cfg = *cfg;
   if (t->cfg.batch_gpu == 0) t->cfg.batch_gpu = cfg->batch;
   t->data = *data;
   t->b = cfg->backend;
-  st = trainer_fill(t, e);
+  const Status st = trainer_fill(t, e);
   if (st != ST_OK) {
     trainer_free(t);
     return st;
@@ -261,39 +258,39 @@ static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
 
 /* ---- one iteration ---- */
 
-static double now(void) {
+static double seconds_now(void) {
   struct timespec s;
   clock_gettime(CLOCK_MONOTONIC, &s);
   return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
 }
 
-static double mean(const real *x, int n) {
+static double mean_of(const real *x, int n) {
   double s = 0;
   for (int i = 0; i < n; i++) s += x[i];
   return n ? s / n : 0;
 }
 
-static double softplus(double x) { return x > 20 ? x : log1p(exp(x)); }
+static double scalar_softplus(double x) { return x > 20 ? x : log1p(exp(x)); }
 
 static void collect_metrics(Trainer *t) {
   TrainMetrics *m = &t->m;
   int B = t->cfg.batch;
   double fake = 0, real_ = 0, sign = 0;
   for (int i = 0; i < B; i++) {
-    fake += softplus(t->d_fake[i]);
-    real_ += softplus(-(double)t->d_real[i]);
+    fake += scalar_softplus(t->d_fake[i]);
+    real_ += scalar_softplus(-(double)t->d_real[i]);
     sign += (t->d_real[i] > 0) - (t->d_real[i] < 0);
   }
-  m->g_loss = mean(t->g_losses, B);
+  m->g_loss = mean_of(t->g_losses, B);
   m->d_loss_fake = fake / B;
   m->d_loss_real = real_ / B;
-  m->score_g = mean(t->g_scores, B);
-  m->score_fake = mean(t->d_fake, B);
-  m->score_real = mean(t->d_real, B);
+  m->score_g = mean_of(t->g_scores, B);
+  m->score_fake = mean_of(t->d_fake, B);
+  m->score_real = mean_of(t->d_real, B);
   m->sign_real = sign / B;
-  if (m->ran[PH_DREG]) m->r1_penalty = mean(t->r1, B);
+  if (m->ran[PH_DREG]) m->r1_penalty = mean_of(t->r1, B);
   if (m->ran[PH_GREG])
-    m->pl_penalty = mean(t->pl, train_rounds(&t->cfg) * train_pl_samples(&t->cfg));
+    m->pl_penalty = mean_of(t->pl, train_rounds(&t->cfg) * train_pl_samples(&t->cfg));
   m->pl_mean = t->state.pl_mean;
 }
 
@@ -326,47 +323,45 @@ static void update_ada(Trainer *t) {
   s->sign_count = 0;
 }
 
-static Status step(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m, Error *e) {
-  double other = now() - started;
-  Status st = device_begin(t, e);
-  if (st != ST_OK) return st;
+static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m,
+                              Error *e) {
+  double other = seconds_now() - started;
+  TRY(device_begin(t, e));
   t->m.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
   for (int ph = 0; ph < PH_COUNT; ph++) {
     t->m.seconds[ph] = 0;
     t->m.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
     if (!t->m.ran[ph]) continue;
-    double a = now();
-    st = phase_run(t, (TrainPhase)ph, d, e);
-    if (st != ST_OK) return st;
-    t->m.seconds[ph] = now() - a;
+    double a = seconds_now();
+    TRY(phase_run(t, (TrainPhase)ph, d, e));
+    t->m.seconds[ph] = seconds_now() - a;
   }
-  double a = now();
-  st = copy_buffers(t, e);
-  if (st == ST_OK) st = device_settle(t, e);
-  if (st != ST_OK) return st;
+  double a = seconds_now();
+  TRY(copy_buffers(t, e));
+  TRY(device_settle(t, e));
   count_signs(t);
   collect_metrics(t);
   t->state.cur_nimg += t->cfg.batch;
   t->state.batch_idx++;
   update_ada(t);
   t->m.p = t->cfg.augment ? t->state.p : 0;
-  t->m.seconds_other = other + now() - a;
+  t->m.seconds_other = other + seconds_now() - a;
   if (m) *m = t->m;
   return ST_OK;
 }
 
 Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e) {
-  return step(t, d, now(), m, e);
+  return trainer_iterate(t, d, seconds_now(), m, e);
 }
 
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e) {
-  double started = now();
+  double started = seconds_now();
   TrainDraws d = {.images = t->images, .labels = t->labels};
   draw_reals(t);
   for (int ph = 0; ph < PH_DREG; ph++)
     if (train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx))
       draw_phase(t, (TrainPhase)ph, &d.phase[ph]);
-  return step(t, &d, started, m, e);
+  return trainer_iterate(t, &d, started, m, e);
 }
 
 /* ---- state as a list ---- */
@@ -378,8 +373,8 @@ typedef struct Walk {
   Status st;
 } Walk;
 
-static void visit(Walk *w, const char *prefix, const char *name, TrainType type, Shape s,
-                  void *data) {
+static void visit_tensor(Walk *w, const char *prefix, const char *name, TrainType type, Shape s,
+                         void *data) {
   char full[128];
   if (w->st != ST_OK) return;
   snprintf(full, sizeof full, "%s%s", prefix, name);
@@ -389,7 +384,7 @@ static void visit(Walk *w, const char *prefix, const char *name, TrainType type,
 
 static void visit_params(Walk *w, const char *prefix, Params *p) {
   for (int i = 0; i < p->n; i++)
-    visit(w, prefix, p->e[i].name, TT_REAL, p->e[i].shape, p->e[i].data);
+    visit_tensor(w, prefix, p->e[i].name, TT_REAL, p->e[i].shape, p->e[i].data);
 }
 
 Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e),
@@ -401,24 +396,25 @@ Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *
   visit_params(&w, "G_ema.", &t->G_ema.params);
   for (int k = 0; k < 2; k++) {
     const char *pre = k ? "adam.D." : "adam.G.";
-    visit(&w, pre, "t", TT_I64, SHAPE0(), &t->adam[k].t);
-    visit(&w, pre, "v", TT_REAL, SHAPE1(t->adam[k].n), t->adam[k].v);
-    if (t->adam[k].m) visit(&w, pre, "m", TT_REAL, SHAPE1(t->adam[k].n), t->adam[k].m);
+    visit_tensor(&w, pre, "t", TT_I64, SHAPE0(), &t->adam[k].t);
+    visit_tensor(&w, pre, "v", TT_REAL, SHAPE1(t->adam[k].n), t->adam[k].v);
+    if (t->adam[k].m) visit_tensor(&w, pre, "m", TT_REAL, SHAPE1(t->adam[k].n), t->adam[k].m);
   }
-  visit(&w, "state.", "cur_nimg", TT_I64, SHAPE0(), &s->cur_nimg);
-  visit(&w, "state.", "batch_idx", TT_I64, SHAPE0(), &s->batch_idx);
-  visit(&w, "state.", "pl_mean", TT_F64, SHAPE0(), &s->pl_mean);
-  visit(&w, "state.", "p", TT_F64, SHAPE0(), &s->p);
-  visit(&w, "state.", "r_t", TT_F64, SHAPE0(), &s->r_t);
-  visit(&w, "state.", "sign_sum", TT_F64, SHAPE0(), &s->sign_sum);
-  visit(&w, "state.", "sign_count", TT_I64, SHAPE0(), &s->sign_count);
-  visit(&w, "state.", "p_bounded", TT_I64, SHAPE0(), &s->p_bounded);
-  visit(&w, "state.", "sampler_pos", TT_I64, SHAPE0(), &s->sampler_pos);
+  visit_tensor(&w, "state.", "cur_nimg", TT_I64, SHAPE0(), &s->cur_nimg);
+  visit_tensor(&w, "state.", "batch_idx", TT_I64, SHAPE0(), &s->batch_idx);
+  visit_tensor(&w, "state.", "pl_mean", TT_F64, SHAPE0(), &s->pl_mean);
+  visit_tensor(&w, "state.", "p", TT_F64, SHAPE0(), &s->p);
+  visit_tensor(&w, "state.", "r_t", TT_F64, SHAPE0(), &s->r_t);
+  visit_tensor(&w, "state.", "sign_sum", TT_F64, SHAPE0(), &s->sign_sum);
+  visit_tensor(&w, "state.", "sign_count", TT_I64, SHAPE0(), &s->sign_count);
+  visit_tensor(&w, "state.", "p_bounded", TT_I64, SHAPE0(), &s->p_bounded);
+  visit_tensor(&w, "state.", "sampler_pos", TT_I64, SHAPE0(), &s->sampler_pos);
   for (int i = 0; i < TRNG_COUNT; i++) {
     char name[32];
     snprintf(name, sizeof name, "rng%d", i);
-    visit(&w, "state.", name, TT_I64, SHAPE1(3), &s->rng[i]);
+    visit_tensor(&w, "state.", name, TT_I64, SHAPE1(3), &s->rng[i]);
   }
-  visit(&w, "sampler.", "order", TT_I64, SHAPE1(t->data.n * (t->cfg.mirror ? 2 : 1)), t->order);
+  visit_tensor(&w, "sampler.", "order", TT_I64, SHAPE1(t->data.n * (t->cfg.mirror ? 2 : 1)),
+               t->order);
   return w.st;
 }

@@ -20,7 +20,7 @@ typedef struct Part {
 } Part;
 
 /* Results of a phase besides the gradient, one entry per round or sample. */
-static int parts(const Trainer *t, TrainPhase ph, Part p[4]) {
+static int share_parts(const Trainer *t, TrainPhase ph, Part p[4]) {
   int64_t B = t->cfg.batch, rounds = train_rounds(&t->cfg), pl = rounds * train_pl_samples(&t->cfg);
   const Part w = {t->w_means, rounds * t->G.cfg.w_dim};
   switch (ph) {
@@ -48,21 +48,20 @@ static int parts(const Trainer *t, TrainPhase ph, Part p[4]) {
 }
 
 /* A host range, or its mirror where the training runs on a backend. */
-static Status sum(Trainer *t, real *x, int64_t n, Error *e) {
+static Status share_sum(Trainer *t, real *x, int64_t n, Error *e) {
   Comm *c = t->cfg.comm;
   if (!t->b) return c->sum(c, x, n, e);
   if (c->sum_device) return c->sum_device(c, flat_at(t->b, x), n, e);
-  Status st = backend_pull(t->b, x, (size_t)n * sizeof *x, e);
-  if (st == ST_OK) st = c->sum(c, x, n, e);
-  return st == ST_OK ? backend_push(t->b, x, (size_t)n * sizeof *x, e) : st;
+  TRY(backend_pull(t->b, x, (size_t)n * sizeof *x, e));
+  TRY(c->sum(c, x, n, e));
+  return backend_push(t->b, x, (size_t)n * sizeof *x, e);
 }
 
 Status train_share_begin(Trainer *t, TrainPhase ph, Error *e) {
   Part p[4];
-  Status st = ST_OK;
-  for (int i = 0, n = comm_many(t->cfg.comm) ? parts(t, ph, p) : 0; i < n && st == ST_OK; i++)
-    st = flat_zero(t->b, flat_at(t->b, p[i].x), p[i].n, e);
-  return st;
+  const int n = comm_many(t->cfg.comm) ? share_parts(t, ph, p) : 0;
+  for (int i = 0; i < n; i++) TRY(flat_zero(t->b, flat_at(t->b, p[i].x), p[i].n, e));
+  return ST_OK;
 }
 
 Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e) {
@@ -70,38 +69,38 @@ Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e) {
   int is_d = ph == PH_DMAIN || ph == PH_DREG, rounds = train_rounds(&t->cfg),
       w_dim = t->G.cfg.w_dim;
   Part p[4];
-  Status st = comm_agree(t->cfg.comm, own, NULL, e);
-  if (st == ST_OK) st = sum(t, t->grad_sum[is_d], t->adam[is_d].n, e);
-  for (int i = 0, n = parts(t, ph, p); i < n && st == ST_OK; i++) st = sum(t, p[i].x, p[i].n, e);
+  TRY(comm_agree(t->cfg.comm, own, NULL, e));
+  TRY(share_sum(t, t->grad_sum[is_d], t->adam[is_d].n, e));
+  for (int i = 0, n = share_parts(t, ph, p); i < n; i++) TRY(share_sum(t, p[i].x, p[i].n, e));
   real *w_avg = params_find(&t->G.params, "mapping.w_avg")->data;
   /* one after another, as one process would */
-  for (int k = 0; k < rounds && ph != PH_DREG && st == ST_OK; k++)
-    st = flat_ema(t->b, flat_at(t->b, w_avg), flat_at(t->b, t->w_means + (int64_t)k * w_dim), w_dim,
-                  t->cfg.w_avg_beta, e);
-  return st == ST_OK && ph == PH_GREG ? train_share_pl_mean(t, rounds, e) : st;
+  for (int k = 0; k < rounds && ph != PH_DREG; k++)
+    TRY(flat_ema(t->b, flat_at(t->b, w_avg), flat_at(t->b, t->w_means + (int64_t)k * w_dim), w_dim,
+                 t->cfg.w_avg_beta, e));
+  return ph == PH_GREG ? train_share_pl_mean(t, rounds, e) : ST_OK;
 }
 
 Status train_share_lengths(Trainer *t, Status own, Error *e) {
   Comm *c = t->cfg.comm;
   int rounds = train_rounds(&t->cfg);
   real d = (real)t->cfg.pl_decay, keep = (real)(1 - t->cfg.pl_decay), *m = t->pl_start;
-  Status st = comm_agree(c, own, NULL, e);
-  if (st == ST_OK) st = c->sum(c, m + 1, rounds, e);
+  TRY(comm_agree(c, own, NULL, e));
+  TRY(c->sum(c, m + 1, rounds, e));
   m[0] = (real)t->state.pl_mean;
-  for (int k = 0; k < rounds && st == ST_OK; k++) m[k + 1] = keep * m[k] + d * m[k + 1];
-  return st;
+  for (int k = 0; k < rounds; k++) m[k + 1] = keep * m[k] + d * m[k + 1];
+  return ST_OK;
 }
 
 Status train_share_pl_mean(Trainer *t, int k, Error *e) {
   return flat_upload(t->b, flat_at(t->b, &t->res->pl_mean), t->pl_start + k, 1, e);
 }
 
-static Status broadcast(void *ctx, const TrainTensor *x, Error *e) {
+static Status broadcast_tensor(void *ctx, const TrainTensor *x, Error *e) {
   Comm *c = ctx;
   return c->broadcast(
       c, x->data, (size_t)shape_numel(x->shape) * (x->type == TT_REAL ? sizeof(real) : 8), 0, e);
 }
 
 Status trainer_broadcast(Trainer *t, Error *e) {
-  return comm_many(t->cfg.comm) ? trainer_enumerate(t, broadcast, t->cfg.comm, e) : ST_OK;
+  return comm_many(t->cfg.comm) ? trainer_enumerate(t, broadcast_tensor, t->cfg.comm, e) : ST_OK;
 }

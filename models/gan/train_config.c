@@ -73,8 +73,7 @@ static Status check_rounds(const TrainConfig *c, Error *e) {
 }
 
 Status train_config_check(const TrainConfig *c, Error *e) {
-  Status st = check_rounds(c, e);
-  if (st != ST_OK) return st;
+  TRY(check_rounds(c, e));
   WANT(c->D.img_resolution == c->G.img_resolution && c->D.img_channels == c->G.img_channels &&
            c->D.c_dim == c->G.c_dim,
        "training: generator [%d,%d,%d] with %d label entries, discriminator [%d,%d,%d] with %d; "

@@ -12,7 +12,7 @@ typedef struct Range {
 } Range;
 enum { MAX_RANGES = 16 };
 
-static int ranges(Trainer *t, Range *r) {
+static int trainer_ranges(Trainer *t, Range *r) {
   int n = 0;
   size_t R = sizeof(real), px = (size_t)t->cfg.G.img_channels * (size_t)t->cfg.G.img_resolution *
                                 (size_t)t->cfg.G.img_resolution;
@@ -33,45 +33,42 @@ static int ranges(Trainer *t, Range *r) {
 
 Status device_share(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  Status st = ST_OK;
-  for (int i = 0, n = t->b ? ranges(t, r) : 0; i < n && st == ST_OK; i++)
-    st = backend_share(t->b, r[i].p, r[i].bytes, e);
-  return st;
+  for (int i = 0, n = t->b ? trainer_ranges(t, r) : 0; i < n; i++)
+    TRY(backend_share(t->b, r[i].p, r[i].bytes, e));
+  return ST_OK;
 }
 
 void device_unshare(Trainer *t) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->b ? ranges(t, r) : 0; i < n; i++) backend_unshare(t->b, r[i].p);
+  for (int i = 0, n = t->b ? trainer_ranges(t, r) : 0; i < n; i++) backend_unshare(t->b, r[i].p);
 }
 
 Status device_push(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  Status st = ST_OK;
-  for (int i = 0, n = t->b && t->host_touched ? ranges(t, r) : 0; i < n && st == ST_OK; i++)
-    if (r[i].state) st = backend_push(t->b, r[i].p, r[i].bytes, e);
-  if (st == ST_OK) t->host_touched = false;
-  return st;
+  for (int i = 0, n = t->b && t->host_touched ? trainer_ranges(t, r) : 0; i < n; i++)
+    if (r[i].state) TRY(backend_push(t->b, r[i].p, r[i].bytes, e));
+  t->host_touched = false;
+  return ST_OK;
 }
 
 Status device_pull(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  Status st = ST_OK;
-  for (int i = 0, n = t->b && t->ahead ? ranges(t, r) : 0; i < n && st == ST_OK; i++)
-    if (r[i].state) st = backend_pull(t->b, r[i].p, r[i].bytes, e);
-  if (st == ST_OK) t->ahead = false;
   t->host_touched = true;
-  return st;
+  for (int i = 0, n = t->b && t->ahead ? trainer_ranges(t, r) : 0; i < n; i++)
+    if (r[i].state) TRY(backend_pull(t->b, r[i].p, r[i].bytes, e));
+  t->ahead = false;
+  return ST_OK;
 }
 
 Status device_begin(Trainer *t, Error *e) {
   *t->res = (TrainResults){.pl_mean = (real)t->state.pl_mean};
   if (!t->b) return ST_OK;
-  Status st = device_push(t, e);
   t->ahead = true;
-  return st == ST_OK ? backend_push(t->b, t->res, sizeof *t->res, e) : st;
+  TRY(device_push(t, e));
+  return backend_push(t->b, t->res, sizeof *t->res, e);
 }
 
-static Status check(const Trainer *t, const real *x, int64_t n, TrainPhase ph, Error *e) {
+static Status check_losses(const Trainer *t, const real *x, int64_t n, TrainPhase ph, Error *e) {
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(x[i]))
       return err_set(e, ST_NUMERIC,
@@ -84,10 +81,7 @@ static Status check(const Trainer *t, const real *x, int64_t n, TrainPhase ph, E
 }
 
 Status device_settle(Trainer *t, Error *e) {
-  if (t->b) {
-    Status st = backend_pull(t->b, t->res, t->res_bytes, e);
-    if (st != ST_OK) return st;
-  }
+  if (t->b) TRY(backend_pull(t->b, t->res, t->res_bytes, e));
   int B = t->cfg.batch;
   t->m.bad_gradients = t->res->bad;
   if (t->m.ran[PH_GREG]) t->state.pl_mean = (double)t->res->pl_mean;
@@ -95,12 +89,9 @@ Status device_settle(Trainer *t, Error *e) {
   const real *loss[PH_COUNT] = {
       [PH_GMAIN] = t->g_losses, [PH_GREG] = t->pl, [PH_DMAIN] = t->d_losses, [PH_DREG] = t->r1};
   for (int ph = 0; ph < PH_COUNT; ph++) {
-    Status st = t->m.ran[ph]
-                    ? check(t, loss[ph],
-                            ph == PH_GREG ? train_rounds(&t->cfg) * train_pl_samples(&t->cfg) : B,
-                            (TrainPhase)ph, e)
-                    : ST_OK;
-    if (st != ST_OK) return st;
+    if (!t->m.ran[ph]) continue;
+    const int n = ph == PH_GREG ? train_rounds(&t->cfg) * train_pl_samples(&t->cfg) : B;
+    TRY(check_losses(t, loss[ph], n, (TrainPhase)ph, e));
   }
   return ST_OK;
 }

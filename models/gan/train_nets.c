@@ -104,8 +104,7 @@ typedef struct GradList {
 /* Adds d L / d parameter for all trainable tensors of the net. */
 static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList *l, Error *e) {
   const Params *ps = is_d ? &t->D.params : &t->G.params;
-  Status st = graph_status(p->g, e);
-  if (st != ST_OK) return st;
+  TRY(graph_status(p->g, e));
   l->n = 0;
   p->copy = mem_alloc((size_t)ps->n * sizeof *p->copy);
   if (!p->copy)
@@ -174,25 +173,24 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
     if (!is_zero(p->g, l->dx[i])) outs[k++] = l->dx[i];
   PlanOptions o;
   PlanNeed need = {0};
-  Status st = graph_status(p->g, e);
-  if (st == ST_OK) st = limit_left(t, &o, e);
-  if (st == ST_OK) {
-    o.memory = &need;
-    st = plan_new(p->g, k, outs, &o, &p->plan, e);
-    if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
-  }
-  for (int i = 0; st == ST_OK && l && i < l->n; i++) {
+  TRY(graph_status(p->g, e));
+  TRY(limit_left(t, &o, e));
+  o.memory = &need;
+  const Status st = plan_new(p->g, k, outs, &o, &p->plan, e);
+  if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
+  if (st != ST_OK) return st;
+  for (int i = 0; l && i < l->n; i++) {
     const ParamEntry *x = l->e[i];
     if (is_zero(p->g, l->dx[i]))
       p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
     else if (!is_computed(p->g, l->dx[i]))
       p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
     else {
-      st = plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e);
+      TRY(plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e));
       if (!seen_before(l, i)) p->bound += (size_t)x->numel * sizeof(real);
     }
   }
-  return st;
+  return ST_OK;
 }
 
 /* ---- the five nets ---- */
@@ -201,8 +199,8 @@ static Status build_gmain(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   Val img = synthesis_part(t, p, mapping_part(t, p));
   p->logits = discriminator_part(t, p, img);
   p->loss = g_logistic_loss(p->g, p->logits, g_scalar(p->g, -1));
-  Status st = add_gradients(t, p, g_mean_all(p->g, p->loss), false, l, e);
-  return st != ST_OK ? st : make_plan(t, p, 3, (Val[]){p->logits, p->loss, p->w_mean}, l, false, e);
+  TRY(add_gradients(t, p, g_mean_all(p->g, p->loss), false, l, e));
+  return make_plan(t, p, 3, (Val[]){p->logits, p->loss, p->w_mean}, l, false, e);
 }
 
 static Status build_greg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
@@ -214,24 +212,22 @@ static Status build_greg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->pl_new_mean = pl.mean;
   p->pl_len = comm_many(t->cfg.comm) ? g_mean_all(p->g, pl.lengths) : 0;
   Val L = g_axpb(p->g, g_mean_all(p->g, pl.penalty), t->cfg.pl_weight * t->cfg.g_reg_interval, 0);
-  Status st = add_gradients(t, p, L, false, l, e);
-  if (st == ST_OK)
-    st = make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e);
+  TRY(add_gradients(t, p, L, false, l, e));
+  TRY(make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e));
   /* the same graph without penalty and gradients of parameters */
-  if (st == ST_OK && p->pl_len) {
+  if (p->pl_len) {
     PlanOptions o;
-    st = limit_left(t, &o, e);
-    if (st == ST_OK) st = plan_new(p->g, 1, &p->pl_len, &o, &p->lengths, e);
+    TRY(limit_left(t, &o, e));
+    TRY(plan_new(p->g, 1, &p->pl_len, &o, &p->lengths, e));
   }
-  return st == ST_OK && plan_data(p->plan, p->pl_mean)
-             ? plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e)
-             : st;
+  if (!plan_data(p->plan, p->pl_mean)) return ST_OK;
+  return plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e);
 }
 
 static Status build_fakes(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->image = synthesis_part(t, p, mapping_part(t, p));
-  Status st = make_plan(t, p, 2, (Val[]){p->image, p->w_mean}, NULL, false, e);
-  return st != ST_OK ? st : plan_bind(p->plan, p->image, t->round_img, e);
+  TRY(make_plan(t, p, 2, (Val[]){p->image, p->w_mean}, NULL, false, e));
+  return plan_bind(p->plan, p->image, t->round_img, e);
 }
 
 static Status build_dmain(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
@@ -240,9 +236,9 @@ static Status build_dmain(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->sign = g_input(p->g, "sign", SHAPE0());
   p->logits = discriminator_part(t, p, p->img);
   p->loss = g_logistic_loss(p->g, p->logits, p->sign);
-  Status st = add_gradients(t, p, g_mean_all(p->g, p->loss), true, l, e);
-  if (st == ST_OK) st = make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e);
-  return st != ST_OK ? st : plan_bind(p->plan, p->img, t->round_img, e);
+  TRY(add_gradients(t, p, g_mean_all(p->g, p->loss), true, l, e));
+  TRY(make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e));
+  return plan_bind(p->plan, p->img, t->round_img, e);
 }
 
 static Status build_dreg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
@@ -252,8 +248,8 @@ static Status build_dreg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->loss = g_r1_penalty(p->g, p->logits, p->img, NULL);
   Val L = g_axpb(p->g, g_mean_all(p->g, p->loss),
                  train_r1_gamma(&t->cfg) / 2 * t->cfg.d_reg_interval, 0);
-  Status st = add_gradients(t, p, L, true, l, e);
-  return st != ST_OK ? st : make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e);
+  TRY(add_gradients(t, p, L, true, l, e));
+  return make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e);
 }
 
 Status nets_build(Trainer *t, Error *e) {
@@ -266,7 +262,7 @@ Status nets_build(Trainer *t, Error *e) {
   GradList *l = mem_alloc(sizeof *l);
   if (!l) return err_set(e, ST_NOMEM, "training: out of memory");
   Status st = ST_OK;
-  for (int i = 0; st == ST_OK && i < NET_COUNT; i++) {
+  for (int i = 0; i < NET_COUNT; i++) {
     bool reg_g = t->cfg.pl_weight > 0 && t->cfg.g_reg_interval > 0,
          reg_d = t->cfg.d_reg_interval > 0;
     if ((i == NET_GREG && !reg_g) || (i == NET_DREG && !reg_d)) continue;
@@ -274,7 +270,9 @@ Status nets_build(Trainer *t, Error *e) {
     p->n = i == NET_GREG ? train_pl_samples(&t->cfg) : round_size(&t->cfg);
     p->g = graph_new();
     st = p->g ? build[i](t, p, l, e) : err_set(e, ST_NOMEM, "training: out of memory for a graph");
+    if (st != ST_OK) goto done;
   }
+done:
   mem_free(l);
   return st;
 }

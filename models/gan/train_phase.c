@@ -15,19 +15,19 @@ bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx) {
 /* ---- inputs of one round ---- */
 
 /* An input that no result depends on has no memory. */
-static void put(const PhaseNet *p, Val v, const real *src) {
+static void phase_put(const PhaseNet *p, Val v, const real *src) {
   real *dst = v ? plan_data(p->plan, v) : NULL;
   if (dst) memcpy(dst, src, (size_t)shape_numel(graph_shape(p->g, v)) * sizeof(real));
 }
 
-static void put_scalar(const PhaseNet *p, Val v, double x) {
+static void phase_put_scalar(const PhaseNet *p, Val v, double x) {
   real value = (real)x;
-  put(p, v, &value);
+  phase_put(p, v, &value);
 }
 
 /* ---- results of one run: into ranges that live where the plans run ---- */
 
-static Status take(Trainer *t, const PhaseNet *p, Val v, real *dst, int64_t n, Error *e) {
+static Status phase_take(Trainer *t, const PhaseNet *p, Val v, real *dst, int64_t n, Error *e) {
   return flat_copy(t->b, flat_at(t->b, dst), flat_value(t->b, p->plan, v), n, e);
 }
 
@@ -36,20 +36,20 @@ static Status take(Trainer *t, const PhaseNet *p, Val v, real *dst, int64_t n, E
 static Status fill_generator(Trainer *t, const PhaseNet *p, const PhaseDraws *d, int k, int stride,
                              Error *e) {
   const GenConfig *G = &t->cfg.G;
-  put(p, p->z, d->z + (int64_t)k * stride * G->z_dim);
-  if (p->c) put(p, p->c, d->c + (int64_t)k * stride * G->c_dim);
+  phase_put(p, p->z, d->z + (int64_t)k * stride * G->z_dim);
+  if (p->c) phase_put(p, p->c, d->c + (int64_t)k * stride * G->c_dim);
   if (p->mask) {
     real mask[MAX_WS];
     bool mix = d->z_mix && d->cutoff;
     for (int i = 0; i < t->G.num_ws; i++) mask[i] = mix && i >= d->cutoff[k];
-    put(p, p->mask, mask);
-    put(p, p->z_mix,
-        d->z_mix ? d->z_mix + (int64_t)k * p->n * G->z_dim : d->z + (int64_t)k * stride * G->z_dim);
+    phase_put(p, p->mask, mask);
+    phase_put(p, p->z_mix,
+              d->z_mix ? d->z_mix + (int64_t)k * p->n * G->z_dim
+                       : d->z + (int64_t)k * stride * G->z_dim);
   }
-  Status st = ST_OK;
-  for (int i = 0; i < t->G.num_noise && p->noise[i] && st == ST_OK; i++)
-    st = plan_fill_normal(p->plan, p->noise[i], &t->state.rng[TRNG_NOISE], e);
-  return st;
+  for (int i = 0; i < t->G.num_noise && p->noise[i]; i++)
+    TRY(plan_fill_normal(p->plan, p->noise[i], &t->state.rng[TRNG_NOISE], e));
+  return ST_OK;
 }
 
 static void fill_augmentation(Trainer *t, const PhaseNet *p) {
@@ -65,11 +65,11 @@ static void fill_augmentation(Trainer *t, const PhaseNet *p) {
 
 /* ---- one run ---- */
 
-static Status run(Trainer *t, NetId id, TrainPhase ph, Error *e) {
+static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
-  Status st = plan_run(p->plan, e);
+  TRY(plan_run(p->plan, e));
   /* on a backend: device_settle looks at all losses of the iteration at once */
-  if (st != ST_OK || !p->loss || t->b) return st;
+  if (!p->loss || t->b) return ST_OK;
   const real *loss = plan_data(p->plan, p->loss);
   for (int i = 0; i < p->n; i++)
     if (!isfinite(loss[i]))
@@ -82,23 +82,22 @@ static Status run(Trainer *t, NetId id, TrainPhase ph, Error *e) {
 }
 
 /* Adds what the last run left in the net's round gradient. */
-static Status accumulate(Trainer *t, NetId id, int is_d, Error *e) {
+static Status phase_accumulate(Trainer *t, NetId id, int is_d, Error *e) {
   PhaseNet *p = &t->net[id];
   real *g = flat_at(t->b, t->grad_round[is_d]);
-  Status st = ST_OK;
-  for (int i = 0; i < p->ncopy && st == ST_OK; i++) {
+  for (int i = 0; i < p->ncopy; i++) {
     const GradCopy *c = &p->copy[i];
-    st = c->v ? take(t, p, c->v, t->grad_round[is_d] + c->offset, c->numel, e)
-              : flat_zero(t->b, g + c->offset, c->numel, e);
+    TRY(c->v ? phase_take(t, p, c->v, t->grad_round[is_d] + c->offset, c->numel, e)
+             : flat_zero(t->b, g + c->offset, c->numel, e));
   }
-  return st == ST_OK ? flat_add(t->b, flat_at(t->b, t->grad_sum[is_d]), g, t->adam[is_d].n, e) : st;
+  return flat_add(t->b, flat_at(t->b, t->grad_sum[is_d]), g, t->adam[is_d].n, e);
 }
 
 /* Running average of w over everything the mapping produced: SEMANTICS 2.2. */
 static Status update_w_avg(Trainer *t, const PhaseNet *p, int k, Error *e) {
   /* train_share_end does the rest */
   if (comm_many(t->cfg.comm))
-    return take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);
+    return phase_take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);
   real *w_avg = params_find(&t->G.params, "mapping.w_avg")->data;
   return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim,
                   t->cfg.w_avg_beta, e);
@@ -112,11 +111,11 @@ static Status round_gmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   TRY(fill_generator(t, p, &d->phase[PH_GMAIN], k, p->n, e));
   fill_augmentation(t, p);
   if (!train_mine(t, k)) return ST_OK;
-  TRY(run(t, NET_GMAIN, PH_GMAIN, e));
+  TRY(phase_run_net(t, NET_GMAIN, PH_GMAIN, e));
   TRY(update_w_avg(t, p, k, e));
-  TRY(take(t, p, p->logits, t->g_scores + (int64_t)k * p->n, p->n, e));
-  TRY(take(t, p, p->loss, t->g_losses + (int64_t)k * p->n, p->n, e));
-  return accumulate(t, NET_GMAIN, 0, e);
+  TRY(phase_take(t, p, p->logits, t->g_scores + (int64_t)k * p->n, p->n, e));
+  TRY(phase_take(t, p, p->loss, t->g_losses + (int64_t)k * p->n, p->n, e));
+  return phase_accumulate(t, NET_GMAIN, 0, e);
 }
 
 /* Several processes: the running mean path length from which a round starts depends on the rounds
@@ -130,7 +129,7 @@ static Status measure_lengths(Trainer *t, const PhaseDraws *pd, Error *e) {
   for (int k = 0; k < train_rounds(&t->cfg); k++) {
     TRY(fill_generator(t, &p, pd, k, t->net[NET_GMAIN].n, e));
     if (!train_mine(t, k)) continue;
-    put(&p, p.pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p.g, p.pl_noise)));
+    phase_put(&p, p.pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p.g, p.pl_noise)));
     TRY(plan_run(p.plan, e));
     const real *length;
     TRY(plan_read(p.plan, p.pl_len, &length, e));
@@ -145,14 +144,14 @@ static Status round_greg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   const PhaseDraws *pd = &d->phase[PH_GREG];
   TRY(fill_generator(t, p, pd, k, t->net[NET_GMAIN].n, e));
   if (!train_mine(t, k)) return ST_OK;
-  put(p, p->pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p->g, p->pl_noise)));
+  phase_put(p, p->pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p->g, p->pl_noise)));
   if (t->pl_start) TRY(train_share_pl_mean(t, k, e));
-  TRY(run(t, NET_GREG, PH_GREG, e));
+  TRY(phase_run_net(t, NET_GREG, PH_GREG, e));
   TRY(update_w_avg(t, p, k, e));
-  TRY(take(t, p, p->pl_new_mean, &t->res->pl_mean, 1, e)); /* the next round reads it there */
-  TRY(take(t, p, p->pl_new_mean, t->pl_means + k, 1, e));
-  TRY(take(t, p, p->loss, t->pl + (int64_t)k * p->n, p->n, e));
-  return accumulate(t, NET_GREG, 0, e);
+  TRY(phase_take(t, p, p->pl_new_mean, &t->res->pl_mean, 1, e)); /* the next round reads it there */
+  TRY(phase_take(t, p, p->pl_new_mean, t->pl_means + k, 1, e));
+  TRY(phase_take(t, p, p->loss, t->pl + (int64_t)k * p->n, p->n, e));
+  return phase_accumulate(t, NET_GREG, 0, e);
 }
 
 /* One pass of the discriminator over round_img: fakes push logits down (sign +1), reals up (sign
@@ -164,13 +163,13 @@ static Status dmain_pass(Trainer *t, bool mine, const real *labels, double sign,
     fill_augmentation(t, p);
     return ST_OK;
   }
-  if (p->c) put(p, p->c, labels);
-  put_scalar(p, p->sign, sign);
+  if (p->c) phase_put(p, p->c, labels);
+  phase_put_scalar(p, p->sign, sign);
   fill_augmentation(t, p);
-  TRY(run(t, NET_DMAIN, PH_DMAIN, e));
-  TRY(take(t, p, p->logits, scores, p->n, e));
+  TRY(phase_run_net(t, NET_DMAIN, PH_DMAIN, e));
+  TRY(phase_take(t, p, p->logits, scores, p->n, e));
   TRY(flat_add(t->b, flat_at(t->b, losses), flat_value(t->b, p->plan, p->loss), p->n, e));
-  return accumulate(t, NET_DMAIN, 1, e);
+  return phase_accumulate(t, NET_DMAIN, 1, e);
 }
 
 static int64_t image_numel(const Trainer *t) {
@@ -184,7 +183,7 @@ static Status round_dmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   bool mine = train_mine(t, k);
   TRY(fill_generator(t, f, pd, k, f->n, e));
   if (mine) {
-    TRY(run(t, NET_FAKES, PH_DMAIN, e));
+    TRY(phase_run_net(t, NET_FAKES, PH_DMAIN, e));
     TRY(update_w_avg(t, f, k, e));
     TRY(flat_zero(t->b, flat_at(t->b, t->d_losses + at), f->n, e));
   }
@@ -202,19 +201,19 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
     fill_augmentation(t, p);
     return ST_OK;
   }
-  put(p, p->img, d->images + at * image_numel(t));
-  if (p->c) put(p, p->c, d->labels + at * t->cfg.G.c_dim);
+  phase_put(p, p->img, d->images + at * image_numel(t));
+  if (p->c) phase_put(p, p->c, d->labels + at * t->cfg.G.c_dim);
   fill_augmentation(t, p);
-  TRY(run(t, NET_DREG, PH_DREG, e));
-  TRY(take(t, p, p->loss, t->r1 + at, p->n, e));
-  TRY(take(t, p, p->logits, t->r1_logits + at, p->n, e));
-  return accumulate(t, NET_DREG, 1, e);
+  TRY(phase_run_net(t, NET_DREG, PH_DREG, e));
+  TRY(phase_take(t, p, p->loss, t->r1 + at, p->n, e));
+  TRY(phase_take(t, p, p->logits, t->r1_logits + at, p->n, e));
+  return phase_accumulate(t, NET_DREG, 1, e);
 }
 
 /* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam.
  * The average of G's weights goes along with the last step of G in an iteration (the phases of D do
  * not move G). */
-static Status optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
+static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.params : &t->G.params;
   real *host = t->grad_sum[is_d], *g = flat_at(t->b, host);
@@ -242,5 +241,5 @@ Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
     TRY(train_share_lengths(t, st == ST_OK ? measure_lengths(t, &d->phase[ph], e) : st, e));
   for (int k = 0; k < train_rounds(&t->cfg) && st == ST_OK; k++) st = round[ph](t, d, k, e);
   TRY(train_share_end(t, ph, st, e));
-  return optimise(t, ph, is_d, e);
+  return phase_optimise(t, ph, is_d, e);
 }

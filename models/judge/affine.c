@@ -37,7 +37,7 @@ AffineMap affine_draw(const AffineRange *r, Rng *rng) {
   return m;
 }
 
-static double sample(const real *p, int h, int w, double x, double y) {
+static double image_sample(const real *p, int h, int w, double x, double y) {
   x = PRLX_MIN(PRLX_MAX(x, 0.0), w - 1.0);
   y = PRLX_MIN(PRLX_MAX(y, 0.0), h - 1.0);
   const int x0 = (int)x, y0 = (int)y, x1 = PRLX_MIN(x0 + 1, w - 1), y1 = PRLX_MIN(y0 + 1, h - 1);
@@ -54,7 +54,7 @@ void affine_apply(const AffineMap *m, const real *in, int channels, int h, int w
       for (int x = 0; x < w; x++) {
         const double dx = x - cx, dy = y - cy;
         out[(c * h + y) * w + x] =
-            (real)sample(in + (int64_t)c * h * w, h, w, m->a * dx + m->b * dy + m->tx + cx,
-                         m->c * dx + m->d * dy + m->ty + cy);
+            (real)image_sample(in + (int64_t)c * h * w, h, w, m->a * dx + m->b * dy + m->tx + cx,
+                               m->c * dx + m->d * dy + m->ty + cy);
       }
 }

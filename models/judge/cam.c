@@ -11,7 +11,7 @@ void cam_size(const Classifier *c, int h, int w, int *mh, int *mw) {
 }
 
 /* [N,1,mh,mw] */
-static Val build(Graph *g, const Classifier *c, Val x, int cls, CamKind kind) {
+static Val cam_build(Graph *g, const Classifier *c, Val x, int cls, CamKind kind) {
   ClassifierTaps t;
   Val logits = g_classifier(g, c, x, NULL, &t), weight;
   const int64_t ch = graph_dim(g, t.features, 1);
@@ -42,21 +42,26 @@ Status cam_maps(const Classifier *c, const Slices *d, int cls, CamKind kind, rea
   Plan *plan = NULL;
   if (!g) return err_set(e, ST_NOMEM, "activation map: out of memory for the graph");
   Val x = g_input(g, "slices", SHAPE4(CAM_BATCH, d->channels, d->h, d->w)),
-      y = build(g, c, x, cls, kind);
+      y = cam_build(g, c, x, cls, kind);
   Status s = graph_status(g, e);
-  if (s == ST_OK) s = plan_new(g, 1, &y, NULL, &plan, e);
-  for (int64_t at = 0; at < d->n && s == ST_OK; at += CAM_BATCH) {
+  if (s != ST_OK) goto done;
+  s = plan_new(g, 1, &y, NULL, &plan, e);
+  if (s != ST_OK) goto done;
+  for (int64_t at = 0; at < d->n; at += CAM_BATCH) {
     const int64_t m = PRLX_MIN((int64_t)CAM_BATCH, d->n - at);
     memcpy(plan_data(plan, x), d->images + at * per, (size_t)(m * per) * sizeof(real));
     s = plan_run(plan, e);
-    if (s == ST_OK)
-      memcpy(maps + at * cells, plan_data(plan, y), (size_t)(m * cells) * sizeof(real));
+    if (s != ST_OK) goto done;
+    memcpy(maps + at * cells, plan_data(plan, y), (size_t)(m * cells) * sizeof(real));
   }
-  for (int64_t i = 0; i < d->n * cells && s == ST_OK; i++)
-    if (!isfinite(maps[i]))
-      s = err_set(e, ST_NUMERIC,
-                  "activation map: slice %lld gives %g; check the slice and the weights for NaN",
-                  (long long)(i / cells), (double)maps[i]);
+  for (int64_t i = 0; i < d->n * cells; i++) {
+    if (isfinite(maps[i])) continue;
+    s = err_set(e, ST_NUMERIC,
+                "activation map: slice %lld gives %g; check the slice and the weights for NaN",
+                (long long)(i / cells), (double)maps[i]);
+    goto done;
+  }
+done:
   plan_free(plan);
   graph_free(g);
   return s;
@@ -125,7 +130,7 @@ static double inverse_f(double t) {
   return t > 6.0 / 29 ? t * t * t : 3 * (6.0 / 29) * (6.0 / 29) * (t - 4.0 / 29);
 }
 
-static uint8_t srgb(double v) {
+static uint8_t srgb_byte(double v) {
   v = v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055;
   return v <= 0 ? 0 : v >= 1 ? 255 : (uint8_t)lround(v * 255);
 }
@@ -140,7 +145,7 @@ void cam_colour(double v, uint8_t rgb[3]) {
                chroma = chroma_at[k] + (10 * v - k) * (chroma_at[k + 1] - chroma_at[k]);
   const double fy = (L + 16) / 116, X = 0.95047 * inverse_f(fy + chroma * cos(hue) / 500),
                Y = inverse_f(fy), Z = 1.08883 * inverse_f(fy - chroma * sin(hue) / 200);
-  rgb[0] = srgb(3.2404542 * X - 1.5371385 * Y - 0.4985314 * Z);
-  rgb[1] = srgb(-0.9692660 * X + 1.8760108 * Y + 0.0415560 * Z);
-  rgb[2] = srgb(0.0556434 * X - 0.2040259 * Y + 1.0572252 * Z);
+  rgb[0] = srgb_byte(3.2404542 * X - 1.5371385 * Y - 0.4985314 * Z);
+  rgb[1] = srgb_byte(-0.9692660 * X + 1.8760108 * Y + 0.0415560 * Z);
+  rgb[2] = srgb_byte(0.0556434 * X - 0.2040259 * Y + 1.0572252 * Z);
 }

@@ -12,6 +12,25 @@ ClassifierTrain classifier_train_defaults(void) {
   return (ClassifierTrain){.epochs = 25, .batch = 32, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999};
 }
 
+static Status add_tensors(Classifier *c, Error *e) {
+  const ClassifierConfig *cfg = &c->cfg;
+  for (int k = 0; k < CLS_UNITS; k++) {
+    char name[64];
+    if (cfg->width[k] < 1 || cfg->width[k] > 4096)
+      return err_set(e, ST_INVALID, "classifier: unit %d is %d wide; expected 1 to 4096", k + 1,
+                     cfg->width[k]);
+    snprintf(name, sizeof name, "unit%d.conv.weight", k);
+    TRY(params_add(&c->params, name,
+                   SHAPE4(cfg->width[k], k ? cfg->width[k - 1] : cfg->channels, 3, 3), false, e));
+    snprintf(name, sizeof name, "unit%d.bn", k);
+    TRY(bn_add(&c->params, name, cfg->width[k], e));
+  }
+  TRY(params_add(&c->params, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false,
+                 e));
+  TRY(params_add(&c->params, "fc.bias", SHAPE1(cfg->classes), false, e));
+  return params_seal(&c->params, e);
+}
+
 Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e) {
   *c = (Classifier){.cfg = *cfg};
   if (cfg->channels < 1 || cfg->channels > 16 || cfg->classes < 2 || cfg->classes > 1000 ||
@@ -20,24 +39,7 @@ Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e) {
         e, ST_INVALID,
         "classifier: %d channels, %d classes, %d poolings; expected 1 to 16, 2 to 1000, 0 to %d",
         cfg->channels, cfg->classes, cfg->pools, CLS_UNITS - 1);
-  Status s = ST_OK;
-  for (int k = 0; k < CLS_UNITS && s == ST_OK; k++) {
-    char name[64];
-    if (cfg->width[k] < 1 || cfg->width[k] > 4096)
-      s = err_set(e, ST_INVALID, "classifier: unit %d is %d wide; expected 1 to 4096", k + 1,
-                  cfg->width[k]);
-    snprintf(name, sizeof name, "unit%d.conv.weight", k);
-    if (s == ST_OK)
-      s = params_add(&c->params, name,
-                     SHAPE4(cfg->width[k], k ? cfg->width[k - 1] : cfg->channels, 3, 3), false, e);
-    snprintf(name, sizeof name, "unit%d.bn", k);
-    if (s == ST_OK) s = bn_add(&c->params, name, cfg->width[k], e);
-  }
-  if (s == ST_OK)
-    s = params_add(&c->params, "fc.weight", SHAPE2(cfg->classes, cfg->width[CLS_UNITS - 1]), false,
-                   e);
-  if (s == ST_OK) s = params_add(&c->params, "fc.bias", SHAPE1(cfg->classes), false, e);
-  if (s == ST_OK) s = params_seal(&c->params, e);
+  const Status s = add_tensors(c, e);
   if (s != ST_OK) classifier_free(c);
   return s;
 }
@@ -97,19 +99,23 @@ static Status check_labels(const Classifier *c, const Slices *d, Error *e) {
   int64_t *count = mem_alloc((size_t)k * sizeof *count);
   if (!count) return err_set(e, ST_NOMEM, "classifier: out of memory");
   Status s = ST_OK;
-  for (int64_t i = 0; i < d->n && s == ST_OK; i++) {
-    if (d->labels[i] < 0 || d->labels[i] >= k)
+  for (int64_t i = 0; i < d->n; i++) {
+    if (d->labels[i] < 0 || d->labels[i] >= k) {
       s = err_set(e, ST_INVALID, "classifier: slice %lld is of class %lld; expected 0 to %d",
                   (long long)i, (long long)d->labels[i], k - 1);
-    else
-      count[d->labels[i]]++;
+      goto done;
+    }
+    count[d->labels[i]]++;
   }
-  for (int i = 0; i < k && s == ST_OK; i++)
-    if (!count[i])
-      s = err_set(e, ST_INVALID,
-                  "classifier: no slice of class %d among %lld to train with; expected slices of "
-                  "all %d classes",
-                  i, (long long)d->n, k);
+  for (int i = 0; i < k; i++) {
+    if (count[i]) continue;
+    s = err_set(e, ST_INVALID,
+                "classifier: no slice of class %d among %lld to train with; expected slices of "
+                "all %d classes",
+                i, (long long)d->n, k);
+    goto done;
+  }
+done:
   mem_free(count);
   return s;
 }
@@ -130,9 +136,9 @@ typedef struct Trn {
   int64_t seen;
 } Trn;
 
-static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e) {
-  Status s = fit_begin(&t->f, &c->params, e);
-  if (s != ST_OK) return s;
+static Status classifier_build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d,
+                               Error *e) {
+  TRY(fit_begin(&t->f, &c->params, e));
   Graph *g = t->f.graph;
   t->batch = (int)PRLX_MIN(o->batch, d->n);
   t->classes = c->cfg.classes;
@@ -145,14 +151,14 @@ static Status build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slice
   return fit_plan(&t->f, t->loss, 1, &t->logits, 0, NULL, o->lr, o->beta1, o->beta2, e);
 }
 
-static int largest(const real *z, int k) {
+static int index_of_largest(const real *z, int k) {
   int at = 0;
   for (int i = 1; i < k; i++)
     if (z[i] > z[at]) at = i;
   return at;
 }
 
-static void load(void *ctx, int row, int64_t j) {
+static void classifier_load_row(void *ctx, int row, int64_t j) {
   Trn *t = ctx;
   const int64_t per = (int64_t)t->d->channels * t->d->h * t->d->w;
   real *x = plan_data(t->f.plan, t->x),
@@ -165,7 +171,7 @@ static void count_right(void *ctx, const int64_t *items) {
   Trn *t = ctx;
   const real *z = plan_data(t->f.plan, t->logits);
   for (int i = 0; i < t->batch; i++)
-    t->right += largest(z + (int64_t)i * t->classes, t->classes) == t->d->labels[items[i]];
+    t->right += index_of_largest(z + (int64_t)i * t->classes, t->classes) == t->d->labels[items[i]];
   t->seen += t->batch;
 }
 
@@ -183,31 +189,32 @@ Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d
                    "classifier: %d epochs, batch %d, learning rate %g, betas %g, %g; expected at "
                    "least 1, at least 2, > 0, in [0,1)",
                    o->epochs, o->batch, o->lr, o->beta1, o->beta2);
-  Status s = check_slices(c, d, e);
-  if (s == ST_OK) s = check_labels(c, d, e);
-  if (s != ST_OK) return s;
+  TRY(check_slices(c, d, e));
+  TRY(check_labels(c, d, e));
   Rng init = {.seed = o->seed, .subsequence = 0};
   classifier_reset(c, &init);
   Trn t = {0};
-  s = build(&t, c, o, d, e);
+  Status s = classifier_build(&t, c, o, d, e);
   FitLoop l = {.who = "classifier",
                .n = d->n,
                .epochs = o->epochs,
                .batch = t.batch,
                .seed = o->seed,
-               .load = load,
+               .load = classifier_load_row,
                .after = count_right,
                .tick = on_epoch,
                .ctx = &t};
-  if (s == ST_OK) s = fit_epochs(&t.f, t.loss, &l, e);
+  if (s != ST_OK) goto done;
+  s = fit_epochs(&t.f, t.loss, &l, e);
+done:
   fit_free(&t.f);
   return s;
 }
 
 /* ---- prediction ---- */
 
-static void softmax(const real *z, int k, double *p) {
-  double top = (double)z[largest(z, k)], sum = 0;
+static void row_softmax(const real *z, int k, double *p) {
+  double top = (double)z[index_of_largest(z, k)], sum = 0;
   for (int i = 0; i < k; i++) sum += p[i] = exp((double)z[i] - top);
   for (int i = 0; i < k; i++) p[i] /= sum;
 }
@@ -218,25 +225,26 @@ typedef struct Take {
 } Take;
 static void take_softmax(void *ctx, int64_t first, int64_t m, const real *logits) {
   const Take *t = ctx;
-  for (int64_t i = 0; i < m; i++) softmax(logits + i * t->k, t->k, t->prob + (first + i) * t->k);
+  for (int64_t i = 0; i < m; i++)
+    row_softmax(logits + i * t->k, t->k, t->prob + (first + i) * t->k);
 }
 
 Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Error *e) {
-  Status s = check_slices(c, d, e);
-  if (s != ST_OK) return s;
+  TRY(check_slices(c, d, e));
   Graph *g = graph_new();
   if (!g) return err_set(e, ST_NOMEM, "classifier: out of memory for the graph");
   Take t = {prob, c->cfg.classes};
   Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w)),
       logits = g_classifier(g, c, x, NULL, NULL);
-  s = fit_predict(g, x, logits, d, take_softmax, &t, e);
-  for (int64_t i = 0; i < d->n * t.k && s == ST_OK; i++)
-    if (!isfinite(prob[i]))
-      s = err_set(e, ST_NUMERIC,
-                  "classifier: slice %lld gets probability %g; the weights are broken",
-                  (long long)(i / t.k), prob[i]);
+  const Status s = fit_predict(g, x, logits, d, take_softmax, &t, e);
   graph_free(g);
-  return s;
+  if (s != ST_OK) return s;
+  for (int64_t i = 0; i < d->n * t.k; i++)
+    if (!isfinite(prob[i]))
+      return err_set(e, ST_NUMERIC,
+                     "classifier: slice %lld gets probability %g; the weights are broken",
+                     (long long)(i / t.k), prob[i]);
+  return ST_OK;
 }
 
 void classifier_by_lesion(int64_t n, const double *prob, int classes, int cls,

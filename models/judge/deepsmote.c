@@ -23,7 +23,8 @@ static int64_t flat_size(const DeepSmoteConfig *c) {
   return (int64_t)stage_channels(c, STAGES) * (c->side / 16) * (c->side / 16);
 }
 
-static const char *label(char b[64], const char *part, const char *kind, int k, const char *tail) {
+static const char *deepsmote_label(char b[64], const char *part, const char *kind, int k,
+                                   const char *tail) {
   if (k < 0)
     snprintf(b, 64, "%s.%s%s", part, kind, tail);
   else
@@ -34,28 +35,25 @@ static const char *label(char b[64], const char *part, const char *kind, int k, 
 static Status add_tensors(DeepSmote *d, Error *e) {
   const DeepSmoteConfig *c = &d->cfg;
   char b[64];
-  Status s = ST_OK;
-  for (int k = 0; k < STAGES && s == ST_OK; k++) {
-    s = params_add(&d->params, label(b, "enc", "conv", k, ".weight"),
-                   SHAPE4(stage_channels(c, k + 1), stage_channels(c, k), 4, 4), false, e);
-    if (s == ST_OK && k)
-      s = bn_add(&d->params, label(b, "enc", "bn", k, ""), stage_channels(c, k + 1), e);
+  for (int k = 0; k < STAGES; k++) {
+    TRY(params_add(&d->params, deepsmote_label(b, "enc", "conv", k, ".weight"),
+                   SHAPE4(stage_channels(c, k + 1), stage_channels(c, k), 4, 4), false, e));
+    if (k)
+      TRY(bn_add(&d->params, deepsmote_label(b, "enc", "bn", k, ""), stage_channels(c, k + 1), e));
   }
-  if (s == ST_OK)
-    s = params_add(&d->params, "enc.fc.weight", SHAPE2(c->latent, flat_size(c)), false, e);
-  if (s == ST_OK) s = params_add(&d->params, "enc.fc.bias", SHAPE1(c->latent), false, e);
-  if (s == ST_OK)
-    s = params_add(&d->params, "dec.fc.weight", SHAPE2(flat_size(c), c->latent), false, e);
-  if (s == ST_OK) s = params_add(&d->params, "dec.fc.bias", SHAPE1(flat_size(c)), false, e);
+  TRY(params_add(&d->params, "enc.fc.weight", SHAPE2(c->latent, flat_size(c)), false, e));
+  TRY(params_add(&d->params, "enc.fc.bias", SHAPE1(c->latent), false, e));
+  TRY(params_add(&d->params, "dec.fc.weight", SHAPE2(flat_size(c), c->latent), false, e));
+  TRY(params_add(&d->params, "dec.fc.bias", SHAPE1(flat_size(c)), false, e));
   /* a transposed convolution's weight is that of the convolution it transposes: [in,out,4,4] */
-  for (int k = 0; k < STAGES && s == ST_OK; k++) {
+  for (int k = 0; k < STAGES; k++) {
     const int ci = stage_channels(c, STAGES - k), co = stage_channels(c, STAGES - k - 1);
-    s = params_add(&d->params, label(b, "dec", "conv", k, ".weight"), SHAPE4(ci, co, 4, 4), false,
-                   e);
-    if (s == ST_OK && k < STAGES - 1) s = bn_add(&d->params, label(b, "dec", "bn", k, ""), co, e);
+    TRY(params_add(&d->params, deepsmote_label(b, "dec", "conv", k, ".weight"),
+                   SHAPE4(ci, co, 4, 4), false, e));
+    if (k < STAGES - 1) TRY(bn_add(&d->params, deepsmote_label(b, "dec", "bn", k, ""), co, e));
   }
-  if (s == ST_OK) s = params_add(&d->params, "dec.bias", SHAPE1(c->channels), false, e);
-  return s == ST_OK ? params_seal(&d->params, e) : s;
+  TRY(params_add(&d->params, "dec.bias", SHAPE1(c->channels), false, e));
+  return params_seal(&d->params, e);
 }
 
 Status deepsmote_new(DeepSmote *d, const DeepSmoteConfig *cfg, Error *e) {
@@ -81,50 +79,55 @@ void deepsmote_reset(DeepSmote *d, Rng *r) {
   char b[64];
   memset(d->params.data, 0, (size_t)d->params.ntotal * sizeof *d->params.data);
   for (int k = 0; k < STAGES; k++) {
-    fit_init_he(&d->params, label(b, "enc", "conv", k, ".weight"),
+    fit_init_he(&d->params, deepsmote_label(b, "enc", "conv", k, ".weight"),
                 16 * (int64_t)stage_channels(&d->cfg, k), r);
-    if (k) bn_reset(&d->params, label(b, "enc", "bn", k, ""));
+    if (k) bn_reset(&d->params, deepsmote_label(b, "enc", "bn", k, ""));
     /* 4 of 16 taps meet a pixel */
-    fit_init_he(&d->params, label(b, "dec", "conv", k, ".weight"),
+    fit_init_he(&d->params, deepsmote_label(b, "dec", "conv", k, ".weight"),
                 4 * (int64_t)stage_channels(&d->cfg, STAGES - k), r);
-    if (k < STAGES - 1) bn_reset(&d->params, label(b, "dec", "bn", k, ""));
+    if (k < STAGES - 1) bn_reset(&d->params, deepsmote_label(b, "dec", "bn", k, ""));
   }
   fit_init_he(&d->params, "enc.fc.weight", 2 * flat_size(&d->cfg), r);
   fit_init_he(&d->params, "dec.fc.weight", d->cfg.latent, r);
 }
 
-static Val leaf(Graph *g, const DeepSmote *d, const char *name, const BnTaps *bn) {
+static Val deepsmote_leaf(Graph *g, const DeepSmote *d, const char *name, const BnTaps *bn) {
   return params_leaf(g, &d->params, name, !bn);
 }
 
 Val g_deepsmote_encode(Graph *g, const DeepSmote *d, Val x, BnTaps *bn) {
   char b[64];
   for (int k = 0; k < STAGES; k++) {
-    x = g_conv2d(g, x, leaf(g, d, label(b, "enc", "conv", k, ".weight"), bn), 2, 1);
-    if (k) x = g_batch_norm(g, &d->params, label(b, "enc", "bn", k, ""), x, bn);
+    x = g_conv2d(g, x, deepsmote_leaf(g, d, deepsmote_label(b, "enc", "conv", k, ".weight"), bn), 2,
+                 1);
+    if (k) x = g_batch_norm(g, &d->params, deepsmote_label(b, "enc", "bn", k, ""), x, bn);
     x = g_lrelu(g, x, 0.2, 1, -1);
   }
   Val z = g_matmul(g, g_reshape(g, x, SHAPE2(graph_dim(g, x, 0), flat_size(&d->cfg))),
-                   leaf(g, d, "enc.fc.weight", bn), false, true);
-  return g_add(g, z, g_reshape(g, leaf(g, d, "enc.fc.bias", bn), SHAPE2(1, d->cfg.latent)));
+                   deepsmote_leaf(g, d, "enc.fc.weight", bn), false, true);
+  return g_add(g, z,
+               g_reshape(g, deepsmote_leaf(g, d, "enc.fc.bias", bn), SHAPE2(1, d->cfg.latent)));
 }
 
 Val g_deepsmote_decode(Graph *g, const DeepSmote *d, Val z, BnTaps *bn) {
   const int64_t n = graph_dim(g, z, 0), flat = flat_size(&d->cfg);
   int64_t side = d->cfg.side / 16;
   char b[64];
-  Val x = g_matmul(g, z, leaf(g, d, "dec.fc.weight", bn), false, true);
-  x = g_lrelu(g, g_add(g, x, g_reshape(g, leaf(g, d, "dec.fc.bias", bn), SHAPE2(1, flat))), 0, 1,
-              -1);
+  Val x = g_matmul(g, z, deepsmote_leaf(g, d, "dec.fc.weight", bn), false, true);
+  x = g_lrelu(g,
+              g_add(g, x, g_reshape(g, deepsmote_leaf(g, d, "dec.fc.bias", bn), SHAPE2(1, flat))),
+              0, 1, -1);
   x = g_reshape(g, x, SHAPE4(n, stage_channels(&d->cfg, STAGES), side, side));
   for (int k = 0; k < STAGES; k++, side *= 2) {
-    x = g_conv2d_dx(g, x, leaf(g, d, label(b, "dec", "conv", k, ".weight"), bn), 2, 1, 2 * side,
-                    2 * side);
+    x = g_conv2d_dx(g, x, deepsmote_leaf(g, d, deepsmote_label(b, "dec", "conv", k, ".weight"), bn),
+                    2, 1, 2 * side, 2 * side);
     if (k < STAGES - 1)
-      x = g_lrelu(g, g_batch_norm(g, &d->params, label(b, "dec", "bn", k, ""), x, bn), 0, 1, -1);
+      x = g_lrelu(g, g_batch_norm(g, &d->params, deepsmote_label(b, "dec", "bn", k, ""), x, bn), 0,
+                  1, -1);
   }
-  return g_tanh(
-      g, g_add(g, x, g_reshape(g, leaf(g, d, "dec.bias", bn), SHAPE4(1, d->cfg.channels, 1, 1))));
+  return g_tanh(g, g_add(g, x,
+                         g_reshape(g, deepsmote_leaf(g, d, "dec.bias", bn),
+                                   SHAPE4(1, d->cfg.channels, 1, 1))));
 }
 
 /* ---- training ---- */
@@ -145,7 +148,7 @@ typedef struct Trn {
   int classes;
 } Trn;
 
-static Status build(Trn *t, const DeepSmote *m, DeepSmoteTrain o, Error *e) {
+static Status deepsmote_build(Trn *t, const DeepSmote *m, DeepSmoteTrain o, Error *e) {
   Graph *g = t->f.graph;
   const Shape s = SHAPE4(t->batch, m->cfg.channels, m->cfg.side, m->cfg.side);
   t->x = g_input(g, "images", s);
@@ -162,7 +165,7 @@ static Status build(Trn *t, const DeepSmote *m, DeepSmoteTrain o, Error *e) {
   return fit_plan(&t->f, loss, 2, extra, o.kind == DEEPSMOTE_CODE, &zc, o.lr, 0.9, 0.999, e);
 }
 
-static void put(real *dst, const Slices *d, int64_t j) {
+static void image_put(real *dst, const Slices *d, int64_t j) {
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   for (int64_t k = 0; k < per; k++)
     dst[k] = PRLX_MIN(PRLX_MAX(d->images[j * per + k], (real)-1), (real)1);
@@ -189,7 +192,7 @@ static void draw_class(Trn *t, const Slices *d, Rng *r) {
   real *x = plan_data(t->f.plan, t->xc);
   for (int i = 0; i < t->batch; i++) {
     if (i % n == 0) fit_shuffle(t->pick, n, r);
-    put(x + i * per, d, t->pick[i % n]);
+    image_put(x + i * per, d, t->pick[i % n]);
   }
 }
 
@@ -202,18 +205,17 @@ static void draw_permutation(Trn *t, DeepSmotePenalty kind, Rng *r) {
   for (int64_t i = 0; i < t->batch; i++) m[i * t->batch + t->pick[i]] = 1;
 }
 
-static Status epoch(Trn *t, const DeepSmoteTrain *o, const Slices *d, Rng *r, double *rec,
-                    double *pen, Error *e) {
+static Status epoch_run(Trn *t, const DeepSmoteTrain *o, const Slices *d, Rng *r, double *rec,
+                        double *pen, Error *e) {
   const int64_t per = (int64_t)d->channels * d->h * d->w, batches = d->n / t->batch;
   *rec = *pen = 0;
   fit_shuffle(t->order, d->n, r);
   for (int64_t b = 0; b < batches; b++) {
     for (int i = 0; i < t->batch; i++)
-      put(plan_data(t->f.plan, t->x) + i * per, d, t->order[b * t->batch + i]);
+      image_put(plan_data(t->f.plan, t->x) + i * per, d, t->order[b * t->batch + i]);
     draw_class(t, d, r);
     draw_permutation(t, o->kind, r);
-    Status s = fit_step(&t->f, e);
-    if (s != ST_OK) return s;
+    TRY(fit_step(&t->f, e));
     *rec += (double)*plan_data(t->f.plan, t->rec) / (double)batches;
     *pen += (double)*plan_data(t->f.plan, t->pen) / (double)batches;
   }
@@ -223,8 +225,8 @@ static Status epoch(Trn *t, const DeepSmoteTrain *o, const Slices *d, Rng *r, do
                        *rec + *pen);
 }
 
-static Status check(const DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, int *classes,
-                    Error *e) {
+static Status check_setup(const DeepSmote *m, const DeepSmoteTrain *o, const Slices *d,
+                          int *classes, Error *e) {
   if (o->epochs < 1 || o->batch < 2 || !(o->lr > 0) || !(o->penalty >= 0))
     return err_set(e, ST_INVALID,
                    "DeepSMOTE: %d epochs, batch %d, learning rate %g, weight %g; expected at least "
@@ -250,10 +252,19 @@ static Status check(const DeepSmote *m, const DeepSmoteTrain *o, const Slices *d
   return ST_OK;
 }
 
+static Status run_epochs(Trn *t, const DeepSmoteTrain *o, const Slices *d, Rng *r, Error *e) {
+  for (int k = 1; k <= o->epochs; k++) {
+    double rec, pen;
+    TRY(epoch_run(t, o, d, r, &rec, &pen, e));
+    if (o->tick && !o->tick(o->ctx, k, rec, pen))
+      return err_set(e, ST_INTERRUPTED, "DeepSMOTE: stopped after epoch %d of %d", k, o->epochs);
+  }
+  return ST_OK;
+}
+
 Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, Error *e) {
   int classes = 0;
-  Status s = check(m, o, d, &classes, e);
-  if (s != ST_OK) return s;
+  TRY(check_setup(m, o, d, &classes, e));
   Rng init = {.seed = o->seed, .subsequence = 0}, r = {.seed = o->seed, .subsequence = 1};
   deepsmote_reset(m, &init);
   Trn t = {.batch = (int)PRLX_MIN(o->batch, d->n), .classes = classes};
@@ -262,20 +273,19 @@ Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, E
   t.pick = mem_alloc(n * sizeof *t.pick);
   t.by_class = mem_alloc(n * sizeof *t.by_class);
   t.start = mem_alloc((size_t)(classes + 1) * sizeof *t.start);
-  if (!t.order || !t.pick || !t.by_class || !t.start)
+  Status s = ST_OK;
+  if (!t.order || !t.pick || !t.by_class || !t.start) {
     s = err_set(e, ST_NOMEM, "DeepSMOTE: out of memory for %lld images", (long long)d->n);
-  if (s == ST_OK) s = fit_begin(&t.f, &m->params, e);
-  if (s == ST_OK) s = build(&t, m, *o, e);
-  if (s == ST_OK) {
-    sort_by_class(&t, d);
-    for (int64_t i = 0; i < d->n; i++) t.order[i] = i;
+    goto done;
   }
-  for (int k = 1; k <= o->epochs && s == ST_OK; k++) {
-    double rec, pen;
-    s = epoch(&t, o, d, &r, &rec, &pen, e);
-    if (s == ST_OK && o->tick && !o->tick(o->ctx, k, rec, pen))
-      s = err_set(e, ST_INTERRUPTED, "DeepSMOTE: stopped after epoch %d of %d", k, o->epochs);
-  }
+  s = fit_begin(&t.f, &m->params, e);
+  if (s != ST_OK) goto done;
+  s = deepsmote_build(&t, m, *o, e);
+  if (s != ST_OK) goto done;
+  sort_by_class(&t, d);
+  for (int64_t i = 0; i < d->n; i++) t.order[i] = i;
+  s = run_epochs(&t, o, d, &r, e);
+done:
   fit_free(&t.f);
   mem_free(t.order);
   mem_free(t.pick);
@@ -286,8 +296,8 @@ Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, E
 
 /* ---- coding and decoding ---- */
 
-static Status infer(const DeepSmote *m, bool encode, const real *in, int64_t n, real *out,
-                    Error *e) {
+static Status deepsmote_infer(const DeepSmote *m, bool encode, const real *in, int64_t n, real *out,
+                              Error *e) {
   const int64_t per = (int64_t)m->cfg.channels * m->cfg.side * m->cfg.side,
                 a = encode ? per : m->cfg.latent, b = encode ? m->cfg.latent : per;
   Graph *g = graph_new();
@@ -298,24 +308,28 @@ static Status infer(const DeepSmote *m, bool encode, const real *in, int64_t n, 
                          : SHAPE2(INFER_BATCH, m->cfg.latent));
   Val y = encode ? g_deepsmote_encode(g, m, x, NULL) : g_deepsmote_decode(g, m, x, NULL);
   Status s = graph_status(g, e);
-  if (s == ST_OK) s = plan_new(g, 1, &y, NULL, &plan, e);
-  for (int64_t at = 0; at < n && s == ST_OK; at += INFER_BATCH) {
+  if (s != ST_OK) goto done;
+  s = plan_new(g, 1, &y, NULL, &plan, e);
+  if (s != ST_OK) goto done;
+  for (int64_t at = 0; at < n; at += INFER_BATCH) {
     const int64_t k = PRLX_MIN((int64_t)INFER_BATCH, n - at);
     real *px = plan_data(plan, x);
     for (int64_t i = 0; i < k * a; i++)
       px[i] = encode ? PRLX_MIN(PRLX_MAX(in[at * a + i], (real)-1), (real)1) : in[at * a + i];
     s = plan_run(plan, e);
-    if (s == ST_OK) memcpy(out + at * b, plan_data(plan, y), (size_t)(k * b) * sizeof *out);
+    if (s != ST_OK) goto done;
+    memcpy(out + at * b, plan_data(plan, y), (size_t)(k * b) * sizeof *out);
   }
+done:
   plan_free(plan);
   graph_free(g);
   return s;
 }
 
 Status deepsmote_encode(const DeepSmote *m, const real *images, int64_t n, real *z, Error *e) {
-  return infer(m, true, images, n, z, e);
+  return deepsmote_infer(m, true, images, n, z, e);
 }
 
 Status deepsmote_decode(const DeepSmote *m, const real *z, int64_t n, real *images, Error *e) {
-  return infer(m, false, z, n, images, e);
+  return deepsmote_infer(m, false, z, n, images, e);
 }

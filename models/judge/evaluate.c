@@ -11,14 +11,14 @@ const char *const metric_name[M_COUNT] = {"accuracy",    "precision", "sensitivi
                                           "specificity", "F1",        "balanced accuracy",
                                           "ROC AUC",     "PR AUC"};
 
-static double ratio(int64_t a, int64_t b) { return b > 0 ? (double)a / (double)b : NAN; }
+static double ratio_or_nan(int64_t a, int64_t b) { return b > 0 ? (double)a / (double)b : NAN; }
 
 void eval_from_confusion(Confusion c, double m[M_COUNT]) {
-  m[M_ACCURACY] = ratio(c.tp + c.tn, c.tp + c.tn + c.fp + c.fn);
-  m[M_PRECISION] = ratio(c.tp, c.tp + c.fp);
-  m[M_SENSITIVITY] = ratio(c.tp, c.tp + c.fn);
-  m[M_SPECIFICITY] = ratio(c.tn, c.tn + c.fp);
-  m[M_F1] = ratio(2 * c.tp, 2 * c.tp + c.fp + c.fn);
+  m[M_ACCURACY] = ratio_or_nan(c.tp + c.tn, c.tp + c.tn + c.fp + c.fn);
+  m[M_PRECISION] = ratio_or_nan(c.tp, c.tp + c.fp);
+  m[M_SENSITIVITY] = ratio_or_nan(c.tp, c.tp + c.fn);
+  m[M_SPECIFICITY] = ratio_or_nan(c.tn, c.tn + c.fp);
+  m[M_F1] = ratio_or_nan(2 * c.tp, 2 * c.tp + c.fp + c.fn);
   m[M_BALANCED] = (m[M_SENSITIVITY] + m[M_SPECIFICITY]) / 2;
   m[M_ROC_AUC] = m[M_PR_AUC] = NAN;
 }
@@ -98,8 +98,7 @@ static Status check_items(int64_t n, const int *truth, int runs, const double *s
 
 Status eval_metrics(int64_t n, const int *truth, const double *score, double threshold,
                     double m[M_COUNT], Error *e) {
-  Status s = check_items(n, truth, 1, score, e);
-  if (s != ST_OK) return s;
+  TRY(check_items(n, truth, 1, score, e));
   Ranked *r = mem_alloc((size_t)n * sizeof *r);
   if (!r) return err_set(e, ST_NOMEM, "evaluation: out of memory for %lld items", (long long)n);
   rank_items(n, truth, score, r);
@@ -110,7 +109,7 @@ Status eval_metrics(int64_t n, const int *truth, const double *score, double thr
 
 /* ---- bootstrap ---- */
 
-static int by_value(const void *a, const void *b) {
+static int double_order(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return x < y ? -1 : x > y;
 }
@@ -122,8 +121,8 @@ typedef struct Boot {
   double *value;
 } Boot;
 
-static Status resample(Boot *b, int64_t n, int runs, const int64_t *group, int64_t groups,
-                       double threshold, int resamples, uint64_t seed) {
+static void boot_resample(Boot *b, int64_t n, int runs, const int64_t *group, int64_t groups,
+                          double threshold, int resamples, uint64_t seed) {
   Rng rng = {.seed = seed, .subsequence = 0x626f6f74};
   for (int k = 0; k < resamples; k++) {
     memset(b->count, 0, (size_t)groups * sizeof *b->count);
@@ -138,7 +137,6 @@ static Status resample(Boot *b, int64_t n, int runs, const int64_t *group, int64
     }
     for (int q = 0; q < M_COUNT; q++) b->value[(int64_t)q * resamples + k] = sum[q] / runs;
   }
-  return ST_OK;
 }
 
 Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score,
@@ -155,32 +153,34 @@ Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score
     return err_set(e, ST_INVALID,
                    "bootstrap: %lld subject; an interval by subject needs at least 2",
                    (long long)groups);
-  Status s = check_items(n, truth, runs, score, e);
-  for (int64_t i = 0; i < n && s == ST_OK; i++)
+  TRY(check_items(n, truth, runs, score, e));
+  for (int64_t i = 0; i < n; i++)
     if (group[i] < 0 || group[i] >= groups)
-      s = err_set(e, ST_INVALID, "bootstrap: item %lld is of subject %lld; expected 0 to %lld",
-                  (long long)i, (long long)group[i], (long long)groups - 1);
-  if (s != ST_OK) return s;
+      return err_set(e, ST_INVALID, "bootstrap: item %lld is of subject %lld; expected 0 to %lld",
+                     (long long)i, (long long)group[i], (long long)groups - 1);
   Boot b = {mem_alloc((size_t)(n * runs) * sizeof *b.rank),
             mem_alloc((size_t)groups * sizeof *b.count), mem_alloc((size_t)n * sizeof *b.weight),
             mem_alloc((size_t)resamples * M_COUNT * sizeof *b.value)};
-  if (b.rank && b.count && b.weight && b.value) {
-    for (int r = 0; r < runs; r++)
-      rank_items(n, truth, score + (int64_t)r * n, b.rank + (int64_t)r * n);
-    s = resample(&b, n, runs, group, groups, threshold, resamples, seed);
-    for (int q = 0; q < M_COUNT; q++) {
-      double *v = b.value + (int64_t)q * resamples;
-      int64_t m = 0;
-      for (int k = 0; k < resamples; k++)
-        if (isfinite(v[k])) v[m++] = v[k];
-      if (2 * m <= resamples) continue;
-      qsort(v, (size_t)m, sizeof *v, by_value);
-      lo[q] = quantile_sorted(v, m, (1 - level) / 2);
-      hi[q] = quantile_sorted(v, m, (1 + level) / 2);
-    }
-  } else
+  Status s = ST_OK;
+  if (!b.rank || !b.count || !b.weight || !b.value) {
     s = err_set(e, ST_NOMEM, "bootstrap: out of memory for %lld items and %d resamples",
                 (long long)n, resamples);
+    goto done;
+  }
+  for (int r = 0; r < runs; r++)
+    rank_items(n, truth, score + (int64_t)r * n, b.rank + (int64_t)r * n);
+  boot_resample(&b, n, runs, group, groups, threshold, resamples, seed);
+  for (int q = 0; q < M_COUNT; q++) {
+    double *v = b.value + (int64_t)q * resamples;
+    int64_t m = 0;
+    for (int k = 0; k < resamples; k++)
+      if (isfinite(v[k])) v[m++] = v[k];
+    if (2 * m <= resamples) continue;
+    qsort(v, (size_t)m, sizeof *v, double_order);
+    lo[q] = quantile_sorted(v, m, (1 - level) / 2);
+    hi[q] = quantile_sorted(v, m, (1 + level) / 2);
+  }
+done:
   mem_free(b.rank);
   mem_free(b.count);
   mem_free(b.weight);
@@ -228,7 +228,7 @@ Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group,
     if (of) mean[m++] = total / (double)of;
   }
   if (m > 1) {
-    qsort(mean, (size_t)m, sizeof *mean, by_value);
+    qsort(mean, (size_t)m, sizeof *mean, double_order);
     *lo = quantile_sorted(mean, m, (1 - level) / 2);
     *hi = quantile_sorted(mean, m, (1 + level) / 2);
   }

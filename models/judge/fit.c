@@ -14,11 +14,10 @@ static const char *bn_name(char buf[96], const char *prefix, const char *tail) {
 
 Status bn_add(Params *p, const char *prefix, int channels, Error *e) {
   char b[96];
-  Status s = params_add(p, bn_name(b, prefix, "weight"), SHAPE1(channels), false, e);
-  if (s == ST_OK) s = params_add(p, bn_name(b, prefix, "bias"), SHAPE1(channels), false, e);
-  if (s == ST_OK) s = params_add(p, bn_name(b, prefix, "running_mean"), SHAPE1(channels), true, e);
-  return s == ST_OK ? params_add(p, bn_name(b, prefix, "running_var"), SHAPE1(channels), true, e)
-                    : s;
+  TRY(params_add(p, bn_name(b, prefix, "weight"), SHAPE1(channels), false, e));
+  TRY(params_add(p, bn_name(b, prefix, "bias"), SHAPE1(channels), false, e));
+  TRY(params_add(p, bn_name(b, prefix, "running_mean"), SHAPE1(channels), true, e));
+  return params_add(p, bn_name(b, prefix, "running_var"), SHAPE1(channels), true, e);
 }
 
 void bn_reset(Params *p, const char *prefix) {
@@ -96,9 +95,8 @@ Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const
     entry[n] = &f->params->e[i];
     wrt[n++] = params_leaf(f->graph, f->params, f->params->e[i].name, false);
   }
-  Status s = graph_status(f->graph, e);
-  if (s == ST_OK) s = graph_grad(f->graph, 1, &loss, NULL, n, wrt, dx, nstop, stop, e);
-  if (s != ST_OK) return s;
+  TRY(graph_status(f->graph, e));
+  TRY(graph_grad(f->graph, 1, &loss, NULL, n, wrt, dx, nstop, stop, e));
   outs[k++] = loss;
   for (int i = 0; i < nextra; i++) outs[k++] = extra[i];
   for (int i = 0; i < f->bn.n; i++) {
@@ -108,16 +106,14 @@ Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const
   for (int i = 0; i < n; i++) outs[k++] = dx[i];
   f->grad = mem_alloc((size_t)f->params->nparam * sizeof *f->grad);
   if (!f->grad) return err_set(e, ST_NOMEM, "training: out of memory for the gradient");
-  s = adam_init(&f->adam, f->params->nparam, lr, beta1, beta2, 1e-8, e);
-  if (s == ST_OK) s = plan_new(f->graph, k, outs, NULL, &f->plan, e);
-  for (int i = 0; i < n && s == ST_OK; i++)
-    s = plan_bind(f->plan, dx[i], f->grad + entry[i]->offset, e);
-  return s;
+  TRY(adam_init(&f->adam, f->params->nparam, lr, beta1, beta2, 1e-8, e));
+  TRY(plan_new(f->graph, k, outs, NULL, &f->plan, e));
+  for (int i = 0; i < n; i++) TRY(plan_bind(f->plan, dx[i], f->grad + entry[i]->offset, e));
+  return ST_OK;
 }
 
 Status fit_step(Fit *f, Error *e) {
-  Status s = plan_run(f->plan, e);
-  if (s != ST_OK) return s;
+  TRY(plan_run(f->plan, e));
   for (int i = 0; i < f->bn.n; i++) {
     const BnTap *t = &f->bn.tap[i];
     const real *m = plan_data(f->plan, t->mean), *v = plan_data(f->plan, t->var);
@@ -147,14 +143,13 @@ Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e
   return ST_OK;
 }
 
-static Status epoch(Fit *f, Val loss, const FitLoop *l, const int64_t *order, double *mean,
-                    Error *e) {
+static Status epoch_run(Fit *f, Val loss, const FitLoop *l, const int64_t *order, double *mean,
+                        Error *e) {
   const int64_t batches = l->n / l->batch;
   *mean = 0;
   for (int64_t b = 0; b < batches; b++) {
     for (int i = 0; i < l->batch; i++) l->load(l->ctx, i, order[b * l->batch + i]);
-    Status s = fit_step(f, e);
-    if (s != ST_OK) return s;
+    TRY(fit_step(f, e));
     const double v = (double)*plan_data(f->plan, loss);
     if (!isfinite(v))
       return err_set(e, ST_NUMERIC, "%s: the loss is %g; lower the learning rate", l->who, v);
@@ -172,13 +167,17 @@ Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e) {
                    (long long)l->n);
   for (int64_t i = 0; i < l->n; i++) order[i] = i;
   Status s = ST_OK;
-  for (int k = 1; k <= l->epochs && s == ST_OK; k++) {
+  for (int k = 1; k <= l->epochs; k++) {
     double mean;
     fit_shuffle(order, l->n, &shuffle);
-    s = epoch(f, loss, l, order, &mean, e);
-    if (s == ST_OK && l->tick && !l->tick(l->ctx, k, mean))
+    s = epoch_run(f, loss, l, order, &mean, e);
+    if (s != ST_OK) goto done;
+    if (l->tick && !l->tick(l->ctx, k, mean)) {
       s = err_set(e, ST_INTERRUPTED, "%s: stopped after epoch %d of %d", l->who, k, l->epochs);
+      goto done;
+    }
   }
+done:
   mem_free(order);
   return s;
 }
@@ -188,14 +187,17 @@ Status fit_predict(Graph *g, Val x, Val y, const Slices *d,
                    Error *e) {
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   Plan *plan = NULL;
-  Status s = graph_status(g, e);
-  if (s == ST_OK) s = plan_new(g, 1, &y, NULL, &plan, e);
-  for (int64_t at = 0; at < d->n && s == ST_OK; at += FIT_PREDICT_BATCH) {
+  TRY(graph_status(g, e));
+  TRY(plan_new(g, 1, &y, NULL, &plan, e));
+  Status s = ST_OK;
+  for (int64_t at = 0; at < d->n; at += FIT_PREDICT_BATCH) {
     const int64_t m = PRLX_MIN((int64_t)FIT_PREDICT_BATCH, d->n - at);
     memcpy(plan_data(plan, x), d->images + at * per, (size_t)(m * per) * sizeof(real));
     s = plan_run(plan, e);
-    if (s == ST_OK) take(ctx, at, m, plan_data(plan, y));
+    if (s != ST_OK) goto done;
+    take(ctx, at, m, plan_data(plan, y));
   }
+done:
   plan_free(plan);
   return s;
 }

@@ -34,7 +34,7 @@ typedef struct Build {
 } Build;
 
 /* Adds the five tensors of one convolution. */
-static void declare(Build *b, const char *layer, int co, int ci, int kh, int kw) {
+static void declare_conv(Build *b, const char *layer, int co, int ci, int kh, int kw) {
   static const char *const bn[] = {"bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"};
   char name[96];
   snprintf(name, sizeof name, "%s.conv.weight", layer);
@@ -56,7 +56,7 @@ static Map conv_named(Build *b, Map in, const char *layer, int co, int kh, int k
                       bool same) {
   Map out = {0, co};
   if (b->add) {
-    declare(b, layer, co, in.c, kh, kw);
+    declare_conv(b, layer, co, in.c, kh, kw);
     return out;
   }
   Graph *g = b->g;
@@ -74,7 +74,7 @@ static Map conv_named(Build *b, Map in, const char *layer, int co, int kh, int k
 }
 
 /* Layer `block`.`name`, stride 1, padded so that the side stays. */
-static Map conv(Build *b, Map in, const char *name, int co, int kh, int kw) {
+static Map inception_conv(Build *b, Map in, const char *name, int co, int kh, int kw) {
   char layer[64];
   snprintf(layer, sizeof layer, "%s.%s", b->block, name);
   return conv_named(b, in, layer, co, kh, kw, 1, true);
@@ -87,73 +87,85 @@ static Map conv_half(Build *b, Map in, const char *name, int co) {
   return conv_named(b, in, layer, co, 3, 3, 2, false);
 }
 
-static Map pool(Build *b, Map in, bool max, int stride, int pad) {
+static Map inception_pool(Build *b, Map in, bool max, int stride, int pad) {
   if (b->add) return in;
   return (Map){max ? g_maxpool(b->g, in.x, 3, stride, pad) : g_avgpool(b->g, in.x, 3, stride, pad),
                in.c};
 }
 
-static Map join(Build *b, Map x, Map y) {
+static Map inception_join(Build *b, Map x, Map y) {
   return (Map){b->add ? 0 : g_concat(b->g, x.x, y.x, 1), x.c + y.c};
 }
 
 static Map block_5(Build *b, Map x, const char *name, int pool_channels) {
   b->block = name;
-  Map p1 = conv(b, x, "branch1x1", 64, 1, 1);
-  Map p5 = conv(b, conv(b, x, "branch5x5_1", 48, 1, 1), "branch5x5_2", 64, 5, 5);
-  Map p3 = conv(b, conv(b, conv(b, x, "branch3x3dbl_1", 64, 1, 1), "branch3x3dbl_2", 96, 3, 3),
-                "branch3x3dbl_3", 96, 3, 3);
-  Map pp = conv(b, pool(b, x, false, 1, 1), "branch_pool", pool_channels, 1, 1);
-  return join(b, join(b, p1, p5), join(b, p3, pp));
+  Map p1 = inception_conv(b, x, "branch1x1", 64, 1, 1);
+  Map p5 =
+      inception_conv(b, inception_conv(b, x, "branch5x5_1", 48, 1, 1), "branch5x5_2", 64, 5, 5);
+  Map p3 = inception_conv(b,
+                          inception_conv(b, inception_conv(b, x, "branch3x3dbl_1", 64, 1, 1),
+                                         "branch3x3dbl_2", 96, 3, 3),
+                          "branch3x3dbl_3", 96, 3, 3);
+  Map pp = inception_conv(b, inception_pool(b, x, false, 1, 1), "branch_pool", pool_channels, 1, 1);
+  return inception_join(b, inception_join(b, p1, p5), inception_join(b, p3, pp));
 }
 
 static Map block_6a(Build *b, Map x) {
   b->block = "Mixed_6a";
   Map p3 = conv_half(b, x, "branch3x3", 384);
-  Map pd = conv_half(b, conv(b, conv(b, x, "branch3x3dbl_1", 64, 1, 1), "branch3x3dbl_2", 96, 3, 3),
+  Map pd = conv_half(b,
+                     inception_conv(b, inception_conv(b, x, "branch3x3dbl_1", 64, 1, 1),
+                                    "branch3x3dbl_2", 96, 3, 3),
                      "branch3x3dbl_3", 96);
-  return join(b, join(b, p3, pd), pool(b, x, true, 2, 0));
+  return inception_join(b, inception_join(b, p3, pd), inception_pool(b, x, true, 2, 0));
 }
 
 static Map block_6(Build *b, Map x, const char *name, int c) {
   b->block = name;
-  Map p1 = conv(b, x, "branch1x1", 192, 1, 1);
-  Map p7 = conv(b, conv(b, conv(b, x, "branch7x7_1", c, 1, 1), "branch7x7_2", c, 1, 7),
-                "branch7x7_3", 192, 7, 1);
-  Map pd = conv(b, conv(b, conv(b, x, "branch7x7dbl_1", c, 1, 1), "branch7x7dbl_2", c, 7, 1),
-                "branch7x7dbl_3", c, 1, 7);
-  pd = conv(b, conv(b, pd, "branch7x7dbl_4", c, 7, 1), "branch7x7dbl_5", 192, 1, 7);
-  Map pp = conv(b, pool(b, x, false, 1, 1), "branch_pool", 192, 1, 1);
-  return join(b, join(b, p1, p7), join(b, pd, pp));
+  Map p1 = inception_conv(b, x, "branch1x1", 192, 1, 1);
+  Map p7 = inception_conv(
+      b, inception_conv(b, inception_conv(b, x, "branch7x7_1", c, 1, 1), "branch7x7_2", c, 1, 7),
+      "branch7x7_3", 192, 7, 1);
+  Map pd = inception_conv(
+      b,
+      inception_conv(b, inception_conv(b, x, "branch7x7dbl_1", c, 1, 1), "branch7x7dbl_2", c, 7, 1),
+      "branch7x7dbl_3", c, 1, 7);
+  pd = inception_conv(b, inception_conv(b, pd, "branch7x7dbl_4", c, 7, 1), "branch7x7dbl_5", 192, 1,
+                      7);
+  Map pp = inception_conv(b, inception_pool(b, x, false, 1, 1), "branch_pool", 192, 1, 1);
+  return inception_join(b, inception_join(b, p1, p7), inception_join(b, pd, pp));
 }
 
 static Map block_7a(Build *b, Map x) {
   b->block = "Mixed_7a";
-  Map p3 = conv_half(b, conv(b, x, "branch3x3_1", 192, 1, 1), "branch3x3_2", 320);
-  Map p7 = conv(b, conv(b, conv(b, x, "branch7x7x3_1", 192, 1, 1), "branch7x7x3_2", 192, 1, 7),
-                "branch7x7x3_3", 192, 7, 1);
+  Map p3 = conv_half(b, inception_conv(b, x, "branch3x3_1", 192, 1, 1), "branch3x3_2", 320);
+  Map p7 = inception_conv(b,
+                          inception_conv(b, inception_conv(b, x, "branch7x7x3_1", 192, 1, 1),
+                                         "branch7x7x3_2", 192, 1, 7),
+                          "branch7x7x3_3", 192, 7, 1);
   p7 = conv_half(b, p7, "branch7x7x3_4", 192);
-  return join(b, join(b, p3, p7), pool(b, x, true, 2, 0));
+  return inception_join(b, inception_join(b, p3, p7), inception_pool(b, x, true, 2, 0));
 }
 
 static Map block_7(Build *b, Map x, const char *name, bool max) {
   b->block = name;
-  Map p1 = conv(b, x, "branch1x1", 320, 1, 1);
-  Map s = conv(b, x, "branch3x3_1", 384, 1, 1);
-  Map p3 = conv(b, s, "branch3x3_2a", 384, 1, 3);
-  p3 = join(b, p3, conv(b, s, "branch3x3_2b", 384, 3, 1));
-  Map t = conv(b, conv(b, x, "branch3x3dbl_1", 448, 1, 1), "branch3x3dbl_2", 384, 3, 3);
-  Map pd = conv(b, t, "branch3x3dbl_3a", 384, 1, 3);
-  pd = join(b, pd, conv(b, t, "branch3x3dbl_3b", 384, 3, 1));
-  Map pp = conv(b, pool(b, x, max, 1, 1), "branch_pool", 192, 1, 1);
-  return join(b, join(b, p1, p3), join(b, pd, pp));
+  Map p1 = inception_conv(b, x, "branch1x1", 320, 1, 1);
+  Map s = inception_conv(b, x, "branch3x3_1", 384, 1, 1);
+  Map p3 = inception_conv(b, s, "branch3x3_2a", 384, 1, 3);
+  p3 = inception_join(b, p3, inception_conv(b, s, "branch3x3_2b", 384, 3, 1));
+  Map t = inception_conv(b, inception_conv(b, x, "branch3x3dbl_1", 448, 1, 1), "branch3x3dbl_2",
+                         384, 3, 3);
+  Map pd = inception_conv(b, t, "branch3x3dbl_3a", 384, 1, 3);
+  pd = inception_join(b, pd, inception_conv(b, t, "branch3x3dbl_3b", 384, 3, 1));
+  Map pp = inception_conv(b, inception_pool(b, x, max, 1, 1), "branch_pool", 192, 1, 1);
+  return inception_join(b, inception_join(b, p1, p3), inception_join(b, pd, pp));
 }
 
-static Map network(Build *b, Map x, InceptionTaps *taps) {
+static Map inception_network(Build *b, Map x, InceptionTaps *taps) {
   for (int k = 0; k < COUNT_OF(conv_table); k++) {
     x = conv_named(b, x, conv_table[k].name, conv_table[k].co, conv_table[k].kh, conv_table[k].kw,
                    k == 0 ? 2 : 1, k == 2 || k == 3);
-    if (k == 2 || k == 4) x = pool(b, x, true, 2, 0);
+    if (k == 2 || k == 4) x = inception_pool(b, x, true, 2, 0);
     if (taps && k == 2) taps->pool1 = x.x;
     if (taps && k == 4) taps->pool2 = x.x;
   }
@@ -170,12 +182,15 @@ Status inception_new(Inception *v, Error *e) {
   memset(v, 0, sizeof *v);
   snprintf(v->name, sizeof v->name, "Inception-v3 without weights");
   Build b = {.add = &v->params, .e = e};
-  Map out = network(&b, (Map){0, 3}, NULL);
-  if (b.s == ST_OK && (v->params.n != 5 * INCEPTION_CONVS || out.c != INCEPTION_DIM))
-    b.s = err_set(e, ST_INTERNAL, "Inception: %d tensors, %d features", v->params.n, out.c);
-  if (b.s == ST_OK) b.s = params_seal(&v->params, e);
-  if (b.s != ST_OK) inception_free(v);
-  return b.s;
+  Map out = inception_network(&b, (Map){0, 3}, NULL);
+  Status s = b.s;
+  if (s != ST_OK) goto done;
+  s = v->params.n == 5 * INCEPTION_CONVS && out.c == INCEPTION_DIM
+          ? params_seal(&v->params, e)
+          : err_set(e, ST_INTERNAL, "Inception: %d tensors, %d features", v->params.n, out.c);
+done:
+  if (s != ST_OK) inception_free(v);
+  return s;
 }
 
 void inception_free(Inception *v) {
@@ -237,7 +252,7 @@ Val g_inception(Graph *g, const Inception *v, Val x, InceptionTaps *taps) {
     return graph_fail(g, ST_INVALID, "Inception: input is %s; expected [N,3,%d,%d]",
                       shape_str(s, buf), INCEPTION_SIDE, INCEPTION_SIDE);
   Build b = {.g = g, .v = v};
-  Map y = network(&b, (Map){x, 3}, taps);
+  Map y = inception_network(&b, (Map){x, 3}, taps);
   return g_reshape(g, g_mean(g, y.x, 1u << 2 | 1u << 3), SHAPE2(s.d[0], INCEPTION_DIM));
 }
 
@@ -257,7 +272,9 @@ Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int
   r->in = g_input(r->graph, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
   r->out = g_inception(r->graph, v, r->in, NULL);
   Status s = graph_status(r->graph, e);
-  if (s == ST_OK) s = plan_new(r->graph, 1, &r->out, &(PlanOptions){.backend = b}, &r->plan, e);
+  if (s != ST_OK) goto done;
+  s = plan_new(r->graph, 1, &r->out, &(PlanOptions){.backend = b}, &r->plan, e);
+done:
   if (s != ST_OK) inception_run_free(r);
   return s;
 }
@@ -275,15 +292,12 @@ Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, i
     return err_set(e, ST_INVALID, "Inception: %lld images at once; expected 1 to %d", (long long)n,
                    r->batch);
   real *in = plan_data(r->plan, r->in);
-  Status s = ST_OK;
-  for (int64_t i = 0; i < n && s == ST_OK; i++)
-    s = fid_prepare(o, c, h, w, img + i * c * h * w, in + i * PER, e);
-  if (s == ST_OK && n < r->batch)
-    memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
-  if (s == ST_OK) s = plan_run(r->plan, e);
+  for (int64_t i = 0; i < n; i++)
+    TRY(fid_prepare(o, c, h, w, img + i * c * h * w, in + i * PER, e));
+  if (n < r->batch) memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
+  TRY(plan_run(r->plan, e));
   const real *out = NULL;
-  if (s == ST_OK) s = plan_read(r->plan, r->out, &out, e);
-  if (s != ST_OK) return s;
+  TRY(plan_read(r->plan, r->out, &out, e));
   for (int64_t i = 0; i < n * INCEPTION_DIM; i++) {
     feat[i] = (float)out[i];
     if (!isfinite(feat[i]))

@@ -20,7 +20,7 @@ typedef struct Resample {
 } Resample;
 
 /* Catmull-Rom, a = -1/2 (Keys 1981). */
-static double bicubic(double x) {
+static double bicubic_weight(double x) {
   const double a = -0.5;
   x = fabs(x);
   if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
@@ -48,7 +48,7 @@ static void bicubic_taps(Resample *r, int64_t n) {
             hi = PRLX_MIN((int64_t)floor(centre + support + 0.5), n);
     r->first[i] = (int32_t)PRLX_MIN(lo, n - r->taps);
     for (int64_t k = lo; k < hi; k++)
-      sum += w[k - r->first[i]] = bicubic(((double)k + 0.5 - centre) / wide);
+      sum += w[k - r->first[i]] = bicubic_weight(((double)k + 0.5 - centre) / wide);
     for (int k = 0; k < r->taps; k++) w[k] /= sum;
   }
 }
@@ -96,13 +96,18 @@ Status fid_prepare_255(const FidInput *o, int64_t c, int64_t h, int64_t w, const
   Resample ry = {0}, rx = {0};
   double *mid = NULL;
   float *mean = NULL;
+  const bool rgb = c == 3 && o->channels == FID_CHANNELS_AUTO;
   Status s = resample_new(&ry, o->convention, h, e);
-  if (s == ST_OK) s = resample_new(&rx, o->convention, w, e);
-  if (s == ST_OK && (!(mid = mem_alloc((size_t)(h * SIDE) * sizeof *mid)) ||
-                     !(mean = mem_alloc((size_t)(h * w) * sizeof *mean))))
+  if (s != ST_OK) goto done;
+  s = resample_new(&rx, o->convention, w, e);
+  if (s != ST_OK) goto done;
+  mid = mem_alloc((size_t)(h * SIDE) * sizeof *mid);
+  mean = mem_alloc((size_t)(h * w) * sizeof *mean);
+  if (!mid || !mean) {
     s = err_set(e, ST_NOMEM, "FID input: out of memory");
-  bool rgb = c == 3 && o->channels == FID_CHANNELS_AUTO;
-  for (int k = 0; k < (rgb ? 3 : 1) && s == ST_OK; k++) {
+    goto done;
+  }
+  for (int k = 0; k < (rgb ? 3 : 1); k++) {
     const float *x = img + k * h * w;
     if (o->channels == FID_CHANNELS_MEAN && c > 1) {
       for (int64_t i = 0; i < c * h * w; i++) mean[i % (h * w)] += img[i] / (float)c;
@@ -110,8 +115,8 @@ Status fid_prepare_255(const FidInput *o, int64_t c, int64_t h, int64_t w, const
     }
     resample_plane(&ry, &rx, o->convention, h, w, x, mid, dst + k * SIDE * SIDE);
   }
-  for (int k = 1; k < 3 && s == ST_OK && !rgb; k++)
-    memcpy(dst + k * SIDE * SIDE, dst, SIDE * SIDE * sizeof *dst);
+  for (int k = 1; k < 3 && !rgb; k++) memcpy(dst + k * SIDE * SIDE, dst, SIDE * SIDE * sizeof *dst);
+done:
   mem_free(mean);
   mem_free(mid);
   mem_free(rx.weight);

@@ -25,7 +25,7 @@ void mask_dilate(const uint8_t *mask, int h, int w, double radius, uint8_t *out)
 /* ---- distance between borders ---- */
 
 /* Pixels of the mask with a neighbour (of four) outside it or outside the image: x, y pairs. */
-static int border(const uint8_t *m, int h, int w, int *xy) {
+static int mask_border(const uint8_t *m, int h, int w, int *xy) {
   int n = 0;
   for (int y = 0; y < h; y++)
     for (int x = 0; x < w; x++) {
@@ -47,7 +47,7 @@ static int by_int(const void *a, const void *b) {
 
 /* 95th percentile of the distances from a to b, linear between order statistics. d2 has room for
  * na. */
-static double directed95(const int *a, int na, const int *b, int nb, int *d2) {
+static double directed_hausdorff95(const int *a, int na, const int *b, int nb, int *d2) {
   for (int i = 0; i < na; i++) {
     int best = INT32_MAX;
     for (int k = 0; k < nb; k++) {
@@ -96,8 +96,9 @@ Status mask_score(const uint8_t *truth, const uint8_t *found, int h, int w, Mask
   if (s->truth) s->recall = (double)s->both / (double)s->truth;
   if (s->truth && s->found) {
     int *a = xy, *b = xy + 2 * n, *d2 = xy + 4 * n;
-    const int na = border(truth, h, w, a), nb = border(found, h, w, b);
-    const double ab = directed95(a, na, b, nb, d2), ba = directed95(b, nb, a, na, d2);
+    const int na = mask_border(truth, h, w, a), nb = mask_border(found, h, w, b);
+    const double ab = directed_hausdorff95(a, na, b, nb, d2),
+                 ba = directed_hausdorff95(b, nb, a, na, d2);
     s->hd95 = PRLX_MAX(ab, ba);
   }
   mem_free(near);

@@ -70,8 +70,8 @@ static double *covariance_factor(Features f, const double *mu, int cov, int64_t 
 
 Status fid_features(Features a, Features b, int cov, Fid *out, Error *e) {
   memset(out, 0, sizeof *out);
-  Status s = check_sets(a, b, e);
-  if (s != ST_OK) return s;
+  TRY(check_sets(a, b, e));
+  Status s = ST_OK;
   int64_t ra = 0, rb = 0;
   double *mu = mem_alloc((size_t)(2 * a.d) * sizeof *mu), *fa = NULL, *fb = NULL, *k = NULL;
   if (mu) {
@@ -109,8 +109,8 @@ void gram_free(Gram *g) {
 
 Status gram_new(Gram *g, Features a, Features b, Error *e) {
   *g = (Gram){.na = a.n, .nb = b.n, .d = a.d};
-  Status s = check_sets(a, b, e);
-  if (s != ST_OK) return s;
+  TRY(check_sets(a, b, e));
+  Status s = ST_OK;
   double *xa = mem_alloc((size_t)(a.n * a.d) * sizeof *xa),
          *xb = mem_alloc((size_t)(b.n * b.d) * sizeof *xb),
          *mu = mem_alloc((size_t)(2 * a.d) * sizeof *mu);
@@ -208,24 +208,27 @@ Status fid_gram(const Gram *g, const double *wa, const double *wb, int cov, Fid 
   Status s = ST_OK;
   if (!sample_new(&a, g->na, wa) || !sample_new(&b, g->nb, wb) ||
       !(k = mem_alloc((size_t)(a.n * b.n) * sizeof *k)) ||
-      !(col = mem_alloc((size_t)b.n * sizeof *col)))
+      !(col = mem_alloc((size_t)b.n * sizeof *col))) {
     s = err_set(e, ST_NOMEM, "FID: out of memory for a matrix of %lld x %lld; use fewer images",
                 (long long)g->na, (long long)g->nb);
-  else if (a.total < 2 || b.total < 2)
+    goto done;
+  }
+  if (a.total < 2 || b.total < 2) {
     s = err_set(e, ST_INVALID,
                 "FID of %g and %g images; a covariance needs at least two in each set", a.total,
                 b.total);
-  if (s == ST_OK) {
-    double da = cov == COV_BIASED ? a.total : a.total - 1,
-           db = cov == COV_BIASED ? b.total : b.total - 1, maa, mbb;
-    out->trace_a = trace_of(g->aa, g->na, &a, &maa) / da;
-    out->trace_b = trace_of(g->bb, g->nb, &b, &mbb) / db;
-    out->mean = fmax(0, maa + mbb - 2 * centred_product(g, &a, &b, k, col));
-    s = nuclear_norm(a.n, b.n, k, &out->trace_sqrt, e);
-    out->trace_sqrt /= sqrt(da * db);
-    /* not negative but for rounding */
-    out->fid = fmax(0, out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt);
+    goto done;
   }
+  double da = cov == COV_BIASED ? a.total : a.total - 1,
+         db = cov == COV_BIASED ? b.total : b.total - 1, maa, mbb;
+  out->trace_a = trace_of(g->aa, g->na, &a, &maa) / da;
+  out->trace_b = trace_of(g->bb, g->nb, &b, &mbb) / db;
+  out->mean = fmax(0, maa + mbb - 2 * centred_product(g, &a, &b, k, col));
+  s = nuclear_norm(a.n, b.n, k, &out->trace_sqrt, e);
+  out->trace_sqrt /= sqrt(da * db);
+  /* not negative but for rounding */
+  out->fid = fmax(0, out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt);
+done:
   sample_free(&a);
   sample_free(&b);
   mem_free(k);

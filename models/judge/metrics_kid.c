@@ -8,7 +8,7 @@
 
 /* ---- KID ---- */
 
-static double *widen(Features f) {
+static double *features_widen(Features f) {
   double *x = mem_alloc((size_t)(f.n * f.d) * sizeof *x);
   for (int64_t i = 0; x && i < f.n * f.d; i++) x[i] = (double)f.x[i];
   return x;
@@ -76,15 +76,15 @@ static void side_group(Side *s) {
   }
 }
 
-static double pairs(double n) { return n * (n - 1); }
+static double ordered_pairs(double n) { return n * (n - 1); }
 /* Variance of the estimate over deleting one group of s at a time; `other` is that set's own kernel
  * term. */
-static double jackknife(const Side *s, double cross, int64_t nother, double other) {
+static double side_jackknife(const Side *s, double cross, int64_t nother, double other) {
   double mean = 0, m2 = 0, used = 0;
   for (int64_t g = 0; g < s->ng; g++) {
     double n = (double)(s->n - s->size[g]);
     if (s->size[g] == 0 || n < 2) continue;
-    double own = (s->sum - 2 * s->grow[g] + s->within[g]) / pairs(n);
+    double own = (s->sum - 2 * s->grow[g] + s->within[g]) / ordered_pairs(n);
     double v = own + other - 2 * (cross - s->gcross[g]) / (n * (double)nother), delta = v - mean;
     used++;
     mean += delta / used;
@@ -105,25 +105,26 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
   Side sa, sb;
   bool ok = side_new(&sa, a.n, ga);
   ok = side_new(&sb, b.n, gb) && ok;
-  double *xa = widen(a), *xb = widen(b),
+  double *xa = features_widen(a), *xb = features_widen(b),
          *k = mem_alloc((size_t)(BLOCK * PRLX_MAX(a.n, b.n)) * sizeof *k),
          *unused = mem_alloc((size_t)PRLX_MAX(a.n, b.n) * sizeof *unused);
   Status s = ok && xa && xb && k && unused
                  ? ST_OK
                  : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
-  if (s == ST_OK) {
-    kernel_sums(xa, a.n, xa, a.n, a.d, ga, k, sa.row, unused, sa.within);
-    kernel_sums(xb, b.n, xb, b.n, a.d, gb, k, sb.row, unused, sb.within);
-    kernel_sums(xa, a.n, xb, b.n, a.d, ga, k, sa.cross, sb.cross, NULL);
-    side_group(&sa);
-    side_group(&sb);
-    double cross = 0, kaa = sa.sum / pairs((double)a.n), kbb = sb.sum / pairs((double)b.n);
-    for (int64_t i = 0; i < a.n; i++) cross += sa.cross[i];
-    out->kid = kaa + kbb - 2 * cross / ((double)a.n * (double)b.n);
-    out->se = sqrt(jackknife(&sa, cross, b.n, kbb) + jackknife(&sb, cross, a.n, kaa));
-    if (!isfinite(out->kid))
-      s = err_set(e, ST_NUMERIC, "KID is not finite; a feature is NaN, infinite or beyond 1e100");
-  }
+  if (s != ST_OK) goto done;
+  kernel_sums(xa, a.n, xa, a.n, a.d, ga, k, sa.row, unused, sa.within);
+  kernel_sums(xb, b.n, xb, b.n, a.d, gb, k, sb.row, unused, sb.within);
+  kernel_sums(xa, a.n, xb, b.n, a.d, ga, k, sa.cross, sb.cross, NULL);
+  side_group(&sa);
+  side_group(&sb);
+  double cross = 0, kaa = sa.sum / ordered_pairs((double)a.n),
+         kbb = sb.sum / ordered_pairs((double)b.n);
+  for (int64_t i = 0; i < a.n; i++) cross += sa.cross[i];
+  out->kid = kaa + kbb - 2 * cross / ((double)a.n * (double)b.n);
+  out->se = sqrt(side_jackknife(&sa, cross, b.n, kbb) + side_jackknife(&sb, cross, a.n, kaa));
+  if (!isfinite(out->kid))
+    s = err_set(e, ST_NUMERIC, "KID is not finite; a feature is NaN, infinite or beyond 1e100");
+done:
   mem_free(unused);
   mem_free(k);
   mem_free(xb);
@@ -138,7 +139,7 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
 enum { MAX_K = 64 };
 /* Squared distance to the k-th and to the first other image of the same set, from inner products g
  * [n,n]. */
-static void radii(const double *g, int64_t n, int k, double *kth, double *first) {
+static void neighbour_radii(const double *g, int64_t n, int k, double *kth, double *first) {
   for (int64_t i = 0; i < n; i++) {
     double best[MAX_K];
     int m = 0;
@@ -155,13 +156,13 @@ static void radii(const double *g, int64_t n, int k, double *kth, double *first)
   }
 }
 
-static int by_value(const void *a, const void *b) {
+static int double_order(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
 
-static double median(double *x, int64_t n) {
-  qsort(x, (size_t)n, sizeof *x, by_value);
+static double median_of(double *x, int64_t n) {
+  qsort(x, (size_t)n, sizeof *x, double_order);
   return (x[(n - 1) / 2] + x[n / 2]) / 2;
 }
 
@@ -178,25 +179,25 @@ Status precision_recall(const Gram *g, int k, PrecisionRecall *out, Error *e) {
   Status s = ra && rb && fa && fb && hit
                  ? ST_OK
                  : err_set(e, ST_NOMEM, "precision and recall: out of memory");
-  if (s == ST_OK) {
-    radii(g->aa, g->na, k, ra, fa);
-    radii(g->bb, g->nb, k, rb, fb);
-    for (int64_t j = 0; j < g->nb; j++) fb[j] = INFINITY;
-    for (int64_t i = 0; i < g->na; i++)
-      for (int64_t j = 0; j < g->nb; j++) {
-        double d = fmax(0, g->aa[i * g->na + i] + g->bb[j * g->nb + j] - 2 * g->ab[i * g->nb + j]);
-        hit[i] |= d <= rb[j];
-        hit[g->na + j] |= d <= ra[i];
-        fb[j] = fmin(fb[j], d);
-      }
-    for (int64_t i = 0; i < g->na; i++) out->recall += hit[i];
-    for (int64_t j = 0; j < g->nb; j++) out->precision += hit[g->na + j];
-    out->recall /= (double)g->na;
-    out->precision /= (double)g->nb;
-    double own = sqrt(median(fa, g->na));
-    /* a reference of identical images has no scale */
-    out->nearest_a = own > 0 ? sqrt(median(fb, g->nb)) / own : NAN;
-  }
+  if (s != ST_OK) goto done;
+  neighbour_radii(g->aa, g->na, k, ra, fa);
+  neighbour_radii(g->bb, g->nb, k, rb, fb);
+  for (int64_t j = 0; j < g->nb; j++) fb[j] = INFINITY;
+  for (int64_t i = 0; i < g->na; i++)
+    for (int64_t j = 0; j < g->nb; j++) {
+      double d = fmax(0, g->aa[i * g->na + i] + g->bb[j * g->nb + j] - 2 * g->ab[i * g->nb + j]);
+      hit[i] |= d <= rb[j];
+      hit[g->na + j] |= d <= ra[i];
+      fb[j] = fmin(fb[j], d);
+    }
+  for (int64_t i = 0; i < g->na; i++) out->recall += hit[i];
+  for (int64_t j = 0; j < g->nb; j++) out->precision += hit[g->na + j];
+  out->recall /= (double)g->na;
+  out->precision /= (double)g->nb;
+  double own = sqrt(median_of(fa, g->na));
+  /* a reference of identical images has no scale */
+  out->nearest_a = own > 0 ? sqrt(median_of(fb, g->nb)) / own : NAN;
+done:
   mem_free(ra);
   mem_free(rb);
   mem_free(fa);

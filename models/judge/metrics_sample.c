@@ -7,13 +7,13 @@
 #include "core/rng.h"
 #include "models/judge/metrics.h"
 
-static int by_value(const void *a, const void *b) {
+static int double_order(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
 
 /* Linear interpolation between order statistics (type 7). x sorted. */
-static double quantile(const double *x, int64_t n, double q) {
+static double quantile_type7(const double *x, int64_t n, double q) {
   double t = q * (double)(n - 1);
   int64_t i = PRLX_MIN((int64_t)t, n - 1), j = PRLX_MIN(i + 1, n - 1);
   return x[i] + (t - (double)i) * (x[j] - x[i]);
@@ -21,7 +21,7 @@ static double quantile(const double *x, int64_t n, double q) {
 
 /* How often each image occurs when its groups are drawn with replacement: w [n]. count: scratch
  * [groups]. */
-static void resample(Groups g, int64_t n, Rng *r, int64_t *count, double *w) {
+static void groups_resample(Groups g, int64_t n, Rng *r, int64_t *count, double *w) {
   int64_t ng = g.of ? g.n : n;
   memset(count, 0, (size_t)ng * sizeof *count);
   for (int64_t i = 0; i < ng; i++) count[rng_below(r, ng)]++;
@@ -35,14 +35,15 @@ Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, i
     return err_set(e, ST_INVALID, "bootstrap with %lld resamples; expected at least 2",
                    (long long)reps);
   int64_t m = PRLX_MAX(PRLX_MAX(g->na, g->nb), PRLX_MAX(ga.n, gb.n));
-  int64_t *count = mem_alloc((size_t)m * sizeof *count), done = 0;
+  int64_t *count = mem_alloc((size_t)m * sizeof *count), drawn = 0;
   double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wb = mem_alloc((size_t)g->nb * sizeof *wb),
          *v = mem_alloc((size_t)reps * sizeof *v), mean = 0, var = 0;
   Status s = count && wa && wb && v ? ST_OK : err_set(e, ST_NOMEM, "bootstrap: out of memory");
-  for (int64_t k = 0, draw = 0; k < reps && s == ST_OK; draw++) {
+  if (s != ST_OK) goto done;
+  for (int64_t k = 0, draw = 0; k < reps; draw++) {
     Rng r = {.seed = seed, .subsequence = (uint64_t)draw};
-    resample(ga, g->na, &r, count, wa);
-    resample(gb, g->nb, &r, count, wb);
+    groups_resample(ga, g->na, &r, count, wa);
+    groups_resample(gb, g->nb, &r, count, wb);
     Fid f;
     Error inner = {0};
     s = fid_gram(g, wa, wb, cov, &f, &inner);
@@ -53,20 +54,21 @@ Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, i
     }
     if (s != ST_OK) {
       err_set(e, s, "bootstrap: %.900s", inner.msg);
-      break;
+      goto done;
     }
     mean += (v[k++] = f.fid) / (double)reps;
-    done = k;
-    if (tick && !tick(ctx, k))
+    drawn = k;
+    if (tick && !tick(ctx, k)) {
       s = err_set(e, ST_INTERRUPTED, "stopped after %lld of %lld resamples", (long long)k,
                   (long long)reps);
+      goto done;
+    }
   }
-  if (s == ST_OK) {
-    qsort(v, (size_t)done, sizeof *v, by_value);
-    for (int64_t k = 0; k < done; k++) var += (v[k] - mean) * (v[k] - mean) / (double)(done - 1);
-    *out = (Interval){fmax(0, fid + quantile(v, done, 0.025) - mean),
-                      fid + quantile(v, done, 0.975) - mean, sqrt(var), done};
-  }
+  qsort(v, (size_t)drawn, sizeof *v, double_order);
+  for (int64_t k = 0; k < drawn; k++) var += (v[k] - mean) * (v[k] - mean) / (double)(drawn - 1);
+  *out = (Interval){fmax(0, fid + quantile_type7(v, drawn, 0.025) - mean),
+                    fid + quantile_type7(v, drawn, 0.975) - mean, sqrt(var), drawn};
+done:
   mem_free(count);
   mem_free(wa);
   mem_free(wb);
@@ -75,7 +77,7 @@ Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, i
 }
 
 /* Marks `take` of n images, all subsets equally likely (Knuth's selection sampling). */
-static void choose(Rng *r, int64_t n, int64_t take, double *w) {
+static void choose_subset(Rng *r, int64_t n, int64_t take, double *w) {
   for (int64_t i = 0; i < n; i++) {
     bool in = rng_uniform(r) * (double)(n - i) < (double)take;
     w[i] = in;
@@ -95,20 +97,25 @@ Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *
          sx = 0, sy = 0, sxx = 0, sxy = 0, syy = 0;
   Status s =
       wa && wb ? ST_OK : err_set(e, ST_NOMEM, "FID against the number of samples: out of memory");
-  int64_t done = 0;
-  for (int k = 0; k < FID_SIZES && s == ST_OK; k++) {
+  int64_t ran = 0;
+  if (s != ST_OK) goto done;
+  for (int k = 0; k < FID_SIZES; k++) {
     double f = 0.5 + 0.5 * k / (FID_SIZES - 1);
     int64_t na = c->na[k] = (int64_t)llround(f * (double)g->na),
             nb = c->nb[k] = (int64_t)llround(f * (double)g->nb), n = k + 1 == FID_SIZES ? 1 : reps;
     c->fraction[k] = 0.5 * ((double)na / (double)g->na + (double)nb / (double)g->nb);
-    for (int64_t i = 0; i < n && s == ST_OK; i++) {
+    for (int64_t i = 0; i < n; i++) {
       Rng r = {.seed = seed, .subsequence = (uint64_t)(k * reps + i)};
-      choose(&r, g->na, na, wa);
-      choose(&r, g->nb, nb, wb);
+      choose_subset(&r, g->na, na, wa);
+      choose_subset(&r, g->nb, nb, wb);
       Fid v;
       s = fid_gram(g, wa, wb, cov, &v, e);
+      if (s != ST_OK) goto done;
       c->fid[k] += v.fid / (double)n;
-      if (s == ST_OK && tick && !tick(ctx, ++done)) s = err_set(e, ST_INTERRUPTED, "stopped");
+      if (tick && !tick(ctx, ++ran)) {
+        s = err_set(e, ST_INTERRUPTED, "stopped");
+        goto done;
+      }
     }
     double x = 1 / c->fraction[k], y = c->fid[k];
     sx += x / FID_SIZES;
@@ -117,12 +124,11 @@ Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *
     sxy += x * y / FID_SIZES;
     syy += y * y / FID_SIZES;
   }
-  if (s == ST_OK) {
-    double cxy = sxy - sx * sy, cxx = sxx - sx * sx, cyy = syy - sy * sy;
-    c->slope = cxy / cxx;
-    c->inf = sy - c->slope * sx;
-    c->r2 = cyy > 0 ? cxy * cxy / (cxx * cyy) : 1;
-  }
+  double cxy = sxy - sx * sy, cxx = sxx - sx * sx, cyy = syy - sy * sy;
+  c->slope = cxy / cxx;
+  c->inf = sy - c->slope * sx;
+  c->r2 = cyy > 0 ? cxy * cxy / (cxx * cyy) : 1;
+done:
   mem_free(wa);
   mem_free(wb);
   return s;
@@ -137,10 +143,11 @@ Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *
   double *wa = mem_alloc((size_t)g->na * sizeof *wa), *wo = mem_alloc((size_t)g->na * sizeof *wo),
          *wb = mem_alloc((size_t)g->nb * sizeof *wb);
   Status s = wa && wo && wb ? ST_OK : err_set(e, ST_NOMEM, "FID of halves: out of memory");
-  for (int64_t k = 0; k < reps && s == ST_OK; k++) {
+  if (s != ST_OK) goto done;
+  for (int64_t k = 0; k < reps; k++) {
     Rng r = {.seed = seed, .subsequence = (uint64_t)k};
     /* 2n images, of which n go to the first half */
-    choose(&r, g->na, 2 * n, wo);
+    choose_subset(&r, g->na, 2 * n, wo);
     int64_t left = n, seen = 0;
     for (int64_t i = 0; i < g->na; i++) {
       wa[i] = 0;
@@ -150,13 +157,16 @@ Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *
       wa[i] = in;
       wo[i] = !in;
     }
-    choose(&r, g->nb, n, wb);
+    choose_subset(&r, g->nb, n, wb);
     Fid f;
     s = fid_gram(&self, wa, wo, cov, &f, e);
+    if (s != ST_OK) goto done;
     out->within += f.fid / (double)reps;
-    if (s == ST_OK) s = fid_gram(g, wa, wb, cov, &f, e);
+    s = fid_gram(g, wa, wb, cov, &f, e);
+    if (s != ST_OK) goto done;
     out->between += f.fid / (double)reps;
   }
+done:
   mem_free(wa);
   mem_free(wo);
   mem_free(wb);

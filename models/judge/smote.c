@@ -53,16 +53,18 @@ Status smote_pick(const real *x, int64_t n, int64_t dim, const int64_t *group, i
   Status s = near && order
                  ? ST_OK
                  : err_set(e, ST_NOMEM, "SMOTE: out of memory for %lld samples", (long long)n);
-  if (s == ST_OK) par_for(n, nearest_of, &(Search){x, n, dim, group, k, near});
-  for (int64_t i = 0; i < n && s == ST_OK; i++) {
+  if (s != ST_OK) goto done;
+  par_for(n, nearest_of, &(Search){x, n, dim, group, k, near});
+  for (int64_t i = 0; i < n; i++) {
     order[i] = i;
-    if (near[i * k].at < 0)
-      s = err_set(e, ST_INVALID,
-                  "SMOTE: sample %lld has no neighbour in another lesion; the class needs at least "
-                  "2 lesions of finite values",
-                  (long long)i);
+    if (near[i * k].at >= 0) continue;
+    s = err_set(e, ST_INVALID,
+                "SMOTE: sample %lld has no neighbour in another lesion; the class needs at least "
+                "2 lesions of finite values",
+                (long long)i);
+    goto done;
   }
-  for (int64_t i = 0; i < want && s == ST_OK; i++) {
+  for (int64_t i = 0; i < want; i++) {
     if (i % n == 0) fit_shuffle(order, n, r);
     int have = 0;
     while (have < k && near[order[i % n] * k + have].at >= 0) have++;
@@ -70,6 +72,7 @@ Status smote_pick(const real *x, int64_t n, int64_t dim, const int64_t *group, i
     out[i].neighbour = near[out[i].base * k + rng_below(r, have)].at;
     out[i].gap = rng_uniform(r);
   }
+done:
   mem_free(near);
   mem_free(order);
   return s;

@@ -11,8 +11,8 @@ UnetTrain unet_train_defaults(void) {
 }
 
 static int width_at(const UnetConfig *c, int level) { return c->width << level; }
-static const char *label(char b[64], const char *part, int level, const char *kind, int k,
-                         const char *tail) {
+static const char *unet_label(char b[64], const char *part, int level, const char *kind, int k,
+                              const char *tail) {
   snprintf(b, 64, "%s%d.%s%d%s", part, level, kind, k, tail);
   return b;
 }
@@ -21,13 +21,27 @@ static const char *label(char b[64], const char *part, int level, const char *ki
 static Status add_pair(Unet *u, const char *part, int level, int in, Error *e) {
   const int w = width_at(&u->cfg, level);
   char b[64];
-  Status s = ST_OK;
-  for (int k = 0; k < 2 && s == ST_OK; k++) {
-    s = params_add(&u->params, label(b, part, level, "conv", k, ".weight"),
-                   SHAPE4(w, k ? w : in, 3, 3), false, e);
-    if (s == ST_OK) s = bn_add(&u->params, label(b, part, level, "bn", k, ""), w, e);
+  for (int k = 0; k < 2; k++) {
+    TRY(params_add(&u->params, unet_label(b, part, level, "conv", k, ".weight"),
+                   SHAPE4(w, k ? w : in, 3, 3), false, e));
+    TRY(bn_add(&u->params, unet_label(b, part, level, "bn", k, ""), w, e));
   }
-  return s;
+  return ST_OK;
+}
+
+static Status add_tensors(Unet *u, Error *e) {
+  const UnetConfig *cfg = &u->cfg;
+  char b[64];
+  for (int l = 0; l < cfg->levels; l++)
+    TRY(add_pair(u, "down", l, l ? width_at(cfg, l - 1) : cfg->channels, e));
+  for (int l = cfg->levels - 2; l >= 0; l--) {
+    snprintf(b, sizeof b, "up%d.weight", l);
+    TRY(params_add(&u->params, b, SHAPE4(width_at(cfg, l + 1), width_at(cfg, l), 2, 2), false, e));
+    TRY(add_pair(u, "back", l, 2 * width_at(cfg, l), e));
+  }
+  TRY(params_add(&u->params, "out.weight", SHAPE4(1, cfg->width, 1, 1), false, e));
+  TRY(params_add(&u->params, "out.bias", SHAPE1(1), false, e));
+  return params_seal(&u->params, e);
 }
 
 Status unet_new(Unet *u, const UnetConfig *cfg, Error *e) {
@@ -37,18 +51,7 @@ Status unet_new(Unet *u, const UnetConfig *cfg, Error *e) {
     return err_set(e, ST_INVALID,
                    "U-Net: %d channels, %d levels, width %d; expected 1 to 16, 1 to %d, 1 to 256",
                    cfg->channels, cfg->levels, cfg->width, UNET_LEVELS);
-  char b[64];
-  Status s = ST_OK;
-  for (int l = 0; l < cfg->levels && s == ST_OK; l++)
-    s = add_pair(u, "down", l, l ? width_at(cfg, l - 1) : cfg->channels, e);
-  for (int l = cfg->levels - 2; l >= 0 && s == ST_OK; l--) {
-    snprintf(b, sizeof b, "up%d.weight", l);
-    s = params_add(&u->params, b, SHAPE4(width_at(cfg, l + 1), width_at(cfg, l), 2, 2), false, e);
-    if (s == ST_OK) s = add_pair(u, "back", l, 2 * width_at(cfg, l), e);
-  }
-  if (s == ST_OK) s = params_add(&u->params, "out.weight", SHAPE4(1, cfg->width, 1, 1), false, e);
-  if (s == ST_OK) s = params_add(&u->params, "out.bias", SHAPE1(1), false, e);
-  if (s == ST_OK) s = params_seal(&u->params, e);
+  const Status s = add_tensors(u, e);
   if (s != ST_OK) unet_free(u);
   return s;
 }
@@ -61,9 +64,9 @@ void unet_free(Unet *u) {
 static void reset_pair(Unet *u, const char *part, int level, int in, Rng *r) {
   char b[64];
   for (int k = 0; k < 2; k++) {
-    fit_init_he(&u->params, label(b, part, level, "conv", k, ".weight"),
+    fit_init_he(&u->params, unet_label(b, part, level, "conv", k, ".weight"),
                 9 * (int64_t)(k ? width_at(&u->cfg, level) : in), r);
-    bn_reset(&u->params, label(b, part, level, "bn", k, ""));
+    bn_reset(&u->params, unet_label(b, part, level, "bn", k, ""));
   }
 }
 
@@ -81,13 +84,14 @@ void unet_reset(Unet *u, Rng *r) {
   fit_init_he(&u->params, "out.weight", c->width, r);
 }
 
-static Val pair(Graph *g, const Unet *u, const char *part, int level, Val x, BnTaps *bn) {
+static Val unet_pair(Graph *g, const Unet *u, const char *part, int level, Val x, BnTaps *bn) {
   char b[64];
   for (int k = 0; k < 2; k++) {
-    x = g_conv2d(g, x, params_leaf(g, &u->params, label(b, part, level, "conv", k, ".weight"), !bn),
+    x = g_conv2d(g, x,
+                 params_leaf(g, &u->params, unet_label(b, part, level, "conv", k, ".weight"), !bn),
                  1, 1);
-    x = g_lrelu(g, g_batch_norm(g, &u->params, label(b, part, level, "bn", k, ""), x, bn), 0, 1,
-                -1);
+    x = g_lrelu(g, g_batch_norm(g, &u->params, unet_label(b, part, level, "bn", k, ""), x, bn), 0,
+                1, -1);
   }
   return x;
 }
@@ -97,14 +101,14 @@ Val g_unet(Graph *g, const Unet *u, Val x, BnTaps *bn) {
   Val skip[UNET_LEVELS];
   char b[64];
   for (int l = 0; l <= last; l++) {
-    x = skip[l] = pair(g, u, "down", l, x, bn);
+    x = skip[l] = unet_pair(g, u, "down", l, x, bn);
     if (l < last) x = g_maxpool(g, x, 2, 2, 0);
   }
   for (int l = last - 1; l >= 0; l--) {
     snprintf(b, sizeof b, "up%d.weight", l);
     x = g_conv2d_dx(g, x, params_leaf(g, &u->params, b, !bn), 2, 0, graph_dim(g, skip[l], 2),
                     graph_dim(g, skip[l], 3));
-    x = pair(g, u, "back", l, g_concat(g, skip[l], x, 1), bn);
+    x = unet_pair(g, u, "back", l, g_concat(g, skip[l], x, 1), bn);
   }
   Val bias = g_reshape(g, params_leaf(g, &u->params, "out.bias", !bn), SHAPE4(1, 1, 1, 1));
   return g_add(g, g_conv2d(g, x, params_leaf(g, &u->params, "out.weight", !bn), 1, 0), bias);
@@ -165,9 +169,8 @@ typedef struct Trn {
   int64_t steps;
 } Trn;
 
-static Status build(Trn *t, Unet *u, Error *e) {
-  Status s = fit_begin(&t->f, &u->params, e);
-  if (s != ST_OK) return s;
+static Status unet_build(Trn *t, Unet *u, Error *e) {
+  TRY(fit_begin(&t->f, &u->params, e));
   Graph *g = t->f.graph;
   t->x = g_input(g, "slices", SHAPE4(t->batch, t->d->channels, t->d->h, t->d->w));
   t->y = g_input(g, "masks", SHAPE4(t->batch, 1, t->d->h, t->d->w));
@@ -177,13 +180,13 @@ static Status build(Trn *t, Unet *u, Error *e) {
 }
 
 /* Bit 0 mirrors rows, bit 1 columns, bit 2 exchanges both (squares only). */
-static int64_t turned(int how, int y, int x, int h, int w) {
+static int64_t turned_index(int how, int y, int x, int h, int w) {
   if (how & 1) y = h - 1 - y;
   if (how & 2) x = w - 1 - x;
   return how & 4 ? (int64_t)x * w + y : (int64_t)y * w + x;
 }
 
-static void load(void *ctx, int row, int64_t j) {
+static void unet_load_row(void *ctx, int row, int64_t j) {
   Trn *t = ctx;
   const Slices *d = t->d;
   const int64_t hw = (int64_t)d->h * d->w;
@@ -192,7 +195,7 @@ static void load(void *ctx, int row, int64_t j) {
        *y = plan_data(t->f.plan, t->y) + row * hw;
   for (int i = 0; i < d->h; i++)
     for (int k = 0; k < d->w; k++) {
-      const int64_t from = turned(how, i, k, d->h, d->w), to = (int64_t)i * d->w + k;
+      const int64_t from = turned_index(how, i, k, d->h, d->w), to = (int64_t)i * d->w + k;
       for (int c = 0; c < d->channels; c++)
         x[c * hw + to] = d->images[(j * d->channels + c) * hw + from];
       y[to] = (real)rim_probability(t->mask[j * hw + from]);
@@ -221,9 +224,8 @@ Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask
                    "1, at least 1, > 0, in [0,1)",
                    o->epochs, o->batch, o->lr, o->beta1, o->beta2);
   double mean = 0;
-  Status s = check_slices(u, d, e);
-  if (s == ST_OK) s = check_masks(d, mask, &mean, e);
-  if (s != ST_OK) return s;
+  TRY(check_slices(u, d, e));
+  TRY(check_masks(d, mask, &mean, e));
   Rng init = {.seed = o->seed, .subsequence = 0};
   unet_reset(u, &init);
   /* Rims are a few pixels of a hundred: without this the first epochs only learn that. */
@@ -234,17 +236,19 @@ Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask
            .mask = mask,
            .o = o,
            .turns = {.seed = o->seed, .subsequence = 2}};
-  s = build(&t, u, e);
   FitLoop l = {.who = "U-Net",
                .n = d->n,
                .epochs = o->epochs,
                .batch = t.batch,
                .seed = o->seed,
-               .load = load,
+               .load = unet_load_row,
                .after = sum_dice,
                .tick = on_epoch,
                .ctx = &t};
-  if (s == ST_OK) s = fit_epochs(&t.f, t.loss.loss, &l, e);
+  Status s = unet_build(&t, u, e);
+  if (s != ST_OK) goto done;
+  s = fit_epochs(&t.f, t.loss.loss, &l, e);
+done:
   fit_free(&t.f);
   return s;
 }
@@ -261,17 +265,17 @@ static void take_map(void *ctx, int64_t first, int64_t m, const real *p) {
 }
 
 Status unet_predict(const Unet *u, const Slices *d, real *prob, Error *e) {
-  Status s = check_slices(u, d, e);
-  if (s != ST_OK) return s;
+  TRY(check_slices(u, d, e));
   Graph *g = graph_new();
   if (!g) return err_set(e, ST_NOMEM, "U-Net: out of memory for the graph");
   Take t = {prob, (int64_t)d->h * d->w};
   Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w));
-  s = fit_predict(g, x, g_sigmoid(g, g_unet(g, u, x, NULL)), d, take_map, &t, e);
-  for (int64_t i = 0; i < d->n * t.hw && s == ST_OK; i++)
-    if (!isfinite(prob[i]))
-      s = err_set(e, ST_NUMERIC, "U-Net: slice %lld gets probability %g; the weights are broken",
-                  (long long)(i / t.hw), (double)prob[i]);
+  const Status s = fit_predict(g, x, g_sigmoid(g, g_unet(g, u, x, NULL)), d, take_map, &t, e);
   graph_free(g);
-  return s;
+  if (s != ST_OK) return s;
+  for (int64_t i = 0; i < d->n * t.hw; i++)
+    if (!isfinite(prob[i]))
+      return err_set(e, ST_NUMERIC, "U-Net: slice %lld gets probability %g; the weights are broken",
+                     (long long)(i / t.hw), (double)prob[i]);
+  return ST_OK;
 }

@@ -11,8 +11,8 @@ enum { TILE = 4, ROWS = 32 };
 
 /* Dot products of `na` <= 4 rows with `nb` <= 4 rows. Missing rows repeat the last one, so that
  * each product is summed in the same order. */
-static void dots(int na, int nb, int64_t k, const double *a, const double *b, double *c,
-                 int64_t ldc) {
+static void row_dots(int na, int nb, int64_t k, const double *a, const double *b, double *c,
+                     int64_t ldc) {
   const double *pa[TILE], *pb[TILE];
   v4d s[TILE][TILE];
   memset(s, 0, sizeof s);
@@ -49,8 +49,8 @@ static void mul_block(void *ctx, int64_t task, int worker) {
           j0 = p->a == p->b && p->m == p->n ? task * ROWS : 0;
   for (int64_t j = j0; j < p->n; j += TILE)
     for (int64_t i = task * ROWS; i < i1; i += TILE)
-      dots((int)PRLX_MIN(TILE, i1 - i), (int)PRLX_MIN(TILE, p->n - j), p->k, p->a + i * p->k,
-           p->b + j * p->k, p->c + i * p->n + j, p->n);
+      row_dots((int)PRLX_MIN(TILE, i1 - i), (int)PRLX_MIN(TILE, p->n - j), p->k, p->a + i * p->k,
+               p->b + j * p->k, p->c + i * p->n + j, p->n);
 }
 
 void mat_mul_nt(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c) {
@@ -61,7 +61,7 @@ void mat_mul_nt(int64_t m, int64_t n, int64_t k, const double *a, const double *
     for (int64_t j = 0; j < i; j++) c[i * n + j] = c[j * n + i];
 }
 
-static double dot(int64_t n, const double *a, const double *b) {
+static double row_dot(int64_t n, const double *a, const double *b) {
   v4d s = {0}, t = {0};
   int64_t i = 0;
   for (; i + 8 <= n; i += 8) {
@@ -77,7 +77,7 @@ static double dot(int64_t n, const double *a, const double *b) {
 /* ---- bidiagonalisation by Householder reflections ---- */
 
 /* x [n] -> reflection I - beta v v^T (v[0] = 1, stored in v) that maps x to (result, 0, ..., 0). */
-static double householder(int64_t n, const double *x, double *v, double *beta) {
+static double householder_reflector(int64_t n, const double *x, double *v, double *beta) {
   double scale = 0, s = 0;
   for (int64_t i = 0; i < n; i++) scale = fmax(scale, fabs(x[i]));
   memset(v, 0, (size_t)n * sizeof *v);
@@ -123,27 +123,28 @@ static void bidiag_rows(void *ctx, int64_t task, int worker) {
     double *restrict row = p->a + i * p->n, vi = p->v[i];
     for (int64_t j = j0; j < p->n; j++) row[j] -= vi * w[j];
     if (p->beta_u == 0) continue;
-    double t = p->beta_u * dot(p->n - j0, row + j0, u + j0);
+    double t = p->beta_u * row_dot(p->n - j0, row + j0, u + j0);
     for (int64_t j = j0; j < p->n; j++) row[j] -= t * u[j];
   }
 }
 
 /* a [m,n], m >= n -> diagonal d [n], superdiagonal s [n-1]. work: 2 m + 2 n numbers. */
-static void bidiagonalise(int64_t m, int64_t n, double *a, double *d, double *s, double *work) {
+static void matrix_bidiagonalise(int64_t m, int64_t n, double *a, double *d, double *s,
+                                 double *work) {
   double *v = work, *col = work + m, *w = work + 2 * m, *u = w + n;
   Bidiag p = {a, v, w, u, m, n, 0, 0};
   for (int64_t k = 0; k < n; k++) {
     p.k = k;
     double beta;
     for (int64_t i = k; i < m; i++) col[i] = a[i * n + k];
-    d[k] = householder(m - k, col + k, v + k, &beta);
+    d[k] = householder_reflector(m - k, col + k, v + k, &beta);
     if (k + 1 == n) break;
     par_for((n - k + COLS - 1) / COLS, bidiag_w, &p);
     for (int64_t j = k + 1; j < n; j++) {
       w[j] *= beta;
       a[k * n + j] -= w[j];
     }
-    s[k] = householder(n - k - 1, a + k * n + k + 1, u + k + 1, &p.beta_u);
+    s[k] = householder_reflector(n - k - 1, a + k * n + k + 1, u + k + 1, &p.beta_u);
     par_for((m - k - 1 + ROWS - 1) / ROWS, bidiag_rows, &p);
   }
 }
@@ -199,10 +200,9 @@ static Status bidiagonal_values(int64_t n, const double *d, const double *s, dou
     te[2 * i] = d[i];
     te[2 * i + 1] = i + 1 < n ? s[i] : 0;
   }
-  Status st = tridiagonal_eigenvalues(2 * n, td, te, e);
-  if (st != ST_OK) return st;
-  /* They come in pairs +-sigma: the n largest are the answer. */
-  /* insertion sort, descending: nearly sorted already */
+  TRY(tridiagonal_eigenvalues(2 * n, td, te, e));
+  /* They come in pairs +-sigma: the n largest are the answer. Insertion sort, descending: nearly
+   * sorted already. */
   for (int64_t i = 1; i < 2 * n; i++) {
     double x = td[i];
     int64_t j = i;
@@ -231,15 +231,17 @@ Status singular_values(int64_t m, int64_t n, double *a, double *sv, Error *e) {
     m = n;
     n = swap;
   }
-  double *work = mem_alloc((size_t)(2 * m + 8 * n + 16) * sizeof *work), *d = work + 2 * m + 2 * n,
-         *s = d + n;
-  Status st = work ? ST_OK
-                   : err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory",
-                             (long long)m, (long long)n);
-  if (st == ST_OK) {
-    bidiagonalise(m, n, a, d, s, work);
-    st = bidiagonal_values(n, d, s, sv, s + n, s + 3 * n, e);
+  Status st = ST_OK;
+  double *work = mem_alloc((size_t)(2 * m + 8 * n + 16) * sizeof *work);
+  if (!work) {
+    st = err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory", (long long)m,
+                 (long long)n);
+    goto done;
   }
+  double *d = work + 2 * m + 2 * n, *s = d + n;
+  matrix_bidiagonalise(m, n, a, d, s, work);
+  st = bidiagonal_values(n, d, s, sv, s + n, s + 3 * n, e);
+done:
   mem_free(work);
   mem_free(t);
   return st;
@@ -250,8 +252,9 @@ Status nuclear_norm(int64_t m, int64_t n, double *a, double *norm, Error *e) {
   *norm = 0;
   double *sv = mem_alloc((size_t)r * sizeof *sv);
   if (!sv) return err_set(e, ST_NOMEM, "nuclear norm: out of memory");
-  Status st = singular_values(m, n, a, sv, e);
-  for (int64_t i = r - 1; i >= 0 && st == ST_OK; i--) *norm += sv[i];
+  const Status st = singular_values(m, n, a, sv, e);
+  if (st == ST_OK)
+    for (int64_t i = r - 1; i >= 0; i--) *norm += sv[i];
   mem_free(sv);
   return st;
 }

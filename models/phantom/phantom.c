@@ -33,7 +33,7 @@ void phantom_work_free(PhantomWork *w) {
 }
 
 /* Hands out consecutive pieces of one allocation, each on a 64-byte boundary. */
-static float *take(float **p, size_t n) {
+static float *take_floats(float **p, size_t n) {
   float *q = *p;
   if (q) *p += (n + 15) & ~(size_t)15;
   return q;
@@ -45,40 +45,42 @@ static size_t spectra_floats(const Fft3 *f) {
 
 static void take_spectra(Qsm *q, float **p) {
   const size_t k = fft3_count(q->fft);
-  q->re = take(p, k);
-  q->im = take(p, k);
-  q->copy_re = take(p, k);
-  q->copy_im = take(p, k);
-  q->scratch = take(p, fft3_scratch(q->fft));
+  q->re = take_floats(p, k);
+  q->im = take_floats(p, k);
+  q->copy_re = take_floats(p, k);
+  q->copy_im = take_floats(p, k);
+  q->scratch = take_floats(p, fft3_scratch(q->fft));
+}
+
+static Status work_alloc(PhantomWork *w, Error *e) {
+  TRY(fft3_new(BOX_NX, BOX_NY, BOX_NZ, &w->q.fft, e));
+  const size_t n = w->box.n, floats = (7 + 3 + WORK_TMP) * n + spectra_floats(w->q.fft) +
+                                      random_field_noise(&w->box) + 16;
+  float *p = w->all = mem_alloc(floats * sizeof(float));
+  if (!p)
+    return err_set(e, ST_NOMEM, "out of memory for the phantom's scratch (%zu MB)",
+                   floats * sizeof(float) >> 20);
+  w->t = (Tissue){take_floats(&p, n), take_floats(&p, n), take_floats(&p, n), take_floats(&p, n),
+                  take_floats(&p, n), take_floats(&p, n), take_floats(&p, n)};
+  w->les = take_floats(&p, n);
+  w->rim = take_floats(&p, n);
+  w->dist = take_floats(&p, n);
+  for (int i = 0; i < WORK_TMP; i++) w->tmp[i] = take_floats(&p, n);
+  take_spectra(&w->q, &p);
+  w->noise = take_floats(&p, random_field_noise(&w->box));
+  return ST_OK;
 }
 
 Status phantom_work_new(PhantomWork **out, Error *e) {
   PhantomWork *w = *out = mem_alloc(sizeof *w);
   if (!w) return err_set(e, ST_NOMEM, "out of memory for the phantom's scratch");
   w->box = w->q.box = box_of(BOX_NX, BOX_NY, BOX_NZ);
-  Status st = fft3_new(BOX_NX, BOX_NY, BOX_NZ, &w->q.fft, e);
-  const size_t n = w->box.n, floats = st == ST_OK
-                                          ? (7 + 3 + WORK_TMP) * n + spectra_floats(w->q.fft) +
-                                                random_field_noise(&w->box) + 16
-                                          : 0;
-  if (st == ST_OK && !(w->all = mem_alloc(floats * sizeof(float))))
-    st = err_set(e, ST_NOMEM, "out of memory for the phantom's scratch (%zu MB)",
-                 floats * sizeof(float) >> 20);
+  const Status st = work_alloc(w, e);
   if (st != ST_OK) {
     phantom_work_free(w);
     *out = NULL;
-    return st;
   }
-  float *p = w->all;
-  w->t = (Tissue){take(&p, n), take(&p, n), take(&p, n), take(&p, n),
-                  take(&p, n), take(&p, n), take(&p, n)};
-  w->les = take(&p, n);
-  w->rim = take(&p, n);
-  w->dist = take(&p, n);
-  for (int i = 0; i < WORK_TMP; i++) w->tmp[i] = take(&p, n);
-  take_spectra(&w->q, &p);
-  w->noise = take(&p, random_field_noise(&w->box));
-  return ST_OK;
+  return st;
 }
 
 void phantom_lesion_free(PhantomLesion *l) {
@@ -86,7 +88,7 @@ void phantom_lesion_free(PhantomLesion *l) {
   l->chi = l->flair = l->rim = l->mask = l->truth = NULL;
 }
 
-static void crop(const Box *b, const float *in, float *out) {
+static void patch_crop(const Box *b, const float *in, float *out) {
   const int ox = (b->nx - PHANTOM_NX) / 2, oy = (b->ny - PHANTOM_NY) / 2,
             oz = (b->nz - PHANTOM_NZ) / 2;
   for (int k = 0; k < PHANTOM_NZ; k++)
@@ -96,7 +98,7 @@ static void crop(const Box *b, const float *in, float *out) {
 }
 
 /* sigma 3, in place */
-static void rician(float *flair, const float *re, const float *im, size_t n) {
+static void patch_rician(float *flair, const float *re, const float *im, size_t n) {
   for (size_t i = 0; i < n; i++) {
     const float a = flair[i] + 3 * re[i], b = 3 * im[i];
     flair[i] = sqrtf(a * a + b * b);
@@ -140,12 +142,12 @@ Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t se
   phantom_paint_lesion(w, &r, out->conspicuity, middle, out);
   phantom_flair_ideal(w, &r, w->tmp[2]);
   qsm_blur(&w->q, w->tmp[2], .42, .42, .42, w->tmp[2]); /* point spread of 1 mm FWHM */
-  crop(&w->box, w->tmp[2], out->flair);
-  crop(&w->box, w->les, out->mask);
-  crop(&w->box, w->rim, out->rim);
+  patch_crop(&w->box, w->tmp[2], out->flair);
+  patch_crop(&w->box, w->les, out->mask);
+  patch_crop(&w->box, w->rim, out->rim);
   draw_normals(scan, w->tmp[0], PHANTOM_VOXELS);
   draw_normals(scan, w->tmp[1], PHANTOM_VOXELS);
-  rician(out->flair, w->tmp[0], w->tmp[1], PHANTOM_VOXELS);
+  patch_rician(out->flair, w->tmp[0], w->tmp[1], PHANTOM_VOXELS);
   /* From here the painted coordinates and distances are scratch. */
   float *bias = w->dist, *noise = w->t.wx, *mag = w->t.wy, *chi = w->tmp[10], *truth = w->tmp[11];
   random_iso(w, scan, 8, bias);
@@ -154,7 +156,7 @@ Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t se
   out->lambda = o->lambda > 0 ? o->lambda : drawn;
   const QsmInput in = {w->t.chi, w->t.wm, w->t.gm, w->t.csf, w->t.vein, bias, noise};
   qsm_acquire(&w->q, &in, o, out->lambda, w->tmp, mag, chi, truth);
-  crop(&w->box, chi, out->chi);
-  crop(&w->box, truth, out->truth);
+  patch_crop(&w->box, chi, out->chi);
+  patch_crop(&w->box, truth, out->truth);
   return ST_OK;
 }

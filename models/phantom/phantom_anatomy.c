@@ -82,7 +82,7 @@ static void cortex_distance(PhantomWork *w, Rng *r, float q, float thickness, fl
 
 /* Grey matter 0 < u < thickness with a bright line near white matter and a faint one at the pia;
  * CSF and pial veins beyond. */
-static void cortex(PhantomWork *w, Rng *r, float q) {
+static void anatomy_cortex(PhantomWork *w, Rng *r, float q) {
   const size_t n = w->box.n;
   const float th = (float)draw_u(r, 1.5, 2.1);
   float *u = w->tmp[0], *mg = w->tmp[1], *mc = w->tmp[2], *g0 = w->tmp[3], *g1 = w->tmp[4],
@@ -126,7 +126,7 @@ static void ellipse_distance(PhantomWork *w, float side, double cx, double ax, d
 }
 
 /* CSF at 0, a dark periventricular band, wall veins, choroid plexus in a third. */
-static void ventricle(PhantomWork *w, Rng *r, float s) {
+static void anatomy_ventricle(PhantomWork *w, Rng *r, float s) {
   const size_t n = w->box.n;
   float *v = w->tmp[0], *m = w->tmp[1], *g0 = w->tmp[2], *g1 = w->tmp[3], *chi = w->t.chi,
         *wm = w->t.wm;
@@ -199,7 +199,7 @@ void paint_tube(const Box *b, float *vein, const double p0[3], const double p1[3
   }
 }
 
-static void vessels(PhantomWork *w, Rng *r) {
+static void anatomy_vessels(PhantomWork *w, Rng *r) {
   for (int veins = draw_poisson(r, 3); veins > 0; veins--) {
     double p0[3], p1[3], bend[3];
     static const double spread[3] = {4, 7, 4}, half[3] = {17, 17, 16};
@@ -212,7 +212,7 @@ static void vessels(PhantomWork *w, Rng *r) {
 }
 
 /* Calcification (dark) or haemosiderin (bright): it dominates the patch's range of values. */
-static void speck(PhantomWork *w, Rng *r) {
+static void anatomy_speck(PhantomWork *w, Rng *r) {
   const Box *b = &w->box;
   float *g = w->tmp[0], *vein = w->t.vein;
   random_iso(w, r, .7, g);
@@ -239,10 +239,10 @@ void phantom_anatomy(PhantomWork *w, Rng *r, char kind[16]) {
   warp_coordinates(w, r);
   const float side = draw_p(r, .5) ? 1 : -1;
   white_matter(w, r, side);
-  if (k == JUXTA || k == BOTH) cortex(w, r, side);
-  if (k == JUXTA && draw_p(r, .5)) cortex(w, r, -side);
-  if (k == PERI || k == BOTH) ventricle(w, r, side);
+  if (k == JUXTA || k == BOTH) anatomy_cortex(w, r, side);
+  if (k == JUXTA && draw_p(r, .5)) anatomy_cortex(w, r, -side);
+  if (k == PERI || k == BOTH) anatomy_ventricle(w, r, side);
   if (draw_p(r, .18)) deep_nucleus(w, r, side);
-  vessels(w, r);
-  if (draw_p(r, .05)) speck(w, r);
+  anatomy_vessels(w, r);
+  if (draw_p(r, .05)) anatomy_speck(w, r);
 }

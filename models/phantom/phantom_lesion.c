@@ -57,7 +57,7 @@ static inline void shape_coords(const Shape3 *s, float x, float y, float *xr, fl
 }
 
 /* normalised radius - 1, times the size */
-static inline float ellipsoid(const Shape3 *s, float x, float y, float z, float size) {
+static inline float lesion_ellipsoid(const Shape3 *s, float x, float y, float z, float size) {
   const float k = 2 / size, u = k * x / s->dx, v = k * y / s->dy, q = k * z / s->dz;
   return (sqrtf(u * u + v * v + q * q + .02f) - 1) * size;
 }
@@ -75,9 +75,10 @@ static void lesion_distance(PhantomWork *w, Rng *r, const Shape3 *s, double dia,
         float xr, yr;
         shape_coords(s, box_x(b, x), box_y(b, j), &xr, &yr);
         const float z = box_z(b, k) - s->cz;
-        float rho = ellipsoid(s, xr, yr, z, 1);
+        float rho = lesion_ellipsoid(s, xr, yr, z, 1);
         if (s->lobe > 0)
-          rho = smooth_min(rho, ellipsoid(s, xr - s->lx, yr - s->ly, z - s->lz, s->lobe), .3f);
+          rho =
+              smooth_min(rho, lesion_ellipsoid(s, xr - s->lx, yr - s->ly, z - s->lz, s->lobe), .3f);
         d[i] = rho + rough * d[i];
       }
   signed_distance(w, d, tmp);
@@ -153,12 +154,12 @@ static inline float mimic_value(const Look *k, float d, float dphi, float z, flo
   }
 }
 
-static inline float turn(float phi) { /* |phi| modulo a full turn, in [0, pi] */
+static inline float lesion_turn(float phi) { /* |phi| modulo a full turn, in [0, pi] */
   const float t = phi * .159154943f, r = (t + 12582912.f) - 12582912.f;
   return fabsf(t - r) * 6.28318531f;
 }
 
-static void paint(PhantomWork *w, const Shape3 *s, const Look *k) {
+static void lesion_paint(PhantomWork *w, const Shape3 *s, const Look *k) {
   const Box *b = &w->box;
   float *d = w->dist, *chi = w->t.chi, *wm = w->t.wm;
   const float *fine = w->tmp[0], *mottle = w->tmp[1], *patchy = w->tmp[2];
@@ -172,14 +173,15 @@ static void paint(PhantomWork *w, const Shape3 *s, const Look *k) {
         shape_coords(s, box_x(b, x), box_y(b, j), &xr, &yr);
         const float phi = fast_atan2(yr * s->dx, xr * s->dy) - k->arc_from,
                     wl = clampf(1.15f * wm[i] + .1f, 0, 1), m = soft(d[i], k->edge) * wl;
-        const float cov = k->cover < .97f ? soft(turn(phi) - 3.14159265f * k->cover, .22f) : 1;
+        const float cov =
+            k->cover < .97f ? soft(lesion_turn(phi) - 3.14159265f * k->cover, .22f) : 1;
         const float rim = bell(d[i] + .5f * k->fwhm, k->fwhm / 2.355f) * cov *
                           clampf(1 + .25f * patchy[i] + .2f * fine[i], .3f, 1.7f);
         const float inside = -30 + k->core + k->texture * fine[i] + 5 * mottle[i] +
                              k->dome * clampf(-d[i] / (.25f * k->dia), 0, 1);
         const float halo = d[i] > 0 ? k->halo * bell(d[i], 1.3f) * wm[i] : 0;
         chi[i] = chi[i] * (1 - m) + m * inside + halo + k->crest * rim * wl +
-                 mimic_value(k, d[i], turn(phi + 2), box_z(b, z) - s->cz, m, wl);
+                 mimic_value(k, d[i], lesion_turn(phi + 2), box_z(b, z) - s->cz, m, wl);
         w->les[i] = d[i] < 0 && wm[i] > .3f;
         if (k->crest > 12) w->rim[i] = clampf(k->crest * rim * wl / 60, 0, 1);
       }
@@ -236,7 +238,7 @@ void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[
   random_iso(w, r, .8, w->tmp[0]);
   random_iso(w, r, 1.8, w->tmp[1]);
   random_iso(w, r, 1.8, w->tmp[2]);
-  paint(w, &shape, &look);
+  lesion_paint(w, &shape, &look);
   central_vein(w, r, &shape, dia);
   blend_vessels(w);
 }

@@ -4,27 +4,29 @@
 #include "models/phantom/phantom_impl.h"
 
 /* Wave numbers in cycles/mm along one axis, n samples of h mm. */
-static double wave(int i, int n, double h) { return (double)(i <= n / 2 ? i : i - n) / (n * h); }
+static double kernel_wave(int i, int n, double h) {
+  return (double)(i <= n / 2 ? i : i - n) / (n * h);
+}
 /* |E|^2 of the forward difference E = (exp(2 pi i k h) - 1)/h. */
-static double difference2(int i, int n, double h) {
+static double second_difference(int i, int n, double h) {
   return (2 - 2 * cos(2 * M_PI * i / n)) / (h * h);
 }
 
 enum { LINE_MAX_N = 512 };
 
 /* Multiplies the spectrum by exp(-2 pi^2 sum (sigma_i k_i)^2), and by D if dipole. */
-static void filter(Qsm *q, float *re, float *im, const double sigma[3], bool dipole) {
+static void spectrum_filter(Qsm *q, float *re, float *im, const double sigma[3], bool dipole) {
   const Box *b = &q->box;
   float kx2[LINE_MAX_N], gx[LINE_MAX_N];
   const double c = -2 * M_PI * M_PI;
   for (int i = 0; i < b->nx; i++) {
-    const double k = wave(i, b->nx, PHANTOM_HX);
+    const double k = kernel_wave(i, b->nx, PHANTOM_HX);
     kx2[i] = (float)(k * k);
     gx[i] = (float)exp(c * k * k * sigma[0] * sigma[0]);
   }
   for (int kz = 0; kz <= b->nz / 2; kz++)
     for (int ky = 0; ky < b->ny; ky++) {
-      const double z = wave(kz, b->nz, PHANTOM_HZ), y = wave(ky, b->ny, PHANTOM_HY);
+      const double z = kernel_wave(kz, b->nz, PHANTOM_HZ), y = kernel_wave(ky, b->ny, PHANTOM_HY);
       const float g = (float)exp(c * (z * z * sigma[2] * sigma[2] + y * y * sigma[1] * sigma[1])),
                   yz2 = (float)(z * z + y * y), z2 = (float)(z * z);
       float *r = re + ((size_t)kz * (size_t)b->ny + (size_t)ky) * (size_t)b->nx, *i = im + (r - re);
@@ -40,7 +42,7 @@ static void filter(Qsm *q, float *re, float *im, const double sigma[3], bool dip
 
 void qsm_blur(Qsm *q, const float *in, double sx, double sy, double sz, float *out) {
   fft3_forward(q->fft, in, q->re, q->im, q->scratch);
-  filter(q, q->re, q->im, (const double[3]){sx, sy, sz}, false);
+  spectrum_filter(q, q->re, q->im, (const double[3]){sx, sy, sz}, false);
   fft3_inverse(q->fft, q->re, q->im, out, q->scratch);
 }
 
@@ -49,7 +51,7 @@ void qsm_field(Qsm *q, const float *chi, bool psf, float *field, float *blurred)
   const double none[3] = {0, 0, 0}, sigma[3] = {.32, .32, .40};
   const size_t n = fft3_count(q->fft);
   fft3_forward(q->fft, chi, q->re, q->im, q->scratch);
-  if (psf) filter(q, q->re, q->im, sigma, false);
+  if (psf) spectrum_filter(q, q->re, q->im, sigma, false);
   /* the inverse destroys its input: the field's box holds a copy meanwhile */
   if (blurred) {
     float *re = q->copy_re, *im = q->copy_im;
@@ -57,24 +59,24 @@ void qsm_field(Qsm *q, const float *chi, bool psf, float *field, float *blurred)
     memcpy(im, q->im, n * sizeof *im);
     fft3_inverse(q->fft, re, im, blurred, q->scratch);
   }
-  filter(q, q->re, q->im, none, true);
+  spectrum_filter(q, q->re, q->im, none, true);
   fft3_inverse(q->fft, q->re, q->im, field, q->scratch);
 }
 
 /* X /= D^2 + mu sum |E_i|^2 + 1e-9, after X *= D if asked. */
-static void divide(Qsm *q, float mu, bool times_d) {
+static void dipole_divide(Qsm *q, float mu, bool times_d) {
   const Box *b = &q->box;
   float kx2[LINE_MAX_N], ex[LINE_MAX_N];
   for (int i = 0; i < b->nx; i++) {
-    const double k = wave(i, b->nx, PHANTOM_HX);
+    const double k = kernel_wave(i, b->nx, PHANTOM_HX);
     kx2[i] = (float)(k * k);
-    ex[i] = (float)(mu * difference2(i, b->nx, PHANTOM_HX));
+    ex[i] = (float)(mu * second_difference(i, b->nx, PHANTOM_HX));
   }
   for (int kz = 0; kz <= b->nz / 2; kz++)
     for (int ky = 0; ky < b->ny; ky++) {
-      const double z = wave(kz, b->nz, PHANTOM_HZ), y = wave(ky, b->ny, PHANTOM_HY);
-      const float e = (float)(mu * (difference2(kz, b->nz, PHANTOM_HZ) +
-                                    difference2(ky, b->ny, PHANTOM_HY)) +
+      const double z = kernel_wave(kz, b->nz, PHANTOM_HZ), y = kernel_wave(ky, b->ny, PHANTOM_HY);
+      const float e = (float)(mu * (second_difference(kz, b->nz, PHANTOM_HZ) +
+                                    second_difference(ky, b->ny, PHANTOM_HY)) +
                               1e-9),
                   yz2 = (float)(z * z + y * y), z2 = (float)(z * z);
       float *r = q->re + ((size_t)kz * (size_t)b->ny + (size_t)ky) * (size_t)b->nx,
@@ -110,8 +112,8 @@ static void edge_thresholds(const Box *b, const float *mag, float *const thr[3],
 
 /* One line of the shrinkage: v = dx + u, y = soft threshold of v, u = v - y; w = y - u is what goes
  * back into the quadratic step. */
-static inline void shrink(const float *x, const float *next, float ih, const float *thr,
-                          float *restrict u, float *restrict wv, size_t n) {
+static inline void soft_shrink(const float *x, const float *next, float ih, const float *thr,
+                               float *restrict u, float *restrict wv, size_t n) {
   for (size_t i = 0; i < n; i++) {
     /* soft(v) = v - clamp(v) */
     const float v = (next[i] - x[i]) * ih + u[i], t = thr[i], c = clampf(v, -t, t);
@@ -129,11 +131,12 @@ static void shrink_all(const Box *b, const float *x, float *const thr[3], float 
                    up = j + 1 < b->ny ? at + nx : at + nx - plane,
                    deep = k + 1 < b->nz ? at + plane : at + plane - b->n;
       const float ix = (float)(1 / PHANTOM_HX);
-      shrink(x + at, x + at + 1, ix, thr[0] + at, u[0] + at, wv[0] + at, nx - 1);
-      shrink(x + at + nx - 1, x + at, ix, thr[0] + at + nx - 1, u[0] + at + nx - 1,
-             wv[0] + at + nx - 1, 1);
-      shrink(x + at, x + up, (float)(1 / PHANTOM_HY), thr[1] + at, u[1] + at, wv[1] + at, nx);
-      shrink(x + at, x + deep, (float)(1 / PHANTOM_HZ), thr[2] + at, u[2] + at, wv[2] + at, nx);
+      soft_shrink(x + at, x + at + 1, ix, thr[0] + at, u[0] + at, wv[0] + at, nx - 1);
+      soft_shrink(x + at + nx - 1, x + at, ix, thr[0] + at + nx - 1, u[0] + at + nx - 1,
+                  wv[0] + at + nx - 1, 1);
+      soft_shrink(x + at, x + up, (float)(1 / PHANTOM_HY), thr[1] + at, u[1] + at, wv[1] + at, nx);
+      soft_shrink(x + at, x + deep, (float)(1 / PHANTOM_HZ), thr[2] + at, u[2] + at, wv[2] + at,
+                  nx);
     }
 }
 
@@ -161,7 +164,7 @@ void qsm_invert(Qsm *q, const float *field, const float *mag, double lambda, int
   const Box *b = &q->box;
   if (closed_form) {
     fft3_forward(q->fft, field, q->re, q->im, q->scratch);
-    divide(q, .01f, true);
+    dipole_divide(q, .01f, true);
     fft3_inverse(q->fft, q->re, q->im, chi, q->scratch);
     return;
   }
@@ -179,7 +182,7 @@ void qsm_invert(Qsm *q, const float *field, const float *mag, double lambda, int
       right_side(b, df, mu, wv, chi);
     }
     fft3_forward(q->fft, it ? chi : df, q->re, q->im, q->scratch);
-    divide(q, mu, false);
+    dipole_divide(q, mu, false);
     fft3_inverse(q->fft, q->re, q->im, chi, q->scratch);
   }
 }

@@ -25,8 +25,7 @@ typedef struct Slab {
 static Status slab_new(Slab *s, Error *e) {
   *s = (Slab){.box = box_of(SLAB_NX, SLAB_NY, SLAB_NZ)};
   s->q.box = s->box;
-  Status st = fft3_new(SLAB_NX, SLAB_NY, SLAB_NZ, &s->q.fft, e);
-  if (st != ST_OK) return st;
+  TRY(fft3_new(SLAB_NX, SLAB_NY, SLAB_NZ, &s->q.fft, e));
   /* n, k: multiples of 16 */
   const size_t n = s->box.n, k = fft3_count(s->q.fft),
                floats = (8 + QSM_BUFFERS) * n + 4 * k + fft3_scratch(s->q.fft);
@@ -154,12 +153,12 @@ Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint
     return err_set(e, ST_INVALID, "a slab with %d lesions; expected 0 to %d", lesions,
                    SLAB_MAX_LESIONS);
   Status st = slab_new(&s, e);
+  if (st != ST_OK) goto done;
   const size_t n = s.box.n;
-  if (st == ST_OK && !(out->chi = mem_alloc(4 * n * sizeof(float))))
+  out->chi = mem_alloc(4 * n * sizeof(float));
+  if (!out->chi) {
     st = err_set(e, ST_NOMEM, "out of memory for a slab");
-  if (st != ST_OK) {
-    slab_end(&s);
-    return st;
+    goto done;
   }
   out->flair = out->chi + n;
   out->rim = out->flair + n;
@@ -183,8 +182,9 @@ Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint
   for (size_t i = 0; i < n; i++)
     if (s.head[i] <= .5f) out->chi[i] = out->rim[i] = out->labels[i] = 0;
   for (int l = 0; l < out->n; l++) out->lesion[l].lambda = lambda;
+done:
   slab_end(&s);
-  return ST_OK;
+  return st;
 }
 
 void phantom_slab_free(PhantomSlab *s) {

@@ -8,23 +8,27 @@
 #include "models/store/netfile.h"
 
 #define CLASSIFIER_FORMAT "prlx-classifier-1"
+
+static Status classifier_add(StWriter *w, const Classifier *c, const char *channels, uint64_t seed,
+                             int epochs, const char *trained_on, Error *e) {
+  const int *k = c->cfg.width;
+  TRY(st_add_meta(w, "format", CLASSIFIER_FORMAT, e));
+  TRY(st_add_metaf(w, e, "classifier.classes", "%d", c->cfg.classes));
+  TRY(st_add_metaf(w, e, "classifier.pools", "%d", c->cfg.pools));
+  TRY(st_add_metaf(w, e, "classifier.widths", "%d,%d,%d,%d,%d,%d", k[0], k[1], k[2], k[3], k[4],
+                   k[5]));
+  TRY(st_add_meta(w, "channels", channels, e));
+  TRY(st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed));
+  TRY(st_add_metaf(w, e, "epochs", "%d", epochs));
+  TRY(st_add_meta(w, "trained_on", trained_on, e));
+  return params_write(w, "", &c->params, false, e);
+}
+
 Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
                        int epochs, const char *trained_on, Error *e) {
   StWriter *w = NULL;
   TRY(st_writer_new(&w, e));
-  const int *k = c->cfg.width;
-  Status s;
-  s = st_add_meta(w, "format", CLASSIFIER_FORMAT, e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "classifier.classes", "%d", c->cfg.classes);
-  if (s == ST_OK) s = st_add_metaf(w, e, "classifier.pools", "%d", c->cfg.pools);
-  if (s == ST_OK)
-    s = st_add_metaf(w, e, "classifier.widths", "%d,%d,%d,%d,%d,%d", k[0], k[1], k[2], k[3], k[4],
-                     k[5]);
-  if (s == ST_OK) s = st_add_meta(w, "channels", channels, e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
-  if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
-  if (s == ST_OK) s = st_add_meta(w, "trained_on", trained_on, e);
-  if (s == ST_OK) s = params_write(w, "", &c->params, false, e);
+  const Status s = classifier_add(w, c, channels, seed, epochs, trained_on, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
@@ -42,34 +46,36 @@ static int count_names(const char *list) {
   return n;
 }
 
+/* What it has read so far is in c, for classifier_free. */
+static Status classifier_read(Classifier *c, const StFile *f, char channels[64], Error *e) {
+  const char *format = st_meta(f, "format"), *widths = st_meta(f, "classifier.widths"),
+             *names = st_meta(f, "channels");
+  ClassifierConfig cfg = {.classes = meta_int(f, "classifier.classes"),
+                          .pools = meta_int(f, "classifier.pools")};
+  int *k = cfg.width;
+  if (!format || strcmp(format, CLASSIFIER_FORMAT))
+    return err_set(e, ST_FORMAT,
+                   "%s: metadata format is %.40s; expected %s (made by `prlx classify`)", f->path,
+                   format ? format : "absent", CLASSIFIER_FORMAT);
+  if (!widths || sscanf(widths, "%d,%d,%d,%d,%d,%d", k, k + 1, k + 2, k + 3, k + 4, k + 5) != 6 ||
+      !names || strlen(names) > 63)
+    return err_set(e, ST_FORMAT,
+                   "%s: metadata classifier.widths or channels is missing or broken; train the "
+                   "classifier again",
+                   f->path);
+  snprintf(channels, 64, "%s", names);
+  cfg.channels = count_names(names);
+  TRY(classifier_new(c, &cfg, e));
+  return params_read(f, "", &c->params, e);
+}
+
 Status classifier_load(Classifier *c, const char *path, char channels[64], Error *e) {
   StFile f;
   *c = (Classifier){0};
-  Status s = st_open(&f, path, e);
-  if (s != ST_OK) return s;
-  const char *format = st_meta(&f, "format"), *widths = st_meta(&f, "classifier.widths"),
-             *names = st_meta(&f, "channels");
-  ClassifierConfig cfg = {.classes = meta_int(&f, "classifier.classes"),
-                          .pools = meta_int(&f, "classifier.pools")};
-  int *k = cfg.width;
-  if (!format || strcmp(format, CLASSIFIER_FORMAT))
-    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx classify`)",
-                path, format ? format : "absent", CLASSIFIER_FORMAT);
-  else if (!widths ||
-           sscanf(widths, "%d,%d,%d,%d,%d,%d", k, k + 1, k + 2, k + 3, k + 4, k + 5) != 6 ||
-           !names || strlen(names) > 63)
-    s = err_set(e, ST_FORMAT,
-                "%s: metadata classifier.widths or channels is missing or broken; train the "
-                "classifier again",
-                path);
-  if (s == ST_OK) {
-    snprintf(channels, 64, "%s", names);
-    cfg.channels = count_names(names);
-    s = classifier_new(c, &cfg, e);
-    if (s == ST_OK) s = params_read(&f, "", &c->params, e);
-    if (s != ST_OK) classifier_free(c);
-  }
+  TRY(st_open(&f, path, e));
+  const Status s = classifier_read(c, &f, channels, e);
   st_close(&f);
+  if (s != ST_OK) classifier_free(c);
   return s;
 }
 

@@ -16,7 +16,8 @@ static void program_folder(char *out, size_t n) {
     *out = 0;
 }
 
-static bool readable(char *out, size_t n, const char *folder, const char *below, const char *name) {
+static bool file_readable(char *out, size_t n, const char *folder, const char *below,
+                          const char *name) {
   snprintf(out, n, "%s%s/%s", folder, below, name);
   return access(out, R_OK) == 0;
 }
@@ -25,14 +26,14 @@ static bool readable(char *out, size_t n, const char *folder, const char *below,
 static bool data_locate(const char *name, char *out, size_t n) {
   char program[4000];
   const char *dir = getenv("PRLX_DATA");
-  if (dir && *dir) return readable(out, n, dir, "", name);
+  if (dir && *dir) return file_readable(out, n, dir, "", name);
   program_folder(program, sizeof program);
-  if (*program && readable(out, n, program, "../data", name)) return true;
-  if (*program && readable(out, n, program, "../share/prlx/data", name)) return true;
+  if (*program && file_readable(out, n, program, "../data", name)) return true;
+  if (*program && file_readable(out, n, program, "../share/prlx/data", name)) return true;
 #ifdef PRLX_DATADIR
-  if (readable(out, n, PRLX_DATADIR, "/data", name)) return true;
+  if (file_readable(out, n, PRLX_DATADIR, "/data", name)) return true;
 #endif
-  return readable(out, n, "", "data", name);
+  return file_readable(out, n, "", "data", name);
 }
 
 const char *data_path(const char *name) {
@@ -43,7 +44,7 @@ const char *data_path(const char *name) {
 
 Status data_find(const char *name, const char *dir, char *out, size_t n, Error *e) {
   if (dir)
-    return readable(out, n, dir, "", name)
+    return file_readable(out, n, dir, "", name)
                ? ST_OK
                : err_set(e, ST_IO,
                          "%s: not found; --data must name the folder with the bundled files", out);

@@ -64,14 +64,13 @@ static Status list_tensors(Import *im, Error *e) {
   im->tensor = mem_alloc((size_t)n * sizeof *im->tensor);
   if (!im->tensor)
     return err_set(e, ST_NOMEM, "%s: out of memory for the list of tensors", im->path);
-  Status s = ST_OK;
-  for (int k = 0; k < n && s == ST_OK; k++) {
+  for (int k = 0; k < n; k++) {
     const StTensor *a = im->is_safetensors ? &im->st.tensor[k] : NULL;
     const TorchTensor *b = a ? NULL : &im->torch.tensor[k];
-    s = a ? add_tensor(im, a->name, a->dtype, a->shape, a->data, e)
-          : add_tensor(im, b->name, b->dtype, b->shape, b->data, e);
+    TRY(a ? add_tensor(im, a->name, a->dtype, a->shape, a->data, e)
+          : add_tensor(im, b->name, b->dtype, b->shape, b->data, e));
   }
-  return s;
+  return ST_OK;
 }
 
 /* ---- metadata ---- */
@@ -199,7 +198,7 @@ static bool looks_like_safetensors(const uint8_t *p, size_t n) {
 
 /* "state_dict.x" -> "x": wrappers that training programs put around. When only a part of the
  * tensors is inside one, that part is the network. */
-static Status strip_wrappers(Import *im, Error *e) {
+static void strip_wrappers(Import *im) {
   static const char *const wrapper[] = {
       "state_dict.", "model_state_dict.", "params_ema.", "model.", "module.", "vgg16.", "vgg."};
   for (int k = 0; k < COUNT_OF(wrapper); k++) {
@@ -217,16 +216,12 @@ static Status strip_wrappers(Import *im, Error *e) {
       snprintf(im->dropped_what, sizeof im->dropped_what, "outside \"%.*s\"", (int)len - 1,
                wrapper[k]);
   }
-  (void)e;
-  return ST_OK;
 }
 
-static Status recognise(Import *im, Error *e) {
+static Status import_recognise(Import *im, Error *e) {
   const char *format = im->is_safetensors ? st_meta(&im->st, "format") : NULL;
-  Status s = ST_OK;
-  for (int k = 0; im->is_safetensors && k < im->st.nmeta && s == ST_OK; k++)
-    s = import_set_meta(im, im->st.meta[k].key, im->st.meta[k].value, e);
-  if (s != ST_OK) return s;
+  for (int k = 0; im->is_safetensors && k < im->st.nmeta; k++)
+    TRY(import_set_meta(im, im->st.meta[k].key, im->st.meta[k].value, e));
   if (format && !strncmp(format, "prlx-", 5)) {
     im->kind = IMPORT_OURS;
     snprintf(im->title, sizeof im->title, "a file of ours (%.60s): copied as it is", format);
@@ -242,38 +237,34 @@ static Status recognise(Import *im, Error *e) {
         e, ST_FORMAT,
         "%s: no tensors in it; expected a state dict or networks; save model.state_dict()",
         im->path);
-  if ((s = strip_wrappers(im, e)) != ST_OK) return s;
+  strip_wrappers(im);
   static Status (*const map[])(Import *, bool *, Error *) = {
       import_map_network, import_map_vgg, import_map_heads, import_map_inception};
   bool hit = false;
-  for (int k = 0; k < COUNT_OF(map) && !hit && s == ST_OK; k++) s = map[k](im, &hit, e);
-  if (s != ST_OK || hit) return s;
+  for (int k = 0; k < COUNT_OF(map) && !hit; k++) TRY(map[k](im, &hit, e));
+  if (hit) return ST_OK;
   im->kind = IMPORT_STATE;
   snprintf(im->title, sizeof im->title, "a state dict of no known network: %d tensors, names kept",
            im->ntensor);
   return ST_OK;
 }
 
-static Status load(Import *im, Error *e) {
-  Status s;
+/* What it has read so far is in im, for import_close. */
+static Status import_load(Import *im, Error *e) {
   if (looks_like_safetensors(im->map, im->bytes)) {
-    s = st_open(&im->st, im->path, e);
-    im->is_safetensors = s == ST_OK;
+    TRY(st_open(&im->st, im->path, e));
+    im->is_safetensors = true;
     snprintf(im->container, sizeof im->container, "safetensors");
   } else if (torch_is(im->map, im->bytes)) {
-    s = torch_open(&im->torch, im->map, im->bytes, im->path, e);
-    if (s == ST_OK) {
-      snprintf(im->container, sizeof im->container, "%s",
-               torch_container_name(im->torch.container));
-      s = torch_collect(&im->torch, e);
-    }
+    TRY(torch_open(&im->torch, im->map, im->bytes, im->path, e));
+    snprintf(im->container, sizeof im->container, "%s", torch_container_name(im->torch.container));
+    TRY(torch_collect(&im->torch, e));
   } else
-    s = name_other_format(im, e);
-  if (s == ST_OK) s = list_tensors(im, e);
-  if (s == ST_OK) s = recognise(im, e);
-  for (int k = 0; k < im->ntensor && s == ST_OK; k++)
-    im->numbers += shape_numel(im->tensor[k].shape);
-  return s;
+    return name_other_format(im, e);
+  TRY(list_tensors(im, e));
+  TRY(import_recognise(im, e));
+  for (int k = 0; k < im->ntensor; k++) im->numbers += shape_numel(im->tensor[k].shape);
+  return ST_OK;
 }
 
 Status import_memory(Import *im, const uint8_t *data, size_t n, const char *name, Error *e) {
@@ -282,9 +273,11 @@ Status import_memory(Import *im, const uint8_t *data, size_t n, const char *name
   im->bytes = n;
   im->path = mem_strdup(name);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", name);
-  if (s == ST_OK && looks_like_safetensors(data, n))
-    s = err_set(e, ST_INVALID, "%s: safetensors are read from files only", name);
-  if (s == ST_OK) s = load(im, e);
+  if (s != ST_OK) goto done;
+  s = looks_like_safetensors(data, n)
+          ? err_set(e, ST_INVALID, "%s: safetensors are read from files only", name)
+          : import_load(im, e);
+done:
   im->map = NULL; /* not ours to unmap; the tensors still point into it */
   if (s != ST_OK) import_close(im);
   return s;
@@ -308,9 +301,12 @@ Status import_open(Import *im, const char *path, Error *e) {
   im->map = map;
   im->path = mem_strdup(path);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (s == ST_OK) check_sha(im);
-  if (s == ST_OK) s = load(im, e);
-  if (s == ST_OK) s = import_set_meta(im, "imported.sha256", im->sha256, e);
+  if (s != ST_OK) goto done;
+  check_sha(im);
+  s = import_load(im, e);
+  if (s != ST_OK) goto done;
+  s = import_set_meta(im, "imported.sha256", im->sha256, e);
+done:
   if (s != ST_OK && im->sha_known < 0) { /* the likelier reason first */
     Error inner = e ? *e : (Error){0};
     err_set(e, s, "%s: its SHA-256 is %s (%.600s)", path, im->sha_note, inner.msg);
@@ -364,25 +360,27 @@ Status import_add_heads(Import *vgg, const Import *heads, Error *e) {
                              (size_t)(vgg->ntensor + heads->ntensor) * sizeof *t);
   if (!t) return err_set(e, ST_NOMEM, "%s: out of memory", vgg->path);
   vgg->tensor = t;
-  Status s = ST_OK;
-  for (int k = 0; k < heads->ntensor && s == ST_OK; k++) {
-    s = add_tensor(vgg, heads->tensor[k].name, heads->tensor[k].dtype, heads->tensor[k].shape,
-                   heads->tensor[k].data, e);
+  for (int k = 0; k < heads->ntensor; k++) {
+    TRY(add_tensor(vgg, heads->tensor[k].name, heads->tensor[k].dtype, heads->tensor[k].shape,
+                   heads->tensor[k].data, e));
     vgg->numbers += shape_numel(heads->tensor[k].shape);
   }
-  return s;
+  return ST_OK;
+}
+
+static Status import_add(StWriter *w, const Import *im, Error *e) {
+  for (int k = 0; k < im->nmeta; k++) TRY(st_add_meta(w, im->meta[k].key, im->meta[k].value, e));
+  for (int k = 0; k < im->ntensor; k++)
+    TRY(st_add(w, im->tensor[k].name, im->tensor[k].dtype, im->tensor[k].shape, im->tensor[k].data,
+               e));
+  return ST_OK;
 }
 
 Status import_write(const Import *im, const char *path, Error *e) {
   StWriter *w = NULL;
   Error inner = {0};
-  Status s = st_writer_new(&w, e);
-  if (s != ST_OK) return s;
-  for (int k = 0; k < im->nmeta && s == ST_OK; k++)
-    s = st_add_meta(w, im->meta[k].key, im->meta[k].value, &inner);
-  for (int k = 0; k < im->ntensor && s == ST_OK; k++)
-    s = st_add(w, im->tensor[k].name, im->tensor[k].dtype, im->tensor[k].shape, im->tensor[k].data,
-               &inner);
+  TRY(st_writer_new(&w, e));
+  const Status s = import_add(w, im, &inner);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return err_set(e, s, "%s: %.900s", im->path, inner.msg);

@@ -66,17 +66,16 @@ static bool is_conv(const ImportTensor *t, int k) {
 
 /* "net.slice2.5.weight" -> "features.5.weight": the LPIPS package cuts torchvision's network in
  * slices and keeps the numbers. */
-static Status unslice(Import *im, Error *e) {
-  Status s = ST_OK;
-  for (int i = 0; i < im->ntensor && s == ST_OK; i++) {
+static Status strip_slices(Import *im, Error *e) {
+  for (int i = 0; i < im->ntensor; i++) {
     const char *p = im->tensor[i].name;
     char name[200];
     if (!strncmp(p, "net.", 4)) p += 4;
     if (strncmp(p, "slice", 5) != 0 || p[5] < '1' || p[5] > '5' || p[6] != '.') continue;
     snprintf(name, sizeof name, "features.%s", p + 7);
-    s = import_rename(&im->tensor[i], name, e);
+    TRY(import_rename(&im->tensor[i], name, e));
   }
-  return s;
+  return ST_OK;
 }
 
 /* Archives with other names (TorchScript): 13 convolutions of VGG16's shapes in its order, each
@@ -107,16 +106,15 @@ static bool match_shapes(const Import *im, int weight[13], int bias[13]) {
 
 static Status rename_by_shape(Import *im, bool *hit, Error *e) {
   int weight[13], bias[13];
-  Status s = ST_OK;
   *hit = match_shapes(im, weight, bias);
-  for (int k = 0; k < 13 && *hit && s == ST_OK; k++) {
+  for (int k = 0; k < 13 && *hit; k++) {
     char name[48];
     snprintf(name, sizeof name, "features.%d.weight", import_vgg_index[k]);
-    s = import_rename(&im->tensor[weight[k]], name, e);
+    TRY(import_rename(&im->tensor[weight[k]], name, e));
     snprintf(name, sizeof name, "features.%d.bias", import_vgg_index[k]);
-    if (s == ST_OK) s = import_rename(&im->tensor[bias[k]], name, e);
+    TRY(import_rename(&im->tensor[bias[k]], name, e));
   }
-  return s;
+  return ST_OK;
 }
 
 /* All 26 tensors under torchvision's names, or an error that says which one is not VGG16's. */
@@ -153,14 +151,13 @@ static bool is_feature(const char *name) {
 }
 
 Status import_map_vgg(Import *im, bool *hit, Error *e) {
-  Status s = unslice(im, e);
-  if (s != ST_OK) return s;
+  TRY(strip_slices(im, e));
   const ImportTensor *first = import_find(im, "features.0.weight");
   bool named = first && shape_eq(first->shape, SHAPE4(64, 3, 3, 3)), heads;
   *hit = named;
-  s = named ? check_vgg(im, e) : rename_by_shape(im, hit, e);
-  if (s != ST_OK || !*hit) return s;
-  if ((s = map_heads(im, &heads, e)) != ST_OK) return s;
+  TRY(named ? check_vgg(im, e) : rename_by_shape(im, hit, e));
+  if (!*hit) return ST_OK;
+  TRY(map_heads(im, &heads, e));
   for (int k = im->ntensor - 1; k >= 0; k--)
     if (!is_feature(im->tensor[k].name) && !(heads && is_head(im->tensor[k].name)))
       import_drop(im, k);
@@ -175,9 +172,8 @@ Status import_map_vgg(Import *im, bool *hit, Error *e) {
                                         {"mean", "[0.485, 0.456, 0.406]"},
                                         {"std", "[0.229, 0.224, 0.225]"},
                                         {"order", "RGB"}};
-  for (int k = 0; k < COUNT_OF(meta) && s == ST_OK; k++)
-    s = import_set_meta(im, meta[k][0], meta[k][1], e);
-  return s;
+  for (int k = 0; k < COUNT_OF(meta); k++) TRY(import_set_meta(im, meta[k][0], meta[k][1], e));
+  return ST_OK;
 }
 
 /* ---- FID Inception ---- */

@@ -17,19 +17,19 @@ typedef struct Net {
   Error *e;
 } Net;
 
-static Status odd(const Net *n, const char *where, const char *what) {
+static Status net_odd(const Net *n, const char *where, const char *what) {
   return err_set(n->e, ST_FORMAT,
                  "%s: %s%s: %s; only StyleGAN2-ADA with its usual settings is computed here",
                  n->im->path, n->prefix, where, what);
 }
 
-static const Pk *child(const Pk *module, const char *name) {
+static const Pk *module_child(const Pk *module, const char *name) {
   return module ? torch_module(pk_get(pk_get(module, "_modules"), name), NULL) : NULL;
 }
 
 /* Attribute `name` of the module, else of its constructor arguments, else of `where` among these.
  */
-static const Pk *attribute(const Pk *m, const char *where, const char *name) {
+static const Pk *module_attribute(const Pk *m, const char *where, const char *name) {
   const Pk *kw = pk_get(m, "_init_kwargs"), *v = pk_get(m, name);
   if (!v) v = pk_get(kw, name);
   return v ? v : where ? pk_get(pk_get(kw, where), name) : NULL;
@@ -37,14 +37,14 @@ static const Pk *attribute(const Pk *m, const char *where, const char *name) {
 
 static bool attr_int(const Pk *m, const char *where, const char *name, int64_t *out) {
   int64_t v;
-  if (!pk_int(attribute(m, where, name), &v) || v < 0 || v > 1 << 24) return false;
+  if (!pk_int(module_attribute(m, where, name), &v) || v < 0 || v > 1 << 24) return false;
   *out = v;
   return true;
 }
 
 /* A clamp: number or None (-1). False if it is neither. */
 static bool attr_clamp(const Pk *m, const char *where, double *out) {
-  const Pk *v = attribute(m, where, "conv_clamp");
+  const Pk *v = module_attribute(m, where, "conv_clamp");
   *out = -1;
   return !v || v->kind == PK_NONE || (pk_number(v, out) && isfinite(*out) && *out > 0);
 }
@@ -75,42 +75,42 @@ static Status put_real(Net *n, const char *key, double v) {
 /* One convolution or toRGB of a block: clamp equal everywhere, leaky ReLU, noise. */
 static Status check_layer(Net *n, const Pk *block, const char *res, const char *name, double *clamp,
                           bool *first) {
-  const Pk *m = child(block, name), *act = pk_get(m, "activation"), *noise = pk_get(m, "use_noise");
+  const Pk *m = module_child(block, name), *act = pk_get(m, "activation"),
+           *noise = pk_get(m, "use_noise");
   char where[160];
   snprintf(where, sizeof where, "synthesis.%s.%s", res, name);
   double c;
   if (!m) return ST_OK;
-  if (!attr_clamp(m, NULL, &c)) return odd(n, where, "conv_clamp is no number");
-  if (!*first && c != *clamp) return odd(n, where, "conv_clamp differs between layers");
+  if (!attr_clamp(m, NULL, &c)) return net_odd(n, where, "conv_clamp is no number");
+  if (!*first && c != *clamp) return net_odd(n, where, "conv_clamp differs between layers");
   *clamp = c;
   *first = false;
-  if (act && !pk_is(act, "lrelu")) return odd(n, where, "activation other than lrelu");
-  if (noise && !(noise->kind == PK_BOOL && noise->integer)) return odd(n, where, "no noise input");
+  if (act && !pk_is(act, "lrelu")) return net_odd(n, where, "activation other than lrelu");
+  if (noise && !(noise->kind == PK_BOOL && noise->integer))
+    return net_odd(n, where, "no noise input");
   return ST_OK;
 }
 
 static Status check_blocks(Net *n, const Pk *synthesis, double *clamp) {
   const Pk *blocks = pk_get(synthesis, "_modules");
   bool first = true;
-  Status s = ST_OK;
-  if (too_many(blocks)) return odd(n, "synthesis", "more than 128 parts");
-  for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->nitem && s == ST_OK;
-       i += 2) {
+  if (too_many(blocks)) return net_odd(n, "synthesis", "more than 128 parts");
+  for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->nitem; i += 2) {
     const Pk *b = torch_module(blocks->item[i + 1], NULL),
-             *arch = b ? attribute(b, NULL, "architecture") : NULL;
+             *arch = b ? module_attribute(b, NULL, "architecture") : NULL;
     char name[80];
     if (!b || blocks->item[i]->kind != PK_STR) continue;
     pk_show(blocks->item[i]->text, name);
-    if (arch && !pk_is(arch, "skip")) return odd(n, name, "architecture other than skip");
+    if (arch && !pk_is(arch, "skip")) return net_odd(n, name, "architecture other than skip");
     static const char *const layer[] = {"conv0", "conv1", "torgb"};
-    for (int k = 0; k < 3 && s == ST_OK; k++) s = check_layer(n, b, name, layer[k], clamp, &first);
+    for (int k = 0; k < 3; k++) TRY(check_layer(n, b, name, layer[k], clamp, &first));
   }
-  return s;
+  return ST_OK;
 }
 
 static Status check_mapping(Net *n, const Pk *mapping) {
   const Pk *m = pk_get(mapping, "_modules");
-  if (too_many(m)) return odd(n, "mapping", "more than 128 parts");
+  if (too_many(m)) return net_odd(n, "mapping", "more than 128 parts");
   for (size_t i = 0; m && m->kind == PK_DICT && i + 1 < m->nitem; i += 2) {
     const Pk *fc = torch_module(m->item[i + 1], NULL);
     double gain;
@@ -118,9 +118,9 @@ static Status check_mapping(Net *n, const Pk *mapping) {
         memcmp(m->item[i]->text.start, "fc", 2) != 0)
       continue;
     if (pk_get(fc, "activation") && !pk_is(pk_get(fc, "activation"), "lrelu"))
-      return odd(n, "mapping", "activation other than lrelu");
+      return net_odd(n, "mapping", "activation other than lrelu");
     if (pk_number(pk_get(fc, "bias_gain"), &gain) && fabs(gain - 0.01) > 1e-9)
-      return odd(n, "mapping", "learning-rate multiplier other than 0.01");
+      return net_odd(n, "mapping", "learning-rate multiplier other than 0.01");
   }
   return ST_OK;
 }
@@ -140,33 +140,32 @@ static Status put_channels(Net *n, const Pk *m, const char *where, const char *k
   }
   char full[64];
   snprintf(full, sizeof full, "%s.channel_base", key);
-  Status s = put_int(n, full, base);
+  TRY(put_int(n, full, base));
   snprintf(full, sizeof full, "%s.channel_max", key);
-  return s != ST_OK ? s : put_int(n, full, max);
+  return put_int(n, full, max);
 }
 
 static Status generator_config(Net *n) {
   static const char *const key[] = {"z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"};
-  const Pk *syn = child(n->G, "synthesis"), *map = child(n->G, "mapping");
-  if (!syn || !map) return odd(n, "", "no synthesis and mapping inside");
+  const Pk *syn = module_child(n->G, "synthesis"), *map = module_child(n->G, "mapping");
+  if (!syn || !map) return net_odd(n, "", "no synthesis and mapping inside");
   int64_t v = 0, layers = 8;
-  Status s = ST_OK;
-  for (int k = 0; k < COUNT_OF(key) && s == ST_OK; k++) {
+  for (int k = 0; k < COUNT_OF(key); k++) {
     char full[32];
     snprintf(full, sizeof full, "G.%s", key[k]);
-    if (!attr_int(n->G, NULL, key[k], &v)) return odd(n, key[k], "is missing or no number");
-    s = put_int(n, full, v);
-    if (k == 3 && s == ST_OK)
-      s = put_channels(n, n->G, "synthesis_kwargs", "G", "%ssynthesis.b%d.conv1.weight",
-                       PRLX_MIN(v, 4096));
+    if (!attr_int(n->G, NULL, key[k], &v)) return net_odd(n, key[k], "is missing or no number");
+    TRY(put_int(n, full, v));
+    if (k == 3)
+      TRY(put_channels(n, n->G, "synthesis_kwargs", "G", "%ssynthesis.b%d.conv1.weight",
+                       PRLX_MIN(v, 4096)));
   }
   double clamp = -1;
-  if (s == ST_OK) s = check_blocks(n, syn, &clamp);
-  if (s == ST_OK) s = check_mapping(n, map);
+  TRY(check_blocks(n, syn, &clamp));
+  TRY(check_mapping(n, map));
   attr_int(map, NULL, "num_layers", &layers);
-  if (s == ST_OK) s = put_int(n, "G.mapping_layers", layers);
-  if (s == ST_OK && attr_int(n->G, NULL, "num_ws", &v)) s = put_int(n, "G.num_ws", v);
-  return s != ST_OK ? s : put_real(n, "G.conv_clamp", clamp);
+  TRY(put_int(n, "G.mapping_layers", layers));
+  if (attr_int(n->G, NULL, "num_ws", &v)) TRY(put_int(n, "G.num_ws", v));
+  return put_real(n, "G.conv_clamp", clamp);
 }
 
 /* ---- discriminator ---- */
@@ -174,33 +173,31 @@ static Status discriminator_config(Net *n) {
   static const char *const key[] = {"c_dim", "img_resolution", "img_channels"};
   int64_t v = 0, layers = 0;
   double clamp;
-  Status s = ST_OK;
-  for (int k = 0; k < COUNT_OF(key) && s == ST_OK; k++) {
+  for (int k = 0; k < COUNT_OF(key); k++) {
     char full[32];
     snprintf(full, sizeof full, "D.%s", key[k]);
-    if (!attr_int(n->G, NULL, key[k], &v)) return odd(n, key[k], "is missing or no number");
-    s = put_int(n, full, v);
-    if (k == 1 && s == ST_OK)
-      s = put_channels(n, n->G, NULL, "D", "%sb%d.conv0.weight", PRLX_MIN(v, 4096));
+    if (!attr_int(n->G, NULL, key[k], &v)) return net_odd(n, key[k], "is missing or no number");
+    TRY(put_int(n, full, v));
+    if (k == 1) TRY(put_channels(n, n->G, NULL, "D", "%sb%d.conv0.weight", PRLX_MIN(v, 4096)));
   }
-  const Pk *blocks = pk_get(n->G, "_modules"), *mbstd = child(child(n->G, "b4"), "mbstd");
-  if (too_many(blocks)) return odd(n, "", "more than 128 parts");
+  const Pk *blocks = pk_get(n->G, "_modules"),
+           *mbstd = module_child(module_child(n->G, "b4"), "mbstd");
+  if (too_many(blocks)) return net_odd(n, "", "more than 128 parts");
   for (size_t i = 0; blocks && blocks->kind == PK_DICT && i + 1 < blocks->nitem; i += 2) {
-    const Pk *arch = attribute(torch_module(blocks->item[i + 1], NULL), NULL, "architecture");
-    if (arch && !pk_is(arch, "resnet")) return odd(n, "", "architecture other than resnet");
+    const Pk *arch =
+        module_attribute(torch_module(blocks->item[i + 1], NULL), NULL, "architecture");
+    if (arch && !pk_is(arch, "resnet")) return net_odd(n, "", "architecture other than resnet");
   }
   char name[64];
   while (layers < 64 &&
          (snprintf(name, sizeof name, "%smapping.fc%d.weight", n->prefix, (int)layers),
           import_find(n->im, name)))
     layers++;
-  if (!attr_clamp(n->G, NULL, &clamp)) return odd(n, "", "conv_clamp is no number");
-  if (s == ST_OK) s = put_real(n, "D.conv_clamp", clamp);
-  if (s == ST_OK && attr_int(mbstd, NULL, "group_size", &v))
-    s = put_int(n, "D.mbstd_group_size", v);
-  if (s == ST_OK && attr_int(mbstd, NULL, "num_channels", &v))
-    s = put_int(n, "D.mbstd_num_channels", v);
-  return s != ST_OK ? s : put_int(n, "D.mapping_layers", layers);
+  if (!attr_clamp(n->G, NULL, &clamp)) return net_odd(n, "", "conv_clamp is no number");
+  TRY(put_real(n, "D.conv_clamp", clamp));
+  if (attr_int(mbstd, NULL, "group_size", &v)) TRY(put_int(n, "D.mbstd_group_size", v));
+  if (attr_int(mbstd, NULL, "num_channels", &v)) TRY(put_int(n, "D.mbstd_num_channels", v));
+  return put_int(n, "D.mapping_layers", layers);
 }
 
 /* ---- tensors ---- */
@@ -241,13 +238,12 @@ static bool is_net_tensor(const char *name) {
 
 /* Bare names of a single network get the prefix that the rest of this project uses. */
 static Status add_prefix(Import *im, Error *e) {
-  Status s = ST_OK;
-  for (int k = 0; k < im->ntensor && s == ST_OK; k++) {
+  for (int k = 0; k < im->ntensor; k++) {
     char name[220];
     snprintf(name, sizeof name, "G_ema.%s", im->tensor[k].name);
-    s = import_rename(&im->tensor[k], name, e);
+    TRY(import_rename(&im->tensor[k], name, e));
   }
-  return s;
+  return ST_OK;
 }
 
 /* The checkpoint's module for a prefix: an entry of the dict, or the root itself. */
@@ -266,13 +262,13 @@ Status import_map_network(Import *im, bool *hit, Error *e) {
   *hit = found != NULL;
   if (!found) return ST_OK;
   bool bare = !*found;
-  Status s = bare ? add_prefix(im, e) : ST_OK;
+  if (bare) TRY(add_prefix(im, e));
   const ImportTensor *p = import_find(im, "augment_pipe.p");
   double v;
   char text[40];
-  if (s == ST_OK && p && import_number(im, p, 0, &v)) {
+  if (p && import_number(im, p, 0, &v)) {
     snprintf(text, sizeof text, "%.9g", v);
-    s = import_set_meta(im, "augment.p", text, e);
+    TRY(import_set_meta(im, "augment.p", text, e));
   }
   for (int k = im->ntensor - 1; k >= 0; k--)
     if (!is_net_tensor(im->tensor[k].name)) import_drop(im, k);
@@ -283,10 +279,9 @@ Status import_map_network(Import *im, bool *hit, Error *e) {
   Net n = {im, module_of(im, bare || !strcmp(found, "G_ema.") ? "G_ema" : "G", "Generator"), prefix,
            e};
   Net d = {im, module_of(im, "D", "Discriminator"), "D.", e};
-  if (s == ST_OK) s = check_filters(im, e);
-  if (s == ST_OK && n.G) s = generator_config(&n);
-  if (s == ST_OK && d.G) s = discriminator_config(&d);
-  if (s != ST_OK) return s;
+  TRY(check_filters(im, e));
+  if (n.G) TRY(generator_config(&n));
+  if (d.G) TRY(discriminator_config(&d));
   im->kind = IMPORT_NETWORK;
   bool G = import_find(im, "G.synthesis.b4.const"), E = import_find(im, "G_ema.synthesis.b4.const"),
        D = import_find(im, "D.b4.out.weight");

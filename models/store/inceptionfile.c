@@ -37,9 +37,8 @@ static Status read_param(const StFile *f, ParamEntry *p, Error *e) {
   st_to_f32(t, p->data);
   double scale = 1, min = 0;
   if (t->dtype == DT_U8) {
-    Status s = read_scalar(f, p->name, "scale", &scale, e);
-    if (s == ST_OK) s = read_scalar(f, p->name, "min", &min, e);
-    if (s != ST_OK) return s;
+    TRY(read_scalar(f, p->name, "scale", &scale, e));
+    TRY(read_scalar(f, p->name, "min", &min, e));
   }
   for (int64_t i = 0; i < p->numel; i++) {
     if (t->dtype == DT_U8) p->data[i] = (float)((double)p->data[i] * scale + min);
@@ -50,7 +49,7 @@ static Status read_param(const StFile *f, ParamEntry *p, Error *e) {
   return ST_OK;
 }
 
-static void describe(Inception *v, const StFile *f, bool bundled) {
+static void inception_describe(Inception *v, const StFile *f, bool bundled) {
   const char *name = st_meta(f, "name"), *pool = st_meta(f, "pool7c"),
              *source = st_meta(f, "source"), *slash = strrchr(f->path, '/');
   bool nsfwjs = bundled || (source && strstr(source, "nsfwjs"));
@@ -67,22 +66,24 @@ static void describe(Inception *v, const StFile *f, bool bundled) {
                                                                 : POOL7C_MAX;
 }
 
+static Status read_weights(Inception *v, const StFile *f, Error *e) {
+  TRY(inception_new(v, e));
+  for (int k = 0; k < v->params.n; k++) TRY(read_param(f, &v->params.e[k], e));
+  return inception_fold(v, e);
+}
+
 /* Name and key only; the weights when `all`. */
 static Status inception_read(Inception *v, const char *path, const char *data_dir, bool all,
                              Error *e) {
   char bundled[1024];
-  memset(v, 0, sizeof *v);
-  Status s =
-      path ? ST_OK
-           : data_find("inception_v3_nsfwjs.safetensors", data_dir, bundled, sizeof bundled, e);
   StFile f;
-  if (s == ST_OK) s = st_open(&f, path ? path : bundled, e);
-  if (s != ST_OK) return s;
-  if (all) s = inception_new(v, e);
-  for (int k = 0; k < v->params.n && s == ST_OK; k++) s = read_param(&f, &v->params.e[k], e);
-  if (s == ST_OK && all) s = inception_fold(v, e);
+  memset(v, 0, sizeof *v);
+  if (!path)
+    TRY(data_find("inception_v3_nsfwjs.safetensors", data_dir, bundled, sizeof bundled, e));
+  TRY(st_open(&f, path ? path : bundled, e));
+  const Status s = all ? read_weights(v, &f, e) : ST_OK;
   if (s == ST_OK) {
-    describe(v, &f, !path);
+    inception_describe(v, &f, !path);
     sha256_hex(f.map, f.map_bytes, v->key);
   }
   st_close(&f);

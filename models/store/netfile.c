@@ -41,32 +41,30 @@ static Status read_tensor(const StFile *f, const char *name, Shape want, real *d
 }
 
 Status params_read(const StFile *f, const char *prefix, const Params *p, Error *e) {
-  Status s = ST_OK;
-  for (int k = 0; k < p->n && s == ST_OK; k++) {
+  for (int k = 0; k < p->n; k++) {
     char name[160];
     snprintf(name, sizeof name, "%s%s", prefix, p->e[k].name);
-    s = read_tensor(f, name, p->e[k].shape, p->e[k].data, e);
+    TRY(read_tensor(f, name, p->e[k].shape, p->e[k].data, e));
   }
-  return s;
+  return ST_OK;
 }
 
 Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, Error *e) {
-  Status s = ST_OK;
-  for (int k = 0; k < p->n && s == ST_OK; k++) {
+  for (int k = 0; k < p->n; k++) {
     const ParamEntry *t = &p->e[k];
     char name[160];
     snprintf(name, sizeof name, "%s%s", prefix, t->name);
     if (!f16 || t->numel < F16_MIN_NUMEL) {
-      s = st_add(w, name, DT_F32, t->shape, t->data, e);
+      TRY(st_add(w, name, DT_F32, t->shape, t->data, e));
       continue;
     }
     for (int64_t i = 0; i < t->numel; i++)
       if (fabsf(t->data[i]) > 65504.0f)
         return err_set(e, ST_NUMERIC, "tensor %s holds %g; F16 goes to 65504; save as F32", name,
                        (double)t->data[i]);
-    s = st_add_f32_as_f16(w, name, t->shape, t->data, e);
+    TRY(st_add_f32_as_f16(w, name, t->shape, t->data, e));
   }
-  return s;
+  return ST_OK;
 }
 
 /* ---- configuration ---- */
@@ -83,10 +81,8 @@ Status gen_config_write(StWriter *w, const GenConfig *c, Error *e) {
            {"G.mapping_layers", c->mapping_layers},
            {"G.channel_base", c->channel_base},
            {"G.channel_max", c->channel_max}};
-  Status s = ST_OK;
-  for (int i = 0; i < COUNT_OF(k) && s == ST_OK; i++)
-    s = st_add_metaf(w, e, k[i].key, "%d", k[i].v);
-  return s != ST_OK ? s : st_add_metaf(w, e, "G.conv_clamp", "%.9g", c->conv_clamp);
+  for (int i = 0; i < COUNT_OF(k); i++) TRY(st_add_metaf(w, e, k[i].key, "%d", k[i].v));
+  return st_add_metaf(w, e, "G.conv_clamp", "%.9g", c->conv_clamp);
 }
 
 /* Tensor prefix+fmt; NULL if absent or not of this rank. */
@@ -142,8 +138,7 @@ static Status meta_number(const StFile *f, const char *key, double *v, Error *e)
 
 Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error *e) {
   GenConfig t;
-  Status s = config_from_tensors(f, prefix, &t, e);
-  if (s != ST_OK) return s;
+  TRY(config_from_tensors(f, prefix, &t, e));
   *c = t;
   struct {
     const char *key;
@@ -159,8 +154,7 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
            {"G.channel_max", &c->channel_max, true}};
   for (int i = 0; i < COUNT_OF(k); i++) {
     double v = *k[i].v;
-    s = meta_number(f, k[i].key, &v, e);
-    if (s != ST_OK) return s;
+    TRY(meta_number(f, k[i].key, &v, e));
     if (v != (int)v || (!k[i].free && (int)v != *k[i].v))
       return err_set(
           e, ST_FORMAT,
@@ -168,8 +162,7 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
           f->path, k[i].key, v, *k[i].v);
     *k[i].v = (int)v;
   }
-  s = meta_number(f, "G.conv_clamp", &c->conv_clamp, e);
-  if (s != ST_OK) return s;
+  TRY(meta_number(f, "G.conv_clamp", &c->conv_clamp, e));
   /* channel_base and channel_max are free only as far as they give the widths that are there. */
   for (int r = 4; r <= c->img_resolution; r *= 2) {
     int64_t have = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r)->shape.d[0];
@@ -259,12 +252,21 @@ static Status load_generator(Network *net, const StFile *f, Error *e) {
     if (find_rank(f, prefix[k], 3, "synthesis.b%d.const", 4)) break;
   }
   GenConfig c;
-  Status s = gen_config_read(f, net->prefix, &c, e);
   Error inner = {0};
-  if (s == ST_OK && (s = generator_new(&net->G, &c, &inner)) != ST_OK)
-    err_set(e, s, "%s: %s", f->path, inner.msg);
-  if (s == ST_OK) s = check_unknown(f, net->prefix, &net->G.params, e);
-  return s != ST_OK ? s : params_read(f, net->prefix, &net->G.params, e);
+  TRY(gen_config_read(f, net->prefix, &c, e));
+  const Status s = generator_new(&net->G, &c, &inner);
+  if (s != ST_OK) return err_set(e, s, "%s: %s", f->path, inner.msg);
+  TRY(check_unknown(f, net->prefix, &net->G.params, e));
+  return params_read(f, net->prefix, &net->G.params, e);
+}
+
+/* What it has read so far is in net, for network_free. */
+static Status load_network(Network *net, const StFile *f, Error *e) {
+  TRY(load_generator(net, f, e));
+  TRY(meta_copy(f->meta, f->nmeta, &net->meta, &net->nmeta, NULL, e));
+  net->path = mem_strdup(f->path);
+  if (net->path) return ST_OK;
+  return err_set(e, ST_NOMEM, "%s: out of memory; free memory and try again", f->path);
 }
 
 Status network_load(Network *net, const char *path, Error *e) {
@@ -276,12 +278,8 @@ Status network_load(Network *net, const char *path, Error *e) {
     snprintf(inside, sizeof inside, "%.4200s/network.safetensors", path);
     path = inside;
   }
-  Status s = st_open(&f, path, e);
-  if (s != ST_OK) return s;
-  s = load_generator(net, &f, e);
-  if (s == ST_OK) s = meta_copy(f.meta, f.nmeta, &net->meta, &net->nmeta, NULL, e);
-  if (s == ST_OK && !(net->path = mem_strdup(path)))
-    s = err_set(e, ST_NOMEM, "%s: out of memory; free memory and try again", path);
+  TRY(st_open(&f, path, e));
+  const Status s = load_network(net, &f, e);
   st_close(&f);
   if (s != ST_OK) network_free(net);
   return s;
@@ -292,31 +290,34 @@ static Status write_filters(StWriter *w, const Generator *G, Error *e) {
   static const float f[16] = {1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f, 3 / 64.f, 9 / 64.f,
                               9 / 64.f, 3 / 64.f, 3 / 64.f, 9 / 64.f, 9 / 64.f, 3 / 64.f,
                               1 / 64.f, 3 / 64.f, 3 / 64.f, 1 / 64.f};
-  Status s = ST_OK;
-  for (int r = 4; r <= G->cfg.img_resolution && s == ST_OK; r *= 2) {
+  for (int r = 4; r <= G->cfg.img_resolution; r *= 2) {
     static const char *const where[] = {"", ".conv0", ".conv1"};
-    for (int k = 0; k < COUNT_OF(where) && s == ST_OK; k++) {
+    for (int k = 0; k < COUNT_OF(where); k++) {
       char name[96];
       if (r == 4 && k == 1) continue;
       snprintf(name, sizeof name, "G_ema.synthesis.b%d%s.resample_filter", r, where[k]);
-      s = st_add(w, name, DT_F32, SHAPE2(4, 4), f, e);
+      TRY(st_add(w, name, DT_F32, SHAPE2(4, 4), f, e));
     }
   }
-  return s;
+  return ST_OK;
+}
+
+static Status network_add(StWriter *w, const Generator *G, const StMeta *meta, int nmeta, bool f16,
+                          Error *e) {
+  TRY(st_add_meta(w, "format", "prlx-network-1", e));
+  TRY(gen_config_write(w, &G->cfg, e));
+  for (int k = 0; k < nmeta; k++)
+    if (strcmp(meta[k].key, "format") != 0 && strncmp(meta[k].key, "G.", 2) != 0)
+      TRY(st_add_meta(w, meta[k].key, meta[k].value, e));
+  TRY(params_write(w, "G_ema.", &G->params, f16, e));
+  return write_filters(w, G, e);
 }
 
 Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16,
                     Error *e) {
   StWriter *w = NULL;
-  Status s = st_writer_new(&w, e);
-  if (s != ST_OK) return s;
-  s = st_add_meta(w, "format", "prlx-network-1", e);
-  if (s == ST_OK) s = gen_config_write(w, &G->cfg, e);
-  for (int k = 0; k < nmeta && s == ST_OK; k++)
-    if (strcmp(meta[k].key, "format") != 0 && strncmp(meta[k].key, "G.", 2) != 0)
-      s = st_add_meta(w, meta[k].key, meta[k].value, e);
-  if (s == ST_OK) s = params_write(w, "G_ema.", &G->params, f16, e);
-  if (s == ST_OK) s = write_filters(w, G, e);
+  TRY(st_writer_new(&w, e));
+  const Status s = network_add(w, G, meta, nmeta, f16, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
@@ -359,62 +360,60 @@ static Status read_input_scale(Vgg *v, const StFile *f, bool *given, Error *e) {
         e, ST_FORMAT,
         "%s: metadata order is \"%s\"; expected RGB; swap the first layer's input channels",
         f->path, order);
-  Status s = meta_list3(f, "mean", 255 / hi, v->mean, &m, e);
-  if (s == ST_OK) s = meta_list3(f, "std", 255 / hi, v->std, &d, e);
-  for (int k = 0; k < 3 && s == ST_OK; k++)
+  TRY(meta_list3(f, "mean", 255 / hi, v->mean, &m, e));
+  TRY(meta_list3(f, "std", 255 / hi, v->std, &d, e));
+  for (int k = 0; k < 3; k++)
     if (!(v->std[k] > 0))
-      s = err_set(e, ST_FORMAT, "%s: metadata std is %g; expected > 0", f->path, v->std[k]);
-  if (s == ST_OK && m != d)
-    s = err_set(e, ST_FORMAT, "%s: metadata has only one of mean and std; give both or none",
-                f->path);
+      return err_set(e, ST_FORMAT, "%s: metadata std is %g; expected > 0", f->path, v->std[k]);
+  if (m != d)
+    return err_set(e, ST_FORMAT, "%s: metadata has only one of mean and std; give both or none",
+                   f->path);
   *given = m;
-  return s;
+  return ST_OK;
 }
 
 /* lin0..lin4, or the names of the LPIPS package. *found says whether the file has heads at all. */
 static Status read_heads(Vgg *v, const StFile *f, bool *found, Error *e) {
   *found = st_find(f, "lin0") || st_find(f, "lin0.model.1.weight");
-  Status s = ST_OK;
-  for (int k = 0; k < VGG_TAPS && *found && s == ST_OK; k++) {
+  for (int k = 0; k < VGG_TAPS && *found; k++) {
     char name[32], theirs[48];
     snprintf(name, sizeof name, "lin%d", k);
     snprintf(theirs, sizeof theirs, "lin%d.model.1.weight", k);
     const ParamEntry *t = params_find(&v->params, name);
     const StTensor *other = st_find(f, theirs);
-    s = other && other->shape.rank == 4
-            ? read_tensor(f, theirs, SHAPE4(1, t->numel, 1, 1), t->data, e)
-            : read_tensor(f, name, t->shape, t->data, e);
-    for (int64_t i = 0; i < t->numel && s == ST_OK; i++)
+    if (other && other->shape.rank == 4)
+      TRY(read_tensor(f, theirs, SHAPE4(1, t->numel, 1, 1), t->data, e));
+    else
+      TRY(read_tensor(f, name, t->shape, t->data, e));
+    for (int64_t i = 0; i < t->numel; i++)
       if (t->data[i] < 0)
-        s = err_set(e, ST_FORMAT,
-                    "%s: head %s has the negative weight %g; LPIPS heads are not negative", f->path,
-                    name, (double)t->data[i]);
+        return err_set(e, ST_FORMAT,
+                       "%s: head %s has the negative weight %g; LPIPS heads are not negative",
+                       f->path, name, (double)t->data[i]);
   }
-  return s;
+  return ST_OK;
+}
+
+static Status read_bundled_heads(Vgg *v, const char *data_dir, Error *e) {
+  char p[1024];
+  bool found;
+  StFile h;
+  TRY(data_find("lpips_vgg_v0.1.safetensors", data_dir, p, sizeof p, e));
+  TRY(st_open(&h, p, e));
+  const Status s = read_heads(v, &h, &found, e);
+  st_close(&h);
+  if (s != ST_OK || found) return s;
+  return err_set(e, ST_FORMAT, "%s: no heads lin0..lin4; restore the bundled file", p);
 }
 
 static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *data_dir, Error *e) {
-  Status s = ST_OK;
   bool scale_given = false, heads = false;
-  for (int k = 0; k < v->params.n && s == ST_OK; k++)
+  for (int k = 0; k < v->params.n; k++)
     if (!strncmp(v->params.e[k].name, "features.", 9))
-      s = read_tensor(f, v->params.e[k].name, v->params.e[k].shape, v->params.e[k].data, e);
-  if (s == ST_OK) s = read_input_scale(v, f, &scale_given, e);
-  if (s == ST_OK) s = read_heads(v, f, &heads, e);
-  if (s == ST_OK && !heads) {
-    char p[1024];
-    StFile h;
-    s = data_find("lpips_vgg_v0.1.safetensors", data_dir, p, sizeof p, e);
-    if (s == ST_OK) s = st_open(&h, p, e);
-    if (s == ST_OK) {
-      bool found;
-      s = read_heads(v, &h, &found, e);
-      if (s == ST_OK && !found)
-        s = err_set(e, ST_FORMAT, "%s: no heads lin0..lin4; restore the bundled file", p);
-      st_close(&h);
-    }
-  }
-  if (s != ST_OK) return s;
+      TRY(read_tensor(f, v->params.e[k].name, v->params.e[k].shape, v->params.e[k].data, e));
+  TRY(read_input_scale(v, f, &scale_given, e));
+  TRY(read_heads(v, f, &heads, e));
+  if (!heads) TRY(read_bundled_heads(v, data_dir, e));
   const char *name = st_meta(f, "name"), *slash = path ? strrchr(path, '/') : NULL;
   if (!path)
     snprintf(v->name, sizeof v->name, "VGG16-Caffe, mean heads");
@@ -428,14 +427,14 @@ static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *da
 
 Status vgg_load(Vgg *v, const char *path, const char *data_dir, Error *e) {
   char bundled[1024];
-  memset(v, 0, sizeof *v);
-  Status s =
-      path ? ST_OK : data_find("vgg16_caffe.safetensors", data_dir, bundled, sizeof bundled, e);
   StFile f;
-  if (s == ST_OK) s = st_open(&f, path ? path : bundled, e);
-  if (s != ST_OK) return s;
-  s = vgg_new(v, e);
-  if (s == ST_OK) s = read_vgg(v, &f, path, data_dir, e);
+  memset(v, 0, sizeof *v);
+  if (!path) TRY(data_find("vgg16_caffe.safetensors", data_dir, bundled, sizeof bundled, e));
+  TRY(st_open(&f, path ? path : bundled, e));
+  Status s = vgg_new(v, e);
+  if (s != ST_OK) goto done;
+  s = read_vgg(v, &f, path, data_dir, e);
+done:
   st_close(&f);
   if (s != ST_OK) vgg_free(v);
   return s;

@@ -9,19 +9,23 @@
 
 #define UNET_FORMAT "prlx-unet-1"
 
+static Status unet_add(StWriter *w, const Unet *u, const char *channels, uint64_t seed, int epochs,
+                       const char *trained_on, Error *e) {
+  TRY(st_add_meta(w, "format", UNET_FORMAT, e));
+  TRY(st_add_metaf(w, e, "unet.levels", "%d", u->cfg.levels));
+  TRY(st_add_metaf(w, e, "unet.width", "%d", u->cfg.width));
+  TRY(st_add_meta(w, "channels", channels, e));
+  TRY(st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed));
+  TRY(st_add_metaf(w, e, "epochs", "%d", epochs));
+  TRY(st_add_meta(w, "trained_on", trained_on, e));
+  return params_write(w, "", &u->params, false, e);
+}
+
 Status unet_save(const Unet *u, const char *path, const char *channels, uint64_t seed, int epochs,
                  const char *trained_on, Error *e) {
   StWriter *w = NULL;
-  Status s = st_writer_new(&w, e);
-  if (s != ST_OK) return s;
-  s = st_add_meta(w, "format", UNET_FORMAT, e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "unet.levels", "%d", u->cfg.levels);
-  if (s == ST_OK) s = st_add_metaf(w, e, "unet.width", "%d", u->cfg.width);
-  if (s == ST_OK) s = st_add_meta(w, "channels", channels, e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed);
-  if (s == ST_OK) s = st_add_metaf(w, e, "epochs", "%d", epochs);
-  if (s == ST_OK) s = st_add_meta(w, "trained_on", trained_on, e);
-  if (s == ST_OK) s = params_write(w, "", &u->params, false, e);
+  TRY(st_writer_new(&w, e));
+  const Status s = unet_add(w, u, channels, seed, epochs, trained_on, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
@@ -39,29 +43,32 @@ static int count_names(const char *list) {
   return n;
 }
 
+/* What it has read so far is in u, for unet_free. */
+static Status unet_read(Unet *u, const StFile *f, char channels[64], Error *e) {
+  const char *format = st_meta(f, "format"), *names = st_meta(f, "channels");
+  if (!format || strcmp(format, UNET_FORMAT))
+    return err_set(e, ST_FORMAT,
+                   "%s: metadata format is %.40s; expected %s (made by `prlx segment`)", f->path,
+                   format ? format : "absent", UNET_FORMAT);
+  if (!names || strlen(names) > 63)
+    return err_set(e, ST_FORMAT,
+                   "%s: metadata channels is missing or broken; train the U-Net again", f->path);
+  const UnetConfig cfg = {count_names(names), meta_int(f, "unet.levels"),
+                          meta_int(f, "unet.width")};
+  Error inner = {0};
+  snprintf(channels, 64, "%s", names);
+  const Status s = unet_new(u, &cfg, &inner);
+  if (s != ST_OK) return err_set(e, s, "%s: %s", f->path, inner.msg);
+  return params_read(f, "", &u->params, e);
+}
+
 Status unet_load(Unet *u, const char *path, char channels[64], Error *e) {
   StFile f;
   *u = (Unet){0};
-  Status s = st_open(&f, path, e);
-  if (s != ST_OK) return s;
-  const char *format = st_meta(&f, "format"), *names = st_meta(&f, "channels");
-  if (!format || strcmp(format, UNET_FORMAT))
-    s = err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx segment`)",
-                path, format ? format : "absent", UNET_FORMAT);
-  else if (!names || strlen(names) > 63)
-    s = err_set(e, ST_FORMAT, "%s: metadata channels is missing or broken; train the U-Net again",
-                path);
-  if (s == ST_OK) {
-    const UnetConfig cfg = {count_names(names), meta_int(&f, "unet.levels"),
-                            meta_int(&f, "unet.width")};
-    Error inner = {0};
-    snprintf(channels, 64, "%s", names);
-    s = unet_new(u, &cfg, &inner);
-    if (s != ST_OK) err_set(e, s, "%s: %s", path, inner.msg);
-    if (s == ST_OK) s = params_read(&f, "", &u->params, e);
-    if (s != ST_OK) unet_free(u);
-  }
+  TRY(st_open(&f, path, e));
+  const Status s = unet_read(u, &f, channels, e);
   st_close(&f);
+  if (s != ST_OK) unet_free(u);
   return s;
 }
 
