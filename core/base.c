@@ -60,21 +60,21 @@ bool mul_ok(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a,
 
 int64_t shape_numel(Shape s) {
   int64_t n = 1;
-  for (int i = 0; i < s.rank; i++) n *= s.d[i];
+  for (int i = 0; i < s.rank; i++) n *= s.dim[i];
   return n;
 }
 
 bool shape_eq(Shape a, Shape b) {
   if (a.rank != b.rank) return false;
   for (int i = 0; i < a.rank; i++)
-    if (a.d[i] != b.d[i]) return false;
+    if (a.dim[i] != b.dim[i]) return false;
   return true;
 }
 
 const char *shape_str(Shape s, char buf[96]) {
   int n = snprintf(buf, 96, "[");
   for (int i = 0; i < s.rank && n < 90; i++)
-    n += snprintf(buf + n, 96 - (size_t)n, "%s%lld", i ? "," : "", (long long)s.d[i]);
+    n += snprintf(buf + n, 96 - (size_t)n, "%s%lld", i ? "," : "", (long long)s.dim[i]);
   if (n < 95) snprintf(buf + n, 96 - (size_t)n, "]");
   return buf;
 }

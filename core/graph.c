@@ -66,7 +66,7 @@ int graph_size(const Graph *g) { return g->n; }
 const Node *graph_node(const Graph *g, Val v) { return &g->node[v > 0 && v < g->n ? v : 0]; }
 Shape graph_shape(const Graph *g, Val v) { return v ? graph_node(g, v)->shape : SHAPE0(); }
 int64_t graph_dim(const Graph *g, Val v, int axis) {
-  return v ? graph_node(g, v)->shape.d[axis] : 0;
+  return v ? graph_node(g, v)->shape.dim[axis] : 0;
 }
 
 static void *keep(Graph *g, void *block) {
@@ -104,7 +104,7 @@ static uint64_t node_hash(const Node *n) {
   if (n->custom) h = mix64(h, (uint64_t)(uintptr_t)n->custom);
   for (int i = 0; i < n->nin; i++) h = mix64(h, (uint64_t)n->in[i]);
   for (int i = 0; i < COUNT_OF(n->attr.words); i++) h = mix64(h, (uint64_t)n->attr.words[i]);
-  for (int i = 0; i < n->shape.rank; i++) h = mix64(h, (uint64_t)n->shape.d[i]);
+  for (int i = 0; i < n->shape.rank; i++) h = mix64(h, (uint64_t)n->shape.dim[i]);
   return h;
 }
 

@@ -29,15 +29,15 @@ ConvGeom conv_geom(const Node *n) {
 /* The geometry of x, w and y (or dy), which belong together. */
 static void set_geom(Graph *g, Node *n, ConvKind kind, Shape x, Shape w, Shape y) {
   ConvAttr *a = &n->attr.conv;
-  a->n = (int32_t)x.d[0];
-  a->ci = (int32_t)x.d[1];
-  a->h = (int32_t)x.d[2];
-  a->w = (int32_t)x.d[3];
-  a->co = (int32_t)w.d[0];
-  a->kh = (int32_t)w.d[2];
-  a->kw = (int32_t)w.d[3];
-  a->oh = (int32_t)y.d[2];
-  a->ow = (int32_t)y.d[3];
+  a->n = (int32_t)x.dim[0];
+  a->ci = (int32_t)x.dim[1];
+  a->h = (int32_t)x.dim[2];
+  a->w = (int32_t)x.dim[3];
+  a->co = (int32_t)w.dim[0];
+  a->kh = (int32_t)w.dim[2];
+  a->kw = (int32_t)w.dim[3];
+  a->oh = (int32_t)y.dim[2];
+  a->ow = (int32_t)y.dim[3];
   a->kind = (int32_t)kind;
   a->plan_n = graph_is_batch_invariant(g) ? 1 : a->n;
 }
@@ -50,10 +50,10 @@ static int64_t out_side(int64_t n, int64_t k, int64_t stride, int64_t pad) {
 static bool conv_ok(Graph *g, const char *name, const Node *n, Shape x, Shape w, Shape dy) {
   char a[96], b[96], c[96];
   const int64_t s = n->attr.conv.stride, p = n->attr.conv.pad;
-  bool ok = x.rank == 4 && w.rank == 4 && dy.rank == 4 && s >= 1 && p >= 0 && x.d[0] == dy.d[0] &&
-            x.d[1] == w.d[1] && dy.d[1] == w.d[0];
-  for (int k = 0; ok && k < 4; k++) ok = x.d[k] > 0 && w.d[k] > 0 && dy.d[k] > 0;
-  for (int k = 2; ok && k < 4; k++) ok = dy.d[k] == out_side(x.d[k], w.d[k], s, p);
+  bool ok = x.rank == 4 && w.rank == 4 && dy.rank == 4 && s >= 1 && p >= 0 &&
+            x.dim[0] == dy.dim[0] && x.dim[1] == w.dim[1] && dy.dim[1] == w.dim[0];
+  for (int k = 0; ok && k < 4; k++) ok = x.dim[k] > 0 && w.dim[k] > 0 && dy.dim[k] > 0;
+  for (int k = 2; ok && k < 4; k++) ok = dy.dim[k] == out_side(x.dim[k], w.dim[k], s, p);
   if (!ok)
     graph_fail(g, ST_INVALID, "%s: x %s, w %s, dy %s with stride %d, pad %d do not belong together",
                name, shape_str(x, a), shape_str(w, b), shape_str(dy, c), (int)s, (int)p);
@@ -63,10 +63,10 @@ static bool conv_ok(Graph *g, const char *name, const Node *n, Shape x, Shape w,
 static void fwd_shape(Graph *g, const Shape *in, Node *n) {
   const Shape x = in[0], w = in[1];
   const int64_t s = PRLX_MAX(n->attr.conv.stride, 1), p = n->attr.conv.pad;
-  Shape y = SHAPE4(x.d[0], w.d[0], 0, 0);
+  Shape y = SHAPE4(x.dim[0], w.dim[0], 0, 0);
   if (x.rank == 4 && w.rank == 4) {
-    y.d[2] = out_side(x.d[2], w.d[2], s, p);
-    y.d[3] = out_side(x.d[3], w.d[3], s, p);
+    y.dim[2] = out_side(x.dim[2], w.dim[2], s, p);
+    y.dim[3] = out_side(x.dim[3], w.dim[3], s, p);
   }
   if (!conv_ok(g, "conv2d", n, x, w, y)) return;
   n->shape = y;
@@ -74,14 +74,16 @@ static void fwd_shape(Graph *g, const Shape *in, Node *n) {
 }
 
 static void dx_shape(Graph *g, const Shape *in, Node *n) {
-  const Shape dy = in[0], w = in[1], x = SHAPE4(dy.d[0], w.d[1], n->attr.conv.h, n->attr.conv.w);
+  const Shape dy = in[0], w = in[1],
+              x = SHAPE4(dy.dim[0], w.dim[1], n->attr.conv.h, n->attr.conv.w);
   if (!conv_ok(g, "conv2d_dx", n, x, w, dy)) return;
   n->shape = x;
   set_geom(g, n, CONV_DX, x, w, dy);
 }
 
 static void dw_shape(Graph *g, const Shape *in, Node *n) {
-  const Shape x = in[0], dy = in[1], w = SHAPE4(dy.d[1], x.d[1], n->attr.conv.kh, n->attr.conv.kw);
+  const Shape x = in[0], dy = in[1],
+              w = SHAPE4(dy.dim[1], x.dim[1], n->attr.conv.kh, n->attr.conv.kw);
   if (!conv_ok(g, "conv2d_dw", n, x, w, dy)) return;
   n->shape = w;
   set_geom(g, n, CONV_DW, x, w, dy);

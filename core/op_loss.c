@@ -7,7 +7,7 @@ static void ce_shape(Graph *g, const Shape *in, Node *n) {
   if (in[0].rank != 2 || !shape_eq(in[0], in[1]))
     graph_fail(g, ST_INTERNAL, "softmax_ce: logits %s and targets %s must be [N,K]",
                shape_str(in[0], a), shape_str(in[1], b));
-  n->shape = SHAPE1(in[0].d[0]);
+  n->shape = SHAPE1(in[0].dim[0]);
 }
 
 static void ce_dx_shape(Graph *g, const Shape *in, Node *n) { n->shape = in[0]; }
@@ -29,8 +29,8 @@ static double row_lse(const real *z, int64_t k) {
 }
 
 static void ce_cpu(const Exec *x) {
-  int64_t k = x->ins[0].d[1];
-  for (int64_t i = 0; i < x->ins[0].d[0]; i++) {
+  int64_t k = x->ins[0].dim[1];
+  for (int64_t i = 0; i < x->ins[0].dim[0]; i++) {
     const real *z = x->in[0] + i * k, *t = x->in[1] + i * k;
     double lse = row_lse(z, k), loss = 0;
     for (int64_t j = 0; j < k; j++) loss += t[j] * (lse - z[j]);
@@ -39,8 +39,8 @@ static void ce_cpu(const Exec *x) {
 }
 
 static void ce_dx_cpu(const Exec *x) {
-  int64_t k = x->ins[0].d[1];
-  for (int64_t i = 0; i < x->ins[0].d[0]; i++) {
+  int64_t k = x->ins[0].dim[1];
+  for (int64_t i = 0; i < x->ins[0].dim[0]; i++) {
     const real *z = x->in[0] + i * k, *t = x->in[1] + i * k;
     double lse = row_lse(z, k), mass = 0;
     for (int64_t j = 0; j < k; j++) mass += t[j];

@@ -27,15 +27,15 @@ enum { MM_DOTS_MAX = 64, MM_MC = 192, MM_COLUMNS = 128, MM_DOT_ROWS = 12 };
 static void matmul_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
   const bool ta = n->attr.matmul.transpose_a, tb = n->attr.matmul.transpose_b;
-  if (in[0].rank != 2 || in[1].rank != 2 || in[0].d[!ta] != in[1].d[tb] || in[0].d[!ta] < 1) {
+  if (in[0].rank != 2 || in[1].rank != 2 || in[0].dim[!ta] != in[1].dim[tb] || in[0].dim[!ta] < 1) {
     graph_fail(g, ST_INVALID, "matmul: %s%s times %s%s is not a matrix product",
                shape_str(in[0], a), ta ? "^T" : "", shape_str(in[1], b), tb ? "^T" : "");
     return;
   }
-  n->shape = SHAPE2(in[0].d[ta], in[1].d[!tb]);
-  n->attr.matmul.m = (int32_t)n->shape.d[0];
-  n->attr.matmul.n = (int32_t)n->shape.d[1];
-  n->attr.matmul.k = (int32_t)in[0].d[!ta];
+  n->shape = SHAPE2(in[0].dim[ta], in[1].dim[!tb]);
+  n->attr.matmul.m = (int32_t)n->shape.dim[0];
+  n->attr.matmul.n = (int32_t)n->shape.dim[1];
+  n->attr.matmul.k = (int32_t)in[0].dim[!ta];
   n->attr.matmul.per_row = graph_is_batch_invariant(g);
 }
 

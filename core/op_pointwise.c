@@ -21,9 +21,9 @@ static void binary_shape(Graph *g, const Shape *in, Node *n) {
   n->shape = in[0];
   bool ok = in[0].rank == in[1].rank;
   for (int i = 0; ok && i < in[0].rank; i++) {
-    int64_t p = in[0].d[i], q = in[1].d[i];
+    int64_t p = in[0].dim[i], q = in[1].dim[i];
     ok = p == q || p == 1 || q == 1;
-    n->shape.d[i] = p == 1 ? q : p;
+    n->shape.dim[i] = p == 1 ? q : p;
   }
   if (!ok)
     graph_fail(g, ST_INTERNAL, "%s: shapes %s and %s do not broadcast", node_row(n)->name,

@@ -9,15 +9,15 @@
 #include "core/threads.h"
 
 static Shape pooled(Shape x, const PoolAttr *a) {
-  return SHAPE4(x.d[0], x.d[1], (x.d[2] + 2 * a->pad - a->window) / a->stride + 1,
-                (x.d[3] + 2 * a->pad - a->window) / a->stride + 1);
+  return SHAPE4(x.dim[0], x.dim[1], (x.dim[2] + 2 * a->pad - a->window) / a->stride + 1,
+                (x.dim[3] + 2 * a->pad - a->window) / a->stride + 1);
 }
 
 static bool pool_ok(Graph *g, const char *op, Shape x, const PoolAttr *a) {
   char s[96];
   int k = a->window, pad = a->pad;
   if (x.rank == 4 && k >= 1 && a->stride >= 1 && pad >= 0 && 2 * pad <= k && pad < k &&
-      x.d[2] + 2 * pad >= k && x.d[3] + 2 * pad >= k)
+      x.dim[2] + 2 * pad >= k && x.dim[3] + 2 * pad >= k)
     return true;
   graph_fail(g, ST_INVALID,
              "%s: image %s, window %d, stride %d, padding %d; expected [N,C,H,W] at least as large "
@@ -64,8 +64,8 @@ typedef struct Pool {
 static Pool pool_of(const Exec *e, int image) {
   const PoolAttr *a = &e->node->attr.pool;
   Shape x = e->ins[image], o = pooled(x, a);
-  return (Pool){e->in[image], e->in[0], e->out,    NULL,      x.d[2], x.d[3],
-                o.d[2],       o.d[3],   a->window, a->stride, a->pad};
+  return (Pool){e->in[image], e->in[0], e->out,    NULL,      x.dim[2], x.dim[3],
+                o.dim[2],     o.dim[3], a->window, a->stride, a->pad};
 }
 
 /* First maximum of the window of output (oy,ox); a NaN counts as larger than anything, so that it
@@ -131,13 +131,13 @@ static void maxpool_plane(void *ctx, int64_t i, int worker) {
 }
 
 static size_t maxpool_scratch(const Node *n, const Shape *in) {
-  return MAX_WORKERS * (size_t)row_len(in[0].d[3], n->attr.pool.pad) * sizeof(real);
+  return MAX_WORKERS * (size_t)row_len(in[0].dim[3], n->attr.pool.pad) * sizeof(real);
 }
 
 static void maxpool_cpu(const Exec *e) {
   Pool p = pool_of(e, 0);
   p.rows = e->scratch;
-  par_for(e->ins[0].d[0] * e->ins[0].d[1], maxpool_plane, &p);
+  par_for(e->ins[0].dim[0] * e->ins[0].dim[1], maxpool_plane, &p);
 }
 
 /* The common 2x2 windows of VGG as selects instead of a scatter. */
@@ -175,7 +175,7 @@ static void maxpool_t_plane(void *ctx, int64_t i, int worker) {
 
 static void maxpool_t_cpu(const Exec *e) {
   Pool p = pool_of(e, 1);
-  par_for(e->ins[1].d[0] * e->ins[1].d[1], maxpool_t_plane, &p);
+  par_for(e->ins[1].dim[0] * e->ins[1].dim[1], maxpool_t_plane, &p);
 }
 
 static void maxpool_gather_plane(void *ctx, int64_t i, int worker) {
@@ -188,7 +188,7 @@ static void maxpool_gather_plane(void *ctx, int64_t i, int worker) {
 
 static void maxpool_gather_cpu(const Exec *e) {
   Pool p = pool_of(e, 1);
-  par_for(e->ins[1].d[0] * e->ins[1].d[1], maxpool_gather_plane, &p);
+  par_for(e->ins[1].dim[0] * e->ins[1].dim[1], maxpool_gather_plane, &p);
 }
 
 static void maxpool_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
@@ -251,15 +251,15 @@ Val g_avgpool(Graph *g, Val x, int k, int stride, int pad) {
   Val y = g_upfirdn2d(g, x, g_const(g, SHAPE1(k), ones), &p);
   Shape o = graph_shape(g, y);
   if (!pad || !y) return y;
-  real *inv = mem_alloc((size_t)(o.d[2] * o.d[3]) * sizeof(real));
+  real *inv = mem_alloc((size_t)(o.dim[2] * o.dim[3]) * sizeof(real));
   if (!inv) return graph_fail(g, ST_NOMEM, "avgpool: out of memory");
-  for (int64_t i = 0; i < o.d[2] * o.d[3]; i++) {
-    int64_t y0 = i / o.d[3] * stride - pad, x0 = i % o.d[3] * stride - pad;
-    int64_t ny = PRLX_MIN(y0 + k, s.d[2]) - PRLX_MAX(y0, 0),
-            nx = PRLX_MIN(x0 + k, s.d[3]) - PRLX_MAX(x0, 0);
+  for (int64_t i = 0; i < o.dim[2] * o.dim[3]; i++) {
+    int64_t y0 = i / o.dim[3] * stride - pad, x0 = i % o.dim[3] * stride - pad;
+    int64_t ny = PRLX_MIN(y0 + k, s.dim[2]) - PRLX_MAX(y0, 0),
+            nx = PRLX_MIN(x0 + k, s.dim[3]) - PRLX_MAX(x0, 0);
     inv[i] = (real)(1.0 / (double)(nx * ny));
   }
-  Val r = g_mul(g, y, g_const(g, SHAPE4(1, 1, o.d[2], o.d[3]), inv));
+  Val r = g_mul(g, y, g_const(g, SHAPE4(1, 1, o.dim[2], o.dim[3]), inv));
   mem_free(inv);
   return r;
 }

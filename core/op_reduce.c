@@ -6,7 +6,7 @@
 static void sum_shape(Graph *g, const Shape *in, Node *n) {
   n->shape = in[0];
   for (int i = 0; i < in[0].rank; i++)
-    if (n->attr.sum.mask >> i & 1) n->shape.d[i] = 1;
+    if (n->attr.sum.mask >> i & 1) n->shape.dim[i] = 1;
   if (n->attr.sum.mask >> in[0].rank)
     graph_fail(g, ST_INTERNAL, "sum: axis mask 0x%x for rank %d", (unsigned)n->attr.sum.mask,
                in[0].rank);
@@ -15,9 +15,10 @@ static void sum_shape(Graph *g, const Shape *in, Node *n) {
 static void broadcast_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
   n->shape.rank = n->attr.shape.rank;
-  for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->attr.shape.dim[i];
+  for (int i = 0; i < n->shape.rank; i++) n->shape.dim[i] = n->attr.shape.dim[i];
   bool ok = in[0].rank == 0 || in[0].rank == n->shape.rank;
-  for (int i = 0; ok && i < in[0].rank; i++) ok = in[0].d[i] == n->shape.d[i] || in[0].d[i] == 1;
+  for (int i = 0; ok && i < in[0].rank; i++)
+    ok = in[0].dim[i] == n->shape.dim[i] || in[0].dim[i] == 1;
   if (!ok)
     graph_fail(g, ST_INTERNAL, "broadcast: %s does not stretch to %s", shape_str(in[0], a),
                shape_str(n->shape, b));
@@ -27,7 +28,7 @@ Val g_sum(Graph *g, Val x, unsigned axes) {
   Shape s = graph_shape(g, x);
   unsigned mask = 0; /* axes of size 1 are summed already */
   for (int i = 0; i < s.rank; i++)
-    if (axes >> i & 1 && s.d[i] != 1) mask |= 1u << i;
+    if (axes >> i & 1 && s.dim[i] != 1) mask |= 1u << i;
   if (x && !mask) return x;
   const bool free = !graph_is_batch_invariant(g) || s.rank == 0 || mask & 1;
   return g_op(g, OP_sum, 1, &x,
@@ -38,7 +39,7 @@ Val g_broadcast(Graph *g, Val x, Shape s) {
   if (x && shape_eq(graph_shape(g, x), s)) return x;
   if (x && graph_node(g, x)->op == OP_broadcast) x = graph_node(g, x)->in[0];
   Attr a = {.shape = {.rank = s.rank}};
-  for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.d[i];
+  for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.dim[i];
   return g_op(g, OP_broadcast, 1, &x, &a);
 }
 
@@ -46,7 +47,7 @@ Val g_mean(Graph *g, Val x, unsigned axes) {
   Shape s = graph_shape(g, x);
   double n = 1;
   for (int i = 0; i < s.rank; i++)
-    if (axes >> i & 1) n *= (double)s.d[i];
+    if (axes >> i & 1) n *= (double)s.dim[i];
   return g_axpb(g, g_sum(g, x, axes), 1 / n, 0);
 }
 
@@ -65,7 +66,7 @@ Val g_sum_to(Graph *g, Val x, Shape s) {
   if (s.rank == 0) return g_sum_all(g, x);
   unsigned axes = 0;
   for (int i = 0; i < s.rank; i++)
-    if (s.d[i] == 1) axes |= 1u << i;
+    if (s.dim[i] == 1) axes |= 1u << i;
   return g_sum(g, x, axes);
 }
 

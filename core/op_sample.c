@@ -14,19 +14,19 @@ static double centre(int64_t j, int64_t n) { return (double)(2 * j + 1) / (doubl
 
 static void affine_grid_shape(Graph *g, const Shape *in, Node *n) {
   char s[96];
-  if (in[0].rank != 3 || in[0].d[1] != 2 || in[0].d[2] != 3 || n->attr.size.height < 1 ||
+  if (in[0].rank != 3 || in[0].dim[1] != 2 || in[0].dim[2] != 3 || n->attr.size.height < 1 ||
       n->attr.size.width < 1) {
     graph_fail(g, ST_INVALID,
                "affine_grid: theta %s, output %dx%d; expected [N,2,3] and a positive size",
                shape_str(in[0], s), n->attr.size.height, n->attr.size.width);
     return;
   }
-  n->shape = SHAPE4(in[0].d[0], n->attr.size.height, n->attr.size.width, 2);
+  n->shape = SHAPE4(in[0].dim[0], n->attr.size.height, n->attr.size.width, 2);
 }
 
 static void affine_grid_row(void *ctx, int64_t i, int worker) {
   const Exec *e = ctx;
-  int64_t h = e->node->shape.d[1], w = e->node->shape.d[2];
+  int64_t h = e->node->shape.dim[1], w = e->node->shape.dim[2];
   const real *t = e->in[0] + i / h * 6;
   real *out = e->out + i * w * 2;
   double v = centre(i % h, h);
@@ -38,13 +38,13 @@ static void affine_grid_row(void *ctx, int64_t i, int worker) {
 }
 
 static void affine_grid_cpu(const Exec *e) {
-  par_for(e->node->shape.d[0] * e->node->shape.d[1], affine_grid_row, (void *)e);
+  par_for(e->node->shape.dim[0] * e->node->shape.dim[1], affine_grid_row, (void *)e);
 }
 
 /* dtheta[n,k,:] = sum over pixels of dgrid[n,pixel,k] * (x, y, 1): a matrix product with a
  * constant. */
 static void affine_grid_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  int64_t b = n->shape.d[0], h = n->shape.d[1], w = n->shape.d[2];
+  int64_t b = n->shape.dim[0], h = n->shape.dim[1], w = n->shape.dim[2];
   real *base = mem_alloc((size_t)(h * w * 3) * sizeof(real));
   if (!base) {
     graph_fail(g, ST_NOMEM, "affine_grid: out of memory for a %lldx%lld grid", (long long)h,
@@ -104,7 +104,7 @@ static Tap tap_at(const real *g, int64_t h, int64_t w) {
 
 static bool grid_ok(Graph *g, const char *op, Shape x, Shape grid) {
   char xs[96], gs[96];
-  if (x.rank == 4 && grid.rank == 4 && grid.d[3] == 2 && x.d[0] == grid.d[0]) return true;
+  if (x.rank == 4 && grid.rank == 4 && grid.dim[3] == 2 && x.dim[0] == grid.dim[0]) return true;
   graph_fail(g, ST_INVALID, "%s: image %s, grid %s; expected [N,C,H,W] and [N,h,w,2]", op,
              shape_str(x, xs), shape_str(grid, gs));
   return false;
@@ -112,13 +112,13 @@ static bool grid_ok(Graph *g, const char *op, Shape x, Shape grid) {
 
 static void grid_sample_shape(Graph *g, const Shape *in, Node *n) {
   if (grid_ok(g, "grid_sample", in[0], in[1]))
-    n->shape = SHAPE4(in[0].d[0], in[0].d[1], in[1].d[1], in[1].d[2]);
+    n->shape = SHAPE4(in[0].dim[0], in[0].dim[1], in[1].dim[1], in[1].dim[2]);
 }
 
 static void grid_sample_plane(void *ctx, int64_t i, int worker) {
   const Exec *e = ctx;
-  int64_t c = e->ins[0].d[1], h = e->ins[0].d[2], w = e->ins[0].d[3],
-          m = e->ins[1].d[1] * e->ins[1].d[2];
+  int64_t c = e->ins[0].dim[1], h = e->ins[0].dim[2], w = e->ins[0].dim[3],
+          m = e->ins[1].dim[1] * e->ins[1].dim[2];
   const real *x = e->in[0] + i * h * w, *grid = e->in[1] + i / c * m * 2;
   for (int64_t p = 0; p < m; p++) {
     Tap t = tap_at(grid + 2 * p, h, w);
@@ -130,7 +130,7 @@ static void grid_sample_plane(void *ctx, int64_t i, int worker) {
 }
 
 static void grid_sample_cpu(const Exec *e) {
-  par_for(e->ins[0].d[0] * e->ins[0].d[1], grid_sample_plane, (void *)e);
+  par_for(e->ins[0].dim[0] * e->ins[0].dim[1], grid_sample_plane, (void *)e);
 }
 
 static Val grid_sample_dx(Graph *g, Val dy, Val grid, int64_t h, int64_t w) {
@@ -144,7 +144,7 @@ static Val grid_sample_dgrid(Graph *g, Val x, Val grid, Val dy) {
 
 static void grid_sample_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   Shape x = graph_shape(g, n->in[0]);
-  if (need & 1) dx[0] = grid_sample_dx(g, dy, n->in[1], x.d[2], x.d[3]);
+  if (need & 1) dx[0] = grid_sample_dx(g, dy, n->in[1], x.dim[2], x.dim[3]);
   if (need & 2) dx[1] = grid_sample_dgrid(g, n->in[0], n->in[1], dy);
 }
 
@@ -161,20 +161,20 @@ Val g_grid_sample(Graph *g, Val x, Val grid) {
 static void grid_sample_dx_shape(Graph *g, const Shape *in, Node *n) {
   char ds[96], gs[96];
   if (!grid_ok(g, "grid_sample_dx", in[0], in[1])) return;
-  if (in[0].d[2] != in[1].d[1] || in[0].d[3] != in[1].d[2] || n->attr.size.height < 1 ||
+  if (in[0].dim[2] != in[1].dim[1] || in[0].dim[3] != in[1].dim[2] || n->attr.size.height < 1 ||
       n->attr.size.width < 1) {
     graph_fail(g, ST_INVALID,
                "grid_sample_dx: dy %s, grid %s; expected equal h,w and a positive image size",
                shape_str(in[0], ds), shape_str(in[1], gs));
     return;
   }
-  n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->attr.size.height, n->attr.size.width);
+  n->shape = SHAPE4(in[0].dim[0], in[0].dim[1], n->attr.size.height, n->attr.size.width);
 }
 
 static void grid_sample_dx_plane(void *ctx, int64_t i, int worker) {
   const Exec *e = ctx;
-  int64_t c = e->ins[0].d[1], h = e->node->shape.d[2], w = e->node->shape.d[3],
-          m = e->ins[1].d[1] * e->ins[1].d[2];
+  int64_t c = e->ins[0].dim[1], h = e->node->shape.dim[2], w = e->node->shape.dim[3],
+          m = e->ins[1].dim[1] * e->ins[1].dim[2];
   const real *dy = e->in[0] + i * m, *grid = e->in[1] + i / c * m * 2;
   real *out = e->out + i * h * w;
   for (int64_t p = 0; p < h * w; p++) out[p] = 0;
@@ -186,7 +186,7 @@ static void grid_sample_dx_plane(void *ctx, int64_t i, int worker) {
 }
 
 static void grid_sample_dx_cpu(const Exec *e) {
-  par_for(e->ins[0].d[0] * e->ins[0].d[1], grid_sample_dx_plane, (void *)e);
+  par_for(e->ins[0].dim[0] * e->ins[0].dim[1], grid_sample_dx_plane, (void *)e);
 }
 
 /* With v the incoming gradient: <v, dx(dy, grid)> = <grid_sample(v, grid), dy>, hence both
@@ -206,7 +206,7 @@ const OpRow op_grid_sample_dx = {.name = "grid_sample_dx",
 /* x [N,C,H,W], grid [N,h,w,2], dy [N,C,h,w] -> gradient for the grid. */
 static void grid_sample_dgrid_shape(Graph *g, const Shape *in, Node *n) {
   if (!grid_ok(g, "grid_sample_dgrid", in[0], in[1])) return;
-  if (!shape_eq(in[2], SHAPE4(in[0].d[0], in[0].d[1], in[1].d[1], in[1].d[2]))) {
+  if (!shape_eq(in[2], SHAPE4(in[0].dim[0], in[0].dim[1], in[1].dim[1], in[1].dim[2]))) {
     graph_fail(g, ST_INVALID,
                "grid_sample_dgrid: dy does not have the shape [N,C,h,w] of image and grid");
     return;
@@ -216,8 +216,8 @@ static void grid_sample_dgrid_shape(Graph *g, const Shape *in, Node *n) {
 
 static void grid_sample_dgrid_row(void *ctx, int64_t i, int worker) {
   const Exec *e = ctx;
-  int64_t c = e->ins[0].d[1], h = e->ins[0].d[2], w = e->ins[0].d[3], oh = e->ins[1].d[1],
-          ow = e->ins[1].d[2], n = i / oh;
+  int64_t c = e->ins[0].dim[1], h = e->ins[0].dim[2], w = e->ins[0].dim[3], oh = e->ins[1].dim[1],
+          ow = e->ins[1].dim[2], n = i / oh;
   for (int64_t p = 0; p < ow; p++) {
     Tap t = tap_at(e->in[1] + (i * ow + p) * 2, h, w);
     real gx = 0, gy = 0;
@@ -234,7 +234,7 @@ static void grid_sample_dgrid_row(void *ctx, int64_t i, int worker) {
 }
 
 static void grid_sample_dgrid_cpu(const Exec *e) {
-  par_for(e->ins[1].d[0] * e->ins[1].d[1], grid_sample_dgrid_row, (void *)e);
+  par_for(e->ins[1].dim[0] * e->ins[1].dim[1], grid_sample_dgrid_row, (void *)e);
 }
 
 const OpRow op_grid_sample_dgrid = {.name = "grid_sample_dgrid",
@@ -266,7 +266,7 @@ static void resize_shape(Graph *g, const Shape *in, Node *n) {
                shape_str(in[0], s), n->attr.size.height, n->attr.size.width);
     return;
   }
-  n->shape = SHAPE4(in[0].d[0], in[0].d[1], n->attr.size.height, n->attr.size.width);
+  n->shape = SHAPE4(in[0].dim[0], in[0].dim[1], n->attr.size.height, n->attr.size.width);
 }
 
 /* h,w: the interpolated image */
@@ -308,26 +308,26 @@ static void resize_cpu(const Exec *e) {
   Resize r = {.y = t,
               .in = e->in[0],
               .out = e->out,
-              .h = e->ins[0].d[2],
-              .w = e->ins[0].d[3],
-              .oh = e->node->shape.d[2],
-              .ow = e->node->shape.d[3]};
+              .h = e->ins[0].dim[2],
+              .w = e->ins[0].dim[3],
+              .oh = e->node->shape.dim[2],
+              .ow = e->node->shape.dim[3]};
   r.x = t + lerp_bytes(r.oh) / sizeof(Lerp);
   r.rows = (real *)((char *)r.x + lerp_bytes(r.ow));
   r.blocks = (r.oh + RESIZE_ROWS - 1) / RESIZE_ROWS;
   lerp_table(t, r.h, r.oh);
   lerp_table((Lerp *)r.x, r.w, r.ow);
-  par_for(e->ins[0].d[0] * e->ins[0].d[1] * r.blocks, resize_rows, &r);
+  par_for(e->ins[0].dim[0] * e->ins[0].dim[1] * r.blocks, resize_rows, &r);
 }
 
 static size_t resize_scratch(const Node *n, const Shape *in) {
-  return lerp_bytes(n->shape.d[2]) + lerp_bytes(n->shape.d[3]) +
-         MAX_WORKERS * (size_t)row_len(in[0].d[3]) * sizeof(real);
+  return lerp_bytes(n->shape.dim[2]) + lerp_bytes(n->shape.dim[3]) +
+         MAX_WORKERS * (size_t)row_len(in[0].dim[3]) * sizeof(real);
 }
 
 static void resize_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   Shape x = graph_shape(g, n->in[0]);
-  Attr a = {.size = {(int32_t)x.d[2], (int32_t)x.d[3]}};
+  Attr a = {.size = {(int32_t)x.dim[2], (int32_t)x.dim[3]}};
   dx[0] = g_op(g, OP_resize_t, 1, &dy, &a);
 }
 
@@ -367,23 +367,23 @@ static void resize_t_cpu(const Exec *e) {
   Resize r = {.y = t,
               .in = e->in[0],
               .out = e->out,
-              .h = e->node->shape.d[2],
-              .w = e->node->shape.d[3],
-              .oh = e->ins[0].d[2],
-              .ow = e->ins[0].d[3]};
+              .h = e->node->shape.dim[2],
+              .w = e->node->shape.dim[3],
+              .oh = e->ins[0].dim[2],
+              .ow = e->ins[0].dim[3]};
   r.x = t + lerp_bytes(r.oh) / sizeof(Lerp);
   lerp_table(t, r.h, r.oh);
   lerp_table((Lerp *)r.x, r.w, r.ow);
-  par_for(e->ins[0].d[0] * e->ins[0].d[1], resize_t_plane, &r);
+  par_for(e->ins[0].dim[0] * e->ins[0].dim[1], resize_t_plane, &r);
 }
 
 static size_t resize_t_scratch(const Node *n, const Shape *in) {
-  return lerp_bytes(in[0].d[2]) + lerp_bytes(in[0].d[3]);
+  return lerp_bytes(in[0].dim[2]) + lerp_bytes(in[0].dim[3]);
 }
 
 static void resize_t_grad(Graph *g, const Node *n, Val y, Val v, unsigned need, Val *dx) {
   Shape dy = graph_shape(g, n->in[0]);
-  dx[0] = g_resize(g, v, dy.d[2], dy.d[3]);
+  dx[0] = g_resize(g, v, dy.dim[2], dy.dim[3]);
 }
 
 const OpRow op_resize_t = {.name = "resize_t",

@@ -68,7 +68,7 @@ static void row_major(Shape s, int64_t *st) {
   int64_t step = 1;
   for (int i = s.rank - 1; i >= 0; i--) {
     st[i] = step;
-    step *= s.d[i];
+    step *= s.dim[i];
   }
 }
 
@@ -76,7 +76,7 @@ static void row_major(Shape s, int64_t *st) {
 static void reshape_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96];
   n->shape.rank = n->attr.shape.rank;
-  for (int i = 0; i < n->shape.rank; i++) n->shape.d[i] = n->attr.shape.dim[i];
+  for (int i = 0; i < n->shape.rank; i++) n->shape.dim[i] = n->attr.shape.dim[i];
   if (shape_numel(in[0]) != shape_numel(n->shape))
     graph_fail(g, ST_INTERNAL, "reshape: %s to %s", shape_str(in[0], a), shape_str(n->shape, b));
 }
@@ -85,7 +85,7 @@ Val g_reshape(Graph *g, Val x, Shape s) {
   if (x && shape_eq(graph_shape(g, x), s)) return x;
   if (x && graph_node(g, x)->op == OP_reshape) return g_reshape(g, graph_node(g, x)->in[0], s);
   Attr a = {.shape = {.rank = s.rank}};
-  for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.d[i];
+  for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.dim[i];
   return g_op(g, OP_reshape, 1, &x, &a);
 }
 
@@ -117,7 +117,7 @@ static void permute_shape(Graph *g, const Shape *in, Node *n) {
       return;
     }
     seen |= 1u << axis;
-    n->shape.d[k] = in[0].d[axis];
+    n->shape.dim[k] = in[0].dim[axis];
   }
 }
 
@@ -139,7 +139,7 @@ static void permute_cpu(const Exec *x) {
   row_major(x->ins[0], in);
   row_major(x->node->shape, ds);
   for (int k = 0; k < x->node->shape.rank; k++) ss[k] = in[x->node->attr.permute.axis[k]];
-  strided_copy(x->node->shape.rank, x->node->shape.d, x->in[0], ss, x->out, ds);
+  strided_copy(x->node->shape.rank, x->node->shape.dim, x->in[0], ss, x->out, ds);
 }
 
 const OpRow op_permute = {.name = "permute",
@@ -155,12 +155,12 @@ static void slice_shape(Graph *g, const Shape *in, Node *n) {
   int64_t start = n->attr.slice.start, len = n->attr.slice.length, step = n->attr.slice.step;
   n->shape = in[0];
   if (axis < 0 || axis >= in[0].rank || start < 0 || len < 1 || step < 1 ||
-      start + (len - 1) * step >= in[0].d[axis])
+      start + (len - 1) * step >= in[0].dim[axis])
     graph_fail(g, ST_INTERNAL,
                "slice: axis %d start %lld length %lld step %lld of a value of rank %d", axis,
                (long long)start, (long long)len, (long long)step, in[0].rank);
   else
-    n->shape.d[axis] = len;
+    n->shape.dim[axis] = len;
 }
 
 static void pad_shape(Graph *g, const Shape *in, Node *n) {
@@ -168,11 +168,11 @@ static void pad_shape(Graph *g, const Shape *in, Node *n) {
   int64_t before = n->attr.pad.before, total = n->attr.pad.total, step = n->attr.pad.step;
   n->shape = in[0];
   if (axis < 0 || axis >= in[0].rank || before < 0 || step < 1 ||
-      before + (in[0].d[axis] - 1) * step >= total)
+      before + (in[0].dim[axis] - 1) * step >= total)
     graph_fail(g, ST_INTERNAL, "pad: axis %d before %lld total %lld step %lld", axis,
                (long long)before, (long long)total, (long long)step);
   else
-    n->shape.d[axis] = total;
+    n->shape.dim[axis] = total;
 }
 
 Val g_slice(Graph *g, Val x, int axis, int64_t start, int64_t len, int64_t step) {
@@ -204,7 +204,7 @@ static void slice_cpu(const Exec *x) {
   row_major(x->node->shape, ds);
   const real *src = x->in[0] + x->node->attr.slice.start * ss[axis];
   ss[axis] *= x->node->attr.slice.step;
-  strided_copy(x->node->shape.rank, x->node->shape.d, src, ss, x->out, ds);
+  strided_copy(x->node->shape.rank, x->node->shape.dim, src, ss, x->out, ds);
 }
 
 static void pad_cpu(const Exec *x) {
@@ -215,7 +215,7 @@ static void pad_cpu(const Exec *x) {
   memset(x->out, 0, (size_t)shape_numel(x->node->shape) * sizeof(real));
   real *dst = x->out + x->node->attr.pad.before * ds[axis];
   ds[axis] *= x->node->attr.pad.step;
-  strided_copy(x->ins[0].rank, x->ins[0].d, x->in[0], ss, dst, ds);
+  strided_copy(x->ins[0].rank, x->ins[0].dim, x->in[0], ss, dst, ds);
 }
 
 const OpRow op_slice = {.name = "slice",
@@ -236,13 +236,13 @@ static void concat_shape(Graph *g, const Shape *in, Node *n) {
   int axis = n->attr.concat.axis;
   char a[96], b[96];
   bool ok = in[0].rank == in[1].rank && axis >= 0 && axis < in[0].rank;
-  for (int i = 0; ok && i < in[0].rank; i++) ok = i == axis || in[0].d[i] == in[1].d[i];
+  for (int i = 0; ok && i < in[0].rank; i++) ok = i == axis || in[0].dim[i] == in[1].dim[i];
   n->shape = in[0];
   if (!ok)
     graph_fail(g, ST_INTERNAL, "concat: %s and %s along axis %d", shape_str(in[0], a),
                shape_str(in[1], b), axis);
   else
-    n->shape.d[axis] += in[1].d[axis];
+    n->shape.dim[axis] += in[1].dim[axis];
 }
 
 Val g_concat(Graph *g, Val a, Val b, int axis) {
@@ -262,8 +262,8 @@ static void concat_cpu(const Exec *x) {
   row_major(x->node->shape, ds);
   for (int k = 0; k < 2; k++) {
     row_major(x->ins[k], ss);
-    strided_copy(x->node->shape.rank, x->ins[k].d, x->in[k], ss, x->out + at * ds[axis], ds);
-    at += x->ins[k].d[axis];
+    strided_copy(x->node->shape.rank, x->ins[k].dim, x->in[k], ss, x->out + at * ds[axis], ds);
+    at += x->ins[k].dim[axis];
   }
 }
 
@@ -289,13 +289,13 @@ static void roll_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val
 
 static void roll_cpu(const Exec *x) {
   int axis = x->node->attr.roll.axis;
-  int64_t st[MAX_RANK], n = x->node->shape.d[axis], shift = x->node->attr.roll.shift;
+  int64_t st[MAX_RANK], n = x->node->shape.dim[axis], shift = x->node->attr.roll.shift;
   Shape part = x->node->shape;
   row_major(x->node->shape, st);
-  part.d[axis] = n - shift;
-  strided_copy(part.rank, part.d, x->in[0], st, x->out + shift * st[axis], st);
-  part.d[axis] = shift;
-  strided_copy(part.rank, part.d, x->in[0] + (n - shift) * st[axis], st, x->out, st);
+  part.dim[axis] = n - shift;
+  strided_copy(part.rank, part.dim, x->in[0], st, x->out + shift * st[axis], st);
+  part.dim[axis] = shift;
+  strided_copy(part.rank, part.dim, x->in[0] + (n - shift) * st[axis], st, x->out, st);
 }
 
 const OpRow op_roll = {.name = "roll",
@@ -321,10 +321,10 @@ static void flip_cpu(const Exec *x) {
   row_major(x->node->shape, ds);
   for (int i = 0; i < x->node->shape.rank; i++)
     if (x->node->attr.axes.mask >> i & 1) {
-      src += (x->node->shape.d[i] - 1) * ss[i];
+      src += (x->node->shape.dim[i] - 1) * ss[i];
       ss[i] = -ss[i];
     }
-  strided_copy(x->node->shape.rank, x->node->shape.d, src, ss, x->out, ds);
+  strided_copy(x->node->shape.rank, x->node->shape.dim, src, ss, x->out, ds);
 }
 
 const OpRow op_flip = {.name = "flip",
@@ -339,22 +339,22 @@ static void reflect_shape(Graph *g, const Shape *in, Node *n) {
   const ReflectAttr *p = &n->attr.reflect;
   n->shape = in[0];
   if (in[0].rank != 4 || p->left < 0 || p->right < 0 || p->top < 0 || p->bottom < 0 ||
-      PRLX_MAX(p->left, p->right) > in[0].d[3] - 1 ||
-      PRLX_MAX(p->top, p->bottom) > in[0].d[2] - 1) {
+      PRLX_MAX(p->left, p->right) > in[0].dim[3] - 1 ||
+      PRLX_MAX(p->top, p->bottom) > in[0].dim[2] - 1) {
     char a[96];
     graph_fail(g, ST_INTERNAL, "reflect_pad: pads %d,%d,%d,%d on %s; each must be below the side",
                p->left, p->right, p->top, p->bottom, shape_str(in[0], a));
     return;
   }
-  n->shape.d[3] += p->left + p->right;
-  n->shape.d[2] += p->top + p->bottom;
+  n->shape.dim[3] += p->left + p->right;
+  n->shape.dim[2] += p->top + p->bottom;
 }
 
 static void reflect_t_shape(Graph *g, const Shape *in, Node *n) {
   const ReflectAttr *p = &n->attr.reflect;
   n->shape = in[0];
-  n->shape.d[3] -= p->left + p->right;
-  n->shape.d[2] -= p->top + p->bottom;
+  n->shape.dim[3] -= p->left + p->right;
+  n->shape.dim[2] -= p->top + p->bottom;
 }
 
 Val g_reflect_pad(Graph *g, Val x, int x0, int x1, int y0, int y1) {
@@ -377,7 +377,7 @@ static void reflect_plane(void *ctx, int64_t plane, int worker) {
   const Exec *x = ctx;
   bool adjoint = x->node->op == OP_reflect_pad_t;
   Shape small = adjoint ? x->node->shape : x->ins[0], big = adjoint ? x->ins[0] : x->node->shape;
-  int64_t h = small.d[2], w = small.d[3], bh = big.d[2], bw = big.d[3],
+  int64_t h = small.dim[2], w = small.dim[3], bh = big.dim[2], bw = big.dim[3],
           x0 = x->node->attr.reflect.left, y0 = x->node->attr.reflect.top;
   if (!adjoint) {
     const real *in = x->in[0] + plane * h * w;
@@ -398,7 +398,7 @@ static void reflect_plane(void *ctx, int64_t plane, int worker) {
 }
 
 static void reflect_cpu(const Exec *x) {
-  par_for(x->node->shape.d[0] * x->node->shape.d[1], reflect_plane, (void *)x);
+  par_for(x->node->shape.dim[0] * x->node->shape.dim[1], reflect_plane, (void *)x);
 }
 
 const OpRow op_reflect_pad = {.name = "reflect_pad",

@@ -11,9 +11,9 @@
 static bool is_separable(const Node *n, Shape f) {
   return n->attr.upfirdn.per_sample || f.rank == 1;
 }
-static int taps_x(const Node *n, Shape f) { return (int)f.d[f.rank - 1]; }
+static int taps_x(const Node *n, Shape f) { return (int)f.dim[f.rank - 1]; }
 static int taps_y(const Node *n, Shape f) {
-  return (int)(is_separable(n, f) ? f.d[f.rank - 1] : f.d[0]);
+  return (int)(is_separable(n, f) ? f.dim[f.rank - 1] : f.dim[0]);
 }
 
 static int64_t out_len(int64_t len, int up, int down, int p0, int p1, int taps) {
@@ -26,7 +26,7 @@ static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
   Shape x = in[0], f = in[1];
   char xs[96], fs[96];
   bool per = a->per_sample != 0;
-  if (x.rank != 4 || (per ? f.rank != 2 || f.d[0] != x.d[0] : f.rank != 1 && f.rank != 2)) {
+  if (x.rank != 4 || (per ? f.rank != 2 || f.dim[0] != x.dim[0] : f.rank != 1 && f.rank != 2)) {
     graph_fail(g, ST_INVALID,
                "upfirdn2d: x %s, f %s; expected [N,C,H,W] with [T], [fh,fw] or (per sample) [N,T]",
                shape_str(x, xs), shape_str(f, fs));
@@ -43,8 +43,8 @@ static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
                shape_str(f, fs), UPFIRDN_MAX_TAPS);
     return;
   }
-  int64_t ow = out_len(x.d[3], a->upx, a->downx, a->padx0, a->padx1, tx);
-  int64_t oh = out_len(x.d[2], a->upy, a->downy, a->pady0, a->pady1, ty);
+  int64_t ow = out_len(x.dim[3], a->upx, a->downx, a->padx0, a->padx1, tx);
+  int64_t oh = out_len(x.dim[2], a->upy, a->downy, a->pady0, a->pady1, ty);
   if (ow < 1 || oh < 1 || ow > INT32_MAX / 4 || oh > INT32_MAX / 4) {
     graph_fail(g, ST_INVALID,
                "upfirdn2d: x %s with padding %d,%d,%d,%d and filter %s gives an empty or too large "
@@ -52,7 +52,7 @@ static void upfirdn2d_shape(Graph *g, const Shape *in, Node *n) {
                shape_str(x, xs), a->padx0, a->padx1, a->pady0, a->pady1, shape_str(f, fs));
     return;
   }
-  n->shape = SHAPE4(x.d[0], x.d[1], oh, ow);
+  n->shape = SHAPE4(x.dim[0], x.dim[1], oh, ow);
 }
 
 static void upfirdn2d_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
@@ -63,26 +63,27 @@ static void upfirdn2d_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need
   Shape x = graph_shape(g, n->in[0]), f = graph_shape(g, n->in[1]);
   const UpfirdnAttr *a = &n->attr.upfirdn;
   int tx = taps_x(n, f), ty = taps_y(n, f);
-  UpFirDn p = {.upx = a->downx,
-               .upy = a->downy,
-               .downx = a->upx,
-               .downy = a->upy,
-               .flip = !a->flip,
-               .gain = n->attr.upfirdn.gain,
-               .separable_per_sample = a->per_sample,
-               .padx0 = tx - a->padx0 - 1,
-               .padx1 = (int)(x.d[3] * a->upx - n->shape.d[3] * a->downx) + a->padx0 - a->upx + 1,
-               .pady0 = ty - a->pady0 - 1,
-               .pady1 = (int)(x.d[2] * a->upy - n->shape.d[2] * a->downy) + a->pady0 - a->upy + 1};
+  UpFirDn p = {
+      .upx = a->downx,
+      .upy = a->downy,
+      .downx = a->upx,
+      .downy = a->upy,
+      .flip = !a->flip,
+      .gain = n->attr.upfirdn.gain,
+      .separable_per_sample = a->per_sample,
+      .padx0 = tx - a->padx0 - 1,
+      .padx1 = (int)(x.dim[3] * a->upx - n->shape.dim[3] * a->downx) + a->padx0 - a->upx + 1,
+      .pady0 = ty - a->pady0 - 1,
+      .pady1 = (int)(x.dim[2] * a->upy - n->shape.dim[2] * a->downy) + a->pady0 - a->upy + 1};
   dx[0] = g_upfirdn2d(g, dy, n->in[1], &p);
 }
 
 static UpfirdnPlane plane_of(const Node *n, const Shape *in) {
   const UpfirdnAttr *a = &n->attr.upfirdn;
-  UpfirdnPlane p = {.h = (int)in[0].d[2],
-                    .w = (int)in[0].d[3],
-                    .oh = (int)n->shape.d[2],
-                    .ow = (int)n->shape.d[3],
+  UpfirdnPlane p = {.h = (int)in[0].dim[2],
+                    .w = (int)in[0].dim[3],
+                    .oh = (int)n->shape.dim[2],
+                    .ow = (int)n->shape.dim[3],
                     .upx = a->upx,
                     .upy = a->upy,
                     .downx = a->downx,
@@ -145,8 +146,8 @@ static void upfirdn2d_cpu(const Exec *e) {
            .y = e->out,
            .separable = is_separable(n, e->ins[1]),
            .per_sample = n->attr.upfirdn.per_sample != 0,
-           .channels = e->ins[0].d[1],
-           .planes = e->ins[0].d[0] * e->ins[0].d[1]};
+           .channels = e->ins[0].dim[1],
+           .planes = e->ins[0].dim[0] * e->ins[0].dim[1]};
   bool flip = n->attr.upfirdn.flip != 0;
   double gain = c.separable ? sqrt(n->attr.upfirdn.gain) : n->attr.upfirdn.gain;
   int64_t count = shape_numel(e->ins[1]), t = c.separable ? c.p.tx : count;

@@ -11,9 +11,9 @@
 
 static void warp_shape(Graph *g, const Shape *in, Node *n) {
   char a[96], b[96], c[96];
-  if (in[0].rank != 4 || !shape_eq(in[1], SHAPE2(in[0].d[0], WARP_GEO)) ||
-      !shape_eq(in[2], SHAPE1(WARP_TAPS)) || in[0].d[2] < 1 || in[0].d[3] < 1 ||
-      in[0].d[2] > 8192 || in[0].d[3] > 8192) {
+  if (in[0].rank != 4 || !shape_eq(in[1], SHAPE2(in[0].dim[0], WARP_GEO)) ||
+      !shape_eq(in[2], SHAPE1(WARP_TAPS)) || in[0].dim[2] < 1 || in[0].dim[3] < 1 ||
+      in[0].dim[2] > 8192 || in[0].dim[3] > 8192) {
     graph_fail(g, ST_INVALID,
                "warp: image %s, geometry %s, filter %s; expected [N,C,H,W] (sides up to 8192), "
                "[N,%d], [%d]",
@@ -25,12 +25,12 @@ static void warp_shape(Graph *g, const Shape *in, Node *n) {
 
 /* A fixed number of lanes, each with its own working set; lane k does planes k, k + lanes, ... */
 static size_t lane_bytes(Shape x) {
-  return (warp_scratch((int)x.d[2], (int)x.d[3]) * sizeof(real) + 63) / 64 * 64;
+  return (warp_scratch((int)x.dim[2], (int)x.dim[3]) * sizeof(real) + 63) / 64 * 64;
 }
 
 static int64_t lane_count(Shape x) {
   int64_t fit = (int64_t)(((size_t)64 << 20) / lane_bytes(x));
-  return PRLX_MIN(PRLX_MAX(1, PRLX_MIN(fit, 16)), x.d[0] * x.d[1]);
+  return PRLX_MIN(PRLX_MAX(1, PRLX_MIN(fit, 16)), x.dim[0] * x.dim[1]);
 }
 
 static size_t warp_scratch_bytes(const Node *n, const Shape *in) {
@@ -45,10 +45,10 @@ typedef struct Ctx {
 static void run_lane(void *ctx, int64_t lane, int worker) {
   const Ctx *c = ctx;
   Shape s = c->e->node->shape;
-  int64_t size = s.d[2] * s.d[3];
+  int64_t size = s.dim[2] * s.dim[3];
   real *tmp = (real *)((char *)c->e->scratch + (size_t)lane * lane_bytes(s));
-  for (int64_t i = lane; i < s.d[0] * s.d[1]; i += c->lanes)
-    c->plane((int)s.d[2], (int)s.d[3], c->e->in[1] + i / s.d[1] * WARP_GEO, c->e->in[2],
+  for (int64_t i = lane; i < s.dim[0] * s.dim[1]; i += c->lanes)
+    c->plane((int)s.dim[2], (int)s.dim[3], c->e->in[1] + i / s.dim[1] * WARP_GEO, c->e->in[2],
              c->e->in[0] + i * size, c->e->out + i * size, tmp);
 }
 

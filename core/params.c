@@ -5,17 +5,17 @@
 
 Status params_add(Params *p, const char *name, Shape s, bool buffer, Error *e) {
   if (p->sealed) return err_set(e, ST_INTERNAL, "parameter %s added after sealing", name);
-  if (strlen(name) >= sizeof p->e->name)
+  if (strlen(name) >= sizeof p->entry->name)
     return err_set(e, ST_INVALID, "parameter name %s is longer than %zu characters", name,
-                   sizeof p->e->name - 1);
+                   sizeof p->entry->name - 1);
   if (p->n == p->cap) {
     int cap = p->cap ? 2 * p->cap : 64;
-    ParamEntry *q = mem_grow(p->e, (size_t)p->n * sizeof *q, (size_t)cap * sizeof *q);
+    ParamEntry *q = mem_grow(p->entry, (size_t)p->n * sizeof *q, (size_t)cap * sizeof *q);
     if (!q) return err_set(e, ST_NOMEM, "out of memory for the list of parameters");
-    p->e = q;
+    p->entry = q;
     p->cap = cap;
   }
-  ParamEntry *x = &p->e[p->n++];
+  ParamEntry *x = &p->entry[p->n++];
   snprintf(x->name, sizeof x->name, "%s", name);
   x->shape = s;
   x->buffer = buffer;
@@ -25,9 +25,9 @@ Status params_add(Params *p, const char *name, Shape s, bool buffer, Error *e) {
 
 static int64_t lay_out(Params *p, bool buffers, int64_t at) {
   for (int i = 0; i < p->n; i++)
-    if (p->e[i].buffer == buffers) {
-      p->e[i].offset = at;
-      at += (p->e[i].numel + 15) / 16 * 16;
+    if (p->entry[i].buffer == buffers) {
+      p->entry[i].offset = at;
+      at += (p->entry[i].numel + 15) / 16 * 16;
     }
   return at;
 }
@@ -39,20 +39,20 @@ Status params_seal(Params *p, Error *e) {
   if (!p->data)
     return err_set(e, ST_NOMEM, "out of memory for %.1f MiB of parameters",
                    (double)p->ntotal * sizeof(real) / 1048576);
-  for (int i = 0; i < p->n; i++) p->e[i].data = p->data + p->e[i].offset;
+  for (int i = 0; i < p->n; i++) p->entry[i].data = p->data + p->entry[i].offset;
   p->sealed = true;
   return ST_OK;
 }
 
 void params_free(Params *p) {
-  mem_free(p->e);
+  mem_free(p->entry);
   mem_free(p->data);
   *p = (Params){0};
 }
 
 ParamEntry *params_find(const Params *p, const char *name) {
   for (int i = 0; i < p->n; i++)
-    if (strcmp(p->e[i].name, name) == 0) return &p->e[i];
+    if (strcmp(p->entry[i].name, name) == 0) return &p->entry[i];
   return NULL;
 }
 
@@ -65,7 +65,7 @@ Val params_leaf(Graph *g, const Params *p, const char *name, bool frozen) {
 Status params_clone(const Params *src, Params *dst, Error *e) {
   *dst = (Params){0};
   for (int i = 0; i < src->n; i++) {
-    Status s = params_add(dst, src->e[i].name, src->e[i].shape, src->e[i].buffer, e);
+    Status s = params_add(dst, src->entry[i].name, src->entry[i].shape, src->entry[i].buffer, e);
     if (s) {
       params_free(dst);
       return s;
@@ -83,7 +83,7 @@ Status params_clone(const Params *src, Params *dst, Error *e) {
 int64_t params_count(const Params *p) {
   int64_t n = 0;
   for (int i = 0; i < p->n; i++)
-    if (!p->e[i].buffer) n += p->e[i].numel;
+    if (!p->entry[i].buffer) n += p->entry[i].numel;
   return n;
 }
 

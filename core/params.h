@@ -15,7 +15,10 @@ typedef struct ParamEntry {
  * Adam and EMA run over one flat range. Every tensor starts at a multiple of 16 reals; the gaps are
  * zero. */
 typedef struct Params {
-  ParamEntry *e;
+  union {
+    ParamEntry *entry;
+    ParamEntry *e; /* its former name, as in Shape */
+  };
   int n;
   int cap;
   real *data;

@@ -34,12 +34,12 @@ static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
   if (m->n.op != OP_mul || m->output) return;
   for (int k = 0; k < 2; k++) {
     Shape x = p->v[m->n.in[k]].n.shape, s = p->v[m->n.in[1 - k]].n.shape;
-    if (!shape_eq(x, m->n.shape) || s.rank != 4 || s.d[0] != x.d[0] || s.d[1] != x.d[1] ||
-        s.d[2] != 1 || s.d[3] != 1)
+    if (!shape_eq(x, m->n.shape) || s.rank != 4 || s.dim[0] != x.dim[0] || s.dim[1] != x.dim[1] ||
+        s.dim[2] != 1 || s.dim[3] != 1)
       continue;
     /* a leaf has the product's shape for a batch of one only: any batch is planned alike */
     const int op = p->v[m->n.in[k]].n.op;
-    if (x.d[2] * x.d[3] == 1 || op == OP_param || op == OP_constant) return;
+    if (x.dim[2] * x.dim[3] == 1 || op == OP_param || op == OP_constant) return;
     c->n.in[operand] = m->n.in[k];
     c->n.in[slot] = m->n.in[1 - k];
     c->n.nin = 4;

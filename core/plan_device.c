@@ -120,7 +120,7 @@ static bool is_feature_map(const Plan *p, Val v, const Use *u) {
   const PVal *x = &p->v[v];
   Shape s = x->n.shape;
   return x->alive && x->step && !x->folded && x->root == v && !u[v].read_out &&
-         x->n.op != OP_conv2d_dw && s.rank == 4 && s.d[1] > 4 && s.d[2] * s.d[3] > 16;
+         x->n.op != OP_conv2d_dw && s.rank == 4 && s.dim[1] > 4 && s.dim[2] * s.dim[3] > 16;
 }
 
 static void storage_types(Plan *p, const Use *u) {

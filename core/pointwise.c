@@ -51,7 +51,7 @@ typedef struct Loop {
 static void strides_of(Shape s, Shape iter, int64_t *st) {
   int64_t step = 1;
   for (int i = iter.rank - 1; i >= 0; i--) {
-    int64_t d = s.rank == 0 ? 1 : s.d[i];
+    int64_t d = s.rank == 0 ? 1 : s.dim[i];
     st[i] = d == 1 ? 0 : step;
     step *= d;
   }
@@ -63,7 +63,7 @@ static int merge_axes(Loop *l, const PwProgram *p) {
   for (int a = 0; a < p->narg; a++) strides_of(p->arg_shape[a], p->iter, st[a]);
   strides_of(p->out_shape, p->iter, st[p->narg]);
   for (int i = 0; i < p->iter.rank; i++) {
-    int64_t d = p->iter.d[i];
+    int64_t d = p->iter.dim[i];
     if (d == 1) continue;
     bool merge = rank > 0;
     for (int a = 0; merge && a < na; a++) merge = l->stride[a][rank - 1] == st[a][i] * d;

@@ -359,9 +359,9 @@ static int chain_arg(Chain *c, const PwProgram *p, int k, const DevStep *s, int 
   if (c->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
   int64_t st[4] = {0, 0, 0, 0}, step = 1;
   for (int i = sh.rank - 1; i >= 0; i--) {
-    if (sh.d[i] != 1 && sh.d[i] != p->iter.d[i]) return -1;
-    st[i] = sh.d[i] == 1 ? 0 : step;
-    step *= sh.d[i];
+    if (sh.dim[i] != 1 && sh.dim[i] != p->iter.dim[i]) return -1;
+    st[i] = sh.dim[i] == 1 ? 0 : step;
+    step *= sh.dim[i];
   }
   c->arg[c->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
                                s ? (int32_t)s->targ[MAX_IN + k] : 0,
@@ -433,9 +433,9 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
       j->out_m = w->g.ci * j->taps;
     } else {
       const Shape o = s->node.shape;
-      j->out_n = o.d[1] * o.d[2] * o.d[3];
-      j->out_m = o.d[2] * o.d[3];
-      j->out_y = (int32_t)o.d[3];
+      j->out_n = o.dim[1] * o.dim[2] * o.dim[3];
+      j->out_m = o.dim[2] * o.dim[3];
+      j->out_y = (int32_t)o.dim[3];
       conv_pack_weights(c, w->type, j, (const float *)s->arg[1], &w->g, w->g.kind == CONV_DX, rows);
     }
     conv_gemm(c, w->type, w->tile, j);

@@ -34,19 +34,19 @@ static __global__ void softmax_ce_dx(const float *logits, const float *targets, 
 }
 
 static unsigned rows_to_blocks(const DevStep *s) {
-  return (unsigned)((s->shape[0].d[0] + 63) / 64);
+  return (unsigned)((s->shape[0].dim[0] + 63) / 64);
 }
 
 static Status launch_ce(const CudaCtx *c, const DevStep *s, Error *e) {
   LAUNCH(softmax_ce, rows_to_blocks(s), 64, 0, c->stream, (const float *)s->arg[0],
-         (const float *)s->arg[1], (float *)s->out, s->shape[0].d[0], s->shape[0].d[1]);
+         (const float *)s->arg[1], (float *)s->out, s->shape[0].dim[0], s->shape[0].dim[1]);
   return cuda_check("softmax_ce", s, e);
 }
 
 static Status launch_ce_dx(const CudaCtx *c, const DevStep *s, Error *e) {
   LAUNCH(softmax_ce_dx, rows_to_blocks(s), 64, 0, c->stream, (const float *)s->arg[0],
-         (const float *)s->arg[1], (const float *)s->arg[2], (float *)s->out, s->shape[0].d[0],
-         s->shape[0].d[1]);
+         (const float *)s->arg[1], (const float *)s->arg[2], (float *)s->out, s->shape[0].dim[0],
+         s->shape[0].dim[1]);
   return cuda_check("softmax_ce_dx", s, e);
 }
 

@@ -143,7 +143,7 @@ static bool lower(PwDev *d, const PwProgram *p) {
 static void strides_of(Shape s, Shape iter, int64_t *st) {
   int64_t step = 1;
   for (int i = iter.rank - 1; i >= 0; i--) {
-    const int64_t d = s.rank == 0 ? 1 : s.d[i];
+    const int64_t d = s.rank == 0 ? 1 : s.dim[i];
     st[i] = d == 1 ? 0 : step;
     step *= d;
   }
@@ -155,7 +155,7 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
   for (int a = 0; a < na; a++)
     strides_of(a < p->narg ? p->arg_shape[a] : p->out_shape, p->iter, st[a]);
   for (int i = 0; i < p->iter.rank; i++) {
-    const int64_t n = p->iter.d[i];
+    const int64_t n = p->iter.dim[i];
     if (n == 1) continue;
     bool merge = rank > 0;
     for (int a = 0; merge && a < na; a++) merge = to[a][rank - 1] == st[a][i] * n;

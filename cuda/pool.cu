@@ -17,9 +17,9 @@ typedef struct Pool {
 
 static Pool pool_of(const DevStep *s, Shape image) {
   const PoolAttr *a = &s->node.attr.pool;
-  Pool p = {image.d[0] * image.d[1],
-            (int)image.d[2],
-            (int)image.d[3],
+  Pool p = {image.dim[0] * image.dim[1],
+            (int)image.dim[2],
+            (int)image.dim[3],
             0,
             0,
             a->window,

@@ -31,7 +31,7 @@ static __global__ void __launch_bounds__(256)
 static Status launch_affine_grid(const CudaCtx *c, const DevStep *s, Error *e) {
   int64_t n = shape_numel(s->node.shape) / 2;
   LAUNCH(affine_grid, blocks_for(n, 256), 256, 0, c->stream, (const float *)s->arg[0],
-         (float *)s->out, s->node.shape.d[0], s->node.shape.d[1], s->node.shape.d[2]);
+         (float *)s->out, s->node.shape.dim[0], s->node.shape.dim[1], s->node.shape.dim[2]);
   return cuda_check("affine_grid", s, e);
 }
 
@@ -75,8 +75,8 @@ typedef struct Grid {
   int w;
 } Grid;
 static Grid grid_of(const DevStep *s, Shape image) {
-  return Grid{image.d[0] * image.d[1], image.d[1], s->shape[1].d[1] * s->shape[1].d[2],
-              (int)image.d[2], (int)image.d[3]};
+  return Grid{image.dim[0] * image.dim[1], image.dim[1], s->shape[1].dim[1] * s->shape[1].dim[2],
+              (int)image.dim[2], (int)image.dim[3]};
 }
 
 /* x [N,C,H,W], grid [N,h,w,2] -> [N,C,h,w]. One thread per sample and channel. */
@@ -189,12 +189,12 @@ static __global__ void __launch_bounds__(256)
 
 static size_t scratch_grid_sample_dx(const CudaCtx *, const DevStep *s) {
   Grid g = grid_of(s, s->node.shape);
-  return (size_t)s->node.shape.d[0] * (size_t)(2 * cell_count(g.h, g.w) + 1 + g.m) * sizeof(int);
+  return (size_t)s->node.shape.dim[0] * (size_t)(2 * cell_count(g.h, g.w) + 1 + g.m) * sizeof(int);
 }
 
 static Status launch_grid_sample_dx(const CudaCtx *c, const DevStep *s, Error *e) {
   Grid g = grid_of(s, s->node.shape);
-  int64_t n = s->node.shape.d[0], cells = cell_count(g.h, g.w);
+  int64_t n = s->node.shape.dim[0], cells = cell_count(g.h, g.w);
   if (cells > 0x7fffffff || g.m > 0x7fffffff)
     return err_set(e, ST_INVALID, "cuda grid_sample_dx: an image of %dx%d is too large", g.h, g.w);
   int *start = (int *)s->scratch, *next = start + n * (cells + 1), *list = next + n * cells;
@@ -287,7 +287,7 @@ static bool resize_ok(const char *what, Resize r, Error *e) {
 
 static Status launch_resize(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape x = s->shape[0], y = s->node.shape;
-  Resize r = {x.d[0] * x.d[1], (int)x.d[2], (int)x.d[3], (int)y.d[2], (int)y.d[3]};
+  Resize r = {x.dim[0] * x.dim[1], (int)x.dim[2], (int)x.dim[3], (int)y.dim[2], (int)y.dim[3]};
   if (!resize_ok("resize", r, e)) return ST_INVALID;
   LAUNCH(resize, blocks_for(shape_numel(y), 256), 256, 0, c->stream, (const float *)s->arg[0],
          (float *)s->out, r);
@@ -339,12 +339,12 @@ static __global__ void __launch_bounds__(256)
 }
 
 static size_t scratch_resize_t(const CudaCtx *, const DevStep *s) {
-  return (size_t)(s->shape[0].d[2] + s->shape[0].d[3]) * sizeof(Lerp);
+  return (size_t)(s->shape[0].dim[2] + s->shape[0].dim[3]) * sizeof(Lerp);
 }
 
 static Status launch_resize_t(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape dy = s->shape[0], x = s->node.shape;
-  Resize r = {x.d[0] * x.d[1], (int)x.d[2], (int)x.d[3], (int)dy.d[2], (int)dy.d[3]};
+  Resize r = {x.dim[0] * x.dim[1], (int)x.dim[2], (int)x.dim[3], (int)dy.dim[2], (int)dy.dim[3]};
   if (!resize_ok("resize_t", r, e)) return ST_INVALID;
   LAUNCH(lerp_tables, blocks_for(r.oh + r.ow, 256), 256, 0, c->stream, (Lerp *)s->scratch, r);
   LAUNCH(resize_t, blocks_for(shape_numel(x), 256), 256, 0, c->stream, (const float *)s->arg[0],

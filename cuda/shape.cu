@@ -36,7 +36,7 @@ static void row_major(Shape s, int64_t *st) {
   int64_t step = 1;
   for (int i = s.rank - 1; i >= 0; i--) {
     st[i] = step;
-    step *= s.d[i];
+    step *= s.dim[i];
   }
 }
 
@@ -86,11 +86,11 @@ static Status strided_launch(const CudaCtx *c, const DevStep *s, int64_t base, c
   if (too_large(s)) return cuda_too_large(name, e);
   /* axes that are one run of the source are one axis */
   for (int i = 0; i < o.rank; i++) {
-    if (o.d[i] == 1) continue;
-    if (rank && st[rank - 1] == ss[i] * o.d[i])
-      dim[rank - 1] *= o.d[i];
+    if (o.dim[i] == 1) continue;
+    if (rank && st[rank - 1] == ss[i] * o.dim[i])
+      dim[rank - 1] *= o.dim[i];
     else
-      dim[rank++] = o.d[i];
+      dim[rank++] = o.dim[i];
     st[rank - 1] = ss[i];
   }
   const int w = units_per(s), last = PRLX_MAX(rank, 1) - 1;
@@ -136,7 +136,7 @@ static Status flip_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   row_major(s->shape[0], ss);
   for (int i = 0; i < s->node.shape.rank; i++)
     if (s->node.attr.axes.mask >> i & 1) {
-      base += (s->node.shape.d[i] - 1) * ss[i];
+      base += (s->node.shape.dim[i] - 1) * ss[i];
       ss[i] = -ss[i];
     }
   return strided_launch(c, s, base, ss, e);
@@ -189,7 +189,7 @@ static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, i
   int64_t inner = 1, n = shape_numel(o);
   if (n == 0) return ST_OK;
   if (too_large(s)) return cuda_too_large(name, e);
-  for (int i = axis + 1; i < o.rank; i++) inner *= o.d[i];
+  for (int i = axis + 1; i < o.rank; i++) inner *= o.dim[i];
   Along q = {};
   q.kind = kind;
   q.wide = inner % w == 0 && aligned(s->out);
@@ -199,10 +199,10 @@ static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, i
     n /= w;
   }
   q.inner = fastdiv_of(inner);
-  q.size = fastdiv_of(o.d[axis]);
+  q.size = fastdiv_of(o.dim[axis]);
   q.step = fastdiv_of(step);
-  q.n0 = (uint32_t)s->shape[0].d[axis];
-  q.n1 = two ? (uint32_t)s->shape[1].d[axis] : 0;
+  q.n0 = (uint32_t)s->shape[0].dim[axis];
+  q.n1 = two ? (uint32_t)s->shape[1].dim[axis] : 0;
   q.shift = (int32_t)shift;
   LAUNCH(along, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, operand(s, 0), operand(s, two),
          s->out, s->tout, (uint32_t)n);
@@ -286,8 +286,8 @@ static Status reflect_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const bool adjoint = s->node.op == OP_reflect_pad_t;
   if (n == 0) return ST_OK;
   if (too_large(s)) return cuda_too_large(op_table[s->node.op]->name, e);
-  const Reflect q = {fastdiv_of(o.d[3]), fastdiv_of(o.d[2]),        (int32_t)in.d[3],
-                     (int32_t)in.d[2],   s->node.attr.reflect.left, s->node.attr.reflect.top};
+  const Reflect q = {fastdiv_of(o.dim[3]), fastdiv_of(o.dim[2]),      (int32_t)in.dim[3],
+                     (int32_t)in.dim[2],   s->node.attr.reflect.left, s->node.attr.reflect.top};
   auto k = adjoint ? reflect_t : reflect;
   LAUNCH(k, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, operand(s, 0), s->out, s->tout,
          (uint32_t)n);

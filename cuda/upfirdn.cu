@@ -150,7 +150,7 @@ static int is_fir4(const DevStep *s, const Fir *p) {
 }
 
 static Status launch_fir4(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
-  int64_t planes = s->shape[0].d[0] * s->shape[0].d[1], rows = (p.oh + 1) / 2;
+  int64_t planes = s->shape[0].dim[0] * s->shape[0].dim[1], rows = (p.oh + 1) / 2;
   p.pairs = (unsigned)(p.ow + 1) / 2;
   p.steps = 8;
   /* small maps: fill the card */
@@ -221,7 +221,7 @@ static __global__ void __launch_bounds__(SEP_THREADS)
 }
 
 static Status launch_separable(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
-  int64_t planes = s->shape[0].d[0] * s->shape[0].d[1];
+  int64_t planes = s->shape[0].dim[0] * s->shape[0].dim[1];
   for (p.tile_h = 16;; p.tile_h /= 2) {
     p.tile_rows = ((p.tile_h - 1) * p.downy + p.ty - 1) / p.upy + 1;
     if (p.tile_h == 1 || p.tile_rows * TILE_W * (int)sizeof(float) <= SEP_SHARED) break;
@@ -265,21 +265,21 @@ static Status launch(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape f = s->shape[1];
   bool sep = a->per_sample || f.rank == 1;
   Fir p = {};
-  p.h = (int)s->shape[0].d[2];
-  p.w = (int)s->shape[0].d[3];
-  p.oh = (int)s->node.shape.d[2];
-  p.ow = (int)s->node.shape.d[3];
+  p.h = (int)s->shape[0].dim[2];
+  p.w = (int)s->shape[0].dim[3];
+  p.oh = (int)s->node.shape.dim[2];
+  p.ow = (int)s->node.shape.dim[3];
   p.upx = a->upx;
   p.upy = a->upy;
   p.downx = a->downx;
   p.downy = a->downy;
   p.padx = a->padx0;
   p.pady = a->pady0;
-  p.tx = (int)f.d[f.rank - 1];
-  p.ty = sep ? p.tx : (int)f.d[0];
+  p.tx = (int)f.dim[f.rank - 1];
+  p.ty = sep ? p.tx : (int)f.dim[0];
   p.flip = a->flip != 0;
   p.gain = (float)(sep ? sqrt(a->gain) : a->gain);
-  p.channels = (int)s->shape[0].d[1];
+  p.channels = (int)s->shape[0].dim[1];
   p.per_sample = a->per_sample != 0;
   int64_t n = shape_numel(s->node.shape);
   if (n == 0) return ST_OK;

@@ -315,22 +315,22 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* Planes, tiles across, tiles down. Sides go up to 8192 (core/op_warp.c): 512 tiles. */
 static dim3 grid_of(Shape x) {
-  return dim3((unsigned)(x.d[0] * x.d[1]), (unsigned)((x.d[3] + TILE - 1) / TILE),
-              (unsigned)((x.d[2] + TILE - 1) / TILE));
+  return dim3((unsigned)(x.dim[0] * x.dim[1]), (unsigned)((x.dim[3] + TILE - 1) / TILE),
+              (unsigned)((x.dim[2] + TILE - 1) / TILE));
 }
 
 static Status launch_warp(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape x = s->node.shape;
   LAUNCH(warp_forward, grid_of(x), THREADS, 0, c->stream, (const float *)s->arg[0],
-         (const float *)s->arg[1], (const float *)s->arg[2], (float *)s->out, (int)x.d[1],
-         (int)x.d[2], (int)x.d[3]);
+         (const float *)s->arg[1], (const float *)s->arg[2], (float *)s->out, (int)x.dim[1],
+         (int)x.dim[2], (int)x.dim[3]);
   return cuda_check("warp", s, e);
 }
 
 const CudaRow cuda_warp = {"warp", launch_warp, NULL, NULL};
 
 static int64_t ds_numel(Shape x) {
-  return x.d[0] * x.d[1] * (2 * x.d[2] + TAPS - 2) * (2 * x.d[3] + TAPS - 2);
+  return x.dim[0] * x.dim[1] * (2 * x.dim[2] + TAPS - 2) * (2 * x.dim[3] + TAPS - 2);
 }
 
 static size_t scratch_warp_t(const CudaCtx *, const DevStep *s) {
@@ -341,9 +341,9 @@ static Status launch_warp_t(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape x = s->node.shape;
   float *ds = (float *)s->scratch;
   LAUNCH(warp_ds, blocks_for(ds_numel(x), 256), 256, 0, c->stream, (const float *)s->arg[0],
-         (const float *)s->arg[2], ds, x.d[0] * x.d[1], (int)x.d[2], (int)x.d[3]);
+         (const float *)s->arg[2], ds, x.dim[0] * x.dim[1], (int)x.dim[2], (int)x.dim[3]);
   LAUNCH(warp_dx, grid_of(x), THREADS, 0, c->stream, (const float *)ds, (const float *)s->arg[1],
-         (const float *)s->arg[2], (float *)s->out, (int)x.d[1], (int)x.d[2], (int)x.d[3]);
+         (const float *)s->arg[2], (float *)s->out, (int)x.dim[1], (int)x.dim[2], (int)x.dim[3]);
   return cuda_check("warp_t", s, e);
 }
 

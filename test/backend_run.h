@@ -163,12 +163,12 @@ static void compare_projection(Backend *b, int STEPS, double tol) {
   CHECK(!generator_new(&G, &gc, &e) && !vgg_new(&V, &e), "networks: %s", e.msg);
   generator_reset(&G, &r);
   for (int i = 0; i < G.params.n; i++)
-    if (strstr(G.params.e[i].name, "noise_strength")) G.params.e[i].data[0] = (real)0.1;
+    if (strstr(G.params.entry[i].name, "noise_strength")) G.params.entry[i].data[0] = (real)0.1;
   vgg_formula(&V, "VGG.");
   for (int i = 0; i < V.params.n; i++)
-    if (!strncmp(V.params.e[i].name, "lin", 3))
-      for (int64_t k = 0; k < V.params.e[i].numel; k++)
-        V.params.e[i].data[k] = (real)rng_uniform(&r);
+    if (!strncmp(V.params.entry[i].name, "lin", 3))
+      for (int64_t k = 0; k < V.params.entry[i].numel; k++)
+        V.params.entry[i].data[k] = (real)rng_uniform(&r);
   CHECK(!project_w_stats(&G, NULL, 200, 123, &W, &e), "w: %s", e.msg);
   ProjectOptions o = project_defaults();
   o.num_steps = STEPS;

@@ -29,7 +29,7 @@ static void random_args(PwProgram *p, Rng *r, Shape s) {
       continue;
     }
     for (int i = 0; i < s.rank && kind > 1; i++)
-      if (rng_below(r, 2)) p->arg_shape[k].d[i] = 1;
+      if (rng_below(r, 2)) p->arg_shape[k].dim[i] = 1;
   }
 }
 
@@ -61,7 +61,7 @@ static PwProgram random_program(Rng *r, Shape s) {
   if (rng_below(r, 2) || !p.nop) {
     p.reduce = true;
     for (int i = 0; i < s.rank; i++)
-      if (rng_below(r, 2)) p.out_shape.d[i] = 1;
+      if (rng_below(r, 2)) p.out_shape.dim[i] = 1;
   }
   return p;
 }
@@ -170,10 +170,10 @@ static const Chain chains[] = {
 };
 static Shape kind_shape(Shape s, int kind) {
   switch (kind) {
-    case 1: return SHAPE4(s.d[0], s.d[1], 1, 1);
-    case 2: return SHAPE4(1, s.d[1], 1, 1);
-    case 3: return SHAPE4(1, 1, s.d[2], s.d[3]);
-    case 4: return SHAPE4(s.d[0], 1, s.d[2], s.d[3]);
+    case 1: return SHAPE4(s.dim[0], s.dim[1], 1, 1);
+    case 2: return SHAPE4(1, s.dim[1], 1, 1);
+    case 3: return SHAPE4(1, 1, s.dim[2], s.dim[3]);
+    case 4: return SHAPE4(s.dim[0], 1, s.dim[2], s.dim[3]);
     case 5: return SHAPE0();
     default: return s;
   }

@@ -106,7 +106,7 @@ static Val b_network(Graph *g, const Val *in) {
                     : g_conv2d(g, g_mul(g, y, in[2]), in[1], 1, 1);
     if (k == 1) up = g_upfirdn2d(g, up, in[3], &(UpFirDn){1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0});
     Val d = g_rsqrt0(g, g_axpb(g, g_sum(g, g_square(g, in[1]), 14), 1, 1e-8));
-    Val z = g_mul(g, up, g_reshape(g, d, SHAPE4(1, w.d[0], 1, 1)));
+    Val z = g_mul(g, up, g_reshape(g, d, SHAPE4(1, w.dim[0], 1, 1)));
     y = g_lrelu(g, g_add(g, z, g_axpb(g, g_mean(g, z, 12), 0.3, 0.1)), 0.2, 1.4, 256);
     if (k == 0) y = g_axpb(g, g_add(g, y, in[0]), 0.70710678, 0);
   }

@@ -110,7 +110,7 @@ static Val b_sum_any(Graph *g, const Val *in) { return g_sum(g, in[0], (unsigned
 static Val b_pair(Graph *g, const Val *in) { return g_sub(g, in[0], in[1]); }
 static Shape ones_where(Shape s, unsigned mask) {
   for (int i = 0; i < s.rank; i++)
-    if (mask >> i & 1) s.d[i] = 1;
+    if (mask >> i & 1) s.dim[i] = 1;
   return s;
 }
 
@@ -173,7 +173,7 @@ static void moves(Bench *t) {
   const Shape s = SHAPE4(3, 6, 9, 17);
   permutes(t);
   for (int axis = 0; axis < 4; axis++) {
-    int d = (int)s.d[axis];
+    int d = (int)s.dim[axis];
     const int slices[][3] = {
         {0, d, 1}, {1, d - 1, 1}, {d - 1, 1, 1}, {0, (d + 1) / 2, 2}, {1, d / 2, 2}};
     for (int k = 0; k < COUNT_OF(slices); k++) {
@@ -185,13 +185,13 @@ static void moves(Bench *t) {
       Case c = case_of(OP_slice, "slice", b_slice_any, 1, s, SHAPE0());
       check_case(t, &c, 1);
       Shape piece = s;
-      piece.d[axis] = q[2];
+      piece.dim[axis] = q[2];
       q[2] = d + 2;
       Case p = case_of(OP_pad, "pad", b_pad_any, 1, piece, SHAPE0());
       check_case(t, &p, 1);
     }
     Shape other = s;
-    other.d[axis] = 2;
+    other.dim[axis] = 2;
     q[0] = axis;
     Case j = case_of(OP_concat, "concat", b_concat_any, 2, s, other);
     check_case(t, &j, 1);
@@ -228,20 +228,20 @@ static void filters(Bench *t) {
     Shape f;
     bool quick;
   } f[] = {
-      {{1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0}, {4, {2, 5, 9, 9}}, {1, {4}}, true},
-      {{2, 2, 1, 1, 2, 1, 2, 1, 0, 4, 0}, {4, {3, 1, 4, 4}}, {1, {4}}, true},
-      {{1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 0}, {4, {2, 8, 16, 16}}, {1, {4}}, true},
-      {{1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0}, {4, {1, 7, 33, 17}}, {2, {4, 4}}, false},
-      {{2, 2, 1, 1, 2, 1, 2, 1, 1, 4, 0}, {4, {1, 20, 17, 33}}, {2, {4, 4}}, false},
-      {{1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 0}, {4, {1, 3, 17, 12}}, {1, {4}}, false},
-      {{2, 1, 1, 1, 6, 5, 0, 0, 0, 2, 0}, {4, {2, 1, 12, 9}}, {2, {1, 12}}, false},
-      {{1, 2, 1, 1, 0, 0, 6, 5, 0, 2, 0}, {4, {2, 1, 12, 9}}, {2, {12, 1}}, false},
-      {{2, 2, 1, 1, 6, 5, 6, 5, 0, 4, 0}, {4, {2, 1, 12, 9}}, {1, {12}}, false},
-      {{1, 1, 2, 2, -3, -2, 4, -1, 1, 1, 0}, {4, {1, 2, 15, 19}}, {1, {12}}, true},
-      {{1, 1, 1, 1, 4, 4, 4, 4, 0, 1, 1}, {4, {3, 2, 9, 11}}, {2, {3, 9}}, true},
-      {{3, 2, 2, 3, 3, 2, 1, 4, 0, 1, 0}, {4, {1, 2, 7, 5}}, {2, {5, 3}}, false},
-      {{1, 1, 1, 1, 3, 2, 3, 2, 0, 1, 1}, {4, {2, 1, 8, 8}}, {2, {2, 6}}, false},
-      {{1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 0}, {4, {5, 3, 4, 4}}, {1, {1}}, false},
+      {{1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0}, SHAPE4(2, 5, 9, 9), SHAPE1(4), true},
+      {{2, 2, 1, 1, 2, 1, 2, 1, 0, 4, 0}, SHAPE4(3, 1, 4, 4), SHAPE1(4), true},
+      {{1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 0}, SHAPE4(2, 8, 16, 16), SHAPE1(4), true},
+      {{1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0}, SHAPE4(1, 7, 33, 17), SHAPE2(4, 4), false},
+      {{2, 2, 1, 1, 2, 1, 2, 1, 1, 4, 0}, SHAPE4(1, 20, 17, 33), SHAPE2(4, 4), false},
+      {{1, 1, 1, 1, 2, 2, 2, 2, 1, 1, 0}, SHAPE4(1, 3, 17, 12), SHAPE1(4), false},
+      {{2, 1, 1, 1, 6, 5, 0, 0, 0, 2, 0}, SHAPE4(2, 1, 12, 9), SHAPE2(1, 12), false},
+      {{1, 2, 1, 1, 0, 0, 6, 5, 0, 2, 0}, SHAPE4(2, 1, 12, 9), SHAPE2(12, 1), false},
+      {{2, 2, 1, 1, 6, 5, 6, 5, 0, 4, 0}, SHAPE4(2, 1, 12, 9), SHAPE1(12), false},
+      {{1, 1, 2, 2, -3, -2, 4, -1, 1, 1, 0}, SHAPE4(1, 2, 15, 19), SHAPE1(12), true},
+      {{1, 1, 1, 1, 4, 4, 4, 4, 0, 1, 1}, SHAPE4(3, 2, 9, 11), SHAPE2(3, 9), true},
+      {{3, 2, 2, 3, 3, 2, 1, 4, 0, 1, 0}, SHAPE4(1, 2, 7, 5), SHAPE2(5, 3), false},
+      {{1, 1, 1, 1, 3, 2, 3, 2, 0, 1, 1}, SHAPE4(2, 1, 8, 8), SHAPE2(2, 6), false},
+      {{1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 0}, SHAPE4(5, 3, 4, 4), SHAPE1(1), false},
   };
   for (int i = 0; i < COUNT_OF(f); i++) {
     if (t->quick && !f[i].quick) continue;

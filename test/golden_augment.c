@@ -27,7 +27,7 @@ static bool enable(Gold *g, AugConfig *c, const char *list) {
 static bool config(Gold *g, AugConfig *c, const char *list) {
   Error e = {0};
   Shape s = gold_shape(g, "in.img");
-  if (!gold_ok(g, aug_preset(c, "none", (int)s.d[1], (int)s.d[3], &e), &e, "aug_preset"))
+  if (!gold_ok(g, aug_preset(c, "none", (int)s.dim[1], (int)s.dim[3], &e), &e, "aug_preset"))
     return false;
   if (c->channels == 3)
     for (int k = 0; k < 3; k++) c->channel[k] = AUGC_RGB;
@@ -60,8 +60,8 @@ static void run_pipe(Gold *g, const AugConfig *c, const AugParams *s, const char
               &e, y_name)) {
     if (plan_data(p, x)) memcpy(plan_data(p, x), img, (size_t)n * sizeof(real));
     if (plan_data(p, w)) memcpy(plan_data(p, w), r, (size_t)n * sizeof(real));
-    aug_fill(c, &nodes, p, s, (int)shape.d[0], nodes.noise ? gold_load(g, "in.noise", NULL) : NULL,
-             NULL);
+    aug_fill(c, &nodes, p, s, (int)shape.dim[0],
+             nodes.noise ? gold_load(g, "in.noise", NULL) : NULL, NULL);
     if (gold_ok(g, plan_run(p, &e), &e, y_name)) {
       gold_compare(g, y_name, plan_data(p, y), n);
       gold_compare(g, grad_name, plan_data(p, dx), n);
@@ -112,7 +112,7 @@ void golden_augment(Gold *g) {
   if (gold_has(g, "const.Hz_geom")) gold_compare_f64(g, "const.Hz_geom", aug_sym6, 12);
   if (gold_has(g, "const.Hz_fbank"))
     gold_compare_f64(g, "const.Hz_fbank", bank[0], 4 * AUG_FILTER_TAPS);
-  int n = (int)gold_shape(g, "in.img").d[0];
+  int n = (int)gold_shape(g, "in.img").dim[0];
   for (int i = 0; gold_case(g, i); i++) {
     const char *name = gold_case(g, i);
     AugConfig c;
@@ -169,7 +169,7 @@ static void take_all(Gold *g, AugDraws *d, int n) {
 
 void golden_augment_random(Gold *g) {
   AugConfig c;
-  int n = (int)gold_shape(g, "in.img").d[0], margin[4];
+  int n = (int)gold_shape(g, "in.img").dim[0], margin[4];
   if (n < 1 || !config(g, &c, gold_str(g, "enable"))) return;
   AugDraws *d = calloc((size_t)n, sizeof *d);
   AugParams *s = calloc((size_t)n, sizeof *s);
@@ -201,7 +201,7 @@ static bool load_discriminator(Gold *g, Discriminator *D) {
                    .conv_clamp = gold_num(g, "D.conv_clamp", -1)};
   if (!gold_ok(g, discriminator_new(D, &cfg, &e), &e, "discriminator_new")) return false;
   for (int i = 0; i < D->params.n; i++) {
-    ParamEntry *q = &D->params.e[i];
+    ParamEntry *q = &D->params.entry[i];
     const char *name = gold_name(g, "D.%s", q->name);
     const real *src = gold_load(g, name, NULL);
     if (!src || gold_numel(g, name) != q->numel) {
@@ -231,14 +231,14 @@ static void run_r1(Gold *g, Graph *gr, const Discriminator *D, const AugConfig *
        * gradient */
       double scale = 0;
       for (int i = 0; i < D->params.n; i++)
-        scale = fmax(scale, gold_maxabs(g, gold_name(g, "grad_r1.D.%s", D->params.e[i].name)));
+        scale = fmax(scale, gold_maxabs(g, gold_name(g, "grad_r1.D.%s", D->params.entry[i].name)));
       gold_compare(g, "out.logits", plan_data(p, out[0]), n);
       gold_compare(g, "out.r1_grad", plan_data(p, out[1]), gold_numel(g, "in.img"));
       gold_compare(g, "out.r1_penalty", plan_data(p, out[2]), n);
       for (int i = 0; i < D->params.n; i++) {
-        const char *name = gold_name(g, "grad_r1.D.%s", D->params.e[i].name);
+        const char *name = gold_name(g, "grad_r1.D.%s", D->params.entry[i].name);
         if (gold_has(g, name))
-          gold_compare_scale(g, name, plan_data(p, out[3 + i]), D->params.e[i].numel,
+          gold_compare_scale(g, name, plan_data(p, out[3 + i]), D->params.entry[i].numel,
                              strstr(name, "bias") ? scale : 0, 0);
       }
     }
@@ -251,7 +251,7 @@ void golden_augment_r1(Gold *g) {
   Error e = {0};
   Discriminator D;
   Shape shape = gold_shape(g, "in.img");
-  int n = (int)shape.d[0];
+  int n = (int)shape.dim[0];
   if (!config(g, &c, "") ||
       !gold_ok(g, aug_preset(&preset, gold_str(g, "augpipe"), c.channels, c.res, &e), &e,
                "augpipe"))
@@ -270,7 +270,7 @@ void golden_augment_r1(Gold *g) {
     out[2] = g_r1_penalty(gr, out[0], x, &out[1]);
     Val L = g_axpb(gr, g_mean_all(gr, out[2]), gold_num(g, "r1_gamma", 1) / 2, 0);
     for (int i = 0; i < D.params.n; i++)
-      wrt[i] = params_leaf(gr, &D.params, D.params.e[i].name, false);
+      wrt[i] = params_leaf(gr, &D.params, D.params.entry[i].name, false);
     graph_grad(gr, 1, &L, NULL, D.params.n, wrt, out + 3, 0, NULL, &e);
     if (gold_ok(g, graph_status(gr, &e), &e, "graph"))
       run_r1(g, gr, &D, &c, &nodes, s, x, 3 + D.params.n, out);

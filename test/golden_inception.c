@@ -14,7 +14,7 @@ void golden_inception(Gold *g) {
   Error e = {0};
   Inception v;
   const real *img = gold_load(g, "in.img", &s);
-  if (!img || s.rank != 4 || s.d[1] != 3) {
+  if (!img || s.rank != 4 || s.dim[1] != 3) {
     gold_fail(g, "in.img: expected [N,3,H,W]");
     return;
   }
@@ -24,18 +24,18 @@ void golden_inception(Gold *g) {
     inception_free(&v);
     return;
   }
-  real *x = gold_scratch(g, s.d[0] * PER);
-  int64_t one = s.d[1] * s.d[2] * s.d[3];
-  for (int64_t i = 0; i < s.d[0]; i++)
-    gold_ok(
-        g,
-        fid_prepare_255(&input, 3, s.d[2], s.d[3], (const float *)img + i * one, x + i * PER, &e),
-        &e, "fid_prepare");
-  gold_compare_tap(g, "input299", x, s.d[0], PER);
+  real *x = gold_scratch(g, s.dim[0] * PER);
+  int64_t one = s.dim[1] * s.dim[2] * s.dim[3];
+  for (int64_t i = 0; i < s.dim[0]; i++)
+    gold_ok(g,
+            fid_prepare_255(&input, 3, s.dim[2], s.dim[3], (const float *)img + i * one,
+                            x + i * PER, &e),
+            &e, "fid_prepare");
+  gold_compare_tap(g, "input299", x, s.dim[0], PER);
   GoldRun r;
   gold_run_begin(&r, g);
   InceptionTaps taps;
-  Val in = gold_in_data(&r, "input299", SHAPE4(s.d[0], 3, INCEPTION_SIDE, INCEPTION_SIDE), x),
+  Val in = gold_in_data(&r, "input299", SHAPE4(s.dim[0], 3, INCEPTION_SIDE, INCEPTION_SIDE), x),
       y = g_inception(r.graph, &v, in, &taps);
   const struct {
     const char *name;
@@ -47,7 +47,8 @@ void golden_inception(Gold *g) {
     gold_run_check(&r);
     for (int k = 0; k < COUNT_OF(tap); k++) {
       Shape t = graph_shape(r.graph, tap[k].v);
-      gold_compare_tap(g, tap[k].name, gold_value(&r, tap[k].v), t.d[0], shape_numel(t) / t.d[0]);
+      gold_compare_tap(g, tap[k].name, gold_value(&r, tap[k].v), t.dim[0],
+                       shape_numel(t) / t.dim[0]);
     }
   }
   gold_run_free(&r);
@@ -66,7 +67,7 @@ void golden_fid_kid(Gold *g) {
     gold_fail(g, "in.a and in.b: expected [n,d]");
     return;
   }
-  Features a = {sa.d[0], sa.d[1], xa}, b = {sb.d[0], sb.d[1], xb};
+  Features a = {sa.dim[0], sa.dim[1], xa}, b = {sb.dim[0], sb.dim[1], xb};
   Gram gram;
   if (!gold_ok(g, gram_new(&gram, a, b, &e), &e, "gram_new")) return;
   for (int cov = 0; cov < 2; cov++) {

@@ -36,9 +36,9 @@ DisConfig gold_dis_config(Gold *g) {
 static int load_params(Gold *g, Params *p, const char *prefix, const char *only) {
   int n = 0;
   for (int i = 0; i < p->n; i++) {
-    const char *name = gold_name(g, "%s%s", prefix, p->e[i].name);
+    const char *name = gold_name(g, "%s%s", prefix, p->entry[i].name);
     if (!gold_has(g, name)) {
-      if (only && !strncmp(p->e[i].name, only, strlen(only))) {
+      if (only && !strncmp(p->entry[i].name, only, strlen(only))) {
         gold_fail(g, "%s is missing", name);
         return -1;
       }
@@ -46,11 +46,11 @@ static int load_params(Gold *g, Params *p, const char *prefix, const char *only)
     }
     Shape s;
     const real *d = gold_load(g, name, &s);
-    if (!d || !shape_eq(s, p->e[i].shape)) {
+    if (!d || !shape_eq(s, p->entry[i].shape)) {
       gold_fail(g, "%s has another shape than the network", name);
       return -1;
     }
-    memcpy(p->e[i].data, d, (size_t)p->e[i].numel * sizeof(real));
+    memcpy(p->entry[i].data, d, (size_t)p->entry[i].numel * sizeof(real));
     n++;
   }
   return n;
@@ -78,9 +78,9 @@ static void expect_param_grads(GoldRun *r, const Params *p, const char *prefix, 
   int n = 0;
   double scale = 0;
   for (int i = 0; i < p->n && n < 512; i++) {
-    const char *full = gold_name(r->g, "%s%s", prefix, p->e[i].name);
+    const char *full = gold_name(r->g, "%s%s", prefix, p->entry[i].name);
     if (!gold_has(r->g, full)) continue;
-    wrt[n] = params_leaf(r->graph, p, p->e[i].name, false);
+    wrt[n] = params_leaf(r->graph, p, p->entry[i].name, false);
     name[n++] = full;
     scale = PRLX_MAX(scale, gold_maxabs(r->g, full));
   }

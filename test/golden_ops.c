@@ -114,7 +114,7 @@ static void op_filter(Gold *g, const char *c) {
   const char *out = tn(g, "out", c, "f");
   real *taps = gold_load(g, tn(g, "in", c, "taps"), &s);
   if (!taps) return;
-  int64_t n = s.d[0], h = s.rank == 2 ? s.d[0] : n < 8 ? n : 1, w = s.rank == 2 ? s.d[1] : n;
+  int64_t n = s.dim[0], h = s.rank == 2 ? s.dim[0] : n < 8 ? n : 1, w = s.rank == 2 ? s.dim[1] : n;
   bool flip = gold_cfg_int(g, c, "flip_filter", 0);
   real *f = gold_scratch(g, h * w);
   double sum = 0, gain = pow(gold_cfg_num(g, c, "gain", 1), h > 1 ? 1 : 0.5);
@@ -166,7 +166,7 @@ static void op_bias_act(GoldRun *r, const char *c) {
   if (gold_has(g, tn(g, "in", c, "b"))) {
     Shape s = graph_shape(r->graph, x);
     for (int i = 0; i < s.rank; i++)
-      if (i != 1) s.d[i] = 1;
+      if (i != 1) s.dim[i] = 1;
     b = gold_in_as(r, tn(g, "in", c, "b"), s);
     xb = g_add(r->graph, x, b);
   }
@@ -286,10 +286,10 @@ static void nn_batchnorm(GoldRun *r, const char *c) {
   Gold *g = r->g;
   Graph *G = r->graph;
   Val x = in(r, c, "x");
-  Shape s = graph_shape(G, x), sc = SHAPE4(1, s.d[1], 1, 1);
+  Shape s = graph_shape(G, x), sc = SHAPE4(1, s.dim[1], 1, 1);
   bool train = gold_cfg_int(g, c, "train", 0);
   double eps = gold_cfg_num(g, c, "eps", 1e-5), mom = gold_cfg_num(g, c, "momentum", 0.1),
-         m = (double)(s.d[0] * s.d[2] * s.d[3]);
+         m = (double)(s.dim[0] * s.dim[2] * s.dim[3]);
   Val w = gold_in_as(r, tn(g, "in", c, "weight"), sc),
       b = gold_in_as(r, tn(g, "in", c, "bias"), sc);
   Val rm = gold_in_as(r, tn(g, "in", c, "running_mean"), sc),
@@ -350,11 +350,11 @@ static void nn_cross_entropy(GoldRun *r, const char *c) {
     r->failed = true;
     return;
   }
-  for (int64_t i = 0; i < s.d[0]; i++)
-    if (t[i] >= 0 && t[i] < (real)s.d[1]) hot[i * s.d[1] + (int64_t)t[i]] = 1;
+  for (int64_t i = 0; i < s.dim[0]; i++)
+    if (t[i] >= 0 && t[i] < (real)s.dim[1]) hot[i * s.dim[1] + (int64_t)t[i]] = 1;
   Val h = gold_in_data(r, "onehot", s, hot), loss = g_softmax_ce(G, x, h),
       mean = g_mean_all(G, loss);
-  Val lse = g_add(G, g_reshape(G, loss, SHAPE2(s.d[0], 1)), g_sum(G, g_mul(G, h, x), 2));
+  Val lse = g_add(G, g_reshape(G, loss, SHAPE2(s.dim[0], 1)), g_sum(G, g_mul(G, h, x), 2));
   gold_expect(r, loss, tn(g, "out", c, "loss"));
   gold_expect(r, mean, tn(g, "out", c, "mean"));
   gold_expect(r, g_exp(G, g_sub(G, x, lse)), tn(g, "out", c, "prob"));
@@ -384,7 +384,7 @@ static void nn_case(Gold *g, const char *c, const char *op) {
   } else if (strcmp(op, "resize_bilinear") == 0) {
     Shape s = gold_shape(g, tn(g, "out", c, "y"));
     Val x = in(&r, c, "x");
-    check(&r, c, g_resize(r.graph, x, s.d[2], s.d[3]), 1, &(Arg){"x", x});
+    check(&r, c, g_resize(r.graph, x, s.dim[2], s.dim[3]), 1, &(Arg){"x", x});
   } else if (strcmp(op, "softplus") == 0) {
     Val x = in(&r, c, "x");
     check(&r, c, g_softplus(r.graph, x), 1, &(Arg){"x", x});

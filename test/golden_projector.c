@@ -94,7 +94,8 @@ static void vgg16_lpips_run(Gold *g) {
     gold_run_check(&r);
     for (int k = 0; k < VGG_TAPS; k++) {
       Shape s = graph_shape(r.graph, taps.x[k]);
-      gold_compare_tap(g, tap_name[k], gold_value(&r, taps.x[k]), s.d[0], shape_numel(s) / s.d[0]);
+      gold_compare_tap(g, tap_name[k], gold_value(&r, taps.x[k]), s.dim[0],
+                       shape_numel(s) / s.dim[0]);
     }
   }
   gold_run_free(&r);
@@ -241,7 +242,7 @@ static void compare_map(Gold *g, const char *suffix) {
   const real *map = gold_load(g, gold_name(g, "in.noise%s", suffix), &s);
   if (!map) return;
   gold_run_begin(&r, g);
-  Val x = gold_in_as(&r, gold_name(g, "in.noise%s", suffix), SHAPE4(1, 1, s.d[0], s.d[1])),
+  Val x = gold_in_as(&r, gold_name(g, "in.noise%s", suffix), SHAPE4(1, 1, s.dim[0], s.dim[1])),
       y = g_noise_regularizer(r.graph, x), dx = 0;
   gold_expect(&r, y, gold_name(g, "out.reg%s", suffix));
   if (gold_grads(&r, g_sum_all(r.graph, y), 1, &x, &dx))

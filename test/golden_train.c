@@ -30,18 +30,18 @@ static TrainConfig train_config(Gold *g) {
 
 static bool load(Gold *g, Params *p, const char *prefix) {
   for (int i = 0; i < p->n; i++) {
-    const real *d = gold_load(g, gold_name(g, "%s%s", prefix, p->e[i].name), NULL);
-    if (!d || gold_numel(g, gold_name(g, "%s%s", prefix, p->e[i].name)) != p->e[i].numel)
+    const real *d = gold_load(g, gold_name(g, "%s%s", prefix, p->entry[i].name), NULL);
+    if (!d || gold_numel(g, gold_name(g, "%s%s", prefix, p->entry[i].name)) != p->entry[i].numel)
       return false;
-    memcpy(p->e[i].data, d, (size_t)p->e[i].numel * sizeof(real));
+    memcpy(p->entry[i].data, d, (size_t)p->entry[i].numel * sizeof(real));
   }
   return true;
 }
 
 static void compare_params(Gold *g, const Params *p, const char *prefix) {
   for (int i = 0; i < p->n; i++) {
-    const char *name = gold_name(g, "%s%s", prefix, p->e[i].name);
-    if (gold_has(g, name)) gold_compare(g, name, p->e[i].data, p->e[i].numel);
+    const char *name = gold_name(g, "%s%s", prefix, p->entry[i].name);
+    if (gold_has(g, name)) gold_compare(g, name, p->entry[i].data, p->entry[i].numel);
   }
 }
 
@@ -58,12 +58,13 @@ static void on_gradient(void *ctx, TrainPhase ph, const Params *net, const real 
                               net == w->G ? "G" : "D");
   double scale = 0;
   for (int i = 0; i < net->n; i++)
-    scale = PRLX_MAX(scale, gold_maxabs(w->g, gold_name(w->g, "%s%s", pre, net->e[i].name)));
+    scale = PRLX_MAX(scale, gold_maxabs(w->g, gold_name(w->g, "%s%s", pre, net->entry[i].name)));
   for (int i = 0; i < net->n; i++) {
-    const char *name = gold_name(w->g, "%s%s", pre, net->e[i].name);
+    const char *name = gold_name(w->g, "%s%s", pre, net->entry[i].name);
     if (!gold_has(w->g, name)) continue;
     bool tiny = ph == PH_DREG && strstr(name, ".bias");
-    gold_compare_scale(w->g, name, grad + net->e[i].offset, net->e[i].numel, tiny ? scale : 0, 0);
+    gold_compare_scale(w->g, name, grad + net->entry[i].offset, net->entry[i].numel,
+                       tiny ? scale : 0, 0);
   }
 }
 

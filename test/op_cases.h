@@ -262,14 +262,14 @@ static inline void fill(real *x, Shape s, Data kind, Rng *r, Shape image) {
     double sign = rng_uniform(r) < 0.5 ? -1 : 1;
     x[i] = (real)(kind == POSITIVE ? u : sign * u);
     if (kind == DISTINCT) x[i] = (real)(0.0531 * (double)((i * 7 + start) % n) - 0.5011);
-    if (kind == TARGETS) x[i] = (real)(i % s.d[1] == (i / s.d[1]) % s.d[1]);
+    if (kind == TARGETS) x[i] = (real)(i % s.dim[1] == (i / s.dim[1]) % s.dim[1]);
     if (kind == GEOMETRY) { /* rotation, scale, shift; then pads */
       const double geo[10] = {0.8, -0.5, 0.7, 0.5, 0.9, -1.1, 4, 5, 3, 5};
       x[i] = (real)(geo[i % 10] * (i < 10 || i % 10 > 5 ? 1 : 1.1));
     }
     /* pixel positions clear of integers, some outside the image */
     if (kind == GRID || (kind == FIXED && s.rank == 4)) {
-      int64_t side = i % 2 == 0 ? image.d[3] : image.d[2];
+      int64_t side = i % 2 == 0 ? image.dim[3] : image.dim[2];
       double px = (double)rng_below(r, side + 2) - 1 + 0.3 + 0.4 * rng_uniform(r);
       x[i] = (real)((2 * px + 1) / (double)side - 1);
     }

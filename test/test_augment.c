@@ -119,11 +119,11 @@ static void test_upfirdn(int trial) {
         int fa = p.flip ? a : th - 1 - a, fb = p.flip ? b : tw - 1 - b;
         full[a * tw + b] = p.gain * (kind ? (double)t[fa] * t[fb] : t[fa * tw + fb]);
       }
-    for (int oy = 0; oy < s.d[2]; oy++)
-      for (int ox = 0; ox < s.d[3]; ox++) {
+    for (int oy = 0; oy < s.dim[2]; oy++)
+      for (int ox = 0; ox < s.dim[3]; ox++) {
         double want = upfirdn_at(xy + (int64_t)i * h * w, h, w, full, th, tw, &p, oy, ox);
-        worst =
-            fmax(worst, fabs(want - xy[(int64_t)n * c * h * w + (i * s.d[2] + oy) * s.d[3] + ox]));
+        worst = fmax(worst,
+                     fabs(want - xy[(int64_t)n * c * h * w + (i * s.dim[2] + oy) * s.dim[3] + ox]));
         big = fmax(big, fabs(want));
       }
   }

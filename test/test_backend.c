@@ -32,7 +32,7 @@ static void net_new(Net *n) {
   params_add(&n->p, "u", SHAPE4(6, 8, 1, 1), false, &e);
   CHECK(params_seal(&n->p, &e) == ST_OK, "parameters: %s", e.msg);
   for (int i = 0; i < n->p.n; i++)
-    formula_fill(n->p.e[i].data, n->p.e[i].numel, n->p.e[i].name, 0.3, 0);
+    formula_fill(n->p.entry[i].data, n->p.entry[i].numel, n->p.entry[i].name, 0.3, 0);
   Graph *g = n->g;
   n->x = g_input(g, "x", SHAPE4(3, 8, 9, 7));
   n->s = g_input(g, "s", SHAPE4(3, 8, 1, 1));

@@ -75,7 +75,7 @@ static Status net_new(Net *n, bool frozen, Error *e) {
   if (!st) st = params_seal(&n->p, e);
   if (st) return st;
   for (int i = 0; i < n->p.n; i++)
-    formula_fill(n->p.e[i].data, n->p.e[i].numel, n->p.e[i].name, 0.5, 0);
+    formula_fill(n->p.entry[i].data, n->p.entry[i].numel, n->p.entry[i].name, 0.5, 0);
   if (!(n->g = graph_new())) return err_set(e, ST_NOMEM, "graph");
   Graph *g = n->g;
   n->x = g_input(g, "x", SHAPE4(3, 4, 9, 7));

@@ -36,9 +36,9 @@ static void write_edited(const char *prefix, Edit fn, const char *key, const cha
   if (key) s = st_add_meta(w, key, value, &e);
   for (int k = 0; k < G.params.n && s == ST_OK; k++) {
     char name[200];
-    Shape sh = G.params.e[k].shape;
-    snprintf(name, sizeof name, "%s%s", prefix, G.params.e[k].name);
-    if (!fn || fn(name, &sh)) s = st_add(w, name, DT_F32, sh, G.params.e[k].data, &e);
+    Shape sh = G.params.entry[k].shape;
+    snprintf(name, sizeof name, "%s%s", prefix, G.params.entry[k].name);
+    if (!fn || fn(name, &sh)) s = st_add(w, name, DT_F32, sh, G.params.entry[k].data, &e);
   }
   if (s == ST_OK) s = st_commit(w, path, &e);
   CHECK(s == ST_OK, "writing: %s", e.msg);
@@ -50,7 +50,7 @@ static bool edit_missing(char *name, Shape *s) {
 }
 
 static bool edit_shape(char *name, Shape *s) {
-  if (strstr(name, "b8.conv1.weight")) *s = SHAPE4(s->d[0], s->d[1], 9, 1);
+  if (strstr(name, "b8.conv1.weight")) *s = SHAPE4(s->dim[0], s->dim[1], 9, 1);
   return true;
 }
 
@@ -66,7 +66,7 @@ static bool edit_unknown(char *name, Shape *s) {
 }
 
 static bool edit_square(char *name, Shape *s) {
-  if (strstr(name, "b4.conv1.weight")) *s = SHAPE4(1, s->d[0] * s->d[1], 3, 3);
+  if (strstr(name, "b4.conv1.weight")) *s = SHAPE4(1, s->dim[0] * s->dim[1], 3, 3);
   return true;
 }
 
@@ -84,8 +84,8 @@ static void refused(Status want, const char *contains, const char *what) {
 static bool equal_params(const Params *a, const Params *b) {
   bool ok = a->n == b->n;
   for (int k = 0; k < a->n && ok; k++)
-    ok = !strcmp(a->e[k].name, b->e[k].name) &&
-         !memcmp(a->e[k].data, b->e[k].data, (size_t)a->e[k].numel * sizeof(real));
+    ok = !strcmp(a->entry[k].name, b->entry[k].name) &&
+         !memcmp(a->entry[k].data, b->entry[k].data, (size_t)a->entry[k].numel * sizeof(real));
   return ok;
 }
 
@@ -125,7 +125,7 @@ static void test_round_trip(void) {
   StFile f;
   CHECK(st_open(&f, path, &e) == ST_OK, "%s", e.msg);
   CHECK((t = st_find(&f, "G_ema.synthesis.b8.conv0.resample_filter")) && t->shape.rank == 2 &&
-            t->shape.d[0] == 4,
+            t->shape.dim[0] == 4,
         "resample filters are there for Python");
   st_close(&f);
   network_free(&n);
@@ -201,8 +201,9 @@ static void test_vgg(void) {
   StWriter *w;
   s = st_writer_new(&w, &e);
   for (int k = 0; k < v.params.n && s == ST_OK; k++)
-    if (v.params.e[k].name[0] == 'f')
-      s = st_add_f32_as_f16(w, v.params.e[k].name, v.params.e[k].shape, v.params.e[k].data, &e);
+    if (v.params.entry[k].name[0] == 'f')
+      s = st_add_f32_as_f16(w, v.params.entry[k].name, v.params.entry[k].shape,
+                            v.params.entry[k].data, &e);
   if (s == ST_OK) s = st_commit(w, path, &e);
   Vgg u;
   if (s == ST_OK) s = vgg_load(&u, path, NULL, &e);
@@ -211,7 +212,7 @@ static void test_vgg(void) {
     CHECK(strstr(u.name, "torchvision") && strstr(u.name, "LPIPS v0.1") &&
               fabs(u.mean[0] - 0.485 * 255) < 1e-9,
           "%s", u.name);
-    CHECK(!memcmp(u.params.e[0].data, v.params.e[0].data, 64 * sizeof(real)), "weights");
+    CHECK(!memcmp(u.params.entry[0].data, v.params.entry[0].data, 64 * sizeof(real)), "weights");
     vgg_free(&u);
   }
   vgg_free(&v);

@@ -75,7 +75,7 @@ static Status read_shape(Reader *r, StTensor *t) {
     uint64_t d;
     if (!json_uint(&r->j, &d)) return header_bad(r, NULL);
     if (t->shape.rank == MAX_RANK) return bad_tensor(r, t, "more than 6 axes");
-    t->shape.d[t->shape.rank++] = (int64_t)d;
+    t->shape.dim[t->shape.rank++] = (int64_t)d;
   } while (json_try(&r->j, ','));
   return json_take(&r->j, ']') ? ST_OK : header_bad(r, NULL);
 }
@@ -124,8 +124,8 @@ static Status read_entry(Reader *r, StTensor *t) {
   size_t want = dtype_size(t->dtype);
   bool fits = true, none = false;
   for (int i = 0; i < t->shape.rank; i++) {
-    none |= t->shape.d[i] == 0;
-    fits = fits && (t->shape.d[i] == 0 || mul_ok(want, (size_t)t->shape.d[i], &want));
+    none |= t->shape.dim[i] == 0;
+    fits = fits && (t->shape.dim[i] == 0 || mul_ok(want, (size_t)t->shape.dim[i], &want));
   }
   if (!fits) return bad_tensor(r, t, "shape is impossibly large");
   if ((none ? 0 : want) != b - a)

@@ -63,9 +63,9 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
   if (strcmp(name, "__metadata__") == 0)
     return err_set(e, ST_INVALID, "a tensor may not be called __metadata__");
   for (int i = 0; i < s.rank; i++) {
-    if (s.d[i] < 0 || (s.d[i] > 0 && !mul_ok(bytes, (size_t)s.d[i], &bytes)))
+    if (s.dim[i] < 0 || (s.dim[i] > 0 && !mul_ok(bytes, (size_t)s.dim[i], &bytes)))
       return err_set(e, ST_INVALID, "tensor \"%s\": impossible shape", name);
-    none |= s.d[i] == 0;
+    none |= s.dim[i] == 0;
   }
   for (int i = 0; i < w->n; i++)
     if (strcmp(w->t[i].name, name) == 0)
@@ -179,7 +179,7 @@ static void header_text(const StWriter *w, Text *o) {
     text_puts(o, dtype_name(t->dtype));
     text_puts(o, "\",\"shape\":[");
     for (int k = 0; k < t->shape.rank; k++) {
-      snprintf(b, sizeof b, "%s%lld", k ? "," : "", (long long)t->shape.d[k]);
+      snprintf(b, sizeof b, "%s%lld", k ? "," : "", (long long)t->shape.dim[k]);
       text_puts(o, b);
     }
     snprintf(b, sizeof b, "],\"data_offsets\":[%zu,%zu]}", t->offset, t->offset + t->bytes);

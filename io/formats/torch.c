@@ -400,8 +400,8 @@ static void strided_gather(uint8_t *dst, const uint8_t *src, const Shape *s, con
     memcpy(dst + (size_t)i * one, src + (size_t)at * one, one);
     for (int k = s->rank - 1; k >= 0; k--) {
       at += stride[k];
-      if (++index[k] < s->d[k]) break;
-      at -= stride[k] * s->d[k];
+      if (++index[k] < s->dim[k]) break;
+      at -= stride[k] * s->dim[k];
       index[k] = 0;
     }
   }
@@ -426,13 +426,13 @@ static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
     if (size->item[k]->kind != PK_INT || stride->item[k]->kind != PK_INT ||
         size->item[k]->integer < 0 || stride->item[k]->integer < 0)
       return false;
-    l->shape.d[k] = size->item[k]->integer;
+    l->shape.dim[k] = size->item[k]->integer;
     l->stride[k] = stride->item[k]->integer;
     empty |= size->item[k]->integer == 0;
   }
   int64_t last = l->offset, run = 1;
   for (int k = l->shape.rank - 1; k >= 0 && !empty; k--) {
-    int64_t d = l->shape.d[k], step;
+    int64_t d = l->shape.dim[k], step;
     if (d > 1 && l->stride[k] != run) l->row_major = false;
     if (__builtin_mul_overflow(run, d, &run) ||
         __builtin_mul_overflow(d - 1, l->stride[k], &step) ||
@@ -457,11 +457,11 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
                    f->name, what, (long long)st.numel, MAX_RANK);
   size_t one = dtype_size(st.dtype), bytes = one;
   for (int k = 0; k < l.shape.rank; k++)
-    if (l.shape.d[k] && !mul_ok(bytes, (size_t)l.shape.d[k], &bytes))
+    if (l.shape.dim[k] && !mul_ok(bytes, (size_t)l.shape.dim[k], &bytes))
       return err_set(e, ST_FORMAT, "%s: tensor %s has an impossible shape", f->name, what);
   int64_t n = 1;
   for (int k = 0; k < l.shape.rank; k++)
-    if (!l.shape.d[k]) {
+    if (!l.shape.dim[k]) {
       n = 0;
       bytes = 0;
     }

@@ -84,21 +84,21 @@ static Status dataset_load(Dataset *d, const StFile *f, Error *e) {
   if (!t || t->shape.rank != 4 || (t->dtype != DT_F32 && t->dtype != DT_U8))
     return err_set(e, ST_FORMAT, "%s: tensor images is %s; expected [n,C,H,W] of F32 or U8",
                    d->path, t ? shape_str(t->shape, b) : "missing");
-  d->n = t->shape.d[0];
-  if (d->n < 1 || t->shape.d[1] < 1 || t->shape.d[1] > 16 || t->shape.d[2] < 1 ||
-      t->shape.d[3] < 1 || t->shape.d[2] > 4096 || t->shape.d[3] > 4096)
+  d->n = t->shape.dim[0];
+  if (d->n < 1 || t->shape.dim[1] < 1 || t->shape.dim[1] > 16 || t->shape.dim[2] < 1 ||
+      t->shape.dim[3] < 1 || t->shape.dim[2] > 4096 || t->shape.dim[3] > 4096)
     return err_set(
         e, ST_FORMAT,
         "%s: images of shape %s; expected at least one image, 1 to 16 channels, sides up to 4096",
         d->path, shape_str(t->shape, b));
-  d->channels = (int)t->shape.d[1];
-  d->h = (int)t->shape.d[2];
-  d->w = (int)t->shape.d[3];
-  if (l && (l->shape.rank != 1 || l->shape.d[0] != d->n || l->dtype != DT_I64))
+  d->channels = (int)t->shape.dim[1];
+  d->h = (int)t->shape.dim[2];
+  d->w = (int)t->shape.dim[3];
+  if (l && (l->shape.rank != 1 || l->shape.dim[0] != d->n || l->dtype != DT_I64))
     return err_set(e, ST_FORMAT, "%s: labels of shape %s, type %s; expected I64, one per image",
                    d->path, shape_str(l->shape, b), dtype_name(l->dtype));
   if (m &&
-      (m->shape.rank != 2 || m->shape.d[0] != d->n || m->shape.d[1] != 64 || m->dtype != DT_U8))
+      (m->shape.rank != 2 || m->shape.dim[0] != d->n || m->shape.dim[1] != 64 || m->dtype != DT_U8))
     return err_set(e, ST_FORMAT, "%s: names of shape %s, type %s; expected U8 [n,64]", d->path,
                    shape_str(m->shape, b), dtype_name(m->dtype));
   TRY(dataset_alloc(d, l != NULL, m != NULL, e));

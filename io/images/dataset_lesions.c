@@ -139,12 +139,12 @@ Status lesions_load(const StFile *f, int64_t images, int channels, DatasetLesion
   const StTensor *names = st_find(f, "lesions.names"), *subjects = st_find(f, "subjects.names");
   *out = NULL;
   if (!st_find(f, "lesion") || !names || !subjects) return ST_OK;
-  if (names->shape.rank != 2 || subjects->shape.rank != 2 || names->shape.d[0] < 1 ||
-      subjects->shape.d[0] < 1)
+  if (names->shape.rank != 2 || subjects->shape.rank != 2 || names->shape.dim[0] < 1 ||
+      subjects->shape.dim[0] < 1)
     return err_set(e, ST_FORMAT,
                    "%s: tensors lesions.names and subjects.names have no rows; pack the data again",
                    f->path);
-  DatasetLesions *l = lesions_new(names->shape.d[0], subjects->shape.d[0], images, channels);
+  DatasetLesions *l = lesions_new(names->shape.dim[0], subjects->shape.dim[0], images, channels);
   if (!l) return err_set(e, ST_NOMEM, "%s: out of memory", f->path);
   const Status s = lesions_fill(f, l, images, channels, e);
   if (s != ST_OK)

@@ -33,15 +33,15 @@ static Status read_rows(FeatureFile *f, const StFile *st, Error *e) {
     return err_set(e, ST_FORMAT,
                    "%s: no tensor \"features\"; expected a file of features or a data set",
                    st->path);
-  if (t->shape.rank != 2 || t->shape.d[1] < 1)
+  if (t->shape.rank != 2 || t->shape.dim[1] < 1)
     return err_set(e, ST_FORMAT, "%s: features are %s; expected [images, dimensions]", st->path,
                    shape_str(t->shape, b));
   int64_t n = shape_numel(t->shape);
   const char *net = st_meta(st, "network"), *conv = st_meta(st, "convention");
   snprintf(f->network, sizeof f->network, "%s", net ? net : "unnamed network");
   snprintf(f->convention, sizeof f->convention, "%s", conv ? conv : "unnamed convention");
-  f->n = t->shape.d[0];
-  f->d = t->shape.d[1];
+  f->n = t->shape.dim[0];
+  f->d = t->shape.dim[1];
   if (!(f->x = mem_alloc((size_t)n * sizeof(float))))
     return err_set(e, ST_NOMEM, "%s: out of memory for %lld features", st->path, (long long)n);
   st_to_f32(t, f->x);

@@ -21,7 +21,7 @@ static bool config_ok(Graph *g, const AugConfig *c, Val img) {
   Shape s = graph_shape(g, img);
   char text[96];
   if (!img) return false;
-  if (s.rank != 4 || s.d[1] != c->channels || s.d[2] != c->res || s.d[3] != c->res) {
+  if (s.rank != 4 || s.dim[1] != c->channels || s.dim[2] != c->res || s.dim[3] != c->res) {
     graph_fail(g, ST_INVALID, "augmentation: image %s; expected [N,%d,%d,%d]", shape_str(s, text),
                c->channels, c->res, c->res);
     return false;

@@ -18,19 +18,19 @@ Val g_minibatch_stddev(Graph *g, Val x, int group_size, int num_channels) {
   if (!x || s.rank != 4)
     return x ? graph_fail(g, ST_INVALID, "minibatch stddev: rank %d; expected [N,C,H,W]", s.rank)
              : 0;
-  int64_t N = s.d[0], G = PRLX_MIN(group_size, N), F = num_channels;
-  if (G < 1 || N % G || F < 1 || s.d[1] % F)
+  int64_t N = s.dim[0], G = PRLX_MIN(group_size, N), F = num_channels;
+  if (G < 1 || N % G || F < 1 || s.dim[1] % F)
     return graph_fail(g, ST_INVALID,
                       "minibatch stddev: batch %lld in groups of %lld, %lld channels in %lld "
                       "parts; both must divide evenly",
-                      (long long)N, (long long)G, (long long)s.d[1], (long long)F);
-  int64_t n = N / G, hw = s.d[2] * s.d[3];
-  Val v = g_reshape(g, x, SHAPE5(G, n, F, s.d[1] / F, hw));
+                      (long long)N, (long long)G, (long long)s.dim[1], (long long)F);
+  int64_t n = N / G, hw = s.dim[2] * s.dim[3];
+  Val v = g_reshape(g, x, SHAPE5(G, n, F, s.dim[1] / F, hw));
   v = g_sub(g, v, g_mean(g, v, 1u << 0));
   v = g_mean(g, g_square(g, v), 1u << 0);
   v = g_mean(g, g_sqrt0(g, g_axpb(g, v, 1, 1e-8)), 1u << 3 | 1u << 4); /* [1,n,F,1,1] */
   v = g_broadcast(g, g_reshape(g, v, SHAPE4(1, n, F, 1)), SHAPE4(G, n, F, hw));
-  return g_concat(g, x, g_reshape(g, v, SHAPE4(N, F, s.d[2], s.d[3])), 1);
+  return g_concat(g, x, g_reshape(g, v, SHAPE4(N, F, s.dim[2], s.dim[3])), 1);
 }
 
 typedef struct Dis {
@@ -50,7 +50,7 @@ static Val dis_leaf(const Dis *s, int res, const char *name) {
 static Val dis_scaled(const Dis *s, int res, const char *name, double gain) {
   Val w = dis_leaf(s, res, name);
   Shape d = graph_shape(s->g, w);
-  return g_axpb(s->g, w, gain / sqrt((double)(d.d[1] * d.d[2] * d.d[3])), 0);
+  return g_axpb(s->g, w, gain / sqrt((double)(d.dim[1] * d.dim[2] * d.dim[3])), 0);
 }
 
 /* act_gain multiplies both the activation's gain and the clamp. */
@@ -80,7 +80,7 @@ static Val dis_epilogue(const Dis *s, Val x) {
     x = g_minibatch_stddev(g, x, c->mbstd_group_size, c->mbstd_num_channels);
   x = bias_act(s, g_conv2d(g, x, dis_scaled(s, 4, "conv.weight", 1), 1, 1), 4, "conv.bias", 1);
   Shape d = graph_shape(g, x);
-  x = g_reshape(g, x, SHAPE2(d.d[0], d.d[1] * d.d[2] * d.d[3]));
+  x = g_reshape(g, x, SHAPE2(d.dim[0], d.dim[1] * d.dim[2] * d.dim[3]));
   x = g_dense(g, x, dis_leaf(s, 4, "fc.weight"), dis_leaf(s, 4, "fc.bias"), 1, true);
   return g_dense(g, x, dis_leaf(s, 4, "out.weight"), dis_leaf(s, 4, "out.bias"), 1, false);
 }
@@ -96,8 +96,8 @@ Val g_discriminator(Graph *g, const Discriminator *D, Val img, Val c, bool froze
   if ((cfg->c_dim > 0) != (c != 0))
     return graph_fail(g, ST_INVALID, "discriminator: labels %s; this network has %d label entries",
                       c ? "given" : "missing", cfg->c_dim);
-  if (img && (d.rank != 4 || d.d[1] != cfg->img_channels || d.d[2] != cfg->img_resolution ||
-              d.d[3] != cfg->img_resolution)) {
+  if (img && (d.rank != 4 || d.dim[1] != cfg->img_channels || d.dim[2] != cfg->img_resolution ||
+              d.dim[3] != cfg->img_resolution)) {
     char buf[96];
     return graph_fail(g, ST_INVALID, "discriminator: images %s; expected [N,%d,%d,%d]",
                       shape_str(d, buf), cfg->img_channels, cfg->img_resolution,

@@ -50,11 +50,11 @@ void vgg_free(Vgg *v) {
 
 void vgg_formula(Vgg *v, const char *prefix) {
   for (int k = 0; k < v->params.n; k++) {
-    ParamEntry *t = &v->params.e[k];
+    ParamEntry *t = &v->params.entry[k];
     if (strncmp(t->name, "features.", 9) != 0) continue;
     char full[160];
     snprintf(full, sizeof full, "%s%s", prefix, t->name);
-    double fan_in = t->shape.rank == 4 ? (double)(t->numel / t->shape.d[0]) : 0;
+    double fan_in = t->shape.rank == 4 ? (double)(t->numel / t->shape.dim[0]) : 0;
     formula_fill(t->data, t->numel, full, fan_in > 0 ? sqrt(6.0 / fan_in) : 0.1, 0.0);
   }
   snprintf(v->name, sizeof v->name, "VGG16 with formula weights");
@@ -71,8 +71,8 @@ void g_vgg(Graph *g, const Vgg *v, Val img, VggTaps *taps) {
   memset(taps, 0, sizeof *taps);
   Shape s = graph_shape(g, img);
   if (!img) return;
-  if (s.rank != 4 || (s.d[1] != 1 && s.d[1] != 3) || s.d[2] < VGG_MIN_SIDE ||
-      s.d[3] < VGG_MIN_SIDE) {
+  if (s.rank != 4 || (s.dim[1] != 1 && s.dim[1] != 3) || s.dim[2] < VGG_MIN_SIDE ||
+      s.dim[3] < VGG_MIN_SIDE) {
     char b[96];
     graph_fail(g, ST_INVALID, "VGG16: image is %s; expected [N,1,H,W] or [N,3,H,W] with H, W >= %d",
                shape_str(s, b), VGG_MIN_SIDE);
@@ -101,7 +101,7 @@ void g_lpips_features(Graph *g, const Vgg *v, const VggTaps *taps, Val feat[VGG_
     snprintf(name, sizeof name, "lin%d", k);
     Val lin = g_reshape(g, params_leaf(g, &v->params, name, true),
                         SHAPE4(1, conv_channels[tap_conv[k]], 1, 1));
-    double hw = s.rank == 4 ? (double)(s.d[2] * s.d[3]) : 1.0;
+    double hw = s.rank == 4 ? (double)(s.dim[2] * s.dim[3]) : 1.0;
     /* frozen: folded by the planner */
     Val scale = g_axpb(g, g_sqrt0(g, lin), 1.0 / sqrt(hw), 0.0);
     Val norm = g_axpb(g, g_sqrt0(g, g_sum(g, g_square(g, x), 1u << 1)), 1.0, 1e-10);
@@ -127,18 +127,18 @@ Val g_vgg_input(Graph *g, Val img, VggChannels pick) {
   Shape s = graph_shape(g, img);
   if (s.rank != 4)
     return graph_fail(g, ST_INVALID, "VGG input: rank %d; expected an image [N,C,R,R]", s.rank);
-  if (pick == VGG_CHANNELS_MEAN && s.d[1] > 1)
+  if (pick == VGG_CHANNELS_MEAN && s.dim[1] > 1)
     img = g_mean(g, img, 1u << 1);
-  else if (s.d[1] != 1 && (s.d[1] != 3 || pick == VGG_CHANNELS_FIRST))
+  else if (s.dim[1] != 1 && (s.dim[1] != 3 || pick == VGG_CHANNELS_FIRST))
     img = g_slice(g, img, 1, 0, 1, 1);
   Val x = g_axpb(g, img, 127.5, 127.5);
-  if (s.d[2] > 256) {
-    int f = (int)(s.d[2] / 256);
-    if (s.d[2] != 256 * (int64_t)f || s.d[3] != s.d[2])
+  if (s.dim[2] > 256) {
+    int f = (int)(s.dim[2] / 256);
+    if (s.dim[2] != 256 * (int64_t)f || s.dim[3] != s.dim[2])
       return graph_fail(
           g, ST_INVALID,
           "VGG input: %lld x %lld; larger than 256 it must be square and a multiple of 256",
-          (long long)s.d[2], (long long)s.d[3]);
+          (long long)s.dim[2], (long long)s.dim[3]);
     x = g_avgpool(g, x, f, f, 0);
   }
   return x;
@@ -171,7 +171,7 @@ static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape i
   f->g = graph_new();
   if (!f->g)
     return err_set(e, ST_NOMEM, "LPIPS: out of memory for the graph; free memory and try again");
-  f->img = g_input(f->g, "image", SHAPE4(1, images.d[1], images.d[2], images.d[3]));
+  f->img = g_input(f->g, "image", SHAPE4(1, images.dim[1], images.dim[2], images.dim[3]));
   VggTaps taps;
   g_vgg(f->g, v, g_vgg_input(f->g, f->img, pick), &taps);
   g_lpips_features(f->g, v, &taps, f->feat);
@@ -199,9 +199,9 @@ Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const rea
                                VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
   FeaturePlan f;
   TRY(feature_plan_new(&f, b, v, images, pick, e));
-  const int64_t numel = images.d[1] * images.d[2] * images.d[3];
+  const int64_t numel = images.dim[1] * images.dim[2] * images.dim[3];
   Status s = ST_OK;
-  for (int64_t i = 0; i < images.d[0]; i++) {
+  for (int64_t i = 0; i < images.dim[0]; i++) {
     s = feature_plan_run(&f, img + i * numel, e);
     if (s != ST_OK) goto done;
     for (int k = 0; k < VGG_TAPS; k++) {
@@ -232,7 +232,7 @@ Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, 
   FeaturePlan f;
   TRY(feature_plan_new(&f, NULL, v, images, pick, e));
   Status s = ST_OK;
-  int64_t numel = images.d[1] * images.d[2] * images.d[3], total = 0;
+  int64_t numel = images.dim[1] * images.dim[2] * images.dim[3], total = 0;
   for (int k = 0; k < VGG_TAPS; k++) total += shape_numel(graph_shape(f.g, f.feat[k]));
   real *fa = mem_alloc((size_t)total * sizeof(real));
   if (!fa) {
@@ -241,7 +241,7 @@ Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, 
                 (long long)total);
     goto done;
   }
-  for (int64_t i = 0; i < images.d[0]; i++) {
+  for (int64_t i = 0; i < images.dim[0]; i++) {
     s = feature_plan_run(&f, a + i * numel, e);
     if (s != ST_OK) goto done;
     real *dst = fa;

@@ -236,7 +236,7 @@ static TensorKind kind_of(const char *name) {
  * hence N(0,1)/0.01. */
 static void params_reset(Params *p, Rng *r) {
   for (int i = 0; i < p->n; i++) {
-    ParamEntry *t = &p->e[i];
+    ParamEntry *t = &p->entry[i];
     TensorKind k = kind_of(t->name);
     if (k == KIND_NORMAL || k == KIND_MAPPING_WEIGHT) {
       rng_fill_normal(r, t->data, t->numel);
@@ -262,9 +262,9 @@ static void params_formula(Params *p, const char *prefix) {
              [KIND_SMALL] = {0.1, 0}};
   for (int i = 0; i < p->n; i++) {
     char full[128];
-    TensorKind k = kind_of(p->e[i].name);
-    snprintf(full, sizeof full, "%s%s", prefix, p->e[i].name);
-    formula_fill(p->e[i].data, p->e[i].numel, full, row[k].scale, row[k].offset);
+    TensorKind k = kind_of(p->entry[i].name);
+    snprintf(full, sizeof full, "%s%s", prefix, p->entry[i].name);
+    formula_fill(p->entry[i].data, p->entry[i].numel, full, row[k].scale, row[k].offset);
   }
 }
 

@@ -10,11 +10,11 @@
 
 Val g_noise_regularizer(Graph *g, Val noise) {
   Shape s = graph_shape(g, noise);
-  if (s.rank != 4 || s.d[1] != 1 || s.d[2] != s.d[3])
+  if (s.rank != 4 || s.dim[1] != 1 || s.dim[2] != s.dim[3])
     return graph_fail(g, ST_INVALID, "noise regulariser: rank %d map; expected [N,1,r,r]", s.rank);
-  const int64_t n = s.d[0];
+  const int64_t n = s.dim[0];
   Val total = 0;
-  for (int64_t r = s.d[2];; r /= 2) {
+  for (int64_t r = s.dim[2];; r /= 2) {
     for (int axis = 3; axis >= 2; axis--) {
       Val corr = g_mean(g, g_mul(g, noise, g_roll(g, noise, axis, 1)), 1u << 2 | 1u << 3);
       Val sq = g_square(g, corr);

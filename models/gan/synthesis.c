@@ -100,7 +100,7 @@ static Val as_bias(Graph *g, Val v) { /* [C] -> [1,C,1,1] */
 
 static Val as_noise(Graph *g, Val v) { /* [H,W] -> [1,1,H,W]; rank 4 stays */
   Shape s = graph_shape(g, v);
-  return s.rank == 2 ? g_reshape(g, v, SHAPE4(1, 1, s.d[0], s.d[1])) : v;
+  return s.rank == 2 ? g_reshape(g, v, SHAPE4(1, 1, s.dim[0], s.dim[1])) : v;
 }
 
 /* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the
@@ -108,13 +108,13 @@ static Val as_noise(Graph *g, Val v) { /* [H,W] -> [1,1,H,W]; rank 4 stays */
  * place, and the far smaller s^2 is repeated for every k. */
 static Val style_demodulation(Graph *g, Val w, Val s) {
   Shape d = graph_shape(g, w);
-  int64_t n = graph_dim(g, s, 0), ci = d.d[1], k = d.d[2] * d.d[3];
+  int64_t n = graph_dim(g, s, 0), ci = d.dim[1], k = d.dim[2] * d.dim[3];
   bool fixed = w && graph_node(g, w)->flags & NODE_FROZEN;
   Val w2 = g_square(g, w), s2 = g_square(g, s);
   if (fixed || k == 1) {
-    w2 = g_reshape(g, g_sum(g, w2, 1u << 2 | 1u << 3), SHAPE2(d.d[0], ci));
+    w2 = g_reshape(g, g_sum(g, w2, 1u << 2 | 1u << 3), SHAPE2(d.dim[0], ci));
   } else {
-    w2 = g_reshape(g, w2, SHAPE2(d.d[0], ci * k));
+    w2 = g_reshape(g, w2, SHAPE2(d.dim[0], ci * k));
     s2 = g_reshape(g, g_broadcast(g, g_reshape(g, s2, SHAPE3(n, ci, 1)), SHAPE3(n, ci, k)),
                    SHAPE2(n, ci * k));
   }
@@ -178,7 +178,7 @@ static Val to_rgb(Syn *s, Val x, const char *pre, int ws_index) {
 
 Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, SynthTaps *taps) {
   Shape sw = graph_shape(g, ws);
-  if (ws && (sw.rank != 3 || sw.d[1] != G->num_ws || sw.d[2] != G->cfg.w_dim)) {
+  if (ws && (sw.rank != 3 || sw.dim[1] != G->num_ws || sw.dim[2] != G->cfg.w_dim)) {
     char buf[96];
     return graph_fail(g, ST_INVALID, "synthesis: ws %s; expected [N,%d,%d]", shape_str(sw, buf),
                       G->num_ws, G->cfg.w_dim);

@@ -384,7 +384,7 @@ static void visit_tensor(Walk *w, const char *prefix, const char *name, TrainTyp
 
 static void visit_params(Walk *w, const char *prefix, Params *p) {
   for (int i = 0; i < p->n; i++)
-    visit_tensor(w, prefix, p->e[i].name, TT_REAL, p->e[i].shape, p->e[i].data);
+    visit_tensor(w, prefix, p->entry[i].name, TT_REAL, p->entry[i].shape, p->entry[i].data);
 }
 
 Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e),

@@ -110,7 +110,7 @@ static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList 
   if (!p->copy)
     return err_set(e, ST_NOMEM, "training: out of memory for a list of %d tensors", ps->n);
   for (int i = 0; i < ps->n; i++) {
-    const ParamEntry *x = &ps->e[i];
+    const ParamEntry *x = &ps->entry[i];
     if (x->buffer) continue;
     if (param_frozen(t, is_d, x->name)) {
       p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};

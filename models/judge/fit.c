@@ -89,11 +89,11 @@ Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const
   const ParamEntry *entry[FIT_TENSORS];
   int n = 0, k = 0;
   for (int i = 0; i < f->params->n; i++) {
-    if (f->params->e[i].buffer) continue;
+    if (f->params->entry[i].buffer) continue;
     if (n == FIT_TENSORS || nextra > 15)
       return err_set(e, ST_INTERNAL, "training: more than %d tensors", FIT_TENSORS);
-    entry[n] = &f->params->e[i];
-    wrt[n++] = params_leaf(f->graph, f->params, f->params->e[i].name, false);
+    entry[n] = &f->params->entry[i];
+    wrt[n++] = params_leaf(f->graph, f->params, f->params->entry[i].name, false);
   }
   TRY(graph_status(f->graph, e));
   TRY(graph_grad(f->graph, 1, &loss, NULL, n, wrt, dx, nstop, stop, e));

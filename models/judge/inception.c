@@ -200,12 +200,12 @@ void inception_free(Inception *v) {
 
 void inception_formula(Inception *v, const char *prefix) {
   for (int k = 0; k < v->params.n; k++) {
-    ParamEntry *t = &v->params.e[k];
+    ParamEntry *t = &v->params.entry[k];
     char full[160];
     snprintf(full, sizeof full, "%s%s", prefix, t->name);
     bool weight = t->shape.rank == 4, var = strstr(t->name, "running_var") != NULL,
          gamma = strstr(t->name, "bn.weight") != NULL;
-    double fan_in = weight ? (double)(t->numel / t->shape.d[0]) : 1;
+    double fan_in = weight ? (double)(t->numel / t->shape.dim[0]) : 1;
     formula_fill(t->data, t->numel, full,
                  weight ? sqrt(6.0 / fan_in)
                  : var  ? 0.5
@@ -222,7 +222,7 @@ Status inception_fold(Inception *v, Error *e) {
   /* conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var */
   for (int k = 0; k < v->params.n; k += 5) {
     ParamEntry *t = v->params.e + k;
-    int64_t co = t[0].shape.d[0], per = t[0].numel / co;
+    int64_t co = t[0].shape.dim[0], per = t[0].numel / co;
     for (int64_t c = 0; c < co; c++) {
       double var = (double)t[4].data[c];
       if (!(var >= 0))
@@ -248,12 +248,12 @@ Val g_inception(Graph *g, const Inception *v, Val x, InceptionTaps *taps) {
   if (taps) memset(taps, 0, sizeof *taps);
   if (!x) return 0;
   if (!v->folded) return graph_fail(g, ST_INTERNAL, "Inception: inception_fold was not called");
-  if (s.rank != 4 || s.d[1] != 3 || s.d[2] != INCEPTION_SIDE || s.d[3] != INCEPTION_SIDE)
+  if (s.rank != 4 || s.dim[1] != 3 || s.dim[2] != INCEPTION_SIDE || s.dim[3] != INCEPTION_SIDE)
     return graph_fail(g, ST_INVALID, "Inception: input is %s; expected [N,3,%d,%d]",
                       shape_str(s, buf), INCEPTION_SIDE, INCEPTION_SIDE);
   Build b = {.g = g, .v = v};
   Map y = inception_network(&b, (Map){x, 3}, taps);
-  return g_reshape(g, g_mean(g, y.x, 1u << 2 | 1u << 3), SHAPE2(s.d[0], INCEPTION_DIM));
+  return g_reshape(g, g_mean(g, y.x, 1u << 2 | 1u << 3), SHAPE2(s.dim[0], INCEPTION_DIM));
 }
 
 /* ---- features ---- */

@@ -86,7 +86,7 @@ static bool match_shapes(const Import *im, int weight[13], int bias[13]) {
   for (int i = 0; i < im->ntensor; i++) {
     const Shape *s = &im->tensor[i].shape;
     if (strstr(im->tensor[i].name, "running_mean")) return false; /* batch norm */
-    if (s->rank != 4 || s->d[2] != 3 || s->d[3] != 3) continue;
+    if (s->rank != 4 || s->dim[2] != 3 || s->dim[3] != 3) continue;
     if (n == 13 || !is_conv(&im->tensor[i], n)) return false;
     weight[n++] = i;
   }
@@ -199,7 +199,7 @@ Status import_map_inception(Import *im, bool *hit, Error *e) {
       char name[260];
       snprintf(name, sizeof name, "%.*s%s", (int)(len - 11), im->tensor[i].name, bn[k]);
       const ImportTensor *b = import_find(im, name);
-      if (!b || !shape_eq(b->shape, SHAPE1(im->tensor[i].shape.d[0])))
+      if (!b || !shape_eq(b->shape, SHAPE1(im->tensor[i].shape.dim[0])))
         return err_set(e, ST_FORMAT, "%s: Inception without a fitting %s; the file is incomplete",
                        im->path, name);
     }
@@ -211,7 +211,7 @@ Status import_map_inception(Import *im, bool *hit, Error *e) {
   for (int k = im->ntensor - 1; k >= 0; k--)
     if (!strncmp(im->tensor[k].name, "AuxLogits.", 10)) import_drop(im, k);
   snprintf(im->dropped_what, sizeof im->dropped_what, "auxiliary classifier");
-  bool fid = fc ? fc->shape.rank == 2 && fc->shape.d[0] == 1008 : !aux;
+  bool fid = fc ? fc->shape.rank == 2 && fc->shape.dim[0] == 1008 : !aux;
   im->kind = IMPORT_INCEPTION;
   snprintf(im->title, sizeof im->title,
            fid ? "the FID Inception: 94 convolutions, names kept"

@@ -136,7 +136,7 @@ static Status put_channels(Net *n, const Pk *m, const char *where, const char *k
     char name[96];
     snprintf(name, sizeof name, fmt, n->prefix, (int)r);
     const ImportTensor *t = import_find(n->im, name);
-    if (t && t->shape.rank == 4 && t->shape.d[1] != PRLX_MIN(base / r, max)) return ST_OK;
+    if (t && t->shape.rank == 4 && t->shape.dim[1] != PRLX_MIN(base / r, max)) return ST_OK;
   }
   char full[64];
   snprintf(full, sizeof full, "%s.channel_base", key);

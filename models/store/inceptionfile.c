@@ -68,7 +68,7 @@ static void inception_describe(Inception *v, const StFile *f, bool bundled) {
 
 static Status read_weights(Inception *v, const StFile *f, Error *e) {
   TRY(inception_new(v, e));
-  for (int k = 0; k < v->params.n; k++) TRY(read_param(f, &v->params.e[k], e));
+  for (int k = 0; k < v->params.n; k++) TRY(read_param(f, &v->params.entry[k], e));
   return inception_fold(v, e);
 }
 

@@ -43,15 +43,15 @@ static Status read_tensor(const StFile *f, const char *name, Shape want, real *d
 Status params_read(const StFile *f, const char *prefix, const Params *p, Error *e) {
   for (int k = 0; k < p->n; k++) {
     char name[160];
-    snprintf(name, sizeof name, "%s%s", prefix, p->e[k].name);
-    TRY(read_tensor(f, name, p->e[k].shape, p->e[k].data, e));
+    snprintf(name, sizeof name, "%s%s", prefix, p->entry[k].name);
+    TRY(read_tensor(f, name, p->entry[k].shape, p->entry[k].data, e));
   }
   return ST_OK;
 }
 
 Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, Error *e) {
   for (int k = 0; k < p->n; k++) {
-    const ParamEntry *t = &p->e[k];
+    const ParamEntry *t = &p->entry[k];
     char name[160];
     snprintf(name, sizeof name, "%s%s", prefix, t->name);
     if (!f16 || t->numel < F16_MIN_NUMEL) {
@@ -102,10 +102,10 @@ static Status config_from_tensors(const StFile *f, const char *prefix, GenConfig
   const StTensor *t;
   for (int r = 4; r <= 1024 && (t = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r));
        r *= 2) {
-    if (t->shape.d[0] != t->shape.d[1] || t->shape.d[0] < 1 || t->shape.d[0] > 65536) break;
+    if (t->shape.dim[0] != t->shape.dim[1] || t->shape.dim[0] < 1 || t->shape.dim[0] > 65536) break;
     c->img_resolution = r;
-    c->channel_max = PRLX_MAX(c->channel_max, (int)t->shape.d[0]);
-    c->channel_base = (int)t->shape.d[0] * r;
+    c->channel_max = PRLX_MAX(c->channel_max, (int)t->shape.dim[0]);
+    c->channel_base = (int)t->shape.dim[0] * r;
   }
   const StTensor *rgb = find_rank(f, prefix, 4, "synthesis.b%d.torgb.weight", 4),
                  *aff = find_rank(f, prefix, 2, "synthesis.b%d.conv1.affine.weight", 4);
@@ -114,14 +114,14 @@ static Status config_from_tensors(const StFile *f, const char *prefix, GenConfig
                    "%s: no generator (%ssynthesis.b4.conv1.weight and its neighbours); expected a "
                    "network file as `prlx train` writes it",
                    f->path, prefix);
-  c->img_channels = (int)rgb->shape.d[0];
-  c->w_dim = c->z_dim = (int)aff->shape.d[1];
-  if ((t = find_rank(f, prefix, 2, "mapping.embed.weight", 0))) c->c_dim = (int)t->shape.d[1];
+  c->img_channels = (int)rgb->shape.dim[0];
+  c->w_dim = c->z_dim = (int)aff->shape.dim[1];
+  if ((t = find_rank(f, prefix, 2, "mapping.embed.weight", 0))) c->c_dim = (int)t->shape.dim[1];
   while (c->mapping_layers < 64 &&
          find_rank(f, prefix, 2, "mapping.fc%d.weight", c->mapping_layers))
     c->mapping_layers++;
   if ((t = find_rank(f, prefix, 2, "mapping.fc%d.weight", 0)))
-    c->z_dim = (int)t->shape.d[1] - (c->c_dim ? c->w_dim : 0);
+    c->z_dim = (int)t->shape.dim[1] - (c->c_dim ? c->w_dim : 0);
   return ST_OK;
 }
 
@@ -165,7 +165,7 @@ Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error 
   TRY(meta_number(f, "G.conv_clamp", &c->conv_clamp, e));
   /* channel_base and channel_max are free only as far as they give the widths that are there. */
   for (int r = 4; r <= c->img_resolution; r *= 2) {
-    int64_t have = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r)->shape.d[0];
+    int64_t have = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r)->shape.dim[0];
     if (net_channels(r, c->channel_base, c->channel_max) != have)
       return err_set(e, ST_FORMAT,
                      "%s: %lld channels at %d x %d; channel_base %d and channel_max %d give %d; "
@@ -409,8 +409,8 @@ static Status read_bundled_heads(Vgg *v, const char *data_dir, Error *e) {
 static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *data_dir, Error *e) {
   bool scale_given = false, heads = false;
   for (int k = 0; k < v->params.n; k++)
-    if (!strncmp(v->params.e[k].name, "features.", 9))
-      TRY(read_tensor(f, v->params.e[k].name, v->params.e[k].shape, v->params.e[k].data, e));
+    if (!strncmp(v->params.entry[k].name, "features.", 9))
+      TRY(read_tensor(f, v->params.entry[k].name, v->params.entry[k].shape, v->params.entry[k].data, e));
   TRY(read_input_scale(v, f, &scale_given, e));
   TRY(read_heads(v, f, &heads, e));
   if (!heads) TRY(read_bundled_heads(v, data_dir, e));

@@ -365,7 +365,7 @@ static Verdict check_slices(void) {
 /* numbers of the state dict, without the gaps of our layout */
 static int64_t state_bytes(const Params *p) {
   int64_t n = 0;
-  for (int i = 0; i < p->n; i++) n += p->e[i].numel;
+  for (int i = 0; i < p->n; i++) n += p->entry[i].numel;
   return 4 * n;
 }
 

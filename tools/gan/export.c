@@ -109,7 +109,7 @@ static Status export_net(Export *x, const StFile *f, Error *e) {
      * block. The epilogue block of D has none. */
     const char *dot = strrchr(t->name, '.');
     bool layer = dot && !strcmp(dot, ".weight") && t->shape.rank == 4 &&
-                 (x->a->net == 2 || t->shape.d[2] == 3);
+                 (x->a->net == 2 || t->shape.dim[2] == 3);
     bool block = strstr(t->name, x->a->net == 2 ? ".conv0.weight" : ".conv1.weight") != NULL;
     for (int up = 0; up < 2 && layer; up++) {
       char own[300];
@@ -134,7 +134,7 @@ static Status export_vgg(Export *x, const StFile *f, Error *e) {
     char name[300];
     bool head = !strncmp(t->name, "lin", 3) && t->name[3] && !t->name[4] && t->shape.rank == 1;
     snprintf(name, sizeof name, head ? "%s%s.model.1.weight" : "%s%s", x->a->prefix, t->name);
-    TRY(put_tensor(x, f, t, name, head ? SHAPE4(1, t->shape.d[0], 1, 1) : t->shape, e));
+    TRY(put_tensor(x, f, t, name, head ? SHAPE4(1, t->shape.dim[0], 1, 1) : t->shape, e));
   }
   return ST_OK;
 }

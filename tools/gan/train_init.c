@@ -30,18 +30,18 @@ static bool may_grow(const char *name) {
 static bool init_fits(Shape from, Shape to) {
   bool ok = from.rank == to.rank;
   for (int i = 0; i < to.rank && ok; i++)
-    ok = from.d[i] <= to.d[i] && (i < 2 || from.d[i] == to.d[i]);
+    ok = from.dim[i] <= to.dim[i] && (i < 2 || from.dim[i] == to.dim[i]);
   return ok;
 }
 
 /* Weights are stored before the gain 1/sqrt(inputs) of the equalised learning rate (Karras et al.
  * 2018), so a wider input needs them larger. */
 static void init_grow(const float *src, Shape from, real *dst, Shape to) {
-  const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.d[0] * to.d[1]) : 1,
-                fi = from.rank > 1 ? from.d[1] : 1, ti = to.rank > 1 ? to.d[1] : 1;
+  const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.dim[0] * to.dim[1]) : 1,
+                fi = from.rank > 1 ? from.dim[1] : 1, ti = to.rank > 1 ? to.dim[1] : 1;
   const double scale = from.rank > 1 ? sqrt((double)ti / (double)fi) : 1;
   memset(dst, 0, (size_t)shape_numel(to) * sizeof *dst);
-  for (int64_t o = 0; o < from.d[0]; o++)
+  for (int64_t o = 0; o < from.dim[0]; o++)
     for (int64_t k = 0; k < fi; k++)
       for (int64_t j = 0; j < inner; j++)
         dst[(o * ti + k) * inner + j] = (real)(scale * src[(o * fi + k) * inner + j]);
@@ -79,13 +79,13 @@ static Status take_all(const StFile *f, const char *const *prefix, int n, const 
                        int *taken, int *grown, char *left, Error *e) {
   *left = 0;
   for (int i = 0; i < p->n; i++) {
-    const StTensor *t = first_of(f, prefix, n, p->e[i].name);
+    const StTensor *t = first_of(f, prefix, n, p->entry[i].name);
     bool did = false;
-    if (t) TRY(init_take(f, t, &p->e[i], grown, &did, e));
+    if (t) TRY(init_take(f, t, &p->entry[i], grown, &did, e));
     *taken += did;
     const size_t len = strlen(left);
-    if (!did && len + strlen(p->e[i].name) + 8 < 300)
-      snprintf(left + len, 300 - len, " %s", p->e[i].name);
+    if (!did && len + strlen(p->entry[i].name) + 8 < 300)
+      snprintf(left + len, 300 - len, " %s", p->entry[i].name);
     else if (!did && len + 5 < 300 && strcmp(left + len - 4, " ..."))
       snprintf(left + len, 300 - len, " ...");
   }

@@ -39,16 +39,16 @@ static Status point_of_rows(const Walk *k, const StFile *f, int64_t row, real *w
     return err_set(e, ST_FORMAT,
                    "%s: no tensor w or ws; expected the w.safetensors of `prlx project`", f->path);
   const bool fits =
-      plus ? t->shape.rank == 3 && t->shape.d[1] == G->num_ws && t->shape.d[2] == G->cfg.w_dim
-           : t->shape.rank == 2 && t->shape.d[1] == G->cfg.w_dim;
+      plus ? t->shape.rank == 3 && t->shape.dim[1] == G->num_ws && t->shape.dim[2] == G->cfg.w_dim
+           : t->shape.rank == 2 && t->shape.dim[1] == G->cfg.w_dim;
   if (!fits)
     return err_set(e, ST_INVALID,
                    "%s: %s is %s; this network has w of %d and %d layers: the file belongs to "
                    "another network",
                    f->path, t->name, shape_str(t->shape, shape), G->cfg.w_dim, G->num_ws);
-  if (row >= t->shape.d[0])
+  if (row >= t->shape.dim[0])
     return err_set(e, ST_INVALID, "%s: row %lld; the file has %lld, counted from 0", f->path,
-                   (long long)row, (long long)t->shape.d[0]);
+                   (long long)row, (long long)t->shape.dim[0]);
   float *all = mem_alloc((size_t)shape_numel(t->shape) * sizeof *all);
   if (!all) return err_set(e, ST_NOMEM, "%s: out of memory", f->path);
   st_to_f32(t, all);

@@ -148,19 +148,19 @@ static Status read_w(Evidence *ev, const char *dir, Error *e) {
   const StTensor *w = st_find(&f, "w"), *avg = st_find(&f, "w_avg");
   const char *text = st_meta(&f, "w_std");
   const double sd = text ? atof(text) : 0;
-  const int64_t dim = avg && avg->shape.rank == 1 ? avg->shape.d[0] : 0;
-  if (!dim || !w || w->shape.rank != 2 || w->shape.d[1] != dim || !(sd > 0)) {
+  const int64_t dim = avg && avg->shape.rank == 1 ? avg->shape.dim[0] : 0;
+  if (!dim || !w || w->shape.rank != 2 || w->shape.dim[1] != dim || !(sd > 0)) {
     s = err_set(
         e, ST_FORMAT,
         "%s: no w [n,dim], w_avg [dim] or w_std; expected the w.safetensors of `prlx project`",
         path);
     goto done;
   }
-  if (w->shape.d[0] != ev->n) {
+  if (w->shape.dim[0] != ev->n) {
     s = err_set(e, ST_INVALID,
                 "%s: %lld latents, but denoised.safetensors has %lld images; the files are of two "
                 "runs; project again",
-                path, (long long)w->shape.d[0], (long long)ev->n);
+                path, (long long)w->shape.dim[0], (long long)ev->n);
     goto done;
   }
   x = mem_alloc((size_t)((ev->n + 1) * dim) * sizeof *x);

@@ -12,9 +12,9 @@ static int64_t count_params(const Params *p, const char *prefix) {
   size_t n = strlen(prefix);
   int64_t sum = 0;
   for (int i = 0; i < p->n; i++)
-    if (!p->e[i].buffer && !strncmp(p->e[i].name, prefix, n) &&
-        (p->e[i].name[n] == 0 || p->e[i].name[n] == '.'))
-      sum += p->e[i].numel;
+    if (!p->entry[i].buffer && !strncmp(p->entry[i].name, prefix, n) &&
+        (p->entry[i].name[n] == 0 || p->entry[i].name[n] == '.'))
+      sum += p->entry[i].numel;
   return sum;
 }
 
