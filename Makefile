@@ -30,6 +30,8 @@ CORE   := $(wildcard core/*.c)
 KERN   := $(wildcard core/kernels/*.c)
 LIBSRC := $(CORE) $(wildcard models/*/*.c) $(wildcard io/*/*.c)
 TOOLS  := $(wildcard tools/*/*.c) $(wildcard paper/engine/*.c)
+# pages, styles, scripts, recipes that the program carries in itself
+ASSETS := $(wildcard tools/*/assets/*) $(wildcard paper/engine/assets/*)
 TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 
@@ -82,7 +84,7 @@ CUDA_LIBS += $(addprefix -L,$(wildcard $(NCCL_HOME)/lib64 $(NCCL_HOME)/lib)) -ln
 endif
 MPI       ?= 0
 MPICC     ?= mpicc
-TOOLOBJ    = $(TOOLS:%.c=$(BUILD)/%.o)
+TOOLOBJ    = $(TOOLS:%.c=$(BUILD)/%.o) $(ASSETS:%=$(BUILD)/%.asset.o)
 MPIOBJ     = $(TOOLOBJ:%/comm_mpi.o=%/comm_mpi.mpi.o)
 
 LIBOBJ  = $(LIBSRC:%.c=$(BUILD)/%.o) $(foreach i,$(ISAS),$(KERN:%.c=$(BUILD)/%.$(i).o))
@@ -119,6 +121,19 @@ $(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.on
 endif
 $(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a
 	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
+# A file becomes bytes in a C source, with a zero after them: dir/FILE.ext is the text asset_FILE_ext
+# (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine that builds.
+$(BUILD)/%.asset.c: %
+	@mkdir -p $(@D)
+	@name=asset_$$(basename $< | tr -c 'A-Za-z0-9\n' _); \
+	  { echo "/* made from $<; change that */"; \
+	    echo "static const unsigned char bytes[] = {"; \
+	    od -An -v -tu1 $< | sed 's/\([0-9][0-9]*\)/\1,/g'; \
+	    echo "0};"; \
+	    echo "extern const char *const $$name;"; \
+	    echo "const char *const $$name = (const char *)bytes;"; } >$@.tmp && mv $@.tmp $@
+$(BUILD)/%.asset.o: $(BUILD)/%.asset.c
+	$(CC) $(BASE) $(CFLAGS) -c -o $@ $<
 $(BUILD)/%.mpi.o: %.c
 	@mkdir -p $(@D)
 	$(MPICC) $(BASE) $(CFLAGS) -DPRLX_HAVE_MPI -c -o $@ $<

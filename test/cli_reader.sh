@@ -17,6 +17,16 @@ fails() {
 }
 REAL=data/prlx_lesions.safetensors; NET=test/golden/generator_uncond.safetensors
 
+# ---- the scripts that pages carry (tools/*/assets) ----
+if command -v node >/dev/null 2>&1; then
+  for f in tools/*/assets/*.js; do
+    node --check "$f" 2>"$T/log"
+    ok $? "$f: $(head -n 5 "$T/log")"
+  done
+else
+  echo "SKIP: no node; scripts of pages were not parsed"
+fi
+
 # ---- make ----
 "$P" generate --network $NET --seeds 0-11 --out "$T/g" --quiet >"$T/log" 2>&1
 ok $? "generate: $(cat "$T/log")"

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/rng.h"
+#include "io/formats/csv.h"
 #include "io/formats/file.h"
 #include "io/images/cohort.h"
 #include "test/test.h"
@@ -240,6 +241,32 @@ static Status step(Error *e) {
   return tsv_commit(&w, in_dir("w.tsv"), e);
 }
 
+/* Comma-separated tables: quotes, line ends, what is wrong and where. */
+static void test_csv(void) {
+  static const struct {
+    const char *text;
+    const char *message;
+  } bad[] = {{"", "is empty; expected a table of the test"},
+             {"a,b\n1,2,3\n", "row 2 has 3 columns; expected 2"},
+             {"a,b\n\n1,\"2\n", "row 3: a quotation mark is not closed"}};
+  Csv c;
+  Error e = {ST_OK, ""};
+  put_text(in_dir("t.csv"), "\xef\xbb\xbf"
+                            "a,b\r\n1,\"x, \"\"y\"\"\"\r\n\r\n2,\n");
+  CHECK(csv_read(in_dir("t.csv"), "a table", &c, &e) == ST_OK, "read: %s", e.msg);
+  CHECK(c.ncol == 2 && c.nrow == 2 && csv_column(&c, "b") == 1 && csv_column(&c, "c") == -1,
+        "%d columns, %d rows", c.ncol, c.nrow);
+  CHECK(!strcmp(c.cell[1], "x, \"y\"") && !strcmp(c.cell[2], "2") && !*c.cell[3], "cells");
+  csv_free(&c);
+  for (int i = 0; i < COUNT_OF(bad); i++) {
+    put_text(in_dir("t.csv"), bad[i].text);
+    CHECK(csv_read(in_dir("t.csv"), "a table of the test", &c, &e) == ST_FORMAT && !c.text &&
+              strstr(e.msg, bad[i].message),
+          "broken table %d: %s", i, e.msg);
+  }
+  unlink(in_dir("t.csv"));
+}
+
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_tsv_%ld", (long)getpid());
   Error e0;
@@ -250,6 +277,7 @@ int main(void) {
   test_read();
   test_mutations();
   test_write();
+  test_csv();
   test_cohort();
   test_kappa();
   int k = 0, wrong = 0;

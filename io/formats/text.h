@@ -19,8 +19,8 @@ Status text_begin(TextFile *t, const char *what, Error *e);
  * an error (ST_NOMEM: the text did not fit into memory; ST_IO). */
 Status text_commit(TextFile *t, const char *path, Error *e);
 
-/* Ends the text and hands it over: *text ends with a zero byte, `bytes` (may be NULL) does not count
- * it; the caller frees it with free(). */
+/* Ends the text and hands it over: *text ends with a zero byte that `bytes` (may be NULL) does not
+ * count; the caller frees it with free(). */
 Status text_take(TextFile *t, const char *what, char **text, size_t *bytes, Error *e);
 
 /* Drops it; does nothing after text_commit or text_take. */

@@ -23,7 +23,7 @@ typedef struct Mpi {
   int *mine_at;
 } Mpi;
 
-static Status check(int rc, Error *e) {
+static Status mpi_check(int rc, Error *e) {
   char text[MPI_MAX_ERROR_STRING] = "";
   int len = 0;
   if (rc == MPI_SUCCESS) return ST_OK;
@@ -57,24 +57,22 @@ static Status sum_piece(Mpi *m, char *x, int n, bool is_double, Error *e) {
     m->mine_n[r] = own;
     m->mine_at[r] = r * own;
   }
-  Status st = check(
+  TRY(mpi_check(
       MPI_Alltoallv(x, m->n, m->at, type, m->parts, m->mine_n, m->mine_at, type, MPI_COMM_WORLD),
-      e);
-  if (st != ST_OK) return st;
+      e));
   char *dst = x + (size_t)m->at[m->c.rank] * each;
   if (is_double)
     add_double((double *)dst, m->parts, own, size);
   else
     add_real((real *)dst, m->parts, own, size);
-  return check(MPI_Allgatherv(MPI_IN_PLACE, 0, type, x, m->n, m->at, type, MPI_COMM_WORLD), e);
+  return mpi_check(MPI_Allgatherv(MPI_IN_PLACE, 0, type, x, m->n, m->at, type, MPI_COMM_WORLD), e);
 }
 
 static Status sum_pieces(Comm *c, void *x, int64_t n, bool is_double, Error *e) {
-  Status st = ST_OK;
-  for (int64_t at = 0; at < n && st == ST_OK; at += PIECE)
-    st = sum_piece((Mpi *)c, (char *)x + (size_t)at * (is_double ? sizeof(double) : sizeof(real)),
-                   (int)PRLX_MIN(n - at, PIECE), is_double, e);
-  return st;
+  for (int64_t at = 0; at < n; at += PIECE)
+    TRY(sum_piece((Mpi *)c, (char *)x + (size_t)at * (is_double ? sizeof(double) : sizeof(real)),
+                  (int)PRLX_MIN(n - at, PIECE), is_double, e));
+  return ST_OK;
 }
 
 static Status mpi_sum(Comm *c, real *x, int64_t n, Error *e) {
@@ -86,13 +84,12 @@ static Status mpi_sum_double(Comm *c, double *x, int64_t n, Error *e) {
 }
 
 static Status mpi_broadcast(Comm *c, void *x, size_t bytes, int root, Error *e) {
-  Status st = ST_OK;
   const size_t most = (size_t)1 << 30;
-  for (size_t at = 0; at < bytes && st == ST_OK; at += most)
-    st = check(
+  for (size_t at = 0; at < bytes; at += most)
+    TRY(mpi_check(
         MPI_Bcast((char *)x + at, (int)PRLX_MIN(bytes - at, most), MPI_BYTE, root, MPI_COMM_WORLD),
-        e);
-  return st;
+        e));
+  return ST_OK;
 }
 
 static void mpi_stop(Comm *c, int code) {
@@ -101,14 +98,14 @@ static void mpi_stop(Comm *c, int code) {
   _Exit(code);
 }
 
-static void release(Mpi *m) {
+static void mpi_release(Mpi *m) {
   mem_free(m->parts);
   mem_free(m->n);
   mem_free(m);
 }
 
 static void mpi_free(Comm *c) {
-  release((Mpi *)c);
+  mpi_release((Mpi *)c);
   MPI_Finalize();
 }
 
@@ -140,7 +137,7 @@ Status comm_start(Comm **out, Error *e) {
     m->n = mem_alloc((size_t)size * 4 * sizeof(int));
   }
   if (!m || !m->parts || !m->n) {
-    if (m) release(m);
+    if (m) mpi_release(m);
     fprintf(stderr, "prlx: process %d: out of memory\n", rank);
     MPI_Abort(MPI_COMM_WORLD, EXIT_FAILED);
     return err_set(e, ST_NOMEM, "MPI: out of memory");

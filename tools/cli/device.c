@@ -26,7 +26,7 @@ Status tool_device_comm(Comm *c, Backend *b, Error *e) {
   return ST_OK;
 }
 
-static Precision precision(Precision usual) {
+static Precision precision_of(Precision usual) {
   static const Precision list[] = {PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16};
   int k = opts_precision();
   return k > 0 ? list[k - 1] : usual;
@@ -43,7 +43,7 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
                                                   "--device cuda: no CUDA device answers (%s); use "
                                                   "--device cpu, or install the driver of the GPU",
                                                   why);
-  Precision want = precision(usual);
+  Precision want = precision_of(usual);
   /* another command of the same process: nothing of the last one is left */
   if (backend && backend->precision != want) tool_backend_free();
   Status s = backend ? ST_OK : cuda_backend_new(chosen % count, want, &backend, e);

@@ -51,7 +51,7 @@ static int run_help(int argc, char **argv) {
   return t->run(2, args);
 }
 
-static int dispatch(int argc, char **argv) {
+static int run_tool(int argc, char **argv) {
   const char *cmd = argc > 1 ? argv[1] : "help";
   if (argc < 2) {
     help_overview(tools, COUNT_OF(tools));
@@ -71,7 +71,7 @@ int main(int argc, char **argv) {
   sigemptyset(&sa.sa_mask);
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
-  int rc = dispatch(argc, argv);
+  int rc = run_tool(argc, argv);
   tool_backend_free();
   threads_stop();
   /* `prlx info x > /dev/full` must not look like success */

@@ -169,7 +169,7 @@ static void print_number(char *buf, size_t n, double v) {
 }
 
 /* What the option allows, for error messages: "a whole number from 1 to 64". */
-static void allowed(const Opt *o, char *buf, size_t n) {
+static void allowed_text(const Opt *o, char *buf, size_t n) {
   char lo[32], hi[32];
   print_number(lo, sizeof lo, o->lo);
   print_number(hi, sizeof hi, o->hi);
@@ -221,7 +221,7 @@ static bool set_value(Opt *o, const char *t) {
 /* ---- parsing ---- */
 static int bad_value(const OptSpec *s, const Opt *o, const char *t) {
   char want[256];
-  allowed(o, want, sizeof want);
+  allowed_text(o, want, sizeof want);
   return tool_usage(s->cmd, "option --%s: '%s' is not %s", o->name, t, want);
 }
 
@@ -252,7 +252,7 @@ static int one_option(const OptSpec *s, int argc, char **argv, int *i) {
   if (!value) {
     if (*i + 1 >= argc || !strncmp(argv[*i + 1], "--", 2)) {
       char want[256];
-      allowed(o, want, sizeof want);
+      allowed_text(o, want, sizeof want);
       return tool_usage(s->cmd, "option --%s needs a value: %s", o->name,
                         o->kind == OPTK_STR && o->arg ? o->arg : want);
     }
@@ -263,7 +263,7 @@ static int one_option(const OptSpec *s, int argc, char **argv, int *i) {
   return -1;
 }
 
-static int collect(OptSpec *s, int argc, char **argv) {
+static int collect_args(OptSpec *s, int argc, char **argv) {
   /* one command runs per process, except in `prlx demo`: reused */
   static char **args;
   mem_free(args);
@@ -318,7 +318,7 @@ int opts_parse(OptSpec *s, int argc, char **argv) {
     o->given = false;
     if (o->kind != OPTK_GROUP && o->def && !set_value(o, o->def)) return bad_value(s, o, o->def);
   }
-  int rc = collect(s, argc, argv);
+  int rc = collect_args(s, argc, argv);
   if (common_help) {
     opts_help(s);
     rc = EXIT_DONE;

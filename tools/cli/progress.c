@@ -63,7 +63,7 @@ void progress_skip(Progress *p, double already_done) {
   p->t0 = time_now();
 }
 
-static void draw(Progress *p, const char *note) {
+static void progress_draw(Progress *p, const char *note) {
   double dt = time_now() - p->t0, rate = dt > 0 ? (p->done - p->first) / dt : 0,
          share = p->done / p->total;
   share = share < 0 ? 0 : share > 1 ? 1 : share;
@@ -100,7 +100,7 @@ void progress_update(Progress *p, double done, const char *fmt, ...) {
     vsnprintf(note, sizeof note, fmt, ap);
     va_end(ap);
   }
-  draw(p, note);
+  progress_draw(p, note);
 }
 
 void progress_clear(Progress *p) {

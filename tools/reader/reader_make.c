@@ -13,11 +13,14 @@
 #include "core/rng.h"
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "io/images/dataset.h"
 #include "io/images/window.h"
 #include "tools/cli/tool.h"
 #include "tools/reader/reader.h"
+#include "tools/view/assets.h"
+#include "tools/view/report.h"
 
 enum { EXP_SOURCE, EXP_RIM, EXPS };
 enum { CLASS_RIM, CLASS_NONRIM, CLASS_ALL };
@@ -45,14 +48,11 @@ typedef struct Study {
   double shown[2];
   const char *unit;
   uint32_t id;
-  char *buf;
-  size_t len;
-  size_t cap;
-  bool nomem;
+  Report page;
 } Study;
 
 /* ---- choice of slices ---- */
-static void shuffle(int64_t *v, int64_t n, Rng *r) {
+static void shuffle_numbers(int64_t *v, int64_t n, Rng *r) {
   for (int64_t i = n - 1; i > 0; i--) {
     const int64_t j = rng_below(r, i + 1), t = v[i];
     v[i] = v[j];
@@ -67,7 +67,7 @@ static bool in_class(const Study *st, const Dataset *d, int64_t i) {
 
 /* One slice per lesion where lesions are known: the middle one of those that qualify, so that no
  * lesion counts twice. Returns the number. */
-static int64_t candidates(const Study *st, const Dataset *d, int64_t *list) {
+static int64_t find_candidates(const Study *st, const Dataset *d, int64_t *list) {
   int64_t n = 0;
   if (!d->src) {
     for (int64_t i = 0; i < d->n; i++)
@@ -84,24 +84,27 @@ static int64_t candidates(const Study *st, const Dataset *d, int64_t *list) {
   return n;
 }
 
-static Status choose(Study *st, Rng *r, Error *e) {
+static Status check_enough(const Study *st, const Dataset *d, int64_t m, Error *e) {
   static const char *const what[] = {"rim", "non-rim", ""};
+  const bool one_class = d->labels && st->cls != CLASS_ALL;
+  if (m >= st->n) return ST_OK;
+  return err_set(e, ST_INVALID, "%s: %lld different %s%slesions; %d asked for; use --n %lld%s",
+                 d->path, (long long)m, d->labels ? what[st->cls] : "", one_class ? " " : "", st->n,
+                 (long long)m, one_class ? " or --class all" : "");
+}
+
+static Status choose_slices(Study *st, Rng *r, Error *e) {
   for (int k = 0; k < 2; k++) {
     const Dataset *d = &st->d[k];
     int64_t *list = mem_alloc((size_t)d->n * sizeof *list);
     if (!list) return err_set(e, ST_NOMEM, "%s: out of memory", d->path);
-    const int64_t m = candidates(st, d, list);
-    Status s = ST_OK;
-    if (m < st->n)
-      s = err_set(e, ST_INVALID, "%s: %lld different %s%slesions; %d asked for; use --n %lld%s",
-                  d->path, (long long)m, d->labels ? what[st->cls] : "",
-                  d->labels && st->cls != CLASS_ALL ? " " : "", st->n, (long long)m,
-                  d->labels && st->cls != CLASS_ALL ? " or --class all" : "");
-    shuffle(list, m, r);
+    const int64_t m = find_candidates(st, d, list);
+    const Status s = check_enough(st, d, m, e);
+    shuffle_numbers(list, m, r);
     for (int i = 0; i < st->n && s == ST_OK; i++)
       st->pick[k * st->n + i] = (Pick){.set = k, .index = list[i]};
     mem_free(list);
-    if (s != ST_OK) return s;
+    TRY(s);
   }
   return ST_OK;
 }
@@ -157,7 +160,7 @@ static Status check_sets(Study *st, Error *e) {
 
 /* One range for all slices, beyond the window by as much as the values go, but at most by its
  * width: a wild pixel must not coarsen the rest. */
-static void quantise(Study *st) {
+static void quantise_slices(Study *st) {
   const int64_t per = (int64_t)st->d[0].h * st->d[0].w;
   const double span = st->shown[1] - st->shown[0];
   double lo = st->shown[0], hi = st->shown[1];
@@ -178,7 +181,7 @@ static void quantise(Study *st) {
 }
 
 /* Codes of six letters and digits, none twice, none easily misread. */
-static void code(Study *st, Rng *r) {
+static void draw_codes(Study *st, Rng *r) {
   static const char alphabet[] = "23456789abcdefghjkmnpqrstuvwxyz";
   const int total = 2 * st->n;
   for (int k = 0; k < EXPS * total; k++) {
@@ -193,52 +196,6 @@ static void code(Study *st, Rng *r) {
 }
 
 /* ---- the page ---- */
-static void put_n(Study *st, const char *s, size_t n) {
-  if (st->nomem) return;
-  if (st->len + n + 1 > st->cap) {
-    const size_t cap = PRLX_MAX(st->cap * 2, st->len + n + 65536);
-    char *grown = mem_grow(st->buf, st->cap, cap);
-    if (!grown) {
-      st->nomem = true;
-      return;
-    }
-    st->buf = grown;
-    st->cap = cap;
-  }
-  memcpy(st->buf + st->len, s, n);
-  st->len += n;
-}
-
-static void put(Study *st, const char *s) { put_n(st, s, strlen(s)); }
-
-static void put_escaped(Study *st, const char *s) {
-  for (; *s; s++)
-    if (*s == '<')
-      put(st, "&lt;");
-    else if (*s == '>')
-      put(st, "&gt;");
-    else if (*s == '&')
-      put(st, "&amp;");
-    else
-      put_n(st, s, 1);
-}
-
-static void put_base64(Study *st, const uint16_t *v, int64_t n) {
-  static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const int64_t bytes = 2 * n;
-  for (int64_t i = 0; i < bytes; i += 3) {
-    uint32_t b[3] = {0};
-    /* little-endian */
-    for (int k = 0; k < 3 && i + k < bytes; k++)
-      b[k] = (uint32_t)(v[(i + k) / 2] >> ((i + k) % 2 * 8)) & 255;
-    const uint32_t x = b[0] << 16 | b[1] << 8 | b[2];
-    const char q[4] = {digit[x >> 18], digit[x >> 12 & 63],
-                       i + 1 < bytes ? digit[x >> 6 & 63] : '=',
-                       i + 2 < bytes ? digit[x & 63] : '='};
-    put_n(st, q, 4);
-  }
-}
-
 static bool has_exp(const Study *st, int x) {
   return st->experiment == 0 || st->experiment == x + 1;
 }
@@ -253,50 +210,65 @@ static void put_experiments(Study *st) {
   for (int x = 0; x < EXPS; x++) {
     char item[64];
     if (!has_exp(st, x)) continue;
-    put(st, first ? "{\"id\":\"" : ",\n{\"id\":\"");
-    put(st, exp_id[x]);
-    put(st, "\",");
-    put(st, text[x]);
-    put(st, ",\"items\":[");
+    report_put(&st->page, first ? "{\"id\":\"" : ",\n{\"id\":\"");
+    report_put(&st->page, exp_id[x]);
+    report_put(&st->page, "\",");
+    report_put(&st->page, text[x]);
+    report_put(&st->page, ",\"items\":[");
     for (int i = 0; i < 2 * st->n; i++) {
       snprintf(item, sizeof item, "%s[\"%s\",%lld]", i ? "," : "",
                st->pick[st->order[x][i]].code[x], (long long)st->order[x][i]);
-      put(st, item);
+      report_put(&st->page, item);
     }
-    put(st, "]}");
+    report_put(&st->page, "]}");
     first = false;
   }
 }
 
-static Status write_page(Study *st, Error *e) {
+/* 16-bit values of one slice, little-endian, in base64; room: 2 bytes per value. */
+static void put_slice(Study *st, const uint16_t *v, int64_t n, uint8_t *room) {
+  for (int64_t i = 0; i < n; i++) {
+    room[2 * i] = (uint8_t)(v[i] & 255);
+    room[2 * i + 1] = (uint8_t)(v[i] >> 8);
+  }
+  report_put_base64(&st->page, room, (size_t)(2 * n));
+}
+
+/* What the script reads: images, window, experiments; no file name, no set, no label. */
+static void put_study(Study *st, uint8_t *room) {
   const int64_t per = (int64_t)st->d[0].h * st->d[0].w;
-  char text[512];
-  for (const char *p = reader_page, *q; *p; p = q + 7) {
-    q = strstr(p, "@TITLE@");
-    put_n(st, p, q ? (size_t)(q - p) : strlen(p));
-    if (!q) break;
-    put_escaped(st, st->title);
-  }
-  snprintf(text, sizeof text,
-           "<script type='application/json' "
-           "id='study'>\n{\"study\":\"%08x\",\"w\":%d,\"h\":%d,\"range\":[%.6g,%.6g],\"window\":[%."
-           "6g,%.6g],\"unit\":\"%s\",\"step\":1,\n",
-           st->id, st->d[0].w, st->d[0].h, st->range[0], st->range[1], st->shown[0], st->shown[1],
-           st->unit);
-  put(st, text);
-  put(st, "\"experiments\":[");
+  Report *r = &st->page;
+  report_putf(r,
+              "<script type='application/json' "
+              "id='study'>\n{\"study\":\"%08x\",\"w\":%d,\"h\":%d,\"range\":[%.6g,%.6g],"
+              "\"window\":[%.6g,%.6g],\"unit\":\"%s\",\"step\":1,\n",
+              st->id, st->d[0].w, st->d[0].h, st->range[0], st->range[1], st->shown[0],
+              st->shown[1], st->unit);
+  report_put(r, "\"experiments\":[");
   put_experiments(st);
-  put(st, "],\n\"images\":[\n");
+  report_put(r, "],\n\"images\":[\n");
   for (int i = 0; i < 2 * st->n; i++) {
-    put(st, i ? ",\n\"" : "\"");
-    put_base64(st, st->px + i * per, per);
-    put(st, "\"");
+    report_put(r, i ? ",\n\"" : "\"");
+    put_slice(st, st->px + i * per, per, room);
+    report_put(r, "\"");
   }
-  put(st, "]}\n</script>\n<script>\n");
-  put(st, reader_script);
-  put(st, "</script>\n</body>\n</html>\n");
-  if (st->nomem) return err_set(e, ST_NOMEM, "%s: out of memory", st->out);
-  return file_write_atomic(st->out, st->buf, st->len, e);
+  report_put(r, "]}\n</script>\n");
+}
+
+static Status write_page(Study *st, Error *e) {
+  Report *r = &st->page;
+  char name[32];
+  uint8_t *room = mem_alloc(2 * (size_t)st->d[0].h * (size_t)st->d[0].w);
+  if (!room) return err_set(e, ST_NOMEM, "%s: out of memory", st->out);
+  for (const char *at = asset_reader_html; (at = report_put_until(r, at, name));) {
+    if (!strcmp(name, "TITLE")) report_put_escaped(r, st->title);
+    if (!strcmp(name, "STYLE")) report_put(r, asset_reader_css);
+    if (!strcmp(name, "STUDY")) put_study(st, room);
+    if (!strcmp(name, "SCRIPT")) report_put(r, asset_reader_js);
+  }
+  mem_free(room);
+  if (r->status) return err_set(e, ST_NOMEM, "%s: out of memory", st->out);
+  return file_write_atomic(st->out, r->s, r->len, e);
 }
 
 static const char *label_name(const Dataset *d, int64_t i) {
@@ -327,56 +299,63 @@ static Status write_key(const Study *st, const char *path, Error *e) {
   return tsv_commit(&w, path, e);
 }
 
-static Status build(Study *st, const char *key, Error *e) {
+/* Chooses, shuffles, codes; mixed: room for the picks. */
+static Status build_study(Study *st, Pick *mixed, Error *e) {
   const int total = 2 * st->n;
   const size_t per = (size_t)st->d[0].h * (size_t)st->d[0].w;
   Rng r = {(uint64_t)st->seed, 0x72656164, 0};
+  TRY(check_sets(st, e));
+  TRY(choose_slices(st, &r, e));
+  TRY(check_disjoint(st, e));
+  for (int i = 0; i < total; i++) st->order[0][i] = st->order[1][i] = i;
+  shuffle_numbers(st->order[0], total, &r);
+  for (int i = 0; i < total; i++) {
+    mixed[i] = st->pick[st->order[0][i]];
+    st->order[0][i] = i;
+  }
+  memcpy(st->pick, mixed, (size_t)total * sizeof *mixed);
+  shuffle_numbers(st->order[1], total, &r);
+  draw_codes(st, &r);
+  quantise_slices(st);
+  st->id = crc32_ieee(0, st->px, (size_t)total * per * sizeof *st->px);
+  for (int i = 0; i < total; i++)
+    st->id = crc32_ieee(st->id, st->pick[i].code, sizeof st->pick[i].code);
+  return ST_OK;
+}
+
+static Status write_study(Study *st, const char *key, Error *e) {
+  const int total = 2 * st->n;
+  const size_t per = (size_t)st->d[0].h * (size_t)st->d[0].w;
   st->pick = mem_alloc((size_t)total * sizeof *st->pick);
   st->px = mem_alloc((size_t)total * per * sizeof *st->px);
   for (int x = 0; x < EXPS; x++) st->order[x] = mem_alloc((size_t)total * sizeof **st->order);
   Pick *mixed = mem_alloc((size_t)total * sizeof *mixed);
-  if (!st->pick || !st->px || !st->order[0] || !st->order[1] || !mixed) {
-    mem_free(mixed);
-    return err_set(e, ST_NOMEM, "%s: out of memory", st->out);
-  }
-  Status s = check_sets(st, e);
-  if (s == ST_OK) s = choose(st, &r, e);
-  if (s == ST_OK) s = check_disjoint(st, e);
-  if (s == ST_OK) {
-    for (int i = 0; i < total; i++) st->order[0][i] = st->order[1][i] = i;
-    shuffle(st->order[0], total, &r);
-    for (int i = 0; i < total; i++) mixed[i] = st->pick[st->order[0][i]], st->order[0][i] = i;
-    memcpy(st->pick, mixed, (size_t)total * sizeof *mixed);
-    shuffle(st->order[1], total, &r);
-    code(st, &r);
-    quantise(st);
-    st->id = crc32_ieee(0, st->px, (size_t)total * per * sizeof *st->px);
-    for (int i = 0; i < total; i++)
-      st->id = crc32_ieee(st->id, st->pick[i].code, sizeof st->pick[i].code);
-    s = write_key(st, key, e); /* first: a page without its key would be lost work */
-  }
-  if (s == ST_OK) s = write_page(st, e);
+  const Status s = st->pick && st->px && st->order[0] && st->order[1] && mixed
+                       ? build_study(st, mixed, e)
+                       : err_set(e, ST_NOMEM, "%s: out of memory", st->out);
   mem_free(mixed);
-  return s;
+  TRY(s);
+  TRY(write_key(st, key, e)); /* first: a page without its key would be lost work */
+  return write_page(st, e);
 }
 
-static int run(Study *st, OptSpec *spec) {
-  char key[4200];
+static Status make_study(Study *st, const OptSpec *spec, char key[PATH_LEN], Error *e) {
+  const size_t n = strlen(st->out), cut = n > 5 && str_ends_with(st->out, ".html") ? 5 : 0;
+  TRY(st->key ? path_format(key, e, "%s", st->key)
+              : path_format(key, e, "%.*s.key.tsv", (int)(n - cut), st->out));
+  TRY(dataset_open(&st->d[0], spec->args[0], e));
+  TRY(dataset_open(&st->d[1], spec->args[1], e));
+  return write_study(st, key, e);
+}
+
+static int run_make(Study *st, const OptSpec *spec) {
+  char key[PATH_LEN];
   Error e = {0};
-  const size_t n = st->out ? strlen(st->out) : 0,
-               cut = n > 5 && !strcmp(st->out + n - 5, ".html") ? 5 : 0;
   if (!st->out) return tool_usage("reader make", "no output; give -o STUDY.html");
-  if (st->key)
-    snprintf(key, sizeof key, "%s", st->key);
-  else
-    snprintf(key, sizeof key, "%.*s.key.tsv", (int)PRLX_MIN(n - cut, (size_t)4100), st->out);
-  Status s = dataset_open(&st->d[0], spec->args[0], &e);
-  if (s == ST_OK) s = dataset_open(&st->d[1], spec->args[1], &e);
-  if (s == ST_OK) s = build(st, key, &e);
-  if (s != ST_OK) return tool_fail("reader make", &e);
+  if (make_study(st, spec, key, &e) != ST_OK) return tool_fail("reader make", &e);
   printf("study %08x: %d real and %d synthetic slices, %s -> %s (%s)\n", st->id, st->n, st->n,
          st->experiment == 0 ? "two experiments" : exp_id[st->experiment - 1], st->out,
-         human_bytes((double)st->len));
+         human_bytes((double)st->page.len));
   printf("  window at the start %g to %g %s%s\n", st->shown[0], st->shown[1], st->unit,
          st->d[0].channels > 1 || st->d[1].channels > 1 ? "; first channel only" : "");
   printf("  the key stays with you: %s\n", key);
@@ -417,14 +396,14 @@ int reader_make(int argc, char **argv) {
       .pos_max = 2};
   int rc = opts_parse(&spec, argc, argv);
   if (rc < 0) {
-    rc = run(st, &spec);
+    rc = run_make(st, &spec);
     opts_free(&spec);
   }
   for (int k = 0; k < 2; k++) dataset_free(&st->d[k]);
   for (int x = 0; x < EXPS; x++) mem_free(st->order[x]);
   mem_free(st->pick);
   mem_free(st->px);
-  mem_free(st->buf);
+  report_free(&st->page);
   mem_free(st);
   return rc;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/csv.h"
 #include "io/formats/tsv.h"
 #include "models/judge/agreement.h"
 #include "tools/cli/tool.h"
@@ -50,8 +51,7 @@ static int exp_of(const char *text) {
 }
 
 static Status read_key(Score *s, const char *path, Error *e) {
-  Status st = tsv_read(path, &s->key, e);
-  if (st != ST_OK) return st;
+  TRY(tsv_read(path, &s->key, e));
   const Tsv *t = &s->key;
   const int cs = tsv_column(t, "study"), cx = tsv_column(t, "experiment"),
             ci = tsv_column(t, "item"), co = tsv_column(t, "source"), cl = tsv_column(t, "label");
@@ -136,8 +136,7 @@ static Status take_row(Score *s, const Csv *c, int row, const int col[4], const 
   if (a < 0)
     return err_set(e, ST_FORMAT, "%s: row %d: answer %.40s; expected %s or %s", path, row + 2,
                    cell[col[2]], yes_word[x], no_word[x]);
-  const Status st = reader_of(s, c, row, col[3], path, &r, e);
-  if (st != ST_OK) return st;
+  TRY(reader_of(s, c, row, col[3], path, &r, e));
   if (r->answer[i] >= 0)
     return err_set(e, ST_FORMAT, "%s: row %d: item %s is answered twice by reader %s", path,
                    row + 2, s->item[i].code, r->name);
@@ -147,16 +146,22 @@ static Status take_row(Score *s, const Csv *c, int row, const int col[4], const 
 
 static Status read_answers(Score *s, const char *path, Error *e) {
   Csv c;
-  Status st = csv_read(path, &c, e);
-  if (st != ST_OK) return st;
+  TRY(csv_read(path, "a file exported by the page of the study", &c, e));
+  Status st = ST_OK;
   const int col[4] = {csv_column(&c, "study"), csv_column(&c, "item"), csv_column(&c, "answer"),
                       csv_column(&c, "reader")};
-  if (col[1] < 0 || col[2] < 0 || c.nrow < 1)
+  if (col[1] < 0 || col[2] < 0 || c.nrow < 1) {
     st = err_set(e, ST_FORMAT,
                  "%s: expected the columns item and answer and at least one row; give a file "
                  "exported by the page",
                  path);
-  for (int i = 0; i < c.nrow && st == ST_OK; i++) st = take_row(s, &c, i, col, path, e);
+    goto done;
+  }
+  for (int i = 0; i < c.nrow; i++) {
+    st = take_row(s, &c, i, col, path, e);
+    if (st != ST_OK) goto done;
+  }
+done:
   csv_free(&c);
   return st;
 }
@@ -164,8 +169,8 @@ static Status read_answers(Score *s, const char *path, Error *e) {
 /* ---- counting and printing ---- */
 /* Of the answered items of an experiment with source (and label, -1: any) as given: how many, and
  * how many were answered yes. */
-static void tally(const Score *s, const Reader *r, int x, int synthetic, int label, int64_t *yes,
-                  int64_t *n) {
+static void count_answers(const Score *s, const Reader *r, int x, int synthetic, int label,
+                          int64_t *yes, int64_t *n) {
   *yes = *n = 0;
   for (int i = 0; i < s->n; i++) {
     const Item *t = &s->item[i];
@@ -178,8 +183,8 @@ static void tally(const Score *s, const Reader *r, int x, int synthetic, int lab
 }
 
 /* One line of the table, also as a row of the file: quantity, k, n, value, interval, p. */
-static void line(Score *s, const char *reader, int x, const char *what, int64_t k, int64_t n,
-                 double value, Interval ci, double p) {
+static void score_line(Score *s, const char *reader, int x, const char *what, int64_t k, int64_t n,
+                       double value, Interval ci, double p) {
   tsv_cell(&s->w, "%s", reader);
   tsv_cell(&s->w, "%s", exp_id[x]);
   tsv_cell(&s->w, "%s", what);
@@ -201,11 +206,11 @@ static void line(Score *s, const char *reader, int x, const char *what, int64_t 
   tsv_row_end(&s->w);
 }
 
-static void proportion(Score *s, const Reader *r, int x, const char *what, int64_t k, int64_t n,
-                       double p, const char *note) {
+static void score_proportion(Score *s, const Reader *r, int x, const char *what, int64_t k,
+                             int64_t n, double p, const char *note) {
   const Interval ci = wilson_interval(k, n, LEVEL);
   const double value = n ? (double)k / (double)n : NAN;
-  line(s, r->name, x, what, k, n, value, ci, p);
+  score_line(s, r->name, x, what, k, n, value, ci, p);
   if (n)
     printf("    %-30s %4lld of %-4lld  %.2f  [%.2f, %.2f]%s\n", what, (long long)k, (long long)n,
            value, ci.lo, ci.hi, note);
@@ -215,39 +220,40 @@ static void one_experiment(Score *s, const Reader *r, int x) {
   int64_t yes[2], n[2], all = 0, k;
   char what[64], note[96];
   for (int i = 0; i < s->n; i++) all += s->item[i].exp == x;
-  for (int g = 0; g < 2; g++) tally(s, r, x, g, -1, &yes[g], &n[g]);
+  for (int g = 0; g < 2; g++) count_answers(s, r, x, g, -1, &yes[g], &n[g]);
   if (!all) return;
   printf("  %s: %lld of %lld slices answered%s\n", exp_name[x], (long long)(n[0] + n[1]),
          (long long)all, n[0] + n[1] < all ? "; the open ones are left out" : "");
   if (n[0] + n[1] == 0) return;
   for (int g = 0; g < 2; g++) {
     snprintf(what, sizeof what, "%s called %s", g ? "synthetic" : "real", yes_word[x]);
-    proportion(s, r, x, what, yes[g], n[g], NAN, "");
+    score_proportion(s, r, x, what, yes[g], n[g], NAN, "");
   }
   const double p = fisher_exact(yes[0], n[0] - yes[0], yes[1], n[1] - yes[1]);
   printf("    difference, Fisher's exact test                    p = %.3g\n", p);
   snprintf(what, sizeof what, "called %s, real against synthetic", yes_word[x]);
-  line(s, r->name, x, what, -1, n[0] + n[1], NAN, (Interval){NAN, NAN}, p);
+  score_line(s, r->name, x, what, -1, n[0] + n[1], NAN, (Interval){NAN, NAN}, p);
   if (x == EXP_SOURCE) {
     k = yes[0] + n[1] - yes[1];
     const double b = binomial_half(k, n[0] + n[1]);
     snprintf(note, sizeof note, "  against guessing p = %.3g; d' %.2f", b,
              d_prime(yes[0], n[0], yes[1], n[1]));
-    proportion(s, r, x, "accuracy", k, n[0] + n[1], b, note);
+    score_proportion(s, r, x, "accuracy", k, n[0] + n[1], b, note);
     return;
   }
   int64_t hit, rims, alarm, others;
-  tally(s, r, x, -1, 1, &hit, &rims);
-  tally(s, r, x, -1, 0, &alarm, &others);
+  count_answers(s, r, x, -1, 1, &hit, &rims);
+  count_answers(s, r, x, -1, 0, &alarm, &others);
   if (rims && others) {
-    proportion(s, r, x, "labelled rim, called rim", hit, rims, NAN, "");
-    proportion(s, r, x, "labelled non-rim, called rim", alarm, others,
-               fisher_exact(hit, rims - hit, alarm, others - alarm), "");
-    proportion(s, r, x, "agreement with the labels", hit + others - alarm, rims + others, NAN, "");
+    score_proportion(s, r, x, "labelled rim, called rim", hit, rims, NAN, "");
+    score_proportion(s, r, x, "labelled non-rim, called rim", alarm, others,
+                     fisher_exact(hit, rims - hit, alarm, others - alarm), "");
+    score_proportion(s, r, x, "agreement with the labels", hit + others - alarm, rims + others, NAN,
+                     "");
   }
 }
 
-static Status agreement(Score *s, const Reader *a, const Reader *b, Error *e) {
+static Status reader_agreement(Score *s, const Reader *a, const Reader *b, Error *e) {
   for (int x = 0; x < EXPS; x++) {
     int64_t t[4] = {0};
     char what[160], who[160];
@@ -256,8 +262,7 @@ static Status agreement(Score *s, const Reader *a, const Reader *b, Error *e) {
       if (s->item[i].exp == x && a->answer[i] >= 0 && b->answer[i] >= 0)
         t[(1 - a->answer[i]) * 2 + 1 - b->answer[i]]++;
     if (t[0] + t[1] + t[2] + t[3] == 0) continue;
-    const Status st = kappa_cohen(t, 2, LEVEL, &k, e);
-    if (st != ST_OK) return st;
+    TRY(kappa_cohen(t, 2, LEVEL, &k, e));
     snprintf(who, sizeof who, "%s, %s", a->name, b->name);
     printf("  %-30s %s: both %s %lld, only first %lld, only second %lld, both %s %lld\n", who,
            exp_name[x], yes_word[x], (long long)t[0], (long long)t[1], (long long)t[2], no_word[x],
@@ -268,7 +273,7 @@ static Status agreement(Score *s, const Reader *a, const Reader *b, Error *e) {
       printf("  %-30s kappa %.2f [%.2f, %.2f], observed agreement %.2f, by chance %.2f\n", "",
              k.kappa, k.ci.lo, k.ci.hi, k.observed, k.expected);
     snprintf(what, sizeof what, "kappa");
-    line(s, who, x, what, -1, k.n, k.kappa, k.ci, NAN);
+    score_line(s, who, x, what, -1, k.n, k.kappa, k.ci, NAN);
   }
   return ST_OK;
 }
@@ -280,19 +285,18 @@ static void table_one(const Score *s) {
   for (int i = 0; i < s->nreaders; i++)
     for (int x = EXPS - 1; x >= 0; x--) {
       int64_t yes[2], n[2];
-      for (int g = 0; g < 2; g++) tally(s, &s->reader[i], x, g, -1, &yes[g], &n[g]);
+      for (int g = 0; g < 2; g++) count_answers(s, &s->reader[i], x, g, -1, &yes[g], &n[g]);
       if (n[0] && n[1])
         printf("  %-24.24s called %-5s   %.2f   %.2f\n", s->reader[i].name, yes_word[x],
                (double)yes[0] / (double)n[0], (double)yes[1] / (double)n[1]);
     }
 }
 
-static Status score(Score *s, OptSpec *spec, const char *out, Error *e) {
+static Status score_answers(Score *s, const OptSpec *spec, const char *out, Error *e) {
   static const char *const head[] = {"reader", "experiment", "quantity", "k", "n",
                                      "value",  "lower",      "upper",    "p"};
-  Status st = read_key(s, spec->args[0], e);
-  for (int i = 1; i < spec->nargs && st == ST_OK; i++) st = read_answers(s, spec->args[i], e);
-  if (st != ST_OK) return st;
+  TRY(read_key(s, spec->args[0], e));
+  for (int i = 1; i < spec->nargs; i++) TRY(read_answers(s, spec->args[i], e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&s->w, "%s", head[i]);
   tsv_row_end(&s->w);
   printf("study %s: %d reader%s; intervals: Wilson, 95 %%\n", s->study, s->nreaders,
@@ -302,15 +306,14 @@ static Status score(Score *s, OptSpec *spec, const char *out, Error *e) {
     for (int x = 0; x < EXPS; x++) one_experiment(s, &s->reader[i], x);
   }
   if (s->nreaders > 1) printf("\nagreement between readers (Cohen's kappa, 95 %%)\n");
-  for (int i = 0; i < s->nreaders && st == ST_OK; i++)
-    for (int j = i + 1; j < s->nreaders && st == ST_OK; j++)
-      st = agreement(s, &s->reader[i], &s->reader[j], e);
-  if (st == ST_OK) table_one(s);
-  if (st == ST_OK && out) {
-    st = tsv_commit(&s->w, out, e);
-    if (st == ST_OK) printf("\n-> %s\n", out);
-  }
-  return st;
+  for (int i = 0; i < s->nreaders; i++)
+    for (int j = i + 1; j < s->nreaders; j++)
+      TRY(reader_agreement(s, &s->reader[i], &s->reader[j], e));
+  table_one(s);
+  if (!out) return ST_OK;
+  TRY(tsv_commit(&s->w, out, e));
+  printf("\n-> %s\n", out);
+  return ST_OK;
 }
 
 int reader_score(int argc, char **argv) {
@@ -332,7 +335,7 @@ int reader_score(int argc, char **argv) {
                   .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
   if (rc < 0) {
-    rc = score(s, &spec, out, &e) == ST_OK ? EXIT_DONE : tool_fail("reader score", &e);
+    rc = score_answers(s, &spec, out, &e) == ST_OK ? EXIT_DONE : tool_fail("reader score", &e);
     opts_free(&spec);
   }
   for (int i = 0; i < s->nreaders; i++) mem_free(s->reader[i].answer);

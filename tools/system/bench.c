@@ -24,7 +24,7 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static double median(double *v, int n) {
+static double bench_median(double *v, int n) {
   qsort(v, (size_t)n, sizeof *v, by_value);
   return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
 }
@@ -37,7 +37,7 @@ typedef struct Burn {
   int64_t iters;
   real sink[MAX_WORKERS];
 } Burn;
-static void burn(void *ctx, int64_t i, int worker) {
+static void bench_burn(void *ctx, int64_t i, int worker) {
   Burn *b = ctx;
   const real seed[2] = {(real)0.999, (real)0.001};
   b->sink[worker] += b->k->fma(b->iters, seed);
@@ -50,11 +50,11 @@ static double measure_fma(int blocks, double *best) {
   *best = 0;
   for (int r = -1; r < n; r++) {
     double t0 = time_now();
-    par_for(blocks, burn, &b);
+    par_for(blocks, bench_burn, &b);
     double g = (double)b.k->flop_per_iter * (double)b.iters * blocks / (time_now() - t0) / 1e9;
     if (r >= 0) t[r] = g, *best = fmax(*best, g);
   }
-  return median(t, n);
+  return bench_median(t, n);
 }
 
 typedef struct Stream {
@@ -65,7 +65,7 @@ typedef struct Stream {
   int64_t block;
   bool triad;
 } Stream;
-static void stream(void *ctx, int64_t i, int worker) {
+static void bench_stream(void *ctx, int64_t i, int worker) {
   Stream *s = ctx;
   int64_t o = i * s->block;
   if (s->triad)
@@ -82,19 +82,22 @@ static Status measure_bandwidth(double out[2], Error *e) {
   s.a = mem_alloc((size_t)n * sizeof(real));
   s.b = mem_alloc((size_t)n * sizeof(real));
   s.c = mem_alloc((size_t)n * sizeof(real));
-  if (!s.a || !s.b || !s.c)
+  if (!s.a || !s.b || !s.c) {
     st = err_set(e, ST_NOMEM, "bench: out of memory for three arrays of 64 MiB");
-  for (int64_t i = 0; st == ST_OK && i < n; i++) s.a[i] = s.b[i] = s.c[i] = (real)(i & 7);
-  for (int k = 0; st == ST_OK && k < 2; k++) {
+    goto done;
+  }
+  for (int64_t i = 0; i < n; i++) s.a[i] = s.b[i] = s.c[i] = (real)(i & 7);
+  for (int k = 0; k < 2; k++) {
     double t[MAX_REPEAT];
     s.triad = k == 1;
     for (int r = -1; r < B.repeat; r++) {
       double t0 = time_now();
-      par_for(n / block, stream, &s);
+      par_for(n / block, bench_stream, &s);
       if (r >= 0) t[r] = (k + 2.0) * (double)n * sizeof(real) / (time_now() - t0) / 1e9;
     }
-    out[k] = median(t, B.repeat);
+    out[k] = bench_median(t, B.repeat);
   }
+done:
   mem_free(s.a);
   mem_free(s.b);
   mem_free(s.c);
@@ -104,8 +107,7 @@ static Status measure_bandwidth(double out[2], Error *e) {
 static Status bench_machine(Error *e) {
   double best, best1, bw[2] = {0}, one = measure_fma(1, &best1);
   B.peak = measure_fma(threads_count() * 8, &best);
-  Status s = measure_bandwidth(bw, e);
-  if (s) return s;
+  TRY(measure_bandwidth(bw, e));
   printf("machine: %s, %d threads\n", isa_name(isa_current()), threads_count());
   printf("  multiply-add peak      %8.1f GFLOP/s (best %.1f); one thread %.1f (best %.1f)\n",
          B.peak, best, one, best1);
@@ -113,11 +115,11 @@ static Status bench_machine(Error *e) {
   return ST_OK;
 }
 
-static void head(const char *title) {
+static void bench_head(const char *title) {
   printf("%-50s %10s %10s %10s %7s %10s\n", title, "ms", "GFLOP", "GFLOP/s", "share", "arena MiB");
 }
 
-static void row(const char *name, double seconds, double flop, size_t arena) {
+static void bench_row(const char *name, double seconds, double flop, size_t arena) {
   double g = flop / 1e9, rate = g / seconds;
   printf("  %-48s %10.3f", name, seconds * 1e3);
   if (flop > 0)
@@ -152,41 +154,47 @@ static const ConvShape shapes[] = {
 enum { KIND_FORWARD, KIND_DX, KIND_DW, KIND_COUNT };
 static const char *const kind_name[KIND_COUNT] = {"forward", "input gradient", "weight gradient"};
 
-static Status conv_row(const ConvShape *c, int kind, int batch, Error *e) {
+/* One convolution or one of its gradients in g; w: its weights, of the shape ws. */
+static Status conv_time(const ConvShape *c, int kind, int batch, Graph *g, real *w, Error *e) {
   int pad = c->k == 3 && c->stride == 1 ? 1 : 0, out = (c->res + 2 * pad - c->k) / c->stride + 1;
   Shape xs = SHAPE4(batch, c->ci, c->res, c->res), ys = SHAPE4(batch, c->co, out, out),
         ws = SHAPE4(c->co, c->ci, c->k, c->k);
-  real *w = mem_alloc((size_t)shape_numel(ws) * sizeof *w);
-  Graph *g = graph_new();
   Plan *p = NULL;
-  Status s = ST_OK;
-  if (!w || !g) s = err_set(e, ST_NOMEM, "bench: out of memory");
+  double t[MAX_REPEAT];
+  char name[96];
   Rng r = {1, 0, 0};
-  if (!s) {
-    rng_fill_normal(&r, w, shape_numel(ws));
-    Val wv = kind == KIND_DW ? 0 : g_param(g, "w", ws, w, true);
-    Val x = kind == KIND_DX ? 0 : g_input(g, "x", xs),
-        dy = kind == KIND_FORWARD ? 0 : g_input(g, "dy", ys);
-    Val y = kind == KIND_FORWARD ? g_conv2d(g, x, wv, c->stride, pad)
-            : kind == KIND_DX    ? g_conv2d_dx(g, dy, wv, c->stride, pad, c->res, c->res)
-                                 : g_conv2d_dw(g, x, dy, c->stride, pad, c->k, c->k);
-    s = graph_status(g, e);
-    if (!s) s = plan_new(g, 1, &y, NULL, &p, e);
-    if (!s && x) rng_fill_normal(&r, plan_data(p, x), shape_numel(xs));
-    if (!s && dy) rng_fill_normal(&r, plan_data(p, dy), shape_numel(ys));
-    double t[MAX_REPEAT];
-    for (int k = -1; !s && k < B.repeat; k++) {
-      double t0 = time_now();
-      s = plan_run(p, e);
-      if (k >= 0) t[k] = time_now() - t0;
-    }
-    char name[96];
-    snprintf(name, sizeof name, "%-11s %3d->%3d %2dx%-2d %dx%d%s %s", c->where, c->ci, c->co,
-             c->res, c->res, c->k, c->k, c->stride == 2 ? " s2" : "", kind_name[kind]);
-    if (!s) row(name, median(t, B.repeat), plan_stats(p).flop, plan_stats(p).arena_bytes);
+  rng_fill_normal(&r, w, shape_numel(ws));
+  Val wv = kind == KIND_DW ? 0 : g_param(g, "w", ws, w, true);
+  Val x = kind == KIND_DX ? 0 : g_input(g, "x", xs),
+      dy = kind == KIND_FORWARD ? 0 : g_input(g, "dy", ys);
+  Val y = kind == KIND_FORWARD ? g_conv2d(g, x, wv, c->stride, pad)
+          : kind == KIND_DX    ? g_conv2d_dx(g, dy, wv, c->stride, pad, c->res, c->res)
+                               : g_conv2d_dw(g, x, dy, c->stride, pad, c->k, c->k);
+  TRY(graph_status(g, e));
+  TRY(plan_new(g, 1, &y, NULL, &p, e));
+  Status s = ST_OK;
+  if (x) rng_fill_normal(&r, plan_data(p, x), shape_numel(xs));
+  if (dy) rng_fill_normal(&r, plan_data(p, dy), shape_numel(ys));
+  for (int k = -1; k < B.repeat; k++) {
+    const double t0 = time_now();
+    s = plan_run(p, e);
+    if (s != ST_OK) goto done;
+    if (k >= 0) t[k] = time_now() - t0;
   }
+  snprintf(name, sizeof name, "%-11s %3d->%3d %2dx%-2d %dx%d%s %s", c->where, c->ci, c->co, c->res,
+           c->res, c->k, c->k, c->stride == 2 ? " s2" : "", kind_name[kind]);
+  bench_row(name, bench_median(t, B.repeat), plan_stats(p).flop, plan_stats(p).arena_bytes);
+done:
   plan_free(p);
-  if (g) graph_free(g);
+  return s;
+}
+
+static Status conv_row(const ConvShape *c, int kind, int batch, Error *e) {
+  Graph *g = graph_new();
+  real *w = mem_alloc((size_t)(c->co * c->ci * c->k * c->k) * sizeof *w);
+  const Status s =
+      w && g ? conv_time(c, kind, batch, g, w, e) : err_set(e, ST_NOMEM, "bench: out of memory");
+  graph_free(g);
   mem_free(w);
   return s;
 }
@@ -194,13 +202,12 @@ static Status conv_row(const ConvShape *c, int kind, int batch, Error *e) {
 static Status bench_conv(Error *e) {
   char title[64];
   snprintf(title, sizeof title, "convolutions, batch %d", B.batch);
-  head(title);
-  Status s = ST_OK;
+  bench_head(title);
   for (int i = 0; i < COUNT_OF(shapes); i++)
-    for (int kind = 0; s == ST_OK && kind < KIND_COUNT && !tool_interrupted; kind++)
-      s = conv_row(&shapes[i], kind, B.batch, e);
+    for (int kind = 0; kind < KIND_COUNT && !tool_interrupted; kind++)
+      TRY(conv_row(&shapes[i], kind, B.batch, e));
   printf("\n");
-  return s;
+  return ST_OK;
 }
 
 /* ---- projection ---- */
@@ -213,21 +220,25 @@ static Status project_row(const Generator *G, const Vgg *v, const WStats *ws, in
   if (!target) return err_set(e, ST_NOMEM, "bench: out of memory");
   for (int64_t i = 0; i < batch * per; i++) target[i] = (real)sin(0.1 * (double)i);
   Status s = projector_new(G, v, ws, &o, batch, &p, e);
-  if (!s) s = projector_start(p, target, NULL, e);
+  if (s != ST_OK) goto done;
+  s = projector_start(p, target, NULL, e);
+  if (s != ST_OK) goto done;
   double t[MAX_REPEAT];
-  for (int k = -2; s == ST_OK && k < B.repeat && !tool_interrupted; k++) {
+  for (int k = -2; k < B.repeat && !tool_interrupted; k++) {
     double t0 = time_now();
     s = projector_step(p, &info, e);
+    if (s != ST_OK) goto done;
     if (k >= 0) t[k] = time_now() - t0;
   }
-  if (!s && !tool_interrupted) {
+  if (!tool_interrupted) {
     char name[64];
-    double sec = median(t, B.repeat);
+    double sec = bench_median(t, B.repeat);
     PlanStats st = projector_stats(p);
     snprintf(name, sizeof name, "one step, batch %d", batch);
-    row(name, sec, st.flop, st.arena_bytes);
+    bench_row(name, sec, st.flop, st.arena_bytes);
     printf("  %-48s %10.1f s per lesion\n", "  1000 steps", sec * 1000 / batch);
   }
+done:
   projector_free(p);
   mem_free(target);
   return s;
@@ -237,19 +248,26 @@ static Status bench_project(Error *e) {
   Generator G = {0};
   Vgg v = {0};
   GenConfig c = gen_config_paper();
-  Status s = generator_new(&G, &c, e);
-  if (s) return s;
+  TRY(generator_new(&G, &c, e));
+  Status s = ST_OK;
   WStats ws = {mem_alloc((size_t)c.w_dim * sizeof(real)), 1};
-  if (!ws.w_avg) s = err_set(e, ST_NOMEM, "bench: out of memory");
-  if (!s) s = vgg_new(&v, e);
-  if (!s) {
-    generator_formula(&G, "G.");
-    vgg_formula(&v, "VGG.");
-    head("projection, paper configuration");
-    s = project_row(&G, &v, &ws, 1, e);
-    if (!s && !B.quick && !tool_interrupted) s = project_row(&G, &v, &ws, 8, e);
-    printf("\n");
+  if (!ws.w_avg) {
+    s = err_set(e, ST_NOMEM, "bench: out of memory");
+    goto done;
   }
+  s = vgg_new(&v, e);
+  if (s != ST_OK) goto done;
+  generator_formula(&G, "G.");
+  vgg_formula(&v, "VGG.");
+  bench_head("projection, paper configuration");
+  s = project_row(&G, &v, &ws, 1, e);
+  if (s != ST_OK) goto done;
+  if (!B.quick && !tool_interrupted) {
+    s = project_row(&G, &v, &ws, 8, e);
+    if (s != ST_OK) goto done;
+  }
+  printf("\n");
+done:
   vgg_free(&v);
   mem_free(ws.w_avg);
   generator_free(&G);
@@ -270,6 +288,7 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
   rng_fill_uniform(&r, img, (int64_t)n * res * res);
   TrainData data = {img, NULL, n};
   Status s = train_preset(&c, preset, res, 1, 0, e);
+  if (s != ST_OK) goto done;
   int gi = c.g_reg_interval, di = c.d_reg_interval;
   if (batch) c.batch = c.batch_gpu = batch;
   batch = c.batch;
@@ -277,45 +296,47 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
   c.ada.adaptive = false;
   c.ada.p_init = augment ? 0.5 : 0;
   c.g_reg_interval = c.d_reg_interval = 1;
-  if (!s) s = trainer_new(&c, &data, &t, e);
+  s = trainer_new(&c, &data, &t, e);
+  if (s != ST_OK) goto done;
   double v[PH_COUNT + 1][MAX_REPEAT];
-  for (int k = -1; s == ST_OK && k < B.repeat && !tool_interrupted; k++) {
+  for (int k = -1; k < B.repeat && !tool_interrupted; k++) {
     s = trainer_step(t, &m, e);
+    if (s != ST_OK) goto done;
     for (int ph = 0; k >= 0 && ph < PH_COUNT; ph++) v[ph][k] = m.seconds[ph];
     if (k >= 0) v[PH_COUNT][k] = m.seconds_other;
   }
-  if (!s && !tool_interrupted) {
+  if (!tool_interrupted) {
     char title[80];
     double med[PH_COUNT + 1];
-    for (int k = 0; k <= PH_COUNT; k++) med[k] = median(v[k], B.repeat);
+    for (int k = 0; k <= PH_COUNT; k++) med[k] = bench_median(v[k], B.repeat);
     double kimg =
         (med[PH_GMAIN] + med[PH_DMAIN] + med[PH_GREG] / gi + med[PH_DREG] / di + med[PH_COUNT]) /
         batch * 1000;
     snprintf(title, sizeof title, "training, %s, batch %d, %s", preset, batch,
              augment ? "bgc at p 0.5" : "no augmentation");
-    head(title);
-    row("generator, main (Gmain)", med[PH_GMAIN], 0, 0);
-    row("discriminator, main (Dmain)", med[PH_DMAIN], 0, 0);
-    row("path length (Greg)", med[PH_GREG], 0, 0);
-    row("R1 (Dreg)", med[PH_DREG], 0, 0);
-    row("rest (average, sampling)", med[PH_COUNT], 0, 0);
-    row("all four phases", med[0] + med[1] + med[2] + med[3], trainer_flop(t),
-        trainer_memory(t).activations);
+    bench_head(title);
+    bench_row("generator, main (Gmain)", med[PH_GMAIN], 0, 0);
+    bench_row("discriminator, main (Dmain)", med[PH_DMAIN], 0, 0);
+    bench_row("path length (Greg)", med[PH_GREG], 0, 0);
+    bench_row("R1 (Dreg)", med[PH_DREG], 0, 0);
+    bench_row("rest (average, sampling)", med[PH_COUNT], 0, 0);
+    bench_row("all four phases", med[0] + med[1] + med[2] + med[3], trainer_flop(t),
+              trainer_memory(t).activations);
     printf("  %-48s %10.2f (path length every %d, R1 every %d)\n\n", "s/kimg", kimg, gi, di);
   }
+done:
   trainer_free(t);
   mem_free(img);
   return s;
 }
 
 static Status bench_train(Error *e) {
-  Status s = train_rows("small", 0, true, e);
-  if (!s && !B.quick && !tool_interrupted) s = train_rows("paper", 8, false, e);
-  return s;
+  TRY(train_rows("small", 0, true, e));
+  return B.quick || tool_interrupted ? ST_OK : train_rows("paper", 8, false, e);
 }
 
 /* ---- the command ---- */
-static bool listed(const char *list, const char *name) {
+static bool bench_listed(const char *list, const char *name) {
   size_t n = strlen(name);
   for (const char *p = list; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ','))
     if (strcspn(p, ",") == n && !strncmp(p, name, n)) return true;
@@ -353,13 +374,13 @@ int tool_bench(int argc, char **argv) {
   for (const char *p = only; *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
     char word[32];
     snprintf(word, sizeof word, "%.*s", (int)PRLX_MIN(strcspn(p, ","), sizeof word - 1), p);
-    if (!listed("conv,project,train,machine", word))
+    if (!bench_listed("conv,project,train,machine", word))
       return tool_usage("bench", "option --only: '%s' is not one of conv, project, train, machine",
                         word);
   }
   Error e = {0};
   if (bench_machine(&e)) return tool_fail("bench", &e);
   for (int i = 0; i < COUNT_OF(part) && !tool_interrupted; i++)
-    if (listed(only, part[i].name) && part[i].run(&e)) return tool_fail("bench", &e);
+    if (bench_listed(only, part[i].name) && part[i].run(&e)) return tool_fail("bench", &e);
   return tool_interrupted ? EXIT_FAILED : EXIT_DONE;
 }

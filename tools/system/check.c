@@ -12,6 +12,7 @@
 #include "core/threads.h"
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/images/dataset.h"
 #include "models/store/netfile.h"
 #include "tools/cli/device.h"
@@ -19,9 +20,9 @@
 
 static int problems, warnings;
 
-static void line(const char *mark, const char *what, const char *fmt, ...)
+static void check_line(const char *mark, const char *what, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-static void line(const char *mark, const char *what, const char *fmt, ...) {
+static void check_line(const char *mark, const char *what, const char *fmt, ...) {
   char text[1200];
   va_list ap;
   va_start(ap, fmt);
@@ -33,7 +34,7 @@ static void line(const char *mark, const char *what, const char *fmt, ...) {
 }
 
 /* ---- machine ---- */
-static double meminfo(const char *key) { /* bytes; 0 when unknown */
+static double check_meminfo(const char *key) { /* bytes; 0 when unknown */
   FILE *f = fopen("/proc/meminfo", "r");
   char row[256];
   double kib = 0;
@@ -48,11 +49,12 @@ static void check_device(void) {
   char text[600];
   int missing = 0;
   bool usable = tool_device_text(text, sizeof text, &missing);
-  line(missing  ? "BAD"
-       : usable ? "ok"
-                : "-",
-       "CUDA", "%s%s", text, usable ? "" : "; the CPU is used");
-  if (missing) line("BAD", "CUDA kernels", "%d operations have no kernel in this build", missing);
+  check_line(missing  ? "BAD"
+             : usable ? "ok"
+                      : "-",
+             "CUDA", "%s%s", text, usable ? "" : "; the CPU is used");
+  if (missing)
+    check_line("BAD", "CUDA kernels", "%d operations have no kernel in this build", missing);
 }
 
 static void check_machine(void) {
@@ -61,18 +63,20 @@ static void check_machine(void) {
   for (int i = 0; i <= (int)isa_best(); i++)
     snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "",
              isa_name((IsaLevel)i));
-  line("ok", "instruction sets", "%s can run here; %s is used", list, isa_name(isa_current()));
+  check_line("ok", "instruction sets", "%s can run here; %s is used", list,
+             isa_name(isa_current()));
   if (want && *want && strcmp(want, isa_name(isa_current())))
-    line("BAD", "PRLX_ISA",
-         "'%s' is not an instruction set of this build that this machine can run (%s); unset it",
-         want, list);
-  line("ok", "threads", "%d", threads_count());
-  double total = meminfo("MemTotal"), available = meminfo("MemAvailable");
+    check_line(
+        "BAD", "PRLX_ISA",
+        "'%s' is not an instruction set of this build that this machine can run (%s); unset it",
+        want, list);
+  check_line("ok", "threads", "%d", threads_count());
+  double total = check_meminfo("MemTotal"), available = check_meminfo("MemAvailable");
   if (available > 0)
-    line(available < 512e6 ? "warn" : "ok", "memory", "%s available of %s", human_bytes(available),
-         human_bytes(total));
+    check_line(available < 512e6 ? "warn" : "ok", "memory", "%s available of %s",
+               human_bytes(available), human_bytes(total));
   else
-    line("warn", "memory", "unknown (no /proc/meminfo); give --memory to commands that ask");
+    check_line("warn", "memory", "unknown (no /proc/meminfo); give --memory to commands that ask");
   check_device();
 }
 
@@ -83,9 +87,9 @@ static void check_philox(void) {
   uint32_t out[4];
   philox4x32_10(zero, zero, out);
   if (memcmp(out, want, sizeof want))
-    line("BAD", "random numbers", "Philox4x32-10 does not give its published values");
+    check_line("BAD", "random numbers", "Philox4x32-10 does not give its published values");
   else
-    line("ok", "random numbers", "Philox4x32-10 gives its published values");
+    check_line("ok", "random numbers", "Philox4x32-10 gives its published values");
 }
 
 enum { CN = 2, CI = 7, CO = 19, CS = 13 };
@@ -135,29 +139,30 @@ static void check_arithmetic(void) {
     isa_set((IsaLevel)i);
     double d = conv_error(NULL, &e);
     if (d < 0)
-      line("BAD", what, "%s", e.msg);
+      check_line("BAD", what, "%s", e.msg);
     else if (!(d < 1e-5))
-      line("BAD", what, "differs from plain loops by %.1e of the largest value", d);
+      check_line("BAD", what, "differs from plain loops by %.1e of the largest value", d);
     else
-      line("ok", what, "equals plain loops to %.0e", d);
+      check_line("ok", what, "equals plain loops to %.0e", d);
   }
   isa_set(chosen);
   Backend *b = NULL;
   Error e = {0};
   if (tool_backend(PREC_STRICT, &b, &e)) {
-    line("BAD", "device", "%s", e.msg);
+    check_line("BAD", "device", "%s", e.msg);
     return;
   }
   if (!b) return;
   double d = conv_error(b, &e), most = b->precision == PREC_STRICT ? 1e-5 : 1e-2;
   if (d < 0)
-    line("BAD", "convolution GPU", "%s", e.msg);
+    check_line("BAD", "convolution GPU", "%s", e.msg);
   else if (!(d < most))
-    line("BAD", "convolution GPU", "differs from plain loops by %.1e of the largest value (%s)", d,
-         precision_name(b->precision));
+    check_line("BAD", "convolution GPU",
+               "differs from plain loops by %.1e of the largest value (%s)", d,
+               precision_name(b->precision));
   else
-    line("ok", "convolution GPU", "equals plain loops to %.0e (%s)", d,
-         precision_name(b->precision));
+    check_line("ok", "convolution GPU", "equals plain loops to %.0e (%s)", d,
+               precision_name(b->precision));
 }
 
 /* ---- bundled files ---- */
@@ -209,35 +214,35 @@ static Status content_ok(BundledKind kind, const char *path, Error *e) {
 
 /* Returns whether the file can be used. */
 static bool check_file(int k, const char *sums) {
-  char path[4300];
+  char path[PATH_LEN];
   uint8_t *data = NULL;
   size_t n = 0, want_n = 0;
   uint32_t want = 0;
   Error e = {0};
   const char *name = bundled[k].name;
   if (data_find(name, NULL, path, sizeof path, &e)) {
-    line(bundled[k].needed ? "BAD" : "-", name, "not found (%s)", bundled[k].use);
+    check_line(bundled[k].needed ? "BAD" : "-", name, "not found (%s)", bundled[k].use);
     return false;
   }
   if (file_read(path, &data, &n, (size_t)1 << 30, &e)) {
-    line("BAD", name, "%s", e.msg);
+    check_line("BAD", name, "%s", e.msg);
     return false;
   }
   uint32_t crc = crc32_ieee(0, data, n);
   mem_free(data);
   bool known = expected_sum(sums, name, &want, &want_n);
   if (known && (crc != want || n != want_n)) {
-    line("BAD", name,
-         "%s: %zu bytes with CRC %08x; expected %zu bytes with CRC %08x; copy the file again", path,
-         n, crc, want_n, want);
+    check_line("BAD", name,
+               "%s: %zu bytes with CRC %08x; expected %zu bytes with CRC %08x; copy the file again",
+               path, n, crc, want_n, want);
     return false;
   }
   if (content_ok(bundled[k].kind, path, &e)) {
-    line("BAD", name, "%s", e.msg);
+    check_line("BAD", name, "%s", e.msg);
     return false;
   }
-  line(known ? "ok" : "warn", name, "%s, CRC %08x%s: %s", human_bytes((double)n), crc,
-       known ? "" : " (not in checksums.txt)", bundled[k].use);
+  check_line(known ? "ok" : "warn", name, "%s, CRC %08x%s: %s", human_bytes((double)n), crc,
+             known ? "" : " (not in checksums.txt)", bundled[k].use);
   return true;
 }
 
@@ -251,13 +256,13 @@ int tool_check(int argc, char **argv) {
   problems = warnings = 0;
   check_machine();
   check_arithmetic();
-  char path[4300];
+  char path[PATH_LEN];
   uint8_t *sums = NULL;
   size_t n = 0;
   Error e = {0};
   if (data_find("checksums.txt", NULL, path, sizeof path, &e) ||
       file_read(path, &sums, &n, 1 << 20, &e))
-    line("warn", "checksums.txt", "not found: files are only checked for their form");
+    check_line("warn", "checksums.txt", "not found: files are only checked for their form");
   bool have[COUNT_OF(bundled)];
   for (int k = 0; k < COUNT_OF(bundled); k++) have[k] = check_file(k, (const char *)sums);
   mem_free(sums);

@@ -9,6 +9,7 @@
 #include "core/isa.h"
 #include "core/threads.h"
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
 #include "tools/view/canvas.h"
@@ -21,9 +22,9 @@ typedef struct Demo {
   int threads;
   double kimg;
   /* files used; `about`: what the network was trained on */
-  char network[4300];
-  char lesion[4300];
-  char images[4300];
+  char network[PATH_LEN];
+  char lesion[PATH_LEN];
+  char images[PATH_LEN];
   char about[600];
   /* none is bundled: the one trained here is used */
   bool own_network;
@@ -35,12 +36,13 @@ typedef struct Demo {
   double max_change;
 } Demo;
 
-static void demo_path(const Demo *d, char out[4300], const char *name) {
-  snprintf(out, 4300, "%s/%s", d->out, name);
+/* A file of the demonstration; tool_demo has made sure that the longest name fits. */
+static void demo_path(const Demo *d, char out[PATH_LEN], const char *name) {
+  path_join(out, d->out, name, NULL);
 }
 
 /* Prints and runs one command; arguments end with NULL. */
-static int command(const Demo *d, double *seconds, int (*tool)(int, char **), ...) {
+static int run_command(const Demo *d, double *seconds, int (*tool)(int, char **), ...) {
   char threads[16], *argv[32];
   int argc = 0;
   va_list ap;
@@ -87,48 +89,57 @@ static double noise_level(const float *img, int n) {
   return m;
 }
 
-static Status picture(const Demo *d, const char *name, const float *img, int n, bool diverging,
-                      float limit, Error *e) {
+static Status demo_picture(const Demo *d, const char *name, const float *img, int n, bool diverging,
+                           float limit, Error *e) {
   enum { ZOOM = 6 };
   Canvas c;
-  char path[4300];
-  Status s = canvas_new(&c, n * ZOOM, n * ZOOM, 255, e);
-  if (s) return s;
+  char path[PATH_LEN];
+  TRY(canvas_new(&c, n * ZOOM, n * ZOOM, 255, e));
   if (diverging)
     canvas_image_diverging(&c, 0, 0, ZOOM, img, n, n, limit);
   else
     canvas_image(&c, 0, 0, ZOOM, false, img, n, n, -1, 1);
   demo_path(d, path, name);
-  s = canvas_write(&c, path, e);
+  const Status s = canvas_write(&c, path, e);
   canvas_free(&c);
   return s;
 }
 
-static Status compare(Demo *d, Error *e) {
+static Status draw_change(Demo *d, const float *before, const float *after, int n, Error *e) {
+  float *diff = mem_alloc((size_t)(n * n + 1) * sizeof *diff);
+  if (!diff) return err_set(e, ST_NOMEM, "demo: out of memory");
+  d->max_change = d->mse = 0;
+  for (int i = 0; i < n * n; i++) {
+    diff[i] = after[i] - before[i];
+    d->max_change = fmax(d->max_change, fabs((double)diff[i]));
+    d->mse += (double)diff[i] * (double)diff[i] / (n * n);
+  }
+  d->noise_before = noise_level(before, n);
+  d->noise_after = noise_level(after, n);
+  Status s = demo_picture(d, "before.png", before, n, false, 0, e);
+  if (s != ST_OK) goto done;
+  s = demo_picture(d, "after.png", after, n, false, 0, e);
+  if (s != ST_OK) goto done;
+  s = demo_picture(d, "difference.png", diff, n, true, (float)d->max_change, e);
+done:
+  mem_free(diff);
+  return s;
+}
+
+static Status demo_compare(Demo *d, Error *e) {
   Dataset after = {0}, before = {0};
-  char path[4300];
+  char path[PATH_LEN];
   demo_path(d, path, "project/denoised.safetensors");
   Status s = dataset_open(&after, path, e);
-  if (!s) s = dataset_open(&before, d->lesion, e);
-  if (!s && (before.h != after.h || before.w != after.w || before.h != before.w))
+  if (s != ST_OK) goto done;
+  s = dataset_open(&before, d->lesion, e);
+  if (s != ST_OK) goto done;
+  if (before.h != after.h || before.w != after.w || before.h != before.w) {
     s = err_set(e, ST_FORMAT, "%s: not the size of %s", path, d->lesion);
-  int n = s ? 0 : before.h;
-  float *diff = mem_alloc((size_t)(n * n + 1) * sizeof *diff);
-  if (!s && !diff) s = err_set(e, ST_NOMEM, "demo: out of memory");
-  if (!s) {
-    d->max_change = d->mse = 0;
-    for (int i = 0; i < n * n; i++) {
-      diff[i] = after.images[i] - before.images[i];
-      d->max_change = fmax(d->max_change, fabs((double)diff[i]));
-      d->mse += (double)diff[i] * (double)diff[i] / (n * n);
-    }
-    d->noise_before = noise_level(before.images, n);
-    d->noise_after = noise_level(after.images, n);
-    s = picture(d, "before.png", before.images, n, false, 0, e);
-    if (!s) s = picture(d, "after.png", after.images, n, false, 0, e);
-    if (!s) s = picture(d, "difference.png", diff, n, true, (float)d->max_change, e);
+    goto done;
   }
-  mem_free(diff);
+  s = draw_change(d, before.images, after.images, before.h, e);
+done:
   dataset_free(&before);
   dataset_free(&after);
   return s;
@@ -136,7 +147,7 @@ static Status compare(Demo *d, Error *e) {
 
 /* LPIPS of the first lesion in project/table.tsv, or NaN. */
 static double read_lpips(const Demo *d) {
-  char path[4300];
+  char path[PATH_LEN];
   uint8_t *text;
   size_t n;
   double v = NAN;
@@ -150,7 +161,7 @@ static double read_lpips(const Demo *d) {
 
 /* ---- the page ---- */
 static void section_denoise(Report *r, const Demo *d) {
-  char path[4300], caption[600];
+  char path[PATH_LEN], caption[600];
   report_heading(r, "1. An ambiguous lesion, denoised");
   report_text(r,
               "Two readers of the same lesion can disagree about whether it has a paramagnetic "
@@ -185,7 +196,7 @@ static void section_denoise(Report *r, const Demo *d) {
 }
 
 static void section_training(Report *r, const Demo *d, Error *e) {
-  char path[4300];
+  char path[PATH_LEN];
   report_heading(r, "3. Training from scratch, a few ticks");
   report_text(r,
               "A new generator and discriminator of the small configuration, trained for %g "
@@ -228,7 +239,7 @@ static void section_origin(Report *r, const Demo *d) {
 
 static Status write_page(const Demo *d, Error *e) {
   Report r;
-  char path[4300], sub[256];
+  char path[PATH_LEN], sub[256];
   snprintf(sub, sizeof sub,
            "prlx %s on %d threads (%s): everything on this page was computed in %s", PRLX_VERSION,
            threads_count(), isa_name(isa_current()),
@@ -251,17 +262,16 @@ static Status write_page(const Demo *d, Error *e) {
 /* ---- the command ---- */
 static Status find_files(Demo *d, Error *e) {
   Network net = {0};
-  Status s = data_find("ambiguous.safetensors", NULL, d->lesion, sizeof d->lesion, e);
-  if (!s) s = data_find("prlx_lesions.safetensors", NULL, d->images, sizeof d->images, e);
-  if (s) return s;
+  TRY(data_find("ambiguous.safetensors", NULL, d->lesion, sizeof d->lesion, e));
+  TRY(data_find("prlx_lesions.safetensors", NULL, d->images, sizeof d->images, e));
   if (d->given_network)
-    snprintf(d->network, sizeof d->network, "%s", d->given_network);
+    TRY(path_format(d->network, e, "%s", d->given_network));
   else if (data_find("network_small.safetensors", NULL, d->network, sizeof d->network, NULL)) {
     d->own_network = true;
     demo_path(d, d->network, "train/network.safetensors");
     return ST_OK;
   }
-  if ((s = network_load(&net, d->network, e))) return s;
+  TRY(network_load(&net, d->network, e));
   const char *source = network_meta(&net, "source"), *kimg = network_meta(&net, "train.kimg");
   snprintf(d->about, sizeof d->about, "%.200s, trained %s thousand images on: %.300s", d->network,
            kimg ? kimg : "an unknown number of", source ? source : "(not stated)");
@@ -270,28 +280,28 @@ static Status find_files(Demo *d, Error *e) {
 }
 
 static int run_project(Demo *d) {
-  char steps[16], out[4300];
+  char steps[16], out[PATH_LEN];
   snprintf(steps, sizeof steps, "%d", d->steps);
   demo_path(d, out, "project");
-  return command(d, &d->seconds[0], tool_project, "project", "--network", d->network, "--steps",
-                 steps, "--out", out, d->lesion, NULL);
+  return run_command(d, &d->seconds[0], tool_project, "project", "--network", d->network, "--steps",
+                     steps, "--out", out, d->lesion, NULL);
 }
 
 static int run_generate(Demo *d) {
-  char out[4300];
+  char out[PATH_LEN];
   demo_path(d, out, "generate");
-  return command(d, &d->seconds[1], tool_generate, "generate", "--network", d->network, "--seeds",
-                 "0-63", "--out", out, NULL);
+  return run_command(d, &d->seconds[1], tool_generate, "generate", "--network", d->network,
+                     "--seeds", "0-63", "--out", out, NULL);
 }
 
 static int run_train(Demo *d) {
-  char out[4300], kimg[32], tick[32];
+  char out[PATH_LEN], kimg[32], tick[32];
   demo_path(d, out, "train");
   snprintf(kimg, sizeof kimg, "%g", d->kimg);
   snprintf(tick, sizeof tick, "%g", fmax(d->kimg / 8, 0.001));
-  return command(d, &d->seconds[2], tool_train, "train", "--data", d->images, "--out", out,
-                 "--config", "small", "--kimg", kimg, "--tick", tick, "--snap", "1000",
-                 "--no-layers", "--force", NULL);
+  return run_command(d, &d->seconds[2], tool_train, "train", "--data", d->images, "--out", out,
+                     "--config", "small", "--kimg", kimg, "--tick", tick, "--snap", "1000",
+                     "--no-layers", "--force", NULL);
 }
 
 int tool_demo(int argc, char **argv) {
@@ -312,7 +322,10 @@ int tool_demo(int argc, char **argv) {
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   Error e = {0};
+  char longest[PATH_LEN];
   d.threads = threads_count();
+  if (path_join(longest, d.out, "generate/nifti/seed0000_Chimap.nii.gz", &e) != ST_OK)
+    return tool_fail("demo", &e);
   if (dir_make(d.out, &e) || find_files(&d, &e)) return tool_fail("demo", &e);
   bool quiet = tool_quiet;
   if (d.own_network) {
@@ -329,7 +342,7 @@ int tool_demo(int argc, char **argv) {
   if (rc != EXIT_DONE) return rc;
   if (tool_interrupted) return EXIT_FAILED;
   d.lpips = read_lpips(&d);
-  if (compare(&d, &e) || write_page(&d, &e)) return tool_fail("demo", &e);
+  if (demo_compare(&d, &e) || write_page(&d, &e)) return tool_fail("demo", &e);
   printf("\n%s/report.html: open it in a browser (%s)\n", d.out,
          human_time(d.seconds[0] + d.seconds[1] + d.seconds[2]));
   return EXIT_DONE;

@@ -63,7 +63,7 @@ Status canvas_write(const Canvas *c, const char *path, Error *e) {
   return png_write8(path, c->w, c->h, 3, c->rgb, e);
 }
 
-static void pixel(Canvas *c, int x, int y, uint32_t rgb) {
+static void canvas_pixel(Canvas *c, int x, int y, uint32_t rgb) {
   if (x < 0 || y < 0 || x >= c->w || y >= c->h) return;
   uint8_t *p = c->rgb + ((size_t)y * (size_t)c->w + (size_t)x) * 3;
   p[0] = (uint8_t)(rgb >> 16);
@@ -72,7 +72,7 @@ static void pixel(Canvas *c, int x, int y, uint32_t rgb) {
 }
 
 /* Mixes rgb in with weight a. */
-static void blend(Canvas *c, int x, int y, uint32_t rgb, double a) {
+static void canvas_blend(Canvas *c, int x, int y, uint32_t rgb, double a) {
   if (x < 0 || y < 0 || x >= c->w || y >= c->h) return;
   uint8_t *p = c->rgb + ((size_t)y * (size_t)c->w + (size_t)x) * 3;
   for (int k = 0; k < 3; k++)
@@ -85,7 +85,7 @@ void canvas_rect(Canvas *c, int x, int y, int w, int h, uint32_t rgb, bool fill)
       xb = (int)PRLX_MIN(x1, c->w);
   for (int j = ya; j < yb; j++)
     for (int i = xa; i < xb; i++)
-      if (fill || i == x || j == y || i == x1 - 1 || j == y1 - 1) pixel(c, i, j, rgb);
+      if (fill || i == x || j == y || i == x1 - 1 || j == y1 - 1) canvas_pixel(c, i, j, rgb);
 }
 
 int text_width(int scale, const char *text) { return (int)strlen(text) * 6 * scale; }
@@ -109,14 +109,14 @@ void canvas_text(Canvas *c, int x, int y, int scale, uint32_t rgb, const char *t
 }
 
 /* Catmull-Rom cubic at offset t in [0,1) between p[1] and p[2]. */
-static double cubic(const double p[4], double t) {
+static double bezier_cubic(const double p[4], double t) {
   return p[1] +
          0.5 * t *
              (p[2] - p[0] +
               t * (2 * p[0] - 5 * p[1] + 4 * p[2] - p[3] + t * (3 * (p[1] - p[2]) + p[3] - p[0])));
 }
 
-static int clampi(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
+static int int_clamp(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
 /* Image value under the centre of output pixel (i, j). */
 static double value_at(const float *img, int w, int h, int zoom, bool smooth, int i, int j) {
   if (!smooth) return img[(size_t)(j / zoom) * (size_t)w + (size_t)(i / zoom)];
@@ -124,14 +124,16 @@ static double value_at(const float *img, int w, int h, int zoom, bool smooth, in
   int x = (int)floor(u), y = (int)floor(v);
   for (int b = 0; b < 4; b++) {
     for (int a = 0; a < 4; a++)
-      row[a] = img[(size_t)clampi(y + b - 1, 0, h - 1) * (size_t)w +
-                   (size_t)clampi(x + a - 1, 0, w - 1)];
-    col[b] = cubic(row, u - x);
+      row[a] = img[(size_t)int_clamp(y + b - 1, 0, h - 1) * (size_t)w +
+                   (size_t)int_clamp(x + a - 1, 0, w - 1)];
+    col[b] = bezier_cubic(row, u - x);
   }
-  return cubic(col, v - y);
+  return bezier_cubic(col, v - y);
 }
 
-static uint32_t level(double t) { return t <= 0 ? 0 : t >= 1 ? 255 : (uint32_t)(t * 255 + 0.5); }
+static uint32_t grey_level(double t) {
+  return t <= 0 ? 0 : t >= 1 ? 255 : (uint32_t)(t * 255 + 0.5);
+}
 
 /* A value that is no number is drawn magenta, so that nobody takes it for tissue. */
 void canvas_image(Canvas *c, int x, int y, int zoom, bool smooth, const float *img, int w, int h,
@@ -140,7 +142,7 @@ void canvas_image(Canvas *c, int x, int y, int zoom, bool smooth, const float *i
   for (int j = 0; j < h * zoom; j++)
     for (int i = 0; i < w * zoom; i++) {
       double v = value_at(img, w, h, zoom, smooth, i, j);
-      pixel(c, x + i, y + j, isnan(v) ? 0xff00ff : level((v - lo) * scale) * 0x010101u);
+      canvas_pixel(c, x + i, y + j, isnan(v) ? 0xff00ff : grey_level((v - lo) * scale) * 0x010101u);
     }
 }
 
@@ -151,16 +153,16 @@ void canvas_image_diverging(Canvas *c, int x, int y, int zoom, const float *img,
     for (int i = 0; i < w * zoom; i++) {
       double v = value_at(img, w, h, zoom, false, i, j) / (limit > 0 ? limit : 1);
       /* pure colour at the limit, white in the middle */
-      uint32_t fade = level(1 - fabs(v)), full = level(2 - fabs(v) * 0.8);
-      pixel(c, x + i, y + j,
-            isnan(v) ? 0x00ff00
-            : v >= 0 ? full << 16 | fade << 8 | fade
-                     : fade << 16 | fade << 8 | full);
+      uint32_t fade = grey_level(1 - fabs(v)), full = grey_level(2 - fabs(v) * 0.8);
+      canvas_pixel(c, x + i, y + j,
+                   isnan(v) ? 0x00ff00
+                   : v >= 0 ? full << 16 | fade << 8 | fade
+                            : fade << 16 | fade << 8 | full);
     }
 }
 
 /* Cuts the parameter range [t0,t1] of the segment to lo <= a + t d <= hi (Liang and Barsky). */
-static bool clip(double a, double d, double lo, double hi, double *t0, double *t1) {
+static bool line_clip(double a, double d, double lo, double hi, double *t0, double *t1) {
   if (d == 0) return a >= lo && a <= hi;
   double p = (lo - a) / d, q = (hi - a) / d;
   *t0 = fmax(*t0, fmin(p, q));
@@ -171,8 +173,8 @@ static bool clip(double a, double d, double lo, double hi, double *t0, double *t
 /* Antialiased, one pixel wide; pixel centres have whole coordinates. */
 void canvas_line(Canvas *c, double x0, double y0, double x1, double y1, uint32_t rgb) {
   double dx = x1 - x0, dy = y1 - y0, t0 = 0, t1 = 1;
-  if (!isfinite(dx) || !isfinite(dy) || !clip(x0, dx, -1, c->w, &t0, &t1) ||
-      !clip(y0, dy, -1, c->h, &t0, &t1))
+  if (!isfinite(dx) || !isfinite(dy) || !line_clip(x0, dx, -1, c->w, &t0, &t1) ||
+      !line_clip(y0, dy, -1, c->h, &t0, &t1))
     return;
   double ax = x0 + t0 * dx, ay = y0 + t0 * dy, bx = x0 + t1 * dx, by = y0 + t1 * dy;
   bool steep = fabs(dy) > fabs(dx);
@@ -190,11 +192,11 @@ void canvas_line(Canvas *c, double x0, double y0, double x1, double y1, uint32_t
     double m = from + (i - at) * slope, f = m - floor(m);
     int k = (int)floor(m);
     if (steep) {
-      blend(c, k, i, rgb, 1 - f);
-      blend(c, k + 1, i, rgb, f);
+      canvas_blend(c, k, i, rgb, 1 - f);
+      canvas_blend(c, k + 1, i, rgb, f);
     } else {
-      blend(c, i, k, rgb, 1 - f);
-      blend(c, i, k + 1, rgb, f);
+      canvas_blend(c, i, k, rgb, 1 - f);
+      canvas_blend(c, i, k + 1, rgb, f);
     }
   }
 }

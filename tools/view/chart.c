@@ -4,23 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "tools/view/assets.h"
 #include "tools/view/chart_impl.h"
-
-static const char *const light[] = {"#0072b2", "#d55e00", "#009e73",
-                                    "#aa4499", "#b8860b", "#56b4e9"};
-static const char *const dark[] = {"#5ab4f0", "#ff9a5c", "#4fd1a5",
-                                   "#e08fd0", "#f0c040", "#9fd8ff"};
-#define STYLE_TEXT                                                                             \
-  ".ch-l,.ch-k{font:12px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}.ch-t{font:600 " \
-  "13.5px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"                               \
-  ".ch-g{stroke-width:1;fill:none}.ch-r{stroke-width:1.2;stroke-dasharray:5 "                  \
-  "3;fill:none}.ch-n{fill:none}"
-#define STYLE_LIGHT                                                                               \
-  ".ch-l{fill:#5b6675}.ch-k,.ch-t{fill:#1d2430}.ch-g{stroke:#d9dee5}.ch-r,.ch-w{stroke:#1d2430}." \
-  "ch-b{fill:#fff}"
-#define STYLE_DARK                                                                                \
-  ".ch-l{fill:#9aa5b4}.ch-k,.ch-t{fill:#e4e8ee}.ch-g{stroke:#343c47}.ch-r,.ch-w{stroke:#e4e8ee}." \
-  "ch-b{fill:#14181e}"
 
 void chart_begin(Chart *c, int columns) { *c = (Chart){.columns = PRLX_MAX(columns, 1)}; }
 void chart_free(Chart *c) {
@@ -101,7 +86,7 @@ void axis_finish(Axis *a, double room, bool fixed_lo) {
 }
 
 /* Calls mark for each tick: whole decades (with 2 and 5 where there are few) or round numbers. */
-static int ticks(const Axis *a, int want, double *v, double *step) {
+static int axis_ticks(const Axis *a, int want, double *v, double *step) {
   int n = 0;
   if (a->log) {
     const double span = a->hi - a->lo;
@@ -131,7 +116,7 @@ static void tick_text(double v, double step, char out[32]) {
 void axis_x(Panel *p, const Axis *a, double top, double bottom, const char *label) {
   double v[CHART_TICKS], step;
   char t[32];
-  const int n = ticks(a, 5, v, &step);
+  const int n = axis_ticks(a, 5, v, &step);
   for (int i = 0; i < n; i++) {
     const double x = axis_at(a, v[i]);
     report_putf(p->r, "<line class=\"ch-g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", x,
@@ -145,7 +130,7 @@ void axis_x(Panel *p, const Axis *a, double top, double bottom, const char *labe
 void axis_y(Panel *p, const Axis *a, double left, double right, const char *label) {
   double v[CHART_TICKS], step;
   char t[32];
-  const int n = ticks(a, 4, v, &step);
+  const int n = axis_ticks(a, 4, v, &step);
   for (int i = 0; i < n; i++) {
     const double y = axis_at(a, v[i]);
     report_putf(p->r, "<line class=\"ch-g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
@@ -207,11 +192,6 @@ void legend_draw(Panel *p, int n, const char *const *text, double top) {
 }
 
 /* ---- out ---- */
-static void palette(Report *r, const char *const *colour) {
-  for (int k = 0; k < CHART_SETS; k++)
-    report_putf(r, ".ch-f%d{fill:%s}.ch-s%d{stroke:%s}", k, colour[k], k, colour[k]);
-}
-
 static void write_svg(const Chart *c, Report *r, bool page) {
   const int w = PRLX_MAX(c->width, 1), h = PRLX_MAX(c->y + c->row_height, 1);
   report_putf(r, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" ", w,
@@ -222,13 +202,8 @@ static void write_svg(const Chart *c, Report *r, bool page) {
     report_putf(
         r, "width=\"%d\" height=\"%d\" style=\"width:%dpx;max-width:100%%;height:auto\">\n<style>",
         w, h, w);
-  report_put(r, STYLE_TEXT STYLE_LIGHT);
-  palette(r, light);
-  if (page) {
-    report_put(r, "@media(prefers-color-scheme:dark){" STYLE_DARK);
-    palette(r, dark);
-    report_put(r, "}");
-  }
+  report_put_joined(r, asset_chart_css);
+  if (page) report_put_joined(r, asset_chart_dark_css);
   report_put(r, "</style>\n");
   if (!page) report_put(r, "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n");
   report_put(r, c->body.s ? c->body.s : "");

@@ -112,7 +112,7 @@ void chart_histogram(Chart *c, const char *title, const char *x_label, int sets,
 }
 
 /* ---- what bars and forest plots share ---- */
-static void whisker(Panel *p, const Axis *x, double lo, double hi, double y, const char *cls) {
+static void draw_whisker(Panel *p, const Axis *x, double lo, double hi, double y, const char *cls) {
   if (!isfinite(lo) || !isfinite(hi)) return;
   const double a = axis_at(x, PRLX_MAX(lo, x->lo)), b = axis_at(x, PRLX_MIN(hi, x->hi));
   report_putf(p->r,
@@ -187,7 +187,7 @@ void chart_bars(Chart *c, const char *title, const char *x_label, int series,
                   "x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"%s/>\n",
                   k, k, PRLX_MIN(a, q), y + 1, fabs(q - a), ROW - 3,
                   k % 2 ? " stroke-dasharray=\"3 2\"" : "");
-      whisker(&p, &x, b[i].lo, b[i].hi, y + 1 + (ROW - 3) / 2., "ch-w");
+      draw_whisker(&p, &x, b[i].lo, b[i].hi, y + 1 + (ROW - 3) / 2., "ch-w");
     }
     ref_line(&p, &x, ref_text ? top - 13 : top, top + h + 8, ref, ref_text);
   } else
@@ -197,8 +197,8 @@ void chart_bars(Chart *c, const char *title, const char *x_label, int series,
 }
 
 /* ---- lines ---- */
-static bool point(const ChartLine *l, int i, const double *v, const Axis *x, const Axis *y,
-                  double at[2]) {
+static bool line_point(const ChartLine *l, int i, const double *v, const Axis *x, const Axis *y,
+                       double at[2]) {
   if (i >= l->n || !v || !isfinite(v[i]) || !isfinite(l->x[i]) || (x->log && l->x[i] <= 0) ||
       (y->log && v[i] <= 0))
     return false;
@@ -212,19 +212,19 @@ static void draw_band(Panel *p, const ChartLine *l, int k, const Axis *x, const 
   double a[2], b[2];
   for (int i = 0; i < l->n;) {
     int j = i;
-    while (point(l, j, l->lo, x, y, a) && point(l, j, l->hi, x, y, b)) j++;
+    while (line_point(l, j, l->lo, x, y, a) && line_point(l, j, l->hi, x, y, b)) j++;
     if (j > i + 1) {
       report_putf(p->r, "<path class=\"ch-f%d\" fill-opacity=\".18\" d=\"", k);
       for (int q = i; q < j; q++) {
-        point(l, q, l->hi, x, y, b);
+        line_point(l, q, l->hi, x, y, b);
         report_putf(p->r, "%s%.1f %.1f", q == i ? "M" : "L", b[0], b[1]);
       }
       for (int q = j - 1; q >= i; q--) {
-        point(l, q, l->lo, x, y, a);
+        line_point(l, q, l->lo, x, y, a);
         report_putf(p->r, "L%.1f %.1f", a[0], a[1]);
       }
       report_put(p->r, "Z\"/>\n");
-    } else if (j == i + 1 && point(l, i, l->lo, x, y, a) && point(l, i, l->hi, x, y, b))
+    } else if (j == i + 1 && line_point(l, i, l->lo, x, y, a) && line_point(l, i, l->hi, x, y, b))
       report_putf(p->r, "<path class=\"ch-s%d ch-n\" d=\"M%.1f %.1fV%.1f\"/>\n", k, a[0], a[1],
                   b[1]);
     i = PRLX_MAX(j, i + 1);
@@ -236,19 +236,19 @@ static void draw_line(Panel *p, const ChartLine *l, int k, const Axis *x, const 
   double at[2];
   for (int i = 0; i < l->n;) {
     int j = i;
-    while (point(l, j, l->y, x, y, at)) j++;
+    while (line_point(l, j, l->y, x, y, at)) j++;
     if (j > i) {
       report_putf(
           p->r, "<path class=\"ch-s%d ch-n\" stroke-width=\"1.9\" stroke-linejoin=\"round\"%s d=\"",
           k, k % 2 ? " stroke-dasharray=\"6 3\"" : "");
       for (int q = i; q < j; q++) {
-        point(l, q, l->y, x, y, at);
+        line_point(l, q, l->y, x, y, at);
         report_putf(p->r, "%s%.1f %.1f", q == i ? "M" : "L", at[0], at[1]);
       }
       report_put(p->r, "\"/>\n");
     }
     for (int q = i; q < j && (dots || j == i + 1); q++) {
-      point(l, q, l->y, x, y, at);
+      line_point(l, q, l->y, x, y, at);
       report_putf(p->r, "<circle class=\"ch-f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", k, at[0],
                   at[1]);
     }
@@ -321,8 +321,8 @@ void chart_forest(Chart *c, const char *title, const char *x_label, int n, const
       panel_text(&p, heading ? 8 : left - 10, y + 4, heading ? "ch-t" : "ch-k", heading ? 0 : 2,
                  r[i].label);
       if (heading) continue;
-      whisker(&p, &x, r[i].published_lo, r[i].published_hi, y - 4.5, "ch-s1");
-      whisker(&p, &x, r[i].lo, r[i].hi, y + 4.5, "ch-s0");
+      draw_whisker(&p, &x, r[i].published_lo, r[i].published_hi, y - 4.5, "ch-s1");
+      draw_whisker(&p, &x, r[i].lo, r[i].hi, y + 4.5, "ch-s0");
       if (isfinite(r[i].published))
         report_putf(
             p.r,

@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "io/formats/file.h"
+#include "tools/view/assets.h"
 
 /* ---- text buffer ---- */
 static void put_n(Report *r, const char *s, size_t n) {
@@ -62,48 +62,39 @@ void report_put_base64(Report *r, const uint8_t *p, size_t n) {
 }
 
 /* ---- page ---- */
-static const char style[] =
-    ":root{--bg:#fff;--ink:#1d2430;--soft:#5b6675;--line:#d9dee5;--card:#f6f8fa;--c0:#1f5fa8;--c1:#"
-    "c4491d;--c2:#2c7d4f;--c3:#8a4fa3;--c4:#8a6d1a;"
-    "--c5:#5b6675}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14181e;--ink:#e4e8ee;--soft:#9aa5b4;--line:#"
-    "343c47;--card:#1c222a;--c0:#6aa7e8;--c1:#ee8a5f;"
-    "--c2:#67bd8c;--c3:#c193d8;--c4:#d0b157;--c5:#9aa5b4}}"
-    "*{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:28px 20px "
-    "60px;background:var(--bg);color:var(--ink);"
-    "font:16px/1.5 system-ui,-apple-system,'Segoe "
-    "UI',Roboto,sans-serif}h1{font-size:27px;line-height:1.2;margin:0 0 4px}"
-    "h2{font-size:19px;margin:36px 0 8px;padding-top:14px;border-top:1px solid "
-    "var(--line)}p{max-width:46em;margin:8px 0}"
-    ".sub{color:var(--soft);margin:0 0 20px}.note{background:var(--card);border-left:3px solid "
-    "var(--c4);padding:8px 12px;max-width:46em}"
-    ".figs{display:flex;flex-wrap:wrap;gap:18px;align-items:flex-start}figure{margin:10px "
-    "0;max-width:100%}"
-    "figcaption{font-size:14px;color:var(--soft);max-width:34em;margin-top:4px}img{max-width:100%;"
-    "height:auto;image-rendering:pixelated;display:block}"
-    "table{border-collapse:collapse;margin:10px "
-    "0;font-size:14.5px;font-variant-numeric:tabular-nums}td,th{padding:3px 14px 3px "
-    "0;text-align:left;"
-    "border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--soft);font-weight:600}"
-    "pre{background:var(--card);padding:12px;overflow-x:auto;font-size:13px;line-height:1.4}"
-    "svg{display:block;width:500px;max-width:100%;height:auto}svg text{font:12px "
-    "system-ui,sans-serif;fill:var(--soft)}"
-    ".ax{stroke:var(--line);stroke-width:1}.t{font-weight:600;fill:var(--ink)!important;font-size:"
-    "13px!important}"
-    "polyline{fill:none;stroke-width:1.7;stroke-linejoin:round}";
+const char *report_put_until(Report *r, const char *html, char name[32]) {
+  for (const char *at = html; (at = strchr(at, '@')); at++) {
+    const size_t n = strspn(at + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (n == 0 || n > 31 || at[n + 1] != '@') continue;
+    put_n(r, html, (size_t)(at - html));
+    memcpy(name, at + 1, n);
+    name[n] = 0;
+    return at + n + 2;
+  }
+  report_put(r, html);
+  return NULL;
+}
+
+void report_put_joined(Report *r, const char *text) {
+  while (*text) {
+    text += strspn(text, " \n");
+    const size_t n = strcspn(text, "\n");
+    put_n(r, text, n);
+    text += n;
+  }
+}
 
 void report_begin(Report *r, const char *title, const char *subtitle) {
+  char name[32];
   *r = (Report){0};
-  report_put(r, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
-                "name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
-  report_put_escaped(r, title);
-  report_put(r, "</title>\n<style>");
-  report_put(r, style);
-  report_put(r, "</style></head><body>\n<h1>");
-  report_put_escaped(r, title);
-  report_put(r, "</h1>\n<p class=\"sub\">");
-  report_put_escaped(r, subtitle);
-  report_put(r, "</p>\n");
+  for (const char *at = asset_report_html; (at = report_put_until(r, at, name));) {
+    if (!strcmp(name, "TITLE")) report_put_escaped(r, title);
+    if (!strcmp(name, "SUBTITLE")) report_put_escaped(r, subtitle);
+    if (!strcmp(name, "STYLE")) report_put_joined(r, asset_report_css);
+    if (strcmp(name, "BODY")) continue;
+    r->rest = at;
+    return;
+  }
 }
 
 void report_heading(Report *r, const char *text) {
@@ -112,7 +103,7 @@ void report_heading(Report *r, const char *text) {
   report_put(r, "</h2>\n");
 }
 
-static void paragraph(Report *r, const char *open, const char *fmt, va_list ap) {
+static void put_paragraph(Report *r, const char *open, const char *fmt, va_list ap) {
   char t[4096];
   vsnprintf(t, sizeof t, fmt, ap);
   report_put(r, open);
@@ -123,14 +114,14 @@ static void paragraph(Report *r, const char *open, const char *fmt, va_list ap) 
 void report_text(Report *r, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  paragraph(r, "<p>", fmt, ap);
+  put_paragraph(r, "<p>", fmt, ap);
   va_end(ap);
 }
 
 void report_note(Report *r, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  paragraph(r, "<p class=\"note\">", fmt, ap);
+  put_paragraph(r, "<p class=\"note\">", fmt, ap);
   va_end(ap);
 }
 
@@ -187,7 +178,7 @@ void report_png(Report *r, const char *path, int width, const char *caption) {
 }
 
 Status report_write(Report *r, const char *path, Error *e) {
-  report_put(r, "</body></html>\n");
+  report_put(r, r->rest);
   Status s = r->status ? err_set(e, r->status, "%s: out of memory while the page was made", path)
                        : file_write_atomic(path, r->s, r->len, e);
   report_free(r);

@@ -9,6 +9,7 @@ typedef struct Report {
   size_t len;
   size_t cap;
   Status status;
+  const char *rest; /* of the page's frame, behind its body */
 } Report;
 void report_begin(Report *r, const char *title, const char *subtitle);
 void report_heading(Report *r, const char *text);
@@ -49,6 +50,13 @@ void report_put(Report *r, const char *s);
 void report_putf(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void report_put_escaped(Report *r, const char *s);
 void report_put_base64(Report *r, const uint8_t *p, size_t n);
+
+/* Lines without their ends and their indentation: a style in one line. */
+void report_put_joined(Report *r, const char *text);
+
+/* Pages are files with holes such as @TITLE@ (tools/view/assets.h): puts html up to the next one,
+ * copies the hole's name, and returns what follows it; NULL: there was none, all of it is put. */
+const char *report_put_until(Report *r, const char *html, char name[32]);
 
 /* 1, 2 or 5 times a power of ten: about n intervals over the span */
 double nice_step(double span, int n);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "tools/cli/progress.h"
 #include "tools/view/report.h"
 
@@ -33,7 +34,7 @@ typedef struct Columns {
   int cap;
 } Columns;
 
-static double field(const char *line, const char *end, const char *name) {
+static double json_field(const char *line, const char *end, const char *name) {
   char pat[40];
   int len = snprintf(pat, sizeof pat, "\"%s\":", name);
   for (const char *p = line; p + len < end; p++)
@@ -47,7 +48,8 @@ static double field(const char *line, const char *end, const char *name) {
 
 static bool columns_add(Columns *c, const char *line, const char *end) {
   /* not a tick */
-  if (!isfinite(field(line, end, "kimg")) || !isfinite(field(line, end, "s_per_kimg"))) return true;
+  if (!isfinite(json_field(line, end, "kimg")) || !isfinite(json_field(line, end, "s_per_kimg")))
+    return true;
   if (c->n == c->cap) {
     int cap = c->cap ? 2 * c->cap : 256;
     for (int k = 0; k < C_COUNT; k++) {
@@ -57,7 +59,7 @@ static bool columns_add(Columns *c, const char *line, const char *end) {
     }
     c->cap = cap;
   }
-  for (int k = 0; k < C_COUNT; k++) c->v[k][c->n] = field(line, end, key[k]);
+  for (int k = 0; k < C_COUNT; k++) c->v[k][c->n] = json_field(line, end, key[k]);
   c->n++;
   return true;
 }
@@ -65,37 +67,45 @@ static bool columns_add(Columns *c, const char *line, const char *end) {
 static Status columns_read(Columns *c, const char *path, Error *e) {
   uint8_t *data;
   size_t n;
-  Status s = file_read(path, &data, &n, (size_t)1 << 30, e);
-  if (s) return s;
+  TRY(file_read(path, &data, &n, (size_t)1 << 30, e));
+  Status s = ST_OK;
   const char *p = (const char *)data, *end = p + n;
-  while (p < end && s == ST_OK) {
+  while (p < end) {
     const char *nl = memchr(p, '\n', (size_t)(end - p));
     if (!nl) break; /* a torn last line */
-    if (!columns_add(c, p, nl)) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    if (!columns_add(c, p, nl)) {
+      s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+      goto done;
+    }
     p = nl + 1;
   }
+done:
   mem_free(data);
   return s;
+}
+
+/* Whether there is a sheet of this moment. */
+static bool path_of_sheet(char path[PATH_LEN], const char *dir, double kimg) {
+  return path_format(path, NULL, "%s/fakes%09.3f.png", dir, kimg) == ST_OK && file_exists(path);
 }
 
 /* Sample sheets fakes<kimg>.png of the run: the ticks' kimg values that have one, thinned to at
  * most `max`. */
 static void add_sheets(Report *r, const char *dir, const Columns *c, int max) {
-  char path[4300], caption[160];
+  char path[PATH_LEN], caption[160];
   int have = 0, *tick = mem_alloc((size_t)(c->n + 1) * sizeof *tick);
   if (!tick) return;
-  snprintf(path, sizeof path, "%s/reals.png", dir);
   report_figures_begin(r);
-  if (file_exists(path)) report_png(r, path, 480, "Images of the data set.");
+  if (path_join(path, dir, "reals.png", NULL) == ST_OK && file_exists(path))
+    report_png(r, path, 480, "Images of the data set.");
   for (int i = -1; i < c->n; i++) {
-    snprintf(path, sizeof path, "%s/fakes%09.3f.png", dir, i < 0 ? 0.0 : c->v[C_KIMG][i]);
-    if (file_exists(path)) tick[have++] = i;
+    if (path_of_sheet(path, dir, i < 0 ? 0 : c->v[C_KIMG][i])) tick[have++] = i;
   }
   int shown = PRLX_MIN(have, max);
   for (int k = shown - 1; k >= 0; k--) {
     int i = tick[shown > 1 ? (int)((int64_t)k * (have - 1) / (shown - 1)) : have - 1];
     double kimg = i < 0 ? 0 : c->v[C_KIMG][i];
-    snprintf(path, sizeof path, "%s/fakes%09.3f.png", dir, kimg);
+    path_of_sheet(path, dir, kimg);
     if (i < 0)
       snprintf(caption, sizeof caption, "Synthetic, before training.");
     else
@@ -134,39 +144,44 @@ static void columns_free(Columns *c) {
 
 Status report_add_run(Report *r, const char *dir, int sheets, Error *e) {
   Columns c = {0};
-  char path[4300];
-  snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, "metrics.jsonl", e));
   Status s = columns_read(&c, path, e);
-  if (s == ST_OK) {
-    add_curves(r, &c);
-    add_sheets(r, dir, &c, sheets);
-  }
+  if (s != ST_OK) goto done;
+  add_curves(r, &c);
+  add_sheets(r, dir, &c, sheets);
+done:
   columns_free(&c);
   return s;
 }
 
+static void training_page(Report *r, const char *dir, const char *config, const Columns *c) {
+  char sub[PATH_LEN + 200];
+  if (c->n > 0)
+    snprintf(sub, sizeof sub, "%s: %.6g thousand images in %d ticks, %s", dir,
+             c->v[C_KIMG][c->n - 1], c->n, human_time(c->v[C_SECONDS][c->n - 1]));
+  else
+    snprintf(sub, sizeof sub, "%s: no tick finished yet", dir);
+  report_begin(r, "Training run", sub);
+  report_heading(r, "Curves");
+  add_curves(r, c);
+  report_heading(r, "Samples");
+  add_sheets(r, dir, c, 8);
+  report_heading(r, "Configuration");
+  report_pre(r, config);
+}
+
 Status report_training(const char *dir, const char *config, Error *e) {
   Columns c = {0};
-  char path[4300], sub[4400];
-  snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
-  Status s = columns_read(&c, path, e);
-  if (s == ST_OK) {
-    Report r;
-    if (c.n > 0)
-      snprintf(sub, sizeof sub, "%s: %.6g thousand images in %d ticks, %s", dir,
-               c.v[C_KIMG][c.n - 1], c.n, human_time(c.v[C_SECONDS][c.n - 1]));
-    else
-      snprintf(sub, sizeof sub, "%s: no tick finished yet", dir);
-    report_begin(&r, "Training run", sub);
-    report_heading(&r, "Curves");
-    add_curves(&r, &c);
-    report_heading(&r, "Samples");
-    add_sheets(&r, dir, &c, 8);
-    report_heading(&r, "Configuration");
-    report_pre(&r, config);
-    snprintf(path, sizeof path, "%s/report.html", dir);
-    s = report_write(&r, path, e);
-  }
+  Report r;
+  char metrics[PATH_LEN], page[PATH_LEN];
+  TRY(path_join(metrics, dir, "metrics.jsonl", e));
+  TRY(path_join(page, dir, "report.html", e));
+  Status s = columns_read(&c, metrics, e);
+  if (s != ST_OK) goto done;
+  training_page(&r, dir, config, &c);
+  s = report_write(&r, page, e);
+done:
   columns_free(&c);
   return s;
 }

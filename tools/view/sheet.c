@@ -8,14 +8,15 @@
 
 enum { GAP = 4, HEAD = 20, TITLE = 14, CAPTION = 11, FOOT = 30, BAR_MM = 5 };
 
-static const char *find(const StMeta *m, int n, const char *key) {
+static const char *meta_find(const StMeta *m, int n, const char *key) {
   for (int i = 0; i < n; i++)
     if (!strcmp(m[i].key, key)) return m[i].value;
   return NULL;
 }
 
 void meaning_read(ImageMeaning *m, const StMeta *meta, int nmeta, int channels) {
-  const char *list = find(meta, nmeta, "channels"), *voxel = find(meta, nmeta, "unit.voxel");
+  const char *list = meta_find(meta, nmeta, "channels"),
+             *voxel = meta_find(meta, nmeta, "unit.voxel");
   *m = (ImageMeaning){.known = true};
   m->n = list ? channels_parse(list, m->ch) : 0;
   if (m->n != channels) {
@@ -25,7 +26,7 @@ void meaning_read(ImageMeaning *m, const StMeta *meta, int nmeta, int channels) 
   for (int k = 0; k < m->n; k++) {
     char key[32];
     snprintf(key, sizeof key, "window.%s", channel_name(m->ch[k]));
-    const char *text = find(meta, nmeta, key);
+    const char *text = meta_find(meta, nmeta, key);
     if (!text || !window_parse(text, &m->window[k]) || m->window[k].mode == WINDOW_DISPLAY ||
         m->window[k].hi <= m->window[k].lo) {
       m->known = false;
@@ -102,10 +103,9 @@ Status sheet_draw(const Sheet *s, const char *path, Error *e) {
     }
   }
   Canvas c;
-  Status st = canvas_new(
+  TRY(canvas_new(
       &c, PRLX_MAX(cols * cw + GAP, 6 * (int)PRLX_MAX(strlen(s->head), strlen(s->foot)) + 2 * GAP),
-      height, 24, e);
-  if (st != ST_OK) return st;
+      height, 24, e));
   canvas_text(&c, GAP, 6, 1, 0xffffff, s->head);
   y -= ch;
   col = cols;
@@ -132,7 +132,7 @@ Status sheet_draw(const Sheet *s, const char *path, Error *e) {
   }
   canvas_text(&c, GAP, height - 12, 1, 0xe0e0e0, s->foot);
   sheet_bar(&c, s, zoom, GAP, height - 23);
-  st = canvas_write(&c, path, e);
+  const Status st = canvas_write(&c, path, e);
   canvas_free(&c);
   return st;
 }

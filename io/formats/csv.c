@@ -1,0 +1,127 @@
+/* csv.c: see csv.h. */
+#include "io/formats/csv.h"
+#include <string.h>
+#include "io/formats/file.h"
+
+enum { CSV_COLUMNS = 64, CSV_BYTES = 16 << 20 };
+
+void csv_free(Csv *c) {
+  mem_free(c->path);
+  mem_free(c->text);
+  mem_free(c->col);
+  mem_free(c->cell);
+  *c = (Csv){0};
+}
+
+int csv_column(const Csv *c, const char *name) {
+  for (int i = 0; i < c->ncol; i++)
+    if (!strcmp(c->col[i], name)) return i;
+  return -1;
+}
+
+/* Cuts one cell out of the text in place. *p moves behind it; returns what ended it: ',' '\n' or 0
+ * (end of the file), '?' for a broken quote. */
+static int csv_next_cell(char **p, char **cell) {
+  char *in = *p, *out = *cell = *p;
+  bool quoted = *in == '"';
+  if (quoted) in++, out = *cell = in;
+  for (; *in; in++) {
+    if (quoted) {
+      if (*in != '"')
+        *out++ = *in;
+      else if (in[1] == '"')
+        *out++ = *in++;
+      else
+        quoted = false;
+    } else if (*in == ',' || *in == '\n')
+      break;
+    else if (*in != '\r')
+      *out++ = *in;
+  }
+  const int stop = *in;
+  if (quoted) return '?';
+  *p = stop ? in + 1 : in;
+  *out = 0;
+  return stop;
+}
+
+/* The cells of the next line, which is number `line`; n: how many. */
+static Status csv_line(const Csv *c, char **p, int line, char *row[CSV_COLUMNS], int *n, Error *e) {
+  int stop;
+  *n = 0;
+  do {
+    if (*n == CSV_COLUMNS)
+      return err_set(e, ST_FORMAT, "%s: row %d has more than %d columns; expected %s", c->path,
+                     line, CSV_COLUMNS, c->wanted);
+    stop = csv_next_cell(p, &row[*n]);
+    if (stop == '?')
+      return err_set(e, ST_FORMAT, "%s: row %d: a quotation mark is not closed", c->path, line);
+    ++*n;
+  } while (stop == ',');
+  return ST_OK;
+}
+
+static Status csv_header(Csv *c, char *const *row, int n, Error *e) {
+  c->ncol = n;
+  c->col = mem_alloc((size_t)n * sizeof *c->col);
+  if (!c->col) return err_set(e, ST_NOMEM, "%s: out of memory", c->path);
+  memcpy(c->col, row, (size_t)n * sizeof *row);
+  return ST_OK;
+}
+
+static Status csv_row(Csv *c, int *cap, char *const *row, int n, Error *e) {
+  const size_t bytes = (size_t)n * sizeof *row;
+  if (c->nrow == *cap) {
+    const int next = *cap ? 2 * *cap : 64;
+    char **grown = mem_grow(c->cell, (size_t)*cap * bytes, (size_t)next * bytes);
+    if (!grown) return err_set(e, ST_NOMEM, "%s: out of memory", c->path);
+    c->cell = grown;
+    *cap = next;
+  }
+  memcpy(c->cell + (size_t)c->nrow++ * (size_t)n, row, bytes);
+  return ST_OK;
+}
+
+static Status csv_parse(Csv *c, Error *e) {
+  char *p = c->text, *row[CSV_COLUMNS];
+  int n, cap = 0;
+  if (!strncmp(p, "\xef\xbb\xbf", 3)) p += 3;
+  for (int line = 1; *p; line++) {
+    TRY(csv_line(c, &p, line, row, &n, e));
+    if (n == 1 && !*row[0]) continue;
+    if (c->ncol == 0) {
+      TRY(csv_header(c, row, n, e));
+      continue;
+    }
+    if (n != c->ncol)
+      return err_set(e, ST_FORMAT, "%s: row %d has %d columns; expected %d as in the header",
+                     c->path, line, n, c->ncol);
+    TRY(csv_row(c, &cap, row, n, e));
+  }
+  return c->ncol ? ST_OK
+                 : err_set(e, ST_FORMAT, "%s: the file is empty; expected %s", c->path, c->wanted);
+}
+
+Status csv_read(const char *path, const char *wanted, Csv *c, Error *e) {
+  uint8_t *data = NULL;
+  size_t n = 0;
+  *c = (Csv){.wanted = wanted};
+  TRY(file_read(path, &data, &n, CSV_BYTES, e));
+  Status s = ST_OK;
+  if (memchr(data, 0, n)) {
+    s = err_set(e, ST_FORMAT, "%s: holds zero bytes; expected comma-separated text", path);
+    goto done;
+  }
+  c->text = mem_alloc(n + 1);
+  c->path = mem_strdup(path);
+  if (!c->text || !c->path) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    goto done;
+  }
+  memcpy(c->text, data, n);
+  s = csv_parse(c, e);
+done:
+  mem_free(data);
+  if (s != ST_OK) csv_free(c);
+  return s;
+}
