@@ -169,6 +169,36 @@ void bids_scan_label(const char *scan, ScanEntity entity, char out[BIDS_LABEL]) 
   }
 }
 
+/* Letter by letter, runs of digits by their value. */
+static int label_order(const char *a, const char *b) {
+  while (*a && *b) {
+    if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
+      a += strspn(a, "0");
+      b += strspn(b, "0");
+      const size_t n = strspn(a, "0123456789"), m = strspn(b, "0123456789");
+      const int d = n != m ? (n > m) - (n < m) : strncmp(a, b, n);
+      if (d) return d;
+      a += n;
+      b += m;
+      continue;
+    }
+    const int x = tolower((unsigned char)*a++), y = tolower((unsigned char)*b++);
+    if (x != y) return x - y;
+  }
+  return (*a != 0) - (*b != 0);
+}
+
+int bids_scan_order(const char *a, const char *b) {
+  char x[BIDS_LABEL], y[BIDS_LABEL];
+  for (int k = 0; k < ENT_COUNT; k++) {
+    bids_scan_label(a, (ScanEntity)k, x);
+    bids_scan_label(b, (ScanEntity)k, y);
+    const int d = label_order(x, y);
+    if (d) return d;
+  }
+  return 0;
+}
+
 void bids_patient_key(const char *subject, char key[2 * BIDS_LABEL]) {
   const char *s = subject + strspn(subject, " \t");
   const char *end = s + bids_subject_length(s);

@@ -41,6 +41,10 @@ Status bids_scan(const char *const label[ENT_COUNT], char out[BIDS_SCAN], Error 
 /* Label of one entity of a scan text, "" if it has none: (ENT_SES, "ses-02_run-1") is "02". */
 void bids_scan_label(const char *scan, ScanEntity entity, char out[BIDS_LABEL]);
 
+/* Order of two scans in time as far as their names tell: by session, then acquisition,
+ * reconstruction, run; numbers within labels count as numbers (M6 before M12). <0, 0, >0. */
+int bids_scan_order(const char *a, const char *b);
+
 /* What two spellings of a patient have in common: "sub-01", "01", "Sub-1 " and "sub-01_ses-02" give
  * one key. Case, the prefix sub-, entities behind it, zeros in front of numbers and the kind of
  * separator do not count. */

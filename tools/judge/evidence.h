@@ -2,7 +2,9 @@
  *
  *   folder of prlx project ── evidence_load.c ──> images, targets, w, truth (Evidence)
  *   training data ─────────── evidence_near.c ──> nearest neighbours by pixel and by LPIPS features
- *   numbers per lesion ────── evidence_table.c ─> evidence.tsv, summary.tsv, words
+ *   later visits ──────────── evidence_later.c ─> what became of lesions that were disputed
+ *   numbers per lesion ────── evidence_table.c ─> evidence.tsv, summary.tsv
+ *                             evidence_words.c ─> words
  *                             evidence_page.c ──> histogram.svg, sheet.png, evidence.html */
 #ifndef PRLX_EVIDENCE_TOOL_H
 #define PRLX_EVIDENCE_TOOL_H
@@ -67,6 +69,7 @@ typedef struct EvArgs {
 typedef struct EvLesion {
   char name[64];
   char subject[64];
+  char scan[64]; /* "ses-02", "" where the cohort has no scans */
   int64_t group;
   int slices, cls /* readers: 0, 1, 2 = ambiguous, -1 */;
   int64_t first; /* its first image */
@@ -76,7 +79,10 @@ typedef struct EvLesion {
   /* its image nearest to a training image; -1 */
   int64_t px_image;
   int64_t lp_image;
-  int truth; /* truth_rim: 0, 1; -1 unknown */
+  int truth;           /* truth_rim: 0, 1; -1 unknown */
+  int visits;          /* later ones of this lesion in the cohort */
+  int later;           /* what both readers say at the first one at which they agree: 0, 1; -1 */
+  char later_scan[64]; /* that visit */
   /* truth_* of the cohort, NAN unknown */
   double conspicuity;
   double rim_ppb;
@@ -109,6 +115,8 @@ typedef struct Evidence {
   float *rim;            /* [n][h*w] true rim of the slice, NULL: none anywhere */
   bool has_map;
   bool has_truth;
+  bool has_scans;  /* the images say which visit they are of */
+  bool has_visits; /* the cohort knows later ones */
   bool in_ppb;
   int runs; /* classifiers */
   char target_from[600];
@@ -136,6 +144,11 @@ Status evidence_scores(Evidence *ev, Error *e); /* --model */
 /* Values of the first channel at -1 and 1 in ppb; false: unknown scale. */
 bool image_ppb(const Dataset *d, int64_t i, double limits[2]);
 
+/* ---- evidence_later.c ---- */
+/* r->visits, later, later_scan from the rows of the same patient and lesion at scans that come
+ * after that of `own`, the lesion's row (bids_scan_order). */
+void evidence_later_visits(Evidence *ev, const Cohort *c, const Lesion *own, EvLesion *r);
+
 /* ---- evidence_near.c ---- */
 /* Opens --train and finds the neighbours of ev->d; ST_INTERRUPTED after Ctrl-C. */
 Status evidence_near(Evidence *ev, Error *e);
@@ -153,6 +166,7 @@ double summary_value(const Evidence *ev, const EvLesion *r, int k);
 /* subject_lesion_zNN or the name of a training image */
 const char *ev_train_name(const Evidence *ev, int64_t image, char out[160]);
 
+/* ---- evidence_words.c ---- */
 /* What it says in words, line by line, into text (cut at n). */
 Status evidence_words(const Evidence *ev, char *text, size_t n, Error *e);
 

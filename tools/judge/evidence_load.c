@@ -62,10 +62,13 @@ static Status list_lesions(Evidence *ev, Error *e) {
                            : d->labels ? (int)d->labels[i]
                                        : -1,
                     .truth = -1,
+                    .later = -1,
                     .conspicuity = NAN,
                     .rim_ppb = NAN};
     if (src) {
       snprintf(r->name, sizeof r->name, "%.63s", src->name[l]);
+      snprintf(r->scan, sizeof r->scan, "%.63s", src->scan[l]);
+      ev->has_scans |= r->scan[0] != 0;
       snprintf(r->subject, sizeof r->subject, "%.63s", src->subject[src->subject_of[l]]);
       at[l] = ev->lesions + 1;
     } else {
@@ -192,6 +195,7 @@ static bool same_image(const Dataset *a, int64_t i, const Dataset *b, int64_t k)
   if (a->src && b->src) {
     const DatasetLesions *x = a->src, *y = b->src;
     return x->slice[i] == y->slice[k] && !strcmp(x->name[x->lesion[i]], y->name[y->lesion[k]]) &&
+           !strcmp(x->scan[x->lesion[i]], y->scan[y->lesion[k]]) &&
            !strcmp(x->subject[x->subject_of[x->lesion[i]]],
                    y->subject[y->subject_of[y->lesion[k]]]);
   }
@@ -323,16 +327,14 @@ done:
 
 static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
   EvLesion *row = &ev->row[r];
-  int i = 0;
-  while (i < c->n &&
-         (strcmp(c->lesion[i].subject, row->subject) || strcmp(c->lesion[i].lesion, row->name)))
-    i++;
-  if (i == c->n)
+  const int i = cohort_find(c, row->subject, row->scan, row->name);
+  if (i < 0)
     return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
                    c->table.path, row->name, row->subject);
   const Lesion *l = &c->lesion[i];
   const double truth = truth_number(c, l, "truth_rim");
   row->cls = l->cls == CLASS_UNREAD ? -1 : (int)l->cls;
+  evidence_later_visits(ev, c, l, row);
   row->truth = isnan(truth) ? -1 : truth > 0.5;
   row->conspicuity = truth_number(c, l, "truth_conspicuity");
   row->rim_ppb = truth_number(c, l, "truth_rim_ppb");
@@ -379,12 +381,9 @@ static Status target_from_cohort(Evidence *ev, const Cohort *c, int64_t i, const
   char warning[256];
   Status s = ST_OK;
   unsigned mask = 0;
-  int k = 0;
+  const int k = cohort_find(c, row->subject, row->scan, row->name);
   for (int q = 0; q < nch; q++) mask |= 1u << ch[q];
-  while (k < c->n &&
-         (strcmp(c->lesion[k].subject, row->subject) || strcmp(c->lesion[k].lesion, row->name)))
-    k++;
-  if (k == c->n)
+  if (k < 0)
     return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
                    c->table.path, row->name, row->subject);
   TRY(lesion_read(c, k, mask, (ChiUnits)ev->a.units, &v, warning, e));

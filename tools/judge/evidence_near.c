@@ -55,7 +55,9 @@ static int64_t train_lesion(const Dataset *t, int64_t i) { return t->src ? t->sr
 static int64_t own_lesion(const Evidence *ev, const EvLesion *r) {
   const DatasetLesions *s = ev->train.src;
   for (int64_t l = 0; s && ev->d.src && l < s->n; l++)
-    if (!strcmp(s->name[l], r->name) && !strcmp(s->subject[s->subject_of[l]], r->subject)) return l;
+    if (!strcmp(s->name[l], r->name) && !strcmp(s->scan[l], r->scan) &&
+        !strcmp(s->subject[s->subject_of[l]], r->subject))
+      return l;
   for (int64_t i = 0; !s && !ev->d.src && ev->train.names && i < ev->train.n; i++)
     if (!strcmp(ev->train.names[i], r->name)) return i;
   return -1;

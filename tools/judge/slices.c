@@ -87,12 +87,21 @@ static int64_t subject_index(SliceSet *s, int64_t rows, const char *subject) {
   return s->subjects++;
 }
 
+/* Unique within the subject, also where it was scanned several times: "ses-02_lesion-03". Data sets
+ * keep names of images short enough for it to fit. */
+static void slice_lesion_name(const DatasetLesions *src, int64_t i, char out[64]) {
+  char text[160];
+  snprintf(text, sizeof text, "%s%s%s", src->scan[i], src->scan[i][0] ? "_lesion-" : "",
+           src->name[i]);
+  snprintf(out, 64, "%.63s", text);
+}
+
 static void add_lesions(SliceSet *s, const Dataset *d, int cls) {
   const int64_t n = d->src ? d->src->n : d->n;
   for (int64_t k = 0; k < n; k++) {
     SliceLesion *r = &s->row[s->lesions + k];
     if (d->src) {
-      memcpy(r->name, d->src->name[k], 64);
+      slice_lesion_name(d->src, k, r->name);
       memcpy(r->subject, d->src->subject[d->src->subject_of[k]], 64);
       r->label = (int)d->src->label[k];
     } else {
