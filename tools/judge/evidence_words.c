@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include "models/judge/agreement.h"
 #include "models/judge/evaluate.h"
 #include "tools/judge/evidence_impl.h"
@@ -169,6 +170,23 @@ static void truth_lines(Words *w) {
   if (w->st == ST_OK) w->st = auc_line(w, true_rim, "true rims");
 }
 
+/* A lesion whose other visit taught the network is no new one to it. */
+static void later_trained(Words *w) {
+  const DatasetLesions *src = w->ev->train.src;
+  int64_t n = 0;
+  for (int64_t i = 0; src && i < w->ev->lesions; i++) {
+    const EvLesion *r = &w->ev->row[i];
+    bool found = false;
+    for (int64_t k = 0; k < src->n && r->later >= 0 && !found; k++)
+      found =
+          !strcmp(src->name[k], r->name) && !strcmp(src->subject[src->subject_of[k]], r->subject);
+    n += found;
+  }
+  if (n)
+    words_say(w, "%lld of these lesions are among the training data, from this or another visit.\n",
+              (long long)n);
+}
+
 /* The best truth that a cohort of patients has: readers disagreed at one visit and agree at a later
  * one. */
 static void later_lines(Words *w) {
@@ -201,6 +219,7 @@ static void later_lines(Words *w) {
   if (known)
     words_say(w, "That later word is the truth of this visit (phantom) in %lld of %lld.\n",
               (long long)same, (long long)known);
+  later_trained(w);
   const Spread a = words_get(w, SUB_ALL, F_LATER0), b = words_get(w, SUB_ALL, F_LATER1);
   char t[2][80];
   if (!a.n || !b.n) return;
