@@ -52,6 +52,10 @@ typedef struct prlx_error {
 typedef struct prlx_network prlx_network;       /* a generator with what its images mean */
 typedef struct prlx_vgg prlx_vgg;               /* VGG16 with LPIPS heads */
 typedef struct prlx_projection prlx_projection; /* denoised images and how they were found */
+typedef struct prlx_classifier prlx_classifier; /* is there a rim? one or several runs */
+typedef struct prlx_dataset prlx_dataset;       /* images [n,C,H,W], labels, names, metadata */
+typedef struct prlx_volume prlx_volume;         /* a NIfTI volume */
+typedef struct prlx_trainer prlx_trainer;       /* a generator and a discriminator in training */
 typedef struct prlx_device prlx_device;         /* a GPU; NULL: the CPU */
 
 PRLX_API const char *prlx_version(void); /* of the library that runs: compare with PRLX_VERSION */
@@ -59,6 +63,58 @@ PRLX_API const char *prlx_version(void); /* of the library that runs: compare wi
 /* Worker threads; 0: environment PRLX_THREADS, else the usable cores. Not while another call runs.
  */
 PRLX_API void prlx_threads(int n);
+
+/* name "cuda" (the first GPU), "cuda:1", ...; precision NULL (tf32), "strict", "tf32", "f16", "bf16".
+ * PRLX_INVALID: this build has no CUDA, or no such device answers. Close it after all calls that use
+ * it; one call at a time may. */
+PRLX_API prlx_status prlx_device_open(const char *name, const char *precision, prlx_device **out,
+                                      prlx_error *e);
+PRLX_API void prlx_device_close(prlx_device *d);
+
+/* ---- data sets, pictures, volumes ---- */
+/* Zero images [n,C,H,W] to be filled in; labels: with a class per image. */
+PRLX_API prlx_status prlx_dataset_new(int64_t n, int channels, int height, int width, bool labels,
+                                      prlx_dataset **out, prlx_error *e);
+
+/* A .safetensors file as `prlx pack` writes it. */
+PRLX_API prlx_status prlx_dataset_open(const char *path, prlx_dataset **out, prlx_error *e);
+
+/* n PNG files of side x side pixels, any colour type, as grey: 0..255 becomes [-1,1]. */
+PRLX_API prlx_status prlx_dataset_from_png(int n, const char *const *paths, int side,
+                                           prlx_dataset **out, prlx_error *e);
+
+/* Values and metadata as they are; the file is there whole or not at all. */
+PRLX_API prlx_status prlx_dataset_save(const prlx_dataset *d, const char *path, prlx_error *e);
+PRLX_API void prlx_dataset_free(prlx_dataset *d);
+PRLX_API int64_t prlx_dataset_count(const prlx_dataset *d); /* n */
+PRLX_API int prlx_dataset_channels(const prlx_dataset *d);  /* C */
+PRLX_API int prlx_dataset_height(const prlx_dataset *d);    /* H */
+PRLX_API int prlx_dataset_width(const prlx_dataset *d);     /* W */
+PRLX_API float *prlx_dataset_images(prlx_dataset *d);       /* [n,C,H,W]; may be written */
+PRLX_API int64_t *prlx_dataset_labels(prlx_dataset *d);     /* [n]; NULL: none; may be written */
+PRLX_API const char *prlx_dataset_name(const prlx_dataset *d, int64_t i); /* "" if it has none */
+
+/* Metadata: "channels", "window.chi", "source", ...; NULL: no such key. set adds or replaces. */
+PRLX_API const char *prlx_dataset_meta(const prlx_dataset *d, const char *key);
+PRLX_API prlx_status prlx_dataset_set_meta(prlx_dataset *d, const char *key, const char *value,
+                                           prlx_error *e);
+
+/* image [height,width] in network units as an 8-bit grey PNG: (v + 1) 127.5, clamped. */
+PRLX_API prlx_status prlx_png_write(const char *path, int width, int height, const float *image,
+                                    prlx_error *e);
+
+/* NIfTI-1 or -2, .nii, .nii.gz or .hdr/.img, any number type, scaling applied. */
+PRLX_API prlx_status prlx_volume_read(const char *path, prlx_volume **out, prlx_error *e);
+PRLX_API void prlx_volume_free(prlx_volume *v);
+PRLX_API const float *prlx_volume_data(const prlx_volume *v);    /* [nt,nz,ny,nx], x fastest */
+PRLX_API const int64_t *prlx_volume_dim(const prlx_volume *v);   /* [4]: nx, ny, nz, nt */
+PRLX_API const double *prlx_volume_affine(const prlx_volume *v); /* [16] voxel -> mm */
+PRLX_API const char *prlx_volume_warning(const prlx_volume *v);  /* "" or what is odd */
+
+/* Writes float32 NIfTI-1, compressed when path ends in .gz; description: at most 79 characters. */
+PRLX_API prlx_status prlx_volume_write(const char *path, const float *data, const int64_t dim[4],
+                                       const double affine[16], const char *description,
+                                       prlx_error *e);
 
 /* ---- models ---- */
 /* A network as `prlx train` or `prlx import` writes it, or the folder of a run. Checked completely
@@ -81,6 +137,21 @@ PRLX_API prlx_status prlx_vgg_load(const char *path, const char *data_dir, prlx_
                                    prlx_error *e);
 PRLX_API void prlx_vgg_free(prlx_vgg *vgg);
 PRLX_API const char *prlx_vgg_name(const prlx_vgg *vgg); /* belongs to every printed distance */
+
+/* LPIPS of n pairs of images [n,C,R,R]; distance [n]. */
+PRLX_API prlx_status prlx_lpips(const prlx_vgg *vgg, int64_t n, int channels, int side,
+                                const float *a, const float *b, double *distance, prlx_error *e);
+
+/* A rim classifier as `prlx classify` writes it: a file, or a folder of runs, which are averaged. */
+PRLX_API prlx_status prlx_classifier_load(const char *path, prlx_classifier **out, prlx_error *e);
+PRLX_API void prlx_classifier_free(prlx_classifier *c);
+PRLX_API int prlx_classifier_classes(const prlx_classifier *c);          /* 2: non-rim, rim */
+PRLX_API const char *prlx_classifier_channels(const prlx_classifier *c); /* such as "chi,flair" */
+
+/* images [n,C,H,W] of these channels -> probability [n,classes]. */
+PRLX_API prlx_status prlx_classify(const prlx_classifier *c, int64_t n, int channels, int height,
+                                   int width, const float *images, double *probability,
+                                   prlx_error *e);
 
 /* ---- synthetic lesions ---- */
 typedef enum prlx_noise { PRLX_NOISE_CONST, PRLX_NOISE_RANDOM, PRLX_NOISE_NONE } prlx_noise;
@@ -163,6 +234,39 @@ PRLX_API int prlx_projection_steps(const prlx_projection *r, int64_t i);
 /* Mean [w_dim] and scalar deviation of W that the projection started from. */
 PRLX_API const float *prlx_projection_w_avg(const prlx_projection *r);
 PRLX_API double prlx_projection_w_std(const prlx_projection *r);
+
+/* ---- training (StyleGAN2-ADA) ---- */
+typedef struct prlx_train_options {
+  size_t size;
+  const char *preset;  /* "small": two CPU cores; "paper" */
+  uint64_t seed;       /* 0 */
+  int batch;           /* 0: of the preset; images per iteration */
+  bool conditional;    /* false; true: the labels of the data set are classes */
+  bool mirror;         /* true: flipped copies, too */
+  size_t max_bytes;    /* 0: available memory */
+  prlx_device *device; /* NULL: CPU */
+} prlx_train_options;
+
+/* Of one iteration; the caller sets size. */
+typedef struct prlx_train_info {
+  size_t size;
+  int64_t images; /* shown so far */
+  double g_loss;
+  double d_loss; /* of real and generated images together */
+  double ada_p;  /* probability of augmentation */
+} prlx_train_info;
+PRLX_API void prlx_train_defaults(prlx_train_options *o, size_t size);
+
+/* d is borrowed until the trainer is freed. o NULL: defaults. PRLX_NOMEM says need and limit. */
+PRLX_API prlx_status prlx_trainer_new(const prlx_dataset *d, const prlx_train_options *o,
+                                      prlx_trainer **out, prlx_error *e);
+PRLX_API void prlx_trainer_free(prlx_trainer *t);
+
+/* One iteration. info may be NULL. PRLX_NUMERIC: a loss is not finite; what was saved is intact. */
+PRLX_API prlx_status prlx_trainer_step(prlx_trainer *t, prlx_train_info *info, prlx_error *e);
+
+/* The network as it stands (averaged weights), with what the data set says about its images. */
+PRLX_API prlx_status prlx_trainer_save(prlx_trainer *t, const char *path, prlx_error *e);
 #ifdef __cplusplus
 }
 #endif

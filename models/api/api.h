@@ -3,7 +3,10 @@
 #ifndef PRLX_API_IMPL_H
 #define PRLX_API_IMPL_H
 #include "core/backend.h"
+#include "io/formats/nifti.h"
+#include "io/images/dataset.h"
 #include "models/gan/projector.h"
+#include "models/judge/classifier.h"
 #include "models/store/netfile.h"
 #include "prlx.h"
 
@@ -12,6 +15,17 @@ struct prlx_network {
 };
 struct prlx_vgg {
   Vgg vgg;
+};
+struct prlx_classifier {
+  Classifier *run; /* [runs] */
+  int runs;
+  char channels[64];
+};
+struct prlx_dataset {
+  Dataset set;
+};
+struct prlx_volume {
+  Nifti nifti;
 };
 
 /* The public device is the backend itself. */

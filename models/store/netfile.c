@@ -323,6 +323,31 @@ Status network_save(const char *path, const Generator *G, const StMeta *meta, in
   return s;
 }
 
+Status network_save_trained(const char *path, const Generator *G, const StMeta *data, int ndata,
+                            int64_t images, uint64_t seed, const char *config, Error *e) {
+  char kimg[40], seed_text[32];
+  StMeta *kept = NULL, *all = NULL;
+  int n = 0;
+  snprintf(kimg, sizeof kimg, "%.3f", (double)images / 1000);
+  snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
+  TRY(meta_of_images(data, ndata, &kept, &n, e));
+  Status s = ST_OK;
+  all = mem_alloc((size_t)(n + 3) * sizeof *all);
+  if (!all) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    goto done;
+  }
+  memcpy(all, kept, (size_t)n * sizeof *all);
+  all[n] = (StMeta){(char *)"train.kimg", kimg};
+  all[n + 1] = (StMeta){(char *)"train.seed", seed_text};
+  all[n + 2] = (StMeta){(char *)"train.config", (char *)config};
+  s = network_save(path, G, all, n + 2 + (config != NULL), false, e);
+done:
+  mem_free(all);
+  meta_free(kept, n);
+  return s;
+}
+
 /* ---- VGG16 ---- */
 
 /* Metadata "[123.68, 116.779, 103.939]" or "a,b,c", times k. False if absent. */

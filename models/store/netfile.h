@@ -38,6 +38,11 @@ const char *network_meta(const Network *net, const char *key); /* NULL if absent
 Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16,
                     Error *e);
 
+/* The same for a generator that was trained on images with metadata `data` [ndata]: what the images
+ * mean travels along, and train.kimg (`images` shown), train.seed, train.config (NULL: none). */
+Status network_save_trained(const char *path, const Generator *G, const StMeta *data, int ndata,
+                            int64_t images, uint64_t seed, const char *config, Error *e);
+
 /* The keys that say what the images are (channels, window.*, unit.*, source, licence): copies the
  * matching ones into *out (mem_free by meta_free). */
 Status meta_of_images(const StMeta *meta, int nmeta, StMeta **out, int *nout, Error *e);

@@ -198,22 +198,12 @@ static Status project_allocate(Job *j, Error *e) {
 
 /* ---- pictures ---- */
 
-/* the projector's own mapping: (v+1)*127.5, clamped, truncated (SEMANTICS 8) */
-static uint8_t png_level(double v) {
-  double x = (v + 1) * 127.5;
-  return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x;
-}
-
 static Status write_png(const char *dir, const char *name, const char *tail, int w, int h,
                         const float *img, Error *e) {
   char path[PATH_LEN];
+  prlx_error pe;
   TRY(path_format(path, e, "%s/%s%s.png", dir, name, tail));
-  uint8_t *px = mem_alloc((size_t)w * (size_t)h);
-  if (!px) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (int k = 0; k < w * h; k++) px[k] = png_level(img[k]);
-  Status s = png_write8(path, w, h, 1, px, e);
-  mem_free(px);
-  return s;
+  return api_status(prlx_png_write(path, w, h, img, &pe), &pe, e);
 }
 
 enum { STRIP_COLUMNS = 20 };

@@ -121,31 +121,12 @@ failed:
   return s;
 }
 
-/* The averaged generator alone, with what the images mean (window, unit, source) from the data set.
- */
 static Status save_network(TrainRun *r, const char *name, Error *e) {
-  char path[PATH_LEN], kimg[40], seed[32];
-  StMeta *images = NULL, *all = NULL;
-  int n = 0;
+  char path[PATH_LEN];
   TRY(run_path(r, path, name, e));
-  snprintf(kimg, sizeof kimg, "%.3f", (double)trainer_state(r->t)->cur_nimg / 1000);
-  snprintf(seed, sizeof seed, "%llu", (unsigned long long)trainer_config(r->t)->seed);
-  TRY(meta_of_images(r->data->meta, r->data->nmeta, &images, &n, e));
-  Status s = ST_OK;
-  all = mem_alloc((size_t)(n + 3) * sizeof *all);
-  if (!all) {
-    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-    goto done;
-  }
-  memcpy(all, images, (size_t)n * sizeof *all);
-  all[n] = (StMeta){(char *)"train.kimg", kimg};
-  all[n + 1] = (StMeta){(char *)"train.seed", seed};
-  all[n + 2] = (StMeta){(char *)"train.config", (char *)r->config};
-  s = network_save(path, trainer_G_ema(r->t), all, n + 3, false, e);
-done:
-  mem_free(all);
-  meta_free(images, n);
-  return s;
+  return network_save_trained(path, trainer_G_ema(r->t), r->data->meta, r->data->nmeta,
+                              trainer_state(r->t)->cur_nimg, trainer_config(r->t)->seed, r->config,
+                              e);
 }
 
 Status run_save(TrainRun *r, Error *e) {

@@ -14,10 +14,12 @@ VERSION    := $(shell sed -n 's/^.define PRLX_VERSION "\(.*\)"/\1/p' prlx.h)
 SONAME      = libprlx.so.$(firstword $(subst ., ,$(VERSION)))
 OBJCOPY    ?= objcopy
 
-# ---- the library. One object of it knows where it will be installed (PRLX_DATADIR); it alone is
-# compiled again for another PREFIX. ----
+# ---- the library. Two objects of it are its own: one knows where it will be installed
+# (PRLX_DATADIR; it alone is compiled again for another PREFIX), one whether it has CUDA. ----
 LIB_DATA   = $(BUILD)/models/store/datapath.lib.o
-LIB_OBJ    = $(filter-out $(BUILD)/models/store/datapath.o,$(LIBOBJ)) $(LIB_DATA) $(CUDAOBJ)
+LIB_DEVICE = $(BUILD)/models/api/api_device.lib.o
+LIB_OBJ    = $(filter-out $(LIB_DATA:.lib.o=.o) $(LIB_DEVICE:.lib.o=.o),$(LIBOBJ)) \
+             $(LIB_DATA) $(LIB_DEVICE) $(CUDAOBJ)
 PREFIX_OF  = $(BUILD)/prefix.$(subst /,_,$(subst $(space),_,$(PREFIX)))
 empty     :=
 space     := $(empty) $(empty)
@@ -26,6 +28,11 @@ $(PREFIX_OF):
 $(LIB_DATA): models/store/datapath.c $(PREFIX_OF) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -DPRLX_DATADIR='"$(DATADIR)"' -c -o $@ $<
+$(LIB_DEVICE): EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_CUDA)
+$(LIB_DEVICE): models/api/api_device.c $(BUILD)/flags \
+               $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -c -o $@ $<
 
 # One relocatable object in which all names but prlx_* are local: nothing of ours can clash with a
 # name of the program that links it.
