@@ -117,8 +117,8 @@ PRLX_API prlx_status prlx_volume_write(const char *path, const float *data, cons
                                        prlx_error *e);
 
 /* ---- models ---- */
-/* A network as `prlx train` or `prlx import` writes it, or the folder of a run. Checked completely
- * before use. */
+/* A network as `prlx train` or `prlx import` writes it, or the folder of a run; NULL: the bundled
+ * demonstration (64 x 64, one channel, no susceptibility scale). Checked completely before use. */
 PRLX_API prlx_status prlx_network_load(const char *path, prlx_network **out, prlx_error *e);
 PRLX_API void prlx_network_free(prlx_network *net);
 PRLX_API int prlx_network_channels(const prlx_network *net);   /* C of its images */
@@ -267,6 +267,65 @@ PRLX_API prlx_status prlx_trainer_step(prlx_trainer *t, prlx_train_info *info, p
 
 /* The network as it stands (averaged weights), with what the data set says about its images. */
 PRLX_API prlx_status prlx_trainer_save(prlx_trainer *t, const char *path, prlx_error *e);
+
+/* ---- graphs: computing and differentiating with operations of your own (CPU) ----
+ * Building: errors stick; after one every value is 0 and prlx_graph_status says what was first. */
+typedef struct prlx_graph prlx_graph;
+typedef struct prlx_plan prlx_plan;
+typedef int32_t prlx_val; /* a value of a graph; 0: none */
+typedef struct prlx_shape {
+  int rank; /* 0 (a scalar) to 6 */
+  int64_t dim[6];
+} prlx_shape;
+
+/* An operation: how its result is shaped, computed and differentiated. Must outlive the graph. */
+typedef struct prlx_op {
+  size_t size; /* sizeof(prlx_op) */
+  const char *name;
+  int inputs;          /* 1 to 4 */
+  bool differentiable; /* false: grad is not called and may be NULL */
+  const void *context; /* for the callbacks, kept as it is */
+  /* in [inputs] -> *out; false: these operands do not fit */
+  bool (*shape)(const void *context, const prlx_shape *in, prlx_shape *out);
+  /* x [inputs] row-major -> y. Pure: the same bits for the same x, nothing kept */
+  void (*run)(const void *context, const prlx_shape *in, const float *const *x, float *y);
+  /* dy: gradient of y. dx [inputs]: gradient of x, built of operations (so it can be differentiated
+   * again), 0: none */
+  void (*grad)(const void *context, prlx_graph *g, const prlx_val *x, prlx_val y, prlx_val dy,
+               prlx_val *dx);
+} prlx_op;
+
+/* NULL: out of memory. */
+PRLX_API prlx_graph *prlx_graph_new(void);
+PRLX_API void prlx_graph_free(prlx_graph *g);
+
+/* The first failure of building, or PRLX_OK. */
+PRLX_API prlx_status prlx_graph_status(const prlx_graph *g, prlx_error *e);
+
+/* Filled in before each run (prlx_plan_data); and fixed numbers, copied. */
+PRLX_API prlx_val prlx_graph_input(prlx_graph *g, const char *name, prlx_shape s);
+PRLX_API prlx_val prlx_graph_constant(prlx_graph *g, prlx_shape s, const float *data);
+
+/* An operation of the library by name, with its attributes (NULL: none). Of two values: add sub mul
+ * div maximum (equal rank, axes of 1 stretch; scalars fit all), matmul, conv2d {stride, pad}. Of
+ * one: neg square sqrt rsqrt exp log sigmoid tanh softplus abs, sum and mean (of all, a scalar),
+ * axpb {a, b} = a x + b, lrelu {slope}, clamp {low, high}. */
+PRLX_API prlx_val prlx_graph_op(prlx_graph *g, const char *name, const prlx_val *in,
+                                const double *attributes);
+PRLX_API prlx_val prlx_graph_own(prlx_graph *g, const prlx_op *op, const prlx_val *in);
+
+/* Gradient of the sum of y with respect to x, a value like any other: of x's shape. */
+PRLX_API prlx_val prlx_graph_grad(prlx_graph *g, prlx_val y, prlx_val x);
+PRLX_API prlx_shape prlx_graph_shape(const prlx_graph *g, prlx_val v);
+
+/* What runs: out [n] and all they need. The graph must outlive it and stay as it is. */
+PRLX_API prlx_status prlx_plan_new(const prlx_graph *g, int n, const prlx_val *out, prlx_plan **p,
+                                   prlx_error *e);
+PRLX_API void prlx_plan_free(prlx_plan *p);
+PRLX_API prlx_status prlx_plan_run(prlx_plan *p, prlx_error *e);
+
+/* Memory of an input (write before a run) or an output (read after it); NULL for other values. */
+PRLX_API float *prlx_plan_data(prlx_plan *p, prlx_val v);
 #ifdef __cplusplus
 }
 #endif

@@ -49,12 +49,18 @@ Status api_label(const Network *net, int label, Error *e) {
 
 /* ---- networks ---- */
 
+static Status network_open(Network *net, const char *path, Error *e) {
+  char bundled[4400];
+  if (!path) TRY(data_find("network_small.safetensors", NULL, bundled, sizeof bundled, e));
+  return network_load(net, path ? path : bundled, e);
+}
+
 prlx_status prlx_network_load(const char *path, prlx_network **out, prlx_error *e) {
   Error in;
   prlx_network *n = mem_alloc(sizeof *n);
   *out = NULL;
-  Status s = n ? network_load(&n->net, path, &in)
-               : err_set(&in, ST_NOMEM, "%s: out of memory; free memory and try again", path);
+  Status s = n ? network_open(&n->net, path, &in)
+               : err_set(&in, ST_NOMEM, "network: out of memory; free memory and try again");
   if (s == ST_OK)
     *out = n;
   else
