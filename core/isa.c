@@ -21,17 +21,17 @@ IsaLevel isa_best(void) {
 
 int isa_set(IsaLevel level) {
   if ((unsigned)level > (unsigned)isa_best()) return 0;
-  current = (int)level;
+  __atomic_store_n(&current, (int)level, __ATOMIC_RELAXED);
   return 1;
 }
 
 IsaLevel isa_current(void) {
-  if (current < 0) {
-    const char *env = getenv("PRLX_ISA");
-    IsaLevel want = isa_best();
-    for (int i = 0; env && i < ISA_COUNT; i++)
-      if (strcmp(env, names[i]) == 0) want = (IsaLevel)i;
-    if (!isa_set(want)) current = (int)isa_best();
-  }
-  return (IsaLevel)current;
+  const int now = __atomic_load_n(&current, __ATOMIC_RELAXED);
+  if (now >= 0) return (IsaLevel)now;
+  const char *env = getenv("PRLX_ISA");
+  IsaLevel want = isa_best();
+  for (int i = 0; env && i < ISA_COUNT; i++)
+    if (strcmp(env, names[i]) == 0) want = (IsaLevel)i;
+  if (!isa_set(want)) isa_set(want = isa_best());
+  return want;
 }

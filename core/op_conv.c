@@ -143,17 +143,21 @@ static void dw_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *
 /* ---- algorithm: a function of the geometry and of PRLX_CONV only ---- */
 static int algo_setting = -1;
 
-void conv_set_algo(ConvAlgo algo) { algo_setting = (int)algo; }
+void conv_set_algo(ConvAlgo algo) {
+  __atomic_store_n(&algo_setting, (int)algo, __ATOMIC_RELAXED);
+}
 
 static ConvAlgo algo_wanted(void) {
-  if (algo_setting < 0) {
+  int algo = __atomic_load_n(&algo_setting, __ATOMIC_RELAXED);
+  if (algo < 0) {
     const char *env = getenv("PRLX_CONV");
     static const char *const names[] = {"auto", "direct", "winograd", "winograd2"};
-    algo_setting = CONV_AUTO;
+    algo = CONV_AUTO;
     for (int i = 0; env && i < COUNT_OF(names); i++)
-      if (strcmp(env, names[i]) == 0) algo_setting = i;
+      if (strcmp(env, names[i]) == 0) algo = i;
+    conv_set_algo((ConvAlgo)algo);
   }
-  return (ConvAlgo)algo_setting;
+  return (ConvAlgo)algo;
 }
 
 /* Side of the Winograd output tile (stride 1: 4 or 2; stride 2: 3), or 0 for the direct algorithm.

@@ -4,11 +4,14 @@
 #include "core/threads.h"
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static struct {
+  pthread_mutex_t
+      owner; /* who has the workers: one par_for at a time, or a change of their number */
   pthread_t thread[MAX_WORKERS];
   pthread_mutex_t mutex;
   pthread_cond_t wake;
@@ -22,7 +25,9 @@ static struct {
   int64_t next;
   void (*fn)(void *, int64_t, int);
   void *ctx;
-} P = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} P = {.owner = PTHREAD_MUTEX_INITIALIZER,
+       .mutex = PTHREAD_MUTEX_INITIALIZER,
+       .wake = PTHREAD_COND_INITIALIZER};
 
 static int cores_usable(void) {
   cpu_set_t set;
@@ -73,7 +78,7 @@ static void new_generation(void) {
   pthread_mutex_unlock(&P.mutex);
 }
 
-void threads_stop(void) {
+static void stop_workers(void) {
   if (!P.running) return;
   P.stop = 1;
   new_generation();
@@ -83,6 +88,12 @@ void threads_stop(void) {
   P.generation = 0;
 }
 
+void threads_stop(void) {
+  pthread_mutex_lock(&P.owner);
+  stop_workers();
+  pthread_mutex_unlock(&P.owner);
+}
+
 void threads_set(int n) {
   if (n <= 0) {
     const char *env = getenv("PRLX_THREADS");
@@ -90,37 +101,47 @@ void threads_set(int n) {
     if (n <= 0) n = cores_usable();
   }
   if (n > MAX_WORKERS) n = MAX_WORKERS;
-  if (n == P.count) return;
-  threads_stop();
-  P.count = n;
+  pthread_mutex_lock(&P.owner);
+  if (n != P.count) {
+    stop_workers();
+    __atomic_store_n(&P.count, n, __ATOMIC_RELAXED);
+  }
+  pthread_mutex_unlock(&P.owner);
 }
 
 int threads_count(void) {
-  if (!P.count) threads_set(0);
-  return P.count;
+  if (!__atomic_load_n(&P.count, __ATOMIC_RELAXED)) threads_set(0);
+  return __atomic_load_n(&P.count, __ATOMIC_RELAXED);
 }
 
 static void start_workers(void) {
   while (P.running < P.count - 1) {
     if (pthread_create(&P.thread[P.running], NULL, worker_main,
                        (void *)(intptr_t)(P.running + 1)) != 0) {
-      P.count = P.running + 1; /* fewer threads change the speed, never the result */
+      /* fewer threads change the speed, never the result */
+      __atomic_store_n(&P.count, P.running + 1, __ATOMIC_RELAXED);
       return;
     }
     P.running++;
   }
 }
 
-void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
-  if (n <= 0) return;
-  int count = threads_count();
-  if (n == 1 || count == 1) {
-    for (int64_t i = 0; i < n; i++) fn(ctx, i, 0);
-    return;
+static void wait_for_helpers(void) {
+  for (int k = 0; __atomic_load_n(&P.busy, __ATOMIC_ACQUIRE) > 0; k++) {
+    if (k > 2000)
+      sched_yield();
+    else
+      relax();
   }
-  if (P.running < count - 1) start_workers();
-  if (P.running == 0) {
+}
+
+void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
+  /* another thread has the workers: no waiting, the bits are the same */
+  const bool helped = n > 1 && threads_count() > 1 && pthread_mutex_trylock(&P.owner) == 0;
+  if (helped) start_workers();
+  if (!helped || !P.running) {
     for (int64_t i = 0; i < n; i++) fn(ctx, i, 0);
+    if (helped) pthread_mutex_unlock(&P.owner);
     return;
   }
   P.fn = fn;
@@ -130,10 +151,6 @@ void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
   __atomic_store_n(&P.busy, P.running, __ATOMIC_RELAXED);
   new_generation();
   work(0);
-  for (int k = 0; __atomic_load_n(&P.busy, __ATOMIC_ACQUIRE) > 0; k++) {
-    if (k > 2000)
-      sched_yield();
-    else
-      relax();
-  }
+  wait_for_helpers();
+  pthread_mutex_unlock(&P.owner);
 }

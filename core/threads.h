@@ -12,6 +12,7 @@ int threads_count(void);
 void threads_stop(void); /* joins the workers (before exit; leak checkers) */
 
 /* Calls fn(ctx, i, worker) once for every i in [0,n); worker in [0,threads_count()) names a private
- * scratch slot only. Returns when all are done. Not reentrant: a block may not call par_for. */
+ * scratch slot only. Returns when all are done. Not reentrant: a block may not call par_for. May be
+ * called by several threads: one has the workers, the others meanwhile run their blocks alone. */
 void par_for(int64_t n, void (*fn)(void *ctx, int64_t i, int worker), void *ctx);
 #endif

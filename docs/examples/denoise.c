@@ -12,7 +12,7 @@
 /* After each step: how near it is. Returning false would stop the projection. */
 static bool show(void *context, const prlx_project_progress *p) {
   (void)context;
-  if (p->lpips && p->step % 50 == 0)
+  if (p->step && p->step % 50 == 0 && !p->finished)
     fprintf(stderr, "step %d of %d: LPIPS %.4f\n", p->step, p->steps, p->lpips[0]);
   return true;
 }
