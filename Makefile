@@ -137,21 +137,21 @@ $(BUILD)/%.asset.o: $(BUILD)/%.asset.c
 $(BUILD)/%.mpi.o: %.c
 	@mkdir -p $(@D)
 	$(MPICC) $(BASE) $(CFLAGS) -DPRLX_HAVE_MPI -c -o $@ $<
-$(BUILD)/mpi.on $(BUILD)/mpi.off:
-	@mkdir -p $(@D); rm -f $(BUILD)/mpi.on $(BUILD)/mpi.off; touch $@
+$(BUILD)/mpi.on $(BUILD)/mpi.off: FORCE
+	@mkdir -p $(@D); test -f $@ || { rm -f $(BUILD)/mpi.on $(BUILD)/mpi.off; touch $@; }
 $(BUILD)/%.cuda.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) $(NVCCWARN) -I. $(GENCODE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 $(BUILD)/cuda/comm_nccl.cuda.o: NVCCWARN += \
     $(if $(filter-out 0,$(NCCL)),-DPRLX_HAVE_NCCL -I$(NCCL_HOME)/include)
 $(BUILD)/cuda/comm_nccl.cuda.o: $(BUILD)/nccl.$(if $(filter-out 0,$(NCCL)),on,off)
-$(BUILD)/nccl.on $(BUILD)/nccl.off:
-	@mkdir -p $(@D); rm -f $(BUILD)/nccl.on $(BUILD)/nccl.off; touch $@
+$(BUILD)/nccl.on $(BUILD)/nccl.off: FORCE
+	@mkdir -p $(@D); test -f $@ || { rm -f $(BUILD)/nccl.on $(BUILD)/nccl.off; touch $@; }
 # Only this object knows whether CUDA is in the program; it is compiled again when that changes.
 $(BUILD)/tools/cli/device.o: EXTRA += $(if $(filter-out 0,$(CUDA)),-DPRLX_HAVE_CUDA)
 $(BUILD)/tools/cli/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
-$(BUILD)/cuda.on $(BUILD)/cuda.off:
-	@mkdir -p $(@D); rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@
+$(BUILD)/cuda.on $(BUILD)/cuda.off: FORCE
+	@mkdir -p $(@D); test -f $@ || { rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@; }
 $(BUILD)/golden: $(GOLDOBJ) $(BUILD)/librooms.a
 	$(CC) $(CFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/librooms.a $(LDLIBS)
 $(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libtools.a $(BUILD)/librooms.a

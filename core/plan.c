@@ -331,6 +331,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   }
   if (!st && p->backend) st = device_lower(p, fuse, e);
   if (!st) st = plan_place(p, &o, e);
+  if (!st && !p->backend) st = plan_io(p, e);
   if (st) {
     plan_free(p);
     return st;

@@ -116,6 +116,10 @@ size_t plan_round(const Plan *p, size_t bytes); /* to the alignment of the arena
 bool plan_has_data(const Plan *p, Val v);       /* an input or output */
 Status plan_add_copy(Plan *p, Val v, real *to, Error *e);
 
+/* plan_run.c: memory of inputs and outputs, so that plan_data is never NULL for want of memory;
+ * plan_bind frees what it replaces */
+Status plan_io(Plan *p, Error *e);
+
 /* plan_device.c */
 /* after the steps are known: loops into stores of convolutions, storage types, scratch */
 Status device_lower(Plan *p, bool fuse, Error *e);

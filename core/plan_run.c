@@ -13,6 +13,12 @@ static Status io_memory(PVal *x, Error *e) {
                           (double)x->bytes / 1048576);
 }
 
+Status plan_io(Plan *p, Error *e) {
+  for (Val v = 1; v < p->n; v++)
+    if (p->v[v].mem == MEM_IO) TRY(io_memory(&p->v[v], e));
+  return ST_OK;
+}
+
 static real *address(Plan *p, Val v) {
   const PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_LEAF) return (real *)x->n.data;

@@ -20,11 +20,9 @@ LIB_DATA   = $(BUILD)/models/store/datapath.lib.o
 LIB_DEVICE = $(BUILD)/models/api/api_device.lib.o
 LIB_OBJ    = $(filter-out $(LIB_DATA:.lib.o=.o) $(LIB_DEVICE:.lib.o=.o),$(LIBOBJ)) \
              $(LIB_DATA) $(LIB_DEVICE) $(CUDAOBJ)
-PREFIX_OF  = $(BUILD)/prefix.$(subst /,_,$(subst $(space),_,$(PREFIX)))
-empty     :=
-space     := $(empty) $(empty)
-$(PREFIX_OF):
-	@mkdir -p $(@D); rm -f $(BUILD)/prefix.*; touch "$@"
+PREFIX_OF  = $(BUILD)/prefix
+$(PREFIX_OF): FORCE
+	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' >$@
 $(LIB_DATA): models/store/datapath.c $(PREFIX_OF) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -DPRLX_DATADIR='"$(DATADIR)"' -c -o $@ $<
@@ -89,4 +87,5 @@ uninstall:
 man: $(BUILD)/man/prlx.1
 $(BUILD)/man/prlx.1: $(BUILD)/prlx tools/make/man.awk tools/make/man.sh prlx.h
 	@sh tools/make/man.sh $(BUILD)/prlx $(VERSION) $(@D)
+test test-long: lib
 .PHONY: lib install uninstall man
