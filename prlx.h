@@ -2,7 +2,8 @@
  * lesions: a StyleGAN2-ADA generator, and latent projection (Eq. 1 of the paper). C11 and C++.
  *
  *   prlx_network *net; prlx_vgg *vgg; prlx_projection *r; prlx_error e;
- *   if (prlx_network_load("network.safetensors", &net, &e) || prlx_vgg_load(NULL, NULL, &vgg, &e) ||
+ *   if (prlx_network_load("network.safetensors", &net, &e) ||
+ *       prlx_vgg_load(NULL, NULL, &vgg, &e) ||
  *       prlx_project(net, vgg, 1, target, NULL, &r, &e)) { fprintf(stderr, "%s\n", e.msg); ... }
  *   memcpy(denoised, prlx_projection_image(r, 0), sizeof denoised);
  *
@@ -64,9 +65,9 @@ PRLX_API const char *prlx_version(void); /* of the library that runs: compare wi
  */
 PRLX_API void prlx_threads(int n);
 
-/* name "cuda" (the first GPU), "cuda:1", ...; precision NULL (tf32), "strict", "tf32", "f16", "bf16".
- * PRLX_INVALID: this build has no CUDA, or no such device answers. Close it after all calls that use
- * it; one call at a time may. */
+/* name "cuda" (the first GPU), "cuda:1", ...; precision "strict", "tf32" (or NULL), "f16", "bf16".
+ * PRLX_INVALID: this build has no CUDA, or no such device answers. Close it after all calls that
+ * use it; one call at a time may. */
 PRLX_API prlx_status prlx_device_open(const char *name, const char *precision, prlx_device **out,
                                       prlx_error *e);
 PRLX_API void prlx_device_close(prlx_device *d);
@@ -142,7 +143,7 @@ PRLX_API const char *prlx_vgg_name(const prlx_vgg *vgg); /* belongs to every pri
 PRLX_API prlx_status prlx_lpips(const prlx_vgg *vgg, int64_t n, int channels, int side,
                                 const float *a, const float *b, double *distance, prlx_error *e);
 
-/* A rim classifier as `prlx classify` writes it: a file, or a folder of runs, which are averaged. */
+/* A rim classifier as `prlx classify` writes it: a file, or a folder of runs: their mean counts. */
 PRLX_API prlx_status prlx_classifier_load(const char *path, prlx_classifier **out, prlx_error *e);
 PRLX_API void prlx_classifier_free(prlx_classifier *c);
 PRLX_API int prlx_classifier_classes(const prlx_classifier *c);          /* 2: non-rim, rim */
@@ -214,6 +215,8 @@ typedef struct prlx_project_options {
   bool (*progress)(void *context, const prlx_project_progress *p); /* false: stop; may be NULL */
   void *context;
 } prlx_project_options;
+
+/* Fills *o with the defaults above; size = sizeof *o. */
 PRLX_API void prlx_project_defaults(prlx_project_options *o, size_t size);
 
 /* targets [n,C,R,R]. o NULL: defaults. On failure, and on PRLX_INTERRUPTED (the batch that was
@@ -255,6 +258,8 @@ typedef struct prlx_train_info {
   double d_loss; /* of real and generated images together */
   double ada_p;  /* probability of augmentation */
 } prlx_train_info;
+
+/* Fills *o with the defaults above; size = sizeof *o. */
 PRLX_API void prlx_train_defaults(prlx_train_options *o, size_t size);
 
 /* d is borrowed until the trainer is freed. o NULL: defaults. PRLX_NOMEM says need and limit. */

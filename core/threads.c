@@ -36,7 +36,7 @@ static int cores_usable(void) {
   return n > 0 ? (int)n : 1;
 }
 
-static void work(int worker) {
+static void run_blocks(int worker) {
   for (;;) {
     int64_t i = __atomic_fetch_add(&P.next, 1, __ATOMIC_RELAXED);
     if (i >= P.n) return;
@@ -47,7 +47,7 @@ static void work(int worker) {
 /* pauses before a worker sleeps: operations follow each other within microseconds */
 enum { SPIN = 4000 };
 
-static inline void relax(void) {
+static inline void cpu_relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
@@ -58,7 +58,7 @@ static void *worker_main(void *arg) {
   unsigned seen = 0;
   for (;;) {
     for (int k = 0; k < SPIN && __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen; k++)
-      relax();
+      cpu_relax();
     if (__atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen) {
       pthread_mutex_lock(&P.mutex);
       while (P.generation == seen) pthread_cond_wait(&P.wake, &P.mutex);
@@ -66,7 +66,7 @@ static void *worker_main(void *arg) {
     }
     seen = __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE);
     if (P.stop) return NULL;
-    work(id);
+    run_blocks(id);
     __atomic_fetch_sub(&P.busy, 1, __ATOMIC_RELEASE);
   }
 }
@@ -131,7 +131,7 @@ static void wait_for_helpers(void) {
     if (k > 2000)
       sched_yield();
     else
-      relax();
+      cpu_relax();
   }
 }
 
@@ -150,7 +150,7 @@ void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
   __atomic_store_n(&P.next, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&P.busy, P.running, __ATOMIC_RELAXED);
   new_generation();
-  work(0);
+  run_blocks(0);
   wait_for_helpers();
   pthread_mutex_unlock(&P.owner);
 }

@@ -103,7 +103,7 @@ fi
 mk uninstall PREFIX="$X"; ok $? "make uninstall"
 [ -z "$(find "$X" ! -type d)" ]; ok $? "nothing is left: $(find "$X" ! -type d | head -n 3)"
 mk install PREFIX=/opt/prlx DESTDIR="$T/dest"; ok $? "DESTDIR: $(tail -n 3 "$T/log")"
-has "$T/dest/opt/prlx/lib/pkgconfig/prlx.pc" '^prefix=/opt/prlx$' "PREFIX without DESTDIR in prlx.pc"
+has "$T/dest/opt/prlx/lib/pkgconfig/prlx.pc" '^prefix=/opt/prlx$' "PREFIX without DESTDIR"
 (cd / && "$T/dest/opt/prlx/bin/prlx" check >"$T/out" 2>&1)
 ok $? "a moved installation finds its data beside the program"
 finish

@@ -1,5 +1,5 @@
-/* test_prlx.c: prlx.h as a program sees it that links the library: results equal those of the inside,
- * options that grow, cancellation, what is refused, two threads at once, failing memory. */
+/* test_prlx.c: prlx.h as a program sees it that links the library: results equal those of the
+ * inside, options that grow, cancellation, what is refused, two threads at once, failing memory. */
 #include <math.h>
 #include <pthread.h>
 #include <unistd.h>

@@ -4,8 +4,8 @@
  *   ./train dataset.safetensors network.safetensors [images [batch]]
  *
  * `images` counts what the discriminator is shown: 100000 and more make a network worth looking at
- * (hours on a few cores); the default shows that it runs. `prlx train` does more: snapshots, resume,
- * sheets, several processes. */
+ * (hours on a few cores); the default shows that it runs. `prlx train` does more: snapshots,
+ * resume, sheets, several processes. */
 #include <prlx.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -28,8 +28,10 @@ struct prlx_volume {
   Nifti nifti;
 };
 
-/* The public device is the backend itself. */
+/* The public device is the backend itself; NULL is the CPU on both sides. */
 static inline Backend *api_backend(prlx_device *d) { return (Backend *)d; }
+
+/* The other way, for the command line, which makes its own backend. */
 static inline prlx_device *api_device(Backend *b) { return (prlx_device *)b; }
 
 /* Ends a public function: status and message of the inside to the caller's error (NULL allowed). */

@@ -103,18 +103,24 @@ static Status options_check(const Network *net, int64_t n, const prlx_generate_o
   return api_label(net, o->label, e);
 }
 
+static Status generate_run(const prlx_network *net, int64_t n, const uint32_t *seeds,
+                           const prlx_generate_options *given, float *images, int64_t *done,
+                           Sampler *s, Error *e) {
+  prlx_generate_options o;
+  prlx_generate_defaults(&o, sizeof o);
+  if (given) TRY(api_options(&o, sizeof o, given, given->size, "prlx_generate", e));
+  TRY(options_check(&net->net, n, &o, e));
+  TRY(sampler_new(s, &net->net.G, &o, (int)PRLX_MIN((int64_t)o.batch, n), e));
+  return sample_all(s, n, seeds, images, done, e);
+}
+
 prlx_status prlx_generate(const prlx_network *net, int64_t n, const uint32_t *seeds,
-                          const prlx_generate_options *given, float *images, int64_t *done,
+                          const prlx_generate_options *o, float *images, int64_t *done,
                           prlx_error *e) {
   Error in;
   Sampler s = {0};
   int64_t count = 0;
-  prlx_generate_options o;
-  prlx_generate_defaults(&o, sizeof o);
-  Status st = given ? api_options(&o, sizeof o, given, given->size, "prlx_generate", &in) : ST_OK;
-  if (st == ST_OK) st = options_check(&net->net, n, &o, &in);
-  if (st == ST_OK) st = sampler_new(&s, &net->net.G, &o, (int)PRLX_MIN((int64_t)o.batch, n), &in);
-  if (st == ST_OK) st = sample_all(&s, n, seeds, images, &count, &in);
+  const Status st = generate_run(net, n, seeds, o, images, &count, &s, &in);
   sampler_free(&s);
   if (done) *done = count;
   return api_return(st, &in, e);

@@ -5,7 +5,7 @@
 #include "core/plan.h"
 #include "models/api/api.h"
 
-/* An operation of the caller's as a row of the table: row first, so that node->custom leads back. */
+/* An operation of the caller's as a row of the table; row first: node->custom leads back. */
 typedef struct GraphOp {
   OpRow row;
   prlx_op op;

@@ -206,6 +206,20 @@ static Status job_run(ProjectJob *j, int batch, Error *e) {
                  (long long)j->r->done, (long long)n);
 }
 
+/* All of a call but its end: what the job and its result own is freed by the caller. */
+static Status project_call(ProjectJob *j, prlx_project_options *o, const prlx_network *net,
+                           const prlx_project_options *given, Error *e) {
+  const int64_t n = j->tick.n;
+  prlx_project_defaults(o, sizeof *o);
+  if (given) TRY(api_options(o, sizeof *o, given, given->size, "prlx_project", e));
+  TRY(options_check(&net->net, n, o, e));
+  TRY(result_new(&j->r, j->G, n, e));
+  j->inner = inner_options(o);
+  j->tick.steps = o->steps;
+  j->tick.result = j->r;
+  return job_run(j, (int)PRLX_MIN(n, (int64_t)(o->batch ? o->batch : o->device ? 128 : 4)), e);
+}
+
 prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n,
                          const float *targets, const prlx_project_options *given,
                          prlx_projection **out, prlx_error *e) {
@@ -213,20 +227,11 @@ prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n
   prlx_project_options o;
   ProjectJob j = {
       .G = &net->net.G, .vgg = &vgg->vgg, .o = &o, .targets = targets, .tick = {.n = n}};
-  *out = NULL;
-  prlx_project_defaults(&o, sizeof o);
-  Status s = given ? api_options(&o, sizeof o, given, given->size, "prlx_project", &in) : ST_OK;
-  if (s == ST_OK) s = options_check(&net->net, n, &o, &in);
-  if (s == ST_OK) s = result_new(&j.r, j.G, n, &in);
-  if (s == ST_OK) {
-    j.inner = inner_options(&o);
-    j.tick.steps = o.steps;
-    j.tick.result = j.r;
-    s = job_run(&j, (int)PRLX_MIN(n, (int64_t)(o.batch ? o.batch : o.device ? 128 : 4)), &in);
-  }
+  const Status s = project_call(&j, &o, net, given, &in);
   projector_free(j.p);
   mem_free(j.frame);
   mem_free(j.id);
+  *out = NULL;
   if (s == ST_OK || (j.r && j.r->done))
     *out = j.r;
   else

@@ -6,7 +6,6 @@
 struct prlx_trainer {
   Trainer *t;
   const Dataset *set;
-  char preset[32];
   real *labels; /* [n,c_dim] one-hot, or NULL */
 };
 
@@ -30,10 +29,13 @@ static Status labels_count(const Dataset *d, int *classes, Error *e) {
   return ST_OK;
 }
 
-static Status trainer_start(prlx_trainer *t, const prlx_train_options *o, Error *e) {
+static Status trainer_start(prlx_trainer *t, const prlx_train_options *given, Error *e) {
   const Dataset *d = t->set;
   TrainConfig c;
+  prlx_train_options all, *o = &all;
   int classes = 0;
+  prlx_train_defaults(o, sizeof *o);
+  if (given) TRY(api_options(o, sizeof *o, given, given->size, "prlx_trainer_new", e));
   if (d->h != d->w)
     return err_set(e, ST_INVALID, "training: images of %d x %d; expected squares", d->w, d->h);
   if (o->conditional) TRY(labels_count(d, &classes, e));
@@ -56,17 +58,14 @@ static Status trainer_start(prlx_trainer *t, const prlx_train_options *o, Error 
   return trainer_new(&c, &data, &t->t, e);
 }
 
-prlx_status prlx_trainer_new(const prlx_dataset *d, const prlx_train_options *given,
-                             prlx_trainer **out, prlx_error *e) {
+prlx_status prlx_trainer_new(const prlx_dataset *d, const prlx_train_options *o, prlx_trainer **out,
+                             prlx_error *e) {
   Error in;
-  prlx_train_options o;
   prlx_trainer *t = mem_alloc(sizeof *t);
   *out = NULL;
   if (!t) return api_return(err_set(&in, ST_NOMEM, "training: out of memory"), &in, e);
   t->set = &d->set;
-  prlx_train_defaults(&o, sizeof o);
-  Status s = given ? api_options(&o, sizeof o, given, given->size, "prlx_trainer_new", &in) : ST_OK;
-  if (s == ST_OK) s = trainer_start(t, &o, &in);
+  const Status s = trainer_start(t, o, &in);
   if (s == ST_OK)
     *out = t;
   else
