@@ -1,17 +1,7 @@
 #!/bin/sh
-# The audit of the paper, and the map from its parts to functions.
+# The audit of the paper.
 # usage: sh test/cli_paper.sh build/prlx
 . "$(dirname "$0")/cli.inc"
-
-# ---- paper/README.md: every function is where the map says ----
-sed -n 's/^|[^|]*| `\([a-z0-9_/]*\.[ch]\)` | `\([a-z0-9_]*\)` |$/\1 \2/p' paper/README.md >"$T/map"
-[ "$(wc -l <"$T/map")" -gt 60 ]; ok $? "the map has its rows: $(wc -l <"$T/map")"
-[ "$(grep -c '^|.*`[a-z].*\.[ch]`' paper/README.md)" -eq "$(wc -l <"$T/map")" ]
-ok $? "every row with a file can be read"
-while read -r file name; do
-  if [ ! -f "$file" ]; then ok 1 "paper/README.md names $file, which is not there"; continue; fi
-  grep -E -q "^[A-Za-z].*[ *]$name\(" "$file"; ok $? "paper/README.md: no function $name in $file"
-done <"$T/map"
 
 # ---- prlx paper audit ----
 "$P" paper audit >"$T/log" 2>&1; ok $? "audit runs: $(tail -n 2 "$T/log")"
