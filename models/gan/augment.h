@@ -27,9 +27,10 @@ typedef enum {
   AUG_COUNT
 } AugKind;
 
-/* "xflip", "rotate90", ... as in the golden files */
+/* "xflip", "rotate90", ... as in the golden files. */
 extern const char *const aug_name[AUG_COUNT];
 #define AUG_MAX_CHANNELS 16
+
 /* What colour augmentation may do to a channel. RGB: the classic three-channel matrix (hue,
  * saturation) over channels 0..2. GREY: brightness, contrast, lumaflip, noise, each channel on its
  * own value but the same draw per sample. MASK: geometry, filter and cutout only (a probability or
@@ -37,10 +38,10 @@ extern const char *const aug_name[AUG_COUNT];
  * "absent" value -1 instead of mid grey. */
 typedef enum { AUGC_GREY, AUGC_RGB, AUGC_MASK } AugChannel;
 typedef struct AugConfig {
-  double mult[AUG_COUNT]; /* 0 or 1 in all presets */
+  double mult[AUG_COUNT]; /* times p: the probability of each kind; 0 or 1 in all presets */
   AugChannel channel[AUG_MAX_CHANNELS];
   int channels;
-  int res;
+  int res; /* height and width of the images, pixels */
 } AugConfig;
 
 /* preset: "none", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf",
@@ -52,7 +53,7 @@ Status aug_preset(AugConfig *c, const char *preset, int channels, int res, Error
 /* One sample's draws: value (uniform [0,1) or normal as in SEMANTICS) and gate, in the order of
  * 6.5. */
 typedef struct AugDraws {
-  /* ROTATE: [0] pre, [1] post; XINT, XFRAC: value x,y; IMGFILTER: band 0..3; CUTOUT: centre x,y */
+  /* ROTATE: 0 pre, 1 post; XINT, XFRAC: x, y; IMGFILTER: bands 0..3; CUTOUT: centre x, y */
   double value[AUG_COUNT][4];
   double gate[AUG_COUNT][4];
 } AugDraws;
@@ -61,26 +62,26 @@ typedef struct AugDraws {
  * presets stay comparable. */
 void aug_draw(const AugConfig *c, Rng *r, AugDraws *d);
 
-/* What the graph needs for one sample. G: output to input pixel coordinates (6.1); C: colour matrix
- * of RGB channels, row-major 4x4; grey: slope and offset of GREY channels; margin: x0,x1,y0,y1 of
- * this sample alone. */
+/* What the graph needs for one sample. G and C are the names of Karras et al. */
 typedef struct AugParams {
-  double G[9];
-  double C[16];
-  double grey[2];
-  double band_gain[4];
-  double sigma;
-  double cut_cx;
+  double G[9];         /* output to input pixel coordinates (6.1), row-major 3x3 */
+  double C[16];        /* colour matrix of RGB channels, row-major 4x4 */
+  double grey[2];      /* slope and offset of GREY channels */
+  double band_gain[4]; /* of the image filter */
+  double sigma;        /* of the added noise */
+  double cut_cx;       /* centre of the cutout, 0..1 of the width and height */
   double cut_cy;
   bool cut;
-  int margin[4];
+  int margin[4]; /* x0, x1, y0, y1 that this sample alone needs, pixels */
 } AugParams;
+
+/* The draws with augmentation probability p (SEMANTICS 6). */
 void aug_params(const AugConfig *c, double p, const AugDraws *d, AugParams *out);
 
-/* SEMANTICS 6.6; 0 < q < 1 */
+/* The parameters at quantile q of every distribution: SEMANTICS 6.6; 0 < q < 1. */
 void aug_params_percentile(const AugConfig *c, double q, AugParams *out);
 
-/* of the batch: x0,x1,y0,y1; golden mid.margin */
+/* Margins of a batch of n samples: x0, x1, y0, y1 (golden mid.margin). */
 void aug_margin(const AugConfig *c, const AugParams *s, int n, int margin[4]);
 
 /* Graph part. Inputs it creates are held in AugNodes (0: not used); aug_fill writes them before a
@@ -98,17 +99,21 @@ typedef struct AugNodes {
   int batch;
 } AugNodes;
 
-/* img [N,C,R,R] -> same shape */
+/* img [N,C,R,R] -> same shape. */
 Val aug_build(Graph *g, const AugConfig *c, Val img, AugNodes *nodes);
 
-/* s: n = nodes->batch samples. noise_image: N*C*R*R normals, or NULL (drawn from r when AUG_NOISE
- * is on). */
+/* Writes the inputs for s [n], n = nodes->batch, into the plan. noise_image: N*C*R*R normals, or
+ * NULL (drawn from r when AUG_NOISE is on). */
 void aug_fill(const AugConfig *c, const AugNodes *nodes, Plan *p, const AugParams *s, int n,
               const real *noise_image, Rng *r);
 
-/* golden mid.theta, with that batch margin */
+/* The sampling grid of a sample with that batch margin (golden mid.theta): row-major 2x3. */
 void aug_theta(const AugConfig *c, const AugParams *s, const int margin[4], double theta[6]);
-extern const double aug_sym6[12]; /* normalised to sum 1, golden const.Hz_geom */
+
+/* The sym6 wavelet filter, normalised to sum 1 (golden const.Hz_geom). */
+extern const double aug_sym6[12];
 enum { AUG_FILTER_TAPS = 43, AUG_FILTER_PAD = 21 };
-void aug_filter_bank(double bank[4][AUG_FILTER_TAPS]); /* golden const.Hz_fbank */
+
+/* The four band filters of AUG_IMGFILTER (golden const.Hz_fbank). */
+void aug_filter_bank(double bank[4][AUG_FILTER_TAPS]);
 #endif

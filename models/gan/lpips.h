@@ -7,27 +7,32 @@
 #include "core/params.h"
 #define VGG_CONVS 13
 #define VGG_TAPS 5
-/* four 2x2 poolings leave one position of a 16x16 image */
+/* Four 2x2 poolings leave one position of a 16x16 image. */
 #define VGG_MIN_SIDE 16
-/* 13 convolutions "features.<n>.weight/bias" (torchvision numbers), heads "lin0".."lin4"; `mean`,
- * `std` per input channel in 0..255 units: x = (img - mean)/std. `name` says which weights these
- * are and goes into every printed number. */
+
+/* Tensors: 13 convolutions "features.<n>.weight/bias" (torchvision's numbers), heads
+ * "lin0".."lin4". */
 typedef struct Vgg {
   Params params;
-  double mean[3];
+  double mean[3]; /* per input channel, in 0..255 units: x = (img - mean)/std */
   double std[3];
-  char name[96];
+  char name[96]; /* which weights these are: goes into every printed number */
 } Vgg;
-extern const int vgg_conv_index[VGG_CONVS]; /* 0, 2, 5, 7, 10, ...: the n of features.<n> */
 
-/* layout, zero content; mean/std of torchvision (x255) */
+/* 0, 2, 5, 7, 10, ...: the n of features.<n>. */
+extern const int vgg_conv_index[VGG_CONVS];
+
+/* Layout, zero content; mean and std of torchvision (x255). vgg_load (models/store/netfile.h) fills
+ * it from a file. */
 Status vgg_new(Vgg *v, Error *e);
+
+/* Also of an empty one. */
 void vgg_free(Vgg *v);
 
-/* golden formula weights, e.g. prefix "VGG."; heads untouched */
+/* Golden formula weights, e.g. prefix "VGG."; heads untouched. */
 void vgg_formula(Vgg *v, const char *prefix);
 
-/* relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 */
+/* Activations x (the literature's letter) after relu1_2, relu2_2, relu3_3, relu4_3, relu5_3. */
 typedef struct VggTaps {
   Val x[VGG_TAPS];
 } VggTaps;
@@ -36,11 +41,12 @@ typedef struct VggTaps {
 void g_vgg(Graph *g, const Vgg *v, Val img, VggTaps *taps);
 
 /* n = x / (sqrt(sum_c x^2) + 1e-10), per tap, scaled by sqrt(lin_c)/sqrt(HW): then LPIPS(a,b) = sum
- * of squared differences over all taps. A zero feature vector has gradient 0 (SEMANTICS 9). */
-/* feat[k] [N,Ck,Hk,Wk] */
+ * of squared differences over all taps. A zero feature vector has gradient 0 (SEMANTICS 9). feat[k]
+ * [N,Ck,Hk,Wk]. */
 void g_lpips_features(Graph *g, const Vgg *v, const VggTaps *taps, Val feat[VGG_TAPS]);
 
-/* -> [N]; layers[k] [N] (layers may be NULL) */
+/* LPIPS of two sets of such features: [N]; layers[k] [N] the part of each tap (layers may be
+ * NULL). */
 Val g_lpips_layers(Graph *g, const Val fa[VGG_TAPS], const Val fb[VGG_TAPS], Val layers[VGG_TAPS]);
 
 /* Which channels of a C-channel image VGG sees. AUTO: 1 channel is repeated, 3 go in as they are,
@@ -53,7 +59,8 @@ typedef enum { VGG_CHANNELS_AUTO, VGG_CHANNELS_FIRST, VGG_CHANNELS_MEAN } VggCha
 Val g_vgg_input(Graph *g, Val img, VggChannels pick);
 
 /* Scaled LPIPS features of n images [n,C,R,R] (network units), one image at a time: feat[k]
- * receives [n,Ck,Hk,Wk]. Builds its plan, runs, frees it, so nothing of it stays in memory. */
+ * receives [n,Ck,Hk,Wk]. Builds its plan, runs, frees it, so nothing of it stays in memory.
+ * ST_INVALID: images of another rank or size. */
 Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick,
                             real *const feat[VGG_TAPS], Error *e);
 struct Backend;
@@ -61,9 +68,11 @@ struct Backend;
 /* The same on a backend (NULL: CPU). */
 Status lpips_image_features_on(struct Backend *b, const Vgg *v, Shape images, const real *img,
                                VggChannels pick, real *const feat[VGG_TAPS], Error *e);
-Shape lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap); /* of an h x w VGG input */
 
-/* LPIPS distance of n pairs of images [n,C,R,R] (network units). dist [n]. */
+/* Shape of feat[tap] for n inputs of VGG of h x w pixels. */
+Shape lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap);
+
+/* LPIPS distance of n pairs of images a, b [n,C,R,R] (network units). dist [n]. */
 Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick,
                       double *dist, Error *e);
 #endif

@@ -8,19 +8,25 @@
 #include "core/rng.h"
 
 typedef struct GenConfig {
-  int z_dim;
-  int c_dim;
-  int w_dim;
-  int img_resolution;
+  int z_dim;          /* numbers of a latent */
+  int c_dim;          /* classes; 0: unconditional */
+  int w_dim;          /* numbers of a style */
+  int img_resolution; /* pixels each way, a power of two from 4 */
   int img_channels;
   int mapping_layers;
-  int channel_base;
+  int channel_base; /* feature maps at resolution r: min(channel_base / r, channel_max) */
   int channel_max;
-  double conv_clamp; /* -1 = none */
+  double conv_clamp; /* of activations; -1: none */
 } GenConfig;
 typedef struct DisConfig {
-  int c_dim, img_resolution, img_channels, channel_base, channel_max, mbstd_group_size,
-      mbstd_num_channels, mapping_layers;
+  int c_dim;
+  int img_resolution;
+  int img_channels;
+  int channel_base;
+  int channel_max;
+  int mbstd_group_size;   /* images per group of the minibatch standard deviation */
+  int mbstd_num_channels; /* 0: no such layer */
+  int mapping_layers;
   double conv_clamp;
 } DisConfig;
 #define MAX_NOISE 24
@@ -28,25 +34,27 @@ typedef struct DisConfig {
 typedef struct Generator {
   GenConfig cfg;
   Params params;
-  int num_ws;
-  int num_noise;
+  int num_ws;    /* styles, one a layer */
+  int num_noise; /* noise maps */
   char noise_name[MAX_NOISE][64];
-  int noise_res[MAX_NOISE];
+  int noise_res[MAX_NOISE]; /* each map is [res,res] */
 } Generator;
 typedef struct Discriminator {
   DisConfig cfg;
   Params params;
 } Discriminator;
 
-/* 64x64, 1 channel, base 16384, max 512, z = w = 512, 2 mapping layers, clamp 256 */
+/* The paper's: 64x64, 1 channel, base 16384, max 512, z = w = 512, 2 mapping layers, clamp 256. */
 GenConfig gen_config_paper(void);
 
-/* for two CPU cores: base 1024, max 128, z = w = 128: 0.76 million parameters, 3 MB as float32 */
+/* For two CPU cores: base 1024, max 128, z = w = 128: 0.76 million parameters, 3 MB as float32. */
 GenConfig gen_config_small(void);
 
-/* same resolution, channels, base, max, clamp; mbstd 4/1; mapping_layers 8 if c_dim else 0 */
+/* Same resolution, channels, base, max, clamp; mbstd 4/1; mapping_layers 8 if c_dim else 0. */
 DisConfig dis_config_for(const GenConfig *g);
-int net_channels(int res, int base, int max); /* min(base/res, max) */
+
+/* Feature maps at a resolution: min(base/res, max). */
+int net_channels(int res, int base, int max);
 
 /* Lays out all tensors under the state-dict names without a "G."/"D." prefix
  * ("synthesis.b8.conv0.weight", "mapping.w_avg", "b64.fromrgb.weight", ...); noise_const and w_avg
@@ -55,9 +63,13 @@ int net_channels(int res, int base, int max); /* min(base/res, max) */
  * loaded. */
 Status generator_new(Generator *G, const GenConfig *cfg, Error *e);
 Status discriminator_new(Discriminator *D, const DisConfig *cfg, Error *e);
+
+/* Also of an empty one. */
 void generator_free(Generator *G);
 void discriminator_free(Discriminator *D);
-void generator_reset(Generator *G, Rng *r); /* initial values, SEMANTICS 2.5 */
+
+/* Initial values, SEMANTICS 2.5. */
+void generator_reset(Generator *G, Rng *r);
 void discriminator_reset(Discriminator *D, Rng *r);
 
 /* Formula weights (golden/README.md table); prefix is "G." or "D.". */
@@ -85,7 +97,7 @@ typedef struct SynthOptions {
   bool frozen;
 } SynthOptions;
 
-/* block outputs b4, b8, ... (may be NULL) */
+/* Features x and the image so far of the n blocks b4, b8, ... */
 typedef struct SynthTaps {
   Val x[16];
   Val img[16];
@@ -93,16 +105,17 @@ typedef struct SynthTaps {
 } SynthTaps;
 
 /* ws [N,num_ws,w] -> img [N,img_channels,R,R]. Unfused modulated convolution: x*s, shared conv, *d.
- */
+ * taps may be NULL. */
 Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, SynthTaps *taps);
 
+/* Features x of the n blocks from the image down, and the mapped label. */
 typedef struct DisTaps {
   Val x[16];
   int n;
   Val cmap;
 } DisTaps;
 
-/* img [N,C,R,R], c [N,c_dim] or 0 -> logits [N,1]. */
+/* img [N,C,R,R], c [N,c_dim] or 0 -> logits [N,1]. taps may be NULL. */
 Val g_discriminator(Graph *g, const Discriminator *D, Val img, Val c, bool frozen, DisTaps *taps);
 
 /* Minibatch standard deviation layer on its own (golden ops). */
@@ -122,11 +135,15 @@ Val net_mapping_layers(Graph *g, const Params *p, Val x, int layers, bool frozen
 Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate,
                      bool flip_weight);
 Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, bool flip_weight);
+
+/* x [N,C] / sqrt(mean_c x^2 + 1e-8). */
 Val g_normalize_2nd_moment(Graph *g, Val x);
 
 /* Default paddings of SEMANTICS 1.2 for taps T; extra q0,q1 per side. */
 Val g_upsample2d(Graph *g, Val x, Val f, int taps, int factor);
 Val g_downsample2d(Graph *g, Val x, Val f, int taps, int factor);
 Val g_filter2d(Graph *g, Val x, Val f, int taps);
-Val g_resample_filter(Graph *g); /* the constant separable [1,3,3,1]/8 */
+
+/* The constant separable [1,3,3,1]/8: [4]. */
+Val g_resample_filter(Graph *g);
 #endif

@@ -21,56 +21,52 @@
 #include "models/gan/networks.h"
 
 typedef enum { PH_GMAIN, PH_GREG, PH_DMAIN, PH_DREG, PH_COUNT } TrainPhase;
-extern const char *const train_phase_name[PH_COUNT]; /* "Gmain", "Greg", "Dmain", "Dreg" */
+/* "Gmain", "Greg", "Dmain", "Dreg". */
+extern const char *const train_phase_name[PH_COUNT];
 
 typedef struct AdaConfig {
   bool adaptive; /* false: p stays at p_init */
-  /* start; target of mean sign(D(real)); images (thousands) for p to move by 1 */
   double p_init;
-  double target;
-  double kimg;
-  int interval; /* iterations between updates */
+  double target; /* of mean sign(D(real)) */
+  double kimg;   /* thousands of images for p to move by 1 */
+  int interval;  /* iterations between updates */
   /* bound of p (0.85): beyond it augmentations leak into the generated images (Karras 2020, sec.
    * 2.2) */
   double p_max;
   bool unbounded; /* reference behaviour: p may grow past p_max and past 1 */
 } AdaConfig;
 
+/* G is the generator, D the discriminator, as everywhere in the literature. */
 typedef struct TrainConfig {
   GenConfig G;
   DisConfig D;
-  /* images per iteration; per round (divides batch; 0 = batch). Rounds are summed, SEMANTICS 5.3 */
-  int batch;
-  int batch_gpu;
-  /* before the lazy-regularisation correction, which trainer_new applies */
+  int batch;     /* images per iteration */
+  int batch_gpu; /* per round (divides batch; 0 = batch); rounds are summed, SEMANTICS 5.3 */
+  /* Adam, before the lazy-regularisation correction, which trainer_new applies */
   double g_lr;
   double d_lr;
   double beta1;
   double beta2;
   double eps;
-  double r1_gamma; /* < 0: 0.0002 R^2 / batch */
-  /* weight 0: no path length phase */
-  double pl_weight;
-  double pl_decay;
+  double r1_gamma;     /* < 0: 0.0002 R^2 / batch */
+  double pl_weight;    /* 0: no path length phase */
+  double pl_decay;     /* of the running mean path length */
   int pl_batch_shrink; /* Greg uses the first 1/shrink of a round */
   double style_mixing; /* probability per round */
-  /* 0 = no such phase (and no correction) */
-  int g_reg_interval;
+  int g_reg_interval;  /* iterations from one Greg to the next; 0: never (and no correction) */
   int d_reg_interval;
-  /* half-life in thousands of images; rampup < 0 = none */
-  double ema_kimg;
-  double ema_rampup;
-  double ema_beta; /* >= 0: this fixed beta instead (tests); normally -1 */
-  double w_avg_beta;
-  bool noise_const; /* tests: noise_const buffers instead of fresh noise */
+  double ema_kimg;   /* half-life of G_ema in thousands of images */
+  double ema_rampup; /* < 0: none */
+  double ema_beta;   /* >= 0: this fixed beta instead (tests); normally -1 */
+  double w_avg_beta; /* of the running mean of w */
+  bool noise_const;  /* tests: noise_const buffers instead of fresh noise */
   bool augment;
   AugConfig aug;
   AdaConfig ada;
-  /* Freeze-D: this many first discriminator layers stay as they are */
-  int freeze_d;
-  bool mirror; /* data set doubled by horizontally flipped copies */
+  int freeze_d; /* Freeze-D: this many first discriminator layers stay as they are */
+  bool mirror;  /* data set doubled by horizontally flipped copies */
   uint64_t seed;
-  /* refuse above this (0 = the available memory of the machine, or of the backend) */
+  /* refuse above this many bytes (0: the available memory of the machine, or of the backend) */
   size_t max_bytes;
   /* where to compute; NULL: CPU. Must outlive the trainer. Then weights, gradients, Adam state live
    * there; per-phase seconds are times of enqueueing, seconds_other has the waiting */
@@ -85,9 +81,11 @@ typedef struct TrainConfig {
  * ST_INVALID lists the presets. */
 Status train_preset(TrainConfig *c, const char *name, int res, int channels, int c_dim, Error *e);
 
-/* ST_INVALID says which field, what is allowed */
+/* ST_INVALID says which field, what is allowed. */
 Status train_config_check(const TrainConfig *c, Error *e);
-double train_r1_gamma(const TrainConfig *c); /* after the default rule */
+
+/* r1_gamma after the default rule. */
+double train_r1_gamma(const TrainConfig *c);
 
 /* The data set: borrowed, must outlive the trainer. images [n,C,R,R] nominally in [-1,1]; labels
  * [n,c_dim] or NULL. */
@@ -112,18 +110,17 @@ typedef enum {
   TRNG_COUNT
 } TrainRng;
 typedef struct TrainerState {
-  /* images and iterations done */
-  int64_t cur_nimg;
-  int64_t batch_idx;
-  double pl_mean; /* running mean path length */
-  double p;       /* augmentation probability (a float32 value) */
-  double r_t;     /* last controller input: mean sign(D(real)) over its interval */
-  double sign_sum;
-  int64_t sign_count; /* accumulators since the last controller update */
+  int64_t cur_nimg;  /* images done */
+  int64_t batch_idx; /* iterations done */
+  double pl_mean;    /* running mean path length */
+  double p;          /* augmentation probability (a float32 value) */
+  double r_t;        /* last controller input: mean sign(D(real)) over its interval */
+  double sign_sum;   /* sum and count of signs since the last controller update */
+  int64_t sign_count;
   /* times the controller wanted p above p_max (bounded), or moved it above (unbounded): warn when
    * it grows */
   int64_t p_bounded;
-  int64_t sampler_pos;
+  int64_t sampler_pos; /* images served */
   Rng rng[TRNG_COUNT];
 } TrainerState;
 
@@ -142,18 +139,21 @@ typedef struct TrainMetrics {
   double score_real;
   /* mean sign(D(real)) of this iteration (overfitting measure r_t of ADA) */
   double sign_real;
-  double p;
+  double p; /* augmentation probability; 0 without augmentation */
   double ema_beta;
   bool ran[PH_COUNT];
-  /* wall time per phase of this iteration; EMA and sampling */
-  double seconds[PH_COUNT];
-  double seconds_other;
-  /* NaN or infinite gradient elements replaced before Adam in this iteration */
-  int64_t bad_gradients;
-  /* Per sample, owned by the trainer, valid until the next step: [batch], pl_*
-   * [rounds*(round/shrink)] and [rounds]. */
-  const real *g_scores, *g_losses, *d_scores_fake, *d_scores_real, *d_losses, *r1_penalties,
-      *pl_penalties, *pl_means;
+  double seconds[PH_COUNT]; /* wall time per phase of this iteration */
+  double seconds_other;     /* EMA, sampling, results of a backend */
+  int64_t bad_gradients;    /* NaN or infinite gradient elements replaced before Adam */
+  /* per sample, owned by the trainer, valid until the next step: [batch] */
+  const real *g_scores;
+  const real *g_losses;
+  const real *d_scores_fake;
+  const real *d_scores_real;
+  const real *d_losses;
+  const real *r1_penalties;
+  const real *pl_penalties; /* [rounds*(round/shrink)] */
+  const real *pl_means;     /* [rounds] */
 } TrainMetrics;
 
 typedef struct Trainer Trainer;
@@ -162,6 +162,8 @@ typedef struct Trainer Trainer;
  * and limit. *out NULL on failure. Networks start from generator_reset/discriminator_reset with
  * cfg->seed; G_ema is a copy of G. */
 Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out, Error *e);
+
+/* NULL allowed. */
 void trainer_free(Trainer *t);
 
 /* Several processes: all take over the state of process 0 (after restoring; collective). Call
@@ -172,7 +174,7 @@ Status trainer_broadcast(Trainer *t, Error *e);
  * is then not worth saving). */
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e);
 
-/* after G, D were changed from outside (transfer): nothing cached survives; G_ema is left alone */
+/* After G, D were changed from outside (transfer): nothing cached survives; G_ema is left alone. */
 void trainer_refresh(Trainer *t);
 
 /* On a backend these and trainer_enumerate first bring the host's copy up to date, and what they
@@ -182,20 +184,27 @@ Generator *trainer_G_ema(Trainer *t);
 Discriminator *trainer_D(Trainer *t);
 TrainerState *trainer_state(Trainer *t);
 const TrainConfig *trainer_config(const Trainer *t);
-void trainer_copy_to_ema(Trainer *t); /* G_ema <- G */
 
+/* G_ema becomes a copy of G. */
+void trainer_copy_to_ema(Trainer *t);
+
+/* Bytes. */
 typedef struct TrainMemory {
   size_t weights;
   size_t optimizer;
   size_t activations;
   size_t total;
 } TrainMemory;
+
+/* What the trainer has taken. */
 TrainMemory trainer_memory(const Trainer *t);
 
-/* multiply-adds x 2 of one average iteration (reg phases by their interval) */
+/* Multiply-adds x 2 of one average iteration (reg phases by their interval). */
 double trainer_flop(const Trainer *t);
-void trainer_profile(Trainer *t, bool on); /* plan_profile of all phases */
-void trainer_report(const Trainer *t, FILE *f); /* plan_report of all phases of the last step */
+
+/* plan_profile of all phases; plan_report of all phases of the last step. */
+void trainer_profile(Trainer *t, bool on);
+void trainer_report(const Trainer *t, FILE *f);
 
 /* Snapshot: calls fn once per piece of state. The same order and names each time for one
  * configuration. Writing the same bytes back through `data` into a new trainer of the same
@@ -209,15 +218,16 @@ typedef struct TrainTensor {
   Shape shape;
   void *data;
 } TrainTensor;
+
+/* Stops at the first error of fn and returns it. */
 Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e),
                          void *ctx, Error *e);
 
 /* ---- entry for tests: the draws are given instead of drawn (noise and augmentation still come
  * from the streams) ---- */
 typedef struct PhaseDraws {
-  /* [batch,z_dim], [batch,c_dim] or NULL */
-  const real *z;
-  const real *c;
+  const real *z; /* latents [batch,z_dim] */
+  const real *c; /* classes [batch,c_dim], or NULL */
   /* [rounds,samples,z_dim]; samples = round size (Greg: round/pl_batch_shrink). NULL: no mixing */
   const real *z_mix;
   const int64_t *cutoff; /* [rounds]; num_ws = no mixing */
@@ -225,10 +235,11 @@ typedef struct PhaseDraws {
 } PhaseDraws;
 typedef struct TrainDraws {
   PhaseDraws phase[PH_COUNT];
-  /* [batch,C,R,R], [batch,c_dim] */
-  const real *images;
-  const real *labels;
+  const real *images; /* [batch,C,R,R] */
+  const real *labels; /* [batch,c_dim] */
 } TrainDraws;
+
+/* trainer_step with these. */
 Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e);
 
 /* Called after each phase with the accumulated gradient of G's or D's flat parameter range, as
@@ -238,6 +249,7 @@ void trainer_on_gradient(Trainer *t,
                          void *ctx);
 
 /* ---- pieces (ada.c, loss.c) ---- */
+
 /* The controller: p' = p + sign(r - target) * batch * interval / (kimg * 1000), float32 state, at
  * least 0; at most p_max unless unbounded. *hit (may be NULL) is set when the bound was wanted or
  * passed. */
@@ -247,21 +259,25 @@ double ada_update(const AdaConfig *c, double p, double r, int batch, bool *hit);
  * places with one served up to n/2 earlier. */
 void sampler_init(int64_t *order, int64_t n, Rng *r);
 int64_t sampler_next(int64_t *order, int64_t n, int64_t *pos, Rng *r);
-double train_ema_beta(const TrainConfig *c, int64_t cur_nimg); /* SEMANTICS 5.6 */
+
+/* Factor of the old G_ema in the next one: SEMANTICS 5.6. */
+double train_ema_beta(const TrainConfig *c, int64_t cur_nimg);
 
 /* Graph parts. logits [N,1] -> per-sample softplus(sign*logits) [N,1]. */
 Val g_logistic_loss(Graph *g, Val logits, Val sign);
 
-/* R1: d sum(logits)/d img -> penalty per sample [N]. */
+/* R1 (Mescheder et al. 2018): d sum(logits)/d img -> penalty per sample [N]; *grad (or NULL): that
+ * derivative [N,C,R,R]. */
 Val g_r1_penalty(Graph *g, Val logits, Val img, Val *grad);
 
-/* Path length: img [n,C,R,R] made from ws [n,num_ws,w]; noise raw normals; pl_mean rank 0 ->
- * penalty [n]. */
+/* Path length regularisation, Karras et al. 2019b, section 3.2. */
 typedef struct PathLength {
-  Val grads;
-  Val lengths;
-  Val mean;
-  Val penalty;
+  Val grads;   /* d (img . noise) / d ws [n,num_ws,w] */
+  Val lengths; /* [n] */
+  Val mean;    /* the new running mean, rank 0 */
+  Val penalty; /* [n] */
 } PathLength;
+
+/* img [n,C,R,R] made from ws [n,num_ws,w]; noise [n,C,R,R] raw normals; pl_mean rank 0. */
 PathLength g_path_length(Graph *g, Val img, Val ws, Val noise, Val pl_mean, double decay);
 #endif

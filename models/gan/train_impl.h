@@ -8,7 +8,7 @@
  * each run, since phases share the range. */
 typedef struct GradCopy {
   Val v;
-  int64_t offset;
+  int64_t offset; /* in the flat range, elements */
   int64_t numel;
 } GradCopy;
 
@@ -35,22 +35,21 @@ typedef struct PhaseNet {
   Val w_mean;
   Val pl_new_mean;
   Val image;
-  GradCopy *copy;
+  GradCopy *copy; /* [ncopy] */
   int ncopy;
   /* Greg by several processes: mean path length of the round alone */
   Plan *lengths;
   Val pl_len;
-  /* bytes of outputs that live in the gradient range, counted there */
-  size_t bound;
+  size_t bound; /* bytes of outputs that live in the gradient range, counted there */
 } PhaseNet;
 
 /* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice
  * per round: fakes, reals. */
 typedef enum { NET_GMAIN, NET_GREG, NET_DMAIN, NET_DREG, NET_FAKES, NET_COUNT } NetId;
 
-/* Head of the block of results; the arrays follow. */
+/* Head of the block of results, 64 bytes; the arrays follow. */
 typedef struct TrainResults {
-  int64_t bad;
+  int64_t bad; /* gradient elements that were not finite */
   real pl_mean;
   real pad[13];
 } TrainResults;
@@ -62,20 +61,17 @@ struct Trainer {
   Generator G;
   Generator G_ema;
   Discriminator D;
-  Adam adam[2]; /* 0: G, 1: D */
-  /* flat gradient ranges: of one run, of the phase so far */
-  real *grad_round[2];
-  real *grad_sum[2];
+  Adam adam[2];        /* 0: G, 1: D; so are the two gradients */
+  real *grad_round[2]; /* flat gradient range of one run */
+  real *grad_sum[2];   /* of the phase so far */
   PhaseNet net[NET_COUNT];
-  PlanArena arena; /* shared by all plans */
-  Backend *b;      /* NULL: CPU */
-  /* backend: the mirrors are newer than the host's state; the host's state may be newer than the
-   * mirrors */
-  bool ahead;
-  bool host_touched;
-  int64_t *order;  /* sampler */
-  AugParams *aug;  /* [round] */
-  real *round_img; /* [round,C,R,R]: Dmain's fakes, then reals */
+  PlanArena arena;   /* shared by all plans */
+  Backend *b;        /* NULL: CPU */
+  bool ahead;        /* backend: the mirrors are newer than the host's state */
+  bool host_touched; /* backend: the host's state may be newer than the mirrors */
+  int64_t *order;    /* sampler */
+  AugParams *aug;    /* [round] */
+  real *round_img;   /* [round,C,R,R]: Dmain's fakes, then reals */
   /* draws of one iteration */
   real *images;
   real *labels;
@@ -84,7 +80,7 @@ struct Trainer {
   real *z_mix[PH_COUNT];
   real *pl_noise;
   int64_t *cutoff[PH_COUNT];
-  /* Results of one iteration: one block, on a backend fetched once at the end of the iteration. */
+  /* results of one iteration: one block, on a backend fetched once at the end of the iteration */
   TrainResults *res;
   size_t res_bytes;
   real *g_scores;
@@ -104,38 +100,55 @@ struct Trainer {
   void *on_gradient_ctx;
 };
 
-/* train_nets.c */
-Status nets_build(Trainer *t, Error *e); /* all graphs and plans that the configuration needs */
+/* ---- train_nets.c ---- */
+
+/* All graphs and plans that the configuration needs. After an error, too: nets_free. */
+Status nets_build(Trainer *t, Error *e);
 void nets_free(Trainer *t);
 
-/* train_device.c: the state on a backend; without one these do nothing. */
-Status device_share(Trainer *t, Error *e); /* all ranges; before the plans run */
-void device_unshare(Trainer *t);           /* after the plans are freed */
-Status device_push(Trainer *t, Error *e);  /* host state -> mirrors, if it may have changed */
-Status device_pull(Trainer *t, Error *e);  /* mirrors -> host state, if they are ahead */
-Status device_begin(Trainer *t, Error *e); /* of an iteration */
+/* Rounds of an iteration; samples of one Greg round. */
+int train_rounds(const TrainConfig *c);
+int train_pl_samples(const TrainConfig *c);
 
-/* end of an iteration: results are on the host; ST_NUMERIC when a loss is not finite */
+/* ---- train_device.c: the state on a backend; without one these do nothing ---- */
+
+/* Mirrors for all ranges, before the plans run; away with them after the plans are freed. */
+Status device_share(Trainer *t, Error *e);
+void device_unshare(Trainer *t);
+
+/* Host state -> mirrors, if it may have changed; mirrors -> host state, if they are ahead. */
+Status device_push(Trainer *t, Error *e);
+Status device_pull(Trainer *t, Error *e);
+
+/* Begin and end of an iteration. After the end results are on the host; ST_NUMERIC when a loss is
+ * not finite. */
+Status device_begin(Trainer *t, Error *e);
 Status device_settle(Trainer *t, Error *e);
 
-/* train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds are
- * its own. */
-/* does this process compute round k? */
+/* ---- train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds
+ * are its own ---- */
+
+/* Does this process compute round k? */
 bool train_mine(const Trainer *t, int k);
+
+/* Zeroes what the other processes will fill. */
 Status train_share_begin(Trainer *t, TrainPhase ph, Error *e);
 
-/* `own`: how the rounds went here. Completes gradient and results */
+/* `own`: how the rounds went here. Completes gradient and results. All processes return the same
+ * kind of status. */
 Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e);
 
-/* pl_start[k+1] holds the mean length of an own round k, else 0 -> pl_mean */
+/* pl_start[k+1] holds the mean length of an own round k, else 0 -> pl_mean before each round. */
 Status train_share_lengths(Trainer *t, Status own, Error *e);
 
-/* pl_start[k] to where Greg's graph reads it */
+/* pl_start[k] to where Greg's graph reads it. */
 Status train_share_pl_mean(Trainer *t, int k, Error *e);
 
-/* train_phase.c: one phase of one iteration: all rounds, the optimiser step. */
+/* ---- train_phase.c ---- */
+
+/* One phase of one iteration: all rounds, the optimiser step. */
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e);
-int train_rounds(const TrainConfig *c);
+
+/* Whether the phase runs in this iteration (SEMANTICS section 5). */
 bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx);
-int train_pl_samples(const TrainConfig *c); /* samples of one Greg round */
 #endif
