@@ -26,8 +26,8 @@ Status atomic_commit(AtomicFile *f, Error *e);
 void atomic_abort(AtomicFile *f);
 
 /* The whole file, at most max bytes, and a zero behind them (*n does not count it), so that a text
- * can be used as a string; mem_free(*data). Only regular files: a FIFO cannot hang it. ST_IO: cannot
- * be read; ST_FORMAT: more than max bytes. After an error *data is NULL. */
+ * can be used as a string; mem_free(*data). Only regular files: a FIFO cannot hang it. ST_IO:
+ * cannot be read; ST_FORMAT: more than max bytes. After an error *data is NULL. */
 Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error *e);
 
 /* atomic_begin, atomic_write, atomic_commit. */

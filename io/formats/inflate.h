@@ -29,14 +29,14 @@ typedef struct Inflate {
 /* Reasons that callers tell apart, by address. */
 extern const char INFLATE_EARLY[], INFLATE_MORE[], INFLATE_NOMEM[], INFLATE_FULL[];
 
-/* One stream from z->next, appended to z->out; afterwards z->next is the first byte behind it. NULL, or
- * why it stopped: nothing in the input can make it read or write outside the two buffers, and every
- * step consumes input or produces output, so it ends. */
+/* One stream from z->next, appended to z->out; afterwards z->next is the first byte behind it.
+ * NULL, or why it stopped: nothing in the input can make it read or write outside the two buffers,
+ * and every step consumes input or produces output, so it ends. */
 const char *inflate_stream(Inflate *z);
 
-/* zlib and raw inflate, RFC 1950/1951: decode in[0..n) into out, at most cap bytes, and say how many
- * (*got, *used of the input); never read or write out of bounds. ST_FORMAT: damaged, cut short (the
- * checksum is checked with zlib), or more than cap bytes. `name` is for messages. */
+/* zlib and raw inflate, RFC 1950/1951: decode in[0..n) into out, at most cap bytes, and say how
+ * many (*got, *used of the input); never read or write out of bounds. ST_FORMAT: damaged, cut short
+ * (the checksum is checked with zlib), or more than cap bytes. `name` is for messages. */
 Status zlib_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got,
                     const char *name, Error *e);
 Status raw_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t cap, size_t *got, size_t *used,

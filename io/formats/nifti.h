@@ -99,8 +99,8 @@ bool nifti_is(const uint8_t *head, size_t n);
 const char *nifti_datatype_name(int datatype);
 int nifti_datatype_bytes(int datatype);
 
-/* What an sform or qform code says: "scanner", "aligned", "talairach", "mni", "template"; a constant
- * text. */
+/* What an sform or qform code says: "scanner", "aligned", "talairach", "mni", "template"; a
+ * constant text. */
 const char *nifti_form_name(int code);
 
 /* "RAS", "LPI", ... of the nearest axes: the letter towards which i, j, k grow. */
@@ -109,8 +109,9 @@ void nifti_orientation(const NiftiHeader *h, char out[4]);
 /* Writes float32, NIfTI-1 (NIfTI-2 if a dimension exceeds 32767), little-endian, sform and qform
  * from `affine` (code 1 scanner), mm; gzip when the name ends in .gz, otherwise it must end in
  * .nii. A sheared affine is kept in the sform; the qform is then the nearest rotation about the
- * middle, for programs that take only right angles. Atomic, and the same bytes for the same input. dim: nx,ny,nz,nt (nt = 1: 3-D). data in the same order as nifti_read. descrip at
- * most 79 characters. */
+ * middle, for programs that take only right angles. Atomic, and the same bytes for the same input.
+ * dim: nx,ny,nz,nt (nt = 1: 3-D). data in the same order as nifti_read. descrip at most 79
+ * characters. */
 Status nifti_write(const char *path, const float *data, const int64_t dim[4],
                    const double affine[16], const char *descrip, Error *e);
 

@@ -1,5 +1,5 @@
-/* nifti_affine.c: from the fields of a header to voxel -> mm: sform, qform (method 2 of the standard),
- * voxel sizes, the unit of length; what the two forms say of one another. */
+/* nifti_affine.c: from the fields of a header to voxel -> mm: sform, qform (method 2 of the
+ * standard), voxel sizes, the unit of length; what the two forms say of one another. */
 #include <math.h>
 #include <string.h>
 #include "io/formats/nifti_impl.h"

@@ -13,8 +13,8 @@ Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h,
 void nifti_find_affine(NiftiHeader *h, double sform[12]);
 
 /* Codes, unit, quaternion of a header about to be written with its affine: mm; forms that could not
- * be used are left out; a sheared sform without a qform gets the nearest rotation about the middle of
- * the volume as qform, for programs that take only right angles. */
+ * be used are left out; a sheared sform without a qform gets the nearest rotation about the middle
+ * of the volume as qform, for programs that take only right angles. */
 void nifti_forms_to_write(NiftiHeader *h);
 
 /* vox_offset + voxels x bytes; false when it does not fit. */

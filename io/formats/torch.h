@@ -58,8 +58,8 @@ Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name,
 /* Also of an empty one. */
 void torch_close(TorchFile *f);
 
-/* Fills f->tensor: every tensor of the object under its state-dict name: dict keys, list indexes and
- * module names joined with dots; of modules the parameters and persistent buffers. Strided and
+/* Fills f->tensor: every tensor of the object under its state-dict name: dict keys, list indexes
+ * and module names joined with dots; of modules the parameters and persistent buffers. Strided and
  * shared storages are gathered to row-major. ST_FORMAT: damaged, a cycle, two of one name, more
  * than TORCH_MAX_TENSORS. Once per file; torch_close frees what is there after an error, too. */
 Status torch_collect(TorchFile *f, Error *e);

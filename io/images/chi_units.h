@@ -1,5 +1,5 @@
-/* chi_units.h: the unit of a susceptibility map, judged by its range: QSM is kept in ppm (BIDS), but
- * toolboxes write ppb, pure numbers, Hz or radians, and a wrong factor changes every result. */
+/* chi_units.h: the unit of a susceptibility map, judged by its range: QSM is kept in ppm (BIDS),
+ * but toolboxes write ppb, pure numbers, Hz or radians, and a wrong factor changes every result. */
 #ifndef PRLX_CHI_UNITS_H
 #define PRLX_CHI_UNITS_H
 #include "core/base.h"
@@ -12,9 +12,9 @@ typedef enum { UNITS_PPM, UNITS_PPB, UNITS_HZ, UNITS_RAD, UNITS_RATIO } ChiUnits
  * CODATA 2018), 2 pi Hz te/1000 radians. */
 double chi_to_ppm(ChiUnits u, double field, double te);
 
-/* ST_INVALID when the n values v (NaN, infinity and 0 left out) can't be in the unit said: names the
- * file by where, what the range looks like and the option to give. A brain has a mean |chi| of about
- * 0.03 ppm; one that is nearly all 0 or that holds a few bright voxels still has less than 0.6 (2 where
- * no value is negative: test objects). */
+/* ST_INVALID when the n values v (NaN, infinity and 0 left out) can't be in the unit said: names
+ * the file by where, what the range looks like and the option to give. A brain has a mean |chi| of
+ * about 0.03 ppm; one that is nearly all 0 or that holds a few bright voxels still has less than
+ * 0.6 (2 where no value is negative: test objects). */
 Status chi_check_units(const float *v, int64_t n, ChiUnits said, const char *where, Error *e);
 #endif

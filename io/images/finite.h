@@ -4,8 +4,8 @@
 #define PRLX_FINITE_H
 #include "io/images/resample.h"
 
-/* refuse where they matter; 0; the mean of the finite ones among the 26 neighbours, from the edge of
- * a hole inwards */
+/* refuse where they matter; 0; the mean of the finite ones among the 26 neighbours, from the edge
+ * of a hole inwards */
 typedef enum { NAN_REFUSE, NAN_ZERO, NAN_NEIGHBOURS } NanRule;
 
 /* Number of values of v[n] that are NaN or infinite. */

@@ -1,5 +1,6 @@
-/* match.h: does one volume lie on the voxels of another? By sform or qform of either, with axes in
- * another order or turned, or as a part of it: then it is used voxel by voxel, without resampling. */
+/* match.h: does one volume lie on the voxels of another? By sform or qform of either, with axes
+ * in another order or turned, or as a part of it: then it is used voxel by voxel, without
+ * resampling. */
 #ifndef PRLX_MATCH_H
 #define PRLX_MATCH_H
 #include "io/formats/nifti.h"
@@ -21,10 +22,10 @@ typedef struct Match {
   char note[240]; /* "" or what to tell: which form was used, which part is covered */
 } Match;
 
-/* How volume v lies on the voxels of map, whose grid is taken from map->affine. Up to 0.05 voxels at
- * any corner count as the same place. what: the volume's name in notes ("FLAIR", "labels").
- * ST_INVALID, with where before the message, if one of the two has no codes and they differ in size:
- * there is no way to tell where it lies. */
+/* How volume v lies on the voxels of map, whose grid is taken from map->affine. Up to 0.05 voxels
+ * at any corner count as the same place. what: the volume's name in notes ("FLAIR", "labels").
+ * ST_INVALID, with where before the message, if one of the two has no codes and they differ in
+ * size: there is no way to tell where it lies. */
 Status volume_match(const NiftiHeader *map, const NiftiHeader *v, const char *what,
                     const char *where, Match *m, Error *e);
 
@@ -35,7 +36,7 @@ Grid grid_of(const NiftiHeader *h);
  * superior; a volume without codes stays as it is. grid_resample() from g copies whole voxels. */
 Grid grid_canonical(const NiftiHeader *h);
 
-/* One 3-D volume (4-D with one step is) with voxels of 0.02 to 20 mm, or ST_FORMAT: a voxel of 400 mm
- * is a header with a wrong unit. where: "" or text before the message, which names path. */
+/* One 3-D volume (4-D with one step is) with voxels of 0.02 to 20 mm, or ST_FORMAT: a voxel of 400
+ * mm is a header with a wrong unit. where: "" or text before the message, which names path. */
 Status volume_check(const NiftiHeader *h, const char *where, const char *path, Error *e);
 #endif

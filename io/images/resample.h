@@ -30,13 +30,14 @@ void grid_nearest_axes(const Grid *g, int axis[3], int sign[3]);
  * grid (up to 1e-5) keeps its bits. */
 void grid_straighten(Grid *g);
 
-/* Patch of dim voxels around the point centre (indices into src, may be fractional). Its axes are
- * those of src, reordered and turned so that they run nearest to right, anterior, superior; oblique
- * directions stay as they are. Where the voxel sizes of src are within 0.5 % of voxel[3] (mm, along
- * right, anterior, superior), the patch takes whole voxels of src and *exact is true; otherwise its
- * voxels are exactly voxel[3] and its middle is the centre. Sheared axes: whole voxels where no
- * corner is off right angles by more than a tenth of a voxel (grid_straighten the patch after
- * copying), otherwise the patch has orthogonal axes and is resampled. ST_NUMERIC: singular affine. */
+/* Patch of dim voxels around the point centre (indices into src, may be fractional). Its axes
+ * are those of src, reordered and turned so that they run nearest to right, anterior, superior;
+ * oblique directions stay as they are. Where the voxel sizes of src are within 0.5 % of voxel[3]
+ * (mm, along right, anterior, superior), the patch takes whole voxels of src and *exact is true;
+ * otherwise its voxels are exactly voxel[3] and its middle is the centre. Sheared axes: whole
+ * voxels where no corner is off right angles by more than a tenth of a voxel (grid_straighten
+ * the patch after copying), otherwise the patch has orthogonal axes and is resampled.
+ * ST_NUMERIC: singular affine. */
 Status grid_patch(const Grid *src, const double centre[3], const int64_t dim[3],
                   const double voxel[3], Grid *patch, bool *exact, Error *e);
 

@@ -12,7 +12,8 @@
 Status latent_map(const Generator *G, const real *cond, int64_t n, const real *z, real *w,
                   Error *e);
 
-/* w [n,w_dim] of numpy's RandomState(seed[i]).randn(z_dim), as `prlx generate` numbers its lesions. */
+/* w [n,w_dim] of numpy's RandomState(seed[i]).randn(z_dim), as `prlx generate` numbers its
+ * lesions. */
 Status latent_of_seeds(const Generator *G, const real *cond, int64_t n, const int64_t *seed,
                        real *w, Error *e);
 

@@ -11,8 +11,8 @@
 #define PRLX_PROJECT_FOCUS_H
 #include "core/base.h"
 
-/* region [side,side]: 1 up to `radius` from the middle of the patch, falling to 0 at `radius + soft`
- * by half a cosine; both in pixels. */
+/* region [side,side]: 1 up to `radius` from the middle of the patch, falling to 0 at `radius +
+ * soft` by half a cosine; both in pixels. */
 void focus_disc(int side, double radius, double soft, float *region);
 
 /* region [side,side]: the lesion mask [side,side] (> 0 inside) grown by `grow` pixels, Euclidean.
@@ -22,7 +22,7 @@ Status focus_mask(int side, const float *mask, double grow, const char *name, fl
                   Error *e);
 
 /* Weights of the positions of one tap, each of mean 1 (all 0 where there is nothing inside or
- * outside): inside, outside [tap,tap] from region [side,side] by box averages; side is a multiple of
- * tap. */
+ * outside): inside, outside [tap,tap] from region [side,side] by box averages; side is a multiple
+ * of tap. */
 void focus_tap(int side, const float *region, int tap, real *inside, real *outside);
 #endif

@@ -5,23 +5,25 @@
 #define PRLX_AFFINE_H
 #include "core/base.h"
 #include "core/rng.h"
-/* Drawn uniformly: angle in +-rotate degrees, scale (both axes) in scale_lo..scale_hi, shear in
- * +-shear degrees, shift in +-shift pixels per axis, each flip with probability 1/2. */
+
+/* Drawn uniformly. */
 typedef struct AffineRange {
-  double rotate;
-  double scale_lo;
+  double rotate;   /* angle in +-rotate degrees */
+  double scale_lo; /* factor of both axes in scale_lo..scale_hi */
   double scale_hi;
-  double shear;
-  double shift;
-  bool flip;
+  double shear; /* +-shear degrees */
+  double shift; /* +-shift pixels per axis */
+  bool flip;    /* each axis with probability 1/2 */
 } AffineRange;
 
-/* 15 degrees, 0.9 .. 1.1, 5 degrees, 4 pixels, flips */
+/* 15 degrees, 0.9 .. 1.1, 5 degrees, 4 pixels, flips. */
 AffineRange affine_defaults(void);
-Status affine_check(const AffineRange *r, Error *e); /* ST_INVALID says which field */
+
+/* ST_INVALID says which field. */
+Status affine_check(const AffineRange *r, Error *e);
 
 /* Output pixel (x,y), relative to the centre of the patch -> input pixel: x' = a x + b y + tx, y' =
- * c x + d y + ty. */
+ * c x + d y + ty (pixels). */
 typedef struct AffineMap {
   double a;
   double b;
@@ -31,7 +33,7 @@ typedef struct AffineMap {
   double ty;
 } AffineMap;
 
-/* always takes the same number of random words */
+/* Always takes the same number of random words. */
 AffineMap affine_draw(const AffineRange *r, Rng *rng);
 
 /* in, out [channels,h,w], not overlapping. The identity copies exactly. */

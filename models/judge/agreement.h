@@ -8,9 +8,8 @@ typedef struct Interval {
   double hi;
 } Interval;
 
-double normal_cdf(double x); /* standard normal */
-
-/* its inverse, 0 < p < 1; +-HUGE_VAL at 0 and 1 */
+/* The standard normal distribution and its inverse, 0 < p < 1; +-HUGE_VAL at 0 and 1. */
+double normal_cdf(double x);
 double normal_quantile(double p);
 
 /* Quantile q of n sorted values, linear between order statistics (definition 7 of Hyndman & Fan
@@ -37,13 +36,13 @@ double d_prime(int64_t hits, int64_t signals, int64_t false_alarms, int64_t nois
 typedef struct Kappa {
   /* NAN when both used one category only: chance alone agrees fully, kappa says nothing */
   double kappa;
-  double se;   /* large-sample standard error (Fleiss, Cohen & Everitt 1969, Eq. 13) */
-  Interval ci; /* kappa -+ z se, limited to -1..1 */
-  double observed;
+  double se;       /* large-sample standard error (Fleiss, Cohen & Everitt 1969, Eq. 13) */
+  Interval ci;     /* kappa -+ z se, limited to -1..1 */
+  double observed; /* share of agreement, and what chance gives */
   double expected;
-  int64_t n;
+  int64_t n; /* items */
 } Kappa;
 
-/* ST_INVALID: k < 2, negative count or empty table */
+/* table [k,k]. ST_INVALID: k < 2, negative count or empty table. */
 Status kappa_cohen(const int64_t *table, int k, double level, Kappa *out, Error *e);
 #endif

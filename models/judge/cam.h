@@ -8,11 +8,11 @@
 #include "models/judge/classifier.h"
 typedef enum { CAM_ZHOU, CAM_GRAD } CamKind;
 
-/* of the maps for patches of h x w */
+/* Height and width of the maps for patches of h x w pixels. */
 void cam_size(const Classifier *c, int h, int w, int *mh, int *mw);
 
-/* maps [n,mh,mw] of class cls for the logit (CAM_ZHOU: signed; CAM_GRAD: >= 0). Errors as
- * classifier_predict, and a class that is not there. */
+/* maps [n,mh,mw] of class cls for the logit (CAM_ZHOU: signed; CAM_GRAD: >= 0). ST_INVALID: slices
+ * that the classifier does not take, a class that is not there; ST_NUMERIC: NaN. */
 Status cam_maps(const Classifier *c, const Slices *d, int cls, CamKind kind, real *maps, Error *e);
 
 /* Bilinear, half-pixel centres, edges held: [mh,mw] -> [h,w]. */
@@ -21,7 +21,7 @@ void cam_enlarge(const real *map, int mh, int mw, int h, int w, real *out);
 /* Share of the map's positive mass on the mask [h,w], which is first widened by `widen` pixels
  * (Euclidean): 0 .. 1; NaN when the map has no positive mass or the mask is empty. area (may be
  * NULL): share of the patch that the widened mask covers, which is what a flat map would score. hit
- * (may be NULL): the map's maximum lies on it. */
+ * (may be NULL): the map's maximum lies on it. ST_INVALID: widen below 0 or above 1000. */
 Status cam_share(const real *map, const uint8_t *mask, int h, int w, double widen, double *share,
                  double *area, bool *hit, Error *e);
 

@@ -9,10 +9,10 @@
 #include "models/judge/fit.h"
 #define CLS_UNITS 6
 typedef struct ClassifierConfig {
-  int channels;
+  int channels; /* of the slices */
   int classes;
-  int pools;
-  int width[CLS_UNITS];
+  int pools;            /* the first units that end with a 2x2 max pooling */
+  int width[CLS_UNITS]; /* feature maps of each unit */
 } ClassifierConfig;
 
 /* Tensors: "unit<k>.conv.weight" [Co,Ci,3,3] (no bias: batch norm has one), "unit<k>.bn.*",
@@ -22,19 +22,22 @@ typedef struct Classifier {
   ClassifierConfig cfg;
   Params params;
 } Classifier;
-ClassifierConfig classifier_defaults(int channels); /* 2 classes */
 
-/* zero content; ST_INVALID says which field */
+/* The paper's classifier: 2 classes. */
+ClassifierConfig classifier_defaults(int channels);
+
+/* Layout, zero content; ST_INVALID says which field. */
 Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e);
+
+/* Also of an empty one. */
 void classifier_free(Classifier *c);
 
-/* He et al. 2015; biases 0 */
+/* Initial values: He et al. 2015; biases 0. */
 void classifier_reset(Classifier *c, Rng *r);
 
-/* output of the last unit [N,C,h,w]; its mean [N,C] */
 typedef struct ClassifierTaps {
-  Val features;
-  Val pooled;
+  Val features; /* output of the last unit [N,C,h,w] */
+  Val pooled;   /* its mean [N,C] */
 } ClassifierTaps;
 
 /* x [N,channels,H,W] in network units -> logits [N,classes]. bn as in g_batch_norm: NULL =
@@ -44,8 +47,8 @@ Val g_classifier(Graph *g, const Classifier *c, Val x, BnTaps *bn, ClassifierTap
 /* Slices (models/judge/fit.h): labels 0..classes-1, not used by prediction. */
 typedef struct ClassifierTrain {
   int epochs;
-  int batch;
-  double lr;
+  int batch; /* slices per step */
+  double lr; /* of Adam, with its betas */
   double beta1;
   double beta2;
   uint64_t seed;
@@ -55,7 +58,7 @@ typedef struct ClassifierTrain {
   void *ctx;
 } ClassifierTrain;
 
-/* paper: 25 epochs, Adam 1e-3; ours: batch 32, betas 0.9, 0.999 */
+/* Paper: 25 epochs, Adam 1e-3; ours: batch 32, betas 0.9, 0.999. */
 ClassifierTrain classifier_train_defaults(void);
 
 /* Starts from classifier_reset with the seed. The order is shuffled each epoch; the last n mod
@@ -65,7 +68,7 @@ ClassifierTrain classifier_train_defaults(void);
 Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e);
 
 /* prob [n,classes]: softmax of the logits, in double. A slice's value does not depend on the
- * others. */
+ * others. ST_INVALID: slices of other channels or too small; ST_NUMERIC: NaN. */
 Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Error *e);
 
 /* Mean of prob[:,cls] over the slices of each lesion: lesion [n] in 0..lesions-1; out [lesions],

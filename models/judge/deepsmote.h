@@ -23,9 +23,9 @@
 #include "models/judge/classifier.h"
 typedef struct DeepSmoteConfig {
   int channels;
-  int side;
-  int width;
-  int latent;
+  int side;   /* pixels each way, a multiple of 16 */
+  int width;  /* feature maps of the first convolution */
+  int latent; /* numbers of a code */
 } DeepSmoteConfig;
 
 /* "enc.conv<k>.weight", "enc.bn<k>.*" (k > 0), "enc.fc.*", "dec.fc.*", "dec.conv<k>.weight",
@@ -35,36 +35,45 @@ typedef struct DeepSmote {
   Params params;
 } DeepSmote;
 
-/* width 16, 300 codes (published) */
+/* Width 16, 300 codes (published). */
 DeepSmoteConfig deepsmote_defaults(int channels, int side);
+
+/* Layout, zero content; ST_INVALID says which field. */
 Status deepsmote_new(DeepSmote *d, const DeepSmoteConfig *cfg, Error *e);
+
+/* Also of an empty one. */
 void deepsmote_free(DeepSmote *d);
+
+/* Initial values: He et al. 2015; biases 0. */
 void deepsmote_reset(DeepSmote *d, Rng *r);
 
-/* [N,C,s,s] -> [N,latent]; bn NULL: inference */
+/* [N,C,s,s] -> [N,latent]; bn NULL: inference. */
 Val g_deepsmote_encode(Graph *g, const DeepSmote *d, Val x, BnTaps *bn);
 
-/* [N,latent] -> [N,C,s,s] in [-1,1] */
+/* [N,latent] -> [N,C,s,s] in [-1,1]. */
 Val g_deepsmote_decode(Graph *g, const DeepSmote *d, Val z, BnTaps *bn);
 
 typedef enum { DEEPSMOTE_PAPER, DEEPSMOTE_CODE } DeepSmotePenalty;
 typedef struct DeepSmoteTrain {
   int epochs;
-  int batch;
-  double lr;
-  double penalty;
+  int batch;      /* images per step */
+  double lr;      /* of Adam */
+  double penalty; /* its weight in the loss */
   DeepSmotePenalty kind;
   uint64_t seed;
-  /* false stops: ST_INTERRUPTED; may be NULL */
+  /* after each epoch (1, 2, ...): both mean losses; false stops: ST_INTERRUPTED; may be NULL */
   bool (*tick)(void *ctx, int epoch, double reconstruction, double penalty);
   void *ctx;
 } DeepSmoteTrain;
 
-/* 50 epochs, batch 32, Adam 1e-3, weight 1; published: 200, 100, 2e-4, 1 */
+/* 50 epochs, batch 32, Adam 1e-3, weight 1; published: 200, 100, 2e-4, 1. */
 DeepSmoteTrain deepsmote_train_defaults(void);
 
-/* d->labels >= 0. Same seed, same bits, for any number of threads. */
+/* d->labels >= 0. Same seed, same bits, for any number of threads. ST_INVALID: options, size or
+ * labels out of range; ST_NUMERIC: NaN in an image or in the loss; ST_INTERRUPTED: tick said so. */
 Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, Error *e);
+
+/* n images [n,C,s,s] in network units to codes z [n,latent], and codes to images. */
 Status deepsmote_encode(const DeepSmote *m, const real *images, int64_t n, real *z, Error *e);
 Status deepsmote_decode(const DeepSmote *m, const real *z, int64_t n, real *images, Error *e);
 #endif

@@ -15,7 +15,11 @@ typedef enum {
   M_PR_AUC,
   M_COUNT
 } Metric;
-extern const char *const metric_name[M_COUNT]; /* "accuracy", "precision", ... */
+
+/* "accuracy", "precision", ... */
+extern const char *const metric_name[M_COUNT];
+
+/* Items: true and false positives, true and false negatives. */
 typedef struct Confusion {
   int64_t tp;
   int64_t fp;
@@ -30,7 +34,8 @@ Confusion eval_confusion(int64_t n, const int *truth, const double *score, doubl
 void eval_from_confusion(Confusion c, double m[M_COUNT]);
 
 /* All metrics. ROC AUC is the rank sum with ties at half (Mann-Whitney); PR AUC is average
- * precision, sum (R_k - R_{k-1}) P_k over distinct scores. */
+ * precision, sum (R_k - R_{k-1}) P_k over distinct scores. ST_INVALID: n < 1, a truth other than 0
+ * and 1; ST_NUMERIC: a score that is not finite. */
 Status eval_metrics(int64_t n, const int *truth, const double *score, double threshold,
                     double m[M_COUNT], Error *e);
 
@@ -38,8 +43,9 @@ Status eval_metrics(int64_t n, const int *truth, const double *score, double thr
  * subject are alike. score [runs][n]: of several training seeds; a resample's value is the mean
  * over the runs, so the interval is that of the mean. group [n] in 0..groups-1. lo, hi: the
  * (1-level)/2 and (1+level)/2 quantiles over the resamples where the metric has a meaning; NaN when
- * it has none in half of them. Errors: fewer than 2 groups, scores that are not finite. Efron and
- * Tibshirani 1993; cluster bootstrap: Field and Welsh 2007. */
+ * it has none in half of them. ST_INVALID: fewer than 2 groups, numbers out of range; ST_NUMERIC:
+ * scores that are not finite. Efron and Tibshirani 1993; cluster bootstrap: Field and Welsh
+ * 2007. */
 Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score,
                       const int64_t *group, int64_t groups, double threshold, int resamples,
                       double level, uint64_t seed, double lo[M_COUNT], double hi[M_COUNT],
@@ -52,8 +58,9 @@ Status eval_bootstrap_mean(int64_t n, const double *value, const int64_t *group,
                            int resamples, double level, uint64_t seed, double *lo, double *hi,
                            Error *e);
 
-/* Exact McNemar test of two classifiers on the same items (McNemar 1947): b = only A right, c =
- * only B right; p = min(1, 2 P(Bin(b+c,1/2) <= min(b,c))). */
+/* Exact McNemar test of two classifiers a, b on the same items (McNemar 1947): p = min(1, 2
+ * P(Bin(b+c,1/2) <= min(b,c))), b = only A right, c = only B right, which also come back. The
+ * second takes these counts. */
 double eval_mcnemar(int64_t n, const int *truth, const double *a, const double *b, double threshold,
                     int64_t *only_a, int64_t *only_b);
 double eval_mcnemar_p(int64_t only_a, int64_t only_b);

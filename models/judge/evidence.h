@@ -35,36 +35,42 @@ Status rim_match(int h, int w, const float *img, const float *rim, const float *
 /* Nearest candidate and the nearest of another group (a group: slices of one lesion). Start with
  * NEAREST_NONE; candidates in any order. Equal distances: the first one stays. */
 typedef struct Nearest {
-  int64_t id;
-  int64_t group;
-  double distance;
-  int64_t second_group;
-  double second;
+  int64_t id;           /* of the nearest candidate, -1: none yet */
+  int64_t group;        /* its group */
+  double distance;      /* to it */
+  int64_t second_group; /* the nearest other group */
+  double second;        /* distance to it */
 } Nearest;
 #define NEAREST_NONE ((Nearest){-1, -1, HUGE_VAL, -1, HUGE_VAL})
+
+/* One more candidate at distance d. */
 void nearest_add(Nearest *q, int64_t id, int64_t group, double d);
 
-/* d / second: near 0 for a copy, whatever the noise of the images; near 1 where no training lesion
- * stands out. NAN without a second. */
+/* distance / second: near 0 for a copy, whatever the noise of the images; near 1 where no training
+ * lesion stands out. NAN without a second. */
 double nearest_gap(const Nearest *q);
 
-/* sum (a-b)^2 over n values. */
+/* sum (a-b)^2 over n values, summed in an order that depends on n alone. */
 double square_distance(const float *a, const float *b, int64_t n);
 
 /* How near training images are to each other: n distances and gaps of training images to their
  * nearest other lesion, sorted. */
 typedef struct NearReference {
   int64_t n;
-  double *distance;
-  double *gap;
-  double median;
+  double *distance; /* [n], rising; owned */
+  double *gap;      /* [n], rising; lies behind distance */
+  double median;    /* of the distances */
 } NearReference;
 
-/* ST_INVALID: no neighbour at all */
+/* From the neighbours q [n] of n training images. ST_INVALID: no neighbour at all. */
 Status reference_new(NearReference *r, int64_t n, const Nearest *q, Error *e);
+
+/* Also of an empty one. */
 void reference_free(NearReference *r);
 typedef enum { MEMORY_NONE, MEMORY_CLOSE, MEMORY_COPY } Memory;
-extern const char *const memory_name[3]; /* "no", "close", "copy" */
+
+/* "no", "close", "copy". */
+extern const char *const memory_name[3];
 
 /* CLOSE: closer to a training image than any training image of the reference is to another lesion.
  * COPY: moreover it stands out from the second nearest more than all but 5 % of the reference.
@@ -73,7 +79,7 @@ Memory memory_of(const NearReference *r, const Nearest *q);
 
 /* ---- intervals ---- */
 typedef struct Spread {
-  int64_t n;
+  int64_t n; /* values that count */
   double mean;
   double mean_lo;
   double mean_hi;
@@ -83,7 +89,8 @@ typedef struct Spread {
 } Spread;
 
 /* Mean and median of v [n] (NAN left out) with percentile bootstrap intervals that draw whole
- * groups, group [n] in 0..groups-1. Fewer than two groups with a value: intervals NAN. */
+ * groups, group [n] in 0..groups-1. Fewer than two groups with a value: intervals NAN. ST_INVALID:
+ * a group, level or number of resamples out of range. */
 Status spread_by_group(int64_t n, const double *v, const int64_t *group, int64_t groups,
                        int resamples, double level, uint64_t seed, Spread *out, Error *e);
 #endif

@@ -12,14 +12,17 @@
 
 /* Batch normalisation, Ioffe and Szegedy 2015: y = (x - mean)/sqrt(var + 1e-5) * weight + bias over
  * N, H, W per channel. In training mean and (biased) variance are those of the batch; afterwards
- * the running ones: r <- 0.9 r + 0.1 batch, the variance unbiased (x m/(m-1)). */
-/* prefix.weight, .bias; buffers .running_mean, .running_var */
+ * the running ones: r <- 0.9 r + 0.1 batch, the variance unbiased (x m/(m-1)). bn_add lays out
+ * prefix.weight, prefix.bias and the buffers prefix.running_mean, prefix.running_var, [channels]
+ * each; bn_reset makes them 1, 0, 0, 1. */
 Status bn_add(Params *p, const char *prefix, int channels, Error *e);
-void bn_reset(Params *p, const char *prefix); /* 1, 0, 0, 1 */
+void bn_reset(Params *p, const char *prefix);
+
+/* What a training step has to update. */
 typedef struct BnTap {
-  Val mean;
+  Val mean; /* of the batch */
   Val var;
-  double unbias;
+  double unbias; /* m/(m-1) */
   real *running_mean;
   real *running_var;
   int64_t channels;
@@ -34,30 +37,35 @@ typedef struct BnTaps {
  * statistics, everything frozen. */
 Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *taps);
 
-/* One training step. Zero-initialise; build the graph in f->g (fit_begin), then fit_plan; fill the
+/* One training step. Zero-initialise; fit_begin; build the graph in f->graph; fit_plan; fill the
  * inputs with plan_data(f->plan, v); fit_step. */
 typedef struct Fit {
   Graph *graph;
   Plan *plan;
-  Params *params;
-  real *grad;
+  Params *params; /* borrowed */
+  real *grad;     /* flat, [params->nparam] */
   Adam adam;
   BnTaps bn;
 } Fit;
+
+/* An empty graph for the parameters p, which must outlive f. fit_free after an error, too. */
 Status fit_begin(Fit *f, Params *p, Error *e);
 
-/* Gradient of `loss` (rank 0) for all trainable tensors of f->p; extra: further outputs to read
- * after a step. stop: values taken as constant. */
+/* Gradient of `loss` (rank 0) for all trainable tensors of f->params; extra: further outputs to
+ * read after a step. stop: values taken as constant. Errors of graph and plan. */
 Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop,
                 double lr, double beta1, double beta2, Error *e);
-Status fit_step(Fit *f, Error *e); /* runs the plan, Adam, running statistics */
+
+/* Runs the plan, Adam, the running statistics. */
+Status fit_step(Fit *f, Error *e);
+
+/* Also of an empty one. */
 void fit_free(Fit *f);
 
-/* Slices: images [n,channels,h,w] in network units, labels [n] (NULL where no class is needed).
- * Borrowed. */
+/* Single slices, borrowed. */
 typedef struct Slices {
-  const real *images;
-  const int64_t *labels;
+  const real *images;    /* [n,channels,h,w] in network units */
+  const int64_t *labels; /* [n]; NULL where no class is needed */
   int64_t n;
   int channels;
   int h;
@@ -72,7 +80,7 @@ Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e
  * seed); the last n mod batch items of an epoch are left out, others each time. ST_NUMERIC: the
  * loss is not finite; ST_INTERRUPTED: tick said so. */
 typedef struct FitLoop {
-  const char *who;
+  const char *who; /* messages begin with it */
   int64_t n;
   int epochs;
   int batch;
@@ -98,6 +106,6 @@ Status fit_predict(Graph *g, Val x, Val y, const Slices *d,
 /* He et al. 2015: N(0, 2/fan_in) into the tensor `name`. */
 void fit_init_he(Params *p, const char *name, int64_t fan_in, Rng *r);
 
-/* Fisher-Yates. */
+/* Fisher-Yates: order [n], all permutations equally likely. */
 void fit_shuffle(int64_t *order, int64_t n, Rng *r);
 #endif

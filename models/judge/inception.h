@@ -13,29 +13,33 @@ enum { INCEPTION_CONVS = 94, INCEPTION_DIM = 2048, INCEPTION_SIDE = 299 };
  * they were trained with. */
 typedef enum { POOL7C_MAX, POOL7C_AVG } Pool7c;
 
-/* p: "<layer>.conv.weight", "<layer>.bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"
- * under pytorch-fid's names. `name` says which weights these are, `key` identifies them by content
- * (cache of features). */
+/* Tensors: "<layer>.conv.weight", "<layer>.bn.weight", ".bn.bias", ".bn.running_mean",
+ * ".bn.running_var" under pytorch-fid's names. */
 typedef struct Inception {
   Params params;
   Pool7c pool7c;
-  bool folded;
-  char name[160];
-  char key[65];
+  bool folded;    /* see inception_fold */
+  char name[160]; /* which weights these are */
+  char key[65];   /* SHA-256 of their file (cache of features) */
 } Inception;
-Status inception_new(Inception *v, Error *e); /* layout, zero content */
+
+/* Layout, zero content. inception_load (models/store/inceptionfile.h) fills it from a file. */
+Status inception_new(Inception *v, Error *e);
+
+/* Also of an empty one. */
 void inception_free(Inception *v);
-void inception_formula(Inception *v, const char *prefix); /* golden formula weights */
+
+/* Golden formula weights. */
+void inception_formula(Inception *v, const char *prefix);
 
 /* Batch norm into the convolutions, in place: weight * gamma / sqrt(var + eps), and the rest as a
  * bias in bn.bias. Once, after loading. ST_NUMERIC: a variance below 0. */
 Status inception_fold(Inception *v, Error *e);
 
-/* after the two maximum poolings of the stem; after block 6e */
 typedef struct InceptionTaps {
-  Val pool1;
+  Val pool1; /* after the two maximum poolings of the stem */
   Val pool2;
-  Val mixed6e;
+  Val mixed6e; /* after block 6e */
 } InceptionTaps;
 
 /* x [N,3,299,299] -> [N,2048]. All weights frozen; folded. taps may be NULL. */
@@ -47,14 +51,16 @@ Val g_inception(Graph *g, const Inception *v, Val x, InceptionTaps *taps);
  * pytorch-fid  bilinear, half-pixel centres (source = (i + 1/2) s - 1/2, s = side/299), clamped at
  *              the border, no antialias; 0..1; then 2 x - 1.
  * tensorflow   the 2015 graph (StyleGAN2-ADA, torch-fidelity): bilinear with source = i s, no
- *              half-pixel centres, so the picture moves up and left by
- *              (1/s - 1)/2 pixels of the result; 0..255; then (x - 128)/128.
+ *              half-pixel centres, so the picture moves up and left by (1/s - 1)/2 pixels of the
+ *              result; 0..255; then (x - 128)/128.
  * clean-fid    Parmar et al. 2022 (arXiv 2104.11222): bicubic a = -1/2 with support scaled when
- *              shrinking (antialiased; weights renormalised at the
- *              border, as PIL does), not rounded, clipped to 0..255; then (x - 128)/128. */
+ *              shrinking (antialiased; weights renormalised at the border, as PIL does), not
+ *              rounded, clipped to 0..255; then (x - 128)/128. */
 typedef enum { FIDCONV_PYTORCH, FIDCONV_TENSORFLOW, FIDCONV_CLEAN, FIDCONV_COUNT } FidConvention;
+
+/* The first column above, and one phrase for outputs. */
 extern const char *const fid_convention_name[FIDCONV_COUNT];
-extern const char *const fid_convention_text[FIDCONV_COUNT]; /* one phrase, for outputs */
+extern const char *const fid_convention_text[FIDCONV_COUNT];
 
 /* Which channels the network sees. AUTO: 1 is repeated, 3 go in as they are, any other number:
  * channel 0 repeated; FIRST; MEAN. */
@@ -62,7 +68,7 @@ typedef enum { FID_CHANNELS_AUTO, FID_CHANNELS_FIRST, FID_CHANNELS_MEAN } FidCha
 typedef struct FidInput {
   FidConvention convention;
   FidChannels channels;
-  bool bits8;
+  bool bits8; /* round to whole levels first */
 } FidInput;
 
 /* One image img [C,h,w] in network units -> dst [3,299,299]. First 127.5 x + 127.5, clipped to
@@ -76,6 +82,7 @@ Status fid_prepare_255(const FidInput *o, int64_t c, int64_t h, int64_t w, const
                        real *dst, Error *e);
 
 /* ---- features ---- */
+
 /* A plan for `batch` images at a time. An image's features do not depend on its neighbours in the
  * batch. */
 typedef struct InceptionRun {
@@ -85,15 +92,19 @@ typedef struct InceptionRun {
   Val out;
   int batch;
 } InceptionRun;
-Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e);
 struct Backend;
 
-/* on a backend (NULL: CPU) */
+/* v must be folded and outlive r; the second on a backend (NULL: CPU). After an error r is
+ * empty. */
+Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e);
 Status inception_run_new_on(struct Backend *b, InceptionRun *r, const Inception *v, int batch,
                             Error *e);
+
+/* Also of an empty one. */
 void inception_run_free(InceptionRun *r);
 
-/* n <= batch images [n,C,h,w] -> feat [n,2048]. */
+/* n <= batch images [n,C,h,w] in network units -> feat [n,2048]. ST_INVALID: n or sizes out of
+ * range; ST_NUMERIC: a feature is not finite. */
 Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w,
                      const float *img, float *feat, Error *e);
 #endif

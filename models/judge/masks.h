@@ -6,11 +6,12 @@
 
 /* All pixels within `radius` of the mask (Euclidean; radius 0: the mask). out may not be in. */
 void mask_dilate(const uint8_t *mask, int h, int w, double radius, uint8_t *out);
+
+/* Pixels of the mask, of n. */
 int64_t mask_area(const uint8_t *mask, int64_t n);
 
 typedef struct MaskScore {
-  /* pixels */
-  int64_t truth;
+  int64_t truth; /* pixels of each, and of their overlap */
   int64_t found;
   int64_t both;
   double dice; /* 2 |A and B| / (|A| + |B|) */

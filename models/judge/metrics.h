@@ -12,23 +12,24 @@
 #ifndef PRLX_METRICS_H
 #define PRLX_METRICS_H
 #include "core/base.h"
-/* x [n,d] */
+
+/* n points in d dimensions, one a row: the statistician's letters. Borrowed. */
 typedef struct Features {
   int64_t n;
   int64_t d;
-  const float *x;
+  const float *x; /* [n,d] */
 } Features;
 
-/* fid = mean + trace_a + trace_b - 2 trace_sqrt, at least 0 */
+/* fid = mean + trace_a + trace_b - 2 trace_sqrt, at least 0. */
 typedef struct Fid {
   double fid;
-  double mean;
+  double mean; /* |mu_a - mu_b|^2 */
   double trace_a;
   double trace_b;
   double trace_sqrt;
 } Fid;
 
-/* covariance over n-1 (pytorch-fid, clean-fid), over n (StyleGAN2-ADA) */
+/* Covariance over n-1 (pytorch-fid, clean-fid), over n (StyleGAN2-ADA). */
 enum { COV_UNBIASED, COV_BIASED };
 
 /* Any sizes; d x d covariances for the set with n > d, the small-matrix form for the other
@@ -39,38 +40,44 @@ Status fid_features(Features a, Features b, int cov, Fid *out, Error *e);
 /* Inner products of features from which the mean of both sets together was taken (FID and distances
  * do not change, rounding becomes less): aa [na,na], bb [nb,nb], ab [na,nb]. */
 typedef struct Gram {
-  int64_t na;
+  int64_t na; /* images of a and of b */
   int64_t nb;
-  int64_t d;
+  int64_t d; /* dimensions */
   double *aa;
   double *bb;
   double *ab;
 } Gram;
+
+/* Errors as fid_features; after one g is empty. */
 Status gram_new(Gram *g, Features a, Features b, Error *e);
+
+/* Also of an empty one. */
 void gram_free(Gram *g);
 
 /* FID of multisets: image i of a counts wa[i] times (0, 1, 2 ...; NULL: once), image j of b wb[j]
- * times. Exact, through one singular value problem of the size of the distinct images. */
+ * times. Exact, through one singular value problem of the size of the distinct images. ST_INVALID:
+ * fewer than two images in a set. */
 Status fid_gram(const Gram *g, const double *wa, const double *wb, int cov, Fid *out, Error *e);
 
-/* Which images belong together (one subject): group[i] in [0,ngroups). NULL: every image is its own
- * group. */
+/* Which images belong together (one subject). */
 typedef struct Groups {
-  const int64_t *of;
-  int64_t n;
+  const int64_t *of; /* [images], each in 0..n-1; NULL: every image is its own group */
+  int64_t n;         /* groups */
 } Groups;
 typedef struct Interval {
   double lo;
   double hi;
-  double se;
-  int64_t reps;
+  double se;    /* standard error */
+  int64_t reps; /* resamples that count */
 } Interval;
+
+/* Told how many are done; false stops (ST_INTERRUPTED). May be NULL. */
+typedef bool (*MetricTick)(void *ctx, int64_t done);
 
 /* 95 % bootstrap interval of FID, resampling groups with replacement in both sets. Resampling
  * shifts FID upwards (a resample has fewer distinct images), so the quantiles are taken around the
- * resamples' mean and moved to `fid`; lo is not below 0. `tick` (may be NULL) is called after every
- * resample and stops the work by returning false (ST_INTERRUPTED). */
-typedef bool (*MetricTick)(void *ctx, int64_t done);
+ * resamples' mean and moved to `fid`; lo is not below 0. tick: after every resample. ST_INVALID:
+ * fewer than 2 resamples. */
 Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, int64_t reps,
                      uint64_t seed, Interval *out, MetricTick tick, void *ctx, Error *e);
 
@@ -78,7 +85,7 @@ Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, i
  * replacement, `reps` per size, the full sets once), and the least-squares line fid = c0 + c1 /
  * fraction: inf = c0, its value for infinitely many images. r2: share of the variance explained by
  * the line. Below about d images FID is not linear in 1/n, and `inf` is only a rough correction:
- * its caller says so. */
+ * its caller says so. ST_INVALID: fewer than 4 images in a set. */
 enum { FID_SIZES = 6 };
 typedef struct FidCurve {
   double fraction[FID_SIZES];
@@ -93,17 +100,19 @@ Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *
                  MetricTick tick, void *ctx, Error *e);
 
 /* The floor: mean FID between random disjoint halves of set a, and beside it halves of a against
- * equally many of b. What the first shows is bias alone. */
+ * equally many of b. What the first shows is bias alone. ST_INVALID: fewer than 4 images. */
 typedef struct FidFloor {
   double within;
   double between;
-  int64_t n;
+  int64_t n; /* images of a half */
 } FidFloor;
 Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *out, Error *e);
 
 /* ---- kernel distance (metrics_kid.c) ---- */
+
 /* Unbiased squared MMD with kernel (x.y/d + 1)^3 over all images (no subsets; may be negative), and
- * its standard error by the jackknife over groups of both sets. */
+ * its standard error by the jackknife over groups of both sets. ST_INVALID: fewer than two images
+ * in a set, different d; ST_NUMERIC: not finite. */
 typedef struct Kid {
   double kid;
   double se;
@@ -112,12 +121,12 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
 
 /* Improved precision and recall: the manifold of a set is the union of balls around its images up
  * to their k-th neighbour. precision: share of b (generated) inside the manifold of a (real);
- * recall: the converse. */
-/* nearest_a: median distance of b's images to their nearest of a, over the median distance of a's
- * images to their nearest other: far below 1 means copies */
+ * recall: the converse. ST_INVALID: k < 1, or not more than k images in each set. */
 typedef struct PrecisionRecall {
   double precision;
   double recall;
+  /* median distance of b's images to their nearest of a, over the median distance of a's images to
+   * their nearest other: far below 1 means copies */
   double nearest_a;
 } PrecisionRecall;
 Status precision_recall(const Gram *g, int k, PrecisionRecall *out, Error *e);

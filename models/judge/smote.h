@@ -5,11 +5,12 @@
 #define PRLX_SMOTE_H
 #include "core/base.h"
 #include "core/rng.h"
-/* x = x_base + gap (x_neighbour - x_base) */
+
+/* x = x_base + gap (x_neighbour - x_base). */
 typedef struct SmotePick {
   int64_t base;
   int64_t neighbour;
-  double gap;
+  double gap; /* 0..1 */
 } SmotePick;
 
 /* Draws `want` picks. x [n,dim] of one class; distance is Euclidean. group [n] or NULL: neighbours
@@ -20,6 +21,6 @@ typedef struct SmotePick {
 Status smote_pick(const real *x, int64_t n, int64_t dim, const int64_t *group, int k, int64_t want,
                   Rng *r, SmotePick *out, Error *e);
 
-/* out [want,dim] */
+/* The samples of `want` picks: out [want,dim]. */
 void smote_blend(const real *x, int64_t dim, const SmotePick *pick, int64_t want, real *out);
 #endif

@@ -15,9 +15,9 @@
 #include "models/judge/fit.h"
 #define UNET_LEVELS 6 /* most */
 typedef struct UnetConfig {
-  int channels;
+  int channels; /* of the slices */
   int levels;
-  int width;
+  int width; /* feature maps of level 0; each level doubles them */
 } UnetConfig;
 
 /* Tensors: "down<k>.conv<0|1>.weight" [Co,Ci,3,3], "down<k>.bn<0|1>.*", "up<k>.weight" [Ci,Co,2,2],
@@ -27,12 +27,18 @@ typedef struct Unet {
   UnetConfig cfg;
   Params params;
 } Unet;
-UnetConfig unet_defaults(int channels); /* 4 levels, width 16 */
 
-/* zero content; ST_INVALID says which field */
+/* 4 levels, width 16. */
+UnetConfig unet_defaults(int channels);
+
+/* Layout, zero content; ST_INVALID says which field. */
 Status unet_new(Unet *u, const UnetConfig *cfg, Error *e);
+
+/* Also of an empty one. */
 void unet_free(Unet *u);
-void unet_reset(Unet *u, Rng *r); /* He et al. 2015; biases 0 */
+
+/* Initial values: He et al. 2015; biases 0. */
+void unet_reset(Unet *u, Rng *r);
 
 /* x [N,channels,H,W] in network units -> logits [N,1,H,W]. bn as in g_batch_norm: NULL = inference,
  * weights frozen. */
@@ -50,19 +56,18 @@ SegmentationLoss g_segmentation_loss(Graph *g, Val logits, Val y);
 
 typedef struct UnetTrain {
   int epochs;
-  int batch;
-  double lr;
+  int batch; /* slices per step */
+  double lr; /* of Adam, with its betas */
   double beta1;
   double beta2;
   uint64_t seed;
-  /* each slice each time in one of its eight turned and mirrored forms */
-  bool turn;
+  bool turn; /* each slice each time in one of its eight turned and mirrored forms */
   /* as in ClassifierTrain; dice: soft, of the batches while training */
   bool (*tick)(void *ctx, int epoch, double loss, double dice);
   void *ctx;
 } UnetTrain;
 
-/* 40 epochs, batch 8 (few slices need many steps), Adam 2e-3, betas 0.9, 0.999, turn */
+/* 40 epochs, batch 8 (few slices need many steps), Adam 2e-3, betas 0.9, 0.999, turn. */
 UnetTrain unet_train_defaults(void);
 
 /* mask [n,h,w] in network units: -1 no rim .. 1 rim; what lies beyond (a generated mask) is
@@ -71,6 +76,7 @@ UnetTrain unet_train_defaults(void);
  * ST_NUMERIC: NaN. */
 Status unet_train(Unet *u, const UnetTrain *o, const Slices *d, const real *mask, Error *e);
 
-/* prob [n,h,w]: sigmoid of the logits. A slice's map does not depend on the others. */
+/* prob [n,h,w]: sigmoid of the logits. A slice's map does not depend on the others. ST_INVALID:
+ * slices of other channels or size; ST_NUMERIC: NaN. */
 Status unet_predict(const Unet *u, const Slices *d, real *prob, Error *e);
 #endif

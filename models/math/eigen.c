@@ -14,8 +14,8 @@ static void rotate_rows(int64_t n, double *m, int64_t p, int64_t q, double c, do
   }
 }
 
-/* One rotation that makes a[p,q] zero: a <- J^T a J, and the rows of v (its columns in the book) the
- * same way. */
+/* One rotation that makes a[p,q] zero: a <- J^T a J, and the rows of v (its columns in the book)
+ * the same way. */
 static void eigen_rotation(int64_t n, double *a, double *v, int64_t p, int64_t q) {
   const double apq = a[p * n + q];
   if (apq == 0) return;

@@ -11,10 +11,14 @@ typedef struct Fft3 Fft3;
  * [nz/2+1][ny][nx]: kz >= 0 only, ky and kx in the usual order 0, 1, ..., -1. ST_INVALID for
  * lengths that are not 2^a 3^b 5^c or above 4096. A plan is read-only: threads may share it. */
 Status fft3_new(int nx, int ny, int nz, Fft3 **out, Error *e);
-void fft3_free(Fft3 *f);
-size_t fft3_count(const Fft3 *f); /* complex values of the spectrum */
 
-/* floats of scratch that a call needs; 64-byte aligned, one per thread */
+/* NULL allowed. */
+void fft3_free(Fft3 *f);
+
+/* Complex values of the spectrum. */
+size_t fft3_count(const Fft3 *f);
+
+/* Floats of scratch that a call needs; 64-byte aligned, one per thread. */
 size_t fft3_scratch(const Fft3 *f);
 
 /* X(k) = sum_r x(r) exp(-2 pi i k.r/N). */

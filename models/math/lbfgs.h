@@ -14,8 +14,8 @@
 #include "core/base.h"
 typedef struct Lbfgs Lbfgs;
 
-/* State for n variables that remembers the last `memory` steps: (2 memory + 6) n doubles. The caller
- * frees it with lbfgs_free (NULL allowed). ST_INVALID: n or memory < 1; ST_NOMEM. */
+/* State for n variables that remembers the last `memory` steps: (2 memory + 6) n doubles. The
+ * caller frees it with lbfgs_free (NULL allowed). ST_INVALID: n or memory < 1; ST_NOMEM. */
 Status lbfgs_new(int64_t n, int memory, Lbfgs **out, Error *e);
 void lbfgs_free(Lbfgs *m);
 

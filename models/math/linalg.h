@@ -4,6 +4,7 @@
 #ifndef PRLX_LINALG_H
 #define PRLX_LINALG_H
 #include "core/base.h"
+
 /* c [m,n] = a [m,k] b[n,k]^T. Two equal rows give equal dot products to the bit, whatever their
  * place. */
 void mat_mul_nt(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c);
@@ -13,11 +14,12 @@ void mat_mul_nt(int64_t m, int64_t n, int64_t k, const double *a, const double *
  * a. */
 Status singular_values(int64_t m, int64_t n, double *a, double *sv, Error *e);
 
-/* Their sum, the nuclear norm. */
+/* Their sum, the nuclear norm; a is destroyed. */
 Status nuclear_norm(int64_t m, int64_t n, double *a, double *norm, Error *e);
 
-/* Eigenvalues of the symmetric tridiagonal matrix with diagonal d [n] and off-diagonal e [n] (e[i]
- * couples i and i+1, e[n-1] unused), in place of d. */
+/* Eigenvalues of the symmetric tridiagonal matrix with diagonal d [n] and off-diagonal off [n]
+ * (off[i] couples i and i+1, off[n-1] is unused), unordered, in place of d; off is destroyed.
+ * ST_NUMERIC: no convergence. */
 Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e);
 
 /* c [n,n] symmetric positive semidefinite -> f [rank,n] with f^T f = c, by Cholesky with diagonal

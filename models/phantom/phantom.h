@@ -6,7 +6,8 @@
 #define PRLX_PHANTOM_H
 #include "core/base.h"
 #include "core/rng.h"
-/* patch, x fastest */
+
+/* Voxels of a patch, x fastest. */
 enum {
   PHANTOM_NX = 64,
   PHANTOM_NY = 64,
@@ -16,13 +17,13 @@ enum {
 #define PHANTOM_HX 0.4 /* voxel, mm */
 #define PHANTOM_HY 0.4
 #define PHANTOM_HZ 1.0
-/* by the readers: none, both, exactly one */
+
+/* Called a rim by no reader, by both, by exactly one; ANY: as it comes. */
 enum { PHANTOM_ANY = -1, PHANTOM_NONRIM = 0, PHANTOM_RIM = 1, PHANTOM_AMBIGUOUS = 2 };
 
 typedef struct PhantomOptions {
   double snr0; /* signal to noise of the first echo; 30 */
-  /* reader j says rim iff s + sigma e_j > tau */
-  double tau;
+  double tau;  /* reader j says rim iff s + sigma e_j > tau, e_j ~ N(0,1) */
   double sigma;
   double lambda;       /* weight of total variation; 0: drawn from U(.05,.11) per lesion */
   int iterations;      /* ADMM steps of the inversion; 10 */
@@ -35,35 +36,34 @@ PhantomOptions phantom_defaults(void);
 
 typedef struct PhantomLesion {
   double conspicuity; /* latent s ~ N(0,1), or as conditioned on the readers */
-  /* 1: says rim */
-  int reader1;
+  int reader1;        /* 1: says rim */
   int reader2;
   int truth_rim;       /* 1: s > tau, i.e. a noise-free reader would say rim */
   double diameter_mm;  /* equivalent in-plane diameter */
   double rim_coverage; /* part of the circumference that carries the rim, 0..1 */
-  /* crest above core; width (0 ppb: nothing to see) */
-  double rim_ppb;
-  double rim_fwhm_mm;
-  double core_ppb; /* core above surrounding white matter */
-  double lambda;   /* inversion weight used */
-  /* periventricular, juxtacortical, both, deep; none, hollow, arc, vessel, hypo */
-  char kind[16];
-  char mimic[16];
-  /* [NZ][NY][NX]: ppb, arbitrary units, probability 0..1, 0/1, blurred true susceptibility in ppb;
-   * one allocation, owned by chi */
-  float *chi;
-  float *flair;
-  float *rim;
-  float *mask;
-  float *truth;
+  double rim_ppb;      /* crest above core; 0: nothing to see */
+  double rim_fwhm_mm;  /* width of the rim */
+  double core_ppb;     /* core above surrounding white matter */
+  double lambda;       /* inversion weight used */
+  char kind[16];       /* "periventricular", "juxtacortical", "both", "deep" */
+  char mimic[16];      /* what looks like a rim: "none", "hollow", "arc", "vessel", "hypo" */
+  /* [NZ][NY][NX] each, one allocation, owned by chi */
+  float *chi;   /* ppb */
+  float *flair; /* arbitrary units */
+  float *rim;   /* probability 0..1 */
+  float *mask;  /* 0 or 1 */
+  float *truth; /* blurred true susceptibility, ppb */
 } PhantomLesion;
+
+/* Its arrays; also of an empty one. */
 void phantom_lesion_free(PhantomLesion *l);
 
 /* The two-reader model alone: s and both readings, conditioned on `want` by rejection (about 31
  * draws for a rim). */
 void phantom_read(const PhantomOptions *o, Rng *r, int want, double *s, int *reader1, int *reader2);
 
-/* Plans and scratch of one thread (about 40 MB). */
+/* Plans and scratch of one thread (about 40 MB). *out NULL after an error; freeing NULL is
+ * allowed. */
 typedef struct PhantomWork PhantomWork;
 Status phantom_work_new(PhantomWork **out, Error *e);
 void phantom_work_free(PhantomWork *w);
@@ -90,18 +90,21 @@ Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t se
  * patch around them leaves the slab. */
 enum { SLAB_NX = 256, SLAB_NY = 256, SLAB_NZ = 40, SLAB_MAX_LESIONS = 9 };
 typedef struct PhantomSlab {
-  int n;
-  /* one allocation, owned by chi */
+  int n; /* lesions */
+  /* [SLAB_NZ][SLAB_NY][SLAB_NX] each, one allocation, owned by chi; units as in PhantomLesion */
   float *chi;
   float *flair;
   float *rim;
-  float *labels;
+  float *labels;                          /* 0, or i + 1 inside lesion i */
   PhantomLesion lesion[SLAB_MAX_LESIONS]; /* without arrays */
   double centre[SLAB_MAX_LESIONS][3];     /* voxel index of the lesion centre */
 } PhantomSlab;
 
-/* want[i]: class of lesion i. Serial; the anatomy's stream is the Philox subsequence `index`. */
+/* want[i]: class of lesion i. Serial; the anatomy's stream is the Philox subsequence `index`.
+ * ST_INVALID: more than SLAB_MAX_LESIONS lesions. */
 Status phantom_slab(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
                     int lesions, const int *want, PhantomSlab *out, Error *e);
+
+/* Also of an empty one. */
 void phantom_slab_free(PhantomSlab *s);
 #endif

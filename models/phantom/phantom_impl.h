@@ -9,10 +9,10 @@
 #include "models/phantom/phantom.h"
 
 typedef struct Box {
-  int nx;
+  int nx; /* voxels of 0.4 x 0.4 x 1 mm */
   int ny;
   int nz;
-  size_t n;
+  size_t n; /* their product */
 } Box;
 static inline Box box_of(int nx, int ny, int nz) {
   return (Box){nx, ny, nz, (size_t)nx * (size_t)ny * (size_t)nz};
@@ -57,17 +57,15 @@ struct PhantomWork {
   Box box;
   Qsm q; /* plan, spectra and scratch of this box */
   Tissue t;
-  /* lesion 0/1, probabilistic rim, signed distance to the lesion's edge (far away: 99) */
-  float *les;
-  float *rim;
-  float *dist;
+  float *les;           /* lesion, 0 or 1 */
+  float *rim;           /* probability of the rim */
+  float *dist;          /* signed distance to the lesion's edge, mm (far away: 99) */
   float *tmp[WORK_TMP]; /* volumes of the box; users say which they take */
   float *noise;         /* coarse grids of the random fields */
   void *all;
 };
 
-/* ---- elementary functions, relative error below 1e-5 (exp), absolute below 1e-5 (the others) ----
- */
+/* ---- elementary functions: relative error below 1e-5 (exp), absolute (the others) ---- */
 static inline float fast_exp(float x) { /* 2^i 2^f, f in [-.5,.5]; saturates at exp(+-87) */
   x = x > 87.f ? 87.f : x;
   x = x < -87.f ? -87.f : x;
@@ -141,10 +139,14 @@ static inline double draw_u(Rng *r, double lo, double hi) {
 
 static inline double draw_n(Rng *r, double mean, double sd) { return mean + sd * rng_normal(r); }
 static inline bool draw_p(Rng *r, double p) { return rng_uniform(r) < p; }
-int draw_choice(Rng *r, const double *p, int n); /* index, probabilities p */
+
+/* Index 0..n-1 with probabilities p [n]; a Poisson number; a beta number, a, b >= 1. */
+int draw_choice(Rng *r, const double *p, int n);
 int draw_poisson(Rng *r, double mean);
-double draw_beta(Rng *r, double a, double b);    /* a, b >= 1 */
-void draw_normals(Rng *r, float *dst, size_t n); /* serial; whole Philox blocks */
+double draw_beta(Rng *r, double a, double b);
+
+/* n standard normals; serial; takes whole Philox blocks. */
+void draw_normals(Rng *r, float *dst, size_t n);
 
 /* Unit Gaussian random field on the box: white noise smoothed by exp(-pi^2 sum (k_i l_i)^2), i.e. a
  * Gaussian of sigma = l/sqrt 2 mm, then mean 0 and standard deviation 1 over the box. Coarse grids
@@ -154,7 +156,8 @@ static inline void random_iso(PhantomWork *w, Rng *r, double l, float *out) {
   random_field(w, r, l, l, 1.3 * l, out);
 }
 
-size_t random_field_noise(const Box *b); /* floats of work->noise */
+/* Floats of work->noise that a box needs. */
+size_t random_field_noise(const Box *b);
 
 /* f <= 0 inside -> approximate signed distance f / max(|grad f|, median|grad f|/4), in place. tmp:
  * one volume, and w->noise. */
@@ -179,6 +182,8 @@ void paint_tube(const Box *b, float *vein, const double p0[3], const double p1[3
  * vessels, into w->t.chi. Uses tmp[0..4]. */
 void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[3],
                           PhantomLesion *out);
+
+/* The same arrays of a box without a lesion. */
 void phantom_no_lesion(PhantomWork *w);
 
 /* Noise-free, unblurred FLAIR of the box into `out`. Uses tmp[0..1]. */
@@ -189,7 +194,7 @@ void phantom_flair_ideal(PhantomWork *w, Rng *r, float *out);
  * by a Gaussian of sigma .32,.32,.40 mm, and the blurred chi goes to `blurred` unless NULL. */
 void qsm_field(Qsm *q, const float *chi, bool psf, float *field, float *blurred);
 
-/* Gaussian, sigma in mm; in = out allowed */
+/* Gaussian blur, sigma in mm; in = out allowed. */
 void qsm_blur(Qsm *q, const float *in, double sx, double sy, double sz, float *out);
 
 /* Inversion of `field` (ppb) to `chi` (mean arbitrary): total variation, weight 1/4 on the 25 %
@@ -199,20 +204,22 @@ enum { QSM_BUFFERS = 10 };
 void qsm_invert(Qsm *q, const float *field, const float *mag, double lambda, int iterations,
                 bool closed_form, float *const buf[QSM_BUFFERS], float *chi);
 
-/* Signal model: magnitude, field noise, inversion, zero of the scale. chi, gm, csf, vein, wm -> chi
- * out and (unless NULL) blurred truth with the same zero. bias: relative magnitude bias, or NULL;
- * noise: unit normals, overwritten by the noisy field. */
-/* standard deviation of the field where the magnitude is that of white matter */
+/* Standard deviation of the field, ppb, where the magnitude is that of white matter. */
 double qsm_noise_ppb(double snr0);
+
+/* One volume each. */
 typedef struct QsmInput {
-  const float *chi;
-  const float *wm;
+  const float *chi; /* ppb */
+  const float *wm;  /* fractions 0..1 */
   const float *gm;
   const float *csf;
   const float *vein;
-  const float *bias;
-  float *noise;
+  const float *bias; /* relative magnitude bias, or NULL */
+  float *noise;      /* unit normals, overwritten by the noisy field */
 } QsmInput;
+
+/* Signal model: magnitude, field noise, inversion, zero of the scale -> chi and (unless NULL)
+ * blurred truth with the same zero, ppb. */
 void qsm_acquire(Qsm *q, const QsmInput *in, const PhantomOptions *o, double lambda,
                  float *const buf[QSM_BUFFERS], float *mag, float *chi, float *truth);
 #endif

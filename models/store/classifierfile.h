@@ -5,15 +5,19 @@
 #ifndef PRLX_CLASSIFIERFILE_H
 #define PRLX_CLASSIFIERFILE_H
 #include "models/judge/classifier.h"
+
 /* channels: names such as "chi,flair"; trained_on: said in the file. Atomic. */
 Status classifier_save(const Classifier *c, const char *path, const char *channels, uint64_t seed,
                        int epochs, const char *trained_on, Error *e);
 
-/* channels [64] receives the names. */
+/* channels receives the names. ST_IO: no such file; ST_FORMAT: no classifier, or a broken one;
+ * ST_NUMERIC: weights that are not finite. After an error c is empty. */
 Status classifier_load(Classifier *c, const char *path, char channels[64], Error *e);
 
 /* A file, or a folder with model0.safetensors, model1.safetensors, ... : *out [*n]; free with
- * classifiers_free. All must take the same channels. */
+ * classifiers_free. All must take the same channels (ST_INVALID). */
 Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e);
-void classifiers_free(Classifier *c, int n); /* NULL allowed */
+
+/* NULL allowed. */
+void classifiers_free(Classifier *c, int n);
 #endif

@@ -2,6 +2,7 @@
 #ifndef PRLX_DATAPATH_H
 #define PRLX_DATAPATH_H
 #include "core/base.h"
+
 /* Path of a bundled file: $PRLX_DATA/name if that is set, else the first that there is of
  * <folder of the program>/../data, <folder of the program>/../share/prlx/data, the folder it was
  * installed in (make install), ./data; the last if there is none. Static buffer: one thread. */

@@ -15,73 +15,84 @@ typedef enum {
   IMPORT_STATE
 } ImportKind;
 
-/* `from`: its name in the file. shape may differ from the file's where only axes of length 1 were
- * dropped (LPIPS heads). */
 typedef struct ImportTensor {
-  char *name;
-  char *from;
+  char *name; /* ours */
+  char *from; /* its name in the file */
   DType dtype;
-  Shape shape;
+  Shape shape; /* the file's, but for axes of length 1 that were dropped (LPIPS heads) */
   const void *data;
 } ImportTensor;
 typedef struct Import {
   char *path;
-  const uint8_t *map;
+  const uint8_t *map; /* the file, read only */
   size_t bytes;
   bool is_safetensors;
   StFile st;
   TorchFile torch;
   ImportKind kind;
-  char title[192]; /* one line: what it is */
-  char container[32];
-  /* 1: equals the known or named checksum, 0: none known, -1: differs from the one in its name */
+  char title[192];    /* one line: what it is */
+  char container[32]; /* one word: how it is packed */
   char sha256[65];
-  int sha_known;
+  int sha_known; /* 1: the known or named checksum, 0: none known, -1: not the one in its name */
   char sha_note[160];
-  ImportTensor *tensor;
-  int ntensor; /* what will be written */
-  int dropped;
-  char dropped_what[96]; /* tensors of the file that will not be */
-  int64_t numbers;       /* elements of t */
-  StMeta *meta;
-  /* configuration and origin, written as metadata */
+  ImportTensor *tensor; /* [ntensor] what will be written */
+  int ntensor;
+  int dropped; /* tensors of the file that will not be */
+  char dropped_what[96];
+  int64_t numbers; /* elements of all tensors */
+  StMeta *meta;    /* [nmeta] configuration and origin, written as metadata; room for metacap */
   int nmeta;
   int metacap;
 } Import;
 
-/* Opens, recognises, maps names; nothing is written. ST_FORMAT with one line that says what was
- * found. A wrong checksum is no error here. */
+/* Opens, recognises, maps names; nothing is written. ST_IO: cannot be read; ST_FORMAT with one line
+ * that says what was found. A wrong checksum is no error here. import_close(im); after an error im
+ * is empty. */
 Status import_open(Import *im, const char *path, Error *e);
 
 /* The same for bytes in memory (tests, fuzzing). `data` must live as long as im. */
 Status import_memory(Import *im, const uint8_t *data, size_t n, const char *name, Error *e);
+
+/* Also of an empty one. */
 void import_close(Import *im);
+
+/* Value of a metadata entry, owned by im, or NULL. */
 const char *import_meta(const Import *im, const char *key);
 
-/* Adds or replaces one metadata entry. */
+/* Adds or replaces one metadata entry; both texts are copied. */
 Status import_set_meta(Import *im, const char *key, const char *value, Error *e);
 
-/* Heads of `heads` added to a VGG16 (replacing its own). */
+/* Heads of `heads` added to a VGG16 (replacing its own); `heads` must stay open until it is
+ * written. */
 Status import_add_heads(Import *vgg, const Import *heads, Error *e);
 
-/* Leaves out tensors whose name does not begin with prefix ("G_ema."). */
+/* Leaves out tensors whose name does not begin with prefix ("G_ema."). ST_FORMAT: none does. */
 Status import_keep(Import *im, const char *prefix, Error *e);
 
-/* Writes the .safetensors file; tensors keep their number type. Atomic. */
+/* Writes the .safetensors file, whole or not at all; tensors keep their number type. */
 Status import_write(const Import *im, const char *path, Error *e);
 
-/* ---- pieces, inside io/ ---- */
+/* ---- pieces, inside models/store/ ---- */
+
+/* The n of features.<n> of VGG16's 13 convolutions. */
 extern const int import_vgg_index[13];
-Status import_map_vgg(Import *im, bool *hit, Error *e); /* import_map.c */
+
+/* Is it this kind of network (*hit)? Then names, kind, title and metadata become ours. ST_FORMAT:
+ * it is, but broken or of a sort that is not computed here. */
+Status import_map_vgg(Import *im, bool *hit, Error *e);
 Status import_map_heads(Import *im, bool *hit, Error *e);
 Status import_map_inception(Import *im, bool *hit, Error *e);
-Status import_map_network(Import *im, bool *hit, Error *e); /* import_net.c */
+Status import_map_network(Import *im, bool *hit, Error *e);
+
+/* The tensor of this name (ours), or NULL. */
 const ImportTensor *import_find(const Import *im, const char *name);
+
+/* Gives it a new name of ours. */
 Status import_rename(ImportTensor *t, const char *name, Error *e);
 
-/* removes entry k, counting it as dropped */
+/* Removes tensor k, counting it as dropped. */
 void import_drop(Import *im, int k);
 
-/* element i of a tensor of any type */
+/* Element i of a tensor of any type; false: there is no such element. */
 bool import_number(const Import *im, const ImportTensor *t, int64_t i, double *v);
 #endif
