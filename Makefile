@@ -227,8 +227,8 @@ help:
 	@echo "make test       all fast tests (under 10 minutes on 2 cores); make test-long: all tests"
 	@echo "make asan       the fast tests under address and undefined-behaviour sanitizers"
 	@echo "make fuzz       fuzz every reader of files for FUZZ_SECONDS each (60); needs clang"
-	@echo "make check-style  width, statements, comments, includes, names of the sources;" \
-	  "make format: clang-format"
+	@echo "make check-style lint analyze tsan coverage: shape of the sources, more warnings, static" \
+	  "analysis, threads, lines that tests run; make format, compile_commands.json"
 	@echo "make MPI=1      a program that trains in several processes:" \
 	  "mpirun -n 4 build/prlx train ... (needs mpicc)"
 	@echo "make NCCL=1     the same, gradients from GPU to GPU (needs NCCL, NCCL_HOME)"

@@ -1,6 +1,9 @@
 # house.mk: targets that keep the house in order (test/house/). Included by the Makefile.
 #   make check-style     shape of the sources: width, statements, comments, includes, names
 #   make lint            every warning below on the sources of the program: none
+#   make tsan            tests with three threads under the thread sanitizer
+#   make coverage        how many lines of the sources the fast tests run (needs gcov)
+#   make compile_commands.json   for clangd and others that want to know how a file is compiled
 #   make format          clang-format over every C and CUDA source (needs clang-format)
 HOUSE_DIRS  = core cuda io models tools paper/engine docs test
 HOUSE_C    := $(wildcard prlx.h) $(shell find $(HOUSE_DIRS) -name '*.[ch]' -o -name '*.cu' \
@@ -31,7 +34,34 @@ $(BUILD)/lint/%.ok: %.c
 	@$(CC) $(LINT_FLAGS) $(ISADEF) -DISA=portable -MF $(@:.ok=.d) -MT $@ $<
 	@touch $@
 
+# The tests that use threads most and end within minutes under the sanitizer.
+TSAN_FLAGS = -O1 -g -fsanitize=thread
+TSAN_TESTS = test_core test_io test_gzip test_pack test_unet test_agreement test_evidence
+tsan:
+	@$(MAKE) --no-print-directory CUDA=0 BUILD=$(BUILD)/tsan CFLAGS="$(TSAN_FLAGS)" \
+	  $(TSAN_TESTS:%=$(BUILD)/tsan/%)
+	@BUILD=$(BUILD)/tsan sh test/house/tsan.sh $(TSAN_TESTS)
+
+COVERAGE_FLAGS = -O1 -g --coverage
+coverage:
+	@command -v gcov >/dev/null || { echo "make coverage: no gcov (it comes with gcc)"; exit 1; }
+	@$(MAKE) --no-print-directory CUDA=0 BUILD=$(BUILD)/coverage CFLAGS="$(COVERAGE_FLAGS)" \
+	  coverage-programs
+	@BUILD=$(BUILD)/coverage sh test/house/coverage.sh
+coverage-programs: $(BUILD)/prlx $(TESTS) $(BUILD)/golden
+
+# How each file of the program and of the tests is compiled.
+CC_FILES = $(LIBSRC) $(KERN) $(TOOLS) $(wildcard test/*.c test/house/*.c)
+CC_FLAGS = $(BASE) $(CFLAGS) $(ISADEF) -DISA=portable
+compile_commands.json: Makefile test/house.mk
+	@printf '%s\n' $(CC_FILES) | awk -v dir='$(CURDIR)' -v cc='$(CC) $(CC_FLAGS)' ' \
+	  function entry(f) { \
+	    return "{\"directory\":\"" dir "\",\"file\":\"" f "\",\"command\":\"" cc " -c " f "\"}" \
+	  } \
+	  {printf "%s%s", NR == 1 ? "[\n" : ",\n", entry($$1)} \
+	  END {print "\n]"}' >$@
+
 CLANG_FORMAT ?= clang-format
 format:
 	$(CLANG_FORMAT) -i $(HOUSE_C)
-.PHONY: check-style lint format
+.PHONY: check-style lint tsan coverage coverage-programs format

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails when a lower room needs a symbol or a header of a higher one (rooms.txt), and when a cycle of
-# files appears or grows (cycles.txt). Reads the objects that the build left in $BUILD.
+# Fails when a lower room needs a symbol or a header of a higher one (rooms.txt), and when a cycle
+# of files appears or grows (cycles.txt). Reads the objects that the build left in $BUILD.
 # usage: BUILD=build sh test/house/rooms.sh
 B=${BUILD:-build}
 T=$(mktemp -d) || exit 1
