@@ -1,6 +1,7 @@
 # house.mk: targets that keep the house in order (test/house/). Included by the Makefile.
 #   make check-style     shape of the sources: width, statements, comments, includes, names
 #   make lint            every warning below on the sources of the program: none
+#   make analyze         gcc -fanalyzer, cppcheck, clang-tidy where they are; each finding explained
 #   make tsan            tests with three threads under the thread sanitizer
 #   make coverage        how many lines of the sources the fast tests run (needs gcov)
 #   make compile_commands.json   for clangd and others that want to know how a file is compiled
@@ -34,6 +35,10 @@ $(BUILD)/lint/%.ok: %.c
 	@$(CC) $(LINT_FLAGS) $(ISADEF) -DISA=portable -MF $(@:.ok=.d) -MT $@ $<
 	@touch $@
 
+ANALYZE_FLAGS = -std=gnu11 $(FPMATH) $(ISADEF) -DISA=portable -I.
+analyze:
+	@BUILD=$(BUILD) FLAGS="$(ANALYZE_FLAGS)" sh test/house/analyze.sh $(LINT_SRC)
+
 # The tests that use threads most and end within minutes under the sanitizer.
 TSAN_FLAGS = -O1 -g -fsanitize=thread
 TSAN_TESTS = test_core test_io test_gzip test_pack test_unet test_agreement test_evidence
@@ -64,4 +69,4 @@ compile_commands.json: Makefile test/house.mk
 CLANG_FORMAT ?= clang-format
 format:
 	$(CLANG_FORMAT) -i $(HOUSE_C)
-.PHONY: check-style lint tsan coverage coverage-programs format
+.PHONY: check-style lint analyze tsan coverage coverage-programs format
