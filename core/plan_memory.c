@@ -89,18 +89,22 @@ static void in_place(Plan *p) {
   }
 }
 
-static Plan *sorting;
-static int by_size(const void *a, const void *b) {
-  const PVal *x = &sorting->v[*(const Val *)a], *y = &sorting->v[*(const Val *)b];
+/* The sort key travels with the value: plans may be made in several threads at once. */
+typedef struct Sized {
+  size_t bytes;
+  Val v;
+} Sized;
+static int sized_compare(const void *a, const void *b) {
+  const Sized *x = a, *y = b;
   if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-  return *(const Val *)a < *(const Val *)b ? -1 : 1;
+  return x->v < y->v ? -1 : 1;
 }
 
 typedef struct Span {
   size_t lo;
   size_t hi;
 } Span;
-static int by_offset(const void *a, const void *b) {
+static int span_compare(const void *a, const void *b) {
   const Span *x = a, *y = b;
   return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
@@ -108,7 +112,7 @@ static int by_offset(const void *a, const void *b) {
 /* Greedy by size: the largest buffers first, each at the lowest offset that is free during its
  * whole life. */
 static Status offsets(Plan *p, Error *e) {
-  Val *order = mem_alloc((size_t)p->n * sizeof *order);
+  Sized *order = mem_alloc((size_t)p->n * sizeof *order);
   Span *busy = mem_alloc((size_t)p->n * sizeof *busy);
   int n = 0;
   if (!order || !busy) {
@@ -117,18 +121,17 @@ static Status offsets(Plan *p, Error *e) {
     return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   }
   for (Val v = 1; v < p->n; v++)
-    if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) order[n++] = v;
-  sorting = p;
-  qsort(order, (size_t)n, sizeof *order, by_size);
+    if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) order[n++] = (Sized){p->v[v].bytes, v};
+  qsort(order, (size_t)n, sizeof *order, sized_compare);
   for (int i = 0; i < n; i++) {
-    PVal *x = &p->v[order[i]];
+    PVal *x = &p->v[order[i].v];
     int nb = 0;
     for (int j = 0; j < i; j++) {
-      const PVal *y = &p->v[order[j]];
+      const PVal *y = &p->v[order[j].v];
       if (y->first <= x->last && x->first <= y->last)
         busy[nb++] = (Span){y->offset, y->offset + y->bytes};
     }
-    qsort(busy, (size_t)nb, sizeof *busy, by_offset);
+    qsort(busy, (size_t)nb, sizeof *busy, span_compare);
     size_t at = 0;
     for (int j = 0; j < nb && busy[j].lo < at + x->bytes; j++) at = PRLX_MAX(at, busy[j].hi);
     x->offset = at;

@@ -225,28 +225,32 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
   if (at + 8 < n) snprintf(buf + at, n - at, " -> %s", shape_str(x->shape, shape));
 }
 
-static const Plan *reporting;
-static int by_time(const void *a, const void *b) {
-  int64_t x = reporting->step[*(const int *)a].ns, y = reporting->step[*(const int *)b].ns;
-  return x < y ? 1 : x > y ? -1 : 0;
+/* slowest first; equal times in the order of the steps */
+typedef struct Timed {
+  int64_t ns;
+  int step;
+} Timed;
+static int timed_compare(const void *a, const void *b) {
+  const Timed *x = a, *y = b;
+  if (x->ns != y->ns) return x->ns < y->ns ? 1 : -1;
+  return x->step - y->step;
 }
 
 void plan_report(const Plan *p, FILE *f) {
-  int *order = mem_alloc((size_t)(p->nstep + 1) * sizeof *order);
+  Timed *order = mem_alloc((size_t)(p->nstep + 1) * sizeof *order);
   double total = 0;
   char text[400];
   if (!order) return;
   for (int k = 0; k < p->nstep; k++) {
-    order[k] = k;
+    order[k] = (Timed){p->step[k].ns, k};
     total += p->step[k].runs ? (double)p->step[k].ns / (double)p->step[k].runs : 0;
   }
-  reporting = p;
-  qsort(order, (size_t)p->nstep, sizeof *order, by_time);
+  qsort(order, (size_t)p->nstep, sizeof *order, timed_compare);
   fprintf(f, "%d steps (%d folded), %.2f ms, arena %.1f MiB, prepared %.1f MiB, scratch %.1f MiB\n",
           p->nstep, p->nfold, total / 1e6, (double)p->arena_bytes / 1048576,
           (double)p->folded_bytes / 1048576, (double)p->scratch_bytes / 1048576);
   for (int k = 0; k < p->nstep; k++) {
-    const Step *s = &p->step[order[k]];
+    const Step *s = &p->step[order[k].step];
     if (!s->runs) continue;
     double ms = (double)s->ns / (double)s->runs / 1e6;
     plan_describe(p, s, text, sizeof text);

@@ -1,5 +1,6 @@
 /* test_core.c: memory, random numbers, optimiser, threads, the planner's promises. The gradients
  * are in f64_grad.c. */
+#include <pthread.h>
 #include <stdint.h>
 #include "core/graph.h"
 #include "core/isa.h"
@@ -348,7 +349,58 @@ static void test_custom(void) {
   graph_free(g);
 }
 
+/* Plans made in several threads at once are the plans made one after another. */
+enum { MAKERS = 4, MAKES = 30 };
+typedef struct Maker {
+  int id;
+  PlanStats stats[MAKES];
+  bool ok;
+} Maker;
+
+static Status maker_plan(int id, int k, PlanStats *out) {
+  Error e;
+  Graph *g = graph_new();
+  Plan *p = NULL;
+  const int64_t side = 5 + (id * 7 + k) % 11;
+  Val x = g_input(g, "x", SHAPE4(2, 3, side, side)), y = x, sum = g_scalar(g, 0.5);
+  for (int i = 0; i < 12; i++) {
+    y = g_flip(g, g_pad(g, g_lrelu(g, y, 0.2, 1.4, -1), 3, 1, side + i + 1, 1), 4);
+    sum = g_add(g, sum, g_sum_all(g, g_square(g, y)));
+  }
+  Status s = plan_new(g, 2, (Val[]){sum, g_grad1(g, sum, x)}, NULL, &p, &e);
+  if (s == ST_OK) *out = plan_stats(p);
+  plan_free(p);
+  graph_free(g);
+  return s;
+}
+
+static void *maker_thread(void *arg) {
+  Maker *m = arg;
+  m->ok = true;
+  for (int k = 0; k < MAKES; k++) m->ok = m->ok && maker_plan(m->id, k, &m->stats[k]) == ST_OK;
+  return NULL;
+}
+
+static void test_plans_in_threads(void) {
+  static Maker m[MAKERS];
+  pthread_t t[MAKERS];
+  for (int i = 0; i < MAKERS; i++) {
+    m[i].id = i;
+    CHECK(pthread_create(&t[i], NULL, maker_thread, &m[i]) == 0, "thread %d", i);
+  }
+  for (int i = 0; i < MAKERS; i++) pthread_join(t[i], NULL);
+  for (int i = 0; i < MAKERS; i++) {
+    int different = 0;
+    for (int k = 0; k < MAKES && m[i].ok; k++) {
+      PlanStats s = {0};
+      different += maker_plan(i, k, &s) != ST_OK || memcmp(&s, &m[i].stats[k], sizeof s) != 0;
+    }
+    CHECK(m[i].ok && !different, "thread %d: %d of %d plans differ", i, different, MAKES);
+  }
+}
+
 int main(void) {
+  test_plans_in_threads();
   test_custom();
   test_philox();
   test_threads();
