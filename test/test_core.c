@@ -350,7 +350,7 @@ static void test_custom(void) {
 }
 
 /* Plans made in several threads at once are the plans made one after another. */
-enum { MAKERS = 4, MAKES = 30 };
+enum { MAKERS = 4, MAKES = 12 };
 typedef struct Maker {
   int id;
   PlanStats stats[MAKES];
@@ -363,7 +363,7 @@ static Status maker_plan(int id, int k, PlanStats *out) {
   Plan *p = NULL;
   const int64_t side = 5 + (id * 7 + k) % 11;
   Val x = g_input(g, "x", SHAPE4(2, 3, side, side)), y = x, sum = g_scalar(g, 0.5);
-  for (int i = 0; i < 12; i++) {
+  for (int i = 0; i < 80; i++) {
     y = g_flip(g, g_pad(g, g_lrelu(g, y, 0.2, 1.4, -1), 3, 1, side + i + 1, 1), 4);
     sum = g_add(g, sum, g_sum_all(g, g_square(g, y)));
   }
