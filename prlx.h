@@ -180,26 +180,57 @@ PRLX_API prlx_status prlx_generate(const prlx_network *net, int64_t n, const uin
                                    prlx_error *e);
 
 /* ---- denoising by latent projection ---- */
+/* What a step was made of (options.trace). Terms that are not there are NAN. */
+typedef struct prlx_project_trace {
+  int step;      /* from 0 */
+  double lr;     /* learning rate; FAST: 0 */
+  double jitter; /* deviation of the noise added to w */
+  double lpips;  /* distance to the target */
+  double tap[5]; /* its part at relu1_2, 2_2, 3_3, 4_3, 5_3 */
+  double inside; /* the same over the region, and over the rest (options.regions) */
+  double outside;
+  double reg[24];    /* noise regulariser per map, lowest resolution first */
+  double w_distance; /* |w - mean of W| / w_std */
+  double grad_w;     /* lengths of the gradients */
+  double grad_noise;
+} prlx_project_trace;
+
 /* Where a projection is; valid during the callback. */
 typedef struct prlx_project_progress {
   int64_t n;     /* images of the call */
-  int64_t first; /* this batch: first .. first + count - 1 */
-  int count;
-  int step; /* done, of steps; 0: planned, about to start */
+  int64_t image; /* which one; -1: planned, about to start */
+  int step;      /* made, of at most steps */
   int steps;
-  bool finished;       /* the last call for this batch: its images are in result */
-  const double *lpips; /* [count] distance to the target in this step; NULL at step 0 */
-  const float *images; /* [count,C,R,R] every frames-th step and when finished; else NULL */
-  const prlx_projection *result;
-  size_t bytes; /* memory of the batch, of which: */
+  bool finished;                   /* the last call for this image */
+  double lpips;                    /* of the step; finished: of the denoised image */
+  const float *pixels;             /* [C,R,R] every frames-th step and when finished; else NULL */
+  const prlx_project_trace *trace; /* options.trace; else NULL */
+  int batch;                       /* images at a time now */
+  size_t bytes;                    /* memory of the batch, of which: */
   size_t activation_bytes;
   size_t weight_bytes; /* prepared weights */
   double flop;         /* per step */
 } prlx_project_progress;
 typedef enum prlx_vgg_channels { PRLX_VGG_AUTO, PRLX_VGG_FIRST, PRLX_VGG_MEAN } prlx_vgg_channels;
+
+/* REFERENCE: the public projector's schedule. FAST: L-BFGS on pixels, then on Eq. 1; each image as
+ * many evaluations as it needs. */
+typedef enum prlx_solver { PRLX_SOLVER_REFERENCE, PRLX_SOLVER_FAST } prlx_solver;
+
+/* What is searched: w and the noise maps (W, the paper); w alone, the maps held at the network's
+ * own; a w per layer with maps and alone; the maps alone. The more, the closer any image can be
+ * reached, lesion or not. */
+typedef enum prlx_space {
+  PRLX_SPACE_W,
+  PRLX_SPACE_W_ONLY,
+  PRLX_SPACE_WPLUS,
+  PRLX_SPACE_WPLUS_ONLY,
+  PRLX_SPACE_NOISE
+} prlx_space;
+typedef enum prlx_start { PRLX_START_MEAN, PRLX_START_RANDOM, PRLX_START_NEAREST } prlx_start;
 typedef struct prlx_project_options {
   size_t size;
-  int steps;             /* 1000 steps of Adam */
+  int steps;             /* 1000 steps of Adam; FAST: at most 200 evaluations */
   double learning_rate;  /* 0.1 before its ramps */
   double w_noise;        /* 0.05 standard deviations of W, falling to 0 */
   double noise_weight;   /* 1e5; of the noise autocorrelation */
@@ -209,34 +240,63 @@ typedef struct prlx_project_options {
   prlx_vgg_channels vgg; /* of several channels. AUTO: 3 as they are, else the first */
   int batch;             /* 0: up to 4, on a device 128 */
   size_t max_bytes;      /* 0: available memory; PRLX_NOMEM above it, before the first step */
-  int frames;            /* 0; k: progress gets the images of every k-th step and the last */
-  FILE *profile;         /* NULL; table of times of each batch's last step */
+  int frames;            /* 0; k: progress gets the images of every k-th step */
+  FILE *profile;         /* NULL; table of times of a step */
   prlx_device *device;   /* NULL: CPU */
   bool (*progress)(void *context, const prlx_project_progress *p); /* false: stop; may be NULL */
   void *context;
+  prlx_solver solver;
+  prlx_space space;
+  bool optimised_noise; /* false; render with the optimised maps, not with the network's own */
+  double beta1;         /* Adam: 0.9 and 0.999 of the reference; the paper prints 0.9 and 0.99 */
+  double beta2;
+  double ramp_up; /* fractions of the run: 0.05 and 0.25 of the learning rate, 0.75 of w_noise */
+  double ramp_down;
+  double noise_ramp;
+  const float *regions; /* NULL; [n,R,R], 1 inside and 0 outside: where to look */
+  double focus;         /* 0; share, to 1, of the distance that only the regions count for */
+  bool trace;           /* false */
+  int pixel_steps;      /* FAST: 80 evaluations on pixels first */
+  int patience;         /* FAST: done when 20 evaluations lowered the loss by less than 2 % */
+  double tolerance;
+  prlx_start start; /* MEAN of W */
+  int starts;       /* 1; of RANDOM and NEAREST, FAST tries so many, REFERENCE takes the first */
+  int bank_size;    /* 4096 w with images, among which NEAREST chooses */
+  const char *bank_file; /* NULL; where they are kept for the next call */
 } prlx_project_options;
 
-/* Fills *o with the defaults above; size = sizeof *o. */
+/* Fills *o with the defaults of the reference, or of one of the solvers; size = sizeof *o. */
 PRLX_API void prlx_project_defaults(prlx_project_options *o, size_t size);
+PRLX_API void prlx_project_defaults_for(prlx_solver solver, prlx_project_options *o, size_t size);
 
-/* targets [n,C,R,R]. o NULL: defaults. On failure, and on PRLX_INTERRUPTED (the batch that was
- * under way is rendered as it stands), *out holds the images done so far, NULL if none. */
+/* targets [n,C,R,R]. o NULL: defaults. On failure, and on PRLX_INTERRUPTED (what was under way is
+ * rendered as it stands), *out holds the images done so far, NULL if none. */
 PRLX_API prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n,
                                   const float *targets, const prlx_project_options *o,
                                   prlx_projection **out, prlx_error *e);
 PRLX_API void prlx_projection_free(prlx_projection *r);
 PRLX_API int64_t prlx_projection_done(const prlx_projection *r); /* images finished */
 
-/* Of image i < done: the denoised image [C,R,R] with the network's own noise, its w [w_dim], its
- * LPIPS distance to the target, the steps made. */
+/* Of image i < done: the denoised image [C,R,R]; its w [w_size] (w_dim, in W+ num_ws * w_dim); the
+ * optimised noise maps one after the other [noise_size], NULL where they were held; LPIPS distance
+ * to the target, over the patch, the region and the rest (NAN without regions); steps made; seconds
+ * of computing. */
 PRLX_API const float *prlx_projection_image(const prlx_projection *r, int64_t i);
 PRLX_API const float *prlx_projection_w(const prlx_projection *r, int64_t i);
+PRLX_API int prlx_projection_w_size(const prlx_projection *r);
+PRLX_API const float *prlx_projection_noise(const prlx_projection *r, int64_t i);
+PRLX_API int64_t prlx_projection_noise_size(const prlx_projection *r);
 PRLX_API double prlx_projection_lpips(const prlx_projection *r, int64_t i);
+PRLX_API double prlx_projection_inside(const prlx_projection *r, int64_t i);
+PRLX_API double prlx_projection_outside(const prlx_projection *r, int64_t i);
 PRLX_API int prlx_projection_steps(const prlx_projection *r, int64_t i);
+PRLX_API double prlx_projection_seconds(const prlx_projection *r, int64_t i);
 
-/* Mean [w_dim] and scalar deviation of W that the projection started from. */
+/* Mean [w_dim] and scalar deviation of W that the projection started from, and how far the w of
+ * image i is from it in deviations (W+: root mean square of the layers). */
 PRLX_API const float *prlx_projection_w_avg(const prlx_projection *r);
 PRLX_API double prlx_projection_w_std(const prlx_projection *r);
+PRLX_API double prlx_projection_w_distance(const prlx_projection *r, int64_t i);
 
 /* ---- training (StyleGAN2-ADA) ---- */
 typedef struct prlx_train_options {

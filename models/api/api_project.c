@@ -1,44 +1,63 @@
-/* api_project.c: prlx_project: latent projection of any number of images in batches
- * (models/gan/projector.c), and its result. */
+/* api_project.c: prlx_project: latent projection of any number of images
+ * (models/gan/project_run.h), and its result. */
+#include <math.h>
 #include <string.h>
 #include "models/api/api.h"
+#include "models/gan/project_run.h"
+#include "models/store/bankfile.h"
 
 struct prlx_projection {
-  int64_t done; /* images finished, of n */
-  int64_t n;
-  int64_t per; /* values of an image */
+  int64_t done; /* images finished, of n: the first so many */
   int w_dim;
-  float *images; /* [n,per] */
-  float *w;      /* [n,w_dim] */
-  double *lpips; /* [n] */
-  int *steps;    /* [n] */
+  ProjectResults *rows;
   WStats stats;
 };
 
 void prlx_projection_free(prlx_projection *r) {
   if (!r) return;
-  mem_free(r->images);
-  mem_free(r->w);
-  mem_free(r->lpips);
-  mem_free(r->steps);
+  project_results_free(r->rows);
   mem_free(r->stats.w_avg);
   mem_free(r);
 }
 
 int64_t prlx_projection_done(const prlx_projection *r) { return r->done; }
 const float *prlx_projection_image(const prlx_projection *r, int64_t i) {
-  return r->images + i * r->per;
+  return r->rows->images + i * r->rows->per;
 }
 
-const float *prlx_projection_w(const prlx_projection *r, int64_t i) { return r->w + i * r->w_dim; }
-double prlx_projection_lpips(const prlx_projection *r, int64_t i) { return r->lpips[i]; }
-int prlx_projection_steps(const prlx_projection *r, int64_t i) { return r->steps[i]; }
+const float *prlx_projection_w(const prlx_projection *r, int64_t i) {
+  return r->rows->w + i * r->rows->w_size;
+}
+
+const float *prlx_projection_noise(const prlx_projection *r, int64_t i) {
+  return r->rows->noise_size ? r->rows->noise + i * r->rows->noise_size : NULL;
+}
+
+int prlx_projection_w_size(const prlx_projection *r) { return (int)r->rows->w_size; }
+int64_t prlx_projection_noise_size(const prlx_projection *r) { return r->rows->noise_size; }
+double prlx_projection_lpips(const prlx_projection *r, int64_t i) { return r->rows->lpips[i]; }
+double prlx_projection_inside(const prlx_projection *r, int64_t i) { return r->rows->inside[i]; }
+double prlx_projection_outside(const prlx_projection *r, int64_t i) { return r->rows->outside[i]; }
+int prlx_projection_steps(const prlx_projection *r, int64_t i) { return r->rows->steps[i]; }
+double prlx_projection_seconds(const prlx_projection *r, int64_t i) { return r->rows->seconds[i]; }
 const float *prlx_projection_w_avg(const prlx_projection *r) { return r->stats.w_avg; }
 double prlx_projection_w_std(const prlx_projection *r) { return r->stats.w_std; }
-const double *api_lpips(const prlx_projection *r) { return r->lpips; }
+const double *api_lpips(const prlx_projection *r) { return r->rows->lpips; }
 
-void prlx_project_defaults(prlx_project_options *o, size_t size) {
-  const ProjectOptions d = project_defaults();
+double prlx_projection_w_distance(const prlx_projection *r, int64_t i) {
+  const float *w = prlx_projection_w(r, i);
+  const int64_t layers = r->rows->w_size / r->w_dim;
+  double sum = 0;
+  for (int64_t k = 0; k < r->rows->w_size; k++)
+    sum += pow((double)w[k] - (double)r->stats.w_avg[k % r->w_dim], 2);
+  return sqrt(sum / (double)layers) / r->stats.w_std;
+}
+
+/* ---- options ---- */
+
+void prlx_project_defaults_for(prlx_solver solver, prlx_project_options *o, size_t size) {
+  const ProjectOptions d =
+      solver == PRLX_SOLVER_FAST ? project_defaults_fast() : project_defaults();
   const prlx_project_options all = {.size = size,
                                     .steps = d.num_steps,
                                     .learning_rate = d.initial_lr,
@@ -46,34 +65,48 @@ void prlx_project_defaults(prlx_project_options *o, size_t size) {
                                     .noise_weight = d.regularize_noise_weight,
                                     .w_samples = d.w_avg_samples,
                                     .seed = d.seed,
-                                    .label = -1};
+                                    .label = -1,
+                                    .solver = solver,
+                                    .space = (prlx_space)d.space,
+                                    .beta1 = d.adam_beta1,
+                                    .beta2 = d.adam_beta2,
+                                    .ramp_up = d.lr_rampup,
+                                    .ramp_down = d.lr_rampdown,
+                                    .noise_ramp = d.noise_ramp,
+                                    .pixel_steps = d.pixel_steps,
+                                    .patience = d.patience,
+                                    .tolerance = d.tolerance,
+                                    .starts = 1,
+                                    .bank_size = 4096};
   memset(o, 0, size);
   memcpy(o, &all, PRLX_MIN(size, sizeof all));
 }
 
-/* One call of prlx_project. */
-typedef struct ProjectJob {
-  const Generator *G;
-  const Vgg *vgg;
-  const prlx_project_options *o;
-  ProjectOptions inner;
-  const float *targets;
-  prlx_projection *r;
-  Projector *p;
-  prlx_project_progress tick;
-  real *frame;  /* [batch,per] */
-  uint64_t *id; /* [batch] zero: every image has the same stream, as if it were alone */
-  bool stopped;
-} ProjectJob;
+void prlx_project_defaults(prlx_project_options *o, size_t size) {
+  prlx_project_defaults_for(PRLX_SOLVER_REFERENCE, o, size);
+}
 
 static ProjectOptions inner_options(const prlx_project_options *o) {
   ProjectOptions p = project_defaults();
+  p.solver = (ProjectSolver)o->solver;
+  p.space = (ProjectSpace)o->space;
   p.num_steps = o->steps;
   p.initial_lr = o->learning_rate;
   p.initial_noise_factor = o->w_noise;
+  p.lr_rampup = o->ramp_up;
+  p.lr_rampdown = o->ramp_down;
+  p.noise_ramp = o->noise_ramp;
   p.regularize_noise_weight = o->noise_weight;
   p.w_avg_samples = o->w_samples;
   p.seed = o->seed;
+  p.adam_beta1 = o->beta1;
+  p.adam_beta2 = o->beta2;
+  p.pixel_steps = o->pixel_steps;
+  p.patience = o->patience;
+  p.tolerance = o->tolerance;
+  p.regions = o->regions != NULL;
+  p.focus = o->focus;
+  p.trace = o->trace;
   p.max_bytes = o->max_bytes;
   p.vgg_channels = (VggChannels)o->vgg;
   p.backend = api_backend(o->device);
@@ -90,134 +123,125 @@ static Status options_check(const Network *net, int64_t n, const prlx_project_op
   if ((unsigned)o->vgg > PRLX_VGG_MEAN)
     return err_set(e, ST_INVALID, "projection: vgg %d; expected one of prlx_vgg_channels",
                    (int)o->vgg);
+  if ((unsigned)o->start > PRLX_START_NEAREST || o->starts < 1)
+    return err_set(e, ST_INVALID,
+                   "projection: start %d, %d of them; expected one of prlx_start, at least 1",
+                   (int)o->start, o->starts);
   return api_label(net, o->label, e);
 }
 
-static Status result_new(prlx_projection **out, const Generator *G, int64_t n, Error *e) {
-  const int64_t side = G->cfg.img_resolution;
-  prlx_projection *r = *out = mem_alloc(sizeof *r);
-  if (!r) return err_set(e, ST_NOMEM, "projection: out of memory; free memory and try again");
-  r->n = n;
-  r->per = G->cfg.img_channels * side * side;
-  r->w_dim = G->cfg.w_dim;
-  r->images = mem_alloc((size_t)(n * r->per) * sizeof *r->images);
-  r->w = mem_alloc((size_t)n * (size_t)r->w_dim * sizeof *r->w);
-  r->lpips = mem_alloc((size_t)n * sizeof *r->lpips);
-  r->steps = mem_alloc((size_t)n * sizeof *r->steps);
-  if (!r->images || !r->w || !r->lpips || !r->steps)
-    return err_set(e, ST_NOMEM,
-                   "projection: out of memory for the results of %lld lesions; project fewer at a "
-                   "time",
-                   (long long)n);
+/* ---- a call ---- */
+
+typedef struct ProjectJob {
+  const prlx_network *net;
+  const prlx_project_options *o;
+  prlx_projection *r;
+  real *cond;   /* [c_dim], NULL: no classes */
+  real *starts; /* NULL: the mean */
+  ProjectTask task;
+  prlx_project_progress tick;
+} ProjectJob;
+
+static Status job_class(ProjectJob *j, Error *e) {
+  const int classes = j->net->net.G.cfg.c_dim;
+  if (!classes) return ST_OK;
+  j->cond = mem_alloc((size_t)classes * sizeof *j->cond);
+  if (!j->cond) return err_set(e, ST_NOMEM, "projection: out of memory");
+  j->cond[j->o->label] = 1;
   return ST_OK;
 }
 
-/* Where all projections start: mean and deviation of W, of the class if there are classes. */
-static Status job_statistics(ProjectJob *j, Error *e) {
-  const int classes = j->G->cfg.c_dim;
-  real *cond = NULL;
-  if (classes) {
-    cond = mem_alloc((size_t)classes * sizeof *cond);
-    if (!cond) return err_set(e, ST_NOMEM, "projection: out of memory");
-    cond[j->o->label] = 1;
-  }
-  Status s = project_w_stats(j->G, cond, j->o->w_samples, 123, &j->r->stats, e);
-  mem_free(cond);
+static Status job_starts(ProjectJob *j, Error *e) {
+  const prlx_project_options *o = j->o;
+  const Generator *G = &j->net->net.G;
+  const VggChannels pick = (VggChannels)o->vgg;
+  StartBank bank;
+  if (o->start == PRLX_START_MEAN) return ST_OK;
+  j->starts =
+      mem_alloc((size_t)j->task.n * (size_t)o->starts * (size_t)G->cfg.w_dim * sizeof *j->starts);
+  if (!j->starts) return err_set(e, ST_NOMEM, "projection: out of memory for the starts");
+  j->task.starts = j->starts;
+  j->task.nstarts = o->starts;
+  if (o->start == PRLX_START_RANDOM)
+    return start_random(G, j->cond, j->task.n, o->seed, o->starts, j->starts, e);
+  TRY(start_bank_open(o->bank_file, G, j->cond, o->bank_size, pick, &bank, e));
+  const Status s =
+      start_nearest(&bank, &G->cfg, j->task.n, j->task.targets, pick, o->starts, j->starts, e);
+  start_bank_free(&bank);
   return s;
 }
 
-static Status job_projector(ProjectJob *j, int batch, Error *e) {
-  if (j->p && projector_batch(j->p) == batch) return ST_OK;
-  projector_free(j->p);
-  j->p = NULL;
-  TRY(projector_new(j->G, j->vgg, &j->r->stats, &j->inner, batch, &j->p, e));
-  const PlanStats s = projector_stats(j->p);
-  j->tick.bytes = projector_bytes(j->p);
-  j->tick.activation_bytes = s.arena_bytes;
-  j->tick.weight_bytes = s.folded_bytes;
-  j->tick.flop = s.flop;
-  return ST_OK;
+static prlx_project_trace public_trace(const ProjectTrace *t) {
+  prlx_project_trace p = {.step = t->step,
+                          .lr = t->lr,
+                          .jitter = t->jitter,
+                          .lpips = t->dist,
+                          .inside = t->inside,
+                          .outside = t->outside,
+                          .w_distance = t->w_distance,
+                          .grad_w = t->grad_w,
+                          .grad_noise = t->grad_noise};
+  memcpy(p.tap, t->tap, sizeof p.tap);
+  memcpy(p.reg, t->reg, sizeof p.reg);
+  return p;
 }
 
-/* Tells the caller; `images` as they are, NULL when not asked for. */
-static void job_tick(ProjectJob *j, int step, const double *lpips, const float *images) {
-  j->tick.step = step;
-  j->tick.lpips = lpips;
-  j->tick.images = images;
-  if (j->o->progress && !j->o->progress(j->o->context, &j->tick)) j->stopped = true;
-}
-
-/* One step; every frames-th comes with its images. */
-static Status job_step(ProjectJob *j, int k, Error *e) {
-  ProjectStep info;
-  const bool frame = j->o->frames && k % j->o->frames == 0;
-  if (j->o->profile && k == j->o->steps - 1) projector_profile(j->p, true);
-  TRY(projector_step(j->p, &info, e));
-  if (frame) TRY(projector_render(j->p, false, j->frame, NULL, e));
-  job_tick(j, k + 1, info.dist, frame ? j->frame : NULL);
-  return ST_OK;
-}
-
-/* Final images and distances of the batch. */
-static Status job_finish(ProjectJob *j, Error *e) {
-  prlx_projection *r = j->r;
-  const int64_t first = j->tick.first;
-  const int count = j->tick.count, steps = projector_steps_done(j->p);
-  if (j->o->profile) projector_report(j->p, j->o->profile);
-  TRY(projector_render(j->p, false, r->images + first * r->per, r->lpips + first, e));
-  TRY(projector_fetch(j->p, e));
-  memcpy(r->w + first * r->w_dim, projector_w(j->p), (size_t)(count * r->w_dim) * sizeof *r->w);
-  for (int i = 0; i < count; i++) r->steps[first + i] = steps;
-  r->done = first + count;
-  j->tick.finished = true;
-  job_tick(j, steps, r->lpips + first, r->images + first * r->per);
-  return ST_OK;
-}
-
-static Status job_batch(ProjectJob *j, int64_t first, int count, Error *e) {
-  TRY(job_projector(j, count, e));
-  TRY(projector_start(j->p, j->targets + first * j->r->per, j->id, e));
-  j->tick.first = first;
-  j->tick.count = count;
-  j->tick.finished = false;
-  job_tick(j, 0, NULL, NULL);
-  for (int k = 0; k < j->o->steps && !j->stopped; k++) TRY(job_step(j, k, e));
-  return projector_steps_done(j->p) ? job_finish(j, e) : ST_OK;
-}
-
-static Status job_run(ProjectJob *j, int batch, Error *e) {
-  const int64_t n = j->r->n;
-  j->frame = mem_alloc((size_t)(batch * j->r->per) * sizeof *j->frame);
-  j->id = mem_alloc((size_t)batch * sizeof *j->id);
-  if (!j->frame || !j->id)
-    return err_set(e, ST_NOMEM, "projection: out of memory for a batch of %d; lower the batch",
-                   batch);
-  TRY(job_statistics(j, e));
-  for (int64_t k = 0; k < n && !j->stopped; k += batch) {
-    Error why;
-    const Status s = job_batch(j, k, (int)PRLX_MIN((int64_t)batch, n - k), &why);
-    if (s != ST_OK && k)
-      return err_set(e, s, "%.900s (lesions from number %lld on are not done)", why.msg,
-                     (long long)k + 1);
-    if (s != ST_OK) return err_set(e, s, "%s", why.msg);
+/* News of the inside as progress of the outside. */
+static bool job_tell(void *context, const ProjectNews *news) {
+  ProjectJob *j = context;
+  prlx_project_progress *p = &j->tick;
+  prlx_project_trace trace;
+  p->image = news->lesion;
+  p->step = news->step;
+  p->finished = news->finished;
+  p->lpips = news->dist;
+  p->pixels = news->image;
+  p->trace = NULL;
+  if (news->trace) {
+    trace = public_trace(news->trace);
+    p->trace = &trace;
   }
-  if (j->r->done == n && (!j->stopped || j->r->steps[n - 1] == j->o->steps)) return ST_OK;
-  return err_set(e, ST_INTERRUPTED, "projection: stopped; %lld of %lld lesions are there",
-                 (long long)j->r->done, (long long)n);
+  const PlanStats s = projector_stats(news->projector);
+  p->batch = projector_batch(news->projector);
+  p->bytes = projector_bytes(news->projector);
+  p->activation_bytes = s.arena_bytes;
+  p->weight_bytes = s.folded_bytes;
+  p->flop = s.flop;
+  return j->o->progress(j->o->context, p);
+}
+
+static Status job_run(ProjectJob *j, Error *e) {
+  const prlx_project_options *o = j->o;
+  prlx_projection *r = j->r = mem_alloc(sizeof *j->r);
+  if (!r) return err_set(e, ST_NOMEM, "projection: out of memory; free memory and try again");
+  r->w_dim = j->net->net.G.cfg.w_dim;
+  TRY(job_class(j, e));
+  TRY(project_w_stats(j->task.G, j->cond, o->w_samples, 123, &r->stats, e));
+  j->task.ws = &r->stats;
+  TRY(job_starts(j, e));
+  const Status s = project_run(&j->task, &r->rows, e);
+  while (r->rows && r->done < j->task.n && r->rows->there[r->done]) r->done++;
+  return s;
 }
 
 /* All of a call but its end: what the job and its result own is freed by the caller. */
-static Status project_call(ProjectJob *j, prlx_project_options *o, const prlx_network *net,
+static Status project_call(ProjectJob *j, prlx_project_options *o, const prlx_vgg *vgg,
                            const prlx_project_options *given, Error *e) {
-  const int64_t n = j->tick.n;
   prlx_project_defaults(o, sizeof *o);
   if (given) TRY(api_options(o, sizeof *o, given, given->size, "prlx_project", e));
-  TRY(options_check(&net->net, n, o, e));
-  TRY(result_new(&j->r, j->G, n, e));
-  j->inner = inner_options(o);
+  TRY(options_check(&j->net->net, j->task.n, o, e));
   j->tick.steps = o->steps;
-  j->tick.result = j->r;
-  return job_run(j, (int)PRLX_MIN(n, (int64_t)(o->batch ? o->batch : o->device ? 128 : 4)), e);
+  j->task.G = &j->net->net.G;
+  j->task.vgg = &vgg->vgg;
+  j->task.o = inner_options(o);
+  j->task.batch = o->batch ? o->batch : o->device ? 128 : 4;
+  j->task.regions = o->regions;
+  j->task.optimised = o->optimised_noise;
+  j->task.frames = o->frames;
+  j->task.profile = o->profile;
+  j->task.tell = o->progress ? job_tell : NULL;
+  j->task.context = j;
+  return job_run(j, e);
 }
 
 prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n,
@@ -226,11 +250,10 @@ prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n
   Error in;
   prlx_project_options o;
   ProjectJob j = {
-      .G = &net->net.G, .vgg = &vgg->vgg, .o = &o, .targets = targets, .tick = {.n = n}};
-  const Status s = project_call(&j, &o, net, given, &in);
-  projector_free(j.p);
-  mem_free(j.frame);
-  mem_free(j.id);
+      .net = net, .o = &o, .task = {.n = n, .targets = targets}, .tick = {.n = n, .image = -1}};
+  const Status s = project_call(&j, &o, vgg, given, &in);
+  mem_free(j.cond);
+  mem_free(j.starts);
   *out = NULL;
   if (s == ST_OK || (j.r && j.r->done))
     *out = j.r;

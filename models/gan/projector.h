@@ -85,6 +85,10 @@ typedef struct WStats {
  * unconditional one. w_std is one scalar: sqrt(mean_samples |w - w_avg|^2). */
 Status project_w_stats(const Generator *G, const real *cond, int samples, uint32_t seed,
                        WStats *out, Error *e);
+
+/* w [samples,w_dim] of `samples` z from numpy's RandomState(seed). */
+Status project_w_samples(const Generator *G, const real *cond, int samples, uint32_t seed, real *w,
+                         Error *e);
 double project_lr(const ProjectOptions *o, int step);      /* 9.3; 0 at step 0 */
 double project_w_noise(const ProjectOptions *o, int step); /* times w_std */
 

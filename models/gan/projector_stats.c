@@ -108,3 +108,16 @@ done:
   }
   return s;
 }
+
+Status project_w_samples(const Generator *G, const real *cond, int samples, uint32_t seed, real *w,
+                         Error *e) {
+  if (samples < 1 || (G->cfg.c_dim && !cond))
+    return err_set(e, ST_INVALID, "samples of w: %d%s", samples,
+                   samples < 1 ? "; expected at least 1"
+                               : " of a conditional network without a class; choose a class");
+  double *z = w_samples_z(samples, G->cfg.z_dim, seed, e);
+  if (!z) return e ? e->code : ST_NOMEM;
+  const Status s = map_samples(G, cond, samples, z, w, e);
+  mem_free(z);
+  return s;
+}

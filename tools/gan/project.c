@@ -12,75 +12,13 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/path.h"
-#include "io/formats/png.h"
-#include "io/formats/text.h"
-#include "models/api/api.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
-#include "tools/gan/image_volumes.h"
-#include "tools/gan/project_cohort.h"
-#include "tools/view/canvas.h"
-#include "tools/view/sheet.h"
+#include "tools/gan/project_impl.h"
 
-typedef struct Args {
-  const char *network;
-  const char *out;
-  const char *vgg;
-  const char *data;
-  const char *exclude;
-  IntList range;
-  int steps;
-  int batch;
-  int w_samples;
-  int label;
-  int vgg_channels;
-  int frames;
-  int slices;
-  int units;
-  int64_t seed;
-  int64_t memory;
-  double lr;
-  double w_noise;
-  double noise_weight;
-  bool profile;
-  bool ambiguous;
-  bool nifti;
-} Args;
+static const GenConfig *job_config(const ProjectJob *j) { return &j->net->net.G.cfg; }
 
-typedef struct Job {
-  Args a;
-  prlx_network *net;
-  prlx_vgg *vgg;
-  Dataset in;
-  Backend *backend;
-  prlx_projection *r;    /* NULL: nothing was finished */
-  CohortTargets *cohort; /* NULL: targets are files */
-  int volumes;           /* lesions or NIfTI files written */
-  /* images, side, channels, values per lesion */
-  int64_t n;
-  int64_t res;
-  int64_t channels;
-  int64_t per;
-  int64_t done; /* lesions finished (or stopped) */
-  char (*name)[64];
-  double *mse;
-  double *dw;
-  double *seconds;
-  float *frame;
-  int nframes; /* [batch][nframes][res*res], channel 0 */
-  int frames;  /* kept of this batch */
-  /* when this batch began, when its last step ended */
-  double t0;
-  double t1;
-  Progress bar;
-  /* of a file that could not be written in a callback */
-  Status failed;
-  Error why;
-} Job;
-
-static const GenConfig *job_config(const Job *j) { return &j->net->net.G.cfg; }
-
-static void job_free(Job *j) {
+static void job_free(ProjectJob *j) {
   prlx_projection_free(j->r);
   dataset_free(&j->in);
   targets_free(j->cohort);
@@ -88,13 +26,14 @@ static void job_free(Job *j) {
   prlx_network_free(j->net);
   mem_free(j->name);
   mem_free(j->mse);
-  mem_free(j->frame);
+  mem_free(j->region);
+  history_free(j);
 }
 
 /* ---- input ---- */
 
 /* File name of a lesion: its name without folder signs and .png; a repeated name gets a number. */
-static void set_name(Job *j, int64_t k, const char *given) {
+static void set_name(ProjectJob *j, int64_t k, const char *given) {
   char base[60], *d = j->name[k];
   if (given && *given)
     snprintf(base, sizeof base, "%.59s", given);
@@ -121,7 +60,7 @@ static Status choose_range(Dataset *d, const IntList *r, Error *e) {
   return dataset_select(d, r->v, r->n, e);
 }
 
-static Status load_targets(Job *j, int n, char **path, Error *e) {
+static Status load_targets(ProjectJob *j, int n, char **path, Error *e) {
   const GenConfig *c = job_config(j);
   int sets = 0, tables = 0;
   for (int k = 0; k < n; k++) {
@@ -130,6 +69,7 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
   }
   if (tables && n > 1) return err_set(e, ST_INVALID, "%s: give one lesions.tsv at a time", path[0]);
   if (tables) {
+    j->table = path[0];
     TargetRule r = {j->a.ambiguous, (SliceRule)j->a.slices, (ChiUnits)j->a.units, j->a.exclude,
                     &j->a.range};
     return targets_load(&j->cohort, path[0], &r, &j->net->net, &j->in, e);
@@ -159,7 +99,7 @@ static Status load_targets(Job *j, int n, char **path, Error *e) {
 
 /* The same number must mean the same ppb on both sides. Known differences are worth a line, not a
  * refusal. Of a PNG ("display") nothing is known. */
-static void warn_windows(const Job *j) {
+static void warn_windows(const ProjectJob *j) {
   const Network *net = &j->net->net;
   for (int k = 0; k < net->nmeta; k++) {
     const char *key = net->meta[k].key, *mine = net->meta[k].value,
@@ -173,7 +113,7 @@ static void warn_windows(const Job *j) {
   }
 }
 
-static Status project_allocate(Job *j, Error *e) {
+static Status project_allocate(ProjectJob *j, Error *e) {
   const GenConfig *c = job_config(j);
   j->n = j->in.n;
   j->res = c->img_resolution;
@@ -181,221 +121,32 @@ static Status project_allocate(Job *j, Error *e) {
   j->per = j->channels * j->res * j->res;
   size_t n = (size_t)j->n;
   j->name = mem_alloc(n * sizeof *j->name);
-  j->mse = mem_alloc(3 * n * sizeof *j->mse);
-  j->nframes = j->a.frames ? (j->a.steps + j->a.frames - 1) / j->a.frames + 1 : 0;
-  j->frame = mem_alloc((size_t)j->a.batch * (size_t)j->nframes * (size_t)(j->res * j->res) *
-                       sizeof *j->frame);
-  if (!j->name || !j->mse || !j->frame)
+  j->mse = mem_alloc(2 * n * sizeof *j->mse);
+  j->history = mem_alloc(n * sizeof *j->history);
+  if (!j->name || !j->mse || !j->history)
     return err_set(e, ST_NOMEM,
-                   "out of memory for the results of %lld lesions; choose fewer with --range, or a "
-                   "smaller --batch",
+                   "out of memory for the results of %lld lesions; choose fewer with --range",
                    (long long)j->n);
   j->dw = j->mse + n;
-  j->seconds = j->dw + n;
   for (int64_t k = 0; k < j->n; k++) set_name(j, k, j->in.names ? j->in.names[k] : NULL);
   return ST_OK;
 }
 
-/* ---- pictures ---- */
-
-static Status write_png(const char *dir, const char *name, const char *tail, int w, int h,
-                        const float *img, Error *e) {
-  char path[PATH_LEN];
-  prlx_error pe;
-  TRY(path_format(path, e, "%s/%s%s.png", dir, name, tail));
-  return api_status(prlx_png_write(path, w, h, img, &pe), &pe, e);
-}
-
-enum { STRIP_COLUMNS = 20 };
-/* All kept steps of lesion i of the batch as one picture, 20 to a row. */
-static Status write_strip(const Job *j, int i, int count, const char *name, Error *e) {
-  int r = (int)j->res, cols = PRLX_MIN(count, STRIP_COLUMNS), rows = (count + cols - 1) / cols;
-  float *big = mem_alloc((size_t)(cols * r) * (size_t)(rows * r) * sizeof *big);
-  if (!big) return err_set(e, ST_NOMEM, "%s: out of memory for the picture of all steps", name);
-  for (int k = 0; k < cols * r * rows * r; k++) big[k] = -1;
-  for (int f = 0; f < count; f++)
-    for (int y = 0; y < r; y++)
-      memcpy(big + ((f / cols) * r + y) * cols * r + (f % cols) * r,
-             j->frame + (((int64_t)i * j->nframes + f) * r + y) * r, (size_t)r * sizeof(float));
-  Status s = write_png(j->a.out, name, "_steps", cols * r, rows * r, big, e);
-  mem_free(big);
-  return s;
-}
-
-enum { SHEET_ROWS = 60, GAP = 6, HEAD = 22, CAPTION = 12, FOOT = 50 };
-/* Target, denoised, difference of lesion k, side by side for every channel. */
-static Status draw_lesion(const Job *j, Canvas *c, int64_t k, int x, int y, int zoom, float limit,
-                          Error *e) {
-  const int r = (int)j->res, step = r * zoom + GAP;
-  float *diff = mem_alloc((size_t)(r * r) * sizeof *diff);
-  if (!diff) return err_set(e, ST_NOMEM, "sheet.png: out of memory");
-  for (int ch = 0; ch < j->channels; ch++, x += 3 * step) {
-    const float *t = j->in.images + k * j->per + ch * r * r,
-                *d = prlx_projection_image(j->r, k) + ch * r * r;
-    for (int i = 0; i < r * r; i++) diff[i] = d[i] - t[i];
-    canvas_image(c, x, y, zoom, false, t, r, r, -1, 1);
-    canvas_image(c, x + step, y, zoom, false, d, r, r, -1, 1);
-    canvas_image_diverging(c, x + 2 * step, y, zoom, diff, r, r, limit);
-  }
-  mem_free(diff);
-  return ST_OK;
-}
-
-/* sheet.png: one row per image, in as many column groups as needed: target, denoised, difference.
- */
-static Status write_sheet(const Job *j, Error *e) {
-  int zoom = j->res >= 128  ? 1
-             : j->res >= 48 ? 2
-                            : 4,
-      cell = (int)j->res * zoom, n = (int)PRLX_MIN(j->done, SHEET_ROWS);
-  int groups = n > 30 ? 4 : n > 12 ? 3 : n > 4 ? 2 : 1;
-  if (j->channels > 1) groups = n > 12 ? 2 : 1;
-  int rows = (n + groups - 1) / groups, gw = 3 * (int)j->channels * (cell + GAP) + 2 * GAP;
-  Canvas c;
-  char path[PATH_LEN];
-  TRY(path_join(path, j->a.out, "sheet.png", e));
-  TRY(canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e));
-  Status s = ST_OK;
-  double worst = 0.25;
-  const float *img = prlx_projection_image(j->r, 0);
-  for (int64_t k = 0; k < j->done * j->per; k++)
-    worst = PRLX_MAX(worst, fabs((double)img[k] - (double)j->in.images[k]));
-  float limit = (float)PRLX_MIN(worst, 1.0);
-  for (int g = 0; g < groups; g++) {
-    static const char *const head[3] = {"target", "denoised", "difference"};
-    for (int k = 0; k < 3 * j->channels; k++)
-      canvas_text(&c, GAP + g * gw + k * (cell + GAP), 7, 1, 0xb0b0b0, head[k % 3]);
-  }
-  for (int k = 0; k < n; k++) {
-    int x = GAP + (k / rows) * gw, y = HEAD + (k % rows) * (cell + CAPTION + GAP);
-    s = draw_lesion(j, &c, k, x, y, zoom, limit, e);
-    if (s != ST_OK) goto done;
-    char text[160];
-    snprintf(text, sizeof text, "%.24s  LPIPS %.4f  MSE %.5f", j->name[k],
-             prlx_projection_lpips(j->r, k), j->mse[k]);
-    canvas_text(&c, x, y + cell + 3, 1, 0xe0e0e0, text);
-  }
-  Sheet meaning = {0};
-  sheet_describe(&meaning, j->in.meta, j->in.nmeta, (int)j->channels);
-  sheet_bar(&c, &meaning, zoom, GAP, c.h - 44);
-  canvas_text(&c, GAP, c.h - 33, 1, 0xe0e0e0, meaning.foot);
-  char foot[200];
-  snprintf(foot, sizeof foot, "LPIPS with %s", prlx_vgg_name(j->vgg));
-  canvas_text(&c, GAP, c.h - 22, 1, 0x909090, foot);
-  snprintf(foot, sizeof foot, "difference = denoised - target, blue -%.2f to red %.2f",
-           (double)limit, (double)limit);
-  canvas_text(&c, GAP, c.h - 11, 1, 0x909090, foot);
-  s = canvas_write(&c, path, e);
-done:
-  canvas_free(&c);
-  return s;
-}
-
-/* ---- output files ---- */
-
-static Status write_dataset(Job *j, Error *e) {
-  char path[PATH_LEN], text[64];
-  int64_t *labels = NULL;
-  /* labels, names and meaning of the targets, other pixels; only the labels are its own */
-  Dataset d = j->in;
-  d.n = j->done;
-  d.names = j->name;
-  TRY(path_join(path, j->a.out, "targets.safetensors", e));
-  TRY(dataset_save(&d, path, false, e));
-  TRY(path_join(path, j->a.out, "denoised.safetensors", e));
-  TRY(dataset_set_meta(&j->in, "denoised.network", j->a.network, e));
-  TRY(dataset_set_meta(&j->in, "denoised.perceptual", prlx_vgg_name(j->vgg), e));
-  snprintf(text, sizeof text, "%d", j->a.steps);
-  TRY(dataset_set_meta(&j->in, "denoised.steps", text, e));
-  snprintf(text, sizeof text, "%lld", (long long)j->a.seed);
-  TRY(dataset_set_meta(&j->in, "denoised.seed", text, e));
-  d.images = (float *)prlx_projection_image(j->r, 0); /* read only */
-  d.meta = j->in.meta;
-  d.nmeta = j->in.nmeta;
-  if (j->cohort) {
-    labels = mem_alloc((size_t)d.n * sizeof *labels);
-    if (!labels) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-    /* what it is denoised for; the table says so too */
-    for (int64_t k = 0; k < d.n; k++)
-      labels[k] = d.labels[k] == CLASS_AMBIGUOUS ? CLASS_RIM : d.labels[k];
-    d.labels = labels;
-  }
-  const Status s = dataset_save(&d, path, false, e);
-  mem_free(labels);
-  return s;
-}
-
-static Status add_w(const Job *j, StWriter *w, Error *e) {
-  const int wd = prlx_network_w_dim(j->net);
-  TRY(st_add_meta(w, "format", "prlx-latents-1", e));
-  TRY(st_add_meta(w, "network", j->a.network, e));
-  TRY(st_add_meta(w, "perceptual", prlx_vgg_name(j->vgg), e));
-  TRY(st_add_metaf(w, e, "steps", "%d", j->a.steps));
-  TRY(st_add_metaf(w, e, "seed", "%lld", (long long)j->a.seed));
-  TRY(st_add_metaf(w, e, "w_std", "%.9g", prlx_projection_w_std(j->r)));
-  TRY(st_add(w, "lpips", DT_F64, SHAPE1(j->done), api_lpips(j->r), e));
-  TRY(st_add(w, "w", DT_F32, SHAPE2(j->done, wd), prlx_projection_w(j->r, 0), e));
-  TRY(st_add(w, "w_avg", DT_F32, SHAPE1(wd), prlx_projection_w_avg(j->r), e));
-  return st_add(w, "names", DT_U8, SHAPE2(j->done, 64), j->name, e);
-}
-
-static Status write_w(const Job *j, Error *e) {
-  char path[PATH_LEN];
-  StWriter *w = NULL;
-  TRY(path_join(path, j->a.out, "w.safetensors", e));
-  TRY(st_writer_new(&w, e));
-  const Status s = add_w(j, w, e);
-  if (s == ST_OK) return st_commit(w, path, e);
-  st_writer_free(w);
-  return s;
-}
-
-static Status write_table(const Job *j, Error *e) {
-  char path[PATH_LEN];
-  TextFile t;
-  TRY(path_join(path, j->a.out, "table.tsv", e));
-  TRY(text_begin(&t, path, e));
-  fprintf(t.f, "lesion\tlpips\tmse\tw_distance\tsteps\tseconds\tperceptual\n");
-  for (int64_t k = 0; k < j->done; k++)
-    fprintf(t.f, "%s\t%.6f\t%.6g\t%.4f\t%d\t%.2f\t%s\n", j->name[k], prlx_projection_lpips(j->r, k),
-            j->mse[k], j->dw[k], prlx_projection_steps(j->r, k), j->seconds[k],
-            prlx_vgg_name(j->vgg));
-  return text_commit(&t, path, e);
-}
-
-/* Volumes in ppm, and for a cohort its lesions.tsv. Of images without a susceptibility scale (PNG)
- * there is nothing to write. */
-static Status write_nifti(Job *j, Error *e) {
-  const DenoiseInfo info = {j->net->net.path, prlx_vgg_name(j->vgg), api_lpips(j->r), j->a.steps};
-  const float *img = prlx_projection_image(j->r, 0);
-  if (!j->a.nifti) return ST_OK;
-  if (j->cohort)
-    return targets_write(j->cohort, &j->in, img, j->done, j->a.out, &info, &j->volumes, e);
-  Dataset d = j->in;
-  d.names = j->name;
-  const Status s = images_to_nifti(&d, img, j->done, j->a.out, "denoised", &j->volumes, e);
-  if (s != ST_INVALID) return s;
-  if (!tool_quiet) fprintf(stderr, "prlx project: note: no NIfTI: %s\n", e->msg);
-  *e = (Error){0};
-  return ST_OK;
-}
-
-static Status write_all(Job *j, Error *e) {
-  if (!j->done) return ST_OK;
-  TRY(write_dataset(j, e));
-  TRY(write_nifti(j, e));
-  TRY(write_w(j, e));
-  TRY(write_table(j, e));
-  return write_sheet(j, e);
-}
-
 /* ---- the run ---- */
 
-static void plan_message(const Job *j, const prlx_project_progress *p) {
+static void plan_message(const ProjectJob *j, const prlx_project_progress *p) {
+  const ProjectArgs *a = &j->a;
   if (tool_quiet) return;
-  fprintf(stderr, "%lld lesion%s of %lld x %lld, batch %d, %d steps; LPIPS: %s\n", (long long)j->n,
-          j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, p->count, j->a.steps,
-          prlx_vgg_name(j->vgg));
+  if (a->solver == PRLX_SOLVER_REFERENCE)
+    fprintf(stderr, "%lld lesion%s of %lld x %lld, batch %d, %d steps; LPIPS: %s\n",
+            (long long)j->n, j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, p->batch,
+            a->steps, prlx_vgg_name(j->vgg));
+  else
+    fprintf(stderr,
+            "%lld lesion%s of %lld x %lld, batch %d, fast solver: %d pixel steps, at most %d "
+            "steps; LPIPS: %s\n",
+            (long long)j->n, j->n == 1 ? "" : "s", (long long)j->res, (long long)j->res, p->batch,
+            a->pixel_steps, a->steps, prlx_vgg_name(j->vgg));
   fprintf(
       stderr,
       "memory: %s (activations %s, prepared weights %s) + networks %s; %.1f GFLOP per step\n",
@@ -405,129 +156,152 @@ static void plan_message(const Job *j, const prlx_project_progress *p) {
       1e-9 * p->flop);
 }
 
-static void keep_frames(Job *j, const prlx_project_progress *p) {
-  for (int i = 0; i < p->count && j->nframes; i++)
-    memcpy(j->frame + ((int64_t)i * j->nframes + j->frames) * j->res * j->res,
-           p->images + i * j->per, (size_t)(j->res * j->res) * sizeof(float));
-  j->frames += j->nframes > 0;
+/* Numbers and pictures of lesion k, which is done. */
+static Status finish_lesion(ProjectJob *j, int64_t k, const float *img, Error *e) {
+  for (int64_t q = 0; q < j->per; q++)
+    j->mse[k] += pow((double)img[q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
+  TRY(project_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, img, e));
+  return history_pictures(j, k, e);
 }
 
-/* Numbers and files of the lesions first .. first + count - 1, which are done. */
-static Status finish_batch(Job *j, const prlx_project_progress *p, Error *e) {
-  const int wd = prlx_network_w_dim(j->net);
-  const float *mean = prlx_projection_w_avg(p->result);
-  const double seconds = (j->t1 - j->t0) / p->count;
-  for (int i = 0; i < p->count; i++) {
-    const int64_t k = p->first + i;
-    const float *img = p->images + i * j->per, *w = prlx_projection_w(p->result, k);
-    for (int64_t q = 0; q < j->per; q++)
-      j->mse[k] += pow((double)img[q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
-    for (int q = 0; q < wd; q++) j->dw[k] += pow((double)w[q] - (double)mean[q], 2);
-    j->dw[k] = sqrt(j->dw[k]);
-    j->seconds[k] = seconds;
-    TRY(write_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, img, e));
-    if (j->frames) TRY(write_strip(j, i, j->frames, j->name[k], e));
-  }
-  j->done = p->first + p->count;
-  return ST_OK;
-}
-
-/* Called by prlx_project after each step. */
+/* Called by prlx_project after each step of each lesion. */
 static bool show_progress(void *ctx, const prlx_project_progress *p) {
-  Job *j = ctx;
-  double mean = 0;
-  if (!p->step) { /* says what it needs before the first step */
-    if (!p->first) {
-      plan_message(j, p);
-      progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
-    }
-    j->frames = 0;
-    j->t0 = time_now();
+  ProjectJob *j = ctx;
+  if (p->image < 0) { /* says what it needs before the first step */
+    if (j->bar.label) return !tool_interrupted;
+    plan_message(j, p);
+    progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
     return !tool_interrupted;
   }
-  if (p->images) keep_frames(j, p);
-  if (p->finished) {
-    j->failed = finish_batch(j, p, &j->why);
-    return j->failed == ST_OK && !tool_interrupted;
-  }
-  j->t1 = time_now();
-  for (int i = 0; i < p->count; i++) mean += p->lpips[i] / p->count;
-  progress_update(&j->bar, (double)p->first * j->a.steps + p->step * (double)p->count,
-                  "lesion %lld of %lld, LPIPS %.4f", (long long)p->first + 1, (long long)j->n,
-                  mean);
+  j->failed = history_add(j, p, &j->why);
+  if (j->failed == ST_OK && p->finished) j->failed = finish_lesion(j, p->image, p->pixels, &j->why);
+  j->all_steps += p->finished ? j->a.steps - p->step : 1;
+  progress_update(&j->bar, (double)j->all_steps, "lesion %lld of %lld, LPIPS %.4f",
+                  (long long)p->image + 1, (long long)j->n, p->lpips);
   if (j->a.profile && p->step == p->steps) progress_clear(&j->bar);
-  return !tool_interrupted;
+  return j->failed == ST_OK && !tool_interrupted;
 }
 
-static Status run_all(Job *j, Error *e) {
-  const Args *a = &j->a;
+static void fill_options(ProjectJob *j, prlx_project_options *o) {
+  const ProjectArgs *a = &j->a;
+  prlx_project_defaults_for((prlx_solver)a->solver, o, sizeof *o);
+  o->space = j->space;
+  o->steps = a->steps;
+  o->learning_rate = a->lr;
+  o->w_noise = a->w_noise;
+  o->noise_weight = a->noise_weight;
+  o->ramp_up = a->ramp_up;
+  o->ramp_down = a->ramp_down;
+  o->noise_ramp = a->noise_ramp;
+  if (a->betas) o->beta2 = 0.99;
+  o->pixel_steps = a->pixel_steps;
+  o->patience = a->patience;
+  o->tolerance = a->tolerance;
+  o->optimised_noise = j->optimised;
+  o->regions = j->region;
+  o->focus = a->focus == FOCUS_NONE ? 0 : a->focus_strength;
+  o->trace = a->trace != NULL;
+  o->start = (prlx_start)a->start;
+  o->starts = a->starts;
+  o->bank_size = a->bank_size;
+  o->bank_file = a->bank;
+  o->w_samples = a->w_samples;
+  o->seed = (uint64_t)a->seed;
+  o->label = a->label;
+  o->vgg = (prlx_vgg_channels)a->vgg_channels;
+  o->batch = a->batch;
+  o->max_bytes = (size_t)a->memory;
+  o->frames = a->frames;
+  o->profile = a->profile ? stderr : NULL;
+  o->device = api_device(j->backend);
+  o->progress = show_progress;
+  o->context = j;
+}
+
+static void gather_distances(ProjectJob *j) {
+  const double std = prlx_projection_w_std(j->r);
+  j->done = prlx_projection_done(j->r);
+  for (int64_t k = 0; k < j->done; k++) j->dw[k] = std * prlx_projection_w_distance(j->r, k);
+}
+
+static Status run_all(ProjectJob *j, Error *e) {
   prlx_project_options o;
   prlx_error pe;
-  prlx_project_defaults(&o, sizeof o);
-  o.steps = a->steps;
-  o.learning_rate = a->lr;
-  o.w_noise = a->w_noise;
-  o.noise_weight = a->noise_weight;
-  o.w_samples = a->w_samples;
-  o.seed = (uint64_t)a->seed;
-  o.label = a->label;
-  o.vgg = (prlx_vgg_channels)a->vgg_channels;
-  o.batch = a->batch;
-  o.max_bytes = (size_t)a->memory;
-  o.frames = a->frames;
-  o.profile = a->profile ? stderr : NULL;
-  o.device = api_device(j->backend);
-  o.progress = show_progress;
-  o.context = j;
+  fill_options(j, &o);
   const prlx_status s = prlx_project(j->net, j->vgg, j->n, j->in.images, &o, &j->r, &pe);
   if (j->bar.label) progress_end(&j->bar);
+  if (j->r) gather_distances(j);
   if (j->failed != ST_OK) return err_set(e, j->failed, "%s", j->why.msg);
   return s == PRLX_INTERRUPTED ? ST_OK : api_status(s, &pe, e);
 }
 
-static void print_results(const Job *j) {
-  printf("%-24s %9s %10s %10s %8s\n", "lesion", "LPIPS", "MSE", "|w-w_avg|", "seconds");
-  int64_t show = PRLX_MIN(j->done, 20);
-  for (int64_t k = 0; k < show; k++)
-    printf("%-24.24s %9.4f %10.6f %10.3f %8.1f\n", j->name[k], prlx_projection_lpips(j->r, k),
-           j->mse[k], j->dw[k], j->seconds[k]);
-  if (j->done > show)
-    printf("... and %lld more in %s/table.tsv\n", (long long)(j->done - show), j->a.out);
-  printf("LPIPS with %s. Results in %s: PNG, denoised.safetensors (float), w.safetensors, "
-         "sheet.png, table.tsv\n",
-         prlx_vgg_name(j->vgg), j->a.out);
-  if (j->cohort && j->volumes)
-    printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack "
-           "COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n",
-           j->volumes, j->volumes == 1 ? "" : "s", j->a.out, j->a.out);
-  else if (j->volumes)
-    printf("%d NIfTI volume%s (ppm)\n", j->volumes, j->volumes == 1 ? "" : "s");
+/* What the solver implies where nothing was said. */
+static void choose_defaults(ProjectJob *j) {
+  ProjectArgs *a = &j->a;
+  prlx_project_options d;
+  prlx_project_defaults_for((prlx_solver)a->solver, &d, sizeof d);
+  if (!a->steps) a->steps = d.steps;
+  j->space = a->space ? (prlx_space)(a->space - 1) : d.space;
+  j->optimised =
+      a->render == RENDER_OPTIMISED || (a->render == RENDER_AUTO && j->space == PRLX_SPACE_NOISE);
 }
 
-static Status project_prepare(Job *j, const OptSpec *spec, Error *e) {
-  Args *a = &j->a;
+/* Some choices come close to any image, lesion or not, and so do not denoise. */
+static void warn_choices(const ProjectJob *j) {
+  const char *what = j->space == PRLX_SPACE_NOISE        ? "--space noise"
+                     : j->space == PRLX_SPACE_WPLUS      ? "--space w+"
+                     : j->space == PRLX_SPACE_WPLUS_ONLY ? "--space w+only"
+                     : j->optimised                      ? "--render optimised"
+                                                         : NULL;
+  if (!what || tool_quiet) return;
+  fprintf(stderr,
+          "prlx project: note: %s comes close to images that are no lesions, too: what it gives "
+          "is a copy more than a denoised lesion (numbers: paper/projection/README.md)\n",
+          what);
+}
+
+static Status check_choices(const ProjectJob *j, Error *e) {
+  const ProjectArgs *a = &j->a;
+  const bool maps = space_has_noise((ProjectSpace)j->space);
+  if (a->render == RENDER_OPTIMISED && !maps)
+    return err_set(e, ST_INVALID,
+                   "--render optimised, but --space %s optimises no noise maps; choose w, w+ or "
+                   "noise",
+                   space_name[j->space]);
+  if (a->bank && a->start != PRLX_START_NEAREST)
+    return err_set(e, ST_INVALID, "--bank is of --start nearest; give both");
+  return ST_OK;
+}
+
+static Status project_prepare(ProjectJob *j, const OptSpec *spec, Error *e) {
+  ProjectArgs *a = &j->a;
   prlx_error pe;
+  choose_defaults(j);
+  TRY(check_choices(j, e));
   TRY(tool_backend(PREC_TF32, &j->backend, e));
   TRY(api_status(prlx_network_load(a->network, &j->net, &pe), &pe, e));
   TRY(load_targets(j, spec->nargs, spec->args, e));
   TRY(api_status(prlx_vgg_load(a->vgg, a->data, &j->vgg, &pe), &pe, e));
   TRY(dir_make(a->out, e));
   warn_windows(j);
+  warn_choices(j);
   /* a GPU wants many at once */
   if (!a->batch) a->batch = (int)PRLX_MIN(j->in.n, j->backend ? 128 : 4);
   TRY(api_label(&j->net->net, a->label, e));
-  return project_allocate(j, e);
+  TRY(project_allocate(j, e));
+  if (a->cohort) j->table = a->cohort;
+  return project_regions(j, e);
 }
 
-static Status project_run(Job *j, const OptSpec *spec, Error *e) {
+static Status run_project(ProjectJob *j, const OptSpec *spec, Error *e) {
   TRY(project_prepare(j, spec, e));
   return run_all(j, e);
 }
 
 int tool_project(int argc, char **argv) {
-  Job *j = mem_alloc(sizeof *j);
+  ProjectJob *j = mem_alloc(sizeof *j);
   if (!j) return EXIT_FAILED;
-  Args *a = &j->a;
+  ProjectArgs *a = &j->a;
   Opt t[] = {
       OPT_GROUP("Input"),
       OPT_STR("network", &a->network, NULL, "FILE",
@@ -552,7 +326,15 @@ int tool_project(int argc, char **argv) {
                  "what VGG sees of several channels. auto: 3 as they are, else the first"),
       OPT_STR("data", &a->data, NULL, "DIR", "folder of the bundled files"),
       OPT_GROUP("Projection (Eq. 1)"),
-      OPT_INT("steps", &a->steps, "1000", 1, 1000000, "Adam steps per lesion"),
+      OPT_CHOICE("solver", &a->solver, "reference", "reference|fast",
+                 "reference: Adam, ramps and added noise of the public projector;\nfast: L-BFGS on "
+                 "the pixels, then on Eq. 1, as many steps as a lesion needs"),
+      OPT_CHOICE("space", &a->space, "auto", "auto|w|w-only|w+|w+only|noise",
+                 "what is searched: w and the noise maps (the paper), w alone with the network's\n"
+                 "own maps, a w per layer with and without maps, the maps alone.\nauto: w, with "
+                 "--solver fast w-only"),
+      OPT_INT("steps", &a->steps, "0", 0, 1000000,
+              "steps per lesion; 0: 1000, with --solver fast at most 200"),
       OPT_INT("batch", &a->batch, "0", 0, 4096,
               "lesions at a time; 0: up to 4, on a GPU 128. The results do not\ndepend on it"),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "seed of the noise; the same for every lesion"),
@@ -563,14 +345,55 @@ int tool_project(int argc, char **argv) {
                "weight of the noise autocorrelation term"),
       OPT_INT("w-samples", &a->w_samples, "10000", 1, 10000000,
               "samples for the mean and deviation of W"),
+      OPT_CHOICE("betas", &a->betas, "reference", "reference|paper",
+                 "of Adam: 0.9 and 0.999, or 0.9 and 0.99 as the paper prints"),
+      OPT_REAL("ramp-up", &a->ramp_up, "0.05", 0, 1,
+               "share of the run in which the learning rate rises"),
+      OPT_REAL("ramp-down", &a->ramp_down, "0.25", 0, 1, "share of the run in which it falls"),
+      OPT_REAL("noise-ramp", &a->noise_ramp, "0.75", 0, 1,
+               "share of the run in which the noise added to w falls to 0"),
+      OPT_INT("pixel-steps", &a->pixel_steps, "80", 0, 1000000,
+              "of --solver fast: evaluations on the pixels first"),
+      OPT_INT("patience", &a->patience, "20", 1, 1000000,
+              "of --solver fast: a lesion is done when so many evaluations"),
+      OPT_REAL("tolerance", &a->tolerance, "0.02", 0, 1,
+               "lowered its loss by less than this share"),
+      OPT_CHOICE("start", &a->start, "mean", "mean|random|nearest",
+                 "w to start from: the mean of W, random ones, or those of a bank of many whose "
+                 "images\nlook most like the target"),
+      OPT_INT("starts", &a->starts, "1", 1, 1000,
+              "how many of these; --solver fast tries all and goes on with the closest"),
+      OPT_INT("bank-size", &a->bank_size, "4096", 1, 10000000, "w in the bank of --start nearest"),
+      OPT_STR("bank", &a->bank, NULL, "FILE",
+              "keep the bank there: made once per network, refused for another"),
+      OPT_GROUP("Focus"),
+      OPT_CHOICE("focus", &a->focus, "none", "none|centre|mask",
+                 "where the distance counts: everywhere, in a soft disc in the middle, or in the "
+                 "lesion's mask"),
+      OPT_REAL("focus-strength", &a->focus_strength, "0.5", 0, 1,
+               "share of the distance that counts there only"),
+      OPT_REAL("focus-radius", &a->focus_radius, "0.25", 0.01, 1,
+               "of the disc, in sides of the image; it ends softly at 1.4 times that"),
+      OPT_REAL("focus-grow", &a->focus_grow, "3", 0, 1000, "pixels that the mask grows by"),
+      OPT_STR("cohort", &a->cohort, NULL, "FILE",
+              "lesions.tsv with the masks of a data set's lesions"),
+      OPT_GROUP("Computing"),
       OPT_SIZE("memory", &a->memory, NULL, "refuse to start when the plan needs more, e.g. 2G"),
       OPT_FLAG("profile", &a->profile, "no", "print the time of every operation of the last step"),
       OPT_GROUP("Output"),
       OPT_STR("out", &a->out, "out/project", "DIR", "folder of the results"),
       OPT_FLAG("nifti", &a->nifti, "yes",
                "volumes in ppm, where the susceptibility scale is known"),
+      OPT_CHOICE("render", &a->render, "auto", "auto|const|optimised",
+                 "noise maps of the result: the network's own (auto, except --space noise), or the "
+                 "optimised\nones, which are then kept in w.safetensors"),
       OPT_INT("frames", &a->frames, "0", 0, 1000000,
-              "keep the image of every k-th step: NAME_steps.png (costs one step each)"),
+              "keep the image of every k-th step: NAME_steps.png, and NAME_strip.png with numbers "
+              "and\ncurves (costs a step each; fast: nothing)"),
+      OPT_STR("trace", &a->trace, NULL, "FILE",
+              "table of every step: distance, per VGG layer, inside and outside the region, "
+              "regulariser\nper map, learning rate, added noise, distance from the mean of W, "
+              "gradients"),
   };
   OptSpec spec = {
       .cmd = "project",
@@ -603,11 +426,11 @@ int tool_project(int argc, char **argv) {
   if (!a->network)
     rc = tool_usage("project", "no network; give --network FILE");
   else {
-    const Status s = project_run(j, &spec, &e);
+    const Status s = run_project(j, &spec, &e);
     Error e2 = {0};
     /* what is done is saved even when a later lesion failed */
-    Status saved = write_all(j, &e2);
-    if (j->done && saved == ST_OK) print_results(j);
+    Status saved = project_write(j, &e2);
+    if (j->done && saved == ST_OK) project_print(j);
     rc = s != ST_OK       ? tool_fail("project", &e)
          : saved != ST_OK ? tool_fail("project", &e2)
                           : EXIT_DONE;
