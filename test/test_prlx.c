@@ -120,17 +120,19 @@ typedef struct Seen {
   int stop_at; /* step */
   int frames;
   int finished;
+  bool trace;
   double last;
 } Seen;
 
 static bool watch(void *context, const prlx_project_progress *p) {
   Seen *s = context;
   s->calls++;
-  CHECK(p->n == 3 && p->count >= 1 && p->bytes > 0 && p->flop > 0 && p->result, "progress");
-  CHECK((p->step == 0) == (p->lpips == NULL), "distances from the first step on");
+  CHECK(p->n == 3 && p->batch >= 1 && p->bytes > 0 && p->flop > 0, "progress");
+  CHECK((p->image < 0) == (p->step == 0) && p->image < 3, "an image from the first step on");
+  CHECK((p->trace != NULL) == (s->trace && p->image >= 0 && !p->finished), "trace when asked for");
   if (p->finished) s->finished++;
-  if (p->images && !p->finished) s->frames++;
-  if (p->lpips) s->last = p->lpips[0];
+  if (p->pixels && !p->finished) s->frames++;
+  if (p->image >= 0) s->last = p->lpips;
   return p->step != s->stop_at;
 }
 
@@ -183,10 +185,14 @@ static void test_project(void) {
   o.frames = 2;
   CHECK(!prlx_project(net, vgg, 3, target, &o, &r, &e), "%s", e.msg);
   CHECK(r && prlx_projection_done(r) == 3 && prlx_projection_steps(r, 2) == 3, "all done");
-  CHECK(s.calls == 2 * 5 && s.finished == 2 && s.frames == 4, "%d calls, %d batches, %d frames",
+  CHECK(s.calls == 2 + 3 * 4 && s.finished == 3 && s.frames == 6, "%d calls, %d images, %d frames",
         s.calls, s.finished, s.frames);
   CHECK(s.last == prlx_projection_lpips(r, 2), "last distance");
   test_inside(r);
+  CHECK(isnan(prlx_projection_inside(r, 0)) &&
+            prlx_projection_w_size(r) == prlx_network_w_dim(net) && prlx_projection_noise(r, 2) &&
+            prlx_projection_w_distance(r, 0) > 0,
+        "what else is known of a projection");
   /* stopped in the first batch: its images are there as they stand */
   project_options(&o, &s);
   s.stop_at = 2;
@@ -198,6 +204,42 @@ static void test_project(void) {
   CHECK(prlx_project(net, vgg, 3, target, &o, &again, &e) == PRLX_INTERRUPTED && !again,
         "stopped before the first step: nothing");
   prlx_projection_free(r);
+}
+
+/* The fast solver with a focus, through the public header: the bits of the inside. */
+static void test_project_fast(void) {
+  const size_t per = image_size(), side = (size_t)prlx_network_resolution(net);
+  prlx_project_options o;
+  prlx_projection *r, *alone;
+  Seen s;
+  float *region = calloc(3 * side * side, sizeof *region);
+  for (size_t i = 0; i < 3 * side * side; i++) region[i] = i / side % side > side / 2;
+  project_options(&o, &s);
+  prlx_project_defaults_for(PRLX_SOLVER_FAST, &o, sizeof o);
+  o.steps = 4;
+  o.pixel_steps = 4;
+  o.w_samples = 100;
+  o.batch = 3;
+  o.progress = watch;
+  o.context = &s;
+  o.trace = s.trace = true;
+  o.regions = region;
+  o.focus = 0.5;
+  CHECK(!prlx_project(net, vgg, 3, target, &o, &r, &e), "%s", e.msg);
+  CHECK(r && prlx_projection_inside(r, 2) > 0 && prlx_projection_outside(r, 2) > 0 &&
+            !prlx_projection_noise(r, 0) && s.finished == 3,
+        "regions and held maps");
+  o.trace = false;
+  o.progress = NULL;
+  o.regions = region + side * side;
+  CHECK(!prlx_project(net, vgg, 1, target + per, &o, &alone, &e), "%s", e.msg);
+  CHECK(alone && !memcmp(prlx_projection_image(alone, 0), prlx_projection_image(r, 1), per * 4),
+        "an image alone is the same");
+  prlx_projection_free(alone);
+  prlx_projection_free(r);
+  o.regions = NULL;
+  CHECK(prlx_project(net, vgg, 1, target, &o, &r, &e) == PRLX_INVALID && !r, "%s", e.msg);
+  free(region);
 }
 
 static void test_project_refuses(void) {
@@ -441,6 +483,7 @@ int main(void) {
   test_generate();
   test_classes();
   test_project();
+  test_project_fast();
   test_project_refuses();
   test_two_threads();
   test_datasets();

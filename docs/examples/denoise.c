@@ -13,7 +13,7 @@
 static bool show(void *context, const prlx_project_progress *p) {
   (void)context;
   if (p->step && p->step % 50 == 0 && !p->finished)
-    fprintf(stderr, "step %d of %d: LPIPS %.4f\n", p->step, p->steps, p->lpips[0]);
+    fprintf(stderr, "step %d of %d: LPIPS %.4f\n", p->step, p->steps, p->lpips);
   return true;
 }
 

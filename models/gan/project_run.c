@@ -196,9 +196,14 @@ static Status check_task(const ProjectTask *t, Error *e) {
 Status project_run(const ProjectTask *t, ProjectResults **out, Error *e) {
   *out = NULL;
   TRY(check_task(t, e));
-  TRY(results_new(t, out, e));
+  Status s = results_new(t, out, e);
+  if (s != ST_OK) {
+    project_results_free(*out);
+    *out = NULL;
+    return s;
+  }
   Error why = {0};
-  const Status s = (t->o.solver == PROJECT_FAST ? run_fast : run_batches)(t, *out, &why);
+  s = (t->o.solver == PROJECT_FAST ? run_fast : run_batches)(t, *out, &why);
   int64_t done = 0;
   for (int64_t k = 0; k < t->n; k++) done += (*out)->there[k];
   if (s != ST_OK)
