@@ -79,8 +79,16 @@ struct cudaDeviceProp {
   size_t sharedMemPerBlock;
   size_t sharedMemPerBlockOptin;
   size_t sharedMemPerMultiprocessor;
-  int major, minor, multiProcessorCount, maxThreadsPerBlock, maxThreadsPerMultiProcessor,
-      regsPerBlock, warpSize, l2CacheSize, memoryBusWidth, integrated;
+  int major;
+  int minor;
+  int multiProcessorCount;
+  int maxThreadsPerBlock;
+  int maxThreadsPerMultiProcessor;
+  int regsPerBlock;
+  int warpSize;
+  int l2CacheSize;
+  int memoryBusWidth;
+  int integrated;
 };
 struct cudaFuncAttributes {
   int numRegs;

@@ -105,7 +105,8 @@ static inline __half __ushort_as_half(unsigned short x) {
 }
 
 struct alignas(4) __half2 {
-  __half x, y;
+  __half x;
+  __half y;
 };
 static inline __half2 __floats2half2_rn(float a, float b) {
   return __half2{__float2half_rn(a), __float2half_rn(b)};
@@ -157,7 +158,8 @@ static inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short x) {
 }
 
 struct alignas(4) __nv_bfloat162 {
-  __nv_bfloat16 x, y;
+  __nv_bfloat16 x;
+  __nv_bfloat16 y;
 };
 static inline __nv_bfloat162 __floats2bfloat162_rn(float a, float b) {
   return __nv_bfloat162{__float2bfloat16_rn(a), __float2bfloat16_rn(b)};

@@ -19,8 +19,15 @@
 #include "tools/cohort/pack_impl.h"
 
 typedef struct Args {
-  const char *out, *test, *ambiguous, *channels, *window, *flair, *train_counts, *test_counts,
-      *mask;
+  const char *out;
+  const char *test;
+  const char *ambiguous;
+  const char *channels;
+  const char *window;
+  const char *flair;
+  const char *train_counts;
+  const char *test_counts;
+  const char *mask;
   int slices;
   int units;
   int counts;

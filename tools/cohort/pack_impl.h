@@ -31,8 +31,9 @@ typedef struct Pack {
   SliceRule slices;
   ChiUnits units;
   bool allow_leak;
-  bool clip, labels /* classes are known */;
-  int side; /* pixels of an image */
+  bool clip;
+  bool labels; /* classes are known */
+  int side;    /* pixels of an image */
   PackItem *it;
   int n;
   Name64 *subject;

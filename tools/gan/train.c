@@ -18,8 +18,21 @@ typedef struct Args {
   const char *data;
   const char *out;
   const char *init;
-  int preset, snap, batch, batch_gpu, channel_base, channel_max, z_dim, w_dim, map_layers, mbstd,
-      g_interval, d_interval, pl_shrink, freeze_d, ada_interval;
+  int preset;
+  int snap;
+  int batch;
+  int batch_gpu;
+  int channel_base;
+  int channel_max;
+  int z_dim;
+  int w_dim;
+  int map_layers;
+  int mbstd;
+  int g_interval;
+  int d_interval;
+  int pl_shrink;
+  int freeze_d;
+  int ada_interval;
   int64_t seed;
   int64_t memory;
   bool resume;
@@ -30,8 +43,26 @@ typedef struct Args {
   bool cond;
   bool mirror;
   bool ada_unbounded;
-  double kimg, tick, save_minutes, lr, g_lr, d_lr, beta1, beta2, eps, gamma, pl_weight, pl_decay,
-      mixing, ema_kimg, ema_rampup, clamp, target, p, p_max, ada_kimg;
+  double kimg;
+  double tick;
+  double save_minutes;
+  double lr;
+  double g_lr;
+  double d_lr;
+  double beta1;
+  double beta2;
+  double eps;
+  double gamma;
+  double pl_weight;
+  double pl_decay;
+  double mixing;
+  double ema_kimg;
+  double ema_rampup;
+  double clamp;
+  double target;
+  double p;
+  double p_max;
+  double ada_kimg;
   const char *aug;
 } Args;
 

@@ -18,8 +18,19 @@ typedef struct TrainSchedule {
 /* What a tick adds up. Part of the snapshot, so that a resumed run writes the same lines. All
  * doubles: saved as one tensor. */
 typedef struct TickSums {
-  double tick, start_nimg, iterations, g_loss, d_loss, score_real, score_fake, sign_real, r1, r1_n,
-      pl, pl_n, bad_gradients;
+  double tick;
+  double start_nimg;
+  double iterations;
+  double g_loss;
+  double d_loss;
+  double score_real;
+  double score_fake;
+  double sign_real;
+  double r1;
+  double r1_n;
+  double pl;
+  double pl_n;
+  double bad_gradients;
   double seconds;
   double total_seconds;
   double phase_seconds[PH_COUNT];

@@ -71,7 +71,8 @@ typedef struct EvLesion {
   char subject[64];
   char scan[64]; /* "ses-02", "" where the cohort has no scans */
   int64_t group;
-  int slices, cls /* readers: 0, 1, 2 = ambiguous, -1 */;
+  int slices;
+  int cls;       /* readers: 0, 1, 2 = ambiguous, -1 */
   int64_t first; /* its first image */
   double v[EV_COUNT];
   Memory px;

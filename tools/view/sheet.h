@@ -16,7 +16,11 @@ typedef struct Sheet {
   int sections; /* NULL, 0: none */
   const SheetCell *cell;
   int n;
-  int channels, h, w, columns /* 0: fitting */, zoom /* 0: fitting */;
+  int channels;
+  int h; /* of a cell's images, pixels */
+  int w;
+  int columns;    /* 0: fitting */
+  int zoom;       /* 0: fitting */
   char foot[200]; /* windows (sheet_foot) */
   double mm;      /* per pixel; 0: unknown, no bar */
 } Sheet;
