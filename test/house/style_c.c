@@ -13,7 +13,8 @@ typedef enum {
   SCOPE_RECORD, /* struct or union */
   SCOPE_ENUM,
   SCOPE_LINKAGE, /* extern "C", namespace */
-  SCOPE_BLOCK    /* statements in braces, initialisers */
+  SCOPE_TABLE,   /* an initialiser */
+  SCOPE_BLOCK    /* statements in braces */
 } Scope;
 
 typedef struct Walk {
@@ -26,6 +27,7 @@ typedef struct Walk {
   int parens;
   size_t from; /* where the statement under way starts */
   int commas;  /* of the statement under way, outside of parentheses */
+  int table;   /* lines of tables in the function under way: options and the like are data */
 } Walk;
 
 static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
@@ -99,8 +101,9 @@ static void check_function_start(const Walk *w, size_t to) {
 static void check_function_end(const Walk *w, size_t from, size_t to) {
   const int first = source_line_of(w->s, from), last = source_line_of(w->s, to);
   const int most = w->test ? MAX_TEST_LINES : MAX_FUNCTION_LINES;
-  if (last - first + 1 > most)
-    style_found(RULE_FUNCTION, w->s, first, "%d lines, at most %d", last - first + 1, most);
+  const int lines = last - first + 1 - w->table;
+  if (lines > most)
+    style_found(RULE_FUNCTION, w->s, first, "%d lines without tables, at most %d", lines, most);
 }
 
 /* A line that ends a comment just above counts, but for a heading like "---- memory ----". */
@@ -166,6 +169,7 @@ static Scope scope_of(const Walk *w, size_t to) {
   while (last > w->from && (s->code[last - 1] == 0 || isspace((unsigned char)s->code[last - 1])))
     last--;
   const char end = last > w->from ? s->code[last - 1] : 0;
+  if (end == '=') return SCOPE_TABLE;
   if (memchr(s->code + w->from, '=', to - w->from) || w->parens) return SCOPE_BLOCK;
   if (top && end == ')') return SCOPE_FUNCTION;
   if (has_word(s, w->from, to, "enum")) return SCOPE_ENUM;
@@ -188,12 +192,23 @@ static void walk_open(Walk *w, size_t at) {
   w->depth++;
 }
 
+static bool in_table(const Walk *w) {
+  for (int d = 0; d < w->depth && d < MAX_DEPTH; d++)
+    if (w->scope[d] == SCOPE_TABLE) return true;
+  return false;
+}
+
 static void walk_close(Walk *w, size_t at) {
   if (w->depth == 0) return; /* an #else repeated a brace */
   w->depth--;
   if (w->depth >= MAX_DEPTH) return;
   const Scope scope = w->scope[w->depth];
-  if (scope == SCOPE_FUNCTION) check_function_end(w, w->opened[w->depth], at);
+  if (scope == SCOPE_FUNCTION) {
+    check_function_end(w, w->opened[w->depth], at);
+    w->table = 0;
+  }
+  if (scope == SCOPE_TABLE && !in_table(w))
+    w->table += source_line_of(w->s, at) - source_line_of(w->s, w->opened[w->depth]);
   if (scope == SCOPE_RECORD) check_record_end(w, w->opened[w->depth], at);
 }
 
