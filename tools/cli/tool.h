@@ -21,6 +21,7 @@ typedef struct Tool {
 #define TOOL_LIST(X)                                                                              \
   X(phantom, "synthetic cohort of lesions from a physical model")                                 \
   X(crop, "whole volumes and lesion maps -> one patch per lesion")                                \
+  X(bids, "all lesions of a BIDS dataset -> patches, called as BIDS Apps are")                    \
   X(pack, "cohort -> dataset.safetensors; split by subject, leak check")                          \
   X(train, "train a generator and a discriminator; resume")                                       \
   X(generate, "synthetic lesions from a network: PNG sheet, dataset")                             \

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
+#include "tools/cohort/crop_opts.h"
 
 typedef struct Args {
   const char *out;
@@ -14,15 +15,7 @@ typedef struct Args {
   const char *subject;
   const char *session;
   const char *readers;
-  const char *size;
-  const char *voxel;
-  int map;
-  int min_voxels;
-  int units;
-  double field;
-  double te;
-  int nan;
-  bool regrid;
+  CropOptions crop;
 } Args;
 /* ---- one volume ---- */
 /* Patient and scan: what was said, else what the name of the map says. */
@@ -150,30 +143,14 @@ int tool_crop(int argc, char **argv) {
       OPT_STR("flair", &a->flair, NULL, "FILE",
               "T2-FLAIR of the same head; another grid is resampled through its affine"),
       OPT_STR("rim", &a->rim, NULL, "FILE", "rim mask, 0/1 or probability"),
-      OPT_CHOICE("map", &a->map, "auto", "auto|labels|components",
-                 "LABELS holds numbered lesions, or a mask whose 26-connected components are "
-                 "the\nlesions; auto: components if it holds only 0 and 1"),
-      OPT_INT("min-voxels", &a->min_voxels, "10", 1, 1000000, "smaller components are left out"),
-      OPT_CHOICE(
-          "units", &a->units, "ppm", "ppm|ppb|hz|rad|ratio",
-          "of CHIMAP (BIDS: ppm); patches are in ppm. hz needs --field, rad --field\nand --te; "
-          "ratio: pure numbers (1e-6 is 1 ppm)"),
-      OPT_REAL("field", &a->field, "0", 0, 30, "tesla, for --units hz and rad"),
-      OPT_REAL("te", &a->te, "0", 0, 1000, "echo spacing in ms that radians belong to"),
-      OPT_CHOICE(
-          "nan", &a->nan, "zero", "refuse|zero|neighbours",
-          "what stands in for NaN and infinity inside a patch; outside of all they\ndo no harm"),
-      OPT_FLAG("regrid", &a->regrid, "no",
-               "take a label map on another grid than CHIMAP, by nearest voxel"),
+      CROP_OPT_INPUT(a->crop),
       OPT_STR("subject", &a->subject, NULL, "NAME", "default: from the name of CHIMAP, sub-..."),
       OPT_STR("session", &a->session, NULL, "NAME",
               "visit; default: from the name or folder of CHIMAP, ses-..."),
       OPT_STR("readers", &a->readers, NULL, "FILE",
               "table with lesion, reader1, reader2 (and subject, session)"),
       OPT_GROUP("Patch"),
-      OPT_STR("size", &a->size, "64,64,24", "X,Y,Z", "voxels of a patch"),
-      OPT_STR("voxel", &a->voxel, "0.4,0.4,1", "X,Y,Z",
-              "mm; volumes with other voxels are resampled (Catmull-Rom, averaged where coarser)"),
+      CROP_OPT_PATCH(a->crop),
       OPT_GROUP("Output"),
       OPT_STR("out", &a->out, "out/patches", "DIR",
               "folder of the patches; lesions.tsv there is made or appended to (also -o)"),
@@ -195,44 +172,22 @@ int tool_crop(int argc, char **argv) {
                   .pos_min = 1,
                   .pos_max = 2};
   int rc = opts_parse(&spec, argc, argv);
-  if (rc < 0) {
-    Error e = {0};
-    long long d[3];
-    double *v = j->rule.voxel;
-    char end;
-    const bool table = str_ends_with(spec.args[0], ".tsv");
-    j->rule = (CropRule){.map = (MapKind)a->map,
-                         .min_voxels = a->min_voxels,
-                         .units = (ChiUnits)a->units,
-                         .to_ppm = chi_to_ppm((ChiUnits)a->units, a->field, a->te),
-                         .nan = (NanRule)a->nan,
-                         .regrid = a->regrid};
-    if (sscanf(a->size, "%lld,%lld,%lld%c", &d[0], &d[1], &d[2], &end) != 3 || d[0] < 1 ||
-        d[1] < 1 || d[2] < 1 || d[0] > 512 || d[1] > 512 || d[2] > 512)
-      rc = tool_usage("crop",
-                      "option --size: '%s' is not three numbers from 1 to 512, such as 64,64,24",
-                      a->size);
-    else if (sscanf(a->voxel, "%lf,%lf,%lf%c", &v[0], &v[1], &v[2], &end) != 3 ||
-             !(v[0] > 0 && v[1] > 0 && v[2] > 0))
-      rc = tool_usage("crop", "option --voxel: '%s' is not three lengths in mm, such as 0.4,0.4,1",
-                      a->voxel);
-    else if (a->units == UNITS_HZ && !(a->field > 0))
-      rc = tool_usage("crop", "--units hz needs the field of the scanner: --field 3");
-    else if (a->units == UNITS_RAD && !(a->field > 0 && a->te > 0))
-      rc = tool_usage("crop", "--units rad needs the field in tesla and the echo spacing in ms: "
-                              "--field 3 --te 4.6");
-    else if (table != (spec.nargs == 1))
-      rc = tool_usage("crop", "give one table (.tsv), or a Chimap and its label map");
-    else if (table && (a->flair || a->rim || a->subject || a->session || a->readers))
-      rc = tool_usage("crop", "with a table, --flair, --rim, --subject, --session and --readers "
-                              "come from its columns");
-    else {
-      for (int c = 0; c < 3; c++) j->rule.dim[c] = d[c];
-      const Status s = crop_into(j, a, spec.nargs, spec.args, &e);
-      crop_job_free(j, s != ST_OK);
-      rc = s == ST_OK ? EXIT_DONE : tool_fail("crop", &e);
-    }
-    opts_free(&spec);
+  if (rc >= 0) return rc;
+  Error e = {0};
+  const bool table = str_ends_with(spec.args[0], ".tsv");
+  rc = crop_rule_read(&a->crop, "crop", &j->rule);
+  if (rc != EXIT_DONE)
+    ;
+  else if (table != (spec.nargs == 1))
+    rc = tool_usage("crop", "give one table (.tsv), or a Chimap and its label map");
+  else if (table && (a->flair || a->rim || a->subject || a->session || a->readers))
+    rc = tool_usage("crop", "with a table, --flair, --rim, --subject, --session and --readers "
+                            "come from its columns");
+  else {
+    const Status s = crop_into(j, a, spec.nargs, spec.args, &e);
+    crop_job_free(j, s != ST_OK);
+    rc = s == ST_OK ? EXIT_DONE : tool_fail("crop", &e);
   }
+  opts_free(&spec);
   return rc;
 }

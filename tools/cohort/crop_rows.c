@@ -56,6 +56,7 @@ static Status crop_write_volume(CropJob *j, const CropWho *who, const char *lesi
   char name[PATCH_NAME], path[PATCH_NAME + 8];
   patch_name(who->subject, who->scan, lesion, kind, name);
   snprintf(path, sizeof path, "%s.nii.gz", name);
+  /* lesions 1.1 and 11 of one patient */
   for (int i = 0; i + 1 < j->t.nrow; i++)
     if (!strcmp(table_get(&j->t, i, col[kind]), path))
       return err_set(e, ST_INVALID,
@@ -138,6 +139,14 @@ static bool row_same_scan(const CropJob *j, int row, const char *scan) {
   return bids_scan(label, text, NULL) == ST_OK && !strcmp(text, scan);
 }
 
+/* Do two patients share the names of their files? "1-11" and "11-1" do. */
+static bool same_file_name(const char *a, const char *b) {
+  char x[PATCH_NAME], y[PATCH_NAME];
+  patch_name(a, "", "0", PATCH_CHI, x);
+  patch_name(b, "", "0", PATCH_CHI, y);
+  return !strcmp(x, y);
+}
+
 /* Neither this lesion nor another spelling of its patient is in the table. */
 static Status crop_check_row(const CropJob *j, const CropWho *who, const char *lesion,
                              const char *where, Error *e) {
@@ -150,6 +159,12 @@ static Status crop_check_row(const CropJob *j, const CropWho *who, const char *l
   for (int i = 0; i < j->t.nrow; i++) {
     const char *subject = table_get(&j->t, i, "subject");
     bids_patient_key(subject, other);
+    if (strcmp(key, other) && same_file_name(subject, who->subject))
+      return err_set(e, ST_INVALID,
+                     "%sfiles of %s would have the names of those of %s (row %d of "
+                     "%s/lesions.tsv): the two differ only in what file names leave out; rename "
+                     "one (--subject)",
+                     where, who->subject, subject, i + 2, j->out);
     if (strcmp(key, other)) continue;
     if (strcmp(subject, who->subject))
       return err_set(e, ST_INVALID,
