@@ -156,6 +156,28 @@ same "$R/state.safetensors" "$T/state.keep" "state after refusals"
 dd if="$T/state.keep" of="$R/state.safetensors" bs=3000 count=1 2>/dev/null
 expect 1 "state.safetensors" "$PRLX" train --resume --out "$R" --kimg 9 --quiet
 cp "$T/state.keep" "$R/state.safetensors"
+# one changed byte of a snapshot or network: an error that names the tensor; the snapshot before it
+[ -s "$R/state-previous.safetensors" ] && pass || fail "the snapshot before the last is kept"
+damage() { # FILE: one bit of its last byte but 64
+  n=$(($(wc -c <"$1") - 64))
+  byte=$(od -An -tu1 -j "$n" -N 1 "$1" | tr -d ' ')
+  printf "\\$(printf %03o $((byte ^ 16)))" | dd of="$1" bs=1 seek="$n" conv=notrunc 2>/dev/null
+}
+damage "$R/state.safetensors"
+expect 1 "damaged: tensor .*--resume --previous" \
+  "$PRLX" train --resume --out "$R" --kimg $K --quiet
+expect 1 "damaged: tensor" "$PRLX" info --brief "$R/state.safetensors"
+expect 2 "goes with --resume" "$PRLX" train --previous --out "$R" --kimg $K --quiet
+cp -r "$R" "$T/again"
+expect 0 "" "$PRLX" train --resume --previous --out "$T/again" --kimg $K --quiet
+same "$T/again/network.safetensors" "$T/network.keep" "from the snapshot before the last"
+expect 0 "" "$PRLX" info --brief "$T/again/state.safetensors"
+expect 0 "" "$PRLX" info --brief "$T/again/state-previous.safetensors"
+cp "$R/network.safetensors" "$T/hurt.safetensors"
+damage "$T/hurt.safetensors"
+expect 1 "damaged: tensor" "$PRLX" generate --network "$T/hurt.safetensors" --quiet --out "$T/hurt"
+absent "$T/hurt"
+cp "$T/state.keep" "$R/state.safetensors"
 # a disk that is full from here on: one line, and the old snapshot is still whole
 full() { (trap '' XFSZ; ulimit -f 16; "$@"); }
 expect 1 "written\|writing\|too large" full "$PRLX" train --resume --out "$R" --kimg 9 --quiet

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/rng.h"
+#include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
 #include "io/formats/jsonl.h"
@@ -527,6 +528,70 @@ static void test_dataset(void) {
         "wrong size: %s", e.msg);
 }
 
+/* A small file with checksums: every byte of it changed in turn (and every bit of some), each an
+ * error; a changed number names its tensor. */
+static void test_checksums(void) {
+  const float x[5] = {1, 2, 3, 4, 5}, y[2] = {-1, 7};
+  const char *path = in_dir("sum.safetensors"), *hurt = in_dir("hurt.safetensors");
+  StWriter *w;
+  StFile f;
+  Error e = {0};
+  uint8_t *data = NULL;
+  size_t n = 0;
+  bool found = false;
+  CHECK(st_writer_new(&w, &e) == ST_OK, "%s", e.msg);
+  st_add_meta(w, "format", "test", &e);
+  st_add_meta(w, "checksums", "of another file", &e); /* comes with copied metadata: left out */
+  st_add(w, "first", DT_F32, SHAPE1(5), x, &e);
+  st_add(w, "second", DT_F32, SHAPE2(1, 2), y, &e);
+  CHECK(st_add_checksums(w, &e) == ST_OK && st_commit(w, path, &e) == ST_OK, "%s", e.msg);
+  CHECK(st_open(&f, path, &e) == ST_OK && st_verify(&f, &found, &e) == ST_OK && found,
+        "an untouched file: %s", e.msg);
+  st_close(&f);
+  CHECK(file_read(path, &data, &n, 1 << 20, &e) == ST_OK, "%s", e.msg);
+  int missed = 0, named = 0;
+  for (size_t i = 0; i < n; i++) {
+    const bool blank =
+        data[i] == ' ' && i > 64 && i + 28 < n; /* padding between the JSON's end and data */
+    data[i] ^= 1;
+    put_file(hurt, data, n);
+    const Status s = st_open(&f, hurt, &e);
+    if (s == ST_OK) st_close(&f);
+    missed += s == ST_OK && !blank;
+    named += s != ST_OK && strstr(e.msg, "damaged: tensor second") != NULL;
+    data[i] ^= 1;
+  }
+  CHECK(!missed, "%d of %zu changed bytes go unnoticed", missed, n);
+  /* its bytes, and the nine characters of its checksum */
+  CHECK(named == (int)sizeof y + 9, "%d changed bytes of the second tensor name it", named);
+  mem_free(data);
+  unlink(path);
+  unlink(hurt);
+}
+
+/* Files of a process that is gone are removed, those of others and of other machines are not. */
+static void test_stale(void) {
+  char name[160], host[256] = "";
+  Error e = {0};
+  gethostname(host, sizeof host - 1);
+  const unsigned here = crc32_ieee(0, host, strlen(host));
+  mkdir(in_dir("s"), 0777);
+  snprintf(name, sizeof name, "%s/s/x.png.tmp%08x-%d.0", dir, here, 0x3fffffff);
+  put_file(name, "x", 1);
+  char mine[160], other[160];
+  snprintf(mine, sizeof mine, "%s/s/x.png.tmp%08x-%ld.7", dir, here, (long)getpid());
+  put_file(mine, "x", 1);
+  snprintf(other, sizeof other, "%s/s/x.png.tmp%08x-%d.0", dir, here ^ 1, 0x3fffffff);
+  put_file(other, "x", 1);
+  CHECK(file_write_atomic(in_dir("s/new"), "y", 1, &e) == ST_OK, "%s", e.msg);
+  CHECK(!file_exists(name), "what a killed process left is removed");
+  CHECK(file_exists(mine) && file_exists(other), "a living process's and another machine's stay");
+  unlink(mine);
+  unlink(other);
+  unlink(in_dir("s/new"));
+  rmdir(in_dir("s"));
+}
+
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_test_io.%ld", (long)getpid());
   if (mkdir(dir, 0777) != 0) {
@@ -538,6 +603,8 @@ int main(void) {
   test_crafted();
   test_hostile();
   test_atomic();
+  test_checksums();
+  test_stale();
   test_jsonl();
   test_dataset();
   sweep("write", step_write);

@@ -1,13 +1,16 @@
 /* file.c: whole-file reading, atomic writing, folders. */
 #include "io/formats/file.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/checksum.h"
 
 /* Linux transfers at most 0x7ffff000 bytes per call; smaller pieces also keep Ctrl-C responsive. */
 #define IO_PIECE ((size_t)1 << 26)
@@ -26,6 +29,49 @@ static Status write_all(int fd, const char *path, const void *data, size_t n, Er
   return ST_OK;
 }
 
+/* Names of temporary files say which machine and process made them: PATH.tmp<host>-<pid>.<k>. */
+static uint32_t host_number(void) {
+  char host[256] = "";
+  if (gethostname(host, sizeof host - 1)) host[0] = 0;
+  return crc32_ieee(0, host, strlen(host));
+}
+
+/* Is `name` a temporary file of this machine whose process is gone? */
+static bool is_stale(const char *name) {
+  const char *tmp = NULL;
+  for (const char *p = name; (p = strstr(p, ".tmp")); p += 4) tmp = p;
+  unsigned host = 0;
+  long pid = 0;
+  int k = 0, used = 0;
+  if (!tmp || sscanf(tmp, ".tmp%8x-%ld.%d%n", &host, &pid, &k, &used) != 3 || tmp[used] ||
+      pid <= 0 || host != host_number())
+    return false;
+  return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+/* A process that was killed leaves its temporary file; the next one that writes into the same folder
+ * removes it. Once per folder and thread: looking through a large folder for each of its files would
+ * take the square of their number. */
+static void remove_stale(const char *path) {
+  static _Thread_local uint32_t last;
+  char dir[PATH_MAX], file[PATH_MAX + 300];
+  const char *slash = strrchr(path, '/');
+  const size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+  if (n >= sizeof dir) return;
+  snprintf(dir, sizeof dir, "%.*s", (int)n, path);
+  const uint32_t key = crc32_ieee(1, dir, n);
+  if (key == last) return;
+  last = key;
+  DIR *d = opendir(n ? dir : ".");
+  if (!d) return;
+  for (struct dirent *x; (x = readdir(d));) {
+    if (!is_stale(x->d_name)) continue;
+    snprintf(file, sizeof file, "%s%s", dir, x->d_name);
+    (void)!unlink(file);
+  }
+  closedir(d);
+}
+
 Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   static int serial;
   struct stat st;
@@ -36,7 +82,7 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
     return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
   if (!path[0]) return err_set(e, ST_INVALID, "empty file name; expected the file to write");
   if (exists && realpath(path, real_path)) path = real_path;
-  size_t len = strlen(path) + 40;
+  size_t len = strlen(path) + 60;
   f->path = mem_strdup(path);
   if (f->path && (!exists || S_ISREG(st.st_mode))) f->tmp = mem_alloc(len);
   if (!f->path || (!f->tmp && (!exists || S_ISREG(st.st_mode)))) {
@@ -47,7 +93,8 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
     f->fd = open(f->path, O_WRONLY | O_CLOEXEC);
   } else {
     int k = __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED);
-    snprintf(f->tmp, len, "%s.tmp%ld.%d", f->path, (long)getpid(), k);
+    remove_stale(f->path);
+    snprintf(f->tmp, len, "%s.tmp%08x-%ld.%d", f->path, host_number(), (long)getpid(), k);
     f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     /* a replaced file keeps its permissions if we may set them */
     if (f->fd >= 0 && exists) (void)!fchmod(f->fd, st.st_mode & 07777);

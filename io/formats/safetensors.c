@@ -273,7 +273,8 @@ Status st_open(StFile *f, const char *path, Error *e) {
   memset(f, 0, sizeof *f);
   f->path = mem_strdup(path);
   if (!f->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  const Status s = read_file(f, e);
+  Status s = read_file(f, e);
+  if (s == ST_OK) s = st_verify(f, NULL, e);
   if (s != ST_OK) st_close(f);
   return s;
 }

@@ -72,6 +72,18 @@ Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e);
 Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Adds the metadata "checksums": of the header and of each tensor added so far; the last call before
+ * st_commit. Not for tensors that are made while they are written (ST_INTERNAL). ST_NOMEM. */
+Status st_add_checksums(StWriter *w, Error *e);
+
+/* Compares them with the file, as st_open does. A file without checksums is fine (*found, may be
+ * NULL, is then false). ST_FORMAT names the tensor, or says that it is the header. Reads every byte. */
+Status st_verify(const StFile *f, bool *found, Error *e);
+
+/* The text of that metadata (safetensors_checksum.c); mem_free(*out). */
+Status st_checksum_text(const StMeta *meta, int nmeta, const StTensor *tensor, int ntensor,
+                        char **out, Error *e);
+
 /* Temporary file in the same folder, fsync, rename: either the old or the new file is there, never
  * half of one. The header keeps the order in which tensors were added; their data lies by falling
  * element size and without holes behind a header padded to 64 bytes, so that every tensor is

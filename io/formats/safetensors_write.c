@@ -101,7 +101,7 @@ Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *da
   return ST_OK;
 }
 
-Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e) {
+static Status add_meta(StWriter *w, const char *key, const char *value, Error *e) {
   for (int i = 0; i < w->nmeta; i++)
     if (strcmp(w->meta[i].key, key) == 0)
       return err_set(e, ST_INVALID, "metadata \"%s\" was added twice", key);
@@ -118,6 +118,11 @@ Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e) {
   return ST_OK;
 }
 
+/* Checksums belong to one file: those that came with metadata copied from another are left out. */
+Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e) {
+  return strcmp(key, "checksums") ? add_meta(w, key, value, e) : ST_OK;
+}
+
 Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...) {
   char value[2048];
   va_list ap;
@@ -127,6 +132,25 @@ Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...
   if (n < 0 || n >= (int)sizeof value)
     return err_set(e, ST_INVALID, "metadata \"%s\": value longer than 2047 characters", key);
   return st_add_meta(w, key, value, e);
+}
+
+Status st_add_checksums(StWriter *w, Error *e) {
+  StTensor *t = mem_alloc((size_t)w->n * sizeof *t);
+  char *text = NULL;
+  if (!t) return err_set(e, ST_NOMEM, "out of memory for the checksums of a file");
+  Status s = ST_OK;
+  for (int i = 0; i < w->n && s == ST_OK; i++) {
+    const Entry *x = &w->t[i];
+    if (x->fill)
+      s = err_set(e, ST_INTERNAL, "tensor \"%s\": no checksum of what is not there yet", x->name);
+    t[i] = (StTensor){
+        .name = x->name, .dtype = x->dtype, .shape = x->shape, .data = x->data, .bytes = x->bytes};
+  }
+  if (s == ST_OK) s = st_checksum_text(w->meta, w->nmeta, t, w->n, &text, e);
+  if (s == ST_OK) s = add_meta(w, "checksums", text, e);
+  mem_free(text);
+  mem_free(t);
+  return s;
 }
 
 /* ---- header text: measured first (o.p NULL), then written ---- */

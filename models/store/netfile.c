@@ -310,7 +310,8 @@ static Status network_add(StWriter *w, const Generator *G, const StMeta *meta, i
     if (strcmp(meta[k].key, "format") != 0 && strncmp(meta[k].key, "G.", 2) != 0)
       TRY(st_add_meta(w, meta[k].key, meta[k].value, e));
   TRY(params_write(w, "G_ema.", &G->params, f16, e));
-  return write_filters(w, G, e);
+  TRY(write_filters(w, G, e));
+  return st_add_checksums(w, e);
 }
 
 Status network_save(const char *path, const Generator *G, const StMeta *meta, int nmeta, bool f16,

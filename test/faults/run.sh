@@ -46,7 +46,7 @@ middle() { [ "$name" = train ] && "$P" info "out/$1" >/dev/null 2>&1; }
 # Is each file under out/ the one of before/ or of whole/?
 judge_files() {
   for f in $(names out); do
-    case $f in *.tmp[0-9]*) bad "left $f"; continue ;; esac
+    case $f in *.tmp*) bad "left $f"; continue ;; esac
     varies "$f" && continue
     cmp -s "out/$f" "whole/$f" || cmp -s "out/$f" "before/$f" || middle "$f" ||
       bad "$f is neither old nor whole"

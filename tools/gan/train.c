@@ -36,6 +36,7 @@ typedef struct Args {
   int64_t seed;
   int64_t memory;
   bool resume;
+  bool previous;
   bool force;
   bool keep;
   bool dry_run;
@@ -97,6 +98,8 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                "train until this many thousand images were shown\n[small 200, paper 25000]"),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "of everything random"),
       OPT_FLAG("resume", &a->resume, "no", "go on from the run's last snapshot with its options"),
+      OPT_FLAG("previous", &a->previous, "no",
+               "with --resume: from the snapshot before it, when the last one is damaged"),
       OPT_STR(
           "init", &a->init, NULL, "FILES",
           "start from the weights of another network, run folder, or several joined by ',' "
@@ -177,8 +180,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data", "out",          "kimg",   "resume",  "force", "snap",
-                                     "keep", "save-minutes", "memory", "dry-run", "layers"};
+  static const char *const list[] = {"data",   "out",     "kimg",   "resume",
+                                     "force",  "snap",    "keep",   "save-minutes",
+                                     "memory", "dry-run", "layers", "previous"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -201,7 +205,7 @@ static int merge_options(OptSpec *s, const StFile *state) {
                         o->name, was ? was : "the value of its --config");
     }
     if (stored && strcmp(o->name, "force") && strcmp(o->name, "dry-run") &&
-        !opts_set(s, o->name, stored))
+        strcmp(o->name, "previous") && !opts_set(s, o->name, stored))
       return tool_usage(
           "train", "%s: the stored option --%s %s is not understood; start again without --resume",
           state->path, o->name, stored);
@@ -456,6 +460,29 @@ static Status train_run(TrainRun *r, const Args *a, const OptSpec *s, const StFi
   return st;
 }
 
+/* The snapshot that --resume asks for; *have false: the run has none yet. path: where it is or would
+ * be. A damaged one offers the snapshot before it. */
+static Status open_snapshot(const Args *a, char path[PATH_LEN], StFile *state, bool *have,
+                            Error *e) {
+  char previous[PATH_LEN];
+  const char *dir = a->out ? a->out : ".";
+  *have = false;
+  TRY(path_join(previous, dir, TRAIN_PREVIOUS, e));
+  TRY(path_join(path, dir, a->previous ? TRAIN_PREVIOUS : "state.safetensors", e));
+  if (!file_exists(path)) {
+    if (!a->previous) return ST_OK;
+    return err_set(e, ST_INVALID, "%s: there is no snapshot before the last; leave --previous out",
+                   path);
+  }
+  const Status s = st_open(state, path, e);
+  *have = s == ST_OK;
+  if (s == ST_OK || s == ST_NOMEM || a->previous || !file_exists(previous)) return s;
+  const size_t n = strlen(e->msg);
+  snprintf(e->msg + n, sizeof e->msg - n,
+           "; --resume --previous goes on from the snapshot before it");
+  return s;
+}
+
 int tool_train(int argc, char **argv) {
   Args a = {0};
   Opt t[OPT_MAX];
@@ -475,16 +502,14 @@ int tool_train(int argc, char **argv) {
     return tool_usage("train", "'%s' is no data set", s.args[0]);
   if (!a.out && !a.dry_run) return tool_usage("train", "option --out is missing: the run folder");
   if (a.resume && a.force) return tool_usage("train", "--resume and --force exclude each other");
+  if (a.previous && !a.resume) return tool_usage("train", "--previous goes with --resume");
 
   Error e = {0};
   StFile state = {0};
   bool have_state = false;
   char path[PATH_LEN];
   if (a.resume) {
-    if (path_join(path, a.out ? a.out : ".", "state.safetensors", &e) != ST_OK)
-      return tool_fail("train", &e);
-    have_state = file_exists(path);
-    if (have_state && st_open(&state, path, &e)) return tool_fail("train", &e);
+    if (open_snapshot(&a, path, &state, &have_state, &e) != ST_OK) return tool_fail("train", &e);
     if (have_state && (rc = merge_options(&s, &state)) >= 0) {
       st_close(&state);
       return rc;
@@ -505,7 +530,12 @@ int tool_train(int argc, char **argv) {
   if (!comm_lead(comm)) tool_quiet = true;
   if (a.resume && !have_state && comm_lead(comm))
     fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
-  TrainRun r = {.comm = comm, .dir = a.out, .opts = &s, .dir_fd = -1, .log.fd = -1};
+  TrainRun r = {.comm = comm,
+                .from_previous = a.previous,
+                .dir = a.out,
+                .opts = &s,
+                .dir_fd = -1,
+                .log.fd = -1};
   Dataset d = {0};
   real *labels = NULL;
   char text[4096];

@@ -22,8 +22,8 @@ static Status run_path(const TrainRun *r, char out[PATH_LEN], const char *name, 
 
 /* ---- folder ---- */
 static bool written_by_train(const char *name) {
-  static const char *const own[] = {"state.safetensors", "network.safetensors", "metrics.jsonl",
-                                    "report.html", "reals.png"};
+  static const char *const own[] = {"state.safetensors", TRAIN_PREVIOUS, "network.safetensors",
+                                    "metrics.jsonl",     "report.html",  "reals.png"};
   for (int i = 0; i < COUNT_OF(own); i++)
     if (!strcmp(name, own[i])) return true;
   size_t n = strlen(name);
@@ -104,6 +104,23 @@ static Status add_state_meta(const TrainRun *r, StWriter *w, Error *e) {
   return ST_OK;
 }
 
+/* The snapshot that is there becomes the previous one: a second name for the same file, so that at no
+ * moment there is none. Where a file system has no such links, there is no previous one. */
+static Status keep_previous(TrainRun *r, const char *state, Error *e) {
+  char previous[PATH_LEN];
+  const bool damaged = r->from_previous;
+  r->from_previous = false;
+  TRY(run_path(r, previous, TRAIN_PREVIOUS, e));
+  if (damaged || !file_exists(state)) return ST_OK;
+  if (unlink(previous) && errno != ENOENT)
+    return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
+                   previous, strerror(errno));
+  if (link(state, previous) && errno != EPERM && errno != ENOTSUP && errno != ENOSYS)
+    return err_set(e, ST_IO, "%s: cannot be made: %s; check free space and permissions", previous,
+                   strerror(errno));
+  return ST_OK;
+}
+
 static Status save_state(TrainRun *r, Error *e) {
   char path[PATH_LEN];
   SaveCtx c = {0};
@@ -114,6 +131,10 @@ static Status save_state(TrainRun *r, Error *e) {
   s = trainer_enumerate(r->t, save_tensor, &c, e);
   if (s != ST_OK) goto failed;
   s = st_add(c.w, "tool.tick_sums", DT_F64, SHAPE1(sizeof r->sums / sizeof(double)), &r->sums, e);
+  if (s != ST_OK) goto failed;
+  s = st_add_checksums(c.w, e);
+  if (s != ST_OK) goto failed;
+  s = keep_previous(r, path, e);
   if (s != ST_OK) goto failed;
   return st_commit(c.w, path, e);
 failed:

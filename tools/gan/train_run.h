@@ -7,6 +7,9 @@
 #include "models/gan/train.h"
 #include "tools/cli/tool.h"
 
+/* The snapshot before the last, in the folder of a run. */
+#define TRAIN_PREVIOUS "state-previous.safetensors"
+
 typedef struct TrainSchedule {
   double kimg;
   double tick_kimg;
@@ -45,6 +48,7 @@ typedef struct TrainRun {
   const OptSpec *opts; /* given options are stored in the snapshot */
   /* printed configuration, for state.safetensors and the report */
   const char *config;
+  bool from_previous; /* resumed from the snapshot before the last: the last is damaged */
   uint32_t data_crc;
   TrainSchedule plan;
   TickSums sums;
