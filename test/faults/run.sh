@@ -139,7 +139,7 @@ faulty convert "" convert in/one.nii.gz out/v.nii.gz --quiet
 faulty import "" import "$GOLD/../data/import/tiny_nv.pkl" --quiet -o out/net.safetensors
 faulty pack "" pack in/cohort/lesions.tsv -o out/d.safetensors --threads 2 --quiet
 faulty crop "" crop in/cohort/whole-brain/lesions.tsv -o out/patches --quiet
-faulty train "*metrics.jsonl *report.html *state.safetensors" train in/data.safetensors $TRAIN \
+faulty train "*metrics.jsonl *report.html *state*.safetensors" train in/data.safetensors $TRAIN \
   --resume -o out/run
 faulty classify "*report.html" classify in/data.safetensors:rim in/other.safetensors:non-rim \
   --epochs 1 --quiet -o out/c
