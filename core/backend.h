@@ -22,8 +22,7 @@ typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
 /* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device
  * memory. */
 typedef struct DevStep {
-  /* operation, attributes, output shape; for a loop that ends in a sum node.op is OP_sum */
-  Node node;
+  Node node; /* operation, attributes, output shape; a loop that ends in a sum: op is OP_sum */
   int nargs;
   Shape shape[PW_MAX_ARGS];     /* of the arguments */
   const void *arg[PW_MAX_ARGS]; /* NULL: absent operand */
@@ -60,20 +59,20 @@ typedef struct AdamCoef {
   float ema_beta;
 } AdamCoef;
 
-/* for step a->t (core/backend.c); adam_step would have incremented t before */
+/* For step a->t (core/backend.c); adam_step would have incremented t before. */
 AdamCoef adam_coef(const Adam *a);
 
 typedef struct Backend Backend;
 
-/* host range and its mirror; see backend_share */
+/* Host range and its mirror; see backend_share. */
 typedef struct Share {
   const char *host;
   char *dev;
   size_t bytes;
-  int count;
+  int count; /* times it was shared */
 } Share;
 
-/* the steps of one plan, ready to run: a captured CUDA graph */
+/* The steps of one plan, ready to run: a captured CUDA graph. */
 typedef struct DevProgram DevProgram;
 struct Backend {
   const char *name; /* "cuda", "cuda-emu" */
@@ -113,8 +112,7 @@ struct Backend {
   Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */,
                      Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);
-  Share *share;
-  /* core/backend.c */
+  Share *share; /* [nshare], room for cap_share: core/backend.c */
   int nshare;
   int cap_share;
 };
@@ -128,16 +126,18 @@ struct Backend {
 Status backend_share(Backend *b, const void *host, size_t bytes, Error *e);
 void backend_unshare(Backend *b, const void *host);
 
-/* address in the mirror of any address in a range; NULL: not shared */
+/* Address in the mirror of any address in a range; NULL: not shared. */
 void *backend_device(const Backend *b, const void *host);
 
-/* host -> mirror */
+/* Host -> mirror, bytes from an address in a range. */
 Status backend_push(Backend *b, const void *host, size_t bytes, Error *e);
 
-/* mirror -> host; waits for the device */
+/* Mirror -> host; waits for the device. */
 Status backend_pull(Backend *b, void *host, size_t bytes, Error *e);
 
-/* for the backend's own free function */
+/* For the backend's own free function. */
 void backend_free_shares(Backend *b);
+
+/* "strict", "tf32", "f16", "bf16": a constant text. */
 const char *precision_name(Precision p);
 #endif

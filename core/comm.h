@@ -11,29 +11,27 @@
 
 typedef struct Comm Comm;
 struct Comm {
-  /* local: number among the processes of this machine */
-  int rank;
+  int rank; /* 0..size-1 */
   int size;
-  int local;
-  /* the last failure is known to all processes: each may end in the ordinary way */
-  bool agreed;
+  int local;   /* number among the processes of this machine */
+  bool agreed; /* the last failure is known to all processes: each may end in the ordinary way */
   /* In place: x <- sum over the processes, added in the order of their ranks: the same bits in
    * every process and in every run. */
   Status (*sum)(Comm *c, real *x, int64_t n, Error *e);
   Status (*sum_double)(Comm *c, double *x, int64_t n, Error *e);
   /* n floats on the device, in the order of its stream; NULL: through the host */
   Status (*sum_device)(Comm *c, void *x, int64_t n, Error *e);
-  /* whatever sum_device needs (cuda/comm_nccl.cu) */
-  void *device;
+  void *device; /* whatever sum_device needs (cuda/comm_nccl.cu) */
   void (*free_device)(Comm *c);
   Status (*broadcast)(Comm *c, void *x, size_t bytes, int root, Error *e);
   void (*stop)(Comm *c, int code); /* ends all processes at once; does not return */
   void (*free)(Comm *c);           /* the ordinary end: all processes come here */
 };
 
+/* Is there more than this process? */
 static inline bool comm_many(const Comm *c) { return c && c->size > 1; }
 
-/* the one that writes and talks */
+/* The one that writes and talks. */
 static inline bool comm_lead(const Comm *c) { return !c || c->rank == 0; }
 
 /* Has any process failed? `own` is this one's status with its message in *e. Returns ST_OK in all

@@ -14,9 +14,10 @@
 
 typedef enum { CONV_FWD = 0, CONV_DX, CONV_DW } ConvKind;
 
-/* plan_n: batch for which the algorithm is chosen */
+/* In the letters of the literature: n images of ci channels and h x w pixels, co kernels of kh x kw
+ * taps, outputs of oh x ow pixels. */
 typedef struct ConvGeom {
-  int kind;
+  int kind; /* ConvKind */
   int stride;
   int pad;
   int64_t n;
@@ -28,10 +29,10 @@ typedef struct ConvGeom {
   int64_t kw;
   int64_t oh;
   int64_t ow;
-  int64_t plan_n;
+  int64_t plan_n; /* batch for which the algorithm is chosen */
 } ConvGeom;
 
-/* of a conv2d, conv2d_dx, conv2d_dw or conv_prep node */
+/* Of a conv2d, conv2d_dx, conv2d_dw or conv_prep node. */
 ConvGeom conv_geom(const Node *n);
 
 typedef enum { CONV_AUTO = 0, CONV_DIRECT, CONV_WINOGRAD, CONV_WINOGRAD2 } ConvAlgo;
@@ -46,9 +47,9 @@ void conv_set_algo(ConvAlgo algo);
  * operands of `conv`. */
 bool conv_make_prep(const Node *conv, const Shape *in, Node *prep);
 
-/* 2 x multiply-adds of a direct convolution, or of a matmul; 0 for other nodes */
+/* 2 x multiply-adds of a direct convolution, or of a matmul; 0 for other nodes. */
 double conv_flop(const Node *n);
 
-/* "direct", "thin", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2) */
+/* "direct", "thin", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2). */
 const char *conv_algo_name(const Node *n);
 #endif

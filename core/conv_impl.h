@@ -11,12 +11,15 @@ typedef struct Bump {
   char *base;
   size_t used;
 } Bump;
+
+/* count x size bytes. */
 static inline void *bump(Bump *b, size_t count, size_t size) {
   char *p = b->base ? b->base + b->used : NULL;
   b->used += (count * size + 63) & ~(size_t)63;
   return p;
 }
 
+/* How many tasks may have scratch of their own. */
 static inline int conv_slots(size_t slot_bytes) {
   size_t n = slot_bytes ? CONV_SLOT_BUDGET / slot_bytes : CONV_SLOTS_MAX;
   return n < CONV_SLOTS_MIN ? CONV_SLOTS_MIN : n > CONV_SLOTS_MAX ? CONV_SLOTS_MAX : (int)n;
@@ -30,6 +33,8 @@ typedef struct Window {
   int64_t lo;
   int64_t hi;
 } Window;
+
+/* The window of n indices on a map of `map`. */
 static inline Window window(int64_t step, int64_t first, int64_t n, int64_t map) {
   Window w = {step, first, 0, 0};
   w.lo = first < 0 ? PRLX_MIN(n, ceil_div(-first, step)) : 0;
@@ -62,19 +67,22 @@ size_t direct_scratch(const ConvGeom *g, bool with_prep);
 void direct_run(const ConvGeom *g, const real *src, const real *w, const real *prep,
                 const real *scale, real *out, void *scratch);
 
+/* The weight gradient: sx, sdy scale the channels of x and dy (or NULL). */
 size_t direct_dw_scratch(const ConvGeom *g);
 void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx,
                    const real *sdy, real *dw, void *scratch);
 
-/* 1x1, at most 4 channels on one side: no preparation, no scratch */
+/* 1x1, at most 4 channels on one side: no preparation, no scratch. */
 bool thin_possible(const ConvGeom *g);
 void thin_run(const ConvGeom *g, const real *src, const real *w, const real *scale, real *out);
 
 /* Winograd: `side` 4 or 2 (output tile, stride 1) or 3 (stride 2); 3x3 kernels only. */
 bool wino_possible(const ConvGeom *g);
 
-/* the side expected to be fastest, 0 for the direct algorithm */
+/* The side expected to be fastest, 0 for the direct algorithm. */
 int wino_auto(const ConvGeom *g);
+
+/* The four functions, and two of the weight gradient. */
 size_t wino_prep_numel(const ConvGeom *g, int side);
 void wino_prep(const ConvGeom *g, int side, const real *w, real *dst);
 size_t wino_scratch(const ConvGeom *g, int side, bool with_prep);
@@ -88,11 +96,10 @@ void wino_dw_run(const ConvGeom *g, int side, const real *x, const real *dy, con
  * (conv2d, conv2d_dw) or of the output pixel (conv2d_dx), each a dense correlation of stride 1 with
  * 2x2, 2x1, 1x2 or 1x1 taps. */
 typedef struct WinoPart {
-  /* WinoForm; outputs and inputs of a tile */
-  int form;
-  int my;
+  int form; /* WinoForm */
+  int my;   /* outputs of a tile, rows and columns */
   int mx;
-  int ay;
+  int ay; /* inputs of a tile */
   int ax;
   int taps;
   int32_t tap[9]; /* weight y*3 + x of each tap */
@@ -107,6 +114,8 @@ typedef struct WinoPart {
   int64_t oy0;
   int64_t ox0;
 } WinoPart;
+
+/* How many parts there are, and part i. */
 int wino_parts(const ConvGeom *g);
 WinoPart wino_part(const ConvGeom *g, int side, int i);
 #endif

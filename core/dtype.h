@@ -15,6 +15,10 @@ typedef enum {
   DT_BOOL,
   DT_COUNT
 } DType;
-size_t dtype_size(DType t);      /* bytes; 0 for a number that is none of them */
-const char *dtype_name(DType t); /* "F32"; "?" */
+
+/* Bytes of one; 0 for a number that is none of them. */
+size_t dtype_size(DType t);
+
+/* "F32", ...; "?" for a number that is none of them: a constant text. */
+const char *dtype_name(DType t);
 #endif

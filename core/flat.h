@@ -6,20 +6,23 @@
 #include "core/backend.h"
 #include "core/plan.h"
 
-/* where the range lives; NULL: on a backend that does not share it */
+/* Where the range of this host address lives; NULL: on a backend that does not share it. */
 real *flat_at(const Backend *b, real *host);
 
-/* where an output of the plan lives after a run */
+/* Where an output of the plan lives after a run. */
 real *flat_value(Backend *b, Plan *p, Val v);
+
+/* x <- 0; dst <- src; dst <- host memory; acc <- acc + x: n reals each. */
 Status flat_zero(Backend *b, real *x, int64_t n, Error *e);
 Status flat_copy(Backend *b, real *dst, const real *src, int64_t n, Error *e);
 Status flat_upload(Backend *b, real *dst, const real *host, int64_t n, Error *e);
 Status flat_add(Backend *b, real *acc, const real *x, int64_t n, Error *e);
 
-/* ema <- x + beta (ema - x) */
+/* ema <- x + beta (ema - x), n reals. */
 Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Error *e);
 
-/* *bad += number of NaN and infinite elements; on a device a device address */
+/* grad_sanitize of g [n]; *bad += number of NaN and infinite elements; on a device a device
+ * address. */
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e);
 
 /* a's moments are host addresses; on a backend their mirrors are used. ema (may be NULL) follows

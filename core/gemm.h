@@ -52,7 +52,10 @@ typedef struct GemmKernels {
 } GemmKernels;
 ISA_DECLARE(const GemmKernels, gemm_kernels);
 
+/* a / b rounded up, a >= 0, b > 0. */
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* a rounded up to a multiple of b. */
 static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 /* Runs fn for tasks 0..n-1 with a private scratch slot < nslots, whatever the number of threads

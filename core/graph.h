@@ -14,8 +14,8 @@ typedef int32_t Val; /* a value (node index); 0 = none */
 #define MAX_IN 4
 typedef struct OpRow OpRow;
 
-/* The table of operations, described one by one in docs/OPERATIONS.md: enum here, row `const OpRow op_<name>` in the file of its family
- * (core/op_*.c). */
+/* The table of operations, described one by one in docs/OPERATIONS.md: enum here, row `const OpRow
+ * op_<name>` in the file of its family (core/op_*.c). */
 /* clang-format off */
 #define OP_LIST(X) \
   X(input) X(param) X(constant) \
@@ -58,38 +58,50 @@ typedef struct Node {
 enum { NODE_FROZEN = 1 };
 
 typedef struct Graph Graph;
-Graph *graph_new(void); /* NULL when out of memory */
-void graph_free(Graph *g);
-Status graph_status(const Graph *g, Error *e); /* first failure, or ST_OK */
 
-/* returns 0 */
+/* NULL when out of memory; freeing NULL is allowed. */
+Graph *graph_new(void);
+void graph_free(Graph *g);
+
+/* The first failure of a builder, or ST_OK. */
+Status graph_status(const Graph *g, Error *e);
+
+/* A failure from outside, e.g. of a model's own checks; the first one stays. Returns 0. */
 Val graph_fail(Graph *g, Status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* From now on the operations of this graph choose their algorithm as if the batch, the first axis,
  * were one (convolutions), without looking at it (matrix products) or sum in an order that does not
- * depend on it (sums), so that every sample gets the same bits in any batch: projection, generation,
- * features. Off by default: training takes the algorithm that suits its batch. */
+ * depend on it (sums), so that every sample gets the same bits in any batch: projection,
+ * generation, features. Off by default: training takes the algorithm that suits its batch. */
 void graph_batch_invariant(Graph *g, bool on);
 bool graph_is_batch_invariant(const Graph *g);
-int graph_size(const Graph *g); /* nodes are 1 .. size-1 */
 
-/* pointer valid until the next node is added: copy what you keep */
+/* Nodes are 1 .. size-1. */
+int graph_size(const Graph *g);
+
+/* Valid until the next node is added: copy what you keep. */
 const Node *graph_node(const Graph *g, Val v);
-Shape graph_shape(const Graph *g, Val v); /* rank 0 for v = 0 */
+
+/* Shape of a value, rank 0 for v = 0; one of its sizes, 0 for v = 0. */
+Shape graph_shape(const Graph *g, Val v);
 int64_t graph_dim(const Graph *g, Val v, int axis);
 
-/* for tables and debugging; string is copied */
+/* For tables and debugging; the text is copied. */
 void graph_name(Graph *g, Val v, const char *name);
 
-/* Leaves. */
-/* filled by the caller before each run (plan_data) */
+/* ---- leaves ---- */
+
+/* Filled by the caller before each run (plan_data); the name is copied. */
 Val g_input(Graph *g, const char *name, Shape s);
 
-/* storage owned by the caller; same data -> same node */
+/* A parameter: storage owned by the caller, who must keep it; same data -> same node. frozen:
+ * NODE_FROZEN. */
 Val g_param(Graph *g, const char *name, Shape s, const real *data, bool frozen);
-Val g_const(Graph *g, Shape s, const real *data); /* copied into the graph; frozen */
-Val g_scalar(Graph *g, double v);                 /* rank 0 constant */
-Val g_full(Graph *g, Shape s, double v);          /* broadcast of a scalar */
+
+/* A constant, copied into the graph; one of rank 0; one number everywhere (a broadcast). */
+Val g_const(Graph *g, Shape s, const real *data);
+Val g_scalar(Graph *g, double v);
+Val g_full(Graph *g, Shape s, double v);
 
 /* Builder used by the wrappers in ops.h: checks, infers the shape, hash-conses. attr: NULL for an
  * operation without attributes. */
@@ -108,7 +120,7 @@ Val g_custom(Graph *g, const OpRow *row, int nin, const Val *in, const Attr *att
 Status graph_grad(Graph *g, int ny, const Val *y, const Val *dy, int nwrt, const Val *wrt, Val *out,
                   int nstop, const Val *stop, Error *e);
 
-/* shorthand: d sum(y) / d wrt (sticky error) */
+/* Shorthand: d sum(y) / d wrt (sticky error). */
 Val g_grad1(Graph *g, Val y, Val wrt);
 
 /* ---- one row of the table ---- */
@@ -138,7 +150,11 @@ struct OpRow {
   size_t (*scratch)(const Node *n, const Shape *in);
   void (*cpu)(const Exec *x);
 };
+
+/* By OpId (core/op_table.c). */
 extern const OpRow *const op_table[OP_COUNT];
+
+/* The row of a node. */
 static inline const OpRow *node_row(const Node *n) {
   return n->custom ? n->custom : op_table[n->op];
 }

@@ -9,11 +9,15 @@
 #ifndef PRLX_ISA_H
 #define PRLX_ISA_H
 typedef enum { ISA_PORTABLE = 0, ISA_AVX2, ISA_AVX512, ISA_COUNT } IsaLevel;
-IsaLevel isa_current(void);
-IsaLevel isa_best(void); /* best that this machine can run and this build contains */
 
-/* for tests; returns 0 and changes nothing when the machine cannot run it */
+/* The one in use, and the best that this machine can run and this build contains. */
+IsaLevel isa_current(void);
+IsaLevel isa_best(void);
+
+/* For tests: 1, or 0 where the machine cannot run it and nothing changes. While nothing runs. */
 int isa_set(IsaLevel level);
+
+/* "portable", "avx2", "avx512": a constant text. */
 const char *isa_name(IsaLevel level);
 #define ISA_CAT_(a, b) a##_##b
 #define ISA_CAT(a, b) ISA_CAT_(a, b)

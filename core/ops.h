@@ -28,40 +28,52 @@ Val g_gt0(Graph *g, Val x);      /* 1 where x > 0 else 0; gradient 0 */
  * SEMANTICS 1.3 */
 Val g_lrelu(Graph *g, Val x, double alpha, double gain, double clamp);
 
-/* dy * slope at output y */
+/* Its gradient: dy * slope at output y. */
 Val g_lrelu_mask(Graph *g, Val dy, Val y, double alpha, double gain, double clamp);
+
+/* x moved into lo..hi. */
 Val g_clamp(Graph *g, Val x, double lo, double hi);
 
-/* dy where lo <= x <= hi, else 0 */
+/* Its gradient: dy where lo <= x <= hi, else 0. */
 Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi);
 
 /* ---- reductions and shapes ---- */
-Val g_sum(Graph *g, Val x, unsigned axes); /* bit mask of axes; they stay with size 1 */
-Val g_mean(Graph *g, Val x, unsigned axes);
-Val g_sum_all(Graph *g, Val x);  /* rank 0 */
-Val g_mean_all(Graph *g, Val x); /* rank 0 */
 
-/* stretch axes of size 1 (equal rank), or rank 0 to anything */
+/* Over a bit mask of axes, which stay with size 1. */
+Val g_sum(Graph *g, Val x, unsigned axes);
+Val g_mean(Graph *g, Val x, unsigned axes);
+
+/* Over everything: rank 0. */
+Val g_sum_all(Graph *g, Val x);
+Val g_mean_all(Graph *g, Val x);
+
+/* Stretches axes of size 1 (equal rank), or rank 0 to anything. */
 Val g_broadcast(Graph *g, Val x, Shape s);
 
-/* adjoint of broadcast: sum axes where s has 1 (or everything for rank 0) */
+/* Adjoint of broadcast: sums axes where s has 1 (or everything for rank 0). */
 Val g_sum_to(Graph *g, Val x, Shape s);
+
+/* Another shape of as many numbers; axes in another order; a part: start, start + step, ..., len of
+ * them. */
 Val g_reshape(Graph *g, Val x, Shape s);
 Val g_permute(Graph *g, Val x, const int *axes); /* out axis k = in axis axes[k] */
 Val g_transpose2(Graph *g, Val x);               /* [m,n] -> [n,m] */
 Val g_slice(Graph *g, Val x, int axis, int64_t start, int64_t len, int64_t step);
 
-/* adjoint of slice: x[k] goes to before + k*step of `total`, zeros elsewhere */
+/* Adjoint of slice: x[k] goes to before + k*step of `total`, zeros elsewhere. */
 Val g_pad(Graph *g, Val x, int axis, int64_t before, int64_t total, int64_t step);
+
+/* One behind the other along an axis; moved cyclically; backwards along a bit mask of axes. */
 Val g_concat(Graph *g, Val a, Val b, int axis);
 Val g_roll(Graph *g, Val x, int axis, int64_t shift); /* cyclic, out[k] = in[k - shift] */
 Val g_flip(Graph *g, Val x, unsigned axes);
 
-/* [N,C,H,W], edge not repeated; every pad <= side-1 */
+/* x [N,C,H,W], edge not repeated; every pad <= side-1. */
 Val g_reflect_pad(Graph *g, Val x, int x0, int x1, int y0, int y1);
 
 /* ---- linear algebra and convolution ---- */
-/* [m,k] x [k,n] after optional transposes */
+
+/* [m,k] x [k,n] after optional transposes. */
 Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb);
 
 /* Correlation, zero padding. x [N,Ci,H,W], w [Co,Ci,kh,kw] -> [N,Co,OH,OW], OH = floor((H+2
@@ -75,9 +87,6 @@ Val g_conv2d_dx(Graph *g, Val dy, Val w, int stride, int pad, int64_t h, int64_t
 /* Its weight gradient: x [N,Ci,H,W], dy [N,Co,OH,OW] -> [Co,Ci,kh,kw]. */
 Val g_conv2d_dw(Graph *g, Val x, Val dy, int stride, int pad, int kh, int kw);
 
-/* upfirdn2d, SEMANTICS 1.2. x [N,C,H,W]. f: [fh,fw] (2-D), or [T] (separable, both axes, gain sqrt
- * per axis), or [N,T] (separable, one filter per sample). No gradient with respect to f. flip: 0 =
- * true convolution, 1 = correlation. */
 typedef struct UpFirDn {
   int upx;
   int upy;
@@ -87,20 +96,25 @@ typedef struct UpFirDn {
   int padx1;
   int pady0;
   int pady1;
-  int flip;
+  int flip; /* 0: true convolution, 1: correlation */
   double gain;
-  int separable_per_sample;
+  int separable_per_sample; /* f is [N,T] */
 } UpFirDn;
+
+/* Zero insertion, padding (negative: cropping), filter, decimation: SEMANTICS 1.2. x [N,C,H,W]. f:
+ * [fh,fw] (2-D), or [T] (separable, both axes, gain sqrt per axis), or [N,T] (separable, one filter
+ * per sample). No gradient with respect to f. */
 Val g_upfirdn2d(Graph *g, Val x, Val f, const UpFirDn *p);
 
 /* ---- sampling and pooling ---- */
-/* [N,2,3] -> [N,h,w,2] (x,y), align_corners = false */
+
+/* theta [N,2,3] -> [N,h,w,2] (x,y) in -1..1, align_corners = false. */
 Val g_affine_grid(Graph *g, Val theta, int64_t h, int64_t w);
 
-/* bilinear, zeros outside, align_corners = false: [N,C,H,W],[N,h,w,2] -> [N,C,h,w] */
+/* Bilinear, zeros outside, align_corners = false: [N,C,H,W],[N,h,w,2] -> [N,C,h,w]. */
 Val g_grid_sample(Graph *g, Val x, Val grid);
 
-/* bilinear, half-pixel, no antialias */
+/* x [N,C,H,W] -> [N,C,h,w]: bilinear, half-pixel, no antialias. */
 Val g_resize(Graph *g, Val x, int64_t h, int64_t w);
 
 /* The geometric augmentation in one linear operation (SEMANTICS 6.1 steps 2-5; op_warp.c): reflect
@@ -108,13 +122,14 @@ Val g_resize(Graph *g, Val x, int64_t h, int64_t w);
  * = {G00,G01,G02, G10,G11,G12, pad x0,x1,y0,y1}. Any order in x; geo, f constant. */
 Val g_warp(Graph *g, Val x, Val geo, Val f);
 
-/* first maximum wins; any order (piecewise linear) */
+/* Windows of k x k; the first maximum wins; any order (piecewise linear). */
 Val g_maxpool(Graph *g, Val x, int k, int stride, int pad);
 
-/* padding excluded from the average (composed of upfirdn2d) */
+/* The same with averages; padding is excluded from them (composed of upfirdn2d). */
 Val g_avgpool(Graph *g, Val x, int k, int stride, int pad);
 
 /* ---- losses ---- */
-/* [N,K],[N,K] -> [N]; first order only */
+
+/* Cross entropy of softmax(logits): [N,K],[N,K] -> [N]; first order only. */
 Val g_softmax_ce(Graph *g, Val logits, Val onehot);
 #endif

@@ -3,12 +3,12 @@
 #define PRLX_PARAMS_H
 #include "core/graph.h"
 typedef struct ParamEntry {
-  char name[96];
+  char name[96]; /* as in a state dict */
   Shape shape;
-  int64_t offset;
+  int64_t offset; /* of its first number in Params.data */
   int64_t numel;
-  bool buffer;
-  real *data;
+  bool buffer; /* not trained */
+  real *data;  /* in Params.data */
 } ParamEntry;
 
 /* Parameters come first in `data` (nparam reals), buffers (w_avg, noise_const) after them, so that
@@ -19,29 +19,34 @@ typedef struct Params {
     ParamEntry *entry;
     ParamEntry *e; /* its former name, as in Shape */
   };
-  int n;
+  int n; /* tensors; room for cap */
   int cap;
-  real *data;
-  int64_t nparam;
-  int64_t ntotal;
+  real *data;     /* [ntotal]; NULL before sealing */
+  int64_t nparam; /* reals of the parameters, gaps included */
+  int64_t ntotal; /* and of the buffers */
   bool sealed;
 } Params;
 
-/* before sealing */
+/* One more tensor, before sealing. ST_INVALID: the name is there already, or too long. Start with a
+ * zeroed Params. */
 Status params_add(Params *p, const char *name, Shape s, bool buffer, Error *e);
 
-/* lays out and allocates (zero filled) */
+/* Lays out and allocates (zero filled). */
 Status params_seal(Params *p, Error *e);
+
+/* Also of an empty one. */
 void params_free(Params *p);
 
-/* NULL if absent */
+/* The tensor of this name, owned by p; NULL if absent. */
 ParamEntry *params_find(const Params *p, const char *name);
 
-/* g_param of it; sticky error if absent */
+/* g_param of it; sticky error if absent. */
 Val params_leaf(Graph *g, const Params *p, const char *name, bool frozen);
+
+/* dst becomes a copy, to be freed. */
 Status params_clone(const Params *src, Params *dst, Error *e);
 
-/* number of trainable numbers, gaps excluded */
+/* How many trainable numbers there are, gaps excluded. */
 int64_t params_count(const Params *p);
 
 /* The formula weights of golden/README.md: value = offset + (2u-1)*scale with u from a hash of

@@ -11,25 +11,26 @@ typedef struct Backend Backend; /* core/backend.h */
 /* Working memory that several plans share because they never run at the same time (the phases of
  * training): as large as the largest needs. Zero-initialise; allocated by the first run; free with
  * plan_arena_free after the plans. */
-/* backend: whose memory it is (NULL: host); set by the first plan */
 typedef struct PlanArena {
-  void *mem;
+  void *mem; /* bytes; NULL before the first run */
   size_t bytes;
-  size_t need;
-  Backend *backend;
+  size_t need;      /* of the largest plan so far */
+  Backend *backend; /* whose memory it is (NULL: host); set by the first plan */
 } PlanArena;
+
+/* Also of an empty one. */
 void plan_arena_free(PlanArena *a);
 
-/* What plan_new found, also when it refuses for lack of memory: bytes of leaves and folded values
- * (the same for any batch), of everything else (grows with the batch), and the limit. */
+/* What plan_new found, in bytes, also when it refuses for lack of memory. */
 typedef struct PlanNeed {
-  size_t fixed;
-  size_t variable;
+  size_t fixed;    /* leaves and folded values: the same for any batch */
+  size_t variable; /* everything else: grows with the batch */
   size_t limit;
 } PlanNeed;
 
-/* the largest batch <= `batch` whose need, scaled linearly, is within the limit; 0: none */
+/* The largest batch <= `batch` whose need, scaled linearly, is within the limit; 0: none. */
 int plan_batch_that_fits(const PlanNeed *n, int batch);
+
 typedef struct PlanOptions {
   PlanArena *arena; /* NULL: the plan has its own */
   /* refuse (ST_NOMEM, saying need and limit) above this; 0 = the machine's available memory */
@@ -41,16 +42,22 @@ typedef struct PlanOptions {
 } PlanOptions;
 
 /* Plans the computation of outs[] (and nothing they do not need). The graph must outlive the plan
- * and may not grow while it is used. opt may be NULL. *out is NULL on failure. */
+ * and may not grow while it is used. opt may be NULL. *out is NULL on failure: ST_NOMEM: more than
+ * there is or allowed; the graph's own status. */
 Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out,
                 Error *e);
+
+/* NULL allowed. */
 void plan_free(Plan *p);
+
+/* Computes the outputs from the inputs. Uses all cores; plans may run in several threads, where one
+ * has the workers (core/threads.h). On a device it returns when everything is under way. */
 Status plan_run(Plan *p, Error *e);
 
-/* frozen parameters changed: recompute what was folded from them */
+/* Frozen parameters changed: recompute what was folded from them. */
 void plan_refresh(Plan *p);
 
-/* memory of an input (write before run) or output (read after); NULL for others */
+/* Memory of an input (write before run) or output (read after), numel reals; NULL for others. */
 real *plan_data(Plan *p, Val v);
 
 /* *out: memory of an output after a run. Waits for a device, and fails where the run or the
@@ -71,19 +78,23 @@ Status plan_bind(Plan *p, Val v, real *ptr, Error *e);
  *   nothing is copied; to any other memory: copied at each run; parameters in no shared range are
  *   copied to the device at the first run and after plan_refresh; those that are not frozen, before
  *   each run. */
+
 /* Fills an input with N(0,1) from the stream (rng_fill_normal), on the device where the plan runs.
  * An input that no output depends on has no memory and draws nothing. */
 Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e);
 
-/* backend: device address of an input or output (valid after the first run or plan_prepare); NULL
- * for others, and on the CPU */
+/* Backend: device address of an input or output (valid after the first run or plan_prepare); NULL
+ * for others, and on the CPU. */
 real *plan_device_data(Plan *p, Val v);
 
 /* Waits for the runs so far and says what went wrong on the device, which plan_run, being
  * asynchronous there, may not know yet; call it before results that matter are read. On the CPU
  * there is nothing to wait for. plan_data of an output gives NaN where its download fails. */
 Status plan_sync(Plan *p, Error *e);
-Status plan_prepare(Plan *p, Error *e); /* allocates what the first run would allocate */
+
+/* Allocates what the first run would allocate. */
+Status plan_prepare(Plan *p, Error *e);
+
 typedef struct PlanStats {
   size_t arena_bytes;
   size_t folded_bytes;
@@ -91,10 +102,8 @@ typedef struct PlanStats {
   size_t scratch_bytes;
   int nodes;
   int steps;
-  double flop;
+  double flop; /* of one run: 2 x multiply-adds of convolutions and matrix products */
 } PlanStats;
-
-/* flop: 2 x multiply-adds of convolutions and matrix products */
 PlanStats plan_stats(const Plan *p);
 
 /* Per-step profile: call plan_profile(p, true), run, then plan_report prints a table (name, shape,

@@ -51,12 +51,14 @@ typedef struct PwProgram {
 /* Runs it. args[k] points to argument k (contiguous in its own shape). out may be the memory of an
  * argument of shape iter. */
 void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratch);
+
+/* Bytes of scratch that pw_run needs. */
 size_t pw_scratch(const PwProgram *p);
 
-/* its attributes; zero where it has none */
+/* The attributes of a pointwise node; zero where it has none. */
 PwParam pw_param(const Node *n);
 
-/* one pointwise node as a program */
+/* One pointwise node as a program; in: shapes of its operands. */
 void pw_from_node(const Node *n, const Shape *in, PwProgram *p);
 
 /* Per instruction set (core/kernels/pointwise.c). mode bit 0: a is one number, bit 1: b is one

@@ -8,8 +8,12 @@
 /* n = 0: environment PRLX_THREADS, else the number of usable cores. Callable at any time between
  * operations. */
 void threads_set(int n);
+
+/* How many there are, the caller included. */
 int threads_count(void);
-void threads_stop(void); /* joins the workers (before exit; leak checkers) */
+
+/* Joins the workers (before exit; leak checkers). */
+void threads_stop(void);
 
 /* Calls fn(ctx, i, worker) once for every i in [0,n); worker in [0,threads_count()) names a private
  * scratch slot only. Returns when all are done. Not reentrant: a block may not call par_for. May be

@@ -8,6 +8,8 @@
 #include "core/kernels/simd.h"
 typedef real v4 __attribute__((vector_size(4 * sizeof(real))));
 typedef real v4_u __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* Four numbers, unaligned. */
 static inline void copy4(real *dst, const real *src) { *(v4_u *)dst = *(const v4_u *)src; }
 
 #if defined(__has_builtin)
@@ -90,6 +92,7 @@ static inline vreal chunks_load(const real *const *p) {
 #endif
 }
 
+/* Chunk by chunk, the 4x4 transposition of q. */
 static inline void turn4(vreal q[4]) {
   vreal ab0 = LO2(q[0], q[1]), ab1 = HI2(q[0], q[1]), cd0 = LO2(q[2], q[3]), cd1 = HI2(q[2], q[3]);
   q[0] = LO4(ab0, cd0);

@@ -15,6 +15,8 @@
 #define VLEN ((int)(VBYTES / sizeof(real)))
 typedef real vreal __attribute__((vector_size(VBYTES)));
 typedef real vreal_u __attribute__((vector_size(VBYTES), aligned(sizeof(real)), may_alias));
+
+/* From and to memory, unaligned; one number in all lanes. */
 static inline vreal v_load(const real *p) { return *(const vreal_u *)p; }
 static inline void v_store(real *p, vreal v) { *(vreal_u *)p = v; }
 static inline vreal v_set1(real x) { return x - (vreal){0}; }

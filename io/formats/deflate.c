@@ -276,7 +276,7 @@ static void flush_block(Deflate *d, size_t end, bool last) {
 }
 
 /* ---- matches ---- */
-static inline uint32_t load32(const uint8_t *p) {
+static inline uint32_t load_u32(const uint8_t *p) {
   uint32_t v;
   memcpy(&v, p, 4);
   return v;
@@ -304,7 +304,7 @@ static inline unsigned same_bytes(const uint8_t *a, const uint8_t *b, unsigned f
 
 /* Enters position i (i + 4 <= n) and returns the former heads. */
 static inline void hash_enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
-  uint32_t v = load32(d->in + i), h3 = hash_of(LOW3(v)), h4 = hash_of(v);
+  uint32_t v = load_u32(d->in + i), h3 = hash_of(LOW3(v)), h4 = hash_of(v);
   *c3 = d->head3[h3];
   *c4 = d->head4[h4];
   d->head3[h3] = d->head4[h4] = (uint32_t)i;
@@ -317,11 +317,11 @@ static unsigned match_find(Deflate *d, size_t i, unsigned best, int chain, uint3
   unsigned max = (unsigned)PRLX_MIN(d->n - i, (size_t)MAX_LEN);
   if (max < 4) return best;
   const uint8_t *p = d->in + i;
-  uint32_t c3, c, v = load32(p), far = 0;
+  uint32_t c3, c, v = load_u32(p), far = 0;
   hash_enter(d, i, &c3, &c);
   if (best < 3) {
     uint32_t k = (uint32_t)i - c3;
-    if (k - 1 < FAR3 && LOW3(load32(p - k)) == LOW3(v)) {
+    if (k - 1 < FAR3 && LOW3(load_u32(p - k)) == LOW3(v)) {
       best = 3;
       *dist = k;
     }
@@ -332,7 +332,8 @@ static unsigned match_find(Deflate *d, size_t i, unsigned best, int chain, uint3
     far = k; /* distances grow along a chain; otherwise its link was overwritten */
     const uint8_t *q = p - k;
     /* the end differs most often */
-    if (load32(q) != v || (best > 3 && load32(q + best - 3) != load32(p + best - 3))) continue;
+    if (load_u32(q) != v || (best > 3 && load_u32(q + best - 3) != load_u32(p + best - 3)))
+      continue;
     unsigned len = same_bytes(p, q, 4, max);
     if (len <= best) continue;
     best = len;

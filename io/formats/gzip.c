@@ -5,7 +5,7 @@
 #include "io/formats/inflate.h"
 
 #define DEFLATE_RATIO 1032 /* no deflate stream expands further: 258 bytes per 2 bits */
-static uint32_t le32(const uint8_t *p) {
+static uint32_t bytes_le32(const uint8_t *p) {
   return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
@@ -81,9 +81,9 @@ static Status decode_members(Inflate *z, const uint8_t *in, size_t n, const char
                      name, z->max);
     if (why) return gzip_damaged(e, name, why, z->at);
     if (z->end - z->next < 8) return gzip_damaged(e, name, "checksum is missing", z->at);
-    if (le32(z->next) != crc32_ieee(0, z->out + start, z->at - start))
+    if (bytes_le32(z->next) != crc32_ieee(0, z->out + start, z->at - start))
       return gzip_damaged(e, name, "wrong checksum (CRC)", z->at);
-    if (le32(z->next + 4) != (uint32_t)(z->at - start))
+    if (bytes_le32(z->next + 4) != (uint32_t)(z->at - start))
       return gzip_damaged(e, name, "wrong length", z->at);
     z->next += 8;
     if (z->next < z->end && *z->next == 0) /* zeros may pad the last member to whole tape blocks */
@@ -112,7 +112,7 @@ Status gzip_decode_tail(const uint8_t *in, size_t n, size_t max, uint8_t **out, 
   if (!z) return err_set(e, ST_NOMEM, "%s: out of memory for decompression", name);
   /* The last four bytes are the length of the last member: usually all there is. A wrong one costs
    * time or memory in proportion to the input. */
-  size_t guess = n >= 18 ? le32(in + n - 4) : 0;
+  size_t guess = n >= 18 ? bytes_le32(in + n - 4) : 0;
   guess = PRLX_MIN(PRLX_MIN(guess, gzip_max_size(n)), max);
   z->grow = true;
   z->max = max;

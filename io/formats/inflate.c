@@ -11,7 +11,7 @@ const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data 
 
 /* ---- bits, least significant first ---- */
 static inline uint64_t low_bits(unsigned k) { return ((uint64_t)1 << k) - 1; } /* k < 64 */
-static inline uint64_t load64(const uint8_t *p) {
+static inline uint64_t load_u64(const uint8_t *p) {
   uint64_t v;
   memcpy(&v, p, 8);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -256,11 +256,11 @@ static void fixed_codes(Inflate *z) {
  * overshoot of its copy are written. */
 #define IN_SLACK 32
 #define OUT_SLACK (258 + 2 + 16)
-#define REFILL()            \
-  do {                      \
-    hold |= load64(p) << n; \
-    p += (63 - n) >> 3;     \
-    n |= 56;                \
+#define REFILL()              \
+  do {                        \
+    hold |= load_u64(p) << n; \
+    p += (63 - n) >> 3;       \
+    n |= 56;                  \
   } while (0)
 #define DROP(k)        \
   do {                 \
@@ -300,12 +300,9 @@ static const char *fast_loop(Inflate *z, bool *done) {
       continue;
     }
     if (e & (E_END | E_BAD)) {
-      if (e & E_BAD)
-        why = "unassigned code";
-      else {
-        DROP(bits_of(e));
-        *done = true;
-      }
+      if (e & E_BAD) why = "unassigned code";
+      *done = !why;
+      if (*done) DROP(bits_of(e));
       break;
     }
     size_t len = base_of(e) + (size_t)((hold & low_bits(bits_of(e))) >> code_of(e));
@@ -316,16 +313,12 @@ static const char *fast_loop(Inflate *z, bool *done) {
       DROP(DIST_BITS);
       e = dtab[base_of(e) + (hold & low_bits(code_of(e)))];
     }
-    if (e & E_BAD) {
-      why = "unassigned distance";
-      break;
-    }
+    if (e & E_BAD) why = "unassigned distance";
+    if (why) break;
     size_t dist = base_of(e) + (size_t)((hold & low_bits(bits_of(e))) >> code_of(e));
     DROP(bits_of(e));
-    if (dist > (size_t)(o - first)) {
-      why = "distance reaches before the beginning";
-      break;
-    }
+    if (dist > (size_t)(o - first)) why = "distance reaches before the beginning";
+    if (why) break;
     copy_match(o, dist, len);
     o += len;
   }

@@ -52,7 +52,7 @@ static int utf8_len(const unsigned char *p, const unsigned char *end) {
   return n;
 }
 
-static int hex4(const char *p, const char *end) {
+static int hex_digits(const char *p, const char *end) {
   if (end - p < 4) return -1;
   int v = 0;
   for (int i = 0; i < 4; i++) {
@@ -91,13 +91,13 @@ static bool string_escape(Json *j, char **o) {
   if (k) {
     u = (unsigned char)to[k - from];
   } else {
-    int h = c == 'u' ? hex4(j->at, j->end) : -1;
+    int h = c == 'u' ? hex_digits(j->at, j->end) : -1;
     if (h < 0) return json_fail(j, "bad escape in a string");
     j->at += 4;
     u = (uint32_t)h;
     if (h >= 0xd800 && h <= 0xdfff) {
       int l = h <= 0xdbff && j->end - j->at >= 6 && j->at[0] == '\\' && j->at[1] == 'u'
-                  ? hex4(j->at + 2, j->end)
+                  ? hex_digits(j->at + 2, j->end)
                   : -1;
       if (l < 0xdc00 || l > 0xdfff) return json_fail(j, "lone surrogate in a string");
       j->at += 6;

@@ -115,9 +115,10 @@ void nifti_orientation(const NiftiHeader *h, char out[4]);
 Status nifti_write(const char *path, const float *data, const int64_t dim[4],
                    const double affine[16], const char *descrip, Error *e);
 
+typedef enum { NIFTI_UINT8 = 2, NIFTI_FLOAT32 = 16, NIFTI_UINT16 = 512 } NiftiType;
+
 /* The same as uint8 or uint16, for masks and label maps: whole numbers within the type, else
  * ST_INVALID, which names the first voxel that is none; nothing is written then. */
-typedef enum { NIFTI_UINT8 = 2, NIFTI_FLOAT32 = 16, NIFTI_UINT16 = 512 } NiftiType;
 Status nifti_write_as(const char *path, const float *data, const int64_t dim[4],
                       const double affine[16], NiftiType type, const char *descrip, Error *e);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "io/formats/nifti_impl.h"
 
-static double det3(const double a[16]) {
+static double affine_det(const double a[16]) {
   return a[0] * (a[5] * a[10] - a[6] * a[9]) - a[1] * (a[4] * a[10] - a[6] * a[8]) +
          a[2] * (a[4] * a[9] - a[5] * a[8]);
 }
@@ -14,7 +14,7 @@ static double column_norm(const double a[16], int c) {
 }
 
 Status affine_invert(const double a[16], double inv[16], Error *e) {
-  double d = det3(a), scale = column_norm(a, 0) * column_norm(a, 1) * column_norm(a, 2),
+  double d = affine_det(a), scale = column_norm(a, 0) * column_norm(a, 1) * column_norm(a, 2),
          r[16] = {0};
   if (!isfinite(d) || !(fabs(d) > 1e-9 * scale))
     return err_set(e, ST_NUMERIC,
@@ -122,7 +122,7 @@ double nifti_quaternion(const double A[16], double bcd[3], double *qfac) {
   double R[16];
   const double diff = affine_rotation(A, R);
   if (!isfinite(diff)) return diff;
-  *qfac = det3(R) < 0 ? -1 : 1;
+  *qfac = affine_det(R) < 0 ? -1 : 1;
   for (int i = 0; i < 3; i++) R[4 * i + 2] *= *qfac;
   /* Shepperd 1978: divide by the largest of the four components. */
   double t[4] = {R[0] + R[5] + R[10], R[0] - R[5] - R[10], R[5] - R[0] - R[10],

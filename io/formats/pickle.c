@@ -631,9 +631,53 @@ static bool op_protocol(PkMachine *m) {
   return take_uint(m, 1, &v) && (v <= 5 || pk_bad(m, "a protocol newer than 5"));
 }
 
+/* Containers, memo, names and calls. */
+static bool step_structure(PkMachine *m, int op) {
+  PkText t;
+  switch (op) {
+    case ')': return push_tuple(m, 0);
+    case 0x85: return push_tuple(m, 1);
+    case 0x86: return push_tuple(m, 2);
+    case 0x87: return push_tuple(m, 3);
+    case 't': return push_from_mark(m, PK_TUPLE);
+    case ']': return stack_push(m, pk_make(m, PK_LIST));
+    case 'l': return push_from_mark(m, PK_LIST);
+    case '}': return stack_push(m, pk_make(m, PK_DICT));
+    case 'd': return push_from_mark(m, PK_DICT);
+    case 0x8f: return stack_push(m, pk_make(m, PK_SET));
+    case 0x91: return push_from_mark(m, PK_SET);
+    case 'a': return op_append_one(m);
+    case 'e': return op_append(m, PK_LIST);
+    case 0x90: return op_append(m, PK_SET);
+    case 's': return op_set_item(m);
+    case 'u': return op_append(m, PK_DICT);
+    case 'p': return op_text_memo(m, true);
+    case 'q': return op_memo(m, 1, true);
+    case 'r': return op_memo(m, 4, true);
+    case 0x94: return memo_put(m, m->memos);
+    case 'g': return op_text_memo(m, false);
+    case 'h': return op_memo(m, 1, false);
+    case 'j': return op_memo(m, 4, false);
+    case 'c': return op_global(m, false);
+    case 'i': return op_global(m, true);
+    case 0x93: return op_stack_global(m);
+    case 'o': return op_obj(m, NULL);
+    case 'R': return op_call(m);
+    case 0x81: return op_call(m);
+    case 0x92: return op_newobj_ex(m);
+    case 'b': return op_build(m);
+    case 'P':
+      return take_line(m, &t) && push_text(m, PK_STR, t.start, t.len) && op_persid(m, stack_pop(m));
+    case 'Q': return op_persid(m, stack_pop(m));
+    case 0x82:
+    case 0x83:
+    case 0x84: return pk_bad(m, "uses Python's extension registry");
+    default: return pk_bad(m, "unknown instruction");
+  }
+}
+
 static bool machine_step(PkMachine *m, int op) {
   uint64_t u = 0;
-  PkText t;
   Pk **v;
   size_t n;
   switch (op) {
@@ -673,44 +717,7 @@ static bool machine_step(PkMachine *m, int op) {
     case 0x96: return op_counted(m, 8, PK_BYTES);
     case 0x97: return pk_bad(m, "its data is in other files");
     case 0x98: return true;
-    case ')': return push_tuple(m, 0);
-    case 0x85: return push_tuple(m, 1);
-    case 0x86: return push_tuple(m, 2);
-    case 0x87: return push_tuple(m, 3);
-    case 't': return push_from_mark(m, PK_TUPLE);
-    case ']': return stack_push(m, pk_make(m, PK_LIST));
-    case 'l': return push_from_mark(m, PK_LIST);
-    case '}': return stack_push(m, pk_make(m, PK_DICT));
-    case 'd': return push_from_mark(m, PK_DICT);
-    case 0x8f: return stack_push(m, pk_make(m, PK_SET));
-    case 0x91: return push_from_mark(m, PK_SET);
-    case 'a': return op_append_one(m);
-    case 'e': return op_append(m, PK_LIST);
-    case 0x90: return op_append(m, PK_SET);
-    case 's': return op_set_item(m);
-    case 'u': return op_append(m, PK_DICT);
-    case 'p': return op_text_memo(m, true);
-    case 'q': return op_memo(m, 1, true);
-    case 'r': return op_memo(m, 4, true);
-    case 0x94: return memo_put(m, m->memos);
-    case 'g': return op_text_memo(m, false);
-    case 'h': return op_memo(m, 1, false);
-    case 'j': return op_memo(m, 4, false);
-    case 'c': return op_global(m, false);
-    case 'i': return op_global(m, true);
-    case 0x93: return op_stack_global(m);
-    case 'o': return op_obj(m, NULL);
-    case 'R': return op_call(m);
-    case 0x81: return op_call(m);
-    case 0x92: return op_newobj_ex(m);
-    case 'b': return op_build(m);
-    case 'P':
-      return take_line(m, &t) && push_text(m, PK_STR, t.start, t.len) && op_persid(m, stack_pop(m));
-    case 'Q': return op_persid(m, stack_pop(m));
-    case 0x82:
-    case 0x83:
-    case 0x84: return pk_bad(m, "uses Python's extension registry");
-    default: return pk_bad(m, "unknown instruction");
+    default: return step_structure(m, op);
   }
 }
 

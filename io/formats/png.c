@@ -31,7 +31,7 @@ static Status png_bad(const Png *p, const char *what) {
                  p->name, what);
 }
 
-static uint32_t be32(const uint8_t *p) {
+static uint32_t bytes_be32(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
@@ -45,8 +45,8 @@ static Status read_ihdr(Png *p, const uint8_t *d, uint32_t len) {
                                      0,
                                      1 << 8 | 1 << 16};
   if (len != 13) return png_bad(p, "IHDR of the wrong length");
-  p->w = be32(d);
-  p->h = be32(d + 4);
+  p->w = bytes_be32(d);
+  p->h = bytes_be32(d + 4);
   p->depth = d[8];
   p->colour = d[9];
   p->interlace = d[12];
@@ -98,12 +98,12 @@ static Status read_chunks(Png *p, const uint8_t *d, size_t n) {
   if (n < 8 || memcmp(d, sig, 8) != 0) return png_bad(p, "signature is missing");
   for (;;) {
     if (n - at < 12) return png_bad(p, "it ends before IEND");
-    uint32_t len = be32(d + at);
+    uint32_t len = bytes_be32(d + at);
     const uint8_t *type = d + at + 4, *body = type + 4;
     if (len > n - at - 12) return png_bad(p, "a chunk is longer than the file");
     for (int i = 0; i < 4; i++)
       if (!((type[i] | 32) >= 'a' && (type[i] | 32) <= 'z')) return png_bad(p, "bad chunk name");
-    if (crc32_ieee(0, type, (size_t)len + 4) != be32(body + len))
+    if (crc32_ieee(0, type, (size_t)len + 4) != bytes_be32(body + len))
       return err_set(p->e, ST_FORMAT,
                      "%s: checksum of PNG chunk %.4s is wrong; the file is damaged", p->name,
                      (const char *)type);
@@ -155,7 +155,7 @@ static Pass pass_of(const Png *p, int k) {
   return s;
 }
 
-static uint8_t paeth(int a, int b, int c) {
+static uint8_t paeth_predict(int a, int b, int c) {
   int q = a + b - c, qa = q > a ? q - a : a - q, qb = q > b ? q - b : b - q,
       qc = q > c ? q - c : c - q;
   return (uint8_t)(qa <= qb && qa <= qc ? a : qb <= qc ? b : c);
@@ -172,7 +172,7 @@ static bool row_unfilter(uint8_t *row, const uint8_t *prev, size_t n, size_t bpp
     row[i] = (uint8_t)(row[i] + (filter == 1   ? a
                                  : filter == 2 ? b
                                  : filter == 3 ? (a + b) / 2
-                                               : paeth(a, b, c)));
+                                               : paeth_predict(a, b, c)));
   }
   return true;
 }

@@ -58,11 +58,12 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
 /* Converts to F16, to the nearest; the copy is kept inside. */
 Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *data, Error *e);
 
-/* Data that is made while it is written, so that it never lies in memory as a whole: fill hands out
- * the next piece (valid until the next call, at least one byte) until the tensor is complete.
- * Tensors of the same element size are written in the order in which they were added. An error of
- * fill ends st_commit with it. */
+/* Hands out the next piece of a tensor, at least one byte, valid until the next call. */
 typedef Status (*StFill)(void *ctx, const void **piece, size_t *bytes, Error *e);
+
+/* Data that is made while it is written, so that it never lies in memory as a whole: fill is called
+ * until the tensor is complete. Tensors of the same element size are written in the order in which
+ * they were added. An error of fill ends st_commit with it. */
 Status st_add_stream(StWriter *w, const char *name, DType dtype, Shape s, StFill fill, void *ctx,
                      Error *e);
 

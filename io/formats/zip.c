@@ -23,9 +23,11 @@ enum {
 #define SIG_EOCD64 0x06064b50u
 #define SIG_LOCATOR 0x07064b50u
 
-static uint32_t le16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
-static uint32_t le32(const uint8_t *p) { return le16(p) | le16(p + 2) << 16; }
-static uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(p + 4) << 32; }
+static uint32_t bytes_le16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
+static uint32_t bytes_le32(const uint8_t *p) { return bytes_le16(p) | bytes_le16(p + 2) << 16; }
+static uint64_t bytes_le64(const uint8_t *p) {
+  return bytes_le32(p) | (uint64_t)bytes_le32(p + 4) << 32;
+}
 
 static Status zip_bad(const ZipFile *z, const char *what, Error *e) {
   return err_set(e, ST_FORMAT,
@@ -40,7 +42,7 @@ static Status bad_entry(const ZipFile *z, const char *entry, const char *what, E
 }
 
 bool zip_is(const uint8_t *p, size_t n) {
-  return n >= 4 && (le32(p) == SIG_LOCAL || le32(p) == SIG_EOCD);
+  return n >= 4 && (bytes_le32(p) == SIG_LOCAL || bytes_le32(p) == SIG_EOCD);
 }
 
 /* ---- central directory ---- */
@@ -55,22 +57,23 @@ static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
   if (z->bytes < EOCD_BYTES) return zip_bad(z, "no end record", e);
   size_t stop = z->bytes - EOCD_BYTES > 65535 ? z->bytes - EOCD_BYTES - 65535 : 0,
          at = z->bytes - EOCD_BYTES;
-  while (le32(z->data + at) != SIG_EOCD || at + EOCD_BYTES + le16(z->data + at + 20) != z->bytes) {
+  while (bytes_le32(z->data + at) != SIG_EOCD ||
+         at + EOCD_BYTES + bytes_le16(z->data + at + 20) != z->bytes) {
     if (at == stop) return zip_bad(z, "no end record", e);
     at--;
   }
   const uint8_t *p = z->data + at;
-  uint32_t disks = le16(p + 4) | le16(p + 6);
-  *d = (Directory){le32(p + 16), le32(p + 12), le16(p + 10)};
+  uint32_t disks = bytes_le16(p + 4) | bytes_le16(p + 6);
+  *d = (Directory){bytes_le32(p + 16), bytes_le32(p + 12), bytes_le16(p + 10)};
   bool wide = d->at == 0xffffffffu || d->bytes == 0xffffffffu || d->count == 0xffff;
-  if (wide && at >= LOCATOR_BYTES && le32(p - LOCATOR_BYTES) == SIG_LOCATOR) {
-    uint64_t q = le64(p - LOCATOR_BYTES + 8);
+  if (wide && at >= LOCATOR_BYTES && bytes_le32(p - LOCATOR_BYTES) == SIG_LOCATOR) {
+    uint64_t q = bytes_le64(p - LOCATOR_BYTES + 8);
     if (q > at - LOCATOR_BYTES || at - LOCATOR_BYTES - q < EOCD64_BYTES ||
-        le32(z->data + q) != SIG_EOCD64)
+        bytes_le32(z->data + q) != SIG_EOCD64)
       return zip_bad(z, "no ZIP64 end record where its locator points", e);
     p = z->data + q;
-    disks = le32(p + 16) | le32(p + 20);
-    *d = (Directory){le64(p + 48), le64(p + 40), le64(p + 32)};
+    disks = bytes_le32(p + 16) | bytes_le32(p + 20);
+    *d = (Directory){bytes_le64(p + 48), bytes_le64(p + 40), bytes_le64(p + 32)};
     at = q;
   }
   if (disks != 0 && disks != 0xffff) return zip_bad(z, "split over several files", e);
@@ -85,14 +88,14 @@ static Status find_directory(const ZipFile *z, Directory *d, Error *e) {
  * 0xffffffff, in this order. */
 static bool read_zip64(const uint8_t *p, size_t n, uint64_t *v[3]) {
   while (n >= 4) {
-    size_t len = le16(p + 2);
+    size_t len = bytes_le16(p + 2);
     if (len > n - 4) return false;
-    if (le16(p) == 1) {
+    if (bytes_le16(p) == 1) {
       const uint8_t *q = p + 4;
       for (int k = 0; k < 3; k++) {
         if (*v[k] != 0xffffffffu) continue;
         if (len < 8) return false;
-        *v[k] = le64(q);
+        *v[k] = bytes_le64(q);
         q += 8;
         len -= 8;
       }
@@ -109,14 +112,14 @@ static bool read_zip64(const uint8_t *p, size_t n, uint64_t *v[3]) {
 static Status check_local(const ZipFile *z, ZipEntry *t, uint64_t limit, uint32_t flags,
                           uint32_t method, Error *e) {
   if (t->offset > limit || limit - t->offset < LOCAL_BYTES ||
-      le32(z->data + t->offset) != SIG_LOCAL)
+      bytes_le32(z->data + t->offset) != SIG_LOCAL)
     return bad_entry(z, t->name, "no local header where the directory says", e);
   const uint8_t *p = z->data + t->offset;
-  size_t name = le16(p + 26), extra = le16(p + 28);
+  size_t name = bytes_le16(p + 26), extra = bytes_le16(p + 28);
   if (limit - t->offset < LOCAL_BYTES + name + extra)
     return bad_entry(z, t->name, "its local header reaches beyond the data", e);
   if (name != strlen(t->name) || memcmp(p + LOCAL_BYTES, t->name, name) != 0 ||
-      le16(p + 8) != method || (le16(p + 6) & 1) != (flags & 1))
+      bytes_le16(p + 8) != method || (bytes_le16(p + 6) & 1) != (flags & 1))
     return bad_entry(z, t->name, "local header and directory disagree", e);
   t->offset += LOCAL_BYTES + name + extra;
   if (t->packed > limit - t->offset)
@@ -127,16 +130,17 @@ static Status check_local(const ZipFile *z, ZipEntry *t, uint64_t limit, uint32_
 static Status read_entry(ZipFile *z, const uint8_t **at, const uint8_t *end, uint64_t limit,
                          Error *e) {
   const uint8_t *p = *at;
-  if (end - p < CENTRAL_BYTES || le32(p) != SIG_CENTRAL) return zip_bad(z, "damaged directory", e);
-  size_t name = le16(p + 28), extra = le16(p + 30), comment = le16(p + 32);
+  if (end - p < CENTRAL_BYTES || bytes_le32(p) != SIG_CENTRAL)
+    return zip_bad(z, "damaged directory", e);
+  size_t name = bytes_le16(p + 28), extra = bytes_le16(p + 30), comment = bytes_le16(p + 32);
   if ((size_t)(end - p) - CENTRAL_BYTES < name + extra + comment)
     return zip_bad(z, "damaged directory", e);
   if (name == 0 || name > MAX_NAME || memchr(p + CENTRAL_BYTES, 0, name))
     return zip_bad(z, "impossible entry name", e);
   ZipEntry *t = &z->entry[z->count];
-  uint32_t flags = le16(p + 8), method = le16(p + 10);
-  *t = (ZipEntry){mem_alloc(name + 1), le32(p + 42), le32(p + 20),
-                  le32(p + 24),        le32(p + 16), method == 8};
+  uint32_t flags = bytes_le16(p + 8), method = bytes_le16(p + 10);
+  *t = (ZipEntry){mem_alloc(name + 1), bytes_le32(p + 42), bytes_le32(p + 20),
+                  bytes_le32(p + 24),  bytes_le32(p + 16), method == 8};
   if (!t->name) return err_set(e, ST_NOMEM, "%s: out of memory for the directory", z->name);
   z->count++;
   memcpy(t->name, p + CENTRAL_BYTES, name);

@@ -60,11 +60,12 @@ typedef enum {
   PATCH_KINDS
 } PatchKind;
 
+enum { PATCH_NAME = 400 };
+
 /* File name without folder and ending: sub-01/ses-02/anat/sub-01_ses-02_desc-lesion03_Chimap,
  * ..._label-rim_desc-lesion03_probseg, ..._label-lesion_desc-lesion03_mask. What BIDS does not
  * allow in a label is left out, so two lesions may get one name: the caller that writes both has to
  * look. */
-enum { PATCH_NAME = 400 };
 void patch_name(const char *subject, const char *scan, const char *lesion, PatchKind kind,
                 char out[PATCH_NAME]);
 

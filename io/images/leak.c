@@ -308,17 +308,20 @@ static Status check_images(const LeakCheck *c, Error *e) {
   return s;
 }
 
+static Status check_files(LeakCheck *c, char *const *paths, Error *e) {
+  for (int k = 0; k < c->n; k++) {
+    TRY(leak_file_open(&c->f[k], paths[k], e));
+    c->no_test = c->no_test && !c->f[k].test;
+  }
+  TRY(check_subjects(c, e));
+  TRY(check_lesions(c, e));
+  return check_images(c, e);
+}
+
 Status leak_check_files(int n, char *const *paths, Error *e) {
   LeakCheck c = {.f = mem_alloc((size_t)n * sizeof *c.f), .n = n, .no_test = true};
   if (!c.f) return err_set(e, ST_NOMEM, "out of memory");
-  Status s = ST_OK;
-  for (int k = 0; k < n && s == ST_OK; k++) {
-    s = leak_file_open(&c.f[k], paths[k], e);
-    c.no_test = c.no_test && !c.f[k].test;
-  }
-  if (s == ST_OK) s = check_subjects(&c, e);
-  if (s == ST_OK) s = check_lesions(&c, e);
-  if (s == ST_OK) s = check_images(&c, e);
+  const Status s = check_files(&c, paths, e);
   for (int k = 0; k < n; k++) dataset_free(&c.f[k].d);
   mem_free(c.f);
   return s;

@@ -118,7 +118,7 @@ typedef struct Source {
   Interp how;
   float pad;
 } Source;
-static int64_t clampi(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
+static int64_t index_clamp(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
 
 /* Weights of the taps around x along one axis; the first tap is *at, the count is returned. */
 static int kernel_taps(Interp how, double x, int64_t *at, double w[4]) {
@@ -153,9 +153,10 @@ static double source_sample(const Source *s, const double x[3]) {
   for (int k = 0; k < m[2]; k++)
     for (int j = 0; j < m[1]; j++) {
       const float *row =
-          s->v + (clampi(at[2] + k, s->n[2]) * s->n[1] + clampi(at[1] + j, s->n[1])) * s->n[0];
+          s->v +
+          (index_clamp(at[2] + k, s->n[2]) * s->n[1] + index_clamp(at[1] + j, s->n[1])) * s->n[0];
       double line = 0;
-      for (int i = 0; i < m[0]; i++) line += w[0][i] * row[clampi(at[0] + i, s->n[0])];
+      for (int i = 0; i < m[0]; i++) line += w[0][i] * row[index_clamp(at[0] + i, s->n[0])];
       sum += w[2][k] * w[1][j] * line;
     }
   return sum;

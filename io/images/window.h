@@ -23,11 +23,12 @@ bool window_parse(const char *text, Window *w);
 /* The text for the metadata. */
 void window_text(const Window *w, char out[80]);
 
-/* A value to network units, and back. Not clipped; lo != hi. */
+/* A value to network units. Not clipped; lo != hi. */
 static inline double window_map(double lo, double hi, double v) {
   return (v - lo) / (hi - lo) * 2 - 1;
 }
 
+/* And back. */
 static inline double window_unmap(double lo, double hi, double x) {
   return lo + (x + 1) * 0.5 * (hi - lo);
 }

@@ -277,7 +277,7 @@ void aug_params(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
 }
 
 /* Inverse error function: Winitzki's closed form, then Newton on erf. */
-static double erfinv(double y) {
+static double erf_inverse(double y) {
   double l = log1p(-y * y), a = 0.147, b = 2 / (M_PI * a) + l / 2,
          x = copysign(sqrt(sqrt(b * b - l / a) - b), y);
   for (int i = 0; i < 4; i++) x -= (erf(x) - y) / (M_2_SQRTPI * exp(-x * x));
@@ -288,8 +288,8 @@ void aug_params_percentile(const AugConfig *c, double q, AugParams *out) {
   AugDraws d;
   memset(&d, 0, sizeof d); /* all gates 0: everything with a multiplier fires at p = 1 */
   for (int k = 0; k < AUG_COUNT; k++)
-    for (int i = 0; i < 4; i++) d.value[k][i] = is_normal(k) ? erfinv(2 * q - 1) : q;
+    for (int i = 0; i < 4; i++) d.value[k][i] = is_normal(k) ? erf_inverse(2 * q - 1) : q;
   d.value[AUG_ROTATE][1] = 0.5; /* post-rotation by 0 */
-  d.value[AUG_NOISE][0] = erfinv(q);
+  d.value[AUG_NOISE][0] = erf_inverse(q);
   aug_params(c, 1, &d, out);
 }

@@ -64,11 +64,14 @@ Status latent_of_seeds(const Generator *G, const real *cond, int64_t n, const in
   real *z = mem_alloc((size_t)n * (size_t)zd * sizeof *z);
   Status s = one && z ? ST_OK
                       : err_set(e, ST_NOMEM, "latents: out of memory for %lld seeds", (long long)n);
-  for (int64_t i = 0; i < n && s == ST_OK; i++) {
+  if (s != ST_OK) goto done;
+  for (int64_t i = 0; i < n; i++) {
     s = numpy_randn((uint32_t)seed[i], one, zd, e);
+    if (s != ST_OK) goto done;
     for (int k = 0; k < zd; k++) z[i * zd + k] = (real)one[k];
   }
-  if (s == ST_OK) s = latent_map(G, cond, n, z, w, e);
+  s = latent_map(G, cond, n, z, w, e);
+done:
   mem_free(one);
   mem_free(z);
   return s;
@@ -94,8 +97,10 @@ static real *direction_samples(const Generator *G, const real *cond, int samples
   Status s = draws && z && w
                  ? numpy_randn(seed, draws, (int64_t)zn, e)
                  : err_set(e, ST_NOMEM, "directions: out of memory for %d samples", samples);
-  for (size_t i = 0; i < zn && s == ST_OK; i++) z[i] = (real)draws[i];
-  if (s == ST_OK) s = latent_map(G, cond, samples, z, w, e);
+  if (s != ST_OK) goto done;
+  for (size_t i = 0; i < zn; i++) z[i] = (real)draws[i];
+  s = latent_map(G, cond, samples, z, w, e);
+done:
   mem_free(draws);
   mem_free(z);
   if (s == ST_OK) return w;

@@ -28,6 +28,7 @@ typedef struct LatentDirections {
   double *share; /* [count] share of the total variance, 0..1 */
   real *dir;     /* [count,w_dim], of length 1, largest component positive */
 } LatentDirections;
+
 /* Free with latent_directions_free, also after a failure. ST_INVALID: fewer than 2 samples, count
  * outside 1..w_dim, a conditional network without cond. */
 Status latent_directions(const Generator *G, const real *cond, int samples, uint32_t seed,
@@ -36,6 +37,7 @@ void latent_directions_free(LatentDirections *d);
 
 /* ws -> images with the network's own constant noise. Not thread safe; one plan, used again. */
 typedef struct LatentRender LatentRender;
+
 /* G must outlive it; backend NULL: the CPU. */
 Status latent_render_new(const Generator *G, int batch, Backend *backend, LatentRender **out,
                          Error *e);

@@ -29,6 +29,8 @@ typedef enum { PROJECT_REFERENCE, PROJECT_FAST } ProjectSolver;
  * own. WPLUS, WPLUS_ONLY: a w for every layer, with and without the maps. NOISE: the maps alone,
  * w stays at the start. */
 typedef enum { SPACE_W, SPACE_W_ONLY, SPACE_WPLUS, SPACE_WPLUS_ONLY, SPACE_NOISE } ProjectSpace;
+
+/* Whether w is searched, the noise maps are, and every layer has a w of its own. */
 bool space_has_w(ProjectSpace s);
 bool space_has_noise(ProjectSpace s);
 bool space_is_wplus(ProjectSpace s);
@@ -70,14 +72,15 @@ typedef struct ProjectOptions {
 /* SEMANTICS 9: reference, space W, 1000 steps, lr 0.1, ... */
 ProjectOptions project_defaults(void);
 
-/* fast, W_ONLY, at most 200 evaluations */
+/* Fast, W_ONLY, at most 200 evaluations. */
 ProjectOptions project_defaults_fast(void);
-Status project_options_check(const ProjectOptions *o, Error *e); /* ST_INVALID says which field */
 
-/* w_avg [w_dim], caller frees w_avg with mem_free */
+/* ST_INVALID says which field. */
+Status project_options_check(const ProjectOptions *o, Error *e);
+
 typedef struct WStats {
-  real *w_avg;
-  double w_std;
+  real *w_avg;  /* [w_dim], freed by the caller with mem_free */
+  double w_std; /* sqrt(mean |w - w_avg|^2) */
 } WStats;
 
 /* SEMANTICS 9.1: `samples` z from numpy's RandomState(seed) (the reference uses 10000 and 123)
@@ -89,8 +92,11 @@ Status project_w_stats(const Generator *G, const real *cond, int samples, uint32
 /* w [samples,w_dim] of `samples` z from numpy's RandomState(seed). */
 Status project_w_samples(const Generator *G, const real *cond, int samples, uint32_t seed, real *w,
                          Error *e);
-double project_lr(const ProjectOptions *o, int step);      /* 9.3; 0 at step 0 */
-double project_w_noise(const ProjectOptions *o, int step); /* times w_std */
+
+/* Learning rate of a step (9.3; 0 at step 0), and the deviation of the noise added to w, in
+ * w_std. */
+double project_lr(const ProjectOptions *o, int step);
+double project_w_noise(const ProjectOptions *o, int step);
 
 typedef struct Projector Projector;
 
@@ -98,10 +104,12 @@ typedef struct Projector Projector;
  * copied). ST_NOMEM says need and limit. */
 Status projector_new(const Generator *G, const Vgg *v, const WStats *ws, const ProjectOptions *o,
                      int batch, Projector **out, Error *e);
-void projector_free(Projector *p);
-PlanStats projector_stats(const Projector *p);
 
-/* all memory: plan, variables, Adam state */
+/* NULL allowed. */
+void projector_free(Projector *p);
+
+/* Of its plan; and the bytes of everything: plan, variables, Adam state. */
+PlanStats projector_stats(const Projector *p);
 size_t projector_bytes(const Projector *p);
 
 /* Starts over: targets [batch,C,R,R] in network units (nominally [-1,1]; mapped to 0..255 like the
@@ -120,23 +128,25 @@ Status projector_regions(Projector *p, const float *regions, Error *e);
  * device cannot be read or written. */
 Status projector_inject(Projector *p, const real *const *noise_maps, const real *w_noise, Error *e);
 
-/* batch values each, owned by the projector */
 typedef struct ProjectStep {
-  int step;
+  int step; /* from 0 */
   double lr;
   double w_noise_scale;
-  const double *dist;
-  const double *reg;
+  /* [batch] each, owned by the projector, valid until the next step */
+  const double *dist; /* LPIPS */
+  const double *reg;  /* of the noise maps, without its weight */
   const double *loss;
 } ProjectStep;
 
 /* One step; ST_NUMERIC names lesion and step when the loss is not finite; ST_INVALID after the last
  * step. info may be NULL. */
 Status projector_step(Projector *p, ProjectStep *info, Error *e);
+
+/* Since projector_start; and lesions at a time. */
 int projector_steps_done(const Projector *p);
 int projector_batch(const Projector *p);
 
-/* values of w per lesion: w_dim, in W+ num_ws * w_dim */
+/* Values of w per lesion: w_dim, in W+ num_ws * w_dim. */
 int64_t projector_w_size(const Projector *p);
 
 /* What a step of lesion i of the batch was, in parts (options.trace; after projector_step). Terms
@@ -154,6 +164,8 @@ typedef struct ProjectTrace {
   double grad_w;         /* length of the gradient */
   double grad_noise;     /* of all maps together */
 } ProjectTrace;
+
+/* ST_INVALID: no trace was asked for, or no step made. */
 Status projector_trace(Projector *p, int i, ProjectTrace *t, Error *e);
 
 /* Brings the variables and gradients that the four functions below give up to date. On a device
@@ -161,11 +173,12 @@ Status projector_trace(Projector *p, int i, ProjectTrace *t, Error *e);
  * functions give NULL, never old numbers; on the CPU there is nothing to fetch. */
 Status projector_fetch(Projector *p, Error *e);
 
-/* [batch,w_dim], in W+ [batch,num_ws,w_dim], after the last Adam step */
+/* w [batch,w_dim], in W+ [batch,num_ws,w_dim], and noise map k [batch,res,res] after the last Adam
+ * step. */
 const real *projector_w(const Projector *p);
-const real *projector_noise(const Projector *p, int k); /* noise map k: [batch,res,res] */
+const real *projector_noise(const Projector *p, int k);
 
-/* of the last step or rendering */
+/* Gradients of the last step or rendering, in the same shapes. */
 const real *projector_grad_w(const Projector *p);
 const real *projector_grad_noise(const Projector *p, int k);
 
@@ -178,10 +191,10 @@ Status projector_render(Projector *p, bool optimised_noise, real *img, double *l
  * by the golden runner too. */
 Val g_noise_regularizer(Graph *g, Val noise);
 
-/* 9.7: zero mean, unit mean square */
+/* 9.7: zero mean, unit mean square of map [n], in place. */
 void noise_normalize(real *map, int64_t n);
 
-/* plan_profile, plan_report of the step */
+/* plan_profile, plan_report of the step. */
 void projector_profile(Projector *p, bool on);
 void projector_report(const Projector *p, FILE *f);
 #endif

@@ -76,9 +76,7 @@ typedef struct Slices {
  * ST_NUMERIC. */
 Status fit_check_slices(const char *who, const Slices *d, int channels, Error *e);
 
-/* Epochs of fit_step over n items in batches: the order is shuffled each epoch (stream 1 of the
- * seed); the last n mod batch items of an epoch are left out, others each time. ST_NUMERIC: the
- * loss is not finite; ST_INTERRUPTED: tick said so. */
+/* n items in batches, over and over. */
 typedef struct FitLoop {
   const char *who; /* messages begin with it */
   int64_t n;
@@ -93,6 +91,10 @@ typedef struct FitLoop {
   bool (*tick)(void *ctx, int epoch, double loss);
   void *ctx;
 } FitLoop;
+
+/* Epochs of fit_step: the order is shuffled each epoch (stream 1 of the seed); the last n mod batch
+ * items of an epoch are left out, others each time. ST_NUMERIC: the loss is not finite;
+ * ST_INTERRUPTED: tick said so. */
 Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e);
 
 enum { FIT_PREDICT_BATCH = 16 };

@@ -29,6 +29,8 @@ typedef struct MaskScore {
 /* dice and dice_tolerant of two empty masks are NaN: nothing was asked. ST_NOMEM. */
 Status mask_score(const uint8_t *truth, const uint8_t *found, int h, int w, MaskScore *s, Error *e);
 
+enum { MASK_REACH = 4, MASK_SURROUND = 2 };
+
 /* Does the mask lie on a bright rim of this image? The k = |mask| brightest pixels of the mask's
  * neighbourhood (everything within `reach` pixels of it) are what a threshold would call the rim if
  * it had to find as many pixels; dice is between them and the mask. A mask that ignores the image
@@ -36,13 +38,14 @@ Status mask_score(const uint8_t *truth, const uint8_t *found, int h, int w, Mask
  * within 2 pixels around it, in units of img. Pixels of equal value count in the order of the
  * image. Empty mask: all NaN, area 0. */
 typedef struct MaskFit {
-  int64_t area;
-  int64_t neighbourhood;
+  int64_t area;          /* pixels of the mask */
+  int64_t neighbourhood; /* pixels within reach of it, itself included */
   double dice;
   double chance;
   double contrast;
 } MaskFit;
-enum { MASK_REACH = 4, MASK_SURROUND = 2 };
+
+/* mask, img [h,w]; reach in pixels (MASK_REACH). ST_NOMEM only. */
 Status mask_fit(const uint8_t *mask, const float *img, int h, int w, double reach, MaskFit *f,
                 Error *e);
 #endif

@@ -81,47 +81,46 @@ typedef bool (*MetricTick)(void *ctx, int64_t done);
 Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, int64_t reps,
                      uint64_t seed, Interval *out, MetricTick tick, void *ctx, Error *e);
 
-/* FID against the number of samples: for fractions 1/2 .. 1 of both sets (random subsets without
- * replacement, `reps` per size, the full sets once), and the least-squares line fid = c0 + c1 /
- * fraction: inf = c0, its value for infinitely many images. r2: share of the variance explained by
- * the line. Below about d images FID is not linear in 1/n, and `inf` is only a rough correction:
- * its caller says so. ST_INVALID: fewer than 4 images in a set. */
 enum { FID_SIZES = 6 };
 typedef struct FidCurve {
-  double fraction[FID_SIZES];
+  double fraction[FID_SIZES]; /* of the images */
   double fid[FID_SIZES];
   int64_t na[FID_SIZES];
   int64_t nb[FID_SIZES];
-  double inf;
-  double slope;
-  double r2;
+  double inf;   /* the line's value for infinitely many images */
+  double slope; /* over 1 / fraction */
+  double r2;    /* share of the variance explained by the line */
 } FidCurve;
+
+/* FID against the number of samples: for fractions 1/2 .. 1 of both sets (random subsets without
+ * replacement, `reps` per size, the full sets once), and the least-squares line fid = inf + slope /
+ * fraction. Below about d images FID is not linear in 1/n, and `inf` is only a rough correction:
+ * its caller says so. ST_INVALID: fewer than 4 images in a set. */
 Status fid_curve(const Gram *g, int cov, int64_t reps, uint64_t seed, FidCurve *out,
                  MetricTick tick, void *ctx, Error *e);
 
-/* The floor: mean FID between random disjoint halves of set a, and beside it halves of a against
- * equally many of b. What the first shows is bias alone. ST_INVALID: fewer than 4 images. */
 typedef struct FidFloor {
   double within;
   double between;
   int64_t n; /* images of a half */
 } FidFloor;
+
+/* The floor: mean FID between random disjoint halves of set a, and beside it halves of a against
+ * equally many of b. What the first shows is bias alone. ST_INVALID: fewer than 4 images. */
 Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *out, Error *e);
 
 /* ---- kernel distance (metrics_kid.c) ---- */
 
-/* Unbiased squared MMD with kernel (x.y/d + 1)^3 over all images (no subsets; may be negative), and
- * its standard error by the jackknife over groups of both sets. ST_INVALID: fewer than two images
- * in a set, different d; ST_NUMERIC: not finite. */
 typedef struct Kid {
   double kid;
   double se;
 } Kid;
+
+/* Unbiased squared MMD with kernel (x.y/d + 1)^3 over all images (no subsets; may be negative), and
+ * its standard error by the jackknife over groups of both sets. ST_INVALID: fewer than two images
+ * in a set, different d; ST_NUMERIC: not finite. */
 Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Error *e);
 
-/* Improved precision and recall: the manifold of a set is the union of balls around its images up
- * to their k-th neighbour. precision: share of b (generated) inside the manifold of a (real);
- * recall: the converse. ST_INVALID: k < 1, or not more than k images in each set. */
 typedef struct PrecisionRecall {
   double precision;
   double recall;
@@ -129,5 +128,9 @@ typedef struct PrecisionRecall {
    * their nearest other: far below 1 means copies */
   double nearest_a;
 } PrecisionRecall;
+
+/* Improved precision and recall: the manifold of a set is the union of balls around its images up
+ * to their k-th neighbour. precision: share of b (generated) inside the manifold of a (real);
+ * recall: the converse. ST_INVALID: k < 1, or not more than k images in each set. */
 Status precision_recall(const Gram *g, int k, PrecisionRecall *out, Error *e);
 #endif

@@ -52,6 +52,8 @@ typedef struct SegmentationLoss {
   Val loss;
   Val dice;
 } SegmentationLoss;
+
+/* logits, y [N,1,H,W]. */
 SegmentationLoss g_segmentation_loss(Graph *g, Val logits, Val y);
 
 typedef struct UnetTrain {

@@ -90,26 +90,26 @@ typedef struct Cv {
   vf r;
   vf i;
 } Cv;
-static inline vf splat(float a) { return (vf){a, a, a, a}; }
+static inline vf vf_splat(float a) { return (vf){a, a, a, a}; }
 static inline Cv c_add(Cv a, Cv b) { return (Cv){a.r + b.r, a.i + b.i}; }
 static inline Cv c_sub(Cv a, Cv b) { return (Cv){a.r - b.r, a.i - b.i}; }
 static inline Cv c_rotn(Cv a) { return (Cv){a.i, -a.r}; } /* times -i */
 static inline Cv c_scale(Cv a, float k) {
-  vf v = splat(k);
+  vf v = vf_splat(k);
   return (Cv){a.r * v, a.i * v};
 }
 
 static inline Cv c_tw(Cv a, const float *w) {
-  vf c = splat(w[0]), s = splat(w[1]);
+  vf c = vf_splat(w[0]), s = vf_splat(w[1]);
   return (Cv){a.r * c - a.i * s, a.r * s + a.i * c};
 }
 
-static inline void dft2(const Cv a[5], Cv b[5]) {
+static inline void dft_of_2(const Cv a[5], Cv b[5]) {
   b[0] = c_add(a[0], a[1]);
   b[1] = c_sub(a[0], a[1]);
 }
 
-static inline void dft3(const Cv a[5], Cv b[5]) {
+static inline void dft_of_3(const Cv a[5], Cv b[5]) {
   Cv t = c_add(a[1], a[2]), u = c_sub(a[0], c_scale(t, .5f)),
      v = c_scale(c_rotn(c_sub(a[1], a[2])), .866025403784f);
   b[0] = c_add(a[0], t);
@@ -117,7 +117,7 @@ static inline void dft3(const Cv a[5], Cv b[5]) {
   b[2] = c_sub(u, v);
 }
 
-static inline void dft4(const Cv a[5], Cv b[5]) {
+static inline void dft_of_4(const Cv a[5], Cv b[5]) {
   Cv t0 = c_add(a[0], a[2]), t1 = c_sub(a[0], a[2]), t2 = c_add(a[1], a[3]),
      t3 = c_rotn(c_sub(a[1], a[3]));
   b[0] = c_add(t0, t2);
@@ -126,7 +126,7 @@ static inline void dft4(const Cv a[5], Cv b[5]) {
   b[3] = c_sub(t1, t3);
 }
 
-static inline void dft5(const Cv a[5], Cv b[5]) {
+static inline void dft_of_5(const Cv a[5], Cv b[5]) {
   const float c1 = .309016994375f, c2 = -.809016994375f, s1 = .951056516295f, s2 = .587785252292f;
   Cv p1 = c_add(a[1], a[4]), m1 = c_rotn(c_sub(a[1], a[4])), p2 = c_add(a[2], a[3]),
      m2 = c_rotn(c_sub(a[2], a[3]));
@@ -147,7 +147,7 @@ static inline void dft5(const Cv a[5], Cv b[5]) {
       for (int q = 0; q < s; q++) {                                                                \
         Cv a[5], b[5];                                                                             \
         for (int j = 0; j < R; j++) a[j] = (Cv){xr[q + s * (p + j * m)], xi[q + s * (p + j * m)]}; \
-        dft##R(a, b);                                                                              \
+        dft_of_##R(a, b);                                                                          \
         yr[q + s * R * p] = b[0].r;                                                                \
         yi[q + s * R * p] = b[0].i;                                                                \
         for (int j = 1; j < R; j++) {                                                              \

@@ -29,7 +29,7 @@ struct Lbfgs {
   double *alpha;     /* [memory] of the two-loop recursion */
 };
 
-static double inner(const double *a, const double *b, int64_t n) {
+static double inner_product(const double *a, const double *b, int64_t n) {
   double s = 0;
   for (int64_t i = 0; i < n; i++) s += a[i] * b[i];
   return s;
@@ -96,22 +96,22 @@ static void find_direction(Lbfgs *m) {
   for (int64_t i = 0; i < n; i++) d[i] = -m->gradient[i];
   for (int k = 0; k < m->kept; k++) {
     const int at = ring_at(m, k);
-    m->alpha[at] = m->weight[at] * inner(m->move + at * n, d, n);
+    m->alpha[at] = m->weight[at] * inner_product(m->move + at * n, d, n);
     for (int64_t i = 0; i < n; i++) d[i] -= m->alpha[at] * m->bend[at * n + i];
   }
   double scale;
   if (m->kept) {
     const double *y = m->bend + ring_at(m, 0) * n;
-    scale = 1 / (m->weight[ring_at(m, 0)] * inner(y, y, n));
+    scale = 1 / (m->weight[ring_at(m, 0)] * inner_product(y, y, n));
   } else
-    scale = m->first / sqrt(inner(m->gradient, m->gradient, n));
+    scale = m->first / sqrt(inner_product(m->gradient, m->gradient, n));
   for (int64_t i = 0; i < n; i++) d[i] *= scale;
   for (int k = m->kept - 1; k >= 0; k--) {
     const int at = ring_at(m, k);
-    const double beta = m->weight[at] * inner(m->bend + at * n, d, n);
+    const double beta = m->weight[at] * inner_product(m->bend + at * n, d, n);
     for (int64_t i = 0; i < n; i++) d[i] += m->move[at * n + i] * (m->alpha[at] - beta);
   }
-  m->slope = inner(d, m->gradient, n);
+  m->slope = inner_product(d, m->gradient, n);
 }
 
 /* The next point to try along the direction. */
@@ -141,7 +141,7 @@ static void accept_point(Lbfgs *m, double value, const double *gradient) {
     y[i] = gradient[i] - m->gradient[i];
   }
   /* Only steps along which the slope grows keep the inverse Hessian positive. */
-  const double curve = inner(s, y, n), least = 1e-12 * inner(y, y, n);
+  const double curve = inner_product(s, y, n), least = 1e-12 * inner_product(y, y, n);
   if (curve > least) {
     m->weight[m->next] = 1 / curve;
     m->next = (m->next + 1) % m->memory;
@@ -154,7 +154,7 @@ static void accept_point(Lbfgs *m, double value, const double *gradient) {
 
 /* The minimum of the parabola through value, slope and the value tried, within a tenth and a half
  * of the step. */
-static double shorter(const Lbfgs *m, double value) {
+static double step_shorter(const Lbfgs *m, double value) {
   if (!isfinite(value)) return 0.5 * m->step;
   const double bend = value - m->value - m->slope * m->step;
   const double best = bend > 0 ? -m->slope * m->step * m->step / (2 * bend) : 0.5 * m->step;
@@ -174,7 +174,7 @@ bool lbfgs_tell(Lbfgs *m, double value, const double *gradient) {
     return begin_search(m);
   }
   if (++m->tries < LBFGS_SHORTEN) {
-    m->step = shorter(m, value);
+    m->step = step_shorter(m, value);
     place_point(m);
     return true;
   }

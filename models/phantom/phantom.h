@@ -62,9 +62,10 @@ void phantom_lesion_free(PhantomLesion *l);
  * draws for a rim). */
 void phantom_read(const PhantomOptions *o, Rng *r, int want, double *s, int *reader1, int *reader2);
 
+typedef struct PhantomWork PhantomWork;
+
 /* Plans and scratch of one thread (about 40 MB). *out NULL after an error; freeing NULL is
  * allowed. */
-typedef struct PhantomWork PhantomWork;
 Status phantom_work_new(PhantomWork **out, Error *e);
 void phantom_work_free(PhantomWork *w);
 
@@ -74,13 +75,14 @@ void phantom_work_free(PhantomWork *w);
 Status phantom_lesion(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
                       int want, PhantomLesion *out, Error *e);
 
+#define PHANTOM_DRIFT 0.30
+#define PHANTOM_DRIFT_SD 0.15
+
 /* The same lesion at a later visit, 1, 2, ... (0: phantom_lesion itself, for which `want` holds).
  * The anatomy and the lesion stay; noise, bias field and inversion weight are drawn anew, and both
  * readers read anew. Conspicuity moves by PHANTOM_DRIFT times the visit, up where there is a rim,
  * down where there is none, give or take PHANTOM_DRIFT_SD: rims persist and become clearer while
  * other lesions fade. An assumption, not a measured course. */
-#define PHANTOM_DRIFT 0.30
-#define PHANTOM_DRIFT_SD 0.15
 Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t seed, uint64_t index,
                             int want, int visit, PhantomLesion *out, Error *e);
 

@@ -14,18 +14,23 @@ typedef struct Box {
   int nz;
   size_t n; /* their product */
 } Box;
+
+/* A box of nx x ny x nz voxels. */
 static inline Box box_of(int nx, int ny, int nz) {
   return (Box){nx, ny, nz, (size_t)nx * (size_t)ny * (size_t)nz};
 }
 
+/* x of column i, mm from the middle of the box. */
 static inline float box_x(const Box *b, int i) {
   return (float)((i - .5 * (b->nx - 1)) * PHANTOM_HX);
 }
 
+/* y of row j. */
 static inline float box_y(const Box *b, int j) {
   return (float)((j - .5 * (b->ny - 1)) * PHANTOM_HY);
 }
 
+/* z of slice k. */
 static inline float box_z(const Box *b, int k) {
   return (float)((k - .5 * (b->nz - 1)) * PHANTOM_HZ);
 }
@@ -102,7 +107,10 @@ static inline float fast_sin(float x) { /* |x| below some 1000 */
                          b * (.00833333333f + b * (-.000198412698f + b * 2.75573192e-6f))));
 }
 
+/* As fast_sin. */
 static inline float fast_cos(float x) { return fast_sin(x + 1.57079633f); }
+
+/* Polynomial of degree 11 on one octant. */
 static inline float fast_atan2(float y, float x) {
   const float ax = fabsf(x), ay = fabsf(y), hi = ax > ay ? ax : ay, lo = ax > ay ? ay : ax,
               q = hi > 0 ? lo / hi : 0, s = q * q;
@@ -114,6 +122,7 @@ static inline float fast_atan2(float y, float x) {
   return y < 0 ? -a : a;
 }
 
+/* x, moved into lo..hi. */
 static inline float clampf(float x, float lo, float hi) {
   x = x < lo ? lo : x;
   return x > hi ? hi : x;
@@ -125,19 +134,26 @@ static inline float smooth_min(float a, float b, float k) {
   return b + (a - b) * h - k * h * (1 - h);
 }
 
-/* inside (d < 0) -> 1 */
+/* A soft step of width w: inside (d < 0) -> 1. */
 static inline float soft(float d, float w) { return 1.f / (1.f + fast_exp(d / w)); }
+
+/* A bell of standard deviation w and height 1. */
 static inline float bell(float d, float w) {
   const float q = d / w;
   return fast_exp(-.5f * q * q);
 }
 
 /* ---- random numbers: all draws of a lesion come from one stream, in program order ---- */
+
+/* Uniform in lo..hi. */
 static inline double draw_u(Rng *r, double lo, double hi) {
   return lo + (hi - lo) * rng_uniform(r);
 }
 
+/* Normal. */
 static inline double draw_n(Rng *r, double mean, double sd) { return mean + sd * rng_normal(r); }
+
+/* True with probability p. */
 static inline bool draw_p(Rng *r, double p) { return rng_uniform(r) < p; }
 
 /* Index 0..n-1 with probabilities p [n]; a Poisson number; a beta number, a, b >= 1. */
@@ -197,10 +213,11 @@ void qsm_field(Qsm *q, const float *chi, bool psf, float *field, float *blurred)
 /* Gaussian blur, sigma in mm; in = out allowed. */
 void qsm_blur(Qsm *q, const float *in, double sx, double sy, double sz, float *out);
 
+enum { QSM_BUFFERS = 10 };
+
 /* Inversion of `field` (ppb) to `chi` (mean arbitrary): total variation, weight 1/4 on the 25 %
  * steepest edges of the magnitude, ADMM; or the closed form with quadratic smoothness. buf:
  * QSM_BUFFERS volumes. */
-enum { QSM_BUFFERS = 10 };
 void qsm_invert(Qsm *q, const float *field, const float *mag, double lambda, int iterations,
                 bool closed_form, float *const buf[QSM_BUFFERS], float *chi);
 
