@@ -5,6 +5,7 @@
 #include <string.h>
 #include "core/conv.h"
 #include "core/ops.h"
+#include "core/plan_dump.h"
 #include "core/plan_impl.h"
 
 static bool is_pointwise(const PVal *x) { return node_row(&x->n)->flags & OPF_POINTWISE; }
@@ -331,6 +332,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   }
   if (!st && p->backend) st = device_lower(p, fuse, e);
   if (!st) st = plan_place(p, &o, e);
+  if (!st) st = plan_dump_env(p, e);
   if (!st && !p->backend) st = plan_io(p, e);
   if (st) {
     plan_free(p);

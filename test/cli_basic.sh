@@ -31,7 +31,7 @@ dataset() {
 # ---- help and usage ----
 expect 0 "usage: prlx COMMAND" "$PRLX" help
 expect 0 "prlx 0" "$PRLX" --version
-for c in train generate project info check bench demo; do
+for c in train generate project info check dump bench demo; do
   expect 0 "usage: prlx $c" "$PRLX" help $c
 done
 "$PRLX" >/dev/null 2>&1; [ $? -eq 2 ] && pass || fail "prlx without arguments: exit code"
@@ -244,6 +244,21 @@ cp "$T/p/denoised.safetensors" "$T/p.keep"
 expect 1 "written\|writing\|too large" full "$PRLX" project --network "$N" --steps 1 \
   --w-samples 50 --out "$T/p" --quiet --range 0-7 "$D"
 same "$T/p/denoised.safetensors" "$T/p.keep" "denoised.safetensors after a full disk"
+
+# ---- what the planner did ----
+for k in graph plan memory; do
+  expect 0 "^#" "$PRLX" dump $k "$N" --svg "$T/$k.svg"
+  grep -q '</svg>' "$T/$k.svg" && pass || fail "dump $k: no drawing"
+done
+expect 0 "conv2d_dx direct" "$PRLX" dump plan "$N" --batch 2 --gradient
+expect 2 "none of graph, plan, memory" "$PRLX" dump shape "$N"
+expect 1 "nothing.safetensors" "$PRLX" dump plan "$T/nothing.safetensors"
+mkdir "$T/plans"
+PRLX_DUMP=$T/plans "$PRLX" generate --network "$N" --seeds 0 --out "$T/dumped" --quiet >/dev/null 2>&1
+[ "$(ls "$T/plans" | wc -l)" -ge 6 ] && pass || fail "PRLX_DUMP: six files a plan"
+PRLX_DUMP=$T/none; export PRLX_DUMP
+expect 1 "PRLX_DUMP.*make the folder first" "$PRLX" dump plan "$N"
+unset PRLX_DUMP
 
 # ---- the demonstration, as short as it goes ----
 expect 0 "report.html" "$PRLX" demo --steps 2 --kimg 0.001 --out "$T/demo" --quiet

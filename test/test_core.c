@@ -8,6 +8,7 @@
 #include "core/optim.h"
 #include "core/params.h"
 #include "core/plan.h"
+#include "core/plan_dump.h"
 #include "core/rng.h"
 #include "core/threads.h"
 #include "test/host_backend.h"
@@ -399,7 +400,90 @@ static void test_plans_in_threads(void) {
   }
 }
 
+/* The table of the memory says what is so: two values that live at the same step share no byte, and
+ * nothing lies outside the arena. The drawings are well formed and show every step. */
+typedef struct Lifetime {
+  size_t offset;
+  size_t bytes;
+  int first;
+  int last;
+} Lifetime;
+
+static char *dumped(const Plan *p, DumpKind kind, bool svg) {
+  char *text = NULL;
+  size_t n = 0;
+  Error e = {0};
+  FILE *f = open_memstream(&text, &n);
+  if (svg)
+    CHECK(!plan_dump_svg(p, kind, f, &e), "drawing: %s", e.msg);
+  else
+    plan_dump_text(p, kind, f);
+  CHECK(fclose(f) == 0 && n > 0, "dump");
+  return text;
+}
+
+static int times(const char *text, const char *what) {
+  int n = 0;
+  for (const char *s = text; (s = strstr(s, what)); s++) n++;
+  return n;
+}
+
+static void check_lifetimes(const char *table, size_t arena) {
+  Lifetime life[400], x;
+  int n = 0, bad = 0;
+  for (const char *s = table; (s = strchr(s, '\n')) && n < COUNT_OF(life);) {
+    const int numbers =
+        sscanf(++s, "%*d %*s %*s arena %zu %zu %d %d", &x.offset, &x.bytes, &x.first, &x.last);
+    /* a value in place of another ends with its number, the others with a tab */
+    if (numbers == 4 && s[strcspn(s, "\n") - 1] == '\t') life[n++] = x;
+  }
+  for (int i = 0; i < n; i++) {
+    bad += life[i].offset + life[i].bytes > arena;
+    for (int j = 0; j < i; j++)
+      bad += life[i].first <= life[j].last && life[j].first <= life[i].last &&
+             life[i].offset < life[j].offset + life[j].bytes &&
+             life[j].offset < life[i].offset + life[i].bytes;
+  }
+  CHECK(n > 5 && !bad, "%d values in the arena, %d collisions", n, bad);
+}
+
+static void test_dump(void) {
+  Net n;
+  Error e = {0};
+  Plan *p = NULL;
+  CHECK(!net_new(&n, true, &e), "net: %s", e.msg);
+  CHECK(!plan_new(n.g, 4, (Val[]){n.loss, n.dx, n.dw, n.feat}, NULL, &p, &e), "plan: %s", e.msg);
+  const PlanStats s = plan_stats(p);
+  char *text[DUMP_KINDS], *svg[DUMP_KINDS];
+  for (int k = 0; k < DUMP_KINDS; k++) {
+    text[k] = dumped(p, (DumpKind)k, false);
+    svg[k] = dumped(p, (DumpKind)k, true);
+    CHECK(times(svg[k], "<svg ") == 1 && times(svg[k], "</svg>") == 1 &&
+              times(svg[k], "<text") == times(svg[k], "</text>") &&
+              times(svg[k], "<title>") == times(svg[k], "</title>"),
+          "%s: well formed", dump_kind_name[k]);
+  }
+  CHECK(times(text[DUMP_GRAPH], "\n") ==
+            graph_size(n.g) - 1 + 1 + times(text[DUMP_GRAPH], "conv_prep"),
+        "a line per value");
+  CHECK(strstr(text[DUMP_GRAPH], "stride 1, pad 1"), "attributes by name");
+  CHECK(times(text[DUMP_PLAN], "\n") == s.steps + 2, "a line per step");
+  CHECK(times(svg[DUMP_GRAPH], "<g><title>step") == s.steps, "a box per step");
+  check_lifetimes(text[DUMP_MEMORY], s.arena_bytes);
+  for (int k = 0; k < DUMP_KINDS; k++) {
+    free(text[k]);
+    free(svg[k]);
+  }
+  plan_free(p);
+  CHECK(!setenv("PRLX_DUMP", "/nonexistent", 1), "setenv");
+  CHECK(plan_new(n.g, 1, &n.loss, NULL, &p, &e) == ST_IO && strstr(e.msg, "/nonexistent"),
+        "PRLX_DUMP: %s", e.msg);
+  unsetenv("PRLX_DUMP");
+  net_free(&n);
+}
+
 int main(void) {
+  test_dump();
   test_plans_in_threads();
   test_custom();
   test_philox();

@@ -30,6 +30,7 @@ typedef struct Tool {
   X(convert, "NIfTI volume -> float32 .nii or .nii.gz, affine and units kept")                    \
   X(info, "show what is in a dataset, network, safetensors, NIfTI or PNG file")                   \
   X(check, "what this machine and this build can do; bundled files")                              \
+  X(dump, "what the planner did with a model: graph, steps, memory; as SVG, too")                 \
   X(bench, "speed next to the measured peak of this machine")                                     \
   X(import, "networks and weights of Python programs -> .safetensors")                            \
   X(export, "networks and weights -> .safetensors for Python programs")                           \
