@@ -1,7 +1,7 @@
 #!/bin/sh
 # The documents tell the truth about the sources: in a table with a `file` and a `function` in its
 # last two columns each function is defined in that file, and every path that a document names in
-# backquotes or links to is there.
+# backquotes or links to is there, and README.md lists the commands that there are.
 # usage: sh test/house/maps.sh
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT INT TERM
@@ -42,5 +42,18 @@ for doc in *.md docs/*.md test/README.md test/golden/README.md data/README.md pa
     ok $? "$doc names $path, which is not there"
   done <"$T/paths"
 done
+
+# Commands: the table of README.md and TOOL_LIST name the same ones.
+sed -n 's/^  X(\([a-z_]*\), ".*/\1/p' tools/cli/tool.h | tr _ - | sort >"$T/commands"
+sed -n '/^## Commands/,/^## /p' README.md | grep '^|' | grep -o '`[^`]*`' | tr -d '`' |
+  sed -n 's/^prlx \([a-z][a-z-]*\).*/\1/p; s/^\([a-z][a-z-]*\)$/\1/p' | sort -u >"$T/named"
+while read -r name; do
+  grep -q -x -e "$name" "$T/named"
+  ok $? "README.md has no row of the command $name"
+done <"$T/commands"
+while read -r name; do
+  grep -q -x -e "$name" "$T/commands"
+  ok $? "README.md names the command $name, which is not in tools/cli/tool.h"
+done <"$T/named"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
