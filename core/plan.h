@@ -104,6 +104,8 @@ typedef struct PlanStats {
   int steps;
   double flop; /* of one run: 2 x multiply-adds of convolutions and matrix products */
 } PlanStats;
+
+/* What the plan takes and does. */
 PlanStats plan_stats(const Plan *p);
 
 /* Per-step profile: call plan_profile(p, true), run, then plan_report prints a table (name, shape,

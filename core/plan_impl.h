@@ -105,6 +105,7 @@ struct Plan {
   bool leaves_done;
 };
 
+/* The value whose memory v uses. */
 static inline Val plan_root(const Plan *p, Val v) {
   while (p->v[v].root != v) v = p->v[v].root;
   return v;

@@ -5,11 +5,13 @@
 #define PRLX_ANY_CUH
 #include "cuda/cuda.h"
 
+/* Element i of an array of type t, as float. */
 static __device__ __forceinline__ float ld_any(const void *p, DType t, int64_t i) {
   if (t == DT_F32) return ((const float *)p)[i];
   return t == DT_F16 ? ld((const __half *)p, i) : ld((const __nv_bfloat16 *)p, i);
 }
 
+/* And back. */
 static __device__ __forceinline__ void st_any(void *p, DType t, int64_t i, float x) {
   if (t == DT_F32)
     ((float *)p)[i] = x;

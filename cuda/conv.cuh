@@ -30,6 +30,8 @@ typedef struct FastDiv {
   uint32_t m;
   uint32_t s;
 } FastDiv;
+
+/* For a divisor d >= 1. */
 static inline FastDiv fast_div(uint32_t d) {
   FastDiv f = {d, 0, 0};
   while ((1ull << f.s) < d) f.s++;
@@ -37,6 +39,7 @@ static inline FastDiv fast_div(uint32_t d) {
   return f;
 }
 
+/* n / f.d. */
 static __device__ __forceinline__ uint32_t div_by(uint32_t n, FastDiv f) {
   return (__umulhi(n, f.m) + n) >> f.s;
 }
@@ -149,6 +152,7 @@ typedef struct ConvJob {
   Chain chain;
 } ConvJob;
 
+/* Layouts whose result is a set of kernels, not an image. */
 static inline __host__ __device__ bool is_weight_gradient(int layout) {
   return layout == LAYOUT_MN || layout == LAYOUT_DW;
 }
@@ -161,6 +165,8 @@ typedef struct Column {
   int y;
   int x;
 } Column;
+
+/* Column `col` of class c of the job j. */
 static __device__ __forceinline__ Column column_at(const ConvJob &j, const ConvClass &c,
                                                    uint32_t col) {
   Column r = {-1, 0, 0, 0};
@@ -179,6 +185,7 @@ static __device__ __forceinline__ Column column_at(const ConvJob &j, const ConvC
   return r;
 }
 
+/* Element i of an array of `type` (DType), as float; and back. */
 static __device__ __forceinline__ float load_as(const void *p, int type, int64_t i) {
   return type == DT_F32   ? ((const float *)p)[i]
          : type == DT_F16 ? ld((const __half *)p, i)
@@ -283,6 +290,8 @@ typedef struct PackMap {
   int64_t top;
   int64_t left;
 } PackMap;
+
+/* On the stream of c; hp x wp, top and left as the job wants them. */
 void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p);
 
 /* Weights [co][ci][kh][kw] as the rows of each class of j: m = co, k = (ky, kx, ci), or,
@@ -296,9 +305,14 @@ bool conv_pack_fits(const ConvGeom *g);
 /* 1x1 convolutions with at most THIN channels on one side (toRGB, fromRGB): bound by memory, on
  * FMA. False: not this shape. */
 enum { THIN = 4 };
+
+/* Whether it is of this shape; bytes of scratch that it wants; the launch, with the loop in the
+ * store (or an empty chain). */
 bool conv_thin_fits(const ConvGeom *g);
 size_t conv_thin_scratch(const CudaCtx *c, const ConvGeom *g);
 void conv_thin(const CudaCtx *c, const ConvGeom *g, const DevStep *s, const Chain *chain);
+
+/* Operand `slot` of a step; NULL: absent. */
 static inline const void *conv_arg(const DevStep *s, int slot) {
   return slot < s->nargs ? s->arg[slot] : NULL;
 }

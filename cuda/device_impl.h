@@ -25,6 +25,8 @@ typedef struct CudaBackend {
   char *down;
   char name[64];
 } CudaBackend;
+
+/* The backend behind the pointer that core knows. */
 static inline CudaBackend *of(Backend *b) { return (CudaBackend *)b; }
 
 /* Turns a failed call of the runtime into an Error: ST_OK, ST_NOMEM or ST_INTERNAL. */

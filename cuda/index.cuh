@@ -13,6 +13,7 @@ typedef struct FastDiv {
   uint32_t s;
 } FastDiv;
 
+/* For a divisor d >= 1; and n / f.d. */
 static inline FastDiv fastdiv_of(int64_t d) {
   FastDiv f = {(uint32_t)d, 0, 0};
   uint32_t l = 0;
@@ -28,7 +29,10 @@ static __device__ __forceinline__ uint32_t fastdiv(uint32_t n, const FastDiv &f)
   return f.d == 1 ? n : __umulhi(n, f.m) >> f.s;
 }
 
+/* Whether offsets of n elements fit in 31 bits. */
 static inline bool cuda_fits32(int64_t n) { return n < ((int64_t)1 << 31); }
+
+/* a / b rounded up. */
 static inline int64_t cuda_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* pointwise.cu: ST_INVALID, more than 2^31-1 elements */

@@ -21,6 +21,7 @@
 #define PRLX_SM75 0
 #endif
 
+/* An address of shared memory as PTX wants it. */
 static __device__ __forceinline__ uint32_t shared_address(const void *p) {
   return (uint32_t)__cvta_generic_to_shared(p);
 }
@@ -49,6 +50,7 @@ static __device__ __forceinline__ void mma_tf32(float d[4], const uint32_t a[4],
 #endif
 }
 
+/* The same with halves: m16n8k16. */
 static __device__ __forceinline__ void mma_f16(float d[4], const uint32_t a[4],
                                                const uint32_t b[2]) {
 #if PRLX_SM75
@@ -65,6 +67,7 @@ static __device__ __forceinline__ void mma_f16(float d[4], const uint32_t a[4],
 #endif
 }
 
+/* The same with bfloat16: m16n8k16. */
 static __device__ __forceinline__ void mma_bf16(float d[4], const uint32_t a[4],
                                                 const uint32_t b[2]) {
 #if PRLX_SM75
@@ -105,6 +108,7 @@ static __device__ __forceinline__ void cp_async16(void *shared, const void *glob
 #endif
 }
 
+/* The same with 4 bytes. */
 static __device__ __forceinline__ void cp_async4(void *shared, const void *global, bool valid) {
 #if PRLX_SM75
   *(uint32_t *)shared = valid ? *(const uint32_t *)global : 0u;
@@ -115,6 +119,7 @@ static __device__ __forceinline__ void cp_async4(void *shared, const void *globa
 #endif
 }
 
+/* Ends a group of copies. */
 static __device__ __forceinline__ void cp_async_commit(void) {
 #if !PRLX_SM75
   asm volatile("cp.async.commit_group;" ::: "memory");

@@ -123,6 +123,7 @@ static inline int pw_threads(const PwDev *d) {
   return d->nslot <= 3 ? 256 : d->nslot <= 7 ? 128 : 64;
 }
 
+/* Bytes of dynamic shared memory of a block. */
 static inline size_t pw_slot_bytes(const PwDev *d, int threads) {
   /* never 0: the kernels take the address of dynamic shared memory */
   return 16 + (size_t)d->nslot * PW_VEC * sizeof(float) * (size_t)threads;
@@ -143,6 +144,7 @@ static __device__ __forceinline__ uint32_t pw_bits(const PwArg &a, uint32_t at) 
   return a.type == DT_F32 ? ((const uint32_t *)a.p)[at] : ((const uint16_t *)a.p)[at];
 }
 
+/* Four registers from 16 aligned bytes. */
 static __device__ __forceinline__ void pw_vector(const uint4 *p, uint32_t *raw) {
   const uint4 u = *p;
   raw[0] = u.x;
@@ -172,12 +174,14 @@ static __device__ __forceinline__ void pw_issue(const PwArg &a, int outer, const
   }
 }
 
+/* One number from its bits. */
 static __device__ __forceinline__ float pw_number(uint32_t bits, int type) {
   return type == DT_F32   ? __uint_as_float(bits)
          : type == DT_F16 ? __half2float(__ushort_as_half((unsigned short)bits))
                           : __uint_as_float(bits << 16);
 }
 
+/* What pw_issue left in raw, as PW_VEC floats. */
 static __device__ __forceinline__ void pw_unpack(const PwArg &a, int valid, const uint32_t *raw,
                                                  float *x) {
   if (a.mode == PW_ONE) {
@@ -197,6 +201,7 @@ static __device__ __forceinline__ void pw_unpack(const PwArg &a, int valid, cons
   }
 }
 
+/* y moved into -c..c. */
 static __device__ __forceinline__ float pw_limit(float y, float c) {
   return y > c ? c : y < -c ? -c : y;
 }
@@ -271,6 +276,7 @@ typedef struct PwPlace {
   int nthreads;
 } PwPlace;
 
+/* Issues the argument of step k, if it has one, into raw. */
 static __device__ __forceinline__ void pw_ahead(const PwDev &d, const PwPlace &at, int k,
                                                 uint32_t *raw) {
   const int src = k < d.nop ? d.op[k].src : (int)PW_ACC;

@@ -133,6 +133,8 @@ typedef struct PaperBuild {
   Status s;
   Error *e;
 } PaperBuild;
+
+/* One step: its id, seconds for the estimate, outputs, and the command as printf makes it. */
 Step *paper_add(PaperBuild *b, const char *id, double seconds, const char *outputs, const char *fmt,
                 ...) __attribute__((format(printf, 5, 6)));
 

@@ -107,6 +107,8 @@ const PaperFid *numbers_fid(const PaperNumbers *q, const PaperAug *a, bool with_
 
 /* Charts, also as SVG in OUT/figures; one without data has no panels. Free each. */
 enum { CHART_FOREST, CHART_HELPS, CHART_SWEEP, CHART_FIGURE8, PAPER_CHARTS };
+
+/* Fills all of them, with a chart for each kind. */
 Status figures_charts(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e);
 
 /* Figures 2, 6, 7, 9, 10 as PNG */

@@ -3,5 +3,7 @@
 #ifndef PRLX_HELP_H
 #define PRLX_HELP_H
 #include "tools/cli/tool.h"
+
+/* Prints the list of commands to standard output. Returns the exit code. */
 int help_overview(const Tool *tools, int n);
 #endif

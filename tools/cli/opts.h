@@ -24,7 +24,7 @@
 #define PRLX_OPTS_H
 #include "core/base.h"
 typedef struct IntList {
-  int64_t *v;
+  int64_t *v; /* [n] */
   int n;
 } IntList;
 typedef enum {
@@ -89,22 +89,26 @@ typedef struct OptSpec {
  * stderr). Also sets the worker threads and the global `tool_quiet` from the common options. */
 int opts_parse(OptSpec *s, int argc, char **argv);
 
-/* the lists of RANGE options; done already when opts_parse did not return -1 */
+/* Frees the lists of RANGE options; done already when opts_parse did not return -1. */
 void opts_free(OptSpec *s);
+
+enum { OPTS_TEXT = 8192 }; /* bytes for the text of any value: a path, or a list of them */
 
 /* For --resume: the text of an option's value, and setting it as if it had been on the command
  * line. False: no such option, or bad text. */
-enum { OPTS_TEXT = 8192 }; /* bytes for the text of any value: a path, or a list of them */
 bool opts_text(const Opt *o, char *buf, size_t n);
 bool opts_set(OptSpec *s, const char *name, const char *text);
 
 /* --device and --precision (index into auto|strict|tf32|f16|bf16) of the last opts_parse;
  * tools/cli/device.h acts on them. */
 enum { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+
+/* The two; opts_given: was this option on the command line? opts_help: the help text, to
+ * standard output. */
 int opts_device(void);
 int opts_precision(void);
-bool opts_given(const OptSpec *s, const char *name); /* was it on the command line? */
-void opts_help(const OptSpec *s);                    /* to stdout */
+bool opts_given(const OptSpec *s, const char *name);
+void opts_help(const OptSpec *s);
 
 /* Edit distance (insert, delete, replace, swap of neighbours); used for "did you mean". */
 int opts_distance(const char *a, const char *b);

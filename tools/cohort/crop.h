@@ -39,7 +39,11 @@ typedef struct Brain {
 /* where: "" or "TABLE: row 7: ", put before messages. paths by Channel, NULL where absent. */
 Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r,
                   const char *where, Error *e);
+
+/* Also of an empty one. */
 void brain_free(Brain *b);
+
+/* The lesion of this label, or NULL. */
 const CropLesion *brain_find(const Brain *b, int id);
 
 /* Adds to what to tell: printf; and what a header's reader warned of. */
@@ -65,11 +69,14 @@ typedef struct CropPatch {
   int64_t holes[CH_COUNT];  /* voxels that NaN touched */
   bool uncovered[CH_COUNT]; /* the channel does not reach the middle of the lesion */
 } CropPatch;
+
+/* The patch of lesion l; patch_free(p), also of an empty one. */
 Status brain_patch(const Brain *b, const CropLesion *l, const CropRule *r, CropPatch *p, Error *e);
 void patch_free(CropPatch *p);
 
 /* ---- lesions.tsv with free columns (crop_table.c) ---- */
-/* cell[row * MAX_COLUMNS + col], NULL = n/a */
+
+/* cell[row * MAX_COLUMNS + col], NULL = n/a. */
 typedef struct Table {
   char **col;
   int ncol;
@@ -77,13 +84,23 @@ typedef struct Table {
   int nrow;
 } Table;
 enum { MAX_COLUMNS = 96 };
+
+/* Adds the rows of a .tsv file, with its columns. */
 Status table_add_tsv(Table *t, const char *path, Error *e);
+
+/* One more row of n/a. */
 Status table_new_row(Table *t, Error *e);
 
-/* in the last row */
+/* A cell of the last row; a new column where there is none of this name. */
 Status table_set(Table *t, const char *col, const char *value, Error *e);
-const char *table_get(const Table *t, int row, const char *col); /* "" */
+
+/* A cell, owned by t; "" where it is n/a. */
+const char *table_get(const Table *t, int row, const char *col);
+
+/* Writes it whole or not at all. */
 Status table_save(const Table *t, const char *path, Error *e);
+
+/* Also of an empty one. */
 void table_free(Table *t);
 
 /* ---- patches and rows of one run (crop_rows.c) ---- */

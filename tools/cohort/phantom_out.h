@@ -31,11 +31,14 @@ typedef struct PhantomOut {
  * written last, so a folder with one is complete. */
 Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
                  const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e);
+
+/* Which rows keep a slice for the sheets. */
 void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n);
 
 /* Volumes (ppm on disk) and sidecar of one lesion; any thread. */
 Status out_lesion(const PhantomOut *o, PhantomRow *row, Error *e);
 
+/* Pictures of some lesions of each class: DIR/sheet_*.png. */
 Status out_sheets(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
 
 /* ---- phantom_tables.c ---- */
@@ -45,11 +48,15 @@ void out_name(const PhantomRow *row, PatchKind kind, char out[PATCH_NAME]);
 /* dataset_description.json, README, participants.tsv, lesions.tsv with their descriptions; the
  * table of lesions comes last. */
 Status out_tables(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
+
+/* Frees what out_begin took. */
 void out_end(PhantomOut *o);
 
 /* Cells of the columns of truth, and the row of column names of the slabs' table. */
 void out_truth_cells(TsvWriter *t, const PhantomLesion *l);
 void out_slab_header(TsvWriter *t);
+
+/* The descriptions that a data set in dir needs: dataset_description.json, sidecars of tables. */
 Status out_describe_slabs(const PhantomOut *o, const char *dir, Error *e);
 
 /* ---- slabs ---- */
@@ -57,5 +64,7 @@ Status out_describe_slabs(const PhantomOut *o, const char *dir, Error *e);
 Status out_slab_begin(const PhantomOut *o, TsvWriter *table, Error *e);
 Status out_slab(const PhantomOut *o, TsvWriter *table, int number, const PhantomSlab *s, Error *e);
 Status out_slab_end(const PhantomOut *o, TsvWriter *table, Error *e);
-double out_kappa(const PhantomRow *rows, int n); /* Cohen's kappa of the two readers */
+
+/* Cohen's kappa of the two readers. */
+double out_kappa(const PhantomRow *rows, int n);
 #endif

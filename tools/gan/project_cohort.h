@@ -33,6 +33,8 @@ typedef struct DenoiseInfo {
   const double *lpips;
   int steps;
 } DenoiseInfo;
+
+/* Files go below DIR. ST_IO: cannot be written. */
 Status targets_write(const CohortTargets *t, const Dataset *in, const float *img, int64_t done,
                      const char *dir, const DenoiseInfo *info, int *written, Error *e);
 #endif

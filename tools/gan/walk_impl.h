@@ -52,5 +52,6 @@ double walk_distance(const Walk *k, int64_t i);
  * disc 0. Needs no mask, so it is a rough measure. */
 double walk_crest(const float *img, int h, int w, double *radius);
 
+/* Also of a zeroed one. */
 void walk_free(Walk *k);
 #endif

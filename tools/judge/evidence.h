@@ -129,18 +129,22 @@ typedef struct Evidence {
   int asked;
   EvNear near;
 } Evidence;
+
+/* Also of a zeroed one. */
 void evidence_free(Evidence *ev);
 
 /* ---- evidence_load.c ---- */
-/* denoised images, w, distances, targets, table of lesions */
+/* Denoised images, w, distances, targets, table of lesions. */
 Status evidence_open(Evidence *ev, const char *dir, Error *e);
 
-/* --synthetic: a data set, limit > 0: so many of it, evenly spaced */
+/* --synthetic: a data set, limit > 0: so many of it, evenly spaced. */
 Status evidence_open_images(Evidence *ev, const char *path, int limit, Error *e);
 
-/* --cohort: masks, true rim, truth_* columns */
+/* --cohort: masks, true rim, truth_* columns. */
 Status evidence_truth(Evidence *ev, Error *e);
-Status evidence_scores(Evidence *ev, Error *e); /* --model */
+
+/* --model: rim scores by every classifier of the path. */
+Status evidence_scores(Evidence *ev, Error *e);
 
 /* Values of the first channel at -1 and 1 in ppb; false: unknown scale. */
 bool image_ppb(const Dataset *d, int64_t i, double limits[2]);
@@ -153,18 +157,24 @@ void evidence_later_visits(Evidence *ev, const Cohort *c, const Lesion *own, EvL
 /* ---- evidence_near.c ---- */
 /* Opens --train and finds the neighbours of ev->d; ST_INTERRUPTED after Ctrl-C. */
 Status evidence_near(Evidence *ev, Error *e);
+
+/* Also of a zeroed one. */
 void near_free(EvNear *near);
 
 /* ---- evidence_table.c ---- */
-Status evidence_gather(Evidence *ev, Error *e);       /* per image -> per lesion */
-Status evidence_tables(const Evidence *ev, Error *e); /* evidence.tsv, summary.tsv */
+
+/* Per image -> per lesion. */
+Status evidence_gather(Evidence *ev, Error *e);
+
+/* Writes evidence.tsv and summary.tsv. */
+Status evidence_tables(const Evidence *ev, Error *e);
 
 /* One number of a lesion as the summary sees it: EvNumber, then changes, calls and flags; name
  * NULL: there is none. */
 const char *summary_name(int k);
 double summary_value(const Evidence *ev, const EvLesion *r, int k);
 
-/* subject_lesion_zNN or the name of a training image */
+/* subject_lesion_zNN or the name of a training image, in out. */
 const char *ev_train_name(const Evidence *ev, int64_t image, char out[160]);
 
 /* ---- evidence_words.c ---- */
@@ -172,5 +182,7 @@ const char *ev_train_name(const Evidence *ev, int64_t image, char out[160]);
 Status evidence_words(const Evidence *ev, char *text, size_t n, Error *e);
 
 /* ---- evidence_page.c ---- */
+
+/* DIR/report.html. */
 Status evidence_pages(const Evidence *ev, const char *words, Error *e);
 #endif

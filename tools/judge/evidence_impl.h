@@ -34,6 +34,8 @@ typedef enum {
   SUBSETS
 } Subset;
 extern const char *const subset_name[SUBSETS];
+
+/* Whether the lesion is of the subset; how many are. */
 bool subset_has(const EvLesion *r, Subset s);
 int64_t subset_size(const Evidence *ev, Subset s);
 

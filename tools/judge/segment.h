@@ -38,12 +38,16 @@ typedef struct SegScores {
   int64_t *with;
   int64_t *without;
 } SegScores;
+
+/* Room for the lesions of d in so many runs; freeing an empty one is allowed. */
 Status seg_scores_new(SegScores *s, const RimSlices *d, int runs, Error *e);
 void seg_scores_free(SegScores *s);
 
 /* prob [n,h,w] of one run. */
 Status seg_scores_add(SegScores *s, int run, const RimSlices *d, const real *prob, double threshold,
                       Error *e);
+
+/* Means over the runs, after the last seg_scores_add. */
 void seg_scores_mean(SegScores *s);
 
 /* DIR/predictions.tsv (lesions), DIR/metrics.tsv, table on stdout. sd: over the runs; interval:
@@ -54,6 +58,8 @@ typedef struct SegReport {
   double level;
   double threshold;
 } SegReport;
+
+/* Writes the two tables and prints the summary. */
 Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Error *e);
 
 /* Paired difference to another run's predictions.tsv on the same lesions: DIR/comparison.tsv and
@@ -71,6 +77,8 @@ typedef struct JudgeArgs {
   int show;
   double level;
 } JudgeArgs;
+
+/* Do generated masks lie on generated rims? Prints and writes what `prlx segment --judge` says. */
 Status segment_judge(const JudgeArgs *a, Error *e);
 
 /* ---- pictures ---- */

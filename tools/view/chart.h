@@ -25,14 +25,17 @@ typedef struct Chart {
   int width;
 } Chart;
 
-/* colours; a panel shows at most so many sets */
+/* Colours; a panel shows at most so many sets. */
 enum { CHART_SETS = 6 };
 
+/* Panels in so many columns; free with chart_free, also after an error. */
 void chart_begin(Chart *c, int columns);
 void chart_free(Chart *c);
-Status chart_write(const Chart *c, const char *path, Error *e); /* white background; atomic */
 
-/* as a figure; colours follow the page, light or dark. caption may be NULL */
+/* As an SVG file with a white background, whole or not at all. */
+Status chart_write(const Chart *c, const char *path, Error *e);
+
+/* As a figure; colours follow the page, light or dark. caption may be NULL. */
 void chart_report(const Chart *c, Report *r, const char *caption);
 
 /* A chart_write file of another command as a figure; a missing file leaves a note in its place. */
@@ -46,6 +49,8 @@ typedef struct ChartSet {
   const double *v;
   int64_t n;
 } ChartSet;
+
+/* One panel. Errors are sticky until chart_write. */
 void chart_histogram(Chart *c, const char *title, const char *x_label, int sets, const ChartSet *s,
                      double ref, const char *ref_text);
 
@@ -59,6 +64,8 @@ typedef struct ChartBar {
   double lo;
   double hi;
 } ChartBar;
+
+/* One panel of n bars. */
 void chart_bars(Chart *c, const char *title, const char *x_label, int series,
                 const char *const *series_name, int n, const ChartBar *b, double ref,
                 const char *ref_text);
@@ -78,6 +85,8 @@ enum {
   CHART_POINTS = 4 /* a dot at every value */,
   CHART_ZERO = 8 /* y axis from 0 */
 };
+
+/* One panel of n lines; flags: CHART_*. */
 void chart_lines(Chart *c, const char *title, const char *x_label, const char *y_label, int n,
                  const ChartLine *l, int flags);
 
@@ -95,6 +104,8 @@ typedef struct ChartRow {
 } ChartRow;
 #define CHART_HEADING(text) \
   { text, NAN, NAN, NAN, NAN, NAN, NAN }
+
+/* One panel of n rows. */
 void chart_forest(Chart *c, const char *title, const char *x_label, int n, const ChartRow *r,
                   double ref, const char *ref_text);
 #endif

@@ -3,28 +3,33 @@
 #ifndef PRLX_REPORT_H
 #define PRLX_REPORT_H
 #include "core/base.h"
-/* errors are sticky until report_write */
+
+/* Errors are sticky until report_write. */
 typedef struct Report {
-  char *s;
+  char *s; /* the page so far: len bytes of cap */
   size_t len;
   size_t cap;
   Status status;
   const char *rest; /* of the page's frame, behind its body */
 } Report;
+
+/* A page with its title; a heading. */
 void report_begin(Report *r, const char *title, const char *subtitle);
 void report_heading(Report *r, const char *text);
 
 /* A paragraph; the formatted text is escaped. */
 void report_text(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* set off: caveats */
+/* Set off: caveats. */
 void report_note(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A text with its own lines, as it is (escaped). */
 void report_pre(Report *r, const char *text);
 
-/* rows x cols cells, row-major; the first row is the head. NULL cells are empty. */
+/* cell [rows,cols]; the first row is the head. NULL cells are empty. */
 void report_table(Report *r, int rows, int cols, const char *const *cell);
 
-/* figures between these two stand side by side and wrap */
+/* Figures between these two stand side by side and wrap. */
 void report_figures_begin(Report *r);
 void report_figures_end(Report *r);
 
@@ -32,7 +37,7 @@ void report_figures_end(Report *r);
  * file leaves a note in its place. */
 void report_png(Report *r, const char *path, int width, const char *caption);
 
-/* NaN in y: a gap */
+/* n points; NaN in y: a gap. */
 typedef struct Curve {
   const char *name;
   const double *x;
@@ -58,11 +63,13 @@ void report_put_joined(Report *r, const char *text);
  * copies the hole's name, and returns what follows it; NULL: there was none, all of it is put. */
 const char *report_put_until(Report *r, const char *html, char name[32]);
 
-/* 1, 2 or 5 times a power of ten: about n intervals over the span */
+/* 1, 2 or 5 times a power of ten: about n intervals over the span. */
 double nice_step(double span, int n);
 
-/* closes the page, writes it atomically, frees the text */
+/* Closes the page, writes it whole or not at all (ST_IO, ST_NOMEM) and frees the text. */
 Status report_write(Report *r, const char *path, Error *e);
+
+/* Without writing. */
 void report_free(Report *r);
 
 /* Curves and sample sheets (first, last and some between, at most `sheets`) of a training run, from
