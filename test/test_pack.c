@@ -218,21 +218,21 @@ static void make_cohort(void) {
 /* lesion_read of a row with these files must fail with ST `code` and name the row and `word`. */
 static void refuse(const char *chi, const char *flair, const char *rim, const char *mask,
                    unsigned channels, ChiUnits units, const char *word) {
-  char t[700], warning[256];
+  char t[700], warning[LESION_WARNING];
   Cohort c;
   Error e = {0};
   LesionVolumes v;
   snprintf(t, sizeof t, "%ssub-1\t1\t%s\t%s\t%s\t%s\t1\t0\n", head, chi, flair, rim, mask);
   text("lesions.tsv", t);
   CHECK(cohort_open(&c, in_dir("lesions.tsv"), &e) == ST_OK, "%s", e.msg);
-  CHECK(lesion_read(&c, 0, channels, units, &v, warning, &e) != ST_OK &&
+  CHECK(lesion_read(&c, 0, channels, units, NAN_REFUSE, &v, warning, &e) != ST_OK &&
             strstr(e.msg, "lesions.tsv: row 2: ") && strstr(e.msg, word) && !strchr(e.msg, '\n'),
         "%s: %s", word, e.msg);
   cohort_free(&c);
 }
 
 static void test_lesion(void) {
-  char t[900], warning[256];
+  char t[900], warning[LESION_WARNING];
   Cohort c;
   Error e = {0};
   LesionVolumes v;
@@ -244,8 +244,8 @@ static void test_lesion(void) {
   CHECK(cohort_open(&c, in_dir("lesions.tsv"), &e) == ST_OK && c.n == 2 &&
             c.lesion[0].cls == CLASS_AMBIGUOUS && c.lesion[1].cls == CLASS_UNREAD,
         "%s", e.msg);
-  CHECK(lesion_read(&c, 0, 7, UNITS_PPM, &v, warning, &e) == ST_OK && !warning[0], "read: %s %s",
-        e.msg, warning);
+  CHECK(lesion_read(&c, 0, 7, UNITS_PPM, NAN_REFUSE, &v, warning, &e) == ST_OK && !warning[0],
+        "read: %s %s", e.msg, warning);
   int z[D];
   CHECK(lesion_slices(&v, SLICES_LESION, z) == 2 && z[0] == 2 && z[1] == 3,
         "lesion-bearing slices");
@@ -276,8 +276,8 @@ static void test_lesion(void) {
       CHECK(lim[4] == 0 && fabs(lim[5] - 2.5 * v.flair_median) < 1e-9, "FLAIR window");
   }
   lesion_free(&v);
-  CHECK(lesion_read(&c, 1, 1, UNITS_PPB, &v, warning, &e) == ST_OK && v.scale[CH_CHI] == 1 &&
-            !v.mask,
+  CHECK(lesion_read(&c, 1, 1, UNITS_PPB, NAN_REFUSE, &v, warning, &e) == ST_OK &&
+            v.scale[CH_CHI] == 1 && !v.mask,
         "ppb volume: %s", e.msg);
   lesion_free(&v);
   cohort_free(&c);

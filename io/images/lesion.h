@@ -4,26 +4,32 @@
 #define PRLX_LESION_H
 #include "io/images/chi_units.h"
 #include "io/images/cohort.h"
+#include "io/images/finite.h"
 #include "io/images/resample.h"
 #include "io/images/window.h"
 typedef enum { SLICES_LESION, SLICES_ALL, SLICES_CENTRAL } SliceRule;
 
 /* Volumes are [nz][ny][nx] on one grid, i fastest, and belong to the struct (lesion_free). */
 typedef struct LesionVolumes {
-  Grid grid;
-  float *vol[CH_COUNT];   /* as on disk (exactly); NULL when not asked for */
+  Grid grid;              /* axes nearest to right, anterior, superior */
+  float *vol[CH_COUNT];   /* the values on disk (exactly); NULL when not asked for */
   double scale[CH_COUNT]; /* times this: chi in ppb, others 1 */
   float *mask;            /* > 0 inside the lesion; NULL: the table has none */
   double flair_median;    /* of its positive voxels; 0 without FLAIR */
 } LesionVolumes;
 
-/* Reads the volumes of row i for channels (bit mask 1 << Channel; chi always) and the lesion mask.
- * ST_IO, ST_FORMAT: a file that cannot be read, a channel the row does not have, 4-D or other grids
- * among them; ST_NUMERIC: NaN or infinity; ST_INVALID: chi in another unit than said (BIDS: ppm).
- * The message names table, row and file. warning: 256 bytes, "" or what is odd. After an error v is
- * empty. */
-Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, LesionVolumes *v,
-                   char *warning, Error *e);
+/* Bytes of a warning of lesion_read. */
+enum { LESION_WARNING = 600 };
+
+/* Reads the volumes of row i for channels (bit mask 1 << Channel; chi always) and the lesion mask, all
+ * turned so that their axes run nearest to right, anterior, superior. They must lie on the voxels of
+ * chi, by sform or qform of either, or without codes by size. ST_IO, ST_FORMAT: a file that cannot be
+ * read, a channel the row does not have, 4-D or other grids among them; ST_NUMERIC: NaN or infinity
+ * where they are refused; ST_INVALID: chi in another unit than said (BIDS: ppm), a volume without
+ * codes on another grid. The message names table, row and file. warning: LESION_WARNING bytes, "" or
+ * what is odd. After an error v is empty. */
+Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, NanRule nan,
+                   LesionVolumes *v, char *warning, Error *e);
 
 /* Also of empty volumes. */
 void lesion_free(LesionVolumes *v);

@@ -30,6 +30,7 @@ typedef struct Args {
   const char *mask;
   int slices;
   int units;
+  int nan;
   int counts;
   int split;
   int as;
@@ -422,6 +423,7 @@ static int pack_run(Job *j, OptSpec *spec) {
   for (int k = 0; k < p->nch; k++) p->mask |= 1u << p->ch[k];
   p->slices = (SliceRule)a->slices;
   p->units = (ChiUnits)a->units;
+  p->nan = (NanRule)a->nan;
   p->clip = a->clip;
   p->allow_leak = a->allow_leak;
   p->side = a->size;
@@ -457,6 +459,8 @@ int tool_pack(int argc, char **argv) {
       OPT_CHOICE("slices", &a->slices, "lesion", "lesion|all|central",
                  "those with lesion mask; all but padding; the one with most of the lesion"),
       OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of the Chimap files (BIDS: ppm)"),
+      OPT_CHOICE("nan", &a->nan, "refuse", "refuse|zero|neighbours",
+                 "what stands in for NaN and infinity in a volume"),
       OPT_INT("size", &a->size, "64", 4, 1024,
               "pixels of a slice; other sizes are refused (prlx crop cuts patches)"),
       OPT_STR("mask", &a->mask, NULL, "FILE", "lesion mask of volumes that are given directly"),

@@ -30,6 +30,7 @@ typedef struct Pack {
   unsigned mask;
   SliceRule slices;
   ChiUnits units;
+  NanRule nan;
   bool allow_leak;
   bool clip;
   bool labels; /* classes are known */

@@ -42,7 +42,7 @@ typedef struct Slot {
   double *limits;
   ImageMark *mark;
   int nz;
-  char warning[256];
+  char warning[LESION_WARNING];
   Error err;
 } Slot;
 typedef struct Scan {
@@ -137,7 +137,7 @@ static void scan_one(void *ctx, int64_t i, int worker) {
   Scan *s = ctx;
   Slot *slot = &s->slot[i];
   LesionVolumes v;
-  if (lesion_read(slot->it->c, slot->it->row, s->p->mask, s->p->units, &v, slot->warning,
+  if (lesion_read(slot->it->c, slot->it->row, s->p->mask, s->p->units, s->p->nan, &v, slot->warning,
                   &slot->err) != ST_OK)
     return;
   scan_volumes(s->p, slot, &v, &slot->err);
@@ -256,8 +256,9 @@ static void fill_one(void *ctx, int64_t i, int worker) {
   const PackItem *it = s->it[i];
   const size_t per = (size_t)p->nch * (size_t)p->side * (size_t)p->side;
   LesionVolumes v;
-  char warning[256], where[400];
-  if (lesion_read(it->c, it->row, p->mask, p->units, &v, warning, &s->err[i]) != ST_OK) return;
+  char warning[LESION_WARNING], where[400];
+  if (lesion_read(it->c, it->row, p->mask, p->units, p->nan, &v, warning, &s->err[i]) != ST_OK)
+    return;
   if (memcmp(v.grid.dim, it->grid.dim, sizeof v.grid.dim))
     err_set(&s->err[i], ST_IO, "%s: the file changed while it was packed", pack_where(it, where));
   else

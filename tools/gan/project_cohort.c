@@ -213,9 +213,9 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
                          Dataset *d, int64_t *cap, Error *e) {
   const Lesion *l = &t->c.lesion[t->row[index]];
   LesionVolumes v;
-  char warning[256];
+  char warning[LESION_WARNING];
   int *z = NULL, nz;
-  TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e));
+  TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, NAN_REFUSE, &v, warning, e));
   if (warning[0]) fprintf(stderr, "prlx project: note: %s\n", warning);
   Status s = check_slices(t, r, l, &v, d, e);
   if (s != ST_OK) goto done;
@@ -409,8 +409,9 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
   const Lesion *l = &t->c.lesion[t->row[index]];
   LesionVolumes v;
   float *mask = NULL;
-  char warning[256], id[80], path[PATCH_KINDS][PATCH_NAME + 8], json[2400], src[600], net[600];
-  TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, &v, warning, e));
+  char warning[LESION_WARNING], id[80], path[PATCH_KINDS][PATCH_NAME + 8], json[2400], src[600],
+      net[600];
+  TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, NAN_REFUSE, &v, warning, e));
   snprintf(id, sizeof id, "%.60sdenoised", l->lesion);
   bids_json_text(l->chi, src, sizeof src);
   bids_json_text(info->network, net, sizeof net);

@@ -340,9 +340,10 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
   row->rim_ppb = truth_number(c, l, "truth_rim_ppb");
   ev->has_truth |= row->truth >= 0;
   LesionVolumes v;
-  char warning[256];
+  char warning[LESION_WARNING];
   Status s = ST_OK;
-  TRY(lesion_read(c, i, l->rim ? 1u << CH_RIM : 0, (ChiUnits)ev->a.units, &v, warning, e));
+  TRY(lesion_read(c, i, l->rim ? 1u << CH_RIM : 0, (ChiUnits)ev->a.units, NAN_REFUSE, &v, warning,
+                  e));
   if (v.grid.dim[0] != ev->d.w || v.grid.dim[1] != ev->d.h) {
     s = err_set(e, ST_INVALID,
                 "%s: row %d: slices of %lld x %lld voxels, denoised images of %d x %d; expected "
@@ -378,7 +379,7 @@ static Status target_from_cohort(Evidence *ev, const Cohort *c, int64_t i, const
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   const EvLesion *row = &ev->row[ev->lesion[i]];
   LesionVolumes v;
-  char warning[256];
+  char warning[LESION_WARNING];
   Status s = ST_OK;
   unsigned mask = 0;
   const int k = cohort_find(c, row->subject, row->scan, row->name);
@@ -386,7 +387,7 @@ static Status target_from_cohort(Evidence *ev, const Cohort *c, int64_t i, const
   if (k < 0)
     return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
                    c->table.path, row->name, row->subject);
-  TRY(lesion_read(c, k, mask, (ChiUnits)ev->a.units, &v, warning, e));
+  TRY(lesion_read(c, k, mask, (ChiUnits)ev->a.units, NAN_REFUSE, &v, warning, e));
   if (v.grid.dim[0] != d->w || v.grid.dim[1] != d->h || d->src->slice[i] >= v.grid.dim[2]) {
     s = err_set(
         e, ST_INVALID,
