@@ -152,4 +152,30 @@ static inline void add_voxels(Made *m, const Kind *k, size_t at) {
   for (int i = 0; i < 12; i++)
     put_value(m, at + (size_t)i * (size_t)k->bits / 8, k, value_of(k, i));
 }
+
+/* ---- axes ---- */
+/* How the axes of a stored volume run: axis[r] along right, anterior, superior and its sense. */
+typedef struct Axes {
+  const char *name; /* towards which i, j, k grow */
+  int axis[3];
+  int sign[3];
+} Axes;
+static const Axes axes[] = {
+    {"RAS", {0, 1, 2}, {1, 1, 1}},   {"LAS", {0, 1, 2}, {-1, 1, 1}},
+    {"LPS", {0, 1, 2}, {-1, -1, 1}}, {"LPI", {0, 1, 2}, {-1, -1, -1}},
+    {"ASR", {2, 0, 1}, {1, 1, 1}},   {"PIR", {2, 0, 1}, {1, -1, -1}},
+    {"SLP", {1, 2, 0}, {-1, -1, 1}}, {"IAR", {2, 1, 0}, {1, 1, -1}},
+    {"RSA", {0, 2, 1}, {1, 1, 1}},   {"PLS", {1, 0, 2}, {-1, -1, 1}},
+};
+
+/* The affine of a volume with these axes, voxels of voxel[stored axis] mm, first voxel at `at` mm. */
+static inline void axes_affine(const Axes *a, const double voxel[3], const double at[3],
+                               double A[16]) {
+  memset(A, 0, 16 * sizeof *A);
+  for (int r = 0; r < 3; r++) {
+    A[4 * r + a->axis[r]] = a->sign[r] * voxel[a->axis[r]];
+    A[4 * r + 3] = at[r];
+  }
+  A[15] = 1;
+}
 #endif

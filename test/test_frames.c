@@ -118,19 +118,6 @@ static void test_odd_files(void) {
 }
 
 /* ---- codes and axes ---- */
-/* How the axes of a stored volume run: axis[r] along right, anterior, superior and its sense. */
-typedef struct Axes {
-  const char *name; /* towards which i, j, k grow */
-  int axis[3];
-  int sign[3];
-} Axes;
-static const Axes axes[] = {
-    {"RAS", {0, 1, 2}, {1, 1, 1}},   {"LAS", {0, 1, 2}, {-1, 1, 1}},
-    {"LPS", {0, 1, 2}, {-1, -1, 1}}, {"LPI", {0, 1, 2}, {-1, -1, -1}},
-    {"ASR", {2, 0, 1}, {1, 1, 1}},   {"PIR", {2, 0, 1}, {1, -1, -1}},
-    {"SLP", {1, 2, 0}, {-1, -1, 1}}, {"IAR", {2, 1, 0}, {1, 1, -1}},
-    {"RSA", {0, 2, 1}, {1, 1, 1}},   {"PLS", {1, 0, 2}, {-1, -1, 1}},
-};
 /* sform code, qform code, which one counts: 's', 'q' or nothing */
 static const struct Codes {
   int s;
@@ -138,8 +125,8 @@ static const struct Codes {
   char counts;
 } codes[] = {{1, 0, 's'}, {0, 1, 'q'}, {2, 1, 's'}, {1, 1, 's'}, {0, 4, 'q'}, {0, 0, 0}};
 
-/* A quaternion for each set of axes, found by hand: the rotation part with the third column times
- * qfac. Row-major columns of +-1, so Shepperd's formula in its simplest cases. */
+/* Quaternion of a rotation whose entries are 0, 1 and -1 (row-major): Shepperd's formula in its
+ * simplest cases. */
 static void signed_quaternion(const double R[9], double bcd[3]) {
   const double t = R[0] + R[4] + R[8];
   if (t > -0.5) {
@@ -156,16 +143,6 @@ static void signed_quaternion(const double R[9], double bcd[3]) {
     if (R[2] + R[6] < 0) bcd[2] = -bcd[2];
   } else if (R[5] + R[7] < 0)
     bcd[2] = -bcd[2];
-}
-
-/* The affine of a volume of 2 x 3 x 2 voxels with these axes and first voxel at `at` mm. */
-static void axes_affine(const Axes *a, const double voxel[3], const double at[3], double A[16]) {
-  memset(A, 0, 16 * sizeof *A);
-  for (int r = 0; r < 3; r++) {
-    A[4 * r + a->axis[r]] = a->sign[r] * voxel[a->axis[r]];
-    A[4 * r + 3] = at[r];
-  }
-  A[15] = 1;
 }
 
 static void set_forms(Made *m, const Axes *a, const struct Codes *k, double shift) {
