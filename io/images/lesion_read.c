@@ -85,7 +85,7 @@ static Status turn_volume(const Reading *r, Nifti *n, const Grid *g, float **out
   }
   if (!(*out = mem_alloc((size_t)grid_voxels(to) * sizeof **out)))
     return err_set(e, ST_NOMEM, "%s: out of memory", n->path);
-  return resample(n->data, g, *out, to, INTERP_NEAREST, 0, e);
+  return grid_resample(n->data, g, *out, to, INTERP_NEAREST, 0, e);
 }
 
 static Status take_volume(Reading *r, Nifti *n, const char *what, const char *where, float **out,

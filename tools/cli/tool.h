@@ -27,7 +27,7 @@ typedef struct Tool {
   X(generate, "synthetic lesions from a network: PNG sheet, dataset")                             \
   X(project, "latent projection denoising of lesions")                                            \
   X(walk, "ways through the latent space: interpolation, mixing, truncation, directions")         \
-  X(convert, "NIfTI volume -> float32 .nii or .nii.gz, affine and units kept")                    \
+  X(convert, "NIfTI volume -> float32 .nii or .nii.gz, affine kept, in mm")                       \
   X(info, "show what is in a dataset, network, safetensors, NIfTI or PNG file")                   \
   X(check, "what this machine and this build can do; bundled files")                              \
   X(dump, "what the planner did with a model: graph, steps, memory; as SVG, too")                 \
