@@ -235,8 +235,16 @@ static void test_crafted(void) {
   CHECK(open_text("{}", 0, &e) == ST_OK && open_text("{}      ", 3, &e) == ST_FORMAT,
         "no tensors; data that nobody names is refused");
   CHECK(open_text("{" T("a", "[1]", "12", "16") "," T("b", "[ 1 , 2 ]", "0", "8") "}", 16, &e) ==
+                ST_FORMAT &&
+            strstr(e.msg, "hole"),
+        "a hole between tensors: %s", e.msg);
+  CHECK(open_text("{" T("a", "[2]", "8", "16") "}", 16, &e) == ST_FORMAT && strstr(e.msg, "hole"),
+        "a hole in front: %s", e.msg);
+  CHECK(open_text("{" T("a", "[1]", "8", "12") "," T("b", "[ 1 , 2 ]", "0", "8") "}", 12, &e) ==
             ST_OK,
-        "gap, white space: %s", e.msg);
+        "white space, any order: %s", e.msg);
+  CHECK(open_text("{\"__metadata__\":null," T("a", "[1]", "0", "4") "}", 4, &e) == ST_OK,
+        "metadata null: %s", e.msg);
   CHECK(open_text("{\"a\":{\"extra\":{\"k\":[1,-2.5e3,true,null,\"\\ud83d\\ude00\"]},\"dtype\":"
                   "\"U8\",\"shape\":[0,9223372036854775807],\"data_offsets\":[0,0]}}",
                   0, &e) == ST_OK,
@@ -258,6 +266,62 @@ static void test_crafted(void) {
             st_open(&f, in_dir("b"), &e) == ST_FORMAT && strstr(e.msg, "100 MB"),
         "header of 101 MB: %s", e.msg);
   CHECK(mem_live_count() == live, "nothing leaked");
+}
+
+/* Number types of the current format: widened exactly, or named and refused where used. */
+static void test_number_types(void) {
+  static const struct {
+    const char *type;
+    int bytes; /* of the first value */
+    uint64_t bits;
+    double value;
+  } k[] = {{"U16", 2, 65535, 65535},       {"U32", 4, 4294967295u, 4294967295.0},
+           {"U64", 8, 1ull << 53, 0x1p53}, {"F8_E4M3", 1, 0x38, 1},
+           {"F8_E4M3", 1, 0x7e, 448},      {"F8_E4M3", 1, 0x81, -0x1p-9},
+           {"F8_E4M3", 1, 0x7f, NAN},      {"F8_E5M2", 1, 0x3c, 1},
+           {"F8_E5M2", 1, 0x7b, 57344},    {"F8_E5M2", 1, 0xfc, -INFINITY},
+           {"F8_E5M2", 1, 0x01, 0x1p-16},  {"F8_E5M2", 1, 0x7d, NAN},
+           {"F8_E8M0", 1, 127, 1},         {"F8_E8M0", 1, 0, 0x1p-127},
+           {"F8_E4M3FNUZ", 1, 0x40, 1},    {"F8_E4M3FNUZ", 1, 0x7f, 240},
+           {"F8_E4M3FNUZ", 1, 0x80, NAN},  {"F8_E5M2FNUZ", 1, 0x40, 1},
+           {"F8_E5M2FNUZ", 1, 0x7f, 57344}};
+  Error e;
+  StFile f;
+  char h[200];
+  const char *p = in_dir("hand.safetensors");
+  for (int i = 0; i < COUNT_OF(k); i++) {
+    float v;
+    double d;
+    snprintf(h, sizeof h, "{\"a\":{\"dtype\":\"%s\",\"shape\":[1],\"data_offsets\":[0,%d]}}",
+             k[i].type, k[i].bytes);
+    CHECK(open_text(h, (size_t)k[i].bytes, &e) == ST_OK, "%s: %s", k[i].type, e.msg);
+    const int fd = open(p, O_WRONLY);
+    const ssize_t wrote = pwrite(fd, &k[i].bits, (size_t)k[i].bytes, (off_t)(8 + strlen(h)));
+    close(fd);
+    CHECK(wrote == k[i].bytes && st_open(&f, p, &e) == ST_OK, "%s: %s", k[i].type, e.msg);
+    st_to_f32(&f.tensor[0], &v);
+    st_to_f64(&f.tensor[0], &d);
+    CHECK(isnan(k[i].value) ? isnan(v) && isnan(d) : d == k[i].value && v == (float)d,
+          "%s %llx: %g, %g; expected %g", k[i].type, (unsigned long long)k[i].bits, (double)v, d,
+          k[i].value);
+    st_close(&f);
+  }
+  static const char *const named[] = {"C64", "F4", "F6_E2M3", "F6_E3M2"};
+  static const int bytes[] = {32, 2, 3, 3};
+  for (int i = 0; i < COUNT_OF(named); i++) {
+    snprintf(h, sizeof h, "{\"a\":{\"dtype\":\"%s\",\"shape\":[4],\"data_offsets\":[0,%d]}}",
+             named[i], bytes[i]);
+    CHECK(open_text(h, (size_t)bytes[i], &e) == ST_FORMAT && strstr(e.msg, named[i]) &&
+              !strstr(e.msg, "damaged"),
+          "%s is refused by name: %s", named[i], e.msg);
+    CHECK(st_open_any(&f, p, &e) == ST_OK && !strcmp(dtype_name(f.tensor[0].dtype), named[i]),
+          "%s can be looked at: %s", named[i], e.msg);
+    st_close(&f);
+  }
+  CHECK(open_text("{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", 2, &e) ==
+                ST_FORMAT &&
+            strstr(e.msg, "whole bytes"),
+        "three numbers of 4 bits: %s", e.msg);
 }
 
 /* Every truncation, then every byte replaced by several others: opening and reading may fail, never
@@ -601,6 +665,7 @@ int main(void) {
   test_half();
   test_round_trip();
   test_crafted();
+  test_number_types();
   test_hostile();
   test_atomic();
   test_checksums();

@@ -3,6 +3,7 @@
 #include "io/formats/safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -55,6 +56,7 @@ static Status list_grow(Reader *r, void **list, int n, int *cap, size_t item) {
 static Status read_meta(Reader *r) {
   if (r->meta_seen) return header_bad(r, "__metadata__ appears twice");
   r->meta_seen = true;
+  if (json_peek(&r->j) == 'n') return json_skip(&r->j) ? ST_OK : header_bad(r, NULL); /* null */
   if (!json_take(&r->j, '{')) return header_bad(r, NULL);
   if (json_try(&r->j, '}')) return ST_OK;
   do {
@@ -74,7 +76,10 @@ static Status read_shape(Reader *r, StTensor *t) {
   do {
     uint64_t d;
     if (!json_uint(&r->j, &d)) return header_bad(r, NULL);
-    if (t->shape.rank == MAX_RANK) return bad_tensor(r, t, "more than 6 axes");
+    if (t->shape.rank == MAX_RANK)
+      return err_set(r->e, ST_FORMAT,
+                     "%s: tensor \"%s\" has more than %d axes; expected at most that", r->f->path,
+                     str_shown(t->name, (char[80]){0}), MAX_RANK);
     t->shape.dim[t->shape.rank++] = (int64_t)d;
   } while (json_try(&r->j, ','));
   return json_take(&r->j, ']') ? ST_OK : header_bad(r, NULL);
@@ -103,7 +108,7 @@ static Status read_entry(Reader *r, StTensor *t) {
       while (k < DT_COUNT && strcmp(text, dtype_name((DType)k)) != 0) k++;
       mem_free(text);
       if (k == DT_COUNT)
-        return bad_tensor(r, t, "number type is none of F32 F16 BF16 F64 I64 I32 I16 I8 U8 BOOL");
+        return bad_tensor(r, t, "its number type is none of the format's (safetensors 0.8)");
       t->dtype = (DType)k;
     } else if (bit == 2) {
       TRY(read_shape(r, t));
@@ -121,14 +126,15 @@ static Status read_entry(Reader *r, StTensor *t) {
     return bad_tensor(r, t,
                       b > r->ndata ? "data lies beyond the end of the file (cut short?)"
                                    : "data_offsets run backwards");
-  size_t want = dtype_size(t->dtype);
+  size_t want = dtype_bits(t->dtype);
   bool fits = true, none = false;
   for (int i = 0; i < t->shape.rank; i++) {
     none |= t->shape.dim[i] == 0;
     fits = fits && (t->shape.dim[i] == 0 || mul_ok(want, (size_t)t->shape.dim[i], &want));
   }
-  if (!fits) return bad_tensor(r, t, "shape is impossibly large");
-  if ((none ? 0 : want) != b - a)
+  if (!fits && !none) return bad_tensor(r, t, "shape is impossibly large");
+  if (!none && want % 8) return bad_tensor(r, t, "its numbers do not fill whole bytes");
+  if ((none ? 0 : want / 8) != b - a)
     return bad_tensor(r, t, "shape and number type do not match the size of its data");
   t->data = r->data + a;
   t->bytes = b - a;
@@ -177,8 +183,8 @@ static int by_offset(const void *a, const void *b) {
   return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-/* p: room for a pointer to each tensor. Names occur once; data lies without overlap and without a
- * rest behind it. */
+/* p: room for a pointer to each tensor. Names occur once; data lies without overlap, without holes
+ * and without a rest behind it. */
 static Status check_tensors(Reader *r, void **p) {
   const StFile *f = r->f;
   for (int i = 0; i < f->ntensor; i++) p[i] = &f->tensor[i];
@@ -191,6 +197,8 @@ static Status check_tensors(Reader *r, void **p) {
     const StTensor *t = p[i];
     if (t->bytes && (const char *)t->data < end)
       return bad_tensor(r, t, "data overlaps that of another tensor");
+    if (t->bytes && (const char *)t->data > end)
+      return bad_tensor(r, t, "a hole before its data, which the format forbids");
     if (t->bytes) end = (const char *)t->data + t->bytes;
   }
   const char *stop = (const char *)r->data + r->ndata;
@@ -270,6 +278,22 @@ static Status read_file(StFile *f, Error *e) {
 }
 
 Status st_open(StFile *f, const char *path, Error *e) {
+  char b[80];
+  TRY(st_open_any(f, path, e));
+  for (int i = 0; i < f->ntensor; i++) {
+    const StTensor *t = &f->tensor[i];
+    if (dtype_readable(t->dtype)) continue;
+    const Status s = err_set(
+        e, ST_FORMAT,
+        "%s: tensor \"%s\" has numbers of type %s, which are not read here; expected %s", path,
+        str_shown(t->name, b), dtype_name(t->dtype), "F32, F16, BF16, F64, F8, integers or BOOL");
+    st_close(f);
+    return s;
+  }
+  return ST_OK;
+}
+
+Status st_open_any(StFile *f, const char *path, Error *e) {
   memset(f, 0, sizeof *f);
   f->path = mem_strdup(path);
   if (!f->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
@@ -348,6 +372,22 @@ static float bf16_to_float(uint16_t h) {
   return f;
 }
 
+/* Numbers of 8 bits: sign, exponent, mantissa. E4M3 and E5M2: Micikevicius et al. 2022 (E4M3 has no
+ * infinity, NaN is all ones); FNUZ: no -0, no infinity, 0x80 is NaN, one more in the bias; E8M0: a
+ * power of two (OCP microscaling formats 1.0), 0xff is NaN. */
+static float f8_to_float(uint8_t v, int mantissa, bool fnuz) {
+  const int bias = (mantissa == 3 ? 7 : 15) + fnuz, top = mantissa == 3 ? 15 : 31;
+  const int e = v >> mantissa & top, m = v & ((1 << mantissa) - 1);
+  const float sign = v & 0x80 ? -1 : 1;
+  if (fnuz && v == 0x80) return NAN;
+  if (!fnuz && mantissa == 3 && (v & 0x7f) == 0x7f) return NAN;
+  if (!fnuz && mantissa == 2 && e == top) return m ? NAN : sign * INFINITY;
+  if (!e) return sign * ldexpf((float)m, 1 - bias - mantissa);
+  return sign * ldexpf((float)(m + (1 << mantissa)), e - bias - mantissa);
+}
+
+static float e8m0_to_float(uint8_t v) { return v == 0xff ? NAN : ldexpf(1, v - 127); }
+
 /* The mapping need not be aligned, so every element is copied out. */
 #define LOAD(type, i)                                                        \
   ({                                                                         \
@@ -355,40 +395,66 @@ static float bf16_to_float(uint16_t h) {
     memcpy(&v_, (const char *)t->data + (size_t)(i) * sizeof v_, sizeof v_); \
     v_;                                                                      \
   })
-#define CONVERT(dst_type)                                                        \
-  int64_t n = shape_numel(t->shape);                                             \
-  switch (t->dtype) {                                                            \
-    case DT_F32:                                                                 \
-      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(float, i);         \
-      break;                                                                     \
-    case DT_F64:                                                                 \
-      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(double, i);        \
-      break;                                                                     \
-    case DT_F16:                                                                 \
-      for (int64_t i = 0; i < n; i++) dst[i] = half_to_float(LOAD(uint16_t, i)); \
-      break;                                                                     \
-    case DT_BF16:                                                                \
-      for (int64_t i = 0; i < n; i++) dst[i] = bf16_to_float(LOAD(uint16_t, i)); \
-      break;                                                                     \
-    case DT_I64:                                                                 \
-      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int64_t, i);       \
-      break;                                                                     \
-    case DT_I32:                                                                 \
-      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int32_t, i);       \
-      break;                                                                     \
-    case DT_I16:                                                                 \
-      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int16_t, i);                 \
-      break;                                                                     \
-    case DT_I8:                                                                  \
-      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int8_t, i);                  \
-      break;                                                                     \
-    case DT_U8:                                                                  \
-      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i);                 \
-      break;                                                                     \
-    case DT_BOOL:                                                                \
-      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i) != 0;            \
-      break;                                                                     \
-    case DT_COUNT: break;                                                        \
+#define CONVERT(dst_type)                                                               \
+  int64_t n = shape_numel(t->shape);                                                    \
+  switch (t->dtype) {                                                                   \
+    case DT_F32:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(float, i);                \
+      break;                                                                            \
+    case DT_F64:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(double, i);               \
+      break;                                                                            \
+    case DT_F16:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = half_to_float(LOAD(uint16_t, i));        \
+      break;                                                                            \
+    case DT_BF16:                                                                       \
+      for (int64_t i = 0; i < n; i++) dst[i] = bf16_to_float(LOAD(uint16_t, i));        \
+      break;                                                                            \
+    case DT_I64:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int64_t, i);              \
+      break;                                                                            \
+    case DT_I32:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(int32_t, i);              \
+      break;                                                                            \
+    case DT_I16:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int16_t, i);                        \
+      break;                                                                            \
+    case DT_I8:                                                                         \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(int8_t, i);                         \
+      break;                                                                            \
+    case DT_U8:                                                                         \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i);                        \
+      break;                                                                            \
+    case DT_BOOL:                                                                       \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint8_t, i) != 0;                   \
+      break;                                                                            \
+    case DT_U64:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(uint64_t, i);             \
+      break;                                                                            \
+    case DT_U32:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)LOAD(uint32_t, i);             \
+      break;                                                                            \
+    case DT_U16:                                                                        \
+      for (int64_t i = 0; i < n; i++) dst[i] = LOAD(uint16_t, i);                       \
+      break;                                                                            \
+    case DT_F8_E4M3:                                                                    \
+      for (int64_t i = 0; i < n; i++) dst[i] = f8_to_float(LOAD(uint8_t, i), 3, false); \
+      break;                                                                            \
+    case DT_F8_E5M2:                                                                    \
+      for (int64_t i = 0; i < n; i++) dst[i] = f8_to_float(LOAD(uint8_t, i), 2, false); \
+      break;                                                                            \
+    case DT_F8_E4M3FNUZ:                                                                \
+      for (int64_t i = 0; i < n; i++) dst[i] = f8_to_float(LOAD(uint8_t, i), 3, true);  \
+      break;                                                                            \
+    case DT_F8_E5M2FNUZ:                                                                \
+      for (int64_t i = 0; i < n; i++) dst[i] = f8_to_float(LOAD(uint8_t, i), 2, true);  \
+      break;                                                                            \
+    case DT_F8_E8M0:                                                                    \
+      for (int64_t i = 0; i < n; i++) dst[i] = e8m0_to_float(LOAD(uint8_t, i));         \
+      break;                                                                            \
+    default:                                                                            \
+      for (int64_t i = 0; i < n; i++) dst[i] = (dst_type)NAN;                           \
+      break; /* not readable: st_open refuses such a file */                            \
   }
 void st_to_f32(const StTensor *t, float *dst) {
   if (t->dtype == DT_F32) {

@@ -26,10 +26,15 @@ typedef struct StFile {
 } StFile;
 
 /* Read-only mmap; every field is checked against the file before anything is allocated: offsets in
- * range, not overlapping, size = shape x dtype, names unique, rank <= MAX_RANK. ST_IO: cannot be
- * opened; ST_FORMAT: anything else. The file must not be changed while it is open (a commit
- * replaces it, which is safe). st_close(f); after an error f is empty. */
+ * range, neither overlapping nor with holes between them, size = shape x dtype, names unique, rank <=
+ * MAX_RANK, number types that st_to_f32 can read. ST_IO: cannot be opened; ST_FORMAT: anything else.
+ * The file must not be changed while it is open (a commit replaces it, which is safe). st_close(f);
+ * after an error f is empty. */
 Status st_open(StFile *f, const char *path, Error *e);
+
+/* The same, but tensors of types that are known by name only (C64, F6, F4: dtype_readable) are let
+ * in: for those who look at names and shapes. */
+Status st_open_any(StFile *f, const char *path, Error *e);
 
 /* Also of an empty one. Every pointer into f ends here. */
 void st_close(StFile *f);
@@ -38,7 +43,8 @@ void st_close(StFile *f);
 const StTensor *st_find(const StFile *f, const char *name);
 const char *st_meta(const StFile *f, const char *key);
 
-/* Any dtype -> float or double, dst [numel]; conversion is exact where the type allows. */
+/* Any readable dtype -> float or double, dst [numel]; conversion is exact where the type allows.
+ * Others become NaN. */
 void st_to_f32(const StTensor *t, float *dst);
 void st_to_f64(const StTensor *t, double *dst);
 

@@ -61,9 +61,13 @@ static int print_tensors(const StFile *f, const char *match) {
   for (int i = 0; i < f->ntensor; i++) {
     const StTensor *t = &f->tensor[i];
     if (match && !strstr(t->name, match)) continue;
+    printf("  %-44s %-5s %-20s ", t->name, dtype_name(t->dtype), shape_str(t->shape, shape));
+    if (!shape_numel(t->shape) || !dtype_readable(t->dtype)) {
+      printf("%12s\n", shape_numel(t->shape) ? "type not read" : "no elements");
+      continue;
+    }
     Stats s = tensor_stats(t);
-    printf("  %-44s %-5s %-20s %12.5g %12.5g %12.5g %12.5g", t->name, dtype_name(t->dtype),
-           shape_str(t->shape, shape), s.min, s.max, s.mean, s.sd);
+    printf("%12.5g %12.5g %12.5g %12.5g", s.min, s.max, s.mean, s.sd);
     if (s.bad) printf("  %lld NOT FINITE", (long long)s.bad);
     printf("\n");
     bad += s.bad > 0;
@@ -134,7 +138,7 @@ static bool looks_like_network(const StFile *f) {
 
 static Status show_safetensors(const char *path, const char *match, bool brief, Error *e) {
   StFile f;
-  TRY(st_open(&f, path, e));
+  TRY(st_open_any(&f, path, e));
   Status s = ST_OK;
   const char *format = st_meta(&f, "format");
   double numbers = 0;
