@@ -10,7 +10,7 @@ typedef struct ZipEntry {
   uint64_t offset; /* of the data in the archive */
   uint64_t packed; /* bytes in the archive */
   uint64_t size;   /* bytes when expanded */
-  uint32_t crc;    /* of the expanded data */
+  uint32_t crc;    /* of the expanded data; stored and 0: not computed, as torch can be told to */
   bool deflated;   /* false: stored */
 } ZipEntry;
 typedef struct ZipFile {
@@ -35,7 +35,7 @@ void zip_close(ZipFile *z);
 const ZipEntry *zip_find(const ZipFile *z, const char *name);
 
 /* The content: *out points into the archive (stored; *own NULL) or to memory that the caller frees
- * (*own = *out, mem_free). CRC checked. ST_FORMAT: damaged, or larger than max bytes, which is
+ * (*own = *out, mem_free). CRC checked where there is one. ST_FORMAT: damaged, or larger than max bytes, which is
  * refused before anything is allocated; both pointers are NULL then. */
 Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t **out, void **own,
                 Error *e);

@@ -196,28 +196,6 @@ static bool looks_like_safetensors(const uint8_t *p, size_t n) {
   return n >= 9 && p[8] == '{' && len >= 2 && len <= n - 8;
 }
 
-/* "state_dict.x" -> "x": wrappers that training programs put around. When only a part of the
- * tensors is inside one, that part is the network. */
-static void strip_wrappers(Import *im) {
-  static const char *const wrapper[] = {
-      "state_dict.", "model_state_dict.", "params_ema.", "model.", "module.", "vgg16.", "vgg."};
-  for (int k = 0; k < COUNT_OF(wrapper); k++) {
-    size_t len = strlen(wrapper[k]);
-    int inside = 0;
-    for (int i = 0; i < im->ntensor; i++)
-      inside += !strncmp(im->tensor[i].name, wrapper[k], len) && im->tensor[i].name[len];
-    if (!inside || (inside < im->ntensor && k > 2)) continue;
-    for (int i = im->ntensor - 1; i >= 0; i--)
-      if (strncmp(im->tensor[i].name, wrapper[k], len) != 0 || !im->tensor[i].name[len])
-        import_drop(im, i);
-    for (int i = 0; i < im->ntensor; i++)
-      memmove(im->tensor[i].name, im->tensor[i].name + len, strlen(im->tensor[i].name + len) + 1);
-    if (im->dropped)
-      snprintf(im->dropped_what, sizeof im->dropped_what, "outside \"%.*s\"", (int)len - 1,
-               wrapper[k]);
-  }
-}
-
 static Status import_recognise(Import *im, Error *e) {
   const char *format = im->is_safetensors ? st_meta(&im->st, "format") : NULL;
   for (int k = 0; im->is_safetensors && k < im->st.nmeta; k++)
@@ -237,7 +215,7 @@ static Status import_recognise(Import *im, Error *e) {
         e, ST_FORMAT,
         "%s: no tensors in it; expected a state dict or networks; save model.state_dict()",
         im->path);
-  strip_wrappers(im);
+  TRY(import_unwrap(im, e));
   static Status (*const map[])(Import *, bool *, Error *) = {
       import_map_network, import_map_vgg, import_map_heads, import_map_inception};
   bool hit = false;

@@ -31,7 +31,7 @@ typedef struct Import {
   TorchFile torch;
   ImportKind kind;
   char title[192];    /* one line: what it is */
-  char container[32]; /* one word: how it is packed */
+  char container[64]; /* one line: how it is packed */
   char sha256[65];
   int sha_known; /* 1: the known or named checksum, 0: none known, -1: not the one in its name */
   char sha_note[160];
