@@ -77,6 +77,10 @@ Status import_write(const Import *im, const char *path, Error *e);
 /* The n of features.<n> of VGG16's 13 convolutions. */
 extern const int import_vgg_index[13];
 
+/* Names without the wrappers of training programs, before they are mapped (import_wrap.c): parts
+ * _orig_mod and module go, networks inside dicts become G_ema., G., D. */
+Status import_unwrap(Import *im, Error *e);
+
 /* Is it this kind of network (*hit)? Then names, kind, title and metadata become ours. ST_FORMAT:
  * it is, but broken or of a sort that is not computed here. */
 Status import_map_vgg(Import *im, bool *hit, Error *e);

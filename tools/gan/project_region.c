@@ -23,12 +23,12 @@ static Status mask_region(ProjectJob *j, const Cohort *c, int64_t k, Error *e) {
   const char *subject = src->subject[src->subject_of[l]];
   const int row = cohort_find(c, subject, src->scan ? src->scan[l] : "", src->name[l]);
   LesionVolumes v;
-  char warning[256];
+  char warning[LESION_WARNING];
   if (row < 0)
     return err_set(e, ST_INVALID,
                    "%s: no lesion %s of %s; expected the table that the targets come from",
                    c->table.path, src->name[l], subject);
-  TRY(lesion_read(c, row, 0, (ChiUnits)j->a.units, &v, warning, e));
+  TRY(lesion_read(c, row, 0, (ChiUnits)j->a.units, NAN_REFUSE, &v, warning, e));
   Status s = ST_OK;
   if (!v.mask)
     s = err_set(e, ST_INVALID,
