@@ -185,13 +185,14 @@ static __device__ __forceinline__ Column column_at(const ConvJob &j, const ConvC
   return r;
 }
 
-/* Element i of an array of `type` (DType), as float; and back. */
+/* Element i of an array of `type` (DType), as float. */
 static __device__ __forceinline__ float load_as(const void *p, int type, int64_t i) {
   return type == DT_F32   ? ((const float *)p)[i]
          : type == DT_F16 ? ld((const __half *)p, i)
                           : ld((const __nv_bfloat16 *)p, i);
 }
 
+/* And back. */
 static __device__ __forceinline__ void store_as(void *p, int type, int64_t i, float x) {
   if (type == DT_F32)
     ((float *)p)[i] = x;

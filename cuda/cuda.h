@@ -80,21 +80,28 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 /* After a launch: "cuda conv2d [64,512,8,8]: out of resources" as an Error. */
 Status cuda_check(const char *what, const DevStep *s, Error *e);
 
-/* Number types: load to float, store from float. */
+/* Element i of an array of any number type, as float. */
 static __device__ __forceinline__ float ld(const float *p, int64_t i) { return p[i]; }
+
+/* From half. */
 static __device__ __forceinline__ float ld(const __half *p, int64_t i) {
   return __half2float(p[i]);
 }
 
+/* From bfloat16. */
 static __device__ __forceinline__ float ld(const __nv_bfloat16 *p, int64_t i) {
   return __bfloat162float(p[i]);
 }
 
+/* And back, to the nearest. */
 static __device__ __forceinline__ void st(float *p, int64_t i, float x) { p[i] = x; }
+
+/* To half. */
 static __device__ __forceinline__ void st(__half *p, int64_t i, float x) {
   p[i] = __float2half_rn(x);
 }
 
+/* To bfloat16. */
 static __device__ __forceinline__ void st(__nv_bfloat16 *p, int64_t i, float x) {
   p[i] = __float2bfloat16_rn(x);
 }

@@ -13,7 +13,7 @@ typedef struct FastDiv {
   uint32_t s;
 } FastDiv;
 
-/* For a divisor d >= 1; and n / f.d. */
+/* For a divisor d >= 1. */
 static inline FastDiv fastdiv_of(int64_t d) {
   FastDiv f = {(uint32_t)d, 0, 0};
   uint32_t l = 0;
@@ -25,6 +25,7 @@ static inline FastDiv fastdiv_of(int64_t d) {
   return f;
 }
 
+/* n / f.d. */
 static __device__ __forceinline__ uint32_t fastdiv(uint32_t n, const FastDiv &f) {
   return f.d == 1 ? n : __umulhi(n, f.m) >> f.s;
 }

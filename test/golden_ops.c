@@ -190,9 +190,10 @@ static void op_fc(GoldRun *r, const char *c) {
 static void op_conv(GoldRun *r, const char *c) {
   Gold *g = r->g;
   Val x = in(r, c, "x"), w = in(r, c, "w");
-  Val y =
-      g_conv2d_resample(r->graph, x, w, gold_cfg_int(g, c, "up", 1), gold_cfg_int(g, c, "down", 1),
-                        gold_cfg_int(g, c, "padding", 0), gold_cfg_int(g, c, "flip_weight", 1));
+  const ResampledConv conv = {gold_cfg_int(g, c, "up", 1), gold_cfg_int(g, c, "down", 1),
+                              gold_cfg_int(g, c, "padding", 0),
+                              gold_cfg_int(g, c, "flip_weight", 1)};
+  Val y = g_conv2d_resample(r->graph, x, w, &conv);
   check(r, c, y, 2, (Arg[]){{"x", x}, {"w", w}});
 }
 
@@ -202,9 +203,10 @@ static void op_modconv(GoldRun *r, const char *c) {
   Gold *g = r->g;
   Val x = in(r, c, "x"), w = in(r, c, "w"), s = in(r, c, "s"), noise = 0, gx, d2[2];
   if (gold_has(g, tn(g, "in", c, "noise"))) noise = in(r, c, "noise");
-  Val y = g_modulated_conv(r->graph, x, w, s, noise, gold_cfg_int(g, c, "up", 1),
-                           gold_cfg_int(g, c, "padding", 0), gold_cfg_int(g, c, "demodulate", 1),
-                           gold_cfg_int(g, c, "flip_weight", 1));
+  const ModulatedConv conv = {{gold_cfg_int(g, c, "up", 1), 1, gold_cfg_int(g, c, "padding", 0),
+                               gold_cfg_int(g, c, "flip_weight", 1)},
+                              gold_cfg_int(g, c, "demodulate", 1)};
+  Val y = g_modulated_conv(r->graph, x, w, s, noise, &conv);
   gold_expect(r, y, tn(g, "out", c, "y"));
   Val L = check_grads(r, c, y, 4, (Arg[]){{"x", x}, {"w", w}, {"s", s}, {"noise", noise}});
   if (!gold_grads(r, L, 1, &x, &gx)) return;

@@ -16,8 +16,12 @@
 typedef real vreal __attribute__((vector_size(VBYTES)));
 typedef real vreal_u __attribute__((vector_size(VBYTES), aligned(sizeof(real)), may_alias));
 
-/* From and to memory, unaligned; one number in all lanes. */
+/* From memory, unaligned. */
 static inline vreal v_load(const real *p) { return *(const vreal_u *)p; }
+
+/* And back. */
 static inline void v_store(real *p, vreal v) { *(vreal_u *)p = v; }
+
+/* One number in all lanes. */
 static inline vreal v_set1(real x) { return x - (vreal){0}; }
 #endif

@@ -225,12 +225,12 @@ static const ZipEntry *in_folder(const TorchFile *f, const char *tail) {
 /* Content of an entry, read once. */
 static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Error *e) {
   int i = (int)(t - f->zip.entry);
-  if (!f->cache[i].p) {
-    TRY(zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].p, &f->cache[i].own,
+  if (!f->cache[i].data) {
+    TRY(zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].data, &f->cache[i].own,
                  e));
     if (f->cache[i].own) f->budget -= (size_t)t->size;
   }
-  *p = f->cache[i].p;
+  *p = f->cache[i].data;
   return ST_OK;
 }
 

@@ -35,7 +35,7 @@ typedef struct TorchFile {
   ZipFile zip;
   char folder[128]; /* zip: "archive/" */
   struct {
-    const uint8_t *p;
+    const uint8_t *data;
     void *own;
   } * cache;     /* zip: entries already read, by index */
   size_t work;   /* bytes of embedded pickles read: shared blobs must not be read without end */

@@ -65,11 +65,14 @@ static Val bias_act(const Dis *s, Val y, int res, const char *bias, double act_g
 static Val dis_block(const Dis *s, Val x, int res) {
   Graph *g = s->g;
   const double half = sqrt(0.5);
-  Val y = g_conv2d_resample(g, x, dis_scaled(s, res, "skip.weight", half), 1, 2, 0, true);
-  x = bias_act(s, g_conv2d_resample(g, x, dis_scaled(s, res, "conv0.weight", 1), 1, 1, 1, true),
-               res, "conv0.bias", 1);
-  x = bias_act(s, g_conv2d_resample(g, x, dis_scaled(s, res, "conv1.weight", 1), 1, 2, 1, true),
-               res, "conv1.bias", half);
+  const ResampledConv skip = {.up = 1, .down = 2, .padding = 0, .flip_weight = true},
+                      same = {.up = 1, .down = 1, .padding = 1, .flip_weight = true},
+                      smaller = {.up = 1, .down = 2, .padding = 1, .flip_weight = true};
+  Val y = g_conv2d_resample(g, x, dis_scaled(s, res, "skip.weight", half), &skip);
+  x = bias_act(s, g_conv2d_resample(g, x, dis_scaled(s, res, "conv0.weight", 1), &same), res,
+               "conv0.bias", 1);
+  x = bias_act(s, g_conv2d_resample(g, x, dis_scaled(s, res, "conv1.weight", 1), &smaller), res,
+               "conv1.bias", half);
   return g_add(g, y, x);
 }
 

@@ -130,11 +130,26 @@ Val g_dense(Graph *g, Val x, Val weight, Val bias, double lr_mul, bool lrelu);
 Val net_embed(Graph *g, const Params *p, Val c, bool frozen);
 Val net_mapping_layers(Graph *g, const Params *p, Val x, int layers, bool frozen);
 
-/* The modulated convolution and the resampling convolution in the generality of golden ops (cases
- * modconv*, conv*). */
-Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate,
-                     bool flip_weight);
-Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, bool flip_weight);
+/* How a convolution changes the size of a map. */
+typedef struct ResampledConv {
+  int up; /* factors, 1: none */
+  int down;
+  int padding;
+  bool flip_weight; /* true: correlation, as networks have it; false: true convolution */
+} ResampledConv;
+
+/* x [N,Ci,H,W], w [Co,Ci,k,k] -> [N,Co,H*up/down,W*up/down] for padding (k-1)/2, with the filter of
+ * g_resample_filter in between (golden ops, cases conv*). */
+Val g_conv2d_resample(Graph *g, Val x, Val w, const ResampledConv *c);
+
+typedef struct ModulatedConv {
+  ResampledConv conv; /* down is not used */
+  bool demodulate;    /* weights of unit length after the modulation */
+} ModulatedConv;
+
+/* The modulated convolution: styles s [N,Ci] scale the channels of x; noise ([H,W], [N,1,H,W], or
+ * 0) is added (golden ops, cases modconv*). */
+Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, const ModulatedConv *c);
 
 /* x [N,C] / sqrt(mean_c x^2 + 1e-8). */
 Val g_normalize_2nd_moment(Graph *g, Val x);

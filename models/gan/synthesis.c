@@ -53,9 +53,10 @@ static Val swap_io(Graph *g, Val w) {
   return g_permute(g, w, axes);
 }
 
-Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, bool flip_weight) {
+Val g_conv2d_resample(Graph *g, Val x, Val w, const ResampledConv *c) {
   const int T = 4; /* taps of the resampling filter */
-  int k = (int)graph_dim(g, w, 2), p0 = padding, p1 = padding;
+  const int up = c->up, down = c->down;
+  int k = (int)graph_dim(g, w, 2), p0 = c->padding, p1 = c->padding;
   if (up > 1) {
     p0 += (T + up - 1) / 2;
     p1 += (T - up) / 2;
@@ -66,13 +67,13 @@ Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, boo
   }
   const unsigned spatial_flip = 1u << 2 | 1u << 3;
   if (up == 1 && down == 1)
-    return g_conv2d(g, x, flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, padding);
+    return g_conv2d(g, x, c->flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, c->padding);
   Val f = g_resample_filter(g);
   if (k == 1 && up == 1) return g_conv2d(g, image_upfirdn(g, x, f, 1, down, p0, p1, 1), w, 1, 0);
   if (k == 1 && down == 1)
     return image_upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
   if (up == 1) {
-    Val wc = flip_weight ? w : g_flip(g, w, spatial_flip);
+    Val wc = c->flip_weight ? w : g_flip(g, w, spatial_flip);
     return g_conv2d(g, image_upfirdn(g, x, f, 1, 1, p0, p1, 1), wc, down, 0);
   }
   /* Up: a transposed convolution IS zero insertion followed by a true convolution, so the unflipped
@@ -80,7 +81,7 @@ Val g_conv2d_resample(Graph *g, Val x, Val w, int up, int down, int padding, boo
   p0 -= k - 1;
   p1 -= k - up;
   int pt = PRLX_MAX(PRLX_MIN(-p0, -p1), 0);
-  Val wt = swap_io(g, flip_weight ? g_flip(g, w, spatial_flip) : w);
+  Val wt = swap_io(g, c->flip_weight ? g_flip(g, w, spatial_flip) : w);
   int64_t h = (graph_dim(g, x, 2) - 1) * up + k - 2 * pt,
           wo = (graph_dim(g, x, 3) - 1) * up + k - 2 * pt;
   Val y = image_upfirdn(g, g_conv2d_dx(g, x, wt, up, pt, h, wo), f, 1, 1, p0 + pt, p1 + pt,
@@ -121,10 +122,10 @@ static Val style_demodulation(Graph *g, Val w, Val s) {
   return g_rsqrt0(g, g_axpb(g, g_matmul(g, s2, w2, false, true), 1, 1e-8));
 }
 
-Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, int up, int padding, bool demodulate,
-                     bool flip_weight) {
-  Val y = g_conv2d_resample(g, g_mul(g, x, as_channels(g, s)), w, up, 1, padding, flip_weight);
-  if (demodulate) y = g_mul(g, y, as_channels(g, style_demodulation(g, w, s)));
+Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, const ModulatedConv *c) {
+  const ResampledConv conv = {c->conv.up, 1, c->conv.padding, c->conv.flip_weight};
+  Val y = g_conv2d_resample(g, g_mul(g, x, as_channels(g, s)), w, &conv);
+  if (c->demodulate) y = g_mul(g, y, as_channels(g, style_demodulation(g, w, s)));
   return noise ? g_add(g, y, as_noise(g, noise)) : y;
 }
 
@@ -161,8 +162,9 @@ static Val layer_noise(Syn *s, const char *pre) {
 
 static Val synthesis_layer(Syn *s, Val x, const char *pre, int ws_index, int up) {
   Graph *g = s->g;
+  const ModulatedConv c = {{.up = up, .padding = 1, .flip_weight = up == 1}, .demodulate = true};
   Val y = g_modulated_conv(g, x, syn_leaf(s, pre, "weight"), syn_style(s, pre, ws_index),
-                           layer_noise(s, pre), up, 1, true, up == 1);
+                           layer_noise(s, pre), &c);
   return g_lrelu(g, g_add(g, y, as_bias(g, syn_leaf(s, pre, "bias"))), 0.2, sqrt(2),
                  s->G->cfg.conv_clamp);
 }
@@ -171,7 +173,8 @@ static Val synthesis_layer(Syn *s, Val x, const char *pre, int ws_index, int up)
 static Val to_rgb(Syn *s, Val x, const char *pre, int ws_index) {
   Graph *g = s->g;
   Val st = g_axpb(g, syn_style(s, pre, ws_index), 1 / sqrt((double)graph_dim(g, x, 1)), 0);
-  Val y = g_modulated_conv(g, x, syn_leaf(s, pre, "weight"), st, 0, 1, 0, false, true);
+  const ModulatedConv c = {{.up = 1, .flip_weight = true}, .demodulate = false};
+  Val y = g_modulated_conv(g, x, syn_leaf(s, pre, "weight"), st, 0, &c);
   y = g_add(g, y, as_bias(g, syn_leaf(s, pre, "bias")));
   return s->G->cfg.conv_clamp >= 0 ? g_lrelu(g, y, 1, 1, s->G->cfg.conv_clamp) : y;
 }
