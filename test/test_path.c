@@ -49,20 +49,20 @@ static void test_text(void) {
   size_t n = 0;
   if (!mkdtemp(dir) || path_join(path, dir, "t.tsv", &e) != ST_OK) return;
   CHECK(text_begin(&t, path, &e) == ST_OK, "begin: %s", e.msg);
-  for (int i = 0; i < 1000; i++) fprintf(t.f, "%d\n", i);
-  CHECK(text_commit(&t, path, &e) == ST_OK && !t.f && !t.text, "commit: %s", e.msg);
+  for (int i = 0; i < 1000; i++) fprintf(t.stream, "%d\n", i);
+  CHECK(text_commit(&t, path, &e) == ST_OK && !t.stream && !t.text, "commit: %s", e.msg);
   CHECK(file_read(path, &back, &n, 10000, &e) == ST_OK && n == 3890, "%zu bytes", n);
   mem_free(back);
-  CHECK(text_begin(&t, "x", &e) == ST_OK && fputs("abc", t.f) >= 0, "begin again");
+  CHECK(text_begin(&t, "x", &e) == ST_OK && fputs("abc", t.stream) >= 0, "begin again");
   CHECK(text_take(&t, "x", &text, &n, &e) == ST_OK && n == 3 && !strcmp(text, "abc"), "take");
   free(text);
   text_abort(&t);
   /* a stream that could not take everything: the old file stays */
   CHECK(text_begin(&t, path, &e) == ST_OK, "begin");
-  fclose(t.f);
-  t.f = fopen("/dev/full", "w");
-  for (int i = 0; t.f && i < 10000; i++) fprintf(t.f, "%d\n", i);
-  CHECK(!t.f || text_commit(&t, path, &e) == ST_NOMEM, "a failed stream is noticed");
+  fclose(t.stream);
+  t.stream = fopen("/dev/full", "w");
+  for (int i = 0; t.stream && i < 10000; i++) fprintf(t.stream, "%d\n", i);
+  CHECK(!t.stream || text_commit(&t, path, &e) == ST_NOMEM, "a failed stream is noticed");
   CHECK(strstr(e.msg, "nothing written") && strstr(e.msg, path), "message: %s", e.msg);
   CHECK(file_read(path, &back, &n, 10000, &e) == ST_OK && n == 3890, "the old file: %zu bytes", n);
   mem_free(back);

@@ -192,7 +192,7 @@ static void test_cylinder(PhantomWork *w) {
               count++;
             }
           }
-      if (!pass) qsm_field(&w->q, chi, false, field, NULL);
+      if (!pass) qsm_field(&w->qsm, chi, false, field, NULL);
     }
     area /= 100. * (double)b->n;
     /* 1 - area: D(0) = 0 in a periodic box */
@@ -208,7 +208,7 @@ static void test_noise(PhantomWork *w) {
         "field noise %.3f and %.3f ppb", qsm_noise_ppb(30), qsm_noise_ppb(50));
   PhantomOptions o = phantom_defaults();
   Rng r = {.seed = 1};
-  Tissue *t = &w->t;
+  Tissue *t = &w->tissue;
   const size_t n = w->box.n;
   for (size_t i = 0; i < n; i++) {
     t->chi[i] = -30;
@@ -218,7 +218,7 @@ static void test_noise(PhantomWork *w) {
   draw_normals(&r, t->wx, n);
   o.iterations = 2;
   const QsmInput in = {t->chi, t->wm, t->gm, t->csf, t->vein, NULL, t->wx};
-  qsm_acquire(&w->q, &in, &o, .1, w->tmp, t->wy, w->tmp[10], w->tmp[11]);
+  qsm_acquire(&w->qsm, &in, &o, .1, w->tmp, t->wy, w->tmp[10], w->tmp[11]);
   double s = 0, mid = 0;
   for (size_t i = 0; i < n; i++) {
     s += t->wx[i] * t->wx[i];

@@ -128,13 +128,13 @@ static ProjectTask task_of(int64_t first, int64_t n, int batch) {
   ProjectTask t = {.G = &G,
                    .vgg = &V,
                    .ws = &W,
-                   .o = project_defaults_fast(),
+                   .options = project_defaults_fast(),
                    .batch = batch,
                    .n = n,
                    .targets = targets + first * PIX};
-  t.o.num_steps = 9;
-  t.o.pixel_steps = 6;
-  t.o.seed = 3;
+  t.options.num_steps = 9;
+  t.options.pixel_steps = 6;
+  t.options.seed = 3;
   return t;
 }
 
@@ -157,19 +157,19 @@ static bool same_rows(const ProjectResults *a, int64_t i, const ProjectResults *
 /* All lesions together, in batches of 3 (places are refilled, the batch shrinks), and alone. */
 static void test_any_batch(ProjectSolver solver, ProjectSpace space, bool focus) {
   ProjectTask t = task_of(0, LESIONS, 3);
-  t.o.solver = solver;
-  t.o.space = space;
+  t.options.solver = solver;
+  t.options.space = space;
   if (focus) {
-    t.o.regions = true;
-    t.o.focus = 0.5;
+    t.options.regions = true;
+    t.options.focus = 0.5;
     t.regions = regions;
   }
   ProjectResults *all = run_task(&t);
   threads_set(4);
   for (int64_t k = 0; k < LESIONS; k += LESIONS - 1) {
     ProjectTask one = task_of(k, 1, 1);
-    one.o = t.o;
-    one.o.trace = true; /* which must not matter */
+    one.options = t.options;
+    one.options.trace = true; /* which must not matter */
     one.regions = focus ? regions + k * PIX : NULL;
     ProjectResults *alone = run_task(&one);
     CHECK(same_rows(all, k, alone, 0),
@@ -190,10 +190,10 @@ static void test_reference(void) {
   const uint64_t id[2] = {0, 0};
   static real img[2 * PIX];
   double d[2];
-  t.o = project_defaults();
-  t.o.num_steps = 4;
+  t.options = project_defaults();
+  t.options.num_steps = 4;
   ProjectResults *r = run_task(&t);
-  CHECK(projector_new(&G, &V, &W, &t.o, 2, &p, &e) == ST_OK &&
+  CHECK(projector_new(&G, &V, &W, &t.options, 2, &p, &e) == ST_OK &&
             projector_start(p, targets, id, &e) == ST_OK,
         "%s", e.msg);
   while (projector_steps_done(p) < 4 && projector_step(p, NULL, &e) == ST_OK) {}
@@ -211,15 +211,15 @@ static void test_own_images(void) {
   Projector *p = NULL;
   CHECK(project_w_samples(&G, NULL, 3, 77, w, &e) == ST_OK, "%s", e.msg);
   static real own[PIX];
-  CHECK(projector_new(&G, &V, &W, &t.o, 1, &p, &e) == ST_OK &&
+  CHECK(projector_new(&G, &V, &W, &t.options, 1, &p, &e) == ST_OK &&
             projector_start(p, targets, NULL, &e) == ST_OK &&
             projector_start_at(p, w + WD, &e) == ST_OK &&
             projector_render(p, false, own, NULL, &e) == ST_OK,
         "%s", e.msg);
   projector_free(p);
   t.targets = own;
-  t.o.num_steps = 150;
-  t.o.pixel_steps = 100;
+  t.options.num_steps = 150;
+  t.options.pixel_steps = 100;
   ProjectResults *r = run_task(&t);
   CHECK(r->lpips[0] < 0.02 && r->steps[0] < 150, "own image: LPIPS %g after %d steps", r->lpips[0],
         r->steps[0]);
@@ -227,8 +227,8 @@ static void test_own_images(void) {
   double d[2];
   for (int plus = 0; plus < 2; plus++) {
     t = task_of(0, 1, 1);
-    t.o.num_steps = 60;
-    t.o.space = plus ? SPACE_WPLUS_ONLY : SPACE_W_ONLY;
+    t.options.num_steps = 60;
+    t.options.space = plus ? SPACE_WPLUS_ONLY : SPACE_W_ONLY;
     r = run_task(&t);
     d[plus] = r->lpips[0];
     CHECK(r->w_size == (plus ? G.num_ws : 1) * WD, "size of w: %lld", (long long)r->w_size);
@@ -240,7 +240,7 @@ static void test_own_images(void) {
 /* Maps that were optimised and kept are those of the image. */
 static void test_render(void) {
   ProjectTask t = task_of(0, 1, 1);
-  t.o.space = SPACE_W;
+  t.options.space = SPACE_W;
   ProjectResults *own = run_task(&t);
   t.optimised = true;
   ProjectResults *kept = run_task(&t);
@@ -290,8 +290,8 @@ static void test_news(void) {
   for (int solver = 0; solver < 2; solver++) {
     Watch w = {0};
     ProjectTask t = task_of(0, 3, 2);
-    t.o.solver = (ProjectSolver)solver;
-    t.o.trace = t.o.regions = true;
+    t.options.solver = (ProjectSolver)solver;
+    t.options.trace = t.options.regions = true;
     t.regions = regions;
     t.frames = 4;
     t.tell = watch_news;
@@ -320,19 +320,19 @@ static void test_bad_input(void) {
   targets[PIX + 7] = (real)NAN;
   CHECK(project_run(&t, &r, &e) == ST_NUMERIC && strstr(e.msg, "NaN"), "%s", e.msg);
   project_results_free(r);
-  t.o.pixel_steps = 0;
+  t.options.pixel_steps = 0;
   CHECK(project_run(&t, &r, &e) == ST_NUMERIC && strstr(e.msg, "number 2"), "%s", e.msg);
   project_results_free(r);
   targets[PIX + 7] = keep;
-  t.o.focus = 0.5;
+  t.options.focus = 0.5;
   CHECK(project_run(&t, &r, &e) == ST_INVALID && !r, "focus without regions: %s", e.msg);
   t = task_of(0, 0, 1);
   CHECK(project_run(&t, &r, &e) == ST_INVALID && !r, "%s", e.msg);
   t = task_of(0, 1, 1);
-  t.o.space = (ProjectSpace)9;
+  t.options.space = (ProjectSpace)9;
   CHECK(project_run(&t, &r, &e) == ST_INVALID && !r, "%s", e.msg);
-  t.o.space = SPACE_W_ONLY;
-  t.o.num_steps = 2;
+  t.options.space = SPACE_W_ONLY;
+  t.options.num_steps = 2;
   bool clean = true;
   int refused = 0;
   for (int64_t n = 0; n < 1000000; n += 2 + 2 * n) {
@@ -377,7 +377,7 @@ static void test_bank(void) {
   Projector *q = NULL;
   ProjectTask t = task_of(0, 1, 1);
   static real img[PIX], w[3 * WD];
-  CHECK(projector_new(&G, &V, &W, &t.o, 1, &q, &e) == ST_OK &&
+  CHECK(projector_new(&G, &V, &W, &t.options, 1, &q, &e) == ST_OK &&
             projector_start(q, targets, NULL, &e) == ST_OK &&
             projector_start_at(q, b.w + 17 * WD, &e) == ST_OK &&
             projector_render(q, false, img, NULL, &e) == ST_OK,
@@ -389,8 +389,8 @@ static void test_bank(void) {
   CHECK(start_nearest(&b, &G.cfg, 1, img, VGG_CHANNELS_AUTO, 41, w, &e) == ST_INVALID, "%s", e.msg);
   t.starts = w;
   t.nstarts = 3;
-  t.o.num_steps = 3;
-  t.o.pixel_steps = 0;
+  t.options.num_steps = 3;
+  t.options.pixel_steps = 0;
   t.targets = img;
   ProjectResults *r = run_task(&t);
   CHECK(r->lpips[0] < 1e-3, "of three starts the right one is chosen: %g", r->lpips[0]);

@@ -5,15 +5,15 @@
 
 Status text_begin(TextFile *t, const char *what, Error *e) {
   *t = (TextFile){0};
-  t->f = open_memstream(&t->text, &t->bytes);
-  return t->f ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", what);
+  t->stream = open_memstream(&t->text, &t->bytes);
+  return t->stream ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", what);
 }
 
 /* A stream that ran out of memory says so when written to, when flushed, or when closed. */
 static Status text_end(TextFile *t, const char *what, Error *e) {
-  const bool failed = ferror(t->f) != 0;
-  const bool closed = fclose(t->f) == 0;
-  t->f = NULL;
+  const bool failed = ferror(t->stream) != 0;
+  const bool closed = fclose(t->stream) == 0;
+  t->stream = NULL;
   if (!failed && closed && t->text) return ST_OK;
   text_abort(t);
   return err_set(e, ST_NOMEM, "%s: out of memory for the text; nothing written", what);
@@ -36,7 +36,7 @@ Status text_take(TextFile *t, const char *what, char **text, size_t *bytes, Erro
 }
 
 void text_abort(TextFile *t) {
-  if (t->f) fclose(t->f);
+  if (t->stream) fclose(t->stream);
   free(t->text);
   *t = (TextFile){0};
 }

@@ -7,7 +7,7 @@
 
 /* Write to f; the rest is text.c's. Zero-initialised means nothing begun. */
 typedef struct TextFile {
-  FILE *f;
+  FILE *stream;
   char *text;
   size_t bytes;
 } TextFile;

@@ -233,7 +233,7 @@ static Status project_call(ProjectJob *j, prlx_project_options *o, const prlx_vg
   j->tick.steps = o->steps;
   j->task.G = &j->net->net.G;
   j->task.vgg = &vgg->vgg;
-  j->task.o = inner_options(o);
+  j->task.options = inner_options(o);
   j->task.batch = o->batch ? o->batch : o->device ? 128 : 4;
   j->task.regions = o->regions;
   j->task.optimised = o->optimised_noise;

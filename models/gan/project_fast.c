@@ -75,9 +75,9 @@ static Status fast_new(FastRun *f, Error *e) {
   const ProjectTask *t = f->t;
   const int batch = f->batch;
   const int64_t wd = t->G->cfg.w_dim;
-  f->nx = space_has_w(t->o.space) ? f->r->w_size : 0;
+  f->nx = space_has_w(t->options.space) ? f->r->w_size : 0;
   f->nx += f->r->noise_size;
-  const int64_t each = 3 * f->nx + t->o.num_steps + starts_each(t) + 1;
+  const int64_t each = 3 * f->nx + t->options.num_steps + starts_each(t) + 1;
   f->place = mem_alloc((size_t)batch * sizeof *f->place);
   f->block = mem_alloc((size_t)(batch * each) * sizeof *f->block);
   f->starts = mem_alloc((size_t)(batch * starts_each(t) * wd) * sizeof *f->starts);
@@ -192,7 +192,7 @@ static Status place_candidate(FastRun *f, int i, int which, Error *e) {
 
 static Status fast_projector(FastRun *f, int batch, Error *e) {
   const ProjectTask *t = f->t;
-  TRY(projector_new(t->G, t->vgg, t->ws, &t->o, batch, &f->p, e));
+  TRY(projector_new(t->G, t->vgg, t->ws, &t->options, batch, &f->p, e));
   memset(plan_data(f->p->plan, f->p->w_noise), 0,
          (size_t)batch * (size_t)t->G->cfg.w_dim * sizeof(real));
   return ST_OK;
@@ -207,10 +207,10 @@ static Status prepare_lesions(FastRun *f, Error *e) {
   const int64_t first = f->first = f->next;
   f->count = PRLX_MIN((int64_t)f->batch, t->n - first);
   const real *targets = t->targets + first * f->r->per;
-  TRY(lpips_image_features_on(t->o.backend, t->vgg, SHAPE4(f->count, c, res, res), targets,
-                              t->o.vgg_channels, f->feature, e));
-  const bool search = t->o.pixel_steps && space_has_w(t->o.space);
-  if (search && !f->pixel) TRY(pixel_search_new(t->G, &t->o, f->batch, &f->pixel, e));
+  TRY(lpips_image_features_on(t->options.backend, t->vgg, SHAPE4(f->count, c, res, res), targets,
+                              t->options.vgg_channels, f->feature, e));
+  const bool search = t->options.pixel_steps && space_has_w(t->options.space);
+  if (search && !f->pixel) TRY(pixel_search_new(t->G, &t->options, f->batch, &f->pixel, e));
   for (int s = 0; s < ns; s++) {
     double *w = f->starts + (int64_t)s * f->batch * wd;
     for (int64_t i = 0; i < f->count * wd; i++)
@@ -239,7 +239,7 @@ static Status place_begin(FastRun *f, int i, Error *e) {
     memcpy(plan_data(f->p->plan, f->p->target[k]) + i * n, f->feature[k] + at * n,
            (size_t)n * sizeof(real));
   }
-  if (f->t->o.regions) projector_put_region(f->p, i, f->t->regions + q->lesion * res * res);
+  if (f->t->options.regions) projector_put_region(f->p, i, f->t->regions + q->lesion * res * res);
   TRY(place_held(f, i, 0, e));
   return place_candidate(f, i, 0, e);
 }
@@ -341,7 +341,7 @@ static Status after_choose(FastRun *f, int i, double loss, Error *e) {
 }
 
 static void after_search(FastRun *f, int i, double loss) {
-  const ProjectOptions *o = &f->t->o;
+  const ProjectOptions *o = &f->t->options;
   Place *q = &f->place[i];
   place_slope(f, i, lbfgs_point(q->walk), f->slope);
   const bool going = lbfgs_tell(q->walk, loss, f->slope);
@@ -387,7 +387,7 @@ static Status tell_step(FastRun *f, int i, Error *e) {
     TRY(plan_read(f->p->plan, f->p->img, &image, e));
     news.image = image + i * f->r->per;
   }
-  if (t->o.trace) {
+  if (t->options.trace) {
     TRY(projector_trace_parts(f->p, i, &trace, e));
     trace.w_distance = projector_w_distance(f->p, f->p->vars + i * f->p->seg[0].n);
     news.trace = &trace;

@@ -34,8 +34,8 @@ static Status results_new(const ProjectTask *t, ProjectResults **out, Error *e) 
   if (!r) return err_set(e, ST_NOMEM, "projection: out of memory; free memory and try again");
   r->n = t->n;
   r->per = (int64_t)c->img_channels * c->img_resolution * c->img_resolution;
-  r->w_size = (space_is_wplus(t->o.space) ? t->G->num_ws : 1) * (int64_t)c->w_dim;
-  for (int k = 0; k < t->G->num_noise && space_has_noise(t->o.space); k++)
+  r->w_size = (space_is_wplus(t->options.space) ? t->G->num_ws : 1) * (int64_t)c->w_dim;
+  for (int k = 0; k < t->G->num_noise && space_has_noise(t->options.space); k++)
     r->noise_size += (int64_t)t->G->noise_res[k] * t->G->noise_res[k];
   r->images = mem_alloc(n * (size_t)r->per * sizeof *r->images);
   r->w = mem_alloc(n * (size_t)r->w_size * sizeof *r->w);
@@ -58,7 +58,7 @@ static Status results_new(const ProjectTask *t, ProjectResults **out, Error *e) 
 Status run_store(const ProjectTask *t, ProjectResults *r, Projector *p, int i, int64_t k,
                  const real *image, Error *e) {
   memcpy(r->images + k * r->per, image, (size_t)r->per * sizeof *image);
-  for (int part = 0; part < 2 && t->o.regions; part++) {
+  for (int part = 0; part < 2 && t->options.regions; part++) {
     const real *x = NULL;
     TRY(plan_read(p->plan, p->part[part], &x, e));
     (part ? r->outside : r->inside)[k] = (double)x[i];
@@ -89,7 +89,7 @@ static Status batch_projector(BatchRun *b, int count, Error *e) {
   if (b->p && projector_batch(b->p) == count) return ST_OK;
   projector_free(b->p);
   b->p = NULL;
-  TRY(projector_new(t->G, t->vgg, t->ws, &t->o, count, &b->p, e));
+  TRY(projector_new(t->G, t->vgg, t->ws, &t->options, count, &b->p, e));
   b->stopped = !run_tell(t, &(ProjectNews){.projector = b->p, .lesion = -1});
   return ST_OK;
 }
@@ -102,7 +102,7 @@ static Status batch_start(BatchRun *b, int64_t first, int count, Error *e) {
   for (int i = 0; i < count && t->starts; i++)
     memcpy(b->start + i * wd, t->starts + (first + i) * t->nstarts * wd, (size_t)wd * sizeof(real));
   if (t->starts) TRY(projector_start_at(b->p, b->start, e));
-  return t->o.regions ? projector_regions(b->p, t->regions + first * res * res, e) : ST_OK;
+  return t->options.regions ? projector_regions(b->p, t->regions + first * res * res, e) : ST_OK;
 }
 
 static Status batch_step(BatchRun *b, int64_t first, int count, Error *e) {
@@ -110,9 +110,10 @@ static Status batch_step(BatchRun *b, int64_t first, int count, Error *e) {
   ProjectStep s;
   const int k = projector_steps_done(b->p);
   const bool frame = t->frames && k % t->frames == 0;
-  if (t->profile && k == t->o.num_steps - 1) projector_profile(b->p, true);
+  if (t->profile && k == t->options.num_steps - 1) projector_profile(b->p, true);
   TRY(projector_step(b->p, &s, e));
-  for (int i = 0; i < count && t->o.trace; i++) TRY(projector_trace(b->p, i, &b->trace[i], e));
+  for (int i = 0; i < count && t->options.trace; i++)
+    TRY(projector_trace(b->p, i, &b->trace[i], e));
   if (frame) TRY(projector_render(b->p, t->optimised, b->image, NULL, e));
   for (int i = 0; i < count; i++) {
     const ProjectNews news = {.projector = b->p,
@@ -120,7 +121,7 @@ static Status batch_step(BatchRun *b, int64_t first, int count, Error *e) {
                               .step = k + 1,
                               .dist = s.dist[i],
                               .image = frame ? b->image + i * b->r->per : NULL,
-                              .trace = t->o.trace ? &b->trace[i] : NULL};
+                              .trace = t->options.trace ? &b->trace[i] : NULL};
     if (!run_tell(t, &news)) b->stopped = true;
   }
   return ST_OK;
@@ -152,7 +153,7 @@ static Status run_batch(BatchRun *b, int64_t first, int count, Error *e) {
   TRY(batch_projector(b, count, e));
   TRY(batch_start(b, first, count, e));
   const double t0 = run_seconds();
-  while (projector_steps_done(b->p) < b->t->o.num_steps && !b->stopped)
+  while (projector_steps_done(b->p) < b->t->options.num_steps && !b->stopped)
     TRY(batch_step(b, first, count, e));
   if (!projector_steps_done(b->p)) return ST_OK;
   return batch_finish(b, first, count, run_seconds() - t0, e);
@@ -171,7 +172,7 @@ static Status run_batches(const ProjectTask *t, ProjectResults *r, Error *e) {
                            (long long)batch);
   for (int64_t k = 0; k < t->n && s == ST_OK && !b.stopped; k += batch)
     s = run_batch(&b, k, (int)PRLX_MIN(batch, t->n - k), e);
-  if (s == ST_OK && b.stopped && projector_steps_done(b.p) < t->o.num_steps)
+  if (s == ST_OK && b.stopped && projector_steps_done(b.p) < t->options.num_steps)
     s = err_set(e, ST_INTERRUPTED, "projection: stopped");
   projector_free(b.p);
   mem_free(b.image);
@@ -182,13 +183,13 @@ static Status run_batches(const ProjectTask *t, ProjectResults *r, Error *e) {
 }
 
 static Status check_task(const ProjectTask *t, Error *e) {
-  TRY(project_options_check(&t->o, e));
+  TRY(project_options_check(&t->options, e));
   if (t->n < 1 || t->batch < 1 || t->frames < 0 || (t->starts && t->nstarts < 1))
     return err_set(e, ST_INVALID,
                    "projection: %lld lesions, batch %d, frames %d, %d starts; expected at least 1, "
                    "1, 0, 1",
                    (long long)t->n, t->batch, t->frames, t->nstarts);
-  if (t->o.regions && !t->regions)
+  if (t->options.regions && !t->regions)
     return err_set(e, ST_INVALID, "projection: options.regions is set and no regions were given");
   return ST_OK;
 }
@@ -203,7 +204,7 @@ Status project_run(const ProjectTask *t, ProjectResults **out, Error *e) {
     return s;
   }
   Error why = {0};
-  s = (t->o.solver == PROJECT_FAST ? run_fast : run_batches)(t, *out, &why);
+  s = (t->options.solver == PROJECT_FAST ? run_fast : run_batches)(t, *out, &why);
   int64_t done = 0;
   for (int64_t k = 0; k < t->n; k++) done += (*out)->there[k];
   if (s != ST_OK)

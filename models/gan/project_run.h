@@ -24,7 +24,7 @@ typedef struct ProjectTask {
   const Generator *G;
   const Vgg *vgg;
   const WStats *ws;
-  ProjectOptions o;
+  ProjectOptions options;
   int batch; /* at most so many at a time */
   int64_t n;
   const real *targets;  /* [n,C,R,R] network units */

@@ -113,14 +113,14 @@ static Status trainer_fill(Trainer *t, Error *e) {
   for (int k = 0; k < 2; k++) TRY(new_adam(t, k, e));
   TRY(new_buffers(t, e));
   sampler_init(t->order, t->data.n * (t->cfg.mirror ? 2 : 1), &t->state.rng[TRNG_DATA]);
-  t->m = (TrainMetrics){.g_scores = t->g_scores,
-                        .g_losses = t->g_losses,
-                        .d_scores_fake = t->d_fake,
-                        .d_scores_real = t->d_real,
-                        .d_losses = t->d_losses,
-                        .r1_penalties = t->r1,
-                        .pl_penalties = t->pl,
-                        .pl_means = t->pl_means};
+  t->metrics = (TrainMetrics){.g_scores = t->g_scores,
+                              .g_losses = t->g_losses,
+                              .d_scores_fake = t->d_fake,
+                              .d_scores_real = t->d_real,
+                              .d_losses = t->d_losses,
+                              .r1_penalties = t->r1,
+                              .pl_penalties = t->pl,
+                              .pl_means = t->pl_means};
   TRY(device_share(t, e));
   return nets_build(t, e);
 }
@@ -134,7 +134,7 @@ Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out,
   t->cfg = *cfg;
   if (t->cfg.batch_gpu == 0) t->cfg.batch_gpu = cfg->batch;
   t->data = *data;
-  t->b = cfg->backend;
+  t->backend = cfg->backend;
   const Status st = trainer_fill(t, e);
   if (st != ST_OK) {
     trainer_free(t);
@@ -273,7 +273,7 @@ static double mean_of(const real *x, int n) {
 static double scalar_softplus(double x) { return x > 20 ? x : log1p(exp(x)); }
 
 static void collect_metrics(Trainer *t) {
-  TrainMetrics *m = &t->m;
+  TrainMetrics *m = &t->metrics;
   int B = t->cfg.batch;
   double fake = 0, real_ = 0, sign = 0;
   for (int i = 0; i < B; i++) {
@@ -297,14 +297,14 @@ static void collect_metrics(Trainer *t) {
 /* The weights followed Adam (train_phase.c); buffers are copied. */
 static Status copy_buffers(Trainer *t, Error *e) {
   const Params *p = &t->G.params;
-  return flat_copy(t->b, flat_at(t->b, t->G_ema.params.data) + p->nparam,
-                   flat_at(t->b, p->data) + p->nparam, p->ntotal - p->nparam, e);
+  return flat_copy(t->backend, flat_at(t->backend, t->G_ema.params.data) + p->nparam,
+                   flat_at(t->backend, p->data) + p->nparam, p->ntotal - p->nparam, e);
 }
 
 /* Signs of D(real) of this iteration, for the controller. */
 static void count_signs(Trainer *t) {
   for (int reg = 0; reg < 2; reg++) {
-    if (!t->m.ran[reg ? PH_DREG : PH_DMAIN]) continue;
+    if (!t->metrics.ran[reg ? PH_DREG : PH_DMAIN]) continue;
     const real *x = reg ? t->r1_logits : t->d_real;
     for (int i = 0; i < t->cfg.batch; i++) t->state.sign_sum += (x[i] > 0) - (x[i] < 0);
     t->state.sign_count += t->cfg.batch;
@@ -327,14 +327,14 @@ static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, T
                               Error *e) {
   double other = seconds_now() - started;
   TRY(device_begin(t, e));
-  t->m.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
+  t->metrics.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
   for (int ph = 0; ph < PH_COUNT; ph++) {
-    t->m.seconds[ph] = 0;
-    t->m.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
-    if (!t->m.ran[ph]) continue;
+    t->metrics.seconds[ph] = 0;
+    t->metrics.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
+    if (!t->metrics.ran[ph]) continue;
     double a = seconds_now();
     TRY(phase_run(t, (TrainPhase)ph, d, e));
-    t->m.seconds[ph] = seconds_now() - a;
+    t->metrics.seconds[ph] = seconds_now() - a;
   }
   double a = seconds_now();
   TRY(copy_buffers(t, e));
@@ -344,9 +344,9 @@ static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, T
   t->state.cur_nimg += t->cfg.batch;
   t->state.batch_idx++;
   update_ada(t);
-  t->m.p = t->cfg.augment ? t->state.p : 0;
-  t->m.seconds_other = other + seconds_now() - a;
-  if (m) *m = t->m;
+  t->metrics.p = t->cfg.augment ? t->state.p : 0;
+  t->metrics.seconds_other = other + seconds_now() - a;
+  if (m) *m = t->metrics;
   return ST_OK;
 }
 

@@ -50,17 +50,17 @@ static int share_parts(const Trainer *t, TrainPhase ph, Part p[4]) {
 /* A host range, or its mirror where the training runs on a backend. */
 static Status share_sum(Trainer *t, real *x, int64_t n, Error *e) {
   Comm *c = t->cfg.comm;
-  if (!t->b) return c->sum(c, x, n, e);
-  if (c->sum_device) return c->sum_device(c, flat_at(t->b, x), n, e);
-  TRY(backend_pull(t->b, x, (size_t)n * sizeof *x, e));
+  if (!t->backend) return c->sum(c, x, n, e);
+  if (c->sum_device) return c->sum_device(c, flat_at(t->backend, x), n, e);
+  TRY(backend_pull(t->backend, x, (size_t)n * sizeof *x, e));
   TRY(c->sum(c, x, n, e));
-  return backend_push(t->b, x, (size_t)n * sizeof *x, e);
+  return backend_push(t->backend, x, (size_t)n * sizeof *x, e);
 }
 
 Status train_share_begin(Trainer *t, TrainPhase ph, Error *e) {
   Part p[4];
   const int n = comm_many(t->cfg.comm) ? share_parts(t, ph, p) : 0;
-  for (int i = 0; i < n; i++) TRY(flat_zero(t->b, flat_at(t->b, p[i].x), p[i].n, e));
+  for (int i = 0; i < n; i++) TRY(flat_zero(t->backend, flat_at(t->backend, p[i].x), p[i].n, e));
   return ST_OK;
 }
 
@@ -75,8 +75,9 @@ Status train_share_end(Trainer *t, TrainPhase ph, Status own, Error *e) {
   real *w_avg = params_find(&t->G.params, "mapping.w_avg")->data;
   /* one after another, as one process would */
   for (int k = 0; k < rounds && ph != PH_DREG; k++)
-    TRY(flat_ema(t->b, flat_at(t->b, w_avg), flat_at(t->b, t->w_means + (int64_t)k * w_dim), w_dim,
-                 t->cfg.w_avg_beta, e));
+    TRY(flat_ema(t->backend, flat_at(t->backend, w_avg),
+                 flat_at(t->backend, t->w_means + (int64_t)k * w_dim), w_dim, t->cfg.w_avg_beta,
+                 e));
   return ph == PH_GREG ? train_share_pl_mean(t, rounds, e) : ST_OK;
 }
 
@@ -92,7 +93,7 @@ Status train_share_lengths(Trainer *t, Status own, Error *e) {
 }
 
 Status train_share_pl_mean(Trainer *t, int k, Error *e) {
-  return flat_upload(t->b, flat_at(t->b, &t->res->pl_mean), t->pl_start + k, 1, e);
+  return flat_upload(t->backend, flat_at(t->backend, &t->res->pl_mean), t->pl_start + k, 1, e);
 }
 
 static Status broadcast_tensor(void *ctx, const TrainTensor *x, Error *e) {

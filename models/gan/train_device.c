@@ -33,20 +33,21 @@ static int trainer_ranges(Trainer *t, Range *r) {
 
 Status device_share(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->b ? trainer_ranges(t, r) : 0; i < n; i++)
-    TRY(backend_share(t->b, r[i].p, r[i].bytes, e));
+  for (int i = 0, n = t->backend ? trainer_ranges(t, r) : 0; i < n; i++)
+    TRY(backend_share(t->backend, r[i].p, r[i].bytes, e));
   return ST_OK;
 }
 
 void device_unshare(Trainer *t) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->b ? trainer_ranges(t, r) : 0; i < n; i++) backend_unshare(t->b, r[i].p);
+  for (int i = 0, n = t->backend ? trainer_ranges(t, r) : 0; i < n; i++)
+    backend_unshare(t->backend, r[i].p);
 }
 
 Status device_push(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->b && t->host_touched ? trainer_ranges(t, r) : 0; i < n; i++)
-    if (r[i].state) TRY(backend_push(t->b, r[i].p, r[i].bytes, e));
+  for (int i = 0, n = t->backend && t->host_touched ? trainer_ranges(t, r) : 0; i < n; i++)
+    if (r[i].state) TRY(backend_push(t->backend, r[i].p, r[i].bytes, e));
   t->host_touched = false;
   return ST_OK;
 }
@@ -54,18 +55,18 @@ Status device_push(Trainer *t, Error *e) {
 Status device_pull(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   t->host_touched = true;
-  for (int i = 0, n = t->b && t->ahead ? trainer_ranges(t, r) : 0; i < n; i++)
-    if (r[i].state) TRY(backend_pull(t->b, r[i].p, r[i].bytes, e));
+  for (int i = 0, n = t->backend && t->ahead ? trainer_ranges(t, r) : 0; i < n; i++)
+    if (r[i].state) TRY(backend_pull(t->backend, r[i].p, r[i].bytes, e));
   t->ahead = false;
   return ST_OK;
 }
 
 Status device_begin(Trainer *t, Error *e) {
   *t->res = (TrainResults){.pl_mean = (real)t->state.pl_mean};
-  if (!t->b) return ST_OK;
+  if (!t->backend) return ST_OK;
   t->ahead = true;
   TRY(device_push(t, e));
-  return backend_push(t->b, t->res, sizeof *t->res, e);
+  return backend_push(t->backend, t->res, sizeof *t->res, e);
 }
 
 static Status check_losses(const Trainer *t, const real *x, int64_t n, TrainPhase ph, Error *e) {
@@ -81,15 +82,15 @@ static Status check_losses(const Trainer *t, const real *x, int64_t n, TrainPhas
 }
 
 Status device_settle(Trainer *t, Error *e) {
-  if (t->b) TRY(backend_pull(t->b, t->res, t->res_bytes, e));
+  if (t->backend) TRY(backend_pull(t->backend, t->res, t->res_bytes, e));
   int B = t->cfg.batch;
-  t->m.bad_gradients = t->res->bad;
-  if (t->m.ran[PH_GREG]) t->state.pl_mean = (double)t->res->pl_mean;
-  if (!t->b) return ST_OK; /* losses were checked when they were made */
+  t->metrics.bad_gradients = t->res->bad;
+  if (t->metrics.ran[PH_GREG]) t->state.pl_mean = (double)t->res->pl_mean;
+  if (!t->backend) return ST_OK; /* losses were checked when they were made */
   const real *loss[PH_COUNT] = {
       [PH_GMAIN] = t->g_losses, [PH_GREG] = t->pl, [PH_DMAIN] = t->d_losses, [PH_DREG] = t->r1};
   for (int ph = 0; ph < PH_COUNT; ph++) {
-    if (!t->m.ran[ph]) continue;
+    if (!t->metrics.ran[ph]) continue;
     const int n = ph == PH_GREG ? train_rounds(&t->cfg) * train_pl_samples(&t->cfg) : B;
     TRY(check_losses(t, loss[ph], n, (TrainPhase)ph, e));
   }

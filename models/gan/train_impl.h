@@ -7,14 +7,14 @@
 /* A gradient that no run computes: zeros (v = 0) or a constant. It is put into the flat range after
  * each run, since phases share the range. */
 typedef struct GradCopy {
-  Val v;
+  Val value;
   int64_t offset; /* in the flat range, elements */
   int64_t numel;
 } GradCopy;
 
 /* One graph with its plan, for one round of n samples. Unused values are 0. */
 typedef struct PhaseNet {
-  Graph *g;
+  Graph *graph;
   Plan *plan;
   int n;
   /* inputs */
@@ -66,7 +66,7 @@ struct Trainer {
   real *grad_sum[2];   /* of the phase so far */
   PhaseNet net[NET_COUNT];
   PlanArena arena;   /* shared by all plans */
-  Backend *b;        /* NULL: CPU */
+  Backend *backend;  /* NULL: CPU */
   bool ahead;        /* backend: the mirrors are newer than the host's state */
   bool host_touched; /* backend: the host's state may be newer than the mirrors */
   int64_t *order;    /* sampler */
@@ -95,7 +95,7 @@ struct Trainer {
   real *w_means; /* several processes: [rounds,w_dim] of the phase */
   /* several processes: [rounds+1] pl_mean that a round starts from; last: after all */
   real *pl_start;
-  TrainMetrics m;
+  TrainMetrics metrics;
   void (*on_gradient)(void *ctx, TrainPhase ph, const Params *net, const real *grad);
   void *on_gradient_ctx;
 };

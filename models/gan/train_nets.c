@@ -21,19 +21,19 @@ int train_pl_samples(const TrainConfig *c) {
 
 static Val image_in(const Trainer *t, PhaseNet *p, const char *name) {
   return g_input(
-      p->g, name,
+      p->graph, name,
       SHAPE4(p->n, t->cfg.G.img_channels, t->cfg.G.img_resolution, t->cfg.G.img_resolution));
 }
 
 static Val labels_in(const Trainer *t, PhaseNet *p) {
-  return t->cfg.G.c_dim > 0 ? g_input(p->g, "c", SHAPE2(p->n, t->cfg.G.c_dim)) : 0;
+  return t->cfg.G.c_dim > 0 ? g_input(p->graph, "c", SHAPE2(p->n, t->cfg.G.c_dim)) : 0;
 }
 
 /* z, labels, mixing, noise -> ws; w_mean is what the running average of w needs (first mapping call
  * only). */
 static Val mapping_part(Trainer *t, PhaseNet *p) {
   const Generator *G = &t->G;
-  Graph *g = p->g;
+  Graph *g = p->graph;
   p->z = g_input(g, "z", SHAPE2(p->n, G->cfg.z_dim));
   p->c = labels_in(t, p);
   Val w = g_mapping(g, G, p->z, p->c, false), ws = g_broadcast_ws(g, G, w, 1, -1);
@@ -52,15 +52,15 @@ static Val synthesis_part(Trainer *t, PhaseNet *p, Val ws) {
   for (int k = 0; !t->cfg.noise_const && k < t->G.num_noise; k++) {
     char name[32];
     snprintf(name, sizeof name, "noise%d", k);
-    p->noise[k] = g_input(p->g, name, SHAPE4(p->n, 1, t->G.noise_res[k], t->G.noise_res[k]));
+    p->noise[k] = g_input(p->graph, name, SHAPE4(p->n, 1, t->G.noise_res[k], t->G.noise_res[k]));
   }
-  return g_synthesis(p->g, &t->G, ws, &o, NULL);
+  return g_synthesis(p->graph, &t->G, ws, &o, NULL);
 }
 
 static Val discriminator_part(Trainer *t, PhaseNet *p, Val img) {
   p->has_aug = t->cfg.augment;
-  if (p->has_aug) img = aug_build(p->g, &t->cfg.aug, img, &p->aug);
-  return g_discriminator(p->g, &t->D, img, p->c, false, NULL);
+  if (p->has_aug) img = aug_build(p->graph, &t->cfg.aug, img, &p->aug);
+  return g_discriminator(p->graph, &t->D, img, p->c, false, NULL);
 }
 
 /* ---- gradients: every parameter gets one ---- */
@@ -104,7 +104,7 @@ typedef struct GradList {
 /* Adds d L / d parameter for all trainable tensors of the net. */
 static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList *l, Error *e) {
   const Params *ps = is_d ? &t->D.params : &t->G.params;
-  TRY(graph_status(p->g, e));
+  TRY(graph_status(p->graph, e));
   l->n = 0;
   p->copy = mem_alloc((size_t)ps->n * sizeof *p->copy);
   if (!p->copy)
@@ -119,10 +119,10 @@ static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList 
     if (l->n == COUNT_OF(l->wrt))
       return err_set(e, ST_INVALID, "training: more than %d tensors in a network",
                      COUNT_OF(l->wrt));
-    l->wrt[l->n] = params_leaf(p->g, ps, x->name, false);
+    l->wrt[l->n] = params_leaf(p->graph, ps, x->name, false);
     l->e[l->n++] = x;
   }
-  return graph_grad(p->g, 1, &L, NULL, l->n, l->wrt, l->dx, 0, NULL, e);
+  return graph_grad(p->graph, 1, &L, NULL, l->n, l->wrt, l->dx, 0, NULL, e);
 }
 
 static bool seen_before(const GradList *l, int i) {
@@ -134,10 +134,11 @@ static bool seen_before(const GradList *l, int i) {
 static Status limit_left(Trainer *t, PlanOptions *o, Error *e) {
   /* the plans run one after another and share the arena */
   size_t used = trainer_memory(t).total - t->arena.need;
-  *o = (PlanOptions){.arena = &t->arena, .backend = t->b};
+  *o = (PlanOptions){.arena = &t->arena, .backend = t->backend};
   /* weights and optimiser are there already; earlier plans will take theirs at their first run */
-  if (t->b && t->cfg.max_bytes == 0) {
-    size_t left = t->b->available(t->b), taken = trainer_memory(t).activations - t->arena.need;
+  if (t->backend && t->cfg.max_bytes == 0) {
+    size_t left = t->backend->available(t->backend),
+           taken = trainer_memory(t).activations - t->arena.need;
     o->max_bytes = left > taken ? left - taken : 1;
     return ST_OK;
   }
@@ -170,20 +171,20 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
   for (int i = 0; i < n; i++)
     if (extra[i]) outs[k++] = extra[i];
   for (int i = 0; l && i < l->n; i++)
-    if (!is_zero(p->g, l->dx[i])) outs[k++] = l->dx[i];
+    if (!is_zero(p->graph, l->dx[i])) outs[k++] = l->dx[i];
   PlanOptions o;
   PlanNeed need = {0};
-  TRY(graph_status(p->g, e));
+  TRY(graph_status(p->graph, e));
   TRY(limit_left(t, &o, e));
   o.memory = &need;
-  const Status st = plan_new(p->g, k, outs, &o, &p->plan, e);
+  const Status st = plan_new(p->graph, k, outs, &o, &p->plan, e);
   if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
   if (st != ST_OK) return st;
   for (int i = 0; l && i < l->n; i++) {
     const ParamEntry *x = l->e[i];
-    if (is_zero(p->g, l->dx[i]))
+    if (is_zero(p->graph, l->dx[i]))
       p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
-    else if (!is_computed(p->g, l->dx[i]))
+    else if (!is_computed(p->graph, l->dx[i]))
       p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
     else {
       TRY(plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e));
@@ -198,27 +199,28 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
 static Status build_gmain(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   Val img = synthesis_part(t, p, mapping_part(t, p));
   p->logits = discriminator_part(t, p, img);
-  p->loss = g_logistic_loss(p->g, p->logits, g_scalar(p->g, -1));
-  TRY(add_gradients(t, p, g_mean_all(p->g, p->loss), false, l, e));
+  p->loss = g_logistic_loss(p->graph, p->logits, g_scalar(p->graph, -1));
+  TRY(add_gradients(t, p, g_mean_all(p->graph, p->loss), false, l, e));
   return make_plan(t, p, 3, (Val[]){p->logits, p->loss, p->w_mean}, l, false, e);
 }
 
 static Status build_greg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   Val ws = mapping_part(t, p), img = synthesis_part(t, p, ws);
   p->pl_noise = image_in(t, p, "pl_noise");
-  p->pl_mean = g_input(p->g, "pl_mean", SHAPE0());
-  PathLength pl = g_path_length(p->g, img, ws, p->pl_noise, p->pl_mean, t->cfg.pl_decay);
+  p->pl_mean = g_input(p->graph, "pl_mean", SHAPE0());
+  PathLength pl = g_path_length(p->graph, img, ws, p->pl_noise, p->pl_mean, t->cfg.pl_decay);
   p->loss = pl.penalty;
   p->pl_new_mean = pl.mean;
-  p->pl_len = comm_many(t->cfg.comm) ? g_mean_all(p->g, pl.lengths) : 0;
-  Val L = g_axpb(p->g, g_mean_all(p->g, pl.penalty), t->cfg.pl_weight * t->cfg.g_reg_interval, 0);
+  p->pl_len = comm_many(t->cfg.comm) ? g_mean_all(p->graph, pl.lengths) : 0;
+  Val L = g_axpb(p->graph, g_mean_all(p->graph, pl.penalty),
+                 t->cfg.pl_weight * t->cfg.g_reg_interval, 0);
   TRY(add_gradients(t, p, L, false, l, e));
   TRY(make_plan(t, p, 3, (Val[]){p->loss, p->pl_new_mean, p->w_mean}, l, false, e));
   /* the same graph without penalty and gradients of parameters */
   if (p->pl_len) {
     PlanOptions o;
     TRY(limit_left(t, &o, e));
-    TRY(plan_new(p->g, 1, &p->pl_len, &o, &p->lengths, e));
+    TRY(plan_new(p->graph, 1, &p->pl_len, &o, &p->lengths, e));
   }
   if (!plan_data(p->plan, p->pl_mean)) return ST_OK;
   return plan_bind(p->plan, p->pl_mean, &t->res->pl_mean, e);
@@ -233,10 +235,10 @@ static Status build_fakes(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
 static Status build_dmain(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->img = image_in(t, p, "img");
   p->c = labels_in(t, p);
-  p->sign = g_input(p->g, "sign", SHAPE0());
+  p->sign = g_input(p->graph, "sign", SHAPE0());
   p->logits = discriminator_part(t, p, p->img);
-  p->loss = g_logistic_loss(p->g, p->logits, p->sign);
-  TRY(add_gradients(t, p, g_mean_all(p->g, p->loss), true, l, e));
+  p->loss = g_logistic_loss(p->graph, p->logits, p->sign);
+  TRY(add_gradients(t, p, g_mean_all(p->graph, p->loss), true, l, e));
   TRY(make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e));
   return plan_bind(p->plan, p->img, t->round_img, e);
 }
@@ -245,8 +247,8 @@ static Status build_dreg(Trainer *t, PhaseNet *p, GradList *l, Error *e) {
   p->img = image_in(t, p, "real");
   p->c = labels_in(t, p);
   p->logits = discriminator_part(t, p, p->img);
-  p->loss = g_r1_penalty(p->g, p->logits, p->img, NULL);
-  Val L = g_axpb(p->g, g_mean_all(p->g, p->loss),
+  p->loss = g_r1_penalty(p->graph, p->logits, p->img, NULL);
+  Val L = g_axpb(p->graph, g_mean_all(p->graph, p->loss),
                  train_r1_gamma(&t->cfg) / 2 * t->cfg.d_reg_interval, 0);
   TRY(add_gradients(t, p, L, true, l, e));
   return make_plan(t, p, 2, (Val[]){p->logits, p->loss}, l, true, e);
@@ -268,8 +270,9 @@ Status nets_build(Trainer *t, Error *e) {
     if ((i == NET_GREG && !reg_g) || (i == NET_DREG && !reg_d)) continue;
     PhaseNet *p = &t->net[i];
     p->n = i == NET_GREG ? train_pl_samples(&t->cfg) : round_size(&t->cfg);
-    p->g = graph_new();
-    st = p->g ? build[i](t, p, l, e) : err_set(e, ST_NOMEM, "training: out of memory for a graph");
+    p->graph = graph_new();
+    st = p->graph ? build[i](t, p, l, e)
+                  : err_set(e, ST_NOMEM, "training: out of memory for a graph");
     if (st != ST_OK) goto done;
   }
 done:
@@ -281,7 +284,7 @@ void nets_free(Trainer *t) {
   for (int i = 0; i < NET_COUNT; i++) {
     plan_free(t->net[i].plan);
     plan_free(t->net[i].lengths);
-    graph_free(t->net[i].g);
+    graph_free(t->net[i].graph);
     mem_free(t->net[i].copy);
     t->net[i] = (PhaseNet){0};
   }

@@ -17,7 +17,7 @@ bool train_phase_due(const TrainConfig *c, TrainPhase ph, int64_t batch_idx) {
 /* An input that no result depends on has no memory. */
 static void phase_put(const PhaseNet *p, Val v, const real *src) {
   real *dst = v ? plan_data(p->plan, v) : NULL;
-  if (dst) memcpy(dst, src, (size_t)shape_numel(graph_shape(p->g, v)) * sizeof(real));
+  if (dst) memcpy(dst, src, (size_t)shape_numel(graph_shape(p->graph, v)) * sizeof(real));
 }
 
 static void phase_put_scalar(const PhaseNet *p, Val v, double x) {
@@ -28,7 +28,7 @@ static void phase_put_scalar(const PhaseNet *p, Val v, double x) {
 /* ---- results of one run: into ranges that live where the plans run ---- */
 
 static Status phase_take(Trainer *t, const PhaseNet *p, Val v, real *dst, int64_t n, Error *e) {
-  return flat_copy(t->b, flat_at(t->b, dst), flat_value(t->b, p->plan, v), n, e);
+  return flat_copy(t->backend, flat_at(t->backend, dst), flat_value(t->backend, p->plan, v), n, e);
 }
 
 /* Latents, labels, mixing and noise for round k; `stride` samples of z and c belong to a round
@@ -69,7 +69,7 @@ static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
   TRY(plan_run(p->plan, e));
   /* on a backend: device_settle looks at all losses of the iteration at once */
-  if (!p->loss || t->b) return ST_OK;
+  if (!p->loss || t->backend) return ST_OK;
   const real *loss = plan_data(p->plan, p->loss);
   for (int i = 0; i < p->n; i++)
     if (!isfinite(loss[i]))
@@ -84,13 +84,13 @@ static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
 /* Adds what the last run left in the net's round gradient. */
 static Status phase_accumulate(Trainer *t, NetId id, int is_d, Error *e) {
   PhaseNet *p = &t->net[id];
-  real *g = flat_at(t->b, t->grad_round[is_d]);
+  real *g = flat_at(t->backend, t->grad_round[is_d]);
   for (int i = 0; i < p->ncopy; i++) {
     const GradCopy *c = &p->copy[i];
-    TRY(c->v ? phase_take(t, p, c->v, t->grad_round[is_d] + c->offset, c->numel, e)
-             : flat_zero(t->b, g + c->offset, c->numel, e));
+    TRY(c->value ? phase_take(t, p, c->value, t->grad_round[is_d] + c->offset, c->numel, e)
+                 : flat_zero(t->backend, g + c->offset, c->numel, e));
   }
-  return flat_add(t->b, flat_at(t->b, t->grad_sum[is_d]), g, t->adam[is_d].n, e);
+  return flat_add(t->backend, flat_at(t->backend, t->grad_sum[is_d]), g, t->adam[is_d].n, e);
 }
 
 /* Running average of w over everything the mapping produced: SEMANTICS 2.2. */
@@ -99,8 +99,8 @@ static Status update_w_avg(Trainer *t, const PhaseNet *p, int k, Error *e) {
   if (comm_many(t->cfg.comm))
     return phase_take(t, p, p->w_mean, t->w_means + (int64_t)k * t->G.cfg.w_dim, t->G.cfg.w_dim, e);
   real *w_avg = params_find(&t->G.params, "mapping.w_avg")->data;
-  return flat_ema(t->b, flat_at(t->b, w_avg), flat_value(t->b, p->plan, p->w_mean), t->G.cfg.w_dim,
-                  t->cfg.w_avg_beta, e);
+  return flat_ema(t->backend, flat_at(t->backend, w_avg),
+                  flat_value(t->backend, p->plan, p->w_mean), t->G.cfg.w_dim, t->cfg.w_avg_beta, e);
 }
 
 /* ---- rounds: the random numbers of every round are drawn, also of those that another process
@@ -129,7 +129,7 @@ static Status measure_lengths(Trainer *t, const PhaseDraws *pd, Error *e) {
   for (int k = 0; k < train_rounds(&t->cfg); k++) {
     TRY(fill_generator(t, &p, pd, k, t->net[NET_GMAIN].n, e));
     if (!train_mine(t, k)) continue;
-    phase_put(&p, p.pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p.g, p.pl_noise)));
+    phase_put(&p, p.pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p.graph, p.pl_noise)));
     TRY(plan_run(p.plan, e));
     const real *length;
     TRY(plan_read(p.plan, p.pl_len, &length, e));
@@ -144,7 +144,7 @@ static Status round_greg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   const PhaseDraws *pd = &d->phase[PH_GREG];
   TRY(fill_generator(t, p, pd, k, t->net[NET_GMAIN].n, e));
   if (!train_mine(t, k)) return ST_OK;
-  phase_put(p, p->pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p->g, p->pl_noise)));
+  phase_put(p, p->pl_noise, pd->pl_noise + k * shape_numel(graph_shape(p->graph, p->pl_noise)));
   if (t->pl_start) TRY(train_share_pl_mean(t, k, e));
   TRY(phase_run_net(t, NET_GREG, PH_GREG, e));
   TRY(update_w_avg(t, p, k, e));
@@ -168,7 +168,8 @@ static Status dmain_pass(Trainer *t, bool mine, const real *labels, double sign,
   fill_augmentation(t, p);
   TRY(phase_run_net(t, NET_DMAIN, PH_DMAIN, e));
   TRY(phase_take(t, p, p->logits, scores, p->n, e));
-  TRY(flat_add(t->b, flat_at(t->b, losses), flat_value(t->b, p->plan, p->loss), p->n, e));
+  TRY(flat_add(t->backend, flat_at(t->backend, losses), flat_value(t->backend, p->plan, p->loss),
+               p->n, e));
   return phase_accumulate(t, NET_DMAIN, 1, e);
 }
 
@@ -185,11 +186,13 @@ static Status round_dmain(Trainer *t, const TrainDraws *d, int k, Error *e) {
   if (mine) {
     TRY(phase_run_net(t, NET_FAKES, PH_DMAIN, e));
     TRY(update_w_avg(t, f, k, e));
-    TRY(flat_zero(t->b, flat_at(t->b, t->d_losses + at), f->n, e));
+    TRY(flat_zero(t->backend, flat_at(t->backend, t->d_losses + at), f->n, e));
   }
   TRY(dmain_pass(t, mine, c_dim ? pd->c + at * c_dim : NULL, 1, t->d_fake + at, t->d_losses + at,
                  e));
-  if (mine) TRY(flat_upload(t->b, flat_at(t->b, t->round_img), d->images + at * px, f->n * px, e));
+  if (mine)
+    TRY(flat_upload(t->backend, flat_at(t->backend, t->round_img), d->images + at * px, f->n * px,
+                    e));
   return dmain_pass(t, mine, c_dim ? d->labels + at * c_dim : NULL, -1, t->d_real + at,
                     t->d_losses + at, e);
 }
@@ -216,16 +219,17 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
 static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.params : &t->G.params;
-  real *host = t->grad_sum[is_d], *g = flat_at(t->b, host);
-  TRY(flat_sanitize(t->b, g, a->n, t->b ? backend_device(t->b, &t->res->bad) : &t->res->bad, e));
+  real *host = t->grad_sum[is_d], *g = flat_at(t->backend, host);
+  TRY(flat_sanitize(t->backend, g, a->n,
+                    t->backend ? backend_device(t->backend, &t->res->bad) : &t->res->bad, e));
   if (t->on_gradient) {
-    if (t->b) TRY(backend_pull(t->b, host, (size_t)a->n * sizeof(real), e));
+    if (t->backend) TRY(backend_pull(t->backend, host, (size_t)a->n * sizeof(real), e));
     t->on_gradient(t->on_gradient_ctx, ph, ps, host);
   }
   bool last_of_g =
       ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
-  real *ema = last_of_g ? flat_at(t->b, t->G_ema.params.data) : NULL;
-  return flat_adam(t->b, a, flat_at(t->b, ps->data), g, ema, t->m.ema_beta, e);
+  real *ema = last_of_g ? flat_at(t->backend, t->G_ema.params.data) : NULL;
+  return flat_adam(t->backend, a, flat_at(t->backend, ps->data), g, ema, t->metrics.ema_beta, e);
 }
 
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
@@ -235,7 +239,7 @@ Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
                                                      [PH_DMAIN] = round_dmain,
                                                      [PH_DREG] = round_dreg};
   int is_d = ph == PH_DMAIN || ph == PH_DREG;
-  TRY(flat_zero(t->b, flat_at(t->b, t->grad_sum[is_d]), t->adam[is_d].n, e));
+  TRY(flat_zero(t->backend, flat_at(t->backend, t->grad_sum[is_d]), t->adam[is_d].n, e));
   Status st = train_share_begin(t, ph, e);
   if (ph == PH_GREG && comm_many(t->cfg.comm))
     TRY(train_share_lengths(t, st == ST_OK ? measure_lengths(t, &d->phase[ph], e) : st, e));

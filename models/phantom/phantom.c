@@ -27,7 +27,7 @@ void phantom_read(const PhantomOptions *o, Rng *r, int want, double *s, int *rea
 
 void phantom_work_free(PhantomWork *w) {
   if (!w) return;
-  fft3_free(w->q.fft);
+  fft3_free(w->qsm.fft);
   mem_free(w->all);
   mem_free(w);
 }
@@ -53,20 +53,21 @@ static void take_spectra(Qsm *q, float **p) {
 }
 
 static Status work_alloc(PhantomWork *w, Error *e) {
-  TRY(fft3_new(BOX_NX, BOX_NY, BOX_NZ, &w->q.fft, e));
-  const size_t n = w->box.n, floats = (7 + 3 + WORK_TMP) * n + spectra_floats(w->q.fft) +
+  TRY(fft3_new(BOX_NX, BOX_NY, BOX_NZ, &w->qsm.fft, e));
+  const size_t n = w->box.n, floats = (7 + 3 + WORK_TMP) * n + spectra_floats(w->qsm.fft) +
                                       random_field_noise(&w->box) + 16;
   float *p = w->all = mem_alloc(floats * sizeof(float));
   if (!p)
     return err_set(e, ST_NOMEM, "out of memory for the phantom's scratch (%zu MB)",
                    floats * sizeof(float) >> 20);
-  w->t = (Tissue){take_floats(&p, n), take_floats(&p, n), take_floats(&p, n), take_floats(&p, n),
-                  take_floats(&p, n), take_floats(&p, n), take_floats(&p, n)};
+  w->tissue =
+      (Tissue){take_floats(&p, n), take_floats(&p, n), take_floats(&p, n), take_floats(&p, n),
+               take_floats(&p, n), take_floats(&p, n), take_floats(&p, n)};
   w->les = take_floats(&p, n);
   w->rim = take_floats(&p, n);
   w->dist = take_floats(&p, n);
   for (int i = 0; i < WORK_TMP; i++) w->tmp[i] = take_floats(&p, n);
-  take_spectra(&w->q, &p);
+  take_spectra(&w->qsm, &p);
   w->noise = take_floats(&p, random_field_noise(&w->box));
   return ST_OK;
 }
@@ -74,7 +75,7 @@ static Status work_alloc(PhantomWork *w, Error *e) {
 Status phantom_work_new(PhantomWork **out, Error *e) {
   PhantomWork *w = *out = mem_alloc(sizeof *w);
   if (!w) return err_set(e, ST_NOMEM, "out of memory for the phantom's scratch");
-  w->box = w->q.box = box_of(BOX_NX, BOX_NY, BOX_NZ);
+  w->box = w->qsm.box = box_of(BOX_NX, BOX_NY, BOX_NZ);
   const Status st = work_alloc(w, e);
   if (st != ST_OK) {
     phantom_work_free(w);
@@ -141,7 +142,7 @@ Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t se
   phantom_anatomy(w, &r, out->kind);
   phantom_paint_lesion(w, &r, out->conspicuity, middle, out);
   phantom_flair_ideal(w, &r, w->tmp[2]);
-  qsm_blur(&w->q, w->tmp[2], .42, .42, .42, w->tmp[2]); /* point spread of 1 mm FWHM */
+  qsm_blur(&w->qsm, w->tmp[2], .42, .42, .42, w->tmp[2]); /* point spread of 1 mm FWHM */
   patch_crop(&w->box, w->tmp[2], out->flair);
   patch_crop(&w->box, w->les, out->mask);
   patch_crop(&w->box, w->rim, out->rim);
@@ -149,13 +150,15 @@ Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t se
   draw_normals(scan, w->tmp[1], PHANTOM_VOXELS);
   patch_rician(out->flair, w->tmp[0], w->tmp[1], PHANTOM_VOXELS);
   /* From here the painted coordinates and distances are scratch. */
-  float *bias = w->dist, *noise = w->t.wx, *mag = w->t.wy, *chi = w->tmp[10], *truth = w->tmp[11];
+  float *bias = w->dist, *noise = w->tissue.wx, *mag = w->tissue.wy, *chi = w->tmp[10],
+        *truth = w->tmp[11];
   random_iso(w, scan, 8, bias);
   draw_normals(scan, noise, w->box.n);
   const double drawn = draw_u(scan, .05, .11);
   out->lambda = o->lambda > 0 ? o->lambda : drawn;
-  const QsmInput in = {w->t.chi, w->t.wm, w->t.gm, w->t.csf, w->t.vein, bias, noise};
-  qsm_acquire(&w->q, &in, o, out->lambda, w->tmp, mag, chi, truth);
+  const QsmInput in = {w->tissue.chi,  w->tissue.wm, w->tissue.gm, w->tissue.csf,
+                       w->tissue.vein, bias,         noise};
+  qsm_acquire(&w->qsm, &in, o, out->lambda, w->tmp, mag, chi, truth);
   patch_crop(&w->box, chi, out->chi);
   patch_crop(&w->box, truth, out->truth);
   return ST_OK;

@@ -8,14 +8,14 @@ static void warp_coordinates(PhantomWork *w, Rng *r) {
   const Box *b = &w->box;
   const double a = draw_n(r, 0, .22) + (draw_p(r, .06) ? M_PI / 2 : 0);
   const float c = (float)cos(a), s = (float)sin(a);
-  random_field(w, r, 3.5, 3.5, 6, w->t.wx);
-  random_field(w, r, 3.5, 3.5, 6, w->t.wy);
+  random_field(w, r, 3.5, 3.5, 6, w->tissue.wx);
+  random_field(w, r, 3.5, 3.5, 6, w->tissue.wy);
   size_t i = 0;
   for (int k = 0; k < b->nz; k++)
     for (int j = 0; j < b->ny; j++)
       for (int x = 0; x < b->nx; x++, i++) {
-        w->t.wx[i] = c * box_x(b, x) + s * box_y(b, j) + 1.3f * w->t.wx[i];
-        w->t.wy[i] = -s * box_x(b, x) + c * box_y(b, j) + 1.1f * w->t.wy[i];
+        w->tissue.wx[i] = c * box_x(b, x) + s * box_y(b, j) + 1.3f * w->tissue.wx[i];
+        w->tissue.wy[i] = -s * box_x(b, x) + c * box_y(b, j) + 1.1f * w->tissue.wy[i];
       }
 }
 
@@ -23,7 +23,7 @@ static void warp_coordinates(PhantomWork *w, Rng *r) {
  * bands of varying width. */
 static void white_matter(PhantomWork *w, Rng *r, float side) {
   const size_t n = w->box.n;
-  float *chi = w->t.chi, *g0 = w->tmp[0], *g1 = w->tmp[1], *g2 = w->tmp[2], *g3 = w->tmp[3],
+  float *chi = w->tissue.chi, *g0 = w->tmp[0], *g1 = w->tmp[1], *g2 = w->tmp[2], *g3 = w->tmp[3],
         *g4 = w->tmp[4];
   random_field(w, r, 5.5, 3.2, 4, g0);
   random_field(w, r, 2.4, 1.3, 2, g1);
@@ -34,8 +34,8 @@ static void white_matter(PhantomWork *w, Rng *r, float side) {
     const float striated = clampf(.25f + g4[i], 0, 2);
     chi[i] =
         -30 + 10 * g0[i] + 6 * g1[i] + (1.5f + 1.5f * striated) * g2[i] + 4.5f * striated * g3[i];
-    w->t.wm[i] = 1;
-    w->t.gm[i] = w->t.csf[i] = w->t.vein[i] = 0;
+    w->tissue.wm[i] = 1;
+    w->tissue.gm[i] = w->tissue.csf[i] = w->tissue.vein[i] = 0;
   }
   for (int64_t bands = 1 + rng_below(r, 3); bands > 0; bands--) {
     const float offset = (float)draw_u(r, -10, 10), slope = (float)draw_u(r, -.25, .25),
@@ -44,8 +44,8 @@ static void white_matter(PhantomWork *w, Rng *r, float side) {
     random_iso(w, r, 3, g0);
     random_field(w, r, 5, 3, 4, g1);
     for (size_t i = 0; i < n; i++) {
-      const float d = side * w->t.wy[i] - offset + slope * w->t.wx[i] +
-                      .8f * fast_sin(w->t.wx[i] / period + phase);
+      const float d = side * w->tissue.wy[i] - offset + slope * w->tissue.wx[i] +
+                      .8f * fast_sin(w->tissue.wx[i] / period + phase);
       chi[i] -= depth * bell(d, width * clampf(1 + .35f * g0[i], .4f, 2)) *
                 clampf(.75f + .45f * g1[i], 0, 1.6f);
     }
@@ -56,7 +56,7 @@ static void white_matter(PhantomWork *w, Rng *r, float side) {
  * cortex (tapered capsules), islands. */
 static void cortex_distance(PhantomWork *w, Rng *r, float q, float thickness, float *u) {
   const Box *b = &w->box;
-  const float *wx = w->t.wx, *wy = w->t.wy, y0 = (float)draw_u(r, 6, 10.5);
+  const float *wx = w->tissue.wx, *wy = w->tissue.wy, y0 = (float)draw_u(r, 6, 10.5);
   const size_t plane = (size_t)b->nx * (size_t)b->ny;
   random_iso(w, r, 3, u);
   for (size_t i = 0; i < b->n; i++) u[i] = q * wy[i] - y0 + .8f * u[i];
@@ -86,7 +86,7 @@ static void anatomy_cortex(PhantomWork *w, Rng *r, float q) {
   const size_t n = w->box.n;
   const float th = (float)draw_u(r, 1.5, 2.1);
   float *u = w->tmp[0], *mg = w->tmp[1], *mc = w->tmp[2], *g0 = w->tmp[3], *g1 = w->tmp[4],
-        *chi = w->t.chi;
+        *chi = w->tissue.chi;
   cortex_distance(w, r, q, th, u);
   random_iso(w, r, 1.6, g0);
   random_iso(w, r, 2, g1);
@@ -99,9 +99,9 @@ static void anatomy_cortex(PhantomWork *w, Rng *r, float q) {
                        line * bell(u[i] - at, .42f) * clampf(.8f + .6f * g1[i], 0, 2) +
                        pia * bell(u[i] - th, .4f);
     chi[i] = chi[i] * (1 - mg[i] - mc[i]) + mg[i] * grey;
-    w->t.wm[i] *= 1 - clampf(mg[i] + mc[i], 0, 1);
-    w->t.gm[i] = w->t.gm[i] > mg[i] ? w->t.gm[i] : mg[i];
-    w->t.csf[i] = w->t.csf[i] > mc[i] ? w->t.csf[i] : mc[i];
+    w->tissue.wm[i] *= 1 - clampf(mg[i] + mc[i], 0, 1);
+    w->tissue.gm[i] = w->tissue.gm[i] > mg[i] ? w->tissue.gm[i] : mg[i];
+    w->tissue.csf[i] = w->tissue.csf[i] > mc[i] ? w->tissue.csf[i] : mc[i];
   }
   random_iso(w, r, 1.2, g0);
   random_field(w, r, .9, .9, 1.5, g1);
@@ -117,8 +117,8 @@ static void ellipse_distance(PhantomWork *w, float side, double cx, double ax, d
   const Box *b = &w->box;
   const size_t plane = (size_t)b->nx * (size_t)b->ny;
   for (size_t i = 0; i < b->n; i++) {
-    const float x = (w->t.wx[i] - (float)cx) / (float)ax,
-                y = (side * w->t.wy[i] - (float)cy) / (float)ay,
+    const float x = (w->tissue.wx[i] - (float)cx) / (float)ax,
+                y = (side * w->tissue.wy[i] - (float)cy) / (float)ay,
                 z = box_z(b, (int)(i / plane)) / (float)az;
     out[i] = x * x + y * y + z * z - 1;
   }
@@ -128,8 +128,8 @@ static void ellipse_distance(PhantomWork *w, float side, double cx, double ax, d
 /* CSF at 0, a dark periventricular band, wall veins, choroid plexus in a third. */
 static void anatomy_ventricle(PhantomWork *w, Rng *r, float s) {
   const size_t n = w->box.n;
-  float *v = w->tmp[0], *m = w->tmp[1], *g0 = w->tmp[2], *g1 = w->tmp[3], *chi = w->t.chi,
-        *wm = w->t.wm;
+  float *v = w->tmp[0], *m = w->tmp[1], *g0 = w->tmp[2], *g1 = w->tmp[3], *chi = w->tissue.chi,
+        *wm = w->tissue.wm;
   const double cx = draw_u(r, -8, 8), ax = draw_u(r, 7, 15), cy = draw_u(r, 9.5, 13),
                ay = draw_u(r, 3, 5.5);
   ellipse_distance(w, -s, cx, ax, cy, ay, 20, v, g0);
@@ -141,7 +141,7 @@ static void anatomy_ventricle(PhantomWork *w, Rng *r, float s) {
     chi[i] -= band * bell(v[i] - at, width) * clampf(.8f + .4f * g0[i], 0, 2) * wm[i];
     m[i] = soft(v[i], .4f) * wm[i];
     chi[i] = chi[i] * (1 - m[i]) + m[i] * 3 * g1[i];
-    w->t.csf[i] = w->t.csf[i] > m[i] ? w->t.csf[i] : m[i];
+    w->tissue.csf[i] = w->tissue.csf[i] > m[i] ? w->tissue.csf[i] : m[i];
     wm[i] *= 1 - m[i];
   }
   random_field(w, r, 2.5, 1.5, 3, g0);
@@ -162,10 +162,10 @@ static void deep_nucleus(PhantomWork *w, Rng *r, float s) {
   random_iso(w, r, 1.5, g);
   const float value = (float)draw_u(r, 25, 75);
   for (size_t i = 0; i < w->box.n; i++) {
-    const float m = soft(d[i], .5f) * w->t.wm[i];
-    w->t.chi[i] = w->t.chi[i] * (1 - m) + m * (value + 13 * g[i]);
-    w->t.gm[i] = w->t.gm[i] > m ? w->t.gm[i] : m;
-    w->t.wm[i] *= 1 - m;
+    const float m = soft(d[i], .5f) * w->tissue.wm[i];
+    w->tissue.chi[i] = w->tissue.chi[i] * (1 - m) + m * (value + 13 * g[i]);
+    w->tissue.gm[i] = w->tissue.gm[i] > m ? w->tissue.gm[i] : m;
+    w->tissue.wm[i] *= 1 - m;
   }
 }
 
@@ -207,14 +207,14 @@ static void anatomy_vessels(PhantomWork *w, Rng *r) {
     for (int a = 0; a < 3; a++) p1[a] = p0[a] + draw_n(r, 0, spread[a]);
     for (int a = 0; a < 3; a++) bend[a] = draw_n(r, 0, 1.5);
     const double radius = draw_u(r, .25, .6), ppb = draw_u(r, 70, 270);
-    paint_tube(&w->box, w->t.vein, p0, p1, bend, radius, ppb);
+    paint_tube(&w->box, w->tissue.vein, p0, p1, bend, radius, ppb);
   }
 }
 
 /* Calcification (dark) or haemosiderin (bright): it dominates the patch's range of values. */
 static void anatomy_speck(PhantomWork *w, Rng *r) {
   const Box *b = &w->box;
-  float *g = w->tmp[0], *vein = w->t.vein;
+  float *g = w->tmp[0], *vein = w->tissue.vein;
   random_iso(w, r, .7, g);
   const float px = (float)draw_u(r, -9, 9), py = (float)draw_u(r, -9, 9),
               pz = (float)draw_u(r, -9, 9), radius = (float)draw_u(r, .8, 1.8);

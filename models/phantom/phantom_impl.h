@@ -60,8 +60,8 @@ typedef struct Tissue {
 enum { BOX_NX = 96, BOX_NY = 96, BOX_NZ = 40, WORK_TMP = 12 };
 struct PhantomWork {
   Box box;
-  Qsm q; /* plan, spectra and scratch of this box */
-  Tissue t;
+  Qsm qsm; /* plan, spectra and scratch of this box */
+  Tissue tissue;
   float *les;           /* lesion, 0 or 1 */
   float *rim;           /* probability of the rim */
   float *dist;          /* signed distance to the lesion's edge, mm (far away: 99) */

@@ -161,7 +161,7 @@ static inline float lesion_turn(float phi) { /* |phi| modulo a full turn, in [0,
 
 static void lesion_paint(PhantomWork *w, const Shape3 *s, const Look *k) {
   const Box *b = &w->box;
-  float *d = w->dist, *chi = w->t.chi, *wm = w->t.wm;
+  float *d = w->dist, *chi = w->tissue.chi, *wm = w->tissue.wm;
   const float *fine = w->tmp[0], *mottle = w->tmp[1], *patchy = w->tmp[2];
   size_t i = 0;
   for (int z = 0; z < b->nz; z++)
@@ -206,13 +206,13 @@ static void central_vein(PhantomWork *w, Rng *r, const Shape3 *s, double dia) {
     bend[a] = draw_n(r, 0, .6);
   }
   const double ppb = draw_u(r, 40, 130), radius = draw_u(r, .2, .4);
-  paint_tube(&w->box, w->t.vein, p0, p1, bend, radius, ppb);
+  paint_tube(&w->box, w->tissue.vein, p0, p1, bend, radius, ppb);
 }
 
 static void blend_vessels(PhantomWork *w) {
-  float *chi = w->t.chi;
+  float *chi = w->tissue.chi;
   for (size_t i = 0; i < w->box.n; i++) {
-    const float v = w->t.vein[i], a = fabsf(v);
+    const float v = w->tissue.vein[i], a = fabsf(v);
     chi[i] = a > 5 ? chi[i] * (1 - clampf(a / 60, 0, 1)) + v : chi[i];
   }
 }
@@ -247,7 +247,7 @@ void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[
  * than on QSM, which it bounds. */
 void phantom_flair_ideal(PhantomWork *w, Rng *r, float *out) {
   float *bias = w->tmp[0], *fine = w->tmp[1];
-  const Tissue *t = &w->t;
+  const Tissue *t = &w->tissue;
   random_iso(w, r, 6, bias);
   random_iso(w, r, 1.5, fine);
   const float grow = (float)draw_u(r, .4, 1), bright = (float)draw_u(r, 165, 215);

@@ -65,11 +65,11 @@ static void blend_tile(Slab *s, const PhantomWork *w, const float *flair, int tx
       const float wy = tile_weight(j, ty);
       for (int i = 0; i < BOX_NX; i++, from++, to++) {
         const float t = wy * tile_weight(i, tx);
-        s->chi[to] += t * w->t.chi[from];
-        s->wm[to] += t * w->t.wm[from];
-        s->gm[to] += t * w->t.gm[from];
-        s->csf[to] += t * w->t.csf[from];
-        s->vein[to] += t * w->t.vein[from];
+        s->chi[to] += t * w->tissue.chi[from];
+        s->wm[to] += t * w->tissue.wm[from];
+        s->gm[to] += t * w->tissue.gm[from];
+        s->csf[to] += t * w->tissue.csf[from];
+        s->vein[to] += t * w->tissue.vein[from];
         s->flair[to] += t * flair[from];
         out->rim[to] += t * w->rim[from];
         if (label && t > .5f && w->les[from] > .5f) out->labels[to] = (float)label;

@@ -223,15 +223,16 @@ Status history_trace(const ProjectJob *j, Error *e) {
   TextFile t;
   if (!j->a.trace) return ST_OK;
   TRY(text_begin(&t, j->a.trace, e));
-  fprintf(t.f, "lesion\tstep\tlpips\trelu1_2\trelu2_2\trelu3_3\trelu4_3\trelu5_3\tinside\toutside\t"
-               "lr\tjitter\tw_std\tgrad_w\tgrad_noise");
+  fprintf(t.stream,
+          "lesion\tstep\tlpips\trelu1_2\trelu2_2\trelu3_3\trelu4_3\trelu5_3\tinside\toutside\t"
+          "lr\tjitter\tw_std\tgrad_w\tgrad_noise");
   for (int k = 0; k < G->num_noise; k++) {
     const int len = (int)strlen(G->noise_name[k]) - (int)strlen(".noise_const");
-    fprintf(t.f, "\treg_%.*s", len, G->noise_name[k]);
+    fprintf(t.stream, "\treg_%.*s", len, G->noise_name[k]);
   }
-  fputc('\n', t.f);
+  fputc('\n', t.stream);
   for (int64_t k = 0; k < j->n; k++)
     for (int i = 0; i < j->history[k].rows; i++)
-      write_step(t.f, j->name[k], &j->history[k].row[i], G->num_noise);
+      write_step(t.stream, j->name[k], &j->history[k].row[i], G->num_noise);
   return text_commit(&t, j->a.trace, e);
 }

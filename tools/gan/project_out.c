@@ -121,10 +121,10 @@ static Status write_table(const ProjectJob *j, Error *e) {
   TextFile t;
   TRY(path_join(path, j->a.out, "table.tsv", e));
   TRY(text_begin(&t, path, e));
-  fprintf(t.f,
+  fprintf(t.stream,
           "lesion\tlpips\tmse\tw_distance\tsteps\tseconds\tperceptual\tw_std\tinside\toutside\t"
           "solver\tspace\trender\tfocus\n");
-  for (int64_t k = 0; k < j->done; k++) write_row(j, t.f, k);
+  for (int64_t k = 0; k < j->done; k++) write_row(j, t.stream, k);
   return text_commit(&t, path, e);
 }
 

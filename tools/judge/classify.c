@@ -298,9 +298,9 @@ static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
   TextFile t;
   TRY(path_join(path, j->a.out, "metrics.tsv", e));
   TRY(text_begin(&t, path, e));
-  fprintf(t.f, "metric\tmean\tsd\tlow\thigh\n");
+  fprintf(t.stream, "metric\tmean\tsd\tlow\thigh\n");
   for (int k = 0; k < M_COUNT; k++)
-    fprintf(t.f, "%s\t%s\t%s\t%s\t%s\n", metric_name[k], number_short(b[0], x->m[k]),
+    fprintf(t.stream, "%s\t%s\t%s\t%s\t%s\n", metric_name[k], number_short(b[0], x->m[k]),
             number_short(b[1], x->sd[k]), number_short(b[2], x->lo[k]),
             number_short(b[3], x->hi[k]));
   return text_commit(&t, path, e);
