@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include "core/base.h"
 
-/* Write to f; the rest is text.c's. Zero-initialised means nothing begun. */
+/* Write to stream; the rest is text.c's. Zero-initialised means nothing begun. */
 typedef struct TextFile {
   FILE *stream;
   char *text;
