@@ -31,7 +31,7 @@ KERN   := $(wildcard core/kernels/*.c)
 LIBSRC := $(CORE) $(wildcard models/*/*.c) $(wildcard io/*/*.c)
 TOOLS  := $(wildcard tools/*/*.c) $(wildcard paper/engine/*.c)
 # pages, styles, scripts, recipes that the program carries in itself
-ASSETS := $(wildcard tools/*/assets/*) $(wildcard paper/engine/assets/*)
+ASSETS := $(wildcard tools/*/assets/*) paper/recipe.txt paper/scales.tsv
 TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 
@@ -121,8 +121,9 @@ $(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.on
 endif
 $(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a
 	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
-# A file becomes bytes in a C source, with a zero after them: dir/FILE.ext is the text asset_FILE_ext
-# (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine that builds.
+# A file becomes bytes in a C source, with a zero after them: dir/FILE.ext is the text
+# asset_FILE_ext (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine that
+# builds.
 $(BUILD)/%.asset.c: %
 	@mkdir -p $(@D)
 	@name=asset_$$(basename $< | tr -c 'A-Za-z0-9\n' _); \

@@ -11,7 +11,7 @@
 static const char *const verdict_name[VERDICTS] = {"consistent", "does not fit",
                                                    "cannot be decided"};
 
-static bool number(const char *text, double *out) {
+static bool read_fraction(const char *text, double *out) {
   char *end;
   *out = strtod(text, &end);
   return *text && !*end && *out >= 0;
@@ -23,28 +23,30 @@ static Status audit_rows(const char *path, Error *e) {
   static const char *const name[] = {"name", "accuracy", "precision", "sensitivity"};
   Tsv t;
   int col[4];
-  Status s = tsv_read(path, &t, e);
-  if (s != ST_OK) return s;
-  for (int i = 0; i < 4 && s == ST_OK; i++)
-    if ((col[i] = tsv_column(&t, name[i])) < 0)
+  TRY(tsv_read(path, &t, e));
+  Status s = ST_OK;
+  for (int i = 0; i < 4; i++)
+    if ((col[i] = tsv_column(&t, name[i])) < 0) {
       s = err_set(e, ST_FORMAT, "%s: no column %s; expected name, accuracy, precision, sensitivity",
                   path, name[i]);
-  const int cp = s == ST_OK ? tsv_column(&t, "positives") : -1,
-            cn = s == ST_OK ? tsv_column(&t, "negatives") : -1;
-  for (int r = 0; r < t.nrow && s == ST_OK; r++) {
+      goto done;
+    }
+  const int cp = tsv_column(&t, "positives"), cn = tsv_column(&t, "negatives");
+  for (int r = 0; r < t.nrow; r++) {
     Triple x = {0, 0, 0, 0.005};
     double pos = 60, neg = 120, acc[2], share[2];
     int ex[2] = {0};
-    if (!number(tsv_get(&t, r, col[1]), &x.accuracy) ||
-        !number(tsv_get(&t, r, col[2]), &x.precision) ||
-        !number(tsv_get(&t, r, col[3]), &x.sensitivity) || x.accuracy > 1 || x.precision > 1 ||
-        x.sensitivity > 1 || (cp >= 0 && !number(tsv_get(&t, r, cp), &pos)) ||
-        (cn >= 0 && !number(tsv_get(&t, r, cn), &neg)) || pos < 1 || neg < 1 || pos > 20000 ||
-        neg > 20000) {
+    if (!read_fraction(tsv_get(&t, r, col[1]), &x.accuracy) ||
+        !read_fraction(tsv_get(&t, r, col[2]), &x.precision) ||
+        !read_fraction(tsv_get(&t, r, col[3]), &x.sensitivity) || x.accuracy > 1 ||
+        x.precision > 1 || x.sensitivity > 1 ||
+        (cp >= 0 && !read_fraction(tsv_get(&t, r, cp), &pos)) ||
+        (cn >= 0 && !read_fraction(tsv_get(&t, r, cn), &neg)) || pos < 1 || neg < 1 ||
+        pos > 20000 || neg > 20000) {
       s = err_set(e, ST_FORMAT,
                   "%s: row %d: expected fractions from 0 to 1, and counts from 1 to 20000", path,
                   r + 2);
-      break;
+      goto done;
     }
     const int n = confusion_fits(&x, (int)pos, (int)neg, ex, acc);
     implied_prevalence(&x, share);
@@ -58,11 +60,12 @@ static Status audit_rows(const char *path, Error *e) {
       printf("none fits; not even precision and sensitivity together");
     printf("; any set: %.1f to %.1f %% positives\n", 100 * share[0], 100 * share[1]);
   }
+done:
   tsv_free(&t);
   return s;
 }
 
-static int audit(const char *only) {
+static int audit_claims(const char *only) {
   int n[VERDICTS] = {0}, shown = 0;
   for (int i = 0; i < paper_claim_count; i++) {
     const Claim *c = &paper_claims[i];
@@ -102,7 +105,7 @@ static int paper_audit(int argc, char **argv) {
   if (rows)
     rc = audit_rows(rows, &e) == ST_OK ? EXIT_DONE : tool_fail("paper audit", &e);
   else
-    rc = audit(claim);
+    rc = audit_claims(claim);
   opts_free(&spec);
   return rc;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
+#include "io/formats/text.h"
 #include "io/formats/tsv.h"
 #include "io/images/dataset.h"
 #include "paper/engine/paper_impl.h"
@@ -12,17 +14,21 @@
 
 /* ---- take ---- */
 
-static Status take(const char *in, const char *out, int cls, int64_t lesions, Error *e) {
+static Status take_lesions(const char *in, const char *out, int cls, int64_t lesions, Error *e) {
   Dataset d;
-  Status s = dataset_open(&d, in, e);
-  if (s != ST_OK) return s;
+  TRY(dataset_open(&d, in, e));
+  Status s = ST_OK;
   int64_t *at = mem_alloc((size_t)d.n * sizeof *at), n = 0, used = 0;
   bool *seen = mem_alloc((size_t)(d.src ? d.src->n : d.n) * sizeof *seen);
-  if (!at || !seen)
+  if (!at || !seen) {
     s = err_set(e, ST_NOMEM, "%s: out of memory", in);
-  else if (cls >= 0 && !d.labels)
+    goto done;
+  }
+  if (cls >= 0 && !d.labels) {
     s = err_set(e, ST_INVALID, "%s: the data set has no labels; leave --class out", in);
-  for (int64_t i = 0; i < d.n && s == ST_OK; i++) {
+    goto done;
+  }
+  for (int64_t i = 0; i < d.n; i++) {
     const int64_t l = d.src ? d.src->lesion[i] : i;
     if (cls >= 0 && d.labels[i] != cls) continue;
     if (!seen[l] && lesions && used == lesions) continue;
@@ -30,13 +36,18 @@ static Status take(const char *in, const char *out, int cls, int64_t lesions, Er
     seen[l] = true;
     at[n++] = i;
   }
-  if (s == ST_OK && !n)
+  if (!n) {
     s = err_set(e, ST_INVALID, "%s: no image of class %d; `prlx info` shows the classes", in, cls);
-  if (s == ST_OK) s = dataset_select(&d, at, n, e);
-  if (s == ST_OK) s = dataset_save(&d, out, false, e);
-  if (s == ST_OK && !tool_quiet)
+    goto done;
+  }
+  s = dataset_select(&d, at, n, e);
+  if (s != ST_OK) goto done;
+  s = dataset_save(&d, out, false, e);
+  if (s != ST_OK) goto done;
+  if (!tool_quiet)
     printf("%s: %lld images of %lld lesions%s\n", out, (long long)n, (long long)used,
            lesions > used ? " (there are no more)" : "");
+done:
   mem_free(at);
   mem_free(seen);
   dataset_free(&d);
@@ -65,7 +76,8 @@ int paper_take(int argc, char **argv) {
   const int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   if (!out) return tool_usage("paper take", "no result; give --out FILE");
-  return take(s.args[0], out, cls, lesions, &e) == ST_OK ? EXIT_DONE : tool_fail("paper take", &e);
+  return take_lesions(s.args[0], out, cls, lesions, &e) == ST_OK ? EXIT_DONE
+                                                                 : tool_fail("paper take", &e);
 }
 
 /* ---- answers ---- */
@@ -98,16 +110,15 @@ static double find_probability(const Prediction *p, int n, bool source, const ch
 }
 
 static Status read_prediction(const char *arg, Prediction *p, Error *e) {
-  char path[4400];
+  char path[PATH_LEN];
   const char *dir = strchr(arg, '=');
   p->source = !strncmp(arg, "source=", 7);
   if (!dir || (!p->source && strncmp(arg, "rim=", 4)))
     return err_set(e, ST_INVALID,
                    "%.200s; expected rim=DIR or source=DIR, folders of `prlx classify --predict`",
                    arg);
-  snprintf(path, sizeof path, "%s/predictions.tsv", dir + 1);
-  const Status s = tsv_read(path, &p->t, e);
-  if (s != ST_OK) return s;
+  TRY(path_join(path, dir + 1, "predictions.tsv", e));
+  TRY(tsv_read(path, &p->t, e));
   p->subject = tsv_column(&p->t, "subject");
   p->lesion = tsv_column(&p->t, "lesion");
   p->rim = tsv_column(&p->t, "rim");
@@ -116,38 +127,50 @@ static Status read_prediction(const char *arg, Prediction *p, Error *e) {
              : err_set(e, ST_FORMAT, "%s: no column subject, lesion or rim", path);
 }
 
-static Status answers(const char *key, int n, char **arg, const char *out, const char *reader,
-                      Error *e) {
-  Tsv k = {0};
-  Prediction p[8] = {0};
-  char *text = NULL;
-  size_t len;
-  Status s = n > COUNT_OF(p) ? err_set(e, ST_INVALID, "more than %d predictions", COUNT_OF(p))
-                             : tsv_read(key, &k, e);
-  for (int i = 0; i < n && s == ST_OK; i++) s = read_prediction(arg[i], &p[i], e);
-  const int cs = tsv_column(&k, "study"), cx = tsv_column(&k, "experiment"),
-            ci = tsv_column(&k, "item"), cn = tsv_column(&k, "name");
-  if (s == ST_OK && (cs < 0 || cx < 0 || ci < 0 || cn < 0))
-    s = err_set(e, ST_FORMAT, "%s: no key of `prlx reader make`", key);
-  FILE *f = open_memstream(&text, &len);
-  if (s == ST_OK && !f) s = err_set(e, ST_NOMEM, "out of memory");
-  if (f) fprintf(f, "study,reader,item,answer\n");
-  for (int i = 0; i < k.nrow && s == ST_OK; i++) {
-    const bool source = !strcmp(tsv_get(&k, i, cx), "source");
-    const double v = find_probability(p, n, source, tsv_get(&k, i, cn));
+/* The answers to all items of the key, as text. */
+static Status put_answers(const Tsv *key, const Prediction *p, int n, const char *reader, FILE *f,
+                          Error *e) {
+  const int study = tsv_column(key, "study"), experiment = tsv_column(key, "experiment"),
+            item = tsv_column(key, "item"), name = tsv_column(key, "name");
+  if (study < 0 || experiment < 0 || item < 0 || name < 0)
+    return err_set(e, ST_FORMAT, "%s: no key of `prlx reader make`", key->path);
+  fprintf(f, "study,reader,item,answer\n");
+  for (int i = 0; i < key->nrow; i++) {
+    const bool source = !strcmp(tsv_get(key, i, experiment), "source");
+    const double v = find_probability(p, n, source, tsv_get(key, i, name));
     if (v < 0)
-      s = err_set(e, ST_INVALID, "%s: item %s (%s) is in none of the predictions for %s", key,
-                  tsv_get(&k, i, ci), tsv_get(&k, i, cn), source ? "source" : "rim");
-    else
-      fprintf(f, "%s,%s,%s,%s\n", tsv_get(&k, i, cs), reader, tsv_get(&k, i, ci),
-              source     ? v >= 0.5 ? "real" : "synthetic"
-              : v >= 0.5 ? "rim"
-                         : "non-rim");
+      return err_set(e, ST_INVALID, "%s: item %s (%s) is in none of the predictions for %s",
+                     key->path, tsv_get(key, i, item), tsv_get(key, i, name),
+                     source ? "source" : "rim");
+    fprintf(f, "%s,%s,%s,%s\n", tsv_get(key, i, study), reader, tsv_get(key, i, item),
+            source     ? v >= 0.5 ? "real" : "synthetic"
+            : v >= 0.5 ? "rim"
+                       : "non-rim");
   }
-  if (f) fclose(f);
-  if (s == ST_OK) s = file_write_atomic(out, text, len, e);
-  free(text);
-  for (int i = 0; i < n && i < COUNT_OF(p); i++) tsv_free(&p[i].t);
+  return ST_OK;
+}
+
+enum { PREDICTIONS = 8 };
+static Status write_answers(const char *key, int n, char **arg, const char *out, const char *reader,
+                            Error *e) {
+  Tsv k = {0};
+  Prediction p[PREDICTIONS] = {0};
+  TextFile t = {0};
+  if (n > PREDICTIONS) return err_set(e, ST_INVALID, "more than %d predictions", PREDICTIONS);
+  TRY(tsv_read(key, &k, e));
+  Status s = ST_OK;
+  for (int i = 0; i < n; i++) {
+    s = read_prediction(arg[i], &p[i], e);
+    if (s != ST_OK) goto done;
+  }
+  s = text_begin(&t, out, e);
+  if (s != ST_OK) goto done;
+  s = put_answers(&k, p, n, reader, t.f, e);
+  if (s != ST_OK) goto done;
+  s = text_commit(&t, out, e);
+done:
+  text_abort(&t);
+  for (int i = 0; i < n; i++) tsv_free(&p[i].t);
   tsv_free(&k);
   return s;
 }
@@ -174,7 +197,7 @@ int paper_answers(int argc, char **argv) {
   const int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   if (!out) return tool_usage("paper answers", "no result; give --out FILE");
-  return answers(s.args[0], s.nargs - 1, s.args + 1, out, reader, &e) == ST_OK
+  return write_answers(s.args[0], s.nargs - 1, s.args + 1, out, reader, &e) == ST_OK
              ? EXIT_DONE
              : tool_fail("paper answers", &e);
 }

@@ -1,5 +1,5 @@
 /* paper_engine.c: runs a recipe: which steps are done, one child process after another, logs,
- * stamps, time left. See paper_run.h.
+ * stamps, time left. See paper_impl.h.
  *
  * A stamp is the SHA-256 of a step's command (with folders by name, without --threads, which
  * changes no result), of the stamps of the steps whose outputs it reads, and of the content of
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +20,34 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
-#include "models/store/datapath.h"
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/sha256.h"
+#include "io/formats/text.h"
+#include "models/store/datapath.h"
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/tool.h"
 
 /* ---- words ---- */
 
+enum { OUT_ROOM = 240 }; /* bytes for what stands behind OUT */
+
+Status recipe_check_out(const PaperRun *r, Error *e) {
+  if (strlen(r->out) + OUT_ROOM < PATH_LEN) return ST_OK;
+  return err_set(e, ST_INVALID, "%.200s...: --out is longer than %d characters; use a shorter one",
+                 r->out, PATH_LEN - OUT_ROOM);
+}
+
+void paper_file(const PaperRun *r, char out[PATH_LEN], const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  const int n = snprintf(out, PATH_LEN, "%s/", r->out);
+  if (n < PATH_LEN) vsnprintf(out + n, PATH_LEN - (size_t)n, fmt, ap);
+  va_end(ap);
+}
+
 const char *paper_path(const PaperRun *r, const char *text) {
-  static char buf[4][4400];
+  static char buf[4][2 * PATH_LEN];
   static int turn;
   char *b = buf[turn++ & 3];
   const char *rest = !strncmp(text, "{o}", 3) || !strncmp(text, "{w}", 3) ? text + 3 : NULL;
@@ -38,6 +57,10 @@ const char *paper_path(const PaperRun *r, const char *text) {
     snprintf(b, sizeof buf[0], "%s", r->cohort ? r->cohort : "");
   else if (!strncmp(text, "{p}", 3))
     snprintf(b, sizeof buf[0], "%s", r->published ? r->published : "");
+  else if (!strncmp(text, "{recipe}", 8))
+    snprintf(b, sizeof buf[0], "%s", r->recipe ? r->recipe : "");
+  else if (!strncmp(text, "{scales}", 8))
+    snprintf(b, sizeof buf[0], "%s", r->scales ? r->scales : "");
   else if (!strncmp(text, "{init}", 6)) {
     /* the bundled network and its discriminator */
     static const char *const file[2] = {"network_small.safetensors",
@@ -54,27 +77,31 @@ const char *paper_path(const PaperRun *r, const char *text) {
   return b;
 }
 
+/* What was written, to be mem_free'd; NULL: out of memory. */
+static char *text_copy(TextFile *t) {
+  char *text;
+  if (text_take(t, "a step", &text, NULL, NULL) != ST_OK) return NULL;
+  char *copy = mem_strdup(text);
+  free(text);
+  return copy;
+}
+
 /* {o} and {w} may stand anywhere in a word ("rim={w}/a", "{w}/a+{w}/b"). */
 static char *fill_word(const PaperRun *r, const char *word, size_t len) {
-  char *out = NULL;
-  size_t n = 0;
-  FILE *f = open_memstream(&out, &n);
-  if (!f) return NULL;
+  TextFile t;
+  if (text_begin(&t, "a step", NULL) != ST_OK) return NULL;
   for (size_t i = 0; i < len;) {
     const char *end = word[i] == '{' ? memchr(word + i, '}', len - i) : NULL;
     char key[16];
     if (!end || end - (word + i) > 8) {
-      fputc(word[i++], f);
+      fputc(word[i++], t.f);
       continue;
     }
     snprintf(key, sizeof key, "%.*s", (int)(end - (word + i) + 1), word + i);
-    fputs(paper_path(r, key), f);
+    fputs(paper_path(r, key), t.f);
     i += strlen(key);
   }
-  fclose(f);
-  char *copy = mem_strdup(out);
-  free(out);
-  return copy;
+  return text_copy(&t);
 }
 
 void words_free(char **word, int n) {
@@ -113,27 +140,23 @@ static void put_quoted(FILE *f, const char *w) {
 }
 
 char *step_text(const PaperRun *r, const Step *s) {
-  char *word[STEP_ARGS], *text = NULL;
+  char *word[STEP_ARGS];
   int n;
-  size_t len;
-  FILE *f = open_memstream(&text, &len);
-  if (!f) return NULL;
-  fputs("prlx", f);
+  TextFile t;
+  if (text_begin(&t, "a step", NULL) != ST_OK) return NULL;
+  fputs("prlx", t.f);
   if (step_words(r, s->cmd, false, word, &n, NULL) == ST_OK) {
     for (int i = 0; i < n; i++) {
-      fputc(' ', f);
-      put_quoted(f, word[i]);
+      fputc(' ', t.f);
+      put_quoted(t.f, word[i]);
     }
     words_free(word, n);
   }
   if (s->save) {
-    fputs(" > ", f);
-    put_quoted(f, paper_path(r, s->save));
+    fputs(" > ", t.f);
+    put_quoted(t.f, paper_path(r, s->save));
   }
-  fclose(f);
-  char *copy = mem_strdup(text);
-  free(text);
-  return copy;
+  return text_copy(&t);
 }
 
 /* ---- stamps ---- */
@@ -177,8 +200,7 @@ static Status step_stamp(PaperRun *r, int k, Error *e) {
   char *word[STEP_ARGS];
   int n;
   Sha256 h;
-  Status st = step_words(r, s->cmd, true, word, &n, e);
-  if (st != ST_OK) return st;
+  TRY(step_words(r, s->cmd, true, word, &n, e));
   sha256_begin(&h);
   sha256_add(&h, s->cmd, strlen(s->cmd));
   for (int i = 0; i < k; i++)
@@ -198,10 +220,10 @@ static Status step_stamp(PaperRun *r, int k, Error *e) {
 /* Stamp and seconds that an earlier run left in OUT/done/ID or OUT/done/ID.begun; false: none. */
 static bool read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65],
                        double *took) {
-  char path[4400];
+  char path[PATH_LEN];
   uint8_t *data = NULL;
   size_t n;
-  snprintf(path, sizeof path, "%s/done/%s%s", r->out, s->id, tail);
+  paper_file(r, path, "done/%s%s", s->id, tail);
   if (!file_exists(path) || file_read(path, &data, &n, 1 << 20, NULL) != ST_OK) return false;
   char text[160];
   snprintf(text, sizeof text, "%.*s", (int)PRLX_MIN(n, sizeof text - 1), (char *)data);
@@ -227,8 +249,7 @@ Status recipe_plan(PaperRun *r, Error *e) {
     Step *s = &r->step[k];
     char was[65] = "";
     double took = 0;
-    Status st = step_stamp(r, k, e);
-    if (st != ST_OK) return st;
+    TRY(step_stamp(r, k, e));
     const bool known = read_stamp(r, s, "", was, &took);
     if (known && took > 0) s->seconds = took; /* better than an estimate */
     s->state = known && !strcmp(was, s->stamp) && outputs_there(r, s) ? STEP_DONE : STEP_TODO;
@@ -242,7 +263,7 @@ Status recipe_forget(PaperRun *r, Error *e) {
   int hits = 0;
   for (int k = 0; k < r->n; k++) {
     Step *s = &r->step[k];
-    char *word[STEP_ARGS], path[4400];
+    char *word[STEP_ARGS], path[PATH_LEN];
     int n;
     s->again = !strcmp(r->redo, s->id) || !strcmp(r->redo, s->section);
     hits += s->again;
@@ -252,7 +273,7 @@ Status recipe_forget(PaperRun *r, Error *e) {
     words_free(word, n);
     if (!s->again) continue;
     for (int t = 0; t < 2; t++) {
-      snprintf(path, sizeof path, "%s/done/%s%s", r->out, s->id, t ? ".begun" : "");
+      paper_file(r, path, "done/%s%s", s->id, t ? ".begun" : "");
       unlink(path);
     }
   }
@@ -272,23 +293,29 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 
 /* Makes the parent folders; for a new start removes what an earlier run left. Outputs lie below
  * OUT, nothing else is ever removed. */
+static Status clear_output(const PaperRun *r, const Step *s, const char *text, bool keep,
+                           Error *e) {
+  char path[PATH_LEN];
+  struct stat sb;
+  if (strncmp(text, "{w}/", 4) && strncmp(text, "{o}/", 4))
+    return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id,
+                   text);
+  TRY(path_format(path, e, "%s", paper_path(r, text)));
+  if (!keep && lstat(path, &sb) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS))
+    return err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+  *strrchr(path, '/') = 0;
+  return dir_make(path, e);
+}
+
 static Status clear_outputs(const PaperRun *r, const Step *s, bool keep, Error *e) {
-  Status st = ST_OK;
-  char list[2048];
-  snprintf(list, sizeof list, "%s %s", s->outputs ? s->outputs : "", s->save ? s->save : "");
-  for (char *save, *p = strtok_r(list, " ", &save); p && st == ST_OK;
-       p = strtok_r(NULL, " ", &save)) {
-    char path[4400];
-    if (strncmp(p, "{w}/", 4) && strncmp(p, "{o}/", 4))
-      return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id, p);
-    snprintf(path, sizeof path, "%s", paper_path(r, p));
-    struct stat sb;
-    if (!keep && lstat(path, &sb) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS))
-      return err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
-    *strrchr(path, '/') = 0;
-    st = dir_make(path, e);
-  }
-  return st;
+  char list[2048], *save;
+  const int n = snprintf(list, sizeof list, "%s %s", s->outputs, s->save ? s->save : "");
+  if (n >= (int)sizeof list)
+    return err_set(e, ST_INVALID, "step %s makes too many files; expected a list below %zu bytes",
+                   s->id, sizeof list);
+  for (char *p = strtok_r(list, " ", &save); p; p = strtok_r(NULL, " ", &save))
+    TRY(clear_output(r, s, p, keep, e));
+  return ST_OK;
 }
 
 static int open_log(const char *path, bool append) {
@@ -296,16 +323,16 @@ static int open_log(const char *path, bool append) {
 }
 
 /* Runs in the child; never returns. */
-static void child(const PaperRun *r, const Step *s, char **argv, bool append) {
-  char path[4400];
+static void run_child(const PaperRun *r, const Step *s, char **argv, bool append) {
+  char path[PATH_LEN];
   /* Ctrl-C reaches the parent, which passes it on once */
   setpgid(0, 0);
 #ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGTERM);
 #endif
-  snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
+  paper_file(r, path, "log/%s.err.txt", s->id);
   const int in = open("/dev/null", O_RDONLY), err = open_log(path, append);
-  snprintf(path, sizeof path, "%s/log/%s.txt", r->out, s->id);
+  paper_file(r, path, "log/%s.txt", s->id);
   const int out = open_log(s->save ? paper_path(r, s->save) : path, append && !s->save);
   if (in < 0 || out < 0 || err < 0) _exit(126);
   dup2(in, 0);
@@ -346,11 +373,11 @@ static double seconds_left(const PaperRun *r, int from, bool *unknown) {
   return t;
 }
 
-static void show(const PaperRun *r, int k, double t0, double started, bool tty) {
+static void show_step(const PaperRun *r, int k, double t0, double started, bool tty) {
   const Step *s = &r->step[k];
-  char path[4400], line[400];
+  char path[PATH_LEN], line[400];
   bool unknown;
-  snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
+  paper_file(r, path, "log/%s.err.txt", s->id);
   last_line(path, line, sizeof line);
   const double now = time_now(),
                left = seconds_left(r, k + 1, &unknown) + PRLX_MAX(s->seconds - (now - started), 0);
@@ -384,7 +411,7 @@ static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
     }
     const double now = time_now();
     if (!tool_quiet && now - shown > (tty ? 1 : 60)) {
-      show(r, k, t0, started, tty);
+      show_step(r, k, t0, started, tty);
       shown = now;
     }
     nanosleep(&(struct timespec){0, now - started < 1 ? 5000000 : 100000000}, NULL);
@@ -392,31 +419,25 @@ static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
 }
 
 static Status write_stamp(const PaperRun *r, const Step *s, const char *tail, Error *e) {
-  char path[4400], *cmd = step_text(r, s), *text = NULL;
-  size_t n;
-  FILE *f = open_memstream(&text, &n);
-  if (!f || !cmd) return err_set(e, ST_NOMEM, "out of memory");
-  fprintf(f, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
-  fclose(f);
-  snprintf(path, sizeof path, "%s/done/%s%s", r->out, s->id, tail);
-  const Status st = file_write_atomic(path, text, n, e);
-  free(text);
+  char path[PATH_LEN];
+  TextFile t;
+  paper_file(r, path, "done/%s%s", s->id, tail);
+  char *cmd = step_text(r, s);
+  if (!cmd) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  Status st = text_begin(&t, path, e);
+  if (st != ST_OK) goto done;
+  fprintf(t.f, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
+  st = text_commit(&t, path, e);
+done:
   mem_free(cmd);
   return st;
 }
 
-static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
+/* Starts the command as a child process and waits; argv has room for three words more. */
+static Status run_command(PaperRun *r, int k, char **argv, int n, bool again, double t0, int *rc,
+                          Error *e) {
   Step *s = &r->step[k];
-  char *argv[STEP_ARGS + 4], begun[65] = "", threads[16], path[4400];
-  int n;
-  double ignored;
-  const bool again =
-      s->resumes && read_stamp(r, s, ".begun", begun, &ignored) && !strcmp(begun, s->stamp);
-  Status st = clear_outputs(r, s, again, e);
-  s->took = 0;
-  if (st == ST_OK) st = write_stamp(r, s, ".begun", e);
-  if (st == ST_OK) st = step_words(r, s->cmd, false, argv + 1, &n, e);
-  if (st != ST_OK) return st;
+  char threads[16];
   argv[0] = (char *)"prlx";
   argv[n + 1] = argv[n + 2] = argv[n + 3] = NULL;
   snprintf(threads, sizeof threads, "%d", r->threads);
@@ -427,20 +448,36 @@ static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
   fflush(NULL);
   const double start = time_now();
   const pid_t pid = fork();
-  if (pid == 0) child(r, s, argv, again);
-  *rc = pid < 0 ? 126 : wait_child(r, k, pid, t0);
-  s->took = time_now() - start;
-  words_free(argv + 1, n);
+  if (pid == 0) run_child(r, s, argv, again);
   if (pid < 0) return err_set(e, ST_IO, "step %s: no child process: %s", s->id, strerror(errno));
+  *rc = wait_child(r, k, pid, t0);
+  s->took = time_now() - start;
+  return ST_OK;
+}
+
+static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
+  Step *s = &r->step[k];
+  char *argv[STEP_ARGS + 4], begun[65] = "", path[PATH_LEN];
+  int n;
+  double ignored;
+  const bool again =
+      s->resumes && read_stamp(r, s, ".begun", begun, &ignored) && !strcmp(begun, s->stamp);
+  TRY(clear_outputs(r, s, again, e));
+  s->took = 0;
+  TRY(write_stamp(r, s, ".begun", e));
+  TRY(step_words(r, s->cmd, false, argv + 1, &n, e));
+  const Status st = run_command(r, k, argv, n, again, t0, rc, e);
+  words_free(argv + 1, n);
+  TRY(st);
   if (*rc || tool_interrupted) return ST_OK;
-  snprintf(path, sizeof path, "%s/done/%s.begun", r->out, s->id);
+  paper_file(r, path, "done/%s.begun", s->id);
   unlink(path);
   return write_stamp(r, s, "", e);
 }
 
 /* ---- all steps ---- */
 
-static bool blocked(const PaperRun *r, int k) {
+static bool step_blocked(const PaperRun *r, int k) {
   const Step *s = &r->step[k];
   char *word[STEP_ARGS];
   int n;
@@ -456,8 +493,8 @@ static bool blocked(const PaperRun *r, int k) {
 }
 
 static void tell_failure(const PaperRun *r, const Step *s, int rc) {
-  char path[4400], line[400], *cmd = step_text(r, s);
-  snprintf(path, sizeof path, "%s/log/%s.err.txt", r->out, s->id);
+  char path[PATH_LEN], line[400], *cmd = step_text(r, s);
+  paper_file(r, path, "log/%s.err.txt", s->id);
   last_line(path, line, sizeof line);
   if (rc == 126 || rc >= 128)
     fprintf(stderr, "prlx paper: step %s %s: %s\n  %s\n  log: %s\n", s->id,
@@ -468,7 +505,7 @@ static void tell_failure(const PaperRun *r, const Step *s, int rc) {
   mem_free(cmd);
 }
 
-static int finish(const PaperRun *r, double t0) {
+static int run_finish(const PaperRun *r, double t0) {
   int count[STEP_LEFT + 1] = {0};
   for (int k = 0; k < r->n; k++) count[r->step[k].state]++;
   if (tool_interrupted) {
@@ -500,7 +537,7 @@ int recipe_run(PaperRun *r) {
       s->state = STEP_LEFT;
       continue;
     }
-    if (blocked(r, k)) {
+    if (step_blocked(r, k)) {
       s->state = STEP_BLOCKED;
       continue;
     }
@@ -509,40 +546,40 @@ int recipe_run(PaperRun *r) {
     if (tool_interrupted) break;
     s->state = rc ? STEP_FAILED : STEP_RAN;
     if (rc) tell_failure(r, s, rc);
-    if (rc && !r->keep_going && !s->last) return finish(r, t0);
+    if (rc && !r->keep_going && !s->last) return run_finish(r, t0);
   }
-  return finish(r, t0);
+  return run_finish(r, t0);
 }
 
 /* ---- the commands as a script ---- */
 
 Status paper_write_commands(const PaperRun *r, Error *e) {
-  char path[4400], *text = NULL;
-  size_t n;
+  char path[PATH_LEN];
   const char *section = "";
-  FILE *f = open_memstream(&text, &n);
-  if (!f) return err_set(e, ST_NOMEM, "out of memory");
-  fprintf(f,
+  TextFile t;
+  paper_file(r, path, "commands.sh");
+  TRY(text_begin(&t, path, e));
+  fprintf(t.f,
           "#!/bin/sh\n# What `prlx paper run --scale %s` ran, in order. Run it from the folder "
           "where that was run, into an empty output folder.\nset -e\nprlx() { "
           "\"${PRLX:-build/prlx}\" \"$@\"; }\n"
           "mkdir -p",
           r->scale->name);
-  fputc(' ', f);
-  put_quoted(f, paper_path(r, "{w}"));
-  fputc(' ', f);
-  put_quoted(f, paper_path(r, "{o}/reader"));
-  fputc('\n', f);
+  fputc(' ', t.f);
+  put_quoted(t.f, paper_path(r, "{w}"));
+  fputc(' ', t.f);
+  put_quoted(t.f, paper_path(r, "{o}/reader"));
+  fputc('\n', t.f);
   for (int k = 0; k < r->n; k++) {
     char *cmd = step_text(r, &r->step[k]);
-    if (strcmp(section, r->step[k].section)) fprintf(f, "\n# %s\n", r->step[k].section);
+    if (!cmd) {
+      text_abort(&t);
+      return err_set(e, ST_NOMEM, "%s: out of memory", path);
+    }
+    if (strcmp(section, r->step[k].section)) fprintf(t.f, "\n# %s\n", r->step[k].section);
     section = r->step[k].section;
-    fprintf(f, "%s\n", cmd ? cmd : "");
+    fprintf(t.f, "%s\n", cmd);
     mem_free(cmd);
   }
-  fclose(f);
-  snprintf(path, sizeof path, "%s/commands.sh", r->out);
-  const Status s = file_write_atomic(path, text, n, e);
-  free(text);
-  return s;
+  return text_commit(&t, path, e);
 }

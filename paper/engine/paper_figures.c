@@ -10,18 +10,18 @@
 #include "tools/view/sheet.h"
 
 static const char *figure_path(const PaperNumbers *q, const char *name) {
-  static char path[2][4400];
+  static char path[2][PATH_LEN];
   static int turn;
   char *p = path[turn++ & 1];
-  snprintf(p, sizeof path[0], "%s/figures/%s", q->r->out, name);
+  paper_file(q->r, p, "figures/%s", name);
   return p;
 }
 
 static Status copy_file(const char *from, const char *to, Error *e) {
   uint8_t *data = NULL;
   size_t n;
-  Status s = file_read(from, &data, &n, (size_t)64 << 20, e);
-  if (s == ST_OK) s = file_write_atomic(to, data, n, e);
+  TRY(file_read(from, &data, &n, (size_t)64 << 20, e));
+  const Status s = file_write_atomic(to, data, n, e);
   mem_free(data);
   return s;
 }
@@ -99,23 +99,26 @@ static Status two_sets(const PaperNumbers *q, const TwoSets *t, Error *e) {
   for (int k = 0; k < 2; k++)
     if (!file_exists(paper_path(q->r, t->file[k]))) return ST_OK;
   Status s = dataset_open(&d[0], paper_path(q->r, t->file[0]), e);
-  if (s == ST_OK) s = dataset_open(&d[1], paper_path(q->r, t->file[1]), e);
-  if (s == ST_OK && t->evidence && file_exists(paper_path(q->r, t->evidence)))
+  if (s != ST_OK) goto done;
+  s = dataset_open(&d[1], paper_path(q->r, t->file[1]), e);
+  if (s != ST_OK) goto done;
+  if (t->evidence && file_exists(paper_path(q->r, t->evidence))) {
     s = tsv_read(paper_path(q->r, t->evidence), &table, e);
-  if (s == ST_OK) {
-    memset(cell, 0, sizeof cell);
-    fill_cells(t, d, &table, cell, &n);
-    Sheet sheet = {.head = t->head,
-                   .title = t->title,
-                   .sections = 2,
-                   .cell = cell,
-                   .n = n,
-                   .h = d[0].h,
-                   .w = d[0].w,
-                   .columns = d[0].channels > 1 ? 4 : 6};
-    sheet_describe(&sheet, d[0].meta, d[0].nmeta, d[0].channels);
-    s = sheet_draw(&sheet, figure_path(q, t->name), e);
+    if (s != ST_OK) goto done;
   }
+  memset(cell, 0, sizeof cell);
+  fill_cells(t, d, &table, cell, &n);
+  Sheet sheet = {.head = t->head,
+                 .title = t->title,
+                 .sections = 2,
+                 .cell = cell,
+                 .n = n,
+                 .h = d[0].h,
+                 .w = d[0].w,
+                 .columns = d[0].channels > 1 ? 4 : 6};
+  sheet_describe(&sheet, d[0].meta, d[0].nmeta, d[0].channels);
+  s = sheet_draw(&sheet, figure_path(q, t->name), e);
+done:
   dataset_free(&d[0]);
   dataset_free(&d[1]);
   tsv_free(&table);
@@ -251,10 +254,10 @@ static Status sweep(const PaperNumbers *q, Chart *c, Error *e) {
 }
 
 Status figures_charts(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
-  Status s = forest(q, &c[CHART_FOREST], e);
-  if (s == ST_OK) s = helps(q, &c[CHART_HELPS], e);
-  if (s == ST_OK) s = sweep(q, &c[CHART_SWEEP], e);
-  return s == ST_OK ? figure_eight(q, &c[CHART_FIGURE8], e) : s;
+  TRY(forest(q, &c[CHART_FOREST], e));
+  TRY(helps(q, &c[CHART_HELPS], e));
+  TRY(sweep(q, &c[CHART_SWEEP], e));
+  return figure_eight(q, &c[CHART_FIGURE8], e);
 }
 
 Status figures_pictures(const PaperNumbers *q, Error *e) {
@@ -285,11 +288,11 @@ Status figures_pictures(const PaperNumbers *q, Error *e) {
        false,
        NULL},
   };
-  char dir[4400];
-  snprintf(dir, sizeof dir, "%s/figures", q->r->out);
-  Status s = dir_make(dir, e);
-  for (int i = 0; i < COUNT_OF(set) && s == ST_OK; i++) s = two_sets(q, &set[i], e);
-  if (s == ST_OK) s = copy_first(q, "{w}/frames/*_steps.png", "figure2_steps.png", e);
-  if (s == ST_OK) s = copy_first(q, "{w}/frames/sheet.png", "figure2.png", e);
-  return s == ST_OK ? copy_first(q, "{w}/cam/sheet.png", "figure9.png", e) : s;
+  char dir[PATH_LEN];
+  paper_file(q->r, dir, "figures");
+  TRY(dir_make(dir, e));
+  for (int i = 0; i < COUNT_OF(set); i++) TRY(two_sets(q, &set[i], e));
+  TRY(copy_first(q, "{w}/frames/*_steps.png", "figure2_steps.png", e));
+  TRY(copy_first(q, "{w}/frames/sheet.png", "figure2.png", e));
+  return copy_first(q, "{w}/cam/sheet.png", "figure9.png", e);
 }

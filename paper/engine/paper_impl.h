@@ -1,87 +1,68 @@
-/* paper_run.h: the engine of `prlx paper run`: a recipe of steps, each one `prlx ...` command, run
+/* paper_impl.h: the engine of `prlx paper run`: a recipe of steps, each one `prlx ...` command, run
  * in order, resumable; the settings of a scale; and the pages made at the end. Inside
- * tools/paper*.c only.
+ * paper/engine only.
  *
- *   PaperScale (settings) + cohort -> paper_recipe() -> Step[] -> recipe_run(): child processes,
- *   stamps in OUT/done, logs in OUT/log
- *                                                            -> last step `prlx paper report OUT`:
- *                                                            tables, figures, report.html */
-#ifndef PRLX_PAPER_RUN_H
-#define PRLX_PAPER_RUN_H
+ *   paper/scales.tsv -> PaperScale, paper/recipe.txt + cohort -> paper_recipe() -> Step[] ->
+ *   recipe_run(): child processes, stamps in OUT/done, logs in OUT/log -> last step `prlx paper
+ *   report OUT`: tables, figures, report.html */
+#ifndef PRLX_PAPER_IMPL_H
+#define PRLX_PAPER_IMPL_H
 #include "core/base.h"
+#include "io/formats/path.h"
+#include "io/formats/tsv.h"
 #include "tools/cli/opts.h"
 
-enum { PAPER_SWEEP = 6, STEP_ARGS = 96 };
+enum { PAPER_SWEEP = 6, PAPER_AUGS = 16, STEP_ARGS = 96, SECTION_NAME = 16 };
 
-/* Settings of one scale. Texts are options as one would type them; every number of the experiment
- * that differs between scales is here. */
+/* Settings of one scale: a column of paper/scales.tsv (or of the file of --scales). Members: what
+ * the program itself reads; a recipe may use every row. */
 typedef struct PaperScale {
+  Tsv table;
+  int column;
+  int name_column;
   const char *name;
   const char *about;
-  /* prlx phantom: these, */
+  /* the phantom: simulated patients and lesions of each kind */
   int subjects;
   int rim;
   int ambiguous;
   int nonrim;
-  const char *phantom; /* and further options */
-  /* prlx pack --train R,N --test-counts R,N; used when the cohort has so many */
-  const char *train_counts;
-  const char *test_counts;
-  const char *pack;       /* further options of prlx pack */
+  /* rim, non-rim lesions for training and test, when the cohort has so many */
+  int train[2];
+  int test[2];
   int add;                /* lesions that an augmentation adds (paper: 100) */
   int sweep[PAPER_SWEEP]; /* other amounts of ADA-GAN lesions, 0: end */
-  /* prlx train ... */
-  const char *gan;
-  const char *cgan;
-  const char *multi;
-  /* start from data/network_small.safetensors (--init) */
-  bool init;
-  bool multi_init;
-  double gan_kimg, cgan_kimg, multi_kimg,
-      keep_kimg /* a network for Figure 8 every so many; ticks times snap of `gan` */;
-  int samples;         /* lesions of each network in Figure 8 */
-  const char *project; /* prlx project ... */
-  /* prlx smote --method deep ..., prlx affine ... */
-  const char *smote;
-  const char *affine;
-  const char *classify; /* prlx classify ...: the same for every row */
-  const char *fid;      /* prlx fid ... */
-  int readers;          /* slices of each set in the reader study */
-  /* undisputed rims, and images of the network itself, that are projected for comparison */
-  int controls;
-  int multi_add; /* synthetic multi-contrast lesions */
-  const char *segment;
-  const char *evidence;
-  /* For the estimate: seconds on two cores, 0: unknown */
-  double s_phantom, s_kimg, s_kimg_multi, s_project /* a lesion */, s_classify /* a row */, s_smote,
-      s_image /* Inception */, s_segment, s_evidence;
 } PaperScale;
-extern const PaperScale paper_scales[];
-extern const int paper_scale_count;
-/* index into the list of --scale: small|paper|tiny */
-const PaperScale *paper_scale(int choice);
 
-/* The augmentations of Tables 2 to 4 as one list. */
+/* The scale of this name from a table, file NULL: the one built in. ST_INVALID: there is no such
+ * scale; ST_FORMAT: row and setting that cannot be read. Free with paper_scale_free. */
+Status paper_scale_load(PaperScale *s, const char *file, const char *name, Error *e);
+void paper_scale_free(PaperScale *s);
+
+/* A setting as text, "" where the table says n/a; NULL: no such row. As a number: 0 if it is none. */
+const char *paper_setting(const PaperScale *s, const char *name);
+double paper_setting_number(const PaperScale *s, const char *name);
+
+/* An augmentation of Tables 2 to 4, as the recipe has it. Texts are owned by PaperRun. */
 typedef struct PaperAug {
-  const char *id;
-  const char *name;
-  const char *data; /* training files beside the real ones, as in a command */
-  bool replaces;    /* its rims stand in place of the real ones; else added */
-  /* needs ambiguous lesions, the conditional network */
-  bool ambiguous;
-  bool conditional;
-  int table; /* 3 or 4: as in our report */
+  char id[32];
+  int index;     /* in the list; 0: nothing is added */
+  bool possible; /* with this cohort */
+  char *name;
+  char *data;    /* training files, as in a command */
+  bool replaces; /* its rims stand in place of the real ones; else added */
+  int adds;      /* lesions */
+  int table;     /* 3 or 4: as in our report */
   /* what Table 2 looks at (files joined by '+'); NULL: no row */
-  const char *fid;
-  const char *what; /* in words */
+  char *fid;
+  int features; /* images whose features are computed for that row */
+  char *what;   /* in words */
 } PaperAug;
-extern const PaperAug paper_augs[];
-extern const int paper_aug_count;
 
 typedef enum { STEP_TODO, STEP_DONE, STEP_RAN, STEP_FAILED, STEP_BLOCKED, STEP_LEFT } StepState;
 typedef struct Step {
   char id[48];
-  char section[16];
+  char section[SECTION_NAME];
   /* arguments after `prlx`, separated by spaces; {o} is the output folder, {w} its work folder, {c}
    * the cohort */
   char *cmd;
@@ -103,6 +84,8 @@ typedef struct PaperRun {
   const char *out;
   const char *cohort;
   const char *published;
+  const char *recipe; /* files of one's own, or NULL */
+  const char *scales;
   const char *only;
   const char *redo;
   int threads;
@@ -123,30 +106,12 @@ typedef struct PaperRun {
   Step *step;
   int n;
   int cap;
+  PaperAug aug[PAPER_AUGS];
+  int naug;
 } PaperRun;
 
-/* Adds steps to a recipe; errors are sticky in s. outputs: under {w} or {o}, separated by spaces.
- * The result is valid until the next one; NULL after an error. */
-typedef struct PaperBuild {
-  PaperRun *r;
-  const char *section;
-  Status s;
-  Error *e;
-} PaperBuild;
-
-/* One step: its id, seconds for the estimate, outputs, and the command as printf makes it. */
-Step *paper_add(PaperBuild *b, const char *id, double seconds, const char *outputs, const char *fmt,
-                ...) __attribute__((format(printf, 5, 6)));
-
-/* standard output of the step goes to this file */
-void paper_save_to(PaperBuild *b, Step *s, const char *file);
-const char *paper_fmt(char buf[400], const char *f, ...) __attribute__((format(printf, 2, 3)));
-bool aug_possible(const PaperRun *r, const PaperAug *a);
-
-/* tables 1 and 2, figures, multi-contrast, report: paper_steps.c */
-void paper_judge_steps(PaperBuild *b);
-
-/* Fills r->step from r->scale and the counts of the cohort. ST_INVALID: a class has no lesions. */
+/* Fills r->step and r->aug from the recipe, for r->scale and the counts of the cohort. ST_FORMAT:
+ * "FILE: line N: what was found; what was expected". paper_recipe_free also after an error. */
 Status paper_recipe(PaperRun *r, Error *e);
 void paper_recipe_free(PaperRun *r);
 
@@ -170,6 +135,13 @@ Status recipe_forget(PaperRun *r, Error *e); /* r->redo */
 int recipe_run(PaperRun *r);
 bool step_wanted(const PaperRun *r, const Step *s);
 Status paper_write_commands(const PaperRun *r, Error *e); /* OUT/commands.sh */
+
+/* Below OUT: "log/%s.txt". recipe_check_out has made sure that it fits. */
+void paper_file(const PaperRun *r, char out[PATH_LEN], const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ST_INVALID: the name of the output folder leaves no room for those of its files. */
+Status recipe_check_out(const PaperRun *r, Error *e);
 
 /* "{w}/x" -> path; static buffers (four in turn). */
 const char *paper_path(const PaperRun *r, const char *text);

@@ -6,6 +6,7 @@
 #include "core/rng.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
+#include "io/formats/path.h"
 #include "models/judge/agreement.h"
 #include "models/store/datapath.h"
 #include "paper/engine/paper_report.h"
@@ -64,14 +65,12 @@ double published_number(const PaperNumbers *q, const char *table, const char *ro
 }
 
 static Status open_published(PaperNumbers *q, Error *e) {
-  char path[4400];
-  snprintf(path, sizeof path, "paper/published.tsv");
-  if (!file_exists(path))
-    snprintf(path, sizeof path, "%s", data_path("../paper/published.tsv"));
-  if (q->r->published) snprintf(path, sizeof path, "%s", q->r->published);
+  char path[PATH_LEN];
+  const char *own = q->r->published ? q->r->published : "paper/published.tsv";
+  if (!q->r->published && !file_exists(own)) own = data_path("../paper/published.tsv");
+  TRY(path_format(path, e, "%s", own));
   if (!q->r->published && !file_exists(path)) return ST_OK;
-  const Status s = tsv_read(path, &q->published, e);
-  if (s != ST_OK) return s;
+  TRY(tsv_read(path, &q->published, e));
   q->has_published = true;
   static const char *const need[] = {"table", "row", "column", "value"};
   for (int i = 0; i < COUNT_OF(need); i++)
@@ -87,10 +86,10 @@ static Status open_published(PaperNumbers *q, Error *e) {
  * the test file is. */
 static Status read_predictions(const PaperRun *r, PaperRow *x, Error *e) {
   Tsv t;
-  char path[4400], name[32];
-  snprintf(path, sizeof path, "%s/work/%s/predictions.tsv", r->out, x->id);
-  Status s = tsv_read(path, &t, e);
-  if (s != ST_OK) return s;
+  char path[PATH_LEN], name[32];
+  paper_file(r, path, "work/%s/predictions.tsv", x->id);
+  TRY(tsv_read(path, &t, e));
+  Status s = ST_OK;
   const int cs = tsv_column(&t, "subject"), cc = tsv_column(&t, "class"),
             cr = tsv_column(&t, "rim");
   int col[64];
@@ -104,11 +103,15 @@ static Status read_predictions(const PaperRun *r, PaperRow *x, Error *e) {
   x->mean = mem_alloc(n * sizeof *x->mean);
   x->score = mem_alloc(n * (size_t)PRLX_MAX(x->runs, 1) * sizeof *x->score);
   int *from = mem_alloc(n * sizeof *from);
-  if (cs < 0 || cc < 0 || cr < 0 || !x->runs)
+  if (cs < 0 || cc < 0 || cr < 0 || !x->runs) {
     s = err_set(e, ST_FORMAT, "%s: not a table of `prlx classify`", path);
-  else if (!x->group || !x->truth || !x->mean || !x->score || !from)
+    goto done;
+  }
+  if (!x->group || !x->truth || !x->mean || !x->score || !from) {
     s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (int i = 0; i < t.nrow && s == ST_OK; i++) {
+    goto done;
+  }
+  for (int i = 0; i < t.nrow; i++) {
     const bool rim = !strcmp(tsv_get(&t, i, cc), "rim");
     if (!rim && strcmp(tsv_get(&t, i, cc), "non-rim")) continue;
     int64_t g = -1;
@@ -119,8 +122,9 @@ static Status read_predictions(const PaperRun *r, PaperRow *x, Error *e) {
     x->mean[x->n] = atof(tsv_get(&t, i, cr));
     from[x->n++] = i;
   }
-  for (int q = 0; q < x->runs && s == ST_OK; q++)
+  for (int q = 0; q < x->runs; q++)
     for (int64_t i = 0; i < x->n; i++) x->score[q * x->n + i] = atof(tsv_get(&t, from[i], col[q]));
+done:
   mem_free(from);
   tsv_free(&t);
   return s;
@@ -128,8 +132,8 @@ static Status read_predictions(const PaperRun *r, PaperRow *x, Error *e) {
 
 static void read_metrics(const PaperRun *r, PaperRow *x) {
   Tsv t;
-  char path[4400];
-  snprintf(path, sizeof path, "%s/work/%s/metrics.tsv", r->out, x->id);
+  char path[PATH_LEN];
+  paper_file(r, path, "work/%s/metrics.tsv", x->id);
   for (int k = 0; k < M_COUNT; k++) x->m[k] = x->sd[k] = x->lo[k] = x->hi[k] = NAN;
   if (tsv_read(path, &t, NULL) != ST_OK) return;
   static const char *const name[] = {"mean", "sd", "low", "high"};
@@ -170,13 +174,15 @@ static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT
   int64_t *at = mem_alloc(most * sizeof *at);
   int *truth = mem_alloc(most * sizeof *truth);
   double *score = mem_alloc(most * sizeof *score), (*v)[RESAMPLES] = mem_alloc(sizeof *v * M_COUNT);
-  Status s = at && truth && score && v
-                 ? ST_OK
-                 : err_set(e, ST_NOMEM, "out of memory for %d resamples", RESAMPLES);
+  Status s = ST_OK;
+  if (!at || !truth || !score || !v) {
+    s = err_set(e, ST_NOMEM, "out of memory for %d resamples", RESAMPLES);
+    goto done;
+  }
   Rng rng = {.seed = 0, .subsequence = 0x70617065};
   int run[64];
   int used[M_COUNT] = {0};
-  for (int k = 0; k < RESAMPLES && s == ST_OK; k++) {
+  for (int k = 0; k < RESAMPLES; k++) {
     double ma[M_COUNT], mb[M_COUNT];
     int64_t n = 0;
     for (int64_t g = 0; g < a->groups; g++) {
@@ -191,7 +197,7 @@ static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT
     for (int q = 0; q < M_COUNT; q++)
       if (isfinite(ma[q] - mb[q])) v[q][used[q]++] = ma[q] - mb[q];
   }
-  for (int q = 0; q < M_COUNT && s == ST_OK; q++) {
+  for (int q = 0; q < M_COUNT; q++) {
     if (2 * used[q] <= RESAMPLES) continue;
     /* insertion would be slow for more; a thousand values */
     for (int i = 1; i < used[q]; i++) {
@@ -203,6 +209,7 @@ static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT
     out[q].lo = quantile_sorted(v[q], used[q], 0.025);
     out[q].hi = quantile_sorted(v[q], used[q], 0.975);
   }
+done:
   mem_free(at);
   mem_free(truth);
   mem_free(score);
@@ -211,37 +218,36 @@ static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT
 }
 
 static Status read_row(PaperNumbers *q, PaperRow *x, Error *e) {
-  char path[4400];
+  char path[PATH_LEN];
   const Step *s = step_of(q->r, x->step);
-  snprintf(path, sizeof path, "%s/work/%s/predictions.tsv", q->r->out, x->id);
+  paper_file(q->r, path, "work/%s/predictions.tsv", x->id);
   if (!s)
     x->missing = "no ambiguous lesions in the cohort";
   else if (!file_exists(path))
     x->missing = "this step has not run";
   if (x->missing) return ST_OK;
   read_metrics(q->r, x);
-  const Status st = read_predictions(q->r, x, e);
-  for (int r = 0; r < x->runs && st == ST_OK; r++) {
+  TRY(read_predictions(q->r, x, e));
+  for (int r = 0; r < x->runs; r++) {
     const Confusion c = eval_confusion(x->n, x->truth, x->score + r * x->n, 0.5);
     const int64_t v[4] = {c.tp, c.fp, c.tn, c.fn};
     for (int k = 0; k < 4; k++) x->count[k] += (double)v[k] / x->runs;
   }
-  return st;
+  return ST_OK;
 }
 
 static Status classifiers(PaperNumbers *q, Error *e) {
   const PaperRun *r = q->r;
   double p[PAPER_ROWS];
-  Status s = ST_OK;
-  for (int i = 0; i < paper_aug_count; i++) {
-    const PaperAug *a = &paper_augs[i];
+  for (int i = 0; i < r->naug; i++) {
+    const PaperAug *a = &r->aug[i];
     PaperRow *x = &q->row[q->rows++];
     snprintf(x->id, sizeof x->id, "classify_%s", a->id);
     snprintf(x->step, sizeof x->step, "classify.%s", a->id);
     snprintf(x->name, sizeof x->name, "%s", a->name);
     x->aug = a;
     x->table = a->table;
-    x->added = !i ? 0 : a->replaces ? -1 : !strcmp(a->id, "gan_ld") ? 2 * r->add : r->add;
+    x->added = a->replaces ? -1 : a->adds;
   }
   for (int i = 0; i < PAPER_SWEEP && r->scale->sweep[i]; i++) {
     PaperRow *x = &q->row[q->rows++];
@@ -251,23 +257,22 @@ static Status classifiers(PaperNumbers *q, Error *e) {
     snprintf(x->name, sizeof x->name, "ADA-GAN, %d lesions", x->added);
     x->table = 4;
   }
-  for (int i = 0; i < q->rows && s == ST_OK; i++) s = read_row(q, &q->row[i], e);
+  for (int i = 0; i < q->rows; i++) TRY(read_row(q, &q->row[i], e));
   const PaperRow *none = numbers_row(q, "classify_none"),
                  *amb = numbers_row(q, "classify_ambiguous");
   for (int i = 0; i < q->rows; i++) {
     PaperRow *x = &q->row[i];
     x->p = p[i] = NAN;
     for (int k = 0; k < M_COUNT; k++) x->none[k] = x->ambiguous[k] = (Delta){NAN, NAN, NAN};
-    if (s != ST_OK || x->missing || !none || x == none) continue;
-    s = difference(x, none, x->none, e);
-    if (s == ST_OK && amb && x != amb) s = difference(x, amb, x->ambiguous, e);
-    if (s == ST_OK)
-      x->p = p[i] =
-          eval_mcnemar(x->n, x->truth, x->mean, none->mean, 0.5, &x->only_here, &x->only_none);
+    if (x->missing || !none || x == none) continue;
+    TRY(difference(x, none, x->none, e));
+    if (amb && x != amb) TRY(difference(x, amb, x->ambiguous, e));
+    x->p = p[i] =
+        eval_mcnemar(x->n, x->truth, x->mean, none->mean, 0.5, &x->only_here, &x->only_none);
   }
-  if (s == ST_OK) s = eval_holm(q->rows, p, e);
+  TRY(eval_holm(q->rows, p, e));
   for (int i = 0; i < q->rows; i++) q->row[i].p_holm = p[i];
-  return s;
+  return ST_OK;
 }
 
 /* ---- feature distances (JSON of `prlx fid`) ---- */
@@ -350,8 +355,7 @@ static Status read_fid(const char *path, FidFile *f, Error *e) {
   size_t n;
   Json j;
   if (!file_exists(path)) return ST_OK;
-  const Status s = file_read(path, &data, &n, 16u << 20, e);
-  if (s != ST_OK) return s;
+  TRY(file_read(path, &data, &n, 16u << 20, e));
   json_init(&j, (const char *)data, n);
   bool ok = json_take(&j, '{');
   for (char *key; ok;) {
@@ -377,19 +381,22 @@ static Status read_cam(PaperNumbers *q, Error *e) {
     for (int i = 0; i < 3; i++) q->cam_share[k][i] = NAN;
   q->cam_area = NAN;
   if (!file_exists(path)) return ST_OK;
-  Status s = tsv_read(path, &t, e);
-  if (s != ST_OK) return s;
+  TRY(tsv_read(path, &t, e));
+  Status s = ST_OK;
   const int cs = tsv_column(&t, "subject"), cc = tsv_column(&t, "class"),
             ca = tsv_column(&t, "rim_area");
   double *v = mem_alloc((size_t)PRLX_MAX(t.nrow, 1) * sizeof *v), sum = 0, area = 0;
   int64_t *g = mem_alloc((size_t)PRLX_MAX(t.nrow, 1) * sizeof *g), groups = 0;
-  if (!v || !g) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  for (int i = 0; i < t.nrow && s == ST_OK; i++) {
+  if (!v || !g) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    goto done;
+  }
+  for (int i = 0; i < t.nrow; i++) {
     int k = 0;
     while (k < i && strcmp(tsv_get(&t, k, cs), tsv_get(&t, i, cs))) k++;
     g[i] = k < i ? g[k] : groups++;
   }
-  for (int side = 0; side < 2 && s == ST_OK; side++) {
+  for (int side = 0; side < 2; side++) {
     const int col = tsv_column(&t, side ? "share_after" : "share");
     double n = 0;
     sum = area = 0;
@@ -407,7 +414,9 @@ static Status read_cam(PaperNumbers *q, Error *e) {
     q->cam_lesions = n;
     s = eval_bootstrap_mean(t.nrow, v, g, groups, RESAMPLES, 0.95, 0, &q->cam_share[side][1],
                             &q->cam_share[side][2], e);
+    if (s != ST_OK) goto done;
   }
+done:
   mem_free(v);
   mem_free(g);
   tsv_free(&t);
@@ -417,17 +426,16 @@ static Status read_cam(PaperNumbers *q, Error *e) {
 /* ---- all ---- */
 
 Status numbers_gather(PaperNumbers *q, Error *e) {
-  char path[4400];
-  Status s = open_published(q, e);
-  if (s == ST_OK) s = classifiers(q, e);
-  if (s == ST_OK) s = read_fid(paper_path(q->r, "{w}/fid.json"), &q->fid, e);
-  if (s == ST_OK) s = read_fid(paper_path(q->r, "{w}/fid_kimg.json"), &q->kimg, e);
-  snprintf(path, sizeof path, "%s", paper_path(q->r, "{w}/reader_score.tsv"));
-  if (s == ST_OK && file_exists(path)) {
-    s = tsv_read(path, &q->reader, e);
-    q->has_reader = s == ST_OK;
+  TRY(open_published(q, e));
+  TRY(classifiers(q, e));
+  TRY(read_fid(paper_path(q->r, "{w}/fid.json"), &q->fid, e));
+  TRY(read_fid(paper_path(q->r, "{w}/fid_kimg.json"), &q->kimg, e));
+  const char *scores = paper_path(q->r, "{w}/reader_score.tsv");
+  if (file_exists(scores)) {
+    TRY(tsv_read(scores, &q->reader, e));
+    q->has_reader = true;
   }
-  return s == ST_OK ? read_cam(q, e) : s;
+  return read_cam(q, e);
 }
 
 void numbers_free(PaperNumbers *q) {

@@ -72,8 +72,8 @@ static void put_file(Report *p, const char *path, const char *drop, bool as_para
 
 static void picture(Report *p, const PaperNumbers *q, const char *name, int width,
                     const char *caption) {
-  char path[4400];
-  snprintf(path, sizeof path, "%s/%s", q->r->out, name);
+  char path[PATH_LEN];
+  paper_file(q->r, path, "%s", name);
   if (file_exists(path)) report_png(p, path, width, caption);
 }
 
@@ -97,10 +97,13 @@ static void about(Report *p, const PaperNumbers *q) {
       p,
       "Scale \"%s\": %s. Training of ADA-GAN %g kimg (%s), ADA-cGAN %g kimg, three contrasts %g "
       "kimg%s; projection: %s; classifier: %s. The paper: 25,000 kimg, 1000 steps, 25 epochs.",
-      s->name, s->about, s->gan_kimg, s->gan, s->cgan_kimg, s->multi_kimg,
-      s->init ? ", all started from the bundled small network (transfer learning)" : "", s->project,
-      s->classify);
-  if (strstr(s->gan, "small"))
+      s->name, s->about, paper_setting_number(s, "gan_kimg"), paper_setting(s, "gan"),
+      paper_setting_number(s, "cgan_kimg"), paper_setting_number(s, "multi_kimg"),
+      paper_setting_number(s, "transfer") != 0
+          ? ", all started from the bundled small network (transfer learning)"
+          : "",
+      paper_setting(s, "project"), paper_setting(s, "classify"));
+  if (strstr(paper_setting(s, "gan"), "small"))
     report_note(
         p, "Stand-in for the published networks: the small configuration of this program (fewer "
            "channels, fewer images shown), because a few processor cores cannot train the "
@@ -110,7 +113,8 @@ static void about(Report *p, const PaperNumbers *q) {
                 "The cohort has fewer lesions than the paper's %s for training and %s for the "
                 "test: counts were scaled (about %d rims for training, %d for the test; %d lesions "
                 "added by an augmentation).",
-                s->train_counts, s->test_counts, r->train_rim, r->test_rim, r->add);
+                paper_setting(s, "train_counts"), paper_setting(s, "test_counts"), r->train_rim,
+                r->test_rim, r->add);
   if (!r->ambiguous)
     report_note(p, "No ambiguous lesions in the cohort: everything about denoising is left out.");
   if (q->fid.network[0])
@@ -148,9 +152,9 @@ static void compare_line(Report *p, const char *what, const char *with, const De
 static double summary(const PaperNumbers *q, const char *dir, const char *number,
                       const char *lesions, const char *column) {
   Tsv t;
-  char path[4400];
+  char path[PATH_LEN];
   double v = NAN;
-  snprintf(path, sizeof path, "%s/work/%s/summary.tsv", q->r->out, dir);
+  paper_file(q->r, path, "work/%s/summary.tsv", dir);
   if (!file_exists(path) || tsv_read(path, &t, NULL) != ST_OK) return NAN;
   const int cn = tsv_column(&t, "number"), cl = tsv_column(&t, "lesions"),
             cv = tsv_column(&t, column);
@@ -376,12 +380,12 @@ static void all_metrics(Report *p, const PaperNumbers *q) {
   report_put(p, "</table>\n");
 }
 
-static void list_augmentations(Report *p) {
+static void list_augmentations(Report *p, const PaperNumbers *q) {
   report_put(p, "<details><summary>What each row is</summary><table>\n");
-  for (int i = 0; i < paper_aug_count; i++) {
+  for (int i = 0; i < q->r->naug; i++) {
     report_put(p, "<tr>");
-    cell(p, false, paper_augs[i].name);
-    cell(p, false, paper_augs[i].what);
+    cell(p, false, q->r->aug[i].name);
+    cell(p, false, q->r->aug[i].what);
     report_put(p, "</tr>\n");
   }
   report_put(p, "</table></details>\n");
@@ -434,8 +438,8 @@ static void table_one(Report *p, const PaperNumbers *q) {
 }
 
 static void fid_rows(Report *p, const PaperNumbers *q, bool with_real) {
-  for (int i = with_real ? 0 : 1; i < paper_aug_count; i++) {
-    const PaperAug *a = &paper_augs[i];
+  for (int i = with_real ? 0 : 1; i < q->r->naug; i++) {
+    const PaperAug *a = &q->r->aug[i];
     const PaperFid *x = numbers_fid(q, a, with_real);
     char b[80];
     if (!x) continue;
@@ -474,7 +478,7 @@ static void table_two(Report *p, const PaperNumbers *q) {
   fid_rows(p, q, true);
   fid_rows(p, q, false);
   report_put(p, "</table>\n");
-  const PaperFid *floor = numbers_fid(q, &paper_augs[0], true);
+  const PaperFid *floor = numbers_fid(q, &q->r->aug[0], true);
   char b[80];
   report_text(
       p,
@@ -545,7 +549,7 @@ static void figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
 /* ---- evidence, multi-contrast, audit ---- */
 
 static void evidence(Report *p, const PaperNumbers *q) {
-  char path[4400];
+  char path[PATH_LEN];
   anchor(p, "evidence", "Evidence of denoising, lesion by lesion");
   if (!q->r->ambiguous) {
     report_text(p, "The cohort has no ambiguous lesions.");
@@ -565,7 +569,7 @@ static void evidence(Report *p, const PaperNumbers *q) {
     report_put(p, "<h3>");
     report_put_escaped(p, title[i]);
     report_put(p, "</h3>\n");
-    snprintf(path, sizeof path, "%s/log/%s.txt", q->r->out, step[i]);
+    paper_file(q->r, path, "log/%s.txt", step[i]);
     put_file(p, path, "Results in", true);
     if (file_exists(paper_path(q->r, chart[i])))
       chart_report_file(p, paper_path(q->r, chart[i]), "Spread over the lesions.");
@@ -578,7 +582,7 @@ static void contrasts(Report *p, const PaperNumbers *q) {
   static const char *const title[] = {
       "Do generated masks lie on the generated rims?", "U-Net for the rim, trained on real masks",
       "The same with generated lesions added, and the paired difference"};
-  char path[4400];
+  char path[PATH_LEN];
   anchor(p, "multi", "Three contrasts: susceptibility, rim, FLAIR");
   if (!q->r->contrasts) {
     report_text(p, "Left out: not every lesion of the cohort has FLAIR and a rim mask.");
@@ -588,7 +592,7 @@ static void contrasts(Report *p, const PaperNumbers *q) {
     report_put(p, "<h3>");
     report_put_escaped(p, title[i]);
     report_put(p, "</h3>\n");
-    snprintf(path, sizeof path, "%s/log/%s.txt", q->r->out, step[i]);
+    paper_file(q->r, path, "log/%s.txt", step[i]);
     put_file(p, path, NULL, false);
     report_putf(p, "<p><a href=\"#cmd-%s\">command</a></p>\n", step[i]);
   }
@@ -669,7 +673,7 @@ static void commands(Report *p, const PaperNumbers *q) {
 
 Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
   Report p;
-  char path[4400];
+  char path[PATH_LEN];
   report_begin(&p, "Rim lesions: the paper's experiments, rerun",
                "Synthetic generation and latent projection denoising of rim lesions in multiple "
                "sclerosis (Roberts et al., CVPR workshops 2025), rerun by prlx paper run");
@@ -681,7 +685,7 @@ Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
   about(&p, q);
   does_it_help(&p, q, &c[CHART_HELPS]);
   main_table(&p, q);
-  list_augmentations(&p);
+  list_augmentations(&p, q);
   all_metrics(&p, q);
   table_one(&p, q);
   table_two(&p, q);
@@ -691,25 +695,31 @@ Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
   audit(&p, q);
   limits(&p, q);
   commands(&p, q);
-  snprintf(path, sizeof path, "%s/report.html", q->r->out);
+  paper_file(q->r, path, "report.html");
   return report_write(&p, path, e);
 }
 
 /* ---- the command ---- */
 
-static Status make(PaperRun *r, Error *e) {
+static Status report_all(PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
+  PaperRun *r = q->r;
+  TRY(recipe_check_out(r, e));
+  TRY(paper_count(r, e));
+  TRY(paper_recipe(r, e));
+  TRY(recipe_plan(r, e));
+  TRY(numbers_gather(q, e));
+  TRY(tables_write(q, e));
+  TRY(figures_pictures(q, e));
+  TRY(figures_charts(q, c, e));
+  return report_make(q, c, e);
+}
+
+static Status report_run(PaperRun *r, Error *e) {
   PaperNumbers *q = mem_alloc(sizeof *q);
   Chart c[PAPER_CHARTS] = {0};
   if (!q) return err_set(e, ST_NOMEM, "out of memory");
   q->r = r;
-  Status s = paper_count(r, e);
-  if (s == ST_OK) s = paper_recipe(r, e);
-  if (s == ST_OK) s = recipe_plan(r, e);
-  if (s == ST_OK) s = numbers_gather(q, e);
-  if (s == ST_OK) s = tables_write(q, e);
-  if (s == ST_OK) s = figures_pictures(q, e);
-  if (s == ST_OK) s = figures_charts(q, c, e);
-  if (s == ST_OK) s = report_make(q, c, e);
+  const Status s = report_all(q, c, e);
   for (int i = 0; i < PAPER_CHARTS; i++) chart_free(&c[i]);
   numbers_free(q);
   mem_free(q);
@@ -718,13 +728,17 @@ static Status make(PaperRun *r, Error *e) {
 
 int paper_report(int argc, char **argv) {
   PaperRun r = {0};
-  int scale = 0;
+  PaperScale scale = {0};
+  const char *name = NULL;
   Error e = {0};
   Opt t[] = {
-      OPT_CHOICE("scale", &scale, "small", "small|paper|tiny", "of the run"),
+      OPT_STR("scale", &name, "small", "NAME",
+              "of the run: small, paper, tiny, or one of --scales"),
       OPT_STR("cohort", &r.cohort, NULL, "TSV", "of the run"),
       OPT_STR("published", &r.published, NULL, "TSV",
               "published numbers, instead of paper/published.tsv"),
+      OPT_STR("recipe", &r.recipe, NULL, "FILE", "of the run"),
+      OPT_STR("scales", &r.scales, NULL, "TSV", "of the run"),
   };
   OptSpec spec = {.cmd = "paper report",
                   .summary = "Tables, figures and report.html from the outputs of `prlx paper "
@@ -734,12 +748,16 @@ int paper_report(int argc, char **argv) {
                   .pos = "OUT",
                   .pos_min = 1,
                   .pos_max = 1};
-  const int rc = opts_parse(&spec, argc, argv);
+  int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
   r.out = spec.args[0];
-  r.scale = paper_scale(scale);
-  const Status s = make(&r, &e);
+  r.scale = &scale;
+  Status s = paper_scale_load(&scale, r.scales, name, &e);
+  if (s == ST_INVALID) return tool_usage("paper report", "option --scale: %s", e.msg);
+  if (s == ST_OK) s = report_run(&r, &e);
   if (s == ST_OK) printf("%s/report.html\n", r.out);
+  rc = s == ST_OK ? EXIT_DONE : tool_fail("paper report", &e);
   paper_recipe_free(&r);
-  return s == ST_OK ? EXIT_DONE : tool_fail("paper report", &e);
+  paper_scale_free(&scale);
+  return rc;
 }

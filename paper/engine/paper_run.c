@@ -1,5 +1,5 @@
 /* paper_run.c: `prlx paper run`: options, the cohort's counts, the plan, and the run. See
- * paper_run.h. */
+ * paper_impl.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,19 +9,11 @@
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/tool.h"
 
-const PaperScale *paper_scale(int choice) {
-  static const char *const name[] = {"small", "paper", "tiny"};
-  for (int i = 0; i < paper_scale_count; i++)
-    if (!strcmp(paper_scales[i].name, name[choice])) return &paper_scales[i];
-  return paper_scales;
-}
-
 /* ---- what there is to work on ---- */
 
 static Status count_table(PaperRun *r, Error *e) {
   Cohort c;
-  Status s = cohort_open(&c, r->cohort, e);
-  if (s != ST_OK) return s;
+  TRY(cohort_open(&c, r->cohort, e));
   r->contrasts = true;
   for (int i = 0; i < c.n; i++) {
     const Lesion *l = &c.lesion[i];
@@ -31,29 +23,27 @@ static Status count_table(PaperRun *r, Error *e) {
     r->contrasts = r->contrasts && l->flair && l->rim;
   }
   cohort_free(&c);
-  if (!r->rim || !r->nonrim)
-    s = err_set(
-        e, ST_INVALID,
-        "%s: %d rim and %d non-rim lesions; the experiments need both classes, read by two readers",
-        r->cohort, r->rim, r->nonrim);
-  return s;
+  if (r->rim && r->nonrim) return ST_OK;
+  return err_set(
+      e, ST_INVALID,
+      "%s: %d rim and %d non-rim lesions; the experiments need both classes, read by two readers",
+      r->cohort, r->rim, r->nonrim);
 }
 
 Status paper_count(PaperRun *r, Error *e) {
   const PaperScale *p = r->scale;
-  int train[2] = {0}, test[2] = {0};
   r->rim = r->nonrim = r->ambiguous = 0;
   if (r->cohort) {
-    const Status s = count_table(r, e);
-    if (s != ST_OK) return s;
-  } else
-    r->rim = p->rim, r->nonrim = p->nonrim, r->ambiguous = p->ambiguous, r->contrasts = true;
-  if (sscanf(p->train_counts, "%d,%d", &train[0], &train[1]) != 2 ||
-      sscanf(p->test_counts, "%d,%d", &test[0], &test[1]) != 2)
-    return err_set(e, ST_INTERNAL, "scale %s: counts", p->name);
-  r->scaled = r->rim < train[0] + test[0] || r->nonrim < train[1] + test[1];
-  r->train_rim = train[0];
-  r->test_rim = test[0];
+    TRY(count_table(r, e));
+  } else {
+    r->rim = p->rim;
+    r->nonrim = p->nonrim;
+    r->ambiguous = p->ambiguous;
+    r->contrasts = true;
+  }
+  r->scaled = r->rim < p->train[0] + p->test[0] || r->nonrim < p->train[1] + p->test[1];
+  r->train_rim = p->train[0];
+  r->test_rim = p->test[0];
   r->add = p->add;
   if (!r->scaled) return ST_OK;
   /* as `prlx pack --counts auto` */
@@ -71,32 +61,40 @@ Status paper_count(PaperRun *r, Error *e) {
 
 /* ---- one output folder belongs to one scale and one cohort ---- */
 
-static Status claim_folder(const PaperRun *r, bool write, Error *e) {
-  char path[4400], want[4600];
+/* What a run is of, as it stands in OUT/done/.of. */
+static void run_kind(const PaperRun *r, char *out, size_t n) {
+  snprintf(out, n, "scale %s, cohort %s%s%s%s%s\n", r->scale->name,
+           r->cohort ? r->cohort : "phantom", r->recipe ? ", recipe " : "",
+           r->recipe ? r->recipe : "", r->scales ? ", scales " : "", r->scales ? r->scales : "");
+}
+
+static Status check_claim(const PaperRun *r, const char *path, const char *want, Error *e) {
   uint8_t *data = NULL;
   size_t n = 0;
-  snprintf(path, sizeof path, "%s/done/.of", r->out);
-  snprintf(want, sizeof want, "scale %s, cohort %s\n", r->scale->name,
-           r->cohort ? r->cohort : "phantom");
-  if (file_exists(path)) {
-    Status s = file_read(path, &data, &n, 1 << 16, e);
-    if (s != ST_OK) return s;
-    if (n != strlen(want) || memcmp(data, want, n))
-      s = err_set(e, ST_INVALID,
-                  "%s: holds a run of another kind (%.*s); this one is %.*s; choose another --out, "
-                  "or delete that folder",
-                  r->out, (int)n - 1, (char *)data, (int)strlen(want) - 1, want);
-    mem_free(data);
-    return s;
-  }
-  static const char *const sub[] = {"done", "log", "work", "reader"};
+  TRY(file_read(path, &data, &n, 1 << 16, e));
   Status s = ST_OK;
-  for (int i = 0; i < COUNT_OF(sub) && write && s == ST_OK; i++) {
-    char dir[4400];
-    snprintf(dir, sizeof dir, "%s/%s", r->out, sub[i]);
-    s = dir_make(dir, e);
+  if (n != strlen(want) || memcmp(data, want, n))
+    s = err_set(e, ST_INVALID,
+                "%s: holds a run of another kind (%.*s); this one is %.*s; choose another --out, "
+                "or delete that folder",
+                r->out, (int)n - 1, (char *)data, (int)strlen(want) - 1, want);
+  mem_free(data);
+  return s;
+}
+
+static Status claim_folder(const PaperRun *r, bool write, Error *e) {
+  static const char *const sub[] = {"done", "log", "work", "reader"};
+  char path[PATH_LEN], want[4 * PATH_LEN];
+  TRY(path_join(path, r->out, "done/.of", e));
+  run_kind(r, want, sizeof want);
+  if (file_exists(path)) return check_claim(r, path, want, e);
+  if (!write) return ST_OK;
+  for (int i = 0; i < COUNT_OF(sub); i++) {
+    char dir[PATH_LEN];
+    TRY(path_join(dir, r->out, sub[i], e));
+    TRY(dir_make(dir, e));
   }
-  return write && s == ST_OK ? file_write_atomic(path, want, strlen(want), e) : s;
+  return file_write_atomic(path, want, strlen(want), e);
 }
 
 /* ---- showing the plan ---- */
@@ -137,7 +135,8 @@ static void announce(const PaperRun *r) {
     fprintf(stderr,
             "fewer lesions than the paper's %s + %s: counts are scaled, about %d rims for "
             "training, %d for the test, %d lesions added\n",
-            r->scale->train_counts, r->scale->test_counts, r->train_rim, r->test_rim, r->add);
+            paper_setting(r->scale, "train_counts"), paper_setting(r->scale, "test_counts"),
+            r->train_rim, r->test_rim, r->add);
   if (!r->ambiguous)
     fprintf(stderr, "no ambiguous lesions: everything about denoising is left out\n");
   if (!r->contrasts)
@@ -150,43 +149,56 @@ static void announce(const PaperRun *r) {
 
 /* ---- the command ---- */
 
-static int run(PaperRun *r) {
+/* Everything up to the first step. */
+static Status run_plan(PaperRun *r, Error *e) {
+  TRY(recipe_check_out(r, e));
+  TRY(paper_count(r, e));
+  TRY(claim_folder(r, false, e));
+  TRY(paper_recipe(r, e));
+  if (r->redo && !r->dry_run && !r->list) TRY(recipe_forget(r, e));
+  TRY(recipe_plan(r, e));
+  for (int k = 0; k < r->n; k++)
+    if (step_wanted(r, &r->step[k])) return ST_OK;
+  return err_set(e, ST_INVALID, "--only %s: no such step or section; see --list", r->only);
+}
+
+static Status run_begin(const PaperRun *r, Error *e) {
+  TRY(claim_folder(r, true, e));
+  return paper_write_commands(r, e);
+}
+
+static int run_steps(PaperRun *r) {
   Error e = {0};
-  Status s = paper_count(r, &e);
-  if (s == ST_OK) s = claim_folder(r, false, &e);
-  if (s == ST_OK) s = paper_recipe(r, &e);
-  if (s == ST_OK && r->redo && !r->dry_run && !r->list) s = recipe_forget(r, &e);
-  if (s == ST_OK) s = recipe_plan(r, &e);
-  bool any = false;
-  for (int k = 0; k < r->n; k++) any |= step_wanted(r, &r->step[k]);
-  if (s == ST_OK && !any)
-    s = err_set(&e, ST_INVALID, "--only %s: no such step or section; see --list", r->only);
-  if (s != ST_OK) return tool_fail("paper run", &e);
+  char page[PATH_LEN];
+  if (run_plan(r, &e) != ST_OK) return tool_fail("paper run", &e);
   if (r->list || r->dry_run) {
     list_steps(r, r->dry_run);
     return EXIT_DONE;
   }
-  s = claim_folder(r, true, &e);
-  if (s == ST_OK) s = paper_write_commands(r, &e);
-  if (s != ST_OK) return tool_fail("paper run", &e);
+  if (path_join(page, r->out, "report.html", &e) != ST_OK || run_begin(r, &e) != ST_OK)
+    return tool_fail("paper run", &e);
   if (!tool_quiet) announce(r);
   const int rc = recipe_run(r);
-  char page[4400];
-  snprintf(page, sizeof page, "%s/report.html", r->out);
   if (rc == EXIT_DONE && file_exists(page)) printf("%s\n", page);
   return rc;
 }
 
 int paper_run(int argc, char **argv) {
   PaperRun r = {0};
-  int scale = 0;
+  PaperScale scale = {0};
+  const char *name = NULL;
+  Error e = {0};
   Opt t[] = {
       OPT_GROUP("What to run"),
-      OPT_CHOICE("scale", &scale, "small", "small|paper|tiny",
-                 "small: under an hour on two cores; paper: the published setting, for a GPU; "
-                 "tiny: self-test"),
+      OPT_STR("scale", &name, "small", "NAME",
+              "small: under an hour on two cores; paper: the published setting, for a GPU; "
+              "tiny: self-test"),
       OPT_STR("cohort", &r.cohort, NULL, "TSV",
               "your own lesions.tsv (see prlx pack) in place of the phantom"),
+      OPT_STR("recipe", &r.recipe, NULL, "FILE",
+              "steps and augmentations, instead of paper/recipe.txt, whose head describes them"),
+      OPT_STR("scales", &r.scales, NULL, "TSV",
+              "settings of the scales, instead of paper/scales.tsv"),
       OPT_STR("only", &r.only, NULL, "NAME",
               "only the steps of this section, or this one step (see --list)"),
       OPT_STR("redo", &r.redo, NULL, "NAME",
@@ -220,11 +232,15 @@ int paper_run(int argc, char **argv) {
       .n = COUNT_OF(t)};
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
-  r.scale = paper_scale(scale);
+  const Status s = paper_scale_load(&scale, r.scales, name, &e);
+  if (s == ST_INVALID) return tool_usage("paper run", "option --scale: %s", e.msg);
+  if (s != ST_OK) return tool_fail("paper run", &e);
+  r.scale = &scale;
   /* results do not depend on it: not part of a stamp */
   r.threads = threads_count();
-  rc = run(&r);
+  rc = run_steps(&r);
   paper_recipe_free(&r);
+  paper_scale_free(&scale);
   opts_free(&spec);
   return rc;
 }

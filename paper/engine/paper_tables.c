@@ -18,8 +18,8 @@ static void head(TsvWriter *w, int n, const char *const *name) {
 }
 
 static Status commit(const PaperNumbers *q, TsvWriter *w, const char *name, Error *e) {
-  char path[4400];
-  snprintf(path, sizeof path, "%s/tables/%s", q->r->out, name);
+  char path[PATH_LEN];
+  paper_file(q->r, path, "tables/%s", name);
   return tsv_commit(w, path, e);
 }
 
@@ -77,7 +77,7 @@ static void fid_name(const PaperRun *r, const char *text, char *out, size_t n) {
 
 const PaperFid *numbers_fid(const PaperNumbers *q, const PaperAug *a, bool with_real) {
   char text[400], set[1200];
-  if (a == paper_augs)
+  if (a->index == 0)
     snprintf(text, sizeof text, "{w}/train_rim.safetensors");
   else if (!a->fid || (with_real && a->replaces))
     return NULL;
@@ -89,16 +89,16 @@ const PaperFid *numbers_fid(const PaperNumbers *q, const PaperAug *a, bool with_
 
 static void fid_row(TsvWriter *w, const PaperNumbers *q, const PaperAug *a, bool with_real) {
   const PaperFid *x = numbers_fid(q, a, with_real);
-  const char *from = "", *pub = with_real || a->replaces || a == paper_augs
+  const char *from = "", *pub = with_real || a->replaces || a->index == 0
                                     ? published(q, "2", a->name, "FID", &from)
                                     : "n/a";
   if (!x) return;
   tsv_cell(w, "%s", a->name);
   tsv_cell(w, "%s",
-           a == paper_augs ? "real rims alone"
-           : a->replaces   ? "in place of the real rims"
-           : with_real     ? "real rims with what is added"
-                           : "what is added, alone");
+           a->index == 0 ? "real rims alone"
+           : a->replaces ? "in place of the real rims"
+           : with_real   ? "real rims with what is added"
+                         : "what is added, alone");
   tsv_cell(w, "%s", pub);
   tsv_cell(w, "%s", from);
   tsv_cell(w, "%lld", (long long)x->n);
@@ -117,8 +117,8 @@ static Status table_two(const PaperNumbers *q, Error *e) {
   TsvWriter w = {0};
   head(&w, COUNT_OF(name), name);
   for (int with = 1; with >= 0; with--)
-    for (int i = 0; i < paper_aug_count; i++)
-      if (i || with) fid_row(&w, q, &paper_augs[i], with);
+    for (int i = 0; i < q->r->naug; i++)
+      if (i || with) fid_row(&w, q, &q->r->aug[i], with);
   return commit(q, &w, "table2.tsv", e);
 }
 
@@ -186,12 +186,12 @@ Status tables_write(const PaperNumbers *q, Error *e) {
                                         "McNemar p",
                                         "Holm",
                                         "step"};
-  char dir[4400];
-  snprintf(dir, sizeof dir, "%s/tables", q->r->out);
-  Status s = dir_make(dir, e);
-  if (s == ST_OK) s = table_one(q, e);
-  if (s == ST_OK) s = table_two(q, e);
-  for (int t = 3; t <= 4 && s == ST_OK; t++) {
+  char dir[PATH_LEN];
+  paper_file(q->r, dir, "tables");
+  TRY(dir_make(dir, e));
+  TRY(table_one(q, e));
+  TRY(table_two(q, e));
+  for (int t = 3; t <= 4; t++) {
     TsvWriter w = {0};
     for (int i = 0; i < COUNT_OF(name); i++) { /* column names must differ */
       if (i == 10 || i == 11)
@@ -204,9 +204,8 @@ Status tables_write(const PaperNumbers *q, Error *e) {
     tsv_row_end(&w);
     for (int i = 0; i < q->rows; i++)
       if (q->row[i].table == t) classifier_rows(&w, q, &q->row[i]);
-    s = commit(q, &w, t == 3 ? "table3.tsv" : "table4.tsv", e);
+    TRY(commit(q, &w, t == 3 ? "table3.tsv" : "table4.tsv", e));
   }
-  if (s != ST_OK) return s;
   TsvWriter w = {0};
   head(&w, COUNT_OF(columns), columns);
   for (int i = 0; i < q->rows; i++) confusion_row(&w, &q->row[i]);
