@@ -18,6 +18,30 @@ ok $? "a dry run writes nothing"
 [ "$(grep -c '^prlx ' "$D/dry")" -eq "$(($(wc -l <"$D/log") - 1))" ]
 ok $? "a command for every step"
 
+# The experiment is data: the files that are built in give the same run; one's own change it; what
+# is wrong in them is one line.
+"$P" paper run --scale tiny -o "$O" --dry-run --recipe paper/recipe.txt \
+  --scales paper/scales.tsv >"$D/own" 2>&1
+sed 's# --recipe [^ ]* --scales [^ ]*$##' "$D/own" | cmp -s - "$D/dry"
+ok $? "the files in paper/ are those of the program"
+sed 's/^\(fid\t.*\)--bootstrap 20/\1--bootstrap 30/; s/\ttiny\t/\tmine\t/' paper/scales.tsv \
+  >"$D/scales.tsv"
+sed '/^step leak$/,/^if /{/^if /!d}' paper/recipe.txt >"$D/recipe.txt"
+"$P" paper run --scale mine -o "$O" --dry-run --recipe "$D/recipe.txt" --scales "$D/scales.tsv" \
+  >"$D/own" 2>&1
+ok $? "a recipe and a scale of one's own: $(tail -n 1 "$D/own")"
+grep -q -e '--bootstrap 30' "$D/own" && ! grep -q '^# leak,' "$D/own"
+ok $? "what was changed: $(grep -c '^# ' "$D/own") steps"
+sed 's/time gan_kimg/time gan_kimgs/' paper/recipe.txt >"$D/bad.txt"
+expect 1 "bad.txt: line [0-9]*: 'gan_kimgs .*there is no 'gan_kimgs'; expected" \
+  "$P" paper run --scale tiny --recipe "$D/bad.txt" -o "$O" --list
+sed '/^keep_kimg/d' paper/scales.tsv >"$D/bad.tsv"
+expect 1 "recipe.txt: line [0-9]*: 'keep_kimg': there is no" \
+  "$P" paper run --scale tiny --scales "$D/bad.tsv" -o "$O" --list
+expect 2 "no scale 'huge' in paper/scales.tsv; there are small, paper, tiny" \
+  "$P" paper run --scale huge -o "$O" --list
+expect 1 "cannot be opened" "$P" paper run --recipe "$D/none.txt" -o "$O" --list
+
 # Stopped in the middle: nothing lost, and the same command goes on.
 "$P" paper run --scale tiny -o "$O" --quiet >"$D/log" 2>&1 & pid=$!
 n=0; while [ ! -e "$O/done/test.rim" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done

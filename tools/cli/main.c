@@ -71,6 +71,7 @@ int main(int argc, char **argv) {
   sigemptyset(&sa.sa_mask);
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
+  opts_ask_device(tool_device_text);
   int rc = run_tool(argc, argv);
   tool_backend_free();
   threads_stop();

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/threads.h"
-#include "tools/cli/device.h"
 #include "tools/cli/tool.h"
 
 enum { MAX_LIST = 1000000 };
@@ -34,6 +33,7 @@ int opts_distance(const char *a, const char *b) {
 
 /* ---- the options that every command has ---- */
 static int common_threads, common_device, common_precision;
+static OptsDevice *device_text; /* says whether --device cuda can be had */
 static bool common_help;
 static Opt common[] = {
     OPT_GROUP("Common"),
@@ -305,7 +305,7 @@ static int check_arguments(const OptSpec *s) {
   if (s->nargs < s->pos_min) return tool_usage(s->cmd, "missing argument: %s", s->pos);
   char text[600];
   int missing;
-  if (common_device == DEVICE_CUDA && !tool_device_text(text, sizeof text, &missing))
+  if (common_device == DEVICE_CUDA && device_text && !device_text(text, sizeof text, &missing))
     return tool_usage(s->cmd, "option --device cuda: CUDA is %s", text);
   if (s->pos && s->pos_max >= 0 && s->nargs > s->pos_max)
     return tool_usage(s->cmd, "too many arguments: '%s' is one too many", s->args[s->pos_max]);
@@ -370,6 +370,7 @@ bool opts_set(OptSpec *s, const char *name, const char *text) {
 }
 
 int opts_device(void) { return common_device; }
+void opts_ask_device(OptsDevice *ask) { device_text = ask; }
 int opts_precision(void) { return common_precision; }
 
 bool opts_given(const OptSpec *s, const char *name) {
