@@ -109,6 +109,11 @@ $(BUILD)/librooms.a: $(LIBOBJ)
 	@rm -f $@; ar rcs $@ $^
 $(BUILD)/libprlx64.a: $(F64OBJ)
 	@rm -f $@; ar rcs $@ $^
+# An operation without its kernel for the GPU, its gradient case or its documentation: no build.
+$(BUILD)/librooms.a $(BUILD)/libprlx64.a: | $(BUILD)/operations.checked
+$(BUILD)/operations.checked: test/house/operations.sh core/graph.h core/op_pointwise.c cuda/cuda.h \
+  cuda/pointwise.cu test/op_cases.h docs/OPERATIONS.md
+	@mkdir -p $(@D); sh test/house/operations.sh && touch $@
 # The command line without main(): what tests of views and tools link.
 $(BUILD)/libtools.a: $(TOOLOBJ)
 	@rm -f $@; ar rcs $@ $(filter-out %/main.o,$^)
