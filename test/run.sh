@@ -54,6 +54,7 @@ emulated
 for s in rooms headers maps style_self; do
   run "house: $s" env BUILD="$B" sh test/house/$s.sh
 done
+run "tutorial: adding an operation" sh test/tutorial.sh
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
 echo "$P passed, $F failed"
 [ "$F" -eq 0 ]
