@@ -165,7 +165,7 @@ static Status write_answers(const char *key, int n, char **arg, const char *out,
   }
   s = text_begin(&t, out, e);
   if (s != ST_OK) goto done;
-  s = put_answers(&k, p, n, reader, t.f, e);
+  s = put_answers(&k, p, n, reader, t.stream, e);
   if (s != ST_OK) goto done;
   s = text_commit(&t, out, e);
 done:

@@ -94,11 +94,11 @@ static char *fill_word(const PaperRun *r, const char *word, size_t len) {
     const char *end = word[i] == '{' ? memchr(word + i, '}', len - i) : NULL;
     char key[16];
     if (!end || end - (word + i) > 8) {
-      fputc(word[i++], t.f);
+      fputc(word[i++], t.stream);
       continue;
     }
     snprintf(key, sizeof key, "%.*s", (int)(end - (word + i) + 1), word + i);
-    fputs(paper_path(r, key), t.f);
+    fputs(paper_path(r, key), t.stream);
     i += strlen(key);
   }
   return text_copy(&t);
@@ -144,17 +144,17 @@ char *step_text(const PaperRun *r, const Step *s) {
   int n;
   TextFile t;
   if (text_begin(&t, "a step", NULL) != ST_OK) return NULL;
-  fputs("prlx", t.f);
+  fputs("prlx", t.stream);
   if (step_words(r, s->cmd, false, word, &n, NULL) == ST_OK) {
     for (int i = 0; i < n; i++) {
-      fputc(' ', t.f);
-      put_quoted(t.f, word[i]);
+      fputc(' ', t.stream);
+      put_quoted(t.stream, word[i]);
     }
     words_free(word, n);
   }
   if (s->save) {
-    fputs(" > ", t.f);
-    put_quoted(t.f, paper_path(r, s->save));
+    fputs(" > ", t.stream);
+    put_quoted(t.stream, paper_path(r, s->save));
   }
   return text_copy(&t);
 }
@@ -426,7 +426,7 @@ static Status write_stamp(const PaperRun *r, const Step *s, const char *tail, Er
   if (!cmd) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   Status st = text_begin(&t, path, e);
   if (st != ST_OK) goto done;
-  fprintf(t.f, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
+  fprintf(t.stream, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
   st = text_commit(&t, path, e);
 done:
   mem_free(cmd);
@@ -559,26 +559,26 @@ Status paper_write_commands(const PaperRun *r, Error *e) {
   TextFile t;
   paper_file(r, path, "commands.sh");
   TRY(text_begin(&t, path, e));
-  fprintf(t.f,
+  fprintf(t.stream,
           "#!/bin/sh\n# What `prlx paper run --scale %s` ran, in order. Run it from the folder "
           "where that was run, into an empty output folder.\nset -e\nprlx() { "
           "\"${PRLX:-build/prlx}\" \"$@\"; }\n"
           "mkdir -p",
           r->scale->name);
-  fputc(' ', t.f);
-  put_quoted(t.f, paper_path(r, "{w}"));
-  fputc(' ', t.f);
-  put_quoted(t.f, paper_path(r, "{o}/reader"));
-  fputc('\n', t.f);
+  fputc(' ', t.stream);
+  put_quoted(t.stream, paper_path(r, "{w}"));
+  fputc(' ', t.stream);
+  put_quoted(t.stream, paper_path(r, "{o}/reader"));
+  fputc('\n', t.stream);
   for (int k = 0; k < r->n; k++) {
     char *cmd = step_text(r, &r->step[k]);
     if (!cmd) {
       text_abort(&t);
       return err_set(e, ST_NOMEM, "%s: out of memory", path);
     }
-    if (strcmp(section, r->step[k].section)) fprintf(t.f, "\n# %s\n", r->step[k].section);
+    if (strcmp(section, r->step[k].section)) fprintf(t.stream, "\n# %s\n", r->step[k].section);
     section = r->step[k].section;
-    fprintf(t.f, "%s\n", cmd);
+    fprintf(t.stream, "%s\n", cmd);
     mem_free(cmd);
   }
   return text_commit(&t, path, e);

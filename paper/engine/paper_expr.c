@@ -398,7 +398,7 @@ Status expr_text(const PaperVars *v, const char *text, char **out, Error *e) {
   TextFile t;
   char *made;
   TRY(text_begin(&t, "recipe", e));
-  const Status s = put_text(v, text, strlen(text), 0, t.f, e);
+  const Status s = put_text(v, text, strlen(text), 0, t.stream, e);
   if (s != ST_OK) {
     text_abort(&t);
     return s;
