@@ -58,7 +58,7 @@ static int64_t find_name(const Dataset *d, const char *name) {
 
 /* "P(rim) 0.31, has a rim": the score of the classifier without augmentation, and the truth of a
  * phantom. The name when there is no evidence. */
-static void caption(SheetCell *c, const Tsv *t, const char *name, bool after) {
+static void lesion_caption(SheetCell *c, const Tsv *t, const char *name, bool after) {
   const int cn = tsv_column(t, "lesion"), cs = tsv_column(t, "subject"),
             cr = tsv_column(t, after ? "rim_score_after" : "rim_score_before"),
             ct = tsv_column(t, "truth_rim");
@@ -87,7 +87,7 @@ static void fill_cells(const TwoSets *t, const Dataset d[2], const Tsv *evidence
       SheetCell *c = &cell[(*n)++];
       c->img = d[k].images + at * d[k].channels * d[k].h * d[k].w;
       c->section = k;
-      caption(c, evidence, d[k].names ? d[k].names[at] : "", k > 0);
+      lesion_caption(c, evidence, d[k].names ? d[k].names[at] : "", k > 0);
     }
 }
 
@@ -127,8 +127,8 @@ done:
 
 /* ---- Figure 8 ---- */
 
-static int curve(const PaperNumbers *q, const char *net, double x[PAPER_POINTS],
-                 double v[6][PAPER_POINTS]) {
+static int fid_curve_of(const PaperNumbers *q, const char *net, double x[PAPER_POINTS],
+                        double v[6][PAPER_POINTS]) {
   int n = 0;
   for (int i = 0; i < q->kimg.sets; i++) {
     const PaperFid *f = &q->kimg.set[i];
@@ -157,7 +157,7 @@ static Status figure_eight(const PaperNumbers *q, Chart *c, Error *e) {
   int n = 0;
   chart_begin(c, 2);
   for (int k = 0; k < 2; k++) {
-    const int m = curve(q, net[k], x[k], v[k]);
+    const int m = fid_curve_of(q, net[k], x[k], v[k]);
     if (!m) continue;
     fid[n] = (ChartLine){name[k], x[k], v[k][0], v[k][1], v[k][2], m};
     kid[n++] = (ChartLine){name[k], x[k], v[k][3], v[k][4], v[k][5], m};
@@ -171,7 +171,7 @@ static Status figure_eight(const PaperNumbers *q, Chart *c, Error *e) {
 
 /* ---- charts of the tables ---- */
 
-static Status forest(const PaperNumbers *q, Chart *c, Error *e) {
+static Status draw_forest(const PaperNumbers *q, Chart *c, Error *e) {
   static const Metric show[] = {M_ACCURACY,    M_PRECISION, M_SENSITIVITY,
                                 M_SPECIFICITY, M_BALANCED,  M_ROC_AUC};
   ChartRow row[PAPER_ROWS];
@@ -199,7 +199,7 @@ static Status forest(const PaperNumbers *q, Chart *c, Error *e) {
 }
 
 /* Difference to None of every row: does it help? */
-static Status helps(const PaperNumbers *q, Chart *c, Error *e) {
+static Status draw_helps(const PaperNumbers *q, Chart *c, Error *e) {
   static const Metric show[] = {M_SENSITIVITY, M_SPECIFICITY, M_BALANCED, M_ROC_AUC};
   ChartRow row[PAPER_ROWS];
   chart_begin(c, 2);
@@ -222,7 +222,7 @@ static Status helps(const PaperNumbers *q, Chart *c, Error *e) {
   return any ? chart_write(c, figure_path(q, "differences.svg"), e) : ST_OK;
 }
 
-static Status sweep(const PaperNumbers *q, Chart *c, Error *e) {
+static Status draw_sweep(const PaperNumbers *q, Chart *c, Error *e) {
   static const Metric show[] = {M_SENSITIVITY, M_SPECIFICITY, M_BALANCED, M_ROC_AUC};
   const PaperRow *row[PAPER_ROWS];
   int n = 0;
@@ -254,9 +254,9 @@ static Status sweep(const PaperNumbers *q, Chart *c, Error *e) {
 }
 
 Status figures_charts(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
-  TRY(forest(q, &c[CHART_FOREST], e));
-  TRY(helps(q, &c[CHART_HELPS], e));
-  TRY(sweep(q, &c[CHART_SWEEP], e));
+  TRY(draw_forest(q, &c[CHART_FOREST], e));
+  TRY(draw_helps(q, &c[CHART_HELPS], e));
+  TRY(draw_sweep(q, &c[CHART_SWEEP], e));
   return figure_eight(q, &c[CHART_FIGURE8], e);
 }
 

@@ -164,7 +164,7 @@ static void mean_metrics(const PaperRow *x, const int *run, int64_t n, const int
 /* Difference a - b of every metric with its interval: whole subjects and training seeds are drawn,
  * the same for both, so that neither the luck of the test set nor that of a training counts as a
  * difference. Field and Welsh 2007. */
-static Status difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT], Error *e) {
+static Status row_difference(const PaperRow *a, const PaperRow *b, Delta out[M_COUNT], Error *e) {
   for (int k = 0; k < M_COUNT; k++) out[k] = (Delta){a->m[k] - b->m[k], NAN, NAN};
   if (a->n != b->n || a->groups != b->groups ||
       memcmp(a->truth, b->truth, (size_t)a->n * sizeof *a->truth))
@@ -236,7 +236,7 @@ static Status read_row(PaperNumbers *q, PaperRow *x, Error *e) {
   return ST_OK;
 }
 
-static Status classifiers(PaperNumbers *q, Error *e) {
+static Status read_classifiers(PaperNumbers *q, Error *e) {
   const PaperRun *r = q->r;
   double p[PAPER_ROWS];
   for (int i = 0; i < r->naug; i++) {
@@ -265,8 +265,8 @@ static Status classifiers(PaperNumbers *q, Error *e) {
     x->p = p[i] = NAN;
     for (int k = 0; k < M_COUNT; k++) x->none[k] = x->ambiguous[k] = (Delta){NAN, NAN, NAN};
     if (x->missing || !none || x == none) continue;
-    TRY(difference(x, none, x->none, e));
-    if (amb && x != amb) TRY(difference(x, amb, x->ambiguous, e));
+    TRY(row_difference(x, none, x->none, e));
+    if (amb && x != amb) TRY(row_difference(x, amb, x->ambiguous, e));
     x->p = p[i] =
         eval_mcnemar(x->n, x->truth, x->mean, none->mean, 0.5, &x->only_here, &x->only_none);
   }
@@ -427,7 +427,7 @@ done:
 
 Status numbers_gather(PaperNumbers *q, Error *e) {
   TRY(open_published(q, e));
-  TRY(classifiers(q, e));
+  TRY(read_classifiers(q, e));
   TRY(read_fid(paper_path(q->r, "{w}/fid.json"), &q->fid, e));
   TRY(read_fid(paper_path(q->r, "{w}/fid_kimg.json"), &q->kimg, e));
   const char *scores = paper_path(q->r, "{w}/reader_score.tsv");

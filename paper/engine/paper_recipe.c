@@ -74,7 +74,7 @@ static Status add_line(Recipe *q, const char *text, size_t n, int first) {
   return ST_OK;
 }
 
-static size_t trimmed(const char *p, size_t n) {
+static size_t trimmed_length(const char *p, size_t n) {
   while (n && isspace((unsigned char)p[n - 1])) n--;
   return n;
 }
@@ -89,7 +89,7 @@ static Status join_lines(Recipe *q, const char *text, char *joined) {
     const char *begin = p;
     p += n + (p[n] == '\n');
     number++;
-    n = trimmed(begin, n);
+    n = trimmed_length(begin, n);
     const size_t blanks = PRLX_MIN(strspn(begin, " \t"), n);
     if (!first && (blanks == n || begin[blanks] == '#')) continue;
     if (!first) first = number;
@@ -97,7 +97,7 @@ static Status join_lines(Recipe *q, const char *text, char *joined) {
     memcpy(joined + len, begin + blanks, n - blanks - more);
     len += n - blanks - more;
     if (more && *p) continue;
-    TRY(add_line(q, joined, trimmed(joined, len), first));
+    TRY(add_line(q, joined, trimmed_length(joined, len), first));
     len = 0;
     first = 0;
   }
@@ -155,40 +155,48 @@ static bool plain_name(const char *s) {
          !s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")];
 }
 
+static Status check_step(Recipe *q, const char *id) {
+  const PaperRun *r = q->r;
+  if (!*q->section)
+    return recipe_fail(q, ST_FORMAT,
+                       "step %.60s has no section; expected a line 'section NAME' above", id);
+  if (!plain_name(id) || strlen(id) >= sizeof r->step[0].id)
+    return recipe_fail(q, ST_FORMAT,
+                       "'%.60s' cannot be the name of a step; expected letters, digits, '.', '_', "
+                       "'-', at most %zu",
+                       id, sizeof r->step[0].id - 1);
+  if (r->n == RECIPE_STEPS) return recipe_fail(q, ST_FORMAT, "more than %d steps", RECIPE_STEPS);
+  for (int k = 0; k < r->n; k++)
+    if (!strcmp(r->step[k].id, id))
+      return recipe_fail(q, ST_FORMAT,
+                         "there is a step %s already; every one needs a name of its own", id);
+  return ST_OK;
+}
+
+static Status grow_steps(PaperRun *r, Error *e) {
+  if (r->n < r->cap) return ST_OK;
+  const int cap = r->cap ? 2 * r->cap : 64;
+  Step *s = mem_grow(r->step, (size_t)r->cap * sizeof *s, (size_t)cap * sizeof *s);
+  if (!s) return err_set(e, ST_NOMEM, "out of memory for the recipe");
+  r->step = s;
+  r->cap = cap;
+  return ST_OK;
+}
+
 static Status begin_step(Recipe *q, const char *rest) {
   PaperRun *r = q->r;
   char *id = NULL;
-  if (r->n == r->cap) {
-    const int cap = r->cap ? 2 * r->cap : 64;
-    Step *s = mem_grow(r->step, (size_t)r->cap * sizeof *s, (size_t)cap * sizeof *s);
-    if (!s) return err_set(q->e, ST_NOMEM, "out of memory for the recipe");
-    r->step = s;
-    r->cap = cap;
-  }
+  TRY(grow_steps(r, q->e));
   TRY(line_text(q, rest, &id));
-  Status st = ST_OK;
-  if (!*q->section)
-    st = recipe_fail(q, ST_FORMAT,
-                     "step %.60s has no section; expected a line 'section NAME' above", id);
-  else if (!plain_name(id) || strlen(id) >= sizeof r->step[0].id)
-    st = recipe_fail(q, ST_FORMAT,
-                     "'%.60s' cannot be the name of a step; expected letters, digits, '.', '_', "
-                     "'-', at most %zu",
-                     id, sizeof r->step[0].id - 1);
-  else if (r->n == RECIPE_STEPS)
-    st = recipe_fail(q, ST_FORMAT, "more than %d steps", RECIPE_STEPS);
-  for (int k = 0; k < r->n && st == ST_OK; k++)
-    if (!strcmp(r->step[k].id, id))
-      st = recipe_fail(q, ST_FORMAT,
-                       "there is a step %s already; every one needs a name of its own", id);
-  if (st == ST_OK) {
+  const Status s = check_step(q, id);
+  if (s == ST_OK) {
     q->step = &r->step[r->n++];
     q->step_line = q->at;
     snprintf(q->step->id, sizeof q->step->id, "%s", id);
     snprintf(q->step->section, sizeof q->step->section, "%s", q->section);
   }
   mem_free(id);
-  return st;
+  return s;
 }
 
 /* Every file of the list lies below {w} or {o}. */
@@ -392,8 +400,26 @@ static Status read_for(Recipe *q, const char *rest, int k, int end, int depth) {
 
 /* ---- single lines ---- */
 
+/* *text becomes what the variable was, a blank, and *text. */
+static Status append_text(Recipe *q, const char *name, char **text) {
+  const PaperVar *was = vars_find(&q->vars, name);
+  if (!was || !was->text)
+    return recipe_fail(q, ST_FORMAT, "there is no text '%s' to append to; expected 'text %s' above",
+                       name, name);
+  const size_t n = strlen(was->text), m = strlen(*text);
+  char *both = mem_alloc(n + m + 2);
+  if (!both) return err_set(q->e, ST_NOMEM, "out of memory for the recipe");
+  memcpy(both, was->text, n);
+  both[n] = ' ';
+  memcpy(both + n + 1, *text, m);
+  mem_free(*text);
+  *text = both;
+  return ST_OK;
+}
+
 static Status set_variable(Recipe *q, const char *word, const char *rest) {
   char name[VAR_NAME], *text = NULL;
+  Status s = ST_OK;
   TRY(take_word(q, &rest, name, sizeof name, "a name"));
   if (!strcmp(word, "let")) {
     double v;
@@ -401,25 +427,12 @@ static Status set_variable(Recipe *q, const char *word, const char *rest) {
     return recipe_at(q, vars_set_number(&q->vars, name, v, q->e));
   }
   TRY(line_text(q, rest, &text));
-  Status s = ST_OK;
   if (!strcmp(word, "append")) {
-    const PaperVar *was = vars_find(&q->vars, name);
-    const size_t n = was && was->text ? strlen(was->text) : 0, m = strlen(text);
-    char *both = was && was->text ? mem_alloc(n + m + 2) : NULL;
-    if (!was || !was->text) {
-      s = recipe_fail(q, ST_FORMAT, "there is no text '%s' to append to; expected 'text %s' above",
-                      name, name);
-    } else if (!both) {
-      s = err_set(q->e, ST_NOMEM, "out of memory for the recipe");
-    } else {
-      memcpy(both, was->text, n);
-      both[n] = ' ';
-      memcpy(both + n + 1, text, m);
-      mem_free(text);
-      text = both;
-    }
+    s = append_text(q, name, &text);
+    if (s != ST_OK) goto done;
   }
-  if (s == ST_OK) s = recipe_at(q, vars_set_text(&q->vars, name, text, q->e));
+  s = recipe_at(q, vars_set_text(&q->vars, name, text, q->e));
+done:
   mem_free(text);
   return s;
 }

@@ -10,7 +10,7 @@
 
 /* ---- html ---- */
 
-static void cell(Report *p, bool head, const char *text) {
+static void put_cell(Report *p, bool head, const char *text) {
   report_put(p, head ? "<th>" : "<td>");
   report_put_escaped(p, text);
   report_put(p, head ? "</th>" : "</td>");
@@ -31,7 +31,7 @@ static void interval_cell(Report *p, double v, double lo, double hi, int digits)
 
 static void head_row(Report *p, int n, const char *const *name) {
   report_put(p, "<table style=\"font-size:13px\">\n<tr>");
-  for (int i = 0; i < n; i++) cell(p, true, name[i]);
+  for (int i = 0; i < n; i++) put_cell(p, true, name[i]);
   report_put(p, "</tr>\n");
 }
 
@@ -42,13 +42,13 @@ static void link_cell(Report *p, const char *step) {
 
 static void missing_row(Report *p, const char *name, const char *why, int columns) {
   report_put(p, "<tr>");
-  cell(p, false, name);
+  put_cell(p, false, name);
   report_putf(p, "<td colspan=\"%d\">", columns - 1);
   report_put_escaped(p, why);
   report_put(p, "</td></tr>\n");
 }
 
-static void anchor(Report *p, const char *id, const char *title) {
+static void put_anchor(Report *p, const char *id, const char *title) {
   report_putf(p, "<a id=\"%s\"></a>", id);
   report_heading(p, title);
 }
@@ -70,8 +70,8 @@ static void put_file(Report *p, const char *path, const char *drop, bool as_para
   mem_free(data);
 }
 
-static void picture(Report *p, const PaperNumbers *q, const char *name, int width,
-                    const char *caption) {
+static void put_picture(Report *p, const PaperNumbers *q, const char *name, int width,
+                        const char *caption) {
   char path[PATH_LEN];
   paper_file(q->r, path, "%s", name);
   if (file_exists(path)) report_png(p, path, width, caption);
@@ -79,10 +79,10 @@ static void picture(Report *p, const PaperNumbers *q, const char *name, int widt
 
 /* ---- what was run ---- */
 
-static void about(Report *p, const PaperNumbers *q) {
+static void put_about(Report *p, const PaperNumbers *q) {
   const PaperRun *r = q->r;
   const PaperScale *s = r->scale;
-  anchor(p, "about", "What was run, and on what");
+  put_anchor(p, "about", "What was run, and on what");
   if (r->cohort)
     report_text(p,
                 "The lesions of %s: %d rim (both readers), %d ambiguous (one reader), %d non-rim.",
@@ -132,7 +132,7 @@ static void about(Report *p, const PaperNumbers *q) {
 
 /* ---- does it help? ---- */
 
-static const char *verdict(const Delta *d) {
+static const char *delta_verdict(const Delta *d) {
   if (isnan(d->v) || isnan(d->lo)) return "no interval";
   return d->lo > 0 ? "better" : d->hi < 0 ? "worse" : "no difference shown";
 }
@@ -144,13 +144,13 @@ static void compare_line(Report *p, const char *what, const char *with, const De
   report_text(p,
               "%s against %s: sensitivity %s: %s; specificity %s: %s; balanced accuracy %s: %s; "
               "ROC AUC %s: %s.",
-              what, with, b[0], verdict(&d[m[0]]), b[1], verdict(&d[m[1]]), b[2], verdict(&d[m[2]]),
-              b[3], verdict(&d[m[3]]));
+              what, with, b[0], delta_verdict(&d[m[0]]), b[1], delta_verdict(&d[m[1]]), b[2],
+              delta_verdict(&d[m[2]]), b[3], delta_verdict(&d[m[3]]));
 }
 
 /* A number of `prlx evidence`; lesions NULL: the first set it is given for. */
-static double summary(const PaperNumbers *q, const char *dir, const char *number,
-                      const char *lesions, const char *column) {
+static double evidence_summary(const PaperNumbers *q, const char *dir, const char *number,
+                               const char *lesions, const char *column) {
   Tsv t;
   char path[PATH_LEN];
   double v = NAN;
@@ -167,12 +167,12 @@ static double summary(const PaperNumbers *q, const char *dir, const char *number
 }
 
 static double mean_of(const PaperNumbers *q, const char *dir, const char *number) {
-  return summary(q, dir, number, NULL, "mean");
+  return evidence_summary(q, dir, number, NULL, "mean");
 }
 
 /* The same projection of lesions nobody doubts, and of images that the network can make for
  * certain: which part is to blame. */
-static void controls(Report *p, const PaperNumbers *q) {
+static void put_controls(Report *p, const PaperNumbers *q) {
   const double before = mean_of(q, "evidence_control_rim", "called_rim_before"),
                after = mean_of(q, "evidence_control_rim", "called_rim_after"),
                rims = mean_of(q, "evidence_control_rim", "lpips");
@@ -180,7 +180,8 @@ static void controls(Report *p, const PaperNumbers *q) {
                own0 = mean_of(q, "evidence_control_own", "called_rim_before"),
                own1 = mean_of(q, "evidence_control_own", "called_rim_after");
   const double core = mean_of(q, "evidence_control_rim", "rim_core_ppb_change"),
-               high = summary(q, "evidence_control_rim", "rim_core_ppb_change", NULL, "mean_high");
+               high = evidence_summary(q, "evidence_control_rim", "rim_core_ppb_change", NULL,
+                                       "mean_high");
   if (isfinite(before) && isfinite(after))
     report_text(
         p,
@@ -203,18 +204,18 @@ static void controls(Report *p, const PaperNumbers *q) {
 }
 
 /* Why: from the evidence of the same run; each sentence only when its numbers are there. */
-static void why(Report *p, const PaperNumbers *q) {
-  const double before = summary(q, "evidence_ld", "called_rim_before", NULL, "mean"),
-               after = summary(q, "evidence_ld", "called_rim_after", NULL, "mean");
-  const double right0 = summary(q, "evidence_ld", "right_before", NULL, "mean"),
-               right1 = summary(q, "evidence_ld", "right_after", NULL, "mean");
-  const double core = summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean"),
-               clo = summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean_low"),
-               chi = summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean_high");
-  const double copy = summary(q, "evidence_ld", "copy_of_training", NULL, "mean"),
-               lpips = summary(q, "evidence_ld", "lpips", NULL, "mean");
-  const double low = summary(q, "evidence_ld", "rim_score_change", NULL, "mean_low"),
-               high = summary(q, "evidence_ld", "rim_score_change", NULL, "mean_high");
+static void put_why(Report *p, const PaperNumbers *q) {
+  const double before = evidence_summary(q, "evidence_ld", "called_rim_before", NULL, "mean"),
+               after = evidence_summary(q, "evidence_ld", "called_rim_after", NULL, "mean");
+  const double right0 = evidence_summary(q, "evidence_ld", "right_before", NULL, "mean"),
+               right1 = evidence_summary(q, "evidence_ld", "right_after", NULL, "mean");
+  const double core = evidence_summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean"),
+               clo = evidence_summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean_low"),
+               chi = evidence_summary(q, "evidence_ld", "rim_core_ppb_change", NULL, "mean_high");
+  const double copy = evidence_summary(q, "evidence_ld", "copy_of_training", NULL, "mean"),
+               lpips = evidence_summary(q, "evidence_ld", "lpips", NULL, "mean");
+  const double low = evidence_summary(q, "evidence_ld", "rim_score_change", NULL, "mean_low"),
+               high = evidence_summary(q, "evidence_ld", "rim_score_change", NULL, "mean_high");
   if (isnan(before) && isnan(core) && isnan(lpips)) return;
   report_text(p, "Why? What projection did to the ambiguous lesions themselves:");
   if (isfinite(before) && isfinite(after))
@@ -251,7 +252,7 @@ static void why(Report *p, const PaperNumbers *q) {
                     ? copy > 0 ? "Some denoised lesions are copies of training lesions, see below."
                                : "None of the denoised lesions is a copy of a training lesion."
                     : "");
-  controls(p, q);
+  put_controls(p, q);
 }
 
 static void does_it_help(Report *p, const PaperNumbers *q, Chart *c) {
@@ -259,7 +260,7 @@ static void does_it_help(Report *p, const PaperNumbers *q, Chart *c) {
                  *amb = numbers_row(q, "classify_ambiguous"), *ld = numbers_row(q, "classify_ld"),
                  *both = numbers_row(q, "classify_gan_ld"), *cld = numbers_row(q, "classify_cld"),
                  *gan = numbers_row(q, "classify_gan");
-  anchor(p, "help", "Does latent projection denoising help here?");
+  put_anchor(p, "help", "Does latent projection denoising help here?");
   if (!none || !ld) {
     report_text(p, "Not answered: %s.",
                 q->r->ambiguous ? "the classifiers have not been trained yet"
@@ -273,11 +274,11 @@ static void does_it_help(Report *p, const PaperNumbers *q, Chart *c) {
               "%s Adding the denoised ambiguous lesions changes balanced accuracy by %s against no "
               "augmentation: %s. Against adding the same lesions as they are, not denoised: %s, "
               "%s. McNemar, corrected for all rows: p = %.3g.",
-              !strcmp(verdict(d), "better")  ? "Yes."
-              : !strcmp(verdict(d), "worse") ? "No: it harms."
-                                             : "Not shown.",
-              b[0], verdict(d), amb ? with_interval(b[1], a->v, a->lo, a->hi, 3) : "n/a",
-              amb ? verdict(a) : "not run", ld->p_holm);
+              !strcmp(delta_verdict(d), "better")  ? "Yes."
+              : !strcmp(delta_verdict(d), "worse") ? "No: it harms."
+                                                   : "Not shown.",
+              b[0], delta_verdict(d), amb ? with_interval(b[1], a->v, a->lo, a->hi, 3) : "n/a",
+              amb ? delta_verdict(a) : "not run", ld->p_holm);
   compare_line(p, "ADA-GAN-LD (denoised)", "None", ld->none);
   if (amb)
     compare_line(p, "ADA-GAN-LD (denoised)", "Ambiguous (the same lesions, as they are)",
@@ -286,7 +287,7 @@ static void does_it_help(Report *p, const PaperNumbers *q, Chart *c) {
   if (both) compare_line(p, "ADA-GAN+LD (both)", "None", both->none);
   if (cld)
     compare_line(p, "ADA-cGAN-LD (projected into the conditional network)", "None", cld->none);
-  why(p, q);
+  put_why(p, q);
   report_text(
       p,
       "The test has %lld lesions of %lld subjects: a difference of a few lesions cannot be told "
@@ -308,7 +309,7 @@ static void main_table(Report *p, const PaperNumbers *q) {
       "balanced accuracy",   "ROC AUC", "McNemar p, Holm",       ""};
   static const Metric m[] = {M_ACCURACY, M_PRECISION, M_SENSITIVITY};
   char b[80];
-  anchor(p, "main", "Main table: classifiers (Tables 3 and 4 of the paper)");
+  put_anchor(p, "main", "Main table: classifiers (Tables 3 and 4 of the paper)");
   head_row(p, COUNT_OF(name), name);
   for (int i = 0; i < q->rows; i++) {
     const PaperRow *x = &q->row[i];
@@ -317,11 +318,11 @@ static void main_table(Report *p, const PaperNumbers *q) {
       continue;
     }
     report_put(p, "<tr>");
-    cell(p, false, x->name);
+    put_cell(p, false, x->name);
     snprintf(b, sizeof b, "%d", x->added);
-    cell(p, false, x->added < 0 ? "replaces" : b);
+    put_cell(p, false, x->added < 0 ? "replaces" : b);
     for (int k = 0; k < 3; k++) {
-      cell(p, false, published(q, "3", x->name, metric_name[m[k]], NULL));
+      put_cell(p, false, published(q, "3", x->name, metric_name[m[k]], NULL));
       interval_cell(p, x->m[m[k]], x->lo[m[k]], x->hi[m[k]], 2);
     }
     interval_cell(p, x->m[M_BALANCED], x->lo[M_BALANCED], x->hi[M_BALANCED], 2);
@@ -330,7 +331,7 @@ static void main_table(Report *p, const PaperNumbers *q) {
       snprintf(b, sizeof b, "-");
     else
       snprintf(b, sizeof b, "%.3g, %.3g", x->p, x->p_holm);
-    cell(p, false, b);
+    put_cell(p, false, b);
     link_cell(p, x->step);
     report_put(p, "</tr>\n");
   }
@@ -363,17 +364,17 @@ static void all_metrics(Report *p, const PaperNumbers *q) {
     const PaperRow *x = &q->row[i];
     if (x->missing) continue;
     report_put(p, "<tr>");
-    cell(p, false, x->name);
+    put_cell(p, false, x->name);
     static const Metric m[] = {M_SPECIFICITY, M_F1, M_PR_AUC};
     for (int k = 0; k < 3; k++) interval_cell(p, x->m[m[k]], x->lo[m[k]], x->hi[m[k]], 2);
     interval_cell(p, x->sd[M_BALANCED], NAN, NAN, 3);
     for (int k = 0; k < 4; k++) {
       snprintf(b, sizeof b, "%.1f", x->count[k]);
-      cell(p, false, b);
+      put_cell(p, false, b);
     }
     for (int k = 0; k < 2; k++) {
       snprintf(b, sizeof b, "%lld", (long long)(k ? x->only_none : x->only_here));
-      cell(p, false, isnan(x->p) ? "-" : b);
+      put_cell(p, false, isnan(x->p) ? "-" : b);
     }
     report_put(p, "</tr>\n");
   }
@@ -384,8 +385,8 @@ static void list_augmentations(Report *p, const PaperNumbers *q) {
   report_put(p, "<details><summary>What each row is</summary><table>\n");
   for (int i = 0; i < q->r->naug; i++) {
     report_put(p, "<tr>");
-    cell(p, false, q->r->aug[i].name);
-    cell(p, false, q->r->aug[i].what);
+    put_cell(p, false, q->r->aug[i].name);
+    put_cell(p, false, q->r->aug[i].what);
     report_put(p, "</tr>\n");
   }
   report_put(p, "</table></details>\n");
@@ -399,7 +400,7 @@ static void table_one(Report *p, const PaperNumbers *q) {
                                         {"real called real", "called real", "real"},
                                         {"synthetic called real", "called real", "synthetic"}};
   const Tsv *t = &q->reader;
-  anchor(p, "table1", "Table 1: reader study");
+  put_anchor(p, "table1", "Table 1: reader study");
   report_note(
       p, "The reader \"simulated\" is no person: the classifier without augmentation answers rim "
          "or non-rim, a second one trained to tell training rims from synthetic ones answers real "
@@ -419,18 +420,18 @@ static void table_one(Report *p, const PaperNumbers *q) {
       if (!strcmp(what, pub[a][0])) v = published(q, "1", pub[a][1], pub[a][2], NULL);
     const char *value = tsv_get(t, i, tsv_column(t, "value"));
     report_put(p, "<tr>");
-    cell(p, false, tsv_get(t, i, tsv_column(t, "reader")));
-    cell(p, false, what);
-    cell(p, false, v);
-    cell(p, false,
-         tsv_missing(value)
-             ? "-"
-             : with_interval(b, atof(value), atof(tsv_get(t, i, tsv_column(t, "lower"))),
-                             atof(tsv_get(t, i, tsv_column(t, "upper"))), 2));
+    put_cell(p, false, tsv_get(t, i, tsv_column(t, "reader")));
+    put_cell(p, false, what);
+    put_cell(p, false, v);
+    put_cell(p, false,
+             tsv_missing(value)
+                 ? "-"
+                 : with_interval(b, atof(value), atof(tsv_get(t, i, tsv_column(t, "lower"))),
+                                 atof(tsv_get(t, i, tsv_column(t, "upper"))), 2));
     snprintf(of, sizeof of, "%.30s of %.30s", tsv_missing(k) ? "-" : k,
              tsv_get(t, i, tsv_column(t, "n")));
-    cell(p, false, of);
-    cell(p, false, tsv_missing(pv) ? "" : pv);
+    put_cell(p, false, of);
+    put_cell(p, false, tsv_missing(pv) ? "" : pv);
     link_cell(p, "reader.score");
     report_put(p, "</tr>\n");
   }
@@ -444,16 +445,16 @@ static void fid_rows(Report *p, const PaperNumbers *q, bool with_real) {
     char b[80];
     if (!x) continue;
     report_put(p, "<tr>");
-    cell(p, false, a->name);
-    cell(p, false,
-         !i            ? "real rims alone"
-         : a->replaces ? "in place of the real rims"
-         : with_real   ? "real rims + added"
-                       : "added alone");
-    cell(p, false, with_real || a->replaces ? published(q, "2", a->name, "FID", NULL) : "");
+    put_cell(p, false, a->name);
+    put_cell(p, false,
+             !i            ? "real rims alone"
+             : a->replaces ? "in place of the real rims"
+             : with_real   ? "real rims + added"
+                           : "added alone");
+    put_cell(p, false, with_real || a->replaces ? published(q, "2", a->name, "FID", NULL) : "");
     interval_cell(p, x->fid, x->lo, x->hi, 2);
     snprintf(b, sizeof b, "%lld", (long long)x->n);
-    cell(p, false, b);
+    put_cell(p, false, b);
     interval_cell(p, x->inf, NAN, NAN, 2);
     interval_cell(p, 1000 * x->kid, 1000 * (x->kid - 1.96 * x->kid_se),
                   1000 * (x->kid + 1.96 * x->kid_se), 2);
@@ -469,7 +470,7 @@ static void table_two(Report *p, const PaperNumbers *q) {
   static const char *const name[] = {
       "augmentation", "set",       "published FID", "ours FID", "images", "FID_inf",
       "KID x 1000",   "precision", "recall",        "nearest",  ""};
-  anchor(p, "table2", "Table 2: distance to the test rims");
+  put_anchor(p, "table2", "Table 2: distance to the test rims");
   if (!q->fid.sets) {
     report_text(p, "Not there: the step fid has not run.");
     return;
@@ -492,31 +493,35 @@ static void table_two(Report *p, const PaperNumbers *q) {
 
 /* ---- figures ---- */
 
-static void figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
+static void put_figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
   char b[2][80], cap[900];
-  anchor(p, "figures", "Figures");
+  put_anchor(p, "figures", "Figures");
   report_text(p, "Our notes of the paper do not describe every figure to the last panel; where "
                  "they do not, the nearest counterpart is shown and its caption says so. Lesions "
                  "are the first of each file, not chosen.");
   report_figures_begin(p);
-  picture(p, q, "figures/figure2.png", 560,
-          "Figure 2, projection of one ambiguous lesion: as measured, denoised, and the difference "
-          "(red: brighter after). What the generator cannot draw, such as noise and streaks, is "
-          "gone; so is anatomy it has not learned.");
-  picture(p, q, "figures/figure2_steps.png", 0,
-          "Figure 2, the way there: the image after every ten steps, from the mean lesion of the "
-          "network to the one nearest to the target.");
-  picture(
+  put_picture(
+      p, q, "figures/figure2.png", 560,
+      "Figure 2, projection of one ambiguous lesion: as measured, denoised, and the difference "
+      "(red: brighter after). What the generator cannot draw, such as noise and streaks, is "
+      "gone; so is anatomy it has not learned.");
+  put_picture(
+      p, q, "figures/figure2_steps.png", 0,
+      "Figure 2, the way there: the image after every ten steps, from the mean lesion of the "
+      "network to the one nearest to the target.");
+  put_picture(
       p, q, "figures/figure6.png", 780,
       "Figure 6: real rim lesions and synthetic ones. Look for a bright ring around a darker core, "
       "and for what gives a synthetic lesion away: smoothness, missing vessels, repeated shapes.");
-  picture(p, q, "figures/figure7.png", 780,
-          "Figure 7: ambiguous lesions, where one reader saw a rim and the other did not, before "
-          "and after denoising, in the same order. P(rim): what the classifier without "
-          "augmentation says; beside it, for the phantom, whether the lesion truly has a rim.");
-  picture(p, q, "figures/figure7_cgan.png", 780,
-          "The same lesions projected into the conditional network as rims (named as future work "
-          "in the paper).");
+  put_picture(
+      p, q, "figures/figure7.png", 780,
+      "Figure 7: ambiguous lesions, where one reader saw a rim and the other did not, before "
+      "and after denoising, in the same order. P(rim): what the classifier without "
+      "augmentation says; beside it, for the phantom, whether the lesion truly has a rim.");
+  put_picture(
+      p, q, "figures/figure7_cgan.png", 780,
+      "The same lesions projected into the conditional network as rims (named as future work "
+      "in the paper).");
   if (c[CHART_FIGURE8].panels)
     chart_report(
         &c[CHART_FIGURE8], p,
@@ -531,11 +536,12 @@ static void figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
       with_interval(b[0], q->cam_share[0][0], q->cam_share[0][1], q->cam_share[0][2], 2),
       with_interval(b[1], q->cam_share[1][0], q->cam_share[1][1], q->cam_share[1][2], 2),
       q->cam_area, q->cam_lesions);
-  picture(p, q, "figures/figure9.png", 900, cap);
-  picture(p, q, "figures/figure10.png", 900,
-          "Figure 10, nearest counterpart: susceptibility, rim probability and T2-FLAIR of real "
-          "lesions and of lesions generated together. On FLAIR every lesion is evenly bright; only "
-          "susceptibility shows the rim, and the mask should lie on it.");
+  put_picture(p, q, "figures/figure9.png", 900, cap);
+  put_picture(
+      p, q, "figures/figure10.png", 900,
+      "Figure 10, nearest counterpart: susceptibility, rim probability and T2-FLAIR of real "
+      "lesions and of lesions generated together. On FLAIR every lesion is evenly bright; only "
+      "susceptibility shows the rim, and the mask should lie on it.");
   report_figures_end(p);
   if (c[CHART_FOREST].panels)
     chart_report(
@@ -548,9 +554,9 @@ static void figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
 
 /* ---- evidence, multi-contrast, audit ---- */
 
-static void evidence(Report *p, const PaperNumbers *q) {
+static void put_evidence(Report *p, const PaperNumbers *q) {
   char path[PATH_LEN];
-  anchor(p, "evidence", "Evidence of denoising, lesion by lesion");
+  put_anchor(p, "evidence", "Evidence of denoising, lesion by lesion");
   if (!q->r->ambiguous) {
     report_text(p, "The cohort has no ambiguous lesions.");
     return;
@@ -577,13 +583,13 @@ static void evidence(Report *p, const PaperNumbers *q) {
   }
 }
 
-static void contrasts(Report *p, const PaperNumbers *q) {
+static void put_contrasts(Report *p, const PaperNumbers *q) {
   static const char *const step[] = {"segment.judge", "segment.real", "segment.both"};
   static const char *const title[] = {
       "Do generated masks lie on the generated rims?", "U-Net for the rim, trained on real masks",
       "The same with generated lesions added, and the paired difference"};
   char path[PATH_LEN];
-  anchor(p, "multi", "Three contrasts: susceptibility, rim, FLAIR");
+  put_anchor(p, "multi", "Three contrasts: susceptibility, rim, FLAIR");
   if (!q->r->contrasts) {
     report_text(p, "Left out: not every lesion of the cohort has FLAIR and a rim mask.");
     return;
@@ -598,10 +604,10 @@ static void contrasts(Report *p, const PaperNumbers *q) {
   }
 }
 
-static void audit(Report *p, const PaperNumbers *q) {
+static void put_audit(Report *p, const PaperNumbers *q) {
   uint8_t *data = NULL;
   size_t n;
-  anchor(p, "audit", "Do the published numbers fit one another?");
+  put_anchor(p, "audit", "Do the published numbers fit one another?");
   const char *path = paper_path(q->r, "{w}/audit.txt");
   if (!file_exists(path) || file_read(path, &data, &n, 1 << 20, NULL) != ST_OK) {
     report_text(p, "Not there: the step audit has not run.");
@@ -624,8 +630,8 @@ static void audit(Report *p, const PaperNumbers *q) {
   mem_free(data);
 }
 
-static void limits(Report *p, const PaperNumbers *q) {
-  anchor(p, "limits", "Limits");
+static void put_limits(Report *p, const PaperNumbers *q) {
+  put_anchor(p, "limits", "Limits");
   if (!q->r->cohort)
     report_text(p, "Phantom: its anatomy, noise and readers are a model. It can show that a method "
                    "fails when it should work, and why; that it works on patients it cannot show. "
@@ -642,10 +648,10 @@ static void limits(Report *p, const PaperNumbers *q) {
       p, "Not for clinical use: a denoised lesion is a proposal of a network, not a measurement.");
 }
 
-static void commands(Report *p, const PaperNumbers *q) {
+static void put_commands(Report *p, const PaperNumbers *q) {
   const PaperRun *r = q->r;
   const char *section = "";
-  anchor(p, "commands", "Commands");
+  put_anchor(p, "commands", "Commands");
   report_text(p,
               "Every number above comes from these; run in this order they give the same numbers "
               "again (commands.sh). Seeds are in the options, or 0. Times are of this run.");
@@ -656,13 +662,13 @@ static void commands(Report *p, const PaperNumbers *q) {
     snprintf(done, sizeof done, "%s", s->state == STEP_DONE ? human_time(s->took) : "not run");
     if (strcmp(section, s->section)) {
       report_put(p, "<tr>");
-      cell(p, true, s->section);
+      put_cell(p, true, s->section);
       report_put(p, "</tr>\n");
     }
     section = s->section;
     report_putf(p, "<tr id=\"cmd-%s\">", s->id);
-    cell(p, false, s->id);
-    cell(p, false, s->last ? "" : done);
+    put_cell(p, false, s->id);
+    put_cell(p, false, s->last ? "" : done);
     report_put(p, "<td><code style=\"font-size:12px;overflow-wrap:anywhere\">");
     report_put_escaped(p, text ? text : "");
     report_put(p, "</code></td></tr>\n");
@@ -682,19 +688,19 @@ Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
                  "href=\"#figures\">figures</a> · <a href=\"#evidence\">evidence</a> · "
                  "<a href=\"#multi\">three contrasts</a> · <a href=\"#audit\">audit</a> · <a "
                  "href=\"#limits\">limits</a> · <a href=\"#commands\">commands</a></p>\n");
-  about(&p, q);
+  put_about(&p, q);
   does_it_help(&p, q, &c[CHART_HELPS]);
   main_table(&p, q);
   list_augmentations(&p, q);
   all_metrics(&p, q);
   table_one(&p, q);
   table_two(&p, q);
-  figures(&p, q, c);
-  evidence(&p, q);
-  contrasts(&p, q);
-  audit(&p, q);
-  limits(&p, q);
-  commands(&p, q);
+  put_figures(&p, q, c);
+  put_evidence(&p, q);
+  put_contrasts(&p, q);
+  put_audit(&p, q);
+  put_limits(&p, q);
+  put_commands(&p, q);
   paper_file(q->r, path, "report.html");
   return report_write(&p, path, e);
 }
@@ -752,11 +758,13 @@ int paper_report(int argc, char **argv) {
   if (rc >= 0) return rc;
   r.out = spec.args[0];
   r.scale = &scale;
-  Status s = paper_scale_load(&scale, r.scales, name, &e);
+  const Status s = paper_scale_load(&scale, r.scales, name, &e);
   if (s == ST_INVALID) return tool_usage("paper report", "option --scale: %s", e.msg);
-  if (s == ST_OK) s = report_run(&r, &e);
-  if (s == ST_OK) printf("%s/report.html\n", r.out);
-  rc = s == ST_OK ? EXIT_DONE : tool_fail("paper report", &e);
+  if (s != ST_OK) return tool_fail("paper report", &e);
+  if (report_run(&r, &e) == ST_OK)
+    rc = printf("%s/report.html\n", r.out) < 0;
+  else
+    rc = tool_fail("paper report", &e);
   paper_recipe_free(&r);
   paper_scale_free(&scale);
   return rc;

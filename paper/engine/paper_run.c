@@ -122,7 +122,7 @@ static void list_steps(const PaperRun *r, bool commands) {
          human_time(todo), unknown ? " and what is unknown" : "");
 }
 
-static void announce(const PaperRun *r) {
+static void run_announce(const PaperRun *r) {
   double todo = 0;
   int n = 0;
   for (int k = 0; k < r->n; k++)
@@ -177,7 +177,7 @@ static int run_steps(PaperRun *r) {
   }
   if (path_join(page, r->out, "report.html", &e) != ST_OK || run_begin(r, &e) != ST_OK)
     return tool_fail("paper run", &e);
-  if (!tool_quiet) announce(r);
+  if (!tool_quiet) run_announce(r);
   const int rc = recipe_run(r);
   if (rc == EXIT_DONE && file_exists(page)) printf("%s\n", page);
   return rc;

@@ -5,19 +5,19 @@
 #include "io/formats/file.h"
 #include "paper/engine/paper_report.h"
 
-static void number(TsvWriter *w, double v, int digits) {
+static void number_cell(TsvWriter *w, double v, int digits) {
   if (isfinite(v))
     tsv_cell(w, "%.*f", digits, v);
   else
     tsv_cell(w, "n/a");
 }
 
-static void head(TsvWriter *w, int n, const char *const *name) {
+static void head_row(TsvWriter *w, int n, const char *const *name) {
   for (int i = 0; i < n; i++) tsv_cell(w, "%s", name[i]);
   tsv_row_end(w);
 }
 
-static Status commit(const PaperNumbers *q, TsvWriter *w, const char *name, Error *e) {
+static Status table_commit(const PaperNumbers *q, TsvWriter *w, const char *name, Error *e) {
   char path[PATH_LEN];
   paper_file(q->r, path, "tables/%s", name);
   return tsv_commit(w, path, e);
@@ -33,7 +33,7 @@ static Status table_one(const PaperNumbers *q, Error *e) {
                                              {"real called real", "called real", "real"},
                                              {"synthetic called real", "called real", "synthetic"}};
   TsvWriter w = {0};
-  head(&w, COUNT_OF(name), name);
+  head_row(&w, COUNT_OF(name), name);
   const Tsv *t = &q->reader;
   for (int i = 0; q->has_reader && i < t->nrow; i++) {
     const char *from = "not in our notes", *pub = "n/a",
@@ -53,7 +53,7 @@ static Status table_one(const PaperNumbers *q, Error *e) {
     tsv_cell(&w, "reader.score");
     tsv_row_end(&w);
   }
-  return commit(q, &w, "table1.tsv", e);
+  return table_commit(q, &w, "table1.tsv", e);
 }
 
 /* ---- Table 2 ---- */
@@ -104,7 +104,7 @@ static void fid_row(TsvWriter *w, const PaperNumbers *q, const PaperAug *a, bool
   tsv_cell(w, "%lld", (long long)x->n);
   const double v[] = {x->fid,           x->lo,        x->hi,     x->inf,    1000 * x->kid,
                       1000 * x->kid_se, x->precision, x->recall, x->nearest};
-  for (int i = 0; i < COUNT_OF(v); i++) number(w, v[i], 3);
+  for (int i = 0; i < COUNT_OF(v); i++) number_cell(w, v[i], 3);
   tsv_cell(w, "fid");
   tsv_row_end(w);
 }
@@ -115,11 +115,11 @@ static Status table_two(const PaperNumbers *q, Error *e) {
       "low",    "high",    "FID_inf",       "KID x 1000",     "standard error", "precision",
       "recall", "nearest", "step"};
   TsvWriter w = {0};
-  head(&w, COUNT_OF(name), name);
+  head_row(&w, COUNT_OF(name), name);
   for (int with = 1; with >= 0; with--)
     for (int i = 0; i < q->r->naug; i++)
       if (i || with) fid_row(&w, q, &q->r->aug[i], with);
-  return commit(q, &w, "table2.tsv", e);
+  return table_commit(q, &w, "table2.tsv", e);
 }
 
 /* ---- Tables 3 and 4 ---- */
@@ -137,7 +137,7 @@ static void classifier_rows(TsvWriter *w, const PaperNumbers *q, const PaperRow 
     const double v[] = {
         x->m[k],       x->lo[k],      x->hi[k],          x->sd[k],           x->none[k].v,
         x->none[k].lo, x->none[k].hi, x->ambiguous[k].v, x->ambiguous[k].lo, x->ambiguous[k].hi};
-    for (int i = 0; i < COUNT_OF(v); i++) number(w, x->missing ? NAN : v[i], 4);
+    for (int i = 0; i < COUNT_OF(v); i++) number_cell(w, x->missing ? NAN : v[i], 4);
     tsv_cell(w, "%s", x->missing ? x->missing : x->step);
     tsv_row_end(w);
   }
@@ -145,7 +145,7 @@ static void classifier_rows(TsvWriter *w, const PaperNumbers *q, const PaperRow 
 
 static void confusion_row(TsvWriter *w, const PaperRow *x) {
   tsv_cell(w, "%s", x->name);
-  for (int k = 0; k < 4; k++) number(w, x->missing ? NAN : x->count[k], 1);
+  for (int k = 0; k < 4; k++) number_cell(w, x->missing ? NAN : x->count[k], 1);
   if (isnan(x->p)) {
     tsv_cell(w, "n/a");
     tsv_cell(w, "n/a");
@@ -153,8 +153,8 @@ static void confusion_row(TsvWriter *w, const PaperRow *x) {
     tsv_cell(w, "%lld", (long long)x->only_here);
     tsv_cell(w, "%lld", (long long)x->only_none);
   }
-  number(w, x->p, 4);
-  number(w, x->p_holm, 4);
+  number_cell(w, x->p, 4);
+  number_cell(w, x->p_holm, 4);
   tsv_cell(w, "%s", x->missing ? x->missing : x->step);
   tsv_row_end(w);
 }
@@ -204,10 +204,10 @@ Status tables_write(const PaperNumbers *q, Error *e) {
     tsv_row_end(&w);
     for (int i = 0; i < q->rows; i++)
       if (q->row[i].table == t) classifier_rows(&w, q, &q->row[i]);
-    TRY(commit(q, &w, t == 3 ? "table3.tsv" : "table4.tsv", e));
+    TRY(table_commit(q, &w, t == 3 ? "table3.tsv" : "table4.tsv", e));
   }
   TsvWriter w = {0};
-  head(&w, COUNT_OF(columns), columns);
+  head_row(&w, COUNT_OF(columns), columns);
   for (int i = 0; i < q->rows; i++) confusion_row(&w, &q->row[i]);
-  return commit(q, &w, "confusion.tsv", e);
+  return table_commit(q, &w, "confusion.tsv", e);
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 #include "tools/view/chart_impl.h"
 
-static void nothing(Panel *p) { panel_text(p, PAD_L, p->h / 2., "ch-l", 0, "no finite values"); }
+static void chart_nothing(Panel *p) {
+  panel_text(p, PAD_L, p->h / 2., "ch-l", 0, "no finite values");
+}
 
 /* ---- histogram ---- */
 enum { BINS = 64, BODY_H = 190 };
@@ -106,7 +108,7 @@ void chart_histogram(Chart *c, const char *title, const char *x_label, int sets,
                     k, axis_at(&x, median[k]), axis_at(&x, median[k]), top, bottom);
     ref_line(&p, &x, top, bottom, ref, ref_text);
   } else
-    nothing(&p);
+    chart_nothing(&p);
   legend_draw(&p, sets, entry, TITLE_H + 12);
   panel_end(&p);
 }
@@ -191,7 +193,7 @@ void chart_bars(Chart *c, const char *title, const char *x_label, int series,
     }
     ref_line(&p, &x, ref_text ? top - 13 : top, top + h + 8, ref, ref_text);
   } else
-    nothing(&p);
+    chart_nothing(&p);
   if (rows) legend_draw(&p, series, series_name, TITLE_H + 12);
   panel_end(&p);
 }
@@ -291,7 +293,7 @@ void chart_lines(Chart *c, const char *title, const char *x_label, const char *y
     for (int k = 0; k < n; k++) draw_band(&p, &l[k], k, &x, &y);
     for (int k = 0; k < n; k++) draw_line(&p, &l[k], k, &x, &y, flags & CHART_POINTS);
   } else
-    nothing(&p);
+    chart_nothing(&p);
   if (rows) legend_draw(&p, n, name, TITLE_H + 12);
   panel_end(&p);
 }
@@ -338,7 +340,7 @@ void chart_forest(Chart *c, const char *title, const char *x_label, int n, const
     }
     ref_line(&p, &x, top, bottom, ref, ref_text);
   } else
-    nothing(&p);
+    chart_nothing(&p);
   report_putf(p.r,
               "<path class=\"ch-s1 ch-n\" stroke-width=\"1.8\" d=\"M%.1f %dl5 5l-5 5l-5 -5Z\"/>\n",
               left + 6., TITLE_H + 2);
