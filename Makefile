@@ -246,6 +246,9 @@ help:
 	@echo "make lib        $(BUILD)/libprlx.a and libprlx.so, the library of prlx.h"
 	@echo "make install    program, library, header, man pages, data below PREFIX=/usr/local (DESTDIR="
 	@echo "                before it for packagers); make uninstall removes them"
+	@echo "make amalgamation  the library as one file, build/prlx-amalgamation/prlx.c, for" \
+	  "cc -O3 prlx.c shell.c -lm -lpthread"
+	@echo "make dist       tarball of the commit; make distcheck: builds and tests it outside git"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
 .PHONY: FORCE all hello test test-long asan cuda-check fuzz bench clean help demo

@@ -3,6 +3,9 @@
 #   make install         program, library, header, prlx.pc, man pages and data below PREFIX
 #                        (/usr/local); DESTDIR goes before it, for packagers
 #   make uninstall       removes what install wrote
+#   make amalgamation    $(BUILD)/prlx-amalgamation/: prlx.c (all of the library), prlx.h, shell.c
+#   make dist            $(BUILD)/prlx-VERSION.tar.gz of the commit: the same bytes for everybody
+#   make distcheck       unpacks it where no git is, builds it and runs its tests
 PREFIX     ?= /usr/local
 BINDIR      = $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
@@ -87,5 +90,34 @@ uninstall:
 man: $(BUILD)/man/prlx.1
 $(BUILD)/man/prlx.1: $(BUILD)/prlx tools/make/man.awk tools/make/man.sh prlx.h
 	@sh tools/make/man.sh $(BUILD)/prlx $(VERSION) $(@D)
-test test-long: lib
-.PHONY: lib install uninstall man
+
+# ---- one file for everybody ----
+ONE = $(BUILD)/prlx-amalgamation
+amalgamation: $(ONE)/prlx.c
+$(ONE)/prlx.c: $(LIBOBJ) prlx.h docs/examples/shell.c tools/make/amalgamation.sh \
+               tools/make/amalgamation.awk
+	@sh tools/make/amalgamation.sh $(BUILD) $(VERSION) $(@D)
+	@echo "$(@D): $$(wc -l <$@) lines; cc -O3 prlx.c shell.c -lm -lpthread"
+# For the test: its three files alone in an empty folder, and that command.
+$(BUILD)/one/prlx-shell: $(ONE)/prlx.c
+	@rm -rf $(@D); mkdir -p $(@D); cp $(ONE)/prlx.c $(ONE)/prlx.h $(ONE)/shell.c $(@D)
+	cd $(@D) && $(CC) -O3 prlx.c shell.c -lm -lpthread -o prlx-shell
+
+# ---- the tarball: from the commit, so that order, owners, modes and times are its own ----
+DIST = prlx-$(VERSION)
+dist:
+	@git rev-parse -q --verify HEAD >/dev/null 2>&1 || { \
+	  echo "make dist: not in a git checkout; the tarball is made from a commit"; exit 1; }
+	@mkdir -p $(BUILD)
+	@git -c tar.umask=0022 archive --format=tar --prefix=$(DIST)/ HEAD | gzip -9n \
+	  >$(BUILD)/$(DIST).tar.gz
+	@echo "$(BUILD)/$(DIST).tar.gz: $$(git rev-parse --short HEAD)," \
+	  "$$(wc -c <$(BUILD)/$(DIST).tar.gz) bytes"
+distcheck: dist
+	rm -rf $(BUILD)/dist && mkdir -p $(BUILD)/dist
+	tar -xzf $(BUILD)/$(DIST).tar.gz -C $(BUILD)/dist
+	cd $(BUILD)/dist/$(DIST) && GIT_DIR=/nowhere $(MAKE) BUILD=build test
+	rm -rf $(BUILD)/dist
+
+test test-long: lib $(BUILD)/one/prlx-shell
+.PHONY: lib install uninstall man amalgamation dist distcheck
