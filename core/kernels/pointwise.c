@@ -84,7 +84,7 @@ static void lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, in
     LOOP {
       real y = b[mode & 2 ? 0 : i];
       real s = y > 0 ? pos : neg;
-      d[i] = a[mode & 1 ? 0 : i] * ((y < c) & (y > -c) ? s : 0);
+      d[i] = a[mode & 1 ? 0 : i] * (((y < c) & (y > -c)) ? s : 0);
     }
   } else if (c == (real)INFINITY) {
     LOOP d[i] = a[i] * (b[i] > 0 ? pos : neg);
@@ -124,7 +124,7 @@ static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, 
     case OP_lrelu: lrelu(op, d, a, n, mode); break;
     case OP_lrelu_mask: lrelu_mask(op, d, a, b, n, mode); break;
     case OP_clamp: UNARY(x < to.low ? to.low : x > to.high ? to.high : x);
-    case OP_clamp_mask: BINARY((y >= to.low) & (y <= to.high) ? x : 0);
+    case OP_clamp_mask: BINARY(((y >= to.low) & (y <= to.high)) ? x : 0);
     default: UNARY(x); /* broadcast: a copy */
   }
 }

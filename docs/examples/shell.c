@@ -14,8 +14,8 @@
 
 static bool show(void *context, const prlx_project_progress *p) {
   (void)context;
-  if (p->step && !p->finished && (p->step % 100 == 0 || p->step == p->steps))
-    fprintf(stderr, "step %d of %d: LPIPS %.4f\n", p->step, p->steps, p->lpips[0]);
+  if (p->image >= 0 && !p->finished && p->step % 100 == 0)
+    fprintf(stderr, "step %d of %d: LPIPS %.4f\n", p->step, p->steps, p->lpips);
   return true;
 }
 

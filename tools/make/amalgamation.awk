@@ -214,7 +214,7 @@ function settle(name) {
 function emit_name(path, out) {
   out = tok
   if ((path, tok) in change && last_mark != "." && last_mark != "->" &&
-      (!in_struct || defined[path, tok] == "type"))
+      (!in_struct || defined[path, tok] ~ /^(type|value)$/))
     out = change[path, tok]
   if (tok == "extern") out = "static"
   return out
