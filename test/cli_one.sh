@@ -1,6 +1,6 @@
 #!/bin/sh
-# The amalgamation: built by its one command in an empty folder, no name but prlx_* in it, the bits of
-# the program for every instruction set; and the tarball. usage: cli_one.sh PRLX
+# The amalgamation: built by its one command in an empty folder, no name but prlx_* in it, the bits
+# of the program for every instruction set; and the tarball. usage: cli_one.sh PRLX
 . "$(dirname "$0")/cli.inc"
 B=$(dirname "$P")
 make=${MAKE:-make}
@@ -13,14 +13,15 @@ one=$B/one/prlx-shell
 others=$(ls "$B/one" | grep -v -e '^prlx.c$' -e '^prlx.h$' -e '^shell.c$' -e '^prlx-shell$')
 [ -z "$others" ]; ok $? "three files are the whole of it: $others"
 cmp -s prlx.h "$B/one/prlx.h"; ok $? "prlx.h is prlx.h"
-[ -z "$(grep -n '^#include "' "$B/one/prlx.c" | grep -v '"prlx.h"')" ]; ok $? "it includes prlx.h only"
-nm -g --defined-only "$one" 2>/dev/null | awk '$3 ~ /^(graph_|plan_|g_|mem_|conv_|nifti_|par_for)/' \
-  >"$T/out"
+inner=$(grep -n '^#include "' "$B/one/prlx.c" | grep -v '"prlx.h"')
+[ -z "$inner" ]; ok $? "it includes prlx.h only: $inner"
+nm -g --defined-only "$one" 2>/dev/null |
+  awk '$3 ~ /^(graph_|plan_|g_|mem_|conv_|nifti_|par_for)/' >"$T/out"
 [ ! -s "$T/out" ]; ok $? "names of the inside are static: $(head -n 3 "$T/out")"
 mk amalgamation
 cp "$B/prlx-amalgamation/prlx.c" "$T/again.c"
-sh tools/make/amalgamation.sh "$B" "$("$P" --version | sed -n '1s/^prlx \([^ ]*\).*/\1/p')" "$T/am" \
-  >/dev/null 2>&1
+version=$("$P" --version | sed -n '1s/^prlx \([^ ]*\).*/\1/p')
+sh tools/make/amalgamation.sh "$B" "$version" "$T/am" >/dev/null 2>&1
 same "$T/again.c" "$T/am/prlx.c" "the same file each time"
 
 # ---- the same bits ----

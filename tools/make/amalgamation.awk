@@ -3,14 +3,14 @@
 #
 # The files, in this order, with what they include at its first use (prlx.h stays an #include), and:
 #   - system headers once, at the top;
-#   - a name that two files define for themselves (static, typedef, struct, enumerator) gets the name
-#     of its file before it: grow() of io/images/dataset.c becomes dataset_grow();
+#   - a name that two files define for themselves (static, typedef, struct, enumerator) gets the
+#     name of its file before it: grow() of io/images/dataset.c becomes dataset_grow();
 #   - everything but prlx_* becomes static: nothing of it can clash with a name of the program;
-#   - core/kernels/*.c, which the Makefile compiles once per instruction set, go to the end, where the
-#     file includes itself once per instruction set with the attribute `target`.
-# A tokeniser of C, no parser: it knows comments, strings, directives, braces and the first name of a
-# declaration at the outermost level. What it does not know does not compile, and test/cli_one.sh
-# compiles it.
+#   - core/kernels/*.c, which the Makefile compiles once per instruction set, go to the end, where
+#     the file includes itself once per instruction set with the attribute `target`.
+# A tokeniser of C, no parser: it knows comments, strings, directives, braces and the first name of
+# a declaration at the outermost level. What it does not know does not compile, and
+# test/cli_one.sh compiles it.
 
 function die(message) {
   print "amalgamation: " message | "cat >&2"
@@ -349,7 +349,8 @@ function target(isa, flags, macros, n, list, i, clang) {
   printf "#define ISA %s\n#include __FILE__\n#undef ISA\n", isa
   print "#ifdef __clang__\n#pragma clang attribute pop"
   for (i = 1; i <= n; i++)
-    printf "#ifdef PRLX_ONE%s\n#undef %s\n#undef PRLX_ONE%s\n#endif\n", list[i], list[i], list[i]
+    printf "#ifdef PRLX_ONE%s\n#undef %s\n#undef PRLX_ONE%s\n#endif\n", list[i], list[i], \
+      list[i]
   print "#else\n#pragma GCC pop_options\n#endif"
 }
 
@@ -372,9 +373,8 @@ function header(path, i, list, n) {
 }
 
 function preamble() {
-  printf "/* prlx.c: PRLx-GAN %s in one file, made by `make amalgamation` of the files that are\n", \
-    version
-  print " * named in it; to change something, change those. The whole build:"
+  printf "/* prlx.c: PRLx-GAN %s in one file, made by `make amalgamation` of the files\n", version
+  print " * that are named in it; to change something, change those. The whole build:"
   print " *"
   print " *   cc -O3 prlx.c shell.c -lm -lpthread"
   print " *"
