@@ -1,5 +1,5 @@
-/* dtype.h: number types of files and of device memory; names as in .safetensors. What is computed and
- * stored on devices is DT_F32 to DT_BOOL; the others occur in files of other programs only. */
+/* dtype.h: number types of files and of device memory; names as in .safetensors. What is computed
+ * and stored on devices is DT_F32 to DT_BOOL; the others occur in files of other programs only. */
 #ifndef PRLX_DTYPE_H
 #define PRLX_DTYPE_H
 #include <stdbool.h>

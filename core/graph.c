@@ -190,7 +190,8 @@ Val g_scalar(Graph *g, double v) {
 
 Val g_full(Graph *g, Shape s, double v) { return g_broadcast(g, g_scalar(g, v), s); }
 
-/* Adds a node of the row: `n` names it (op, or op and custom) and gets operands, attributes, shape. */
+/* Adds a node of the row: `n` names it (op, or op and custom) and gets operands, attributes,
+ * shape. */
 static Val add_op(Graph *g, const OpRow *row, Node n, int nin, const Val *in, const Attr *attr) {
   if (g->err.code) return 0;
   Shape s[MAX_IN] = {{0}};

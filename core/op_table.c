@@ -1,5 +1,6 @@
 /* op_table.c: the table of operations: one row for each name of OP_LIST. A row is defined in the
- * file of its family (core/op_*.c); those of the leaves, which have nothing to compute, are here. */
+ * file of its family (core/op_*.c); those of the leaves, which have nothing to compute, are
+ * here. */
 #include "core/graph.h"
 
 #define OP_DECL(name) extern const OpRow op_##name;

@@ -42,8 +42,8 @@ static int pow2_below(int64_t n, int limit) {
   return p;
 }
 
-/* Threads per output and chunks decide the order of a sum. With `samples` they are chosen as for one
- * sample (PwProgram.samples), so that no output depends on how many there are. */
+/* Threads per output and chunks decide the order of a sum. With `samples` they are chosen as for
+ * one sample (PwProgram.samples), so that no output depends on how many there are. */
 static SumPlan sum_plan(const PwDev *d, int32_t samples) {
   const int64_t one = PRLX_MAX(1, samples);
   SumPlan q = {};

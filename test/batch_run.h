@@ -1,9 +1,9 @@
 /* batch_run.h: the same bits in any batch (graph_batch_invariant), for test_batch.c (CPU) and
  * cuda_batch.c (the CUDA sources, emulated or on a card). A graph of the kinds of operations that a
  * projection has runs on 130 samples at batch 1, 3, 8, 65 and 130; every sample's values and
- * gradients are compared with those it gets alone. Sizes are chosen so that a rule that cuts a sum by
- * the number of outputs, or takes another form of a product for a long batch, would give one sample
- * another order of sums than 65 of them. */
+ * gradients are compared with those it gets alone. Sizes are chosen so that a rule that cuts a sum
+ * by the number of outputs, or takes another form of a product for a long batch, would give one
+ * sample another order of sums than 65 of them. */
 #ifndef PRLX_TEST_BATCH_RUN_H
 #define PRLX_TEST_BATCH_RUN_H
 #include "core/ops.h"

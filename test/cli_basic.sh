@@ -254,7 +254,8 @@ expect 0 "conv2d_dx direct" "$PRLX" dump plan "$N" --batch 2 --gradient
 expect 2 "none of graph, plan, memory" "$PRLX" dump shape "$N"
 expect 1 "nothing.safetensors" "$PRLX" dump plan "$T/nothing.safetensors"
 mkdir "$T/plans"
-PRLX_DUMP=$T/plans "$PRLX" generate --network "$N" --seeds 0 --out "$T/dumped" --quiet >/dev/null 2>&1
+PRLX_DUMP=$T/plans "$PRLX" generate --network "$N" --seeds 0 --out "$T/dumped" --quiet >/dev/null \
+  2>&1
 [ "$(ls "$T/plans" | wc -l)" -ge 6 ] && pass || fail "PRLX_DUMP: six files a plan"
 PRLX_DUMP=$T/none; export PRLX_DUMP
 expect 1 "PRLX_DUMP.*make the folder first" "$PRLX" dump plan "$N"

@@ -48,7 +48,8 @@ ok $? "window of each slice: $(cat log)"
 "$P" info s.safetensors >log 2>&1
 has "window.chi = slice -" "typical window kept"
 has "13,1,64,64" "one slice per lesion"
-"$P" pack cohort/sub-001/anat/sub-001_desc-lesion01_Chimap.nii.gz -o one.safetensors --quiet >log 2>&1
+"$P" pack cohort/sub-001/anat/sub-001_desc-lesion01_Chimap.nii.gz -o one.safetensors --quiet >log \
+  2>&1
 ok $? "a single volume: $(cat log)"
 has "1 not read; 24 images" "all slices of a volume without mask"
 refuse LEAK "subject" -- pack --check d.safetensors test.safetensors

@@ -36,8 +36,20 @@ $(BUILD)/lint/%.ok: %.c
 	@touch $@
 
 ANALYZE_FLAGS = -std=gnu11 $(FPMATH) $(ISADEF) -DISA=portable -I.
-analyze:
-	@BUILD=$(BUILD) FLAGS="$(ANALYZE_FLAGS)" sh test/house/analyze.sh $(LINT_SRC)
+ANALYZE       = $(BUILD)/analyze
+ANALYZE_ONE   = FLAGS="$(ANALYZE_FLAGS)" sh test/house/analyze.sh
+analyze: $(LINT_SRC:%.c=$(ANALYZE)/gcc/%.txt) $(LINT_SRC:%.c=$(ANALYZE)/tidy/%.txt) \
+         $(ANALYZE)/cppcheck/all.txt
+	@sh test/house/analyze.sh judge $(ANALYZE)
+$(ANALYZE)/gcc/%.txt: %.c $(BUILD)/lint/%.ok
+	@mkdir -p $(@D)
+	@$(ANALYZE_ONE) gcc $< >$@
+$(ANALYZE)/tidy/%.txt: %.c $(BUILD)/lint/%.ok
+	@mkdir -p $(@D)
+	@$(ANALYZE_ONE) tidy $< >$@
+$(ANALYZE)/cppcheck/all.txt: $(LINT_SRC)
+	@mkdir -p $(@D)
+	@$(ANALYZE_ONE) cppcheck $(LINT_SRC) >$@
 
 # The tests that use threads most and end within minutes under the sanitizer.
 TSAN_FLAGS = -O1 -g -fsanitize=thread

@@ -1,5 +1,5 @@
-/* nifti_bytes.h: NIfTI files built byte by byte with known values, for the tests of their reader: header
- * fields by name in either version, voxels of every type, a folder of temporary files. */
+/* nifti_bytes.h: NIfTI files built byte by byte with known values, for the tests of their reader:
+ * header fields by name in either version, voxels of every type, a folder of temporary files. */
 #ifndef PRLX_TEST_NIFTI_BYTES_H
 #define PRLX_TEST_NIFTI_BYTES_H
 #include <stdio.h>
@@ -168,7 +168,8 @@ static const Axes axes[] = {
     {"RSA", {0, 2, 1}, {1, 1, 1}},   {"PLS", {1, 0, 2}, {-1, -1, 1}},
 };
 
-/* The affine of a volume with these axes, voxels of voxel[stored axis] mm, first voxel at `at` mm. */
+/* The affine of a volume with these axes, voxels of voxel[stored axis] mm, first voxel at `at` mm.
+ * */
 static inline void axes_affine(const Axes *a, const double voxel[3], const double at[3],
                                double A[16]) {
   memset(A, 0, 16 * sizeof *A);

@@ -1,6 +1,7 @@
-/* test_crop.c: whole volumes as people's programs write them, through `prlx crop` and `prlx pack`, called
- * as functions: units, frames, axes, label maps of every kind, NaN, other units of susceptibility, and
- * what is refused. The scene: a box of 4 x 4 x 4 voxels of 0.3 ppm in 0, as in the shared cases. */
+/* test_crop.c: whole volumes as people's programs write them, through `prlx crop` and `prlx pack`,
+ * called as functions: units, frames, axes, label maps of every kind, NaN, other units of
+ * susceptibility, and what is refused. The scene: a box of 4 x 4 x 4 voxels of 0.3 ppm in 0, as in
+ * the shared cases. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -325,7 +326,8 @@ static void test_shear(void) {
   nifti_free(&v);
 }
 
-/* The map and its labels stored with axes in ten ways each, never the same: the same patch always. */
+/* The map and its labels stored with axes in ten ways each, never the same: the same patch always.
+ * */
 static void test_axes(void) {
   Nifti first[2], v[2];
   for (int64_t i = 0; i < NVOX; i++) chi[i] = 0.3 * lab[i] + 1e-3 * (double)(i % 89 + i % 7);

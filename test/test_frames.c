@@ -1,6 +1,6 @@
-/* test_frames.c: where voxels lie: units of length, sform and qform, twenty combinations of codes and
- * axes against closed forms, whether one volume lies on another, sheared axes, NaN, and the unit of
- * susceptibility. */
+/* test_frames.c: where voxels lie: units of length, sform and qform, twenty combinations of codes
+ * and axes against closed forms, whether one volume lies on another, sheared axes, NaN, and the
+ * unit of susceptibility. */
 #include <dirent.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -166,8 +166,8 @@ static void set_forms(Made *m, const Axes *a, const struct Codes *k, double shif
   set(m, QCODE, 0, k->q);
 }
 
-/* Ten ways for axes to run, six pairs of codes, two versions: the affine, its letters, the canonical
- * grid and the voxels on it are what the closed form says. */
+/* Ten ways for axes to run, six pairs of codes, two versions: the affine, its letters, the
+ * canonical grid and the voxels on it are what the closed form says. */
 static void test_codes_and_axes(void) {
   static const double voxel[3] = {0.5, 0.75, 2};
   Made m;

@@ -44,7 +44,8 @@ static void test_resample(void) {
   float *v = mem_alloc(20 * 18 * 16 * 4), *w = mem_alloc(64 * 64 * 24 * 4);
   Error e;
   paint(&a, v, quadratic);
-  CHECK(grid_resample(v, &a, w, &a, INTERP_CUBIC, 7, &e) == ST_OK && !memcmp(v, w, 20 * 18 * 16 * 4),
+  CHECK(grid_resample(v, &a, w, &a, INTERP_CUBIC, 7, &e) == ST_OK &&
+            !memcmp(v, w, 20 * 18 * 16 * 4),
         "the same grid is copied to the bit");
   b.affine[3] += 3 * 0.8;
   b.affine[11] -= 2 * 1.1;

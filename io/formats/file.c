@@ -49,9 +49,9 @@ static bool is_stale(const char *name) {
   return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
-/* A process that was killed leaves its temporary file; the next one that writes into the same folder
- * removes it. Once per folder and thread: looking through a large folder for each of its files would
- * take the square of their number. */
+/* A process that was killed leaves its temporary file; the next one that writes into the same
+ * folder removes it. Once per folder and thread: looking through a large folder for each of its
+ * files would take the square of their number. */
 static void remove_stale(const char *path) {
   static _Thread_local uint32_t last;
   char dir[PATH_MAX], file[PATH_MAX + 300];

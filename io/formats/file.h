@@ -9,8 +9,8 @@ typedef struct AtomicFile {
   char *tmp;  /* what is written until then; NULL: writing straight into a device or pipe */
 } AtomicFile;
 
-/* Creates PATH.tmp<host>-<pid>.<k> beside the target (a symbolic link is followed, so the link stays);
- * such files of killed processes of this machine are removed from the folder. A
+/* Creates PATH.tmp<host>-<pid>.<k> beside the target (a symbolic link is followed, so the link
+ * stays); such files of killed processes of this machine are removed from the folder. A
  * target that is a device or a pipe (/dev/stdout, /dev/full) cannot be replaced and is written
  * directly; a folder is refused. ST_IO: cannot be created; ST_INVALID: no name. After an error
  * nothing is open. */

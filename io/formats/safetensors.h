@@ -26,10 +26,10 @@ typedef struct StFile {
 } StFile;
 
 /* Read-only mmap; every field is checked against the file before anything is allocated: offsets in
- * range, neither overlapping nor with holes between them, size = shape x dtype, names unique, rank <=
- * MAX_RANK, number types that st_to_f32 can read. ST_IO: cannot be opened; ST_FORMAT: anything else.
- * The file must not be changed while it is open (a commit replaces it, which is safe). st_close(f);
- * after an error f is empty. */
+ * range, neither overlapping nor with holes between them, size = shape x dtype, names unique, rank
+ * <= MAX_RANK, number types that st_to_f32 can read. ST_IO: cannot be opened; ST_FORMAT: anything
+ * else. The file must not be changed while it is open (a commit replaces it, which is safe).
+ * st_close(f); after an error f is empty. */
 Status st_open(StFile *f, const char *path, Error *e);
 
 /* The same, but tensors of types that are known by name only (C64, F6, F4: dtype_readable) are let
@@ -79,12 +79,14 @@ Status st_add_meta(StWriter *w, const char *key, const char *value, Error *e);
 Status st_add_metaf(StWriter *w, Error *e, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Adds the metadata "checksums": of the header and of each tensor added so far; the last call before
- * st_commit. Not for tensors that are made while they are written (ST_INTERNAL). ST_NOMEM. */
+/* Adds the metadata "checksums": of the header and of each tensor added so far; the last call
+ * before st_commit. Not for tensors that are made while they are written (ST_INTERNAL).
+ * ST_NOMEM. */
 Status st_add_checksums(StWriter *w, Error *e);
 
 /* Compares them with the file, as st_open does. A file without checksums is fine (*found, may be
- * NULL, is then false). ST_FORMAT names the tensor, or says that it is the header. Reads every byte. */
+ * NULL, is then false). ST_FORMAT names the tensor, or says that it is the header. Reads every
+ * byte. */
 Status st_verify(const StFile *f, bool *found, Error *e);
 
 /* The text of that metadata (safetensors_checksum.c); mem_free(*out). */

@@ -1,10 +1,10 @@
-/* safetensors_checksum.c: a checksum of each tensor and of the header, kept in the metadata, so that
- * one changed byte of a snapshot or network is found and named. CRC-32 finds every single damaged
- * byte and every burst of up to 32 bits; it is no protection against intent.
+/* safetensors_checksum.c: a checksum of each tensor and of the header, kept in the metadata, so
+ * that one changed byte of a snapshot or network is found and named. CRC-32 finds every single
+ * damaged byte and every burst of up to 32 bits; it is no protection against intent.
  *
  * Metadata "checksums" = "crc32 HEADER T0 T1 ...", eight hexadecimal digits each: HEADER over every
- * other metadata key and value and every tensor's name, type and shape, in the order of the file; Tk
- * over the bytes of tensor k. Other programs read such a file like any other. */
+ * other metadata key and value and every tensor's name, type and shape, in the order of the file;
+ * Tk over the bytes of tensor k. Other programs read such a file like any other. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -226,8 +226,8 @@ static const ZipEntry *in_folder(const TorchFile *f, const char *tail) {
 static Status entry_data(TorchFile *f, const ZipEntry *t, const uint8_t **p, Error *e) {
   int i = (int)(t - f->zip.entry);
   if (!f->cache[i].data) {
-    TRY(zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].data, &f->cache[i].own,
-                 e));
+    TRY(zip_read(&f->zip, t, t->deflated ? f->budget : SIZE_MAX, &f->cache[i].data,
+                 &f->cache[i].own, e));
     if (f->cache[i].own) f->budget -= (size_t)t->size;
   }
   *p = f->cache[i].data;

@@ -35,8 +35,8 @@ void zip_close(ZipFile *z);
 const ZipEntry *zip_find(const ZipFile *z, const char *name);
 
 /* The content: *out points into the archive (stored; *own NULL) or to memory that the caller frees
- * (*own = *out, mem_free). CRC checked where there is one. ST_FORMAT: damaged, or larger than max bytes, which is
- * refused before anything is allocated; both pointers are NULL then. */
+ * (*own = *out, mem_free). CRC checked where there is one. ST_FORMAT: damaged, or larger than max
+ * bytes, which is refused before anything is allocated; both pointers are NULL then. */
 Status zip_read(const ZipFile *z, const ZipEntry *t, size_t max, const uint8_t **out, void **own,
                 Error *e);
 #endif

@@ -21,13 +21,13 @@ typedef struct LesionVolumes {
 /* Bytes of a warning of lesion_read. */
 enum { LESION_WARNING = 600 };
 
-/* Reads the volumes of row i for channels (bit mask 1 << Channel; chi always) and the lesion mask, all
- * turned so that their axes run nearest to right, anterior, superior. They must lie on the voxels of
- * chi, by sform or qform of either, or without codes by size. ST_IO, ST_FORMAT: a file that cannot be
- * read, a channel the row does not have, 4-D or other grids among them; ST_NUMERIC: NaN or infinity
- * where they are refused; ST_INVALID: chi in another unit than said (BIDS: ppm), a volume without
- * codes on another grid. The message names table, row and file. warning: LESION_WARNING bytes, "" or
- * what is odd. After an error v is empty. */
+/* Reads the volumes of row i for channels (bit mask 1 << Channel; chi always) and the lesion mask,
+ * all turned so that their axes run nearest to right, anterior, superior. They must lie on the
+ * voxels of chi, by sform or qform of either, or without codes by size. ST_IO, ST_FORMAT: a file
+ * that cannot be read, a channel the row does not have, 4-D or other grids among them; ST_NUMERIC:
+ * NaN or infinity where they are refused; ST_INVALID: chi in another unit than said (BIDS: ppm), a
+ * volume without codes on another grid. The message names table, row and file. warning:
+ * LESION_WARNING bytes, "" or what is odd. After an error v is empty. */
 Status lesion_read(const Cohort *c, int i, unsigned channels, ChiUnits units, NanRule nan,
                    LesionVolumes *v, char *warning, Error *e);
 

@@ -129,8 +129,8 @@ static Status read_one(Reading *r, const char *path, const char *what, float **o
   return s;
 }
 
-/* A mask of fractions is a probability map: inside is where it has at least a half. Noise about whole
- * numbers is not. */
+/* A mask of fractions is a probability map: inside is where it has at least a half. Noise about
+ * whole numbers is not. */
 static void settle_mask(Reading *r) {
   float *m = r->out->mask;
   const int64_t n = grid_voxels(&r->out->grid);

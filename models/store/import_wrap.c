@@ -72,8 +72,8 @@ typedef struct Found {
   int others;
 } Found;
 
-/* Remembers the network whose tensor `mark` ends this name; the shortest way to it, or the name that
- * it has here. */
+/* Remembers the network whose tensor `mark` ends this name; the shortest way to it, or the name
+ * that it has here. */
 static void found_add(Found *f, const char *name, const char *mark, bool generator) {
   const size_t n = strlen(name), k = strlen(mark);
   if (n < k || n - k >= sizeof f->other || strcmp(name + n - k, mark)) return;
@@ -124,8 +124,8 @@ static Status networks_name(Import *im, Found *f, Error *e) {
 }
 
 /* ---- other dicts ---- */
-/* "state_dict.x" -> "x". When only a part of the tensors is inside one of the first three, that part
- * is the network. */
+/* "state_dict.x" -> "x". When only a part of the tensors is inside one of the first three, that
+ * part is the network. */
 static bool dict_strip(Import *im) {
   static const char *const wrapper[] = {
       "state_dict.", "model_state_dict.", "params_ema.", "model.", "net.", "vgg16.", "vgg."};

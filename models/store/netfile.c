@@ -436,7 +436,8 @@ static Status read_vgg(Vgg *v, const StFile *f, const char *path, const char *da
   bool scale_given = false, heads = false;
   for (int k = 0; k < v->params.n; k++)
     if (!strncmp(v->params.entry[k].name, "features.", 9))
-      TRY(read_tensor(f, v->params.entry[k].name, v->params.entry[k].shape, v->params.entry[k].data, e));
+      TRY(read_tensor(f, v->params.entry[k].name, v->params.entry[k].shape, v->params.entry[k].data,
+                      e));
   TRY(read_input_scale(v, f, &scale_given, e));
   TRY(read_heads(v, f, &heads, e));
   if (!heads) TRY(read_bundled_heads(v, data_dir, e));

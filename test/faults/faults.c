@@ -1,7 +1,7 @@
 /* faults.c: linked into build/faults/prlx with -Wl,--wrap: the k-th call of one kind fails, as
- * SQLite's tests do it. PRLX_FAULT=KIND:K chooses (K counts from 1, in each process); PRLX_FAULT_LOG
- * names a file that every process appends "KIND calls fired" to when it ends, so that the driver
- * knows how far K has to go. Without PRLX_FAULT nothing fails.
+ * SQLite's tests do it. PRLX_FAULT=KIND:K chooses (K counts from 1, in each process);
+ * PRLX_FAULT_LOG names a file that every process appends "KIND calls fired" to when it ends, so
+ * that the driver knows how far K has to go. Without PRLX_FAULT nothing fails.
  *
  * Kinds and what fails: alloc (every host allocation and memory stream: ENOMEM), read (read, pread:
  * EIO), write (ENOSPC; all files are written through write(2)), short (write accepts one byte, then

@@ -1,6 +1,7 @@
-# faults.mk: the program with calls that fail on request (test/faults/faults.c), and the sweep over them.
-#   make test-faults        every k-th failure of every kind for each command (hours of no one's time:
-#                           FAULT_STRIDE=n takes only every n-th beyond the 40th)
+# faults.mk: the program with calls that fail on request (test/faults/faults.c), and the sweep over
+# them.
+#   make test-faults        every k-th failure of every kind for each command (hours of no one's
+#                           time: FAULT_STRIDE=n takes only every n-th beyond the 40th)
 FAULT_CALLS = posix_memalign open_memstream read pread write fsync rename mmap open fopen opendir \
               mkdir ftruncate pthread_create
 FAULT_WRAP  = $(FAULT_CALLS:%=-Wl,--wrap=%)

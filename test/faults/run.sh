@@ -1,11 +1,12 @@
 #!/bin/sh
 # run.sh: makes the k-th allocation, read, write, fsync, rename, mmap, open, mkdir, truncation and
 # thread of a command fail, for every k until the command has no k-th call any more (faults.c).
-# usage: run.sh PRLX_FAULTS_PROGRAM [CASE...]     FAULT_STRIDE=n: beyond the 40th call only every n-th
+# usage: run.sh PRLX_FAULTS_PROGRAM [CASE...]
+# FAULT_STRIDE=n: beyond the 40th call only every n-th
 #
-# After each fault: no signal, exit code 0 or 1, one line of reason unless 0; inputs unchanged; every
-# file of the result either as it was before or as the undisturbed command writes it, no temporary
-# file left; and the command, run again, gives the undisturbed result.
+# After each fault: no signal, exit code 0 or 1, one line of reason unless 0; inputs unchanged;
+# every file of the result either as it was before or as the undisturbed command writes it, no
+# temporary file left; and the command, run again, gives the undisturbed result.
 set -uf
 P=$1
 shift

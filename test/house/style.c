@@ -19,20 +19,20 @@ static const struct {
   int ceiling;
   const char *says;
 } rules[RULE_COUNT] = {
-    [RULE_WIDTH] = {"width", 60, "lines over 100 columns"},
+    [RULE_WIDTH] = {"width", 0, "lines over 100 columns"},
     [RULE_TABS] = {"tabs", 0, "tabs (recipes of make apart), carriage returns"},
     [RULE_BLANKS] = {"blanks", 0, "trailing blanks, two empty lines, a last line without an end"},
     [RULE_MARKS] = {"marks", 0, "marks of unfinished work"},
     [RULE_PATHS] = {"paths", 0, "paths of one machine"},
     [RULE_STATEMENTS] = {"statements", 0, "lines with two statements"},
     [RULE_STRUCT] = {"struct-line", 0, "structs of several members on one line"},
-    [RULE_MEMBERS] = {"members", 14, "declarations of several struct members at once"},
+    [RULE_MEMBERS] = {"members", 4, "declarations of several struct members at once"},
     [RULE_ONE_LETTER] = {"one-letter", 75, "one-letter struct members in headers"},
     [RULE_INCLUDES] = {"includes", 0, "includes out of order: own header, system, ours"},
     [RULE_PRIVATE] = {"private", 0, "private headers not called X_impl.h, or used elsewhere"},
     [RULE_NUMBERED] = {"numbered", 0, "numbered attributes of operations"},
-    [RULE_LADDER] = {"ladder", 70, "if (s == ST_OK) s = ... instead of TRY or goto done"},
-    [RULE_COMMENT] = {"comment", 160, "functions in a header without a comment"},
+    [RULE_LADDER] = {"ladder", 75, "if (s == ST_OK) s = ... instead of TRY or goto done"},
+    [RULE_COMMENT] = {"comment", 0, "functions in a header without a comment"},
     [RULE_ONE_WORD] = {"one-word", 200, "static functions of one word (noun of the file first)"},
     [RULE_FUNCTION] = {"function", 2, "functions over 60 lines without tables (tests: 100)"},
     [RULE_FILE] = {"file", 0, "files over 800 lines (tests: 1000)"},
@@ -51,8 +51,6 @@ static struct {
     {"test/house/style", RULE_PATHS, NULL, "names the paths that it looks for", 0},
     {"cuda/matmul.cu", RULE_FUNCTION, "TC_THREADS",
      "fragments in registers: no call may break it up", 0},
-    {"io/formats/inflate.c", RULE_FUNCTION, "fast_loop", "the decoder's inner loop", 0},
-    {"io/formats/pickle.c", RULE_FUNCTION, "step", "one case for each opcode", 0},
 };
 
 static int counts[RULE_COUNT];

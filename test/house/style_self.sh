@@ -11,7 +11,11 @@ mkdir -p "$T/core" "$T/io"
 finds() {
   cat >"$T/$2"
   (cd "$T" && ./check_style -a "$2") >"$T/log"
-  if [ "$1" = nothing ]; then ! grep -q "^$2:" "$T/log"; else grep -q "^$2:[0-9]*: $1: " "$T/log"; fi
+  if [ "$1" = nothing ]; then
+    ! grep -q "^$2:" "$T/log"
+  else
+    grep -q "^$2:[0-9]*: $1: " "$T/log"
+  fi
   if [ $? -eq 0 ]; then echo pass; else echo "FAIL: $1 in $2: $(cat "$T/log")"; fi >>"$T/results"
 }
 

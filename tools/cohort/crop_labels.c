@@ -1,5 +1,5 @@
-/* crop_labels.c: the label map of a whole volume: read from whatever program drew it, brought onto the
- * voxels of the susceptibility map, its lesions counted. */
+/* crop_labels.c: the label map of a whole volume: read from whatever program drew it, brought onto
+ * the voxels of the susceptibility map, its lesions counted. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

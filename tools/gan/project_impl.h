@@ -103,10 +103,10 @@ typedef struct ProjectJob {
 } ProjectJob;
 
 /* ---- project_region.c ---- */
-/* Regions of all lesions into j->region, where there are any: the disc of --focus centre; the lesion
- * masks of the table, grown, for --focus mask, and for the numbers inside and outside also without
- * a focus, where every lesion has a usable mask. ST_INVALID: --focus mask, and a mask is missing,
- * empty, or fills its patch. */
+/* Regions of all lesions into j->region, where there are any: the disc of --focus centre; the
+ * lesion masks of the table, grown, for --focus mask, and for the numbers inside and outside also
+ * without a focus, where every lesion has a usable mask. ST_INVALID: --focus mask, and a mask is
+ * missing, empty, or fills its patch. */
 Status project_regions(ProjectJob *j, Error *e);
 
 /* ---- project_history.c ---- */

@@ -460,8 +460,8 @@ static Status train_run(TrainRun *r, const Args *a, const OptSpec *s, const StFi
   return st;
 }
 
-/* The snapshot that --resume asks for; *have false: the run has none yet. path: where it is or would
- * be. A damaged one offers the snapshot before it. */
+/* The snapshot that --resume asks for; *have false: the run has none yet. path: where it is or
+ * would be. A damaged one offers the snapshot before it. */
 static Status open_snapshot(const Args *a, char path[PATH_LEN], StFile *state, bool *have,
                             Error *e) {
   char previous[PATH_LEN];

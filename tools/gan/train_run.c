@@ -104,8 +104,8 @@ static Status add_state_meta(const TrainRun *r, StWriter *w, Error *e) {
   return ST_OK;
 }
 
-/* The snapshot that is there becomes the previous one: a second name for the same file, so that at no
- * moment there is none. Where a file system has no such links, there is no previous one. */
+/* The snapshot that is there becomes the previous one: a second name for the same file, so that at
+ * no moment there is none. Where a file system has no such links, there is no previous one. */
 static Status keep_previous(TrainRun *r, const char *state, Error *e) {
   char previous[PATH_LEN];
   const bool damaged = r->from_previous;

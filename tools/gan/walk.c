@@ -63,8 +63,8 @@ static Status walk_interpolate(Walk *k, const Args *a, Error *e) {
   return ST_OK;
 }
 
-/* Row 0 and column 0 of the sheet show the parents (their corner stays empty); the rest has the row's
- * w but for the layers first..last, which come from the column's. */
+/* Row 0 and column 0 of the sheet show the parents (their corner stays empty); the rest has the
+ * row's w but for the layers first..last, which come from the column's. */
 static void walk_mix_cell(Walk *k, int64_t cell, const real *row, const real *col, int first,
                           int last) {
   const int d = k->net.G.cfg.w_dim;

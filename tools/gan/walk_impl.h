@@ -23,8 +23,8 @@ typedef struct Walk {
 } Walk;
 
 /* One point of W as people name it: "seed:7" (or "7"), "mean", "w.safetensors" (its first row) or
- * "w.safetensors:3" (row 3, counted from 0) of a file of `prlx project`. ws [num_ws,w_dim]; w+ files
- * give one w per layer. ST_INVALID, ST_FORMAT, ST_NUMERIC name the text or file. */
+ * "w.safetensors:3" (row 3, counted from 0) of a file of `prlx project`. ws [num_ws,w_dim]; w+
+ * files give one w per layer. ST_INVALID, ST_FORMAT, ST_NUMERIC name the text or file. */
 Status walk_point(const Walk *k, const char *text, real *ws, Error *e);
 
 /* Several points separated by commas; seed ranges "seed:0-3" count as one each. *out

@@ -1,4 +1,5 @@
-/* walk_measure.c: room for the images of a walk, and what can be measured on them. See walk_impl.h. */
+/* walk_measure.c: room for the images of a walk, and what can be measured on them. See walk_impl.h.
+ * */
 #include <math.h>
 #include "tools/gan/walk_impl.h"
 
