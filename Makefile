@@ -127,8 +127,8 @@ endif
 $(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a
 	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 # A file becomes bytes in a C source, with a zero after them: dir/FILE.ext is the text
-# asset_FILE_ext (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine that
-# builds.
+# asset_FILE_ext (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine
+# that builds.
 $(BUILD)/%.asset.c: %
 	@mkdir -p $(@D)
 	@name=asset_$$(basename $< | tr -c 'A-Za-z0-9\n' _); \

@@ -1,5 +1,5 @@
-/* assets.h: files that the program carries in itself: pages, styles, scripts in assets/ below a room
- * of tools, the recipe and the scales of the paper. The Makefile makes an object of each
+/* assets.h: files that the program carries in itself: pages, styles, scripts in assets/ below a
+ * room of tools, the recipe and the scales of the paper. The Makefile makes an object of each
  * (%.asset.o); FILE.ext becomes the text asset_FILE_ext, which ends with a zero byte. */
 #ifndef PRLX_ASSETS_H
 #define PRLX_ASSETS_H
