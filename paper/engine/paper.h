@@ -33,9 +33,4 @@ int confusion_fits(const Triple *t, int positives, int negatives, int example[2]
  * P), over the rounding of each; limited to 0..1. */
 void implied_prevalence(const Triple *t, double share[2]);
 
-/* Fréchet distance between samples of n and m from one and the same Gaussian of d dimensions,
- * variances proportional to 1/i with the given sum: mean and standard deviation over `runs` draws.
- * Exact small-matrix form: tr (C1 C2)^1/2 = sum of singular values of A B^T / sqrt((n-1)(m-1)). */
-Status frechet_of_equals(int d, int n, int m, double variance, int runs, double *mean, double *sd,
-                         Error *e);
 #endif

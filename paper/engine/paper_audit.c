@@ -90,8 +90,11 @@ static double draw_sample(Rng *r, int d, int n, double scale, double *x, double 
   return trace / (n - 1);
 }
 
-Status frechet_of_equals(int d, int n, int m, double variance, int runs, double *mean, double *sd,
-                         Error *e) {
+/* Fréchet distance between samples of n and m from one and the same Gaussian of d dimensions,
+ * variances proportional to 1/i with the given sum: mean and standard deviation over `runs` draws.
+ * Exact small-matrix form: tr (C1 C2)^1/2 = sum of singular values of A B^T / sqrt((n-1)(m-1)). */
+static Status frechet_of_equals(int d, int n, int m, double variance, int runs, double *mean,
+                                double *sd, Error *e) {
   double harmonic = 0, sum = 0, sum2 = 0;
   for (int j = 1; j <= d; j++) harmonic += 1.0 / j;
   double *a = mem_alloc(sizeof *a * (size_t)(n * d)), *b = mem_alloc(sizeof *b * (size_t)(m * d)),

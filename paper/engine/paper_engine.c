@@ -104,12 +104,14 @@ static char *fill_word(const PaperRun *r, const char *word, size_t len) {
   return text_copy(&t);
 }
 
-void words_free(char **word, int n) {
+static void words_free(char **word, int n) {
   for (int i = 0; i < n; i++) mem_free(word[i]);
 }
 
-Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
-                  Error *e) {
+/* Argument words of a step with its folders filled in; words from *argv[0] = "prlx" on; each
+ * mem_free'd by words_free. symbolic: {o} stays. */
+static Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
+                         Error *e) {
   *n = 0;
   for (const char *p = text; *p;) {
     p += strspn(p, " ");

@@ -1,7 +1,7 @@
 /* paper_expr.h: variables of a recipe (paper/recipe.txt), expressions and texts made of them.
  *
- *   numbers     200, 0.5, NAME, + - * /, min(a, b), max(a, b), floor(a), ( ), < <= > >= = !=, and or not;
- *               a comparison is 1 or 0
+ *   numbers     200, 0.5, NAME, + - * /, min(a, b), max(a, b), floor(a), ( ), < <= > >= = !=,
+ *               and or not; a comparison is 1 or 0
  *   conditions  the same; a NAME alone is true for a number that is not 0 and a text that is not ""
  *   texts       {NAME} the text or number; {EXPRESSION}; {EXPRESSION:%06g} in a format of printf;
  *               [CONDITION?yes|no] or [CONDITION?yes], nested as one likes. {w}, {o}, {c}, {p},
@@ -25,6 +25,8 @@ typedef struct PaperVars {
   int n;
   int cap;
 } PaperVars;
+
+/* Also of an empty one; it is empty afterwards. */
 void vars_free(PaperVars *v);
 
 /* A new variable, or a new value of an old one (text is copied). ST_INVALID: no name for a

@@ -39,7 +39,8 @@ typedef struct PaperScale {
 Status paper_scale_load(PaperScale *s, const char *file, const char *name, Error *e);
 void paper_scale_free(PaperScale *s);
 
-/* A setting as text, "" where the table says n/a; NULL: no such row. As a number: 0 if it is none. */
+/* A setting as text, "" where the table says n/a; NULL: no such row. As a number: 0 if it is
+ * none. */
 const char *paper_setting(const PaperScale *s, const char *name);
 double paper_setting_number(const PaperScale *s, const char *name);
 
@@ -117,12 +118,6 @@ void paper_recipe_free(PaperRun *r);
 
 /* Counts of a lesions.tsv, or of what `phantom` will make. */
 Status paper_count(PaperRun *r, Error *e);
-
-/* Argument words of a step with its folders filled in; words from *argv[0] = "prlx" on; each
- * mem_free'd by words_free. symbolic: {o} stays. */
-Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
-                  Error *e);
-void words_free(char **word, int n);
 
 /* The command as one types it, with > FILE; mem_free. */
 char *step_text(const PaperRun *r, const Step *s);

@@ -14,7 +14,7 @@
 
 enum { RESAMPLES = 1000 };
 
-const Step *step_of(const PaperRun *r, const char *id) {
+static const Step *step_of(const PaperRun *r, const char *id) {
   for (int k = 0; k < r->n; k++)
     if (!strcmp(r->step[k].id, id)) return &r->step[k];
   return NULL;

@@ -677,7 +677,8 @@ static void put_commands(Report *p, const PaperNumbers *q) {
   report_put(p, "</table>\n");
 }
 
-Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
+/* OUT/report.html */
+static Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
   Report p;
   char path[PATH_LEN];
   report_begin(&p, "Rim lesions: the paper's experiments, rerun",

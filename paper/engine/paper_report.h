@@ -97,8 +97,6 @@ const char *published(const PaperNumbers *q, const char *table, const char *row,
 /* NAN: not known */
 double published_number(const PaperNumbers *q, const char *table, const char *row,
                         const char *column);
-const Step *step_of(const PaperRun *r, const char *id);
-
 /* OUT/tables/table1.tsv ... */
 Status tables_write(const PaperNumbers *q, Error *e);
 
@@ -113,8 +111,6 @@ Status figures_charts(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e);
 
 /* Figures 2, 6, 7, 9, 10 as PNG */
 Status figures_pictures(const PaperNumbers *q, Error *e);
-Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e); /* OUT/report.html */
-
 /* "0.812 (0.743 to 0.881)" and such, into b. */
 const char *with_interval(char b[80], double v, double lo, double hi, int digits);
 #endif

@@ -150,7 +150,9 @@ static Status save_network(TrainRun *r, const char *name, Error *e) {
                               e);
 }
 
-Status run_save(TrainRun *r, Error *e) {
+/* state.safetensors and network.safetensors of the run, in this order, each atomic: the state is
+ * the truth. */
+static Status run_save(TrainRun *r, Error *e) {
   TRY(save_state(r, e));
   return save_network(r, "network.safetensors", e);
 }
@@ -214,8 +216,8 @@ uint32_t dataset_crc(const Dataset *d) {
 }
 
 /* ---- sample sheets ---- */
-Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols,
-                   Error *e) {
+static Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols,
+                          Error *e) {
   int rows = (n + cols - 1) / cols, w = cols * channels * res, h = rows * res;
   uint8_t *px = mem_alloc((size_t)w * (size_t)h);
   if (!px) return err_set(e, ST_NOMEM, "%s: out of memory", path);

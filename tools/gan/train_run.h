@@ -79,17 +79,8 @@ Status run_init(TrainRun *r, const char *list, Error *e);
 Status run_loop(TrainRun *r, Error *e); /* ST_INTERRUPTED after Ctrl-C, saved */
 void run_close(TrainRun *r);
 
-/* state.safetensors and network.safetensors of the run, in this order, each atomic: the state is
- * the truth. */
-Status run_save(TrainRun *r, Error *e);
-
 /* bit-exact; tensors of another configuration are refused */
 Status run_restore(TrainRun *r, const StFile *state, Error *e);
-
-/* 8-bit grey sheet of n images [n,C,R,R], `cols` per row, the channels of an image side by side,
- * values mapped as SEMANTICS 8 "training grids". */
-Status sheet_write(const char *path, const real *img, int n, int channels, int res, int cols,
-                   Error *e);
 
 /* CRC of all values and labels: a resumed run must see the same data. */
 uint32_t dataset_crc(const Dataset *d);

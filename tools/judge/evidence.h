@@ -169,9 +169,8 @@ Status evidence_gather(Evidence *ev, Error *e);
 /* Writes evidence.tsv and summary.tsv. */
 Status evidence_tables(const Evidence *ev, Error *e);
 
-/* One number of a lesion as the summary sees it: EvNumber, then changes, calls and flags; name
- * NULL: there is none. */
-const char *summary_name(int k);
+/* Number k of a lesion as the summary sees it: EvNumber, then changes, calls and flags; NAN: it has
+ * none. */
 double summary_value(const Evidence *ev, const EvLesion *r, int k);
 
 /* subject_lesion_zNN or the name of a training image, in out. */

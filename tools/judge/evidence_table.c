@@ -102,7 +102,8 @@ int evidence_later(const EvLesion *r) {
   return r->cls == CLASS_AMBIGUOUS && r->later >= 0 && r->later <= CLASS_RIM ? r->later : -1;
 }
 
-const char *summary_name(int k) {
+/* What number k of the summary is called; NULL: there is none. */
+static const char *summary_name(int k) {
   return k < 0 || k >= NUMBERS ? NULL
          : k < EV_COUNT        ? ev_column[k].name
          : k < F_CALL0         ? change[k - EV_COUNT].name

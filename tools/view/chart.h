@@ -54,22 +54,6 @@ typedef struct ChartSet {
 void chart_histogram(Chart *c, const char *title, const char *x_label, int sets, const ChartSet *s,
                      double ref, const char *ref_text);
 
-/* Horizontal bars from 0 with intervals; lo, hi NAN: none. label NULL: same label as the bar above
- * (bars of several series side by side). series: index into series_name (NULL: one series, no
- * legend). ref as above. */
-typedef struct ChartBar {
-  const char *label;
-  int series;
-  double value;
-  double lo;
-  double hi;
-} ChartBar;
-
-/* One panel of n bars. */
-void chart_bars(Chart *c, const char *title, const char *x_label, int series,
-                const char *const *series_name, int n, const ChartBar *b, double ref,
-                const char *ref_text);
-
 /* Lines over x with bands lo..hi (both NULL: none). NaN in y is a gap. */
 typedef struct ChartLine {
   const char *name;

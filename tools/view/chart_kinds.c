@@ -148,56 +148,6 @@ static void value_text(double v, double lo, double hi, double step, char out[112
   snprintf(out, 112, "%s [%s, %s]", a, b, d);
 }
 
-/* ---- bars ---- */
-void chart_bars(Chart *c, const char *title, const char *x_label, int series,
-                const char *const *series_name, int n, const ChartBar *b, double ref,
-                const char *ref_text) {
-  enum { ROW = 17, GAP = 9, TEXT = 160 };
-  const double left = label_width(n, &b->label, sizeof *b);
-  const int body = 300, w = (int)left + body + TEXT,
-            rows = series_name ? legend_rows(series, series_name, w) : 0,
-            top = TITLE_H + rows * LEGEND_ROW + (ref_text ? 18 : 4);
-  int h = 0;
-  Axis x = {.p0 = left, .p1 = left + body};
-  for (int i = 0; i < n; i++) {
-    h += ROW + (b[i].label && i ? GAP : 0);
-    axis_add(&x, b[i].value);
-    axis_add(&x, b[i].lo);
-    axis_add(&x, b[i].hi);
-  }
-  const bool any = x.any;
-  Panel p;
-  axis_add(&x, 0);
-  if (isfinite(ref)) axis_add(&x, ref);
-  axis_finish(&x, x.lo < 0 ? 0.04 : 0, x.lo >= 0);
-  if (x.lo >= 0) x.hi += 0.04 * x.hi;
-  panel_begin(c, &p, w, top + h + 8 + AXIS_H, title);
-  if (any) {
-    axis_x(&p, &x, top, top + h + 8, x_label);
-    double y = top + 4;
-    for (int i = 0; i < n; i++, y += ROW) {
-      char t[112];
-      if (b[i].label && i) y += GAP;
-      panel_text(&p, left - 8, y + 12, "ch-k", 2, b[i].label);
-      value_text(b[i].value, b[i].lo, b[i].hi, (x.hi - x.lo) / 300, t);
-      panel_text(&p, left + body + 8, y + 12, "ch-l", 0, t);
-      if (!isfinite(b[i].value)) continue;
-      const double a = axis_at(&x, 0), q = axis_at(&x, b[i].value);
-      const int k = ((b[i].series % CHART_SETS) + CHART_SETS) % CHART_SETS;
-      report_putf(p.r,
-                  "<rect class=\"ch-f%d ch-s%d\" fill-opacity=\".4\" stroke-width=\"1.2\" "
-                  "x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"%s/>\n",
-                  k, k, PRLX_MIN(a, q), y + 1, fabs(q - a), ROW - 3,
-                  k % 2 ? " stroke-dasharray=\"3 2\"" : "");
-      draw_whisker(&p, &x, b[i].lo, b[i].hi, y + 1 + (ROW - 3) / 2., "ch-w");
-    }
-    ref_line(&p, &x, ref_text ? top - 13 : top, top + h + 8, ref, ref_text);
-  } else
-    chart_nothing(&p);
-  if (rows) legend_draw(&p, series, series_name, TITLE_H + 12);
-  panel_end(&p);
-}
-
 /* ---- lines ---- */
 static bool line_point(const ChartLine *l, int i, const double *v, const Axis *x, const Axis *y,
                        double at[2]) {
