@@ -277,6 +277,12 @@ Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name,
   return s;
 }
 
+bool torch_unchecked(const TorchFile *f) {
+  int without = 0;
+  for (int i = 0; i < f->zip.count; i++) without += f->zip.entry[i].size && !f->zip.entry[i].crc;
+  return without > 0;
+}
+
 void torch_close(TorchFile *f) {
   for (int i = 0; i < f->count; i++) {
     mem_free(f->tensor[i].name);

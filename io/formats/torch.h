@@ -55,6 +55,10 @@ bool torch_is(const uint8_t *p, size_t n);
  * f is empty. */
 Status torch_open(TorchFile *f, const uint8_t *data, size_t n, const char *name, Error *e);
 
+/* Whether it is an archive whose parts have no checksums (torch.serialization.set_crc32_options):
+ * damage cannot be seen then. */
+bool torch_unchecked(const TorchFile *f);
+
 /* Also of an empty one. */
 void torch_close(TorchFile *f);
 

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io/formats/path.h"
 #include "io/formats/sha256.h"
 
 /* ---- list of tensors ---- */
@@ -49,8 +50,8 @@ bool import_number(const Import *im, const ImportTensor *t, int64_t i, double *v
   return true;
 }
 
-static Status add_tensor(Import *im, const char *name, DType dtype, Shape shape, const void *data,
-                         Error *e) {
+Status import_list(Import *im, const char *name, DType dtype, Shape shape, const void *data,
+                   Error *e) {
   ImportTensor *t = &im->tensor[im->ntensor];
   *t = (ImportTensor){mem_strdup(name), mem_strdup(name), dtype, shape, data};
   im->ntensor++;
@@ -67,8 +68,8 @@ static Status list_tensors(Import *im, Error *e) {
   for (int k = 0; k < n; k++) {
     const StTensor *a = im->is_safetensors ? &im->st.tensor[k] : NULL;
     const TorchTensor *b = a ? NULL : &im->torch.tensor[k];
-    TRY(a ? add_tensor(im, a->name, a->dtype, a->shape, a->data, e)
-          : add_tensor(im, b->name, b->dtype, b->shape, b->data, e));
+    TRY(a ? import_list(im, a->name, a->dtype, a->shape, a->data, e)
+          : import_list(im, b->name, b->dtype, b->shape, b->data, e));
   }
   return ST_OK;
 }
@@ -227,22 +228,39 @@ static Status import_recognise(Import *im, Error *e) {
   return ST_OK;
 }
 
+/* Counts numbers; those of a type that nothing here can read are refused by name. */
+static Status import_check_types(Import *im, Error *e) {
+  char b[80];
+  for (int k = 0; k < im->ntensor; k++) {
+    const ImportTensor *t = &im->tensor[k];
+    im->numbers += shape_numel(t->shape);
+    if (!dtype_readable(t->dtype))
+      return err_set(e, ST_FORMAT,
+                     "%s: tensor \"%s\" has numbers of type %s, which are not read here; expected "
+                     "floating-point or integer weights; convert it first",
+                     im->path, str_shown(t->from, b), dtype_name(t->dtype));
+  }
+  return ST_OK;
+}
+
 /* What it has read so far is in im, for import_close. */
 static Status import_load(Import *im, Error *e) {
-  if (looks_like_safetensors(im->map, im->bytes)) {
-    TRY(st_open(&im->st, im->path, e));
+  if (import_is_index(im->map, im->bytes)) {
+    TRY(import_read_index(im, e));
+  } else if (looks_like_safetensors(im->map, im->bytes)) {
+    TRY(st_open_any(&im->st, im->path, e));
     im->is_safetensors = true;
     snprintf(im->container, sizeof im->container, "safetensors");
   } else if (torch_is(im->map, im->bytes)) {
     TRY(torch_open(&im->torch, im->map, im->bytes, im->path, e));
-    snprintf(im->container, sizeof im->container, "%s", torch_container_name(im->torch.container));
+    snprintf(im->container, sizeof im->container, "%s%s", torch_container_name(im->torch.container),
+             torch_unchecked(&im->torch) ? " without checksums" : "");
     TRY(torch_collect(&im->torch, e));
   } else
     return name_other_format(im, e);
-  TRY(list_tensors(im, e));
+  if (!im->nshards) TRY(list_tensors(im, e));
   TRY(import_recognise(im, e));
-  for (int k = 0; k < im->ntensor; k++) im->numbers += shape_numel(im->tensor[k].shape);
-  return ST_OK;
+  return import_check_types(im, e);
 }
 
 Status import_memory(Import *im, const uint8_t *data, size_t n, const char *name, Error *e) {
@@ -303,6 +321,8 @@ void import_close(Import *im) {
   mem_free(im->meta);
   torch_close(&im->torch);
   if (im->is_safetensors) st_close(&im->st);
+  for (int k = 0; k < im->nshards; k++) st_close(&im->shard[k]);
+  mem_free(im->shard);
   if (im->map) munmap((void *)(uintptr_t)im->map, im->bytes);
   mem_free(im->path);
   memset(im, 0, sizeof *im);
@@ -339,8 +359,8 @@ Status import_add_heads(Import *vgg, const Import *heads, Error *e) {
   if (!t) return err_set(e, ST_NOMEM, "%s: out of memory", vgg->path);
   vgg->tensor = t;
   for (int k = 0; k < heads->ntensor; k++) {
-    TRY(add_tensor(vgg, heads->tensor[k].name, heads->tensor[k].dtype, heads->tensor[k].shape,
-                   heads->tensor[k].data, e));
+    TRY(import_list(vgg, heads->tensor[k].name, heads->tensor[k].dtype, heads->tensor[k].shape,
+                    heads->tensor[k].data, e));
     vgg->numbers += shape_numel(heads->tensor[k].shape);
   }
   return ST_OK;

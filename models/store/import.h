@@ -28,6 +28,8 @@ typedef struct Import {
   size_t bytes;
   bool is_safetensors;
   StFile st;
+  StFile *shard; /* [nshards] instead of st: the files of an index */
+  int nshards;
   TorchFile torch;
   ImportKind kind;
   char title[192];    /* one line: what it is */
@@ -76,6 +78,15 @@ Status import_write(const Import *im, const char *path, Error *e);
 
 /* The n of features.<n> of VGG16's 13 convolutions. */
 extern const int import_vgg_index[13];
+
+/* One more tensor at the end of im->tensor, which has room for it. */
+Status import_list(Import *im, const char *name, DType dtype, Shape shape, const void *data,
+                   Error *e);
+
+/* An index of several .safetensors files (import_shards.c): whether the bytes could be one; its
+ * tensors become im->tensor. ST_FORMAT: damaged, a file that is not beside it or lacks its tensor. */
+bool import_is_index(const uint8_t *p, size_t n);
+Status import_read_index(Import *im, Error *e);
 
 /* Names without the wrappers of training programs, before they are mapped (import_wrap.c): parts
  * _orig_mod and module go, networks inside dicts become G_ema., G., D. */
