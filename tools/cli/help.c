@@ -5,8 +5,8 @@
 int help_overview(const Tool *tools, int n) {
   printf("prlx - PRLx-GAN: synthesis and latent projection denoising of rim lesions on QSM\n\n"
          "usage: prlx COMMAND [options]\n\ncommands:\n");
-  for (int i = 0; i < n; i++) printf("  %-10s %s\n", tools[i].name, tools[i].summary);
-  printf("  %-10s %s\n\n", "help", "this text, or `prlx help COMMAND`");
+  for (int i = 0; i < n; i++) printf("  %-13s %s\n", tools[i].name, tools[i].summary);
+  printf("  %-13s %s\n\n", "help", "this text, or `prlx help COMMAND`");
   printf("every command: --threads N, --quiet, --device auto|cpu|cuda, --help; `prlx --version`\n"
          "results go to standard output, progress to standard error; exit code 0 done, 1 failed, 2 "
          "wrong usage\n"

@@ -11,7 +11,17 @@
 #include "tools/cli/tool.h"
 
 #define TOOL_ROW(name, summary) {#name, summary, tool_##name},
-static const Tool tools[] = {TOOL_LIST(TOOL_ROW)};
+static Tool tools[] = {TOOL_LIST(TOOL_ROW)};
+
+/* Commands as they are typed: export_cohort is export-cohort. */
+static void spell_tools(void) {
+  static char spelled[COUNT_OF(tools)][24];
+  for (int i = 0; i < COUNT_OF(tools); i++) {
+    snprintf(spelled[i], sizeof spelled[i], "%s", tools[i].name);
+    for (char *p = spelled[i]; (p = strchr(p, '_'));) *p = '-';
+    tools[i].name = spelled[i];
+  }
+}
 
 static void on_signal(int sig) {
   if (tool_interrupted) {
@@ -72,6 +82,7 @@ int main(int argc, char **argv) {
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
   opts_ask_device(tool_device_text);
+  spell_tools();
   int rc = run_tool(argc, argv);
   tool_backend_free();
   threads_stop();

@@ -17,12 +17,14 @@ typedef struct Tool {
   int (*run)(int argc, char **argv);
 } Tool;
 
-/* name, summary; the function is tool_<name>(argc, argv) with argv[0] = name. */
+/* name, summary; the function is tool_<name>(argc, argv) with argv[0] = name. An underscore is a
+ * dash on the command line. */
 #define TOOL_LIST(X)                                                                              \
   X(phantom, "synthetic cohort of lesions from a physical model")                                 \
   X(crop, "whole volumes and lesion maps -> one patch per lesion")                                \
   X(bids, "all lesions of a BIDS dataset -> patches, called as BIDS Apps are")                    \
   X(pack, "cohort -> dataset.safetensors; split by subject, leak check")                          \
+  X(export_cohort, "cohort -> the folders of nnU-Net, MONAI or TorchIO")                          \
   X(train, "train a generator and a discriminator; resume")                                       \
   X(generate, "synthetic lesions from a network: PNG sheet, dataset")                             \
   X(project, "latent projection denoising of lesions")                                            \
