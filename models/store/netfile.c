@@ -338,7 +338,7 @@ Status network_save_trained(const char *path, const Generator *G, const StMeta *
     s = err_set(e, ST_NOMEM, "%s: out of memory", path);
     goto done;
   }
-  memcpy(all, kept, (size_t)n * sizeof *all);
+  if (n) memcpy(all, kept, (size_t)n * sizeof *all);
   all[n] = (StMeta){(char *)"train.kimg", kimg};
   all[n + 1] = (StMeta){(char *)"train.seed", seed_text};
   all[n + 2] = (StMeta){(char *)"train.config", (char *)config};
