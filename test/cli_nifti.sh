@@ -22,6 +22,8 @@ expect 0 '"dims":\[17,21,3,20\],"voxel_size":\[4,4,8\]' "$PRLX" info --json $D/f
 says '"orientation":"LAS","affine":\[\[-4,0,0,32\],\[0,4,0,-40\],\[0,0,8,0\],\[0,0,0,1\]\]'
 says '"not_finite":[1-9]'
 [ "$(grep -c '' "$T/out")" -eq 2 ] && pass || fail "--json: one line per file"
+B=$(printf "$T/bad\\377.nii"); cp $D/functional.nii "$B"
+"$PRLX" info --json --brief "$B" >"$T/out" 2>"$T/err"; says 'bad\\u00ff.nii'
 expect 1 "json" "$PRLX" info --json $D/grey8.png
 
 # ---- convert ----

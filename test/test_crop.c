@@ -474,6 +474,7 @@ static void test_labels(void) {
   expect_lesions(&s, "01 02 07 ", "rounded", "8 bits with a slope of 7/255");
   s = plain;
   s.type = 64;
+  expect_lesions(&s, "01 02 07 ", "rounded", "the same as float64");
   three_boxes(0);
   for (int64_t i = 0; i < NVOX; i++) lab[i] = lab[i] == 300 ? 16777215 : lab[i];
   expect_lesions(&s, "02 07 16777215 ", "", "a label of 24 bits");

@@ -52,6 +52,16 @@ static int utf8_len(const unsigned char *p, const unsigned char *end) {
   return n;
 }
 
+bool json_utf8(const char *s) {
+  const unsigned char *p = (const unsigned char *)s, *end = p + strlen(s);
+  while (p < end) {
+    const int n = utf8_len(p, end);
+    if (!n) return false;
+    p += n;
+  }
+  return true;
+}
+
 static int hex_digits(const char *p, const char *end) {
   if (end - p < 4) return -1;
   int v = 0;

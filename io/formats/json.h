@@ -43,6 +43,9 @@ bool json_done(Json *j);
 /* Stops with this reason, a constant text; the first one stays. Returns false. */
 bool json_fail(Json *j, const char *why);
 
+/* Whether a text is valid UTF-8, as JSON must be. */
+bool json_utf8(const char *s);
+
 /* Value of a top-level number field of the object in text[0..n); false if the text is no valid
  * object or the field is absent or no number. */
 bool json_object_number(const char *text, size_t n, const char *key, double *out);

@@ -10,9 +10,10 @@
 
 void bids_json_text(const char *s, char *out, size_t n) {
   size_t k = 0;
+  const bool utf8 = json_utf8(s);
   for (; *s && k + 2 < n; s++) {
     if (*s == '"' || *s == '\\') out[k++] = '\\';
-    if ((unsigned char)*s >= 32) out[k++] = *s;
+    if ((unsigned char)*s >= 32) out[k++] = (unsigned char)*s < 128 || utf8 ? *s : '?';
   }
   out[k] = 0;
 }

@@ -19,6 +19,20 @@ static double label_tolerance(const NiftiHeader *h) {
   return scaled ? fmax(0.01, fmin(1.01 * step, 0.25)) : 0.01;
 }
 
+/* The step of a map whose values were 8 bits once, scaled so that 255 was the largest label, and are
+ * floats now: 7/255 for 0.988, 1.976, 7. 0: they were not. */
+static double label_step(const Nifti *m) {
+  float max = 0;
+  for (int64_t i = 0; i < m->nvox; i++)
+    if (isfinite(m->data[i])) max = fmaxf(max, m->data[i]);
+  if (max < 2 || max > 60 || fabs(max - rint(max)) > 1e-3) return 0;
+  for (int64_t i = 0; i < m->nvox; i++) {
+    const double k = m->data[i] * 255.0 / max;
+    if (isfinite(k) && fabs(k - rint(k)) > 1e-3) return 0;
+  }
+  return max / 255;
+}
+
 static Status label_error(const Nifti *m, float v, const char *where, Error *e) {
   float max = 0;
   for (int64_t i = 0; i < m->nvox; i++) max = fmaxf(max, m->data[i]);
@@ -34,7 +48,7 @@ static Status label_error(const Nifti *m, float v, const char *where, Error *e) 
 
 /* Makes the values whole: rounds what nearly is, NaN becomes 0; both are noted. */
 static Status label_round(Brain *b, Nifti *m, const char *where, Error *e) {
-  const double tol = label_tolerance(&m->head);
+  const double tol = fmax(label_tolerance(&m->head), 1.01 * label_step(m));
   double worst = 0;
   int64_t bad = 0, rounded = 0;
   for (int64_t i = 0; i < m->nvox; i++) {

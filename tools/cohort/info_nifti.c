@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include "io/formats/gzip.h"
+#include "io/formats/json.h"
 #include "io/formats/nifti.h"
 
 #define LOOK ((size_t)1 << 16)
@@ -141,8 +142,9 @@ static void print_text(const char *path, const NiftiHeader *h, const Values *v) 
 
 /* ---- JSON ---- */
 /* keep_utf8: a path. Text from a header has no known encoding: other bytes than ASCII become
- * Latin-1, so that the line is valid in any case. */
+ * Latin-1, so that the line is valid in any case; those of a path that is no UTF-8, too. */
 static void json_text(const char *s, bool keep_utf8) {
+  keep_utf8 = keep_utf8 && json_utf8(s);
   putchar('"');
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
