@@ -138,8 +138,8 @@ typedef struct ResampledConv {
   bool flip_weight; /* true: correlation, as networks have it; false: true convolution */
 } ResampledConv;
 
-/* x [N,Ci,H,W], w [Co,Ci,k,k] -> [N,Co,H*up/down,W*up/down] for padding (k-1)/2, with the filter of
- * g_resample_filter in between (golden ops, cases conv*). */
+/* x [N,Ci,H,W], w [Co,Ci,k,k] -> [N,Co,H*up/down,W*up/down] for padding (k-1)/2, with the separable
+ * filter [1,3,3,1]/8 in between (golden ops, cases conv*). */
 Val g_conv2d_resample(Graph *g, Val x, Val w, const ResampledConv *c);
 
 typedef struct ModulatedConv {
@@ -158,7 +158,4 @@ Val g_normalize_2nd_moment(Graph *g, Val x);
 Val g_upsample2d(Graph *g, Val x, Val f, int taps, int factor);
 Val g_downsample2d(Graph *g, Val x, Val f, int taps, int factor);
 Val g_filter2d(Graph *g, Val x, Val f, int taps);
-
-/* The constant separable [1,3,3,1]/8: [4]. */
-Val g_resample_filter(Graph *g);
 #endif

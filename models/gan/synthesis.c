@@ -16,7 +16,8 @@
 
 /* ---- resampling with the [1,3,3,1] filter ---- */
 
-Val g_resample_filter(Graph *g) {
+/* The constant separable [1,3,3,1]/8: [4]. */
+static Val resample_filter(Graph *g) {
   static const real taps[4] = {0.125, 0.375, 0.375, 0.125};
   return g_const(g, SHAPE1(4), taps);
 }
@@ -68,7 +69,7 @@ Val g_conv2d_resample(Graph *g, Val x, Val w, const ResampledConv *c) {
   const unsigned spatial_flip = 1u << 2 | 1u << 3;
   if (up == 1 && down == 1)
     return g_conv2d(g, x, c->flip_weight || k == 1 ? w : g_flip(g, w, spatial_flip), 1, c->padding);
-  Val f = g_resample_filter(g);
+  Val f = resample_filter(g);
   if (k == 1 && up == 1) return g_conv2d(g, image_upfirdn(g, x, f, 1, down, p0, p1, 1), w, 1, 0);
   if (k == 1 && down == 1)
     return image_upfirdn(g, g_conv2d(g, x, w, 1, 0), f, up, 1, p0, p1, (double)up * up);
@@ -204,7 +205,7 @@ Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, Syn
     snprintf(pre, sizeof pre, "synthesis.b%d.torgb", res);
     /* the same w as the next block's first layer: wi does not advance */
     Val y = to_rgb(&s, x, pre, wi);
-    img = img ? g_add(g, g_upsample2d(g, img, g_resample_filter(g), 4, 2), y) : y;
+    img = img ? g_add(g, g_upsample2d(g, img, resample_filter(g), 4, 2), y) : y;
     if (taps) {
       taps->x[nb] = x;
       taps->img[nb] = img;

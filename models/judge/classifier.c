@@ -49,7 +49,8 @@ void classifier_free(Classifier *c) {
   memset(c, 0, sizeof *c);
 }
 
-void classifier_reset(Classifier *c, Rng *r) {
+/* Initial values: He et al. 2015; biases 0. */
+static void classifier_reset(Classifier *c, Rng *r) {
   char name[64];
   for (int k = 0; k < CLS_UNITS; k++) {
     snprintf(name, sizeof name, "unit%d.conv.weight", k);

@@ -32,9 +32,6 @@ Status classifier_new(Classifier *c, const ClassifierConfig *cfg, Error *e);
 /* Also of an empty one. */
 void classifier_free(Classifier *c);
 
-/* Initial values: He et al. 2015; biases 0. */
-void classifier_reset(Classifier *c, Rng *r);
-
 typedef struct ClassifierTaps {
   Val features; /* output of the last unit [N,C,h,w] */
   Val pooled;   /* its mean [N,C] */
@@ -61,7 +58,7 @@ typedef struct ClassifierTrain {
 /* Paper: 25 epochs, Adam 1e-3; ours: batch 32, betas 0.9, 0.999. */
 ClassifierTrain classifier_train_defaults(void);
 
-/* Starts from classifier_reset with the seed. The order is shuffled each epoch; the last n mod
+/* Starts from random values (He et al. 2015; biases 0) of the seed. The order is shuffled each epoch; the last n mod
  * batch slices of an epoch are left out (others each time). Same seed, same bits, for any number of
  * threads. ST_INVALID: fewer than 2 slices, a class without any, label out of range; ST_NUMERIC:
  * NaN in an image or in the loss. */

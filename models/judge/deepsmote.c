@@ -75,7 +75,8 @@ void deepsmote_free(DeepSmote *d) {
   memset(d, 0, sizeof *d);
 }
 
-void deepsmote_reset(DeepSmote *d, Rng *r) {
+/* Initial values: He et al. 2015; biases 0. */
+static void deepsmote_reset(DeepSmote *d, Rng *r) {
   char b[64];
   memset(d->params.data, 0, (size_t)d->params.ntotal * sizeof *d->params.data);
   for (int k = 0; k < STAGES; k++) {

@@ -44,9 +44,6 @@ Status deepsmote_new(DeepSmote *d, const DeepSmoteConfig *cfg, Error *e);
 /* Also of an empty one. */
 void deepsmote_free(DeepSmote *d);
 
-/* Initial values: He et al. 2015; biases 0. */
-void deepsmote_reset(DeepSmote *d, Rng *r);
-
 /* [N,C,s,s] -> [N,latent]; bn NULL: inference. */
 Val g_deepsmote_encode(Graph *g, const DeepSmote *d, Val x, BnTaps *bn);
 
@@ -69,7 +66,7 @@ typedef struct DeepSmoteTrain {
 /* 50 epochs, batch 32, Adam 1e-3, weight 1; published: 200, 100, 2e-4, 1. */
 DeepSmoteTrain deepsmote_train_defaults(void);
 
-/* d->labels >= 0. Same seed, same bits, for any number of threads. ST_INVALID: options, size or
+/* Starts from random values (He et al. 2015; biases 0). d->labels >= 0. Same seed, same bits, for any number of threads. ST_INVALID: options, size or
  * labels out of range; ST_NUMERIC: NaN in an image or in the loss; ST_INTERRUPTED: tick said so. */
 Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, Error *e);
 

@@ -149,7 +149,10 @@ static void matrix_bidiagonalise(int64_t m, int64_t n, double *a, double *d, dou
   }
 }
 
-Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e) {
+/* Eigenvalues of the symmetric tridiagonal matrix with diagonal d [n] and off-diagonal off [n]
+ * (off[i] couples i and i+1, off[n-1] is unused), unordered, in place of d; off is destroyed.
+ * ST_NUMERIC: no convergence. */
+static Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e) {
   double norm = 0;
   for (int64_t i = 0; i < n; i++) norm = fmax(norm, fmax(fabs(d[i]), i + 1 < n ? fabs(off[i]) : 0));
   /* absolute: what lies below does not move any eigenvalue by more than rounding does */

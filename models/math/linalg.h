@@ -17,11 +17,6 @@ Status singular_values(int64_t m, int64_t n, double *a, double *sv, Error *e);
 /* Their sum, the nuclear norm; a is destroyed. */
 Status nuclear_norm(int64_t m, int64_t n, double *a, double *norm, Error *e);
 
-/* Eigenvalues of the symmetric tridiagonal matrix with diagonal d [n] and off-diagonal off [n]
- * (off[i] couples i and i+1, off[n-1] is unused), unordered, in place of d; off is destroyed.
- * ST_NUMERIC: no convergence. */
-Status tridiagonal_eigenvalues(int64_t n, double *d, double *off, Error *e);
-
 /* c [n,n] symmetric positive semidefinite -> f [rank,n] with f^T f = c, by Cholesky with diagonal
  * pivots; stops at 1e-14 of the largest pivot. f has room for [n,n]; c is destroyed. */
 void psd_factor(int64_t n, double *c, double *f, int64_t *rank);

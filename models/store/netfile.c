@@ -136,7 +136,9 @@ static Status meta_number(const StFile *f, const char *key, double *v, Error *e)
   return ST_OK;
 }
 
-Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error *e) {
+/* From metadata where present, else from the tensors under `prefix`; both are compared, and bounded
+ * by what the file really holds. ST_FORMAT: no generator, or metadata that does not fit it. */
+static Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error *e) {
   GenConfig t;
   TRY(config_from_tensors(f, prefix, &t, e));
   *c = t;

@@ -61,10 +61,6 @@ void meta_free(StMeta *meta, int n);
 /* Adds the G.* keys. */
 Status gen_config_write(StWriter *w, const GenConfig *c, Error *e);
 
-/* From metadata where present, else from the tensors under `prefix`; both are compared, and bounded
- * by what the file really holds. ST_FORMAT: no generator, or metadata that does not fit it. */
-Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c, Error *e);
-
 /* Adds every entry of p as tensor prefix+name. Data is referenced until st_commit. f16 as in
  * network_save. */
 Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, Error *e);

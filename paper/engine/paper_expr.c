@@ -289,8 +289,8 @@ Status expr_true(const PaperVars *v, const char *text, bool *out, Error *e) {
 
 /* ---- texts ---- */
 
-/* The end of the bracket that begins at p, or NULL; `at`: where the sign `stop` stands in it, at its
- * own depth. */
+/* The end of the bracket that begins at p, or NULL; `at`: where the sign `stop` stands in it, at
+ * its own depth. */
 static const char *bracket_end(const char *p, char open, char close, char stop, const char **at) {
   int depth = 0;
   if (at) *at = NULL;

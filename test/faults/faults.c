@@ -5,8 +5,8 @@
  *
  * Kinds and what fails: alloc (every host allocation and memory stream: ENOMEM), read (read, pread:
  * EIO), write (ENOSPC; all files are written through write(2)), short (write accepts one byte, then
- * ENOSPC), fsync (EIO), rename (EIO), mmap (ENOMEM), open (open, fopen, opendir: EMFILE),
- * mkdir (EACCES), thread (pthread_create: EAGAIN), truncate (EIO). Several kinds of call share one
+ * ENOSPC), fsync (EIO), rename (EIO), mmap (ENOMEM), open (open, fopen, opendir: EMFILE), mkdir
+ * (EACCES), thread (pthread_create: EAGAIN), truncate (EIO). Several kinds of call share one
  * counter, so that one sweep of K covers them. */
 #define _GNU_SOURCE
 #include <dirent.h>

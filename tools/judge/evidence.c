@@ -12,7 +12,7 @@
 
 enum { WORDS = 16384 };
 
-void evidence_free(Evidence *ev) {
+static void evidence_free(Evidence *ev) {
   dataset_free(&ev->d);
   if (ev->target.path)
     dataset_free(&ev->target);

@@ -130,9 +130,6 @@ typedef struct Evidence {
   EvNear near;
 } Evidence;
 
-/* Also of a zeroed one. */
-void evidence_free(Evidence *ev);
-
 /* ---- evidence_load.c ---- */
 /* Denoised images, w, distances, targets, table of lesions. */
 Status evidence_open(Evidence *ev, const char *dir, Error *e);
