@@ -1,6 +1,6 @@
-/* test_import_wrap.c: weights as training programs leave them: wrappers and dicts around a state dict,
- * archives without checksums, arguments beside the tensors, files dealt out by an index, number types
- * that are only known by name. */
+/* test_import_wrap.c: weights as training programs leave them: wrappers and dicts around a state
+ * dict, archives without checksums, arguments beside the tensors, files dealt out by an index,
+ * number types that are only known by name. */
 #include <stdio.h>
 #include <unistd.h>
 #include "io/formats/file.h"

@@ -298,7 +298,9 @@ Status st_open_any(StFile *f, const char *path, Error *e) {
   f->path = mem_strdup(path);
   if (!f->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   Status s = read_file(f, e);
-  if (s == ST_OK) s = st_verify(f, NULL, e);
+  if (s != ST_OK) goto done;
+  s = st_verify(f, NULL, e);
+done:
   if (s != ST_OK) st_close(f);
   return s;
 }

@@ -139,15 +139,19 @@ Status st_add_checksums(StWriter *w, Error *e) {
   char *text = NULL;
   if (!t) return err_set(e, ST_NOMEM, "out of memory for the checksums of a file");
   Status s = ST_OK;
-  for (int i = 0; i < w->n && s == ST_OK; i++) {
+  for (int i = 0; i < w->n; i++) {
     const Entry *x = &w->t[i];
-    if (x->fill)
+    if (x->fill) {
       s = err_set(e, ST_INTERNAL, "tensor \"%s\": no checksum of what is not there yet", x->name);
+      goto done;
+    }
     t[i] = (StTensor){
         .name = x->name, .dtype = x->dtype, .shape = x->shape, .data = x->data, .bytes = x->bytes};
   }
-  if (s == ST_OK) s = st_checksum_text(w->meta, w->nmeta, t, w->n, &text, e);
-  if (s == ST_OK) s = add_meta(w, "checksums", text, e);
+  s = st_checksum_text(w->meta, w->nmeta, t, w->n, &text, e);
+  if (s != ST_OK) goto done;
+  s = add_meta(w, "checksums", text, e);
+done:
   mem_free(text);
   mem_free(t);
   return s;

@@ -42,7 +42,9 @@ static Status look_new(LookPlan *l, const Generator *G, const GenConfig *c, VggC
   l->look = look_of(l->g, img, pick);
   l->size = shape_numel(graph_shape(l->g, l->look)) / n;
   Status s = graph_status(l->g, e);
-  if (s == ST_OK) s = plan_new(l->g, 1, &l->look, NULL, &l->plan, e);
+  if (s != ST_OK) goto done;
+  s = plan_new(l->g, 1, &l->look, NULL, &l->plan, e);
+done:
   if (s != ST_OK) look_free(l);
   return s;
 }
@@ -76,8 +78,11 @@ Status start_bank_new(const Generator *G, const real *cond, int n, VggChannels p
   b.look = mem_alloc((size_t)n * (size_t)l.size * sizeof *b.look);
   Status s =
       b.w && b.look ? ST_OK : err_set(e, ST_NOMEM, "starts: out of memory for a bank of %d", n);
-  if (s == ST_OK) s = project_w_samples(G, cond, n, BANK_SEED, b.w, e);
-  if (s == ST_OK) s = look_run(&l, n, b.w, b.look, e);
+  if (s != ST_OK) goto done;
+  s = project_w_samples(G, cond, n, BANK_SEED, b.w, e);
+  if (s != ST_OK) goto done;
+  s = look_run(&l, n, b.w, b.look, e);
+done:
   look_free(&l);
   if (s == ST_OK)
     *out = b;
@@ -119,17 +124,21 @@ Status start_nearest(const StartBank *b, const GenConfig *c, int64_t n, const re
   double *best = mem_alloc((size_t)k * sizeof *best);
   int64_t *row = mem_alloc((size_t)k * sizeof *row);
   Status s = look && best && row ? ST_OK : err_set(e, ST_NOMEM, "starts: out of memory");
-  if (s == ST_OK && (l.size != b->look_size || c->w_dim != b->w_dim))
+  if (s != ST_OK) goto done;
+  if (l.size != b->look_size || c->w_dim != b->w_dim) {
     s = err_set(e, ST_INVALID,
-                "starts: the bank has looks of %d values and w of %d; expected %lld "
-                "and %d",
+                "starts: the bank has looks of %d values and w of %d; expected %lld and %d",
                 b->look_size, b->w_dim, (long long)l.size, c->w_dim);
-  if (s == ST_OK) s = look_run(&l, n, targets, look, e);
-  for (int64_t i = 0; i < n && s == ST_OK; i++) {
+    goto done;
+  }
+  s = look_run(&l, n, targets, look, e);
+  if (s != ST_OK) goto done;
+  for (int64_t i = 0; i < n; i++) {
     find_nearest(b, look + i * l.size, k, best, row);
     for (int q = 0; q < k; q++)
       memcpy(w + (i * k + q) * b->w_dim, b->w + row[q] * b->w_dim, (size_t)b->w_dim * sizeof *w);
   }
+done:
   mem_free(look);
   mem_free(best);
   mem_free(row);

@@ -19,6 +19,8 @@ typedef struct StartBank {
  * ST_NOMEM, ST_INVALID. */
 Status start_bank_new(const Generator *G, const real *cond, int n, VggChannels pick, StartBank *out,
                       Error *e);
+
+/* Also of an empty one. */
 void start_bank_free(StartBank *b);
 
 /* For each target [n,C,R,R] the k w of the bank whose looks are closest (mean square), nearest

@@ -58,10 +58,10 @@ typedef struct ClassifierTrain {
 /* Paper: 25 epochs, Adam 1e-3; ours: batch 32, betas 0.9, 0.999. */
 ClassifierTrain classifier_train_defaults(void);
 
-/* Starts from random values (He et al. 2015; biases 0) of the seed. The order is shuffled each epoch; the last n mod
- * batch slices of an epoch are left out (others each time). Same seed, same bits, for any number of
- * threads. ST_INVALID: fewer than 2 slices, a class without any, label out of range; ST_NUMERIC:
- * NaN in an image or in the loss. */
+/* Starts from random values (He et al. 2015; biases 0) of the seed. The order is shuffled each
+ * epoch; the last n mod batch slices of an epoch are left out (others each time). Same seed, same
+ * bits, for any number of threads. ST_INVALID: fewer than 2 slices, a class without any, label out
+ * of range; ST_NUMERIC: NaN in an image or in the loss. */
 Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d, Error *e);
 
 /* prob [n,classes]: softmax of the logits, in double. A slice's value does not depend on the

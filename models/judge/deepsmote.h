@@ -66,8 +66,9 @@ typedef struct DeepSmoteTrain {
 /* 50 epochs, batch 32, Adam 1e-3, weight 1; published: 200, 100, 2e-4, 1. */
 DeepSmoteTrain deepsmote_train_defaults(void);
 
-/* Starts from random values (He et al. 2015; biases 0). d->labels >= 0. Same seed, same bits, for any number of threads. ST_INVALID: options, size or
- * labels out of range; ST_NUMERIC: NaN in an image or in the loss; ST_INTERRUPTED: tick said so. */
+/* Starts from random values (He et al. 2015; biases 0). d->labels >= 0. Same seed, same bits, for
+ * any number of threads. ST_INVALID: options, size or labels out of range; ST_NUMERIC: NaN in an
+ * image or in the loss; ST_INTERRUPTED: tick said so. */
 Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, Error *e);
 
 /* n images [n,C,s,s] in network units to codes z [n,latent], and codes to images. */

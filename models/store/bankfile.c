@@ -21,13 +21,17 @@ static void bank_key(const Generator *G, const real *cond, VggChannels pick, cha
   sha256_end(&s, hex);
 }
 
+static Status bank_add(StWriter *w, const StartBank *b, const char *key, Error *e) {
+  TRY(st_add_meta(w, "format", "prlx-starts-1", e));
+  TRY(st_add_meta(w, "network", key, e));
+  TRY(st_add(w, "w", DT_F32, SHAPE2(b->n, b->w_dim), b->w, e));
+  return st_add(w, "look", DT_F32, SHAPE2(b->n, b->look_size), b->look, e);
+}
+
 static Status bank_write(const char *path, const StartBank *b, const char *key, Error *e) {
   StWriter *w = NULL;
   TRY(st_writer_new(&w, e));
-  Status s = st_add_meta(w, "format", "prlx-starts-1", e);
-  if (s == ST_OK) s = st_add_meta(w, "network", key, e);
-  if (s == ST_OK) s = st_add(w, "w", DT_F32, SHAPE2(b->n, b->w_dim), b->w, e);
-  if (s == ST_OK) s = st_add(w, "look", DT_F32, SHAPE2(b->n, b->look_size), b->look, e);
+  const Status s = bank_add(w, b, key, e);
   if (s == ST_OK) return st_commit(w, path, e);
   st_writer_free(w);
   return s;
@@ -54,33 +58,38 @@ static Status bank_check(const StFile *f, const char *path, const char *key, int
   return ST_OK;
 }
 
+/* What it has read so far is in b, for start_bank_free. */
 static Status bank_read(const StFile *f, StartBank *b, Error *e) {
   const Shape w = st_find(f, "w")->shape, look = st_find(f, "look")->shape;
   *b = (StartBank){.n = w.dim[0], .w_dim = (int)w.dim[1], .look_size = (int)look.dim[1]};
   b->w = mem_alloc((size_t)shape_numel(w) * sizeof *b->w);
   b->look = mem_alloc((size_t)shape_numel(look) * sizeof *b->look);
-  Status s = b->w && b->look ? ST_OK : err_set(e, ST_NOMEM, "starts: out of memory for the bank");
-  if (s == ST_OK) s = st_read(f, "w", w, b->w, e);
-  if (s == ST_OK) s = st_read(f, "look", look, b->look, e);
-  if (s != ST_OK) start_bank_free(b);
+  if (!b->w || !b->look) return err_set(e, ST_NOMEM, "starts: out of memory for the bank");
+  TRY(st_read(f, "w", w, b->w, e));
+  return st_read(f, "look", look, b->look, e);
+}
+
+static Status bank_load(const char *path, const char *key, int n, StartBank *b, Error *e) {
+  StFile f;
+  TRY(st_open(&f, path, e));
+  Status s = bank_check(&f, path, key, n, e);
+  if (s != ST_OK) goto done;
+  s = bank_read(&f, b, e);
+done:
+  st_close(&f);
   return s;
 }
 
 Status start_bank_open(const char *path, const Generator *G, const real *cond, int n,
                        VggChannels pick, StartBank *out, Error *e) {
   char key[65];
-  StFile f;
   *out = (StartBank){0};
   bank_key(G, cond, pick, key);
-  if (path && file_exists(path)) {
-    TRY(st_open(&f, path, e));
-    Status s = bank_check(&f, path, key, n, e);
-    if (s == ST_OK) s = bank_read(&f, out, e);
-    st_close(&f);
-    return s;
-  }
-  TRY(start_bank_new(G, cond, n, pick, out, e));
-  const Status s = path ? bank_write(path, out, key, e) : ST_OK;
+  const bool there = path && file_exists(path);
+  Status s = there ? bank_load(path, key, n, out, e) : start_bank_new(G, cond, n, pick, out, e);
+  if (s != ST_OK) goto done;
+  if (path && !there) s = bank_write(path, out, key, e);
+done:
   if (s != ST_OK) start_bank_free(out);
   return s;
 }

@@ -84,7 +84,8 @@ Status import_list(Import *im, const char *name, DType dtype, Shape shape, const
                    Error *e);
 
 /* An index of several .safetensors files (import_shards.c): whether the bytes could be one; its
- * tensors become im->tensor. ST_FORMAT: damaged, a file that is not beside it or lacks its tensor. */
+ * tensors become im->tensor. ST_FORMAT: damaged, a file that is not beside it or lacks its
+ * tensor. */
 bool import_is_index(const uint8_t *p, size_t n);
 Status import_read_index(Import *im, Error *e);
 

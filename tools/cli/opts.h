@@ -103,10 +103,11 @@ bool opts_set(OptSpec *s, const char *name, const char *text);
  * tools/cli/device.h acts on them. */
 enum { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 
+typedef bool OptsDevice(char *buf, size_t n, int *missing);
+
 /* Who knows whether a device can be used (tool_device_text of tools/cli/device.h): asked when
  * --device cuda is given. Without, it is believed. main hands it over, so that options need no
  * devices. */
-typedef bool OptsDevice(char *buf, size_t n, int *missing);
 void opts_ask_device(OptsDevice *ask);
 
 /* The two; opts_given: was this option on the command line? opts_help: the help text, to

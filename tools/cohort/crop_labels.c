@@ -19,8 +19,8 @@ static double label_tolerance(const NiftiHeader *h) {
   return scaled ? fmax(0.01, fmin(1.01 * step, 0.25)) : 0.01;
 }
 
-/* The step of a map whose values were 8 bits once, scaled so that 255 was the largest label, and are
- * floats now: 7/255 for 0.988, 1.976, 7. 0: they were not. */
+/* The step of a map whose values were 8 bits once, scaled so that 255 was the largest label, and
+ * are floats now: 7/255 for 0.988, 1.976, 7. 0: they were not. */
 static double label_step(const Nifti *m) {
   float max = 0;
   for (int64_t i = 0; i < m->nvox; i++)
