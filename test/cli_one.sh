@@ -24,6 +24,17 @@ version=$("$P" --version | sed -n '1s/^prlx \([^ ]*\).*/\1/p')
 sh tools/make/amalgamation.sh "$B" "$version" "$T/am" >/dev/null 2>&1
 same "$T/again.c" "$T/am/prlx.c" "the same file each time"
 
+has "$B/one/prlx.c" 'Permission is hereby granted' "its licence is in it"
+# Clang knows no #pragma GCC target and rounds at other places; it must build and run all the same.
+if [ -n "$TEST_LONG" ] && command -v clang >/dev/null 2>&1; then
+  (cd "$B/one" && clang -O2 prlx.c shell.c -lm -lpthread -o "$T/clang-shell" 2>"$T/log")
+  ok $? "Clang: $(grep -m 1 error "$T/log")"
+  for isa in portable avx2 avx512; do
+    expect 0 'LPIPS 0\.' env PRLX_ISA=$isa "$T/clang-shell" denoise data/ambiguous_lesion.png \
+      "$T/clang.png" 2
+  done
+fi
+
 # ---- the same bits ----
 lesion=data/ambiguous_lesion.png
 for isa in portable avx2 avx512; do

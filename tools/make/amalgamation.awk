@@ -372,14 +372,18 @@ function header(path, i, list, n) {
   all[++nall] = path
 }
 
-function preamble() {
+function preamble(line) {
   printf "/* prlx.c: PRLx-GAN %s in one file, made by `make amalgamation` of the files\n", version
   print " * that are named in it; to change something, change those. The whole build:"
   print " *"
   print " *   cc -O3 prlx.c shell.c -lm -lpthread"
   print " *"
-  print " * Its interface is prlx.h; every other name is static. MIT licence (LICENSE, NOTICE), but"
-  print " * for third_party/stb_image_write.h, which is in the public domain. */"
+  print " * Its interface is prlx.h; every other name is static. stb_image_write, which is in it,"
+  print " * has its licence at its end; of all other code this is the licence:"
+  print " *"
+  while ((getline line < "LICENSE") > 0) print line == "" ? " *" : " * " line
+  close("LICENSE")
+  print " */"
   print "#ifndef PRLX_ONE_PASS"
   print "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif"
   print "#ifdef __clang__"

@@ -63,7 +63,7 @@ $(BUILD)/installed/prlx.pc: tools/make/prlx.pc.in prlx.h $(PREFIX_OF)
 INSTALL_DATA := $(wildcard data/*)
 INSTALL_DOCS := LICENSE NOTICE README.md $(wildcard CHANGELOG.md)
 INSTALL_EX   := $(wildcard docs/examples/*)
-INSTALL_PAPER = $(wildcard paper/*.tsv paper/*.json)
+INSTALL_PAPER = $(wildcard paper/*.tsv paper/*.txt)
 D             = $(DESTDIR)
 install: lib $(BUILD)/installed/prlx $(BUILD)/installed/prlx.pc man
 	@mkdir -p "$D$(BINDIR)" "$D$(LIBDIR)/pkgconfig" "$D$(INCLUDEDIR)" "$D$(DATADIR)/data" \
@@ -94,7 +94,7 @@ $(BUILD)/man/prlx.1: $(BUILD)/prlx tools/make/man.awk tools/make/man.sh prlx.h
 # ---- one file for everybody ----
 ONE = $(BUILD)/prlx-amalgamation
 amalgamation: $(ONE)/prlx.c
-$(ONE)/prlx.c: $(LIBOBJ) prlx.h docs/examples/shell.c tools/make/amalgamation.sh \
+$(ONE)/prlx.c: $(LIBOBJ) prlx.h LICENSE docs/examples/shell.c tools/make/amalgamation.sh \
                tools/make/amalgamation.awk
 	@sh tools/make/amalgamation.sh $(BUILD) $(VERSION) $(@D)
 	@echo "$(@D): $$(wc -l <$@) lines; cc -O3 prlx.c shell.c -lm -lpthread"
