@@ -56,5 +56,8 @@ for s in rooms headers maps style_self; do
 done
 run "tutorial: adding an operation" sh test/tutorial.sh
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
+if [ "$mode" = long ]; then
+  for s in test/peer_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
+fi
 echo "$P passed, $F failed"
 [ "$F" -eq 0 ]
