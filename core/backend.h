@@ -103,8 +103,7 @@ struct Backend {
   /* Per-step times in ns of one run, measured with events (plan_profile). */
   Status (*profile)(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e);
   /* Training: flat ranges of floats. Same formulas, same rounding order as core/optim.c; adam
-   * counts `t` on the host. */
-  /* advances *r like rng_fill_normal */
+   * counts `t` on the host, fill_normal advances *r as rng_fill_normal does. */
   Status (*fill_normal)(Backend *b, Rng *r, float *dst, int64_t n, Error *e);
   Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
                  const AdamCoef *coef, Error *e);

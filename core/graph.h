@@ -54,7 +54,7 @@ typedef struct Node {
   const char *name;    /* leaves and named values */
 } Node;
 
-/* leaf whose content is fixed for the life of a plan (plan_refresh says otherwise) */
+/* A leaf whose content is fixed for the life of a plan (plan_refresh says otherwise). */
 enum { NODE_FROZEN = 1 };
 
 typedef struct Graph Graph;

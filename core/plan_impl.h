@@ -121,8 +121,8 @@ Status plan_add_copy(Plan *p, Val v, real *to, Error *e);
  * plan_bind frees what it replaces */
 Status plan_io(Plan *p, Error *e);
 
-/* plan_device.c */
-/* after the steps are known: loops into stores of convolutions, storage types, scratch */
+/* plan_device.c: the plan on a backend with programs. device_lower, after the steps are known:
+ * loops into stores of convolutions, storage types, scratch. */
 Status device_lower(Plan *p, bool fuse, Error *e);
 Status device_prepare(Plan *p, Error *e);
 Status device_run(Plan *p, Error *e);

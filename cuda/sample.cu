@@ -242,7 +242,8 @@ const CudaRow cuda_grid_sample_dgrid = {"grid_sample_dgrid", launch_grid_sample_
 
 /* ---- resize: [N,C,H,W] -> [N,C,h,w]. Source coordinate max((o + 1/2) in/out - 1/2, 0) as a
  * fraction of integers: exact at any size ---- */
-/* between i0 and min(i0 + 1, in - 1) */
+
+/* Between i0 and min(i0 + 1, in - 1). */
 typedef struct Lerp {
   int i0;
   float w1;

@@ -7,7 +7,7 @@
 #ifndef PRLX_NIFTI_H
 #define PRLX_NIFTI_H
 #include "core/base.h"
-/* where `affine` came from; NO_FORM: voxel sizes only */
+/* Where `affine` came from; NO_FORM: voxel sizes only. */
 typedef enum { NIFTI_NO_FORM = 0, NIFTI_QFORM = 1, NIFTI_SFORM = 2 } NiftiForm;
 typedef struct NiftiHeader {
   int version; /* 1 or 2 */

@@ -12,7 +12,7 @@
 #include "core/rng.h"
 #include "models/gan/projector.h"
 
-/* part of the flat variables; n = elements per lesion */
+/* Part of the flat variables; n = elements per lesion. */
 typedef struct Segment {
   int64_t at;
   int64_t n;

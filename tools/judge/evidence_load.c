@@ -370,9 +370,8 @@ done:
   return s;
 }
 
-/* Folders of projections before targets.safetensors: the slices of the cohort, through the window
- * noted with each image. */
-/* Image i as its lesion in the cohort has it, in the channels ch. */
+/* Image i as its lesion in the cohort has it, in the channels ch: for folders of projections
+ * older than targets.safetensors, through the window noted with the image. */
 static Status target_from_cohort(Evidence *ev, const Cohort *c, int64_t i, const Channel *ch,
                                  int nch, Error *e) {
   const Dataset *d = &ev->d;

@@ -54,7 +54,6 @@ static int64_t label_of(const Dataset *d, int64_t i) {
   return d->labels ? d->labels[i] : d->src ? d->src->label[d->src->lesion[i]] : -1;
 }
 
-/* The slices of the class, and how many lesions they belong to. */
 /* Slices of the class: their numbers into j->pool, their lesions into j->lesion. */
 static Status pool_slices(Job *j, bool *seen, Error *e) {
   const Dataset *d = &j->d;
