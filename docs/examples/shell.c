@@ -7,10 +7,10 @@
  *
  * The bundled network and VGG16 are looked for in $PRLX_DATA and in ./data; PRLX_NETWORK names
  * another network. */
-#include "prlx.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "prlx.h"
 
 static bool show(void *context, const prlx_project_progress *p) {
   (void)context;

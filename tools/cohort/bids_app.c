@@ -158,18 +158,26 @@ static Status app_check_labels(const BidsTree *t, const LabelList *l, const char
   return ST_OK;
 }
 
+static Status app_tree(CropJob *j, const Args *a, const BidsTree *t, const char *input,
+                       const char *output, const LabelList *labels, Error *e) {
+  if (!t->subjects && !labels->n)
+    return err_set(e, ST_INVALID, "%s: no folders sub-...; expected a BIDS dataset", input);
+  TRY(app_check_labels(t, labels, input, e));
+  TRY(app_check(a, t, input, e));
+  if (a->dry_run) return app_maps(j, a, t, e);
+  TRY(crop_job_begin(j, output, a->readers, e));
+  TRY(app_maps(j, a, t, e));
+  return crop_job_end(j, "prlx bids", e);
+}
+
 static Status app_run(CropJob *j, const Args *a, const char *input, const char *output,
                       const LabelList *labels, const LabelList *sessions, Error *e) {
   BidsTree t = {0};
   Status s = bids_tree_open(&t, input, labels->item, labels->n, sessions->item, sessions->n,
                             file_exists(output) ? output : NULL, e);
-  if (s == ST_OK && !t.subjects && !labels->n)
-    s = err_set(e, ST_INVALID, "%s: no folders sub-...; expected a BIDS dataset", input);
-  if (s == ST_OK) s = app_check_labels(&t, labels, input, e);
-  if (s == ST_OK) s = app_check(a, &t, input, e);
-  if (s == ST_OK && !a->dry_run) s = crop_job_begin(j, output, a->readers, e);
-  if (s == ST_OK) s = app_maps(j, a, &t, e);
-  if (s == ST_OK && !a->dry_run) s = crop_job_end(j, "prlx bids", e);
+  if (s != ST_OK) goto done;
+  s = app_tree(j, a, &t, input, output, labels, e);
+done:
   bids_tree_free(&t);
   return s;
 }
@@ -181,9 +189,13 @@ static int app_start(CropJob *j, const Args *a, const OptSpec *spec) {
   LabelList *l = mem_alloc(2 * sizeof *l);
   Error e = {0};
   Status s = l ? ST_OK : err_set(&e, ST_NOMEM, "out of memory");
-  if (s == ST_OK) s = labels_read(&l[0], labels, spec->nargs - 3, spec->args + 3, &e);
-  if (s == ST_OK) s = labels_read(&l[1], sessions, 0, NULL, &e);
-  if (s == ST_OK) s = app_run(j, a, spec->args[0], spec->args[1], &l[0], &l[1], &e);
+  if (s != ST_OK) goto done;
+  s = labels_read(&l[0], labels, spec->nargs - 3, spec->args + 3, &e);
+  if (s != ST_OK) goto done;
+  s = labels_read(&l[1], sessions, 0, NULL, &e);
+  if (s != ST_OK) goto done;
+  s = app_run(j, a, spec->args[0], spec->args[1], &l[0], &l[1], &e);
+done:
   crop_job_free(j, s != ST_OK);
   for (int i = 0; l && i < 2; i++) mem_free(l[i].text);
   mem_free(l);

@@ -311,7 +311,8 @@ Status crop_job_volume(CropJob *j, const char *const path[CH_COUNT], const char 
     char lesion[32];
     snprintf(lesion, sizeof lesion, "%02d", b.lesion[i].id);
     s = crop_job_lesion(j, &b, &b.lesion[i], who, lesion, "", e);
-    if (s == ST_OK) s = crop_add_readers(j, who, lesion, b.lesion[i].id, e);
+    if (s != ST_OK) break;
+    s = crop_add_readers(j, who, lesion, b.lesion[i].id, e);
   }
   brain_free(&b);
   return s;

@@ -220,9 +220,12 @@ static Status write_case(ExportJob *j, const ExportCase *x, Error *e) {
   for (int64_t i = 0; i < n; i++)
     v.vol[CH_CHI][i] = (float)(v.vol[CH_CHI][i] * v.scale[CH_CHI] * 1e-3);
   Status s = ST_OK;
-  for (int k = 0; k < j->nch && s == ST_OK; k++)
+  for (int k = 0; k < j->nch; k++) {
     s = write_case_volume(j, x, k, v.vol[j->ch[k]], &v.grid, NIFTI_FLOAT32, e);
-  if (s == ST_OK) s = write_label(j, x, &v, e);
+    if (s != ST_OK) goto done;
+  }
+  s = write_label(j, x, &v, e);
+done:
   lesion_free(&v);
   return s;
 }
@@ -319,8 +322,13 @@ static Status export_run(ExportJob *j, const Args *a, int n, char **arg, Error *
   Cohort *c = mem_alloc((size_t)n * sizeof *c);
   int open = 0;
   Status s = c ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  for (; open < n && s == ST_OK; open += s == ST_OK) s = cohort_open(&c[open], arg[open], e);
-  if (s == ST_OK) s = export_tables(j, a, c, n, e);
+  if (s != ST_OK) goto done;
+  for (; open < n; open++) {
+    s = cohort_open(&c[open], arg[open], e);
+    if (s != ST_OK) goto done;
+  }
+  s = export_tables(j, a, c, n, e);
+done:
   export_forget(j, s != ST_OK);
   for (int i = 0; i < open; i++) cohort_free(&c[i]);
   mem_free(c);

@@ -231,8 +231,10 @@ Status info_nifti(const char *path, bool json, bool brief, Error *e) {
   Status s = ST_OK;
   if (!brief) {
     s = nifti_read(path, &v, e);
-    if (s == ST_OK) values = values_of(&v);
-    if (s == ST_OK) h = v.head;
+    if (s == ST_OK) {
+      values = values_of(&v);
+      h = v.head;
+    }
     nifti_free(&v);
   }
   /* a complex volume, which cannot be read, still has a header worth showing */

@@ -141,7 +141,8 @@ Status pack_make_items(Pack *p, const Cohort *table, int ntables, Error *e) {
                                  .cls = table[t].lesion[i].cls,
                                  .extra = pack_made(&table[t], table[t].lesion[i].row)};
   s = pack_number_patients(p, sorted, e);
-  if (s == ST_OK) s = pack_check_lesions(p, sorted, e);
+  if (s != ST_OK) goto done;
+  s = pack_check_lesions(p, sorted, e);
 done:
   mem_free(sorted);
   return s == ST_OK && !p->allow_leak ? pack_check_files(p, e) : s;

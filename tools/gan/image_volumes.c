@@ -155,14 +155,16 @@ static Status write_made(const Dataset *d, const ImageMeaning *m, const float *i
   Status s = ST_OK;
   for (int k = 0; k < COUNT_OF(col); k++) tsv_cell(&w, "%s", col[k]);
   tsv_row_end(&w);
-  for (int64_t i = 0; i < n && s == ST_OK; i++, *files += d->channels) {
+  for (int64_t i = 0; i < n; i++, *files += d->channels) {
     char subject[80], path[CH_COUNT][PATCH_NAME + 8] = {{0}};
     snprintf(subject, sizeof subject, "sub-%.63s", d->names[i]);
     s = write_images(d, m, images, i, 1, g, subject, "", "01", folder, kind, path, e);
-    if (s == ST_OK) image_row(&w, subject, path, d->labels ? d->labels[i] : -1, kind);
+    if (s != ST_OK) goto done;
+    image_row(&w, subject, path, d->labels ? d->labels[i] : -1, kind);
   }
-  if (s == ST_OK) s = synthetic_describe(folder, kind, meaning_kinds(m), e);
+  s = synthetic_describe(folder, kind, meaning_kinds(m), e);
   if (s == ST_OK) return tsv_commit(&w, table, e);
+done:
   mem_free(w.buf);
   return s;
 }

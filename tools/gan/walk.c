@@ -211,20 +211,24 @@ static Status walk_sheet(Walk *k, const char *dir, const char *mode, Error *e) {
   return sheet_draw(&s, path, e);
 }
 
+static Status walk_add(StWriter *w, const Walk *k, const Args *a, Error *e) {
+  const int d = k->net.G.cfg.w_dim;
+  TRY(st_add_meta(w, "format", "prlx-latents-1", e));
+  TRY(st_add_meta(w, "network", a->network, e));
+  TRY(st_add_metaf(w, e, "w_std", "%.9g", k->pca.w_std));
+  TRY(st_add(w, "ws", DT_F32, SHAPE3(k->n, k->net.G.num_ws, d), k->ws, e));
+  TRY(st_add(w, "w_avg", DT_F32, SHAPE1(d), k->pca.mean, e));
+  TRY(st_add(w, "names", DT_U8, SHAPE2(k->n, 64), k->name, e));
+  TRY(st_add(w, "directions", DT_F32, SHAPE2(k->pca.count, d), k->pca.dir, e));
+  return st_add(w, "directions.sd", DT_F64, SHAPE1(k->pca.count), k->pca.sd, e);
+}
+
 /* Every point of the walk, and the directions: to start a projection from, to go on with. */
 static Status walk_latents(const Walk *k, const Args *a, const char *dir, Error *e) {
-  const int d = k->net.G.cfg.w_dim;
   char path[4300];
   StWriter *w = NULL;
   TRY(st_writer_new(&w, e));
-  Status s = st_add_meta(w, "format", "prlx-latents-1", e);
-  if (s == ST_OK) s = st_add_meta(w, "network", a->network, e);
-  if (s == ST_OK) s = st_add_metaf(w, e, "w_std", "%.9g", k->pca.w_std);
-  if (s == ST_OK) s = st_add(w, "ws", DT_F32, SHAPE3(k->n, k->net.G.num_ws, d), k->ws, e);
-  if (s == ST_OK) s = st_add(w, "w_avg", DT_F32, SHAPE1(d), k->pca.mean, e);
-  if (s == ST_OK) s = st_add(w, "names", DT_U8, SHAPE2(k->n, 64), k->name, e);
-  if (s == ST_OK) s = st_add(w, "directions", DT_F32, SHAPE2(k->pca.count, d), k->pca.dir, e);
-  if (s == ST_OK) s = st_add(w, "directions.sd", DT_F64, SHAPE1(k->pca.count), k->pca.sd, e);
+  const Status s = walk_add(w, k, a, e);
   if (s != ST_OK) {
     st_writer_free(w);
     return s;
@@ -242,9 +246,11 @@ static Status walk_dataset(const Walk *k, const char *dir, Error *e) {
                .w = c->img_resolution,
                .images = k->img,
                .names = k->name};
-  Status s = meta_of_images(k->net.meta, k->net.nmeta, &d.meta, &d.nmeta, e);
   snprintf(path, sizeof path, "%.4200s/dataset.safetensors", dir);
-  if (s == ST_OK) s = dataset_save(&d, path, false, e);
+  Status s = meta_of_images(k->net.meta, k->net.nmeta, &d.meta, &d.nmeta, e);
+  if (s != ST_OK) goto done;
+  s = dataset_save(&d, path, false, e);
+done:
   d.images = NULL;
   d.names = NULL;
   dataset_free(&d);

@@ -69,7 +69,9 @@ static Status dump_svg_file(const Plan *p, DumpKind kind, const char *path, Erro
   Status s = plan_dump_svg(p, kind, f, e);
   const bool bad = ferror(f) != 0;
   if ((fclose(f) != 0 || bad) && s == ST_OK) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-  if (s == ST_OK) s = file_write_atomic(path, text, n, e);
+  if (s != ST_OK) goto done;
+  s = file_write_atomic(path, text, n, e);
+done:
   free(text);
   return s;
 }
