@@ -267,6 +267,23 @@ static void test_csv(void) {
   unlink(in_dir("t.csv"));
 }
 
+/* Numbers in cells: what is none is refused with its place, never read as 0. */
+static void test_number(void) {
+  static const char text[] = "name\tx\na\t1.5e-3\nb\tn/a\nc\t\nd\t0.5x\ne\tabc\nf\tinf\n";
+  Tsv t;
+  Error e;
+  double v = 0;
+  CHECK(tsv_parse((const uint8_t *)text, sizeof text - 1, "t.tsv", &t, &e) == ST_OK, "%s", e.msg);
+  CHECK(tsv_number(&t, 0, 1, &v, &e) == ST_OK && fabs(v - 1.5e-3) < 1e-12, "%g", v);
+  for (int i = 1; i < 3; i++) CHECK(tsv_number(&t, i, 1, &v, &e) == ST_OK && isnan(v), "row %d", i);
+  for (int i = 3; i < 6; i++)
+    CHECK(tsv_number(&t, i, 1, &v, &e) == ST_FORMAT && strstr(e.msg, "t.tsv: row ") &&
+              strstr(e.msg, "column x"),
+          "row %d: %s", i, e.msg);
+  CHECK(tsv_number(&t, 0, -1, &v, &e) == ST_OK && isnan(v), "no column: %g", v);
+  tsv_free(&t);
+}
+
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_tsv_%ld", (long)getpid());
   Error e0;
@@ -278,6 +295,7 @@ int main(void) {
   test_mutations();
   test_write();
   test_csv();
+  test_number();
   test_cohort();
   test_kappa();
   int k = 0, wrong = 0;

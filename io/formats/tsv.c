@@ -1,7 +1,9 @@
 /* tsv.c: tab-separated tables, read and written. Cells point into one copy of the text. */
 #include "io/formats/tsv.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "io/formats/file.h"
@@ -136,6 +138,19 @@ const char *tsv_get(const Tsv *t, int row, int col) {
   return row < 0 || row >= t->nrow || col < 0 || col >= t->ncol
              ? ""
              : t->cell[(size_t)row * (size_t)t->ncol + (size_t)col];
+}
+
+Status tsv_number(const Tsv *t, int row, int col, double *out, Error *e) {
+  const char *cell = tsv_get(t, row, col);
+  char *end;
+  *out = NAN;
+  if (tsv_missing(cell)) return ST_OK;
+  const double v = strtod(cell, &end);
+  if (*end || end == cell || !isfinite(v))
+    return err_set(e, ST_FORMAT, "%s: row %d, column %s: '%.40s'; expected a number or n/a",
+                   t->path, row + 2, t->col[col], cell);
+  *out = v;
+  return ST_OK;
 }
 
 bool tsv_missing(const char *c) {

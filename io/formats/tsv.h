@@ -32,6 +32,10 @@ const char *tsv_get(const Tsv *t, int row, int col);
 /* Whether a cell says that there is nothing: "", "n/a", "NA", "nan". */
 bool tsv_missing(const char *cell);
 
+/* The number in a cell; NaN where nothing stands (tsv_missing). ST_FORMAT with file, row and column
+ * when something else than a number stands there, infinity among it. */
+Status tsv_number(const Tsv *t, int row, int col, double *out, Error *e);
+
 /* Start with {0}. Out of memory is remembered and told by tsv_commit. */
 typedef struct TsvWriter {
   char *buf; /* the text so far: len bytes of cap */

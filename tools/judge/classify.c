@@ -377,7 +377,13 @@ static Status classify_compare(const Job *j, const Judged *q, Error *e) {
                   path, x->name, x->subject);
       goto done;
     }
-    other[i] = atof(tsv_get(&t, r, cp));
+    s = tsv_number(&t, r, cp, &other[i], e);
+    if (s != ST_OK) goto done;
+    if (!(other[i] >= 0 && other[i] <= 1)) {
+      s = err_set(e, ST_FORMAT, "%s: row %d: probability %.40s; expected 0 to 1", path, r + 2,
+                  tsv_get(&t, r, cp));
+      goto done;
+    }
   }
   int64_t a, b;
   double p = eval_mcnemar(q->n, q->truth, q->mean, other, j->a.threshold, &a, &b);

@@ -120,8 +120,10 @@ static Status read_table(Evidence *ev, const char *dir, Error *e) {
                   path, i + 2, tsv_get(&t, i, name), i, ev->d.names[i]);
       goto done;
     }
-    ev->v[i][EV_LPIPS] = atof(tsv_get(&t, i, lpips));
-    ev->v[i][EV_MSE] = atof(tsv_get(&t, i, mse));
+    s = tsv_number(&t, i, lpips, &ev->v[i][EV_LPIPS], e);
+    if (s != ST_OK) goto done;
+    s = tsv_number(&t, i, mse, &ev->v[i][EV_MSE], e);
+    if (s != ST_OK) goto done;
     if (!isfinite(ev->v[i][EV_LPIPS]) || !isfinite(ev->v[i][EV_MSE])) {
       s = err_set(e, ST_NUMERIC,
                   "%s: row %d: lpips or mse is not a finite number; project this lesion again",
@@ -291,9 +293,9 @@ Status evidence_open_images(Evidence *ev, const char *path, int limit, Error *e)
 }
 
 /* ---- truth ---- */
-static double truth_number(const Cohort *c, const Lesion *l, const char *column) {
-  const char *cell = tsv_get(&c->table, l->row, tsv_column(&c->table, column));
-  return tsv_missing(cell) ? NAN : atof(cell);
+static Status truth_number(const Cohort *c, const Lesion *l, const char *column, double *out,
+                           Error *e) {
+  return tsv_number(&c->table, l->row, tsv_column(&c->table, column), out, e);
 }
 
 /* Depth and map of one slice: numbers before and after in ppb. */
@@ -332,12 +334,13 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
     return err_set(e, ST_INVALID, "%s: no lesion %s of %s; expected the cohort that was projected",
                    c->table.path, row->name, row->subject);
   const Lesion *l = &c->lesion[i];
-  const double truth = truth_number(c, l, "truth_rim");
+  double truth;
+  TRY(truth_number(c, l, "truth_rim", &truth, e));
   row->cls = l->cls == CLASS_UNREAD ? -1 : (int)l->cls;
   evidence_later_visits(ev, c, l, row);
   row->truth = isnan(truth) ? -1 : truth > 0.5;
-  row->conspicuity = truth_number(c, l, "truth_conspicuity");
-  row->rim_ppb = truth_number(c, l, "truth_rim_ppb");
+  TRY(truth_number(c, l, "truth_conspicuity", &row->conspicuity, e));
+  TRY(truth_number(c, l, "truth_rim_ppb", &row->rim_ppb, e));
   ev->has_truth |= row->truth >= 0;
   LesionVolumes v;
   char warning[LESION_WARNING];

@@ -257,11 +257,12 @@ static Status paired_differences(const SegScores *s, const RimSlices *d, const T
       return err_set(e, ST_INVALID,
                      "%s: no lesion %s of %s; a paired difference needs the same test lesions",
                      path, d->x.row[l].name, d->x.row[l].subject);
-    const char *cell = tsv_get(t, r, cv);
-    if (isnan(mine) || tsv_missing(cell)) continue;
-    diff[l] = mine - atof(cell);
+    double other;
+    TRY(tsv_number(t, r, cv, &other, e));
+    if (isnan(mine) || isnan(other)) continue;
+    diff[l] = mine - other;
     *here += mine;
-    *there += atof(cell);
+    *there += other;
     n++;
   }
   *here = n ? *here / (double)n : NAN;

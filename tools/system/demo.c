@@ -284,14 +284,14 @@ static int run_project(Demo *d) {
   snprintf(steps, sizeof steps, "%d", d->steps);
   demo_path(d, out, "project");
   return run_command(d, &d->seconds[0], tool_project, "project", "--network", d->network, "--steps",
-                     steps, "--out", out, d->lesion, NULL);
+                     steps, "--out", out, d->lesion, (char *)NULL);
 }
 
 static int run_generate(Demo *d) {
   char out[PATH_LEN];
   demo_path(d, out, "generate");
   return run_command(d, &d->seconds[1], tool_generate, "generate", "--network", d->network,
-                     "--seeds", "0-63", "--out", out, NULL);
+                     "--seeds", "0-63", "--out", out, (char *)NULL);
 }
 
 static int run_train(Demo *d) {
@@ -301,7 +301,7 @@ static int run_train(Demo *d) {
   snprintf(tick, sizeof tick, "%g", fmax(d->kimg / 8, 0.001));
   return run_command(d, &d->seconds[2], tool_train, "train", "--data", d->images, "--out", out,
                      "--config", "small", "--kimg", kimg, "--tick", tick, "--snap", "1000",
-                     "--no-layers", "--force", NULL);
+                     "--no-layers", "--force", (char *)NULL);
 }
 
 int tool_demo(int argc, char **argv) {
