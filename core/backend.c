@@ -42,10 +42,14 @@ static Status new_share(Backend *b, const void *host, size_t bytes, Error *e) {
     b->cap_share = cap;
   }
   void *dev;
-  Status st = b->alloc(b, bytes, &dev, e);
-  if (st == ST_OK && (st = b->upload(b, dev, host, bytes, e)) != ST_OK) b->release(b, dev);
-  if (st == ST_OK) b->share[b->nshare++] = (Share){h, dev, bytes, 1};
-  return st;
+  TRY(b->alloc(b, bytes, &dev, e));
+  const Status st = b->upload(b, dev, host, bytes, e);
+  if (st != ST_OK) {
+    b->release(b, dev);
+    return st;
+  }
+  b->share[b->nshare++] = (Share){h, dev, bytes, 1};
+  return ST_OK;
 }
 
 Status backend_share(Backend *b, const void *host, size_t bytes, Error *e) {
@@ -69,7 +73,7 @@ void *backend_device(const Backend *b, const void *host) {
 }
 
 /* The mirror of a whole range of bytes, or NULL with an error. */
-static void *mirror(Backend *b, const void *host, size_t bytes, Error *e) {
+static void *share_mirror(Backend *b, const void *host, size_t bytes, Error *e) {
   const Share *s = share_of(b, host);
   if (s && bytes <= (size_t)(s->host + s->bytes - (const char *)host))
     return backend_device(b, host);
@@ -78,12 +82,12 @@ static void *mirror(Backend *b, const void *host, size_t bytes, Error *e) {
 }
 
 Status backend_push(Backend *b, const void *host, size_t bytes, Error *e) {
-  void *d = bytes ? mirror(b, host, bytes, e) : NULL;
+  void *d = bytes ? share_mirror(b, host, bytes, e) : NULL;
   return bytes == 0 ? ST_OK : d ? b->upload(b, d, host, bytes, e) : ST_INTERNAL;
 }
 
 Status backend_pull(Backend *b, void *host, size_t bytes, Error *e) {
-  const void *d = bytes ? mirror(b, host, bytes, e) : NULL;
+  const void *d = bytes ? share_mirror(b, host, bytes, e) : NULL;
   return bytes == 0 ? ST_OK : d ? b->download(b, host, d, bytes, e) : ST_INTERNAL;
 }
 

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A collective call goes on to its end in every process, whatever happened in one: no early returns
+ * on what only this process knows. */
+
 /* Each process in turn tells how it fared. Only after a failure. */
 static Status first_failure(Comm *c, Status own, Error *e) {
   Error mine = {0}, one;
@@ -10,8 +13,7 @@ static Status first_failure(Comm *c, Status own, Error *e) {
   mine.code = own;
   for (int r = 0; r < c->size; r++) {
     one = mine;
-    Status st = c->broadcast(c, &one, sizeof one, r, e);
-    if (st != ST_OK) return st;
+    TRY(c->broadcast(c, &one, sizeof one, r, e));
     if (one.code == ST_OK) continue;
     c->agreed = true;
     return err_set(e, one.code, "process %d of %d: %.900s", r, c->size, one.msg);
@@ -22,8 +24,7 @@ static Status first_failure(Comm *c, Status own, Error *e) {
 Status comm_agree(Comm *c, Status own, int *flag, Error *e) {
   if (!comm_many(c)) return own;
   double x[2] = {own != ST_OK, flag && *flag};
-  Status st = c->sum_double(c, x, 2, e);
-  if (st != ST_OK) return st;
+  TRY(c->sum_double(c, x, 2, e));
   if (flag) *flag = x[1] > 0;
   return x[0] > 0 ? first_failure(c, own, e) : ST_OK;
 }

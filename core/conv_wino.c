@@ -129,7 +129,7 @@ enum {
   WINO_ALONE_WEIGHTS = 20000
 };
 
-static void layout(Wino *w, const ConvGeom *g, int side, int part, int nr) {
+static void wino_layout(Wino *w, const ConvGeom *g, int side, int part, int nr) {
   const bool fwd = g->kind == CONV_FWD;
   const WinoPart *q = &w->q;
   w->q = wino_part(g, side, part);
@@ -181,7 +181,7 @@ static WSlot make_slot(const Wino *w, Bump *mem) {
   return s;
 }
 
-static size_t memory(Wino *w, Bump *mem) {
+static size_t wino_memory(Wino *w, Bump *mem) {
   w->v = bump(mem, w->alone ? 0 : (size_t)(w->alpha2 * w->vf), sizeof(real));
   w->mm = bump(mem, w->alone ? 0 : (size_t)(w->mp * w->alpha2 * w->np * w->nr), sizeof(real));
   Bump slot = {NULL, 0};
@@ -196,7 +196,7 @@ size_t wino_prep_numel(const ConvGeom *g, int side) {
   size_t n = 0;
   for (int i = 0; i < wino_parts(g); i++) {
     Wino w = {0};
-    layout(&w, g, side, i, 8);
+    wino_layout(&w, g, side, i, 8);
     n += (size_t)(w.alpha2 * w.uf);
   }
   return n;
@@ -225,7 +225,7 @@ void wino_prep(const ConvGeom *g, int side, const real *weights, real *dst) {
   WPrep p = {.weights = weights, .dst = dst, .fwd = g->kind == CONV_FWD};
   p.w.wk = ISA_PICK(wino_kernels);
   for (int i = 0; i < wino_parts(g); i++) {
-    layout(&p.w, g, side, i, 8);
+    wino_layout(&p.w, g, side, i, 8);
     par_for(p.w.mp / GEMM_PANEL, prep_task, &p);
     p.dst += p.w.alpha2 * p.w.uf;
   }
@@ -373,8 +373,8 @@ size_t wino_scratch(const ConvGeom *g, int side, bool with_prep) {
     for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
       Wino w = {0};
       Bump mem = {NULL, 0};
-      layout(&w, g, side, i, nr);
-      const size_t bytes = w.tiles ? memory(&w, &mem) : 0;
+      wino_layout(&w, g, side, i, nr);
+      const size_t bytes = w.tiles ? wino_memory(&w, &mem) : 0;
       most = PRLX_MAX(most, bytes);
     }
   Bump mem = {NULL, most};
@@ -409,12 +409,12 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
     prep = own;
   }
   for (int i = 0; i < wino_parts(g); i++) {
-    layout(&w, g, side, i, w.k->nr);
+    wino_layout(&w, g, side, i, w.k->nr);
     w.u = prep;
     prep += w.alpha2 * w.uf;
     if (!w.tiles) continue;
     Bump part = mem;
-    memory(&w, &part);
+    wino_memory(&w, &part);
     run_part(&w);
   }
 }

@@ -56,7 +56,7 @@ typedef struct WDw {
   size_t slot_bytes;
 } WDw;
 
-static void layout(WDw *d, const ConvGeom *g, int side, int part, int nr) {
+static void wino_dw_layout(WDw *d, const ConvGeom *g, int side, int part, int nr) {
   const WinoPart *q = &d->q;
   d->q = wino_part(g, side, part);
   d->g = g;
@@ -94,7 +94,7 @@ static WDSlot make_slot(const WDw *d, Bump *mem) {
   return s;
 }
 
-static size_t memory(WDw *d, Bump *mem) {
+static size_t wino_dw_memory(WDw *d, Bump *mem) {
   d->v = bump(mem, (size_t)(d->alpha2 * d->vf), sizeof(real));
   d->e = bump(mem, (size_t)(d->alpha2 * d->ef), sizeof(real));
   d->sums = bump(mem, d->groups > 1 ? (size_t)(d->nc * d->nm) : 0, d->sum_bytes);
@@ -206,8 +206,8 @@ size_t wino_dw_scratch(const ConvGeom *g, int side) {
     for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
       WDw d = {0};
       Bump mem = {NULL, 0};
-      layout(&d, g, side, i, nr);
-      const size_t bytes = memory(&d, &mem);
+      wino_dw_layout(&d, g, side, i, nr);
+      const size_t bytes = wino_dw_memory(&d, &mem);
       most = PRLX_MAX(most, bytes);
     }
   return most;
@@ -224,8 +224,8 @@ void wino_dw_run(const ConvGeom *g, int side, const real *x, const real *dy, con
            .dw = dw};
   for (int i = 0; i < wino_parts(g); i++) {
     Bump mem = {scratch, 0};
-    layout(&d, g, side, i, d.k->nr);
-    memory(&d, &mem);
+    wino_dw_layout(&d, g, side, i, d.k->nr);
+    wino_dw_memory(&d, &mem);
     const int nslots = conv_slots(d.slot_bytes);
     for (d.s0 = 0; d.s0 < d.strips; d.s0 += d.ns) {
       d.ns = PRLX_MIN(d.per_group, d.strips - d.s0);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* The device computes in float; plan_new refuses a backend where real is double. */
-static float *f32(const real *x) { return (float *)(uintptr_t)x; }
+static float *flat_f32(const real *x) { return (float *)(uintptr_t)x; }
 
 real *flat_at(const Backend *b, real *host) { return b ? backend_device(b, host) : host; }
 real *flat_value(Backend *b, Plan *p, Val v) {
@@ -28,19 +28,19 @@ Status flat_upload(Backend *b, real *dst, const real *host, int64_t n, Error *e)
 }
 
 Status flat_add(Backend *b, real *acc, const real *x, int64_t n, Error *e) {
-  if (b) return b->accumulate(b, f32(acc), f32(x), n, e);
+  if (b) return b->accumulate(b, flat_f32(acc), flat_f32(x), n, e);
   grad_accumulate(acc, x, n);
   return ST_OK;
 }
 
 Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Error *e) {
-  if (b) return b->ema(b, f32(ema), f32(x), n, (float)beta, e);
+  if (b) return b->ema(b, flat_f32(ema), flat_f32(x), n, (float)beta, e);
   ema_update(ema, x, n, beta);
   return ST_OK;
 }
 
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e) {
-  if (b) return b->sanitize(b, f32(g), n, bad, e);
+  if (b) return b->sanitize(b, flat_f32(g), n, bad, e);
   for (int64_t i = 0; i < n; i++) *bad += !isfinite(g[i]);
   grad_sanitize(g, n);
   return ST_OK;
@@ -54,8 +54,8 @@ Status flat_adam(Backend *b, Adam *a, real *p, const real *g, real *ema, double 
   }
   a->t++;
   AdamCoef c = adam_coef(a);
-  c.ema = f32(ema);
+  c.ema = flat_f32(ema);
   c.ema_beta = (float)beta;
-  return b->adam(b, f32(p), f32(g), a->m ? backend_device(b, a->m) : NULL, backend_device(b, a->v),
-                 a->n, &c, e);
+  return b->adam(b, flat_f32(p), flat_f32(g), a->m ? backend_device(b, a->m) : NULL,
+                 backend_device(b, a->v), a->n, &c, e);
 }

@@ -9,7 +9,7 @@ typedef struct Strands {
   void *ctx;
 } Strands;
 
-static void strand(void *ctx, int64_t s, int worker) {
+static void gemm_strand(void *ctx, int64_t s, int worker) {
   const Strands *t = ctx;
   for (int64_t i = s; i < t->n; i += t->nslots) t->fn(t->ctx, i, (int)s);
 }
@@ -21,6 +21,6 @@ void par_tasks(int64_t n, int nslots, void (*fn)(void *ctx, int64_t task, int sl
     par_for(n, fn, ctx);
   } else {
     Strands t = {n, nslots, fn, ctx};
-    par_for(nslots < n ? nslots : n, strand, &t);
+    par_for(nslots < n ? nslots : n, gemm_strand, &t);
   }
 }

@@ -69,7 +69,7 @@ int64_t graph_dim(const Graph *g, Val v, int axis) {
   return v ? graph_node(g, v)->shape.dim[axis] : 0;
 }
 
-static void *keep(Graph *g, void *block) {
+static void *graph_keep(Graph *g, void *block) {
   if (!block) {
     graph_fail(g, ST_NOMEM, "out of memory while building a graph");
     return NULL;
@@ -89,22 +89,22 @@ static void *keep(Graph *g, void *block) {
 }
 
 void graph_name(Graph *g, Val v, const char *name) {
-  if (v) g->node[v].name = keep(g, mem_strdup(name));
+  if (v) g->node[v].name = graph_keep(g, mem_strdup(name));
 }
 
 /* ---- hash-consing ---- */
-static uint64_t mix64(uint64_t h, uint64_t x) {
+static uint64_t hash_mix64(uint64_t h, uint64_t x) {
   h ^= x;
   h *= 0x9E3779B97F4A7C15ull;
   return h ^ (h >> 29);
 }
 
 static uint64_t node_hash(const Node *n) {
-  uint64_t h = mix64(n->op, (uint64_t)(uintptr_t)n->data);
-  if (n->custom) h = mix64(h, (uint64_t)(uintptr_t)n->custom);
-  for (int i = 0; i < n->nin; i++) h = mix64(h, (uint64_t)n->in[i]);
-  for (int i = 0; i < COUNT_OF(n->attr.words); i++) h = mix64(h, (uint64_t)n->attr.words[i]);
-  for (int i = 0; i < n->shape.rank; i++) h = mix64(h, (uint64_t)n->shape.dim[i]);
+  uint64_t h = hash_mix64(n->op, (uint64_t)(uintptr_t)n->data);
+  if (n->custom) h = hash_mix64(h, (uint64_t)(uintptr_t)n->custom);
+  for (int i = 0; i < n->nin; i++) h = hash_mix64(h, (uint64_t)n->in[i]);
+  for (int i = 0; i < COUNT_OF(n->attr.words); i++) h = hash_mix64(h, (uint64_t)n->attr.words[i]);
+  for (int i = 0; i < n->shape.rank; i++) h = hash_mix64(h, (uint64_t)n->shape.dim[i]);
   return h;
 }
 
@@ -170,7 +170,7 @@ Val g_param(Graph *g, const char *name, Shape s, const real *data, bool frozen) 
 Val g_const(Graph *g, Shape s, const real *data) {
   if (g->err.code) return 0;
   size_t bytes = (size_t)shape_numel(s) * sizeof(real);
-  real *copy = keep(g, mem_alloc(bytes));
+  real *copy = graph_keep(g, mem_alloc(bytes));
   if (!copy) return 0;
   memcpy(copy, data, bytes);
   Node n = {.op = OP_constant, .shape = s, .data = copy, .flags = NODE_FROZEN};

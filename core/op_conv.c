@@ -143,9 +143,7 @@ static void dw_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *
 /* ---- algorithm: a function of the geometry and of PRLX_CONV only ---- */
 static int algo_setting = -1;
 
-void conv_set_algo(ConvAlgo algo) {
-  __atomic_store_n(&algo_setting, (int)algo, __ATOMIC_RELAXED);
-}
+void conv_set_algo(ConvAlgo algo) { __atomic_store_n(&algo_setting, (int)algo, __ATOMIC_RELAXED); }
 
 static ConvAlgo algo_wanted(void) {
   int algo = __atomic_load_n(&algo_setting, __ATOMIC_RELAXED);

@@ -30,94 +30,24 @@ static void binary_shape(Graph *g, const Shape *in, Node *n) {
                shape_str(in[0], a), shape_str(in[1], b));
 }
 
-/* ---- constants known while building: x*1, x+0, 0*x need no node ---- */
-static bool is_full(Graph *g, Val v, double *value) {
-  const Node *n = graph_node(g, v);
-  if (n->op == OP_broadcast) n = graph_node(g, n->in[0]);
-  if (n->op != OP_constant || n->shape.rank != 0) return false;
-  *value = (double)n->data[0];
-  return true;
+static Val pw_binary(Graph *g, OpId op, Val a, Val b) {
+  return g_op(g, op, 2, (Val[]){a, b}, NULL);
 }
-
-static Shape result_shape(Graph *g, Val a, Val b) {
-  Shape s[2] = {graph_shape(g, a), graph_shape(g, b)};
-  Node n = {.op = OP_add};
-  binary_shape(g, s, &n);
-  return n.shape;
-}
-
-static Val binary(Graph *g, OpId op, Val a, Val b) { return g_op(g, op, 2, (Val[]){a, b}, NULL); }
-static Val unary(Graph *g, OpId op, Val x) { return g_op(g, op, 1, &x, NULL); }
-static bool bad(Graph *g, Val a, Val b) { return !a || !b || graph_status(g, NULL); }
-static Val stretched(Graph *g, Val x, Val other) {
-  return g_broadcast(g, x, result_shape(g, x, other));
-}
-
-Val g_add(Graph *g, Val a, Val b) {
-  double c;
-  if (bad(g, a, b)) return binary(g, OP_add, a, b);
-  if (is_full(g, a, &c) && c == 0) return stretched(g, b, a);
-  if (is_full(g, b, &c) && c == 0) return stretched(g, a, b);
-  /* commutative: one order, so that equal sums are one node */
-  if (a > b) {
-    Val t = a;
-    a = b;
-    b = t;
-  }
-  return binary(g, OP_add, a, b);
-}
-
-Val g_sub(Graph *g, Val a, Val b) {
-  double c;
-  if (!bad(g, a, b) && is_full(g, b, &c) && c == 0) return stretched(g, a, b);
-  return binary(g, OP_sub, a, b);
-}
-
-Val g_mul(Graph *g, Val a, Val b) {
-  double c;
-  if (bad(g, a, b)) return binary(g, OP_mul, a, b);
-  for (int k = 0; k < 2; k++, (void)(a ^= b, b ^= a, a ^= b)) {
-    if (!is_full(g, a, &c)) continue;
-    if (c == 0) return g_full(g, result_shape(g, a, b), 0);
-    if (c == 1) return stretched(g, b, a);
-    if (graph_shape(g, a).rank == 0 || shape_eq(result_shape(g, a, b), graph_shape(g, b)))
-      return g_axpb(g, b, c, 0);
-  }
-  if (a > b) {
-    Val t = a;
-    a = b;
-    b = t;
-  }
-  return binary(g, OP_mul, a, b);
-}
-
-Val g_div(Graph *g, Val a, Val b) { return binary(g, OP_div, a, b); }
-Val g_maximum(Graph *g, Val a, Val b) { return binary(g, OP_maximum, a, b); }
+static Val pw_unary(Graph *g, OpId op, Val x) { return g_op(g, op, 1, &x, NULL); }
+Val g_div(Graph *g, Val a, Val b) { return pw_binary(g, OP_div, a, b); }
+Val g_maximum(Graph *g, Val a, Val b) { return pw_binary(g, OP_maximum, a, b); }
 Val g_neg(Graph *g, Val x) { return g_axpb(g, x, -1, 0); }
-Val g_square(Graph *g, Val x) { return unary(g, OP_square, x); }
-Val g_sqrt0(Graph *g, Val x) { return unary(g, OP_sqrt0, x); }
-Val g_rsqrt0(Graph *g, Val x) { return unary(g, OP_rsqrt0, x); }
-Val g_exp(Graph *g, Val x) { return unary(g, OP_exp, x); }
-Val g_log(Graph *g, Val x) { return unary(g, OP_log, x); }
-Val g_sigmoid(Graph *g, Val x) { return unary(g, OP_sigmoid, x); }
-Val g_tanh(Graph *g, Val x) { return unary(g, OP_tanh, x); }
-Val g_softplus(Graph *g, Val x) { return unary(g, OP_softplus, x); }
-Val g_abs(Graph *g, Val x) { return unary(g, OP_abs, x); }
-Val g_sign(Graph *g, Val x) { return unary(g, OP_sign, x); }
-Val g_gt0(Graph *g, Val x) { return unary(g, OP_gt0, x); }
-
-Val g_axpb(Graph *g, Val x, double a, double b) {
-  double c;
-  if (x && !graph_status(g, NULL)) {
-    if (a == 1 && b == 0) return x;
-    if (is_full(g, x, &c)) return g_full(g, graph_shape(g, x), a * c + b);
-    if (a == 0) return g_full(g, graph_shape(g, x), b);
-    Node n = *graph_node(g, x);
-    if (n.op == OP_axpb)
-      return g_axpb(g, n.in[0], a * n.attr.axpb.scale, a * n.attr.axpb.shift + b);
-  }
-  return g_op(g, OP_axpb, 1, &x, &(Attr){.axpb = {.scale = a, .shift = b}});
-}
+Val g_square(Graph *g, Val x) { return pw_unary(g, OP_square, x); }
+Val g_sqrt0(Graph *g, Val x) { return pw_unary(g, OP_sqrt0, x); }
+Val g_rsqrt0(Graph *g, Val x) { return pw_unary(g, OP_rsqrt0, x); }
+Val g_exp(Graph *g, Val x) { return pw_unary(g, OP_exp, x); }
+Val g_log(Graph *g, Val x) { return pw_unary(g, OP_log, x); }
+Val g_sigmoid(Graph *g, Val x) { return pw_unary(g, OP_sigmoid, x); }
+Val g_tanh(Graph *g, Val x) { return pw_unary(g, OP_tanh, x); }
+Val g_softplus(Graph *g, Val x) { return pw_unary(g, OP_softplus, x); }
+Val g_abs(Graph *g, Val x) { return pw_unary(g, OP_abs, x); }
+Val g_sign(Graph *g, Val x) { return pw_unary(g, OP_sign, x); }
+Val g_gt0(Graph *g, Val x) { return pw_unary(g, OP_gt0, x); }
 
 static Attr act_attr(double alpha, double gain, double clamp) {
   return (Attr){.lrelu = {.slope = alpha, .gain = gain, .limit = clamp < 0 ? -1 : clamp}};
@@ -145,33 +75,35 @@ Val g_clamp_mask(Graph *g, Val dy, Val x, double lo, double hi) {
 #define GRAD(name) static void name(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx)
 #define A n->in[0]
 #define B n->in[1]
-static Val to(Graph *g, Val d, Val operand) { return g_sum_to(g, d, graph_shape(g, operand)); }
+static Val pw_sum_to(Graph *g, Val d, Val operand) {
+  return g_sum_to(g, d, graph_shape(g, operand));
+}
 
 GRAD(add_grad) {
-  if (need & 1) dx[0] = to(g, dy, A);
-  if (need & 2) dx[1] = to(g, dy, B);
+  if (need & 1) dx[0] = pw_sum_to(g, dy, A);
+  if (need & 2) dx[1] = pw_sum_to(g, dy, B);
 }
 
 GRAD(sub_grad) {
-  if (need & 1) dx[0] = to(g, dy, A);
-  if (need & 2) dx[1] = to(g, g_neg(g, dy), B);
+  if (need & 1) dx[0] = pw_sum_to(g, dy, A);
+  if (need & 2) dx[1] = pw_sum_to(g, g_neg(g, dy), B);
 }
 
 GRAD(mul_grad) {
-  if (need & 1) dx[0] = to(g, g_mul(g, dy, B), A);
-  if (need & 2) dx[1] = to(g, g_mul(g, dy, A), B);
+  if (need & 1) dx[0] = pw_sum_to(g, g_mul(g, dy, B), A);
+  if (need & 2) dx[1] = pw_sum_to(g, g_mul(g, dy, A), B);
 }
 
 GRAD(div_grad) {
   Val q = g_div(g, dy, B);
-  if (need & 1) dx[0] = to(g, q, A);
-  if (need & 2) dx[1] = to(g, g_neg(g, g_mul(g, q, y)), B);
+  if (need & 1) dx[0] = pw_sum_to(g, q, A);
+  if (need & 2) dx[1] = pw_sum_to(g, g_neg(g, g_mul(g, q, y)), B);
 }
 
 GRAD(maximum_grad) { /* ties go to a: gt0(b-a) is 1 only where b wins */
   Val wins = g_gt0(g, g_sub(g, B, A));
-  if (need & 1) dx[0] = to(g, g_sub(g, dy, g_mul(g, dy, wins)), A);
-  if (need & 2) dx[1] = to(g, g_mul(g, dy, wins), B);
+  if (need & 1) dx[0] = pw_sum_to(g, g_sub(g, dy, g_mul(g, dy, wins)), A);
+  if (need & 2) dx[1] = pw_sum_to(g, g_mul(g, dy, wins), B);
 }
 
 GRAD(neg_grad) { dx[0] = g_neg(g, dy); }
@@ -199,12 +131,12 @@ static Val clamp_slope(Graph *g, const Node *n, Val dy, Val x) {
 GRAD(lrelu_grad) { dx[0] = lrelu_slope(g, n, dy, y); }
 /* piecewise constant in y */
 GRAD(lrelu_mask_grad) {
-  if (need & 1) dx[0] = to(g, lrelu_slope(g, n, dy, B), A);
+  if (need & 1) dx[0] = pw_sum_to(g, lrelu_slope(g, n, dy, B), A);
 }
 
 GRAD(clamp_grad) { dx[0] = clamp_slope(g, n, dy, A); }
 GRAD(clamp_mask_grad) {
-  if (need & 1) dx[0] = to(g, clamp_slope(g, n, dy, B), A);
+  if (need & 1) dx[0] = pw_sum_to(g, clamp_slope(g, n, dy, B), A);
 }
 
 /* ---- running one node on its own: a program of one step ---- */

@@ -8,7 +8,7 @@
 #include "core/ops.h"
 #include "core/threads.h"
 
-static Shape pooled(Shape x, const PoolAttr *a) {
+static Shape pool_shape(Shape x, const PoolAttr *a) {
   return SHAPE4(x.dim[0], x.dim[1], (x.dim[2] + 2 * a->pad - a->window) / a->stride + 1,
                 (x.dim[3] + 2 * a->pad - a->window) / a->stride + 1);
 }
@@ -27,12 +27,12 @@ static bool pool_ok(Graph *g, const char *op, Shape x, const PoolAttr *a) {
 }
 
 static void maxpool_shape(Graph *g, const Shape *in, Node *n) {
-  if (pool_ok(g, "maxpool", in[0], &n->attr.pool)) n->shape = pooled(in[0], &n->attr.pool);
+  if (pool_ok(g, "maxpool", in[0], &n->attr.pool)) n->shape = pool_shape(in[0], &n->attr.pool);
 }
 
 static void maxpool_t_shape(Graph *g, const Shape *in, Node *n) {
   if (!pool_ok(g, "maxpool_t", in[1], &n->attr.pool)) return;
-  if (!shape_eq(in[0], pooled(in[1], &n->attr.pool))) {
+  if (!shape_eq(in[0], pool_shape(in[1], &n->attr.pool))) {
     graph_fail(g, ST_INVALID, "maxpool_t: dy does not have the shape of the pooled image");
     return;
   }
@@ -45,7 +45,7 @@ static void maxpool_gather_shape(Graph *g, const Shape *in, Node *n) {
     graph_fail(g, ST_INVALID, "maxpool_gather: v does not have the shape of the image");
     return;
   }
-  n->shape = pooled(in[1], &n->attr.pool);
+  n->shape = pool_shape(in[1], &n->attr.pool);
 }
 
 typedef struct Pool {
@@ -63,14 +63,14 @@ typedef struct Pool {
 } Pool;
 static Pool pool_of(const Exec *e, int image) {
   const PoolAttr *a = &e->node->attr.pool;
-  Shape x = e->ins[image], o = pooled(x, a);
+  Shape x = e->ins[image], o = pool_shape(x, a);
   return (Pool){e->in[image], e->in[0], e->out,    NULL,      x.dim[2], x.dim[3],
                 o.dim[2],     o.dim[3], a->window, a->stride, a->pad};
 }
 
 /* First maximum of the window of output (oy,ox); a NaN counts as larger than anything, so that it
  * is not hidden. */
-static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t ox) {
+static inline int64_t pool_argmax(const Pool *p, const real *x, int64_t oy, int64_t ox) {
   int64_t y0 = oy * p->stride - p->pad, x0 = ox * p->stride - p->pad,
           y1 = PRLX_MIN(y0 + p->k, p->h), x1 = PRLX_MIN(x0 + p->k, p->w);
   y0 = PRLX_MAX(y0, 0);
@@ -89,7 +89,7 @@ static inline int64_t argmax(const Pool *p, const real *x, int64_t oy, int64_t o
 }
 
 /* max that keeps a NaN of either side. Plain selects, so that the loops below vectorise. */
-static inline real max2(real m, real v) { return v > m || v != v ? v : m; }
+static inline real pool_max2(real m, real v) { return v > m || v != v ? v : m; }
 
 /* The values need no positions: maximum over the rows of the window into one row buffer, then over
  * its columns. */
@@ -98,7 +98,7 @@ static inline __attribute__((always_inline)) void max_columns(const real *restri
                                                               int stride) {
   for (int64_t i = 0; i < n; i++) {
     real m = t[i * stride];
-    for (int j = 1; j < k; j++) m = max2(m, t[i * stride + j]);
+    for (int j = 1; j < k; j++) m = pool_max2(m, t[i * stride + j]);
     out[i] = m;
   }
 }
@@ -116,7 +116,7 @@ static void maxpool_plane(void *ctx, int64_t i, int worker) {
     for (int64_t j = 0; j < p->w; j++) mid[j] = x[j];
     for (int64_t y = y0 + 1; y < y1; y++) {
       x += p->w;
-      for (int64_t j = 0; j < p->w; j++) mid[j] = max2(mid[j], x[j]);
+      for (int64_t j = 0; j < p->w; j++) mid[j] = pool_max2(mid[j], x[j]);
     }
     real *out = p->out + (i * p->oh + oy) * p->ow;
     if (p->k == 2 && p->stride == 2)
@@ -170,7 +170,7 @@ static void maxpool_t_plane(void *ctx, int64_t i, int worker) {
   }
   for (int64_t j = 0; j < p->h * p->w; j++) out[j] = 0;
   for (int64_t oy = 0; oy < p->oh; oy++)
-    for (int64_t ox = 0; ox < p->ow; ox++) out[argmax(p, x, oy, ox)] += dy[oy * p->ow + ox];
+    for (int64_t ox = 0; ox < p->ow; ox++) out[pool_argmax(p, x, oy, ox)] += dy[oy * p->ow + ox];
 }
 
 static void maxpool_t_cpu(const Exec *e) {
@@ -183,7 +183,7 @@ static void maxpool_gather_plane(void *ctx, int64_t i, int worker) {
   const real *x = p->x + i * p->h * p->w, *v = p->v + i * p->h * p->w;
   real *out = p->out + i * p->oh * p->ow;
   for (int64_t oy = 0; oy < p->oh; oy++)
-    for (int64_t ox = 0; ox < p->ow; ox++) out[oy * p->ow + ox] = v[argmax(p, x, oy, ox)];
+    for (int64_t ox = 0; ox < p->ow; ox++) out[oy * p->ow + ox] = v[pool_argmax(p, x, oy, ox)];
 }
 
 static void maxpool_gather_cpu(const Exec *e) {

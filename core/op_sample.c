@@ -10,7 +10,7 @@
 #include "core/threads.h"
 
 /* ---- affine_grid: theta [N,2,3] -> [N,h,w,2], grid = theta (x, y, 1)^T ---- */
-static double centre(int64_t j, int64_t n) { return (double)(2 * j + 1) / (double)n - 1; }
+static double sample_centre(int64_t j, int64_t n) { return (double)(2 * j + 1) / (double)n - 1; }
 
 static void affine_grid_shape(Graph *g, const Shape *in, Node *n) {
   char s[96];
@@ -29,9 +29,9 @@ static void affine_grid_row(void *ctx, int64_t i, int worker) {
   int64_t h = e->node->shape.dim[1], w = e->node->shape.dim[2];
   const real *t = e->in[0] + i / h * 6;
   real *out = e->out + i * w * 2;
-  double v = centre(i % h, h);
+  double v = sample_centre(i % h, h);
   for (int64_t x = 0; x < w; x++) {
-    double u = centre(x, w);
+    double u = sample_centre(x, w);
     out[2 * x] = (real)(t[0] * u + t[1] * v + t[2]);
     out[2 * x + 1] = (real)(t[3] * u + t[4] * v + t[5]);
   }
@@ -52,8 +52,8 @@ static void affine_grid_grad(Graph *g, const Node *n, Val y, Val dy, unsigned ne
     return;
   }
   for (int64_t i = 0; i < h * w; i++) {
-    base[3 * i] = (real)centre(i % w, w);
-    base[3 * i + 1] = (real)centre(i / w, h);
+    base[3 * i] = (real)sample_centre(i % w, w);
+    base[3 * i + 1] = (real)sample_centre(i / w, h);
     base[3 * i + 2] = 1;
   }
   Val c = g_const(g, SHAPE2(h * w, 3), base);

@@ -127,7 +127,6 @@ Val g_permute(Graph *g, Val x, const int *axes) {
   return g_op(g, OP_permute, 1, &x, &a);
 }
 
-Val g_transpose2(Graph *g, Val x) { return g_permute(g, x, (int[]){1, 0}); }
 static void permute_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
   int inv[MAX_RANK] = {0};
   for (int k = 0; k < n->shape.rank; k++) inv[n->attr.permute.axis[k]] = k;
@@ -369,7 +368,7 @@ static void reflect_t_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need
   dx[0] = g_op(g, OP_reflect_pad, 1, &dy, &n->attr);
 }
 
-static inline int64_t mirror(int64_t k, int64_t n) {
+static inline int64_t reflect_index(int64_t k, int64_t n) {
   return k < 0 ? -k : k >= n ? 2 * n - 2 - k : k;
 }
 
@@ -383,16 +382,16 @@ static void reflect_plane(void *ctx, int64_t plane, int worker) {
     const real *in = x->in[0] + plane * h * w;
     real *out = x->out + plane * bh * bw;
     for (int64_t r = 0; r < bh; r++) {
-      const real *row = in + mirror(r - y0, h) * w;
-      for (int64_t c = 0; c < bw; c++) out[r * bw + c] = row[mirror(c - x0, w)];
+      const real *row = in + reflect_index(r - y0, h) * w;
+      for (int64_t c = 0; c < bw; c++) out[r * bw + c] = row[reflect_index(c - x0, w)];
     }
   } else {
     const real *in = x->in[0] + plane * bh * bw;
     real *out = x->out + plane * h * w;
     memset(out, 0, (size_t)(h * w) * sizeof(real));
     for (int64_t r = 0; r < bh; r++) {
-      real *row = out + mirror(r - y0, h) * w;
-      for (int64_t c = 0; c < bw; c++) row[mirror(c - x0, w)] += in[r * bw + c];
+      real *row = out + reflect_index(r - y0, h) * w;
+      for (int64_t c = 0; c < bw; c++) row[reflect_index(c - x0, w)] += in[r * bw + c];
     }
   }
 }

@@ -62,7 +62,7 @@ static void warp_t_cpu(const Exec *e) {
   par_for(c.lanes, run_lane, &c);
 }
 
-static void other(Graph *g, OpId op, const Node *n, Val dy, unsigned need, Val *dx) {
+static void warp_other_grad(Graph *g, OpId op, const Node *n, Val dy, unsigned need, Val *dx) {
   if (need & ~1u) {
     graph_fail(g, ST_INVALID, "warp: has no gradient with respect to geometry or filter");
     return;
@@ -71,11 +71,11 @@ static void other(Graph *g, OpId op, const Node *n, Val dy, unsigned need, Val *
 }
 
 static void warp_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  other(g, OP_warp_t, n, dy, need, dx);
+  warp_other_grad(g, OP_warp_t, n, dy, need, dx);
 }
 
 static void warp_t_grad(Graph *g, const Node *n, Val y, Val dy, unsigned need, Val *dx) {
-  other(g, OP_warp, n, dy, need, dx);
+  warp_other_grad(g, OP_warp, n, dy, need, dx);
 }
 
 const OpRow op_warp = {.name = "warp",

@@ -57,7 +57,6 @@ Val g_sum_to(Graph *g, Val x, Shape s);
  * them. */
 Val g_reshape(Graph *g, Val x, Shape s);
 Val g_permute(Graph *g, Val x, const int *axes); /* out axis k = in axis axes[k] */
-Val g_transpose2(Graph *g, Val x);               /* [m,n] -> [n,m] */
 Val g_slice(Graph *g, Val x, int axis, int64_t start, int64_t len, int64_t step);
 
 /* Adjoint of slice: x[k] goes to before + k*step of `total`, zeros elsewhere. */

@@ -4,7 +4,7 @@
 #include "core/threads.h"
 
 enum { BLOCK = 16384 };
-static int64_t blocks(int64_t n) { return (n + BLOCK - 1) / BLOCK; }
+static int64_t optim_blocks(int64_t n) { return (n + BLOCK - 1) / BLOCK; }
 
 Status adam_init(Adam *a, int64_t n, double lr, double beta1, double beta2, double eps, Error *e) {
   *a = (Adam){.lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps, .n = n};
@@ -71,7 +71,7 @@ void adam_step(Adam *a, real *p, const real *g) {
             (real)(1 / sqrt(1 - pow(a->beta2, (double)a->t))),
             (real)a->eps,
             a->beta1 != 0 ? (real)(1 / (1 - pow(a->beta1, (double)a->t))) : 1};
-  par_for(blocks(a->n), adam_block, &s);
+  par_for(optim_blocks(a->n), adam_block, &s);
 }
 
 typedef struct Flat {
@@ -103,15 +103,15 @@ static void ema_block(void *ctx, int64_t block, int worker) {
 
 void grad_sanitize(real *g, int64_t n) {
   Flat f = {g, NULL, n, 0};
-  par_for(blocks(n), sanitize_block, &f);
+  par_for(optim_blocks(n), sanitize_block, &f);
 }
 
 void grad_accumulate(real *acc, const real *g, int64_t n) {
   Flat f = {acc, g, n, 0};
-  par_for(blocks(n), add_block, &f);
+  par_for(optim_blocks(n), add_block, &f);
 }
 
 void ema_update(real *ema, const real *p, int64_t n, double beta) {
   Flat f = {ema, p, n, beta};
-  par_for(blocks(n), ema_block, &f);
+  par_for(optim_blocks(n), ema_block, &f);
 }

@@ -62,24 +62,6 @@ Val params_leaf(Graph *g, const Params *p, const char *name, bool frozen) {
   return g_param(g, x->name, x->shape, x->data, frozen);
 }
 
-Status params_clone(const Params *src, Params *dst, Error *e) {
-  *dst = (Params){0};
-  for (int i = 0; i < src->n; i++) {
-    Status s = params_add(dst, src->entry[i].name, src->entry[i].shape, src->entry[i].buffer, e);
-    if (s) {
-      params_free(dst);
-      return s;
-    }
-  }
-  Status s = params_seal(dst, e);
-  if (s) {
-    params_free(dst);
-    return s;
-  }
-  memcpy(dst->data, src->data, (size_t)src->ntotal * sizeof(real));
-  return ST_OK;
-}
-
 int64_t params_count(const Params *p) {
   int64_t n = 0;
   for (int i = 0; i < p->n; i++)
@@ -87,7 +69,7 @@ int64_t params_count(const Params *p) {
   return n;
 }
 
-static uint32_t mix32(uint32_t h) {
+static uint32_t formula_mix32(uint32_t h) {
   h ^= h >> 16;
   h *= 0x85ebca6bu;
   h ^= h >> 13;
@@ -103,7 +85,7 @@ void formula_fill(real *dst, int64_t n, const char *name, double scale, double o
   }
   crc = ~crc;
   for (int64_t i = 0; i < n; i++) {
-    double u = (mix32(mix32((uint32_t)i) ^ crc) >> 8) / 16777216.0;
+    double u = (formula_mix32(formula_mix32((uint32_t)i) ^ crc) >> 8) / 16777216.0;
     /* rounded to float in every build: the golden numbers are */
     dst[i] = (real)(float)(offset + (2 * u - 1) * scale);
   }

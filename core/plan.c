@@ -106,7 +106,7 @@ static Val through_broadcast(const Plan *p, Val v) {
   return v;
 }
 
-static void reads(Plan *p, Val x, Val group) {
+static void group_reads(Plan *p, Val x, Val group) {
   p->v[x].seen = p->v[x].seen == 0 || p->v[x].seen == group ? group : -1;
 }
 
@@ -135,9 +135,9 @@ static void group_values(Plan *p, bool fuse) {
     for (int i = 0; i < x->n.nin; i++) {
       if (!x->n.in[i]) continue;
       if (x->group && fuse)
-        reads(p, through_broadcast(p, x->n.in[i]), x->group);
+        group_reads(p, through_broadcast(p, x->n.in[i]), x->group);
       else
-        reads(p, x->n.in[i], -1);
+        group_reads(p, x->n.in[i], -1);
     }
   }
 }
@@ -161,7 +161,7 @@ static int add_arg(Compile *c, Val v, bool fuse) {
   return -1 - k;
 }
 
-static int operand(Compile *c, Val v, bool fuse) {
+static int group_operand(Compile *c, Val v, bool fuse) {
   Val at = fuse ? through_broadcast(c->p, v) : v;
   for (int k = 0; k < c->nmember; k++)
     if (c->member[k] == at) return c->reg_of[k];
@@ -203,8 +203,8 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
   for (int k = 0; k < c.nmember; k++) {
     const Node *n = &p->v[c.member[k]].n;
     PwOp o = {.op = (uint8_t)n->op, .param = pw_param(n)};
-    o.a = (int8_t)operand(&c, n->in[0], fuse);
-    o.b = n->nin > 1 ? (int8_t)operand(&c, n->in[1], fuse) : o.a;
+    o.a = (int8_t)group_operand(&c, n->in[0], fuse);
+    o.b = n->nin > 1 ? (int8_t)group_operand(&c, n->in[1], fuse) : o.a;
     for (int i = 0; i < k; i++)
       if (!read_later(&c, c.member[i], k)) used[c.reg_of[i]] = false;
     for (int i = 0; i < k; i++)
@@ -218,133 +218,126 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
     o.dst = c.reg_of[k] = (int8_t)r;
     q->op[q->nop++] = o;
   }
-  q->result = sum ? (int8_t)operand(&c, p->v[root].n.in[0], fuse) : c.reg_of[c.nmember - 1];
+  q->result = sum ? (int8_t)group_operand(&c, p->v[root].n.in[0], fuse) : c.reg_of[c.nmember - 1];
   q->narg = s->nargs;
   s->scratch = p->backend ? 0 : pw_scratch(q);
   return ST_OK;
 }
 
-static Status emit(Plan *p, Val v, bool fuse, Error *e) {
-  PVal *x = &p->v[v];
-  Step s = {.v = v};
-  if (is_pointwise(x) || x->n.op == OP_sum) {
-    Status st = compile_group(p, &s, fuse, e);
-    if (st) {
-      mem_free(s.prog);
-      return st;
-    }
-  } else {
-    const OpRow *row = node_row(&x->n);
-    s.nargs = x->n.nin;
-    for (int i = 0; i < x->n.nin; i++) {
-      s.arg[i] = x->n.in[i];
-      s.shape[i] = p->v[x->n.in[i]].n.shape;
-    }
-    s.scratch = row->scratch && !p->backend ? row->scratch(&x->n, s.shape) : 0;
-    s.flop = is_conv(x) || x->n.op == OP_matmul ? conv_flop(&x->n) : 0;
+static void describe_step(const Plan *p, const PVal *x, Step *s) {
+  const OpRow *row = node_row(&x->n);
+  s->nargs = x->n.nin;
+  for (int i = 0; i < x->n.nin; i++) {
+    s->arg[i] = x->n.in[i];
+    s->shape[i] = p->v[x->n.in[i]].n.shape;
   }
+  s->scratch = row->scratch && !p->backend ? row->scratch(&x->n, s->shape) : 0;
+  s->flop = is_conv(x) || x->n.op == OP_matmul ? conv_flop(&x->n) : 0;
+}
+
+/* The step belongs to the plan from here on, its program too. */
+static Status emit_step(Plan *p, Val v, bool fuse, Error *e) {
+  const PVal *x = &p->v[v];
   if (p->nstep == p->cap_step) {
     int cap = p->cap_step ? 2 * p->cap_step : 128;
     Step *q = mem_grow(p->step, (size_t)p->nstep * sizeof *q, (size_t)cap * sizeof *q);
-    if (!q) {
-      mem_free(s.prog);
-      return no_memory(e);
-    }
+    if (!q) return no_memory(e);
     p->step = q;
     p->cap_step = cap;
   }
-  p->step[p->nstep++] = s;
+  Step *s = &p->step[p->nstep++];
+  *s = (Step){.v = v};
+  if (is_pointwise(x) || x->n.op == OP_sum) return compile_group(p, s, fuse, e);
+  describe_step(p, x, s);
   return ST_OK;
 }
 
+/* Prepared weights just before their first use. */
+static Status emit_prep(Plan *p, Val v, bool folded, bool fuse, Error *e) {
+  const PVal *x = &p->v[v];
+  if (!is_conv(x) || !x->n.in[2] || p->v[x->n.in[2]].n.op != OP_conv_prep) return ST_OK;
+  PVal *prep = &p->v[x->n.in[2]];
+  if (prep->step || prep->folded != folded || (!folded && x->folded)) return ST_OK;
+  prep->step = true;
+  return emit_step(p, x->n.in[2], fuse, e);
+}
+
 static Status emit_steps(Plan *p, bool fuse, Error *e) {
-  Status st = ST_OK;
   for (Val v = 1; v < p->n; v++)
     if (p->v[v].n.op == OP_conv_prep) {
       p->v[v].step = false;
       p->v[v].root = v;
     }
-  for (int folded = 1; folded >= 0 && !st; folded--) {
-    for (Val v = 1; v < p->n && !st; v++) {
-      PVal *x = &p->v[v];
-      if (!x->alive || x->n.op == OP_conv_prep) continue;
-      /* prepared weights just before their first use */
-      if (is_conv(x) && x->n.in[2] && p->v[x->n.in[2]].n.op == OP_conv_prep) {
-        PVal *u = &p->v[x->n.in[2]];
-        if (!u->step && u->folded == (bool)folded && (folded || !x->folded)) {
-          u->step = true;
-          st = emit(p, x->n.in[2], fuse, e);
-          x = &p->v[v];
-        }
-      }
-      if (!st && x->step && x->folded == (bool)folded) st = emit(p, v, fuse, e);
+  for (int folded = 1; folded >= 0; folded--) {
+    for (Val v = 1; v < p->n; v++) {
+      if (!p->v[v].alive || p->v[v].n.op == OP_conv_prep) continue;
+      TRY(emit_prep(p, v, folded, fuse, e));
+      if (p->v[v].step && p->v[v].folded == (bool)folded) TRY(emit_step(p, v, fuse, e));
     }
     if (folded) p->nfold = p->nstep;
   }
-  return st;
+  return ST_OK;
 }
 
-Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out,
-                Error *e) {
-  PlanOptions o = opt ? *opt : (PlanOptions){0};
-  bool fuse = !o.no_fusion && !o.keep_all;
-  *out = NULL;
-  Status st = graph_status(g, e);
-  if (st) return st;
-  Plan *p = mem_alloc(sizeof *p);
-  if (!p) return no_memory(e);
-  p->g = g;
-  p->n = graph_size(g);
+static Status take_graph(Plan *p, int nouts, const Val *outs, Error *e) {
+  p->n = graph_size(p->g);
   p->cap = p->n + 64;
-  p->keep_all = o.keep_all;
-  p->backend = o.backend;
-  p->arena = o.arena ? o.arena : &p->own;
   p->v = mem_alloc((size_t)p->cap * sizeof *p->v);
-  if (!p->v) {
-    plan_free(p);
-    return no_memory(e);
-  }
-  for (Val v = 1; v < p->n; v++) p->v[v].n = *graph_node(g, v);
+  if (!p->v) return no_memory(e);
+  for (Val v = 1; v < p->n; v++) p->v[v].n = *graph_node(p->g, v);
   for (int i = 0; i < nouts; i++) {
-    if (outs[i] <= 0 || outs[i] >= p->n) {
-      plan_free(p);
+    if (outs[i] <= 0 || outs[i] >= p->n)
       return err_set(e, ST_INTERNAL, "plan: output %d is not a value", i);
-    }
     p->v[outs[i]].output = true;
   }
   mark_alive(p);
   for (Val v = 1; p->backend && v < p->n; v++)
-    if (p->v[v].alive && p->v[v].n.custom) {
-      st = err_set(e, ST_INVALID,
-                   "plan: the operation %s runs on the CPU only; plan it without a backend",
-                   p->v[v].n.custom->name);
-      plan_free(p);
-      return st;
-    }
-  for (Val v = 1; o.keep_all && v < p->n; v++) p->v[v].output = p->v[v].alive && !is_leaf(&p->v[v]);
-  st = lower_convs(p, fuse, e);
-  if (!st) {
-    mark_folded(p);
-    group_values(p, fuse);
-    for (Val v = 1; v < p->n; v++)
-      p->v[v].root = p->v[v].alive && is_alias(&p->v[v]) ? p->v[v].n.in[0] : v;
-    st = emit_steps(p, fuse, e);
-  }
-  if (!st && p->backend) st = device_lower(p, fuse, e);
-  if (!st) st = plan_place(p, &o, e);
-  if (!st) st = plan_dump_env(p, e);
-  if (!st && !p->backend) st = plan_io(p, e);
-  if (st) {
-    plan_free(p);
-    return st;
-  }
-  *out = p;
+    if (p->v[v].alive && p->v[v].n.custom)
+      return err_set(e, ST_INVALID,
+                     "plan: the operation %s runs on the CPU only; plan it without a backend",
+                     p->v[v].n.custom->name);
+  for (Val v = 1; p->keep_all && v < p->n; v++)
+    p->v[v].output = p->v[v].alive && !is_leaf(&p->v[v]);
   return ST_OK;
+}
+
+static Status plan_build(Plan *p, int nouts, const Val *outs, const PlanOptions *o, Error *e) {
+  const bool fuse = !o->no_fusion && !o->keep_all;
+  TRY(take_graph(p, nouts, outs, e));
+  TRY(lower_convs(p, fuse, e));
+  mark_folded(p);
+  group_values(p, fuse);
+  for (Val v = 1; v < p->n; v++)
+    p->v[v].root = p->v[v].alive && is_alias(&p->v[v]) ? p->v[v].n.in[0] : v;
+  TRY(emit_steps(p, fuse, e));
+  if (p->backend) TRY(plan_dev_lower(p, fuse, e));
+  TRY(plan_place(p, o, e));
+  TRY(plan_dump_env(p, e));
+  return p->backend ? ST_OK : plan_io(p, e);
+}
+
+Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *opt, Plan **out,
+                Error *e) {
+  const PlanOptions o = opt ? *opt : (PlanOptions){0};
+  *out = NULL;
+  TRY(graph_status(g, e));
+  Plan *p = mem_alloc(sizeof *p);
+  if (!p) return no_memory(e);
+  p->g = g;
+  p->keep_all = o.keep_all;
+  p->backend = o.backend;
+  p->arena = o.arena ? o.arena : &p->own;
+  const Status st = plan_build(p, nouts, outs, &o, e);
+  if (st == ST_OK)
+    *out = p;
+  else
+    plan_free(p);
+  return st;
 }
 
 void plan_free(Plan *p) {
   if (!p) return;
-  if (p->backend) device_free(p);
+  if (p->backend) plan_dev_free(p);
   for (int i = 0; i < p->nstep; i++) mem_free(p->step[i].prog);
   for (Val v = 1; p->v && v < p->n; v++)
     if (p->v[v].mem == MEM_IO && !p->v[v].bound) mem_free(p->v[v].ptr);

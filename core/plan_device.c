@@ -12,7 +12,7 @@ static bool is_conv_map(const Plan *p, const Step *s) {
 }
 
 /* What a backend is told of a step before it has addresses. */
-static DevStep describe(const Plan *p, const Step *s) {
+static DevStep dev_describe(const Plan *p, const Step *s) {
   DevStep d = {.node = p->v[s->conv ? s->conv : s->v].n, .nargs = s->nargs};
   memcpy(d.shape, s->shape, sizeof d.shape);
   if (s->conv) {
@@ -35,7 +35,7 @@ typedef struct Use {
   bool read_out;
 } Use;
 
-static Use *uses(const Plan *p) {
+static Use *dev_uses(const Plan *p) {
   Use *u = mem_alloc((size_t)p->n * sizeof *u);
   if (!u) return NULL;
   for (Val v = 1; v < p->n; v++) {
@@ -61,13 +61,13 @@ static int store_candidate(const Plan *p, const Use *u, int k, int i) {
     return -1;
   if (!shape_eq(p->v[v].n.shape, l->prog->iter) || !shape_eq(l->prog->arg_shape[i], l->prog->iter))
     return -1;
-  DevStep d = describe(p, &p->step[c]);
+  DevStep d = dev_describe(p, &p->step[c]);
   return p->backend->can_store(p->backend, &d, l->prog, i) ? c : -1;
 }
 
 /* Step k becomes the convolution of step c with the loop in its store; c is left without a value
  * and removed later. */
-static void merge(Plan *p, int c, int k, int from) {
+static void dev_merge(Plan *p, int c, int k, int from) {
   Step *l = &p->step[k], *s = &p->step[c];
   Step m = {.v = l->v,
             .prog = l->prog,
@@ -100,7 +100,7 @@ static void fuse_stores(Plan *p, const Use *u) {
         from = i;
       }
     }
-    if (best >= 0) merge(p, best, k, from);
+    if (best >= 0) dev_merge(p, best, k, from);
   }
   int n = 0, fold = 0;
   for (int k = 0; k < p->nstep; k++) {
@@ -134,7 +134,7 @@ static void storage_types(Plan *p, const Use *u) {
     changed = false;
     for (int k = 0; k < p->nstep; k++) {
       const Step *s = &p->step[k];
-      DevStep d = describe(p, s);
+      DevStep d = dev_describe(p, s);
       if (d.tout == t && !p->backend->supports(p->backend, &d, -1, t)) {
         p->v[plan_root(p, s->v)].dtype = DT_F32;
         changed = true;
@@ -153,18 +153,18 @@ static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
          (u[v].readers || u[v].read_out);
 }
 
-Status device_lower(Plan *p, bool fuse, Error *e) {
+Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (sizeof(real) != sizeof(float))
     return err_set(e, ST_INTERNAL, "plan: %s computes in float; this build has real = double",
                    p->backend->name);
   for (int k = 0; k < p->nstep; k++)
     if (p->step[k].prog)
       memcpy(p->step[k].shape, p->step[k].prog->arg_shape, sizeof p->step[k].shape);
-  Use *u = uses(p);
+  Use *u = dev_uses(p);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   if (fuse) fuse_stores(p, u);
   mem_free(u);
-  if (!(u = uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   storage_types(p, u);
   for (Val v = 1; v < p->n; v++)
     if (is_read_leaf(&p->v[v], u, v)) {
@@ -179,7 +179,7 @@ Status device_lower(Plan *p, bool fuse, Error *e) {
   if (!p->dev || !p->io || !p->live)
     return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (int k = 0; k < p->nstep; k++) {
-    p->dev[k] = describe(p, &p->step[k]);
+    p->dev[k] = dev_describe(p, &p->step[k]);
     p->step[k].scratch = p->backend->scratch(p->backend, &p->dev[k]);
   }
   return ST_OK;
@@ -187,7 +187,7 @@ Status device_lower(Plan *p, bool fuse, Error *e) {
 
 /* ---- addresses ---- */
 
-static void *address(const Plan *p, Val v) {
+static void *dev_address(const Plan *p, Val v) {
   const PVal *x = &p->v[plan_root(p, v)];
   return x->mem == MEM_ARENA  ? (char *)p->arena->mem + x->offset
          : x->mem == MEM_NONE ? NULL
@@ -196,25 +196,23 @@ static void *address(const Plan *p, Val v) {
 
 static size_t leaf_size(const PVal *x) { return (size_t)shape_numel(x->n.shape) * sizeof(float); }
 
-static Status block(Plan *p, size_t bytes, void **out, const char *what, Error *e) {
+static Status dev_block(Plan *p, size_t bytes, void **out, const char *what, Error *e) {
   Error why;
   if (bytes == 0 || *out) return ST_OK;
-  Status st = p->backend->alloc(p->backend, bytes, out, &why);
-  return st == ST_OK
-             ? st
-             : err_set(e, st, "%.300s; wanted %.0f MiB for %s; use a smaller batch or network",
-                       why.msg, (double)bytes / 1048576, what);
+  const Status st = p->backend->alloc(p->backend, bytes, out, &why);
+  if (st == ST_OK) return ST_OK;
+  return err_set(e, st, "%.300s; wanted %.0f MiB for %s; use a smaller batch or network", why.msg,
+                 (double)bytes / 1048576, what);
 }
 
-static Status memory(Plan *p, Error *e) {
+static Status dev_memory(Plan *p, Error *e) {
   Backend *b = p->backend;
   PlanArena *a = p->arena;
   if (a->bytes < a->need) {
     if (a->mem) b->release(b, a->mem);
     a->bytes = 0;
     a->mem = NULL;
-    Status st = block(p, a->need, &a->mem, "the working memory", e);
-    if (st != ST_OK) return st;
+    TRY(dev_block(p, a->need, &a->mem, "the working memory", e));
     a->bytes = a->need;
   }
   size_t io = 0;
@@ -224,13 +222,12 @@ static Status memory(Plan *p, Error *e) {
     x->offset = io;
     io += x->bytes;
   }
-  Status st = block(p, p->folded_bytes, &p->folded, "prepared weights", e);
-  if (st == ST_OK) st = block(p, p->leaf_bytes, &p->leaf_mem, "weights", e);
-  if (st == ST_OK) st = block(p, io, &p->io_mem, "inputs and outputs", e);
-  return st;
+  TRY(dev_block(p, p->folded_bytes, &p->folded, "prepared weights", e));
+  TRY(dev_block(p, p->leaf_bytes, &p->leaf_mem, "weights", e));
+  return dev_block(p, io, &p->io_mem, "inputs and outputs", e);
 }
 
-static void locate(Plan *p) {
+static void dev_locate(Plan *p) {
   size_t leaf = 0;
   p->nio = p->nlive = 0;
   for (Val v = 1; v < p->n; v++) {
@@ -254,29 +251,29 @@ static void locate(Plan *p) {
   }
 }
 
-Status device_prepare(Plan *p, Error *e) {
+Status plan_dev_prepare(Plan *p, Error *e) {
   Backend *b = p->backend;
-  Status st = memory(p, e);
-  if (st != ST_OK) return st;
-  locate(p);
+  TRY(dev_memory(p, e));
+  dev_locate(p);
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
     DevStep *d = &p->dev[k];
-    for (int i = 0; i < s->nargs; i++) d->arg[i] = s->arg[i] ? address(p, s->arg[i]) : NULL;
-    d->out = address(p, s->v);
+    for (int i = 0; i < s->nargs; i++) d->arg[i] = s->arg[i] ? dev_address(p, s->arg[i]) : NULL;
+    d->out = dev_address(p, s->v);
     d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes : NULL;
   }
   b->program_free(b, p->fold_program);
   b->program_free(b, p->program);
   p->fold_program = p->program = NULL;
-  if (p->nfold) st = b->program(b, p->nfold, p->dev, &p->fold_program, e);
-  if (st == ST_OK) st = b->program(b, p->nstep - p->nfold, p->dev + p->nfold, &p->program, e);
-  p->ready = st == ST_OK;
+  p->ready = false;
+  if (p->nfold) TRY(b->program(b, p->nfold, p->dev, &p->fold_program, e));
+  TRY(b->program(b, p->nstep - p->nfold, p->dev + p->nfold, &p->program, e));
+  p->ready = true;
   p->resolved_for = p->arena->mem;
-  return st;
+  return ST_OK;
 }
 
-void device_free(Plan *p) {
+void plan_dev_free(Plan *p) {
   Backend *b = p->backend;
   b->program_free(b, p->fold_program);
   b->program_free(b, p->program);
@@ -291,7 +288,7 @@ void device_free(Plan *p) {
 
 /* ---- inputs and outputs ---- */
 
-static real *staging(PVal *x) {
+static real *dev_staging(PVal *x) {
   if (!x->ptr) x->ptr = mem_alloc(x->bytes);
   return x->ptr;
 }
@@ -308,7 +305,7 @@ static real *host_copy(Plan *p, Val v, Status *failed, Error *e) {
     if (x->dev && !x->private_leaf) *failed = b->download(b, host, x->dev, leaf_size(x), e);
     return host;
   }
-  if (x->mem != MEM_IO || !staging(x)) return NULL;
+  if (x->mem != MEM_IO || !dev_staging(x)) return NULL;
   if (x->dev_new) *failed = b->download(b, x->ptr, x->dev, leaf_size(x), e);
   if (*failed != ST_OK)
     for (int64_t i = 0; i < shape_numel(x->n.shape); i++) x->ptr[i] = (real)NAN;
@@ -316,7 +313,7 @@ static real *host_copy(Plan *p, Val v, Status *failed, Error *e) {
   return x->ptr;
 }
 
-real *device_data(Plan *p, Val v) {
+real *plan_dev_data(Plan *p, Val v) {
   Status failed;
   real *host = host_copy(p, v, &failed, NULL);
   PVal *x = &p->v[plan_root(p, v)];
@@ -324,7 +321,7 @@ real *device_data(Plan *p, Val v) {
   return host;
 }
 
-Status device_read(Plan *p, Val v, const real **out, Error *e) {
+Status plan_dev_read(Plan *p, Val v, const real **out, Error *e) {
   Status failed;
   *out = NULL;
   TRY(p->backend->sync(p->backend, e));
@@ -335,10 +332,10 @@ Status device_read(Plan *p, Val v, const real **out, Error *e) {
 }
 
 real *plan_device_data(Plan *p, Val v) {
-  return p->backend && p->ready && plan_has_data(p, v) ? address(p, v) : NULL;
+  return p->backend && p->ready && plan_has_data(p, v) ? dev_address(p, v) : NULL;
 }
 
-Status device_bind(Plan *p, Val v, real *ptr, Error *e) {
+Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e) {
   PVal *x = &p->v[plan_root(p, v)];
   bool input = p->v[v].n.op == OP_input,
        own = x->mem == MEM_IO && !x->bound && (input || x->n.op != OP_input);
@@ -362,57 +359,54 @@ static bool is_mirrored(const Plan *p, const PVal *x) {
 }
 
 static Status upload_leaves(Plan *p, Error *e) {
-  Status st = ST_OK;
   if (p->leaves_done) {
-    for (int i = 0; i < p->nlive && st == ST_OK; i++) {
+    for (int i = 0; i < p->nlive; i++) {
       PVal *x = &p->v[p->live[i]];
-      st = p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e);
+      TRY(p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e));
     }
-    return st;
+    return ST_OK;
   }
-  for (Val v = 1; v < p->n && st == ST_OK; v++) {
+  for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     if (x->mem == MEM_LEAF && x->private_leaf)
-      st = p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e);
+      TRY(p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e));
   }
-  p->leaves_done = st == ST_OK;
-  return st;
+  p->leaves_done = true;
+  return ST_OK;
 }
 
 static Status upload_inputs(Plan *p, Error *e) {
   for (int i = 0; i < p->nio; i++) {
     PVal *x = &p->v[p->io[i]];
     if (x->n.op != OP_input || !x->ptr || is_mirrored(p, x) || !(x->host_new || x->bound)) continue;
-    Status st = p->backend->upload(p->backend, x->dev, x->ptr, leaf_size(x), e);
-    if (st != ST_OK) return st;
+    TRY(p->backend->upload(p->backend, x->dev, x->ptr, leaf_size(x), e));
     x->host_new = false;
   }
   return ST_OK;
 }
 
 /* Outputs are downloaded when asked for, except those bound to plain host memory. */
-static Status outputs(Plan *p, Error *e) {
-  Status st = ST_OK;
-  for (int i = 0; i < p->nio && st == ST_OK; i++) {
+static Status dev_outputs(Plan *p, Error *e) {
+  for (int i = 0; i < p->nio; i++) {
     PVal *x = &p->v[p->io[i]];
     if (x->n.op == OP_input) continue;
     x->dev_new = true;
     if (x->bound && !is_mirrored(p, x)) {
-      st = p->backend->download(p->backend, x->ptr, x->dev, leaf_size(x), e);
+      TRY(p->backend->download(p->backend, x->ptr, x->dev, leaf_size(x), e));
       x->dev_new = false;
     }
   }
-  for (int i = 0; i < p->ncopy && st == ST_OK; i++) {
+  for (int i = 0; i < p->ncopy; i++) {
     const Copy *c = &p->copy[i];
     size_t bytes = leaf_size(&p->v[c->v]);
-    void *to = backend_device(p->backend, c->to), *from = address(p, c->v);
-    st = to ? p->backend->copy(p->backend, to, from, bytes, e)
-            : p->backend->download(p->backend, c->to, from, bytes, e);
+    void *to = backend_device(p->backend, c->to), *from = dev_address(p, c->v);
+    TRY(to ? p->backend->copy(p->backend, to, from, bytes, e)
+           : p->backend->download(p->backend, c->to, from, bytes, e));
   }
-  return st;
+  return ST_OK;
 }
 
-static Status profiled(Plan *p, Error *e) {
+static Status dev_profiled(Plan *p, Error *e) {
   int n = p->nstep - p->nfold;
   int64_t *ns = mem_alloc((size_t)(n + 1) * sizeof *ns);
   if (!ns) return err_set(e, ST_NOMEM, "out of memory for a profile of %d steps", n);
@@ -425,12 +419,12 @@ static Status profiled(Plan *p, Error *e) {
   return st;
 }
 
-Status device_run(Plan *p, Error *e) {
+Status plan_dev_run(Plan *p, Error *e) {
   Backend *b = p->backend;
-  Status st = upload_leaves(p, e);
-  if (st == ST_OK) st = upload_inputs(p, e);
-  if (st == ST_OK && !p->folded_done && p->fold_program) st = b->run(b, p->fold_program, e);
-  if (st == ST_OK) p->folded_done = true;
-  if (st == ST_OK) st = p->profile ? profiled(p, e) : b->run(b, p->program, e);
-  return st == ST_OK ? outputs(p, e) : st;
+  TRY(upload_leaves(p, e));
+  TRY(upload_inputs(p, e));
+  if (!p->folded_done && p->fold_program) TRY(b->run(b, p->fold_program, e));
+  p->folded_done = true;
+  TRY(p->profile ? dev_profiled(p, e) : b->run(b, p->program, e));
+  return dev_outputs(p, e);
 }

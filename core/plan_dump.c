@@ -29,7 +29,8 @@ static void attr_upfirdn(const UpfirdnAttr *a, char *buf, size_t size) {
            a->flip ? ", correlation" : "", a->per_sample ? ", a filter per sample" : "");
 }
 
-void node_attr_text(const Node *n, char *buf, size_t size) {
+/* "stride 1, pad 1, ..": the attributes of a node by name; "" where it has none. */
+static void attr_text(const Node *n, char *buf, size_t size) {
   const Attr *a = &n->attr;
   buf[0] = 0;
   switch (n->op) {
@@ -95,7 +96,7 @@ static void dump_graph(const Plan *p, FILE *f) {
   fprintf(f, "# value\toperation\toperands\tshape\tfate\tgroup\toutput\tattributes\tname\n");
   for (Val v = 1; v < p->n; v++) {
     const PVal *x = &p->v[v];
-    node_attr_text(&x->n, attr, sizeof attr);
+    attr_text(&x->n, attr, sizeof attr);
     fprintf(f, "%d\t%s\t", (int)v, node_row(&x->n)->name);
     for (int i = 0; i < x->n.nin; i++) fprintf(f, "%s%d", i ? "," : "", (int)x->n.in[i]);
     fprintf(f, "\t%s\t%s\t", shape_str(x->n.shape, shape), fate_of(p, v));

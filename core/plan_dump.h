@@ -23,7 +23,4 @@ Status plan_dump_svg(const Plan *p, DumpKind kind, FILE *f, Error *e);
 
 /* What PRLX_DUMP asks for; called by plan_new. A file that cannot be written is an error. */
 Status plan_dump_env(const Plan *p, Error *e);
-
-/* "stride 1, pad 1, ..": the attributes of a node by name; "" where it has none. */
-void node_attr_text(const Node *n, char *buf, size_t size);
 #endif

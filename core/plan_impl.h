@@ -1,7 +1,7 @@
-/* plan_internal.h: what plan.c (what runs), plan_memory.c (where it lives) and plan_run.c (running
+/* plan_impl.h: what plan.c (what runs), plan_memory.c (where it lives) and plan_run.c (running
  * it) share. */
-#ifndef PRLX_PLAN_INTERNAL_H
-#define PRLX_PLAN_INTERNAL_H
+#ifndef PRLX_PLAN_IMPL_H
+#define PRLX_PLAN_IMPL_H
 #include "core/backend.h"
 #include "core/plan.h"
 #include "core/pointwise.h"
@@ -121,14 +121,14 @@ Status plan_add_copy(Plan *p, Val v, real *to, Error *e);
  * plan_bind frees what it replaces */
 Status plan_io(Plan *p, Error *e);
 
-/* plan_device.c: the plan on a backend with programs. device_lower, after the steps are known:
+/* plan_device.c: the plan on a backend with programs. plan_dev_lower, after the steps are known:
  * loops into stores of convolutions, storage types, scratch. */
-Status device_lower(Plan *p, bool fuse, Error *e);
-Status device_prepare(Plan *p, Error *e);
-Status device_run(Plan *p, Error *e);
-real *device_data(Plan *p, Val v);
-Status device_read(Plan *p, Val v, const real **out, Error *e);
-Status device_bind(Plan *p, Val v, real *ptr, Error *e);
-void device_free(Plan *p);
+Status plan_dev_lower(Plan *p, bool fuse, Error *e);
+Status plan_dev_prepare(Plan *p, Error *e);
+Status plan_dev_run(Plan *p, Error *e);
+real *plan_dev_data(Plan *p, Val v);
+Status plan_dev_read(Plan *p, Val v, const real **out, Error *e);
+Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e);
+void plan_dev_free(Plan *p);
 void plan_describe(const Plan *p, const Step *s, char *buf, size_t n);
 #endif

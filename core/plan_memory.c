@@ -23,13 +23,13 @@ static size_t memory_available(void) {
   return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
 }
 
-static void touch(Plan *p, Val v, int step) {
+static void place_touch(Plan *p, Val v, int step) {
   PVal *x = &p->v[plan_root(p, v)];
   if (step < x->first) x->first = step;
   if (step > x->last) x->last = step;
 }
 
-static void lifetimes(Plan *p) {
+static void place_lifetimes(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     x->first = 1 << 30;
@@ -38,13 +38,13 @@ static void lifetimes(Plan *p) {
                                  (p->backend ? dtype_size(x->dtype) : sizeof(real)));
   }
   for (int k = 0; k < p->nstep; k++) {
-    touch(p, p->step[k].v, k);
+    place_touch(p, p->step[k].v, k);
     for (int i = 0; i < p->step[k].nargs; i++)
-      if (p->step[k].arg[i]) touch(p, p->step[k].arg[i], k);
+      if (p->step[k].arg[i]) place_touch(p, p->step[k].arg[i], k);
   }
 }
 
-static void kinds(Plan *p) {
+static void place_kinds(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     if (!x->alive) continue;
@@ -111,7 +111,7 @@ static int span_compare(const void *a, const void *b) {
 
 /* Greedy by size: the largest buffers first, each at the lowest offset that is free during its
  * whole life. */
-static Status offsets(Plan *p, Error *e) {
+static Status place_offsets(Plan *p, Error *e) {
   Sized *order = mem_alloc((size_t)p->n * sizeof *order);
   Span *busy = mem_alloc((size_t)p->n * sizeof *busy);
   int n = 0;
@@ -143,11 +143,10 @@ static Status offsets(Plan *p, Error *e) {
 }
 
 Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
-  lifetimes(p);
-  kinds(p);
+  place_lifetimes(p);
+  place_kinds(p);
   if (!p->keep_all) in_place(p);
-  Status st = offsets(p, e);
-  if (st) return st;
+  TRY(place_offsets(p, e));
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     if (x->mem == MEM_FOLDED) {

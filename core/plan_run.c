@@ -19,7 +19,7 @@ Status plan_io(Plan *p, Error *e) {
   return ST_OK;
 }
 
-static real *address(Plan *p, Val v) {
+static real *host_address(Plan *p, Val v) {
   const PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_LEAF) return (real *)x->n.data;
   if (x->mem == MEM_ARENA) return (real *)((char *)p->arena->mem + x->offset);
@@ -32,7 +32,7 @@ bool plan_has_data(const Plan *p, Val v) {
 
 real *plan_data(Plan *p, Val v) {
   if (!plan_has_data(p, v)) return NULL;
-  if (p->backend) return device_data(p, v);
+  if (p->backend) return plan_dev_data(p, v);
   PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_LEAF) return (real *)x->n.data;
   return x->mem == MEM_IO && io_memory(x, NULL) == ST_OK ? x->ptr : NULL;
@@ -42,7 +42,7 @@ Status plan_read(Plan *p, Val v, const real **out, Error *e) {
   *out = NULL;
   if (!plan_has_data(p, v))
     return err_set(e, ST_INTERNAL, "plan_read: value %d is no output of the plan", (int)v);
-  if (p->backend) return device_read(p, v, out, e);
+  if (p->backend) return plan_dev_read(p, v, out, e);
   *out = plan_data(p, v);
   return *out ? ST_OK : err_set(e, ST_NOMEM, "out of memory to read an output of the plan");
 }
@@ -51,7 +51,7 @@ Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
   if (!plan_has_data(p, v) || !p->v[v].alive)
     return err_set(e, ST_INTERNAL,
                    "plan_bind: value %d is neither an input nor an output of the plan", (int)v);
-  if (p->backend) return device_bind(p, v, ptr, e);
+  if (p->backend) return plan_dev_bind(p, v, ptr, e);
   PVal *x = &p->v[plan_root(p, v)];
   if (x->mem == MEM_IO && !x->bound && (p->v[v].n.op == OP_input || x->n.op != OP_input)) {
     mem_free(x->ptr);
@@ -86,19 +86,17 @@ Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e) {
     return err_set(e, ST_INTERNAL, "plan_fill_normal: value %d is no input of the plan", (int)v);
   if (p->backend && p->v[v].alive) {
     PVal *x = &p->v[v];
-    Status st = plan_prepare(p, e);
-    if (st == ST_OK)
-      st = p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->n.shape), e);
+    TRY(plan_prepare(p, e));
     x->host_new = false;
     x->dev_new = true;
-    return st;
+    return p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->n.shape), e);
   }
   real *dst = plan_data(p, v);
   if (dst) rng_fill_normal(r, dst, shape_numel(p->v[v].n.shape));
   return ST_OK;
 }
 
-static Status prepare(Plan *p, Error *e) {
+static Status host_prepare(Plan *p, Error *e) {
   PlanArena *a = p->arena;
   if (a->bytes < a->need) {
     mem_free(a->mem);
@@ -119,13 +117,12 @@ static Status prepare(Plan *p, Error *e) {
   for (Val v = 1; v < p->n; v++) {
     PVal *x = &p->v[v];
     if (x->mem == MEM_FOLDED) x->ptr = (real *)((char *)p->folded + x->offset);
-    Status st = x->mem == MEM_IO ? io_memory(x, e) : ST_OK;
-    if (st) return st;
+    if (x->mem == MEM_IO) TRY(io_memory(x, e));
   }
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    for (int i = 0; i < s->nargs; i++) s->ptr[i] = s->arg[i] ? address(p, s->arg[i]) : NULL;
-    s->out = address(p, s->v);
+    for (int i = 0; i < s->nargs; i++) s->ptr[i] = s->arg[i] ? host_address(p, s->arg[i]) : NULL;
+    s->out = host_address(p, s->v);
   }
   p->ready = true;
   p->resolved_for = a->mem;
@@ -151,13 +148,12 @@ static void run_step(Plan *p, Step *s, void *scratch) {
 Status plan_prepare(Plan *p, Error *e) {
   if (p->ready && p->arena->bytes >= p->arena->need && p->resolved_for == p->arena->mem)
     return ST_OK;
-  return p->backend ? device_prepare(p, e) : prepare(p, e);
+  return p->backend ? plan_dev_prepare(p, e) : host_prepare(p, e);
 }
 
 Status plan_run(Plan *p, Error *e) {
-  Status st = plan_prepare(p, e);
-  if (st) return st;
-  if (p->backend) return device_run(p, e);
+  TRY(plan_prepare(p, e));
+  if (p->backend) return plan_dev_run(p, e);
   void *scratch = (char *)p->arena->mem + p->arena_bytes;
   for (int k = p->folded_done ? p->nfold : 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
@@ -172,7 +168,7 @@ Status plan_run(Plan *p, Error *e) {
   }
   p->folded_done = true;
   for (int i = 0; i < p->ncopy; i++)
-    memcpy(p->copy[i].to, address(p, p->copy[i].v),
+    memcpy(p->copy[i].to, host_address(p, p->copy[i].v),
            (size_t)shape_numel(p->v[p->copy[i].v].n.shape) * sizeof(real));
   return ST_OK;
 }

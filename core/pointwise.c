@@ -121,7 +121,7 @@ typedef struct Work {
   real arg[PW_MAX_ARGS][PW_CHUNK];
 } Work;
 
-static void expand(const Loop *l, int a, const real *src, int r, int n, real *dst) {
+static void pw_expand(const Loop *l, int a, const real *src, int r, int n, real *dst) {
   int64_t rs = l->stride[a][l->outer], cs = l->stride[a][l->outer + 1];
   for (int i = 0; i < r; i++, src += rs, dst += n) {
     if (cs)
@@ -135,15 +135,15 @@ static void expand(const Loop *l, int a, const real *src, int r, int n, real *ds
 
 /* The tile of r rows and n columns (r = 1 or n = whole inner axis) whose arguments start at off[].
  * Result: r*n numbers, or one if *one. */
-static const real *eval(const Loop *l, const int64_t *off, int r, int n, Work *w, real *final,
-                        bool *one) {
+static const real *pw_eval(const Loop *l, const int64_t *off, int r, int n, Work *w, real *final,
+                           bool *one) {
   const PwProgram *p = l->p;
   const real *ptr[PW_MAX_ARGS];
   int total = r * n;
   for (int a = 0; a < p->narg; a++) {
     ptr[a] = l->args[a] + off[a];
     if (l->kind[a] == ARG_EXPAND) {
-      expand(l, a, ptr[a], r, n, w->arg[a]);
+      pw_expand(l, a, ptr[a], r, n, w->arg[a]);
       ptr[a] = w->arg[a];
     }
   }
@@ -194,8 +194,8 @@ static void map_task(void *ctx, int64_t task, int worker) {
     int64_t row = rt * l->tile_rows, col = ct * l->tile_cols;
     add_axes(l, NULL, l->outer, rest / l->row_tiles, off);
     add_tile(l, row, col, off);
-    eval(l, off, (int)PRLX_MIN(l->tile_rows, l->rows - row),
-         (int)PRLX_MIN(l->tile_cols, l->inner - col), &w, l->out + off[l->p->narg], &one);
+    pw_eval(l, off, (int)PRLX_MIN(l->tile_rows, l->rows - row),
+            (int)PRLX_MIN(l->tile_cols, l->inner - col), &w, l->out + off[l->p->narg], &one);
   }
 }
 
@@ -262,7 +262,7 @@ static Tile keep_tile(const Loop *l, int64_t k, int64_t *off) {
   return t;
 }
 
-static void accumulate(const Loop *l, double *acc, const real *v, int r, int n, bool one) {
+static void pw_accumulate(const Loop *l, double *acc, const real *v, int r, int n, bool one) {
   if (one) {
     int count = (l->row_kept ? r : 1) * (l->col_kept ? n : 1), times = r * n / count;
     for (int i = 0; i < count; i++) acc[i] += (double)v[0] * times;
@@ -276,7 +276,7 @@ static void accumulate(const Loop *l, double *acc, const real *v, int r, int n, 
     acc[0] += l->k->sum(v, r * n);
 }
 
-static void store(const Loop *l, const double *acc, const Tile *t, int64_t at) {
+static void pw_store(const Loop *l, const double *acc, const Tile *t, int64_t at) {
   int64_t rs = l->stride[l->p->narg][l->outer], cs = l->stride[l->p->narg][l->outer + 1];
   int r = l->row_kept ? t->r : 1, n = l->col_kept ? t->n : 1;
   for (int i = 0; i < r; i++)
@@ -304,8 +304,8 @@ static void reduce_block(const Loop *l, const Tile *t, const int64_t *base, int6
     }
     add_axes(l, l->summed, l->nsummed, at, off);
     add_tile(l, row, col, off);
-    const real *v = eval(l, off, r, n, w, NULL, &one);
-    accumulate(l, acc, v, r, n, one);
+    const real *v = pw_eval(l, off, r, n, w, NULL, &one);
+    pw_accumulate(l, acc, v, r, n, one);
   }
 }
 
@@ -325,7 +325,7 @@ static void reduce_task(void *ctx, int64_t task, int worker) {
       reduce_block(l, &t, base, s, PRLX_MIN(s + l->sum_block, end), &w, first ? acc : block);
       for (int64_t i = 0; i < l->acc_size && !first; i++) acc[i] += block[i];
     }
-    if (!l->partial) store(l, acc, &t, base[l->p->narg]);
+    if (!l->partial) pw_store(l, acc, &t, base[l->p->narg]);
   }
 }
 
@@ -348,7 +348,7 @@ static void run_reduce(Loop *l, void *scratch) {
     for (int64_t s = 1; s < l->sum_tasks; s++)
       for (int64_t i = 0; i < l->acc_size; i++)
         total[i] += l->partial[(s * l->nkeep + k) * l->acc_size + i];
-    store(l, total, &t, base[l->p->narg]);
+    pw_store(l, total, &t, base[l->p->narg]);
   }
 }
 

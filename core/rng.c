@@ -84,7 +84,7 @@ static void fill_block(void *ctx, int64_t task, int worker) {
   }
 }
 
-static void fill(Rng *r, real *dst, int64_t n, int normal) {
+static void rng_fill(Rng *r, real *dst, int64_t n, int normal) {
   /* whole blocks, so that the position of a draw does not depend on what came before it */
   r->offset = (r->offset + 3) & ~(uint64_t)3;
   Fill f = {*r, dst, n, normal};
@@ -92,8 +92,8 @@ static void fill(Rng *r, real *dst, int64_t n, int normal) {
   r->offset += (uint64_t)((n + 3) / 4 * 4);
 }
 
-void rng_fill_normal(Rng *r, real *dst, int64_t n) { fill(r, dst, n, 1); }
-void rng_fill_uniform(Rng *r, real *dst, int64_t n) { fill(r, dst, n, 0); }
+void rng_fill_normal(Rng *r, real *dst, int64_t n) { rng_fill(r, dst, n, 1); }
+void rng_fill_uniform(Rng *r, real *dst, int64_t n) { rng_fill(r, dst, n, 0); }
 
 /* ---- numpy.random.RandomState(seed).randn: MT19937 (Matsumoto & Nishimura 1998), 53-bit doubles,
  * Marsaglia's polar method ---- */

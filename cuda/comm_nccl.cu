@@ -15,7 +15,7 @@ typedef struct Nccl {
   cudaStream_t stream;
 } Nccl;
 
-static Status check(ncclResult_t r, const char *what, Error *e) {
+static Status nccl_check(ncclResult_t r, const char *what, Error *e) {
   return r == ncclSuccess ? ST_OK
                           : err_set(e, ST_INTERNAL, "NCCL %s: %s", what, ncclGetErrorString(r));
 }
@@ -23,7 +23,8 @@ static Status check(ncclResult_t r, const char *what, Error *e) {
 /* On the backend's stream, like everything else: nothing waits. */
 static Status sum_device(Comm *c, void *x, int64_t n, Error *e) {
   Nccl *k = (Nccl *)c->device;
-  return check(ncclAllReduce(x, x, (size_t)n, ncclFloat, ncclSum, k->comm, k->stream), "sum", e);
+  return nccl_check(ncclAllReduce(x, x, (size_t)n, ncclFloat, ncclSum, k->comm, k->stream), "sum",
+                    e);
 }
 
 static void free_device(Comm *c) {
@@ -39,7 +40,7 @@ extern "C" Status cuda_comm_attach(Comm *c, Backend *b, Error *e) {
   Error why = {};
   Nccl *k = (Nccl *)mem_alloc(sizeof *k);
   Status st = k ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
-  if (st == ST_OK && c->rank == 0) st = check(ncclGetUniqueId(&id), "identifier", e);
+  if (st == ST_OK && c->rank == 0) st = nccl_check(ncclGetUniqueId(&id), "identifier", e);
   st = comm_agree(c, st, NULL, e);
   if (st == ST_OK) st = c->broadcast(c, &id, sizeof id, 0, e);
   if (st != ST_OK) {
@@ -49,7 +50,7 @@ extern "C" Status cuda_comm_attach(Comm *c, Backend *b, Error *e) {
   cudaSetDevice(of(b)->device);
   k->stream = of(b)->c.stream;
   /* e.g. two processes on one GPU */
-  int failed = check(ncclCommInitRank(&k->comm, c->size, id, c->rank), "start", &why) != ST_OK,
+  int failed = nccl_check(ncclCommInitRank(&k->comm, c->size, id, c->rank), "start", &why) != ST_OK,
       none = failed;
   st = comm_agree(c, ST_OK, &none, e);
   if (st != ST_OK || none) {

@@ -229,7 +229,7 @@ static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int
 /* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four
  * samples, whatever the batch: the order of a sum follows from the splits alone. Weight gradients
  * add over samples: a split takes at most 65536 pixels, for the rounding of long sums. */
-static void choose(const CudaCtx *c, Work *w) {
+static void conv_choose(const CudaCtx *c, Work *w) {
   ConvJob *j = &w->job;
   const bool fixed = w->g.kind != CONV_DW && w->g.plan_n == 1;
   /* columns of a weight gradient are no samples */
@@ -323,7 +323,7 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
     make_job(w, k);
     const ConvJob *j = &w->job;
     if (!j->nclass) continue;
-    choose(c, w);
+    conv_choose(c, w);
     size_t rows = 0;
     for (int i = 0; i < j->nclass && !is_weight_gradient(j->layout); i++)
       rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
@@ -334,7 +334,7 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
   }
 }
 
-static size_t scratch(const CudaCtx *c, const DevStep *s) {
+static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
   Work w;
   const ConvGeom g = conv_geom(&s->node);
   if (conv_thin_fits(&g)) return conv_thin_scratch(c, &g);
@@ -423,7 +423,7 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   for (int k = 0; k < w->ngroup; k++) {
     make_job(w, k);
     if (!j->nclass) continue;
-    choose(c, w);
+    conv_choose(c, w);
     j->a = dw && w->planes ? s->arg[1] : rows;
     j->b = !dw && w->planes ? s->arg[0] : mem;
     j->partial = (float *)partial;
@@ -443,7 +443,7 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   }
 }
 
-static Status run(const char *what, const CudaCtx *c, const DevStep *s, Error *e) {
+static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Error *e) {
   const ConvGeom g = conv_geom(&s->node);
   Chain chain;
   if (s->node.shape.rank == 4 && shape_numel(s->node.shape) == 0) return ST_OK;
@@ -471,15 +471,15 @@ static Status run(const char *what, const CudaCtx *c, const DevStep *s, Error *e
 }
 
 static Status conv2d_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  return run("conv2d", c, s, e);
+  return conv_run("conv2d", c, s, e);
 }
 
 static Status conv2d_dx_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  return run("conv2d_dx", c, s, e);
+  return conv_run("conv2d_dx", c, s, e);
 }
 
 static Status conv2d_dw_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  return run("conv2d_dw", c, s, e);
+  return conv_run("conv2d_dw", c, s, e);
 }
 
 static bool maps_any(const DevStep *s, int slot, DType t) {
@@ -490,6 +490,6 @@ static bool both_any(const DevStep *s, int slot, DType t) {
   return t == DT_F32 || slot == 0 || slot == 1;
 }
 
-const CudaRow cuda_conv2d = {"conv2d", conv2d_launch, scratch, maps_any};
-const CudaRow cuda_conv2d_dx = {"conv2d_dx", conv2d_dx_launch, scratch, maps_any};
-const CudaRow cuda_conv2d_dw = {"conv2d_dw", conv2d_dw_launch, scratch, both_any};
+const CudaRow cuda_conv2d = {"conv2d", conv2d_launch, conv_scratch, maps_any};
+const CudaRow cuda_conv2d_dx = {"conv2d_dx", conv2d_dx_launch, conv_scratch, maps_any};
+const CudaRow cuda_conv2d_dw = {"conv2d_dw", conv2d_dw_launch, conv_scratch, both_any};

@@ -9,20 +9,20 @@ static Status fill_normal(Backend *b, Rng *r, float *dst, int64_t n, Error *e) {
   return cuda_fill_normal(&of(b)->c, r, dst, n, e);
 }
 
-static Status adam(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
-                   const AdamCoef *coef, Error *e) {
+static Status dev_adam(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
+                       const AdamCoef *coef, Error *e) {
   return cuda_adam(&of(b)->c, p, g, m, v, n, coef, e);
 }
 
-static Status accumulate(Backend *b, float *acc, const float *g, int64_t n, Error *e) {
+static Status dev_accumulate(Backend *b, float *acc, const float *g, int64_t n, Error *e) {
   return cuda_accumulate(&of(b)->c, acc, g, n, e);
 }
 
-static Status sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
+static Status dev_sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
   return cuda_sanitize(&of(b)->c, g, n, bad, e);
 }
 
-static Status ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) {
+static Status dev_ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) {
   return cuda_ema(&of(b)->c, x, p, n, beta, e);
 }
 
@@ -69,12 +69,10 @@ extern "C" void cuda_backend_free(Backend *b) {
   mem_free(b);
 }
 
-static Status start(CudaBackend *b, int device, Error *e) {
+static Status dev_start(CudaBackend *b, int device, Error *e) {
   cudaDeviceProp p;
-  Status st = cuda_status(cudaSetDevice(device), "choosing the device", e);
-  if (st == ST_OK)
-    st = cuda_status(cudaGetDeviceProperties(&p, device), "properties of the device", e);
-  if (st != ST_OK) return st;
+  TRY(cuda_status(cudaSetDevice(device), "choosing the device", e));
+  TRY(cuda_status(cudaGetDeviceProperties(&p, device), "properties of the device", e));
   b->device = device;
   b->c.sm_count = p.multiProcessorCount;
   b->c.arch = p.major * 10 + p.minor;
@@ -83,8 +81,8 @@ static Status start(CudaBackend *b, int device, Error *e) {
         e, ST_INVALID,
         "cuda: %s is of compute capability %d.%d; 7.5 or newer is needed; use --device cpu", p.name,
         p.major, p.minor);
-  st = cuda_status(cudaStreamCreate(&b->c.stream), "a stream", e);
-  return st == ST_OK ? cuda_memory_init(b, e) : st;
+  TRY(cuda_status(cudaStreamCreate(&b->c.stream), "a stream", e));
+  return cuda_memory_init(b, e);
 }
 
 extern "C" Status cuda_backend_new(int device, Precision precision, Backend **out, Error *e) {
@@ -104,13 +102,13 @@ extern "C" Status cuda_backend_new(int device, Precision precision, Backend **ou
 #endif
   b->b.precision = b->c.precision = precision;
   b->b.fill_normal = fill_normal;
-  b->b.adam = adam;
-  b->b.accumulate = accumulate;
-  b->b.sanitize = sanitize;
-  b->b.ema = ema;
+  b->b.adam = dev_adam;
+  b->b.accumulate = dev_accumulate;
+  b->b.sanitize = dev_sanitize;
+  b->b.ema = dev_ema;
   cuda_memory_functions(&b->b);
   cuda_program_functions(&b->b);
-  Status st = start(b, device, e);
+  Status st = dev_start(b, device, e);
   if (st != ST_OK) {
     cuda_backend_free(&b->b);
     return st;

@@ -12,12 +12,12 @@ Status cuda_status(cudaError_t r, const char *what, Error *e) {
                  cudaGetErrorString(r));
 }
 
-static size_t available(Backend *b) {
+static size_t memory_available(Backend *b) {
   size_t left = 0, total = 0;
   return cudaMemGetInfo(&left, &total) == cudaSuccess ? left : 0;
 }
 
-static Status alloc(Backend *b, size_t bytes, void **out, Error *e) {
+static Status memory_alloc(Backend *b, size_t bytes, void **out, Error *e) {
   *out = NULL;
   size_t n = (bytes ? bytes + 255 : 256) & ~(size_t)255;
   cudaError_t r = cudaMalloc(out, n);
@@ -26,7 +26,7 @@ static Status alloc(Backend *b, size_t bytes, void **out, Error *e) {
     *out = NULL;
     return err_set(e, ST_NOMEM,
                    "%s: out of device memory: %.0f MiB were asked for, %.0f MiB are free", b->name,
-                   (double)n / 1048576, (double)available(b) / 1048576);
+                   (double)n / 1048576, (double)memory_available(b) / 1048576);
   }
   if (r == cudaSuccess) r = cudaMemsetAsync(*out, 0, n, of(b)->c.stream);
   if (r != cudaSuccess && *out) {
@@ -36,7 +36,7 @@ static Status alloc(Backend *b, size_t bytes, void **out, Error *e) {
   return cuda_status(r, "allocating memory", e);
 }
 
-static void release(Backend *b, void *p) {
+static void memory_release(Backend *b, void *p) {
   if (!p) return;
   cudaStreamSynchronize(of(b)->c.stream);
   cudaFree(p);
@@ -57,7 +57,7 @@ static cudaError_t ring_take(CudaBackend *b, size_t n, char **out) {
   return rc;
 }
 
-static Status upload(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
+static Status memory_upload(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
   cudaError_t r = cudaSuccess;
   for (size_t at = 0; at < bytes && r == cudaSuccess;) {
     size_t n = PRLX_MIN(bytes - at, (size_t)RING_SLOT_BYTES);
@@ -71,7 +71,7 @@ static Status upload(Backend *b, void *dst, const void *src, size_t bytes, Error
   return cuda_status(r, "upload", e);
 }
 
-static Status download(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
+static Status memory_download(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
   cudaError_t r = cudaSuccess;
   for (size_t at = 0; at < bytes && r == cudaSuccess;) {
     size_t n = PRLX_MIN(bytes - at, (size_t)RING_SLOT_BYTES);
@@ -84,31 +84,31 @@ static Status download(Backend *b, void *dst, const void *src, size_t bytes, Err
   return cuda_status(r, "download", e);
 }
 
-static Status copy(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
+static Status memory_copy(Backend *b, void *dst, const void *src, size_t bytes, Error *e) {
   return bytes ? cuda_status(
                      cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, of(b)->c.stream),
                      "copy", e)
                : ST_OK;
 }
 
-static Status zero(Backend *b, void *dst, size_t bytes, Error *e) {
+static Status memory_zero(Backend *b, void *dst, size_t bytes, Error *e) {
   return bytes ? cuda_status(cudaMemsetAsync(dst, 0, bytes, of(b)->c.stream), "zeroing memory", e)
                : ST_OK;
 }
 
-static Status sync(Backend *b, Error *e) {
+static Status memory_sync(Backend *b, Error *e) {
   return cuda_status(cudaStreamSynchronize(of(b)->c.stream), "waiting for the device", e);
 }
 
 void cuda_memory_functions(Backend *b) {
-  b->alloc = alloc;
-  b->release = release;
-  b->available = available;
-  b->upload = upload;
-  b->download = download;
-  b->copy = copy;
-  b->zero = zero;
-  b->sync = sync;
+  b->alloc = memory_alloc;
+  b->release = memory_release;
+  b->available = memory_available;
+  b->upload = memory_upload;
+  b->download = memory_download;
+  b->copy = memory_copy;
+  b->zero = memory_zero;
+  b->sync = memory_sync;
 }
 
 Status cuda_memory_init(CudaBackend *b, Error *e) {

@@ -10,8 +10,8 @@ enum { FLAT_THREADS = 256, FLAT_VEC = 4 };
 /* The first of the four elements of this thread. */
 #define FLAT_AT const int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * FLAT_VEC
 
-static __device__ __forceinline__ void take4(const float *p, int64_t at, int64_t n, bool wide,
-                                             float *x) {
+static __device__ __forceinline__ void optim_take4(const float *p, int64_t at, int64_t n, bool wide,
+                                                   float *x) {
   if (wide && at + FLAT_VEC <= n) {
     const float4 v = *(const float4 *)(p + at);
     x[0] = v.x;
@@ -24,8 +24,8 @@ static __device__ __forceinline__ void take4(const float *p, int64_t at, int64_t
   for (int k = 0; k < FLAT_VEC; k++) x[k] = at + k < n ? p[at + k] : 0;
 }
 
-static __device__ __forceinline__ void give4(float *p, int64_t at, int64_t n, bool wide,
-                                             const float *x) {
+static __device__ __forceinline__ void optim_give4(float *p, int64_t at, int64_t n, bool wide,
+                                                   const float *x) {
   if (wide && at + FLAT_VEC <= n) {
     *(float4 *)(p + at) = make_float4(x[0], x[1], x[2], x[3]);
     return;
@@ -40,10 +40,10 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
   FLAT_AT;
   float w[FLAT_VEC], d[FLAT_VEC], a[FLAT_VEC], b[FLAT_VEC];
   if (at >= n) return;
-  take4(g, at, n, wide, d);
-  take4(p, at, n, wide, w);
-  take4(v, at, n, wide, b);
-  if (m) take4(m, at, n, wide, a);
+  optim_take4(g, at, n, wide, d);
+  optim_take4(p, at, n, wide, w);
+  optim_take4(v, at, n, wide, b);
+  if (m) optim_take4(m, at, n, wide, a);
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) {
     float mi = d[k];
@@ -54,14 +54,14 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
     b[k] = c.b2 * b[k] + c.c2 * d[k] * d[k];
     w[k] -= c.lr * mi / (sqrtf(b[k]) * c.inv_v + c.eps);
   }
-  if (m) give4(m, at, n, wide, a);
-  give4(v, at, n, wide, b);
-  give4(p, at, n, wide, w);
+  if (m) optim_give4(m, at, n, wide, a);
+  optim_give4(v, at, n, wide, b);
+  optim_give4(p, at, n, wide, w);
   if (!c.ema) return;
-  take4(c.ema, at, n, wide, a);
+  optim_take4(c.ema, at, n, wide, a);
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) a[k] = w[k] + c.ema_beta * (a[k] - w[k]);
-  give4(c.ema, at, n, wide, a);
+  optim_give4(c.ema, at, n, wide, a);
 }
 
 static __global__ void __launch_bounds__(FLAT_THREADS)
@@ -69,11 +69,11 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
   FLAT_AT;
   float a[FLAT_VEC], d[FLAT_VEC];
   if (at >= n) return;
-  take4(acc, at, n, wide, a);
-  take4(g, at, n, wide, d);
+  optim_take4(acc, at, n, wide, a);
+  optim_take4(g, at, n, wide, d);
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) a[k] += d[k];
-  give4(acc, at, n, wide, a);
+  optim_give4(acc, at, n, wide, a);
 }
 
 static __global__ void __launch_bounds__(FLAT_THREADS)
@@ -81,11 +81,11 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
   FLAT_AT;
   float a[FLAT_VEC], b[FLAT_VEC];
   if (at >= n) return;
-  take4(ema, at, n, wide, a);
-  take4(p, at, n, wide, b);
+  optim_take4(ema, at, n, wide, a);
+  optim_take4(p, at, n, wide, b);
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) a[k] = b[k] + beta * (a[k] - b[k]);
-  give4(ema, at, n, wide, a);
+  optim_give4(ema, at, n, wide, a);
 }
 
 /* Writes only where something was wrong: gradients are finite almost always, so this pass only
@@ -95,19 +95,19 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
   FLAT_AT;
   float x[FLAT_VEC];
   int count = 0;
-  take4(g, at < n ? at : n, n, wide, x);
+  optim_take4(g, at < n ? at : n, n, wide, x);
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) {
     const float v = x[k];
     x[k] = v != v ? 0 : v > 3.4e38f ? 1e5f : v < -3.4e38f ? -1e5f : v;
     count += v != x[k];
   }
-  if (count) give4(g, at, n, wide, x);
+  if (count) optim_give4(g, at, n, wide, x);
   for (int k = 16; k; k >>= 1) count += __shfl_xor_sync(0xffffffffu, count, k);
   if ((threadIdx.x & 31) == 0 && count && bad) atomicAdd(bad, (unsigned long long)count);
 }
 
-static bool wide(const void *a, const void *b, const void *c, const void *d) {
+static bool optim_wide(const void *a, const void *b, const void *c, const void *d) {
   return (((uintptr_t)a | (uintptr_t)b | (uintptr_t)c | (uintptr_t)d) & 15) == 0;
 }
 
@@ -117,26 +117,27 @@ Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v,
                  const AdamCoef *coef, Error *e) {
   if (n <= 0) return ST_OK;
   LAUNCH(adam_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, p, g, m, v, n,
-         wide(p, g, m, v) && wide(coef->ema, NULL, NULL, NULL), *coef);
+         optim_wide(p, g, m, v) && optim_wide(coef->ema, NULL, NULL, NULL), *coef);
   return cuda_check("adam", NULL, e);
 }
 
 Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e) {
   if (n <= 0) return ST_OK;
-  LAUNCH(add_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, acc, g, n, wide(acc, g, NULL, NULL));
+  LAUNCH(add_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, acc, g, n,
+         optim_wide(acc, g, NULL, NULL));
   return cuda_check("accumulate", NULL, e);
 }
 
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e) {
   if (n <= 0) return ST_OK;
-  LAUNCH(ema_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, ema, p, n, wide(ema, p, NULL, NULL),
-         beta);
+  LAUNCH(ema_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, ema, p, n,
+         optim_wide(ema, p, NULL, NULL), beta);
   return cuda_check("ema", NULL, e);
 }
 
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e) {
   if (n <= 0) return ST_OK;
-  LAUNCH(sanitize_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, g, n, wide(g, NULL, NULL, NULL),
-         (unsigned long long *)bad);
+  LAUNCH(sanitize_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, g, n,
+         optim_wide(g, NULL, NULL, NULL), (unsigned long long *)bad);
   return cuda_check("sanitize", NULL, e);
 }

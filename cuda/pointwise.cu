@@ -71,12 +71,12 @@ static int value_of(const int *writer, int code) {
   return code < 0 ? -1 - code : PW_ACC + writer[code];
 }
 
-static uint8_t source(const Lower *l, int value, int acc) {
+static uint8_t loop_source(const Lower *l, int value, int acc) {
   if (value < PW_ACC) return (uint8_t)value;
   return value - PW_ACC == acc ? (uint8_t)PW_ACC : (uint8_t)(PW_SLOT + l->slot[value - PW_ACC]);
 }
 
-static void emit(PwDev *d, uint8_t code, uint8_t src, MicroParam param) {
+static void loop_emit(PwDev *d, uint8_t code, uint8_t src, MicroParam param) {
   d->op[d->nop++] = PwMicro{code, src, PW_NO_SLOT, 0, param};
 }
 
@@ -91,7 +91,7 @@ static uint8_t take_slot(Lower *l, int i) {
   return PW_NO_SLOT;
 }
 
-static bool lower(PwDev *d, const PwProgram *p) {
+static bool loop_lower(PwDev *d, const PwProgram *p) {
   Lower l = {};
   int writer[PW_MAX_REGS], a[PW_MAX_OPS], b[PW_MAX_OPS];
   l.d = d;
@@ -120,21 +120,21 @@ static bool lower(PwDev *d, const PwProgram *p) {
     const MicroOf m = micro_of(&p->op[i]);
     const MicroParam f = micro_param(&p->op[i]);
     if (m.unary)
-      emit(d, m.code, source(&l, a[i], i - 1), f);
+      loop_emit(d, m.code, loop_source(&l, a[i], i - 1), f);
     else if (a[i] == PW_ACC + i - 1)
-      emit(d, m.code, source(&l, b[i], i - 1), f);
+      loop_emit(d, m.code, loop_source(&l, b[i], i - 1), f);
     else if (b[i] == PW_ACC + i - 1)
-      emit(d, m.reversed, source(&l, a[i], i - 1), f);
+      loop_emit(d, m.reversed, loop_source(&l, a[i], i - 1), f);
     else {
-      emit(d, MO_COPY, source(&l, a[i], -1), MicroParam{});
-      emit(d, m.code, a[i] == b[i] ? (uint8_t)PW_ACC : source(&l, b[i], -1), f);
+      loop_emit(d, MO_COPY, loop_source(&l, a[i], -1), MicroParam{});
+      loop_emit(d, m.code, a[i] == b[i] ? (uint8_t)PW_ACC : loop_source(&l, b[i], -1), f);
     }
     if (l.in_slot[i]) d->op[d->nop - 1].slot = l.slot[i] = take_slot(&l, i);
     if (l.in_slot[i] && l.slot[i] == PW_NO_SLOT) return false;
   }
   const int result = value_of(writer, p->result);
   if (result != PW_ACC + p->nop - 1 || p->nop == 0)
-    emit(d, MO_COPY, source(&l, result, -1), MicroParam{});
+    loop_emit(d, MO_COPY, loop_source(&l, result, -1), MicroParam{});
   return true;
 }
 
@@ -193,20 +193,21 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
 
 bool pw_dev_init(PwDev *d, const PwProgram *p) {
   memset(d, 0, sizeof *d);
-  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS || !lower(d, p))
+  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS ||
+      !loop_lower(d, p))
     return false;
   merge_axes(d, p);
   return true;
 }
 
-static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
+static bool loop_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void *out) {
   for (int a = 0; a < PW_MAX_ARGS; a++) {
     d->arg[a].p = arg[a];
     d->arg[a].type = (uint8_t)type[a];
-    if (d->arg[a].mode == PW_WIDE && !aligned(arg[a])) d->arg[a].mode = PW_EACH;
+    if (d->arg[a].mode == PW_WIDE && !loop_aligned(arg[a])) d->arg[a].mode = PW_EACH;
   }
-  d->wide_out = d->wide_out && aligned(out);
+  d->wide_out = d->wide_out && loop_aligned(out);
 }
 
 /* ---- the loop ---- */

@@ -33,8 +33,8 @@ static Pool pool_of(const DevStep *s, Shape image) {
 /* First maximum of a window, its position in the plane; a NaN counts as larger than anything, so
  * that it is not hidden. */
 template <typename T>
-static __device__ __forceinline__ int argmax(const T *x, const Pool &p, int oy, int ox,
-                                             float *value) {
+static __device__ __forceinline__ int pool_argmax(const T *x, const Pool &p, int oy, int ox,
+                                                  float *value) {
   int y0 = oy * p.stride - p.pad, x0 = ox * p.stride - p.pad, y1 = min(y0 + p.k, p.h),
       x1 = min(x0 + p.k, p.w);
   y0 = max(y0, 0);
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(256)
        i += (int64_t)gridDim.x * 256) {
     int64_t base = i / p.ow / p.oh * size;
     float m;
-    int at = argmax(x + base, p, (int)(i / p.ow % p.oh), (int)(i % p.ow), &m);
+    int at = pool_argmax(x + base, p, (int)(i / p.ow % p.oh), (int)(i % p.ow), &m);
     st_any(out, tout, i, v ? ld_any(v, tv, base + at) : m);
   }
 }
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(256)
     float sum = 0, m;
     for (int oy = oy0; oy <= oy1; oy++)
       for (int ox = ox0; ox <= ox1; ox++)
-        if (argmax(x + plane * size, p, oy, ox, &m) == me)
+        if (pool_argmax(x + plane * size, p, oy, ox, &m) == me)
           sum += ld_any(dy, td, (plane * p.oh + oy) * p.ow + ox);
     st_any(out, tout, i, sum);
   }
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(256)
     int oy = (int)(i / ww % wh), ox = (int)(i % ww), at = -1;
     float m, d = 0;
     if (oy < p.oh && ox < p.ow) {
-      at = argmax(x + plane * size, p, oy, ox, &m);
+      at = pool_argmax(x + plane * size, p, oy, ox, &m);
       d = ld_any(dy, td, (plane * p.oh + oy) * p.ow + ox);
     }
     for (int y = 2 * oy; y < min(2 * oy + 2, p.h); y++)
@@ -115,10 +115,10 @@ static Status too_large(const Pool *p, const char *what, Error *e) {
                  p->w);
 }
 
-static Status gather(const char *what, const CudaCtx *c, const DevStep *s, int image, Error *e) {
+static Status launch_gather(const char *what, const CudaCtx *c, const DevStep *s, int image,
+                            Error *e) {
   Pool p = pool_of(s, s->shape[image]);
-  Status status = too_large(&p, what, e);
-  if (status != ST_OK) return status;
+  TRY(too_large(&p, what, e));
   DISPATCH(s->targ[image], T, {
     auto k = pool_gather<T>;
     LAUNCH(k, blocks_for(p.planes * p.oh * p.ow, 256), 256, 0, c->stream, (const T *)s->arg[image],
@@ -128,17 +128,16 @@ static Status gather(const char *what, const CudaCtx *c, const DevStep *s, int i
 }
 
 static Status launch_maxpool(const CudaCtx *c, const DevStep *s, Error *e) {
-  return gather("maxpool", c, s, 0, e);
+  return launch_gather("maxpool", c, s, 0, e);
 }
 
 static Status launch_maxpool_gather(const CudaCtx *c, const DevStep *s, Error *e) {
-  return gather("maxpool_gather", c, s, 1, e);
+  return launch_gather("maxpool_gather", c, s, 1, e);
 }
 
 static Status launch_maxpool_t(const CudaCtx *c, const DevStep *s, Error *e) {
   Pool p = pool_of(s, s->shape[1]);
-  Status status = too_large(&p, "maxpool_t", e);
-  if (status != ST_OK) return status;
+  TRY(too_large(&p, "maxpool_t", e));
   bool two = p.k == 2 && p.stride == 2 && p.pad == 0;
   int64_t n = two ? p.planes * ((p.h + 1) / 2) * ((p.w + 1) / 2) : p.planes * p.h * p.w;
   DISPATCH(s->targ[1], T, {
@@ -149,8 +148,8 @@ static Status launch_maxpool_t(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("maxpool_t", s, e);
 }
 
-static bool supports(const DevStep *, int, DType) { return true; }
+static bool pool_supports(const DevStep *, int, DType) { return true; }
 
-const CudaRow cuda_maxpool = {"maxpool", launch_maxpool, NULL, supports};
-const CudaRow cuda_maxpool_t = {"maxpool_t", launch_maxpool_t, NULL, supports};
-const CudaRow cuda_maxpool_gather = {"maxpool_gather", launch_maxpool_gather, NULL, supports};
+const CudaRow cuda_maxpool = {"maxpool", launch_maxpool, NULL, pool_supports};
+const CudaRow cuda_maxpool_t = {"maxpool_t", launch_maxpool_t, NULL, pool_supports};
+const CudaRow cuda_maxpool_gather = {"maxpool_gather", launch_maxpool_gather, NULL, pool_supports};

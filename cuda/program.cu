@@ -24,12 +24,12 @@ Status cuda_check(const char *what, const DevStep *s, Error *e) {
                  cudaGetErrorString(r));
 }
 
-static size_t scratch(Backend *b, const DevStep *s) {
+static size_t program_scratch(Backend *b, const DevStep *s) {
   const CudaRow *r = cuda_row(s);
   return r && r->scratch ? r->scratch(&of(b)->c, s) : 0;
 }
 
-static bool supports(Backend *b, const DevStep *s, int slot, DType t) {
+static bool program_supports(Backend *b, const DevStep *s, int slot, DType t) {
   const CudaRow *r = cuda_row(s);
   return t == DT_F32 || (r && r->supports && r->supports(s, slot, t));
 }
@@ -38,7 +38,7 @@ static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int f
   return cuda_conv_can_store(&of(b)->c, conv, p, from);
 }
 
-static Status program(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
+static Status program_new(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
   *out = NULL;
   for (int i = 0; i < n; i++)
     if (!cuda_row(&s[i]) || !cuda_row(&s[i])->launch) return no_kernel(&s[i], e);
@@ -65,20 +65,18 @@ static void program_free(Backend *b, DevProgram *p) {
 }
 
 static Status launch_all(Backend *b, DevProgram *p, Error *e) {
-  Status st = ST_OK;
-  for (int i = 0; i < p->n && st == ST_OK; i++)
-    st = cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e);
-  return st;
+  for (int i = 0; i < p->n; i++) TRY(cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e));
+  return ST_OK;
 }
 
 /* Records the launches instead of running them. */
-static Status capture(Backend *b, DevProgram *p, Error *e) {
+static Status program_capture(Backend *b, DevProgram *p, Error *e) {
   cudaStream_t stream = of(b)->c.stream;
   cudaGraph_t g = NULL;
-  Status st = cuda_status(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
-                          "begin of a capture", e);
-  if (st != ST_OK) return st;
-  st = launch_all(b, p, e);
+  TRY(cuda_status(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                  "begin of a capture", e));
+  /* a capture that was begun is ended, whatever became of the launches */
+  Status st = launch_all(b, p, e);
   cudaError_t r = cudaStreamEndCapture(stream, &g);
   if (st == ST_OK) st = cuda_status(r, "end of a capture", e);
   if (st == ST_OK) st = cuda_status(cudaGraphInstantiate(&p->graph, g, 0), "making a graph", e);
@@ -86,47 +84,50 @@ static Status capture(Backend *b, DevProgram *p, Error *e) {
   return st;
 }
 
-static Status run(Backend *b, DevProgram *p, Error *e) {
+static Status program_run(Backend *b, DevProgram *p, Error *e) {
   p->runs++;
   if (p->runs >= 2 && p->n > 1) {
-    Status st = p->graph ? ST_OK : capture(b, p, e);
-    return st != ST_OK
-               ? st
-               : cuda_status(cudaGraphLaunch(p->graph, of(b)->c.stream), "running a graph", e);
+    if (!p->graph) TRY(program_capture(b, p, e));
+    return cuda_status(cudaGraphLaunch(p->graph, of(b)->c.stream), "running a graph", e);
   }
   return launch_all(b, p, e);
 }
 
-static Status profile(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e) {
-  cudaEvent_t *ev = (cudaEvent_t *)mem_alloc((size_t)(n + 1) * sizeof *ev);
-  if (!ev) return err_set(e, ST_NOMEM, "cuda: out of memory for a profile");
-  Status st = ST_OK;
-  int made = 0;
-  for (; made <= n && st == ST_OK; made++)
-    st = cuda_status(cudaEventCreate(&ev[made]), "an event", e);
-  if (st == ST_OK) st = cuda_status(cudaEventRecord(ev[0], of(b)->c.stream), "an event", e);
-  for (int i = 0; i < n && st == ST_OK; i++) {
-    st = cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e);
-    if (st == ST_OK) st = cuda_status(cudaEventRecord(ev[i + 1], of(b)->c.stream), "an event", e);
+/* ev [n + 1], NULL where none could be made: the caller destroys them. */
+static Status profile_events(Backend *b, DevProgram *p, int n, cudaEvent_t *ev, int64_t *ns,
+                             Error *e) {
+  const cudaStream_t stream = of(b)->c.stream;
+  for (int i = 0; i <= n; i++) TRY(cuda_status(cudaEventCreate(&ev[i]), "an event", e));
+  TRY(cuda_status(cudaEventRecord(ev[0], stream), "an event", e));
+  for (int i = 0; i < n; i++) {
+    TRY(cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e));
+    TRY(cuda_status(cudaEventRecord(ev[i + 1], stream), "an event", e));
   }
-  if (st == ST_OK) st = b->sync(b, e);
-  for (int i = 0; i < n && st == ST_OK; i++) {
+  TRY(b->sync(b, e));
+  for (int i = 0; i < n; i++) {
     float ms = 0;
-    st = cuda_status(cudaEventElapsedTime(&ms, ev[i], ev[i + 1]), "the time of an event", e);
+    TRY(cuda_status(cudaEventElapsedTime(&ms, ev[i], ev[i + 1]), "the time of an event", e));
     ns[i] = (int64_t)((double)ms * 1e6);
   }
-  for (int i = 0; i < made; i++)
+  return ST_OK;
+}
+
+static Status program_profile(Backend *b, DevProgram *p, int n, int64_t *ns, Error *e) {
+  cudaEvent_t *ev = (cudaEvent_t *)mem_alloc((size_t)(n + 1) * sizeof *ev);
+  if (!ev) return err_set(e, ST_NOMEM, "cuda: out of memory for a profile");
+  const Status st = profile_events(b, p, n, ev, ns, e);
+  for (int i = 0; i <= n; i++)
     if (ev[i]) cudaEventDestroy(ev[i]);
   mem_free(ev);
   return st;
 }
 
 void cuda_program_functions(Backend *b) {
-  b->scratch = scratch;
-  b->supports = supports;
+  b->scratch = program_scratch;
+  b->supports = program_supports;
   b->can_store = can_store;
-  b->program = program;
-  b->run = run;
+  b->program = program_new;
+  b->run = program_run;
   b->program_free = program_free;
-  b->profile = profile;
+  b->profile = program_profile;
 }

@@ -80,8 +80,8 @@ size_t pw_sum_scratch(const PwProgram *p) {
 }
 
 /* Sum number `chunk` of output o: to scratch when there are several chunks. */
-static __device__ __forceinline__ void put(double *partial, void *out, int tout, uint32_t nout,
-                                           uint32_t o, double x) {
+static __device__ __forceinline__ void reduce_put(double *partial, void *out, int tout,
+                                                  uint32_t nout, uint32_t o, double x) {
   if (partial)
     partial[(size_t)blockIdx.y * nout + o] = x;
   else
@@ -116,14 +116,14 @@ static __global__ void __launch_bounds__(256)
   for (uint32_t k = min(group, 32u) >> 1; k; k >>= 1)
     sum += __shfl_xor_sync(0xffffffffu, sum, (int)k);
   if (group <= 32) {
-    if (o < nout && lane == 0) put(partial, out, tout, nout, o, sum);
+    if (o < nout && lane == 0) reduce_put(partial, out, tout, nout, o, sum);
     return;
   }
   if ((tid & 31) == 0) warp_sum[tid >> 5] = sum;
   __syncthreads();
   if (o >= nout || lane) return;
   for (uint32_t w = 1; w < group >> 5; w++) sum += warp_sum[(tid >> 5) + w];
-  put(partial, out, tout, nout, o, sum);
+  reduce_put(partial, out, tout, nout, o, sum);
 }
 
 /* Grid: x vectors of outputs, y chunks. tx*ty threads; thread (tx, ty) adds summands ty, ty + TY,
@@ -178,7 +178,7 @@ static __global__ void __launch_bounds__(256)
   }
 #pragma unroll
   for (int j = 0; j < PW_VEC; j++)
-    if (j < at.valid) put(partial, out, tout, nout, row * d.inner + col + j, sum[j]);
+    if (j < at.valid) reduce_put(partial, out, tout, nout, row * d.inner + col + j, sum[j]);
 }
 
 /* out[o] = sum over c of partial[c][o], 2^log_group threads per output. */

@@ -49,7 +49,7 @@ static __global__ void __launch_bounds__(FILL_THREADS)
   }
 }
 
-static Status fill(const CudaCtx *c, Rng *r, float *dst, int64_t n, bool normal, Error *e) {
+static Status rng_fill(const CudaCtx *c, Rng *r, float *dst, int64_t n, bool normal, Error *e) {
   /* whole counters, as rng_fill_normal */
   r->offset = (r->offset + 3) & ~(uint64_t)3;
   const unsigned blocks = (unsigned)cuda_ceil(n, 4 * FILL_BLOCKS * FILL_THREADS);
@@ -61,9 +61,9 @@ static Status fill(const CudaCtx *c, Rng *r, float *dst, int64_t n, bool normal,
 }
 
 Status cuda_fill_normal(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e) {
-  return fill(c, r, dst, n, true, e);
+  return rng_fill(c, r, dst, n, true, e);
 }
 
 Status cuda_fill_uniform(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error *e) {
-  return fill(c, r, dst, n, false, e);
+  return rng_fill(c, r, dst, n, false, e);
 }

@@ -12,7 +12,7 @@
 #include "cuda/any.cuh"
 
 /* ---- affine_grid: theta [N,2,3] -> [N,h,w,2] ---- */
-static __device__ __forceinline__ double centre(int64_t j, int64_t n) {
+static __device__ __forceinline__ double sample_centre(int64_t j, int64_t n) {
   return (double)(2 * j + 1) / (double)n - 1;
 }
 
@@ -22,7 +22,7 @@ static __global__ void __launch_bounds__(256)
   for (int64_t i = blockIdx.x * (int64_t)256 + threadIdx.x; i < n * h * w;
        i += (int64_t)gridDim.x * 256) {
     const float *t = theta + i / w / h * 6;
-    double u = centre(i % w, w), v = centre(i / w % h, h);
+    double u = sample_centre(i % w, w), v = sample_centre(i / w % h, h);
     out[2 * i] = (float)(t[0] * u + t[1] * v + t[2]);
     out[2 * i + 1] = (float)(t[3] * u + t[4] * v + t[5]);
   }
@@ -56,12 +56,12 @@ static __device__ __forceinline__ Tap tap_at(const float *g, int h, int w) {
   return Tap{(int)x0, (int)y0, gx - x0, gy - y0};
 }
 
-static __device__ __forceinline__ float weight(Tap t, int k) {
+static __device__ __forceinline__ float sample_weight(Tap t, int k) {
   return ((k & 1) ? t.fx : 1 - t.fx) * ((k >> 1) ? t.fy : 1 - t.fy);
 }
 
 /* Corner k of the sample in a plane; zero outside. */
-static __device__ __forceinline__ float corner(const float *x, Tap t, int k, int h, int w) {
+static __device__ __forceinline__ float sample_corner(const float *x, Tap t, int k, int h, int w) {
   int cx = t.x0 + (k & 1), cy = t.y0 + (k >> 1);
   return cx < 0 || cy < 0 || cx >= w || cy >= h ? 0.f : x[(int64_t)cy * w + cx];
 }
@@ -88,7 +88,7 @@ static __global__ void __launch_bounds__(256)
     Tap t = tap_at(grid + (plane / g.c * g.m + i % g.m) * 2, g.h, g.w);
     const float *p = x + plane * g.h * g.w;
     float sum = 0;
-    for (int k = 0; k < 4; k++) sum += weight(t, k) * corner(p, t, k, g.h, g.w);
+    for (int k = 0; k < 4; k++) sum += sample_weight(t, k) * sample_corner(p, t, k, g.h, g.w);
     out[i] = sum;
   }
 }
@@ -180,7 +180,7 @@ static __global__ void __launch_bounds__(256)
           start + n * (cells + 1) + (int64_t)(y + 1 - (k >> 1)) * (g.w + 1) + x + 1 - (k & 1);
       for (int q = first[0]; q < first[1]; q++) {
         int p = list[n * g.m + q];
-        sum += weight(tap_at(grid + (n * g.m + p) * 2, g.h, g.w), k) * dy[plane * g.m + p];
+        sum += sample_weight(tap_at(grid + (n * g.m + p) * 2, g.h, g.w), k) * dy[plane * g.m + p];
       }
     }
     out[i] = sum;
@@ -221,7 +221,7 @@ static __global__ void __launch_bounds__(256)
     for (int64_t k = 0; k < g.c; k++) {
       const float *p = x + (n * g.c + k) * g.h * g.w;
       float d = dy[(n * g.c + k) * g.m + i % g.m], v[4];
-      for (int j = 0; j < 4; j++) v[j] = corner(p, t, j, g.h, g.w);
+      for (int j = 0; j < 4; j++) v[j] = sample_corner(p, t, j, g.h, g.w);
       gx += d * ((1 - t.fy) * (v[1] - v[0]) + t.fy * (v[3] - v[2]));
       gy += d * ((1 - t.fx) * (v[2] - v[0]) + t.fx * (v[3] - v[1]));
     }

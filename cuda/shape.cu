@@ -40,8 +40,8 @@ static void row_major(Shape s, int64_t *st) {
   }
 }
 
-static Operand operand(const DevStep *s, int k) { return Operand{s->arg[k], s->targ[k]}; }
-static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
+static Operand shape_operand(const DevStep *s, int k) { return Operand{s->arg[k], s->targ[k]}; }
+static bool shape_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 static int units_per(const DevStep *s) { return 16 / (int)dtype_size(s->tout); }
 static unsigned unit_blocks(int64_t n) { return (unsigned)cuda_ceil(n, SHAPE_THREADS); }
 static bool any_type(const DevStep *, int, DType) { return true; }
@@ -95,8 +95,8 @@ static Status strided_launch(const CudaCtx *c, const DevStep *s, int64_t base, c
   }
   const int w = units_per(s), last = PRLX_MAX(rank, 1) - 1;
   Strided q = {};
-  q.wide = s->targ[0] == s->tout && aligned(s->out) && aligned(s->arg[0]) && st[last] == 1 &&
-           dim[last] % w == 0 && base % w == 0;
+  q.wide = s->targ[0] == s->tout && shape_aligned(s->out) && shape_aligned(s->arg[0]) &&
+           st[last] == 1 && dim[last] % w == 0 && base % w == 0;
   for (int i = 0; i < last; i++) q.wide = q.wide && st[i] % w == 0;
   if (q.wide) {
     for (int i = 0; i < last; i++) st[i] /= w;
@@ -110,8 +110,8 @@ static Status strided_launch(const CudaCtx *c, const DevStep *s, int64_t base, c
     q.dim[i] = fastdiv_of(dim[i]);
     q.ss[i] = (int32_t)st[i];
   }
-  LAUNCH(strided, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, operand(s, 0), s->out, s->tout,
-         (uint32_t)n);
+  LAUNCH(strided, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, shape_operand(s, 0), s->out,
+         s->tout, (uint32_t)n);
   return cuda_check(name, s, e);
 }
 
@@ -192,8 +192,9 @@ static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, i
   for (int i = axis + 1; i < o.rank; i++) inner *= o.dim[i];
   Along q = {};
   q.kind = kind;
-  q.wide = inner % w == 0 && aligned(s->out);
-  for (int k = 0; k <= two; k++) q.wide = q.wide && s->targ[k] == s->tout && aligned(s->arg[k]);
+  q.wide = inner % w == 0 && shape_aligned(s->out);
+  for (int k = 0; k <= two; k++)
+    q.wide = q.wide && s->targ[k] == s->tout && shape_aligned(s->arg[k]);
   if (q.wide) {
     inner /= w;
     n /= w;
@@ -204,8 +205,8 @@ static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, i
   q.n0 = (uint32_t)s->shape[0].dim[axis];
   q.n1 = two ? (uint32_t)s->shape[1].dim[axis] : 0;
   q.shift = (int32_t)shift;
-  LAUNCH(along, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, operand(s, 0), operand(s, two),
-         s->out, s->tout, (uint32_t)n);
+  LAUNCH(along, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, shape_operand(s, 0),
+         shape_operand(s, two), s->out, s->tout, (uint32_t)n);
   return cuda_check(name, s, e);
 }
 
@@ -234,7 +235,7 @@ typedef struct Reflect {
   int32_t y0;
 } Reflect;
 
-static __device__ __forceinline__ int32_t mirror(int32_t k, int32_t n) {
+static __device__ __forceinline__ int32_t shape_mirror(int32_t k, int32_t n) {
   return k < 0 ? -k : k >= n ? 2 * n - 2 - k : k;
 }
 
@@ -244,7 +245,8 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
   if (t >= n) return;
   const uint32_t row = fastdiv(t, q.w), c = t - row * q.w.d, plane = fastdiv(row, q.h),
                  r = row - plane * q.h.d;
-  const int32_t y = mirror((int32_t)r - q.y0, q.bh), x = mirror((int32_t)c - q.x0, q.bw);
+  const int32_t y = shape_mirror((int32_t)r - q.y0, q.bh),
+                x = shape_mirror((int32_t)c - q.x0, q.bw);
   st_any(out, tout, t, ld_any(in.p, in.type, ((int64_t)plane * q.bh + y) * q.bw + x));
 }
 
@@ -289,7 +291,7 @@ static Status reflect_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const Reflect q = {fastdiv_of(o.dim[3]), fastdiv_of(o.dim[2]),      (int32_t)in.dim[3],
                      (int32_t)in.dim[2],   s->node.attr.reflect.left, s->node.attr.reflect.top};
   auto k = adjoint ? reflect_t : reflect;
-  LAUNCH(k, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, operand(s, 0), s->out, s->tout,
+  LAUNCH(k, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, shape_operand(s, 0), s->out, s->tout,
          (uint32_t)n);
   return cuda_check(op_table[s->node.op]->name, s, e);
 }

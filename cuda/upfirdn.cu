@@ -47,7 +47,8 @@ typedef struct Fir {
 
 /* Tap t in correlation order, gain included: a true convolution is a correlation with the reversed
  * filter. */
-static __device__ __forceinline__ float tap(const float *f, int t, int n, int flip, float gain) {
+static __device__ __forceinline__ float fir_tap(const float *f, int t, int n, int flip,
+                                                float gain) {
   return gain * f[flip ? t : n - 1 - t];
 }
 
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(128, 8) fir4(const T *x, const float *f, T *y,
   int64_t plane = i / p.chunks;
   bool oddx = p.padx & 1, oddy = p.pady & 1;
   float t[4], gx[4], gy[4], win[2][N];
-  for (int k = 0; k < 4; k++) t[k] = tap(f, k, 4, p.flip, p.gain);
+  for (int k = 0; k < 4; k++) t[k] = fir_tap(f, k, 4, p.flip, p.gain);
   order_taps<UP>(t, oddx, gx);
   order_taps<UP>(t, oddy, gy);
   int c0 = first_input<UP, DOWN>(j, p.padx), row = first_input<UP, DOWN>(m, p.pady);
@@ -194,7 +195,8 @@ static __global__ void __launch_bounds__(SEP_THREADS)
   int64_t plane = blockIdx.x;
   int ox0 = (int)blockIdx.y * TILE_W, oy0 = (int)blockIdx.z * p.tile_h, first;
   const float *taps = f + (p.per_sample ? plane / p.channels * p.tx : 0);
-  for (int t = threadIdx.x; t < p.tx; t += SEP_THREADS) g[t] = tap(taps, t, p.tx, p.flip, p.gain);
+  for (int t = threadIdx.x; t < p.tx; t += SEP_THREADS)
+    g[t] = fir_tap(taps, t, p.tx, p.flip, p.gain);
   first_tap(oy0 * p.downy - p.pady, p.upy, &first); /* first input row that the tile needs */
   __syncthreads();
   for (int i = threadIdx.x; i < p.tile_rows * TILE_W; i += SEP_THREADS) {
@@ -253,14 +255,14 @@ static __global__ void __launch_bounds__(256)
          u += p.upy, iy++)
       for (int t = t0, ix = ix0; iy >= 0 && t < p.tx && ix < p.w; t += p.upx, ix++)
         if (ix >= 0)
-          sum += tap(f, u * p.tx + t, count, p.flip, p.gain) *
+          sum += fir_tap(f, u * p.tx + t, count, p.flip, p.gain) *
                  ld_any(x, tin, (plane * p.h + iy) * p.w + ix);
     st_any(y, tout, i, sum);
   }
 }
 
 /* x [N,C,H,W], f [T] | [fh,fw] | per sample [N,T] -> [N,C,OH,OW]. */
-static Status launch(const CudaCtx *c, const DevStep *s, Error *e) {
+static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const UpfirdnAttr *a = &s->node.attr.upfirdn;
   Shape f = s->shape[1];
   bool sep = a->per_sample || f.rank == 1;
@@ -291,6 +293,6 @@ static Status launch(const CudaCtx *c, const DevStep *s, Error *e) {
 }
 
 /* maps in any type, the filter as float */
-static bool supports(const DevStep *, int slot, DType) { return slot != 1; }
+static bool fir_supports(const DevStep *, int slot, DType) { return slot != 1; }
 
-const CudaRow cuda_upfirdn2d = {"upfirdn2d", launch, NULL, supports};
+const CudaRow cuda_upfirdn2d = {"upfirdn2d", fir_launch, NULL, fir_supports};

@@ -78,15 +78,15 @@ static __device__ Map map_of(const float *geo, int h, int w) {
   return m;
 }
 
-static __device__ __forceinline__ int reflect(int i, int n) {
+static __device__ __forceinline__ int warp_reflect(int i, int n) {
   return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i;
 }
 
 /* Weights of the pixels base .. base + 6 of P in the value at u + frac between U[u] and U[u+1], one
  * axis. phase[b][k] = 2 f[11 - (2k + b)]: U[2m+b] = sum_k phase[b][k] P[m + k - 3 + b]. U has 2n
  * elements; beyond them it is zero. Pixels outside P get weight 0 and a valid place. */
-static __device__ __forceinline__ void seven(const float phase[2][K], int u, float frac, int n,
-                                             int shift, int size, float wt[7], int at[7]) {
+static __device__ __forceinline__ void warp_seven(const float phase[2][K], int u, float frac, int n,
+                                                  int shift, int size, float wt[7], int at[7]) {
   float lo = u >= 0 ? 1 - frac : 0.f, hi = u + 1 < 2 * n ? frac : 0.f;
   bool odd = u & 1;
   int base = (u >> 1) - 3 + odd;
@@ -96,7 +96,7 @@ static __device__ __forceinline__ void seven(const float phase[2][K], int u, flo
     float q = odd ? (k < K ? phase[0][k] : 0.f) : (k > 0 ? phase[1][k - 1] : 0.f);
     bool in = base + k >= 0 && base + k < n;
     wt[k] = in ? lo * p + hi * q : 0.f;
-    at[k] = in ? reflect(base + k - shift, size) : 0;
+    at[k] = in ? warp_reflect(base + k - shift, size) : 0;
   }
 }
 
@@ -107,8 +107,8 @@ static __device__ float sample_at(const Map &m, const float phase[2][K], const f
   if (!m.sound || !(x > -1 && x < 2 * m.pw && y > -1 && y < 2 * m.ph)) return 0;
   int ux = (int)floor(x), uy = (int)floor(y), ix[7], iy[7];
   float wx[7], wy[7], sum = 0;
-  seven(phase, ux, (float)(x - ux), m.pw, m.x0, m.w, wx, ix);
-  seven(phase, uy, (float)(y - uy), m.ph, m.y0, m.h, wy, iy);
+  warp_seven(phase, ux, (float)(x - ux), m.pw, m.x0, m.w, wx, ix);
+  warp_seven(phase, uy, (float)(y - uy), m.ph, m.y0, m.h, wy, iy);
 #pragma unroll
   for (int r = 0; r < 7; r++) {
     const float *row = img + (int64_t)iy[r] * m.w;
@@ -131,8 +131,8 @@ static __device__ __forceinline__ void load_taps(const float *f, float taps[TAPS
 
 /* Decimation of a tile by correlation with g: [SPAN,SPAN] -> along x [SPAN,TILE] -> the value of
  * thread (row, col). All threads of the block. */
-static __device__ __forceinline__ float decimate(const float *s, float *mid, const float *g,
-                                                 int row, int col) {
+static __device__ __forceinline__ float warp_decimate(const float *s, float *mid, const float *g,
+                                                      int row, int col) {
   for (int i = threadIdx.x; i < SPAN * TILE; i += THREADS) {
     const float *p = s + i / TILE * SPAN + 2 * (i % TILE);
     float sum = 0;
@@ -166,7 +166,7 @@ static __global__ void __launch_bounds__(THREADS)
     s[k] = j < m.sw && i < m.sh ? sample_at(m, phase, x + plane * h * w, j, i) : 0.f;
   }
   __syncthreads();
-  float v = decimate(s, mid, taps, row, col);
+  float v = warp_decimate(s, mid, taps, row, col);
   if (r0 + row < h && c0 + col < w) y[(plane * h + r0 + row) * w + c0 + col] = v;
 }
 
@@ -305,7 +305,7 @@ static __global__ void __launch_bounds__(THREADS)
           ux >= 0 && uy >= 0 && ux < 2 * m.pw && uy < 2 * m.ph ? gather_u(m, inv, ds, ux, uy) : 0.f;
     }
     __syncthreads();
-    float v = decimate(u, mid, taps, ky ? TILE - 1 - row : row, kx ? TILE - 1 - col : col);
+    float v = warp_decimate(u, mid, taps, ky ? TILE - 1 - row : row, kx ? TILE - 1 - col : col);
     if (has_image(ky, r0 + row, h, m.y0, m.ph - h - m.y0) &&
         has_image(kx, c0 + col, w, m.x0, m.pw - w - m.x0))
       sum += 4 * v;

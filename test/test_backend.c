@@ -255,7 +255,11 @@ static void test_train(void) {
     steps(t, 1, &m);
     CHECK(h->downloads == down + 1, "one download per iteration (%d)", h->downloads - down);
   }
+  h->no_download = true;
+  CHECK(trainer_step(t, &m, &e) == ST_IO, "a step that cannot be read is reported");
+  CHECK(trainer_fetch(t, &e) == ST_IO && strstr(e.msg, "lost"), "and so are its networks");
   trainer_free(t);
+  h->no_download = false;
   h->limit = 300 << 10;
   CHECK(trainer_new(&c, &data, &t, &e) == ST_NOMEM && !t && h->used == 0, "too small: %s", e.msg);
   h->limit = 5 << 20;

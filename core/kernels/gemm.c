@@ -65,9 +65,9 @@ static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b,
   micro(kc, a, lda, b, ldb, c, c_row, accumulate);
 }
 
-static void block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
-                  const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
-                  int64_t c_panel, bool accumulate) {
+static void gemm_block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda,
+                       int64_t a_panel, const real *b, int64_t ldb, int64_t b_panel, real *c,
+                       int64_t c_row, int64_t c_panel, bool accumulate) {
   const bool packed = lda == GEMM_PANEL && ldb == NR;
   for (int64_t j = 0; j < np; j++)
     for (int64_t i = 0; i < m; i += MR) {
@@ -80,7 +80,7 @@ static void block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda,
     }
 }
 
-static inline void scale4(real *dst, const real *src, real s) {
+static inline void gemm_scale4(real *dst, const real *src, real s) {
   for (int i = 0; i < 4; i++) dst[i] = s * src[i];
 }
 
@@ -94,7 +94,7 @@ static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, c
 #pragma GCC unroll 4
       for (int j = 0; j < NV; j++) v_store(dst + j * VLEN, vs * v_load(p + j * VLEN));
     } else if (kind == LANES_FOURS) {
-      for (int j = 0; j < NR; j += 4) scale4(dst + j, p + lane[j], scale);
+      for (int j = 0; j < NR; j += 4) gemm_scale4(dst + j, p + lane[j], scale);
     } else {
       for (int j = 0; j < NR; j++) dst[j] = scale * p[lane[j]];
     }
@@ -135,8 +135,8 @@ static inline void halve_row(const real *src, int64_t n, real scale, real *dst) 
   for (; x < n; x++) dst[x] = scale * src[2 * x];
 }
 
-static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n, real scale,
-                  real *dst, int64_t ldd) {
+static void gemm_stage(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n,
+                       real scale, real *dst, int64_t ldd) {
   const vreal vs = v_set1(scale);
   for (int64_t r = 0; r < rows; r++, src += lds, dst += ldd) {
     if (step == 2) {
@@ -156,8 +156,8 @@ static void stage(const real *src, int64_t lds, int64_t step, int64_t rows, int6
   }
 }
 
-static void transpose(const real *src, int64_t lds, int lanes, int width, const real *scale,
-                      int64_t n, real *dst, int64_t ldd) {
+static void gemm_transpose(const real *src, int64_t lds, int lanes, int width, const real *scale,
+                           int64_t n, real *dst, int64_t ldd) {
   int j = 0;
   for (; j + 4 <= lanes; j += 4) {
     const real *s = src + j * lds;
@@ -187,8 +187,8 @@ static void gather_rows(const real *src, const int32_t *row, int64_t off, int64_
 }
 
 /* Four source rows at a time, so that the sums are read and written a quarter as often. */
-static void mix(const real *src, int64_t lds, int64_t c, int m, const real *w, int64_t wm,
-                int64_t wc, const real *scale, int64_t n, real *dst, int64_t ldd) {
+static void gemm_mix(const real *src, int64_t lds, int64_t c, int m, const real *w, int64_t wm,
+                     int64_t wc, const real *scale, int64_t n, real *dst, int64_t ldd) {
   for (int64_t k = 0; k < c; k += 4) {
     const real *s[4];
     real f[4][4];
@@ -223,7 +223,7 @@ static inline real v_sum(vreal v) {
   return s;
 }
 
-static real dot(const real *a, const real *b, int64_t n) {
+static real gemm_dot(const real *a, const real *b, int64_t n) {
   vreal s[4] = {{0}, {0}, {0}, {0}};
   int64_t i = 0;
   for (; i + 4 * VLEN <= n; i += 4 * VLEN)
@@ -263,8 +263,8 @@ static inline __attribute__((always_inline)) void dots_mn(int m, int n, int64_t 
 
 /* Twelve accumulators and four operands fit sixteen registers: 4 x 3 at a time. Every size adds in
  * the same order, so a row's result does not depend on how many rows there are. */
-static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real *b, int64_t ldb,
-                 real *c, int64_t ldc) {
+static void gemm_dots(int m, int n, int64_t k, const real *a, int64_t lda, const real *b,
+                      int64_t ldb, real *c, int64_t ldc) {
   switch (n == 3 ? m : 0) {
     case 4: dots_mn(4, 3, k, a, lda, b, ldb, c, ldc); return;
     case 3: dots_mn(3, 3, k, a, lda, b, ldb, c, ldc); return;
@@ -277,5 +277,6 @@ static void dots(int m, int n, int64_t k, const real *a, int64_t lda, const real
       dots_mn(1, 1, k, a + i * lda, lda, b + j * ldb, ldb, c + i * ldc + j, ldc);
 }
 
-const GemmKernels ISA_SYM(gemm_kernels) = {
-    NR, block, pack_pixels, unpack_pixels, stage, transpose, gather_rows, mix, dot, dots};
+const GemmKernels ISA_SYM(gemm_kernels) = {NR,         gemm_block,     pack_pixels, unpack_pixels,
+                                           gemm_stage, gemm_transpose, gather_rows, gemm_mix,
+                                           gemm_dot,   gemm_dots};

@@ -47,10 +47,10 @@
   } while (0);          \
   break
 
-static real softplus(real x) { return x > 20 ? x : (real)log1p(exp((double)x)); }
-static real sigmoid(real x) { return (real)(1 / (1 + exp(-(double)x))); }
+static real pw_softplus(real x) { return x > 20 ? x : (real)log1p(exp((double)x)); }
+static real pw_sigmoid(real x) { return (real)(1 / (1 + exp(-(double)x))); }
 
-static void lrelu(const PwOp *op, real *d, const real *a, int n, int mode) {
+static void pw_lrelu(const PwOp *op, real *d, const real *a, int n, int mode) {
   const PwLrelu p = op->param.lrelu;
   real neg = p.slope * p.gain, pos = p.gain, c = p.limit;
   if (mode & 1) {
@@ -76,7 +76,7 @@ static void lrelu(const PwOp *op, real *d, const real *a, int n, int mode) {
 /* Slope from the output y, which has the sign of x; at y = 0 the slope is that of the negative side
  * (SEMANTICS 1.3; relu: 0). |y| = clamp counts as clamped: x on the bound exactly and x beyond it
  * cannot be told apart from y. */
-static void lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
+static void pw_lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
   const PwLrelu p = op->param.lrelu;
   real neg = p.slope * p.gain, pos = p.gain, c = p.limit;
   if (c < 0) c = (real)INFINITY;
@@ -99,7 +99,7 @@ static void lrelu_mask(const PwOp *op, real *d, const real *a, const real *b, in
   }
 }
 
-static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
+static void pw_apply(const PwOp *op, real *d, const real *a, const real *b, int n, int mode) {
   const PwAxpb line = op->param.axpb;
   const PwClamp to = op->param.clamp;
   switch (op->op) {
@@ -115,21 +115,21 @@ static void apply(const PwOp *op, real *d, const real *a, const real *b, int n, 
     case OP_rsqrt0: UNARY(x > 0 ? 1 / (real)sqrt(x) : 0);
     case OP_exp: UNARY((real)exp((double)x));
     case OP_log: UNARY((real)log((double)x));
-    case OP_sigmoid: UNARY(sigmoid(x));
+    case OP_sigmoid: UNARY(pw_sigmoid(x));
     case OP_tanh: UNARY((real)tanh((double)x));
-    case OP_softplus: UNARY(softplus(x));
+    case OP_softplus: UNARY(pw_softplus(x));
     case OP_abs: UNARY(x < 0 ? -x : x);
     case OP_sign: UNARY((real)((x > 0) - (x < 0)));
     case OP_gt0: UNARY((real)(x > 0));
-    case OP_lrelu: lrelu(op, d, a, n, mode); break;
-    case OP_lrelu_mask: lrelu_mask(op, d, a, b, n, mode); break;
+    case OP_lrelu: pw_lrelu(op, d, a, n, mode); break;
+    case OP_lrelu_mask: pw_lrelu_mask(op, d, a, b, n, mode); break;
     case OP_clamp: UNARY(x < to.low ? to.low : x > to.high ? to.high : x);
     case OP_clamp_mask: BINARY(((y >= to.low) & (y <= to.high)) ? x : 0);
     default: UNARY(x); /* broadcast: a copy */
   }
 }
 
-static double sum(const real *a, int n) {
+static double pw_sum(const real *a, int n) {
   enum { L = 8 };
   double acc[L] = {0};
   int i = 0;
@@ -139,6 +139,6 @@ static double sum(const real *a, int n) {
   return ((acc[0] + acc[1]) + (acc[2] + acc[3])) + ((acc[4] + acc[5]) + (acc[6] + acc[7]));
 }
 
-static void add_to(double *acc, const real *a, int n) { LOOP acc[i] += a[i]; }
+static void pw_add_to(double *acc, const real *a, int n) { LOOP acc[i] += a[i]; }
 
-const PwKernels ISA_SYM(pw_kernels) = {apply, sum, add_to};
+const PwKernels ISA_SYM(pw_kernels) = {pw_apply, pw_sum, pw_add_to};

@@ -39,7 +39,7 @@ INLINE void vsum_n(int n, const real *const *rows, const real *taps, real *o, in
   }
 }
 
-static void vsum(int n, const real *const *r, const real *c, real *o, int w) {
+static void fir_vsum(int n, const real *const *r, const real *c, real *o, int w) {
   switch (n) {
     case 0: memset(o, 0, sizeof(real) * (size_t)w); return;
     case 1: vsum_n(1, r, c, o, w, false); return;
@@ -114,7 +114,7 @@ static void hrow_any(const UpfirdnPlane *p, const real *g, const real *s, real *
 /* First tap that meets a sample (not an inserted zero) at phase r of the output, for up = 2. */
 static int first_tap(int r, int pad0) { return ((pad0 - r) % 2 + 2) % 2; }
 
-static void hrow(const UpfirdnPlane *p, const real *g, const real *s, real *y) {
+static void fir_hrow(const UpfirdnPlane *p, const real *g, const real *s, real *y) {
   if (p->upx == 1 && p->downx == 1) {
     const real *b = s - p->padx0;
     if (p->tx == 4)
@@ -169,8 +169,8 @@ static void clear_margins(const UpfirdnPlane *p, real *tmp) {
 
 /* Several rows at a time: the horizontal taps read across vectors that the vertical step stored,
  * which stalls when the stores are fresh. */
-static void separable(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x, real *y,
-                      real *tmp) {
+static void fir_separable(const UpfirdnPlane *p, const real *gx, const real *gy, const real *x,
+                          real *y, real *tmp) {
   const real *rows[UPFIRDN_MAX_TAPS];
   real c[UPFIRDN_MAX_TAPS];
   int tap[UPFIRDN_MAX_TAPS];
@@ -180,14 +180,14 @@ static void separable(const UpfirdnPlane *p, const real *gx, const real *gy, con
     for (int r = 0; r < m; r++) {
       int n = source_rows(p, y0 + r, x, rows, tap);
       for (int k = 0; k < n; k++) c[k] = gy[tap[k]];
-      vsum(n, rows, c, tmp + r * p->row + p->left, p->w);
+      fir_vsum(n, rows, c, tmp + r * p->row + p->left, p->w);
     }
     for (int r = 0; r < m; r++)
-      hrow(p, gx, tmp + r * p->row + p->left, y + (int64_t)(y0 + r) * p->ow);
+      fir_hrow(p, gx, tmp + r * p->row + p->left, y + (int64_t)(y0 + r) * p->ow);
   }
 }
 
-static void full(const UpfirdnPlane *p, const real *g, const real *x, real *y, real *tmp) {
+static void fir_full(const UpfirdnPlane *p, const real *g, const real *x, real *y, real *tmp) {
   const real *rows[UPFIRDN_MAX_TAPS];
   int tap[UPFIRDN_MAX_TAPS];
   clear_margins(p, tmp);
@@ -202,4 +202,4 @@ static void full(const UpfirdnPlane *p, const real *g, const real *x, real *y, r
   }
 }
 
-const UpfirdnKernels ISA_SYM(upfirdn_kernels) = {separable, full};
+const UpfirdnKernels ISA_SYM(upfirdn_kernels) = {fir_separable, fir_full};

@@ -99,7 +99,7 @@ static void box_range(double lo, double hi, int len, int *m, int *n) {
   *n = 2 * (last / 2 - first / 2 + 1);
 }
 
-static void setup(Warp *p, int h, int w, const real *geo, const real *f, real *tmp) {
+static void warp_setup(Warp *p, int h, int w, const real *geo, const real *f, real *tmp) {
   int x0 = to_int(geo[6], 0, w - 1), x1 = to_int(geo[7], 0, w - 1), y0 = to_int(geo[8], 0, h - 1),
       y1 = to_int(geo[9], 0, h - 1);
   p->h = h;
@@ -135,7 +135,7 @@ static void setup(Warp *p, int h, int w, const real *geo, const real *f, real *t
   p->line = p->s + cells(2 * h + EXTRA, w);
 }
 
-static int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
+static int warp_reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
 
 /* The 2 x 6 source rows of row pair m of U (their row in the image, or -1 in the zeros around the
  * padded image). */
@@ -144,7 +144,7 @@ static int row_taps(const Warp *p, int m, int b, int *row, real *coef) {
   for (int k = 0; k < K; k++) {
     int q = m + k - MARGIN + b;
     if (q < 0 || q >= p->ph) continue;
-    row[n] = reflect(q - p->y0, p->h);
+    row[n] = warp_reflect(q - p->y0, p->h);
     coef[n++] = p->up[b][k];
   }
   return n;
@@ -152,8 +152,8 @@ static int row_taps(const Warp *p, int m, int b, int *row, real *coef) {
 
 /* Offsets into the framed box and weights of one row of S. Positions are clamped into the frame,
  * whose values are zero. */
-static void positions(const Warp *p, int i, int n, int32_t *restrict at, real *restrict fx,
-                      real *restrict fy) {
+static void warp_positions(const Warp *p, int i, int n, int32_t *restrict at, real *restrict fx,
+                           real *restrict fy) {
   double bx = p->tx + p->b * i, by = p->ty + p->d * i, mx = p->bw + FRAME, my = p->bh + FRAME,
          a = p->a, c = p->c;
   int stride = p->stride;
@@ -184,13 +184,13 @@ static void clear_frame(Warp *p) {
 static void needed_rows(const Warp *p, unsigned char *need) {
   memset(need, 0, (size_t)p->h);
   for (int q = p->my - MARGIN; q <= p->my + p->bh / 2 - 1 + MARGIN; q++)
-    if (q >= 0 && q < p->ph) need[reflect(q - p->y0, p->h)] = 1;
+    if (q >= 0 && q < p->ph) need[warp_reflect(q - p->y0, p->h)] = 1;
 }
 
-static void forward(int h, int w, const real *geo, const real *f, const real *x, real *y,
-                    real *tmp) {
+static void warp_forward(int h, int w, const real *geo, const real *f, const real *x, real *y,
+                         real *tmp) {
   Warp p;
-  setup(&p, h, w, geo, f, tmp);
+  warp_setup(&p, h, w, geo, f, tmp);
   int nb = p.bw / 2, n = 2 * w + EXTRA;
   real *line = p.line;
   unsigned char *need = (unsigned char *)(line + nb + 2 * MARGIN);
@@ -199,7 +199,7 @@ static void forward(int h, int w, const real *geo, const real *f, const real *x,
     if (!need[r]) continue;
     for (int k = 0; k < nb + 2 * MARGIN; k++) {
       int q = p.mx - MARGIN + k;
-      line[k] = q < 0 || q >= p.pw ? 0 : x[(int64_t)r * w + reflect(q - p.x0, w)];
+      line[k] = q < 0 || q >= p.pw ? 0 : x[(int64_t)r * w + warp_reflect(q - p.x0, w)];
     }
     up2(line, line + 1, nb, p.up, p.half + cells(r, p.bw));
   }
@@ -217,7 +217,7 @@ static void forward(int h, int w, const real *geo, const real *f, const real *x,
   real *fx = line, *fy = fx + n, *s = fy + n;
   int32_t *at = (int32_t *)(s + n);
   for (int i = 0; i < 2 * h + EXTRA; i++) { /* sample, and decimate along x */
-    positions(&p, i, n, at, fx, fy);
+    warp_positions(&p, i, n, at, fx, fy);
     const real *u0 = p.u, *u1 = p.u + p.stride;
     for (int j = 0; j < n; j++) {
       real a = u0[at[j]], b = u0[at[j] + 1], c = u1[at[j]], d = u1[at[j] + 1];
@@ -243,8 +243,9 @@ static void spread_row(const real *row, int w, const real c[2][K], real *pad, re
   up2(pad, pad, w + K - 1, c, ds);
 }
 
-static void scatter(const Warp *p, int i, int n, const real *ds, int32_t *at, real *fx, real *fy) {
-  positions(p, i, n, at, fx, fy);
+static void warp_scatter(const Warp *p, int i, int n, const real *ds, int32_t *at, real *fx,
+                         real *fy) {
+  warp_positions(p, i, n, at, fx, fy);
   real *u0 = p->u, *u1 = p->u + p->stride;
   for (int j = 0; j < n; j++) {
     real low = ds[j] - fy[j] * ds[j], high = fy[j] * ds[j], lr = fx[j] * low, hr = fx[j] * high;
@@ -255,10 +256,10 @@ static void scatter(const Warp *p, int i, int n, const real *ds, int32_t *at, re
   }
 }
 
-static void adjoint(int h, int w, const real *geo, const real *f, const real *dy, real *dx,
-                    real *tmp) {
+static void warp_adjoint(int h, int w, const real *geo, const real *f, const real *dy, real *dx,
+                         real *tmp) {
   Warp p;
-  setup(&p, h, w, geo, f, tmp);
+  warp_setup(&p, h, w, geo, f, tmp);
   int nb = p.bw / 2, n = 2 * w + EXTRA;
   memset(p.u, 0, cells(p.bh + 2 * FRAME, p.stride) * sizeof(real));
   memset(p.half, 0, cells(h, p.bw) * sizeof(real));
@@ -278,7 +279,7 @@ static void adjoint(int h, int w, const real *geo, const real *f, const real *dy
       }
     rows_sum(m, rows, coef, row, w, false);
     spread_row(row, w, c, pad, ds);
-    scatter(&p, i, n, ds, at, fx, fy);
+    warp_scatter(&p, i, n, ds, at, fx, fy);
   }
   /* along y, transposed and folded */
   for (int r = 0; r < p.bh; r++) {
@@ -301,9 +302,9 @@ static void adjoint(int h, int w, const real *geo, const real *f, const real *dy
     memset(out, 0, (size_t)w * sizeof(real));
     for (int k = 0; k < nb + 2 * MARGIN; k++) {
       int q = p.mx - MARGIN + k;
-      if (q >= 0 && q < p.pw) out[reflect(q - p.x0, w)] += dline[k];
+      if (q >= 0 && q < p.pw) out[warp_reflect(q - p.x0, w)] += dline[k];
     }
   }
 }
 
-const WarpKernels ISA_SYM(warp_kernels) = {forward, adjoint};
+const WarpKernels ISA_SYM(warp_kernels) = {warp_forward, warp_adjoint};

@@ -99,6 +99,8 @@ prlx_status prlx_trainer_step(prlx_trainer *t, prlx_train_info *info, prlx_error
 prlx_status prlx_trainer_save(prlx_trainer *t, const char *path, prlx_error *e) {
   Error in;
   const Dataset *d = t->set;
+  const Status s = trainer_fetch(t->t, &in);
+  if (s != ST_OK) return api_return(s, &in, e);
   return api_return(network_save_trained(path, trainer_G_ema(t->t), d->meta, d->nmeta,
                                          trainer_state(t->t)->cur_nimg, trainer_config(t->t)->seed,
                                          NULL, &in),

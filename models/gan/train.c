@@ -121,7 +121,7 @@ static Status trainer_fill(Trainer *t, Error *e) {
                               .r1_penalties = t->r1,
                               .pl_penalties = t->pl,
                               .pl_means = t->pl_means};
-  TRY(device_share(t, e));
+  TRY(train_dev_share(t, e));
   return nets_build(t, e);
 }
 
@@ -147,7 +147,7 @@ Status trainer_new(const TrainConfig *cfg, const TrainData *data, Trainer **out,
 void trainer_free(Trainer *t) {
   if (!t) return;
   nets_free(t);
-  device_unshare(t);
+  train_dev_unshare(t);
   generator_free(&t->G);
   generator_free(&t->G_ema);
   discriminator_free(&t->D);
@@ -168,34 +168,36 @@ void trainer_free(Trainer *t) {
   mem_free(t);
 }
 
-/* A failed fetch leaves the mirrors ahead; trainer_enumerate, which writes snapshots, tries again
- * and reports it. */
+Status trainer_fetch(Trainer *t, Error *e) { return train_dev_pull(t, e); }
+
+/* A failed fetch leaves the mirrors ahead: trainer_fetch and trainer_enumerate, with which networks
+ * and snapshots are written, try again and report it. */
 Generator *trainer_G(Trainer *t) {
-  device_pull(t, NULL);
+  train_dev_pull(t, NULL);
   return &t->G;
 }
 
 Generator *trainer_G_ema(Trainer *t) {
-  device_pull(t, NULL);
+  train_dev_pull(t, NULL);
   return &t->G_ema;
 }
 
 Discriminator *trainer_D(Trainer *t) {
-  device_pull(t, NULL);
+  train_dev_pull(t, NULL);
   return &t->D;
 }
 
 TrainerState *trainer_state(Trainer *t) { return &t->state; }
 const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
 void trainer_copy_to_ema(Trainer *t) {
-  device_pull(t, NULL);
+  train_dev_pull(t, NULL);
   memcpy(t->G_ema.params.data, t->G.params.data, (size_t)t->G.params.ntotal * sizeof(real));
 }
 
 void trainer_refresh(Trainer *t) {
   for (int i = 0; i < NET_COUNT; i++)
     if (t->net[i].plan) plan_refresh(t->net[i].plan);
-  device_push(t, NULL); /* a failure is met again at the next step */
+  train_dev_push(t, NULL); /* a failure is met again at the next step */
 }
 
 void trainer_on_gradient(Trainer *t,
@@ -326,7 +328,7 @@ static void update_ada(Trainer *t) {
 static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m,
                               Error *e) {
   double other = seconds_now() - started;
-  TRY(device_begin(t, e));
+  TRY(train_dev_begin(t, e));
   t->metrics.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
   for (int ph = 0; ph < PH_COUNT; ph++) {
     t->metrics.seconds[ph] = 0;
@@ -338,7 +340,7 @@ static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, T
   }
   double a = seconds_now();
   TRY(copy_buffers(t, e));
-  TRY(device_settle(t, e));
+  TRY(train_dev_settle(t, e));
   count_signs(t);
   collect_metrics(t);
   t->state.cur_nimg += t->cfg.batch;
@@ -389,7 +391,7 @@ static void visit_params(Walk *w, const char *prefix, Params *p) {
 
 Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *x, Error *e),
                          void *ctx, Error *e) {
-  Walk w = {fn, ctx, e, device_pull(t, e)};
+  Walk w = {fn, ctx, e, train_dev_pull(t, e)};
   TrainerState *s = &t->state;
   visit_params(&w, "G.", &t->G.params);
   visit_params(&w, "D.", &t->D.params);

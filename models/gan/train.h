@@ -177,8 +177,12 @@ Status trainer_step(Trainer *t, TrainMetrics *m, Error *e);
 /* After G, D were changed from outside (transfer): nothing cached survives; G_ema is left alone. */
 void trainer_refresh(Trainer *t);
 
-/* On a backend these and trainer_enumerate first bring the host's copy up to date, and what they
- * give may be changed: the next step sends it back. */
+/* Brings the host's copy of the networks up to date on a backend, and says where that failed: for
+ * what is written or reported of them. On the CPU there is nothing to fetch. */
+Status trainer_fetch(Trainer *t, Error *e);
+
+/* These try trainer_fetch first, but cannot report it; trainer_enumerate does. What they give may
+ * be changed: the next step sends it back. */
 Generator *trainer_G(Trainer *t);
 Generator *trainer_G_ema(Trainer *t);
 Discriminator *trainer_D(Trainer *t);

@@ -31,20 +31,20 @@ static int trainer_ranges(Trainer *t, Range *r) {
   return n;
 }
 
-Status device_share(Trainer *t, Error *e) {
+Status train_dev_share(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   for (int i = 0, n = t->backend ? trainer_ranges(t, r) : 0; i < n; i++)
     TRY(backend_share(t->backend, r[i].p, r[i].bytes, e));
   return ST_OK;
 }
 
-void device_unshare(Trainer *t) {
+void train_dev_unshare(Trainer *t) {
   Range r[MAX_RANGES];
   for (int i = 0, n = t->backend ? trainer_ranges(t, r) : 0; i < n; i++)
     backend_unshare(t->backend, r[i].p);
 }
 
-Status device_push(Trainer *t, Error *e) {
+Status train_dev_push(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   for (int i = 0, n = t->backend && t->host_touched ? trainer_ranges(t, r) : 0; i < n; i++)
     if (r[i].state) TRY(backend_push(t->backend, r[i].p, r[i].bytes, e));
@@ -52,7 +52,7 @@ Status device_push(Trainer *t, Error *e) {
   return ST_OK;
 }
 
-Status device_pull(Trainer *t, Error *e) {
+Status train_dev_pull(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   t->host_touched = true;
   for (int i = 0, n = t->backend && t->ahead ? trainer_ranges(t, r) : 0; i < n; i++)
@@ -61,11 +61,11 @@ Status device_pull(Trainer *t, Error *e) {
   return ST_OK;
 }
 
-Status device_begin(Trainer *t, Error *e) {
+Status train_dev_begin(Trainer *t, Error *e) {
   *t->res = (TrainResults){.pl_mean = (real)t->state.pl_mean};
   if (!t->backend) return ST_OK;
   t->ahead = true;
-  TRY(device_push(t, e));
+  TRY(train_dev_push(t, e));
   return backend_push(t->backend, t->res, sizeof *t->res, e);
 }
 
@@ -81,7 +81,7 @@ static Status check_losses(const Trainer *t, const real *x, int64_t n, TrainPhas
   return ST_OK;
 }
 
-Status device_settle(Trainer *t, Error *e) {
+Status train_dev_settle(Trainer *t, Error *e) {
   if (t->backend) TRY(backend_pull(t->backend, t->res, t->res_bytes, e));
   int B = t->cfg.batch;
   t->metrics.bad_gradients = t->res->bad;

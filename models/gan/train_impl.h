@@ -113,17 +113,17 @@ int train_pl_samples(const TrainConfig *c);
 /* ---- train_device.c: the state on a backend; without one these do nothing ---- */
 
 /* Mirrors for all ranges, before the plans run; away with them after the plans are freed. */
-Status device_share(Trainer *t, Error *e);
-void device_unshare(Trainer *t);
+Status train_dev_share(Trainer *t, Error *e);
+void train_dev_unshare(Trainer *t);
 
 /* Host state -> mirrors, if it may have changed; mirrors -> host state, if they are ahead. */
-Status device_push(Trainer *t, Error *e);
-Status device_pull(Trainer *t, Error *e);
+Status train_dev_push(Trainer *t, Error *e);
+Status train_dev_pull(Trainer *t, Error *e);
 
 /* Begin and end of an iteration. After the end results are on the host; ST_NUMERIC when a loss is
  * not finite. */
-Status device_begin(Trainer *t, Error *e);
-Status device_settle(Trainer *t, Error *e);
+Status train_dev_begin(Trainer *t, Error *e);
+Status train_dev_settle(Trainer *t, Error *e);
 
 /* ---- train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds
  * are its own ---- */

@@ -68,7 +68,7 @@ static void fill_augmentation(Trainer *t, const PhaseNet *p) {
 static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
   TRY(plan_run(p->plan, e));
-  /* on a backend: device_settle looks at all losses of the iteration at once */
+  /* on a backend: train_dev_settle looks at all losses of the iteration at once */
   if (!p->loss || t->backend) return ST_OK;
   const real *loss = plan_data(p->plan, p->loss);
   for (int i = 0; i < p->n; i++)

@@ -145,6 +145,7 @@ failed:
 static Status save_network(TrainRun *r, const char *name, Error *e) {
   char path[PATH_LEN];
   TRY(run_path(r, path, name, e));
+  TRY(trainer_fetch(r->t, e));
   return network_save_trained(path, trainer_G_ema(r->t), r->data->meta, r->data->nmeta,
                               trainer_state(r->t)->cur_nimg, trainer_config(r->t)->seed, r->config,
                               e);
