@@ -14,11 +14,11 @@ run_gcc() {
     sed -n 's/^\([^:]*:[0-9]*\):[0-9]*: warning: \(.*\) \[-W\([a-z-]*\)\]$/\1: \3: \2/p'
 }
 
-# Checks of the syntax tree; paths are followed by gcc -fanalyzer, and by clang's analyzer as well with
-# ANALYZE_DEEP=1 (ten minutes of CPU time more). Checks of taste, and those that conventions of this
-# project answer, are left out: parameters that could be swapped, sizes that are int by convention,
-# memory functions of C11's Annex K, results of printf, macros with bare arguments, strcmp as a truth
-# value, arrays of pointers.
+# Checks of the syntax tree; paths are followed by gcc -fanalyzer, and by clang's analyzer as well
+# with ANALYZE_DEEP=1 (ten minutes of CPU time more). Checks of taste, and those that conventions of
+# this project answer, are left out: parameters that could be swapped, sizes that are int by
+# convention, memory functions of C11's Annex K, results of printf, macros with bare arguments,
+# strcmp as a truth value, arrays of pointers.
 run_tidy() {
   checks="-*,bugprone-*,cert-*,misc-redundant-expression,performance-*"
   [ "${ANALYZE_DEEP:-0}" = 0 ] || checks="$checks,clang-analyzer-*"

@@ -52,6 +52,9 @@ END {
   }
   for (op in row)
     if (!known[op]) fail(op, "in docs/OPERATIONS.md, but not in OP_LIST of core/graph.h")
-  if (n < 50) { print "test/house/operations.sh: OP_LIST of core/graph.h was not understood"; bad = 1 }
+  if (n < 50) {
+    print "test/house/operations.sh: OP_LIST of core/graph.h was not understood"
+    bad = 1
+  }
   exit bad
 }' core/graph.h core/op_pointwise.c cuda/cuda.h cuda/pointwise.cu test/op_cases.h docs/OPERATIONS.md
