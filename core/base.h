@@ -86,18 +86,15 @@ bool mul_ok(size_t a, size_t b, size_t *out);
 #define MAX_RANK 6
 typedef struct Shape {
   int rank;
-  union {
-    int64_t dim[MAX_RANK];
-    int64_t d[MAX_RANK]; /* its former name, while branches are under way that use it */
-  };
+  int64_t dim[MAX_RANK];
 } Shape;
-#define SHAPE0() ((Shape){0, {{0}}})
-#define SHAPE1(a) ((Shape){1, {{a}}})
-#define SHAPE2(a, b) ((Shape){2, {{a, b}}})
-#define SHAPE3(a, b, c) ((Shape){3, {{a, b, c}}})
-#define SHAPE4(a, b, c, d) ((Shape){4, {{a, b, c, d}}})
-#define SHAPE5(a, b, c, d, e) ((Shape){5, {{a, b, c, d, e}}})
-#define SHAPE6(a, b, c, d, e, f) ((Shape){6, {{a, b, c, d, e, f}}})
+#define SHAPE0() ((Shape){0, {0}})
+#define SHAPE1(a) ((Shape){1, {a}})
+#define SHAPE2(a, b) ((Shape){2, {a, b}})
+#define SHAPE3(a, b, c) ((Shape){3, {a, b, c}})
+#define SHAPE4(a, b, c, d) ((Shape){4, {a, b, c, d}})
+#define SHAPE5(a, b, c, d, e) ((Shape){5, {a, b, c, d, e}})
+#define SHAPE6(a, b, c, d, e, f) ((Shape){6, {a, b, c, d, e, f}})
 
 /* Product of the sizes; 1 for rank 0. */
 int64_t shape_numel(Shape s);

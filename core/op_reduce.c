@@ -32,7 +32,7 @@ Val g_sum(Graph *g, Val x, unsigned axes) {
   if (x && !mask) return x;
   const bool free = !graph_is_batch_invariant(g) || s.rank == 0 || mask & 1;
   return g_op(g, OP_sum, 1, &x,
-              &(Attr){.sum = {.mask = (int32_t)mask, .samples = free ? 0 : (int32_t)s.d[0]}});
+              &(Attr){.sum = {.mask = (int32_t)mask, .samples = free ? 0 : (int32_t)s.dim[0]}});
 }
 
 Val g_broadcast(Graph *g, Val x, Shape s) {

@@ -15,10 +15,7 @@ typedef struct ParamEntry {
  * Adam and EMA run over one flat range. Every tensor starts at a multiple of 16 reals; the gaps are
  * zero. */
 typedef struct Params {
-  union {
-    ParamEntry *entry;
-    ParamEntry *e; /* its former name, as in Shape */
-  };
+  ParamEntry *entry;
   int n; /* tensors; room for cap */
   int cap;
   real *data;     /* [ntotal]; NULL before sealing */

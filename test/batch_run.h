@@ -36,7 +36,8 @@ static void br_params(Params *p) {
   params_add(p, "conv.weight", SHAPE4(BR_CH, BR_CH, 3, 3), false, &e);
   params_add(p, "wide.weight", SHAPE4(BR_WIDE, BR_CH, 1, 1), false, &e);
   CHECK(params_seal(p, &e) == ST_OK, "parameters: %s", e.msg);
-  for (int i = 0; i < p->n; i++) formula_fill(p->e[i].data, p->e[i].numel, p->e[i].name, 0.5, 0);
+  for (int i = 0; i < p->n; i++)
+    formula_fill(p->entry[i].data, p->entry[i].numel, p->entry[i].name, 0.5, 0);
 }
 
 /* w -> style -> modulated convolution -> wide maps, normalised over channels; squared distance to a

@@ -24,7 +24,7 @@ static uint32_t checksum_tensor_head(uint32_t crc, const char *name, DType dtype
   crc = checksum_text(crc, name);
   size_t at = (size_t)snprintf(text, sizeof text, "%s", dtype_name(dtype));
   for (int k = 0; k < shape.rank; k++)
-    at += (size_t)snprintf(text + at, sizeof text - at, ",%lld", (long long)shape.d[k]);
+    at += (size_t)snprintf(text + at, sizeof text - at, ",%lld", (long long)shape.dim[k]);
   return checksum_text(crc, text);
 }
 

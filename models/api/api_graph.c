@@ -26,7 +26,7 @@ _Static_assert(MAX_RANK == 6, "prlx_shape is Shape");
 
 static prlx_shape shape_out(Shape s) {
   prlx_shape p = {.rank = s.rank};
-  memcpy(p.dim, s.d, sizeof p.dim);
+  memcpy(p.dim, s.dim, sizeof p.dim);
   return p;
 }
 
@@ -37,7 +37,7 @@ static Status shape_in(prlx_shape p, Shape *s, Error *e) {
   *s = SHAPE0();
   for (int k = 0; k < p.rank && ok; k++) {
     ok = p.dim[k] > 0 && mul_ok(n, (size_t)p.dim[k], &n) && n < (size_t)1 << 40;
-    s->d[k] = p.dim[k];
+    s->dim[k] = p.dim[k];
   }
   if (!ok)
     return err_set(e, ST_INVALID, "a shape of rank %d; expected rank 0 to 6, sides of at least 1",

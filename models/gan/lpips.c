@@ -114,7 +114,7 @@ Val g_lpips_layers(Graph *g, const Val fa[VGG_TAPS], const Val fb[VGG_TAPS], Val
   Val total = 0;
   for (int k = 0; k < VGG_TAPS; k++) {
     Val d = g_sum(g, g_square(g, g_sub(g, fa[k], fb[k])), 1u << 1 | 1u << 2 | 1u << 3);
-    d = g_reshape(g, d, SHAPE1(graph_shape(g, d).d[0]));
+    d = g_reshape(g, d, SHAPE1(graph_shape(g, d).dim[0]));
     if (layers) layers[k] = d;
     total = k ? g_add(g, total, d) : d;
   }

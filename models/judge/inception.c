@@ -221,7 +221,7 @@ Status inception_fold(Inception *v, Error *e) {
   if (v->folded) return ST_OK;
   /* conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var */
   for (int k = 0; k < v->params.n; k += 5) {
-    ParamEntry *t = v->params.e + k;
+    ParamEntry *t = v->params.entry + k;
     int64_t co = t[0].shape.dim[0], per = t[0].numel / co;
     for (int64_t c = 0; c < co; c++) {
       double var = (double)t[4].data[c];
