@@ -53,7 +53,7 @@ $(ANALYZE)/cppcheck/all.txt: $(LINT_SRC)
 
 # The tests that use threads most and end within minutes under the sanitizer.
 TSAN_FLAGS = -O1 -g -fsanitize=thread
-TSAN_TESTS = test_core test_io test_gzip test_pack test_unet test_agreement test_evidence
+TSAN_TESTS = test_core test_io test_gzip test_pack test_unet test_agreement test_evidence test_prlx
 tsan:
 	@$(MAKE) --no-print-directory CUDA=0 BUILD=$(BUILD)/tsan CFLAGS="$(TSAN_FLAGS)" \
 	  $(TSAN_TESTS:%=$(BUILD)/tsan/%)
