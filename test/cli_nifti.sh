@@ -43,6 +43,27 @@ expect 1 "none.nii" "$PRLX" convert "$T/none.nii" "$T/x.nii"; absent "$T/x.nii"
 expect 1 "folder\|directory" "$PRLX" convert $D/functional.nii "$T/no/x.nii"
 expect 1 "not a NIfTI" "$PRLX" convert $D/grey8.png "$T/x.nii"; absent "$T/x.nii"
 
+# ---- versions, units, bytes after the data ----
+expect 0 "" "$PRLX" convert $D/example_nifti2.nii.gz "$T/v1.nii.gz"
+expect 0 "NIfTI-1, little-endian" "$PRLX" info --brief "$T/v1.nii.gz"
+expect 0 "" "$PRLX" convert --nifti2 $D/example_nifti2.nii.gz "$T/v2.nii.gz"
+expect 0 "NIfTI-2, little-endian" "$PRLX" info --brief "$T/v2.nii.gz"
+cp $D/standard.nii.gz "$T/tail.nii.gz"; echo "export by viewer" >>"$T/tail.nii.gz"
+expect 0 "17 bytes after the compressed data" "$PRLX" info "$T/tail.nii.gz"
+expect 0 "min 0, max 255" "$PRLX" info "$T/tail.nii.gz"
+# xyzt_units (byte 123) in micrometres and with a code that means nothing
+unit() {
+  { head -c 123 $D/functional.nii; printf "$1"; tail -c +125 $D/functional.nii; } >"$T/u.nii"
+}
+unit '\013'
+expect 0 "0.004 x 0.004 x 0.008 mm (stored in um)" "$PRLX" info --brief "$T/u.nii"
+says "converted to mm"
+expect 0 '"stored_space_unit":"um"' "$PRLX" info --brief --json "$T/u.nii"
+unit '\017'
+expect 1 "spatial unit code 7" "$PRLX" convert "$T/u.nii" "$T/x.nii"; absent "$T/x.nii"
+echo /annex/objects/MD5E-s1--0.nii.gz >"$T/p.nii.gz"
+expect 1 "pointer of git-annex" "$PRLX" info "$T/p.nii.gz"
+
 # ---- cut short ----
 dd if=$D/example_nifti2.nii.gz of="$T/cut.nii.gz" bs=1000 count=9 2>/dev/null
 expect 1 "cut.nii.gz: gzip: data ends too early" "$PRLX" convert "$T/cut.nii.gz" "$T/x.nii"

@@ -40,12 +40,14 @@ static const char *chi_looks_like(const Range *r) {
   static const double pi = 3.14159265358979;
   if (r->hi <= pi + 1e-3 && r->lo >= -pi - 1e-3 && r->hi > 3.1 && r->lo < -3.1)
     return "they end at -pi and pi, as wrapped phase in radians does: give a susceptibility map";
-  if (r->mean < 1e-5) return "these look like pure numbers: say so with --units ratio";
+  if (r->mean < 1e-5) return "these look like pure numbers: cut them with prlx crop --units ratio";
   if (r->mean <= 0.6) return "these look like ppm: leave --units out";
   if (r->mean <= 2)
-    return "these look like radians: say so with --units rad --field TESLA --te MILLISECONDS";
+    return "these look like radians: cut them with prlx crop --units rad --field TESLA --te "
+           "MILLISECONDS";
   if (r->mean <= 12)
-    return "these look like ppb or Hz: say so with --units ppb, or --units hz --field TESLA";
+    return "these look like ppb or Hz: say so with --units ppb, or cut them with prlx crop --units "
+           "hz --field TESLA";
   if (r->mean <= 1000)
     return "these look like ppb: say so with --units ppb (or hz with --field, if they are Hz)";
   return "these look like raw numbers of the scanner: give a susceptibility map";

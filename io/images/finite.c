@@ -62,7 +62,7 @@ static void fill_layers(float *v, const int64_t dim[3], int64_t *list, float *me
 Status fill_not_finite(float *v, const int64_t dim[3], NanRule rule, float *hole, Error *e) {
   const int64_t n = dim[0] * dim[1] * dim[2], bad = count_not_finite(v, n);
   if (hole)
-    for (int64_t i = 0; i < n; i++) hole[i] = !isfinite(v[i]);
+    for (int64_t i = 0; i < n; i++) hole[i] = isfinite(v[i]) ? 0.0f : 1.0f;
   if (!bad) return ST_OK;
   if (rule != NAN_NEIGHBOURS) {
     for (int64_t i = 0; i < n; i++)
