@@ -259,10 +259,15 @@ typedef struct prlx_project_options {
   int pixel_steps;      /* FAST: 80 evaluations on pixels first */
   int patience;         /* FAST: done when 20 evaluations lowered the loss by less than 2 % */
   double tolerance;
+  double enough;    /* FAST: ... or at this distance: 0.001 */
   prlx_start start; /* MEAN of W */
   int starts;       /* 1; of RANDOM and NEAREST, FAST tries so many, REFERENCE takes the first */
   int bank_size;    /* 4096 w with images, among which NEAREST chooses */
   const char *bank_file; /* NULL; where they are kept for the next call */
+  int tune_steps;   /* 0; steps of pivotal tuning: the network itself is fitted to each image */
+  double tune_rate; /* 3e-4 */
+  const char *tune_folder;       /* NULL; where the tuned networks go */
+  const char *const *tune_names; /* [n] their names without .safetensors; NULL: numbers */
 } prlx_project_options;
 
 /* Fills *o with the defaults of the reference, or of one of the solvers; size = sizeof *o. */

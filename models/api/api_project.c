@@ -2,6 +2,7 @@
  * (models/gan/project_run.h), and its result. */
 #include <math.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "models/api/api.h"
 #include "models/gan/project_run.h"
 #include "models/store/bankfile.h"
@@ -76,7 +77,9 @@ void prlx_project_defaults_for(prlx_solver solver, prlx_project_options *o, size
                                     .pixel_steps = d.pixel_steps,
                                     .patience = d.patience,
                                     .tolerance = d.tolerance,
+                                    .enough = d.enough,
                                     .starts = 1,
+                                    .tune_rate = tune_defaults().lr,
                                     .bank_size = 4096};
   memset(o, 0, size);
   memcpy(o, &all, PRLX_MIN(size, sizeof all));
@@ -104,6 +107,7 @@ static ProjectOptions inner_options(const prlx_project_options *o) {
   p.pixel_steps = o->pixel_steps;
   p.patience = o->patience;
   p.tolerance = o->tolerance;
+  p.enough = o->enough;
   p.regions = o->regions != NULL;
   p.focus = o->focus;
   p.trace = o->trace;
@@ -127,6 +131,9 @@ static Status options_check(const Network *net, int64_t n, const prlx_project_op
     return err_set(e, ST_INVALID,
                    "projection: start %d, %d of them; expected one of prlx_start, at least 1",
                    (int)o->start, o->starts);
+  if (o->tune_steps < 0 || (o->tune_steps && !(o->tune_rate > 0)))
+    return err_set(e, ST_INVALID, "projection: %d steps of tuning at rate %g; expected >= 0, > 0",
+                   o->tune_steps, o->tune_rate);
   return api_label(net, o->label, e);
 }
 
@@ -210,6 +217,27 @@ static bool job_tell(void *context, const ProjectNews *news) {
   return j->o->progress(j->o->context, p);
 }
 
+/* A network tuned to image k, into the folder of the options. */
+static Status job_keep(void *context, int64_t k, const Generator *tuned, Error *e) {
+  const ProjectJob *j = context;
+  const Network *net = &j->net->net;
+  char path[PATH_LEN];
+  if (j->o->tune_names)
+    TRY(path_format(path, e, "%s/%s.safetensors", j->o->tune_folder, j->o->tune_names[k]));
+  else
+    TRY(path_format(path, e, "%s/%06lld.safetensors", j->o->tune_folder, (long long)k));
+  return network_save(path, tuned, net->meta, net->nmeta, false, e);
+}
+
+/* Both callbacks of a task have the job as context. */
+static void job_tuning(ProjectJob *j) {
+  const prlx_project_options *o = j->o;
+  j->task.tune = tune_defaults();
+  j->task.tune.steps = o->tune_steps;
+  j->task.tune.lr = o->tune_rate;
+  if (o->tune_folder) j->task.keep = job_keep;
+}
+
 static Status job_run(ProjectJob *j, Error *e) {
   const prlx_project_options *o = j->o;
   prlx_projection *r = j->r = mem_alloc(sizeof *j->r);
@@ -241,6 +269,7 @@ static Status project_call(ProjectJob *j, prlx_project_options *o, const prlx_vg
   j->task.profile = o->profile;
   j->task.tell = o->progress ? job_tell : NULL;
   j->task.context = j;
+  job_tuning(j);
   return job_run(j, e);
 }
 

@@ -7,11 +7,9 @@
 #include "models/gan/project_run_impl.h"
 #include "models/math/lbfgs.h"
 
-/* Steps that L-BFGS remembers; length of its first one from the pixel search's w, in the unit of w;
- * an LPIPS below which no difference can be seen. */
+/* Steps that L-BFGS remembers; length of its first one from the pixel search's w, in the unit of w. */
 enum { FAST_MEMORY = 20 };
 #define FAST_FIRST_STEP 0.1
-#define FAST_ENOUGH 1e-3
 
 /* What the next evaluation of a place is for. */
 typedef enum { PLACE_EMPTY, PLACE_CHOOSE, PLACE_SEARCH, PLACE_RENDER } PlaceTask;
@@ -236,10 +234,12 @@ static Status place_begin(FastRun *f, int i, Error *e) {
   q->seconds = f->prepared;
   for (int k = 0; k < VGG_TAPS; k++) {
     const int64_t n = tap_numel(f, k);
-    memcpy(plan_data(f->p->plan, f->p->target[k]) + i * n, f->feature[k] + at * n,
+    memcpy(plan_data(f->p->plan, f->p->measure.target[k]) + i * n, f->feature[k] + at * n,
            (size_t)n * sizeof(real));
   }
-  if (f->t->options.regions) projector_put_region(f->p, i, f->t->regions + q->lesion * res * res);
+  if (f->t->options.regions)
+    measure_put_region(f->p->plan, &f->p->measure, (int)res, i,
+                       f->t->regions + q->lesion * res * res);
   TRY(place_held(f, i, 0, e));
   return place_candidate(f, i, 0, e);
 }
@@ -249,8 +249,8 @@ static void move_inputs(Projector *old, int from, Projector *now, int to) {
   const int parts = old->o.regions ? 3 : 1;
   for (int k = 0; k < VGG_TAPS; k++)
     for (int part = 0; part < parts; part++) {
-      const Val a = part ? old->region[part - 1][k] : old->target[k];
-      const Val b = part ? now->region[part - 1][k] : now->target[k];
+      const Val a = part ? old->measure.region[part - 1][k] : old->measure.target[k];
+      const Val b = part ? now->measure.region[part - 1][k] : now->measure.target[k];
       const int64_t n = shape_numel(graph_shape(old->g, a)) / old->batch;
       memcpy(plan_data(now->plan, b) + to * n, plan_data(old->plan, a) + from * n,
              (size_t)n * sizeof(real));
@@ -318,7 +318,8 @@ static Status begin_search(FastRun *f, int i, Error *e) {
   TRY(place_held(f, i, q->chosen, e));
   lbfgs_start(q->walk, q->start, FAST_FIRST_STEP);
   q->past[q->evaluations] = q->loss;
-  q->task = lbfgs_tell(q->walk, q->loss, q->gradient) ? PLACE_SEARCH : PLACE_RENDER;
+  const bool going = lbfgs_tell(q->walk, q->loss, q->gradient) && q->loss > f->t->options.enough;
+  q->task = going ? PLACE_SEARCH : PLACE_RENDER;
   return ST_OK;
 }
 
@@ -349,7 +350,7 @@ static void after_search(FastRun *f, int i, double loss) {
   const int since = q->evaluations - o->patience;
   const bool still =
       since >= starts_each(f->t) && q->past[since] - best < o->tolerance * q->past[since];
-  if (!going || still || best < FAST_ENOUGH || q->evaluations >= o->num_steps)
+  if (!going || still || best <= o->enough || q->evaluations >= o->num_steps)
     q->task = PLACE_RENDER;
 }
 
@@ -366,14 +367,7 @@ static Status after_render(FastRun *f, int i, double dist, Error *e) {
   r->seconds[k] = f->place[i].seconds;
   f->place[i].task = PLACE_EMPTY;
   f->active--;
-  const ProjectNews news = {.projector = f->p,
-                            .lesion = k,
-                            .step = r->steps[k],
-                            .finished = true,
-                            .dist = dist,
-                            .image = image + i * r->per};
-  if (!run_tell(f->t, &news)) f->stopped = true;
-  return ST_OK;
+  return run_finish(f->t, r, f->p, k, &f->stopped, e);
 }
 
 static Status tell_step(FastRun *f, int i, Error *e) {

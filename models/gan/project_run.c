@@ -60,14 +60,51 @@ Status run_store(const ProjectTask *t, ProjectResults *r, Projector *p, int i, i
   memcpy(r->images + k * r->per, image, (size_t)r->per * sizeof *image);
   for (int part = 0; part < 2 && t->options.regions; part++) {
     const real *x = NULL;
-    TRY(plan_read(p->plan, p->part[part], &x, e));
+    TRY(plan_read(p->plan, p->measure.part[part], &x, e));
     (part ? r->outside : r->inside)[k] = (double)x[i];
   }
   memcpy(r->w + k * r->w_size, p->vars + i * p->seg[0].n, (size_t)r->w_size * sizeof(real));
   real *map = r->noise + k * r->noise_size;
   for (int q = 1; q < p->nseg && r->noise_size; map += p->seg[q++].n)
     memcpy(map, p->vars + p->seg[q].at + i * p->seg[q].n, (size_t)p->seg[q].n * sizeof(real));
+  return ST_OK;
+}
+
+static Status tune_lesion(const ProjectTask *t, ProjectResults *r, int64_t k, Error *e) {
+  const int64_t wd = t->G->cfg.w_dim, res = t->G->cfg.img_resolution;
+  const size_t size = (size_t)t->G->num_ws * (size_t)wd;
+  double distance[3];
+  Generator tuned = {0};
+  real *ws = mem_alloc(size * sizeof *ws);
+  if (!ws) return err_set(e, ST_NOMEM, "tuning: out of memory");
+  for (size_t i = 0; i < size; i++) ws[i] = r->w[k * r->w_size + (int64_t)i % r->w_size];
+  Status s = project_tune(t->G, t->vgg, &t->o, &t->tune, t->targets + k * r->per, ws,
+                          t->optimised ? r->noise + k * r->noise_size : NULL,
+                          t->o.regions ? t->regions + k * res * res : NULL, r->images + k * r->per,
+                          distance, t->keep ? &tuned : NULL, e);
+  mem_free(ws);
+  if (s != ST_OK) return s;
+  r->lpips[k] = distance[0];
+  r->inside[k] = distance[1];
+  r->outside[k] = distance[2];
+  if (t->keep) s = t->keep(t->context, k, &tuned, e);
+  generator_free(&tuned);
+  return s;
+}
+
+Status run_finish(const ProjectTask *t, ProjectResults *r, const Projector *p, int64_t k,
+                  bool *stop, Error *e) {
+  const double t0 = run_seconds();
+  if (t->tune.steps && !*stop) TRY(tune_lesion(t, r, k, e));
+  r->seconds[k] += run_seconds() - t0;
   r->there[k] = true;
+  const ProjectNews news = {.projector = p,
+                            .lesion = k,
+                            .step = r->steps[k],
+                            .finished = true,
+                            .dist = r->lpips[k],
+                            .image = r->images + k * r->per};
+  if (!run_tell(t, &news)) *stop = true;
   return ST_OK;
 }
 
@@ -138,13 +175,7 @@ static Status batch_finish(BatchRun *b, int64_t first, int count, double seconds
     TRY(run_store(t, r, b->p, i, first + i, b->image + i * r->per, e));
     r->steps[first + i] = steps;
     r->seconds[first + i] = seconds / count;
-    const ProjectNews news = {.projector = b->p,
-                              .lesion = first + i,
-                              .step = steps,
-                              .finished = true,
-                              .dist = r->lpips[first + i],
-                              .image = b->image + i * r->per};
-    if (!run_tell(t, &news)) b->stopped = true;
+    TRY(run_finish(t, r, b->p, first + i, &b->stopped, e));
   }
   return ST_OK;
 }

@@ -7,7 +7,7 @@
  * bit for bit, whatever the batch, the threads, and the other lesions. */
 #ifndef PRLX_PROJECT_RUN_H
 #define PRLX_PROJECT_RUN_H
-#include "models/gan/projector.h"
+#include "models/gan/project_tune.h"
 
 /* What happened to a lesion; everything is valid during the call only. */
 typedef struct ProjectNews {
@@ -32,9 +32,12 @@ typedef struct ProjectTask {
   const real *starts;   /* [n,nstarts,w_dim]; NULL: the mean. REFERENCE takes the first */
   int nstarts;
   const uint64_t *ids; /* [n] random streams; NULL: 0 for each, as if it were alone */
-  bool optimised;      /* rendered with the optimised maps, not the network's own */
-  int frames;          /* 0; k: news brings the image of every k-th step */
-  FILE *profile;       /* NULL; table of times of a step */
+  TuneOptions tune;    /* steps > 0: the network is tuned to each lesion afterwards */
+  /* What to do with the network tuned to lesion k; may be NULL. */
+  Status (*keep)(void *context, int64_t k, const Generator *tuned, Error *e);
+  bool optimised; /* rendered with the optimised maps, not the network's own */
+  int frames;     /* 0; k: news brings the image of every k-th step */
+  FILE *profile;  /* NULL; table of times of a step */
   bool (*tell)(void *context, const ProjectNews *news); /* false: stop. May be NULL */
   void *context;
 } ProjectTask;

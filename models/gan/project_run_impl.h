@@ -12,6 +12,10 @@ bool run_tell(const ProjectTask *t, const ProjectNews *news);
  * After a run of the plan without added noise that left the host's copies current. */
 Status run_store(const ProjectTask *t, ProjectResults *r, Projector *p, int i, int64_t k,
                  const real *image, Error *e);
+
+/* Lesion k is stored: tuning, where it is asked for, then the news. *stop: tell said stop. */
+Status run_finish(const ProjectTask *t, ProjectResults *r, const Projector *p, int64_t k,
+                  bool *stop, Error *e);
 double run_seconds(void); /* of a clock that only goes forward */
 Status run_fast(const ProjectTask *t, ProjectResults *r, Error *e);
 #endif

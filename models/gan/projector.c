@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "models/gan/project_focus.h"
 #include "models/gan/projector_impl.h"
 
 /* Host variables were changed: send them. */
@@ -135,27 +134,19 @@ Status projector_start_at(Projector *p, const real *w, Error *e) {
   return projector_push(p, e);
 }
 
-void projector_put_region(Projector *p, int i, const float *region) {
-  const int res = p->G->cfg.img_resolution, side = PRLX_MIN(res, 256);
-  for (int k = 0; k < VGG_TAPS; k++) {
-    const int64_t s = side >> k;
-    focus_tap(res, region, (int)s, plan_data(p->plan, p->region[0][k]) + i * s * s,
-              plan_data(p->plan, p->region[1][k]) + i * s * s);
-  }
-}
-
 Status projector_regions(Projector *p, const float *regions, Error *e) {
   const int64_t res = p->G->cfg.img_resolution;
   if (!p->o.regions)
     return err_set(e, ST_INVALID, "projection: regions, but ProjectOptions.regions is not set");
-  for (int i = 0; i < p->batch; i++) projector_put_region(p, i, regions + i * res * res);
+  for (int i = 0; i < p->batch; i++)
+    measure_put_region(p->plan, &p->measure, (int)res, i, regions + i * res * res);
   return ST_OK;
 }
 
 Status projector_start(Projector *p, const real *targets, const uint64_t *id, Error *e) {
   const int64_t c = p->G->cfg.img_channels, r = p->G->cfg.img_resolution;
   real *feat[VGG_TAPS];
-  for (int k = 0; k < VGG_TAPS; k++) feat[k] = plan_data(p->plan, p->target[k]);
+  for (int k = 0; k < VGG_TAPS; k++) feat[k] = plan_data(p->plan, p->measure.target[k]);
   p->started = false;
   TRY(lpips_image_features_on(p->b, p->vgg, SHAPE4(p->batch, c, r, r), targets, p->o.vgg_channels,
                               feat, e));
@@ -196,7 +187,7 @@ static void draw_w_noise(Projector *p, double scale) {
 
 Status projector_pull_losses(Projector *p, Error *e) {
   const int64_t apart = p->nlosses / 3;
-  const real *d = p->losses, *r = d + apart, *l = p->loss == p->dist ? d : r + apart;
+  const real *d = p->losses, *r = d + apart, *l = p->loss == p->measure.dist ? d : r + apart;
   if (p->b) TRY(backend_pull(p->b, p->losses, (size_t)p->nlosses * sizeof(real), e));
   for (int i = 0; i < p->batch; i++) {
     p->out_dist[i] = (double)d[i];

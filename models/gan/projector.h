@@ -55,6 +55,7 @@ typedef struct ProjectOptions {
   int pixel_steps;
   int patience;
   double tolerance;
+  double enough; /* ... or at this loss */
   /* Every lesion has a region (projector_regions), which then gets the share `focus`, 0..1, of the
    * distance for itself (models/gan/project_focus.h). */
   bool regions;

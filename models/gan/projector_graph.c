@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <math.h>
+#include "models/gan/project_focus.h"
 #include "models/gan/projector_impl.h"
 
 /* ---- noise regulariser and normalisation ---- */
@@ -134,43 +135,55 @@ static Val add_weighted(Graph *g, Val total, Val square, Val weight) {
   return total ? g_add(g, total, d) : d;
 }
 
-/* Distance to the target, and its part inside and outside the region. */
-static void build_distance(Projector *p) {
-  Graph *g = p->g;
-  const int64_t n = p->batch, res = p->G->cfg.img_resolution, side = res > 256 ? 256 : res;
+void g_project_measure(Graph *g, const Vgg *v, Val img, const ProjectOptions *o,
+                       ProjectMeasure *m) {
+  const int64_t n = graph_dim(g, img, 0), res = graph_dim(g, img, 2), side = PRLX_MIN(res, 256);
   VggTaps taps;
   Val feat[VGG_TAPS];
-  g_vgg(g, p->vgg, g_vgg_input(g, p->img, p->o.vgg_channels), &taps);
-  g_lpips_features(g, p->vgg, &taps, feat);
+  *m = (ProjectMeasure){0};
+  g_vgg(g, v, g_vgg_input(g, img, o->vgg_channels), &taps);
+  g_lpips_features(g, v, &taps, feat);
   for (int k = 0; k < VGG_TAPS; k++) {
     static const char *const name[VGG_TAPS] = {"target.relu1_2", "target.relu2_2", "target.relu3_3",
                                                "target.relu4_3", "target.relu5_3"};
-    p->target[k] = g_input(g, name[k], lpips_feature_shape(n, side, side, k));
+    m->target[k] = g_input(g, name[k], lpips_feature_shape(n, side, side, k));
   }
-  p->dist = g_lpips_layers(g, p->target, feat, p->tap);
-  for (int k = 0; k < VGG_TAPS && p->o.regions; k++) {
+  m->dist = g_lpips_layers(g, m->target, feat, m->tap);
+  for (int k = 0; k < VGG_TAPS && o->regions; k++) {
     char in[32], out[32];
     const int64_t s = side >> k;
     snprintf(in, sizeof in, "region.inside%d", k);
     snprintf(out, sizeof out, "region.outside%d", k);
-    p->region[0][k] = g_input(g, in, SHAPE4(n, 1, s, s));
-    p->region[1][k] = g_input(g, out, SHAPE4(n, 1, s, s));
-    Val sq = g_sum(g, g_square(g, g_sub(g, p->target[k], feat[k])), 1u << 1);
-    for (int o = 0; o < 2; o++) p->part[o] = add_weighted(g, p->part[o], sq, p->region[o][k]);
+    m->region[0][k] = g_input(g, in, SHAPE4(n, 1, s, s));
+    m->region[1][k] = g_input(g, out, SHAPE4(n, 1, s, s));
+    Val sq = g_sum(g, g_square(g, g_sub(g, m->target[k], feat[k])), 1u << 1);
+    for (int q = 0; q < 2; q++) m->part[q] = add_weighted(g, m->part[q], sq, m->region[q][k]);
+  }
+}
+
+Val g_project_focus(Graph *g, const ProjectOptions *o, const ProjectMeasure *m) {
+  if (!(o->focus > 0)) return m->dist;
+  return g_add(g, g_axpb(g, m->dist, 1 - o->focus, 0), g_axpb(g, m->part[0], o->focus, 0));
+}
+
+void measure_put_region(Plan *p, const ProjectMeasure *m, int res, int i, const float *region) {
+  const int side = PRLX_MIN(res, 256);
+  for (int k = 0; k < VGG_TAPS; k++) {
+    const int64_t s = side >> k;
+    focus_tap(res, region, (int)s, plan_data(p, m->region[0][k]) + i * s * s,
+              plan_data(p, m->region[1][k]) + i * s * s);
   }
 }
 
 static Status build_graph(Projector *p, Error *e) {
   Graph *g = p->g;
-  const double focus = p->o.focus;
   build_image(p);
-  build_distance(p);
+  g_project_measure(g, p->vgg, p->img, &p->o, &p->measure);
   for (int k = 1; k < p->free_last; k++) {
     Val r = p->map_reg[k - 1] = g_noise_regularizer(g, p->var[k]);
     p->reg = k == 1 ? r : g_add(g, p->reg, r);
   }
-  p->loss = focus > 0 ? g_add(g, g_axpb(g, p->dist, 1 - focus, 0), g_axpb(g, p->part[0], focus, 0))
-                      : p->dist;
+  p->loss = g_project_focus(g, &p->o, &p->measure);
   /* Lesions do not interact, so the gradient of the sum of losses is each lesion's own gradient. */
   if (p->reg) p->loss = g_add(g, p->loss, g_axpb(g, p->reg, p->o.regularize_noise_weight, 0.0));
   TRY(graph_status(g, e));
@@ -182,13 +195,13 @@ static Status build_graph(Projector *p, Error *e) {
 static int list_outputs(const Projector *p, Val *outs) {
   int n = 0;
   outs[n++] = p->img;
-  outs[n++] = p->dist;
+  outs[n++] = p->measure.dist;
   if (p->reg) outs[n++] = p->reg;
-  if (p->loss != p->dist) outs[n++] = p->loss;
+  if (p->loss != p->measure.dist) outs[n++] = p->loss;
   for (int k = p->free_first; k < p->free_last; k++) outs[n++] = p->grad[k];
-  for (int k = 0; k < 2 && p->o.regions; k++) outs[n++] = p->part[k];
+  for (int k = 0; k < 2 && p->o.regions; k++) outs[n++] = p->measure.part[k];
   if (!p->o.trace) return n;
-  for (int k = 0; k < VGG_TAPS; k++) outs[n++] = p->tap[k];
+  for (int k = 0; k < VGG_TAPS; k++) outs[n++] = p->measure.tap[k];
   for (int k = 0; k < p->free_last - 1; k++) outs[n++] = p->map_reg[k];
   return n;
 }
@@ -204,9 +217,9 @@ static Status build_plan(Projector *p, Error *e) {
     snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg),
              "; %d of the %d lesions at once would fit", fit, p->batch);
   if (s != ST_OK) return s;
-  Val lv[3] = {p->dist, p->reg, p->loss};
+  Val lv[3] = {p->measure.dist, p->reg, p->loss};
   for (int k = 0; k < 3; k++)
-    if (lv[k] && (k < 2 || p->loss != p->dist))
+    if (lv[k] && (k < 2 || p->loss != p->measure.dist))
       TRY(plan_bind(p->plan, lv[k], p->losses + k * (p->nlosses / 3), e));
   for (int k = 0; k < p->nseg; k++) TRY(plan_bind(p->plan, p->var[k], p->vars + p->seg[k].at, e));
   for (int k = p->free_first; k < p->free_last; k++)

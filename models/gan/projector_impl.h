@@ -17,6 +17,22 @@ typedef struct Segment {
   int64_t at;
   int64_t n;
 } Segment;
+/* The distance of an image [N,C,R,R] to a target, as values of a graph. */
+typedef struct ProjectMeasure {
+  Val target[VGG_TAPS];    /* inputs: scaled features of the target */
+  Val region[2][VGG_TAPS]; /* inputs [N,1,h,w]: weights inside and outside; with regions only */
+  Val dist;                /* [N] LPIPS */
+  Val tap[VGG_TAPS];       /* [N] its part per tap */
+  Val part[2];             /* [N] LPIPS inside and outside; with regions only */
+} ProjectMeasure;
+void g_project_measure(Graph *g, const Vgg *v, Val img, const ProjectOptions *o, ProjectMeasure *m);
+
+/* Distance that is minimised: dist, or its mixture with the part inside (o.focus). */
+Val g_project_focus(Graph *g, const ProjectOptions *o, const ProjectMeasure *m);
+
+/* Region [res,res] as weights of place i of the plan's inputs. */
+void measure_put_region(Plan *p, const ProjectMeasure *m, int res, int i, const float *region);
+
 struct Projector {
   const Generator *G;
   const Vgg *vgg;
@@ -25,9 +41,8 @@ struct Projector {
   Graph *g;
   Plan *plan;
   Val w_noise;
-  Val target[VGG_TAPS];
+  ProjectMeasure measure;
   Val img;
-  Val dist;
   Val reg;
   Val loss;
   Val var[1 + MAX_NOISE];
@@ -36,11 +51,8 @@ struct Projector {
   int nseg;       /* segment 0 is w, segment 1+k is noise map k */
   int free_first; /* segments that are searched; the others stay as they are */
   int free_last;
-  int layers;              /* of w: 1, or num_ws in W+ */
-  Val tap[VGG_TAPS];       /* [N] distance per tap */
-  Val region[2][VGG_TAPS]; /* inputs [N,1,h,w]: inside, outside; o.regions only */
-  Val part[2];             /* [N] distance inside and outside */
-  Val map_reg[MAX_NOISE];  /* [N] regulariser per map */
+  int layers;             /* of w: 1, or num_ws in W+ */
+  Val map_reg[MAX_NOISE]; /* [N] regulariser per map */
   int64_t nvars;
   /* [nvars] each */
   real *vars;
@@ -80,9 +92,6 @@ const real *projector_noise_const(const Projector *p, int k, Error *e);
 
 /* w [w_dim] of lesion i, for every layer; the host's copy only. */
 void projector_put_w(Projector *p, int i, const real *w);
-
-/* Region [R,R] of lesion i. */
-void projector_put_region(Projector *p, int i, const float *region);
 
 /* Sends the host's variables to the device, where there is one. */
 Status projector_push(Projector *p, Error *e);

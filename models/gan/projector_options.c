@@ -20,6 +20,7 @@ ProjectOptions project_defaults(void) {
                           .pixel_steps = 80,
                           .patience = 20,
                           .tolerance = 0.02,
+                          .enough = 1e-3,
                           .vgg_channels = VGG_CHANNELS_AUTO};
 }
 
@@ -47,6 +48,8 @@ static Status check_search(const ProjectOptions *o, Error *e) {
                    "projection: %d pixel steps, patience %d, tolerance %g; expected >= 0, >= 1, "
                    "0..1",
                    o->pixel_steps, o->patience, o->tolerance);
+  if (!(o->enough >= 0))
+    return err_set(e, ST_INVALID, "projection: enough at a loss of %g; expected >= 0", o->enough);
   if (!(o->focus >= 0 && o->focus <= 1))
     return err_set(e, ST_INVALID, "projection: focus %g; expected 0 (none) to 1 (nothing else)",
                    o->focus);

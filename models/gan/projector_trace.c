@@ -30,10 +30,10 @@ Status projector_trace_parts(Projector *p, int i, ProjectTrace *t, Error *e) {
   t->inside = t->outside = NAN;
   for (int k = 0; k < MAX_NOISE; k++) t->reg[k] = NAN;
   t->dist = p->out_dist[i];
-  for (int k = 0; k < VGG_TAPS; k++) TRY(read_part(p, p->tap[k], i, &t->tap[k], e));
+  for (int k = 0; k < VGG_TAPS; k++) TRY(read_part(p, p->measure.tap[k], i, &t->tap[k], e));
   if (p->o.regions) {
-    TRY(read_part(p, p->part[0], i, &t->inside, e));
-    TRY(read_part(p, p->part[1], i, &t->outside, e));
+    TRY(read_part(p, p->measure.part[0], i, &t->inside, e));
+    TRY(read_part(p, p->measure.part[1], i, &t->outside, e));
   }
   for (int k = 0; k < p->free_last - 1; k++) TRY(read_part(p, p->map_reg[k], i, &t->reg[k], e));
   TRY(projector_fetch(p, e));

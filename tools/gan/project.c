@@ -25,6 +25,7 @@ static void job_free(ProjectJob *j) {
   prlx_vgg_free(j->vgg);
   prlx_network_free(j->net);
   mem_free(j->name);
+  mem_free(j->names);
   mem_free(j->mse);
   mem_free(j->region);
   history_free(j);
@@ -123,12 +124,16 @@ static Status project_allocate(ProjectJob *j, Error *e) {
   j->name = mem_alloc(n * sizeof *j->name);
   j->mse = mem_alloc(2 * n * sizeof *j->mse);
   j->history = mem_alloc(n * sizeof *j->history);
-  if (!j->name || !j->mse || !j->history)
+  j->names = mem_alloc(n * sizeof *j->names);
+  if (!j->name || !j->mse || !j->history || !j->names)
     return err_set(e, ST_NOMEM,
                    "out of memory for the results of %lld lesions; choose fewer with --range",
                    (long long)j->n);
   j->dw = j->mse + n;
-  for (int64_t k = 0; k < j->n; k++) set_name(j, k, j->in.names ? j->in.names[k] : NULL);
+  for (int64_t k = 0; k < j->n; k++) {
+    set_name(j, k, j->in.names ? j->in.names[k] : NULL);
+    j->names[k] = j->name[k];
+  }
   return ST_OK;
 }
 
@@ -197,6 +202,7 @@ static void fill_options(ProjectJob *j, prlx_project_options *o) {
   o->pixel_steps = a->pixel_steps;
   o->patience = a->patience;
   o->tolerance = a->tolerance;
+  o->enough = a->enough;
   o->optimised_noise = j->optimised;
   o->regions = j->region;
   o->focus = a->focus == FOCUS_NONE ? 0 : a->focus_strength;
@@ -205,6 +211,10 @@ static void fill_options(ProjectJob *j, prlx_project_options *o) {
   o->starts = a->starts;
   o->bank_size = a->bank_size;
   o->bank_file = a->bank;
+  o->tune_steps = a->tune;
+  o->tune_rate = a->tune_lr;
+  o->tune_folder = a->keep_tuned ? j->folder : NULL;
+  o->tune_names = j->names;
   o->w_samples = a->w_samples;
   o->seed = (uint64_t)a->seed;
   o->label = a->label;
@@ -248,7 +258,8 @@ static void choose_defaults(ProjectJob *j) {
 
 /* Some choices come close to any image, lesion or not, and so do not denoise. */
 static void warn_choices(const ProjectJob *j) {
-  const char *what = j->space == PRLX_SPACE_NOISE        ? "--space noise"
+  const char *what = j->a.tune                           ? "--tune"
+                     : j->space == PRLX_SPACE_NOISE      ? "--space noise"
                      : j->space == PRLX_SPACE_WPLUS      ? "--space w+"
                      : j->space == PRLX_SPACE_WPLUS_ONLY ? "--space w+only"
                      : j->optimised                      ? "--render optimised"
@@ -268,6 +279,7 @@ static Status check_choices(const ProjectJob *j, Error *e) {
                    "--render optimised, but --space %s optimises no noise maps; choose w, w+ or "
                    "noise",
                    space_name[j->space]);
+  if (a->keep_tuned && !a->tune) return err_set(e, ST_INVALID, "--keep-tuned, but no --tune STEPS");
   if (a->bank && a->start != PRLX_START_NEAREST)
     return err_set(e, ST_INVALID, "--bank is of --start nearest; give both");
   return ST_OK;
@@ -290,6 +302,10 @@ static Status project_prepare(ProjectJob *j, const OptSpec *spec, Error *e) {
   TRY(api_label(&j->net->net, a->label, e));
   TRY(project_allocate(j, e));
   if (a->cohort) j->table = a->cohort;
+  if (a->keep_tuned) {
+    TRY(path_join(j->folder, a->out, "tuned", e));
+    TRY(dir_make(j->folder, e));
+  }
   return project_regions(j, e);
 }
 
@@ -358,6 +374,7 @@ int tool_project(int argc, char **argv) {
               "of --solver fast: a lesion is done when so many evaluations"),
       OPT_REAL("tolerance", &a->tolerance, "0.02", 0, 1,
                "lowered its loss by less than this share"),
+      OPT_REAL("enough", &a->enough, "0.001", 0, 1e9, "... or when its loss is down to this"),
       OPT_CHOICE("start", &a->start, "mean", "mean|random|nearest",
                  "w to start from: the mean of W, random ones, or those of a bank of many whose "
                  "images\nlook most like the target"),
@@ -366,6 +383,10 @@ int tool_project(int argc, char **argv) {
       OPT_INT("bank-size", &a->bank_size, "4096", 1, 10000000, "w in the bank of --start nearest"),
       OPT_STR("bank", &a->bank, NULL, "FILE",
               "keep the bank there: made once per network, refused for another"),
+      OPT_INT("tune", &a->tune, "0", 0, 1000000,
+              "steps of pivotal tuning (PTI): afterwards the network itself is fitted to each "
+              "lesion.\nThe network's file is never changed"),
+      OPT_REAL("tune-lr", &a->tune_lr, "3e-4", 1e-12, 1e3, "its learning rate"),
       OPT_GROUP("Focus"),
       OPT_CHOICE("focus", &a->focus, "none", "none|centre|mask",
                  "where the distance counts: everywhere, in a soft disc in the middle, or in the "
@@ -387,6 +408,8 @@ int tool_project(int argc, char **argv) {
       OPT_CHOICE("render", &a->render, "auto", "auto|const|optimised",
                  "noise maps of the result: the network's own (auto, except --space noise), or the "
                  "optimised\nones, which are then kept in w.safetensors"),
+      OPT_FLAG("keep-tuned", &a->keep_tuned, "no",
+               "of --tune: the tuned networks as tuned/NAME.safetensors"),
       OPT_INT("frames", &a->frames, "0", 0, 1000000,
               "keep the image of every k-th step: NAME_steps.png, and NAME_strip.png with numbers "
               "and\ncurves (costs a step each; fast: nothing)"),

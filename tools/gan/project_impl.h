@@ -8,6 +8,7 @@
  *   project_sheet.c    pictures of the results */
 #ifndef PRLX_PROJECT_IMPL_H
 #define PRLX_PROJECT_IMPL_H
+#include "io/formats/path.h"
 #include "models/api/api.h"
 #include "tools/cli/progress.h"
 #include "tools/gan/project_cohort.h"
@@ -46,6 +47,7 @@ typedef struct ProjectArgs {
   int betas;
   int pixel_steps;
   int patience;
+  int tune;
   int64_t seed;
   int64_t memory;
   double lr;
@@ -55,12 +57,15 @@ typedef struct ProjectArgs {
   double ramp_down;
   double noise_ramp;
   double tolerance;
+  double enough;
+  double tune_lr;
   double focus_strength;
   double focus_radius; /* of the image's side */
   double focus_grow;   /* pixels */
   bool profile;
   bool ambiguous;
   bool nifti;
+  bool keep_tuned;
 } ProjectArgs;
 
 /* The steps of one lesion. */
@@ -93,8 +98,10 @@ typedef struct ProjectJob {
   int64_t done;      /* lesions finished (or stopped): the first so many */
   int64_t all_steps; /* of all lesions so far, for the progress */
   char (*name)[64];
-  double *mse; /* [n] */
-  double *dw;  /* [n] |w - mean| */
+  const char **names;    /* the same as pointers */
+  char folder[PATH_LEN]; /* of tuned networks */
+  double *mse;           /* [n] */
+  double *dw;            /* [n] |w - mean| */
   LesionHistory *history;
   Progress bar;
   /* of a file that could not be written in a callback */

@@ -14,8 +14,8 @@ const char *const focus_name[] = {"none", "centre", "mask"};
 
 /* The reference as it is: its files say nothing that they did not say before there was a choice. */
 static bool is_plain(const ProjectJob *j) {
-  return j->a.solver == PRLX_SOLVER_REFERENCE && j->space == PRLX_SPACE_W && !j->optimised &&
-         j->a.focus == FOCUS_NONE && j->a.start == PRLX_START_MEAN;
+  return j->a.solver == PRLX_SOLVER_REFERENCE && !j->a.tune && j->space == PRLX_SPACE_W &&
+         !j->optimised && j->a.focus == FOCUS_NONE && j->a.start == PRLX_START_MEAN;
 }
 
 static Status note_choices(ProjectJob *j, Error *e) {
@@ -26,7 +26,9 @@ static Status note_choices(ProjectJob *j, Error *e) {
   TRY(dataset_set_meta(&j->in, "denoised.render", j->optimised ? "optimised" : "const", e));
   snprintf(text, sizeof text, "%s %g", focus_name[j->a.focus],
            j->a.focus == FOCUS_NONE ? 0 : j->a.focus_strength);
-  return dataset_set_meta(&j->in, "denoised.focus", text, e);
+  TRY(dataset_set_meta(&j->in, "denoised.focus", text, e));
+  snprintf(text, sizeof text, "%d", j->a.tune);
+  return j->a.tune ? dataset_set_meta(&j->in, "denoised.tuning_steps", text, e) : ST_OK;
 }
 
 static Status write_dataset(ProjectJob *j, Error *e) {
