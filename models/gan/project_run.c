@@ -78,10 +78,10 @@ static Status tune_lesion(const ProjectTask *t, ProjectResults *r, int64_t k, Er
   real *ws = mem_alloc(size * sizeof *ws);
   if (!ws) return err_set(e, ST_NOMEM, "tuning: out of memory");
   for (size_t i = 0; i < size; i++) ws[i] = r->w[k * r->w_size + (int64_t)i % r->w_size];
-  Status s = project_tune(t->G, t->vgg, &t->o, &t->tune, t->targets + k * r->per, ws,
+  Status s = project_tune(t->G, t->vgg, &t->options, &t->tune, t->targets + k * r->per, ws,
                           t->optimised ? r->noise + k * r->noise_size : NULL,
-                          t->o.regions ? t->regions + k * res * res : NULL, r->images + k * r->per,
-                          distance, t->keep ? &tuned : NULL, e);
+                          t->options.regions ? t->regions + k * res * res : NULL,
+                          r->images + k * r->per, distance, t->keep ? &tuned : NULL, e);
   mem_free(ws);
   if (s != ST_OK) return s;
   r->lpips[k] = distance[0];

@@ -39,6 +39,8 @@ typedef enum {
   EV_CORR0,
   EV_CORR1,
   EV_CHANCE,
+  EV_INSIDE,
+  EV_OUTSIDE,
   EV_COUNT
 } EvNumber;
 typedef struct EvColumn {

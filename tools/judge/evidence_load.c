@@ -89,6 +89,13 @@ static Status list_lesions(Evidence *ev, Error *e) {
 }
 
 /* ---- the folder ---- */
+/* A distance in part of the patch; NAN: no column, or n/a. */
+static double part_number(const Tsv *t, int row, int column) {
+  double v;
+  char rest;
+  return column >= 0 && sscanf(tsv_get(t, row, column), "%lf%c", &v, &rest) == 1 ? v : NAN;
+}
+
 static Status read_table(Evidence *ev, const char *dir, Error *e) {
   char path[PATH_LEN];
   Tsv t;
@@ -97,8 +104,12 @@ static Status read_table(Evidence *ev, const char *dir, Error *e) {
   Status s = ST_OK;
   const int name = tsv_column(&t, "lesion"), lpips = tsv_column(&t, "lpips"),
             mse = tsv_column(&t, "mse"), steps = tsv_column(&t, "steps"),
-            by = tsv_column(&t, "perceptual");
-  const char *asked = dataset_meta(&ev->d, "denoised.steps");
+            by = tsv_column(&t, "perceptual"), inside = tsv_column(&t, "inside"),
+            outside = tsv_column(&t, "outside");
+  const char *asked = dataset_meta(&ev->d, "denoised.steps"),
+             *solver = dataset_meta(&ev->d, "denoised.solver");
+  /* the fast solver makes as many steps as a lesion needs */
+  const bool fast = solver && !strcmp(solver, "fast");
   if (name < 0 || lpips < 0 || mse < 0) {
     s = err_set(e, ST_FORMAT,
                 "%s: no column lesion, lpips or mse; expected the table.tsv of `prlx project`",
@@ -131,10 +142,12 @@ static Status read_table(Evidence *ev, const char *dir, Error *e) {
       goto done;
     }
     const int done = steps < 0 ? 0 : atoi(tsv_get(&t, i, steps));
-    if (asked && done < atoi(asked)) ev->unfinished++;
+    if (asked && !fast && done < atoi(asked)) ev->unfinished++;
+    ev->v[i][EV_INSIDE] = part_number(&t, i, inside);
+    ev->v[i][EV_OUTSIDE] = part_number(&t, i, outside);
     ev->steps = PRLX_MAX(ev->steps, done);
   }
-  ev->asked = asked ? atoi(asked) : ev->steps;
+  ev->asked = asked && !fast ? atoi(asked) : ev->steps;
   snprintf(ev->perceptual, sizeof ev->perceptual, "%.95s",
            by < 0 ? "unknown weights" : tsv_get(&t, 0, by));
 done:
@@ -154,11 +167,13 @@ static Status read_w(Evidence *ev, const char *dir, Error *e) {
   const char *text = st_meta(&f, "w_std");
   const double sd = text ? atof(text) : 0;
   const int64_t dim = avg && avg->shape.rank == 1 ? avg->shape.dim[0] : 0;
-  if (!dim || !w || w->shape.rank != 2 || w->shape.dim[1] != dim || !(sd > 0)) {
-    s = err_set(
-        e, ST_FORMAT,
-        "%s: no w [n,dim], w_avg [dim] or w_std; expected the w.safetensors of `prlx project`",
-        path);
+  const int rank = w ? w->shape.rank : 0;
+  const int64_t layers = rank == 3 ? w->shape.dim[1] : 1; /* of W+ */
+  if (!dim || rank < 2 || rank > 3 || w->shape.dim[rank - 1] != dim || layers < 1 || !(sd > 0)) {
+    s = err_set(e, ST_FORMAT,
+                "%s: no w [n,dim] or [n,layers,dim], w_avg [dim] or w_std; expected the "
+                "w.safetensors of `prlx project`",
+                path);
     goto done;
   }
   if (w->shape.dim[0] != ev->n) {
@@ -168,18 +183,19 @@ static Status read_w(Evidence *ev, const char *dir, Error *e) {
                 path, (long long)w->shape.dim[0], (long long)ev->n);
     goto done;
   }
-  x = mem_alloc((size_t)((ev->n + 1) * dim) * sizeof *x);
+  const int64_t size = layers * dim;
+  x = mem_alloc((size_t)(ev->n * size + dim) * sizeof *x);
   if (!x) {
     s = err_set(e, ST_NOMEM, "%s: out of memory", path);
     goto done;
   }
-  double *mean = x + ev->n * dim;
+  double *mean = x + ev->n * size;
   st_to_f64(w, x);
   st_to_f64(avg, mean);
   for (int64_t i = 0; i < ev->n; i++) {
     double sum = 0;
-    for (int64_t k = 0; k < dim; k++) sum += pow(x[i * dim + k] - mean[k], 2);
-    ev->v[i][EV_W] = sqrt(sum) / sd;
+    for (int64_t k = 0; k < size; k++) sum += pow(x[i * size + k] - mean[k % dim], 2);
+    ev->v[i][EV_W] = sqrt(sum / (double)layers) / sd;
     if (!isfinite(ev->v[i][EV_W])) {
       s = err_set(e, ST_NUMERIC, "%s: latent %lld is not finite; project this lesion again", path,
                   (long long)i);

@@ -30,6 +30,8 @@ const EvColumn ev_column[EV_COUNT] = {
     [EV_CORR0] = {"rim_correlation_before", "correlation with the true rim map, before"},
     [EV_CORR1] = {"rim_correlation_after", "correlation with the true rim map, after"},
     [EV_CHANCE] = {"rim_overlap_chance", "overlap by chance"},
+    [EV_INSIDE] = {"lpips_inside", "LPIPS to the target inside the region of focus"},
+    [EV_OUTSIDE] = {"lpips_outside", "the same outside it"},
 };
 
 /* ---- images to lesions ---- */
