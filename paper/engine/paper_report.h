@@ -25,8 +25,11 @@ typedef struct PaperRow {
   int added;
   const char *missing; /* why there are no numbers; NULL: there are */
   int runs;
-  double m[M_COUNT], sd[M_COUNT], lo[M_COUNT], hi[M_COUNT],
-      count[4] /* tp, fp, tn, fn, mean over the runs */;
+  double m[M_COUNT];
+  double sd[M_COUNT];
+  double lo[M_COUNT];
+  double hi[M_COUNT];
+  double count[4]; /* tp, fp, tn, fn, mean over the runs */
   /* this minus that row */
   Delta none[M_COUNT];
   Delta ambiguous[M_COUNT];
@@ -40,7 +43,8 @@ typedef struct PaperRow {
   int64_t groups;
   int64_t *group;
   int *truth;
-  double *score /* [runs][n] */, *mean;
+  double *score; /* [runs][n] */
+  double *mean;
 } PaperRow;
 enum { PAPER_ROWS = 32, PAPER_SETS = 40, PAPER_POINTS = 120 };
 

@@ -26,15 +26,15 @@ static const struct {
     [RULE_PATHS] = {"paths", 0, "paths of one machine"},
     [RULE_STATEMENTS] = {"statements", 0, "lines with two statements"},
     [RULE_STRUCT] = {"struct-line", 0, "structs of several members on one line"},
-    [RULE_MEMBERS] = {"members", 4, "declarations of several struct members at once"},
-    [RULE_ONE_LETTER] = {"one-letter", 60, "one-letter struct members in headers"},
+    [RULE_MEMBERS] = {"members", 0, "declarations of several struct members at once"},
+    [RULE_ONE_LETTER] = {"one-letter", 59, "one-letter struct members in headers"},
     [RULE_INCLUDES] = {"includes", 0, "includes out of order: own header, system, ours"},
     [RULE_PRIVATE] = {"private", 0, "private headers not called X_impl.h, or used elsewhere"},
     [RULE_NUMBERED] = {"numbered", 0, "numbered attributes of operations"},
-    [RULE_LADDER] = {"ladder", 50, "if (s == ST_OK) s = ... instead of TRY or goto done"},
-    [RULE_COMMENT] = {"comment", 5, "functions in a header without a comment"},
-    [RULE_ONE_WORD] = {"one-word", 155, "static functions of one word (noun of the file first)"},
-    [RULE_FUNCTION] = {"function", 2, "functions over 60 lines without tables (tests: 100)"},
+    [RULE_LADDER] = {"ladder", 0, "if (s == ST_OK) s = ... instead of TRY or goto done"},
+    [RULE_COMMENT] = {"comment", 0, "functions in a header without a comment"},
+    [RULE_ONE_WORD] = {"one-word", 11, "static functions of one word (noun of the file first)"},
+    [RULE_FUNCTION] = {"function", 0, "functions over 60 lines without tables (tests: 100)"},
     [RULE_FILE] = {"file", 0, "files over 800 lines (tests: 1000)"},
 };
 
@@ -49,6 +49,8 @@ static struct {
 } exceptions[] = {
     {"test/house/style", RULE_MARKS, NULL, "names the marks that it looks for", 0},
     {"test/house/style", RULE_PATHS, NULL, "names the paths that it looks for", 0},
+    {"cuda/comm_nccl.cu", RULE_LADDER, "st = ", "all processes take part, whatever befell one", 0},
+    {"cuda/program.cu", RULE_LADDER, "st = ", "a capture that was begun is ended", 0},
     {"cuda/matmul.cu", RULE_FUNCTION, "TC_THREADS",
      "fragments in registers: no call may break it up", 0},
 };

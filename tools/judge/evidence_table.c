@@ -186,66 +186,75 @@ const char *ev_train_name(const Evidence *ev, int64_t i, char out[160]) {
   return out;
 }
 
+static const char *const class_name[] = {"n/a", "non-rim", "rim", "ambiguous"};
+
+/* Names of the columns: of lesions always the same ones, of synthetic images only those that mean
+ * something. */
+static void lesion_header(TsvWriter *w, const Evidence *ev, bool all, const bool *used) {
+  if (all) tsv_cell(w, "subject");
+  tsv_cell(w, all ? "lesion" : "image");
+  if (all) {
+    if (ev->has_scans) tsv_cell(w, "scan");
+    tsv_cell(w, "slices");
+    tsv_cell(w, "class");
+  }
+  for (int k = 0; k < EV_COUNT; k++)
+    if (used[k]) tsv_cell(w, "%s", ev_column[k].name);
+  tsv_cell(w, "nearest_rms_image");
+  tsv_cell(w, "nearest_lpips_image");
+  tsv_cell(w, "memory_rms");
+  tsv_cell(w, "memory_lpips");
+  if (all) {
+    tsv_cell(w, "truth_rim");
+    tsv_cell(w, "truth_conspicuity");
+    tsv_cell(w, "truth_rim_ppb");
+    if (ev->has_visits) tsv_cell(w, "later_scan");
+    if (ev->has_visits) tsv_cell(w, "later_class");
+  }
+  tsv_row_end(w);
+}
+
+static void lesion_row(TsvWriter *w, const Evidence *ev, bool all, const bool *used,
+                       const EvLesion *r) {
+  char name[160];
+  if (all) tsv_cell(w, "%s", r->subject);
+  tsv_cell(w, "%s", r->name);
+  if (all) {
+    if (ev->has_scans) tsv_cell(w, "%s", r->scan);
+    tsv_cell(w, "%d", r->slices);
+    tsv_cell(w, "%s", class_name[r->cls + 1]);
+  }
+  for (int k = 0; k < EV_COUNT; k++)
+    if (used[k]) number_cell(w, r->v[k]);
+  tsv_cell(w, "%s", ev_train_name(ev, r->px_image < 0 ? -1 : ev->near.px[r->px_image].id, name));
+  tsv_cell(w, "%s", ev_train_name(ev, r->lp_image < 0 ? -1 : ev->near.lp[r->lp_image].id, name));
+  tsv_cell(w, "%s", r->px_image < 0 ? "n/a" : memory_name[r->px]);
+  tsv_cell(w, "%s", r->lp_image < 0 ? "n/a" : memory_name[r->lp]);
+  if (all) {
+    if (r->truth < 0)
+      tsv_cell(w, "n/a");
+    else
+      tsv_cell(w, "%d", r->truth);
+    number_cell(w, r->conspicuity);
+    number_cell(w, r->rim_ppb);
+    if (ev->has_visits) tsv_cell(w, "%s", r->later_scan);
+    if (ev->has_visits) tsv_cell(w, "%s", class_name[r->later + 1]);
+  }
+  tsv_row_end(w);
+}
+
 static Status write_lesions(const Evidence *ev, Error *e) {
-  static const char *const cls[] = {"n/a", "non-rim", "rim", "ambiguous"};
-  char path[PATH_LEN], name[160];
+  char path[PATH_LEN];
   TsvWriter w = {0};
   bool used[EV_COUNT] = {false};
-  /* always the same columns; of synthetic images only those that mean something */
   const bool all = !ev->a.synthetic;
   TRY(path_join(path, ev->a.out, all ? "evidence.tsv" : "memory.tsv", e));
   for (int k = 0; k < EV_COUNT; k++) {
     used[k] = all;
     for (int64_t i = 0; i < ev->lesions; i++) used[k] |= isfinite(ev->row[i].v[k]);
   }
-  if (all) tsv_cell(&w, "subject");
-  tsv_cell(&w, all ? "lesion" : "image");
-  if (all) {
-    if (ev->has_scans) tsv_cell(&w, "scan");
-    tsv_cell(&w, "slices");
-    tsv_cell(&w, "class");
-  }
-  for (int k = 0; k < EV_COUNT; k++)
-    if (used[k]) tsv_cell(&w, "%s", ev_column[k].name);
-  tsv_cell(&w, "nearest_rms_image");
-  tsv_cell(&w, "nearest_lpips_image");
-  tsv_cell(&w, "memory_rms");
-  tsv_cell(&w, "memory_lpips");
-  if (all) {
-    tsv_cell(&w, "truth_rim");
-    tsv_cell(&w, "truth_conspicuity");
-    tsv_cell(&w, "truth_rim_ppb");
-    if (ev->has_visits) tsv_cell(&w, "later_scan");
-    if (ev->has_visits) tsv_cell(&w, "later_class");
-  }
-  tsv_row_end(&w);
-  for (int64_t i = 0; i < ev->lesions; i++) {
-    const EvLesion *r = &ev->row[i];
-    if (all) tsv_cell(&w, "%s", r->subject);
-    tsv_cell(&w, "%s", r->name);
-    if (all) {
-      if (ev->has_scans) tsv_cell(&w, "%s", r->scan);
-      tsv_cell(&w, "%d", r->slices);
-      tsv_cell(&w, "%s", cls[r->cls + 1]);
-    }
-    for (int k = 0; k < EV_COUNT; k++)
-      if (used[k]) number_cell(&w, r->v[k]);
-    tsv_cell(&w, "%s", ev_train_name(ev, r->px_image < 0 ? -1 : ev->near.px[r->px_image].id, name));
-    tsv_cell(&w, "%s", ev_train_name(ev, r->lp_image < 0 ? -1 : ev->near.lp[r->lp_image].id, name));
-    tsv_cell(&w, "%s", r->px_image < 0 ? "n/a" : memory_name[r->px]);
-    tsv_cell(&w, "%s", r->lp_image < 0 ? "n/a" : memory_name[r->lp]);
-    if (all) {
-      if (r->truth < 0)
-        tsv_cell(&w, "n/a");
-      else
-        tsv_cell(&w, "%d", r->truth);
-      number_cell(&w, r->conspicuity);
-      number_cell(&w, r->rim_ppb);
-      if (ev->has_visits) tsv_cell(&w, "%s", r->later_scan);
-      if (ev->has_visits) tsv_cell(&w, "%s", cls[r->later + 1]);
-    }
-    tsv_row_end(&w);
-  }
+  lesion_header(&w, ev, all, used);
+  for (int64_t i = 0; i < ev->lesions; i++) lesion_row(&w, ev, all, used, &ev->row[i]);
   return tsv_commit(&w, path, e);
 }
 

@@ -67,9 +67,13 @@ static Status dump_svg_file(const Plan *p, DumpKind kind, const char *path, Erro
   FILE *f = open_memstream(&text, &n);
   if (!f) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   Status s = plan_dump_svg(p, kind, f, e);
-  const bool bad = ferror(f) != 0;
-  if ((fclose(f) != 0 || bad) && s == ST_OK) s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+  bool bad = ferror(f) != 0;
+  bad |= fclose(f) != 0;
   if (s != ST_OK) goto done;
+  if (bad) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
+    goto done;
+  }
   s = file_write_atomic(path, text, n, e);
 done:
   free(text);
