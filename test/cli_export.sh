@@ -1,6 +1,6 @@
 #!/bin/sh
 # `prlx export-cohort`: the folders and lists of nnU-Net, MONAI and TorchIO, as far as a shell can
-# tell; test/tools_field.sh loads them with the packages themselves.
+# tell; test/peer_bids.sh loads them with the packages themselves.
 # usage: cli_export.sh PRLX
 . "$(dirname "$0")/cli.inc"
 cd "$T" || exit 1

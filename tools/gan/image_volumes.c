@@ -10,9 +10,10 @@
 #include "tools/view/sheet.h"
 
 /* ---- descriptions ---- */
-/* Everything in the folder that is not a volume, its sidecar or its description. */
-#define BIDS_ONLY \
-  "/*\n!/sub-*\n!/dataset_description.json\n!/README\n!/Chimap.json\n!/FLAIR.json\n!/label-*\n"
+/* What the commands write beside volumes, sidecars and descriptions. */
+#define BIDS_ONLY                                                                             \
+  "/*.png\n/*.safetensors\n/*.tsv\n/*.html\n/*.svg\n/*.txt\n/*.jsonl\n/*.csv\n/*.json.part\n" \
+  "/evidence\n/nifti\n/frames\n/trace*\n"
 
 Status denoised_describe(const char *dir, unsigned kinds, Error *e) {
   const BidsDataset d = {
