@@ -167,18 +167,6 @@ static void drop_made_of_test(ExportJob *j) {
 }
 
 /* ---- volumes ---- */
-Status export_remember(ExportJob *j, const char *path, Error *e) {
-  if (j->nfiles == j->cap) {
-    char **p = mem_grow(j->file, (size_t)j->cap * sizeof *p, (size_t)(j->cap + 256) * sizeof *p);
-    if (!p) return err_set(e, ST_NOMEM, "out of memory");
-    j->file = p;
-    j->cap += 256;
-  }
-  if (!(j->file[j->nfiles] = mem_strdup(path))) return err_set(e, ST_NOMEM, "out of memory");
-  j->nfiles++;
-  return ST_OK;
-}
-
 static Status write_case_volume(ExportJob *j, const ExportCase *x, int k, const float *v,
                                 const Grid *g, NiftiType type, Error *e) {
   const int64_t dim[4] = {g->dim[0], g->dim[1], g->dim[2], 1};

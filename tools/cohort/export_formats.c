@@ -29,6 +29,18 @@ void export_file(const ExportJob *j, const ExportCase *x, int k, char out[200]) 
 }
 
 /* ---- pieces ---- */
+Status export_remember(ExportJob *j, const char *path, Error *e) {
+  if (j->nfiles == j->cap) {
+    char **p = mem_grow(j->file, (size_t)j->cap * sizeof *p, (size_t)(j->cap + 256) * sizeof *p);
+    if (!p) return err_set(e, ST_NOMEM, "out of memory");
+    j->file = p;
+    j->cap += 256;
+  }
+  if (!(j->file[j->nfiles] = mem_strdup(path))) return err_set(e, ST_NOMEM, "out of memory");
+  j->nfiles++;
+  return ST_OK;
+}
+
 static const char *channel_title(Channel c) { return c == CH_FLAIR ? "FLAIR" : "Chimap"; }
 
 static int case_class(const ExportCase *x) {
