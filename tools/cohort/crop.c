@@ -90,8 +90,9 @@ static Status crop_row(CropJob *j, const Cohort *c, int i, Brain *b, char last[2
   }
   const CropLesion *k = brain_find(b, (int)id);
   if (!k)
-    return err_set(e, ST_INVALID, "%slabel %ld is not in %.300s (%d lesions); correct column label",
-                   where, id, labels, b->n);
+    return err_set(e, ST_INVALID, "%slabel %ld is not in %.300s (%d %s); correct column label%s",
+                   where, id, labels, b->n, b->components ? "pieces of a mask" : "lesions",
+                   b->components ? ", or give --map labels" : "");
   const CropWho who = {l->subject, l->scan};
   TRY(crop_job_lesion(j, b, k, &who, l->lesion, where, e));
   TRY(crop_carry_over(j, &c->table, l->row, e));
