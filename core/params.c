@@ -62,6 +62,21 @@ Val params_leaf(Graph *g, const Params *p, const char *name, bool frozen) {
   return g_param(g, x->name, x->shape, x->data, frozen);
 }
 
+static Status params_copy(const Params *src, Params *dst, Error *e) {
+  for (int i = 0; i < src->n; i++)
+    TRY(params_add(dst, src->entry[i].name, src->entry[i].shape, src->entry[i].buffer, e));
+  TRY(params_seal(dst, e));
+  memcpy(dst->data, src->data, (size_t)src->ntotal * sizeof(real));
+  return ST_OK;
+}
+
+Status params_clone(const Params *src, Params *dst, Error *e) {
+  *dst = (Params){0};
+  const Status s = params_copy(src, dst, e);
+  if (s != ST_OK) params_free(dst);
+  return s;
+}
+
 int64_t params_count(const Params *p) {
   int64_t n = 0;
   for (int i = 0; i < p->n; i++)
