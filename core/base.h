@@ -21,8 +21,9 @@ typedef float real;
  *              the struct (x_free, x_close), or with mem_free. Pointers into a struct, and texts a
  *              struct is asked for, end with it. Arguments are borrowed for the call.
  *   threads    One object in one thread at a time, different ones in any threads at once; reading a
- *              const object from many threads is fine. What uses all cores (par_for, plan_run and
- *              what calls them) is called from one thread at a time: core/threads.h.
+ *              const object from many threads is fine. Of several threads that compute at once
+ *              (par_for, plan_run and what calls them) one has the workers, the others go on
+ *              alone, with the same bits: core/threads.h.
  *   arrays     Row-major; x [n,C,H,W] is the order in memory. */
 
 /* ---- errors: a library function returns a Status; the text goes to the caller's Error ---- */
