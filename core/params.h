@@ -34,6 +34,10 @@ Status params_seal(Params *p, Error *e);
 /* Also of an empty one. */
 void params_free(Params *p);
 
+/* dst becomes a copy of src, sealed, with values and buffers; params_free(dst). ST_NOMEM: dst is
+ * empty. */
+Status params_clone(const Params *src, Params *dst, Error *e);
+
 /* The tensor of this name, owned by p; NULL if absent. */
 ParamEntry *params_find(const Params *p, const char *name);
 
