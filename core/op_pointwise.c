@@ -154,7 +154,7 @@ PwParam pw_param(const Node *n) {
 void pw_from_node(const Node *n, const Shape *in, PwProgram *p) {
   *p = (PwProgram){.nop = 1, .narg = n->nin, .iter = n->shape, .out_shape = n->shape};
   p->op[0] = (PwOp){
-      .op = (uint8_t)n->op, .dst = 0, .a = -1, .b = n->nin > 1 ? -2 : -1, .param = pw_param(n)};
+      .op = (uint8_t)n->op, .dst = 0, .lhs = -1, .rhs = n->nin > 1 ? -2 : -1, .param = pw_param(n)};
   for (int i = 0; i < n->nin; i++) p->arg_shape[i] = in[i];
 }
 

@@ -8,11 +8,11 @@
 #include "core/plan_dump.h"
 #include "core/plan_impl.h"
 
-static bool is_pointwise(const PVal *x) { return node_row(&x->n)->flags & OPF_POINTWISE; }
-static bool is_leaf(const PVal *x) { return node_row(&x->n)->flags & OPF_LEAF; }
-static bool is_alias(const PVal *x) { return node_row(&x->n)->flags & OPF_ALIAS; }
+static bool is_pointwise(const PVal *x) { return node_row(&x->node)->flags & OPF_POINTWISE; }
+static bool is_leaf(const PVal *x) { return node_row(&x->node)->flags & OPF_LEAF; }
+static bool is_alias(const PVal *x) { return node_row(&x->node)->flags & OPF_ALIAS; }
 static bool is_conv(const PVal *x) {
-  return x->n.op == OP_conv2d || x->n.op == OP_conv2d_dx || x->n.op == OP_conv2d_dw;
+  return x->node.op == OP_conv2d || x->node.op == OP_conv2d_dx || x->node.op == OP_conv2d_dw;
 }
 
 static Status no_memory(Error *e) {
@@ -20,68 +20,68 @@ static Status no_memory(Error *e) {
 }
 
 static void mark_alive(Plan *p) {
-  for (Val v = 1; v < p->n; v++) p->v[v].alive = p->v[v].output;
+  for (Val v = 1; v < p->n; v++) p->value[v].alive = p->value[v].output;
   for (Val v = p->n - 1; v > 0; v--) {
-    if (!p->v[v].alive) continue;
-    for (int i = 0; i < p->v[v].n.nin; i++)
-      if (p->v[v].n.in[i]) p->v[p->v[v].n.in[i]].alive = true;
+    if (!p->value[v].alive) continue;
+    for (int i = 0; i < p->value[v].node.nin; i++)
+      if (p->value[v].node.in[i]) p->value[p->value[v].node.in[i]].alive = true;
   }
 }
 
 /* conv(x * s[N,C,1,1], w): the product need not exist; the convolution scales channels while it
  * loads. */
 static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
-  const PVal *m = &p->v[c->n.in[operand]];
-  if (m->n.op != OP_mul || m->output) return;
+  const PVal *m = &p->value[c->node.in[operand]];
+  if (m->node.op != OP_mul || m->output) return;
   for (int k = 0; k < 2; k++) {
-    Shape x = p->v[m->n.in[k]].n.shape, s = p->v[m->n.in[1 - k]].n.shape;
-    if (!shape_eq(x, m->n.shape) || s.rank != 4 || s.dim[0] != x.dim[0] || s.dim[1] != x.dim[1] ||
-        s.dim[2] != 1 || s.dim[3] != 1)
+    Shape x = p->value[m->node.in[k]].node.shape, s = p->value[m->node.in[1 - k]].node.shape;
+    if (!shape_eq(x, m->node.shape) || s.rank != 4 || s.dim[0] != x.dim[0] ||
+        s.dim[1] != x.dim[1] || s.dim[2] != 1 || s.dim[3] != 1)
       continue;
     /* a leaf has the product's shape for a batch of one only: any batch is planned alike */
-    const int op = p->v[m->n.in[k]].n.op;
+    const int op = p->value[m->node.in[k]].node.op;
     if (x.dim[2] * x.dim[3] == 1 || op == OP_param || op == OP_constant) return;
-    c->n.in[operand] = m->n.in[k];
-    c->n.in[slot] = m->n.in[1 - k];
-    c->n.nin = 4;
+    c->node.in[operand] = m->node.in[k];
+    c->node.in[slot] = m->node.in[1 - k];
+    c->node.nin = 4;
     return;
   }
 }
 
 static Val add_prep(Plan *p, int first_extra, const Node *prep) {
   for (Val v = first_extra; v < p->n; v++)
-    if (p->v[v].n.in[0] == prep->in[0] &&
-        memcmp(&p->v[v].n.attr, &prep->attr, sizeof prep->attr) == 0 &&
-        shape_eq(p->v[v].n.shape, prep->shape))
+    if (p->value[v].node.in[0] == prep->in[0] &&
+        memcmp(&p->value[v].node.attr, &prep->attr, sizeof prep->attr) == 0 &&
+        shape_eq(p->value[v].node.shape, prep->shape))
       return v;
   if (p->n == p->cap) {
-    PVal *q = mem_grow(p->v, (size_t)p->cap * sizeof *q, (size_t)p->cap * 2 * sizeof *q);
+    PVal *q = mem_grow(p->value, (size_t)p->cap * sizeof *q, (size_t)p->cap * 2 * sizeof *q);
     if (!q) return 0;
-    p->v = q;
+    p->value = q;
     p->cap *= 2;
   }
-  p->v[p->n] = (PVal){.n = *prep};
+  p->value[p->n] = (PVal){.node = *prep};
   return p->n++;
 }
 
 static Status lower_convs(Plan *p, bool scale, Error *e) {
   int extra = p->n;
   for (Val v = 1; v < extra; v++) {
-    PVal *c = &p->v[v];
+    PVal *c = &p->value[v];
     if (!c->alive || !is_conv(c)) continue;
-    bool dw = c->n.op == OP_conv2d_dw;
+    bool dw = c->node.op == OP_conv2d_dw;
     if (scale) {
       fold_scale(p, c, 0, dw ? 2 : 3);
       if (dw) fold_scale(p, c, 1, 3);
     }
     Shape in[MAX_IN];
     Node prep = {0};
-    for (int i = 0; i < MAX_IN; i++) in[i] = p->v[c->n.in[i]].n.shape;
-    if (dw || p->backend || !conv_make_prep(&c->n, in, &prep)) continue;
+    for (int i = 0; i < MAX_IN; i++) in[i] = p->value[c->node.in[i]].node.shape;
+    if (dw || p->backend || !conv_make_prep(&c->node, in, &prep)) continue;
     Val u = add_prep(p, extra, &prep);
     if (!u) return no_memory(e);
-    p->v[v].n.in[2] = u;
-    p->v[v].n.nin = 4;
+    p->value[v].node.in[2] = u;
+    p->value[v].node.nin = 4;
   }
   /* products that were folded away may be dead now */
   mark_alive(p);
@@ -92,52 +92,52 @@ static void mark_folded(Plan *p) {
   /* twice: a prep is defined after the convolution that reads it */
   for (int pass = 0; pass < 2; pass++)
     for (Val v = 1; v < p->n; v++) {
-      PVal *x = &p->v[v];
-      if (x->n.op == OP_input) continue;
-      x->folded = is_leaf(x) ? (x->n.flags & NODE_FROZEN) != 0 : true;
-      for (int i = 0; i < x->n.nin; i++)
-        if (x->n.in[i] && !p->v[x->n.in[i]].folded) x->folded = false;
+      PVal *x = &p->value[v];
+      if (x->node.op == OP_input) continue;
+      x->folded = is_leaf(x) ? (x->node.flags & NODE_FROZEN) != 0 : true;
+      for (int i = 0; i < x->node.nin; i++)
+        if (x->node.in[i] && !p->value[x->node.in[i]].folded) x->folded = false;
     }
 }
 
 /* ---- fused loops ---- */
 static Val through_broadcast(const Plan *p, Val v) {
-  while (p->v[v].n.op == OP_broadcast && !p->v[v].output) v = p->v[v].n.in[0];
+  while (p->value[v].node.op == OP_broadcast && !p->value[v].output) v = p->value[v].node.in[0];
   return v;
 }
 
 static void group_reads(Plan *p, Val x, Val group) {
-  p->v[x].seen = p->v[x].seen == 0 || p->v[x].seen == group ? group : -1;
+  p->value[x].seen = p->value[x].seen == 0 || p->value[x].seen == group ? group : -1;
 }
 
 static void group_values(Plan *p, bool fuse) {
   for (Val v = p->n - 1; v > 0; v--) {
-    PVal *x = &p->v[v];
-    if (!x->alive || is_leaf(x) || x->n.op == OP_conv_prep) continue;
+    PVal *x = &p->value[v];
+    if (!x->alive || is_leaf(x) || x->node.op == OP_conv_prep) continue;
     if (x->output) x->seen = -1;
     if (x->seen == 0) continue; /* a broadcast that is only read through */
     bool pw = is_pointwise(x);
     if (fuse && pw && x->seen > 0) {
-      PVal *r = &p->v[x->seen];
-      Shape iter = r->n.op == OP_sum ? p->v[r->n.in[0]].n.shape : r->n.shape;
-      if (shape_eq(iter, x->n.shape) && r->folded == x->folded && r->group_ops < GROUP_MAX_OPS) {
+      PVal *r = &p->value[x->seen];
+      Shape iter = r->node.op == OP_sum ? p->value[r->node.in[0]].node.shape : r->node.shape;
+      if (shape_eq(iter, x->node.shape) && r->folded == x->folded && r->group_ops < GROUP_MAX_OPS) {
         x->group = x->seen;
         r->group_ops++;
       }
     }
     if (!x->group) {
       x->step = !is_alias(x);
-      if (pw || x->n.op == OP_sum) {
+      if (pw || x->node.op == OP_sum) {
         x->group = v;
         x->group_ops = 1;
       }
     }
-    for (int i = 0; i < x->n.nin; i++) {
-      if (!x->n.in[i]) continue;
+    for (int i = 0; i < x->node.nin; i++) {
+      if (!x->node.in[i]) continue;
       if (x->group && fuse)
-        group_reads(p, through_broadcast(p, x->n.in[i]), x->group);
+        group_reads(p, through_broadcast(p, x->node.in[i]), x->group);
       else
-        group_reads(p, x->n.in[i], -1);
+        group_reads(p, x->node.in[i], -1);
     }
   }
 }
@@ -157,7 +157,7 @@ static int add_arg(Compile *c, Val v, bool fuse) {
     if (c->s->arg[k] == v) return -1 - k;
   int k = c->s->nargs++;
   c->s->arg[k] = v;
-  c->s->prog->arg_shape[k] = c->p->v[v].n.shape;
+  c->s->prog->arg_shape[k] = c->p->value[v].node.shape;
   return -1 - k;
 }
 
@@ -170,28 +170,28 @@ static int group_operand(Compile *c, Val v, bool fuse) {
 
 static bool read_later(const Compile *c, Val x, int after) {
   for (int k = after + 1; k < c->nmember; k++) {
-    const Node *n = &c->p->v[c->member[k]].n;
+    const Node *n = &c->p->value[c->member[k]].node;
     for (int i = 0; i < n->nin; i++)
       if (through_broadcast(c->p, n->in[i]) == x) return true;
   }
-  const Node *root = &c->p->v[c->s->v].n;
+  const Node *root = &c->p->value[c->s->value].node;
   return root->op == OP_sum && through_broadcast(c->p, root->in[0]) == x;
 }
 
 static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
-  Val root = s->v;
-  bool sum = p->v[root].n.op == OP_sum, used[PW_MAX_REGS] = {false};
+  Val root = s->value;
+  bool sum = p->value[root].node.op == OP_sum, used[PW_MAX_REGS] = {false};
   Compile c = {.p = p, .s = s};
   PwProgram *q = s->prog = mem_alloc(sizeof *q);
   if (!q) return no_memory(e);
-  q->out_shape = p->v[root].n.shape;
-  q->iter = sum ? p->v[p->v[root].n.in[0]].n.shape : q->out_shape;
+  q->out_shape = p->value[root].node.shape;
+  q->iter = sum ? p->value[p->value[root].node.in[0]].node.shape : q->out_shape;
   q->reduce = sum;
-  q->samples = sum ? p->v[root].n.attr.sum.samples : 0;
+  q->samples = sum ? p->value[root].node.attr.sum.samples : 0;
   /* members are at lower indices; collect them in ascending order */
   int found = 0;
-  for (Val v = root; v > 0 && found < p->v[root].group_ops; v--)
-    if (p->v[v].group == root && p->v[v].alive) {
+  for (Val v = root; v > 0 && found < p->value[root].group_ops; v--)
+    if (p->value[v].group == root && p->value[v].alive) {
       found++;
       if (!(sum && v == root)) c.member[c.nmember++] = v;
     }
@@ -201,10 +201,10 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
     c.member[j] = t;
   }
   for (int k = 0; k < c.nmember; k++) {
-    const Node *n = &p->v[c.member[k]].n;
+    const Node *n = &p->value[c.member[k]].node;
     PwOp o = {.op = (uint8_t)n->op, .param = pw_param(n)};
-    o.a = (int8_t)group_operand(&c, n->in[0], fuse);
-    o.b = n->nin > 1 ? (int8_t)group_operand(&c, n->in[1], fuse) : o.a;
+    o.lhs = (int8_t)group_operand(&c, n->in[0], fuse);
+    o.rhs = n->nin > 1 ? (int8_t)group_operand(&c, n->in[1], fuse) : o.lhs;
     for (int i = 0; i < k; i++)
       if (!read_later(&c, c.member[i], k)) used[c.reg_of[i]] = false;
     for (int i = 0; i < k; i++)
@@ -218,26 +218,27 @@ static Status compile_group(Plan *p, Step *s, bool fuse, Error *e) {
     o.dst = c.reg_of[k] = (int8_t)r;
     q->op[q->nop++] = o;
   }
-  q->result = sum ? (int8_t)group_operand(&c, p->v[root].n.in[0], fuse) : c.reg_of[c.nmember - 1];
+  q->result =
+      sum ? (int8_t)group_operand(&c, p->value[root].node.in[0], fuse) : c.reg_of[c.nmember - 1];
   q->narg = s->nargs;
   s->scratch = p->backend ? 0 : pw_scratch(q);
   return ST_OK;
 }
 
 static void describe_step(const Plan *p, const PVal *x, Step *s) {
-  const OpRow *row = node_row(&x->n);
-  s->nargs = x->n.nin;
-  for (int i = 0; i < x->n.nin; i++) {
-    s->arg[i] = x->n.in[i];
-    s->shape[i] = p->v[x->n.in[i]].n.shape;
+  const OpRow *row = node_row(&x->node);
+  s->nargs = x->node.nin;
+  for (int i = 0; i < x->node.nin; i++) {
+    s->arg[i] = x->node.in[i];
+    s->shape[i] = p->value[x->node.in[i]].node.shape;
   }
-  s->scratch = row->scratch && !p->backend ? row->scratch(&x->n, s->shape) : 0;
-  s->flop = is_conv(x) || x->n.op == OP_matmul ? conv_flop(&x->n) : 0;
+  s->scratch = row->scratch && !p->backend ? row->scratch(&x->node, s->shape) : 0;
+  s->flop = is_conv(x) || x->node.op == OP_matmul ? conv_flop(&x->node) : 0;
 }
 
 /* The step belongs to the plan from here on, its program too. */
 static Status emit_step(Plan *p, Val v, bool fuse, Error *e) {
-  const PVal *x = &p->v[v];
+  const PVal *x = &p->value[v];
   if (p->nstep == p->cap_step) {
     int cap = p->cap_step ? 2 * p->cap_step : 128;
     Step *q = mem_grow(p->step, (size_t)p->nstep * sizeof *q, (size_t)cap * sizeof *q);
@@ -246,33 +247,34 @@ static Status emit_step(Plan *p, Val v, bool fuse, Error *e) {
     p->cap_step = cap;
   }
   Step *s = &p->step[p->nstep++];
-  *s = (Step){.v = v};
-  if (is_pointwise(x) || x->n.op == OP_sum) return compile_group(p, s, fuse, e);
+  *s = (Step){.value = v};
+  if (is_pointwise(x) || x->node.op == OP_sum) return compile_group(p, s, fuse, e);
   describe_step(p, x, s);
   return ST_OK;
 }
 
 /* Prepared weights just before their first use. */
 static Status emit_prep(Plan *p, Val v, bool folded, bool fuse, Error *e) {
-  const PVal *x = &p->v[v];
-  if (!is_conv(x) || !x->n.in[2] || p->v[x->n.in[2]].n.op != OP_conv_prep) return ST_OK;
-  PVal *prep = &p->v[x->n.in[2]];
+  const PVal *x = &p->value[v];
+  if (!is_conv(x) || !x->node.in[2] || p->value[x->node.in[2]].node.op != OP_conv_prep)
+    return ST_OK;
+  PVal *prep = &p->value[x->node.in[2]];
   if (prep->step || prep->folded != folded || (!folded && x->folded)) return ST_OK;
   prep->step = true;
-  return emit_step(p, x->n.in[2], fuse, e);
+  return emit_step(p, x->node.in[2], fuse, e);
 }
 
 static Status emit_steps(Plan *p, bool fuse, Error *e) {
   for (Val v = 1; v < p->n; v++)
-    if (p->v[v].n.op == OP_conv_prep) {
-      p->v[v].step = false;
-      p->v[v].root = v;
+    if (p->value[v].node.op == OP_conv_prep) {
+      p->value[v].step = false;
+      p->value[v].root = v;
     }
   for (int folded = 1; folded >= 0; folded--) {
     for (Val v = 1; v < p->n; v++) {
-      if (!p->v[v].alive || p->v[v].n.op == OP_conv_prep) continue;
+      if (!p->value[v].alive || p->value[v].node.op == OP_conv_prep) continue;
       TRY(emit_prep(p, v, folded, fuse, e));
-      if (p->v[v].step && p->v[v].folded == (bool)folded) TRY(emit_step(p, v, fuse, e));
+      if (p->value[v].step && p->value[v].folded == (bool)folded) TRY(emit_step(p, v, fuse, e));
     }
     if (folded) p->nfold = p->nstep;
   }
@@ -280,24 +282,24 @@ static Status emit_steps(Plan *p, bool fuse, Error *e) {
 }
 
 static Status take_graph(Plan *p, int nouts, const Val *outs, Error *e) {
-  p->n = graph_size(p->g);
+  p->n = graph_size(p->graph);
   p->cap = p->n + 64;
-  p->v = mem_alloc((size_t)p->cap * sizeof *p->v);
-  if (!p->v) return no_memory(e);
-  for (Val v = 1; v < p->n; v++) p->v[v].n = *graph_node(p->g, v);
+  p->value = mem_alloc((size_t)p->cap * sizeof *p->value);
+  if (!p->value) return no_memory(e);
+  for (Val v = 1; v < p->n; v++) p->value[v].node = *graph_node(p->graph, v);
   for (int i = 0; i < nouts; i++) {
     if (outs[i] <= 0 || outs[i] >= p->n)
       return err_set(e, ST_INTERNAL, "plan: output %d is not a value", i);
-    p->v[outs[i]].output = true;
+    p->value[outs[i]].output = true;
   }
   mark_alive(p);
   for (Val v = 1; p->backend && v < p->n; v++)
-    if (p->v[v].alive && p->v[v].n.custom)
+    if (p->value[v].alive && p->value[v].node.custom)
       return err_set(e, ST_INVALID,
                      "plan: the operation %s runs on the CPU only; plan it without a backend",
-                     p->v[v].n.custom->name);
+                     p->value[v].node.custom->name);
   for (Val v = 1; p->keep_all && v < p->n; v++)
-    p->v[v].output = p->v[v].alive && !is_leaf(&p->v[v]);
+    p->value[v].output = p->value[v].alive && !is_leaf(&p->value[v]);
   return ST_OK;
 }
 
@@ -308,7 +310,7 @@ static Status plan_build(Plan *p, int nouts, const Val *outs, const PlanOptions 
   mark_folded(p);
   group_values(p, fuse);
   for (Val v = 1; v < p->n; v++)
-    p->v[v].root = p->v[v].alive && is_alias(&p->v[v]) ? p->v[v].n.in[0] : v;
+    p->value[v].root = p->value[v].alive && is_alias(&p->value[v]) ? p->value[v].node.in[0] : v;
   TRY(emit_steps(p, fuse, e));
   if (p->backend) TRY(plan_dev_lower(p, fuse, e));
   TRY(plan_place(p, o, e));
@@ -323,7 +325,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   TRY(graph_status(g, e));
   Plan *p = mem_alloc(sizeof *p);
   if (!p) return no_memory(e);
-  p->g = g;
+  p->graph = g;
   p->keep_all = o.keep_all;
   p->backend = o.backend;
   p->arena = o.arena ? o.arena : &p->own;
@@ -339,9 +341,9 @@ void plan_free(Plan *p) {
   if (!p) return;
   if (p->backend) plan_dev_free(p);
   for (int i = 0; i < p->nstep; i++) mem_free(p->step[i].prog);
-  for (Val v = 1; p->v && v < p->n; v++)
-    if (p->v[v].mem == MEM_IO && !p->v[v].bound) mem_free(p->v[v].ptr);
-  mem_free(p->v);
+  for (Val v = 1; p->value && v < p->n; v++)
+    if (p->value[v].mem == MEM_IO && !p->value[v].bound) mem_free(p->value[v].ptr);
+  mem_free(p->value);
   mem_free(p->step);
   mem_free(p->copy);
   mem_free(p->folded);

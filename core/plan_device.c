@@ -7,13 +7,13 @@
 #include "core/plan_impl.h"
 
 static bool is_conv_map(const Plan *p, const Step *s) {
-  int op = p->v[s->v].n.op;
+  int op = p->value[s->value].node.op;
   return !s->prog && (op == OP_conv2d || op == OP_conv2d_dx);
 }
 
 /* What a backend is told of a step before it has addresses. */
 static DevStep dev_describe(const Plan *p, const Step *s) {
-  DevStep d = {.node = p->v[s->conv ? s->conv : s->v].n, .nargs = s->nargs};
+  DevStep d = {.node = p->value[s->conv ? s->conv : s->value].node, .nargs = s->nargs};
   memcpy(d.shape, s->shape, sizeof d.shape);
   if (s->conv) {
     d.prog_store = s->prog;
@@ -21,8 +21,8 @@ static DevStep dev_describe(const Plan *p, const Step *s) {
   } else
     d.prog = s->prog;
   for (int i = 0; i < s->nargs; i++)
-    d.targ[i] = s->arg[i] ? p->v[plan_root(p, s->arg[i])].dtype : DT_F32;
-  d.tout = p->v[plan_root(p, s->v)].dtype;
+    d.targ[i] = s->arg[i] ? p->value[plan_root(p, s->arg[i])].dtype : DT_F32;
+  d.tout = p->value[plan_root(p, s->value)].dtype;
   return d;
 }
 
@@ -40,11 +40,11 @@ static Use *dev_uses(const Plan *p) {
   if (!u) return NULL;
   for (Val v = 1; v < p->n; v++) {
     u[v].producer = -1;
-    if (p->v[v].alive && p->v[v].output) u[plan_root(p, v)].read_out = true;
+    if (p->value[v].alive && p->value[v].output) u[plan_root(p, v)].read_out = true;
   }
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
-    u[s->v].producer = k;
+    u[s->value].producer = k;
     for (int i = 0; i < s->nargs; i++)
       if (s->arg[i]) u[plan_root(p, s->arg[i])].readers++;
   }
@@ -59,7 +59,8 @@ static int store_candidate(const Plan *p, const Use *u, int k, int i) {
   if (c < 0 || !is_conv_map(p, &p->step[c]) || u[v].readers != 1 || u[v].read_out ||
       (c < p->nfold) != (k < p->nfold))
     return -1;
-  if (!shape_eq(p->v[v].n.shape, l->prog->iter) || !shape_eq(l->prog->arg_shape[i], l->prog->iter))
+  if (!shape_eq(p->value[v].node.shape, l->prog->iter) ||
+      !shape_eq(l->prog->arg_shape[i], l->prog->iter))
     return -1;
   DevStep d = dev_describe(p, &p->step[c]);
   return p->backend->can_store(p->backend, &d, l->prog, i) ? c : -1;
@@ -69,9 +70,9 @@ static int store_candidate(const Plan *p, const Use *u, int k, int i) {
  * and removed later. */
 static void dev_merge(Plan *p, int c, int k, int from) {
   Step *l = &p->step[k], *s = &p->step[c];
-  Step m = {.v = l->v,
+  Step m = {.value = l->value,
             .prog = l->prog,
-            .conv = s->v,
+            .conv = s->value,
             .store_from = from,
             .nargs = MAX_IN + l->nargs,
             .flop = s->flop};
@@ -83,8 +84,8 @@ static void dev_merge(Plan *p, int c, int k, int from) {
     m.arg[MAX_IN + i] = i == from ? 0 : l->arg[i];
     m.shape[MAX_IN + i] = l->shape[i];
   }
-  p->v[s->v].step = false;
-  s->v = 0;
+  p->value[s->value].step = false;
+  s->value = 0;
   *l = m;
 }
 
@@ -104,7 +105,7 @@ static void fuse_stores(Plan *p, const Use *u) {
   }
   int n = 0, fold = 0;
   for (int k = 0; k < p->nstep; k++) {
-    if (!p->step[k].v) continue;
+    if (!p->step[k].value) continue;
     fold += k < p->nfold;
     p->step[n++] = p->step[k];
   }
@@ -117,10 +118,10 @@ static void fuse_stores(Plan *p, const Use *u) {
 /* Feature maps larger than 4x4, as in the reference (SEMANTICS 2.5); images, weights, gradients of
  * weights, statistics stay float. */
 static bool is_feature_map(const Plan *p, Val v, const Use *u) {
-  const PVal *x = &p->v[v];
-  Shape s = x->n.shape;
+  const PVal *x = &p->value[v];
+  Shape s = x->node.shape;
   return x->alive && x->step && !x->folded && x->root == v && !u[v].read_out &&
-         x->n.op != OP_conv2d_dw && s.rank == 4 && s.dim[1] > 4 && s.dim[2] * s.dim[3] > 16;
+         x->node.op != OP_conv2d_dw && s.rank == 4 && s.dim[1] > 4 && s.dim[2] * s.dim[3] > 16;
 }
 
 static void storage_types(Plan *p, const Use *u) {
@@ -128,7 +129,7 @@ static void storage_types(Plan *p, const Use *u) {
   if (pr != PREC_F16 && pr != PREC_BF16) return;
   DType t = pr == PREC_F16 ? DT_F16 : DT_BF16;
   for (Val v = 1; v < p->n; v++)
-    if (is_feature_map(p, v, u)) p->v[v].dtype = t;
+    if (is_feature_map(p, v, u)) p->value[v].dtype = t;
   /* each maker and reader must be able to, also beside what became float meanwhile */
   for (bool changed = true; changed;) {
     changed = false;
@@ -136,12 +137,12 @@ static void storage_types(Plan *p, const Use *u) {
       const Step *s = &p->step[k];
       DevStep d = dev_describe(p, s);
       if (d.tout == t && !p->backend->supports(p->backend, &d, -1, t)) {
-        p->v[plan_root(p, s->v)].dtype = DT_F32;
+        p->value[plan_root(p, s->value)].dtype = DT_F32;
         changed = true;
       }
       for (int i = 0; i < s->nargs; i++)
         if (s->arg[i] && d.targ[i] == t && !p->backend->supports(p->backend, &d, i, t)) {
-          p->v[plan_root(p, s->arg[i])].dtype = DT_F32;
+          p->value[plan_root(p, s->arg[i])].dtype = DT_F32;
           changed = true;
         }
     }
@@ -149,7 +150,7 @@ static void storage_types(Plan *p, const Use *u) {
 }
 
 static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
-  return x->alive && (x->n.op == OP_param || x->n.op == OP_constant) &&
+  return x->alive && (x->node.op == OP_param || x->node.op == OP_constant) &&
          (u[v].readers || u[v].read_out);
 }
 
@@ -167,10 +168,10 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   storage_types(p, u);
   for (Val v = 1; v < p->n; v++)
-    if (is_read_leaf(&p->v[v], u, v)) {
-      p->v[v].private_leaf = !backend_device(p->backend, p->v[v].n.data);
-      if (p->v[v].private_leaf)
-        p->leaf_bytes += plan_round(p, (size_t)shape_numel(p->v[v].n.shape) * sizeof(float));
+    if (is_read_leaf(&p->value[v], u, v)) {
+      p->value[v].private_leaf = !backend_device(p->backend, p->value[v].node.data);
+      if (p->value[v].private_leaf)
+        p->leaf_bytes += plan_round(p, (size_t)shape_numel(p->value[v].node.shape) * sizeof(float));
     }
   mem_free(u);
   p->dev = mem_alloc((size_t)(p->nstep + 1) * sizeof *p->dev);
@@ -188,13 +189,15 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
 /* ---- addresses ---- */
 
 static void *dev_address(const Plan *p, Val v) {
-  const PVal *x = &p->v[plan_root(p, v)];
+  const PVal *x = &p->value[plan_root(p, v)];
   return x->mem == MEM_ARENA  ? (char *)p->arena->mem + x->offset
          : x->mem == MEM_NONE ? NULL
                               : x->dev;
 }
 
-static size_t leaf_size(const PVal *x) { return (size_t)shape_numel(x->n.shape) * sizeof(float); }
+static size_t leaf_size(const PVal *x) {
+  return (size_t)shape_numel(x->node.shape) * sizeof(float);
+}
 
 static Status dev_block(Plan *p, size_t bytes, void **out, const char *what, Error *e) {
   Error why;
@@ -217,7 +220,7 @@ static Status dev_memory(Plan *p, Error *e) {
   }
   size_t io = 0;
   for (Val v = 1; v < p->n && !p->io_mem; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     if (x->mem != MEM_IO || x->dev) continue;
     x->offset = io;
     io += x->bytes;
@@ -231,7 +234,7 @@ static void dev_locate(Plan *p) {
   size_t leaf = 0;
   p->nio = p->nlive = 0;
   for (Val v = 1; v < p->n; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     if (x->mem == MEM_FOLDED) x->dev = (char *)p->folded + x->offset;
     if (x->mem == MEM_IO) {
       p->io[p->nio++] = v;
@@ -242,12 +245,12 @@ static void dev_locate(Plan *p) {
       x->dev = (char *)p->leaf_mem + leaf;
       leaf += plan_round(p, leaf_size(x));
     }
-    void *shared = backend_device(p->backend, x->n.data);
+    void *shared = backend_device(p->backend, x->node.data);
     if (shared) {
       x->dev = shared;
       x->private_leaf = false;
     }
-    if (x->private_leaf && !(x->n.flags & NODE_FROZEN)) p->live[p->nlive++] = v;
+    if (x->private_leaf && !(x->node.flags & NODE_FROZEN)) p->live[p->nlive++] = v;
   }
 }
 
@@ -259,7 +262,7 @@ Status plan_dev_prepare(Plan *p, Error *e) {
     const Step *s = &p->step[k];
     DevStep *d = &p->dev[k];
     for (int i = 0; i < s->nargs; i++) d->arg[i] = s->arg[i] ? dev_address(p, s->arg[i]) : NULL;
-    d->out = dev_address(p, s->v);
+    d->out = dev_address(p, s->value);
     d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes : NULL;
   }
   b->program_free(b, p->fold_program);
@@ -297,18 +300,18 @@ static real *dev_staging(PVal *x) {
  * the copy of an output is NaN then, never the numbers of an older run. */
 static real *host_copy(Plan *p, Val v, Status *failed, Error *e) {
   Backend *b = p->backend;
-  PVal *x = &p->v[plan_root(p, v)];
+  PVal *x = &p->value[plan_root(p, v)];
   *failed = ST_OK;
   /* an output that is a parameter: its mirror may be ahead of the host */
   if (x->mem == MEM_LEAF) {
-    real *host = (real *)x->n.data;
+    real *host = (real *)x->node.data;
     if (x->dev && !x->private_leaf) *failed = b->download(b, host, x->dev, leaf_size(x), e);
     return host;
   }
   if (x->mem != MEM_IO || !dev_staging(x)) return NULL;
   if (x->dev_new) *failed = b->download(b, x->ptr, x->dev, leaf_size(x), e);
   if (*failed != ST_OK)
-    for (int64_t i = 0; i < shape_numel(x->n.shape); i++) x->ptr[i] = (real)NAN;
+    for (int64_t i = 0; i < shape_numel(x->node.shape); i++) x->ptr[i] = (real)NAN;
   x->dev_new = false;
   return x->ptr;
 }
@@ -316,8 +319,8 @@ static real *host_copy(Plan *p, Val v, Status *failed, Error *e) {
 real *plan_dev_data(Plan *p, Val v) {
   Status failed;
   real *host = host_copy(p, v, &failed, NULL);
-  PVal *x = &p->v[plan_root(p, v)];
-  if (host && x->n.op == OP_input) x->host_new = true;
+  PVal *x = &p->value[plan_root(p, v)];
+  if (host && x->node.op == OP_input) x->host_new = true;
   return host;
 }
 
@@ -336,9 +339,9 @@ real *plan_device_data(Plan *p, Val v) {
 }
 
 Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e) {
-  PVal *x = &p->v[plan_root(p, v)];
-  bool input = p->v[v].n.op == OP_input,
-       own = x->mem == MEM_IO && !x->bound && (input || x->n.op != OP_input);
+  PVal *x = &p->value[plan_root(p, v)];
+  bool input = p->value[v].node.op == OP_input,
+       own = x->mem == MEM_IO && !x->bound && (input || x->node.op != OP_input);
   if (!own && !input) return plan_add_copy(p, v, ptr, e);
   void *dev = backend_device(p->backend, ptr);
   if (!x->bound) mem_free(x->ptr);
@@ -361,15 +364,15 @@ static bool is_mirrored(const Plan *p, const PVal *x) {
 static Status upload_leaves(Plan *p, Error *e) {
   if (p->leaves_done) {
     for (int i = 0; i < p->nlive; i++) {
-      PVal *x = &p->v[p->live[i]];
-      TRY(p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e));
+      PVal *x = &p->value[p->live[i]];
+      TRY(p->backend->upload(p->backend, x->dev, x->node.data, leaf_size(x), e));
     }
     return ST_OK;
   }
   for (Val v = 1; v < p->n; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     if (x->mem == MEM_LEAF && x->private_leaf)
-      TRY(p->backend->upload(p->backend, x->dev, x->n.data, leaf_size(x), e));
+      TRY(p->backend->upload(p->backend, x->dev, x->node.data, leaf_size(x), e));
   }
   p->leaves_done = true;
   return ST_OK;
@@ -377,8 +380,9 @@ static Status upload_leaves(Plan *p, Error *e) {
 
 static Status upload_inputs(Plan *p, Error *e) {
   for (int i = 0; i < p->nio; i++) {
-    PVal *x = &p->v[p->io[i]];
-    if (x->n.op != OP_input || !x->ptr || is_mirrored(p, x) || !(x->host_new || x->bound)) continue;
+    PVal *x = &p->value[p->io[i]];
+    if (x->node.op != OP_input || !x->ptr || is_mirrored(p, x) || !(x->host_new || x->bound))
+      continue;
     TRY(p->backend->upload(p->backend, x->dev, x->ptr, leaf_size(x), e));
     x->host_new = false;
   }
@@ -388,8 +392,8 @@ static Status upload_inputs(Plan *p, Error *e) {
 /* Outputs are downloaded when asked for, except those bound to plain host memory. */
 static Status dev_outputs(Plan *p, Error *e) {
   for (int i = 0; i < p->nio; i++) {
-    PVal *x = &p->v[p->io[i]];
-    if (x->n.op == OP_input) continue;
+    PVal *x = &p->value[p->io[i]];
+    if (x->node.op == OP_input) continue;
     x->dev_new = true;
     if (x->bound && !is_mirrored(p, x)) {
       TRY(p->backend->download(p->backend, x->ptr, x->dev, leaf_size(x), e));
@@ -398,8 +402,8 @@ static Status dev_outputs(Plan *p, Error *e) {
   }
   for (int i = 0; i < p->ncopy; i++) {
     const Copy *c = &p->copy[i];
-    size_t bytes = leaf_size(&p->v[c->v]);
-    void *to = backend_device(p->backend, c->to), *from = dev_address(p, c->v);
+    size_t bytes = leaf_size(&p->value[c->value]);
+    void *to = backend_device(p->backend, c->to), *from = dev_address(p, c->value);
     TRY(to ? p->backend->copy(p->backend, to, from, bytes, e)
            : p->backend->download(p->backend, c->to, from, bytes, e));
   }

@@ -82,26 +82,26 @@ static void attr_text(const Node *n, char *buf, size_t size) {
 
 /* ---- tables ---- */
 static const char *fate_of(const Plan *p, Val v) {
-  const PVal *x = &p->v[v];
+  const PVal *x = &p->value[v];
   if (!x->alive) return "unused";
-  if (node_row(&x->n)->flags & OPF_LEAF)
-    return x->n.op == OP_input ? "input" : x->folded ? "frozen" : "leaf";
+  if (node_row(&x->node)->flags & OPF_LEAF)
+    return x->node.op == OP_input ? "input" : x->folded ? "frozen" : "leaf";
   if (x->step) return x->folded ? "step, once" : "step";
   if (x->group && x->group != v) return "in a loop";
-  return node_row(&x->n)->flags & OPF_ALIAS ? "alias" : "read through";
+  return node_row(&x->node)->flags & OPF_ALIAS ? "alias" : "read through";
 }
 
 static void dump_graph(const Plan *p, FILE *f) {
   char shape[96], attr[200];
   fprintf(f, "# value\toperation\toperands\tshape\tfate\tgroup\toutput\tattributes\tname\n");
   for (Val v = 1; v < p->n; v++) {
-    const PVal *x = &p->v[v];
-    attr_text(&x->n, attr, sizeof attr);
-    fprintf(f, "%d\t%s\t", (int)v, node_row(&x->n)->name);
-    for (int i = 0; i < x->n.nin; i++) fprintf(f, "%s%d", i ? "," : "", (int)x->n.in[i]);
-    fprintf(f, "\t%s\t%s\t", shape_str(x->n.shape, shape), fate_of(p, v));
+    const PVal *x = &p->value[v];
+    attr_text(&x->node, attr, sizeof attr);
+    fprintf(f, "%d\t%s\t", (int)v, node_row(&x->node)->name);
+    for (int i = 0; i < x->node.nin; i++) fprintf(f, "%s%d", i ? "," : "", (int)x->node.in[i]);
+    fprintf(f, "\t%s\t%s\t", shape_str(x->node.shape, shape), fate_of(p, v));
     if (x->alive && x->group) fprintf(f, "%d", (int)x->group);
-    fprintf(f, "\t%s\t%s\t%s\n", x->output ? "yes" : "", attr, x->n.name ? x->n.name : "");
+    fprintf(f, "\t%s\t%s\t%s\n", x->output ? "yes" : "", attr, x->node.name ? x->node.name : "");
   }
 }
 
@@ -111,10 +111,10 @@ static void dump_steps(const Plan *p, FILE *f) {
   fprintf(f, "# step\tvalue\twhen\twhat\talgorithm\targuments\tMFLOP\tscratch bytes\n");
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
-    const Val map = s->conv ? s->conv : s->v;
+    const Val map = s->conv ? s->conv : s->value;
     plan_describe(p, s, text, sizeof text);
-    fprintf(f, "%d\t%d\t%s\t%s\t%s\t", k, (int)s->v, k < p->nfold ? "once" : "each run", text,
-            p->backend ? "" : conv_algo_name(&p->v[map].n));
+    fprintf(f, "%d\t%d\t%s\t%s\t%s\t", k, (int)s->value, k < p->nfold ? "once" : "each run", text,
+            p->backend ? "" : conv_algo_name(&p->value[map].node));
     for (int i = 0; i < s->nargs; i++) fprintf(f, "%s%d", i ? "," : "", (int)s->arg[i]);
     fprintf(f, "\t%.6g\t%zu\n", s->flop / 1e6, s->scratch);
   }
@@ -125,20 +125,20 @@ static void dump_memory(const Plan *p, FILE *f) {
   size_t unshared = 0;
   char shape[96];
   for (Val v = 1; v < p->n; v++)
-    if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) unshared += p->v[v].bytes;
+    if (p->value[v].mem == MEM_ARENA && p->value[v].last >= 0) unshared += p->value[v].bytes;
   fprintf(f, "# arena %zu bytes (without sharing %zu), prepared %zu, inputs and outputs %zu, ",
           p->arena_bytes, unshared, p->folded_bytes, p->io_bytes);
   fprintf(f, "scratch %zu\n", p->scratch_bytes);
   fprintf(f,
           "# value\toperation\tshape\twhere\toffset\tbytes\tfirst step\tlast step\tin place of\n");
   for (Val v = 1; v < p->n; v++) {
-    const PVal *x = &p->v[v];
+    const PVal *x = &p->value[v];
     const Val root = plan_root(p, v);
     const bool shares = root != v && x->alive;
     if (!shares && x->mem == MEM_NONE) continue;
-    const PVal *r = &p->v[root];
-    fprintf(f, "%d\t%s\t%s\t%s\t", (int)v, node_row(&x->n)->name, shape_str(x->n.shape, shape),
-            where[r->mem]);
+    const PVal *r = &p->value[root];
+    fprintf(f, "%d\t%s\t%s\t%s\t", (int)v, node_row(&x->node)->name,
+            shape_str(x->node.shape, shape), where[r->mem]);
     if (r->mem == MEM_ARENA || r->mem == MEM_FOLDED) fprintf(f, "%zu", r->offset);
     fprintf(f, "\t%zu\t", x->bytes);
     fprintf(f, x->last >= 0 ? "%d\t%d\t" : "\t\t", x->first, x->last);

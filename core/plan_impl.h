@@ -12,7 +12,7 @@ typedef enum { MEM_NONE, MEM_LEAF, MEM_ARENA, MEM_FOLDED, MEM_IO } MemKind;
 
 /* a value of the plan: a copy of the graph's node, or a conv_prep the planner added */
 typedef struct PVal {
-  Node n;
+  Node node;
   /* step: has a step of its own */
   bool alive;
   bool folded;
@@ -42,7 +42,7 @@ typedef struct PVal {
 } PVal;
 
 typedef struct Step {
-  Val v;
+  Val value;
   PwProgram *prog; /* fused loop, else NULL */
   /* backend: the loop runs in the store of this convolution (v is the loop's result); 0: no */
   Val conv;
@@ -60,13 +60,13 @@ typedef struct Step {
 
 /* a second binding of one value */
 typedef struct Copy {
-  Val v;
+  Val value;
   real *to;
 } Copy;
 
 struct Plan {
-  const Graph *g;
-  PVal *v;
+  const Graph *graph;
+  PVal *value;
   int n;
   int cap;
   Step *step;
@@ -107,7 +107,7 @@ struct Plan {
 
 /* The value whose memory v uses. */
 static inline Val plan_root(const Plan *p, Val v) {
-  while (p->v[v].root != v) v = p->v[v].root;
+  while (p->value[v].root != v) v = p->value[v].root;
   return v;
 }
 

@@ -24,21 +24,21 @@ static size_t memory_available(void) {
 }
 
 static void place_touch(Plan *p, Val v, int step) {
-  PVal *x = &p->v[plan_root(p, v)];
+  PVal *x = &p->value[plan_root(p, v)];
   if (step < x->first) x->first = step;
   if (step > x->last) x->last = step;
 }
 
 static void place_lifetimes(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     x->first = 1 << 30;
     x->last = -1;
-    x->bytes = plan_round(p, (size_t)shape_numel(x->n.shape) *
+    x->bytes = plan_round(p, (size_t)shape_numel(x->node.shape) *
                                  (p->backend ? dtype_size(x->dtype) : sizeof(real)));
   }
   for (int k = 0; k < p->nstep; k++) {
-    place_touch(p, p->step[k].v, k);
+    place_touch(p, p->step[k].value, k);
     for (int i = 0; i < p->step[k].nargs; i++)
       if (p->step[k].arg[i]) place_touch(p, p->step[k].arg[i], k);
   }
@@ -46,19 +46,19 @@ static void place_lifetimes(Plan *p) {
 
 static void place_kinds(Plan *p) {
   for (Val v = 1; v < p->n; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     if (!x->alive) continue;
-    if (x->n.op == OP_param || x->n.op == OP_constant)
+    if (x->node.op == OP_param || x->node.op == OP_constant)
       x->mem = MEM_LEAF;
-    else if (x->n.op == OP_input)
+    else if (x->node.op == OP_input)
       x->mem = MEM_IO;
     else if (x->step)
       x->mem = x->folded && x->last >= p->nfold ? MEM_FOLDED : MEM_ARENA;
   }
   /* what the caller reads stays where nothing overwrites it */
   for (Val v = 1; v < p->n; v++) {
-    if (!p->v[v].alive || !p->v[v].output) continue;
-    PVal *r = &p->v[plan_root(p, v)];
+    if (!p->value[v].alive || !p->value[v].output) continue;
+    PVal *r = &p->value[plan_root(p, v)];
     if (r->mem == MEM_ARENA || r->mem == MEM_FOLDED) r->mem = MEM_IO;
   }
 }
@@ -68,11 +68,11 @@ static void place_kinds(Plan *p) {
 static void in_place(Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    PVal *out = &p->v[s->v];
+    PVal *out = &p->value[s->value];
     if (!s->prog || s->conv || s->prog->reduce || out->mem != MEM_ARENA) continue;
     for (int i = 0; i < s->nargs; i++) {
       Val r = plan_root(p, s->arg[i]);
-      PVal *a = &p->v[r];
+      PVal *a = &p->value[r];
       if (a->mem != MEM_ARENA || a->last != k || a->bytes != out->bytes || a->dtype != out->dtype ||
           shape_numel(s->prog->arg_shape[i]) != shape_numel(s->prog->iter))
         continue;
@@ -121,13 +121,14 @@ static Status place_offsets(Plan *p, Error *e) {
     return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   }
   for (Val v = 1; v < p->n; v++)
-    if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) order[n++] = (Sized){p->v[v].bytes, v};
+    if (p->value[v].mem == MEM_ARENA && p->value[v].last >= 0)
+      order[n++] = (Sized){p->value[v].bytes, v};
   qsort(order, (size_t)n, sizeof *order, sized_compare);
   for (int i = 0; i < n; i++) {
-    PVal *x = &p->v[order[i].v];
+    PVal *x = &p->value[order[i].v];
     int nb = 0;
     for (int j = 0; j < i; j++) {
-      const PVal *y = &p->v[order[j].v];
+      const PVal *y = &p->value[order[j].v];
       if (y->first <= x->last && x->first <= y->last)
         busy[nb++] = (Span){y->offset, y->offset + y->bytes};
     }
@@ -148,7 +149,7 @@ Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
   if (!p->keep_all) in_place(p);
   TRY(place_offsets(p, e));
   for (Val v = 1; v < p->n; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     if (x->mem == MEM_FOLDED) {
       x->offset = p->folded_bytes;
       p->folded_bytes += x->bytes;

@@ -15,26 +15,26 @@ static Status io_memory(PVal *x, Error *e) {
 
 Status plan_io(Plan *p, Error *e) {
   for (Val v = 1; v < p->n; v++)
-    if (p->v[v].mem == MEM_IO) TRY(io_memory(&p->v[v], e));
+    if (p->value[v].mem == MEM_IO) TRY(io_memory(&p->value[v], e));
   return ST_OK;
 }
 
 static real *host_address(Plan *p, Val v) {
-  const PVal *x = &p->v[plan_root(p, v)];
-  if (x->mem == MEM_LEAF) return (real *)x->n.data;
+  const PVal *x = &p->value[plan_root(p, v)];
+  if (x->mem == MEM_LEAF) return (real *)x->node.data;
   if (x->mem == MEM_ARENA) return (real *)((char *)p->arena->mem + x->offset);
   return x->mem == MEM_FOLDED || x->mem == MEM_IO ? x->ptr : NULL;
 }
 
 bool plan_has_data(const Plan *p, Val v) {
-  return v > 0 && v < p->n && (p->v[v].output || p->v[v].n.op == OP_input);
+  return v > 0 && v < p->n && (p->value[v].output || p->value[v].node.op == OP_input);
 }
 
 real *plan_data(Plan *p, Val v) {
   if (!plan_has_data(p, v)) return NULL;
   if (p->backend) return plan_dev_data(p, v);
-  PVal *x = &p->v[plan_root(p, v)];
-  if (x->mem == MEM_LEAF) return (real *)x->n.data;
+  PVal *x = &p->value[plan_root(p, v)];
+  if (x->mem == MEM_LEAF) return (real *)x->node.data;
   return x->mem == MEM_IO && io_memory(x, NULL) == ST_OK ? x->ptr : NULL;
 }
 
@@ -48,19 +48,20 @@ Status plan_read(Plan *p, Val v, const real **out, Error *e) {
 }
 
 Status plan_bind(Plan *p, Val v, real *ptr, Error *e) {
-  if (!plan_has_data(p, v) || !p->v[v].alive)
+  if (!plan_has_data(p, v) || !p->value[v].alive)
     return err_set(e, ST_INTERNAL,
                    "plan_bind: value %d is neither an input nor an output of the plan", (int)v);
   if (p->backend) return plan_dev_bind(p, v, ptr, e);
-  PVal *x = &p->v[plan_root(p, v)];
-  if (x->mem == MEM_IO && !x->bound && (p->v[v].n.op == OP_input || x->n.op != OP_input)) {
+  PVal *x = &p->value[plan_root(p, v)];
+  if (x->mem == MEM_IO && !x->bound &&
+      (p->value[v].node.op == OP_input || x->node.op != OP_input)) {
     mem_free(x->ptr);
     x->ptr = ptr;
     x->bound = true;
     p->ready = false;
     return ST_OK;
   }
-  if (p->v[v].n.op == OP_input) {
+  if (p->value[v].node.op == OP_input) {
     x->ptr = ptr;
     p->ready = false;
     return ST_OK;
@@ -82,17 +83,17 @@ Status plan_add_copy(Plan *p, Val v, real *to, Error *e) {
 }
 
 Status plan_fill_normal(Plan *p, Val v, Rng *r, Error *e) {
-  if (!plan_has_data(p, v) || p->v[v].n.op != OP_input)
+  if (!plan_has_data(p, v) || p->value[v].node.op != OP_input)
     return err_set(e, ST_INTERNAL, "plan_fill_normal: value %d is no input of the plan", (int)v);
-  if (p->backend && p->v[v].alive) {
-    PVal *x = &p->v[v];
+  if (p->backend && p->value[v].alive) {
+    PVal *x = &p->value[v];
     TRY(plan_prepare(p, e));
     x->host_new = false;
     x->dev_new = true;
-    return p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->n.shape), e);
+    return p->backend->fill_normal(p->backend, r, x->dev, shape_numel(x->node.shape), e);
   }
   real *dst = plan_data(p, v);
-  if (dst) rng_fill_normal(r, dst, shape_numel(p->v[v].n.shape));
+  if (dst) rng_fill_normal(r, dst, shape_numel(p->value[v].node.shape));
   return ST_OK;
 }
 
@@ -115,14 +116,14 @@ static Status host_prepare(Plan *p, Error *e) {
                      (double)p->folded_bytes / 1048576);
   }
   for (Val v = 1; v < p->n; v++) {
-    PVal *x = &p->v[v];
+    PVal *x = &p->value[v];
     if (x->mem == MEM_FOLDED) x->ptr = (real *)((char *)p->folded + x->offset);
     if (x->mem == MEM_IO) TRY(io_memory(x, e));
   }
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
     for (int i = 0; i < s->nargs; i++) s->ptr[i] = s->arg[i] ? host_address(p, s->arg[i]) : NULL;
-    s->out = host_address(p, s->v);
+    s->out = host_address(p, s->value);
   }
   p->ready = true;
   p->resolved_for = a->mem;
@@ -140,7 +141,7 @@ static void run_step(Plan *p, Step *s, void *scratch) {
     pw_run(s->prog, s->ptr, s->out, scratch);
     return;
   }
-  Exec x = {.node = &p->v[s->v].n, .ins = s->shape, .out = s->out, .scratch = scratch};
+  Exec x = {.node = &p->value[s->value].node, .ins = s->shape, .out = s->out, .scratch = scratch};
   for (int i = 0; i < s->nargs; i++) x.in[i] = s->ptr[i];
   node_row(x.node)->cpu(&x);
 }
@@ -168,8 +169,8 @@ Status plan_run(Plan *p, Error *e) {
   }
   p->folded_done = true;
   for (int i = 0; i < p->ncopy; i++)
-    memcpy(p->copy[i].to, host_address(p, p->copy[i].v),
-           (size_t)shape_numel(p->v[p->copy[i].v].n.shape) * sizeof(real));
+    memcpy(p->copy[i].to, host_address(p, p->copy[i].value),
+           (size_t)shape_numel(p->value[p->copy[i].value].node.shape) * sizeof(real));
   return ST_OK;
 }
 
@@ -183,7 +184,7 @@ PlanStats plan_stats(const Plan *p) {
                  .io_bytes = p->io_bytes,
                  .scratch_bytes = p->scratch_bytes,
                  .steps = p->nstep};
-  for (Val v = 1; v < p->n; v++) s.nodes += p->v[v].alive;
+  for (Val v = 1; v < p->n; v++) s.nodes += p->value[v].alive;
   for (int k = p->nfold; k < p->nstep; k++) s.flop += p->step[k].flop;
   return s;
 }
@@ -196,11 +197,11 @@ void plan_profile(Plan *p, bool on) {
 
 void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
   char shape[96];
-  const Node *x = &p->v[s->v].n;
+  const Node *x = &p->value[s->value].node;
   size_t at = 0;
   buf[0] = 0;
   if (s->conv)
-    at += (size_t)snprintf(buf + at, n - at, "%s %s ", node_row(&p->v[s->conv].n)->name,
+    at += (size_t)snprintf(buf + at, n - at, "%s %s ", node_row(&p->value[s->conv].node)->name,
                            shape_str(s->shape[0], shape));
   if (s->prog) {
     for (int i = 0; i < s->prog->nop && at + 24 < n; i++)

@@ -39,7 +39,7 @@ static const char *const kind_label[KINDS] = {"convolution", "fused loop", "matr
 
 static StepKind kind_of(const Plan *p, int k) {
   const Step *s = &p->step[k];
-  const int op = p->v[s->conv ? s->conv : s->v].n.op;
+  const int op = p->value[s->conv ? s->conv : s->value].node.op;
   if (k < p->nfold) return KIND_PREP;
   if (op == OP_conv2d || op == OP_conv2d_dx || op == OP_conv2d_dw) return KIND_CONV;
   return s->prog ? KIND_LOOP : op == OP_matmul ? KIND_PRODUCT : KIND_OTHER;
@@ -102,7 +102,7 @@ typedef struct Axes {
 } Axes;
 
 static void svg_lifetime(const Plan *p, Val v, int maker, const Axes *a, FILE *f) {
-  const PVal *x = &p->v[v];
+  const PVal *x = &p->value[v];
   char text[TEXT_LEN];
   const double left = a->left + x->first * a->x_step, w = (x->last - x->first + 1) * a->x_step;
   const double h = (double)x->bytes * a->y_byte;
@@ -149,7 +149,7 @@ static Status svg_memory(const Plan *p, FILE *f, Error *e) {
   int *maker = mem_alloc((size_t)p->n * sizeof *maker);
   if (!maker) return err_set(e, ST_NOMEM, "out of memory while drawing a plan");
   /* the step that first writes the memory */
-  for (int k = p->nstep - 1; k >= 0; k--) maker[plan_root(p, p->step[k].v)] = k;
+  for (int k = p->nstep - 1; k >= 0; k--) maker[plan_root(p, p->step[k].value)] = k;
   snprintf(heading, sizeof heading,
            "arena %.2f MiB, prepared %.2f, inputs and outputs %.2f, scratch %.2f",
            (double)p->arena_bytes / 1048576, (double)p->folded_bytes / 1048576,
@@ -158,7 +158,7 @@ static Status svg_memory(const Plan *p, FILE *f, Error *e) {
   svg_legend(f, MARGIN, 46);
   svg_axes(p, &a, width, f);
   for (Val v = 1; v < p->n; v++)
-    if (p->v[v].mem == MEM_ARENA && p->v[v].last >= 0) svg_lifetime(p, v, maker[v], &a, f);
+    if (p->value[v].mem == MEM_ARENA && p->value[v].last >= 0) svg_lifetime(p, v, maker[v], &a, f);
   fputs("</svg>\n", f);
   mem_free(maker);
   return ST_OK;
@@ -241,21 +241,21 @@ static void box_line(FILE *f, const Box *b, int line, const char *text) {
 static void box_draw(const Drawing *d, int k, FILE *f) {
   const Step *s = &d->p->step[k];
   const Box *b = &d->box[k];
-  const Node *n = &d->p->v[s->v].n;
+  const Node *n = &d->p->value[s->value].node;
   char text[TEXT_LEN], shape[96];
   int line = 0;
   plan_describe(d->p, s, text, sizeof text);
-  fprintf(f, "<g><title>step %d, value %d: ", k, (int)s->v);
+  fprintf(f, "<g><title>step %d, value %d: ", k, (int)s->value);
   svg_text(f, text);
   fprintf(f,
           "</title><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\" fill=\"%s\" "
           "stroke=\"%s\"/>",
           column_x(b->column), b->y, BOX_W, b->h, kind_fill[kind_of(d->p, k)],
-          d->p->v[s->v].output ? "#d55e00\" stroke-width=\"2" : "#555");
-  snprintf(text, sizeof text, "%d: value %d%s", k, (int)s->v,
-           d->p->v[s->v].output ? ", output" : "");
+          d->p->value[s->value].output ? "#d55e00\" stroke-width=\"2" : "#555");
+  snprintf(text, sizeof text, "%d: value %d%s", k, (int)s->value,
+           d->p->value[s->value].output ? ", output" : "");
   box_line(f, b, line++, text);
-  if (s->conv) box_line(f, b, line++, node_row(&d->p->v[s->conv].n)->name);
+  if (s->conv) box_line(f, b, line++, node_row(&d->p->value[s->conv].node)->name);
   for (int i = 0; s->prog && i < s->prog->nop; i++)
     box_line(f, b, line++, op_table[s->prog->op[i].op]->name);
   if (!s->prog) {
@@ -289,10 +289,10 @@ static void draw_graph(Drawing *d, FILE *f) {
   char heading[160];
   int height = 0;
   for (Val v = 0; v < p->n; v++) d->made_by[v] = -1;
-  for (int k = 0; k < p->nstep; k++) d->made_by[p->step[k].v] = k;
+  for (int k = 0; k < p->nstep; k++) d->made_by[p->step[k].value] = k;
   for (Val v = 1; v < p->n; v++)
-    if (d->made_by[v] < 0 && p->v[v].alive && node_row(&p->v[v].n)->flags & OPF_ALIAS)
-      d->made_by[v] = d->made_by[p->v[v].n.in[0]];
+    if (d->made_by[v] < 0 && p->value[v].alive && node_row(&p->value[v].node)->flags & OPF_ALIAS)
+      d->made_by[v] = d->made_by[p->value[v].node.in[0]];
   box_columns(d);
   box_place(d);
   for (int c = 0; c < d->columns; c++) height = PRLX_MAX(height, d->bottom[c]);

@@ -151,16 +151,16 @@ static const real *pw_eval(const Loop *l, const int64_t *off, int r, int n, Work
     const PwOp *o = &p->op[k];
     int mode = 0;
     const real *a, *b;
-    if (o->a < 0) {
-      a = ptr[-1 - o->a];
-      mode |= l->kind[-1 - o->a] == ARG_ONE;
+    if (o->lhs < 0) {
+      a = ptr[-1 - o->lhs];
+      mode |= l->kind[-1 - o->lhs] == ARG_ONE;
     } else
-      a = w->reg[o->a];
-    if (o->b < 0) {
-      b = ptr[-1 - o->b];
-      mode |= (l->kind[-1 - o->b] == ARG_ONE) << 1;
+      a = w->reg[o->lhs];
+    if (o->rhs < 0) {
+      b = ptr[-1 - o->rhs];
+      mode |= (l->kind[-1 - o->rhs] == ARG_ONE) << 1;
     } else
-      b = w->reg[o->b];
+      b = w->reg[o->rhs];
     l->k->apply(o, final && k == p->nop - 1 ? final : w->reg[o->dst], a, b, total,
                 total == 1 ? 0 : mode);
   }

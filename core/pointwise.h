@@ -28,12 +28,12 @@ typedef union PwParam {
   PwClamp clamp;
 } PwParam;
 
-/* One step: dst register <- op(a, b). Codes: >= 0 register, < 0 argument -1-k. */
+/* One step: dst register <- op(lhs, rhs). Codes: >= 0 register, < 0 argument -1-k. */
 typedef struct PwOp {
   uint8_t op;
   int8_t dst;
-  int8_t a;
-  int8_t b;
+  int8_t lhs;
+  int8_t rhs;
   PwParam param;
 } PwOp;
 typedef struct PwProgram {

@@ -387,7 +387,7 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
     if (!chain_has(o->op, &binary)) return false;
     int8_t operand[2];
     for (int i = 0; i < 2; i++) {
-      int code = i && binary ? o->b : o->a;
+      int code = i && binary ? o->rhs : o->lhs;
       if (code == running) {
         operand[i] = CHAIN_VALUE;
         continue;

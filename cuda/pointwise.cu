@@ -98,7 +98,8 @@ static bool loop_lower(PwDev *d, const PwProgram *p) {
   for (int r = 0; r < PW_MAX_REGS; r++) writer[r] = l.user[r] = -1;
   /* who reads what; i == nop: the result */
   for (int i = 0; i <= p->nop; i++) {
-    const int code[2] = {i < p->nop ? p->op[i].a : p->result, i < p->nop ? p->op[i].b : p->result};
+    const int code[2] = {i < p->nop ? p->op[i].lhs : p->result,
+                         i < p->nop ? p->op[i].rhs : p->result};
     int v[2];
     for (int k = 0; k < 2; k++) {
       if (code[k] >= PW_MAX_REGS || code[k] < -p->narg || (code[k] >= 0 && writer[code[k]] < 0))

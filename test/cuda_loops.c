@@ -43,8 +43,8 @@ static PwProgram random_program(Rng *r, Shape s) {
     int a = (int)rng_below(r, pool), b = (int)rng_below(r, pool);
     o->op = calm[rng_below(r, COUNT_OF(calm))];
     if (k % 4 == 3) o->op = OP_clamp; /* keeps products of products small */
-    o->a = (int8_t)(a < p.narg ? -1 - a : a - p.narg);
-    o->b = binary(o->op) ? (int8_t)(b < p.narg ? -1 - b : b - p.narg) : o->a;
+    o->lhs = (int8_t)(a < p.narg ? -1 - a : a - p.narg);
+    o->rhs = binary(o->op) ? (int8_t)(b < p.narg ? -1 - b : b - p.narg) : o->lhs;
     o->dst = (int8_t)(regs < PW_MAX_REGS ? regs++ : (int)rng_below(r, PW_MAX_REGS));
     if (o->op == OP_axpb) {
       o->param.axpb = (PwAxpb){-0.7f, 0.3f};
@@ -73,8 +73,8 @@ static void print_program(const PwProgram *p) {
   for (int k = 0; k < p->narg; k++)
     printf("  argument %d %s\n", -1 - k, shape_str(p->arg_shape[k], s));
   for (int k = 0; k < p->nop; k++)
-    printf("  %d = %s(%d, %d)\n", p->op[k].dst, op_table[p->op[k].op]->name, p->op[k].a,
-           p->op[k].b);
+    printf("  %d = %s(%d, %d)\n", p->op[k].dst, op_table[p->op[k].op]->name, p->op[k].lhs,
+           p->op[k].rhs);
 }
 
 static void one_loop(Bench *t, Rng *r, const PwProgram *p, int inplace, const char *name) {
