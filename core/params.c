@@ -105,19 +105,3 @@ void formula_fill(real *dst, int64_t n, const char *name, double scale, double o
     dst[i] = (real)(float)(offset + (2 * u - 1) * scale);
   }
 }
-
-Status params_clone(const Params *src, Params *dst, Error *e) {
-  Status s = ST_OK;
-  *dst = (Params){0};
-  for (int i = 0; i < src->n; i++) {
-    s = params_add(dst, src->entry[i].name, src->entry[i].shape, src->entry[i].buffer, e);
-    if (s != ST_OK) goto failed;
-  }
-  s = params_seal(dst, e);
-  if (s != ST_OK) goto failed;
-  memcpy(dst->data, src->data, (size_t)src->ntotal * sizeof(real));
-  return ST_OK;
-failed:
-  params_free(dst);
-  return s;
-}

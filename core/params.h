@@ -44,9 +44,6 @@ ParamEntry *params_find(const Params *p, const char *name);
 /* g_param of it; sticky error if absent. */
 Val params_leaf(Graph *g, const Params *p, const char *name, bool frozen);
 
-/* dst becomes a copy of src, which must be sealed; params_free(dst). ST_NOMEM: dst is empty. */
-Status params_clone(const Params *src, Params *dst, Error *e);
-
 /* How many trainable numbers there are, gaps excluded. */
 int64_t params_count(const Params *p);
 
