@@ -33,7 +33,8 @@ static void test_read(void) {
   static const char *const same[] = {"a\tb\n1\tx y\n\tn/a\n",
                                      "\xef\xbb\xbf"
                                      "a\tb\r\n1\tx y\r\n\tn/a\r\n",
-                                     "a\tb\n1\tx y\n\tn/a", "a\tb\n1\tx y\n\tn/a\n\n\r\n"};
+                                     "a\tb\n1\tx y\n\tn/a", "a\tb\n1\tx y\n\tn/a\n\n\r\n",
+                                     "\"a\"\t\"b\"\n\"1\"\t\"x y\"\n\"\"\tn/a\n"};
   Tsv t;
   Error e;
   for (int i = 0; i < COUNT_OF(same); i++) {
@@ -47,6 +48,16 @@ static void test_read(void) {
           "form %d: cells", i);
     tsv_free(&t);
   }
+  static const char quoted[] = "a\tb\n\"say \"\"rim\"\"\"\t\"\"\"\"\n\"half\tx\"\n",
+                    latin[] = "a\tb\n1\t2\nZo\xeb\t3\n";
+  CHECK(tsv_parse((const uint8_t *)quoted, sizeof quoted - 1, "t", &t, &e) == ST_OK &&
+            !strcmp(tsv_get(&t, 0, 0), "say \"rim\"") && !strcmp(tsv_get(&t, 0, 1), "\"") &&
+            !strcmp(tsv_get(&t, 1, 0), "\"half"),
+        "quotes inside: '%s'", tsv_get(&t, 0, 0));
+  tsv_free(&t);
+  CHECK(tsv_parse((const uint8_t *)latin, sizeof latin - 1, "t.tsv", &t, &e) == ST_FORMAT &&
+            strstr(e.msg, "t.tsv: row 3 is not UTF-8"),
+        "Latin-1: %s", e.msg);
   CHECK(tsv_parse((const uint8_t *)"only", 4, "t", &t, &e) == ST_OK && t.nrow == 0 && t.ncol == 1,
         "header only");
   tsv_free(&t);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include "io/formats/file.h"
+#include "io/formats/json.h"
 
 #define TSV_BYTES ((size_t)64 << 20)
 
@@ -32,6 +33,18 @@ static int count_tabs(const char *p) {
   return n;
 }
 
+/* A cell in double quotes, as R and spreadsheets write them, without these; "" inside is one. */
+static void cell_unquote(char *cell) {
+  const size_t n = strlen(cell);
+  if (n < 2 || cell[0] != '"' || cell[n - 1] != '"') return;
+  size_t k = 0;
+  for (size_t i = 1; i + 1 < n; i++) {
+    cell[k++] = cell[i];
+    if (cell[i] == '"' && cell[i + 1] == '"' && i + 2 < n) i++;
+  }
+  cell[k] = 0;
+}
+
 /* Cells without the spaces around them: "sub-01 " and "sub-01" are one subject. */
 static void line_split(char *line, char **cell, int n) {
   for (int i = 0; i < n; i++) {
@@ -40,7 +53,14 @@ static void line_split(char *line, char **cell, int n) {
     line = tab ? tab + 1 : stop;
     while (stop > cell[i] && stop[-1] == ' ') stop--;
     *stop = 0;
+    cell_unquote(cell[i]);
   }
+}
+
+static Status check_utf8(const Tsv *t, const char *line, size_t row, Error *e) {
+  if (json_utf8(line)) return ST_OK;
+  return err_set(e, ST_FORMAT, "%s: row %zu is not UTF-8 (Latin-1?); expected UTF-8; save it so",
+                 t->path, row);
 }
 
 static Status check_columns(const Tsv *t, Error *e) {
@@ -73,6 +93,7 @@ static Status tsv_fill(Tsv *t, size_t n, Error *e) {
   size_t lines = 1;
   for (char *q = p; (q = memchr(q, '\n', (size_t)(end - q))); q++) lines++;
   char *next = cut_line(p, end);
+  TRY(check_utf8(t, p, 1, e));
   t->ncol = count_tabs(p) + 1;
   if (t->ncol > 4096)
     return err_set(e, ST_FORMAT, "%s: %d columns; expected at most 4096; is this a table?", t->path,
@@ -91,6 +112,7 @@ static Status tsv_fill(Tsv *t, size_t n, Error *e) {
   for (size_t r = 0; r + 1 < lines; r++) {
     p = next;
     next = cut_line(p, end);
+    TRY(check_utf8(t, p, r + 2, e));
     int have = count_tabs(p) + 1;
     if (have != t->ncol)
       return err_set(e, ST_FORMAT,
