@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "models/store/netfile.h"
 
 #define CLASSIFIER_FORMAT "prlx-classifier-1"
@@ -90,16 +91,15 @@ void classifiers_free(Classifier *c, int n) {
 }
 
 Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e) {
-  char file[4200], names[64];
+  char file[PATH_LEN], names[64];
   const bool folder = is_folder(path);
   Status s = ST_OK;
   *out = NULL;
   *n = 0;
   for (int k = 0; s == ST_OK; k++) {
-    if (folder)
-      snprintf(file, sizeof file, "%.4100s/model%d.safetensors", path, k);
-    else
-      snprintf(file, sizeof file, "%.4190s", path);
+    s = folder ? path_format(file, e, "%s/model%d.safetensors", path, k)
+               : path_format(file, e, "%s", path);
+    if (s != ST_OK) break;
     if (k && (!folder || !file_exists(file))) return ST_OK;
     Classifier *more = mem_grow(*out, (size_t)k * sizeof *more, (size_t)(k + 1) * sizeof *more);
     if (!more) {

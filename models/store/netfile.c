@@ -275,9 +275,9 @@ Status network_load(Network *net, const char *path, Error *e) {
   memset(net, 0, sizeof *net);
   StFile f;
   struct stat st;
-  char inside[4300];
+  char inside[PATH_LEN];
   if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) { /* the folder of a run */
-    snprintf(inside, sizeof inside, "%.4200s/network.safetensors", path);
+    TRY(path_join(inside, path, "network.safetensors", e));
     path = inside;
   }
   TRY(st_open(&f, path, e));

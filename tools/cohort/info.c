@@ -5,6 +5,7 @@
 #include <string.h>
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "io/formats/png.h"
 #include "io/images/dataset.h"
 #include "models/store/netfile.h"
@@ -190,8 +191,7 @@ static Status show_crc(const char *path, Error *e) {
   uint8_t *data;
   size_t n;
   TRY(file_read(path, &data, &n, (size_t)8 << 30, e));
-  const char *slash = strrchr(path, '/');
-  printf("%08x %zu %s\n", crc32_ieee(0, data, n), n, slash ? slash + 1 : path);
+  printf("%08x %zu %s\n", crc32_ieee(0, data, n), n, path_base(path));
   mem_free(data);
   return ST_OK;
 }

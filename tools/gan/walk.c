@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
+#include "io/formats/text.h"
 #include "tools/cli/device.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/walk_impl.h"
@@ -157,40 +159,34 @@ static Status walk_table(const Walk *k, const char *dir, Error *e) {
   const GenConfig *c = &k->net.G.cfg;
   const int64_t hw = (int64_t)c->img_resolution * c->img_resolution, per = hw * c->img_channels;
   const double ppb = walk_ppb(k);
-  char path[4300], *text = NULL;
-  size_t size = 0;
-  FILE *f = open_memstream(&text, &size);
-  if (!f) return err_set(e, ST_NOMEM, "walk: out of memory");
-  fprintf(f, "image\tw_distance\tcrest_%s\tcrest_radius_px\tchange_rms\n", ppb ? "ppb" : "units");
+  char path[PATH_LEN];
+  TextFile t;
+  TRY(path_join(path, dir, "table.tsv", e));
+  TRY(text_begin(&t, path, e));
+  fprintf(t.stream, "image\tw_distance\tcrest_%s\tcrest_radius_px\tchange_rms\n",
+          ppb ? "ppb" : "units");
   for (int64_t i = 0; i < k->n; i++) {
     double radius, change = 0;
     const double crest =
         walk_crest(k->img + i * per, c->img_resolution, c->img_resolution, &radius);
     for (int64_t j = 0; j < hw && i; j++)
       change += pow((double)k->img[i * per + j] - (double)k->img[(i - 1) * per + j], 2);
-    fprintf(f, "%s\t%.4f\t%.5g\t%g\t", k->name[i], walk_distance(k, i), crest * (ppb ? ppb : 1),
-            radius);
+    fprintf(t.stream, "%s\t%.4f\t%.5g\t%g\t", k->name[i], walk_distance(k, i),
+            crest * (ppb ? ppb : 1), radius);
     if (i)
-      fprintf(f, "%.5f\n", sqrt(change / (double)hw));
+      fprintf(t.stream, "%.5f\n", sqrt(change / (double)hw));
     else
-      fprintf(f, "n/a\n");
+      fprintf(t.stream, "n/a\n");
   }
-  const bool bad = ferror(f) != 0;
-  if (fclose(f) || bad) {
-    free(text);
-    return err_set(e, ST_NOMEM, "walk: out of memory for the table");
-  }
-  snprintf(path, sizeof path, "%.4200s/table.tsv", dir);
-  const Status s = file_write_atomic(path, text, size, e);
-  free(text);
-  return s;
+  return text_commit(&t, path, e);
 }
 
 static Status walk_sheet(Walk *k, const char *dir, const char *mode, Error *e) {
   const GenConfig *c = &k->net.G.cfg;
   const int64_t per = (int64_t)c->img_channels * c->img_resolution * c->img_resolution;
   const char *title[WALK_MOST];
-  char path[4300], head[160];
+  char path[PATH_LEN], head[160];
+  TRY(path_join(path, dir, "walk.png", e));
   for (int i = 0; i < k->sections; i++) title[i] = k->section[i];
   for (int64_t i = 0; i < k->n; i++) k->cell[i].img = k->img + i * per;
   if (k->corner) {
@@ -207,7 +203,6 @@ static Status walk_sheet(Walk *k, const char *dir, const char *mode, Error *e) {
              .w = c->img_resolution,
              .columns = k->columns};
   sheet_describe(&s, k->net.meta, k->net.nmeta, c->img_channels);
-  snprintf(path, sizeof path, "%.4200s/walk.png", dir);
   return sheet_draw(&s, path, e);
 }
 
@@ -225,28 +220,26 @@ static Status walk_add(StWriter *w, const Walk *k, const Args *a, Error *e) {
 
 /* Every point of the walk, and the directions: to start a projection from, to go on with. */
 static Status walk_latents(const Walk *k, const Args *a, const char *dir, Error *e) {
-  char path[4300];
+  char path[PATH_LEN];
   StWriter *w = NULL;
+  TRY(path_join(path, dir, "w.safetensors", e));
   TRY(st_writer_new(&w, e));
   const Status s = walk_add(w, k, a, e);
-  if (s != ST_OK) {
-    st_writer_free(w);
-    return s;
-  }
-  snprintf(path, sizeof path, "%.4200s/w.safetensors", dir);
-  return st_commit(w, path, e);
+  if (s == ST_OK) return st_commit(w, path, e);
+  st_writer_free(w);
+  return s;
 }
 
 static Status walk_dataset(const Walk *k, const char *dir, Error *e) {
   const GenConfig *c = &k->net.G.cfg;
-  char path[4300];
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, "dataset.safetensors", e));
   Dataset d = {.n = k->n,
                .channels = c->img_channels,
                .h = c->img_resolution,
                .w = c->img_resolution,
                .images = k->img,
                .names = k->name};
-  snprintf(path, sizeof path, "%.4200s/dataset.safetensors", dir);
   Status s = meta_of_images(k->net.meta, k->net.nmeta, &d.meta, &d.nmeta, e);
   if (s != ST_OK) goto done;
   s = dataset_save(&d, path, false, e);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "tools/gan/walk_impl.h"
 
 /* The whole of `text` as a non-negative integer. */
@@ -73,7 +74,7 @@ static Status point_of_file(const Walk *k, const char *path, int64_t row, real *
 
 Status walk_point(const Walk *k, const char *text, real *ws, Error *e) {
   int64_t v = 0;
-  char path[4096];
+  char path[PATH_LEN];
   const char *colon = strrchr(text, ':');
   if (!strcmp(text, "mean")) {
     point_spread(&k->net.G, k->pca.mean, ws);

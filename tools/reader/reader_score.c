@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/csv.h"
+#include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/agreement.h"
 #include "tools/cli/tool.h"
@@ -90,11 +91,8 @@ static int find_item(const Score *s, const char *code) {
 static Status reader_of(Score *s, const Csv *c, int row, int column, const char *path, Reader **out,
                         Error *e) {
   char name[64];
-  const char *base = strrchr(path, '/');
-  snprintf(name, sizeof name, "%.63s",
-           column >= 0 && *c->cell[row * c->ncol + column] ? c->cell[row * c->ncol + column]
-           : base                                          ? base + 1
-                                                           : path);
+  const char *cell = column >= 0 ? c->cell[row * c->ncol + column] : "";
+  snprintf(name, sizeof name, "%.63s", *cell ? cell : path_base(path));
   for (char *p = name; *p; p++)
     if ((unsigned char)*p < 32) *p = ' ';
   for (int i = 0; i < s->nreaders; i++)

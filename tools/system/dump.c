@@ -5,7 +5,7 @@
 #include <string.h>
 #include "core/ops.h"
 #include "core/plan_dump.h"
-#include "io/formats/file.h"
+#include "io/formats/text.h"
 #include "models/store/classifierfile.h"
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
@@ -62,21 +62,11 @@ static Status dump_gradient(DumpModel *m, Error *e) {
 }
 
 static Status dump_svg_file(const Plan *p, DumpKind kind, const char *path, Error *e) {
-  char *text = NULL;
-  size_t n = 0;
-  FILE *f = open_memstream(&text, &n);
-  if (!f) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  Status s = plan_dump_svg(p, kind, f, e);
-  bool bad = ferror(f) != 0;
-  bad |= fclose(f) != 0;
-  if (s != ST_OK) goto done;
-  if (bad) {
-    s = err_set(e, ST_NOMEM, "%s: out of memory", path);
-    goto done;
-  }
-  s = file_write_atomic(path, text, n, e);
-done:
-  free(text);
+  TextFile t;
+  TRY(text_begin(&t, path, e));
+  const Status s = plan_dump_svg(p, kind, t.stream, e);
+  if (s == ST_OK) return text_commit(&t, path, e);
+  text_abort(&t);
   return s;
 }
 
