@@ -157,12 +157,15 @@ Status project_tune(const Generator *G, const Vgg *v, const ProjectOptions *o,
   s = tuning_build(&t, v, o, tune, w, noise, e);
   if (s != ST_OK) goto done;
   s = tuning_target(&t, v, o, target, region, e);
-  for (int k = 0; k < tune->steps && s == ST_OK; k++) {
+  if (s != ST_OK) goto done;
+  for (int k = 0; k < tune->steps; k++) {
     s = tuning_run(&t, k, e);
-    if (s == ST_OK) adam_step(&t.adam, t.G.params.data, t.grads);
+    if (s != ST_OK) goto done;
+    adam_step(&t.adam, t.G.params.data, t.grads);
   }
-  if (s == ST_OK) s = tuning_run(&t, tune->steps, e);
-  if (s == ST_OK) s = tuning_result(&t, o, image, distance, e);
+  s = tuning_run(&t, tune->steps, e);
+  if (s != ST_OK) goto done;
+  s = tuning_result(&t, o, image, distance, e);
   if (s == ST_OK && tuned) {
     *tuned = t.G;
     t.G.params = (Params){0};

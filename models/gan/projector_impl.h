@@ -25,6 +25,9 @@ typedef struct ProjectMeasure {
   Val tap[VGG_TAPS];       /* [N] its part per tap */
   Val part[2];             /* [N] LPIPS inside and outside; with regions only */
 } ProjectMeasure;
+
+/* The distance of img [N,C,R,R] to targets that are inputs of the plan, as LPIPS (o.focus: also
+ * inside and outside a region), into *m; sticky error in g. */
 void g_project_measure(Graph *g, const Vgg *v, Val img, const ProjectOptions *o, ProjectMeasure *m);
 
 /* Distance that is minimised: dist, or its mixture with the part inside (o.focus). */

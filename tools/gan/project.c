@@ -47,7 +47,7 @@ static void set_name(ProjectJob *j, int64_t k, const char *given) {
   for (int again = 2, clash = 1; clash; again++) {
     clash = 0;
     for (int64_t i = 0; i < k; i++) clash |= !strcmp(j->name[i], d);
-    if (clash) snprintf(d, sizeof j->name[k], "%s_%d", base, again);
+    if (clash) snprintf(d, sizeof j->name[k], "%.51s_%d", base, again); /* any number fits */
   }
 }
 
