@@ -46,7 +46,7 @@ for o in "--batch 0" "--batch -3" "--batch 1e9" "--batch 4x" "--lr -1" "--lr nan
     "--mirror=perhaps"; do
   set -- $o; name=${1%%=*}; expect 2 "$name" "$PRLX" train $o --data x --out y
 done
-expect 2 "from 1 to" "$PRLX" project --steps 0 x.png
+expect 2 "from 0 to" "$PRLX" project --steps -1 x.png
 expect 2 "needs a value" "$PRLX" train --out
 expect 2 "out" "$PRLX" train --data x
 expect 2 "data" "$PRLX" train --out "$T/none"; absent "$T/none"
