@@ -14,7 +14,8 @@ typedef struct Tsv {
 
 /* UTF-8 BOM, CRLF and empty last lines accepted, spaces and double quotes around a cell left out;
  * 64 MiB at most. ST_IO: cannot be read; ST_FORMAT with the row's number: unequal columns, repeated
- * or empty column names, zero bytes, other text than UTF-8. tsv_free(t); after an error t is empty. */
+ * or empty column names, zero bytes, other text than UTF-8. tsv_free(t); after an error t is empty.
+ * */
 Status tsv_read(const char *path, Tsv *t, Error *e);
 
 /* The same from memory (copied); `name` is for messages. */
