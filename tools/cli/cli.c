@@ -13,6 +13,11 @@ int tool_fail(const char *cmd, const Error *e) {
   return EXIT_FAILED;
 }
 
+int tool_no_memory(const char *cmd) {
+  fprintf(stderr, "prlx %s: out of memory; free memory and try again\n", cmd);
+  return EXIT_FAILED;
+}
+
 int tool_usage(const char *cmd, const char *fmt, ...) {
   char text[1200];
   va_list ap;

@@ -120,9 +120,11 @@ static bool parse_size(const char *t, int64_t *v) {
   return true;
 }
 
-/* "0-63,70" -> 0,1,...,63,70. False for bad text, a falling range or more than MAX_LIST numbers. */
+/* "0-63,70" -> 0,1,...,63,70. False for bad text, a falling range or more than MAX_LIST numbers
+ * (errno EINVAL), and where memory is short (ENOMEM). */
 static bool parse_list(const char *t, double lo, double hi, IntList *out) {
   IntList l = {0};
+  errno = 0;
   for (const char *p = t;;) {
     char *end;
     if (!isdigit((unsigned char)*p)) goto bad;
@@ -138,7 +140,10 @@ static bool parse_list(const char *t, double lo, double hi, IntList *out) {
       goto bad;
     int64_t *grown =
         mem_grow(l.v, (size_t)l.n * sizeof *l.v, (size_t)(l.n + (b - a) + 1) * sizeof *l.v);
-    if (!grown) goto bad;
+    if (!grown) {
+      errno = ENOMEM;
+      goto bad;
+    }
     l.v = grown;
     for (long long x = a; x <= b; x++) l.v[l.n++] = x;
     if (*end == 0) break;
@@ -149,6 +154,7 @@ static bool parse_list(const char *t, double lo, double hi, IntList *out) {
   *out = l;
   return true;
 bad:
+  if (errno != ENOMEM) errno = EINVAL;
   mem_free(l.v);
   return false;
 }
@@ -221,6 +227,7 @@ static bool set_value(Opt *o, const char *t) {
 /* ---- parsing ---- */
 static int bad_value(const OptSpec *s, const Opt *o, const char *t) {
   char want[256];
+  if (o->kind == OPTK_RANGE && errno == ENOMEM) return tool_no_memory(s->cmd);
   allowed_text(o, want, sizeof want);
   return tool_usage(s->cmd, "option --%s: '%s' is not %s", o->name, t, want);
 }
@@ -269,7 +276,7 @@ static int collect_args(OptSpec *s, int argc, char **argv) {
   mem_free(args);
   s->nargs = 0;
   s->args = args = mem_alloc((size_t)(argc + 1) * sizeof *args);
-  if (!args) return tool_usage(s->cmd, "out of memory");
+  if (!args) return tool_no_memory(s->cmd);
   bool options = true;
   for (int i = 1; i < argc; i++) {
     const char *a = argv[i];

@@ -58,6 +58,9 @@ extern bool tool_quiet;
 /* "prlx CMD: message" on stderr; returns EXIT_FAILED. */
 int tool_fail(const char *cmd, const Error *e);
 
+/* The same when there is no memory for the command itself. */
+int tool_no_memory(const char *cmd);
+
 /* The same for wrong usage, ending with "; see 'prlx help CMD'"; returns EXIT_USAGE. */
 int tool_usage(const char *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #endif

@@ -437,7 +437,7 @@ static int pack_run(Job *j, OptSpec *spec) {
 
 int tool_pack(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("pack");
   Args *a = &j->a;
   Opt t[] = {
       OPT_GROUP("Output"),

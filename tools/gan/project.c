@@ -316,7 +316,7 @@ static Status run_project(ProjectJob *j, const OptSpec *spec, Error *e) {
 
 int tool_project(int argc, char **argv) {
   ProjectJob *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("project");
   ProjectArgs *a = &j->a;
   Opt t[] = {
       OPT_GROUP("Input"),

@@ -358,7 +358,7 @@ static Status cam_run(Job *j, const char *data, Error *e) {
 
 int tool_cam(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("cam");
   Args *a = &j->a;
   Opt t[] = {
       OPT_GROUP("Input"),

@@ -463,7 +463,7 @@ static int check_usage(const Args *a, const OptSpec *s) {
 
 int tool_classify(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("classify");
   Args *a = &j->a;
   Opt t[] = {
       OPT_GROUP("What to do"),

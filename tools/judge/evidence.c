@@ -65,7 +65,7 @@ done:
 
 int tool_evidence(int argc, char **argv) {
   Evidence *ev = mem_alloc(sizeof *ev);
-  if (!ev) return EXIT_FAILED;
+  if (!ev) return tool_no_memory("evidence");
   EvArgs *a = &ev->a;
   Opt t[] = {
       OPT_GROUP("Input"),

@@ -306,7 +306,7 @@ static Status fid_run(Job *j, char **path, Error *e) {
 
 int tool_fid(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("fid");
   Args *a = &j->a;
   Opt t[] = {
       OPT_GROUP("Features"),

@@ -271,7 +271,7 @@ static int check_usage(const Args *a, const OptSpec *spec) {
 
 int tool_segment(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("segment");
   Args *a = &j->a;
   Opt t[] = {
       OPT_GROUP("What to do"),

@@ -211,7 +211,7 @@ static Status smote_run(Job *j, const char *path, Error *e) {
 
 int tool_smote(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
-  if (!j) return EXIT_FAILED;
+  if (!j) return tool_no_memory("smote");
   Args *a = &j->a;
   Opt t[] = {
       OPT_GROUP("Method"),

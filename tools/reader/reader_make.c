@@ -364,7 +364,7 @@ static int run_make(Study *st, const OptSpec *spec) {
 
 int reader_make(int argc, char **argv) {
   Study *st = mem_alloc(sizeof *st);
-  if (!st) return EXIT_FAILED;
+  if (!st) return tool_no_memory("reader");
   Opt t[] = {
       OPT_STR("out", &st->out, NULL, "FILE", "the page, e.g. study.html (also -o)"),
       OPT_STR(

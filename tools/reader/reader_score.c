@@ -318,7 +318,7 @@ int reader_score(int argc, char **argv) {
   Score *s = mem_alloc(sizeof *s);
   const char *out = NULL;
   Error e = {0};
-  if (!s) return EXIT_FAILED;
+  if (!s) return tool_no_memory("reader");
   Opt t[] = {OPT_STR("out", &out, NULL, "FILE", "also as a table, e.g. scores.tsv (also -o)")};
   OptSpec spec = {.cmd = "reader score",
                   .summary = "Scores the answers of a reader study against its key.",
