@@ -238,15 +238,16 @@ static double kappa_of(const int64_t k[4]) {
   return kappa_cohen(table, 2, 0.95, &out, &e) == ST_OK ? out.kappa : NAN;
 }
 
-/* "Name" of the dataset_description.json beside a table. */
-static void dataset_name(const char *dir, char out[300]) {
+/* "Name" of the dataset_description.json beside a table; "" without such a file or name. One that
+ * is there and cannot be read is an error: the data set would say less than it should. */
+static Status dataset_name(const char *dir, char out[300], Error *e) {
   char path[PATH_LEN];
   uint8_t *text;
   size_t n;
-  Error e;
   out[0] = 0;
-  if (path_join(path, dir, "dataset_description.json", &e) != ST_OK) return;
-  if (!file_exists(path) || file_read(path, &text, &n, 1 << 20, &e) != ST_OK) return;
+  TRY(path_join(path, dir, "dataset_description.json", e));
+  if (!file_exists(path)) return ST_OK;
+  TRY(file_read(path, &text, &n, 1 << 20, e));
   Json js;
   json_init(&js, (const char *)text, n);
   if (json_take(&js, '{') && json_peek(&js) != '}') do {
@@ -263,6 +264,7 @@ static void dataset_name(const char *dir, char out[300]) {
       if (hit) break;
     } while (json_try(&js, ','));
   mem_free(text);
+  return ST_OK;
 }
 
 static Status pack_describe(Job *j, Error *e) {
@@ -284,7 +286,7 @@ static Status pack_describe(Job *j, Error *e) {
   TRY(pack_add_meta(j, e, "slices", "%s%s", slices[p->slices],
                     p->clip ? ", clipped to the window" : ""));
   if (j->tables) {
-    dataset_name(j->table[0].dir, name);
+    TRY(dataset_name(j->table[0].dir, name, e));
     TRY(pack_add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].table.path,
                       name[0] ? ": " : "", name, j->ntables > 1 ? " and other tables" : ""));
     TRY(pack_add_meta(j, e, "split.by", "%s, seed %llu", j->rule.by_lesion ? "lesion" : "subject",
