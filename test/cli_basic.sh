@@ -34,7 +34,9 @@ expect 0 "prlx 0" "$PRLX" --version
 for c in train generate project info check dump bench demo; do
   expect 0 "usage: prlx $c" "$PRLX" help $c
 done
-"$PRLX" >/dev/null 2>&1; [ $? -eq 2 ] && pass || fail "prlx without arguments: exit code"
+"$PRLX" >"$T/out" 2>"$T/err"; [ $? -eq 2 ] && pass || fail "prlx without arguments: exit code"
+[ ! -s "$T/out" ] && grep -q "usage: prlx" "$T/err" && pass ||
+  fail "prlx without arguments: the usage on standard error, nothing on standard output"
 expect 2 "did you mean 'train'" "$PRLX" trian
 expect 2 "unknown command" "$PRLX" help nonsense
 expect 2 "unknown option --bacth; did you mean --batch? see 'prlx help train'" "$PRLX" train \

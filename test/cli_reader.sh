@@ -87,6 +87,12 @@ head -n 5 "$T/a1.csv" | cut -d, -f3,4 >"$T/few.csv"
 "$P" reader score "$T/s.key.tsv" "$T/few.csv" >"$T/log" 2>&1
 ok $? "item and answer are enough"
 has "$T/log" "4 of 12 slices answered; the open ones are left out" "says what is missing"
+for sep in ';' '\t'; do
+  sed "s/,/$sep/g" "$T/a1.csv" >"$T/sheet.csv"
+  "$P" reader score "$T/s.key.tsv" "$T/sheet.csv" >"$T/log" 2>&1
+  ok $? "saved again by a spreadsheet, separated by '$sep': $(cat "$T/log")"
+  has "$T/log" "accuracy  *12 of 12 *1.00" "the same answers"
+done
 sed 's/,real,/,synthetic,/' "$T/a1.csv" >"$T/one.csv"
 "$P" reader score "$T/s.key.tsv" "$T/one.csv" "$T/a2.csv" >"$T/log" 2>&1
 has "$T/log" "kappa 0.00" "one answer only against two"

@@ -20,6 +20,10 @@ tiny="$tiny --d-interval 0 --no-layers --threads 1"
 "$P" train "$T/one.safetensors" $tiny --kimg 0.008 -o "$T/n1" >"$T/log" 2>&1
 ok $? "one channel: $(cat "$T/log")"
 has "$T/log" "augmentation   bgc," "default of one channel"
+cp "$T/n1/network.safetensors" "$T/a,b.safetensors"
+"$P" train "$T/one.safetensors" $tiny --kimg 0.004 --init "$T/a,b.safetensors" -o "$T/n2" \
+  >"$T/log" 2>&1
+ok $? "a comma in the name of a file for --init: $(cat "$T/log")"
 "$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n1" -o "$T/n3" >"$T/log" 2>&1
 ok $? "three channels: $(cat "$T/log")"
 has "$T/log" "augmentation   qsm," "default of several channels"

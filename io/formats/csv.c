@@ -19,9 +19,23 @@ int csv_column(const Csv *c, const char *name) {
   return -1;
 }
 
-/* Cuts one cell out of the text in place. *p moves behind it; returns what ended it: ',' '\n' or 0
- * (end of the file), '?' for a broken quote. */
-static int csv_next_cell(char **p, char **cell) {
+/* Spreadsheets of countries with a decimal comma separate by semicolons, some programs by tabs:
+ * what the header uses, where it has no comma outside quotes. */
+static char csv_separator(const char *text) {
+  bool quoted = false;
+  char other = ',';
+  for (; *text && (quoted || *text != '\n'); text++) {
+    if (*text == '"') quoted = !quoted;
+    if (quoted) continue;
+    if (*text == ',') return ',';
+    if (other == ',' && (*text == ';' || *text == '\t')) other = *text;
+  }
+  return other;
+}
+
+/* Cuts one cell out of the text in place. *p moves behind it; returns what ended it: the separator,
+ * '\n' or 0 (end of the file), '?' for a broken quote. */
+static int csv_next_cell(char **p, char **cell, char separator) {
   char *in = *p, *out = *cell = *p;
   bool quoted = *in == '"';
   if (quoted) in++, out = *cell = in;
@@ -33,7 +47,7 @@ static int csv_next_cell(char **p, char **cell) {
         *out++ = *in++;
       else
         quoted = false;
-    } else if (*in == ',' || *in == '\n')
+    } else if (*in == separator || *in == '\n')
       break;
     else if (*in != '\r')
       *out++ = *in;
@@ -53,11 +67,11 @@ static Status csv_line(const Csv *c, char **p, int line, char *row[CSV_COLUMNS],
     if (*n == CSV_COLUMNS)
       return err_set(e, ST_FORMAT, "%s: row %d has more than %d columns; expected %s", c->path,
                      line, CSV_COLUMNS, c->wanted);
-    stop = csv_next_cell(p, &row[*n]);
+    stop = csv_next_cell(p, &row[*n], c->separator);
     if (stop == '?')
       return err_set(e, ST_FORMAT, "%s: row %d: a quotation mark is not closed", c->path, line);
     ++*n;
-  } while (stop == ',');
+  } while (stop == c->separator);
   return ST_OK;
 }
 
@@ -86,6 +100,7 @@ static Status csv_parse(Csv *c, Error *e) {
   char *p = c->text, *row[CSV_COLUMNS];
   int n, cap = 0;
   if (!strncmp(p, "\xef\xbb\xbf", 3)) p += 3;
+  c->separator = csv_separator(p);
   for (int line = 1; *p; line++) {
     TRY(csv_line(c, &p, line, row, &n, e));
     if (n == 1 && !*row[0]) continue;

@@ -1,5 +1,6 @@
-/* csv.h: comma-separated tables, RFC 4180: quotes, CRLF and a byte order mark are understood. Empty
- * lines do not count. At most 64 columns and 16 MiB. */
+/* csv.h: comma-separated tables, RFC 4180: quotes, CRLF and a byte order mark are understood, and
+ * semicolons or tabs in place of commas where the header has them. Empty lines do not count. At
+ * most 64 columns and 16 MiB. */
 #ifndef PRLX_CSV_H
 #define PRLX_CSV_H
 #include "core/base.h"
@@ -9,6 +10,7 @@ typedef struct Csv {
   char *path;
   const char *wanted; /* what was expected, for messages */
   char *text;
+  char separator; /* of the cells: that of the header */
   char **col;
   char **cell;
   int ncol;

@@ -1,17 +1,18 @@
 /* help.c: see help.h */
 #include "tools/cli/help.h"
-#include <stdio.h>
 
-int help_overview(const Tool *tools, int n) {
-  printf("prlx - PRLx-GAN: synthesis and latent projection denoising of rim lesions on QSM\n\n"
-         "usage: prlx COMMAND [options]\n\ncommands:\n");
-  for (int i = 0; i < n; i++) printf("  %-13s %s\n", tools[i].name, tools[i].summary);
-  printf("  %-13s %s\n\n", "help", "this text, or `prlx help COMMAND`");
-  printf("every command: --threads N, --quiet, --device auto|cpu|cuda, --help; `prlx --version`\n"
-         "results go to standard output, progress to standard error; exit code 0 done, 1 failed, 2 "
-         "wrong usage\n"
-         "Ctrl-C once: stop after the current step and save what there is; twice: stop at once\n"
-         "environment: PRLX_THREADS=n, PRLX_ISA=portable|avx2|avx512, PRLX_DATA=folder of the "
-         "bundled files\n");
+int help_overview(FILE *to, const Tool *tools, int n) {
+  fprintf(to, "prlx - PRLx-GAN: synthesis and latent projection denoising of rim lesions on QSM\n\n"
+              "usage: prlx COMMAND [options]\n\ncommands:\n");
+  for (int i = 0; i < n; i++) fprintf(to, "  %-13s %s\n", tools[i].name, tools[i].summary);
+  fprintf(to, "  %-13s %s\n\n", "help", "this text, or `prlx help COMMAND`");
+  fprintf(
+      to,
+      "every command: --threads N, --quiet, --device auto|cpu|cuda, --help; `prlx --version`\n"
+      "results go to standard output, progress to standard error; exit code 0 done, 1 failed, 2 "
+      "wrong usage\n"
+      "Ctrl-C once: stop after the current step and save what there is; twice: stop at once\n"
+      "environment: PRLX_THREADS=n, PRLX_ISA=portable|avx2|avx512, PRLX_DATA=folder of the "
+      "bundled files\n");
   return EXIT_DONE;
 }

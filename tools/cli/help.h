@@ -2,8 +2,10 @@
  * table. */
 #ifndef PRLX_HELP_H
 #define PRLX_HELP_H
+#include <stdio.h>
 #include "tools/cli/tool.h"
 
-/* Prints the list of commands to standard output. Returns the exit code. */
-int help_overview(const Tool *tools, int n);
+/* Prints the list of commands: to standard output where it was asked for, to standard error where a
+ * command is missing. Returns EXIT_DONE. */
+int help_overview(FILE *to, const Tool *tools, int n);
 #endif

@@ -54,7 +54,7 @@ static int unknown_command(const char *name) {
 }
 
 static int run_help(int argc, char **argv) {
-  if (argc < 2) return help_overview(tools, COUNT_OF(tools));
+  if (argc < 2) return help_overview(stdout, tools, COUNT_OF(tools));
   const Tool *t = find_tool(argv[1]);
   if (!t) return unknown_command(argv[1]);
   char help[] = "--help", *args[] = {argv[1], help, NULL};
@@ -64,7 +64,7 @@ static int run_help(int argc, char **argv) {
 static int run_tool(int argc, char **argv) {
   const char *cmd = argc > 1 ? argv[1] : "help";
   if (argc < 2) {
-    help_overview(tools, COUNT_OF(tools));
+    help_overview(stderr, tools, COUNT_OF(tools));
     return EXIT_USAGE;
   }
   if (!strcmp(cmd, "help") || !strcmp(cmd, "--help") || !strcmp(cmd, "-h"))

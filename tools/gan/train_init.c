@@ -138,8 +138,12 @@ Status run_init(TrainRun *r, const char *list, Error *e) {
                    "--init: the list is longer than %zu characters; give fewer files",
                    sizeof text - 1);
   snprintf(text, sizeof text, "%s", list);
-  for (char *name; (name = strsep(&at, ",")) != NULL;)
-    if (*name) TRY(init_one(r->t, name, taken, e));
+  struct stat info;
+  if (!stat(list, &info)) /* a comma may be part of a file's name */
+    TRY(init_one(r->t, list, taken, e));
+  else
+    for (char *name; (name = strsep(&at, ",")) != NULL;)
+      if (*name) TRY(init_one(r->t, name, taken, e));
   if (!taken[0] && !taken[1])
     return err_set(
         e, ST_INVALID,
