@@ -26,6 +26,13 @@ ok $? "JSON names the convention"
 [ $? -eq 1 ] && grep -q 'one network and convention' "$T/log"
 ok $? "two conventions are not compared: $(cat "$T/log")"
 
+"$P" fid $SET $SET $SET+$SET "$T/f.safetensors" --no-features >"$T/log" 2>&1
+ok $? "fid --no-features: $(cat "$T/log")"
+grep -q '^prlx_lesions.safetensors *101 *0.500 *0.500' "$T/log" && ! grep -q FID "$T/log"
+ok $? "a set is not told from itself by its texture: $(cat "$T/log")"
+grep -q '^f.safetensors *3 *- *- *-$' "$T/log"; ok $? "features have no texture: $(cat "$T/log")"
+grep -q '"auc_both": null' "$T/j"; ok $? "JSON has it, too: $(cat "$T/j")"
+
 refuse() {
   what=$1
   text=$2

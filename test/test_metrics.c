@@ -7,6 +7,7 @@
 #include "io/images/features.h"
 #include "models/judge/inception.h"
 #include "models/judge/metrics.h"
+#include "models/judge/texture.h"
 #include "models/math/linalg.h"
 #include "test/test.h"
 
@@ -450,7 +451,58 @@ static void test_cache(void) {
   rmdir(dir);
 }
 
+/* ---- fine detail and border ---- */
+
+enum { TEX = 32, TEX_N = 12 };
+static void noise_images(int64_t n, int blur, bool frame, real *x) {
+  for (int64_t i = 0; i < n * TEX * TEX; i++) x[i] = (real)rng_normal(&R);
+  for (int64_t i = 0; i < n; i++) {
+    real *im = x + i * TEX * TEX;
+    for (int k = 0; k < blur; k++)
+      for (int y = 0; y < TEX; y++)
+        for (int c = 0; c + 1 < TEX; c++)
+          im[y * TEX + c] = (im[y * TEX + c] + im[y * TEX + c + 1]) / 2;
+    for (int c = 0; frame && c < TEX; c++)
+      im[c] = im[(TEX - 1) * TEX + c] = im[c * TEX] = im[c * TEX + TEX - 1] = 5;
+  }
+}
+
+static void test_texture(void) {
+  real *x = mem_alloc(sizeof *x * TEX_N * TEX * TEX), *y = mem_alloc(sizeof *y * TEX_N * TEX * TEX);
+  Texture a[TEX_N], b[TEX_N];
+  TextureGap g;
+  Error e = {0};
+  noise_images(TEX_N, 0, false, x);
+  noise_images(TEX_N, 0, false, y);
+  CHECK(texture_of(TEX_N, 1, TEX, TEX, x, a, &e) == ST_OK, "texture: %s", e.msg);
+  CHECK(texture_gap(TEX_N, a, TEX_N, a, &g, &e) == ST_OK && g.detail == 0.5 && g.border == 0.5,
+        "a set is not told from itself: %g %g", g.detail, g.border);
+  double mean = 0;
+  for (int i = 0; i < TEX_N; i++) mean += (fabs(a[i].detail) + fabs(a[i].border)) / TEX_N;
+  CHECK(mean < 0.5, "white noise has as much fine detail as coarse, and no border: %g", mean);
+  for (int i = 0; i < TEX_N * TEX * TEX; i++) y[i] = 3 * x[i] - 7;
+  CHECK(texture_of(TEX_N, 1, TEX, TEX, y, b, &e) == ST_OK && near(a[3].detail, b[3].detail, 1e-4) &&
+            near(a[3].border, b[3].border, 1e-4),
+        "scale and offset do not count");
+  noise_images(TEX_N, 3, false, y);
+  CHECK(texture_of(TEX_N, 1, TEX, TEX, y, b, &e) == ST_OK &&
+            texture_gap(TEX_N, a, TEX_N, b, &g, &e) == ST_OK && g.detail > 0.99 && g.both > 0.99,
+        "blurred images lack detail: %g", g.detail);
+  noise_images(TEX_N, 0, true, y);
+  CHECK(texture_of(TEX_N, 1, TEX, TEX, y, b, &e) == ST_OK &&
+            texture_gap(TEX_N, a, TEX_N, b, &g, &e) == ST_OK && g.border > 0.99 && g.both > 0.99,
+        "a frame of one pixel is seen: %g", g.border);
+  memset(y, 0, sizeof *y * TEX_N * TEX * TEX);
+  CHECK(texture_of(TEX_N, 1, TEX, TEX, y, b, &e) == ST_OK &&
+            texture_gap(TEX_N, a, TEX_N, b, &g, &e) == ST_OK && isnan(g.both),
+        "constant images have no texture");
+  CHECK(texture_of(1, 1, 8, 64, x, a, &e) == ST_INVALID, "too small: %s", e.msg);
+  mem_free(x);
+  mem_free(y);
+}
+
 int main(void) {
+  test_texture();
   test_linalg();
   test_fid();
   test_weights();

@@ -21,6 +21,7 @@ void feature_set_free(FeatureSet *s) {
   features_free(&s->f);
   mem_free(s->group);
   mem_free(s->path);
+  mem_free(s->texture);
   memset(s, 0, sizeof *s);
 }
 
@@ -138,34 +139,47 @@ static Status find_cached(FeatureSet *s, FeatureNet *net, const Dataset *d, char
   return features_cached(&s->f, file, key, INCEPTION_DIM, d->n, e);
 }
 
-static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
-  Dataset d;
+/* s->f: from the cache as far as it goes, the rest from the network. */
+static Status network_features(FeatureSet *s, FeatureNet *net, const Dataset *d, Error *e) {
   char key[65], file[1100] = "";
   const FidInput *in = &net->o.input;
-  TRY(dataset_open(&d, s->path, e));
-  Status st = choose_images(&d, &net->o, e);
-  if (st != ST_OK) goto done;
-  st = find_cached(s, net, &d, key, file, sizeof file, e);
-  if (st != ST_OK) goto done;
+  TRY(find_cached(s, net, d, key, file, sizeof file, e));
   const int64_t have = s->f.n;
   float *x = mem_grow(s->f.x, (size_t)(have * INCEPTION_DIM) * sizeof *x,
-                      (size_t)(d.n * INCEPTION_DIM) * sizeof *x);
-  if (!x) {
-    st = err_set(e, ST_NOMEM, "%s: out of memory for the features of %lld images", s->path,
-                 (long long)d.n);
-    goto done;
-  }
+                      (size_t)(d->n * INCEPTION_DIM) * sizeof *x);
+  if (!x)
+    return err_set(e, ST_NOMEM, "%s: out of memory for the features of %lld images", s->path,
+                   (long long)d->n);
   s->f.x = x;
   s->f.d = INCEPTION_DIM;
   snprintf(s->f.network, sizeof s->f.network, "%s", net->v.name);
   snprintf(s->f.convention, sizeof s->f.convention, "%s (%s), %s",
            fid_convention_name[in->convention], fid_convention_text[in->convention],
            in->bits8 ? "8-bit images" : "float images");
-  s->cached = have == d.n;
-  if (have < d.n) {
-    st = compute_features(s, net, &d, file, key, e);
-    if (st != ST_OK) goto done;
-  }
+  s->cached = have == d->n;
+  return have < d->n ? compute_features(s, net, d, file, key, e) : ST_OK;
+}
+
+/* Fine detail and border; images too small for them have none, which is no error. */
+static Status image_textures(FeatureSet *s, const Dataset *d, Error *e) {
+  if (d->h < TEXTURE_LEAST || d->w < TEXTURE_LEAST) return ST_OK;
+  if (!(s->texture = mem_alloc((size_t)d->n * sizeof *s->texture)))
+    return err_set(e, ST_NOMEM, "%s: out of memory", s->path);
+  return texture_of(d->n, d->channels, d->h, d->w, d->images, s->texture, e);
+}
+
+static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
+  Dataset d;
+  TRY(dataset_open(&d, s->path, e));
+  Status st = choose_images(&d, &net->o, e);
+  if (st != ST_OK) goto done;
+  st = image_textures(s, &d, e);
+  if (st != ST_OK) goto done;
+  if (net->o.texture_only)
+    s->f.n = d.n;
+  else
+    st = network_features(s, net, &d, e);
+  if (st != ST_OK) goto done;
   st = group_by_subject(s, &d, e);
 done:
   dataset_free(&d);
@@ -188,6 +202,21 @@ failed:
 /* Groups of a set without any: every image is one. */
 static int64_t group_of(const FeatureSet *s, int64_t i) { return s->group ? s->group[i] : i; }
 
+/* Of both, or of neither. */
+static Status append_texture(FeatureSet *s, const FeatureSet *b, Error *e) {
+  const size_t n = (size_t)s->f.n, m = (size_t)b->f.n, each = sizeof *s->texture;
+  Texture *t = s->texture && b->texture ? mem_grow(s->texture, n * each, (n + m) * each) : NULL;
+  if (t) {
+    memcpy(t + n, b->texture, m * each);
+    s->texture = t;
+    return ST_OK;
+  }
+  if (s->texture && b->texture) return err_set(e, ST_NOMEM, "%s: out of memory", b->path);
+  mem_free(s->texture);
+  s->texture = NULL;
+  return ST_OK;
+}
+
 /* s becomes both, subjects of the two apart. */
 static Status append_set(FeatureSet *s, const FeatureSet *b, Error *e) {
   const int64_t n = s->f.n, m = b->f.n, d = s->f.d;
@@ -195,16 +224,18 @@ static Status append_set(FeatureSet *s, const FeatureSet *b, Error *e) {
     return err_set(e, ST_INVALID,
                    "%s and %s: features of different networks or conventions cannot be one set",
                    s->path, b->path);
+  TRY(append_texture(s, b, e));
   const bool grouped = s->group || b->group;
   const int64_t first = s->group ? s->ngroups : n;
-  float *x = mem_grow(s->f.x, (size_t)(n * d) * sizeof *x, (size_t)((n + m) * d) * sizeof *x);
+  float *x =
+      d ? mem_grow(s->f.x, (size_t)(n * d) * sizeof *x, (size_t)((n + m) * d) * sizeof *x) : NULL;
   if (x) s->f.x = x;
   int64_t *g = grouped ? mem_alloc((size_t)(n + m) * sizeof *g) : NULL;
-  if (!x || (grouped && !g)) {
+  if ((d && !x) || (grouped && !g)) {
     mem_free(g);
     return err_set(e, ST_NOMEM, "%s: out of memory", b->path);
   }
-  memcpy(x + n * d, b->f.x, (size_t)(m * d) * sizeof *x);
+  if (d) memcpy(x + n * d, b->f.x, (size_t)(m * d) * sizeof *x);
   for (int64_t i = 0; i < n + m && grouped; i++)
     g[i] = i < n ? group_of(s, i) : first + group_of(b, i - n);
   if (grouped) {

@@ -4,12 +4,14 @@
 #include "io/images/features.h"
 #include "models/judge/inception.h"
 #include "models/judge/metrics.h"
+#include "models/judge/texture.h"
 
 /* What is judged: features [n,2048], which images belong to one subject, and where they come from.
  */
 typedef struct FeatureSet {
   char *path;
   FeatureFile f;
+  Texture *texture; /* [n], of each image; NULL: the set is a file of features */
   int64_t *group;
   int64_t ngroups;
   bool by_subject;
@@ -25,6 +27,7 @@ typedef struct FeatureOptions {
   FidInput input;
   int batch;
   int64_t limit /* images, evenly spaced; 0: all */;
+  bool texture_only; /* no network: f.d stays 0 */
   int label /* only this class; -1: all */;
 } FeatureOptions;
 
