@@ -6,7 +6,7 @@ WARN     = -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla
 FPMATH   = -ffp-contract=fast -fno-math-errno -fno-trapping-math
 # position independent and hidden by default: the same objects make the program and libprlx.so
 SHARED   = -fPIC -fvisibility=hidden
-BASE     = -std=gnu11 $(WARN) $(FPMATH) $(SHARED) -MMD -MP -I. $(EXTRA)
+BASE     = -std=gnu11 -D_FILE_OFFSET_BITS=64 $(WARN) $(FPMATH) $(SHARED) -MMD -MP -I. $(EXTRA)
 CFLAGS  ?= $(OPT) -g
 LDLIBS   = -lm -lpthread
 ARCH    := $(shell uname -m)

@@ -2,8 +2,8 @@
 #include "core/base.h"
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include "core/os.h"
 
 Status err_set(Error *e, Status code, const char *fmt, ...) {
   if (e) {
@@ -26,10 +26,10 @@ void *mem_alloc(size_t bytes) {
   if (fail_after >= 0 && fail_after-- == 0) return NULL;
   if (bytes > SIZE_MAX - 64) return NULL;
   size_t n = bytes ? (bytes + 63) & ~(size_t)63 : 64;
-  void *p = NULL;
   /* Zeroed by writing: the pages are touched here, once, which keeps the first run of a plan from
    * paying for page faults. */
-  if (posix_memalign(&p, 64, n) != 0) return NULL;
+  void *p = os_aligned_alloc(n);
+  if (!p) return NULL;
   memset(p, 0, n);
   __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
   return p;
@@ -38,7 +38,7 @@ void *mem_alloc(size_t bytes) {
 void mem_free(void *p) {
   if (!p) return;
   __atomic_fetch_sub(&live, 1, __ATOMIC_RELAXED);
-  free(p);
+  os_aligned_free(p);
 }
 
 void *mem_grow(void *p, size_t old_bytes, size_t bytes) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/conv.h"
+#include "core/os.h"
 #include "core/plan_impl.h"
 
 const char *const dump_kind_name[DUMP_KINDS] = {"graph", "plan", "memory"};
@@ -161,7 +162,7 @@ static Status dump_file(const Plan *p, const char *dir, int number, DumpKind kin
   if (snprintf(path, sizeof path, "%s/plan-%04d.%s.%s", dir, number, dump_kind_name[kind],
                svg ? "svg" : "txt") >= (int)sizeof path)
     return err_set(e, ST_INVALID, "PRLX_DUMP: a path of more than 4095 bytes");
-  FILE *f = fopen(path, "w");
+  FILE *f = os_fopen(path, "w");
   if (!f)
     return err_set(e, ST_IO, "PRLX_DUMP: %s: %s; make the folder first, or unset PRLX_DUMP", path,
                    strerror(errno));

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "core/plan_impl.h"
 
 size_t plan_round(const Plan *p, size_t bytes) {
@@ -12,15 +12,8 @@ size_t plan_round(const Plan *p, size_t bytes) {
 }
 
 static size_t memory_available(void) {
-  FILE *f = fopen("/proc/meminfo", "r");
-  char line[256];
-  size_t kib = 0;
-  while (f && fgets(line, sizeof line, f))
-    if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
-  if (f) fclose(f);
-  if (kib) return kib * 1024;
-  long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+  const uint64_t bytes = os_memory_available();
+  return bytes && bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
 }
 
 static void place_touch(Plan *p, Val v, int step) {

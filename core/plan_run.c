@@ -1,8 +1,8 @@
 /* plan_run.c: running a plan, its inputs and outputs, and its profile. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "core/conv.h"
+#include "core/os.h"
 #include "core/plan_impl.h"
 
 static Status io_memory(PVal *x, Error *e) {
@@ -130,11 +130,7 @@ static Status host_prepare(Plan *p, Error *e) {
   return ST_OK;
 }
 
-static int64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+static int64_t now_ns(void) { return (int64_t)(os_clock() * 1e9); }
 
 static void run_step(Plan *p, Step *s, void *scratch) {
   if (s->prog) {

@@ -1,20 +1,16 @@
 /* threads.c: a pool of workers that stays alive. The caller is worker 0. Blocks are taken from a
  * shared counter, so which worker runs a block is not fixed; what a block computes is. */
-#define _GNU_SOURCE
 #include "core/threads.h"
-#include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include "core/os.h"
 
 static struct {
-  pthread_mutex_t
-      owner; /* who has the workers: one par_for at a time, or a change of their number */
-  pthread_t thread[MAX_WORKERS];
-  pthread_mutex_t mutex;
-  pthread_cond_t wake;
+  OsMutex owner; /* who has the workers: one par_for at a time, or a change of their number */
+  OsThread thread[MAX_WORKERS];
+  OsMutex mutex;
+  OsCond wake;
   /* workers wanted, threads started (without the caller) */
   int count;
   int running;
@@ -25,16 +21,7 @@ static struct {
   int64_t next;
   void (*fn)(void *, int64_t, int);
   void *ctx;
-} P = {.owner = PTHREAD_MUTEX_INITIALIZER,
-       .mutex = PTHREAD_MUTEX_INITIALIZER,
-       .wake = PTHREAD_COND_INITIALIZER};
-
-static int cores_usable(void) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? (int)n : 1;
-}
+} P = {.owner = OS_MUTEX_INIT, .mutex = OS_MUTEX_INIT, .wake = OS_COND_INIT};
 
 static void run_blocks(int worker) {
   for (;;) {
@@ -50,6 +37,8 @@ enum { SPIN = 4000 };
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
 #endif
 }
 
@@ -60,9 +49,9 @@ static void *worker_main(void *arg) {
     for (int k = 0; k < SPIN && __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen; k++)
       cpu_relax();
     if (__atomic_load_n(&P.generation, __ATOMIC_ACQUIRE) == seen) {
-      pthread_mutex_lock(&P.mutex);
-      while (P.generation == seen) pthread_cond_wait(&P.wake, &P.mutex);
-      pthread_mutex_unlock(&P.mutex);
+      os_mutex_lock(&P.mutex);
+      while (P.generation == seen) os_cond_wait(&P.wake, &P.mutex);
+      os_mutex_unlock(&P.mutex);
     }
     seen = __atomic_load_n(&P.generation, __ATOMIC_ACQUIRE);
     if (P.stop) return NULL;
@@ -72,41 +61,41 @@ static void *worker_main(void *arg) {
 }
 
 static void new_generation(void) {
-  pthread_mutex_lock(&P.mutex);
+  os_mutex_lock(&P.mutex);
   __atomic_store_n(&P.generation, P.generation + 1, __ATOMIC_RELEASE);
-  pthread_cond_broadcast(&P.wake);
-  pthread_mutex_unlock(&P.mutex);
+  os_cond_wake_all(&P.wake);
+  os_mutex_unlock(&P.mutex);
 }
 
 static void stop_workers(void) {
   if (!P.running) return;
   P.stop = 1;
   new_generation();
-  for (int i = 0; i < P.running; i++) pthread_join(P.thread[i], NULL);
+  for (int i = 0; i < P.running; i++) os_thread_join(P.thread[i]);
   P.running = 0;
   P.stop = 0;
   P.generation = 0;
 }
 
 void threads_stop(void) {
-  pthread_mutex_lock(&P.owner);
+  os_mutex_lock(&P.owner);
   stop_workers();
-  pthread_mutex_unlock(&P.owner);
+  os_mutex_unlock(&P.owner);
 }
 
 void threads_set(int n) {
   if (n <= 0) {
     const char *env = getenv("PRLX_THREADS");
     n = env ? atoi(env) : 0;
-    if (n <= 0) n = cores_usable();
+    if (n <= 0) n = os_cores();
   }
   if (n > MAX_WORKERS) n = MAX_WORKERS;
-  pthread_mutex_lock(&P.owner);
+  os_mutex_lock(&P.owner);
   if (n != P.count) {
     stop_workers();
     __atomic_store_n(&P.count, n, __ATOMIC_RELAXED);
   }
-  pthread_mutex_unlock(&P.owner);
+  os_mutex_unlock(&P.owner);
 }
 
 int threads_count(void) {
@@ -116,8 +105,8 @@ int threads_count(void) {
 
 static void start_workers(void) {
   while (P.running < P.count - 1) {
-    if (pthread_create(&P.thread[P.running], NULL, worker_main,
-                       (void *)(intptr_t)(P.running + 1)) != 0) {
+    if (os_thread_start(&P.thread[P.running], worker_main, (void *)(intptr_t)(P.running + 1)) !=
+        0) {
       /* fewer threads change the speed, never the result */
       __atomic_store_n(&P.count, P.running + 1, __ATOMIC_RELAXED);
       return;
@@ -129,7 +118,7 @@ static void start_workers(void) {
 static void wait_for_helpers(void) {
   for (int k = 0; __atomic_load_n(&P.busy, __ATOMIC_ACQUIRE) > 0; k++) {
     if (k > 2000)
-      sched_yield();
+      os_yield();
     else
       cpu_relax();
   }
@@ -137,11 +126,11 @@ static void wait_for_helpers(void) {
 
 void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
   /* another thread has the workers: no waiting, the bits are the same */
-  const bool helped = n > 1 && threads_count() > 1 && pthread_mutex_trylock(&P.owner) == 0;
+  const bool helped = n > 1 && threads_count() > 1 && os_mutex_try(&P.owner);
   if (helped) start_workers();
   if (!helped || !P.running) {
     for (int64_t i = 0; i < n; i++) fn(ctx, i, 0);
-    if (helped) pthread_mutex_unlock(&P.owner);
+    if (helped) os_mutex_unlock(&P.owner);
     return;
   }
   P.fn = fn;
@@ -152,5 +141,5 @@ void par_for(int64_t n, void (*fn)(void *, int64_t, int), void *ctx) {
   new_generation();
   run_blocks(0);
   wait_for_helpers();
-  pthread_mutex_unlock(&P.owner);
+  os_mutex_unlock(&P.owner);
 }

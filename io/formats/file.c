@@ -1,25 +1,15 @@
 /* file.c: whole-file reading, atomic writing, folders. */
 #include "io/formats/file.h"
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/checksum.h"
-
-/* Linux transfers at most 0x7ffff000 bytes per call; smaller pieces also keep Ctrl-C responsive. */
-#define IO_PIECE ((size_t)1 << 26)
 
 static Status write_all(int fd, const char *path, const void *data, size_t n, Error *e) {
   const char *p = data;
   while (n) {
-    ssize_t k = write(fd, p, PRLX_MIN(n, IO_PIECE));
-    if (k < 0 && errno == EINTR) continue;
+    const int64_t k = os_write(fd, p, n);
     if (k <= 0)
       return err_set(e, ST_IO, "%s: writing failed: %s; check free space and quota", path,
                      k ? strerror(errno) : "nothing accepted");
@@ -31,8 +21,8 @@ static Status write_all(int fd, const char *path, const void *data, size_t n, Er
 
 /* Names of temporary files say which machine and process made them: PATH.tmp<host>-<pid>.<k>. */
 static uint32_t host_number(void) {
-  char host[256] = "";
-  if (gethostname(host, sizeof host - 1)) host[0] = 0;
+  char host[256];
+  os_host(host);
   return crc32_ieee(0, host, strlen(host));
 }
 
@@ -41,12 +31,12 @@ static bool is_stale(const char *name) {
   const char *tmp = NULL;
   for (const char *p = name; (p = strstr(p, ".tmp")); p += 4) tmp = p;
   unsigned host = 0;
-  long pid = 0;
+  long long pid = 0;
   int k = 0, used = 0;
-  if (!tmp || sscanf(tmp, ".tmp%8x-%ld.%d%n", &host, &pid, &k, &used) != 3 || tmp[used] ||
+  if (!tmp || sscanf(tmp, ".tmp%8x-%lld.%d%n", &host, &pid, &k, &used) != 3 || tmp[used] ||
       pid <= 0 || host != host_number())
     return false;
-  return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+  return os_process_gone(pid);
 }
 
 /* A process that was killed leaves its temporary file; the next one that writes into the same
@@ -54,7 +44,7 @@ static bool is_stale(const char *name) {
  * files would take the square of their number. */
 static void remove_stale(const char *path) {
   static _Thread_local uint32_t last;
-  char dir[PATH_MAX], file[PATH_MAX + 300];
+  char dir[OS_PATH], file[OS_PATH + 300];
   const char *slash = strrchr(path, '/');
   const size_t n = slash ? (size_t)(slash - path) + 1 : 0;
   if (n >= sizeof dir) return;
@@ -62,42 +52,43 @@ static void remove_stale(const char *path) {
   const uint32_t key = crc32_ieee(1, dir, n);
   if (key == last) return;
   last = key;
-  DIR *d = opendir(n ? dir : ".");
+  OsFolder *d = os_folder_open(n ? dir : ".");
   if (!d) return;
-  for (struct dirent *x; (x = readdir(d));) {
-    if (!is_stale(x->d_name)) continue;
-    snprintf(file, sizeof file, "%s%s", dir, x->d_name);
-    (void)!unlink(file);
+  for (const char *name; (name = os_folder_next(d));) {
+    if (!is_stale(name)) continue;
+    snprintf(file, sizeof file, "%s%s", dir, name);
+    (void)!os_remove(file);
   }
-  closedir(d);
+  os_folder_close(d);
 }
 
 Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   static int serial;
-  struct stat st;
-  char real_path[PATH_MAX];
+  OsInfo st;
+  char real_path[OS_PATH];
   *f = (AtomicFile){-1, NULL, NULL};
-  bool exists = stat(path, &st) == 0;
-  if (exists && S_ISDIR(st.st_mode))
+  bool exists = os_info(path, &st) == 0;
+  if (exists && st.kind == OS_FOLDER)
     return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
   if (!path[0]) return err_set(e, ST_INVALID, "empty file name; expected the file to write");
-  if (exists && realpath(path, real_path)) path = real_path;
+  if (exists && os_real_path(path, real_path)) path = real_path;
   size_t len = strlen(path) + 60;
   f->path = mem_strdup(path);
-  if (f->path && (!exists || S_ISREG(st.st_mode))) f->tmp = mem_alloc(len);
-  if (!f->path || (!f->tmp && (!exists || S_ISREG(st.st_mode)))) {
+  if (f->path && (!exists || st.kind == OS_FILE)) f->tmp = mem_alloc(len);
+  if (!f->path || (!f->tmp && (!exists || st.kind == OS_FILE))) {
     atomic_abort(f);
     return err_set(e, ST_NOMEM, "%s: out of memory", path);
   }
   if (!f->tmp) {
-    f->fd = open(f->path, O_WRONLY | O_CLOEXEC);
+    f->fd = os_open(f->path, OS_WRITE);
   } else {
     int k = __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED);
     remove_stale(f->path);
-    snprintf(f->tmp, len, "%s.tmp%08x-%ld.%d", f->path, host_number(), (long)getpid(), k);
-    f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    snprintf(f->tmp, len, "%s.tmp%08x-%lld.%d", f->path, host_number(), (long long)os_process_id(),
+             k);
+    f->fd = os_open(f->tmp, OS_CREATE);
     /* a replaced file keeps its permissions if we may set them */
-    if (f->fd >= 0 && exists) (void)!fchmod(f->fd, st.st_mode & 07777);
+    if (f->fd >= 0 && exists) os_set_mode(f->fd, st.mode);
   }
   if (f->fd < 0) {
     Status s =
@@ -120,28 +111,25 @@ Status atomic_write(AtomicFile *f, const void *data, size_t n, Error *e) {
 /* After the rename the folder entry itself must reach the disk; not every file system allows it, so
  * failure is no error. */
 static void sync_folder(const char *path) {
-  char dir[PATH_MAX];
+  char dir[OS_PATH];
   const char *slash = strrchr(path, '/');
   size_t n = slash ? (size_t)(slash - path) : 0;
   if (n >= sizeof dir) return;
   memcpy(dir, path, n);
   dir[n] = 0;
-  int fd = open(slash ? (n ? dir : "/") : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  (void)fsync(fd);
-  close(fd);
+  os_sync_folder(slash ? (n ? dir : "/") : ".");
 }
 
 static Status atomic_finish(AtomicFile *f, Error *e) {
-  if (f->tmp && fsync(f->fd) != 0)
+  if (f->tmp && os_sync(f->fd) != 0)
     return err_set(e, ST_IO, "%s: could not be flushed to disk: %s; check free space", f->path,
                    strerror(errno));
   const int fd = f->fd;
   f->fd = -1;
-  if (close(fd) != 0)
+  if (os_close(fd) != 0)
     return err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
   if (!f->tmp) return ST_OK;
-  if (rename(f->tmp, f->path) != 0)
+  if (os_replace(f->tmp, f->path) != 0)
     return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
                    f->path, strerror(errno));
   mem_free(f->tmp);
@@ -157,8 +145,8 @@ Status atomic_commit(AtomicFile *f, Error *e) {
 }
 
 void atomic_abort(AtomicFile *f) {
-  if (f->fd >= 0) close(f->fd);
-  if (f->tmp) unlink(f->tmp);
+  if (f->fd >= 0) os_close(f->fd);
+  if (f->tmp) os_remove(f->tmp);
   mem_free(f->tmp);
   mem_free(f->path);
   *f = (AtomicFile){-1, NULL, NULL};
@@ -173,12 +161,12 @@ Status file_write_atomic(const char *path, const void *data, size_t n, Error *e)
   return s;
 }
 
-static Status check_readable(int fd, const char *path, size_t max, struct stat *st, Error *e) {
-  if (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))
+static Status check_readable(int fd, const char *path, size_t max, OsInfo *st, Error *e) {
+  if (os_file_info(fd, st) != 0 || st->kind != OS_FILE)
     return err_set(e, ST_IO, "%s: is not a regular file", path);
-  if ((uint64_t)st->st_size > max)
-    return err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path,
-                   (long long)st->st_size, max);
+  if ((uint64_t)st->bytes > max)
+    return err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)st->bytes,
+                   max);
   return ST_OK;
 }
 
@@ -187,8 +175,7 @@ static Status check_readable(int fd, const char *path, size_t max, struct stat *
 static Status read_all(int fd, const char *path, uint8_t *p, size_t size, size_t *got, Error *e) {
   *got = 0;
   while (*got < size) {
-    ssize_t k = read(fd, p + *got, PRLX_MIN(size - *got, IO_PIECE));
-    if (k < 0 && errno == EINTR) continue;
+    const int64_t k = os_read(fd, p + *got, size - *got);
     if (k < 0) return err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
     if (k == 0) break;
     *got += (size_t)k;
@@ -197,22 +184,22 @@ static Status read_all(int fd, const char *path, uint8_t *p, size_t size, size_t
 }
 
 Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error *e) {
-  struct stat st;
+  OsInfo st;
   *data = NULL;
   *n = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+  int fd = os_open(path, OS_READ);
   if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
   Status s = check_readable(fd, path, max, &st, e);
   if (s != ST_OK) goto done;
   /* one byte more than n, zero: text can be used as a string */
-  *data = mem_alloc((size_t)st.st_size + 1);
+  *data = mem_alloc((size_t)st.bytes + 1);
   if (!*data) {
-    s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)st.st_size);
+    s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)st.bytes);
     goto done;
   }
-  s = read_all(fd, path, *data, (size_t)st.st_size, n, e);
+  s = read_all(fd, path, *data, (size_t)st.bytes, n, e);
 done:
-  close(fd);
+  os_close(fd);
   if (s == ST_OK) return ST_OK;
   mem_free(*data);
   *data = NULL;
@@ -221,7 +208,7 @@ done:
 }
 
 Status dir_make(const char *path, Error *e) {
-  char part[PATH_MAX];
+  char part[OS_PATH];
   size_t n = strlen(path);
   if (n == 0 || n >= sizeof part)
     return err_set(e, ST_INVALID, "%.200s: %s folder name", path, n ? "too long a" : "empty");
@@ -229,19 +216,18 @@ Status dir_make(const char *path, Error *e) {
     if (path[i] != '/' && path[i] != 0) continue;
     memcpy(part, path, i);
     part[i] = 0;
-    struct stat st;
-    if (mkdir(part, 0777) == 0 || (stat(part, &st) == 0 && S_ISDIR(st.st_mode))) continue;
+    if (os_make_folder(part) == 0 || os_is_folder(part)) continue;
     return err_set(e, ST_IO, "%s: folder %s cannot be made: %s; choose another place", path, part,
                    errno == EEXIST ? "a file of this name is there" : strerror(errno));
   }
-  if (access(path, W_OK | X_OK) != 0)
+  if (!os_can_write_folder(path))
     return err_set(e, ST_IO, "%s: folder cannot be written to: %s", path, strerror(errno));
   return ST_OK;
 }
 
 bool file_exists(const char *path) {
-  struct stat st;
-  return stat(path, &st) == 0;
+  OsInfo st;
+  return os_info(path, &st) == 0;
 }
 
 const char *file_pointer(const uint8_t *p, size_t n) {

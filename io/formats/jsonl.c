@@ -1,12 +1,10 @@
 /* log.c: JSON lines. */
 #include "io/formats/jsonl.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
 
@@ -15,10 +13,9 @@ static int64_t whole_lines(int fd, int64_t size) {
   char b[4096];
   while (size > 0) {
     int64_t from = PRLX_MAX(0, size - (int64_t)sizeof b);
-    ssize_t k = pread(fd, b, (size_t)(size - from), from);
-    if (k < 0 && errno == EINTR) continue;
+    const int64_t k = os_read_at(fd, b, (size_t)(size - from), from);
     if (k <= 0) return -1;
-    for (ssize_t i = k; i-- > 0;)
+    for (int64_t i = k; i-- > 0;)
       if (b[i] == '\n') return from + i + 1;
     size = from;
   }
@@ -27,13 +24,13 @@ static int64_t whole_lines(int fd, int64_t size) {
 
 /* Cuts off a torn last line; what it allocates is in j, for jsonl_close. */
 static Status jsonl_prepare(Jsonl *j, const char *path, Error *e) {
-  struct stat st;
-  if (fstat(j->fd, &st) != 0)
+  OsInfo st;
+  if (os_file_info(j->fd, &st) != 0)
     return err_set(e, ST_IO, "%s: cannot be examined: %s", path, strerror(errno));
-  if (S_ISREG(st.st_mode)) {
-    const int64_t keep = whole_lines(j->fd, st.st_size);
+  if (st.kind == OS_FILE) {
+    const int64_t keep = whole_lines(j->fd, st.bytes);
     if (keep < 0) return err_set(e, ST_IO, "%s: reading failed: %s", path, strerror(errno));
-    if (keep < st.st_size && ftruncate(j->fd, keep) != 0)
+    if (keep < st.bytes && os_set_size(j->fd, keep) != 0)
       return err_set(e, ST_IO, "%s: torn last line cannot be cut off: %s", path, strerror(errno));
   }
   j->path = mem_strdup(path);
@@ -43,7 +40,7 @@ static Status jsonl_prepare(Jsonl *j, const char *path, Error *e) {
 
 Status jsonl_open(Jsonl *j, const char *path, Error *e) {
   memset(j, 0, sizeof *j);
-  j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  j->fd = os_open(path, OS_APPEND);
   if (j->fd < 0)
     return err_set(e, ST_IO, "%s: cannot be opened for appending: %s", path, strerror(errno));
   const Status s = jsonl_prepare(j, path, e);
@@ -52,7 +49,7 @@ Status jsonl_open(Jsonl *j, const char *path, Error *e) {
 }
 
 void jsonl_close(Jsonl *j) {
-  if (j->fd >= 0) close(j->fd);
+  if (j->fd >= 0) os_close(j->fd);
   mem_free(j->path);
   mem_free(j->buf);
   memset(j, 0, sizeof *j);
@@ -129,16 +126,14 @@ void jsonl_str(Jsonl *j, const char *key, const char *v) {
 Status jsonl_end(Jsonl *j, Error *e) {
   line_put(j, "}\n", 2);
   if (j->failed) return err_set(e, ST_NOMEM, "%s: out of memory for a log line", j->path);
-  ssize_t k;
-  do k = write(j->fd, j->buf, j->len);
-  while (k < 0 && errno == EINTR);
-  if (k == (ssize_t)j->len) return ST_OK;
+  const int64_t k = os_write(j->fd, j->buf, j->len);
+  if (k == (int64_t)j->len) return ST_OK;
   Status s = err_set(e, ST_IO, "%s: writing failed: %s; check free space", j->path,
                      k < 0 ? strerror(errno) : "line written in part only");
-  struct stat st;
+  OsInfo st;
   /* the next line must not join a torn one */
-  if (k > 0 && fstat(j->fd, &st) == 0 && S_ISREG(st.st_mode))
-    (void)!ftruncate(j->fd, st.st_size - k);
+  if (k > 0 && os_file_info(j->fd, &st) == 0 && st.kind == OS_FILE)
+    (void)!os_set_size(j->fd, st.bytes - k);
   return s;
 }
 

@@ -1,14 +1,12 @@
 /* nifti.c: reading NIfTI volumes: from a file or from memory, voxels widened to float.
  * nifti_header.c has the header, nifti_write.c the writer. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/gzip.h"
 #include "io/formats/nifti_impl.h"
@@ -115,12 +113,10 @@ static Status check_size(const NiftiHeader *h, size_t have, bool packed, const c
 
 /* A volume larger than the machine's memory would only end in swapping or in a killed process. */
 static Status check_memory(const NiftiHeader *h, size_t packed, const char *name, Error *e) {
-  double need = 4.0 * (double)h->nvox, total = 0;
+  const double total = (double)os_memory_total();
+  double need = 4.0 * (double)h->nvox;
   size_t raw;
   if (packed && nifti_total_bytes(h, &raw)) need += (double)raw + (double)packed;
-#ifdef _SC_PHYS_PAGES
-  total = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-#endif
   if (total <= 0 || need <= total) return ST_OK;
   return err_set(
       e, ST_NOMEM,
@@ -136,8 +132,7 @@ typedef struct Source {
 } Source;
 static Status read_at(int fd, const char *path, uint8_t *p, size_t n, size_t at, Error *e) {
   while (n) {
-    ssize_t k = pread(fd, p, PRLX_MIN(n, (size_t)1 << 26), (off_t)at);
-    if (k < 0 && errno == EINTR) continue;
+    const int64_t k = os_read_at(fd, p, n, (int64_t)at);
     if (k <= 0)
       return err_set(e, ST_IO, "%s: reading failed: %s", path,
                      k ? strerror(errno) : "the file became shorter while it was read");
@@ -149,20 +144,26 @@ static Status read_at(int fd, const char *path, uint8_t *p, size_t n, size_t at,
 }
 
 static void source_close(Source *s) {
-  if (s->fd >= 0) close(s->fd);
+  if (s->fd >= 0) os_close(s->fd);
   s->fd = -1;
 }
 
 static Status source_open(Source *s, const char *path, Error *e) {
-  struct stat st;
+  OsInfo st;
   uint8_t magic[3] = {0};
-  *s = (Source){open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), 0, false};
+  *s = (Source){os_open(path, OS_READ), 0, false};
   if (s->fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+  if (os_file_info(s->fd, &st) != 0 || st.kind != OS_FILE) {
     source_close(s);
     return err_set(e, ST_IO, "%s: is not a regular file", path);
   }
-  s->size = (size_t)st.st_size;
+  if ((uint64_t)st.bytes > SIZE_MAX / 2) {
+    source_close(s);
+    return err_set(e, ST_NOMEM,
+                   "%s: %.1f GB, more than a program of %d bits can address; use a 64-bit build",
+                   path, (double)st.bytes / 1e9, (int)sizeof(size_t) * 8);
+  }
+  s->size = (size_t)st.bytes;
   const Status r = s->size >= 3 ? read_at(s->fd, path, magic, 3, 0, e) : ST_OK;
   s->gz = gzip_is(magic, 3);
   if (r != ST_OK) source_close(s);
@@ -184,10 +185,10 @@ done:
 }
 
 /* Exchanges .hdr and .img before an optional .gz; the case of the letters stays. */
-static Status partner_path(const char *path, char out[PATH_MAX], Error *e) {
+static Status partner_path(const char *path, char out[OS_PATH], Error *e) {
   static const char a[2][5] = {"hdr", "img"}, up[2][5] = {"HDR", "IMG"};
   size_t n = strlen(path);
-  if (n >= PATH_MAX) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
+  if (n >= OS_PATH) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
   memcpy(out, path, n + 1);
   size_t at = path_has_ending(path, ".gz") ? n - 3 : n;
   for (int k = 0; k < 2; k++) {
@@ -197,7 +198,7 @@ static Status partner_path(const char *path, char out[PATH_MAX], Error *e) {
     if (!file_exists(out)) { /* one of a pair may be compressed alone */
       if (at < n)
         out[at] = 0;
-      else if (n + 3 < PATH_MAX)
+      else if (n + 3 < OS_PATH)
         memcpy(out + n, ".gz", 4);
       if (!file_exists(out)) {
         if (at < n)
@@ -227,13 +228,13 @@ done:
 }
 
 /* Opens what holds the voxels (the same file, or the .img) and reads the header; sizes are checked.
- * *img_path: PATH_MAX bytes. After an error, too, the caller closes *voxels. */
+ * *img_path: OS_PATH bytes. After an error, too, the caller closes *voxels. */
 static Status volume_open(const char *path, NiftiHeader *h, Source *voxels, char *img_path,
                           Error *e) {
-  char head_path[PATH_MAX];
+  char head_path[OS_PATH];
   const bool named_img = path_has_ending(path, ".img") || path_has_ending(path, ".img.gz");
   const size_t n = strlen(path);
-  if (n >= PATH_MAX) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
+  if (n >= OS_PATH) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
   if (named_img)
     TRY(partner_path(path, head_path, e));
   else
@@ -256,7 +257,7 @@ static Status volume_open(const char *path, NiftiHeader *h, Source *voxels, char
 
 Status nifti_read_header(const char *path, NiftiHeader *h, Error *e) {
   Source src = {-1, 0, false};
-  char img[PATH_MAX];
+  char img[OS_PATH];
   const Status s = volume_open(path, h, &src, img, e);
   source_close(&src);
   return s;
@@ -338,7 +339,7 @@ done:
 
 /* After an error, too, the caller closes *src and frees v. */
 static Status volume_read(const char *path, Nifti *v, Source *src, Error *e) {
-  char img[PATH_MAX];
+  char img[OS_PATH];
   TRY(volume_open(path, &v->head, src, img, e));
   TRY(check_readable(&v->head, path, e));
   TRY(check_memory(&v->head, src->gz ? src->size : 0, path, e));

@@ -2,13 +2,10 @@
  * safetensors_write.c. */
 #include "io/formats/safetensors.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
 #include "io/formats/path.h"
@@ -234,26 +231,33 @@ done:
   return s;
 }
 
+static Status map_failed(const char *path, int64_t bytes, Error *e) {
+  if (errno == EFBIG || errno == EOVERFLOW)
+    return err_set(e, ST_NOMEM,
+                   "%s: %.1f GB, more than a program of %d bits can address; use a 64-bit build",
+                   path, (double)bytes / 1e9, (int)sizeof(size_t) * 8);
+  return err_set(e, errno == ENOMEM ? ST_NOMEM : ST_IO, "%s: cannot be mapped into memory: %s",
+                 path, strerror(errno));
+}
+
 static Status map_descriptor(StFile *f, int fd, Error *e) {
-  struct stat st;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+  OsInfo st;
+  if (os_file_info(fd, &st) != 0 || st.kind != OS_FILE)
     return err_set(e, ST_IO, "%s: is not a regular file; expected a .safetensors file", f->path);
-  if (st.st_size < 10)
+  if (st.bytes < 10)
     return err_set(e, ST_FORMAT, "%s: only %lld bytes; expected a .safetensors file (at least 10)",
-                   f->path, (long long)st.st_size);
-  void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (map == MAP_FAILED)
-    return err_set(e, ST_IO, "%s: cannot be mapped into memory: %s", f->path, strerror(errno));
-  f->map = map;
-  f->map_bytes = (size_t)st.st_size;
+                   f->path, (long long)st.bytes);
+  f->map = os_map(fd, st.bytes);
+  if (!f->map) return map_failed(f->path, st.bytes, e);
+  f->map_bytes = (size_t)st.bytes;
   return ST_OK;
 }
 
 static Status map_file(StFile *f, Error *e) {
-  int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not hang */
+  const int fd = os_open(f->path, OS_READ);
   if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", f->path, strerror(errno));
   const Status s = map_descriptor(f, fd, e);
-  close(fd);
+  os_close(fd);
   return s;
 }
 
@@ -313,7 +317,7 @@ void st_close(StFile *f) {
   }
   mem_free(f->tensor);
   mem_free(f->meta);
-  if (f->map) munmap(f->map, f->map_bytes);
+  if (f->map) os_unmap(f->map, (int64_t)f->map_bytes);
   mem_free(f->path);
   memset(f, 0, sizeof *f);
 }

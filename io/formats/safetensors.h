@@ -21,7 +21,7 @@ typedef struct StFile {
   int ntensor;
   StMeta *meta; /* [nmeta] */
   int nmeta;
-  void *map; /* the whole file, read only */
+  const void *map; /* the whole file, read only */
   size_t map_bytes;
 } StFile;
 

@@ -1,18 +1,19 @@
 /* text.c: see text.h. */
 #include "io/formats/text.h"
 #include <stdlib.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 
 Status text_begin(TextFile *t, const char *what, Error *e) {
   *t = (TextFile){0};
-  t->stream = open_memstream(&t->text, &t->bytes);
+  t->stream = os_stream_open(&t->text, &t->bytes);
   return t->stream ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", what);
 }
 
 /* A stream that ran out of memory says so when written to, when flushed, or when closed. */
 static Status text_end(TextFile *t, const char *what, Error *e) {
   const bool failed = ferror(t->stream) != 0;
-  const bool closed = fclose(t->stream) == 0;
+  const bool closed = os_stream_close(t->stream, &t->text, &t->bytes) == 0;
   t->stream = NULL;
   if (!failed && closed && t->text) return ST_OK;
   text_abort(t);
@@ -36,7 +37,7 @@ Status text_take(TextFile *t, const char *what, char **text, size_t *bytes, Erro
 }
 
 void text_abort(TextFile *t) {
-  if (t->stream) fclose(t->stream);
+  if (t->stream) os_stream_close(t->stream, &t->text, &t->bytes);
   free(t->text);
   *t = (TextFile){0};
 }

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "core/os.h"
 
 const char *lesion_class_name(LesionClass c) {
   static const char *const names[] = {"non-rim", "rim", "ambiguous", "unread"};
@@ -43,25 +42,25 @@ static char *folder_of(const char *path) {
 /* The path in this cell, resolved and checked; NULL when it is missing or the column is absent. */
 static Status path_resolve(const Cohort *c, int row, int col, char **out, Error *e) {
   const char *cell = tsv_get(&c->table, row, col);
-  char full[PATH_MAX];
-  struct stat st;
+  char full[OS_PATH];
+  OsInfo st;
   *out = NULL;
   if (tsv_missing(cell)) return ST_OK;
-  int n = cell[0] == '/' ? snprintf(full, sizeof full, "%s", cell)
-                         : snprintf(full, sizeof full, "%s/%s", c->dir, cell);
+  int n = os_path_absolute(cell) ? snprintf(full, sizeof full, "%s", cell)
+                                 : snprintf(full, sizeof full, "%s/%s", c->dir, cell);
   if (n < 0 || n >= (int)sizeof full)
     return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->table.path,
                    row + 2, c->table.col[col]);
-  if (stat(full, &st) != 0)
+  if (os_info(full, &st) != 0)
     return err_set(e, ST_IO,
                    "%s: row %d: %s file %.300s: %s; paths are relative to the folder of the table; "
                    "correct it or write n/a",
                    c->table.path, row + 2, c->table.col[col], full,
                    errno == ENOENT ? "not there" : strerror(errno));
-  if (!S_ISREG(st.st_mode))
+  if (st.kind != OS_FILE)
     return err_set(e, ST_IO, "%s: row %d: %s file %.300s: is not a regular file; correct the path",
                    c->table.path, row + 2, c->table.col[col], full);
-  if (access(full, R_OK) != 0)
+  if (!os_can_read(full))
     return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->table.path, row + 2,
                    c->table.col[col], full, strerror(errno));
   *out = mem_strdup(full);

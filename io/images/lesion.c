@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/os.h"
 #include "io/formats/nifti.h"
 #include "io/formats/path.h"
 
@@ -131,8 +132,8 @@ void image_to_volume(const float *img, int64_t n, Channel ch, const double limit
 
 /* ---- files ---- */
 Status path_relative(const char *dir, const char *file, char *out, size_t n, Error *e) {
-  char a[PATH_MAX], b[PATH_MAX];
-  if (!realpath(dir, a) || !realpath(file, b))
+  char a[OS_PATH], b[OS_PATH];
+  if (!os_real_path(dir, a) || !os_real_path(file, b))
     return err_set(e, ST_IO, "%.300s: cannot be found from %.300s", file, dir);
   size_t same = 0, i = 0;
   while (a[i] && a[i] == b[i]) {

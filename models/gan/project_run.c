@@ -3,14 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include "core/os.h"
 #include "models/gan/project_run_impl.h"
 
-double run_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+double run_seconds(void) { return os_clock(); }
 
 bool run_tell(const ProjectTask *t, const ProjectNews *news) {
   return !t->tell || t->tell(t->context, news);

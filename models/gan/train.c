@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include "core/os.h"
 #include "models/gan/train_impl.h"
 
 /* ---- construction ---- */
@@ -260,12 +260,6 @@ static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
 
 /* ---- one iteration ---- */
 
-static double seconds_now(void) {
-  struct timespec s;
-  clock_gettime(CLOCK_MONOTONIC, &s);
-  return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
-}
-
 static double mean_of(const real *x, int n) {
   double s = 0;
   for (int i = 0; i < n; i++) s += x[i];
@@ -327,18 +321,18 @@ static void update_ada(Trainer *t) {
 
 static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m,
                               Error *e) {
-  double other = seconds_now() - started;
+  double other = os_clock() - started;
   TRY(train_dev_begin(t, e));
   t->metrics.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
   for (int ph = 0; ph < PH_COUNT; ph++) {
     t->metrics.seconds[ph] = 0;
     t->metrics.ran[ph] = train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx);
     if (!t->metrics.ran[ph]) continue;
-    double a = seconds_now();
+    double a = os_clock();
     TRY(phase_run(t, (TrainPhase)ph, d, e));
-    t->metrics.seconds[ph] = seconds_now() - a;
+    t->metrics.seconds[ph] = os_clock() - a;
   }
-  double a = seconds_now();
+  double a = os_clock();
   TRY(copy_buffers(t, e));
   TRY(train_dev_settle(t, e));
   count_signs(t);
@@ -347,17 +341,17 @@ static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, T
   t->state.batch_idx++;
   update_ada(t);
   t->metrics.p = t->cfg.augment ? t->state.p : 0;
-  t->metrics.seconds_other = other + seconds_now() - a;
+  t->metrics.seconds_other = other + os_clock() - a;
   if (m) *m = t->metrics;
   return ST_OK;
 }
 
 Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e) {
-  return trainer_iterate(t, d, seconds_now(), m, e);
+  return trainer_iterate(t, d, os_clock(), m, e);
 }
 
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e) {
-  double started = seconds_now();
+  double started = os_clock();
   TrainDraws d = {.images = t->images, .labels = t->labels};
   draw_reals(t);
   for (int ph = 0; ph < PH_DREG; ph++)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "models/store/netfile.h"
@@ -80,11 +80,6 @@ Status classifier_load(Classifier *c, const char *path, char channels[64], Error
   return s;
 }
 
-static bool is_folder(const char *path) {
-  struct stat st;
-  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 void classifiers_free(Classifier *c, int n) {
   for (int i = 0; i < n; i++) classifier_free(&c[i]);
   mem_free(c);
@@ -92,7 +87,7 @@ void classifiers_free(Classifier *c, int n) {
 
 Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e) {
   char file[PATH_LEN], names[64];
-  const bool folder = is_folder(path);
+  const bool folder = os_is_folder(path);
   Status s = ST_OK;
   *out = NULL;
   *n = 0;

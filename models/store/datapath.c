@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "core/os.h"
 
 /* Folder of the running program, with a slash at the end; "" where the system does not say. */
 static void program_folder(char *out, size_t n) {
-  const ssize_t got = readlink("/proc/self/exe", out, n - 1);
-  out[got > 0 ? got : 0] = 0;
+  char program[OS_PATH];
+  snprintf(out, n, "%s", os_program(program) ? program : "");
   char *slash = strrchr(out, '/');
   if (slash)
     slash[1] = 0;
@@ -19,12 +19,12 @@ static void program_folder(char *out, size_t n) {
 static bool file_readable(char *out, size_t n, const char *folder, const char *below,
                           const char *name) {
   snprintf(out, n, "%s%s/%s", folder, below, name);
-  return access(out, R_OK) == 0;
+  return os_can_read(out);
 }
 
 /* false: nowhere; out is then ./data's path */
 static bool data_locate(const char *name, char *out, size_t n) {
-  char program[4000];
+  char program[OS_PATH];
   const char *dir = getenv("PRLX_DATA");
   if (dir && *dir) return file_readable(out, n, dir, "", name);
   program_folder(program, sizeof program);

@@ -2,12 +2,9 @@
  * becomes which: import_map.c, import_net.c. */
 #include "models/store/import.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/path.h"
 #include "io/formats/sha256.h"
 
@@ -281,20 +278,20 @@ done:
 
 Status import_open(Import *im, const char *path, Error *e) {
   memset(im, 0, sizeof *im);
-  struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  OsInfo st;
+  const int fd = os_open(path, OS_READ);
   if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-    close(fd);
+  if (os_file_info(fd, &st) != 0 || st.kind != OS_FILE) {
+    os_close(fd);
     return err_set(e, ST_IO, "%s: is no regular file; expected a file of weights", path);
   }
-  im->bytes = (size_t)st.st_size;
-  void *map = im->bytes ? mmap(NULL, im->bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
-  close(fd);
-  if (!im->bytes) return err_set(e, ST_FORMAT, "%s: is empty; download it again", path);
-  if (map == MAP_FAILED)
-    return err_set(e, ST_IO, "%s: cannot be mapped: %s", path, strerror(errno));
-  im->map = map;
+  im->bytes = (size_t)st.bytes;
+  im->map = st.bytes ? os_map(fd, st.bytes) : NULL;
+  os_close(fd);
+  if (!st.bytes) return err_set(e, ST_FORMAT, "%s: is empty; download it again", path);
+  if (!im->map)
+    return err_set(e, ST_IO, "%s: %.1f MB cannot be mapped: %s", path, (double)st.bytes / 1e6,
+                   strerror(errno));
   im->path = mem_strdup(path);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (s != ST_OK) goto done;
@@ -323,7 +320,7 @@ void import_close(Import *im) {
   if (im->is_safetensors) st_close(&im->st);
   for (int k = 0; k < im->nshards; k++) st_close(&im->shard[k]);
   mem_free(im->shard);
-  if (im->map) munmap((void *)(uintptr_t)im->map, im->bytes);
+  if (im->map) os_unmap(im->map, (int64_t)im->bytes);
   mem_free(im->path);
   memset(im, 0, sizeof *im);
 }

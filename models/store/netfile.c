@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "models/store/datapath.h"
@@ -274,9 +274,8 @@ static Status load_network(Network *net, const StFile *f, Error *e) {
 Status network_load(Network *net, const char *path, Error *e) {
   memset(net, 0, sizeof *net);
   StFile f;
-  struct stat st;
   char inside[PATH_LEN];
-  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) { /* the folder of a run */
+  if (os_is_folder(path)) { /* the folder of a run */
     TRY(path_join(inside, path, "network.safetensors", e));
     path = inside;
   }

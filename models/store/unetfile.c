@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "models/store/netfile.h"
@@ -80,8 +80,7 @@ void unets_free(Unet *u, int n) {
 
 Status unets_load(const char *path, Unet **out, int *n, char channels[64], Error *e) {
   char file[PATH_LEN], names[64];
-  struct stat st;
-  const bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+  const bool folder = os_is_folder(path);
   Status s = ST_OK;
   *out = NULL;
   *n = 0;

@@ -4,23 +4,14 @@
  * A stamp is the SHA-256 of a step's command (with folders by name, without --threads, which
  * changes no result), of the stamps of the steps whose outputs it reads, and of the content of
  * other files it names. OUT/done/ID holds the stamp, the seconds taken and the command. */
-#define _GNU_SOURCE /* nftw */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
+#include "core/os.h"
 #include "io/formats/file.h"
+#include "io/formats/folder.h"
 #include "io/formats/path.h"
 #include "io/formats/sha256.h"
 #include "io/formats/text.h"
@@ -70,7 +61,7 @@ const char *paper_path(const PaperRun *r, const char *text) {
       char here[80];
       snprintf(here, sizeof here, "data/%s", file[i]);
       at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "",
-                             access(here, R_OK) == 0 ? here : data_path(file[i]));
+                             os_can_read(here) ? here : data_path(file[i]));
     }
   } else
     snprintf(b, sizeof buf[0], "%s", text);
@@ -189,8 +180,8 @@ static bool step_reads(char *const *word, int n, const Step *from) {
 static void hash_file(Sha256 *h, const char *path) {
   uint8_t *data = NULL;
   size_t n;
-  struct stat st;
-  if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+  OsInfo st;
+  if (os_info(path, &st) != 0 || st.kind != OS_FILE ||
       file_read(path, &data, &n, (size_t)1 << 30, NULL) != ST_OK)
     return;
   sha256_add(h, data, n);
@@ -239,8 +230,7 @@ static bool outputs_there(const PaperRun *r, const Step *s) {
     p += strspn(p, " ");
     const size_t len = strcspn(p, " ");
     snprintf(one, sizeof one, "%.*s", (int)len, p);
-    struct stat st;
-    if (len && stat(paper_path(r, one), &st) != 0) return false;
+    if (len && !file_exists(paper_path(r, one))) return false;
     p += len;
   }
   return !s->save || file_exists(paper_path(r, s->save));
@@ -276,7 +266,7 @@ Status recipe_forget(PaperRun *r, Error *e) {
     if (!s->again) continue;
     for (int t = 0; t < 2; t++) {
       paper_file(r, path, "done/%s%s", s->id, t ? ".begun" : "");
-      unlink(path);
+      os_remove(path);
     }
   }
   return hits ? ST_OK
@@ -289,22 +279,16 @@ bool step_wanted(const PaperRun *r, const Step *s) {
 
 /* ---- one step ---- */
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *w) {
-  return remove(path);
-}
-
 /* Makes the parent folders; for a new start removes what an earlier run left. Outputs lie below
  * OUT, nothing else is ever removed. */
 static Status clear_output(const PaperRun *r, const Step *s, const char *text, bool keep,
                            Error *e) {
   char path[PATH_LEN];
-  struct stat sb;
   if (strncmp(text, "{w}/", 4) && strncmp(text, "{o}/", 4))
     return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id,
                    text);
   TRY(path_format(path, e, "%s", paper_path(r, text)));
-  if (!keep && lstat(path, &sb) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS))
-    return err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
+  if (!keep) TRY(folder_remove(path, e));
   *strrchr(path, '/') = 0;
   return dir_make(path, e);
 }
@@ -320,41 +304,30 @@ static Status clear_outputs(const PaperRun *r, const Step *s, bool keep, Error *
   return ST_OK;
 }
 
-static int open_log(const char *path, bool append) {
-  return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
-}
-
-/* Runs in the child; never returns. */
-static void run_child(const PaperRun *r, const Step *s, char **argv, bool append) {
-  char path[PATH_LEN];
-  /* Ctrl-C reaches the parent, which passes it on once */
-  setpgid(0, 0);
-#ifdef __linux__
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-#endif
-  paper_file(r, path, "log/%s.err.txt", s->id);
-  const int in = open("/dev/null", O_RDONLY), err = open_log(path, append);
-  paper_file(r, path, "log/%s.txt", s->id);
-  const int out = open_log(s->save ? paper_path(r, s->save) : path, append && !s->save);
-  if (in < 0 || out < 0 || err < 0) _exit(126);
-  dup2(in, 0);
-  dup2(out, 1);
-  dup2(err, 2);
-  execv("/proc/self/exe", argv);
-  fprintf(stderr, "the program cannot be started again: %s\n", strerror(errno));
-  _exit(126);
+static Status start_child(const PaperRun *r, const Step *s, char **argv, bool append,
+                          OsChild *child, Error *e) {
+  char out[PATH_LEN], err[PATH_LEN];
+  paper_file(r, err, "log/%s.err.txt", s->id);
+  if (s->save)
+    TRY(path_format(out, e, "%s", paper_path(r, s->save)));
+  else
+    paper_file(r, out, "log/%s.txt", s->id);
+  const OsChildFiles files = {out, err, append && !s->save, append};
+  if (os_child_start(child, argv, &files) == 0) return ST_OK;
+  return err_set(e, ST_IO, "step %s: no child process: %s", s->id, strerror(errno));
 }
 
 /* Last line of a file, without control characters (a progress bar rewrites its line). */
 static void last_line(const char *path, char *out, size_t n) {
   char buf[600] = "";
   *out = 0;
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  OsInfo st = {0};
+  const int fd = os_open(path, OS_READ);
   if (fd < 0) return;
-  const off_t end = lseek(fd, 0, SEEK_END);
-  const ssize_t got =
-      pread(fd, buf, sizeof buf - 1, end > (off_t)sizeof buf - 1 ? end - (off_t)sizeof buf + 1 : 0);
-  close(fd);
+  const int64_t room = (int64_t)sizeof buf - 1,
+                end = os_file_info(fd, &st) == 0 && st.bytes > room ? st.bytes : room,
+                got = os_read_at(fd, buf, (size_t)room, end - room);
+  os_close(fd);
   if (got <= 0) return;
   buf[got] = 0;
   for (char *p = buf + got - 1; p >= buf && (*p == '\n' || *p == '\r' || *p == ' '); p--) *p = 0;
@@ -395,20 +368,20 @@ static void show_step(const PaperRun *r, int k, double t0, double started, bool 
 
 /* Waits, shows how far it is, passes Ctrl-C on. Returns the exit code, 128 + signal if it died of
  * one. */
-static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
-  const bool tty = isatty(2) && !tool_quiet;
+static int wait_child(const PaperRun *r, int k, OsChild *child, double t0) {
+  const bool tty = os_is_terminal(2) && !tool_quiet;
   const double started = time_now();
   double shown = started;
   bool passed = false;
-  for (int status;;) {
-    const pid_t got = waitpid(pid, &status, WNOHANG);
-    if (got == pid) {
+  for (int code;;) {
+    const int ended = os_child_ended(child, &code);
+    if (ended < 0) return 126;
+    if (ended) {
       if (tty) fputs("\r\033[K", stderr);
-      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      return code;
     }
-    if (got < 0 && errno != EINTR) return 126;
     if (tool_interrupted && !passed) {
-      kill(pid, SIGINT);
+      os_child_interrupt(child);
       passed = true;
     }
     const double now = time_now();
@@ -416,7 +389,7 @@ static int wait_child(const PaperRun *r, int k, pid_t pid, double t0) {
       show_step(r, k, t0, started, tty);
       shown = now;
     }
-    nanosleep(&(struct timespec){0, now - started < 1 ? 5000000 : 100000000}, NULL);
+    os_sleep(now - started < 1 ? 0.005 : 0.1);
   }
 }
 
@@ -440,6 +413,7 @@ static Status run_command(PaperRun *r, int k, char **argv, int n, bool again, do
                           Error *e) {
   Step *s = &r->step[k];
   char threads[16];
+  OsChild child;
   argv[0] = (char *)"prlx";
   argv[n + 1] = argv[n + 2] = argv[n + 3] = NULL;
   snprintf(threads, sizeof threads, "%d", r->threads);
@@ -447,12 +421,9 @@ static Status run_command(PaperRun *r, int k, char **argv, int n, bool again, do
     argv[n + 1] = (char *)"--threads";
     argv[n + 2] = threads;
   }
-  fflush(NULL);
   const double start = time_now();
-  const pid_t pid = fork();
-  if (pid == 0) run_child(r, s, argv, again);
-  if (pid < 0) return err_set(e, ST_IO, "step %s: no child process: %s", s->id, strerror(errno));
-  *rc = wait_child(r, k, pid, t0);
+  TRY(start_child(r, s, argv, again, &child, e));
+  *rc = wait_child(r, k, &child, t0);
   s->took = time_now() - start;
   return ST_OK;
 }
@@ -473,7 +444,7 @@ static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
   TRY(st);
   if (*rc || tool_interrupted) return ST_OK;
   paper_file(r, path, "done/%s.begun", s->id);
-  unlink(path);
+  os_remove(path);
   return write_stamp(r, s, "", e);
 }
 

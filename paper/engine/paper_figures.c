@@ -1,10 +1,11 @@
 /* paper_figures.c: Figures 2, 6, 7, 8, 9, 10 and two charts of the tables, into OUT/figures. A
  * figure whose step has not run is left out. */
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/folder.h"
+#include "io/formats/path.h"
 #include "paper/engine/paper_report.h"
 #include "tools/view/chart.h"
 #include "tools/view/sheet.h"
@@ -26,13 +27,19 @@ static Status copy_file(const char *from, const char *to, Error *e) {
   return s;
 }
 
-/* The first file that fits a pattern below the work folder. */
-static Status copy_first(const PaperNumbers *q, const char *pattern, const char *name, Error *e) {
-  glob_t g = {0};
+/* The first file in a folder below the work folder that fits a pattern; none is no error. */
+static Status copy_first(const PaperNumbers *q, const char *folder, const char *pattern,
+                         const char *name, Error *e) {
+  FolderList l;
+  char from[PATH_LEN];
+  if (folder_read(paper_path(q->r, folder), pattern, &l, NULL) != ST_OK) return ST_OK;
   Status s = ST_OK;
-  if (glob(paper_path(q->r, pattern), 0, NULL, &g) == 0 && g.gl_pathc)
-    s = copy_file(g.gl_pathv[0], figure_path(q, name), e);
-  globfree(&g);
+  if (!l.n) goto done;
+  s = path_join(from, paper_path(q->r, folder), l.name[0], e);
+  if (s != ST_OK) goto done;
+  s = copy_file(from, figure_path(q, name), e);
+done:
+  folder_free(&l);
   return s;
 }
 
@@ -292,7 +299,7 @@ Status figures_pictures(const PaperNumbers *q, Error *e) {
   paper_file(q->r, dir, "figures");
   TRY(dir_make(dir, e));
   for (int i = 0; i < COUNT_OF(set); i++) TRY(two_sets(q, &set[i], e));
-  TRY(copy_first(q, "{w}/frames/*_steps.png", "figure2_steps.png", e));
-  TRY(copy_first(q, "{w}/frames/sheet.png", "figure2.png", e));
-  return copy_first(q, "{w}/cam/sheet.png", "figure9.png", e);
+  TRY(copy_first(q, "{w}/frames", "*_steps.png", "figure2_steps.png", e));
+  TRY(copy_first(q, "{w}/frames", "sheet.png", "figure2.png", e));
+  return copy_first(q, "{w}/cam", "sheet.png", "figure9.png", e);
 }

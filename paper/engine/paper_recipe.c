@@ -2,12 +2,12 @@
  * and makes its steps and augmentations for the scale and the cohort. The language is described at
  * the head of that file. See paper_impl.h. */
 #include <ctype.h>
-#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/folder.h"
 #include "io/formats/path.h"
 #include "paper/engine/paper_expr.h"
 #include "paper/engine/paper_impl.h"
@@ -492,18 +492,16 @@ static Status read_block(Recipe *q, int from, int to, int depth) {
 
 /* Answers of people: CSV files that someone put into OUT/reader. */
 static Status find_people(const PaperRun *r, char *out, size_t n, Error *e) {
-  char pattern[PATH_LEN];
-  glob_t g = {0};
+  char folder[PATH_LEN];
+  FolderList l;
   size_t at = 0;
   *out = 0;
-  TRY(path_join(pattern, r->out, "reader/*.csv", e));
-  if (glob(pattern, 0, NULL, &g) == 0)
-    for (size_t i = 0; i < g.gl_pathc; i++) {
-      const char *leaf = path_base(g.gl_pathv[i]);
-      if (!strchr(leaf, ' ') && at + strlen(leaf) + 16 < n)
-        at += (size_t)snprintf(out + at, n - at, " {o}/reader/%s", leaf);
-    }
-  globfree(&g);
+  TRY(path_join(folder, r->out, "reader", e));
+  if (folder_read(folder, "*.csv", &l, NULL) != ST_OK) return ST_OK; /* not there yet */
+  for (int i = 0; i < l.n; i++)
+    if (!strchr(l.name[i], ' ') && at + strlen(l.name[i]) + 16 < n)
+      at += (size_t)snprintf(out + at, n - at, " {o}/reader/%s", l.name[i]);
+  folder_free(&l);
   return ST_OK;
 }
 

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "core/isa.h"
+#include "core/os.h"
 #include "core/threads.h"
 #include "tools/cli/device.h"
 #include "tools/cli/help.h"
@@ -30,7 +30,7 @@ static void on_signal(int sig) {
   }
   tool_interrupted = 1;
   static const char msg[] = "\nprlx: stopping after this step (again to stop at once)\n";
-  if (!tool_quiet && write(2, msg, sizeof msg - 1) < 0) return;
+  if (!tool_quiet && os_write(2, msg, sizeof msg - 1) < 0) return;
 }
 
 static const Tool *find_tool(const char *name) {
@@ -77,10 +77,8 @@ static int run_tool(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-  sigemptyset(&sa.sa_mask);
-  sigaction(SIGINT, &sa, NULL);
-  sigaction(SIGTERM, &sa, NULL);
+  os_main(&argc, &argv);
+  os_on_stop(on_signal);
   opts_ask_device(tool_device_text);
   spell_tools();
   int rc = run_tool(argc, argv);

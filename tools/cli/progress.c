@@ -2,15 +2,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "tools/cli/tool.h"
 
-double time_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+double time_now(void) { return os_clock(); }
 
 static char *turn_buffer(void) {
   static char buf[4][32];
@@ -54,7 +49,7 @@ void progress_start(Progress *p, const char *label, const char *unit, double tot
                   .unit = unit,
                   .total = total > 0 ? total : 1,
                   .t0 = time_now(),
-                  .tty = isatty(2) != 0};
+                  .tty = os_is_terminal(2)};
   p->last = p->t0 - (p->tty ? 1 : 0);
 }
 

@@ -1,64 +1,21 @@
 /* bids_find.c: see bids_find.h */
 #include "tools/cohort/bids_find.h"
 #include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
+#include "core/os.h"
+#include "io/formats/folder.h"
 #include "io/formats/path.h"
 
 /* ---- folders ---- */
-typedef struct FolderList {
-  char **name;
-  int n;
-} FolderList;
-
-static void folder_free(FolderList *l) {
-  for (int i = 0; i < l->n; i++) mem_free(l->name[i]);
-  mem_free(l->name);
-  *l = (FolderList){0};
-}
-
-static int name_order(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Names in a folder, sorted by bytes, without hidden ones. */
-static Status folder_read(const char *dir, FolderList *l, Error *e) {
-  *l = (FolderList){0};
-  DIR *d = opendir(dir);
-  Status s = ST_OK;
-  if (!d) return err_set(e, ST_IO, "%s: cannot be read: %s", dir, strerror(errno));
-  for (struct dirent *entry; s == ST_OK && (entry = readdir(d));) {
-    if (entry->d_name[0] == '.') continue;
-    if (l->n % 64 == 0) {
-      char **p = mem_grow(l->name, (size_t)l->n * sizeof *p, (size_t)(l->n + 64) * sizeof *p);
-      if (p) l->name = p;
-      if (!p) s = err_set(e, ST_NOMEM, "%s: out of memory", dir);
-    }
-    if (s == ST_OK && !(l->name[l->n] = mem_strdup(entry->d_name)))
-      s = err_set(e, ST_NOMEM, "%s: out of memory", dir);
-    l->n += s == ST_OK;
-  }
-  closedir(d);
-  if (s != ST_OK) folder_free(l);
-  if (l->n) qsort(l->name, (size_t)l->n, sizeof *l->name, name_order);
-  return s;
-}
-
-static bool is_folder(const char *path) {
-  struct stat st;
-  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
 
 /* The same folder, whatever the path. */
 static bool same_folder(const char *a, const char *b) {
-  struct stat x, y;
-  return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-         x.st_ino == y.st_ino;
+  OsInfo x, y;
+  return a && b && os_info(a, &x) == 0 && os_info(b, &y) == 0 && x.device == y.device &&
+         x.number == y.number;
 }
 
 /* ---- the tree ---- */
@@ -118,13 +75,13 @@ static Status tree_add(TreeWalk *w, const char *path, const char *folder, Error 
 /* sub-01/ses-02/anat: three folders deep at most. */
 static Status tree_walk(TreeWalk *w, const char *dir, const char *folder, int depth, Error *e) {
   FolderList l;
-  TRY(folder_read(dir, &l, e));
+  TRY(folder_read(dir, NULL, &l, e));
   Status s = ST_OK;
   for (int i = 0; i < l.n && s == ST_OK; i++) {
     char path[PATH_LEN];
     s = path_join(path, dir, l.name[i], e);
     if (s != ST_OK) break;
-    if (!is_folder(path))
+    if (!os_is_folder(path))
       s = tree_add(w, path, folder, e);
     else if (depth < 2 && !same_folder(path, w->skip))
       s = tree_walk(w, path, folder, depth + 1, e);
@@ -136,13 +93,13 @@ static Status tree_walk(TreeWalk *w, const char *dir, const char *folder, int de
 static Status tree_root(TreeWalk *w, const char *dir, Error *e) {
   FolderList l;
   if (same_folder(dir, w->skip)) return ST_OK;
-  TRY(folder_read(dir, &l, e));
+  TRY(folder_read(dir, NULL, &l, e));
   Status s = ST_OK;
   for (int i = 0; i < l.n && s == ST_OK; i++) {
     char path[PATH_LEN];
     if (strncmp(l.name[i], "sub-", 4)) continue;
     s = path_join(path, dir, l.name[i], e);
-    if (s != ST_OK || !is_folder(path)) continue;
+    if (s != ST_OK || !os_is_folder(path)) continue;
     if (!label_wanted(w->labels, w->nlabels, "sub-", l.name[i] + 4)) continue;
     w->t->subjects++;
     s = tree_walk(w, path, l.name[i], 0, e);
@@ -160,12 +117,12 @@ Status bids_tree_open(BidsTree *t, const char *dir, const char *const *labels, i
   memset(t, 0, sizeof *t);
   TRY(tree_root(&w, dir, e));
   TRY(path_join(derivatives, dir, "derivatives", e));
-  if (!is_folder(derivatives)) return ST_OK;
-  TRY(folder_read(derivatives, &l, e));
+  if (!os_is_folder(derivatives)) return ST_OK;
+  TRY(folder_read(derivatives, NULL, &l, e));
   Status s = ST_OK;
   for (int i = 0; i < l.n && s == ST_OK; i++) {
     s = path_join(path, derivatives, l.name[i], e);
-    if (s == ST_OK && is_folder(path)) s = tree_root(&w, path, e);
+    if (s == ST_OK && os_is_folder(path)) s = tree_root(&w, path, e);
   }
   folder_free(&l);
   t->roots = w.root;

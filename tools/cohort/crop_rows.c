@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
@@ -29,14 +29,14 @@ static Status crop_remember(CropJob *j, const char *file, const char *suffix, Er
 static void crop_remove_folders(const CropJob *j, char *path) {
   for (char *slash; (slash = strrchr(path, '/'));) {
     *slash = 0;
-    if (strlen(path) < strlen(j->out) + !!j->had_out || rmdir(path) != 0) break;
+    if (strlen(path) < strlen(j->out) + !!j->had_out || os_remove_folder(path) != 0) break;
   }
 }
 
 void crop_job_free(CropJob *j, bool remove) {
   for (int i = 0; i < j->nfiles; i++) {
     if (remove) {
-      unlink(j->file[i]);
+      os_remove(j->file[i]);
       crop_remove_folders(j, j->file[i]);
     }
     mem_free(j->file[i]);

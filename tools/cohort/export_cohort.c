@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "core/rng.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
@@ -263,10 +263,10 @@ static Status check_folder(const ExportJob *j, Error *e) {
 static void export_forget(ExportJob *j, bool remove) {
   for (int i = 0; i < j->nfiles; i++) {
     if (remove) {
-      unlink(j->file[i]);
+      os_remove(j->file[i]);
       for (char *slash; (slash = strrchr(j->file[i], '/'));) {
         *slash = 0;
-        if (strlen(j->file[i]) < strlen(j->out) || rmdir(j->file[i]) != 0) break;
+        if (strlen(j->file[i]) < strlen(j->out) || os_remove_folder(j->file[i]) != 0) break;
       }
     }
     mem_free(j->file[i]);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "core/os.h"
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
@@ -198,7 +199,7 @@ static Status show_crc(const char *path, Error *e) {
 
 static Status show_file(const char *path, const char *match, bool brief, bool json, Error *e) {
   unsigned char head[8] = {0};
-  FILE *f = fopen(path, "rb");
+  FILE *f = os_fopen(path, "rb");
   size_t n = f ? fread(head, 1, sizeof head, f) : 0;
   if (f) fclose(f);
   if (info_is_nifti(path)) return info_nifti(path, json, brief, e);

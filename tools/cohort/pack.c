@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "io/formats/file.h"
 #include "io/formats/json.h"
 #include "io/formats/path.h"

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include "core/os.h"
 #include "tools/cohort/pack_impl.h"
 
 /* A column `provenance` other than original marks lesions that networks made of others. */
@@ -105,11 +105,11 @@ static Status pack_check_files(const Pack *p, Error *e) {
   if (!f) return err_set(e, ST_NOMEM, "out of memory");
   Status s = ST_OK;
   for (int i = 0; i < p->n; i++) {
-    struct stat st = {0};
+    OsInfo st = {0};
     f[i].it = &p->it[i];
-    if (stat(item_lesion(f[i].it)->chi, &st) != 0) continue; /* reading it says what is wrong */
-    f[i].device = st.st_dev;
-    f[i].inode = st.st_ino;
+    if (os_info(item_lesion(f[i].it)->chi, &st) != 0) continue; /* reading it says what is wrong */
+    f[i].device = st.device;
+    f[i].inode = st.number;
   }
   qsort(f, (size_t)p->n, sizeof *f, file_order);
   for (int i = 1; i < p->n && s == ST_OK; i++)

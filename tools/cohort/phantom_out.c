@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/nifti.h"
 #include "io/formats/path.h"
@@ -29,7 +29,7 @@ Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
       return err_set(
           e, ST_INVALID,
           "%s: the folder already holds a cohort; choose another one, or give --overwrite", path);
-    if (unlink(path) != 0)
+    if (os_remove(path) != 0)
       return err_set(e, ST_IO, "%s: could not be removed: %s", path, strerror(errno));
   }
   return dir_make(dir, e);

@@ -4,7 +4,7 @@
  * used. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/path.h"
 #include "models/store/import.h"
 #include "models/store/netfile.h"
@@ -107,14 +107,14 @@ failed:;
 static Status write_checked(const Import *im, const char *out, Error *e) {
   char tmp[PATH_LEN];
   if (im->kind != IMPORT_NETWORK && im->kind != IMPORT_VGG) return import_write(im, out, e);
-  TRY(path_format(tmp, e, "%s.import%ld", out, (long)getpid()));
+  TRY(path_format(tmp, e, "%s.import%lld", out, (long long)os_process_id()));
   TRY(import_write(im, tmp, e));
   Status s = import_verify(im, tmp, e);
   if (s != ST_OK) goto failed;
-  if (rename(tmp, out) == 0) return ST_OK;
+  if (os_replace(tmp, out) == 0) return ST_OK;
   s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
 failed:
-  unlink(tmp);
+  os_remove(tmp);
   return s;
 }
 

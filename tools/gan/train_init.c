@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/gan/train_run.h"
@@ -96,10 +96,9 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
   static const char *const G[] = {"G.", "G_ema.", ""}, *const A[] = {"G_ema.", "G.", ""},
                            *const D[] = {"D.", "discriminator."};
   char file[PATH_LEN], left[3][300];
-  struct stat info;
   StFile f;
   int grown = 0, g = 0, d = 0, a = 0, again = 0;
-  const bool folder = !stat(path, &info) && S_ISDIR(info.st_mode);
+  const bool folder = os_is_folder(path);
   TRY(path_format(file, e, "%s%s", path, folder ? "/state.safetensors" : ""));
   if (folder && !file_exists(file)) TRY(path_join(file, path, "network.safetensors", e));
   TRY(st_open(&f, file, e));
@@ -131,19 +130,21 @@ done:
 }
 
 Status run_init(TrainRun *r, const char *list, Error *e) {
-  char text[OPTS_TEXT], *at = text;
+  char text[OPTS_TEXT];
   int taken[2] = {0};
   if (strlen(list) >= sizeof text)
     return err_set(e, ST_INVALID,
                    "--init: the list is longer than %zu characters; give fewer files",
                    sizeof text - 1);
   snprintf(text, sizeof text, "%s", list);
-  struct stat info;
-  if (!stat(list, &info)) /* a comma may be part of a file's name */
+  if (file_exists(list)) /* a comma may be part of a file's name */
     TRY(init_one(r->t, list, taken, e));
   else
-    for (char *name; (name = strsep(&at, ",")) != NULL;)
+    for (char *name = text, *end = text; *name; name = end) {
+      end = name + strcspn(name, ",");
+      if (*end) *end++ = 0;
       if (*name) TRY(init_one(r->t, name, taken, e));
+    }
   if (!taken[0] && !taken[1])
     return err_set(
         e, ST_INVALID,

@@ -1,13 +1,10 @@
 /* train_run.c: snapshots, sheets, metrics and the loop of `prlx train`; see train_run.h */
 #include "tools/gan/train_run.h"
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
+#include "core/os.h"
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/jsonl.h"
@@ -37,19 +34,19 @@ static bool written_by_train(const char *name) {
 static Status remove_old_run(const TrainRun *r, Error *e) {
   char path[PATH_LEN];
   Status s = ST_OK;
-  DIR *d = opendir(r->dir);
+  OsFolder *d = os_folder_open(r->dir);
   if (!d) return err_set(e, ST_IO, "%s: the folder cannot be read: %s", r->dir, strerror(errno));
-  for (struct dirent *f; (f = readdir(d));) {
-    if (!written_by_train(f->d_name)) continue;
-    s = run_path(r, path, f->d_name, e);
+  for (const char *name; (name = os_folder_next(d));) {
+    if (!written_by_train(name)) continue;
+    s = run_path(r, path, name, e);
     if (s != ST_OK) goto done;
-    if (unlink(path)) {
+    if (os_remove(path)) {
       s = err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
       goto done;
     }
   }
 done:
-  closedir(d);
+  os_folder_close(d);
   return s;
 }
 
@@ -57,10 +54,8 @@ Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
   char state[PATH_LEN], log[PATH_LEN];
   r->dir_fd = -1;
   TRY(dir_make(r->dir, e));
-  r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (r->dir_fd < 0)
-    return err_set(e, ST_IO, "%s: the folder cannot be opened: %s", r->dir, strerror(errno));
-  if (flock(r->dir_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+  r->dir_fd = os_folder_lock(r->dir);
+  if (r->dir_fd < 0 && errno == EWOULDBLOCK)
     return err_set(
         e, ST_IO,
         "%s: another prlx train is running in this folder; stop it or choose another --out",
@@ -112,10 +107,10 @@ static Status keep_previous(TrainRun *r, const char *state, Error *e) {
   r->from_previous = false;
   TRY(run_path(r, previous, TRAIN_PREVIOUS, e));
   if (damaged || !file_exists(state)) return ST_OK;
-  if (unlink(previous) && errno != ENOENT)
+  if (os_remove(previous) && errno != ENOENT)
     return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
                    previous, strerror(errno));
-  if (link(state, previous) && errno != EPERM && errno != ENOTSUP && errno != ENOSYS)
+  if (os_link(state, previous) && !os_no_links(errno))
     return err_set(e, ST_IO, "%s: cannot be made: %s; check free space and permissions", previous,
                    strerror(errno));
   return ST_OK;
@@ -472,5 +467,5 @@ void run_close(TrainRun *r) {
   plan_free(r->sheet_plan);
   if (r->sheet_graph) graph_free(r->sheet_graph);
   mem_free(r->sheet_zs);
-  if (r->dir_fd >= 0) close(r->dir_fd);
+  if (r->dir_fd >= 0) os_close(r->dir_fd);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "core/isa.h"
 #include "core/ops.h"
+#include "core/os.h"
 #include "core/plan.h"
 #include "core/rng.h"
 #include "core/threads.h"
@@ -34,17 +35,6 @@ static void check_line(const char *mark, const char *what, const char *fmt, ...)
 }
 
 /* ---- machine ---- */
-static double check_meminfo(const char *key) { /* bytes; 0 when unknown */
-  FILE *f = fopen("/proc/meminfo", "r");
-  char row[256];
-  double kib = 0;
-  size_t n = strlen(key);
-  while (f && fgets(row, sizeof row, f))
-    if (!strncmp(row, key, n) && row[n] == ':') kib = atof(row + n + 1);
-  if (f) fclose(f);
-  return kib * 1024;
-}
-
 static void check_device(void) {
   char text[600];
   int missing = 0;
@@ -71,12 +61,12 @@ static void check_machine(void) {
         "'%s' is not an instruction set of this build that this machine can run (%s); unset it",
         want, list);
   check_line("ok", "threads", "%d", threads_count());
-  double total = check_meminfo("MemTotal"), available = check_meminfo("MemAvailable");
+  const double total = (double)os_memory_total(), available = (double)os_memory_available();
   if (available > 0)
     check_line(available < 512e6 ? "warn" : "ok", "memory", "%s available of %s",
                human_bytes(available), human_bytes(total));
   else
-    check_line("warn", "memory", "unknown (no /proc/meminfo); give --memory to commands that ask");
+    check_line("warn", "memory", "unknown; give --memory to commands that ask");
   check_device();
 }
 
