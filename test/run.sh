@@ -41,6 +41,7 @@ emulated() {
       run "CUDA training and projection, $p (emulated)" "$B/emu/cuda_run" $p
     done
   fi
+  run "CUDA ladder (emulated)" "$B/emu/ladder" --quick --card
   run "CUDA mutants" env BUILD="$B" sh test/cuda_mutants.sh "$mode"
 }
 if [ "$2" = emu ]; then emulated; echo "$P passed, $F failed"; [ "$F" -eq 0 ]; exit; fi

@@ -1,11 +1,13 @@
-/* test_conv.c: conv2d, conv2d_dx, conv2d_dw and matmul against plain loops in double: ragged
- * shapes, strides, paddings, both algorithms, with and without prepared weights and folded scales,
- * on every instruction set, for 1, 2 and 3 threads (equal bits). */
+/* test_conv.c: conv2d, conv2d_dx, conv2d_dw and matmul against the definitions of
+ * docs/learn/ladder/ (rung 0, in double): ragged shapes, strides, paddings, both algorithms, with
+ * and without prepared weights and folded scales, on every instruction set, for 1, 2 and 3 threads
+ * (equal bits). */
 #include "core/conv.h"
 #include "core/isa.h"
 #include "core/ops.h"
 #include "core/rng.h"
 #include "core/threads.h"
+#include "docs/learn/ladder/ladder.h"
 #include "test/test.h"
 
 static const double TOL = sizeof(real) == 8 ? 1e-11 : 1e-5;
@@ -29,30 +31,29 @@ typedef struct Case {
   int pad;
 } Case;
 
-/* One term of the trilinear form at a time: calls out for every (n,co,oy,ox,ci,ky,kx) inside the
- * map. */
+/* The definition (docs/learn/ladder/conv_0_naive.c) of a times its scales s (per channel of `plane`
+ * numbers; NULL: none), which is exact in double. */
+static double *in_double(const real *a, int64_t n, const real *s, int64_t plane) {
+  double *d = mem_alloc((size_t)n * sizeof *d);
+  for (int64_t i = 0; i < n; i++) d[i] = (double)a[i] * (s ? (double)s[i / plane] : 1);
+  return d;
+}
+
 static void naive(const ConvGeom *g, const real *a, const real *b, const real *s2, const real *s3,
                   double *out) {
-  for (int64_t n = 0; n < g->n; n++)
-    for (int64_t co = 0; co < g->co; co++)
-      for (int64_t oy = 0; oy < g->oh; oy++)
-        for (int64_t ox = 0; ox < g->ow; ox++)
-          for (int64_t ci = 0; ci < g->ci; ci++)
-            for (int64_t ky = 0; ky < g->kh; ky++)
-              for (int64_t kx = 0; kx < g->kw; kx++) {
-                const int64_t iy = oy * g->stride + ky - g->pad, ix = ox * g->stride + kx - g->pad;
-                if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w) continue;
-                const int64_t xi = ((n * g->ci + ci) * g->h + iy) * g->w + ix,
-                              wi = ((co * g->ci + ci) * g->kh + ky) * g->kw + kx,
-                              yi = ((n * g->co + co) * g->oh + oy) * g->ow + ox;
-                if (g->kind == CONV_FWD)
-                  out[yi] += (double)a[xi] * (s3 ? (double)s3[n * g->ci + ci] : 1) * (double)b[wi];
-                else if (g->kind == CONV_DX)
-                  out[xi] += (double)a[yi] * (s3 ? (double)s3[n * g->co + co] : 1) * (double)b[wi];
-                else
-                  out[wi] += (double)a[xi] * (s2 ? (double)s2[n * g->ci + ci] : 1) * (double)b[yi] *
-                             (s3 ? (double)s3[n * g->co + co] : 1);
-              }
+  const int64_t x = g->n * g->ci * g->h * g->w, y = g->n * g->co * g->oh * g->ow,
+                w = g->co * g->ci * g->kh * g->kw;
+  const bool dx = g->kind == CONV_DX, dw = g->kind == CONV_DW;
+  double *p = in_double(a, dx ? y : x, dw ? s2 : s3, dx ? g->oh * g->ow : g->h * g->w),
+         *q = in_double(b, dw ? y : w, dw ? s3 : NULL, g->oh * g->ow);
+  if (dw)
+    conv_0_naive_dw(g, p, q, out);
+  else if (dx)
+    conv_0_naive_dx(g, p, q, out);
+  else
+    conv_0_naive(g, p, q, out);
+  mem_free(p);
+  mem_free(q);
 }
 
 static double rel_error(const real *got, const double *want, int64_t n) {
@@ -192,11 +193,13 @@ static void check_matmul(int m, int n, int k, bool ta, bool tb, Rng *r) {
   const Node node = *graph_node(g, v);
   real *op[2] = {random_tensor(r, in[0]), random_tensor(r, in[1])};
   double *want = mem_alloc((size_t)(m * n) * sizeof(double));
-  for (int i = 0; i < m; i++)
-    for (int j = 0; j < n; j++)
-      for (int t = 0; t < k; t++)
-        want[i * n + j] +=
-            (double)op[0][ta ? t * m + i : i * k + t] * (double)op[1][tb ? j * k + t : t * n + j];
+  const MatmulSize size = {m, n, k};
+  double *a = mem_alloc((size_t)(m * k) * sizeof *a), *b = mem_alloc((size_t)(k * n) * sizeof *b);
+  for (int i = 0; i < m * k; i++) a[i] = (double)op[0][ta ? i % k * m + i / k : i];
+  for (int i = 0; i < k * n; i++) b[i] = (double)op[1][tb ? i % n * k + i / n : i];
+  matmul_0_naive(&size, a, b, want);
+  mem_free(a);
+  mem_free(b);
   char what[96];
   for (int isa = 0; isa < ISA_COUNT; isa++) {
     if (!isa_set((IsaLevel)isa)) continue;
