@@ -27,7 +27,8 @@ for doc in docs/TOUR.md paper/README.md; do
 done
 
 # Paths: in backquotes those that start with a room, in links all that point into the tree.
-for doc in *.md docs/*.md docs/learn/*.md docs/learn/*/*.md test/README.md test/golden/README.md data/README.md paper/README.md; do
+for doc in *.md docs/*.md docs/learn/*.md docs/learn/*/*.md test/README.md \
+  test/golden/README.md data/README.md paper/README.md; do
   [ -f "$doc" ] || continue
   here=$(dirname "$doc")
   {
