@@ -176,7 +176,8 @@ bool os_process_gone(int64_t id);
  * bytes. */
 void os_main(int *argc, char ***argv);
 
-/* Ctrl-C and the request to end, to `fn`; system calls go on afterwards. */
+/* Ctrl-C and the request to end, to `fn`; system calls go on afterwards. A limit of the size of
+ * files is an error of os_write from then on, not the end of the process. */
 void os_on_stop(void (*fn)(int sig));
 
 typedef struct OsChild {

@@ -292,6 +292,10 @@ void os_on_stop(void (*fn)(int sig)) {
   sigemptyset(&sa.sa_mask);
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
+#ifdef SIGXFSZ
+  /* a file that may not grow further is an error of its writer, as a full disk is */
+  signal(SIGXFSZ, SIG_IGN);
+#endif
 }
 
 static int child_file(const char *path, bool append) {

@@ -159,7 +159,7 @@ Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
         (PlanNeed){p->folded_bytes + p->leaf_bytes, need - p->folded_bytes - p->leaf_bytes, limit};
   if (need > limit)
     return err_set(e, ST_NOMEM,
-                   "this computation needs %.0f MiB of %s but only %.0f MiB may be used; use a "
+                   "this computation needs %.6g MiB of %s but only %.6g MiB may be used; use a "
                    "smaller batch or network%s",
                    (double)need / 1048576, p->backend ? "device memory" : "memory",
                    (double)limit / 1048576, o->max_bytes ? ", or raise the limit" : "");

@@ -450,7 +450,8 @@ static void test_hostile(void) {
     CASE("float128", "float128", set(&m, DATATYPE, 0, 1536));
     CASE("bits", "binary", set(&m, DATATYPE, 0, 1));
     CASE("type 77", "77", set(&m, DATATYPE, 0, 77));
-    CASE("not NIfTI", "348", memcpy(m.b, "PK\3\4", 4));
+    CASE("not NIfTI", "348", memcpy(m.b, "\1\2\3\4", 4));
+    CASE("a zip archive", "zip archive", memcpy(m.b, "PK\3\4", 4));
     CASE("magic", "magic", m.b[version == 1 ? 345 : 5] = 'x');
     if (version == 1) {
       CASE("offset NaN", "vox_offset", set(&m, OFFSET, 0, NAN));

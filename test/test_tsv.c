@@ -73,7 +73,10 @@ static void test_read(void) {
              {"a\tb\n1\t2\t3\n", "row 2 has 3"},
              {"a\t\tb\n", "column 2"},
              {"a\tb\ta\n", "columns 1 and 3"},
-             {"a\tb\n\n1\t2\n", "row 2 has 1"}};
+             {"a\tb\n\n1\t2\n1\n", "row 4 has 1 columns"},
+             {"\n\na\tb\n1\n", "row 4 has 1 columns; expected 2 as in row 3"},
+             {"a\tb\r1\t2\r1\r", "row 3 has 1"},
+             {"\211PNG\r\n\032\n", "PNG image"}};
   for (int i = 0; i < COUNT_OF(bad); i++)
     CHECK(tsv_parse((const uint8_t *)bad[i].text, strlen(bad[i].text), "t.tsv", &t, &e) ==
                   ST_FORMAT &&

@@ -10,6 +10,7 @@ void csv_free(Csv *c) {
   mem_free(c->text);
   mem_free(c->col);
   mem_free(c->cell);
+  mem_free(c->line);
   *c = (Csv){0};
 }
 
@@ -83,17 +84,28 @@ static Status csv_header(Csv *c, char *const *row, int n, Error *e) {
   return ST_OK;
 }
 
-static Status csv_row(Csv *c, int *cap, char *const *row, int n, Error *e) {
+static Status csv_row(Csv *c, int *cap, int line, char *const *row, int n, Error *e) {
   const size_t bytes = (size_t)n * sizeof *row;
   if (c->nrow == *cap) {
     const int next = *cap ? 2 * *cap : 64;
     char **grown = mem_grow(c->cell, (size_t)*cap * bytes, (size_t)next * bytes);
     if (!grown) return err_set(e, ST_NOMEM, "%s: out of memory", c->path);
     c->cell = grown;
+    int *lines = mem_grow(c->line, (size_t)*cap * sizeof *lines, (size_t)next * sizeof *lines);
+    if (!lines) return err_set(e, ST_NOMEM, "%s: out of memory", c->path);
+    c->line = lines;
     *cap = next;
   }
+  c->line[c->nrow] = line;
   memcpy(c->cell + (size_t)c->nrow++ * (size_t)n, row, bytes);
   return ST_OK;
+}
+
+/* An empty line, or what a spreadsheet makes of one. */
+static bool cells_empty(char *const *row, int n) {
+  for (int i = 0; i < n; i++)
+    if (row[i][strspn(row[i], " ")]) return false;
+  return true;
 }
 
 static Status csv_parse(Csv *c, Error *e) {
@@ -103,7 +115,7 @@ static Status csv_parse(Csv *c, Error *e) {
   c->separator = csv_separator(p);
   for (int line = 1; *p; line++) {
     TRY(csv_line(c, &p, line, row, &n, e));
-    if (n == 1 && !*row[0]) continue;
+    if (cells_empty(row, n)) continue;
     if (c->ncol == 0) {
       TRY(csv_header(c, row, n, e));
       continue;
@@ -111,7 +123,7 @@ static Status csv_parse(Csv *c, Error *e) {
     if (n != c->ncol)
       return err_set(e, ST_FORMAT, "%s: row %d has %d columns; expected %d as in the header",
                      c->path, line, n, c->ncol);
-    TRY(csv_row(c, &cap, row, n, e));
+    TRY(csv_row(c, &cap, line, row, n, e));
   }
   return c->ncol ? ST_OK
                  : err_set(e, ST_FORMAT, "%s: the file is empty; expected %s", c->path, c->wanted);

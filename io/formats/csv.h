@@ -13,6 +13,7 @@ typedef struct Csv {
   char separator; /* of the cells: that of the header */
   char **col;
   char **cell;
+  int *line; /* [nrow] where the row stands in the file, empty lines counted: for messages */
   int ncol;
   int nrow;
 } Csv;

@@ -161,13 +161,12 @@ Status file_write_atomic(const char *path, const void *data, size_t n, Error *e)
   return s;
 }
 
-static Status check_readable(int fd, const char *path, size_t max, OsInfo *st, Error *e) {
-  if (os_file_info(fd, st) != 0 || st->kind != OS_FILE)
-    return err_set(e, ST_IO, "%s: is not a regular file", path);
-  if ((uint64_t)st->bytes > max)
-    return err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)st->bytes,
-                   max);
-  return ST_OK;
+static Status check_regular(int fd, const char *path, OsInfo *st, Error *e) {
+  if (os_file_info(fd, st) != 0)
+    return err_set(e, ST_IO, "%s: cannot be looked at: %s", path, strerror(errno));
+  if (st->kind == OS_FILE) return ST_OK;
+  return err_set(e, ST_IO, "%s: is a %s; expected a regular file", path,
+                 st->kind == OS_FOLDER ? "folder" : "pipe or device");
 }
 
 /* At most size bytes. A file that is shorter than it was a moment ago is no error: what is there is
@@ -183,21 +182,49 @@ static Status read_all(int fd, const char *path, uint8_t *p, size_t size, size_t
   return ST_OK;
 }
 
-Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error *e) {
+Status file_open(const char *path, int *fd, int64_t *bytes, Error *e) {
   OsInfo st;
+  *bytes = 0;
+  *fd = os_open(path, OS_READ);
+  if (*fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
+  const Status s = check_regular(*fd, path, &st, e);
+  if (s == ST_OK) {
+    *bytes = st.bytes;
+    return ST_OK;
+  }
+  os_close(*fd);
+  *fd = -1;
+  return s;
+}
+
+Status file_head(const char *path, uint8_t *head, size_t room, size_t *n, Error *e) {
+  int fd;
+  int64_t bytes;
+  *n = 0;
+  TRY(file_open(path, &fd, &bytes, e));
+  const Status s = read_all(fd, path, head, room, n, e);
+  os_close(fd);
+  return s;
+}
+
+Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error *e) {
+  int fd;
+  int64_t bytes;
   *data = NULL;
   *n = 0;
-  int fd = os_open(path, OS_READ);
-  if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  Status s = check_readable(fd, path, max, &st, e);
-  if (s != ST_OK) goto done;
-  /* one byte more than n, zero: text can be used as a string */
-  *data = mem_alloc((size_t)st.bytes + 1);
-  if (!*data) {
-    s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)st.bytes);
+  TRY(file_open(path, &fd, &bytes, e));
+  Status s = ST_OK;
+  if ((uint64_t)bytes > max) {
+    s = err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)bytes, max);
     goto done;
   }
-  s = read_all(fd, path, *data, (size_t)st.bytes, n, e);
+  /* one byte more than n, zero: text can be used as a string */
+  *data = mem_alloc((size_t)bytes + 1);
+  if (!*data) {
+    s = err_set(e, ST_NOMEM, "%s: out of memory for %lld bytes", path, (long long)bytes);
+    goto done;
+  }
+  s = read_all(fd, path, *data, (size_t)bytes, n, e);
 done:
   os_close(fd);
   if (s == ST_OK) return ST_OK;
@@ -216,9 +243,11 @@ Status dir_make(const char *path, Error *e) {
     if (path[i] != '/' && path[i] != 0) continue;
     memcpy(part, path, i);
     part[i] = 0;
-    if (os_make_folder(part) == 0 || os_is_folder(part)) continue;
+    if (os_make_folder(part) == 0) continue;
+    const int why = errno; /* a look at what is there may set another */
+    if (os_is_folder(part)) continue;
     return err_set(e, ST_IO, "%s: folder %s cannot be made: %s; choose another place", path, part,
-                   errno == EEXIST ? "a file of this name is there" : strerror(errno));
+                   why == EEXIST ? "a file of this name is there" : strerror(why));
   }
   if (!os_can_write_folder(path))
     return err_set(e, ST_IO, "%s: folder cannot be written to: %s", path, strerror(errno));

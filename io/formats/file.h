@@ -26,6 +26,13 @@ Status atomic_commit(AtomicFile *f, Error *e);
 /* Closes and removes the temporary file; safe after commit. */
 void atomic_abort(AtomicFile *f);
 
+/* Opens a regular file for reading: *fd and its size. Anything else is refused at once, by its
+ * kind: a FIFO cannot hang it. ST_IO; *fd is -1 then. The way by which every reader goes. */
+Status file_open(const char *path, int *fd, int64_t *bytes, Error *e);
+
+/* The first bytes of a regular file, *n of them, at most room. */
+Status file_head(const char *path, uint8_t *head, size_t room, size_t *n, Error *e);
+
 /* The whole file, at most max bytes, and a zero behind them (*n does not count it), so that a text
  * can be used as a string; mem_free(*data). Only regular files: a FIFO cannot hang it. ST_IO:
  * cannot be read; ST_FORMAT: more than max bytes. After an error *data is NULL. */

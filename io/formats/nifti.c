@@ -149,21 +149,11 @@ static void source_close(Source *s) {
 }
 
 static Status source_open(Source *s, const char *path, Error *e) {
-  OsInfo st;
+  int64_t bytes;
   uint8_t magic[3] = {0};
-  *s = (Source){os_open(path, OS_READ), 0, false};
-  if (s->fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  if (os_file_info(s->fd, &st) != 0 || st.kind != OS_FILE) {
-    source_close(s);
-    return err_set(e, ST_IO, "%s: is not a regular file", path);
-  }
-  if ((uint64_t)st.bytes > SIZE_MAX / 2) {
-    source_close(s);
-    return err_set(e, ST_NOMEM,
-                   "%s: %.1f GB, more than a program of %d bits can address; use a 64-bit build",
-                   path, (double)st.bytes / 1e9, (int)sizeof(size_t) * 8);
-  }
-  s->size = (size_t)st.bytes;
+  *s = (Source){-1, 0, false};
+  TRY(file_open(path, &s->fd, &bytes, e));
+  s->size = (size_t)bytes;
   const Status r = s->size >= 3 ? read_at(s->fd, path, magic, 3, 0, e) : ST_OK;
   s->gz = gzip_is(magic, 3);
   if (r != ST_OK) source_close(s);

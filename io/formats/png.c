@@ -296,3 +296,27 @@ void image_grey(const Image *img, float *out, bool *was_colour) {
   }
   if (was_colour) *was_colour = colour;
 }
+
+Status image_is_grey(const Image *img, const char *path, Error *e) {
+  const int c = img->channels, colours = c < 3 ? 1 : 3;
+  const int64_t n = (int64_t)img->w * img->h;
+  for (int64_t i = 0; i < n; i++) {
+    const uint16_t *p = img->px + i * c;
+    int lo = p[0], hi = p[0];
+    for (int k = 1; k < colours; k++) {
+      lo = PRLX_MIN(lo, p[k]);
+      hi = PRLX_MAX(hi, p[k]);
+    }
+    if ((hi - lo) * 50 > img->maxval)
+      return err_set(e, ST_INVALID,
+                     "%s: a colour image (pixel %d, %d is %d, %d, %d); expected grey levels; "
+                     "convert it to grey, or give the map itself",
+                     path, (int)(i % img->w), (int)(i / img->w), p[0], p[1], p[2]);
+    if (c % 2 == 0 && p[c - 1] < img->maxval)
+      return err_set(e, ST_INVALID,
+                     "%s: transparent pixels (alpha %d of %d at %d, %d) hide values; expected an "
+                     "opaque grey image; save it without an alpha channel",
+                     path, p[c - 1], img->maxval, (int)(i % img->w), (int)(i / img->w));
+  }
+  return ST_OK;
+}

@@ -25,6 +25,11 @@ void image_free(Image *img);
  * and *was_colour (or NULL) set. out [h,w], 0..1. */
 void image_grey(const Image *img, float *out, bool *was_colour);
 
+/* Whether img is a grey picture all of which is seen, so that image_grey loses nothing that
+ * matters: channels that differ by 2 % of the range at most (what rounding does), every pixel
+ * opaque. ST_INVALID says which pixel is not, and what to do; path is for the message. */
+Status image_is_grey(const Image *img, const char *path, Error *e);
+
 /* Writes px [h,w,channels], 8 bits, 1 to 4 channels, whole or not at all. ST_INVALID: impossible
  * size; ST_IO: cannot be written. */
 Status png_write8(const char *path, int w, int h, int channels, const uint8_t *px, Error *e);

@@ -8,6 +8,7 @@
 #include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
+#include "io/formats/kind.h"
 #include "io/formats/path.h"
 
 #define MAX_HEADER ((uint64_t)100 << 20)
@@ -240,25 +241,29 @@ static Status map_failed(const char *path, int64_t bytes, Error *e) {
                  path, strerror(errno));
 }
 
-static Status map_descriptor(StFile *f, int fd, Error *e) {
-  OsInfo st;
-  if (os_file_info(fd, &st) != 0 || st.kind != OS_FILE)
-    return err_set(e, ST_IO, "%s: is not a regular file; expected a .safetensors file", f->path);
-  if (st.bytes < 10)
+static Status map_file(StFile *f, Error *e) {
+  int fd;
+  int64_t bytes;
+  TRY(file_open(f->path, &fd, &bytes, e));
+  if (bytes >= 10) f->map = os_map(fd, bytes);
+  os_close(fd);
+  if (bytes < 10)
     return err_set(e, ST_FORMAT, "%s: only %lld bytes; expected a .safetensors file (at least 10)",
-                   f->path, (long long)st.bytes);
-  f->map = os_map(fd, st.bytes);
-  if (!f->map) return map_failed(f->path, st.bytes, e);
-  f->map_bytes = (size_t)st.bytes;
+                   f->path, (long long)bytes);
+  if (!f->map) return map_failed(f->path, bytes, e);
+  f->map_bytes = (size_t)bytes;
   return ST_OK;
 }
 
-static Status map_file(StFile *f, Error *e) {
-  const int fd = os_open(f->path, OS_READ);
-  if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", f->path, strerror(errno));
-  const Status s = map_descriptor(f, fd, e);
-  os_close(fd);
-  return s;
+/* A header length that cannot be: another kind of file, or cut short. */
+static Status header_length_bad(const StFile *f, uint64_t len, Error *e) {
+  const char *kind = file_kind(f->map, f->map_bytes);
+  if (kind && strcmp(kind, "a .safetensors file"))
+    return err_set(e, ST_FORMAT, "%s: is %s; expected a .safetensors file%s", f->path, kind,
+                   file_kind_mend(f->map, f->map_bytes));
+  return err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short",
+                 f->path, (unsigned long long)len,
+                 len > MAX_HEADER ? "is above the limit of 100 MB" : "is more than the file holds");
 }
 
 /* What it has read so far is in f, for st_close. */
@@ -269,11 +274,7 @@ static Status read_file(StFile *f, Error *e) {
   for (int i = 7; i >= 0; i--) len = len << 8 | b[i];
   const char *pointer = file_pointer(b, f->map_bytes);
   if (pointer) return err_set(e, ST_FORMAT, "%s: %s", f->path, pointer);
-  if (len > room || len > MAX_HEADER)
-    return err_set(e, ST_FORMAT, "%s: header length %llu %s; not a safetensors file, or cut short",
-                   f->path, (unsigned long long)len,
-                   len > MAX_HEADER ? "is above the limit of 100 MB"
-                                    : "is more than the file holds");
+  if (len > room || len > MAX_HEADER) return header_length_bad(f, len, e);
   Reader r = {f, {0}, (const char *)b + 8 + len, room - len, 0, 0, false, e};
   json_init(&r.j, (const char *)b + 8, len);
   if (len && b[8] != '{') return header_bad(&r, "it does not begin with {");

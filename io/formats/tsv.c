@@ -8,6 +8,7 @@
 #include <strings.h>
 #include "io/formats/file.h"
 #include "io/formats/json.h"
+#include "io/formats/kind.h"
 
 #define TSV_BYTES ((size_t)64 << 20)
 
@@ -15,6 +16,7 @@ void tsv_free(Tsv *t) {
   mem_free(t->path);
   mem_free(t->col);
   mem_free(t->cell);
+  mem_free(t->line);
   mem_free(t->text);
   memset(t, 0, sizeof *t);
 }
@@ -63,6 +65,28 @@ static Status check_utf8(const Tsv *t, const char *line, size_t row, Error *e) {
                  t->path, row);
 }
 
+/* Nothing in any cell: an empty line, or what a spreadsheet makes of one. */
+static bool line_empty(const char *p) { return !p[strspn(p, " \t")]; }
+
+static Status tsv_rows(Tsv *t, char *next, char *end, size_t lines, int head, Error *e) {
+  for (size_t r = 0; r + 1 < lines; r++) {
+    const size_t row = (size_t)head + r + 1;
+    char *p = next;
+    next = cut_line(p, end);
+    if (line_empty(p)) continue;
+    TRY(check_utf8(t, p, row, e));
+    const int have = count_tabs(p) + 1;
+    if (have != t->ncol)
+      return err_set(e, ST_FORMAT,
+                     "%s: row %zu has %d columns; expected %d as in row %d; write n/a for what is "
+                     "missing, and no tab inside a cell",
+                     t->path, row, have, t->ncol, head);
+    line_split(p, t->cell + (size_t)t->nrow * (size_t)t->ncol, t->ncol);
+    t->line[t->nrow++] = (int)row;
+  }
+  return ST_OK;
+}
+
 static Status check_columns(const Tsv *t, Error *e) {
   for (int i = 0; i < t->ncol; i++) {
     if (!t->col[i][0])
@@ -78,16 +102,27 @@ static Status check_columns(const Tsv *t, Error *e) {
   return ST_OK;
 }
 
+/* Line ends of old Macs, carriage returns alone, become those of everybody else. */
+static void mend_line_ends(char *p, size_t n) {
+  if (memchr(p, '\n', n)) return;
+  for (size_t i = 0; i < n; i++)
+    if (p[i] == '\r') p[i] = '\n';
+}
+
 /* t->text is ours: n bytes and a zero behind them. */
 static Status tsv_fill(Tsv *t, size_t n, Error *e) {
   char *p = t->text, *end = p + n;
-  if (memchr(p, 0, n))
-    return err_set(
-        e, ST_FORMAT,
-        "%s: contains zero bytes; expected text, UTF-8, columns separated by tabs; save it as .tsv",
-        t->path);
+  const char *kind = file_kind((const uint8_t *)p, n);
+  const bool other = kind && strcmp(kind, "text") && n;
+  if (other || memchr(p, 0, n))
+    return err_set(e, ST_FORMAT,
+                   "%s: %s; expected text, UTF-8, columns separated by tabs; save it as .tsv",
+                   t->path, other ? kind : "contains zero bytes");
+  mend_line_ends(p, n);
   if (n >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) p += 3;
   while (end > p && (end[-1] == '\n' || end[-1] == '\r')) *--end = 0;
+  int head = 1; /* row of the column names */
+  for (; p < end && (*p == '\n' || *p == '\r'); p++) head += *p == '\n';
   if (p == end)
     return err_set(e, ST_FORMAT, "%s: is empty; expected a row of column names", t->path);
   size_t lines = 1;
@@ -106,23 +141,11 @@ static Status tsv_fill(Tsv *t, size_t n, Error *e) {
                    t->path, lines, t->ncol);
   t->col = mem_alloc((size_t)t->ncol * sizeof *t->col);
   t->cell = mem_alloc((lines - 1) * (size_t)t->ncol * sizeof *t->cell);
-  if (!t->col || !t->cell) return err_set(e, ST_NOMEM, "%s: out of memory", t->path);
+  t->line = mem_alloc(lines * sizeof *t->line);
+  if (!t->col || !t->cell || !t->line) return err_set(e, ST_NOMEM, "%s: out of memory", t->path);
   line_split(p, t->col, t->ncol);
   TRY(check_columns(t, e));
-  for (size_t r = 0; r + 1 < lines; r++) {
-    p = next;
-    next = cut_line(p, end);
-    TRY(check_utf8(t, p, r + 2, e));
-    int have = count_tabs(p) + 1;
-    if (have != t->ncol)
-      return err_set(e, ST_FORMAT,
-                     "%s: row %zu has %d columns; expected %d as in row 1; write n/a for what is "
-                     "missing, and no tab inside a cell",
-                     t->path, r + 2, have, t->ncol);
-    line_split(p, t->cell + r * (size_t)t->ncol, t->ncol);
-    t->nrow++;
-  }
-  return ST_OK;
+  return tsv_rows(t, next, end, lines, head, e);
 }
 
 Status tsv_parse(const uint8_t *text, size_t n, const char *name, Tsv *t, Error *e) {
@@ -162,6 +185,8 @@ const char *tsv_get(const Tsv *t, int row, int col) {
              : t->cell[(size_t)row * (size_t)t->ncol + (size_t)col];
 }
 
+int tsv_line(const Tsv *t, int row) { return row < 0 || row >= t->nrow ? 0 : t->line[row]; }
+
 Status tsv_number(const Tsv *t, int row, int col, double *out, Error *e) {
   const char *cell = tsv_get(t, row, col);
   char *end;
@@ -170,9 +195,15 @@ Status tsv_number(const Tsv *t, int row, int col, double *out, Error *e) {
   const double v = strtod(cell, &end);
   if (*end || end == cell || !isfinite(v))
     return err_set(e, ST_FORMAT, "%s: row %d, column %s: '%.40s'; expected a number or n/a",
-                   t->path, row + 2, t->col[col], cell);
+                   t->path, tsv_line(t, row), t->col[col], cell);
   *out = v;
   return ST_OK;
+}
+
+int tsv_flag(const char *c) {
+  if (c[0] != '0' && c[0] != '1') return -1;
+  if (c[1] && (c[1] != '.' || c[2 + strspn(c + 2, "0")])) return -1;
+  return c[0] - '0';
 }
 
 bool tsv_missing(const char *c) {

@@ -9,13 +9,14 @@ typedef struct Tsv {
   int nrow;    /* below the header */
   char **col;  /* [ncol] names */
   char **cell; /* [nrow,ncol] */
+  int *line;   /* [nrow] where the row stands in the file; see tsv_line */
   void *text;  /* what names and cells point into */
 } Tsv;
 
-/* UTF-8 BOM, CRLF and empty last lines accepted, spaces and double quotes around a cell left out;
- * 64 MiB at most. ST_IO: cannot be read; ST_FORMAT with the row's number: unequal columns, repeated
- * or empty column names, zero bytes, other text than UTF-8. tsv_free(t); after an error t is empty.
- * */
+/* UTF-8 BOM, CRLF, CR alone and empty lines anywhere accepted, spaces and double quotes around a
+ * cell left out; 64 MiB at most. ST_IO: cannot be read; ST_FORMAT with the row's number: unequal
+ * columns, repeated or empty column names, zero bytes, other text than UTF-8. tsv_free(t); after an
+ * error t is empty. */
 Status tsv_read(const char *path, Tsv *t, Error *e);
 
 /* The same from memory (copied); `name` is for messages. */
@@ -30,8 +31,15 @@ int tsv_column(const Tsv *t, const char *name);
 /* The cell, owned by t; row 0 is the first below the header. "" outside the table (col -1). */
 const char *tsv_get(const Tsv *t, int row, int col);
 
+/* The row's number in the file, the header being row 1 and empty lines counted, as a spreadsheet
+ * counts: for messages. 0 outside the table. */
+int tsv_line(const Tsv *t, int row);
+
 /* Whether a cell says that there is nothing: "", "n/a", "NA", "nan". */
 bool tsv_missing(const char *cell);
+
+/* 1 or 0 where the cell says so, also as spreadsheets do (1.0, 0.00); -1: something else. */
+int tsv_flag(const char *cell);
 
 /* The number in a cell; NaN where nothing stands (tsv_missing). ST_FORMAT with file, row and column
  * when something else than a number stands there, infinity among it. */

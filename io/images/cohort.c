@@ -50,19 +50,19 @@ static Status path_resolve(const Cohort *c, int row, int col, char **out, Error 
                                  : snprintf(full, sizeof full, "%s/%s", c->dir, cell);
   if (n < 0 || n >= (int)sizeof full)
     return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->table.path,
-                   row + 2, c->table.col[col]);
+                   tsv_line(&c->table, row), c->table.col[col]);
   if (os_info(full, &st) != 0)
     return err_set(e, ST_IO,
                    "%s: row %d: %s file %.300s: %s; paths are relative to the folder of the table; "
                    "correct it or write n/a",
-                   c->table.path, row + 2, c->table.col[col], full,
+                   c->table.path, tsv_line(&c->table, row), c->table.col[col], full,
                    errno == ENOENT ? "not there" : strerror(errno));
   if (st.kind != OS_FILE)
     return err_set(e, ST_IO, "%s: row %d: %s file %.300s: is not a regular file; correct the path",
-                   c->table.path, row + 2, c->table.col[col], full);
+                   c->table.path, tsv_line(&c->table, row), c->table.col[col], full);
   if (!os_can_read(full))
-    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->table.path, row + 2,
-                   c->table.col[col], full, strerror(errno));
+    return err_set(e, ST_IO, "%s: row %d: %s file %.300s: %s", c->table.path,
+                   tsv_line(&c->table, row), c->table.col[col], full, strerror(errno));
   *out = mem_strdup(full);
   return *out ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", c->table.path);
 }
@@ -71,14 +71,12 @@ static Status reader_value(const Cohort *c, int row, int col, int *v, Error *e) 
   const char *cell = tsv_get(&c->table, row, col);
   *v = -1;
   if (tsv_missing(cell)) return ST_OK;
-  if ((cell[0] == '0' || cell[0] == '1') && (!cell[1] || !strcmp(cell + 1, ".0"))) {
-    *v = cell[0] - '0';
-    return ST_OK;
-  }
+  *v = tsv_flag(cell);
+  if (*v >= 0) return ST_OK;
   return err_set(
       e, ST_FORMAT,
       "%s: row %d: %s is '%.40s'; expected 1 (rim), 0 (no rim) or n/a (not read); correct it",
-      c->table.path, row + 2, c->table.col[col], cell);
+      c->table.path, tsv_line(&c->table, row), c->table.col[col], cell);
 }
 
 typedef struct Columns {
@@ -119,7 +117,8 @@ static Status read_scan(Cohort *c, const Columns *k, int row, Lesion *l, Error *
   size_t own_length;
   l->subject = subject;
   if (bids_split_subject(&name, subject, &own_length, &inner) != ST_OK)
-    return err_set(e, ST_FORMAT, "%s: row %d: subject %.800s", c->table.path, row + 2, inner.msg);
+    return err_set(e, ST_FORMAT, "%s: row %d: subject %.800s", c->table.path,
+                   tsv_line(&c->table, row), inner.msg);
   for (int i = 0; i < ENT_COUNT; i++) {
     char own[BIDS_LABEL + 8];
     const char *cell = tsv_get(&c->table, row, k->scan[i]);
@@ -130,11 +129,13 @@ static Status read_scan(Cohort *c, const Columns *k, int row, Lesion *l, Error *
       return err_set(e, ST_FORMAT,
                      "%s: row %d: subject '%.80s' says %s, column %s says '%.40s'; expected one "
                      "scan; correct one of them",
-                     c->table.path, row + 2, subject, own, c->table.col[k->scan[i]], label[i]);
+                     c->table.path, tsv_line(&c->table, row), subject, own,
+                     c->table.col[k->scan[i]], label[i]);
     label[i] = name.scan[i];
   }
   if (bids_scan(label, l->scan, &inner) != ST_OK)
-    return err_set(e, ST_FORMAT, "%s: row %d: %.800s", c->table.path, row + 2, inner.msg);
+    return err_set(e, ST_FORMAT, "%s: row %d: %.800s", c->table.path, tsv_line(&c->table, row),
+                   inner.msg);
   subject[own_length] = 0;
   bids_patient_key(subject, c->patient[row]);
   l->patient = c->patient[row];
@@ -143,11 +144,13 @@ static Status read_scan(Cohort *c, const Columns *k, int row, Lesion *l, Error *
 
 static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error *e) {
   l->row = row;
+  l->line = tsv_line(&c->table, row);
   l->subject = tsv_get(&c->table, row, k->subject);
   l->lesion = tsv_get(&c->table, row, k->lesion);
   if (tsv_missing(l->subject) || tsv_missing(l->lesion))
     return err_set(e, ST_FORMAT, "%s: row %d: no %s; expected a name such as %s; fill it in",
-                   c->table.path, row + 2, tsv_missing(l->subject) ? "subject" : "lesion",
+                   c->table.path, tsv_line(&c->table, row),
+                   tsv_missing(l->subject) ? "subject" : "lesion",
                    tsv_missing(l->subject) ? "sub-001" : "1");
   TRY(read_scan(c, k, row, l, e));
   TRY(reader_value(c, row, k->reader1, &l->reader1, e));
@@ -156,7 +159,7 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
     return err_set(e, ST_FORMAT,
                    "%s: row %d: only one reader's label; expected both or n/a for both; the class "
                    "of the lesion needs two readers",
-                   c->table.path, row + 2);
+                   c->table.path, tsv_line(&c->table, row));
   l->cls = l->reader1 < 0                 ? CLASS_UNREAD
            : l->reader1 + l->reader2 == 2 ? CLASS_RIM
            : l->reader1 + l->reader2 == 1 ? CLASS_AMBIGUOUS
@@ -165,7 +168,7 @@ static Status read_lesion(Cohort *c, const Columns *k, int row, Lesion *l, Error
     return err_set(e, ST_FORMAT,
                    "%s: row %d: no chi file; expected the path of a Chimap volume; fill it in or "
                    "remove the row",
-                   c->table.path, row + 2);
+                   c->table.path, tsv_line(&c->table, row));
   TRY(path_resolve(c, row, k->chi, &l->chi, e));
   TRY(path_resolve(c, row, k->flair, &l->flair, e));
   TRY(path_resolve(c, row, k->rim, &l->rim, e));
@@ -189,15 +192,15 @@ static Status check_pair(const Cohort *c, const Lesion *a, const Lesion *b, Erro
     return err_set(e, ST_FORMAT,
                    "%s: rows %d and %d: '%.60s' and '%.60s' are two spellings of one patient; "
                    "expected one; write it one way, or rename one of two patients",
-                   c->table.path, PRLX_MIN(a->row, b->row) + 2, PRLX_MAX(a->row, b->row) + 2,
+                   c->table.path, PRLX_MIN(a->line, b->line), PRLX_MAX(a->line, b->line),
                    a->row < b->row ? a->subject : b->subject,
                    a->row < b->row ? b->subject : a->subject);
   if (strcmp(a->scan, b->scan) || strcmp(a->lesion, b->lesion)) return ST_OK;
   return err_set(e, ST_FORMAT,
                  "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'%s%s; expected "
                  "every lesion once; remove or renumber one",
-                 c->table.path, a->row + 2, b->row + 2, b->lesion, b->subject,
-                 b->scan[0] ? ", " : "", b->scan);
+                 c->table.path, a->line, b->line, b->lesion, b->subject, b->scan[0] ? ", " : "",
+                 b->scan);
 }
 
 static Status check_duplicates(const Cohort *c, Error *e) {

@@ -11,7 +11,8 @@
 #include "io/images/bids.h"
 typedef enum { CLASS_NONRIM = 0, CLASS_RIM = 1, CLASS_AMBIGUOUS = 2, CLASS_UNREAD = 3 } LesionClass;
 typedef struct Lesion {
-  int row; /* of the table, for tsv_get; messages say row + 2, as a spreadsheet counts */
+  int row;  /* of the table, for tsv_get */
+  int line; /* the same for messages: as a spreadsheet counts, see tsv_line */
   /* names, in the table's text */
   const char *subject; /* the patient, without entities of the scan */
   const char *lesion;

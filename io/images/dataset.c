@@ -82,8 +82,10 @@ static Status dataset_load(Dataset *d, const StFile *f, Error *e) {
     return err_set(e, ST_FORMAT, "%s: metadata format is %.40s; expected %s (made by `prlx pack`)",
                    d->path, format ? format : "absent", DATASET_FORMAT);
   if (!t || t->shape.rank != 4 || (t->dtype != DT_F32 && t->dtype != DT_U8))
-    return err_set(e, ST_FORMAT, "%s: tensor images is %s; expected [n,C,H,W] of F32 or U8",
-                   d->path, t ? shape_str(t->shape, b) : "missing");
+    return err_set(e, ST_FORMAT, "%s: tensor images is %s%s%s; expected [n,C,H,W] of F32 or U8%s",
+                   d->path, t ? dtype_name(t->dtype) : "", t ? " " : "",
+                   t ? shape_str(t->shape, b) : "missing",
+                   t ? "; store it so, values of the window mapped to -1 .. 1" : "");
   d->n = t->shape.dim[0];
   if (d->n < 1 || t->shape.dim[1] < 1 || t->shape.dim[1] > 16 || t->shape.dim[2] < 1 ||
       t->shape.dim[3] < 1 || t->shape.dim[2] > 4096 || t->shape.dim[3] > 4096)
@@ -138,14 +140,15 @@ static Status dataset_read_png(const Dataset *d, const char *path, float *px, bo
   Image img;
   TRY(png_read(path, &img, e));
   if (img.w != d->w || img.h != d->h) {
-    const Status s =
-        err_set(e, ST_FORMAT, "%s: %d x %d pixels; expected %d x %d; crop or resample it first",
-                path, img.w, img.h, d->w, d->h);
+    err_set(e, ST_FORMAT, "%s: %d x %d pixels; expected %d x %d; crop or resample it first", path,
+            img.w, img.h, d->w, d->h);
     image_free(&img);
-    return s;
+    return ST_FORMAT;
   }
-  image_grey(&img, px, colour);
+  const Status s = image_is_grey(&img, path, e);
+  if (s == ST_OK) image_grey(&img, px, colour);
   image_free(&img);
+  if (s != ST_OK) return s;
   /* grey levels of 8-bit files come out exact, as from a U8 data set */
   for (int64_t k = 0; k < (int64_t)d->h * d->w; k++) {
     double v = px[k] * 255.0, r = rint(v);

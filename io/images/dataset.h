@@ -50,9 +50,10 @@ typedef struct Dataset {
  * [-1e4,1e4]), which is data that no window was applied to. After an error d is empty. */
 Status dataset_open(Dataset *d, const char *path, Error *e);
 
-/* One channel from n PNG files, named after them: grey level (colour is averaged, with a note in
- * the metadata), 0..255 or 0..65535 -> [-1,1]. Each must be resolution x resolution pixels, else
- * ST_FORMAT; ST_INVALID: n or resolution out of range. After an error d is empty. */
+/* One channel from n PNG files, named after them: grey level, 0..255 or 0..65535 -> [-1,1];
+ * channels that differ by rounding are averaged, with a note in the metadata. Each must be
+ * resolution x resolution pixels, else ST_FORMAT; ST_INVALID: n or resolution out of range, a
+ * colour picture, transparent pixels. After an error d is empty. */
 Status dataset_from_pngs(Dataset *d, int n, const char *const *paths, int resolution, Error *e);
 
 /* Writes d whole or not at all: as F32, or as U8 where every value is a whole level of 8 bits (else

@@ -24,7 +24,7 @@ typedef struct Reading {
 /* "TABLE: row 7: FILE", or the file alone when there is no table. */
 static void lesion_where(const Reading *r, const char *path, char out[600]) {
   if (r->cohort->table.path)
-    snprintf(out, 600, "%.250s: row %d: %.300s", r->cohort->table.path, r->lesion->row + 2, path);
+    snprintf(out, 600, "%.250s: row %d: %.300s", r->cohort->table.path, r->lesion->line, path);
   else
     snprintf(out, 600, "%.550s", path);
 }
@@ -119,7 +119,7 @@ static Status read_one(Reading *r, const char *path, const char *what, float **o
   Status s = nifti_read(path, &n, &inner);
   if (s != ST_OK) {
     if (r->cohort->table.path)
-      return err_set(e, s, "%.250s: row %d: %.700s", r->cohort->table.path, r->lesion->row + 2,
+      return err_set(e, s, "%.250s: row %d: %.700s", r->cohort->table.path, r->lesion->line,
                      inner.msg);
     *e = inner;
     return s;
@@ -184,7 +184,7 @@ static Status no_channel(const Reading *r, const char *channel, Error *e) {
     return err_set(e, ST_FORMAT,
                    "%s: row %d: no %s file; the channels asked for need it; fill it in or leave "
                    "%s out of --channels",
-                   c->table.path, l->row + 2, channel, channel);
+                   c->table.path, l->line, channel, channel);
   return err_set(
       e, ST_INVALID,
       "%s: channel %s needs a lesions.tsv that names its file; a single volume has only chi",

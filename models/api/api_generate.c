@@ -54,19 +54,24 @@ static Status sampler_new(Sampler *s, const Generator *G, const prlx_generate_op
   return plan_new(s->g, 1, &s->img, &(PlanOptions){.backend = api_backend(o->device)}, &s->plan, e);
 }
 
+/* An input that the images do not depend on, as z with truncation 0, is no part of the plan and has
+ * no memory: nothing is to be filled in. */
+static real *sampler_input(const Sampler *s, Val v) { return v ? plan_data(s->plan, v) : NULL; }
+
 /* z, class and noise of the images seeds[0..n-1]; each depends on its own seed only, not on its
  * neighbours. */
 static Status sampler_fill(const Sampler *s, const uint32_t *seeds, int n, Error *e) {
   const int zd = s->G->cfg.z_dim, cd = s->G->cfg.c_dim;
   for (int i = 0; i < n; i++) {
     TRY(numpy_randn(seeds[i], s->zbuf, zd, e));
-    real *z = plan_data(s->plan, s->z) + (int64_t)i * zd;
-    for (int k = 0; k < zd; k++) z[k] = (real)s->zbuf[k];
-    for (int k = 0; k < cd; k++) plan_data(s->plan, s->c)[(int64_t)i * cd + k] = k == s->o->label;
+    real *z = sampler_input(s, s->z), *c = sampler_input(s, s->c);
+    for (int k = 0; k < zd && z; k++) z[(int64_t)i * zd + k] = (real)s->zbuf[k];
+    for (int k = 0; k < cd && c; k++) c[(int64_t)i * cd + k] = k == s->o->label;
     Rng r = {.seed = s->o->noise_seed, .subsequence = seeds[i]};
     for (int k = 0; k < s->G->num_noise && s->o->noise == PRLX_NOISE_RANDOM; k++) {
       int64_t m = (int64_t)s->G->noise_res[k] * s->G->noise_res[k];
-      rng_fill_normal(&r, plan_data(s->plan, s->noise[k]) + i * m, m);
+      real *map = sampler_input(s, s->noise[k]);
+      if (map) rng_fill_normal(&r, map + i * m, m);
     }
   }
   return ST_OK;

@@ -47,6 +47,11 @@ static Status trainer_start(prlx_trainer *t, const prlx_train_options *given, Er
   if (o->batch) {
     c.batch = o->batch;
     c.batch_gpu = 0;
+    /* defaults that the batch has room for */
+    c.pl_batch_shrink = PRLX_MIN(c.pl_batch_shrink, o->batch);
+    while (c.D.mbstd_group_size > 1 && c.D.mbstd_group_size <= o->batch &&
+           o->batch % c.D.mbstd_group_size)
+      c.D.mbstd_group_size--;
   }
   TRY(train_config_check(&c, e));
   if (classes) {

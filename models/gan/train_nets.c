@@ -145,8 +145,8 @@ static Status limit_left(Trainer *t, PlanOptions *o, Error *e) {
   if (t->cfg.max_bytes == 0) return ST_OK;
   if (used >= t->cfg.max_bytes)
     return err_set(e, ST_NOMEM,
-                   "training needs more than %.0f MiB and the limit is %.0f MiB; use smaller "
-                   "rounds (batch_gpu) or a smaller network",
+                   "training needs more than %.6g MiB and the limit is %.6g MiB; raise the limit, "
+                   "or use smaller rounds (batch_gpu) or a smaller network",
                    (double)used / 1048576, (double)t->cfg.max_bytes / 1048576);
   o->max_bytes = t->cfg.max_bytes - used;
   return ST_OK;

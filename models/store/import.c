@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "core/os.h"
+#include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/formats/sha256.h"
 
@@ -278,19 +279,15 @@ done:
 
 Status import_open(Import *im, const char *path, Error *e) {
   memset(im, 0, sizeof *im);
-  OsInfo st;
-  const int fd = os_open(path, OS_READ);
-  if (fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  if (os_file_info(fd, &st) != 0 || st.kind != OS_FILE) {
-    os_close(fd);
-    return err_set(e, ST_IO, "%s: is no regular file; expected a file of weights", path);
-  }
-  im->bytes = (size_t)st.bytes;
-  im->map = st.bytes ? os_map(fd, st.bytes) : NULL;
+  int fd;
+  int64_t bytes;
+  TRY(file_open(path, &fd, &bytes, e));
+  im->bytes = (size_t)bytes;
+  im->map = bytes ? os_map(fd, bytes) : NULL;
   os_close(fd);
-  if (!st.bytes) return err_set(e, ST_FORMAT, "%s: is empty; download it again", path);
+  if (!bytes) return err_set(e, ST_FORMAT, "%s: is empty; download it again", path);
   if (!im->map)
-    return err_set(e, ST_IO, "%s: %.1f MB cannot be mapped: %s", path, (double)st.bytes / 1e6,
+    return err_set(e, ST_IO, "%s: %.1f MB cannot be mapped: %s", path, (double)bytes / 1e6,
                    strerror(errno));
   im->path = mem_strdup(path);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);

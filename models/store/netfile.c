@@ -95,11 +95,59 @@ static const StTensor *find_rank(const StFile *f, const char *prefix, int rank, 
   return t && t->shape.rank == rank ? t : NULL;
 }
 
+/* The largest k of which there is a tensor prefix+fmt... ("synthesis.b%d."), at most 4096, or -1: a
+ * tensor that is missing below it is missing, not the end of the network. */
+static int largest_index(const StFile *f, const char *prefix, const char *head) {
+  char start[96];
+  const int n = snprintf(start, sizeof start, "%s%s", prefix, head);
+  int most = -1;
+  for (int i = 0; i < f->ntensor; i++) {
+    if (strncmp(f->tensor[i].name, start, (size_t)n)) continue;
+    char *end;
+    const long k = strtol(f->tensor[i].name + n, &end, 10);
+    if (end > f->tensor[i].name + n && *end == '.' && k <= 4096) most = PRLX_MAX(most, (int)k);
+  }
+  return most;
+}
+
+static Status check_present(const StFile *f, const char *prefix, const char *name, int rank,
+                            const char *shape, Error *e) {
+  char full[160], got[96];
+  snprintf(full, sizeof full, "%s%s", prefix, name);
+  const StTensor *t = st_find(f, full);
+  if (t && t->shape.rank == rank) return ST_OK;
+  if (t)
+    return err_set(e, ST_FORMAT, "%s: tensor %s is %s; expected %s", f->path, full,
+                   shape_str(t->shape, got), shape);
+  return err_set(e, ST_FORMAT,
+                 "%s: tensor %s is missing; expected %s; export the whole state dict again",
+                 f->path, full, shape);
+}
+
+/* Of the blocks and layers that are there in part, the tensors that the sizes are read from. */
+static Status check_layers(const StFile *f, const char *prefix, Error *e) {
+  char name[64];
+  const int last = largest_index(f, prefix, "synthesis.b"),
+            layers = largest_index(f, prefix, "mapping.fc");
+  for (int r = 4; r <= PRLX_MIN(last, 1024); r *= 2) {
+    snprintf(name, sizeof name, "synthesis.b%d.conv1.weight", r);
+    TRY(check_present(f, prefix, name, 4, "[C,C,3,3]", e));
+  }
+  for (int k = 0; k <= PRLX_MIN(layers, 63); k++) {
+    snprintf(name, sizeof name, "mapping.fc%d.weight", k);
+    TRY(check_present(f, prefix, name, 2, "[outputs,inputs]", e));
+  }
+  if (last < 0) return ST_OK;
+  TRY(check_present(f, prefix, "synthesis.b4.torgb.weight", 4, "[channels,C,1,1]", e));
+  return check_present(f, prefix, "synthesis.b4.conv1.affine.weight", 2, "[C,w_dim]", e);
+}
+
 /* What the tensors themselves say. Sizes found here are bounded by the file, so a lying header
  * cannot ask for memory. */
 static Status config_from_tensors(const StFile *f, const char *prefix, GenConfig *c, Error *e) {
   *c = (GenConfig){.conv_clamp = 256};
   const StTensor *t;
+  TRY(check_layers(f, prefix, e));
   for (int r = 4; r <= 1024 && (t = find_rank(f, prefix, 4, "synthesis.b%d.conv1.weight", r));
        r *= 2) {
     if (t->shape.dim[0] != t->shape.dim[1] || t->shape.dim[0] < 1 || t->shape.dim[0] > 65536) break;
@@ -251,7 +299,7 @@ static Status load_generator(Network *net, const StFile *f, Error *e) {
   static const char *const prefix[] = {"G_ema.", "G.", ""};
   for (int k = 0; k < COUNT_OF(prefix); k++) {
     snprintf(net->prefix, sizeof net->prefix, "%s", prefix[k]);
-    if (find_rank(f, prefix[k], 3, "synthesis.b%d.const", 4)) break;
+    if (largest_index(f, prefix[k], "synthesis.b") >= 0) break;
   }
   GenConfig c;
   Error inner = {0};

@@ -17,8 +17,8 @@ prlx paper take paper/out/work/multi_train.safetensors --class 1 -o paper/out/wo
 prlx pack --check paper/out/work/multi_train.safetensors paper/out/work/test.safetensors
 
 # networks
-prlx train paper/out/work/train_rim.safetensors --config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 16 --keep --no-layers --resume -o paper/out/work/gan
-prlx train paper/out/work/train.safetensors --config small --mirror --aug qsm --ada-kimg 20 --cond --seed 0 --tick 1 --snap 4 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 16 --keep --no-layers --resume -o paper/out/work/cgan
+prlx train paper/out/work/train_rim.safetensors --config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 16 --keep --no-layers --resume-if-any -o paper/out/work/gan
+prlx train paper/out/work/train.safetensors --config small --mirror --aug qsm --ada-kimg 20 --cond --seed 0 --tick 1 --snap 4 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 16 --keep --no-layers --resume-if-any -o paper/out/work/cgan
 
 # lesions
 prlx generate --network paper/out/work/gan --seeds 0-399 --no-nifti -o paper/out/work/gan_synthetic
@@ -99,7 +99,7 @@ prlx evidence paper/out/work/control_own --train paper/out/work/train_rim.safete
 prlx evidence --synthetic paper/out/work/gan.safetensors --train paper/out/work/train_rim.safetensors -o paper/out/work/evidence_memory
 
 # multi
-prlx train paper/out/work/multi_rim.safetensors --config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 12 --no-layers --resume -o paper/out/work/multi_gan
+prlx train paper/out/work/multi_rim.safetensors --config small --mirror --aug qsm --ada-kimg 20 --seed 0 --tick 1 --snap 4 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 12 --no-layers --resume-if-any -o paper/out/work/multi_gan
 prlx generate --network paper/out/work/multi_gan --seeds 0-99 -o paper/out/work/multi_synthetic
 prlx segment --judge paper/out/work/multi_synthetic/dataset.safetensors --reference paper/out/work/multi_rim.safetensors -o paper/out/work/segment_judge
 prlx segment paper/out/work/multi_rim.safetensors --test paper/out/work/multi_test.safetensors --runs 2 --epochs 20 -o paper/out/work/segment_real

@@ -66,7 +66,7 @@ static Status crop_row(CropJob *j, const Cohort *c, int i, Brain *b, char last[2
   char where[400], labels[PATH_LEN];
   const char *cell = tsv_get(&c->table, l->row, tsv_column(&c->table, "labels")),
              *number = tsv_get(&c->table, l->row, tsv_column(&c->table, "label"));
-  snprintf(where, sizeof where, "%.300s: row %d: ", c->table.path, l->row + 2);
+  snprintf(where, sizeof where, "%.300s: row %d: ", c->table.path, l->line);
   if (tsv_missing(cell))
     return err_set(e, ST_FORMAT,
                    "%sno file in column labels; expected the label map of the volume; fill it in",

@@ -223,8 +223,8 @@ static bool readers_row(const Tsv *t, int row, const CropWho *who) {
 /* 0, 1, n/a, also as spreadsheets write them; NULL: something else. */
 static const char *reader_cell(const char *cell) {
   if (tsv_missing(cell)) return "";
-  if (!strcmp(cell, "0") || !strcmp(cell, "0.0")) return "0";
-  return !strcmp(cell, "1") || !strcmp(cell, "1.0") ? "1" : NULL;
+  const int v = tsv_flag(cell);
+  return v < 0 ? NULL : v ? "1" : "0";
 }
 
 static Status readers_check(const Tsv *t, int row, const char *v[2], Error *e) {
@@ -235,12 +235,12 @@ static Status readers_check(const Tsv *t, int row, const char *v[2], Error *e) {
       return err_set(
           e, ST_FORMAT,
           "%s: row %d: reader%d is '%.40s'; expected 1 (rim), 0 (no rim) or n/a; correct it",
-          t->path, row + 2, k + 1, cell);
+          t->path, tsv_line(t, row), k + 1, cell);
   }
   if (!v[0][0] != !v[1][0])
     return err_set(e, ST_FORMAT,
                    "%s: row %d: only one reader's label; expected both or n/a for both", t->path,
-                   row + 2);
+                   tsv_line(t, row));
   return ST_OK;
 }
 

@@ -70,7 +70,7 @@ static Status number_cases(ExportJob *j, Error *e) {
       s = err_set(e, ST_INVALID,
                   "%s: row %d and row %d of %s are both case %s; expected every lesion once; leave "
                   "one out or rename it",
-                  v[i - 1]->c->table.path, a->row + 2, b->row + 2, v[i]->c->table.path, v[i]->name);
+                  v[i - 1]->c->table.path, a->line, b->line, v[i]->c->table.path, v[i]->name);
       goto done;
     }
   qsort(v, (size_t)j->n, sizeof *v, patient_order);
@@ -103,7 +103,7 @@ static Status make_cases(ExportJob *j, const Cohort *c, int ntables, Error *e) {
         return err_set(e, ST_INVALID,
                        "%s: row %d: no lesion mask; expected one for the label map; fill in column "
                        "mask or remove the row",
-                       c[t].table.path, l->row + 2);
+                       c[t].table.path, l->line);
     }
   return number_cases(j, e);
 }

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "core/os.h"
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
@@ -198,10 +197,9 @@ static Status show_crc(const char *path, Error *e) {
 }
 
 static Status show_file(const char *path, const char *match, bool brief, bool json, Error *e) {
-  unsigned char head[8] = {0};
-  FILE *f = os_fopen(path, "rb");
-  size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-  if (f) fclose(f);
+  uint8_t head[8] = {0};
+  size_t n;
+  TRY(file_head(path, head, sizeof head, &n, e));
   if (info_is_nifti(path)) return info_nifti(path, json, brief, e);
   if (json)
     return err_set(

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include "core/os.h"
+#include "io/formats/file.h"
 #include "io/formats/gzip.h"
 #include "io/formats/json.h"
 #include "io/formats/nifti.h"
@@ -24,12 +24,7 @@ bool info_is_nifti(const char *path) {
   for (int i = 0; i < COUNT_OF(ends); i++)
     if (n >= strlen(ends[i]) && !strcasecmp(path + n - strlen(ends[i]), ends[i])) return true;
   uint8_t *head = mem_alloc(LOOK);
-  FILE *f = head ? os_fopen(path, "rb") : NULL;
-  if (f) {
-    got = fread(head, 1, LOOK, f);
-    fclose(f);
-  }
-  bool yes = head && nifti_is(head, got);
+  const bool yes = head && file_head(path, head, LOOK, &got, NULL) == ST_OK && nifti_is(head, got);
   mem_free(head);
   return yes;
 }

@@ -41,7 +41,7 @@ static Status pack_number_patients(Pack *p, const PackItem **sorted, Error *e) {
       return err_set(e, ST_INVALID,
                      "%s: '%.60s' is '%.60s' in row %d of %.200s: two spellings of one patient; "
                      "write it one way, or rename one of two patients",
-                     pack_where(sorted[i], where), l->subject, f->subject, f->row + 2,
+                     pack_where(sorted[i], where), l->subject, f->subject, f->line,
                      item_table(sorted[first]));
   }
   for (int i = 0; i < p->n; i++) {
@@ -80,7 +80,7 @@ static Status pack_check_lesions(const Pack *p, const PackItem **sorted, Error *
       continue;
     return err_set(e, ST_INVALID,
                    "%s: the same lesion is in row %d of %.200s; leave one of them out",
-                   pack_where(sorted[i], where), k->row + 2, item_table(sorted[i - 1]));
+                   pack_where(sorted[i], where), k->line, item_table(sorted[i - 1]));
   }
   return ST_OK;
 }
@@ -119,7 +119,7 @@ static Status pack_check_files(const Pack *p, Error *e) {
                   "LEAK: %s: its map is that of %.60s in row %d of %.200s; one scan, two names: "
                   "leave one row out, or give both the same subject",
                   pack_where(f[i].it, where), item_lesion(f[i - 1].it)->subject,
-                  item_lesion(f[i - 1].it)->row + 2, item_table(f[i - 1].it));
+                  item_lesion(f[i - 1].it)->line, item_table(f[i - 1].it));
   mem_free(f);
   return s;
 }

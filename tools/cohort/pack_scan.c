@@ -21,7 +21,7 @@ void pack_free(Pack *p) {
 const char *pack_where(const PackItem *it, char out[400]) {
   const Lesion *l = &it->c->lesion[it->row];
   if (it->c->table.path)
-    snprintf(out, 400, "%.200s: row %d: lesion %.40s of %.60s", it->c->table.path, l->row + 2,
+    snprintf(out, 400, "%.200s: row %d: lesion %.40s of %.60s", it->c->table.path, l->line,
              l->lesion, l->subject);
   else
     snprintf(out, 400, "%.300s", l->chi);

@@ -91,10 +91,13 @@ static Status load_targets(ProjectJob *j, int n, char **path, Error *e) {
       j->in.channels != c->img_channels)
     return err_set(e, ST_INVALID,
                    "%s: images of %d x %d, %d channel%s; the network %s makes %d x %d, %d "
-                   "channel%s; pack the data to that size",
+                   "channel%s; pack the data with %s, or give another network",
                    path[0], j->in.w, j->in.h, j->in.channels, j->in.channels == 1 ? "" : "s",
                    j->a.network, c->img_resolution, c->img_resolution, c->img_channels,
-                   c->img_channels == 1 ? "" : "s");
+                   c->img_channels == 1 ? "" : "s",
+                   j->in.channels == c->img_channels ? "that size (--size)"
+                   : j->in.h == c->img_resolution    ? "these channels (--channels)"
+                                                     : "that size and these channels");
   return j->a.range.n ? choose_range(&j->in, &j->a.range, e) : ST_OK;
 }
 

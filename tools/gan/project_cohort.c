@@ -163,12 +163,12 @@ static Status check_slices(const CohortTargets *t, const TargetRule *r, const Le
     return err_set(e, ST_INVALID,
                    "%s: row %d: slices of %lld x %lld voxels; the network makes %d x %d; cut "
                    "patches with prlx crop",
-                   t->c.table.path, l->row + 2, (long long)v->grid.dim[0],
-                   (long long)v->grid.dim[1], d->w, d->h);
+                   t->c.table.path, l->line, (long long)v->grid.dim[0], (long long)v->grid.dim[1],
+                   d->w, d->h);
   if (r->slices == SLICES_LESION && !v->mask)
     return err_set(e, ST_INVALID,
                    "%s: row %d: no lesion mask; fill in column mask, or take --slices central",
-                   t->c.table.path, l->row + 2);
+                   t->c.table.path, l->line);
   return ST_OK;
 }
 
@@ -188,7 +188,7 @@ static Status add_slices(const CohortTargets *t, int64_t index, const Lesion *l,
       return err_set(e, ST_INVALID,
                      "%s: row %d: names of subject, scan and lesion are longer than 50 characters "
                      "together; shorten them",
-                     t->c.table.path, l->row + 2);
+                     t->c.table.path, l->line);
     d->labels[i] = l->cls;
     src->lesion[i] = index;
     src->slice[i] = z[k];
@@ -229,7 +229,7 @@ static Status add_lesion(CohortTargets *t, int64_t index, const TargetRule *r, c
     s = err_set(e, ST_INVALID,
                 "%s: row %d: the lesion mask is empty or the map constant; correct the file or "
                 "remove the row",
-                t->c.table.path, l->row + 2);
+                t->c.table.path, l->line);
     goto done;
   }
   s = targets_grow(d, cap, nz, e);

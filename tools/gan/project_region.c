@@ -34,11 +34,11 @@ static Status mask_region(ProjectJob *j, const Cohort *c, int64_t k, Error *e) {
     s = err_set(e, ST_INVALID,
                 "%s: row %d has no lesion mask; --focus mask needs one: give the table a column "
                 "mask, or choose --focus centre",
-                c->table.path, c->lesion[row].row + 2);
+                c->table.path, c->lesion[row].line);
   else if (v.grid.dim[0] != j->res || v.grid.dim[1] != j->res || src->slice[k] >= v.grid.dim[2])
     s = err_set(e, ST_INVALID,
                 "%s: row %d: other size than the targets; expected the table they come from",
-                c->table.path, c->lesion[row].row + 2);
+                c->table.path, c->lesion[row].line);
   else
     s = focus_mask((int)j->res, v.mask + src->slice[k] * pixels, j->a.focus_grow, j->name[k],
                    j->region + k * pixels, e);

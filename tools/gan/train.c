@@ -36,6 +36,7 @@ typedef struct Args {
   int64_t seed;
   int64_t memory;
   bool resume;
+  bool resume_if_any;
   bool previous;
   bool force;
   bool keep;
@@ -98,6 +99,8 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                "train until this many thousand images were shown\n[small 200, paper 25000]"),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "of everything random"),
       OPT_FLAG("resume", &a->resume, "no", "go on from the run's last snapshot with its options"),
+      OPT_FLAG("resume-if-any", &a->resume_if_any, "no",
+               "--resume where the run folder has a snapshot, else start"),
       OPT_FLAG("previous", &a->previous, "no",
                "with --resume: from the snapshot before it, when the last one is damaged"),
       OPT_STR(
@@ -180,9 +183,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data",   "out",     "kimg",   "resume",
-                                     "force",  "snap",    "keep",   "save-minutes",
-                                     "memory", "dry-run", "layers", "previous"};
+  static const char *const list[] = {"data",   "out",      "kimg",         "resume", "force",
+                                     "snap",   "keep",     "save-minutes", "memory", "dry-run",
+                                     "layers", "previous", "resume-if-any"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -205,7 +208,8 @@ static int merge_options(OptSpec *s, const StFile *state) {
                         o->name, was ? was : "the value of its --config");
     }
     if (stored && strcmp(o->name, "force") && strcmp(o->name, "dry-run") &&
-        strcmp(o->name, "previous") && !opts_set(s, o->name, stored))
+        strcmp(o->name, "previous") && strncmp(o->name, "resume", 6) &&
+        !opts_set(s, o->name, stored))
       return tool_usage(
           "train", "%s: the stored option --%s %s is not understood; start again without --resume",
           state->path, o->name, stored);
@@ -241,6 +245,26 @@ static Status choose_augmentation(TrainConfig *c, const Args *a, const Dataset *
             "prlx train: note: --aug %s flips the sign of susceptibility and FLAIR under an "
             "unchanged rim mask; --aug qsm does not\n",
             preset);
+  return ST_OK;
+}
+
+/* Defaults that the round has room for; what was asked for is never changed, and named when it
+ * does not fit. */
+static Status fit_to_round(TrainConfig *c, const OptSpec *s, const Args *a, Error *e) {
+  const int round = c->batch_gpu ? c->batch_gpu : c->batch;
+  int *group = &c->D.mbstd_group_size;
+  if (opts_given(s, "pl-shrink") && c->pl_batch_shrink > round)
+    return err_set(e, ST_INVALID,
+                   "--pl-shrink %d: a round has %d image%s; expected 1 to %d, or leave it out",
+                   a->pl_shrink, round, round == 1 ? "" : "s", round);
+  if (opts_given(s, "mbstd-group") && *group <= round && round % *group)
+    return err_set(e, ST_INVALID,
+                   "--mbstd-group %d does not divide the round of %d images; expected a divisor, "
+                   "or leave it out",
+                   a->mbstd, round);
+  c->pl_batch_shrink = PRLX_MIN(c->pl_batch_shrink, round);
+  if (!opts_given(s, "mbstd-group"))
+    while (*group > 1 && *group <= round && round % *group) --*group;
   return ST_OK;
 }
 
@@ -293,6 +317,7 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   if (a->init && !opts_given(s, "ada-kimg")) c->ada.kimg = 100;
   if (opts_given(s, "p")) c->ada.adaptive = opts_given(s, "target");
   TRY(choose_augmentation(c, a, d, e));
+  TRY(fit_to_round(c, s, a, e));
   return train_config_check(c, e);
 }
 
@@ -470,7 +495,12 @@ static Status open_snapshot(const Args *a, char path[PATH_LEN], StFile *state, b
   TRY(path_join(previous, dir, TRAIN_PREVIOUS, e));
   TRY(path_join(path, dir, a->previous ? TRAIN_PREVIOUS : "state.safetensors", e));
   if (!file_exists(path)) {
-    if (!a->previous) return ST_OK;
+    if (!a->previous && a->resume_if_any) return ST_OK;
+    if (!a->previous)
+      return err_set(e, ST_INVALID,
+                     "%s: no run to resume: there is no state.safetensors in it; correct --out, or "
+                     "start one: leave --resume out (or --resume-if-any: resume or start)",
+                     dir);
     return err_set(e, ST_INVALID, "%s: there is no snapshot before the last; leave --previous out",
                    path);
   }
@@ -501,6 +531,7 @@ int tool_train(int argc, char **argv) {
   if (s.nargs && !opts_set(&s, "data", s.args[0]))
     return tool_usage("train", "'%s' is no data set", s.args[0]);
   if (!a.out && !a.dry_run) return tool_usage("train", "option --out is missing: the run folder");
+  a.resume |= a.resume_if_any;
   if (a.resume && a.force) return tool_usage("train", "--resume and --force exclude each other");
   if (a.previous && !a.resume) return tool_usage("train", "--previous goes with --resume");
 

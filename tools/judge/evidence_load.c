@@ -367,8 +367,8 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
     s = err_set(e, ST_INVALID,
                 "%s: row %d: slices of %lld x %lld voxels, denoised images of %d x %d; expected "
                 "the cohort that was projected",
-                c->table.path, l->row + 2, (long long)v.grid.dim[0], (long long)v.grid.dim[1],
-                ev->d.w, ev->d.h);
+                c->table.path, l->line, (long long)v.grid.dim[0], (long long)v.grid.dim[1], ev->d.w,
+                ev->d.h);
     goto done;
   }
   ev->has_map |= v.vol[CH_RIM] != NULL;
@@ -378,7 +378,7 @@ static Status truth_of(Evidence *ev, const Cohort *c, int64_t r, Error *e) {
       s = err_set(
           e, ST_INVALID,
           "%s: row %d: %lld slices, denoised is slice %lld; expected the cohort that was projected",
-          c->table.path, l->row + 2, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
+          c->table.path, l->line, (long long)v.grid.dim[2], (long long)ev->d.src->slice[k]);
       goto done;
     }
     s = match_slice(ev, k, &v, e);
@@ -410,7 +410,7 @@ static Status target_from_cohort(Evidence *ev, const Cohort *c, int64_t i, const
     s = err_set(
         e, ST_INVALID,
         "%s: row %d: other size than the denoised images; expected the cohort that was projected",
-        c->table.path, c->lesion[k].row + 2);
+        c->table.path, c->lesion[k].line);
     goto done;
   }
   lesion_image(&v, (int)d->src->slice[i], ch, nch, d->src->window + i * 2 * nch,

@@ -113,13 +113,21 @@ static Status choose_images(Dataset *d, const FeatureOptions *o, Error *e) {
     if (o->label < 0 || d->labels[i] == o->label) at[n++] = i;
   int64_t keep = o->limit ? PRLX_MIN(n, o->limit) : n;
   for (int64_t i = 0; i < keep; i++) at[i] = at[i * n / keep];
-  Status s =
-      keep >= 2
-          ? dataset_select(d, at, keep, e)
-          : err_set(
-                e, ST_INVALID,
+  Status s = ST_OK;
+  if (n >= 2 && keep < 2)
+    s = err_set(e, ST_INVALID,
+                "%s: --limit %lld keeps %lld image; a distance between sets needs at least two in "
+                "each; raise --limit",
+                d->path, (long long)o->limit, (long long)keep);
+  else if (keep < 2 && o->label < 0)
+    s = err_set(e, ST_INVALID, "%s: %lld image; a distance between sets needs at least two in each",
+                d->path, (long long)keep);
+  else if (keep < 2)
+    s = err_set(e, ST_INVALID,
                 "%s: %lld images of class %d; expected at least two; `prlx info` shows the classes",
                 d->path, (long long)keep, o->label);
+  else
+    s = dataset_select(d, at, keep, e);
   mem_free(at);
   return s;
 }

@@ -124,20 +124,20 @@ static Status take_row(Score *s, const Csv *c, int row, const int col[4], const 
   Reader *r = NULL;
   if (col[0] >= 0 && strcmp(cell[col[0]], s->study) != 0)
     return err_set(e, ST_INVALID, "%s: row %d is of study %.40s; the key is of study %s", path,
-                   row + 2, cell[col[0]], s->study);
+                   c->line[row], cell[col[0]], s->study);
   const int i = find_item(s, cell[col[1]]);
   if (i < 0)
     return err_set(e, ST_INVALID, "%s: row %d: item %.40s is not in the key of study %s", path,
-                   row + 2, cell[col[1]], s->study);
+                   c->line[row], cell[col[1]], s->study);
   const int x = s->item[i].exp;
   const int a = !strcmp(cell[col[2]], yes_word[x]) ? 1 : !strcmp(cell[col[2]], no_word[x]) ? 0 : -1;
   if (a < 0)
-    return err_set(e, ST_FORMAT, "%s: row %d: answer %.40s; expected %s or %s", path, row + 2,
+    return err_set(e, ST_FORMAT, "%s: row %d: answer %.40s; expected %s or %s", path, c->line[row],
                    cell[col[2]], yes_word[x], no_word[x]);
   TRY(reader_of(s, c, row, col[3], path, &r, e));
   if (r->answer[i] >= 0)
     return err_set(e, ST_FORMAT, "%s: row %d: item %s is answered twice by reader %s", path,
-                   row + 2, s->item[i].code, r->name);
+                   c->line[row], s->item[i].code, r->name);
   r->answer[i] = (int8_t)a;
   return ST_OK;
 }
