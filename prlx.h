@@ -256,12 +256,12 @@ typedef struct prlx_project_options {
   const float *regions; /* NULL; [n,R,R], 1 inside and 0 outside: where to look */
   double focus;         /* 0; share, to 1, of the distance that only the regions count for */
   bool trace;           /* false */
-  int pixel_steps;      /* FAST: 80 evaluations on pixels first */
+  int pixel_steps;      /* FAST: 120 evaluations on pixels first */
   int patience;         /* FAST: done when 20 evaluations lowered the loss by less than 2 % */
   double tolerance;
   double enough;    /* FAST: ... or at this distance: 0.001 */
-  prlx_start start; /* MEAN of W */
-  int starts;       /* 1; of RANDOM and NEAREST, FAST tries so many, REFERENCE takes the first */
+  prlx_start start; /* MEAN of W; FAST: NEAREST */
+  int starts;       /* 1, FAST 8: it tries so many, REFERENCE takes the first */
   int bank_size;    /* 4096 w with images, among which NEAREST chooses */
   const char *bank_file; /* NULL; where they are kept for the next call */
   int tune_steps;   /* 0; steps of pivotal tuning: the network itself is fitted to each image */

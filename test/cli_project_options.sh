@@ -7,7 +7,7 @@ NET=test/golden/generator_uncond.safetensors
 "$P" generate --network $NET --seeds 0-3 --out "$T/g" --quiet >/dev/null 2>&1
 SET=$T/g/dataset.safetensors
 run() { "$P" project --network $NET --w-samples 200 --quiet "$@" >"$T/log" 2>&1; }
-fast() { run --solver fast --steps 6 --pixel-steps 6 "$@"; }
+fast() { run --solver fast --steps 6 --pixel-steps 6 --bank-size 40 "$@"; }
 col() {
   awk -F'\t' -v c="$2" 'NR == 1 {for (i = 1; i <= NF; i++) if ($i == c) k = i; next} {print $k}' \
     "$1"
@@ -83,7 +83,7 @@ refuse "a bank of another network" "another network" --start nearest --bank-size
   --bank "$T/bank" --vgg-channels first "$SET"
 refuse "a bank of another size" "holds 32" --start nearest --bank "$T/bank" --bank-size 33 "$SET"
 refuse "no bank at all" "format prlx-starts-1" --start nearest --bank $NET "$SET"
-refuse "a bank without nearest" "give both" --bank "$T/bank" "$SET"
+refuse "a bank without nearest" "give both" --start mean --bank "$T/bank" "$SET"
 refuse "tuned networks without tuning" "no --tune" --keep-tuned "$SET"
 [ ! -e "$T/r/table.tsv" ]; ok $? "a refused run writes no table"
 fast --out "$T/k" --range 0 --trace "$T/nowhere/t.tsv" "$SET"

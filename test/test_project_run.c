@@ -433,6 +433,39 @@ static void test_bank(void) {
   start_bank_free(&b);
 }
 
+/* Of many starts the pixels leave two: the same for a lesion in a batch and alone, the right one
+ * among them, and never farther than from one start. */
+static void test_many_starts(void) {
+  Error e = {0};
+  enum { MANY = 7 };
+  static real w[3 * MANY * WD], img[PIX];
+  ProjectTask t = task_of(0, 3, 3);
+  Projector *q = NULL;
+  CHECK(start_random(&G, NULL, 3, 5, MANY, w, &e) == ST_OK, "%s", e.msg);
+  CHECK(projector_new(&G, &V, &W, &t.options, 1, &q, &e) == ST_OK &&
+            projector_start(q, targets, NULL, &e) == ST_OK &&
+            projector_start_at(q, w + 4 * WD, &e) == ST_OK &&
+            projector_render(q, false, img, NULL, &e) == ST_OK,
+        "%s", e.msg);
+  projector_free(q);
+  memcpy(targets + PIX, img, sizeof img);
+  t.starts = w;
+  t.nstarts = MANY;
+  t.options.pixel_steps = 8;
+  ProjectResults *all = run_task(&t);
+  CHECK(all->lpips[1] < 1e-3, "the start that is the answer wins: %g", all->lpips[1]);
+  for (int i = 0; i < 3; i++) {
+    t = task_of(i, 1, 1);
+    t.starts = w + i * MANY * WD;
+    t.nstarts = MANY;
+    t.options.pixel_steps = 8;
+    ProjectResults *one = run_task(&t);
+    CHECK(same_rows(all, i, one, 0), "lesion %d alone", i);
+    project_results_free(one);
+  }
+  project_results_free(all);
+}
+
 int main(void) {
   threads_set(1);
   test_lbfgs();
@@ -451,6 +484,7 @@ int main(void) {
   test_news();
   test_bad_input();
   test_bank();
+  test_many_starts();
   mem_free(W.w_avg);
   vgg_free(&V);
   generator_free(&G);

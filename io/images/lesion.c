@@ -66,7 +66,34 @@ Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mas
 }
 
 /* ---- slices ---- */
+/* Sum of the rim map, or voxels of the lesion mask, in slice k: what SLICES_RIM goes by. */
+static double slice_weight(const float *map, bool probability, int64_t hw, int k) {
+  double sum = 0;
+  for (int64_t i = 0; i < hw; i++) {
+    const float x = map[k * hw + i];
+    sum += probability ? PRLX_MAX(x, 0) : x > 0;
+  }
+  return sum;
+}
+
+/* Slices with at least half the weight of the heaviest; none if nothing weighs anything. */
+static int heavy_slices(const float *map, bool probability, const Grid *g, int *z) {
+  const int64_t hw = g->dim[0] * g->dim[1];
+  double most = 0;
+  int n = 0;
+  for (int k = 0; k < (int)g->dim[2]; k++) most = fmax(most, slice_weight(map, probability, hw, k));
+  for (int k = 0; k < (int)g->dim[2] && most > 0; k++)
+    if (slice_weight(map, probability, hw, k) >= most / 2) z[n++] = k;
+  return n;
+}
+
+static int rim_slices(const LesionVolumes *v, int *z) {
+  const int n = v->vol[CH_RIM] ? heavy_slices(v->vol[CH_RIM], true, &v->grid, z) : 0;
+  return n || !v->mask ? n : heavy_slices(v->mask, false, &v->grid, z);
+}
+
 int lesion_slices(const LesionVolumes *v, SliceRule rule, int *z) {
+  if (rule == SLICES_RIM) return rim_slices(v, z);
   const int64_t hw = v->grid.dim[0] * v->grid.dim[1];
   int n = 0, best = (int)v->grid.dim[2] / 2;
   int64_t most = 0;

@@ -7,7 +7,7 @@
 #include "io/images/finite.h"
 #include "io/images/resample.h"
 #include "io/images/window.h"
-typedef enum { SLICES_LESION, SLICES_ALL, SLICES_CENTRAL } SliceRule;
+typedef enum { SLICES_LESION, SLICES_ALL, SLICES_CENTRAL, SLICES_RIM } SliceRule;
 
 /* Volumes are [nz][ny][nx] on one grid, i fastest, and belong to the struct (lesion_free). */
 typedef struct LesionVolumes {
@@ -39,8 +39,10 @@ void lesion_free(LesionVolumes *v);
 Status cohort_from_volumes(Cohort *c, int n, char *const *paths, const char *mask, Error *e);
 
 /* Which slices: LESION those with mask voxels; ALL all where susceptibility varies (the padding of
- * a patch does not); CENTRAL the one with most mask voxels, without a mask the middle. z has room
- * for grid.dim[2] and gets their k, rising. Returns how many. */
+ * a patch does not); CENTRAL the one with most mask voxels, without a mask the middle; RIM those
+ * with at least half the rim (sum of the rim map, if it was read and is not empty, else voxels of
+ * the mask) of the slice that has most of it: the caps of a lesion show no rim. z has room for
+ * grid.dim[2] and gets their k, rising. Returns how many. */
 int lesion_slices(const LesionVolumes *v, SliceRule rule, int *z);
 
 /* What becomes -1 and 1 in slice z: limits [nch,2], in ppb for chi, from the windows w [CH_COUNT]

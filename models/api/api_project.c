@@ -57,8 +57,8 @@ double prlx_projection_w_distance(const prlx_projection *r, int64_t i) {
 /* ---- options ---- */
 
 void prlx_project_defaults_for(prlx_solver solver, prlx_project_options *o, size_t size) {
-  const ProjectOptions d =
-      solver == PRLX_SOLVER_FAST ? project_defaults_fast() : project_defaults();
+  const bool fast = solver == PRLX_SOLVER_FAST;
+  const ProjectOptions d = fast ? project_defaults_fast() : project_defaults();
   const prlx_project_options all = {.size = size,
                                     .steps = d.num_steps,
                                     .learning_rate = d.initial_lr,
@@ -78,7 +78,8 @@ void prlx_project_defaults_for(prlx_solver solver, prlx_project_options *o, size
                                     .patience = d.patience,
                                     .tolerance = d.tolerance,
                                     .enough = d.enough,
-                                    .starts = 1,
+                                    .start = fast ? PRLX_START_NEAREST : PRLX_START_MEAN,
+                                    .starts = fast ? 8 : 1,
                                     .tune_rate = tune_defaults().lr,
                                     .bank_size = 4096};
   memset(o, 0, size);

@@ -53,7 +53,15 @@ typedef struct FastRun {
   bool cut; /* a search was stopped */
 } FastRun;
 
-static int starts_each(const ProjectTask *t) { return t->starts ? t->nstarts : 1; }
+static int starts_given(const ProjectTask *t) { return t->starts ? t->nstarts : 1; }
+static bool searches_pixels(const ProjectTask *t) {
+  return t->options.pixel_steps && space_has_w(t->options.space);
+}
+/* How many VGG compares: of many starts those that the pixels leave. */
+static int starts_each(const ProjectTask *t) {
+  const int given = starts_given(t);
+  return searches_pixels(t) ? PRLX_MIN(given, PIXEL_FINALISTS) : given;
+}
 static int64_t tap_numel(const FastRun *f, int k) {
   const int64_t res = f->t->G->cfg.img_resolution, side = PRLX_MIN(res, 256);
   return shape_numel(lpips_feature_shape(1, side, side, k));
@@ -79,7 +87,7 @@ static Status fast_new(FastRun *f, Error *e) {
   const int64_t each = 3 * f->nx + t->options.num_steps + starts_each(t) + 1;
   f->place = mem_alloc((size_t)batch * sizeof *f->place);
   f->block = mem_alloc((size_t)(batch * each) * sizeof *f->block);
-  f->starts = mem_alloc((size_t)(batch * starts_each(t) * wd) * sizeof *f->starts);
+  f->starts = mem_alloc((size_t)(batch * starts_given(t) * wd) * sizeof *f->starts);
   f->slope = mem_alloc((size_t)f->nx * sizeof *f->slope);
   bool ok = f->place && f->block && f->starts && f->slope;
   for (int k = 0; k < VGG_TAPS; k++)
@@ -201,24 +209,24 @@ static Status fast_projector(FastRun *f, int batch, Error *e) {
 static Status prepare_lesions(FastRun *f, Error *e) {
   const ProjectTask *t = f->t;
   const int64_t wd = t->G->cfg.w_dim, res = t->G->cfg.img_resolution, c = t->G->cfg.img_channels;
-  const int ns = starts_each(t);
+  const int ns = starts_given(t);
   const double t0 = run_seconds();
   const int64_t first = f->first = f->next;
   f->count = PRLX_MIN((int64_t)f->batch, t->n - first);
   const real *targets = t->targets + first * f->r->per;
   TRY(lpips_image_features_on(t->options.backend, t->vgg, SHAPE4(f->count, c, res, res), targets,
                               t->options.vgg_channels, f->feature, e));
-  const bool search = t->options.pixel_steps && space_has_w(t->options.space);
-  if (search && !f->pixel) TRY(pixel_search_new(t->G, &t->options, f->batch, &f->pixel, e));
+  if (searches_pixels(t) && !f->pixel)
+    TRY(pixel_search_new(t->G, &t->options, f->batch, &f->pixel, e));
   for (int s = 0; s < ns; s++) {
     double *w = f->starts + (int64_t)s * f->batch * wd;
     for (int64_t i = 0; i < f->count * wd; i++)
       w[i] = t->starts ? (double)t->starts[((first + i / wd) * ns + s) * wd + i % wd]
                        : (double)t->ws->w_avg[i % wd];
-    if (search)
-      TRY(pixel_search_run(f->pixel, (int)f->count, targets,
-                           t->regions ? t->regions + first * res * res : NULL, w, NULL, e));
   }
+  if (searches_pixels(t))
+    TRY(pixel_search_starts(f->pixel, (int)f->count, ns, f->batch, targets,
+                            t->regions ? t->regions + first * res * res : NULL, f->starts, e));
   f->prepared = (run_seconds() - t0) / (double)f->count;
   return ST_OK;
 }

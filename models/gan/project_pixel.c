@@ -122,8 +122,8 @@ static Status search_step(PixelSearch *s, int n, int step, double *gradient, Err
   return ST_OK;
 }
 
-Status pixel_search_run(PixelSearch *s, int n, const real *targets, const float *regions, double *w,
-                        double *error, Error *e) {
+Status pixel_search_run(PixelSearch *s, int n, int steps, const real *targets, const float *regions,
+                        double *w, double *error, Error *e) {
   const int64_t wd = s->G->cfg.w_dim, r = s->G->cfg.img_resolution;
   const size_t per = (size_t)(s->G->cfg.img_channels * r * r);
   real *t = plan_data(s->plan, s->target);
@@ -141,15 +141,52 @@ Status pixel_search_run(PixelSearch *s, int n, const real *targets, const float 
     s->going[i] = true;
   }
   Status st = ST_OK;
-  for (int k = 0, going = n; k < s->o.pixel_steps && going && st == ST_OK; k++) {
+  for (int k = 0, going = n; k < steps && going && st == ST_OK; k++) {
     st = search_step(s, n, k, gradient, e);
     going = 0;
     for (int i = 0; i < n; i++) going += s->going[i];
   }
-  for (int i = 0; i < n && st == ST_OK && s->o.pixel_steps; i++) {
+  for (int i = 0; i < n && st == ST_OK && steps; i++) {
     memcpy(w + i * wd, lbfgs_best(s->walk[i]), (size_t)wd * sizeof *w);
     if (error) error[i] = lbfgs_value(s->walk[i]);
   }
   mem_free(gradient);
+  return st;
+}
+
+static void swap_values(double *a, double *b, int64_t n) {
+  for (int64_t j = 0; j < n; j++) {
+    const double x = a[j];
+    a[j] = b[j];
+    b[j] = x;
+  }
+}
+
+/* Starts of every lesion in order of their error, the best first; equal ones keep their order. */
+static void rank_starts(int n, int starts, int stride, int64_t wd, double *w, double *error) {
+  for (int i = 0; i < n; i++)
+    for (int k = 1; k < starts; k++)
+      for (int64_t at = k * (int64_t)stride + i; at >= stride && error[at] < error[at - stride];
+           at -= stride) {
+        swap_values(&error[at], &error[at - stride], 1);
+        swap_values(w + at * wd, w + (at - stride) * wd, wd);
+      }
+}
+
+Status pixel_search_starts(PixelSearch *s, int n, int starts, int stride, const real *targets,
+                           const float *regions, double *w, Error *e) {
+  const int64_t wd = s->G->cfg.w_dim;
+  double *error = mem_alloc((size_t)starts * (size_t)stride * sizeof *error);
+  if (!error) return err_set(e, ST_NOMEM, "pixel search: out of memory");
+  Status st = ST_OK;
+  for (int m = starts, last = 0; !last && st == ST_OK; m = PRLX_MAX((m + 1) / 2, PIXEL_FINALISTS)) {
+    last = m <= PIXEL_FINALISTS;
+    const int steps = last ? s->o.pixel_steps : PRLX_MAX(1, s->o.pixel_steps * PIXEL_FINALISTS / m);
+    for (int k = 0; k < m && st == ST_OK; k++)
+      st = pixel_search_run(s, n, steps, targets, regions, w + (int64_t)k * stride * wd,
+                            error + (int64_t)k * stride, e);
+    if (st == ST_OK) rank_starts(n, m, stride, wd, w, error);
+  }
+  mem_free(error);
   return st;
 }

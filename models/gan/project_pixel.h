@@ -19,8 +19,16 @@ Status pixel_search_new(const Generator *G, const ProjectOptions *o, int batch, 
 void pixel_search_free(PixelSearch *s);
 
 /* n <= batch lesions: targets [n,C,R,R] in network units, regions [n,R,R] or NULL, w [n,w_dim]: the
- * start, replaced by the result of o->pixel_steps evaluations; error [n]: the mean square there, or
- * NULL. ST_NUMERIC: not finite at the start (names the lesion of the batch). */
-Status pixel_search_run(PixelSearch *s, int n, const real *targets, const float *regions, double *w,
-                        double *error, Error *e);
+ * start, replaced by the result of at most `steps` evaluations; error [n]: the mean square there,
+ * or NULL. ST_NUMERIC: not finite at the start (names the lesion of the batch). */
+Status pixel_search_run(PixelSearch *s, int n, int steps, const real *targets, const float *regions,
+                        double *w, double *error, Error *e);
+
+/* Several starts per lesion: w [starts,stride,w_dim], start k of lesion i at w + (k * stride + i) *
+ * w_dim, stride >= n. All go a part of o->pixel_steps, the better half of each lesion goes twice as
+ * far, and so on; the last PIXEL_FINALISTS (all, of fewer) go all of it. They end in front, the
+ * best first; what stands behind them is of no use. */
+enum { PIXEL_FINALISTS = 2 };
+Status pixel_search_starts(PixelSearch *s, int n, int starts, int stride, const real *targets,
+                           const float *regions, double *w, Error *e);
 #endif

@@ -17,7 +17,7 @@ ProjectOptions project_defaults(void) {
                           .adam_beta1 = 0.9,
                           .adam_beta2 = 0.999,
                           .adam_eps = 1e-8,
-                          .pixel_steps = 80,
+                          .pixel_steps = 120,
                           .patience = 20,
                           .tolerance = 0.02,
                           .enough = 1e-3,

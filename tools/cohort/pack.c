@@ -267,7 +267,7 @@ static Status dataset_name(const char *dir, char out[300], Error *e) {
 }
 
 static Status pack_describe(Job *j, Error *e) {
-  static const char *const slices[] = {"lesion", "all", "central"};
+  static const char *const slices[] = {"lesion", "all", "central", "rim"};
   const Pack *p = &j->p;
   char text[80], list[32], name[300] = "";
   channels_text(p->ch, p->nch, list);
@@ -457,8 +457,10 @@ int tool_pack(int argc, char **argv) {
               "scale)"),
       OPT_FLAG("clip", &a->clip, "no",
                "limit values to the window; else they go beyond -1 and 1, to at most 4"),
-      OPT_CHOICE("slices", &a->slices, "lesion", "lesion|all|central",
-                 "those with lesion mask; all but padding; the one with most of the lesion"),
+      OPT_CHOICE("slices", &a->slices, "lesion", "lesion|all|central|rim",
+                 "those with lesion mask; all but padding; the one with most of the lesion;\nrim: "
+                 "those with at least half the rim of the slice that has most of it (by the rim "
+                 "map,\nwithout one by the mask)"),
       OPT_CHOICE("units", &a->units, "ppm", "ppm|ppb", "of the Chimap files (BIDS: ppm)"),
       OPT_CHOICE("nan", &a->nan, "refuse", "refuse|zero|neighbours",
                  "what stands in for NaN and infinity in a volume"),

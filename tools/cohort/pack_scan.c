@@ -89,8 +89,9 @@ static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, float 
     return err_set(e, ST_INVALID,
                    "%s: %s; expected at least one slice; correct the file or remove the row",
                    pack_where(it, where),
-                   p->slices == SLICES_LESION ? "the lesion mask is empty"
-                                              : "the susceptibility map is constant");
+                   p->slices == SLICES_ALL   ? "the susceptibility map is constant"
+                   : p->slices == SLICES_RIM ? "no rim map, or an empty one, and no lesion mask"
+                                             : "the lesion mask is empty");
   for (int k = 0; k < s->nz; k++) {
     double *lim = s->limits + (size_t)k * (size_t)p->nch * 2;
     lesion_limits(v, s->z[k], p->ch, p->nch, p->window, lim);
@@ -137,7 +138,10 @@ static void scan_one(void *ctx, int64_t i, int worker) {
   Scan *s = ctx;
   Slot *slot = &s->slot[i];
   LesionVolumes v;
-  if (lesion_read(slot->it->c, slot->it->row, s->p->mask, s->p->units, s->p->nan, &v, slot->warning,
+  unsigned channels = s->p->mask;
+  if (s->p->slices == SLICES_RIM && slot->it->c->lesion[slot->it->row].rim)
+    channels |= 1u << CH_RIM;
+  if (lesion_read(slot->it->c, slot->it->row, channels, s->p->units, s->p->nan, &v, slot->warning,
                   &slot->err) != ST_OK)
     return;
   scan_volumes(s->p, slot, &v, &slot->err);

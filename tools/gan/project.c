@@ -210,7 +210,7 @@ static void fill_options(ProjectJob *j, prlx_project_options *o) {
   o->regions = j->region;
   o->focus = a->focus == FOCUS_NONE ? 0 : a->focus_strength;
   o->trace = a->trace != NULL;
-  o->start = (prlx_start)a->start;
+  o->start = j->start;
   o->starts = a->starts;
   o->bank_size = a->bank_size;
   o->bank_file = a->bank;
@@ -255,6 +255,10 @@ static void choose_defaults(ProjectJob *j) {
   prlx_project_defaults_for((prlx_solver)a->solver, &d, sizeof d);
   if (!a->steps) a->steps = d.steps;
   j->space = a->space ? (prlx_space)(a->space - 1) : d.space;
+  j->start = a->start                              ? (prlx_start)(a->start - 1)
+             : space_has_w((ProjectSpace)j->space) ? d.start
+                                                   : PRLX_START_MEAN;
+  if (!a->starts) a->starts = j->start == d.start ? PRLX_MIN(d.starts, a->bank_size) : 1;
   j->optimised =
       a->render == RENDER_OPTIMISED || (a->render == RENDER_AUTO && j->space == PRLX_SPACE_NOISE);
 }
@@ -283,7 +287,7 @@ static Status check_choices(const ProjectJob *j, Error *e) {
                    "noise",
                    space_name[j->space]);
   if (a->keep_tuned && !a->tune) return err_set(e, ST_INVALID, "--keep-tuned, but no --tune STEPS");
-  if (a->bank && a->start != PRLX_START_NEAREST)
+  if (a->bank && j->start != PRLX_START_NEAREST)
     return err_set(e, ST_INVALID, "--bank is of --start nearest; give both");
   return ST_OK;
 }
@@ -371,18 +375,19 @@ int tool_project(int argc, char **argv) {
       OPT_REAL("ramp-down", &a->ramp_down, "0.25", 0, 1, "share of the run in which it falls"),
       OPT_REAL("noise-ramp", &a->noise_ramp, "0.75", 0, 1,
                "share of the run in which the noise added to w falls to 0"),
-      OPT_INT("pixel-steps", &a->pixel_steps, "80", 0, 1000000,
+      OPT_INT("pixel-steps", &a->pixel_steps, "120", 0, 1000000,
               "of --solver fast: evaluations on the pixels first"),
       OPT_INT("patience", &a->patience, "20", 1, 1000000,
               "of --solver fast: a lesion is done when so many evaluations"),
       OPT_REAL("tolerance", &a->tolerance, "0.02", 0, 1,
                "lowered its loss by less than this share"),
       OPT_REAL("enough", &a->enough, "0.001", 0, 1e9, "... or when its loss is down to this"),
-      OPT_CHOICE("start", &a->start, "mean", "mean|random|nearest",
+      OPT_CHOICE("start", &a->start, "auto", "auto|mean|random|nearest",
                  "w to start from: the mean of W, random ones, or those of a bank of many whose "
-                 "images\nlook most like the target"),
-      OPT_INT("starts", &a->starts, "1", 1, 1000,
-              "how many of these; --solver fast tries all and goes on with the closest"),
+                 "images\nlook most like the target. auto: mean, with --solver fast nearest"),
+      OPT_INT("starts", &a->starts, "0", 0, 1000,
+              "how many of these; --solver fast tries all and goes on with the closest.\n0: one, "
+              "with --solver fast --start nearest 8"),
       OPT_INT("bank-size", &a->bank_size, "4096", 1, 10000000, "w in the bank of --start nearest"),
       OPT_STR("bank", &a->bank, NULL, "FILE",
               "keep the bank there: made once per network, refused for another"),

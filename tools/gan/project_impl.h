@@ -39,7 +39,7 @@ typedef struct ProjectArgs {
   int units;
   int solver;
   int space; /* 0: the solver's own, else 1 + prlx_space */
-  int start;
+  int start; /* 0: the solver's own, else 1 + prlx_start */
   int starts;
   int bank_size;
   int render;
@@ -87,6 +87,7 @@ typedef struct ProjectJob {
   CohortTargets *cohort; /* NULL: targets are files */
   const char *table;     /* of the lesion masks, NULL: none */
   prlx_space space;
+  prlx_start start;
   bool optimised; /* rendered with the optimised maps */
   float *region;  /* [n,R*R] NULL: none */
   int volumes;    /* lesions or NIfTI files written */
