@@ -232,6 +232,29 @@ static void refuse(const char *chi, const char *flair, const char *rim, const ch
   cohort_free(&c);
 }
 
+/* Slices with at least half the rim of the one that has most; the mask where the map is empty. */
+static void test_rim_slices(const LesionVolumes *v) {
+  const int64_t hw = v->grid.dim[0] * v->grid.dim[1];
+  float *map = mem_alloc((size_t)(D * hw) * sizeof *map), *mask = mem_alloc((size_t)(D * hw) * 4);
+  LesionVolumes u = *v;
+  int z[D];
+  u.vol[CH_RIM] = map;
+  u.mask = mask;
+  for (int i = 0; i < 5; i++) mask[1 * hw + i] = 1;
+  for (int i = 0; i < 2; i++) mask[2 * hw + i] = 1;
+  CHECK(lesion_slices(&u, SLICES_RIM, z) == 1 && z[0] == 1, "an empty map: the mask, 2 of 5 fall");
+  map[0] = 0.5f;
+  map[hw] = 0.9f;
+  map[2 * hw] = 0.4f;
+  map[2 * hw + 1] = -7;
+  CHECK(lesion_slices(&u, SLICES_RIM, z) == 2 && z[0] == 0 && z[1] == 1, "0.5 and 0.9 of 0.9");
+  u.vol[CH_RIM] = NULL;
+  u.mask = NULL;
+  CHECK(lesion_slices(&u, SLICES_RIM, z) == 0, "neither map nor mask: no slice");
+  mem_free(map);
+  mem_free(mask);
+}
+
 static void test_lesion(void) {
   char t[900], warning[LESION_WARNING];
   Cohort c;
@@ -253,6 +276,7 @@ static void test_lesion(void) {
   CHECK(lesion_slices(&v, SLICES_CENTRAL, z) == 1 && z[0] == 2,
         "central slice: most of the lesion");
   CHECK(lesion_slices(&v, SLICES_ALL, z) == D, "all slices");
+  test_rim_slices(&v);
   /* voxels -> network -> voxels, with every kind of window */
   static const Channel ch[3] = {CH_CHI, CH_RIM, CH_FLAIR};
   for (int kind = 0; kind < 2; kind++) {

@@ -24,11 +24,13 @@ void pixel_search_free(PixelSearch *s);
 Status pixel_search_run(PixelSearch *s, int n, int steps, const real *targets, const float *regions,
                         double *w, double *error, Error *e);
 
+/* Starts that go to the end: two, for VGG to compare. */
+enum { PIXEL_FINALISTS = 2 };
+
 /* Several starts per lesion: w [starts,stride,w_dim], start k of lesion i at w + (k * stride + i) *
  * w_dim, stride >= n. All go a part of o->pixel_steps, the better half of each lesion goes twice as
  * far, and so on; the last PIXEL_FINALISTS (all, of fewer) go all of it. They end in front, the
  * best first; what stands behind them is of no use. */
-enum { PIXEL_FINALISTS = 2 };
 Status pixel_search_starts(PixelSearch *s, int n, int starts, int stride, const real *targets,
                            const float *regions, double *w, Error *e);
 #endif
