@@ -1,6 +1,18 @@
 # prlx.c - PRLx-GAN in plain C (and CUDA, when nvcc is there). `make help` lists the targets.
 CC      ?= gcc
+AR      ?= ar
 BUILD   ?= build
+# STATIC=1: one file without any library beside it, with musl where its compiler is, else with the
+# C library of CC. Neither is built for this machine alone.
+STATIC  ?= 0
+ifneq ($(STATIC),0)
+MUSL_CC := $(shell command -v musl-gcc)
+ifneq ($(filter default undefined file,$(origin CC)),)
+CC      := $(if $(MUSL_CC),musl-gcc,$(CC))
+endif
+override CUDA = 0
+LDFLAGS += -static
+endif
 OPT     ?= -O3
 WARN     = -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla
 FPMATH   = -ffp-contract=fast -fno-math-errno -fno-trapping-math
@@ -9,17 +21,23 @@ SHARED   = -fPIC -fvisibility=hidden
 BASE     = -std=gnu11 -D_FILE_OFFSET_BITS=64 $(WARN) $(FPMATH) $(SHARED) -MMD -MP -I. $(EXTRA)
 CFLAGS  ?= $(OPT) -g
 LDLIBS   = -lm -lpthread
-ARCH    := $(shell uname -m)
+# what the compiler makes, not what runs it
+TRIPLE  := $(shell $(CC) -dumpmachine)
+MACHINE := $(firstword $(subst -, ,$(TRIPLE)))
 ifeq ($(MAKELEVEL),0)
 # as many compilers as cores; `make -j1` for one
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
-ifeq ($(ARCH),x86_64)
+ifeq ($(MACHINE),x86_64)
 ISAS      = portable avx2 avx512
 ISADEF    = -DPRLX_HAVE_X86_ISAS
 else
 ISAS      = portable
+endif
+ifneq ($(filter i386 i486 i586 i686,$(MACHINE)),)
+# the registers of the 8087 round otherwise than every other machine, and not always alike
+FPMATH   += -msse2 -mfpmath=sse
 endif
 FLAGS_portable =
 FLAGS_avx2     = -mavx2 -mfma
@@ -95,7 +113,7 @@ all: hello $(BUILD)/prlx
 NVCC_NAME = $(shell $(NVCC) --version | sed -n 's/.*release \([0-9.]*\),.*/nvcc \1/p')
 PTX_NAME  = $(if $(CUDA_PTX), and PTX of compute_$(CUDA_PTX))
 hello:
-	@echo "prlx.c: $(shell $(CC) --version | head -n 1), $(ARCH), instruction sets: $(ISAS)"
+	@echo "prlx.c: $(shell $(CC) --version | head -n 1), $(TRIPLE), instruction sets: $(ISAS)"
 ifneq ($(CUDA),0)
 	@echo "prlx.c: $(NVCC_NAME): CUDA backend for sm_ $(CUDA_BUILD)$(PTX_NAME)" \
 	  "(make CUDA=0 builds without)"
@@ -106,9 +124,9 @@ endif
 # core, io and models as they are, for programs and tests here; what others link is libprlx
 # (tools/make/lib.mk), made of the same objects.
 $(BUILD)/librooms.a: $(LIBOBJ)
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libprlx64.a: $(F64OBJ)
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 # An operation without its kernel for the GPU, its gradient case or its documentation: no build.
 $(BUILD)/librooms.a $(BUILD)/libprlx64.a: | $(BUILD)/operations.checked
 $(BUILD)/operations.checked: test/house/operations.sh core/graph.h core/op_pointwise.c cuda/cuda.h \
@@ -116,16 +134,16 @@ $(BUILD)/operations.checked: test/house/operations.sh core/graph.h core/op_point
 	@mkdir -p $(@D); sh test/house/operations.sh && touch $@
 # The command line without main(): what tests of views and tools link.
 $(BUILD)/libtools.a: $(TOOLOBJ)
-	@rm -f $@; ar rcs $@ $(filter-out %/main.o,$^)
+	@rm -f $@; $(AR) rcs $@ $(filter-out %/main.o,$^)
 ifeq ($(MPI),0)
 $(BUILD)/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.off
-	$(CC) $(CFLAGS) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 else
 $(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.on
-	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
+	$(MPICC) $(CFLAGS) $(LDFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 endif
 $(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a
-	$(MPICC) $(CFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
+	$(MPICC) $(CFLAGS) $(LDFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
 # A file becomes bytes in a C source, with a zero after them: dir/FILE.ext is the text
 # asset_FILE_ext (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine
 # that builds.
@@ -159,14 +177,14 @@ $(BUILD)/tools/cli/device.o: $(BUILD)/cuda.$(if $(filter-out 0,$(CUDA)),on,off)
 $(BUILD)/cuda.on $(BUILD)/cuda.off: FORCE
 	@mkdir -p $(@D); test -f $@ || { rm -f $(BUILD)/cuda.on $(BUILD)/cuda.off; touch $@; }
 $(BUILD)/golden: $(GOLDOBJ) $(BUILD)/librooms.a
-	$(CC) $(CFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/librooms.a $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(GOLDOBJ) $(BUILD)/librooms.a $(LDLIBS)
 $(BUILD)/test_%: $(BUILD)/test/test_%.o $(BUILD)/libtools.a $(BUILD)/librooms.a
-	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libtools.a $(BUILD)/librooms.a $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libtools.a $(BUILD)/librooms.a $(LDLIBS)
 $(BUILD)/f64_%: $(BUILD)/f64/test/f64_%.o $(BUILD)/libprlx64.a
-	$(CC) $(CFLAGS) -o $@ $< $(BUILD)/libprlx64.a $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libprlx64.a $(LDLIBS)
 
 # Other flags or another compiler: everything is compiled again.
-FLAGS     = $(CC) $(BASE) $(CFLAGS) $(ISADEF)
+FLAGS     = $(CC) $(BASE) $(CFLAGS) $(ISADEF) $(LDFLAGS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
@@ -205,7 +223,7 @@ $(BUILD)/fuzz/%.o: %.c
 	$(FUZZ_CC) $(BASE) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -DISA=portable \
 	  -c -o $@ $<
 $(BUILD)/fuzz/libio.a: $(FUZZOBJ)
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/test/fuzz/fuzz_%.o $(BUILD)/fuzz/libio.a
 	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 fuzz:

@@ -4,6 +4,7 @@
 #define PRLX_IMPORT_BYTES_H
 #include <stdarg.h>
 #include <stdio.h>
+#include "io/formats/bytes.h"
 #include "io/formats/checksum.h"
 #include "test/test.h"
 
@@ -112,6 +113,7 @@ static inline void legacy_tail(Bytes *b, int n, const int64_t *numel,
     put_u(b, (uint64_t)numel[k], 8);
     for (int64_t i = 0; i < numel[k]; i++) {
       float f = value(k, i);
+      bytes_little(&f, &f, 1, sizeof f);
       put(b, &f, 4);
     }
   }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/rng.h"
+#include "io/formats/bytes.h"
 #include "io/formats/checksum.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
@@ -262,6 +263,7 @@ static void test_crafted(void) {
   CHECK(truncate(in_dir("b"), INT64_C(200) << 20) == 0, "sparse file");
   int fd = open(in_dir("b"), O_WRONLY);
   uint64_t len = (uint64_t)101 << 20;
+  bytes_little(&len, &len, 1, sizeof len);
   CHECK(fd >= 0 && write(fd, &len, 8) == 8 && close(fd) == 0 &&
             st_open(&f, in_dir("b"), &e) == ST_FORMAT && strstr(e.msg, "100 MB"),
         "header of 101 MB: %s", e.msg);
@@ -296,7 +298,9 @@ static void test_number_types(void) {
              k[i].type, k[i].bytes);
     CHECK(open_text(h, (size_t)k[i].bytes, &e) == ST_OK, "%s: %s", k[i].type, e.msg);
     const int fd = open(p, O_WRONLY);
-    const ssize_t wrote = pwrite(fd, &k[i].bits, (size_t)k[i].bytes, (off_t)(8 + strlen(h)));
+    uint64_t bits;
+    bytes_little(&bits, &k[i].bits, 1, sizeof bits);
+    const ssize_t wrote = pwrite(fd, &bits, (size_t)k[i].bytes, (off_t)(8 + strlen(h)));
     close(fd);
     CHECK(wrote == k[i].bytes && st_open(&f, p, &e) == ST_OK, "%s: %s", k[i].type, e.msg);
     st_to_f32(&f.tensor[0], &v);

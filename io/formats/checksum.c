@@ -1,6 +1,7 @@
 /* checksum.c: CRC-32 (RFC 1952, PNG) eight bytes at a time, Adler-32 (RFC 1950). */
 #include "io/formats/checksum.h"
 #include <string.h>
+#include "io/formats/bytes.h"
 #include "io/formats/inflate.h"
 
 /* table[k][b]: CRC of byte b followed by k zero bytes, so that eight look-ups advance eight bytes
@@ -29,20 +30,26 @@ uint32_t crc32_ieee(uint32_t crc, const void *p, size_t n) {
   const uint8_t *b = p;
   crc = ~crc;
   for (; n >= 8; n -= 8, b += 8) {
-    uint32_t lo, hi;
-    memcpy(&lo, b, 4);
-    memcpy(&hi, b + 4, 4);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    lo = __builtin_bswap32(lo);
-    hi = __builtin_bswap32(hi);
-#endif
-    lo ^= crc;
+    const uint32_t lo = load_le32(b) ^ crc, hi = load_le32(b + 4);
     crc = table[7][lo & 255] ^ table[6][lo >> 8 & 255] ^ table[5][lo >> 16 & 255] ^
           table[4][lo >> 24] ^ table[3][hi & 255] ^ table[2][hi >> 8 & 255] ^
           table[1][hi >> 16 & 255] ^ table[0][hi >> 24];
   }
   while (n--) crc = crc >> 8 ^ table[0][(crc ^ *b++) & 255];
   return ~crc;
+}
+
+uint32_t crc32_numbers(uint32_t crc, const void *p, size_t n, size_t size) {
+  unsigned char piece[4096];
+  if (!HOST_BIG || size == 1) return crc32_ieee(crc, p, n * size);
+  const unsigned char *s = p;
+  for (size_t at = 0; at < n;) {
+    const size_t k = PRLX_MIN(n - at, sizeof piece / size);
+    bytes_turn(piece, s + at * size, k, size);
+    crc = crc32_ieee(crc, piece, k * size);
+    at += k;
+  }
+  return crc;
 }
 
 uint32_t adler32_of(const uint8_t *p, size_t n) {

@@ -3,6 +3,7 @@
  * Larmore and Hirschberg 1990), fixed codes, and stored bytes. */
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/bytes.h"
 #include "io/formats/checksum.h"
 #include "io/formats/gzip.h"
 
@@ -276,27 +277,15 @@ static void flush_block(Deflate *d, size_t end, bool last) {
 }
 
 /* ---- matches ---- */
-static inline uint32_t load_u32(const uint8_t *p) {
-  uint32_t v;
-  memcpy(&v, p, 4);
-  return v;
-}
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define FIRST_DIFF(x) (__builtin_clzll(x) >> 3)
-#define LOW3(v) ((v) >> 8)
-#else
-#define FIRST_DIFF(x) (__builtin_ctzll(x) >> 3)
+/* Little-endian on every machine: the hashes, and with them the bytes written, are the same. */
 #define LOW3(v) ((v)&0xffffff)
-#endif
 static inline uint32_t hash_of(uint32_t v) { return v * 0x9e3779b1u >> (32 - HASH_BITS); }
 
 static inline unsigned same_bytes(const uint8_t *a, const uint8_t *b, unsigned from, unsigned max) {
   unsigned k = from;
   for (; k + 8 <= max; k += 8) {
-    uint64_t x, y;
-    memcpy(&x, a + k, 8);
-    memcpy(&y, b + k, 8);
-    if (x != y) return k + (unsigned)FIRST_DIFF(x ^ y);
+    const uint64_t x = load_le64(a + k), y = load_le64(b + k);
+    if (x != y) return k + (unsigned)(__builtin_ctzll(x ^ y) >> 3);
   }
   while (k < max && a[k] == b[k]) k++;
   return k;
@@ -304,7 +293,7 @@ static inline unsigned same_bytes(const uint8_t *a, const uint8_t *b, unsigned f
 
 /* Enters position i (i + 4 <= n) and returns the former heads. */
 static inline void hash_enter(Deflate *d, size_t i, uint32_t *c3, uint32_t *c4) {
-  uint32_t v = load_u32(d->in + i), h3 = hash_of(LOW3(v)), h4 = hash_of(v);
+  uint32_t v = load_le32(d->in + i), h3 = hash_of(LOW3(v)), h4 = hash_of(v);
   *c3 = d->head3[h3];
   *c4 = d->head4[h4];
   d->head3[h3] = d->head4[h4] = (uint32_t)i;
@@ -317,11 +306,11 @@ static unsigned match_find(Deflate *d, size_t i, unsigned best, int chain, uint3
   unsigned max = (unsigned)PRLX_MIN(d->n - i, (size_t)MAX_LEN);
   if (max < 4) return best;
   const uint8_t *p = d->in + i;
-  uint32_t c3, c, v = load_u32(p), far = 0;
+  uint32_t c3, c, v = load_le32(p), far = 0;
   hash_enter(d, i, &c3, &c);
   if (best < 3) {
     uint32_t k = (uint32_t)i - c3;
-    if (k - 1 < FAR3 && LOW3(load_u32(p - k)) == LOW3(v)) {
+    if (k - 1 < FAR3 && LOW3(load_le32(p - k)) == LOW3(v)) {
       best = 3;
       *dist = k;
     }
@@ -332,7 +321,7 @@ static unsigned match_find(Deflate *d, size_t i, unsigned best, int chain, uint3
     far = k; /* distances grow along a chain; otherwise its link was overwritten */
     const uint8_t *q = p - k;
     /* the end differs most often */
-    if (load_u32(q) != v || (best > 3 && load_u32(q + best - 3) != load_u32(p + best - 3)))
+    if (load_le32(q) != v || (best > 3 && load_le32(q + best - 3) != load_le32(p + best - 3)))
       continue;
     unsigned len = same_bytes(p, q, 4, max);
     if (len <= best) continue;

@@ -4,6 +4,7 @@
  * one. */
 #include "io/formats/inflate.h"
 #include <string.h>
+#include "io/formats/bytes.h"
 #include "io/formats/checksum.h"
 
 const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data than expected",
@@ -11,14 +12,6 @@ const char INFLATE_EARLY[] = "data ends too early", INFLATE_MORE[] = "more data 
 
 /* ---- bits, least significant first ---- */
 static inline uint64_t low_bits(unsigned k) { return ((uint64_t)1 << k) - 1; } /* k < 64 */
-static inline uint64_t load_u64(const uint8_t *p) {
-  uint64_t v;
-  memcpy(&v, p, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  v = __builtin_bswap64(v);
-#endif
-  return v;
-}
 
 static void bits_refill(Inflate *z) {
   while (z->nbits <= 55 && z->next < z->end) {
@@ -256,11 +249,11 @@ static void fixed_codes(Inflate *z) {
  * overshoot of its copy are written. */
 #define IN_SLACK 32
 #define OUT_SLACK (258 + 2 + 16)
-#define REFILL()              \
-  do {                        \
-    hold |= load_u64(p) << n; \
-    p += (63 - n) >> 3;       \
-    n |= 56;                  \
+#define REFILL()               \
+  do {                         \
+    hold |= load_le64(p) << n; \
+    p += (63 - n) >> 3;        \
+    n |= 56;                   \
   } while (0)
 #define DROP(k)        \
   do {                 \

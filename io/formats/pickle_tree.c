@@ -1,6 +1,7 @@
 /* pickle_tree.c: text escapes of protocol 0, and looking into a tree of values: dicts, calls,
  * Python and numpy numbers. */
 #include <string.h>
+#include "io/formats/bytes.h"
 #include "io/formats/pickle.h"
 #include "io/formats/pickle_impl.h"
 #include "io/formats/safetensors.h"
@@ -153,12 +154,13 @@ static bool numpy_scalar(const Pk *v, Scalar *s) {
   if (!code || code->kind != PK_STR || code->text.len != 2 || !raw ||
       (raw->kind != PK_BYTES && raw->kind != PK_STR))
     return false;
-  *s = (Scalar){.kind = code->text.start[0], .size = code->text.start[1] - '0'};
-  if (s->size < 1 || s->size > 8 || raw->text.len != (size_t)s->size) return false;
+  const int size = code->text.start[1] - '0';
+  if (size < 1 || size > 8 || raw->text.len != (size_t)size) return false;
+  *s = (Scalar){.kind = code->text.start[0], .size = size};
   const Pk *order =
       dt->state && dt->state->kind == PK_TUPLE && dt->state->nitem > 1 ? dt->state->item[1] : NULL;
-  bool big = pk_is(order, ">");
-  for (int i = 0; i < s->size; i++) s->b[big ? s->size - 1 - i : i] = (uint8_t)raw->text.start[i];
+  memcpy(s->b, raw->text.start, (size_t)size);
+  if (pk_is(order, ">")) bytes_turn(s->b, s->b, 1, (size_t)size);
   return true;
 }
 
@@ -201,6 +203,7 @@ bool pk_number(const Pk *v, double *out) {
   }
   float f;
   uint16_t h;
+  if (s.kind == 'f') bytes_little(s.b, s.b, 1, (size_t)s.size);
   if (s.kind == 'f' && s.size == 8) {
     memcpy(out, s.b, 8);
     return true;

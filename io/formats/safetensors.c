@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/os.h"
+#include "io/formats/bytes.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
 #include "io/formats/kind.h"
@@ -298,11 +299,29 @@ Status st_open(StFile *f, const char *path, Error *e) {
   return ST_OK;
 }
 
+/* On a big-endian machine tensors are a copy in its order of bytes; elsewhere the file itself. */
+static Status turn_numbers(StFile *f, Error *e) {
+  if (!HOST_BIG || !f->ntensor) return ST_OK;
+  f->turned = mem_alloc(f->map_bytes);
+  if (!f->turned) return err_set(e, ST_NOMEM, "%s: out of memory for its tensors", f->path);
+  for (int i = 0; i < f->ntensor; i++) {
+    StTensor *t = &f->tensor[i];
+    /* an F6 or F4 is no number of whole bytes */
+    const size_t size = t->dtype == DT_C64 ? 4 : PRLX_MAX(dtype_size(t->dtype), 1);
+    char *to = (char *)f->turned + ((const char *)t->data - (const char *)f->map);
+    bytes_little(to, t->data, t->bytes / size, size);
+    t->data = to;
+  }
+  return ST_OK;
+}
+
 Status st_open_any(StFile *f, const char *path, Error *e) {
   memset(f, 0, sizeof *f);
   f->path = mem_strdup(path);
   if (!f->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   Status s = read_file(f, e);
+  if (s != ST_OK) goto done;
+  s = turn_numbers(f, e);
   if (s != ST_OK) goto done;
   s = st_verify(f, NULL, e);
 done:
@@ -318,6 +337,7 @@ void st_close(StFile *f) {
   }
   mem_free(f->tensor);
   mem_free(f->meta);
+  mem_free(f->turned);
   if (f->map) os_unmap(f->map, (int64_t)f->map_bytes);
   mem_free(f->path);
   memset(f, 0, sizeof *f);

@@ -8,7 +8,7 @@ typedef struct StTensor {
   char *name;
   DType dtype;
   Shape shape;
-  const void *data; /* points into the mapping; may be unaligned */
+  const void *data; /* in the order of bytes of this machine; may be unaligned */
   size_t bytes;
 } StTensor;
 typedef struct StMeta {
@@ -23,6 +23,7 @@ typedef struct StFile {
   int nmeta;
   const void *map; /* the whole file, read only */
   size_t map_bytes;
+  void *turned; /* big-endian machines: data of all tensors, else NULL */
 } StFile;
 
 /* Read-only mmap; every field is checked against the file before anything is allocated: offsets in
@@ -64,7 +65,7 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
 /* Converts to F16, to the nearest; the copy is kept inside. */
 Status st_add_f32_as_f16(StWriter *w, const char *name, Shape s, const float *data, Error *e);
 
-/* Hands out the next piece of a tensor, at least one byte, valid until the next call. */
+/* Hands out the next piece of a tensor, at least one whole number, valid until the next call. */
 typedef Status (*StFill)(void *ctx, const void **piece, size_t *bytes, Error *e);
 
 /* Data that is made while it is written, so that it never lies in memory as a whole: fill is called

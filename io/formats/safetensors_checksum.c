@@ -37,6 +37,12 @@ static uint32_t checksum_meta(uint32_t crc, const StMeta *meta, int n) {
   return crc;
 }
 
+/* Of the bytes as they lie in the file. */
+static uint32_t checksum_data(const StTensor *t) {
+  const size_t size = PRLX_MAX(dtype_size(t->dtype), 1);
+  return crc32_numbers(0, t->data, t->bytes / size, size);
+}
+
 Status st_checksum_text(const StMeta *meta, int nmeta, const StTensor *tensor, int ntensor,
                         char **out, Error *e) {
   const size_t room = sizeof checksum_kind + (size_t)(ntensor + 1) * CHECKSUM_DIGITS;
@@ -47,8 +53,7 @@ Status st_checksum_text(const StMeta *meta, int nmeta, const StTensor *tensor, i
     head = checksum_tensor_head(head, tensor[i].name, tensor[i].dtype, tensor[i].shape);
   size_t at = (size_t)snprintf(text, room, "%s %08x", checksum_kind, head);
   for (int i = 0; i < ntensor; i++)
-    at += (size_t)snprintf(text + at, room - at, " %08x",
-                           crc32_ieee(0, tensor[i].data, tensor[i].bytes));
+    at += (size_t)snprintf(text + at, room - at, " %08x", checksum_data(&tensor[i]));
   return ST_OK;
 }
 

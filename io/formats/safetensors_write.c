@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/bytes.h"
 #include "io/formats/file.h"
 #include "io/formats/safetensors.h"
 
@@ -216,16 +217,30 @@ static void header_text(const StWriter *w, Text *o) {
   text_puts(o, "}");
 }
 
+/* Numbers of the machine, in the order of the format. */
+static Status write_numbers(AtomicFile *f, const void *data, size_t bytes, size_t size, Error *e) {
+  unsigned char piece[1 << 14];
+  if (!HOST_BIG || size == 1) return bytes ? atomic_write(f, data, bytes, e) : ST_OK;
+  for (size_t at = 0; at < bytes;) {
+    const size_t k = PRLX_MIN(bytes - at, sizeof piece);
+    bytes_little(piece, (const char *)data + at, k / size, size);
+    TRY(atomic_write(f, piece, k, e));
+    at += k;
+  }
+  return ST_OK;
+}
+
 static Status write_tensor(const Entry *t, AtomicFile *f, Error *e) {
-  if (!t->fill) return t->bytes ? atomic_write(f, t->data, t->bytes, e) : ST_OK;
+  const size_t size = dtype_size(t->dtype);
+  if (!t->fill) return write_numbers(f, t->data, t->bytes, size, e);
   for (size_t done = 0; done < t->bytes;) {
     const void *piece = NULL;
     size_t n = 0;
     TRY(t->fill(t->ctx, &piece, &n, e));
-    if (!n || n > t->bytes - done)
+    if (!n || n % size || n > t->bytes - done)
       return err_set(e, ST_INTERNAL, "%s: tensor \"%s\": %zu bytes at %zu of %zu", f->path, t->name,
                      n, done, t->bytes);
-    TRY(atomic_write(f, piece, n, e));
+    TRY(write_numbers(f, piece, n, size, e));
     done += n;
   }
   return ST_OK;

@@ -1,6 +1,7 @@
 /* sha256.c: FIPS 180-4, sections 4.1.2, 4.2.2, 5.3.3 and 6.2. */
 #include "io/formats/sha256.h"
 #include <string.h>
+#include "io/formats/bytes.h"
 
 static const uint32_t K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -70,6 +71,17 @@ void sha256_add(Sha256 *s, const void *data, size_t n) {
   }
   for (; n >= 64; p += 64, n -= 64) sha256_compress(s->hash, p);
   if (n) memcpy(s->block, p, n);
+}
+
+void sha256_numbers(Sha256 *s, const void *p, size_t n, size_t size) {
+  unsigned char piece[4096];
+  const unsigned char *b = p;
+  for (size_t at = 0; at < n;) {
+    const size_t k = HOST_BIG ? PRLX_MIN(n - at, sizeof piece / size) : n;
+    if (HOST_BIG) bytes_turn(piece, b + at * size, k, size);
+    sha256_add(s, HOST_BIG ? piece : b, k * size);
+    at += k;
+  }
 }
 
 void sha256_end(Sha256 *s, char hex[65]) {

@@ -14,6 +14,9 @@ void sha256_begin(Sha256 *s);
 void sha256_add(Sha256 *s, const void *p, size_t n);
 void sha256_end(Sha256 *s, char hex[65]);
 
+/* Adds n numbers of `size` bytes as a little-endian file holds them: the same on every machine. */
+void sha256_numbers(Sha256 *s, const void *p, size_t n, size_t size);
+
 /* The three of them for n bytes. */
 void sha256_hex(const void *p, size_t n, char hex[65]);
 #endif

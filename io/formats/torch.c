@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/bytes.h"
 
 const char *torch_container_name(TorchContainer c) {
   static const char *const name[] = {"torch legacy stream", "torch zip archive",
@@ -142,7 +143,7 @@ static Status place_storages(const Pk *keys, TorchStorage *t, int count, const u
           e, ST_FORMAT,
           "%s: ends before storage %s (byte %zu); the file is cut short; download it again", name,
           pk_show(s->key, b), at);
-    memcpy(&have, data + at, 8);
+    have = (int64_t)load_le64(data + at);
     at += 8;
     if (have != s->numel)
       return err_set(e, ST_FORMAT,
@@ -244,9 +245,10 @@ static Status open_zip(TorchFile *f, Error *e) {
   const uint8_t *p;
   if (order) {
     TRY(entry_data(f, order, &p, e));
-    if (order->size != 6 || memcmp(p, "little", 6) != 0)
+    f->big = order->size == 3 && !memcmp(p, "big", 3);
+    if (!f->big && (order->size != 6 || memcmp(p, "little", 6) != 0))
       return err_set(e, ST_FORMAT,
-                     "%s: written on a big-endian machine; save it again on a little-endian one",
+                     "%s: its record byteorder is neither little nor big; the file is damaged",
                      f->name);
   }
   TRY(entry_data(f, pkl, &p, e));
@@ -473,7 +475,8 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
     }
   *out = (TorchTensor){NULL, st.dtype, l.shape, n ? st.data + (size_t)l.offset * one : st.data,
                        NULL, bytes};
-  if (l.row_major || !n) return ST_OK;
+  const bool turn = f->big != HOST_BIG && one > 1;
+  if ((l.row_major && !turn) || !n) return ST_OK;
   if (bytes > f->budget)
     return err_set(
         e, ST_FORMAT,
@@ -485,6 +488,8 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
                    bytes);
   f->budget -= bytes;
   strided_gather(out->own, out->data, &l.shape, l.stride, one);
+  const size_t part = st.dtype == DT_C64 ? 4 : one;
+  if (turn) bytes_turn(out->own, out->own, bytes / part, part);
   out->data = out->own;
   return ST_OK;
 }

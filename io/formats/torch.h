@@ -34,6 +34,7 @@ typedef struct TorchFile {
   int nstorage;
   ZipFile zip;
   char folder[128]; /* zip: "archive/" */
+  bool big;         /* zip: numbers with the highest byte first */
   struct {
     const uint8_t *data;
     void *own;

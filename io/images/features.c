@@ -11,8 +11,8 @@ void features_key(const Dataset *d, const char *how, char key[65]) {
   Sha256 s;
   int64_t dims[4] = {d->n, d->channels, d->h, d->w};
   sha256_begin(&s);
-  sha256_add(&s, dims, sizeof dims);
-  sha256_add(&s, d->images, (size_t)(d->n * d->channels * d->h * d->w) * sizeof(float));
+  sha256_numbers(&s, dims, COUNT_OF(dims), sizeof *dims);
+  sha256_numbers(&s, d->images, (size_t)(d->n * d->channels * d->h * d->w), sizeof(float));
   sha256_add(&s, how, strlen(how));
   sha256_end(&s, key);
 }

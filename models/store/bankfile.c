@@ -16,8 +16,8 @@ static void bank_key(const Generator *G, const real *cond, VggChannels pick, cha
            c->conv_clamp, (int)pick);
   sha256_begin(&s);
   sha256_add(&s, text, strlen(text));
-  sha256_add(&s, G->params.data, (size_t)G->params.ntotal * sizeof(real));
-  if (cond) sha256_add(&s, cond, (size_t)G->cfg.c_dim * sizeof(real));
+  sha256_numbers(&s, G->params.data, (size_t)G->params.ntotal, sizeof(real));
+  if (cond) sha256_numbers(&s, cond, (size_t)G->cfg.c_dim, sizeof(real));
   sha256_end(&s, hex);
 }
 

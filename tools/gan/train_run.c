@@ -205,10 +205,9 @@ Status run_restore(TrainRun *r, const StFile *f, Error *e) {
 }
 
 uint32_t dataset_crc(const Dataset *d) {
-  uint32_t c = crc32_ieee(0, d->images,
-                          (size_t)d->n * (size_t)d->channels * (size_t)d->h * (size_t)d->w *
-                              sizeof *d->images);
-  return d->labels ? crc32_ieee(c, d->labels, (size_t)d->n * sizeof *d->labels) : c;
+  const size_t n = (size_t)d->n * (size_t)d->channels * (size_t)d->h * (size_t)d->w;
+  const uint32_t c = crc32_numbers(0, d->images, n, sizeof *d->images);
+  return d->labels ? crc32_numbers(c, d->labels, (size_t)d->n, sizeof *d->labels) : c;
 }
 
 /* ---- sample sheets ---- */

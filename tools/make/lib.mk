@@ -41,7 +41,7 @@ $(BUILD)/libprlx.a: $(LIB_OBJ)
 	@rm -f $@; echo "$(CC) -r: $@"
 	@$(CC) -r -nostdlib -o $(BUILD)/prlx-all.o $(LIB_OBJ)
 	@$(OBJCOPY) --wildcard --keep-global-symbol='prlx_*' $(BUILD)/prlx-all.o
-	@ar rcs $@ $(BUILD)/prlx-all.o
+	@$(AR) rcs $@ $(BUILD)/prlx-all.o
 $(BUILD)/libprlx.so: $(LIB_OBJ)
 	@printf '{ global: prlx_*; local: *; };\n' >$(BUILD)/prlx.map; echo "$(CC) -shared: $@"
 	@$(CC) $(CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(BUILD)/prlx.map \

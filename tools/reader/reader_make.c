@@ -317,7 +317,7 @@ static Status build_study(Study *st, Pick *mixed, Error *e) {
   shuffle_numbers(st->order[1], total, &r);
   draw_codes(st, &r);
   quantise_slices(st);
-  st->id = crc32_ieee(0, st->px, (size_t)total * per * sizeof *st->px);
+  st->id = crc32_numbers(0, st->px, (size_t)total * per, sizeof *st->px);
   for (int i = 0; i < total; i++)
     st->id = crc32_ieee(st->id, st->pick[i].code, sizeof st->pick[i].code);
   return ST_OK;
