@@ -211,27 +211,6 @@ ASAN_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="$(ASAN_FLAGS)" test
 
-# libFuzzer over everything that reads files (needs clang). Each target runs FUZZ_SECONDS; what it
-# finds lies in $(BUILD)/fuzz/.
-FUZZ_CC      ?= clang
-FUZZ_SECONDS ?= 60
-FUZZ_FLAGS    = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-FUZZERS      := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
-FUZZOBJ       = $(patsubst %.c,$(BUILD)/fuzz/%.o,$(CORE) $(wildcard io/*/*.c))
-$(BUILD)/fuzz/%.o: %.c
-	@mkdir -p $(@D)
-	$(FUZZ_CC) $(BASE) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -DISA=portable \
-	  -c -o $@ $<
-$(BUILD)/fuzz/libio.a: $(FUZZOBJ)
-	@rm -f $@; $(AR) rcs $@ $^
-$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/test/fuzz/fuzz_%.o $(BUILD)/fuzz/libio.a
-	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
-fuzz:
-	@command -v $(FUZZ_CC) >/dev/null 2>&1 || { \
-	  echo "make fuzz: no $(FUZZ_CC); it needs clang with libFuzzer" \
-	    "(Debian: apt install clang libclang-rt-14-dev libfuzzer-14-dev)"; exit 1; }
-	@$(MAKE) --no-print-directory $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%)
-	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) sh test/fuzz/run.sh $(FUZZERS)
 # Compiles every kernel for one architecture (CUDA_CHECK_ARCH) and reports registers, shared memory
 # and spills; fails on warnings and on spills.
 CUDA_CHECK_ARCH ?= 90
@@ -269,7 +248,8 @@ help:
 	@echo "make dist       tarball of the commit; make distcheck: builds and tests it outside git"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
-.PHONY: FORCE all hello test test-long asan cuda-check fuzz bench clean help demo
--include test/cuda.mk docs/learn/learn.mk test/house.mk test/faults/faults.mk tools/make/lib.mk
+.PHONY: FORCE all hello test test-long asan cuda-check bench clean help demo
+-include test/cuda.mk docs/learn/learn.mk test/house.mk test/faults/faults.mk test/fuzz/fuzz.mk test/sweep/sweep.mk \
+  tools/make/lib.mk
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,10 +1,9 @@
 /* fuzz_png.c: arbitrary bytes as a PNG; and, so that checksums do not stop the fuzzer at the door,
  * as the parts of one that is put together here: colour type, depth, size, palette and scan lines.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "io/formats/checksum.h"
 #include "io/formats/png.h"
+#include "test/fuzz/fuzz.h"
 
 typedef struct Out {
   uint8_t b[1 << 17];
@@ -23,6 +22,23 @@ static void chunk(Out *o, const char *type, const uint8_t *body, size_t n) {
   o->n += n + 12;
 }
 
+/* An image of 8 bits through the writer and back. */
+static void write_and_read(const Image *m) {
+  const size_t all = (size_t)m->w * (size_t)m->h * (size_t)m->channels;
+  uint8_t *px = malloc(all), *file;
+  size_t bytes;
+  Image back;
+  Error e;
+  for (size_t i = 0; i < all; i++) px[i] = (uint8_t)m->px[i];
+  FUZZ_HOLDS(png_encode8(m->w, m->h, m->channels, px, &file, &bytes, &e) == ST_OK);
+  FUZZ_HOLDS(png_decode(file, bytes, "fuzz", &back, &e) == ST_OK);
+  FUZZ_HOLDS(back.w == m->w && back.h == m->h && back.channels == m->channels);
+  FUZZ_HOLDS(memcmp(back.px, m->px, all * sizeof *m->px) == 0);
+  image_free(&back);
+  mem_free(file);
+  free(px);
+}
+
 static void decode(const uint8_t *p, size_t n) {
   Image m;
   Error e = {ST_OK, ""};
@@ -32,16 +48,15 @@ static void decode(const uint8_t *p, size_t n) {
   if (png_decode(own, n, "fuzz", &m, &e) == ST_OK) {
     float *grey = malloc(sizeof *grey * (size_t)m.w * (size_t)m.h);
     image_grey(&m, grey, &colour);
-    for (int64_t i = 0; i < (int64_t)m.w * m.h; i++)
-      if (!(grey[i] >= 0 && grey[i] <= 1)) abort();
+    for (int64_t i = 0; i < (int64_t)m.w * m.h; i++) FUZZ_HOLDS(grey[i] >= 0 && grey[i] <= 1);
     free(grey);
+    if (n % 64 == 0 && m.maxval == 255) write_and_read(&m);
     image_free(&m);
-  } else if (!e.msg[0])
-    abort();
+  } else
+    FUZZ_HOLDS(e.msg[0]);
   free(own);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
   static Out o;
   decode(data, n);

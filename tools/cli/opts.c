@@ -34,7 +34,7 @@ int opts_distance(const char *a, const char *b) {
 /* ---- the options that every command has ---- */
 static int common_threads, common_device, common_precision;
 static OptsDevice *device_text; /* says whether --device cuda can be had */
-static bool common_help;
+static bool common_help, common_table;
 static Opt common[] = {
     OPT_GROUP("Common"),
     OPT_INT("threads", &common_threads, "0", 0, MAX_WORKERS,
@@ -284,6 +284,10 @@ static int collect_args(OptSpec *s, int argc, char **argv) {
       options = false;
       continue;
     }
+    if (options && !strcmp(a, "--help-table")) {
+      common_help = common_table = true;
+      continue;
+    }
     if (options && !strcmp(a, "-h")) {
       common_help = true;
       continue;
@@ -321,13 +325,17 @@ static int check_arguments(const OptSpec *s) {
 
 int opts_parse(OptSpec *s, int argc, char **argv) {
   Opt *o;
+  common_table = false;
   for (int i = 0; (o = table_at(s, i)); i++) {
     o->given = false;
     if (o->kind != OPTK_GROUP && o->def && !set_value(o, o->def)) return bad_value(s, o, o->def);
   }
   int rc = collect_args(s, argc, argv);
   if (common_help) {
-    opts_help(s);
+    if (common_table)
+      opts_table(s);
+    else
+      opts_help(s);
     rc = EXIT_DONE;
   }
   if (rc < 0) rc = check_arguments(s);
@@ -423,4 +431,31 @@ void opts_help(const OptSpec *s) {
     else
       help_option(o);
   if (s->details) printf("\n%s\n", s->details);
+}
+
+/* ---- the table for programs ---- */
+/* Options that the help of o names, each with a comma in front. */
+static void table_named(const OptSpec *s, const Opt *o) {
+  char name[64];
+  for (const char *p = o->help; (p = strstr(p, "--"));) {
+    p += 2;
+    const size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    snprintf(name, sizeof name, "%.*s", (int)n, p);
+    const Opt *other = find_option(s, name);
+    if (other && other != o) printf(",%s", name);
+  }
+}
+
+void opts_table(const OptSpec *s) {
+  static const char *const kinds[] = {
+      [OPTK_FLAG] = "flag", [OPTK_STR] = "text",      [OPTK_INT] = "whole", [OPTK_I64] = "whole",
+      [OPTK_REAL] = "real", [OPTK_CHOICE] = "choice", [OPTK_SIZE] = "size", [OPTK_RANGE] = "list"};
+  Opt *o;
+  for (int i = 0; (o = table_at(s, i)); i++) {
+    if (o->kind == OPTK_GROUP) continue;
+    printf("%s\t%s\t%.17g\t%.17g\t%s\t%s\t", o->name, kinds[o->kind], o->lo, o->hi,
+           o->def ? o->def : "", o->arg ? o->arg : "");
+    table_named(s, o);
+    printf("\n");
+  }
 }

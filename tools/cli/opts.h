@@ -117,6 +117,10 @@ int opts_precision(void);
 bool opts_given(const OptSpec *s, const char *name);
 void opts_help(const OptSpec *s);
 
+/* For programs that try every option (test/sweep/): `prlx COMMAND --help-table` prints a line for
+ * each: name, kind, lowest, highest, default, argument, options that its help names. */
+void opts_table(const OptSpec *s);
+
 /* Edit distance (insert, delete, replace, swap of neighbours); used for "did you mean". */
 int opts_distance(const char *a, const char *b);
 #endif
