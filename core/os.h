@@ -176,9 +176,13 @@ bool os_process_gone(int64_t id);
  * bytes. */
 void os_main(int *argc, char ***argv);
 
-/* Ctrl-C and the request to end, to `fn`; system calls go on afterwards. A limit of the size of
- * files is an error of os_write from then on, not the end of the process. */
+/* Ctrl-C, the request to end and a terminal that closes (not after nohup), to `fn`; system calls go
+ * on afterwards. A file that may not grow further (ulimit -f) and a pipe that nobody reads are from
+ * then on errors of their writers (EFBIG, EPIPE), as a full disk is, and no signals. */
 void os_on_stop(void (*fn)(int sig));
+
+/* An open pipe whose reader is gone: `| head`. */
+bool os_unread(int fd);
 
 typedef struct OsChild {
   int64_t id;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -288,14 +289,20 @@ bool os_process_gone(int64_t id) { return kill((pid_t)id, 0) != 0 && errno == ES
 void os_main(int *argc, char ***argv) {}
 
 void os_on_stop(void (*fn)(int sig)) {
-  struct sigaction sa = {.sa_handler = fn, .sa_flags = SA_RESTART};
+  struct sigaction sa = {.sa_handler = fn, .sa_flags = SA_RESTART}, was;
   sigemptyset(&sa.sa_mask);
   sigaction(SIGINT, &sa, NULL);
   sigaction(SIGTERM, &sa, NULL);
+  if (sigaction(SIGHUP, NULL, &was) == 0 && was.sa_handler != SIG_IGN) sigaction(SIGHUP, &sa, NULL);
 #ifdef SIGXFSZ
-  /* a file that may not grow further is an error of its writer, as a full disk is */
   signal(SIGXFSZ, SIG_IGN);
 #endif
+  signal(SIGPIPE, SIG_IGN);
+}
+
+bool os_unread(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLOUT};
+  return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
 }
 
 static int child_file(const char *path, bool append) {

@@ -7,6 +7,7 @@
 #include "io/formats/file.h"
 #include "io/images/cohort.h"
 #include "paper/engine/paper_impl.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 
 /* ---- what there is to work on ---- */
@@ -163,6 +164,7 @@ static Status run_plan(PaperRun *r, Error *e) {
 }
 
 static Status run_begin(const PaperRun *r, Error *e) {
+  TRY(tool_folder(r->out, e));
   TRY(claim_folder(r, true, e));
   return paper_write_commands(r, e);
 }

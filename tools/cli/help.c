@@ -13,6 +13,8 @@ int help_overview(FILE *to, const Tool *tools, int n) {
       "wrong usage\n"
       "Ctrl-C once: stop after the current step and save what there is; twice: stop at once\n"
       "environment: PRLX_THREADS=n, PRLX_ISA=portable|avx2|avx512, PRLX_DATA=folder of the "
-      "bundled files\n");
+      "bundled files,\n"
+      "PRLX_DUMP=folder for the plans that commands make (prlx help dump); all files lie in the "
+      "folders of results,\nTMPDIR is not used\n");
   return EXIT_DONE;
 }

@@ -7,6 +7,8 @@
 #include "core/os.h"
 #include "core/threads.h"
 #include "tools/cli/device.h"
+#include "tools/cli/environment.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/help.h"
 #include "tools/cli/tool.h"
 
@@ -24,7 +26,11 @@ static void spell_tools(void) {
 }
 
 static void on_signal(int sig) {
-  if (tool_interrupted) {
+  bool again = tool_interrupted;
+#ifdef SIGHUP
+  again &= sig != SIGHUP; /* a terminal that closes may say so twice */
+#endif
+  if (again) {
     signal(sig, SIG_DFL);
     raise(sig);
   }
@@ -73,7 +79,18 @@ static int run_tool(int argc, char **argv) {
     return printf("prlx %s (%s; %s)\n", PRLX_VERSION, tool_device_built(),
                   isa_name(isa_current())) < 0;
   const Tool *t = find_tool(cmd);
-  return t ? t->run(argc - 1, argv + 1) : unknown_command(cmd);
+  if (!t) return unknown_command(cmd);
+  const int rc = environment_check();
+  return rc >= 0 ? rc : t->run(argc - 1, argv + 1);
+}
+
+/* `prlx info x > /dev/full` must not look like success; `prlx info x | head` may. */
+static int end_output(int rc) {
+  if (!fflush(stdout) && !ferror(stdout)) return rc;
+  const int why = errno;
+  if (os_unread(1)) return rc;
+  fprintf(stderr, "prlx: standard output could not be written: %s\n", strerror(why));
+  return rc == EXIT_DONE ? EXIT_FAILED : rc;
 }
 
 int main(int argc, char **argv) {
@@ -82,12 +99,8 @@ int main(int argc, char **argv) {
   opts_ask_device(tool_device_text);
   spell_tools();
   int rc = run_tool(argc, argv);
+  tool_folders_leave();
   tool_backend_free();
   threads_stop();
-  /* `prlx info x > /dev/full` must not look like success */
-  if (fflush(stdout) || ferror(stdout)) {
-    fprintf(stderr, "prlx: standard output could not be written: %s\n", strerror(errno));
-    if (rc == EXIT_DONE) rc = EXIT_FAILED;
-  }
-  return rc;
+  return end_output(rc);
 }

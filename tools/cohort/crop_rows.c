@@ -7,6 +7,7 @@
 #include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/crop.h"
 
@@ -287,6 +288,7 @@ Status crop_job_begin(CropJob *j, const char *out, const char *readers, Error *e
   TRY(path_join(table, out, "lesions.tsv", e));
   j->had_out = file_exists(out);
   if (readers) TRY(crop_open_readers(j, readers, e));
+  TRY(tool_folder(out, e));
   if (file_exists(table)) TRY(table_add_tsv(&j->t, table, e));
   j->before = j->t.nrow;
   return ST_OK;

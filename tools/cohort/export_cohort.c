@@ -10,6 +10,7 @@
 #include "core/rng.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 
 #define STREAM_EXPORT ((uint64_t)7)
@@ -315,6 +316,8 @@ static Status export_run(ExportJob *j, const Args *a, int n, char **arg, Error *
     s = cohort_open(&c[open], arg[open], e);
     if (s != ST_OK) goto done;
   }
+  s = tool_folder(j->out, e);
+  if (s != ST_OK) goto done;
   s = export_tables(j, a, c, n, e);
 done:
   export_forget(j, s != ST_OK);

@@ -10,6 +10,7 @@
 #include "io/formats/file.h"
 #include "io/formats/nifti.h"
 #include "io/formats/path.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/view/canvas.h"
 
@@ -24,6 +25,7 @@ Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
                     .opt = opt,
                     .sheets = sheets};
   TRY(path_join(path, dir, "lesions.tsv", e));
+  TRY(tool_folder(dir, e));
   if (file_exists(path)) {
     if (!overwrite)
       return err_set(
@@ -32,7 +34,7 @@ Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
     if (os_remove(path) != 0)
       return err_set(e, ST_IO, "%s: could not be removed: %s", path, strerror(errno));
   }
-  return dir_make(dir, e);
+  return ST_OK;
 }
 
 void out_end(PhantomOut *o) {

@@ -9,6 +9,7 @@
 #include "io/formats/png.h"
 #include "models/api/api.h"
 #include "tools/cli/device.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/image_volumes.h"
 #include "tools/view/sheet.h"
@@ -176,7 +177,7 @@ static Status generate_all(const Args *a, const int64_t *seeds, int64_t n, int64
   TRY(api_status(prlx_network_load(a->network, &net, &pe), &pe, e));
   Status s = api_label(&net->net, a->label, e);
   if (s != ST_OK) goto done;
-  s = dir_make(a->out, e);
+  s = tool_folder(a->out, e);
   if (s != ST_OK) goto done;
   s = new_dataset(&d, &net->net, a, n, seeds, e);
   if (s != ST_OK) goto done;

@@ -13,6 +13,7 @@
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/cli/device.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/project_impl.h"
 
@@ -301,7 +302,7 @@ static Status project_prepare(ProjectJob *j, const OptSpec *spec, Error *e) {
   TRY(api_status(prlx_network_load(a->network, &j->net, &pe), &pe, e));
   TRY(load_targets(j, spec->nargs, spec->args, e));
   TRY(api_status(prlx_vgg_load(a->vgg, a->data, &j->vgg, &pe), &pe, e));
-  TRY(dir_make(a->out, e));
+  TRY(tool_folder(a->out, e));
   warn_windows(j);
   warn_choices(j);
   /* a GPU wants many at once */

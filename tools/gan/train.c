@@ -565,7 +565,6 @@ int tool_train(int argc, char **argv) {
                 .from_previous = a.previous,
                 .dir = a.out,
                 .opts = &s,
-                .dir_fd = -1,
                 .log.fd = -1};
   Dataset d = {0};
   real *labels = NULL;

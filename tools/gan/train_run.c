@@ -11,6 +11,7 @@
 #include "io/formats/path.h"
 #include "io/formats/png.h"
 #include "models/store/netfile.h"
+#include "tools/cli/folder.h"
 #include "tools/view/report.h"
 
 static Status run_path(const TrainRun *r, char out[PATH_LEN], const char *name, Error *e) {
@@ -52,14 +53,7 @@ done:
 
 Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
   char state[PATH_LEN], log[PATH_LEN];
-  r->dir_fd = -1;
-  TRY(dir_make(r->dir, e));
-  r->dir_fd = os_folder_lock(r->dir);
-  if (r->dir_fd < 0 && errno == EWOULDBLOCK)
-    return err_set(
-        e, ST_IO,
-        "%s: another prlx train is running in this folder; stop it or choose another --out",
-        r->dir);
+  TRY(tool_folder(r->dir, e));
   TRY(run_path(r, state, "state.safetensors", e));
   TRY(run_path(r, log, "metrics.jsonl", e));
   if (resume || !(file_exists(state) || file_exists(log))) return ST_OK;
@@ -466,5 +460,4 @@ void run_close(TrainRun *r) {
   plan_free(r->sheet_plan);
   if (r->sheet_graph) graph_free(r->sheet_graph);
   mem_free(r->sheet_zs);
-  if (r->dir_fd >= 0) os_close(r->dir_fd);
 }

@@ -53,7 +53,6 @@ typedef struct TrainRun {
   TrainSchedule plan;
   TickSums sums;
   Jsonl log;
-  int dir_fd; /* holds the lock of the run folder */
   Graph *sheet_graph;
   Plan *sheet_plan;
   Val sheet_z;

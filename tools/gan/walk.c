@@ -9,6 +9,7 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "tools/cli/device.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/walk_impl.h"
 
@@ -293,7 +294,7 @@ static Status walk_all(Walk *k, const Args *a, const WalkMode *mode, Error *e) {
   TRY(latent_directions(&k->net.G, k->cond, a->samples, (uint32_t)a->seed, count, &k->pca, e));
   TRY(mode->make(k, a, e));
   TRY(walk_images(k, a, e));
-  TRY(dir_make(a->out, e));
+  TRY(tool_folder(a->out, e));
   TRY(walk_dataset(k, a->out, e));
   TRY(walk_latents(k, a, a->out, e));
   TRY(walk_table(k, a->out, e));

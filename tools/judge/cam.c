@@ -11,6 +11,7 @@
 #include "io/formats/tsv.h"
 #include "models/judge/cam.h"
 #include "models/store/classifierfile.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 #include "tools/view/canvas.h"
@@ -348,7 +349,7 @@ static Status cam_run(Job *j, const char *data, Error *e) {
   TRY(cam_side(j, 0, j->a.model, data, e));
   j->sides = 1 + (j->a.after != NULL);
   if (j->a.after) TRY(cam_side(j, 1, j->a.after, data, e));
-  TRY(dir_make(j->a.out, e));
+  TRY(tool_folder(j->a.out, e));
   TRY(write_maps(j, e));
   TRY(write_table(j, e));
   TRY(write_sheet(j, e));

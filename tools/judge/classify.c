@@ -13,6 +13,7 @@
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/store/classifierfile.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 
@@ -137,7 +138,7 @@ static Status train_all(Job *j, Error *e) {
             "%d run%s\n",
             (long long)of[1], (long long)of[0], (long long)d.n, d.w, d.h, j->channels, a->epochs,
             a->runs, a->runs == 1 ? "" : "s");
-  TRY(dir_make(a->out, e));
+  TRY(tool_folder(a->out, e));
   Status s = ST_OK;
   progress_start(&j->bar, "classify", "epoch", (double)a->runs * a->epochs);
   for (j->run = 0; j->run < a->runs; j->run++) {
@@ -440,7 +441,7 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   /* a broken test set is found before the training */
   if (target) TRY(slices_add(&j->test, target, j->channels, e));
   if (!a->model) TRY(train_all(j, e));
-  if (target) TRY(dir_make(a->out, e));
+  if (target) TRY(tool_folder(a->out, e));
   if (target) TRY(predict_all(j, e));
   if (target) TRY(write_predictions(j, e));
   if (a->predict) print_predictions(j);

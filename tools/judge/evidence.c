@@ -8,6 +8,7 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 
 enum { WORDS = 16384 };
@@ -40,7 +41,7 @@ static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
 static Status evidence_write(const Evidence *ev, char *words, Error *e) {
   const EvArgs *a = &ev->a;
   char path[PATH_LEN];
-  TRY(dir_make(a->out, e));
+  TRY(tool_folder(a->out, e));
   TRY(evidence_tables(ev, e));
   TRY(evidence_words(ev, words, WORDS, e));
   TRY(evidence_pages(ev, words, e));

@@ -18,6 +18,7 @@
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/segment.h"
 #include "tools/view/sheet.h"
@@ -281,7 +282,7 @@ Status segment_judge(const JudgeArgs *a, Error *e) {
     s = set_measure(&x[k], e);
     if (s != ST_OK) goto done;
   }
-  s = dir_make(a->out, e);
+  s = tool_folder(a->out, e);
   if (s != ST_OK) goto done;
   s = write_summary(set, sets, a, e);
   if (s != ST_OK) goto done;

@@ -48,18 +48,12 @@ static void check_device(void) {
 }
 
 static void check_machine(void) {
-  const char *want = getenv("PRLX_ISA");
   char list[128] = "";
   for (int i = 0; i <= (int)isa_best(); i++)
     snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "",
              isa_name((IsaLevel)i));
   check_line("ok", "instruction sets", "%s can run here; %s is used", list,
              isa_name(isa_current()));
-  if (want && *want && strcmp(want, isa_name(isa_current())))
-    check_line(
-        "BAD", "PRLX_ISA",
-        "'%s' is not an instruction set of this build that this machine can run (%s); unset it",
-        want, list);
   check_line("ok", "threads", "%d", threads_count());
   const double total = (double)os_memory_total(), available = (double)os_memory_available();
   if (available > 0)

@@ -1,0 +1,115 @@
+/* folder.c: see folder.h. */
+#include "tools/cli/folder.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "core/os.h"
+#include "io/formats/file.h"
+#include "io/formats/path.h"
+
+typedef struct Held {
+  char dir[PATH_LEN];
+  char note[PATH_LEN];
+  int lock; /* -1: this file system has no locks */
+  OsInfo info;
+  bool made;
+} Held;
+
+/* A command has one, `prlx demo` one and those of its parts. */
+static Held held[8];
+static int nheld;
+
+typedef struct Holder {
+  long long process;
+  char host[256];
+} Holder;
+
+static void holder_self(Holder *h) {
+  h->process = (long long)os_process_id();
+  os_host(h->host);
+  if (!h->host[0]) strcpy(h->host, "?");
+}
+
+/* Who the note says has the folder; false: nobody. */
+static bool holder_read(const char *note, Holder *h) {
+  uint8_t *text;
+  size_t n;
+  Error e;
+  if (file_read(note, &text, &n, 1000, &e) != ST_OK) return false;
+  const int got = sscanf((char *)text, "process %lld on %255[^\n]", &h->process, h->host);
+  mem_free(text);
+  return got == 2 && h->process > 0;
+}
+
+/* Is the process that wrote the note still there, as far as can be known? */
+static bool holder_lives(const Holder *h) {
+  Holder self;
+  holder_self(&self);
+  if (strcmp(h->host, self.host)) return true;
+  return h->process != self.process && !os_process_gone(h->process);
+}
+
+static Status folder_taken(const Held *f, Error *e) {
+  Holder h;
+  if (!holder_read(f->note, &h))
+    return err_set(e, ST_INVALID,
+                   "%s: another prlx writes into this folder; expected to have it alone; wait for "
+                   "it, stop it, or choose another --out",
+                   f->dir);
+  return err_set(e, ST_INVALID,
+                 "%s: prlx process %lld on %s writes into this folder; expected to have it alone; "
+                 "wait for it, stop it, or choose another --out",
+                 f->dir, h.process, h.host);
+}
+
+static Status folder_lock(Held *f, Error *e) {
+  Holder h;
+  f->lock = os_folder_lock(f->dir);
+  if (f->lock >= 0) return ST_OK;
+  if (errno == EWOULDBLOCK) return folder_taken(f, e);
+  return holder_read(f->note, &h) && holder_lives(&h) ? folder_taken(f, e) : ST_OK;
+}
+
+/* Without it the lock holds all the same: a full disk is the business of the results. */
+static void folder_sign(const Held *f) {
+  Holder h;
+  char text[300];
+  holder_self(&h);
+  const int n = snprintf(text, sizeof text, "process %lld on %s\n", h.process, h.host);
+  const int fd = os_open(f->note, OS_TRUNCATE);
+  if (fd < 0) return;
+  (void)os_write(fd, text, (size_t)n);
+  os_close(fd);
+}
+
+static bool folder_held(const Held *f) {
+  for (int i = 0; i < nheld; i++)
+    if (held[i].info.device == f->info.device && held[i].info.number == f->info.number) return true;
+  return false;
+}
+
+Status tool_folder(const char *dir, Error *e) {
+  if (nheld == COUNT_OF(held)) return err_set(e, ST_INTERNAL, "%s: too many folders", dir);
+  Held *f = &held[nheld];
+  f->made = !file_exists(dir);
+  TRY(path_format(f->dir, e, "%s", dir));
+  TRY(path_join(f->note, dir, FOLDER_NOTE, e));
+  TRY(dir_make(dir, e));
+  if (os_info(dir, &f->info))
+    return err_set(e, ST_IO, "%s: the folder cannot be opened: %s; check its permissions", dir,
+                   strerror(errno));
+  if (folder_held(f)) return ST_OK;
+  TRY(folder_lock(f, e));
+  folder_sign(f);
+  nheld++;
+  return ST_OK;
+}
+
+void tool_folders_leave(void) {
+  while (nheld > 0) {
+    const Held *f = &held[--nheld];
+    (void)os_remove(f->note);
+    if (f->made) (void)os_remove_folder(f->dir); /* says no where something is in it */
+    if (f->lock >= 0) os_close(f->lock);
+  }
+}
