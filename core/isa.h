@@ -3,9 +3,9 @@
  * it names its public table with ISA_SYM(x_kernels), i.e. x_kernels_avx2. A caller writes
  *     ISA_DECLARE(const GemmKernels, gemm_kernels);          (in the header)
  *     const GemmKernels *k = ISA_PICK(gemm_kernels);         (in the function)
- * Environment PRLX_ISA=portable|avx2|avx512 overrides the choice (the program refuses an unsupported
- * one, tools/cli/environment.h; the library falls back to the best). On aarch64 "portable" is
- * compiled to NEON by the same vector types. */
+ * Environment PRLX_ISA=portable|avx2|avx512 overrides the choice (the program refuses an
+ * unsupported one, tools/cli/environment.h; the library falls back to the best). On aarch64
+ * "portable" is compiled to NEON by the same vector types. */
 #ifndef PRLX_ISA_H
 #define PRLX_ISA_H
 typedef enum { ISA_PORTABLE = 0, ISA_AVX2, ISA_AVX512, ISA_COUNT } IsaLevel;

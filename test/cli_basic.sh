@@ -260,7 +260,7 @@ PRLX_DUMP=$T/plans "$PRLX" generate --network "$N" --seeds 0 --out "$T/dumped" -
   2>&1
 [ "$(ls "$T/plans" | wc -l)" -ge 6 ] && pass || fail "PRLX_DUMP: six files a plan"
 PRLX_DUMP=$T/none; export PRLX_DUMP
-expect 1 "PRLX_DUMP.*make the folder first" "$PRLX" dump plan "$N"
+expect 2 "PRLX_DUMP.*none.*expected a folder that is there" "$PRLX" dump plan "$N"
 unset PRLX_DUMP
 
 # ---- the demonstration, as short as it goes ----

@@ -1,8 +1,8 @@
 # fuzz.mk: libFuzzer over everything that reads files and arguments (needs clang).
-#   make fuzz               every target for FUZZ_SECONDS (60), FUZZ_JOBS (2) at a time; what it finds
-#                           lies in $(BUILD)/fuzz/. FUZZ="inflate png": these only
-#   make fuzz-minimise      the corpora that grew in $(BUILD)/fuzz/corpus, as few and short inputs as
-#                           reach the same, into test/fuzz/seeds
+#   make fuzz               every target for FUZZ_SECONDS (60), FUZZ_JOBS (2) at a time; what it
+#                           finds lies in $(BUILD)/fuzz/. FUZZ="inflate png": these only
+#   make fuzz-minimise      the corpora that grew in $(BUILD)/fuzz/corpus, as few and short inputs
+#                           as reach the same, into test/fuzz/seeds
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
 FUZZ_JOBS    ?= 2

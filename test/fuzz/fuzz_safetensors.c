@@ -1,4 +1,5 @@
-/* fuzz_safetensors.c: arbitrary bytes as a .safetensors file; what opens is written and read again. */
+/* fuzz_safetensors.c: arbitrary bytes as a .safetensors file; what opens is written and read
+ * again. */
 #include "io/formats/safetensors.h"
 #include "io/images/dataset.h"
 #include "test/fuzz/fuzz.h"

@@ -1,7 +1,7 @@
-/* fuzz_snapshot.c: snapshots of a training. A tiny trainer writes one; the input changes it, then it
- * is opened, verified and restored as `prlx train --resume` does it. First byte 0: five bytes each
- * are a place (three) and what is written there (two); a change of a tensor's data must be found by
- * its checksum. Otherwise the rest is the header, the data stays. */
+/* fuzz_snapshot.c: snapshots of a training. A tiny trainer writes one; the input changes it, then
+ * it is opened, verified and restored as `prlx train --resume` does it. First byte 0: five bytes
+ * each are a place (three) and what is written there (two); a change of a tensor's data must be
+ * found by its checksum. Otherwise the rest is the header, the data stays. */
 #include <math.h>
 #include "test/fuzz/fuzz.h"
 #include "tools/gan/train_run.h"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the fuzz targets that make built, FUZZ_JOBS (2) at a time; what one finds lies in $BUILD/fuzz/.
+# Runs the fuzz targets that make built, FUZZ_JOBS (2) at a time; what one finds lies in
+# $BUILD/fuzz/.
 # usage: BUILD=build FUZZ_SECONDS=60 sh test/fuzz/run.sh TARGET...
 #        BUILD=build sh test/fuzz/run.sh minimise TARGET...
 #
@@ -8,7 +9,8 @@
 # runs is kept in $BUILD/fuzz/runs.tsv.
 out=${BUILD:-build}/fuzz
 seconds=${FUZZ_SECONDS:-60}
-# Freed memory is kept apart for uses after free; the usual 256 MiB of it are new pages for each run.
+# Freed memory is kept apart for uses after free; the usual 256 MiB of it are new pages for each
+# run.
 ASAN_OPTIONS=quarantine_size_mb=16:malloc_context_size=4:${ASAN_OPTIONS:-}
 export ASAN_OPTIONS
 

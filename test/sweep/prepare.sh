@@ -6,7 +6,12 @@ R=$2
 PRLX_DATA=$R/data
 export PRLX_DATA
 mkdir in || exit 1
-step() { "$P" "$@" --quiet >prepare.log 2>&1 || { echo "prepare: prlx $*"; cat prepare.log; exit 1; }; }
+step() {
+  "$P" "$@" --quiet >prepare.log 2>&1 && return
+  echo "prepare: prlx $*"
+  cat prepare.log
+  exit 1
+}
 cp "$R/test/golden/generator_uncond.safetensors" in/net.safetensors || exit 1
 cp "$R/test/data/import/tiny_nv.pkl" in/tiny.pkl || exit 1
 echo "no table, no volume, no network" >in/lies.txt

@@ -22,9 +22,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "test/sweep/sweep.h"
+#include "test/sweep/sweep_parts.h"
 
-enum { SECONDS = 4, GRACE = 30, SHOWN = 100 };
+enum { SECONDS = 4, GRACE = 60, SHOWN = 100 };
 
 typedef struct Tally {
   long cases; /* numbered; of these every stride-th is run */
@@ -98,9 +98,10 @@ static void complain(const Argv *a, const char *what) {
   printf("FAIL: %s:", what);
   for (int i = 1; a->v[i]; i++) printf(strlen(a->v[i]) < 80 ? " '%s'" : " '%.60s...'", a->v[i]);
   FILE *f = fopen("stderr", "r");
-  if (f && fgets(line, sizeof line, f)) printf("\n      %s", line);
+  printf("\n");
+  for (int k = 0; f && k < 12 && fgets(line, sizeof line, f); k++)
+    if (line[0] != '\n') printf("      %s", line);
   if (f) fclose(f);
-  printf(line[0] ? "" : "\n");
   fflush(stdout);
 }
 
@@ -175,6 +176,9 @@ static void numbers(const Argv *base, const Row *r) {
   const double step_high = whole ? 1 : fmax(fabs(r->hi), 1e-3) * 1e-3;
   const double at[] = {r->lo, r->hi, r->lo - step_low, r->hi + step_high, -1, 0};
   for (int i = 0; i < 6; i++) {
+    bool again = false;
+    for (int k = 0; k < i; k++) again |= at[k] == at[i];
+    if (again) continue;
     snprintf(text, sizeof text, whole ? "%.0f" : "%.17g", at[i]);
     one_value(base, r, text, at[i] < r->lo || at[i] > r->hi);
   }

@@ -1,5 +1,5 @@
-/* sweep_parts.c: see sweep.h. */
-#include "test/sweep/sweep.h"
+/* sweep_parts.c: see sweep_parts.h. */
+#include "test/sweep/sweep_parts.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -181,6 +181,7 @@ static void run_lesion(void *ctx, int64_t i, int worker) {
   Job *j = ctx;
   Error *e = &j->err[i];
   PhantomRow *row = &j->rows[j->first + i];
+  if (tool_interrupted) return;
   if (!j->work[worker] && phantom_work_new(&j->work[worker], e) != ST_OK) return;
   const int64_t at = j->first + i;
   if (phantom_lesion_visit(j->work[worker], j->opt, j->seed, (uint64_t)(at / j->sessions),
@@ -204,6 +205,7 @@ static Status run_all(Job *j, int n, int *done, Error *e) {
         st = e->code;
         goto done;
       }
+    if (tool_interrupted) break; /* not all of these are there */
     *done += m;
     progress_update(&bar, *done, NULL);
   }

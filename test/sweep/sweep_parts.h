@@ -1,6 +1,6 @@
-/* sweep.h: parts of the option sweep: argument lists, tables of options, folders. */
-#ifndef PRLX_SWEEP_H
-#define PRLX_SWEEP_H
+/* sweep_parts.h: parts of the option sweep: argument lists, tables of options, folders. */
+#ifndef PRLX_SWEEP_PARTS_H
+#define PRLX_SWEEP_PARTS_H
 #include <stdbool.h>
 #include <stdint.h>
 
