@@ -24,6 +24,21 @@ cp "$T/n1/network.safetensors" "$T/a,b.safetensors"
 "$P" train "$T/one.safetensors" $tiny --kimg 0.004 --init "$T/a,b.safetensors" -o "$T/n2" \
   >"$T/log" 2>&1
 ok $? "a comma in the name of a file for --init: $(cat "$T/log")"
+# A wider network starts as the narrow one was: without a learning rate it draws the same images.
+wider="--channel-base 256 --channel-max 16 --z-dim 8 --w-dim 12 --batch 4 --pl-weight 0"
+"$P" train "$T/one.safetensors" $wider --d-interval 0 --no-layers --threads 1 --lr 0 --kimg 0.004 \
+  --init "$T/n1/network.safetensors" -o "$T/w" >"$T/log" 2>&1
+ok $? "a wider network: $(cat "$T/log")"
+floats() {
+  "$P" generate --network "$1" --count 3 --no-nifti --quiet --out "$T/$2" >/dev/null 2>&1
+  od -An -tf4 -v -w4 -j $((8 + $(od -An -tu8 -N8 "$T/$2/dataset.safetensors"))) \
+    "$T/$2/dataset.safetensors"
+}
+floats "$T/n1" g1 >"$T/f1"
+floats "$T/w" g2 >"$T/f2"
+paste "$T/f1" "$T/f2" | awk '{d = $1 - $2; if (d > 1e-4 || d < -1e-4) bad++} END {exit bad || NR < 12288}'
+ok $? "draws what the narrow one drew: $(paste "$T/f1" "$T/f2" | awk '$1 != $2' | head -n 3)"
+
 "$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n1" -o "$T/n3" >"$T/log" 2>&1
 ok $? "three channels: $(cat "$T/log")"
 has "$T/log" "augmentation   qsm," "default of several channels"

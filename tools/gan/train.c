@@ -105,9 +105,10 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                "with --resume: from the snapshot before it, when the last one is damaged"),
       OPT_STR(
           "init", &a->init, NULL, "FILES",
-          "start from the weights of another network, run folder, or several joined by ',' "
-          "(transfer learning;\n"
-          "the average then has no ramp-up, and p moves by 1 in 100 kimg, if not said otherwise)"),
+          "start from the weights of another network, as wide or narrower, run folder, or several "
+          "joined by ','\n"
+          "(transfer learning; the average then has no ramp-up, and p moves by 1 in 100 kimg, if "
+          "not said otherwise)"),
       OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
       OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6,
                "thousand images per tick (a line of metrics) [small 1, paper 4]"),
@@ -561,11 +562,7 @@ int tool_train(int argc, char **argv) {
   if (!comm_lead(comm)) tool_quiet = true;
   if (a.resume && !have_state && comm_lead(comm))
     fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
-  TrainRun r = {.comm = comm,
-                .from_previous = a.previous,
-                .dir = a.out,
-                .opts = &s,
-                .log.fd = -1};
+  TrainRun r = {.comm = comm, .from_previous = a.previous, .dir = a.out, .opts = &s, .log.fd = -1};
   Dataset d = {0};
   real *labels = NULL;
   char text[4096];

@@ -19,12 +19,26 @@ static const StTensor *first_of(const StFile *f, const char *const *prefix, int 
   return NULL;
 }
 
-/* Tensors that grow with channels or labels: the old part is kept, the new one starts at zero, so
- * that at first both networks do what they did. (New channels as drawn fill the image with noise
- * that the discriminator sees at once, and the generator forgets everything while it loses to it.)
- */
+/* Tensors that grow with channels, labels, or width. What was there is kept and reads nothing new, so
+ * that at first both networks do what they did: their new inputs weigh zero. New features come as
+ * drawn: were they zero, too, neither side would ever have a gradient. New image channels start at
+ * zero: as drawn they fill the image with noise that the discriminator sees at once, and the
+ * generator forgets everything while it loses to it. */
 static bool may_grow(const char *name) {
-  return strstr(name, "torgb.") || strstr(name, "fromrgb.") || !strcmp(name, "mapping.fc0.weight");
+  static const char *const part[] = {".conv",  ".const",  ".skip.",     "torgb.",       "fromrgb.",
+                                     "b4.fc.", "b4.out.", "mapping.fc", "mapping.w_avg"};
+  for (int i = 0; i < COUNT_OF(part); i++)
+    if (strstr(name, part[i])) return true;
+  return false;
+}
+
+static bool is_image_channel(const char *name) {
+  return strstr(name, "torgb.weight") || strstr(name, "torgb.bias");
+}
+
+/* Inputs that stay the last ones: the minibatch statistic behind the features of b4.conv. */
+static int64_t init_tail(const char *name, Shape from) {
+  return !strcmp(name, "b4.conv.weight") ? from.dim[1] - from.dim[0] : 0;
 }
 
 static bool init_fits(Shape from, Shape to) {
@@ -35,16 +49,22 @@ static bool init_fits(Shape from, Shape to) {
 }
 
 /* Weights are stored before the gain 1/sqrt(inputs) of the equalised learning rate (Karras et al.
- * 2018), so a wider input needs them larger. */
-static void init_grow(const float *src, Shape from, real *dst, Shape to) {
+ * 2018), so a wider input needs them larger (demodulation takes any factor out again). */
+static void init_grow(const char *name, const float *src, Shape from, real *dst, Shape to) {
   const int64_t inner = to.rank > 2 ? shape_numel(to) / (to.dim[0] * to.dim[1]) : 1,
-                fi = from.rank > 1 ? from.dim[1] : 1, ti = to.rank > 1 ? to.dim[1] : 1;
-  const double scale = from.rank > 1 ? sqrt((double)ti / (double)fi) : 1;
-  memset(dst, 0, (size_t)shape_numel(to) * sizeof *dst);
-  for (int64_t o = 0; o < from.dim[0]; o++)
-    for (int64_t k = 0; k < fi; k++)
-      for (int64_t j = 0; j < inner; j++)
-        dst[(o * ti + k) * inner + j] = (real)(scale * src[(o * fi + k) * inner + j]);
+                fi = from.rank > 1 ? from.dim[1] : 1, ti = to.rank > 1 ? to.dim[1] : 1,
+                head = fi - init_tail(name, from);
+  const double scale = sqrt((double)ti / (double)fi);
+  for (int64_t o = 0; o < to.dim[0]; o++)
+    for (int64_t k = 0; k < ti; k++)
+      for (int64_t j = 0; j < inner; j++) {
+        const int64_t was = k < head ? k : k >= ti - (fi - head) ? k - (ti - fi) : -1;
+        real *x = &dst[(o * ti + k) * inner + j];
+        if (o < from.dim[0])
+          *x = was < 0 ? 0 : (real)(scale * src[(o * fi + was) * inner + j]);
+        else if (is_image_channel(name))
+          *x = 0;
+      }
 }
 
 static Status init_take(const StFile *f, const StTensor *t, ParamEntry *x, int *grown, bool *taken,
@@ -66,7 +86,7 @@ static Status init_take(const StFile *f, const StTensor *t, ParamEntry *x, int *
   if (shape_eq(t->shape, x->shape))
     for (int64_t i = 0; i < n; i++) x->data[i] = v[i];
   else {
-    init_grow(v, t->shape, x->data, x->shape);
+    init_grow(x->name, v, t->shape, x->data, x->shape);
     ++*grown;
   }
   mem_free(v);
@@ -111,8 +131,8 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
   if (s != ST_OK) goto done;
   if (!g && !d) {
     s = err_set(e, ST_INVALID,
-                "%s: no tensor of it fits these networks; give a network of the same "
-                "--channel-base, --z-dim and resolution",
+                "%s: no tensor of it fits these networks; give a network of the same --z-dim and "
+                "resolution, as wide or narrower",
                 file);
     goto done;
   }
