@@ -36,7 +36,8 @@ floats() {
 }
 floats "$T/n1" g1 >"$T/f1"
 floats "$T/w" g2 >"$T/f2"
-paste "$T/f1" "$T/f2" | awk '{d = $1 - $2; if (d > 1e-4 || d < -1e-4) bad++} END {exit bad || NR < 12288}'
+paste "$T/f1" "$T/f2" |
+  awk '{d = $1 - $2; if (d > 1e-4 || d < -1e-4) bad++} END {exit bad || NR < 12288}'
 ok $? "draws what the narrow one drew: $(paste "$T/f1" "$T/f2" | awk '$1 != $2' | head -n 3)"
 
 "$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n1" -o "$T/n3" >"$T/log" 2>&1
