@@ -19,10 +19,10 @@ static const StTensor *first_of(const StFile *f, const char *const *prefix, int 
   return NULL;
 }
 
-/* Tensors that grow with channels, labels, or width. What was there is kept and reads nothing new, so
- * that at first both networks do what they did: their new inputs weigh zero. New features come as
- * drawn: were they zero, too, neither side would ever have a gradient. New image channels start at
- * zero: as drawn they fill the image with noise that the discriminator sees at once, and the
+/* Tensors that grow with channels, labels, or width. What was there is kept and reads nothing new,
+ * so that at first both networks do what they did: their new inputs weigh zero. New features come
+ * as drawn: were they zero, too, neither side would ever have a gradient. New image channels start
+ * at zero: as drawn they fill the image with noise that the discriminator sees at once, and the
  * generator forgets everything while it loses to it. */
 static bool may_grow(const char *name) {
   static const char *const part[] = {".conv",  ".const",  ".skip.",     "torgb.",       "fromrgb.",
