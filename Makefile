@@ -249,7 +249,7 @@ help:
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
 .PHONY: FORCE all hello test test-long asan cuda-check bench clean help demo
--include test/cuda.mk docs/learn/learn.mk test/house.mk test/faults/faults.mk test/fuzz/fuzz.mk \
-  test/sweep/sweep.mk tools/make/lib.mk
+-include test/cuda.mk docs/learn/learn.mk docs/lab/lab.mk test/house.mk \
+  test/faults/faults.mk test/fuzz/fuzz.mk test/sweep/sweep.mk tools/make/lib.mk
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
