@@ -34,3 +34,13 @@ $(BUILD)/test_conv $(BUILD)/test_oracle: $(BUILD)/test_%: $(BUILD)/test/test_%.o
                                          $(BUILD)/librooms.a
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 emu-programs: $(if $(HAVE_GXX),$(EMU)/ladder)
+
+#   make test-learn         every command of the chapters prints what they say (some minutes);
+#                           make test runs the chapters without projections
+$(BUILD)/learn: $(BUILD)/docs/learn/learn.o $(BUILD)/librooms.a
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+learn: $(BUILD)/prlx $(BUILD)/learn $(BUILD)/ladder
+test-learn: learn
+	@sh test/learn.sh $(BUILD)
+test test-long: $(BUILD)/learn $(BUILD)/ladder
+.PHONY: learn test-learn

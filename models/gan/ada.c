@@ -11,7 +11,10 @@ double ada_update(const AdaConfig *c, double p, double r, int batch, bool *hit) 
   float q = (float)p + step;
   if (q < 0) q = 0;
   bool over = step > 0 && q > c->p_max;
-  /* a start above the bound stays where it is, but does not grow */
+  /* Why a bound: when nearly every image that the discriminator sees is augmented, it cannot tell
+   * augmented lesions from plain ones any more, and the generator begins to make rotated and
+   * recoloured ones (Karras 2020, section 2.2). A start above it stays, but does not
+   * grow. */
   if (over && !c->unbounded) q = (float)PRLX_MAX(p, c->p_max);
   if (hit) *hit = over;
   return q;

@@ -199,6 +199,10 @@ static void about_luma(double C[16], double a, double b, double s) {
                                0, 0, 0, 0, 1});
 }
 
+/* What this does to a quantitative map: brightness moves the zero of the scale (25 ppb is one
+ * deviation in a window of 250 ppb) and contrast its unit (by a factor of 1.4), so a network
+ * trained with them is shown lesions of other ppb, and only the share 1 - p is left to learn the
+ * true ones from. Luma flip would turn paramagnetic into diamagnetic; "qsm" leaves it out. */
 static void params_colour(const AugConfig *c, double p, const AugDraws *d, AugParams *o) {
   double *C = o->C;
   memset(C, 0, sizeof o->C);

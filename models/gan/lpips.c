@@ -123,6 +123,9 @@ Val g_lpips_layers(Graph *g, const Val fa[VGG_TAPS], const Val fb[VGG_TAPS], Val
 
 /* ---- images in network units ---- */
 
+/* Why 64 x 64 goes in as it is: enlarging invents no detail. But VGG16 learned at 224 pixels: at 64
+ * its relu5_3 is a map of 4 x 4, each number sees nearly all of the patch, and a rim ten pixels
+ * wide is judged mostly by the first two taps; distances are not comparable with those at 256. */
 Val g_vgg_input(Graph *g, Val img, VggChannels pick) {
   Shape s = graph_shape(g, img);
   if (s.rank != 4)

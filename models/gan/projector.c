@@ -268,6 +268,9 @@ static Status run_without_w_noise(Projector *p, bool optimised_noise, real *img,
   return ST_OK;
 }
 
+/* Why the network's own noise by default: what the maps learned is what w could not say about this
+ * one image, its grain; with them the result would be closer to the noisy lesion and denoised less.
+ */
 Status projector_render(Projector *p, bool optimised_noise, real *img, double *lpips, Error *e) {
   if (!p->started)
     return err_set(e, ST_INVALID, "projection: nothing to render; call projector_start");

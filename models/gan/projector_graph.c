@@ -9,6 +9,9 @@
 
 /* ---- noise regulariser and normalisation ---- */
 
+/* Why a pyramid: a shift by one pixel sees only neighbours, so an image in coarse structure, faint
+ * at full size, would pass the first level; every halving brings structure of twice the size down
+ * to neighbours, where it counts (docs/learn/3_terms.md shows it in numbers). */
 Val g_noise_regularizer(Graph *g, Val noise) {
   Shape s = graph_shape(g, noise);
   if (s.rank != 4 || s.dim[1] != 1 || s.dim[2] != s.dim[3])
@@ -28,6 +31,9 @@ Val g_noise_regularizer(Graph *g, Val noise) {
   return g_reshape(g, total, SHAPE1(n));
 }
 
+/* Why after every step: the regulariser is a square of products of the map, so that a map shrunk to
+ * nothing satisfies it, and one that grew would drown w; fixed mean and mean square leave it
+ * nothing but its pattern. */
 void noise_normalize(real *map, int64_t n) {
   double mean = 0, sq = 0;
   for (int64_t i = 0; i < n; i++) mean += (double)map[i];

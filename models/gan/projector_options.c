@@ -81,7 +81,10 @@ Status project_options_check(const ProjectOptions *o, Error *e) {
   return check_search(o, e);
 }
 
-/* SEMANTICS 9.3; a ramp of length 0 is a jump. */
+/* SEMANTICS 9.3; a ramp of length 0 is a jump. Why ramps: Adam's first steps have length lr
+ * whatever the gradient, because its averages hold one sample, so they start small; and the last
+ * quarter shrinks to settle where the first three explored. Why exactly 0 at step 0: up = 0 /
+ * steps; that step moves nothing and only fills the averages. */
 double project_lr(const ProjectOptions *o, int step) {
   double t = (double)step / o->num_steps;
   double down = o->lr_rampdown > 0 ? PRLX_MIN(1.0, (1.0 - t) / o->lr_rampdown) : 1.0;
@@ -89,6 +92,9 @@ double project_lr(const ProjectOptions *o, int step) {
   return o->initial_lr * (0.5 - 0.5 * cos(M_PI * down)) * up;
 }
 
+/* Why noise on w: a gradient knows only the slope where w is, and the w of real samples are dense
+ * near the mean; blurring w at first follows the slope of a neighbourhood and crosses small dips.
+ * It has died away before the result is taken. */
 double project_w_noise(const ProjectOptions *o, int step) {
   double t = (double)step / o->num_steps;
   double r = o->noise_ramp > 0 ? PRLX_MAX(0.0, 1.0 - t / o->noise_ramp) : 0.0;

@@ -66,7 +66,9 @@ static Status w_moments(const real *w, int samples, int wd, double *mean, WStats
       double d = (double)w[(int64_t)i * wd + j] - mean[j];
       ss += d * d;
     }
-  out->w_std = sqrt(ss / samples); /* not divided by w_dim */
+  /* Not divided by w_dim. Why one scalar: it is the radius of the cloud of W, the yardstick of the
+   * noise added to w; one deviation per axis would need W to be aligned with its axes. */
+  out->w_std = sqrt(ss / samples);
   if (isfinite(out->w_std)) return ST_OK;
   return err_set(e, ST_NUMERIC,
                  "w statistics: not finite; the network's mapping weights are broken");

@@ -1,0 +1,45 @@
+#!/bin/sh
+# The chapters of docs/learn/: every command in them is run and must print what the chapter says, to
+# the letter. PRLX_ISA=portable, as docs/learn/README.md asks of a reader.
+# usage: sh test/learn.sh build [CHAPTER.md...]    (default: all)
+B=$1
+shift
+[ $# -gt 0 ] || set -- docs/learn/[0-9]*.md docs/learn/BITS.md
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT INT TERM
+PATH=$(cd "$B" && pwd):$PATH
+PRLX_ISA=portable
+L=$T/out
+export PATH PRLX_ISA L
+mkdir -p "$L"
+passed=0
+failed=0
+# try WHERE COMMAND EXPECTED
+try() {
+  sh -c "$2" >"$T/got" 2>"$T/err"
+  printf '%s' "$3" >"$T/want"
+  if grep -q -x '\.\.\.' "$T/want"; then
+    # what stands before and after the dots
+    n=$(grep -n -x -m 1 '\.\.\.' "$T/want" | cut -d: -f1)
+    total=$(wc -l <"$T/want")
+    head -n $((n - 1)) "$T/want" >"$T/want1"
+    tail -n $((total - n)) "$T/want" >"$T/want2"
+    cat "$T/want1" "$T/want2" >"$T/want"
+    { head -n $((n - 1)) "$T/got"; tail -n $((total - n)) "$T/got"; } >"$T/got1"
+    mv "$T/got1" "$T/got"
+  fi
+  if cmp -s "$T/want" "$T/got"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAIL $1: $2"
+    diff "$T/want" "$T/got" | head -n 12
+    head -n 3 "$T/err"
+  fi
+}
+for chapter; do
+  awk -f docs/learn/chapters.awk "$chapter" >"$T/script"
+  . "$T/script"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
