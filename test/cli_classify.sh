@@ -60,6 +60,26 @@ ok $? "prediction: $(cat "$T/log")"
 cmp -s "$T/t1/model0.safetensors" "$T/t2/model0.safetensors"
 ok $? "same seed, same bytes, one thread or two"
 
+"$P" classify "$T/tr.safetensors" "$T/sm.safetensors" --test "$T/te.safetensors" --runs 4 \
+  --epochs 2 --batch 4 --resamples 50 --decay cosine --average 1 --real-norm --validate 2 \
+  --out "$T/v" --quiet >"$T/log" 2>&1
+ok $? "decay, mean weights, real statistics, held-out subjects: $(cat "$T/log")"
+thr=$(awk -F'\t' '$1 == "threshold" {print $2}' "$T/v/metrics.tsv")
+awk -v t="$thr" 'BEGIN {exit !(t > 0 && t < 1 && t != 0.5)}'
+ok $? "a threshold was chosen: $thr"
+[ "$(cut -f1,2 "$T/v/validation.tsv" | sort | uniq -c | awk '$1 != 2 && $3 != "lesion"' |
+  wc -l)" -eq 0 ]
+ok $? "each real lesion was held out of two runs: $(head -n 3 "$T/v/validation.tsv")"
+"$P" classify --model "$T/v" --test "$T/te.safetensors" --resamples 50 --out "$T/v2" --quiet \
+  >"$T/log" 2>&1
+cmp -s "$T/v/metrics.tsv" "$T/v2/metrics.tsv"
+ok $? "a saved run brings its threshold: $(cat "$T/log")"
+expect 2 "exclude each other" "$P" classify "$T/tr.safetensors" --validate 2 --threshold 0.4
+expect 2 "expected a number from 0 to 1" "$P" classify "$T/tr.safetensors" --threshold 1.5
+expect 2 "nobody to train on" "$P" classify "$T/tr.safetensors" --validate 1
+expect 2 "expected at most all" "$P" classify "$T/tr.safetensors" --average 9 --epochs 3
+expect 1 "use a smaller number" "$P" classify "$T/tr.safetensors" --validate 20 --out "$T/x" --quiet
+
 "$P" cam "$T/te.safetensors" --model "$T/r" --after "$T/t1" --out "$T/m" --quiet >"$T/log" 2>&1
 ok $? "cam: $(cat "$T/log")"
 for f in maps.safetensors table.tsv sheet.png; do [ -s "$T/m/$f" ]; ok $? "cam wrote $f"; done

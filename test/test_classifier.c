@@ -52,6 +52,56 @@ static void test_metrics(void) {
         "bad scores are refused");
 }
 
+static void test_crossed(void) {
+  static const struct {
+    double p;
+    double df;
+    double t;
+  } table[] = {{0.975, 1, 12.7062047}, {0.975, 10, 2.2281389},  {0.995, 2, 9.9248432},
+               {0.8, 5, 0.9195438},    {0.025, 30, -2.0422725}, {0.975, 1e6, 1.9599663}};
+  for (int i = 0; i < COUNT_OF(table); i++)
+    CHECK(near(student_quantile(table[i].p, table[i].df), table[i].t, 2e-7 * fabs(table[i].t)),
+          "t of %g, %g: %.8g", table[i].p, table[i].df, student_quantile(table[i].p, table[i].df));
+  /* twelve items of six subjects; two seeds that differ, and a row shifted by one of them */
+  enum { N = 12, G = 6 };
+  static const int truth[N] = {1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0};
+  int64_t group[N];
+  double score[2 * N], same[2 * N];
+  Crossed c[M_COUNT];
+  Error e = {0};
+  Rng r = {.seed = 5};
+  for (int i = 0; i < N; i++) group[i] = i / 2;
+  for (int i = 0; i < 2 * N; i++) score[i] = rng_normal(&r) + truth[i % N], same[i] = score[i % N];
+  const RowScores a = {2, score, 0.5}, b = {2, same, 0.5}, one = {1, score, 0.5};
+  CHECK(eval_crossed(N, truth, &a, &a, group, G, 200, 0.95, 0, c, &e) == ST_OK, "crossed: %s",
+        e.msg);
+  CHECK(c[M_ROC_AUC].value == 0 && c[M_ROC_AUC].se == 0 && c[M_ROC_AUC].lo == 0,
+        "a row is no different from itself");
+  CHECK(eval_crossed(N, truth, &b, NULL, group, G, 400, 0.95, 0, c, &e) == ST_OK &&
+            c[M_ROC_AUC].sd == 0 && c[M_ROC_AUC].se > 0,
+        "equal seeds have no spread: %s", e.msg);
+  const double subjects = c[M_ROC_AUC].se;
+  CHECK(eval_crossed(N, truth, &one, NULL, group, G, 400, 0.95, 0, c, &e) == ST_OK &&
+            near(c[M_ROC_AUC].se, subjects, 1e-12) && isnan(c[M_ROC_AUC].sd),
+        "one seed: subjects only");
+  double m[2][M_COUNT];
+  for (int k = 0; k < 2; k++) eval_metrics(N, truth, score + k * N, 0.5, m[k], &e);
+  CHECK(eval_crossed(N, truth, &a, NULL, group, G, 400, 0.95, 0, c, &e) == ST_OK, "%s", e.msg);
+  const double half = fabs(m[0][M_ACCURACY] - m[1][M_ACCURACY]) / 2;
+  CHECK(near(c[M_ACCURACY].value, (m[0][M_ACCURACY] + m[1][M_ACCURACY]) / 2, 1e-15) &&
+            near(c[M_ACCURACY].sd, sqrt(2) * half, 1e-12),
+        "mean and spread over the seeds");
+  CHECK(c[M_ACCURACY].se >= half - 1e-12 && c[M_ACCURACY].detectable > c[M_ACCURACY].se &&
+            c[M_ACCURACY].lo >= 0 && c[M_ACCURACY].hi <= 1,
+        "seeds and subjects are both in the interval: %g", c[M_ACCURACY].se);
+  /* ten non-rims: one may be called rim; rims above all others but one: 2 of 3 */
+  static const int t13[13] = {1, 1, 1};
+  static const double s13[13] = {0.9, 0.7, 0.3, 0.8, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1};
+  eval_metrics(13, t13, s13, 0.5, m[0], &e);
+  CHECK(near(m[0][M_SENS90], 2.0 / 3, 1e-15), "sensitivity at specificity 0.90: %g",
+        m[0][M_SENS90]);
+}
+
 static void test_statistics(void) {
   /* 2 (C(5,0) + C(5,1)) / 32 = 0.375; symmetric counts give 1. */
   CHECK(near(eval_mcnemar_p(1, 4), 0.375, 1e-12) && eval_mcnemar_p(3, 3) == 1 &&
@@ -172,7 +222,8 @@ static void draw_toys(real *img, int64_t *label, int64_t n, uint64_t seed) {
 }
 
 static ClassifierConfig toy_config(void) {
-  return (ClassifierConfig){1, 2, 2, {6, 8, 12, 12, 16, 16}};
+  return (ClassifierConfig){
+      .channels = 1, .classes = 2, .pools = 2, .width = {6, 8, 12, 12, 16, 16}};
 }
 
 static void test_learning(void) {
@@ -224,6 +275,96 @@ static void test_learning(void) {
   mem_free(img);
 }
 
+/* ---- decay, averages, batch norm of real slices, every unit pooling ---- */
+
+/* Largest difference of P(1) between two classifiers, the second on images times `scale`. */
+static double prediction_gap(const Classifier *a, const Classifier *b, const Slices *d,
+                             double scale) {
+  const int64_t n = d->n * d->h * d->w;
+  real *img = mem_alloc((size_t)n * sizeof *img);
+  double *p = mem_alloc((size_t)(4 * d->n) * sizeof *p), worst = 0;
+  Slices s = *d;
+  Error e = {0};
+  for (int64_t i = 0; i < n; i++) img[i] = (real)(scale * (double)d->images[i]);
+  s.images = img;
+  CHECK(classifier_predict(a, d, p, &e) == ST_OK &&
+            classifier_predict(b, &s, p + 2 * d->n, &e) == ST_OK,
+        "predict: %s", e.msg);
+  for (int64_t i = 0; i < 2 * d->n; i++) worst = fmax(worst, fabs(p[i] - p[2 * d->n + i]));
+  mem_free(img);
+  mem_free(p);
+  return worst;
+}
+
+static void test_settings(void) {
+  enum { N = 24 };
+  real *img = mem_alloc(N * PER * sizeof *img), *twice = mem_alloc(N * PER * sizeof *twice);
+  int64_t label[N];
+  draw_toys(img, label, N, 9);
+  for (int i = 0; i < N * PER; i++) twice[i] = 2 * img[i];
+  const Slices d = {img, label, N, 1, SIDE, SIDE}, d2 = {twice, label, N, 1, SIDE, SIDE};
+  ClassifierConfig cfg = toy_config();
+  ClassifierTrain o = classifier_train_defaults();
+  Classifier plain, other;
+  Error e = {0};
+  o.epochs = 4;
+  o.batch = 8;
+  CHECK(classifier_new(&plain, &cfg, &e) == ST_OK && classifier_new(&other, &cfg, &e) == ST_OK &&
+            classifier_train(&plain, &o, &d, &e) == ST_OK,
+        "classifier: %s", e.msg);
+  o.cosine = true;
+  CHECK(classifier_train(&other, &o, &d, &e) == ST_OK && prediction_gap(&plain, &other, &d, 1) > 0,
+        "a falling rate ends elsewhere: %s", e.msg);
+  o.average = 2;
+  CHECK(classifier_train(&other, &o, &d, &e) == ST_OK && prediction_gap(&plain, &other, &d, 1) > 0,
+        "so does the mean of the weights: %s", e.msg);
+  o.average = 5;
+  CHECK(classifier_train(&other, &o, &d, &e) == ST_INVALID, "mean of 5 of 4 epochs: %s", e.msg);
+  CHECK(prediction_gap(&plain, &plain, &d, 2) > 0.01, "images twice as bright are others");
+  memcpy(other.params.data, plain.params.data,
+         (size_t)plain.params.nparam * sizeof *plain.params.data);
+  CHECK(classifier_refit_norm(&plain, &d, 8, 1, &e) == ST_OK &&
+            classifier_refit_norm(&other, &d2, 8, 1, &e) == ST_OK,
+        "statistics of batch norm: %s", e.msg);
+  CHECK(prediction_gap(&plain, &other, &d, 2) < 1e-3,
+        "with statistics of such images they are not: %g", prediction_gap(&plain, &other, &d, 2));
+  Slices few = d;
+  few.n = 1;
+  CHECK(classifier_refit_norm(&plain, &few, 8, 1, &e) == ST_INVALID, "one slice: %s", e.msg);
+  classifier_free(&plain);
+  classifier_free(&other);
+  mem_free(img);
+  mem_free(twice);
+}
+
+static void test_deep(void) {
+  enum { N = 4, WIDE = 64 };
+  real *img = mem_alloc(N * WIDE * WIDE * sizeof *img), *map = mem_alloc(N * 8 * 8 * sizeof *map);
+  const int64_t label[N] = {0, 1, 0, 1};
+  const Slices d = {img, label, N, 1, WIDE, WIDE};
+  ClassifierConfig cfg = classifier_defaults(1);
+  ClassifierTrain o = classifier_train_defaults();
+  Classifier c;
+  Error e = {0};
+  Rng r = {.seed = 12};
+  int mh, mw;
+  rng_fill_normal(&r, img, N * WIDE * WIDE);
+  for (int k = 0; k < CLS_UNITS; k++) cfg.width[k] = 4;
+  o.epochs = 1;
+  o.batch = 4;
+  CHECK(cfg.pools == CLS_UNITS && classifier_new(&c, &cfg, &e) == ST_OK &&
+            classifier_train(&c, &o, &d, &e) == ST_OK,
+        "every unit pools: %s", e.msg);
+  cam_size(&c, WIDE, WIDE, &mh, &mw);
+  CHECK(mh == 8 && mw == 8, "its maps have %d x %d positions", mh, mw);
+  CHECK(cam_maps(&c, &d, 1, CAM_GRAD, map, &e) == ST_OK, "maps: %s", e.msg);
+  for (int i = 0; i < N * 64; i++) CHECK(map[i] >= 0, "Grad-CAM is not negative");
+  CHECK(cam_maps(&c, &d, 1, CAM_ZHOU, map, &e) == ST_OK, "maps: %s", e.msg);
+  classifier_free(&c);
+  mem_free(img);
+  mem_free(map);
+}
+
 static bool stop_at_2(void *ctx, int epoch, double loss, double acc) {
   *(int *)ctx = epoch;
   return epoch < 2;
@@ -238,7 +379,7 @@ static void test_refusals(void) {
   ClassifierTrain o = classifier_train_defaults();
   Classifier c, none;
   Error e = {0};
-  odd.pools = 6;
+  odd.pools = CLS_UNITS + 1;
   CHECK(classifier_new(&none, &odd, &e) == ST_INVALID, "too many poolings");
   CHECK(classifier_new(&c, &cfg, &e) == ST_OK, "%s", e.msg);
   Slices d = {img, label, N, 1, SIDE, SIDE}, s;
@@ -364,6 +505,9 @@ int main(void) {
   test_bootstrap();
   test_batch_norm();
   test_learning();
+  test_crossed();
+  test_settings();
+  test_deep();
   test_refusals();
   test_cam();
   threads_stop();

@@ -6,21 +6,23 @@
 enum { CAM_BATCH = 16 };
 
 void cam_size(const Classifier *c, int h, int w, int *mh, int *mw) {
-  *mh = h >> c->cfg.pools;
-  *mw = w >> c->cfg.pools;
+  const int pools = PRLX_MIN(c->cfg.pools, (int)CLS_MAP_UNITS);
+  *mh = h >> pools;
+  *mw = w >> pools;
 }
 
 /* [N,1,mh,mw] */
 static Val cam_build(Graph *g, const Classifier *c, Val x, int cls, CamKind kind) {
   ClassifierTaps t;
   Val logits = g_classifier(g, c, x, NULL, &t), weight;
+  const bool deep = c->cfg.pools > CLS_MAP_UNITS;
   const int64_t ch = graph_dim(g, t.features, 1);
-  if (kind == CAM_ZHOU)
+  if (kind == CAM_ZHOU && !deep)
     weight = g_reshape(g, g_slice(g, params_leaf(g, &c->params, "fc.weight", true), 0, cls, 1, 1),
                        SHAPE4(1, ch, 1, 1));
   else
-    weight = g_mean(g, g_grad1(g, g_slice(g, logits, 1, cls, 1, 1), t.features), 4 | 8);
-  Val map = g_sum(g, g_mul(g, t.features, weight), 2);
+    weight = g_mean(g, g_grad1(g, g_slice(g, logits, 1, cls, 1, 1), t.early), 4 | 8);
+  Val map = g_sum(g, g_mul(g, t.early, weight), 2);
   return kind == CAM_GRAD ? g_lrelu(g, map, 0, 1, -1) : map;
 }
 

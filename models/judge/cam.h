@@ -2,7 +2,10 @@
  * 2: M_c(x,y) = sum_k w_ck f_k(x,y), f the last unit's output before global average pooling, w the
  * linear layer. Grad-CAM, Selvaraju et al. 2017 (arXiv 1610.02391), Eqs. 1 and 2: weights are the
  * mean gradient d y_c / d f_k, then ReLU. For pooling + linear layer that gradient is w_ck/(h w)
- * everywhere, so Grad-CAM = ReLU(CAM)/(h w) (test_classifier.c). */
+ * everywhere, so Grad-CAM = ReLU(CAM)/(h w) (test_classifier.c). With more than CLS_MAP_UNITS
+ * poolings the last unit has too few positions for a map (one, where all six pool): both kinds are
+ * then taken from the unit with the CLS_MAP_UNITS-th pooling, with the mean gradient as weight,
+ * CAM_ZHOU without the ReLU. */
 #ifndef PRLX_CAM_H
 #define PRLX_CAM_H
 #include "models/judge/classifier.h"

@@ -6,10 +6,12 @@
 #include <string.h>
 #include "core/rng.h"
 #include "models/judge/agreement.h"
+#include "models/judge/evaluate_impl.h"
 
-const char *const metric_name[M_COUNT] = {"accuracy",    "precision", "sensitivity",
-                                          "specificity", "F1",        "balanced accuracy",
-                                          "ROC AUC",     "PR AUC"};
+const char *const metric_name[M_COUNT] = {
+    "accuracy",    "precision", "sensitivity",
+    "specificity", "F1",        "balanced accuracy",
+    "ROC AUC",     "PR AUC",    "sensitivity at specificity 0.90"};
 
 static double ratio_or_nan(int64_t a, int64_t b) { return b > 0 ? (double)a / (double)b : NAN; }
 
@@ -20,14 +22,9 @@ void eval_from_confusion(Confusion c, double m[M_COUNT]) {
   m[M_SPECIFICITY] = ratio_or_nan(c.tn, c.tn + c.fp);
   m[M_F1] = ratio_or_nan(2 * c.tp, 2 * c.tp + c.fp + c.fn);
   m[M_BALANCED] = (m[M_SENSITIVITY] + m[M_SPECIFICITY]) / 2;
-  m[M_ROC_AUC] = m[M_PR_AUC] = NAN;
+  m[M_ROC_AUC] = m[M_PR_AUC] = m[M_SENS90] = NAN;
 }
 
-typedef struct Ranked {
-  double score;
-  int64_t item;
-  int truth;
-} Ranked;
 /* Falling score; equal scores in the order of the items, so that the result does not depend on the
  * sort. */
 static int by_score(const void *a, const void *b) {
@@ -36,17 +33,17 @@ static int by_score(const void *a, const void *b) {
   return x->item < y->item ? -1 : x->item > y->item;
 }
 
-static void rank_items(int64_t n, const int *truth, const double *score, Ranked *r) {
+void eval_rank(int64_t n, const int *truth, const double *score, Ranked *r) {
   for (int64_t i = 0; i < n; i++) r[i] = (Ranked){score[i], i, truth[i]};
   qsort(r, (size_t)n, sizeof *r, by_score);
 }
 
 /* w NULL: every item once. Equal scores enter both curves together: one step of the ROC (a
  * diagonal: ties at half), one point of the PR curve. */
-static void metrics_of(int64_t n, const Ranked *r, const int64_t *w, double threshold,
-                       double m[M_COUNT]) {
+void eval_ranked(int64_t n, const Ranked *r, const int64_t *w, double threshold,
+                 double m[M_COUNT]) {
   Confusion c = {0};
-  int64_t tp = 0, fp = 0, pos = 0, neg = 0;
+  int64_t tp = 0, fp = 0, pos = 0, neg = 0, found90 = 0;
   double area = 0, ap = 0;
   for (int64_t i = 0; i < n; i++) *(r[i].truth ? &pos : &neg) += w ? w[r[i].item] : 1;
   for (int64_t i = 0; i < n;) {
@@ -57,6 +54,7 @@ static void metrics_of(int64_t n, const Ranked *r, const int64_t *w, double thre
     tp += dt;
     fp += df;
     if (dt) ap += (double)dt * (double)tp / (double)(tp + fp);
+    if ((double)fp <= 0.1 * (double)neg + 1e-9) found90 = tp;
     if (r[i].score >= threshold) {
       c.tp = tp;
       c.fp = fp;
@@ -69,6 +67,7 @@ static void metrics_of(int64_t n, const Ranked *r, const int64_t *w, double thre
   if (pos && neg) {
     m[M_ROC_AUC] = area / ((double)pos * (double)neg);
     m[M_PR_AUC] = ap / (double)pos;
+    m[M_SENS90] = (double)found90 / (double)pos;
   }
 }
 
@@ -81,7 +80,7 @@ Confusion eval_confusion(int64_t n, const int *truth, const double *score, doubl
   return c;
 }
 
-static Status check_items(int64_t n, const int *truth, int runs, const double *score, Error *e) {
+Status eval_check_items(int64_t n, const int *truth, int runs, const double *score, Error *e) {
   if (n < 1)
     return err_set(e, ST_INVALID,
                    "evaluation: no items; expected at least one lesion with a known class");
@@ -98,11 +97,11 @@ static Status check_items(int64_t n, const int *truth, int runs, const double *s
 
 Status eval_metrics(int64_t n, const int *truth, const double *score, double threshold,
                     double m[M_COUNT], Error *e) {
-  TRY(check_items(n, truth, 1, score, e));
+  TRY(eval_check_items(n, truth, 1, score, e));
   Ranked *r = mem_alloc((size_t)n * sizeof *r);
   if (!r) return err_set(e, ST_NOMEM, "evaluation: out of memory for %lld items", (long long)n);
-  rank_items(n, truth, score, r);
-  metrics_of(n, r, NULL, threshold, m);
+  eval_rank(n, truth, score, r);
+  eval_ranked(n, r, NULL, threshold, m);
   mem_free(r);
   return ST_OK;
 }
@@ -131,7 +130,7 @@ static void boot_resample(Boot *b, int64_t n, int runs, const int64_t *group, in
     double sum[M_COUNT] = {0};
     for (int r = 0; r < runs; r++) {
       double m[M_COUNT];
-      metrics_of(n, b->rank + (int64_t)r * n, b->weight, threshold, m);
+      eval_ranked(n, b->rank + (int64_t)r * n, b->weight, threshold, m);
       /* NaN in one run makes the resample's mean NaN */
       for (int q = 0; q < M_COUNT; q++) sum[q] += m[q];
     }
@@ -139,11 +138,8 @@ static void boot_resample(Boot *b, int64_t n, int runs, const int64_t *group, in
   }
 }
 
-Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score,
-                      const int64_t *group, int64_t groups, double threshold, int resamples,
-                      double level, uint64_t seed, double lo[M_COUNT], double hi[M_COUNT],
-                      Error *e) {
-  for (int q = 0; q < M_COUNT; q++) lo[q] = hi[q] = NAN;
+Status eval_check_groups(int64_t n, const int64_t *group, int64_t groups, int runs, int resamples,
+                         double level, Error *e) {
   if (runs < 1 || resamples < 2 || !(level > 0 && level < 1))
     return err_set(e, ST_INVALID,
                    "bootstrap: %d runs, %d resamples, level %g; expected at least 1, at least 2, "
@@ -153,11 +149,20 @@ Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score
     return err_set(e, ST_INVALID,
                    "bootstrap: %lld subject; an interval by subject needs at least 2",
                    (long long)groups);
-  TRY(check_items(n, truth, runs, score, e));
   for (int64_t i = 0; i < n; i++)
     if (group[i] < 0 || group[i] >= groups)
       return err_set(e, ST_INVALID, "bootstrap: item %lld is of subject %lld; expected 0 to %lld",
                      (long long)i, (long long)group[i], (long long)groups - 1);
+  return ST_OK;
+}
+
+Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score,
+                      const int64_t *group, int64_t groups, double threshold, int resamples,
+                      double level, uint64_t seed, double lo[M_COUNT], double hi[M_COUNT],
+                      Error *e) {
+  for (int q = 0; q < M_COUNT; q++) lo[q] = hi[q] = NAN;
+  TRY(eval_check_groups(n, group, groups, runs, resamples, level, e));
+  TRY(eval_check_items(n, truth, runs, score, e));
   Boot b = {mem_alloc((size_t)(n * runs) * sizeof *b.rank),
             mem_alloc((size_t)groups * sizeof *b.count), mem_alloc((size_t)n * sizeof *b.weight),
             mem_alloc((size_t)resamples * M_COUNT * sizeof *b.value)};
@@ -168,7 +173,7 @@ Status eval_bootstrap(int64_t n, const int *truth, int runs, const double *score
     goto done;
   }
   for (int r = 0; r < runs; r++)
-    rank_items(n, truth, score + (int64_t)r * n, b.rank + (int64_t)r * n);
+    eval_rank(n, truth, score + (int64_t)r * n, b.rank + (int64_t)r * n);
   boot_resample(&b, n, runs, group, groups, threshold, resamples, seed);
   for (int q = 0; q < M_COUNT; q++) {
     double *v = b.value + (int64_t)q * resamples;

@@ -13,6 +13,7 @@ typedef enum {
   M_BALANCED,
   M_ROC_AUC,
   M_PR_AUC,
+  M_SENS90, /* largest sensitivity of a threshold whose specificity is at least 0.90 */
   M_COUNT
 } Metric;
 
@@ -33,11 +34,42 @@ Confusion eval_confusion(int64_t n, const int *truth, const double *score, doubl
 /* Metrics of a confusion matrix; the two AUC stay NaN. */
 void eval_from_confusion(Confusion c, double m[M_COUNT]);
 
-/* All metrics. ROC AUC is the rank sum with ties at half (Mann-Whitney); PR AUC is average
- * precision, sum (R_k - R_{k-1}) P_k over distinct scores. ST_INVALID: n < 1, a truth other than 0
- * and 1; ST_NUMERIC: a score that is not finite. */
+/* All metrics; the last three need no threshold. ROC AUC is the rank sum with ties at half
+ * (Mann-Whitney); PR AUC is average precision, sum (R_k - R_{k-1}) P_k over distinct scores.
+ * ST_INVALID: n < 1, a truth other than 0 and 1; ST_NUMERIC: a score that is not finite. */
 Status eval_metrics(int64_t n, const int *truth, const double *score, double threshold,
                     double m[M_COUNT], Error *e);
+
+/* A metric's mean over the training seeds, or the difference of two such means, and how sure it is.
+ * Subjects and seeds are crossed: se^2 = (sd of the value over resamples of whole subjects, seeds
+ * as they are)^2 + (sd over the seeds)^2 / seeds; lo, hi: v -+ t se, with Satterthwaite's degrees
+ * of freedom (1946). detectable: the true value that a study like this one would tell from 0 in
+ * four of five cases, (t of the level + t of 0.8) se. NaN: no meaning, or fewer than two subjects.
+ * With one seed only subjects count. */
+typedef struct Crossed {
+  double value;
+  double sd; /* over the seeds */
+  double se;
+  double lo;
+  double hi;
+  double detectable;
+} Crossed;
+
+/* What one row of classifiers says about the items: score [runs][n]. */
+typedef struct RowScores {
+  int runs;
+  const double *score;
+  double threshold;
+} RowScores;
+
+/* a alone (b NULL), or a minus b with the seeds paired one to one as far as both go: the same
+ * subjects are drawn for both. Levels are cut off at 0 and 1. Errors as eval_bootstrap. */
+Status eval_crossed(int64_t n, const int *truth, const RowScores *a, const RowScores *b,
+                    const int64_t *group, int64_t groups, int resamples, double level,
+                    uint64_t seed, Crossed out[M_COUNT], Error *e);
+
+/* x with P(T <= x) = p for Student's t with df > 0 degrees of freedom; 0 < p < 1. */
+double student_quantile(double p, double df);
 
 /* Percentile bootstrap that draws whole groups (subjects) with replacement, since lesions of one
  * subject are alike. score [runs][n]: of several training seeds; a resample's value is the mean

@@ -18,6 +18,8 @@ static Status classifier_add(StWriter *w, const Classifier *c, const char *chann
   TRY(st_add_metaf(w, e, "classifier.pools", "%d", c->cfg.pools));
   TRY(st_add_metaf(w, e, "classifier.widths", "%d,%d,%d,%d,%d,%d", k[0], k[1], k[2], k[3], k[4],
                    k[5]));
+  TRY(st_add_meta(w, "classifier.order",
+                  c->cfg.norm_first ? "conv norm relu pool" : "conv pool norm relu", e));
   TRY(st_add_meta(w, "channels", channels, e));
   TRY(st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed));
   TRY(st_add_metaf(w, e, "epochs", "%d", epochs));
@@ -64,6 +66,8 @@ static Status classifier_read(Classifier *c, const StFile *f, char channels[64],
                    "%s: metadata classifier.widths or channels is missing or broken; train the "
                    "classifier again",
                    f->path);
+  const char *order = st_meta(f, "classifier.order");
+  cfg.norm_first = !order || !strncmp(order, "conv norm", 9);
   snprintf(channels, 64, "%s", names);
   cfg.channels = count_names(names);
   TRY(classifier_new(c, &cfg, e));

@@ -1,6 +1,7 @@
 /* classifierfile.h: rim classifiers between files and memory.
  * A file holds the tensors of models/judge/classifier.h under their names and in its metadata:
- * format "prlx-classifier-1", classifier.classes, classifier.pools, classifier.widths, channels
+ * format "prlx-classifier-1", classifier.classes, classifier.pools, classifier.widths,
+ * classifier.order (absent in version 0.1: norm and ReLU before the pooling), channels
  * (names, in order), seed, epochs, trained_on. */
 #ifndef PRLX_CLASSIFIERFILE_H
 #define PRLX_CLASSIFIERFILE_H
