@@ -550,6 +550,39 @@ static void test_memory(PhantomWork *w) {
   CHECK(mem_live_count() == live, "%zu blocks leaked", mem_live_count() - live);
 }
 
+/* A lesion of which the readers disagree, as it is and with a clear rim: the same anatomy, shape,
+ * FLAIR and noise. Lesions on which they agree are the same to the bit. */
+static void test_clear(PhantomWork *w) {
+  PhantomOptions o = phantom_defaults(), c = o;
+  PhantomLesion a, b;
+  Error e = {0};
+  o.fast_inversion = c.fast_inversion = true;
+  c.clear = 2.3;
+  for (int i = 0; i < 3; i++) {
+    CHECK(phantom_lesion(w, &o, 4, (uint64_t)i, PHANTOM_AMBIGUOUS, &a, &e) == ST_OK &&
+              phantom_lesion(w, &c, 4, (uint64_t)i, PHANTOM_AMBIGUOUS, &b, &e) == ST_OK,
+          "lesions: %s", e.msg);
+    CHECK(!memcmp(a.mask, b.mask, PHANTOM_VOXELS * sizeof *a.mask) &&
+              !memcmp(a.flair, b.flair, PHANTOM_VOXELS * sizeof *a.flair),
+          "lesion %d: shape and FLAIR stay", i);
+    CHECK(b.rim_ppb > 1.3 * a.rim_ppb && b.truth_rim == 1 && b.conspicuity == 2.3 &&
+              a.reader1 == b.reader1 && !strcmp(b.mimic, "none") && a.lambda == b.lambda,
+          "lesion %d: crest %.1f to %.1f ppb", i, a.rim_ppb, b.rim_ppb);
+    double far = 0;
+    int n = 0;
+    for (int v = 0; v < PHANTOM_NX; v++, n++)
+      far += fabs((double)a.chi[v] - (double)b.chi[v]); /* a row of the lowest slice */
+    CHECK(far / n < 3, "lesion %d: far away %.2f ppb apart", i, far / n);
+    phantom_lesion_free(&a);
+    phantom_lesion_free(&b);
+  }
+  phantom_lesion(w, &o, 4, 9, PHANTOM_RIM, &a, &e);
+  phantom_lesion(w, &c, 4, 9, PHANTOM_RIM, &b, &e);
+  CHECK(!memcmp(a.chi, b.chi, PHANTOM_VOXELS * sizeof *a.chi), "an undisputed rim stays");
+  phantom_lesion_free(&a);
+  phantom_lesion_free(&b);
+}
+
 int main(void) {
   Error e;
   PhantomWork *w;
@@ -562,6 +595,7 @@ int main(void) {
     return test_end();
   }
   test_random(w);
+  test_clear(w);
   test_sphere();
   test_cylinder(w);
   test_noise(w);

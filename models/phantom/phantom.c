@@ -138,9 +138,11 @@ Status phantom_lesion_visit(PhantomWork *w, const PhantomOptions *o, uint64_t se
   Rng *scan = visit ? &later : &r; /* what each examination draws anew */
   phantom_read(o, &r, want, &out->conspicuity, &out->reader1, &out->reader2);
   if (visit) phantom_later(o, scan, visit, out);
-  out->truth_rim = out->conspicuity > o->tau;
+  const double clear = out->reader1 != out->reader2 ? o->clear : 0;
   phantom_anatomy(w, &r, out->kind);
-  phantom_paint_lesion(w, &r, out->conspicuity, middle, out);
+  phantom_paint_lesion(w, &r, out->conspicuity, clear, middle, out);
+  if (clear > 0) out->conspicuity = clear;
+  out->truth_rim = out->conspicuity > o->tau;
   phantom_flair_ideal(w, &r, w->tmp[2]);
   qsm_blur(&w->qsm, w->tmp[2], .42, .42, .42, w->tmp[2]); /* point spread of 1 mm FWHM */
   patch_crop(&w->box, w->tmp[2], out->flair);

@@ -196,7 +196,7 @@ void paint_tube(const Box *b, float *vein, const double p0[3], const double p1[3
 /* ---- phantom_lesion.c ---- */
 /* Paints a lesion of latent s at `centre` (mm); fills the record, w->les, w->rim, w->dist; then the
  * vessels, into w->t.chi. Uses tmp[0..4]. */
-void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[3],
+void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, double clear, const double centre[3],
                           PhantomLesion *out);
 
 /* The same arrays of a box without a lesion. */

@@ -104,6 +104,9 @@ typedef struct Look {
 } Look;
 enum { MIMIC_NONE, MIMIC_HOLLOW, MIMIC_ARC, MIMIC_VESSEL, MIMIC_HYPO };
 
+/* 0: solid bright core; 1: core and rim dissociated */
+static double core_apart(double s) { return 1 / (1 + exp(-(s - 1.60) / .15)); }
+
 static void draw_mimic(Rng *r, double s, Look *k, char name[16]) {
   static const double prob[] = {.60, .14, .13, .10, .03};
   static const char *const names[] = {"none", "hollow", "arc", "vessel", "hypo"};
@@ -116,7 +119,10 @@ static void draw_mimic(Rng *r, double s, Look *k, char name[16]) {
   k->mim_z = (float)draw_n(r, 0, 2);
 }
 
-static void draw_look(Rng *r, double s, double up, double dia, Look *k, PhantomLesion *out) {
+/* drawn: the conspicuity that decides which numbers are drawn, so that a lesion painted with
+ * another one, s, goes on with the same stream. */
+static void draw_look(Rng *r, double drawn, double s, double dia, Look *k, PhantomLesion *out) {
+  const double up = core_apart(s);
   k->dia = (float)dia;
   k->edge = (float)draw_u(r, .2, .45);
   const double f = PRLX_MIN(1, PRLX_MAX(.35, draw_beta(r, 3.2, 1.1))),
@@ -132,7 +138,11 @@ static void draw_look(Rng *r, double s, double up, double dia, Look *k, PhantomL
   k->texture = 4 + .14f * fabsf(k->core);
   k->halo = (float)draw_u(r, 0, 14);
   k->dome = (float)((1 - up) * draw_u(r, 0, .5)) * k->core;
-  draw_mimic(r, s, k, out->mimic);
+  draw_mimic(r, drawn, k, out->mimic);
+  if (s != drawn) {
+    k->mimic = MIMIC_NONE;
+    strcpy(out->mimic, "none");
+  }
   out->diameter_mm = dia;
   out->rim_coverage = f;
   out->rim_ppb = A;
@@ -225,16 +235,15 @@ void phantom_no_lesion(PhantomWork *w) {
   blend_vessels(w);
 }
 
-void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, const double centre[3],
+void phantom_paint_lesion(PhantomWork *w, Rng *r, double s, double clear, const double centre[3],
                           PhantomLesion *out) {
-  /* 0: solid bright core; 1: core and rim dissociated */
-  const double up = 1 / (1 + exp(-(s - 1.60) / .15));
+  const double up = core_apart(s);
   const double dia = PRLX_MIN(15, PRLX_MAX(3.4, exp(draw_n(r, log(5.8 + 2.4 * up), .30))));
   const Shape3 shape = draw_shape(r, dia, centre);
   Look look;
   random_iso(w, r, 1.8, w->tmp[1]);
   lesion_distance(w, r, &shape, dia, w->dist, w->tmp[0], w->tmp[1]);
-  draw_look(r, s, up, dia, &look, out);
+  draw_look(r, s, clear > 0 ? clear : s, dia, &look, out);
   random_iso(w, r, .8, w->tmp[0]);
   random_iso(w, r, 1.8, w->tmp[1]);
   random_iso(w, r, 1.8, w->tmp[2]);

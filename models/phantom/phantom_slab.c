@@ -137,7 +137,7 @@ static void paint_tiles(PhantomWork *w, Slab *s, const PhantomOptions *o, Rng *r
     phantom_anatomy(w, r, l->kind);
     if (label[t]) {
       const double centre[3] = {draw_u(r, -3, 3), draw_u(r, -3, 3), draw_u(r, -13, 13)};
-      phantom_paint_lesion(w, r, l->conspicuity, centre, l);
+      phantom_paint_lesion(w, r, l->conspicuity, 0, centre, l);
     } else
       phantom_no_lesion(w);
     phantom_flair_ideal(w, r, w->tmp[2]);

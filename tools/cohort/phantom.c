@@ -23,7 +23,11 @@ typedef struct Args {
   int iterations;
   int reading;
   int sessions;
+  int first;
+  int only;
   int64_t seed;
+  double sigma;
+  double clear;
   double snr;
   double lambda;
   bool sheets;
@@ -110,7 +114,7 @@ static void phantom_place(Rng *r, PhantomRow *row, int n) {
 }
 
 /* rows[n]: subject, number within the subject, wanted class, position. */
-static Status phantom_deal(const Scale *c, uint64_t seed, PhantomRow *rows, Error *e) {
+static Status phantom_deal(const Scale *c, uint64_t seed, int first, PhantomRow *rows, Error *e) {
   const int S = c->subjects, n = c->rim + c->ambiguous + c->nonrim;
   int *per = mem_alloc(sizeof *per * 3 * (size_t)S), *cls = mem_alloc(sizeof *cls * (size_t)n),
       at = 0;
@@ -141,7 +145,8 @@ static Status phantom_deal(const Scale *c, uint64_t seed, PhantomRow *rows, Erro
       cls[i] = i < per[s] ? PHANTOM_RIM : i < per[s] + amb[s] ? PHANTOM_AMBIGUOUS : PHANTOM_NONRIM;
     shuffle_int(&r, cls, m); /* the number must not tell the class */
     for (int i = 0; i < m; i++)
-      rows[at + i] = (PhantomRow){.subject = s + 1, .number = i + 1, .want = cls[i]};
+      rows[at + i] =
+          (PhantomRow){.index = at + i, .subject = first + s, .number = i + 1, .want = cls[i]};
     phantom_place(&r, rows + at, m);
     at += m;
   }
@@ -161,6 +166,14 @@ static void phantom_visits(PhantomRow *rows, int n, int sessions) {
       rows[i * sessions + v].session = v + 1;
     }
   }
+}
+
+/* Only those of a class stay (ANY: all); how many. */
+static int phantom_keep(PhantomRow *rows, int n, int want) {
+  int kept = 0;
+  for (int i = 0; i < n; i++)
+    if (want == PHANTOM_ANY || rows[i].want == want) rows[kept++] = rows[i];
+  return kept;
 }
 
 /* ---- lesions, in parallel ---- */
@@ -184,8 +197,8 @@ static void run_lesion(void *ctx, int64_t i, int worker) {
   if (tool_interrupted) return;
   if (!j->work[worker] && phantom_work_new(&j->work[worker], e) != ST_OK) return;
   const int64_t at = j->first + i;
-  if (phantom_lesion_visit(j->work[worker], j->opt, j->seed, (uint64_t)(at / j->sessions),
-                           row->want, (int)(at % j->sessions), &row->l, e) == ST_OK)
+  if (phantom_lesion_visit(j->work[worker], j->opt, j->seed, (uint64_t)row->index, row->want,
+                           (int)(at % j->sessions), &row->l, e) == ST_OK)
     out_lesion(j->o, row, e);
   phantom_lesion_free(&row->l);
 }
@@ -278,6 +291,7 @@ static void phantom_summary(const Args *a, const Scale *c, const PhantomRow *row
            n / a->sessions, c->subjects, a->sessions, a->out);
   else
     printf("%d lesions of %d subjects in %s\n", n, c->subjects, a->out);
+  if (a->only) printf("  only one class is written, of a cohort of\n");
   printf("  rim (both readers)       %d\n  ambiguous (exactly one)  %d\n  no rim (neither)         "
          "%d\n",
          c->rim, c->ambiguous, c->nonrim);
@@ -295,19 +309,24 @@ static void phantom_summary(const Args *a, const Scale *c, const PhantomRow *row
 
 /* Everything there is to write about one cohort; j and rows: room for the work. */
 static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions *opt, Job *j,
-                            PhantomRow *rows, int *done, Error *e) {
-  const int lesions = c->rim + c->ambiguous + c->nonrim, n = lesions * a->sessions;
+                            PhantomRow *rows, int *left, Error *e) {
+  int lesions = c->rim + c->ambiguous + c->nonrim, done = 0;
   const double t0 = time_now();
   PhantomOut o;
-  TRY(phantom_deal(c, (uint64_t)a->seed, rows, e));
+  TRY(phantom_deal(c, (uint64_t)a->seed, a->first, rows, e));
+  lesions = phantom_keep(rows, lesions, a->only - 1);
+  const int n = lesions * a->sessions;
+  *left = n;
+  if (!n) return err_set(e, ST_INVALID, "--only: the cohort has no lesion of this class");
   phantom_visits(rows, lesions, a->sessions);
-  TRY(out_begin(&o, a->out, c->subjects, (uint64_t)a->seed, opt, a->sessions, a->sheets,
+  TRY(out_begin(&o, a->out, a->first, c->subjects, (uint64_t)a->seed, opt, a->sessions, a->sheets,
                 a->overwrite, e));
   *j = (Job){.o = &o, .opt = opt, .seed = (uint64_t)a->seed, .rows = rows, .sessions = a->sessions};
   out_choose_sheets(&o, rows, n);
-  Status st = run_all(j, n, done, e);
+  Status st = run_all(j, n, &done, e);
   const double seconds = time_now() - t0;
-  if (st != ST_OK || *done != n) goto done;
+  *left = n - done;
+  if (st != ST_OK || *left) goto done;
   if (!tool_interrupted && a->whole_brain) {
     st = run_slabs(&o, opt, a, e);
     if (st != ST_OK) goto done;
@@ -322,16 +341,18 @@ done:
   return st;
 }
 
-static Status phantom_cohort(const Args *a, const Scale *c, int *done, Error *e) {
+static Status phantom_cohort(const Args *a, const Scale *c, int *left, Error *e) {
   const int n = (c->rim + c->ambiguous + c->nonrim) * a->sessions;
   PhantomOptions opt = phantom_defaults();
   opt.snr0 = a->snr;
+  opt.sigma = a->sigma;
+  opt.clear = a->clear;
   opt.lambda = a->lambda;
   opt.iterations = a->iterations;
   opt.fast_inversion = a->fast;
   Job *j = mem_alloc(sizeof *j);
   PhantomRow *rows = mem_alloc(sizeof *rows * (size_t)n);
-  const Status st = j && rows ? phantom_write(a, c, &opt, j, rows, done, e)
+  const Status st = j && rows ? phantom_write(a, c, &opt, j, rows, left, e)
                               : err_set(e, ST_NOMEM, "out of memory for %d lesions", n);
   mem_free(rows);
   mem_free(j);
@@ -358,9 +379,18 @@ int tool_phantom(int argc, char **argv) {
       OPT_INT("sessions", &a.sessions, "1", 1, 9,
               "visits of every patient: the same lesions, scanned and read anew; rims become\n"
               "clearer, what is none fades (an assumption)"),
+      OPT_INT("first-subject", &a.first, "1", 1, 90000,
+              "number of the first subject, so that two cohorts have none in common"),
+      OPT_CHOICE("only", &a.only, "all", "all|nonrim|rim|ambiguous",
+                 "write only these lesions of the cohort; they are as they would be among all"),
       OPT_INT("whole-brain", &a.whole_brain, "0", 0, 999,
               "also slabs of 256x256x40 voxels with 5 to 7 lesions and a label map"),
       OPT_I64("seed", &a.seed, "0", 0, 9e15, "same seed, same bytes, for any number of threads"),
+      OPT_REAL("reader-noise", &a.sigma, "0.2191", 0.001, 10,
+               "of each reader, in units of the conspicuity; 0.2191: the paper's kappa"),
+      OPT_REAL("clear", &a.clear, "0", 0, 4,
+               "ambiguous lesions are painted with a rim of this conspicuity, all else as it was:\n"
+               "what ideal denoising would give (2.3: both readers see it); 0: as they are"),
       OPT_GROUP("Acquisition"),
       OPT_REAL("snr", &a.snr, "30", 1, 1e6,
                "signal to noise of the first echo (30: 1.1 ppb field noise)"),
@@ -384,7 +414,7 @@ int tool_phantom(int argc, char **argv) {
                  "rim is and what the readers say. Simulated: nothing comes from a patient.",
       .opt = t,
       .n = COUNT_OF(t)};
-  int rc = opts_parse(&spec, argc, argv), done = 0;
+  int rc = opts_parse(&spec, argc, argv), left = 0;
   if (rc >= 0) return rc;
   Error e = {0};
   Scale c = scales[a.scale];
@@ -400,10 +430,10 @@ int tool_phantom(int argc, char **argv) {
                     "--rim, --ambiguous, --nonrim)",
                     n, c.subjects);
   else
-    rc = phantom_cohort(&a, &c, &done, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
-  if (rc == EXIT_DONE && done < n * a.sessions) {
-    fprintf(stderr, "prlx phantom: stopped after %d of %d lesions; %s has no lesions.tsv\n", done,
-            n * a.sessions, a.out);
+    rc = phantom_cohort(&a, &c, &left, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
+  if (rc == EXIT_DONE && left) {
+    fprintf(stderr, "prlx phantom: stopped %d lesions before the end; %s has no lesions.tsv\n",
+            left, a.out);
     rc = EXIT_FAILED;
   }
   opts_free(&spec);

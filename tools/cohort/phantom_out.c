@@ -15,10 +15,11 @@
 #include "tools/view/canvas.h"
 
 /* ---- folders ---- */
-Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
+Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64_t seed,
                  const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e) {
   char path[PATH_LEN];
   *o = (PhantomOut){.dir = dir,
+                    .first = first,
                     .subjects = subjects,
                     .sessions = sessions,
                     .seed = seed,

@@ -9,6 +9,7 @@ enum { SHEET_LESIONS = 48 }; /* per class */
 /* One lesion of the cohort: l keeps its scalars after the volumes are written; slice: central slice
  * for the sheets, or NULL. */
 typedef struct PhantomRow {
+  int index; /* of the lesion in the whole cohort: its random stream */
   int subject;
   int number;
   int session; /* 1, 2, ...; 0: the cohort has one visit, and names say nothing of it */
@@ -19,6 +20,7 @@ typedef struct PhantomRow {
 } PhantomRow;
 typedef struct PhantomOut {
   const char *dir;
+  int first; /* number of the first subject */
   int subjects;
   int sessions;
   uint64_t seed;
@@ -29,7 +31,7 @@ typedef struct PhantomOut {
 
 /* Makes the folders and removes an old lesions.tsv (refused without `overwrite`); the table is
  * written last, so a folder with one is complete. */
-Status out_begin(PhantomOut *o, const char *dir, int subjects, uint64_t seed,
+Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64_t seed,
                  const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e);
 
 /* Which rows keep a slice for the sheets. */

@@ -148,8 +148,8 @@ static Status write_participants(const PhantomOut *o, Error *e) {
   TRY(path_join(path, o->dir, "participants.tsv", e));
   for (const char *const *c = col; *c; c++) tsv_cell(&t, "%s", *c);
   tsv_row_end(&t);
-  for (int s = 1; s <= o->subjects; s++) {
-    tsv_cell(&t, "sub-%03d", s);
+  for (int s = 0; s < o->subjects; s++) {
+    tsv_cell(&t, "sub-%03d", o->first + s);
     tsv_cell(&t, "%d", (int)(22 + 26 * rng_uniform(&r) + 20 * rng_uniform(&r)));
     tsv_cell(&t, "%s", rng_uniform(&r) < .72 ? "F" : "M");
     tsv_row_end(&t);
