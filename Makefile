@@ -49,7 +49,7 @@ KERN   := $(wildcard core/kernels/*.c)
 LIBSRC := $(CORE) $(wildcard models/*/*.c) $(wildcard io/*/*.c)
 TOOLS  := $(wildcard tools/*/*.c) $(wildcard paper/engine/*.c)
 # pages, styles, scripts, recipes that the program carries in itself
-ASSETS := $(wildcard tools/*/assets/*) paper/recipe.txt paper/scales.tsv
+ASSETS := $(wildcard tools/*/assets/*) paper/recipe.txt paper/scales.tsv paper/PLAN.md
 TESTS  := $(patsubst test/test_%.c,$(BUILD)/test_%,$(wildcard test/test_*.c))
 F64T   := $(patsubst test/f64_%.c,$(BUILD)/f64_%,$(wildcard test/f64_*.c))
 

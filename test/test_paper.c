@@ -163,7 +163,7 @@ static void test_scales(void) {
   CHECK(paper_scale_load(&s, put("s.tsv", "setting\tx\nabout\tb\n"), "x", &e) == ST_FORMAT &&
             strstr(e.msg, "no setting 'subjects'"),
         "a missing setting: %s", e.msg);
-  CHECK(paper_scale_load(&s, NULL, "small", &e) == ST_OK && s.add == 100 && s.sweep[3] == 400 &&
+  CHECK(paper_scale_load(&s, NULL, "small", &e) == ST_OK && s.add == 100 && s.sweep[1] == 200 &&
             s.train[1] == 400 && !strcmp(paper_setting(&s, "affine"), "") &&
             paper_setting_number(&s, "gan_kimg") == 16 && !paper_setting(&s, "nothing"),
         "small: %s", e.msg);

@@ -63,7 +63,8 @@ typedef struct RowScores {
 } RowScores;
 
 /* a alone (b NULL), or a minus b with the seeds paired one to one as far as both go: the same
- * subjects are drawn for both. Levels are cut off at 0 and 1. Errors as eval_bootstrap. */
+ * subjects are drawn for both. Levels are cut off at 0 and 1, differences at -1 and 1. Errors as
+ * eval_bootstrap. */
 Status eval_crossed(int64_t n, const int *truth, const RowScores *a, const RowScores *b,
                     const int64_t *group, int64_t groups, int resamples, double level,
                     uint64_t seed, Crossed out[M_COUNT], Error *e);

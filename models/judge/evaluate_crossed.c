@@ -123,8 +123,7 @@ static void cross_interval(Crossed *c, int runs, int64_t groups, double var, dou
   c->lo = c->value - t * c->se;
   c->hi = c->value + t * c->se;
   c->detectable = (t + student_quantile(0.8, df)) * c->se;
-  if (!is_level) return;
-  c->lo = PRLX_MAX(c->lo, 0);
+  c->lo = PRLX_MAX(c->lo, is_level ? 0 : -1);
   c->hi = PRLX_MIN(c->hi, 1);
 }
 

@@ -377,12 +377,15 @@ Status network_save_trained(const char *path, const Generator *G, const StMeta *
                             int64_t images, uint64_t seed, const char *config, Error *e) {
   char kimg[40], seed_text[32];
   StMeta *kept = NULL, *all = NULL;
-  int n = 0;
+  char *digest = NULL;
+  int n = 0, more = 2;
+  for (int k = 0; k < ndata; k++)
+    if (!strcmp(data[k].key, NETWORK_DATA)) digest = data[k].value;
   snprintf(kimg, sizeof kimg, "%.3f", (double)images / 1000);
   snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
   TRY(meta_of_images(data, ndata, &kept, &n, e));
   Status s = ST_OK;
-  all = mem_alloc((size_t)(n + 3) * sizeof *all);
+  all = mem_alloc((size_t)(n + 4) * sizeof *all);
   if (!all) {
     s = err_set(e, ST_NOMEM, "%s: out of memory", path);
     goto done;
@@ -390,8 +393,9 @@ Status network_save_trained(const char *path, const Generator *G, const StMeta *
   if (n) memcpy(all, kept, (size_t)n * sizeof *all);
   all[n] = (StMeta){(char *)"train.kimg", kimg};
   all[n + 1] = (StMeta){(char *)"train.seed", seed_text};
-  all[n + 2] = (StMeta){(char *)"train.config", (char *)config};
-  s = network_save(path, G, all, n + 2 + (config != NULL), false, e);
+  if (config) all[n + more++] = (StMeta){(char *)"train.config", (char *)config};
+  if (digest) all[n + more++] = (StMeta){(char *)"train.data", digest};
+  s = network_save(path, G, all, n + more, false, e);
 done:
   mem_free(all);
   meta_free(kept, n);

@@ -15,6 +15,8 @@
 #include "models/gan/networks.h"
 #include "models/store/datapath.h"
 
+/* metadata of a data set being trained on, kept by its networks as train.data (train_reuse.c) */
+#define NETWORK_DATA "training data"
 enum { F16_MIN_NUMEL = 1024 }; /* smaller tensors stay F32 in an F16 file: they cost nothing */
 
 /* G: the generator, as in the literature. */
@@ -45,7 +47,8 @@ Status network_save(const char *path, const Generator *G, const StMeta *meta, in
                     Error *e);
 
 /* The same for a generator that was trained on images with metadata `data` [ndata]: what the images
- * mean travels along, and train.kimg (`images` shown), train.seed, train.config (NULL: none). */
+ * mean travels along, and train.kimg (`images` shown), train.seed, train.config (NULL: none),
+ * train.data (digest of the images, where `data` has NETWORK_DATA). */
 Status network_save_trained(const char *path, const Generator *G, const StMeta *data, int ndata,
                             int64_t images, uint64_t seed, const char *config, Error *e);
 

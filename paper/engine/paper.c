@@ -117,7 +117,7 @@ static int help_all(void) {
          "  prlx paper run      rerun the experiments, every number beside the published one "
          "(also: prlx paper --scale small)\n"
          "  prlx paper audit    do the published numbers fit one another?\n"
-         "  prlx paper take, answers, report: pieces of a run, each with --help\n\n");
+         "  prlx paper take, stamp, answers, report: pieces of a run, each with --help\n\n");
   paper_run(2, a);
   printf("\n");
   return paper_audit(2, b);
@@ -127,19 +127,16 @@ int tool_paper(int argc, char **argv) {
   static const struct {
     const char *name;
     int (*run)(int, char **);
-  } part[] = {{"run", paper_run},
-              {"audit", paper_audit},
-              {"take", paper_take},
-              {"answers", paper_answers},
-              {"report", paper_report}};
+  } part[] = {{"run", paper_run},     {"audit", paper_audit},     {"take", paper_take},
+              {"stamp", paper_stamp}, {"answers", paper_answers}, {"report", paper_report}};
   const char *what = argc > 1 ? argv[1] : "";
   if (!strcmp(what, "--help") || !strcmp(what, "-h")) return help_all();
   for (int i = 0; i < COUNT_OF(part); i++)
     if (!strcmp(what, part[i].name)) return part[i].run(argc - 1, argv + 1);
   if (*what == '-') return paper_run(argc, argv); /* prlx paper --scale small */
-  return *what
-             ? tool_usage(
-                   "paper",
-                   "'%s' is not a part of it; there are run, audit, take, answers and report", what)
-             : tool_usage("paper", "which part? there are run and audit");
+  return *what ? tool_usage("paper",
+                            "'%s' is not a part of it; there are run, audit, take, stamp, answers "
+                            "and report",
+                            what)
+               : tool_usage("paper", "which part? there are run and audit");
 }

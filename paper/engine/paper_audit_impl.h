@@ -4,6 +4,7 @@
 #include "paper/engine/paper.h"
 #define SAY(...) printf("    " __VA_ARGS__)
 
+/* x lies within `half` of what is printed. */
 bool rounds_to(double x, double printed, double half);
 
 /* paper_audit_tables.c: each prints its computation and judges. */

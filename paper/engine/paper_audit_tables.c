@@ -1,4 +1,5 @@
-/* paper_audit_tables.c: claims about Tables 2 to 4, Figure 8 and the training. See paper_audit.c. */
+/* paper_audit_tables.c: claims about Tables 2 to 4, Figure 8 and the training. See paper_audit.c.
+ * */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

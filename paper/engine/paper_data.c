@@ -1,6 +1,5 @@
-/* paper_data.c: two small helpers of `prlx paper run`, commands of their own so that every step can
- * be repeated by hand: `prlx paper take` (part of a data set) and `prlx paper answers` (what a
- * simulated reader answers in a reader study). */
+/* paper_data.c: `prlx paper answers`: what a simulated reader answers in a reader study. A command
+ * of its own so that the step of `prlx paper run` can be repeated by hand. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,77 +7,8 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "io/formats/tsv.h"
-#include "io/images/dataset.h"
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/tool.h"
-
-/* ---- take ---- */
-
-static Status take_lesions(const char *in, const char *out, int cls, int64_t lesions, Error *e) {
-  Dataset d;
-  TRY(dataset_open(&d, in, e));
-  Status s = ST_OK;
-  int64_t *at = mem_alloc((size_t)d.n * sizeof *at), n = 0, used = 0;
-  bool *seen = mem_alloc((size_t)(d.src ? d.src->n : d.n) * sizeof *seen);
-  if (!at || !seen) {
-    s = err_set(e, ST_NOMEM, "%s: out of memory", in);
-    goto done;
-  }
-  if (cls >= 0 && !d.labels) {
-    s = err_set(e, ST_INVALID, "%s: the data set has no labels; leave --class out", in);
-    goto done;
-  }
-  for (int64_t i = 0; i < d.n; i++) {
-    const int64_t l = d.src ? d.src->lesion[i] : i;
-    if (cls >= 0 && d.labels[i] != cls) continue;
-    if (!seen[l] && lesions && used == lesions) continue;
-    used += !seen[l];
-    seen[l] = true;
-    at[n++] = i;
-  }
-  if (!n) {
-    s = err_set(e, ST_INVALID, "%s: no image of class %d; `prlx info` shows the classes", in, cls);
-    goto done;
-  }
-  s = dataset_select(&d, at, n, e);
-  if (s != ST_OK) goto done;
-  s = dataset_save(&d, out, false, e);
-  if (s != ST_OK) goto done;
-  if (!tool_quiet)
-    printf("%s: %lld images of %lld lesions%s\n", out, (long long)n, (long long)used,
-           lesions > used ? " (there are no more)" : "");
-done:
-  mem_free(at);
-  mem_free(seen);
-  dataset_free(&d);
-  return s;
-}
-
-int paper_take(int argc, char **argv) {
-  const char *out = NULL;
-  int cls;
-  int64_t lesions;
-  Error e = {0};
-  Opt t[] = {
-      OPT_STR("out", &out, NULL, "FILE", "the new data set (also -o; required)"),
-      OPT_INT("class", &cls, "-1", -1, 65535,
-              "only images of this class: 1 rim, 0 non-rim, 2 ambiguous; -1: all"),
-      OPT_I64("lesions", &lesions, "0", 0, 1e9,
-              "the first so many lesions with all their slices; 0: all"),
-  };
-  OptSpec s = {.cmd = "paper take",
-               .summary = "Part of a data set: one class, the first lesions.",
-               .opt = t,
-               .n = COUNT_OF(t),
-               .pos = "DATA",
-               .pos_min = 1,
-               .pos_max = 1};
-  const int rc = opts_parse(&s, argc, argv);
-  if (rc >= 0) return rc;
-  if (!out) return tool_usage("paper take", "no result; give --out FILE");
-  return take_lesions(s.args[0], out, cls, lesions, &e) == ST_OK ? EXIT_DONE
-                                                                 : tool_fail("paper take", &e);
-}
 
 /* ---- answers ---- */
 

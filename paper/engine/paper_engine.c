@@ -63,6 +63,11 @@ const char *paper_path(const PaperRun *r, const char *text) {
       at += (size_t)snprintf(b + at, sizeof buf[0] - at, "%s%s", i ? "," : "",
                              os_can_read(here) ? here : data_path(file[i]));
     }
+  } else if (!strncmp(text, "{data}", 6)) {
+    static const char any[] = "network_small.safetensors";
+    const char *found = os_can_read("data/network_small.safetensors") ? NULL : data_path(any);
+    const size_t n = found ? strlen(found) - sizeof any : 4;
+    snprintf(b, sizeof buf[0], "%.*s%s", (int)n, found ? found : "data", text + 6);
   } else
     snprintf(b, sizeof buf[0], "%s", text);
   return b;

@@ -303,7 +303,7 @@ static const char *bracket_end(const char *p, char open, char close, char stop, 
 }
 
 static bool is_place(const char *name) {
-  static const char *const place[] = {"w", "o", "c", "p", "init", "recipe", "scales"};
+  static const char *const place[] = {"w", "o", "c", "p", "init", "recipe", "scales", "data"};
   for (int i = 0; i < COUNT_OF(place); i++)
     if (!strcmp(name, place[i])) return true;
   return false;

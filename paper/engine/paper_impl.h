@@ -12,7 +12,7 @@
 #include "io/formats/tsv.h"
 #include "tools/cli/opts.h"
 
-enum { PAPER_SWEEP = 6, PAPER_AUGS = 16, STEP_ARGS = 96, SECTION_NAME = 16 };
+enum { PAPER_SWEEP = 6, PAPER_AUGS = 40, STEP_ARGS = 96, SECTION_NAME = 16 };
 
 /* Settings of one scale: a column of paper/scales.tsv (or of the file of --scales). Members: what
  * the program itself reads; a recipe may use every row. */
@@ -50,10 +50,15 @@ typedef struct PaperAug {
   int index;     /* in the list; 0: nothing is added */
   bool possible; /* with this cohort */
   char *name;
-  char *data;    /* training files, as in a command */
-  bool replaces; /* its rims stand in place of the real ones; else added */
-  int adds;      /* lesions */
-  int table;     /* 3 or 4: as in our report */
+  char *data;     /* training files, as in a command */
+  bool replaces;  /* its rims stand in place of the real ones; else added */
+  int adds;       /* lesions */
+  int table;      /* where it stands, as bits: 1 << 3, 1 << 4; 0: not in the paper */
+  int real;       /* training files that hold real lesions, the first ones */
+  int runs;       /* trainings */
+  char group[16]; /* paper, projection, twin, control, oracle */
+  char *paper;    /* its row in the paper's Tables 3 and 4, and in Table 2; NULL: none */
+  char *paper2;
   /* what Table 2 looks at (files joined by '+'); NULL: no row */
   char *fid;
   int features; /* images whose features are computed for that row */
@@ -98,10 +103,12 @@ typedef struct PaperRun {
   int nonrim;
   int ambiguous;
   bool contrasts; /* with FLAIR and rim masks */
+  bool masks;     /* with lesion masks */
   bool scaled;    /* fewer lesions than asked for */
   /* rim lesions for training, for the test (about, when scaled); lesions added by an augmentation
    */
   int train_rim;
+  int train_nonrim;
   int test_rim;
   int add;
   Step *step;
@@ -143,6 +150,7 @@ const char *paper_path(const PaperRun *r, const char *text);
 
 int paper_run(int argc, char **argv);     /* argv[0] = "run" */
 int paper_take(int argc, char **argv);    /* part of a data set */
+int paper_stamp(int argc, char **argv);   /* which images a network was trained on */
 int paper_answers(int argc, char **argv); /* a simulated reader's CSV */
 int paper_report(int argc, char **argv);  /* tables, figures, report.html from a finished run */
 #endif

@@ -258,12 +258,32 @@ static Status begin_aug(Recipe *q, const char *rest) {
     if (!strcmp(r->aug[k].id, id))
       return recipe_fail(q, ST_FORMAT, "there is an augmentation %s already", id);
   PaperAug *a = &r->aug[r->naug];
-  *a = (PaperAug){.index = r->naug, .possible = true, .adds = r->add, .features = r->add};
+  *a = (PaperAug){.index = r->naug,
+                  .possible = true,
+                  .adds = r->add,
+                  .features = r->add,
+                  .table = -1,
+                  .real = 1,
+                  .runs = (int)paper_setting_number(r->scale, "runs")};
   memcpy(a->id, id, sizeof id);
   r->naug++;
   q->aug = a;
   q->step_line = q->at;
   return ST_OK;
+}
+
+/* "3", "4", "3,4" or "none", as bits. */
+static Status aug_table(Recipe *q, const char *rest, int *table) {
+  static const struct {
+    const char *text;
+    int bits;
+  } known[] = {{"3", 1 << 3}, {"4", 1 << 4}, {"3,4", 1 << 3 | 1 << 4}, {"none", 0}};
+  for (int i = 0; i < COUNT_OF(known); i++)
+    if (!strcmp(rest, known[i].text)) {
+      *table = known[i].bits;
+      return ST_OK;
+    }
+  return recipe_fail(q, ST_FORMAT, "table '%.40s'; expected 3, 4, '3,4' or none", rest);
 }
 
 static Status aug_attribute(Recipe *q, const char *word, const char *rest, bool *hit) {
@@ -276,11 +296,13 @@ static Status aug_attribute(Recipe *q, const char *word, const char *rest, bool 
   if (!strcmp(word, "adds")) return line_int(q, rest, &a->adds);
   if (!strcmp(word, "features")) return line_int(q, rest, &a->features);
   if (!strcmp(word, "needs")) return recipe_at(q, expr_true(&q->vars, rest, &a->possible, q->e));
-  if (!strcmp(word, "table")) {
-    TRY(line_int(q, rest, &a->table));
-    if (a->table == 3 || a->table == 4) return ST_OK;
-    return recipe_fail(q, ST_FORMAT, "table %d; expected 3 or 4", a->table);
-  }
+  if (!strcmp(word, "paper")) return set_text(q, &a->paper, word, rest);
+  if (!strcmp(word, "paper2")) return set_text(q, &a->paper2, word, rest);
+  if (!strcmp(word, "real")) return line_int(q, rest, &a->real);
+  if (!strcmp(word, "runs")) return line_int(q, rest, &a->runs);
+  if (!strcmp(word, "group"))
+    return take_word(q, &rest, a->group, sizeof a->group, "the kind of the augmentation");
+  if (!strcmp(word, "table")) return aug_table(q, rest, &a->table);
   if (!strcmp(word, "replaces"))
     a->replaces = true;
   else
@@ -300,7 +322,7 @@ static Status end_block(Recipe *q) {
     return recipe_fail(q, ST_FORMAT, "step %s has no command; expected a line 'run ...'", s->id);
   if (s && !s->outputs && !(s->outputs = mem_strdup("")))
     return err_set(q->e, ST_NOMEM, "out of memory for the recipe");
-  if (a && (!a->name || !a->what || !a->data || !a->table))
+  if (a && (!a->name || !a->what || !a->data || a->table < 0))
     return recipe_fail(q, ST_FORMAT,
                        "augmentation %s is not complete; expected name, what, table and data",
                        a->id);
@@ -349,6 +371,9 @@ static Status for_augs(Recipe *q, const char *name, int k, int end, int depth) {
     SET(number, "replaces", a->replaces);
     SET(number, "index", a->index);
     SET(number, "features", a->features);
+    SET(number, "real", a->real);
+    SET(number, "runs", a->runs);
+    SET(text, "group", a->group);
 #undef SET
     TRY(read_block(q, k + 1, end, depth));
   }
@@ -527,9 +552,11 @@ static Status set_counts(Recipe *q) {
                 {"nonrim", r->nonrim},
                 {"ambiguous", r->ambiguous},
                 {"train_rim", r->train_rim},
+                {"train_nonrim", r->train_nonrim},
                 {"test_rim", r->test_rim},
                 {"add", r->add},
                 {"contrasts", r->contrasts},
+                {"masks", r->masks},
                 {"scaled", r->scaled},
                 {"cohort", r->cohort != NULL},
                 {"published", r->published != NULL},
@@ -563,6 +590,8 @@ void paper_recipe_free(PaperRun *r) {
     mem_free(r->aug[k].what);
     mem_free(r->aug[k].data);
     mem_free(r->aug[k].fid);
+    mem_free(r->aug[k].paper);
+    mem_free(r->aug[k].paper2);
   }
   mem_free(r->step);
   r->step = NULL;

@@ -8,45 +8,41 @@
 #include "paper/engine/paper_impl.h"
 #include "tools/view/chart.h"
 
-/* One classifier. Differences are paired: same test lesions, same resamples of subjects. NAN: not
+enum { PAPER_TESTS = 2 }; /* the paper's 60 + 120, and the second one */
+
+/* What a row of classifiers says about the lesions of a test, and how good that is. NAN: not
  * known. */
-typedef struct Delta {
-  double v;
-  double lo;
-  double hi;
-} Delta;
+typedef struct PaperTest {
+  int64_t n; /* lesions; 0: not tested on these */
+  int64_t rims;
+  int64_t groups;
+  int64_t *group;
+  int *truth;
+  double *score; /* [runs][n] */
+  double *mean;  /* [n] the ensemble */
+  Crossed level[M_COUNT];
+  Crossed none[M_COUNT]; /* this row minus that one, seeds and subjects paired */
+  Crossed ambiguous[M_COUNT];
+  double ensemble[M_COUNT];
+} PaperTest;
+
 typedef struct PaperRow {
   char id[40];
   char name[64];
   char step[48];
   const PaperAug *aug; /* NULL: a row of the sweep */
-  /* 3, 4; lesions added, -1: replaced */
-  int table;
-  int added;
+  int added;           /* lesions; -1: replaced */
   const char *missing; /* why there are no numbers; NULL: there are */
   int runs;
-  double m[M_COUNT];
-  double sd[M_COUNT];
-  double lo[M_COUNT];
-  double hi[M_COUNT];
-  double count[4]; /* tp, fp, tn, fn, mean over the runs */
-  /* this minus that row */
-  Delta none[M_COUNT];
-  Delta ambiguous[M_COUNT];
-  int64_t only_here;
+  double threshold;
+  double count[4]; /* first test: tp, fp, tn, fn, mean over the runs */
+  PaperTest test[PAPER_TESTS];
+  int64_t only_here; /* right only in this row's ensemble, only in None's; first test */
   int64_t only_none;
-  /* McNemar against None, mean over the runs */
-  double p;
+  double p; /* McNemar of the two */
   double p_holm;
-  /* predictions */
-  int64_t n;
-  int64_t groups;
-  int64_t *group;
-  int *truth;
-  double *score; /* [runs][n] */
-  double *mean;
 } PaperRow;
-enum { PAPER_ROWS = 32, PAPER_SETS = 40, PAPER_POINTS = 120 };
+enum { PAPER_ROWS = PAPER_AUGS + PAPER_SWEEP, PAPER_POINTS = 160 };
 
 typedef struct PaperFid {
   char set[400];
@@ -63,6 +59,9 @@ typedef struct PaperFid {
   double nearest;
   double within;
   double between;
+  double detail; /* told from the reference by texture, see models/judge/texture.h */
+  double border;
+  double both;
 } PaperFid;
 typedef struct FidFile {
   char network[200];
@@ -94,18 +93,32 @@ Status numbers_gather(PaperNumbers *q, Error *e);
 void numbers_free(PaperNumbers *q);
 const PaperRow *numbers_row(const PaperNumbers *q, const char *id); /* NULL: not there */
 
-/* Published value as text and where it is from; "n/a" when it is not in our notes. */
-const char *published(const PaperNumbers *q, const char *table, const char *row, const char *column,
-                      const char **from);
+/* paper_rows.c: q->row, with predictions and differences. */
+Status rows_gather(PaperNumbers *q, Error *e);
+void rows_free(PaperNumbers *q);
+bool row_in_group(const PaperRow *x, const char *group); /* that of the recipe, or "sweep" */
 
-/* NAN: not known */
-double published_number(const PaperNumbers *q, const char *table, const char *row,
+/* Published value as text and its note; "-" and "not in the paper". source: "Table 3" and such. */
+const char *published(const PaperNumbers *q, const char *source, const char *row,
+                      const char *column, const char **note);
+
+/* NAN: not printed */
+double published_number(const PaperNumbers *q, const char *source, const char *row,
                         const char *column);
+
+/* Of a row of Table 3 or 4; text may be NULL. */
+double published_metric(const PaperNumbers *q, const PaperRow *x, Metric m, const char **text);
+/* Of Table 1: "real called rim" and such. */
+const char *published_reading(const PaperNumbers *q, const char *what, const char **note);
+
 /* OUT/tables/table1.tsv ... */
 Status tables_write(const PaperNumbers *q, Error *e);
 
 /* NULL: none */
 const PaperFid *numbers_fid(const PaperNumbers *q, const PaperAug *a, bool with_real);
+
+/* The training non-rims against the test rims: the positive control of Table 2; NULL: not there. */
+const PaperFid *numbers_nonrim(const PaperNumbers *q);
 
 /* Charts, also as SVG in OUT/figures; one without data has no panels. Free each. */
 enum { CHART_FOREST, CHART_HELPS, CHART_SWEEP, CHART_FIGURE8, PAPER_CHARTS };

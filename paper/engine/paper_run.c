@@ -15,13 +15,14 @@
 static Status count_table(PaperRun *r, Error *e) {
   Cohort c;
   TRY(cohort_open(&c, r->cohort, e));
-  r->contrasts = true;
+  r->contrasts = r->masks = true;
   for (int i = 0; i < c.n; i++) {
     const Lesion *l = &c.lesion[i];
     r->rim += l->cls == CLASS_RIM;
     r->nonrim += l->cls == CLASS_NONRIM;
     r->ambiguous += l->cls == CLASS_AMBIGUOUS;
     r->contrasts = r->contrasts && l->flair && l->rim;
+    r->masks = r->masks && l->mask;
   }
   cohort_free(&c);
   if (r->rim && r->nonrim) return ST_OK;
@@ -40,10 +41,11 @@ Status paper_count(PaperRun *r, Error *e) {
     r->rim = p->rim;
     r->nonrim = p->nonrim;
     r->ambiguous = p->ambiguous;
-    r->contrasts = true;
+    r->contrasts = r->masks = true;
   }
   r->scaled = r->rim < p->train[0] + p->test[0] || r->nonrim < p->train[1] + p->test[1];
   r->train_rim = p->train[0];
+  r->train_nonrim = p->train[1];
   r->test_rim = p->test[0];
   r->add = p->add;
   if (!r->scaled) return ST_OK;
@@ -51,6 +53,7 @@ Status paper_count(PaperRun *r, Error *e) {
   const int rim = PRLX_MIN(r->rim, r->nonrim / 2);
   r->test_rim = rim * 60 / 260;
   r->train_rim = rim - r->test_rim;
+  r->train_nonrim = 2 * r->train_rim;
   r->add = PRLX_MAX(PRLX_MIN(p->add, r->train_rim / 2), 1);
   return r->test_rim >= 2 && r->train_rim >= 4
              ? ST_OK

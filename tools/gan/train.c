@@ -18,6 +18,7 @@ typedef struct Args {
   const char *data;
   const char *out;
   const char *init;
+  const char *reuse;
   int preset;
   int snap;
   int batch;
@@ -109,6 +110,11 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
           "joined by ','\n"
           "(transfer learning; the average then has no ramp-up, and p moves by 1 in 100 kimg, if "
           "not said otherwise)"),
+      OPT_STR(
+          "reuse", &a->reuse, NULL, "FILES",
+          "networks, joined by ',': if the first was trained on these very images (its metadata "
+          "train.data says so),\nit is taken as it is, with those of the others that were, and "
+          "nothing is trained"),
       OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
       OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6,
                "thousand images per tick (a line of metrics) [small 1, paper 4]"),
@@ -184,9 +190,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data",   "out",      "kimg",         "resume", "force",
-                                     "snap",   "keep",     "save-minutes", "memory", "dry-run",
-                                     "layers", "previous", "resume-if-any"};
+  static const char *const list[] = {"data",   "out",      "kimg",          "resume", "force",
+                                     "snap",   "keep",     "save-minutes",  "memory", "dry-run",
+                                     "layers", "previous", "resume-if-any", "reuse"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -354,6 +360,7 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
 /* ---- data ---- */
 static Status open_data(const Args *a, Dataset *d, int *c_dim, Error *e) {
   TRY(dataset_open(d, a->data, e));
+  TRY(train_mark_data(d, e));
   *c_dim = 0;
   if (d->h != d->w || d->h < 4 || (d->h & (d->h - 1)))
     return err_set(
@@ -514,6 +521,14 @@ static Status open_snapshot(const Args *a, char path[PATH_LEN], StFile *state, b
   return s;
 }
 
+/* --reuse: exit code when there is nothing to train, else -1. */
+static int take_reused(const Args *a) {
+  Error e = {0};
+  bool done = false;
+  if (train_reuse(a->reuse, a->data, a->out, &done, &e) != ST_OK) return tool_fail("train", &e);
+  return done ? EXIT_DONE : -1;
+}
+
 int tool_train(int argc, char **argv) {
   Args a = {0};
   Opt t[OPT_MAX];
@@ -551,6 +566,8 @@ int tool_train(int argc, char **argv) {
     if (have_state) st_close(&state);
     return tool_usage("train", "option --data is missing: the data set");
   }
+
+  if (a.reuse && !have_state && !a.dry_run && (rc = take_reused(&a)) >= 0) return rc;
 
   Comm *comm = NULL;
   bool quiet = tool_quiet;

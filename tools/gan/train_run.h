@@ -83,4 +83,15 @@ Status run_restore(TrainRun *r, const StFile *state, Error *e);
 
 /* CRC of all values and labels: a resumed run must see the same data. */
 uint32_t dataset_crc(const Dataset *d);
+
+/* ---- train_reuse.c ---- */
+
+/* Metadata of a data set while it is trained on: the digest of its images, which every network of
+ * the run keeps as train.data. */
+Status train_mark_data(Dataset *d, Error *e);
+
+/* --reuse FILES: *done, the first network was trained on the images of `data`, and it and the
+ * others that were stand in `dir`. A file that is not there, or does not belong to them, is said on
+ * standard error and is no error. */
+Status train_reuse(const char *files, const char *data, const char *dir, bool *done, Error *e);
 #endif

@@ -43,6 +43,7 @@ static Status evidence_write(const Evidence *ev, char *words, Error *e) {
   char path[PATH_LEN];
   TRY(tool_folder(a->out, e));
   TRY(evidence_tables(ev, e));
+  if (ev->has_truth) TRY(evidence_crest(ev, e));
   TRY(evidence_words(ev, words, WORDS, e));
   TRY(evidence_pages(ev, words, e));
   TRY(path_join(path, a->out, "words.txt", e));

@@ -4,6 +4,7 @@
  *   training data ─────────── evidence_near.c ──> nearest neighbours by pixel and by LPIPS features
  *   later visits ──────────── evidence_later.c ─> what became of lesions that were disputed
  *   numbers per lesion ────── evidence_table.c ─> evidence.tsv, summary.tsv
+ *                             evidence_crest.c ─> truth.tsv: against the true crest (phantom)
  *                             evidence_words.c ─> words
  *                             evidence_page.c ──> histogram.svg, sheet.png, evidence.html */
 #ifndef PRLX_EVIDENCE_TOOL_H
@@ -171,6 +172,10 @@ Status evidence_tables(const Evidence *ev, Error *e);
 /* Number k of a lesion as the summary sees it: EvNumber, then changes, calls and flags; NAN: it has
  * none. */
 double summary_value(const Evidence *ev, const EvLesion *r, int k);
+
+/* ---- evidence_crest.c ---- */
+/* Writes truth.tsv; for lesions whose true crest is known. */
+Status evidence_crest(const Evidence *ev, Error *e);
 
 /* subject_lesion_zNN or the name of a training image, in out. */
 const char *ev_train_name(const Evidence *ev, int64_t image, char out[160]);

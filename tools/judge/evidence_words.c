@@ -153,9 +153,10 @@ static void truth_lines(Words *w) {
   }
   words_say(
       w,
-      "Truth (phantom: a reader without noise would say rim): %lld of %lld lesions have a rim; "
-      "taking every denoised lesion for rim, as the paper does, is right for %.0f %%.\n",
-      (long long)rims, (long long)n, 100. * (double)rims / (double)n);
+      "Truth (phantom): of %lld lesions %lld have a conspicuity above the readers' cut, so that "
+      "a reader without noise would say rim; conspicuity is continuous, so most others have a "
+      "fainter rim, not none. By their true crest: truth.tsv.\n",
+      (long long)n, (long long)rims);
   const Spread a = words_get(w, SUB_ALL, F_RIGHT0), b = words_get(w, SUB_ALL, F_RIGHT1);
   char t[2][80];
   if (!a.n || !b.n) return;
@@ -248,6 +249,28 @@ static void pair_line(Words *w, Subset s, int before, int after, const char *wha
             s == SUB_ALL ? "" : " (", s == SUB_ALL ? "" : subset_name[s], s == SUB_ALL ? "" : ")",
             x[0], x[1], chance, x[2], spread_text(&d, 1, fmt, t), (long long)d.n,
             d.n == 1 ? "" : "s");
+}
+
+/* Lesions with a true crest from lo to hi ppb: what stood above the core, what stands there now. */
+static void crest_line(Words *w, double lo, double hi) {
+  double sum[2] = {0};
+  int64_t n = 0;
+  for (int64_t i = 0; i < w->ev->lesions; i++) {
+    const EvLesion *r = &w->ev->row[i];
+    if (!(r->rim_ppb >= lo && r->rim_ppb < hi) || isnan(r->v[EV_CORE0]) || isnan(r->v[EV_CORE1]))
+      continue;
+    n++;
+    sum[0] += r->v[EV_CORE0];
+    sum[1] += r->v[EV_CORE1];
+  }
+  char range[48];
+  if (isfinite(hi))
+    snprintf(range, sizeof range, "%g to %g ppb", lo, hi);
+  else
+    snprintf(range, sizeof range, "%g ppb and more", lo);
+  if (n)
+    words_say(w, "True crest of %s, %lld lesions: rim above core %.1f ppb before, %.1f after.\n",
+              range, (long long)n, sum[0] / (double)n, sum[1] / (double)n);
 }
 
 static void memory_lines(Words *w) {
@@ -357,6 +380,11 @@ Status evidence_words(const Evidence *ev, char *text, size_t n, Error *e) {
     for (int s = SUB_LATER_RIM; s <= SUB_LATER_NONRIM; s++)
       pair_line(&w, (Subset)s, EV_EDGE0, EV_EDGE1, "Edge of the lesion above its core, ppb",
                 "%.1f");
+  if (ev->has_truth) {
+    crest_line(&w, 12, 25);
+    crest_line(&w, 25, 50);
+    crest_line(&w, 50, INFINITY);
+  }
   if (ev->near.px) memory_lines(&w);
   left_out(&w);
   return w.st;

@@ -6,5 +6,5 @@
 extern const char *const asset_report_html, *const asset_report_css;
 extern const char *const asset_chart_css, *const asset_chart_dark_css;
 extern const char *const asset_reader_html, *const asset_reader_css, *const asset_reader_js;
-extern const char *const asset_recipe_txt, *const asset_scales_tsv;
+extern const char *const asset_recipe_txt, *const asset_scales_tsv, *const asset_PLAN_md;
 #endif
