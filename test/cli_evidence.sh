@@ -36,7 +36,8 @@ for c in rim_score_before rim_score_after nearest_rms_ppb nearest_lpips_ratio ed
 done
 calls="Of 4 ambiguous lesions the classifiers' mean calls rim in .* before .* after denoising .*"
 has "$T/out" "$calls McNemar p = " "calls in words"
-has "$T/out" "Truth (phantom.* of 4 lesions have a rim" "truth in words"
+has "$T/out" "Truth (phantom): of 4 lesions [0-9]* have a conspicuity above" "truth in words"
+has "$T/e/truth.tsv" "^slope of the edge on the true crest, after" "against the true crest"
 ! grep -q "Left out" "$T/out"; ok $? "nothing is left out"
 [ "$(awk -F'\t' '$1 == "called_rim_after" && $2 == "ambiguous" {print $3}' "$T/e/summary.tsv")" = \
   4 ]

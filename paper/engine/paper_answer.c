@@ -212,10 +212,12 @@ void answer_page(Report *p, const PaperNumbers *q, Chart *c) {
   put_texture(p, &a);
   put_sure(p, &a);
   report_figures_begin(p);
-  page_put_picture(p, q, "figures/figure7.png", 0,
-                   "Ambiguous lesions before (upper row of each pair) and after projection: the "
-                   "three best, the three in the middle and the three worst by what became of the "
-                   "edge above the core.");
+  page_put_picture(
+      p, q, "figures/figure7.png", 0,
+      "Ambiguous lesions before (upper row of each pair) and after projection: the "
+      "three best, the three in the middle and the three worst by what became of the "
+      "edge above the core. P: rim score of the classifier without augmentation; edge: "
+      "outer 3 pixels of the lesion above its core, of the true crest of its rim.");
   report_figures_end(p);
   if (c->panels)
     chart_report(

@@ -105,8 +105,8 @@ static double evidence_cell(const Tsv *t, int row, const char *column) {
   return atof(tsv_get(t, row, c));
 }
 
-/* "P(rim) 0.31, crest 28 ppb": the score of the classifier without augmentation, and the truth of a
- * phantom. The name when there is no evidence. */
+/* "P 0.31, edge 12 of 28 ppb": the rim score of the classifier without augmentation, the edge of the
+ * lesion above its core, and the true crest (phantom). The name when there is no evidence. */
 static void lesion_caption(SheetCell *c, const Tsv *t, const char *name, bool after) {
   const int row = evidence_row(t, name);
   const double p = evidence_cell(t, row, after ? "rim_score_after" : "rim_score_before"),
@@ -115,10 +115,9 @@ static void lesion_caption(SheetCell *c, const Tsv *t, const char *name, bool af
   if (isnan(p))
     snprintf(c->caption, sizeof c->caption, "%.40s", name);
   else if (after || isnan(crest))
-    snprintf(c->caption, sizeof c->caption, "P(rim) %.2f, edge %.0f", p, edge);
+    snprintf(c->caption, sizeof c->caption, "P %.2f, edge %.0f ppb", p, edge);
   else
-    snprintf(c->caption, sizeof c->caption, "P(rim) %.2f, edge %.0f, true crest %.0f ppb", p, edge,
-             crest);
+    snprintf(c->caption, sizeof c->caption, "P %.2f, edge %.0f of %.0f ppb", p, edge, crest);
 }
 
 static void add_cell(Cells *c, const Dataset *d, int64_t at, int section, const Tsv *t,

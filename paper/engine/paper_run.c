@@ -215,9 +215,9 @@ int paper_run(int argc, char **argv) {
       OPT_GROUP("Output"),
       OPT_STR("out", &r.out, "paper/out", "DIR",
               "report.html, tables/, figures/, commands.sh, reader/; large files in work/"),
-      OPT_STR(
-          "published", &r.published, NULL, "TSV",
-          "published numbers, instead of paper/published.tsv (to fill in those we do not have)"),
+      OPT_STR("published", &r.published, NULL, "TSV",
+              "published numbers, instead of paper/published.tsv: columns source, row, column, "
+              "value, note"),
   };
   OptSpec spec = {
       .cmd = "paper run",
