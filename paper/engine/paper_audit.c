@@ -7,41 +7,6 @@
 #include "models/judge/agreement.h"
 #include "paper/engine/paper_audit_impl.h"
 
-bool rounds_to(double x, double printed, double half) { return fabs(x - printed) <= half + 1e-9; }
-
-/* ---- tools of the audit ---- */
-int confusion_fits(const Triple *t, int positives, int negatives, int example[2], double acc[2]) {
-  int fits = 0;
-  acc[0] = 1;
-  acc[1] = 0;
-  for (int tp = 1; tp <= positives; tp++) {
-    if (!rounds_to((double)tp / positives, t->sensitivity, t->half)) continue;
-    for (int fp = 0; fp <= negatives; fp++) {
-      if (!rounds_to((double)tp / (tp + fp), t->precision, t->half)) continue;
-      const double a = (double)(tp + negatives - fp) / (positives + negatives);
-      acc[0] = PRLX_MIN(acc[0], a);
-      acc[1] = PRLX_MAX(acc[1], a);
-      if (!rounds_to(a, t->accuracy, t->half)) continue;
-      if (!fits++) example[0] = tp, example[1] = fp;
-    }
-  }
-  return fits;
-}
-
-void implied_prevalence(const Triple *t, double share[2]) {
-  share[0] = 1;
-  share[1] = 0;
-  /* monotone in each figure, so the corners of the rounding box suffice */
-  for (int k = 0; k < 8; k++) {
-    const double a = t->accuracy + (k & 1 ? t->half : -t->half),
-                 p = t->precision + (k & 2 ? t->half : -t->half),
-                 s = t->sensitivity + (k & 4 ? t->half : -t->half);
-    const double pi = PRLX_MIN(1.0, PRLX_MAX(0.0, (1 - a) / (1 - s * (2 * p - 1) / p)));
-    share[0] = PRLX_MIN(share[0], pi);
-    share[1] = PRLX_MAX(share[1], pi);
-  }
-}
-
 /* ---- cohort ---- */
 static Verdict check_kappa(void) {
   const int64_t in[4] = {260, 89, 88, 7543}, top[4] = {260, 89, 88, 7720},

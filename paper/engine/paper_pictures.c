@@ -105,8 +105,8 @@ static double evidence_cell(const Tsv *t, int row, const char *column) {
   return atof(tsv_get(t, row, c));
 }
 
-/* "P 0.31, edge 12 of 28 ppb": the rim score of the classifier without augmentation, the edge of the
- * lesion above its core, and the true crest (phantom). The name when there is no evidence. */
+/* "P 0.31, edge 12 of 28 ppb": the rim score of the classifier without augmentation, the edge of
+ * the lesion above its core, and the true crest (phantom). The name when there is no evidence. */
 static void lesion_caption(SheetCell *c, const Tsv *t, const char *name, bool after) {
   const int row = evidence_row(t, name);
   const double p = evidence_cell(t, row, after ? "rim_score_after" : "rim_score_before"),

@@ -568,7 +568,6 @@ int tool_train(int argc, char **argv) {
   }
 
   if (a.reuse && !have_state && !a.dry_run && (rc = take_reused(&a)) >= 0) return rc;
-
   Comm *comm = NULL;
   bool quiet = tool_quiet;
   if (comm_start(&comm, &e)) {
