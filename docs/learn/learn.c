@@ -14,6 +14,7 @@
 #include "core/plan.h"
 #include "core/rng.h"
 #include "core/threads.h"
+#include "io/images/dataset.h"
 #include "models/gan/projector.h"
 #include "models/gan/train.h"
 
@@ -215,6 +216,62 @@ static int learn_penalties(void) {
   return s == ST_OK ? 0 : learn_fail(&e);
 }
 
+/* ---- chapter 5: the true rim ---- */
+
+/* Mean of image over the rim minus that over the core, in ppb: the core is what lies nearer to the
+ * middle of the rim than four fifths of its mean radius. NAN: no rim. */
+static double rim_contrast(const float *image, const float *rim, int side, double ppb) {
+  double n = 0, cx = 0, cy = 0, radius = 0, on = 0, core = 0, inside = 0;
+  for (int i = 0; i < side * side; i++) {
+    n += rim[i] > 0;
+    cx += rim[i] > 0 ? i % side : 0;
+    cy += rim[i] > 0 ? i / side : 0;
+  }
+  for (int i = 0; i < side * side; i++)
+    radius += rim[i] > 0 ? hypot(i % side - cx / n, i / side - cy / n) / n : 0;
+  for (int i = 0; i < side * side; i++) {
+    const bool in = hypot(i % side - cx / n, i / side - cy / n) < 0.8 * radius;
+    if (rim[i] > 0) on += (double)image[i] / n;
+    if (in && !(rim[i] > 0)) {
+      inside++;
+      core += (double)image[i];
+    }
+  }
+  return n && inside ? (on - core / inside) * ppb : NAN;
+}
+
+/* Index of the image of this name in d, -1. */
+static int64_t image_named(const Dataset *d, const char *name) {
+  for (int64_t i = 0; i < d->n && d->names; i++)
+    if (!strcmp(d->names[i], name)) return i;
+  return -1;
+}
+
+static int learn_rim(int n, char **paths) {
+  Dataset set[8];
+  Error e = {0};
+  int opened = 0;
+  while (opened < n && opened < 8 && dataset_open(&set[opened], paths[opened], &e) == ST_OK)
+    opened++;
+  for (int64_t i = 0; opened == n && i < set[0].n; i++) {
+    const int64_t pixels = (int64_t)set[0].h * set[0].w;
+    char line[256];
+    int at = snprintf(line, sizeof line, "%s", set[0].names[i]), missing = 0;
+    for (int k = 1; k < n; k++) {
+      const int64_t j = image_named(&set[k], set[0].names[i]);
+      missing += j < 0;
+      if (j < 0) continue;
+      const double c = rim_contrast(set[k].images + j * set[k].channels * pixels,
+                                    set[0].images + (2 * i + 1) * pixels, set[0].w, 125);
+      at += isnan(c) ? snprintf(line + at, sizeof line - (size_t)at, "  no rim")
+                     : snprintf(line + at, sizeof line - (size_t)at, "  %5.1f", c);
+    }
+    if (!missing) printf("%s\n", line);
+  }
+  for (int k = 0; k < opened; k++) dataset_free(&set[k]);
+  return opened == n ? 0 : learn_fail(&e);
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   int rc = 2;
@@ -224,10 +281,12 @@ int main(int argc, char **argv) {
     rc = learn_pyramid();
   else if (!strcmp(what, "penalties"))
     rc = learn_penalties();
+  else if (!strcmp(what, "rim") && argc > 3)
+    rc = learn_rim(argc - 2, argv + 2);
   else if (!strcmp(what, "schedule") && argc > 2 && atoi(argv[2]) > 0)
     rc = learn_schedule(atoi(argv[2]));
   else
-    fprintf(stderr, "usage: learn cube | pyramid | schedule STEPS | penalties\n");
+    fprintf(stderr, "usage: learn cube | pyramid | schedule STEPS | penalties | rim RIMS SET...\n");
   threads_stop();
   return rc;
 }

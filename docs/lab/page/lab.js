@@ -9,7 +9,7 @@ const TARGETS = [
   ['phantom_rims.safetensors', 1, 'simulated: a rim, both readers saw it'],
   ['phantom_rims.safetensors', 2, 'simulated: a rim, clear'],
   ['phantom_rims.safetensors', 3, 'simulated: a small rim'],
-  ['phantom_rims.safetensors', 4, 'simulated: ambiguous, has no rim'],
+  ['phantom_rims.safetensors', 4, 'simulated: ambiguous, one reader saw a rim'],
   ['phantom_rims.safetensors', 6, 'simulated: none, but hollow'],
   ['own', 0, 'the lesion on the other tab: its w is known']
 ];
