@@ -239,6 +239,8 @@ help:
 	  "CUDA_ARCHS=native: for the GPU of this machine only (quicker)"
 	@echo "make cuda-check registers, shared memory, spills of every kernel;" \
 	  "make test-cuda-emu: cuda/ without a GPU; make test-gpu, bench-gpu: on one"
+	@echo "make wasm       the inversion lab as one web page, docs/lab.html (needs clang, lld);" \
+	  "make test-wasm; make ladder, test-learn: docs/learn"
 	@echo "make bench      machine peak, convolution shapes, projection and training speed"
 	@echo "make lib        $(BUILD)/libprlx.a and libprlx.so, the library of prlx.h"
 	@echo "make install    program, library, header, man pages, data below PREFIX=/usr/local (DESTDIR="

@@ -56,6 +56,9 @@ for s in rooms headers maps system style_self; do
   run "house: $s" env BUILD="$B" sh test/house/$s.sh
 done
 run "tutorial: adding an operation" sh test/tutorial.sh
+run "docs/learn" sh test/learn.sh "$B" docs/learn/1_graph.md docs/learn/6_second_order.md \
+  docs/learn/BITS.md
+run "docs/learn/ladder" "$B/ladder" --quick
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
 if [ "$mode" = long ]; then
   for s in test/peer_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
