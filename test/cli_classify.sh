@@ -78,7 +78,23 @@ expect 2 "exclude each other" "$P" classify "$T/tr.safetensors" --validate 2 --t
 expect 2 "expected a number from 0 to 1" "$P" classify "$T/tr.safetensors" --threshold 1.5
 expect 2 "nobody to train on" "$P" classify "$T/tr.safetensors" --validate 1
 expect 2 "expected at most all" "$P" classify "$T/tr.safetensors" --average 9 --epochs 3
-expect 1 "use a smaller number" "$P" classify "$T/tr.safetensors" --validate 20 --out "$T/x" --quiet
+"$P" classify "$T/tr.safetensors" --validate 60 --runs 1 --epochs 1 --batch 4 --out "$T/x" --quiet \
+  >"$T/log" 2>&1
+ok $? "more parts than subjects: $(cat "$T/log")"
+grep -q 'subjects with real lesions are held out in' "$T/log"
+ok $? "it says how many parts there are: $(cat "$T/log")"
+
+# paper take, as the recipe of the paper uses it.
+"$P" paper take "$T/tr.safetensors" --skip 2 --lesions 3 -o "$T/t3.safetensors" >"$T/log" 2>&1
+grep -q '3 images of 3 lesions' "$T/log"; ok $? "take --skip --lesions: $(cat "$T/log")"
+"$P" paper take "$T/tr.safetensors" --like "$T/t3.safetensors" -o "$T/t4.safetensors" >"$T/log" 2>&1
+cmp -s "$T/t3.safetensors" "$T/t4.safetensors"; ok $? "take --like: $(cat "$T/log")"
+"$P" paper take "$T/tr.safetensors" --truth "$T/c/lesions.tsv" --class 1 -o "$T/t5.safetensors" \
+  >"$T/log" 2>&1
+ok $? "take --truth: $(cat "$T/log")"
+expect 1 "no columns lesion and lpips" "$P" paper take "$T/tr.safetensors" \
+  --closest "$T/c/lesions.tsv" -o "$T/x.safetensors"
+expect 1 "nothing is left" "$P" paper take "$T/tr.safetensors" --skip 500 -o "$T/x.safetensors"
 
 "$P" cam "$T/te.safetensors" --model "$T/r" --after "$T/t1" --out "$T/m" --quiet >"$T/log" 2>&1
 ok $? "cam: $(cat "$T/log")"

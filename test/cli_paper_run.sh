@@ -32,7 +32,7 @@ sed '/^step leak$/,/^if /{/^if /!d}' paper/recipe.txt >"$D/recipe.txt"
 ok $? "a recipe and a scale of one's own: $(tail -n 1 "$D/own")"
 grep -q -e '--bootstrap 30' "$D/own" && ! grep -q '^# leak,' "$D/own"
 ok $? "what was changed: $(grep -c '^# ' "$D/own") steps"
-sed 's/time gan_kimg/time gan_kimgs/' paper/recipe.txt >"$D/bad.txt"
+sed 's/let s_gan gan_kimg/let s_gan gan_kimgs/' paper/recipe.txt >"$D/bad.txt"
 expect 1 "bad.txt: line [0-9]*: 'gan_kimgs .*there is no 'gan_kimgs'; expected" \
   "$P" paper run --scale tiny --recipe "$D/bad.txt" -o "$O" --list
 sed '/^samples/d' paper/scales.tsv >"$D/bad.tsv"
@@ -127,6 +127,24 @@ sed 's/simulated/dr-who/' "$O/work/simulated_reader.csv" >"$O/reader/who.csv"
 grep -q '^2 steps run' "$D/log" && grep -q 'dr-who' "$O/tables/table1.tsv"
 ok $? "answers of a person: $(tail -n 2 "$D/log")"
 
+# A network that belongs to these images is taken, another one is not.
+"$P" train "$O/work/gan_rim.safetensors" --reuse "$O/work/gan" --config small -o "$D/reuse" \
+  >"$D/log" 2>&1
+ok $? "reuse: $(cat "$D/log")"
+grep -q 'trained on these images before' "$D/log" &&
+  cmp -s "$D/reuse/network.safetensors" "$O/work/gan/network.safetensors"
+ok $? "the same network: $(cat "$D/log")"
+"$P" train "$O/work/test_rim.safetensors" --reuse "$O/work/gan,$D/none" --dry-run --config small \
+  >"$D/log" 2>&1
+ok $? "a dry run: $(cat "$D/log")"
+"$P" paper stamp "$O/work/gan" --data "$O/work/test_rim.safetensors" -o "$D/net.safetensors" \
+  >"$D/log" 2>&1
+ok $? "stamp: $(cat "$D/log")"
+"$P" train "$O/work/gan_rim.safetensors" --reuse "$D/net.safetensors" --config small \
+  --channel-base 64 --channel-max 4 --batch 8 --kimg 0.008 --tick 0.008 -o "$D/anew" >"$D/log" 2>&1
+grep -q 'trained on other images' "$D/log" && [ -s "$D/anew/state.safetensors" ]
+ok $? "a network of other images is trained anew: $(cat "$D/log")"
+
 # Other cohorts.
 K=$O/work/cohort
 readers='NR == 1 {for (i = 1; i <= NF; i++) at[$i] = i; a = at["reader1"]; b = at["reader2"]}'
@@ -134,6 +152,12 @@ awk -F'\t' "$readers"' NR == 1 || $a == $b' "$K/lesions.tsv" >"$K/agree.tsv"
 "$P" paper run --scale tiny --cohort "$K/agree.tsv" -o "$D/x" --dry-run >"$D/log" 2>&1 &&
   ! grep -q 'prlx project.*ambiguous' "$D/log" && ! grep -q 'classify_ld' "$D/log"
 ok $? "no ambiguous lesions, no denoising: $(tail -n 1 "$D/log")"
+awk -F'\t' -v OFS='\t' 'NR == 1 {for (i = 1; i <= NF; i++) if ($i == "mask") m = i}
+  NR > 1 {$m = "n/a"} {print}' "$K/lesions.tsv" >"$K/nomask.tsv"
+"$P" paper run --scale tiny --cohort "$K/nomask.tsv" -o "$D/x" --dry-run >"$D/log" 2>&1 &&
+  grep -q 'prlx project.*--focus centre' "$D/log" && ! grep -q 'focus mask' "$D/log" &&
+  ! grep -q 'second_cohort' "$D/log"
+ok $? "no lesion masks: the focus is the centre; no phantom: no second test: $(tail -n 1 "$D/log")"
 awk -F'\t' "$readers"' NR == 1 || $a == 0 && $b == 0' "$K/lesions.tsv" >"$K/norim.tsv"
 "$P" paper run --scale tiny --cohort "$K/norim.tsv" -o "$D/x" >"$D/log" 2>&1
 [ $? -eq 1 ] && grep -q '0 rim' "$D/log"

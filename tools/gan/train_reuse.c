@@ -1,9 +1,9 @@
-/* train_reuse.c: `prlx train --reuse`: a network that was trained on the same images before is
- * taken as it is. What a network was trained on is known by the digest in its metadata, train.data.
- * */
+/* train_reuse.c: `prlx train --reuse`: a network that was trained on the same images is taken as
+ * it is. What a network was trained on is known by the digest in its metadata: train.data. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/images/features.h"
@@ -17,20 +17,21 @@ Status train_mark_data(Dataset *d, Error *e) {
   return dataset_set_meta(d, NETWORK_DATA, key, e);
 }
 
-/* The first network of a list: does it belong to these images? */
-static Status reuse_fits(const char *file, const char *key, bool *fits, Error *e) {
+/* Does a network of the list belong to these images? */
+static Status reuse_fits(const char *file, const char *key, bool first, bool *fits, Error *e) {
+  const char *then = first ? "training" : "left out";
   Network net;
   *fits = false;
-  if (!file_exists(file)) {
-    fprintf(stderr, "prlx train: %s: no such file; training\n", file);
+  if (!os_can_read(file)) {
+    fprintf(stderr, "prlx train: %s: no such file; %s\n", file, then);
     return ST_OK;
   }
   TRY(network_load(&net, file, e));
   const char *was = network_meta(&net, "train.data");
   *fits = was && !strcmp(was, key);
   if (!*fits)
-    fprintf(stderr, "prlx train: %s: trained on other images (%.16s; these are %.16s); training\n",
-            file, was ? was : "not said", key);
+    fprintf(stderr, "prlx train: %s: trained on other images (%.16s; these are %.16s); %s\n", file,
+            was ? was : "not said", key, then);
   network_free(&net);
   return ST_OK;
 }
@@ -47,11 +48,13 @@ static Status reuse_copy(const char *file, const char *dir, bool first, Error *e
       first  ? path_join(path, dir, "network.safetensors", e)
       : kimg ? path_format(path, e, "%s/network-%06g.safetensors", dir, atof(kimg))
              : err_set(e, ST_FORMAT, "%s: no metadata train.kimg; leave it out of --reuse", file);
-  network_free(&net);
-  if (s != ST_OK) return s;
-  TRY(file_read(file, &data, &n, (size_t)1 << 30, e));
+  if (s != ST_OK) goto done;
+  s = file_read(net.path, &data, &n, (size_t)1 << 30, e);
+  if (s != ST_OK) goto done;
   s = file_write_atomic(path, data, n, e);
+done:
   mem_free(data);
+  network_free(&net);
   return s;
 }
 
@@ -67,7 +70,7 @@ Status train_reuse(const char *files, const char *data, const char *dir, bool *d
   int taken = 0;
   for (char *f = strtok_r(list, ",", &save); f; f = strtok_r(NULL, ",", &save)) {
     bool fits;
-    s = reuse_fits(f, key, &fits, e);
+    s = reuse_fits(f, key, !taken, &fits, e);
     if (s != ST_OK || (!fits && !taken)) goto done;
     if (!fits) continue;
     s = taken ? ST_OK : dir_make(dir, e);

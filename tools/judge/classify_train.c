@@ -39,9 +39,8 @@ static ClassifierTrain train_options(Job *j) {
 /* ---- which subjects are held out ---- */
 
 /* fold [subjects]: 0..validate-1 in a random order, -1: no real lesion. */
-static Status deal_subjects(const Job *j, int *fold, Error *e) {
+static Status deal_subjects(Job *j, int *fold, Error *e) {
   const SliceSet *t = &j->train;
-  const int folds = j->args.validate;
   int64_t *order = mem_alloc((size_t)t->subjects * sizeof *order), n = 0;
   Rng r = {.seed = (uint64_t)j->args.seed, .subsequence = 0x76616c};
   if (!order)
@@ -55,13 +54,21 @@ static Status deal_subjects(const Job *j, int *fold, Error *e) {
     }
   }
   fit_shuffle(order, n, &r);
-  for (int64_t i = 0; i < n; i++) fold[order[i]] = (int)(i % folds);
+  const int folds = (int)PRLX_MIN((int64_t)j->args.validate, n / 2);
+  for (int64_t i = 0; i < n && folds; i++) fold[order[i]] = (int)(i % folds);
   mem_free(order);
-  return n >= 2 * folds ? ST_OK
-                        : err_set(e, ST_INVALID,
-                                  "--validate %d: %lld subjects with real lesions; expected at "
-                                  "least two for each part; use a smaller number",
-                                  folds, (long long)n);
+  if (folds < 2)
+    return err_set(
+        e, ST_INVALID,
+        "--validate %d: %lld subjects with real lesions; expected at least 4, two in each "
+        "part; leave it out",
+        j->args.validate, (long long)n);
+  if (folds < j->args.validate)
+    fprintf(stderr,
+            "prlx classify: note: %lld subjects with real lesions are held out in %d parts\n",
+            (long long)n, folds);
+  j->args.validate = folds;
+  return ST_OK;
 }
 
 /* Slices of the training set with or without what is held out of a run. */
@@ -228,18 +235,17 @@ static Status choose_threshold(Job *j, Error *e) {
     c[i] = (Call){h->score[i], h->truth[i]};
     rims += h->truth[i];
   }
-  Status s = ST_OK;
   if (!rims || rims == h->count)
-    s = err_set(e, ST_INVALID,
-                "--validate %d: the held-out subjects have %lld rim and %lld non-rim lesions; "
-                "expected some of both; use a smaller number or more runs",
-                j->args.validate, (long long)rims, (long long)(h->count - rims));
+    fprintf(stderr,
+            "prlx classify: note: the held-out subjects have %lld rim and %lld non-rim lesions; no "
+            "threshold can be chosen on them, it stays %g; use a smaller --validate or more runs\n",
+            (long long)rims, (long long)(h->count - rims), j->args.threshold);
   else {
     qsort(c, (size_t)h->count, sizeof *c, call_order);
     j->args.threshold = best_threshold(c, h->count, rims);
   }
   mem_free(c);
-  return s;
+  return ST_OK;
 }
 
 static Status write_validation(const Job *j, Error *e) {
