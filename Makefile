@@ -202,9 +202,9 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -c -o $@ $<
 
-test: hello $(BUILD)/prlx $(TESTS) $(F64T) $(BUILD)/golden
+test: hello $(BUILD)/prlx $(BUILD)/sweep $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh fast
-test-long: hello $(BUILD)/prlx $(TESTS) $(F64T) $(BUILD)/golden
+test-long: hello $(BUILD)/prlx $(BUILD)/sweep $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh long
 ASAN_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer

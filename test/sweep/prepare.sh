@@ -15,6 +15,7 @@ step() {
 cp "$R/test/golden/generator_uncond.safetensors" in/net.safetensors || exit 1
 cp "$R/test/data/import/tiny_nv.pkl" in/tiny.pkl || exit 1
 echo "no table, no volume, no network" >in/lies.txt
+mkdir -p in/odd/folder && mkfifo in/odd/fifo && : >in/odd/empty || exit 1
 # images of a network, rather than patches of 64 x 64: 16 x 16
 for k in "data 0-7" "other 8-15"; do
   step generate --network in/net.safetensors --seeds "${k#* }" --no-nifti --no-sheet -o g

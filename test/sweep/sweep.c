@@ -4,9 +4,10 @@
  *
  * A case is a command with one option, or two of which the help of one names the other, at the
  * lowest and highest value, one beyond either, empty, huge, NaN, negative, no number, a folder, a
- * file of another kind. Right is: exit code 0, 1 or 2 (2 where the table says that the value is
- * impossible); a line on standard error unless 0; no signal; within SECONDS, or within GRACE after
- * Ctrl-C; the inputs byte for byte as before. Under sanitizers their exit code is none of these. */
+ * file of another kind; or with one of its inputs replaced. Right is: exit code 0, 1 or 2 (2 where
+ * the table says that the value is impossible); a line on standard error unless 0; no signal;
+ * within SWEEP_SECONDS, or within GRACE after Ctrl-C; the inputs byte for byte as before. Under
+ * sanitizers their exit code is none of these. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@
 #include <unistd.h>
 #include "test/sweep/sweep_parts.h"
 
-enum { SECONDS = 4, GRACE = 60, SHOWN = 100 };
+enum { GRACE = 60, SHOWN = 100 };
 
 typedef struct Tally {
   long cases; /* numbered; of these every stride-th is run */
@@ -39,8 +40,9 @@ typedef struct Tally {
 static Tally total;
 static const char *program;
 static long stride = 1, offset;
-static uint64_t inputs; /* hash of in/ */
-static bool wrong;      /* the present case */
+static double seconds = 4; /* SWEEP_SECONDS: then comes Ctrl-C */
+static uint64_t inputs;    /* hash of in/ */
+static bool wrong;         /* the present case */
 
 /* ---- one run ---- */
 static double now(void) {
@@ -61,9 +63,9 @@ static void child(const Argv *a) {
   _exit(101);
 }
 
-/* Waits until the child ends or `seconds` are over (false). */
-static bool ended(pid_t pid, double seconds, int *status) {
-  const double end = now() + seconds;
+/* Waits until the child ends or the seconds are over (false). */
+static bool ended(pid_t pid, double limit, int *status) {
+  const double end = now() + limit;
   const struct timespec nap = {0, 2000000};
   while (waitpid(pid, status, WNOHANG) == 0) {
     if (now() > end) return false;
@@ -78,7 +80,7 @@ static int run(const Argv *a, bool *stopped) {
   const pid_t pid = fork();
   if (pid == 0) child(a);
   *stopped = false;
-  if (!ended(pid, SECONDS, &status)) {
+  if (!ended(pid, seconds, &status)) {
     *stopped = true;
     kill(pid, SIGINT);
     if (!ended(pid, GRACE, &status)) {
@@ -288,6 +290,27 @@ static void pair(const Argv *base, const Row *r, const Row *other) {
   }
 }
 
+/* Every argument that is one of the inputs, replaced: nothing there, a pipe, folders, devices, an
+ * empty file, a text, half of what it was. */
+static void odd_inputs(const Argv *base) {
+  static const char *const odd[] = {"in/odd/none",   "in/odd/fifo",           "in/odd/folder",
+                                    "in/odd/empty",  "in/lies.txt",           "/dev/null",
+                                    "/dev/zero",     "in/net.safetensors",    "in/set.safetensors",
+                                    "in/one.nii.gz", "in/cohort/lesions.tsv", "out/half"};
+  for (int i = 0; i < base->n; i++) {
+    char *own = base->v[i], text[LONGEST], *at = strstr(own, "in/");
+    if (!at || (at != own && at[-1] != '=')) continue;
+    const size_t name = strcspn(at, ":");
+    for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+      Argv a = *base;
+      if (!strcmp(odd[k], "out/half") && !file_half(at, name, odd[k])) continue;
+      snprintf(text, sizeof text, "%.*s%s%s", (int)(at - own), own, odd[k], at + name);
+      a.v[i] = text;
+      judge(&a, false);
+    }
+  }
+}
+
 /* ---- commands ---- */
 /* A line "words | arguments": the table of the words, then every case. */
 static void command(char *line) {
@@ -309,6 +332,7 @@ static void command(char *line) {
   const long first = total.runs, failed = total.failed;
   const double start = now();
   judge(&base, false);
+  odd_inputs(&base);
   for (int i = 0; i < t.n; i++) {
     alone(&base, &t.row[i]);
     for (int k = 0; k < t.n; k++)
@@ -326,6 +350,7 @@ int main(int argc, char **argv) {
   program = argv[1];
   if (argc > 3) stride = atol(argv[3]);
   if (argc > 4) offset = atol(argv[4]);
+  if (getenv("SWEEP_SECONDS")) seconds = atof(getenv("SWEEP_SECONDS"));
   char line[4000];
   FILE *f = fopen(argv[2], "r");
   if (!f || stride < 1) return 2;
@@ -340,9 +365,9 @@ int main(int argc, char **argv) {
   }
   fclose(f);
   printf("%d commands, %d options; %ld runs of %ld cases: exit code 0 %ld, 1 %ld, 2 %ld; "
-         "%ld at work after %d s and stopped\n",
+         "%ld at work after %g s and stopped\n",
          total.commands, total.options, total.runs, total.cases, total.exits[0], total.exits[1],
-         total.exits[2], total.stopped, SECONDS);
+         total.exits[2], total.stopped, seconds);
   printf("%ld passed, %ld failed\n", total.runs - total.failed, total.failed);
   return total.failed != 0;
 }

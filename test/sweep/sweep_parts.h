@@ -2,6 +2,7 @@
 #ifndef PRLX_SWEEP_PARTS_H
 #define PRLX_SWEEP_PARTS_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { MOST_ARGS = 64, MOST_ROWS = 120, LONGEST = 6000 };
@@ -40,6 +41,9 @@ bool row_names(const Row *r, const char *name);
 /* Names and bytes of all files below a folder as one number; removing it. */
 uint64_t tree_hash(const char *path);
 void tree_remove(const char *path);
+
+/* The first half of the file whose name is the first n bytes; false: it is none. */
+bool file_half(const char *path, size_t n, const char *out);
 
 /* Is a file of `before` gone from `path` or other than it was? New ones do not count. */
 bool inputs_changed(const char *path, const char *before);

@@ -1,0 +1,228 @@
+#!/bin/sh
+# cli_limits.sh: the limits of the system: size of files, open files, address space, full disks,
+# folders that cannot be written to or vanish, signals, two runs in one folder. Never a signal,
+# always a reason; after a failure the folder is as before, and the next run succeeds.
+# usage: cli_limits.sh PROGRAM (TEST_LONG: more limits and commands)
+. "$(dirname "$0")/cli.inc"
+G=$PWD/test/golden
+long=${TEST_LONG:+1}
+cd "$T" || exit 1
+mkdir in
+cp "$G/generator_uncond.safetensors" in/net.safetensors
+"$P" generate --network in/net.safetensors --seeds 0-7 --quiet --no-nifti --no-sheet -o g >/dev/null
+mv g/dataset.safetensors in/data.safetensors
+rm -r g
+"$P" phantom --subjects 2 --rim 1 --ambiguous 1 --nonrim 1 --fast-inversion --iterations 1 \
+  --no-sheets --quiet -o in/cohort >/dev/null 2>&1
+cp "$(find in/cohort -name '*Chimap.nii.gz' | LC_ALL=C sort | head -n 1)" in/one.nii.gz
+TRAIN="train in/data.safetensors --channel-base 64 --channel-max 4 --z-dim 4 --w-dim 4 --batch 4
+  --mbstd-group 4 --tick 0.004 --snap 1 --no-layers --quiet"
+GENERATE="generate --network in/net.safetensors --seeds 0-15 --quiet --no-nifti"
+PACK="pack in/cohort/lesions.tsv --slices central --quiet"
+names() { (cd "$1" 2>/dev/null && find . | LC_ALL=C sort); }
+
+# ends WHAT LIMIT COMMAND...: under `ulimit LIMIT`: exit code 0, or 1 with a reason; nothing
+# temporary left; and without the limit it succeeds. Under sanitizers there is no address space.
+ends() {
+  what=$1
+  limit=$2
+  shift 2
+  rm -rf o
+  # the reason goes through a pipe, which no limit of files concerns
+  {
+    # shellcheck disable=SC2086
+    (ulimit $limit && exec "$P" "$@") 2>&1 >/dev/null </dev/null
+    echo $? >code
+  } | cat >err
+  rc=$(cat code)
+  last=$rc
+  if [ $rc -gt 1 ]; then
+    fail "$what, ulimit $limit: exit code $rc: $(tail -n 1 err)"
+  elif [ $rc -eq 1 ] && ! [ -s err ]; then
+    fail "$what, ulimit $limit: failed without a word"
+  elif [ -n "$(find . -name '*.tmp*' -o -name .prlx-running)" ]; then
+    fail "$what, ulimit $limit: left $(find . -name '*.tmp*' -o -name .prlx-running)"
+  else
+    pass
+  fi
+}
+again() {
+  what=$1
+  shift
+  "$P" "$@" >out 2>err </dev/null
+  ok $? "$what, without the limit: $(tail -n 1 err)"
+}
+
+sanitized=$(grep -c __asan_init "$P")
+# ---- size of files (512 or 1024 bytes), open files, address space (KiB) ----
+for run in "$GENERATE -o o/x" "$TRAIN --kimg 0.008 -o o/x" "$PACK -o o.safetensors" \
+  "convert in/one.nii.gz o.nii --quiet" "export in/net.safetensors --net G -o o.safetensors"; do
+  name=${run%% *}
+  for blocks in 0 1 8 ${long:+2 3 4 16 64}; do
+    # shellcheck disable=SC2086
+    ends "$name" "-f $blocks" $run
+  done
+  rm -f o.safetensors o.nii
+  # shellcheck disable=SC2086
+  ends "$name" "-f 0" $run
+  [ "$last" -eq 1 ]
+  ok $? "$name: no file may grow, exit code $last"
+  grep -qi 'file too large\|could not be\|cannot be' err
+  ok $? "$name: a file may not grow: $(tail -n 1 err)"
+  for files in 4 6 9 ${long:+3 5 7 8 10 12}; do
+    # shellcheck disable=SC2086
+    ends "$name" "-n $files" $run
+  done
+  if [ "$sanitized" -eq 0 ]; then
+    for kib in 30000 60000 120000 ${long:+20000 40000 80000 160000 240000}; do
+      # shellcheck disable=SC2086
+      ends "$name" "-v $kib" $run
+    done
+  fi
+  rm -rf o o.safetensors o.nii
+  # shellcheck disable=SC2086
+  again "$name" $run
+  rm -rf o o.safetensors o.nii
+done
+
+# ---- full disks, folders that cannot be written to ----
+for run in "$PACK -o" "convert in/one.nii.gz" "export in/net.safetensors --net G -o"; do
+  for target in /dev/full/x.nii /proc/prlx/x.nii /dev/null/x.nii; do
+    # shellcheck disable=SC2086
+    expect 1 "x" "$P" $run $target
+  done
+done
+for run in "$GENERATE -o" "$TRAIN --kimg 0.004 -o"; do
+  for target in /proc/prlx /dev/null/x in/net.safetensors /dev/full; do
+    # shellcheck disable=SC2086
+    expect 1 "$target" "$P" $run $target
+  done
+done
+"$P" info in/net.safetensors >/dev/full 2>err
+[ $? -eq 1 ] && grep -q 'could not be written' err
+ok $? "output into a full device"
+if mkdir disk && mount -t tmpfs -o size=256k none disk 2>/dev/null; then
+  # shellcheck disable=SC2086
+  (
+    trap - EXIT
+    "$P" $TRAIN --kimg 0.2 -o disk/r >out 2>err </dev/null
+  )
+  rc=$?
+  df -k disk >df
+  # what fits is fine; what does not is an error, and the snapshot that is there is whole
+  [ $rc -le 1 ] && { [ $rc -eq 0 ] || [ -s err ]; }
+  ok $? "a disk that fills up: exit code $rc"
+  dd if=/dev/zero of=disk/fill bs=1k count=1000 2>/dev/null
+  # shellcheck disable=SC2086
+  expect 1 "space" "$P" $TRAIN --kimg 0.4 --resume -o disk/r
+  rm disk/fill
+  "$P" info disk/r/state.safetensors >out 2>err
+  ok $? "the snapshot on a disk that was full is whole: $(tail -n 1 err)"
+  [ -z "$(find disk -name '*.tmp*' -o -name .prlx-running)" ]
+  ok $? "nothing left on the full disk"
+  mount -o remount,ro disk
+  # shellcheck disable=SC2086
+  expect 1 "read-only" "$P" $GENERATE -o disk/g
+  umount disk
+fi
+
+# ---- a folder that vanishes ----
+# starts in the background and waits until FILE is there
+begin() {
+  file=$1
+  shift
+  "$P" "$@" >bg.out 2>bg.err </dev/null &
+  pid=$!
+  for k in $(seq 600); do
+    [ -e "$file" ] && return
+    sleep 0.05
+  done
+}
+# shellcheck disable=SC2086
+begin gone/state.safetensors $TRAIN --kimg 100 -o gone
+rm -rf gone
+for k in $(seq 600); do
+  kill -0 $pid 2>/dev/null || break
+  [ -d gone ] && rm -rf gone
+  sleep 0.05
+done
+kill -KILL $pid 2>/dev/null
+wait $pid
+rc=$?
+[ $rc -eq 1 ] && [ -s bg.err ]
+ok $? "the run folder was removed: exit code $rc, $(tail -n 1 bg.err)"
+rm -rf gone
+
+# ---- signals ----
+for signal in INT TERM HUP; do
+  # shellcheck disable=SC2086
+  begin s$signal/state.safetensors $TRAIN --kimg 100 -o s$signal
+  kill -$signal $pid
+  wait $pid
+  rc=$?
+  [ $rc -eq 1 ] && grep -q 'saved' bg.err
+  ok $? "SIG$signal saves: exit code $rc, $(tail -n 1 bg.err)"
+  [ "$(find s$signal -name '*.tmp*' -o -name .prlx-running)" = "" ]
+  ok $? "SIG$signal leaves nothing temporary"
+  # shellcheck disable=SC2086
+  expect 1 "resume" "$P" $TRAIN --kimg 0.004 -o s$signal
+done
+nimg=$(tail -n 1 sHUP/metrics.jsonl | sed -n 's/.*"nimg":\([0-9]*\).*/\1/p')
+kimg=$(awk "BEGIN { print (${nimg:-0} + 8) / 1000 }")
+# shellcheck disable=SC2086
+again "resumed after SIGHUP" $TRAIN --kimg "$kimg" --resume -o sHUP
+nohup sh -c 'kill -HUP $$; exec "$@"' sh "$P" check >/dev/null 2>&1
+ok $? "nohup: SIGHUP is ignored"
+(
+  # shellcheck disable=SC2086
+  "$P" ${TRAIN% --quiet} --kimg 0.04 -o piped 2>err
+  echo $? >code
+) | head -n 1 >/dev/null
+[ "$(cat code)" = 0 ] && [ -f piped/network.safetensors ]
+ok $? "nobody reads the output of training: exit code $(cat code), $(tail -n 1 err)"
+(
+  "$P" paper audit 2>err
+  echo $? >code
+) | head -n 1 >/dev/null
+[ "$(cat code)" = 0 ] && ! [ -s err ]
+ok $? "paper audit | head: exit code $(cat code), $(cat err)"
+
+# ---- two runs in one folder ----
+# shellcheck disable=SC2086
+begin two/state.safetensors $TRAIN --kimg 100 -o two
+before=$(names two)
+for run in "$TRAIN --kimg 0.004 --force -o two" "$TRAIN --kimg 1 --resume -o two" \
+  "$GENERATE -o two" \
+  "phantom --subjects 1 --rim 0 --ambiguous 0 --nonrim 1 --fast-inversion --quiet -o two"; do
+  # shellcheck disable=SC2086
+  expect 1 "process $pid on .*writes into this folder" "$P" $run
+done
+[ "$(names two | head -n 3)" = "$(echo "$before" | head -n 3)" ]
+ok $? "a refused run leaves the folder alone"
+kill -KILL $pid
+wait $pid 2>/dev/null
+[ -f two/.prlx-running ]
+ok $? "a killed run leaves its note"
+# shellcheck disable=SC2086
+again "after kill -9" $GENERATE -o two/g
+# shellcheck disable=SC2086
+again "the folder of a killed run is free" $TRAIN --kimg 0.004 --force -o two
+[ ! -e two/.prlx-running ]
+ok $? "the note of a killed run is gone"
+echo "process 999999999 on $(uname -n)" >two/.prlx-running
+# shellcheck disable=SC2086
+again "a note of a process that is gone" $TRAIN --kimg 0.004 --force -o two
+# at the same moment: one of them wins, or both after one another; never a mixture
+# shellcheck disable=SC2086
+for k in 1 2 3 4; do
+  "$P" $GENERATE -o same >"same.out$k" 2>"same.err$k" </dev/null &
+done
+wait
+grep -L . same.err1 same.err2 same.err3 same.err4 >won
+[ -s won ]
+ok $? "of four runs at the same moment one succeeds"
+[ "$(cat same.err? | grep -vc 'writes into this folder\|^$')" -eq 0 ]
+ok $? "the others are refused: $(cat same.err? | tail -n 1)"
+"$P" info same/dataset.safetensors >out 2>err
+ok $? "and its result is whole"
+finish
