@@ -57,8 +57,9 @@ for f in report.html commands.sh reader/study.html tables/table1.tsv tables/tabl
     tables/table3.tsv tables/table4.tsv tables/controls.tsv tables/second.tsv \
     tables/confusion.tsv tables/confusion_seeds.tsv tables/predictions_first.tsv \
     tables/predictions_second.tsv figures/figure2.png figures/figure6.png figures/figure7.png \
-    figures/figure7_first.png figures/figure7_focus.png figures/figure8.svg figures/figure9.png \
-    figures/figure10.png figures/classifiers.svg figures/differences.svg figures/sweep.svg; do
+    figures/figure7_first.png figures/figure7_focus.png figures/ideal.png figures/figure8.svg \
+    figures/figure9.png figures/figure10.png figures/classifiers.svg figures/differences.svg \
+    figures/sweep.svg; do
   [ -s "$O/$f" ]; ok $? "wrote $f"
 done
 [ "$(ls "$O/done" | grep -vc begun)" -eq "$(grep -c '^prlx ' "$D/dry")" ]

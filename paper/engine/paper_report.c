@@ -85,6 +85,10 @@ static void put_figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS])
   page_put_picture(
       p, q, "figures/figure7_cgan.png", 0,
       "The same lesions projected into the conditional network as rims (section 5.1).");
+  page_put_picture(p, q, "figures/ideal.png", 0,
+                   "What ideal denoising would give: the same lesions drawn with a clear rim (row "
+                   "\"Ambiguous, drawn with a clear rim\"); shape, surroundings and noise are the "
+                   "same.");
   page_put_picture(
       p, q, "figures/projection.png", 560,
       "One projection: as measured, denoised, and the difference (red: brighter after).");
