@@ -62,13 +62,8 @@ static void put_about(Report *p, const PaperNumbers *q) {
 
 /* ---- figures ---- */
 
-static void put_figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
-  char b[2][80], cap[900];
-  page_put_anchor(p, "figures", "Figures, under the paper's numbers");
-  report_text(p,
-              "Figures 1 (a whole brain) and 3 to 5 (schematics) have no counterpart. Lesions are "
-              "the first of each file unless a rule is named.");
-  report_figures_begin(p);
+/* Figures 2, 6, 7 and what belongs to them. */
+static void put_lesions(Report *p, const PaperNumbers *q) {
   page_put_picture(p, q, "figures/figure2.png", 0,
                    "Figure 2: a rim lesion and a non-rim lesion, susceptibility and T2-FLAIR: on "
                    "FLAIR they cannot be told apart.");
@@ -94,6 +89,16 @@ static void put_figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS])
       "One projection: as measured, denoised, and the difference (red: brighter after).");
   page_put_picture(p, q, "figures/projection_steps.png", 0,
                    "The way there: the image after every ten steps.");
+}
+
+static void put_figures(Report *p, const PaperNumbers *q, Chart c[PAPER_CHARTS]) {
+  char b[2][80], cap[900];
+  page_put_anchor(p, "figures", "Figures, under the paper's numbers");
+  report_text(p,
+              "Figures 1 (a whole brain) and 3 to 5 (schematics) have no counterpart. Lesions are "
+              "the first of each file unless a rule is named.");
+  report_figures_begin(p);
+  put_lesions(p, q);
   if (c[CHART_FIGURE8].panels)
     chart_report(
         &c[CHART_FIGURE8], p,
