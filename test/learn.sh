@@ -4,7 +4,7 @@
 # usage: sh test/learn.sh build [CHAPTER.md...]    (default: all)
 B=$1
 shift
-[ $# -gt 0 ] || set -- docs/learn/[0-9]*.md docs/learn/BITS.md
+[ $# -gt 0 ] || set -- docs/learn/[0-9]*.md docs/learn/BITS.md docs/learn/README.md
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT INT TERM
 PATH=$(cd "$B" && pwd):$PATH

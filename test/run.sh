@@ -57,7 +57,7 @@ for s in rooms headers maps system style_self; do
 done
 run "tutorial: adding an operation" sh test/tutorial.sh
 run "docs/learn" sh test/learn.sh "$B" docs/learn/1_graph.md docs/learn/6_second_order.md \
-  docs/learn/BITS.md
+  docs/learn/BITS.md docs/learn/README.md
 run "docs/learn/ladder" "$B/ladder" --quick
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
 if [ "$mode" = long ]; then
