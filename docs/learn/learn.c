@@ -29,7 +29,7 @@ static int learn_fail(const Error *e) {
 static void print_nodes(const Graph *g, int from) {
   for (int v = from; v < graph_size(g); v++) {
     const Node *n = graph_node(g, v);
-    printf("  %%%-3d %-10s", v, node_row(n)->name);
+    printf(n->nin ? "  %%%-3d %-10s" : "  %%%-3d %s", v, node_row(n)->name);
     for (int i = 0; i < n->nin; i++) printf(" %%%d", n->in[i]);
     printf("\n");
   }
