@@ -58,6 +58,9 @@ done
 run "tutorial: adding an operation" sh test/tutorial.sh
 run "docs/learn" sh test/learn.sh "$B" docs/learn/1_graph.md docs/learn/6_second_order.md \
   docs/learn/BITS.md docs/learn/README.md
+[ "$mode" = long ] && run "docs/learn, all of it" sh test/learn.sh "$B"
+[ "$mode" = long ] && [ -f docs/lab.html ] &&
+  run "the lab in a browser" sh test/wasm.sh "$B/prlx" docs/lab.html
 run "docs/learn/ladder" "$B/ladder" --quick
 for s in test/cli_*.sh; do [ -f "$s" ] && run "$(basename "$s")" sh "$s" "$B/prlx"; done
 if [ "$mode" = long ]; then

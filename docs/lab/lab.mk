@@ -24,10 +24,14 @@ $(WASM)/%.o: %.c
 $(WASM)/lab.wasm: $(WASM_OBJ)
 	wasm-ld $(WASM_LINK) -o $@ $^
 -include $(shell find $(WASM) -name '*.d' 2>/dev/null)
-wasm: $(WASM_PAGE)
+wasm:
+	@for c in $(WASM_CC) wasm-ld; do command -v $$c >/dev/null 2>&1 || { \
+	  echo "make wasm: no $$c; it needs clang with the wasm32 target and lld" \
+	    "(Debian: apt install clang lld)"; exit 1; }; done
+	@$(MAKE) --no-print-directory $(WASM_PAGE)
 $(WASM_PAGE): $(WASM)/lab.wasm $(WASM_PARTS) docs/learn/phantom_rims.safetensors
 	@sh docs/lab/build_page.sh $(WASM)/lab.wasm $@
 .PHONY: wasm
-test-wasm: $(BUILD)/prlx $(WASM_PAGE)
+test-wasm: $(BUILD)/prlx wasm
 	@sh test/wasm.sh $(BUILD)/prlx $(WASM_PAGE) $(if $(TEST_LONG),,--quick)
 .PHONY: test-wasm

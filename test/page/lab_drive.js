@@ -162,6 +162,8 @@ async function projection() {
   await until(`/w.safetensors/.test($('status').textContent)`, 20);
   await click('save-png');
   await until(`/lesion.png/.test($('status').textContent)`, 20);
+  check(/to .* in \d+ steps/.test(await js(`$('chart-distance').getAttribute('aria-label')`)),
+    'curves are said in words');
   const first = await js('state.last');
   await shot('lab_project.png');
   for (const id of ['reg', 'jitter', 'rampup', 'rampdown', 'optimised']) {
@@ -202,7 +204,8 @@ async function interruptions() {
   await click('go');
   await until('state.curves.length > 3', 60);
   await click('pause');
-  await sleep(1500);
+  // heard, once only the projection itself is unanswered
+  await until('asked.size === 1', 60);
   const at = await js('state.curves.length');
   await sleep(1500);
   check(at === await js('state.curves.length'), 'a pause');

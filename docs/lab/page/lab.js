@@ -164,6 +164,13 @@ let drawn = false;
 
 function draw_curves() {
   drawn = false;
+  const first = state.curves[0], end = state.curves[state.curves.length - 1];
+  for (const [id, what, k] of [['chart-distance', 'Curve of the distance', N.dist],
+    ['chart-reg', 'Curve of the noise regulariser', N.reg],
+    ['chart-away', 'Curve of the distance of w from the mean', N.away]])
+    if (end)
+      $(id).setAttribute('aria-label', what + ': from ' + short(first[k]) + ' to ' + short(end[k]) +
+        ' in ' + state.curves.length + ' steps');
   const s = state.curves, line = (f, k) => ({ values: s.map(f), colour: COLOURS[k] });
   curve($('chart-distance'), [line((t) => t[N.dist], 0)], true);
   curve($('chart-reg'), [line((t) => t[N.reg], 0)], true);
@@ -239,6 +246,8 @@ async function project() {
     $('after-says').textContent = 'after ' + r.steps + ' steps, LPIPS ' + r.lpips.toFixed(4);
     say('Done after ' + r.steps + ' steps: LPIPS ' + r.lpips.toFixed(4) + '.');
     state.last = r.lpips;
+    $('after').setAttribute('aria-label', 'Projection after ' + r.steps + ' steps, distance ' +
+      r.lpips.toFixed(4));
     show();
     draw_curves();
   } finally {
