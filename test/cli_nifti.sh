@@ -35,8 +35,11 @@ says "step of the 4th dimension 2 s"
 expect 0 "" "$PRLX" convert "$T/f.nii.gz" "$T/g.nii"
 expect 0 "" "$PRLX" convert "$T/g.nii" "$T/h.nii.gz"
 same "$T/f.nii.gz" "$T/h.nii.gz" "the same bytes by another way"
-expect 0 "" "$PRLX" convert "$T/h.nii.gz" "$T/h.nii.gz"
-same "$T/f.nii.gz" "$T/h.nii.gz" "onto itself"
+expect 1 "is an input of this command" "$PRLX" convert "$T/h.nii.gz" "$T/h.nii.gz"
+same "$T/f.nii.gz" "$T/h.nii.gz" "never onto itself"
+expect 1 "is there already" "$PRLX" convert "$T/g.nii" "$T/h.nii.gz"
+expect 0 "" "$PRLX" convert "$T/g.nii" "$T/h.nii.gz" --force
+same "$T/f.nii.gz" "$T/h.nii.gz" "replaced with --force"
 expect 2 "nii.gz" "$PRLX" convert $D/functional.nii "$T/x.png"; absent "$T/x.png"
 expect 2 "IN OUT" "$PRLX" convert $D/functional.nii
 expect 1 "none.nii" "$PRLX" convert "$T/none.nii" "$T/x.nii"; absent "$T/x.nii"

@@ -6,6 +6,10 @@
 #include "core/os.h"
 #include "io/formats/checksum.h"
 
+static const FileWatch *watcher;
+
+void file_watch(const FileWatch *w) { watcher = w; }
+
 static Status write_all(int fd, const char *path, const void *data, size_t n, Error *e) {
   const char *p = data;
   while (n) {
@@ -71,6 +75,7 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   if (exists && st.kind == OS_FOLDER)
     return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
   if (!path[0]) return err_set(e, ST_INVALID, "empty file name; expected the file to write");
+  if (exists && st.kind == OS_FILE && watcher) TRY(watcher->replace(&st, path, e));
   if (exists && os_real_path(path, real_path)) path = real_path;
   size_t len = strlen(path) + 60;
   f->path = mem_strdup(path);
@@ -121,10 +126,12 @@ static void sync_folder(const char *path) {
 }
 
 static Status atomic_finish(AtomicFile *f, Error *e) {
+  OsInfo info;
   if (f->tmp && os_sync(f->fd) != 0)
     return err_set(e, ST_IO, "%s: could not be flushed to disk: %s; check free space", f->path,
                    strerror(errno));
   const int fd = f->fd;
+  const bool known = watcher && f->tmp && os_file_info(fd, &info) == 0;
   f->fd = -1;
   if (os_close(fd) != 0)
     return err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
@@ -132,6 +139,7 @@ static Status atomic_finish(AtomicFile *f, Error *e) {
   if (os_replace(f->tmp, f->path) != 0)
     return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
                    f->path, strerror(errno));
+  if (known) watcher->written(&info);
   mem_free(f->tmp);
   f->tmp = NULL;
   sync_folder(f->path);
@@ -190,6 +198,7 @@ Status file_open(const char *path, int *fd, int64_t *bytes, Error *e) {
   const Status s = check_regular(*fd, path, &st, e);
   if (s == ST_OK) {
     *bytes = st.bytes;
+    if (watcher) watcher->opened(&st);
     return ST_OK;
   }
   os_close(*fd);

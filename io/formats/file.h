@@ -3,11 +3,24 @@
 #ifndef PRLX_IO_FILE_H
 #define PRLX_IO_FILE_H
 #include "core/base.h"
+#include "core/os.h"
 typedef struct AtomicFile {
   int fd;     /* -1: closed */
   char *path; /* the file that will be there */
   char *tmp;  /* what is written until then; NULL: writing straight into a device or pipe */
 } AtomicFile;
+
+/* For a program that wants to know: called when file_open has opened a file, before atomic_begin
+ * replaces one that is there (anything but ST_OK forbids it), and when a new file is whole. The
+ * first may come from several threads. None unless file_watch was called, as in the library. */
+typedef struct FileWatch {
+  void (*opened)(const OsInfo *info);
+  Status (*replace)(const OsInfo *info, const char *path, Error *e);
+  void (*written)(const OsInfo *info);
+} FileWatch;
+
+/* Before any file is opened; w is kept by reference. NULL: none. */
+void file_watch(const FileWatch *w);
 
 /* Creates PATH.tmp<host>-<pid>.<k> beside the target (a symbolic link is followed, so the link
  * stays); such files of killed processes of this machine are removed from the folder. A

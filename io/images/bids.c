@@ -3,6 +3,7 @@
 #include "io/images/bids.h"
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "io/formats/file.h"
@@ -221,12 +222,21 @@ void bids_patient_key(const char *subject, char key[2 * BIDS_LABEL]) {
   key[n] = 0;
 }
 
+void bids_loose_key(const char *subject, char key[2 * BIDS_LABEL]) {
+  char strict[2 * BIDS_LABEL];
+  bids_patient_key(subject, strict);
+  int n = 0;
+  for (const char *s = strict; *s; s++)
+    if (*s != '-') key[n++] = *s;
+  key[n] = 0;
+}
+
 /* ---- patches out ---- */
 void patch_name(const char *subject, const char *scan, const char *lesion, PatchKind kind,
                 char out[PATCH_NAME]) {
   static const char *const label[PATCH_KINDS] = {"", "_label-rim", "", "_label-lesion"},
                            *const suffix[PATCH_KINDS] = {"Chimap", "probseg", "FLAIR", "mask"};
-  char sub[80], id[64], ses[BIDS_LABEL], folder[BIDS_LABEL + 8] = "";
+  char sub[80], id[96], ses[BIDS_LABEL], folder[BIDS_LABEL + 8] = "";
   if (!bids_clean(subject, "sub", sub, sizeof sub)) strcpy(sub, "0");
   if (!bids_clean(!strncmp(lesion, "lesion", 6) ? lesion + 6 : lesion, "lesion", id, sizeof id))
     strcpy(id, "0");
@@ -234,6 +244,47 @@ void patch_name(const char *subject, const char *scan, const char *lesion, Patch
   if (ses[0]) snprintf(folder, sizeof folder, "ses-%s/", ses);
   snprintf(out, PATCH_NAME, "sub-%s/%sanat/sub-%s%s%.63s%s_desc-lesion%s_%s", sub, folder, sub,
            scan[0] ? "_" : "", scan, label[kind], id, suffix[kind]);
+}
+
+typedef struct NamedPatch {
+  char name[PATCH_NAME];
+  int64_t at;
+} NamedPatch;
+
+static int named_order(const void *a, const void *b) {
+  const NamedPatch *x = a, *y = b;
+  const int d = strcasecmp(x->name, y->name);
+  return d ? d : (x->at > y->at) - (x->at < y->at);
+}
+
+static Status name_clash(const PatchId *a, const PatchId *b, const char *name, Error *e) {
+  const bool same =
+      !strcmp(a->subject, b->subject) && !strcmp(a->scan, b->scan) && !strcmp(a->lesion, b->lesion);
+  if (same)
+    return err_set(e, ST_INVALID,
+                   "lesion '%.60s' of '%.60s' is there twice, not in one piece; expected its "
+                   "slices together, and every lesion once",
+                   a->lesion, a->subject);
+  return err_set(e, ST_INVALID,
+                 "lesion '%.60s' of '%.60s' and lesion '%.60s' of '%.60s' would both be written "
+                 "as %.150s: they differ only in what file names leave out; rename one",
+                 a->lesion, a->subject, b->lesion, b->subject, name);
+}
+
+Status patch_names_check(const PatchId *id, int64_t n, Error *e) {
+  NamedPatch *p = mem_alloc((size_t)n * sizeof *p);
+  if (!p) return err_set(e, ST_NOMEM, "out of memory for the names of %lld files", (long long)n);
+  Status s = ST_OK;
+  for (int64_t i = 0; i < n; i++) {
+    p[i].at = i;
+    patch_name(id[i].subject, id[i].scan, id[i].lesion, PATCH_CHI, p[i].name);
+  }
+  qsort(p, (size_t)n, sizeof *p, named_order);
+  for (int64_t i = 1; i < n && s == ST_OK; i++)
+    if (!strcasecmp(p[i].name, p[i - 1].name))
+      s = name_clash(&id[p[i - 1].at], &id[p[i].at], p[i].name, e);
+  mem_free(p);
+  return s;
 }
 
 Status patch_write(const char *dir, const char *name, PatchKind kind, const float *v, const Grid *g,

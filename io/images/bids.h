@@ -45,6 +45,11 @@ void bids_scan_label(const char *scan, ScanEntity entity, char out[BIDS_LABEL]);
  * reconstruction, run; numbers within labels count as numbers (M6 before M12). <0, 0, >0. */
 int bids_scan_order(const char *a, const char *b);
 
+/* What is left of a patient's name without case, punctuation and zeros in front of numbers: "P-01"
+ * and "p1", but "1-11" and "11-1", too, have one. Two patients who share it may be one: worth a
+ * question, not proof. */
+void bids_loose_key(const char *subject, char key[2 * BIDS_LABEL]);
+
 /* What two spellings of a patient have in common: "sub-01", "01", "Sub-1 " and "sub-01_ses-02" give
  * one key. Case, the prefix sub-, entities behind it, zeros in front of numbers and the kind of
  * separator do not count. */
@@ -64,10 +69,21 @@ enum { PATCH_NAME = 400 };
 
 /* File name without folder and ending: sub-01/ses-02/anat/sub-01_ses-02_desc-lesion03_Chimap,
  * ..._label-rim_desc-lesion03_probseg, ..._label-lesion_desc-lesion03_mask. What BIDS does not
- * allow in a label is left out, so two lesions may get one name: the caller that writes both has to
- * look. */
+ * allow in a label is left out, so two lesions may get one name: who writes several calls
+ * patch_names_check first. */
 void patch_name(const char *subject, const char *scan, const char *lesion, PatchKind kind,
                 char out[PATCH_NAME]);
+
+typedef struct PatchId {
+  const char *subject;
+  const char *scan; /* "" for the only one */
+  const char *lesion;
+} PatchId;
+
+/* Every lesion of a set has file names of its own (patch_name), also where the file system does not
+ * tell A from a. ST_INVALID names the two that have not, or the one that is there twice; ST_NOMEM.
+ * Before any of them is written. */
+Status patch_names_check(const PatchId *id, int64_t n, Error *e);
 
 /* Writes DIR/NAME.nii.gz in the type of its kind and, if json is given, DIR/NAME.json; makes
  * folders. v: voxels of g, i fastest. descrip at most 79 characters. */

@@ -214,6 +214,47 @@ static Status check_duplicates(const Cohort *c, Error *e) {
   return s;
 }
 
+typedef struct LooseKey {
+  char key[2 * BIDS_LABEL];
+  const Cohort *c;
+  const Lesion *l;
+} LooseKey;
+
+static int loose_order(const void *a, const void *b) {
+  const LooseKey *x = a, *y = b;
+  int d = strcmp(x->key, y->key);
+  if (!d) d = (x->c > y->c) - (x->c < y->c);
+  return d ? d : (x->l > y->l) - (x->l < y->l);
+}
+
+static Status check_loose(const LooseKey *a, const LooseKey *b, Error *e) {
+  if (strcmp(a->key, b->key) || !strcmp(a->l->patient, b->l->patient)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: row %d: '%.60s', and '%.60s' (row %d of %.200s), differ in punctuation only "
+                 "and may be one patient on both sides of the split; write one way, or say "
+                 "--distinct-ids if they are two patients",
+                 b->c->table.path, b->l->line, b->l->subject, a->l->subject, a->l->line,
+                 a->c->table.path);
+}
+
+Status cohort_check_ids(const Cohort *c, int n, Error *e) {
+  int rows = 0, at = 0;
+  for (int t = 0; t < n; t++) rows += c[t].n;
+  LooseKey *k = mem_alloc((size_t)rows * sizeof *k);
+  if (!k) return err_set(e, ST_NOMEM, "out of memory for the names of %d rows", rows);
+  for (int t = 0; t < n; t++)
+    for (int i = 0; i < c[t].n; i++, at++) {
+      k[at].c = &c[t];
+      k[at].l = &c[t].lesion[i];
+      bids_loose_key(k[at].l->subject, k[at].key);
+    }
+  qsort(k, (size_t)rows, sizeof *k, loose_order);
+  Status s = ST_OK;
+  for (int i = 1; i < rows && s == ST_OK; i++) s = check_loose(&k[i - 1], &k[i], e);
+  mem_free(k);
+  return s;
+}
+
 int cohort_find(const Cohort *c, const char *subject, const char *scan, const char *lesion) {
   for (int i = 0; i < c->n; i++)
     if (!strcmp(c->lesion[i].subject, subject) && !strcmp(c->lesion[i].lesion, lesion) &&

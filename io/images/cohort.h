@@ -54,6 +54,11 @@ double cohort_kappa(const Cohort *c, int64_t counts[4]);
 /* "non-rim", "rim", "ambiguous", "unread"; "unknown" for any other value. Never NULL. */
 const char *lesion_class_name(LesionClass c);
 
+/* No two patients of n cohorts have names that differ in punctuation only ("P-01" and "P01"; "1-11"
+ * and "11-1"): they may be one, and stand on both sides of a split. ST_INVALID names both rows, and
+ * the option --distinct-ids of the commands that split. */
+Status cohort_check_ids(const Cohort *c, int n, Error *e);
+
 /* The row of this lesion, or -1. scan: "" where the cohort has no scans. */
 int cohort_find(const Cohort *c, const char *subject, const char *scan, const char *lesion);
 

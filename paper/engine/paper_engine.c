@@ -17,6 +17,7 @@
 #include "io/formats/text.h"
 #include "models/store/datapath.h"
 #include "paper/engine/paper_impl.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 /* ---- words ---- */
@@ -295,7 +296,7 @@ static Status clear_output(const PaperRun *r, const Step *s, const char *text, b
   TRY(path_format(path, e, "%s", paper_path(r, text)));
   if (!keep) TRY(folder_remove(path, e));
   *strrchr(path, '/') = 0;
-  return dir_make(path, e);
+  return outputs_own_folder(path, e);
 }
 
 static Status clear_outputs(const PaperRun *r, const Step *s, bool keep, Error *e) {

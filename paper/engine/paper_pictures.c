@@ -8,6 +8,7 @@
 #include "io/formats/folder.h"
 #include "io/formats/path.h"
 #include "paper/engine/paper_report.h"
+#include "tools/cli/outputs.h"
 #include "tools/view/sheet.h"
 
 enum { SHOWN = 12, ZOOM = 3, SHOW_PPB = 75 };
@@ -322,7 +323,7 @@ Status figures_pictures(const PaperNumbers *q, Error *e) {
   };
   char dir[PATH_LEN];
   paper_file(q->r, dir, "figures");
-  TRY(dir_make(dir, e));
+  TRY(outputs_own_folder(dir, e));
   for (int i = 0; i < COUNT_OF(set); i++) TRY(draw_picture(q, &set[i], e));
   TRY(draw_ranked(q, &ranked, e));
   TRY(draw_kinds(q, e));

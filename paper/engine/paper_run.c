@@ -8,6 +8,7 @@
 #include "io/images/cohort.h"
 #include "paper/engine/paper_impl.h"
 #include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 /* ---- what there is to work on ---- */
@@ -96,7 +97,7 @@ static Status claim_folder(const PaperRun *r, bool write, Error *e) {
   for (int i = 0; i < COUNT_OF(sub); i++) {
     char dir[PATH_LEN];
     TRY(path_join(dir, r->out, sub[i], e));
-    TRY(dir_make(dir, e));
+    TRY(outputs_own_folder(dir, e));
   }
   return file_write_atomic(path, want, strlen(want), e);
 }
@@ -168,6 +169,7 @@ static Status run_plan(PaperRun *r, Error *e) {
 
 static Status run_begin(const PaperRun *r, Error *e) {
   TRY(tool_folder(r->out, e));
+  TRY(outputs_adopt(r->out, e));
   TRY(claim_folder(r, true, e));
   return paper_write_commands(r, e);
 }

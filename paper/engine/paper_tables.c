@@ -2,7 +2,7 @@
  * one number per row; confusion matrices of every seed; predictions. See paper_report.h. */
 #include <stdio.h>
 #include <string.h>
-#include "io/formats/file.h"
+#include "tools/cli/outputs.h"
 #include "paper/engine/paper_report.h"
 
 static void number_cell(TsvWriter *w, double v, int digits) {
@@ -286,7 +286,7 @@ static Status predictions_table(const PaperNumbers *q, int test, const char *fil
 Status tables_write(const PaperNumbers *q, Error *e) {
   char dir[PATH_LEN];
   paper_file(q->r, dir, "tables");
-  TRY(dir_make(dir, e));
+  TRY(outputs_own_folder(dir, e));
   TRY(table_one(q, e));
   TRY(table_two(q, e));
   TRY(classifier_table(q, 3, 0, "table3.tsv", e));

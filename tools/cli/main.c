@@ -10,6 +10,7 @@
 #include "tools/cli/environment.h"
 #include "tools/cli/folder.h"
 #include "tools/cli/help.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 #define TOOL_ROW(name, summary) {#name, summary, tool_##name},
@@ -97,6 +98,7 @@ int main(int argc, char **argv) {
   os_main(&argc, &argv);
   os_on_stop(on_signal);
   opts_ask_device(tool_device_text);
+  outputs_watch();
   spell_tools();
   int rc = run_tool(argc, argv);
   tool_folders_leave();

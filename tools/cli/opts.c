@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/threads.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 enum { MAX_LIST = 1000000 };
@@ -45,6 +46,8 @@ static Opt common[] = {
     OPT_CHOICE("precision", &common_precision, "auto", "auto|strict|tf32|f16|bf16",
                "on a GPU. strict: 32-bit arithmetic as on the CPU; tf32: 10-bit\noperands of "
                "products; f16, bf16: feature maps in 16 bits, too"),
+    OPT_FLAG("force", &outputs_force, "no",
+             "replace files that are there and are not this command's own; never its\ninputs"),
     OPT_FLAG("quiet", &tool_quiet, "no", "results and errors only"),
     OPT_FLAG("help", &common_help, "no", "show this text"),
 };
@@ -341,8 +344,10 @@ int opts_parse(OptSpec *s, int argc, char **argv) {
   if (rc < 0) rc = check_arguments(s);
   if (rc >= 0)
     opts_free(s);
-  else
+  else {
+    outputs_arguments(s);
     threads_set(common_threads);
+  }
   return rc;
 }
 

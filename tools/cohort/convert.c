@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "io/formats/nifti.h"
 #include "io/formats/path.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 /* Wide integers that float32 cannot tell apart: a label map would change. */
@@ -62,7 +63,8 @@ int tool_convert(int argc, char **argv) {
     return tool_usage("convert", "%s: expected a name that ends in .nii or .nii.gz", out);
   Nifti v;
   Error e = {0};
-  if (nifti_read(in, &v, &e) != ST_OK) return tool_fail("convert", &e);
+  if (outputs_file(out, NULL, &e) != ST_OK || nifti_read(in, &v, &e) != ST_OK)
+    return tool_fail("convert", &e);
   convert_notes(&v);
   v.head.version = nifti2 ? 2 : 1;
   const Status st = nifti_write_like(out, v.data, &v.head, &e);

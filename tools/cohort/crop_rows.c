@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/crop.h"
 
@@ -21,6 +23,7 @@ static Status crop_remember(CropJob *j, const char *file, const char *suffix, Er
     j->cap += 256;
   }
   TRY(path_format(path, e, "%s/%s%s", j->out, file, suffix));
+  if (file_exists(path)) return ST_OK; /* not ours to remove */
   if (!(j->file[j->nfiles] = mem_strdup(path))) return err_set(e, ST_NOMEM, "out of memory");
   j->nfiles++;
   return ST_OK;
@@ -145,7 +148,7 @@ static bool same_file_name(const char *a, const char *b) {
   char x[PATCH_NAME], y[PATCH_NAME];
   patch_name(a, "", "0", PATCH_CHI, x);
   patch_name(b, "", "0", PATCH_CHI, y);
-  return !strcmp(x, y);
+  return !strcasecmp(x, y);
 }
 
 /* Neither this lesion nor another spelling of its patient is in the table. */
@@ -289,6 +292,9 @@ Status crop_job_begin(CropJob *j, const char *out, const char *readers, Error *e
   j->had_out = file_exists(out);
   if (readers) TRY(crop_open_readers(j, readers, e));
   TRY(tool_folder(out, e));
+  TRY(outputs_cohort(out, e));
+  outputs_renew(table);
+  TRY(outputs_member(out, "lesions.tsv", e));
   if (file_exists(table)) TRY(table_add_tsv(&j->t, table, e));
   j->before = j->t.nrow;
   return ST_OK;

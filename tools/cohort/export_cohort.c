@@ -26,6 +26,7 @@ typedef struct Args {
   double threshold;
   double test;
   int64_t seed;
+  bool distinct;
 } Args;
 enum { RIM_AUTO, RIM_YES, RIM_NO };
 
@@ -178,7 +179,7 @@ static Status write_case_volume(ExportJob *j, const ExportCase *x, int k, const 
   *strrchr(path, '/') = 0;
   TRY(dir_make(path, e));
   path[strlen(path)] = '/';
-  TRY(export_remember(j, path, e));
+  if (!file_exists(path)) TRY(export_remember(j, path, e));
   return nifti_write_as(path, v, dim, g->affine, type,
                         k == 0 ? "prlx export-cohort: susceptibility, ppm" : "prlx export-cohort",
                         e);
@@ -296,6 +297,7 @@ static void export_summary(const ExportJob *j) {
 }
 
 static Status export_tables(ExportJob *j, const Args *a, const Cohort *c, int ntables, Error *e) {
+  if (!a->distinct) TRY(cohort_check_ids(c, ntables, e));
   TRY(make_cases(j, c, ntables, e));
   TRY(deal_patients(j, a->test, (uint64_t)a->seed, e));
   drop_made_of_test(j);
@@ -347,6 +349,8 @@ int tool_export_cohort(int argc, char **argv) {
       OPT_GROUP("Split"),
       OPT_REAL("test", &a.test, "0.2", 0, 0.9, "share of the patients held out for the test"),
       OPT_I64("seed", &a.seed, "0", 0, 9e15, "of test and folds"),
+      OPT_FLAG("distinct-ids", &a.distinct, "no",
+               "subjects whose names differ in punctuation only (1-11, 11-1) are two patients"),
   };
   OptSpec spec = {
       .cmd = "export-cohort",

@@ -31,7 +31,7 @@ typedef struct ExportJob {
   ExportCase *it;
   int n;
   int patients;
-  int folds; /* EXPORT_FOLDS, or as many as there are patients to train with */
+  int folds;   /* EXPORT_FOLDS, or as many as there are patients to train with */
   char **file; /* written by this run */
   int nfiles;
   int cap;

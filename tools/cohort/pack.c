@@ -14,6 +14,7 @@
 #include "io/formats/json.h"
 #include "io/formats/path.h"
 #include "models/judge/agreement.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/pack_impl.h"
 
@@ -40,6 +41,7 @@ typedef struct Args {
   bool check;
   bool clip;
   bool allow_leak;
+  bool distinct;
   bool unread;
   bool sheet;
 } Args;
@@ -356,12 +358,23 @@ static Status pack_sheet_path(const char *out, char path[PATH_LEN], Error *e) {
   return path_format(path, e, "%.*s_sheet.png", (int)(n - cut), out);
 }
 
+/* All that will be written may be. */
+static Status pack_outputs(const Args *a, char sheet[PATH_LEN], Error *e) {
+  TRY(outputs_file(a->out, "prlx-dataset-", e));
+  TRY(outputs_file(a->test, "prlx-dataset-", e));
+  TRY(outputs_file(a->ambiguous, "prlx-dataset-", e));
+  TRY(pack_sheet_path(a->out, sheet, e));
+  return a->sheet ? outputs_beside(sheet, a->out, e) : ST_OK;
+}
+
 static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
   Pack *p = &j->p;
   char sheet[PATH_LEN];
   const double t0 = time_now();
+  TRY(pack_outputs(&j->a, sheet, e));
   TRY(pack_open_tables(j, n, arg, e));
   TRY(pack_make_items(p, j->table, j->ntables, e));
+  if (j->a.test && !j->a.distinct) TRY(cohort_check_ids(j->table, j->ntables, e));
   TRY(pack_classes(j, e));
   TRY(pack_split(j, e));
   TRY(pack_scan(p, e));
@@ -373,7 +386,6 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
   if (j->a.ambiguous) TRY(pack_write(p, PART_AMBIGUOUS, j->a.ambiguous, j->meta, j->nmeta, e));
   if (j->a.sheet) {
     char head[300];
-    TRY(pack_sheet_path(j->a.out, sheet, e));
     snprintf(head, sizeof head,
              "%.200s: central slices, rows as stored; up to %d lesions of each kind", j->a.out,
              PACK_SHEET);
@@ -385,6 +397,7 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
 
 static Status pack_pngs(const Args *a, int n, char **arg, Error *e) {
   Dataset d;
+  TRY(outputs_file(a->out, "prlx-dataset-", e));
   TRY(dataset_from_pngs(&d, n, (const char *const *)arg, a->size, e));
   Status s = dataset_save(&d, a->out, false, e);
   if (s != ST_OK) goto done;
@@ -484,6 +497,8 @@ int tool_pack(int argc, char **argv) {
       OPT_CHOICE("split", &a->split, "subject", "subject|lesion",
                  "lesion: ignore who they belong to; the leak check then fails"),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "of the split"),
+      OPT_FLAG("distinct-ids", &a->distinct, "no",
+               "subjects whose names differ in punctuation only (1-11, 11-1) are two patients"),
       OPT_FLAG("allow-leak", &a->allow_leak, "no", "write even if the leak check fails"),
       OPT_FLAG("unread", &a->unread, "no",
                "also lesions that nobody read; the data set then has no labels"),

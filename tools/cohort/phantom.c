@@ -312,6 +312,7 @@ static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions 
                             PhantomRow *rows, int *left, Error *e) {
   int lesions = c->rim + c->ambiguous + c->nonrim, done = 0;
   const double t0 = time_now();
+  bool whole = false;
   PhantomOut o;
   TRY(phantom_deal(c, (uint64_t)a->seed, a->first, rows, e));
   lesions = phantom_keep(rows, lesions, a->only - 1);
@@ -336,9 +337,11 @@ static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions 
   st = out_tables(&o, rows, n, e);
   if (st != ST_OK) goto done;
   phantom_summary(a, c, rows, n, seconds);
-done:
-  out_end(&o);
-  return st;
+  whole = !tool_interrupted;
+done:;
+  Error inner = {0};
+  const Status swapped = out_end(&o, whole, &inner);
+  return st != ST_OK || swapped == ST_OK ? st : err_set(e, swapped, "%s", inner.msg);
 }
 
 static Status phantom_cohort(const Args *a, const Scale *c, int *left, Error *e) {

@@ -11,6 +11,7 @@
 #include "io/formats/nifti.h"
 #include "io/formats/path.h"
 #include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/view/canvas.h"
 
@@ -20,27 +21,35 @@ Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64
   char path[PATH_LEN];
   *o = (PhantomOut){.dir = dir,
                     .first = first,
+                    .final = dir,
                     .subjects = subjects,
                     .sessions = sessions,
                     .seed = seed,
                     .opt = opt,
                     .sheets = sheets};
-  TRY(path_join(path, dir, "lesions.tsv", e));
   TRY(tool_folder(dir, e));
-  if (file_exists(path)) {
-    if (!overwrite)
-      return err_set(
-          e, ST_INVALID,
-          "%s: the folder already holds a cohort; choose another one, or give --overwrite", path);
-    if (os_remove(path) != 0)
-      return err_set(e, ST_IO, "%s: could not be removed: %s", path, strerror(errno));
-  }
-  return ST_OK;
+  TRY(outputs_cohort(dir, e));
+  TRY(path_join(path, dir, "lesions.tsv", e));
+  if (!file_exists(path)) return ST_OK;
+  if (!overwrite)
+    return err_set(e, ST_INVALID,
+                   "%s: the folder already holds a cohort; choose another one, or give --overwrite",
+                   path);
+  /* beside the old one, which stays whole until the new one is */
+  TRY(outputs_member(dir, "lesions.tsv", e));
+  TRY(path_join(o->beside, dir, ".new-cohort", e));
+  outputs_discard(o->beside);
+  o->dir = o->beside;
+  return dir_make(o->dir, e);
 }
 
-void out_end(PhantomOut *o) {
+Status out_end(PhantomOut *o, bool whole, Error *e) {
   mem_free(o->slices);
   o->slices = NULL;
+  if (!o->beside[0]) return ST_OK;
+  if (whole) return outputs_swap(o->beside, o->final, e);
+  outputs_discard(o->beside);
+  return ST_OK;
 }
 
 void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n) {

@@ -3,6 +3,7 @@
 #define PRLX_PHANTOM_OUT_H
 #include "io/formats/tsv.h"
 #include "io/images/bids.h"
+#include "io/formats/path.h"
 #include "models/phantom/phantom.h"
 enum { SHEET_LESIONS = 48 }; /* per class */
 
@@ -19,8 +20,10 @@ typedef struct PhantomRow {
   float *slice;
 } PhantomRow;
 typedef struct PhantomOut {
-  const char *dir;
-  int first; /* number of the first subject */
+  const char *dir;       /* where files are written */
+  const char *final;     /* the folder of the cohort */
+  char beside[PATH_LEN]; /* where a new one is made beside an old one, or "" */
+  int first;             /* number of the first subject */
   int subjects;
   int sessions;
   uint64_t seed;
@@ -52,7 +55,7 @@ void out_name(const PhantomRow *row, PatchKind kind, char out[PATCH_NAME]);
 Status out_tables(const PhantomOut *o, const PhantomRow *rows, int n, Error *e);
 
 /* Frees what out_begin took. */
-void out_end(PhantomOut *o);
+Status out_end(PhantomOut *o, bool whole, Error *e);
 
 /* Cells of the columns of truth, and the row of column names of the slabs' table. */
 void out_truth_cells(TsvWriter *t, const PhantomLesion *l);

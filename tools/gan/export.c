@@ -6,6 +6,7 @@
 #include <string.h>
 #include "models/store/import.h"
 #include "models/store/netfile.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 typedef struct Args {
@@ -239,5 +240,7 @@ int tool_export(int argc, char **argv) {
   if (!a.out && !a.dry_run) return tool_usage("export", "no --out FILE (or --dry-run)");
   if (!a.prefix) a.prefix = "";
   Error e = {0};
+  if (outputs_file(a.dry_run ? NULL : a.out, "\"format\":\"pt\"", &e) != ST_OK)
+    return tool_fail("export", &e);
   return export_file(&a, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("export", &e);
 }

@@ -4,12 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/formats/png.h"
 #include "models/api/api.h"
 #include "tools/cli/device.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/image_volumes.h"
 #include "tools/view/sheet.h"
@@ -177,7 +176,7 @@ static Status generate_all(const Args *a, const int64_t *seeds, int64_t n, int64
   TRY(api_status(prlx_network_load(a->network, &net, &pe), &pe, e));
   Status s = api_label(&net->net, a->label, e);
   if (s != ST_OK) goto done;
-  s = tool_folder(a->out, e);
+  s = outputs_folder(a->out, "dataset.safetensors sheet.png lesions.tsv", e);
   if (s != ST_OK) goto done;
   s = new_dataset(&d, &net->net, a, n, seeds, e);
   if (s != ST_OK) goto done;

@@ -125,7 +125,7 @@ static Status write_sources(const Dataset *d, const ImageMeaning *m, const float
     for (end = i + 1; end < n && s->lesion[end] == l;) end++;
     memcpy(g.dim, s->dim + 3 * l, sizeof g.dim);
     memcpy(g.affine, s->affine + 16 * l, sizeof g.affine);
-    snprintf(id, sizeof id, "%.40s%.20s", s->name[l], kind);
+    snprintf(id, sizeof id, "%.63s%.16s", s->name[l], kind);
     TRY(write_images(d, m, images, i, (int)(end - i), &g, s->subject[s->subject_of[l]], s->scan[l],
                      id, dir, kind, path, e));
   }
@@ -168,6 +168,34 @@ static Status write_made(const Dataset *d, const ImageMeaning *m, const float *i
 done:
   mem_free(w.buf);
   return s;
+}
+
+/* A lesion for each run of slices, or an image each. */
+static int64_t fill_ids(const Dataset *d, int64_t n, PatchId *id) {
+  const DatasetLesions *s = d->src;
+  int64_t k = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (!s)
+      id[k++] = (PatchId){d->names[i], "", "01"};
+    else if (!i || s->lesion[i] != s->lesion[i - 1])
+      id[k++] = (PatchId){s->subject[s->subject_of[s->lesion[i]]], s->scan[s->lesion[i]],
+                          s->name[s->lesion[i]]};
+  }
+  return k;
+}
+
+Status images_names_check(const Dataset *d, int64_t n, Error *e) {
+  ImageMeaning m;
+  meaning_read(&m, d->meta, d->nmeta, d->channels);
+  if (!m.n || (!m.known && !d->src)) return ST_OK;
+  PatchId *id = mem_alloc((size_t)n * sizeof *id);
+  Error inner = {0};
+  if (!id) return err_set(e, ST_NOMEM, "%s: out of memory", d->path ? d->path : "images");
+  const Status s = patch_names_check(id, fill_ids(d, n, id), &inner);
+  mem_free(id);
+  if (s == ST_OK) return ST_OK;
+  return err_set(e, s, "%s: %.900s; --no-nifti writes no volumes", d->path ? d->path : "images",
+                 inner.msg);
 }
 
 Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir,

@@ -13,6 +13,10 @@
 Status images_to_nifti(const Dataset *d, const float *images, int64_t n, const char *dir,
                        const char *kind, int *files, Error *e);
 
+/* Whether these files have a name each: before the images are computed. ST_INVALID names two that
+ * have not. Of a set without a susceptibility scale nothing is written, and all is well. */
+Status images_names_check(const Dataset *d, int64_t n, Error *e);
+
 /* dataset_description.json and its like for a folder of denoised lesions; kinds: see
  * io/images/bids.h. */
 Status denoised_describe(const char *dir, unsigned kinds, Error *e);

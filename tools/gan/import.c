@@ -8,6 +8,7 @@
 #include "io/formats/path.h"
 #include "models/store/import.h"
 #include "models/store/netfile.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 typedef struct Args {
@@ -195,6 +196,7 @@ static Status import_known(const Args *a, Import *im, Import *heads, Import *bun
 
 static Status import_files(const Args *a, char **file, int nfile, Error *e) {
   Import im, heads = {0}, bundled = {0};
+  if (!a->dry_run) TRY(outputs_file(a->out, "imported.sha256", e));
   TRY(import_open(&im, file[0], e));
   Status s = ST_OK;
   if (nfile > 1) {

@@ -13,8 +13,9 @@
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/cli/device.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
+#include "tools/gan/image_volumes.h"
 #include "tools/gan/project_impl.h"
 
 static const GenConfig *job_config(const ProjectJob *j) { return &j->net->net.G.cfg; }
@@ -293,6 +294,19 @@ static Status check_choices(const ProjectJob *j, Error *e) {
   return ST_OK;
 }
 
+/* No picture of a lesion takes the place of an input or of a stranger's file. */
+static Status check_pictures(const ProjectJob *j, Error *e) {
+  char name[sizeof j->name[0] + 16];
+  for (int64_t k = 0; k < j->n; k++) {
+    snprintf(name, sizeof name, "%s.png", j->name[k]);
+    TRY(outputs_member(j->a.out, name, e));
+  }
+  if (j->cohort) return outputs_member(j->a.out, "lesions.tsv", e);
+  Dataset d = j->in;
+  d.names = j->name;
+  return j->a.nifti ? images_names_check(&d, j->n, e) : ST_OK;
+}
+
 static Status project_prepare(ProjectJob *j, const OptSpec *spec, Error *e) {
   ProjectArgs *a = &j->a;
   prlx_error pe;
@@ -302,7 +316,10 @@ static Status project_prepare(ProjectJob *j, const OptSpec *spec, Error *e) {
   TRY(api_status(prlx_network_load(a->network, &j->net, &pe), &pe, e));
   TRY(load_targets(j, spec->nargs, spec->args, e));
   TRY(api_status(prlx_vgg_load(a->vgg, a->data, &j->vgg, &pe), &pe, e));
-  TRY(tool_folder(a->out, e));
+  TRY(outputs_file(a->trace, "lesion\tstep", e));
+  TRY(outputs_file(a->bank, "prlx-starts-", e));
+  TRY(outputs_folder(
+      a->out, "denoised.safetensors targets.safetensors w.safetensors table.tsv sheet.png", e));
   warn_windows(j);
   warn_choices(j);
   /* a GPU wants many at once */
@@ -314,6 +331,7 @@ static Status project_prepare(ProjectJob *j, const OptSpec *spec, Error *e) {
     TRY(path_join(j->folder, a->out, "tuned", e));
     TRY(dir_make(j->folder, e));
   }
+  TRY(check_pictures(j, e));
   return project_regions(j, e);
 }
 

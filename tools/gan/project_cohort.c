@@ -270,6 +270,20 @@ static Status targets_describe(const CohortTargets *t, const Window *w, const Ne
   return dataset_set_meta(d, "split", "ambiguous", e);
 }
 
+/* Files of two lesions never have one name: known before anything is computed. */
+static Status check_names(const CohortTargets *t, Error *e) {
+  PatchId *id = mem_alloc((size_t)t->n * sizeof *id);
+  Error inner = {0};
+  if (!id) return err_set(e, ST_NOMEM, "out of memory");
+  for (int i = 0; i < t->n; i++) {
+    const Lesion *l = &t->c.lesion[t->row[i]];
+    id[i] = (PatchId){l->subject, l->scan, l->lesion};
+  }
+  const Status s = patch_names_check(id, t->n, &inner);
+  mem_free(id);
+  return s == ST_OK ? ST_OK : err_set(e, s, "%s: %.900s", t->c.table.path, inner.msg);
+}
+
 Status targets_load(CohortTargets **out, const char *table, const TargetRule *r, const Network *net,
                     Dataset *d, Error *e) {
   CohortTargets *t = *out = mem_alloc(sizeof *t);
@@ -289,6 +303,7 @@ Status targets_load(CohortTargets **out, const char *table, const TargetRule *r,
   if (d->src) d->src->nsubjects = 0;
   for (int i = 0; i < t->n && !tool_interrupted; i++) TRY(add_lesion(t, i, r, w, d, &cap, e));
   if (tool_interrupted) return err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+  TRY(check_names(t, e));
   return targets_describe(t, w, net, d, e);
 }
 

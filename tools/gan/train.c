@@ -10,6 +10,7 @@
 #include "models/store/netfile.h"
 #include "tools/cli/comm.h"
 #include "tools/cli/device.h"
+#include "tools/cli/outputs.h"
 #include "tools/view/layers.h"
 #include "tools/gan/train_run.h"
 #include "tools/view/sheet.h"
@@ -115,7 +116,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
           "networks, joined by ',': if the first was trained on these very images (its metadata "
           "train.data says so),\nit is taken as it is, with those of the others that were, and "
           "nothing is trained"),
-      OPT_FLAG("force", &a->force, "no", "delete an existing run in --out first"),
+      OPT_FLAG("force", &a->force, "no",
+               "replace an existing run in --out; it goes when the first snapshot of the new one "
+               "is\nwhole"),
       OPT_REAL("tick", &a->tick, NULL, 0.001, 1e6,
                "thousand images per tick (a line of metrics) [small 1, paper 4]"),
       OPT_INT("snap", &a->snap, "10", 1, 1000000,
@@ -441,7 +444,9 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
     print_processes(r->comm, &c);
     fflush(stdout);
   }
-  if (!a->dry_run && comm_lead(r->comm)) TRY(run_folder_open(r, a->resume, a->force, e));
+  const bool writes = !a->dry_run && comm_lead(r->comm);
+  outputs_force = a->force;
+  if (writes) TRY(run_folder_look(r, a->resume, a->force, e));
   TrainData data = {d->images, *labels, d->n};
   TRY(trainer_new(&c, &data, &r->t, e));
   if (!tool_quiet) {
@@ -460,7 +465,7 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
     fflush(stdout);
   } else if (a->init)
     TRY(run_init(r, a->init, e));
-  return ST_OK;
+  return writes ? run_folder_take(r, a->resume, e) : ST_OK;
 }
 
 /* Several processes: all see the same data, and start from the same bits. */
@@ -529,6 +534,10 @@ static int take_reused(const Args *a) {
   return done ? EXIT_DONE : -1;
 }
 
+static void say_no_snapshot(const char *path) {
+  fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
+}
+
 int tool_train(int argc, char **argv) {
   Args a = {0};
   Opt t[OPT_MAX];
@@ -576,14 +585,14 @@ int tool_train(int argc, char **argv) {
   }
   if (comm) tool_device_choose(comm->local);
   if (!comm_lead(comm)) tool_quiet = true;
-  if (a.resume && !have_state && comm_lead(comm))
-    fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
+  if (a.resume && !have_state && comm_lead(comm)) say_no_snapshot(path);
   TrainRun r = {.comm = comm, .from_previous = a.previous, .dir = a.out, .opts = &s, .log.fd = -1};
   Dataset d = {0};
   real *labels = NULL;
   char text[4096];
   r.config = text;
   Status st = train_run(&r, &a, &s, have_state ? &state : NULL, &d, &labels, text, sizeof text, &e);
+  run_folder_undo(&r);
   run_close(&r);
   trainer_free(r.t);
   mem_free(labels);

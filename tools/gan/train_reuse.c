@@ -8,6 +8,7 @@
 #include "io/formats/path.h"
 #include "io/images/features.h"
 #include "models/store/netfile.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/train_run.h"
 
@@ -73,7 +74,7 @@ Status train_reuse(const char *files, const char *data, const char *dir, bool *d
     s = reuse_fits(f, key, !taken, &fits, e);
     if (s != ST_OK || (!fits && !taken)) goto done;
     if (!fits) continue;
-    s = taken ? ST_OK : dir_make(dir, e);
+    s = taken ? ST_OK : outputs_folder(dir, "network.safetensors", e);
     if (s != ST_OK) goto done;
     s = reuse_copy(f, dir, !taken, e);
     if (s != ST_OK) goto done;

@@ -18,53 +18,6 @@ static Status run_path(const TrainRun *r, char out[PATH_LEN], const char *name, 
   return path_join(out, r->dir, name, e);
 }
 
-/* ---- folder ---- */
-static bool written_by_train(const char *name) {
-  static const char *const own[] = {"state.safetensors", TRAIN_PREVIOUS, "network.safetensors",
-                                    "metrics.jsonl",     "report.html",  "reals.png"};
-  for (int i = 0; i < COUNT_OF(own); i++)
-    if (!strcmp(name, own[i])) return true;
-  size_t n = strlen(name);
-  if (!strncmp(name, "network-", 8) && n > 20 && str_ends_with(name, ".safetensors") &&
-      strspn(name + 8, "0123456789.") >= n - 20)
-    return true;
-  return !strncmp(name, "fakes", 5) && n > 9 && str_ends_with(name, ".png") &&
-         strspn(name + 5, "0123456789.") == n - 5 - 3;
-}
-
-static Status remove_old_run(const TrainRun *r, Error *e) {
-  char path[PATH_LEN];
-  Status s = ST_OK;
-  OsFolder *d = os_folder_open(r->dir);
-  if (!d) return err_set(e, ST_IO, "%s: the folder cannot be read: %s", r->dir, strerror(errno));
-  for (const char *name; (name = os_folder_next(d));) {
-    if (!written_by_train(name)) continue;
-    s = run_path(r, path, name, e);
-    if (s != ST_OK) goto done;
-    if (os_remove(path)) {
-      s = err_set(e, ST_IO, "%s: cannot be removed: %s", path, strerror(errno));
-      goto done;
-    }
-  }
-done:
-  os_folder_close(d);
-  return s;
-}
-
-Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e) {
-  char state[PATH_LEN], log[PATH_LEN];
-  TRY(tool_folder(r->dir, e));
-  TRY(run_path(r, state, "state.safetensors", e));
-  TRY(run_path(r, log, "metrics.jsonl", e));
-  if (resume || !(file_exists(state) || file_exists(log))) return ST_OK;
-  if (!force)
-    return err_set(e, ST_INVALID,
-                   "%s: there is a run in this folder; --resume goes on with it, --force deletes "
-                   "it and starts anew",
-                   r->dir);
-  return remove_old_run(r, e);
-}
-
 /* ---- snapshots ---- */
 typedef struct SaveCtx {
   StWriter *w;
@@ -144,7 +97,9 @@ static Status save_network(TrainRun *r, const char *name, Error *e) {
  * the truth. */
 static Status run_save(TrainRun *r, Error *e) {
   TRY(save_state(r, e));
-  return save_network(r, "network.safetensors", e);
+  TRY(save_network(r, "network.safetensors", e));
+  run_folder_done(r);
+  return ST_OK;
 }
 
 typedef struct LoadCtx {

@@ -53,6 +53,8 @@ typedef struct TrainRun {
   TrainSchedule plan;
   TickSums sums;
   Jsonl log;
+  bool old_run; /* there is a run in it already */
+  bool aside;   /* ... which stands aside until the first snapshot */
   Graph *sheet_graph;
   Plan *sheet_plan;
   Val sheet_z;
@@ -63,9 +65,20 @@ typedef struct TrainRun {
 
 enum { SHEET_COLS = 8, SHEET_ROWS = 8, SHEET_BATCH = 8 };
 
-/* Makes (or for resume, opens) the folder and locks it against a second process. fresh + existing
- * run: refused unless force, which removes the old run's files (only those that `train` writes). */
-Status run_folder_open(TrainRun *r, bool resume, bool force, Error *e);
+/* Before anything is made: locks a folder that is there against a second process, and looks for a
+ * run in it: ST_INVALID unless it is to be resumed or replaced (force). What a killed process left
+ * of a replacement is settled. Changes nothing else. */
+Status run_folder_look(TrainRun *r, bool resume, bool force, Error *e);
+
+/* When all inputs are read, all options checked and all memory taken: makes the folder; an old run
+ * that is to be replaced stands aside from here on (files that `train` writes, nothing else). */
+Status run_folder_take(TrainRun *r, bool resume, Error *e);
+
+/* A snapshot of the new run is whole: the old one goes. */
+void run_folder_done(TrainRun *r);
+
+/* After a failure: the old run comes back if the new one has no snapshot yet. */
+void run_folder_undo(TrainRun *r);
 
 /* after trainer_new (and restoring): log, sheet plan, first sheets */
 Status run_start(TrainRun *r, Error *e);

@@ -5,11 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "tools/cli/device.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/gan/walk_impl.h"
 
@@ -294,7 +293,7 @@ static Status walk_all(Walk *k, const Args *a, const WalkMode *mode, Error *e) {
   TRY(latent_directions(&k->net.G, k->cond, a->samples, (uint32_t)a->seed, count, &k->pca, e));
   TRY(mode->make(k, a, e));
   TRY(walk_images(k, a, e));
-  TRY(tool_folder(a->out, e));
+  TRY(outputs_folder(a->out, "walk.png table.tsv w.safetensors dataset.safetensors", e));
   TRY(walk_dataset(k, a->out, e));
   TRY(walk_latents(k, a, a->out, e));
   TRY(walk_table(k, a->out, e));

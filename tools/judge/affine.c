@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "models/judge/affine.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 
@@ -120,6 +121,7 @@ static void affine_fill(Dataset *o, const Dataset *d, const Args *a, const Copy 
 static Status affine_run(const Args *a, const char *path, Error *e) {
   Dataset d, o = {0};
   TRY(affine_check(&a->range, e));
+  TRY(outputs_file(a->out, "prlx-dataset-", e));
   TRY(dataset_open(&d, path, e));
   Status s = ST_OK;
   Copy *copy = mem_alloc((size_t)a->lesions * sizeof *copy);

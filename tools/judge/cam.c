@@ -6,12 +6,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/cam.h"
 #include "models/store/classifierfile.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 #include "tools/view/canvas.h"
@@ -349,7 +348,7 @@ static Status cam_run(Job *j, const char *data, Error *e) {
   TRY(cam_side(j, 0, j->a.model, data, e));
   j->sides = 1 + (j->a.after != NULL);
   if (j->a.after) TRY(cam_side(j, 1, j->a.after, data, e));
-  TRY(tool_folder(j->a.out, e));
+  TRY(outputs_folder(j->a.out, "maps.safetensors table.tsv sheet.png", e));
   TRY(write_maps(j, e));
   TRY(write_table(j, e));
   TRY(write_sheet(j, e));

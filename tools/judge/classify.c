@@ -11,7 +11,7 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "io/formats/tsv.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/judge/classify_impl.h"
 
 static void job_free(Job *j) {
@@ -91,7 +91,7 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   /* a broken test set is found before the training */
   if (target) TRY(slices_add(&j->test, target, j->channels, e));
   if (!a->model) TRY(classify_train_all(j, e));
-  if (target) TRY(tool_folder(a->out, e));
+  if (target) TRY(outputs_folder(a->out, "metrics.tsv predictions.tsv confusion.tsv", e));
   if (target) TRY(classify_predict_all(j, e));
   if (target) TRY(classify_write_predictions(j, e));
   if (a->predict) print_predictions(j);

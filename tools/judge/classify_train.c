@@ -7,7 +7,7 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "io/formats/tsv.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/judge/classify_impl.h"
 
 static bool on_epoch(void *ctx, int epoch, double loss, double acc) {
@@ -296,8 +296,9 @@ Status classify_train_all(Job *j, Error *e) {
   const Args *a = &j->args;
   int *of = mem_alloc((size_t)PRLX_MAX(j->train.subjects, 1) * sizeof *of);
   j->model = mem_alloc((size_t)a->runs * sizeof *j->model);
-  Status s = of && j->model ? tool_folder(a->out, e)
-                            : err_set(e, ST_NOMEM, "out of memory for %d classifiers", a->runs);
+  Status s = of && j->model
+                 ? outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv", e)
+                 : err_set(e, ST_NOMEM, "out of memory for %d classifiers", a->runs);
   if (s != ST_OK) goto done;
   j->runs = a->runs;
   s = a->validate ? deal_subjects(j, of, e) : ST_OK;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/path.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 enum { WORDS = 16384 };
@@ -41,7 +41,7 @@ static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
 static Status evidence_write(const Evidence *ev, char *words, Error *e) {
   const EvArgs *a = &ev->a;
   char path[PATH_LEN];
-  TRY(tool_folder(a->out, e));
+  TRY(outputs_folder(a->out, "words.txt evidence.html histogram.svg summary.tsv", e));
   TRY(evidence_tables(ev, e));
   if (ev->has_truth) TRY(evidence_crest(ev, e));
   TRY(evidence_words(ev, words, WORDS, e));

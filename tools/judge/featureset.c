@@ -8,6 +8,7 @@
 #include "io/formats/sha256.h"
 #include "models/store/inceptionfile.h"
 #include "tools/cli/device.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 /* ---- features of a data set ---- */
@@ -142,7 +143,7 @@ static Status find_cached(FeatureSet *s, FeatureNet *net, const Dataset *d, char
            (int)net->v.pool7c, fid_convention_name[in->convention], (int)in->channels, in->bits8);
   features_key(d, how, key);
   if (!net->o.cache) return ST_OK;
-  TRY(dir_make(net->o.cache, e));
+  TRY(outputs_own_folder(net->o.cache, e));
   features_path(net->o.cache, key, file, n);
   return features_cached(&s->f, file, key, INCEPTION_DIM, d->n, e);
 }

@@ -8,9 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "io/formats/path.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/view/sheet.h"
 
@@ -154,7 +153,7 @@ static Status train_all(Job *j, Error *e) {
     fprintf(stderr, "training: %lld slices of %d x %d (%s), %lld with a rim; %d epochs, %d run%s\n",
             (long long)d.n, d.w, d.h, j->channels, (long long)with_rim(&j->train), a->epochs,
             a->runs, a->runs == 1 ? "" : "s");
-  TRY(tool_folder(a->out, e));
+  TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
   Status s = ST_OK;
   progress_start(&j->bar, "segment", "epoch", (double)a->runs * a->epochs);
   for (j->run = 0; j->run < a->runs; j->run++) {
@@ -242,7 +241,7 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   if (!a->model) TRY(train_all(j, e));
   if (!a->test) return ST_OK;
   TRY(predict_all(j, e));
-  TRY(tool_folder(a->out, e));
+  TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
   TRY(seg_report(&j->score, &j->test, &report, e));
   if (a->compare) TRY(seg_compare(&j->score, &j->test, &report, a->compare, e));
   TRY(write_sheet(j, e));

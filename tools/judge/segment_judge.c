@@ -13,12 +13,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/evaluate.h"
 #include "models/judge/masks.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/segment.h"
 #include "tools/view/sheet.h"
@@ -282,7 +281,7 @@ Status segment_judge(const JudgeArgs *a, Error *e) {
     s = set_measure(&x[k], e);
     if (s != ST_OK) goto done;
   }
-  s = tool_folder(a->out, e);
+  s = outputs_folder(a->out, "summary.tsv judge.tsv judge.png", e);
   if (s != ST_OK) goto done;
   s = write_summary(set, sets, a, e);
   if (s != ST_OK) goto done;

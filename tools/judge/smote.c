@@ -6,6 +6,7 @@
 #include <string.h>
 #include "models/judge/deepsmote.h"
 #include "models/judge/smote.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
 
@@ -192,6 +193,7 @@ done:
 }
 
 static Status smote_run(Job *j, const char *path, Error *e) {
+  TRY(outputs_file(j->a.out, "prlx-dataset-", e));
   TRY(dataset_open(&j->d, path, e));
   TRY(smote_gather(j, e));
   TRY(new_dataset(j, e));

@@ -17,6 +17,7 @@
 #include "io/formats/tsv.h"
 #include "io/images/dataset.h"
 #include "io/images/window.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/reader/reader.h"
 #include "tools/view/assets.h"
@@ -343,6 +344,9 @@ static Status make_study(Study *st, const OptSpec *spec, char key[PATH_LEN], Err
   const size_t n = strlen(st->out), cut = n > 5 && str_ends_with(st->out, ".html") ? 5 : 0;
   TRY(st->key ? path_format(key, e, "%s", st->key)
               : path_format(key, e, "%.*s.key.tsv", (int)(n - cut), st->out));
+  TRY(outputs_file(st->out, "prlx", e));
+  TRY(st->key ? outputs_file(st->key, "study\texperiment\titem", e)
+              : outputs_beside(key, st->out, e));
   TRY(dataset_open(&st->d[0], spec->args[0], e));
   TRY(dataset_open(&st->d[1], spec->args[1], e));
   return write_study(st, key, e);

@@ -9,6 +9,7 @@
 #include "io/formats/path.h"
 #include "io/formats/tsv.h"
 #include "models/judge/agreement.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/reader/reader.h"
 
@@ -293,6 +294,7 @@ static void table_one(const Score *s) {
 static Status score_answers(Score *s, const OptSpec *spec, const char *out, Error *e) {
   static const char *const head[] = {"reader", "experiment", "quantity", "k", "n",
                                      "value",  "lower",      "upper",    "p"};
+  TRY(outputs_file(out, "reader\texperiment\tquantity", e));
   TRY(read_key(s, spec->args[0], e));
   for (int i = 1; i < spec->nargs; i++) TRY(read_answers(s, spec->args[i], e));
   for (int i = 0; i < COUNT_OF(head); i++) tsv_cell(&s->w, "%s", head[i]);

@@ -11,7 +11,7 @@
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "models/store/netfile.h"
-#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/view/canvas.h"
 #include "tools/view/report.h"
@@ -327,7 +327,7 @@ int tool_demo(int argc, char **argv) {
   d.threads = threads_count();
   if (path_join(longest, d.out, "generate/nifti/seed0000_Chimap.nii.gz", &e) != ST_OK)
     return tool_fail("demo", &e);
-  if (tool_folder(d.out, &e) || find_files(&d, &e)) return tool_fail("demo", &e);
+  if (outputs_folder(d.out, "report.html", &e) || find_files(&d, &e)) return tool_fail("demo", &e);
   bool quiet = tool_quiet;
   if (d.own_network) {
     printf("no network is bundled (data/network_small.safetensors): the one trained here serves "

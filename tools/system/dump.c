@@ -8,6 +8,7 @@
 #include "io/formats/text.h"
 #include "models/store/classifierfile.h"
 #include "models/store/netfile.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 typedef struct DumpArgs {
@@ -138,8 +139,9 @@ int tool_dump(int argc, char **argv) {
       .pos_max = 2};
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
+  Error e = {0};
+  if (outputs_file(a.svg, "<svg", &e) != ST_OK) return tool_fail("dump", &e);
   for (int kind = 0; kind < DUMP_KINDS; kind++) {
-    Error e = {0};
     if (strcmp(s.args[0], dump_kind_name[kind])) continue;
     return dump_file(&a, (DumpKind)kind, s.args[1], &e) ? tool_fail("dump", &e) : EXIT_DONE;
   }

@@ -1,0 +1,133 @@
+#!/bin/sh
+# Inputs of strangers, first part: nothing is overwritten or lost (outputs that are inputs, files of
+# others, --force), names that stay apart, patients in two spellings, tables as people save them.
+# usage: sh test/cli_strangers.sh build/prlx
+. "$(dirname "$0")/cli.inc"
+# sums FILE...: what they hold now
+sums() { cksum "$@" 2>/dev/null; }
+# unchanged WHAT BEFORE FILE...
+unchanged() {
+  what=$1; before=$2; shift 2
+  [ "$before" = "$(sums "$@")" ]; ok $? "$what: an input or an old file was changed"
+}
+
+# ---- data: a small cohort, two data sets, a network ----
+few="--scale demo --subjects 6 --rim 6 --ambiguous 3 --nonrim 6 --fast-inversion --no-sheets"
+"$P" phantom $few --quiet -o "$T/coh" >/dev/null 2>"$T/err" || fail "phantom"
+C=$T/coh/lesions.tsv
+"$P" pack "$C" --slices central -o "$T/d.safetensors" --no-sheet --quiet >/dev/null \
+  2>"$T/err" || fail "pack"
+D=$T/d.safetensors
+small="--config small --channel-base 64 --channel-max 4 --z-dim 8 --w-dim 8 --batch 4 --tick 0.008"
+"$P" train "$D" $small --kimg 0.008 -o "$T/run" --quiet >/dev/null 2>"$T/err" || fail "train"
+N=$T/run/network.safetensors
+
+# ---- outputs that are inputs, by any spelling ----
+ln "$D" "$T/hard.safetensors"; ln -s d.safetensors "$T/soft.safetensors"; mkdir "$T/sub"
+before=$(sums "$D")
+for o in "$D" "$T/./d.safetensors" "$T/sub/../d.safetensors" "$T/hard.safetensors" \
+    "$T/soft.safetensors"; do
+  expect 1 "is an input of this command" "$P" affine "$D" -o "$o"
+  expect 1 "is an input of this command" "$P" affine "$D" -o "$o" --force
+  expect 1 "is an input of this command" "$P" smote "$D" --method pixel -o "$o"
+  expect 1 "is an input of this command" "$P" import "$D" -o "$o"
+  expect 1 "is an input of this command" "$P" export "$D" -o "$o"
+  expect 1 "is an input of this command" "$P" reader make "$D" "$D" -o "$o"
+done
+unchanged "outputs that are inputs" "$before" "$D"
+before=$(sums "$C" "$T"/coh/sub-001/anat/*Chimap.nii.gz)
+expect 1 "is an input of this command" "$P" pack "$C" -o "$C"
+expect 1 "named for two outputs" "$P" pack "$C" -o "$T/a.safetensors" --test "$T/a.safetensors"
+mkdir "$T/tab"; printf 'subject\tchi\tlabels\nA\tv.nii.gz\tl.nii.gz\n' >"$T/tab/lesions.tsv"
+expect 1 "is an input of this command" "$P" crop "$T/tab/lesions.tsv" -o "$T/tab/."
+unchanged "pack and crop over their table" "$before" "$C" "$T"/coh/sub-001/anat/*Chimap.nii.gz
+mkdir "$T/png"; "$P" generate --network "$N" --seeds 0-1 --png -o "$T/png/g" --quiet \
+  >/dev/null 2>"$T/err" || fail "generate"
+cp "$T"/png/g/seed0000.png "$T/png/lesion.png" 2>/dev/null || cp "$T"/png/g/*0000*.png \
+  "$T/png/lesion.png"
+before=$(sums "$T/png/lesion.png")
+expect 1 "lesion.png: is an input" "$P" project "$T/png/lesion.png" --network "$N" --steps 2 \
+  --out "$T/png"
+expect 1 "lesion.png: is an input" "$P" project "$T/png/lesion.png" --network "$N" --steps 2 \
+  --out "$T/png/../png" --force
+unchanged "project into the folder of its target" "$before" "$T/png/lesion.png"
+
+# ---- files of others ----
+for f in dataset.safetensors sheet.png; do
+  mkdir "$T/other"; echo keep >"$T/other/$f"
+  expect 1 "$f: is there already" "$P" generate --network "$N" --seeds 0-1 -o "$T/other"
+  [ "$(cat "$T/other/$f")" = keep ]; ok $? "a file of others was replaced: $f"
+  expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/other" --force --quiet
+  [ "$(cat "$T/other/$f" | head -c 4)" != keep ]; ok $? "--force replaces it"
+  rm -r "$T/other"
+done
+echo keep >"$T/keep.safetensors"
+expect 1 "is there already" "$P" affine "$D" -o "$T/keep.safetensors"
+expect 1 "is there already" "$P" pack "$C" -o "$T/keep.safetensors"
+[ "$(cat "$T/keep.safetensors")" = keep ]; ok $? "a text in place of a data set was replaced"
+expect 1 "is there already" "$P" affine "$D" -o "$N"
+expect 0 "" "$P" affine "$D" -o "$T/aff.safetensors"
+expect 0 "" "$P" affine "$D" -o "$T/aff.safetensors"
+expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/again" --quiet
+expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/again" --quiet
+expect 1 "cannot be created" "$P" affine "$D" -o "$T/nofolder/a.safetensors"
+
+# ---- --force loses nothing when the new run fails ----
+before=$(sums "$T"/run/*)
+for x in "--init nonexistent" "--memory 1K" "--init $D" "--cond --data-typo" "--batch-gpu 3" \
+    "--aug nonsense" "--lr 2"; do
+  "$P" train "$D" $small --kimg 0.008 -o "$T/run" --force --quiet $x >/dev/null 2>"$T/err"
+  [ $? -ne 0 ]; ok $? "train --force $x: no error"
+  unchanged "train --force $x" "$before" "$T"/run/*
+done
+(ulimit -f 16; "$P" train "$D" $small --kimg 0.008 -o "$T/run" --force --quiet >/dev/null \
+  2>"$T/err"); rc=$?
+[ $rc -eq 1 ]; ok $? "train on a full disk: exit code $rc"
+unchanged "train --force on a full disk" "$before" "$T"/run/*
+[ "$(ls -A "$T/run" | grep -c 'tmp\|old')" -eq 0 ]; ok $? "left over: $(ls -A "$T/run")"
+mkdir "$T/run/.old-run"; mv "$T"/run/* "$T/run/.old-run"; echo '{}' >"$T/run/metrics.jsonl"
+expect 1 "there is a run" "$P" train "$D" $small --kimg 0.008 -o "$T/run" --quiet
+unchanged "the old run comes back after kill -9" "$before" "$T"/run/*
+expect 0 "" "$P" train "$D" $small --kimg 0.016 -o "$T/run" --force --quiet --init "$T/run"
+[ ! -e "$T/run/.old-run" ]; ok $? "the old run goes with the first snapshot"
+before=$(sums "$C" "$T"/coh/sub-001/anat/*)
+(ulimit -f 8; "$P" phantom $few --seed 3 --quiet --overwrite -o "$T/coh" >/dev/null 2>"$T/err")
+unchanged "phantom --overwrite that fails" "$before" "$C" "$T"/coh/sub-001/anat/*
+[ "$(ls -A "$T/coh" | grep -c new-cohort)" -eq 0 ]; ok $? "phantom leaves its new folder"
+
+# ---- names that stay apart; spellings of one patient ----
+cd "$T/coh" || exit 1
+V=$(ls sub-001/anat/*lesion01_Chimap.nii.gz)
+L=$(ls sub-001/anat/*label-lesion*lesion01_mask.nii.gz)
+W=$(ls sub-002/anat/*lesion01_Chimap.nii.gz)
+M=$(ls sub-002/anat/*label-lesion*lesion01_mask.nii.gz)
+crop() { expect "$1" "$2" "$P" crop "$3" "$4" --subject "$5" -o "$T/c"; }
+crop 0 "" "$V" "$L" 1-11
+before=$(sums "$T"/c/sub-111/anat/*)
+crop 1 "1-11" "$W" "$M" 11-1
+crop 1 "two spellings" "$W" "$M" 01-11
+crop 1 "two spellings" "$W" "$M" "SUB-1-11"
+unchanged "crop of a patient with the same file name" "$before" "$T"/c/sub-111/anat/*
+crop 0 "" "$W" "$M" A1
+V2=$(ls sub-003/anat/*lesion01_Chimap.nii.gz)
+M2=$(ls sub-003/anat/*label-lesion*lesion01_mask.nii.gz)
+crop 1 "spellings" "$V2" "$M2" a1
+# edit NAME SED: a copy of the table; in SED a tab is written ~
+edit() { tr '\t' '~' <lesions.tsv | sed "$2" | tr '~' '\t' >"$1.tsv"; }
+split() { expect "$1" "$2" "$P" pack "$3.tsv" -o "$T/s.safetensors" --test "$T/t.safetensors" $4; }
+edit twins 's/^sub-001~01/SUB-001~01/'; split 1 "spellings of one patient" twins
+edit zeros 's/^sub-001~01/sub-1~01/'; split 1 "spellings of one patient" zeros
+edit blanks 's/^sub-001~01/ sub-001 ~01/'; split 0 "leak check passed" blanks --force
+edit points 's/^sub-001~/P-01~/;s/^sub-002~/P01~/'; split 1 "punctuation only" points
+split 0 "" points "--distinct-ids --force"
+expect 1 "punctuation only" "$P" export-cohort points.tsv --format monai -o "$T/monai"
+edit sites 's/^sub-001~/1-11~/;s/^sub-002~/11-1~/'; split 1 "11-1" sites
+expect 1 "both be written" "$P" project sites.tsv --network "$N" --steps 2 -o "$T/sites"
+# ---- tables as people save them ----
+edit empty '4s/$/\n/;6s/$/\n ~ ~/'; split 0 "leak check passed" empty --force
+edit ones 's/~1~1~/~1.0~1.00~/;s/~0~0~/~0.0~0.~/'; split 0 "" ones --force
+tr '\n' '\r' <lesions.tsv >mac.tsv; split 0 "" mac --force
+edit row '4s/$/\n/;6s/^[^~]*~//'; split 1 "row 7 has" row
+tr '\t' ',' <lesions.tsv >comma.tsv; split 1 "subject" comma
+cd - >/dev/null || exit 1
+finish

@@ -1,0 +1,410 @@
+/* outputs.c: see outputs.h. */
+#include "tools/cli/outputs.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "core/os.h"
+#include "io/formats/file.h"
+#include "tools/cli/folder.h"
+
+bool outputs_force;
+
+/* A file by what it is, not by how it is spelled. */
+typedef struct FileId {
+  uint64_t device;
+  uint64_t number;
+} FileId;
+
+typedef struct IdSet {
+  FileId *id; /* [room], a power of two; number and device 0: free */
+  size_t room;
+  size_t n;
+} IdSet;
+
+typedef struct Named {
+  FileId id;
+  const char *text; /* as on the command line */
+} Named;
+
+typedef struct Output {
+  const char *path;
+  const char *kind;
+} Output;
+
+/* Files that readers opened, that writers made, that are renewed by design; folders that are ours.
+ * Readers run in several threads. Where memory for them is short, a file is not remembered as
+ * opened, and the named ones still are. */
+static struct {
+  OsMutex lock;
+  IdSet opened;
+  IdSet written;
+  IdSet renewed;
+  IdSet folders;
+  Named *named;
+  int nnamed;
+  Output *out;
+  int nout;
+} watch = {.lock = OS_MUTEX_INIT};
+
+static _Thread_local bool looking; /* not as a reader of the command */
+
+/* ---- sets ---- */
+
+static FileId id_of(const OsInfo *i) { return (FileId){i->device, i->number}; }
+static bool id_same(FileId a, FileId b) { return a.device == b.device && a.number == b.number; }
+static bool id_free(FileId a) { return !a.device && !a.number; }
+
+static size_t id_slot(const IdSet *s, FileId id) {
+  size_t at = (size_t)((id.number ^ id.device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu >> 20);
+  for (at &= s->room - 1; !id_free(s->id[at]) && !id_same(s->id[at], id);)
+    at = (at + 1) & (s->room - 1);
+  return at;
+}
+
+static bool id_has(const IdSet *s, FileId id) { return s->n && id_same(s->id[id_slot(s, id)], id); }
+
+static void id_add(IdSet *s, FileId id) {
+  if (2 * (s->n + 1) > s->room) {
+    IdSet more = {.room = s->room ? 2 * s->room : 64};
+    more.id = mem_alloc(more.room * sizeof *more.id);
+    if (!more.id) return;
+    for (size_t i = 0; i < s->room; i++)
+      if (!id_free(s->id[i])) more.id[id_slot(&more, s->id[i])] = s->id[i], more.n++;
+    mem_free(s->id);
+    *s = more;
+  }
+  const size_t at = id_slot(s, id);
+  s->n += id_free(s->id[at]);
+  s->id[at] = id;
+}
+
+static void id_clear(IdSet *s) {
+  mem_free(s->id);
+  *s = (IdSet){0};
+}
+
+/* ---- whose file it is ---- */
+
+/* The folder that a path lies in. */
+static bool folder_of(const char *path, OsInfo *out) {
+  char dir[PATH_LEN];
+  const size_t n = (size_t)(path_base(path) - path);
+  if (n >= sizeof dir) return false;
+  snprintf(dir, sizeof dir, "%.*s", (int)n, path);
+  return os_info(n ? dir : ".", out) == 0;
+}
+
+/* Folders within a folder of ours are ours: walks up the path as it is spelled without links. */
+static bool in_own_folder(const char *path) {
+  char dir[OS_PATH];
+  OsInfo info;
+  if (!watch.folders.n || !folder_of(path, &info)) return false;
+  if (id_has(&watch.folders, id_of(&info))) return true;
+  if (!os_real_path(path, dir)) return false;
+  for (char *slash; (slash = strrchr(dir, '/')) && slash > dir;) {
+    *slash = 0;
+    if (os_info(dir, &info) == 0 && id_has(&watch.folders, id_of(&info))) return true;
+  }
+  return false;
+}
+
+static bool text_within(const uint8_t *p, size_t n, const char *text) {
+  const size_t m = strlen(text);
+  for (size_t i = 0; i + m <= n; i++)
+    if (!memcmp(p + i, text, m)) return true;
+  return false;
+}
+
+/* Looks into a file; that makes it no input. */
+static size_t look_into(const char *path, uint8_t *head, size_t room) {
+  size_t n = 0;
+  looking = true;
+  if (file_head(path, head, room, &n, NULL) != ST_OK) n = 0;
+  looking = false;
+  return n;
+}
+
+/* Such a command wrote it before: its beginning holds what files of this kind hold. */
+static bool file_is_kind(const char *path, const char *kind) {
+  enum { LOOK = 1 << 16 };
+  uint8_t *head = kind ? mem_alloc(LOOK) : NULL;
+  const bool yes = head && text_within(head, look_into(path, head, LOOK), kind);
+  mem_free(head);
+  return yes;
+}
+
+static bool is_named_input(FileId id) {
+  for (int i = 0; i < watch.nnamed; i++)
+    if (id_same(watch.named[i].id, id)) return true;
+  return false;
+}
+
+/* A named output that is there, of the kind that will be written. */
+static bool is_earlier_result(const char *path, FileId id) {
+  for (int i = 0; i < watch.nout; i++) {
+    OsInfo info;
+    const bool same = !strcmp(watch.out[i].path, path) ||
+                      (os_info(watch.out[i].path, &info) == 0 && id_same(id_of(&info), id));
+    if (same) return file_is_kind(path, watch.out[i].kind);
+  }
+  return false;
+}
+
+static Status refuse_input(const char *path, Error *e) {
+  return err_set(e, ST_INVALID,
+                 "%s: is an input of this command and would be written over; expected another "
+                 "name; choose another output",
+                 path);
+}
+
+static Status may_replace(const OsInfo *info, const char *path, Error *e) {
+  const FileId id = id_of(info);
+  if (is_named_input(id)) return refuse_input(path, e);
+  if (id_has(&watch.written, id) || id_has(&watch.renewed, id)) return ST_OK;
+  const bool own = in_own_folder(path);
+  if (id_has(&watch.opened, id) && !own) return refuse_input(path, e);
+  if (own || outputs_force) return ST_OK;
+  if (is_earlier_result(path, id)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: is there already and is not a result of this command; --force replaces it, "
+                 "or choose another output",
+                 path);
+}
+
+/* A folder of ours without its mark, which comes with the first result: a command that fails before
+ * leaves nothing. */
+static char unmarked[8][PATH_LEN];
+static int nunmarked;
+
+static void mark_folder(void) {
+  static const char text[] = "Results of prlx: the command that made them may replace them.\n";
+  char mark[PATH_LEN];
+  if (path_join(mark, unmarked[--nunmarked], OUTPUTS_MARK, NULL) != ST_OK) return;
+  /* without it, the next run asks for --force */
+  (void)!file_write_atomic(mark, text, sizeof text - 1, NULL);
+}
+
+/* ---- the watch ---- */
+
+static void on_open(const OsInfo *info) {
+  if (looking) return;
+  os_mutex_lock(&watch.lock);
+  if (!id_has(&watch.written, id_of(info))) id_add(&watch.opened, id_of(info));
+  os_mutex_unlock(&watch.lock);
+}
+
+/* Not under the lock: it opens files itself. Writers run in one thread. */
+static Status on_replace(const OsInfo *info, const char *path, Error *e) {
+  return may_replace(info, path, e);
+}
+
+static void on_written(const OsInfo *info) {
+  os_mutex_lock(&watch.lock);
+  id_add(&watch.written, id_of(info));
+  os_mutex_unlock(&watch.lock);
+  if (nunmarked) mark_folder(); /* ... and so on: the mark is a file that is written, too */
+}
+
+void outputs_watch(void) {
+  static const FileWatch hooks = {on_open, on_replace, on_written};
+  file_watch(&hooks);
+}
+
+/* ---- what the command says ---- */
+
+static void add_named(const char *text) {
+  OsInfo info;
+  if (!text || os_info(text, &info) != 0 || info.kind != OS_FILE) return;
+  Named *more = mem_grow(watch.named, (size_t)watch.nnamed * sizeof *more,
+                         (size_t)(watch.nnamed + 1) * sizeof *more);
+  if (!more) return;
+  watch.named = more;
+  watch.named[watch.nnamed++] = (Named){id_of(&info), text};
+}
+
+void outputs_arguments(const OptSpec *s) {
+  mem_free(watch.named);
+  mem_free(watch.out);
+  watch.named = NULL;
+  watch.out = NULL;
+  watch.nnamed = watch.nout = 0;
+  id_clear(&watch.opened);
+  id_clear(&watch.renewed);
+  for (int i = 0; i < s->nargs; i++) add_named(s->args[i]);
+  for (int i = 0; i < s->n; i++)
+    if (s->opt[i].kind == OPTK_STR) add_named(*(const char **)s->opt[i].dst);
+}
+
+static void own_folder(const char *dir) {
+  OsInfo info;
+  if (os_info(dir, &info) == 0) id_add(&watch.folders, id_of(&info));
+}
+
+/* Nothing in it but what a desktop or a killed process left. */
+static bool folder_is_empty(const char *dir) {
+  OsFolder *d = os_folder_open(dir);
+  bool empty = d != NULL;
+  for (const char *name; empty && (name = os_folder_next(d));) empty = name[0] == '.';
+  if (d) os_folder_close(d);
+  return empty;
+}
+
+/* A cohort of ours says so in the file that BIDS has for it. */
+static bool folder_is_cohort(const char *dir) {
+  char path[PATH_LEN];
+  uint8_t head[4096];
+  return path_join(path, dir, "dataset_description.json", NULL) == ST_OK && file_exists(path) &&
+         text_within(head, look_into(path, head, sizeof head), "prlx");
+}
+
+/* Within a folder that `prlx paper run` has made its own, all are. */
+static bool has_marked_parent(const char *dir) {
+  char mark[PATH_LEN];
+  for (int up = 1; up <= 2; up++)
+    if (path_format(mark, NULL, "%s%s/" OUTPUTS_MARK, dir, up == 1 ? "/.." : "/../..") == ST_OK &&
+        file_exists(mark))
+      return true;
+  return false;
+}
+
+static Status claim_folder(const char *dir, Error *e) {
+  char mark[PATH_LEN];
+  TRY(tool_folder(dir, e));
+  TRY(path_join(mark, dir, OUTPUTS_MARK, e));
+  const bool marked = file_exists(mark) || has_marked_parent(dir), empty = folder_is_empty(dir);
+  if (marked || empty || folder_is_cohort(dir)) own_folder(dir);
+  if (!marked && empty && nunmarked < COUNT_OF(unmarked))
+    snprintf(unmarked[nunmarked++], PATH_LEN, "%s", dir);
+  return ST_OK;
+}
+
+Status outputs_folder(const char *dir, const char *names, Error *e) {
+  char name[80];
+  TRY(claim_folder(dir, e));
+  while (names && *names) {
+    const size_t n = strcspn(names, " ");
+    snprintf(name, sizeof name, "%.*s", (int)n, names);
+    TRY(outputs_member(dir, name, e));
+    names += n + strspn(names + n, " ");
+  }
+  return ST_OK;
+}
+
+Status outputs_adopt(const char *dir, Error *e) {
+  TRY(outputs_own_folder(dir, e));
+  if (nunmarked == COUNT_OF(unmarked)) return ST_OK;
+  snprintf(unmarked[nunmarked++], PATH_LEN, "%s", dir);
+  mark_folder();
+  return ST_OK;
+}
+
+Status outputs_cohort(const char *dir, Error *e) {
+  if (!file_exists(dir)) return ST_OK;
+  if (!os_is_folder(dir)) return err_set(e, ST_IO, "%s: is a file; expected a folder", dir);
+  if (folder_is_cohort(dir) || folder_is_empty(dir)) own_folder(dir);
+  return ST_OK;
+}
+
+Status outputs_own_folder(const char *dir, Error *e) {
+  TRY(dir_make(dir, e));
+  own_folder(dir);
+  return ST_OK;
+}
+
+/* The same text is no input any more; a link or another option that leads to the file still is. */
+static void drop_named(const char *text) {
+  int n = 0;
+  for (int i = 0; i < watch.nnamed; i++)
+    if (watch.named[i].text != text) watch.named[n++] = watch.named[i];
+  watch.nnamed = n;
+}
+
+static Status add_output(const char *path, const char *kind, Error *e) {
+  for (int i = 0; i < watch.nout; i++)
+    if (!strcmp(watch.out[i].path, path))
+      return err_set(e, ST_INVALID, "%s: is named for two outputs; expected a name for each", path);
+  Output *more = mem_grow(watch.out, (size_t)watch.nout * sizeof *more,
+                          (size_t)(watch.nout + 1) * sizeof *more);
+  if (!more) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  watch.out = more;
+  watch.out[watch.nout++] = (Output){path, kind};
+  return ST_OK;
+}
+
+static Status check_folder(const char *path, Error *e) {
+  char dir[PATH_LEN];
+  const size_t n = (size_t)(path_base(path) - path);
+  if (n >= sizeof dir) return ST_OK; /* the writer says so */
+  snprintf(dir, sizeof dir, "%.*s", (int)n, path);
+  if (os_can_write_folder(n ? dir : ".")) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be created: %s; choose a folder that exists and is writable",
+                 path, strerror(errno));
+}
+
+Status outputs_file(const char *path, const char *kind, Error *e) {
+  OsInfo info;
+  if (!path) return ST_OK;
+  drop_named(path);
+  TRY(add_output(path, kind, e));
+  if (os_info(path, &info) != 0) return check_folder(path, e);
+  if (info.kind == OS_FOLDER)
+    return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
+  return info.kind == OS_FILE ? may_replace(&info, path, e) : ST_OK;
+}
+
+Status outputs_beside(const char *path, const char *main_output, Error *e) {
+  OsInfo info, own;
+  if (os_info(path, &info) != 0 || info.kind != OS_FILE) return ST_OK;
+  if (os_info(main_output, &own) == 0 && own.kind == OS_FILE && !is_named_input(id_of(&info)))
+    outputs_renew(path);
+  return may_replace(&info, path, e);
+}
+
+Status outputs_member(const char *dir, const char *name, Error *e) {
+  char path[PATH_LEN];
+  OsInfo info;
+  TRY(path_join(path, dir, name, e));
+  return os_info(path, &info) == 0 && info.kind == OS_FILE ? may_replace(&info, path, e) : ST_OK;
+}
+
+void outputs_renew(const char *path) {
+  OsInfo info;
+  if (os_info(path, &info) != 0 || info.kind != OS_FILE) return;
+  os_mutex_lock(&watch.lock);
+  id_add(&watch.renewed, id_of(&info));
+  os_mutex_unlock(&watch.lock);
+}
+
+/* ---- folders made beside ---- */
+
+static Status tree_walk(const char *from, const char *to, Error *e);
+
+/* One entry of a folder: into `to`, or away where to is NULL. Links are not followed. */
+static Status tree_entry(const char *from, const char *to, const char *name, Error *e) {
+  char a[PATH_LEN], b[PATH_LEN];
+  OsInfo info;
+  TRY(path_join(a, from, name, e));
+  if (to) TRY(path_join(b, to, name, e));
+  if (os_link_info(a, &info) == 0 && info.kind == OS_FOLDER) {
+    if (to) TRY(dir_make(b, e));
+    return tree_walk(a, to ? b : NULL, e);
+  }
+  if ((to ? os_replace(a, b) : os_remove(a)) == 0) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be moved or removed: %s", a, strerror(errno));
+}
+
+static Status tree_walk(const char *from, const char *to, Error *e) {
+  Status s = ST_OK;
+  OsFolder *d = os_folder_open(from);
+  if (!d) return err_set(e, ST_IO, "%s: the folder cannot be read: %s", from, strerror(errno));
+  for (const char *name; s == ST_OK && (name = os_folder_next(d));)
+    s = tree_entry(from, to, name, e);
+  os_folder_close(d);
+  os_remove_folder(from);
+  return s;
+}
+
+Status outputs_swap(const char *from, const char *to, Error *e) { return tree_walk(from, to, e); }
+void outputs_discard(const char *dir) {
+  if (os_is_folder(dir)) tree_walk(dir, NULL, NULL);
+}
