@@ -99,6 +99,14 @@ static Status check_slices(const Classifier *c, const Slices *d, Error *e) {
   return fit_check_slices("classifier", d, c->cfg.channels, e);
 }
 
+Status classifier_fits(const Classifier *c, int h, int w, const char *path, Error *e) {
+  if (!c->seen_h || (c->seen_h == h && c->seen_w == w)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: slices of %d x %d pixels; the classifier was trained on %d x %d; expected "
+                 "the same size; crop or pack them alike",
+                 path, w, h, c->seen_w, c->seen_h);
+}
+
 static Status check_labels(const Classifier *c, const Slices *d, Error *e) {
   const int k = c->cfg.classes;
   if (d->n < 2)
@@ -221,6 +229,8 @@ Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d
   TRY(check_train(o, e));
   TRY(check_slices(c, d, e));
   TRY(check_labels(c, d, e));
+  c->seen_h = d->h;
+  c->seen_w = d->w;
   Rng init = {.seed = o->seed, .subsequence = 0};
   classifier_reset(c, &init);
   Trn t = {0};

@@ -23,7 +23,15 @@ typedef struct ClassifierConfig {
 typedef struct Classifier {
   ClassifierConfig cfg;
   Params params;
+  /* of the slices it was trained on; 0: not known (files before 0.2). It runs on any, but scores of
+   * another size mean nothing: see classifier_fits */
+  int seen_h;
+  int seen_w;
 } Classifier;
+
+/* Whether slices of h x w pixels are what it was trained on. ST_INVALID names both sizes and
+ * `path`, the slices' file. */
+Status classifier_fits(const Classifier *c, int h, int w, const char *path, Error *e);
 
 /* The paper's classifier: 2 classes. */
 ClassifierConfig classifier_defaults(int channels);

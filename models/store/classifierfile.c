@@ -24,6 +24,7 @@ static Status classifier_add(StWriter *w, const Classifier *c, const char *chann
   TRY(st_add_metaf(w, e, "seed", "%llu", (unsigned long long)seed));
   TRY(st_add_metaf(w, e, "epochs", "%d", epochs));
   TRY(st_add_meta(w, "trained_on", trained_on, e));
+  if (c->seen_h) TRY(st_add_metaf(w, e, "classifier.slices", "%dx%d", c->seen_w, c->seen_h));
   return params_write(w, "", &c->params, false, e);
 }
 
@@ -71,6 +72,8 @@ static Status classifier_read(Classifier *c, const StFile *f, char channels[64],
   snprintf(channels, 64, "%s", names);
   cfg.channels = count_names(names);
   TRY(classifier_new(c, &cfg, e));
+  const char *seen = st_meta(f, "classifier.slices");
+  if (seen && sscanf(seen, "%dx%d", &c->seen_w, &c->seen_h) != 2) c->seen_w = c->seen_h = 0;
   return params_read(f, "", &c->params, e);
 }
 

@@ -91,7 +91,7 @@ static Status put_back(const char *dir, const char *aside, Error *e) {
 
 /* A process that was killed leaves the old run aside: it goes if the new one has a snapshot, else
  * it comes back. */
-static Status settle(const char *dir, Error *e) {
+static Status settle_old_run(const char *dir, Error *e) {
   char aside[PATH_LEN];
   TRY(path_join(aside, dir, OLD_RUN, e));
   if (!os_is_folder(aside)) return ST_OK;
@@ -106,7 +106,7 @@ Status run_folder_look(TrainRun *r, bool resume, bool force, Error *e) {
   if (!file_exists(r->dir)) return ST_OK;
   if (!os_is_folder(r->dir)) return dir_make(r->dir, e); /* says that a file is there */
   TRY(tool_folder(r->dir, e));
-  TRY(settle(r->dir, e));
+  TRY(settle_old_run(r->dir, e));
   TRY(path_join(log, r->dir, "metrics.jsonl", e));
   r->old_run = has_state(r->dir) || file_exists(log);
   if (resume || force || !r->old_run) return ST_OK;

@@ -149,6 +149,8 @@ static Status cam_side(Job *j, int k, const char *model, const char *data, Error
     /* no such channel: maps only */
     j->has_rim = slices_add(&j->rim, data, "rim", &ignored) == ST_OK;
   }
+  s = classifier_fits(&c[0], j->d.h, j->d.w, data, e);
+  if (s != ST_OK) goto done;
   s = cam_allocate(j, k, e);
   if (s != ST_OK) goto done;
   s = make_maps(j, k, c, runs, e);

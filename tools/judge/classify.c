@@ -78,6 +78,20 @@ static void print_predictions(const Job *j) {
   printf("all lesions: %s/predictions.tsv\n", j->args.out);
 }
 
+/* Images to judge are as large as those of the training. */
+static Status check_target(const Job *j, const char *target, Error *e) {
+  const SliceSet *a = &j->train, *b = &j->test;
+  for (int r = 0; r < j->runs && j->args.model; r++)
+    TRY(classifier_fits(&j->model[r], b->h, b->w, target, e));
+  if (j->args.model) return ST_OK;
+  if (a->h == b->h && a->w == b->w)
+    return j->args.test ? slices_warn_shared("classify", a, b, e) : ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: %d x %d pixels; the training data have %d x %d; expected the same size; crop "
+                 "or pack them alike",
+                 target, b->w, b->h, a->w, a->h);
+}
+
 static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->args;
   const char *target = a->test ? a->test : a->predict;
@@ -90,6 +104,7 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
     return err_set(e, ST_INVALID, "%s: %d classifiers; at most 64", a->model, j->runs);
   /* a broken test set is found before the training */
   if (target) TRY(slices_add(&j->test, target, j->channels, e));
+  if (target) TRY(check_target(j, target, e));
   if (!a->model) TRY(classify_train_all(j, e));
   if (target) TRY(outputs_folder(a->out, "metrics.tsv predictions.tsv confusion.tsv", e));
   if (target) TRY(classify_predict_all(j, e));

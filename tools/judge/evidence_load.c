@@ -510,6 +510,8 @@ Status evidence_scores(Evidence *ev, Error *e) {
   TRY(classifiers_load(ev->a.model, &c, &ev->runs, channels, e));
   Status s = channels_find(&ev->d, channels, at, &nc, e);
   if (s != ST_OK) goto done;
+  s = classifier_fits(&c[0], ev->d.h, ev->d.w, ev->d.path, e);
+  if (s != ST_OK) goto done;
   s = score_images(ev, ev->d.images, c, ev->runs, at, nc, EV_RIM1, e);
   if (s != ST_OK) goto done;
   if (ev->target.images) {

@@ -228,6 +228,16 @@ static Status write_sheet(const Job *j, Error *e) {
   return s;
 }
 
+/* Images to judge are as large as those of the training, and others. */
+static Status check_size(const Job *j, Error *e) {
+  const SliceSet *a = &j->train.x, *b = &j->test.x;
+  if (a->h == b->h && a->w == b->w) return slices_warn_shared("segment", a, b, e);
+  return err_set(e, ST_INVALID,
+                 "%s: %d x %d pixels; the training data have %d x %d; expected the same size; crop "
+                 "or pack them alike",
+                 j->a.test, b->w, b->h, a->w, a->h);
+}
+
 static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->a;
   const SegReport report = {a->out, a->resamples, a->level, a->threshold};
@@ -238,6 +248,7 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
     TRY(load_train(j, spec->nargs, spec->args, e));
   if (a->test) TRY(load_test(j, e));
   if (a->test) TRY(check_apart(j, e));
+  if (a->test && !a->model) TRY(check_size(j, e));
   if (!a->model) TRY(train_all(j, e));
   if (!a->test) return ST_OK;
   TRY(predict_all(j, e));

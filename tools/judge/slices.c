@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/path.h"
+#include "io/images/leak.h"
 
 void slices_free(SliceSet *s) {
   mem_free(s->images);
@@ -170,4 +171,51 @@ void slices_filter(SliceSet *s, const bool *keep) {
     s->lesion[m++] = s->lesion[i];
   }
   s->n = m;
+}
+
+/* ---- the same images on both sides ---- */
+static const float *first_channel(const SliceSet *s, int64_t i) {
+  return s->images + i * s->channels * s->h * s->w;
+}
+
+static ImageMark *marks_of(const SliceSet *s) {
+  ImageMark *m = mem_alloc((size_t)s->n * sizeof *m);
+  for (int64_t i = 0; m && i < s->n; i++) {
+    memset(&m[i], 0, sizeof m[i]);
+    image_mark(first_channel(s, i), s->h, s->w, &m[i]);
+  }
+  return m;
+}
+
+static bool marks_near(const ImageMark *a, const ImageMark *b) {
+  for (int k = 0; k < MARK_NUMBERS; k++)
+    if (fabs(a->number[k] - b->number[k]) > 1e-5 * (1 + fabs(a->number[k]))) return false;
+  return true;
+}
+
+static bool slice_in(const SliceSet *s, const ImageMark *m, const float *img, const ImageMark *x) {
+  for (int64_t i = 0; i < s->n; i++) {
+    if (x->bits == m[i].bits) return true;
+    if (x->rich && marks_near(&m[i], x) && image_same(first_channel(s, i), img, s->h, s->w))
+      return true;
+  }
+  return false;
+}
+
+Status slices_warn_shared(const char *cmd, const SliceSet *train, const SliceSet *test, Error *e) {
+  if (train->h != test->h || train->w != test->w) return ST_OK;
+  ImageMark *a = marks_of(train), *b = marks_of(test);
+  int64_t shared = 0;
+  for (int64_t i = 0; a && b && i < test->n; i++)
+    shared += slice_in(train, a, first_channel(test, i), &b[i]);
+  const Status s = a && b ? ST_OK : err_set(e, ST_NOMEM, "out of memory to compare the sets");
+  if (shared)
+    fprintf(stderr,
+            "prlx %s: note: %lld of %lld test images are training images, too (as they are, "
+            "mirrored, turned or in another window): the numbers below are of memory, not of new "
+            "patients; split by subject (prlx pack --test)\n",
+            cmd, (long long)shared, (long long)test->n);
+  mem_free(a);
+  mem_free(b);
+  return s;
 }

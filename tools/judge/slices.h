@@ -36,6 +36,11 @@ void slices_free(SliceSet *s);
 /* Where the named channels are in a data set; ST_INVALID lists what it has. At most 16. */
 Status channels_find(const Dataset *d, const char *channels, int *at, int *n, Error *e);
 
+/* Says on standard error, as command `cmd`, how many slices of `test` are in `train`, too: by their
+ * first channel, also negated, with other brightness or contrast, mirrored or turned by quarters.
+ * Scores of such a test are of memory. Silent where there are none. */
+Status slices_warn_shared(const char *cmd, const SliceSet *train, const SliceSet *test, Error *e);
+
 /* Keeps the slices with keep[i]; lesions stay numbered as they are. */
 void slices_filter(SliceSet *s, const bool *keep);
 Slices slices_view(const SliceSet *s);
