@@ -32,8 +32,21 @@ endif
 ifeq ($(MACHINE),x86_64)
 ISAS      = portable avx2 avx512
 ISADEF    = -DPRLX_HAVE_X86_ISAS
+else ifeq ($(MACHINE),aarch64)
+ISAS      = portable neon
+ISADEF    = -DPRLX_HAVE_NEON
 else
 ISAS      = portable
+endif
+FLAGS_neon     = -DPRLX_NEON
+ifneq ($(findstring mingw,$(TRIPLE))$(findstring windows,$(TRIPLE)),)
+# Windows: %zu and %lld as ISO C has them; no library beside the program. GCC does not align the
+# stack for AVX there (its bug 54412): the vectors of SSE2.
+BASE     += -D__USE_MINGW_ANSI_STDIO=1 -Wno-format
+LDLIBS    = -lm -lshell32
+LDFLAGS  += -static
+ISAS      = portable
+ISADEF    =
 endif
 ifneq ($(filter i386 i486 i586 i686,$(MACHINE)),)
 # the registers of the 8087 round otherwise than every other machine, and not always alike
@@ -248,10 +261,13 @@ help:
 	@echo "make amalgamation  the library as one file, build/prlx-amalgamation/prlx.c, for" \
 	  "cc -O3 prlx.c shell.c -lm -lpthread"
 	@echo "make dist       tarball of the commit; make distcheck: builds and tests it outside git"
+	@echo "make STATIC=1   one file without a library beside it (with musl where musl-gcc is)"
+	@echo "make test-cross other machines under qemu-user (ARCH=s390x: one); test-windows," \
+	  "test-static, test-clang, test-zig: other systems, C libraries, compilers"
 	@echo "make clean      remove $(BUILD)/"
 	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
 .PHONY: FORCE all hello test test-long asan cuda-check bench clean help demo
--include test/cuda.mk docs/learn/learn.mk docs/lab/lab.mk test/house.mk \
+-include test/cuda.mk test/cross/cross.mk docs/learn/learn.mk docs/lab/lab.mk test/house.mk \
   test/faults/faults.mk test/fuzz/fuzz.mk test/sweep/sweep.mk tools/make/lib.mk
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

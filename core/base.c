@@ -56,7 +56,7 @@ char *mem_strdup(const char *s) {
   return p;
 }
 
-bool mul_ok(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+bool mul_ok(size_t a, uint64_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
 
 int64_t shape_numel(Shape s) {
   int64_t n = 1;

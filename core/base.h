@@ -76,8 +76,9 @@ void mem_fail_after(int64_t n);
 /* Blocks allocated and not freed (leak tests). */
 size_t mem_live_count(void);
 
-/* a*b with overflow check: false when it does not fit in size_t. */
-bool mul_ok(size_t a, size_t b, size_t *out);
+/* a*b with overflow check: false when it does not fit in size_t, which has 32 bits on some machines
+ * (do not cast a dimension down to it). */
+bool mul_ok(size_t a, uint64_t b, size_t *out);
 
 #define PRLX_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PRLX_MIN(a, b) ((a) < (b) ? (a) : (b))

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[ISA_COUNT] = {"portable", "avx2", "avx512"};
+static const char *const names[ISA_COUNT] = {"portable", "avx2", "avx512", "neon"};
 static int current = -1;
 
 const char *isa_name(IsaLevel level) { return (unsigned)level < ISA_COUNT ? names[level] : "?"; }
@@ -15,12 +15,20 @@ IsaLevel isa_best(void) {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
     return ISA_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ISA_AVX2;
+#elif defined(PRLX_HAVE_NEON)
+  return ISA_NEON; /* part of every aarch64 */
 #endif
   return ISA_PORTABLE;
 }
 
+int isa_has(IsaLevel level) {
+  const IsaLevel best = isa_best();
+  if (level == ISA_PORTABLE || level == best) return 1;
+  return level == ISA_AVX2 && best == ISA_AVX512;
+}
+
 int isa_set(IsaLevel level) {
-  if ((unsigned)level > (unsigned)isa_best()) return 0;
+  if ((unsigned)level >= ISA_COUNT || !isa_has(level)) return 0;
   __atomic_store_n(&current, (int)level, __ATOMIC_RELAXED);
   return 1;
 }

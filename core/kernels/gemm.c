@@ -5,7 +5,8 @@
 #include "core/kernels/simd.h"
 
 /* Tile of MR x NV vectors held in registers: 12 accumulators of 16 (SSE, AVX2), 24 of 32 (AVX-512,
- * NEON). */
+ * NEON). With intrinsics the numbers of A come four to a register, and a product takes the one it
+ * needs from there. */
 #if defined(__AVX512F__)
 enum { MR = 12, NV = 2 };
 #elif defined(__aarch64__)
@@ -51,6 +52,50 @@ static inline __attribute__((always_inline)) void micro(int64_t kc, const real *
       v_store(p, accumulate ? v_load(p) + s[i][j] : s[i][j]);
     }
 }
+
+#if defined(PRLX_NEON) && !defined(PRLX_F64)
+#include <arm_neon.h>
+/* Row i of the tile: lane `lane` of a, times the four vectors of b. */
+#define NEON_ROW(i, a, lane)                       \
+  s[i][0] = vfmaq_laneq_f32(s[i][0], b0, a, lane); \
+  s[i][1] = vfmaq_laneq_f32(s[i][1], b1, a, lane); \
+  s[i][2] = vfmaq_laneq_f32(s[i][2], b2, a, lane); \
+  s[i][3] = vfmaq_laneq_f32(s[i][3], b3, a, lane);
+
+/* micro for a machine of 32 registers: 24 sums, two for six rows of A, four of B. The same sums in
+ * the same order. */
+static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const real *restrict a,
+                                                             int64_t lda, const real *restrict b,
+                                                             int64_t ldb, real *restrict c,
+                                                             int64_t c_row, bool accumulate) {
+  float32x4_t s[MR][NV];
+#pragma GCC unroll 6
+  for (int i = 0; i < MR; i++) {
+    __builtin_prefetch(c + i * c_row, 1);
+    s[i][0] = s[i][1] = s[i][2] = s[i][3] = vdupq_n_f32(0);
+  }
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < kc; k++, a += lda, b += ldb) {
+    const float32x4_t b0 = vld1q_f32(b), b1 = vld1q_f32(b + 4), b2 = vld1q_f32(b + 8),
+                      b3 = vld1q_f32(b + 12), a0 = vld1q_f32(a),
+                      a1 = vcombine_f32(vld1_f32(a + 4), vdup_n_f32(0));
+    NEON_ROW(0, a0, 0)
+    NEON_ROW(1, a0, 1)
+    NEON_ROW(2, a0, 2)
+    NEON_ROW(3, a0, 3)
+    NEON_ROW(4, a1, 0)
+    NEON_ROW(5, a1, 1)
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < MR; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) {
+      float *p = c + i * c_row + 4 * j;
+      vst1q_f32(p, accumulate ? vaddq_f32(vld1q_f32(p), s[i][j]) : s[i][j]);
+    }
+}
+#define micro micro_neon
+#endif
 
 static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row,
                          bool accumulate) {

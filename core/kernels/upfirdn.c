@@ -5,6 +5,10 @@
 #include "core/kernels/upfirdn.h"
 #include "core/kernels/simd.h"
 
+#if defined(PRLX_NEON) && !defined(PRLX_F64)
+#include <arm_neon.h>
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 typedef real v16b __attribute__((vector_size(16)));
 typedef real v16b_u __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
@@ -87,7 +91,17 @@ INLINE void hrow_down2(const real *restrict s, const real *g, real *restrict y, 
 /* Upsampling by 2: even and odd outputs each see every second tap. */
 INLINE void hrow_up2(const real *restrict s0, const real *g0, int n0, const real *restrict s1,
                      const real *g1, int n1, real *restrict y, int ow) {
-  for (int m = 0; m < ow / 2; m++) {
+  int m = 0;
+#if defined(PRLX_NEON) && !defined(PRLX_F64)
+  /* a store that puts even and odd numbers together is one instruction */
+  for (; n0 == 2 && n1 == 2 && m + 4 <= ow / 2; m += 4) {
+    float32x4x2_t o;
+    o.val[0] = vfmaq_n_f32(vmulq_n_f32(vld1q_f32(s0 + m), g0[0]), vld1q_f32(s0 + m + 1), g0[1]);
+    o.val[1] = vfmaq_n_f32(vmulq_n_f32(vld1q_f32(s1 + m), g1[0]), vld1q_f32(s1 + m + 1), g1[1]);
+    vst2q_f32(y + 2 * m, o);
+  }
+#endif
+  for (; m < ow / 2; m++) {
     real a = 0, b = 0;
     for (int k = 0; k < n0; k++) a += g0[k] * s0[m + k];
     for (int k = 0; k < n1; k++) b += g1[k] * s1[m + k];

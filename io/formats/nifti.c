@@ -153,6 +153,12 @@ static Status source_open(Source *s, const char *path, Error *e) {
   uint8_t magic[3] = {0};
   *s = (Source){-1, 0, false};
   TRY(file_open(path, &s->fd, &bytes, e));
+  if ((uint64_t)bytes > SIZE_MAX / 2) {
+    source_close(s);
+    return err_set(e, ST_NOMEM,
+                   "%s: %.1f GB, more than a program of %d bits can address; use a 64-bit build",
+                   path, (double)bytes / 1e9, (int)sizeof(size_t) * 8);
+  }
   s->size = (size_t)bytes;
   const Status r = s->size >= 3 ? read_at(s->fd, path, magic, 3, 0, e) : ST_OK;
   s->gz = gzip_is(magic, 3);
@@ -258,7 +264,7 @@ static Status volume_alloc(Nifti *v, const char *name, Error *e) {
   size_t bytes;
   v->nvox = v->head.nvox;
   v->path = mem_strdup(name);
-  if (mul_ok((size_t)v->nvox, sizeof(float), &bytes)) v->data = mem_alloc(bytes);
+  if (mul_ok(sizeof(float), (uint64_t)v->nvox, &bytes)) v->data = mem_alloc(bytes);
   if (v->path && v->data) return ST_OK;
   nifti_free(v);
   return err_set(e, ST_NOMEM, "%s: out of memory for %lld voxels", name, (long long)v->head.nvox);

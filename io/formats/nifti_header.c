@@ -244,7 +244,7 @@ static void count_extensions(NiftiHeader *h, const Src *s, size_t n) {
   size_t at = h->version == 1 ? NIFTI1_BYTES : NIFTI2_BYTES;
   if (n < at + 4 || s->p[at] == 0) return;
   /* what lies behind n was not looked at */
-  size_t end = h->pair ? n : PRLX_MIN((size_t)h->vox_offset, n);
+  size_t end = h->pair ? n : (size_t)PRLX_MIN((uint64_t)h->vox_offset, n);
   for (at += 4; end - at >= 8;) {
     int size = get_i32(s, at);
     if (size < 16 || size % 16 || (!h->pair && (int64_t)at + size > h->vox_offset)) {
@@ -260,8 +260,8 @@ static void count_extensions(NiftiHeader *h, const Src *s, size_t n) {
 }
 
 bool nifti_total_bytes(const NiftiHeader *h, size_t *total) {
-  return mul_ok((size_t)h->nvox, (size_t)nifti_datatype_bytes(h->datatype), total) &&
-         !__builtin_add_overflow(*total, (size_t)h->vox_offset, total);
+  return mul_ok((size_t)nifti_datatype_bytes(h->datatype), (uint64_t)h->nvox, total) &&
+         !__builtin_add_overflow(*total, h->vox_offset, total);
 }
 
 Status nifti_parse(const uint8_t *p, size_t n, const char *name, NiftiHeader *h, Error *e) {

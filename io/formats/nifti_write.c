@@ -175,7 +175,7 @@ static Status write_as(const char *path, const float *data, const NiftiHeader *l
     return err_set(e, ST_INVALID, "%s: %d dimensions; expected 1 to 7", path, h.ndim);
   for (int i = 1; i <= 7; i++) {
     if (i > h.ndim) h.dim[i] = 1;
-    if (h.dim[i] < 1 || !mul_ok(n, (size_t)h.dim[i], &n) || n > SIZE_MAX / 16)
+    if (h.dim[i] < 1 || !mul_ok(n, (uint64_t)h.dim[i], &n) || n > SIZE_MAX / 16)
       return err_set(
           e, ST_INVALID,
           "%s: dimension %d is %lld; expected 1 or more, and a volume that fits in memory", path, i,

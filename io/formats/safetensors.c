@@ -129,7 +129,7 @@ static Status read_entry(Reader *r, StTensor *t) {
   bool fits = true, none = false;
   for (int i = 0; i < t->shape.rank; i++) {
     none |= t->shape.dim[i] == 0;
-    fits = fits && (t->shape.dim[i] == 0 || mul_ok(want, (size_t)t->shape.dim[i], &want));
+    fits = fits && (t->shape.dim[i] == 0 || mul_ok(want, (uint64_t)t->shape.dim[i], &want));
   }
   if (!fits && !none) return bad_tensor(r, t, "shape is impossibly large");
   if (!none && want % 8) return bad_tensor(r, t, "its numbers do not fill whole bytes");

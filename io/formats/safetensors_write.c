@@ -64,7 +64,7 @@ Status st_add(StWriter *w, const char *name, DType dtype, Shape s, const void *d
   if (strcmp(name, "__metadata__") == 0)
     return err_set(e, ST_INVALID, "a tensor may not be called __metadata__");
   for (int i = 0; i < s.rank; i++) {
-    if (s.dim[i] < 0 || (s.dim[i] > 0 && !mul_ok(bytes, (size_t)s.dim[i], &bytes)))
+    if (s.dim[i] < 0 || (s.dim[i] > 0 && !mul_ok(bytes, (uint64_t)s.dim[i], &bytes)))
       return err_set(e, ST_INVALID, "tensor \"%s\": impossible shape", name);
     none |= s.dim[i] == 0;
   }

@@ -465,7 +465,7 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
                    f->name, what, (long long)st.numel, MAX_RANK);
   size_t one = dtype_size(st.dtype), bytes = one;
   for (int k = 0; k < l.shape.rank; k++)
-    if (l.shape.dim[k] && !mul_ok(bytes, (size_t)l.shape.dim[k], &bytes))
+    if (l.shape.dim[k] && !mul_ok(bytes, (uint64_t)l.shape.dim[k], &bytes))
       return err_set(e, ST_FORMAT, "%s: tensor %s has an impossible shape", f->name, what);
   int64_t n = 1;
   for (int k = 0; k < l.shape.rank; k++)

@@ -50,8 +50,10 @@ Status dataset_set_meta(Dataset *d, const char *key, const char *value, Error *e
 }
 
 static Status dataset_alloc(Dataset *d, bool labels, bool names, Error *e) {
-  size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w, n = (size_t)d->n;
-  d->images = mem_alloc(n * per * sizeof *d->images);
+  const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w, n = (size_t)d->n;
+  size_t bytes;
+  /* bytes in the file are floats here: four times as many, which 32 bits may not hold */
+  if (mul_ok(per * sizeof *d->images, (uint64_t)d->n, &bytes)) d->images = mem_alloc(bytes);
   if (labels) d->labels = mem_alloc(n * sizeof *d->labels);
   if (names) d->names = mem_alloc(n * sizeof *d->names);
   if (d->images && (!labels || d->labels) && (!names || d->names)) return ST_OK;

@@ -34,7 +34,7 @@ static Status dataset_zero(Dataset *d, int64_t n, int channels, int height, int 
                    (long long)n, channels, width, height);
   const size_t per = (size_t)channels * (size_t)height * (size_t)width;
   *d = (Dataset){.n = n, .channels = channels, .h = height, .w = width};
-  if (mul_ok((size_t)n, per, &count) && mul_ok(count, sizeof *d->images, &bytes)) {
+  if (mul_ok(per, (uint64_t)n, &count) && mul_ok(count, sizeof *d->images, &bytes)) {
     d->images = mem_alloc(bytes);
     d->labels = labels ? mem_alloc((size_t)n * sizeof *d->labels) : NULL;
   }

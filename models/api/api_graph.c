@@ -32,11 +32,12 @@ static prlx_shape shape_out(Shape s) {
 
 /* ST_INVALID: no shape */
 static Status shape_in(prlx_shape p, Shape *s, Error *e) {
+  const uint64_t most = UINT64_C(1) << 40;
   size_t n = 1;
   bool ok = p.rank >= 0 && p.rank <= MAX_RANK;
   *s = SHAPE0();
   for (int k = 0; k < p.rank && ok; k++) {
-    ok = p.dim[k] > 0 && mul_ok(n, (size_t)p.dim[k], &n) && n < (size_t)1 << 40;
+    ok = p.dim[k] > 0 && mul_ok(n, (uint64_t)p.dim[k], &n) && n < most;
     s->dim[k] = p.dim[k];
   }
   if (!ok)

@@ -45,7 +45,7 @@ Status smote_pick(const real *x, int64_t n, int64_t dim, const int64_t *group, i
                    "of the class and 1 neighbour",
                    (long long)n, k, (long long)want);
   size_t bytes;
-  if (!mul_ok((size_t)n, (size_t)k, &bytes) || !mul_ok(bytes, sizeof(Near), &bytes))
+  if (!mul_ok((size_t)k, (uint64_t)n, &bytes) || !mul_ok(bytes, sizeof(Near), &bytes))
     return err_set(e, ST_INVALID, "SMOTE: %d neighbours of %lld samples are too many", k,
                    (long long)n);
   Near *near = mem_alloc(bytes);

@@ -43,7 +43,7 @@ Status lbfgs_new(int64_t n, int memory, Lbfgs **out, Error *e) {
   Lbfgs *m = mem_alloc(sizeof *m);
   const size_t vectors = 4 + 2 * (size_t)memory;
   size_t numbers, bytes;
-  if (!m || !mul_ok(vectors, (size_t)n, &numbers) ||
+  if (!m || !mul_ok(vectors, (uint64_t)n, &numbers) ||
       !mul_ok(numbers + 2 * (size_t)memory, sizeof(double), &bytes) || !(m->x = mem_alloc(bytes))) {
     mem_free(m);
     return err_set(e, ST_NOMEM, "L-BFGS: out of memory for %lld variables; free memory",

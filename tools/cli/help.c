@@ -12,7 +12,7 @@ int help_overview(FILE *to, const Tool *tools, int n) {
       "results go to standard output, progress to standard error; exit code 0 done, 1 failed, 2 "
       "wrong usage\n"
       "Ctrl-C once: stop after the current step and save what there is; twice: stop at once\n"
-      "environment: PRLX_THREADS=n, PRLX_ISA=portable|avx2|avx512, PRLX_DATA=folder of the "
+      "environment: PRLX_THREADS=n, PRLX_ISA=portable|avx2|avx512|neon, PRLX_DATA=folder of the "
       "bundled files,\n"
       "PRLX_DUMP=folder for the plans that commands make (prlx help dump); all files lie in the "
       "folders of results,\nTMPDIR is not used\n");

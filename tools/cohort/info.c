@@ -190,7 +190,7 @@ static Status show_png(const char *path, Error *e) {
 static Status show_crc(const char *path, Error *e) {
   uint8_t *data;
   size_t n;
-  TRY(file_read(path, &data, &n, (size_t)8 << 30, e));
+  TRY(file_read(path, &data, &n, SIZE_MAX / 2, e));
   printf("%08x %zu %s\n", crc32_ieee(0, data, n), n, path_base(path));
   mem_free(data);
   return ST_OK;

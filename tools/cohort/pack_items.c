@@ -87,8 +87,8 @@ static Status pack_check_lesions(const Pack *p, const PackItem **sorted, Error *
 
 /* A file as the system knows it, whatever its path. */
 typedef struct PackFile {
-  dev_t device;
-  ino_t inode;
+  uint64_t device;
+  uint64_t inode;
   const PackItem *it;
 } PackFile;
 static int file_order(const void *a, const void *b) {

@@ -49,9 +49,10 @@ static void check_device(void) {
 
 static void check_machine(void) {
   char list[128] = "";
-  for (int i = 0; i <= (int)isa_best(); i++)
-    snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "",
-             isa_name((IsaLevel)i));
+  for (int i = 0; i < ISA_COUNT; i++)
+    if (isa_has((IsaLevel)i))
+      snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "",
+               isa_name((IsaLevel)i));
   check_line("ok", "instruction sets", "%s can run here; %s is used", list,
              isa_name(isa_current()));
   check_line("ok", "threads", "%d", threads_count());
@@ -116,7 +117,8 @@ static double conv_error(Backend *dev, Error *e) {
 static void check_arithmetic(void) {
   IsaLevel chosen = isa_current();
   check_philox();
-  for (int i = 0; i <= (int)isa_best(); i++) {
+  for (int i = 0; i < ISA_COUNT; i++) {
+    if (!isa_has((IsaLevel)i)) continue;
     char what[32];
     Error e = {0};
     snprintf(what, sizeof what, "convolution %s", isa_name((IsaLevel)i));

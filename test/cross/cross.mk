@@ -1,0 +1,28 @@
+# cross.mk: other machines, other C libraries, other compilers. Included by the Makefile.
+#   make test-cross ARCH=s390x   builds for it and runs it under qemu-user (test/cross/run.sh); says
+#                                what to install where something is missing
+#   make test-cross              every one that can run
+#   make test-static             the program of STATIC=1: runs without any library, where nothing
+#                                newer than SSE2 is (test/cross/static.sh)
+#   make test-windows            MinGW-w64 and Wine (test/cross/windows.sh)
+#   make test-zig                zig cc: three targets (test/cross/zig.sh)
+#   make test-clang              clang in place of gcc
+CROSS_ALL = aarch64 armhf i386 riscv64 ppc64el s390x
+$(BUILD)/cross/compare: test/cross/compare.c $(BUILD)/librooms.a
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/librooms.a $(LDLIBS)
+test-cross: $(BUILD)/prlx $(BUILD)/cross/compare
+	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/run.sh $(or $(ARCH),$(CROSS_ALL))
+# The whole program by clang, golden files run.
+CLANG     ?= clang
+CLANG_DIR  = $(BUILD)/clang
+test-clang:
+	@if command -v $(CLANG) >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory CUDA=0 CC=$(CLANG) BUILD=$(CLANG_DIR) \
+	    CFLAGS="$(or $(CROSS_CFLAGS),-O2)" $(CLANG_DIR)/prlx $(CLANG_DIR)/golden >/dev/null && \
+	  $(CLANG_DIR)/prlx --version && \
+	  $(CLANG_DIR)/golden -q test/golden/ops.safetensors test/golden/nn.safetensors; \
+	else echo "test-clang: skipped; apt-get install clang"; fi
+test-static test-windows test-zig: $(BUILD)/prlx
+	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/$(@:test-%=%).sh
+.PHONY: test-cross test-clang test-static test-windows test-zig
