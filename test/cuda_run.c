@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);
   if (argc < 3 || strstr(argv[2], "train")) compare_training(b, iterations, tol[pr]);
-  if (argc < 3 || strstr(argv[2], "project")) compare_projection(b, st, 10 * tol[pr]);
+  if (argc < 3 || strstr(argv[2], "project")) compare_projection(b, st, 10 * tol[pr], 20 * tol[pr]);
   cuda_backend_free(b);
   threads_stop();
   return test_end();

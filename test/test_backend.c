@@ -272,7 +272,7 @@ static void test_train(void) {
 
 static void test_projector(void) {
   HostBackend *h = host_backend_new(PREC_STRICT);
-  compare_projection(&h->b, 4, 1e-3);
+  compare_projection(&h->b, 4, 1e-3, 1e-3);
   CHECK(h->used == 0, "%zu bytes of device memory left", h->used);
   host_backend_free(h);
 }
