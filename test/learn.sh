@@ -6,7 +6,8 @@ B=$1
 shift
 [ $# -gt 0 ] || set -- docs/learn/[0-9]*.md docs/learn/BITS.md docs/learn/README.md
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 PATH=$(cd "$B" && pwd):$PATH
 PRLX_ISA=portable
 L=$T/out

@@ -5,7 +5,8 @@
 P=$1
 PAGE=$2
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 PRLX_ISA=portable
 export PRLX_ISA
 command -v node >/dev/null 2>&1 || { echo "SKIP: no node"; echo "0 passed, 0 failed"; exit 0; }
