@@ -198,7 +198,7 @@ int paper_run(int argc, char **argv) {
   Opt t[] = {
       OPT_GROUP("What to run"),
       OPT_STR("scale", &name, "small", "NAME",
-              "small: under an hour on two cores; paper: the published setting, for a GPU; "
+              "small: an hour or so on two cores; paper: the published setting, for a GPU; "
               "tiny: self-test"),
       OPT_STR("cohort", &r.cohort, NULL, "TSV",
               "your own lesions.tsv (see prlx pack) in place of the phantom"),
