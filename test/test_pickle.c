@@ -27,6 +27,17 @@ static void refused(Bytes *b, Status want, const char *contains, const char *wha
   CHECK(!strchr(e.msg, '\n') && mem_live_count() == live, "%s: one line, no leak", what);
   bytes_free(b);
 }
+
+/* Read as data, nothing in it is a tensor. */
+static void inert(Bytes *b, const char *what) {
+  Error e;
+  int count = -1;
+  const size_t live = mem_live_count();
+  const Status s = open_bytes(b, &count, &e);
+  CHECK(s == ST_OK && count == 0 && mem_live_count() == live, "%s: status %d, %d tensors, \"%s\"",
+        what, (int)s, count, e.msg);
+  bytes_free(b);
+}
 #define TEXT(s) \
   (Bytes) { (uint8_t *)memcpy(malloc(sizeof(s)), s, sizeof(s)), sizeof(s) - 1, sizeof(s) }
 
@@ -41,6 +52,17 @@ static void test_calls(void) {
   refused(&b, ST_FORMAT, "os.system", "os.system, protocol 2");
   b = TEXT("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.");
   refused(&b, ST_FORMAT, "posix.system", "STACK_GLOBAL");
+  /* classes of other programs stand there as data: never called */
+  b = TEXT("\x80\x02"
+           "cdatetime\ndate\n(K\1tR.");
+  inert(&b, "a date is data");
+  b = TEXT("\x80\x02"
+           "cmyproject.config\nRun7_Config\n)\x81}X\1\0\0\0"
+           "aK\1sb.");
+  inert(&b, "settings of a program are data");
+  b = TEXT("\x80\x02"
+           "csubprocess.x\nPopen\n(K\1tR.");
+  refused(&b, ST_FORMAT, "subprocess.x", "a module below one that is refused");
   b = TEXT("(S'touch /tmp/prlx_pickle_was_run'\nios\nsystem\n.");
   refused(&b, ST_FORMAT, "os.system", "INST, protocol 0");
   b = TEXT("\x80\x02"

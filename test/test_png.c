@@ -102,6 +102,15 @@ static void test_grey(void) {
   image_grey(&(Image){2, 1, 3, 255, rgb}, o, &colour);
   CHECK(colour && fabsf(o[0] - 10 / 255.0f) < 1e-7f && fabsf(o[1] - 0.299f) < 1e-6f,
         "colour to grey");
+  Error why = {0};
+  uint16_t near[6] = {100, 101, 99, 7, 7, 7}, hidden[4] = {10, 255, 20, 0};
+  CHECK(image_is_grey(&(Image){2, 1, 3, 255, near}, "n.png", &why) == ST_OK &&
+            image_is_grey(&(Image){2, 1, 3, 255, rgb}, "c.png", &why) == ST_INVALID &&
+            strstr(why.msg, "c.png: a colour image"),
+        "colour is refused, rounding is not: %s", why.msg);
+  CHECK(image_is_grey(&(Image){2, 1, 2, 255, hidden}, "a.png", &why) == ST_INVALID &&
+            strstr(why.msg, "transparent pixels"),
+        "hidden pixels: %s", why.msg);
   image_grey(&(Image){2, 1, 2, 65535, ga}, o, &colour);
   CHECK(!colour && o[0] == 0 && o[1] == 1, "alpha is ignored");
 }

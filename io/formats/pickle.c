@@ -8,118 +8,11 @@
 #include <string.h>
 #include "io/formats/pickle_impl.h"
 
-/* ---- the allow-list: nothing outside it gets past the opcode that names it ---- */
-static const char *const allowed[] = {
-    "collections.OrderedDict",
-    "collections.defaultdict",
-    "builtins.dict",
-    "builtins.list",
-    "builtins.tuple",
-    "builtins.set",
-    "builtins.frozenset",
-    "builtins.bytearray",
-    "builtins.object",
-    "builtins.int",
-    "builtins.float",
-    "builtins.bool",
-    "builtins.str",
-    "_codecs.encode",
-    "copyreg._reconstructor",
-    "dnnlib.util.EasyDict",
-    "dnnlib.EasyDict",
-    "torch_utils.persistence._reconstruct_persistent_obj",
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch._utils._rebuild_parameter_with_state",
-    "torch._tensor._rebuild_from_type_v2",
-    "torch.nn.parameter.Parameter",
-    "torch.nn.parameter.Buffer",
-    "torch.Tensor",
-    "torch.Size",
-    "torch.device",
-    "torch.storage._load_from_bytes",
-    "torch.serialization._get_layout",
-    "torch.FloatStorage",
-    "torch.DoubleStorage",
-    "torch.HalfStorage",
-    "torch.BFloat16Storage",
-    "torch.LongStorage",
-    "torch.IntStorage",
-    "torch.ShortStorage",
-    "torch.CharStorage",
-    "torch.ByteStorage",
-    "torch.BoolStorage",
-    "torch.cuda.FloatStorage",
-    "torch.cuda.DoubleStorage",
-    "torch.cuda.HalfStorage",
-    "torch.cuda.BFloat16Storage",
-    "torch.cuda.LongStorage",
-    "torch.cuda.IntStorage",
-    "torch.cuda.ShortStorage",
-    "torch.cuda.CharStorage",
-    "torch.cuda.ByteStorage",
-    "torch.cuda.BoolStorage",
-    "torch.float32",
-    "torch.float64",
-    "torch.float16",
-    "torch.bfloat16",
-    "torch.int64",
-    "torch.int32",
-    "torch.int16",
-    "torch.int8",
-    "torch.uint8",
-    "torch.bool",
-    "torch.float",
-    "torch.double",
-    "torch.half",
-    "torch.long",
-    "torch.int",
-    "torch.short",
-    "torch.jit._pickle.build_intlist",
-    "torch.jit._pickle.build_tensorlist",
-    "torch.jit._pickle.build_doublelist",
-    "torch.jit._pickle.build_boollist",
-    "torch.jit._pickle.restore_type_tag",
-    /* what stands beside the tensors of a checkpoint: kept as it is, never called */
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "torch.torch_version.TorchVersion",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.PurePosixPath",
-    "pathlib._local.PosixPath",
-    "datetime.datetime",
-    "datetime.timedelta",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-};
 /* Old names of the same things. */
 static PkText canonical_module(PkText m) {
   if (pk_text_is(m, "__builtin__")) return (PkText){"builtins", 8};
   if (pk_text_is(m, "copy_reg")) return (PkText){"copyreg", 7};
   return m;
-}
-
-static bool is_allowed(PkText m, PkText t, bool script) {
-  char full[160];
-  static const char torchscript[] = "__torch__";
-  if (script && m.len >= sizeof torchscript - 1 &&
-      !memcmp(m.start, torchscript, sizeof torchscript - 1) && (m.len == 9 || m.start[9] == '.'))
-    return true;
-  if (m.len + t.len + 2 > sizeof full) return false;
-  memcpy(full, m.start, m.len);
-  full[m.len] = '.';
-  memcpy(full + m.len + 1, t.start, t.len);
-  full[m.len + 1 + t.len] = 0;
-  if (strlen(full) != m.len + 1 + t.len) return false;
-  for (int i = 0; i < COUNT_OF(allowed); i++)
-    if (!strcmp(full, allowed[i])) return true;
-  return false;
 }
 
 /* ---- errors and memory ---- */
@@ -308,7 +201,7 @@ static bool memo_get(PkMachine *m, uint64_t index) {
 /* ---- names, calls, objects ---- */
 static Pk *make_global(PkMachine *m, PkText module, PkText name) {
   module = canonical_module(module);
-  if (!is_allowed(module, name, m->script)) {
+  if (!pk_global_allowed(module, name, m->script)) {
     char a[80], b[80];
     if (m->st == ST_OK)
       m->st = err_set(m->err, ST_FORMAT,

@@ -34,4 +34,8 @@ bool pk_bad(PkMachine *m, const char *what);
  * the decoded text, in the arena. False: an error, see m->st. */
 bool pk_unescape(PkMachine *m, PkText *t);
 bool pk_unescape_unicode(PkMachine *m, PkText *t);
+/* Whether the tree may hold this name: those of tensors and their like, and of classes whose
+ * objects are data beside them; names that mean an attack are not. script: of a TorchScript
+ * archive. */
+bool pk_global_allowed(PkText module, PkText name, bool script);
 #endif

@@ -29,7 +29,7 @@ const Pk *torch_module(const Pk *v, PkText *class_name) {
 }
 
 /* Adds ".key" to the path; the caller restores w->len. Names go into JSON headers, onto terminals
- * and into comparisons: plain characters only. */
+ * and into comparisons: no control characters (pickled text is UTF-8). */
 static Status path_enter(Walk *w, const Pk *key, size_t index) {
   char number[32];
   PkText t = {number, 0};
@@ -40,13 +40,14 @@ static Status path_enter(Walk *w, const Pk *key, size_t index) {
         (size_t)snprintf(number, sizeof number, "%lld",
                          key && key->kind == PK_INT ? (long long)key->integer : (long long)index);
   bool plain = true;
-  for (size_t i = 0; i < t.len; i++) plain &= t.start[i] >= 0x20 && t.start[i] < 0x7f;
+  for (size_t i = 0; i < t.len; i++)
+    plain &= (unsigned char)t.start[i] >= 0x20 && t.start[i] != 0x7f;
   char b[80];
   if (!plain || w->len + t.len + 2 > sizeof w->path)
     return err_set(w->e, ST_FORMAT, "%s: entry \"%s\" below \"%.*s\": %s", w->f->name,
                    pk_show(t, b), (int)PRLX_MIN(w->len, (size_t)80), w->path,
                    plain ? "its full name is longer than 198 characters"
-                         : "a name of other than printable ASCII characters");
+                         : "a name with control characters; expected printable ones");
   if (w->len) w->path[w->len++] = '.';
   memcpy(w->path + w->len, t.start, t.len);
   w->len += t.len;
