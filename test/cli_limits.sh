@@ -40,6 +40,8 @@ ends() {
     fail "$what, ulimit $limit: exit code $rc: $(tail -n 1 err)"
   elif [ $rc -eq 1 ] && ! [ -s err ]; then
     fail "$what, ulimit $limit: failed without a word"
+  elif grep -q 'Sanitizer\|runtime error' err; then
+    fail "$what, ulimit $limit: $(grep -m 1 'Sanitizer\|runtime error' err)"
   elif [ -n "$(find . -name '*.tmp*' -o -name .prlx-running)" ]; then
     fail "$what, ulimit $limit: left $(find . -name '*.tmp*' -o -name .prlx-running)"
   else
