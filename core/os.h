@@ -173,7 +173,7 @@ int64_t os_process_id(void);
 bool os_process_gone(int64_t id);
 
 /* Once at the start of main(): paths and arguments as UTF-8 and with '/', standard streams as
- * bytes. */
+ * bytes; standard streams that are closed become such that refuse every transfer. */
 void os_main(int *argc, char ***argv);
 
 /* Ctrl-C, the request to end and a terminal that closes (not after nohup), to `fn`; system calls go

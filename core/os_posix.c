@@ -286,7 +286,14 @@ void os_cond_wake_all(OsCond *c) { pthread_cond_broadcast(c); }
 
 int64_t os_process_id(void) { return getpid(); }
 bool os_process_gone(int64_t id) { return kill((pid_t)id, 0) != 0 && errno == ESRCH; }
-void os_main(int *argc, char ***argv) {}
+
+/* Started with a standard stream closed (>&-): the next file to be opened would take its number,
+ * and messages would go into results. What stands in its place refuses every transfer. */
+void os_main(int *argc, char ***argv) {
+  for (int fd = 0; fd < 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
 
 void os_on_stop(void (*fn)(int sig)) {
   struct sigaction sa = {.sa_handler = fn, .sa_flags = SA_RESTART}, was;

@@ -128,6 +128,18 @@ if mkdir disk && mount -t tmpfs -o size=256k none disk 2>/dev/null; then
   umount disk
 fi
 
+# ---- standard streams that are closed: their numbers must not go to files ----
+"$P" convert in/one.nii.gz ref.nii --quiet >/dev/null
+for closed in "2>&-" "1>&- 2>&-" "0>&- 1>&- 2>&-"; do
+  rm -f c.nii
+  sh -c "exec $closed; '$P' convert in/one.nii.gz c.nii"
+  same c.nii ref.nii "closed: $closed"
+done
+# shellcheck disable=SC2086
+sh -c 'exec 0>&- 1>&- 2>&-; "$@"' sh "$P" ${TRAIN% --quiet} --kimg 0.008 -o closed
+[ "$(grep -c '^{"tick"' closed/metrics.jsonl)" -eq 2 ] && [ "$(wc -l <closed/metrics.jsonl)" -eq 2 ]
+ok $? "closed streams: messages in metrics.jsonl: $(head -c 60 closed/metrics.jsonl)"
+
 # ---- a folder that vanishes ----
 # starts in the background and waits until FILE is there
 begin() {

@@ -52,7 +52,8 @@ minimise() {
   rm -rf "$new"
   mkdir -p "$new" "$out/corpus/$1" "test/fuzz/seeds/$1"
   # shellcheck disable=SC2046
-  "$out/fuzz_$1" $(options "$1") -set_cover_merge=1 -use_counters=0 "$new" "test/fuzz/seeds/$1" "$out/corpus/$1" \
+  "$out/fuzz_$1" $(options "$1") -set_cover_merge=1 -use_counters=0 \
+    "$new" "test/fuzz/seeds/$1" "$out/corpus/$1" \
     >"$out/$1.merge.log" 2>&1 || return 1
   rm -r "test/fuzz/seeds/$1"
   cp -r "$new" "test/fuzz/seeds/$1"

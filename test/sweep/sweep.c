@@ -32,6 +32,7 @@ typedef struct Tally {
   long runs;
   long exits[3];
   long stopped; /* by Ctrl-C, because they were at work */
+  long twice;   /* only by a second one */
   long failed;
   int options;
   int commands;
@@ -74,7 +75,8 @@ static bool ended(pid_t pid, double limit, int *status) {
   return true;
 }
 
-/* Exit code, or -1 after a signal, -2 when it would not end; *stopped: Ctrl-C was needed. */
+/* Exit code, or -1 after a signal, -2 when it would not end, -3 ended by a second Ctrl-C; *stopped:
+ * Ctrl-C was needed. */
 static int run(const Argv *a, bool *stopped) {
   int status = 0;
   const pid_t pid = fork();
@@ -83,7 +85,13 @@ static int run(const Argv *a, bool *stopped) {
   if (!ended(pid, seconds, &status)) {
     *stopped = true;
     kill(pid, SIGINT);
-    if (!ended(pid, GRACE, &status)) {
+    if (ended(pid, GRACE, &status)) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    /* one step of so large a network or batch: the second Ctrl-C is for it */
+    kill(pid, SIGINT);
+    if (ended(pid, GRACE, &status)) {
+      total.twice++;
+      return -3;
+    } else {
       kill(pid, SIGKILL);
       waitpid(pid, &status, 0);
       return -2;
@@ -365,9 +373,9 @@ int main(int argc, char **argv) {
   }
   fclose(f);
   printf("%d commands, %d options; %ld runs of %ld cases: exit code 0 %ld, 1 %ld, 2 %ld; "
-         "%ld at work after %g s and stopped\n",
+         "%ld at work after %g s and stopped, %ld of them by a second Ctrl-C\n",
          total.commands, total.options, total.runs, total.cases, total.exits[0], total.exits[1],
-         total.exits[2], total.stopped, seconds);
+         total.exits[2], total.stopped, seconds, total.twice);
   printf("%ld passed, %ld failed\n", total.runs - total.failed, total.failed);
   return total.failed != 0;
 }
