@@ -299,7 +299,7 @@ function expand(path, i, s, directive, inner, state) {
       start_word = last_mark = after_equals = held = ""
       continue
     }
-    if (!in_comment && s ~ /^#include </) continue
+    if (!in_comment && s ~ /^#include </ && s !~ of_one_machine) continue
     if (!in_comment && s ~ /^#define _GNU_SOURCE/) continue
     if (!in_comment && (directive || s ~ /^[ \t]*#/)) {
       emit_directive(path, s)
@@ -359,7 +359,7 @@ function header(path, i, list, n) {
   visited[path] = 1
   load(path)
   for (i = 1; i <= lines[path]; i++) {
-    if (text[path, i] ~ /^#include </) {
+    if (text[path, i] ~ /^#include </ && text[path, i] !~ of_one_machine) {
       s = text[path, i]
       sub(/[ \t]*\/\*.*/, "", s)
       if (!(s in systems)) systems[s] = ++nsystems
@@ -404,6 +404,7 @@ function preamble(line) {
 BEGIN {
   # declarations that begin with these words stay as they are
   plain = "^(static|typedef|extern|PRLX_API|_Static_assert)$"
+  of_one_machine = "<arm_neon[.]h>" # stays where its #if is
   for (i = 1; i < ARGC; i++) header(ARGV[i])
   for (i = 1; i <= nall; i++) scan(all[i])
   # what only kernels include is compiled with them, once per instruction set
