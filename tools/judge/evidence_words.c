@@ -292,6 +292,14 @@ static void memory_lines(Words *w) {
                  g = words_get(w, SUB_ALL, k ? EV_LP_GAP : EV_PX_GAP);
     const NearReference *ref = k ? &near->ref_lp : &near->ref_px;
     char t[80];
+    if (!isfinite(r.mean)) {
+      words_say(w,
+                "Memorisation by %s%s%s: not measured: half of the training lesions or more stand "
+                "twice in the training data, so that the distance between them is 0; leave the "
+                "second ones out.\n",
+                k ? "LPIPS (" : "pixel (RMS, first channel)", k ? ev->near_by : "", k ? ")" : "");
+      continue;
+    }
     words_say(
         w,
         "Memorisation by %s%s%s: distance to the nearest training image is %.2f of the median "

@@ -187,6 +187,15 @@ static void print_gaps(const Job *j) {
          "linear discriminant, fitted on these images)\n\n");
 }
 
+/* Where images of the reference stand twice in it, their distances are no measure. */
+static void print_manifold(const PrecisionRecall *p) {
+  printf(" %9.3f %7.3f", p->precision, p->recall);
+  if (isfinite(p->nearest_a))
+    printf(" %8.3f", p->nearest_a);
+  else
+    printf(" %8s", "n/a");
+}
+
 static void print_table(const Job *j) {
   const Args *a = &j->a;
   if (!a->features) {
@@ -215,7 +224,7 @@ static void print_table(const Job *j) {
     snprintf(b, sizeof b, "%.3f +- %.3f", 1000 * r->kid.kid, 1000 * r->kid.se);
     if (a->kid) printf(" %21s", b);
     if (r->has_pr)
-      printf(" %9.3f %7.3f %8.3f", r->pr.precision, r->pr.recall, r->pr.nearest_a);
+      print_manifold(&r->pr);
     else if (a->pr)
       printf(" %9s %7s %8s", "-", "-", "-");
     printf("\n");
