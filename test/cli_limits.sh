@@ -18,7 +18,7 @@ cp "$(find in/cohort -name '*Chimap.nii.gz' | LC_ALL=C sort | head -n 1)" in/one
 TRAIN="train in/data.safetensors --channel-base 64 --channel-max 4 --z-dim 4 --w-dim 4 --batch 4
   --mbstd-group 4 --tick 0.004 --snap 1 --no-layers --quiet"
 GENERATE="generate --network in/net.safetensors --seeds 0-15 --quiet --no-nifti"
-PACK="pack in/cohort/lesions.tsv --slices central --quiet"
+PACK="pack in/cohort/lesions.tsv --slices central --no-sheet --quiet"
 names() { (cd "$1" 2>/dev/null && find . | LC_ALL=C sort); }
 
 # ends WHAT LIMIT COMMAND...: under `ulimit LIMIT`: exit code 0, or 1 with a reason; nothing
@@ -132,7 +132,7 @@ fi
 "$P" convert in/one.nii.gz ref.nii --quiet >/dev/null
 for closed in "2>&-" "1>&- 2>&-" "0>&- 1>&- 2>&-"; do
   rm -f c.nii
-  sh -c "exec $closed; '$P' convert in/one.nii.gz c.nii"
+  sh -c "exec $closed; '$P' convert in/one.nii.gz c.nii --quiet" >/dev/null
   same c.nii ref.nii "closed: $closed"
 done
 # shellcheck disable=SC2086
