@@ -12,6 +12,8 @@
 #include "io/images/dataset.h"
 #include "test/nifti_bytes.h"
 #include "test/test.h"
+#include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 enum { NX = 96, NY = 96, NZ = 40, NVOX = NX * NY * NZ };
@@ -143,6 +145,8 @@ static int run_tool(int (*tool)(int, char **), const char *line) {
   dup2(o, 1);
   dup2(x, 2);
   const int rc = tool(argc, argv);
+  tool_folders_leave(); /* as main does */
+  outputs_forget();
   fflush(stdout);
   fflush(stderr);
   dup2(keep1, 1);

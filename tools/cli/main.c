@@ -102,6 +102,7 @@ int main(int argc, char **argv) {
   spell_tools();
   int rc = run_tool(argc, argv);
   tool_folders_leave();
+  outputs_forget();
   tool_backend_free();
   threads_stop();
   return end_output(rc);

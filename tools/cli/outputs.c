@@ -222,7 +222,7 @@ static void add_named(const char *text) {
   watch.named[watch.nnamed++] = (Named){id_of(&info), text};
 }
 
-void outputs_arguments(const OptSpec *s) {
+static void forget_command(void) {
   mem_free(watch.named);
   mem_free(watch.out);
   watch.named = NULL;
@@ -230,6 +230,16 @@ void outputs_arguments(const OptSpec *s) {
   watch.nnamed = watch.nout = 0;
   id_clear(&watch.opened);
   id_clear(&watch.renewed);
+}
+
+void outputs_forget(void) {
+  forget_command();
+  id_clear(&watch.written);
+  id_clear(&watch.folders);
+}
+
+void outputs_arguments(const OptSpec *s) {
+  forget_command();
   for (int i = 0; i < s->nargs; i++) add_named(s->args[i]);
   for (int i = 0; i < s->n; i++)
     if (s->opt[i].kind == OPTK_STR) add_named(*(const char **)s->opt[i].dst);

@@ -19,6 +19,9 @@ extern bool outputs_force;
 /* From main, once: from now on readers and writers are watched. */
 void outputs_watch(void);
 
+/* At the end of main: forgets everything, and frees its memory. */
+void outputs_forget(void);
+
 /* From opts_parse: files that the command line names are inputs, unless they are declared below.
  * Forgets what an earlier command of this process declared. */
 void outputs_arguments(const OptSpec *s);
