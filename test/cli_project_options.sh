@@ -82,13 +82,15 @@ refuse "held maps rendered as optimised" "optimises no noise" --render optimised
 refuse "a bank of another network" "another network" --start nearest --bank-size 32 \
   --bank "$T/bank" --vgg-channels first "$SET"
 refuse "a bank of another size" "holds 32" --start nearest --bank "$T/bank" --bank-size 33 "$SET"
-refuse "no bank at all" "format prlx-starts-1" --start nearest --bank $NET "$SET"
+refuse "the network as its bank" "input of this command" --start nearest --bank $NET "$SET"
+cp $NET "$T/other.safetensors"
+refuse "no bank at all" "format prlx-starts-1" --start nearest --bank "$T/other.safetensors" "$SET"
 refuse "a bank without nearest" "give both" --start mean --bank "$T/bank" "$SET"
 refuse "tuned networks without tuning" "no --tune" --keep-tuned "$SET"
 [ ! -e "$T/r/table.tsv" ]; ok $? "a refused run writes no table"
 fast --out "$T/k" --range 0 --trace "$T/nowhere/t.tsv" "$SET"
-[ $? -eq 1 ] && [ -s "$T/k/table.tsv" ] && [ -s "$T/k/denoised.safetensors" ]
-ok $? "a trace that cannot be written loses nothing else: $(cat "$T/log")"
+[ $? -eq 1 ] && [ ! -e "$T/k/table.tsv" ] && [ "$(wc -l <"$T/log")" -eq 1 ]
+ok $? "a trace that cannot be written is refused before anything is computed: $(cat "$T/log")"
 [ -c /dev/full ] && fast --out "$T/l" --range 0 --trace /dev/full "$SET"
 [ $? -eq 1 ] && [ -s "$T/l/table.tsv" ] && grep -q "/dev/full" "$T/log"
 ok $? "a full disk: $(cat "$T/log")"
