@@ -84,7 +84,7 @@ refuse "a bank of another network" "another network" --start nearest --bank-size
 refuse "a bank of another size" "holds 32" --start nearest --bank "$T/bank" --bank-size 33 "$SET"
 refuse "the network as its bank" "input of this command" --start nearest --bank $NET "$SET"
 cp $NET "$T/other.safetensors"
-refuse "no bank at all" "format prlx-starts-1" --start nearest --bank "$T/other.safetensors" "$SET"
+refuse "no bank at all" "not a result of this" --start nearest --bank "$T/other.safetensors" "$SET"
 refuse "a bank without nearest" "give both" --start mean --bank "$T/bank" "$SET"
 refuse "tuned networks without tuning" "no --tune" --keep-tuned "$SET"
 [ ! -e "$T/r/table.tsv" ]; ok $? "a refused run writes no table"
