@@ -7,6 +7,9 @@
 int main(int argc, char **argv) {
   static const char *const name[] = {"strict", "tf32", "f16", "bf16"};
   static const double tol[] = {1e-4, 3e-3, 3e-2, 3e-2};
+  /* Gradients of a projection step, of the largest. Measured, emulated, three steps: tf32 up to
+   * 0.037, f16 0.085, bf16 0.078. */
+  static const double grad[] = {2e-3, 0.06, 0.15, 0.15};
   int pr = 0, iterations = getenv("TEST_LONG") ? 4 : 2, st = getenv("TEST_LONG") ? 3 : 1;
   for (int i = 0; i < 4; i++)
     if (argc > 1 && !strcmp(argv[1], name[i])) pr = i;
@@ -23,7 +26,7 @@ int main(int argc, char **argv) {
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);
   if (argc < 3 || strstr(argv[2], "train")) compare_training(b, iterations, tol[pr]);
-  if (argc < 3 || strstr(argv[2], "project")) compare_projection(b, st, 10 * tol[pr], 20 * tol[pr]);
+  if (argc < 3 || strstr(argv[2], "project")) compare_projection(b, st, 10 * tol[pr], grad[pr]);
   cuda_backend_free(b);
   threads_stop();
   return test_end();
