@@ -103,7 +103,7 @@ static int span_compare(const void *a, const void *b) {
 }
 
 /* Greedy by size: the largest buffers first, each at the lowest offset that is free during its
- * whole life. */
+ * whole life. Small buffers fit into the gaps that large ones leave, not the other way round. */
 static Status place_offsets(Plan *p, Error *e) {
   Sized *order = mem_alloc((size_t)p->n * sizeof *order);
   Span *busy = mem_alloc((size_t)p->n * sizeof *busy);

@@ -68,6 +68,9 @@ static double *covariance_factor(Features f, const double *mu, int cov, int64_t 
   return out;
 }
 
+/* tr((Ca Cb)^1/2) is the nuclear norm of Fa Fb^T for any factors Ca = Fa^T Fa, Cb = Fb^T Fb: the
+ * squares of its singular values are the eigenvalues of Ca Cb. The centred features are such
+ * factors, so n x m numbers suffice where d x d would be needed. */
 Status fid_features(Features a, Features b, int cov, Fid *out, Error *e) {
   memset(out, 0, sizeof *out);
   TRY(check_sets(a, b, e));
