@@ -40,6 +40,21 @@ paste "$T/f1" "$T/f2" |
   awk '{d = $1 - $2; if (d > 1e-4 || d < -1e-4) bad++} END {exit bad || NR < 12288}'
 ok $? "draws what the narrow one drew: $(paste "$T/f1" "$T/f2" | awk '$1 != $2' | head -n 3)"
 
+# So is a wider discriminator: the same scores of the same images. (Its last blocks keep their width:
+# the minibatch statistic is a mean over all their features, the new ones too.)
+cp "$T/n1/state.safetensors" "$T/both.safetensors"
+still="--z-dim 8 --w-dim 8 --batch 4 --pl-weight 0 --d-interval 0 --no-layers --threads 1 --lr 0"
+for base in 128 256; do
+  "$P" train "$T/one.safetensors" --channel-base $base --channel-max 8 $still --kimg 0.004 \
+    --tick 0.004 --init "$T/both.safetensors" -o "$T/d$base" >"$T/log" 2>&1
+  ok $? "discriminator of base $base: $(cat "$T/log")"
+  sed -n 's/.*"score_real":\([^,]*\).*"score_fake":\([^,]*\),.*/\1 \2/p' \
+    "$T/d$base/metrics.jsonl" >"$T/scores$base"
+done
+paste "$T/scores128" "$T/scores256" | awk 'function far(a, b) {return a - b > 1e-4 || b - a > 1e-4}
+  {n++; if (far($1, $3) || far($2, $4)) bad = 1} END {exit bad || n < 1}'
+ok $? "a wider discriminator scores as the narrow one: $(cat "$T/scores128" "$T/scores256")"
+
 "$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n1" -o "$T/n3" >"$T/log" 2>&1
 ok $? "three channels: $(cat "$T/log")"
 has "$T/log" "augmentation   qsm," "default of several channels"

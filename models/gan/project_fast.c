@@ -7,8 +7,7 @@
 #include "models/gan/project_run_impl.h"
 #include "models/math/lbfgs.h"
 
-/* Steps that L-BFGS remembers; length of its first one from the pixel search's w, in the unit of w.
- * */
+/* Steps that L-BFGS remembers; length of its first one from the pixel search's w, in units of w */
 enum { FAST_MEMORY = 20 };
 #define FAST_FIRST_STEP 0.1
 

@@ -31,8 +31,9 @@ function frame(x0, title, top, unit,   k) {
 NR == 1 { for (i = 1; i <= NF; i++) name[i] = $i; next }
 { n++; for (i = 1; i <= NF; i++) row[n, name[i]] = $i }
 END {
-  print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 780 360\" font-family=\"sans-serif\"",
-    "font-size=\"12\">\n<rect width=\"780\" height=\"360\" fill=\"#fff\"/>"
+  print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 780 360\"",
+    "font-family=\"sans-serif\" font-size=\"12\">"
+  print "<rect width=\"780\" height=\"360\" fill=\"#fff\"/>"
   for (i = 1; i <= n; i++) row[i, "kept"] = row[i, "crest_after"] / row[i, "crest_before"]
   frame(60, "Rim above core, share kept", 100, " %")
   line("unseen rims", "kept", 1, 60, "#b2182b", "")
