@@ -40,8 +40,8 @@ paste "$T/f1" "$T/f2" |
   awk '{d = $1 - $2; if (d > 1e-4 || d < -1e-4) bad++} END {exit bad || NR < 12288}'
 ok $? "draws what the narrow one drew: $(paste "$T/f1" "$T/f2" | awk '$1 != $2' | head -n 3)"
 
-# So is a wider discriminator: the same scores of the same images. (Its last blocks keep their width:
-# the minibatch statistic is a mean over all their features, the new ones too.)
+# So is a wider discriminator: the same scores of the same images. (Its last blocks keep their
+# width: the minibatch statistic is a mean over all their features, the new ones too.)
 cp "$T/n1/state.safetensors" "$T/both.safetensors"
 still="--z-dim 8 --w-dim 8 --batch 4 --pl-weight 0 --d-interval 0 --no-layers --threads 1 --lr 0"
 for base in 128 256; do
