@@ -56,7 +56,13 @@ char *mem_strdup(const char *s) {
   return p;
 }
 
-bool mul_ok(size_t a, uint64_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+/* In size_t: a 64-bit product of a 32-bit machine asks for a function of 128 bits, which
+ * WebAssembly does not bring along. */
+bool mul_ok(size_t a, uint64_t b, size_t *out) {
+  const size_t narrow = (size_t)b;
+  const bool over = __builtin_mul_overflow(a, narrow, out);
+  return !over && (!a || narrow == b);
+}
 
 int64_t shape_numel(Shape s) {
   int64_t n = 1;
