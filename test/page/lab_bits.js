@@ -32,8 +32,8 @@ const part = (id) => {
 };
 const asked = new Map();
 let count = 0;
-const context = { console, performance, WebAssembly, TextDecoder, TextEncoder, setTimeout, Uint8Array,
-  Float32Array, Float64Array, Promise, Error, Object, Math, Array,
+const context = { console, performance, WebAssembly, TextDecoder, TextEncoder, setTimeout,
+  Uint8Array, Float32Array, Float64Array, Promise, Error, Object, Math, Array,
   postMessage: (m) => {
     if (m.step) return;
     const a = asked.get(m.id);
@@ -78,15 +78,16 @@ async function points() {
 async function projected(what, folder_name, more) {
   const r = await ask('project', { options: options(more), frames: 5 });
   const w = tensor(folder_name + '/w.safetensors', 'w');
-  check(same(r.image, tensor(folder_name + '/denoised.safetensors', 'images').data), what + ': image');
+  check(same(r.image, tensor(folder_name + '/denoised.safetensors', 'images').data),
+    what + ': image');
   check(same(r.ws.slice(0, w.data.length / 4), w.data), what + ': w');
   return r;
 }
 
 async function main() {
   await ask('start', { wasm: part('file-lab.wasm') });
-  for (const f of ['network_small.safetensors', 'phantom_rims_network.safetensors', 'vgg16.safetensors',
-    'ambiguous_lesion.png', 'phantom_rims.safetensors'])
+  for (const f of ['network_small.safetensors', 'phantom_rims_network.safetensors',
+    'vgg16.safetensors', 'ambiguous_lesion.png', 'phantom_rims.safetensors'])
     await ask('file', { name: f, base64: part('file-' + f) });
   await ask('network', { name: 'network_small.safetensors' });
   await points();

@@ -17,8 +17,9 @@ function check(good, what) {
 
 // ---- the debugging pipe: JSON texts with a zero behind each ----
 const profile = fs.mkdtempSync(path.join(folder, 'profile-'));
-const child = spawn(browser, ['--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
-  '--remote-debugging-pipe', '--user-data-dir=' + profile, '--window-size=1600,1200',
+const child = spawn(browser, ['--headless=new', '--no-sandbox', '--disable-gpu',
+  '--hide-scrollbars', '--remote-debugging-pipe',
+  '--user-data-dir=' + profile, '--window-size=1600,1200',
   '--disable-background-networking', '--no-first-run', 'about:blank'],
 { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
 const waiting = new Map();
@@ -103,7 +104,8 @@ async function open() {
   await send('Page.enable');
   await send('Page.navigate', { url: 'file://' + path.resolve(page) });
   check(await until(`typeof state === 'object' && state.ready`, 300), 'the page starts');
-  check(/Ready/.test(await status()), 'it says that it is ready: ' + await status() + await error());
+  check(/Ready/.test(await status()),
+    'it says that it is ready: ' + await status() + await error());
   check(/MB/.test(await js(`$('size').textContent`)), 'it states its size');
 }
 
@@ -264,15 +266,18 @@ async function files() {
   await set('way', '0.5');
   await sleep(500);
   check(await error() === '', 'a way with both ends: ' + await error());
-  const bytes = await js(`(() => { const d = new DataTransfer(); d.items.add(new File(['x'], 'y.png'));
-    document.dispatchEvent(new DragEvent('drop', { dataTransfer: d, cancelable: true })); return 1; })()`);
+  const bytes = await js(`(() => { const d = new DataTransfer();
+    d.items.add(new File(['x'], 'y.png'));
+    document.dispatchEvent(new DragEvent('drop', { dataTransfer: d, cancelable: true }));
+    return 1; })()`);
   await sleep(1000);
   check(bytes === 1 && /y.png/.test(await error()), 'dropped: ' + await error());
 }
 
 async function access() {
-  const naked = await js(`[...document.querySelectorAll('input, select, button, canvas')].filter((x) =>
-    !(x.labels && x.labels.length) && !x.getAttribute('aria-label') && !x.textContent.trim())
+  const naked = await js(`[...document.querySelectorAll('input, select, button, canvas')]
+    .filter((x) => !(x.labels && x.labels.length) && !x.getAttribute('aria-label') &&
+      !x.textContent.trim())
     .map((x) => x.id)`);
   check(naked.length === 0, 'every control has a name: ' + naked);
   await click('tab-project');

@@ -22,11 +22,12 @@ function tensors(name, list, meta) {
 
 const floats = (n, f) => Buffer.from(Float32Array.from({ length: n }, (x, i) => f(i)).buffer);
 const set = { format: 'prlx-dataset-1', channels: 'chi', 'window.chi': '-100,150' };
-tensors('nan.safetensors', [['images', 'F32', [1, 1, 64, 64], floats(4096, (i) => i === 70 ? NaN : 0)]],
-  set);
+tensors('nan.safetensors',
+  [['images', 'F32', [1, 1, 64, 64], floats(4096, (i) => i === 70 ? NaN : 0)]], set);
 const latents = { format: 'prlx-latents-1' };
 tensors('other_w.safetensors', [['w', 'F32', [1, 512], floats(512, () => 0)]], latents);
-tensors('nan_w.safetensors', [['w', 'F32', [1, 128], floats(128, (i) => i === 5 ? NaN : 0)]], latents);
+tensors('nan_w.safetensors', [['w', 'F32', [1, 128], floats(128, (i) => i === 5 ? NaN : 0)]],
+  latents);
 
 // A grey PNG of 32 x 32.
 function chunk(kind, data) {

@@ -2,7 +2,8 @@
 // in worker.js; the order of numbers is that of docs/lab/lab.h.
 'use strict';
 const $ = (id) => document.getElementById(id);
-const N = { step: 0, rate: 1, jitter: 2, dist: 3, taps: 4, inside: 9, outside: 10, reg: 11, away: 12 };
+const N = { step: 0, rate: 1, jitter: 2, dist: 3, taps: 4, inside: 9, outside: 10, reg: 11,
+  away: 12 };
 const LAYERS = { none: [1, 0], coarse: [0, 2], middle: [3, 6], fine: [7, 9] };
 const TARGETS = [
   ['ambiguous_lesion.png', 0, 'a real ambiguous lesion'],
@@ -293,8 +294,10 @@ async function choose_target() {
 // A PNG or data set becomes the target; latents are shown on the other tab.
 async function take_file(file) {
   const data = new Uint8Array(await file.arrayBuffer());
-  if (file.size > 64e6) throw new Error(file.name + ': ' + file.size + ' bytes; expected at most 64 MB');
-  const name = file.name.endsWith('.png') ? file.name : file.name.replace(/\.[^.]*$/, '') + '.safetensors';
+  if (file.size > 64e6)
+    throw new Error(file.name + ': ' + file.size + ' bytes; expected at most 64 MB');
+  const name = file.name.endsWith('.png') ? file.name
+    : file.name.replace(/\.[^.]*$/, '') + '.safetensors';
   await ask('file', { name, data }, [data.buffer]);
   if (/latent|(^|[^a-z])w[^a-z]/.test(name) && !name.endsWith('.png')) {
     const r = await ask('latents', { name });
@@ -448,9 +451,10 @@ function connect() {
     on('tab-' + k, 'click', () => choose_tab(k));
     $('tab-' + k).addEventListener('keydown', arrows);
   }
-  for (const id of ['psi', 'mix', 'way', 'strength', ...[0, 1, 2, 3, 4, 5].map((k) => 'direction' + k)])
+  const directions = [0, 1, 2, 3, 4, 5].map((k) => 'direction' + k);
+  for (const id of ['psi', 'mix', 'way', 'strength', ...directions])
     $(id).addEventListener('input', () => { $(id + '-out').value = $(id).value; });
-  for (const id of ['psi', 'mix', 'layers', 'seed', ...[0, 1, 2, 3, 4, 5].map((k) => 'direction' + k)])
+  for (const id of ['psi', 'mix', 'layers', 'seed', ...directions])
     on(id, 'input', generate);
   on('seed-slide', 'input', () => {
     $('seed').value = $('seed-slide').value;
