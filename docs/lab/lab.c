@@ -1,7 +1,7 @@
 /* lab.c: what the page (docs/lab/page/worker.js) calls: networks, points of W, projections of one
  * lesion. It converts and keeps; everything is computed by models/ as in `prlx generate`, `prlx
  * walk` and `prlx project`, to the same bits as theirs in the portable instruction set
- * (test/lab.sh compares).
+ * (test/wasm.sh compares).
  *
  * Functions return a Status; lab_error() has the line to show. One of each thing at a time: a
  * network, a target, a projection. Options and numbers travel as doubles in the order of
@@ -267,13 +267,12 @@ static Status target_of(const Dataset *d, int64_t index, Error *e) {
 }
 
 /* Image `index` of the file lab_text(): a grey PNG or a data set. A data set with the channels
- * chi,rim also says where the rim truly is. */
+ * chi,rim also says where the rim truly is. Refused, the target before stays. */
 LAB_EXPORT(lab_load_target) int lab_load_target(double index) {
   const char *paths[1] = {lab.name};
   const size_t n = strlen(lab.name);
   Dataset d;
   TRY(need_network());
-  lab.target_there = lab.mask_there = false;
   TRY(n > 4 && !strcmp(lab.name + n - 4, ".png")
           ? dataset_from_pngs(&d, 1, paths, lab.net.G.cfg.img_resolution, &lab.e)
           : dataset_open(&d, lab.name, &lab.e));

@@ -230,7 +230,46 @@ async function interruptions() {
   await until('state.curves.length > 2', 60);
   await click('stop');
   check(await until(`/Ready/.test($('status').textContent)`, 120), 'the fast solver stopped');
+  check(await error() === '' && await js('!state.busy && asked.size === 0'),
+    'nothing waits behind a stop: ' + await error());
   await click('reset');
+}
+
+// What the user dropped or made stays what it was.
+async function own_targets() {
+  await give('lesion.png');
+  check(/lesion.png is the target/.test(await status()), 'a PNG is taken: ' + await error());
+  const lesion = await hash('state.target');
+  fs.mkdirSync(path.join(folder, 'other'), { recursive: true });
+  for (const name of ['lesion.png', 'network_small.safetensors']) {
+    fs.copyFileSync(path.join(folder, 'text.png'), path.join(folder, 'other', name));
+    await give('other/' + name);
+    check((await error()).includes(name), 'no lesion, but its name: ' + await error());
+  }
+  await run(2);
+  check(/Done after/.test(await status()) && lesion === await hash('state.target'),
+    'a refused target leaves the one before: ' + await error());
+  await set('network', 'network_small.safetensors', 'change');
+  await until('asked.size === 0', 120);
+  check(await error() === '' && lesion === await hash('state.target'),
+    'a dropped name takes the place of no network: ' + await error());
+  await set('solver', '1', 'change');
+  await click('go');
+  await until('state.curves.length > 2', 60);
+  await set('solver', '0', 'change');
+  await js(`($('status').textContent = '', 1)`);
+  await click('stop');
+  check(await until(`/Ready/.test($('status').textContent)`, 120), 'the fast solver stopped again');
+  check(await error() === '' && await js(`$('target').value === 'dropped'`) &&
+    lesion === await hash('state.target'), 'a dropped target survives a stop: ' + await error());
+  const made = await hash('state.made');
+  await set('target', '0', 'change');
+  await until('asked.size === 0', 30);
+  await click('reset');
+  await run(2);
+  await click('as-target');
+  await until('asked.size === 0', 30);
+  check(made === await hash('state.target'), 'the lesion of the other tab, after a projection');
 }
 
 async function phantom() {
@@ -301,6 +340,7 @@ async function main() {
   await generation();
   await projection();
   await interruptions();
+  await own_targets();
   await phantom();
   await files();
   await access();

@@ -14,8 +14,11 @@ const TARGETS = [
   ['phantom_rims.safetensors', 6, 'simulated: none, but hollow'],
   ['own', 0, 'the lesion on the other tab: its w is known']
 ];
+// fast: the solver of the projection that runs. dropped: a target of the user's: its name in the
+// program and on the disk, its bytes.
 const state = { side: 64, target: null, mask: null, after: null, ws: null, made: null, busy: false,
-  paused: false, curves: [], ready: false, dropped: null };
+  paused: false, fast: false, curves: [], ready: false, dropped: null };
+const STOPPED = new Error('stopped');
 
 // ---- the worker ----
 const source = $('worker-source').textContent;
@@ -55,6 +58,7 @@ async function load_program() {
   for (const f of ['network_small.safetensors', 'phantom_rims_network.safetensors',
     'ambiguous_lesion.png', 'phantom_rims.safetensors'])
     await ask('file', { name: f, base64: embedded(f) });
+  if (state.dropped) await ask('file', { name: state.dropped[0], data: state.dropped[3] });
   await load_network();
   await ask('file', { name: 'vgg16.safetensors', base64: embedded('vgg16.safetensors') });
   await ask('vgg', { name: 'vgg16.safetensors' });
@@ -86,7 +90,7 @@ function grey(v, to, at) {
   to[at + 3] = 255;
 }
 
-// White at zero, blue below, orange above; full colour at half the range of the picture.
+// Dark at zero, blue below, orange above; full colour at half the range of the picture.
 function diverging(v, to, at) {
   const t = Math.max(-1, Math.min(1, v)), a = Math.abs(t);
   const end = t < 0 ? [40, 110, 255] : [255, 96, 32];
@@ -221,8 +225,8 @@ function whole(id, lo, hi) {
 function busy(on) {
   state.busy = on;
   state.paused = false;
-  for (const id of ['go', 'target', 'network', 'file']) $(id).disabled = on;
-  $('pause').disabled = !on || $('solver').value === '1';
+  for (const id of ['go', 'target', 'network', 'file', 'as-target']) $(id).disabled = on;
+  $('pause').disabled = !on || state.fast;
   $('stop').disabled = !on;
   $('pause').textContent = 'Pause';
 }
@@ -237,6 +241,7 @@ async function project() {
   }
   state.curves = [];
   state.after = null;
+  state.fast = o[0] === 1;
   busy(true);
   say('Projecting.');
   try {
@@ -258,10 +263,10 @@ async function project() {
 
 async function stop() {
   if (!state.busy) return;
-  if ($('solver').value === '1') {
-    // the fast solver is one call: it ends with its thread
+  if (state.fast) {
+    // the fast solver is one call: it ends with its thread, and with it whatever was asked
     worker.terminate();
-    busy(false);
+    for (const a of asked.values()) a.badly(STOPPED);
     say('Stopped; the program starts again.');
     state.ready = false;
     await load_program();
@@ -280,7 +285,8 @@ async function pause() {
 async function choose_target() {
   const t = state.dropped && $('target').value === 'dropped' ? state.dropped
     : TARGETS[+$('target').value] || TARGETS[0];
-  const r = t[0] === 'own' ? await ask('own') : await ask('target', { name: t[0], index: t[1] });
+  const r = t[0] === 'own' ? await ask('own', { image: state.made })
+    : await ask('target', { name: t[0], index: t[1] });
   state.target = r.target;
   state.mask = r.mask;
   state.after = null;
@@ -291,37 +297,49 @@ async function choose_target() {
   show();
 }
 
-// A PNG or data set becomes the target; latents are shown on the other tab.
+// A PNG or data set becomes the target; latents are shown on the other tab. In the program the file
+// has a name of ours: whatever the user calls it, it takes the place of no network, and the table
+// of files does not fill up. Refused, the target before stays.
 async function take_file(file) {
-  const data = new Uint8Array(await file.arrayBuffer());
   if (file.size > 64e6)
     throw new Error(file.name + ': ' + file.size + ' bytes; expected at most 64 MB');
-  const name = file.name.endsWith('.png') ? file.name
-    : file.name.replace(/\.[^.]*$/, '') + '.safetensors';
-  await ask('file', { name, data }, [data.buffer]);
-  if (/latent|(^|[^a-z])w[^a-z]/.test(name) && !name.endsWith('.png')) {
-    const r = await ask('latents', { name });
-    state.made = r.image;
-    state.ws = r.ws;
-    state.ends = r.ws;
-    choose_tab('generate');
-    show_made('w of ' + file.name);
-    return;
+  const data = new Uint8Array(await file.arrayBuffer()), png = /\.png$/i.test(file.name);
+  const latents = !png && /latent|(^|[^a-z])w[^a-z]/.test(file.name);
+  const name = png ? 'dropped.png' : latents ? 'dropped_w.safetensors' : 'dropped.safetensors';
+  try {
+    await ask('file', { name, data });
+    if (latents) await show_latents(name, file.name);
+    else await drop_target([name, 0, file.name, data]);
+  } catch (x) {
+    if (x === STOPPED) throw x;
+    if (state.dropped && state.dropped[0] === name)
+      await ask('file', { name, data: state.dropped[3] });
+    throw new Error(x.message.replaceAll(name, file.name));
   }
-  const r = await ask('target', { name, index: 0 });
-  state.dropped = [name, 0, file.name];
+}
+
+async function show_latents(name, title) {
+  const r = await ask('latents', { name });
+  state.made = r.image;
+  state.ws = r.ws;
+  state.ends = r.ws;
+  choose_tab('generate');
+  show_made('w of ' + title);
+}
+
+async function drop_target(dropped) {
+  await ask('target', { name: dropped[0], index: 0 });
+  state.dropped = dropped;
   let o = document.querySelector('#target option[value=dropped]');
   if (!o) {
     o = document.createElement('option');
     o.value = 'dropped';
     $('target').append(o);
   }
-  o.textContent = file.name;
+  o.textContent = dropped[2];
   $('target').value = 'dropped';
-  state.target = r.target;
-  state.mask = r.mask;
   await choose_target();
-  say(file.name + ' is the target.');
+  say(dropped[2] + ' is the target.');
 }
 
 // ---- generation ----
@@ -391,7 +409,7 @@ function doing(f) {
     try {
       await f(e);
     } catch (x) {
-      fail(x);
+      if (x !== STOPPED) fail(x);
     }
   };
 }

@@ -102,7 +102,11 @@ const commands = {
     must(ex.lab_load_target(m.index));
     return target();
   },
-  own() {
+  own(m) {
+    // the image that the page shows; here a projection may have written over it
+    if (m.image.length !== dims[0] * dims[0])
+      throw new Error('the lesion on the other tab is not of this network: move a slider first');
+    new Float32Array(memory.buffer, ex.lab_image(), m.image.length).set(m.image);
     must(ex.lab_own_target());
     return target();
   },
