@@ -33,6 +33,19 @@ ok $? "a set is not told from itself by its texture: $(cat "$T/log")"
 grep -q '^f.safetensors *3 *- *- *-$' "$T/log"; ok $? "features have no texture: $(cat "$T/log")"
 grep -q '"auc_both": null' "$T/j"; ok $? "JSON has it, too: $(cat "$T/j")"
 
+# ---- sets that lie: two images, another size ----
+"$P" fid $SET $SET --limit 2 --bootstrap 5 --sizes 1 --cache "$T/c" --quiet >"$T/log" 2>&1
+ok $? "two images: $(cat "$T/log")"
+grep -q '+- n/a' "$T/log" && ! grep -qiw 'nan\|inf' "$T/log"
+ok $? "no standard error of two images, said without nan: $(cat "$T/log")"
+"$P" generate --network $NET --seeds 0-2 -o "$T/g" --quiet >/dev/null 2>"$T/log"
+ok $? "generate: $(cat "$T/log")"
+"$P" fid $SET "$T/g/dataset.safetensors" $SET --limit 3 --no-features >"$T/log" 2>&1
+ok $? "sets of two sizes: $(cat "$T/log")"
+[ "$(grep -c 'note: dataset.safetensors has images of .*, the reference of 64 x 64' "$T/log")" = 1 ]
+ok $? "one line says that the sizes differ: $(cat "$T/log")"
+[ "$(grep -c 'the reference of' "$T/log")" = 1 ]; ok $? "and none of the set that fits"
+
 refuse() {
   what=$1
   text=$2

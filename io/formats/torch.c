@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/bytes.h"
+#include "io/formats/torch_impl.h"
 
 const char *torch_container_name(TorchContainer c) {
   static const char *const name[] = {"torch legacy stream", "torch zip archive",
@@ -21,13 +22,18 @@ static bool storage_type(const Pk *g, DType *t) {
   static const struct {
     const char *name;
     DType t;
-  } types[] = {{"FloatStorage", DT_F32},     {"DoubleStorage", DT_F64}, {"HalfStorage", DT_F16},
-               {"BFloat16Storage", DT_BF16}, {"LongStorage", DT_I64},   {"IntStorage", DT_I32},
-               {"ShortStorage", DT_I16},     {"CharStorage", DT_I8},    {"ByteStorage", DT_U8},
-               {"BoolStorage", DT_BOOL}};
-  if (!g || g->kind != PK_GLOBAL ||
-      (!pk_text_is(g->text, "torch") && !pk_text_is(g->text, "torch.cuda")))
-    return false;
+  } types[] = {{"FloatStorage", DT_F32},        {"DoubleStorage", DT_F64},
+               {"HalfStorage", DT_F16},         {"BFloat16Storage", DT_BF16},
+               {"LongStorage", DT_I64},         {"IntStorage", DT_I32},
+               {"ShortStorage", DT_I16},        {"CharStorage", DT_I8},
+               {"ByteStorage", DT_U8},          {"BoolStorage", DT_BOOL},
+               {"ComplexFloatStorage", DT_C64}, {"ComplexDoubleStorage", DT_C64},
+               {"QInt8Storage", DT_I8},         {"QUInt8Storage", DT_U8},
+               {"QInt32Storage", DT_I32}};
+  if (!g || g->kind != PK_GLOBAL) return false;
+  if (pk_text_is(g->text, "torch.storage") && pk_text_is(g->name, "UntypedStorage"))
+    return *t = DT_U8, true;
+  if ((!pk_text_is(g->text, "torch") && !pk_text_is(g->text, "torch.cuda"))) return false;
   for (int i = 0; i < COUNT_OF(types); i++)
     if (pk_text_is(g->name, types[i].name)) return *t = types[i].t, true;
   return false;
@@ -41,19 +47,21 @@ typedef struct Persid {
   int64_t numel;
   int64_t from;
   int64_t part;
+  bool wide;
 } Persid;
 static Status read_persid(const Pk *v, const char *name, Persid *p, Error *e) {
   const Pk *t = v->item[0];
   bool ok = t->kind == PK_TUPLE && (t->nitem == 5 || t->nitem == 6) &&
             pk_is(t->item[0], "storage") && storage_type(t->item[1], &p->dtype) &&
             t->item[2]->kind == PK_STR && t->item[4]->kind == PK_INT && t->item[4]->integer >= 0 &&
-            t->item[4]->integer <= INT64_MAX / 8;
+            t->item[4]->integer <= INT64_MAX / 16;
   if (!ok)
     return err_set(e, ST_FORMAT,
                    "%s: a storage is not described as torch does; expected (\"storage\", type, "
                    "key, device, count)",
                    name);
   p->key = t->item[2]->text;
+  p->wide = pk_text_is(t->item[1]->name, "ComplexDoubleStorage");
   p->numel = p->part = t->item[4]->integer;
   p->from = 0;
   const Pk *view = t->nitem == 6 ? t->item[5] : NULL;
@@ -110,14 +118,14 @@ static Status list_storages(const Pickle *k, const char *name, TorchStorage **ou
   for (size_t i = 0; i < k->npersid; i++) {
     Persid p;
     TRY(read_persid(k->persid[i], name, &p, e));
-    (*out)[i] = (TorchStorage){p.key, p.dtype, p.numel, NULL};
+    (*out)[i] = (TorchStorage){p.key, p.dtype, p.numel, NULL, p.wide};
   }
   if (k->npersid) qsort(*out, k->npersid, sizeof **out, by_key);
   for (size_t i = 0; i < k->npersid; i++) {
     TorchStorage *last = *count ? &(*out)[*count - 1] : NULL, *s = &(*out)[i];
     if (!last || compare_text(last->key, s->key) != 0)
       (*out)[(*count)++] = *s;
-    else if (last->dtype != s->dtype || last->numel != s->numel)
+    else if (last->dtype != s->dtype || last->wide != s->wide || last->numel != s->numel)
       return err_set(e, ST_FORMAT, "%s: one storage with two types or sizes; the file is damaged",
                      name);
   }
@@ -149,7 +157,7 @@ static Status place_storages(const Pk *keys, TorchStorage *t, int count, const u
       return err_set(e, ST_FORMAT,
                      "%s: storage %s has %lld elements; the object says %lld; the file is damaged",
                      name, pk_show(s->key, b), (long long)have, (long long)s->numel);
-    size_t bytes = (size_t)have * dtype_size(s->dtype);
+    size_t bytes = (size_t)have * dtype_size(s->dtype) * (s->wide ? 2 : 1);
     if (bytes > n - at)
       return err_set(
           e, ST_FORMAT,
@@ -291,6 +299,7 @@ void torch_close(TorchFile *f) {
     mem_free(f->tensor[i].own);
   }
   mem_free(f->tensor);
+  mem_free(f->longest);
   for (int i = 0; f->cache && i < f->zip.count; i++) mem_free(f->cache[i].own);
   mem_free(f->cache);
   zip_close(&f->zip);
@@ -308,8 +317,8 @@ static Status part_of(const TorchStorage *s, const Persid *p, const char *name, 
     return err_set(e, ST_FORMAT,
                    "%s: the data of storage %s is not in the file; it is damaged or cut short",
                    name, pk_show(p->key, b));
-  *out =
-      (TorchStorage){p->key, p->dtype, p->part, s->data + (size_t)p->from * dtype_size(p->dtype)};
+  *out = (TorchStorage){p->key, p->dtype, p->part, s->data + (size_t)p->from * dtype_size(p->dtype),
+                        false};
   return ST_OK;
 }
 
@@ -361,7 +370,7 @@ static Status zip_storage(TorchFile *f, const Persid *p, TorchStorage *out, Erro
         e, ST_FORMAT,
         "%s: zip entry %s has %llu bytes; the object needs %lld x %zu; the file is damaged",
         f->name, tail, (unsigned long long)t->size, (long long)p->numel, dtype_size(p->dtype));
-  TorchStorage whole = {p->key, p->dtype, p->numel, NULL};
+  TorchStorage whole = {p->key, p->dtype, p->numel, NULL, false};
   TRY(entry_data(f, t, &whole.data, e));
   return part_of(&whole, p, f->name, out, e);
 }
@@ -398,11 +407,12 @@ static const Pk *tensor_args(const Pk *v) {
   return NULL;
 }
 
-bool torch_is_tensor(const Pk *v) { return tensor_args(v) != NULL; }
+bool torch_is_tensor(const Pk *v) {
+  return tensor_args(v) || torch_is_foreign(v) || torch_is_numpy(v);
+}
 
-/* Copies elements of `one` bytes in row-major order; all indexes were checked. */
-static void strided_gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
-                           size_t one) {
+void torch_gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
+                  size_t one) {
   int64_t index[MAX_RANK] = {0}, at = 0, n = shape_numel(*s);
   for (int64_t i = 0; i < n; i++) {
     memcpy(dst + (size_t)i * one, src + (size_t)at * one, one);
@@ -453,6 +463,8 @@ static bool read_layout(const Pk *args, int64_t numel, Layout *l) {
 Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *out, Error *e) {
   const Pk *args = tensor_args(v);
   memset(out, 0, sizeof *out);
+  if (torch_is_foreign(v)) return torch_foreign(v, out), ST_OK;
+  if (torch_is_numpy(v)) return torch_numpy(f, v, what, out, e);
   if (!args || !args->nitem)
     return err_set(e, ST_FORMAT, "%s: %s is no tensor; expected a state dict", f->name, what);
   TorchStorage st = {0};
@@ -473,8 +485,10 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
       n = 0;
       bytes = 0;
     }
-  *out = (TorchTensor){NULL, st.dtype, l.shape, n ? st.data + (size_t)l.offset * one : st.data,
-                       NULL, bytes};
+  *out = (TorchTensor){.dtype = st.dtype,
+                       .shape = l.shape,
+                       .data = n ? st.data + (size_t)l.offset * one : st.data,
+                       .bytes = bytes};
   const bool turn = f->big != HOST_BIG && one > 1;
   if ((l.row_major && !turn) || !n) return ST_OK;
   if (bytes > f->budget)
@@ -487,7 +501,7 @@ Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *ou
     return err_set(e, ST_NOMEM, "%s: out of memory for tensor %s (%zu bytes)", f->name, what,
                    bytes);
   f->budget -= bytes;
-  strided_gather(out->own, out->data, &l.shape, l.stride, one);
+  torch_gather(out->own, out->data, &l.shape, l.stride, one);
   const size_t part = st.dtype == DT_C64 ? 4 : one;
   if (turn) bytes_turn(out->own, out->own, bytes / part, part);
   out->data = out->own;

@@ -9,7 +9,7 @@
 #include "io/formats/zip.h"
 typedef enum { TORCH_LEGACY, TORCH_ZIP, TORCH_SCRIPT, TORCH_PICKLE } TorchContainer;
 
-/* Row-major, in the file's number type. */
+/* Row-major, in the file's number type; of a type that is not read only name, shape and type. */
 typedef struct TorchTensor {
   char *name; /* state-dict name, printable ASCII */
   DType dtype;
@@ -17,12 +17,14 @@ typedef struct TorchTensor {
   const void *data; /* points into the file or into `own` */
   void *own;        /* gathered or decompressed copy, or NULL */
   size_t bytes;
+  char type[40]; /* "sparse", "float8_e4m3fn" ...: not read, data is NULL; else empty */
 } TorchTensor;
 typedef struct TorchStorage {
   PkText key;
   DType dtype;
   int64_t numel;
   const uint8_t *data;
+  bool wide; /* elements are two of dtype: complex128 */
 } TorchStorage;
 typedef struct TorchFile {
   TorchContainer container;
@@ -45,8 +47,11 @@ typedef struct TorchFile {
   int count;
   int cap;
   int64_t others; /* leaves that are no tensors, passed over */
+  int toolong;    /* entries passed over because their full name is longer than TORCH_MAX_NAME */
+  char *longest;  /* the first of these names, or NULL */
 } TorchFile;
 #define TORCH_MAX_TENSORS 16384
+#define TORCH_MAX_NAME 198
 
 /* Whether the n bytes could be one of them: a zip archive or a pickle. */
 bool torch_is(const uint8_t *p, size_t n);
@@ -65,8 +70,10 @@ void torch_close(TorchFile *f);
 
 /* Fills f->tensor: every tensor of the object under its state-dict name: dict keys, list indexes
  * and module names joined with dots; of modules the parameters and persistent buffers. Strided and
- * shared storages are gathered to row-major. ST_FORMAT: damaged, a cycle, two of one name, more
- * than TORCH_MAX_TENSORS. Once per file; torch_close frees what is there after an error, too. */
+ * shared storages are gathered to row-major; so are numpy arrays. Namespaces are searched as dicts.
+ * Entries with longer names than TORCH_MAX_NAME bytes are passed over and counted. ST_FORMAT:
+ * damaged, a cycle, two of one name, more than TORCH_MAX_TENSORS. Once per file; torch_close frees
+ * what is there after an error, too. */
 Status torch_collect(TorchFile *f, Error *e);
 
 /* Among the collected ones, owned by f; NULL if absent. */
@@ -75,8 +82,8 @@ const TorchTensor *torch_find(const TorchFile *f, const char *name);
 /* For messages: a constant text. */
 const char *torch_container_name(TorchContainer c);
 
-/* One tensor value of the tree; out->name stays NULL; mem_free(out->own). `what` is for messages.
- * ST_FORMAT: v is no tensor, or lies outside its storage. */
+/* One tensor value or numpy array of the tree; out->name stays NULL; mem_free(out->own). `what` is
+ * for messages. ST_FORMAT: v is no tensor, or lies outside its storage. */
 Status torch_tensor(TorchFile *f, const Pk *v, const char *what, TorchTensor *out, Error *e);
 
 /* Whether torch_tensor would find a tensor here; NULL is none. */

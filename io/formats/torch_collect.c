@@ -5,7 +5,7 @@
 #include <string.h>
 #include "io/formats/torch.h"
 
-enum { MAX_DEPTH = 32, MAX_VISITS = 1 << 20, MAX_PATH = 200 };
+enum { MAX_DEPTH = 32, MAX_VISITS = 1 << 20, MAX_PATH = TORCH_MAX_NAME + 2 };
 /* One walk. A value met again on its own path is a cycle; values met again elsewhere are walked
  * again, so visits are counted. */
 typedef struct Walk {
@@ -28,9 +28,21 @@ const Pk *torch_module(const Pk *v, PkText *class_name) {
   return state;
 }
 
+/* Counts an entry that is passed over, and keeps the first of their names to be shown. */
+static Status too_long(Walk *w, PkText last) {
+  char text[MAX_PATH + 96], b[80];
+  w->visits++;
+  if (w->f->toolong++) return ST_OK;
+  snprintf(text, sizeof text, "%.*s%s%s", (int)w->len, w->path, w->len ? "." : "",
+           pk_show(last, b));
+  w->f->longest = mem_strdup(text);
+  return w->f->longest ? ST_OK : err_set(w->e, ST_NOMEM, "%s: out of memory", w->f->name);
+}
+
 /* Adds ".key" to the path; the caller restores w->len. Names go into JSON headers, onto terminals
- * and into comparisons: no control characters (pickled text is UTF-8). */
-static Status path_enter(Walk *w, const Pk *key, size_t index) {
+ * and into comparisons: no control characters (pickled text is UTF-8). *skip: the name is too long,
+ * the entry is counted and must be passed over. */
+static Status path_enter(Walk *w, const Pk *key, size_t index, bool *skip) {
   char number[32];
   PkText t = {number, 0};
   if (key && key->kind == PK_STR)
@@ -43,11 +55,13 @@ static Status path_enter(Walk *w, const Pk *key, size_t index) {
   for (size_t i = 0; i < t.len; i++)
     plain &= (unsigned char)t.start[i] >= 0x20 && t.start[i] != 0x7f;
   char b[80];
-  if (!plain || w->len + t.len + 2 > sizeof w->path)
-    return err_set(w->e, ST_FORMAT, "%s: entry \"%s\" below \"%.*s\": %s", w->f->name,
-                   pk_show(t, b), (int)PRLX_MIN(w->len, (size_t)80), w->path,
-                   plain ? "its full name is longer than 198 characters"
-                         : "a name with control characters; expected printable ones");
+  if (!plain)
+    return err_set(w->e, ST_FORMAT,
+                   "%s: entry \"%s\" below \"%.*s\": a name with control characters; expected "
+                   "printable ones",
+                   w->f->name, pk_show(t, b), (int)PRLX_MIN(w->len, (size_t)80), w->path);
+  *skip = t.len > TORCH_MAX_NAME || w->len + t.len + 2 > sizeof w->path;
+  if (*skip) return too_long(w, t);
   if (w->len) w->path[w->len++] = '.';
   memcpy(w->path + w->len, t.start, t.len);
   w->len += t.len;
@@ -102,7 +116,9 @@ static Status walk_module(Walk *w, const Pk *state) {
       Pk *v = d->item[i + 1];
       size_t len = w->len;
       if (v->kind == PK_NONE || (k == 1 && in_set(hidden, d->item[i]))) continue;
-      TRY(path_enter(w, d->item[i], i / 2));
+      bool skip = false;
+      TRY(path_enter(w, d->item[i], i / 2, &skip));
+      if (skip) continue;
       if (k < 2 && !torch_is_tensor(v))
         return err_set(w->e, ST_FORMAT, "%s: parameter %s is no tensor; the file is damaged",
                        w->f->name, w->path);
@@ -127,11 +143,25 @@ static Status walk_items(Walk *w, Pk *v) {
       w->visits++;
       continue;
     }
-    TRY(path_enter(w, step == 2 ? v->item[i] : NULL, i));
+    bool skip = false;
+    TRY(path_enter(w, step == 2 ? v->item[i] : NULL, i, &skip));
+    if (skip) continue;
     TRY(walk_value(w, v->item[i + step - 1]));
     path_leave(w, len);
   }
   return ST_OK;
+}
+
+/* The attributes of an argparse.Namespace or a types.SimpleNamespace; NULL: v is none. Protocols 0
+ * and 1 write copyreg._reconstructor(class, object, None). */
+static Pk *namespace_items(const Pk *v) {
+  const Pk *c = pk_calls(v, "copyreg", "_reconstructor") ? pk_arg(v, 0)
+                : v->kind == PK_CALL                     ? v->item[0]
+                                                         : NULL;
+  const bool is = c && c->kind == PK_GLOBAL &&
+                  ((pk_text_is(c->text, "argparse") && pk_text_is(c->name, "Namespace")) ||
+                   (pk_text_is(c->text, "types") && pk_text_is(c->name, "SimpleNamespace")));
+  return is && v->state && v->state->kind == PK_DICT ? v->state : NULL;
 }
 
 static Status walk_value(Walk *w, Pk *v) {
@@ -146,7 +176,8 @@ static Status walk_value(Walk *w, Pk *v) {
                 !memcmp(v->item[0]->text.start, "__torch__", 9) && v->state &&
                 v->state->kind == PK_DICT;
   bool items = v->kind == PK_DICT || v->kind == PK_LIST || v->kind == PK_TUPLE;
-  if (!module && !script && !items) {
+  Pk *space = namespace_items(v);
+  if (!module && !script && !items && !space) {
     w->f->others++;
     return ST_OK;
   }
@@ -159,7 +190,7 @@ static Status walk_value(Walk *w, Pk *v) {
                    w->path, MAX_DEPTH);
   v->busy = true;
   w->depth++;
-  Status s = module ? walk_module(w, module) : walk_items(w, script ? v->state : v);
+  Status s = module ? walk_module(w, module) : walk_items(w, script || space ? v->state : v);
   w->depth--;
   v->busy = false;
   return s;

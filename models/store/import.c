@@ -30,7 +30,25 @@ static void tensor_free(ImportTensor *t) {
   mem_free(t->from);
 }
 
+static bool is_read(const ImportTensor *t) { return !t->type && dtype_readable(t->dtype); }
+
+/* The file's names of tensors that are left out because their type is not read. */
+static void note_unread(Import *im, const ImportTensor *t) {
+  char shown[80], one[160];
+  const size_t len = strlen(im->unread_what);
+  snprintf(one, sizeof one, "%s\"%s\" (%s)", im->unread ? ", " : "", str_shown(t->from, shown),
+           t->type ? t->type : dtype_name(t->dtype));
+  const bool fits = len + strlen(one) + 8 < sizeof im->unread_what;
+  const bool ended = len >= 5 && !strcmp(im->unread_what + len - 5, ", ...");
+  if (fits && !ended)
+    memcpy(im->unread_what + len, one, strlen(one) + 1);
+  else if (!ended)
+    memcpy(im->unread_what + len, ", ...", 6);
+  im->unread++;
+}
+
 void import_drop(Import *im, int k) {
+  if (!is_read(&im->tensor[k])) note_unread(im, &im->tensor[k]);
   tensor_free(&im->tensor[k]);
   memmove(im->tensor + k, im->tensor + k + 1, (size_t)(im->ntensor - k - 1) * sizeof *im->tensor);
   im->ntensor--;
@@ -39,6 +57,7 @@ void import_drop(Import *im, int k) {
 
 bool import_number(const Import *im, const ImportTensor *t, int64_t i, double *v) {
   (void)im;
+  if (!is_read(t)) return false;
   if (i < 0 || i >= shape_numel(t->shape)) return false;
   StTensor one = {.dtype = t->dtype,
                   .shape = SHAPE0(),
@@ -51,7 +70,7 @@ bool import_number(const Import *im, const ImportTensor *t, int64_t i, double *v
 Status import_list(Import *im, const char *name, DType dtype, Shape shape, const void *data,
                    Error *e) {
   ImportTensor *t = &im->tensor[im->ntensor];
-  *t = (ImportTensor){mem_strdup(name), mem_strdup(name), dtype, shape, data};
+  *t = (ImportTensor){mem_strdup(name), mem_strdup(name), dtype, shape, data, NULL};
   im->ntensor++;
   return t->name && t->from
              ? ST_OK
@@ -68,6 +87,7 @@ static Status list_tensors(Import *im, Error *e) {
     const TorchTensor *b = a ? NULL : &im->torch.tensor[k];
     TRY(a ? import_list(im, a->name, a->dtype, a->shape, a->data, e)
           : import_list(im, b->name, b->dtype, b->shape, b->data, e));
+    if (b && b->type[0]) im->tensor[k].type = b->type;
   }
   return ST_OK;
 }
@@ -226,17 +246,22 @@ static Status import_recognise(Import *im, Error *e) {
   return ST_OK;
 }
 
-/* Counts numbers; those of a type that nothing here can read are refused by name. */
+/* Counts numbers. Tensors of types that are not read go, with a note, where the network does not
+ * need them; else they are refused by name. */
 static Status import_check_types(Import *im, Error *e) {
   char b[80];
-  for (int k = 0; k < im->ntensor; k++) {
+  for (int k = im->ntensor - 1; k >= 0; k--) {
     const ImportTensor *t = &im->tensor[k];
-    im->numbers += shape_numel(t->shape);
-    if (!dtype_readable(t->dtype))
+    if (is_read(t)) {
+      im->numbers += shape_numel(t->shape);
+      continue;
+    }
+    if (im->kind != IMPORT_NETWORK || import_net_needs(t->name))
       return err_set(e, ST_FORMAT,
                      "%s: tensor \"%s\" has numbers of type %s, which are not read here; expected "
                      "floating-point or integer weights; convert it first",
-                     im->path, str_shown(t->from, b), dtype_name(t->dtype));
+                     im->path, str_shown(t->from, b), t->type ? t->type : dtype_name(t->dtype));
+    import_drop(im, k);
   }
   return ST_OK;
 }

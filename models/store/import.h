@@ -21,6 +21,7 @@ typedef struct ImportTensor {
   DType dtype;
   Shape shape; /* the file's, but for axes of length 1 that were dropped (LPIPS heads) */
   const void *data;
+  const char *type; /* of a type that is not read, "sparse" ...: data is NULL; else NULL */
 } ImportTensor;
 typedef struct Import {
   char *path;
@@ -41,8 +42,10 @@ typedef struct Import {
   int ntensor;
   int dropped; /* tensors of the file that will not be */
   char dropped_what[96];
-  int64_t numbers; /* elements of all tensors */
-  StMeta *meta;    /* [nmeta] configuration and origin, written as metadata; room for metacap */
+  int unread;            /* of these: tensors of types that are not read, which nothing needs */
+  char unread_what[320]; /* the first of them, "name" (type), ... */
+  int64_t numbers;       /* elements of all tensors */
+  StMeta *meta; /* [nmeta] configuration and origin, written as metadata; room for metacap */
   int nmeta;
   int metacap;
 } Import;
@@ -99,6 +102,9 @@ Status import_map_vgg(Import *im, bool *hit, Error *e);
 Status import_map_heads(Import *im, bool *hit, Error *e);
 Status import_map_inception(Import *im, bool *hit, Error *e);
 Status import_map_network(Import *im, bool *hit, Error *e);
+
+/* Whether a StyleGAN2-ADA network has a tensor of this kind ("G_ema.mapping.fc0.weight"). */
+bool import_net_needs(const char *name);
 
 /* The tensor of this name (ours), or NULL. */
 const ImportTensor *import_find(const Import *im, const char *name);

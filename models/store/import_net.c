@@ -208,6 +208,7 @@ static Status check_filters(const Import *im, Error *e) {
     const ImportTensor *t = &im->tensor[k];
     size_t len = strlen(t->name);
     if (len < 15 || strcmp(t->name + len - 15, "resample_filter") != 0) continue;
+    if (t->type || !dtype_readable(t->dtype)) continue; /* refused later, by its type */
     bool ok = shape_eq(t->shape, SHAPE2(4, 4));
     for (int i = 0; i < 16 && ok; i++) {
       double v;
@@ -230,6 +231,18 @@ static const char *generator_prefix(const Import *im) {
     if (t && t->shape.rank == 3) return prefix[k];
   }
   return NULL;
+}
+
+bool import_net_needs(const char *name) {
+  static const char *const last[] = {"weight",         "bias",  "const",          "noise_const",
+                                     "noise_strength", "w_avg", "resample_filter"};
+  const char *part = strchr(name, '.'), *dot = strrchr(name, '.');
+  if (!part || (strncmp(part + 1, "synthesis.", 10) != 0 && strncmp(part + 1, "mapping.", 8) != 0 &&
+                strncmp(name, "D.b", 3) != 0))
+    return false;
+  for (int k = 0; k < COUNT_OF(last); k++)
+    if (!strcmp(dot + 1, last[k])) return true;
+  return false;
 }
 
 static bool is_net_tensor(const char *name) {

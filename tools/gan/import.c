@@ -66,6 +66,19 @@ static void print_tensors(const Import *im, bool all) {
   if (!all && renamed > shown) printf("    ... (all of them: --dry-run)\n");
 }
 
+/* What a reader would miss in the result. */
+static void print_skipped(const Import *im) {
+  char shown[80];
+  if (im->unread)
+    printf("  note        %d tensor%s of types that are not read here and nothing needs, skipped: "
+           "%s\n",
+           im->unread, im->unread == 1 ? "" : "s", im->unread_what);
+  if (im->torch.toolong)
+    printf("  note        %d entr%s whose full name is longer than %d bytes, skipped: \"%s\"%s\n",
+           im->torch.toolong, im->torch.toolong == 1 ? "y" : "ies", TORCH_MAX_NAME,
+           str_shown(im->torch.longest, shown), im->torch.toolong == 1 ? "" : ", ...");
+}
+
 static void print_use(ImportKind k, const char *out) {
   switch (k) {
     case IMPORT_NETWORK:
@@ -186,6 +199,7 @@ static Status import_known(const Args *a, Import *im, Import *heads, Import *bun
   TRY(import_adjust(im, heads, bundled, a, e));
   print_config(im);
   if (!tool_quiet || a->dry_run) print_tensors(im, a->dry_run);
+  print_skipped(im);
   fflush(stdout);
   if (a->dry_run) return ST_OK;
   TRY(write_checked(im, a->out, e));

@@ -184,6 +184,8 @@ static Status from_images(FeatureSet *s, FeatureNet *net, Error *e) {
   if (st != ST_OK) goto done;
   st = image_textures(s, &d, e);
   if (st != ST_OK) goto done;
+  s->h = d.h;
+  s->w = d.w;
   if (net->o.texture_only)
     s->f.n = d.n;
   else
@@ -253,6 +255,7 @@ static Status append_set(FeatureSet *s, const FeatureSet *b, Error *e) {
     s->ngroups = first + (b->group ? b->ngroups : m);
   }
   s->by_subject |= b->by_subject;
+  if (s->h != b->h || s->w != b->w) s->h = s->w = -1;
   s->f.n = n + m;
   return ST_OK;
 }

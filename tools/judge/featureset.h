@@ -15,6 +15,8 @@ typedef struct FeatureSet {
   int64_t *group;
   int64_t ngroups;
   bool by_subject;
+  int64_t h; /* pixels of the images; 0: a file of features, -1: of several sizes */
+  int64_t w;
   bool cached;
 } FeatureSet;
 

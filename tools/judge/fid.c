@@ -171,6 +171,24 @@ static void print_notes(const Job *j) {
            "each other: copies?\n");
 }
 
+/* Sets that differ in the size of their images: resampling alone tells them apart. */
+static void print_sizes(const Job *j) {
+  const FeatureSet *a = &j->ref;
+  for (int k = 0; k < j->n; k++) {
+    const FeatureSet *b = &j->row[k].set;
+    if (!a->h || !b->h || (a->h > 0 && a->h == b->h && a->w == b->w)) continue;
+    if (a->h < 0 || b->h < 0)
+      printf("note: %s and the reference: images of several sizes; resampling alone tells them "
+             "apart\n",
+             path_base(b->path));
+    else
+      printf("note: %s has images of %lld x %lld, the reference of %lld x %lld; resampling alone "
+             "tells them apart\n",
+             path_base(b->path), (long long)b->h, (long long)b->w, (long long)a->h,
+             (long long)a->w);
+  }
+}
+
 static void print_gaps(const Job *j) {
   printf("%-28s %6s %12s %9s %9s\n", "told from the reference by", "n", "fine detail", "border",
          "both");
@@ -201,6 +219,7 @@ static void print_table(const Job *j) {
   if (!a->features) {
     printf("reference  %s, n = %lld\n\n", j->ref.path, (long long)j->ref.f.n);
     print_gaps(j);
+    print_sizes(j);
     return;
   }
   printf("reference  %s, n = %lld\nfeatures   %s\ninput      %s\n\n", j->ref.path,
@@ -221,7 +240,11 @@ static void print_table(const Job *j) {
       printf(" %9.3f %5.2f", r->curve.inf, r->curve.r2);
     else if (a->sizes)
       printf(" %9s %5s", "-", "-");
-    snprintf(b, sizeof b, "%.3f +- %.3f", 1000 * r->kid.kid, 1000 * r->kid.se);
+    /* two images: none can be left out, so there is no standard error */
+    if (isnan(r->kid.se))
+      snprintf(b, sizeof b, "%.3f +- n/a", 1000 * r->kid.kid);
+    else
+      snprintf(b, sizeof b, "%.3f +- %.3f", 1000 * r->kid.kid, 1000 * r->kid.se);
     if (a->kid) printf(" %21s", b);
     if (r->has_pr)
       print_manifold(&r->pr);
@@ -238,6 +261,7 @@ static void print_table(const Job *j) {
   printf("\n");
   print_gaps(j);
   print_notes(j);
+  print_sizes(j);
 }
 
 static void json_text(const char *s) {
