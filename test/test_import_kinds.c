@@ -124,6 +124,82 @@ static void test_bad_arrays(void) {
     }
 }
 
+/* Of order "K": the data are 2 x 3 of an array of 3 x 2; and orders and axes that are none. */
+static void test_moved_axes(void) {
+  static const char *const axes[] = {"K\1K\0\x86", "K\1K\1\x86", "K\1K\2\x86", "K\0\x85", "N"};
+  static const size_t length[] = {5, 5, 5, 3, 1};
+  uint8_t raw[48];
+  const size_t n = six_bytes(raw, 4, false, false);
+  for (int k = 0; k < COUNT_OF(axes) + 1; k++) {
+    Bytes b = {0};
+    TorchFile f;
+    Error e = {0};
+    put_str(&b, "}");
+    pk_str(&b, "w");
+    put_str(&b, "cnumpy._core.numeric\n_frombuffer\n(C\x18");
+    put(&b, raw, n);
+    put_dtype(&b, "f4", "<");
+    PUT(&b, "K\2K\3\x86");
+    pk_str(&b, k < COUNT_OF(axes) ? "K" : "A");
+    put(&b, axes[k % COUNT_OF(axes)], length[k % COUNT_OF(axes)]);
+    put_str(&b, "tRs.");
+    CHECK(torch_open(&f, b.p, b.n, "m.pkl", &e) == ST_OK, "%s", e.msg);
+    const Status s = torch_collect(&f, &e);
+    if (k) CHECK(s == ST_FORMAT && strstr(e.msg, "its shape or order"), "order %d: %s", k, e.msg);
+    if (k == 0) CHECK(s == ST_OK && shape_eq(f.tensor[0].shape, SHAPE2(3, 2)), "%s", e.msg);
+    for (int i = 0; i < 6 && s == ST_OK; i++)
+      CHECK(load_le32((const uint8_t *)f.tensor[0].data + (size_t)i * 4) ==
+                load_le32(raw + (size_t)(i % 2 * 3 + i / 2) * 4),
+            "number %d of an array with moved axes", i);
+    torch_close(&f);
+    bytes_free(&b);
+  }
+}
+
+/* Python 3 writes no bytes at all as bytes() in protocols 0 to 2. */
+static void test_empty_array(void) {
+  Bytes b = {0};
+  Import im;
+  Error e = {0};
+  put_str(&b, "}");
+  pk_str(&b, "w");
+  PUT(&b, "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0tC\1btR(K\1K\0K\3\x86");
+  put_dtype(&b, "f4", "<");
+  put_str(&b, "\x89"
+              "c__builtin__\nbytes\n)Rtbs.");
+  CHECK(import_memory(&im, b.p, b.n, "m.pkl", &e) == ST_OK && im.ntensor == 1 &&
+            shape_eq(im.tensor[0].shape, SHAPE2(0, 3)),
+        "an array without numbers: %s", e.msg);
+  import_close(&im);
+  bytes_free(&b);
+}
+
+/* Arrays of texts stand beside a dict of no known network; alone they are nothing to import. */
+static void test_texts_beside(void) {
+  uint8_t raw[48];
+  const size_t n = six_bytes(raw, 4, false, false);
+  for (int k = 0; k < 2; k++) {
+    Bytes b = {0};
+    Import im;
+    Error e = {0};
+    put_str(&b, "}");
+    pk_str(&b, "names");
+    put_array(&b, "U1", "<", false, false, raw, n);
+    put_str(&b, "s");
+    if (k) pk_str(&b, "w");
+    if (k) put_array(&b, "f4", HOST_BIG ? ">" : "<", false, false, raw, n);
+    put_str(&b, k ? "s." : ".");
+    const Status s = import_memory(&im, b.p, b.n, "m.pkl", &e);
+    if (k)
+      CHECK(s == ST_OK && im.ntensor == 1 && im.unread == 1, "texts beside a dict: %s", e.msg);
+    else
+      CHECK(s == ST_FORMAT && strstr(e.msg, "nothing but arrays") && strstr(e.msg, "numpy U1"),
+            "texts alone: %s", e.msg);
+    import_close(&im);
+    bytes_free(&b);
+  }
+}
+
 /* ---- namespaces ---- */
 static void test_namespaces(void) {
   static const char *const open[] = {"cargparse\nNamespace\n)\x81}", "ctypes\nSimpleNamespace\n)R}",
@@ -196,6 +272,43 @@ static void test_foreign(void) {
   }
 }
 
+/* A script may use any name, also one without letters: still a type that is not read. */
+static void test_nameless_type(void) {
+  Bytes b = {0}, z = {0};
+  Import im;
+  Error e = {0};
+  put_str(&b, "}");
+  pk_str(&b, "w");
+  PUT(&b, "ctorch._utils\n_rebuild_tensor_v3\n(NK\0M\0\x10\x85K\1\x85\x89Nc__torch__\n\ntRs.");
+  ZipItem item[] = {stored("x/data.pkl", b.p, b.n), stored("x/constants.pkl", "\x80\x02).", 4)};
+  make_zip(&z, item, 2);
+  CHECK(import_memory(&im, z.p, z.n, "m.pt", &e) == ST_FORMAT && strstr(e.msg, "type unknown"),
+        "a type without a name: %s", e.msg);
+  import_close(&im);
+  bytes_free(&b);
+  bytes_free(&z);
+}
+
+/* A key of a megabyte on 40000 entries is passed over each time without being read to its end. */
+static void test_long_key_often(void) {
+  Bytes b = {0};
+  Import im;
+  Error e = {0};
+  const size_t length = 1 << 20;
+  put_network(&b, "extra", "_rebuild_qtensor");
+  b.n--; /* STOP */
+  put_str(&b, "X");
+  put_u(&b, length, 4);
+  put_many(&b, "x", 1, length);
+  PUT(&b, "q\1]s");
+  put_many(&b, "h\1]s", 4, 40000);
+  put_str(&b, ".");
+  CHECK(import_memory(&im, b.p, b.n, "m.pkl", &e) == ST_OK && im.torch.toolong == 40001,
+        "one long key, often: %s", e.msg);
+  import_close(&im);
+  bytes_free(&b);
+}
+
 static void test_many_foreign(void) {
   Bytes b = {0};
   Import im;
@@ -240,9 +353,14 @@ static void test_long_names(void) {
 int main(void) {
   test_arrays();
   test_bad_arrays();
+  test_moved_axes();
+  test_empty_array();
+  test_texts_beside();
   test_namespaces();
   test_foreign();
+  test_nameless_type();
   test_many_foreign();
+  test_long_key_often();
   test_long_names();
   CHECK(mem_live_count() == 0, "%zu blocks leaked", mem_live_count());
   return test_end();

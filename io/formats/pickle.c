@@ -163,10 +163,14 @@ static bool push_int(PkMachine *m, PkKind kind, int64_t i) {
   return stack_push(m, v);
 }
 
-static bool push_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
+static Pk *make_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
   Pk *v = pk_make(m, kind);
   if (v) v->text = (PkText){p, n};
-  return stack_push(m, v);
+  return v;
+}
+
+static bool push_text(PkMachine *m, PkKind kind, const char *p, size_t n) {
+  return stack_push(m, make_text(m, kind, p, n));
 }
 
 /* ---- memo ---- */
@@ -250,7 +254,7 @@ static Pk *make_dict(PkMachine *m, const Pk *from) {
   return d;
 }
 
-/* _codecs.encode(text, "latin1"): how protocols 0-2 write bytes. */
+/* _codecs.encode(text, "latin1"): how protocols 0-2 write bytes; none at all as bytes(). */
 static Pk *make_latin1(PkMachine *m, const Pk *text) {
   Pk *b = pk_make(m, PK_BYTES);
   char *out = b ? pk_alloc(m, text->text.len ? text->text.len : 1) : NULL;
@@ -302,6 +306,7 @@ static Pk *make_call(PkMachine *m, Pk *f, Pk *args) {
   if (pk_named(f, "_codecs", "encode") && args->nitem == 2 && a->kind == PK_STR &&
       (pk_is(args->item[1], "latin1") || pk_is(args->item[1], "latin-1")))
     return make_latin1(m, a);
+  if (pk_named(f, "builtins", "bytes") && !args->nitem) return make_text(m, PK_BYTES, "", 0);
   if (pk_named(f, "builtins", "bytearray") && a && a->kind == PK_BYTES) return a;
   Pk *c = pk_make(m, PK_CALL);
   if (!c || !(c->item = pk_alloc(m, 2 * sizeof *c->item))) return NULL;

@@ -11,6 +11,7 @@ static const char *const allowed[] = {
     "builtins.tuple",
     "builtins.set",
     "builtins.frozenset",
+    "builtins.bytes",
     "builtins.bytearray",
     "builtins.object",
     "builtins.int",

@@ -52,7 +52,8 @@ static Status path_enter(Walk *w, const Pk *key, size_t index, bool *skip) {
         (size_t)snprintf(number, sizeof number, "%lld",
                          key && key->kind == PK_INT ? (long long)key->integer : (long long)index);
   bool plain = true;
-  for (size_t i = 0; i < t.len; i++)
+  /* no further than a name may reach: one long text can be the key of a million entries */
+  for (size_t i = 0; i < PRLX_MIN(t.len, (size_t)MAX_PATH); i++)
     plain &= (unsigned char)t.start[i] >= 0x20 && t.start[i] != 0x7f;
   char b[80];
   if (!plain)

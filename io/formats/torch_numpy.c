@@ -71,7 +71,8 @@ void torch_foreign(const Pk *v, TorchTensor *out) {
   const Pk *dtype = t && !t->type ? pk_arg(v, 6) : NULL;
   char shown[80];
   *out = (TorchTensor){.dtype = DT_U8};
-  if (dtype && dtype->kind == PK_GLOBAL)
+  /* never empty: that would be a type that is read (scripts may have names without letters) */
+  if (dtype && dtype->kind == PK_GLOBAL && dtype->name.len)
     snprintf(out->type, sizeof out->type, "%.32s", pk_show(dtype->name, shown));
   else
     snprintf(out->type, sizeof out->type, "%s", !t ? "complex128" : t->type ? t->type : "unknown");
@@ -84,23 +85,25 @@ void torch_foreign(const Pk *v, TorchTensor *out) {
 
 /* ---- numpy arrays ---- */
 /* _reconstruct(ndarray, ...) with the state (version, shape, dtype, Fortran order, bytes), or, in
- * protocol 5, _frombuffer(bytes, dtype, shape, order). */
+ * protocol 5, _frombuffer(bytes, dtype, shape, order[, axes]): order "K" (numpy >= 2.3) means
+ * reshape(shape).transpose(axes). */
 typedef struct Array {
   const Pk *shape;
   const Pk *dtype;
   const Pk *raw;
-  bool fortran;
+  const Pk *order; /* "C", "F", "K", or the flag for "F" */
+  const Pk *axes;
 } Array;
 static bool find_array(const Pk *v, Array *a) {
   if (pk_calls(v, "numpy._core.numeric", "_frombuffer") ||
       pk_calls(v, "numpy.core.numeric", "_frombuffer")) {
-    *a = (Array){pk_arg(v, 2), pk_arg(v, 1), pk_arg(v, 0), pk_is(pk_arg(v, 3), "F")};
+    *a = (Array){pk_arg(v, 2), pk_arg(v, 1), pk_arg(v, 0), pk_arg(v, 3), pk_arg(v, 4)};
   } else if (pk_calls(v, "numpy._core.multiarray", "_reconstruct") ||
              pk_calls(v, "numpy.core.multiarray", "_reconstruct")) {
     const Pk *s = v->state;
     if (!s || s->kind != PK_TUPLE || s->nitem < 4 || s->nitem > 5) return false;
     Pk **last = s->item + s->nitem - 4;
-    *a = (Array){last[0], last[1], last[3], last[2]->kind == PK_BOOL && last[2]->integer};
+    *a = (Array){last[0], last[1], last[3], last[2], NULL};
   } else
     return false;
   return a->shape && a->raw && pk_calls(a->dtype, "numpy", "dtype");
@@ -126,15 +129,37 @@ static bool numpy_type(const Pk *dtype, DType *t, bool *big) {
   return false;
 }
 
-/* A copy in row-major order with the lowest byte first. */
-static Status numpy_turn(TorchFile *f, const char *what, bool fortran, bool turn, TorchTensor *out,
-                         Error *e) {
+/* The array's shape, and place[j]: which of its axes is the j-th slowest in the data. */
+static bool read_axes(const Array *a, Shape *s, int place[MAX_RANK]) {
+  Shape stored;
+  const Pk *o = a->order, *axes = a->axes;
+  const bool flag = o && (o->kind == PK_BOOL || o->kind == PK_INT), moved = pk_is(o, "K"),
+             fortran = (flag && o->integer) || pk_is(o, "F");
+  if (!read_size(a->shape, &stored) || !(flag || moved || fortran || pk_is(o, "C"))) return false;
+  *s = stored;
+  for (int j = 0; j < s->rank; j++) place[j] = fortran ? s->rank - 1 - j : j;
+  if (!moved) return true;
+  if (!axes || (axes->kind != PK_TUPLE && axes->kind != PK_LIST) || axes->nitem != (size_t)s->rank)
+    return false;
+  bool seen[MAX_RANK] = {false};
+  for (int k = 0; k < s->rank; k++) {
+    int64_t j;
+    if (!pk_int(axes->item[k], &j) || j < 0 || j >= s->rank || seen[j]) return false;
+    seen[j] = true;
+    place[j] = k;
+    s->dim[k] = stored.dim[j];
+  }
+  return true;
+}
+
+/* A copy in row-major order with the lowest byte first; not of an empty array. */
+static Status numpy_turn(TorchFile *f, const char *what, const int place[MAX_RANK], bool turn,
+                         TorchTensor *out, Error *e) {
   const size_t one = dtype_size(out->dtype);
   int64_t stride[MAX_RANK] = {0}, run = 1;
-  for (int i = 0; i < out->shape.rank; i++) {
-    const int k = fortran ? i : out->shape.rank - 1 - i;
-    stride[k] = run;
-    run *= out->shape.dim[k];
+  for (int j = out->shape.rank - 1; j >= 0; j--) {
+    stride[place[j]] = run;
+    run *= out->shape.dim[place[j]];
   }
   if (out->bytes > f->budget)
     return err_set(e, ST_FORMAT,
@@ -155,12 +180,14 @@ static Status numpy_turn(TorchFile *f, const char *what, bool fortran, bool turn
 Status torch_numpy(TorchFile *f, const Pk *v, const char *what, TorchTensor *out, Error *e) {
   Array a;
   int64_t n;
-  bool big;
+  int place[MAX_RANK];
+  bool big, row_major = true;
   char shown[80] = "?";
   *out = (TorchTensor){.dtype = DT_U8};
-  if (!find_array(v, &a) || !read_size(a.shape, &out->shape) || !count_elements(&out->shape, &n))
+  if (!find_array(v, &a) || !read_axes(&a, &out->shape, place) || !count_elements(&out->shape, &n))
     return err_set(e, ST_FORMAT,
-                   "%s: array %s: its shape is none, or has more than %d axes; the file is damaged",
+                   "%s: array %s: its shape or order is none, or it has more than %d axes; the "
+                   "file is damaged",
                    f->name, what, MAX_RANK);
   if (!numpy_type(a.dtype, &out->dtype, &big)) {
     const Pk *code = pk_arg(a.dtype, 0);
@@ -177,6 +204,7 @@ Status torch_numpy(TorchFile *f, const Pk *v, const char *what, TorchTensor *out
                    f->name, what, text ? a.raw->text.len : (size_t)0, (long long)n, one);
   out->data = a.raw->text.start;
   out->bytes = a.raw->text.len;
-  const bool turn = big != HOST_BIG && one > 1, fortran = a.fortran && out->shape.rank > 1;
-  return n && (turn || fortran) ? numpy_turn(f, what, fortran, turn, out, e) : ST_OK;
+  for (int j = 0; j < out->shape.rank; j++) row_major &= place[j] == j;
+  const bool turn = big != HOST_BIG && one > 1;
+  return n && (turn || !row_major) ? numpy_turn(f, what, place, turn, out, e) : ST_OK;
 }

@@ -246,8 +246,15 @@ static Status import_recognise(Import *im, Error *e) {
   return ST_OK;
 }
 
-/* Counts numbers. Tensors of types that are not read go, with a note, where the network does not
- * need them; else they are refused by name. */
+/* Whether a tensor that is not read may go: the network does not need it, or it is an array beside
+ * a dict of no known network (texts, the state of random numbers). */
+static bool may_go(const Import *im, const ImportTensor *t) {
+  if (im->kind == IMPORT_STATE) return t->type && !strncmp(t->type, "numpy ", 6);
+  return im->kind == IMPORT_NETWORK && !import_net_needs(t->name);
+}
+
+/* Counts numbers. Tensors of types that are not read go, with a note, where nothing needs them;
+ * else they are refused by name. */
 static Status import_check_types(Import *im, Error *e) {
   char b[80];
   for (int k = im->ntensor - 1; k >= 0; k--) {
@@ -256,13 +263,16 @@ static Status import_check_types(Import *im, Error *e) {
       im->numbers += shape_numel(t->shape);
       continue;
     }
-    if (im->kind != IMPORT_NETWORK || import_net_needs(t->name))
+    if (!may_go(im, t))
       return err_set(e, ST_FORMAT,
                      "%s: tensor \"%s\" has numbers of type %s, which are not read here; expected "
                      "floating-point or integer weights; convert it first",
                      im->path, str_shown(t->from, b), t->type ? t->type : dtype_name(t->dtype));
     import_drop(im, k);
   }
+  if (im->unread && !im->ntensor)
+    return err_set(e, ST_FORMAT, "%s: nothing but arrays that are not read here: %.200s", im->path,
+                   im->unread_what);
   return ST_OK;
 }
 

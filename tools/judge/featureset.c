@@ -255,7 +255,7 @@ static Status append_set(FeatureSet *s, const FeatureSet *b, Error *e) {
     s->ngroups = first + (b->group ? b->ngroups : m);
   }
   s->by_subject |= b->by_subject;
-  if (s->h != b->h || s->w != b->w) s->h = s->w = -1;
+  if (s->h != b->h || s->w != b->w) s->h = s->w = s->h && b->h ? -1 : 0;
   s->f.n = n + m;
   return ST_OK;
 }
