@@ -72,6 +72,28 @@ expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/again" --quiet
 expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/again" --quiet
 expect 1 "cannot be created" "$P" affine "$D" -o "$T/nofolder/a.safetensors"
 
+# ---- a link to a file that is not there ----
+for o in "affine $D -o" "pack $C -o" "import $D -o" "export $N -o" "smote $D --method pixel -o"; do
+  ln -sf /nowhere/disk/a.safetensors "$T/gone.safetensors"
+  # shellcheck disable=SC2086
+  expect 1 "is a symbolic link to a file that is not there" "$P" $o "$T/gone.safetensors"
+  [ -L "$T/gone.safetensors" ]; ok $? "${o%% *}: the link stays"
+done
+expect 0 "" "$P" affine "$D" -o "$T/gone.safetensors" --force
+[ -f "$T/gone.safetensors" ] && [ ! -L "$T/gone.safetensors" ]; ok $? "--force replaces the link"
+mkdir "$T/l"; ln -s /nowhere/s.png "$T/l/sheet.png"
+expect 1 "sheet.png: is a symbolic link" "$P" generate --network "$N" --seeds 0-1 -o "$T/l"
+[ "$(ls "$T/l")" = sheet.png ]; ok $? "refused before anything is written: $(ls "$T/l")"
+expect 1 "is a symbolic link to" "$P" project "$T/png/lesion.png" --network "$N" --steps 2 -o "$T/l"
+ln -s /nowhere/r "$T/l2"
+expect 1 "cannot be made" "$P" generate --network "$N" --seeds 0-1 -o "$T/l2"
+# a link to a file that is there stays, and the file is replaced
+expect 0 "" "$P" import "$N" -o "$T/real.safetensors"
+ln -s real.safetensors "$T/link.safetensors"
+expect 0 "" "$P" import "$N" --nets G_ema -o "$T/link.safetensors"
+[ -L "$T/link.safetensors" ]; ok $? "import through a link: the link stays"
+same "$T/link.safetensors" "$T/real.safetensors" "import through a link"
+
 # ---- --force loses nothing when the new run fails ----
 before=$(sums "$T"/run/*)
 for x in "--init nonexistent" "--memory 1K" "--init $D" "--cond --data-typo" "--batch-gpu 3" \
@@ -88,6 +110,19 @@ unchanged "train --force on a full disk" "$before" "$T"/run/*
 mkdir "$T/run/.old-run"; mv "$T"/run/* "$T/run/.old-run"; echo '{}' >"$T/run/metrics.jsonl"
 expect 1 "there is a run" "$P" train "$D" $small --kimg 0.008 -o "$T/run" --quiet
 unchanged "the old run comes back after kill -9" "$before" "$T"/run/*
+# killed while the old run moved aside or back: some of its files here, some there
+for half in network.safetensors state.safetensors "network.safetensors metrics.jsonl"; do
+  mkdir "$T/run/.old-run-moves"
+  for f in $half; do mv "$T/run/$f" "$T/run/.old-run-moves"; done
+  expect 1 "there is a run" "$P" train "$D" $small --kimg 0.008 -o "$T/run" --quiet
+  unchanged "the old run is whole again ($half)" "$before" "$T"/run/*
+done
+[ "$(ls -A "$T/run" | grep -c old)" -eq 0 ]; ok $? "left over: $(ls -A "$T/run")"
+# what is not ours in the place where the old run waits is no reason to lose any of it
+mkdir "$T/run/.old-run"; echo keep >"$T/run/.old-run/note"
+expect 1 "cannot be renamed" "$P" train "$D" $small --kimg 0.008 -o "$T/run" --force --quiet
+unchanged "the old run cannot wait" "$before" "$T"/run/*
+rm -r "$T/run/.old-run"
 expect 0 "" "$P" train "$D" $small --kimg 0.016 -o "$T/run" --force --quiet --init "$T/run"
 [ ! -e "$T/run/.old-run" ]; ok $? "the old run goes with the first snapshot"
 before=$(sums "$C" "$T"/coh/sub-001/anat/*)

@@ -350,6 +350,23 @@ static void test_long_names(void) {
   }
 }
 
+/* What calls itself UTF-8 and is not would make a file that nobody can read. */
+static void test_names_utf8(void) {
+  static const char *const name[] = {"caf\xc3\xa9", "caf\xc3", "caf\xe9", "\xed\xa0\x80",
+                                     "\xc0\xaf"};
+  for (int k = 0; k < COUNT_OF(name); k++) {
+    Bytes b = {0};
+    Import im;
+    Error e = {0};
+    put_network(&b, name[k], "_rebuild_qtensor");
+    const Status s = import_memory(&im, b.p, b.n, "m.pkl", &e);
+    CHECK(s == (k ? ST_FORMAT : ST_OK) && (!k || strstr(e.msg, "not UTF-8")), "name %d: %s", k,
+          e.msg);
+    import_close(&im);
+    bytes_free(&b);
+  }
+}
+
 int main(void) {
   test_arrays();
   test_bad_arrays();
@@ -362,6 +379,7 @@ int main(void) {
   test_many_foreign();
   test_long_key_often();
   test_long_names();
+  test_names_utf8();
   CHECK(mem_live_count() == 0, "%zu blocks leaked", mem_live_count());
   return test_end();
 }

@@ -71,11 +71,11 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   OsInfo st;
   char real_path[OS_PATH];
   *f = (AtomicFile){-1, NULL, NULL};
-  bool exists = os_info(path, &st) == 0;
+  const bool exists = os_info(path, &st) == 0, astray = !exists && os_link_info(path, &st) == 0;
   if (exists && st.kind == OS_FOLDER)
     return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
   if (!path[0]) return err_set(e, ST_INVALID, "empty file name; expected the file to write");
-  if (exists && st.kind == OS_FILE && watcher) TRY(watcher->replace(&st, path, e));
+  if ((astray || (exists && st.kind == OS_FILE)) && watcher) TRY(watcher->replace(&st, path, e));
   if (exists && os_real_path(path, real_path)) path = real_path;
   size_t len = strlen(path) + 60;
   f->path = mem_strdup(path);

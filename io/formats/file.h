@@ -11,8 +11,9 @@ typedef struct AtomicFile {
 } AtomicFile;
 
 /* For a program that wants to know: called when file_open has opened a file, before atomic_begin
- * replaces one that is there (anything but ST_OK forbids it), and when a new file is whole. The
- * first may come from several threads. None unless file_watch was called, as in the library. */
+ * replaces one that is there or (OS_OTHER) a symbolic link to nothing (anything but ST_OK forbids
+ * it), and when a new file is whole. The first may come from several threads. None unless
+ * file_watch was called, as in the library. */
 typedef struct FileWatch {
   void (*opened)(const OsInfo *info);
   Status (*replace)(const OsInfo *info, const char *path, Error *e);

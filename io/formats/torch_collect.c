@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/json.h"
 #include "io/formats/torch.h"
 
 enum { MAX_DEPTH = 32, MAX_VISITS = 1 << 20, MAX_PATH = TORCH_MAX_NAME + 2 };
@@ -40,8 +41,8 @@ static Status too_long(Walk *w, PkText last) {
 }
 
 /* Adds ".key" to the path; the caller restores w->len. Names go into JSON headers, onto terminals
- * and into comparisons: no control characters (pickled text is UTF-8). *skip: the name is too long,
- * the entry is counted and must be passed over. */
+ * and into comparisons: UTF-8 as pickled text should be, no control characters. *skip: the name is
+ * too long, the entry is counted and must be passed over. */
 static Status path_enter(Walk *w, const Pk *key, size_t index, bool *skip) {
   char number[32];
   PkText t = {number, 0};
@@ -65,8 +66,11 @@ static Status path_enter(Walk *w, const Pk *key, size_t index, bool *skip) {
   if (*skip) return too_long(w, t);
   if (w->len) w->path[w->len++] = '.';
   memcpy(w->path + w->len, t.start, t.len);
+  w->path[w->len + t.len] = 0;
+  if (!json_utf8(w->path + w->len))
+    return err_set(w->e, ST_FORMAT, "%s: entry \"%s\": its name is not UTF-8; expected UTF-8",
+                   w->f->name, pk_show(t, b));
   w->len += t.len;
-  w->path[w->len] = 0;
   return ST_OK;
 }
 

@@ -316,6 +316,7 @@ Status import_open(Import *im, const char *path, Error *e) {
   memset(im, 0, sizeof *im);
   int fd;
   int64_t bytes;
+  char want[9];
   TRY(file_open(path, &fd, &bytes, e));
   im->bytes = (size_t)bytes;
   im->map = bytes ? os_map(fd, bytes) : NULL;
@@ -327,8 +328,10 @@ Status import_open(Import *im, const char *path, Error *e) {
   im->path = mem_strdup(path);
   Status s = im->path ? ST_OK : err_set(e, ST_NOMEM, "%s: out of memory", path);
   if (s != ST_OK) goto done;
-  check_sha(im);
   s = import_load(im, e);
+  /* every byte is read for it: not of a file that is nothing known and whose name promises nothing
+   */
+  if (s == ST_OK || hash_in_name(path, want)) check_sha(im);
   if (s != ST_OK) goto done;
   s = import_set_meta(im, "imported.sha256", im->sha256, e);
 done:

@@ -62,12 +62,22 @@ static Status folder_taken(const Held *f, Error *e) {
                  f->dir, h.process, h.host);
 }
 
+/* By its note alone, which a process on another machine that was killed leaves for good. */
+static Status folder_noted(const Held *f, Error *e) {
+  folder_taken(f, e);
+  if (e) {
+    const size_t n = strlen(e->msg);
+    snprintf(e->msg + n, sizeof e->msg - n, "; where it is gone: remove %s", f->note);
+  }
+  return ST_INVALID;
+}
+
 static Status folder_lock(Held *f, Error *e) {
   Holder h;
   f->lock = os_folder_lock(f->dir);
   if (f->lock >= 0) return ST_OK;
   if (errno == EWOULDBLOCK) return folder_taken(f, e);
-  return holder_read(f->note, &h) && holder_lives(&h) ? folder_taken(f, e) : ST_OK;
+  return holder_read(f->note, &h) && holder_lives(&h) ? folder_noted(f, e) : ST_OK;
 }
 
 /* Without it the lock holds all the same: a full disk is the business of the results. */

@@ -157,7 +157,23 @@ static Status refuse_input(const char *path, Error *e) {
                  path);
 }
 
+/* A symbolic link whose file is not there: it was to be somewhere else, on a disk that is not
+ * mounted, say. The file would come in place of the link. */
+static Status refuse_astray(const char *path, Error *e) {
+  if (outputs_force) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: is a symbolic link to a file that is not there; correct the link or choose "
+                 "another output; --force replaces the link",
+                 path);
+}
+
+static bool is_astray(const char *path) {
+  OsInfo info;
+  return os_info(path, &info) != 0 && os_link_info(path, &info) == 0;
+}
+
 static Status may_replace(const OsInfo *info, const char *path, Error *e) {
+  if (info->kind != OS_FILE) return refuse_astray(path, e);
   const FileId id = id_of(info);
   if (is_named_input(id)) return refuse_input(path, e);
   if (id_has(&watch.written, id) || id_has(&watch.renewed, id)) return ST_OK;
@@ -356,6 +372,7 @@ Status outputs_file(const char *path, const char *kind, Error *e) {
   if (!path) return ST_OK;
   drop_named(path);
   TRY(add_output(path, kind, e));
+  if (is_astray(path)) TRY(refuse_astray(path, e));
   if (os_info(path, &info) != 0) return check_folder(path, e);
   if (info.kind == OS_FOLDER)
     return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
@@ -364,6 +381,7 @@ Status outputs_file(const char *path, const char *kind, Error *e) {
 
 Status outputs_beside(const char *path, const char *main_output, Error *e) {
   OsInfo info, own;
+  if (is_astray(path)) return refuse_astray(path, e);
   if (os_info(path, &info) != 0 || info.kind != OS_FILE) return ST_OK;
   if (os_info(main_output, &own) == 0 && own.kind == OS_FILE && !is_named_input(id_of(&info)))
     outputs_renew(path);
@@ -374,6 +392,7 @@ Status outputs_member(const char *dir, const char *name, Error *e) {
   char path[PATH_LEN];
   OsInfo info;
   TRY(path_join(path, dir, name, e));
+  if (is_astray(path)) return refuse_astray(path, e);
   return os_info(path, &info) == 0 && info.kind == OS_FILE ? may_replace(&info, path, e) : ST_OK;
 }
 

@@ -119,8 +119,12 @@ failed:;
 }
 
 static Status write_checked(const Import *im, const char *out, Error *e) {
-  char tmp[PATH_LEN];
-  if (im->kind != IMPORT_NETWORK && im->kind != IMPORT_VGG) return import_write(im, out, e);
+  char tmp[PATH_LEN], real_path[OS_PATH];
+  OsInfo info;
+  const bool there = os_info(out, &info) == 0, device = there && info.kind != OS_FILE;
+  if (device || (im->kind != IMPORT_NETWORK && im->kind != IMPORT_VGG))
+    return import_write(im, out, e);
+  if (there && os_real_path(out, real_path)) out = real_path; /* a link stays */
   TRY(path_format(tmp, e, "%s.import%lld", out, (long long)os_process_id()));
   TRY(import_write(im, tmp, e));
   Status s = import_verify(im, tmp, e);

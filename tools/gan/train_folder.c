@@ -14,6 +14,10 @@
 /* Where the old run waits. */
 #define OLD_RUN ".old-run"
 
+/* The same on its way there or back: a part of it is still (or again) in the run folder, and
+ * nothing of a new run is. A process that is killed then loses no file: what is here goes back. */
+#define OLD_RUN_MOVES ".old-run-moves"
+
 static bool written_by_train(const char *name) {
   static const char *const own[] = {"state.safetensors", TRAIN_PREVIOUS, "network.safetensors",
                                     "metrics.jsonl",     "report.html",  "reals.png"};
@@ -82,20 +86,29 @@ static bool has_state(const char *dir) {
 }
 
 /* The old run comes back, whatever the new one has written goes. */
-static Status put_back(const char *dir, const char *aside, Error *e) {
-  TRY(move_all(dir, NULL, e));
-  TRY(move_all(aside, dir, e));
-  os_remove_folder(aside);
+static Status put_back(const char *dir, Error *e) {
+  char aside[PATH_LEN], moves[PATH_LEN];
+  TRY(path_join(aside, dir, OLD_RUN, e));
+  TRY(path_join(moves, dir, OLD_RUN_MOVES, e));
+  if (!os_is_folder(moves)) {
+    TRY(move_all(dir, NULL, e));
+    if (os_replace(aside, moves) != 0)
+      return err_set(e, ST_IO, "%s: cannot be renamed: %s", aside, strerror(errno));
+  }
+  TRY(move_all(moves, dir, e));
+  os_remove_folder(moves);
   return ST_OK;
 }
 
 /* A process that was killed leaves the old run aside: it goes if the new one has a snapshot, else
  * it comes back. */
 static Status settle_old_run(const char *dir, Error *e) {
-  char aside[PATH_LEN];
+  char aside[PATH_LEN], moves[PATH_LEN];
   TRY(path_join(aside, dir, OLD_RUN, e));
+  TRY(path_join(moves, dir, OLD_RUN_MOVES, e));
+  if (os_is_folder(moves)) return put_back(dir, e);
   if (!os_is_folder(aside)) return ST_OK;
-  if (!has_state(dir)) return put_back(dir, aside, e);
+  if (!has_state(dir)) return put_back(dir, e);
   TRY(move_all(aside, NULL, e));
   os_remove_folder(aside);
   return ST_OK;
@@ -123,11 +136,15 @@ Status run_folder_take(TrainRun *r, bool resume, Error *e) {
                                   "reals.png",
                                   e));
   if (resume || !r->old_run) return ST_OK;
-  char aside[PATH_LEN];
+  char aside[PATH_LEN], moves[PATH_LEN];
   TRY(path_join(aside, r->dir, OLD_RUN, e));
-  TRY(dir_make(aside, e));
+  TRY(path_join(moves, r->dir, OLD_RUN_MOVES, e));
+  TRY(dir_make(moves, e));
   r->aside = true;
-  return move_all(r->dir, aside, e);
+  TRY(move_all(r->dir, moves, e));
+  if (os_replace(moves, aside) == 0) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be renamed to %s: %s; remove what is in the latter", moves,
+                 OLD_RUN, strerror(errno));
 }
 
 void run_folder_done(TrainRun *r) {
@@ -138,10 +155,9 @@ void run_folder_done(TrainRun *r) {
 }
 
 void run_folder_undo(TrainRun *r) {
-  char aside[PATH_LEN];
   Error e = {0};
-  if (!r->aside || path_join(aside, r->dir, OLD_RUN, &e) != ST_OK) return;
+  if (!r->aside) return;
   r->aside = false;
-  if (put_back(r->dir, aside, &e) == ST_OK) return;
+  if (put_back(r->dir, &e) == ST_OK) return;
   fprintf(stderr, "prlx train: %s; the next prlx train in this folder tries again\n", e.msg);
 }
