@@ -45,15 +45,19 @@ has "$T/err" "1 lesions for 2 subjects" "says why"
 check $? 0 "--whole-brain"
 check "$(awk 'END {print NR}' "$T/w/whole-brain/lesions.tsv")" 6 "five lesions of the slab"
 [ -s "$T/w/whole-brain/sub-wb01/anat/sub-wb01_desc-lesions_dseg.nii.gz" ]; check $? 0 "label map"
-"$P" phantom $few --only ambiguous --first-subject 1001 -o "$T/d" --quiet >/dev/null 2>&1
-check $? 0 "--only, --first-subject"
+"$P" phantom $few --only ambiguous -o "$T/d" --quiet >/dev/null 2>&1
+check $? 0 "--only"
 check "$(awk 'END {print NR}' "$T/d/lesions.tsv")" 3 "only the ambiguous ones"
-check "$(awk -F'\t' 'NR > 1 {print $1}' "$T/d/participants.tsv" | tr '\n' ' ')" \
-  "sub-1001 sub-1002 sub-1003 " "numbers of subjects"
-awk -F'\t' 'NR > 1 && $7 + $8 == 1 {split($1, s, "-"); print "sub-" s[2] + 1000 "\t" $10}' \
-  "$T/a/lesions.tsv" >"$T/all"
+awk -F'\t' 'NR > 1 && $7 + $8 == 1 {print $1 "\t" $10}' "$T/a/lesions.tsv" >"$T/all"
 awk -F'\t' 'NR > 1 {print $1 "\t" $10}' "$T/d/lesions.tsv" | cmp -s - "$T/all"
 check $? 0 "they are those of the whole cohort"
+"$P" phantom $few --first-subject 1001 --no-sheets -o "$T/f" --quiet >/dev/null 2>&1
+check $? 0 "--first-subject"
+check "$(awk -F'\t' 'NR > 1 {print $1}' "$T/f/participants.tsv" | tr '\n' ' ')" \
+  "sub-1001 sub-1002 sub-1003 " "numbers of subjects"
+awk -F'\t' 'NR > 1 {print $10}' "$T/a/lesions.tsv" "$T/f/lesions.tsv" >"$T/all"
+awk -F'\t' '$1 != "truth_conspicuity"' "$T/all" | sort | uniq -d >"$T/twice"
+check "$(wc -l <"$T/twice" | tr -d ' ')" 0 "other subjects have other lesions, with the same seed"
 touch "$T/file"
 "$P" phantom $few -o "$T/file" >"$T/out" 2>"$T/err"
 check $? 1 "a file instead of a folder"

@@ -44,9 +44,12 @@ typedef struct Scale {
 } Scale;
 enum { DEMO, SMALL, PAPER };
 static const Scale scales[] = {{24, 30, 14, 36}, {64, 100, 60, 300}, {256, 260, 177, 7720 - 177}};
-/* Philox subsequences: lesions 0, 1, ...; dealing and slabs far away. */
+/* Philox subsequences: lesions 0, 1, ...; dealing and slabs far away. A cohort that begins with
+ * another subject begins elsewhere: the same seed must not draw the same lesions under new names,
+ * or a test set drawn so holds what was trained on. */
 #define STREAM_DEALING ((uint64_t)1 << 40)
 #define STREAM_SLABS ((uint64_t)1 << 41)
+static uint64_t stream_of(uint64_t base, int first) { return base + ((uint64_t)(first - 1) << 20); }
 
 /* ---- dealing lesions to subjects ---- */
 /* Rim lesions per subject as in the paper: of 256 patients 35 have one, 18 two, 39 three to twelve,
@@ -119,7 +122,7 @@ static Status phantom_deal(const Scale *c, uint64_t seed, int first, PhantomRow 
   int *per = mem_alloc(sizeof *per * 3 * (size_t)S), *cls = mem_alloc(sizeof *cls * (size_t)n),
       at = 0;
   double *cum = mem_alloc(sizeof *cum * (size_t)S);
-  Rng r = {.seed = seed, .subsequence = STREAM_DEALING};
+  Rng r = {.seed = seed, .subsequence = stream_of(STREAM_DEALING, first)};
   if (!per || !cls || !cum) {
     mem_free(per);
     mem_free(cls);
@@ -145,8 +148,10 @@ static Status phantom_deal(const Scale *c, uint64_t seed, int first, PhantomRow 
       cls[i] = i < per[s] ? PHANTOM_RIM : i < per[s] + amb[s] ? PHANTOM_AMBIGUOUS : PHANTOM_NONRIM;
     shuffle_int(&r, cls, m); /* the number must not tell the class */
     for (int i = 0; i < m; i++)
-      rows[at + i] =
-          (PhantomRow){.index = at + i, .subject = first + s, .number = i + 1, .want = cls[i]};
+      rows[at + i] = (PhantomRow){.index = stream_of((uint64_t)(at + i), first),
+                                  .subject = first + s,
+                                  .number = i + 1,
+                                  .want = cls[i]};
     phantom_place(&r, rows + at, m);
     at += m;
   }
@@ -197,7 +202,7 @@ static void run_lesion(void *ctx, int64_t i, int worker) {
   if (tool_interrupted) return;
   if (!j->work[worker] && phantom_work_new(&j->work[worker], e) != ST_OK) return;
   const int64_t at = j->first + i;
-  if (phantom_lesion_visit(j->work[worker], j->opt, j->seed, (uint64_t)row->index, row->want,
+  if (phantom_lesion_visit(j->work[worker], j->opt, j->seed, row->index, row->want,
                            (int)(at % j->sessions), &row->l, e) == ST_OK)
     out_lesion(j->o, row, e);
   phantom_lesion_free(&row->l);
@@ -235,8 +240,9 @@ static Status run_slab(const PhantomOut *o, PhantomWork *w, const PhantomOptions
       PHANTOM_RIM,    PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_NONRIM, PHANTOM_RIM,
       PHANTOM_NONRIM, PHANTOM_NONRIM, PHANTOM_AMBIGUOUS, PHANTOM_RIM};
   PhantomSlab s;
-  Status st = phantom_slab(w, opt, (uint64_t)a->seed, STREAM_SLABS + (uint64_t)i, 5 + i % 3,
-                           classes, &s, e);
+  Status st =
+      phantom_slab(w, opt, (uint64_t)a->seed, stream_of(STREAM_SLABS, a->first) + (uint64_t)i,
+                   5 + i % 3, classes, &s, e);
   if (st != ST_OK) goto done;
   st = out_slab(o, table, i + 1, &s, e);
 done:
@@ -383,7 +389,8 @@ int tool_phantom(int argc, char **argv) {
               "visits of every patient: the same lesions, scanned and read anew; rims become\n"
               "clearer, what is none fades (an assumption)"),
       OPT_INT("first-subject", &a.first, "1", 1, 90000,
-              "number of the first subject, so that two cohorts have none in common"),
+              "number of the first subject: two cohorts with other numbers have no subject and no "
+              "lesion\nin common, with the same seed, too"),
       OPT_CHOICE("only", &a.only, "all", "all|nonrim|rim|ambiguous",
                  "write only these lesions of the cohort; they are as they would be among all"),
       OPT_INT("whole-brain", &a.whole_brain, "0", 0, 999,

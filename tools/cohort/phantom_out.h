@@ -10,7 +10,7 @@ enum { SHEET_LESIONS = 48 }; /* per class */
 /* One lesion of the cohort: l keeps its scalars after the volumes are written; slice: central slice
  * for the sheets, or NULL. */
 typedef struct PhantomRow {
-  int index; /* of the lesion in the whole cohort: its random stream */
+  uint64_t index; /* of the lesion: its random stream */
   int subject;
   int number;
   int session; /* 1, 2, ...; 0: the cohort has one visit, and names say nothing of it */
