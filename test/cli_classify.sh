@@ -49,6 +49,22 @@ ok $? "evaluation of saved classifiers: $(cat "$T/log2")"
 cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"
 ok $? "saved classifiers give the same numbers"
 grep -q 'McNemar.*p = 1 ' "$T/log2"; ok $? "McNemar of a run against itself"
+# a run whose threshold is 1 calls nothing rim: right on the two non-rims, whatever ours is
+mkdir "$T/one"; cp "$T/r/predictions.tsv" "$T/one"
+awk 'BEGIN {FS = OFS = "\t"} $1 == "threshold" {$2 = 1} {print}' "$T/r/metrics.tsv" \
+  >"$T/one/metrics.tsv"
+here=$(awk -F'\t' 'NR > 1 {n += ($3 == "rim") == ($5 >= 0.5)} END {print n}' "$T/r/predictions.tsv")
+for other in "$T/one" "$T/one/predictions.tsv"; do
+  "$P" classify --model "$T/r" --test "$T/te.safetensors" --compare "$other" --resamples 50 \
+    --out "$T/e" --quiet >"$T/log" 2>&1
+  sed -n 's/.*only here \([0-9]*\), only there \([0-9]*\),.*0.5 here, 1 there.*/\1 \2/p' \
+    "$T/log" | awk -v here="$here" '{exit !($1 - $2 == here - 2)} END {exit NR != 1}'
+  ok $? "McNemar, each run at its own threshold: $(grep McNemar "$T/log")"
+done
+"$P" classify --model "$T/r" --test "$T/te.safetensors" --compare "$T/one" --threshold 0.5 \
+  --resamples 50 --out "$T/e" --quiet >"$T/log" 2>&1
+grep -q 'p = 1 .*thresholds 0.5 here, 0.5 there' "$T/log"
+ok $? "both at that of --threshold: $(grep McNemar "$T/log")"
 "$P" classify --model "$T/r/model1.safetensors" --predict "$T/te.safetensors" --out "$T/q" --quiet \
   >"$T/log" 2>&1
 ok $? "prediction: $(cat "$T/log")"

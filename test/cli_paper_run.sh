@@ -128,6 +128,20 @@ sed 's/simulated/dr-who/' "$O/work/simulated_reader.csv" >"$O/reader/who.csv"
 grep -q '^2 steps run' "$D/log" && grep -q 'dr-who' "$O/tables/table1.tsv"
 ok $? "answers of a person: $(tail -n 2 "$D/log")"
 
+# An unfinished run: a row that is not tested yet is n/a in its own columns, and no answer is given.
+mv "$O/work/second_ld" "$O/work/second_clear" "$D"
+"$P" paper report "$O" --scale tiny >"$D/log" 2>&1; ok $? "report without a test: $(cat "$D/log")"
+grep -q 'Not answered by this run' "$O/report.html" &&
+  ! sed 's/<img [^>]*>//g' "$O/report.html" | grep -q -i -w 'nan'
+ok $? "not answered, and no nan: $(grep -i -w -m 1 -o '.\{30\}nan.\{30\}' "$O/report.html")"
+[ "$(grep -c 'cmd-classify.ld"' "$O/report.html")" -gt 0 ] &&
+  awk '/id="main"/ {on = 1} /<\/table>/ {on = 0}
+    on && /^<tr>/ {n = gsub(/<t[dh]/, "&"); if (first && n != first) bad = 1; first = n}
+    END {exit bad || !first}' "$O/report.html"
+ok $? "every row of Tables 3 and 4 has all columns"
+mv "$D/second_ld" "$D/second_clear" "$O/work"
+"$P" paper report "$O" --scale tiny >"$D/log" 2>&1; ok $? "report again: $(cat "$D/log")"
+
 # A network that belongs to these images is taken, another one is not.
 "$P" train "$O/work/gan_rim.safetensors" --reuse "$O/work/gan" --config small -o "$D/reuse" \
   >"$D/log" 2>&1

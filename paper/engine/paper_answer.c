@@ -47,6 +47,11 @@ void answer_title(const PaperNumbers *q, char *out, size_t n) {
   }
   const Crossed *c = &a.ld->test[a.test].none[M_ROC_AUC];
   const char *v = verdict_of(c);
+  if (isnan(c->value) || isnan(c->lo)) {
+    snprintf(out, n,
+             "Does denoising work? Not answered by this run: the difference has no interval");
+    return;
+  }
   snprintf(out, n, "Does denoising work? %s: ROC AUC %+.3f (%+.3f to %+.3f)",
            !strcmp(v, "better")  ? "It helps the classifier"
            : !strcmp(v, "worse") ? "It harms the classifier"
@@ -89,11 +94,13 @@ static void put_found(Report *p, const Answer *a) {
                              published_number(a->q, "Table 3", "None", "Sensitivity")};
   const PaperTest *first = &a->ld->test[0];
   if (isfinite(pub[0]) && isfinite(pub[1]))
-    report_text(p,
-                "The paper: accuracy %+.2f, sensitivity %+.2f, without interval. On its 60 + 120 "
-                "lesions, here: accuracy %s; sensitivity %s.",
-                pub[0], pub[1], difference_text(b[0], &first->none[M_ACCURACY]),
-                difference_text(b[1], &first->none[M_SENSITIVITY]));
+    report_text(
+        p,
+        "The paper: accuracy %+.2f, sensitivity %+.2f, without interval, on 60 + 120 lesions. "
+        "Here, on %lld + %lld: accuracy %s; sensitivity %s.",
+        pub[0], pub[1], (long long)first->rims, (long long)(first->n - first->rims),
+        difference_text(b[0], &first->none[M_ACCURACY]),
+        difference_text(b[1], &first->none[M_SENSITIVITY]));
 }
 
 /* How much there was to gain: without room "not shown" says nothing about the method. */
@@ -108,7 +115,8 @@ static void put_room(Report *p, const Answer *a) {
               "Was there room? The same lesions as the phantom draws them with a clear rim (what "
               "ideal denoising would give), added as rims: ROC AUC %s. %s",
               difference_text(b, c),
-              c->lo > 0
+              isnan(c->lo) ? ""
+              : c->lo > 0
                   ? "So a denoising that worked would have been seen."
                   : "So with this classifier and training set even ideal denoising is not told "
                     "from none: this run cannot show a gain, and does not speak against the "
@@ -188,13 +196,14 @@ static void put_texture(Report *p, const Answer *a) {
 
 static void put_sure(Report *p, const Answer *a) {
   const double sd = a->none->test[0].level[M_SENSITIVITY].sd;
+  char b[80];
   report_text(
       p,
       "How sure: intervals are over subjects and training seeds; one phantom cohort for the "
       "training, one network of each kind. SD of sensitivity over the seeds of None, first "
-      "test: %.3f. \"Would have been found\": the true difference that a study like this one tells "
+      "test: %s. \"Would have been found\": the true difference that a study like this one tells "
       "from none in four of five cases. A phantom says nothing about patients.",
-      sd);
+      with_interval(b, sd, NAN, NAN, 3));
 }
 
 void answer_page(Report *p, const PaperNumbers *q, Chart *c) {

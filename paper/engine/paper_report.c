@@ -5,6 +5,7 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "paper/engine/paper_page.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 /* ---- what was run ---- */
@@ -297,9 +298,17 @@ static Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e
 
 /* ---- the command ---- */
 
+/* The folder of a run: its report and tables are written again. */
+static Status report_own(const PaperRun *r, Error *e) {
+  char path[PATH_LEN];
+  TRY(path_join(path, r->out, "commands.sh", e));
+  return file_exists(path) ? outputs_own_folder(r->out, e) : ST_OK;
+}
+
 static Status report_all(PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e) {
   PaperRun *r = q->r;
   TRY(recipe_check_out(r, e));
+  TRY(report_own(r, e));
   TRY(paper_count(r, e));
   TRY(paper_recipe(r, e));
   TRY(recipe_plan(r, e));

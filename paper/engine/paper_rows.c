@@ -6,6 +6,7 @@
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "paper/engine/paper_report.h"
+#include "tools/judge/classify.h"
 
 enum { ROW_RESAMPLES = 600, ROW_RUNS = 64 };
 
@@ -91,18 +92,6 @@ done:
   return s;
 }
 
-/* The threshold that the run chose on held-out subjects: metrics.tsv. */
-static double read_threshold(const char *path) {
-  Tsv t;
-  double v = 0.5;
-  if (!file_exists(path) || tsv_read(path, &t, NULL) != ST_OK) return v;
-  const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, "mean");
-  for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++)
-    if (!strcmp(tsv_get(&t, i, cm), "threshold")) v = atof(tsv_get(&t, i, cv));
-  tsv_free(&t);
-  return v;
-}
-
 static Status read_row(PaperNumbers *q, PaperRow *x, Error *e) {
   static const char *const folder[PAPER_TESTS] = {"classify", "second"};
   char path[PATH_LEN];
@@ -113,8 +102,9 @@ static Status read_row(PaperNumbers *q, PaperRow *x, Error *e) {
   else if (!file_exists(path))
     x->missing = "this step has not run";
   if (x->missing) return ST_OK;
-  paper_file(q->r, path, "work/%s/metrics.tsv", x->id);
-  x->threshold = read_threshold(path);
+  paper_file(q->r, path, "work/%s", x->id);
+  x->threshold = classify_threshold(path); /* chosen on held-out subjects */
+  if (isnan(x->threshold)) x->threshold = 0.5;
   for (int k = 0; k < PAPER_TESTS; k++) {
     paper_file(q->r, path, "work/%s_%s/predictions.tsv", folder[k], strchr(x->id, '_') + 1);
     if (file_exists(path)) TRY(read_predictions(path, &x->test[k], &x->runs, e));

@@ -3,14 +3,11 @@
  *
  *   TRAIN... -> one training per seed -> model<k>.safetensors -> slices of TEST -> mean per lesion
  *   -> metrics, intervals by subject, McNemar */
+#include "tools/judge/classify.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "io/formats/file.h"
-#include "io/formats/path.h"
-#include "io/formats/text.h"
-#include "io/formats/tsv.h"
 #include "tools/cli/outputs.h"
 #include "tools/judge/classify_impl.h"
 
@@ -113,26 +110,12 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   return a->test ? classify_evaluate(j, e) : ST_OK;
 }
 
-/* The threshold of the run in a folder: its metrics.tsv. */
-static void threshold_of_run(Args *a) {
-  char path[PATH_LEN];
-  Tsv t;
-  if (path_join(path, a->model, "metrics.tsv", NULL) != ST_OK || !file_exists(path) ||
-      tsv_read(path, &t, NULL) != ST_OK)
-    return;
-  const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, "mean");
-  for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++) {
-    const double v = strtod(tsv_get(&t, i, cv), NULL);
-    if (!strcmp(tsv_get(&t, i, cm), "threshold") && v >= 0 && v <= 1) a->threshold = v;
-  }
-  tsv_free(&t);
-}
-
 static int check_threshold(Args *a) {
   char *end;
   a->threshold = 0.5;
   if (!a->threshold_text) {
-    if (a->model) threshold_of_run(a);
+    const double v = a->model ? classify_threshold(a->model) : NAN;
+    if (isfinite(v)) a->threshold = v;
     return -1;
   }
   a->threshold = strtod(a->threshold_text, &end);
@@ -175,7 +158,8 @@ int tool_classify(int argc, char **argv) {
       OPT_STR("model", &a->model, NULL, "FILE|DIR",
               "use these classifiers instead of training: one file, or the folder of a run"),
       OPT_STR("compare", &a->compare, NULL, "DIR",
-              "another run on the same test lesions (its predictions.tsv): McNemar's test"),
+              "another run on the same test lesions (its predictions.tsv): McNemar's test, each at "
+              "its\nown threshold; with --threshold both at that one"),
       OPT_GROUP("Training"),
       OPT_INT("runs", &a->runs, "5", 1, 64, "trainings, with the seeds seed, seed+1, ..."),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "first seed"),

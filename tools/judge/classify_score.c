@@ -8,6 +8,7 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "io/formats/tsv.h"
+#include "tools/judge/classify.h"
 #include "tools/judge/classify_impl.h"
 
 /* ---- prediction ---- */
@@ -150,6 +151,23 @@ static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
   return text_commit(&t, path, e);
 }
 
+double classify_threshold(const char *run) {
+  char path[PATH_LEN];
+  Tsv t;
+  double at = NAN;
+  if (path_join(path, run, "metrics.tsv", NULL) != ST_OK || !file_exists(path) ||
+      tsv_read(path, &t, NULL) != ST_OK)
+    return NAN;
+  const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, "mean");
+  for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++) {
+    double v;
+    if (strcmp(tsv_get(&t, i, cm), "threshold")) continue;
+    if (tsv_number(&t, i, cv, &v, NULL) == ST_OK && v >= 0 && v <= 1) at = v;
+  }
+  tsv_free(&t);
+  return at;
+}
+
 static Status write_confusion(const Job *j, const Judged *q, Error *e) {
   char path[PATH_LEN];
   TsvWriter w = {0};
@@ -194,8 +212,21 @@ static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
   if (q->groups < 2) fprintf(stderr, "prlx classify: one subject only: no interval\n");
 }
 
+/* The scores of the other run become what it calls rim at its own threshold, so that one threshold
+ * serves both; ours where it has none or --threshold was given. */
+static double call_other(const Job *j, int64_t n, double *score) {
+  const Args *a = &j->args;
+  char run[PATH_LEN];
+  snprintf(run, sizeof run, "%s", a->compare);
+  if (strstr(run, ".tsv")) run[path_base(run) - run] = 0; /* the folder of a predictions.tsv */
+  const double v = a->threshold_text ? NAN : classify_threshold(*run ? run : "."),
+               other = isfinite(v) ? v : a->threshold;
+  for (int64_t i = 0; i < n; i++) score[i] = score[i] >= other ? INFINITY : -INFINITY;
+  return other;
+}
+
 /* McNemar against the predictions.tsv of another run on the same lesions, each with its mean over
- * the runs. */
+ * the runs and at its own threshold. */
 static Status classify_compare(const Job *j, const Judged *q, Error *e) {
   char path[PATH_LEN];
   Tsv t;
@@ -236,10 +267,11 @@ static Status classify_compare(const Job *j, const Judged *q, Error *e) {
     }
   }
   int64_t a, b;
-  double p = eval_mcnemar(q->n, q->truth, q->mean, other, j->args.threshold, &a, &b);
+  const double there = call_other(j, q->n, other),
+               p = eval_mcnemar(q->n, q->truth, q->mean, other, j->args.threshold, &a, &b);
   printf("McNemar against %s: right only here %lld, only there %lld, p = %.4g (exact, two-sided; "
-         "mean over the runs)\n",
-         path, (long long)a, (long long)b, p);
+         "mean over the runs; thresholds %.4g here, %.4g there)\n",
+         path, (long long)a, (long long)b, p, j->args.threshold, there);
 done:
   mem_free(other);
   tsv_free(&t);
