@@ -6,7 +6,11 @@
  * Both operands are transposed once to channels-last panels: dy to [co/12][pixel][12], the
  * zero-padded x to [ci/nr][padded pixel][nr]. A task owns some output channels x (nr input channels
  * x some taps) and sums over all pixels in a fixed order. Many images are taken in fixed groups to
- * bound the memory; sums then persist between groups. */
+ * bound the memory; sums then persist between groups.
+ *
+ * Of few input channels a panel would be nearly empty, once per tap. There (thin) the columns of
+ * a panel are the pairs (ci, tap): x is spread to [(ci,tap)/nr][pixel][nr], a 1x1 problem of
+ * ci * taps channels in which nothing is gathered. A weight is the same sum in the same order. */
 #include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
@@ -21,12 +25,14 @@ typedef struct Dw {
   const real *sx;
   const real *sdy;
   real *dw;
-  /* padded map; channels in panels: input (of nr), output (of 12) */
+  bool thin;
+  /* padded map; input channels (thin: pairs) and in panels (of nr), output in panels (of 12) */
   int64_t ph;
   int64_t pw;
+  int64_t ci;
   int64_t cp;
   int64_t mp;
-  int64_t taps;
+  int64_t taps; /* thin: 1 */
   /* images per group */
   int64_t nimg;
   int64_t groups;
@@ -55,24 +61,28 @@ typedef struct DwSlot {
 } DwSlot;
 
 static void dw_layout(Dw *d, const ConvGeom *g, int nr) {
+  const int64_t taps = g->kh * g->kw;
   d->g = g;
-  d->taps = g->kh * g->kw;
-  d->ph = (g->oh - 1) * g->stride + g->kh;
-  d->pw = (g->ow - 1) * g->stride + g->kw;
-  d->cp = ceil_div(g->ci, nr);
+  d->thin = 2 * round_up(g->ci * taps, nr) <= round_up(g->ci, nr) * taps;
+  d->taps = d->thin ? 1 : taps;
+  d->ph = d->thin ? g->oh : (g->oh - 1) * g->stride + g->kh;
+  d->pw = d->thin ? g->ow : (g->ow - 1) * g->stride + g->kw;
+  d->ci = d->thin ? g->ci * taps : g->ci;
+  d->cp = ceil_div(d->ci, nr);
   d->mp = round_up(g->co, GEMM_PANEL);
   const int64_t per_image =
       (d->cp * nr * d->ph * d->pw + d->mp * g->oh * g->ow) * (int64_t)sizeof(real);
   d->nimg = PRLX_MAX(1, PRLX_MIN(g->n, DW_GROUP_BYTES / per_image));
   d->groups = ceil_div(g->n, d->nimg);
   /* At least 16 tasks: first split the taps (packing is not repeated), then the output channels. */
-  d->tc = d->cp >= 16 ? d->taps : g->kw;
+  d->tc = d->thin || d->cp >= 16 ? d->taps : g->kw;
   d->nt = ceil_div(d->taps, d->tc);
   /* one tap: more panels, or dy would be streamed too often */
   d->pc = d->taps == 1 ? PRLX_MIN(d->cp, 4) : 1;
   d->np = ceil_div(d->cp, d->pc);
   const int64_t want = ceil_div(16, d->np * d->nt);
-  d->mc = PRLX_MIN(d->mp, round_up(PRLX_MAX(4 * GEMM_PANEL, ceil_div(d->mp, want)), GEMM_PANEL));
+  const int64_t least = (d->thin ? 1 : 4) * GEMM_PANEL;
+  d->mc = PRLX_MIN(d->mp, round_up(PRLX_MAX(least, ceil_div(d->mp, want)), GEMM_PANEL));
   d->nm = ceil_div(g->co, d->mc);
   d->sum_bytes = (size_t)(d->pc * d->tc * d->mc * nr) * sizeof(real);
 }
@@ -98,6 +108,32 @@ static size_t dw_memory(Dw *d, int nr, Bump *mem) {
   return mem->used;
 }
 
+/* One row of outputs of one pair: what its tap sees of image n; to: nr apart. */
+static void dw_spread_row(const Dw *d, int64_t n, int64_t pair, int64_t oy, real *to) {
+  const ConvGeom *g = d->g;
+  const int nr = d->k->nr;
+  const int64_t ci = pair / (g->kh * g->kw), t = pair % (g->kh * g->kw),
+                y = oy * g->stride + t / g->kw - g->pad, x0 = t % g->kw - g->pad;
+  if (y < 0 || y >= g->h) return;
+  const real *from = d->x + ((n * g->ci + ci) * g->h + y) * g->w;
+  const real scale = d->sx ? d->sx[n * g->ci + ci] : 1;
+  const int64_t lo = x0 < 0 ? ceil_div(-x0, g->stride) : 0,
+                hi = PRLX_MIN(g->ow, ceil_div(g->w - x0, g->stride));
+  for (int64_t x = lo; x < hi; x++) to[x * nr] = scale * from[x * g->stride + x0];
+}
+
+/* Thin: panel p of the pairs, image img of the group. */
+static void dw_spread(const Dw *d, int64_t img, int64_t p) {
+  const ConvGeom *g = d->g;
+  const int nr = d->k->nr;
+  const int64_t lanes = PRLX_MIN(nr, d->ci - p * nr);
+  real *to = d->xt + (p * d->ni + img) * g->oh * g->ow * nr;
+  for (int64_t oy = 0; oy < g->oh; oy++, to += g->ow * nr) {
+    memset(to, 0, (size_t)(g->ow * nr) * sizeof(real));
+    for (int64_t j = 0; j < lanes; j++) dw_spread_row(d, d->n0 + img, p * nr + j, oy, to + j);
+  }
+}
+
 /* Task i: image i / (panels of dy + panels of x) of the group. */
 static void dw_transpose_task(void *ctx, int64_t i, int worker) {
   const Dw *d = ctx;
@@ -114,6 +150,10 @@ static void dw_transpose_task(void *ctx, int64_t i, int worker) {
     return;
   }
   p -= mpan;
+  if (d->thin) {
+    dw_spread(d, img, p);
+    return;
+  }
   const int64_t c0 = p * nr, lo = PRLX_MIN(g->pad, d->pw),
                 hi = PRLX_MAX(lo, PRLX_MIN(g->pad + g->w, d->pw));
   const int lanes = (int)PRLX_MIN(nr, g->ci - c0);
@@ -142,10 +182,21 @@ static void dw_rows(const Dw *d) {
 static void dw_write(const Dw *d, const real *c, int64_t c0, int64_t m0, int64_t m, int64_t t0,
                      int64_t nt) {
   const int nr = d->k->nr;
-  const int64_t lanes = PRLX_MIN(nr, d->g->ci - c0);
+  const int64_t lanes = PRLX_MIN(nr, d->ci - c0);
   for (int64_t i = 0; i < m; i++)
     d->k->transpose(c + i * nr, d->mc * nr, (int)nt, (int)nt, NULL, lanes,
-                    d->dw + ((m0 + i) * d->g->ci + c0) * d->taps + t0, d->taps);
+                    d->dw + ((m0 + i) * d->ci + c0) * d->taps + t0, d->taps);
+}
+
+/* B for the pixels k0 to k0 + kc, one panel per input panel and tap. */
+static void dw_gather(const Dw *d, int64_t p0, int64_t np, int64_t t0, int64_t nt, int64_t k0,
+                      int64_t kc, real *b) {
+  const int64_t x_panel = d->ni * d->ph * d->pw * d->k->nr, kw = d->g->kw;
+  for (int64_t j = 0; j < np * nt; j++) {
+    const int64_t t = t0 + j % nt;
+    d->k->gather_rows(d->xt + (p0 + j / nt) * x_panel, d->row + k0, t / kw * d->pw + t % kw, kc,
+                      b + j * kc * d->k->nr);
+  }
 }
 
 static void dw_task(void *ctx, int64_t task, int slot) {
@@ -160,19 +211,17 @@ static void dw_task(void *ctx, int64_t task, int slot) {
   const int64_t m0 = im * d->mc, m = PRLX_MIN(d->mc, g->co - m0), t0 = it * d->tc,
                 nt = PRLX_MIN(d->tc, d->taps - t0);
   const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL,
-                x_panel = d->ni * d->ph * d->pw * nr, c_panel = d->mc * nr;
+                c_panel = d->mc * nr;
   const real *at = d->at + m0 / GEMM_PANEL * a_panel;
   for (int64_t k0 = 0; k0 < K; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, K - k0);
-    for (int64_t j = 0; j < np * nt; j++) {
-      const int64_t t = t0 + j % nt;
-      d->k->gather_rows(d->xt + (p0 + j / nt) * x_panel, d->row + k0, t / g->kw * d->pw + t % g->kw,
-                        kc, s.b + j * kc * nr);
-    }
+    if (!d->thin) dw_gather(d, p0, np, t0, nt, k0, kc, s.b);
+    const real *b = d->thin ? d->xt + (p0 * K + k0) * nr : s.b;
+    const int64_t b_panel = (d->thin ? K : kc) * nr;
     for (int64_t i = 0; i < m; i += GEMM_MC)
       d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt, kc,
-                  at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, s.b, nr,
-                  kc * nr, s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0);
+                  at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, b, nr,
+                  b_panel, s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0);
   }
   if (d->n0 + d->ni == g->n)
     for (int64_t j = 0; j < np; j++)
@@ -226,7 +275,7 @@ void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real 
   dw_memory(&d, d.k->nr, &mem);
   for (d.n0 = 0; d.n0 < g->n; d.n0 += d.ni) {
     d.ni = PRLX_MIN(d.nimg, g->n - d.n0);
-    dw_rows(&d);
+    if (!d.thin) dw_rows(&d);
     par_for(d.ni * (d.mp / GEMM_PANEL + d.cp), dw_transpose_task, &d);
     par_tasks(d.np * d.nt * d.nm, conv_slots(d.slot_bytes), dw_task, &d);
   }

@@ -218,8 +218,9 @@ static void gemm_transpose(const real *src, int64_t lds, int lanes, int width, c
   }
   for (; j < lanes; j++)
     for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = (scale ? scale[j] : 1) * src[j * lds + x];
-  for (; j < width; j++)
-    for (int64_t x = 0; x < n; x++) dst[x * ldd + j] = 0;
+  /* along the rows: a panel of one channel is nearly all zeros */
+  for (int64_t x = 0; x < n && j < width; x++)
+    for (int i = j; i < width; i++) dst[x * ldd + i] = 0;
 }
 
 static void gather_rows(const real *src, const int32_t *row, int64_t off, int64_t n, real *dst) {
