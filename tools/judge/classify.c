@@ -103,7 +103,8 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   if (target) TRY(slices_add(&j->test, target, j->channels, e));
   if (target) TRY(check_target(j, target, e));
   if (!a->model) TRY(classify_train_all(j, e));
-  if (target) TRY(outputs_folder(a->out, "metrics.tsv predictions.tsv confusion.tsv", e));
+  if (target)
+    TRY(outputs_folder(a->out, "metrics.tsv predictions.tsv confusion.tsv difference.tsv", e));
   if (target) TRY(classify_predict_all(j, e));
   if (target) TRY(classify_write_predictions(j, e));
   if (a->predict) print_predictions(j);
@@ -158,8 +159,9 @@ int tool_classify(int argc, char **argv) {
       OPT_STR("model", &a->model, NULL, "FILE|DIR",
               "use these classifiers instead of training: one file, or the folder of a run"),
       OPT_STR("compare", &a->compare, NULL, "DIR",
-              "another run on the same test lesions (its predictions.tsv): McNemar's test, each at "
-              "its\nown threshold; with --threshold both at that one"),
+              "another run on the same test lesions (its predictions.tsv): differences with "
+              "intervals,\ndifference.tsv, McNemar's test, each at its own threshold; with "
+              "--threshold both at that one"),
       OPT_GROUP("Training"),
       OPT_INT("runs", &a->runs, "5", 1, 64, "trainings, with the seeds seed, seed+1, ..."),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "first seed"),
@@ -194,7 +196,8 @@ int tool_classify(int argc, char **argv) {
       OPT_REAL("level", &a->level, "0.95", 0.01, 0.999, "of the intervals"),
       OPT_GROUP("Output"),
       OPT_STR("out", &a->out, "out/classify", "DIR",
-              "model<k>.safetensors, predictions.tsv, metrics.tsv, confusion.tsv, validation.tsv"),
+              "model<k>.safetensors, predictions.tsv, metrics.tsv, confusion.tsv, validation.tsv,\n"
+              "difference.tsv"),
   };
   OptSpec spec = {.cmd = "classify",
                   .summary = "Trains, evaluates and applies the rim classifier: learns from "

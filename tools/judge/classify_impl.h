@@ -1,7 +1,8 @@
 /* classify_impl.h: one call of `prlx classify`. Inside tools/judge only.
  *   classify.c         options, training data, what is done in which order
  *   classify_train.c   trainings, each with other subjects held out where asked for
- *   classify_score.c   predictions, metrics, intervals, McNemar */
+ *   classify_score.c   predictions, metrics, intervals
+ *   classify_compare.c difference to another run, McNemar */
 #ifndef PRLX_CLASSIFY_IMPL_H
 #define PRLX_CLASSIFY_IMPL_H
 #include "models/judge/evaluate.h"
@@ -69,7 +70,27 @@ void classify_held_free(Held *h);
 Status classify_predict_all(Job *j, Error *e);
 Status classify_write_predictions(const Job *j, Error *e); /* DIR/predictions.tsv */
 
-/* metrics.tsv, confusion.tsv, the table on stdout; McNemar with --compare. */
+/* Lesions of a known class (rim or not), packed; score [runs][n], then the mean over the runs. */
+typedef struct Judged {
+  int64_t n;
+  int64_t groups;
+  int *truth;
+  double *score;
+  double *mean;
+  int64_t *group;
+  int64_t *row;
+} Judged;
+
+/* v with four digits, or n/a. */
+const char *classify_number(char buf[16], double v);
+
+/* --compare: another run (its folder or predictions.tsv) on the same lesions. Differences, ours
+ * minus theirs, with intervals over subjects and runs crossed (models/judge/evaluate.h), each run
+ * at its own threshold: a table on stdout and DIR/difference.tsv. McNemar of the means over the
+ * runs. ST_INVALID: other lesions or classes; ST_FORMAT: not a table of predictions. */
+Status classify_compare(const Job *j, const Judged *q, Error *e);
+
+/* metrics.tsv, confusion.tsv, the table on stdout; with --compare what is said above. */
 Status classify_evaluate(const Job *j, Error *e);
 const char *classify_class_text(int label);
 #endif

@@ -65,17 +65,6 @@ Status classify_write_predictions(const Job *j, Error *e) {
 
 /* ---- evaluation ---- */
 
-/* Lesions of a known class (rim or not), packed; score [runs][n], then the mean over the runs. */
-typedef struct Judged {
-  int64_t n;
-  int64_t groups;
-  int *truth;
-  double *score;
-  double *mean;
-  int64_t *group;
-  int64_t *row;
-} Judged;
-
 static void judged_free(Judged *q) {
   mem_free(q->truth);
   mem_free(q->score);
@@ -129,7 +118,7 @@ static Status numbers_of(const Job *j, const Judged *q, Numbers *x, Error *e) {
                       j->args.level, 0, x->c, e);
 }
 
-static const char *number_short(char buf[16], double v) {
+const char *classify_number(char buf[16], double v) {
   if (isnan(v)) return "n/a";
   snprintf(buf, 16, "%.4f", v);
   return buf;
@@ -143,9 +132,9 @@ static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
   fprintf(t.stream, "metric\tmean\tsd\tlow\thigh\tensemble\n");
   for (int k = 0; k < M_COUNT; k++) {
     const Crossed *c = &x->c[k];
-    fprintf(t.stream, "%s\t%s\t%s\t%s\t%s\t%s\n", metric_name[k], number_short(b[0], c->value),
-            number_short(b[1], c->sd), number_short(b[2], c->lo), number_short(b[3], c->hi),
-            number_short(b[4], x->ensemble[k]));
+    fprintf(t.stream, "%s\t%s\t%s\t%s\t%s\t%s\n", metric_name[k], classify_number(b[0], c->value),
+            classify_number(b[1], c->sd), classify_number(b[2], c->lo), classify_number(b[3], c->hi),
+            classify_number(b[4], x->ensemble[k]));
   }
   fprintf(t.stream, "threshold\t%.9g\tn/a\tn/a\tn/a\t%.9g\n", j->args.threshold, j->args.threshold);
   return text_commit(&t, path, e);
@@ -194,9 +183,9 @@ static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
   printf("%-31s %8s %8s   %-19s %8s\n", "metric", "mean", "sd", "interval", "ensemble");
   for (int k = 0; k < M_COUNT; k++) {
     const Crossed *c = &x->c[k];
-    printf("%-31s %8s %8s   %-8s - %-8s %8s\n", metric_name[k], number_short(b[0], c->value),
-           number_short(b[1], c->sd), number_short(b[2], c->lo), number_short(b[3], c->hi),
-           number_short(b[4], x->ensemble[k]));
+    printf("%-31s %8s %8s   %-8s - %-8s %8s\n", metric_name[k], classify_number(b[0], c->value),
+           classify_number(b[1], c->sd), classify_number(b[2], c->lo), classify_number(b[3], c->hi),
+           classify_number(b[4], x->ensemble[k]));
   }
   printf(
       "(interval: %g %%, over subjects%s; sd: over the runs; ensemble: the mean of the runs as one "
@@ -210,72 +199,6 @@ static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
   }
   printf("(+: called rim, -: called non-rim)\n");
   if (q->groups < 2) fprintf(stderr, "prlx classify: one subject only: no interval\n");
-}
-
-/* The scores of the other run become what it calls rim at its own threshold, so that one threshold
- * serves both; ours where it has none or --threshold was given. */
-static double call_other(const Job *j, int64_t n, double *score) {
-  const Args *a = &j->args;
-  char run[PATH_LEN];
-  snprintf(run, sizeof run, "%s", a->compare);
-  if (strstr(run, ".tsv")) run[path_base(run) - run] = 0; /* the folder of a predictions.tsv */
-  const double v = a->threshold_text ? NAN : classify_threshold(*run ? run : "."),
-               other = isfinite(v) ? v : a->threshold;
-  for (int64_t i = 0; i < n; i++) score[i] = score[i] >= other ? INFINITY : -INFINITY;
-  return other;
-}
-
-/* McNemar against the predictions.tsv of another run on the same lesions, each with its mean over
- * the runs and at its own threshold. */
-static Status classify_compare(const Job *j, const Judged *q, Error *e) {
-  char path[PATH_LEN];
-  Tsv t;
-  TRY(path_format(path, e, "%s%s", j->args.compare,
-                  strstr(j->args.compare, ".tsv") ? "" : "/predictions.tsv"));
-  TRY(tsv_read(path, &t, e));
-  Status s = ST_OK;
-  int cs = tsv_column(&t, "subject"), cl = tsv_column(&t, "lesion"), cp = tsv_column(&t, "rim");
-  double *other = mem_alloc((size_t)q->n * sizeof *other);
-  if (!other) {
-    s = err_set(e, ST_NOMEM, "out of memory");
-    goto done;
-  }
-  if (cs < 0 || cl < 0 || cp < 0) {
-    s = err_set(
-        e, ST_FORMAT,
-        "%s: no column subject, lesion or rim; expected the predictions.tsv of `prlx classify`",
-        path);
-    goto done;
-  }
-  for (int64_t i = 0; i < q->n; i++) {
-    const SliceLesion *x = &j->test.row[q->row[i]];
-    int r = 0;
-    while (r < t.nrow &&
-           (strcmp(tsv_get(&t, r, cs), x->subject) || strcmp(tsv_get(&t, r, cl), x->name)))
-      r++;
-    if (r == t.nrow) {
-      s = err_set(e, ST_INVALID, "%s: no lesion %s of %s; McNemar needs the same test lesions",
-                  path, x->name, x->subject);
-      goto done;
-    }
-    s = tsv_number(&t, r, cp, &other[i], e);
-    if (s != ST_OK) goto done;
-    if (!(other[i] >= 0 && other[i] <= 1)) {
-      s = err_set(e, ST_FORMAT, "%s: row %d: probability %.40s; expected 0 to 1", path, r + 2,
-                  tsv_get(&t, r, cp));
-      goto done;
-    }
-  }
-  int64_t a, b;
-  const double there = call_other(j, q->n, other),
-               p = eval_mcnemar(q->n, q->truth, q->mean, other, j->args.threshold, &a, &b);
-  printf("McNemar against %s: right only here %lld, only there %lld, p = %.4g (exact, two-sided; "
-         "mean over the runs; thresholds %.4g here, %.4g there)\n",
-         path, (long long)a, (long long)b, p, j->args.threshold, there);
-done:
-  mem_free(other);
-  tsv_free(&t);
-  return s;
 }
 
 Status classify_evaluate(const Job *j, Error *e) {
