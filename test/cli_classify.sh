@@ -49,8 +49,8 @@ ok $? "evaluation of saved classifiers: $(cat "$T/log2")"
 cmp -s "$T/r/predictions.tsv" "$T/e/predictions.tsv" && cmp -s "$T/r/metrics.tsv" "$T/e/metrics.tsv"
 ok $? "saved classifiers give the same numbers"
 grep -q 'McNemar.*p = 1 ' "$T/log2"; ok $? "McNemar of a run against itself"
-awk -F'\t' 'NR > 1 && $2 != "n/a" && ($2 != 0 || $4 > 0 || $5 < 0) {bad = 1} END {exit bad || NR != 10}' \
-  "$T/e/difference.tsv"
+awk -F'\t' 'NR > 1 && $2 != "n/a" && ($2 != 0 || $4 > 0 || $5 < 0) {bad = 1}
+  END {exit bad || NR != 10}' "$T/e/difference.tsv"
 ok $? "no difference to itself: $(cat "$T/e/difference.tsv")"
 # a run whose threshold is 1 calls nothing rim: right on the two non-rims, whatever ours is
 mkdir "$T/one"; cp "$T/r/predictions.tsv" "$T/one"

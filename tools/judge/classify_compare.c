@@ -55,9 +55,9 @@ static Status find_row(const Tsv *t, const Other *o, const Columns *c, const Sli
       continue;
     *row = r;
     if (!strcmp(tsv_get(t, r, c->cls), classify_class_text(x->label))) return ST_OK;
-    return err_set(e, ST_INVALID, "%s: lesion %s of %s is %.40s there and %s here; expected one test",
-                   o->path, x->name, x->subject, tsv_get(t, r, c->cls),
-                   classify_class_text(x->label));
+    return err_set(e, ST_INVALID,
+                   "%s: lesion %s of %s is %.40s there and %s here; expected one test", o->path,
+                   x->name, x->subject, tsv_get(t, r, c->cls), classify_class_text(x->label));
   }
   return err_set(e, ST_INVALID, "%s: no lesion %s of %s; a comparison needs the same test lesions",
                  o->path, x->name, x->subject);
@@ -119,17 +119,17 @@ static Status write_difference(const Job *j, const Other *o, const Crossed c[M_C
     fprintf(t.stream, "%s\t%s\t%s\t%s\t%s\t%s\n", metric_name[k], b[0], b[1], b[2], b[3], b[4]);
     printf("%-31s %8s %8s   %-8s - %-8s %8s\n", metric_name[k], b[0], b[1], b[2], b[3], b[4]);
   }
-  printf("(%d runs here, %d there; interval: %g %%, over subjects and runs crossed; would be found: "
-         "the true difference that would be told from 0 in four of five cases)\n",
-         j->runs, o->runs, 100 * j->args.level);
+  printf(
+      "(%d runs here, %d there; interval: %g %%, over subjects and runs crossed; would be found: "
+      "the true difference that would be told from 0 in four of five cases)\n",
+      j->runs, o->runs, 100 * j->args.level);
   return text_commit(&t, path, e);
 }
 
 static void print_mcnemar(const Job *j, const Judged *q, Other *o) {
   int64_t a, b;
   /* what the other calls rim at its own threshold, so that one threshold serves both */
-  for (int64_t i = 0; i < q->n; i++)
-    o->mean[i] = o->mean[i] >= o->threshold ? INFINITY : -INFINITY;
+  for (int64_t i = 0; i < q->n; i++) o->mean[i] = o->mean[i] >= o->threshold ? INFINITY : -INFINITY;
   const double p = eval_mcnemar(q->n, q->truth, q->mean, o->mean, j->args.threshold, &a, &b);
   printf("McNemar against %s: right only here %lld, only there %lld, p = %.4g (exact, two-sided; "
          "mean over the runs; thresholds %.4g here, %.4g there)\n",

@@ -133,8 +133,8 @@ static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
   for (int k = 0; k < M_COUNT; k++) {
     const Crossed *c = &x->c[k];
     fprintf(t.stream, "%s\t%s\t%s\t%s\t%s\t%s\n", metric_name[k], classify_number(b[0], c->value),
-            classify_number(b[1], c->sd), classify_number(b[2], c->lo), classify_number(b[3], c->hi),
-            classify_number(b[4], x->ensemble[k]));
+            classify_number(b[1], c->sd), classify_number(b[2], c->lo),
+            classify_number(b[3], c->hi), classify_number(b[4], x->ensemble[k]));
   }
   fprintf(t.stream, "threshold\t%.9g\tn/a\tn/a\tn/a\t%.9g\n", j->args.threshold, j->args.threshold);
   return text_commit(&t, path, e);
