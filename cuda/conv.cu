@@ -43,7 +43,7 @@ static size_t round_up(size_t n) { return (n + 255) / 256 * 256; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* One axis of a residue class a of conv2d_dx: iy = a + s u. The taps that meet it are ky = py + s
- * j, at oy = u + c - j (Attr of conv_geom: iy + pad = oy s + ky). In the order j' = taps-1-j it is
+ * j, at oy = u + o - j (Attr of conv_geom: iy + pad = oy s + ky). In the order j' = taps-1-j it is
  * a correlation that begins at oy = u + first. */
 typedef struct Axis {
   int taps;
@@ -52,8 +52,8 @@ typedef struct Axis {
   int pixels;
 } Axis;
 static Axis axis_of(int64_t a, int64_t s, int64_t pad, int64_t k, int64_t side) {
-  int64_t py = (a + pad) % s, c = (a + pad) / s, taps = k > py ? ceil_div(k - py, s) : 0;
-  return (Axis){(int)taps, (int)(py + s * (taps - 1)), (int)(c - (taps - 1)),
+  int64_t py = (a + pad) % s, o = (a + pad) / s, taps = k > py ? ceil_div(k - py, s) : 0;
+  return (Axis){(int)taps, (int)(py + s * (taps - 1)), (int)(o - (taps - 1)),
                 (int)(a < side ? ceil_div(side - a, s) : 0)};
 }
 
@@ -84,109 +84,110 @@ static bool reads_planes(const DevStep *s, const Work *w) {
   return g->kind == CONV_DW || (g->kh == 1 && g->kw == 1 && g->stride == 1 && g->pad == 0);
 }
 
-static void finish_class(ConvJob *j, ConvClass *c) {
-  c->a_stride = (uint32_t)(ceil_div((int64_t)c->kh * c->kw * j->bc, 4) * 4);
-  c->steps = (int)c->a_stride / 4;
-  c->by_uv = fast_div((uint32_t)(c->u * c->v));
-  c->by_v = fast_div((uint32_t)c->v);
-  c->by_kw = fast_div((uint32_t)c->kw);
+static void finish_class(ConvJob *job, ConvClass *cls) {
+  cls->row_chunks = (uint32_t)(ceil_div((int64_t)cls->kh * cls->kw * job->map.pixel_chunks, 4) * 4);
+  cls->steps = (int)cls->row_chunks / 4;
+  cls->by_uv = fast_div((uint32_t)(cls->u * cls->v));
+  cls->by_v = fast_div((uint32_t)cls->v);
+  cls->by_kw = fast_div((uint32_t)cls->kw);
 }
 
 /* Longest first: the short ones fill the gaps at the end. Then offsets. */
-static void place_classes(ConvJob *j) {
-  uint32_t a = 0, col = 0;
-  for (int i = 1; i < j->nclass; i++)
-    for (int k = i; k > 0 && j->cls[k].steps > j->cls[k - 1].steps; k--) {
-      ConvClass t = j->cls[k];
-      j->cls[k] = j->cls[k - 1];
-      j->cls[k - 1] = t;
+static void place_classes(ConvClasses *all) {
+  uint32_t chunk = 0, col = 0;
+  for (int i = 1; i < all->count; i++)
+    for (int k = i; k > 0 && all->of[k].steps > all->of[k - 1].steps; k--) {
+      const ConvClass shorter = all->of[k - 1];
+      all->of[k - 1] = all->of[k];
+      all->of[k] = shorter;
     }
-  for (int i = 0; i < j->nclass; i++) {
-    ConvClass *c = &j->cls[i];
-    c->a_off = a;
-    a += (uint32_t)j->m * c->a_stride;
-    c->col0 = col;
-    col += c->cols;
+  for (int i = 0; i < all->count; i++) {
+    ConvClass *cls = &all->of[i];
+    cls->first_chunk = chunk;
+    chunk += (uint32_t)all->rows * cls->row_chunks;
+    cls->col0 = col;
+    col += cls->cols;
   }
-  j->cols = col;
+  all->cols = col;
 }
 
 static void forward_job(Work *w) {
   const ConvGeom *g = &w->g;
-  ConvJob *j = &w->job;
-  j->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
-  j->m = g->co;
-  j->su = g->stride;
-  j->so = 1;
-  j->nclass = 1;
-  ConvClass *c = &j->cls[0];
-  *c = (ConvClass){};
-  c->kh = (int)g->kh;
-  c->kw = (int)g->kw;
-  c->u = (int)g->oh;
-  c->v = (int)g->ow;
-  c->cols = (uint32_t)(g->n * g->oh * g->ow);
-  finish_class(j, c);
-  place_classes(j);
+  ConvJob *job = &w->job;
+  job->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
+  job->classes.rows = g->co;
+  job->map.stride = g->stride;
+  job->store.spread = 1;
+  job->classes.count = 1;
+  ConvClass *cls = &job->classes.of[0];
+  *cls = (ConvClass){};
+  cls->kh = (int)g->kh;
+  cls->kw = (int)g->kw;
+  cls->u = (int)g->oh;
+  cls->v = (int)g->ow;
+  cls->cols = (uint32_t)(g->n * g->oh * g->ow);
+  finish_class(job, cls);
+  place_classes(&job->classes);
 }
 
 /* Classes 4*group .. of the stride^2. */
 static void adjoint_job(Work *w, int group) {
   const ConvGeom *g = &w->g;
-  ConvJob *j = &w->job;
+  ConvJob *job = &w->job;
   const int64_t s = g->stride;
-  j->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
-  j->m = g->ci;
-  j->su = 1;
-  j->so = (int)s;
-  j->nclass = 0;
+  job->layout = w->planes ? LAYOUT_1X1 : LAYOUT_K;
+  job->classes.rows = g->ci;
+  job->map.stride = 1;
+  job->store.spread = (int)s;
+  job->classes.count = 0;
   for (int64_t k = (int64_t)group * MAX_CLASSES;
        k < PRLX_MIN(s * s, ((int64_t)group + 1) * MAX_CLASSES); k++) {
     Axis y = axis_of(k / s, s, g->pad, g->kh, g->h), x = axis_of(k % s, s, g->pad, g->kw, g->w);
     if (!y.pixels || !x.pixels) continue;
     const bool none = !y.taps || !x.taps; /* no tap meets these pixels: zero */
-    ConvClass *c = &j->cls[j->nclass++];
-    *c = (ConvClass){};
-    c->kh = none ? 0 : y.taps;
-    c->kw = none ? 1 : x.taps;
-    c->ky0 = y.k0;
-    c->kx0 = x.k0;
-    c->u = y.pixels;
-    c->v = x.pixels;
-    c->ay = (int)(k / s);
-    c->ax = (int)(k % s);
-    c->cols = (uint32_t)(g->n * c->u * c->v);
+    ConvClass *cls = &job->classes.of[job->classes.count++];
+    *cls = (ConvClass){};
+    cls->kh = none ? 0 : y.taps;
+    cls->kw = none ? 1 : x.taps;
+    cls->ky0 = y.k0;
+    cls->kx0 = x.k0;
+    cls->u = y.pixels;
+    cls->v = x.pixels;
+    cls->ay = (int)(k / s);
+    cls->ax = (int)(k % s);
+    cls->cols = (uint32_t)(g->n * cls->u * cls->v);
     if (!none)
-      c->b_off = (uint32_t)((w->map.top + y.first) * j->row + (w->map.left + x.first) * j->bc);
-    finish_class(j, c);
+      cls->map_chunk = (uint32_t)((w->map.top + y.first) * job->map.row_chunks +
+                                  (w->map.left + x.first) * job->map.pixel_chunks);
+    finish_class(job, cls);
   }
-  place_classes(j);
+  place_classes(&job->classes);
 }
 
 static void weight_job(Work *w) {
   const ConvGeom *g = &w->g;
-  ConvJob *j = &w->job;
+  ConvJob *job = &w->job;
   const int len = chunk_len(w->type);
-  j->layout = w->planes ? LAYOUT_DW : LAYOUT_MN;
-  j->m = g->co;
-  j->su = g->stride;
-  j->so = 1;
-  j->nclass = 1;
-  j->ac = (uint32_t)ceil_div(g->co, len);
-  j->pixels = (uint32_t)(g->n * g->oh * g->ow);
-  j->by_oh_ow = fast_div((uint32_t)(g->oh * g->ow));
-  j->by_ow = fast_div((uint32_t)g->ow);
-  j->by_tap = fast_div(j->bc * len);
-  j->taps = (int)(g->kh * g->kw);
-  j->kw = (int)g->kw;
-  j->b_channels = (int)g->ci;
-  j->cols = (int64_t)j->taps * j->bc * len;
-  ConvClass *c = &j->cls[0];
-  *c = (ConvClass){};
-  c->cols = (uint32_t)j->cols;
-  c->kh = c->kw = 1;
-  c->steps = (int)ceil_div(j->pixels, 4 * len);
-  c->by_uv = c->by_v = c->by_kw = fast_div(1);
+  job->layout = w->planes ? LAYOUT_DW : LAYOUT_MN;
+  job->classes.rows = g->co;
+  job->map.stride = g->stride;
+  job->store.spread = 1;
+  job->classes.count = 1;
+  job->grad.pixel_chunks = (uint32_t)ceil_div(g->co, len);
+  job->kernels.pixels = (uint32_t)(g->n * g->oh * g->ow);
+  job->kernels.by_oh_ow = fast_div((uint32_t)(g->oh * g->ow));
+  job->kernels.by_ow = fast_div((uint32_t)g->ow);
+  job->kernels.by_tap = fast_div(job->map.pixel_chunks * len);
+  job->kernels.taps = (int)(g->kh * g->kw);
+  job->kernels.kw = (int)g->kw;
+  job->kernels.channels = (int)g->ci;
+  job->classes.cols = (int64_t)job->kernels.taps * job->map.pixel_chunks * len;
+  ConvClass *cls = &job->classes.of[0];
+  *cls = (ConvClass){};
+  cls->cols = (uint32_t)job->classes.cols;
+  cls->kh = cls->kw = 1;
+  cls->steps = (int)ceil_div(job->kernels.pixels, 4 * len);
+  cls->by_uv = cls->by_v = cls->by_kw = fast_div(1);
 }
 
 static void make_job(Work *w, int group) {
@@ -204,15 +205,15 @@ static void make_job(Work *w, int group) {
  * one, plus the traffic and the launch of partial sums (rates of sm_90; only ratios matter). The
  * job is one of n samples; the answer is for `batch` of them, and for one batch the same from every
  * n. */
-static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int tile, int splits,
+static double product_clocks(const CudaCtx *c, const ConvJob *job, ConvType t, int tile, int splits,
                              int64_t n, int64_t batch) {
   const double rate = t == CT_TF32 ? 500 : t == CT_STRICT ? 90 : 1000;
   const double step = (double)tile * tile * 4 * chunk_len(t) / (rate * (tile == 128 ? 1 : 0.6));
   double blocks = 0, work = 0, longest = 0;
-  for (int k = 0; k < j->nclass; k++) {
-    double tiles = (double)(ceil_div((int64_t)j->cls[k].cols / n * batch, tile) *
-                            ceil_div(j->m, tile) * splits),
-           steps = (double)ceil_div(j->cls[k].steps, splits) + 4;
+  for (int k = 0; k < job->classes.count; k++) {
+    double tiles = (double)(ceil_div((int64_t)job->classes.of[k].cols / n * batch, tile) *
+                            ceil_div(job->classes.rows, tile) * splits),
+           steps = (double)ceil_div(job->classes.of[k].steps, splits) + 4;
     blocks += tiles;
     work += tiles * steps;
     longest = PRLX_MAX(longest, steps);
@@ -222,35 +223,36 @@ static double product_clocks(const CudaCtx *c, const ConvJob *j, ConvType t, int
   const double clocks = PRLX_MAX(work / blocks * per_sm, longest) * step / (0.25 + 0.75 * share);
   return splits == 1 ? clocks
                      : clocks + 4000 +
-                           8.0 * splits * (double)j->m * (double)(j->cols / n * batch) /
-                               (c->sm_count * 14.0);
+                           8.0 * splits * (double)job->classes.rows *
+                               (double)(job->classes.cols / n * batch) / (c->sm_count * 14.0);
 }
 
 /* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four
  * samples, whatever the batch: the order of a sum follows from the splits alone. Weight gradients
  * add over samples: a split takes at most 65536 pixels, for the rounding of long sums. */
 static void conv_choose(const CudaCtx *c, Work *w) {
-  ConvJob *j = &w->job;
+  ConvJob *job = &w->job;
   const bool fixed = w->g.kind != CONV_DW && w->g.plan_n == 1;
   /* columns of a weight gradient are no samples */
   const int64_t n = w->g.kind == CONV_DW ? 1 : w->g.n, batch = fixed ? 4 : n;
-  const int least = w->g.kind == CONV_DW ? (int)ceil_div(j->pixels, 65536) : 1;
+  const int least = w->g.kind == CONV_DW ? (int)ceil_div(job->kernels.pixels, 65536) : 1;
   int most_steps = 1;
-  for (int k = 0; k < j->nclass; k++) most_steps = PRLX_MAX(most_steps, j->cls[k].steps);
+  for (int k = 0; k < job->classes.count; k++)
+    most_steps = PRLX_MAX(most_steps, job->classes.of[k].steps);
   double best = INFINITY;
   for (int splits = least; splits <= PRLX_MAX(least, PRLX_MIN(32, most_steps / 6));
        splits += splits < 8 ? 1 : 4)
     for (int tile = 64; tile <= 128; tile *= 2) {
-      double t = product_clocks(c, j, w->type, tile, splits, n, batch);
+      double t = product_clocks(c, job, w->type, tile, splits, n, batch);
       if (t < best) {
         best = t;
-        j->splits = splits;
+        job->splits = splits;
         w->tile = tile;
       }
     }
   if (fixed)
-    w->tile = product_clocks(c, j, w->type, 64, j->splits, n, n) <
-                      product_clocks(c, j, w->type, 128, j->splits, n, n)
+    w->tile = product_clocks(c, job, w->type, 64, job->splits, n, n) <
+                      product_clocks(c, job, w->type, 128, job->splits, n, n)
                   ? 64
                   : 128;
   int tile = 0, splits = 0;
@@ -258,7 +260,7 @@ static void conv_choose(const CudaCtx *c, Work *w) {
   const char *force = getenv("PRLX_CUDA_CONV");
   if (!force || sscanf(force, "%d,%d", &tile, &splits) < 1) return;
   if (tile == 64 || tile == 128) w->tile = tile;
-  if (splits >= 1 && splits <= 64) j->splits = splits;
+  if (splits >= 1 && splits <= 64) job->splits = splits;
 }
 
 /* ---- sizes ---- */
@@ -281,25 +283,25 @@ static void describe_map(Work *w, const DevStep *s) {
                  g->pad};
   p->scale = (const float *)conv_arg(s, g->kind == CONV_DW ? 2 : 3);
   if (g->kind == CONV_DX) {
-    p->c = g->co;
+    p->channels = g->co;
     p->h = g->oh;
     p->w = g->ow;
     frame_of(g->stride, g->pad, g->kh, g->h, &p->top, &p->hp);
     frame_of(g->stride, g->pad, g->kw, g->w, &p->left, &p->wp);
   }
-  w->job.bc = (uint32_t)ceil_div(p->c, len);
-  w->job.step_t = 4 / w->job.bc;
-  w->job.step_kc = 4 % w->job.bc;
-  w->job.row = w->job.bc * (uint32_t)p->wp;
-  w->job.image = w->job.row * (uint32_t)p->hp;
-  w->map_bytes = round_up((size_t)p->n * w->job.image * CHUNK);
-  w->job.by_plane = fast_div((uint32_t)PRLX_MAX(1, g->oh * g->ow / len));
-  w->job.a_image = (uint32_t)g->co * w->job.by_plane.d;
-  if (w->planes && g->kind != CONV_DW) {
-    w->job.channels = (int)p->c;
-    w->job.row = w->job.by_plane.d;
-    w->job.image = (uint32_t)p->c * w->job.row;
-    w->map_bytes = 0;
+  PackedMap *m = &w->job.map;
+  m->pixel_chunks = (uint32_t)ceil_div(p->channels, len);
+  m->step_taps = 4 / m->pixel_chunks;
+  m->step_chunks = 4 % m->pixel_chunks;
+  m->row_chunks = m->pixel_chunks * (uint32_t)p->wp;
+  m->image_chunks = m->row_chunks * (uint32_t)p->hp;
+  w->map_bytes = round_up((size_t)p->n * m->image_chunks * CHUNK);
+  if (w->planes) {
+    PlaneMap *q = &w->job.planes;
+    q->channels = (uint32_t)(g->kind == CONV_DW ? g->co : p->channels);
+    q->by_plane = fast_div(PRLX_MAX(1, g->oh * g->ow / len));
+    q->image_chunks = q->channels * q->by_plane.d;
+    if (g->kind != CONV_DW) w->map_bytes = 0;
   }
   if (g->kind != CONV_DW || w->planes) return;
   w->rows = (PackMap){conv_arg(s, 1), s->targ[1], (const float *)conv_arg(s, 3),
@@ -321,16 +323,17 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
       w->g.kind == CONV_DX ? (int)ceil_div((int64_t)w->g.stride * w->g.stride, MAX_CLASSES) : 1;
   for (int k = 0; k < w->ngroup; k++) {
     make_job(w, k);
-    const ConvJob *j = &w->job;
-    if (!j->nclass) continue;
+    const ConvJob *job = &w->job;
+    if (!job->classes.count) continue;
     conv_choose(c, w);
     size_t rows = 0;
-    for (int i = 0; i < j->nclass && !is_weight_gradient(j->layout); i++)
-      rows += (size_t)j->m * j->cls[i].a_stride * CHUNK;
+    for (int i = 0; i < job->classes.count && !is_weight_gradient(job->layout); i++)
+      rows += (size_t)job->classes.rows * job->classes.of[i].row_chunks * CHUNK;
     w->rows_bytes = PRLX_MAX(w->rows_bytes, round_up(rows));
-    if (j->splits > 1)
-      w->partial_bytes = PRLX_MAX(w->partial_bytes, round_up((size_t)j->splits * (size_t)j->m *
-                                                             (size_t)j->cols * sizeof(float)));
+    if (job->splits > 1)
+      w->partial_bytes =
+          PRLX_MAX(w->partial_bytes, round_up((size_t)job->splits * (size_t)job->classes.rows *
+                                              (size_t)job->classes.cols * sizeof(float)));
   }
 }
 
@@ -353,30 +356,30 @@ static bool chain_has(int op, bool *binary) {
 
 /* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its
  * address and type, or NULL. */
-static int chain_arg(Chain *c, const PwProgram *p, int k, const DevStep *s, int *index) {
+static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, int *index) {
   if (index[k] >= 0) return index[k];
   const Shape sh = p->arg_shape[k];
-  if (c->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
+  if (chain->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
   int64_t st[4] = {0, 0, 0, 0}, step = 1;
   for (int i = sh.rank - 1; i >= 0; i--) {
     if (sh.dim[i] != 1 && sh.dim[i] != p->iter.dim[i]) return -1;
     st[i] = sh.dim[i] == 1 ? 0 : step;
     step *= sh.dim[i];
   }
-  c->arg[c->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
-                               s ? (int32_t)s->targ[MAX_IN + k] : 0,
-                               st[0],
-                               st[1],
-                               (int32_t)st[2],
-                               (int32_t)st[3]};
-  return index[k] = c->narg++;
+  chain->arg[chain->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
+                                       s ? (int32_t)s->targ[MAX_IN + k] : 0,
+                                       st[0],
+                                       st[1],
+                                       (int32_t)st[2],
+                                       (int32_t)st[3]};
+  return index[k] = chain->narg++;
 }
 
 /* The program as a chain on one running value that begins as argument `from`; false when it is
  * none, or too long. */
-static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, Chain *c) {
+static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, Chain *chain) {
   int index[PW_MAX_ARGS], running = -1 - from;
-  memset(c, 0, sizeof *c);
+  memset(chain, 0, sizeof *chain);
   for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
   if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
       !shape_eq(p->out_shape, out))
@@ -393,11 +396,11 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
         continue;
       }
       if (code >= 0 || code == -1 - from) return false; /* a value from before */
-      operand[i] = (int8_t)chain_arg(c, p, -1 - code, s, index);
+      operand[i] = (int8_t)chain_arg(chain, p, -1 - code, s, index);
       if (operand[i] < 0) return false;
     }
     if (operand[0] >= 0 && operand[1] >= 0) return false;
-    c->op[c->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
+    chain->op[chain->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
     running = o->dst;
   }
   return p->result == running;
@@ -414,7 +417,7 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   char *mem = (char *)s->scratch, *rows = mem + w->map_bytes, *partial = rows + w->rows_bytes;
-  ConvJob *j = &w->job;
+  ConvJob *job = &w->job;
   const bool dw = w->g.kind == CONV_DW;
   w->map.dst = mem;
   w->rows.dst = rows;
@@ -422,24 +425,26 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   if (dw && !w->planes) conv_pack_map(c, w->type, &w->rows);
   for (int k = 0; k < w->ngroup; k++) {
     make_job(w, k);
-    if (!j->nclass) continue;
+    if (!job->classes.count) continue;
     conv_choose(c, w);
-    j->a = dw && w->planes ? s->arg[1] : rows;
-    j->b = !dw && w->planes ? s->arg[0] : mem;
-    j->partial = (float *)partial;
-    j->out = s->out;
-    j->tout = s->tout;
+    job->weights = job->grad.p = rows;
+    job->map.p = mem;
+    job->planes.p = s->arg[dw ? 1 : 0];
+    job->store.partial = (float *)partial;
+    job->store.out = s->out;
+    job->store.tout = s->tout;
     if (dw) {
-      j->out_m = w->g.ci * j->taps;
+      job->store.out_m = w->g.ci * job->kernels.taps;
     } else {
       const Shape o = s->node.shape;
-      j->out_n = o.dim[1] * o.dim[2] * o.dim[3];
-      j->out_m = o.dim[2] * o.dim[3];
-      j->out_y = (int32_t)o.dim[3];
-      conv_pack_weights(c, w->type, j, (const float *)s->arg[1], &w->g, w->g.kind == CONV_DX, rows);
+      job->store.out_n = o.dim[1] * o.dim[2] * o.dim[3];
+      job->store.out_m = o.dim[2] * o.dim[3];
+      job->store.out_y = (int32_t)o.dim[3];
+      conv_pack_weights(c, w->type, &job->classes, job->map.pixel_chunks, (const float *)s->arg[1],
+                        &w->g, w->g.kind == CONV_DX, rows);
     }
-    conv_gemm(c, w->type, w->tile, j);
-    if (j->splits > 1) conv_reduce(c, j);
+    conv_gemm(c, w->type, w->tile, job);
+    if (job->splits > 1) conv_reduce(c, job);
   }
 }
 
@@ -464,7 +469,7 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
                      "cuda %s: batch of %lld maps [%lld,%lld,%lld] is too large for one launch; "
                      "use a smaller batch",
                      what, (long long)g.n, (long long)g.ci, (long long)g.h, (long long)g.w);
-    w.job.chain = chain;
+    w.job.store.chain = chain;
     run_work(c, s, &w);
   }
   return cuda_check(what, s, e);

@@ -19,29 +19,9 @@
  * = pixels, B along col). */
 #ifndef PRLX_CONV_CUH
 #define PRLX_CONV_CUH
-#include "cuda/cuda.h"
+#include "cuda/fastdiv.cuh"
 extern "C" {
 #include "core/conv.h"
-}
-
-/* ---- division by a number fixed at launch: q = (hi(n m) + n) >> s, exact for n < 2^31 ---- */
-typedef struct FastDiv {
-  uint32_t d;
-  uint32_t m;
-  uint32_t s;
-} FastDiv;
-
-/* For a divisor d >= 1. */
-static inline FastDiv fast_div(uint32_t d) {
-  FastDiv f = {d, 0, 0};
-  while ((1ull << f.s) < d) f.s++;
-  f.m = (uint32_t)(((1ull << 32) * ((1ull << f.s) - d)) / d + 1);
-  return f;
-}
-
-/* n / f.d. */
-static __device__ __forceinline__ uint32_t div_by(uint32_t n, FastDiv f) {
-  return (__umulhi(n, f.m) + n) >> f.s;
 }
 
 /* ---- the loop in the store: a chain of operations on one running value and arguments ---- */
@@ -78,19 +58,18 @@ enum { LAYOUT_K, LAYOUT_MN, LAYOUT_1X1, LAYOUT_DW, MAX_CLASSES = 4, CHUNK = 16 }
 /* numbers in a chunk */
 static inline int chunk_len(ConvType t) { return t == CT_F16 || t == CT_BF16 ? 8 : 4; }
 
-/* One residue class of output pixels: its taps and its place. Offsets and strides of operands are
- * in chunks. */
+/* One residue class of output pixels: its taps and its place. */
 typedef struct ConvClass {
   /* packed weights: first chunk, chunks per row */
-  uint32_t a_off;
-  uint32_t a_stride;
-  uint32_t b_off; /* chunk of tap (0,0) of pixel (0,0) */
+  uint32_t first_chunk;
+  uint32_t row_chunks;
+  uint32_t map_chunk; /* of the map: that of tap (0,0) of pixel (0,0) */
   /* taps; the first one's place in the kernel (weights: ky = ky0 + j*step) */
   int kh;
   int kw;
   int ky0;
   int kx0;
-  /* pixels: (iy, ix) = (ay + so*u, ax + so*v) */
+  /* pixels: (iy, ix) = (ay + spread*u, ax + spread*v) */
   int u;
   int v;
   int ay;
@@ -104,52 +83,73 @@ typedef struct ConvClass {
   FastDiv by_kw;
 } ConvClass;
 
-typedef struct ConvJob {
-  int layout;
-  int nclass;
-  int splits;
-  /* rows; columns of all classes */
-  int64_t m;
+/* The classes of one launch; they share the rows. cols: of all of them. */
+typedef struct ConvClasses {
+  int count;
+  int64_t rows;
   int64_t cols;
-  /* packed, or planes as they lie */
-  const void *a;
-  const void *b;
-  /* chunks per pixel of b (LAYOUT_K) or of a and b (LAYOUT_MN) */
-  uint32_t ac;
-  uint32_t bc;
-  /* a step of the inner loop in taps and chunks: 4 = step_t * bc + step_kc */
-  uint32_t step_t;
-  uint32_t step_kc;
-  /* chunks of b per line (LAYOUT_1X1: per plane) and per image */
-  uint32_t row;
-  uint32_t image;
-  /* b advances su pixels per output pixel; outputs of a class are so pixels apart */
-  int su;
-  int so;
-  ConvClass cls[MAX_CLASSES];
-  int channels; /* LAYOUT_1X1: of b */
-  /* LAYOUT_1X1, LAYOUT_DW: chunks per plane of the map that is not packed */
+  ConvClass of[MAX_CLASSES];
+} ConvClasses;
+
+/* A packed map (conv_pack_map), offsets in chunks. */
+typedef struct PackedMap {
+  const void *p;
+  uint32_t pixel_chunks;
+  uint32_t row_chunks;
+  uint32_t image_chunks;
+  /* a step of the inner loop along k: 4 chunks = step_taps * pixel_chunks + step_chunks */
+  uint32_t step_taps;
+  uint32_t step_chunks;
+  int stride; /* pixels per output pixel */
+} PackedMap;
+
+/* A map as it lies, offsets in chunks of pixels; by_plane.d: chunks per channel. */
+typedef struct PlaneMap {
+  const void *p;
+  uint32_t channels;
+  uint32_t image_chunks;
   FastDiv by_plane;
-  uint32_t a_image; /* LAYOUT_DW: chunks per image of a */
-  /* LAYOUT_MN, LAYOUT_DW */
-  uint32_t pixels; /* k */
-  /* by_tap.d: columns of a tap, b's channels filled up to whole chunks */
+} PlaneMap;
+
+/* What a weight gradient sums over (k = pixels) and how its columns are counted: by_tap.d of a tap
+ * are the channels filled up to whole chunks. */
+typedef struct KernelColumns {
+  uint32_t pixels;
   FastDiv by_oh_ow;
   FastDiv by_ow;
   FastDiv by_tap;
-  /* kh*kw; true channels of b */
   int taps;
   int kw;
-  int b_channels;
-  /* store */
-  float *partial; /* [splits][m][cols] when splits > 1 */
+  int channels; /* the true ones */
+} KernelColumns;
+
+typedef struct ConvStore {
+  float *partial; /* [splits][rows][cols] when splits > 1 */
   void *out;
   int tout;
+  int spread; /* pixels between the outputs of a class */
   /* strides of the result in elements; out_x = 1 (weight gradients: out_m only, see column_at) */
   int64_t out_n;
   int64_t out_m;
   int32_t out_y;
   Chain chain;
+} ConvStore;
+
+/* A and B by layout:
+ *   LAYOUT_K    weights x map        LAYOUT_MN   grad x map
+ *   LAYOUT_1X1  weights x planes     LAYOUT_DW   planes x map
+ * and `kernels` where the result is one (is_weight_gradient). LAYOUT_1X1 has no map, but
+ * map.pixel_chunks, the chunks of k. */
+typedef struct ConvJob {
+  int layout;
+  int splits;
+  ConvClasses classes;
+  const void *weights; /* packed: conv_pack_weights */
+  PackedMap map;
+  PackedMap grad;
+  PlaneMap planes;
+  KernelColumns kernels;
+  ConvStore store;
 } ConvJob;
 
 /* Layouts whose result is a set of kernels, not an image. */
@@ -166,22 +166,23 @@ typedef struct Column {
   int x;
 } Column;
 
-/* Column `col` of class c of the job j. */
-static __device__ __forceinline__ Column column_at(const ConvJob &j, const ConvClass &c,
+/* Column `col` of class `cls` of the job. */
+static __device__ __forceinline__ Column column_at(const ConvJob &job, const ConvClass &cls,
                                                    uint32_t col) {
   Column r = {-1, 0, 0, 0};
-  if (col >= c.cols) return r;
-  if (is_weight_gradient(j.layout)) {
-    uint32_t tap = div_by(col, j.by_tap), ci = col - tap * j.by_tap.d;
-    if ((int)ci < j.b_channels) r.off = (int64_t)ci * j.taps + tap;
+  if (col >= cls.cols) return r;
+  if (is_weight_gradient(job.layout)) {
+    const KernelColumns &k = job.kernels;
+    uint32_t tap = div_by(col, k.by_tap), channel = col - tap * k.by_tap.d;
+    if ((int)channel < k.channels) r.off = (int64_t)channel * k.taps + tap;
     return r;
   }
-  uint32_t q = div_by(col, c.by_uv), rest = col - q * c.by_uv.d, u = div_by(rest, c.by_v),
-           v = rest - u * c.by_v.d;
+  uint32_t q = div_by(col, cls.by_uv), rest = col - q * cls.by_uv.d, u = div_by(rest, cls.by_v),
+           v = rest - u * cls.by_v.d;
   r.n = q;
-  r.y = c.ay + j.so * (int)u;
-  r.x = c.ax + j.so * (int)v;
-  r.off = r.n * j.out_n + (int64_t)r.y * j.out_y + r.x;
+  r.y = cls.ay + job.store.spread * (int)u;
+  r.x = cls.ax + job.store.spread * (int)v;
+  r.off = r.n * job.store.out_n + (int64_t)r.y * job.store.out_y + r.x;
   return r;
 }
 
@@ -203,9 +204,9 @@ static __device__ __forceinline__ void store_as(void *p, int type, int64_t i, fl
 }
 
 /* NaN stays */
-static __device__ __forceinline__ float chain_bound(float x, float c) {
-  x = x > c ? c : x;
-  return x < -c ? -c : x;
+static __device__ __forceinline__ float chain_bound(float x, float limit) {
+  x = x > limit ? limit : x;
+  return x < -limit ? -limit : x;
 }
 #define CHAIN_EACH(expr)                            \
   do {                                              \
@@ -224,7 +225,7 @@ static __device__ __forceinline__ void chain_op(const ChainOp &o, const float *a
   const PwClamp to = o.param.clamp;
   const PwLrelu slope = o.param.lrelu;
   const float neg = slope.slope * slope.gain, pos = slope.gain,
-              c = slope.limit < 0 ? __int_as_float(0x7f800000) : slope.limit;
+              limit = slope.limit < 0 ? __int_as_float(0x7f800000) : slope.limit;
   switch (o.op) {
     case OP_add: CHAIN_EACH(x + y); break;
     case OP_sub: CHAIN_EACH(x - y); break;
@@ -236,22 +237,22 @@ static __device__ __forceinline__ void chain_op(const ChainOp &o, const float *a
     case OP_abs: CHAIN_EACH(x < 0 ? -x : x); break;
     case OP_clamp: CHAIN_EACH(x < to.low ? to.low : x > to.high ? to.high : x); break;
     case OP_clamp_mask: CHAIN_EACH(y >= to.low && y <= to.high ? x : 0.f); break;
-    case OP_lrelu: CHAIN_EACH(chain_bound(x * (x >= 0 ? pos : neg), c)); break;
-    case OP_lrelu_mask: CHAIN_EACH(x * (y < c && y > -c ? y > 0 ? pos : neg : 0.f)); break;
+    case OP_lrelu: CHAIN_EACH(chain_bound(x * (x >= 0 ? pos : neg), limit)); break;
+    case OP_lrelu_mask: CHAIN_EACH(x * (y < limit && y > -limit ? y > 0 ? pos : neg : 0.f)); break;
     default: break;
   }
 }
 
 /* The chain on V rows m, m+1, .. (those < rows) of one column. */
 template <int V>
-static __device__ __forceinline__ void chain_run(const Chain &c, const Column &at, int64_t m,
+static __device__ __forceinline__ void chain_run(const Chain &chain, const Column &at, int64_t m,
                                                  int64_t rows, float *v) {
-  for (int k = 0; k < c.nop; k++) {
-    const ChainOp &o = c.op[k];
+  for (int k = 0; k < chain.nop; k++) {
+    const ChainOp &o = chain.op[k];
     float w[V];
     int arg = o.a >= 0 ? o.a : o.b;
     if (arg >= 0) {
-      const ChainArg &g = c.arg[arg];
+      const ChainArg &g = chain.arg[arg];
       int64_t off = at.n * g.sn + m * g.sc + (int64_t)at.y * g.sy + (int64_t)at.x * g.sx;
       if (g.sc == 0) {
         w[0] = load_as(g.p, g.type, off);
@@ -271,9 +272,9 @@ static __device__ __forceinline__ void chain_run(const Chain &c, const Column &a
 }
 
 /* ---- the passes (all asynchronous on c->stream) ---- */
-/* Tile side (128 or 64 rows and columns) of the product; j->splits partial sums when > 1. */
-void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *j);
-void conv_reduce(const CudaCtx *c, const ConvJob *j);
+/* Tile side (128 or 64 rows and columns) of the product; job->splits partial sums when > 1. */
+void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *job);
+void conv_reduce(const CudaCtx *c, const ConvJob *job);
 
 /* dst[n][y + top][x + left][channel] = src[n][channel][y][x] * scale[n][channel]; the rest of the
  * hp x wp frame and of the last chunk is zero. */
@@ -283,7 +284,7 @@ typedef struct PackMap {
   const float *scale;
   void *dst;
   int64_t n;
-  int64_t c;
+  int64_t channels;
   int64_t h;
   int64_t w;
   int64_t hp;
@@ -295,10 +296,11 @@ typedef struct PackMap {
 /* On the stream of c; hp x wp, top and left as the job wants them. */
 void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p);
 
-/* Weights [co][ci][kh][kw] as the rows of each class of j: m = co, k = (ky, kx, ci), or,
- * transposed, m = ci, k = (j, i, co) with ky = ky0 - j*step. */
-void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const float *w,
-                       const ConvGeom *g, bool transposed, void *dst);
+/* Weights [co][ci][kh][kw] as the rows of each class, tap_chunks per tap: m = co, k = (ky, kx,
+ * ci), or, transposed, m = ci, k = (j, i, co) with ky = ky0 - j*step. */
+void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvClasses *classes,
+                       uint32_t tap_chunks, const float *w, const ConvGeom *g, bool transposed,
+                       void *dst);
 
 /* kernels of up to 180 taps */
 bool conv_pack_fits(const ConvGeom *g);

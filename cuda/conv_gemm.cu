@@ -14,8 +14,8 @@
  *     instructions without a branch.
  *   tile 64: a warp makes 32x32 (8 per byte of shared memory, 16 per byte of L2): for results too
  *   small to fill the card with the other.
- * Rows of 64 bytes are stored with chunk c of row r at c ^ (r/2 % 4), rows along m and col with
- * chunk c of row k at c ^ (k % 8) (floats: c ^ 2(k % 4)): the eight rows of an ldmatrix, the four
+ * Rows of 64 bytes are stored with chunk q of row r at q ^ (r/2 % 4), rows along m and col with
+ * chunk q of row k at q ^ (k % 8) (floats: q ^ 2(k % 4)): the eight rows of an ldmatrix, the four
  * rows of a float fragment and the 16-byte copies then each touch all 32 banks once. tf32 operands
  * are rounded when packed, 16-bit ones converted; sums are float. Strict arithmetic runs on the
  * same tiles with FMA: 8x16 results per thread, float4 reads. Every result is summed in the order
@@ -51,22 +51,22 @@ template <int TYPE, int TILE> struct WeightRows {
   enum { N = TILE / 32 };
   uint32_t off[N];
   uint32_t smem;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first,
+  __device__ __forceinline__ void init(const ConvJob &job, const ConvClass &cls, uint32_t first,
                                        int step) {
     uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2;
     smem = at_k(row, chunk);
     _Pragma("unroll") for (int i = 0; i < N; i++) {
       uint32_t m = first + row + 32 * i;
       /* rows beyond the end: any data, not stored */
-      m = m < j.m ? m : (uint32_t)j.m - 1;
-      off[i] = c.a_off + m * c.a_stride + (uint32_t)step * 4 + chunk;
+      m = m < job.classes.rows ? m : (uint32_t)job.classes.rows - 1;
+      off[i] = cls.first_chunk + m * cls.row_chunks + (uint32_t)step * 4 + chunk;
     }
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live,
-                                       char *s) {
+  __device__ __forceinline__ void load(const ConvJob &job, const ConvClass &cls, int step,
+                                       bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < N; i++) {
-      cp_async16(s + smem + i * 32 * STEP_BYTES, (const char *)j.a + (uint64_t)off[i] * CHUNK,
-                 live);
+      cp_async16(s + smem + i * 32 * STEP_BYTES,
+                 (const char *)job.weights + (uint64_t)off[i] * CHUNK, live);
       off[i] += 4;
     }
   }
@@ -80,31 +80,34 @@ template <int TYPE, int TILE> struct TapRows {
   uint32_t kc;
   uint32_t t;
   uint32_t smem;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first,
+  __device__ __forceinline__ void init(const ConvJob &job, const ConvClass &cls, uint32_t first,
                                        int step) {
     uint32_t chunk = threadIdx.x & 3, row = threadIdx.x >> 2, q = (uint32_t)step * 4 + chunk;
     smem = at_k(row, chunk);
     _Pragma("unroll") for (int i = 0; i < N; i++) {
       uint32_t col = first + row + 32 * i;
-      col = col < c.cols ? col : c.cols - 1;
-      uint32_t n = div_by(col, c.by_uv), rest = col - n * c.by_uv.d, u = div_by(rest, c.by_v),
-               v = rest - u * c.by_v.d;
-      off[i] = c.b_off + n * j.image + u * j.su * j.row + v * j.su * j.bc;
+      col = col < cls.cols ? col : cls.cols - 1;
+      uint32_t n = div_by(col, cls.by_uv), rest = col - n * cls.by_uv.d, u = div_by(rest, cls.by_v),
+               v = rest - u * cls.by_v.d;
+      off[i] = cls.map_chunk + n * job.map.image_chunks + u * job.map.stride * job.map.row_chunks +
+               v * job.map.stride * job.map.pixel_chunks;
     }
-    t = q / j.bc;
-    kc = q - t * j.bc;
+    t = q / job.map.pixel_chunks;
+    kc = q - t * job.map.pixel_chunks;
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live,
-                                       char *s) {
-    bool valid = live && t < (uint32_t)(c.kh * c.kw);
-    uint32_t ky = div_by(t, c.by_kw), at = ky * j.row + (t - ky * c.kw) * j.bc + kc;
+  __device__ __forceinline__ void load(const ConvJob &job, const ConvClass &cls, int step,
+                                       bool live, char *s) {
+    bool valid = live && t < (uint32_t)(cls.kh * cls.kw);
+    uint32_t ky = div_by(t, cls.by_kw),
+             at = ky * job.map.row_chunks + (t - ky * cls.kw) * job.map.pixel_chunks + kc;
     at = valid ? at : 0;
-    _Pragma("unroll") for (int i = 0; i < N; i++) cp_async16(
-        s + smem + i * 32 * STEP_BYTES, (const char *)j.b + (uint64_t)(off[i] + at) * CHUNK, valid);
-    uint32_t next = kc + j.step_kc;
-    bool wrap = next >= j.bc;
-    kc = wrap ? next - j.bc : next;
-    t += j.step_t + wrap;
+    _Pragma("unroll") for (int i = 0; i < N; i++)
+        cp_async16(s + smem + i * 32 * STEP_BYTES,
+                   (const char *)job.map.p + (uint64_t)(off[i] + at) * CHUNK, valid);
+    uint32_t next = kc + job.map.step_chunks;
+    bool wrap = next >= job.map.pixel_chunks;
+    kc = wrap ? next - job.map.pixel_chunks : next;
+    t += job.map.step_taps + wrap;
   }
 };
 
@@ -114,24 +117,24 @@ template <int TYPE, int TILE> struct PlaneRows {
   uint32_t off[N];
   uint32_t chunk;
   uint32_t smem;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first,
+  __device__ __forceinline__ void init(const ConvJob &job, const ConvClass &cls, uint32_t first,
                                        int step) {
     uint32_t row = threadIdx.x >> 2;
     chunk = threadIdx.x & 3;
     smem = at_k(row, chunk);
     _Pragma("unroll") for (int i = 0; i < N; i++) {
       uint32_t m = first + row + 32 * i;
-      off[i] = (m < j.m ? m : (uint32_t)j.m - 1) * j.by_plane.d;
+      off[i] = (m < job.classes.rows ? m : (uint32_t)job.classes.rows - 1) * job.planes.by_plane.d;
     }
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live,
-                                       char *s) {
-    uint32_t q = (uint32_t)step * 4 + chunk, n = div_by(q, j.by_plane),
-             at = n * j.a_image + (q - n * j.by_plane.d);
-    bool valid = live && q * Num<TYPE>::LEN < j.pixels;
+  __device__ __forceinline__ void load(const ConvJob &job, const ConvClass &cls, int step,
+                                       bool live, char *s) {
+    uint32_t q = (uint32_t)step * 4 + chunk, n = div_by(q, job.planes.by_plane),
+             at = n * job.planes.image_chunks + (q - n * job.planes.by_plane.d);
+    bool valid = live && q * Num<TYPE>::LEN < job.kernels.pixels;
     _Pragma("unroll") for (int i = 0; i < N; i++)
         cp_async16(s + smem + i * 32 * STEP_BYTES,
-                   (const char *)j.a + (uint64_t)(valid ? off[i] + at : 0) * CHUNK, valid);
+                   (const char *)job.planes.p + (uint64_t)(valid ? off[i] + at : 0) * CHUNK, valid);
   }
 };
 
@@ -146,19 +149,21 @@ template <int TYPE, int TILE> struct PixelColumns : Across<TYPE, TILE> {
   uint32_t m;
   uint32_t row;
   uint32_t chunk;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first,
+  __device__ __forceinline__ void init(const ConvJob &job, const ConvClass &cls, uint32_t first,
                                        int step) {
     chunk = threadIdx.x % X::CHUNKS;
     row = threadIdx.x / X::CHUNKS;
     m = first / Num<TYPE>::LEN + chunk;
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live,
-                                       char *s) {
+  __device__ __forceinline__ void load(const ConvJob &job, const ConvClass &cls, int step,
+                                       bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
-      bool ok = live && k < j.pixels && m < j.ac;
+      bool ok = live && k < job.kernels.pixels && m < job.grad.pixel_chunks;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk),
-                 (const char *)j.a + (uint64_t)(ok ? k * j.ac + m : 0) * CHUNK, ok);
+                 (const char *)job.grad.p +
+                     (uint64_t)(ok ? k * job.grad.pixel_chunks + m : 0) * CHUNK,
+                 ok);
     }
   }
 };
@@ -170,24 +175,27 @@ template <int TYPE, int TILE> struct TapColumns : Across<TYPE, TILE> {
   uint32_t row;
   uint32_t chunk;
   bool cok;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first,
+  __device__ __forceinline__ void init(const ConvJob &job, const ConvClass &cls, uint32_t first,
                                        int step) {
     chunk = threadIdx.x % X::CHUNKS;
     row = threadIdx.x / X::CHUNKS;
-    uint32_t q = first / Num<TYPE>::LEN + chunk, t = q / j.bc, ky = t / j.kw;
-    cok = t < (uint32_t)j.taps;
-    tap = ky * j.row + (t - ky * j.kw) * j.bc + (q - t * j.bc);
+    uint32_t q = first / Num<TYPE>::LEN + chunk, t = q / job.map.pixel_chunks,
+             ky = t / job.kernels.kw;
+    cok = t < (uint32_t)job.kernels.taps;
+    tap = ky * job.map.row_chunks + (t - ky * job.kernels.kw) * job.map.pixel_chunks +
+          (q - t * job.map.pixel_chunks);
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live,
-                                       char *s) {
+  __device__ __forceinline__ void load(const ConvJob &job, const ConvClass &cls, int step,
+                                       bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
-      bool ok = live && k < j.pixels && cok;
-      uint32_t n = div_by(k, j.by_oh_ow), rest = k - n * j.by_oh_ow.d, y = div_by(rest, j.by_ow),
-               x = rest - y * j.by_ow.d;
-      uint32_t off = n * j.image + y * j.su * j.row + x * j.su * j.bc + tap;
+      bool ok = live && k < job.kernels.pixels && cok;
+      uint32_t n = div_by(k, job.kernels.by_oh_ow), rest = k - n * job.kernels.by_oh_ow.d,
+               y = div_by(rest, job.kernels.by_ow), x = rest - y * job.kernels.by_ow.d;
+      uint32_t off = n * job.map.image_chunks + y * job.map.stride * job.map.row_chunks +
+                     x * job.map.stride * job.map.pixel_chunks + tap;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk),
-                 (const char *)j.b + (uint64_t)(ok ? off : 0) * CHUNK, ok);
+                 (const char *)job.map.p + (uint64_t)(ok ? off : 0) * CHUNK, ok);
     }
   }
 };
@@ -199,21 +207,23 @@ template <int TYPE, int TILE> struct PlaneColumns : Across<TYPE, TILE> {
   uint32_t row;
   uint32_t chunk;
   bool cok;
-  __device__ __forceinline__ void init(const ConvJob &j, const ConvClass &c, uint32_t first,
+  __device__ __forceinline__ void init(const ConvJob &job, const ConvClass &cls, uint32_t first,
                                        int step) {
     chunk = threadIdx.x % X::CHUNKS;
     row = threadIdx.x / X::CHUNKS;
-    uint32_t q = first / Num<TYPE>::LEN + chunk, n = div_by(q, j.by_plane);
-    cok = q * Num<TYPE>::LEN < c.cols;
-    off = n * j.image + (q - n * j.by_plane.d);
+    uint32_t q = first / Num<TYPE>::LEN + chunk, n = div_by(q, job.planes.by_plane);
+    cok = q * Num<TYPE>::LEN < cls.cols;
+    off = n * job.planes.image_chunks + (q - n * job.planes.by_plane.d);
   }
-  __device__ __forceinline__ void load(const ConvJob &j, const ConvClass &c, int step, bool live,
-                                       char *s) {
+  __device__ __forceinline__ void load(const ConvJob &job, const ConvClass &cls, int step,
+                                       bool live, char *s) {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
-      bool ok = live && cok && k < (uint32_t)j.channels;
+      bool ok = live && cok && k < job.planes.channels;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk),
-                 (const char *)j.b + (uint64_t)(ok ? off + k * j.row : 0) * CHUNK, ok);
+                 (const char *)job.planes.p +
+                     (uint64_t)(ok ? off + k * job.planes.by_plane.d : 0) * CHUNK,
+                 ok);
     }
   }
 };
@@ -379,54 +389,57 @@ struct ToShared {
 /* ---- the store: 64 rows at a time through shared memory, then a thread per column runs the chain
  * down the rows ---- */
 template <int TILE>
-static __device__ __forceinline__ void store_rows(const ConvJob &j, const ConvClass &c, int split,
-                                                  const float *s, int64_t m0, const Column &at,
-                                                  uint32_t col) {
+static __device__ __forceinline__ void store_rows(const ConvJob &job, const ConvClass &cls,
+                                                  int split, const float *s, int64_t m0,
+                                                  const Column &at, uint32_t col) {
   enum { GROUPS = THREADS / TILE, STRIDE = TILE + STORE_PAD };
   const int x = threadIdx.x % TILE;
-  if (col >= c.cols) return;
+  if (col >= cls.cols) return;
   for (int r = threadIdx.x / TILE * STORE_V; r < STORE_ROWS; r += GROUPS * STORE_V) {
     int64_t m = m0 + r;
     float v[STORE_V];
-    if (m >= j.m) return;
+    if (m >= job.classes.rows) return;
     _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] = s[(r + i) * STRIDE + x];
-    if (j.splits > 1) {
-      float *p = j.partial + ((int64_t)split * j.m + m) * j.cols + c.col0 + col;
-      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < j.m) p[i * j.cols] = v[i];
+    if (job.splits > 1) {
+      float *p = job.store.partial + ((int64_t)split * job.classes.rows + m) * job.classes.cols +
+                 cls.col0 + col;
+      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < job.classes.rows)
+          p[i * job.classes.cols] = v[i];
     } else if (at.off >= 0) {
-      chain_run<STORE_V>(j.chain, at, m, j.m, v);
-      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < j.m)
-          store_as(j.out, j.tout, at.off + (m + i) * j.out_m, v[i]);
+      chain_run<STORE_V>(job.store.chain, at, m, job.classes.rows, v);
+      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < job.classes.rows)
+          store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
     }
   }
 }
 
 template <int TYPE, int LAYOUT, int TILE>
 __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
-    conv_gemm_kernel(const __grid_constant__ ConvJob j) {
+    conv_gemm_kernel(const __grid_constant__ ConvJob job) {
   enum { SIDE = TILE * STEP_BYTES, STAGE = 2 * SIDE, W = TILE / 2 };
   char *smem = DYNAMIC_SHARED(char);
   const int warp = threadIdx.x >> 5, wm = (warp >> 1) * W, wn = (warp & 1) * W,
             split = (int)blockIdx.y;
   /* Neighbours in time: all rows, then all classes of the same pixels. They share the map in L2,
    * and the classes' interleaved stores meet there. */
-  const uint32_t mtiles = (uint32_t)((j.m + TILE - 1) / TILE), rest = blockIdx.x / mtiles,
-                 m0 = blockIdx.x % mtiles * TILE, col0 = rest / j.nclass * TILE;
-  const ConvClass &c = j.cls[rest % j.nclass];
+  const uint32_t mtiles = (uint32_t)((job.classes.rows + TILE - 1) / TILE),
+                 rest = blockIdx.x / mtiles, m0 = blockIdx.x % mtiles * TILE,
+                 col0 = rest / job.classes.count * TILE;
+  const ConvClass &cls = job.classes.of[rest % job.classes.count];
   /* classes differ in size; the whole block leaves */
-  if (col0 >= c.cols) return;
-  const int per = (c.steps + j.splits - 1) / j.splits, begin = split * per,
-            end = min(c.steps, begin + per);
+  if (col0 >= cls.cols) return;
+  const int per = (cls.steps + job.splits - 1) / job.splits, begin = split * per,
+            end = min(cls.steps, begin + per);
 
   typename Operands<TYPE, LAYOUT, TILE>::A a;
   typename Operands<TYPE, LAYOUT, TILE>::B b;
   Product<TYPE, LAYOUT, TILE> out;
-  a.init(j, c, m0, begin);
-  b.init(j, c, col0, begin);
+  a.init(job, cls, m0, begin);
+  b.init(job, cls, col0, begin);
   out.zero();
   for (int s = 0; s < STAGES - 1; s++) {
-    a.load(j, c, begin + s, begin + s < end, smem + s * STAGE);
-    b.load(j, c, begin + s, begin + s < end, smem + s * STAGE + SIDE);
+    a.load(job, cls, begin + s, begin + s < end, smem + s * STAGE);
+    b.load(job, cls, begin + s, begin + s < end, smem + s * STAGE + SIDE);
     cp_async_commit();
   }
   int slot = 0, fill = STAGES - 1;
@@ -436,8 +449,8 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
     __syncthreads();
     out.step(smem + slot * STAGE, smem + slot * STAGE + SIDE, wm, wn, [&]() {
       const int next = step + STAGES - 1;
-      a.load(j, c, next, next < end, smem + fill * STAGE);
-      b.load(j, c, next, next < end, smem + fill * STAGE + SIDE);
+      a.load(job, cls, next, next < end, smem + fill * STAGE);
+      b.load(job, cls, next, next < end, smem + fill * STAGE + SIDE);
       cp_async_commit();
     });
     slot = slot + 1 == STAGES ? 0 : slot + 1;
@@ -447,38 +460,39 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
 
   float *rows = (float *)smem;
   const uint32_t col = col0 + threadIdx.x % TILE;
-  const Column at = column_at(j, c, col);
+  const Column at = column_at(job, cls, col);
   for (int r = 0; r < TILE; r += STORE_ROWS) {
     __syncthreads();
     if (TILE == STORE_ROWS || wm == r)
       out.each(ToShared{rows + (wm - r) * (TILE + STORE_PAD) + wn, TILE + STORE_PAD});
     __syncthreads();
-    store_rows<TILE>(j, c, split, rows, m0 + r, at, col);
+    store_rows<TILE>(job, cls, split, rows, m0 + r, at, col);
   }
 }
 
-template <int TYPE, int LAYOUT, int TILE> static void launch(const CudaCtx *ctx, const ConvJob *j) {
+template <int TYPE, int LAYOUT, int TILE> static void launch(const CudaCtx *c, const ConvJob *job) {
   auto kernel = conv_gemm_kernel<TYPE, LAYOUT, TILE>;
   const int bytes = STAGES * 2 * TILE * STEP_BYTES;
   uint32_t most = 0;
-  for (int k = 0; k < j->nclass; k++) most = PRLX_MAX(most, j->cls[k].cols);
-  dim3 grid((unsigned)((most + TILE - 1) / TILE * ((j->m + TILE - 1) / TILE) * j->nclass),
-            (unsigned)j->splits);
+  for (int k = 0; k < job->classes.count; k++) most = PRLX_MAX(most, job->classes.of[k].cols);
+  dim3 grid((unsigned)((most + TILE - 1) / TILE * ((job->classes.rows + TILE - 1) / TILE) *
+                       job->classes.count),
+            (unsigned)job->splits);
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  LAUNCH(kernel, grid, dim3(THREADS), bytes, ctx->stream, *j);
+  LAUNCH(kernel, grid, dim3(THREADS), bytes, c->stream, *job);
 }
 
 template <int TYPE, int LAYOUT>
-static void launch_tile(const CudaCtx *ctx, int tile, const ConvJob *j) {
+static void launch_tile(const CudaCtx *c, int tile, const ConvJob *job) {
   if (tile == 128)
-    launch<TYPE, LAYOUT, 128>(ctx, j);
+    launch<TYPE, LAYOUT, 128>(c, job);
   else
-    launch<TYPE, LAYOUT, 64>(ctx, j);
+    launch<TYPE, LAYOUT, 64>(c, job);
 }
 
-void conv_gemm(const CudaCtx *ctx, ConvType t, int tile, const ConvJob *j) {
+void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *job) {
 #define CONV_CASE(T, L) \
-  if (t == T && j->layout == L) launch_tile<T, L>(ctx, tile, j);
+  if (t == T && job->layout == L) launch_tile<T, L>(c, tile, job);
 #define CONV_CASES(L) CONV_CASE(CT_F16, L) CONV_CASE(CT_BF16, L)
   CONV_CASES(LAYOUT_K)
   CONV_CASES(LAYOUT_MN)
@@ -490,27 +504,29 @@ void conv_gemm(const CudaCtx *ctx, ConvType t, int tile, const ConvJob *j) {
 
 /* ---- partial sums, added in the order of the splits ---- */
 enum { REDUCE_V = 4 };
-__global__ void __launch_bounds__(THREADS) conv_reduce_kernel(const __grid_constant__ ConvJob j) {
+__global__ void __launch_bounds__(THREADS) conv_reduce_kernel(const __grid_constant__ ConvJob job) {
   const int64_t all = (int64_t)blockIdx.x * THREADS + threadIdx.x,
                 m = (int64_t)blockIdx.y * REDUCE_V;
-  if (all >= j.cols) return;
+  if (all >= job.classes.cols) return;
   int k = 0;
-  while (k + 1 < j.nclass && all >= j.cls[k + 1].col0) k++;
-  const Column at = column_at(j, j.cls[k], (uint32_t)all - j.cls[k].col0);
+  while (k + 1 < job.classes.count && all >= job.classes.of[k + 1].col0) k++;
+  const Column at = column_at(job, job.classes.of[k], (uint32_t)all - job.classes.of[k].col0);
   if (at.off < 0) return;
   float v[REDUCE_V] = {0, 0, 0, 0};
-  for (int s = 0; s < j.splits; s++) {
-    const float *p = j.partial + ((int64_t)s * j.m + m) * j.cols + all;
-    _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < j.m) v[i] += p[i * j.cols];
+  for (int s = 0; s < job.splits; s++) {
+    const float *p =
+        job.store.partial + ((int64_t)s * job.classes.rows + m) * job.classes.cols + all;
+    _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < job.classes.rows) v[i] +=
+        p[i * job.classes.cols];
   }
-  chain_run<REDUCE_V>(j.chain, at, m, j.m, v);
-  _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < j.m)
-      store_as(j.out, j.tout, at.off + (m + i) * j.out_m, v[i]);
+  chain_run<REDUCE_V>(job.store.chain, at, m, job.classes.rows, v);
+  _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < job.classes.rows)
+      store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
 }
 
-void conv_reduce(const CudaCtx *ctx, const ConvJob *j) {
+void conv_reduce(const CudaCtx *c, const ConvJob *job) {
   auto kernel = conv_reduce_kernel;
-  dim3 grid((unsigned)((j->cols + THREADS - 1) / THREADS),
-            (unsigned)((j->m + REDUCE_V - 1) / REDUCE_V));
-  LAUNCH(kernel, grid, dim3(THREADS), 0, ctx->stream, *j);
+  dim3 grid((unsigned)((job->classes.cols + THREADS - 1) / THREADS),
+            (unsigned)((job->classes.rows + REDUCE_V - 1) / REDUCE_V));
+  LAUNCH(kernel, grid, dim3(THREADS), 0, c->stream, *job);
 }

@@ -29,7 +29,7 @@ static __device__ __forceinline__ uint4 chunk_of(const float (&v)[4], int type) 
 /* by_hw, by_w: of the frame, margins included */
 typedef struct Frame {
   int type;
-  int c;
+  int channels;
   int h;
   int w;
   int top;
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(PACK_THREADS)
   SHARED2(uint4, tile, PACK_PIXELS, PACK_CHUNKS);
   const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, p0 = blockIdx.x * PACK_PIXELS,
                  k0 = blockIdx.y * PACK_CHUNKS;
-  const int c0 = (int)(k0 + warp) * LEN;
+  const int first = (int)(k0 + warp) * LEN;
   _Pragma("unroll") for (int half = 0; half < 2; half++) {
     uint32_t p = half * 32 + lane, at = p0 + p;
     float v[LEN];
@@ -56,12 +56,12 @@ __global__ void __launch_bounds__(PACK_THREADS)
     int y = (int)yy - f.top, x = (int)(rest - yy * f.by_w.d) - f.left;
     bool inside = at < f.pixels && y >= 0 && y < f.h && x >= 0 && x < f.w;
     const int64_t hw = (int64_t)f.h * f.w,
-                  base = ((int64_t)n * f.c + c0) * hw + (int64_t)y * f.w + x;
+                  base = ((int64_t)n * f.channels + first) * hw + (int64_t)y * f.w + x;
     _Pragma("unroll") for (int i = 0; i < LEN; i++) v[i] =
-        inside && c0 + i < f.c ? ld(src, base + i * hw) : 0.f;
+        inside && first + i < f.channels ? ld(src, base + i * hw) : 0.f;
     if (scale)
-      _Pragma("unroll") for (int i = 0; i < LEN; i++) if (inside && c0 + i < f.c) v[i] *=
-          scale[n * f.c + c0 + i];
+      _Pragma("unroll") for (int i = 0; i < LEN; i++) if (inside && first + i < f.channels) v[i] *=
+          scale[n * f.channels + first + i];
     tile[p][warp ^ (p & 7)] = chunk_of(v, f.type);
   }
   __syncthreads();
@@ -75,9 +75,9 @@ __global__ void __launch_bounds__(PACK_THREADS)
 template <class T> static void pack_from(const CudaCtx *c, ConvType t, const PackMap *p) {
   const int len = chunk_len(t);
   const uint32_t pixels = (uint32_t)(p->n * p->hp * p->wp),
-                 chunks = (uint32_t)((p->c + len - 1) / len);
+                 chunks = (uint32_t)((p->channels + len - 1) / len);
   Frame f = {t,
-             (int)p->c,
+             (int)p->channels,
              (int)p->h,
              (int)p->w,
              (int)p->top,
@@ -119,50 +119,54 @@ typedef struct Taps {
 
 template <int LEN>
 static __device__ __forceinline__ void read_weights(const float *w, float *s, const Taps &g, int m0,
-                                                    int c0, int m_end, int c_end) {
+                                                    int first, int m_end, int end) {
   const int taps = g.kh * g.kw, all = PACK_CHUNKS * LEN * g.rows * taps;
   for (int i = (int)threadIdx.x; i < all; i += PACK_THREADS) {
     int outer = (int)div_by((uint32_t)i, g.by_run), r = i - outer * (int)g.by_run.d,
         inner = (int)div_by((uint32_t)r, g.by_taps), tap = r - inner * taps;
-    int m = g.transposed ? inner : outer, c = g.transposed ? outer : inner;
-    int64_t row =
-        g.transposed ? (int64_t)(c0 + c) * g.ci + m0 + m : (int64_t)(m0 + m) * g.ci + c0 + c;
-    s[c * g.pitch + m * taps + tap] = m0 + m < m_end && c0 + c < c_end ? w[row * taps + tap] : 0.f;
+    int m = g.transposed ? inner : outer, channel = g.transposed ? outer : inner;
+    int64_t row = g.transposed ? (int64_t)(first + channel) * g.ci + m0 + m
+                               : (int64_t)(m0 + m) * g.ci + first + channel;
+    s[channel * g.pitch + m * taps + tap] =
+        m0 + m < m_end && first + channel < end ? w[row * taps + tap] : 0.f;
   }
 }
 
 template <int LEN>
 __global__ void __launch_bounds__(PACK_THREADS)
-    conv_pack_weights_kernel(const float *w, uint4 *dst, const __grid_constant__ ConvJob j,
-                             Taps g) {
+    conv_pack_weights_kernel(const float *w, uint4 *dst,
+                             const __grid_constant__ ConvClasses classes, Taps g) {
   float *s = DYNAMIC_SHARED(float);
   const int m0 = (int)blockIdx.y * g.rows, k0 = (int)blockIdx.x * PACK_CHUNKS, taps = g.kh * g.kw;
-  read_weights<LEN>(w, s, g, m0, k0 * LEN, (int)j.m, g.transposed ? g.co : g.ci);
+  read_weights<LEN>(w, s, g, m0, k0 * LEN, (int)classes.rows, g.transposed ? g.co : g.ci);
   __syncthreads();
-  for (int n = 0; n < j.nclass; n++) {
-    const ConvClass &c = j.cls[n];
+  for (int n = 0; n < classes.count; n++) {
+    const ConvClass &cls = classes.of[n];
     /* chunks after the last tap: zero */
-    const int ct = c.kh * c.kw, last = blockIdx.x == 0 ? (int)c.a_stride - ct * (int)g.chunks : 0;
+    const int ct = cls.kh * cls.kw,
+              last = blockIdx.x == 0 ? (int)cls.row_chunks - ct * (int)g.chunks : 0;
     for (int i = (int)threadIdx.x; i < g.rows * ct * PACK_CHUNKS; i += PACK_THREADS) {
-      int k = i % PACK_CHUNKS, r = i / PACK_CHUNKS, m = r / ct, tap = r - m * ct, jy = tap / c.kw,
-          ky = c.ky0 + jy * g.step, kx = c.kx0 + (tap - jy * c.kw) * g.step;
+      int k = i % PACK_CHUNKS, r = i / PACK_CHUNKS, m = r / ct, tap = r - m * ct, jy = tap / cls.kw,
+          ky = cls.ky0 + jy * g.step, kx = cls.kx0 + (tap - jy * cls.kw) * g.step;
       float v[LEN];
-      if (m0 + m >= j.m || k0 + k >= (int)g.chunks) continue;
+      if (m0 + m >= classes.rows || k0 + k >= (int)g.chunks) continue;
       _Pragma("unroll") for (int e = 0; e < LEN; e++) v[e] =
           s[(k * LEN + e) * g.pitch + m * taps + ky * g.kw + kx];
-      dst[c.a_off + (int64_t)(m0 + m) * c.a_stride + tap * g.chunks + k0 + k] = chunk_of(v, g.type);
+      dst[cls.first_chunk + (int64_t)(m0 + m) * cls.row_chunks + tap * g.chunks + k0 + k] =
+          chunk_of(v, g.type);
     }
     for (int i = (int)threadIdx.x; i < g.rows * last; i += PACK_THREADS)
-      if (m0 + i / last < j.m)
-        dst[c.a_off + (int64_t)(m0 + i / last) * c.a_stride + ct * g.chunks + i % last] =
-            make_uint4(0, 0, 0, 0);
+      if (m0 + i / last < classes.rows)
+        dst[cls.first_chunk + (int64_t)(m0 + i / last) * cls.row_chunks + ct * g.chunks +
+            i % last] = make_uint4(0, 0, 0, 0);
   }
 }
 
 bool conv_pack_fits(const ConvGeom *g) { return g->kh * g->kw <= PACK_MAX_TAPS; }
 
-void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const float *w,
-                       const ConvGeom *g, bool transposed, void *dst) {
+void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvClasses *classes,
+                       uint32_t tap_chunks, const float *w, const ConvGeom *g, bool transposed,
+                       void *dst) {
   const int taps = (int)(g->kh * g->kw), len = chunk_len(t),
             rows = PRLX_MIN(8, PRLX_MAX(1, 72 / taps)), pitch = rows * taps + 1;
   Taps p = {t,
@@ -174,11 +178,12 @@ void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvJob *j, const flo
             rows,
             pitch,
             transposed,
-            j->bc,
+            tap_chunks,
             fast_div((uint32_t)((transposed ? rows : PACK_CHUNKS * len) * taps)),
             fast_div((uint32_t)taps)};
-  dim3 grid((j->bc + PACK_CHUNKS - 1) / PACK_CHUNKS, (unsigned)((j->m + rows - 1) / rows));
+  dim3 grid((tap_chunks + PACK_CHUNKS - 1) / PACK_CHUNKS,
+            (unsigned)((classes->rows + rows - 1) / rows));
   auto kernel = len == 8 ? conv_pack_weights_kernel<8> : conv_pack_weights_kernel<4>;
   LAUNCH(kernel, grid, dim3(PACK_THREADS), (size_t)PACK_CHUNKS * len * pitch * sizeof(float),
-         c->stream, w, (uint4 *)dst, *j, p);
+         c->stream, w, (uint4 *)dst, *classes, p);
 }

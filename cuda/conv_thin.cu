@@ -38,8 +38,8 @@ typedef struct Thin {
 static __device__ __forceinline__ Column thin_column(const Thin &t, int64_t col) {
   uint32_t n = div_by((uint32_t)col, t.by_hw), p = (uint32_t)col - n * t.by_hw.d,
            y = div_by(p, t.by_w);
-  Column c = {(int64_t)n * t.m * t.hw + p, n, (int)y, (int)(p - y * t.by_w.d)};
-  return c;
+  Column at = {(int64_t)n * t.m * t.hw + p, n, (int)y, (int)(p - y * t.by_w.d)};
+  return at;
 }
 
 /* m <= 4. A block: 32 columns (lanes) in 8 slices of k (warps); slices are added in order. */
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(THIN_THREADS) thin_in_kernel(const __grid_cons
   }
 }
 
-/* ---- weight gradient: sum over (n, pixel) of wide[c] * thin[i] ---- */
+/* ---- weight gradient: sum over (n, pixel) of wide[k] * thin[i] ---- */
 typedef struct ThinDw {
   int wide;
   int thin;
@@ -143,22 +143,22 @@ typedef struct ThinDw {
 template <class T> __global__ void __launch_bounds__(THIN_THREADS, 3) thin_dw_kernel(ThinDw d) {
   enum { C = THIN_DW_CHANNELS };
   SHARED2(float, sum, THIN_THREADS / 32, C * 4);
-  const int c0 = (int)blockIdx.x * C, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const int first = (int)blockIdx.x * C, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int64_t end = min((int64_t)(blockIdx.y + 1) * d.per, d.cols);
   float a[C][4] = {};
   for (int64_t col = (int64_t)blockIdx.y * d.per + threadIdx.x; col < end; col += THIN_THREADS) {
     const int64_t n = div_by((uint32_t)col, d.by_hw), p = col - n * d.hw;
     float t[4], w[C];
     _Pragma("unroll") for (int i = 0; i < C; i++) w[i] =
-        c0 + i < d.wide ? ld((const T *)d.pw, (n * d.wide + c0 + i) * d.hw + p) : 0.f;
+        first + i < d.wide ? ld((const T *)d.pw, (n * d.wide + first + i) * d.hw + p) : 0.f;
     _Pragma("unroll") for (int i = 0; i < 4; i++) t[i] =
         i < d.thin ? load_as(d.pt, d.tthin, (n * d.thin + i) * d.hw + p) : 0.f;
     if (d.st)
       for (int i = 0; i < 4; i++)
         if (i < d.thin) t[i] *= d.st[n * d.thin + i];
     if (d.sw)
-      _Pragma("unroll") for (int i = 0; i < C; i++) if (c0 + i < d.wide) w[i] *=
-          d.sw[n * d.wide + c0 + i];
+      _Pragma("unroll") for (int i = 0; i < C; i++) if (first + i < d.wide) w[i] *=
+          d.sw[n * d.wide + first + i];
     _Pragma("unroll") for (int i = 0; i < C; i++) _Pragma("unroll") for (int k = 0; k < 4; k++)
         a[i][k] = fmaf(w[i], t[k], a[i][k]);
   }
@@ -169,18 +169,18 @@ template <class T> __global__ void __launch_bounds__(THIN_THREADS, 3) thin_dw_ke
   }
   __syncthreads();
   const int i = (int)threadIdx.x;
-  if (i >= C * 4 || c0 + i / 4 >= d.wide) return;
+  if (i >= C * 4 || first + i / 4 >= d.wide) return;
   float x = 0;
   for (int w = 0; w < THIN_THREADS / 32; w++) x += sum[w][i];
-  d.partial[((int64_t)blockIdx.y * d.wide + c0) * 4 + i] = x;
+  d.partial[((int64_t)blockIdx.y * d.wide + first) * 4 + i] = x;
 }
 
 __global__ void __launch_bounds__(THIN_THREADS) thin_dw_sum_kernel(ThinDw d) {
-  const int i = (int)(blockIdx.x * THIN_THREADS + threadIdx.x), c = i / 4, k = i % 4;
-  if (c >= d.wide || k >= d.thin) return;
+  const int i = (int)(blockIdx.x * THIN_THREADS + threadIdx.x), channel = i / 4, k = i % 4;
+  if (channel >= d.wide || k >= d.thin) return;
   float x = 0;
-  for (int s = 0; s < d.splits; s++) x += d.partial[((int64_t)s * d.wide + c) * 4 + k];
-  d.out[c * d.out_wide + k * d.out_thin] = x;
+  for (int s = 0; s < d.splits; s++) x += d.partial[((int64_t)s * d.wide + channel) * 4 + k];
+  d.out[channel * d.out_wide + k * d.out_thin] = x;
 }
 
 /* Four blocks per SM, but at least 1024 columns each. */

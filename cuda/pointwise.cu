@@ -167,11 +167,11 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
   const int in = PRLX_MAX(rank, 1) - 1; /* the inner axis */
   d->outer = in;
   d->inner = (uint32_t)dim[in];
-  d->row = fastdiv_of(cuda_ceil(dim[in], PW_VEC));
+  d->row = fast_div(cuda_ceil(dim[in], PW_VEC));
   d->inner_summed = to[p->narg][in] == 0;
   d->nkept = d->nsum = 1;
   for (int r = 0; r < in; r++) {
-    d->dim[r] = fastdiv_of(dim[r]);
+    d->dim[r] = fast_div(dim[r]);
     if (to[p->narg][r])
       d->nkept *= dim[r];
     else {
@@ -238,7 +238,7 @@ static __global__ void __launch_bounds__(256)
   const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
   PwPlace at = {{}, 0, 0, DYNAMIC_SHARED(float4), (int)threadIdx.x, (int)blockDim.x};
   if (t >= nvec) return;
-  const uint32_t row = fastdiv(t, d.row);
+  const uint32_t row = div_by(t, d.row);
   float v[PW_VEC];
   at.col = (t - row * d.row.d) * PW_VEC;
   at.valid = (int)min((uint32_t)PW_VEC, d.inner - at.col);

@@ -335,7 +335,7 @@ static __device__ __forceinline__ void pw_coordinates(const PwDev &d, uint32_t m
 #pragma unroll
   for (int r = PW_OUTER - 1; r >= 0; r--) {
     if (r >= d.outer || !(mask >> r & 1)) continue;
-    const uint32_t q = fastdiv(n, d.dim[r]);
+    const uint32_t q = div_by(n, d.dim[r]);
     idx[r] = n - q * d.dim[r].d;
     n = q;
   }

@@ -101,7 +101,7 @@ static __global__ void __launch_bounds__(256)
     const uint32_t lo = blockIdx.y * per_chunk, hi = min(steps, lo + per_chunk);
     pw_coordinates(d, ~d.summed, o, at.idx);
     for (uint32_t t = lo + lane; t < hi; t += group) {
-      const uint32_t row = fastdiv(t, d.row);
+      const uint32_t row = div_by(t, d.row);
       float v[PW_VEC];
       at.col = (t - row * d.row.d) * PW_VEC;
       at.valid = (int)min((uint32_t)PW_VEC, d.inner - at.col);
@@ -136,7 +136,7 @@ static __global__ void __launch_bounds__(256)
   double *share = (double *)(slots + (size_t)d.nslot * 2 * blockDim.x);
   const uint32_t tid = threadIdx.x, tx = 1u << log_tx, x = tid & (tx - 1), y = tid >> log_tx,
                  ty = blockDim.x >> log_tx;
-  const uint32_t vec = blockIdx.x * tx + x, row = fastdiv(vec, d.row),
+  const uint32_t vec = blockIdx.x * tx + x, row = div_by(vec, d.row),
                  col = (vec - row * d.row.d) * PW_VEC;
   PwPlace at = {{},    col,      vec < nvec ? (int)min((uint32_t)PW_VEC, d.inner - col) : 0,
                 slots, (int)tid, (int)blockDim.x};

@@ -69,7 +69,7 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
 #pragma unroll
   for (int r = MAX_RANK - 1; r >= 0; r--) {
     if (r >= q.rank) continue;
-    const uint32_t up = fastdiv(left, q.dim[r]);
+    const uint32_t up = div_by(left, q.dim[r]);
     from += (int32_t)(left - up * q.dim[r].d) * q.ss[r];
     left = up;
   }
@@ -107,7 +107,7 @@ static Status strided_launch(const CudaCtx *c, const DevStep *s, int64_t base, c
   q.rank = PRLX_MAX(rank, 1);
   q.base = (int32_t)base;
   for (int i = 0; i < q.rank; i++) {
-    q.dim[i] = fastdiv_of(dim[i]);
+    q.dim[i] = fast_div(dim[i]);
     q.ss[i] = (int32_t)st[i];
   }
   LAUNCH(strided, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, shape_operand(s, 0), s->out,
@@ -160,7 +160,7 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
     along(Along q, Operand in0, Operand in1, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   if (t >= n) return;
-  const uint32_t row = fastdiv(t, q.inner), i = t - row * q.inner.d, outer = fastdiv(row, q.size),
+  const uint32_t row = div_by(t, q.inner), i = t - row * q.inner.d, outer = div_by(row, q.size),
                  k = row - outer * q.size.d;
   if (q.kind == ALONG_CONCAT) {
     if (k < q.n0)
@@ -173,7 +173,7 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
     move_unit(q.wide, out, tout, t, in0, (outer * q.n0 + from) * q.inner.d + i);
   } else {
     const int32_t at = (int32_t)k - q.shift;
-    const uint32_t from = at < 0 ? q.n0 : fastdiv((uint32_t)at, q.step);
+    const uint32_t from = at < 0 ? q.n0 : div_by((uint32_t)at, q.step);
     if (from < q.n0 && from * q.step.d == (uint32_t)at)
       move_unit(q.wide, out, tout, t, in0, (outer * q.n0 + from) * q.inner.d + i);
     else
@@ -199,9 +199,9 @@ static Status along_launch(const CudaCtx *c, const DevStep *s, AlongKind kind, i
     inner /= w;
     n /= w;
   }
-  q.inner = fastdiv_of(inner);
-  q.size = fastdiv_of(o.dim[axis]);
-  q.step = fastdiv_of(step);
+  q.inner = fast_div(inner);
+  q.size = fast_div(o.dim[axis]);
+  q.step = fast_div(step);
   q.n0 = (uint32_t)s->shape[0].dim[axis];
   q.n1 = two ? (uint32_t)s->shape[1].dim[axis] : 0;
   q.shift = (int32_t)shift;
@@ -243,7 +243,7 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
     reflect(Reflect q, Operand in, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   if (t >= n) return;
-  const uint32_t row = fastdiv(t, q.w), c = t - row * q.w.d, plane = fastdiv(row, q.h),
+  const uint32_t row = div_by(t, q.w), c = t - row * q.w.d, plane = div_by(row, q.h),
                  r = row - plane * q.h.d;
   const int32_t y = shape_mirror((int32_t)r - q.y0, q.bh),
                 x = shape_mirror((int32_t)c - q.x0, q.bw);
@@ -266,7 +266,7 @@ static __global__ void __launch_bounds__(SHAPE_THREADS)
     reflect_t(Reflect q, Operand in, void *out, DType tout, uint32_t n) {
   const uint32_t t = unit_index();
   if (t >= n) return;
-  const uint32_t row = fastdiv(t, q.w), c = t - row * q.w.d, plane = fastdiv(row, q.h),
+  const uint32_t row = div_by(t, q.w), c = t - row * q.w.d, plane = div_by(row, q.h),
                  r = row - plane * q.h.d;
   int32_t y[3], x[3];
   const int ny = mirrored_from((int32_t)r, (int32_t)q.h.d, q.y0, q.bh, y),
@@ -288,7 +288,7 @@ static Status reflect_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const bool adjoint = s->node.op == OP_reflect_pad_t;
   if (n == 0) return ST_OK;
   if (too_large(s)) return cuda_too_large(op_table[s->node.op]->name, e);
-  const Reflect q = {fastdiv_of(o.dim[3]), fastdiv_of(o.dim[2]),      (int32_t)in.dim[3],
+  const Reflect q = {fast_div(o.dim[3]), fast_div(o.dim[2]),      (int32_t)in.dim[3],
                      (int32_t)in.dim[2],   s->node.attr.reflect.left, s->node.attr.reflect.top};
   auto k = adjoint ? reflect_t : reflect;
   LAUNCH(k, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, shape_operand(s, 0), s->out, s->tout,

@@ -1,6 +1,6 @@
 /* cuda_emu_self.cu: the emulation itself: exchanges, barriers, tensor-core fragments, asynchronous
  * copies, graphs; and that each kind of fault is reported. */
-#include "cuda/cuda.h"
+#include "cuda/fastdiv.cuh"
 #include "test/cuda_emu_mma.h"
 #include "test/test.h"
 
@@ -48,6 +48,31 @@ static void sums(void) {
   CHECK(bad_broken > 8, "the same without its barrier is wrong: %d of 16", bad_broken);
   cudaFree(x);
   cudaFree(y);
+}
+
+/* Divisions by every kind of divisor, around each multiple that a rounding could miss. */
+static __global__ void quotients(FastDiv f, int *bad) {
+  const uint32_t most = 0x7fffffffu, last = most / f.d;
+  for (uint32_t k = 0; k < 4; k++) {
+    const uint32_t q = k < 2 ? k : k == 2 ? last / 2 : last, at = q * f.d;
+    for (uint32_t n = at > 2 ? at - 2 : 0; n <= at + 2 && n <= most; n++)
+      bad[0] += div_by(n, f) != n / f.d;
+  }
+  bad[0] += div_by(most, f) != most / f.d;
+}
+
+static void divisions(void) {
+  int *bad = (int *)device(1);
+  *bad = 0;
+  for (int64_t d = 1; d < 5000; d++) LAUNCH(quotients, 1, 1, 0, NULL, fast_div(d), bad);
+  for (int k = 1; k < 31; k++)
+    for (int64_t d = ((int64_t)1 << k) - 1; d <= ((int64_t)1 << k) + 1; d++)
+      LAUNCH(quotients, 1, 1, 0, NULL, fast_div(d), bad);
+  for (int64_t d = 0x7fffffff; d > 0x7fffffff - 9; d--)
+    LAUNCH(quotients, 1, 1, 0, NULL, fast_div(d), bad);
+  CHECK(*bad == 0, "%d wrong quotients", *bad);
+  CHECK(fast_div(0).d == 0, "a divisor of zero is let through");
+  cudaFree(bad);
 }
 
 static __global__ void lanes(int *o) {
@@ -282,6 +307,7 @@ static void numbers(void) {
 int main(void) {
   numbers();
   sums();
+  divisions();
   exchanges();
   tensor_cores();
   copies();

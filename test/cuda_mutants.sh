@@ -67,7 +67,8 @@ mutant conv-fragment conv_gemm.cu \
   'conv n' f16 ops
 mutant conv-store-barrier conv_gemm.cu '/out.each(ToShared/,/store_rows/ s/__syncthreads();//' \
   'conv n' strict ops
-mutant conv-store-bounds conv_gemm.cu 's/if (m + i < j.m)$/if (m + i <= j.m)/' 'conv n' strict ops
+mutant conv-store-bounds conv_gemm.cu \
+  's/if (m + i < job.classes.rows)$/if (m + i <= job.classes.rows)/' 'conv n' strict ops
 mutant conv-pack-bounds conv_pack.cu \
   's/if (p0 + p < f.pixels \&\& k0 + k < f.chunks)/if (p0 + p < f.pixels)/' 'conv n' strict ops
 mutant conv-thin-lane conv_thin.cu \

@@ -27,7 +27,7 @@ for doc in docs/TOUR.md paper/README.md docs/learn/PAPER.md; do
 done
 
 # Paths: in backquotes those that start with a room, in links all that point into the tree.
-for doc in *.md docs/*.md docs/learn/*.md docs/learn/*/*.md test/README.md \
+for doc in *.md docs/*.md docs/learn/*.md docs/learn/*/*.md cuda/*.md test/README.md \
   test/golden/README.md data/README.md paper/README.md; do
   [ -f "$doc" ] || continue
   here=$(dirname "$doc")

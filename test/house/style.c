@@ -27,7 +27,7 @@ static const struct {
     [RULE_STATEMENTS] = {"statements", 0, "lines with two statements"},
     [RULE_STRUCT] = {"struct-line", 0, "structs of several members on one line"},
     [RULE_MEMBERS] = {"members", 0, "declarations of several struct members at once"},
-    [RULE_ONE_LETTER] = {"one-letter", 51, "one-letter struct members in headers"},
+    [RULE_ONE_LETTER] = {"one-letter", 48, "one-letter struct members in headers"},
     [RULE_INCLUDES] = {"includes", 0, "includes out of order: own header, system, ours"},
     [RULE_PRIVATE] = {"private", 0, "private headers not called X_impl.h, or used elsewhere"},
     [RULE_NUMBERED] = {"numbered", 0, "numbered attributes of operations"},
