@@ -56,6 +56,15 @@ again() {
 }
 
 sanitized=$(grep -c __asan_init "$P")
+# KiB of address space with which the system can start the program at all: with the kernels of many
+# GPUs in it, it is 60 MB, and what cannot be mapped is killed before its first line
+floor=10000
+{
+  until (ulimit -v $floor && "$P" --version >/dev/null 2>&1); do
+    floor=$((floor + 5000))
+    [ $floor -gt 4000000 ] && break
+  done
+} 2>/dev/null
 # ---- size of files (512 or 1024 bytes), open files, address space (KiB) ----
 for run in "$GENERATE -o o/x" "$TRAIN --kimg 0.008 -o o/x" "$PACK -o o.safetensors" \
   "convert in/one.nii.gz o.nii --quiet" "export in/net.safetensors --net G -o o.safetensors"; do
@@ -76,9 +85,9 @@ for run in "$GENERATE -o o/x" "$TRAIN --kimg 0.008 -o o/x" "$PACK -o o.safetenso
     ends "$name" "-n $files" $run
   done
   if [ "$sanitized" -eq 0 ]; then
-    for kib in 30000 60000 120000 ${long:+20000 40000 80000 160000 240000}; do
+    for kib in 5000 10000 40000 100000 ${long:+0 1000 20000 60000 140000 220000}; do
       # shellcheck disable=SC2086
-      ends "$name" "-v $kib" $run
+      ends "$name" "-v $((floor + kib))" $run
     done
   fi
   rm -rf o o.safetensors o.nii
