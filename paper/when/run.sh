@@ -1,0 +1,164 @@
+#!/bin/sh
+# When does denoising help? Sweeps around a finished `prlx paper run --scale small`, each on new
+# lesions of its second test: what is added, how many rims there are to learn from, how noisy the
+# readers and the scans are, a shift of the susceptibility reference.
+#
+#   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
+#
+# Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
+# on the same training lesions, which `prlx classify --compare` prints; OUT/commands.txt has each
+# command. What is there already is not made again, so a stopped run goes on.
+set -eu
+P=$1 W=$2 O=$3
+SEEDS=${SEEDS:-5}
+LEARN="--epochs 25 --decay cosine --real-norm --validate 10 --seed 0"
+mkdir -p "$O"
+: >"$O/commands.txt"
+
+# run OUTPUT COMMAND...: unless the output is there
+run() {
+  out=$1
+  shift
+  echo "prlx $*" >>"$O/commands.txt"
+  [ -e "$out" ] || "$P" "$@" --quiet >"$O/log.txt" 2>&1 || {
+    cat "$O/log.txt" >&2
+    exit 1
+  }
+}
+
+# learn NAME DATA...: classifiers, looked at on the second test
+learn() {
+  name=$1
+  shift
+  run "$O/$name/metrics.tsv" classify "$@" $LEARN --runs "$SEEDS" -o "$O/$name"
+}
+
+# judge SWEEP VALUE ROW MODELS NONE TEST: a line of the table
+judge() {
+  name=$(echo "$1_$2_$3" | tr ' ,.' '___')
+  run "$O/none_$name" classify --model "$5" --test "$6" -o "$O/none_$name"
+  run "$O/with_$name" classify --model "$4" --test "$6" --compare "$O/none_$name" \
+    -o "$O/with_$name"
+  base=$(awk -F'\t' '$1 == "ROC AUC" {print $2}' "$O/none_$name/metrics.tsv")
+  awk -F'\t' -v OFS='\t' -v a="$1" -v b="$2" -v c="$3" -v base="$base" \
+    '$1 == "ROC AUC" {print a, b, c, base, $2, $4, $5, $6}' "$O/with_$name/difference.tsv" \
+    >>"$O/when.tsv"
+}
+
+printf 'sweep\tvalue\tadded\tnone\tdifference\tlow\thigh\tdetectable\n' >"$O/when.tsv"
+second=$W/second.safetensors
+
+# How many rims there are to learn from. The network is the one of 200 rims throughout.
+for n in 25 50 100; do
+  run "$O/rim_$n.safetensors" paper take "$W/train_rim.safetensors" --lesions $n \
+    -o "$O/rim_$n.safetensors"
+  run "$O/nonrim_$n.safetensors" paper take "$W/train_nonrim.safetensors" --lesions $((2 * n)) \
+    -o "$O/nonrim_$n.safetensors"
+  real="$O/rim_$n.safetensors $O/nonrim_$n.safetensors"
+  learn none_$n $real --real 2
+  learn ambiguous_$n $real "$W/ambiguous.safetensors:rim" --real 2
+  learn ld_$n $real "$W/ld/denoised.safetensors:rim" --real 2
+  learn focus_$n $real "$W/focus/denoised.safetensors:rim" --real 2
+  learn clear_$n $real "$W/clear.safetensors:rim" --real 2
+  for row in ambiguous ld focus clear; do
+    judge "training rims" $n $row "$O/${row}_$n" "$O/none_$n" "$second"
+  done
+done
+for row in ambiguous ld ld_focus clear; do
+  judge "training rims" 200 ${row#ld_} "$W/classify_$row" "$W/classify_none" "$second"
+done
+
+# How many are added.
+for n in 25 50; do
+  run "$O/ld_add_$n.safetensors" paper take "$W/ld/denoised.safetensors" --lesions $n \
+    -o "$O/ld_add_$n.safetensors"
+  learn add_$n "$W/train.safetensors" "$O/ld_add_$n.safetensors:rim" --real 1
+  judge "denoised lesions added" $n ld "$O/add_$n" "$W/classify_none" "$second"
+done
+judge "denoised lesions added" 100 ld "$W/classify_ld" "$W/classify_none" "$second"
+for n in 50 200; do
+  judge "synthetic rims added" $n gan "$W/classify_gan_$n" "$W/classify_none" "$second"
+done
+judge "synthetic rims added" 100 gan "$W/classify_gan" "$W/classify_none" "$second"
+
+# How the lesions are denoised.
+project() {
+  run "$O/$1/denoised.safetensors" project "$2" --network "$W/gan" $3 --no-nifti -o "$O/$1"
+}
+judge "projection" "reference, 150 steps" ld "$W/classify_ld" "$W/classify_none" "$second"
+project ld50 "$W/ambiguous.safetensors" "--steps 50"
+learn steps_50 "$W/train.safetensors" "$O/ld50/denoised.safetensors:rim" --real 1
+judge "projection" "reference, 50 steps" ld "$O/steps_50" "$W/classify_none" "$second"
+judge "projection" "fast" fast "$W/classify_ld_fast" "$W/classify_none" "$second"
+judge "projection" "fast, focus 0.5" focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+project focus9 "$W/ambiguous.safetensors" \
+  "--solver fast --steps 60 --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.9"
+learn focus_9 "$W/train.safetensors" "$O/focus9/denoised.safetensors:rim" --real 1
+judge "projection" "fast, focus 0.9" focus "$O/focus_9" "$W/classify_none" "$second"
+
+# How much the readers differ: other ambiguous lesions, the same network.
+at=8001
+for noise in 0.1 0.5; do
+  run "$O/readers_$noise" phantom --subjects 100 --rim 0 --ambiguous 100 --nonrim 100 \
+    --first-subject $at --reader-noise $noise --seed 3 --no-sheets -o "$O/readers_$noise"
+  run "$O/readers_$noise.safetensors" pack "$O/readers_$noise/lesions.tsv" --slices central \
+    --ambiguous-as rim --classes rim --counts all -o "$O/readers_$noise.safetensors" --no-sheet
+  project readers_ld_$noise "$O/readers_$noise.safetensors" \
+    "--solver fast --steps 60 --cohort $O/readers_$noise/lesions.tsv --focus mask \
+    --focus-strength 0.5"
+  learn readers_as_$noise "$W/train.safetensors" "$O/readers_$noise.safetensors:rim" --real 1
+  learn readers_focus_$noise "$W/train.safetensors" \
+    "$O/readers_ld_$noise/denoised.safetensors:rim" --real 1
+  judge "reader noise" $noise ambiguous "$O/readers_as_$noise" "$W/classify_none" "$second"
+  judge "reader noise" $noise focus "$O/readers_focus_$noise" "$W/classify_none" "$second"
+  at=$((at + 500))
+done
+judge "reader noise" 0.2191 ambiguous "$W/classify_ambiguous" "$W/classify_none" "$second"
+judge "reader noise" 0.2191 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+
+# Other scans than those it was trained on: noise, and the reference of the susceptibility, which
+# differs between reconstruction programs. 200 rims and 400 non-rims, the same ones throughout.
+for snr in 10 30 100; do
+  run "$O/snr_$snr" phantom --subjects 300 --rim 200 --ambiguous 0 --nonrim 400 \
+    --first-subject 7001 --snr $snr --seed 3 --no-sheets -o "$O/snr_$snr"
+  run "$O/snr_$snr.safetensors" pack "$O/snr_$snr/lesions.tsv" --slices central --counts all \
+    -o "$O/snr_$snr.safetensors" --no-sheet
+  for row in ambiguous ld ld_focus gan clear; do
+    judge "signal to noise of the test" $snr ${row#ld_} "$W/classify_$row" "$W/classify_none" \
+      "$O/snr_$snr.safetensors"
+  done
+done
+for shift in -20 20; do
+  run "$O/shift_$shift.safetensors" pack "$O/snr_30/lesions.tsv" --slices central --counts all \
+    --window $((-100 - shift)),$((150 - shift)) -o "$O/shift_$shift.safetensors" --no-sheet
+  for row in ambiguous ld ld_focus gan clear; do
+    judge "shift of the test, ppb" $shift ${row#ld_} "$W/classify_$row" "$W/classify_none" \
+      "$O/shift_$shift.safetensors"
+  done
+done
+# Which kind of lesion: what denoising does to the height of the rim above the core and to what the
+# classifiers without augmentation say, by what the phantom knows.
+printf 'kind\tprojection\tlesions\trim_core_ppb_before\tafter\trim_score_before\tafter\n' \
+  >"$O/kinds.tsv"
+for how in ld fast focus; do
+  awk -F'\t' -v OFS='\t' -v how=$how '
+    FNR == 1 { split("", h); for (i = 1; i <= NF; i++) h[$i] = i; next }
+    FNR == NR { mimic[$h["subject"] " " $h["lesion"]] = $h["truth_mimic"]; next }
+    {
+      m = mimic[$h["subject"] " " $h["lesion"]]
+      k = m != "none" ? "looks like a rim, is none" : \
+          $h["truth_rim"] ? "rim, missed by one reader" : "below the cut, called rim by one reader"
+      n[k]++
+      for (i = 1; i <= 4; i++) sum[k, i] += $h[name[i]]
+    }
+    BEGIN {
+      split("rim_core_ppb_before rim_core_ppb_after rim_score_before rim_score_after", name, " ")
+    }
+    END {
+      for (k in n)
+        print k, how, n[k], sprintf("%.1f\t%.1f\t%.2f\t%.2f", sum[k, 1] / n[k], sum[k, 2] / n[k], \
+          sum[k, 3] / n[k], sum[k, 4] / n[k])
+    }' "$W/cohort/lesions.tsv" "$W/evidence_$how/evidence.tsv" | sort >>"$O/kinds.tsv"
+done
+column -t -s "$(printf '\t')" "$O/when.tsv" 2>/dev/null || cat "$O/when.tsv"
+column -t -s "$(printf '\t')" "$O/kinds.tsv" 2>/dev/null || cat "$O/kinds.tsv"
