@@ -32,6 +32,8 @@ typedef struct Demo {
   double seconds[3];
   double noise_before;
   double noise_after;
+  double rim_before; /* ring minus core, grey levels */
+  double rim_after;
   double lpips;
   double mse;
   double max_change;
@@ -90,6 +92,38 @@ static double noise_level(const float *img, int n) {
   return m;
 }
 
+/* Mean of the pixels between two distances from (cx, cy). */
+static double ring_mean(const float *img, int n, int cx, int cy, double r0, double r1) {
+  double sum = 0;
+  int count = 0;
+  for (int y = 0; y < n; y++)
+    for (int x = 0; x < n; x++) {
+      const double r = hypot(x - cx, y - cy);
+      if (r < r0 || r >= r1) continue;
+      sum += (double)img[y * n + x];
+      count++;
+    }
+  return count ? sum / count : -INFINITY;
+}
+
+/* The brightest ring around the lesion minus its core, in grey levels of 255: above 0 where a dark
+ * core lies in a bright rim. The lesion: the brightest disc (radius n/16) near the centre. */
+static double rim_above_core(const float *img, int n) {
+  const int reach = n / 8;
+  int cx = n / 2, cy = n / 2;
+  double best = -INFINITY, rim = -INFINITY;
+  for (int y = n / 2 - reach; y <= n / 2 + reach; y++)
+    for (int x = n / 2 - reach; x <= n / 2 + reach; x++) {
+      const double v = ring_mean(img, n, x, y, 0, n / 16.0);
+      if (v <= best) continue;
+      best = v;
+      cx = x;
+      cy = y;
+    }
+  for (double r = n / 32.0; r < n / 8.0; r++) rim = fmax(rim, ring_mean(img, n, cx, cy, r, r + 1));
+  return (rim - ring_mean(img, n, cx, cy, 0, n / 40.0)) * 127.5;
+}
+
 static Status demo_picture(const Demo *d, const char *name, const float *img, int n, bool diverging,
                            float limit, Error *e) {
   enum { ZOOM = 6 };
@@ -117,6 +151,8 @@ static Status draw_change(Demo *d, const float *before, const float *after, int 
   }
   d->noise_before = noise_level(before, n);
   d->noise_after = noise_level(after, n);
+  d->rim_before = rim_above_core(before, n);
+  d->rim_after = rim_above_core(after, n);
   Status s = demo_picture(d, "before.png", before, n, false, 0, e);
   if (s != ST_OK) goto done;
   s = demo_picture(d, "after.png", after, n, false, 0, e);
@@ -192,6 +228,17 @@ static void section_denoise(Report *r, const Demo *d) {
            d->max_change * 127.5, d->mse);
   report_png(r, path, 320, caption);
   report_figures_end(r);
+  /* a step of the published 8-bit picture that an eye sees */
+  const bool seen = d->rim_after >= 8;
+  report_text(
+      r,
+      "The paper's Figure 7 shows a dark core in a bright rim after denoising. Here the "
+      "brightest ring stands %.0f grey levels above the core (negative: below) before and %.0f "
+      "after: %s.",
+      d->rim_before, d->rim_after,
+      seen ? "so does this picture"
+           : "this picture does not show it, with a network 30 times smaller than the "
+             "paper's, trained 150 times shorter, on 101 of its images");
   report_note(r, "The picture after is a proposal of a network and no measurement. Whether it "
                  "helps readers is a question for a reader study, not for this page.");
 }
