@@ -119,6 +119,9 @@ void os_folder_close(OsFolder *f);       /* what os_folder_open gave, not NULL *
  * another process has it, anything else where the file system cannot lock. */
 int os_folder_lock(const char *path);
 
+/* Bytes that this process may still write on the disk where a folder or file lies; 0: unknown. */
+uint64_t os_disk_free(const char *path);
+
 /* ---- memory ---- */
 
 /* `bytes` of a file from its beginning, read only; NULL: errno. Where a file cannot be mapped (some
@@ -180,6 +183,10 @@ void os_main(int *argc, char ***argv);
  * on afterwards. A file that may not grow further (ulimit -f) and a pipe that nobody reads are from
  * then on errors of their writers (EFBIG, EPIPE), as a full disk is, and no signals. */
 void os_on_stop(void (*fn)(int sig));
+
+/* Calls fn once after so many seconds, wherever the program is by then: fn may do what the one of
+ * os_on_stop may, and no more. For one call in the life of a process. */
+void os_later(unsigned seconds, void (*fn)(void));
 
 /* An open pipe whose reader is gone: `| head`. */
 bool os_unread(int fd);

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -193,6 +194,12 @@ void *os_aligned_alloc(size_t bytes) {
 
 void os_aligned_free(void *p) { free(p); }
 
+uint64_t os_disk_free(const char *path) {
+  struct statvfs s;
+  if (statvfs(path, &s) != 0) return 0;
+  return (uint64_t)s.f_bavail * (uint64_t)(s.f_frsize ? s.f_frsize : s.f_bsize);
+}
+
 uint64_t os_memory_total(void) {
   const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
@@ -305,6 +312,17 @@ void os_on_stop(void (*fn)(int sig)) {
   signal(SIGXFSZ, SIG_IGN);
 #endif
   signal(SIGPIPE, SIG_IGN);
+}
+
+static void (*later_fn)(void);
+static void on_alarm(int sig) { later_fn(); }
+
+void os_later(unsigned seconds, void (*fn)(void)) {
+  struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+  sigemptyset(&sa.sa_mask);
+  later_fn = fn;
+  sigaction(SIGALRM, &sa, NULL);
+  alarm(seconds);
 }
 
 bool os_unread(int fd) {

@@ -280,6 +280,7 @@ void *os_aligned_alloc(size_t bytes) { return malloc(bytes); } /* aligned to 64 
 void os_aligned_free(void *p) { free(p); }
 
 /* A page has 4 GiB of addresses; how much the browser gives is known when it refuses. */
+uint64_t os_disk_free(const char *path) { return 0; }
 uint64_t os_memory_total(void) { return (uint64_t)1 << 32; }
 uint64_t os_memory_available(void) { return (uint64_t)3 << 30; }
 
@@ -304,6 +305,7 @@ int64_t os_process_id(void) { return 1; }
 bool os_process_gone(int64_t id) { return id != 1; }
 void os_main(int *argc, char ***argv) {}
 void os_on_stop(void (*fn)(int sig)) {}
+void os_later(unsigned seconds, void (*fn)(void)) {}
 int os_child_start(OsChild *c, char *const argv[], const OsChildFiles *f) { return not_here(); }
 int os_child_ended(OsChild *c, int *code) { return not_here(); }
 void os_child_interrupt(const OsChild *c) {}

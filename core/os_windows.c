@@ -341,6 +341,12 @@ void os_unmap(const void *p, int64_t bytes) { VirtualFree((void *)(uintptr_t)p, 
 void *os_aligned_alloc(size_t bytes) { return _aligned_malloc(bytes, 64); }
 void os_aligned_free(void *p) { _aligned_free(p); }
 
+uint64_t os_disk_free(const char *path) {
+  WidePath w;
+  ULARGE_INTEGER mine;
+  return path_wide(path, w) && GetDiskFreeSpaceExW(w, &mine, NULL, NULL) ? mine.QuadPart : 0;
+}
+
 uint64_t os_memory_total(void) {
   MEMORYSTATUSEX m = {.dwLength = sizeof m};
   return GlobalMemoryStatusEx(&m) ? m.ullTotalPhys : 0;
@@ -465,6 +471,20 @@ static BOOL WINAPI stop_handler(DWORD event) {
 void os_on_stop(void (*fn)(int sig)) {
   stop_fn = fn;
   SetConsoleCtrlHandler(stop_handler, TRUE);
+}
+
+static void (*later_fn)(void);
+
+static DWORD WINAPI later_run(LPVOID seconds) {
+  Sleep((DWORD)(uintptr_t)seconds * 1000);
+  later_fn();
+  return 0;
+}
+
+void os_later(unsigned seconds, void (*fn)(void)) {
+  later_fn = fn;
+  HANDLE t = CreateThread(NULL, 0, later_run, (LPVOID)(uintptr_t)seconds, 0, NULL);
+  if (t) CloseHandle(t);
 }
 
 /* One argument, quoted as CommandLineToArgvW reads it; returns its end. */

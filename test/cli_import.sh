@@ -38,7 +38,7 @@ expect 0 '16-bit\|F16' "$PRLX" export "$T/n.safetensors" --f16 -o "$T/h.safetens
 expect 0 'mapping.w_avg' "$PRLX" import $D/tiny_nv.pkl --dry-run
 expect 0 'TorchScript archive' "$PRLX" import $D/script.pt --dry-run
 expect 0 'from state_dict.a' "$PRLX" import $D/checkpoint.pth --dry-run
-expect 0 'torch legacy stream' "$PRLX" import $D/legacy_p2.pth -o "$T/s.safetensors"
+expect 0 'torch legacy stream' "$PRLX" import $D/legacy_p2.pth --any -o "$T/s.safetensors"
 expect 0 'a file of ours' "$PRLX" import data/ambiguous.safetensors -o "$T/o.safetensors"
 expect 0 'lin4' "$PRLX" import data/lpips_vgg_v0.1.safetensors --dry-run
 expect 0 'lin0.model.1.weight' "$PRLX" export data/vgg16_caffe.safetensors --dry-run
@@ -58,10 +58,20 @@ expect 1 'says conv_clamp 256' "$PRLX" import $D/tiny_nv.pkl --conv-clamp 128 -o
 expect 1 'no tensors G' "$PRLX" import "$T/py.safetensors" --nets G -o "$T/no"
 expect 1 'data set' "$PRLX" export data/ambiguous.safetensors -o "$T/no"
 expect 1 'no tensors D' "$PRLX" export "$T/n3.safetensors" --net D -o "$T/no"
+# what generate would refuse is an error here already
+expect 1 '5 tensors, a to e.*--any' "$PRLX" import $D/legacy_p2.pth -o "$T/no"
+expect 0 'no known network' "$PRLX" import $D/legacy_p2.pth --dry-run
+sed 's/G_ema.synthesis.b4.const/G_ema.synthesis.b4.konst/' "$T/n.safetensors" \
+  >"$T/lacks.safetensors"
+expect 1 'b4.konst' "$PRLX" import "$T/lacks.safetensors" -o "$T/no"
+expect 1 'b4.konst' "$PRLX" generate --network "$T/lacks.safetensors" -o "$T/no"
+expect 0 'a file of ours' "$PRLX" import data/discriminator_small.safetensors \
+  -o "$T/dis.safetensors"
 nothing
-expect 1 '/dev/full' "$PRLX" import $D/zip.pth -o /dev/full
+expect 1 '/dev/full' "$PRLX" import $D/zip.pth --any -o /dev/full
 expect 1 'cannot be' "$PRLX" import $D/tiny_nv.pkl -o "$T/none/x"
-expect 0 'written' "$PRLX" import "$T/net-01234567.pth" --ignore-checksum -o "$T/i.safetensors"
+expect 0 'written' "$PRLX" import "$T/net-01234567.pth" --ignore-checksum --any \
+  -o "$T/i.safetensors"
 expect 2 'no --out' "$PRLX" import $D/zip.pth
 expect 2 'missing argument' "$PRLX" import
 expect 2 'no --out' "$PRLX" export "$T/n.safetensors"

@@ -176,6 +176,83 @@ rc=$?
 ok $? "the run folder was removed: exit code $rc, $(tail -n 1 bg.err)"
 rm -rf gone
 
+# ---- files larger than the machine ----
+# hole FILE FORMAT ARGUMENT...: a file of 256 GiB without blocks that begins with what printf prints
+hole() {
+  file=$1
+  shift
+  # shellcheck disable=SC2059
+  printf "$@" >"$file"
+  dd if=/dev/null of="$file" bs=1048576 seek=262144 2>/dev/null
+}
+# waits at most 20 s for the background command; its exit code in $rc
+ended() {
+  for k in $(seq 200); do
+    kill -0 $pid 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL $pid 2>/dev/null
+  wait $pid
+  rc=$?
+}
+# soon TEXT COMMAND...: fails with TEXT, long before such a file could be read
+soon() {
+  text=$1
+  shift
+  "$P" "$@" >out 2>err </dev/null &
+  pid=$!
+  ended
+  [ $rc -eq 1 ] && grep -q "$text" err
+  ok $? "$*: exit code $rc, $(tail -n 1 err)"
+}
+# killed SIGNAL CODE COMMAND...: at work on such a file, ends by the signal at once
+killed() {
+  signal=$1
+  code=$2
+  shift 2
+  "$P" "$@" >out 2>err </dev/null &
+  pid=$!
+  sleep 0.3
+  kill -"$signal" $pid
+  ended
+  [ $rc -eq "$code" ]
+  ok $? "$*, SIG$signal: exit code $rc, $(tail -n 1 err)"
+}
+mkdir holes
+all=$(printf '"w":{"dtype":"U8","shape":[274877906%d],"data_offsets":[0,274877906%d]}' 856 856)
+if hole holes/zero.pth '' && hole holes/zero-01234567.pth '' && hole holes/brace.json '{' &&
+  hole holes/one.safetensors '\120\0\0\0\0\0\0\0%-80s' "{$all}" &&
+  hole holes/a.png '\211PNG\r\n\032\n' && hole holes/t.tsv 'subject\tlesion\n'; then
+  for f in zero.pth zero-01234567.pth brace.json a.png t.tsv; do
+    soon "expected .pkl, .pth or .pt\|cannot be mapped" import holes/$f -o o.safetensors
+    soon "holes/$f" info holes/$f
+  done
+  soon "no known network" import holes/one.safetensors -o o.safetensors
+  soon "holes/t.tsv.*right file" pack holes/t.tsv -o o.safetensors
+  soon "holes/a.png.*right file" pack holes/a.png -o o.safetensors
+  soon "No space left\|cannot be" import holes/one.safetensors --any -o o.safetensors
+  killed TERM 143 import holes/one.safetensors --dry-run
+  killed INT 130 info holes/one.safetensors
+  [ -z "$(find . -name '*.tmp*' -o -name '*.import*')" ]
+  ok $? "large files leave nothing temporary"
+else
+  echo "cli_limits: no files of 256 GiB here: skipped"
+fi
+rm -r holes
+# while it writes: the half-written file goes with it
+for k in 1 2 3; do
+  "$P" export "$PRLX_DATA/vgg16_caffe.safetensors" -o big.safetensors >out 2>err </dev/null &
+  pid=$!
+  until ls | grep -q '^big' || ! kill -0 $pid 2>/dev/null; do :; done
+  kill -TERM $pid 2>/dev/null
+  ended
+  [ $rc -eq 143 ] || [ $rc -eq 0 ]
+  ok $? "export, SIGTERM while it writes: exit code $rc"
+  [ "$(ls | grep -c '^big.*tmp')" -eq 0 ]
+  ok $? "export leaves $(ls | grep '^big')"
+  rm -f big.safetensors
+done
+
 # ---- signals ----
 # Under nohup (CI may run so) SIGHUP is ignored, here and by what is started here.
 HUP=HUP

@@ -66,8 +66,67 @@ static void remove_stale(const char *path) {
   os_folder_close(d);
 }
 
-Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
+/* ---- what to remove when the process must end ---- */
+
+/* Names, each in the place of one file; the first byte 0: free. A signal handler reads them at any
+ * moment, so that a name is there when its first byte is. */
+static char unfinished[16][OS_PATH + 80];
+static OsMutex unfinished_lock = OS_MUTEX_INIT;
+
+/* Where there is no place left the file is one more for remove_stale. */
+static void unfinished_add(const char *tmp) {
+  const size_t n = strlen(tmp) + 1;
+  os_mutex_lock(&unfinished_lock);
+  for (int i = 0; i < COUNT_OF(unfinished) && n <= sizeof unfinished[0]; i++) {
+    if (unfinished[i][0]) continue;
+    memcpy(unfinished[i] + 1, tmp + 1, n - 1);
+    __atomic_store_n(&unfinished[i][0], tmp[0], __ATOMIC_RELEASE);
+    break;
+  }
+  os_mutex_unlock(&unfinished_lock);
+}
+
+void file_beside_done(const char *tmp) {
+  os_mutex_lock(&unfinished_lock);
+  for (int i = 0; i < COUNT_OF(unfinished); i++)
+    if (!strcmp(unfinished[i], tmp)) __atomic_store_n(&unfinished[i][0], 0, __ATOMIC_RELEASE);
+  os_mutex_unlock(&unfinished_lock);
+}
+
+void file_remove_unfinished(void) {
+  for (int i = 0; i < COUNT_OF(unfinished); i++)
+    if (__atomic_load_n(&unfinished[i][0], __ATOMIC_ACQUIRE)) (void)!os_remove(unfinished[i]);
+}
+
+static void name_beside(char *tmp, size_t room, const char *path) {
   static int serial;
+  snprintf(tmp, room, "%s.tmp%08x-%lld.%d", path, host_number(), (long long)os_process_id(),
+           __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED));
+  unfinished_add(tmp);
+}
+
+Status file_beside(char *tmp, size_t room, const char *path, Error *e) {
+  if (strlen(path) + 60 > room) return err_set(e, ST_INVALID, "%.200s: too long a name", path);
+  remove_stale(path);
+  name_beside(tmp, room, path);
+  return ST_OK;
+}
+
+Status file_room(const char *path, uint64_t bytes, Error *e) {
+  char dir[OS_PATH];
+  const char *slash = strrchr(path, '/');
+  const size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+  if (n >= sizeof dir) return ST_OK;
+  snprintf(dir, sizeof dir, "%.*s", (int)n, path);
+  const uint64_t room = os_disk_free(n ? dir : ".");
+  if (!room || bytes <= room) return ST_OK;
+  return err_set(e, ST_IO,
+                 "%s: needs %.1f MB, and %.1f MB are free there (No space left on device); make "
+                 "room or choose another place",
+                 path, (double)bytes / 1e6, (double)room / 1e6);
+}
+
+Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   OsInfo st;
   char real_path[OS_PATH];
   *f = (AtomicFile){-1, NULL, NULL};
@@ -87,10 +146,8 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   if (!f->tmp) {
     f->fd = os_open(f->path, OS_WRITE);
   } else {
-    int k = __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED);
     remove_stale(f->path);
-    snprintf(f->tmp, len, "%s.tmp%08x-%lld.%d", f->path, host_number(), (long long)os_process_id(),
-             k);
+    name_beside(f->tmp, len, f->path);
     f->fd = os_open(f->tmp, OS_CREATE);
     /* a replaced file keeps its permissions if we may set them */
     if (f->fd >= 0 && exists) os_set_mode(f->fd, st.mode);
@@ -100,6 +157,7 @@ Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
         err_set(e, ST_IO, "%s: cannot be created: %s; choose a folder that exists and is writable",
                 path, strerror(errno));
     if (f->tmp) {
+      file_beside_done(f->tmp);
       mem_free(f->tmp);
       f->tmp = NULL;
     } /* not ours to unlink */
@@ -140,6 +198,7 @@ static Status atomic_finish(AtomicFile *f, Error *e) {
     return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
                    f->path, strerror(errno));
   if (known) watcher->written(&info);
+  file_beside_done(f->tmp);
   mem_free(f->tmp);
   f->tmp = NULL;
   sync_folder(f->path);
@@ -154,7 +213,10 @@ Status atomic_commit(AtomicFile *f, Error *e) {
 
 void atomic_abort(AtomicFile *f) {
   if (f->fd >= 0) os_close(f->fd);
-  if (f->tmp) os_remove(f->tmp);
+  if (f->tmp) {
+    os_remove(f->tmp);
+    file_beside_done(f->tmp);
+  }
   mem_free(f->tmp);
   mem_free(f->path);
   *f = (AtomicFile){-1, NULL, NULL};
@@ -224,7 +286,8 @@ Status file_read(const char *path, uint8_t **data, size_t *n, size_t max, Error 
   TRY(file_open(path, &fd, &bytes, e));
   Status s = ST_OK;
   if ((uint64_t)bytes > max) {
-    s = err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu", path, (long long)bytes, max);
+    s = err_set(e, ST_FORMAT, "%s: %lld bytes; expected at most %zu; is it the right file?", path,
+                (long long)bytes, max);
     goto done;
   }
   /* one byte more than n, zero: text can be used as a string */

@@ -40,6 +40,18 @@ Status atomic_commit(AtomicFile *f, Error *e);
 /* Closes and removes the temporary file; safe after commit. */
 void atomic_abort(AtomicFile *f);
 
+/* A name beside path, in `room` bytes, for a file that becomes path by os_replace when it has been
+ * looked at; then, or when it was removed, call file_beside_done. Where the process ends before,
+ * it goes as the temporary files of atomic_begin do. ST_INVALID: the name is too long. */
+Status file_beside(char *tmp, size_t room, const char *path, Error *e);
+void file_beside_done(const char *tmp);
+
+/* Removes all temporary files that this process has open. For a signal handler that ends it. */
+void file_remove_unfinished(void);
+
+/* ST_IO where the disk of this (new) file has less room than so many bytes, as far as is known. */
+Status file_room(const char *path, uint64_t bytes, Error *e);
+
 /* Opens a regular file for reading: *fd and its size. Anything else is refused at once, by its
  * kind: a FIFO cannot hang it. ST_IO; *fd is -1 then. The way by which every reader goes. */
 Status file_open(const char *path, int *fd, int64_t *bytes, Error *e);

@@ -269,7 +269,15 @@ static Status write_header(StWriter *w, AtomicFile *f, Error *e) {
   return s;
 }
 
+/* A disk that is too small is said before it is full. */
+static Status writer_room(const StWriter *w, const char *path, Error *e) {
+  uint64_t total = 0;
+  for (int i = 0; i < w->n; i++) total += w->t[i].bytes;
+  return file_room(path, total, e);
+}
+
 static Status write_file(StWriter *w, AtomicFile *f, Error *e) {
+  if (f->tmp) TRY(writer_room(w, f->path, e));
   TRY(write_header(w, f, e));
   for (size_t size = 8; size; size /= 2)
     for (int i = 0; i < w->n; i++)

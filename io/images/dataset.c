@@ -2,6 +2,7 @@
 #include "io/images/dataset.h"
 #include <math.h>
 #include <string.h>
+#include "core/os.h"
 #include "io/formats/png.h"
 
 #define DATASET_FORMAT "prlx-dataset-1"
@@ -52,6 +53,13 @@ Status dataset_set_meta(Dataset *d, const char *key, const char *value, Error *e
 static Status dataset_alloc(Dataset *d, bool labels, bool names, Error *e) {
   const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w, n = (size_t)d->n;
   size_t bytes;
+  const double all = (double)n * ((double)per * sizeof *d->images + (names ? 64 : 0) + 8),
+               most = (double)os_memory_available();
+  if (most > 0 && all > most)
+    return err_set(e, ST_NOMEM,
+                   "%s: its %lld images need %.1f GB of memory; this machine has %.1f; split it or "
+                   "use a larger machine",
+                   d->path, (long long)d->n, all / 1e9, most / 1e9);
   /* bytes in the file are floats here: four times as many, which 32 bits may not hold */
   if (mul_ok(per * sizeof *d->images, (uint64_t)d->n, &bytes)) d->images = mem_alloc(bytes);
   if (labels) d->labels = mem_alloc(n * sizeof *d->labels);

@@ -153,7 +153,6 @@ static bool hash_in_name(const char *path, char out[9]) {
 
 static void check_sha(Import *im) {
   char want[9];
-  sha256_hex(im->map, im->bytes, im->sha256);
   bool named = hash_in_name(im->path, want), fits = named && !strncmp(im->sha256, want, 8);
   if (named && !fits) {
     im->sha_known = -1;
@@ -170,6 +169,15 @@ static void check_sha(Import *im) {
   im->sha_known = fits;
   snprintf(im->sha_note, sizeof im->sha_note,
            fits ? "as its name says (first 8 digits)" : "none known for this file");
+}
+
+Status import_checksum(Import *im, Error *e) {
+  if (im->sha256[0]) return ST_OK;
+  sha256_hex(im->map, im->bytes, im->sha256);
+  check_sha(im);
+  if (im->kind == IMPORT_INCEPTION && im->sha_known == 1 && !strncmp(im->sha256, "6726825d", 8))
+    TRY(import_set_meta(im, "name", "FID Inception 2015-12-05", e));
+  return import_set_meta(im, "imported.sha256", im->sha256, e);
 }
 
 /* ---- what is it ---- */
@@ -331,9 +339,10 @@ Status import_open(Import *im, const char *path, Error *e) {
   s = import_load(im, e);
   /* every byte is read for it: not of a file that is nothing known and whose name promises nothing
    */
-  if (s == ST_OK || hash_in_name(path, want)) check_sha(im);
-  if (s != ST_OK) goto done;
-  s = import_set_meta(im, "imported.sha256", im->sha256, e);
+  if (im->bytes <= IMPORT_SUM_LATER && (s == ST_OK || hash_in_name(path, want))) {
+    const Status sum = import_checksum(im, s == ST_OK ? e : NULL);
+    s = s == ST_OK ? sum : s;
+  }
 done:
   if (s != ST_OK && im->sha_known < 0) { /* the likelier reason first */
     Error inner = e ? *e : (Error){0};

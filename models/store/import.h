@@ -55,6 +55,12 @@ typedef struct Import {
  * is empty. */
 Status import_open(Import *im, const char *path, Error *e);
 
+/* SHA-256 of the whole file into im, what is known of it, and metadata imported.sha256. import_open
+ * does so for files up to IMPORT_SUM_LATER bytes; for larger ones the caller, when nothing speaks
+ * against the import any more. Once is enough. ST_NOMEM. */
+Status import_checksum(Import *im, Error *e);
+#define IMPORT_SUM_LATER ((size_t)1 << 30)
+
 /* The same for bytes in memory (tests, fuzzing). `data` must live as long as im. */
 Status import_memory(Import *im, const uint8_t *data, size_t n, const char *name, Error *e);
 

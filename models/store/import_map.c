@@ -218,8 +218,6 @@ Status import_map_inception(Import *im, bool *hit, Error *e) {
                : "an Inception-v3 (94 convolutions, names kept), NOT the FID network: its "
                  "distances cannot be compared with published FIDs");
   return import_set_meta(im, "name",
-                         fid && im->sha_known == 1 ? "FID Inception 2015-12-05"
-                         : fid                     ? "FID Inception, unverified"
-                                                   : "Inception-v3, not the FID network",
+                         fid ? "FID Inception, unverified" : "Inception-v3, not the FID network",
                          e);
 }

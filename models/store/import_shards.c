@@ -6,11 +6,12 @@
 #include "io/formats/path.h"
 #include "models/store/import.h"
 
-enum { MAX_SHARDS = 1024 };
+enum { MAX_SHARDS = 1024, MAX_INDEX = 1 << 26 };
 
 bool import_is_index(const uint8_t *p, size_t n) {
   static const char key[] = "\"weight_map\"";
   size_t i = 0;
+  n = PRLX_MIN(n, (size_t)MAX_INDEX);
   while (i < n && strchr(" \t\r\n", p[i]) && p[i]) i++;
   if (i == n || p[i] != '{') return false;
   for (; i + sizeof key - 1 <= n; i++)

@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/os.h"
 #include "core/threads.h"
+#include "io/formats/file.h"
 #include "tools/cli/device.h"
 #include "tools/cli/environment.h"
 #include "tools/cli/folder.h"
@@ -26,15 +27,43 @@ static void spell_tools(void) {
   }
 }
 
+/* How long a command may go on when it is asked to end: those that only read and write some files
+ * not at all; those whose steps last as long as their inputs are large three seconds. The rest end
+ * after a step, and save what they have. */
+static const struct {
+  const char *name;
+  int seconds;
+} patience[] = {{"info", 0}, {"convert", 0}, {"import", 0}, {"export", 0},       {"check", 0},
+                {"dump", 0}, {"affine", 0},  {"cam", 0},    {"reader", 0},       {"walk", 0},
+                {"crop", 3}, {"bids", 3},    {"pack", 3},   {"export-cohort", 3}};
+static int grace = -1; /* of the command that runs; -1: until its step is done */
+static volatile sig_atomic_t stop_signal;
+
+static void set_grace(const char *cmd) {
+  for (int i = 0; i < COUNT_OF(patience); i++)
+    if (!strcmp(patience[i].name, cmd)) grace = patience[i].seconds;
+}
+
+/* Half-written files and the notes in folders go; what is whole stays. Runs inside a signal. */
+static void end_at_once(void) {
+  const int sig = stop_signal;
+  file_remove_unfinished();
+  tool_folders_leave();
+  signal(sig, SIG_DFL);
+  raise(sig);
+}
+
 static void on_signal(int sig) {
   bool again = tool_interrupted;
 #ifdef SIGHUP
   again &= sig != SIGHUP; /* a terminal that closes may say so twice */
 #endif
-  if (again) {
-    signal(sig, SIG_DFL);
-    raise(sig);
+  stop_signal = sig;
+  if (again || grace == 0) {
+    end_at_once(); /* when this returns: raise() waits for it */
+    return;
   }
+  if (grace > 0) os_later((unsigned)grace, end_at_once);
   tool_interrupted = 1;
   static const char msg[] = "\nprlx: stopping after this step (again to stop at once)\n";
   if (!tool_quiet && os_write(2, msg, sizeof msg - 1) < 0) return;
@@ -82,6 +111,7 @@ static int run_tool(int argc, char **argv) {
   const Tool *t = find_tool(cmd);
   if (!t) return unknown_command(cmd);
   const int rc = environment_check();
+  set_grace(cmd);
   return rc >= 0 ? rc : t->run(argc - 1, argv + 1);
 }
 

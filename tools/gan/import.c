@@ -1,10 +1,11 @@
 /* import.c: `prlx import`: networks and weights of Python programs to our .safetensors files
  * (models/store/import.h). Says what it recognised, checks the published checksum where one is
  * known, and loads the result once before it gets its name, so that a file that is there can be
- * used. */
+ * used; what is no known network is written with --any only. */
 #include <stdio.h>
 #include <string.h>
 #include "core/os.h"
+#include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "models/store/import.h"
 #include "models/store/netfile.h"
@@ -16,6 +17,7 @@ typedef struct Args {
   const char *name;
   bool dry_run;
   bool ignore;
+  bool any;
   int nets;
   double clamp;
   bool clamp_given;
@@ -96,13 +98,48 @@ static void print_use(ImportKind k, const char *out) {
 }
 
 /* ---- work ---- */
+/* What no command here could use is an error, not a result. */
+static Status check_use(const Args *a, const Import *im, Error *e) {
+  char first[80], last[80];
+  const int n = im->ntensor;
+  if (im->kind != IMPORT_STATE || a->any || a->dry_run) return ST_OK;
+  return err_set(
+      e, ST_FORMAT,
+      "%s: a state dict of no known network (%d tensor%s, %s%s%s); expected a StyleGAN2-ADA "
+      "network, VGG16, LPIPS heads or Inception; --any writes its tensors all the same, "
+      "which no command but info and export reads",
+      im->path, n, n == 1 ? "" : "s", str_shown(im->tensor[0].name, first), n == 1 ? "" : " to ",
+      n == 1 ? "" : str_shown(im->tensor[n - 1].name, last));
+}
+
+/* What speaks against a large file comes before its checksum, for which it is read to its end. */
+static Status check_file(const Args *a, Import *im, Error *e) {
+  uint64_t bytes = 0;
+  if (im->bytes > IMPORT_SUM_LATER) TRY(check_use(a, im, e));
+  for (int k = 0; k < im->ntensor; k++)
+    bytes += (uint64_t)shape_numel(im->tensor[k].shape) * dtype_size(im->tensor[k].dtype);
+  if (!a->dry_run && a->nets == NETS_ALL) TRY(file_room(a->out, bytes, e));
+  return import_checksum(im, e);
+}
+
+/* A generator of any origin is one that the commands can load. A file of ours may also be something
+ * else, a discriminator alone, say. */
+static bool is_generator(const Import *im) {
+  const char *format = import_meta(im, "format");
+  if (im->kind == IMPORT_NETWORK) return true;
+  if (im->kind != IMPORT_OURS || !format || strcmp(format, "prlx-network-1") != 0) return false;
+  for (int k = 0; k < im->ntensor; k++)
+    if (strncmp(im->tensor[k].name, "D.", 2) != 0) return true;
+  return false;
+}
+
 /* Our own readers accept it? Their message names the temporary file; the user's file is meant. */
 static Status import_verify(const Import *im, const char *path, Error *e) {
   Error inner = {0};
   Status s = ST_OK;
   Network net;
   Vgg v;
-  if (im->kind == IMPORT_NETWORK) {
+  if (is_generator(im)) {
     s = network_load(&net, path, &inner);
     if (s != ST_OK) goto failed;
     network_free(&net);
@@ -122,17 +159,17 @@ static Status write_checked(const Import *im, const char *out, Error *e) {
   char tmp[PATH_LEN], real_path[OS_PATH];
   OsInfo info;
   const bool there = os_info(out, &info) == 0, device = there && info.kind != OS_FILE;
-  if (device || (im->kind != IMPORT_NETWORK && im->kind != IMPORT_VGG))
-    return import_write(im, out, e);
+  if (device || (!is_generator(im) && im->kind != IMPORT_VGG)) return import_write(im, out, e);
   if (there && os_real_path(out, real_path)) out = real_path; /* a link stays */
-  TRY(path_format(tmp, e, "%s.import%lld", out, (long long)os_process_id()));
-  TRY(import_write(im, tmp, e));
-  Status s = import_verify(im, tmp, e);
-  if (s != ST_OK) goto failed;
-  if (os_replace(tmp, out) == 0) return ST_OK;
-  s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
-failed:
-  os_remove(tmp);
+  TRY(file_beside(tmp, sizeof tmp, out, e));
+  Status s = import_write(im, tmp, e);
+  if (s != ST_OK) goto done;
+  s = import_verify(im, tmp, e);
+  if (s == ST_OK && os_replace(tmp, out) != 0)
+    s = err_set(e, ST_IO, "%s: cannot be written (is it a folder?)", out);
+  if (s != ST_OK) os_remove(tmp);
+done:
+  file_beside_done(tmp);
   return s;
 }
 
@@ -201,6 +238,7 @@ static Status import_known(const Args *a, Import *im, Import *heads, Import *bun
   TRY(check_sum(im, a->ignore, e));
   if (heads) TRY(check_sum(heads, a->ignore, e));
   TRY(import_adjust(im, heads, bundled, a, e));
+  TRY(check_use(a, im, e));
   print_config(im);
   if (!tool_quiet || a->dry_run) print_tensors(im, a->dry_run);
   print_skipped(im);
@@ -216,15 +254,18 @@ static Status import_files(const Args *a, char **file, int nfile, Error *e) {
   Import im, heads = {0}, bundled = {0};
   if (!a->dry_run) TRY(outputs_file(a->out, "imported.sha256", e));
   TRY(import_open(&im, file[0], e));
-  Status s = ST_OK;
+  Status s = check_file(a, &im, e);
+  if (s != ST_OK) goto done;
   if (nfile > 1) {
     s = import_open(&heads, file[1], e);
     if (s != ST_OK) goto done;
+    s = import_checksum(&heads, e);
+    if (s != ST_OK) goto done;
   }
   s = import_known(a, &im, nfile > 1 ? &heads : NULL, &bundled, e);
-  if (nfile > 1) import_close(&heads);
   if (bundled.path) import_close(&bundled);
 done:
+  if (heads.path) import_close(&heads);
   import_close(&im);
   return s;
 }
@@ -242,6 +283,9 @@ int tool_import(int argc, char **argv) {
       OPT_REAL("conv-clamp", &a.clamp, NULL, -1, 1e9,
                "for a network saved as a plain state dict, which does not say it; -1 = none"),
       OPT_STR("name", &a.name, NULL, "TEXT", "VGG16: what numbers made with it are called"),
+      OPT_FLAG("any", &a.any, "no",
+               "write a state dict of no known network, too; without it that is an error,\nsince "
+               "no command but info and export can use it"),
       OPT_FLAG("ignore-checksum", &a.ignore, "no",
                "import although the SHA-256 is not the one in the file's name"),
   };
