@@ -196,15 +196,16 @@ typedef struct OsChild {
   void *handle;
 } OsChild;
 typedef struct OsChildFiles {
+  const char *program; /* another one's path, with a slash; NULL: this program */
   const char *out;
   const char *err;
   bool append_out;
   bool append_err;
 } OsChildFiles;
 
-/* Another process with this program: argv as main gets it, no standard input, standard output and
- * error into files (append: at their end). It gets no Ctrl-C from the terminal; it is asked to end
- * when this process ends. 0 or -1. */
+/* Another process, with this program or another: argv as main gets it, no standard input, standard
+ * output and error into files (append: at their end). It gets no Ctrl-C from the terminal; it is
+ * asked to end when this process ends. 0 or -1. */
 int os_child_start(OsChild *c, char *const argv[], const OsChildFiles *f);
 
 /* 1: it has ended, with *code (128 + the signal that killed it; 126: it could not be started); 0:

@@ -348,6 +348,11 @@ static void child_run(char *const argv[], const OsChildFiles *f) {
   dup2(in, 0);
   dup2(out, 1);
   dup2(err, 2);
+  if (f->program) {
+    execv(f->program, argv);
+    fprintf(stderr, "%s: cannot be started: %s\n", f->program, strerror(errno));
+    _exit(126);
+  }
 #ifdef __linux__
   execv("/proc/self/exe", argv); /* this very file, even where its name is another's by now */
 #endif

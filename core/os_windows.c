@@ -534,7 +534,9 @@ int os_child_start(OsChild *c, char *const argv[], const OsChildFiles *f) {
   wchar_t *at = line;
   for (int i = 0; argv[i] && at; i++)
     at = quote_argument(at, line + sizeof line / sizeof *line, argv[i]);
-  if (!at || !GetModuleFileNameW(NULL, program, OS_PATH)) {
+  const bool found =
+      f->program ? path_wide(f->program, program) : GetModuleFileNameW(NULL, program, OS_PATH) > 0;
+  if (!at || !found) {
     errno = E2BIG;
     return -1;
   }

@@ -56,6 +56,12 @@ expect 2 "CUDA" "$PRLX" train --device cuda --data x --out y
 expect 2 "argument" "$PRLX" train data.safetensors surplus
 expect 2 "FILE" "$PRLX" info
 expect 2 "only" "$PRLX" bench --only nothing
+expect 1 "no such program" "$PRLX" bench --compare "$T/nothing"
+expect 1 "expected 0" "$PRLX" bench --compare /bin/false --pairs 1
+if [ -n "$TEST_LONG" ]; then
+  expect 0 "smallest to largest" "$PRLX" bench --compare "$PRLX" --pairs 1 --only train --quick \
+    --repeat 1
+fi
 expect 2 "seeds" "$PRLX" generate --network x --seeds 9-3
 if [ -w /dev/full ]; then
   "$PRLX" help >/dev/full 2>"$T/err"; [ $? -eq 1 ] && pass || fail "help > /dev/full: exit code"

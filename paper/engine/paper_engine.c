@@ -318,7 +318,7 @@ static Status start_child(const PaperRun *r, const Step *s, char **argv, bool ap
     TRY(path_format(out, e, "%s", paper_path(r, s->save)));
   else
     paper_file(r, out, "log/%s.txt", s->id);
-  const OsChildFiles files = {out, err, append && !s->save, append};
+  const OsChildFiles files = {NULL, out, err, append && !s->save, append};
   if (os_child_start(child, argv, &files) == 0) return ST_OK;
   return err_set(e, ST_IO, "step %s: no child process: %s", s->id, strerror(errno));
 }

@@ -10,6 +10,7 @@
 #include "models/gan/projector.h"
 #include "models/gan/train.h"
 #include "tools/cli/tool.h"
+#include "tools/system/bench_compare.h"
 
 /* peak: GFLOP/s of all threads together, median */
 static struct {
@@ -343,12 +344,27 @@ static bool bench_listed(const char *list, const char *name) {
   return false;
 }
 
+/* The options of this run as an old build knows them, for both builds. */
+static int compare_builds(const char *other, int pairs, const char *only) {
+  char repeat[16], batch[16], threads[16];
+  snprintf(repeat, sizeof repeat, "%d", B.repeat);
+  snprintf(batch, sizeof batch, "%d", B.batch);
+  snprintf(threads, sizeof threads, "%d", threads_count());
+  const char *argv[] = {"prlx",    "bench",  "--only", only,        "--repeat",
+                        repeat,    "--batch", batch,   "--threads", threads,
+                        B.quick ? "--quick" : NULL, NULL};
+  Error e = {0};
+  if (bench_compare(other, pairs, (char *const *)argv, &e) == ST_OK) return EXIT_DONE;
+  return tool_fail("bench", &e);
+}
+
 int tool_bench(int argc, char **argv) {
   static const struct {
     const char *name;
     Status (*run)(Error *e);
   } part[] = {{"conv", bench_conv}, {"project", bench_project}, {"train", bench_train}};
-  const char *only = NULL;
+  const char *only = NULL, *other = NULL;
+  int pairs = 0;
   Opt t[] = {
       OPT_STR("only", &only, "conv,project,train", "LIST",
               "parts to run, from conv, project, train, machine"),
@@ -356,6 +372,9 @@ int tool_bench(int argc, char **argv) {
               "measurements per number; the median is printed"),
       OPT_INT("batch", &B.batch, "8", 1, 64, "images in the convolution part"),
       OPT_FLAG("quick", &B.quick, "no", "fewer cases: projection batch 1, training small only"),
+      OPT_STR("compare", &other, NULL, "PROGRAM",
+              "another build of prlx: both run this benchmark in turn; medians of the ratios"),
+      OPT_INT("pairs", &pairs, "5", 1, 101, "runs of each with --compare"),
   };
   OptSpec s = {.cmd = "bench",
                .summary = "speed next to the measured limits of this machine",
@@ -378,6 +397,7 @@ int tool_bench(int argc, char **argv) {
       return tool_usage("bench", "option --only: '%s' is not one of conv, project, train, machine",
                         word);
   }
+  if (other) return compare_builds(other, pairs, only);
   Error e = {0};
   if (bench_machine(&e)) return tool_fail("bench", &e);
   for (int i = 0; i < COUNT_OF(part) && !tool_interrupted; i++)
