@@ -1,5 +1,6 @@
 /* train_reuse.c: `prlx train --reuse`: a network that was trained on the same images is taken as
  * it is. What a network was trained on is known by the digest in its metadata: train.data. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,10 @@ static Status reuse_fits(const char *file, const char *key, bool first, bool *fi
   return ST_OK;
 }
 
+/* The planned end of a tick of whole kimg, by which `--keep` names a network; it has seen a little
+ * more, up to a batch per tick. */
+static double planned_kimg(double kimg) { return kimg >= 1 ? floor(kimg) : kimg; }
+
 /* Into DIR/network.safetensors, the later ones of a list as `--keep` names them. */
 static Status reuse_copy(const char *file, const char *dir, bool first, Error *e) {
   char path[PATH_LEN];
@@ -47,7 +52,7 @@ static Status reuse_copy(const char *file, const char *dir, bool first, Error *e
   const char *kimg = network_meta(&net, "train.kimg");
   Status s =
       first  ? path_join(path, dir, "network.safetensors", e)
-      : kimg ? path_format(path, e, "%s/network-%06g.safetensors", dir, atof(kimg))
+      : kimg ? path_format(path, e, "%s/network-%06g.safetensors", dir, planned_kimg(atof(kimg)))
              : err_set(e, ST_FORMAT, "%s: no metadata train.kimg; leave it out of --reuse", file);
   if (s != ST_OK) goto done;
   s = file_read(net.path, &data, &n, (size_t)1 << 30, e);
