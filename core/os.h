@@ -157,6 +157,10 @@ void os_host(char out[256]);
 
 /* ---- threads ---- */
 
+/* Bytes of stack that a thread has, whatever the limit of the process (ulimit -s) or the custom of
+ * the system. */
+enum { OS_STACK = 8 << 20 };
+
 /* 0, or an error number. */
 int os_thread_start(OsThread *t, void *(*fn)(void *), void *arg);
 void os_thread_join(OsThread t);
@@ -178,6 +182,10 @@ bool os_process_gone(int64_t id);
 /* Once at the start of main(): paths and arguments as UTF-8 and with '/', standard streams as
  * bytes; standard streams that are closed become such that refuse every transfer. */
 void os_main(int *argc, char ***argv);
+
+/* fn(argc, argv), on OS_STACK bytes of stack at least: where this thread has fewer, on those of
+ * another one that is waited for. */
+int os_on_stack(int (*fn)(int argc, char **argv), int argc, char **argv);
 
 /* Ctrl-C, the request to end and a terminal that closes (not after nohup), to `fn`; system calls go
  * on afterwards. A file that may not grow further (ulimit -f) and a pipe that nobody reads are from

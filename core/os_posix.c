@@ -279,7 +279,13 @@ void os_host(char out[256]) {
 /* ---- threads ---- */
 
 int os_thread_start(OsThread *t, void *(*fn)(void *), void *arg) {
-  return pthread_create(t, NULL, fn, arg);
+  pthread_attr_t a;
+  int failed = pthread_attr_init(&a);
+  if (failed) return failed;
+  pthread_attr_setstacksize(&a, OS_STACK);
+  failed = pthread_create(t, &a, fn, arg);
+  pthread_attr_destroy(&a);
+  return failed;
 }
 void os_thread_join(OsThread t) { pthread_join(t, NULL); }
 void os_yield(void) { sched_yield(); }
@@ -300,6 +306,31 @@ void os_main(int *argc, char ***argv) {
   for (int fd = 0; fd < 3; fd++)
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
       (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+typedef struct StackCall {
+  int (*fn)(int argc, char **argv);
+  int argc;
+  char **argv;
+  int result;
+} StackCall;
+
+static void *stack_call(void *arg) {
+  StackCall *c = arg;
+  c->result = c->fn(c->argc, c->argv);
+  return NULL;
+}
+
+int os_on_stack(int (*fn)(int argc, char **argv), int argc, char **argv) {
+  struct rlimit limit;
+  StackCall c = {fn, argc, argv, 0};
+  OsThread t;
+  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < OS_STACK &&
+      os_thread_start(&t, stack_call, &c) == 0) {
+    os_thread_join(t);
+    return c.result;
+  }
+  return fn(argc, argv);
 }
 
 void os_on_stop(void (*fn)(int sig)) {

@@ -304,6 +304,7 @@ void os_cond_wake_all(OsCond *c) {}
 int64_t os_process_id(void) { return 1; }
 bool os_process_gone(int64_t id) { return id != 1; }
 void os_main(int *argc, char ***argv) {}
+int os_on_stack(int (*fn)(int, char **), int argc, char **argv) { return fn(argc, argv); }
 void os_on_stop(void (*fn)(int sig)) {}
 void os_later(unsigned seconds, void (*fn)(void)) {}
 int os_child_start(OsChild *c, char *const argv[], const OsChildFiles *f) { return not_here(); }

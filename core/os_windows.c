@@ -407,7 +407,7 @@ int os_thread_start(OsThread *t, void *(*fn)(void *), void *arg) {
   ThreadStart *s = malloc(sizeof *s);
   if (!s) return ENOMEM;
   *s = (ThreadStart){fn, arg};
-  *t = CreateThread(NULL, 0, thread_main, s, 0, NULL);
+  *t = CreateThread(NULL, OS_STACK, thread_main, s, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
   if (!*t) free(s);
   return *t ? 0 : EAGAIN;
 }
@@ -458,6 +458,28 @@ void os_main(int *argc, char ***argv) {
     *argc = n;
     *argv = list;
   }
+}
+
+typedef struct StackCall {
+  int (*fn)(int argc, char **argv);
+  int argc;
+  char **argv;
+  int result;
+} StackCall;
+
+static void *stack_call(void *arg) {
+  StackCall *c = arg;
+  c->result = c->fn(c->argc, c->argv);
+  return NULL;
+}
+
+/* The main thread has what the linker wrote into the program: always on one of our own. */
+int os_on_stack(int (*fn)(int argc, char **argv), int argc, char **argv) {
+  StackCall c = {fn, argc, argv, 0};
+  OsThread t;
+  if (os_thread_start(&t, stack_call, &c) != 0) return fn(argc, argv);
+  os_thread_join(t);
+  return c.result;
 }
 
 static void (*stop_fn)(int sig);

@@ -39,6 +39,13 @@ done
   fail "prlx without arguments: the usage on standard error, nothing on standard output"
 expect 2 "did you mean 'train'" "$PRLX" trian
 expect 2 "unknown command" "$PRLX" help nonsense
+expect 0 "prlx paper run - " "$P" help paper run
+expect 0 "prlx paper run - " "$P" help "paper run"
+expect 0 "prlx reader make - " "$P" help reader make
+expect 0 "prlx walk - " "$P" help walk mix
+expect 2 "'nonsense' is not a part of it" "$P" help paper nonsense
+expect 2 "unknown command 'nonsense run'" "$P" help "nonsense run"
+expect 2 "unknown command ''" "$P" help ""
 expect 2 "unknown option --bacth; did you mean --batch? see 'prlx help train'" "$PRLX" train \
   --bacth 3
 expect 2 "unknown option --zzzz" "$PRLX" project --zzzz

@@ -85,6 +85,13 @@ for run in "$GENERATE -o o/x" "$TRAIN --kimg 0.008 -o o/x" "$PACK -o o.safetenso
     ends "$name" "-n $files" $run
   done
   if [ "$sanitized" -eq 0 ]; then
+    for kib in 64 128; do
+      rm -f o.safetensors o.nii
+      # shellcheck disable=SC2086
+      ends "$name" "-s $kib" $run
+      [ "$last" -eq 0 ]
+      ok $? "$name, a stack of $kib KiB: exit code $last, $(tail -n 1 err)"
+    done
     for kib in 5000 10000 40000 100000 ${long:+0 1000 20000 60000 140000 220000}; do
       # shellcheck disable=SC2086
       ends "$name" "-v $((floor + kib))" $run

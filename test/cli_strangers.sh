@@ -155,6 +155,21 @@ edit zeros 's/^sub-001~01/sub-1~01/'; split 1 "spellings of one patient" zeros
 edit blanks 's/^sub-001~01/ sub-001 ~01/'; split 0 "leak check passed" blanks --force
 edit points 's/^sub-001~/P-01~/;s/^sub-002~/P01~/'; split 1 "punctuation only" points
 split 0 "" points "--distinct-ids --force"
+# twins that are one name in data sets: two patients on one side, whatever the seed
+printf '%s\n' 's/^sub-001~01/SUB-001~01/' 's/^sub-003~02/sub-3~02/' 's/^sub-002~01/sub-00002~01/' |
+  while read -r e; do
+    edit pair "$e"; split 1 "spellings of one patient.*--distinct-ids" pair --force
+    for seed in 0 1 2 3; do
+      split 0 "leak check passed" pair "--distinct-ids --force --seed $seed"
+      has "$T/err" "taken as two patients; they stay on one side" "note"
+      expect 0 "leak check passed" "$P" pack --check "$T/s.safetensors" "$T/t.safetensors"
+    done
+    [ $failed -eq 0 ] || touch "$T/twins-failed"
+  done
+[ ! -e "$T/twins-failed" ]; ok $? "twins by name"
+edit twins 's/^sub-001~01/SUB-001~01/'
+expect 0 "" "$P" export-cohort twins.tsv --format monai --distinct-ids -o "$T/monai2"
+has "$T/err" "taken as two patients" "export-cohort"
 expect 1 "punctuation only" "$P" export-cohort points.tsv --format monai -o "$T/monai"
 edit sites 's/^sub-001~/1-11~/;s/^sub-002~/11-1~/'; split 1 "11-1" sites
 expect 1 "both be written" "$P" project sites.tsv --network "$N" --steps 2 -o "$T/sites"

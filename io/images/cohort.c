@@ -186,15 +186,19 @@ static int lesion_order(const void *a, const void *b) {
 }
 
 /* Two rows that stand next to each other in lesion_order. */
-static Status check_pair(const Cohort *c, const Lesion *a, const Lesion *b, Error *e) {
+static Status check_pair(const Cohort *c, const Lesion *a, const Lesion *b, bool distinct,
+                         Error *e) {
   if (strcmp(a->patient, b->patient)) return ST_OK;
-  if (strcmp(a->subject, b->subject))
+  if (strcmp(a->subject, b->subject)) {
+    if (distinct) return ST_OK;
     return err_set(e, ST_FORMAT,
                    "%s: rows %d and %d: '%.60s' and '%.60s' are two spellings of one patient; "
-                   "expected one; write it one way, or rename one of two patients",
+                   "expected one; write it one way, or rename one of two patients (pack and "
+                   "export-cohort take them as two with --distinct-ids)",
                    c->table.path, PRLX_MIN(a->line, b->line), PRLX_MAX(a->line, b->line),
                    a->row < b->row ? a->subject : b->subject,
                    a->row < b->row ? b->subject : a->subject);
+  }
   if (strcmp(a->scan, b->scan) || strcmp(a->lesion, b->lesion)) return ST_OK;
   return err_set(e, ST_FORMAT,
                  "%s: rows %d and %d are both lesion '%.60s' of subject '%.60s'%s%s; expected "
@@ -203,15 +207,42 @@ static Status check_pair(const Cohort *c, const Lesion *a, const Lesion *b, Erro
                  b->scan);
 }
 
-static Status check_duplicates(const Cohort *c, Error *e) {
+static Status check_duplicates(const Cohort *c, bool distinct, Error *e) {
   const Lesion **p = mem_alloc((size_t)c->n * sizeof *p);
   if (!p) return err_set(e, ST_NOMEM, "%s: out of memory", c->table.path);
   Status s = ST_OK;
   for (int i = 0; i < c->n; i++) p[i] = &c->lesion[i];
   qsort(p, (size_t)c->n, sizeof *p, lesion_order);
-  for (int i = 1; i < c->n && s == ST_OK; i++) s = check_pair(c, p[i - 1], p[i], e);
+  for (int i = 1; i < c->n && s == ST_OK; i++) s = check_pair(c, p[i - 1], p[i], distinct, e);
   mem_free(p);
   return s;
+}
+
+static int spelling_order(const void *a, const void *b) {
+  const Lesion *x = *(const Lesion *const *)a, *y = *(const Lesion *const *)b;
+  const int d = strcmp(x->patient, y->patient);
+  return d ? d : strcmp(x->subject, y->subject);
+}
+
+int cohort_twins(const Cohort *c, int n, char text[400]) {
+  int rows = 0, at = 0, twins = 0;
+  for (int t = 0; t < n; t++) rows += c[t].n;
+  const Lesion **p = mem_alloc((size_t)rows * sizeof *p);
+  if (!p) return 0;
+  for (int t = 0; t < n; t++)
+    for (int i = 0; i < c[t].n; i++) p[at++] = &c[t].lesion[i];
+  qsort(p, (size_t)rows, sizeof *p, spelling_order);
+  for (int i = 1; i < rows; i++) {
+    if (strcmp(p[i]->patient, p[i - 1]->patient) || !strcmp(p[i]->subject, p[i - 1]->subject))
+      continue;
+    if (twins++) continue;
+    snprintf(text, 400,
+             "'%.60s' (row %d) and '%.60s' (row %d) are taken as two patients; they stay on one "
+             "side of a split",
+             p[i - 1]->subject, p[i - 1]->line, p[i]->subject, p[i]->line);
+  }
+  mem_free(p);
+  return twins;
 }
 
 typedef struct LooseKey {
@@ -269,7 +300,7 @@ int lesion_title(const Lesion *l, char *out, size_t n) {
 }
 
 /* What it has read so far is in c, for cohort_free. */
-static Status cohort_fill(Cohort *c, const char *path, Error *e) {
+static Status cohort_fill(Cohort *c, const char *path, bool distinct, Error *e) {
   Columns k;
   TRY(tsv_read(path, &c->table, e));
   TRY(find_columns(c, &k, e));
@@ -284,14 +315,18 @@ static Status cohort_fill(Cohort *c, const char *path, Error *e) {
     c->n = i + 1;
     TRY(read_lesion(c, &k, i, &c->lesion[i], e));
   }
-  return check_duplicates(c, e);
+  return check_duplicates(c, distinct, e);
+}
+
+Status cohort_open_ids(Cohort *c, const char *path, bool distinct, Error *e) {
+  memset(c, 0, sizeof *c);
+  const Status s = cohort_fill(c, path, distinct, e);
+  if (s != ST_OK) cohort_free(c);
+  return s;
 }
 
 Status cohort_open(Cohort *c, const char *path, Error *e) {
-  memset(c, 0, sizeof *c);
-  const Status s = cohort_fill(c, path, e);
-  if (s != ST_OK) cohort_free(c);
-  return s;
+  return cohort_open_ids(c, path, false, e);
 }
 
 double cohort_kappa(const Cohort *c, int64_t counts[4]) {

@@ -43,6 +43,14 @@ typedef struct Cohort {
  * table, row and mend. Free with cohort_free; after an error c is empty. */
 Status cohort_open(Cohort *c, const char *path, Error *e);
 
+/* The same; distinct: two spellings of one patient are taken as two (the option --distinct-ids).
+ * They still share Lesion.patient, by which data sets know a patient: no split may part them. */
+Status cohort_open_ids(Cohort *c, const char *path, bool distinct, Error *e);
+
+/* How many spellings more than patients there are in n tables; a sentence about the first two for a
+ * note to the user. 0 where memory is short. */
+int cohort_twins(const Cohort *c, int n, char text[400]);
+
 /* Also of an empty cohort. */
 void cohort_free(Cohort *c);
 

@@ -5,7 +5,7 @@ int help_overview(FILE *to, const Tool *tools, int n) {
   fprintf(to, "prlx - PRLx-GAN: synthesis and latent projection denoising of rim lesions on QSM\n\n"
               "usage: prlx COMMAND [options]\n\ncommands:\n");
   for (int i = 0; i < n; i++) fprintf(to, "  %-13s %s\n", tools[i].name, tools[i].summary);
-  fprintf(to, "  %-13s %s\n\n", "help", "this text, or `prlx help COMMAND`");
+  fprintf(to, "  %-13s %s\n\n", "help", "this text, or `prlx help COMMAND`, `prlx help paper run`");
   fprintf(
       to,
       "every command: --threads N, --quiet, --device auto|cpu|cuda, --help; `prlx --version`\n"

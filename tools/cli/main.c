@@ -91,10 +91,16 @@ static int unknown_command(const char *name) {
 
 static int run_help(int argc, char **argv) {
   if (argc < 2) return help_overview(stdout, tools, COUNT_OF(tools));
-  const Tool *t = find_tool(argv[1]);
+  char words[200], help[] = "--help", *args[5];
+  int n = 0;
+  /* parts of a command as they are typed, or as messages name it: help paper run, "paper run" */
+  snprintf(words, sizeof words, "%s %s", argv[1], argc > 2 ? argv[2] : "");
+  for (char *p = strtok(words, " "); p && n < 3; p = strtok(NULL, " ")) args[n++] = p;
+  const Tool *t = n ? find_tool(args[0]) : NULL;
   if (!t) return unknown_command(argv[1]);
-  char help[] = "--help", *args[] = {argv[1], help, NULL};
-  return t->run(2, args);
+  args[n++] = help;
+  args[n] = NULL;
+  return t->run(n, args);
 }
 
 static int run_tool(int argc, char **argv) {
@@ -124,9 +130,7 @@ static int end_output(int rc) {
   return rc == EXIT_DONE ? EXIT_FAILED : rc;
 }
 
-int main(int argc, char **argv) {
-  os_main(&argc, &argv);
-  os_on_stop(on_signal);
+static int run_all(int argc, char **argv) {
   opts_ask_device(tool_device_text);
   outputs_watch();
   spell_tools();
@@ -136,4 +140,10 @@ int main(int argc, char **argv) {
   tool_backend_free();
   threads_stop();
   return end_output(rc);
+}
+
+int main(int argc, char **argv) {
+  os_main(&argc, &argv);
+  os_on_stop(on_signal);
+  return os_on_stack(run_all, argc, argv);
 }

@@ -311,13 +311,16 @@ static Status export_tables(ExportJob *j, const Args *a, const Cohort *c, int nt
 
 static Status export_run(ExportJob *j, const Args *a, int n, char **arg, Error *e) {
   Cohort *c = mem_alloc((size_t)n * sizeof *c);
-  int open = 0;
+  int open = 0, twins;
+  char note[400];
   Status s = c ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
   if (s != ST_OK) goto done;
   for (; open < n; open++) {
-    s = cohort_open(&c[open], arg[open], e);
+    s = cohort_open_ids(&c[open], arg[open], a->distinct, e);
     if (s != ST_OK) goto done;
   }
+  if (a->distinct && (twins = cohort_twins(c, n, note)))
+    fprintf(stderr, "prlx export-cohort: note: %s%s\n", note, twins > 1 ? "; and others" : "");
   s = tool_folder(j->out, e);
   if (s != ST_OK) goto done;
   s = export_tables(j, a, c, n, e);
@@ -349,8 +352,11 @@ int tool_export_cohort(int argc, char **argv) {
       OPT_GROUP("Split"),
       OPT_REAL("test", &a.test, "0.2", 0, 0.9, "share of the patients held out for the test"),
       OPT_I64("seed", &a.seed, "0", 0, 9e15, "of test and folds"),
-      OPT_FLAG("distinct-ids", &a.distinct, "no",
-               "subjects whose names differ in punctuation only (1-11, 11-1) are two patients"),
+      OPT_FLAG(
+          "distinct-ids", &a.distinct, "no",
+          "subjects whose names differ in punctuation, case, blanks or leading zeros\nonly (1-11, "
+          "11-1; sub-1, sub-01) are two patients; of the latter three,\nwhich are one name in "
+          "data sets, both stay on one side of the split"),
   };
   OptSpec spec = {
       .cmd = "export-cohort",

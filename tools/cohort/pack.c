@@ -63,7 +63,8 @@ typedef struct Job {
 
 /* ---- input ---- */
 static Status pack_open_tables(Job *j, int n, char **arg, Error *e) {
-  int tsv = 0, nii = 0, png = 0;
+  int tsv = 0, nii = 0, png = 0, twins;
+  char note[400];
   for (int i = 0; i < n; i++) {
     tsv += str_ends_with(arg[i], ".tsv");
     nii += str_ends_with(arg[i], ".nii") || str_ends_with(arg[i], ".nii.gz") ||
@@ -81,7 +82,10 @@ static Status pack_open_tables(Job *j, int n, char **arg, Error *e) {
     j->ntables = 1;
     return cohort_from_volumes(j->table, n, arg, j->a.mask, e);
   }
-  for (; j->ntables < n; j->ntables++) TRY(cohort_open(&j->table[j->ntables], arg[j->ntables], e));
+  for (; j->ntables < n; j->ntables++)
+    TRY(cohort_open_ids(&j->table[j->ntables], arg[j->ntables], j->a.distinct, e));
+  if (j->a.distinct && (twins = cohort_twins(j->table, n, note)))
+    fprintf(stderr, "prlx pack: note: %s%s\n", note, twins > 1 ? "; and others" : "");
   return ST_OK;
 }
 
@@ -167,7 +171,7 @@ static Status pack_split(Job *j, Error *e) {
   Status s = it && part ? ST_OK : err_set(e, ST_NOMEM, "out of memory");
   if (s != ST_OK) goto done;
   for (int i = 0; i < p->n; i++)
-    it[i] = (SplitItem){p->it[i].subject, p->it[i].cls, p->it[i].extra};
+    it[i] = (SplitItem){p->it[i].patient, p->it[i].cls, p->it[i].extra};
   if (j->a.counts == COUNTS_ALL)
     for (int c = 0; c < 2; c++) {
       if (j->rule.train[c] < 0) j->rule.train[c] = -2;
@@ -373,7 +377,7 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
   const double t0 = time_now();
   TRY(pack_outputs(&j->a, sheet, e));
   TRY(pack_open_tables(j, n, arg, e));
-  TRY(pack_make_items(p, j->table, j->ntables, e));
+  TRY(pack_make_items(p, j->table, j->ntables, j->a.distinct, e));
   if (j->a.test && !j->a.distinct) TRY(cohort_check_ids(j->table, j->ntables, e));
   TRY(pack_classes(j, e));
   TRY(pack_split(j, e));
@@ -497,8 +501,11 @@ int tool_pack(int argc, char **argv) {
       OPT_CHOICE("split", &a->split, "subject", "subject|lesion",
                  "lesion: ignore who they belong to; the leak check then fails"),
       OPT_I64("seed", &a->seed, "0", 0, 9e15, "of the split"),
-      OPT_FLAG("distinct-ids", &a->distinct, "no",
-               "subjects whose names differ in punctuation only (1-11, 11-1) are two patients"),
+      OPT_FLAG(
+          "distinct-ids", &a->distinct, "no",
+          "subjects whose names differ in punctuation, case, blanks or leading zeros\nonly (1-11, "
+          "11-1; sub-1, sub-01) are two patients; of the latter three,\nwhich are one name in "
+          "data sets, both stay on one side of the split"),
       OPT_FLAG("allow-leak", &a->allow_leak, "no", "write even if the leak check fails"),
       OPT_FLAG("unread", &a->unread, "no",
                "also lesions that nobody read; the data set then has no labels"),

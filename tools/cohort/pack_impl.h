@@ -14,6 +14,7 @@ typedef struct PackItem {
   const Cohort *c;
   int row;     /* index into c->l */
   int subject; /* the patient, whatever the session; index into Pack.subject */
+  int patient; /* the same, or with --distinct-ids the twin by name, from whom no split parts it */
   LesionClass cls;
   bool extra; /* see SplitItem */
   Part part;
@@ -48,9 +49,9 @@ typedef struct Pack {
   int warnings;
 } Pack;
 
-/* it, subject from the rows of the tables. ST_INVALID: one patient in two spellings, a lesion
- * twice, one map under two patients. */
-Status pack_make_items(Pack *p, const Cohort *table, int ntables, Error *e);
+/* it, subject from the rows of the tables. ST_INVALID: one patient in two spellings (but for
+ * distinct), a lesion twice, one map under two patients. */
+Status pack_make_items(Pack *p, const Cohort *table, int ntables, bool distinct, Error *e);
 
 /* After pack_scan: no image under two patients; refuse false: only a note. */
 Status pack_check_images(const Pack *p, bool refuse, Error *e);

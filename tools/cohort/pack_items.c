@@ -21,29 +21,43 @@ static const char *item_table(const PackItem *it) {
 /* ---- patients ---- */
 static int item_patient_order(const void *a, const void *b) {
   const PackItem *p = *(const PackItem *const *)a, *q = *(const PackItem *const *)b;
-  const int d = strcmp(item_lesion(p)->patient, item_lesion(q)->patient);
+  int d = strcmp(item_lesion(p)->patient, item_lesion(q)->patient);
+  if (!d) d = strcmp(item_lesion(p)->subject, item_lesion(q)->subject);
   return d ? d : (p > q) - (p < q);
 }
 
-/* Names of patients in the order of the rows; sorted: items of one patient together, the first row
- * first. */
-static Status pack_number_patients(Pack *p, const PackItem **sorted, Error *e) {
+static Status refuse_spellings(const PackItem *a, const PackItem *b, Error *e) {
   char where[400];
+  const PackItem *f = a < b ? a : b, *l = a < b ? b : a;
+  return err_set(
+      e, ST_INVALID,
+      "%s: '%.60s' is '%.60s' in row %d of %.200s: two spellings of one patient; "
+      "write it one way, or rename one of two patients; --distinct-ids takes them as two",
+      pack_where(l, where), item_lesion(l)->subject, item_lesion(f)->subject, item_lesion(f)->line,
+      item_table(f));
+}
+
+/* For every item the index of the first item of its subject and of its patient: sorted has the
+ * items of one patient together, and in it those of one spelling, the first row first. */
+static Status pack_group(Pack *p, const PackItem **sorted, bool distinct, Error *e) {
   for (int i = 0; i < p->n; i++) sorted[i] = &p->it[i];
   qsort(sorted, (size_t)p->n, sizeof *sorted, item_patient_order);
-  for (int i = 0, first = 0; i < p->n; i++) {
+  for (int i = 0, first = 0, own = 0; i < p->n; i++) {
     const Lesion *l = item_lesion(sorted[i]);
-    if (i && strcmp(l->patient, item_lesion(sorted[first])->patient)) first = i;
-    const Lesion *f = item_lesion(sorted[first]);
-    /* the index of the first row, replaced by the number of the patient below */
-    p->it[sorted[i] - p->it].subject = (int)(sorted[first] - p->it);
-    if (strcmp(l->subject, f->subject))
-      return err_set(e, ST_INVALID,
-                     "%s: '%.60s' is '%.60s' in row %d of %.200s: two spellings of one patient; "
-                     "write it one way, or rename one of two patients",
-                     pack_where(sorted[i], where), l->subject, f->subject, f->line,
-                     item_table(sorted[first]));
+    const bool other = strcmp(l->patient, item_lesion(sorted[first])->patient) != 0;
+    if (other) first = i;
+    if (other || strcmp(l->subject, item_lesion(sorted[own])->subject)) own = i;
+    if (own != first && !distinct) return refuse_spellings(sorted[first], sorted[own], e);
+    p->it[sorted[i] - p->it].subject = (int)(sorted[own] - p->it);
+    p->it[sorted[i] - p->it].patient = (int)(sorted[first] - p->it);
   }
+  return ST_OK;
+}
+
+/* Names of patients in the order of the rows. */
+static Status pack_number_patients(Pack *p, const PackItem **sorted, bool distinct, Error *e) {
+  char where[400];
+  TRY(pack_group(p, sorted, distinct, e));
   for (int i = 0; i < p->n; i++) {
     PackItem *it = &p->it[i];
     if (it->subject < i) {
@@ -56,6 +70,7 @@ static Status pack_number_patients(Pack *p, const PackItem **sorted, Error *e) {
     snprintf(p->subject[p->nsubjects], 64, "%.63s", item_lesion(it)->subject);
     it->subject = p->nsubjects++;
   }
+  for (int i = 0; i < p->n; i++) p->it[i].patient = p->it[p->it[i].patient].subject;
   return ST_OK;
 }
 
@@ -124,7 +139,7 @@ static Status pack_check_files(const Pack *p, Error *e) {
   return s;
 }
 
-Status pack_make_items(Pack *p, const Cohort *table, int ntables, Error *e) {
+Status pack_make_items(Pack *p, const Cohort *table, int ntables, bool distinct, Error *e) {
   int n = 0;
   for (int t = 0; t < ntables; t++) n += table[t].n;
   p->it = mem_alloc((size_t)n * sizeof *p->it);
@@ -140,7 +155,7 @@ Status pack_make_items(Pack *p, const Cohort *table, int ntables, Error *e) {
                                  .row = i,
                                  .cls = table[t].lesion[i].cls,
                                  .extra = pack_made(&table[t], table[t].lesion[i].row)};
-  s = pack_number_patients(p, sorted, e);
+  s = pack_number_patients(p, sorted, distinct, e);
   if (s != ST_OK) goto done;
   s = pack_check_lesions(p, sorted, e);
 done:
