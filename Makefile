@@ -157,6 +157,11 @@ $(BUILD)/prlx: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(BUILD)/mpi.on
 endif
 $(BUILD)/prlx-mpi: $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a
 	$(MPICC) $(CFLAGS) $(LDFLAGS) -o $@ $(MPIOBJ) $(CUDAOBJ) $(BUILD)/librooms.a $(CUDA_LIBS) $(LDLIBS)
+# The report of the paper names the commit that fixed its settings; none outside a git checkout.
+PLAN := paper/PLAN.md paper/recipe.txt paper/scales.tsv
+$(BUILD)/paper/engine/paper_answer.o: $(PLAN)
+$(BUILD)/paper/engine/paper_answer.o: BASE += -DPRLX_PLAN_COMMIT="\"$$(git log -1 --format=%h \
+  -- $(PLAN) 2>/dev/null)$$(git diff --quiet HEAD -- $(PLAN) 2>/dev/null || echo ', changed')\""
 # A file becomes bytes in a C source, with a zero after them: dir/FILE.ext is the text
 # asset_FILE_ext (tools/view/assets.h). Only od, sed and tr: nothing is compiled for the machine
 # that builds.

@@ -59,6 +59,10 @@ refuse "900 rim lesions asked" "found" -- pack cohort/lesions.tsv -o x.safetenso
   --test x2.safetensors --test-counts 900,1
 refuse "within 4 times the window" "lesions.tsv: row" "--clip" -- pack cohort/lesions.tsv \
   -o x.safetensors --window 0,5
+"$P" pack cohort/lesions.tsv -o x.safetensors --window 0,5 --clip-at 4 --quiet >log 2>&1
+ok $? "limited to four times the window: $(cat log)"
+"$P" info x.safetensors >log 2>&1; grep -q 'clipped to 4 times the window' log
+ok $? "and it says so: $(grep slices log)"
 refuse "look like ppm" -- pack cohort/lesions.tsv -o x.safetensors --units ppb
 "$P" pack cohort/lesions.tsv >log 2>&1; [ $? -eq 2 ]; ok $? "no output is wrong usage"
 "$P" pack cohort/lesions.tsv -o x.safetensors --window 3,2 >log 2>&1

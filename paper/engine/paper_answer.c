@@ -61,7 +61,14 @@ void answer_title(const PaperNumbers *q, char *out, size_t n) {
 
 /* ---- paragraphs ---- */
 
+/* Set by the Makefile: the last commit of the plan, the recipe and the settings. */
+#ifndef PRLX_PLAN_COMMIT
+#define PRLX_PLAN_COMMIT ""
+#endif
+
 static void put_asked(Report *p, const Answer *a) {
+  static const char commit[] = PRLX_PLAN_COMMIT;
+  const bool known = commit[0] && commit[0] != ',';
   char digest[65];
   Sha256 h;
   const PaperTest *t = &a->none->test[a->test];
@@ -72,10 +79,11 @@ static void put_asked(Report *p, const Answer *a) {
       p,
       "Asked: does a rim classifier get better when lesions on which two readers disagree are "
       "denoised by latent projection and added to its training as rims? Fixed before the run "
-      "in paper/PLAN.md (SHA-256 %.16s): the difference in ROC AUC between ADA-GAN-LD and "
+      "in paper/PLAN.md (SHA-256 %.16s, %s%s): the difference in ROC AUC between ADA-GAN-LD and "
       "None, here on %lld lesions (%lld rim) of %lld subjects that nothing was trained or "
       "chosen on, %d and %d training seeds.",
-      digest, (long long)t->n, (long long)t->rims, (long long)t->groups, a->ld->runs,
+      digest, known ? "commit " : "commit not known: built outside a git checkout",
+      known ? commit : "", (long long)t->n, (long long)t->rims, (long long)t->groups, a->ld->runs,
       a->none->runs);
 }
 

@@ -4,6 +4,7 @@
 # readers and the scans are, a shift of the susceptibility reference.
 #
 #   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
+#   SWEEPS="rims added projection readers scans kinds": some of them; SEEDS: trainings of each, 5
 #
 # Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
 # on the same training lesions, which `prlx classify --compare` prints; OUT/commands.txt has each
@@ -12,8 +13,16 @@ set -eu
 P=$1 W=$2 O=$3
 SEEDS=${SEEDS:-5}
 LEARN="--epochs 25 --decay cosine --real-norm --validate 10 --seed 0"
+SWEEPS=${SWEEPS:-rims added projection readers scans kinds}
 mkdir -p "$O"
 : >"$O/commands.txt"
+
+want() {
+  case " $SWEEPS " in
+  *" $1 "*) return 0 ;;
+  esac
+  return 1
+}
 
 # run OUTPUT COMMAND...: unless the output is there
 run() {
@@ -45,120 +54,137 @@ judge() {
     >>"$O/when.tsv"
 }
 
+fast="--solver fast --steps 60 --starts 4 --pixel-steps 60" # as in paper/scales.tsv, small
+
+# project NAME LESIONS OPTIONS
+project() {
+  run "$O/$1/denoised.safetensors" project "$2" --network "$W/gan" $3 --no-nifti -o "$O/$1"
+}
+
 printf 'sweep\tvalue\tadded\tnone\tdifference\tlow\thigh\tdetectable\n' >"$O/when.tsv"
 second=$W/second.safetensors
 
 # How many rims there are to learn from. The network is the one of 200 rims throughout.
-for n in 25 50 100; do
-  run "$O/rim_$n.safetensors" paper take "$W/train_rim.safetensors" --lesions $n \
-    -o "$O/rim_$n.safetensors"
-  run "$O/nonrim_$n.safetensors" paper take "$W/train_nonrim.safetensors" --lesions $((2 * n)) \
-    -o "$O/nonrim_$n.safetensors"
-  real="$O/rim_$n.safetensors $O/nonrim_$n.safetensors"
-  learn none_$n $real --real 2
-  learn ambiguous_$n $real "$W/ambiguous.safetensors:rim" --real 2
-  learn ld_$n $real "$W/ld/denoised.safetensors:rim" --real 2
-  learn focus_$n $real "$W/focus/denoised.safetensors:rim" --real 2
-  learn clear_$n $real "$W/clear.safetensors:rim" --real 2
-  for row in ambiguous ld focus clear; do
-    judge "training rims" $n $row "$O/${row}_$n" "$O/none_$n" "$second"
+if want rims; then
+  for n in 25 50 100; do
+    run "$O/rim_$n.safetensors" paper take "$W/train_rim.safetensors" --lesions $n \
+      -o "$O/rim_$n.safetensors"
+    run "$O/nonrim_$n.safetensors" paper take "$W/train_nonrim.safetensors" --lesions $((2 * n)) \
+      -o "$O/nonrim_$n.safetensors"
+    real="$O/rim_$n.safetensors $O/nonrim_$n.safetensors"
+    learn none_$n $real --real 2
+    learn ambiguous_$n $real "$W/ambiguous.safetensors:rim" --real 2
+    learn ld_$n $real "$W/ld/denoised.safetensors:rim" --real 2
+    learn focus_$n $real "$W/focus/denoised.safetensors:rim" --real 2
+    learn clear_$n $real "$W/clear.safetensors:rim" --real 2
+    for row in ambiguous ld focus clear; do
+      judge "training rims" $n $row "$O/${row}_$n" "$O/none_$n" "$second"
+    done
   done
-done
-for row in ambiguous ld ld_focus clear; do
-  judge "training rims" 200 ${row#ld_} "$W/classify_$row" "$W/classify_none" "$second"
-done
+  for row in ambiguous ld ld_focus clear; do
+    judge "training rims" 200 ${row#ld_} "$W/classify_$row" "$W/classify_none" "$second"
+  done
+fi
 
 # How many are added.
-for n in 25 50; do
-  run "$O/ld_add_$n.safetensors" paper take "$W/ld/denoised.safetensors" --lesions $n \
-    -o "$O/ld_add_$n.safetensors"
-  learn add_$n "$W/train.safetensors" "$O/ld_add_$n.safetensors:rim" --real 1
-  judge "denoised lesions added" $n ld "$O/add_$n" "$W/classify_none" "$second"
-done
-judge "denoised lesions added" 100 ld "$W/classify_ld" "$W/classify_none" "$second"
-for n in 50 200; do
-  judge "synthetic rims added" $n gan "$W/classify_gan_$n" "$W/classify_none" "$second"
-done
-judge "synthetic rims added" 100 gan "$W/classify_gan" "$W/classify_none" "$second"
+if want added; then
+  for n in 25 50; do
+    run "$O/ld_add_$n.safetensors" paper take "$W/ld/denoised.safetensors" --lesions $n \
+      -o "$O/ld_add_$n.safetensors"
+    learn add_$n "$W/train.safetensors" "$O/ld_add_$n.safetensors:rim" --real 1
+    judge "denoised lesions added" $n ld "$O/add_$n" "$W/classify_none" "$second"
+  done
+  judge "denoised lesions added" 100 ld "$W/classify_ld" "$W/classify_none" "$second"
+  for n in 50 200; do
+    judge "synthetic rims added" $n gan "$W/classify_gan_$n" "$W/classify_none" "$second"
+  done
+  judge "synthetic rims added" 100 gan "$W/classify_gan" "$W/classify_none" "$second"
+fi
 
 # How the lesions are denoised.
-project() {
-  run "$O/$1/denoised.safetensors" project "$2" --network "$W/gan" $3 --no-nifti -o "$O/$1"
-}
-judge "projection" "reference, 150 steps" ld "$W/classify_ld" "$W/classify_none" "$second"
-project ld50 "$W/ambiguous.safetensors" "--steps 50"
-learn steps_50 "$W/train.safetensors" "$O/ld50/denoised.safetensors:rim" --real 1
-judge "projection" "reference, 50 steps" ld "$O/steps_50" "$W/classify_none" "$second"
-judge "projection" "fast" fast "$W/classify_ld_fast" "$W/classify_none" "$second"
-judge "projection" "fast, focus 0.5" focus "$W/classify_ld_focus" "$W/classify_none" "$second"
-project focus9 "$W/ambiguous.safetensors" \
-  "--solver fast --steps 60 --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.9"
-learn focus_9 "$W/train.safetensors" "$O/focus9/denoised.safetensors:rim" --real 1
-judge "projection" "fast, focus 0.9" focus "$O/focus_9" "$W/classify_none" "$second"
+if want projection; then
+  judge "projection" "reference, 150 steps" ld "$W/classify_ld" "$W/classify_none" "$second"
+  project ld50 "$W/ambiguous.safetensors" "--steps 50"
+  learn steps_50 "$W/train.safetensors" "$O/ld50/denoised.safetensors:rim" --real 1
+  judge "projection" "reference, 50 steps" ld "$O/steps_50" "$W/classify_none" "$second"
+  judge "projection" "fast" fast "$W/classify_ld_fast" "$W/classify_none" "$second"
+  judge "projection" "fast, focus 0.5" focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+  project focus9 "$W/ambiguous.safetensors" \
+    "$fast --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.9"
+  learn focus_9 "$W/train.safetensors" "$O/focus9/denoised.safetensors:rim" --real 1
+  judge "projection" "fast, focus 0.9" focus "$O/focus_9" "$W/classify_none" "$second"
+fi
 
 # How much the readers differ: other ambiguous lesions, the same network.
-at=8001
-for noise in 0.1 0.5; do
-  run "$O/readers_$noise" phantom --subjects 100 --rim 0 --ambiguous 100 --nonrim 100 \
-    --first-subject $at --reader-noise $noise --seed 3 --no-sheets -o "$O/readers_$noise"
-  run "$O/readers_$noise.safetensors" pack "$O/readers_$noise/lesions.tsv" --slices central \
-    --ambiguous-as rim --classes rim --counts all -o "$O/readers_$noise.safetensors" --no-sheet
-  project readers_ld_$noise "$O/readers_$noise.safetensors" \
-    "--solver fast --steps 60 --cohort $O/readers_$noise/lesions.tsv --focus mask \
-    --focus-strength 0.5"
-  learn readers_as_$noise "$W/train.safetensors" "$O/readers_$noise.safetensors:rim" --real 1
-  learn readers_focus_$noise "$W/train.safetensors" \
-    "$O/readers_ld_$noise/denoised.safetensors:rim" --real 1
-  judge "reader noise" $noise ambiguous "$O/readers_as_$noise" "$W/classify_none" "$second"
-  judge "reader noise" $noise focus "$O/readers_focus_$noise" "$W/classify_none" "$second"
-  at=$((at + 500))
-done
-judge "reader noise" 0.2191 ambiguous "$W/classify_ambiguous" "$W/classify_none" "$second"
-judge "reader noise" 0.2191 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+if want readers; then
+  at=8001
+  for noise in 0.1 0.5; do
+    run "$O/readers_$noise" phantom --subjects 100 --rim 0 --ambiguous 100 --nonrim 100 \
+      --first-subject $at --reader-noise $noise --seed 3 --no-sheets -o "$O/readers_$noise"
+    run "$O/readers_$noise.safetensors" pack "$O/readers_$noise/lesions.tsv" --slices central \
+      --ambiguous-as rim --classes rim --counts all -o "$O/readers_$noise.safetensors" --no-sheet
+    project readers_ld_$noise "$O/readers_$noise.safetensors" \
+      "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 0.5"
+    learn readers_as_$noise "$W/train.safetensors" "$O/readers_$noise.safetensors:rim" --real 1
+    learn readers_focus_$noise "$W/train.safetensors" \
+      "$O/readers_ld_$noise/denoised.safetensors:rim" --real 1
+    judge "reader noise" $noise ambiguous "$O/readers_as_$noise" "$W/classify_none" "$second"
+    judge "reader noise" $noise focus "$O/readers_focus_$noise" "$W/classify_none" "$second"
+    at=$((at + 500))
+  done
+  judge "reader noise" 0.2191 ambiguous "$W/classify_ambiguous" "$W/classify_none" "$second"
+  judge "reader noise" 0.2191 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+fi
 
 # Other scans than those it was trained on: noise, and the reference of the susceptibility, which
 # differs between reconstruction programs. 200 rims and 400 non-rims, the same ones throughout.
-for snr in 10 30 100; do
-  run "$O/snr_$snr" phantom --subjects 300 --rim 200 --ambiguous 0 --nonrim 400 \
-    --first-subject 7001 --snr $snr --seed 3 --no-sheets -o "$O/snr_$snr"
-  run "$O/snr_$snr.safetensors" pack "$O/snr_$snr/lesions.tsv" --slices central --counts all \
-    -o "$O/snr_$snr.safetensors" --no-sheet
-  for row in ambiguous ld ld_focus gan clear; do
-    judge "signal to noise of the test" $snr ${row#ld_} "$W/classify_$row" "$W/classify_none" \
-      "$O/snr_$snr.safetensors"
+if want scans; then
+  for snr in 10 30 100; do
+    run "$O/snr_$snr" phantom --subjects 300 --rim 200 --ambiguous 0 --nonrim 400 \
+      --first-subject 7001 --snr $snr --seed 3 --no-sheets -o "$O/snr_$snr"
+    run "$O/snr_$snr.safetensors" pack "$O/snr_$snr/lesions.tsv" --slices central --counts all \
+      -o "$O/snr_$snr.safetensors" --no-sheet
+    for row in ambiguous ld ld_focus gan clear; do
+      judge "signal to noise of the test" $snr ${row#ld_} "$W/classify_$row" "$W/classify_none" \
+        "$O/snr_$snr.safetensors"
+    done
   done
-done
-for shift in -20 20; do
-  run "$O/shift_$shift.safetensors" pack "$O/snr_30/lesions.tsv" --slices central --counts all \
-    --window $((-100 - shift)),$((150 - shift)) -o "$O/shift_$shift.safetensors" --no-sheet
-  for row in ambiguous ld ld_focus gan clear; do
-    judge "shift of the test, ppb" $shift ${row#ld_} "$W/classify_$row" "$W/classify_none" \
-      "$O/shift_$shift.safetensors"
+  for shift in -20 20; do
+    run "$O/shift_$shift.safetensors" pack "$O/snr_30/lesions.tsv" --slices central --counts all \
+      --window $((-100 - shift)),$((150 - shift)) -o "$O/shift_$shift.safetensors" --no-sheet
+    for row in ambiguous ld ld_focus gan clear; do
+      judge "shift of the test, ppb" $shift ${row#ld_} "$W/classify_$row" "$W/classify_none" \
+        "$O/shift_$shift.safetensors"
+    done
   done
-done
+fi
+
 # Which kind of lesion: what denoising does to the height of the rim above the core and to what the
 # classifiers without augmentation say, by what the phantom knows.
-printf 'kind\tprojection\tlesions\trim_core_ppb_before\tafter\trim_score_before\tafter\n' \
-  >"$O/kinds.tsv"
-for how in ld fast focus; do
-  awk -F'\t' -v OFS='\t' -v how=$how '
-    FNR == 1 { split("", h); for (i = 1; i <= NF; i++) h[$i] = i; next }
-    FNR == NR { mimic[$h["subject"] " " $h["lesion"]] = $h["truth_mimic"]; next }
-    {
-      m = mimic[$h["subject"] " " $h["lesion"]]
-      k = m != "none" ? "looks like a rim, is none" : \
-          $h["truth_rim"] ? "rim, missed by one reader" : "below the cut, called rim by one reader"
-      n[k]++
-      for (i = 1; i <= 4; i++) sum[k, i] += $h[name[i]]
-    }
-    BEGIN {
-      split("rim_core_ppb_before rim_core_ppb_after rim_score_before rim_score_after", name, " ")
-    }
-    END {
-      for (k in n)
-        print k, how, n[k], sprintf("%.1f\t%.1f\t%.2f\t%.2f", sum[k, 1] / n[k], sum[k, 2] / n[k], \
-          sum[k, 3] / n[k], sum[k, 4] / n[k])
-    }' "$W/cohort/lesions.tsv" "$W/evidence_$how/evidence.tsv" | sort >>"$O/kinds.tsv"
-done
+if want kinds; then
+  printf 'kind\tprojection\tlesions\trim_core_ppb_before\tafter\trim_score_before\tafter\n' \
+    >"$O/kinds.tsv"
+  for how in ld fast focus; do
+    awk -F'\t' -v OFS='\t' -v how=$how '
+      FNR == 1 { split("", h); for (i = 1; i <= NF; i++) h[$i] = i; next }
+      FNR == NR { mimic[$h["subject"] " " $h["lesion"]] = $h["truth_mimic"]; next }
+      {
+        m = mimic[$h["subject"] " " $h["lesion"]]
+        k = m != "none" ? "looks like a rim, is none" : \
+            $h["truth_rim"] ? "rim, one reader missed it" : "below the cut, one reader saw a rim"
+        n[k]++
+        for (i = 1; i <= 4; i++) sum[k, i] += $h[name[i]]
+      }
+      BEGIN {
+        split("rim_core_ppb_before rim_core_ppb_after rim_score_before rim_score_after", name, " ")
+      }
+      END {
+        for (k in n)
+          print k, how, n[k], sprintf("%.1f\t%.1f\t%.2f\t%.2f", sum[k, 1] / n[k], \
+            sum[k, 2] / n[k], sum[k, 3] / n[k], sum[k, 4] / n[k])
+      }' "$W/cohort/lesions.tsv" "$W/evidence_$how/evidence.tsv" | sort >>"$O/kinds.tsv"
+  done
+fi
+
 column -t -s "$(printf '\t')" "$O/when.tsv" 2>/dev/null || cat "$O/when.tsv"
-column -t -s "$(printf '\t')" "$O/kinds.tsv" 2>/dev/null || cat "$O/kinds.tsv"
+! want kinds || cat "$O/kinds.tsv"

@@ -40,6 +40,7 @@ typedef struct Args {
   int64_t seed;
   bool check;
   bool clip;
+  double clip_at;
   bool allow_leak;
   bool distinct;
   bool unread;
@@ -288,8 +289,12 @@ static Status pack_describe(Job *j, Error *e) {
     TRY(pack_add_meta(j, e, key, "%s", channel_unit(p->ch[k])));
   }
   TRY(pack_add_meta(j, e, "unit.voxel", "%.6g,%.6g,%.6g", p->voxel[0], p->voxel[1], p->voxel[2]));
-  TRY(pack_add_meta(j, e, "slices", "%s%s", slices[p->slices],
-                    p->clip ? ", clipped to the window" : ""));
+  char clipped[60] = "";
+  if (p->clip == 1)
+    snprintf(clipped, sizeof clipped, ", clipped to the window");
+  else if (p->clip > 0)
+    snprintf(clipped, sizeof clipped, ", clipped to %g times the window", (double)p->clip);
+  TRY(pack_add_meta(j, e, "slices", "%s%s", slices[p->slices], clipped));
   if (j->tables) {
     TRY(dataset_name(j->table[0].dir, name, e));
     TRY(pack_add_meta(j, e, "source", "%.300s%s%.500s%s", j->table[0].table.path,
@@ -442,7 +447,7 @@ static int pack_run(Job *j, OptSpec *spec) {
   p->slices = (SliceRule)a->slices;
   p->units = (ChiUnits)a->units;
   p->nan = (NanRule)a->nan;
-  p->clip = a->clip;
+  p->clip = a->clip ? 1 : (float)a->clip_at;
   p->allow_leak = a->allow_leak;
   p->side = a->size;
   if (!pngs && a->slices == SLICES_LESION && !opts_given(spec, "slices") &&
@@ -474,6 +479,9 @@ int tool_pack(int argc, char **argv) {
               "scale)"),
       OPT_FLAG("clip", &a->clip, "no",
                "limit values to the window; else they go beyond -1 and 1, to at most 4"),
+      OPT_REAL("clip-at", &a->clip_at, "0", 0, 4,
+               "limit them to so many times the window (one bright vessel or calcification in a\n"
+               "cohort); 0: a value beyond 4 times the window is an error"),
       OPT_CHOICE("slices", &a->slices, "lesion", "lesion|all|central|rim",
                  "those with lesion mask; all but padding; the one with most of the lesion;\nrim: "
                  "those with at least half the rim of the slice that has most of it (by the rim "

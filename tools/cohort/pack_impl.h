@@ -33,7 +33,7 @@ typedef struct Pack {
   ChiUnits units;
   NanRule nan;
   bool allow_leak;
-  bool clip;
+  float clip; /* values are limited to so many times the window; 0: not */
   bool labels; /* classes are known */
   int side;    /* pixels of an image */
   PackItem *it;

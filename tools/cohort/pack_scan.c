@@ -63,12 +63,12 @@ static Status check_range(const Pack *p, const PackItem *it, int z, const double
                           const float *img, Error *e) {
   const int64_t hw = (int64_t)p->side * p->side;
   char where[400];
-  for (int64_t i = 0; i < hw * p->nch && !p->clip; i++) {
+  for (int64_t i = 0; i < hw * p->nch && p->clip == 0; i++) {
     if (fabsf(img[i]) <= 4) continue;
     const int k = (int)(i / hw);
     return err_set(e, ST_INVALID,
                    "%s: %s is %.4g in slice %d; expected values within 4 times the window %.4g to "
-                   "%.4g; widen it with --window%s, or --clip",
+                   "%.4g; widen it with --window%s, or --clip or --clip-at 4",
                    pack_where(it, where), channel_name(p->ch[k]),
                    window_unmap(limits[2 * k], limits[2 * k + 1], img[i]), z, limits[2 * k],
                    limits[2 * k + 1], p->ch[k] == CH_FLAIR ? "-flair" : "");
@@ -76,8 +76,8 @@ static Status check_range(const Pack *p, const PackItem *it, int z, const double
   return ST_OK;
 }
 
-static void clip_image(float *img, int64_t n) {
-  for (int64_t i = 0; i < n; i++) img[i] = img[i] < -1 ? -1 : img[i] > 1 ? 1 : img[i];
+static void clip_image(float *img, int64_t n, float at) {
+  for (int64_t i = 0; i < n; i++) img[i] = img[i] < -at ? -at : img[i] > at ? at : img[i];
 }
 
 /* Slices of one lesion, their limits and its thumbnail; img: room for one image. */
@@ -270,7 +270,7 @@ static void fill_one(void *ctx, int64_t i, int worker) {
       float *img = s->buf + s->at[i] + (size_t)k * per;
       lesion_image(&v, p->z[it->first + k], p->ch, p->nch, p->limits + (it->first + k) * p->nch * 2,
                    img);
-      if (p->clip) clip_image(img, (int64_t)per);
+      if (p->clip > 0) clip_image(img, (int64_t)per, p->clip);
     }
   lesion_free(&v);
 }
