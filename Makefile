@@ -220,9 +220,11 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(ISADEF) -c -o $@ $<
 
-test: hello $(BUILD)/prlx $(BUILD)/sweep $(TESTS) $(F64T) $(BUILD)/golden
+# the program whose calls fail on request, where linker and C library can do it
+FAULTS = $(if $(findstring linux-gnu,$(TRIPLE)),$(if $(filter 0,$(STATIC)),$(BUILD)/faults/prlx))
+test: hello $(BUILD)/prlx $(BUILD)/sweep $(FAULTS) $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh fast
-test-long: hello $(BUILD)/prlx $(BUILD)/sweep $(TESTS) $(F64T) $(BUILD)/golden
+test-long: hello $(BUILD)/prlx $(BUILD)/sweep $(FAULTS) $(TESTS) $(F64T) $(BUILD)/golden
 	@BUILD=$(BUILD) sh test/run.sh long
 ASAN_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
              -fno-omit-frame-pointer

@@ -145,8 +145,8 @@ static int run_tool(int (*tool)(int, char **), const char *line) {
   dup2(o, 1);
   dup2(x, 2);
   const int rc = tool(argc, argv);
-  tool_folders_leave(); /* as main does */
-  outputs_forget();
+  outputs_forget(); /* as main does */
+  tool_folders_leave();
   fflush(stdout);
   fflush(stderr);
   dup2(keep1, 1);

@@ -30,8 +30,7 @@ static uint32_t host_number(void) {
   return crc32_ieee(0, host, strlen(host));
 }
 
-/* Is `name` a temporary file of this machine whose process is gone? */
-static bool is_stale(const char *name) {
+bool file_is_stale(const char *name) {
   const char *tmp = NULL;
   for (const char *p = name; (p = strstr(p, ".tmp")); p += 4) tmp = p;
   unsigned host = 0;
@@ -59,7 +58,7 @@ static void remove_stale(const char *path) {
   OsFolder *d = os_folder_open(n ? dir : ".");
   if (!d) return;
   for (const char *name; (name = os_folder_next(d));) {
-    if (!is_stale(name)) continue;
+    if (!file_is_stale(name)) continue;
     snprintf(file, sizeof file, "%s%s", dir, name);
     (void)!os_remove(file);
   }
@@ -126,16 +125,26 @@ Status file_room(const char *path, uint64_t bytes, Error *e) {
                  path, (double)bytes / 1e6, (double)room / 1e6);
 }
 
+/* os_info failed: not because nothing is there, or because the name is none, but it could not find
+ * out. */
+static bool cannot_tell(int error) { return error == EIO || error == ENOMEM; }
+
 Status atomic_begin(AtomicFile *f, const char *path, Error *e) {
   OsInfo st;
   char real_path[OS_PATH];
   *f = (AtomicFile){-1, NULL, NULL};
-  const bool exists = os_info(path, &st) == 0, astray = !exists && os_link_info(path, &st) == 0;
+  const bool exists = os_info(path, &st) == 0;
+  if (!exists && cannot_tell(errno))
+    return err_set(e, ST_IO, "%s: cannot be looked at: %s", path, strerror(errno));
+  const bool astray = !exists && os_link_info(path, &st) == 0;
   if (exists && st.kind == OS_FOLDER)
     return err_set(e, ST_IO, "%s: is a folder; expected a file name", path);
   if (!path[0]) return err_set(e, ST_INVALID, "empty file name; expected the file to write");
   if ((astray || (exists && st.kind == OS_FILE)) && watcher) TRY(watcher->replace(&st, path, e));
-  if (exists && os_real_path(path, real_path)) path = real_path;
+  if (exists && os_real_path(path, real_path))
+    path = real_path;
+  else if (exists && st.kind == OS_FILE && cannot_tell(errno))
+    return err_set(e, ST_IO, "%s: cannot be found out where it leads: %s", path, strerror(errno));
   size_t len = strlen(path) + 60;
   f->path = mem_strdup(path);
   if (f->path && (!exists || st.kind == OS_FILE)) f->tmp = mem_alloc(len);
@@ -194,6 +203,7 @@ static Status atomic_finish(AtomicFile *f, Error *e) {
   if (os_close(fd) != 0)
     return err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
   if (!f->tmp) return ST_OK;
+  if (watcher) TRY(watcher->naming(e));
   if (os_replace(f->tmp, f->path) != 0)
     return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
                    f->path, strerror(errno));
@@ -328,7 +338,7 @@ Status dir_make(const char *path, Error *e) {
 
 bool file_exists(const char *path) {
   OsInfo st;
-  return os_info(path, &st) == 0;
+  return os_info(path, &st) == 0 || cannot_tell(errno);
 }
 
 const char *file_pointer(const uint8_t *p, size_t n) {

@@ -12,16 +12,22 @@ typedef struct AtomicFile {
 
 /* For a program that wants to know: called when file_open has opened a file, before atomic_begin
  * replaces one that is there or (OS_OTHER) a symbolic link to nothing (anything but ST_OK forbids
- * it), and when a new file is whole. The first may come from several threads. None unless
- * file_watch was called, as in the library. */
+ * it), when a new file is whole and about to get its name (anything but ST_OK forbids that, too),
+ * and when it has it. The first may come from several threads. None unless file_watch was called,
+ * as in the library. */
 typedef struct FileWatch {
   void (*opened)(const OsInfo *info);
   Status (*replace)(const OsInfo *info, const char *path, Error *e);
+  Status (*naming)(Error *e);
   void (*written)(const OsInfo *info);
 } FileWatch;
 
 /* Before any file is opened; w is kept by reference. NULL: none. */
 void file_watch(const FileWatch *w);
+
+/* Is `name`, without its folder, that of a temporary file of a process of this machine that is gone
+ * (PATH.tmp<host>-<pid>.<k>)? */
+bool file_is_stale(const char *name);
 
 /* Creates PATH.tmp<host>-<pid>.<k> beside the target (a symbolic link is followed, so the link
  * stays); such files of killed processes of this machine are removed from the folder. A
@@ -71,7 +77,8 @@ Status file_write_atomic(const char *path, const void *data, size_t n, Error *e)
  * empty or too long. */
 Status dir_make(const char *path, Error *e);
 
-/* Whether something of this name is there, be it a folder. */
+/* Whether something of this name is there, be it a folder; true, too, where the disk does not say:
+ * opening it will. */
 bool file_exists(const char *path);
 
 /* What stands in place of a large file that was not fetched: says so and what to do, from the first

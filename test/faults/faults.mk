@@ -1,10 +1,11 @@
 # faults.mk: the program with calls that fail on request (test/faults/faults.c), and the sweep over
 # them.
-#   make test-faults        every k-th failure of every kind for each command (hours of no one's
-#                           time: FAULT_STRIDE=n takes only every n-th beyond the 40th)
-FAULT_CALLS = posix_memalign open_memstream read pread write fsync rename mmap open fopen opendir \
-              mkdir ftruncate pthread_create
-FAULT_WRAP  = $(FAULT_CALLS:%=-Wl,--wrap=%)
+#   make test-faults        failures of every kind in every place of each command (FAULT_EVERY=1:
+#                           every call of each, hours). FAULT_CASES="train export": these
+FAULT_OFFSET = pread mmap open fopen ftruncate stat lstat fstat
+FAULT_CALLS  = posix_memalign open_memstream read write fsync rename link unlink opendir mkdir \
+               flock realpath fork pthread_create $(FAULT_OFFSET) $(FAULT_OFFSET:%=%64)
+FAULT_WRAP   = $(FAULT_CALLS:%=-Wl,--wrap=%)
 $(BUILD)/faults/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/test/faults/faults.o $(BUILD)/librooms.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FAULT_WRAP) -o $@ $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/test/faults/faults.o \

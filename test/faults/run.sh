@@ -1,12 +1,21 @@
 #!/bin/sh
-# run.sh: makes the k-th allocation, read, write, fsync, rename, mmap, open, mkdir, truncation and
-# thread of a command fail, for every k until the command has no k-th call any more (faults.c).
+# run.sh: makes allocations, reads, writes, fsyncs, renames, links, mappings, opens, stats, locks,
+# mkdirs, truncations, threads and forks of a command fail, one in each run, and kills it before
+# each change on the disk (faults.c).
 # usage: run.sh PRLX_FAULTS_PROGRAM [CASE...]
-# FAULT_STRIDE=n: beyond the 40th call only every n-th
 #
-# After each fault: no signal, exit code 0 or 1, one line of reason unless 0; inputs unchanged;
+# Of a kind with at most FAULT_FEW (100) calls in the undisturbed command every one fails, k = 1, 2,
+# ... until the command has no k-th call any more. Of the others, every place does (a stack of
+# return addresses): its first and its last call, and the second of all but allocations.
+# FAULT_EVERY=1: every call of every kind; with FAULT_STRIDE=n only every n-th beyond the 40th.
+# FAULT_KINDS="kill open": only these. Of the steps of the whole tiny run of the paper every place
+# that no case before has hit fails, once.
+#
+# After each fault: no signal, exit code 0, 1 or 2, one line of reason unless 0; inputs unchanged;
 # every file of the result either as it was before or as the undisturbed command writes it, no
-# temporary file left; and the command, run again, gives the undisturbed result.
+# temporary file left (but by a killed one); and the command, run again, gives the undisturbed
+# result, without temporary files. It is not run again where the folder is exactly as before or
+# already holds the whole result.
 set -uf
 P=$1
 shift
@@ -16,22 +25,27 @@ LC_ALL=C
 export PRLX_DATA LC_ALL
 GOLD=$PWD/test/golden
 STRIDE=${FAULT_STRIDE:-1}
+FEW=${FAULT_FEW:-100}
+EVERY=${FAULT_EVERY:-}
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT
 trap 'exit 1' INT TERM
 passed=0
 failed=0
 runs=0
-KINDS="alloc read write short fsync rename mmap open mkdir truncate thread"
+missed=0
+KINDS="alloc read write short fsync rename link mmap open stat lock mkdir truncate thread fork kill"
+KINDS=${FAULT_KINDS:-$KINDS}
 
 bad() {
   failed=$((failed + 1))
-  [ "$failed" -le 40 ] && echo "FAIL: $name, $kind $k: $1"
+  [ "$failed" -le 200 ] && echo "FAIL: $name, $fault: $1"
 }
 
-# Times and dates differ from run to run and are no part of a result.
-names() { (cd "$1" 2>/dev/null && find . -type f | LC_ALL=C sort); }
-hashes() { (cd "$1" 2>/dev/null && find . -type f | LC_ALL=C sort | xargs -r cksum); }
+names() { (cd "$1" 2>/dev/null && find . -type f | sort); }
+
+# Size, inode, times of content and of status: none of them stays when a file is written to.
+inputs_now() { find in -printf '%p %s %i %T@ %C@\n' | sort | cksum; }
 
 # Files with times in them are not compared: the patterns of VARIES.
 varies() {
@@ -42,12 +56,20 @@ varies() {
 }
 
 # A snapshot of a training that ended early is of another moment, but whole.
-middle() { [ "$name" = train ] && "$P" info "out/$1" >/dev/null 2>&1; }
+middle() {
+  case $1 in */snapshots/* | *network*.safetensors | *discriminator*.safetensors | *.png) ;;
+    *) return 1 ;;
+  esac
+  [ -n "$MIDDLE" ] && "$P" info "out/$1" >/dev/null 2>&1
+}
 
 # Is each file under out/ the one of before/ or of whole/?
 judge_files() {
   for f in $(names out); do
-    case $f in *.tmp*) bad "left $f"; continue ;; esac
+    case $f in
+      *.tmp* | */.prlx-running) [ "$kind" = kill ] || bad "left $f"; continue ;;
+      */.prlx) continue ;; # says that the folder is ours
+    esac
     varies "$f" && continue
     cmp -s "out/$f" "whole/$f" || cmp -s "out/$f" "before/$f" || middle "$f" ||
       bad "$f is neither old nor whole"
@@ -56,35 +78,93 @@ judge_files() {
 }
 
 judge_whole() {
-  [ "$(names out)" = "$(names whole)" ] || bad "$1: other files than the undisturbed run"
+  [ "$(names out)" = "$(names whole)" ] ||
+    bad "$1: other files than the undisturbed run: $(names out >n1; names whole | comm -3 n1 - |
+      tr -s '\t\n' '  ')"
   for f in $(names whole); do
     varies "$f" && continue
     cmp -s "out/$f" "whole/$f" || bad "$1: $f differs from the undisturbed run"
   done
 }
 
-# One run with a fault. Returns 1 when nothing is left to fail.
+afresh() {
+  rm -rf out
+  cp -a before out
+}
+
+# One run with a fault: $fault. Returns 1 when the call that was to fail was never made.
 one_fault() {
-  rm -rf out log
-  cp -r before out
+  rm -f log
+  afresh
   before_failed=$failed
-  PRLX_FAULT=$kind:$k PRLX_FAULT_LOG=$T/log "$P" "$@" >"$T/stdout" 2>"$T/stderr" </dev/null
+  PRLX_FAULT=$fault PRLX_FAULT_LOG=$T/log "$P" "$@" >stdout 2>stderr </dev/null
   rc=$?
+  grep -q ' 1$' log 2>/dev/null || [ $rc -gt 2 ] || return 1
   runs=$((runs + 1))
-  grep -q ' 1$' log 2>/dev/null || [ $rc -gt 1 ] || return 1
-  if [ $rc -gt 1 ]; then
-    bad "exit code $rc: $(tail -n 2 "$T/stderr")"
-  elif [ $rc -eq 1 ] && [ ! -s "$T/stderr" ]; then
+  [ "$kind" = kill ] && [ $rc -eq 137 ] && rc=1 && echo killed >stderr
+  if [ $rc -gt 2 ]; then
+    bad "exit code $rc: $(tail -n 2 stderr)"
+  elif [ $rc -ne 0 ] && [ ! -s stderr ]; then
     bad "failed without a word"
   fi
-  [ "$(hashes in)" = "$inputs" ] || bad "an input has changed"
-  if [ $rc -eq 0 ]; then judge_whole "exit 0"; else judge_files; fi
-  if [ $rc -ne 0 ]; then
-    "$P" "$@" >"$T/stdout" 2>"$T/stderr" </dev/null || bad "run again: $(tail -n 1 "$T/stderr")"
+  [ "$(inputs_now)" = "$inputs" ] || bad "an input has changed"
+  if [ $rc -eq 0 ]; then
+    judge_whole "exit 0"
+  elif ! diff -rq before out >/dev/null && ! diff -rq whole out >/dev/null; then
+    judge_files
+    "$P" "$@" >stdout 2>stderr </dev/null || bad "run again: $(tail -n 1 stderr)"
     judge_whole "run again"
   fi
   [ "$failed" -eq "$before_failed" ] && passed=$((passed + 1))
   return 0
+}
+
+# Every k-th call of the kind.
+every_call() {
+  k=1
+  fault=$kind:$k
+  while one_fault "$@"; do
+    [ $k -lt 40 ] && k=$((k + 1)) || k=$((k + STRIDE))
+    fault=$kind:$k
+  done
+}
+
+# Every place of the kind: the calls $1 of it ("first" or "some").
+every_place() {
+  which=$1
+  shift
+  grep "^$kind " todo | while read -r _ place calls; do
+    echo "$kind@$place:1"
+    [ "$which" = first ] || [ "$calls" -eq 1 ] && continue
+    echo "$kind@$place:$calls"
+    [ "$kind" = alloc ] || [ "$calls" -eq 2 ] || echo "$kind@$place:2"
+  done >faults
+  # what threads do, another may do in the next run: three tries
+  while read -r fault <&3; do
+    one_fault "$@" || one_fault "$@" || one_fault "$@" || missed=$((missed + 1))
+  done 3<faults
+}
+
+# The undisturbed command: whole/, and where it calls what: places ("KIND PLACE calls").
+undisturbed() {
+  rm -rf out whole places
+  fault=none
+  afresh
+  PRLX_FAULT_PLACES=$T/places "$P" "$@" >stdout 2>stderr </dev/null || {
+    bad "undisturbed: $(tail -n 1 stderr)"
+    return 1
+  }
+  cp -a out whole
+  inputs=$(inputs_now)
+  # several processes may call from one place
+  sort places | awk '{n = $1 " " $2} n != last {if (last) print last, most; last = n; most = 0}
+    $3 > most {most = $3} END {if (last) print last, most}' >todo
+}
+
+chosen() {
+  [ -z "$ONLY" ] && return 0
+  case " $ONLY " in *" $1 "*) return 0 ;; esac
+  return 1
 }
 
 # faulty NAME VARIES COMMAND...: out/ is the result; before/ is what was there before
@@ -92,31 +172,31 @@ faulty() {
   name=$1
   VARIES=$2
   shift 2
-  if [ -n "$ONLY" ]; then case " $ONLY " in *" $name "*) ;; *) return ;; esac; fi
-  rm -rf out whole
+  chosen "$name" || return
   [ -d before ] || mkdir before
-  cp -r before out
-  kind=none
-  k=0
-  "$P" "$@" >"$T/stdout" 2>"$T/stderr" </dev/null || {
-    bad "undisturbed: $(tail -n 1 "$T/stderr")"
-    return
-  }
-  cp -r out whole
-  inputs=$(hashes in)
+  undisturbed "$@" || return
   first=$runs
+  was_missed=$missed
+  was_failed=$failed
   for kind in $KINDS; do
-    k=1
-    while one_fault "$@"; do
-      [ $k -lt 40 ] && k=$((k + 1)) || k=$((k + STRIDE))
-    done
+    calls=$(awk -v k="$kind" '$1 == k {n += $3} END {print n + 0}' todo)
+    [ "$calls" -eq 0 ] && continue
+    if [ -n "$EVERY" ] || [ "$calls" -le "$FEW" ]; then
+      every_call "$@"
+    else
+      every_place some "$@"
+    fi
   done
-  echo "$name: $((runs - first)) runs"
+  cut -d ' ' -f 1,2 todo >>hit
+  echo "$name: $((runs - first)) faults, $((failed - was_failed)) wrong; $(awk '{n += $3}
+    END {print n " calls in " NR " places"}' todo), $((missed - was_missed)) not met again"
 }
 
 ONLY=$*
+MIDDLE=
 cd "$T" || exit 1
 mkdir in before
+: >hit
 NET=in/net.safetensors
 cp "$GOLD/generator_uncond.safetensors" $NET
 "$P" generate --network $NET --seeds 0-7 --quiet --no-nifti -o in/g >/dev/null || exit 1
@@ -132,34 +212,65 @@ cp "$first" in/one.nii.gz
 TRAIN="--config small --channel-base 64 --channel-max 8 --z-dim 8 --w-dim 8 --batch 4
   --mbstd-group 4 --tick 0.008 --snap 1 --kimg 0.016 --threads 2 --no-layers --quiet"
 
+"$P" pack in/cohort/lesions.tsv --slices central --counts all --no-sheet --quiet \
+  -o in/set.safetensors --test in/test.safetensors --test-counts 1,1 >/dev/null || exit 1
+mkdir in/own
+"$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --fast-inversion --whole-brain 1 \
+  --no-sheets --quiet -o in/own/cohort >/dev/null || exit 1
+
 faulty generate "" generate --network $NET --seeds 0-3 --quiet --threads 2 --png --no-nifti -o out
-faulty project "*table.tsv" project --network $NET --steps 2 --w-samples 20 \
+faulty project "*table.tsv" project --network $NET --steps 2 --w-samples 10 --range 0-1 \
   --quiet -o out in/data.safetensors
-faulty walk "" walk truncate --network $NET --samples 20 --quiet -o out
+for mode in interpolate mix truncate directions; do
+  faulty "walk-$mode" "" walk $mode --network $NET --samples 20 --quiet -o out
+done
 faulty convert "" convert in/one.nii.gz out/v.nii.gz --quiet
 faulty import "" import "$GOLD/../data/import/tiny_nv.pkl" --quiet -o out/net.safetensors
 faulty export "" export --net G $NET -o out/net.safetensors --quiet
 faulty pack "" pack in/cohort/lesions.tsv -o out/d.safetensors --threads 2 --quiet
-faulty crop "" crop in/cohort/whole-brain/lesions.tsv -o out/patches --quiet
+faulty crop "" crop in/own/cohort/whole-brain/lesions.tsv -o out/patches --quiet
+MIDDLE=1
 faulty train "*metrics.jsonl *report.html *state*.safetensors" train in/data.safetensors $TRAIN \
   --resume-if-any -o out/run
-faulty classify "*report.html" classify in/data.safetensors:rim in/other.safetensors:non-rim \
-  --epochs 1 --quiet -o out/c
+MIDDLE=
+faulty classify "*report.html" classify in/set.safetensors --test in/test.safetensors --runs 1 \
+  --epochs 1 --resamples 2 --quiet -o out/c
 
-# A step of the paper's experiments in a folder where those before it are done; the step is a
-# process of its own, in which the k-th call fails, too.
-case " $ONLY " in
-  *" paper "* | "  ")
-    rm -rf before out
-    for step in phantom pack; do
-      "$P" paper run --scale tiny --quiet --only $step -o out/p >"$T/stdout" 2>&1 || exit 1
-    done
-    mv out before
-    faulty paper "*/done/* *done/* *log/* *commands.sh *.html" paper run --scale tiny --quiet \
-      --only train.rim -o out/p
-    rm -rf before && mkdir before
-    ;;
-esac
-echo "$runs runs with a fault; $passed whole or as before, $failed wrong"
+# The paper's experiments at the scale tiny, step by step, each in a folder where those before it
+# are done; a step is a process of its own, in which the fault happens, too. Places that a case or
+# a step before has hit are left out.
+paper_step() {
+  name=paper/$1
+  VARIES="*/done/* *done/* *log/* *commands.sh *.html *metrics.jsonl *state*.safetensors"
+  MIDDLE=1
+  shift
+  undisturbed "$@" || return
+  sort hit >hit.sorted
+  sort todo | awk 'NR == FNR {old[$1 " " $2]; next} !($1 " " $2 in old)' hit.sorted - >new
+  mv new todo
+  for kind in $KINDS; do every_place first "$@"; done
+  cut -d ' ' -f 1,2 todo >>hit
+}
+
+if chosen paper; then
+  first=$runs
+  was_failed=$failed
+  was_missed=$missed
+  places=$(wc -l <hit)
+  steps=0
+  rm -rf before && mkdir before
+  "$P" paper run --scale tiny --dry-run -o out/p 2>/dev/null |
+    sed -n 's/^# \([^ ,]*\), .*/\1/p' >recipe
+  while read -r step <&4; do
+    steps=$((steps + 1))
+    paper_step "$step" paper run --scale tiny --quiet --only "$step" -o out/p
+    rm -rf before
+    mv whole before
+  done 4<recipe
+  echo "paper: $steps steps, $((runs - first)) faults, $((failed - was_failed)) wrong;" \
+    "$(($(wc -l <hit) - places)) places, $((missed - was_missed)) not met again"
+fi
+echo "$runs runs with a fault; $passed whole or as before, $failed wrong," \
+  "$missed that were not met again"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

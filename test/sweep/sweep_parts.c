@@ -134,6 +134,21 @@ uint64_t tree_hash(const char *path) {
   return sum;
 }
 
+static void add_stamp(const char *path, bool folder, void *ctx) {
+  struct stat st;
+  if (lstat(path, &st)) return;
+  const int64_t stamp[] = {(int64_t)st.st_ino,         (int64_t)st.st_size,
+                           (int64_t)st.st_mtim.tv_sec, (int64_t)st.st_mtim.tv_nsec,
+                           (int64_t)st.st_ctim.tv_sec, (int64_t)st.st_ctim.tv_nsec};
+  *(uint64_t *)ctx += hash_more(hash_more(2, stamp, sizeof stamp), path, strlen(path));
+}
+
+uint64_t tree_stamp(const char *path) {
+  uint64_t sum = 0;
+  tree_walk(path, add_stamp, &sum);
+  return sum;
+}
+
 static void remove_one(const char *path, bool folder, void *ctx) {
   if (folder ? rmdir(path) : unlink(path)) *(bool *)ctx = false;
 }

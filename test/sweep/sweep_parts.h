@@ -40,6 +40,9 @@ bool row_names(const Row *r, const char *name);
 
 /* Names and bytes of all files below a folder as one number; removing it. */
 uint64_t tree_hash(const char *path);
+/* The same of inodes, sizes, times of content and of status: no file can be written to without it
+ * changing. */
+uint64_t tree_stamp(const char *path);
 void tree_remove(const char *path);
 
 /* The first half of the file whose name is the first n bytes; false: it is none. */

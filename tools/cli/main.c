@@ -135,8 +135,8 @@ static int run_all(int argc, char **argv) {
   outputs_watch();
   spell_tools();
   int rc = run_tool(argc, argv);
-  tool_folders_leave();
   outputs_forget();
+  tool_folders_leave();
   tool_backend_free();
   threads_stop();
   return end_output(rc);

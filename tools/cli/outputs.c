@@ -187,17 +187,40 @@ static Status may_replace(const OsInfo *info, const char *path, Error *e) {
                  path);
 }
 
-/* A folder of ours without its mark, which comes with the first result: a command that fails before
- * leaves nothing. */
+/* Folders of ours without their mark, which comes when the first result is whole and before it gets
+ * its name: a command that fails before leaves nothing, and one that is killed leaves no result in
+ * a folder that the next does not know as its own. */
 static char unmarked[8][PATH_LEN];
 static int nunmarked;
 
-static void mark_folder(void) {
+/* Where the disk does not say, it is not marked: nothing is replaced there. */
+static bool mark_is_there(const char *mark) {
+  OsInfo info;
+  return os_info(mark, &info) == 0;
+}
+
+/* The marks themselves, until a result has its name. */
+static char new_mark[8][PATH_LEN];
+static int nnew;
+static bool marking;
+
+static Status mark_folder(Error *e) {
   static const char text[] = "Results of prlx: the command that made them may replace them.\n";
-  char mark[PATH_LEN];
-  if (path_join(mark, unmarked[--nunmarked], OUTPUTS_MARK, NULL) != ST_OK) return;
-  /* without it, the next run asks for --force */
-  (void)!file_write_atomic(mark, text, sizeof text - 1, NULL);
+  char *mark = new_mark[nnew];
+  TRY(path_join(mark, unmarked[nunmarked - 1], OUTPUTS_MARK, e));
+  const bool there = mark_is_there(mark);
+  marking = true;
+  const Status s = there ? ST_OK : file_write_atomic(mark, text, sizeof text - 1, e);
+  marking = false;
+  nunmarked -= s == ST_OK;
+  nnew += s == ST_OK && !there;
+  return s;
+}
+
+/* A mark without a result is none. */
+static void take_back_marks(void) {
+  while (nnew > 0) (void)os_remove(new_mark[--nnew]);
+  nunmarked = 0;
 }
 
 /* ---- the watch ---- */
@@ -218,11 +241,16 @@ static void on_written(const OsInfo *info) {
   os_mutex_lock(&watch.lock);
   id_add(&watch.written, id_of(info));
   os_mutex_unlock(&watch.lock);
-  if (nunmarked) mark_folder(); /* ... and so on: the mark is a file that is written, too */
+  if (!marking) nnew = 0; /* from now on they stay */
+}
+
+static Status on_naming(Error *e) {
+  while (!marking && nunmarked && nnew < COUNT_OF(new_mark)) TRY(mark_folder(e));
+  return ST_OK;
 }
 
 void outputs_watch(void) {
-  static const FileWatch hooks = {on_open, on_replace, on_written};
+  static const FileWatch hooks = {on_open, on_replace, on_naming, on_written};
   file_watch(&hooks);
 }
 
@@ -249,6 +277,7 @@ static void forget_command(void) {
 }
 
 void outputs_forget(void) {
+  take_back_marks();
   forget_command();
   id_clear(&watch.written);
   id_clear(&watch.folders);
@@ -266,13 +295,17 @@ static void own_folder(const char *dir) {
   if (os_info(dir, &info) == 0) id_add(&watch.folders, id_of(&info));
 }
 
-/* Nothing in it but what a desktop or a killed process left. */
-static bool folder_is_empty(const char *dir) {
+/* Nothing in it but what a desktop or a killed process left. Whose a folder is that may be written
+ * to and not looked into, nobody knows: it is not empty. */
+static Status folder_is_empty(const char *dir, bool *empty, Error *e) {
   OsFolder *d = os_folder_open(dir);
-  bool empty = d != NULL;
-  for (const char *name; empty && (name = os_folder_next(d));) empty = name[0] == '.';
+  *empty = d != NULL;
+  if (!d && errno != EACCES)
+    return err_set(e, ST_IO, "%s: the folder cannot be read: %s", dir, strerror(errno));
+  for (const char *name; *empty && (name = os_folder_next(d));)
+    *empty = name[0] == '.' || file_is_stale(name);
   if (d) os_folder_close(d);
-  return empty;
+  return ST_OK;
 }
 
 /* A cohort of ours says so in the file that BIDS has for it. */
@@ -288,7 +321,7 @@ static bool has_marked_parent(const char *dir) {
   char mark[PATH_LEN];
   for (int up = 1; up <= 2; up++)
     if (path_format(mark, NULL, "%s%s/" OUTPUTS_MARK, dir, up == 1 ? "/.." : "/../..") == ST_OK &&
-        file_exists(mark))
+        mark_is_there(mark))
       return true;
   return false;
 }
@@ -297,7 +330,9 @@ static Status claim_folder(const char *dir, Error *e) {
   char mark[PATH_LEN];
   TRY(tool_folder(dir, e));
   TRY(path_join(mark, dir, OUTPUTS_MARK, e));
-  const bool marked = file_exists(mark) || has_marked_parent(dir), empty = folder_is_empty(dir);
+  const bool marked = mark_is_there(mark) || has_marked_parent(dir);
+  bool empty;
+  TRY(folder_is_empty(dir, &empty, e));
   if (marked || empty || folder_is_cohort(dir)) own_folder(dir);
   if (!marked && empty && nunmarked < COUNT_OF(unmarked))
     snprintf(unmarked[nunmarked++], PATH_LEN, "%s", dir);
@@ -318,16 +353,17 @@ Status outputs_folder(const char *dir, const char *names, Error *e) {
 
 Status outputs_adopt(const char *dir, Error *e) {
   TRY(outputs_own_folder(dir, e));
-  if (nunmarked == COUNT_OF(unmarked)) return ST_OK;
+  if (nunmarked == COUNT_OF(unmarked) || nnew == COUNT_OF(new_mark)) return ST_OK;
   snprintf(unmarked[nunmarked++], PATH_LEN, "%s", dir);
-  mark_folder();
-  return ST_OK;
+  return mark_folder(e);
 }
 
 Status outputs_cohort(const char *dir, Error *e) {
+  bool empty;
   if (!file_exists(dir)) return ST_OK;
   if (!os_is_folder(dir)) return err_set(e, ST_IO, "%s: is a file; expected a folder", dir);
-  if (folder_is_cohort(dir) || folder_is_empty(dir)) own_folder(dir);
+  TRY(folder_is_empty(dir, &empty, e));
+  if (empty || folder_is_cohort(dir)) own_folder(dir);
   return ST_OK;
 }
 

@@ -19,7 +19,8 @@ extern bool outputs_force;
 /* From main, once: from now on readers and writers are watched. */
 void outputs_watch(void);
 
-/* At the end of main: forgets everything, and frees its memory. */
+/* At the end of main, before tool_folders_leave: forgets everything, frees its memory, and removes
+ * the marks of folders that got no result. */
 void outputs_forget(void);
 
 /* From opts_parse: files that the command line names are inputs, unless they are declared below.

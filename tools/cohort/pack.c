@@ -195,8 +195,13 @@ static Status pack_split(Job *j, Error *e) {
     train += part[i] == PART_TRAIN;
     test += part[i] == PART_TEST;
     amb += part[i] == PART_AMBIGUOUS;
-    if (j->a.sheet && part[i] != PART_NONE && seen[part[i]][q->cls][q->extra]++ < PACK_SHEET)
-      q->thumb = mem_alloc((size_t)(p->nch * p->side * p->side) * sizeof *q->thumb);
+    if (!j->a.sheet || part[i] == PART_NONE || seen[part[i]][q->cls][q->extra]++ >= PACK_SHEET)
+      continue;
+    q->thumb = mem_alloc((size_t)(p->nch * p->side * p->side) * sizeof *q->thumb);
+    if (!q->thumb) {
+      s = err_set(e, ST_NOMEM, "out of memory for the sheet; --no-sheet does without");
+      goto done;
+    }
   }
   if (!train) {
     s = err_set(e, ST_INVALID,
@@ -270,7 +275,7 @@ static Status dataset_name(const char *dir, char out[300], Error *e) {
       if (hit) break;
     } while (json_try(&js, ','));
   mem_free(text);
-  return ST_OK;
+  return js.nomem ? err_set(e, ST_NOMEM, "%s: out of memory", path) : ST_OK;
 }
 
 static Status pack_describe(Job *j, Error *e) {
