@@ -14,6 +14,7 @@
 static ConvType type_of(const CudaCtx *c, const DevStep *s, int kind) {
   DType t = s->targ[0];
   if (kind == CONV_DW && s->targ[1] != t) t = DT_F32;
+  if (c->rung[cuda_kind(s)] != RUNG_FAST) return CT_STRICT;
   if (t == DT_F16) return CT_F16;
   if (c->precision == PREC_STRICT || c->arch < 80) return CT_STRICT;
   return t == DT_BF16 ? CT_BF16 : CT_TF32;
@@ -255,10 +256,10 @@ static void conv_choose(const CudaCtx *c, Work *w) {
                       product_clocks(c, job, w->type, 128, job->splits, n, n)
                   ? 64
                   : 128;
-  int tile = 0, splits = 0;
+  int tile = c->tile, splits = c->splits;
   /* TILE,SPLITS (128,3; 0 = as chosen): tests and measurements of either tile on any shape */
   const char *force = getenv("PRLX_CUDA_CONV");
-  if (!force || sscanf(force, "%d,%d", &tile, &splits) < 1) return;
+  if (force) sscanf(force, "%d,%d", &tile, &splits);
   if (tile == 64 || tile == 128) w->tile = tile;
   if (splits >= 1 && splits <= 64) job->splits = splits;
 }

@@ -30,14 +30,34 @@ extern __shared__ __align__(16) unsigned char prlx_dynamic_shared[];
 #define DYNAMIC_SHARED(T) ((T *)prlx_dynamic_shared)
 #endif
 
-/* One row per operation, as in core: name and what the backend asks of it. */
+/* Kinds of kernels that can be replaced by a slower one (cuda/selftest.cu): as designed; float
+ * arithmetic on the same tiles (products only); the definition (cuda/naive.h). */
+typedef enum {
+  KIND_CONV,
+  KIND_CONV_DX,
+  KIND_CONV_DW,
+  KIND_MATMUL,
+  KIND_FILTER,
+  KIND_WARP,
+  KIND_LOOP,
+  KIND_SUM,
+  KIND_OTHER,
+  KIND_COUNT
+} CudaKind;
+typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE } CudaRung;
+
 typedef struct CudaCtx {
   cudaStream_t stream;
   Precision precision;
-  /* 75, 80, 90, ... */
   int sm_count;
-  int arch;
+  int arch;                 /* 75, 80, 90, ... */
+  uint8_t rung[KIND_COUNT]; /* CudaRung; changes before the first plan only */
+  /* convolutions: 0, or this tile and so many splits whatever is quickest (cuda/selftest.cu) */
+  int tile;
+  int splits;
 } CudaCtx;
+
+/* One row per operation, as in core: name and what the backend asks of it. */
 typedef struct CudaRow {
   const char *name;
   Status (*launch)(const CudaCtx *c, const DevStep *s, Error *e);
@@ -76,6 +96,15 @@ Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float b
 /* May this loop run in the store of this convolution (cuda/conv.cu)? conv->node is its node,
  * store_from the argument that is its result. */
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
+
+/* table.cu: the kind of a step; its launch and scratch on the rung that the context says. */
+CudaKind cuda_kind(const DevStep *s);
+Status cuda_launch(const CudaCtx *c, const DevStep *s, Error *e);
+size_t cuda_scratch(const CudaCtx *c, const DevStep *s);
+
+/* The step by its definition (cuda/naive.h), asynchronous like any launch. */
+Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e);
+size_t cuda_naive_scratch(const DevStep *s);
 
 /* After a launch: "cuda conv2d [64,512,8,8]: out of resources" as an Error. */
 Status cuda_check(const char *what, const DevStep *s, Error *e);

@@ -24,6 +24,27 @@ void cuda_describe(int device, char *buf, size_t n);
  * number (0 in a complete build). */
 int cuda_missing(const char **names, int max);
 
+/* What a short self-test found of one kind of kernels: compared with their definitions on this
+ * card, in this precision (cuda/selftest.cu). rung: 0 the kernels as designed, 1 the same tiles in
+ * float, 2 the definitions themselves; text: why not 0. */
+typedef struct CudaTested {
+  const char *kind;
+  int cases;
+  double worst; /* of the rung taken: distance in units of what rounding allows */
+  int rung;
+  char text[200];
+} CudaTested;
+enum { CUDA_TESTED_MAX = 8 };
+
+/* Compares every kind with its definition, both tiles and split sums of the convolutions, launched
+ * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.
+ * Before any plan of b. ST_INTERNAL: the device failed, or not even the definitions agree with
+ * themselves: do not use it. Some tenths of a second on a card. */
+Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e);
+
+/* Every kind on this rung at most (as in CudaTested), for tests and measurements. Before any plan. */
+void cuda_use_rung(Backend *b, int rung);
+
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):
  * sets c->sum_device when the build has NCCL and it starts; else ST_OK with the reason in e->msg
  * (empty: no NCCL in this build), and sums go through the host. free_device before the backend is

@@ -269,7 +269,7 @@ static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   if (q.m * q.n == 0) return ST_OK;
   if (!cuda_fits32(q.m * q.k) || !cuda_fits32(q.n * q.k) || !cuda_fits32(q.m * q.n))
     return cuda_too_large("matmul", e);
-  if (c->precision == PREC_STRICT || c->arch < 80)
+  if (c->precision == PREC_STRICT || c->arch < 80 || c->rung[KIND_MATMUL] != RUNG_FAST)
     LAUNCH(matmul_float, grid, MM_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k,
            (uint32_t)q.chunk);
   else

@@ -24,10 +24,7 @@ Status cuda_check(const char *what, const DevStep *s, Error *e) {
                  cudaGetErrorString(r));
 }
 
-static size_t program_scratch(Backend *b, const DevStep *s) {
-  const CudaRow *r = cuda_row(s);
-  return r && r->scratch ? r->scratch(&of(b)->c, s) : 0;
-}
+static size_t program_scratch(Backend *b, const DevStep *s) { return cuda_scratch(&of(b)->c, s); }
 
 static bool program_supports(Backend *b, const DevStep *s, int slot, DType t) {
   const CudaRow *r = cuda_row(s);
@@ -65,7 +62,7 @@ static void program_free(Backend *b, DevProgram *p) {
 }
 
 static Status launch_all(Backend *b, DevProgram *p, Error *e) {
-  for (int i = 0; i < p->n; i++) TRY(cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e));
+  for (int i = 0; i < p->n; i++) TRY(cuda_launch(&of(b)->c, &p->step[i], e));
   return ST_OK;
 }
 
@@ -78,6 +75,8 @@ static Status program_capture(Backend *b, DevProgram *p, Error *e) {
   /* a capture that was begun is ended, whatever became of the launches */
   Status st = launch_all(b, p, e);
   cudaError_t r = cudaStreamEndCapture(stream, &g);
+  /* of a capture that failed: the launch has said why, and the next check must not find it again */
+  if (st != ST_OK) cudaGetLastError();
   if (st == ST_OK) st = cuda_status(r, "end of a capture", e);
   if (st == ST_OK) st = cuda_status(cudaGraphInstantiate(&p->graph, g, 0), "making a graph", e);
   if (g) cudaGraphDestroy(g);
@@ -86,7 +85,7 @@ static Status program_capture(Backend *b, DevProgram *p, Error *e) {
 
 static Status program_run(Backend *b, DevProgram *p, Error *e) {
   p->runs++;
-  if (p->runs >= 2 && p->n > 1) {
+  if (p->runs >= 2 && p->n > 0) {
     if (!p->graph) TRY(program_capture(b, p, e));
     return cuda_status(cudaGraphLaunch(p->graph, of(b)->c.stream), "running a graph", e);
   }
@@ -100,7 +99,7 @@ static Status profile_events(Backend *b, DevProgram *p, int n, cudaEvent_t *ev, 
   for (int i = 0; i <= n; i++) TRY(cuda_status(cudaEventCreate(&ev[i]), "an event", e));
   TRY(cuda_status(cudaEventRecord(ev[0], stream), "an event", e));
   for (int i = 0; i < n; i++) {
-    TRY(cuda_row(&p->step[i])->launch(&of(b)->c, &p->step[i], e));
+    TRY(cuda_launch(&of(b)->c, &p->step[i], e));
     TRY(cuda_status(cudaEventRecord(ev[i + 1], stream), "an event", e));
   }
   TRY(b->sync(b, e));

@@ -288,8 +288,8 @@ static Status reflect_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const bool adjoint = s->node.op == OP_reflect_pad_t;
   if (n == 0) return ST_OK;
   if (too_large(s)) return cuda_too_large(op_table[s->node.op]->name, e);
-  const Reflect q = {fast_div(o.dim[3]), fast_div(o.dim[2]),      (int32_t)in.dim[3],
-                     (int32_t)in.dim[2],   s->node.attr.reflect.left, s->node.attr.reflect.top};
+  const Reflect q = {fast_div(o.dim[3]), fast_div(o.dim[2]),        (int32_t)in.dim[3],
+                     (int32_t)in.dim[2], s->node.attr.reflect.left, s->node.attr.reflect.top};
   auto k = adjoint ? reflect_t : reflect;
   LAUNCH(k, unit_blocks(n), SHAPE_THREADS, 0, c->stream, q, shape_operand(s, 0), s->out, s->tout,
          (uint32_t)n);

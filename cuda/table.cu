@@ -19,6 +19,31 @@ const CudaRow *cuda_row(const DevStep *s) {
   return s->prog ? &cuda_pointwise : s->node.op < OP_COUNT ? table.row[s->node.op] : NULL;
 }
 
+CudaKind cuda_kind(const DevStep *s) {
+  if (s->prog) return s->prog->reduce ? KIND_SUM : KIND_LOOP;
+  switch (s->node.op) {
+    case OP_conv2d: return KIND_CONV;
+    case OP_conv2d_dx: return KIND_CONV_DX;
+    case OP_conv2d_dw: return KIND_CONV_DW;
+    case OP_matmul: return KIND_MATMUL;
+    case OP_upfirdn2d: return KIND_FILTER;
+    case OP_warp:
+    case OP_warp_t: return KIND_WARP;
+    default: return KIND_OTHER;
+  }
+}
+
+Status cuda_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  return c->rung[cuda_kind(s)] == RUNG_NAIVE ? cuda_naive_launch(c, s, e)
+                                             : cuda_row(s)->launch(c, s, e);
+}
+
+size_t cuda_scratch(const CudaCtx *c, const DevStep *s) {
+  const CudaRow *r = cuda_row(s);
+  if (c->rung[cuda_kind(s)] == RUNG_NAIVE) return cuda_naive_scratch(s);
+  return r && r->scratch ? r->scratch(c, s) : 0;
+}
+
 extern "C" int cuda_missing(const char **names, int max) {
   int n = 0;
   for (int op = 1; op < OP_COUNT; op++) {

@@ -16,7 +16,8 @@ EMU_CU    := $(wildcard cuda/*.cu)
 EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
-EMU_PROGS  = $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run $(EMU)/cuda_batch \
+TWIN_PROGS = cuda_selftest cuda_paper
+EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run $(EMU)/cuda_batch \
               $(EMU)/cuda_golden
 HAVE_GXX  := $(shell command -v $(EMU_CXX) 2>/dev/null)
 $(EMU)/%.o: %.cu
@@ -30,6 +31,9 @@ $(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o \
 $(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_batch: $(BUILD)/test/cuda_batch.o $(EMU_OBJ) $(BUILD)/librooms.a
+$(EMU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o $(EMU_OBJ) $(BUILD)/librooms.a
+$(EMU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(EMU)/test/cuda_exact.o $(EMU_OBJ) \
+                   $(BUILD)/librooms.a
 $(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU_PROGS):
 	$(EMU_CXX) $(EMU_FLAGS) -o $@ $^ $(LDLIBS)
@@ -41,13 +45,16 @@ test-cuda-emu: emu-programs
 # ---- on a card: the same sources through nvcc. Needs nvcc (CUDAOBJ comes from the Makefile) and a
 # GPU when it runs. ----
 GPU        = $(BUILD)/gpu
-GPU_PROGS  = $(GPU)/cuda_ops $(GPU)/cuda_run $(GPU)/cuda_batch $(GPU)/cuda_golden $(GPU)/bench
+GPU_PROGS  = $(TWIN_PROGS:%=$(GPU)/%) $(GPU)/cuda_ops $(GPU)/cuda_run $(GPU)/cuda_batch \
+              $(GPU)/cuda_golden $(GPU)/bench
 $(GPU)/%.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) $(GENCODE) -I. -c -o $@ $<
 $(GPU)/cuda_ops: $(CHECK_OBJ) $(GPU)/test/cuda_exact.o
 $(GPU)/cuda_run: $(BUILD)/test/cuda_run.o
 $(GPU)/cuda_batch: $(BUILD)/test/cuda_batch.o
+$(GPU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o
+$(GPU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(GPU)/test/cuda_exact.o
 $(GPU)/cuda_golden: $(GOLD_OBJ)
 $(GPU)/bench: $(BUILD)/test/bench_gpu.o $(GPU)/test/bench_card.o
 $(GPU_PROGS): $(CUDAOBJ) $(BUILD)/librooms.a

@@ -3,7 +3,8 @@
  * optimiser. The same program for the emulated sources (make test-cuda-emu) and for a card (make
  * test-gpu).
  * usage: cuda_ops [strict] [tf32] [f16] [bf16] [ops] [loops] [plans] [optimiser]   (default: all)
- * environment: TEST_LONG=1 all shapes; PRLX_ONLY=text only cases whose name contains it;
+ * environment: TEST_LONG=1 all shapes; TEST_RUNG=1|2 the float kernels, the definitions of
+ * cuda/naive.h in place of the kernels as designed; PRLX_ONLY=text only cases whose name contains it;
  * TEST_STOP=1 stop at the first failure */
 #include "core/conv.h"
 #include "core/threads.h"
@@ -57,6 +58,7 @@ int main(int argc, char **argv) {
     Status st = cuda_backend_new(0, (Precision)p, &t.b, &e);
     CHECK(st == ST_OK, "backend: %s", e.msg);
     if (st) break;
+    if (getenv("TEST_RUNG")) cuda_use_rung(t.b, atoi(getenv("TEST_RUNG")));
     if (wanted(argc, argv, parts, 4, "ops")) {
       check_operations(&t);
       if (p != PREC_TF32 && !t.only) coverage(&t);

@@ -1,0 +1,222 @@
+/* naive.cu: see naive.h. Slow on purpose: nothing here is shared with the kernels that it judges
+ * but the loads of a number and the formulas of the loops, which are written out once more. */
+#include "cuda/naive.cuh"
+extern "C" {
+#include "core/conv.h"
+}
+
+/* A thread for each number. */
+static __global__ void naive_map(const __grid_constant__ NaiveLoop l, NaiveOut o, int64_t n) {
+  for (int64_t i = blockIdx.x * (int64_t)NAIVE_THREADS + threadIdx.x; i < n;
+       i += (int64_t)gridDim.x * NAIVE_THREADS) {
+    const float y = naive_value(l, i, 0);
+    st_any(o.to, o.type, i, y);
+    if (o.tol) o.tol[i] = 1e-5f * fabsf(y) + 1e-6f;
+  }
+}
+
+/* A block for each sum: thread k adds the terms k, k + 128, ..; thread 0 adds the threads. */
+static __global__ void naive_sum(const __grid_constant__ NaiveLoop l, NaiveOut o, int64_t terms) {
+  SHARED2(double, part, 2, NAIVE_THREADS);
+  const PwProgram &p = l.program;
+  double sum = 0, squares = 0;
+  for (int64_t k = threadIdx.x; k < terms; k += NAIVE_THREADS) {
+    int64_t place = 0, out = blockIdx.x, term = k, step = 1;
+    for (int r = p.iter.rank - 1; r >= 0; r--) {
+      const bool summed = p.out_shape.dim[r] != p.iter.dim[r];
+      int64_t &from = summed ? term : out;
+      place += from % p.iter.dim[r] * step;
+      from /= p.iter.dim[r];
+      step *= p.iter.dim[r];
+    }
+    const double x = naive_value(l, place, 0);
+    sum += x;
+    squares += x * x;
+  }
+  part[0][threadIdx.x] = sum;
+  part[1][threadIdx.x] = squares;
+  __syncthreads();
+  if (threadIdx.x) return;
+  for (int k = 1; k < NAIVE_THREADS; k++) {
+    sum += part[0][k];
+    squares += part[1][k];
+  }
+  st_any(o.to, o.type, blockIdx.x, (float)sum);
+  /* the terms themselves are float, with rounding of their own */
+  if (o.tol) o.tol[blockIdx.x] = (float)(1e-5 * fabs(sum) + NAIVE_SUM * sqrt(squares) + 1e-30);
+}
+
+/* ---- convolutions ---- */
+typedef struct NaiveConv {
+  ConvGeom g;
+  /* operands as in core/conv.h; scales of a and b, NULL: none */
+  const void *a;
+  const void *b;
+  const float *scale_a;
+  const float *scale_b;
+  DType type_a;
+  DType type_b;
+} NaiveConv;
+
+/* x[n][ci][iy][ix], zero outside, times its scale. */
+static __device__ double naive_pixel(const NaiveConv &q, int64_t n, int64_t ci, int64_t iy,
+                                     int64_t ix) {
+  const ConvGeom &g = q.g;
+  if (iy < 0 || iy >= g.h || ix < 0 || ix >= g.w) return 0;
+  const float s = q.scale_a ? q.scale_a[n * g.ci + ci] : 1;
+  return (double)ld_any(q.a, q.type_a, ((n * g.ci + ci) * g.h + iy) * g.w + ix) * s;
+}
+
+static __device__ NaiveTerm naive_forward(const NaiveConv &q, int64_t i) {
+  const ConvGeom &g = q.g;
+  const int64_t ox = i % g.ow, oy = i / g.ow % g.oh, co = i / g.ow / g.oh % g.co,
+                n = i / g.ow / g.oh / g.co;
+  NaiveTerm t = {0, 0};
+  for (int64_t ci = 0; ci < g.ci; ci++)
+    for (int64_t ky = 0; ky < g.kh; ky++)
+      for (int64_t kx = 0; kx < g.kw; kx++)
+        naive_add(&t,
+                  naive_pixel(q, n, ci, oy * g.stride + ky - g.pad, ox * g.stride + kx - g.pad) *
+                      ((const float *)q.b)[((co * g.ci + ci) * g.kh + ky) * g.kw + kx]);
+  return t;
+}
+
+/* a: the gradient of the outputs. */
+static __device__ NaiveTerm naive_adjoint(const NaiveConv &q, int64_t i) {
+  const ConvGeom &g = q.g;
+  const int64_t ix = i % g.w, iy = i / g.w % g.h, ci = i / g.w / g.h % g.ci,
+                n = i / g.w / g.h / g.ci;
+  NaiveTerm t = {0, 0};
+  for (int64_t co = 0; co < g.co; co++)
+    for (int64_t ky = 0; ky < g.kh; ky++)
+      for (int64_t kx = 0; kx < g.kw; kx++) {
+        const int64_t y = iy + g.pad - ky, x = ix + g.pad - kx, oy = y / g.stride,
+                      ox = x / g.stride;
+        if (y < 0 || x < 0 || y % g.stride || x % g.stride || oy >= g.oh || ox >= g.ow) continue;
+        const float s = q.scale_a ? q.scale_a[n * g.co + co] : 1;
+        naive_add(&t, (double)ld_any(q.a, q.type_a, ((n * g.co + co) * g.oh + oy) * g.ow + ox) * s *
+                          ((const float *)q.b)[((co * g.ci + ci) * g.kh + ky) * g.kw + kx]);
+      }
+  return t;
+}
+
+/* b: the gradient of the outputs. */
+static __device__ NaiveTerm naive_weight(const NaiveConv &q, int64_t i) {
+  const ConvGeom &g = q.g;
+  const int64_t kx = i % g.kw, ky = i / g.kw % g.kh, ci = i / g.kw / g.kh % g.ci,
+                co = i / g.kw / g.kh / g.ci;
+  NaiveTerm t = {0, 0};
+  for (int64_t n = 0; n < g.n; n++)
+    for (int64_t oy = 0; oy < g.oh; oy++)
+      for (int64_t ox = 0; ox < g.ow; ox++) {
+        const float s = q.scale_b ? q.scale_b[n * g.co + co] : 1;
+        naive_add(&t,
+                  naive_pixel(q, n, ci, oy * g.stride + ky - g.pad, ox * g.stride + kx - g.pad) *
+                      ld_any(q.b, q.type_b, ((n * g.co + co) * g.oh + oy) * g.ow + ox) * s);
+      }
+  return t;
+}
+
+static __global__ void naive_conv(const __grid_constant__ NaiveConv q,
+                                  const __grid_constant__ NaiveLoop l, NaiveOut o, int64_t n) {
+  for (int64_t i = blockIdx.x * (int64_t)NAIVE_THREADS + threadIdx.x; i < n;
+       i += (int64_t)gridDim.x * NAIVE_THREADS) {
+    const NaiveTerm t = q.g.kind == CONV_FWD  ? naive_forward(q, i)
+                        : q.g.kind == CONV_DX ? naive_adjoint(q, i)
+                                              : naive_weight(q, i);
+    naive_store(o, l, i, t.sum, t.squares);
+  }
+}
+
+static __global__ void naive_matmul(MatmulAttr m, const float *a, const float *b, NaiveLoop l,
+                                    NaiveOut o) {
+  const int64_t n = (int64_t)m.m * m.n;
+  for (int64_t i = blockIdx.x * (int64_t)NAIVE_THREADS + threadIdx.x; i < n;
+       i += (int64_t)gridDim.x * NAIVE_THREADS) {
+    const int64_t row = i / m.n, col = i % m.n;
+    NaiveTerm t = {0, 0};
+    for (int64_t k = 0; k < m.k; k++)
+      naive_add(&t, (double)a[m.transpose_a ? k * m.m + row : row * m.k + k] *
+                        b[m.transpose_b ? col * m.k + k : k * m.n + col]);
+    naive_store(o, l, i, t.sum, t.squares);
+  }
+}
+
+/* ---- a step as one of these ---- */
+bool cuda_naive_has(const DevStep *s) {
+  const int op = s->node.op;
+  return s->prog || op == OP_conv2d || op == OP_conv2d_dx || op == OP_conv2d_dw ||
+         op == OP_matmul || op == OP_upfirdn2d || op == OP_warp || op == OP_warp_t;
+}
+
+size_t cuda_naive_scratch(const DevStep *s) {
+  return !s->prog && s->node.op == OP_warp_t ? (size_t)shape_numel(s->node.shape) * sizeof(double)
+                                             : 0;
+}
+
+static NaiveLoop naive_loop_of(const DevStep *s) {
+  NaiveLoop l = {};
+  const PwProgram *p = s->prog ? s->prog : s->prog_store;
+  const int first = s->prog ? 0 : MAX_IN;
+  l.from = s->prog_store ? s->store_from : -1;
+  if (!p) return l;
+  l.program = *p;
+  for (int k = 0; k < p->narg; k++) {
+    l.arg[k] = s->arg[first + k];
+    l.type[k] = s->targ[first + k];
+  }
+  return l;
+}
+
+static void naive_conv_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o) {
+  NaiveConv q = {conv_geom(&s->node), s->arg[0], s->arg[1], NULL, NULL, s->targ[0], s->targ[1]};
+  const bool dw = q.g.kind == CONV_DW;
+  q.scale_a = s->nargs > (dw ? 2 : 3) ? (const float *)s->arg[dw ? 2 : 3] : NULL;
+  q.scale_b = dw && s->nargs > 3 ? (const float *)s->arg[3] : NULL;
+  const int64_t n = shape_numel(s->node.shape);
+  LAUNCH(naive_conv, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0, c->stream, q, l, o,
+         n);
+}
+
+static void naive_loop_launch(const CudaCtx *c, const NaiveLoop &l, NaiveOut o) {
+  const int64_t n = shape_numel(l.program.iter), out = shape_numel(l.program.out_shape);
+  if (l.program.reduce)
+    LAUNCH(naive_sum, dim3((unsigned)out), dim3(NAIVE_THREADS), 0, c->stream, l, o, n / out);
+  else
+    LAUNCH(naive_map, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0, c->stream, l, o,
+           n);
+}
+
+static float naive_unit(const CudaCtx *c, const DevStep *s) {
+  const int op = s->node.op;
+  if (s->prog || op == OP_upfirdn2d || op == OP_warp || op == OP_warp_t) return 0;
+  if (s->targ[0] == DT_BF16 || (op == OP_conv2d_dw && s->targ[1] == DT_BF16)) return 0x1p-8f;
+  return c->precision == PREC_STRICT ? 0 : 0x1p-11f;
+}
+
+Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, Error *e) {
+  if (!cuda_naive_has(s))
+    return err_set(e, ST_INVALID, "cuda: operation %s has no definition in cuda/naive.cu",
+                   s->node.op < OP_COUNT && s->node.op ? op_table[s->node.op]->name : "?");
+  const NaiveLoop l = naive_loop_of(s);
+  if (!shape_numel(s->prog ? s->prog->out_shape : s->node.shape)) return ST_OK;
+  o.unit = naive_unit(c, s);
+  if (s->prog)
+    naive_loop_launch(c, l, o);
+  else if (s->node.op == OP_upfirdn2d)
+    naive_filter_launch(c, s, l, o);
+  else if (s->node.op == OP_warp || s->node.op == OP_warp_t)
+    naive_warp_launch(c, s, l, o, scratch);
+  else if (s->node.op == OP_matmul) {
+    const MatmulAttr m = s->node.attr.matmul;
+    LAUNCH(naive_matmul, dim3(blocks_for((int64_t)m.m * m.n, NAIVE_THREADS)), dim3(NAIVE_THREADS),
+           0, c->stream, m, (const float *)s->arg[0], (const float *)s->arg[1], l, o);
+  } else
+    naive_conv_launch(c, s, l, o);
+  return cuda_check("naive kernel", s, e);
+}
+
+Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  const NaiveOut o = {s->out, s->tout, NULL, 0};
+  return naive_run(c, s, o, s->scratch, e);
+}

@@ -1,0 +1,122 @@
+/* naive.cuh: what the files of the oracle share (cuda/naive.h): a loop and a result. */
+#ifndef PRLX_NAIVE_CUH
+#define PRLX_NAIVE_CUH
+#include "cuda/any.cuh"
+#include "cuda/naive.h"
+
+enum { NAIVE_THREADS = 128 };
+
+/* ---- a loop, as core/pointwise.h says it ---- */
+typedef struct NaiveLoop {
+  PwProgram program;
+  const void *arg[PW_MAX_ARGS];
+  DType type[PW_MAX_ARGS];
+  int from; /* this argument is a number of the thread's own: -1: none */
+} NaiveLoop;
+
+/* Where results go; tol NULL: nowhere. tol: what may be off before storing. unit: of the operands'
+ * last place, relative; 0: float. */
+typedef struct NaiveOut {
+  void *to;
+  DType type;
+  float *tol;
+  float unit;
+} NaiveOut;
+
+static __device__ inline float naive_limit(float x, float limit) {
+  return limit < 0 ? x : x > limit ? limit : x < -limit ? -limit : x;
+}
+
+static __device__ inline float naive_op(const PwOp &op, float x, float y) {
+  const PwLrelu l = op.param.lrelu;
+  const PwClamp to = op.param.clamp;
+  const float neg = l.slope * l.gain, pos = l.gain;
+  switch (op.op) {
+    case OP_add: return x + y;
+    case OP_sub: return x - y;
+    case OP_mul: return x * y;
+    case OP_div: return x / y;
+    case OP_maximum: return x >= y ? x : y;
+    case OP_neg: return -x;
+    case OP_axpb: return op.param.axpb.scale * x + op.param.axpb.shift;
+    case OP_square: return x * x;
+    case OP_sqrt0: return sqrtf(x);
+    case OP_rsqrt0: return x > 0 ? 1 / sqrtf(x) : 0;
+    case OP_exp: return expf(x);
+    case OP_log: return logf(x);
+    case OP_sigmoid: return 1 / (1 + expf(-x));
+    case OP_tanh: return tanhf(x);
+    case OP_softplus: return x > 20 ? x : log1pf(expf(x));
+    case OP_abs: return x < 0 ? -x : x;
+    case OP_sign: return (float)((x > 0) - (x < 0));
+    case OP_gt0: return x > 0 ? 1.f : 0.f;
+    case OP_lrelu: return naive_limit(x * (x >= 0 ? pos : neg), l.limit);
+    case OP_lrelu_mask:
+      return l.limit >= 0 && !(y < l.limit && y > -l.limit) ? 0 : x * (y > 0 ? pos : neg);
+    case OP_clamp: return x < to.low ? to.low : x > to.high ? to.high : x;
+    case OP_clamp_mask: return y >= to.low && y <= to.high ? x : 0;
+    default: return x; /* broadcast: a copy */
+  }
+}
+
+/* The loop at place i of its iteration; v: the argument `from`. */
+static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float v) {
+  const PwProgram &p = l.program;
+  int64_t at[MAX_RANK] = {0};
+  float reg[PW_MAX_REGS], operand[2];
+  for (int k = p.iter.rank - 1; k >= 0; k--) {
+    at[k] = i % p.iter.dim[k];
+    i /= p.iter.dim[k];
+  }
+  for (int k = 0; k <= p.nop; k++) {
+    const PwOp none = {}, &op = k < p.nop ? p.op[k] : none;
+    for (int side = 0; side < 2; side++) {
+      const int code = k == p.nop ? p.result : side ? op.rhs : op.lhs, a = -1 - code;
+      if (code >= 0) {
+        operand[side] = reg[code];
+      } else if (a == l.from) {
+        operand[side] = v;
+      } else {
+        int64_t off = 0;
+        for (int r = 0; r < p.arg_shape[a].rank; r++)
+          off = off * p.arg_shape[a].dim[r] + (p.arg_shape[a].dim[r] == 1 ? 0 : at[r]);
+        operand[side] = a < p.narg && l.arg[a] ? ld_any(l.arg[a], l.type[a], off) : 0;
+      }
+    }
+    if (k < p.nop) reg[op.dst] = naive_op(op, operand[0], operand[1]);
+  }
+  return operand[0];
+}
+
+/* A result with what it may be off, through the loop in its store. */
+static __device__ inline void naive_store(const NaiveOut &o, const NaiveLoop &l, int64_t i,
+                                          double sum, double squares) {
+  const float v = (float)sum,
+              t = (float)((NAIVE_SUM + NAIVE_SIGMAS * 0.6 * o.unit) * sqrt(squares));
+  const bool loop = l.from >= 0;
+  const float y = loop ? naive_value(l, i, v) : v;
+  st_any(o.to, o.type, i, y);
+  if (!o.tol) return;
+  const float up = loop ? fabsf(naive_value(l, i, v + t) - y) : t,
+              down = loop ? fabsf(naive_value(l, i, v - t) - y) : t;
+  o.tol[i] = 1e-5f * fabsf(y) + 1.5f * fmaxf(up, down) + 1e-30f;
+}
+
+typedef struct NaiveTerm {
+  double sum;
+  double squares;
+} NaiveTerm;
+
+static __device__ inline void naive_add(NaiveTerm *t, double x) {
+  t->sum += x;
+  t->squares += x * x;
+}
+
+/* cuda/naive_image.cu; scratch: of warp_t. */
+void naive_filter_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o);
+void naive_warp_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o,
+                       void *scratch);
+
+/* cuda/naive.cu: a step by its definition into o. */
+Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, Error *e);
+#endif

@@ -1,0 +1,254 @@
+/* selftest.cu: before a card is trusted: each kind of kernels on a few small shapes against its
+ * definition (cuda/naive.h), and what takes their place when they do not agree. */
+#include "cuda/device.h"
+#include "cuda/device_impl.h"
+#include "cuda/naive.h"
+#include <stdio.h>
+extern "C" {
+#include "core/ops.h"
+}
+
+/* One case: the step, with its program when it has one. */
+typedef struct TestStep {
+  DevStep s;
+  PwProgram program;
+} TestStep;
+
+typedef struct TestConv {
+  int n;
+  int ci;
+  int h;
+  int w;
+  int co;
+  int k;
+  int stride;
+  int pad;
+} TestConv;
+
+/* Every layout and edge in little: more than a tile of channels with an odd map; stride 2; a 1x1
+ * that is read as it lies; wide and thin. */
+static const TestConv test_convs[] = {{2, 72, 9, 7, 136, 3, 1, 1},
+                                      {1, 40, 17, 9, 72, 3, 2, 1},
+                                      {2, 64, 8, 8, 96, 1, 1, 0},
+                                      {2, 64, 8, 8, 1, 1, 1, 0},
+                                      {2, 1, 8, 8, 64, 1, 1, 0}};
+enum { TEST_CONVS = sizeof test_convs / sizeof *test_convs };
+static const char *const test_names[KIND_COUNT] = {
+    "convolution", "input gradient", "weight gradient", "matrix product", "filter", "warp", "loop",
+    "sum",         "other"};
+
+static DType test_half(const Backend *b) {
+  return b->precision == PREC_F16 ? DT_F16 : b->precision == PREC_BF16 ? DT_BF16 : DT_F32;
+}
+
+/* An operand: there, of this shape and type. */
+static void test_operand(DevStep *s, int slot, Shape shape, DType type) {
+  s->shape[slot] = shape;
+  s->targ[slot] = type;
+  s->arg[slot] = s;
+  if (s->nargs <= slot) s->nargs = slot + 1;
+}
+
+static Shape test_shape4(int64_t a, int64_t b, int64_t c, int64_t d) {
+  Shape s = {4, {a, b, c, d}};
+  return s;
+}
+
+/* lrelu(y d + bias) in the store: y is what the convolution made. */
+static void test_store(TestStep *t) {
+  const Shape y = t->s.node.shape;
+  PwProgram *p = &t->program;
+  *p = (PwProgram){};
+  p->narg = 3;
+  p->nop = 3;
+  p->iter = p->out_shape = p->arg_shape[0] = y;
+  p->arg_shape[1] = test_shape4(y.dim[0], y.dim[1], 1, 1);
+  p->arg_shape[2] = test_shape4(1, y.dim[1], 1, 1);
+  p->op[0] = (PwOp){OP_mul, 0, -1, -2, {}};
+  p->op[1] = (PwOp){OP_add, 0, 0, -3, {}};
+  p->op[2] = (PwOp){OP_lrelu, 0, 0, 0, {}};
+  p->op[2].param.lrelu.slope = 0.2f;
+  p->op[2].param.lrelu.gain = 1.4f;
+  p->op[2].param.lrelu.limit = 40;
+  p->result = 0;
+  t->s.prog_store = p;
+  t->s.store_from = 0;
+  test_operand(&t->s, MAX_IN + 1, p->arg_shape[1], DT_F32);
+  test_operand(&t->s, MAX_IN + 2, p->arg_shape[2], DT_F32);
+}
+
+/* Case k of the convolutions of this kind; scaled and with a loop in the store every other one. */
+static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
+  const TestConv *q = &test_convs[k % TEST_CONVS];
+  const bool scaled = k % 2 == 0;
+  const Shape xs = test_shape4(q->n, q->ci, q->h, q->w), ws = test_shape4(q->co, q->ci, q->k, q->k);
+  const Val x = g_input(g, "x", xs), w = g_input(g, "w", ws),
+            y = g_conv2d(g, x, w, q->stride, q->pad);
+  const Shape ys = graph_shape(g, y);
+  const Val d = g_input(g, "d", ys);
+  const Val v = kind == KIND_CONV      ? y
+                : kind == KIND_CONV_DX ? g_conv2d_dx(g, d, w, q->stride, q->pad, q->h, q->w)
+                                       : g_conv2d_dw(g, x, d, q->stride, q->pad, q->k, q->k);
+  const DType tx = q->ci > 4 ? half : DT_F32, ty = q->co > 4 ? half : DT_F32;
+  const Shape scale_x = test_shape4(q->n, q->ci, 1, 1), scale_y = test_shape4(q->n, q->co, 1, 1);
+  t->s.node = *graph_node(g, v);
+  if (kind == KIND_CONV_DW) {
+    test_operand(&t->s, 0, xs, tx);
+    test_operand(&t->s, 1, ys, ty);
+    if (scaled) test_operand(&t->s, 2, scale_x, DT_F32);
+    if (scaled) test_operand(&t->s, 3, scale_y, DT_F32);
+    t->s.tout = DT_F32;
+    return;
+  }
+  test_operand(&t->s, 0, kind == KIND_CONV ? xs : ys, kind == KIND_CONV ? tx : ty);
+  test_operand(&t->s, 1, ws, DT_F32);
+  if (scaled) test_operand(&t->s, 3, kind == KIND_CONV ? scale_x : scale_y, DT_F32);
+  t->s.tout = kind == KIND_CONV ? ty : tx;
+  if (scaled) test_store(t);
+}
+
+static void test_filter(Graph *g, int k, DType half, TestStep *t) {
+  const Shape xs = test_shape4(2, 6, 17, 16), fs = {1, {4}};
+  const UpFirDn up = {2, 2, 1, 1, 2, 1, 2, 1, 0, 4, 0}, down = {1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 0},
+                same = {1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0};
+  const Val x = g_input(g, "x", xs), f = g_input(g, "f", fs);
+  t->s.node = *graph_node(g, g_upfirdn2d(g, x, f, k == 0 ? &up : k == 1 ? &down : &same));
+  test_operand(&t->s, 0, xs, half);
+  test_operand(&t->s, 1, fs, DT_F32);
+  t->s.tout = half;
+}
+
+static void test_warp(Graph *g, int k, TestStep *t) {
+  const Shape xs = test_shape4(2, 2, 17, 16), gs = {2, {2, 10}}, fs = {1, {12}};
+  const Val x = g_input(g, "x", xs), geo = g_input(g, "geo", gs), f = g_input(g, "f", fs),
+            y = g_warp(g, x, geo, f);
+  const Val in[3] = {x, geo, f};
+  t->s.node = *graph_node(g, k ? g_op(g, OP_warp_t, 3, in, NULL) : y);
+  test_operand(&t->s, 0, xs, DT_F32);
+  test_operand(&t->s, 1, gs, DT_F32);
+  test_operand(&t->s, 2, fs, DT_F32);
+  t->s.tout = DT_F32;
+}
+
+static void test_matmul(Graph *g, int k, TestStep *t) {
+  const bool ta = k & 1, tb = k & 2;
+  const Shape as = {2, {ta ? 200 : 17, ta ? 17 : 200}}, bs = {2, {tb ? 70 : 200, tb ? 200 : 70}};
+  const Val a = g_input(g, "a", as), b = g_input(g, "b", bs);
+  t->s.node = *graph_node(g, g_matmul(g, a, b, ta, tb));
+  test_operand(&t->s, 0, as, DT_F32);
+  test_operand(&t->s, 1, bs, DT_F32);
+  t->s.tout = DT_F32;
+}
+
+/* (a - b) a, of a map and a number per channel; summed over pixels, channels or all. */
+static void test_loop(CudaKind kind, int k, DType half, TestStep *t) {
+  PwProgram *p = &t->program;
+  *p = (PwProgram){};
+  p->narg = p->nop = 2;
+  p->iter = p->out_shape = p->arg_shape[0] = test_shape4(3, 20, 9, 15 + k);
+  p->arg_shape[1] = test_shape4(1, 20, 1, 1);
+  p->op[0] = (PwOp){OP_sub, 0, -1, -2, {}};
+  p->op[1] = (PwOp){OP_mul, 0, 0, -1, {}};
+  p->reduce = kind == KIND_SUM;
+  for (int i = 0; i < 4 && p->reduce; i++)
+    if (k == 0 ? i >= 2 : k == 1 ? i != 1 : true) p->out_shape.dim[i] = 1;
+  t->s.prog = p;
+  t->s.node.op = p->reduce ? OP_sum : OP_mul;
+  t->s.node.shape = p->out_shape;
+  test_operand(&t->s, 0, p->arg_shape[0], half);
+  test_operand(&t->s, 1, p->arg_shape[1], DT_F32);
+  t->s.tout = p->reduce ? DT_F32 : half;
+}
+
+static int test_count(CudaKind kind) {
+  return kind <= KIND_CONV_DW  ? 4 * TEST_CONVS
+         : kind == KIND_MATMUL ? 4
+         : kind == KIND_WARP   ? 2
+                               : 3;
+}
+
+static Status test_make(Graph *g, CudaKind kind, int k, DType half, TestStep *t, Error *e) {
+  memset(t, 0, sizeof *t);
+  if (kind <= KIND_CONV_DW)
+    test_conv(g, kind, k, half, t);
+  else if (kind == KIND_MATMUL)
+    test_matmul(g, k, t);
+  else if (kind == KIND_FILTER)
+    test_filter(g, k, half, t);
+  else if (kind == KIND_WARP)
+    test_warp(g, k, t);
+  else
+    test_loop(kind, k, half, t);
+  return graph_status(g, e);
+}
+
+/* Round k of the convolutions: both tiles, whole and split sums. */
+static void test_force(CudaCtx *c, CudaKind kind, int k) {
+  static const int force[4][2] = {{128, 1}, {64, 1}, {128, 3}, {64, 2}};
+  const int *f = force[k / TEST_CONVS % 4];
+  c->tile = kind <= KIND_CONV_DW ? f[0] : 0;
+  c->splits = kind <= KIND_CONV_DW ? f[1] : 0;
+}
+
+/* All cases of a kind on the rung that the context has now; *bad says whether one is wrong. */
+static Status test_kind(Backend *b, CudaKind kind, CudaTested *t, bool *bad, Error *e) {
+  CudaCtx *c = &of(b)->c;
+  Status st = ST_OK;
+  *bad = false;
+  t->worst = 0;
+  for (int k = 0; k < test_count(kind) && st == ST_OK && !*bad; k++) {
+    TestStep s;
+    NaiveVerdict v;
+    Graph *g = graph_new();
+    if (!g) return err_set(e, ST_NOMEM, "cuda: out of memory for the self-test");
+    test_force(c, kind, k);
+    st = test_make(g, kind, k, test_half(b), &s, e);
+    if (st == ST_OK) st = cuda_naive_probe(b, &s.s, (uint64_t)(100 * kind + k + 1), &v, e);
+    graph_free(g);
+    if (st != ST_OK) break;
+    t->cases++;
+    if (v.worst > t->worst) t->worst = v.worst;
+    *bad = v.bad > 0;
+    if (*bad && !t->text[0])
+      snprintf(t->text, sizeof t->text,
+               "case %d: %lld results off; the worst, number %lld, is %g and should be %g", k,
+               (long long)v.bad, (long long)v.at, (double)v.got, (double)v.want);
+  }
+  c->tile = c->splits = 0;
+  return st;
+}
+
+static Status test_rungs(Backend *b, CudaKind kind, CudaTested *t, Error *e) {
+  CudaCtx *c = &of(b)->c;
+  const bool has_float = kind <= KIND_MATMUL && b->precision != PREC_STRICT;
+  bool bad = true;
+  for (int rung = RUNG_FAST; rung <= RUNG_NAIVE && bad; rung++) {
+    if (rung == RUNG_FLOAT && !has_float) continue;
+    c->rung[kind] = (uint8_t)rung;
+    t->rung = rung;
+    TRY(test_kind(b, kind, t, &bad, e));
+  }
+  return bad ? err_set(
+                   e, ST_INTERNAL,
+                   "cuda: %s: even the plainest kernel gives wrong results (%s); do not use this "
+                   "device: --device cpu",
+                   t->kind, t->text)
+             : ST_OK;
+}
+
+extern "C" void cuda_use_rung(Backend *b, int rung) {
+  memset(of(b)->c.rung, rung, sizeof of(b)->c.rung);
+  of(b)->c.rung[KIND_OTHER] = RUNG_FAST;
+}
+
+extern "C" Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e) {
+  *n = 0;
+  for (int kind = 0; kind < KIND_OTHER; kind++) {
+    CudaTested *t = &tested[*n];
+    *t = (CudaTested){};
+    t->kind = test_names[kind];
+    TRY(test_rungs(b, (CudaKind)kind, t, e));
+    ++*n;
+  }
+  return ST_OK;
+}

@@ -1,0 +1,44 @@
+/* cuda_selftest.c: the self-test of the backend (cuda/selftest.cu) as `prlx check` runs it, in every
+ * precision: all kernels agree with their definitions. With an argument REFUSED the sources have a
+ * planted fault (test/cuda_mutants.sh): the self-test must refuse the kernels of that kind, say so,
+ * and a training on what takes their place must still be right.
+ * usage: cuda_selftest [REFUSED]      e.g. cuda_selftest convolution */
+#include "core/threads.h"
+#include "cuda/device.h"
+#include "test/backend_run.h"
+
+static void selftest(Precision p, const char *refused) {
+  CudaTested t[CUDA_TESTED_MAX];
+  Backend *b = NULL;
+  Error e = {0};
+  int n = 0, found = 0;
+  CHECK(cuda_backend_new(0, p, &b, &e) == ST_OK, "backend: %s", e.msg);
+  if (!b) return;
+  CHECK(cuda_selftest(b, t, &n, &e) == ST_OK && n == CUDA_TESTED_MAX, "%s: %s", precision_name(p),
+        e.msg);
+  for (int k = 0; k < n; k++) {
+    const bool faulty = refused && strstr(t[k].kind, refused) != NULL;
+    found += t[k].rung > 0;
+    CHECK(t[k].cases > 0 && t[k].worst <= 1, "%s, %s: %d cases, worst %g of the bound",
+          precision_name(p), t[k].kind, t[k].cases, t[k].worst);
+    if (!faulty)
+      CHECK(t[k].rung == 0, "%s, %s: rung %d: %s", precision_name(p), t[k].kind, t[k].rung,
+            t[k].text);
+    if (t[k].rung > 0)
+      printf("%s, %s: refused (%s), rung %d\n", precision_name(p), t[k].kind, t[k].text, t[k].rung);
+  }
+  if (refused && p == PREC_F16) {
+    CHECK(found > 0, "the planted fault in %s was not found", refused);
+    compare_training(b, 2, 3e-2);
+    compare_projection(b, 1, 0.3, 0.15);
+  }
+  cuda_backend_free(b);
+}
+
+int main(int argc, char **argv) {
+  threads_set(1);
+  for (int p = 0; p < 4; p++)
+    if (argc < 2 || p == PREC_F16) selftest((Precision)p, argc > 1 ? argv[1] : NULL);
+  threads_stop();
+  return test_end();
+}
