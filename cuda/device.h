@@ -42,7 +42,7 @@ enum { CUDA_TESTED_MAX = 8 };
  * themselves: do not use it. Some tenths of a second on a card. */
 Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e);
 
-/* Every kind on this rung at most (as in CudaTested), for tests and measurements. Before any plan. */
+/* Every kind on this rung (as in CudaTested), for tests and measurements. Before any plan. */
 void cuda_use_rung(Backend *b, int rung);
 
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):

@@ -23,10 +23,12 @@ typedef struct NaiveOut {
   float unit;
 } NaiveOut;
 
+/* x moved into -limit..limit; limit < 0: none. */
 static __device__ inline float naive_limit(float x, float limit) {
   return limit < 0 ? x : x > limit ? limit : x < -limit ? -limit : x;
 }
 
+/* One operation of core/kernels/pointwise.c. */
 static __device__ inline float naive_op(const PwOp &op, float x, float y) {
   const PwLrelu l = op.param.lrelu;
   const PwClamp to = op.param.clamp;
@@ -107,6 +109,7 @@ typedef struct NaiveTerm {
   double squares;
 } NaiveTerm;
 
+/* One more term. */
 static __device__ inline void naive_add(NaiveTerm *t, double x) {
   t->sum += x;
   t->squares += x * x;

@@ -51,14 +51,22 @@ static __global__ void naive_compare(const void *got, DType type, const float *w
   *out = w;
 }
 
-/* want, tol, out: [n], [n] floats and a NaiveWorst, one after another in mem. */
-static Status naive_judge_in(Backend *b, const DevStep *s, char *mem, void *scratch, int64_t n,
+/* mem: a NaiveWorst, want [n] and tol [n] floats; scratch: of the definition. */
+typedef struct JudgeMemory {
+  void *mem;
+  void *scratch;
+} JudgeMemory;
+
+static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, JudgeMemory *m,
                              NaiveVerdict *v, Error *e) {
   const CudaCtx *c = &of(b)->c;
-  NaiveWorst w = {}, *dev = (NaiveWorst *)mem;
-  float *want = (float *)(mem + 256), *tol = want + n;
+  const size_t scratch = cuda_naive_scratch(s);
+  TRY(b->alloc(b, 256 + (size_t)n * 2 * sizeof(float), &m->mem, e));
+  if (scratch) TRY(b->alloc(b, scratch, &m->scratch, e));
+  NaiveWorst w = {}, *dev = (NaiveWorst *)m->mem;
+  float *want = (float *)((char *)m->mem + 256), *tol = want + n;
   const NaiveOut o = {want, DT_F32, tol, 0};
-  TRY(naive_run(c, s, o, scratch, e));
+  TRY(naive_run(c, s, o, m->scratch, e));
   LAUNCH(naive_compare, dim3(1), dim3(NAIVE_THREADS), 0, c->stream, s->out, s->tout, want, tol, n,
          dev);
   TRY(cuda_check("comparison", s, e));
@@ -67,18 +75,18 @@ static Status naive_judge_in(Backend *b, const DevStep *s, char *mem, void *scra
   return ST_OK;
 }
 
+static Shape naive_shape(const DevStep *s) {
+  return s->prog ? s->prog->out_shape : s->prog_store ? s->prog_store->out_shape : s->node.shape;
+}
+
 Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
-  const int64_t n = shape_numel(s->prog         ? s->prog->out_shape
-                                : s->prog_store ? s->prog_store->out_shape
-                                                : s->node.shape);
-  void *mem = NULL, *scratch = NULL;
+  const int64_t n = shape_numel(naive_shape(s));
+  JudgeMemory m = {};
   *v = (NaiveVerdict){};
   if (n == 0) return ST_OK;
-  Status st = b->alloc(b, 256 + (size_t)n * 2 * sizeof(float), &mem, e);
-  if (st == ST_OK && cuda_naive_scratch(s)) st = b->alloc(b, cuda_naive_scratch(s), &scratch, e);
-  if (st == ST_OK) st = naive_judge_in(b, s, (char *)mem, scratch, n, v, e);
-  b->release(b, scratch);
-  b->release(b, mem);
+  const Status st = naive_judge_in(b, s, n, &m, v, e);
+  b->release(b, m.scratch);
+  b->release(b, m.mem);
   return st;
 }
 
@@ -97,66 +105,81 @@ static void probe_geometry(float *geo, int64_t n) {
   }
 }
 
-static Status probe_fill(Backend *b, const DevStep *s, int k, void *to, Rng *r, Error *e) {
-  const int64_t n = shape_numel(s->shape[k]);
-  const bool geometry = k == 1 && (s->node.op == OP_warp || s->node.op == OP_warp_t);
-  float *tmp = (float *)to;
-  if (n == 0) return ST_OK;
-  if (geometry && !s->prog) {
-    float *host = (float *)mem_alloc((size_t)n * sizeof *host);
-    if (!host) return err_set(e, ST_NOMEM, "cuda: out of memory for a probe");
-    rng_fill_normal(r, host, n);
-    probe_geometry(host, n);
-    const Status st = b->upload(b, to, host, (size_t)n * sizeof *host, e);
-    mem_free(host);
-    return st;
-  }
-  if (s->targ[k] != DT_F32) TRY(b->alloc(b, (size_t)n * sizeof *tmp, (void **)&tmp, e));
-  Status st = b->fill_normal(b, r, tmp, n, e);
-  if (st == ST_OK && tmp != to) {
-    LAUNCH(probe_store, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0, of(b)->c.stream,
-           tmp, to, s->targ[k], n);
-    st = cuda_check("probe", s, e);
-  }
-  if (tmp != to) b->release(b, tmp);
+static Status probe_geometry_fill(Backend *b, int64_t n, void *to, Rng *r, Error *e) {
+  float *host = (float *)mem_alloc((size_t)n * sizeof *host);
+  if (!host) return err_set(e, ST_NOMEM, "cuda: out of memory for a probe");
+  rng_fill_normal(r, host, n);
+  probe_geometry(host, n);
+  const Status st = b->upload(b, to, host, (size_t)n * sizeof *host, e);
+  mem_free(host);
   return st;
 }
 
-static Status probe_run(Backend *b, DevStep *s, size_t bytes, NaiveVerdict *v, Error *e) {
-  DevProgram *p = NULL;
-  Status st = b->program(b, 1, s, &p, e);
-  for (int run = 0; run < 3 && st == ST_OK; run++) {
-    st = b->zero(b, s->out, bytes, e);
-    if (st == ST_OK) st = b->run(b, p, e);
-  }
-  if (st == ST_OK) st = b->sync(b, e);
-  if (st == ST_OK) st = cuda_naive_judge(b, s, v, e);
-  b->program_free(b, p);
+/* Normals to `to` as they are stored; tmp: [n] floats. */
+static Status probe_convert(Backend *b, const DevStep *s, int k, float *tmp, void *to, Rng *r,
+                            Error *e) {
+  const int64_t n = shape_numel(s->shape[k]);
+  TRY(b->fill_normal(b, r, tmp, n, e));
+  LAUNCH(probe_store, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0, of(b)->c.stream,
+         tmp, to, s->targ[k], n);
+  return cuda_check("probe", s, e);
+}
+
+static Status probe_fill(Backend *b, const DevStep *s, int k, void *to, Rng *r, Error *e) {
+  const int64_t n = shape_numel(s->shape[k]);
+  const bool geometry = k == 1 && (s->node.op == OP_warp || s->node.op == OP_warp_t);
+  void *tmp = NULL;
+  if (n == 0) return ST_OK;
+  if (geometry && !s->prog) return probe_geometry_fill(b, n, to, r, e);
+  if (s->targ[k] == DT_F32) return b->fill_normal(b, r, (float *)to, n, e);
+  TRY(b->alloc(b, (size_t)n * sizeof(float), &tmp, e));
+  const Status st = probe_convert(b, s, k, (float *)tmp, to, r, e);
+  b->release(b, tmp);
   return st;
+}
+
+static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, size_t bytes, Error *e) {
+  for (int run = 0; run < 3; run++) {
+    TRY(b->zero(b, s->out, bytes, e));
+    TRY(b->run(b, p, e));
+  }
+  return b->sync(b, e);
+}
+
+enum { PROBE_OUT = PW_MAX_ARGS, PROBE_SCRATCH, PROBE_BLOCKS };
+
+static Status probe_operands(Backend *b, DevStep *s, uint64_t seed, void **mem, Error *e) {
+  Rng r = {};
+  r.seed = seed;
+  for (int k = 0; k < s->nargs; k++) {
+    if (!s->arg[k]) continue;
+    TRY(b->alloc(b, (size_t)shape_numel(s->shape[k]) * dtype_size(s->targ[k]), &mem[k], e));
+    TRY(probe_fill(b, s, k, mem[k], &r, e));
+    s->arg[k] = mem[k];
+  }
+  return ST_OK;
+}
+
+static Status probe_in(Backend *b, DevStep *s, uint64_t seed, void **mem, NaiveVerdict *v,
+                       Error *e) {
+  const size_t bytes = (size_t)shape_numel(naive_shape(s)) * dtype_size(s->tout);
+  DevProgram *p = NULL;
+  TRY(probe_operands(b, s, seed, mem, e));
+  TRY(b->alloc(b, bytes, &mem[PROBE_OUT], e));
+  TRY(b->alloc(b, b->scratch(b, s), &mem[PROBE_SCRATCH], e));
+  s->out = mem[PROBE_OUT];
+  s->scratch = mem[PROBE_SCRATCH];
+  TRY(b->program(b, 1, s, &p, e));
+  const Status st = probe_runs(b, p, s, bytes, e);
+  b->program_free(b, p);
+  TRY(st);
+  return cuda_naive_judge(b, s, v, e);
 }
 
 Status cuda_naive_probe(Backend *b, const DevStep *s, uint64_t seed, NaiveVerdict *v, Error *e) {
   DevStep own = *s;
-  void *mem[PW_MAX_ARGS + 2] = {NULL};
-  Rng r = {};
-  const Shape shape = s->prog         ? s->prog->out_shape
-                      : s->prog_store ? s->prog_store->out_shape
-                                      : s->node.shape;
-  const size_t bytes = (size_t)shape_numel(shape) * dtype_size(s->tout);
-  Status st = ST_OK;
-  r.seed = seed;
-  for (int k = 0; k < s->nargs && st == ST_OK; k++) {
-    if (!s->arg[k]) continue;
-    st = b->alloc(b, (size_t)shape_numel(s->shape[k]) * dtype_size(s->targ[k]), &mem[k], e);
-    if (st == ST_OK) st = probe_fill(b, s, k, mem[k], &r, e);
-    own.arg[k] = mem[k];
-  }
-  const size_t scratch = st == ST_OK ? b->scratch(b, &own) : 0;
-  if (st == ST_OK) st = b->alloc(b, bytes, &mem[PW_MAX_ARGS], e);
-  if (st == ST_OK && scratch) st = b->alloc(b, scratch, &mem[PW_MAX_ARGS + 1], e);
-  own.out = mem[PW_MAX_ARGS];
-  own.scratch = mem[PW_MAX_ARGS + 1];
-  if (st == ST_OK) st = probe_run(b, &own, bytes, v, e);
-  for (int k = 0; k < PW_MAX_ARGS + 2; k++) b->release(b, mem[k]);
+  void *mem[PROBE_BLOCKS] = {NULL};
+  const Status st = probe_in(b, &own, seed, mem, v, e);
+  for (int k = 0; k < PROBE_BLOCKS; k++) b->release(b, mem[k]);
   return st;
 }

@@ -17,8 +17,9 @@ EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
 TWIN_PROGS = cuda_selftest cuda_paper
-EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run $(EMU)/cuda_batch \
-              $(EMU)/cuda_golden
+EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run \
+              $(EMU)/cuda_batch \
+              $(EMU)/cuda_golden $(EMU)/prlx
 HAVE_GXX  := $(shell command -v $(EMU_CXX) 2>/dev/null)
 $(EMU)/%.o: %.cu
 	@mkdir -p $(@D)
@@ -37,6 +38,12 @@ $(EMU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(EMU)/test/cuda_exact.o $(EMU_OBJ
 $(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU_PROGS):
 	$(EMU_CXX) $(EMU_FLAGS) -o $@ $^ $(LDLIBS)
+# The whole program on the emulation, for what only a command line shows (test/cuda_cli.sh).
+EMU_TOOLS  = $(filter-out $(BUILD)/tools/cli/device.o,$(TOOLOBJ)) $(EMU)/tools/cli/device.o
+$(EMU)/tools/cli/device.o: tools/cli/device.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) -DPRLX_HAVE_CUDA -c -o $@ $<
+$(EMU)/prlx: $(EMU_TOOLS) $(EMU_OBJ) $(BUILD)/librooms.a
 emu-programs: $(if $(HAVE_GXX),$(EMU_PROGS))
 test test-long: emu-programs
 test-cuda-emu: emu-programs

@@ -14,32 +14,59 @@ nm "$B/emu/test/cuda_emu.o" 2>/dev/null | grep -q __asan_ &&
   sanitized="-fsanitize=address,undefined"
 bad() { echo "FAIL mutant $1: $2"; failed=$((failed + 1)); }
 
-# mutant NAME FILE 'sed expression' 'cases (PRLX_ONLY), empty = all' arguments of cuda_ops...
-mutant() {
-  name=$1; file=$2; change=$3; only=$4; shift 4; count=$((count + 1))
-  case $which in
-    fast) [ $count -le 3 ] || return 0 ;;
-    long) ;;
-    *) [ "$which" = "$name" ] || return 0 ;;
-  esac
+# planted NAME FILE 'sed expression' PROGRAM OBJECT...: compiles the copy, links PROGRAM with it
+planted() {
+  name=$1; file=$2; change=$3; program=$4; shift 4
   base=$(basename "$file" .cu)
   sed -e "$change" "cuda/$file" >"$T/$base.cu"
   if cmp -s "cuda/$file" "$T/$base.cu"; then
     bad "$name" "its pattern is no longer in cuda/$file"
-    return
+    return 1
   fi
   if ! $CXX $FLAGS $sanitized -x c++ -c -o "$T/$base.o" "$T/$base.cu" 2>"$T/log"; then
     bad "$name" "does not compile: $(head -n 1 "$T/log")"
-    return
+    return 1
   fi
-  objects="$B/test/cuda_ops.o $B/test/cuda_check.o $B/test/cuda_shapes.o $B/test/cuda_loops.o"
-  objects="$objects $B/test/cuda_plans.o $B/emu/test/cuda_exact.o $B/emu/test/cuda_emu.o"
-  objects="$objects $B/emu/test/cuda_emu_api.o $T/$base.o"
+  objects="$* $B/emu/test/cuda_emu.o $B/emu/test/cuda_emu_api.o $T/$base.o"
   for o in "$B"/emu/cuda/*.o; do [ "$(basename "$o" .o)" = "$base" ] || objects="$objects $o"; done
-  if ! $CXX $sanitized -o "$T/run" $objects "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
+  if ! $CXX $sanitized -o "$program" $objects "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not link: $(head -n 1 "$T/log")"
+    return 1
+  fi
+}
+
+# Is this one's turn? wanted_mutant NAME
+wanted_mutant() {
+  count=$((count + 1))
+  case $which in
+    fast) [ $count -le 3 ] ;;
+    long) ;;
+    *) [ "$which" = "$1" ] ;;
+  esac
+}
+
+# refused NAME FILE 'sed expression' KIND: the self-test of the backend refuses the kernels of KIND,
+# and a training on what takes their place is right
+refused() {
+  wanted_mutant "$1" || return 0
+  planted "$1" "$2" "$3" "$T/run" "$B/test/cuda_selftest.o" || return
+  if ! timeout 600 "$T/run" "$4" >"$T/log" 2>&1; then
+    bad "$1" "the self-test: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-200)"
     return
   fi
+  passed=$((passed + 1))
+  echo "refused: $1: $(grep refused "$T/log" | head -n 1 | cut -c 1-150)"
+}
+
+# mutant NAME FILE 'sed expression' 'cases (PRLX_ONLY), empty = all' arguments of cuda_ops...
+mutant() {
+  name=$1; file=$2; change=$3; only=$4; shift 4
+  wanted_mutant "$name" || return 0
+  arguments="$*"
+  set -- "$B/test/cuda_ops.o" "$B/test/cuda_check.o" "$B/test/cuda_shapes.o" \
+    "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" "$B/emu/test/cuda_exact.o"
+  planted "$name" "$file" "$change" "$T/run" "$@" || return
+  set -- $arguments
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
   TEST_STOP=1 timeout 300 "$T/run" "$@" >"$T/log" 2>&1; rc=$?
   unset PRLX_ONLY
@@ -97,6 +124,15 @@ mutant sample-barrier sample.cu \
   ops
 mutant optim-lane optim.cu \
   's/for (int k = 16; k; k >>= 1) count/for (int k = 8; k; k >>= 1) count/' '' strict optimiser
+products='convolution, input gradient, weight gradient'
+# what the self-test of the backend refuses: a wrong fragment (float takes its place), a wrong tile
+# index, packed weights of another step
+refused refused-fragment conv_gemm.cu \
+  '/at_k(wm + i \* 16 + (lane & 15), s \* 2/ s/(lane >> 4))/(lane >> 3 \& 1))/' "$products"
+refused refused-tile conv_gemm.cu \
+  's/m0 = blockIdx.x % mtiles \* TILE/m0 = blockIdx.x % mtiles * (TILE + 64)/' "$products"
+refused stale-weights conv.cu \
+  's/conv_pack_weights(c, w->type, &job/static int packed; if (!packed++) &/' "$products"
 [ $passed -eq 0 ] && [ $failed -eq 0 ] && bad "$which" "no such mutant"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -1,8 +1,8 @@
-/* cuda_selftest.c: the self-test of the backend (cuda/selftest.cu) as `prlx check` runs it, in every
+/* cuda_selftest.c: the self-test of the backend (cuda/selftest.cu) as `prlx check` runs it, in each
  * precision: all kernels agree with their definitions. With an argument REFUSED the sources have a
- * planted fault (test/cuda_mutants.sh): the self-test must refuse the kernels of that kind, say so,
- * and a training on what takes their place must still be right.
- * usage: cuda_selftest [REFUSED]      e.g. cuda_selftest convolution */
+ * planted fault (test/cuda_mutants.sh): the self-test must refuse kernels of these kinds only, say
+ * so, and a training on what takes their place must still be right.
+ * usage: cuda_selftest [REFUSED]      e.g. cuda_selftest "convolution, input gradient" */
 #include "core/threads.h"
 #include "cuda/device.h"
 #include "test/backend_run.h"
@@ -17,7 +17,7 @@ static void selftest(Precision p, const char *refused) {
   CHECK(cuda_selftest(b, t, &n, &e) == ST_OK && n == CUDA_TESTED_MAX, "%s: %s", precision_name(p),
         e.msg);
   for (int k = 0; k < n; k++) {
-    const bool faulty = refused && strstr(t[k].kind, refused) != NULL;
+    const bool faulty = refused && strstr(refused, t[k].kind) != NULL;
     found += t[k].rung > 0;
     CHECK(t[k].cases > 0 && t[k].worst <= 1, "%s, %s: %d cases, worst %g of the bound",
           precision_name(p), t[k].kind, t[k].cases, t[k].worst);

@@ -32,6 +32,38 @@ static Precision precision_of(Precision usual) {
   return k > 0 ? list[k - 1] : usual;
 }
 
+/* A card computes after a short self-test only (cuda/selftest.cu): refused kernels are named. */
+static Status device_start(Precision want, int device, Error *e) {
+  CudaTested t[CUDA_TESTED_MAX];
+  int n = 0;
+  TRY(cuda_backend_new(device, want, &backend, e));
+  const Status s = cuda_selftest(backend, t, &n, e);
+  for (int k = 0; k < n && s == ST_OK; k++)
+    if (t[k].rung > 0)
+      fprintf(stderr,
+              "prlx: note: GPU, %s (%s): its kernel does not agree with its definition (%s); %s "
+              "takes its place; see prlx check\n",
+              t[k].kind, precision_name(want), t[k].text, tool_device_rung(t[k].rung));
+  if (s != ST_OK) tool_backend_free();
+  return s;
+}
+
+int tool_device_selftest(Precision p, DeviceTested out[DEVICE_TESTED_MAX], Error *e) {
+  CudaTested t[CUDA_TESTED_MAX];
+  Backend *b = NULL;
+  int n = 0;
+  const int count = cuda_device_count(NULL, 0);
+  if (opts_device() == DEVICE_CPU || count == 0) return 0;
+  if (cuda_backend_new(chosen % count, p, &b, e) != ST_OK) return -1;
+  const Status s = cuda_selftest(b, t, &n, e);
+  cuda_backend_free(b);
+  for (int k = 0; k < n; k++) {
+    out[k] = (DeviceTested){t[k].kind, t[k].cases, t[k].worst, t[k].rung, ""};
+    memcpy(out[k].text, t[k].text, sizeof out[k].text);
+  }
+  return s == ST_OK ? n : -1;
+}
+
 Status tool_backend(Precision usual, Backend **out, Error *e) {
   char why[256];
   *out = NULL;
@@ -46,7 +78,7 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   Precision want = precision_of(usual);
   /* another command of the same process: nothing of the last one is left */
   if (backend && backend->precision != want) tool_backend_free();
-  Status s = backend ? ST_OK : cuda_backend_new(chosen % count, want, &backend, e);
+  Status s = backend ? ST_OK : device_start(want, chosen % count, e);
   /* e.g. a GPU older than the binaries */
   if (s != ST_OK && opts_device() == DEVICE_AUTO) {
     fprintf(stderr, "prlx: the GPU is not used: %s\n", e ? e->msg : "it does not start");
@@ -84,6 +116,7 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
 }
 
 void tool_backend_free(void) {}
+int tool_device_selftest(Precision p, DeviceTested t[DEVICE_TESTED_MAX], Error *e) { return 0; }
 void tool_device_choose(int n) {}
 Status tool_device_comm(Comm *c, Backend *b, Error *e) { return ST_OK; }
 bool tool_device_text(char *buf, size_t n, int *missing) {
@@ -92,6 +125,10 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
   return false;
 }
 #endif
+
+const char *tool_device_rung(int rung) {
+  return rung == 1 ? "the float kernel" : "the plainest kernel";
+}
 
 const char *tool_device_name(const Backend *b, char buf[64]) {
   if (b)

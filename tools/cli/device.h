@@ -23,6 +23,24 @@ Status tool_device_comm(Comm *c, Backend *b, Error *e);
  * without a kernel (0 in a complete build). */
 bool tool_device_text(char *buf, size_t n, int *missing);
 
+/* What the self-test found of one kind of kernels; rung > 0: not as they should be (text), a slower
+ * kernel takes their place. */
+typedef struct DeviceTested {
+  const char *kind;
+  int cases;
+  double worst; /* in units of what rounding allows */
+  int rung;
+  char text[200];
+} DeviceTested;
+enum { DEVICE_TESTED_MAX = 8 };
+
+/* For `prlx check`: the self-test in one precision. Number of kinds; 0: no device is used; -1: the
+ * device failed (e). */
+int tool_device_selftest(Precision p, DeviceTested t[DEVICE_TESTED_MAX], Error *e);
+
+/* "the float kernel", "the plainest kernel": what a rung takes in place of a refused kernel. */
+const char *tool_device_rung(int rung);
+
 /* "CPU", or "cuda (tf32)": for logs and reports. */
 const char *tool_device_name(const Backend *b, char buf[64]);
 

@@ -114,6 +114,38 @@ static double conv_error(Backend *dev, Error *e) {
   return worst < 0 ? worst : worst / largest;
 }
 
+/* The self-test of the GPU's kernels in one precision. */
+static void check_kernels(Precision p) {
+  DeviceTested t[DEVICE_TESTED_MAX];
+  Error e = {0};
+  char what[32];
+  const int n = tool_device_selftest(p, t, &e);
+  double worst = 0;
+  int refused = 0, cases = 0;
+  snprintf(what, sizeof what, "GPU kernels %s", precision_name(p));
+  if (n < 0) check_line("BAD", what, "%s", e.msg);
+  for (int k = 0; k < n; k++) {
+    worst = fmax(worst, t[k].worst);
+    cases += t[k].cases;
+    if (t[k].rung == 0) continue;
+    refused++;
+    check_line("warn", what, "%s refused: %s; %s takes its place", t[k].kind, t[k].text,
+               tool_device_rung(t[k].rung));
+  }
+  if (n > 0 && refused == 0)
+    check_line("ok", what,
+               "%d kinds, %d cases agree with their definitions (worst %.2f of what rounding "
+               "allows)",
+               n, cases, worst);
+}
+
+static void check_device_kernels(void) {
+  static const Precision all[] = {PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16};
+  const int one = opts_precision();
+  for (int k = 0; k < COUNT_OF(all); k++)
+    if (one == 0 || one == k + 1) check_kernels(all[k]);
+}
+
 static void check_arithmetic(void) {
   IsaLevel chosen = isa_current();
   check_philox();
@@ -132,6 +164,7 @@ static void check_arithmetic(void) {
       check_line("ok", what, "equals plain loops to %.0e", d);
   }
   isa_set(chosen);
+  check_device_kernels();
   Backend *b = NULL;
   Error e = {0};
   if (tool_backend(PREC_STRICT, &b, &e)) {
