@@ -25,11 +25,12 @@ typedef struct TestConv {
   int pad;
 } TestConv;
 
-/* Every layout and edge in little: more than a tile of channels with an odd map; stride 2; a 1x1
- * that is read as it lies; wide and thin. */
-static const TestConv test_convs[] = {{2, 40, 5, 7, 136, 3, 1, 1},
-                                      {1, 24, 9, 7, 40, 3, 2, 1},
-                                      {2, 64, 4, 8, 72, 1, 1, 0},
+/* Every layout and edge in little. More than a tile of channels on both sides, so that each kind
+ * has a second row of tiles, also of the larger ones: 3x3, stride 2, a 1x1 that is read as it
+ * lies; then wide and thin. */
+static const TestConv test_convs[] = {{1, 136, 5, 7, 136, 3, 1, 1},
+                                      {1, 136, 5, 5, 136, 3, 2, 1},
+                                      {1, 136, 4, 8, 136, 1, 1, 0},
                                       {2, 64, 4, 8, 1, 1, 1, 0},
                                       {2, 1, 4, 8, 64, 1, 1, 0}};
 enum { TEST_CONVS = sizeof test_convs / sizeof *test_convs };

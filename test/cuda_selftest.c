@@ -1,7 +1,8 @@
-/* cuda_selftest.c: the self-test of the backend (cuda/selftest.cu) as `prlx check` runs it, in each
- * precision: all kernels agree with their definitions. With an argument REFUSED the sources have a
- * planted fault (test/cuda_mutants.sh): the self-test must refuse kernels of these kinds only, say
- * so, and a training on what takes their place must still be right.
+/* cuda_selftest.c: the self-test of the backend (cuda/selftest.cu) as `prlx check` runs it, in tf32
+ * and f16 (TEST_LONG=1: in every precision): all kernels agree with their definitions. With an
+ * argument REFUSED the sources have a planted fault (test/cuda_mutants.sh): the self-test must
+ * refuse kernels of these kinds only, say so, and a training on what takes their place must still
+ * be right.
  * usage: cuda_selftest [REFUSED]      e.g. cuda_selftest "convolution, input gradient" */
 #include "core/threads.h"
 #include "cuda/device.h"
@@ -37,8 +38,11 @@ static void selftest(Precision p, const char *refused) {
 
 int main(int argc, char **argv) {
   threads_set(1);
-  for (int p = 0; p < 4; p++)
-    if (argc < 2 || p == PREC_F16) selftest((Precision)p, argc > 1 ? argv[1] : NULL);
+  for (int p = 0; p < 4; p++) {
+    const bool quick = p == PREC_F16 || (p == PREC_TF32 && argc < 2);
+    if (quick || (argc < 2 && getenv("TEST_LONG")))
+      selftest((Precision)p, argc > 1 ? argv[1] : NULL);
+  }
   threads_stop();
   return test_end();
 }
