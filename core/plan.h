@@ -54,6 +54,10 @@ void plan_free(Plan *p);
  * has the workers (core/threads.h). On a device it returns when everything is under way. */
 Status plan_run(Plan *p, Error *e);
 
+/* From now on plan_run asks between its steps whether to break off, and then ends with
+ * ST_INTERRUPTED, its outputs undefined. NULL: no more. On the CPU only. */
+void plan_on_stop(Plan *p, bool (*stop)(void *ctx), void *ctx);
+
 /* Frozen parameters changed: recompute what was folded from them. */
 void plan_refresh(Plan *p);
 

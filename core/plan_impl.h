@@ -85,6 +85,8 @@ struct Plan {
   bool folded_done;
   bool profile;
   bool keep_all;
+  bool (*stop)(void *ctx); /* NULL: runs are not broken off */
+  void *stop_ctx;
   void *folded;
   Copy *copy;
   int ncopy;

@@ -148,12 +148,18 @@ Status plan_prepare(Plan *p, Error *e) {
   return p->backend ? plan_dev_prepare(p, e) : host_prepare(p, e);
 }
 
+void plan_on_stop(Plan *p, bool (*stop)(void *ctx), void *ctx) {
+  p->stop = stop;
+  p->stop_ctx = ctx;
+}
+
 Status plan_run(Plan *p, Error *e) {
   TRY(plan_prepare(p, e));
   if (p->backend) return plan_dev_run(p, e);
   void *scratch = (char *)p->arena->mem + p->arena_bytes;
   for (int k = p->folded_done ? p->nfold : 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
+    if (p->stop && p->stop(p->stop_ctx)) return err_set(e, ST_INTERRUPTED, "broken off");
     if (!p->profile) {
       run_step(p, s, scratch);
       continue;

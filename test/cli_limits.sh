@@ -192,9 +192,9 @@ hole() {
   printf "$@" >"$file"
   dd if=/dev/null of="$file" bs=1048576 seek=262144 2>/dev/null
 }
-# waits at most 20 s for the background command; its exit code in $rc
+# waits at most a minute for the background command; its exit code in $rc
 ended() {
-  for k in $(seq 200); do
+  for k in $(seq 600); do
     kill -0 $pid 2>/dev/null || break
     sleep 0.1
   done
@@ -280,6 +280,25 @@ for signal in INT TERM $HUP; do
   # shellcheck disable=SC2086
   expect 1 "resume" "$P" $TRAIN --kimg 0.004 -o s$signal
 done
+# iterations of minutes: broken off; those of seconds: to the end or back to their beginning
+# shellcheck disable=SC2086
+begin long/reals.png ${TRAIN%--batch*} --batch 65536 --batch-gpu 4 --mbstd-group 4 --threads 1 \
+  --quiet --kimg 1000 -o long
+sleep 0.5
+kill -TERM $pid
+ended
+[ $rc -eq 1 ] && grep -q 'within a long iteration.*nothing is kept\|before the first' bg.err
+ok $? "SIGTERM within an iteration of minutes: exit code $rc, $(tail -n 1 bg.err)"
+# shellcheck disable=SC2086
+begin some/state.safetensors ${TRAIN%--batch*} --batch 512 --batch-gpu 4 --mbstd-group 4 --threads 1 \
+  --quiet --tick 0.004 --snap 1 --no-layers --kimg 1000 -o some
+sleep 0.5
+kill -TERM $pid
+ended
+[ $rc -eq 1 ] && grep -q 'saved\|last snapshot is whole' bg.err
+ok $? "SIGTERM within an iteration of seconds: exit code $rc, $(tail -n 1 bg.err)"
+"$P" info some/state.safetensors >out 2>err
+ok $? "and its snapshot is whole: $(cat err)"
 last=s${HUP:-TERM}
 nimg=$(tail -n 1 $last/metrics.jsonl | sed -n 's/.*"nimg":\([0-9]*\).*/\1/p')
 kimg=$(awk "BEGIN { print (${nimg:-0} + 8) / 1000 }")

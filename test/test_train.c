@@ -137,6 +137,68 @@ static void test_resume(void) {
   drop(again);
 }
 
+/* Breaks off at the n-th question. */
+static bool countdown(void *ctx) {
+  int *left = ctx;
+  return *left > 0 && --*left == 0;
+}
+
+/* An iteration that is broken off anywhere leaves the state from before it, and training goes on
+ * with the bits of one that never was. */
+static void test_broken_off(void) {
+  static const int after[] = {1, 2, 40, 200, 900, 1500};
+  TrainConfig c = tiny();
+  Trainer *plain = start(&c);
+  int left = 0, cut = 0;
+  c.stop = countdown;
+  c.stop_ctx = &left;
+  c.keep_seconds = 0;
+  Trainer *t = start(&c);
+  if (!plain || !t) return;
+  for (int i = 0; i < COUNT_OF(after); i++) {
+    TrainMetrics m;
+    Error e = {0};
+    Blob *before = snapshot(t);
+    left = after[i];
+    const Status s = trainer_step(t, &m, &e);
+    CHECK(s == ST_OK || (s == ST_INTERRUPTED && trainer_whole(t)), "broken off: %s", e.msg);
+    cut += s == ST_INTERRUPTED;
+    left = 0;
+    if (s == ST_INTERRUPTED) {
+      Blob *now = snapshot(t);
+      CHECK(same(before, now), "the state is that of before the iteration (question %d)", after[i]);
+      drop(now);
+      steps(t, 1);
+    }
+    drop(before);
+    steps(plain, 1);
+  }
+  CHECK(cut >= 4, "iterations were broken off at %d places", cut);
+  Blob *a = snapshot(t), *b = snapshot(plain);
+  CHECK(same(a, b), "iterations that were broken off leave no trace");
+  drop(a);
+  drop(b);
+  trainer_free(t);
+  trainer_free(plain);
+}
+
+/* Where the beginning is not kept the state is worth nothing, and the trainer says so. */
+static void test_broken_for_good(void) {
+  TrainConfig c = tiny();
+  int left = 3;
+  Error e = {0};
+  TrainMetrics m;
+  c.stop = countdown;
+  c.stop_ctx = &left;
+  c.keep_seconds = 1e9;
+  Trainer *t = start(&c);
+  if (!t) return;
+  CHECK(trainer_whole(t), "whole at first");
+  CHECK(trainer_step(t, &m, &e) == ST_INTERRUPTED && !trainer_whole(t), "not kept: %s", e.msg);
+  CHECK(trainer_step(t, &m, &e) == ST_INVALID && strstr(e.msg, "snapshot"), "%s", e.msg);
+  trainer_free(t);
+}
+
 static void test_threads(void) {
   TrainConfig c = tiny();
   Blob *first = NULL;
@@ -311,6 +373,8 @@ int main(void) {
   test_refusals();
   test_metrics();
   test_resume();
+  test_broken_off();
+  test_broken_for_good();
   test_threads();
   test_freeze();
   test_allocation_failures();

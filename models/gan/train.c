@@ -165,6 +165,7 @@ void trainer_free(Trainer *t) {
   void *rest[] = {t->aug,      t->round_img, t->images, t->labels,
                   t->pl_noise, t->res,       t->order,  t->pl_start};
   for (int i = 0; i < COUNT_OF(rest); i++) mem_free(rest[i]);
+  mem_free(t->kept);
   mem_free(t);
 }
 
@@ -352,12 +353,17 @@ Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Erro
 
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e) {
   double started = os_clock();
+  if (t->broken) return err_set(e, ST_INVALID, "training: goes on from a snapshot only");
+  train_keep(t);
   TrainDraws d = {.images = t->images, .labels = t->labels};
   draw_reals(t);
   for (int ph = 0; ph < PH_DREG; ph++)
     if (train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx))
       draw_phase(t, (TrainPhase)ph, &d.phase[ph]);
-  return trainer_iterate(t, &d, started, m, e);
+  const Status s = trainer_iterate(t, &d, started, m, e);
+  if (s == ST_INTERRUPTED) train_go_back(t);
+  t->last_seconds = os_clock() - started;
+  return s;
 }
 
 /* ---- state as a list ---- */

@@ -74,6 +74,13 @@ typedef struct TrainConfig {
   /* the processes that share every batch (train_comm.c); NULL: this one alone. Must outlive the
    * trainer */
   Comm *comm;
+  /* asked between the steps of an iteration; true: trainer_step breaks it off. NULL: never. Only on
+   * the CPU and in one process; elsewhere iterations end */
+  bool (*stop)(void *ctx);
+  void *stop_ctx;
+  /* the state from before an iteration is kept where the last one took as many seconds (the
+   * presets: 1), in as much memory as weights and optimiser take, if the machine has it */
+  double keep_seconds;
 } TrainConfig;
 
 /* "paper": golden/SEMANTICS.md section 7 row "auto" at 8 devices (batch 64 in one round); "small":
@@ -171,8 +178,13 @@ void trainer_free(Trainer *t);
 Status trainer_broadcast(Trainer *t, Error *e);
 
 /* One iteration: all phases due, EMA, controller. ST_NUMERIC when a loss is not finite (the state
- * is then not worth saving). */
+ * is then not worth saving). ST_INTERRUPTED: broken off (TrainConfig.stop); the state is that of
+ * before it where trainer_whole. */
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e);
+
+/* False: an iteration was broken off whose beginning was not kept; the state is worth nothing, the
+ * last snapshot is. */
+bool trainer_whole(const Trainer *t);
 
 /* After G, D were changed from outside (transfer): nothing cached survives; G_ema is left alone. */
 void trainer_refresh(Trainer *t);

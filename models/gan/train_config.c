@@ -47,6 +47,7 @@ Status train_preset(TrainConfig *c, const char *name, int res, int channels, int
                        .p_max = 0.85,
                        .unbounded = false};
   c->seed = 0;
+  c->keep_seconds = 1;
   return aug_preset(&c->aug, "bgc", channels, res, e);
 }
 

@@ -96,6 +96,11 @@ struct Trainer {
   /* several processes: [rounds+1] pl_mean that a round starts from; last: after all */
   real *pl_start;
   TrainMetrics metrics;
+  /* train_keep.c */
+  void *kept; /* all of the state from before the iteration, if has_kept */
+  bool has_kept;
+  bool broken;
+  double last_seconds; /* of the last iteration */
   void (*on_gradient)(void *ctx, TrainPhase ph, const Params *net, const real *grad);
   void *on_gradient_ctx;
 };
@@ -124,6 +129,18 @@ Status train_dev_pull(Trainer *t, Error *e);
  * not finite. */
 Status train_dev_begin(Trainer *t, Error *e);
 Status train_dev_settle(Trainer *t, Error *e);
+
+/* ---- train_keep.c ---- */
+
+/* Iterations of this trainer may be broken off. */
+static inline bool train_may_stop(const Trainer *t) {
+  return t->cfg.stop && !t->backend && !comm_many(t->cfg.comm);
+}
+
+/* Before an iteration: keeps the state where the last one was long. After one that was broken off:
+ * back to it. */
+void train_keep(Trainer *t);
+void train_go_back(Trainer *t);
 
 /* ---- train_comm.c: rounds dealt to several processes; with one these do nothing, and all rounds
  * are its own ---- */

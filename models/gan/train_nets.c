@@ -180,6 +180,7 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
   const Status st = plan_new(p->graph, k, outs, &o, &p->plan, e);
   if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
   if (st != ST_OK) return st;
+  if (train_may_stop(t)) plan_on_stop(p->plan, t->cfg.stop, t->cfg.stop_ctx);
   for (int i = 0; l && i < l->n; i++) {
     const ParamEntry *x = l->e[i];
     if (is_zero(p->graph, l->dx[i]))

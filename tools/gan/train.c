@@ -439,6 +439,7 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
                             a->save_minutes, a->snap, a->keep};
   config_text(text, text_n, &c, &r->plan, a, d);
   c.comm = r->comm;
+  c.stop = run_impatient;
   if (!tool_quiet) {
     fputs(text, stdout);
     print_processes(r->comm, &c);
@@ -483,6 +484,8 @@ static Status train_run(TrainRun *r, const Args *a, const OptSpec *s, const StFi
   TRY(comm_same(r->comm, &resumed, sizeof resumed, "the run folder (--resume)", e));
   TRY(comm_agree(r->comm, train_prepare(r, a, s, state, d, labels, text, text_n, e), NULL, e));
   if (a->dry_run) return ST_OK;
+  if (tool_interrupted && !comm_many(r->comm))
+    return err_set(e, ST_INTERRUPTED, "%s: stopped before the first iteration", a->out);
   TRY(tool_device_comm(r->comm, trainer_config(r->t)->backend, e));
   TRY(train_join(r, e));
   TRY(comm_agree(r->comm, comm_lead(r->comm) ? run_start(r, e) : ST_OK, NULL, e));

@@ -387,6 +387,31 @@ static Status run_stop(TrainRun *r, Progress *bar, Error *e) {
                  r->dir, kimg, r->dir);
 }
 
+/* An iteration that takes longer than this once it was asked to end is broken off. */
+static const double patience = 2;
+
+bool run_impatient(void *unused) {
+  static double since;
+  if (!tool_interrupted) return false;
+  const double now = time_now();
+  if (since == 0) since = now;
+  return now - since > patience;
+}
+
+/* An iteration broken off. Its beginning was kept: as after a whole one. Else the last snapshot
+ * stays what it is. */
+static Status run_break_off(TrainRun *r, Progress *bar, Error *e) {
+  const double kimg = (double)trainer_state(r->t)->cur_nimg / 1000;
+  char path[PATH_LEN];
+  if (trainer_whole(r->t)) return run_stop(r, bar, e);
+  progress_clear(bar);
+  TRY(run_path(r, path, "state.safetensors", e));
+  return err_set(e, ST_INTERRUPTED, "%s: stopped within a long iteration at %.3f kimg; %s", r->dir,
+                 kimg,
+                 file_exists(path) ? "the last snapshot is whole: go on with --resume"
+                                   : "there is no snapshot yet, nothing is kept");
+}
+
 Status run_loop(TrainRun *r, Error *e) {
   const TrainerState *st = trainer_state(r->t);
   TrainMetrics m;
@@ -398,7 +423,9 @@ Status run_loop(TrainRun *r, Error *e) {
   while (st->cur_nimg < end) {
     const double t0 = time_now();
     int stop;
-    TRY(trainer_step(r->t, &m, e));
+    const Status s = trainer_step(r->t, &m, e);
+    if (s == ST_INTERRUPTED) return run_break_off(r, &bar, e);
+    TRY(s);
     add_step(&r->sums, &m, time_now() - t0);
     const bool last = st->cur_nimg >= end;
     progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss,

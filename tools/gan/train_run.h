@@ -80,6 +80,9 @@ void run_folder_done(TrainRun *r);
 /* After a failure: the old run comes back if the new one has no snapshot yet. */
 void run_folder_undo(TrainRun *r);
 
+/* TrainConfig.stop: true from two seconds after Ctrl-C on. */
+bool run_impatient(void *unused);
+
 /* after trainer_new (and restoring): log, sheet plan, first sheets */
 Status run_start(TrainRun *r, Error *e);
 
