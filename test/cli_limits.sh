@@ -290,8 +290,8 @@ ended
 [ $rc -eq 1 ] && grep -q 'within a long iteration.*nothing is kept\|before the first' bg.err
 ok $? "SIGTERM within an iteration of minutes: exit code $rc, $(tail -n 1 bg.err)"
 # shellcheck disable=SC2086
-begin some/state.safetensors ${TRAIN%--batch*} --batch 512 --batch-gpu 4 --mbstd-group 4 --threads 1 \
-  --quiet --tick 0.004 --snap 1 --no-layers --kimg 1000 -o some
+begin some/state.safetensors ${TRAIN%--batch*} --batch 512 --batch-gpu 4 --mbstd-group 4 \
+  --threads 1 --quiet --tick 0.004 --snap 1 --no-layers --kimg 1000 -o some
 sleep 0.5
 kill -TERM $pid
 ended
