@@ -192,6 +192,15 @@ static void sync_folder(const char *path) {
   os_sync_folder(slash ? (n ? dir : "/") : ".");
 }
 
+static Status replace_failed(const AtomicFile *f, Error *e) {
+  /* a file that is a mount point of its own (a container's), or a file system without rename */
+  const bool other = errno == EXDEV || errno == EBUSY;
+  return err_set(e, ST_IO, "%s: cannot be replaced: %s; %s", f->path, strerror(errno),
+                 other ? "the file is mounted there, or its file system cannot rename; choose "
+                         "another folder"
+                       : "check the permissions of its folder");
+}
+
 static Status atomic_finish(AtomicFile *f, Error *e) {
   OsInfo info;
   if (f->tmp && os_sync(f->fd) != 0)
@@ -204,9 +213,7 @@ static Status atomic_finish(AtomicFile *f, Error *e) {
     return err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
   if (!f->tmp) return ST_OK;
   if (watcher) TRY(watcher->naming(e));
-  if (os_replace(f->tmp, f->path) != 0)
-    return err_set(e, ST_IO, "%s: cannot be replaced: %s; check the permissions of its folder",
-                   f->path, strerror(errno));
+  if (os_replace(f->tmp, f->path) != 0) return replace_failed(f, e);
   if (known) watcher->written(&info);
   file_beside_done(f->tmp);
   mem_free(f->tmp);

@@ -2,6 +2,7 @@
 #include "io/formats/json.h"
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/number.h"
 
 void json_init(Json *j, const char *text, size_t n) {
   *j = (Json){text, text, text + n, NULL, false};
@@ -192,7 +193,7 @@ bool json_number(Json *j, double *out) {
   if (n >= sizeof text) return json_fail(j, "number with more than 63 characters");
   memcpy(text, a, n);
   text[n] = 0;
-  *out = strtod(text, NULL);
+  *out = number_read(text, NULL);
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/json.h"
+#include "io/formats/number.h"
 
 /* Length of the file up to and including its last newline; -1 on a read error. */
 static int64_t whole_lines(int fd, int64_t size) {
@@ -104,12 +105,11 @@ void jsonl_begin(Jsonl *j) {
 }
 
 void jsonl_num(Jsonl *j, const char *key, double v) {
-  char b[40];
+  char b[NUMBER_TEXT];
   key_of(j, key);
-  if (!isfinite(v))
-    line_put(j, "null", 4);
-  else
-    line_put(j, b, (size_t)snprintf(b, sizeof b, "%.9g", v));
+  if (isfinite(v)) number_write(b, "%.9g", v);
+  const char *text = isfinite(v) ? b : "null";
+  line_put(j, text, strlen(text));
 }
 
 void jsonl_int(Jsonl *j, const char *key, int64_t v) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/number.h"
 #include "io/formats/pickle_impl.h"
 
 /* Old names of the same things. */
@@ -486,7 +487,7 @@ static bool op_text_float(PkMachine *m) {
   if (!number_text(m, b, &n)) return false;
   Pk *v = pk_make(m, PK_FLOAT);
   if (!v) return false;
-  v->number = strtod(b, &end);
+  v->number = number_read(b, &end);
   return *end ? pk_bad(m, "a number that is none") : stack_push(m, v);
 }
 

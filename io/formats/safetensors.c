@@ -125,11 +125,14 @@ static Status read_entry(Reader *r, StTensor *t) {
     return bad_tensor(r, t,
                       b > r->ndata ? "data lies beyond the end of the file (cut short?)"
                                    : "data_offsets run backwards");
-  size_t want = dtype_bits(t->dtype);
+  uint64_t want =
+      dtype_bits(t->dtype); /* bits: of half a gigabyte no size_t of 32 bits holds them */
   bool fits = true, none = false;
   for (int i = 0; i < t->shape.rank; i++) {
-    none |= t->shape.dim[i] == 0;
-    fits = fits && (t->shape.dim[i] == 0 || mul_ok(want, (uint64_t)t->shape.dim[i], &want));
+    const uint64_t d = (uint64_t)t->shape.dim[i];
+    none |= d == 0;
+    fits = fits && (d == 0 || want <= UINT64_MAX / d);
+    want *= d;
   }
   if (!fits && !none) return bad_tensor(r, t, "shape is impossibly large");
   if (!none && want % 8) return bad_tensor(r, t, "its numbers do not fill whole bytes");

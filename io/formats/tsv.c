@@ -9,6 +9,7 @@
 #include "io/formats/file.h"
 #include "io/formats/json.h"
 #include "io/formats/kind.h"
+#include "io/formats/number.h"
 
 #define TSV_BYTES ((size_t)64 << 20)
 
@@ -192,7 +193,7 @@ Status tsv_number(const Tsv *t, int row, int col, double *out, Error *e) {
   char *end;
   *out = NAN;
   if (tsv_missing(cell)) return ST_OK;
-  const double v = strtod(cell, &end);
+  const double v = number_read(cell, &end);
   if (*end || end == cell || !isfinite(v))
     return err_set(e, ST_FORMAT, "%s: row %d, column %s: '%.40s'; expected a number or n/a",
                    t->path, tsv_line(t, row), t->col[col], cell);

@@ -4,13 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/formats/number.h"
 
 static bool window_limits(const char *t, Window *w) {
   char *end;
-  w->lo = strtod(t, &end);
+  w->lo = number_read(t, &end);
   if (end == t || *end != ',') return false;
   t = end + 1;
-  w->hi = strtod(t, &end);
+  w->hi = number_read(t, &end);
   return end != t && !*end && isfinite(w->lo) && isfinite(w->hi) && w->hi > w->lo;
 }
 
@@ -28,10 +29,12 @@ bool window_parse(const char *text, Window *w) {
 
 void window_text(const Window *w, char out[80]) {
   static const char *const prefix[] = {"", "slice ", "median ", "display"};
+  char lo[NUMBER_TEXT], hi[NUMBER_TEXT];
   if (w->mode == WINDOW_DISPLAY)
     snprintf(out, 80, "display");
   else
-    snprintf(out, 80, "%s%.10g,%.10g", prefix[w->mode], w->lo, w->hi);
+    snprintf(out, 80, "%s%s,%s", prefix[w->mode], number_write(lo, "%.10g", w->lo),
+             number_write(hi, "%.10g", w->hi));
 }
 
 static const char *const names[CH_COUNT] = {"chi", "rim", "flair"}, *const units[CH_COUNT] = {

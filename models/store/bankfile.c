@@ -3,17 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/number.h"
 #include "io/formats/safetensors.h"
 #include "io/formats/sha256.h"
 
 /* What a bank depends on. */
 static void bank_key(const Generator *G, const real *cond, VggChannels pick, char hex[65]) {
   Sha256 s;
-  char text[200];
+  char text[200], clamp[NUMBER_TEXT];
   const GenConfig *c = &G->cfg;
-  snprintf(text, sizeof text, "%d %d %d %d %d %d %d %d %.17g %d", c->z_dim, c->c_dim, c->w_dim,
+  snprintf(text, sizeof text, "%d %d %d %d %d %d %d %d %s %d", c->z_dim, c->c_dim, c->w_dim,
            c->img_resolution, c->img_channels, c->mapping_layers, c->channel_base, c->channel_max,
-           c->conv_clamp, (int)pick);
+           number_write(clamp, "%.17g", c->conv_clamp), (int)pick);
   sha256_begin(&s);
   sha256_add(&s, text, strlen(text));
   sha256_numbers(&s, G->params.data, (size_t)G->params.ntotal, sizeof(real));

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/number.h"
 #include "models/store/import.h"
 
 /* ---- attributes ---- */
@@ -66,8 +67,8 @@ static Status put_int(Net *n, const char *key, int64_t v) {
 }
 
 static Status put_real(Net *n, const char *key, double v) {
-  char text[40];
-  snprintf(text, sizeof text, "%.9g", v);
+  char text[NUMBER_TEXT];
+  number_write(text, "%.9g", v);
   return import_set_meta(n->im, key, text, n->e);
 }
 
@@ -278,9 +279,9 @@ Status import_map_network(Import *im, bool *hit, Error *e) {
   if (bare) TRY(add_prefix(im, e));
   const ImportTensor *p = import_find(im, "augment_pipe.p");
   double v;
-  char text[40];
+  char text[NUMBER_TEXT];
   if (p && import_number(im, p, 0, &v)) {
-    snprintf(text, sizeof text, "%.9g", v);
+    number_write(text, "%.9g", v);
     TRY(import_set_meta(im, "augment.p", text, e));
   }
   for (int k = im->ntensor - 1; k >= 0; k--)

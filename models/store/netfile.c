@@ -6,6 +6,7 @@
 #include <string.h>
 #include "core/os.h"
 #include "io/formats/file.h"
+#include "io/formats/number.h"
 #include "io/formats/path.h"
 #include "models/store/datapath.h"
 _Static_assert(sizeof(real) == sizeof(float), "the tools are built with float tensors");
@@ -70,6 +71,7 @@ Status params_write(StWriter *w, const char *prefix, const Params *p, bool f16, 
 /* ---- configuration ---- */
 
 Status gen_config_write(StWriter *w, const GenConfig *c, Error *e) {
+  char clamp[NUMBER_TEXT];
   const struct {
     const char *key;
     int v;
@@ -82,7 +84,7 @@ Status gen_config_write(StWriter *w, const GenConfig *c, Error *e) {
            {"G.channel_base", c->channel_base},
            {"G.channel_max", c->channel_max}};
   for (int i = 0; i < COUNT_OF(k); i++) TRY(st_add_metaf(w, e, k[i].key, "%d", k[i].v));
-  return st_add_metaf(w, e, "G.conv_clamp", "%.9g", c->conv_clamp);
+  return st_add_metaf(w, e, "G.conv_clamp", "%s", number_write(clamp, "%.9g", c->conv_clamp));
 }
 
 /* Tensor prefix+fmt; NULL if absent or not of this rank. */
@@ -177,7 +179,7 @@ static Status meta_number(const StFile *f, const char *key, double *v, Error *e)
   const char *s = st_meta(f, key);
   if (!s) return ST_OK;
   char *end;
-  double d = strtod(s, &end);
+  double d = number_read(s, &end);
   if (end == s || *end || !isfinite(d))
     return err_set(e, ST_FORMAT, "%s: metadata %s is \"%s\"; expected a number", f->path, key, s);
   *v = d;
@@ -375,13 +377,13 @@ Status network_save(const char *path, const Generator *G, const StMeta *meta, in
 
 Status network_save_trained(const char *path, const Generator *G, const StMeta *data, int ndata,
                             int64_t images, uint64_t seed, const char *config, Error *e) {
-  char kimg[40], seed_text[32];
+  char kimg[NUMBER_TEXT], seed_text[32];
   StMeta *kept = NULL, *all = NULL;
   char *digest = NULL;
   int n = 0, more = 2;
   for (int k = 0; k < ndata; k++)
     if (!strcmp(data[k].key, NETWORK_DATA)) digest = data[k].value;
-  snprintf(kimg, sizeof kimg, "%.3f", (double)images / 1000);
+  number_write(kimg, "%.3f", (double)images / 1000);
   snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
   TRY(meta_of_images(data, ndata, &kept, &n, e));
   Status s = ST_OK;
@@ -415,7 +417,7 @@ static Status meta_list3(const StFile *f, const char *key, double k, double dst[
   for (int i = 0; i < 3; i++) {
     while (*p == '[' || *p == ',' || *p == ' ') p++;
     char *end;
-    v[i] = strtod(p, &end);
+    v[i] = number_read(p, &end);
     if (end == p || !isfinite(v[i]))
       return err_set(e, ST_FORMAT, "%s: metadata %s is \"%s\"; expected three numbers", f->path,
                      key, s);
@@ -425,12 +427,23 @@ static Status meta_list3(const StFile *f, const char *key, double k, double dst[
   return ST_OK;
 }
 
+/* "[0, 255]" or "0,255"; what stands behind is not read. */
+static bool two_numbers(const char *text, double *a, double *b) {
+  char *end;
+  text += strspn(text, " ");
+  if (*text == '[') text++;
+  *a = number_read(text, &end);
+  if (end == text || *end != ',') return false;
+  text = end + 1;
+  *b = number_read(text, &end);
+  return end != text;
+}
+
 static Status read_input_scale(Vgg *v, const StFile *f, bool *given, Error *e) {
   const char *range = st_meta(f, "range"), *order = st_meta(f, "order");
   bool m = false, d = false;
   double lo = 0, hi = 255;
-  if (range && sscanf(range, " [%lf,%lf", &lo, &hi) != 2 && sscanf(range, "%lf,%lf", &lo, &hi) != 2)
-    hi = -1;
+  if (range && !two_numbers(range, &lo, &hi)) hi = -1;
   if (lo != 0 || (hi != 255 && hi != 1))
     return err_set(e, ST_FORMAT, "%s: metadata range is \"%s\"; expected [0, 255] or [0, 1]",
                    f->path, range);

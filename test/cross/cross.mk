@@ -11,6 +11,9 @@ CROSS_ALL = aarch64 armhf i386 riscv64 ppc64el s390x
 $(BUILD)/cross/compare: test/cross/compare.c $(BUILD)/librooms.a
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/librooms.a $(LDLIBS)
+# what every file is compiled with, for scripts
+print-flags:
+	@echo '$(BASE)'
 test-cross: $(BUILD)/prlx $(BUILD)/cross/compare
 	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/run.sh $(or $(ARCH),$(CROSS_ALL))
 # The whole program by clang, golden files run. It does not know the pragma GCC ivdep.
@@ -26,4 +29,4 @@ test-clang:
 	else echo "test-clang: skipped; apt-get install clang"; fi
 test-static test-windows test-zig: $(BUILD)/prlx
 	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/$(@:test-%=%).sh
-.PHONY: test-cross test-clang test-static test-windows test-zig
+.PHONY: print-flags test-cross test-clang test-static test-windows test-zig

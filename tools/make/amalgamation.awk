@@ -390,6 +390,10 @@ function preamble(line) {
   print "#pragma clang diagnostic ignored \"-Wunknown-pragmas\""
   print "#elif defined(__GNUC__)"
   print "#pragma GCC optimize(\"no-math-errno\", \"no-trapping-math\")"
+  # a fault of GCC 12, as in the Makefile
+  print "#ifndef __x86_64__"
+  print "#pragma GCC optimize(\"no-delete-null-pointer-checks\")"
+  print "#endif"
   print "#pragma GCC diagnostic ignored \"-Wunused-const-variable\""
   print "#endif"
   print "#ifdef __GNUC__"
