@@ -33,6 +33,9 @@ bool cuda_naive_has(const DevStep *s);
  * time of the call. ST_NOMEM, ST_INVALID (no definition), ST_INTERNAL (the device's words). */
 Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e);
 
+/* Normals as numbers of type t to device memory `to` [n]; waits for nothing. */
+Status cuda_naive_fill(Backend *b, DType t, int64_t n, Rng *r, void *to, Error *e);
+
 /* Runs a step on random operands of its own as a program that is launched, captured and replayed,
  * and judges the last run. s: shapes, types, attributes, program; an operand is there where arg[k]
  * is not NULL (its address is not looked at). */

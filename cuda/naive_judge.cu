@@ -116,26 +116,29 @@ static Status probe_geometry_fill(Backend *b, int64_t n, void *to, Rng *r, Error
 }
 
 /* Normals to `to` as they are stored; tmp: [n] floats. */
-static Status probe_convert(Backend *b, const DevStep *s, int k, float *tmp, void *to, Rng *r,
+static Status probe_convert(Backend *b, DType t, int64_t n, float *tmp, void *to, Rng *r,
                             Error *e) {
-  const int64_t n = shape_numel(s->shape[k]);
   TRY(b->fill_normal(b, r, tmp, n, e));
   LAUNCH(probe_store, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0, of(b)->c.stream,
-         tmp, to, s->targ[k], n);
-  return cuda_check("probe", s, e);
+         tmp, to, t, n);
+  return cuda_check("probe", NULL, e);
+}
+
+Status cuda_naive_fill(Backend *b, DType t, int64_t n, Rng *r, void *to, Error *e) {
+  void *tmp = NULL;
+  if (n == 0) return ST_OK;
+  if (t == DT_F32) return b->fill_normal(b, r, (float *)to, n, e);
+  TRY(b->alloc(b, (size_t)n * sizeof(float), &tmp, e));
+  const Status st = probe_convert(b, t, n, (float *)tmp, to, r, e);
+  b->release(b, tmp);
+  return st;
 }
 
 static Status probe_fill(Backend *b, const DevStep *s, int k, void *to, Rng *r, Error *e) {
   const int64_t n = shape_numel(s->shape[k]);
   const bool geometry = k == 1 && (s->node.op == OP_warp || s->node.op == OP_warp_t);
-  void *tmp = NULL;
-  if (n == 0) return ST_OK;
-  if (geometry && !s->prog) return probe_geometry_fill(b, n, to, r, e);
-  if (s->targ[k] == DT_F32) return b->fill_normal(b, r, (float *)to, n, e);
-  TRY(b->alloc(b, (size_t)n * sizeof(float), &tmp, e));
-  const Status st = probe_convert(b, s, k, (float *)tmp, to, r, e);
-  b->release(b, tmp);
-  return st;
+  if (geometry && !s->prog && n) return probe_geometry_fill(b, n, to, r, e);
+  return cuda_naive_fill(b, s->targ[k], n, r, to, e);
 }
 
 static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, size_t bytes, Error *e) {

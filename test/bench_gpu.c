@@ -1,9 +1,12 @@
 /* bench_gpu.c: speed on a card: its own limits, each convolution shape of the paper's networks with
- * its share of them, training s/kimg, projection, features. Every number is a wall-clock median or
- * a mean over the stated steps, with the device waited for. Weights are formula or zero: speed
- * only.
- * usage: bench_gpu [--dry] [--part card,conv,train,project,features]     (--dry: tiny sizes, to try
- *   the program itself, also on the emulation) */
+ * its share of them, training s/kimg, projection, features. Every number is a wall-clock mean over
+ * the stated steps, with the device waited for. Convolutions run as training runs them: random
+ * operands, batch 64, sixteen steps in one captured graph, which take turns among sets of operands
+ * that together are larger than the second-level cache; then each is judged by its definition
+ * (cuda/naive.h), so that the speed of a wrong kernel is marked.
+ * usage: bench_gpu [--dry] [--part card,conv,train,project,features] [--json FILE]
+ *   --dry   tiny sizes, to try the program itself, also on the emulation
+ *   --json  a line for each number: part, name, precision, value, unit (appended) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,8 @@
 #include "core/ops.h"
 #include "core/threads.h"
 #include "cuda/device.h"
+#include "cuda/naive.h"
+#include "io/formats/jsonl.h"
 #include "models/gan/projector.h"
 #include "models/gan/train.h"
 #include "models/judge/inception.h"
@@ -19,6 +24,24 @@
 
 static bool dry;
 static double rate[4]; /* TFLOP/s of mma f16, bf16, tf32, FMA */
+static Jsonl json;
+static bool json_there;
+
+/* One number for machines; precision "" where there is none. A dry run's are no measurements. */
+static void tell(const char *part, const char *name, const char *precision, const char *what,
+                 double value, const char *unit) {
+  Error e = {0};
+  if (!json_there) return;
+  jsonl_begin(&json);
+  jsonl_str(&json, "part", part);
+  jsonl_str(&json, "name", name);
+  jsonl_str(&json, "precision", precision);
+  jsonl_str(&json, "what", what);
+  jsonl_num(&json, "value", value);
+  jsonl_str(&json, "unit", unit);
+  jsonl_str(&json, "measured", dry ? "no: dry run" : "yes");
+  if (jsonl_end(&json, &e) != ST_OK) fprintf(stderr, "bench_gpu: %s\n", e.msg);
+}
 
 static double seconds(void) {
   struct timespec t;
@@ -37,11 +60,13 @@ static int failed(const char *what, const Error *e) {
 
 static void bench_card(void) {
   static const char *const name[] = {"mma.sync f16", "mma.sync bf16", "mma.sync tf32", "float FMA"};
-  printf("card\n  %-44s %10.0f GB/s (read + written)\n", "copy on the device",
-         card_copy(dry ? 1 << 16 : (size_t)1 << 30, 5));
+  const double copy = card_copy(dry ? 1 << 16 : (size_t)1 << 30, 5);
+  printf("card\n  %-44s %10.0f GB/s (read + written)\n", "copy on the device", copy);
+  tell("card", "copy on the device", "", "bandwidth", copy, "GB/s");
   for (int t = 0; t < 4; t++) {
     rate[t] = card_rate(t, dry ? 2 : 20000, dry ? 1 : 5);
     printf("  %-44s %10.1f TFLOP/s\n", name[t], rate[t]);
+    tell("card", name[t], "", "rate", rate[t], "TFLOP/s");
   }
 }
 
@@ -70,30 +95,76 @@ static const Shape7 shapes[] = {{"G/D 512 at 4x4", 512, 4, 512, 3, 1, 1},
                                 {"VGG 256 at 16x16", 256, 16, 256, 3, 1, 1},
                                 {"VGG 512 at 8x8", 512, 8, 512, 3, 1, 1}};
 
-/* One step n with operands of types ta, tb: seconds per run, < 0 on failure. */
-static double time_step(Backend *b, const Node *n, Shape sa, Shape sb, DType ta, DType tb,
-                        DType tout, int runs, Error *e) {
-  DevStep s = {.node = *n, .nargs = 2, .shape = {sa, sb}, .targ = {ta, tb}, .tout = tout};
-  void *p[4] = {NULL};
-  DevProgram *prog = NULL;
-  Status st = b->alloc(b, (size_t)shape_numel(sa) * dtype_size(ta), &p[0], e);
-  if (!st) st = b->alloc(b, (size_t)shape_numel(sb) * dtype_size(tb), &p[1], e);
-  if (!st) st = b->alloc(b, (size_t)shape_numel(n->shape) * dtype_size(tout), &p[2], e);
-  if (!st) st = b->alloc(b, b->scratch(b, &s), &p[3], e);
-  s.arg[0] = p[0];
-  s.arg[1] = p[1];
-  s.out = p[2];
-  s.scratch = p[3];
-  if (!st) st = b->program(b, 1, &s, &prog, e);
-  for (int k = 0; k < 3 && !st; k++) st = b->run(b, prog, e);
-  if (!st) st = b->sync(b, e);
-  double t0 = seconds();
-  for (int k = 0; k < runs && !st; k++) st = b->run(b, prog, e);
-  if (!st) st = b->sync(b, e);
-  double t = (seconds() - t0) / runs;
-  b->program_free(b, prog);
-  for (int k = 0; k < 4; k++) b->release(b, p[k]);
-  return st ? -1 : t;
+/* ---- one kind of step, many times ---- */
+enum { SETS_MAX = 16, STEPS = 16 };
+#define BEYOND_CACHE 160e6 /* bytes; an H200 has 50 MB of second-level cache */
+
+/* Sets of operands, result and scratch, and the program of STEPS steps that take turns among them.
+ */
+typedef struct Turns {
+  void *mem[SETS_MAX][4];
+  DevStep step[STEPS];
+  DevProgram *program;
+  int sets;
+} Turns;
+
+static Status turns_set(Backend *b, DevStep *s, void **mem, Rng *r, Error *e) {
+  for (int k = 0; k < 2; k++) {
+    const int64_t n = shape_numel(s->shape[k]);
+    TRY(b->alloc(b, (size_t)n * dtype_size(s->targ[k]), &mem[k], e));
+    TRY(cuda_naive_fill(b, s->targ[k], n, r, mem[k], e));
+    s->arg[k] = mem[k];
+  }
+  const size_t out = (size_t)shape_numel(s->node.shape) * dtype_size(s->tout);
+  TRY(b->alloc(b, out, &mem[2], e));
+  TRY(b->alloc(b, b->scratch(b, s), &mem[3], e));
+  s->out = mem[2];
+  s->scratch = mem[3];
+  return ST_OK;
+}
+
+static Status turns_new(Backend *b, const DevStep *s, Turns *t, Error *e) {
+  Rng r = {.seed = 7};
+  double bytes = (double)shape_numel(s->node.shape) * (double)dtype_size(s->tout);
+  for (int k = 0; k < 2; k++)
+    bytes += (double)shape_numel(s->shape[k]) * (double)dtype_size(s->targ[k]);
+  t->sets = dry ? 2 : (int)PRLX_MIN(SETS_MAX, BEYOND_CACHE / bytes + 2);
+  for (int k = 0; k < STEPS; k++) {
+    t->step[k] = k < t->sets ? *s : t->step[k % t->sets];
+    if (k < t->sets) TRY(turns_set(b, &t->step[k], t->mem[k], &r, e));
+  }
+  return b->program(b, STEPS, t->step, &t->program, e);
+}
+
+/* Seconds per step. The first run launches, the second captures, the others replay. */
+static Status turns_time(Backend *b, Turns *t, int runs, double *seconds_per_step, Error *e) {
+  for (int k = 0; k < 3; k++) TRY(b->run(b, t->program, e));
+  TRY(b->sync(b, e));
+  const double t0 = seconds();
+  for (int k = 0; k < runs; k++) TRY(b->run(b, t->program, e));
+  TRY(b->sync(b, e));
+  *seconds_per_step = (seconds() - t0) / runs / STEPS;
+  return ST_OK;
+}
+
+static Status turns_run(Backend *b, const DevStep *s, Turns *t, int runs, double *time,
+                        NaiveVerdict *v, Error *e) {
+  TRY(turns_new(b, s, t, e));
+  TRY(turns_time(b, t, runs, time, e));
+  return cuda_naive_judge(b, &t->step[STEPS - 1], v, e);
+}
+
+/* Seconds of one such step and the verdict on its result; < 0 on failure. */
+static double time_step(Backend *b, const DevStep *s, int runs, NaiveVerdict *v, Error *e) {
+  Turns *t = mem_alloc(sizeof *t);
+  double time = -1;
+  if (!t) return -1;
+  const Status st = turns_run(b, s, t, runs, &time, v, e);
+  b->program_free(b, t->program);
+  for (int k = 0; k < SETS_MAX; k++)
+    for (int i = 0; i < 4; i++) b->release(b, t->mem[k][i]);
+  mem_free(t);
+  return st ? -1 : time;
 }
 
 static void conv_row(Backend *b, const Shape7 *m, int batch) {
@@ -108,35 +179,36 @@ static void conv_row(Backend *b, const Shape7 *m, int batch) {
   Val d = g_input(g, "d", ys), dx = g_conv2d_dx(g, d, w, m->stride, m->pad, m->side, m->side),
       dw = g_conv2d_dw(g, x, d, m->stride, m->pad, m->k, m->k);
   DType tx = m->ci > 4 ? half : DT_F32, ty = m->co > 4 ? half : DT_F32;
-  const struct {
-    const Node *n;
-    Shape a;
-    Shape b;
-    DType ta;
-    DType tb;
-    DType to;
-  } job[3] = {{graph_node(g, y), xs, ws, tx, DT_F32, ty},
-              {graph_node(g, dx), ys, ws, ty, DT_F32, tx},
-              {graph_node(g, dw), xs, ys, tx, ty, DT_F32}};
+  static const char *const kind[] = {"forward", "input gradient", "weight gradient"};
+  const DevStep job[3] = {
+      {.node = *graph_node(g, y), .nargs = 2, .shape = {xs, ws}, .targ = {tx, DT_F32}, .tout = ty},
+      {.node = *graph_node(g, dx), .nargs = 2, .shape = {ys, ws}, .targ = {ty, DT_F32}, .tout = tx},
+      {.node = *graph_node(g, dw), .nargs = 2, .shape = {xs, ys}, .targ = {tx, ty}}};
   printf("  %-34s %-6s", m->name, precision_name(pr));
   for (int k = 0; k < 3 && graph_status(g, NULL) == ST_OK; k++) {
-    double flop = conv_flop(job[k].n), t = time_step(b, job[k].n, job[k].a, job[k].b, job[k].ta,
-                                                     job[k].tb, job[k].to, dry ? 2 : 50, &e);
-    if (t < 0)
+    NaiveVerdict v = {0};
+    const double flop = conv_flop(&job[k].node), t = time_step(b, &job[k], dry ? 2 : 8, &v, &e),
+                 tflops = flop / t / 1e12;
+    if (t < 0) {
       printf("  failed: %.60s", e.msg);
-    else
-      printf("  %8.1f us %6.1f TFLOP/s %4.0f %%", t * 1e6, flop / t / 1e12,
-             limit_of(pr) > 0 ? 100 * flop / t / 1e12 / limit_of(pr) : 0);
+      continue;
+    }
+    printf("  %8.1f us %6.1f TFLOP/s %4.0f %%%s", t * 1e6, tflops,
+           limit_of(pr) > 0 ? 100 * tflops / limit_of(pr) : 0, v.bad ? " WRONG" : "");
+    tell("conv", m->name, precision_name(pr), kind[k], t * 1e6, "us");
+    tell("conv", m->name, precision_name(pr), kind[k], tflops,
+         v.bad ? "TFLOP/s, WRONG" : "TFLOP/s");
   }
   printf("\n");
   graph_free(g);
 }
 
 static void bench_conv(Backend *b) {
-  int batch = dry ? 1 : 32;
-  printf("convolutions, batch %d, %s: forward, input gradient, weight gradient (%% of the "
-         "instruction's rate above; operands packed inside the time)\n",
-         batch, precision_name(b->precision));
+  int batch = dry ? 1 : 64;
+  printf(
+      "convolutions, batch %d, %s: forward, input gradient, weight gradient (%% of the "
+      "instruction's rate above; operands packed inside the time; WRONG: not as the definition)\n",
+      batch, precision_name(b->precision));
   for (int k = 0; k < COUNT_OF(shapes) && !(dry && k > 1); k++) conv_row(b, &shapes[k], batch);
 }
 
@@ -181,6 +253,14 @@ static void bench_train(Backend *b, int batch, bool profile) {
            "last\n",
            what, dt / iterations / batch * 1000, dt / iterations * 1e3,
            trainer_flop(t) * iterations / dt / 1e12, (long long)m.bad_gradients);
+  if (!s) {
+    tell("train", what, precision_name(b->precision), "speed", dt / iterations / batch * 1000,
+         "s/kimg");
+    tell("train", what, precision_name(b->precision), "rate",
+         trainer_flop(t) * iterations / dt / 1e12, "TFLOP/s");
+    tell("train", what, precision_name(b->precision), "bad gradients of the last iteration",
+         (double)m.bad_gradients, "");
+  }
   if (!s && profile) {
     trainer_profile(t, true);
     for (int k = 0; k < 16 && !s; k++) s = trainer_step(t, &m, &e);
@@ -239,6 +319,7 @@ static void bench_project(Backend *b, int batch) {
   else
     printf("  %-56s %8.2f ms per step  %8.1f s for 1000 steps of all %d\n", what, dt * 1e3,
            dt * 1e3, batch);
+  if (!s) tell("project", what, precision_name(b->precision), "time of a step", dt * 1e3, "ms");
   projector_free(p);
   vgg_free(&v);
   generator_free(&G);
@@ -273,6 +354,7 @@ static void bench_features(Backend *b, int batch) {
     failed(what, &e);
   else
     printf("  %-56s %8.1f images/s (resizing on the host and copies included)\n", what, batch / dt);
+  if (!s) tell("features", what, precision_name(b->precision), "rate", batch / dt, "images/s");
   inception_run_free(&run);
   inception_free(&v);
   mem_free(img);
@@ -280,19 +362,50 @@ static void bench_features(Backend *b, int batch) {
 }
 
 static bool wanted(const char *list, const char *part) { return !list || strstr(list, part); }
-int main(int argc, char **argv) {
-  const char *parts = NULL;
+static const char *parts;
+
+static int options(int argc, char **argv) {
+  Error e = {0};
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--dry"))
       dry = true;
     else if (!strcmp(argv[i], "--part") && i + 1 < argc)
       parts = argv[++i];
-    else {
-      fprintf(stderr, "usage: bench_gpu [--dry] [--part card,conv,train,project,features]\n");
+    else if (!strcmp(argv[i], "--json") && i + 1 < argc) {
+      json_there = jsonl_open(&json, argv[++i], &e) == ST_OK;
+      if (!json_there) return fprintf(stderr, "bench_gpu: %s\n", e.msg), 1;
+    } else {
+      fprintf(stderr, "usage: bench_gpu [--dry] [--part card,conv,train,project,features] "
+                      "[--json FILE]\n");
       return 2;
     }
   }
+  return 0;
+}
+
+static void bench_precision(Precision p) {
+  static const int batches[] = {64, 32, 128}, lesions[] = {1, 8, 100};
+  Backend *b = NULL;
+  Error e = {0};
+  if (cuda_backend_new(0, p, &b, &e)) {
+    failed(precision_name(p), &e);
+    return;
+  }
+  if (wanted(parts, "conv")) bench_conv(b);
+  if (wanted(parts, "train"))
+    for (int i = 0; i < (p == PREC_F16 && !dry ? 3 : 1); i++)
+      bench_train(b, dry ? 4 : batches[i], p == PREC_F16 && i == 0 && !dry);
+  if (wanted(parts, "project") && p != PREC_BF16)
+    for (int i = 0; i < (dry ? 1 : 3); i++) bench_project(b, lesions[i]);
+  if (wanted(parts, "features") && p != PREC_BF16 && !dry) bench_features(b, 64);
+  cuda_backend_free(b);
+}
+
+int main(int argc, char **argv) {
+  static const Precision order[] = {PREC_F16, PREC_BF16, PREC_TF32, PREC_STRICT};
+  const int rc = options(argc, argv);
   char text[300];
+  if (rc) return rc;
   if (!cuda_device_count(text, sizeof text)) {
     printf("no CUDA device: %s\n", text);
     return 1;
@@ -300,25 +413,10 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   cuda_describe(0, text, sizeof text);
   printf("device: %s%s\n", text, dry ? " (DRY RUN, tiny sizes: not a measurement)" : "");
+  tell("device", text, "", "", 0, "");
   if (wanted(parts, "card") || wanted(parts, "conv")) bench_card();
-  static const Precision order[] = {PREC_F16, PREC_BF16, PREC_TF32, PREC_STRICT};
-  static const int batches[] = {64, 32, 128}, lesions[] = {1, 8, 100};
-  for (int k = 0; k < 4; k++) {
-    Backend *b = NULL;
-    Error e = {0};
-    if (cuda_backend_new(0, order[k], &b, &e)) {
-      failed(precision_name(order[k]), &e);
-      continue;
-    }
-    if (wanted(parts, "conv")) bench_conv(b);
-    if (wanted(parts, "train"))
-      for (int i = 0; i < (order[k] == PREC_F16 && !dry ? 3 : 1); i++)
-        bench_train(b, dry ? 4 : batches[i], order[k] == PREC_F16 && i == 0 && !dry);
-    if (wanted(parts, "project") && order[k] != PREC_BF16)
-      for (int i = 0; i < (dry ? 1 : 3); i++) bench_project(b, lesions[i]);
-    if (wanted(parts, "features") && order[k] != PREC_BF16 && !dry) bench_features(b, 64);
-    cuda_backend_free(b);
-  }
+  for (int k = 0; k < 4; k++) bench_precision(order[k]);
+  if (json_there) jsonl_close(&json);
   threads_stop();
   return 0;
 }

@@ -17,9 +17,10 @@ EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
 TWIN_PROGS = cuda_selftest cuda_paper
+# bench: its program, tried (--dry) where there is no card
 EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run \
               $(EMU)/cuda_batch \
-              $(EMU)/cuda_golden $(EMU)/prlx
+              $(EMU)/cuda_golden $(EMU)/prlx $(EMU)/bench
 HAVE_GXX  := $(shell command -v $(EMU_CXX) 2>/dev/null)
 $(EMU)/%.o: %.cu
 	@mkdir -p $(@D)
@@ -33,6 +34,7 @@ $(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/libro
 $(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_batch: $(BUILD)/test/cuda_batch.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o $(EMU_OBJ) $(BUILD)/librooms.a
+$(EMU)/bench: $(BUILD)/test/bench_gpu.o $(EMU)/test/bench_card.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(EMU)/test/cuda_exact.o $(EMU_OBJ) \
                    $(BUILD)/librooms.a
 $(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/librooms.a

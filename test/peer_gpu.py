@@ -7,17 +7,19 @@ the way a PyTorch user would write it. Optional: nothing else of the project nee
 Arithmetic: fp32 (no tensor cores), tf32, fp16 (16-bit maps above 4x4, fp32 weights and optimiser). Ways: eager, and compiled (torch.compile, whose
 'reduce-overhead' mode records CUDA graphs). Training: non-saturating loss, both Adams, R1 every 16, path length every 4, summed by their intervals;
 no augmentation. Two forms of modulation: 'grouped' (into the weights, one grouped convolution) and 'scaled' (on the maps); the better counts.
+Two layouts of maps and weights in 'scaled' form: PyTorch's usual one and channels_last, which cuDNN's tensor cores prefer; the better counts.
 Random weights: speed only. --dry: tiny sizes on the CPU, to try the script."""
 import argparse, statistics, time
 import torch, torch.nn.functional as F
 
 SQRT2 = 2 ** 0.5
-C = dict(res=64, wdim=512, base=16384, cmax=512, device='cuda', half=False)
+C = dict(res=64, wdim=512, base=16384, cmax=512, device='cuda', half=False, last=False)
 
 
 def channels(r): return min(C['base'] // r, C['cmax'])
 def map_type(r): return torch.float16 if C['half'] and r > 4 else torch.float32
 def kernel(): f = torch.tensor([1., 3., 3., 1.], device=C['device']); return torch.outer(f, f) / 64
+def last(x): return x.contiguous(memory_format=torch.channels_last) if C['last'] and x.dim() == 4 else x
 def sync():
     if C['device'] == 'cuda': torch.cuda.synchronize()
 
@@ -28,7 +30,7 @@ def fir(x, up=1, down=1, pad=(0, 0, 0, 0), gain=1.0):
         y = x.new_zeros(n, c, h, up, w, up); y[:, :, :, 0, :, 0] = x
         x = y.reshape(n, c, h * up, w * up)
     k = (kernel() * gain).to(x.dtype).expand(c, 1, 4, 4)
-    return F.conv2d(F.pad(x, pad), k, groups=c, stride=down)
+    return F.conv2d(last(F.pad(x, pad)), k, groups=c, stride=down)
 
 
 def act(x, b, gain=SQRT2): return (F.leaky_relu(x + b.to(x.dtype).reshape(1, -1, 1, 1), 0.2) * gain).clamp(-256 * gain, 256 * gain)
@@ -44,13 +46,13 @@ def modconv(x, w, s, form, demod=True, up=False):
         else: x = F.conv2d(x, wm.reshape(n * co, ci, k, k), padding=k // 2, groups=n)
         x = x.reshape(n, co, x.shape[2], x.shape[3])
     else:
-        x = x * s.to(t)[:, :, None, None]
+        x = last(x * s.to(t)[:, :, None, None])
         x = F.conv_transpose2d(x, w.to(t).transpose(0, 1), stride=2) if up else F.conv2d(x, w.to(t), padding=k // 2)
         if demod: x = x * (s.square() @ w.square().sum([2, 3]).t() + 1e-8).rsqrt().to(t)[:, :, None, None]
     return fir(x, pad=(1, 1, 1, 1), gain=4.0) if up else x
 
 
-def param(*s): return torch.nn.Parameter(torch.randn(*s, device=C['device']) / (max(1, torch.tensor(s[1:]).prod().item()) ** 0.5 if len(s) > 1 else 1))
+def param(*s): return torch.nn.Parameter(last(torch.randn(*s, device=C['device'])) / (max(1, torch.tensor(s[1:]).prod().item()) ** 0.5 if len(s) > 1 else 1))
 
 
 class Generator(torch.nn.Module):
@@ -91,7 +93,7 @@ class Discriminator(torch.nn.Module):
         n = channels(4); self.c, self.cb, self.f, self.fb, self.o = param(n, n + 1, 3, 3), param(n), param(n, n * 16), param(n), param(1, n)
 
     def forward(self, x):
-        r = C['res']; x = x.to(map_type(r)); cv = lambda x, w, **k: F.conv2d(x, w.to(x.dtype), **k)
+        r = C['res']; x = x.to(map_type(r)); cv = lambda x, w, **k: F.conv2d(last(x), w.to(x.dtype), **k)
         x = act(cv(x, self.rgb), self.rgbb)
         for i in range(0, len(self.blocks), 5):
             w0, b0, w1, b1, sk = self.blocks[i:i + 5]; x = x.to(map_type(r))
@@ -114,7 +116,7 @@ class Vgg(torch.nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x):
-        out, i = [], 0; x = x.to(map_type(64))
+        out, i = [], 0; x = last(x.to(map_type(64)))
         for c in self.plan:
             if c == 'M': x = F.max_pool2d(x, 2); continue
             x = F.relu(F.conv2d(x, self.w[i].to(x.dtype), padding=1) * SQRT2)
@@ -188,20 +190,20 @@ def main():
     repeat = 2 if a.dry else 10; name = torch.cuda.get_device_name() if C['device'] == 'cuda' else 'CPU, DRY RUN: not a measurement'
     print(f'# torch {torch.__version__}, {name}', flush=True)
     ways = [('eager', lambda f: f)] + ([] if a.dry else [('compiled', lambda f: torch.compile(f, mode='reduce-overhead'))])
-    cases = [('train', b, f) for b in ((4,) if a.dry else (64,)) for f in ('scaled', 'grouped')] + [('project', b, f) for b in ((1,) if a.dry else (1, 8, 100)) for f in ('scaled', 'grouped')] + [('features', 64, '-')]
+    cases = [('train', b, f) for b in ((4,) if a.dry else (64,)) for f in ('scaled', 'channels_last', 'grouped')] + [('project', b, f) for b in ((1,) if a.dry else (1, 8, 100)) for f in ('scaled', 'channels_last', 'grouped')] + [('features', 64, '-')]
     for tag, wrap in ways:
         for arith in ('fp16', 'tf32', 'fp32'):
             C['half'] = arith == 'fp16' and not a.dry
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arith != 'fp32'; torch.backends.cudnn.benchmark = True
             for kind, b, form in cases:
                 if left() < 15 or (tag == 'compiled' and left() < 60): print(f'{kind} {b} {form} {arith} {tag}: skipped, no time left', flush=True); continue
-                torch.manual_seed(0)
+                torch.manual_seed(0); C['last'] = form == 'channels_last'; how = 'scaled' if C['last'] else form
                 try:
                     if kind == 'train':
-                        m, r1, pl = training(b, form, wrap); tm, tr, tp = clock(m, repeat), clock(r1, repeat), clock(pl, repeat)
+                        m, r1, pl = training(b, how, wrap); tm, tr, tp = clock(m, repeat), clock(r1, repeat), clock(pl, repeat)
                         print(f'training, batch {b}, {form}, {arith}, {tag}: main {tm:.1f} ms, R1 {tr:.1f} ms, path {tp:.1f} ms, {(tm + tr / 16 + tp / 4) / b:.3f} s/kimg', flush=True)
                     elif kind == 'project':
-                        t = clock(projection(b, form, wrap), repeat); print(f'projection, {b} lesions, {form}, {arith}, {tag}: {t:.2f} ms per step, {t:.1f} s for 1000 steps', flush=True)
+                        t = clock(projection(b, how, wrap), repeat); print(f'projection, {b} lesions, {form}, {arith}, {tag}: {t:.2f} ms per step, {t:.1f} s for 1000 steps', flush=True)
                     elif not a.dry:
                         import torchvision
                         net = torchvision.models.inception_v3(weights=None, init_weights=False).eval().to(C['device']); net.fc = torch.nn.Identity()
