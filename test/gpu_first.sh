@@ -143,8 +143,9 @@ part_paper() {
 losses() {
   images=$4
   part train 90 "paper network, batch $images, $2 $3" "$P/prlx" train \
-    data/prlx_lesions.safetensors --config paper --aug none --no-layers --lr 0.00001 --batch "$images" --device "$2" \
-    --precision "$3" --kimg "$(awk "BEGIN { print 3 * $images / 1000 }")" \
+    data/prlx_lesions.safetensors --config paper --aug none --no-layers --lr 0.00001 \
+    --batch "$images" --device "$2" --precision "$3" \
+    --kimg "$(awk "BEGIN { print 3 * $images / 1000 }")" \
     --tick "$(awk "BEGIN { print $images / 1000 }")" --snap 1000 --force --out "$T/$1"
 }
 # compare NAME NAME LIMIT: largest relative difference of the losses of two runs
