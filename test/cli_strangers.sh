@@ -173,6 +173,34 @@ has "$T/err" "taken as two patients" "export-cohort"
 expect 1 "punctuation only" "$P" export-cohort points.tsv --format monai -o "$T/monai"
 edit sites 's/^sub-001~/1-11~/;s/^sub-002~/11-1~/'; split 1 "11-1" sites
 expect 1 "both be written" "$P" project sites.tsv --network "$N" --steps 2 -o "$T/sites"
+# ---- files in the wrong column, one patch with two classes ----
+head -n 1 lesions.tsv | tr '\t' '\n' >columns
+row() { sed -n "$1p" lesions.tsv | tr '\t' '\n' | paste columns - >row; }
+cell() { awk -F '\t' -v n="$1" '$1 == n { print $2 }' row; }
+row 2; chi=$(cell chi)
+mask=$(cell mask)
+for f in mask flair; do
+  awk -F '\t' -v OFS='\t' -v f=$f 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i }
+    NR == 2 { $c[f] = $c["chi"] } { print }' lesions.tsv >wrong.tsv
+  split 1 "row 2: .*chi and $f are one file" wrong
+done
+printf 'subject\tlesion\tchi\tmask\treader1\treader2\n' >same.tsv
+printf 'a\t1\t%s\t%s\t1\t1\na\t2\t%s\t%s\t0\t0\n' "$chi" "$mask" "$chi" "$mask" >>same.tsv
+expect 1 "row 3: lesion 2 of a: its files are those of lesion 1 in row 2.*rim there, non-rim here" \
+  "$P" pack same.tsv -o "$T/s.safetensors" --force --quiet
+# ---- images without classes, twice, all the same ----
+G=$T/again/dataset.safetensors
+expect 1 "have no class" "$P" affine "$G" -o "$T/un.safetensors"
+expect 0 "" "$P" affine "$G" --class 1 -o "$T/un.safetensors"
+expect 0 "" "$P" generate --network "$PRLX_DATA/network_small.safetensors" --seeds 0-3 --trunc 0.6 \
+  --png -o "$T/eight" --quiet
+expect 0 "" "$P" pack "$T"/eight/[0-9s]*[0-9].png -o "$T/eight.safetensors" --no-sheet
+expect 0 "" "$P" classify "$T/eight/dataset.safetensors:rim" "$D:nonrim" \
+  --test "$T/eight.safetensors:rim" --epochs 1 --runs 1 --quiet
+has "$T/err" "4 of 4 test images are training images" "images that went through 8 bits"
+expect 0 "" "$P" generate --network "$N" --seeds 0-3 --trunc 0 --noise none -o "$T/mean" --quiet
+expect 0 "" "$P" train "$T/mean/dataset.safetensors" $small --dry-run -o "$T/no"
+has "$T/err" "all 4 images are the same" "training with one image"
 # ---- tables as people save them ----
 edit empty '4s/$/\n/;6s/$/\n ~ ~/'; split 0 "leak check passed" empty --force
 edit ones 's/~1~1~/~1.0~1.00~/;s/~0~0~/~0.0~0.~/'; split 0 "" ones --force

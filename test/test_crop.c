@@ -588,6 +588,29 @@ static void test_pack_values(void) {
   scene_fill();
 }
 
+/* What no real lesion looks like is said: a map of one value, a lesion beyond its patch, one file
+ * as two. */
+static void test_doubts(void) {
+  for (int64_t i = 0; i < NVOX; i++) chi[i] = 0.25;
+  scene_write("chi.nii", &plain, chi);
+  scene_write("lab.nii", &mask8, lab);
+  expect_crop(CROP, 0.25, 1e-7, "is constant there (0.25 ppm)", "a map of one value");
+  CHECK(run_tool(tool_pack, "pack @t.tsv -o @d.safetensors --size 96 --no-sheet --slices central "
+                            "--clip-at 4") == 0 &&
+            strstr(err, "is constant"),
+        "pack of a map of one value: %s", err);
+  scene_fill();
+  scene_write("chi.nii", &plain, chi);
+  for (int64_t i = 0; i < NVOX; i++) lab[i] = 1;
+  scene_write("lab.nii", &mask8, lab);
+  wipe("o");
+  CHECK(run_tool(tool_crop, CROP) == 0 && strstr(err, "is larger than its patch"),
+        "all is lesion: %s", err);
+  refuse_crop("crop @chi.nii @chi.nii --subject s -o @p", "as chi and as label map", "one file");
+  refuse_crop("crop @chi.nii @lab.nii --subject s\t1 -o @p", "control character", "a tab");
+  scene_fill();
+}
+
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_crop_%ld", (long)getpid());
   Error e;
@@ -607,6 +630,7 @@ int main(void) {
   test_bad_labels();
   test_pack_axes();
   test_pack_values();
+  test_doubts();
   CHECK(mem_live_count() == live, "%zu blocks leaked", mem_live_count() - live);
   snprintf(err, sizeof err, "rm -rf '%s'", dir);
   CHECK(system(err) == 0, "%s", err);

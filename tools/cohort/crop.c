@@ -26,6 +26,11 @@ static Status crop_who(const Args *a, const char *chi, char subject[100], char s
   size_t length;
   /* a name that says nonsense does not matter where all of it is given */
   if (!a->subject || !a->session) TRY(bids_parse(&name, chi, e));
+  for (const char *p = a->subject; p && *p; p++)
+    if ((unsigned char)*p < 32 || *p == 127)
+      return err_set(e, ST_INVALID,
+                     "--subject holds a control character (byte %d); expected a name for a table",
+                     (unsigned char)*p);
   if (a->subject) {
     TRY(bids_split_subject(&said, a->subject, &length, e));
     snprintf(subject, 100, "%.*s", (int)PRLX_MIN(length, (size_t)99), a->subject);

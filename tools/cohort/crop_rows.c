@@ -1,6 +1,7 @@
 /* crop_rows.c: what a run of `prlx crop` or `prlx bids` writes: patches and their rows in
  * lesions.tsv. Patches already written are removed when a later one fails, and the table is written
  * last: all or nothing. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,33 @@ static void crop_say_patch(const Brain *b, const CropPatch *p, const CropRule *r
   }
 }
 
+static double voxel_volume(const double *affine) {
+  const double *a = affine;
+  return fabs(a[0] * (a[5] * a[10] - a[6] * a[9]) - a[1] * (a[4] * a[10] - a[6] * a[8]) +
+              a[2] * (a[4] * a[9] - a[5] * a[8]));
+}
+
+/* What no real lesion looks like: nothing to see in the map, a lesion that its patch cuts. */
+static void crop_doubt_patch(const Brain *b, const CropLesion *l, const CropPatch *p,
+                             const CropWho *who, const char *lesion) {
+  const int64_t n = grid_voxels(&p->grid);
+  const float *v = p->vol[CH_CHI];
+  int64_t same = 1, drawn = 0;
+  if (tool_quiet) return;
+  for (int64_t i = 0; i < n; i++) drawn += p->mask[i] > 0;
+  while (same < n && v[same] == v[0]) same++;
+  if (same == n)
+    fprintf(stderr, "prlx crop: note: lesion %s of %s: %s is constant there (%g ppm)\n", lesion,
+            who->subject, b->vol[CH_CHI].path, (double)v[0]);
+  const double whole = (double)l->voxels * voxel_volume(b->grid[CH_CHI].affine),
+               part = (double)drawn * voxel_volume(p->grid.affine);
+  if (part < 0.6 * whole)
+    fprintf(stderr,
+            "prlx crop: note: lesion %s of %s is larger than its patch: %.0f of %.0f mm3 are in "
+            "it; is it one lesion?\n",
+            lesion, who->subject, part, whole);
+}
+
 /* Files of one lesion; the last row of the table is being filled. */
 static Status crop_write_lesion(CropJob *j, const Brain *b, const CropLesion *l, const CropWho *who,
                                 const char *lesion, Error *e) {
@@ -114,6 +142,7 @@ static Status crop_write_lesion(CropJob *j, const Brain *b, const CropLesion *l,
   TRY(brain_patch(b, l, &j->rule, &p, e));
   Status s = ST_OK;
   crop_say_patch(b, &p, &j->rule, who, lesion);
+  crop_doubt_patch(b, l, &p, who, lesion);
   crop_sidecar(b, l, &p, json, sizeof json);
   for (int k = 0; k < COUNT_OF(order) && s == ST_OK; k++) {
     const float *v = order[k] == PATCH_MASK ? p.mask : p.vol[order[k]];

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "core/os.h"
 #include "io/images/match.h"
 #include "tools/cohort/crop.h"
 
@@ -96,10 +97,32 @@ static Status brain_place(Brain *b, int c, const char *where, Error *e) {
   return ST_OK;
 }
 
+/* One file cannot be two things, whatever its paths. */
+static Status brain_check_files(const char *const path[CH_COUNT], const char *labels,
+                                const char *where, Error *e) {
+  OsInfo info[CH_COUNT + 1];
+  const char *what[CH_COUNT + 1];
+  int n = 0;
+  for (int c = 0; c <= CH_COUNT; c++) {
+    const char *p = c < CH_COUNT ? path[c] : labels;
+    if (!p || os_info(p, &info[n]) != 0) continue; /* reading it says what is wrong */
+    what[n] = c < CH_COUNT ? channel_name((Channel)c) : "label map";
+    for (int k = 0; k < n; k++)
+      if (info[k].device == info[n].device && info[k].number == info[n].number)
+        return err_set(e, ST_INVALID,
+                       "%s%s: is given as %s and as %s; expected a file for each; correct one of "
+                       "them",
+                       where, p, what[k], what[n]);
+    n++;
+  }
+  return ST_OK;
+}
+
 Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r,
                   const char *where, Error *e) {
   char text[1200];
   memset(b, 0, sizeof *b);
+  TRY(brain_check_files(path, labels, where, e));
   Status s = ST_OK;
   for (int c = 0; c < CH_COUNT; c++) {
     if (!path[c]) continue;

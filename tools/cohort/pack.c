@@ -392,6 +392,7 @@ static Status pack_cohort(Job *j, int n, char **arg, Error *e) {
   TRY(pack_classes(j, e));
   TRY(pack_split(j, e));
   TRY(pack_scan(p, e));
+  TRY(pack_check_classes(p, e));
   TRY(pack_check_images(p, j->a.test && !p->allow_leak, e));
   TRY(pack_typical_windows(p, e));
   TRY(pack_describe(j, e));

@@ -53,6 +53,9 @@ typedef struct Pack {
  * distinct), a lesion twice, one map under two patients. */
 Status pack_make_items(Pack *p, const Cohort *table, int ntables, bool distinct, Error *e);
 
+/* No two lesions of the same files with different classes: ST_INVALID names both rows. */
+Status pack_check_classes(const Pack *p, Error *e);
+
 /* After pack_scan: no image under two patients; refuse false: only a note. */
 Status pack_check_images(const Pack *p, bool refuse, Error *e);
 

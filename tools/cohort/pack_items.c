@@ -113,28 +113,78 @@ static int file_order(const void *a, const void *b) {
   return (p->it > q->it) - (p->it < q->it);
 }
 
-/* One susceptibility map belongs to one patient. */
-static Status pack_check_files(const Pack *p, Error *e) {
-  PackFile *f = mem_alloc((size_t)p->n * sizeof *f);
+/* A measured map is no mask and no other map; a rim drawn as lesion mask, too, may be meant. */
+static Status pack_check_columns(const PackItem *it, Error *e) {
+  const Lesion *l = item_lesion(it);
+  const char *file[] = {l->chi, l->flair, l->rim, l->mask};
+  static const char *const name[] = {"chi", "flair", "rim", "mask"};
   char where[400];
-  if (!f) return err_set(e, ST_NOMEM, "out of memory");
-  Status s = ST_OK;
-  for (int i = 0; i < p->n; i++) {
+  for (int i = 0; i < 2; i++)
+    for (int k = i + 1; k < COUNT_OF(file); k++)
+      if (file[i] && file[k] && !strcmp(file[i], file[k]))
+        return err_set(e, ST_INVALID,
+                       "%s: %s and %s are one file, %.300s; expected a file for each; correct one "
+                       "of them",
+                       pack_where(it, where), name[i], name[k], file[i]);
+  return ST_OK;
+}
+
+static bool same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+/* Two lesions of one map that nothing tells apart, one called a rim and the other not. */
+static Status classes_agree(const PackItem *a, const PackItem *b, Error *e) {
+  const Lesion *x = item_lesion(a), *y = item_lesion(b);
+  char where[400];
+  if (a->cls == b->cls || !same_text(x->mask, y->mask) || !same_text(x->rim, y->rim)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: its files are those of lesion %.40s in row %d of %.200s, and it is %s there, "
+                 "%s here; expected a patch for each lesion; correct the paths or the readers",
+                 pack_where(b, where), x->lesion, x->line, item_table(a), lesion_class_name(a->cls),
+                 lesion_class_name(b->cls));
+}
+
+/* Items by their maps, those of one map together; NULL: no memory. */
+static PackFile *files_sorted(const Pack *p) {
+  PackFile *f = mem_alloc((size_t)p->n * sizeof *f);
+  for (int i = 0; f && i < p->n; i++) {
     OsInfo st = {0};
     f[i].it = &p->it[i];
     if (os_info(item_lesion(f[i].it)->chi, &st) != 0) continue; /* reading it says what is wrong */
     f[i].device = st.device;
     f[i].inode = st.number;
   }
-  qsort(f, (size_t)p->n, sizeof *f, file_order);
+  if (f) qsort(f, (size_t)p->n, sizeof *f, file_order);
+  return f;
+}
+
+static bool file_same(const PackFile *a, const PackFile *b) {
+  return a->inode && a->inode == b->inode && a->device == b->device;
+}
+
+/* One susceptibility map belongs to one patient. */
+static Status pack_check_files(const Pack *p, Error *e) {
+  char where[400];
+  for (int i = 0; i < p->n; i++) TRY(pack_check_columns(&p->it[i], e));
+  PackFile *f = files_sorted(p);
+  if (!f) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = ST_OK;
   for (int i = 1; i < p->n && s == ST_OK; i++)
-    if (f[i].inode && f[i].inode == f[i - 1].inode && f[i].device == f[i - 1].device &&
-        f[i].it->subject != f[i - 1].it->subject)
+    if (file_same(&f[i], &f[i - 1]) && f[i].it->subject != f[i - 1].it->subject)
       s = err_set(e, ST_INVALID,
                   "LEAK: %s: its map is that of %.60s in row %d of %.200s; one scan, two names: "
                   "leave one row out, or give both the same subject",
                   pack_where(f[i].it, where), item_lesion(f[i - 1].it)->subject,
                   item_lesion(f[i - 1].it)->line, item_table(f[i - 1].it));
+  mem_free(f);
+  return s;
+}
+
+Status pack_check_classes(const Pack *p, Error *e) {
+  PackFile *f = files_sorted(p);
+  if (!f) return err_set(e, ST_NOMEM, "out of memory");
+  Status s = ST_OK;
+  for (int i = 1; i < p->n && s == ST_OK; i++)
+    if (file_same(&f[i], &f[i - 1])) s = classes_agree(f[i - 1].it, f[i].it, e);
   mem_free(f);
   return s;
 }

@@ -98,6 +98,9 @@ static Status scan_slices(const Pack *p, Slot *s, const LesionVolumes *v, float 
     lesion_image(v, s->z[k], p->ch, p->nch, lim, img);
     TRY(check_range(p, it, s->z[k], lim, img, e));
     image_mark(img, p->side, p->side, &s->mark[k]);
+    if (!(s->mark[k].number[1] > 0) && !s->warning[0])
+      snprintf(s->warning, sizeof s->warning, "the susceptibility of slice %d is constant",
+               s->z[k]);
     s->mark[k].place = image_place(v->grid.dim, v->grid.affine, s->z[k]);
   }
   if (it->thumb) {

@@ -361,8 +361,22 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
 }
 
 /* ---- data ---- */
+/* A network that is trained with one image knows one image. */
+static void say_one_image(const Dataset *d) {
+  const size_t per = (size_t)d->channels * (size_t)d->h * (size_t)d->w;
+  int64_t same = 1;
+  while (same < d->n && !memcmp(d->images, d->images + (size_t)same * per, per * sizeof(float)))
+    same++;
+  if (same < d->n || tool_quiet) return;
+  fprintf(stderr,
+          d->n > 1 ? "prlx train: note: %s: all %lld images are the same\n"
+                   : "prlx train: note: %s: %lld image only\n",
+          d->path, (long long)d->n);
+}
+
 static Status open_data(const Args *a, Dataset *d, int *c_dim, Error *e) {
   TRY(dataset_open(d, a->data, e));
+  say_one_image(d);
   TRY(train_mark_data(d, e));
   *c_dim = 0;
   if (d->h != d->w || d->h < 4 || (d->h & (d->h - 1)))

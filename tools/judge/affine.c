@@ -11,6 +11,7 @@ typedef struct Args {
   const char *out;
   int lesions;
   int cls;
+  bool cls_given;
   int64_t seed;
   AffineRange range;
 } Args;
@@ -28,6 +29,13 @@ static Status affine_choose(const Dataset *d, const Args *a, Copy *copy, Error *
   Status s = ST_OK;
   if (!order || !used) {
     s = err_set(e, ST_NOMEM, "out of memory");
+    goto done;
+  }
+  if (!d->src && !d->labels && !a->cls_given) {
+    s = err_set(e, ST_INVALID,
+                "%s: its images have no class; affine copies lesions of one class; say --class %d "
+                "if all of them are of it",
+                d->path, a->cls);
     goto done;
   }
   for (int64_t i = 0; i < d->n; i++) {
@@ -179,6 +187,7 @@ int tool_affine(int argc, char **argv) {
   int rc = opts_parse(&spec, argc, argv);
   if (rc >= 0) return rc;
   Error e = {0};
+  a.cls_given = opts_given(&spec, "class");
   rc = affine_run(&a, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("affine", &e);
   opts_free(&spec);
   return rc;
