@@ -183,8 +183,8 @@ bool os_process_gone(int64_t id);
  * bytes; standard streams that are closed become such that refuse every transfer. */
 void os_main(int *argc, char ***argv);
 
-/* fn(argc, argv), on OS_STACK bytes of stack at least: where this thread has fewer, on those of
- * another one that is waited for. */
+/* fn(argc, argv), on half of OS_STACK bytes of stack at least: where this thread has fewer, on all
+ * of another one that is waited for. */
 int os_on_stack(int (*fn)(int argc, char **argv), int argc, char **argv);
 
 /* Ctrl-C, the request to end and a terminal that closes (not after nohup), to `fn`; system calls go

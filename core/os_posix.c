@@ -329,7 +329,7 @@ int os_on_stack(int (*fn)(int argc, char **argv), int argc, char **argv) {
   struct rlimit limit;
   StackCall c = {fn, argc, argv, 0};
   OsThread t;
-  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < OS_STACK &&
+  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < OS_STACK / 2 &&
       os_thread_start(&t, stack_call, &c) == 0) {
     os_thread_join(t);
     return c.result;
