@@ -133,6 +133,24 @@ refused refused-tile conv_gemm.cu \
   's/m0 = blockIdx.x % mtiles \* TILE/m0 = blockIdx.x % mtiles * (TILE + 64)/' "$products"
 refused stale-weights conv.cu \
   's/conv_pack_weights(c, w->type, &job/static int packed; if (!packed++) &/' "$products"
+# in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
+trainer_mutant() {
+  wanted_mutant "$1" || return 0
+  sed -e "$3" "models/gan/$2.c" >"$T/$2.c"
+  cmp -s "models/gan/$2.c" "$T/$2.c" && { bad "$1" "its pattern is no longer in $2.c"; return; }
+  if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$2.o" "$T/$2.c" $sanitized 2>"$T/log" ||
+    ! ${CC:-cc} $sanitized -o "$T/run" "$B/test/test_backend.o" "$T/$2.o" "$B/librooms.a" \
+      -lm -lpthread 2>"$T/log"; then
+    bad "$1" "does not build: $(head -n 1 "$T/log")"
+    return
+  fi
+  if timeout 300 "$T/run" >"$T/log" 2>&1; then bad "$1" "not found by test_backend"; return; fi
+  passed=$((passed + 1))
+  echo "found: $1: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
+}
+trainer_mutant loss-scale-division train_phase 's|1 / t->state.loss_scale\[0\]|1|'
+trainer_mutant loss-scale-infinity train_phase 's|TRY(flat_ema(t->backend, g, g, n, 0, e));||'
+trainer_mutant loss-scale-snapshot train 's|if (train_scales(t)) visit|if (false) visit|'
 [ $passed -eq 0 ] && [ $failed -eq 0 ] && bad "$which" "no such mutant"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -337,12 +337,105 @@ static void test_projector_read_back(void) {
   vgg_free(&V);
 }
 
+/* ---- the scale of the loss in f16 ---- */
+typedef struct Gradients {
+  real *g[PH_COUNT];
+  int64_t n[PH_COUNT];
+} Gradients;
+
+static void gradient_kept(void *ctx, TrainPhase ph, const Params *net, const real *grad) {
+  Gradients *k = ctx;
+  free(k->g[ph]);
+  k->n[ph] = net->nparam;
+  k->g[ph] = malloc((size_t)net->nparam * sizeof *grad);
+  if (k->g[ph]) memcpy(k->g[ph], grad, (size_t)net->nparam * sizeof *grad);
+}
+
+static double gradient_apart(const Gradients *a, const Gradients *b, int ph) {
+  double diff = 0, size = 1e-300;
+  for (int64_t i = 0; a->g[ph] && b->g[ph] && i < a->n[ph]; i++) {
+    diff += pow((double)a->g[ph][i] - (double)b->g[ph][i], 2);
+    size += pow((double)a->g[ph][i], 2);
+  }
+  return sqrt(diff / size);
+}
+
+/* One step from this scale and count: the state after it. */
+static const double *scale_after(Trainer *t, double scale, double count, int64_t *bad) {
+  TrainMetrics m = {0};
+  Error e = {0};
+  trainer_state(t)->loss_scale[0] = scale;
+  trainer_state(t)->loss_scale[1] = count;
+  CHECK(trainer_step(t, &m, &e) == ST_OK, "step with a loss scale of %g: %s", scale, e.msg);
+  *bad = m.bad_gradients;
+  return trainer_state(t)->loss_scale;
+}
+
+static void check_scale(Trainer *t) {
+  int64_t bad = 0;
+  const double *s = scale_after(t, 4, 499, &bad);
+  CHECK(s[0] == 8 && s[1] == 0 && bad == 0, "500 good iterations: scale %g, count %g", s[0], s[1]);
+  s = scale_after(t, 65536, 1000, &bad);
+  CHECK(s[0] == 65536, "the largest scale: %g", s[0]);
+  s = scale_after(t, 0x1p127, 7, &bad);
+  CHECK(s[0] == 0x1p126 && s[1] == 0 && bad > 0, "overflow: scale %g, count %g, %lld bad", s[0],
+        s[1], (long long)bad);
+  const Params *p = &trainer_G(t)->params;
+  int64_t odd = 0;
+  for (int64_t i = 0; i < p->ntotal; i++) odd += !(fabs((double)p->data[i]) < 1e3);
+  CHECK(odd == 0, "%lld weights are spoilt by an overflow", (long long)odd);
+  const Params *d = &trainer_D(t)->params;
+  for (int64_t i = 0; i < d->ntotal; i++) odd += !(fabs((double)d->data[i]) < 1e3);
+  CHECK(odd == 0, "%lld weights of D are spoilt by an overflow", (long long)odd);
+  s = scale_after(t, 1024, 0, &bad);
+  CHECK(s[0] == 1024 && s[1] == 1 && bad == 0, "after it: scale %g, %lld bad", s[0],
+        (long long)bad);
+}
+
+/* The gradients that Adam gets are those of the loss itself, whatever the scale. */
+static void test_loss_scale(void) {
+  Error e = {0};
+  Rng r = {7, 99, 0};
+  HostBackend *h = host_backend_new(PREC_F16);
+  Gradients gc = {.n = {0}}, gd = {.n = {0}};
+  Trainer *c = NULL, *d = NULL;
+  rng_fill_normal(&r, train_images, ITEMS * RES * RES);
+  for (int i = 0; i < ITEMS; i++) train_labels[i * 2 + i % 2] = 1;
+  const TrainData data = {train_images, train_labels, ITEMS};
+  const TrainConfig cc = tiny(NULL), dc = tiny(&h->b);
+  CHECK(!trainer_new(&cc, &data, &c, &e) && !trainer_new(&dc, &data, &d, &e), "trainers: %s",
+        e.msg);
+  if (!c || !d) return;
+  trainer_on_gradient(c, gradient_kept, &gc);
+  trainer_on_gradient(d, gradient_kept, &gd);
+  TrainMetrics m;
+  steps(c, 1, &m);
+  steps(d, 1, &m);
+  CHECK(trainer_state(d)->loss_scale[0] == 1024 && trainer_state(d)->loss_scale[1] == 1,
+        "the scale begins at %g", trainer_state(d)->loss_scale[0]);
+  for (int ph = 0; ph < PH_COUNT; ph++) {
+    CHECK(gc.g[ph] && gd.g[ph] && gradient_apart(&gc, &gd, ph) < 0.1,
+          "%s: the gradient is %g away from the CPU's", train_phase_name[ph],
+          gradient_apart(&gc, &gd, ph));
+    free(gc.g[ph]);
+    free(gd.g[ph]);
+  }
+  trainer_on_gradient(d, NULL, NULL);
+  check_scale(d);
+  trainer_free(c);
+  trainer_free(d);
+  compare_training(&h->b, 2, 3e-2);
+  CHECK(h->used == 0, "%zu bytes of device memory were not freed", h->used);
+  host_backend_free(h);
+}
+
 int main(void) {
   size_t live = mem_live_count();
   test_plan();
   test_shared();
   test_memory();
   test_train();
+  test_loss_scale();
   test_projector();
   test_read_back();
   test_projector_read_back();

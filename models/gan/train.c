@@ -109,6 +109,7 @@ static Status check_data(const TrainConfig *c, const TrainData *d, Error *e) {
 static Status trainer_fill(Trainer *t, Error *e) {
   for (int i = 0; i < TRNG_COUNT; i++) t->state.rng[i] = (Rng){t->cfg.seed, (uint64_t)i, 0};
   t->state.p = (float)t->cfg.ada.p_init;
+  t->state.loss_scale[0] = 1024;
   TRY(new_nets(t, e));
   for (int k = 0; k < 2; k++) TRY(new_adam(t, k, e));
   TRY(new_buffers(t, e));
@@ -416,6 +417,7 @@ Status trainer_enumerate(Trainer *t, Status (*fn)(void *ctx, const TrainTensor *
     snprintf(name, sizeof name, "rng%d", i);
     visit_tensor(&w, "state.", name, TT_I64, SHAPE1(3), &s->rng[i]);
   }
+  if (train_scales(t)) visit_tensor(&w, "state.", "loss_scale", TT_F64, SHAPE1(2), s->loss_scale);
   visit_tensor(&w, "sampler.", "order", TT_I64, SHAPE1(t->data.n * (t->cfg.mirror ? 2 : 1)),
                t->order);
   return w.st;

@@ -129,6 +129,9 @@ typedef struct TrainerState {
   int64_t p_bounded;
   int64_t sampler_pos; /* images served */
   Rng rng[TRNG_COUNT];
+  /* f16 on a device: the factor of every loss whose gradient is taken (a power of two), and
+   * iterations since it changed; part of a snapshot there only */
+  double loss_scale[2];
 } TrainerState;
 
 /* Of one iteration. Means over the batch unless said otherwise; fields of a phase that did not run

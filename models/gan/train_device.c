@@ -10,7 +10,7 @@ typedef struct Range {
   size_t bytes;
   bool state;
 } Range;
-enum { MAX_RANGES = 16 };
+enum { MAX_RANGES = 16, LOSS_SCALE_STEPS = 500, LOSS_SCALE_MAX = 65536 };
 
 static int trainer_ranges(Trainer *t, Range *r) {
   int n = 0;
@@ -81,10 +81,23 @@ static Status check_losses(const Trainer *t, const real *x, int64_t n, TrainPhas
   return ST_OK;
 }
 
+/* Half as much after an iteration with overflows; twice as much after many without. All processes
+ * see the same sums, so they agree. */
+static void scale_update(Trainer *t) {
+  double *s = t->state.loss_scale;
+  if (!train_scales(t)) return;
+  s[1]++;
+  if (t->res->bad > 0 || (s[1] >= LOSS_SCALE_STEPS && s[0] < LOSS_SCALE_MAX)) {
+    s[0] = t->res->bad > 0 ? PRLX_MAX(s[0] / 2, 1) : s[0] * 2;
+    s[1] = 0;
+  }
+}
+
 Status train_dev_settle(Trainer *t, Error *e) {
   if (t->backend) TRY(backend_pull(t->backend, t->res, t->res_bytes, e));
   int B = t->cfg.batch;
   t->metrics.bad_gradients = t->res->bad;
+  scale_update(t);
   if (t->metrics.ran[PH_GREG]) t->state.pl_mean = (double)t->res->pl_mean;
   if (!t->backend) return ST_OK; /* losses were checked when they were made */
   const real *loss[PH_COUNT] = {

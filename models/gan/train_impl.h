@@ -25,6 +25,7 @@ typedef struct PhaseNet {
   Val noise[MAX_NOISE];
   Val img;
   Val sign;
+  Val scale; /* of the loss: train_scales */
   Val pl_noise;
   Val pl_mean;
   AugNodes aug;
@@ -110,6 +111,10 @@ struct Trainer {
 /* All graphs and plans that the configuration needs. After an error, too: nets_free. */
 Status nets_build(Trainer *t, Error *e);
 void nets_free(Trainer *t);
+
+/* Gradients stored in f16 (smallest normal number 6e-5) vanish where a mean over many images makes
+ * them small: there the loss is multiplied by state.loss_scale before its gradient is taken. */
+bool train_scales(const Trainer *t);
 
 /* Rounds of an iteration; samples of one Greg round. */
 int train_rounds(const TrainConfig *c);

@@ -13,6 +13,8 @@
 #include <string.h>
 #include "models/gan/train_impl.h"
 
+bool train_scales(const Trainer *t) { return t->backend && t->backend->precision == PREC_F16; }
+
 int train_rounds(const TrainConfig *c) { return c->batch_gpu ? c->batch / c->batch_gpu : 1; }
 static int round_size(const TrainConfig *c) { return c->batch_gpu ? c->batch_gpu : c->batch; }
 int train_pl_samples(const TrainConfig *c) {
@@ -104,6 +106,10 @@ typedef struct GradList {
 /* Adds d L / d parameter for all trainable tensors of the net. */
 static Status add_gradients(Trainer *t, PhaseNet *p, Val L, bool is_d, GradList *l, Error *e) {
   const Params *ps = is_d ? &t->D.params : &t->G.params;
+  if (train_scales(t)) {
+    p->scale = g_input(p->graph, "loss_scale", SHAPE0());
+    L = g_mul(p->graph, L, p->scale);
+  }
   TRY(graph_status(p->graph, e));
   l->n = 0;
   p->copy = mem_alloc((size_t)ps->n * sizeof *p->copy);

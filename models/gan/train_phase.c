@@ -67,6 +67,7 @@ static void fill_augmentation(Trainer *t, const PhaseNet *p) {
 
 static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
+  phase_put_scalar(p, p->scale, t->state.loss_scale[0]);
   TRY(plan_run(p->plan, e));
   /* on a backend: train_dev_settle looks at all losses of the iteration at once */
   if (!p->loss || t->backend) return ST_OK;
@@ -213,6 +214,18 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   return phase_accumulate(t, NET_DREG, 1, e);
 }
 
+/* The gradient of the loss itself. What became infinite in 16 bits turns into NaN first (x - x),
+ * and so into zero in flat_sanitize, not into 1e5: an overflow costs these weights a step and does
+ * not spoil Adam's second moments. The scale is a power of two: the division is exact. */
+static Status phase_unscale(Trainer *t, int is_d, real *g, Error *e) {
+  const int64_t n = t->adam[is_d].n;
+  real *zero = flat_at(t->backend, t->grad_round[is_d]); /* written anew by every run */
+  if (!train_scales(t)) return ST_OK;
+  TRY(flat_ema(t->backend, g, g, n, 0, e));
+  TRY(flat_zero(t->backend, zero, n, e));
+  return flat_ema(t->backend, g, zero, n, 1 / t->state.loss_scale[0], e);
+}
+
 /* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam.
  * The average of G's weights goes along with the last step of G in an iteration (the phases of D do
  * not move G). */
@@ -220,6 +233,7 @@ static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.params : &t->G.params;
   real *host = t->grad_sum[is_d], *g = flat_at(t->backend, host);
+  TRY(phase_unscale(t, is_d, g, e));
   TRY(flat_sanitize(t->backend, g, a->n,
                     t->backend ? backend_device(t->backend, &t->res->bad) : &t->res->bad, e));
   if (t->on_gradient) {

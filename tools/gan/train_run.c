@@ -105,12 +105,15 @@ static Status run_save(TrainRun *r, Error *e) {
 typedef struct LoadCtx {
   const StFile *f;
   int used;
+  bool scaled;
 } LoadCtx;
 
 static Status load_tensor(void *ctx, const TrainTensor *x, Error *e) {
   LoadCtx *c = ctx;
   const StTensor *t = st_find(c->f, x->name);
   char want[96], got[96];
+  /* of a run in another precision: the factor begins anew */
+  if (!t && !strcmp(x->name, "state.loss_scale")) return ST_OK;
   if (!t)
     return err_set(e, ST_FORMAT,
                    "%s: tensor %s is missing; this snapshot belongs to another configuration",
@@ -123,16 +126,19 @@ static Status load_tensor(void *ctx, const TrainTensor *x, Error *e) {
         dtype_name(file_type(x->type)), shape_str(x->shape, want));
   memcpy(x->data, t->data, t->bytes);
   c->used++;
+  c->scaled = c->scaled || !strcmp(x->name, "state.loss_scale");
   return ST_OK;
 }
 
 static bool sane_state(const TrainerState *s) {
   return s->cur_nimg >= 0 && s->batch_idx >= 0 && isfinite(s->p) && s->p >= 0 &&
-         isfinite(s->pl_mean) && s->sampler_pos >= 0;
+         isfinite(s->pl_mean) && s->sampler_pos >= 0 && s->loss_scale[0] >= 1 &&
+         s->loss_scale[0] <= 65536 && s->loss_scale[1] >= 0 &&
+         exp2(round(log2(s->loss_scale[0]))) == s->loss_scale[0];
 }
 
 Status run_restore(TrainRun *r, const StFile *f, Error *e) {
-  LoadCtx c = {f, 0};
+  LoadCtx c = {f, 0, false};
   const char *crc = st_meta(f, "data.crc");
   char mine[16];
   snprintf(mine, sizeof mine, "%08x", r->data_crc);
@@ -141,6 +147,7 @@ Status run_restore(TrainRun *r, const StFile *f, Error *e) {
                    "%s: was trained on data with checksum %s; %s has %s; give the same data set",
                    f->path, crc ? crc : "(none)", r->data->path, mine);
   TRY(trainer_enumerate(r->t, load_tensor, &c, e));
+  if (!c.scaled && st_find(f, "state.loss_scale")) c.used++; /* not used in this precision */
   const StTensor *t = st_find(f, "tool.tick_sums");
   if (!t || t->dtype != DT_F64 || t->bytes != sizeof r->sums || c.used + 1 != f->ntensor ||
       !sane_state(trainer_state(r->t)))
@@ -308,6 +315,8 @@ static Status log_tick(TrainRun *r, Error *e) {
   jsonl_num(j, "pl", s->pl_n > 0 ? s->pl / s->pl_n : NAN);
   jsonl_num(j, "pl_mean", st->pl_mean);
   jsonl_int(j, "bad_gradients", (int64_t)s->bad_gradients);
+  const Backend *b = trainer_config(r->t)->backend;
+  if (b && b->precision == PREC_F16) jsonl_num(j, "loss_scale", st->loss_scale[0]);
   jsonl_num(j, "seconds", s->total_seconds);
   jsonl_num(j, "s_per_kimg", tick_speed(r));
   for (int i = 0; i < PH_COUNT; i++) {
