@@ -411,7 +411,7 @@ static void test_loss_scale(void) {
   TrainMetrics m;
   steps(c, 1, &m);
   steps(d, 1, &m);
-  CHECK(trainer_state(d)->loss_scale[0] == 1024 && trainer_state(d)->loss_scale[1] == 1,
+  CHECK(trainer_state(d)->loss_scale[0] == 16 * 4 && trainer_state(d)->loss_scale[1] == 1,
         "the scale begins at %g", trainer_state(d)->loss_scale[0]);
   for (int ph = 0; ph < PH_COUNT; ph++) {
     CHECK(gc.g[ph] && gd.g[ph] && gradient_apart(&gc, &gd, ph) < 0.1,

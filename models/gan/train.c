@@ -109,7 +109,8 @@ static Status check_data(const TrainConfig *c, const TrainData *d, Error *e) {
 static Status trainer_fill(Trainer *t, Error *e) {
   for (int i = 0; i < TRNG_COUNT; i++) t->state.rng[i] = (Rng){t->cfg.seed, (uint64_t)i, 0};
   t->state.p = (float)t->cfg.ada.p_init;
-  t->state.loss_scale[0] = 1024;
+  /* the mean over a round makes the gradient of each image small: 16 for each of them */
+  t->state.loss_scale[0] = exp2(floor(log2(PRLX_MIN(16.0 * t->cfg.batch_gpu, 65536))));
   TRY(new_nets(t, e));
   for (int k = 0; k < 2; k++) TRY(new_adam(t, k, e));
   TRY(new_buffers(t, e));
