@@ -71,6 +71,8 @@ expect 0 "" "$P" affine "$D" -o "$T/aff.safetensors"
 expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/again" --quiet
 expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$T/again" --quiet
 expect 1 "cannot be created" "$P" affine "$D" -o "$T/nofolder/a.safetensors"
+expect 1 "/dev/stdout" "$P" affine "$D" -o -
+expect 1 "/dev/stdout" "$P" generate --network "$N" --seeds 0-1 -o -
 
 # ---- a link to a file that is not there ----
 for o in "affine $D -o" "pack $C -o" "import $D -o" "export $N -o" "smote $D --method pixel -o"; do

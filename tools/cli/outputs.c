@@ -326,8 +326,17 @@ static bool has_marked_parent(const char *dir) {
   return false;
 }
 
+/* Who says - means standard output, and would look for a file of that name in vain. */
+static Status refuse_dash(const char *path, Error *e) {
+  if (strcmp(path, "-") != 0) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "-: is no name of an output here; expected a name (/dev/stdout is standard "
+                 "output where one file is written; ./- is a file called -)");
+}
+
 static Status claim_folder(const char *dir, Error *e) {
   char mark[PATH_LEN];
+  TRY(refuse_dash(dir, e));
   TRY(tool_folder(dir, e));
   TRY(path_join(mark, dir, OUTPUTS_MARK, e));
   const bool marked = mark_is_there(mark) || has_marked_parent(dir);
@@ -406,6 +415,7 @@ static Status check_folder(const char *path, Error *e) {
 Status outputs_file(const char *path, const char *kind, Error *e) {
   OsInfo info;
   if (!path) return ST_OK;
+  TRY(refuse_dash(path, e));
   drop_named(path);
   TRY(add_output(path, kind, e));
   if (is_astray(path)) TRY(refuse_astray(path, e));
