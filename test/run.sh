@@ -58,7 +58,7 @@ run "golden (direct convolution)" "$B/golden" test/golden
 run "golden (as the programs choose)" env PRLX_CONV=auto "$B/golden" test/golden
 run "golden (portable instructions)" env PRLX_ISA=portable "$B/golden" test/golden
 emulated
-for s in rooms headers maps system style_self; do
+for s in rooms headers maps system style_self glibc; do
   run "house: $s" env BUILD="$B" sh test/house/$s.sh
 done
 run "tutorial: adding an operation" sh test/tutorial.sh

@@ -18,8 +18,14 @@ static inline void copy4(real *dst, const real *src) { *(v4_u *)dst = *(const v4
 #define CONCAT(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #endif
 #endif
-#ifndef SHUF /* GCC before 12 */
-#define SHUF(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a < b)){__VA_ARGS__})
+#ifndef SHUF /* GCC before 12: places as integers of the numbers' size */
+#ifdef PRLX_F64
+typedef int64_t shuf_place;
+#else
+typedef int32_t shuf_place;
+#endif
+#define SHUF(a, b, ...) \
+  __builtin_shuffle(a, b, (shuf_place __attribute__((vector_size(sizeof(a))))){__VA_ARGS__})
 #endif
 
 /* dst + x*ldd (x = 0..3) gets (s0[x], s1[x], s2[x], s3[x]). */

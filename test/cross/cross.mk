@@ -7,6 +7,8 @@
 #   make test-windows            MinGW-w64 and Wine (test/cross/windows.sh)
 #   make test-zig                zig cc: three targets (test/cross/zig.sh)
 #   make test-clang              clang in place of gcc
+#   make test-compilers CCS=gcc-11   the one file (make amalgamation) by every gcc and clang here,
+#                                or by these (test/cross/compilers.sh)
 CROSS_ALL = aarch64 armhf i386 riscv64 ppc64el s390x
 $(BUILD)/cross/compare: test/cross/compare.c $(BUILD)/librooms.a
 	@mkdir -p $(@D)
@@ -27,6 +29,8 @@ test-clang:
 	  $(CLANG_DIR)/prlx --version && \
 	  $(CLANG_DIR)/golden -q test/golden/ops.safetensors test/golden/nn.safetensors; \
 	else echo "test-clang: skipped; apt-get install clang"; fi
+test-compilers: $(BUILD)/prlx
+	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/compilers.sh $(CCS)
 test-static test-windows test-zig: $(BUILD)/prlx
 	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/$(@:test-%=%).sh
-.PHONY: print-flags test-cross test-clang test-static test-windows test-zig
+.PHONY: print-flags test-cross test-clang test-compilers test-static test-windows test-zig
