@@ -56,7 +56,8 @@ for cc in "$@"; do
   "$T/shell" generate 8 "$T/g.safetensors" >"$T/log" 2>&1 &&
     "$B/prlx" info "$T/g.safetensors" >"$T/log" 2>&1
   ok $? "generate"
-  rows="$rows| $cc | $($cc --version | head -n 1) | $p passed, $f failed | $(($(date +%s) - start)) s
+  row="| $cc | $($cc --version | head -n 1) | $p passed, $f failed |"
+  rows="$rows$row $(($(date +%s) - start)) s |
 "
   passed=$((passed + p))
   failed=$((failed + f))
