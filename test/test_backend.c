@@ -371,13 +371,22 @@ static const double *scale_after(Trainer *t, double scale, double count, int64_t
   return trainer_state(t)->loss_scale;
 }
 
+static void gradient_largest(void *ctx, TrainPhase ph, const Params *net, const real *grad) {
+  double *most = ctx;
+  for (int64_t i = 0; i < net->nparam; i++) *most = fmax(*most, fabs((double)grad[i]));
+}
+
 static void check_scale(Trainer *t) {
   int64_t bad = 0;
+  double most = 0;
   const double *s = scale_after(t, 4, 499, &bad);
   CHECK(s[0] == 8 && s[1] == 0 && bad == 0, "500 good iterations: scale %g, count %g", s[0], s[1]);
   s = scale_after(t, 65536, 1000, &bad);
   CHECK(s[0] == 65536, "the largest scale: %g", s[0]);
+  trainer_on_gradient(t, gradient_largest, &most);
   s = scale_after(t, 0x1p127, 7, &bad);
+  trainer_on_gradient(t, NULL, NULL);
+  CHECK(most < 1e4, "what overflowed reaches Adam as %g", most);
   CHECK(s[0] == 0x1p126 && s[1] == 0 && bad > 0, "overflow: scale %g, count %g, %lld bad", s[0],
         s[1], (long long)bad);
   const Params *p = &trainer_G(t)->params;
