@@ -1,9 +1,11 @@
 /* paper_report.c: `prlx paper report`: tables, figures and the page report.html of a run. See
  * paper_page.h, paper_report.h. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "io/formats/file.h"
+#include "io/formats/tsv.h"
 #include "paper/engine/paper_page.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
@@ -167,6 +169,41 @@ static void put_evidence(Report *p, const PaperNumbers *q) {
   }
 }
 
+/* A number of the row dice in a table of `prlx segment`; NAN. */
+static double segment_dice(const PaperNumbers *q, const char *file, const char *column) {
+  Tsv t;
+  char path[PATH_LEN];
+  double v = NAN;
+  paper_file(q->r, path, "work/%s", file);
+  if (!file_exists(path) || tsv_read(path, &t, NULL) != ST_OK) return NAN;
+  const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, column);
+  for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++)
+    if (!strcmp(tsv_get(&t, i, cm), "dice") && !tsv_missing(tsv_get(&t, i, cv)))
+      v = atof(tsv_get(&t, i, cv));
+  tsv_free(&t);
+  return v;
+}
+
+/* The intervals of `prlx segment` are over subjects; what the seeds alone can do stands here. */
+static void put_segment_seeds(Report *p, const PaperNumbers *q) {
+  const char *runs = strstr(paper_setting(q->r->scale, "segment"), "--runs ");
+  const double n = runs ? atof(runs + 7) : NAN;
+  const double sd0 = segment_dice(q, "segment_real/metrics.tsv", "sd"),
+               sd1 = segment_dice(q, "segment_both/metrics.tsv", "sd"),
+               sd2 = segment_dice(q, "segment_denoised/metrics.tsv", "sd"),
+               gain1 = segment_dice(q, "segment_both/comparison.tsv", "difference"),
+               gain2 = segment_dice(q, "segment_denoised/comparison.tsv", "difference");
+  const double noise = 2 * sqrt((sd0 * sd0 + fmax(sd1, sd2) * fmax(sd1, sd2)) / n);
+  if (!isfinite(noise) || !isfinite(gain1) || !isfinite(gain2)) return;
+  const bool shown = fmin(fabs(gain1), fabs(gain2)) > noise;
+  report_text(p,
+              "Dice gained: %+.3f with generated lesions, %+.3f with denoised ones. The intervals "
+              "above are over subjects. Over its %.0f seeds the U-Net of real lesions has an SD of "
+              "%.3f, so that differences below about %.2f may be the seeds alone: %s.",
+              gain1, gain2, n, sd0, noise,
+              shown ? "these are larger" : "a gain is not shown");
+}
+
 static void put_contrasts(Report *p, const PaperNumbers *q) {
   static const char *const step[] = {"segment.judge", "segment.real", "segment.both",
                                      "segment.denoised"};
@@ -188,6 +225,7 @@ static void put_contrasts(Report *p, const PaperNumbers *q) {
     page_put_file(p, path, NULL, false);
     report_putf(p, "<p><a href=\"#cmd-%s\">command</a></p>\n", step[i]);
   }
+  put_segment_seeds(p, q);
 }
 
 static void put_audit(Report *p, const PaperNumbers *q) {
