@@ -113,6 +113,7 @@ static void put_found(Report *p, const Answer *a) {
 
 /* How much there was to gain: without room "not shown" says nothing about the method. */
 static void put_room(Report *p, const Answer *a) {
+  const bool worse = a->ld->test[a->test].none[M_ROC_AUC].hi < 0;
   const PaperRow *clear = numbers_row(a->q, "classify_clear"),
                  *rims = numbers_row(a->q, "classify_rims"),
                  *amb = numbers_row(a->q, "classify_ambiguous");
@@ -124,11 +125,12 @@ static void put_room(Report *p, const Answer *a) {
               "ideal denoising would give), added as rims: ROC AUC %s. %s",
               difference_text(b, c),
               isnan(c->lo) ? ""
-              : c->lo > 0
-                  ? "So a denoising that worked would have been seen."
-                  : "So with this classifier and training set even ideal denoising is not told "
-                    "from none: this run cannot show a gain, and does not speak against the "
-                    "method.");
+              : c->lo > 0  ? "So a denoising that worked would have been seen."
+              : worse ? "So there was little to gain with this classifier and training set; the "
+                        "loss is another matter, and is found."
+                      : "So with this classifier and training set even ideal denoising is not told "
+                        "from none: this run cannot show a gain, and does not speak against the "
+                        "method.");
   if (rims)
     report_text(p, "As many further undisputed rims: %s.",
                 difference_text(b, &rims->test[a->test].none[M_ROC_AUC]));

@@ -39,14 +39,14 @@ run() {
 learn() {
   name=$1
   shift
-  run "$O/$name/metrics.tsv" classify "$@" $LEARN --runs "$SEEDS" -o "$O/$name"
+  run "$O/$name/model$((SEEDS - 1)).safetensors" classify "$@" $LEARN --runs "$SEEDS" -o "$O/$name"
 }
 
 # judge SWEEP VALUE ROW MODELS NONE TEST: a line of the table
 judge() {
   name=$(echo "$1_$2_$3" | tr ' ,.' '___')
-  run "$O/none_$name" classify --model "$5" --test "$6" -o "$O/none_$name"
-  run "$O/with_$name" classify --model "$4" --test "$6" --compare "$O/none_$name" \
+  run "$O/none_$name/metrics.tsv" classify --model "$5" --test "$6" -o "$O/none_$name"
+  run "$O/with_$name/difference.tsv" classify --model "$4" --test "$6" --compare "$O/none_$name" \
     -o "$O/with_$name"
   base=$(awk -F'\t' '$1 == "ROC AUC" {print $2}' "$O/none_$name/metrics.tsv")
   awk -F'\t' -v OFS='\t' -v a="$1" -v b="$2" -v c="$3" -v base="$base" \
