@@ -411,20 +411,6 @@ bool torch_is_tensor(const Pk *v) {
   return tensor_args(v) || torch_is_foreign(v) || torch_is_numpy(v);
 }
 
-void torch_gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
-                  size_t one) {
-  int64_t index[MAX_RANK] = {0}, at = 0, n = shape_numel(*s);
-  for (int64_t i = 0; i < n; i++) {
-    memcpy(dst + (size_t)i * one, src + (size_t)at * one, one);
-    for (int k = s->rank - 1; k >= 0; k--) {
-      at += stride[k];
-      if (++index[k] < s->dim[k]) break;
-      at -= stride[k] * s->dim[k];
-      index[k] = 0;
-    }
-  }
-}
-
 typedef struct Layout {
   Shape shape;
   int64_t stride[MAX_RANK];

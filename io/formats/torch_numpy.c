@@ -83,6 +83,20 @@ void torch_foreign(const Pk *v, TorchTensor *out) {
     out->shape = SHAPE0();
 }
 
+void torch_gather(uint8_t *dst, const uint8_t *src, const Shape *s, const int64_t *stride,
+                  size_t one) {
+  int64_t index[MAX_RANK] = {0}, at = 0, n = shape_numel(*s);
+  for (int64_t i = 0; i < n; i++) {
+    memcpy(dst + (size_t)i * one, src + (size_t)at * one, one);
+    for (int k = s->rank - 1; k >= 0; k--) {
+      at += stride[k];
+      if (++index[k] < s->dim[k]) break;
+      at -= stride[k] * s->dim[k];
+      index[k] = 0;
+    }
+  }
+}
+
 /* ---- numpy arrays ---- */
 /* _reconstruct(ndarray, ...) with the state (version, shape, dtype, Fortran order, bytes), or, in
  * protocol 5, _frombuffer(bytes, dtype, shape, order[, axes]): order "K" (numpy >= 2.3) means

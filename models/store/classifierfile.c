@@ -1,11 +1,13 @@
 /* classifierfile.c: see classifierfile.h */
 #include "models/store/classifierfile.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "io/formats/tsv.h"
 #include "models/store/netfile.h"
 
 #define CLASSIFIER_FORMAT "prlx-classifier-1"
@@ -124,4 +126,21 @@ Status classifiers_load(const char *path, Classifier **out, int *n, char channel
   *out = NULL;
   *n = 0;
   return s;
+}
+
+double classifier_threshold(const char *run) {
+  char path[PATH_LEN];
+  Tsv t;
+  double at = NAN;
+  if (path_join(path, run, "metrics.tsv", NULL) != ST_OK || !file_exists(path) ||
+      tsv_read(path, &t, NULL) != ST_OK)
+    return NAN;
+  const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, "mean");
+  for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++) {
+    double v;
+    if (strcmp(tsv_get(&t, i, cm), "threshold")) continue;
+    if (tsv_number(&t, i, cv, &v, NULL) == ST_OK && v >= 0 && v <= 1) at = v;
+  }
+  tsv_free(&t);
+  return at;
 }

@@ -19,6 +19,9 @@ Status classifier_load(Classifier *c, const char *path, char channels[64], Error
  * classifiers_free. All must take the same channels (ST_INVALID). */
 Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e);
 
+/* The threshold that a run of `prlx classify` chose: in metrics.tsv of its folder. NAN: none. */
+double classifier_threshold(const char *run);
+
 /* NULL allowed. */
 void classifiers_free(Classifier *c, int n);
 #endif

@@ -5,8 +5,8 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "models/store/classifierfile.h"
 #include "paper/engine/paper_report.h"
-#include "tools/judge/classify.h"
 
 enum { ROW_RESAMPLES = 600, ROW_RUNS = 64 };
 
@@ -103,7 +103,7 @@ static Status read_row(PaperNumbers *q, PaperRow *x, Error *e) {
     x->missing = "this step has not run";
   if (x->missing) return ST_OK;
   paper_file(q->r, path, "work/%s", x->id);
-  x->threshold = classify_threshold(path); /* chosen on held-out subjects */
+  x->threshold = classifier_threshold(path); /* chosen on held-out subjects */
   if (isnan(x->threshold)) x->threshold = 0.5;
   for (int k = 0; k < PAPER_TESTS; k++) {
     paper_file(q->r, path, "work/%s_%s/predictions.tsv", folder[k], strchr(x->id, '_') + 1);

@@ -3,7 +3,6 @@
  *
  *   TRAIN... -> one training per seed -> model<k>.safetensors -> slices of TEST -> mean per lesion
  *   -> metrics, intervals by subject, McNemar */
-#include "tools/judge/classify.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,7 +114,7 @@ static int check_threshold(Args *a) {
   char *end;
   a->threshold = 0.5;
   if (!a->threshold_text) {
-    const double v = a->model ? classify_threshold(a->model) : NAN;
+    const double v = a->model ? classifier_threshold(a->model) : NAN;
     if (isfinite(v)) a->threshold = v;
     return -1;
   }

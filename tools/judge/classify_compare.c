@@ -7,7 +7,6 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "io/formats/tsv.h"
-#include "tools/judge/classify.h"
 #include "tools/judge/classify_impl.h"
 
 enum { OTHER_RUNS = 64 };
@@ -97,7 +96,7 @@ static Status other_load(const Job *j, const Judged *q, Other *o, Error *e) {
   snprintf(run, sizeof run, "%s", o->path);
   run[path_base(run) - run] = 0;
   /* ours where it has none or --threshold was given */
-  const double v = a->threshold_text ? NAN : classify_threshold(*run ? run : ".");
+  const double v = a->threshold_text ? NAN : classifier_threshold(*run ? run : ".");
   o->threshold = isfinite(v) ? v : a->threshold;
   TRY(tsv_read(o->path, &t, e));
   const Status s = take_lesions(j, q, &t, o, e);

@@ -2,7 +2,8 @@
  *   classify.c         options, training data, what is done in which order
  *   classify_train.c   trainings, each with other subjects held out where asked for
  *   classify_score.c   predictions, metrics, intervals
- *   classify_compare.c difference to another run, McNemar */
+ *   classify_compare.c difference to another run, McNemar
+ *   classify_text.c    words and numbers of the tables */
 #ifndef PRLX_CLASSIFY_IMPL_H
 #define PRLX_CLASSIFY_IMPL_H
 #include "models/judge/evaluate.h"

@@ -8,7 +8,6 @@
 #include "io/formats/path.h"
 #include "io/formats/text.h"
 #include "io/formats/tsv.h"
-#include "tools/judge/classify.h"
 #include "tools/judge/classify_impl.h"
 
 /* ---- prediction ---- */
@@ -35,10 +34,6 @@ Status classify_predict_all(Job *j, Error *e) {
 done:
   mem_free(p);
   return s;
-}
-
-const char *classify_class_text(int label) {
-  return label == 0 ? "non-rim" : label == 1 ? "rim" : label == 2 ? "ambiguous" : "n/a";
 }
 
 Status classify_write_predictions(const Job *j, Error *e) {
@@ -118,12 +113,6 @@ static Status numbers_of(const Job *j, const Judged *q, Numbers *x, Error *e) {
                       j->args.level, 0, x->c, e);
 }
 
-const char *classify_number(char buf[16], double v) {
-  if (isnan(v)) return "n/a";
-  snprintf(buf, 16, "%.4f", v);
-  return buf;
-}
-
 static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
   char path[PATH_LEN], b[5][16];
   TextFile t;
@@ -138,23 +127,6 @@ static Status write_metrics(const Job *j, const Numbers *x, Error *e) {
   }
   fprintf(t.stream, "threshold\t%.9g\tn/a\tn/a\tn/a\t%.9g\n", j->args.threshold, j->args.threshold);
   return text_commit(&t, path, e);
-}
-
-double classify_threshold(const char *run) {
-  char path[PATH_LEN];
-  Tsv t;
-  double at = NAN;
-  if (path_join(path, run, "metrics.tsv", NULL) != ST_OK || !file_exists(path) ||
-      tsv_read(path, &t, NULL) != ST_OK)
-    return NAN;
-  const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, "mean");
-  for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++) {
-    double v;
-    if (strcmp(tsv_get(&t, i, cm), "threshold")) continue;
-    if (tsv_number(&t, i, cv, &v, NULL) == ST_OK && v >= 0 && v <= 1) at = v;
-  }
-  tsv_free(&t);
-  return at;
 }
 
 static Status write_confusion(const Job *j, const Judged *q, Error *e) {
