@@ -4,7 +4,8 @@
 # Needs sh, printf, dd, cmp, grep, sed, cut and the program. Ends with "N passed, N failed".
 . "$(dirname "$0")/cli.inc"
 PRLX=$P; pids=
-trap 'for p in $pids; do kill -9 "$p" 2>/dev/null; done; rm -rf "$T"' EXIT INT TERM
+trap 'for p in $pids; do kill -9 "$p" 2>/dev/null; done; rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 absent() {
   if [ -e "$1" ]; then failed=$((failed + 1)); echo "FAIL $1 should not be there"; else pass; fi
 }

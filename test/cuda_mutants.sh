@@ -6,7 +6,9 @@
 # usage: BUILD=build sh test/cuda_mutants.sh fast|long|NAME (after make emu-programs; fast: the
 # first three)
 B=${BUILD:-build}; CXX=${EMU_CXX:-g++}; which=${1:-long}; passed=0; failed=0; count=0
-T=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX"); trap 'rm -rf "$T"' EXIT INT TERM
+T=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 FLAGS="-std=gnu++17 -w -O1 -ffp-contract=off -I. -Itest/cuda_emu -DPRLX_CUDA_EMU"
 FLAGS="$FLAGS -include test/cuda_emu.h"
 sanitized=

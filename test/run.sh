@@ -3,7 +3,9 @@
 #
 # usage: BUILD=build sh test/run.sh fast|long [emu] (long sets TEST_LONG=1 for the programs that
 # have more to do; emu: the emulated CUDA sources only)
-B=${BUILD:-build}; mode=${1:-fast}; P=0; F=0; log=$(mktemp); trap 'rm -f "$log"' EXIT INT TERM
+B=${BUILD:-build}; mode=${1:-fast}; P=0; F=0; log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 1' INT TERM
 [ "$mode" = long ] && { TEST_LONG=1; export TEST_LONG; }
 run() {
   name=$1; shift; start=$(date +%s)

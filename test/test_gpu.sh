@@ -7,7 +7,8 @@ B=${BUILD:-build}
 G=${GPU_PROGRAMS:-$B/gpu}
 bad=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT INT TERM
+trap 'rm -f "$log"' EXIT
+trap 'exit 1' INT TERM
 run() {
   name=$1; shift; start=$(date +%s)
   "$@" >"$log" 2>&1; rc=$?

@@ -14,7 +14,8 @@ LC_ALL=C
 PRLX_THREADS=2
 export PRLX_DATA LC_ALL PRLX_THREADS
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 small="ada augment_r1 augment_random_gray fid_kid formula mapping_2u mapping_2c nn ops"
 small="$small projector_schedule generator_uncond projector"
 programs_tested="core io gzip nifti png pickle"

@@ -7,7 +7,8 @@ B=${BUILD:-build}
 MAKE=${MAKE:-make}
 S=$B/static
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 PRLX_DATA=$PWD/data
 LC_ALL=C
 export PRLX_DATA LC_ALL

@@ -21,7 +21,8 @@ command -v wine >/dev/null 2>&1 || {
   exit 0
 }
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 WINEPREFIX=${WINEPREFIX:-$T/wine}
 export WINEPREFIX
 passed=0

@@ -9,7 +9,8 @@ TARGETS=${ZIG_TARGETS:-x86_64-linux-musl aarch64-macos x86_64-windows-gnu}
 PRLX_DATA=$PWD/data
 export PRLX_DATA
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 $ZIG version >/dev/null 2>&1 || {
   echo "test-zig: skipped; pip install ziglang into a virtual environment," \
     "then ZIG='PYTHON -m ziglang'"

@@ -5,7 +5,8 @@
 CC=${CC:-gcc}
 CXX=${CXX:-g++}
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 passed=0
 failed=0
 # alone HEADER LANGUAGE COMPILER FLAG...: all of it in a file that includes nothing else, twice

@@ -4,7 +4,8 @@
 # backquotes or links to is there, and README.md lists the commands that there are.
 # usage: sh test/house/maps.sh
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 passed=0
 failed=0
 ok() {

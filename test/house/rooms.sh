@@ -4,7 +4,8 @@
 # usage: BUILD=build sh test/house/rooms.sh
 B=${BUILD:-build}
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 here=$(dirname "$0")
 dirs="core io models tools paper/engine"
 

@@ -2,7 +2,8 @@
 # The style checker itself: each rule finds a planted fault, and finds nothing in a file in order.
 # usage: BUILD=build CC=gcc sh test/house/style_self.sh
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT INT TERM
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' INT TERM
 ${CC:-gcc} -std=gnu11 -O0 -I. -o "$T/check_style" test/house/style.c test/house/style_c.c \
   test/house/source.c || exit 1
 mkdir -p "$T/core" "$T/io"
