@@ -114,12 +114,23 @@ static Status settle_old_run(const char *dir, Error *e) {
   return ST_OK;
 }
 
+/* A log without a line, and no snapshot: that run never began, and its log goes. */
+static Status drop_empty_log(const char *dir, Error *e) {
+  char log[PATH_LEN];
+  OsInfo info;
+  TRY(path_join(log, dir, "metrics.jsonl", e));
+  if (os_info(log, &info) == 0 && info.kind == OS_FILE && info.bytes == 0 && !has_state(dir))
+    (void)os_remove(log);
+  return ST_OK;
+}
+
 Status run_folder_look(TrainRun *r, bool resume, bool force, Error *e) {
   char log[PATH_LEN];
   if (!file_exists(r->dir)) return ST_OK;
   if (!os_is_folder(r->dir)) return dir_make(r->dir, e); /* says that a file is there */
   TRY(tool_folder(r->dir, e));
   TRY(settle_old_run(r->dir, e));
+  TRY(drop_empty_log(r->dir, e));
   TRY(path_join(log, r->dir, "metrics.jsonl", e));
   r->old_run = has_state(r->dir) || file_exists(log);
   if (resume || force || !r->old_run) return ST_OK;
@@ -156,7 +167,10 @@ void run_folder_done(TrainRun *r) {
 
 void run_folder_undo(TrainRun *r) {
   Error e = {0};
-  if (!r->aside) return;
+  if (!r->aside) {
+    if (r->log.fd >= 0) (void)drop_empty_log(r->dir, NULL);
+    return;
+  }
   r->aside = false;
   if (put_back(r->dir, &e) == ST_OK) return;
   fprintf(stderr, "prlx train: %s; the next prlx train in this folder tries again\n", e.msg);

@@ -77,7 +77,8 @@ Status run_folder_take(TrainRun *r, bool resume, Error *e);
 /* A snapshot of the new run is whole: the old one goes. */
 void run_folder_done(TrainRun *r);
 
-/* After a failure: the old run comes back if the new one has no snapshot yet. */
+/* After a failure: the old run comes back if the new one has no snapshot yet; a log of this process
+ * without a line goes. Before run_close. */
 void run_folder_undo(TrainRun *r);
 
 /* TrainConfig.stop: true from two seconds after Ctrl-C on. */
