@@ -3,8 +3,10 @@
 #   make test-faults        failures of every kind in every place of each command (FAULT_EVERY=1:
 #                           every call of each, hours). FAULT_CASES="train export": these
 FAULT_OFFSET = pread mmap open fopen ftruncate stat lstat fstat
+# CUDA's runtime calls them without 64, which faults.c does not take over
+FAULT_PLAIN  = $(if $(CUDAOBJ),,$(FAULT_OFFSET))
 FAULT_CALLS  = posix_memalign open_memstream read write fsync rename link unlink opendir mkdir \
-               flock realpath fork pthread_create $(FAULT_OFFSET) $(FAULT_OFFSET:%=%64)
+               flock realpath fork pthread_create $(FAULT_PLAIN) $(FAULT_OFFSET:%=%64)
 FAULT_WRAP   = $(FAULT_CALLS:%=-Wl,--wrap=%)
 $(BUILD)/faults/prlx: $(TOOLOBJ) $(CUDAOBJ) $(BUILD)/test/faults/faults.o $(BUILD)/librooms.a
 	@mkdir -p $(@D)
