@@ -89,7 +89,7 @@ awk -F'\t' 'NR > 1 && $5 + $6 + $7 + $8 != ($2 == "first" ? 10 : 16) {exit 1}' \
 ok $? "a matrix for each seed and test"
 grep -q 'Does denoising work?' "$O/report.html" && grep -q 'Was there room?' "$O/report.html" &&
   grep -q 'would have been found' "$O/report.html" && grep -q "PLAN.md (SHA-256 $(
-    sha256sum paper/PLAN.md | cut -c1-16))" "$O/report.html"
+    sha256sum paper/PLAN.md | cut -c1-16), commit " "$O/report.html"
 ok $? "the first page says what was asked, how sure it is, and which plan it followed"
 awk -F'\t' '$1 == "correct moves of the edge" && $2 == "all" && $3 == 4 {f = 1} END {exit !f}' \
   "$O/work/evidence_ld/truth.tsv"
