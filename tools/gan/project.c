@@ -166,10 +166,14 @@ static void plan_message(const ProjectJob *j, const prlx_project_progress *p) {
       1e-9 * p->flop);
 }
 
-/* Numbers and pictures of lesion k, which is done. */
-static Status finish_lesion(ProjectJob *j, int64_t k, const float *img, Error *e) {
+/* Lesion k is done: its number. */
+static void finish_number(ProjectJob *j, int64_t k, const float *img) {
   for (int64_t q = 0; q < j->per; q++)
     j->mse[k] += pow((double)img[q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
+}
+
+/* And its pictures. */
+static Status finish_lesion(ProjectJob *j, int64_t k, const float *img, Error *e) {
   TRY(project_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, img, e));
   return history_pictures(j, k, e);
 }
@@ -183,6 +187,8 @@ static bool show_progress(void *ctx, const prlx_project_progress *p) {
     progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
     return !tool_interrupted;
   }
+  if (p->finished) finish_number(j, p->image, p->pixels);
+  if (j->failed != ST_OK) return false; /* lesions of the same batch still report their step */
   j->failed = history_add(j, p, &j->why);
   if (j->failed == ST_OK && p->finished) j->failed = finish_lesion(j, p->image, p->pixels, &j->why);
   j->all_steps += p->finished ? j->a.steps - p->step : 1;
