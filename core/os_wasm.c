@@ -307,6 +307,7 @@ void os_main(int *argc, char ***argv) {}
 int os_on_stack(int (*fn)(int, char **), int argc, char **argv) { return fn(argc, argv); }
 void os_on_stop(void (*fn)(int sig)) {}
 void os_later(unsigned seconds, void (*fn)(void)) {}
+bool os_unread(int fd) { return false; }
 int os_child_start(OsChild *c, char *const argv[], const OsChildFiles *f) { return not_here(); }
 int os_child_ended(OsChild *c, int *code) { return not_here(); }
 void os_child_interrupt(const OsChild *c) {}

@@ -509,6 +509,15 @@ void os_later(unsigned seconds, void (*fn)(void)) {
   if (t) CloseHandle(t);
 }
 
+/* Nothing is written: a pipe without a reader refuses even that. */
+bool os_unread(int fd) {
+  const HANDLE h = (HANDLE)_get_osfhandle(fd);
+  DWORD n = 0;
+  if (h == INVALID_HANDLE_VALUE || GetFileType(h) != FILE_TYPE_PIPE) return false;
+  if (WriteFile(h, "", 0, &n, NULL)) return false;
+  return GetLastError() == ERROR_BROKEN_PIPE || GetLastError() == ERROR_NO_DATA;
+}
+
 /* One argument, quoted as CommandLineToArgvW reads it; returns its end. */
 static wchar_t *quote_argument(wchar_t *at, const wchar_t *end, const char *arg) {
   WidePath w;
