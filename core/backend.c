@@ -97,3 +97,5 @@ void backend_free_shares(Backend *b) {
   b->share = NULL;
   b->nshare = b->cap_share = 0;
 }
+
+bool backend_is_half(const Backend *b) { return b && b->precision == PREC_F16; }

@@ -137,6 +137,9 @@ Status backend_pull(Backend *b, void *host, size_t bytes, Error *e);
 /* For the backend's own free function. */
 void backend_free_shares(Backend *b);
 
+/* Plans on b (NULL: the CPU) store maps in f16: their graphs want graph_half_range. */
+bool backend_is_half(const Backend *b);
+
 /* "strict", "tf32", "f16", "bf16": a constant text. */
 const char *precision_name(Precision p);
 #endif

@@ -9,7 +9,7 @@ typedef struct Tape {
   int n;
 } Tape;
 
-/* dep[v] = 1 when v depends on one of wrt through values that are not stopped. */
+/* dep[v] = 1 when v depends on one of wrt through values that are neither stopped nor detached. */
 static bool grad_mark(Graph *g, Tape *t, int nwrt, const Val *wrt, int nstop, const Val *stop) {
   t->n = graph_size(g);
   t->dep = mem_alloc((size_t)t->n);
@@ -21,7 +21,7 @@ static bool grad_mark(Graph *g, Tape *t, int nwrt, const Val *wrt, int nstop, co
   for (int i = 0; i < nwrt; i++) t->dep[wrt[i]] = 1;
   for (Val v = 1; v < t->n; v++) {
     const Node *n = graph_node(g, v);
-    if (barrier[v]) {
+    if (barrier[v] || n->flags & NODE_DETACHED) {
       t->dep[v] = 0;
       continue;
     }

@@ -18,6 +18,7 @@ struct Graph {
   int cap_block;
   Error err;
   bool batch_invariant;
+  bool half_range;
 };
 
 Graph *graph_new(void) {
@@ -62,6 +63,8 @@ Val graph_fail(Graph *g, Status code, const char *fmt, ...) {
 
 void graph_batch_invariant(Graph *g, bool on) { g->batch_invariant = on; }
 bool graph_is_batch_invariant(const Graph *g) { return g->batch_invariant; }
+void graph_half_range(Graph *g, bool on) { g->half_range = on; }
+bool graph_is_half_range(const Graph *g) { return g->half_range; }
 int graph_size(const Graph *g) { return g->n; }
 const Node *graph_node(const Graph *g, Val v) { return &g->node[v > 0 && v < g->n ? v : 0]; }
 Shape graph_shape(const Graph *g, Val v) { return v ? graph_node(g, v)->shape : SHAPE0(); }
@@ -189,6 +192,19 @@ Val g_scalar(Graph *g, double v) {
 }
 
 Val g_full(Graph *g, Shape s, double v) { return g_broadcast(g, g_scalar(g, v), s); }
+
+/* A reshape to its own shape, and not the one that g_reshape would leave out: a node of its own,
+ * since x may have other readers. */
+Val g_detach(Graph *g, Val x) {
+  if (g->err.code) return 0;
+  if (x <= 0 || x >= g->n)
+    return graph_fail(g, ST_INTERNAL, "detach: the operand is not a value of this graph");
+  Node n = {.op = OP_reshape, .nin = 1, .flags = NODE_DETACHED, .in = {x}};
+  n.shape = g->node[x].shape;
+  n.attr.shape.rank = n.shape.rank;
+  for (int i = 0; i < n.shape.rank; i++) n.attr.shape.dim[i] = (int32_t)n.shape.dim[i];
+  return add_node(g, &n);
+}
 
 /* Adds a node of the row: `n` names it (op, or op and custom) and gets operands, attributes,
  * shape. */

@@ -54,8 +54,9 @@ typedef struct Node {
   const char *name;    /* leaves and named values */
 } Node;
 
-/* A leaf whose content is fixed for the life of a plan (plan_refresh says otherwise). */
-enum { NODE_FROZEN = 1 };
+/* NODE_FROZEN: a leaf whose content is fixed for the life of a plan (plan_refresh says otherwise).
+ * NODE_DETACHED: no gradient goes through it (g_detach). */
+enum { NODE_FROZEN = 1, NODE_DETACHED = 2 };
 
 typedef struct Graph Graph;
 
@@ -75,6 +76,12 @@ Val graph_fail(Graph *g, Status code, const char *fmt, ...) __attribute__((forma
  * generation, features. Off by default: training takes the algorithm that suits its batch. */
 void graph_batch_invariant(Graph *g, bool on);
 bool graph_is_batch_invariant(const Graph *g);
+
+/* From now on models added to this graph keep what they compute near one where that costs a little
+ * (g_modulated_conv): its maps will be stored in f16, which ends at 65504 (backend_is_half). The
+ * result is the same function with other roundings. Off by default. */
+void graph_half_range(Graph *g, bool on);
+bool graph_is_half_range(const Graph *g);
 
 /* Nodes are 1 .. size-1. */
 int graph_size(const Graph *g);
@@ -102,6 +109,10 @@ Val g_param(Graph *g, const char *name, Shape s, const real *data, bool frozen);
 Val g_const(Graph *g, Shape s, const real *data);
 Val g_scalar(Graph *g, double v);
 Val g_full(Graph *g, Shape s, double v);
+
+/* x, a constant for every gradient: for a factor that the result does not depend on because it is
+ * divided out again, whose gradient would be a sum of zeros. */
+Val g_detach(Graph *g, Val x);
 
 /* Builder used by the wrappers in ops.h: checks, infers the shape, hash-conses. attr: NULL for an
  * operation without attributes. */

@@ -83,7 +83,8 @@ static void reshape_shape(Graph *g, const Shape *in, Node *n) {
 
 Val g_reshape(Graph *g, Val x, Shape s) {
   if (x && shape_eq(graph_shape(g, x), s)) return x;
-  if (x && graph_node(g, x)->op == OP_reshape) return g_reshape(g, graph_node(g, x)->in[0], s);
+  const Node *n = graph_node(g, x);
+  if (x && n->op == OP_reshape && !(n->flags & NODE_DETACHED)) return g_reshape(g, n->in[0], s);
   Attr a = {.shape = {.rank = s.rank}};
   for (int i = 0; i < s.rank; i++) a.shape.dim[i] = (int32_t)s.dim[i];
   return g_op(g, OP_reshape, 1, &x, &a);

@@ -1,6 +1,7 @@
 /* cuda_plans.c: whole plans on the device against the same plans on the CPU (loops, stores, 16-bit
  * storage, graphs that are replayed), and the optimiser. */
 #include "core/plan.h"
+#include "models/gan/networks.h"
 #include "test/cuda_check.h"
 #include "test/cuda_exact.h"
 
@@ -114,7 +115,26 @@ static Val b_network(Graph *g, const Val *in) {
   return g_upfirdn2d(g, y, in[3], &(UpFirDn){1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0});
 }
 
+/* Two layers of a generator whose undemodulated maps have 40 times the largest number of f16:
+ * sqrt(16 * 9) * 300 * 100 of 65504, before the filter of an up-sampling layer, too. */
+static Val b_large_styles(Graph *g, const Val *in) {
+  Val w = g_axpb(g, in[1], 300, 0), s = g_axpb(g, in[2], 100, 0), y = in[0];
+  graph_half_range(g, true);
+  for (int up = 2; up; up--) {
+    const ModulatedConv c = {{up, 1, 1, up == 1}, true};
+    y = g_lrelu(g, g_modulated_conv(g, y, w, s, 0, &c), 0.2, 1.4142, 256);
+  }
+  return y;
+}
+
 void check_plans(Bench *t) {
+  Case large = {OP_conv2d,
+                "large styles and weights",
+                b_large_styles,
+                3,
+                {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE2(2, 16)},
+                {GENERIC, GENERIC, GENERIC},
+                1};
   Case net = {OP_conv2d,
               "small network",
               b_network,
@@ -124,6 +144,7 @@ void check_plans(Bench *t) {
               2};
   plan_case(t, &net);
   if (t->b->precision == PREC_TF32) return;
+  plan_case(t, &large);
   for (int i = 0; i < COUNT_OF(cases); i++)
     if (!t->quick || i % 4 == 0) plan_case(t, &cases[i]);
 }

@@ -59,6 +59,8 @@ done
 run "golden (direct convolution)" "$B/golden" test/golden
 run "golden (as the programs choose)" env PRLX_CONV=auto "$B/golden" test/golden
 run "golden (portable instructions)" env PRLX_ISA=portable "$B/golden" test/golden
+run "golden (graphs of f16 storage)" env GOLD_HALF=1 "$B/golden" test/golden/ops.safetensors \
+  test/golden/generator_*.safetensors test/golden/path_length.safetensors
 emulated
 for s in rooms headers maps system style_self glibc; do
   run "house: $s" env BUILD="$B" sh test/house/$s.sh

@@ -39,6 +39,7 @@ static Status sampler_new(Sampler *s, const Generator *G, const prlx_generate_op
   s->zbuf = mem_alloc((size_t)G->cfg.z_dim * sizeof *s->zbuf);
   if (!s->g || !s->zbuf) return err_set(e, ST_NOMEM, "out of memory for the graph");
   graph_batch_invariant(s->g, true);
+  graph_half_range(s->g, backend_is_half(api_backend(o->device)));
   s->z = g_input(s->g, "z", SHAPE2(n, G->cfg.z_dim));
   s->c = G->cfg.c_dim ? g_input(s->g, "c", SHAPE2(n, G->cfg.c_dim)) : 0;
   for (int k = 0; k < G->num_noise && given; k++)

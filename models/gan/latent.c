@@ -193,6 +193,7 @@ void latent_render_free(LatentRender *r) {
 static Status render_plan(LatentRender *r, Backend *backend, Error *e) {
   if (!(r->g = graph_new())) return err_set(e, ST_NOMEM, "latents: out of memory for the graph");
   graph_batch_invariant(r->g, true);
+  graph_half_range(r->g, backend_is_half(backend));
   r->ws = g_input(r->g, "ws", SHAPE3(r->batch, r->G->num_ws, r->G->cfg.w_dim));
   r->img =
       g_synthesis(r->g, r->G, r->ws, &(SynthOptions){.noise = NOISE_CONST, .frozen = true}, NULL);

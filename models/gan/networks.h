@@ -104,8 +104,9 @@ typedef struct SynthTaps {
   int n;
 } SynthTaps;
 
-/* ws [N,num_ws,w] -> img [N,img_channels,R,R]. Unfused modulated convolution: x*s, shared conv, *d.
- * taps may be NULL. */
+/* ws [N,num_ws,w] -> img [N,img_channels,R,R]. Unfused modulated convolution: x*s, shared conv, *d
+ * (where maps will be f16, of styles and weights of unit size: graph_half_range). taps may be NULL.
+ */
 Val g_synthesis(Graph *g, const Generator *G, Val ws, const SynthOptions *o, SynthTaps *taps);
 
 /* Features x of the n blocks from the image down, and the mapped label. */

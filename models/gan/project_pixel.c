@@ -2,6 +2,7 @@
 #include "models/gan/project_pixel.h"
 #include <math.h>
 #include <string.h>
+#include "core/backend.h"
 #include "models/math/lbfgs.h"
 
 /* Steps that L-BFGS remembers, and the length of its first one in units of the norm of w, which is
@@ -31,6 +32,7 @@ static Status build_search(PixelSearch *s, Error *e) {
   Graph *g = s->g = graph_new();
   if (!g) return err_set(e, ST_NOMEM, "pixel search: out of memory for the graph");
   graph_batch_invariant(g, true);
+  graph_half_range(g, backend_is_half(s->o.backend));
   s->w = g_input(g, "w", SHAPE2(n, c->w_dim));
   s->target = g_input(g, "target", SHAPE4(n, c->img_channels, r, r));
   const SynthOptions so = {.noise = NOISE_CONST, .frozen = true};

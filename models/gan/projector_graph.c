@@ -259,6 +259,7 @@ Status projector_build(Projector *p, const WStats *ws, Error *e) {
   lay_out_variables(p);
   TRY(alloc_variables(p, e));
   graph_batch_invariant(p->g, true);
+  graph_half_range(p->g, backend_is_half(p->b));
   memcpy(p->w_avg, ws->w_avg, (size_t)p->G->cfg.w_dim * sizeof(real));
   TRY(adam_init(&p->adam, p->nvars, o->initial_lr, o->adam_beta1, o->adam_beta2, o->adam_eps, e));
   TRY(ranges_share(p, e));

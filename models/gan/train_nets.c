@@ -13,7 +13,7 @@
 #include <string.h>
 #include "models/gan/train_impl.h"
 
-bool train_scales(const Trainer *t) { return t->backend && t->backend->precision == PREC_F16; }
+bool train_scales(const Trainer *t) { return backend_is_half(t->backend); }
 
 int train_rounds(const TrainConfig *c) { return c->batch_gpu ? c->batch / c->batch_gpu : 1; }
 static int round_size(const TrainConfig *c) { return c->batch_gpu ? c->batch_gpu : c->batch; }
@@ -278,9 +278,10 @@ Status nets_build(Trainer *t, Error *e) {
     PhaseNet *p = &t->net[i];
     p->n = i == NET_GREG ? train_pl_samples(&t->cfg) : round_size(&t->cfg);
     p->graph = graph_new();
-    st = p->graph ? build[i](t, p, l, e)
-                  : err_set(e, ST_NOMEM, "training: out of memory for a graph");
+    st = p->graph ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for a graph");
     if (st != ST_OK) goto done;
+    graph_half_range(p->graph, backend_is_half(t->backend));
+    if ((st = build[i](t, p, l, e)) != ST_OK) goto done;
   }
 done:
   mem_free(l);

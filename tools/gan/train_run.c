@@ -190,6 +190,7 @@ static Status sheet_plan(TrainRun *r, Error *e) {
   int n = SHEET_COLS * SHEET_ROWS, zd = G->cfg.z_dim;
   r->sheet_zs = mem_alloc((size_t)n * (size_t)zd * sizeof(real));
   if (!g || !r->sheet_zs) return err_set(e, ST_NOMEM, "sample sheet: out of memory");
+  graph_half_range(g, backend_is_half(trainer_config(r->t)->backend));
   /* a stream of its own: sheets do not disturb training */
   Rng rng = {trainer_config(r->t)->seed, 1000, 0};
   rng_fill_normal(&rng, r->sheet_zs, (int64_t)n * zd);
