@@ -98,9 +98,11 @@ CUDA_PTX   ?= $(if $(CUDA_OWN)$(CUDA_ALONE),,$(CUDA_NEWEST))
 GENCODE     = $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(GENCODES))
 GENCODES    = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) \
               $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
-CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(shell readlink -f $(NVCC)))
-CUDART      = $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a \
-                                     $(CUDA_HOME)/targets/*/lib/libcudart_static.a))
+NVCC_HOME  := $(patsubst %/bin/nvcc,%,$(shell readlink -f $(NVCC)))
+CUDA_HOME  ?= $(NVCC_HOME)
+# the runtime beside this nvcc before the one of CUDA_HOME, which may be of another version
+CUDART      = $(firstword $(wildcard $(foreach home,$(NVCC_HOME) $(CUDA_HOME),\
+                $(home)/lib64/libcudart_static.a $(home)/targets/*/lib/libcudart_static.a)))
 CUDA_LIBS   = $(CUDART) -ldl -lrt -Wl,--as-needed -lstdc++
 CUDAOBJ     = $(CUDASRC:%.cu=$(BUILD)/%.cuda.o)
 endif

@@ -496,6 +496,6 @@ static bool both_any(const DevStep *s, int slot, DType t) {
   return t == DT_F32 || slot == 0 || slot == 1;
 }
 
-const CudaRow cuda_conv2d = {"conv2d", conv2d_launch, conv_scratch, maps_any};
-const CudaRow cuda_conv2d_dx = {"conv2d_dx", conv2d_dx_launch, conv_scratch, maps_any};
-const CudaRow cuda_conv2d_dw = {"conv2d_dw", conv2d_dw_launch, conv_scratch, both_any};
+CUDA_ROW(conv2d, conv2d_launch, conv_scratch, maps_any);
+CUDA_ROW(conv2d_dx, conv2d_dx_launch, conv_scratch, maps_any);
+CUDA_ROW(conv2d_dw, conv2d_dw_launch, conv_scratch, both_any);

@@ -65,6 +65,15 @@ typedef struct CudaRow {
   bool (*supports)(const DevStep *s, int slot, DType t); /* NULL: float only */
 } CudaRow;
 
+/* Defines the row of an operation. clang as the compiler of CUDA puts constants of the host into
+ * the program of the device, too, where the addresses of these functions are unknown. */
+#if defined(__clang__) && defined(__CUDA_ARCH__)
+#define CUDA_ROW(name, launch, scratch, supports)
+#else
+#define CUDA_ROW(name, launch, scratch, supports) \
+  const CudaRow cuda_##name = {#name, launch, scratch, supports}
+#endif
+
 /* Rows that exist: every operation of OP_LIST but leaves (input, param, constant), aliases
  * (reshape), conv_prep (CPU only). Pointwise operations and sum all run through cuda_pointwise (a
  * DevStep without prog is made into one by pw_from_node before it gets here). */

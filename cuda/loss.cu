@@ -50,5 +50,5 @@ static Status launch_ce_dx(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("softmax_ce_dx", s, e);
 }
 
-const CudaRow cuda_softmax_ce = {"softmax_ce", launch_ce, NULL, NULL};
-const CudaRow cuda_softmax_ce_dx = {"softmax_ce_dx", launch_ce_dx, NULL, NULL};
+CUDA_ROW(softmax_ce, launch_ce, NULL, NULL);
+CUDA_ROW(softmax_ce_dx, launch_ce_dx, NULL, NULL);

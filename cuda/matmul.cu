@@ -281,4 +281,4 @@ static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("matmul", s, e);
 }
 
-const CudaRow cuda_matmul = {"matmul", matmul_launch, matmul_scratch, NULL};
+CUDA_ROW(matmul, matmul_launch, matmul_scratch, NULL);

@@ -285,5 +285,5 @@ static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) {
 
 static bool any_type(const DevStep *, int, DType) { return true; }
 
-const CudaRow cuda_pointwise = {"pointwise", pointwise_launch, pointwise_scratch, any_type};
-const CudaRow cuda_broadcast = {"broadcast", pointwise_launch, NULL, any_type};
+CUDA_ROW(pointwise, pointwise_launch, pointwise_scratch, any_type);
+CUDA_ROW(broadcast, pointwise_launch, NULL, any_type);

@@ -150,6 +150,6 @@ static Status launch_maxpool_t(const CudaCtx *c, const DevStep *s, Error *e) {
 
 static bool pool_supports(const DevStep *, int, DType) { return true; }
 
-const CudaRow cuda_maxpool = {"maxpool", launch_maxpool, NULL, pool_supports};
-const CudaRow cuda_maxpool_t = {"maxpool_t", launch_maxpool_t, NULL, pool_supports};
-const CudaRow cuda_maxpool_gather = {"maxpool_gather", launch_maxpool_gather, NULL, pool_supports};
+CUDA_ROW(maxpool, launch_maxpool, NULL, pool_supports);
+CUDA_ROW(maxpool_t, launch_maxpool_t, NULL, pool_supports);
+CUDA_ROW(maxpool_gather, launch_maxpool_gather, NULL, pool_supports);

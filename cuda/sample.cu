@@ -35,7 +35,7 @@ static Status launch_affine_grid(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("affine_grid", s, e);
 }
 
-const CudaRow cuda_affine_grid = {"affine_grid", launch_affine_grid, NULL, NULL};
+CUDA_ROW(affine_grid, launch_affine_grid, NULL, NULL);
 
 /* ---- where a sample falls ---- */
 /* upper left pixel of its four, and the place between them */
@@ -100,7 +100,7 @@ static Status launch_grid_sample(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("grid_sample", s, e);
 }
 
-const CudaRow cuda_grid_sample = {"grid_sample", launch_grid_sample, NULL, NULL};
+CUDA_ROW(grid_sample, launch_grid_sample, NULL, NULL);
 
 /* ---- grid_sample_dx: dy [N,C,h,w], grid -> [N,C,H,W] ---- */
 enum { SORT = 256 };
@@ -206,8 +206,8 @@ static Status launch_grid_sample_dx(const CudaCtx *c, const DevStep *s, Error *e
   return cuda_check("grid_sample_dx", s, e);
 }
 
-const CudaRow cuda_grid_sample_dx = {"grid_sample_dx", launch_grid_sample_dx,
-                                     scratch_grid_sample_dx, NULL};
+CUDA_ROW(grid_sample_dx, launch_grid_sample_dx,
+                                     scratch_grid_sample_dx, NULL);
 
 /* ---- grid_sample_dgrid: x [N,C,H,W], grid, dy [N,C,h,w] -> [N,h,w,2]. One thread per sample: the
  * sum over channels stays in it ---- */
@@ -238,7 +238,7 @@ static Status launch_grid_sample_dgrid(const CudaCtx *c, const DevStep *s, Error
   return cuda_check("grid_sample_dgrid", s, e);
 }
 
-const CudaRow cuda_grid_sample_dgrid = {"grid_sample_dgrid", launch_grid_sample_dgrid, NULL, NULL};
+CUDA_ROW(grid_sample_dgrid, launch_grid_sample_dgrid, NULL, NULL);
 
 /* ---- resize: [N,C,H,W] -> [N,C,h,w]. Source coordinate max((o + 1/2) in/out - 1/2, 0) as a
  * fraction of integers: exact at any size ---- */
@@ -295,7 +295,7 @@ static Status launch_resize(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("resize", s, e);
 }
 
-const CudaRow cuda_resize = {"resize", launch_resize, NULL, NULL};
+CUDA_ROW(resize, launch_resize, NULL, NULL);
 
 /* ---- resize_t: the adjoint as a gather: a pixel adds up the outputs that read it ---- */
 
@@ -353,4 +353,4 @@ static Status launch_resize_t(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("resize_t", s, e);
 }
 
-const CudaRow cuda_resize_t = {"resize_t", launch_resize_t, scratch_resize_t, NULL};
+CUDA_ROW(resize_t, launch_resize_t, scratch_resize_t, NULL);

@@ -296,11 +296,11 @@ static Status reflect_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check(op_table[s->node.op]->name, s, e);
 }
 
-const CudaRow cuda_permute = {"permute", permute_launch, NULL, any_type};
-const CudaRow cuda_slice = {"slice", slice_launch, NULL, any_type};
-const CudaRow cuda_flip = {"flip", flip_launch, NULL, any_type};
-const CudaRow cuda_pad = {"pad", pad_launch, NULL, any_type};
-const CudaRow cuda_concat = {"concat", concat_launch, NULL, any_type};
-const CudaRow cuda_roll = {"roll", roll_launch, NULL, any_type};
-const CudaRow cuda_reflect_pad = {"reflect_pad", reflect_launch, NULL, any_type};
-const CudaRow cuda_reflect_pad_t = {"reflect_pad_t", reflect_launch, NULL, any_type};
+CUDA_ROW(permute, permute_launch, NULL, any_type);
+CUDA_ROW(slice, slice_launch, NULL, any_type);
+CUDA_ROW(flip, flip_launch, NULL, any_type);
+CUDA_ROW(pad, pad_launch, NULL, any_type);
+CUDA_ROW(concat, concat_launch, NULL, any_type);
+CUDA_ROW(roll, roll_launch, NULL, any_type);
+CUDA_ROW(reflect_pad, reflect_launch, NULL, any_type);
+CUDA_ROW(reflect_pad_t, reflect_launch, NULL, any_type);

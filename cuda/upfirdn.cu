@@ -295,4 +295,4 @@ static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
 /* maps in any type, the filter as float */
 static bool fir_supports(const DevStep *, int slot, DType) { return slot != 1; }
 
-const CudaRow cuda_upfirdn2d = {"upfirdn2d", fir_launch, NULL, fir_supports};
+CUDA_ROW(upfirdn2d, fir_launch, NULL, fir_supports);

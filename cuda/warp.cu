@@ -327,7 +327,7 @@ static Status launch_warp(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("warp", s, e);
 }
 
-const CudaRow cuda_warp = {"warp", launch_warp, NULL, NULL};
+CUDA_ROW(warp, launch_warp, NULL, NULL);
 
 static int64_t ds_numel(Shape x) {
   return x.dim[0] * x.dim[1] * (2 * x.dim[2] + TAPS - 2) * (2 * x.dim[3] + TAPS - 2);
@@ -347,4 +347,4 @@ static Status launch_warp_t(const CudaCtx *c, const DevStep *s, Error *e) {
   return cuda_check("warp_t", s, e);
 }
 
-const CudaRow cuda_warp_t = {"warp_t", launch_warp_t, scratch_warp_t, NULL};
+CUDA_ROW(warp_t, launch_warp_t, scratch_warp_t, NULL);

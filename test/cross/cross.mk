@@ -9,6 +9,8 @@
 #   make test-clang              clang in place of gcc
 #   make test-compilers CCS=gcc-11   the one file (make amalgamation) by every gcc and clang here,
 #                                or by these (test/cross/compilers.sh)
+#   make test-cuda-compilers CCS="DIR/bin/nvcc clang++-19"   the CUDA sources by another toolkit,
+#                                or by clang (test/cross/cuda.sh; CUDA_PATH: the toolkit for clang)
 CROSS_ALL = aarch64 armhf i386 riscv64 ppc64el s390x
 $(BUILD)/cross/compare: test/cross/compare.c $(BUILD)/librooms.a
 	@mkdir -p $(@D)
@@ -31,6 +33,9 @@ test-clang:
 	else echo "test-clang: skipped; apt-get install clang"; fi
 test-compilers: $(BUILD)/prlx
 	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/compilers.sh $(CCS)
+test-cuda-compilers:
+	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/cuda.sh $(CCS)
 test-static test-windows test-zig: $(BUILD)/prlx
 	@BUILD=$(BUILD) MAKE="$(MAKE)" sh test/cross/$(@:test-%=%).sh
-.PHONY: print-flags test-cross test-clang test-compilers test-static test-windows test-zig
+.PHONY: print-flags test-cross test-clang test-compilers test-cuda-compilers test-static \
+  test-windows test-zig
