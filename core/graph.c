@@ -199,10 +199,14 @@ Val g_detach(Graph *g, Val x) {
   if (g->err.code) return 0;
   if (x <= 0 || x >= g->n)
     return graph_fail(g, ST_INTERNAL, "detach: the operand is not a value of this graph");
-  Node n = {.op = OP_reshape, .nin = 1, .flags = NODE_DETACHED, .in = {x}};
-  n.shape = g->node[x].shape;
-  n.attr.shape.rank = n.shape.rank;
-  for (int i = 0; i < n.shape.rank; i++) n.attr.shape.dim[i] = (int32_t)n.shape.dim[i];
+  const Shape s = g->node[x].shape;
+  Node n = {.op = OP_reshape,
+            .nin = 1,
+            .flags = NODE_DETACHED,
+            .in = {x},
+            .shape = s,
+            .attr = {.shape = {.rank = s.rank}}};
+  for (int i = 0; i < s.rank; i++) n.attr.shape.dim[i] = (int32_t)s.dim[i];
   return add_node(g, &n);
 }
 

@@ -346,6 +346,7 @@ void plan_free(Plan *p) {
   mem_free(p->value);
   mem_free(p->step);
   mem_free(p->copy);
+  mem_free(p->range);
   mem_free(p->folded);
   if (p->arena == &p->own) plan_arena_free(&p->own);
   mem_free(p);

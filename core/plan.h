@@ -116,4 +116,13 @@ PlanStats plan_stats(const Plan *p);
  * ms, GFLOP/s) to `f`. */
 void plan_profile(Plan *p, bool on);
 void plan_report(const Plan *p, FILE *f);
+
+/* From now on (until off) runs count how the maps that are stored in 16 bits fit there: zeros,
+ * subnormal numbers, infinities. Where they are stored as float, on the CPU too, what f16 would
+ * make of them. A run that counts is slow; its results are the same bits. ST_NOMEM. */
+Status plan_ranges(Plan *p, bool on, Error *e);
+
+/* A line for each map counted: name, step, nearest parameter, what, stored as, percent zero,
+ * percent subnormal, percent infinite or NaN, largest finite size; separated by tabs. */
+void plan_ranges_report(const Plan *p, const char *name, FILE *f);
 #endif

@@ -117,11 +117,15 @@ static void fuse_stores(Plan *p, const Use *u) {
 
 /* Feature maps larger than 4x4, as in the reference (SEMANTICS 2.5); images, weights, gradients of
  * weights, statistics stay float. */
-static bool is_feature_map(const Plan *p, Val v, const Use *u) {
+bool plan_is_map(const Plan *p, Val v) {
   const PVal *x = &p->value[v];
-  Shape s = x->node.shape;
-  return x->alive && x->step && !x->folded && x->root == v && !u[v].read_out &&
-         x->node.op != OP_conv2d_dw && s.rank == 4 && s.dim[1] > 4 && s.dim[2] * s.dim[3] > 16;
+  const Shape s = x->node.shape;
+  return x->alive && !x->folded && !x->output && x->node.op != OP_conv2d_dw && s.rank == 4 &&
+         s.dim[1] > 4 && s.dim[2] * s.dim[3] > 16;
+}
+
+static bool is_stored_map(const Plan *p, Val v, const Use *u) {
+  return p->value[v].step && p->value[v].root == v && !u[v].read_out && plan_is_map(p, v);
 }
 
 static void storage_types(Plan *p, const Use *u) {
@@ -129,7 +133,7 @@ static void storage_types(Plan *p, const Use *u) {
   if (pr != PREC_F16 && pr != PREC_BF16) return;
   DType t = pr == PREC_F16 ? DT_F16 : DT_BF16;
   for (Val v = 1; v < p->n; v++)
-    if (is_feature_map(p, v, u)) p->value[v].dtype = t;
+    if (is_stored_map(p, v, u)) p->value[v].dtype = t;
   /* each maker and reader must be able to, also beside what became float meanwhile */
   for (bool changed = true; changed;) {
     changed = false;
@@ -429,6 +433,6 @@ Status plan_dev_run(Plan *p, Error *e) {
   TRY(upload_inputs(p, e));
   if (!p->folded_done && p->fold_program) TRY(b->run(b, p->fold_program, e));
   p->folded_done = true;
-  TRY(p->profile ? dev_profiled(p, e) : b->run(b, p->program, e));
+  TRY(p->range ? plan_range_run(p, e) : p->profile ? dev_profiled(p, e) : b->run(b, p->program, e));
   return dev_outputs(p, e);
 }

@@ -64,6 +64,8 @@ typedef struct Copy {
   real *to;
 } Copy;
 
+typedef struct StepRange StepRange; /* plan_range.c */
+
 struct Plan {
   const Graph *graph;
   PVal *value;
@@ -87,6 +89,7 @@ struct Plan {
   bool keep_all;
   bool (*stop)(void *ctx); /* NULL: runs are not broken off */
   void *stop_ctx;
+  StepRange *range; /* [nstep] while runs count, else NULL */
   void *folded;
   Copy *copy;
   int ncopy;
@@ -132,5 +135,10 @@ real *plan_dev_data(Plan *p, Val v);
 Status plan_dev_read(Plan *p, Val v, const real **out, Error *e);
 Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e);
 void plan_dev_free(Plan *p);
+bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
+
+/* plan_range.c: after step k on the CPU; all steps after the folded ones on a backend. */
+void plan_range_host(Plan *p, int k);
+Status plan_range_run(Plan *p, Error *e);
 void plan_describe(const Plan *p, const Step *s, char *buf, size_t n);
 #endif

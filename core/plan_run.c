@@ -162,6 +162,7 @@ Status plan_run(Plan *p, Error *e) {
     if (p->stop && p->stop(p->stop_ctx)) return err_set(e, ST_INTERRUPTED, "broken off");
     if (!p->profile) {
       run_step(p, s, scratch);
+      if (p->range) plan_range_host(p, k);
       continue;
     }
     int64_t start = now_ns();

@@ -482,7 +482,36 @@ static void test_dump(void) {
   net_free(&n);
 }
 
+/* What 16 bits would hold of a map, counted: plan_ranges. */
+static void test_ranges(void) {
+  Error e;
+  Plan *p = NULL;
+  Graph *g = graph_new();
+  const Val x = g_input(g, "x", SHAPE4(1, 8, 8, 8)), y = g_sum_all(g, g_roll(g, x, 3, 1));
+  char *text = NULL;
+  size_t bytes = 0;
+  CHECK(plan_new(g, 1, &y, NULL, &p, &e) == ST_OK && plan_ranges(p, true, &e) == ST_OK, "%s",
+        e.msg);
+  real *in = plan_data(p, x);
+  for (int i = 0; i < 512; i++) in[i] = 1;
+  for (int i = 0; i < 64; i++) in[i] = (real)(i % 2 ? 2e-8 : 0);       /* to zero: 12.5 percent */
+  for (int i = 64; i < 192; i++) in[i] = (real)(i % 2 ? -4e-8 : 6e-5); /* subnormal: 25 percent */
+  for (int i = 192; i < 208; i++) in[i] = (real)(i % 2 ? -65520 : INFINITY); /* 3.125 percent */
+  in[208] = -65519;
+  CHECK(plan_run(p, &e) == ST_OK, "%s", e.msg);
+  FILE *f = open_memstream(&text, &bytes);
+  plan_ranges_report(p, "a plan", f);
+  fclose(f);
+  CHECK(times(text, "\n") == 1 && !strncmp(text, "a plan\t", 7), "one map of one step: %s", text);
+  CHECK(strstr(text, "\tF32\t12.5\t25\t3.125\t65519\n"), "shares: %s", text);
+  free(text);
+  CHECK(plan_ranges(p, false, &e) == ST_OK && plan_run(p, &e) == ST_OK, "off: %s", e.msg);
+  plan_free(p);
+  graph_free(g);
+}
+
 int main(void) {
+  test_ranges();
   test_dump();
   test_plans_in_threads();
   test_custom();

@@ -219,6 +219,33 @@ static void test_threads(void) {
   threads_set(0);
 }
 
+/* Counting what 16 bits would hold changes nothing, and covers every phase. */
+static void test_ranges(void) {
+  static const char *const phase[] = {"Gmain\t", "Greg\t", "Dmain\t", "Dreg\t", "fakes\t"};
+  TrainConfig c = tiny();
+  Error e;
+  char *text = NULL;
+  size_t bytes = 0;
+  Trainer *a = start(&c), *b = start(&c);
+  if (!a || !b) return;
+  CHECK(trainer_ranges(b, true, &e) == ST_OK, "%s", e.msg);
+  steps(a, 1);
+  steps(b, 1);
+  Blob *x = snapshot(a), *y = snapshot(b);
+  CHECK(same(x, y), "an iteration that counts gives the same bits");
+  FILE *f = open_memstream(&text, &bytes);
+  trainer_ranges_report(b, f);
+  fclose(f);
+  CHECK(!strncmp(text, "phase\tstep\t", 11), "headings: %.40s", text);
+  for (int i = 0; i < COUNT_OF(phase); i++) CHECK(strstr(text, phase[i]), "no map of %s", phase[i]);
+  CHECK(strstr(text, "\tsynthesis.b8.conv0.weight\t"), "layers have names");
+  free(text);
+  drop(x);
+  drop(y);
+  trainer_free(a);
+  trainer_free(b);
+}
+
 static void test_metrics(void) {
   TrainConfig c = tiny();
   c.ada.adaptive = false;
@@ -372,6 +399,7 @@ int main(void) {
   test_sampler();
   test_refusals();
   test_metrics();
+  test_ranges();
   test_resume();
   test_broken_off();
   test_broken_for_good();

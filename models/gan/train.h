@@ -225,6 +225,10 @@ double trainer_flop(const Trainer *t);
 void trainer_profile(Trainer *t, bool on);
 void trainer_report(const Trainer *t, FILE *f);
 
+/* plan_ranges of all phases; plan_ranges_report of all phases, with a line of headings. */
+Status trainer_ranges(Trainer *t, bool on, Error *e);
+void trainer_ranges_report(const Trainer *t, FILE *f);
+
 /* Snapshot: calls fn once per piece of state. The same order and names each time for one
  * configuration. Writing the same bytes back through `data` into a new trainer of the same
  * configuration and data set resumes bit-exactly (call trainer_refresh afterwards). Names:

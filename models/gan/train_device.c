@@ -12,7 +12,7 @@ typedef struct Range {
 } Range;
 enum { MAX_RANGES = 16, LOSS_SCALE_STEPS = 500, LOSS_SCALE_MAX = 65536 };
 
-static int trainer_ranges(Trainer *t, Range *r) {
+static int device_ranges(Trainer *t, Range *r) {
   int n = 0;
   size_t R = sizeof(real), px = (size_t)t->cfg.G.img_channels * (size_t)t->cfg.G.img_resolution *
                                 (size_t)t->cfg.G.img_resolution;
@@ -33,20 +33,20 @@ static int trainer_ranges(Trainer *t, Range *r) {
 
 Status train_dev_share(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->backend ? trainer_ranges(t, r) : 0; i < n; i++)
+  for (int i = 0, n = t->backend ? device_ranges(t, r) : 0; i < n; i++)
     TRY(backend_share(t->backend, r[i].p, r[i].bytes, e));
   return ST_OK;
 }
 
 void train_dev_unshare(Trainer *t) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->backend ? trainer_ranges(t, r) : 0; i < n; i++)
+  for (int i = 0, n = t->backend ? device_ranges(t, r) : 0; i < n; i++)
     backend_unshare(t->backend, r[i].p);
 }
 
 Status train_dev_push(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
-  for (int i = 0, n = t->backend && t->host_touched ? trainer_ranges(t, r) : 0; i < n; i++)
+  for (int i = 0, n = t->backend && t->host_touched ? device_ranges(t, r) : 0; i < n; i++)
     if (r[i].state) TRY(backend_push(t->backend, r[i].p, r[i].bytes, e));
   t->host_touched = false;
   return ST_OK;
@@ -55,7 +55,7 @@ Status train_dev_push(Trainer *t, Error *e) {
 Status train_dev_pull(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   t->host_touched = true;
-  for (int i = 0, n = t->backend && t->ahead ? trainer_ranges(t, r) : 0; i < n; i++)
+  for (int i = 0, n = t->backend && t->ahead ? device_ranges(t, r) : 0; i < n; i++)
     if (r[i].state) TRY(backend_pull(t->backend, r[i].p, r[i].bytes, e));
   t->ahead = false;
   return ST_OK;

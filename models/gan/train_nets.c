@@ -332,6 +332,19 @@ void trainer_profile(Trainer *t, bool on) {
     if (t->net[i].plan) plan_profile(t->net[i].plan, on);
 }
 
+Status trainer_ranges(Trainer *t, bool on, Error *e) {
+  for (int i = 0; i < NET_COUNT; i++)
+    if (t->net[i].plan) TRY(plan_ranges(t->net[i].plan, on, e));
+  return ST_OK;
+}
+
+void trainer_ranges_report(const Trainer *t, FILE *f) {
+  static const char *const name[NET_COUNT] = {"Gmain", "Greg", "Dmain", "Dreg", "fakes"};
+  fprintf(f, "phase\tstep\tlayer\twhat\tstored as\tzero %%\tsubnormal %%\tinfinite %%\tlargest\n");
+  for (int i = 0; i < NET_COUNT; i++)
+    if (t->net[i].plan) plan_ranges_report(t->net[i].plan, name[i], f);
+}
+
 void trainer_report(const Trainer *t, FILE *f) {
   static const char *const name[NET_COUNT] = {"Gmain", "Greg", "Dmain (one of two passes)", "Dreg",
                                               "Dmain: generator forward"};

@@ -44,6 +44,7 @@ typedef struct Args {
   bool keep;
   bool dry_run;
   bool layers;
+  bool ranges;
   bool cond;
   bool mirror;
   bool ada_unbounded;
@@ -132,6 +133,10 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                "refuse to take more than this, e.g. 4G [what the machine has free]"),
       OPT_FLAG("dry-run", &a->dry_run, "no", "print configuration, layers and memory, then stop"),
       OPT_FLAG("layers", &a->layers, "yes", "print the table of layers; --no-layers leaves it out"),
+      OPT_FLAG("ranges", &a->ranges, "no",
+               "ranges.tsv in the run folder: zeros, subnormal numbers and infinities of every map "
+               "that\n--precision f16 or bf16 stores in 16 bits, or f16 would, over the first "
+               "iterations of each tick\n(until every phase ran; these iterations are slow)"),
       OPT_GROUP("Networks"),
       OPT_INT("channel-base", &a->channel_base, NULL, 4, 1 << 20,
               "channels at resolution r: min(base/r, max)"),
@@ -193,9 +198,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data",   "out",      "kimg",          "resume", "force",
-                                     "snap",   "keep",     "save-minutes",  "memory", "dry-run",
-                                     "layers", "previous", "resume-if-any", "reuse"};
+  static const char *const list[] = {"data",   "out",    "kimg",         "resume",        "force",
+                                     "snap",   "keep",   "save-minutes", "memory",        "dry-run",
+                                     "layers", "ranges", "previous",     "resume-if-any", "reuse"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -450,7 +455,10 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
                             tick        ? a->tick
                             : a->preset ? 4
                                         : 1,
-                            a->save_minutes, a->snap, a->keep};
+                            a->save_minutes,
+                            a->snap,
+                            a->keep,
+                            a->ranges};
   config_text(text, text_n, &c, &r->plan, a, d);
   c.comm = r->comm;
   c.stop = run_impatient;

@@ -20,7 +20,8 @@
 
 static bool written_by_train(const char *name) {
   static const char *const own[] = {"state.safetensors", TRAIN_PREVIOUS, "network.safetensors",
-                                    "metrics.jsonl",     "report.html",  "reals.png"};
+                                    "metrics.jsonl",     "ranges.tsv",   "report.html",
+                                    "reals.png"};
   for (int i = 0; i < COUNT_OF(own); i++)
     if (!strcmp(name, own[i])) return true;
   size_t n = strlen(name);

@@ -10,6 +10,7 @@
 #include "io/formats/jsonl.h"
 #include "io/formats/path.h"
 #include "io/formats/png.h"
+#include "io/formats/text.h"
 #include "models/store/netfile.h"
 #include "tools/cli/folder.h"
 #include "tools/view/report.h"
@@ -422,6 +423,22 @@ static Status run_break_off(TrainRun *r, Progress *bar, Error *e) {
                                    : "there is no snapshot yet, nothing is kept");
 }
 
+/* Before and after an iteration: counting goes on until all phases of a tick can have run. */
+static Status run_ranges(TrainRun *r, bool after, Error *e) {
+  const TrainConfig *c = trainer_config(r->t);
+  const int until = PRLX_MAX(1, PRLX_MAX(c->g_reg_interval, c->d_reg_interval));
+  char path[PATH_LEN];
+  TextFile t;
+  if (!r->plan.ranges || !comm_lead(r->comm)) return ST_OK;
+  if (!after) return r->sums.iterations == 0 ? trainer_ranges(r->t, true, e) : ST_OK;
+  if (r->sums.iterations > until) return ST_OK;
+  TRY(run_path(r, path, "ranges.tsv", e));
+  TRY(text_begin(&t, path, e));
+  trainer_ranges_report(r->t, t.stream);
+  TRY(text_commit(&t, path, e));
+  return r->sums.iterations == until ? trainer_ranges(r->t, false, e) : ST_OK;
+}
+
 Status run_loop(TrainRun *r, Error *e) {
   const TrainerState *st = trainer_state(r->t);
   TrainMetrics m;
@@ -433,10 +450,12 @@ Status run_loop(TrainRun *r, Error *e) {
   while (st->cur_nimg < end) {
     const double t0 = time_now();
     int stop;
+    TRY(run_ranges(r, false, e));
     const Status s = trainer_step(r->t, &m, e);
     if (s == ST_INTERRUPTED) return run_break_off(r, &bar, e);
     TRY(s);
     add_step(&r->sums, &m, time_now() - t0);
+    TRY(run_ranges(r, true, e));
     const bool last = st->cur_nimg >= end;
     progress_update(&bar, (double)st->cur_nimg / 1000, "G %.2f D %.2f p %.3f", m.g_loss,
                     m.d_loss_fake + m.d_loss_real, st->p);

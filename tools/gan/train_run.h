@@ -16,6 +16,7 @@ typedef struct TrainSchedule {
   double save_minutes;
   int snap_ticks;
   bool keep /* the network of every snapshot */;
+  bool ranges; /* ranges.tsv in every tick */
 } TrainSchedule;
 
 /* What a tick adds up. Part of the snapshot, so that a resumed run writes the same lines. All
