@@ -96,6 +96,9 @@ struct Backend {
   size_t (*scratch)(Backend *b, const DevStep *s);
   bool (*supports)(Backend *b, const DevStep *s, int slot, DType t);
   bool (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
+  /* kernels that a step launches, for tables of what a plan costs; its addresses count as present
+   * or absent only. NULL: not known */
+  int (*launches)(Backend *b, const DevStep *s);
   Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
   /* asynchronous: captures at the second run, replays from then on */
   Status (*run)(Backend *b, DevProgram *p, Error *e);

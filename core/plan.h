@@ -107,6 +107,11 @@ typedef struct PlanStats {
   int nodes;
   int steps;
   double flop; /* of one run: 2 x multiply-adds of convolutions and matrix products */
+  /* one run: numbers that the steps read and write, each operand once, and what goes through their
+   * scratch (on a GPU: packed operands and partial sums), which is written and read besides */
+  double bytes;
+  double scratch;
+  int64_t launches; /* kernels; 0 where the backend does not know or there is none */
 } PlanStats;
 
 /* What the plan takes and does. */

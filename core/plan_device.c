@@ -190,6 +190,18 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   return ST_OK;
 }
 
+/* Before there are addresses: any that are told apart do. */
+int plan_dev_launches(const Plan *p, int k) {
+  static char anywhere[64 * (PW_MAX_ARGS + 2)] __attribute__((aligned(64)));
+  DevStep d = p->dev[k];
+  if (!p->backend->launches) return 0;
+  for (int i = 0; i < d.nargs; i++)
+    d.arg[i] = p->step[k].arg[i] ? anywhere + (ptrdiff_t)64 * (i + 2) : NULL;
+  d.out = anywhere;
+  d.scratch = anywhere + 64;
+  return p->backend->launches(p->backend, &d);
+}
+
 /* ---- addresses ---- */
 
 static void *dev_address(const Plan *p, Val v) {

@@ -108,8 +108,12 @@ static void dump_graph(const Plan *p, FILE *f) {
 
 static void dump_steps(const Plan *p, FILE *f) {
   char text[400];
-  fprintf(f, "# %d steps, the first %d once\n", p->nstep, p->nfold);
-  fprintf(f, "# step\tvalue\twhen\twhat\talgorithm\targuments\tMFLOP\tscratch bytes\n");
+  const PlanStats all = plan_stats(p);
+  fprintf(f, "# %d steps, the first %d once; a run: %.6g GFLOP, %.6g MB of operands, %.6g MB of ",
+          p->nstep, p->nfold, all.flop / 1e9, all.bytes / 1e6, all.scratch / 1e6);
+  fprintf(f, "scratch, %lld launches\n", (long long)all.launches);
+  fprintf(f, "# step\tvalue\twhen\twhat\talgorithm\targuments\tMFLOP\tscratch bytes\t");
+  fprintf(f, "operand bytes\tlaunches\n");
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
     const Val map = s->conv ? s->conv : s->value;
@@ -117,7 +121,8 @@ static void dump_steps(const Plan *p, FILE *f) {
     fprintf(f, "%d\t%d\t%s\t%s\t%s\t", k, (int)s->value, k < p->nfold ? "once" : "each run", text,
             p->backend ? "" : conv_algo_name(&p->value[map].node));
     for (int i = 0; i < s->nargs; i++) fprintf(f, "%s%d", i ? "," : "", (int)s->arg[i]);
-    fprintf(f, "\t%.6g\t%zu\n", s->flop / 1e6, s->scratch);
+    fprintf(f, "\t%.6g\t%zu\t%.0f\t%d\n", s->flop / 1e6, s->scratch, plan_step_bytes(p, k),
+            p->backend ? plan_dev_launches(p, k) : 0);
   }
 }
 

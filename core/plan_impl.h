@@ -135,6 +135,8 @@ real *plan_dev_data(Plan *p, Val v);
 Status plan_dev_read(Plan *p, Val v, const real **out, Error *e);
 Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e);
 void plan_dev_free(Plan *p);
+double plan_step_bytes(const Plan *p, int k); /* operands and result of step k, each once */
+int plan_dev_launches(const Plan *p, int k);
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
 
 /* plan_range.c: after step k on the CPU; all steps after the folded ones on a backend. */

@@ -181,6 +181,18 @@ Status plan_sync(Plan *p, Error *e) { return p->backend ? p->backend->sync(p->ba
 
 void plan_refresh(Plan *p) { p->folded_done = p->leaves_done = false; }
 
+double plan_step_bytes(const Plan *p, int k) {
+  const Step *s = &p->step[k];
+  const Val out = plan_root(p, s->value);
+  double bytes =
+      (double)shape_numel(p->value[s->value].node.shape) * (double)dtype_size(p->value[out].dtype);
+  for (int i = 0; i < s->nargs; i++)
+    if (s->arg[i])
+      bytes += (double)shape_numel(s->shape[i]) *
+               (double)dtype_size(p->value[plan_root(p, s->arg[i])].dtype);
+  return bytes;
+}
+
 PlanStats plan_stats(const Plan *p) {
   PlanStats s = {.arena_bytes = p->arena_bytes,
                  .folded_bytes = p->folded_bytes,
@@ -188,7 +200,12 @@ PlanStats plan_stats(const Plan *p) {
                  .scratch_bytes = p->scratch_bytes,
                  .steps = p->nstep};
   for (Val v = 1; v < p->n; v++) s.nodes += p->value[v].alive;
-  for (int k = p->nfold; k < p->nstep; k++) s.flop += p->step[k].flop;
+  for (int k = p->nfold; k < p->nstep; k++) {
+    s.flop += p->step[k].flop;
+    s.bytes += plan_step_bytes(p, k);
+    s.scratch += (double)p->step[k].scratch;
+    s.launches += p->backend ? plan_dev_launches(p, k) : 0;
+  }
   return s;
 }
 

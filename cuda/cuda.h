@@ -22,13 +22,25 @@ extern "C" {
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
-#define LAUNCH(kernel, grid, block, shared, stream, ...) \
+#define LAUNCH_NOW(kernel, grid, block, shared, stream, ...) \
   (kernel)<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
 #define SHARED(T, name, count) __shared__ T name[count]
 #define SHARED2(T, name, rows, cols) __shared__ T name[rows][cols]
 extern __shared__ __align__(16) unsigned char prlx_dynamic_shared[];
 #define DYNAMIC_SHARED(T) ((T *)prlx_dynamic_shared)
+#else
+#define LAUNCH_NOW EMU_LAUNCH
 #endif
+
+/* From 0 on, launches of this thread are counted and not made (Backend.launches). */
+inline thread_local int cuda_counted = -1;
+#define LAUNCH(...)            \
+  do {                         \
+    if (cuda_counted >= 0)     \
+      cuda_counted++;          \
+    else                       \
+      LAUNCH_NOW(__VA_ARGS__); \
+  } while (0)
 
 /* Kinds of kernels that can be replaced by a slower one (cuda/selftest.cu): as designed; float
  * arithmetic on the same tiles (products only); the definition (cuda/naive.h). */

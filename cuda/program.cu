@@ -35,6 +35,16 @@ static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int f
   return cuda_conv_can_store(&of(b)->c, conv, p, from);
 }
 
+/* The launches themselves, counted: no second list of what each operation takes. */
+static int program_launches(Backend *b, const DevStep *s) {
+  Error e;
+  cuda_counted = 0;
+  const Status st = cuda_row(s) && cuda_row(s)->launch ? cuda_launch(&of(b)->c, s, &e) : ST_INVALID;
+  const int n = st == ST_OK ? cuda_counted : 0;
+  cuda_counted = -1;
+  return n;
+}
+
 static Status program_new(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
   *out = NULL;
   for (int i = 0; i < n; i++)
@@ -125,6 +135,7 @@ void cuda_program_functions(Backend *b) {
   b->scratch = program_scratch;
   b->supports = program_supports;
   b->can_store = can_store;
+  b->launches = program_launches;
   b->program = program_new;
   b->run = program_run;
   b->program_free = program_free;

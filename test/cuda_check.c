@@ -178,8 +178,11 @@ static const char *run_twice(Bench *t, const HostStep *h, const Types *ty, Buffe
     exact_order((uint64_t)(t->steps * 2 + run + 1));
     if (!h->inplace) exact_poison(out->dev, out->bytes);
     exact_poison(scratch.dev, scratch.bytes);
+    const long before = exact_launches(), counted = t->b->launches(t->b, &s);
     Status st = t->b->run(t->b, p, &e);
     const char *f = exact_fault();
+    if (before >= 0 && exact_launches() != before + counted && !f)
+      f = "it does not launch as many kernels as it says";
     if (f || st) {
       snprintf(text, sizeof text, "%s", f ? f : e.msg);
       bad = text;

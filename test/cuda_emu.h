@@ -79,11 +79,11 @@ EMU_VEC3(float, float3)
 EMU_VEC4(float, float4, 16)
 EMU_VEC2(int, int2, 8)
 EMU_VEC3(int, int3)
-EMU_VEC4(int, int4, 16) EMU_VEC2(unsigned, uint2, 8) EMU_VEC4(unsigned, uint4, 16)
-    EMU_VEC2(double, double2, 16) EMU_VEC2(long long, longlong2, 16)
-        EMU_VEC2(unsigned short, ushort2, 4) EMU_VEC2(short, short2, 4)
-            EMU_VEC4(unsigned short, ushort4, 8)
-                EMU_VEC4(unsigned char, uchar4, 4) static inline uint3
+EMU_VEC4(int, int4, 16)
+EMU_VEC2(unsigned, uint2, 8) EMU_VEC4(unsigned, uint4, 16) EMU_VEC2(double, double2, 16)
+    EMU_VEC2(long long, longlong2, 16) EMU_VEC2(unsigned short, ushort2, 4)
+        EMU_VEC2(short, short2, 4) EMU_VEC4(unsigned short, ushort4, 8)
+            EMU_VEC4(unsigned char, uchar4, 4) static inline uint3
     make_uint3(unsigned x, unsigned y, unsigned z) {
   return uint3{x, y, z};
 }
@@ -168,7 +168,7 @@ static inline void emu_launch_of(const char *name, const char *file, int line, v
   emu_launch(EmuKernelOf<P...>(k, std::forward<A>(a)...), (int)sizeof...(P), (const void *)k, name,
              file, line, grid, block, shared, s);
 }
-#define LAUNCH(kernel, grid, block, shared, stream, ...)                                          \
+#define EMU_LAUNCH(kernel, grid, block, shared, stream, ...)                                      \
   emu_launch_of(#kernel, __FILE__, __LINE__, (kernel), dim3(grid), dim3(block), (size_t)(shared), \
                 (stream), ##__VA_ARGS__)
 

@@ -79,6 +79,11 @@ struct Block {
 };
 static std::map<uintptr_t, Block> blocks;
 static size_t used_bytes;
+static int emu_env(const char *name, int usual) {
+  const char *s = getenv(name);
+  return s ? atoi(s) : usual;
+}
+
 static size_t card_bytes(void) {
   const char *s = getenv("PRLX_EMU_MEMORY");
   return s ? (size_t)strtoull(s, NULL, 0) : (size_t)2 << 30;
@@ -298,8 +303,7 @@ void emu_launch(const EmuKernel &k, int npointers, const void *f, const char *na
 }
 
 cudaError_t cudaGetDeviceCount(int *n) {
-  const char *s = getenv("PRLX_EMU_DEVICES");
-  *n = s ? atoi(s) : 1;
+  *n = emu_env("PRLX_EMU_DEVICES", 1);
   return *n ? result(cudaSuccess) : cudaErrorNoDevice;
 }
 
@@ -318,7 +322,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
   p->sharedMemPerMultiprocessor = 233472;
   p->major = 9;
   p->minor = 0;
-  p->multiProcessorCount = 4;
+  p->multiProcessorCount = emu_env("PRLX_EMU_SMS", 4);
   p->maxThreadsPerBlock = 1024;
   p->maxThreadsPerMultiProcessor = 2048;
   p->regsPerBlock = 65536;

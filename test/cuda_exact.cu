@@ -42,6 +42,7 @@ const char *exact_fault(void) {
 
 void exact_order(uint64_t seed) { emu_seed(seed); }
 bool exact_emulated(void) { return true; }
+long exact_launches(void) { return emu_launches(); }
 size_t exact_live(void) { return emu_live_allocations(); }
 #else
 const char *exact_fault(void) {
@@ -52,6 +53,7 @@ const char *exact_fault(void) {
 
 void exact_order(uint64_t seed) { (void)seed; }
 bool exact_emulated(void) { return false; }
+long exact_launches(void) { return -1; }
 size_t exact_live(void) { return 0; }
 #endif
 uint16_t exact_to_16(float x, bool bf16) {

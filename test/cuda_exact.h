@@ -21,6 +21,7 @@ bool exact_get(void *dst, const void *src, size_t bytes);
 const char *exact_fault(void);
 void exact_order(uint64_t seed); /* emulation: order of threads and blocks */
 bool exact_emulated(void);
+long exact_launches(void); /* emulation: kernels launched so far; else -1 */
 
 /* emulation: allocations of device and pinned memory that exist */
 size_t exact_live(void);

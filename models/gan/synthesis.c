@@ -126,13 +126,15 @@ static Val style_demodulation(Graph *g, Val w, Val s) {
 /* For graph_half_range: v <- v / size, where size = sqrt(scale * sum of squares over the axes +
  * 1e-12), and d <- d * size. d conv(s x, W) is the same for any sizes: they need no gradient. */
 static void normalise_factor(Graph *g, Val *v, unsigned axes, double scale, Val *d) {
-  Val square = g_axpb(g, g_sum(g, g_square(g, *v), axes), scale, 1e-12);
-  int64_t outputs = graph_dim(g, square, 0);
-  square = g_detach(g, square);
-  *v = g_mul(g, *v, g_rsqrt0(g, square));
-  const bool rows = graph_shape(g, *v).rank == 4; /* W: a size for each output channel */
-  const Shape of_d = rows ? SHAPE2(1, outputs) : SHAPE2(outputs, 1);
-  *d = g_mul(g, *d, g_reshape(g, g_sqrt0(g, square), of_d));
+  const Val square = g_detach(g, g_sum(g, g_square(g, *v), axes));
+  const int64_t n = graph_dim(g, square, 0);
+  const bool rows = graph_shape(g, square).rank == 4; /* W: a size for each output channel */
+  /* stretched first where that is small: the planner makes one loop of what has one shape */
+  const Val of_v = rows ? square : g_broadcast(g, square, graph_shape(g, *v)),
+            of_d = g_broadcast(g, g_reshape(g, square, rows ? SHAPE2(1, n) : SHAPE2(n, 1)),
+                               graph_shape(g, *d));
+  *v = g_mul(g, *v, g_rsqrt0(g, g_axpb(g, of_v, scale, 1e-12)));
+  *d = g_mul(g, *d, g_sqrt0(g, g_axpb(g, of_d, scale, 1e-12)));
 }
 
 /* Undemodulated maps are 1/d times as large as their results: 33 to 71 in a small network, up to

@@ -225,6 +225,10 @@ double trainer_flop(const Trainer *t);
 void trainer_profile(Trainer *t, bool on);
 void trainer_report(const Trainer *t, FILE *f);
 
+/* A line for each phase and one for an average iteration: steps, launches, GFLOP, MB of operands,
+ * MB of scratch (plan_stats), separated by tabs. The host waits once an iteration. */
+void trainer_counts(const Trainer *t, FILE *f);
+
 /* plan_ranges of all phases; plan_ranges_report of all phases, with a line of headings. */
 Status trainer_ranges(Trainer *t, bool on, Error *e);
 void trainer_ranges_report(const Trainer *t, FILE *f);

@@ -317,14 +317,44 @@ TrainMemory trainer_memory(const Trainer *t) {
   return m;
 }
 
+static const char *const net_name[NET_COUNT] = {"Gmain", "Greg", "Dmain", "Dreg", "fakes"};
+
+/* How often a phase runs in an average iteration. */
+static double net_runs(const Trainer *t, int i) {
+  const double per = i == NET_GREG   ? t->cfg.g_reg_interval
+                     : i == NET_DREG ? t->cfg.d_reg_interval
+                                     : 1;
+  return train_rounds(&t->cfg) * (i == NET_DMAIN ? 2 : 1) / per;
+}
+
 double trainer_flop(const Trainer *t) {
   double f = 0;
   for (int i = 0; i < NET_COUNT; i++) {
     if (!t->net[i].plan) continue;
-    double per = i == NET_GREG ? t->cfg.g_reg_interval : i == NET_DREG ? t->cfg.d_reg_interval : 1;
-    f += plan_stats(t->net[i].plan).flop * train_rounds(&t->cfg) * (i == NET_DMAIN ? 2 : 1) / per;
+    f += plan_stats(t->net[i].plan).flop * net_runs(t, i);
   }
   return f;
+}
+
+void trainer_counts(const Trainer *t, FILE *f) {
+  double all[5] = {0};
+  fprintf(f, "# phase\timages\truns\tsteps\tlaunches\tGFLOP\tMB operands\tMB scratch\n");
+  for (int i = 0; i < NET_COUNT; i++) {
+    if (!t->net[i].plan) continue;
+    const PlanStats s = plan_stats(t->net[i].plan);
+    const double now[5] = {s.steps, (double)s.launches, s.flop / 1e9, s.bytes / 1e6,
+                           s.scratch / 1e6},
+                 runs = net_runs(t, i);
+    fprintf(f, "%s\t%d\t%g", net_name[i], t->net[i].n, runs);
+    for (int k = 0; k < 5; k++) {
+      fprintf(f, "\t%.5g", now[k]);
+      all[k] += runs * now[k];
+    }
+    fprintf(f, "\n");
+  }
+  fprintf(f, "iteration\t%d\t1", t->cfg.batch);
+  for (int k = 0; k < 5; k++) fprintf(f, "\t%.5g", all[k]);
+  fprintf(f, "\n");
 }
 
 void trainer_profile(Trainer *t, bool on) {
@@ -339,10 +369,9 @@ Status trainer_ranges(Trainer *t, bool on, Error *e) {
 }
 
 void trainer_ranges_report(const Trainer *t, FILE *f) {
-  static const char *const name[NET_COUNT] = {"Gmain", "Greg", "Dmain", "Dreg", "fakes"};
   fprintf(f, "phase\tstep\tlayer\twhat\tstored as\tzero %%\tsubnormal %%\tinfinite %%\tlargest\n");
   for (int i = 0; i < NET_COUNT; i++)
-    if (t->net[i].plan) plan_ranges_report(t->net[i].plan, name[i], f);
+    if (t->net[i].plan) plan_ranges_report(t->net[i].plan, net_name[i], f);
 }
 
 void trainer_report(const Trainer *t, FILE *f) {

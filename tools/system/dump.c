@@ -6,8 +6,10 @@
 #include "core/ops.h"
 #include "core/plan_dump.h"
 #include "io/formats/text.h"
+#include "models/gan/train.h"
 #include "models/store/classifierfile.h"
 #include "models/store/netfile.h"
+#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
@@ -23,6 +25,7 @@ typedef struct DumpArgs {
 typedef struct DumpModel {
   const DumpArgs *args;
   Graph *graph;
+  Backend *backend; /* NULL: the CPU */
   Val input;
   Val out[VGG_TAPS + 1];
   int nout;
@@ -73,13 +76,37 @@ static Status dump_svg_file(const Plan *p, DumpKind kind, const char *path, Erro
 
 static Status dump_model(DumpModel *m, DumpKind kind, Error *e) {
   Plan *p = NULL;
-  const PlanOptions o = {.no_fusion = m->args->no_fusion};
+  const PlanOptions o = {.no_fusion = m->args->no_fusion, .backend = m->backend};
   TRY(graph_status(m->graph, e));
   if (m->args->gradient) TRY(dump_gradient(m, e));
   TRY(plan_new(m->graph, m->nout, m->out, &o, &p, e));
   plan_dump_text(p, kind, stdout);
   const Status s = m->args->svg ? dump_svg_file(p, kind, m->args->svg, e) : ST_OK;
   plan_free(p);
+  return s;
+}
+
+/* Plans are those of the CPU unless --device cuda says otherwise. */
+static Status dump_backend(Backend **out, Error *e) {
+  *out = NULL;
+  return opts_device() == DEVICE_CUDA ? tool_backend(PREC_TF32, out, e) : ST_OK;
+}
+
+/* All phases of training: `config` on images of `side` pixels, in one round of `batch`. */
+static Status dump_training(const DumpArgs *a, const char *config, Error *e) {
+  TrainConfig c;
+  Trainer *t = NULL;
+  TRY(train_preset(&c, config, a->side, 1, 0, e));
+  TRY(dump_backend(&c.backend, e));
+  c.batch = c.batch_gpu = a->batch;
+  c.pl_batch_shrink = PRLX_MIN(c.pl_batch_shrink, c.batch);
+  while (c.batch % c.D.mbstd_group_size) c.D.mbstd_group_size--;
+  real *image = mem_alloc((size_t)a->side * (size_t)a->side * sizeof *image);
+  if (!image) return err_set(e, ST_NOMEM, "dump: out of memory for an image");
+  const Status s = trainer_new(&c, &(TrainData){image, NULL, 1}, &t, e);
+  if (s == ST_OK) trainer_counts(t, stdout);
+  trainer_free(t);
+  mem_free(image);
   return s;
 }
 
@@ -92,8 +119,10 @@ static Status dump_file(const DumpArgs *a, DumpKind kind, const char *path, Erro
   char channels[64];
   Error other;
   Status s = ST_OK;
+  TRY(dump_backend(&m.backend, e));
   m.graph = graph_new();
   if (!m.graph) return err_set(e, ST_NOMEM, "dump: out of memory for a graph");
+  graph_half_range(m.graph, backend_is_half(m.backend));
   if (classifier_load(&cls, path, channels, &other) == ST_OK)
     dump_classifier(&m, &cls);
   else if (vgg_load(&vgg, path, NULL, &other) == ST_OK)
@@ -116,7 +145,7 @@ int tool_dump(int argc, char **argv) {
   DumpArgs a = {0};
   Opt opt[] = {
       OPT_INT("batch", &a.batch, "1", 1, 4096, "images at once"),
-      OPT_INT("side", &a.side, "64", 16, 2048, "VGG16, classifier: pixels of a side"),
+      OPT_INT("side", &a.side, "64", 16, 2048, "VGG16, classifier, training: pixels of a side"),
       OPT_FLAG("gradient", &a.gradient, "no", "the gradient for the input (z or image) as well"),
       OPT_FLAG("no-fusion", &a.no_fusion, "no", "as if every operation ran on its own"),
       OPT_STR("svg", &a.svg, NULL, "FILE", "also draw it"),
@@ -128,7 +157,11 @@ int tool_dump(int argc, char **argv) {
           "  graph    every value: operation, operands, shape, what became of it, attributes\n"
           "  plan     the steps: fused loops, algorithm of each convolution, work\n"
           "  memory   where each value lives, and between which steps\n"
-          "MODEL is a network (file or run folder), VGG16 weights or a classifier.\n"
+          "MODEL is a network (file or run folder), VGG16 weights or a classifier. `plan` also "
+          "takes\n"
+          "train:small and train:paper: what each phase of training costs, one round of --batch "
+          "images of --side\n"
+          "pixels; with --device cuda on the GPU, in its --precision.\n"
           "Environment PRLX_DUMP=DIR: every plan that any command makes is written to DIR, as "
           "text\n"
           "and as SVG: mkdir d; PRLX_DUMP=d prlx train ...\n",
@@ -140,6 +173,8 @@ int tool_dump(int argc, char **argv) {
   int rc = opts_parse(&s, argc, argv);
   if (rc >= 0) return rc;
   Error e = {0};
+  if (!strncmp(s.args[1], "train:", 6) && !strcmp(s.args[0], dump_kind_name[DUMP_PLAN]))
+    return dump_training(&a, s.args[1] + 6, &e) ? tool_fail("dump", &e) : EXIT_DONE;
   if (outputs_file(a.svg, "<svg", &e) != ST_OK) return tool_fail("dump", &e);
   for (int kind = 0; kind < DUMP_KINDS; kind++) {
     if (strcmp(s.args[0], dump_kind_name[kind])) continue;
