@@ -43,7 +43,8 @@ typedef struct OsInfo {
   /* two paths are the same thing where both are equal, whatever links and spellings lie between */
   uint64_t device;
   uint64_t number;
-  unsigned mode; /* permission bits, for os_set_mode */
+  unsigned mode;   /* permission bits, for os_set_mode */
+  int64_t changed; /* second in which the content was last written; 0: unknown */
 } OsInfo;
 
 /* 0 or -1. Follows links; the second asks about a link itself (OS_OTHER), the third about an open

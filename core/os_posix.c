@@ -37,7 +37,8 @@ static int info_of(int result, const struct stat *st, OsInfo *out) {
                   .bytes = st->st_size,
                   .device = (uint64_t)st->st_dev,
                   .number = (uint64_t)st->st_ino,
-                  .mode = st->st_mode & 07777};
+                  .mode = st->st_mode & 07777,
+                  .changed = (int64_t)st->st_mtime};
   return 0;
 }
 

@@ -83,7 +83,10 @@ static int info_of(HANDLE h, OsInfo *out) {
   *out = (OsInfo){.kind = i.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? OS_FOLDER : OS_FILE,
                   .bytes = (int64_t)((uint64_t)i.nFileSizeHigh << 32 | i.nFileSizeLow),
                   .device = i.dwVolumeSerialNumber,
-                  .number = (uint64_t)i.nFileIndexHigh << 32 | i.nFileIndexLow};
+                  .number = (uint64_t)i.nFileIndexHigh << 32 | i.nFileIndexLow,
+                  .changed = (int64_t)(((uint64_t)i.ftLastWriteTime.dwHighDateTime << 32 |
+                                        i.ftLastWriteTime.dwLowDateTime) /
+                                       10000000)};
   return 0;
 }
 

@@ -20,6 +20,29 @@ if [ ! -x "$B/faults/prlx" ]; then
   finish
   exit
 fi
+# results that come as one, killed in the middle: the next run finds nothing in its way
+N="--quiet --no-sheets --fast-inversion --iterations 1 --whole-brain 1"
+"$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 $N -o "$T/in" >/dev/null
+cd "$T" || exit 1
+for run in "crop in/whole-brain/lesions.tsv --quiet -o" \
+  "phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 $N -o" \
+  "export-cohort in/lesions.tsv --quiet -o"; do
+  rm -rf whole
+  # shellcheck disable=SC2086
+  "$P" $run whole >/dev/null
+  for k in 3 17 29 47; do
+    rm -rf part
+    # shellcheck disable=SC2086
+    PRLX_FAULT=kill:$k "$B/faults/prlx" $run part >out 2>err
+    [ $? -eq 137 ]
+    ok $? "kill:$k $run: $(cat err)"
+    # shellcheck disable=SC2086
+    expect 0 "" "$P" $run part
+    diff -r whole part
+    ok $? "kill:$k $run: what the next run made"
+  done
+done
+cd "$OLDPWD" || exit 1
 FAULT_KINDS="fsync rename link open lock mkdir kill" sh test/faults/run.sh "$B/faults/prlx" \
   generate import convert >"$T/faults" 2>&1
 grep -E '^FAIL' "$T/faults"

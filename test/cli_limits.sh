@@ -358,4 +358,92 @@ ok $? "of four runs at the same moment one succeeds"
 ok $? "the others are refused: $(cat same.err? | tail -n 1)"
 "$P" info same/dataset.safetensors >out 2>err
 ok $? "and its result is whole"
+
+# ---- a cohort whose making was killed ----
+# as SIGKILL leaves it: patches, no table, the note with what was made
+"$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 0 --whole-brain 1 --fast-inversion \
+  --iterations 1 --no-sheets --quiet -o in/whole >/dev/null 2>&1
+CROP="crop in/whole/whole-brain/lesions.tsv --quiet -o"
+# shellcheck disable=SC2086
+"$P" $CROP ref >/dev/null
+# dead HOST: dead/ is what a run on that machine left
+dead() {
+  rm -rf dead
+  cp -a ref dead
+  rm dead/lesions.tsv dead/dataset_description.json
+  {
+    echo "process 999999999 on $1"
+    (cd dead && find . -type f -printf 'made %i %s %Ts %P\n')
+  } >note
+  mv note dead/.prlx-running
+}
+first=$(cd ref && find sub-* -name '*Chimap.nii.gz' | LC_ALL=C sort | head -n 1)
+dead "$(uname -n)"
+# shellcheck disable=SC2086
+again "crop after kill -9" $CROP dead
+diff -r dead ref
+ok $? "crop after kill -9 is whole"
+# another command that takes the folder finds it clean
+dead "$(uname -n)"
+# shellcheck disable=SC2086
+again "generate after a killed crop" $GENERATE -o dead
+[ ! -e "dead/$first" ] && [ ! -e "dead/${first%%/*}" ]
+ok $? "what a killed crop made is gone: $(find dead -name '*Chimap*')"
+# a file that somebody changed since, one that somebody put there, a name that leads out
+dead "$(uname -n)"
+echo mine >"dead/$first"
+echo mine >dead/mine.nii.gz
+echo mine >out.txt
+find . -maxdepth 1 -name out.txt -printf 'made %i %s %Ts ../%P\n' >>dead/.prlx-running
+# shellcheck disable=SC2086
+expect 1 "$first.*is there already" "$P" $CROP dead
+[ "$(cat "dead/$first" dead/mine.nii.gz out.txt)" = "mine
+mine
+mine" ]
+ok $? "files of the user stay: $(ls dead out.txt)"
+# the last file is there: the result is whole, whatever else the note says
+dead "$(uname -n)"
+cp ref/lesions.tsv ref/dataset_description.json dead
+find dead -name lesions.tsv -printf 'last %i %s %Ts %P\n' >>dead/.prlx-running
+# shellcheck disable=SC2086
+expect 1 "already in dead/lesions.tsv" "$P" $CROP dead
+[ -e "dead/$first" ]
+ok $? "a whole result stays"
+# a second patient into a folder by a relative name, through a link, with a table that is a link
+"$P" convert "ref/$first" v.nii.gz --quiet >/dev/null
+"$P" convert "$(find ref -name '*lesion01_mask.nii.gz' | head -n 1)" l.nii.gz --quiet >/dev/null
+rm -rf dead
+# shellcheck disable=SC2086
+"$P" $CROP dead >/dev/null
+ln -s dead link
+mv dead/lesions.tsv table.tsv
+ln -s ../table.tsv dead/lesions.tsv
+for who in A B C; do
+  where=dead
+  [ $who = B ] && where=link
+  [ $who = C ] && where=$PWD/./dead/
+  again "crop of another patient" crop v.nii.gz l.nii.gz --subject $who --quiet -o "$where"
+done
+# each column that names files
+tail -n +2 table.tsv | tr '\t' '\n' | grep 'nii.gz$' | LC_ALL=C sort >named
+(cd dead && find . -name '*.nii.gz' -printf '%P\n') | LC_ALL=C sort | cmp -s - named
+ok $? "files and table of four patients: $(find dead -name '*.nii.gz' | wc -l), $(wc -l <named)"
+rm link
+# another machine may still be at work
+dead other-machine
+# shellcheck disable=SC2086
+expect 1 "process 999999999 on other-machine.*--force removes" "$P" $CROP dead
+[ -e "dead/$first" ]
+ok $? "nothing is removed under another machine's hands"
+# shellcheck disable=SC2086
+again "with --force" $CROP dead --force
+diff -r dead ref
+ok $? "with --force it is whole"
+
+# ---- Ctrl-C while a cohort is made: nothing is kept, the next run goes on ----
+begin c/sub-001 phantom --subjects 9 --rim 9 --ambiguous 9 --nonrim 99 --no-sheets -o c
+kill -INT $pid
+ended
+[ $rc -eq 1 ] && [ ! -e c ]
+ok $? "phantom, SIGINT: exit code $rc, left $(ls c 2>/dev/null)"
 finish

@@ -212,7 +212,7 @@ static Status atomic_finish(AtomicFile *f, Error *e) {
   if (os_close(fd) != 0)
     return err_set(e, ST_IO, "%s: closing failed: %s; check free space", f->path, strerror(errno));
   if (!f->tmp) return ST_OK;
-  if (watcher) TRY(watcher->naming(e));
+  if (watcher) TRY(watcher->naming(f->path, known ? &info : NULL, e));
   if (os_replace(f->tmp, f->path) != 0) return replace_failed(f, e);
   if (known) watcher->written(&info);
   file_beside_done(f->tmp);

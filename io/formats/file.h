@@ -12,13 +12,13 @@ typedef struct AtomicFile {
 
 /* For a program that wants to know: called when file_open has opened a file, before atomic_begin
  * replaces one that is there or (OS_OTHER) a symbolic link to nothing (anything but ST_OK forbids
- * it), when a new file is whole and about to get its name (anything but ST_OK forbids that, too),
- * and when it has it. The first may come from several threads. None unless file_watch was called,
- * as in the library. */
+ * it), when a new file is whole and about to get its name (info: of the new file, NULL where the
+ * system does not say; anything but ST_OK forbids that, too), and when it has it. The first and the
+ * third may come from several threads. None unless file_watch was called, as in the library. */
 typedef struct FileWatch {
   void (*opened)(const OsInfo *info);
   Status (*replace)(const OsInfo *info, const char *path, Error *e);
-  Status (*naming)(Error *e);
+  Status (*naming)(const char *path, const OsInfo *info, Error *e);
   void (*written)(const OsInfo *info);
 } FileWatch;
 

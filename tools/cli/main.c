@@ -48,7 +48,7 @@ static void set_grace(const char *cmd) {
 static void end_at_once(void) {
   const int sig = stop_signal;
   file_remove_unfinished();
-  tool_folders_leave();
+  tool_folders_drop();
   signal(sig, SIG_DFL);
   raise(sig);
 }

@@ -7,8 +7,6 @@
 #include "io/formats/file.h"
 #include "tools/cli/folder.h"
 
-bool outputs_force;
-
 /* A file by what it is, not by how it is spelled. */
 typedef struct FileId {
   uint64_t device;
@@ -244,7 +242,8 @@ static void on_written(const OsInfo *info) {
   if (!marking) nnew = 0; /* from now on they stay */
 }
 
-static Status on_naming(Error *e) {
+static Status on_naming(const char *path, const OsInfo *info, Error *e) {
+  if (info) tool_folder_naming(path, info);
   while (!marking && nunmarked && nnew < COUNT_OF(new_mark)) TRY(mark_folder(e));
   return ST_OK;
 }

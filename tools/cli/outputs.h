@@ -8,13 +8,11 @@
 #ifndef PRLX_OUTPUTS_H
 #define PRLX_OUTPUTS_H
 #include "io/formats/path.h"
+#include "tools/cli/folder.h"
 #include "tools/cli/opts.h"
 
 /* Hidden file in every folder of results. */
 #define OUTPUTS_MARK ".prlx"
-
-/* --force of the command at hand. */
-extern bool outputs_force;
 
 /* From main, once: from now on readers and writers are watched. */
 void outputs_watch(void);

@@ -5,6 +5,7 @@
 #include "io/images/bids.h"
 #include "io/images/finite.h"
 #include "io/images/lesion.h"
+#include "tools/cli/undo.h"
 
 /* ---- one whole volume with its lesions (crop_volume.c) ---- */
 typedef enum { MAP_AUTO, MAP_LABELS, MAP_COMPONENTS } MapKind;
@@ -113,10 +114,7 @@ typedef struct CropJob {
   CropRule rule;
   Table t;
   Tsv readers;
-  char **file; /* written by this run */
-  int nfiles;
-  int cap;
-  bool had_out;
+  MadeFiles made;
   int before; /* rows that were there */
   int done;
   int padded;

@@ -17,36 +17,12 @@
 /* ---- files ---- */
 static Status crop_remember(CropJob *j, const char *file, const char *suffix, Error *e) {
   char path[PATH_LEN];
-  if (j->nfiles == j->cap) {
-    char **p = mem_grow(j->file, (size_t)j->cap * sizeof *p, (size_t)(j->cap + 256) * sizeof *p);
-    if (!p) return err_set(e, ST_NOMEM, "out of memory");
-    j->file = p;
-    j->cap += 256;
-  }
   TRY(path_format(path, e, "%s/%s%s", j->out, file, suffix));
-  if (file_exists(path)) return ST_OK; /* not ours to remove */
-  if (!(j->file[j->nfiles] = mem_strdup(path))) return err_set(e, ST_NOMEM, "out of memory");
-  j->nfiles++;
-  return ST_OK;
-}
-
-/* Folders that are empty now, up to the one of the run and, if the run made it, that one, too. */
-static void crop_remove_folders(const CropJob *j, char *path) {
-  for (char *slash; (slash = strrchr(path, '/'));) {
-    *slash = 0;
-    if (strlen(path) < strlen(j->out) + !!j->had_out || os_remove_folder(path) != 0) break;
-  }
+  return made_add(&j->made, path, e);
 }
 
 void crop_job_free(CropJob *j, bool remove) {
-  for (int i = 0; i < j->nfiles; i++) {
-    if (remove) {
-      os_remove(j->file[i]);
-      crop_remove_folders(j, j->file[i]);
-    }
-    mem_free(j->file[i]);
-  }
-  mem_free(j->file);
+  made_end(&j->made, j->out, remove);
   table_free(&j->t);
   tsv_free(&j->readers);
   memset(j, 0, sizeof *j);
@@ -318,7 +294,6 @@ Status crop_job_begin(CropJob *j, const char *out, const char *readers, Error *e
   char table[PATH_LEN];
   j->out = out;
   TRY(path_join(table, out, "lesions.tsv", e));
-  j->had_out = file_exists(out);
   if (readers) TRY(crop_open_readers(j, readers, e));
   TRY(tool_folder(out, e));
   TRY(outputs_cohort(out, e));
@@ -326,6 +301,7 @@ Status crop_job_begin(CropJob *j, const char *out, const char *readers, Error *e
   TRY(outputs_member(out, "lesions.tsv", e));
   if (file_exists(table)) TRY(table_add_tsv(&j->t, table, e));
   j->before = j->t.nrow;
+  tool_folder_until(out, "lesions.tsv");
   return ST_OK;
 }
 
@@ -382,6 +358,7 @@ Status crop_job_end(CropJob *j, const char *tool, Error *e) {
   TRY(path_join(table, j->out, "lesions.tsv", e));
   TRY(bids_describe(j->out, &d, true, e));
   TRY(table_save(&j->t, table, e));
+  tool_folder_whole(j->out);
   printf("%d lesion%s -> %s (%d rows, %d new)\n", j->done, j->done == 1 ? "" : "s", table,
          j->t.nrow, j->t.nrow - j->before);
   if (j->resampled)

@@ -179,7 +179,7 @@ static Status write_case_volume(ExportJob *j, const ExportCase *x, int k, const 
   *strrchr(path, '/') = 0;
   TRY(dir_make(path, e));
   path[strlen(path)] = '/';
-  if (!file_exists(path)) TRY(export_remember(j, path, e));
+  TRY(made_add(&j->made, path, e));
   return nifti_write_as(path, v, dim, g->affine, type,
                         k == 0 ? "prlx export-cohort: susceptibility, ppm" : "prlx export-cohort",
                         e);
@@ -253,27 +253,19 @@ static void choose_channels(ExportJob *j, const Args *a) {
 }
 
 static Status check_folder(const ExportJob *j, Error *e) {
-  static const char *const mark[] = {"dataset.json", "dataset.json", "subjects.json"};
-  char root[120], path[PATH_LEN];
-  export_root(j, root);
-  TRY(path_format(path, e, "%s/%s%s%s", j->out, root, root[0] ? "/" : "", mark[j->format]));
-  if (!file_exists(path)) return ST_OK;
-  return err_set(e, ST_INVALID,
-                 "%s: the folder already holds a data set; choose another one, or remove it", path);
+  char last[160], path[PATH_LEN];
+  export_last(j, last);
+  TRY(path_join(path, j->out, last, e));
+  if (file_exists(path))
+    return err_set(e, ST_INVALID,
+                   "%s: the folder already holds a data set; choose another one, or remove it",
+                   path);
+  tool_folder_until(j->out, last);
+  return ST_OK;
 }
 
 static void export_forget(ExportJob *j, bool remove) {
-  for (int i = 0; i < j->nfiles; i++) {
-    if (remove) {
-      os_remove(j->file[i]);
-      for (char *slash; (slash = strrchr(j->file[i], '/'));) {
-        *slash = 0;
-        if (strlen(j->file[i]) < strlen(j->out) || os_remove_folder(j->file[i]) != 0) break;
-      }
-    }
-    mem_free(j->file[i]);
-  }
-  mem_free(j->file);
+  made_end(&j->made, j->out, remove);
   mem_free(j->it);
 }
 
@@ -305,6 +297,7 @@ static Status export_tables(ExportJob *j, const Args *a, const Cohort *c, int nt
   TRY(check_folder(j, e));
   TRY(write_cases(j, e));
   TRY(export_describe(j, e));
+  tool_folder_whole(j->out);
   export_summary(j);
   return ST_OK;
 }

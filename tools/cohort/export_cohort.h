@@ -3,6 +3,7 @@
 #ifndef PRLX_EXPORT_COHORT_H
 #define PRLX_EXPORT_COHORT_H
 #include "io/images/lesion.h"
+#include "tools/cli/undo.h"
 
 typedef enum { EXPORT_NNUNET, EXPORT_MONAI, EXPORT_TORCHIO } ExportFormat;
 enum { EXPORT_FOLDS = 5 };
@@ -31,10 +32,8 @@ typedef struct ExportJob {
   ExportCase *it;
   int n;
   int patients;
-  int folds;   /* EXPORT_FOLDS, or as many as there are patients to train with */
-  char **file; /* written by this run */
-  int nfiles;
-  int cap;
+  int folds; /* EXPORT_FOLDS, or as many as there are patients to train with */
+  MadeFiles made;
 } ExportJob;
 
 /* "" or the folder of the data below OUT ("Dataset123_Lesions"), and where volume k of a case goes,
@@ -46,6 +45,6 @@ void export_file(const ExportJob *j, const ExportCase *x, int k, char out[200]);
 /* dataset.json, splits, table of cases, README. */
 Status export_describe(ExportJob *j, Error *e);
 
-/* Notes a file that the run is about to write, so that it goes away if the run fails. */
-Status export_remember(ExportJob *j, const char *path, Error *e);
+/* The file of it that comes last, relative to OUT. */
+void export_last(const ExportJob *j, char out[160]);
 #endif

@@ -29,18 +29,6 @@ void export_file(const ExportJob *j, const ExportCase *x, int k, char out[200]) 
 }
 
 /* ---- pieces ---- */
-Status export_remember(ExportJob *j, const char *path, Error *e) {
-  if (j->nfiles == j->cap) {
-    char **p = mem_grow(j->file, (size_t)j->cap * sizeof *p, (size_t)(j->cap + 256) * sizeof *p);
-    if (!p) return err_set(e, ST_NOMEM, "out of memory");
-    j->file = p;
-    j->cap += 256;
-  }
-  if (!(j->file[j->nfiles] = mem_strdup(path))) return err_set(e, ST_NOMEM, "out of memory");
-  j->nfiles++;
-  return ST_OK;
-}
-
 static const char *channel_title(Channel c) { return c == CH_FLAIR ? "FLAIR" : "Chimap"; }
 
 static int case_class(const ExportCase *x) {
@@ -55,7 +43,7 @@ static Status export_text(ExportJob *j, const char *name, void (*put)(const Expo
   char root[120], path[PATH_LEN];
   export_root(j, root);
   TRY(path_format(path, e, "%s/%s%s%s", j->out, root, root[0] ? "/" : "", name));
-  TRY(export_remember(j, path, e));
+  TRY(made_add(&j->made, path, e));
   TRY(text_begin(&t, path, e));
   put(j, t.stream);
   return text_commit(&t, path, e);
@@ -224,7 +212,7 @@ static Status export_table(ExportJob *j, Error *e) {
   char root[120], path[PATH_LEN];
   export_root(j, root);
   TRY(path_format(path, e, "%s/%s%scases.tsv", j->out, root, root[0] ? "/" : ""));
-  TRY(export_remember(j, path, e));
+  TRY(made_add(&j->made, path, e));
   for (int k = 0; k < COUNT_OF(col); k++) tsv_cell(&w, "%s", col[k]);
   tsv_row_end(&w);
   for (int i = 0; i < j->n; i++) {
@@ -241,6 +229,13 @@ static Status export_table(ExportJob *j, Error *e) {
     tsv_row_end(&w);
   }
   return tsv_commit(&w, path, e);
+}
+
+void export_last(const ExportJob *j, char out[160]) {
+  char root[120];
+  export_root(j, root);
+  snprintf(out, 160, "%s%s%s", root, root[0] ? "/" : "",
+           j->format == EXPORT_TORCHIO ? "subjects.json" : "dataset.json");
 }
 
 Status export_describe(ExportJob *j, Error *e) {

@@ -267,7 +267,7 @@ static Status run_slabs(const PhantomOut *o, const PhantomOptions *opt, const Ar
   progress_end(&bar);
   if (st != ST_OK) goto done;
   st = tool_interrupted
-           ? err_set(e, ST_INTERRUPTED, "stopped; %s/whole-brain has no lesions.tsv", o->dir)
+           ? err_set(e, ST_INTERRUPTED, "stopped; nothing of it is kept")
            : out_slab_end(o, &table, e);
 done:
   phantom_work_free(w);
@@ -442,8 +442,8 @@ int tool_phantom(int argc, char **argv) {
   else
     rc = phantom_cohort(&a, &c, &left, &e) == ST_OK ? EXIT_DONE : tool_fail("phantom", &e);
   if (rc == EXIT_DONE && left) {
-    fprintf(stderr, "prlx phantom: stopped %d lesions before the end; %s has no lesions.tsv\n",
-            left, a.out);
+    fprintf(stderr, "prlx phantom: stopped %d lesions before the end; nothing of it is kept\n",
+            left);
     rc = EXIT_FAILED;
   }
   opts_free(&spec);

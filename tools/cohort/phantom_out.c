@@ -30,7 +30,10 @@ Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64
   TRY(tool_folder(dir, e));
   TRY(outputs_cohort(dir, e));
   TRY(path_join(path, dir, "lesions.tsv", e));
-  if (!file_exists(path)) return ST_OK;
+  if (!file_exists(path)) {
+    tool_folder_until(dir, "lesions.tsv");
+    return ST_OK;
+  }
   if (!overwrite)
     return err_set(e, ST_INVALID,
                    "%s: the folder already holds a cohort; choose another one, or give --overwrite",
@@ -46,6 +49,7 @@ Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64
 Status out_end(PhantomOut *o, bool whole, Error *e) {
   mem_free(o->slices);
   o->slices = NULL;
+  if (whole) tool_folder_whole(o->final);
   if (!o->beside[0]) return ST_OK;
   if (whole) return outputs_swap(o->beside, o->final, e);
   outputs_discard(o->beside);
