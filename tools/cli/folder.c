@@ -90,9 +90,8 @@ static Status folder_undo(const Held *f, Error *e) {
                    f->dir, h.process, h.host);
   const int n = undo_made(f->dir, f->note, true);
   if (!tool_quiet)
-    fprintf(stderr,
-            "prlx: note: %s: %d file%s of a run that was killed (process %lld) removed\n", f->dir,
-            n, n == 1 ? "" : "s", h.process);
+    fprintf(stderr, "prlx: note: %s: %d file%s of a run that was killed (process %lld) removed\n",
+            f->dir, n, n == 1 ? "" : "s", h.process);
   return ST_OK;
 }
 

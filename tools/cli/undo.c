@@ -55,7 +55,8 @@ static bool noted_is_there(const NotedFile *f, const char *dir, char path[PATH_L
   OsInfo now;
   /* the last one may have been written through a link */
   return path_join(path, dir, f->name, NULL) == ST_OK &&
-         (f->last ? os_info(path, &now) : os_link_info(path, &now)) == 0 && now.kind == OS_FILE && now.number == f->info.number && now.bytes == f->info.bytes &&
+         (f->last ? os_info(path, &now) : os_link_info(path, &now)) == 0 && now.kind == OS_FILE &&
+         now.number == f->info.number && now.bytes == f->info.bytes &&
          now.changed == f->info.changed;
 }
 
