@@ -2,8 +2,8 @@
 # Finding: MRtrix3 3.0.3 (Debian 12, 3.0.3-3+b1) applies scl_slope and scl_inter of a NIfTI file to
 # integers only. On a float32 file with slope 2 and offset -1024 mrinfo prints "offset = -1024,
 # multiplier = 2", and mrstats on the same file gives the mean of the stored numbers, 29.5 for
-# -965. The standard calls scaled floats "crazy, perhaps, but legal"; nibabel 5.4.2 and SimpleITK
-# scale them. A susceptibility map stored in ppb with slope 0.001 comes out 1000 times too large.
+# -965. The standard allows scaled floats; nibabel 5.4.2 and SimpleITK 2.5.7 scale them. A
+# susceptibility map stored in ppb with slope 0.001 comes out 1000 times too large.
 #
 # usage: sh findings/mrtrix_float_scaling.sh. Takes Debian's packages and nibabel into a temporary
 # folder and ends with 0 while this is so, with 1 when a version behaves in another way.
