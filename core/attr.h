@@ -85,6 +85,7 @@ typedef struct MatmulAttr {
   int32_t n;
   int32_t k;
   int32_t per_row; /* 1: a row's bits may not depend on m (graph_batch_invariant) */
+  int32_t bf16;    /* 1: operands are rounded to bf16 (core/bf16.h) */
 } MatmulAttr;
 
 /* conv2d, conv2d_dx, conv2d_dw and conv_prep: the whole geometry of x [n,ci,h,w], w [co,ci,kh,kw],
@@ -103,8 +104,9 @@ typedef struct ConvAttr {
   int32_t oh;
   int32_t ow;
   int32_t kind;   /* ConvKind */
-  int32_t tile;   /* conv_prep: side of the Winograd tile, 0: direct */
+  int32_t tile;   /* conv_prep: side of the Winograd tile, 0: direct, -1: bf16 */
   int32_t plan_n; /* batch for which the algorithm is chosen (graph_batch_invariant) */
+  int32_t bf16;   /* 1: operands are rounded to bf16 (core/bf16.h) */
 } ConvAttr;
 
 typedef struct UpfirdnAttr { /* as UpFirDn in ops.h */
@@ -133,7 +135,7 @@ typedef struct PoolAttr { /* maxpool, maxpool_t, maxpool_gather */
 } PoolAttr;
 
 typedef union Attr {
-  int64_t words[7]; /* first, and as large as the largest: `Attr a = {{0}}` clears all of it */
+  int64_t words[8]; /* first, and as large as the largest: `Attr a = {{0}}` clears all of it */
   AxpbAttr axpb;
   LreluAttr lrelu;
   ClampAttr clamp;

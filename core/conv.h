@@ -30,16 +30,18 @@ typedef struct ConvGeom {
   int64_t oh;
   int64_t ow;
   int64_t plan_n; /* batch for which the algorithm is chosen */
+  bool bf16;      /* operands are rounded to bf16 where that pays (core/bf16.h) */
 } ConvGeom;
 
 /* Of a conv2d, conv2d_dx, conv2d_dw or conv_prep node. */
 ConvGeom conv_geom(const Node *n);
 
-typedef enum { CONV_AUTO = 0, CONV_DIRECT, CONV_WINOGRAD, CONV_WINOGRAD2 } ConvAlgo;
+typedef enum { CONV_AUTO = 0, CONV_DIRECT, CONV_WINOGRAD, CONV_WINOGRAD2, CONV_BF16 } ConvAlgo;
 
 /* Overrides environment PRLX_CONV=auto|direct|winograd|winograd2 (stride 1: F(4x4,3x3) or
- * F(2x2,3x3); stride 2: F(3,2) on the parts that have two taps; wherever possible). Not while a
- * plan exists: prepared weights depend on it. */
+ * F(2x2,3x3); stride 2: F(3,2) on the parts that have two taps; wherever possible). CONV_BF16, for
+ * tests: nodes with operands of bf16 have them whether that pays or not. Not while a plan exists:
+ * prepared weights depend on it. */
 void conv_set_algo(ConvAlgo algo);
 
 /* Fills `prep` (op conv_prep, its input, shape [numel], attributes) for a conv2d or conv2d_dx node;
@@ -50,6 +52,6 @@ bool conv_make_prep(const Node *conv, const Shape *in, Node *prep);
 /* 2 x multiply-adds of a direct convolution, or of a matmul; 0 for other nodes. */
 double conv_flop(const Node *n);
 
-/* "direct", "thin", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2). */
+/* "direct", "thin", "winograd4" (stride 1), "winograd2", "winograd3" (stride 2), "bf16". */
 const char *conv_algo_name(const Node *n);
 #endif

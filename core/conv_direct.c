@@ -11,46 +11,12 @@
 #include "core/conv_impl.h"
 #include "core/threads.h"
 
-typedef struct Sub {
-  /* output and source channels */
-  int64_t m;
-  int64_t c;
-  /* output pixels of one image */
-  int64_t gh;
-  int64_t gw;
-  /* source map; source step per output pixel */
-  int64_t sh;
-  int64_t sw;
-  int64_t step;
-  /* source coordinates read by pixel 0 in the first staged row, column */
-  int64_t base_y;
-  int64_t base_x;
-  /* taps */
-  int64_t nty;
-  int64_t ntx;
-  /* tap (ty,tx) is weight (ky0 + ty kstep, kx0 + tx kstep) */
-  int64_t ky0;
-  int64_t kx0;
-  int64_t kstep;
-  bool flip; /* tap ty reads staged row nty-1-ty */
-  /* output pixel (qy,qx) is (qy ostep + oy0, qx ostep + ox0) of the map */
-  int64_t oy0;
-  int64_t ox0;
-  int64_t ostep;
-  int64_t out_h;
-  int64_t out_w;
-  /* nty*ntx; m rounded up to panels; start of its weights in the prepared block */
-  int64_t taps;
-  int64_t mp;
-  int64_t a_off;
-} Sub;
-
-static Sub make_sub(const ConvGeom *g, int r) {
+ConvSub conv_sub(const ConvGeom *g, int r) {
   const int64_t s = g->stride;
-  Sub u = {.step = 1, .ostep = 1, .kstep = 1};
+  ConvSub u = {.step = 1, .ostep = 1, .kstep = 1};
   if (g->kind == CONV_FWD) {
-    u.m = g->co;
-    u.c = g->ci;
+    u.out_c = g->co;
+    u.in_c = g->ci;
     u.gh = g->oh;
     u.gw = g->ow;
     u.sh = g->h;
@@ -63,8 +29,8 @@ static Sub make_sub(const ConvGeom *g, int r) {
     u.out_w = g->ow;
   } else {
     const int64_t ry = r / s, rx = r % s, py = (ry + g->pad) % s, px = (rx + g->pad) % s;
-    u.m = g->ci;
-    u.c = g->co;
+    u.out_c = g->ci;
+    u.in_c = g->co;
     u.sh = g->oh;
     u.sw = g->ow;
     u.flip = true;
@@ -84,24 +50,24 @@ static Sub make_sub(const ConvGeom *g, int r) {
     u.base_x = (rx + g->pad - px) / s - (u.ntx - 1);
   }
   u.taps = u.nty * u.ntx;
-  u.mp = round_up(u.m, GEMM_PANEL);
+  u.mp = round_up(u.out_c, GEMM_PANEL);
   return u;
 }
 
-static int sub_count(const ConvGeom *g) { return g->kind == CONV_FWD ? 1 : g->stride * g->stride; }
+int conv_subs(const ConvGeom *g) { return g->kind == CONV_FWD ? 1 : g->stride * g->stride; }
 
 /* Source channels per block of k: a block's panel of B fits the first-level cache. */
-static int64_t channel_block(const Sub *u) {
-  return PRLX_MIN(u->c, PRLX_MAX(1, GEMM_KC / u->taps));
+static int64_t channel_block(const ConvSub *u) {
+  return PRLX_MIN(u->in_c, PRLX_MAX(1, GEMM_KC / u->taps));
 }
 
 /* ---- prepared weights: A of every sub-convolution, [block of k][m/12][k][12]: a block is read
  * from front to back ---- */
 size_t direct_prep_numel(const ConvGeom *g) {
   size_t n = 0;
-  for (int r = 0; r < sub_count(g); r++) {
-    Sub u = make_sub(g, r);
-    n += (size_t)(u.mp * u.c * u.taps);
+  for (int r = 0; r < conv_subs(g); r++) {
+    ConvSub u = conv_sub(g, r);
+    n += (size_t)(u.mp * u.in_c * u.taps);
   }
   return n ? n : 1;
 }
@@ -111,17 +77,18 @@ typedef struct Prep {
   const GemmKernels *k;
   const real *w;
   real *dst;
-  Sub u;
+  ConvSub u;
 } Prep;
 
 static void prep_panel(void *ctx, int64_t p, int worker) {
   const Prep *q = ctx;
   const ConvGeom *g = q->g;
-  const Sub *u = &q->u;
-  const int64_t kk = g->kh * g->kw, m0 = p * GEMM_PANEL, K = u->c * u->taps, cb = channel_block(u);
-  const int lanes = (int)PRLX_MIN(GEMM_PANEL, u->m - m0);
-  for (int64_t c0 = 0; c0 < u->c; c0 += cb) {
-    const int64_t c1 = PRLX_MIN(u->c, c0 + cb);
+  const ConvSub *u = &q->u;
+  const int64_t kk = g->kh * g->kw, m0 = p * GEMM_PANEL, K = u->in_c * u->taps,
+                cb = channel_block(u);
+  const int lanes = (int)PRLX_MIN(GEMM_PANEL, u->out_c - m0);
+  for (int64_t c0 = 0; c0 < u->in_c; c0 += cb) {
+    const int64_t c1 = PRLX_MIN(u->in_c, c0 + cb);
     real *dst = q->dst + u->a_off + u->mp * c0 * u->taps + m0 * (c1 - c0) * u->taps;
     if (g->kind == CONV_FWD) {
       q->k->transpose(q->w + m0 * K + c0 * kk, K, lanes, GEMM_PANEL, NULL, (c1 - c0) * kk, dst,
@@ -147,10 +114,10 @@ static void prep_panel(void *ctx, int64_t p, int worker) {
 void direct_prep(const ConvGeom *g, const real *w, real *dst) {
   Prep q = {.g = g, .k = ISA_PICK(gemm_kernels), .w = w, .dst = dst};
   int64_t off = 0;
-  for (int r = 0; r < sub_count(g); r++) {
-    q.u = make_sub(g, r);
+  for (int r = 0; r < conv_subs(g); r++) {
+    q.u = conv_sub(g, r);
     q.u.a_off = off;
-    off += q.u.mp * q.u.c * q.u.taps;
+    off += q.u.mp * q.u.in_c * q.u.taps;
     if (q.u.taps) par_for(q.u.mp / GEMM_PANEL, prep_panel, &q);
   }
 }
@@ -177,7 +144,7 @@ typedef struct Blocks {
   int64_t images;
 } Blocks;
 
-static Blocks make_blocks(const ConvGeom *g, const Sub *u, int nr) {
+static Blocks make_blocks(const ConvGeom *g, const ConvSub *u, int nr) {
   Blocks b = {0};
   const int64_t area = u->gh * u->gw;
   b.gimg = area >= 512 ? 1 : g->n; /* small maps: one row of pixels through the whole batch */
@@ -187,7 +154,7 @@ static Blocks make_blocks(const ConvGeom *g, const Sub *u, int nr) {
   b.np = b.shared ? b.panels : PRLX_MAX(2, PRLX_MIN(128 / nr, b.groups * b.panels / 16));
   b.per_group = ceil_div(b.panels, b.np);
   b.cb = channel_block(u);
-  b.ncb = ceil_div(u->c, b.cb);
+  b.ncb = ceil_div(u->in_c, b.cb);
   b.mc = 2 * GEMM_PANEL;
   const int64_t py = PRLX_MIN(u->step, u->nty), px = PRLX_MIN(u->step, u->ntx);
   b.phases = py * px;
@@ -210,7 +177,7 @@ typedef struct Slot {
   uint8_t *okind;
 } Slot;
 
-static Slot make_slot(const Sub *u, const Blocks *b, int nr, Bump *mem) {
+static Slot make_slot(const ConvSub *u, const Blocks *b, int nr, Bump *mem) {
   Slot s;
   const size_t kc = (size_t)(b->cb * u->taps), lanes = (size_t)(b->np * nr);
   s.b = bump(mem, b->shared ? 0 : kc * lanes, sizeof(real));
@@ -227,7 +194,7 @@ static Slot make_slot(const Sub *u, const Blocks *b, int nr, Bump *mem) {
 typedef struct Direct {
   const ConvGeom *g;
   const GemmKernels *k;
-  Sub u;
+  ConvSub u;
   Blocks b;
   const real *src;
   const real *scale;
@@ -262,7 +229,7 @@ static LaneKind lane_kind(const int32_t *lane, int n) {
 /* Where each pixel of block `blk` lies in the staged source and in the output (relative to channel
  * 0 of image n0). */
 static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
-  const Sub *u = &d->u;
+  const ConvSub *u = &d->u;
   const Blocks *b = &d->b;
   const int nr = d->k->nr;
   const int64_t area = u->gh * u->gw, group = blk / b->per_group, p0 = blk % b->per_group * b->np;
@@ -284,7 +251,7 @@ static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
     s->lane[j] = (int32_t)(t.raw ? qy * u->gw + qx
                                  : ((img * b->phases * t.rows) + qy - t.row0) * b->cols + qx +
                                        (t.raw ? 0 : x));
-    s->out[j] = (int32_t)((img * u->m * u->out_h + qy * u->ostep + u->oy0) * u->out_w +
+    s->out[j] = (int32_t)((img * u->out_c * u->out_h + qy * u->ostep + u->oy0) * u->out_w +
                           qx * u->ostep + u->ox0);
   }
   for (int64_t p = 0; p < t.np; p++) {
@@ -305,7 +272,7 @@ static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
 /* Packs channels [c0,c1) of the block: dst[panel][(c-c0)*taps + t][nr], panels kc apart rows. */
 static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t c0, int64_t c1,
                           real *dst) {
-  const Sub *u = &d->u;
+  const ConvSub *u = &d->u;
   const int nr = d->k->nr;
   const int64_t px = PRLX_MIN(u->step, u->ntx), panel = (c1 - c0) * u->taps * nr,
                 plane = u->sh * u->sw, cols = d->b.cols, phases = d->b.phases;
@@ -315,22 +282,22 @@ static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t
     real scale = 1;
     const real *from = s->stage;
     if (t->raw) {
-      from = d->src + (t->n0 * u->c + c) * plane;
-      if (d->scale) scale = d->scale[t->n0 * u->c + c];
-      if (c + 2 < u->c)
+      from = d->src + (t->n0 * u->in_c + c) * plane;
+      if (d->scale) scale = d->scale[t->n0 * u->in_c + c];
+      if (c + 2 < u->in_c)
         prefetch_window(from + 2 * plane + t->q0, t->npix, (Window){1, 0, 0, 1},
                         (Window){1, 0, 0, 0});
     }
     for (int64_t i = 0; i < (t->raw ? 0 : t->nimg * phases); i++) {
       const int64_t n = t->n0 + i / phases, ph = i % phases;
-      if (ph == 0 && c + 1 < u->c)
-        prefetch_window(d->src + (n * u->c + c + 1) * plane, u->sw,
+      if (ph == 0 && c + 1 < u->in_c)
+        prefetch_window(d->src + (n * u->in_c + c + 1) * plane, u->sw,
                         window(u->step, t->row0 * u->step + u->base_y, t->rows, u->sh),
                         window(u->step, u->base_x, cols, u->sw));
-      stage_window(d->k, d->src + (n * u->c + c) * plane, u->sw,
+      stage_window(d->k, d->src + (n * u->in_c + c) * plane, u->sw,
                    window(u->step, t->row0 * u->step + u->base_y + ph / px, t->rows, u->sh),
                    window(u->step, u->base_x + ph % px, cols, u->sw),
-                   d->scale ? d->scale[n * u->c + c] : 1, s->stage + i * t->rows * cols, cols);
+                   d->scale ? d->scale[n * u->in_c + c] : 1, s->stage + i * t->rows * cols, cols);
     }
     for (int64_t p = 0; p < t->np; p++)
       d->k->pack_pixels(from, s->lane + p * nr, (LaneKind)s->kind[p], s->tap, (int)u->taps, scale,
@@ -340,9 +307,9 @@ static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t
 
 static void write_out(const Direct *d, const Span *t, const Slot *s, int64_t m0, int64_t m,
                       const real *c, int64_t c_panel) {
-  const Sub *u = &d->u;
+  const ConvSub *u = &d->u;
   const int nr = d->k->nr;
-  real *out = d->out + (t->n0 * u->m + m0) * u->out_h * u->out_w;
+  real *out = d->out + (t->n0 * u->out_c + m0) * u->out_h * u->out_w;
   for (int64_t p = 0; p < t->np; p++)
     d->k->unpack_pixels(c + p * c_panel, m, (int)PRLX_MIN(nr, t->npix - p * nr), s->out + p * nr,
                         (LaneKind)s->okind[p], out, u->out_h * u->out_w);
@@ -350,21 +317,21 @@ static void write_out(const Direct *d, const Span *t, const Slot *s, int64_t m0,
 
 static void pixel_task(void *ctx, int64_t blk, int slot) {
   const Direct *d = ctx;
-  const Sub *u = &d->u;
+  const ConvSub *u = &d->u;
   const Blocks *b = &d->b;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   Slot s = make_slot(u, b, d->k->nr, &mem);
   Span t = lay_out(d, blk, &s);
   const int64_t c_panel = u->mp * d->k->nr;
   for (int64_t i = 0; i < b->ncb; i++) {
-    const int64_t c0 = i * b->cb, c1 = PRLX_MIN(u->c, c0 + b->cb), kc = (c1 - c0) * u->taps;
+    const int64_t c0 = i * b->cb, c1 = PRLX_MIN(u->in_c, c0 + b->cb), kc = (c1 - c0) * u->taps;
     pack_channels(d, &t, &s, c0, c1, s.b);
-    for (int64_t m0 = 0; m0 < u->m; m0 += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, u->m - m0), t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc,
+    for (int64_t m0 = 0; m0 < u->out_c; m0 += GEMM_MC)
+      d->k->block(PRLX_MIN(GEMM_MC, u->out_c - m0), t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc,
                   GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr, kc * d->k->nr, s.c + m0 * d->k->nr,
                   d->k->nr, c_panel, i > 0);
   }
-  write_out(d, &t, &s, 0, u->m, s.c, c_panel);
+  write_out(d, &t, &s, 0, u->out_c, s.c, c_panel);
 }
 
 /* Few pixels, much weight: pack all of B first (tasks: channel blocks), then every task streams its
@@ -375,20 +342,20 @@ static void shared_pack_task(void *ctx, int64_t i, int slot) {
   Slot s = make_slot(&d->u, &d->b, d->k->nr, &mem);
   Span t = lay_out(d, 0, &s);
   const int64_t c0 = i * d->b.cb;
-  pack_channels(d, &t, &s, c0, PRLX_MIN(d->u.c, c0 + d->b.cb),
+  pack_channels(d, &t, &s, c0, PRLX_MIN(d->u.in_c, c0 + d->b.cb),
                 d->shared_b + c0 * d->u.taps * d->b.np * d->k->nr);
 }
 
 static void shared_rows_task(void *ctx, int64_t i, int slot) {
   const Direct *d = ctx;
-  const Sub *u = &d->u;
+  const ConvSub *u = &d->u;
   const int nr = d->k->nr;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
   Slot s = make_slot(u, &d->b, nr, &mem);
   Span t = lay_out(d, 0, &s);
-  const int64_t m0 = i * d->b.mc, m = PRLX_MIN(d->b.mc, u->m - m0), c_panel = d->b.mc * nr;
+  const int64_t m0 = i * d->b.mc, m = PRLX_MIN(d->b.mc, u->out_c - m0), c_panel = d->b.mc * nr;
   for (int64_t j = 0; j < d->b.ncb; j++) {
-    const int64_t c0 = j * d->b.cb, kc = (PRLX_MIN(u->c, c0 + d->b.cb) - c0) * u->taps;
+    const int64_t c0 = j * d->b.cb, kc = (PRLX_MIN(u->in_c, c0 + d->b.cb) - c0) * u->taps;
     d->k->block(m, t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
                 d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr, c_panel, j > 0);
   }
@@ -397,14 +364,14 @@ static void shared_rows_task(void *ctx, int64_t i, int slot) {
 
 static void zero_task(void *ctx, int64_t i, int worker) {
   const Direct *d = ctx;
-  const Sub *u = &d->u;
+  const ConvSub *u = &d->u;
   for (int64_t y = u->oy0; y < u->out_h; y += u->ostep)
     for (int64_t x = u->ox0; x < u->out_w; x += u->ostep)
       d->out[(i * u->out_h + y) * u->out_w + x] = 0;
 }
 
 /* ---- the run ---- */
-static size_t sub_scratch(const ConvGeom *g, const Sub *u, int nr, size_t *slot_bytes,
+static size_t sub_scratch(const ConvGeom *g, const ConvSub *u, int nr, size_t *slot_bytes,
                           int *nslots) {
   Blocks b = make_blocks(g, u, nr);
   Bump slot = {NULL, 0};
@@ -412,15 +379,15 @@ static size_t sub_scratch(const ConvGeom *g, const Sub *u, int nr, size_t *slot_
   *slot_bytes = slot.used;
   *nslots = conv_slots(slot.used);
   Bump mem = {NULL, 0};
-  bump(&mem, b.shared ? (size_t)(u->c * u->taps * b.np * nr) : 0, sizeof(real));
+  bump(&mem, b.shared ? (size_t)(u->in_c * u->taps * b.np * nr) : 0, sizeof(real));
   return mem.used + (size_t)*nslots * slot.used;
 }
 
 size_t direct_scratch(const ConvGeom *g, bool with_prep) {
   size_t most = 0, slot;
   int nslots;
-  for (int r = 0; r < sub_count(g); r++) {
-    Sub u = make_sub(g, r);
+  for (int r = 0; r < conv_subs(g); r++) {
+    ConvSub u = conv_sub(g, r);
     if (!u.taps || u.gh * u.gw == 0) continue;
     for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
       const size_t bytes = sub_scratch(g, &u, nr, &slot, &nslots);
@@ -442,25 +409,25 @@ void direct_run(const ConvGeom *g, const real *src, const real *w, const real *p
   }
   Direct d = {.g = g, .k = ISA_PICK(gemm_kernels), .src = src, .scale = scale, .out = out};
   int64_t a_off = 0;
-  for (int r = 0; r < sub_count(g); r++) {
-    d.u = make_sub(g, r);
+  for (int r = 0; r < conv_subs(g); r++) {
+    d.u = conv_sub(g, r);
     d.a = prep + a_off;
-    a_off += d.u.mp * d.u.c * d.u.taps;
+    a_off += d.u.mp * d.u.in_c * d.u.taps;
     if (d.u.gh * d.u.gw == 0) continue;
     if (!d.u.taps) {
-      par_for(g->n * d.u.m, zero_task, &d);
+      par_for(g->n * d.u.out_c, zero_task, &d);
       continue;
     }
     d.b = make_blocks(g, &d.u, d.k->nr);
     int nslots;
     sub_scratch(g, &d.u, d.k->nr, &d.slot_bytes, &nslots);
     Bump part = mem;
-    d.shared_b =
-        bump(&part, d.b.shared ? (size_t)(d.u.c * d.u.taps * d.b.np * d.k->nr) : 0, sizeof(real));
+    d.shared_b = bump(&part, d.b.shared ? (size_t)(d.u.in_c * d.u.taps * d.b.np * d.k->nr) : 0,
+                      sizeof(real));
     d.slots = bump(&part, (size_t)nslots, d.slot_bytes);
     if (d.b.shared) {
       par_tasks(d.b.ncb, nslots, shared_pack_task, &d);
-      par_tasks(ceil_div(d.u.m, d.b.mc), nslots, shared_rows_task, &d);
+      par_tasks(ceil_div(d.u.out_c, d.b.mc), nslots, shared_rows_task, &d);
     } else {
       par_tasks(d.b.groups * d.b.per_group, nslots, pixel_task, &d);
     }

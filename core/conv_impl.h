@@ -59,6 +59,47 @@ static inline void prefetch_window(const real *map, int64_t width, Window y, Win
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
+/* What conv2d (one) and conv2d_dx (one per residue of the output modulo the stride) fall into:
+ * a dense correlation
+ *   out[m][q] = sum over c, t of w[m][c][t] source[c][q step + shift of t] */
+typedef struct ConvSub {
+  /* output and source channels */
+  int64_t out_c;
+  int64_t in_c;
+  /* output pixels of one image */
+  int64_t gh;
+  int64_t gw;
+  /* source map; source step per output pixel */
+  int64_t sh;
+  int64_t sw;
+  int64_t step;
+  /* source coordinates read by pixel 0 in the first staged row, column */
+  int64_t base_y;
+  int64_t base_x;
+  /* taps */
+  int64_t nty;
+  int64_t ntx;
+  /* tap (ty,tx) is weight (ky0 + ty kstep, kx0 + tx kstep) */
+  int64_t ky0;
+  int64_t kx0;
+  int64_t kstep;
+  bool flip; /* tap ty reads staged row nty-1-ty */
+  /* output pixel (qy,qx) is (qy ostep + oy0, qx ostep + ox0) of the map */
+  int64_t oy0;
+  int64_t ox0;
+  int64_t ostep;
+  int64_t out_h;
+  int64_t out_w;
+  /* nty*ntx; out_c rounded up to panels; start of its weights in the prepared block */
+  int64_t taps;
+  int64_t mp;
+  int64_t a_off;
+} ConvSub;
+
+/* How many there are, and sub r of a conv2d or conv2d_dx. */
+int conv_subs(const ConvGeom *g);
+ConvSub conv_sub(const ConvGeom *g, int r);
+
 /* Every algorithm has the same four functions: numbers in prepared weights (fwd, dx), preparing
  * them, scratch bytes (with_prep: they are given), and the run. */
 size_t direct_prep_numel(const ConvGeom *g);
@@ -71,6 +112,17 @@ void direct_run(const ConvGeom *g, const real *src, const real *w, const real *p
 size_t direct_dw_scratch(const ConvGeom *g);
 void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx,
                    const real *sdy, real *dw, void *scratch);
+
+/* Operands rounded to bf16 (core/bf16.h): whether that pays for this geometry on this machine. */
+bool bf16_pays(const ConvGeom *g);
+size_t bf16_prep_numel(const ConvGeom *g);
+void bf16_prep(const ConvGeom *g, const real *w, real *dst);
+size_t bf16_scratch(const ConvGeom *g, bool with_prep);
+void bf16_run(const ConvGeom *g, const real *src, const real *w, const real *prep,
+              const real *scale, real *out, void *scratch);
+size_t bf16_dw_scratch(const ConvGeom *g);
+void bf16_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx, const real *sdy,
+                 real *dw, void *scratch);
 
 /* 1x1, at most 4 channels on one side: no preparation, no scratch. */
 bool thin_possible(const ConvGeom *g);

@@ -5,6 +5,7 @@
  * is one trilinear form of (x, w, dy); every gradient of the three is another of the three. */
 #include <stdlib.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "core/conv.h"
 #include "core/conv_impl.h"
 #include "core/ops.h"
@@ -23,7 +24,8 @@ ConvGeom conv_geom(const Node *n) {
                     .kw = a->kw,
                     .oh = a->oh,
                     .ow = a->ow,
-                    .plan_n = a->plan_n};
+                    .plan_n = a->plan_n,
+                    .bf16 = a->bf16 != 0};
 }
 
 /* The geometry of x, w and y (or dy), which belong together. */
@@ -40,6 +42,7 @@ static void set_geom(Graph *g, Node *n, ConvKind kind, Shape x, Shape w, Shape y
   a->ow = (int32_t)y.dim[3];
   a->kind = (int32_t)kind;
   a->plan_n = graph_is_batch_invariant(g) ? 1 : a->n;
+  a->bf16 = bf16_used();
 }
 
 /* Output side of a correlation; 0 or less: impossible. */
@@ -158,12 +161,15 @@ static ConvAlgo algo_wanted(void) {
   return (ConvAlgo)algo;
 }
 
-/* Side of the Winograd output tile (stride 1: 4 or 2; stride 2: 3), or 0 for the direct algorithm.
- */
-static int wino_side(const ConvGeom *g) {
+/* Side of the Winograd output tile (stride 1: 4 or 2; stride 2: 3), 0 for the direct algorithm, or
+ * TILE_BF16: the direct one with operands of bf16. */
+enum { TILE_BF16 = -1 };
+static int conv_tile(const ConvGeom *g) {
   const ConvAlgo a = algo_wanted();
+  if ((a == CONV_AUTO || a == CONV_DIRECT) && bf16_pays(g)) return TILE_BF16;
+  if (a == CONV_BF16 && g->bf16 && bf16_way() != BF16_NONE) return TILE_BF16;
   if (a == CONV_DIRECT || !wino_possible(g)) return 0;
-  if (a == CONV_AUTO) return wino_auto(g);
+  if (a == CONV_AUTO || a == CONV_BF16) return wino_auto(g);
   return g->stride == 2 ? 3 : a == CONV_WINOGRAD ? 4 : 2;
 }
 
@@ -171,9 +177,9 @@ const char *conv_algo_name(const Node *n) {
   static const char *const names[] = {
       [0] = "direct", [2] = "winograd2", [3] = "winograd3", [4] = "winograd4"};
   const ConvGeom g = conv_geom(n);
-  return n->op == OP_conv2d || n->op == OP_conv2d_dx || n->op == OP_conv2d_dw
-             ? wino_side(&g) == 0 && thin_possible(&g) ? "thin" : names[wino_side(&g)]
-             : "";
+  if (n->op != OP_conv2d && n->op != OP_conv2d_dx && n->op != OP_conv2d_dw) return "";
+  const int m = conv_tile(&g);
+  return m == TILE_BF16 ? "bf16" : m == 0 && thin_possible(&g) ? "thin" : names[m];
 }
 
 double conv_flop(const Node *n) {
@@ -184,10 +190,14 @@ double conv_flop(const Node *n) {
   return 2.0 * (double)(g.n * g.co * g.oh * g.ow) * (double)(g.ci * g.kh * g.kw);
 }
 
+static size_t prep_numel(const ConvGeom *g, int m) {
+  return m == TILE_BF16 ? bf16_prep_numel(g) : m ? wino_prep_numel(g, m) : direct_prep_numel(g);
+}
+
 bool conv_make_prep(const Node *conv, const Shape *in, Node *prep) {
   if (conv->op != OP_conv2d && conv->op != OP_conv2d_dx) return false;
   const ConvGeom g = conv_geom(conv);
-  const int m = wino_side(&g);
+  const int m = conv_tile(&g);
   if (!m && thin_possible(&g)) return false;
   memset(prep, 0, sizeof *prep);
   prep->op = OP_conv_prep;
@@ -195,7 +205,7 @@ bool conv_make_prep(const Node *conv, const Shape *in, Node *prep) {
   prep->in[0] = conv->in[1];
   prep->attr = conv->attr;
   prep->attr.conv.tile = m;
-  prep->shape = SHAPE1((int64_t)(m ? wino_prep_numel(&g, m) : direct_prep_numel(&g)));
+  prep->shape = SHAPE1((int64_t)prep_numel(&g, m));
   return true;
 }
 
@@ -206,7 +216,9 @@ static void prep_shape(Graph *g, const Shape *in, Node *n) {
 static void prep_cpu(const Exec *x) {
   const ConvGeom g = conv_geom(x->node);
   const int m = x->node->attr.conv.tile;
-  if (m)
+  if (m == TILE_BF16)
+    bf16_prep(&g, x->in[0], x->out);
+  else if (m)
     wino_prep(&g, m, x->in[0], x->out);
   else
     direct_prep(&g, x->in[0], x->out);
@@ -214,15 +226,18 @@ static void prep_cpu(const Exec *x) {
 
 static size_t conv_scratch(const Node *n, const Shape *in) {
   const ConvGeom g = conv_geom(n);
-  const int m = wino_side(&g);
+  const int m = conv_tile(&g);
   const bool with_prep = n->nin > 2 && n->in[2] != 0;
+  if (m == TILE_BF16) return bf16_scratch(&g, with_prep);
   return m ? wino_scratch(&g, m, with_prep) : thin_possible(&g) ? 0 : direct_scratch(&g, with_prep);
 }
 
 static void conv_cpu(const Exec *x) {
   const ConvGeom g = conv_geom(x->node);
-  const int m = wino_side(&g);
-  if (m)
+  const int m = conv_tile(&g);
+  if (m == TILE_BF16)
+    bf16_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
+  else if (m)
     wino_run(&g, m, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
   else if (thin_possible(&g))
     thin_run(&g, x->in[0], x->in[1], x->in[3], x->out);
@@ -232,14 +247,16 @@ static void conv_cpu(const Exec *x) {
 
 static size_t dw_scratch(const Node *n, const Shape *in) {
   const ConvGeom g = conv_geom(n);
-  const int m = wino_side(&g);
-  return m ? wino_dw_scratch(&g, m) : direct_dw_scratch(&g);
+  const int m = conv_tile(&g);
+  return m == TILE_BF16 ? bf16_dw_scratch(&g) : m ? wino_dw_scratch(&g, m) : direct_dw_scratch(&g);
 }
 
 static void dw_cpu(const Exec *x) {
   const ConvGeom g = conv_geom(x->node);
-  const int m = wino_side(&g);
-  if (m)
+  const int m = conv_tile(&g);
+  if (m == TILE_BF16)
+    bf16_dw_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
+  else if (m)
     wino_dw_run(&g, m, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);
   else
     direct_dw_run(&g, x->in[0], x->in[1], x->in[2], x->in[3], x->out, x->scratch);

@@ -1,5 +1,6 @@
 /* op_matmul.c: matrix product with optional transposes; every gradient is another one. */
 #include <string.h>
+#include "core/bf16.h"
 #include "core/conv_impl.h"
 #include "core/ops.h"
 #include "core/threads.h"
@@ -8,6 +9,7 @@ typedef struct Matmul {
   bool ta;
   bool tb;
   bool per_row; /* a row of the result may not depend on m */
+  bool bf16;
   /* mp: m rounded up to panels */
   int64_t m;
   int64_t n;
@@ -37,6 +39,7 @@ static void matmul_shape(Graph *g, const Shape *in, Node *n) {
   n->attr.matmul.n = (int32_t)n->shape.dim[1];
   n->attr.matmul.k = (int32_t)in[0].dim[!ta];
   n->attr.matmul.per_row = graph_is_batch_invariant(g);
+  n->attr.matmul.bf16 = bf16_used();
 }
 
 Val g_matmul(Graph *g, Val a, Val b, bool ta, bool tb) {
@@ -58,6 +61,7 @@ static Matmul matmul_of(const Node *n) {
   return (Matmul){.ta = a->transpose_a,
                   .tb = a->transpose_b,
                   .per_row = a->per_row,
+                  .bf16 = a->bf16 != 0,
                   .m = a->m,
                   .n = a->n,
                   .k = a->k,
@@ -68,6 +72,11 @@ static Matmul matmul_of(const Node *n) {
  * weights are read once. */
 static bool is_dots(const Matmul *q) {
   return !q->ta && q->tb && (q->per_row || PRLX_MIN(q->m, q->n) <= MM_DOTS_MAX);
+}
+
+/* Inner products stay float: they read each number once, and rounding would be all the work. */
+static bool is_bf16(const Matmul *q) {
+  return q->bf16 && !is_dots(q) && bf16_matmul_pays(q->m, q->n, q->k);
 }
 
 static void dots_task(void *ctx, int64_t i, int worker) {
@@ -152,6 +161,7 @@ static size_t matmul_memory(Matmul *q, Bump *mem) {
 static size_t matmul_scratch(const Node *n, const Shape *in) {
   Matmul q = matmul_of(n);
   Bump mem = {NULL, 0};
+  if (is_bf16(&q)) return bf16_matmul_scratch(q.tb, q.m, q.n, q.k);
   return is_dots(&q) ? 0 : matmul_memory(&q, &mem);
 }
 
@@ -163,6 +173,10 @@ static void matmul_cpu(const Exec *x) {
   q.c = x->out;
   if (is_dots(&q)) {
     par_for(ceil_div(PRLX_MAX(q.m, q.n), MM_DOT_ROWS), dots_task, &q);
+    return;
+  }
+  if (is_bf16(&q)) {
+    bf16_matmul(q.ta, q.tb, q.m, q.n, q.k, q.a, q.b, q.c, x->scratch);
     return;
   }
   Bump mem = {x->scratch, 0};

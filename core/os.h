@@ -150,6 +150,10 @@ bool os_is_terminal(int fd);
 /* Cores that this process may use, at least 1. */
 int os_cores(void);
 
+/* Asks for the tile registers of AMX, for all threads of this process; false where the system does
+ * not grant them. */
+bool os_allow_tiles(void);
+
 /* File of the running program, absolute; false where the system does not say. */
 bool os_program(char out[OS_PATH]);
 

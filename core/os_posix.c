@@ -21,6 +21,7 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #endif
 
 /* Linux transfers at most 0x7ffff000 bytes per call; smaller pieces also keep Ctrl-C responsive. */
@@ -259,6 +260,15 @@ int os_cores(void) {
 #endif
   const long n = sysconf(_SC_NPROCESSORS_ONLN);
   return n > 0 ? (int)n : 1;
+}
+
+/* Linux, Documentation/arch/x86/xstate.rst: ARCH_REQ_XCOMP_PERM (0x1023) of XTILEDATA (18). */
+bool os_allow_tiles(void) {
+#if defined(__linux__) && defined(__x86_64__) && defined(SYS_arch_prctl)
+  return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#else
+  return false;
+#endif
 }
 
 #ifdef __APPLE__

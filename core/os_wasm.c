@@ -291,6 +291,7 @@ double os_clock(void) { return os_wasm_clock(); }
 void os_sleep(double seconds) {}
 bool os_is_terminal(int fd) { return false; }
 int os_cores(void) { return 1; }
+bool os_allow_tiles(void) { return false; }
 bool os_program(char out[OS_PATH]) { return false; }
 void os_host(char out[256]) { strcpy(out, "page"); }
 int os_thread_start(OsThread *t, void *(*fn)(void *), void *arg) { return ENOSYS; }

@@ -373,6 +373,8 @@ double os_clock(void) {
 void os_sleep(double seconds) { Sleep((DWORD)(seconds * 1000 + 0.5)); }
 bool os_is_terminal(int fd) { return _isatty(fd) != 0; }
 
+bool os_allow_tiles(void) { return false; } /* no kernels for it in this build */
+
 int os_cores(void) {
   SYSTEM_INFO s;
   GetSystemInfo(&s);

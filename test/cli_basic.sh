@@ -61,6 +61,25 @@ expect 2 "needs a value" "$PRLX" train --out
 expect 2 "out" "$PRLX" train --data x
 expect 2 "data" "$PRLX" train --out "$T/none"; absent "$T/none"
 expect 2 "CUDA" "$PRLX" train --device cuda --data x --out y
+# bf16 on the CPU: refused where the instruction set has none; else other numbers than float's,
+# the same ones for any number of threads and any batch
+for isa in portable avx512; do
+  "$PRLX" check | grep -q "instruction sets .*$isa.* can run" || continue
+  expect 1 "has no products of bf16 numbers; expected AVX512_BF16" env PRLX_ISA=$isa \
+    "$PRLX" generate --network "$PRLX_DATA/network_small.safetensors" --seeds 0 -o "$T/none" \
+    --precision bf16 --device cpu
+  absent "$T/none"
+done
+if "$PRLX" check | grep -q "^ok *products of bf16"; then
+  for run in "f strict 1 4" "a bf16 1 4" "b bf16 3 4" "c bf16 2 1"; do
+    set -- $run
+    expect 0 "" "$PRLX" generate --network "$PRLX_DATA/network_small.safetensors" --seeds 0-3 \
+      -o "$T/$1" --precision "$2" --threads "$3" --batch "$4" --device cpu
+  done
+  cmp -s "$T/a/dataset.safetensors" "$T/f/dataset.safetensors" && fail "bf16 is float" || pass
+  same "$T/a/dataset.safetensors" "$T/b/dataset.safetensors" "bf16: 1 and 3 threads"
+  same "$T/a/dataset.safetensors" "$T/c/dataset.safetensors" "bf16: alone and in a batch"
+fi
 expect 2 "argument" "$PRLX" train data.safetensors surplus
 expect 2 "FILE" "$PRLX" info
 expect 2 "only" "$PRLX" bench --only nothing

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "core/bf16.h"
 #include "core/conv.h"
 #include "core/threads.h"
 
@@ -378,18 +379,26 @@ static void collect(List *l, const char *path) {
 
 int main(int argc, char **argv) {
   List files = {0};
-  bool quiet = false;
+  bool quiet = false, bf16 = false;
   int passed = 0, failed = 0;
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "-q") == 0)
       quiet = true;
+    else if (strcmp(argv[i], "--bf16") == 0)
+      bf16 = true;
     else
       collect(&files, argv[i]);
   }
   if (!files.n) {
     fprintf(
         stderr,
-        "usage: golden [-q] PATH...   (.safetensors files or folders; -q prints failures only)\n");
+        "usage: golden [-q] [--bf16] PATH...   (.safetensors files or folders; -q prints failures "
+        "only; --bf16: how far off products of bf16 numbers are, without a verdict)\n");
+    return 2;
+  }
+  Error e = {0};
+  if (bf16 && bf16_use(true, &e) != ST_OK) {
+    fprintf(stderr, "golden: %s\n", e.msg);
     return 2;
   }
   /* The verdict is about the mathematics, so the reference arithmetic (direct convolution) judges
@@ -405,5 +414,5 @@ int main(int argc, char **argv) {
   if (golden_backend_free) golden_backend_free();
   threads_stop();
   printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return failed != 0 && !bf16;
 }

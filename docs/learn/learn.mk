@@ -30,8 +30,8 @@ ladder-gpu:
 .PHONY: ladder ladder-emu ladder-gpu
 
 # The tests of the kernels take rung 0 as their oracle.
-$(BUILD)/test_conv $(BUILD)/test_oracle: $(BUILD)/test_%: $(BUILD)/test/test_%.o $(LADDER_OBJ) \
-                                         $(BUILD)/librooms.a
+$(BUILD)/test_conv $(BUILD)/test_oracle $(BUILD)/test_bf16: $(BUILD)/test_%: \
+    $(BUILD)/test/test_%.o $(LADDER_OBJ) $(BUILD)/librooms.a
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 emu-programs: $(if $(HAVE_GXX),$(EMU)/ladder)
 

@@ -2,10 +2,21 @@
 #include "tools/cli/device.h"
 #include <stdio.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "tools/cli/opts.h"
 #ifdef PRLX_HAVE_CUDA
 #include "cuda/device.h"
 #endif
+
+/* --precision bf16 on the CPU. tf32 and f16 are of a GPU only; without one, float does for them. */
+static Status cpu_precision(Error *e) {
+  const bool wanted = opts_precision() == 1 + PREC_BF16;
+  const Status s = bf16_use(wanted, e);
+  if (s == ST_OK) return ST_OK;
+  char why[sizeof e->msg];
+  memcpy(why, e->msg, sizeof why);
+  return err_set(e, s, "--precision bf16: %.900s", why);
+}
 
 #ifdef PRLX_HAVE_CUDA
 static Backend *backend;
@@ -67,10 +78,10 @@ int tool_device_selftest(Precision p, DeviceTested out[DEVICE_TESTED_MAX], Error
 Status tool_backend(Precision usual, Backend **out, Error *e) {
   char why[256];
   *out = NULL;
-  if (opts_device() == DEVICE_CPU) return ST_OK;
+  if (opts_device() == DEVICE_CPU) return cpu_precision(e);
   int count = cuda_device_count(why, sizeof why);
   if (count == 0)
-    return opts_device() == DEVICE_AUTO ? ST_OK
+    return opts_device() == DEVICE_AUTO ? cpu_precision(e)
                                         : err_set(e, ST_INVALID,
                                                   "--device cuda: no CUDA device answers (%s); use "
                                                   "--device cpu, or install the driver of the GPU",
@@ -82,7 +93,7 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   /* e.g. a GPU older than the binaries */
   if (s != ST_OK && opts_device() == DEVICE_AUTO) {
     fprintf(stderr, "prlx: the GPU is not used: %s\n", e ? e->msg : "it does not start");
-    return ST_OK;
+    return cpu_precision(e);
   }
   *out = backend;
   return s;
@@ -109,10 +120,10 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
 #else
 Status tool_backend(Precision usual, Backend **out, Error *e) {
   *out = NULL;
-  return opts_device() == DEVICE_CUDA ? err_set(e, ST_INVALID,
-                                                "--device cuda: this build has no CUDA backend; "
-                                                "build with nvcc, or use --device cpu")
-                                      : ST_OK;
+  if (opts_device() != DEVICE_CUDA) return cpu_precision(e);
+  return err_set(e, ST_INVALID,
+                 "--device cuda: this build has no CUDA backend; build with nvcc, or use --device "
+                 "cpu");
 }
 
 void tool_backend_free(void) {}
@@ -133,6 +144,8 @@ const char *tool_device_rung(int rung) {
 const char *tool_device_name(const Backend *b, char buf[64]) {
   if (b)
     snprintf(buf, 64, "%s (%s)", b->name, precision_name(b->precision));
+  else if (bf16_used())
+    snprintf(buf, 64, "CPU (bf16, %s)", bf16_name(bf16_way()));
   else
     snprintf(buf, 64, "CPU");
   return buf;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "core/isa.h"
 #include "core/os.h"
 #include "core/threads.h"
@@ -31,6 +32,10 @@ static bool check_isa(const char *value, char *want, size_t n) {
     if (!isa_has(i)) continue;
     used += (size_t)snprintf(want + used, n - used, " %s", isa_name(i));
     if (!strcmp(value, isa_name(i))) return true;
+  }
+  for (int w = BF16_VECTORS; w <= (int)bf16_machine_way(); w++) {
+    used += (size_t)snprintf(want + used, n - used, " %s", bf16_name((Bf16Way)w));
+    if (!strcmp(value, bf16_name((Bf16Way)w))) return true;
   }
   return false;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "core/isa.h"
 #include "core/kernels/peak.h"
 #include "core/threads.h"
@@ -109,7 +110,8 @@ static Status bench_machine(Error *e) {
   double best, best1, bw[2] = {0}, one = measure_fma(1, &best1);
   B.peak = measure_fma(threads_count() * 8, &best);
   TRY(measure_bandwidth(bw, e));
-  printf("machine: %s, %d threads\n", isa_name(isa_current()), threads_count());
+  printf("machine: %s, %d threads%s%s\n", isa_name(isa_current()), threads_count(),
+         bf16_used() ? ", products of bf16 by " : "", bf16_used() ? bf16_name(bf16_way()) : "");
   printf("  multiply-add peak      %8.1f GFLOP/s (best %.1f); one thread %.1f (best %.1f)\n",
          B.peak, best, one, best1);
   printf("  memory bandwidth       %8.1f GB/s copy, %.1f GB/s triad\n\n", bw[0], bw[1]);
@@ -344,17 +346,27 @@ static bool bench_listed(const char *list, const char *name) {
   return false;
 }
 
-/* The options of this run as an old build knows them, for both builds. */
+/* The options of this run as an old build knows them, for both builds; --precision for this one. */
 static int compare_builds(const char *other, int pairs, const char *only) {
   char repeat[16], batch[16], threads[16];
   snprintf(repeat, sizeof repeat, "%d", B.repeat);
   snprintf(batch, sizeof batch, "%d", B.batch);
   snprintf(threads, sizeof threads, "%d", threads_count());
-  const char *argv[] = {"prlx",    "bench",  "--only", only,        "--repeat",
-                        repeat,    "--batch", batch,   "--threads", threads,
-                        B.quick ? "--quick" : NULL, NULL};
+  const char *argv[] = {"prlx",
+                        "bench",
+                        "--only",
+                        only,
+                        "--repeat",
+                        repeat,
+                        "--batch",
+                        batch,
+                        "--threads",
+                        threads,
+                        B.quick ? "--quick" : NULL,
+                        NULL};
   Error e = {0};
-  if (bench_compare(other, pairs, (char *const *)argv, &e) == ST_OK) return EXIT_DONE;
+  const char *precision = opts_precision() == 1 + PREC_BF16 ? "bf16" : NULL;
+  if (bench_compare(other, pairs, precision, (char *const *)argv, &e) == ST_OK) return EXIT_DONE;
   return tool_fail("bench", &e);
 }
 
@@ -373,7 +385,8 @@ int tool_bench(int argc, char **argv) {
       OPT_INT("batch", &B.batch, "8", 1, 64, "images in the convolution part"),
       OPT_FLAG("quick", &B.quick, "no", "fewer cases: projection batch 1, training small only"),
       OPT_STR("compare", &other, NULL, "PROGRAM",
-              "another build of prlx: both run this benchmark in turn; medians of the ratios"),
+              "another build of prlx: both run this benchmark in turn; medians of the ratios.\n"
+              "--precision bf16 is for this build only: compare it with itself"),
       OPT_INT("pairs", &pairs, "5", 1, 101, "runs of each with --compare"),
   };
   OptSpec s = {.cmd = "bench",
@@ -399,6 +412,7 @@ int tool_bench(int argc, char **argv) {
   }
   if (other) return compare_builds(other, pairs, only);
   Error e = {0};
+  if (opts_precision() == 1 + PREC_BF16 && bf16_use(true, &e)) return tool_fail("bench", &e);
   if (bench_machine(&e)) return tool_fail("bench", &e);
   for (int i = 0; i < COUNT_OF(part) && !tool_interrupted; i++)
     if (bench_listed(only, part[i].name) && part[i].run(&e)) return tool_fail("bench", &e);

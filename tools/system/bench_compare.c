@@ -12,7 +12,7 @@
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
 
-enum { COMPARE_ROWS = 128, COMPARE_PAIRS = 101, OTHER = 0, THIS = 1 };
+enum { COMPARE_ROWS = 128, COMPARE_PAIRS = 101, COMPARE_OPTIONS = 32, OTHER = 0, THIS = 1 };
 
 typedef struct Row {
   char name[100]; /* section: row */
@@ -21,6 +21,7 @@ typedef struct Row {
 } Row;
 typedef struct Compare {
   const char *program[2]; /* [OTHER], [THIS]: NULL */
+  const char *precision;  /* of this program, or NULL */
   char file[PATH_LEN];
   int n;
   Row row[COMPARE_ROWS];
@@ -74,7 +75,15 @@ static Status compare_run(Compare *c, int which, int pair, char *const argv[], E
   int code = 0, ended;
   bool told = false;
   const char *name = which == THIS ? "this program" : c->program[OTHER];
-  if (os_child_start(&child, argv, &files) != 0)
+  char *own[COMPARE_OPTIONS + 3] = {NULL}, option[] = "--precision", value[16];
+  int n = 0;
+  for (; argv[n] && n < COMPARE_OPTIONS; n++) own[n] = argv[n];
+  if (which == THIS && c->precision) {
+    snprintf(value, sizeof value, "%s", c->precision);
+    own[n] = option;
+    own[n + 1] = value;
+  }
+  if (os_child_start(&child, own, &files) != 0)
     return err_set(e, ST_IO, "%s: cannot be started: %s", name, strerror(errno));
   while ((ended = os_child_ended(&child, &code)) == 0) {
     if (tool_interrupted && !told) os_child_interrupt(&child);
@@ -131,7 +140,8 @@ static Status compare_pairs(Compare *c, int pairs, char *const argv[], Error *e)
   return compare_print(c, pairs, e);
 }
 
-Status bench_compare(const char *other, int pairs, char *const argv[], Error *e) {
+Status bench_compare(const char *other, int pairs, const char *precision, char *const argv[],
+                     Error *e) {
   char path[OS_PATH], file[PATH_LEN];
   if (!os_real_path(other, path))
     return err_set(e, ST_IO, "%s: no such program; expected another build of prlx", other);
@@ -139,6 +149,7 @@ Status bench_compare(const char *other, int pairs, char *const argv[], Error *e)
   Compare *c = mem_alloc(sizeof *c);
   if (!c) return err_set(e, ST_NOMEM, "out of memory");
   c->program[OTHER] = path;
+  c->precision = precision;
   snprintf(c->file, sizeof c->file, "%s", file);
   const Status s = compare_pairs(c, pairs, argv, e);
   os_remove(c->file);

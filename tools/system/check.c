@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "core/isa.h"
 #include "core/ops.h"
 #include "core/os.h"
@@ -55,6 +56,10 @@ static void check_machine(void) {
                isa_name((IsaLevel)i));
   check_line("ok", "instruction sets", "%s can run here; %s is used", list,
              isa_name(isa_current()));
+  check_line(bf16_way() == BF16_NONE ? "-" : "ok", "products of bf16", "%s%s",
+             bf16_way() == BF16_NONE ? "not on this CPU, or not with PRLX_ISA as it is"
+                                     : bf16_name(bf16_way()),
+             bf16_way() == BF16_NONE ? "" : " (--precision bf16)");
   check_line("ok", "threads", "%d", threads_count());
   const double total = (double)os_memory_total(), available = (double)os_memory_available();
   if (available > 0)
