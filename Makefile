@@ -280,7 +280,8 @@ help:
 	@echo "make test-cross other machines under qemu-user (ARCH=s390x: one); test-windows," \
 	  "test-static, test-clang, test-zig: other systems, C libraries, compilers"
 	@echo "make clean      remove $(BUILD)/"
-	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512, PRLX_THREADS=n"
+	@echo "variables: CC, CFLAGS, BUILD. environment: PRLX_ISA=portable|avx2|avx512|amx," \
+	  "PRLX_THREADS=n"
 .PHONY: FORCE all hello test test-long asan cuda-check bench clean help demo
 -include test/cuda.mk test/cross/cross.mk docs/learn/learn.mk docs/lab/lab.mk test/house.mk \
   test/faults/faults.mk test/fuzz/fuzz.mk test/sweep/sweep.mk tools/make/lib.mk

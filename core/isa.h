@@ -4,7 +4,8 @@
  *     ISA_DECLARE(const GemmKernels, gemm_kernels);          (in the header)
  *     const GemmKernels *k = ISA_PICK(gemm_kernels);         (in the function)
  * Environment PRLX_ISA=portable|avx2|avx512|neon overrides the choice (the program refuses an
- * unsupported one, tools/cli/environment.h; the library falls back to the best). On aarch64
+ * unsupported one, tools/cli/environment.h; the library falls back to the best); avx512bf16 and amx
+ * are avx512 with that much of core/bf16.h. On aarch64
  * "portable" is compiled to NEON by the same vector types, too; "neon" has the inner loops that
  * intrinsics do better. */
 #ifndef PRLX_ISA_H
