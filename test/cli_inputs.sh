@@ -31,6 +31,11 @@ train 0 "" any --resume-if-any
 (ulimit -f 60; "$P" train "$D" $small --kimg 0.008 -o "$T/limit" >/dev/null 2>"$T/err"); rc=$?
 [ $rc -eq 1 ]; ok $? "file size limit: exit code $rc"
 ls -A "$T/limit" 2>/dev/null | grep -q tmp; [ $? -ne 0 ]; ok $? "file size limit: left over"
+# a number twice: two lesions, one file
+expect 2 "option --seeds names 1 twice" "$P" generate --network "$N" --seeds 1,0,1 -o "$T/no"
+expect 2 "option --seeds names 4 twice" "$P" generate --network "$N" --seeds 2-5,4 -o "$T/no"
+expect 2 "option --range names 0 twice" "$P" project "$D" --network "$N" --range 0,0 -o "$T/no"
+gen unordered --seeds 3,1,2 --quiet --no-nifti
 # pipes
 if mkfifo "$T/pipe" 2>/dev/null; then
   for c in info "import -o $T/no" "fid --quiet" "generate --network" "train -o $T/no" classify; do

@@ -88,7 +88,8 @@ expect 1 "sheet.png: is a symbolic link" "$P" generate --network "$N" --seeds 0-
 [ "$(ls "$T/l")" = sheet.png ]; ok $? "refused before anything is written: $(ls "$T/l")"
 expect 1 "is a symbolic link to" "$P" project "$T/png/lesion.png" --network "$N" --steps 2 -o "$T/l"
 ln -s /nowhere/r "$T/l2"
-expect 1 "cannot be made" "$P" generate --network "$N" --seeds 0-1 -o "$T/l2"
+expect 1 "cannot be made: a symbolic link to a folder that is not there" "$P" generate \
+  --network "$N" --seeds 0-1 -o "$T/l2"
 # a link to a file that is there stays, and the file is replaced
 expect 0 "" "$P" import "$N" -o "$T/real.safetensors"
 ln -s real.safetensors "$T/link.safetensors"

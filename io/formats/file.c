@@ -335,8 +335,11 @@ Status dir_make(const char *path, Error *e) {
     if (os_make_folder(part) == 0) continue;
     const int why = errno; /* a look at what is there may set another */
     if (os_is_folder(part)) continue;
+    OsInfo there;
     return err_set(e, ST_IO, "%s: folder %s cannot be made: %s; choose another place", path, part,
-                   why == EEXIST ? "a file of this name is there" : strerror(why));
+                   why != EEXIST                ? strerror(why)
+                   : os_info(part, &there) == 0 ? "a file of this name is there"
+                                                : "a symbolic link to a folder that is not there");
   }
   if (!os_can_write_folder(path))
     return err_set(e, ST_IO, "%s: folder cannot be written to: %s", path, strerror(errno));

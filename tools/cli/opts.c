@@ -236,6 +236,29 @@ static int bad_value(const OptSpec *s, const Opt *o, const char *t) {
   return tool_usage(s->cmd, "option --%s: '%s' is not %s", o->name, t, want);
 }
 
+static int number_order(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* What a number stands for would be there twice, under one name. */
+static int refuse_twice(const OptSpec *s, const Opt *o) {
+  const IntList *l = o->dst;
+  int64_t i = 1;
+  while (i < l->n && l->v[i - 1] < l->v[i]) i++;
+  if (i >= l->n) return -1; /* in order */
+  int64_t *v = mem_alloc((size_t)l->n * sizeof *v);
+  if (!v) return tool_no_memory(s->cmd);
+  memcpy(v, l->v, (size_t)l->n * sizeof *v);
+  qsort(v, (size_t)l->n, sizeof *v, number_order);
+  for (i = 1; i < l->n && v[i - 1] < v[i]; i++) {}
+  const int rc = i < l->n ? tool_usage(s->cmd, "option --%s names %lld twice; expected each once",
+                                       o->name, (long long)v[i])
+                          : -1;
+  mem_free(v);
+  return rc;
+}
+
 static int unknown_option(const OptSpec *s, const char *text, const char *name) {
   const char *near = nearest_option(s, name);
   if (near) return tool_usage(s->cmd, "unknown option %s; did you mean --%s?", text, near);
@@ -271,7 +294,7 @@ static int one_option(const OptSpec *s, int argc, char **argv, int *i) {
   }
   if (!set_value(o, value)) return bad_value(s, o, value);
   o->given = true;
-  return -1;
+  return o->kind == OPTK_RANGE ? refuse_twice(s, o) : -1;
 }
 
 static int collect_args(OptSpec *s, int argc, char **argv) {
