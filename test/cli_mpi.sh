@@ -18,6 +18,10 @@ fi
 cuda=; [ -e "$B/cuda.off" ] && cuda=CUDA=0      # as the program was built
 make -s $cuda BUILD="$B" "$B/prlx-mpi" >"$T/make" 2>&1
 ok $? "make prlx-mpi: $(tail -n 3 "$T/make")"
+# In a build with sanitizers: Open MPI 4.1 leaves what its plugins allocated, 121 kB of an empty
+# run, in modules that are unloaded, so that no suppression can name them.
+ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+export ASAN_OPTIONS
 # alone, without mpirun
 expect 0 "weights" "$B/prlx-mpi" train "$PRLX_DATA/prlx_lesions.safetensors" --dry-run --device cpu
 OMPI_ALLOW_RUN_AS_ROOT=1

@@ -76,8 +76,9 @@ static bool ended(pid_t pid, double limit, int *status) {
   return true;
 }
 
-/* Exit code, or -1 after a signal, -2 when it would not end, -3 ended by a second Ctrl-C; *stopped:
- * Ctrl-C was needed. */
+/* Exit code, or -1 after a signal, -2 when it would not end, -3 ended by Ctrl-C itself: the second,
+ * or the first where a command ends at once (its parent sees the signal, as the shell expects);
+ * *stopped: Ctrl-C was needed. */
 static int run(const Argv *a, bool *stopped) {
   int status = 0;
   const pid_t pid = fork();
@@ -86,7 +87,10 @@ static int run(const Argv *a, bool *stopped) {
   if (!ended(pid, seconds, &status)) {
     *stopped = true;
     kill(pid, SIGINT);
-    if (ended(pid, GRACE, &status)) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (ended(pid, GRACE, &status)) {
+      if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) return -3;
+      return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    }
     /* one step of so large a network or batch: the second Ctrl-C is for it */
     kill(pid, SIGINT);
     if (ended(pid, GRACE, &status)) {

@@ -99,9 +99,11 @@ $(ONE)/prlx.c: $(LIBOBJ) prlx.h LICENSE docs/examples/shell.c tools/make/amalgam
 	@sh tools/make/amalgamation.sh $(BUILD) $(VERSION) $(@D)
 	@echo "$(@D): $$(wc -l <$@) lines; cc -O3 prlx.c shell.c -lm -lpthread"
 # For the test: its three files alone in an empty folder, and that command.
+# By its one command; under sanitizers as the program, whose bits it must give: they depend on -O.
+ONE_FLAGS = $(if $(findstring -fsanitize,$(CFLAGS)),$(CFLAGS),-O3)
 $(BUILD)/one/prlx-shell: $(ONE)/prlx.c
 	@rm -rf $(@D); mkdir -p $(@D); cp $(ONE)/prlx.c $(ONE)/prlx.h $(ONE)/shell.c $(@D)
-	cd $(@D) && $(CC) -O3 prlx.c shell.c -lm -lpthread -o prlx-shell
+	cd $(@D) && $(CC) $(ONE_FLAGS) prlx.c shell.c -lm -lpthread -o prlx-shell
 
 # ---- the tarball: from the commit, so that order, owners, modes and times are its own ----
 DIST = prlx-$(VERSION)

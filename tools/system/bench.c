@@ -416,5 +416,7 @@ int tool_bench(int argc, char **argv) {
   if (bench_machine(&e)) return tool_fail("bench", &e);
   for (int i = 0; i < COUNT_OF(part) && !tool_interrupted; i++)
     if (bench_listed(only, part[i].name) && part[i].run(&e)) return tool_fail("bench", &e);
-  return tool_interrupted ? EXIT_FAILED : EXIT_DONE;
+  if (!tool_interrupted) return EXIT_DONE;
+  err_set(&e, ST_INTERRUPTED, "stopped; not every row was measured");
+  return tool_fail("bench", &e);
 }
