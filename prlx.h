@@ -38,7 +38,7 @@ extern "C" {
 /* ---- library ---- */
 typedef enum prlx_status {
   PRLX_OK = 0,
-  PRLX_INVALID,     /* impossible argument or combination */
+  PRLX_INVALID,     /* impossible argument or combination, NULL where there must be something */
   PRLX_IO,          /* open, read, write, rename failed */
   PRLX_FORMAT,      /* a file's content is not what it should be */
   PRLX_NOMEM,       /* out of memory, or more than the limit that was given */

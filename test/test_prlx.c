@@ -323,8 +323,47 @@ static void test_datasets(void) {
         "a picture comes back");
   prlx_dataset_free(back);
   CHECK(prlx_dataset_from_png(1, &png, 9, &back, &e) == PRLX_FORMAT && !back, "%s", e.msg);
-  CHECK(prlx_png_write(in_dir("p.png"), 0, 8, NULL, &e) == PRLX_INVALID, "%s", e.msg);
+  CHECK(prlx_png_write(in_dir("p.png"), 0, 8, prlx_dataset_images(d), &e) == PRLX_INVALID, "%s",
+        e.msg);
   prlx_dataset_free(d);
+}
+
+/* What a caller forgot is refused by its name; nothing is made. */
+static void test_missing(void) {
+  static const double affine[16] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
+  static const int64_t dim[4] = {2, 2, 2, 1};
+  float v[8] = {0};
+  double p[2];
+  uint32_t seed = 0;
+  prlx_dataset *d = NULL;
+  prlx_volume *vol = NULL;
+  prlx_projection *r = NULL;
+  prlx_trainer *t = NULL;
+  prlx_plan *plan = NULL;
+#define REFUSED(call, name) \
+  CHECK((call) == PRLX_INVALID && strstr(e.msg, name " is NULL"), "%s", e.msg)
+  REFUSED(prlx_dataset_new(1, 1, 8, 8, false, NULL, &e), "out");
+  REFUSED(prlx_dataset_open(NULL, &d, &e), "path");
+  REFUSED(prlx_dataset_from_png(1, NULL, 8, &d, &e), "paths");
+  REFUSED(prlx_dataset_save(NULL, in_dir("n"), &e), "prlx_dataset_save: d");
+  REFUSED(prlx_dataset_set_meta(NULL, "a", "b", &e), "d");
+  REFUSED(prlx_png_write(in_dir("n"), 8, 8, NULL, &e), "image");
+  REFUSED(prlx_volume_read(NULL, &vol, &e), "path");
+  REFUSED(prlx_volume_write(in_dir("n"), NULL, dim, affine, "", &e), "data");
+  REFUSED(prlx_volume_write(in_dir("n"), v, NULL, affine, "", &e), "dim");
+  REFUSED(prlx_volume_write(in_dir("n"), v, dim, NULL, "", &e), "affine");
+  REFUSED(prlx_network_load(NULL, NULL, &e), "out");
+  REFUSED(prlx_generate(NULL, 1, &seed, NULL, v, NULL, &e), "net");
+  REFUSED(prlx_project(NULL, NULL, 1, v, NULL, &r, &e), "net");
+  REFUSED(prlx_classify(NULL, 1, 1, 2, 2, v, p, &e), "c");
+  REFUSED(prlx_lpips(NULL, 1, 1, 2, v, v, p, &e), "vgg");
+  REFUSED(prlx_trainer_new(NULL, NULL, &t, &e), "d");
+  REFUSED(prlx_trainer_step(NULL, NULL, &e), "t");
+  REFUSED(prlx_graph_status(NULL, &e), "g");
+  REFUSED(prlx_plan_new(NULL, 0, NULL, &plan, &e), "g");
+  REFUSED(prlx_plan_run(NULL, &e), "p");
+  CHECK(!d && !vol && !r && !t && !plan, "nothing made");
+#undef REFUSED
 }
 
 static void test_volumes(void) {
@@ -487,6 +526,7 @@ int main(void) {
   test_project_refuses();
   test_two_threads();
   test_datasets();
+  test_missing();
   test_volumes();
   test_judges();
   test_training();

@@ -15,6 +15,13 @@ _Static_assert(sizeof((prlx_error){0}.msg) == sizeof((Error){0}.msg), "messages 
 const char *prlx_version(void) { return PRLX_VERSION; }
 void prlx_threads(int n) { threads_set(n); }
 
+prlx_status api_missing(const char *function, const char *argument, prlx_error *e) {
+  Error in;
+  return api_return(
+      err_set(&in, ST_INVALID, "%s: %s is NULL; expected something there", function, argument), &in,
+      e);
+}
+
 prlx_status api_return(Status s, const Error *in, prlx_error *e) {
   if (!e) return (prlx_status)s;
   e->code = (prlx_status)s;
@@ -56,6 +63,7 @@ static Status network_open(Network *net, const char *path, Error *e) {
 }
 
 prlx_status prlx_network_load(const char *path, prlx_network **out, prlx_error *e) {
+  API_NEED(out, e);
   Error in;
   prlx_network *n = mem_alloc(sizeof *n);
   *out = NULL;
@@ -86,6 +94,7 @@ const char *prlx_network_meta(const prlx_network *n, const char *key) {
 /* ---- VGG16 ---- */
 
 prlx_status prlx_vgg_load(const char *path, const char *data_dir, prlx_vgg **out, prlx_error *e) {
+  API_NEED(out, e);
   Error in;
   prlx_vgg *v = mem_alloc(sizeof *v);
   *out = NULL;

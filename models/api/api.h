@@ -37,6 +37,15 @@ static inline prlx_device *api_device(Backend *b) { return (prlx_device *)b; }
 /* Ends a public function: status and message of the inside to the caller's error (NULL allowed). */
 prlx_status api_return(Status s, const Error *in, prlx_error *e);
 
+/* First in a public function: an argument that may not be NULL. */
+#define API_NEED(argument, e)                                      \
+  do {                                                             \
+    if (!(argument)) return api_missing(__func__, #argument, (e)); \
+  } while (0)
+
+/* PRLX_INVALID: FUNCTION: ARGUMENT is NULL. */
+prlx_status api_missing(const char *function, const char *argument, prlx_error *e);
+
 /* And back, for the command line: TRY(api_status(prlx_...(..., &pe), &pe, e)). */
 Status api_status(prlx_status s, const prlx_error *pe, Error *e);
 

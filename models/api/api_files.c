@@ -45,6 +45,7 @@ static Status dataset_zero(Dataset *d, int64_t n, int channels, int height, int 
 
 prlx_status prlx_dataset_new(int64_t n, int channels, int height, int width, bool labels,
                              prlx_dataset **out, prlx_error *e) {
+  API_NEED(out, e);
   Error in;
   prlx_dataset *d = dataset_room(out, e);
   if (!d) return PRLX_NOMEM;
@@ -53,6 +54,8 @@ prlx_status prlx_dataset_new(int64_t n, int channels, int height, int width, boo
 }
 
 prlx_status prlx_dataset_open(const char *path, prlx_dataset **out, prlx_error *e) {
+  API_NEED(path, e);
+  API_NEED(out, e);
   Error in;
   prlx_dataset *d = dataset_room(out, e);
   if (!d) return PRLX_NOMEM;
@@ -61,6 +64,8 @@ prlx_status prlx_dataset_open(const char *path, prlx_dataset **out, prlx_error *
 
 prlx_status prlx_dataset_from_png(int n, const char *const *paths, int side, prlx_dataset **out,
                                   prlx_error *e) {
+  API_NEED(paths, e);
+  API_NEED(out, e);
   Error in;
   prlx_dataset *d = dataset_room(out, e);
   if (!d) return PRLX_NOMEM;
@@ -68,6 +73,8 @@ prlx_status prlx_dataset_from_png(int n, const char *const *paths, int side, prl
 }
 
 prlx_status prlx_dataset_save(const prlx_dataset *d, const char *path, prlx_error *e) {
+  API_NEED(d, e);
+  API_NEED(path, e);
   Error in;
   return api_return(dataset_save(&d->set, path, false, &in), &in, e);
 }
@@ -94,6 +101,8 @@ const char *prlx_dataset_meta(const prlx_dataset *d, const char *key) {
 
 prlx_status prlx_dataset_set_meta(prlx_dataset *d, const char *key, const char *value,
                                   prlx_error *e) {
+  API_NEED(d, e);
+  API_NEED(key, e);
   Error in;
   return api_return(dataset_set_meta(&d->set, key, value, &in), &in, e);
 }
@@ -102,6 +111,8 @@ prlx_status prlx_dataset_set_meta(prlx_dataset *d, const char *key, const char *
 
 prlx_status prlx_png_write(const char *path, int width, int height, const float *image,
                            prlx_error *e) {
+  API_NEED(path, e);
+  API_NEED(image, e);
   Error in;
   if (width < 1 || height < 1 || width > 65535 || height > 65535)
     return api_return(
@@ -122,6 +133,8 @@ prlx_status prlx_png_write(const char *path, int width, int height, const float 
 /* ---- volumes ---- */
 
 prlx_status prlx_volume_read(const char *path, prlx_volume **out, prlx_error *e) {
+  API_NEED(path, e);
+  API_NEED(out, e);
   Error in;
   prlx_volume *v = mem_alloc(sizeof *v);
   *out = NULL;
@@ -147,6 +160,10 @@ const char *prlx_volume_warning(const prlx_volume *v) { return v->nifti.head.war
 
 prlx_status prlx_volume_write(const char *path, const float *data, const int64_t dim[4],
                               const double affine[16], const char *description, prlx_error *e) {
+  API_NEED(path, e);
+  API_NEED(data, e);
+  API_NEED(dim, e);
+  API_NEED(affine, e);
   Error in;
   return api_return(nifti_write(path, data, dim, affine, description, &in), &in, e);
 }

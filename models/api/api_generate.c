@@ -123,6 +123,9 @@ static Status generate_run(const prlx_network *net, int64_t n, const uint32_t *s
 prlx_status prlx_generate(const prlx_network *net, int64_t n, const uint32_t *seeds,
                           const prlx_generate_options *o, float *images, int64_t *done,
                           prlx_error *e) {
+  API_NEED(net, e);
+  API_NEED(seeds, e);
+  API_NEED(images, e);
   Error in;
   Sampler s = {0};
   int64_t count = 0;

@@ -67,6 +67,7 @@ void prlx_graph_free(prlx_graph *g) {
 }
 
 prlx_status prlx_graph_status(const prlx_graph *g, prlx_error *e) {
+  API_NEED(g, e);
   Error in;
   return api_return(graph_status(g->inner, &in), &in, e);
 }
@@ -197,6 +198,8 @@ prlx_val prlx_graph_own(prlx_graph *g, const prlx_op *op, const prlx_val *in) {
 
 prlx_status prlx_plan_new(const prlx_graph *g, int n, const prlx_val *out, prlx_plan **plan,
                           prlx_error *e) {
+  API_NEED(g, e);
+  API_NEED(plan, e);
   Error in;
   prlx_plan *p = mem_alloc(sizeof *p);
   *plan = NULL;
@@ -216,6 +219,7 @@ void prlx_plan_free(prlx_plan *p) {
 }
 
 prlx_status prlx_plan_run(prlx_plan *p, prlx_error *e) {
+  API_NEED(p, e);
   Error in;
   return api_return(plan_run(p->inner, &in), &in, e);
 }

@@ -4,6 +4,8 @@
 #include "models/store/classifierfile.h"
 
 prlx_status prlx_classifier_load(const char *path, prlx_classifier **out, prlx_error *e) {
+  API_NEED(path, e);
+  API_NEED(out, e);
   Error in;
   prlx_classifier *c = mem_alloc(sizeof *c);
   *out = NULL;
@@ -39,6 +41,9 @@ static Status classify_all(const prlx_classifier *c, const Slices *d, double *pr
 
 prlx_status prlx_classify(const prlx_classifier *c, int64_t n, int channels, int height, int width,
                           const float *images, double *probability, prlx_error *e) {
+  API_NEED(c, e);
+  API_NEED(images, e);
+  API_NEED(probability, e);
   Error in;
   const Slices d = {.images = images, .n = n, .channels = channels, .h = height, .w = width};
   const int wanted = c->run[0].cfg.channels;
@@ -57,6 +62,10 @@ prlx_status prlx_classify(const prlx_classifier *c, int64_t n, int channels, int
 
 prlx_status prlx_lpips(const prlx_vgg *vgg, int64_t n, int channels, int side, const float *a,
                        const float *b, double *distance, prlx_error *e) {
+  API_NEED(vgg, e);
+  API_NEED(a, e);
+  API_NEED(b, e);
+  API_NEED(distance, e);
   Error in;
   if (n < 1 || channels < 1 || side < VGG_MIN_SIDE)
     return api_return(err_set(&in, ST_INVALID,

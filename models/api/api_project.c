@@ -277,6 +277,9 @@ static Status project_call(ProjectJob *j, prlx_project_options *o, const prlx_vg
 prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n,
                          const float *targets, const prlx_project_options *given,
                          prlx_projection **out, prlx_error *e) {
+  API_NEED(net, e);
+  API_NEED(targets, e);
+  API_NEED(out, e);
   Error in;
   prlx_project_options o;
   ProjectJob j = {

@@ -65,6 +65,8 @@ static Status trainer_start(prlx_trainer *t, const prlx_train_options *given, Er
 
 prlx_status prlx_trainer_new(const prlx_dataset *d, const prlx_train_options *o, prlx_trainer **out,
                              prlx_error *e) {
+  API_NEED(d, e);
+  API_NEED(out, e);
   Error in;
   prlx_trainer *t = mem_alloc(sizeof *t);
   *out = NULL;
@@ -86,6 +88,7 @@ void prlx_trainer_free(prlx_trainer *t) {
 }
 
 prlx_status prlx_trainer_step(prlx_trainer *t, prlx_train_info *info, prlx_error *e) {
+  API_NEED(t, e);
   Error in;
   TrainMetrics m;
   const Status s = trainer_step(t->t, &m, &in);
@@ -102,6 +105,8 @@ prlx_status prlx_trainer_step(prlx_trainer *t, prlx_train_info *info, prlx_error
 }
 
 prlx_status prlx_trainer_save(prlx_trainer *t, const char *path, prlx_error *e) {
+  API_NEED(t, e);
+  API_NEED(path, e);
   Error in;
   const Dataset *d = t->set;
   const Status s = trainer_fetch(t->t, &in);
