@@ -6,6 +6,7 @@
  * prints the means of every 20 iterations, for test/README.md's comparison of precisions. */
 #include "cuda/device.h"
 #include "test/backend_run.h"
+#include "test/fit_run.h"
 
 /* Means of losses and scores over `every` iterations, a line each. */
 static void print_losses(Backend *b, int iterations, int seed) {
@@ -74,6 +75,8 @@ int main(int argc, char **argv) {
   char text[300];
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);
+  /* f16 is refused there (tool_backend_fit) */
+  if (pr != PREC_F16 && (argc < 3 || strstr(argv[2], "fit"))) compare_fits(b, 10 * tol[pr]);
   if (losses) print_losses(b, atoi(argv[3]), atoi(argv[4]));
   if (argc < 3 || strstr(argv[2], "train")) compare_training(b, iterations, tol[pr]);
   if (argc < 3 || strstr(argv[2], "project")) compare_projection(b, st, 10 * tol[pr], grad[pr]);

@@ -6,6 +6,7 @@
 #include "core/plan.h"
 #include "core/threads.h"
 #include "test/backend_run.h"
+#include "test/fit_run.h"
 #include "test/host_backend.h"
 #include "test/test.h"
 
@@ -438,6 +439,15 @@ static void test_loss_scale(void) {
   host_backend_free(h);
 }
 
+/* Classifier, U-Net and DeepSMOTE away from the host's memory: the same kernels, the same bits but
+ * for the order of Adam. */
+static void test_fits(void) {
+  HostBackend *h = host_backend_new(PREC_STRICT);
+  compare_fits(&h->b, 1e-4);
+  CHECK(h->used == 0, "%zu bytes of device memory were not freed", h->used);
+  host_backend_free(h);
+}
+
 int main(void) {
   size_t live = mem_live_count();
   test_plan();
@@ -445,6 +455,7 @@ int main(void) {
   test_memory();
   test_train();
   test_loss_scale();
+  test_fits();
   test_projector();
   test_read_back();
   test_projector_read_back();

@@ -164,7 +164,7 @@ static void test_batch_norm(void) {
   Error e = {0};
   Fit f;
   bool ok = bn_add(&p, "bn", 3, &e) == ST_OK && params_seal(&p, &e) == ST_OK &&
-            fit_begin(&f, &p, &e) == ST_OK;
+            fit_begin(&f, &p, NULL, &e) == ST_OK;
   CHECK(ok, "batch norm set-up: %s", e.msg);
   if (!ok) return;
   bn_reset(&p, "bn");

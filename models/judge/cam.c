@@ -47,14 +47,15 @@ Status cam_maps(const Classifier *c, const Slices *d, int cls, CamKind kind, rea
       y = cam_build(g, c, x, cls, kind);
   Status s = graph_status(g, e);
   if (s != ST_OK) goto done;
-  s = plan_new(g, 1, &y, NULL, &plan, e);
+  s = plan_new(g, 1, &y, &(PlanOptions){.backend = c->backend}, &plan, e);
   if (s != ST_OK) goto done;
   for (int64_t at = 0; at < d->n; at += CAM_BATCH) {
     const int64_t m = PRLX_MIN((int64_t)CAM_BATCH, d->n - at);
     memcpy(plan_data(plan, x), d->images + at * per, (size_t)(m * per) * sizeof(real));
-    s = plan_run(plan, e);
+    const real *result = NULL;
+    s = fit_result(plan, y, &result, e);
     if (s != ST_OK) goto done;
-    memcpy(maps + at * cells, plan_data(plan, y), (size_t)(m * cells) * sizeof(real));
+    memcpy(maps + at * cells, result, (size_t)(m * cells) * sizeof(real));
   }
   for (int64_t i = 0; i < d->n * cells; i++) {
     if (isfinite(maps[i])) continue;

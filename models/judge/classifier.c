@@ -157,7 +157,7 @@ typedef struct Trn {
 
 static Status classifier_build(Trn *t, Classifier *c, const ClassifierTrain *o, const Slices *d,
                                Error *e) {
-  TRY(fit_begin(&t->f, &c->params, e));
+  TRY(fit_begin(&t->f, &c->params, c->backend, e));
   Graph *g = t->f.graph;
   t->batch = (int)PRLX_MIN(o->batch, d->n);
   t->classes = c->cfg.classes;
@@ -252,6 +252,7 @@ Status classifier_train(Classifier *c, const ClassifierTrain *o, const Slices *d
   }
   s = fit_epochs(&t.f, t.loss, &l, e);
   if (s != ST_OK || !t.sum) goto done;
+  fit_free(&t.f); /* the mean is the host's: no mirror of the last weights may stand for it */
   s = take_average(&t, c, e);
 done:
   mem_free(t.sum);
@@ -287,7 +288,7 @@ static Status norm_begin(Norm *q, const Classifier *c, const Slices *d, int batc
     out[2 * i] = q->bn.tap[i].mean;
     out[2 * i + 1] = q->bn.tap[i].var;
   }
-  return plan_new(q->graph, 2 * q->bn.n, out, NULL, &q->plan, e);
+  return plan_new(q->graph, 2 * q->bn.n, out, &(PlanOptions){.backend = c->backend}, &q->plan, e);
 }
 
 static void norm_free(Norm *q) {
@@ -299,14 +300,16 @@ static void norm_free(Norm *q) {
 
 static Status norm_batches(Norm *q, const Slices *d, const int64_t *order, Error *e) {
   const int64_t per = (int64_t)d->channels * d->h * d->w, batches = d->n / q->batch;
-  real *x = plan_data(q->plan, q->x);
   for (int64_t b = 0; b < batches; b++) {
+    real *x = plan_data(q->plan, q->x);
     for (int i = 0; i < q->batch; i++)
       memcpy(x + i * per, d->images + order[b * q->batch + i] * per, (size_t)per * sizeof *x);
     TRY(plan_run(q->plan, e));
     for (int i = 0; i < q->bn.n; i++) {
       const BnTap *t = &q->bn.tap[i];
-      const real *m = plan_data(q->plan, t->mean), *v = plan_data(q->plan, t->var);
+      const real *m, *v;
+      TRY(plan_read(q->plan, t->mean, &m, e));
+      TRY(plan_read(q->plan, t->var, &v, e));
       for (int64_t k = 0; k < t->channels; k++) {
         q->mean[i * NORM_CHANNELS + k] += (double)m[k] / (double)batches;
         q->var[i * NORM_CHANNELS + k] += t->unbias * (double)v[k] / (double)batches;
@@ -368,7 +371,7 @@ Status classifier_predict(const Classifier *c, const Slices *d, double *prob, Er
   Take t = {prob, c->cfg.classes};
   Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w)),
       logits = g_classifier(g, c, x, NULL, NULL);
-  const Status s = fit_predict(g, x, logits, d, take_softmax, &t, e);
+  const Status s = fit_predict(g, x, logits, c->backend, d, take_softmax, &t, e);
   graph_free(g);
   if (s != ST_OK) return s;
   for (int64_t i = 0; i < d->n * t.k; i++)

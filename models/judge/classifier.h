@@ -23,6 +23,7 @@ typedef struct ClassifierConfig {
 typedef struct Classifier {
   ClassifierConfig cfg;
   Params params;
+  Backend *backend; /* where it is trained and used; NULL: the CPU. Set after _new or _load */
   /* of the slices it was trained on; 0: not known (files before 0.2). It runs on any, but scores of
    * another size mean nothing: see classifier_fits */
   int seen_h;

@@ -257,6 +257,7 @@ static Status run_epochs(Trn *t, const DeepSmoteTrain *o, const Slices *d, Rng *
   for (int k = 1; k <= o->epochs; k++) {
     double rec, pen;
     TRY(epoch_run(t, o, d, r, &rec, &pen, e));
+    TRY(fit_fetch(&t->f, e));
     if (o->tick && !o->tick(o->ctx, k, rec, pen))
       return err_set(e, ST_INTERRUPTED, "DeepSMOTE: stopped after epoch %d of %d", k, o->epochs);
   }
@@ -279,7 +280,7 @@ Status deepsmote_train(DeepSmote *m, const DeepSmoteTrain *o, const Slices *d, E
     s = err_set(e, ST_NOMEM, "DeepSMOTE: out of memory for %lld images", (long long)d->n);
     goto done;
   }
-  s = fit_begin(&t.f, &m->params, e);
+  s = fit_begin(&t.f, &m->params, m->backend, e);
   if (s != ST_OK) goto done;
   s = deepsmote_build(&t, m, *o, e);
   if (s != ST_OK) goto done;
@@ -310,16 +311,17 @@ static Status deepsmote_infer(const DeepSmote *m, bool encode, const real *in, i
   Val y = encode ? g_deepsmote_encode(g, m, x, NULL) : g_deepsmote_decode(g, m, x, NULL);
   Status s = graph_status(g, e);
   if (s != ST_OK) goto done;
-  s = plan_new(g, 1, &y, NULL, &plan, e);
+  s = plan_new(g, 1, &y, &(PlanOptions){.backend = m->backend}, &plan, e);
   if (s != ST_OK) goto done;
   for (int64_t at = 0; at < n; at += INFER_BATCH) {
     const int64_t k = PRLX_MIN((int64_t)INFER_BATCH, n - at);
     real *px = plan_data(plan, x);
     for (int64_t i = 0; i < k * a; i++)
       px[i] = encode ? PRLX_MIN(PRLX_MAX(in[at * a + i], (real)-1), (real)1) : in[at * a + i];
-    s = plan_run(plan, e);
+    const real *result = NULL;
+    s = fit_result(plan, y, &result, e);
     if (s != ST_OK) goto done;
-    memcpy(out + at * b, plan_data(plan, y), (size_t)(k * b) * sizeof *out);
+    memcpy(out + at * b, result, (size_t)(k * b) * sizeof *out);
   }
 done:
   plan_free(plan);

@@ -33,6 +33,7 @@ typedef struct DeepSmoteConfig {
 typedef struct DeepSmote {
   DeepSmoteConfig cfg;
   Params params;
+  Backend *backend; /* where it is trained and used; NULL: the CPU. Set after _new or _load */
 } DeepSmote;
 
 /* Width 16, 300 codes (published). */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "core/flat.h"
 
 #define BN_EPS 1e-5
 #define BN_MOMENTUM 0.1
@@ -69,13 +70,41 @@ Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *t
 
 /* ---- one training step ---- */
 
-Status fit_begin(Fit *f, Params *p, Error *e) {
-  *f = (Fit){.graph = graph_new(), .params = p};
+Status fit_begin(Fit *f, Params *p, Backend *b, Error *e) {
+  *f = (Fit){.graph = graph_new(), .params = p, .backend = b};
   return f->graph ? ST_OK : err_set(e, ST_NOMEM, "training: out of memory for the graph");
 }
 
+/* What training changes, without the running statistics behind the parameters. */
+enum { FIT_RANGES = 4 };
+static void fit_ranges(const Fit *f, real *r[FIT_RANGES]) {
+  r[0] = f->params->data;
+  r[1] = f->grad;
+  r[2] = f->adam.v;
+  r[3] = f->adam.m; /* NULL without a first moment */
+}
+
+static Status fit_share(Fit *f, Error *e) {
+  const size_t bytes = (size_t)f->params->nparam * sizeof(real);
+  real *r[FIT_RANGES];
+  fit_ranges(f, r);
+  for (; f->backend && f->shared < FIT_RANGES; f->shared++)
+    if (r[f->shared]) TRY(backend_share(f->backend, r[f->shared], bytes, e));
+  return ST_OK;
+}
+
+Status fit_fetch(Fit *f, Error *e) {
+  if (!f->backend) return ST_OK;
+  return backend_pull(f->backend, f->params->data, (size_t)f->params->nparam * sizeof(real), e);
+}
+
 void fit_free(Fit *f) {
+  real *r[FIT_RANGES];
   plan_free(f->plan);
+  for (int k = 0; k < f->shared; k++) {
+    fit_ranges(f, r);
+    if (r[k]) backend_unshare(f->backend, r[k]);
+  }
   graph_free(f->graph);
   adam_free(&f->adam);
   mem_free(f->grad);
@@ -107,7 +136,8 @@ Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const
   f->grad = mem_alloc((size_t)f->params->nparam * sizeof *f->grad);
   if (!f->grad) return err_set(e, ST_NOMEM, "training: out of memory for the gradient");
   TRY(adam_init(&f->adam, f->params->nparam, lr, beta1, beta2, 1e-8, e));
-  TRY(plan_new(f->graph, k, outs, NULL, &f->plan, e));
+  TRY(fit_share(f, e));
+  TRY(plan_new(f->graph, k, outs, &(PlanOptions){.backend = f->backend}, &f->plan, e));
   for (int i = 0; i < n; i++) TRY(plan_bind(f->plan, dx[i], f->grad + entry[i]->offset, e));
   return ST_OK;
 }
@@ -116,7 +146,9 @@ Status fit_step(Fit *f, Error *e) {
   TRY(plan_run(f->plan, e));
   for (int i = 0; i < f->bn.n; i++) {
     const BnTap *t = &f->bn.tap[i];
-    const real *m = plan_data(f->plan, t->mean), *v = plan_data(f->plan, t->var);
+    const real *m, *v;
+    TRY(plan_read(f->plan, t->mean, &m, e));
+    TRY(plan_read(f->plan, t->var, &v, e));
     for (int64_t c = 0; c < t->channels; c++) {
       t->running_mean[c] =
           (real)((1 - BN_MOMENTUM) * (double)t->running_mean[c] + BN_MOMENTUM * (double)m[c]);
@@ -124,8 +156,8 @@ Status fit_step(Fit *f, Error *e) {
                                  BN_MOMENTUM * t->unbias * (double)v[c]);
     }
   }
-  adam_step(&f->adam, f->params->data, f->grad);
-  return ST_OK;
+  return flat_adam(f->backend, &f->adam, flat_at(f->backend, f->params->data),
+                   flat_at(f->backend, f->grad), NULL, 0, e);
 }
 
 /* ---- epochs, inference ---- */
@@ -150,13 +182,15 @@ static Status epoch_run(Fit *f, Val loss, const FitLoop *l, const int64_t *order
   for (int64_t b = 0; b < batches; b++) {
     for (int i = 0; i < l->batch; i++) l->load(l->ctx, i, order[b * l->batch + i]);
     TRY(fit_step(f, e));
-    const double v = (double)*plan_data(f->plan, loss);
+    const real *at;
+    TRY(plan_read(f->plan, loss, &at, e));
+    const double v = (double)*at;
     if (!isfinite(v))
       return err_set(e, ST_NUMERIC, "%s: the loss is %g; lower the learning rate", l->who, v);
     *mean += v / (double)batches;
     if (l->after) l->after(l->ctx, order + b * l->batch);
   }
-  return ST_OK;
+  return fit_fetch(f, e);
 }
 
 Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e) {
@@ -182,20 +216,26 @@ done:
   return s;
 }
 
-Status fit_predict(Graph *g, Val x, Val y, const Slices *d,
+Status fit_result(Plan *p, Val y, const real **out, Error *e) {
+  TRY(plan_run(p, e));
+  return plan_read(p, y, out, e);
+}
+
+Status fit_predict(Graph *g, Val x, Val y, Backend *b, const Slices *d,
                    void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx,
                    Error *e) {
   const int64_t per = (int64_t)d->channels * d->h * d->w;
   Plan *plan = NULL;
   TRY(graph_status(g, e));
-  TRY(plan_new(g, 1, &y, NULL, &plan, e));
+  TRY(plan_new(g, 1, &y, &(PlanOptions){.backend = b}, &plan, e));
   Status s = ST_OK;
   for (int64_t at = 0; at < d->n; at += FIT_PREDICT_BATCH) {
     const int64_t m = PRLX_MIN((int64_t)FIT_PREDICT_BATCH, d->n - at);
     memcpy(plan_data(plan, x), d->images + at * per, (size_t)(m * per) * sizeof(real));
-    s = plan_run(plan, e);
+    const real *result = NULL;
+    s = fit_result(plan, y, &result, e);
     if (s != ST_OK) goto done;
-    take(ctx, at, m, plan_data(plan, y));
+    take(ctx, at, m, result);
   }
 done:
   plan_free(plan);

@@ -4,6 +4,7 @@
  * inference in batches. */
 #ifndef PRLX_FIT_H
 #define PRLX_FIT_H
+#include "core/backend.h"
 #include "core/ops.h"
 #include "core/optim.h"
 #include "core/params.h"
@@ -42,22 +43,27 @@ Val g_batch_norm(Graph *g, const Params *p, const char *prefix, Val x, BnTaps *t
 typedef struct Fit {
   Graph *graph;
   Plan *plan;
-  Params *params; /* borrowed */
-  real *grad;     /* flat, [params->nparam] */
+  Backend *backend; /* borrowed; NULL: the CPU */
+  int shared;       /* ranges of this that have a mirror there */
+  Params *params;   /* borrowed */
+  real *grad;       /* flat, [params->nparam] */
   Adam adam;
   BnTaps bn;
 } Fit;
 
-/* An empty graph for the parameters p, which must outlive f. fit_free after an error, too. */
-Status fit_begin(Fit *f, Params *p, Error *e);
+/* An empty graph for the parameters p, which must outlive f; it will run on b (NULL: the CPU).
+ * fit_free after an error, too. */
+Status fit_begin(Fit *f, Params *p, Backend *b, Error *e);
 
 /* Gradient of `loss` (rank 0) for all trainable tensors of f->params; extra: further outputs to
  * read after a step. stop: values taken as constant. Errors of graph and plan. */
 Status fit_plan(Fit *f, Val loss, int nextra, const Val *extra, int nstop, const Val *stop,
                 double lr, double beta1, double beta2, Error *e);
 
-/* Runs the plan, Adam, the running statistics. */
+/* Runs the plan, Adam, the running statistics. On a backend the trained parameters are ahead of the
+ * host's until fit_fetch; the running statistics are the host's in any case. */
 Status fit_step(Fit *f, Error *e);
+Status fit_fetch(Fit *f, Error *e);
 
 /* Also of an empty one. */
 void fit_free(Fit *f);
@@ -99,9 +105,12 @@ Status fit_epochs(Fit *f, Val loss, const FitLoop *l, Error *e);
 
 enum { FIT_PREDICT_BATCH = 16 };
 
-/* Runs y of x [FIT_PREDICT_BATCH,...] over all slices; take sees the m results from slice `first`
- * on. */
-Status fit_predict(Graph *g, Val x, Val y, const Slices *d,
+/* One run of a plan, and its output y, which the plan owns. */
+Status fit_result(Plan *p, Val y, const real **out, Error *e);
+
+/* Runs y of x [FIT_PREDICT_BATCH,...] over all slices, on b (NULL: the CPU); take sees the m
+ * results from slice `first` on. */
+Status fit_predict(Graph *g, Val x, Val y, Backend *b, const Slices *d,
                    void (*take)(void *ctx, int64_t first, int64_t m, const real *y), void *ctx,
                    Error *e);
 

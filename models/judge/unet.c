@@ -170,7 +170,7 @@ typedef struct Trn {
 } Trn;
 
 static Status unet_build(Trn *t, Unet *u, Error *e) {
-  TRY(fit_begin(&t->f, &u->params, e));
+  TRY(fit_begin(&t->f, &u->params, u->backend, e));
   Graph *g = t->f.graph;
   t->x = g_input(g, "slices", SHAPE4(t->batch, t->d->channels, t->d->h, t->d->w));
   t->y = g_input(g, "masks", SHAPE4(t->batch, 1, t->d->h, t->d->w));
@@ -270,7 +270,8 @@ Status unet_predict(const Unet *u, const Slices *d, real *prob, Error *e) {
   if (!g) return err_set(e, ST_NOMEM, "U-Net: out of memory for the graph");
   Take t = {prob, (int64_t)d->h * d->w};
   Val x = g_input(g, "slices", SHAPE4(FIT_PREDICT_BATCH, d->channels, d->h, d->w));
-  const Status s = fit_predict(g, x, g_sigmoid(g, g_unet(g, u, x, NULL)), d, take_map, &t, e);
+  const Val y = g_sigmoid(g, g_unet(g, u, x, NULL));
+  const Status s = fit_predict(g, x, y, u->backend, d, take_map, &t, e);
   graph_free(g);
   if (s != ST_OK) return s;
   for (int64_t i = 0; i < d->n * t.hw; i++)

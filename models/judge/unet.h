@@ -26,6 +26,7 @@ typedef struct UnetConfig {
 typedef struct Unet {
   UnetConfig cfg;
   Params params;
+  Backend *backend; /* where it is trained and used; NULL: the CPU. Set after _new or _load */
 } Unet;
 
 /* 4 levels, width 16. */

@@ -99,6 +99,16 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   return s;
 }
 
+Status tool_backend_fit(const char *cmd, Backend **out, Error *e) {
+  *out = NULL;
+  if (opts_device() != DEVICE_CPU && precision_of(PREC_TF32) == PREC_F16)
+    return err_set(e, ST_INVALID,
+                   "--precision f16: %s has no scale of its loss, so that small gradients would "
+                   "vanish; take tf32 or bf16",
+                   cmd);
+  return tool_backend(PREC_TF32, out, e);
+}
+
 void tool_backend_free(void) {
   cuda_backend_free(backend);
   backend = NULL;
@@ -124,6 +134,10 @@ Status tool_backend(Precision usual, Backend **out, Error *e) {
   return err_set(e, ST_INVALID,
                  "--device cuda: this build has no CUDA backend; build with nvcc, or use --device "
                  "cpu");
+}
+
+Status tool_backend_fit(const char *cmd, Backend **out, Error *e) {
+  return tool_backend(PREC_TF32, out, e);
 }
 
 void tool_backend_free(void) {}

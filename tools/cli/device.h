@@ -11,6 +11,10 @@
 Status tool_backend(Precision usual, Backend **out, Error *e);
 void tool_backend_free(void);
 
+/* For the small networks (models/judge/fit.h), tf32 unless asked otherwise. ST_INVALID for f16:
+ * they do not scale their loss; `cmd` says who. */
+Status tool_backend_fit(const char *cmd, Backend **out, Error *e);
+
 /* Several processes on one machine take one GPU after another: process n of them gets device n
  * modulo their number. Before tool_backend. */
 void tool_device_choose(int n);

@@ -10,6 +10,7 @@
 #include "io/formats/tsv.h"
 #include "models/judge/cam.h"
 #include "models/store/classifierfile.h"
+#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
@@ -141,7 +142,10 @@ static Status cam_side(Job *j, int k, const char *model, const char *data, Error
   Classifier *c = NULL;
   int runs = 0;
   char channels[64];
+  Backend *b;
+  TRY(tool_backend_fit("cam", &b, e));
   TRY(classifiers_load(model, &c, &runs, channels, e));
+  for (int r = 0; r < runs; r++) c[r].backend = b;
   Status s = k ? check_channels(j, model, data, channels, e) : slices_add(&j->d, data, channels, e);
   if (s != ST_OK) goto done;
   if (k == 0) {

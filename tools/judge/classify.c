@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/judge/classify_impl.h"
 
@@ -92,10 +93,12 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->args;
   const char *target = a->test ? a->test : a->predict;
   snprintf(j->channels, sizeof j->channels, "%.63s", a->channels);
+  TRY(tool_backend_fit("classify", &j->backend, e));
   if (a->model)
     TRY(classifiers_load(a->model, &j->model, &j->runs, j->channels, e));
   else
     TRY(load_train(j, spec->nargs, spec->args, e));
+  for (int k = 0; k < j->runs && a->model; k++) j->model[k].backend = j->backend;
   if (j->runs > 64)
     return err_set(e, ST_INVALID, "%s: %d classifiers; at most 64", a->model, j->runs);
   /* a broken test set is found before the training */

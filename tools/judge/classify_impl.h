@@ -51,6 +51,7 @@ typedef struct Job {
   SliceSet train;
   SliceSet test;
   Classifier *model;
+  Backend *backend; /* NULL: the CPU */
   int runs;
   char channels[64];
   double *prob;         /* [runs][lesions of test] probability of rim */

@@ -132,6 +132,7 @@ static Status run_one(Job *j, const ClassifierConfig *cfg, const int *of, Error 
   o.seed = (uint64_t)a->seed + (uint64_t)j->run;
   TRY(path_format(path, e, "%s/model%d.safetensors", a->out, j->run));
   TRY(classifier_new(&j->model[j->run], cfg, e));
+  j->model[j->run].backend = j->backend;
   Status s = part_take(j, of, fold, false, false, &p, e);
   if (s != ST_OK) goto done;
   s = classifier_train(&j->model[j->run], &o, &p.view, e);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/path.h"
+#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/view/sheet.h"
@@ -41,6 +42,7 @@ typedef struct Job {
   RimSlices train;
   RimSlices test;
   Unet *model;
+  Backend *backend; /* NULL: the CPU */
   int runs;
   int run;
   char channels[64];
@@ -163,6 +165,7 @@ static Status train_all(Job *j, Error *e) {
     if (s != ST_OK) goto done;
     s = unet_new(&j->model[j->run], &cfg, e);
     if (s != ST_OK) goto done;
+    j->model[j->run].backend = j->backend;
     s = unet_train(&j->model[j->run], &o, &d, j->train.rim.images, e);
     if (s != ST_OK) goto done;
     s = unet_save(&j->model[j->run], path, j->channels, o.seed, a->epochs, j->trained_on, e);
@@ -242,10 +245,12 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->a;
   const SegReport report = {a->out, a->resamples, a->level, a->threshold};
   snprintf(j->channels, sizeof j->channels, "%.63s", a->channels);
+  TRY(tool_backend_fit("segment", &j->backend, e));
   if (a->model)
     TRY(unets_load(a->model, &j->model, &j->runs, j->channels, e));
   else
     TRY(load_train(j, spec->nargs, spec->args, e));
+  for (int k = 0; k < j->runs && a->model; k++) j->model[k].backend = j->backend;
   if (a->test) TRY(load_test(j, e));
   if (a->test) TRY(check_apart(j, e));
   if (a->test && !a->model) TRY(check_size(j, e));

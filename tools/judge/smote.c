@@ -6,6 +6,7 @@
 #include <string.h>
 #include "models/judge/deepsmote.h"
 #include "models/judge/smote.h"
+#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/slices.h"
@@ -160,7 +161,10 @@ static Status smote_deep(Job *j, Error *e) {
   o.tick = on_epoch;
   o.ctx = j;
   DeepSmote m;
+  Backend *b;
+  TRY(tool_backend_fit("smote", &b, e));
   TRY(deepsmote_new(&m, &cfg, e));
+  m.backend = b;
   Status s = ST_OK;
   int64_t *labels = mem_alloc((size_t)d->n * sizeof *labels);
   real *z = mem_alloc((size_t)(j->n * cfg.latent) * sizeof *z),
