@@ -351,6 +351,13 @@ bool file_exists(const char *path) {
   return os_info(path, &st) == 0 || cannot_tell(errno);
 }
 
+Status file_look(const char *path, bool *there, Error *e) {
+  OsInfo st;
+  *there = os_info(path, &st) == 0;
+  if (*there || !cannot_tell(errno)) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be looked at: %s", path, strerror(errno));
+}
+
 const char *file_pointer(const uint8_t *p, size_t n) {
   char text[160];
   const size_t m = PRLX_MIN(n, sizeof text - 1);

@@ -81,6 +81,10 @@ Status dir_make(const char *path, Error *e);
  * opening it will. */
 bool file_exists(const char *path);
 
+/* The same for those who write only what is not there: *there, or ST_IO where the disk does not say
+ * (neither writing nor leaving it out would be right). */
+Status file_look(const char *path, bool *there, Error *e);
+
 /* What stands in place of a large file that was not fetched: says so and what to do, from the first
  * n bytes (160 are looked at); NULL for anything else. A constant text. */
 const char *file_pointer(const uint8_t *p, size_t n);

@@ -24,8 +24,10 @@ static Status bids_text(const char *dir, const char *file, bool keep, Error *e, 
                         ...) {
   char path[PATH_LEN], text[6000];
   va_list ap;
+  bool there = false;
   TRY(path_join(path, dir, file, e));
-  if (keep && file_exists(path)) return ST_OK;
+  if (keep) TRY(file_look(path, &there, e));
+  if (there) return ST_OK;
   va_start(ap, fmt);
   const int n = vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
