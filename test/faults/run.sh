@@ -251,7 +251,7 @@ paper_step() {
   shift
   undisturbed "$@" || return
   sort hit >hit.sorted
-  sort todo | awk 'NR == FNR {old[$1 " " $2]; next} !($1 " " $2 in old)' hit.sorted - >new
+  sort todo | awk 'FILENAME != "-" {old[$1 " " $2]; next} !($1 " " $2 in old)' hit.sorted - >new
   mv new todo
   for kind in $KINDS; do every_place first "$@"; done
   cut -d ' ' -f 1,2 todo >>hit

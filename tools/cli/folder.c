@@ -170,16 +170,17 @@ static const char *name_within(const Held *f, const char *path) {
   return strncmp(path, f->dir, n) || path[n] != '/' ? NULL : path + n + strspn(path + n, "/");
 }
 
-void tool_folder_naming(const char *path, const OsInfo *info) {
+Status tool_folder_naming(const char *path, const OsInfo *info, Error *e) {
   OsInfo old;
   for (const Held *f = held; f < held + nheld; f++) {
     const char *name = name_within(f, path);
     if (!f->last[0]) continue;
     if (!strcmp(path, f->last_real))
-      undo_note(f->note, f->last, info, true);
+      TRY(undo_note(f->note, f->last, info, true, e));
     else if (name && os_link_info(path, &old) != 0)
-      undo_note(f->note, name, info, false);
+      TRY(undo_note(f->note, name, info, false, e));
   }
+  return ST_OK;
 }
 
 void tool_folders_drop(void) {

@@ -29,8 +29,9 @@ void tool_folder_until(const char *dir, const char *last);
 /* It is there: what is new stays. */
 void tool_folder_whole(const char *dir);
 
-/* For the watch over writers: a new file is about to get its name. Any thread. */
-void tool_folder_naming(const char *path, const OsInfo *info);
+/* For the watch over writers: a new file is about to get its name, which it must not when this
+ * fails. Any thread. */
+Status tool_folder_naming(const char *path, const OsInfo *info, Error *e);
 
 /* Lets all of them go; those that tool_folder made and nothing was written into are removed. */
 void tool_folders_leave(void);

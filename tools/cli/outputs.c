@@ -243,7 +243,7 @@ static void on_written(const OsInfo *info) {
 }
 
 static Status on_naming(const char *path, const OsInfo *info, Error *e) {
-  if (info) tool_folder_naming(path, info);
+  if (info) TRY(tool_folder_naming(path, info, e));
   while (!marking && nunmarked && nnew < COUNT_OF(new_mark)) TRY(mark_folder(e));
   return ST_OK;
 }

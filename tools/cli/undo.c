@@ -1,5 +1,6 @@
 /* undo.c: see undo.h. */
 #include "tools/cli/undo.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,16 +15,18 @@ typedef struct NotedFile {
   char name[PATH_LEN];
 } NotedFile;
 
-void undo_note(const char *note, const char *name, const OsInfo *info, bool last) {
+Status undo_note(const char *note, const char *name, const OsInfo *info, bool last, Error *e) {
   char line[PATH_LEN + 100];
-  if (strchr(name, '\n')) return;
+  if (strchr(name, '\n')) return ST_OK;
   const int n = snprintf(line, sizeof line, "%s %" PRIu64 " %" PRId64 " %" PRId64 " %s\n",
                          last ? "last" : "made", info->number, info->bytes, info->changed, name);
-  if (n < 0 || (size_t)n >= sizeof line) return;
+  if (n < 0 || (size_t)n >= sizeof line) return ST_OK;
   const int fd = os_open(note, OS_APPEND);
-  if (fd < 0) return;
-  (void)os_write(fd, line, (size_t)n);
-  os_close(fd);
+  if (fd < 0 && errno == ENOENT) return ST_OK; /* somebody took the note away */
+  const bool noted = fd >= 0 && os_write(fd, line, (size_t)n) == n;
+  const int why = errno;
+  if (fd >= 0 && os_close(fd) == 0 && noted) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be written to: %s; check free space", note, strerror(why));
 }
 
 /* Nothing that leads out of the folder. */

@@ -10,9 +10,9 @@
 #include "core/base.h"
 #include "core/os.h"
 
-/* Appends the line of the file `name` (below the note's folder). Where the disk is full the file is
- * not noted, and later not removed. */
-void undo_note(const char *note, const char *name, const OsInfo *info, bool last);
+/* Appends the line of the file `name` (below the note's folder). ST_IO: the disk is full; then the
+ * file must not get its name, since nobody would know later that it is of this run. */
+Status undo_note(const char *note, const char *name, const OsInfo *info, bool last, Error *e);
 
 /* Of the files that the note in `dir` names, how many are there and are no whole result? With
  * `remove` they are removed, and folders below `dir` that are empty then. 0: none, no note, or the
