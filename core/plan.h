@@ -122,6 +122,12 @@ PlanStats plan_stats(const Plan *p);
 void plan_profile(Plan *p, bool on);
 void plan_report(const Plan *p, FILE *f);
 
+/* The same table with all steps of one description in a line, and beside their rates the shares of
+ * what the machine was measured to do at most: multiply-adds (gflops, 1e9/s, two each) and copied
+ * bytes (gbytes, 1e9/s). Bytes: every operand and result once, so a rate above that of memory is
+ * the cache's; what Winograd's transforms save makes a share of the peak above 100 %. */
+void plan_roofline(const Plan *p, double gflops, double gbytes, FILE *f);
+
 /* From now on (until off) runs count how the maps that are stored in 16 bits fit there: zeros,
  * subnormal numbers, infinities. Where they are stored as float, on the CPU too, what f16 would
  * make of them. A run that counts is slow; its results are the same bits. ST_NOMEM. */

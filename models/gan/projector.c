@@ -95,6 +95,9 @@ const real *projector_grad_noise(const Projector *p, int k) {
 
 void projector_profile(Projector *p, bool on) { plan_profile(p->plan, on); }
 void projector_report(const Projector *p, FILE *f) { plan_report(p->plan, f); }
+void projector_roofline(const Projector *p, double gflops, double gbytes, FILE *f) {
+  plan_roofline(p->plan, gflops, gbytes, f);
+}
 
 const real *projector_noise_const(const Projector *p, int k, Error *e) {
   const ParamEntry *c = params_find(&p->G->params, p->G->noise_name[k]);

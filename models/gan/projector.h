@@ -195,7 +195,8 @@ Val g_noise_regularizer(Graph *g, Val noise);
 /* 9.7: zero mean, unit mean square of map [n], in place. */
 void noise_normalize(real *map, int64_t n);
 
-/* plan_profile, plan_report of the step. */
+/* plan_profile, plan_report, plan_roofline of the step. */
 void projector_profile(Projector *p, bool on);
 void projector_report(const Projector *p, FILE *f);
+void projector_roofline(const Projector *p, double gflops, double gbytes, FILE *f);
 #endif

@@ -225,6 +225,9 @@ double trainer_flop(const Trainer *t);
 void trainer_profile(Trainer *t, bool on);
 void trainer_report(const Trainer *t, FILE *f);
 
+/* plan_roofline of all phases. */
+void trainer_roofline(const Trainer *t, double gflops, double gbytes, FILE *f);
+
 /* A line for each phase and one for an average iteration: steps, launches, GFLOP, MB of operands,
  * MB of scratch (plan_stats), separated by tabs. The host waits once an iteration. */
 void trainer_counts(const Trainer *t, FILE *f);

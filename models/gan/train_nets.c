@@ -327,6 +327,14 @@ static double net_runs(const Trainer *t, int i) {
   return train_rounds(&t->cfg) * (i == NET_DMAIN ? 2 : 1) / per;
 }
 
+void trainer_roofline(const Trainer *t, double gflops, double gbytes, FILE *f) {
+  for (int i = 0; i < NET_COUNT; i++) {
+    if (!t->net[i].plan) continue;
+    fprintf(f, "%s:\n", net_name[i]);
+    plan_roofline(t->net[i].plan, gflops, gbytes, f);
+  }
+}
+
 double trainer_flop(const Trainer *t) {
   double f = 0;
   for (int i = 0; i < NET_COUNT; i++) {

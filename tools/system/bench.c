@@ -13,12 +13,14 @@
 #include "tools/cli/tool.h"
 #include "tools/system/bench_compare.h"
 
-/* peak: GFLOP/s of all threads together, median */
+/* peak: GFLOP/s of all threads together; copy: GB/s; medians */
 static struct {
   int repeat;
   int batch;
   bool quick;
+  bool roofline;
   double peak;
+  double copy;
 } B;
 
 static int by_value(const void *a, const void *b) {
@@ -110,6 +112,7 @@ static Status bench_machine(Error *e) {
   double best, best1, bw[2] = {0}, one = measure_fma(1, &best1);
   B.peak = measure_fma(threads_count() * 8, &best);
   TRY(measure_bandwidth(bw, e));
+  B.copy = bw[0];
   printf("machine: %s, %d threads%s%s\n", isa_name(isa_current()), threads_count(),
          bf16_used() ? ", products of bf16 by " : "", bf16_used() ? bf16_name(bf16_way()) : "");
   printf("  multiply-add peak      %8.1f GFLOP/s (best %.1f); one thread %.1f (best %.1f)\n",
@@ -228,6 +231,7 @@ static Status project_row(const Generator *G, const Vgg *v, const WStats *ws, in
   if (s != ST_OK) goto done;
   double t[MAX_REPEAT];
   for (int k = -2; k < B.repeat && !tool_interrupted; k++) {
+    if (k == 0) projector_profile(p, B.roofline);
     double t0 = time_now();
     s = projector_step(p, &info, e);
     if (s != ST_OK) goto done;
@@ -240,6 +244,7 @@ static Status project_row(const Generator *G, const Vgg *v, const WStats *ws, in
     snprintf(name, sizeof name, "one step, batch %d", batch);
     bench_row(name, sec, st.flop, st.arena_bytes);
     printf("  %-48s %10.1f s per lesion\n", "  1000 steps", sec * 1000 / batch);
+    if (B.roofline) projector_roofline(p, B.peak, B.copy, stdout);
   }
 done:
   projector_free(p);
@@ -303,6 +308,7 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
   if (s != ST_OK) goto done;
   double v[PH_COUNT + 1][MAX_REPEAT];
   for (int k = -1; k < B.repeat && !tool_interrupted; k++) {
+    if (k == 0) trainer_profile(t, B.roofline);
     s = trainer_step(t, &m, e);
     if (s != ST_OK) goto done;
     for (int ph = 0; k >= 0 && ph < PH_COUNT; ph++) v[ph][k] = m.seconds[ph];
@@ -326,6 +332,7 @@ static Status train_rows(const char *preset, int batch, bool augment, Error *e) 
     bench_row("all four phases", med[0] + med[1] + med[2] + med[3], trainer_flop(t),
               trainer_memory(t).activations);
     printf("  %-48s %10.2f (path length every %d, R1 every %d)\n\n", "s/kimg", kimg, gi, di);
+    if (B.roofline) trainer_roofline(t, B.peak, B.copy, stdout);
   }
 done:
   trainer_free(t);
@@ -384,6 +391,9 @@ int tool_bench(int argc, char **argv) {
               "measurements per number; the median is printed"),
       OPT_INT("batch", &B.batch, "8", 1, 64, "images in the convolution part"),
       OPT_FLAG("quick", &B.quick, "no", "fewer cases: projection batch 1, training small only"),
+      OPT_FLAG("roofline", &B.roofline, "no",
+               "of projection and training: time of every operation of the plans, and its\n"
+               "shares of the multiply-add peak and of the bandwidth measured before"),
       OPT_STR("compare", &other, NULL, "PROGRAM",
               "another build of prlx: both run this benchmark in turn; medians of the ratios.\n"
               "--precision bf16 is for this build only: compare it with itself"),
