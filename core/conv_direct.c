@@ -80,34 +80,39 @@ typedef struct Prep {
   ConvSub u;
 } Prep;
 
-static void prep_panel(void *ctx, int64_t p, int worker) {
-  const Prep *q = ctx;
-  const ConvGeom *g = q->g;
-  const ConvSub *u = &q->u;
-  const int64_t kk = g->kh * g->kw, m0 = p * GEMM_PANEL, K = u->in_c * u->taps,
-                cb = channel_block(u);
+/* Rows m0.. (one panel) and channels [c0,c1): dst[(c - c0) taps + t][12]. */
+static void weights_panel(const ConvGeom *g, const ConvSub *u, const GemmKernels *k,
+                          const real *weights, int64_t m0, int64_t c0, int64_t c1, real *dst) {
+  const int64_t kk = g->kh * g->kw, K = u->in_c * u->taps;
   const int lanes = (int)PRLX_MIN(GEMM_PANEL, u->out_c - m0);
-  for (int64_t c0 = 0; c0 < u->in_c; c0 += cb) {
-    const int64_t c1 = PRLX_MIN(u->in_c, c0 + cb);
-    real *dst = q->dst + u->a_off + u->mp * c0 * u->taps + m0 * (c1 - c0) * u->taps;
-    if (g->kind == CONV_FWD) {
-      q->k->transpose(q->w + m0 * K + c0 * kk, K, lanes, GEMM_PANEL, NULL, (c1 - c0) * kk, dst,
-                      GEMM_PANEL);
+  if (g->kind == CONV_FWD) {
+    k->transpose(weights + m0 * K + c0 * kk, K, lanes, GEMM_PANEL, NULL, (c1 - c0) * kk, dst,
+                 GEMM_PANEL);
+    return;
+  }
+  for (int64_t c = c0; c < c1; c++) {
+    const real *w = weights + (c * g->ci + m0) * kk;
+    if (u->taps == kk) {
+      k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL);
+      dst += kk * GEMM_PANEL;
       continue;
     }
-    for (int64_t c = c0; c < c1; c++) {
-      const real *w = q->w + (c * g->ci + m0) * kk;
-      if (u->taps == kk) {
-        q->k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL);
-        dst += kk * GEMM_PANEL;
-        continue;
+    for (int64_t ty = 0; ty < u->nty; ty++)
+      for (int64_t tx = 0; tx < u->ntx; tx++, dst += GEMM_PANEL) {
+        const real *v = w + (u->ky0 + ty * u->kstep) * g->kw + u->kx0 + tx * u->kstep;
+        for (int j = 0; j < GEMM_PANEL; j++) dst[j] = j < lanes ? v[j * kk] : 0;
       }
-      for (int64_t ty = 0; ty < u->nty; ty++)
-        for (int64_t tx = 0; tx < u->ntx; tx++, dst += GEMM_PANEL) {
-          const real *v = w + (u->ky0 + ty * u->kstep) * g->kw + u->kx0 + tx * u->kstep;
-          for (int j = 0; j < GEMM_PANEL; j++) dst[j] = j < lanes ? v[j * kk] : 0;
-        }
-    }
+  }
+}
+
+static void prep_panel(void *ctx, int64_t p, int worker) {
+  const Prep *q = ctx;
+  const ConvSub *u = &q->u;
+  const int64_t m0 = p * GEMM_PANEL, cb = channel_block(u);
+  for (int64_t c0 = 0; c0 < u->in_c; c0 += cb) {
+    const int64_t c1 = PRLX_MIN(u->in_c, c0 + cb);
+    weights_panel(q->g, u, q->k, q->w, m0, c0, c1,
+                  q->dst + u->a_off + u->mp * c0 * u->taps + m0 * (c1 - c0) * u->taps);
   }
 }
 
@@ -120,6 +125,19 @@ void direct_prep(const ConvGeom *g, const real *w, real *dst) {
     off += q.u.mp * q.u.in_c * q.u.taps;
     if (q.u.taps) par_for(q.u.mp / GEMM_PANEL, prep_panel, &q);
   }
+}
+
+/* Few pixels under much weight: each weight is multiplied soon after it was fetched, and a task
+ * packs the rows it needs. Prepared ones would take as much memory again. */
+enum { LEAN_BYTES = 4 << 20, LEAN_PIXELS = 128 };
+
+bool direct_lean(const ConvGeom *g) {
+  if (direct_prep_numel(g) * sizeof(real) < LEAN_BYTES) return false;
+  for (int r = 0; r < conv_subs(g); r++) {
+    const ConvSub u = conv_sub(g, r);
+    if (g->n * u.gh * u.gw > LEAN_PIXELS) return false;
+  }
+  return g->kind == CONV_FWD || g->stride == 1;
 }
 
 /* ---- blocking of one sub-convolution ---- */
@@ -170,6 +188,7 @@ typedef struct Slot {
   real *b;
   real *c;
   real *stage;
+  real *w; /* lean: weights of a task's rows */
   int32_t *lane;
   int32_t *tap;
   int32_t *out;
@@ -177,12 +196,13 @@ typedef struct Slot {
   uint8_t *okind;
 } Slot;
 
-static Slot make_slot(const ConvSub *u, const Blocks *b, int nr, Bump *mem) {
+static Slot make_slot(const ConvSub *u, const Blocks *b, int nr, bool lean, Bump *mem) {
   Slot s;
   const size_t kc = (size_t)(b->cb * u->taps), lanes = (size_t)(b->np * nr);
   s.b = bump(mem, b->shared ? 0 : kc * lanes, sizeof(real));
   s.c = bump(mem, lanes * (size_t)(b->shared ? b->mc : u->mp), sizeof(real));
   s.stage = bump(mem, (size_t)(b->images * b->phases * b->rows * b->cols + nr), sizeof(real));
+  s.w = bump(mem, lean ? kc * (size_t)b->mc : 0, sizeof(real));
   s.lane = bump(mem, lanes, sizeof(int32_t));
   s.out = bump(mem, lanes, sizeof(int32_t));
   s.tap = bump(mem, (size_t)u->taps, sizeof(int32_t));
@@ -199,6 +219,8 @@ typedef struct Direct {
   const real *src;
   const real *scale;
   const real *a;
+  const real *weights; /* lean: as they are */
+  bool lean;
   real *out;
   real *shared_b;
   char *slots;
@@ -320,7 +342,7 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
   const ConvSub *u = &d->u;
   const Blocks *b = &d->b;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
-  Slot s = make_slot(u, b, d->k->nr, &mem);
+  Slot s = make_slot(u, b, d->k->nr, d->lean, &mem);
   Span t = lay_out(d, blk, &s);
   const int64_t c_panel = u->mp * d->k->nr;
   for (int64_t i = 0; i < b->ncb; i++) {
@@ -339,7 +361,7 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
 static void shared_pack_task(void *ctx, int64_t i, int slot) {
   const Direct *d = ctx;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
-  Slot s = make_slot(&d->u, &d->b, d->k->nr, &mem);
+  Slot s = make_slot(&d->u, &d->b, d->k->nr, d->lean, &mem);
   Span t = lay_out(d, 0, &s);
   const int64_t c0 = i * d->b.cb;
   pack_channels(d, &t, &s, c0, PRLX_MIN(d->u.in_c, c0 + d->b.cb),
@@ -351,13 +373,16 @@ static void shared_rows_task(void *ctx, int64_t i, int slot) {
   const ConvSub *u = &d->u;
   const int nr = d->k->nr;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
-  Slot s = make_slot(u, &d->b, nr, &mem);
+  Slot s = make_slot(u, &d->b, nr, d->lean, &mem);
   Span t = lay_out(d, 0, &s);
   const int64_t m0 = i * d->b.mc, m = PRLX_MIN(d->b.mc, u->out_c - m0), c_panel = d->b.mc * nr;
   for (int64_t j = 0; j < d->b.ncb; j++) {
-    const int64_t c0 = j * d->b.cb, kc = (PRLX_MIN(u->in_c, c0 + d->b.cb) - c0) * u->taps;
-    d->k->block(m, t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
-                d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr, c_panel, j > 0);
+    const int64_t c0 = j * d->b.cb, c1 = PRLX_MIN(u->in_c, c0 + d->b.cb), kc = (c1 - c0) * u->taps;
+    for (int64_t r = 0; d->lean && r < m; r += GEMM_PANEL)
+      weights_panel(d->g, u, d->k, d->weights, m0 + r, c0, c1, s.w + r * kc);
+    d->k->block(m, t.np, kc, d->lean ? s.w : d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL,
+                kc * GEMM_PANEL, d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr,
+                c_panel, j > 0);
   }
   write_out(d, &t, &s, m0, m, s.c, c_panel);
 }
@@ -375,7 +400,7 @@ static size_t sub_scratch(const ConvGeom *g, const ConvSub *u, int nr, size_t *s
                           int *nslots) {
   Blocks b = make_blocks(g, u, nr);
   Bump slot = {NULL, 0};
-  make_slot(u, &b, nr, &slot);
+  make_slot(u, &b, nr, direct_lean(g), &slot);
   *slot_bytes = slot.used;
   *nslots = conv_slots(slot.used);
   Bump mem = {NULL, 0};
@@ -395,23 +420,30 @@ size_t direct_scratch(const ConvGeom *g, bool with_prep) {
     }
   }
   Bump mem = {NULL, most};
-  bump(&mem, with_prep ? 0 : direct_prep_numel(g), sizeof(real));
+  bump(&mem, with_prep || direct_lean(g) ? 0 : direct_prep_numel(g), sizeof(real));
   return mem.used;
 }
 
 void direct_run(const ConvGeom *g, const real *src, const real *w, const real *prep,
                 const real *scale, real *out, void *scratch) {
   Bump mem = {scratch, 0};
-  if (!prep) {
+  const bool lean = direct_lean(g);
+  if (!prep && !lean) {
     real *own = bump(&mem, direct_prep_numel(g), sizeof(real));
     direct_prep(g, w, own);
     prep = own;
   }
-  Direct d = {.g = g, .k = ISA_PICK(gemm_kernels), .src = src, .scale = scale, .out = out};
+  Direct d = {.g = g,
+              .k = ISA_PICK(gemm_kernels),
+              .src = src,
+              .scale = scale,
+              .weights = w,
+              .lean = lean,
+              .out = out};
   int64_t a_off = 0;
   for (int r = 0; r < conv_subs(g); r++) {
     d.u = conv_sub(g, r);
-    d.a = prep + a_off;
+    d.a = lean ? NULL : prep + a_off;
     a_off += d.u.mp * d.u.in_c * d.u.taps;
     if (d.u.gh * d.u.gw == 0) continue;
     if (!d.u.taps) {

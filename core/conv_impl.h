@@ -108,6 +108,10 @@ size_t direct_scratch(const ConvGeom *g, bool with_prep);
 void direct_run(const ConvGeom *g, const real *src, const real *w, const real *prep,
                 const real *scale, real *out, void *scratch);
 
+/* Whether a run takes the weights as they are, so that there is nothing to prepare. */
+bool direct_lean(const ConvGeom *g);
+bool wino_lean(const ConvGeom *g, int side);
+
 /* The weight gradient: sx, sdy scale the channels of x and dy (or NULL). */
 size_t direct_dw_scratch(const ConvGeom *g);
 void direct_dw_run(const ConvGeom *g, const real *x, const real *dy, const real *sx,

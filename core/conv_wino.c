@@ -8,7 +8,9 @@
  * conv2d_dx is the same with channels exchanged and kernels rotated.
  * Tiles are taken in blocks. Small layers: one task carries a block through all three steps in its
  * cache. Large ones: each step of a block is spread over the threads, so that the large U is read
- * once per block, not once per task. */
+ * once per block, not once per task. The largest over few tiles (lean): U is not prepared at all;
+ * every task transforms the rows it is about to multiply. That costs less than fetching a U that is
+ * four times its weights. The same numbers, summed in the same order. */
 #include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
@@ -91,8 +93,9 @@ typedef struct Wino {
   int64_t np;
   int64_t blocks;
   int64_t mc;
-  /* a task per block; add to what earlier parts have written */
+  /* a task per block; U made when it is needed; add to what earlier parts have written */
   bool alone;
+  bool lean;
   bool add;
   /* strides of V and U between frequencies */
   int64_t vf;
@@ -104,6 +107,8 @@ typedef struct Wino {
   const real *src;
   const real *scale;
   const real *u;
+  const real *weights; /* lean */
+  bool fwd;
   real *out;
   /* shared V and M */
   real *v;
@@ -117,6 +122,7 @@ typedef struct WSlot {
   real *v;
   real *mm;
   real *stage;
+  real *u; /* lean */
   int32_t *off;
   uint8_t *size;
 } WSlot;
@@ -126,8 +132,23 @@ enum {
   WINO_LANES_MAX = 2048,
   WINO_BLOCK_BYTES = 8 << 20,
   WINO_ALONE_BYTES = 384 << 10,
-  WINO_ALONE_WEIGHTS = 20000
+  WINO_ALONE_WEIGHTS = 20000,
+  LEAN_BYTES = 16 << 20, /* of prepared weights, at least */
+  LEAN_TILES = 128,      /* at most */
+  LEAN_ROWS = 4 * GEMM_PANEL
 };
+
+bool wino_lean(const ConvGeom *g, int side) {
+  if (side != 4 && side != 2) return false;
+  const bool fwd = g->kind == CONV_FWD;
+  const int64_t tiles =
+      g->n * ceil_div(fwd ? g->oh : g->h, side) * ceil_div(fwd ? g->ow : g->w, side);
+  return g->stride == 1 && tiles <= LEAN_TILES &&
+         wino_prep_numel(g, side) * sizeof(real) >= LEAN_BYTES;
+}
+
+/* Between frequencies of a task's own U. */
+static int64_t lean_step(int64_t kc) { return LEAN_ROWS * kc + 80; }
 
 static void wino_layout(Wino *w, const ConvGeom *g, int side, int part, int nr) {
   const bool fwd = g->kind == CONV_FWD;
@@ -136,6 +157,7 @@ static void wino_layout(Wino *w, const ConvGeom *g, int side, int part, int nr) 
   w->alpha2 = q->ay * q->ax;
   w->nr = nr;
   w->add = fwd && part > 0;
+  w->fwd = fwd;
   w->n = g->n;
   w->m = fwd ? g->co : g->ci;
   w->c = fwd ? g->ci : g->co;
@@ -176,6 +198,8 @@ static WSlot make_slot(const Wino *w, Bump *mem) {
   s.v = bump(mem, w->alone ? (size_t)(w->alpha2 * w->vf) : 0, sizeof(real));
   s.mm = bump(mem, w->alone ? (size_t)(w->mp * w->alpha2) * lanes : 0, sizeof(real));
   s.stage = bump(mem, (size_t)(w->images * w->rows * w->cols + GEMM_NR_MAX + 8), sizeof(real));
+  s.u = bump(mem, w->lean ? (size_t)(w->alpha2 * lean_step(PRLX_MIN(w->c, GEMM_KC))) : 0,
+             sizeof(real));
   s.off = bump(mem, lanes, sizeof(int32_t));
   s.size = bump(mem, lanes, 1);
   return s;
@@ -204,26 +228,31 @@ size_t wino_prep_numel(const ConvGeom *g, int side) {
 
 typedef struct WPrep {
   Wino w;
-  bool fwd;
-  const real *weights;
   real *dst;
 } WPrep;
+
+/* Rows m0.. (one panel) and channels [c0,c1) of U: dst[f][c - c0][12], frequencies df apart. */
+static void weights_step(const Wino *w, int64_t m0, int64_t c0, int64_t c1, real *dst, int64_t df) {
+  const int64_t lanes = PRLX_MIN(GEMM_PANEL, w->m - m0);
+  for (int64_t c = c0; c < c1; c++, dst += GEMM_PANEL)
+    w->wk->weights[w->q.form](w->weights + (w->fwd ? m0 * w->c + c : c * w->m + m0) * 9,
+                              w->fwd ? w->c * 9 : 9, (int)lanes, w->q.tap, dst, df);
+}
 
 static void prep_task(void *ctx, int64_t i, int worker) {
   const WPrep *p = ctx;
   const Wino *w = &p->w;
-  const int64_t m0 = i * GEMM_PANEL, lanes = PRLX_MIN(GEMM_PANEL, w->m - m0);
-  for (int64_t c = 0; c < w->c; c++) {
-    const int64_t k0 = c / GEMM_KC * GEMM_KC, kc = PRLX_MIN(GEMM_KC, w->c - k0);
-    w->wk->weights[w->q.form](p->weights + (p->fwd ? m0 * w->c + c : c * w->m + m0) * 9,
-                              p->fwd ? w->c * 9 : 9, (int)lanes, w->q.tap,
-                              p->dst + w->mp * k0 + m0 * kc + (c - k0) * GEMM_PANEL, w->uf);
+  const int64_t m0 = i * GEMM_PANEL;
+  for (int64_t k0 = 0; k0 < w->c; k0 += GEMM_KC) {
+    const int64_t kc = PRLX_MIN(GEMM_KC, w->c - k0);
+    weights_step(w, m0, k0, k0 + kc, p->dst + w->mp * k0 + m0 * kc, w->uf);
   }
 }
 
 void wino_prep(const ConvGeom *g, int side, const real *weights, real *dst) {
-  WPrep p = {.weights = weights, .dst = dst, .fwd = g->kind == CONV_FWD};
+  WPrep p = {.dst = dst};
   p.w.wk = ISA_PICK(wino_kernels);
+  p.w.weights = weights;
   for (int i = 0; i < wino_parts(g); i++) {
     wino_layout(&p.w, g, side, i, 8);
     par_for(p.w.mp / GEMM_PANEL, prep_task, &p);
@@ -358,6 +387,24 @@ static void product_task(void *ctx, int64_t i, int slot) {
   product_step(w, &b, i / chunks, m0, PRLX_MIN(w->mc, w->m - m0), w->v, w->mm);
 }
 
+/* LEAN_ROWS output channels at all frequencies, their weights first. */
+static void lean_task(void *ctx, int64_t i, int slot) {
+  const Wino *w = ctx;
+  Bump mem = {w->slots + (size_t)slot * w->slot_bytes, 0};
+  const WSlot s = make_slot(w, &mem);
+  const WSpan b = span_of(w, w->blk);
+  const int64_t m0 = i * LEAN_ROWS, m = PRLX_MIN(LEAN_ROWS, w->m - m0), c_row = w->alpha2 * w->nr;
+  for (int64_t k0 = 0; k0 < w->c; k0 += GEMM_KC) {
+    const int64_t kc = PRLX_MIN(GEMM_KC, w->c - k0), uf = lean_step(kc);
+    for (int64_t r = 0; r < m; r += GEMM_PANEL)
+      weights_step(w, m0 + r, k0, k0 + kc, s.u + r * kc, uf);
+    for (int64_t f = 0; f < w->alpha2; f++)
+      w->k->block(m, b.np, kc, s.u + f * uf, GEMM_PANEL, kc * GEMM_PANEL,
+                  w->v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr,
+                  w->mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0);
+  }
+}
+
 static void output_task(void *ctx, int64_t i, int slot) {
   const Wino *w = ctx;
   Bump mem = {w->slots + (size_t)slot * w->slot_bytes, 0};
@@ -371,14 +418,14 @@ size_t wino_scratch(const ConvGeom *g, int side, bool with_prep) {
   size_t most = 0;
   for (int i = 0; i < wino_parts(g); i++)
     for (int nr = 4; nr <= GEMM_NR_MAX; nr *= 2) { /* whichever instruction set runs */
-      Wino w = {0};
+      Wino w = {.lean = wino_lean(g, side)};
       Bump mem = {NULL, 0};
       wino_layout(&w, g, side, i, nr);
       const size_t bytes = w.tiles ? wino_memory(&w, &mem) : 0;
       most = PRLX_MAX(most, bytes);
     }
   Bump mem = {NULL, most};
-  bump(&mem, with_prep ? 0 : wino_prep_numel(g, side), sizeof(real));
+  bump(&mem, with_prep || wino_lean(g, side) ? 0 : wino_prep_numel(g, side), sizeof(real));
   return mem.used;
 }
 
@@ -390,7 +437,10 @@ static void run_part(Wino *w) {
   }
   for (w->blk = 0; w->blk < w->blocks; w->blk++) {
     par_tasks(ceil_div(w->c, IN_CHUNK), nslots, input_task, w);
-    par_tasks(w->alpha2 * ceil_div(w->m, w->mc), nslots, product_task, w);
+    if (w->lean)
+      par_tasks(ceil_div(w->m, LEAN_ROWS), nslots, lean_task, w);
+    else
+      par_tasks(w->alpha2 * ceil_div(w->m, w->mc), nslots, product_task, w);
     par_tasks(ceil_div(w->m, OUT_CHUNK), nslots, output_task, w);
   }
 }
@@ -401,9 +451,11 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
             .wk = ISA_PICK(wino_kernels),
             .src = src,
             .scale = scale,
+            .weights = weights,
+            .lean = wino_lean(g, side),
             .out = out};
   Bump mem = {scratch, 0};
-  if (!prep) {
+  if (!prep && !w.lean) {
     real *own = bump(&mem, wino_prep_numel(g, side), sizeof(real));
     wino_prep(g, side, weights, own);
     prep = own;
@@ -411,7 +463,7 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
   for (int i = 0; i < wino_parts(g); i++) {
     wino_layout(&w, g, side, i, w.k->nr);
     w.u = prep;
-    prep += w.alpha2 * w.uf;
+    if (!w.lean) prep += w.alpha2 * w.uf;
     if (!w.tiles) continue;
     Bump part = mem;
     wino_memory(&w, &part);

@@ -198,7 +198,8 @@ bool conv_make_prep(const Node *conv, const Shape *in, Node *prep) {
   if (conv->op != OP_conv2d && conv->op != OP_conv2d_dx) return false;
   const ConvGeom g = conv_geom(conv);
   const int m = conv_tile(&g);
-  if (!m && thin_possible(&g)) return false;
+  if (!m && (thin_possible(&g) || direct_lean(&g))) return false;
+  if (m > 0 && wino_lean(&g, m)) return false;
   memset(prep, 0, sizeof *prep);
   prep->op = OP_conv_prep;
   prep->nin = 1;

@@ -232,6 +232,8 @@ static void describe_step(const Plan *p, const PVal *x, Step *s) {
     s->arg[i] = x->node.in[i];
     s->shape[i] = p->value[x->node.in[i]].node.shape;
   }
+  /* the weights themselves are not read where prepared ones are */
+  if (is_conv(x) && x->node.in[2] && p->value[x->node.in[2]].node.op == OP_conv_prep) s->arg[1] = 0;
   s->scratch = row->scratch && !p->backend ? row->scratch(&x->node, s->shape) : 0;
   s->flop = is_conv(x) || x->node.op == OP_matmul ? conv_flop(&x->node) : 0;
 }
