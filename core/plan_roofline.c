@@ -17,7 +17,7 @@ typedef struct Roof {
 static double roof_bytes(const Plan *p, const Step *s) {
   double n = (double)shape_numel(p->value[s->value].node.shape);
   for (int i = 0; i < s->nargs; i++)
-    if (s->arg[i]) n += (double)shape_numel(s->shape[i]);
+    if (s->arg[i]) n += (double)shape_numel(p->value[s->arg[i]].node.shape);
   return n * sizeof(real);
 }
 
