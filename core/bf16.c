@@ -82,3 +82,14 @@ void bf16_product(const Bf16Product *p) {
   const Bf16Kernels *k = ISA_PICK(bf16_kernels);
   (bf16_way() == BF16_TILES ? k->tiles : k->vectors)(p);
 }
+
+void bf16_products(Bf16Product *p, const int64_t *a_step, const int64_t *b_step, int64_t n,
+                   int64_t depth) {
+  for (int64_t s = 0; s < n; s += depth) {
+    p->nk = (int)PRLX_MIN(depth, n - s);
+    p->a_step = a_step + s;
+    p->b_step = b_step + s;
+    p->accumulate = s > 0;
+    bf16_product(p);
+  }
+}

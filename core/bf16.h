@@ -35,6 +35,11 @@ bool bf16_used(void);
 /* C (+)= A B by the way in use, which is not BF16_NONE. */
 void bf16_product(const Bf16Product *p);
 
+/* The same over n steps, `depth` at a time so that their operands stay in the cache; a_step and
+ * b_step: places of all of them. The order of sums depends on depth only. */
+void bf16_products(Bf16Product *p, const int64_t *a_step, const int64_t *b_step, int64_t n,
+                   int64_t depth);
+
 /* Whether c [m,n] = op(a) [m,k] op(b) [k,n] is worth rounding; its scratch bytes; the product, in
  * which a row does not depend on m. ta, tb: a is [k,m], b is [n,k]. */
 bool bf16_matmul_pays(int64_t m, int64_t n, int64_t k);

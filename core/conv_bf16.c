@@ -248,13 +248,7 @@ static void product_task(void *ctx, int64_t i, int slot) {
                    .b_row = d->plane * 4,
                    .c_tile = BF16_SIDE * d->c_row * (int64_t)sizeof(real),
                    .c_row = d->c_row * (int64_t)sizeof(real)};
-  for (int64_t s = 0; s < d->steps; s += depth) {
-    p.nk = (int)PRLX_MIN(depth, d->steps - s);
-    p.a_step = d->a_step + s;
-    p.b_step = d->b_step + s;
-    p.accumulate = s > 0;
-    bf16_product(&p);
-  }
+  bf16_products(&p, d->a_step, d->b_step, d->steps, depth);
   write_rows(d, q0, q1, m0, m1, c);
 }
 

@@ -117,13 +117,7 @@ static void product_task(void *ctx, int64_t i, int slot) {
                    .b_row = q->tb ? 64 : d->plane * 4,
                    .c_tile = BF16_SIDE * c_row * (int64_t)sizeof(real),
                    .c_row = c_row * (int64_t)sizeof(real)};
-  for (int64_t s = 0; s < d->steps; s += MMB_DEPTH) {
-    p.nk = (int)PRLX_MIN(MMB_DEPTH, d->steps - s);
-    p.a_step = d->a_step + s;
-    p.b_step = d->b_step + s;
-    p.accumulate = s > 0;
-    bf16_product(&p);
-  }
+  bf16_products(&p, d->a_step, d->b_step, d->steps, MMB_DEPTH);
   for (int64_t r = 0; r < m; r++)
     memcpy(q->c + (m0 + r) * q->n + n0, c + r * c_row, (size_t)n * sizeof *c);
 }

@@ -83,6 +83,8 @@ fi
 expect 2 "argument" "$PRLX" train data.safetensors surplus
 expect 2 "FILE" "$PRLX" info
 expect 2 "only" "$PRLX" bench --only nothing
+expect 2 "roofline" "$PRLX" bench --roofline --only conv
+expect 2 "roofline" "$PRLX" bench --roofline --compare "$PRLX"
 expect 1 "no such program" "$PRLX" bench --compare "$T/nothing"
 expect 1 "expected 0" "$PRLX" bench --compare /bin/false --pairs 1
 if [ -n "$TEST_LONG" ]; then

@@ -420,6 +420,9 @@ int tool_bench(int argc, char **argv) {
       return tool_usage("bench", "option --only: '%s' is not one of conv, project, train, machine",
                         word);
   }
+  if (B.roofline && (other || !(bench_listed(only, "project") || bench_listed(only, "train"))))
+    return tool_usage("bench", "option --roofline is of project and train of this build; expected "
+                               "one of them in --only, and no --compare");
   if (other) return compare_builds(other, pairs, only);
   Error e = {0};
   if (opts_precision() == 1 + PREC_BF16 && bf16_use(true, &e)) return tool_fail("bench", &e);
