@@ -67,6 +67,28 @@ ok $? "tuning, the network read-only: $(cat "$T/log")"
 [ -s "$T/h/tuned/seed0000.safetensors" ]; ok $? "the tuned network"
 same "$T/net.safetensors" $NET "the network itself is as it was"
 
+# --in-place: the lesion redrawn, the rest bit for bit as measured
+fast --out "$T/p0" --range 0-1 --focus centre --focus-strength 0.9 --focus-radius 0.1 "$SET"
+fast --out "$T/p" --range 0-1 --focus centre --focus-strength 0.9 --focus-radius 0.1 --edge 2 \
+  --in-place "$SET"
+ok $? "in place: $(cat "$T/log")"
+[ "$(cut -f1-5,7- "$T/p0/table.tsv")" = "$(cut -f1-5,7- "$T/p/table.tsv")" ]
+ok $? "in place: the same projection"
+same "$T/p0/w.safetensors" "$T/p/w.safetensors" "in place: the same w"
+"$P" info "$T/p/denoised.safetensors" | grep -q 'denoised.in_place = edge 2'
+ok $? "in place: said in the file"
+pixels_at() { # FILE: where its images begin
+  head=$(od -A n -t u8 -N 8 "$1" | tr -d ' ')
+  at=$(head -c $((head + 8)) "$1" | tail -c "$head" |
+    sed 's/.*"images":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/')
+  echo $((8 + head + at))
+}
+FROM=$(pixels_at "$T/p/targets.safetensors")
+TO=$(pixels_at "$T/p/denoised.safetensors")
+cmp -s -i "$FROM:$TO" -n 1024 "$T/p/targets.safetensors" "$T/p/denoised.safetensors"
+ok $? "in place: the first rows are as measured"
+! cmp -s -i "$FROM:$TO" -n 16384 "$T/p/targets.safetensors" "$T/p/denoised.safetensors"
+ok $? "in place: the lesion is redrawn"
 refuse() {
   what=$1
   text=$2
@@ -76,6 +98,7 @@ refuse() {
   ok $? "$what: $(cat "$T/log")"
 }
 refuse "mask without a table" "lesion masks" --focus mask "$SET"
+refuse "in place without a place" "in-place needs lesion masks" --in-place "$SET"
 refuse "mask of images of unknown origin" "which lesions" --focus mask \
   --cohort test/golden/README.md "$SET"
 refuse "held maps rendered as optimised" "optimises no noise" --render optimised "$SET"

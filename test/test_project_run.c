@@ -88,6 +88,33 @@ static void test_focus(void) {
         "weights of a tap have mean 1 and lie where the region does");
 }
 
+/* A lesion redrawn in place: a region of one pixel that falls to 0 over 4. */
+static void test_place(void) {
+  static float region[PIX], weight[PIX], target[2 * PIX], drawn[2 * PIX], out[2 * PIX];
+  region[10 * RES + 12] = 1;
+  focus_soften(RES, region, 4, weight);
+  CHECK(weight[10 * RES + 12] == 1 && weight[10 * RES + 16] == 0, "1 inside, 0 at the edge");
+  CHECK(fabs((double)weight[10 * RES + 14] - 0.5) < 1e-6, "half way: %g",
+        (double)weight[10 * RES + 14]);
+  for (int i = 0; i < 2 * PIX; i++) {
+    target[i] = 0.1F * (float)(i % 7);
+    drawn[i] = -1.5F;
+  }
+  focus_place(2, RES, weight, target, drawn, out);
+  int same = 0;
+  for (int i = 0; i < 2 * PIX; i++) same += out[i] == target[i];
+  CHECK(same == 2 * (PIX - 45), "as measured beyond the edge: %d pixels", same);
+  CHECK(out[PIX + 10 * RES + 12] == -1.5F, "as drawn inside, in every channel");
+  focus_soften(RES, region, 0, weight);
+  focus_place(1, RES, weight, target, drawn, out);
+  same = 0;
+  for (int i = 0; i < PIX; i++) same += out[i] == target[i];
+  CHECK(same == PIX - 1, "without an edge one pixel changes");
+  focus_disc(RES, 6, 3, region);
+  focus_soften(RES, region, 0, weight);
+  CHECK(!memcmp(region, weight, sizeof weight), "what is soft already stays as it is");
+}
+
 /* ---- runs ---- */
 
 static void make_network(void) {
@@ -470,6 +497,7 @@ int main(void) {
   threads_set(1);
   test_lbfgs();
   test_focus();
+  test_place();
   make_network();
   test_any_batch(PROJECT_FAST, SPACE_W_ONLY, false);
   test_any_batch(PROJECT_FAST, SPACE_W, true);

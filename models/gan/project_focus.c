@@ -12,13 +12,14 @@ void focus_disc(int side, double radius, double soft, float *region) {
     }
 }
 
-/* Whether a pixel of the mask lies within `grow` of (x, y). */
-static bool near_mask(int side, const float *mask, double grow, int x, int y) {
-  const int reach = (int)grow;
+/* Distance, pixels, from (x, y) to the nearest pixel above `least`; more than `reach` where
+ * there is none so near. */
+static double distance_to(int side, const float *mask, float least, int reach, int x, int y) {
+  double nearest = reach + 1.0;
   for (int v = PRLX_MAX(0, y - reach); v <= PRLX_MIN(side - 1, y + reach); v++)
     for (int u = PRLX_MAX(0, x - reach); u <= PRLX_MIN(side - 1, x + reach); u++)
-      if (mask[v * side + u] > 0 && hypot(u - x, v - y) <= grow) return true;
-  return false;
+      if (mask[v * side + u] > least) nearest = PRLX_MIN(nearest, hypot(u - x, v - y));
+  return nearest;
 }
 
 Status focus_mask(int side, const float *mask, double grow, const char *name, float *region,
@@ -33,7 +34,7 @@ Status focus_mask(int side, const float *mask, double grow, const char *name, fl
                    name);
   for (int y = 0; y < side; y++)
     for (int x = 0; x < side; x++) {
-      const bool in = near_mask(side, mask, grow, x, y);
+      const bool in = distance_to(side, mask, 0, (int)grow, x, y) <= grow;
       region[y * side + x] = in;
       inside += in;
     }
@@ -42,6 +43,25 @@ Status focus_mask(int side, const float *mask, double grow, const char *name, fl
                  "%s: the lesion mask, grown by %g pixels, fills the patch; expected something "
                  "outside it: choose a smaller --focus-grow, or --focus none",
                  name, grow);
+}
+
+void focus_soften(int side, const float *region, double edge, float *weight) {
+  const int reach = (int)ceil(PRLX_MIN(edge, 2.0 * side));
+  for (int y = 0; y < side; y++)
+    for (int x = 0; x < side; x++) {
+      const double d = distance_to(side, region, 0.999F, reach, x, y);
+      const double fall = d <= 0 ? 1 : d >= edge ? 0 : 0.5 + 0.5 * cos(M_PI * d / edge);
+      weight[y * side + x] = PRLX_MAX(region[y * side + x], (float)fall);
+    }
+}
+
+void focus_place(int channels, int side, const float *weight, const float *target,
+                 const float *drawn, float *out) {
+  const int pixels = side * side;
+  for (int i = 0; i < channels * pixels; i++) {
+    const float w = weight[i % pixels];
+    out[i] = w >= 1 ? drawn[i] : w <= 0 ? target[i] : target[i] + w * (drawn[i] - target[i]);
+  }
 }
 
 /* Scales to mean 1. */

@@ -21,6 +21,16 @@ void focus_disc(int side, double radius, double soft, float *region);
 Status focus_mask(int side, const float *mask, double grow, const char *name, float *region,
                   Error *e);
 
+/* Weights [side,side] with which a redrawn lesion takes the place of what was measured: region
+ * [side,side], and outside of where it is 1 at least a fall to 0 over `edge` pixels by half a
+ * cosine. */
+void focus_soften(int side, const float *region, double edge, float *weight);
+
+/* out [channels,side,side] = target + weight (drawn - target), weight [side,side] from 0 to 1;
+ * where it is 0 the target's very bits. out may be drawn. */
+void focus_place(int channels, int side, const float *weight, const float *target,
+                 const float *drawn, float *out);
+
 /* Weights of the positions of one tap, each of mean 1 (all 0 where there is nothing inside or
  * outside): inside, outside [tap,tap] from region [side,side] by box averages; side is a multiple
  * of tap. */

@@ -268,11 +268,14 @@ void page_table_two(Report *p, const PaperNumbers *q) {
 
 /* ---- against truth ---- */
 
-static const char *const truth_dir[] = {"evidence_ld", "evidence_fast", "evidence_focus",
-                                        "evidence_rims", "evidence_nonrim"};
-static const char *const truth_title[] = {"ambiguous, reference", "ambiguous, fast",
-                                          "ambiguous, focus", "undisputed new rims, focus",
-                                          "non-rims, focus"};
+static const char *const truth_dir[] = {
+    "evidence_ld",    "evidence_fast",       "evidence_focus",  "evidence_place",
+    "evidence_rims", "evidence_place_rims", "evidence_nonrim", "evidence_place_nonrim"};
+static const char *const truth_title[] = {
+    "ambiguous, reference",       "ambiguous, fast",
+    "ambiguous, focus",           "ambiguous, in place",
+    "undisputed new rims, focus", "undisputed new rims, in place",
+    "non-rims, focus",            "non-rims, in place"};
 
 static void truth_cell(Report *p, const PaperNumbers *q, const char *dir, const char *number,
                        const char *lesions, int digits) {
@@ -334,9 +337,12 @@ void page_projection(Report *p, const PaperNumbers *q) {
              {"evidence_betas", "the printed Adam (0.9, 0.99), some of the lesions", "ld.betas"},
              {"evidence_fast", "fast: w alone, L-BFGS", "fast"},
              {"evidence_focus", "fast, focus on the lesion", "focus"},
+             {"evidence_place", "fast, focus, in place", "place"},
              {"evidence_cld", "fast, into the conditional network", "cld"},
              {"evidence_rims", "fast, focus: undisputed new rims", "projected.rims"},
+             {"evidence_place_rims", "in place: undisputed new rims", "place.rims"},
              {"evidence_nonrim", "fast, focus: non-rims", "projected.nonrim"},
+             {"evidence_place_nonrim", "in place: non-rims", "place.nonrim"},
              {"evidence_control_rim", "reference: undisputed test rims", "control.rim"},
              {"evidence_control_own", "reference: images of the network itself", "control.own"}};
   static const char *const head[] = {

@@ -80,6 +80,9 @@ static void put_lesions(Report *p, const PaperNumbers *q) {
       "of the file. P(rim): what the classifier without augmentation says.");
   page_put_picture(p, q, "figures/figure7_focus.png", 0,
                    "The same with the fast solver and the focus on the lesion.");
+  page_put_picture(p, q, "figures/figure7_place.png", 0,
+                   "The same lesions redrawn in place: what lies around them stays as it was "
+                   "measured.");
   page_put_picture(
       p, q, "figures/figure7_cgan.png", 0,
       "The same lesions projected into the conditional network as rims (section 5.1).");
@@ -143,20 +146,22 @@ static void put_evidence(Report *p, const PaperNumbers *q) {
     report_text(p, "The cohort has no ambiguous lesions.");
     return;
   }
-  static const char *const step[] = {"evidence.ld",          "evidence.focus",
-                                     "evidence.cld",         "evidence.control_rim",
-                                     "evidence.control_own", "evidence.memory"};
+  static const char *const step[] = {
+      "evidence.ld",          "evidence.focus",       "evidence.place", "evidence.cld",
+      "evidence.control_rim", "evidence.control_own", "evidence.memory"};
   static const char *const title[] = {
       "ADA-GAN-LD, published projection",
       "The same, fast solver with focus",
+      "The same, in place",
       "ADA-cGAN-LD",
       "Control: undisputed rims of the test, projected into ADA-GAN",
       "Control: images of ADA-GAN, projected into it",
       "Memorisation: synthetic lesions of ADA-GAN"};
   static const char *const chart[] = {
       "{w}/evidence_ld/histogram.svg",          "{w}/evidence_focus/histogram.svg",
-      "{w}/evidence_cld/histogram.svg",         "{w}/evidence_control_rim/histogram.svg",
-      "{w}/evidence_control_own/histogram.svg", "{w}/evidence_memory/histogram.svg"};
+      "{w}/evidence_place/histogram.svg",       "{w}/evidence_cld/histogram.svg",
+      "{w}/evidence_control_rim/histogram.svg", "{w}/evidence_control_own/histogram.svg",
+      "{w}/evidence_memory/histogram.svg"};
   for (int i = 0; i < COUNT_OF(step); i++) {
     report_put(p, "<h3>");
     report_put_escaped(p, title[i]);

@@ -30,6 +30,8 @@ static void job_free(ProjectJob *j) {
   mem_free(j->names);
   mem_free(j->mse);
   mem_free(j->region);
+  mem_free(j->weight);
+  mem_free(j->placed);
   history_free(j);
 }
 
@@ -174,7 +176,8 @@ static void finish_number(ProjectJob *j, int64_t k, const float *img) {
 
 /* And its pictures. */
 static Status finish_lesion(ProjectJob *j, int64_t k, const float *img, Error *e) {
-  TRY(project_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, img, e));
+  TRY(project_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, project_result(j, k, img),
+                  e));
   return history_pictures(j, k, e);
 }
 
@@ -239,10 +242,13 @@ static void fill_options(ProjectJob *j, prlx_project_options *o) {
   o->context = j;
 }
 
-static void gather_distances(ProjectJob *j) {
+static void gather_results(ProjectJob *j) {
   const double std = prlx_projection_w_std(j->r);
   j->done = prlx_projection_done(j->r);
-  for (int64_t k = 0; k < j->done; k++) j->dw[k] = std * prlx_projection_w_distance(j->r, k);
+  for (int64_t k = 0; k < j->done; k++) {
+    j->dw[k] = std * prlx_projection_w_distance(j->r, k);
+    project_result(j, k, prlx_projection_image(j->r, k)); /* of stopped lesions, too */
+  }
 }
 
 static Status run_all(ProjectJob *j, Error *e) {
@@ -251,7 +257,7 @@ static Status run_all(ProjectJob *j, Error *e) {
   fill_options(j, &o);
   const prlx_status s = prlx_project(j->net, j->vgg, j->n, j->in.images, &o, &j->r, &pe);
   if (j->bar.label) progress_end(&j->bar);
-  if (j->r) gather_distances(j);
+  if (j->r) gather_results(j);
   if (j->failed != ST_OK) return err_set(e, j->failed, "%s", j->why.msg);
   return s == PRLX_INTERRUPTED ? ST_OK : api_status(s, &pe, e);
 }
@@ -429,6 +435,12 @@ int tool_project(int argc, char **argv) {
       OPT_REAL("focus-radius", &a->focus_radius, "0.25", 0.01, 1,
                "of the disc, in sides of the image; it ends softly at 1.4 times that"),
       OPT_REAL("focus-grow", &a->focus_grow, "3", 0, 1000, "pixels that the mask grows by"),
+      OPT_FLAG("in-place", &a->in_place, "no",
+               "redraw the lesion only (its mask, grown, or with --focus centre the disc): "
+               "everything else\nstays as it was measured. Distances are those of the network's "
+               "whole image"),
+      OPT_REAL("edge", &a->edge, "3", 0, 1000,
+               "pixels over which the redrawn lesion passes into what was measured"),
       OPT_STR("cohort", &a->cohort, NULL, "FILE",
               "lesions.tsv with the masks of a data set's lesions"),
       OPT_GROUP("Computing"),

@@ -62,6 +62,8 @@ typedef struct ProjectArgs {
   double focus_strength;
   double focus_radius; /* of the image's side */
   double focus_grow;   /* pixels */
+  double edge;         /* of --in-place, pixels */
+  bool in_place;
   bool profile;
   bool ambiguous;
   bool nifti;
@@ -90,6 +92,8 @@ typedef struct ProjectJob {
   prlx_start start;
   bool optimised; /* rendered with the optimised maps */
   float *region;  /* [n,R*R] NULL: none */
+  float *weight;  /* [n,R*R] of the network's image in the result, with --in-place */
+  float *placed;  /* [n,per] results of --in-place, NULL: the network's images are the results */
   int volumes;    /* lesions or NIfTI files written */
   /* images, side, channels, values per lesion */
   int64_t n;
@@ -113,9 +117,16 @@ typedef struct ProjectJob {
 /* ---- project_region.c ---- */
 /* Regions of all lesions into j->region, where there are any: the disc of --focus centre; the
  * lesion masks of the table, grown, for --focus mask, and for the numbers inside and outside also
- * without a focus, where every lesion has a usable mask. ST_INVALID: --focus mask, and a mask is
- * missing, empty, or fills its patch. */
+ * without a focus, where every lesion has a usable mask. ST_INVALID: --focus mask or --in-place,
+ * and a mask is missing, empty, or fills its patch. */
 Status project_regions(ProjectJob *j, Error *e);
+
+/* The result of lesion k of which the network drew `drawn`: that, or with --in-place what was
+ * measured with the lesion redrawn. */
+const float *project_result(ProjectJob *j, int64_t k, const float *drawn);
+
+/* Results of the lesions from k on, [n - k,per], once the projection is done. */
+const float *project_results(const ProjectJob *j, int64_t k);
 
 /* ---- project_history.c ---- */
 /* Notes a step, with its trace and picture where it has them. */

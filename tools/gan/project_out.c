@@ -15,7 +15,8 @@ const char *const focus_name[] = {"none", "centre", "mask"};
 /* The reference as it is: its files say nothing that they did not say before there was a choice. */
 static bool is_plain(const ProjectJob *j) {
   return j->a.solver == PRLX_SOLVER_REFERENCE && !j->a.tune && j->space == PRLX_SPACE_W &&
-         !j->optimised && j->a.focus == FOCUS_NONE && j->start == PRLX_START_MEAN;
+         !j->optimised && !j->a.in_place && j->a.focus == FOCUS_NONE &&
+         j->start == PRLX_START_MEAN;
 }
 
 static Status note_choices(ProjectJob *j, Error *e) {
@@ -27,6 +28,10 @@ static Status note_choices(ProjectJob *j, Error *e) {
   snprintf(text, sizeof text, "%s %g", focus_name[j->a.focus],
            j->a.focus == FOCUS_NONE ? 0 : j->a.focus_strength);
   TRY(dataset_set_meta(&j->in, "denoised.focus", text, e));
+  if (j->a.in_place) {
+    snprintf(text, sizeof text, "edge %g", j->a.edge);
+    TRY(dataset_set_meta(&j->in, "denoised.in_place", text, e));
+  }
   snprintf(text, sizeof text, "%d", j->a.tune);
   return j->a.tune ? dataset_set_meta(&j->in, "denoised.tuning_steps", text, e) : ST_OK;
 }
@@ -48,7 +53,7 @@ static Status write_dataset(ProjectJob *j, Error *e) {
   snprintf(text, sizeof text, "%lld", (long long)j->a.seed);
   TRY(dataset_set_meta(&j->in, "denoised.seed", text, e));
   TRY(note_choices(j, e));
-  d.images = (float *)prlx_projection_image(j->r, 0); /* read only */
+  d.images = (float *)project_results(j, 0); /* read only */
   d.meta = j->in.meta;
   d.nmeta = j->in.nmeta;
   if (j->cohort) {
@@ -134,7 +139,7 @@ static Status write_table(const ProjectJob *j, Error *e) {
  * there is nothing to write. */
 static Status write_nifti(ProjectJob *j, Error *e) {
   const DenoiseInfo info = {j->net->net.path, prlx_vgg_name(j->vgg), api_lpips(j->r), j->a.steps};
-  const float *img = prlx_projection_image(j->r, 0);
+  const float *img = project_results(j, 0);
   if (!j->a.nifti) return ST_OK;
   if (j->cohort)
     return targets_write(j->cohort, &j->in, img, j->done, j->a.out, &info, &j->volumes, e);
@@ -168,6 +173,9 @@ void project_print(const ProjectJob *j) {
   printf("LPIPS with %s. Results in %s: PNG, denoised.safetensors (float), w.safetensors, "
          "sheet.png, table.tsv\n",
          prlx_vgg_name(j->vgg), j->a.out);
+  if (j->placed)
+    printf("--in-place: the numbers are those of the network's image; of it the results have the "
+           "lesion only\n");
   if (j->cohort && j->volumes)
     printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack "
            "COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n",

@@ -16,6 +16,10 @@ static Status disc_regions(ProjectJob *j, Error *e) {
   return ST_OK;
 }
 
+static const char *who_needs(const ProjectJob *j) {
+  return j->a.focus == FOCUS_MASK ? "--focus mask" : "--in-place";
+}
+
 /* Region of image k from the mask of its lesion. */
 static Status mask_region(ProjectJob *j, const Cohort *c, int64_t k, Error *e) {
   const DatasetLesions *src = j->in.src;
@@ -32,9 +36,9 @@ static Status mask_region(ProjectJob *j, const Cohort *c, int64_t k, Error *e) {
   Status s = ST_OK;
   if (!v.mask)
     s = err_set(e, ST_INVALID,
-                "%s: row %d has no lesion mask; --focus mask needs one: give the table a column "
-                "mask, or choose --focus centre",
-                c->table.path, c->lesion[row].line);
+                "%s: row %d has no lesion mask; %s needs one: give the table a column mask, or "
+                "choose --focus centre",
+                c->table.path, c->lesion[row].line, who_needs(j));
   else if (v.grid.dim[0] != j->res || v.grid.dim[1] != j->res || src->slice[k] >= v.grid.dim[2])
     s = err_set(e, ST_INVALID,
                 "%s: row %d: other size than the targets; expected the table they come from",
@@ -62,20 +66,48 @@ static Status mask_regions(ProjectJob *j, Error *e) {
   return s;
 }
 
-Status project_regions(ProjectJob *j, Error *e) {
+static Status find_regions(ProjectJob *j, Error *e) {
+  const bool needed = j->a.focus == FOCUS_MASK || j->a.in_place;
   if (j->a.focus == FOCUS_CENTRE) return disc_regions(j, e);
   if (!j->table) {
-    if (j->a.focus == FOCUS_NONE) return ST_OK;
+    if (!needed) return ST_OK;
     return err_set(e, ST_INVALID,
-                   "%s: --focus mask needs lesion masks; give a lesions.tsv as target, or its name "
-                   "with --cohort",
-                   j->in.path ? j->in.path : "targets");
+                   "%s: %s needs lesion masks; give a lesions.tsv as target, or its name with "
+                   "--cohort%s",
+                   j->in.path ? j->in.path : "targets", who_needs(j),
+                   j->a.focus == FOCUS_MASK ? "" : ", or choose --focus centre");
   }
   Error why = {0};
   const Status s = mask_regions(j, &why);
   if (s == ST_OK) return s;
-  if (j->a.focus == FOCUS_MASK || s == ST_NOMEM || j->a.cohort) return err_set(e, s, "%s", why.msg);
+  if (needed || s == ST_NOMEM || j->a.cohort) return err_set(e, s, "%s", why.msg);
   mem_free(j->region); /* without a focus the numbers inside and outside are left out */
   j->region = NULL;
   return ST_OK;
+}
+
+/* ---- --in-place ---- */
+
+Status project_regions(ProjectJob *j, Error *e) {
+  TRY(find_regions(j, e));
+  if (!j->a.in_place) return ST_OK;
+  const int64_t pixels = j->res * j->res;
+  j->placed = mem_alloc((size_t)(j->n * j->per) * sizeof *j->placed);
+  j->weight = mem_alloc((size_t)(j->n * pixels) * sizeof *j->weight);
+  if (!j->placed || !j->weight) return err_set(e, ST_NOMEM, "out of memory for --in-place");
+  for (int64_t k = 0; k < j->n; k++)
+    focus_soften((int)j->res, j->region + k * pixels, j->a.edge, j->weight + k * pixels);
+  return ST_OK;
+}
+
+const float *project_result(ProjectJob *j, int64_t k, const float *drawn) {
+  if (!j->placed) return drawn;
+  float *to = j->placed + k * j->per;
+  focus_place((int)j->channels, (int)j->res, j->weight + k * j->res * j->res,
+              j->in.images + k * j->per, drawn, to);
+  return to;
+}
+
+const float *project_results(const ProjectJob *j, int64_t k) {
+  return j->placed ? j->placed + k * j->per : prlx_projection_image(j->r, k);
 }

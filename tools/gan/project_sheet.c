@@ -23,7 +23,7 @@ static Status draw_lesion(const ProjectJob *j, Canvas *c, int64_t k, int x, int 
   if (!diff) return err_set(e, ST_NOMEM, "sheet.png: out of memory");
   for (int ch = 0; ch < j->channels; ch++, x += 3 * step) {
     const float *t = j->in.images + k * j->per + ch * r * r,
-                *d = prlx_projection_image(j->r, k) + ch * r * r;
+                *d = project_results(j, k) + ch * r * r;
     for (int i = 0; i < r * r; i++) diff[i] = d[i] - t[i];
     canvas_image(c, x, y, zoom, false, t, r, r, -1, 1);
     canvas_image(c, x + step, y, zoom, false, d, r, r, -1, 1);
@@ -49,7 +49,7 @@ Status project_sheet(const ProjectJob *j, Error *e) {
   TRY(canvas_new(&c, groups * gw + GAP, HEAD + rows * (cell + CAPTION + GAP) + FOOT, 24, e));
   Status s = ST_OK;
   double worst = 0.25;
-  const float *img = prlx_projection_image(j->r, 0);
+  const float *img = project_results(j, 0);
   for (int64_t k = 0; k < j->done * j->per; k++)
     worst = PRLX_MAX(worst, fabs((double)img[k] - (double)j->in.images[k]));
   float limit = (float)PRLX_MIN(worst, 1.0);
