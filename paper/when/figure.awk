@@ -10,6 +10,7 @@ BEGIN {
   name["ld"] = "denoised (reference)"
   name["fast"] = "denoised (fast)"
   name["focus"] = "denoised (fast, focus)"
+  name["place"] = "redrawn in place"
   name["clear"] = "drawn with a clear rim"
   name["gan"] = "synthetic rims"
 }

@@ -76,12 +76,13 @@ if want rims; then
     learn ambiguous_$n $real "$W/ambiguous.safetensors:rim" --real 2
     learn ld_$n $real "$W/ld/denoised.safetensors:rim" --real 2
     learn focus_$n $real "$W/focus/denoised.safetensors:rim" --real 2
+    learn place_$n $real "$W/place/denoised.safetensors:rim" --real 2
     learn clear_$n $real "$W/clear.safetensors:rim" --real 2
-    for row in ambiguous ld focus clear; do
+    for row in ambiguous ld focus place clear; do
       judge "training rims" $n $row "$O/${row}_$n" "$O/none_$n" "$second"
     done
   done
-  for row in ambiguous ld ld_focus clear; do
+  for row in ambiguous ld ld_focus ld_place clear; do
     judge "training rims" 200 ${row#ld_} "$W/classify_$row" "$W/classify_none" "$second"
   done
 fi
@@ -113,6 +114,8 @@ if want projection; then
     "$fast --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.9"
   learn focus_9 "$W/train.safetensors" "$O/focus9/denoised.safetensors:rim" --real 1
   judge "projection" "fast, focus 0.9" focus "$O/focus_9" "$W/classify_none" "$second"
+  judge "projection" "fast, focus 0.9, in place" place "$W/classify_ld_place" "$W/classify_none" \
+    "$second"
 fi
 
 # How much the readers differ: other ambiguous lesions, the same network.
@@ -125,15 +128,21 @@ if want readers; then
       --ambiguous-as rim --classes rim --counts all -o "$O/readers_$noise.safetensors" --no-sheet
     project readers_ld_$noise "$O/readers_$noise.safetensors" \
       "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 0.5"
+    project readers_place_$noise "$O/readers_$noise.safetensors" \
+      "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 0.9 --in-place"
     learn readers_as_$noise "$W/train.safetensors" "$O/readers_$noise.safetensors:rim" --real 1
     learn readers_focus_$noise "$W/train.safetensors" \
       "$O/readers_ld_$noise/denoised.safetensors:rim" --real 1
+    learn readers_redrawn_$noise "$W/train.safetensors" \
+      "$O/readers_place_$noise/denoised.safetensors:rim" --real 1
     judge "reader noise" $noise ambiguous "$O/readers_as_$noise" "$W/classify_none" "$second"
     judge "reader noise" $noise focus "$O/readers_focus_$noise" "$W/classify_none" "$second"
+    judge "reader noise" $noise place "$O/readers_redrawn_$noise" "$W/classify_none" "$second"
     at=$((at + 500))
   done
   judge "reader noise" 0.2191 ambiguous "$W/classify_ambiguous" "$W/classify_none" "$second"
   judge "reader noise" 0.2191 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+  judge "reader noise" 0.2191 place "$W/classify_ld_place" "$W/classify_none" "$second"
 fi
 
 # Other scans than those it was trained on: noise, and the reference of the susceptibility, which
@@ -144,7 +153,7 @@ if want scans; then
       --first-subject 7001 --snr $snr --seed 3 --no-sheets -o "$O/snr_$snr"
     run "$O/snr_$snr.safetensors" pack "$O/snr_$snr/lesions.tsv" --slices central --counts all \
       -o "$O/snr_$snr.safetensors" --no-sheet
-    for row in ambiguous ld ld_focus gan clear; do
+    for row in ambiguous ld ld_focus ld_place gan clear; do
       judge "signal to noise of the test" $snr ${row#ld_} "$W/classify_$row" "$W/classify_none" \
         "$O/snr_$snr.safetensors"
     done
@@ -152,7 +161,7 @@ if want scans; then
   for shift in -20 20; do
     run "$O/shift_$shift.safetensors" pack "$O/snr_30/lesions.tsv" --slices central --counts all \
       --window $((-100 - shift)),$((150 - shift)) -o "$O/shift_$shift.safetensors" --no-sheet
-    for row in ambiguous ld ld_focus gan clear; do
+    for row in ambiguous ld ld_focus ld_place gan clear; do
       judge "shift of the test, ppb" $shift ${row#ld_} "$W/classify_$row" "$W/classify_none" \
         "$O/shift_$shift.safetensors"
     done
@@ -164,7 +173,7 @@ fi
 if want kinds; then
   printf 'kind\tprojection\tlesions\trim_core_ppb_before\tafter\trim_score_before\tafter\n' \
     >"$O/kinds.tsv"
-  for how in ld fast focus; do
+  for how in ld fast focus place; do
     awk -F'\t' -v OFS='\t' -v how=$how '
       FNR == 1 { split("", h); for (i = 1; i <= NF; i++) h[$i] = i; next }
       FNR == NR { mimic[$h["subject"] " " $h["lesion"]] = $h["truth_mimic"]; next }
