@@ -1,5 +1,5 @@
-/* paper_engine.c: runs a recipe: which steps are done, one child process after another, logs,
- * stamps, time left. See paper_impl.h.
+/* paper_engine.c: the steps of a recipe: their words, their stamps, which are done. paper_jobs.c
+ * runs them. See paper_impl.h.
  *
  * A stamp is the SHA-256 of a step's command (with folders by name, without --threads, which
  * changes no result), of the stamps of the steps whose outputs it reads, and of the content of
@@ -101,14 +101,12 @@ static char *fill_word(const PaperRun *r, const char *word, size_t len) {
   return text_copy(&t);
 }
 
-static void words_free(char **word, int n) {
+void step_words_free(char **word, int n) {
   for (int i = 0; i < n; i++) mem_free(word[i]);
 }
 
-/* Argument words of a step with its folders filled in; words from *argv[0] = "prlx" on; each
- * mem_free'd by words_free. symbolic: {o} stays. */
-static Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
-                         Error *e) {
+Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
+                  Error *e) {
   *n = 0;
   for (const char *p = text; *p;) {
     p += strspn(p, " ");
@@ -117,7 +115,7 @@ static Status step_words(const PaperRun *r, const char *text, bool symbolic, cha
     char keep[1024];
     snprintf(keep, sizeof keep, "%.*s", (int)len, p);
     if (*n == STEP_ARGS - 4 || !(word[*n] = symbolic ? mem_strdup(keep) : fill_word(r, p, len))) {
-      words_free(word, *n);
+      step_words_free(word, *n);
       return err_set(e, ST_INTERNAL, "a step has more than %d words, or memory is short: %.200s",
                      STEP_ARGS - 4, text);
     }
@@ -149,7 +147,7 @@ char *step_text(const PaperRun *r, const Step *s) {
       fputc(' ', t.stream);
       put_quoted(t.stream, word[i]);
     }
-    words_free(word, n);
+    step_words_free(word, n);
   }
   if (s->save) {
     fputs(" > ", t.stream);
@@ -169,7 +167,7 @@ static bool word_reads(const char *word, const char *output, size_t len) {
   return false;
 }
 
-static bool step_reads(char *const *word, int n, const Step *from) {
+bool step_reads(char *const *word, int n, const Step *from) {
   for (const char *p = from->outputs; p && *p;) {
     p += strspn(p, " ");
     const size_t len = strcspn(p, " ");
@@ -202,6 +200,10 @@ static Status step_stamp(PaperRun *r, int k, Error *e) {
   TRY(step_words(r, s->cmd, true, word, &n, e));
   sha256_begin(&h);
   sha256_add(&h, s->cmd, strlen(s->cmd));
+  if (opts_device() || opts_precision()) {
+    const uint8_t choice[2] = {(uint8_t)opts_device(), (uint8_t)opts_precision()};
+    sha256_add(&h, choice, sizeof choice);
+  }
   for (int i = 0; i < k; i++)
     if (s->last || step_reads(word, n, &r->step[i])) sha256_add(&h, r->step[i].stamp, 64);
   for (int i = 1; i < n; i++) {
@@ -212,13 +214,12 @@ static Status step_stamp(PaperRun *r, int k, Error *e) {
     mem_free(full);
   }
   sha256_end(&h, s->stamp);
-  words_free(word, n);
+  step_words_free(word, n);
   return ST_OK;
 }
 
-/* Stamp and seconds that an earlier run left in OUT/done/ID or OUT/done/ID.begun; false: none. */
-static bool read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65],
-                       double *took) {
+bool step_read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65],
+                     double *took) {
   char path[PATH_LEN];
   uint8_t *data = NULL;
   size_t n;
@@ -228,6 +229,21 @@ static bool read_stamp(const PaperRun *r, const Step *s, const char *tail, char 
   snprintf(text, sizeof text, "%.*s", (int)PRLX_MIN(n, sizeof text - 1), (char *)data);
   mem_free(data);
   return sscanf(text, "%64s %lf", stamp, took) == 2;
+}
+
+Status step_write_stamp(const PaperRun *r, const Step *s, const char *tail, Error *e) {
+  char path[PATH_LEN];
+  TextFile t;
+  paper_file(r, path, "done/%s%s", s->id, tail);
+  char *cmd = step_text(r, s);
+  if (!cmd) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  Status st = text_begin(&t, path, e);
+  if (st != ST_OK) goto done;
+  fprintf(t.stream, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
+  st = text_commit(&t, path, e);
+done:
+  mem_free(cmd);
+  return st;
 }
 
 static bool outputs_there(const PaperRun *r, const Step *s) {
@@ -248,7 +264,7 @@ Status recipe_plan(PaperRun *r, Error *e) {
     char was[65] = "";
     double took = 0;
     TRY(step_stamp(r, k, e));
-    const bool known = read_stamp(r, s, "", was, &took);
+    const bool known = step_read_stamp(r, s, "", was, &took);
     if (known && took > 0) s->seconds = took; /* better than an estimate */
     s->state = known && !strcmp(was, s->stamp) && outputs_there(r, s) ? STEP_DONE : STEP_TODO;
     if (s->state == STEP_DONE) s->took = took;
@@ -268,7 +284,7 @@ Status recipe_forget(PaperRun *r, Error *e) {
     if (step_words(r, s->cmd, true, word, &n, e) != ST_OK) return e->code;
     for (int i = 0; i < k && !s->again; i++)
       s->again = r->step[i].again && (s->last || step_reads(word, n, &r->step[i]));
-    words_free(word, n);
+    step_words_free(word, n);
     if (!s->again) continue;
     for (int t = 0; t < 2; t++) {
       paper_file(r, path, "done/%s%s", s->id, t ? ".begun" : "");
@@ -281,253 +297,6 @@ Status recipe_forget(PaperRun *r, Error *e) {
 
 bool step_wanted(const PaperRun *r, const Step *s) {
   return !r->only || !strcmp(r->only, s->section) || !strcmp(r->only, s->id);
-}
-
-/* ---- one step ---- */
-
-/* Makes the parent folders; for a new start removes what an earlier run left. Outputs lie below
- * OUT, nothing else is ever removed. */
-static Status clear_output(const PaperRun *r, const Step *s, const char *text, bool keep,
-                           Error *e) {
-  char path[PATH_LEN];
-  if (strncmp(text, "{w}/", 4) && strncmp(text, "{o}/", 4))
-    return err_set(e, ST_INTERNAL, "step %s: output %s is not below the output folder", s->id,
-                   text);
-  TRY(path_format(path, e, "%s", paper_path(r, text)));
-  if (!keep) TRY(folder_remove(path, e));
-  *strrchr(path, '/') = 0;
-  return outputs_own_folder(path, e);
-}
-
-static Status clear_outputs(const PaperRun *r, const Step *s, bool keep, Error *e) {
-  char list[2048], *save;
-  const int n = snprintf(list, sizeof list, "%s %s", s->outputs, s->save ? s->save : "");
-  if (n >= (int)sizeof list)
-    return err_set(e, ST_INVALID, "step %s makes too many files; expected a list below %zu bytes",
-                   s->id, sizeof list);
-  for (char *p = strtok_r(list, " ", &save); p; p = strtok_r(NULL, " ", &save))
-    TRY(clear_output(r, s, p, keep, e));
-  return ST_OK;
-}
-
-static Status start_child(const PaperRun *r, const Step *s, char **argv, bool append,
-                          OsChild *child, Error *e) {
-  char out[PATH_LEN], err[PATH_LEN];
-  paper_file(r, err, "log/%s.err.txt", s->id);
-  if (s->save)
-    TRY(path_format(out, e, "%s", paper_path(r, s->save)));
-  else
-    paper_file(r, out, "log/%s.txt", s->id);
-  const OsChildFiles files = {NULL, out, err, append && !s->save, append};
-  if (os_child_start(child, argv, &files) == 0) return ST_OK;
-  return err_set(e, ST_IO, "step %s: no child process: %s", s->id, strerror(errno));
-}
-
-/* Last line of a file, without control characters (a progress bar rewrites its line). */
-static void last_line(const char *path, char *out, size_t n) {
-  char buf[600] = "";
-  *out = 0;
-  OsInfo st = {0};
-  const int fd = os_open(path, OS_READ);
-  if (fd < 0) return;
-  const int64_t room = (int64_t)sizeof buf - 1,
-                end = os_file_info(fd, &st) == 0 && st.bytes > room ? st.bytes : room,
-                got = os_read_at(fd, buf, (size_t)room, end - room);
-  os_close(fd);
-  if (got <= 0) return;
-  buf[got] = 0;
-  for (char *p = buf + got - 1; p >= buf && (*p == '\n' || *p == '\r' || *p == ' '); p--) *p = 0;
-  char *line = buf;
-  for (char *p = buf; *p; p++)
-    if (*p == '\n' || *p == '\r') line = p + 1;
-  snprintf(out, n, "%s", line);
-}
-
-static double seconds_left(const PaperRun *r, int from, bool *unknown) {
-  double t = 0;
-  *unknown = false;
-  for (int k = from; k < r->n; k++) {
-    if (r->step[k].state != STEP_TODO || !step_wanted(r, &r->step[k])) continue;
-    t += r->step[k].seconds;
-    *unknown |= r->step[k].seconds == 0;
-  }
-  return t;
-}
-
-static void show_step(const PaperRun *r, int k, double t0, double started, bool tty) {
-  const Step *s = &r->step[k];
-  char path[PATH_LEN], line[400];
-  bool unknown;
-  paper_file(r, path, "log/%s.err.txt", s->id);
-  last_line(path, line, sizeof line);
-  const double now = time_now(),
-               left = seconds_left(r, k + 1, &unknown) + PRLX_MAX(s->seconds - (now - started), 0);
-  if (tty)
-    fprintf(stderr, "\r\033[K%d/%d %s %s, all %s, left about %s%s  %.60s", k + 1, r->n, s->id,
-            human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "",
-            line);
-  else
-    fprintf(stderr, "%d/%d %s %s, all %s, left about %s%s: %.100s\n", k + 1, r->n, s->id,
-            human_time(now - started), human_time(now - t0), human_time(left), unknown ? "+" : "",
-            line);
-}
-
-/* Waits, shows how far it is, passes Ctrl-C on. Returns the exit code, 128 + signal if it died of
- * one. */
-static int wait_child(const PaperRun *r, int k, OsChild *child, double t0) {
-  const bool tty = os_is_terminal(2) && !tool_quiet;
-  const double started = time_now();
-  double shown = started;
-  bool passed = false;
-  for (int code;;) {
-    const int ended = os_child_ended(child, &code);
-    if (ended < 0) return 126;
-    if (ended) {
-      if (tty) fputs("\r\033[K", stderr);
-      return code;
-    }
-    if (tool_interrupted && !passed) {
-      os_child_interrupt(child);
-      passed = true;
-    }
-    const double now = time_now();
-    if (!tool_quiet && now - shown > (tty ? 1 : 60)) {
-      show_step(r, k, t0, started, tty);
-      shown = now;
-    }
-    os_sleep(now - started < 1 ? 0.005 : 0.1);
-  }
-}
-
-static Status write_stamp(const PaperRun *r, const Step *s, const char *tail, Error *e) {
-  char path[PATH_LEN];
-  TextFile t;
-  paper_file(r, path, "done/%s%s", s->id, tail);
-  char *cmd = step_text(r, s);
-  if (!cmd) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  Status st = text_begin(&t, path, e);
-  if (st != ST_OK) goto done;
-  fprintf(t.stream, "%s %.3f\n%s\n", s->stamp, s->took, cmd);
-  st = text_commit(&t, path, e);
-done:
-  mem_free(cmd);
-  return st;
-}
-
-/* Starts the command as a child process and waits; argv has room for three words more. */
-static Status run_command(PaperRun *r, int k, char **argv, int n, bool again, double t0, int *rc,
-                          Error *e) {
-  Step *s = &r->step[k];
-  char threads[16];
-  OsChild child;
-  argv[0] = (char *)"prlx";
-  argv[n + 1] = argv[n + 2] = argv[n + 3] = NULL;
-  snprintf(threads, sizeof threads, "%d", r->threads);
-  if (r->threads) {
-    argv[n + 1] = (char *)"--threads";
-    argv[n + 2] = threads;
-  }
-  const double start = time_now();
-  TRY(start_child(r, s, argv, again, &child, e));
-  *rc = wait_child(r, k, &child, t0);
-  s->took = time_now() - start;
-  return ST_OK;
-}
-
-static Status run_step(PaperRun *r, int k, double t0, int *rc, Error *e) {
-  Step *s = &r->step[k];
-  char *argv[STEP_ARGS + 4], begun[65] = "", path[PATH_LEN];
-  int n;
-  double ignored;
-  const bool again =
-      s->resumes && read_stamp(r, s, ".begun", begun, &ignored) && !strcmp(begun, s->stamp);
-  TRY(clear_outputs(r, s, again, e));
-  s->took = 0;
-  TRY(write_stamp(r, s, ".begun", e));
-  TRY(step_words(r, s->cmd, false, argv + 1, &n, e));
-  const Status st = run_command(r, k, argv, n, again, t0, rc, e);
-  words_free(argv + 1, n);
-  TRY(st);
-  if (*rc || tool_interrupted) return ST_OK;
-  paper_file(r, path, "done/%s.begun", s->id);
-  os_remove(path);
-  return write_stamp(r, s, "", e);
-}
-
-/* ---- all steps ---- */
-
-static bool step_blocked(const PaperRun *r, int k) {
-  const Step *s = &r->step[k];
-  char *word[STEP_ARGS];
-  int n;
-  bool yes = false;
-  if (s->last || step_words(r, s->cmd, true, word, &n, NULL) != ST_OK) return false;
-  for (int i = 0; i < k && !yes; i++)
-    if ((r->step[i].state == STEP_FAILED || r->step[i].state == STEP_BLOCKED ||
-         r->step[i].state == STEP_TODO || r->step[i].state == STEP_LEFT) &&
-        step_reads(word, n, &r->step[i]))
-      yes = true;
-  words_free(word, n);
-  return yes;
-}
-
-static void tell_failure(const PaperRun *r, const Step *s, int rc) {
-  char path[PATH_LEN], line[400], *cmd = step_text(r, s);
-  paper_file(r, path, "log/%s.err.txt", s->id);
-  last_line(path, line, sizeof line);
-  if (rc == 126 || rc >= 128)
-    fprintf(stderr, "prlx paper: step %s %s: %s\n  %s\n  log: %s\n", s->id,
-            rc == 126 ? "could not start" : "was killed", line, cmd ? cmd : "", path);
-  else
-    fprintf(stderr, "prlx paper: step %s failed: %s\n  %s\n  log: %s\n", s->id, line,
-            cmd ? cmd : "", path);
-  mem_free(cmd);
-}
-
-static int run_finish(const PaperRun *r, double t0) {
-  int count[STEP_LEFT + 1] = {0};
-  for (int k = 0; k < r->n; k++) count[r->step[k].state]++;
-  if (tool_interrupted) {
-    fprintf(stderr,
-            "prlx paper: stopped; %d of %d steps are done; the same command goes on from here\n",
-            count[STEP_DONE] + count[STEP_RAN], r->n);
-    return EXIT_FAILED;
-  }
-  if (!tool_quiet)
-    fprintf(stderr, "%d steps run in %s, %d were done before\n", count[STEP_RAN],
-            human_time(time_now() - t0), count[STEP_DONE]);
-  if (!count[STEP_FAILED] && !count[STEP_BLOCKED]) return EXIT_DONE;
-  fprintf(
-      stderr,
-      "prlx paper: %d step%s failed, %d could not run without %s; the same command tries again\n",
-      count[STEP_FAILED], count[STEP_FAILED] == 1 ? "" : "s", count[STEP_BLOCKED],
-      count[STEP_FAILED] == 1 ? "it" : "them");
-  return EXIT_FAILED;
-}
-
-int recipe_run(PaperRun *r) {
-  const double t0 = time_now();
-  Error e = {0};
-  for (int k = 0; k < r->n && !tool_interrupted; k++) {
-    Step *s = &r->step[k];
-    int rc = 0;
-    if (s->state != STEP_TODO) continue;
-    if (!step_wanted(r, s)) {
-      s->state = STEP_LEFT;
-      continue;
-    }
-    if (step_blocked(r, k)) {
-      s->state = STEP_BLOCKED;
-      continue;
-    }
-    if (!tool_quiet) fprintf(stderr, "[%d/%d] %s\n", k + 1, r->n, s->id);
-    if (run_step(r, k, t0, &rc, &e) != ST_OK) return tool_fail("paper", &e);
-    if (tool_interrupted) break;
-    s->state = rc ? STEP_FAILED : STEP_RAN;
-    if (rc) tell_failure(r, s, rc);
-    if (rc && !r->keep_going && !s->last) return run_finish(r, t0);
-  }
-  return run_finish(r, t0);
 }
 
 /* ---- the commands as a script ---- */

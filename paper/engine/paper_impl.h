@@ -1,5 +1,5 @@
-/* paper_impl.h: the engine of `prlx paper run`: a recipe of steps, each one `prlx ...` command, run
- * in order, resumable; the settings of a scale; and the pages made at the end. Inside
+/* paper_impl.h: the engine of `prlx paper run`: a recipe of steps, each one `prlx ...` command, each
+ * run when what it reads is there, resumable; the settings of a scale; and the pages made at the end. Inside
  * paper/engine only.
  *
  *   paper/scales.tsv -> PaperScale, paper/recipe.txt + cohort -> paper_recipe() -> Step[] ->
@@ -12,7 +12,7 @@
 #include "io/formats/tsv.h"
 #include "tools/cli/opts.h"
 
-enum { PAPER_SWEEP = 6, PAPER_AUGS = 40, STEP_ARGS = 96, SECTION_NAME = 16 };
+enum { PAPER_SWEEP = 6, PAPER_AUGS = 40, STEP_ARGS = 96, SECTION_NAME = 16, PAPER_JOBS = 64 };
 
 /* Settings of one scale: a column of paper/scales.tsv (or of the file of --scales). Members: what
  * the program itself reads; a recipe may use every row. */
@@ -65,7 +65,15 @@ typedef struct PaperAug {
   char *what;   /* in words */
 } PaperAug;
 
-typedef enum { STEP_TODO, STEP_DONE, STEP_RAN, STEP_FAILED, STEP_BLOCKED, STEP_LEFT } StepState;
+typedef enum {
+  STEP_TODO,
+  STEP_RUNS,
+  STEP_DONE,
+  STEP_RAN,
+  STEP_FAILED,
+  STEP_BLOCKED,
+  STEP_LEFT
+} StepState;
 typedef struct Step {
   char id[48];
   char section[SECTION_NAME];
@@ -81,7 +89,7 @@ typedef struct Step {
   double seconds; /* estimate; 0: unknown */
   char stamp[65];
   StepState state;
-  double took;
+  double took; /* seconds of the whole machine: those of the clock times its share of the threads */
   bool again;
 } Step;
 
@@ -95,6 +103,7 @@ typedef struct PaperRun {
   const char *only;
   const char *redo;
   int threads;
+  int jobs; /* steps at the same time, 0: as many as there are threads, PAPER_JOBS at most */
   bool keep_going;
   bool dry_run;
   bool list;
@@ -133,7 +142,21 @@ char *step_text(const PaperRun *r, const Step *s);
 Status recipe_plan(PaperRun *r, Error *e);
 Status recipe_forget(PaperRun *r, Error *e); /* r->redo */
 
-/* Runs what is to do; exit code. */
+/* Argument words of a step's command (s->cmd) with its folders filled in, or with `symbolic` as
+ * {o}, {w}; room for STEP_ARGS; step_words_free. */
+Status step_words(const PaperRun *r, const char *text, bool symbolic, char **word, int *n,
+                  Error *e);
+void step_words_free(char **word, int n);
+
+/* One of these words (symbolic) names what `from` makes. */
+bool step_reads(char *const *word, int n, const Step *from);
+
+/* Stamp and seconds in OUT/done/ID (tail "") or OUT/done/ID.begun (".begun"); false: none. */
+bool step_read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65],
+                     double *took);
+Status step_write_stamp(const PaperRun *r, const Step *s, const char *tail, Error *e);
+
+/* Runs what is to do, several steps at a time; exit code. */
 int recipe_run(PaperRun *r);
 bool step_wanted(const PaperRun *r, const Step *s);
 Status paper_write_commands(const PaperRun *r, Error *e); /* OUT/commands.sh */

@@ -105,7 +105,7 @@ static Status claim_folder(const PaperRun *r, bool write, Error *e) {
 /* ---- showing the plan ---- */
 
 static void list_steps(const PaperRun *r, bool commands) {
-  static const char *const state[] = {"", "done", "done", "failed", "", ""};
+  static const char *const state[] = {"", "", "done", "done", "failed", "", ""};
   double todo = 0;
   bool unknown = false;
   for (int k = 0; k < r->n; k++) {
@@ -210,6 +210,9 @@ int paper_run(int argc, char **argv) {
               "only the steps of this section, or this one step (see --list)"),
       OPT_STR("redo", &r.redo, NULL, "NAME",
               "this section or step again, and all that depends on it"),
+      OPT_INT("jobs", &r.jobs, "0", 0, PAPER_JOBS,
+              "steps at the same time, each with its share of the threads; 0: as many as there are "
+              "threads,\nat most 8, and one where a GPU is used. Results do not depend on it"),
       OPT_FLAG("keep-going", &r.keep_going, "no",
                "after a failed step go on with those that do not need it"),
       OPT_FLAG("dry-run", &r.dry_run, "no", "print the commands with estimated times, run nothing"),

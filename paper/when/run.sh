@@ -114,7 +114,7 @@ if want projection; then
     "$fast --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.9"
   learn focus_9 "$W/train.safetensors" "$O/focus9/denoised.safetensors:rim" --real 1
   judge "projection" "fast, focus 0.9" focus "$O/focus_9" "$W/classify_none" "$second"
-  judge "projection" "fast, focus 0.9, in place" place "$W/classify_ld_place" "$W/classify_none" \
+  judge "projection" "fast, in place" place "$W/classify_ld_place" "$W/classify_none" \
     "$second"
 fi
 
@@ -129,7 +129,7 @@ if want readers; then
     project readers_ld_$noise "$O/readers_$noise.safetensors" \
       "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 0.5"
     project readers_place_$noise "$O/readers_$noise.safetensors" \
-      "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 0.9 --in-place"
+      "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 1 --focus-grow 2 --in-place"
     learn readers_as_$noise "$W/train.safetensors" "$O/readers_$noise.safetensors:rim" --real 1
     learn readers_focus_$noise "$W/train.safetensors" \
       "$O/readers_ld_$noise/denoised.safetensors:rim" --real 1

@@ -114,6 +114,10 @@ void tool_backend_free(void) {
   backend = NULL;
 }
 
+bool tool_device_present(void) {
+  return opts_device() != DEVICE_CPU && cuda_device_count(NULL, 0) > 0;
+}
+
 bool tool_device_text(char *buf, size_t n, int *missing) {
   char why[256];
   int count = cuda_device_count(why, sizeof why);
@@ -143,6 +147,7 @@ Status tool_backend_fit(const char *cmd, Backend **out, Error *e) {
 void tool_backend_free(void) {}
 int tool_device_selftest(Precision p, DeviceTested t[DEVICE_TESTED_MAX], Error *e) { return 0; }
 void tool_device_choose(int n) {}
+bool tool_device_present(void) { return false; }
 Status tool_device_comm(Comm *c, Backend *b, Error *e) { return ST_OK; }
 bool tool_device_text(char *buf, size_t n, int *missing) {
   snprintf(buf, n, "not in this build (make found no nvcc, or was told CUDA=0)");

@@ -23,6 +23,9 @@ void tool_device_choose(int n);
  * possible (make NCCL=1; every process has a GPU of its own), else through the host. */
 Status tool_device_comm(Comm *c, Backend *b, Error *e);
 
+/* A GPU would be used (not --device cpu). */
+bool tool_device_present(void);
+
 /* For `prlx check`: what there is, in words; false when nothing can be used. *missing: operations
  * without a kernel (0 in a complete build). */
 bool tool_device_text(char *buf, size_t n, int *missing);

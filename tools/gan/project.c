@@ -168,13 +168,7 @@ static void plan_message(const ProjectJob *j, const prlx_project_progress *p) {
       1e-9 * p->flop);
 }
 
-/* Lesion k is done: its number. */
-static void finish_number(ProjectJob *j, int64_t k, const float *img) {
-  for (int64_t q = 0; q < j->per; q++)
-    j->mse[k] += pow((double)img[q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
-}
-
-/* And its pictures. */
+/* Lesion k is done: its pictures. */
 static Status finish_lesion(ProjectJob *j, int64_t k, const float *img, Error *e) {
   TRY(project_png(j->a.out, j->name[k], "", (int)j->res, (int)j->res, project_result(j, k, img),
                   e));
@@ -190,7 +184,6 @@ static bool show_progress(void *ctx, const prlx_project_progress *p) {
     progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
     return !tool_interrupted;
   }
-  if (p->finished) finish_number(j, p->image, p->pixels);
   if (j->failed != ST_OK) return false; /* lesions of the same batch still report their step */
   j->failed = history_add(j, p, &j->why);
   if (j->failed == ST_OK && p->finished) j->failed = finish_lesion(j, p->image, p->pixels, &j->why);
@@ -242,12 +235,20 @@ static void fill_options(ProjectJob *j, prlx_project_options *o) {
   o->context = j;
 }
 
+static double result_mse(const ProjectJob *j, int64_t k, const float *img) {
+  double sum = 0;
+  for (int64_t q = 0; q < j->per; q++)
+    sum += pow((double)img[q] - (double)j->in.images[k * j->per + q], 2) / (double)j->per;
+  return sum;
+}
+
+/* Of stopped lesions, too. */
 static void gather_results(ProjectJob *j) {
   const double std = prlx_projection_w_std(j->r);
   j->done = prlx_projection_done(j->r);
   for (int64_t k = 0; k < j->done; k++) {
     j->dw[k] = std * prlx_projection_w_distance(j->r, k);
-    project_result(j, k, prlx_projection_image(j->r, k)); /* of stopped lesions, too */
+    j->mse[k] = result_mse(j, k, project_result(j, k, prlx_projection_image(j->r, k)));
   }
 }
 
@@ -437,9 +438,9 @@ int tool_project(int argc, char **argv) {
       OPT_REAL("focus-grow", &a->focus_grow, "3", 0, 1000, "pixels that the mask grows by"),
       OPT_FLAG("in-place", &a->in_place, "no",
                "redraw the lesion only (its mask, grown, or with --focus centre the disc): "
-               "everything else\nstays as it was measured. Distances are those of the network's "
-               "whole image"),
-      OPT_REAL("edge", &a->edge, "3", 0, 1000,
+               "everything else\nstays as it was measured. LPIPS is that of the network's whole "
+               "image"),
+      OPT_REAL("edge", &a->edge, "1.5", 0, 1000,
                "pixels over which the redrawn lesion passes into what was measured"),
       OPT_STR("cohort", &a->cohort, NULL, "FILE",
               "lesions.tsv with the masks of a data set's lesions"),

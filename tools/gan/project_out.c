@@ -174,8 +174,8 @@ void project_print(const ProjectJob *j) {
          "sheet.png, table.tsv\n",
          prlx_vgg_name(j->vgg), j->a.out);
   if (j->placed)
-    printf("--in-place: the numbers are those of the network's image; of it the results have the "
-           "lesion only\n");
+    printf("--in-place: LPIPS is that of the network's image, of which the results have the lesion "
+           "only\n");
   if (j->cohort && j->volumes)
     printf("%d denoised lesion%s (NIfTI, ppm) in %s/lesions.tsv; next: prlx pack "
            "COHORT/lesions.tsv %s/lesions.tsv -o more.safetensors\n",
