@@ -38,5 +38,17 @@ ok $? "generate --device cuda"
 grep -q 'takes its place' "$T/err"
 [ $? -ne 0 ]
 ok $? "a note of refused kernels without a reason"
+# ---- train: f16 where nothing else is asked for and maps are bounded ----
+for p in "f16" "tf32 --clamp -1" "tf32 --clamp 1000" "bf16 --precision bf16"; do
+  # shellcheck disable=SC2086
+  set -- $p
+  want=$1
+  shift
+  "$P" train data/prlx_lesions.safetensors --device cuda --dry-run --no-layers --batch 4 \
+    --channel-max 8 "$@" >"$T/out" 2>"$T/err"
+  ok $? "train --device cuda --dry-run $*"
+  grep -q "cuda-emu ($want)" "$T/out"
+  ok $? "train $* does not compute in $want"
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

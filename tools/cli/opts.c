@@ -46,8 +46,9 @@ static Opt common[] = {
                "on the CPU"),
     OPT_CHOICE("precision", &common_precision, "auto", "auto|strict|tf32|f16|bf16",
                "on a GPU. strict: 32-bit arithmetic as on the CPU; tf32: 10-bit\noperands of "
-               "products; f16, bf16: feature maps in 16 bits, too.\nbf16 on a CPU with "
-               "AVX512_BF16 or AMX: bf16 operands of products"),
+               "products; f16, bf16: feature maps in 16 bits, too. auto: f16 for train\nwith a "
+               "clamp up to 256, else tf32. bf16 on a CPU with AVX512_BF16 or AMX:\nbf16 operands "
+               "of products"),
     OPT_FLAG("force", &outputs_force, "no",
              "replace files that are there and are not this command's own; never its\ninputs"),
     OPT_FLAG("quiet", &tool_quiet, "no", "results and errors only"),

@@ -439,6 +439,13 @@ static void print_processes(const Comm *comm, const TrainConfig *c) {
             rounds, comm->size);
 }
 
+/* f16 on a GPU, as the published training. Its maps are bounded by the clamp: without one, or with
+ * one that is larger than usual, they may pass what f16 holds after a layer (graph_half_range). */
+static Precision train_usual(const TrainConfig *c) {
+  const double g = c->G.conv_clamp, d = c->D.conv_clamp;
+  return g >= 0 && g <= 256 && d >= 0 && d <= 256 ? PREC_F16 : PREC_TF32;
+}
+
 /* Everything before the first step that a process does for itself, alone. */
 static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const StFile *state,
                             Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
@@ -446,7 +453,7 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
   int c_dim = 0;
   TRY(open_data(a, d, &c_dim, e));
   TRY(build_config(&c, s, a, d, c_dim, e));
-  TRY(tool_backend(PREC_TF32, &c.backend, e));
+  TRY(tool_backend(train_usual(&c), &c.backend, e));
   TRY(one_hot(d, c_dim, labels, e));
   bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
   r->plan = (TrainSchedule){kimg        ? a->kimg

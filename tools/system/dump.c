@@ -87,9 +87,9 @@ static Status dump_model(DumpModel *m, DumpKind kind, Error *e) {
 }
 
 /* Plans are those of the CPU unless --device cuda says otherwise. */
-static Status dump_backend(Backend **out, Error *e) {
+static Status dump_backend(Precision usual, Backend **out, Error *e) {
   *out = NULL;
-  return opts_device() == DEVICE_CUDA ? tool_backend(PREC_TF32, out, e) : ST_OK;
+  return opts_device() == DEVICE_CUDA ? tool_backend(usual, out, e) : ST_OK;
 }
 
 /* All phases of training: `config` on images of `side` pixels, in one round of `batch`. */
@@ -97,7 +97,7 @@ static Status dump_training(const DumpArgs *a, const char *config, Error *e) {
   TrainConfig c;
   Trainer *t = NULL;
   TRY(train_preset(&c, config, a->side, 1, 0, e));
-  TRY(dump_backend(&c.backend, e));
+  TRY(dump_backend(PREC_F16, &c.backend, e)); /* as prlx train */
   c.batch = c.batch_gpu = a->batch;
   c.pl_batch_shrink = PRLX_MIN(c.pl_batch_shrink, c.batch);
   while (c.batch % c.D.mbstd_group_size) c.D.mbstd_group_size--;
@@ -119,7 +119,7 @@ static Status dump_file(const DumpArgs *a, DumpKind kind, const char *path, Erro
   char channels[64];
   Error other;
   Status s = ST_OK;
-  TRY(dump_backend(&m.backend, e));
+  TRY(dump_backend(PREC_TF32, &m.backend, e));
   m.graph = graph_new();
   if (!m.graph) return err_set(e, ST_NOMEM, "dump: out of memory for a graph");
   graph_half_range(m.graph, backend_is_half(m.backend));
