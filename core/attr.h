@@ -104,7 +104,8 @@ typedef struct ConvAttr {
   int32_t oh;
   int32_t ow;
   int32_t kind;   /* ConvKind */
-  int32_t tile;   /* conv_prep: side of the Winograd tile, 0: direct, -1: bf16 */
+  int32_t tile;   /* conv_prep: side of the Winograd tile, 0: direct, -1: bf16; on a backend: its
+                     own */
   int32_t plan_n; /* batch for which the algorithm is chosen (graph_batch_invariant) */
   int32_t bf16;   /* 1: operands are rounded to bf16 (core/bf16.h) */
 } ConvAttr;

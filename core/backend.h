@@ -96,9 +96,14 @@ struct Backend {
   size_t (*scratch)(Backend *b, const DevStep *s);
   bool (*supports)(Backend *b, const DevStep *s, int slot, DType t);
   bool (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
-  /* kernels that a step launches, for tables of what a plan costs; its addresses count as present
+  /* Weights laid out ahead of the convolution `conv`, once for all steps that read them so: fills
+   * *prep (a conv_prep; operand 0: the weights, result: floats whose meaning only the backend
+   * knows), whose result is then operand 2 of conv, and operand 1 absent. False: not for this one.
+   * NULL: never. */
+  bool (*prepare)(Backend *b, const DevStep *conv, Node *prep);
+  /* kernels that n steps launch, for tables of what a plan costs; addresses count as present
    * or absent only. NULL: not known */
-  int (*launches)(Backend *b, const DevStep *s);
+  int (*launches)(Backend *b, int n, const DevStep *s);
   Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
   /* asynchronous: captures at the second run, replays from then on */
   Status (*run)(Backend *b, DevProgram *p, Error *e);
@@ -111,7 +116,8 @@ struct Backend {
   Status (*adam)(Backend *b, float *p, const float *g, float *m, float *v, int64_t n,
                  const AdamCoef *coef, Error *e);
   Status (*accumulate)(Backend *b, float *acc, const float *g, int64_t n, Error *e);
-  Status (*sanitize)(Backend *b, float *g, int64_t n, int64_t *bad /* device counter, added to */,
+  /* g <- factor g; NaN -> 0, infinity -> most with its sign; *bad, on the device, counts those */
+  Status (*sanitize)(Backend *b, float *g, int64_t n, float factor, float most, int64_t *bad,
                      Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);
   Share *share; /* [nshare], room for cap_share: core/backend.c */

@@ -40,10 +40,14 @@ Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Er
 }
 
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e) {
-  if (b) return b->sanitize(b, flat_f32(g), n, bad, e);
+  if (b) return b->sanitize(b, flat_f32(g), n, 1, 1e5f, bad, e);
   for (int64_t i = 0; i < n; i++) *bad += !isfinite(g[i]);
   grad_sanitize(g, n);
   return ST_OK;
+}
+
+Status flat_unscale(Backend *b, real *g, int64_t n, double factor, int64_t *bad, Error *e) {
+  return b->sanitize(b, flat_f32(g), n, (float)factor, 0, bad, e);
 }
 
 Status flat_adam(Backend *b, Adam *a, real *p, const real *g, real *ema, double beta, Error *e) {

@@ -25,6 +25,10 @@ Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Er
  * address. */
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e);
 
+/* On a device, for gradients that carry a factor: g <- g * factor; what is not finite becomes 0 and
+ * is counted in *bad. */
+Status flat_unscale(Backend *b, real *g, int64_t n, double factor, int64_t *bad, Error *e);
+
 /* a's moments are host addresses; on a backend their mirrors are used. ema (may be NULL) follows
  * the new p in the same pass: flat_ema. */
 Status flat_adam(Backend *b, Adam *a, real *p, const real *g, real *ema, double beta, Error *e);

@@ -100,6 +100,19 @@ static void mark_folded(Plan *p) {
     }
 }
 
+/* What parameters alone determine is the same until they change. An output is not kept: whoever
+ * owns its memory may overwrite it. */
+static void mark_kept(Plan *p) {
+  for (Val v = 1; p->keeps && v < p->n; v++) {
+    PVal *x = &p->value[v];
+    x->kept = !x->folded && !x->output && x->node.op != OP_input;
+    for (int i = 0; i < x->node.nin; i++) {
+      const PVal *in = &p->value[x->node.in[i]];
+      if (x->node.in[i] && !in->folded && !in->kept) x->kept = false;
+    }
+  }
+}
+
 /* ---- fused loops ---- */
 static Val through_broadcast(const Plan *p, Val v) {
   while (p->value[v].node.op == OP_broadcast && !p->value[v].output) v = p->value[v].node.in[0];
@@ -120,7 +133,8 @@ static void group_values(Plan *p, bool fuse) {
     if (fuse && pw && x->seen > 0) {
       PVal *r = &p->value[x->seen];
       Shape iter = r->node.op == OP_sum ? p->value[r->node.in[0]].node.shape : r->node.shape;
-      if (shape_eq(iter, x->node.shape) && r->folded == x->folded && r->group_ops < GROUP_MAX_OPS) {
+      if (shape_eq(iter, x->node.shape) && plan_stage(r) == plan_stage(x) &&
+          r->group_ops < GROUP_MAX_OPS) {
         x->group = x->seen;
         r->group_ops++;
       }
@@ -272,13 +286,14 @@ static Status emit_steps(Plan *p, bool fuse, Error *e) {
       p->value[v].step = false;
       p->value[v].root = v;
     }
-  for (int folded = 1; folded >= 0; folded--) {
+  for (int stage = 0; stage < 3; stage++) {
     for (Val v = 1; v < p->n; v++) {
       if (!p->value[v].alive || p->value[v].node.op == OP_conv_prep) continue;
-      TRY(emit_prep(p, v, folded, fuse, e));
-      if (p->value[v].step && p->value[v].folded == (bool)folded) TRY(emit_step(p, v, fuse, e));
+      if (stage != 1) TRY(emit_prep(p, v, stage == 0, fuse, e));
+      if (p->value[v].step && plan_stage(&p->value[v]) == stage) TRY(emit_step(p, v, fuse, e));
     }
-    if (folded) p->nfold = p->nstep;
+    if (stage == 0) p->nfold = p->nstep;
+    if (stage <= 1) p->nkept = p->nstep;
   }
   return ST_OK;
 }
@@ -310,6 +325,7 @@ static Status plan_build(Plan *p, int nouts, const Val *outs, const PlanOptions 
   TRY(take_graph(p, nouts, outs, e));
   TRY(lower_convs(p, fuse, e));
   mark_folded(p);
+  mark_kept(p);
   group_values(p, fuse);
   for (Val v = 1; v < p->n; v++)
     p->value[v].root = p->value[v].alive && is_alias(&p->value[v]) ? p->value[v].node.in[0] : v;
@@ -330,6 +346,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
   p->graph = g;
   p->keep_all = o.keep_all;
   p->backend = o.backend;
+  p->keeps = o.backend && o.keep_weights && !o.keep_all;
   p->arena = o.arena ? o.arena : &p->own;
   const Status st = plan_build(p, nouts, outs, &o, e);
   if (st == ST_OK)

@@ -35,8 +35,11 @@ typedef struct PlanOptions {
   PlanArena *arena; /* NULL: the plan has its own */
   /* refuse (ST_NOMEM, saying need and limit) above this; 0 = the machine's available memory */
   size_t max_bytes;
-  bool no_fusion;   /* tests: run every node on its own */
-  bool keep_all;    /* tests, debugging: every value stays readable after a run */
+  bool no_fusion; /* tests: run every node on its own */
+  bool keep_all;  /* tests, debugging: every value stays readable after a run */
+  /* on a backend: what depends on parameters alone is computed again only after
+   * plan_weights_changed; takes memory of its own */
+  bool keep_weights;
   Backend *backend; /* where to run; NULL: the CPU kernels. Must outlive the plan */
   PlanNeed *memory; /* filled when not NULL */
 } PlanOptions;
@@ -60,6 +63,10 @@ void plan_on_stop(Plan *p, bool (*stop)(void *ctx), void *ctx);
 
 /* Frozen parameters changed: recompute what was folded from them. */
 void plan_refresh(Plan *p);
+
+/* Parameters changed, frozen ones aside: with PlanOptions.keep_weights the next run must be told.
+ * NULL allowed. */
+void plan_weights_changed(Plan *p);
 
 /* Memory of an input (write before run) or output (read after), numel reals; NULL for others. */
 real *plan_data(Plan *p, Val v);
@@ -112,6 +119,10 @@ typedef struct PlanStats {
   double bytes;
   double scratch;
   int64_t launches; /* kernels; 0 where the backend does not know or there is none */
+  /* not among those: what runs after plan_weights_changed only (keep_weights) */
+  int kept_steps;
+  int64_t kept_launches;
+  double kept_bytes;
 } PlanStats;
 
 /* What the plan takes and does. */

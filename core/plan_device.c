@@ -57,7 +57,7 @@ static int store_candidate(const Plan *p, const Use *u, int k, int i) {
   Val v = l->arg[i];
   int c = v ? u[v].producer : -1;
   if (c < 0 || !is_conv_map(p, &p->step[c]) || u[v].readers != 1 || u[v].read_out ||
-      (c < p->nfold) != (k < p->nfold))
+      (c < p->nfold) != (k < p->nfold) || (c < p->nkept) != (k < p->nkept))
     return -1;
   if (!shape_eq(p->value[v].node.shape, l->prog->iter) ||
       !shape_eq(l->prog->arg_shape[i], l->prog->iter))
@@ -103,14 +103,16 @@ static void fuse_stores(Plan *p, const Use *u) {
     }
     if (best >= 0) dev_merge(p, best, k, from);
   }
-  int n = 0, fold = 0;
+  int n = 0, fold = 0, kept = 0;
   for (int k = 0; k < p->nstep; k++) {
     if (!p->step[k].value) continue;
     fold += k < p->nfold;
+    kept += k < p->nkept;
     p->step[n++] = p->step[k];
   }
   p->nstep = n;
   p->nfold = fold;
+  p->nkept = kept;
 }
 
 /* ---- storage types ---- */
@@ -153,6 +155,102 @@ static void storage_types(Plan *p, const Use *u) {
   }
 }
 
+/* ---- weights laid out ahead ---- */
+
+/* The value that `prep` makes; preps, from `first` on, are shared by all convolutions that read the
+ * same weights in the same way. 0: out of memory. */
+static Val prep_value(Plan *p, Val first, const Node *prep) {
+  for (Val v = first; v < p->n; v++) {
+    const Node *n = &p->value[v].node;
+    if (n->in[0] == prep->in[0] && shape_eq(n->shape, prep->shape) &&
+        !memcmp(&n->attr, &prep->attr, sizeof n->attr))
+      return v;
+  }
+  if (p->n == p->cap) {
+    PVal *q = mem_grow(p->value, (size_t)p->cap * sizeof *q, (size_t)p->cap * 2 * sizeof *q);
+    if (!q) return 0;
+    p->value = q;
+    p->cap *= 2;
+  }
+  const PVal *w = &p->value[prep->in[0]];
+  p->value[p->n] = (PVal){.node = *prep,
+                          .alive = true,
+                          .step = true,
+                          .folded = w->folded,
+                          .kept = w->kept,
+                          .root = p->n};
+  return p->n++;
+}
+
+/* Gives the convolution of step k prepared weights where the backend wants some. */
+static Status prep_take(Plan *p, Val first, int k, Error *e) {
+  Step *s = &p->step[k];
+  const Val c = s->conv ? s->conv : s->value;
+  const DevStep d = dev_describe(p, s);
+  Node prep = {0};
+  if ((!s->conv && !is_conv_map(p, s)) || !p->backend->prepare(p->backend, &d, &prep)) return ST_OK;
+  prep.in[0] = s->arg[1];
+  const Val u = prep_value(p, first, &prep);
+  if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  Node *n = &p->value[c].node;
+  n->in[2] = s->arg[2] = u;
+  s->shape[2] = prep.shape;
+  s->arg[1] = 0;
+  n->nin = MAX_IN;
+  s->nargs = PRLX_MAX(s->nargs, MAX_IN);
+  return ST_OK;
+}
+
+/* The step of value u, once. */
+static void prep_emit(Plan *p, Step *to, int *n, Val u, bool *done) {
+  const Val w = p->value[u].node.in[0];
+  if (*done) return;
+  *done = true;
+  to[*n] = (Step){.value = u, .nargs = 1, .arg = {w}, .shape = {p->value[w].node.shape}};
+  ++*n;
+}
+
+/* Each prep before the first step that reads it; one that is made less often than that step runs,
+ * at the end of its stage. */
+static Status prep_place(Plan *p, Val first, Error *e) {
+  const int preps = p->n - first, count = p->nstep + preps;
+  Step *to = mem_alloc((size_t)(count + 1) * sizeof *to);
+  bool *done = mem_alloc((size_t)(preps + 1) * sizeof *done);
+  int n = 0, end[2] = {0};
+  if (!to || !done) {
+    mem_free(to);
+    mem_free(done);
+    return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  }
+  for (int k = 0; k <= p->nstep; k++) {
+    for (int stage = 0; stage < 2; stage++) {
+      if (k != (stage ? p->nkept : p->nfold)) continue;
+      for (Val u = first; u < p->n; u++)
+        if (plan_stage(&p->value[u]) == stage) prep_emit(p, to, &n, u, &done[u - first]);
+      end[stage] = n;
+    }
+    if (k == p->nstep) break;
+    const Step *s = &p->step[k];
+    if (s->arg[2] >= first) prep_emit(p, to, &n, s->arg[2], &done[s->arg[2] - first]);
+    to[n++] = *s;
+  }
+  mem_free(p->step);
+  mem_free(done);
+  p->step = to;
+  p->nstep = n;
+  p->cap_step = count + 1;
+  p->nfold = end[0];
+  p->nkept = end[1];
+  return ST_OK;
+}
+
+static Status prepare_weights(Plan *p, Error *e) {
+  const Val first = p->n;
+  if (!p->backend->prepare) return ST_OK;
+  for (int k = 0; k < p->nstep; k++) TRY(prep_take(p, first, k, e));
+  return p->n > first ? prep_place(p, first, e) : ST_OK;
+}
+
 static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
   return x->alive && (x->node.op == OP_param || x->node.op == OP_constant) &&
          (u[v].readers || u[v].read_out);
@@ -171,6 +269,9 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   mem_free(u);
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   storage_types(p, u);
+  mem_free(u);
+  TRY(prepare_weights(p, e));
+  if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (Val v = 1; v < p->n; v++)
     if (is_read_leaf(&p->value[v], u, v)) {
       p->value[v].private_leaf = !backend_device(p->backend, p->value[v].node.data);
@@ -191,15 +292,19 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
 }
 
 /* Before there are addresses: any that are told apart do. */
-int plan_dev_launches(const Plan *p, int k) {
+int plan_dev_launches(const Plan *p, int k, int n) {
   static char anywhere[64 * (PW_MAX_ARGS + 2)] __attribute__((aligned(64)));
-  DevStep d = p->dev[k];
-  if (!p->backend->launches) return 0;
-  for (int i = 0; i < d.nargs; i++)
-    d.arg[i] = p->step[k].arg[i] ? anywhere + (ptrdiff_t)64 * (i + 2) : NULL;
-  d.out = anywhere;
-  d.scratch = anywhere + 64;
-  return p->backend->launches(p->backend, &d);
+  DevStep *d = p->backend->launches ? mem_alloc((size_t)(n + 1) * sizeof *d) : NULL;
+  for (int j = 0; d && j < n; j++) {
+    d[j] = p->dev[k + j];
+    for (int i = 0; i < d[j].nargs; i++)
+      d[j].arg[i] = p->step[k + j].arg[i] ? anywhere + (ptrdiff_t)64 * (i + 2) : NULL;
+    d[j].out = anywhere;
+    d[j].scratch = anywhere + 64;
+  }
+  const int count = d ? p->backend->launches(p->backend, n, d) : 0;
+  mem_free(d);
+  return count;
 }
 
 /* ---- addresses ---- */
@@ -282,11 +387,14 @@ Status plan_dev_prepare(Plan *p, Error *e) {
     d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes : NULL;
   }
   b->program_free(b, p->fold_program);
+  b->program_free(b, p->kept_program);
   b->program_free(b, p->program);
-  p->fold_program = p->program = NULL;
+  p->fold_program = p->kept_program = p->program = NULL;
   p->ready = false;
   if (p->nfold) TRY(b->program(b, p->nfold, p->dev, &p->fold_program, e));
-  TRY(b->program(b, p->nstep - p->nfold, p->dev + p->nfold, &p->program, e));
+  if (p->nkept > p->nfold)
+    TRY(b->program(b, p->nkept - p->nfold, p->dev + p->nfold, &p->kept_program, e));
+  TRY(b->program(b, p->nstep - p->nkept, p->dev + p->nkept, &p->program, e));
   p->ready = true;
   p->resolved_for = p->arena->mem;
   return ST_OK;
@@ -295,6 +403,7 @@ Status plan_dev_prepare(Plan *p, Error *e) {
 void plan_dev_free(Plan *p) {
   Backend *b = p->backend;
   b->program_free(b, p->fold_program);
+  b->program_free(b, p->kept_program);
   b->program_free(b, p->program);
   if (p->folded) b->release(b, p->folded);
   if (p->leaf_mem) b->release(b, p->leaf_mem);
@@ -427,13 +536,13 @@ static Status dev_outputs(Plan *p, Error *e) {
 }
 
 static Status dev_profiled(Plan *p, Error *e) {
-  int n = p->nstep - p->nfold;
+  int n = p->nstep - p->nkept;
   int64_t *ns = mem_alloc((size_t)(n + 1) * sizeof *ns);
   if (!ns) return err_set(e, ST_NOMEM, "out of memory for a profile of %d steps", n);
   Status st = p->backend->profile(p->backend, p->program, n, ns, e);
   for (int k = 0; k < n && st == ST_OK; k++) {
-    p->step[p->nfold + k].ns += ns[k];
-    p->step[p->nfold + k].runs++;
+    p->step[p->nkept + k].ns += ns[k];
+    p->step[p->nkept + k].runs++;
   }
   mem_free(ns);
   return st;
@@ -445,6 +554,8 @@ Status plan_dev_run(Plan *p, Error *e) {
   TRY(upload_inputs(p, e));
   if (!p->folded_done && p->fold_program) TRY(b->run(b, p->fold_program, e));
   p->folded_done = true;
+  if (!p->kept_done && p->kept_program && !p->range) TRY(b->run(b, p->kept_program, e));
+  p->kept_done = true;
   TRY(p->range ? plan_range_run(p, e) : p->profile ? dev_profiled(p, e) : b->run(b, p->program, e));
   return dev_outputs(p, e);
 }

@@ -118,11 +118,14 @@ static void dump_steps(const Plan *p, FILE *f) {
     const Step *s = &p->step[k];
     const Val map = s->conv ? s->conv : s->value;
     plan_describe(p, s, text, sizeof text);
-    fprintf(f, "%d\t%d\t%s\t%s\t%s\t", k, (int)s->value, k < p->nfold ? "once" : "each run", text,
-            p->backend ? "" : conv_algo_name(&p->value[map].node));
+    fprintf(f, "%d\t%d\t%s\t%s\t%s\t", k, (int)s->value,
+            k < p->nfold   ? "once"
+            : k < p->nkept ? "new weights"
+                           : "each run",
+            text, p->backend ? "" : conv_algo_name(&p->value[map].node));
     for (int i = 0; i < s->nargs; i++) fprintf(f, "%s%d", i ? "," : "", (int)s->arg[i]);
     fprintf(f, "\t%.6g\t%zu\t%.0f\t%d\n", s->flop / 1e6, s->scratch, plan_step_bytes(p, k),
-            p->backend ? plan_dev_launches(p, k) : 0);
+            p->backend ? plan_dev_launches(p, k, 1) : 0);
   }
 }
 

@@ -16,6 +16,7 @@ typedef struct PVal {
   /* step: has a step of its own */
   bool alive;
   bool folded;
+  bool kept; /* depends on parameters alone (PlanOptions.keep_weights), and is not folded */
   bool output;
   bool step;
   Val group; /* pointwise: root of the fused loop it runs in */
@@ -72,10 +73,11 @@ struct Plan {
   int n;
   int cap;
   Step *step;
-  /* the first nfold run once */
+  /* the first nfold run once, those up to nkept after plan_weights_changed */
   int nstep;
   int cap_step;
   int nfold;
+  int nkept;
   size_t arena_bytes;
   size_t scratch_bytes;
   size_t folded_bytes;
@@ -85,6 +87,8 @@ struct Plan {
   void *resolved_for; /* arena memory the pointers were computed for */
   bool ready;
   bool folded_done;
+  bool kept_done;
+  bool keeps;
   bool profile;
   bool keep_all;
   bool (*stop)(void *ctx); /* NULL: runs are not broken off */
@@ -98,6 +102,7 @@ struct Plan {
   Backend *backend;
   DevStep *dev; /* [nstep] */
   DevProgram *fold_program;
+  DevProgram *kept_program;
   DevProgram *program;
   void *leaf_mem;
   void *io_mem;
@@ -109,6 +114,9 @@ struct Plan {
   int nlive;
   bool leaves_done;
 };
+
+/* When it is computed: once, after a change of the weights, in every run. */
+static inline int plan_stage(const PVal *x) { return x->folded ? 0 : x->kept ? 1 : 2; }
 
 /* The value whose memory v uses. */
 static inline Val plan_root(const Plan *p, Val v) {
@@ -136,7 +144,7 @@ Status plan_dev_read(Plan *p, Val v, const real **out, Error *e);
 Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e);
 void plan_dev_free(Plan *p);
 double plan_step_bytes(const Plan *p, int k); /* operands and result of step k, each once */
-int plan_dev_launches(const Plan *p, int k);
+int plan_dev_launches(const Plan *p, int k, int n); /* of n steps from k on */
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
 
 /* plan_range.c: after step k on the CPU; all steps after the folded ones on a backend. */

@@ -46,7 +46,8 @@ static void place_kinds(Plan *p) {
     else if (x->node.op == OP_input)
       x->mem = MEM_IO;
     else if (x->step)
-      x->mem = x->folded && x->last >= p->nfold ? MEM_FOLDED : MEM_ARENA;
+      x->mem = (x->folded && x->last >= p->nfold) || (x->kept && x->last >= p->nkept) ? MEM_FOLDED
+                                                                                      : MEM_ARENA;
   }
   /* what the caller reads stays where nothing overwrites it */
   for (Val v = 1; v < p->n; v++) {

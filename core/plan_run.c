@@ -179,7 +179,11 @@ Status plan_run(Plan *p, Error *e) {
 
 Status plan_sync(Plan *p, Error *e) { return p->backend ? p->backend->sync(p->backend, e) : ST_OK; }
 
-void plan_refresh(Plan *p) { p->folded_done = p->leaves_done = false; }
+void plan_refresh(Plan *p) { p->folded_done = p->kept_done = p->leaves_done = false; }
+
+void plan_weights_changed(Plan *p) {
+  if (p) p->kept_done = false;
+}
 
 double plan_step_bytes(const Plan *p, int k) {
   const Step *s = &p->step[k];
@@ -200,11 +204,18 @@ PlanStats plan_stats(const Plan *p) {
                  .scratch_bytes = p->scratch_bytes,
                  .steps = p->nstep};
   for (Val v = 1; v < p->n; v++) s.nodes += p->value[v].alive;
-  for (int k = p->nfold; k < p->nstep; k++) {
+  s.kept_steps = p->nkept - p->nfold;
+  for (int k = p->nfold; k < p->nkept; k++) {
+    s.kept_bytes += plan_step_bytes(p, k);
+  }
+  for (int k = p->nkept; k < p->nstep; k++) {
     s.flop += p->step[k].flop;
     s.bytes += plan_step_bytes(p, k);
     s.scratch += (double)p->step[k].scratch;
-    s.launches += p->backend ? plan_dev_launches(p, k) : 0;
+  }
+  if (p->backend) {
+    s.kept_launches = plan_dev_launches(p, p->nfold, p->nkept - p->nfold);
+    s.launches = plan_dev_launches(p, p->nkept, p->nstep - p->nkept);
   }
   return s;
 }

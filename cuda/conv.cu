@@ -27,6 +27,7 @@ typedef struct Work {
   ConvType type;
   /* the map of a 1x1, or the gradient of conv2d_dw, is read as it lies */
   bool planes;
+  bool prepared; /* the weights were packed by a step of their own (conv_prep) */
   int tile;
   /* packed map; second packed map of conv2d_dw */
   PackMap map;
@@ -72,16 +73,16 @@ static void frame_of(int64_t s, int64_t pad, int64_t k, int64_t side, int64_t *b
   *length = *before + last + 1;
 }
 
-/* Layouts without packing; see conv.cuh. Scales are known to the planner by operand, to a launch by
- * address. */
-static bool has_scale(const DevStep *s, int slot) {
+/* Scales and prepared weights are known to the planner by operand, to a launch by address. */
+static bool has_operand(const DevStep *s, int slot) {
   return slot < s->nargs && (s->node.in[slot] || s->arg[slot]);
 }
 
+/* Layouts without packing; see conv.cuh. */
 static bool reads_planes(const DevStep *s, const Work *w) {
   const ConvGeom *g = &w->g;
   if (w->type != CT_F16 && w->type != CT_BF16) return false;
-  if (g->oh * g->ow % 8 || has_scale(s, 3)) return false;
+  if (g->oh * g->ow % 8 || has_operand(s, 3)) return false;
   return g->kind == CONV_DW || (g->kh == 1 && g->kw == 1 && g->stride == 1 && g->pad == 0);
 }
 
@@ -319,6 +320,7 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
   w->g = conv_geom(&s->node);
   w->type = type_of(c, s, w->g.kind);
   w->planes = reads_planes(s, w);
+  w->prepared = w->g.kind != CONV_DW && has_operand(s, 2);
   describe_map(w, s);
   w->ngroup =
       w->g.kind == CONV_DX ? (int)ceil_div((int64_t)w->g.stride * w->g.stride, MAX_CLASSES) : 1;
@@ -328,7 +330,8 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
     if (!job->classes.count) continue;
     conv_choose(c, w);
     size_t rows = 0;
-    for (int i = 0; i < job->classes.count && !is_weight_gradient(job->layout); i++)
+    const bool packs = !is_weight_gradient(job->layout) && !w->prepared;
+    for (int i = 0; i < job->classes.count && packs; i++)
       rows += (size_t)job->classes.rows * job->classes.of[i].row_chunks * CHUNK;
     w->rows_bytes = PRLX_MAX(w->rows_bytes, round_up(rows));
     if (job->splits > 1)
@@ -416,6 +419,12 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 
 /* ---- launch ---- */
 
+/* The weights of the current group, from w to dst. */
+static void weights_of(const Work *w, const float *from, void *dst, PackWeights *p) {
+  *p = (PackWeights){
+      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, from, dst};
+}
+
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   char *mem = (char *)s->scratch, *rows = mem + w->map_bytes, *partial = rows + w->rows_bytes;
   ConvJob *job = &w->job;
@@ -428,7 +437,7 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
     make_job(w, k);
     if (!job->classes.count) continue;
     conv_choose(c, w);
-    job->weights = job->grad.p = rows;
+    job->weights = job->grad.p = w->prepared ? s->arg[2] : rows;
     job->map.p = mem;
     job->planes.p = s->arg[dw ? 1 : 0];
     job->store.partial = (float *)partial;
@@ -441,8 +450,9 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
       job->store.out_n = o.dim[1] * o.dim[2] * o.dim[3];
       job->store.out_m = o.dim[2] * o.dim[3];
       job->store.out_y = (int32_t)o.dim[3];
-      conv_pack_weights(c, w->type, &job->classes, job->map.pixel_chunks, (const float *)s->arg[1],
-                        &w->g, w->g.kind == CONV_DX, rows);
+      PackWeights pack;
+      weights_of(w, (const float *)s->arg[1], rows, &pack);
+      if (!w->prepared) conv_pack_weights(c, &pack, 1);
     }
     conv_gemm(c, w->type, w->tile, job);
     if (job->splits > 1) conv_reduce(c, job);
@@ -476,6 +486,57 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
   return cuda_check(what, s, e);
 }
 
+/* ---- weights packed once for several products ---- */
+
+/* Where the classes of one launch hold all there is: a stride above 2 packs group by group. */
+bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep) {
+  const ConvGeom g = conv_geom(&conv->node);
+  Work w;
+  if (g.kind == CONV_DW || conv_thin_fits(&g) || !conv_pack_fits(&g) ||
+      c->rung[cuda_kind(conv)] == RUNG_NAIVE)
+    return false;
+  plan_work(c, conv, &w);
+  if (w.ngroup > 1 || w.rows_bytes == 0) return false;
+  memset(prep, 0, sizeof *prep);
+  prep->op = OP_conv_prep;
+  prep->nin = 1;
+  prep->attr = conv->node.attr;
+  prep->attr.conv.tile = (int32_t)w.type;
+  prep->shape.rank = 1;
+  prep->shape.dim[0] = (int64_t)(w.rows_bytes / sizeof(float));
+  return true;
+}
+
+static void prep_of(const DevStep *s, PackWeights *p) {
+  Work w;
+  memset(&w, 0, sizeof w);
+  w.g = conv_geom(&s->node);
+  w.type = (ConvType)s->node.attr.conv.tile;
+  describe_map(&w, s);
+  make_job(&w, 0);
+  weights_of(&w, (const float *)s->arg[0], s->out, p);
+}
+
+int cuda_conv_prep_count(const DevStep *s, int n) {
+  int k = 0;
+  while (k < PRLX_MIN(n, PACK_JOBS) && !s[k].prog && s[k].node.op == OP_conv_prep &&
+         chunk_len((ConvType)s[k].node.attr.conv.tile) ==
+             chunk_len((ConvType)s[0].node.attr.conv.tile))
+    k++;
+  return k;
+}
+
+Status cuda_conv_preps(const CudaCtx *c, const DevStep *s, int n, Error *e) {
+  PackWeights p[PACK_JOBS];
+  for (int k = 0; k < n; k++) prep_of(&s[k], &p[k]);
+  conv_pack_weights(c, p, n);
+  return cuda_check("conv_prep", s, e);
+}
+
+static Status conv_prep_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  return cuda_conv_preps(c, s, 1, e);
+}
+
 static Status conv2d_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   return conv_run("conv2d", c, s, e);
 }
@@ -499,3 +560,4 @@ static bool both_any(const DevStep *s, int slot, DType t) {
 CUDA_ROW(conv2d, conv2d_launch, conv_scratch, maps_any);
 CUDA_ROW(conv2d_dx, conv2d_dx_launch, conv_scratch, maps_any);
 CUDA_ROW(conv2d_dw, conv2d_dw_launch, conv_scratch, both_any);
+CUDA_ROW(conv_prep, conv_prep_launch, NULL, NULL);

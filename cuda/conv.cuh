@@ -298,9 +298,20 @@ void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p);
 
 /* Weights [co][ci][kh][kw] as the rows of each class, tap_chunks per tap: m = co, k = (ky, kx,
  * ci), or, transposed, m = ci, k = (j, i, co) with ky = ky0 - j*step. */
-void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvClasses *classes,
-                       uint32_t tap_chunks, const float *w, const ConvGeom *g, bool transposed,
-                       void *dst);
+typedef struct PackWeights {
+  ConvType type;
+  ConvClasses classes;
+  uint32_t tap_chunks;
+  ConvGeom geom;
+  bool transposed;
+  const float *w;
+  void *dst;
+} PackWeights;
+
+enum { PACK_JOBS = 7 };
+
+/* PACK_JOBS at most, with one length of chunks, in one launch. */
+void conv_pack_weights(const CudaCtx *c, const PackWeights *p, int n);
 
 /* kernels of up to 180 taps */
 bool conv_pack_fits(const ConvGeom *g);

@@ -99,7 +99,8 @@ void conv_pack_map(const CudaCtx *c, ConvType t, const PackMap *p) {
 /* ---- weights ----
  * A block takes `rows` of m and 8 chunks of channels with all their taps: read in runs of rows*taps
  * (or channels*taps) neighbours, turned in shared memory, written 128 bytes at a time, class by
- * class. */
+ * class. The weights of several layers go in one launch, block after block: they are small, and
+ * there are dozens of them. */
 typedef struct Taps {
   /* step between a class's taps in the kernel; pitch of a channel in shared memory */
   int type;
@@ -132,19 +133,40 @@ static __device__ __forceinline__ void read_weights(const float *w, float *s, co
   }
 }
 
+/* One set of weights: its first block, blocks along the chunks. */
+typedef struct PackJob {
+  const float *w;
+  uint4 *dst;
+  uint32_t first;
+  FastDiv by_blocks;
+  Taps taps;
+  ConvClasses classes;
+} PackJob;
+typedef struct PackJobs {
+  int count;
+  PackJob of[PACK_JOBS];
+} PackJobs;
+static_assert(sizeof(PackJobs) <= 4096, "more than a kernel takes as its arguments");
+
 template <int LEN>
 __global__ void __launch_bounds__(PACK_THREADS)
-    conv_pack_weights_kernel(const float *w, uint4 *dst,
-                             const __grid_constant__ ConvClasses classes, Taps g) {
+    conv_pack_weights_kernel(const __grid_constant__ PackJobs all) {
   float *s = DYNAMIC_SHARED(float);
-  const int m0 = (int)blockIdx.y * g.rows, k0 = (int)blockIdx.x * PACK_CHUNKS, taps = g.kh * g.kw;
-  read_weights<LEN>(w, s, g, m0, k0 * LEN, (int)classes.rows, g.transposed ? g.co : g.ci);
+  int mine = 0;
+  while (mine + 1 < all.count && blockIdx.x >= all.of[mine + 1].first) mine++;
+  const PackJob &job = all.of[mine];
+  const Taps &g = job.taps;
+  const ConvClasses &classes = job.classes;
+  uint4 *dst = job.dst;
+  const uint32_t block = blockIdx.x - job.first, row = div_by(block, job.by_blocks);
+  const int m0 = (int)row * g.rows, k0 = (int)(block - row * job.by_blocks.d) * PACK_CHUNKS,
+            taps = g.kh * g.kw;
+  read_weights<LEN>(job.w, s, g, m0, k0 * LEN, (int)classes.rows, g.transposed ? g.co : g.ci);
   __syncthreads();
   for (int n = 0; n < classes.count; n++) {
     const ConvClass &cls = classes.of[n];
     /* chunks after the last tap: zero */
-    const int ct = cls.kh * cls.kw,
-              last = blockIdx.x == 0 ? (int)cls.row_chunks - ct * (int)g.chunks : 0;
+    const int ct = cls.kh * cls.kw, last = k0 == 0 ? (int)cls.row_chunks - ct * (int)g.chunks : 0;
     for (int i = (int)threadIdx.x; i < g.rows * ct * PACK_CHUNKS; i += PACK_THREADS) {
       int k = i % PACK_CHUNKS, r = i / PACK_CHUNKS, m = r / ct, tap = r - m * ct, jy = tap / cls.kw,
           ky = cls.ky0 + jy * g.step, kx = cls.kx0 + (tap - jy * cls.kw) * g.step;
@@ -164,26 +186,36 @@ __global__ void __launch_bounds__(PACK_THREADS)
 
 bool conv_pack_fits(const ConvGeom *g) { return g->kh * g->kw <= PACK_MAX_TAPS; }
 
-void conv_pack_weights(const CudaCtx *c, ConvType t, const ConvClasses *classes,
-                       uint32_t tap_chunks, const float *w, const ConvGeom *g, bool transposed,
-                       void *dst) {
-  const int taps = (int)(g->kh * g->kw), len = chunk_len(t),
+/* *blocks: those of the launch so far. */
+static PackJob pack_job(const PackWeights *p, uint32_t *blocks) {
+  const ConvGeom *g = &p->geom;
+  const int taps = (int)(g->kh * g->kw), len = chunk_len(p->type),
             rows = PRLX_MIN(8, PRLX_MAX(1, 72 / taps)), pitch = rows * taps + 1;
-  Taps p = {t,
-            (int)g->co,
-            (int)g->ci,
-            (int)g->kh,
-            (int)g->kw,
-            transposed ? -g->stride : 1,
-            rows,
-            pitch,
-            transposed,
-            tap_chunks,
-            fast_div((uint32_t)((transposed ? rows : PACK_CHUNKS * len) * taps)),
-            fast_div((uint32_t)taps)};
-  dim3 grid((tap_chunks + PACK_CHUNKS - 1) / PACK_CHUNKS,
-            (unsigned)((classes->rows + rows - 1) / rows));
+  const uint32_t wide = (p->tap_chunks + PACK_CHUNKS - 1) / PACK_CHUNKS;
+  PackJob job = {p->w,
+                 (uint4 *)p->dst,
+                 *blocks,
+                 fast_div(wide),
+                 {p->type, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw,
+                  p->transposed ? -g->stride : 1, rows, pitch, p->transposed, p->tap_chunks,
+                  fast_div((uint32_t)((p->transposed ? rows : PACK_CHUNKS * len) * taps)),
+                  fast_div((uint32_t)taps)},
+                 p->classes};
+  *blocks += wide * (uint32_t)((p->classes.rows + rows - 1) / rows);
+  return job;
+}
+
+void conv_pack_weights(const CudaCtx *c, const PackWeights *p, int n) {
+  const int len = chunk_len(p->type);
+  PackJobs all = {};
+  uint32_t blocks = 0;
+  int pitch = 0;
+  all.count = n;
+  for (int k = 0; k < n; k++) {
+    all.of[k] = pack_job(&p[k], &blocks);
+    pitch = PRLX_MAX(pitch, all.of[k].taps.pitch);
+  }
   auto kernel = len == 8 ? conv_pack_weights_kernel<8> : conv_pack_weights_kernel<4>;
-  LAUNCH(kernel, grid, dim3(PACK_THREADS), (size_t)PACK_CHUNKS * len * pitch * sizeof(float),
-         c->stream, w, (uint4 *)dst, *classes, p);
+  LAUNCH(kernel, dim3(blocks), dim3(PACK_THREADS),
+         (size_t)PACK_CHUNKS * len * pitch * sizeof(float), c->stream, all);
 }

@@ -87,14 +87,14 @@ typedef struct CudaRow {
 #endif
 
 /* Rows that exist: every operation of OP_LIST but leaves (input, param, constant), aliases
- * (reshape), conv_prep (CPU only). Pointwise operations and sum all run through cuda_pointwise (a
+ * (reshape). Pointwise operations and sum all run through cuda_pointwise (a
  * DevStep without prog is made into one by pw_from_node before it gets here). */
 /* clang-format off */
 #define CUDA_ROWS(X) \
   X(broadcast) X(permute) X(slice) X(pad) X(concat) X(roll) X(flip) X(reflect_pad) \
-  X(reflect_pad_t) X(matmul) X(conv2d) X(conv2d_dx) X(conv2d_dw) X(upfirdn2d) X(affine_grid) \
-  X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) X(resize) X(resize_t) X(warp) X(warp_t) \
-  X(maxpool) X(maxpool_t) X(maxpool_gather) X(softmax_ce) X(softmax_ce_dx)
+  X(reflect_pad_t) X(matmul) X(conv2d) X(conv2d_dx) X(conv2d_dw) X(conv_prep) X(upfirdn2d) \
+  X(affine_grid) X(grid_sample) X(grid_sample_dx) X(grid_sample_dgrid) X(resize) X(resize_t) \
+  X(warp) X(warp_t) X(maxpool) X(maxpool_t) X(maxpool_gather) X(softmax_ce) X(softmax_ce_dx)
 
 /* clang-format on */
 #define CUDA_DECLARE(name) extern const CudaRow cuda_##name;
@@ -111,12 +111,20 @@ Status cuda_fill_uniform(const CudaCtx *c, Rng *r, float *dst, int64_t n, Error 
 Status cuda_adam(const CudaCtx *c, float *p, const float *g, float *m, float *v, int64_t n,
                  const AdamCoef *coef, Error *e);
 Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, Error *e);
-Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e);
+Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, float factor, float most, int64_t *bad,
+                     Error *e);
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e);
 
 /* May this loop run in the store of this convolution (cuda/conv.cu)? conv->node is its node,
  * store_from the argument that is its result. */
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
+
+/* Backend.prepare: weights packed ahead of the product (cuda/conv.cu). */
+bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep);
+
+/* How many of the n steps, from the first on, are such that one launch packs; that launch. */
+int cuda_conv_prep_count(const DevStep *s, int n);
+Status cuda_conv_preps(const CudaCtx *c, const DevStep *s, int n, Error *e);
 
 /* table.cu: the kind of a step; its launch and scratch on the rung that the context says. */
 CudaKind cuda_kind(const DevStep *s);

@@ -18,8 +18,9 @@ static Status dev_accumulate(Backend *b, float *acc, const float *g, int64_t n, 
   return cuda_accumulate(&of(b)->c, acc, g, n, e);
 }
 
-static Status dev_sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
-  return cuda_sanitize(&of(b)->c, g, n, bad, e);
+static Status dev_sanitize(Backend *b, float *g, int64_t n, float factor, float most, int64_t *bad,
+                           Error *e) {
+  return cuda_sanitize(&of(b)->c, g, n, factor, most, bad, e);
 }
 
 static Status dev_ema(Backend *b, float *x, const float *p, int64_t n, float beta, Error *e) {

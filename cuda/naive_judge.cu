@@ -151,16 +151,43 @@ static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, size_t byt
 
 enum { PROBE_OUT = PW_MAX_ARGS, PROBE_SCRATCH, PROBE_BLOCKS };
 
+/* A convolution that reads prepared weights (operand 2): its weights, which it no longer reads, are
+ * what the definition wants. */
+static bool probe_is_prepared(const DevStep *s) {
+  return !s->prog && (s->node.op == OP_conv2d || s->node.op == OP_conv2d_dx) && s->nargs > 2 &&
+         s->arg[2];
+}
+
+static Status probe_prepare(Backend *b, const DevStep *s, Error *e) {
+  DevStep prep = {};
+  DevProgram *p = NULL;
+  DevStep plain = *s;
+  plain.arg[2] = NULL;
+  plain.node.in[2] = 0;
+  if (!b->prepare(b, &plain, &prep.node))
+    return err_set(e, ST_INTERNAL, "cuda: a convolution has weights prepared that it cannot take");
+  prep.nargs = 1;
+  prep.shape[0] = s->shape[1];
+  prep.arg[0] = s->arg[1];
+  prep.out = (void *)s->arg[2];
+  TRY(b->program(b, 1, &prep, &p, e));
+  const Status st = b->run(b, p, e);
+  b->program_free(b, p);
+  return st;
+}
+
 static Status probe_operands(Backend *b, DevStep *s, uint64_t seed, void **mem, Error *e) {
   Rng r = {};
+  const bool prepared = probe_is_prepared(s);
   r.seed = seed;
+  if (prepared) s->arg[1] = s->arg[2]; /* there, too */
   for (int k = 0; k < s->nargs; k++) {
     if (!s->arg[k]) continue;
     TRY(b->alloc(b, (size_t)shape_numel(s->shape[k]) * dtype_size(s->targ[k]), &mem[k], e));
     TRY(probe_fill(b, s, k, mem[k], &r, e));
     s->arg[k] = mem[k];
   }
-  return ST_OK;
+  return prepared ? probe_prepare(b, s, e) : ST_OK;
 }
 
 static Status probe_in(Backend *b, DevStep *s, uint64_t seed, void **mem, NaiveVerdict *v,

@@ -88,10 +88,11 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
   optim_give4(ema, at, n, wide, a);
 }
 
-/* Writes only where something was wrong: gradients are finite almost always, so this pass only
- * reads. */
+/* Without a factor it writes only where something was wrong: gradients are finite almost always, so
+ * that the pass only reads. */
 static __global__ void __launch_bounds__(FLAT_THREADS)
-    sanitize_flat(float *g, int64_t n, bool wide, unsigned long long *bad) {
+    sanitize_flat(float *g, int64_t n, bool wide, float factor, float most,
+                  unsigned long long *bad) {
   FLAT_AT;
   float x[FLAT_VEC];
   int count = 0;
@@ -99,10 +100,11 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
 #pragma unroll
   for (int k = 0; k < FLAT_VEC; k++) {
     const float v = x[k];
-    x[k] = v != v ? 0 : v > 3.4e38f ? 1e5f : v < -3.4e38f ? -1e5f : v;
-    count += v != x[k];
+    const bool wrong = !(fabsf(v) <= 3.4e38f);
+    x[k] = !wrong ? v * factor : v != v ? 0 : v > 0 ? most : -most;
+    count += wrong;
   }
-  if (count) optim_give4(g, at, n, wide, x);
+  if (count || (factor != 1 && at < n)) optim_give4(g, at, n, wide, x);
   for (int k = 16; k; k >>= 1) count += __shfl_xor_sync(0xffffffffu, count, k);
   if ((threadIdx.x & 31) == 0 && count && bad) atomicAdd(bad, (unsigned long long)count);
 }
@@ -135,9 +137,10 @@ Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float b
   return cuda_check("ema", NULL, e);
 }
 
-Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, int64_t *bad, Error *e) {
+Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, float factor, float most, int64_t *bad,
+                     Error *e) {
   if (n <= 0) return ST_OK;
   LAUNCH(sanitize_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, g, n,
-         optim_wide(g, NULL, NULL, NULL), (unsigned long long *)bad);
+         optim_wide(g, NULL, NULL, NULL), factor, most, (unsigned long long *)bad);
   return cuda_check("sanitize", NULL, e);
 }

@@ -35,14 +35,35 @@ static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int f
   return cuda_conv_can_store(&of(b)->c, conv, p, from);
 }
 
+static bool program_prepare(Backend *b, const DevStep *conv, Node *prep) {
+  return cuda_conv_prepare(&of(b)->c, conv, prep);
+}
+
+/* The step s, or all from there on that one launch does; *n: how many those were of the n. */
+static Status launch_next(const CudaCtx *c, const DevStep *s, int *n, Error *e) {
+  const int preps = cuda_conv_prep_count(s, *n);
+  *n = PRLX_MAX(preps, 1);
+  return preps > 1 ? cuda_conv_preps(c, s, preps, e) : cuda_launch(c, s, e);
+}
+
+static Status launch_steps(const CudaCtx *c, const DevStep *s, int count, Error *e) {
+  for (int i = 0, n; i < count; i += n) {
+    n = count - i;
+    TRY(launch_next(c, s + i, &n, e));
+  }
+  return ST_OK;
+}
+
 /* The launches themselves, counted: no second list of what each operation takes. */
-static int program_launches(Backend *b, const DevStep *s) {
+static int program_launches(Backend *b, int n, const DevStep *s) {
   Error e;
+  for (int i = 0; i < n; i++)
+    if (!cuda_row(&s[i]) || !cuda_row(&s[i])->launch) return 0;
   cuda_counted = 0;
-  const Status st = cuda_row(s) && cuda_row(s)->launch ? cuda_launch(&of(b)->c, s, &e) : ST_INVALID;
-  const int n = st == ST_OK ? cuda_counted : 0;
+  const Status st = launch_steps(&of(b)->c, s, n, &e);
+  const int count = st == ST_OK ? cuda_counted : 0;
   cuda_counted = -1;
-  return n;
+  return count;
 }
 
 static Status program_new(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
@@ -72,8 +93,7 @@ static void program_free(Backend *b, DevProgram *p) {
 }
 
 static Status launch_all(Backend *b, DevProgram *p, Error *e) {
-  for (int i = 0; i < p->n; i++) TRY(cuda_launch(&of(b)->c, &p->step[i], e));
-  return ST_OK;
+  return launch_steps(&of(b)->c, p->step, p->n, e);
 }
 
 /* Records the launches instead of running them. */
@@ -135,6 +155,7 @@ void cuda_program_functions(Backend *b) {
   b->scratch = program_scratch;
   b->supports = program_supports;
   b->can_store = can_store;
+  b->prepare = program_prepare;
   b->launches = program_launches;
   b->program = program_new;
   b->run = program_run;

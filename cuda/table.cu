@@ -50,7 +50,7 @@ extern "C" int cuda_missing(const char **names, int max) {
     DevStep s = {};
     s.node.op = (uint16_t)op;
     const CudaRow *r = cuda_row(&s);
-    bool none_needed = op_table[op]->flags & (OPF_LEAF | OPF_ALIAS) || op == OP_conv_prep;
+    bool none_needed = op_table[op]->flags & (OPF_LEAF | OPF_ALIAS);
     if (none_needed || (r && r->launch)) continue;
     if (n < max) names[n] = op_table[op]->name;
     n++;

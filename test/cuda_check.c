@@ -178,7 +178,7 @@ static const char *run_twice(Bench *t, const HostStep *h, const Types *ty, Buffe
     exact_order((uint64_t)(t->steps * 2 + run + 1));
     if (!h->inplace) exact_poison(out->dev, out->bytes);
     exact_poison(scratch.dev, scratch.bytes);
-    const long before = exact_launches(), counted = t->b->launches(t->b, &s);
+    const long before = exact_launches(), counted = t->b->launches(t->b, 1, &s);
     Status st = t->b->run(t->b, p, &e);
     const char *f = exact_fault();
     if (before >= 0 && exact_launches() != before + counted && !f)

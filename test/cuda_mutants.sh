@@ -134,7 +134,8 @@ refused refused-fragment conv_gemm.cu \
 refused refused-tile conv_gemm.cu \
   's/m0 = blockIdx.x % mtiles \* TILE/m0 = blockIdx.x % mtiles * (TILE + 64)/' "$products"
 refused stale-weights conv.cu \
-  's/conv_pack_weights(c, w->type, &job/static int packed; if (!packed++) &/' "$products"
+  's/if (!w->prepared) conv_pack/static int packed; if (!w->prepared \&\& !packed++) conv_pack/' \
+  "$products"
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0
@@ -151,8 +152,14 @@ trainer_mutant() {
   echo "found: $1: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
 }
 trainer_mutant loss-scale-division train_phase 's|1 / t->state.loss_scale\[0\]|1|'
-trainer_mutant loss-scale-infinity train_phase 's|TRY(flat_ema(t->backend, g, g, n, 0, e));||'
+infinity='s|flat_unscale(\(t->backend\), g, \(n, .*\), bad, e)|'
+infinity="$infinity"'\1->sanitize(\1, (float *)g, \2, 1e5f, bad, e)|'
+trainer_mutant loss-scale-infinity train_phase "$infinity"
 trainer_mutant loss-scale-snapshot train 's|if (train_scales(t)) visit|if (false) visit|'
+# weights that were packed before the last step of the optimiser; draws of an iteration that is over
+trainer_mutant kept-weights train_phase 's|nets_weights_changed(t);||'
+trainer_mutant draws-ahead train \
+  's|a->batch_idx == t->state.batch_idx|true|; s|!memcmp(a->from, .*)|true|'
 [ $passed -eq 0 ] && [ $failed -eq 0 ] && bad "$which" "no such mutant"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -27,7 +27,7 @@ static bool wanted(int argc, char **argv, const char *const *group, int n, const
 
 static void coverage(const Bench *t) {
   for (int op = 1; op < OP_COUNT; op++) {
-    /* conv_prep exists on the CPU only */
+    /* conv_prep is made by the planner: plans, cuda_paper */
     if (op_table[op]->flags & OPF_LEAF || op == OP_conv_prep) continue;
     CHECK(t->covered[op], "operation %s was not compared", op_table[op]->name);
   }

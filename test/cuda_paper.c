@@ -83,7 +83,8 @@ static Status idle_adam(Backend *b, float *p, const float *g, float *m, float *v
 static Status idle_add(Backend *b, float *acc, const float *g, int64_t n, Error *e) {
   return ST_OK;
 }
-static Status idle_sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
+static Status idle_sanitize(Backend *b, float *g, int64_t n, float factor, float most, int64_t *bad,
+                            Error *e) {
   return ST_OK;
 }
 static Status idle_ema(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e) {

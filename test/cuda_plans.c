@@ -127,6 +127,85 @@ static Val b_large_styles(Graph *g, const Val *in) {
   return y;
 }
 
+/* ---- weights kept from run to run ---- */
+enum { KEPT_X = 2 * 16 * 9 * 7, KEPT_W = 3 };
+
+/* More weights than one launch packs: forward and backward, strides, a kernel of one pixel. */
+typedef struct Kept {
+  Graph *g;
+  Params p;
+  Val x;
+  Val out[2]; /* a sum, its gradient */
+} Kept;
+
+static void kept_new(Kept *k, Error *e) {
+  const Shape shape[KEPT_W] = {SHAPE4(16, 16, 3, 3), SHAPE4(24, 16, 3, 3), SHAPE4(8, 24, 1, 1)};
+  static const char *const name[KEPT_W] = {"a", "b", "c"};
+  Graph *g = graph_new();
+  Val w[KEPT_W];
+  *k = (Kept){.g = g, .x = g_input(g, "x", SHAPE4(2, 16, 9, 7))};
+  for (int i = 0; i < KEPT_W; i++) params_add(&k->p, name[i], shape[i], false, e);
+  if (params_seal(&k->p, e) != ST_OK) return;
+  Rng r = {.seed = 5};
+  rng_fill_normal(&r, k->p.data, k->p.nparam);
+  for (int i = 0; i < KEPT_W; i++) w[i] = g_axpb(g, params_leaf(g, &k->p, name[i], false), 0.1, 0);
+  Val y = g_lrelu(g, g_conv2d(g, k->x, w[0], 1, 1), 0.2, 1.4, -1);
+  y = g_lrelu(g, g_conv2d_dx(g, y, w[0], 2, 1, 17, 13), 0.2, 1.4, -1);
+  y = g_lrelu(g, g_conv2d(g, y, w[1], 2, 1), 0.2, 1.4, -1);
+  y = g_square(g, g_conv2d(g, y, w[2], 1, 0));
+  k->out[0] = g_mean_all(g, y);
+  k->out[1] = g_grad1(g, k->out[0], k->x);
+}
+
+static float *kept_run(const Kept *k, Plan *p, Error *e) {
+  float *out = mem_alloc((KEPT_X + 1) * sizeof *out);
+  const real *sum = NULL, *dx = NULL;
+  Rng r = {.seed = 6};
+  rng_fill_normal(&r, plan_data(p, k->x), KEPT_X);
+  if (!out || plan_run(p, e) || plan_read(p, k->out[0], &sum, e) || plan_read(p, k->out[1], &dx, e))
+    return out;
+  memcpy(out, dx, KEPT_X * sizeof *out);
+  out[KEPT_X] = *sum;
+  return out;
+}
+
+static void kept_same(const Bench *t, const Kept *k, Plan *p, const float *want, const char *when) {
+  Error e = {0};
+  float *got = kept_run(k, p, &e);
+  const char *f = exact_fault();
+  const double d = got ? difference(t->b->precision, want, got, KEPT_X + 1) : INFINITY;
+  CHECK(!f && d <= plan_bound(t->b->precision), "kept weights, %s: %s relative difference %.3g",
+        when, f ? f : e.msg, d);
+  mem_free(got);
+}
+
+static void kept_check(Bench *t) {
+  Kept k;
+  Error e = {0};
+  Plan *cpu = NULL, *dev = NULL;
+  kept_new(&k, &e);
+  const PlanOptions o = {.backend = t->b, .keep_weights = true};
+  CHECK(!graph_status(k.g, &e) && !plan_new(k.g, 2, k.out, NULL, &cpu, &e) &&
+            !plan_new(k.g, 2, k.out, &o, &dev, &e),
+        "kept weights: %s", e.msg);
+  if (!dev) return;
+  float *want = kept_run(&k, cpu, &e);
+  for (int run = 0; run < 3; run++) kept_same(t, &k, dev, want, "as they were");
+  for (int64_t i = 0; i < k.p.nparam; i++) k.p.data[i] = -k.p.data[i];
+  kept_same(t, &k, dev, want, "changed, the plan not told");
+  mem_free(want);
+  want = kept_run(&k, cpu, &e);
+  for (int run = 0; run < 3; run++) {
+    plan_weights_changed(dev);
+    kept_same(t, &k, dev, want, "changed");
+  }
+  mem_free(want);
+  plan_free(dev);
+  plan_free(cpu);
+  graph_free(k.g);
+  params_free(&k.p);
+}
+
 void check_plans(Bench *t) {
   Case large = {OP_conv2d,
                 "large styles and weights",
@@ -143,6 +222,7 @@ void check_plans(Bench *t) {
               {GENERIC, GENERIC, GENERIC, FIXED},
               2};
   plan_case(t, &net);
+  if (!skipped(t, "kept weights")) kept_check(t);
   if (t->b->precision == PREC_TF32) return;
   plan_case(t, &large);
   for (int i = 0; i < COUNT_OF(cases); i++)
@@ -212,15 +292,38 @@ static void adam_check(Bench *t, int64_t n, double beta1) {
   adam_free(&a);
 }
 
+/* Gradients that are not finite: NaN to zero, infinities to `most`, the rest times the factor. */
+static void clean(Bench *t, const float *a, int64_t n, float factor, float most) {
+  const size_t bytes = (size_t)n * 4;
+  float *da = exact_new(bytes), *back = mem_alloc(bytes);
+  int64_t *bad = exact_new(8), count = 0, wrong = 0, off = 0;
+  Error e = {0};
+  exact_put(da, a, bytes);
+  exact_put(bad, &count, 8);
+  const Status st = t->b->sanitize(t->b, da, n, factor, most, bad, &e);
+  const char *f = exact_fault();
+  exact_get(back, da, bytes);
+  exact_get(&count, bad, 8);
+  for (int64_t i = 0; i < n; i++) {
+    const float want = isfinite(a[i]) ? a[i] * factor : isnan(a[i]) ? 0 : copysignf(most, a[i]);
+    wrong += !isfinite(a[i]);
+    off += back[i] != want;
+  }
+  CHECK(!st && !f && !off && count == wrong,
+        "sanitize with factor %g: %s %lld off, counted %lld of %lld", (double)factor, f ? f : e.msg,
+        (long long)off, (long long)count, (long long)wrong);
+  exact_free(da);
+  exact_free(bad);
+  mem_free(back);
+}
+
 static void ranges(Bench *t, int64_t n) {
   Error e = {0};
   size_t bytes = (size_t)n * 4;
   float *a = numbers(n, 1), *b = numbers(n, 2), *back = numbers(n, 3), *da = exact_new(bytes),
         *db = exact_new(bytes);
-  int64_t *bad = exact_new(8), count = 5, zero = 0;
   exact_put(da, a, bytes);
   exact_put(db, b, bytes);
-  exact_put(bad, &zero, 8);
   Status st = t->b->accumulate(t->b, da, db, n, &e);
   grad_accumulate(a, b, n);
   if (!st) st = t->b->ema(t->b, da, db, n, 0.99f, &e);
@@ -232,16 +335,8 @@ static void ranges(Bench *t, int64_t n) {
   a[0] = NAN;
   a[n / 2] = INFINITY;
   a[n - 1] = -INFINITY;
-  int64_t wrong = 0;
-  for (int64_t i = 0; i < n; i++) wrong += !isfinite(a[i]);
-  exact_put(da, a, bytes);
-  st = t->b->sanitize(t->b, da, n, bad, &e);
-  grad_sanitize(a, n);
-  f = exact_fault();
-  exact_get(back, da, bytes);
-  exact_get(&count, bad, 8);
-  CHECK(!st && !f && count == wrong && memcmp(a, back, bytes) == 0,
-        "sanitize: %s counted %lld of %lld", f ? f : e.msg, (long long)count, (long long)wrong);
+  clean(t, a, n, 1, 1e5f);
+  clean(t, a, n, 1.0f / 64, 0);
   Rng r = {.seed = 3, .subsequence = 7, .offset = 5}, q = r;
   exact_poison(da, bytes);
   st = t->b->fill_normal(t->b, &r, da, n, &e);
@@ -253,7 +348,6 @@ static void ranges(Bench *t, int64_t n) {
         differs(a, back, n), (unsigned long long)r.offset, (unsigned long long)q.offset);
   exact_free(da);
   exact_free(db);
-  exact_free(bad);
   mem_free(a);
   mem_free(b);
   mem_free(back);

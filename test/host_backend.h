@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/backend.h"
+#include "core/conv.h"
 
 typedef struct HostBackend {
   Backend b;
@@ -17,6 +18,7 @@ typedef struct HostBackend {
   int runs;
   int stores;
   int half;
+  int preps;
   bool no_store;
   bool no_download; /* every read-back fails, as on a card that was lost */
 } HostBackend;
@@ -81,6 +83,10 @@ static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int f
   return !((HostBackend *)b)->no_store;
 }
 
+static bool hb_prepare(Backend *b, const DevStep *conv, Node *prep) {
+  return conv_make_prep(&conv->node, conv->shape, prep);
+}
+
 static Status hb_program(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
   if ((*out = mem_alloc(sizeof **out))) (*out)->s = mem_alloc((size_t)(n + 1) * sizeof *s);
   if (!*out || !(*out)->s) {
@@ -93,6 +99,7 @@ static Status hb_program(Backend *b, int n, const DevStep *s, DevProgram **out, 
   for (int i = 0; i < n; i++) {
     ((HostBackend *)b)->stores += s[i].prog_store != NULL;
     ((HostBackend *)b)->half += s[i].tout != DT_F32;
+    ((HostBackend *)b)->preps += !s[i].prog && s[i].node.op == OP_conv_prep;
   }
   return ST_OK;
 }
@@ -196,9 +203,12 @@ static Status hb_accumulate(Backend *b, float *acc, const float *g, int64_t n, E
   return ST_OK;
 }
 
-static Status hb_sanitize(Backend *b, float *g, int64_t n, int64_t *bad, Error *e) {
-  for (int64_t i = 0; i < n; i++) *bad += !isfinite(g[i]);
-  grad_sanitize((real *)g, n);
+static Status hb_sanitize(Backend *b, float *g, int64_t n, float factor, float most, int64_t *bad,
+                          Error *e) {
+  for (int64_t i = 0; i < n; i++) {
+    *bad += !isfinite(g[i]);
+    g[i] = isfinite(g[i]) ? g[i] * factor : isnan(g[i]) ? 0 : copysignf(most, g[i]);
+  }
   return ST_OK;
 }
 
@@ -223,6 +233,7 @@ static inline HostBackend *host_backend_new(Precision pr) {
                    .scratch = hb_scratch,
                    .supports = hb_supports,
                    .can_store = hb_can_store,
+                   .prepare = hb_prepare,
                    .program = hb_program,
                    .run = hb_run,
                    .program_free = hb_program_free,

@@ -97,25 +97,34 @@ static double worst(const Got *a, const Got *b) {
 
 static void test_plan(void) {
   static Got ref, ref2, out;
-  /* default; no stores; no fusion; everything kept; 16-bit maps */
-  for (int mode = 0; mode < 5; mode++) {
+  /* default; no stores; no fusion; every value kept; 16-bit maps; weights kept */
+  for (int mode = 0; mode < 6; mode++) {
     Net n;
     net_new(&n);
     HostBackend *h = host_backend_new(mode == 4 ? PREC_BF16 : PREC_STRICT);
     h->no_store = mode == 1;
-    Plan *cpu = net_plan(&n, NULL),
-         *dev = net_plan(
-             &n, &(PlanOptions){.backend = &h->b, .no_fusion = mode == 2, .keep_all = mode == 3});
+    Plan *cpu = net_plan(&n, NULL), *dev = net_plan(&n, &(PlanOptions){.backend = &h->b,
+                                                                       .no_fusion = mode == 2,
+                                                                       .keep_all = mode == 3,
+                                                                       .keep_weights = mode == 5});
     if (!cpu || !dev) return;
     net_run(&n, cpu, 1, &ref);
     for (int k = 0; k < 2; k++) net_run(&n, dev, 1, &out);
     double tol = mode == 4 ? 0.03 : 1e-5, d = worst(&ref, &out);
     CHECK(d < tol, "mode %d: plan on a backend: %g", mode, d);
-    CHECK((h->stores > 0) == (mode == 0 || mode == 4) && (h->half > 0) == (mode == 4),
-          "mode %d: %d loops in stores, %d 16-bit steps", mode, h->stores, h->half);
+    CHECK((h->stores > 0) == (mode == 0 || mode > 3) && (h->half > 0) == (mode == 4) &&
+              h->preps > 0,
+          "mode %d: %d loops in stores, %d 16-bit steps, %d times weights laid out", mode,
+          h->stores, h->half, h->preps);
     CHECK(mode != 4 || d > 1e-6, "16-bit storage shows");
     /* a live parameter changes: the next run must see it */
     n.p.data[5] += (real)0.25;
+    if (mode == 5) { /* or when it is told */
+      net_run(&n, dev, 1, &out);
+      CHECK((d = worst(&ref, &out)) < tol, "weights are not kept: %g", d);
+      CHECK(plan_stats(dev).kept_steps > 0 && plan_stats(cpu).kept_steps == 0, "kept steps");
+      plan_weights_changed(dev);
+    }
     net_run(&n, cpu, 2, &ref2);
     net_run(&n, dev, 2, &out);
     CHECK((d = worst(&ref2, &out)) < tol, "mode %d: changed parameter: %g", mode, d);

@@ -36,6 +36,7 @@ void projector_free(Projector *p) {
   mem_free(p->saved);
   mem_free(p->w_avg);
   mem_free(p->rng);
+  mem_free(p->w_draw);
   mem_free(p->out_dist);
   mem_free(p);
 }
@@ -159,6 +160,7 @@ Status projector_start(Projector *p, const real *targets, const uint64_t *id, Er
   TRY(start_variables(p, id, e));
   p->given_w_noise = NULL;
   p->step = 0;
+  p->drawn = false;
   p->started = true;
   return projector_push(p, e);
 }
@@ -178,14 +180,22 @@ Status projector_inject(Projector *p, const real *const *noise_maps, const real 
 
 /* 9.4: one [w] vector of added noise per lesion; drawn even when the scale is 0, so that the stream
  * position depends on the step alone. */
-static void draw_w_noise(Projector *p, double scale) {
+static void draw_w_noise(Projector *p) {
+  const int64_t wd = p->G->cfg.w_dim;
+  for (int i = 0; i < p->batch && !p->drawn; i++)
+    rng_fill_normal(&p->rng[i], p->w_draw + i * wd, wd);
+  p->drawn = true;
+}
+
+static void put_w_noise(Projector *p, double scale) {
   const int64_t wd = p->G->cfg.w_dim;
   real *dst = plan_data(p->plan, p->w_noise);
+  draw_w_noise(p);
   for (int i = 0; i < p->batch; i++, dst += wd) {
-    rng_fill_normal(&p->rng[i], dst, wd);
-    if (p->given_w_noise) memcpy(dst, p->given_w_noise + p->step * wd, (size_t)wd * sizeof(real));
-    for (int64_t j = 0; j < wd; j++) dst[j] = (real)((double)dst[j] * scale);
+    const real *src = p->given_w_noise ? p->given_w_noise + p->step * wd : p->w_draw + i * wd;
+    for (int64_t j = 0; j < wd; j++) dst[j] = (real)((double)src[j] * scale);
   }
+  p->drawn = false;
 }
 
 Status projector_pull_losses(Projector *p, Error *e) {
@@ -221,12 +231,14 @@ static Status host_step(Projector *p, Error *e) {
   return ST_OK;
 }
 
-/* Everything of the step is under way before the losses are waited for. */
+/* Everything of the step is under way, and the noise of the next one drawn, before the losses are
+ * waited for. */
 static Status device_step(Projector *p, Error *e) {
   p->ahead = true;
   TRY(plan_run(p->plan, e));
   TRY(flat_adam(p->b, &p->adam, flat_at(p->b, p->vars), flat_at(p->b, p->grads), NULL, 0, e));
   if (p->norm) TRY(plan_run(p->norm, e));
+  if (p->step + 1 < p->o.num_steps) draw_w_noise(p);
   return read_losses(p, e);
 }
 
@@ -235,7 +247,7 @@ Status projector_step(Projector *p, ProjectStep *info, Error *e) {
     return err_set(e, ST_INVALID, "projection: %s; call projector_start",
                    p->started ? "all steps are done" : "no target was given");
   double lr = project_lr(&p->o, p->step), scale = p->w_std * project_w_noise(&p->o, p->step);
-  draw_w_noise(p, scale);
+  put_w_noise(p, scale);
   /* 0 at step 0: nothing moves, but the moments are updated */
   p->adam.lr = lr;
   TRY(p->b ? device_step(p, e) : host_step(p, e));

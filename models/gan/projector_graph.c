@@ -240,12 +240,13 @@ static Status alloc_variables(Projector *p, Error *e) {
   p->saved = mem_alloc(bytes);
   p->w_avg = mem_alloc((size_t)p->G->cfg.w_dim * sizeof(real));
   p->rng = mem_alloc(batch * sizeof(Rng));
+  p->w_draw = mem_alloc(batch * (size_t)p->G->cfg.w_dim * sizeof(real));
   p->out_dist = mem_alloc(3 * batch * sizeof(double));
   p->nlosses = 3 * (((int64_t)p->batch + 63) / 64 * 64);
   p->losses = mem_alloc((size_t)p->nlosses * sizeof(real));
   p->g = graph_new();
-  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->out_dist || !p->losses ||
-      !p->g)
+  if (!p->vars || !p->grads || !p->saved || !p->w_avg || !p->rng || !p->w_draw || !p->out_dist ||
+      !p->losses || !p->g)
     return err_set(e, ST_NOMEM,
                    "projection: out of memory for the variables of %d lesions; lower the batch",
                    p->batch);

@@ -75,6 +75,9 @@ struct Projector {
   double w_std;
   Adam adam;
   Rng *rng; /* [batch] */
+  /* normals of the step to come [batch,w_dim], if drawn; rng is behind them then */
+  real *w_draw;
+  bool drawn;
   const real *given_w_noise;
   /* [batch] */
   double *out_dist;

@@ -234,9 +234,8 @@ static void draw_reals(Trainer *t) {
   }
 }
 
-static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
+static void draw_phase(Trainer *t, TrainPhase ph, Rng *rng) {
   const TrainConfig *c = &t->cfg;
-  Rng *rng = t->state.rng;
   int rounds = train_rounds(c), per = ph == PH_GREG ? train_pl_samples(c) : c->batch / rounds;
   rng_fill_normal(&rng[TRNG_Z], t->z[ph], (int64_t)c->batch * c->G.z_dim);
   for (int i = 0; c->G.c_dim > 0 && i < c->batch; i++) /* labels as frequent as in the data */
@@ -254,11 +253,46 @@ static void draw_phase(Trainer *t, TrainPhase ph, PhaseDraws *d) {
     rng_fill_normal(&rng[TRNG_PL], t->pl_noise,
                     (int64_t)rounds * per * c->G.img_channels * c->G.img_resolution *
                         c->G.img_resolution);
-  *d = (PhaseDraws){.z = t->z[ph],
-                    .c = t->c[ph],
-                    .z_mix = t->z_mix[ph],
-                    .cutoff = t->cutoff[ph],
-                    .pl_noise = t->pl_noise};
+}
+
+/* All but the images, for this iteration, from these streams. */
+static void draw_phases(Trainer *t, int64_t batch_idx, Rng *rng) {
+  for (int ph = 0; ph < PH_DREG; ph++)
+    if (train_phase_due(&t->cfg, (TrainPhase)ph, batch_idx)) draw_phase(t, (TrainPhase)ph, rng);
+}
+
+/* The draws of the next iteration while a device computes this one: thousands of normals, 2 to 3 ms
+ * for which it would wait. What was drawn for this one is on its way by now. The streams of the
+ * state stay where they are until the next iteration takes the draws over, so that a snapshot
+ * between the two knows nothing of this. */
+static void draw_ahead(Trainer *t) {
+  AheadDraws *a = &t->drawn;
+  memcpy(a->from, t->state.rng, sizeof a->from);
+  memcpy(a->to, t->state.rng, sizeof a->to);
+  a->batch_idx = t->state.batch_idx + 1;
+  draw_phases(t, a->batch_idx, a->to);
+  a->there = true;
+}
+
+/* Draws made ahead are good where the state is the one they were made for: not after a snapshot was
+ * restored. */
+static void draw_iteration(Trainer *t, TrainDraws *d) {
+  AheadDraws *a = &t->drawn;
+  const bool good = a->there && a->batch_idx == t->state.batch_idx &&
+                    !memcmp(a->from, t->state.rng, sizeof a->from);
+  a->there = false;
+  if (good)
+    memcpy(t->state.rng, a->to, sizeof a->to);
+  else
+    draw_phases(t, t->state.batch_idx, t->state.rng);
+  draw_reals(t);
+  *d = (TrainDraws){.images = t->images, .labels = t->labels};
+  for (int ph = 0; ph < PH_DREG; ph++)
+    d->phase[ph] = (PhaseDraws){.z = t->z[ph],
+                                .c = t->c[ph],
+                                .z_mix = t->z_mix[ph],
+                                .cutoff = t->cutoff[ph],
+                                .pl_noise = t->pl_noise};
 }
 
 /* ---- one iteration ---- */
@@ -322,8 +356,8 @@ static void update_ada(Trainer *t) {
   s->sign_count = 0;
 }
 
-static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, TrainMetrics *m,
-                              Error *e) {
+static Status trainer_iterate(Trainer *t, const TrainDraws *d, bool ahead, double started,
+                              TrainMetrics *m, Error *e) {
   double other = os_clock() - started;
   TRY(train_dev_begin(t, e));
   t->metrics.ema_beta = train_ema_beta(&t->cfg, t->state.cur_nimg);
@@ -337,6 +371,7 @@ static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, T
   }
   double a = os_clock();
   TRY(copy_buffers(t, e));
+  if (ahead && t->backend) draw_ahead(t);
   TRY(train_dev_settle(t, e));
   count_signs(t);
   collect_metrics(t);
@@ -350,19 +385,16 @@ static Status trainer_iterate(Trainer *t, const TrainDraws *d, double started, T
 }
 
 Status trainer_step_given(Trainer *t, const TrainDraws *d, TrainMetrics *m, Error *e) {
-  return trainer_iterate(t, d, os_clock(), m, e);
+  return trainer_iterate(t, d, false, os_clock(), m, e);
 }
 
 Status trainer_step(Trainer *t, TrainMetrics *m, Error *e) {
   double started = os_clock();
   if (t->broken) return err_set(e, ST_INVALID, "training: goes on from a snapshot only");
   train_keep(t);
-  TrainDraws d = {.images = t->images, .labels = t->labels};
-  draw_reals(t);
-  for (int ph = 0; ph < PH_DREG; ph++)
-    if (train_phase_due(&t->cfg, (TrainPhase)ph, t->state.batch_idx))
-      draw_phase(t, (TrainPhase)ph, &d.phase[ph]);
-  const Status s = trainer_iterate(t, &d, started, m, e);
+  TrainDraws d;
+  draw_iteration(t, &d);
+  const Status s = trainer_iterate(t, &d, true, started, m, e);
   if (s == ST_INTERRUPTED) train_go_back(t);
   t->last_seconds = os_clock() - started;
   return s;

@@ -48,6 +48,7 @@ Status train_dev_push(Trainer *t, Error *e) {
   Range r[MAX_RANGES];
   for (int i = 0, n = t->backend && t->host_touched ? device_ranges(t, r) : 0; i < n; i++)
     if (r[i].state) TRY(backend_push(t->backend, r[i].p, r[i].bytes, e));
+  if (t->host_touched) nets_weights_changed(t);
   t->host_touched = false;
   return ST_OK;
 }

@@ -55,6 +55,18 @@ typedef struct TrainResults {
   real pad[13];
 } TrainResults;
 
+/* Gradients of the runs of a phase: the only one stays where it is, the next is the first of the
+ * sum, the next is added. */
+typedef enum { SUM_ADDS, SUM_NONE, SUM_BEGINS } SumKind;
+
+/* Draws made before their iteration: the streams before and after them. */
+typedef struct AheadDraws {
+  bool there;
+  int64_t batch_idx;
+  Rng from[TRNG_COUNT];
+  Rng to[TRNG_COUNT];
+} AheadDraws;
+
 struct Trainer {
   TrainConfig cfg;
   TrainData data;
@@ -65,6 +77,7 @@ struct Trainer {
   Adam adam[2];        /* 0: G, 1: D; so are the two gradients */
   real *grad_round[2]; /* flat gradient range of one run */
   real *grad_sum[2];   /* of the phase so far */
+  SumKind sum_is;
   PhaseNet net[NET_COUNT];
   PlanArena arena;   /* shared by all plans */
   Backend *backend;  /* NULL: CPU */
@@ -81,6 +94,7 @@ struct Trainer {
   real *z_mix[PH_COUNT];
   real *pl_noise;
   int64_t *cutoff[PH_COUNT];
+  AheadDraws drawn; /* on a backend */
   /* results of one iteration: one block, on a backend fetched once at the end of the iteration */
   TrainResults *res;
   size_t res_bytes;
@@ -111,6 +125,9 @@ struct Trainer {
 /* All graphs and plans that the configuration needs. After an error, too: nets_free. */
 Status nets_build(Trainer *t, Error *e);
 void nets_free(Trainer *t);
+
+/* After a step of an optimiser, and where weights came from the host: plan_weights_changed. */
+void nets_weights_changed(Trainer *t);
 
 /* Gradients stored in f16 (smallest normal number 6e-5) vanish where a mean over many images makes
  * them small: there the loss is multiplied by state.loss_scale before its gradient is taken. */

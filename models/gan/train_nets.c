@@ -182,6 +182,9 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
   PlanNeed need = {0};
   TRY(graph_status(p->graph, e));
   TRY(limit_left(t, &o, e));
+  /* D of Dmain sees fakes and reals with the same weights, and every net all rounds of a batch;
+   * where a plan runs once, weights of all layers are still packed by a few launches */
+  o.keep_weights = true;
   o.memory = &need;
   const Status st = plan_new(p->graph, k, outs, &o, &p->plan, e);
   if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
@@ -288,6 +291,10 @@ done:
   return st;
 }
 
+void nets_weights_changed(Trainer *t) {
+  for (int i = 0; i < NET_COUNT; i++) plan_weights_changed(t->net[i].plan);
+}
+
 void nets_free(Trainer *t) {
   for (int i = 0; i < NET_COUNT; i++) {
     plan_free(t->net[i].plan);
@@ -319,12 +326,16 @@ TrainMemory trainer_memory(const Trainer *t) {
 
 static const char *const net_name[NET_COUNT] = {"Gmain", "Greg", "Dmain", "Dreg", "fakes"};
 
-/* How often a phase runs in an average iteration. */
-static double net_runs(const Trainer *t, int i) {
+/* How often the weights of a phase are new in an average iteration, and how often it runs. */
+static double net_changes(const Trainer *t, int i) {
   const double per = i == NET_GREG   ? t->cfg.g_reg_interval
                      : i == NET_DREG ? t->cfg.d_reg_interval
                                      : 1;
-  return train_rounds(&t->cfg) * (i == NET_DMAIN ? 2 : 1) / per;
+  return 1 / per;
+}
+
+static double net_runs(const Trainer *t, int i) {
+  return train_rounds(&t->cfg) * (i == NET_DMAIN ? 2 : 1) * net_changes(t, i);
 }
 
 void trainer_roofline(const Trainer *t, double gflops, double gbytes, FILE *f) {
@@ -344,25 +355,36 @@ double trainer_flop(const Trainer *t) {
   return f;
 }
 
+enum { COUNTS = 5 };
+
+/* A line of the table, added to the sums of an iteration. */
+static void counts_line(FILE *f, const char *what, int images, double runs,
+                        const double now[COUNTS], double all[COUNTS]) {
+  fprintf(f, "%s\t%d\t%g", what, images, runs);
+  for (int k = 0; k < COUNTS; k++) {
+    fprintf(f, "\t%.5g", now[k]);
+    all[k] += runs * now[k];
+  }
+  fprintf(f, "\n");
+}
+
 void trainer_counts(const Trainer *t, FILE *f) {
-  double all[5] = {0};
+  double all[COUNTS] = {0}, rest[COUNTS] = {0};
+  char kept[32];
   fprintf(f, "# phase\timages\truns\tsteps\tlaunches\tGFLOP\tMB operands\tMB scratch\n");
   for (int i = 0; i < NET_COUNT; i++) {
     if (!t->net[i].plan) continue;
     const PlanStats s = plan_stats(t->net[i].plan);
-    const double now[5] = {s.steps, (double)s.launches, s.flop / 1e9, s.bytes / 1e6,
+    counts_line(f, net_name[i], t->net[i].n, net_runs(t, i),
+                (double[]){s.steps - s.kept_steps, (double)s.launches, s.flop / 1e9, s.bytes / 1e6,
                            s.scratch / 1e6},
-                 runs = net_runs(t, i);
-    fprintf(f, "%s\t%d\t%g", net_name[i], t->net[i].n, runs);
-    for (int k = 0; k < 5; k++) {
-      fprintf(f, "\t%.5g", now[k]);
-      all[k] += runs * now[k];
-    }
-    fprintf(f, "\n");
+                all);
+    if (!s.kept_steps) continue;
+    snprintf(kept, sizeof kept, "%s, weights", net_name[i]);
+    counts_line(f, kept, t->net[i].n, net_changes(t, i),
+                (double[]){s.kept_steps, (double)s.kept_launches, 0, s.kept_bytes / 1e6, 0}, all);
   }
-  fprintf(f, "iteration\t%d\t1", t->cfg.batch);
-  for (int k = 0; k < 5; k++) fprintf(f, "\t%.5g", all[k]);
-  fprintf(f, "\n");
+  counts_line(f, "iteration", t->cfg.batch, 1, all, rest);
 }
 
 void trainer_profile(Trainer *t, bool on) {

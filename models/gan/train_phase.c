@@ -82,6 +82,14 @@ static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   return ST_OK;
 }
 
+/* One run on a backend makes the whole gradient of the phase, which is used where the run leaves
+ * it; of several the first is copied, not added to zero: the same bits but for the sign of a zero,
+ * which Adam does not see. */
+static void phase_begin_sum(Trainer *t, TrainPhase ph) {
+  const bool single = ph != PH_DMAIN && train_rounds(&t->cfg) == 1;
+  t->sum_is = !t->backend || comm_many(t->cfg.comm) ? SUM_ADDS : single ? SUM_NONE : SUM_BEGINS;
+}
+
 /* Adds what the last run left in the net's round gradient. */
 static Status phase_accumulate(Trainer *t, NetId id, int is_d, Error *e) {
   PhaseNet *p = &t->net[id];
@@ -91,7 +99,12 @@ static Status phase_accumulate(Trainer *t, NetId id, int is_d, Error *e) {
     TRY(c->value ? phase_take(t, p, c->value, t->grad_round[is_d] + c->offset, c->numel, e)
                  : flat_zero(t->backend, g + c->offset, c->numel, e));
   }
-  return flat_add(t->backend, flat_at(t->backend, t->grad_sum[is_d]), g, t->adam[is_d].n, e);
+  real *sum = flat_at(t->backend, t->grad_sum[is_d]);
+  const int64_t n = t->adam[is_d].n;
+  if (t->sum_is == SUM_NONE) return ST_OK;
+  if (t->sum_is == SUM_ADDS) return flat_add(t->backend, sum, g, n, e);
+  t->sum_is = SUM_ADDS;
+  return flat_copy(t->backend, sum, g, n, e);
 }
 
 /* Running average of w over everything the mapping produced: SEMANTICS 2.2. */
@@ -214,16 +227,14 @@ static Status round_dreg(Trainer *t, const TrainDraws *d, int k, Error *e) {
   return phase_accumulate(t, NET_DREG, 1, e);
 }
 
-/* The gradient of the loss itself. What became infinite in 16 bits turns into NaN first (x - x),
- * and so into zero in flat_sanitize, not into 1e5: an overflow costs these weights a step and does
- * not spoil Adam's second moments. The scale is a power of two: the division is exact. */
-static Status phase_unscale(Trainer *t, int is_d, real *g, Error *e) {
+/* The gradient of the loss itself, finite. What became infinite in 16 bits turns into zero, not
+ * into 1e5: an overflow costs these weights a step and does not spoil Adam's second moments. The
+ * scale is a power of two: the division is exact. */
+static Status phase_finish(Trainer *t, int is_d, real *g, Error *e) {
   const int64_t n = t->adam[is_d].n;
-  real *zero = flat_at(t->backend, t->grad_round[is_d]); /* written anew by every run */
-  if (!train_scales(t)) return ST_OK;
-  TRY(flat_ema(t->backend, g, g, n, 0, e));
-  TRY(flat_zero(t->backend, zero, n, e));
-  return flat_ema(t->backend, g, zero, n, 1 / t->state.loss_scale[0], e);
+  int64_t *bad = t->backend ? backend_device(t->backend, &t->res->bad) : &t->res->bad;
+  if (train_scales(t)) return flat_unscale(t->backend, g, n, 1 / t->state.loss_scale[0], bad, e);
+  return flat_sanitize(t->backend, g, n, bad, e);
 }
 
 /* The sum over all rounds is complete: made finite, shown to who wants to see it, given to Adam.
@@ -232,10 +243,9 @@ static Status phase_unscale(Trainer *t, int is_d, real *g, Error *e) {
 static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   Adam *a = &t->adam[is_d];
   Params *ps = is_d ? &t->D.params : &t->G.params;
-  real *host = t->grad_sum[is_d], *g = flat_at(t->backend, host);
-  TRY(phase_unscale(t, is_d, g, e));
-  TRY(flat_sanitize(t->backend, g, a->n,
-                    t->backend ? backend_device(t->backend, &t->res->bad) : &t->res->bad, e));
+  real *host = t->sum_is == SUM_NONE ? t->grad_round[is_d] : t->grad_sum[is_d],
+       *g = flat_at(t->backend, host);
+  TRY(phase_finish(t, is_d, g, e));
   if (t->on_gradient) {
     if (t->backend) TRY(backend_pull(t->backend, host, (size_t)a->n * sizeof(real), e));
     t->on_gradient(t->on_gradient_ctx, ph, ps, host);
@@ -243,6 +253,7 @@ static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   bool last_of_g =
       ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
   real *ema = last_of_g ? flat_at(t->backend, t->G_ema.params.data) : NULL;
+  nets_weights_changed(t);
   return flat_adam(t->backend, a, flat_at(t->backend, ps->data), g, ema, t->metrics.ema_beta, e);
 }
 
@@ -253,7 +264,9 @@ Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {
                                                      [PH_DMAIN] = round_dmain,
                                                      [PH_DREG] = round_dreg};
   int is_d = ph == PH_DMAIN || ph == PH_DREG;
-  TRY(flat_zero(t->backend, flat_at(t->backend, t->grad_sum[is_d]), t->adam[is_d].n, e));
+  phase_begin_sum(t, ph);
+  if (t->sum_is == SUM_ADDS)
+    TRY(flat_zero(t->backend, flat_at(t->backend, t->grad_sum[is_d]), t->adam[is_d].n, e));
   Status st = train_share_begin(t, ph, e);
   if (ph == PH_GREG && comm_many(t->cfg.comm))
     TRY(train_share_lengths(t, st == ST_OK ? measure_lengths(t, &d->phase[ph], e) : st, e));
