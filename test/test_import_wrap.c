@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "io/formats/file.h"
+#include "io/formats/path.h"
 #include "models/store/import.h"
+#include "models/store/netfile.h"
 #include "test/test.h"
 #define DIR_ "test/data/import/"
 
@@ -94,6 +96,159 @@ static void test_wrappers(void) {
     expect_networks(&f, k[i].D != NULL, what);
   }
   st_close(&f);
+}
+
+/* Two generators: `raw` of zeros, `average` with the sample's numbers. */
+static void pair_write(const StFile *f, const char *raw, const char *average) {
+  StWriter *w;
+  Error e = {0};
+  char name[300];
+  static const float zero[4096];
+  CHECK(st_writer_new(&w, &e) == ST_OK, "%s", e.msg);
+  for (int k = 0; k < f->ntensor; k++) {
+    const StTensor *t = &f->tensor[k];
+    const bool filter = str_ends_with(t->name, "resample_filter");
+    if (strncmp(t->name, "G_ema.", 6)) continue;
+    snprintf(name, sizeof name, "%s%s", raw, t->name + 6);
+    CHECK(st_add(w, name, t->dtype, t->shape, filter ? t->data : zero, &e) == ST_OK, "%s", e.msg);
+    snprintf(name, sizeof name, "%s%s", average, t->name + 6);
+    CHECK(st_add(w, name, t->dtype, t->shape, t->data, &e) == ST_OK, "%s", e.msg);
+  }
+  CHECK(st_commit(w, in_dir("w.safetensors"), &e) == ST_OK, "%s", e.msg);
+}
+
+/* Of two generators the average is G_ema, whatever it is called and wherever it lies; where nothing
+ * says which one that is, both are named. */
+static void test_averages(void) {
+  static const struct {
+    const char *raw;
+    const char *average;
+    bool known;
+  } k[] = {
+      {"state_dict.", "ema_state_dict.", true},
+      {"state_dict.", "state_dict_ema.", true},
+      {"G.", "G_avg.", true},
+      {"gen.", "gen_ema.", true},
+      {"generator.", "generator_running.", true},
+      {"G.", "Gs.", true},
+      {"model.", "modelEma.module.", true},
+      {"state_dict.model.", "callbacks.EMA.ema_state_dict.model.", true},
+      {"raw.generator.", "ema.generator.", true},
+      {"schema.", "ema.", true},
+      {"model.", "shadow.", true},
+      {"", "ema.module.", true},
+      {"ema.", "G_ema.", true},
+      {"a.", "b.", false},
+      {"generator.", "generator_B.", false},
+      {"state_dict.", "best_state_dict.", false},
+      {"ema_models.0.", "ema_models.1.", false},
+      {"cinema.", "schema.", false},
+  };
+  StFile f;
+  Error e = {0};
+  Import im;
+  CHECK(st_open(&f, DIR_ "tiny_nv.safetensors", &e) == ST_OK, "%s", e.msg);
+  for (int i = 0; i < COUNT_OF(k); i++) {
+    pair_write(&f, k[i].raw, k[i].average);
+    const Status s = import_open(&im, in_dir("w.safetensors"), &e);
+    CHECK(k[i].known ? s == ST_OK
+                     : s == ST_FORMAT && strstr(e.msg, k[i].raw) && strstr(e.msg, k[i].average) &&
+                           good_message(&e, "w.safetensors"),
+          "'%s' and '%s': %s", k[i].raw, k[i].average, e.msg);
+    if (s != ST_OK) continue;
+    const ImportTensor *got = import_find(&im, "G_ema.mapping.w_avg");
+    const StTensor *want = st_find(&f, "G_ema.mapping.w_avg");
+    CHECK(got && !memcmp(got->data, want->data, want->bytes), "'%s' and '%s': the raw one",
+          k[i].raw, k[i].average);
+    import_close(&im);
+  }
+  st_close(&f);
+}
+
+/* The sample generator with one tensor in another shape or type, or with one more. */
+static void odd_write(const StFile *f, const char *odd, DType type, Shape shape) {
+  static const float zero[4096];
+  StWriter *w;
+  Error e = {0};
+  bool seen = false;
+  CHECK(st_writer_new(&w, &e) == ST_OK, "%s", e.msg);
+  for (int k = 0; k < f->ntensor; k++) {
+    const StTensor *t = &f->tensor[k];
+    const bool this = !strcmp(t->name, odd);
+    seen |= this;
+    if (strncmp(t->name, "G_ema.", 6)) continue;
+    CHECK(st_add(w, t->name, this ? type : t->dtype, this ? shape : t->shape, this ? zero : t->data,
+                 &e) == ST_OK,
+          "%s", e.msg);
+  }
+  if (!seen) CHECK(st_add(w, odd, type, shape, zero, &e) == ST_OK, "%s", e.msg);
+  CHECK(st_commit(w, in_dir("w.safetensors"), &e) == ST_OK, "%s", e.msg);
+}
+
+/* What import and generate refuse alike, and what they blame. */
+static void test_odd_tensors(void) {
+  static const struct {
+    const char *tensor;
+    DType type;
+    Shape shape;
+    const char *want; /* NULL: taken */
+  } k[] = {
+      {"G_ema.synthesis.b4.conv1.weight", DT_F32, SHAPE4(3, 3, 8, 8), "transpose it"},
+      {"G_ema.synthesis.b16.conv1.affine.weight", DT_F32, SHAPE2(8, 4), "transpose it"},
+      {"G_ema.synthesis.b8.conv0.bias", DT_F32, SHAPE1(3), "belong"},
+      {"G_ema.mapping.fc0.weight", DT_I8, SHAPE2(8, 8), "holds whole numbers (I8)"},
+      {"G_ema.mapping.w_avg", DT_I64, SHAPE1(8), "holds whole numbers (I64)"},
+      {"G_ema.synthesis.b8.resample_filter", DT_F32, SHAPE2(4, 4), "not the filter"},
+      {"G_ema.synthesis.b4.conv1.weight_orig", DT_F32, SHAPE1(3), "weight_orig does not belong"},
+      {"G_ema.synthesis.b4.conv1.total_ops", DT_F64, SHAPE1(1), NULL},
+      {"G_ema.mapping.fc0.total_params", DT_F64, SHAPE1(1), NULL},
+  };
+  StFile f;
+  Error e = {0};
+  Network net;
+  CHECK(st_open(&f, DIR_ "tiny_nv.safetensors", &e) == ST_OK, "%s", e.msg);
+  for (int i = 0; i < COUNT_OF(k); i++) {
+    odd_write(&f, k[i].tensor, k[i].type, k[i].shape);
+    const Status s = network_load(&net, in_dir("w.safetensors"), &e);
+    CHECK(k[i].want ? s == ST_FORMAT && strstr(e.msg, k[i].want) && strstr(e.msg, k[i].tensor)
+                    : s == ST_OK,
+          "%s: %s", k[i].tensor, s == ST_OK ? "taken" : e.msg);
+    if (s == ST_OK) network_free(&net);
+  }
+  st_close(&f);
+}
+
+/* Metadata that are no texts, one file of several, a file cut short: named as that. */
+static void test_odd_files(void) {
+  static const struct {
+    const char *file;
+    const char *head;
+    const char *want;
+  } k[] = {
+      {"w.safetensors", "{\"__metadata__\":{\"epoch\":3}}", "the value of \"epoch\" is no text"},
+      {"w.safetensors", "{\"__metadata__\":\"hello\"}", "__metadata__ is no object of texts"},
+      {"w.safetensors", " {\"a\":1}", "does not begin with {"},
+      {"m.safetensors.index.json", NULL, "without a weight_map"},
+  };
+  Import im;
+  Error e = {0};
+  for (int i = 0; i < COUNT_OF(k); i++) {
+    uint8_t file[200] = "{\"metadata\": {}}";
+    const size_t n = k[i].head ? 8 + strlen(k[i].head) : strlen((char *)file);
+    if (k[i].head) {
+      memset(file, 0, 8);
+      file[0] = (uint8_t)(n - 8);
+      memcpy(file + 8, k[i].head, n - 8);
+    }
+    CHECK(file_write_atomic(in_dir(k[i].file), file, n, &e) == ST_OK, "%s", e.msg);
+    CHECK(import_open(&im, in_dir(k[i].file), &e) == ST_FORMAT && strstr(e.msg, k[i].want) &&
+              good_message(&e, k[i].file),
+          "%s: %s", k[i].want, e.msg);
+  }
+  CHECK(strstr(import_shard_hint("a/model-00001-of-00002.safetensors"), "index") &&
+            !*import_shard_hint("a/model-0001-of-00002.safetensors") &&
+            !*import_shard_hint("-00001-of-00002.safetensors") && !*import_shard_hint("x"),
+        "one of several files");
 }
 
 /* A state dict of no known network keeps its names, but for what means nothing. */
@@ -227,6 +382,9 @@ int main(void) {
     return 1;
   }
   test_wrappers();
+  test_averages();
+  test_odd_tensors();
+  test_odd_files();
   test_other_dicts();
   test_torch();
   test_index();

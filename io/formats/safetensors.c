@@ -41,6 +41,16 @@ static Status bad_tensor(Reader *r, const StTensor *t, const char *what) {
                  r->f->path, str_shown(t->name, b), what);
 }
 
+/* The format's metadata are texts: {"epoch": "3"}. */
+static Status meta_bad(Reader *r, const char *key) {
+  char b[80];
+  if (!key) return header_bad(r, "__metadata__ is no object of texts");
+  return err_set(r->e, ST_FORMAT,
+                 "%s: __metadata__: the value of \"%s\" is no text; expected texts only, as the "
+                 "format has them; save it again with str() around it",
+                 r->f->path, str_shown(key, b));
+}
+
 static Status list_grow(Reader *r, void **list, int n, int *cap, size_t item) {
   if (n < *cap) return ST_OK;
   if (*cap > INT32_MAX / 2) return err_set(r->e, ST_FORMAT, "%s: too many entries", r->f->path);
@@ -56,6 +66,7 @@ static Status read_meta(Reader *r) {
   if (r->meta_seen) return header_bad(r, "__metadata__ appears twice");
   r->meta_seen = true;
   if (json_peek(&r->j) == 'n') return json_skip(&r->j) ? ST_OK : header_bad(r, NULL); /* null */
+  if (json_peek(&r->j) != '{') return meta_bad(r, NULL);
   if (!json_take(&r->j, '{')) return header_bad(r, NULL);
   if (json_try(&r->j, '}')) return ST_OK;
   do {
@@ -63,7 +74,9 @@ static Status read_meta(Reader *r) {
     StMeta *m = &r->f->meta[r->f->nmeta];
     if (!json_string(&r->j, &m->key)) return header_bad(r, NULL);
     r->f->nmeta++; /* from here st_close frees the entry */
-    if (!json_take(&r->j, ':') || !json_string(&r->j, &m->value)) return header_bad(r, NULL);
+    if (!json_take(&r->j, ':')) return header_bad(r, NULL);
+    if (json_peek(&r->j) != '"') return meta_bad(r, m->key);
+    if (!json_string(&r->j, &m->value)) return header_bad(r, NULL);
   } while (json_try(&r->j, ','));
   return json_take(&r->j, '}') ? ST_OK : header_bad(r, NULL);
 }

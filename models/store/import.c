@@ -6,6 +6,7 @@
 #include <string.h>
 #include "core/os.h"
 #include "io/formats/file.h"
+#include "io/formats/kind.h"
 #include "io/formats/path.h"
 #include "io/formats/sha256.h"
 
@@ -202,8 +203,9 @@ static Status name_other_format(const Import *im, Error *e) {
        "a web page, not the file itself; download it again from the address of the raw file"},
       {"<html", 0, 5,
        "a web page, not the file itself; download it again from the address of the raw file"},
-      {"GGUF", 0, 4, "GGUF; expected torch or safetensors"},
-      {"\x08", 0, 1, "perhaps ONNX; expected torch or safetensors"},
+      {"GGUF", 0, 4, "GGUF"},
+      {"{", 0, 1, "JSON without a weight_map, which an index of .safetensors files has"},
+      {"\x08", 0, 1, "perhaps ONNX"},
       {"\x89PNG", 0, 4, "a PNG picture"},
       {"\x93NUMPY", 0, 6, "a numpy array; save it in a state dict"},
   };
@@ -292,6 +294,9 @@ static Status import_load(Import *im, Error *e) {
     TRY(st_open_any(&im->st, im->path, e));
     im->is_safetensors = true;
     snprintf(im->container, sizeof im->container, "safetensors");
+  } else if (str_ends_with(im->path, ".safetensors") && !file_kind(im->map, im->bytes)) {
+    TRY(st_open_any(&im->st, im->path, e)); /* says what is wrong with it */
+    im->is_safetensors = true;
   } else if (torch_is(im->map, im->bytes)) {
     TRY(torch_open(&im->torch, im->map, im->bytes, im->path, e));
     snprintf(im->container, sizeof im->container, "%s%s", torch_container_name(im->torch.container),

@@ -50,6 +50,10 @@ typedef struct Import {
   int metacap;
 } Import;
 
+/* Of a file that is called one of several (model-00001-of-00002.safetensors): the end of a message
+ * that says so; else "". */
+const char *import_shard_hint(const char *path);
+
 /* Opens, recognises, maps names; nothing is written. ST_IO: cannot be read; ST_FORMAT with one line
  * that says what was found. A wrong checksum is no error here. import_close(im); after an error im
  * is empty. */
@@ -84,6 +88,9 @@ Status import_keep(Import *im, const char *prefix, Error *e);
 Status import_write(const Import *im, const char *path, Error *e);
 
 /* ---- pieces, inside models/store/ ---- */
+
+/* Numbers that tools for counting operations leave in every layer (total_ops, total_params). */
+bool import_is_count(const char *name);
 
 /* The n of features.<n> of VGG16's 13 convolutions. */
 extern const int import_vgg_index[13];

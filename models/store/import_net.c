@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/number.h"
+#include "io/formats/path.h"
 #include "models/store/import.h"
 
 /* ---- attributes ---- */
@@ -209,7 +210,9 @@ static Status check_filters(const Import *im, Error *e) {
     const ImportTensor *t = &im->tensor[k];
     size_t len = strlen(t->name);
     if (len < 15 || strcmp(t->name + len - 15, "resample_filter") != 0) continue;
-    if (t->type || !dtype_readable(t->dtype)) continue; /* refused later, by its type */
+    if (t->type || !dtype_readable(t->dtype) || t->dtype == DT_BOOL ||
+        (t->dtype >= DT_I64 && t->dtype <= DT_U16))
+      continue; /* refused later, by its type */
     bool ok = shape_eq(t->shape, SHAPE2(4, 4));
     for (int i = 0; i < 16 && ok; i++) {
       double v;
@@ -246,7 +249,12 @@ bool import_net_needs(const char *name) {
   return false;
 }
 
+bool import_is_count(const char *name) {
+  return str_ends_with(name, ".total_ops") || str_ends_with(name, ".total_params");
+}
+
 static bool is_net_tensor(const char *name) {
+  if (import_is_count(name)) return false;
   return !strncmp(name, "G_ema.", 6) || !strncmp(name, "G.", 2) || !strncmp(name, "D.", 2);
 }
 
@@ -286,7 +294,7 @@ Status import_map_network(Import *im, bool *hit, Error *e) {
   }
   for (int k = im->ntensor - 1; k >= 0; k--)
     if (!is_net_tensor(im->tensor[k].name)) import_drop(im, k);
-  if (im->dropped)
+  if (im->dropped && !im->dropped_what[0])
     snprintf(im->dropped_what, sizeof im->dropped_what,
              "augmentation pipe and what else belongs to no network");
   const char *prefix = bare ? "G_ema." : found;

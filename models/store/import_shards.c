@@ -19,6 +19,19 @@ bool import_is_index(const uint8_t *p, size_t n) {
   return false;
 }
 
+const char *import_shard_hint(const char *path) {
+  static const char sample[] = "-00001-of-00002.safetensors";
+  const size_t n = strlen(path), k = sizeof sample - 1;
+  for (size_t i = 0; i < k && n > k; i++) {
+    const bool digit = sample[i] >= '0' && sample[i] <= '9';
+    const char c = path[n - k + i];
+    if (digit ? c < '0' || c > '9' : c != sample[i]) return "";
+  }
+  if (n <= k) return "";
+  return "; it is one of several files that hold the network: `prlx import` their index, "
+         "NAME.safetensors.index.json";
+}
+
 static Status index_bad(const Import *im, const Json *j, const char *what, Error *e) {
   return err_set(e, j->nomem ? ST_NOMEM : ST_FORMAT,
                  "%s: not a valid index of .safetensors files: %s (byte %lld); expected "

@@ -9,9 +9,40 @@
 #include "io/formats/number.h"
 #include "io/formats/path.h"
 #include "models/store/datapath.h"
+#include "models/store/import.h"
 _Static_assert(sizeof(real) == sizeof(float), "the tools are built with float tensors");
 
 /* ---- tensors ---- */
+
+static bool is_integer(DType t) {
+  return t == DT_U8 || t == DT_I8 || t == DT_U16 || t == DT_I16 || t == DT_U32 || t == DT_I32 ||
+         t == DT_U64 || t == DT_I64 || t == DT_BOOL;
+}
+
+static Status tensor_missing(const StFile *f, const char *name, const char *shape, Error *e) {
+  return err_set(e, ST_FORMAT,
+                 "%s: tensor %s is missing; expected %s; export the whole state dict "
+                 "again%s",
+                 f->path, name, shape, import_shard_hint(f->path));
+}
+
+/* A shape that is not the one wanted: turned round (a layer as TensorFlow has it), or another's. */
+static Status odd_shape(const StFile *f, const StTensor *t, const char *want, bool turned,
+                        Error *e) {
+  char got[96];
+  return err_set(e, ST_FORMAT, "%s: tensor %s is %s; expected %s; %s", f->path, t->name,
+                 shape_str(t->shape, got), want,
+                 turned ? "its axes are the other way round; transpose it"
+                 : st_meta(f, "G.w_dim")
+                     ? "the file's metadata and tensors belong to different networks"
+                     : "it belongs to another network than the tensors beside it");
+}
+
+static bool is_turned(Shape file, Shape want) {
+  bool turned = file.rank == want.rank && file.rank > 1;
+  for (int i = 0; i < file.rank && turned; i++) turned = file.dim[i] == want.dim[file.rank - 1 - i];
+  return turned;
+}
 
 static bool same_shape(Shape file, Shape want) {
   if (shape_eq(file, want)) return true;
@@ -21,16 +52,15 @@ static bool same_shape(Shape file, Shape want) {
 /* One tensor with shape and finiteness checked. */
 static Status read_tensor(const StFile *f, const char *name, Shape want, real *dst, Error *e) {
   const StTensor *t = st_find(f, name);
-  char a[96], b[96];
-  if (!t)
-    return err_set(e, ST_FORMAT,
-                   "%s: tensor %s is missing; expected shape %s; export the whole state dict again",
-                   f->path, name, shape_str(want, b));
+  char b[96];
+  if (!t) return tensor_missing(f, name, shape_str(want, b), e);
   if (!same_shape(t->shape, want))
+    return odd_shape(f, t, shape_str(want, b), is_turned(t->shape, want), e);
+  if (is_integer(t->dtype))
     return err_set(e, ST_FORMAT,
-                   "%s: tensor %s is %s; expected %s; the file's metadata and tensors belong to "
-                   "different networks",
-                   f->path, name, shape_str(t->shape, a), shape_str(want, b));
+                   "%s: tensor %s holds whole numbers (%s), as quantised weights do; expected "
+                   "floating point; save the network as it was before",
+                   f->path, name, dtype_name(t->dtype));
   st_to_f32(t, dst);
   int64_t n = shape_numel(want);
   for (int64_t i = 0; i < n; i++)
@@ -114,16 +144,15 @@ static int largest_index(const StFile *f, const char *prefix, const char *head) 
 
 static Status check_present(const StFile *f, const char *prefix, const char *name, int rank,
                             const char *shape, Error *e) {
-  char full[160], got[96];
+  char full[160];
   snprintf(full, sizeof full, "%s%s", prefix, name);
   const StTensor *t = st_find(f, full);
-  if (t && t->shape.rank == rank) return ST_OK;
-  if (t)
-    return err_set(e, ST_FORMAT, "%s: tensor %s is %s; expected %s", f->path, full,
-                   shape_str(t->shape, got), shape);
-  return err_set(e, ST_FORMAT,
-                 "%s: tensor %s is missing; expected %s; export the whole state dict again",
-                 f->path, full, shape);
+  if (!t) return tensor_missing(f, full, shape, e);
+  const int64_t *d = t->shape.dim;
+  const bool kernel = str_ends_with(shape, "3,3]");
+  if (t->shape.rank == rank && (!kernel || (d[2] == 3 && d[3] == 3))) return ST_OK;
+  const bool turned = kernel && t->shape.rank == 4 && d[0] == 3 && d[1] == 3;
+  return odd_shape(f, t, shape, turned, e);
 }
 
 /* Of the blocks and layers that are there in part, the tensors that the sizes are read from. */
@@ -230,6 +259,19 @@ static Status gen_config_read(const StFile *f, const char *prefix, GenConfig *c,
 
 /* ---- networks ---- */
 
+/* The one filter that is computed here, outer([1,3,3,1])/64. */
+static Status check_filter(const StFile *f, const StTensor *t, Error *e) {
+  static const float tap[4] = {1, 3, 3, 1};
+  float v[16];
+  bool ok = shape_eq(t->shape, SHAPE2(4, 4));
+  if (ok) st_to_f32(t, v);
+  for (int i = 0; i < 16 && ok; i++) ok = fabsf(v[i] - tap[i / 4] * tap[i % 4] / 64) < 1e-6f;
+  return ok ? ST_OK
+            : err_set(e, ST_FORMAT,
+                      "%s: %s is not the filter [1,3,3,1]; only this one is computed here", f->path,
+                      t->name);
+}
+
 /* A tensor we do not know means another architecture: computing without it would give silently
  * wrong images. */
 static Status check_unknown(const StFile *f, const char *prefix, const Params *p, Error *e) {
@@ -239,7 +281,10 @@ static Status check_unknown(const StFile *f, const char *prefix, const Params *p
     if (strncmp(name, prefix, n) != 0) continue;
     const char *bare = name + n;
     if (strncmp(bare, "synthesis.", 10) != 0 && strncmp(bare, "mapping.", 8) != 0) continue;
-    if (!str_ends_with(bare, "resample_filter") && !params_find(p, bare))
+    if (is_integer(f->tensor[k].dtype)) continue; /* refused with the weights */
+    if (str_ends_with(bare, "resample_filter")) {
+      TRY(check_filter(f, &f->tensor[k], e));
+    } else if (!import_is_count(bare) && !params_find(p, bare))
       return err_set(e, ST_FORMAT,
                      "%s: tensor %s does not belong to a StyleGAN2-ADA generator of this size; "
                      "expected skip synthesis with 3x3 layers",

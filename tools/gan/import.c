@@ -107,9 +107,9 @@ static Status check_use(const Args *a, const Import *im, Error *e) {
       e, ST_FORMAT,
       "%s: a state dict of no known network (%d tensor%s, %s%s%s); expected a StyleGAN2-ADA "
       "network, VGG16, LPIPS heads or Inception; --any writes its tensors all the same, "
-      "which no command but info and export reads",
+      "which no command but info and export reads%s",
       im->path, n, n == 1 ? "" : "s", str_shown(im->tensor[0].name, first), n == 1 ? "" : " to ",
-      n == 1 ? "" : str_shown(im->tensor[n - 1].name, last));
+      n == 1 ? "" : str_shown(im->tensor[n - 1].name, last), import_shard_hint(im->path));
 }
 
 /* What speaks against a large file comes before its checksum, for which it is read to its end. */
