@@ -21,8 +21,8 @@ typedef enum { LANES_RUN = 0, LANES_FOURS, LANES_ANY } LaneKind;
 typedef struct GemmKernels {
   int nr; /* columns of a B panel: a multiple of the vector length */
   /* C (np panels, c_panel apart, rows c_row apart) = or += A (rows m, panels of 12 rows a_panel
-   * apart, column step lda) times B (panels b_panel apart, row step ldb). Writes whole tiles: rows
-   * up to the next multiple of 12 must exist in A and C. */
+   * apart, column step lda) times B (panels b_panel apart, row step ldb). Rows up to the next
+   * multiple of 12 must exist in A and C: what of them is written is the kernel's choice. */
   void (*block)(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
                 const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
                 int64_t c_panel, bool accumulate);

@@ -15,19 +15,22 @@ enum { MR = 6, NV = 4 };
 enum { MR = 6, NV = 2 };
 #endif
 #define NR (NV * VLEN)
+/* What is left of the rows takes a third or two of a tile. */
+#define MR_THIRD (MR / 3)
 /* A panels stream from the second-level cache or further: fetch them this many numbers ahead. */
 enum { A_AHEAD = 32 * GEMM_PANEL };
 
-/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j]. The sum starts at zero and the old c is added
+/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j], i < rows. The sum starts at zero and the old c is added
  * last: its lines, fetched at the start, have arrived by then, and blocks of k are summed pairwise
  * rather than in one chain. */
-static inline __attribute__((always_inline)) void micro(int64_t kc, const real *restrict a,
-                                                        int64_t lda, const real *restrict b,
-                                                        int64_t ldb, real *restrict c,
-                                                        int64_t c_row, bool accumulate) {
+static inline __attribute__((always_inline)) void micro(int rows, int64_t kc,
+                                                        const real *restrict a, int64_t lda,
+                                                        const real *restrict b, int64_t ldb,
+                                                        real *restrict c, int64_t c_row,
+                                                        bool accumulate) {
   vreal s[MR][NV];
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++) {
+  for (int i = 0; i < rows; i++) {
     __builtin_prefetch(c + i * c_row, 1);
 #pragma GCC unroll 4
     for (int j = 0; j < NV; j++) s[i][j] = (vreal){0};
@@ -38,14 +41,14 @@ static inline __attribute__((always_inline)) void micro(int64_t kc, const real *
     for (int j = 0; j < NV; j++) v[j] = v_load(b + j * VLEN);
     __builtin_prefetch(a + A_AHEAD);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
+    for (int i = 0; i < rows; i++) {
       const vreal x = v_set1(a[i]);
 #pragma GCC unroll 4
       for (int j = 0; j < NV; j++) s[i][j] += x * v[j];
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++)
+  for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
     for (int j = 0; j < NV; j++) {
       real *p = c + i * c_row + j * VLEN;
@@ -94,20 +97,31 @@ static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const r
       vst1q_f32(p, accumulate ? vaddq_f32(vld1q_f32(p), s[i][j]) : s[i][j]);
     }
 }
-#define micro micro_neon
+/* always all rows of the tile */
+#define MICRO(rows, ...) micro_neon(__VA_ARGS__)
+#else
+#define MICRO(...) micro(__VA_ARGS__)
 #endif
 
 static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row,
                          bool accumulate) {
   if (accumulate)
-    micro(kc, a, GEMM_PANEL, b, NR, c, c_row, true);
+    MICRO(MR, kc, a, GEMM_PANEL, b, NR, c, c_row, true);
   else
-    micro(kc, a, GEMM_PANEL, b, NR, c, c_row, false);
+    MICRO(MR, kc, a, GEMM_PANEL, b, NR, c, c_row, false);
 }
 
 static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b, int64_t ldb,
                           real *c, int64_t c_row, bool accumulate) {
-  micro(kc, a, lda, b, ldb, c, c_row, accumulate);
+  MICRO(MR, kc, a, lda, b, ldb, c, c_row, accumulate);
+}
+
+static void micro_rest(int64_t rows, int64_t kc, const real *a, int64_t lda, const real *b,
+                       int64_t ldb, real *c, int64_t c_row, bool accumulate) {
+  if (rows <= MR_THIRD)
+    MICRO(MR_THIRD, kc, a, lda, b, ldb, c, c_row, accumulate);
+  else
+    MICRO(2 * MR_THIRD, kc, a, lda, b, ldb, c, c_row, accumulate);
 }
 
 static void gemm_block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda,
@@ -118,7 +132,9 @@ static void gemm_block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t
     for (int64_t i = 0; i < m; i += MR) {
       const real *pa = a + i / GEMM_PANEL * a_panel + i % GEMM_PANEL, *pb = b + j * b_panel;
       real *pc = c + j * c_panel + i * c_row;
-      if (packed)
+      if (m - i <= 2 * MR_THIRD)
+        micro_rest(m - i, kc, pa, lda, pb, ldb, pc, c_row, accumulate);
+      else if (packed)
         micro_packed(kc, pa, pb, pc, c_row, accumulate);
       else
         micro_strided(kc, pa, lda, pb, ldb, pc, c_row, accumulate);
