@@ -221,7 +221,8 @@ static void dw_task(void *ctx, int64_t task, int slot) {
     for (int64_t i = 0; i < m; i += GEMM_MC)
       d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt, kc,
                   at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, b, nr,
-                  b_panel, s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0);
+                  b_panel, s.c + i * nr, nr, c_panel,
+                  k0 > 0 || d->n0 > 0 ? GEMM_ADD : GEMM_SET);
   }
   if (d->n0 + d->ni == g->n)
     for (int64_t j = 0; j < np; j++)

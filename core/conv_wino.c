@@ -337,7 +337,7 @@ static void product_step(const Wino *w, const WSpan *s, int64_t f, int64_t m0, i
     const int64_t kc = PRLX_MIN(GEMM_KC, w->c - k0);
     w->k->block(m, s->np, kc, w->u + f * w->uf + w->mp * k0 + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
                 v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr, mm + m0 * c_row + f * w->nr, c_row,
-                w->mp * c_row, k0 > 0);
+                w->mp * c_row, k0 > 0 ? GEMM_ADD : GEMM_SET);
   }
 }
 
@@ -401,7 +401,7 @@ static void lean_task(void *ctx, int64_t i, int slot) {
     for (int64_t f = 0; f < w->alpha2; f++)
       w->k->block(m, b.np, kc, s.u + f * uf, GEMM_PANEL, kc * GEMM_PANEL,
                   w->v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr,
-                  w->mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0);
+                  w->mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0 ? GEMM_ADD : GEMM_SET);
   }
 }
 

@@ -18,14 +18,18 @@ enum { GEMM_PANEL = 12, GEMM_KC = 256, GEMM_NR_MAX = 32, GEMM_MC = 96 };
 /* How 'nr' pixels of one B panel lie in a staged plane. */
 typedef enum { LANES_RUN = 0, LANES_FOURS, LANES_ANY } LaneKind;
 
+/* Where a sum over k goes: in place of C; added to C; or it goes on from C, as if C's k and these
+ * were one sum. */
+typedef enum { GEMM_SET = 0, GEMM_ADD, GEMM_GO_ON } GemmInto;
+
 typedef struct GemmKernels {
   int nr; /* columns of a B panel: a multiple of the vector length */
-  /* C (np panels, c_panel apart, rows c_row apart) = or += A (rows m, panels of 12 rows a_panel
+  /* C (np panels, c_panel apart, rows c_row apart) = A (rows m, panels of 12 rows a_panel
    * apart, column step lda) times B (panels b_panel apart, row step ldb). Rows up to the next
    * multiple of 12 must exist in A and C: what of them is written is the kernel's choice. */
   void (*block)(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
                 const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
-                int64_t c_panel, bool accumulate);
+                int64_t c_panel, GemmInto into);
   /* dst[t*nr + j] = scale * plane[lane[j] + tap[t]] for t < ntap, j < nr. */
   void (*pack_pixels)(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap,
                       int ntap, real scale, real *dst);

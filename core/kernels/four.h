@@ -53,6 +53,11 @@ static inline void transpose4(const real *s0, const real *s1, const real *s2, co
 static inline __attribute__((always_inline)) void store_chunk(real *dst, vreal v, int j) {
 #if defined(CONCAT) && !defined(PRLX_F64) && VBYTES == 32
   *(v4_u *)dst = j == 0 ? CONCAT(v, v, 0, 1, 2, 3) : CONCAT(v, v, 4, 5, 6, 7);
+#elif defined(CONCAT) && !defined(PRLX_F64) && VBYTES == 64
+  *(v4_u *)dst = j == 0   ? CONCAT(v, v, 0, 1, 2, 3)
+                 : j == 4 ? CONCAT(v, v, 4, 5, 6, 7)
+                 : j == 8 ? CONCAT(v, v, 8, 9, 10, 11)
+                          : CONCAT(v, v, 12, 13, 14, 15);
 #else
   real z[VLEN];
   v_store(z, v);
