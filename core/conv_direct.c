@@ -189,11 +189,12 @@ typedef struct Slot {
   real *c;
   real *stage;
   real *w; /* lean: weights of a task's rows */
-  int32_t *lane;
   int32_t *tap;
-  int32_t *out;
-  uint8_t *kind;
-  uint8_t *okind;
+  /* where the lanes of each panel lie in the stage and in the output, nr runs apart; how many */
+  LaneRun *in;
+  LaneRun *out;
+  uint8_t *nin;
+  uint8_t *nout;
 } Slot;
 
 static Slot make_slot(const ConvSub *u, const Blocks *b, int nr, bool lean, Bump *mem) {
@@ -203,11 +204,11 @@ static Slot make_slot(const ConvSub *u, const Blocks *b, int nr, bool lean, Bump
   s.c = bump(mem, lanes * (size_t)(b->shared ? b->mc : u->mp), sizeof(real));
   s.stage = bump(mem, (size_t)(b->images * b->phases * b->rows * b->cols + nr), sizeof(real));
   s.w = bump(mem, lean ? kc * (size_t)b->mc : 0, sizeof(real));
-  s.lane = bump(mem, lanes, sizeof(int32_t));
-  s.out = bump(mem, lanes, sizeof(int32_t));
+  s.in = bump(mem, lanes, sizeof(LaneRun));
+  s.out = bump(mem, lanes, sizeof(LaneRun));
   s.tap = bump(mem, (size_t)u->taps, sizeof(int32_t));
-  s.kind = bump(mem, (size_t)b->np, 1);
-  s.okind = bump(mem, (size_t)b->np, 1);
+  s.nin = bump(mem, (size_t)b->np, 1);
+  s.nout = bump(mem, (size_t)b->np, 1);
   return s;
 }
 
@@ -239,13 +240,41 @@ typedef struct Span {
   bool raw;
 } Span;
 
-static LaneKind lane_kind(const int32_t *lane, int n) {
-  int run = 1, fours = 1;
-  for (int j = 1; j < n; j++) {
-    run &= lane[j] == lane[0] + j;
-    fours &= (j & 3) == 0 || lane[j] == lane[j - 1] + 1;
+/* n lanes more, from lane `at` on; they may go on where the last run ends. */
+static void add_run(LaneRun *run, uint8_t *runs, int64_t at, int64_t n, int64_t off, int64_t step) {
+  LaneRun *last = run + *runs - 1;
+  if (*runs && last->off + last->n * step == off)
+    last->n += (int32_t)n;
+  else
+    run[(*runs)++] = (LaneRun){(int32_t)at, (int32_t)n, (int32_t)off};
+}
+
+/* The lanes of one panel: pixels from `first` on of image `img` of the block, at (qy,qx), of which
+ * `left` are there. */
+static void lay_panel(const Direct *d, const Span *t, const Slot *s, int64_t p, int64_t img,
+                      int64_t qy, int64_t qx, int64_t left) {
+  const ConvSub *u = &d->u;
+  const int nr = d->k->nr;
+  LaneRun *in = s->in + p * nr, *out = s->out + p * nr;
+  s->nin[p] = s->nout[p] = 0;
+  for (int64_t j = 0, n; j < PRLX_MIN(nr, left); j += n) {
+    const int64_t from =
+        t->raw ? qy * u->gw + qx
+               : (img * d->b.phases * t->rows + qy - t->row0) * d->b.cols + qx;
+    n = PRLX_MIN(PRLX_MIN(nr, left) - j, u->gw - qx);
+    add_run(in, s->nin + p, j, n, from, 1);
+    add_run(out, s->nout + p, j, n,
+            (img * u->out_c * u->out_h + qy * u->ostep + u->oy0) * u->out_w + qx * u->ostep +
+                u->ox0,
+            u->ostep);
+    if ((qx += n) == u->gw) qx = 0, qy++;
+    if (qy == u->gh) qy = 0, img++;
   }
-  return run ? LANES_RUN : fours ? LANES_FOURS : LANES_ANY;
+  /* lanes past the end: a run goes on inside the slack of the stage; else the last pixel again */
+  LaneRun *last = in + s->nin[p] - 1;
+  if (!t->raw) last->n += (int32_t)PRLX_MAX(0, nr - left);
+  for (int64_t j = left; t->raw && j < nr; j++)
+    in[s->nin[p]++] = (LaneRun){(int32_t)j, 1, last->off + last->n - 1};
 }
 
 /* Where each pixel of block `blk` lies in the staged source and in the output (relative to channel
@@ -265,20 +294,9 @@ static Span lay_out(const Direct *d, int64_t blk, const Slot *s) {
   t.rows = (t.nimg > 1 ? u->gh : last % area / u->gw + 1 - t.row0) + (u->nty - 1) / u->step;
   t.raw = t.nimg == 1 && u->taps == 1 && u->step == 1 && u->base_y == 0 && u->base_x == 0 &&
           u->gw == u->sw && u->gh <= u->sh;
-  for (int64_t j = 0; j < t.np * nr; j++) {
-    const int64_t q = t.q0 + PRLX_MIN(j, t.npix - 1), img = q / area, qy = q % area / u->gw,
-                  qx = q % u->gw;
-    /* lanes past the end: keep a run a run, inside the slack of the stage */
-    const int64_t x = j < t.npix ? 0 : j - (t.npix - 1);
-    s->lane[j] = (int32_t)(t.raw ? qy * u->gw + qx
-                                 : ((img * b->phases * t.rows) + qy - t.row0) * b->cols + qx +
-                                       (t.raw ? 0 : x));
-    s->out[j] = (int32_t)((img * u->out_c * u->out_h + qy * u->ostep + u->oy0) * u->out_w +
-                          qx * u->ostep + u->ox0);
-  }
   for (int64_t p = 0; p < t.np; p++) {
-    s->kind[p] = (uint8_t)lane_kind(s->lane + p * nr, nr);
-    s->okind[p] = (uint8_t)lane_kind(s->out + p * nr, (int)PRLX_MIN(nr, t.npix - p * nr));
+    const int64_t q = t.q0 + p * nr;
+    lay_panel(d, &t, s, p, q / area, q % area / u->gw, q % u->gw, t.npix - p * nr);
   }
   const int64_t px = PRLX_MIN(u->step, u->ntx);
   for (int64_t y = 0; y < u->nty; y++)
@@ -322,7 +340,7 @@ static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t
                    d->scale ? d->scale[n * u->in_c + c] : 1, s->stage + i * t->rows * cols, cols);
     }
     for (int64_t p = 0; p < t->np; p++)
-      d->k->pack_pixels(from, s->lane + p * nr, (LaneKind)s->kind[p], s->tap, (int)u->taps, scale,
+      d->k->pack_pixels(from, s->in + p * nr, s->nin[p], s->tap, (int)u->taps, scale,
                         dst + p * panel + (c - c0) * u->taps * nr);
   }
 }
@@ -333,8 +351,8 @@ static void write_out(const Direct *d, const Span *t, const Slot *s, int64_t m0,
   const int nr = d->k->nr;
   real *out = d->out + (t->n0 * u->out_c + m0) * u->out_h * u->out_w;
   for (int64_t p = 0; p < t->np; p++)
-    d->k->unpack_pixels(c + p * c_panel, m, (int)PRLX_MIN(nr, t->npix - p * nr), s->out + p * nr,
-                        (LaneKind)s->okind[p], out, u->out_h * u->out_w);
+    d->k->unpack_pixels(c + p * c_panel, m, s->out + p * nr, s->nout[p], u->ostep, out,
+                        u->out_h * u->out_w);
 }
 
 static void pixel_task(void *ctx, int64_t blk, int slot) {

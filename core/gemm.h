@@ -15,8 +15,12 @@
 
 enum { GEMM_PANEL = 12, GEMM_KC = 256, GEMM_NR_MAX = 32, GEMM_MC = 96 };
 
-/* How 'nr' pixels of one B panel lie in a staged plane. */
-typedef enum { LANES_RUN = 0, LANES_FOURS, LANES_ANY } LaneKind;
+/* Lanes at .. at+n-1 of a panel are the numbers off, off + step, ... of a plane. */
+typedef struct LaneRun {
+  int32_t at;
+  int32_t n;
+  int32_t off;
+} LaneRun;
 
 /* Where a sum over k goes: in place of C; added to C; or it goes on from C, as if C's k and these
  * were one sum. */
@@ -30,11 +34,13 @@ typedef struct GemmKernels {
   void (*block)(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
                 const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
                 int64_t c_panel, GemmInto into);
-  /* dst[t*nr + j] = scale * plane[lane[j] + tap[t]] for t < ntap, j < nr. */
-  void (*pack_pixels)(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap,
-                      int ntap, real scale, real *dst);
-  /* dst[lane[j]] = src[j] for j < n, for `rows` rows (src nr apart, dst drow apart). */
-  void (*unpack_pixels)(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind,
+  /* dst[t*nr + j] = scale * plane[lane j + tap[t]] for t < ntap and the lanes of the runs (step 1).
+   */
+  void (*pack_pixels)(const real *plane, const LaneRun *run, int runs, const int32_t *tap, int ntap,
+                      real scale, real *dst);
+  /* dst[lane j] = src[j] for the lanes of the runs, for `rows` rows (src nr apart, dst drow apart).
+   */
+  void (*unpack_pixels)(const real *src, int64_t rows, const LaneRun *run, int runs, int64_t step,
                         real *dst, int64_t drow);
   /* dst[r*ldd + x] = scale * src[r*lds + x*step] for r < rows, x < n. */
   void (*stage)(const real *src, int64_t lds, int64_t step, int64_t rows, int64_t n, real scale,

@@ -144,40 +144,46 @@ static void gemm_block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t
     }
 }
 
-static inline void gemm_scale4(real *dst, const real *src, real s) {
-  for (int i = 0; i < 4; i++) dst[i] = s * src[i];
+static inline void run_copy(const real *src, int n, real scale, real *dst) {
+  const vreal vs = v_set1(scale);
+  int j = 0;
+  for (; j + VLEN <= n; j += VLEN) v_store(dst + j, vs * v_load(src + j));
+  for (; j + 4 <= n; j += 4) *(v4_u *)(dst + j) = scale * *(const v4_u *)(src + j);
+  for (; j < n; j++) dst[j] = scale * src[j];
 }
 
-static void pack_pixels(const real *plane, const int32_t *lane, LaneKind kind, const int32_t *tap,
+static void pack_pixels(const real *plane, const LaneRun *run, int runs, const int32_t *tap,
                         int ntap, real scale, real *dst) {
   const vreal vs = v_set1(scale);
   for (int t = 0; t < ntap; t++, dst += NR) {
     const real *p = plane + tap[t];
-    if (kind == LANES_RUN) {
-      p += lane[0];
+    if (runs == 1) {
+      p += run[0].off;
 #pragma GCC unroll 4
       for (int j = 0; j < NV; j++) v_store(dst + j * VLEN, vs * v_load(p + j * VLEN));
-    } else if (kind == LANES_FOURS) {
-      for (int j = 0; j < NR; j += 4) gemm_scale4(dst + j, p + lane[j], scale);
     } else {
-      for (int j = 0; j < NR; j++) dst[j] = scale * p[lane[j]];
+      for (int i = 0; i < runs; i++) run_copy(p + run[i].off, run[i].n, scale, dst + run[i].at);
     }
   }
 }
 
-static void unpack_pixels(const real *src, int64_t rows, int n, const int32_t *lane, LaneKind kind,
-                          real *dst, int64_t drow) {
+static void unpack_pixels(const real *src, int64_t rows, const LaneRun *run, int runs,
+                          int64_t step, real *dst, int64_t drow) {
   for (int64_t r = 0; r < rows; r++, src += NR, dst += drow) {
-    int j = 0;
-    if (kind == LANES_RUN && n == NR) {
-      real *d = dst + lane[0];
+    if (step == 1 && runs == 1 && run[0].n == NR) {
+      real *d = dst + run[0].off;
 #pragma GCC unroll 4
       for (int v = 0; v < NV; v++) v_store(d + v * VLEN, v_load(src + v * VLEN));
       continue;
     }
-    if (kind != LANES_ANY)
-      for (; j + 4 <= n; j += 4) copy4(dst + lane[j], src + j);
-    for (; j < n; j++) dst[lane[j]] = src[j];
+    for (int i = 0; i < runs; i++) {
+      const real *s = src + run[i].at;
+      real *d = dst + run[i].off;
+      if (step == 1)
+        run_copy(s, run[i].n, 1, d);
+      else
+        for (int j = 0; j < run[i].n; j++) d[j * step] = s[j];
+    }
   }
 }
 
