@@ -21,8 +21,7 @@ enum {
   WDW_GROUP_BYTES = 80 << 20,
   WDW_MC = 96,
   WDW_NC = 64,
-  WDW_CHUNK_BYTES = 512 << 10,
-  WDW_ROUND = 16 /* sums that are kept before they are added */
+  WDW_CHUNK_BYTES = 512 << 10
 };
 
 typedef struct WDw {
@@ -125,7 +124,7 @@ static WDSlot make_slot(const WDw *d, Bump *mem) {
 }
 
 static size_t wino_dw_memory(WDw *d, Bump *mem) {
-  const int64_t kept = d->blocks ? 1 + PRLX_MIN(d->nb, WDW_ROUND)
+  const int64_t kept = d->blocks ? 1 + PRLX_MIN(d->nb, SUMS_ROUND)
                        : d->groups > 1 ? d->nc * d->nm
                                        : 0;
   d->v = bump(mem, d->blocks ? 0 : (size_t)(d->alpha2 * d->vf), sizeof(real));
@@ -265,22 +264,6 @@ static void block_task(void *ctx, int64_t i, int slot) {
   }
 }
 
-enum { SUM_PART = 4096 };
-
-static void block_add_task(void *ctx, int64_t i, int worker) {
-  const WDw *d = ctx;
-  const int64_t numel = (int64_t)(d->sum_bytes / sizeof(real)), count = PRLX_MIN(d->nb, WDW_ROUND),
-                end = PRLX_MIN(numel, (i + 1) * SUM_PART);
-  for (int64_t b = 0; b < PRLX_MIN(count, d->nb - d->b0); b++) {
-    const real *from = d->sums + (1 + b) * numel;
-    if (d->b0 + b == 0)
-      memcpy(d->sums + i * SUM_PART, from + i * SUM_PART,
-             (size_t)(end - i * SUM_PART) * sizeof(real));
-    else
-      for (int64_t x = i * SUM_PART; x < end; x++) d->sums[x] += from[x];
-  }
-}
-
 static void block_out_task(void *ctx, int64_t co, int worker) {
   const WDw *d = ctx;
   const int64_t c_row = d->alpha2 * d->nr, c_panel = sum_rows(d) * c_row, ci = d->g->ci;
@@ -291,10 +274,11 @@ static void block_out_task(void *ctx, int64_t co, int worker) {
 }
 
 static void run_blocks(WDw *d) {
-  const int64_t parts = ceil_div((int64_t)(d->sum_bytes / sizeof(real)), SUM_PART);
-  for (d->b0 = 0; d->b0 < d->nb; d->b0 += WDW_ROUND) {
-    par_tasks(PRLX_MIN(WDW_ROUND, d->nb - d->b0), conv_slots(d->slot_bytes), block_task, d);
-    par_for(parts, block_add_task, d);
+  const int64_t numel = (int64_t)(d->sum_bytes / sizeof(real));
+  for (d->b0 = 0; d->b0 < d->nb; d->b0 += SUMS_ROUND) {
+    const int64_t count = PRLX_MIN(SUMS_ROUND, d->nb - d->b0);
+    par_tasks(count, conv_slots(d->slot_bytes), block_task, d);
+    sums_add(d->sums, d->sums + numel, numel, count, d->b0 == 0);
   }
   par_for(d->g->co, block_out_task, d);
 }
