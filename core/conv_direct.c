@@ -367,7 +367,7 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
     const int64_t c0 = i * b->cb, c1 = PRLX_MIN(u->in_c, c0 + b->cb), kc = (c1 - c0) * u->taps;
     pack_channels(d, &t, &s, c0, c1, s.b);
     for (int64_t m0 = 0; m0 < u->out_c; m0 += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, u->out_c - m0), t.np, kc, d->a + u->mp * c0 * u->taps + m0 * kc,
+      d->k->block(PRLX_MIN(GEMM_MC, u->out_c - m0), t.npix, kc, d->a + u->mp * c0 * u->taps + m0 * kc,
                   GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr, kc * d->k->nr, s.c + m0 * d->k->nr,
                   d->k->nr, c_panel, i > 0 ? GEMM_ADD : GEMM_SET);
   }
@@ -398,7 +398,7 @@ static void shared_rows_task(void *ctx, int64_t i, int slot) {
     const int64_t c0 = j * d->b.cb, c1 = PRLX_MIN(u->in_c, c0 + d->b.cb), kc = (c1 - c0) * u->taps;
     for (int64_t r = 0; d->lean && r < m; r += GEMM_PANEL)
       weights_panel(d->g, u, d->k, d->weights, m0 + r, c0, c1, s.w + r * kc);
-    d->k->block(m, t.np, kc, d->lean ? s.w : d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL,
+    d->k->block(m, t.npix, kc, d->lean ? s.w : d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL,
                 kc * GEMM_PANEL, d->shared_b + c0 * u->taps * d->b.np * nr, nr, kc * nr, s.c, nr,
                 c_panel, j > 0 ? GEMM_ADD : GEMM_SET);
   }

@@ -259,7 +259,7 @@ static void dw_task(void *ctx, int64_t task, int slot) {
     const real *b = d->thin ? d->xt + (p0 * K + k0) * nr : s.b;
     const int64_t b_panel = (d->thin ? K : kc) * nr;
     for (int64_t i = 0; i < m; i += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt, kc,
+      d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt * nr, kc,
                   at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, b, nr,
                   b_panel, s.c + i * nr, nr, c_panel,
                   k0 > 0 || d->n0 > 0 ? GEMM_ADD : GEMM_SET);
@@ -350,8 +350,8 @@ static void block_task(void *ctx, int64_t i, int slot) {
     if (!d->thin)
       d->k->gather_rows(s.xt + p * d->block_rows * d->pw * nr, s.row,
                         t / g->kw * d->pw + t % g->kw, kc, s.b);
-    d->k->block(g->co, 1, kc, s.at, GEMM_PANEL, kc * GEMM_PANEL, d->thin ? s.xt + p * kc * nr : s.b,
-                nr, kc * nr, c + j * c_panel, nr, c_panel, GEMM_SET);
+    d->k->block(g->co, PRLX_MIN(nr, d->ci - p * nr), kc, s.at, GEMM_PANEL, kc * GEMM_PANEL,
+                d->thin ? s.xt + p * kc * nr : s.b, nr, kc * nr, c + j * c_panel, nr, c_panel, GEMM_SET);
   }
 }
 

@@ -324,8 +324,8 @@ static void input_step(const Wino *w, const WSpan *s, const WSlot *slot, int64_t
                    slot->stage + i * s->rows * w->cols, w->cols);
     }
     for (int64_t p = 0; p < s->np; p++)
-      w->wk->input[q->form](slot->stage, off + p * w->nr, w->cols, v + (p * w->c + c) * w->nr,
-                            w->vf);
+      w->wk->input[q->form](slot->stage, (int)PRLX_MIN(w->nr, s->nt - p * w->nr), off + p * w->nr,
+                            w->cols, v + (p * w->c + c) * w->nr, w->vf);
   }
 }
 
@@ -335,7 +335,7 @@ static void product_step(const Wino *w, const WSpan *s, int64_t f, int64_t m0, i
   const int64_t c_row = w->alpha2 * w->nr;
   for (int64_t k0 = 0; k0 < w->c; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, w->c - k0);
-    w->k->block(m, s->np, kc, w->u + f * w->uf + w->mp * k0 + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
+    w->k->block(m, s->nt, kc, w->u + f * w->uf + w->mp * k0 + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL,
                 v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr, mm + m0 * c_row + f * w->nr, c_row,
                 w->mp * c_row, k0 > 0 ? GEMM_ADD : GEMM_SET);
   }
@@ -399,7 +399,7 @@ static void lean_task(void *ctx, int64_t i, int slot) {
     for (int64_t r = 0; r < m; r += GEMM_PANEL)
       weights_step(w, m0 + r, k0, k0 + kc, s.u + r * kc, uf);
     for (int64_t f = 0; f < w->alpha2; f++)
-      w->k->block(m, b.np, kc, s.u + f * uf, GEMM_PANEL, kc * GEMM_PANEL,
+      w->k->block(m, b.nt, kc, s.u + f * uf, GEMM_PANEL, kc * GEMM_PANEL,
                   w->v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr,
                   w->mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0 ? GEMM_ADD : GEMM_SET);
   }

@@ -215,7 +215,7 @@ static void transform_strip(const WDw *d, const WDSlot *s, const Panel *p, int64
       d->wk->dy[q->form](from, off, d->cols, e + (c0 * tiles + tile * GEMM_PANEL),
                          e + ((c0 + GEMM_PANEL) * tiles + tile * GEMM_PANEL), d->ef);
     else
-      d->wk->input[q->form](from, off, d->cols, v + (c0 * tiles + tile * d->nr), d->vf);
+      d->wk->input[q->form](from, (int)p->lanes, off, d->cols, v + (c0 * tiles + tile * d->nr), d->vf);
   }
 }
 
@@ -258,7 +258,7 @@ static void block_task(void *ctx, int64_t i, int slot) {
     const int64_t n = PRLX_MIN(d->block_tiles, end - t);
     chunk_transform(d, &s, t, n);
     for (int64_t f = 0; f < d->alpha2; f++)
-      d->k->block(d->g->co, d->cp, n, s.e + f * d->ef, GEMM_PANEL, n * GEMM_PANEL, s.v + f * d->vf,
+      d->k->block(d->g->co, d->g->ci, n, s.e + f * d->ef, GEMM_PANEL, n * GEMM_PANEL, s.v + f * d->vf,
                   d->nr, n * d->nr, c + f * d->nr, c_row, sum_rows(d) * c_row,
                   t > first ? GEMM_GO_ON : GEMM_SET);
   }
@@ -296,7 +296,7 @@ static void product_task(void *ctx, int64_t task, int slot) {
                 a_panel = d->tiles * GEMM_PANEL, b_panel = d->tiles * d->nr;
   for (int64_t f = 0; f < d->alpha2; f++)
     for (int64_t k0 = 0; k0 < d->tiles; k0 += GEMM_KC)
-      d->k->block(m, np, PRLX_MIN(GEMM_KC, d->tiles - k0),
+      d->k->block(m, PRLX_MIN(np * d->nr, g->ci - p0 * d->nr), PRLX_MIN(GEMM_KC, d->tiles - k0),
                   d->e + f * d->ef + m0 * d->tiles + k0 * GEMM_PANEL, GEMM_PANEL, a_panel,
                   d->v + f * d->vf + p0 * b_panel + k0 * d->nr, d->nr, b_panel, s.c + f * d->nr,
                   c_row, c_panel, k0 > 0 || d->s0 > 0 ? GEMM_ADD : GEMM_SET);

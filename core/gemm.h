@@ -28,10 +28,11 @@ typedef enum { GEMM_SET = 0, GEMM_ADD, GEMM_GO_ON } GemmInto;
 
 typedef struct GemmKernels {
   int nr; /* columns of a B panel: a multiple of the vector length */
-  /* C (np panels, c_panel apart, rows c_row apart) = A (rows m, panels of 12 rows a_panel
+  /* C (n columns in panels c_panel apart, rows c_row apart) = A (rows m, panels of 12 rows a_panel
    * apart, column step lda) times B (panels b_panel apart, row step ldb). Rows up to the next
-   * multiple of 12 must exist in A and C: what of them is written is the kernel's choice. */
-  void (*block)(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
+   * multiple of 12 and columns up to the next multiple of nr must exist: what of them is written to
+   * C is the kernel's choice, the same for one m and n. */
+  void (*block)(int64_t m, int64_t n, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
                 const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
                 int64_t c_panel, GemmInto into);
   /* dst[t*nr + j] = scale * plane[lane j + tap[t]] for t < ntap and the lanes of the runs (step 1).

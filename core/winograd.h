@@ -18,9 +18,11 @@
 typedef enum { WF_22 = 0, WF_44, WF_33, WF_31, WF_13, WF_11, WF_COUNT } WinoForm;
 
 typedef struct WinoKernels {
-  /* nr lanes (gemm_kernels' nr): patch of lane j at src + off[j], rows ld apart, up to 8 columns
-   * are read; dst[f*df + j] for frequency f = row*ax + column. */
-  void (*input[WF_COUNT])(const real *src, const int32_t *off, int64_t ld, real *dst, int64_t df);
+  /* n of nr lanes (gemm_kernels' nr; off has them all): patch of lane j at src + off[j], rows ld
+   * apart, up to 8 columns are read; dst[f*df + j] for frequency f = row*ax + column, j < n at
+   * least. */
+  void (*input[WF_COUNT])(const real *src, int n, const int32_t *off, int64_t ld, real *dst,
+                          int64_t df);
   /* The same for 24 lanes of output gradients (my x mx patches; 4 columns are read); lanes 12.. go
    * to dst2. */
   void (*dy[WF_COUNT])(const real *src, const int32_t *off, int64_t ld, real *dst, real *dst2,

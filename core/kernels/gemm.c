@@ -20,10 +20,10 @@ enum { MR = 6, NV = 2 };
 /* A panels stream from the second-level cache or further: fetch them this many numbers ahead. */
 enum { A_AHEAD = 32 * GEMM_PANEL };
 
-/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j], i < rows. The sum starts at zero and the old c is
+/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j], i < rows, j < nv vectors. The sum starts at zero and the old c is
  * added last: its lines, fetched at the start, have arrived by then, and blocks of k are summed pairwise
  * rather than in one chain. */
-static inline __attribute__((always_inline)) void micro(int rows, int64_t kc,
+static inline __attribute__((always_inline)) void micro(int rows, int nv, int64_t kc,
                                                         const real *restrict a, int64_t lda,
                                                         const real *restrict b, int64_t ldb,
                                                         real *restrict c, int64_t c_row,
@@ -33,25 +33,25 @@ static inline __attribute__((always_inline)) void micro(int rows, int64_t kc,
   for (int i = 0; i < rows; i++) {
     __builtin_prefetch(c + i * c_row, 1);
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++)
+    for (int j = 0; j < nv; j++)
       s[i][j] = into == GEMM_GO_ON ? v_load(c + i * c_row + j * VLEN) : (vreal){0};
   }
   for (int64_t k = 0; k < kc; k++, a += lda, b += ldb) {
     vreal v[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) v[j] = v_load(b + j * VLEN);
+    for (int j = 0; j < nv; j++) v[j] = v_load(b + j * VLEN);
     __builtin_prefetch(a + A_AHEAD);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
       const vreal x = v_set1(a[i]);
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; j++) s[i][j] += x * v[j];
+      for (int j = 0; j < nv; j++) s[i][j] += x * v[j];
     }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) {
+    for (int j = 0; j < nv; j++) {
       real *p = c + i * c_row + j * VLEN;
       v_store(p, into == GEMM_ADD ? v_load(p) + s[i][j] : s[i][j]);
     }
@@ -99,8 +99,8 @@ static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const r
       vst1q_f32(p, into == GEMM_ADD ? vaddq_f32(vld1q_f32(p), s[i][j]) : s[i][j]);
     }
 }
-/* always all rows of the tile */
-#define MICRO(rows, ...) micro_neon(__VA_ARGS__)
+/* always the whole tile */
+#define MICRO(rows, nv, ...) micro_neon(__VA_ARGS__)
 #else
 #define MICRO(...) micro(__VA_ARGS__)
 #endif
@@ -108,39 +108,50 @@ static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const r
 static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row,
                          GemmInto into) {
   switch (into) {
-    case GEMM_SET: MICRO(MR, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_SET); return;
-    case GEMM_ADD: MICRO(MR, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_ADD); return;
-    default: MICRO(MR, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_GO_ON);
+    case GEMM_SET: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_SET); return;
+    case GEMM_ADD: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_ADD); return;
+    default: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_GO_ON);
   }
 }
 
 static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b, int64_t ldb,
                           real *c, int64_t c_row, GemmInto into) {
-  MICRO(MR, kc, a, lda, b, ldb, c, c_row, into);
+  MICRO(MR, NV, kc, a, lda, b, ldb, c, c_row, into);
 }
 
 static void micro_rest(int64_t rows, int64_t kc, const real *a, int64_t lda, const real *b,
                        int64_t ldb, real *c, int64_t c_row, GemmInto into) {
   if (rows <= MR_THIRD)
-    MICRO(MR_THIRD, kc, a, lda, b, ldb, c, c_row, into);
+    MICRO(MR_THIRD, NV, kc, a, lda, b, ldb, c, c_row, into);
   else
-    MICRO(2 * MR_THIRD, kc, a, lda, b, ldb, c, c_row, into);
+    MICRO(2 * MR_THIRD, NV, kc, a, lda, b, ldb, c, c_row, into);
 }
 
-static void gemm_block(int64_t m, int64_t np, int64_t kc, const real *a, int64_t lda,
+/* At most half of the columns, rounded up to vectors. */
+static void micro_narrow(int64_t rows, int64_t kc, const real *a, int64_t lda, const real *b,
+                         int64_t ldb, real *c, int64_t c_row, GemmInto into) {
+  if (rows <= MR_THIRD)
+    MICRO(MR_THIRD, NV / 2, kc, a, lda, b, ldb, c, c_row, into);
+  else
+    MICRO(MR, NV / 2, kc, a, lda, b, ldb, c, c_row, into);
+}
+
+static void gemm_block(int64_t m, int64_t n, int64_t kc, const real *a, int64_t lda,
                        int64_t a_panel, const real *b, int64_t ldb, int64_t b_panel, real *c,
                        int64_t c_row, int64_t c_panel, GemmInto into) {
   const bool packed = lda == GEMM_PANEL && ldb == NR;
-  for (int64_t j = 0; j < np; j++)
+  for (int64_t j = 0; j < n; j += NR, b += b_panel, c += c_panel)
     for (int64_t i = 0; i < m; i += MR) {
-      const real *pa = a + i / GEMM_PANEL * a_panel + i % GEMM_PANEL, *pb = b + j * b_panel;
-      real *pc = c + j * c_panel + i * c_row;
-      if (m - i <= 2 * MR_THIRD)
-        micro_rest(m - i, kc, pa, lda, pb, ldb, pc, c_row, into);
+      const real *pa = a + i / GEMM_PANEL * a_panel + i % GEMM_PANEL;
+      real *pc = c + i * c_row;
+      if (n - j <= NR / 2)
+        micro_narrow(m - i, kc, pa, lda, b, ldb, pc, c_row, into);
+      else if (m - i <= 2 * MR_THIRD)
+        micro_rest(m - i, kc, pa, lda, b, ldb, pc, c_row, into);
       else if (packed)
-        micro_packed(kc, pa, pb, pc, c_row, into);
+        micro_packed(kc, pa, b, pc, c_row, into);
       else
-        micro_strided(kc, pa, lda, pb, ldb, pc, c_row, into);
+        micro_strided(kc, pa, lda, b, ldb, pc, c_row, into);
     }
 }
 

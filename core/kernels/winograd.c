@@ -202,10 +202,10 @@ INLINE void columns(const real *src, const int32_t *off, int cols, vreal *x) {
   }
 }
 
-INLINE void input_m(int my, int mx, const real *src, const int32_t *off, int64_t ld, real *dst,
-                    int64_t df) {
+INLINE void input_m(int my, int mx, const real *src, int n, const int32_t *off, int64_t ld,
+                    real *dst, int64_t df) {
   const int ay = SIDE(my), ax = SIDE(mx);
-  for (int v = 0; v < NR; v += VLEN) {
+  for (int v = 0; v < PRLX_MIN(n, NR); v += VLEN) {
     vreal t[36], x[6], y[6];
     for (int r = 0; r < ay; r++) {
       columns(src + r * ld, off + v, ax, x);
@@ -377,9 +377,9 @@ INLINE void dweights_m(int my, int mx, const real *src, int lanes, const int32_t
 }
 
 #define FORM(name, my, mx)                                                                        \
-  static void input_##name(const real *src, const int32_t *off, int64_t ld, real *dst,            \
+  static void input_##name(const real *src, int n, const int32_t *off, int64_t ld, real *dst,     \
                            int64_t df) {                                                          \
-    input_m(my, mx, src, off, ld, dst, df);                                                       \
+    input_m(my, mx, src, n, off, ld, dst, df);                                                    \
   }                                                                                               \
   static void dy_##name(const real *src, const int32_t *off, int64_t ld, real *dst, real *dst2,   \
                         int64_t df) {                                                             \
