@@ -259,8 +259,7 @@ static void lay_panel(const Direct *d, const Span *t, const Slot *s, int64_t p, 
   s->nin[p] = s->nout[p] = 0;
   for (int64_t j = 0, n; j < PRLX_MIN(nr, left); j += n) {
     const int64_t from =
-        t->raw ? qy * u->gw + qx
-               : (img * d->b.phases * t->rows + qy - t->row0) * d->b.cols + qx;
+        t->raw ? qy * u->gw + qx : (img * d->b.phases * t->rows + qy - t->row0) * d->b.cols + qx;
     n = PRLX_MIN(PRLX_MIN(nr, left) - j, u->gw - qx);
     add_run(in, s->nin + p, j, n, from, 1);
     add_run(out, s->nout + p, j, n,
@@ -367,9 +366,10 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
     const int64_t c0 = i * b->cb, c1 = PRLX_MIN(u->in_c, c0 + b->cb), kc = (c1 - c0) * u->taps;
     pack_channels(d, &t, &s, c0, c1, s.b);
     for (int64_t m0 = 0; m0 < u->out_c; m0 += GEMM_MC)
-      d->k->block(PRLX_MIN(GEMM_MC, u->out_c - m0), t.npix, kc, d->a + u->mp * c0 * u->taps + m0 * kc,
-                  GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr, kc * d->k->nr, s.c + m0 * d->k->nr,
-                  d->k->nr, c_panel, i > 0 ? GEMM_ADD : GEMM_SET);
+      d->k->block(PRLX_MIN(GEMM_MC, u->out_c - m0), t.npix, kc,
+                  d->a + u->mp * c0 * u->taps + m0 * kc, GEMM_PANEL, kc * GEMM_PANEL, s.b, d->k->nr,
+                  kc * d->k->nr, s.c + m0 * d->k->nr, d->k->nr, c_panel,
+                  i > 0 ? GEMM_ADD : GEMM_SET);
   }
   write_out(d, &t, &s, 0, u->out_c, s.c, c_panel);
 }

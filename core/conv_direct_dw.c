@@ -12,8 +12,9 @@
  * a panel are the pairs (ci, tap): x is spread to [(ci,tap)/nr][pixel][nr], a 1x1 problem of
  * ci * taps channels in which nothing is gathered. A weight is the same sum in the same order.
  *
- * A small dw over many pixels (blocks): a task transposes and multiplies GEMM_KC pixels in its cache
- * into a sum of its own, and those are added in the order of the pixels: the same sum again. */
+ * A small dw over many pixels (blocks): a task transposes and multiplies GEMM_KC pixels in its
+ * cache into a sum of its own, and those are added in the order of the pixels: the same sum again.
+ */
 #include <string.h>
 #include "core/conv_impl.h"
 #include "core/threads.h"
@@ -46,8 +47,8 @@ typedef struct Dw {
   int64_t nm;
   int64_t nt;
   int64_t np;
-  /* blocks of GEMM_KC pixels, each a task's: in all, in a group, first of the round; padded rows of a
-   * block */
+  /* blocks of GEMM_KC pixels, each a task's: in all, in a group, first of the round; padded rows of
+   * a block */
   bool blocks;
   int64_t nb;
   int64_t per_group_nb;
@@ -99,8 +100,7 @@ static void dw_layout(Dw *d, const ConvGeom *g, int nr) {
   d->mc = PRLX_MIN(d->mp, round_up(PRLX_MAX(least, ceil_div(d->mp, want)), GEMM_PANEL));
   d->nm = ceil_div(g->co, d->mc);
   d->sum_bytes = (size_t)(d->pc * d->tc * d->mc * nr) * sizeof(real);
-  const int64_t opix = g->oh * g->ow,
-                whole = d->cp * d->taps * d->mp * nr * (int64_t)sizeof(real);
+  const int64_t opix = g->oh * g->ow, whole = d->cp * d->taps * d->mp * nr * (int64_t)sizeof(real);
   d->per_group_nb = ceil_div(d->nimg * opix, GEMM_KC);
   d->nb = (d->groups - 1) * d->per_group_nb +
           ceil_div((g->n - (d->groups - 1) * d->nimg) * opix, GEMM_KC);
@@ -125,10 +125,9 @@ static DwSlot dw_slot(const Dw *d, int nr, Bump *mem) {
 
 static size_t dw_memory(Dw *d, int nr, Bump *mem) {
   const ConvGeom *g = d->g;
-  const int64_t shared = d->blocks ? 0 : d->nimg,
-                kept = d->blocks       ? 1 + PRLX_MIN(d->nb, SUMS_ROUND)
-                       : d->groups > 1 ? d->np * d->nt * d->nm
-                                       : 0;
+  const int64_t shared = d->blocks ? 0 : d->nimg;
+  int64_t kept = d->groups > 1 ? d->np * d->nt * d->nm : 0;
+  if (d->blocks) kept = 1 + PRLX_MIN(d->nb, SUMS_ROUND);
   d->at = bump(mem, (size_t)(d->mp * shared * g->oh * g->ow), sizeof(real));
   d->xt = bump(mem, (size_t)(d->cp * nr * shared * d->ph * d->pw), sizeof(real));
   d->row = bump(mem, (size_t)(shared * g->oh * g->ow), sizeof(int32_t));
@@ -163,7 +162,7 @@ static void dw_spread(const Dw *d, int64_t img, int64_t p) {
   real *to = d->xt + (p * d->ni + img) * g->oh * g->ow * nr;
   for (int64_t oy = 0; oy < g->oh; oy++, to += g->ow * nr) {
     memset(to, 0, (size_t)(g->ow * nr) * sizeof(real));
-    for (int64_t j = 0; j < lanes; j++) 
+    for (int64_t j = 0; j < lanes; j++)
       dw_spread_row(d, d->n0 + img, p * nr + j, oy, 0, g->ow, to + j);
   }
 }
@@ -250,8 +249,7 @@ static void dw_task(void *ctx, int64_t task, int slot) {
                 np = PRLX_MIN(d->pc, d->cp - p0);
   const int64_t m0 = im * d->mc, m = PRLX_MIN(d->mc, g->co - m0), t0 = it * d->tc,
                 nt = PRLX_MIN(d->tc, d->taps - t0);
-  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL,
-                c_panel = d->mc * nr;
+  const int64_t K = d->ni * g->oh * g->ow, a_panel = K * GEMM_PANEL, c_panel = d->mc * nr;
   const real *at = d->at + m0 / GEMM_PANEL * a_panel;
   for (int64_t k0 = 0; k0 < K; k0 += GEMM_KC) {
     const int64_t kc = PRLX_MIN(GEMM_KC, K - k0);
@@ -261,8 +259,7 @@ static void dw_task(void *ctx, int64_t task, int slot) {
     for (int64_t i = 0; i < m; i += GEMM_MC)
       d->k->block(PRLX_MIN(GEMM_MC, m - i), np * nt * nr, kc,
                   at + i / GEMM_PANEL * a_panel + k0 * GEMM_PANEL, GEMM_PANEL, a_panel, b, nr,
-                  b_panel, s.c + i * nr, nr, c_panel,
-                  k0 > 0 || d->n0 > 0 ? GEMM_ADD : GEMM_SET);
+                  b_panel, s.c + i * nr, nr, c_panel, k0 > 0 || d->n0 > 0 ? GEMM_ADD : GEMM_SET);
   }
   if (d->n0 + d->ni == g->n)
     for (int64_t j = 0; j < np; j++)
@@ -348,10 +345,11 @@ static void block_task(void *ctx, int64_t i, int slot) {
   for (int64_t j = 0; j < d->cp * d->taps; j++) {
     const int64_t p = j / d->taps, t = j % d->taps;
     if (!d->thin)
-      d->k->gather_rows(s.xt + p * d->block_rows * d->pw * nr, s.row,
-                        t / g->kw * d->pw + t % g->kw, kc, s.b);
+      d->k->gather_rows(s.xt + p * d->block_rows * d->pw * nr, s.row, t / g->kw * d->pw + t % g->kw,
+                        kc, s.b);
     d->k->block(g->co, PRLX_MIN(nr, d->ci - p * nr), kc, s.at, GEMM_PANEL, kc * GEMM_PANEL,
-                d->thin ? s.xt + p * kc * nr : s.b, nr, kc * nr, c + j * c_panel, nr, c_panel, GEMM_SET);
+                d->thin ? s.xt + p * kc * nr : s.b, nr, kc * nr, c + j * c_panel, nr, c_panel,
+                GEMM_SET);
   }
 }
 

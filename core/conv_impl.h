@@ -100,9 +100,11 @@ typedef struct ConvSub {
 int conv_subs(const ConvGeom *g);
 ConvSub conv_sub(const ConvGeom *g, int r);
 
-/* Sums over k that tasks made for themselves, `numel` numbers each: added to `total` in their order,
- * which for the first of all (fresh) is their first. */
-enum { SUMS_ROUND = 16 /* that many are kept before they are added */ };
+/* Sums over k that tasks made for themselves; so many are kept before they are added. */
+enum { SUMS_ROUND = 16 };
+
+/* total = sums[0] (fresh) or total + sums[0], + sums[1] ..., in this order; `numel` numbers each.
+ */
 void sums_add(real *total, const real *sums, int64_t numel, int64_t count, bool fresh);
 
 /* Every algorithm has the same four functions: numbers in prepared weights (fwd, dx), preparing

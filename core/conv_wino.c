@@ -401,7 +401,8 @@ static void lean_task(void *ctx, int64_t i, int slot) {
     for (int64_t f = 0; f < w->alpha2; f++)
       w->k->block(m, b.nt, kc, s.u + f * uf, GEMM_PANEL, kc * GEMM_PANEL,
                   w->v + f * w->vf + k0 * w->nr, w->nr, w->c * w->nr,
-                  w->mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row, k0 > 0 ? GEMM_ADD : GEMM_SET);
+                  w->mm + m0 * c_row + f * w->nr, c_row, w->mp * c_row,
+                  k0 > 0 ? GEMM_ADD : GEMM_SET);
   }
 }
 

@@ -17,12 +17,7 @@
 #include "core/threads.h"
 #include "core/winograd.h"
 
-enum {
-  WDW_GROUP_BYTES = 80 << 20,
-  WDW_MC = 96,
-  WDW_NC = 64,
-  WDW_CHUNK_BYTES = 512 << 10
-};
+enum { WDW_GROUP_BYTES = 80 << 20, WDW_MC = 96, WDW_NC = 64, WDW_CHUNK_BYTES = 512 << 10 };
 
 typedef struct WDw {
   const ConvGeom *g;
@@ -124,7 +119,7 @@ static WDSlot make_slot(const WDw *d, Bump *mem) {
 }
 
 static size_t wino_dw_memory(WDw *d, Bump *mem) {
-  const int64_t kept = d->blocks ? 1 + PRLX_MIN(d->nb, SUMS_ROUND)
+  const int64_t kept = d->blocks       ? 1 + PRLX_MIN(d->nb, SUMS_ROUND)
                        : d->groups > 1 ? d->nc * d->nm
                                        : 0;
   d->v = bump(mem, d->blocks ? 0 : (size_t)(d->alpha2 * d->vf), sizeof(real));
@@ -215,7 +210,8 @@ static void transform_strip(const WDw *d, const WDSlot *s, const Panel *p, int64
       d->wk->dy[q->form](from, off, d->cols, e + (c0 * tiles + tile * GEMM_PANEL),
                          e + ((c0 + GEMM_PANEL) * tiles + tile * GEMM_PANEL), d->ef);
     else
-      d->wk->input[q->form](from, (int)p->lanes, off, d->cols, v + (c0 * tiles + tile * d->nr), d->vf);
+      d->wk->input[q->form](from, (int)p->lanes, off, d->cols, v + (c0 * tiles + tile * d->nr),
+                            d->vf);
   }
 }
 
@@ -258,8 +254,8 @@ static void block_task(void *ctx, int64_t i, int slot) {
     const int64_t n = PRLX_MIN(d->block_tiles, end - t);
     chunk_transform(d, &s, t, n);
     for (int64_t f = 0; f < d->alpha2; f++)
-      d->k->block(d->g->co, d->g->ci, n, s.e + f * d->ef, GEMM_PANEL, n * GEMM_PANEL, s.v + f * d->vf,
-                  d->nr, n * d->nr, c + f * d->nr, c_row, sum_rows(d) * c_row,
+      d->k->block(d->g->co, d->g->ci, n, s.e + f * d->ef, GEMM_PANEL, n * GEMM_PANEL,
+                  s.v + f * d->vf, d->nr, n * d->nr, c + f * d->nr, c_row, sum_rows(d) * c_row,
                   t > first ? GEMM_GO_ON : GEMM_SET);
   }
 }

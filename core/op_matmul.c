@@ -144,8 +144,7 @@ static void panel_task(void *ctx, int64_t task, int slot) {
     if (!in_place) pack_b(q, k0, kc, n0, n, b);
     q->kern->block(m, n, kc, q->pa + m0 * q->k + k0 * GEMM_PANEL, GEMM_PANEL, q->k * GEMM_PANEL,
                    in_place ? q->b + k0 * q->n + n0 : b, in_place ? q->n : nr,
-                   in_place ? nr : kc * nr, c, nr, c_panel,
-                   k0 > 0 ? GEMM_ADD : GEMM_SET);
+                   in_place ? nr : kc * nr, c, nr, c_panel, k0 > 0 ? GEMM_ADD : GEMM_SET);
   }
   for (int64_t p = 0; p < np; p++)
     q->kern->stage(c + p * c_panel, nr, 1, m, PRLX_MIN(nr, n - p * nr), 1,

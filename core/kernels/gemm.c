@@ -20,9 +20,9 @@ enum { MR = 6, NV = 2 };
 /* A panels stream from the second-level cache or further: fetch them this many numbers ahead. */
 enum { A_AHEAD = 32 * GEMM_PANEL };
 
-/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j], i < rows, j < nv vectors. The sum starts at zero and the old c is
- * added last: its lines, fetched at the start, have arrived by then, and blocks of k are summed pairwise
- * rather than in one chain. */
+/* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j], i < rows, j < nv vectors. The sum starts at
+ * zero and the old c is added last: its lines, fetched at the start, have arrived by then, and
+ * blocks of k are summed pairwise rather than in one chain. */
 static inline __attribute__((always_inline)) void micro(int rows, int nv, int64_t kc,
                                                         const real *restrict a, int64_t lda,
                                                         const real *restrict b, int64_t ldb,
@@ -178,8 +178,8 @@ static void pack_pixels(const real *plane, const LaneRun *run, int runs, const i
   }
 }
 
-static void unpack_pixels(const real *src, int64_t rows, const LaneRun *run, int runs,
-                          int64_t step, real *dst, int64_t drow) {
+static void unpack_pixels(const real *src, int64_t rows, const LaneRun *run, int runs, int64_t step,
+                          real *dst, int64_t drow) {
   for (int64_t r = 0; r < rows; r++, src += NR, dst += drow) {
     if (step == 1 && runs == 1 && run[0].n == NR) {
       real *d = dst + run[0].off;
