@@ -354,8 +354,7 @@ static void write_out(const Direct *d, const Span *t, const Slot *s, int64_t m0,
                         u->out_h * u->out_w);
 }
 
-static void pixel_task(void *ctx, int64_t blk, int slot) {
-  const Direct *d = ctx;
+static void pixel_block(const Direct *d, int64_t blk, int slot) {
   const ConvSub *u = &d->u;
   const Blocks *b = &d->b;
   Bump mem = {d->slots + (size_t)slot * d->slot_bytes, 0};
@@ -373,6 +372,8 @@ static void pixel_task(void *ctx, int64_t blk, int slot) {
   }
   write_out(d, &t, &s, 0, u->out_c, s.c, c_panel);
 }
+
+static void pixel_task(void *ctx, int64_t blk, int slot) { pixel_block(ctx, blk, slot); }
 
 /* Few pixels, much weight: pack all of B first (tasks: channel blocks), then every task streams its
  * share of the weights. */
@@ -413,6 +414,21 @@ static void zero_task(void *ctx, int64_t i, int worker) {
       d->out[(i * u->out_h + y) * u->out_w + x] = 0;
 }
 
+/* Stride 2 into large maps: residue by residue, every line of the output would be fetched and
+ * written four times. Where there are images enough a task makes all residues of one. */
+enum { WHOLE_SUBS = 4, WHOLE_IMAGES = 8 };
+
+typedef struct Whole {
+  Direct sub[WHOLE_SUBS];
+} Whole;
+
+static void whole_task(void *ctx, int64_t image, int slot) {
+  const Whole *w = ctx;
+  for (int r = 0; r < WHOLE_SUBS; r++)
+    for (int64_t i = 0; i < w->sub[r].b.per_group; i++)
+      pixel_block(&w->sub[r], image * w->sub[r].b.per_group + i, slot);
+}
+
 /* ---- the run ---- */
 static size_t sub_scratch(const ConvGeom *g, const ConvSub *u, int nr, size_t *slot_bytes,
                           int *nslots) {
@@ -442,6 +458,34 @@ size_t direct_scratch(const ConvGeom *g, bool with_prep) {
   return mem.used;
 }
 
+/* Runs d's convolution so, if it is one for that. */
+static bool run_whole(const Direct *d, Bump mem) {
+  const ConvGeom *g = d->g;
+  Whole w;
+  int64_t a_off = 0;
+  size_t most = 0;
+  if (g->kind != CONV_DX || g->stride != 2 || g->n < WHOLE_IMAGES) return false;
+  for (int r = 0; r < WHOLE_SUBS; r++) {
+    Direct *s = &w.sub[r];
+    int nslots;
+    *s = *d;
+    s->u = conv_sub(g, r);
+    s->a = d->a + a_off;
+    a_off += s->u.mp * s->u.in_c * s->u.taps;
+    if (!s->u.taps || s->u.gh * s->u.gw == 0) return false;
+    s->b = make_blocks(g, &s->u, d->k->nr);
+    if (s->b.shared || s->b.gimg != 1) return false;
+    sub_scratch(g, &s->u, d->k->nr, &s->slot_bytes, &nslots);
+    most = PRLX_MAX(most, s->slot_bytes);
+  }
+  for (int r = 0; r < WHOLE_SUBS; r++) {
+    w.sub[r].slots = mem.base + mem.used;
+    w.sub[r].slot_bytes = most;
+  }
+  par_tasks(g->n, conv_slots(most), whole_task, &w);
+  return true;
+}
+
 void direct_run(const ConvGeom *g, const real *src, const real *w, const real *prep,
                 const real *scale, real *out, void *scratch) {
   Bump mem = {scratch, 0};
@@ -458,6 +502,8 @@ void direct_run(const ConvGeom *g, const real *src, const real *w, const real *p
               .weights = w,
               .lean = lean,
               .out = out};
+  d.a = prep;
+  if (!lean && run_whole(&d, mem)) return;
   int64_t a_off = 0;
   for (int r = 0; r < conv_subs(g); r++) {
     d.u = conv_sub(g, r);
