@@ -339,7 +339,7 @@ static void pack_channels(const Direct *d, const Span *t, const Slot *s, int64_t
                    d->scale ? d->scale[n * u->in_c + c] : 1, s->stage + i * t->rows * cols, cols);
     }
     for (int64_t p = 0; p < t->np; p++)
-      d->k->pack_pixels(from, s->in + p * nr, s->nin[p], s->tap, (int)u->taps, scale,
+      d->k->pack_pixels(from, !t->raw, s->in + p * nr, s->nin[p], s->tap, (int)u->taps, scale,
                         dst + p * panel + (c - c0) * u->taps * nr);
   }
 }

@@ -35,10 +35,10 @@ typedef struct GemmKernels {
   void (*block)(int64_t m, int64_t n, int64_t kc, const real *a, int64_t lda, int64_t a_panel,
                 const real *b, int64_t ldb, int64_t b_panel, real *c, int64_t c_row,
                 int64_t c_panel, GemmInto into);
-  /* dst[t*nr + j] = scale * plane[lane j + tap[t]] for t < ntap and the lanes of the runs (step 1).
-   */
-  void (*pack_pixels)(const real *plane, const LaneRun *run, int runs, const int32_t *tap, int ntap,
-                      real scale, real *dst);
+  /* dst[t*nr + j] = scale * plane[lane j + tap[t]] for t < ntap and the lanes of the runs (step 1),
+   * which are in order. slack: nr numbers behind each run may be read. */
+  void (*pack_pixels)(const real *plane, bool slack, const LaneRun *run, int runs,
+                      const int32_t *tap, int ntap, real scale, real *dst);
   /* dst[lane j] = src[j] for the lanes of the runs, for `rows` rows (src nr apart, dst drow apart).
    */
   void (*unpack_pixels)(const real *src, int64_t rows, const LaneRun *run, int runs, int64_t step,

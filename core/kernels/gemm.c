@@ -163,8 +163,21 @@ static inline void run_copy(const real *src, int n, real scale, real *dst) {
   for (; j < n; j++) dst[j] = scale * src[j];
 }
 
-static void pack_pixels(const real *plane, const LaneRun *run, int runs, const int32_t *tap,
-                        int ntap, real scale, real *dst) {
+/* The same where what lies behind the run may be read, and of the `room` lanes from dst on those
+ * behind it are written later. */
+static inline void run_over(const real *src, int n, int room, real scale, real *dst) {
+  const vreal vs = v_set1(scale);
+  int j = 0;
+  for (; j < n && j + VLEN <= room; j += VLEN) v_store(dst + j, vs * v_load(src + j));
+  if (j >= n) return;
+  if (n == room && n >= VLEN)
+    v_store(dst + n - VLEN, vs * v_load(src + n - VLEN));
+  else
+    run_copy(src + j, n - j, scale, dst + j);
+}
+
+static void pack_pixels(const real *plane, bool slack, const LaneRun *run, int runs,
+                        const int32_t *tap, int ntap, real scale, real *dst) {
   const vreal vs = v_set1(scale);
   for (int t = 0; t < ntap; t++, dst += NR) {
     const real *p = plane + tap[t];
@@ -172,10 +185,25 @@ static void pack_pixels(const real *plane, const LaneRun *run, int runs, const i
       p += run[0].off;
 #pragma GCC unroll 4
       for (int j = 0; j < NV; j++) v_store(dst + j * VLEN, vs * v_load(p + j * VLEN));
+    } else if (slack) {
+      for (int i = 0; i < runs; i++)
+        run_over(p + run[i].off, run[i].n, NR - run[i].at, scale, dst + run[i].at);
     } else {
       for (int i = 0; i < runs; i++) run_copy(p + run[i].off, run[i].n, scale, dst + run[i].at);
     }
   }
+}
+
+static inline void run_spread(const real *src, int n, int64_t step, real *dst) {
+  int j = 0;
+  for (; step == 2 && j + 4 <= n; j += 4) {
+    real *d = dst + 2 * j;
+    d[0] = src[j];
+    d[2] = src[j + 1];
+    d[4] = src[j + 2];
+    d[6] = src[j + 3];
+  }
+  for (; j < n; j++) dst[j * step] = src[j];
 }
 
 static void unpack_pixels(const real *src, int64_t rows, const LaneRun *run, int runs, int64_t step,
@@ -193,7 +221,7 @@ static void unpack_pixels(const real *src, int64_t rows, const LaneRun *run, int
       if (step == 1)
         run_copy(s, run[i].n, 1, d);
       else
-        for (int j = 0; j < run[i].n; j++) d[j * step] = s[j];
+        run_spread(s, run[i].n, step, d);
     }
   }
 }
