@@ -193,8 +193,19 @@ const void *os_map(int fd, int64_t bytes) {
 
 void os_unmap(const void *p, int64_t bytes) { munmap((void *)(uintptr_t)p, (size_t)bytes); }
 
+/* Arenas, scratch, weights: with pages of 2 MiB, where the system gives them on request, maps whose
+ * planes lie far apart cost no walk through the page tables for each. */
+enum { OS_HUGE = 2 << 20, OS_HUGE_FROM = 8 << 20 };
+
 void *os_aligned_alloc(size_t bytes) {
   void *p = NULL;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= OS_HUGE_FROM) {
+    if (posix_memalign(&p, OS_HUGE, bytes) != 0) return NULL;
+    madvise(p, bytes, MADV_HUGEPAGE);
+    return p;
+  }
+#endif
   return posix_memalign(&p, 64, bytes) == 0 ? p : NULL;
 }
 
