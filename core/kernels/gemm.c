@@ -76,6 +76,7 @@ static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const r
 #pragma GCC unroll 6
   for (int i = 0; i < MR; i++) {
     __builtin_prefetch(c + i * c_row, 1);
+#pragma GCC unroll 4
     for (int j = 0; j < NV; j++)
       s[i][j] = into == GEMM_GO_ON ? vld1q_f32(c + i * c_row + 4 * j) : vdupq_n_f32(0);
   }

@@ -14,8 +14,8 @@ static real A[ROOM], B[ROOM], C[ROOM];
 /* 96 x 256 times 256 x 64 */
 static void work_gemm(void) {
   const GemmKernels *k = ISA_PICK(gemm_kernels);
-  k->block(96, LANES / k->nr, 256, A, GEMM_PANEL, GEMM_PANEL * 256, B, k->nr, k->nr * 256, C, k->nr,
-           96 * k->nr, false);
+  k->block(96, LANES, 256, A, GEMM_PANEL, GEMM_PANEL * 256, B, k->nr, k->nr * 256, C, k->nr,
+           96 * k->nr, GEMM_SET);
 }
 
 /* F(4,3)^2, 64 tiles of a plane of 32 x 32, in and out */
@@ -30,7 +30,7 @@ static void work_wino(bool in) {
   }
   for (int j = 0; j < LANES; j += g->nr)
     if (in)
-      k->input[WF_44](A, off + j, 40, B, g->nr);
+      k->input[WF_44](A, g->nr, off + j, 40, B, g->nr);
     else
       k->output[WF_44](B, g->nr, off + j, size + j, C, 40, 1, false);
 }
