@@ -9,13 +9,18 @@
 # return addresses): its first and its last call, and the second of all but allocations.
 # FAULT_EVERY=1: every call of every kind; with FAULT_STRIDE=n only every n-th beyond the 40th.
 # FAULT_KINDS="kill open": only these. Of the steps of the whole tiny run of the paper every place
-# that no case before has hit fails, once.
+# that no other case hits fails, once (the other cases are run undisturbed for it where they are not
+# chosen). TMPDIR=/dev/shm: nothing waits for a disk.
 #
 # After each fault: no signal, exit code 0, 1 or 2, one line of reason unless 0; inputs unchanged;
 # every file of the result either as it was before or as the undisturbed command writes it, no
 # temporary file left (but by a killed one); and the command, run again, gives the undisturbed
-# result, without temporary files. It is not run again where the folder is exactly as before or
-# already holds the whole result.
+# result, without temporary files. It is not run again where the folder is exactly as before, holds
+# the whole result already, or is what another fault left, after which it was run again.
+#
+# The files of before/, out/ and whole/ are links to the same where they are the same, so that only
+# what differs is read; safe/ has copies. A command that writes into a file in place is noticed by
+# size and time, what it wrote through is mended from safe/ and the file is copied from then on.
 set -uf
 P=$1
 shift
@@ -44,6 +49,12 @@ bad() {
 
 names() { (cd "$1" 2>/dev/null && find . -type f | sort); }
 
+# Files with their inodes: a line that two lists have in common is one file with two names.
+inodes() { (cd "$1" && find . -type f -printf '%p\t%i\n' | sort); }
+
+# Size and time of content of what out/ has links to.
+links_now() { (cd before && find . -type f -printf '%p\t%s %T@\n' | sort); }
+
 # Size, inode, times of content and of status: none of them stays when a file is written to.
 inputs_now() { find in -printf '%p %s %i %T@ %C@\n' | sort | cksum; }
 
@@ -63,33 +74,112 @@ middle() {
   [ -n "$MIDDLE" ] && "$P" info "out/$1" >/dev/null 2>&1
 }
 
+# Files written through their links: out/ gets its own, before/ and whole/ what they had.
+mend_links() {
+  links_now >links.new
+  cmp -s links links.new && return
+  comm -13 links links.new | cut -f 1 >through
+  while read -r f <&5; do
+    [ -e "out/$f" ] && cp -a "out/$f" apart && mv apart "out/$f"
+    shared=0
+    [ -e "whole/$f" ] && [ "whole/$f" -ef "before/$f" ] && shared=1
+    rm "before/$f"
+    cp -a "safe/$f" "before/$f"
+    [ $shared -eq 1 ] && ln -f "before/$f" "whole/$f"
+    echo "$f" >>in_place
+  done 5<through
+  lists_now
+}
+
+lists_now() {
+  links_now >links
+  inodes before >before.list
+  [ ! -d whole ] || inodes whole >whole.list
+}
+
+# A result made beside an old one may stay where a command was killed, or was stopped with the old
+# table put away: without TABLE there is no result to be read. With it, no mixture of old and new.
+half_done() { [ -n "$TABLE" ] && { [ "$kind" = kill ] || [ ! -e "out/$TABLE" ]; }; }
+
+judge_mixture() {
+  [ -e "out/$TABLE" ] || return
+  sort whole.list | comm -23 before.list - | comm -12 out.list - >old
+  [ ! -s old ] || [ ! -s new ] || bad "$(wc -l <old) files are old, $(wc -l <new) new"
+}
+
 # Is each file under out/ the one of before/ or of whole/?
 judge_files() {
-  for f in $(names out); do
+  inodes out >out.list
+  sort before.list whole.list | comm -23 out.list - | cut -f 1 >differ
+  : >new
+  while read -r f <&5; do
     case $f in
       *.tmp* | */.prlx-running) [ "$kind" = kill ] || bad "left $f"; continue ;;
       */.prlx) continue ;; # says that the folder is ours
+      */.new-cohort/*) half_done || bad "left $f"; continue ;;
     esac
     varies "$f" && continue
-    cmp -s "out/$f" "whole/$f" || cmp -s "out/$f" "before/$f" || middle "$f" ||
+    cmp -s "out/$f" "whole/$f" && echo "$f" >>new && continue
+    cmp -s "out/$f" "before/$f" || middle "$f" ||
       bad "$f is neither old nor whole"
-  done
-  for f in $(names before); do [ -e "out/$f" ] || bad "$f is gone"; done
+  done 5<differ
+  cut -f 1 out.list >names.out
+  cut -f 1 before.list | comm -23 - names.out >gone
+  while read -r f <&5; do
+    case $f in */"${TABLE##*/}") half_done && continue ;; esac
+    bad "$f is gone"
+  done 5<gone
+  [ -z "$TABLE" ] || judge_mixture
 }
 
 judge_whole() {
-  [ "$(names out)" = "$(names whole)" ] ||
-    bad "$1: other files than the undisturbed run: $(names out >n1; names whole | comm -3 n1 - |
+  inodes out >out.list
+  cut -f 1 out.list >names.out
+  cut -f 1 whole.list >names.whole
+  cmp -s names.out names.whole ||
+    bad "$1: other files than the undisturbed run: $(comm -3 names.out names.whole |
       tr -s '\t\n' '  ')"
-  for f in $(names whole); do
+  comm -23 out.list whole.list | cut -f 1 | comm -12 - names.whole >differ
+  while read -r f <&5; do
     varies "$f" && continue
     cmp -s "out/$f" "whole/$f" || bad "$1: $f differs from the undisturbed run"
-  done
+  done 5<differ
 }
 
+# What a fault left, as a line: folders, files that are gone, and the content of those that are not
+# as before. Of logs, which are written anew, the names.
+state_now() {
+  inodes out >out.list
+  {
+    (cd out && find . -type d | sort)
+    cut -f 1 out.list >names.out
+    cut -f 1 before.list | comm -23 - names.out
+    comm -23 out.list before.list | cut -f 1 | while read -r f; do
+      case $f in
+        */log/*) echo "$f" ;;
+        *) echo "$f $(cksum <"out/$f")" ;;
+      esac
+    done
+  } | cksum
+}
+
+# As the links go, files that this command writes in place apart.
 afresh() {
   rm -rf out
-  cp -a before out
+  cp -al before out
+  while read -r f <&5; do cp -a --remove-destination "safe/$f" "out/$f"; done 5<in_place
+}
+
+# The result of a step is what the next one begins with.
+keep_whole() {
+  inodes before >before.list
+  inodes whole | comm -13 before.list - | cut -f 1 >differ
+  while read -r f <&5; do
+    mkdir -p "safe/${f%/*}"
+    cp -a "whole/$f" "safe/$f"
+  done 5<differ
+  rm -rf before
+  mv whole before
 }
 
 # One run with a fault: $fault. Returns 1 when the call that was to fail was never made.
@@ -108,12 +198,18 @@ one_fault() {
     bad "failed without a word"
   fi
   [ "$(inputs_now)" = "$inputs" ] || bad "an input has changed"
+  mend_links
   if [ $rc -eq 0 ]; then
     judge_whole "exit 0"
   elif ! diff -rq before out >/dev/null && ! diff -rq -x .prlx-running whole out >/dev/null; then
     judge_files
-    "$P" "$@" >stdout 2>stderr </dev/null || bad "run again: $(tail -n 1 stderr)"
-    judge_whole "run again"
+    state=$(state_now)
+    if ! grep -qxF "$state" states; then
+      "$P" "$@" >stdout 2>stderr </dev/null || bad "run again: $(tail -n 1 stderr)"
+      mend_links
+      judge_whole "run again"
+      [ "$failed" -ne "$before_failed" ] || echo "$state" >>states
+    fi
   fi
   [ "$failed" -eq "$before_failed" ] && passed=$((passed + 1))
   return 0
@@ -148,13 +244,20 @@ every_place() {
 # The undisturbed command: whole/, and where it calls what: places ("KIND PLACE calls").
 undisturbed() {
   rm -rf out whole places
+  : >in_place
+  : >states
+  : >whole.list
+  lists_now
   fault=none
   afresh
   PRLX_FAULT_PLACES=$T/places "$P" "$@" >stdout 2>stderr </dev/null || {
     bad "undisturbed: $(tail -n 1 stderr)"
     return 1
   }
-  cp -a out whole
+  mend_links
+  cp -al out whole
+  rm -rf out
+  lists_now
   inputs=$(inputs_now)
   # several processes may call from one place
   sort places | awk '{n = $1 " " $2} n != last {if (last) print last, most; last = n; most = 0}
@@ -167,13 +270,19 @@ chosen() {
   return 1
 }
 
-# faulty NAME VARIES COMMAND...: out/ is the result; before/ is what was there before
+# faulty NAME VARIES COMMAND...: out/ is the result; before/ is what was there before: $BEFORE, or
+# nothing
 faulty() {
   name=$1
   VARIES=$2
   shift 2
-  chosen "$name" || return
-  [ -d before ] || mkdir before
+  rm -rf before safe
+  mkdir before safe
+  [ -z "$BEFORE" ] || { cp -a "$BEFORE"/. before && cp -a "$BEFORE"/. safe; }
+  if ! chosen "$name"; then
+    chosen paper && undisturbed "$@" && cut -d ' ' -f 1,2 todo >>hit
+    return
+  fi
   undisturbed "$@" || return
   first=$runs
   was_missed=$missed
@@ -194,6 +303,8 @@ faulty() {
 
 ONLY=$*
 MIDDLE=
+BEFORE=
+TABLE=
 cd "$T" || exit 1
 mkdir in before
 : >hit
@@ -232,6 +343,13 @@ faulty export "" export --net G $NET -o out/net.safetensors --quiet
 faulty pack "" pack in/cohort/lesions.tsv -o out/d.safetensors --threads 2 --quiet
 faulty phantom "" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --fast-inversion \
   --iterations 1 --no-sheets --quiet --threads 2 -o out/cohort
+BEFORE=in/own
+TABLE=cohort/lesions.tsv
+faulty phantom-overwrite "" phantom --overwrite --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 \
+  --first-subject 4 --seed 1 --fast-inversion --iterations 1 --whole-brain 1 --no-sheets --quiet \
+  --threads 2 -o out/cohort
+BEFORE=
+TABLE=
 faulty crop "" crop in/own/cohort/whole-brain/lesions.tsv -o out/patches --quiet
 faulty export-cohort "" export-cohort in/cohort/lesions.tsv --format nnunet --quiet -o out/nnunet
 MIDDLE=1
@@ -249,12 +367,13 @@ paper_step() {
   VARIES="*/done/* *done/* *log/* *commands.sh *.html *metrics.jsonl *state*.safetensors"
   MIDDLE=1
   shift
-  undisturbed "$@" || return
+  undisturbed "$@" || return 1
   sort hit >hit.sorted
   sort todo | awk 'FILENAME != "-" {old[$1 " " $2]; next} !($1 " " $2 in old)' hit.sorted - >new
   mv new todo
   for kind in $KINDS; do every_place first "$@"; done
   cut -d ' ' -f 1,2 todo >>hit
+  return 0
 }
 
 if chosen paper; then
@@ -263,14 +382,14 @@ if chosen paper; then
   was_missed=$missed
   places=$(wc -l <hit)
   steps=0
-  rm -rf before && mkdir before
+  rm -rf before safe
+  mkdir before safe
   "$P" paper run --scale tiny --dry-run -o out/p 2>/dev/null |
     sed -n 's/^# \([^ ,]*\), .*/\1/p' >recipe
   while read -r step <&4; do
     steps=$((steps + 1))
-    paper_step "$step" paper run --scale tiny --quiet --only "$step" -o out/p
-    rm -rf before
-    mv whole before
+    paper_step "$step" paper run --scale tiny --quiet --threads 2 --only "$step" -o out/p || break
+    keep_whole
   done 4<recipe
   echo "paper: $steps steps, $((runs - first)) faults, $((failed - was_failed)) wrong;" \
     "$(($(wc -l <hit) - places)) places, $((missed - was_missed)) not met again"
