@@ -45,6 +45,7 @@ typedef struct OsInfo {
   uint64_t number;
   unsigned mode;   /* permission bits, for os_set_mode */
   int64_t changed; /* second in which the content was last written; 0: unknown */
+  int changed_ns;  /* and nanoseconds, as fine as the file system knows them */
 } OsInfo;
 
 /* 0 or -1. Follows links; the second asks about a link itself (OS_OTHER), the third about an open

@@ -39,6 +39,11 @@ static int info_of(int result, const struct stat *st, OsInfo *out) {
                   .device = (uint64_t)st->st_dev,
                   .number = (uint64_t)st->st_ino,
                   .mode = st->st_mode & 07777,
+#ifdef __APPLE__
+                  .changed_ns = (int)st->st_mtimespec.tv_nsec,
+#else
+                  .changed_ns = (int)st->st_mtim.tv_nsec,
+#endif
                   .changed = (int64_t)st->st_mtime};
   return 0;
 }

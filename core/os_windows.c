@@ -80,13 +80,14 @@ static int info_of(HANDLE h, OsInfo *out) {
     return 0;
   }
   if (!GetFileInformationByHandle(h, &i)) return system_failed();
+  const uint64_t written =
+      (uint64_t)i.ftLastWriteTime.dwHighDateTime << 32 | i.ftLastWriteTime.dwLowDateTime;
   *out = (OsInfo){.kind = i.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? OS_FOLDER : OS_FILE,
                   .bytes = (int64_t)((uint64_t)i.nFileSizeHigh << 32 | i.nFileSizeLow),
                   .device = i.dwVolumeSerialNumber,
                   .number = (uint64_t)i.nFileIndexHigh << 32 | i.nFileIndexLow,
-                  .changed = (int64_t)(((uint64_t)i.ftLastWriteTime.dwHighDateTime << 32 |
-                                        i.ftLastWriteTime.dwLowDateTime) /
-                                       10000000)};
+                  .changed = (int64_t)(written / 10000000),
+                  .changed_ns = (int)(written % 10000000) * 100};
   return 0;
 }
 

@@ -252,6 +252,31 @@ ok $? "--lesions chooses: $(cat log)"
 refuse "no folders sub-" "$P" bids run x participant --quiet
 refuse "no volumes of sub-09" "$P" bids raw x participant --participant-label 09
 refuse "cannot be read" "$P" bids nowhere x participant
+# the output among the scans: the input itself, however it is spelled, a patient's folder in it, and
+# a dataset of somebody else, which then holds patches beside its scans
+find raw | sort >raw.before
+for o in raw raw/. ../"$(basename "$PWD")"/raw raw/derivatives/../; do
+  expect 1 "OUTPUT is the folder of INPUT raw; patches would lie" "$P" bids raw "$o" participant
+done
+ln -s raw link
+expect 1 "OUTPUT is the folder of INPUT link" "$P" bids link raw participant
+expect 1 "OUTPUT is the folder of a patient of INPUT raw" "$P" bids raw raw/sub-01/new/out \
+  participant
+expect 1 "OUTPUT is the folder of a patient of" "$P" bids raw link/sub-99 participant --quiet
+mkdir other
+echo '{"Name": "other", "BIDSVersion": "1.10.0"}' >other/dataset_description.json
+expect 1 "is another BIDS dataset" "$P" bids raw other participant
+[ "$(ls other)" = dataset_description.json ]
+ok $? "another dataset: $(ls other | head -n 3)"
+expect 1 "is another BIDS dataset" "$P" crop "two/$B" f/mask.nii.gz -o raw --quiet
+expect 1 "is another BIDS dataset" "$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 0 \
+  -o raw
+expect 1 "is another BIDS dataset" "$P" export-cohort f/out/lesions.tsv -o raw
+expect 1 "is another BIDS dataset" "$P" generate --seeds 0 -o raw \
+  --network "$OLDPWD/data/network_small.safetensors"
+find raw | sort | cmp -s - raw.before
+ok $? "outputs among scans: something was left: $(find raw | sort | comm -13 raw.before -)"
+rm link
 expect 2 "only the level participant" "$P" bids raw x group
 expect 2 "one argument too many" "$P" bids raw x participant 01
 refuse "already in cut/lesions.tsv" "$P" bids raw cut participant --quiet

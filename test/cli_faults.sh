@@ -44,6 +44,47 @@ for run in "crop in/whole-brain/lesions.tsv --quiet -o" \
     ok $? "$fault $run: what the next run made"
   done
 done
+# what somebody has written into a file since, in the same second, with the same size, is theirs
+rm -rf part
+# shellcheck disable=SC2086
+PRLX_FAULT=kill:47 "$B/faults/prlx" crop in/whole-brain/lesions.tsv --quiet -o part >out 2>err
+mine=$(find part -name '*Chimap.nii.gz' | sort | head -n 1)
+if [ -n "$mine" ]; then
+  second=$(stat -c %Y "$mine")
+  head -c "$(stat -c %s "$mine")" /dev/zero | tr '\0' u >theirs
+  cat theirs >"$mine"
+  touch -d "@$second" "$mine"
+  "$P" crop in/whole-brain/lesions.tsv --quiet -o part >out 2>err
+  cmp -s theirs "$mine"
+fi
+ok $? "a file of somebody else was taken for one of the killed run: $(cat err)"
+# a cohort is replaced and the command killed at every step of the exchange: the folder holds the old
+# one, the new one, or no table, never a table with files of both; the next run makes it whole
+"$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 $N -o old >/dev/null
+"$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --seed 1 $N -o new >/dev/null
+over="phantom --overwrite --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --seed 1 $N -o"
+rm -rf part
+cp -a old part
+# shellcheck disable=SC2086
+PRLX_FAULT=kill:100000 PRLX_FAULT_LOG=calls "$B/faults/prlx" $over part >out 2>err
+calls=$(awk '{n = $2} END {print n + 0}' calls)
+[ "$calls" -gt 30 ]
+ok $? "changes on the disk when a cohort is replaced: $calls"
+for back in 1 2 3 5 8 12 16 20 24 28; do
+  rm -rf part
+  cp -a old part
+  # shellcheck disable=SC2086
+  PRLX_FAULT=kill:$((calls - back)) "$B/faults/prlx" $over part >out 2>err
+  if [ -e part/lesions.tsv ]; then
+    diff -rq -x '.*' part old >/dev/null || diff -rq -x '.*' part new >/dev/null
+    ok $? "killed $back before the end: files of both cohorts and a table"
+  fi
+  # shellcheck disable=SC2086
+  "$P" $over part >/dev/null 2>err
+  ok $? "killed $back before the end, again: $(cat err)"
+  diff -r new part
+  ok $? "killed $back before the end: what the next run made"
+done
 cd "$OLDPWD" || exit 1
 FAULT_KINDS="fsync rename link open lock mkdir kill" sh test/faults/run.sh "$B/faults/prlx" \
   generate import convert >"$T/faults" 2>&1

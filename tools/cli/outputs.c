@@ -315,6 +315,17 @@ static bool folder_is_cohort(const char *dir) {
          text_within(head, look_into(path, head, sizeof head), "prlx");
 }
 
+Status outputs_foreign(const char *dir, Error *e) {
+  char path[PATH_LEN];
+  TRY(path_join(path, dir, "dataset_description.json", e));
+  if (outputs_force || !file_exists(path) || folder_is_cohort(dir)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: is another BIDS dataset (its dataset_description.json is not of prlx), among "
+                 "whose files the results would lie; choose a folder of their own, such as "
+                 "%s/derivatives/prlx",
+                 dir, dir);
+}
+
 /* Within a folder that `prlx paper run` has made its own, all are. */
 static bool has_marked_parent(const char *dir) {
   char mark[PATH_LEN];
@@ -336,6 +347,7 @@ static Status refuse_dash(const char *path, Error *e) {
 static Status claim_folder(const char *dir, Error *e) {
   char mark[PATH_LEN];
   TRY(refuse_dash(dir, e));
+  TRY(outputs_foreign(dir, e));
   TRY(tool_folder(dir, e));
   TRY(path_join(mark, dir, OUTPUTS_MARK, e));
   const bool marked = mark_is_there(mark) || has_marked_parent(dir);
@@ -370,6 +382,7 @@ Status outputs_cohort(const char *dir, Error *e) {
   bool empty;
   if (!file_exists(dir)) return ST_OK;
   if (!os_is_folder(dir)) return err_set(e, ST_IO, "%s: is a file; expected a folder", dir);
+  TRY(outputs_foreign(dir, e));
   TRY(folder_is_empty(dir, &empty, e));
   if (empty || folder_is_cohort(dir)) own_folder(dir);
   return ST_OK;
@@ -451,34 +464,91 @@ void outputs_renew(const char *path) {
 
 /* ---- folders made beside ---- */
 
-static Status tree_walk(const char *from, const char *to, Error *e);
+/* What a walk through a folder does with the files in it. */
+typedef enum TreeAct {
+  TREE_REMOVE, /* they go, and the folders */
+  TREE_LOOK,   /* nothing, but fails where TREE_MOVE would */
+  TREE_HIDE,   /* those of the other folder that are called `last` go */
+  TREE_MOVE,   /* they take their places in the other folder, but those called `last` */
+  TREE_LAST    /* all do but `last` in the folder itself */
+} TreeAct;
 
-/* One entry of a folder: into `to`, or away where to is NULL. Links are not followed. */
-static Status tree_entry(const char *from, const char *to, const char *name, Error *e) {
+typedef struct Tree {
+  TreeAct act;
+  const char *top;
+  const char *last;
+} Tree;
+
+static Status tree_walk(const Tree *t, const char *from, const char *to, Error *e);
+
+static Status tree_look(bool folder, const char *to, Error *e) {
+  OsInfo info;
+  if (os_info(to, &info) != 0) return ST_OK;
+  if ((info.kind == OS_FOLDER) != folder)
+    return err_set(e, ST_INVALID, "%s: is %s where %s is to be written; move it away", to,
+                   folder ? "a file" : "a folder", folder ? "a folder" : "a file");
+  if (!folder || os_can_write_folder(to)) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be written to: %s; check its permissions", to,
+                 strerror(errno));
+}
+
+static Status tree_file(const Tree *t, const char *from, const char *to, const char *name,
+                        Error *e) {
+  const bool last = t->last && !strcmp(name, t->last);
+  int failed = 0;
+  if (t->act == TREE_LOOK) return tree_look(false, to, e);
+  if (t->act == TREE_REMOVE)
+    failed = os_remove(from);
+  else if (t->act == TREE_HIDE)
+    failed = last && os_remove(to) != 0 && errno != ENOENT;
+  else if (!last || (t->act == TREE_LAST && path_base(from) != from + strlen(t->top) + 1))
+    failed = os_replace(from, to);
+  if (!failed) return ST_OK;
+  return err_set(e, ST_IO, "%s: cannot be moved or removed: %s", t->act == TREE_HIDE ? to : from,
+                 strerror(errno));
+}
+
+/* One entry of a folder. Links are not followed. */
+static Status tree_entry(const Tree *t, const char *from, const char *to, const char *name,
+                         Error *e) {
   char a[PATH_LEN], b[PATH_LEN];
   OsInfo info;
   TRY(path_join(a, from, name, e));
-  if (to) TRY(path_join(b, to, name, e));
-  if (os_link_info(a, &info) == 0 && info.kind == OS_FOLDER) {
-    if (to) TRY(dir_make(b, e));
-    return tree_walk(a, to ? b : NULL, e);
-  }
-  if ((to ? os_replace(a, b) : os_remove(a)) == 0) return ST_OK;
-  return err_set(e, ST_IO, "%s: cannot be moved or removed: %s", a, strerror(errno));
+  TRY(path_join(b, to, name, e));
+  if (os_link_info(a, &info) != 0 || info.kind != OS_FOLDER) return tree_file(t, a, b, name, e);
+  if (t->act == TREE_LOOK) TRY(tree_look(true, b, e));
+  if (t->act == TREE_MOVE) TRY(dir_make(b, e));
+  return tree_walk(t, a, b, e);
 }
 
-static Status tree_walk(const char *from, const char *to, Error *e) {
+static Status tree_walk(const Tree *t, const char *from, const char *to, Error *e) {
   Status s = ST_OK;
   OsFolder *d = os_folder_open(from);
   if (!d) return err_set(e, ST_IO, "%s: the folder cannot be read: %s", from, strerror(errno));
   for (const char *name; s == ST_OK && (name = os_folder_next(d));)
-    s = tree_entry(from, to, name, e);
+    s = tree_entry(t, from, to, name, e);
   os_folder_close(d);
-  os_remove_folder(from);
+  if (t->act != TREE_LOOK && t->act != TREE_HIDE)
+    os_remove_folder(from); /* says no where something is in it */
   return s;
 }
 
-Status outputs_swap(const char *from, const char *to, Error *e) { return tree_walk(from, to, e); }
+Status outputs_swap(const char *from, const char *to, const char *last, Error *e) {
+  static const TreeAct acts[] = {TREE_LOOK, TREE_HIDE, TREE_MOVE, TREE_LAST};
+  char a[PATH_LEN], b[PATH_LEN];
+  TRY(path_join(a, from, last, e));
+  TRY(path_join(b, to, last, e));
+  for (int i = 0; i < COUNT_OF(acts); i++) {
+    const Tree t = {acts[i], from, last};
+    TRY(tree_walk(&t, from, to, e));
+  }
+  if (os_replace(a, b) != 0)
+    return err_set(e, ST_IO, "%s: cannot be moved: %s", a, strerror(errno));
+  os_remove_folder(from);
+  return ST_OK;
+}
+
 void outputs_discard(const char *dir) {
-  if (os_is_folder(dir)) tree_walk(dir, NULL, NULL);
+  const Tree t = {.act = TREE_REMOVE};
+  if (os_is_folder(dir)) (void)tree_walk(&t, dir, dir, NULL);
 }

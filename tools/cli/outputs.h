@@ -51,12 +51,19 @@ Status outputs_member(const char *dir, const char *name, Error *e);
  * is empty or when they made it; no mark, it is a BIDS dataset. Nothing is made. */
 Status outputs_cohort(const char *dir, Error *e);
 
+/* ST_INVALID: the folder is a BIDS dataset of somebody else, unless --force. */
+Status outputs_foreign(const char *dir, Error *e);
+
 /* A file that goes with a named output: replaced where that one may be. */
 Status outputs_beside(const char *path, const char *main_output, Error *e);
 
 /* Every file under `from`, made beside the old ones, takes its place under `to` (the same file
- * system); `from` is gone then. ST_IO: some did not. */
-Status outputs_swap(const char *from, const char *to, Error *e);
+ * system); `from` is gone then. Files called `last`, one of them in `from` itself, make the rest
+ * whole: those under `to` are removed first and come last, so that nobody takes a mixture of old
+ * and new for a result, and where from/last is there and to/last is not, a swap has been cut off,
+ * which the same call finishes. ST_INVALID: a folder stands where a file has to be or the other way
+ * round, and nothing has changed; ST_IO: some did not. */
+Status outputs_swap(const char *from, const char *to, const char *last, Error *e);
 
 /* Removes `dir` and everything in it: what was made beside and is not wanted. */
 void outputs_discard(const char *dir);

@@ -18,8 +18,9 @@ typedef struct NotedFile {
 Status undo_note(const char *note, const char *name, const OsInfo *info, bool last, Error *e) {
   char line[PATH_LEN + 100];
   if (strchr(name, '\n')) return ST_OK;
-  const int n = snprintf(line, sizeof line, "%s %" PRIu64 " %" PRId64 " %" PRId64 " %s\n",
-                         last ? "last" : "made", info->number, info->bytes, info->changed, name);
+  const int n = snprintf(line, sizeof line, "%s %" PRIu64 " %" PRId64 " %" PRId64 ".%09d %s\n",
+                         last ? "last" : "made", info->number, info->bytes, info->changed,
+                         info->changed_ns, name);
   if (n < 0 || (size_t)n >= sizeof line) return ST_OK;
   const int fd = os_open(note, OS_APPEND);
   if (fd < 0 && errno == ENOENT) return ST_OK; /* somebody took the note away */
@@ -44,8 +45,8 @@ static bool noted_read(const char *line, NotedFile *f) {
   char word[5];
   int used = 0;
   memset(f, 0, sizeof *f);
-  if (sscanf(line, "%4s %" SCNu64 " %" SCNd64 " %" SCNd64 "%n", word, &f->info.number,
-             &f->info.bytes, &f->info.changed, &used) != 4 ||
+  if (sscanf(line, "%4s %" SCNu64 " %" SCNd64 " %" SCNd64 ".%9d%n", word, &f->info.number,
+             &f->info.bytes, &f->info.changed, &f->info.changed_ns, &used) != 5 ||
       line[used] != ' ')
     return false;
   f->last = !strcmp(word, "last");
@@ -60,7 +61,7 @@ static bool noted_is_there(const NotedFile *f, const char *dir, char path[PATH_L
   return path_join(path, dir, f->name, NULL) == ST_OK &&
          (f->last ? os_info(path, &now) : os_link_info(path, &now)) == 0 && now.kind == OS_FILE &&
          now.number == f->info.number && now.bytes == f->info.bytes &&
-         now.changed == f->info.changed;
+         now.changed == f->info.changed && now.changed_ns == f->info.changed_ns;
 }
 
 /* Folders above the file, up to `dir`, as long as nothing is in them. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/os.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
@@ -170,9 +171,39 @@ static Status app_tree(CropJob *j, const Args *a, const BidsTree *t, const char 
   return crop_job_end(j, "prlx bids", e);
 }
 
+/* The folder without links, as far as it is there, and the rest of its name. */
+static bool real_folder(const char *path, char out[OS_PATH]) {
+  char head[PATH_LEN];
+  if (path_format(head, NULL, "%s", path) != ST_OK) return false;
+  while (!os_real_path(*head ? head : ".", out)) {
+    char *slash = strrchr(head, '/');
+    if (!*head || slash == head) return false;
+    *(slash ? slash : head) = 0;
+  }
+  const char *rest = path + strlen(head);
+  const size_t n = strlen(out);
+  snprintf(out + n, OS_PATH - n, "%s%s", *rest && *rest != '/' ? "/" : "", rest);
+  return true;
+}
+
+/* Patches among the scans that they are cut from would be taken for scans, or hide them. */
+static Status app_check_output(const char *input, const char *output, Error *e) {
+  char in[OS_PATH], out[OS_PATH];
+  if (!real_folder(input, in) || !real_folder(output, out)) return ST_OK;
+  const size_t n = strlen(in);
+  if (strncmp(in, out, n) || (out[n] && out[n] != '/')) return ST_OK;
+  const char *rest = out + n + strspn(out + n, "/");
+  if (*rest && strncmp(rest, "sub-", 4)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: OUTPUT is %s INPUT %s; patches would lie among the scans; choose another "
+                 "folder, such as %s/derivatives/prlx",
+                 output, *rest ? "the folder of a patient of" : "the folder of", input, input);
+}
+
 static Status app_run(CropJob *j, const Args *a, const char *input, const char *output,
                       const LabelList *labels, const LabelList *sessions, Error *e) {
   BidsTree t = {0};
+  TRY(app_check_output(input, output, e));
   Status s = bids_tree_open(&t, input, labels->item, labels->n, sessions->item, sessions->n,
                             file_exists(output) ? output : NULL, e);
   if (s != ST_OK) goto done;

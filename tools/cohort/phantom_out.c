@@ -16,9 +16,27 @@
 #include "tools/view/canvas.h"
 
 /* ---- folders ---- */
+
+/* A new cohort, whole, whose taking the place of the old one was cut off: the tables of both are
+ * out of their place, the files are of either. */
+static Status finish_swap(const PhantomOut *o, bool *there, Error *e) {
+  char path[PATH_LEN];
+  bool whole;
+  TRY(path_join(path, o->beside, "lesions.tsv", e));
+  TRY(file_look(path, &whole, e));
+  if (*there || !whole) return ST_OK;
+  TRY(outputs_swap(o->beside, o->final, "lesions.tsv", e));
+  *there = true;
+  if (!tool_quiet)
+    fprintf(stderr, "prlx: note: %s: the cohort of a run that was cut off is whole now\n",
+            o->final);
+  return ST_OK;
+}
+
 Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64_t seed,
                  const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e) {
   char path[PATH_LEN];
+  bool there;
   *o = (PhantomOut){.dir = dir,
                     .first = first,
                     .final = dir,
@@ -30,7 +48,11 @@ Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64
   TRY(tool_folder(dir, e));
   TRY(outputs_cohort(dir, e));
   TRY(path_join(path, dir, "lesions.tsv", e));
-  if (!file_exists(path)) {
+  TRY(path_join(o->beside, dir, ".new-cohort", e));
+  TRY(file_look(path, &there, e));
+  TRY(finish_swap(o, &there, e));
+  if (!there) {
+    o->beside[0] = 0;
     tool_folder_until(dir, "lesions.tsv");
     return ST_OK;
   }
@@ -40,10 +62,25 @@ Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64
                    path);
   /* beside the old one, which stays whole until the new one is */
   TRY(outputs_member(dir, "lesions.tsv", e));
-  TRY(path_join(o->beside, dir, ".new-cohort", e));
   outputs_discard(o->beside);
   o->dir = o->beside;
   return dir_make(o->dir, e);
+}
+
+/* From the moment when the old table goes until the new one is there the folder is no cohort; who
+ * is stopped between leaves the rest for finish_swap. */
+static Status out_swap(const PhantomOut *o, Error *e) {
+  char path[PATH_LEN];
+  TRY(path_join(path, o->final, "lesions.tsv", e));
+  const Status s = outputs_swap(o->beside, o->final, "lesions.tsv", e);
+  if (s == ST_OK) return s;
+  if (file_exists(path)) {
+    outputs_discard(o->beside);
+    return s;
+  }
+  char why[sizeof e->msg];
+  snprintf(why, sizeof why, "%s", e->msg);
+  return err_set(e, s, "%s; the same command finishes what is begun here", why);
 }
 
 Status out_end(PhantomOut *o, bool whole, Error *e) {
@@ -51,7 +88,7 @@ Status out_end(PhantomOut *o, bool whole, Error *e) {
   o->slices = NULL;
   if (whole) tool_folder_whole(o->final);
   if (!o->beside[0]) return ST_OK;
-  if (whole) return outputs_swap(o->beside, o->final, e);
+  if (whole) return out_swap(o, e);
   outputs_discard(o->beside);
   return ST_OK;
 }

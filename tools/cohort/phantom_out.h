@@ -32,8 +32,10 @@ typedef struct PhantomOut {
   float *slices;
 } PhantomOut;
 
-/* Makes the folders and removes an old lesions.tsv (refused without `overwrite`); the table is
- * written last, so a folder with one is complete. */
+/* Makes the folder. Over a cohort that is there (refused without `overwrite`) the new one is made
+ * beside it and takes its place in out_end. lesions.tsv is written last, so that a folder with one
+ * is complete; a folder whose cohort was being replaced when that run was killed is finished
+ * first. */
 Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64_t seed,
                  const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e);
 
