@@ -97,4 +97,35 @@ expect 2 "give -o DIR" "$P" export-cohort c/lesions.tsv
 expect 2 "letters and digits" "$P" export-cohort c/lesions.tsv -o x --name "a b"
 expect 2 "neither chi nor chi,flair" "$P" export-cohort c/lesions.tsv -o x --channels rim
 expect 1 "both case" "$P" export-cohort c/lesions.tsv c/lesions.tsv -o x
+
+# files of somebody else in the folder: neither replaced nor removed, and nothing is written beside
+for f in README.txt cases.tsv; do
+  mkdir -p theirs/sub
+  echo "my own notes" >theirs/$f
+  echo "more" >theirs/sub/notes
+  expect 1 "$f: is there already and is not a result" "$P" export-cohort c/lesions.tsv \
+    --format monai -o theirs --quiet
+  [ "$(cat theirs/$f theirs/sub/notes)" = "my own notes
+more" ] && [ "$(find theirs -type f | wc -l)" -eq 2 ]
+  ok $? "$f of somebody else: $(find theirs -type f)"
+  rm -r theirs
+done
+# an export that fails in its middle takes back what it made, and no more
+mkdir -p theirs/labelsTr
+echo "my own notes" >theirs/notes.txt
+echo mine >theirs/labelsTr/mine.nii.gz
+last=$(sed -n '$p' c/lesions.tsv | tr '\t' '\n' | grep 'Chimap.nii.gz')
+cp "c/$last" kept.nii.gz
+head -c 400 kept.nii.gz >"c/$last"
+"$P" export-cohort c/lesions.tsv --format monai -o theirs --quiet >log 2>&1
+[ $? -eq 1 ]
+ok $? "a damaged volume: $(cat log)"
+[ "$(find theirs -type f | sort | tr '\n' ' ')" = "theirs/labelsTr/mine.nii.gz theirs/notes.txt " ]
+ok $? "an export that failed: $(find theirs -type f | head -n 4)"
+cp kept.nii.gz "c/$last"
+"$P" export-cohort c/lesions.tsv --format monai -o theirs --quiet >log 2>&1
+ok $? "and again: $(cat log)"
+[ "$(cat theirs/notes.txt theirs/labelsTr/mine.nii.gz)" = "my own notes
+mine" ] && [ -s theirs/dataset.json ]
+ok $? "beside files of somebody else: $(ls theirs)"
 finish

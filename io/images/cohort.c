@@ -1,5 +1,6 @@
 /* cohort.c: see cohort.h */
 #include "io/images/cohort.h"
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -77,6 +78,35 @@ static Status reader_value(const Cohort *c, int row, int col, int *v, Error *e) 
       e, ST_FORMAT,
       "%s: row %d: %s is '%.40s'; expected 1 (rim), 0 (no rim) or n/a (not read); correct it",
       c->table.path, tsv_line(&c->table, row), c->table.col[col], cell);
+}
+
+static bool begins_with(const char *text, const char *word) {
+  for (; *word; text++, word++)
+    if (tolower((unsigned char)*text) != *word) return false;
+  return true;
+}
+
+static bool column_of_reader(const char *name) {
+  static const char *const word[] = {"reader", "rater", "consensus", "adjudicat", "observer"};
+  if (!strcmp(name, "reader1") || !strcmp(name, "reader2")) return false;
+  for (int i = 0; i < COUNT_OF(word); i++)
+    if (begins_with(name, word[i])) return true;
+  return false;
+}
+
+int cohort_more_readers(const Tsv *t, char names[200]) {
+  int n = 0;
+  size_t at = 0;
+  names[0] = 0;
+  for (int c = 0; c < t->ncol; c++) {
+    bool said = false;
+    if (!column_of_reader(t->col[c])) continue;
+    for (int r = 0; r < t->nrow && !said; r++) said = !tsv_missing(tsv_get(t, r, c));
+    if (!said) continue;
+    if (at < 199) at += (size_t)snprintf(names + at, 200 - at, "%s%.40s", n ? ", " : "", t->col[c]);
+    n++;
+  }
+  return n;
 }
 
 typedef struct Columns {

@@ -3,7 +3,8 @@
  * visit is the same lesion), session, acq, rec, run (optional: the scan, as in BIDS names), chi
  * (path of the Chimap patch or volume, relative to the table), flair, rim (optional paths), mask
  * (lesion mask, optional), reader1, reader2 (0/1, n/a allowed only together), and, from the
- * phantom only, truth_* columns. A subject such as sub-01_ses-02 is the patient sub-01 at session
+ * phantom only, truth_* columns. Further readers (reader3, rater_b, consensus) are not looked at:
+ * cohort_more_readers. A subject such as sub-01_ses-02 is the patient sub-01 at session
  * 02. Paper, section 3.1: rim = both readers, ambiguous = exactly one, non-rim = none. */
 #ifndef PRLX_COHORT_H
 #define PRLX_COHORT_H
@@ -46,6 +47,11 @@ Status cohort_open(Cohort *c, const char *path, Error *e);
 /* The same; distinct: two spellings of one patient are taken as two (the option --distinct-ids).
  * They still share Lesion.patient, by which data sets know a patient: no split may part them. */
 Status cohort_open_ids(Cohort *c, const char *path, bool distinct, Error *e);
+
+/* Columns of readers beside reader1 and reader2 in which somebody wrote something: reader3,
+ * rater_b, consensus, adjudicated. How many, and their names, "reader3, consensus"; 0: none. The
+ * class of a lesion does not know of them, which whoever has three readers must be told. */
+int cohort_more_readers(const Tsv *t, char names[200]);
 
 /* How many spellings more than patients there are in n tables; a sentence about the first two for a
  * note to the user. 0 where memory is short. */

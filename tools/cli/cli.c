@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/images/cohort.h"
 #include "tools/cli/tool.h"
 
 volatile sig_atomic_t tool_interrupted;
@@ -16,6 +17,17 @@ int tool_fail(const char *cmd, const Error *e) {
 int tool_no_memory(const char *cmd) {
   fprintf(stderr, "prlx %s: out of memory; free memory and try again\n", cmd);
   return EXIT_FAILED;
+}
+
+void tool_note_readers(const char *cmd, const Tsv *t) {
+  char names[200];
+  const int n = cohort_more_readers(t, names);
+  if (n)
+    fprintf(stderr,
+            "prlx %s: note: %s: %s %s not used: rim, ambiguous and non-rim are what reader1 and "
+            "reader2 say; where the majority or a third reader decides, write that decision into "
+            "both columns\n",
+            cmd, t->path, names, n == 1 ? "is" : "are");
 }
 
 int tool_usage(const char *cmd, const char *fmt, ...) {

@@ -5,6 +5,7 @@
 #define PRLX_TOOL_H
 #include <signal.h>
 #include "core/base.h"
+#include "io/formats/tsv.h"
 #include "prlx.h" /* PRLX_VERSION */
 #include "tools/cli/opts.h"
 #include "tools/cli/progress.h"
@@ -63,4 +64,7 @@ int tool_no_memory(const char *cmd);
 
 /* The same for wrong usage, ending with "; see 'prlx help CMD'"; returns EXIT_USAGE. */
 int tool_usage(const char *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A note where the table has readers beyond reader1 and reader2, whose labels change no class. */
+void tool_note_readers(const char *cmd, const Tsv *t);
 #endif

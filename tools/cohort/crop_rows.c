@@ -279,6 +279,7 @@ static Status crop_add_readers(CropJob *j, const CropWho *who, const char *lesio
 static Status crop_open_readers(CropJob *j, const char *path, Error *e) {
   static const char *const need[] = {"lesion", "reader1", "reader2"};
   TRY(tsv_read(path, &j->readers, e));
+  tool_note_readers("crop", &j->readers);
   for (int k = 0; k < COUNT_OF(need); k++)
     if (tsv_column(&j->readers, need[k]) < 0)
       return err_set(

@@ -11,6 +11,7 @@
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "tools/cli/folder.h"
+#include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
 #define STREAM_EXPORT ((uint64_t)7)
@@ -253,6 +254,7 @@ static void choose_channels(ExportJob *j, const Args *a) {
 }
 
 static Status check_folder(const ExportJob *j, Error *e) {
+  static const char *const beside[] = {"README.txt", "cases.tsv", "splits_final.json"};
   char last[160], path[PATH_LEN];
   export_last(j, last);
   TRY(path_join(path, j->out, last, e));
@@ -260,6 +262,9 @@ static Status check_folder(const ExportJob *j, Error *e) {
     return err_set(e, ST_INVALID,
                    "%s: the folder already holds a data set; choose another one, or remove it",
                    path);
+  /* a README of somebody else is found before the volumes are written, not after */
+  *strrchr(path, '/') = 0;
+  for (int i = 0; i < COUNT_OF(beside); i++) TRY(outputs_member(path, beside[i], e));
   tool_folder_until(j->out, last);
   return ST_OK;
 }
@@ -312,8 +317,11 @@ static Status export_run(ExportJob *j, const Args *a, int n, char **arg, Error *
     s = cohort_open_ids(&c[open], arg[open], a->distinct, e);
     if (s != ST_OK) goto done;
   }
+  for (int i = 0; i < n; i++) tool_note_readers("export-cohort", &c[i].table);
   if (a->distinct && (twins = cohort_twins(c, n, note)))
     fprintf(stderr, "prlx export-cohort: note: %s%s\n", note, twins > 1 ? "; and others" : "");
+  s = outputs_foreign(j->out, e);
+  if (s != ST_OK) goto done;
   s = tool_folder(j->out, e);
   if (s != ST_OK) goto done;
   s = export_tables(j, a, c, n, e);

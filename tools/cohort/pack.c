@@ -85,6 +85,7 @@ static Status pack_open_tables(Job *j, int n, char **arg, Error *e) {
   }
   for (; j->ntables < n; j->ntables++)
     TRY(cohort_open_ids(&j->table[j->ntables], arg[j->ntables], j->a.distinct, e));
+  for (int i = 0; i < n; i++) tool_note_readers("pack", &j->table[i].table);
   if (j->a.distinct && (twins = cohort_twins(j->table, n, note)))
     fprintf(stderr, "prlx pack: note: %s%s\n", note, twins > 1 ? "; and others" : "");
   return ST_OK;
@@ -165,6 +166,47 @@ static Status pack_check_leaks(const Job *j, const SplitItem *it, const Part *pa
   return ST_OK;
 }
 
+/* A side without one of the classes, which nobody asked for. */
+static void note_class(const Job *j, Part part, LesionClass c, const int in[2], int all) {
+  const Pack *p = &j->p;
+  const int64_t asked = part == PART_TEST ? j->rule.test[c] : j->rule.train[c];
+  const char *file = part == PART_TEST ? j->a.test : j->a.out;
+  if (in[c] || asked == 0 || !p->labels) return;
+  fprintf(stderr, "prlx pack: note: %s: no %s lesion for %s: ", file, lesion_class_name(c),
+          part == PART_TEST ? "the test" : "training");
+  if (all)
+    fprintf(stderr,
+            "the cohort has %d, and whole subjects are on one side; give --train and "
+            "--test-counts, another --seed, or more subjects\n",
+            all);
+  else
+    fprintf(stderr, "the cohort has none; what compares the classes cannot be computed\n");
+}
+
+static void note_classes(const Job *j, const SplitItem *it, const Part *part) {
+  int train[2] = {0}, test[2] = {0}, all[2] = {0};
+  for (int i = 0; i < j->p.n; i++) {
+    const LesionClass c = it[i].cls;
+    if (c != CLASS_RIM && c != CLASS_NONRIM) continue;
+    train[c] += part[i] == PART_TRAIN;
+    test[c] += part[i] == PART_TEST;
+    all[c]++;
+  }
+  for (int c = CLASS_NONRIM; c <= CLASS_RIM; c++) {
+    const bool wanted = j->a.classes == CLASSES_BOTH ||
+                        (j->a.classes == CLASSES_RIM) == (c == CLASS_RIM);
+    if (wanted) note_class(j, PART_TRAIN, (LesionClass)c, train, all[c]);
+    if (j->a.test) note_class(j, PART_TEST, (LesionClass)c, test, all[c]);
+  }
+}
+
+/* --classes */
+static void drop_class(const Job *j, const SplitItem *it, Part *part) {
+  const LesionClass dropped = j->a.classes == CLASSES_RIM ? CLASS_NONRIM : CLASS_RIM;
+  for (int i = 0; i < j->p.n && j->a.classes != CLASSES_BOTH; i++)
+    if (part[i] == PART_TRAIN && it[i].cls == dropped) part[i] = PART_NONE;
+}
+
 static Status pack_split(Job *j, Error *e) {
   Pack *p = &j->p;
   SplitItem *it = mem_alloc((size_t)p->n * sizeof *it);
@@ -185,9 +227,7 @@ static Status pack_split(Job *j, Error *e) {
   s = pack_check_leaks(j, it, part, e);
   if (s != ST_OK) goto done;
   /* after the split, so that it is the split of both classes */
-  const LesionClass dropped = j->a.classes == CLASSES_RIM ? CLASS_NONRIM : CLASS_RIM;
-  for (int i = 0; i < p->n && j->a.classes != CLASSES_BOTH; i++)
-    if (part[i] == PART_TRAIN && it[i].cls == dropped) part[i] = PART_NONE;
+  drop_class(j, it, part);
   int seen[4][4][2] = {{{0}}}, test = 0, amb = 0, train = 0;
   for (int i = 0; i < p->n; i++) {
     PackItem *q = &p->it[i];
@@ -215,6 +255,7 @@ static Status pack_split(Job *j, Error *e) {
                 j->table[0].table.path);
     goto done;
   }
+  if (j->tables) note_classes(j, it, part);
   if (j->a.ambiguous && !amb) {
     s = err_set(e, ST_INVALID, "%s: no ambiguous lesions outside the test; leave --ambiguous out",
                 j->table[0].table.path);
@@ -538,7 +579,10 @@ int tool_pack(int argc, char **argv) {
           "  prlx pack --check train.safetensors test.safetensors denoised/denoised.safetensors\n"
           "  prlx pack sub-01_Chimap.nii.gz --mask sub-01_label-lesion_mask.nii.gz -o "
           "one.safetensors\n\n"
-          "Rim: both readers said so; ambiguous: exactly one; non-rim: neither. Values stay float; "
+          "Rim: both readers said so; ambiguous: exactly one; non-rim: neither. Of three readers "
+          "reader1 and reader2 count, a note says so: where the\n"
+          "majority or the third decides, write the decision into both columns (1 and 1, or 0 and "
+          "0). Values stay float; "
           "window, lesion, subject, slice and affine are kept\n"
           "with every image. Rows with a column provenance that is not original (denoised, "
           "synthetic) go to training only, on top of the counts.",

@@ -296,6 +296,7 @@ Status targets_load(CohortTargets **out, const char *table, const TargetRule *r,
   if (!t || !d->path) return err_set(e, ST_NOMEM, "out of memory");
   t->units = r->units;
   TRY(cohort_open(&t->c, table, e));
+  tool_note_readers("project", &t->c.table);
   TRY(windows_of(t, net, w, e));
   TRY(choose_rows(t, r, e));
   if (!(d->src = lesions_new(t->n, t->n, 0, d->channels)))

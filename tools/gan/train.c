@@ -383,6 +383,7 @@ static Status open_data(const Args *a, Dataset *d, int *c_dim, Error *e) {
   TRY(dataset_open(d, a->data, e));
   say_one_image(d);
   TRY(train_mark_data(d, e));
+  bool one = true;
   *c_dim = 0;
   if (d->h != d->w || d->h < 4 || (d->h & (d->h - 1)))
     return err_set(
@@ -398,7 +399,13 @@ static Status open_data(const Args *a, Dataset *d, int *c_dim, Error *e) {
       return err_set(e, ST_INVALID, "%s: label %lld of image %lld; --cond takes classes 0 to 999",
                      a->data, (long long)d->labels[i], (long long)i);
     *c_dim = PRLX_MAX(*c_dim, (int)d->labels[i] + 1);
+    one &= d->labels[i] == d->labels[0];
   }
+  if (one)
+    fprintf(stderr,
+            "prlx train: note: %s: all %lld images are of class %lld; --cond has nothing to tell "
+            "apart\n",
+            a->data, (long long)d->n, (long long)d->labels[0]);
   return ST_OK;
 }
 
