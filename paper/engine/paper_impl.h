@@ -168,6 +168,10 @@ void paper_file(const PaperRun *r, char out[PATH_LEN], const char *fmt, ...)
 /* ST_INVALID: the name of the output folder leaves no room for those of its files. */
 Status recipe_check_out(const PaperRun *r, Error *e);
 
+/* --published, or the table that comes with the program; *there: tsv_free, after an error, too.
+ * ST_FORMAT: not such a table. */
+Status published_open(const PaperRun *r, Tsv *t, bool *there, Error *e);
+
 /* "{w}/x" -> path; static buffers (four in turn). */
 const char *paper_path(const PaperRun *r, const char *text);
 

@@ -67,17 +67,18 @@ double published_metric(const PaperNumbers *q, const PaperRow *x, Metric m, cons
   return source ? published_number(q, source, x->aug->paper, metric_name[m]) : NAN;
 }
 
-static Status open_published(PaperNumbers *q, Error *e) {
-  char path[PATH_LEN];
-  const char *own = q->r->published ? q->r->published : "paper/published.tsv";
-  if (!q->r->published && !file_exists(own)) own = data_path("../paper/published.tsv");
-  TRY(path_format(path, e, "%s", own));
-  if (!q->r->published && !file_exists(path)) return ST_OK;
-  TRY(tsv_read(path, &q->published, e));
-  q->has_published = true;
+Status published_open(const PaperRun *r, Tsv *t, bool *there, Error *e) {
   static const char *const need[] = {"source", "row", "column", "value"};
+  char path[PATH_LEN];
+  const char *own = r->published ? r->published : "paper/published.tsv";
+  *there = false;
+  if (!r->published && !file_exists(own)) own = data_path("../paper/published.tsv");
+  TRY(path_format(path, e, "%s", own));
+  if (!r->published && !file_exists(path)) return ST_OK;
+  TRY(tsv_read(path, t, e));
+  *there = true;
   for (int i = 0; i < COUNT_OF(need); i++)
-    if (tsv_column(&q->published, need[i]) < 0)
+    if (tsv_column(t, need[i]) < 0)
       return err_set(e, ST_FORMAT, "%s: no column %s; expected source, row, column, value and note",
                      path, need[i]);
   return ST_OK;
@@ -238,7 +239,7 @@ done:
 /* ---- all ---- */
 
 Status numbers_gather(PaperNumbers *q, Error *e) {
-  TRY(open_published(q, e));
+  TRY(published_open(q->r, &q->published, &q->has_published, e));
   TRY(rows_gather(q, e));
   TRY(read_fid(paper_path(q->r, "{w}/fid.json"), &q->fid, e));
   TRY(read_fid(paper_path(q->r, "{w}/fid_kimg.json"), &q->kimg, e));

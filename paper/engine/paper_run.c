@@ -16,6 +16,7 @@
 static Status count_table(PaperRun *r, Error *e) {
   Cohort c;
   TRY(cohort_open(&c, r->cohort, e));
+  tool_note_readers("paper run", &c.table);
   r->contrasts = r->masks = true;
   for (int i = 0; i < c.n; i++) {
     const Lesion *l = &c.lesion[i];
@@ -154,12 +155,22 @@ static void run_announce(const PaperRun *r) {
 
 /* ---- the command ---- */
 
+/* The table that only the last step reads: a long run must not end with its being no such table. */
+static Status look_at_published(const PaperRun *r, Error *e) {
+  Tsv t;
+  bool there;
+  const Status s = published_open(r, &t, &there, e);
+  if (there) tsv_free(&t);
+  return s;
+}
+
 /* Everything up to the first step. */
 static Status run_plan(PaperRun *r, Error *e) {
   TRY(recipe_check_out(r, e));
   TRY(paper_count(r, e));
   TRY(claim_folder(r, false, e));
   TRY(paper_recipe(r, e));
+  TRY(look_at_published(r, e));
   if (r->redo && !r->dry_run && !r->list) TRY(recipe_forget(r, e));
   TRY(recipe_plan(r, e));
   for (int k = 0; k < r->n; k++)

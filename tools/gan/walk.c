@@ -286,14 +286,44 @@ static Status walk_images(Walk *k, const Args *a, Error *e) {
   return s;
 }
 
+/* The points and lists of this mode, before mean and directions are known: files that are not
+ * there, or belong to another network, are found now. */
+static Status walk_look(Walk *k, const Args *a, const WalkMode *mode, Error *e) {
+  const char *one[2] = {NULL, NULL}, *list[2] = {NULL, NULL};
+  double psi[WALK_MOST];
+  int first, last, n;
+  if (mode->make == walk_interpolate) {
+    one[0] = a->from;
+    one[1] = a->to;
+  } else if (mode->make == walk_mix) {
+    TRY(walk_layers(&k->net.G, a->layers, &first, &last, e));
+    list[0] = a->rows;
+    list[1] = a->columns;
+  } else if (mode->make == walk_psi) {
+    TRY(walk_numbers("psi", a->psi, -10, 10, psi, WALK_MOST, &n, e));
+    list[0] = a->point;
+  } else
+    one[0] = a->point;
+  real *ws = mem_alloc((size_t)k->net.G.num_ws * (size_t)k->net.G.cfg.w_dim * sizeof *ws);
+  Status s = ws ? ST_OK : err_set(e, ST_NOMEM, "walk: out of memory");
+  for (int i = 0; i < 2 && s == ST_OK && one[i]; i++) s = walk_point(k, one[i], ws, e);
+  mem_free(ws);
+  for (int i = 0; i < 2 && s == ST_OK && list[i]; i++) {
+    s = walk_points(k, list[i], &ws, &n, e);
+    if (s == ST_OK) mem_free(ws);
+  }
+  return s;
+}
+
 static Status walk_all(Walk *k, const Args *a, const WalkMode *mode, Error *e) {
   const int count = mode->make == walk_directions ? a->count : 1;
   TRY(network_load(&k->net, a->network, e));
   TRY(walk_class(k, a, e));
+  TRY(walk_look(k, a, mode, e));
+  TRY(outputs_folder(a->out, "walk.png table.tsv w.safetensors dataset.safetensors", e));
   TRY(latent_directions(&k->net.G, k->cond, a->samples, (uint32_t)a->seed, count, &k->pca, e));
   TRY(mode->make(k, a, e));
   TRY(walk_images(k, a, e));
-  TRY(outputs_folder(a->out, "walk.png table.tsv w.safetensors dataset.safetensors", e));
   TRY(walk_dataset(k, a->out, e));
   TRY(walk_latents(k, a, a->out, e));
   TRY(walk_table(k, a->out, e));

@@ -77,7 +77,7 @@ Status walk_point(const Walk *k, const char *text, real *ws, Error *e) {
   char path[PATH_LEN];
   const char *colon = strrchr(text, ':');
   if (!strcmp(text, "mean")) {
-    point_spread(&k->net.G, k->pca.mean, ws);
+    if (k->pca.mean) point_spread(&k->net.G, k->pca.mean, ws);
     return ST_OK;
   }
   if (point_integer(strncmp(text, "seed:", 5) ? text : text + 5, UINT32_MAX, &v))

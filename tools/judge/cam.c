@@ -82,12 +82,6 @@ static Status make_maps(Job *j, int k, const Classifier *c, int runs, Error *e) 
     goto done;
   }
   for (int r = 0; r < runs; r++) {
-    if (c[r].cfg.pools != c[0].cfg.pools) {
-      s = err_set(e, ST_INVALID,
-                  "classifier %d has %d poolings, the first %d; their maps cannot be averaged", r,
-                  c[r].cfg.pools, c[0].cfg.pools);
-      goto done;
-    }
     s = classifier_predict(&c[r], &d, p, e);
     if (s != ST_OK) goto done;
     s = cam_maps(&c[r], &d, j->a.cls, j->a.kind ? CAM_GRAD : CAM_ZHOU, map, e);
@@ -138,30 +132,54 @@ done:
   return s;
 }
 
-static Status cam_side(Job *j, int k, const char *model, const char *data, Error *e) {
-  Classifier *c = NULL;
-  int runs = 0;
+/* The classifiers of a side, and what they are to see. */
+typedef struct Side {
+  Classifier *c;
+  int runs;
+} Side;
+
+static Status check_pools(const char *model, const Side *s, Error *e) {
+  for (int r = 1; r < s->runs; r++)
+    if (s->c[r].cfg.pools != s->c[0].cfg.pools)
+      return err_set(e, ST_INVALID,
+                     "%s: classifier %d has %d poolings, the first %d; their maps cannot be "
+                     "averaged",
+                     model, r, s->c[r].cfg.pools, s->c[0].cfg.pools);
+  return ST_OK;
+}
+
+static Status side_load(Job *j, int k, const char *model, const char *data, Side *s, Error *e) {
   char channels[64];
   Backend *b;
   TRY(tool_backend_fit("cam", &b, e));
-  TRY(classifiers_load(model, &c, &runs, channels, e));
-  for (int r = 0; r < runs; r++) c[r].backend = b;
-  Status s = k ? check_channels(j, model, data, channels, e) : slices_add(&j->d, data, channels, e);
-  if (s != ST_OK) goto done;
-  if (k == 0) {
-    Error ignored;
-    /* no such channel: maps only */
-    j->has_rim = slices_add(&j->rim, data, "rim", &ignored) == ST_OK;
+  TRY(classifiers_load(model, &s->c, &s->runs, channels, e));
+  for (int r = 0; r < s->runs; r++) s->c[r].backend = b;
+  TRY(check_pools(model, s, e));
+  TRY(k ? check_channels(j, model, data, channels, e) : slices_add(&j->d, data, channels, e));
+  return classifier_fits(&s->c[0], j->d.h, j->d.w, data, e);
+}
+
+/* Both sides are there and fit the data before the first map is made. */
+static Status cam_sides(Job *j, const char *data, Side side[SIDES], Error *e) {
+  const char *model[SIDES] = {j->a.model, j->a.after};
+  Error ignored;
+  j->sides = 1 + (j->a.after != NULL);
+  for (int k = 0; k < j->sides; k++) TRY(side_load(j, k, model[k], data, &side[k], e));
+  TRY(outputs_folder(j->a.out, "maps.safetensors table.tsv sheet.png", e));
+  /* no such channel: maps only */
+  j->has_rim = slices_add(&j->rim, data, "rim", &ignored) == ST_OK;
+  for (int k = 0; k < j->sides; k++) {
+    TRY(cam_allocate(j, k, e));
+    TRY(make_maps(j, k, side[k].c, side[k].runs, e));
+    TRY(cam_measure(j, k, e));
   }
-  s = classifier_fits(&c[0], j->d.h, j->d.w, data, e);
-  if (s != ST_OK) goto done;
-  s = cam_allocate(j, k, e);
-  if (s != ST_OK) goto done;
-  s = make_maps(j, k, c, runs, e);
-  if (s != ST_OK) goto done;
-  s = cam_measure(j, k, e);
-done:
-  classifiers_free(c, runs);
+  return ST_OK;
+}
+
+static Status cam_maps_of(Job *j, const char *data, Error *e) {
+  Side side[SIDES] = {{0}, {0}};
+  const Status s = cam_sides(j, data, side, e);
+  for (int k = 0; k < SIDES; k++) classifiers_free(side[k].c, side[k].runs);
   return s;
 }
 
@@ -351,10 +369,7 @@ static void print_numbers(const Job *j) {
 }
 
 static Status cam_run(Job *j, const char *data, Error *e) {
-  TRY(cam_side(j, 0, j->a.model, data, e));
-  j->sides = 1 + (j->a.after != NULL);
-  if (j->a.after) TRY(cam_side(j, 1, j->a.after, data, e));
-  TRY(outputs_folder(j->a.out, "maps.safetensors table.tsv sheet.png", e));
+  TRY(cam_maps_of(j, data, e));
   TRY(write_maps(j, e));
   TRY(write_table(j, e));
   TRY(write_sheet(j, e));

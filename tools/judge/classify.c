@@ -104,9 +104,10 @@ static Status classify_run(Job *j, const OptSpec *spec, Error *e) {
   /* a broken test set is found before the training */
   if (target) TRY(slices_add(&j->test, target, j->channels, e));
   if (target) TRY(check_target(j, target, e));
-  if (!a->model) TRY(classify_train_all(j, e));
+  if (a->test) TRY(classify_look(j, e));
   if (target)
     TRY(outputs_folder(a->out, "metrics.tsv predictions.tsv confusion.tsv difference.tsv", e));
+  if (!a->model) TRY(classify_train_all(j, e));
   if (target) TRY(classify_predict_all(j, e));
   if (target) TRY(classify_write_predictions(j, e));
   if (a->predict) print_predictions(j);

@@ -92,6 +92,12 @@ const char *classify_number(char buf[16], double v);
  * runs. ST_INVALID: other lesions or classes; ST_FORMAT: not a table of predictions. */
 Status classify_compare(const Job *j, const Judged *q, Error *e);
 
+/* The same, before any training: is that run there, with the same lesions? */
+Status classify_compare_look(const Job *j, const Judged *q, Error *e);
+
+/* What classify_evaluate would refuse, before any training; a note where the test has one class. */
+Status classify_look(const Job *j, Error *e);
+
 /* metrics.tsv, confusion.tsv, the table on stdout; with --compare what is said above. */
 Status classify_evaluate(const Job *j, Error *e);
 const char *classify_class_text(int label);

@@ -68,11 +68,12 @@ static void judged_free(Judged *q) {
   mem_free(q->row);
 }
 
+/* Scores stay 0 as long as nothing is predicted. */
 static Status judge_lesions(const Job *j, Judged *q, Error *e) {
   const SliceSet *t = &j->test;
-  const size_t m = (size_t)t->lesions;
+  const size_t m = (size_t)t->lesions, runs = (size_t)PRLX_MAX(j->runs, 1);
   *q = (Judged){.truth = mem_alloc(m * sizeof *q->truth),
-                .score = mem_alloc(m * (size_t)j->runs * sizeof *q->score),
+                .score = mem_alloc(m * runs * sizeof *q->score),
                 .mean = mem_alloc(m * sizeof *q->mean),
                 .group = mem_alloc(m * sizeof *q->group),
                 .row = mem_alloc(m * sizeof *q->row)};
@@ -88,10 +89,10 @@ static Status judge_lesions(const Job *j, Judged *q, Error *e) {
     if (!*id) *id = ++q->groups;
     q->group[q->n] = *id - 1;
     q->truth[q->n] = t->row[l].label;
-    q->mean[q->n] = j->mean[l];
+    if (j->mean) q->mean[q->n] = j->mean[l];
     q->row[q->n++] = l;
   }
-  for (int r = 0; r < j->runs; r++)
+  for (int r = 0; r < j->runs && j->prob; r++)
     for (int64_t i = 0; i < q->n; i++) q->score[r * q->n + i] = j->prob[r * t->lesions + q->row[i]];
   mem_free(seen);
   return q->n ? ST_OK
@@ -171,6 +172,23 @@ static void print_metrics(const Job *j, const Judged *q, const Numbers *x) {
   }
   printf("(+: called rim, -: called non-rim)\n");
   if (q->groups < 2) fprintf(stderr, "prlx classify: one subject only: no interval\n");
+}
+
+Status classify_look(const Job *j, Error *e) {
+  Judged q;
+  int64_t rims = 0;
+  Status s = judge_lesions(j, &q, e);
+  if (s != ST_OK) goto done;
+  for (int64_t i = 0; i < q.n; i++) rims += q.truth[i];
+  if (!rims || rims == q.n)
+    fprintf(stderr,
+            "prlx classify: note: %s: all %lld lesions of the test are %s; sensitivity, "
+            "specificity and areas under curves need both classes, what needs them is n/a\n",
+            j->args.test, (long long)q.n, rims ? "rims" : "no rims");
+  if (j->args.compare) s = classify_compare_look(j, &q, e);
+done:
+  judged_free(&q);
+  return s;
 }
 
 Status classify_evaluate(const Job *j, Error *e) {

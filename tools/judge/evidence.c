@@ -31,6 +31,9 @@ static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
   const EvArgs *a = &ev->a;
   TRY(a->synthetic ? evidence_open_images(ev, a->synthetic, a->images, e)
                    : evidence_open(ev, dir, e));
+  if (a->model) TRY(evidence_scores_look(ev, e));
+  if (a->train) TRY(evidence_near_look(ev, e));
+  TRY(outputs_folder(a->out, "words.txt evidence.html histogram.svg summary.tsv", e));
   if (a->cohort) TRY(evidence_truth(ev, e));
   if (a->model) TRY(evidence_scores(ev, e));
   if (a->train) TRY(evidence_near(ev, e));
@@ -41,7 +44,6 @@ static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
 static Status evidence_write(const Evidence *ev, char *words, Error *e) {
   const EvArgs *a = &ev->a;
   char path[PATH_LEN];
-  TRY(outputs_folder(a->out, "words.txt evidence.html histogram.svg summary.tsv", e));
   TRY(evidence_tables(ev, e));
   if (ev->has_truth) TRY(evidence_crest(ev, e));
   TRY(evidence_words(ev, words, WORDS, e));

@@ -146,6 +146,9 @@ Status evidence_truth(Evidence *ev, Error *e);
 /* --model: rim scores by every classifier of the path. */
 Status evidence_scores(Evidence *ev, Error *e);
 
+/* The same without the scores: are they there, and do they take the images? */
+Status evidence_scores_look(Evidence *ev, Error *e);
+
 /* Values of the first channel at -1 and 1 in ppb; false: unknown scale. */
 bool image_ppb(const Dataset *d, int64_t i, double limits[2]);
 
@@ -155,7 +158,10 @@ bool image_ppb(const Dataset *d, int64_t i, double limits[2]);
 void evidence_later_visits(Evidence *ev, const Cohort *c, const Lesion *own, EvLesion *r);
 
 /* ---- evidence_near.c ---- */
-/* Opens --train and finds the neighbours of ev->d; ST_INTERRUPTED after Ctrl-C. */
+/* Opens --train; what evidence_near needs is there and fits. */
+Status evidence_near_look(Evidence *ev, Error *e);
+
+/* Finds the neighbours of ev->d; ST_INTERRUPTED after Ctrl-C. */
 Status evidence_near(Evidence *ev, Error *e);
 
 /* Also of a zeroed one. */

@@ -447,6 +447,7 @@ Status evidence_truth(Evidence *ev, Error *e) {
                    "projection of a lesions.tsv or of a packed data set",
                    ev->d.path);
   TRY(cohort_open(&c, ev->a.cohort, e));
+  tool_note_readers("evidence", &c.table);
   Status s = ST_OK;
   ev->rim = mem_alloc((size_t)(ev->n * ev->d.h * ev->d.w) * sizeof *ev->rim);
   if (!ev->rim) {
@@ -503,14 +504,26 @@ done:
   return s;
 }
 
+/* Loaded, and fit for the images; freed by the caller, after an error, too. */
+static Status load_model(Evidence *ev, Classifier **c, int at[16], int *nc, Error *e) {
+  char channels[64];
+  TRY(classifiers_load(ev->a.model, c, &ev->runs, channels, e));
+  TRY(channels_find(&ev->d, channels, at, nc, e));
+  return classifier_fits(&(*c)[0], ev->d.h, ev->d.w, ev->d.path, e);
+}
+
+Status evidence_scores_look(Evidence *ev, Error *e) {
+  Classifier *c = NULL;
+  int at[16], nc;
+  const Status s = load_model(ev, &c, at, &nc, e);
+  classifiers_free(c, ev->runs);
+  return s;
+}
+
 Status evidence_scores(Evidence *ev, Error *e) {
   Classifier *c = NULL;
-  char channels[64];
   int at[16], nc = 0;
-  TRY(classifiers_load(ev->a.model, &c, &ev->runs, channels, e));
-  Status s = channels_find(&ev->d, channels, at, &nc, e);
-  if (s != ST_OK) goto done;
-  s = classifier_fits(&c[0], ev->d.h, ev->d.w, ev->d.path, e);
+  Status s = load_model(ev, &c, at, &nc, e);
   if (s != ST_OK) goto done;
   s = score_images(ev, ev->d.images, c, ev->runs, at, nc, EV_RIM1, e);
   if (s != ST_OK) goto done;

@@ -269,7 +269,8 @@ static Status keep_nearest(Search *f, int64_t first, Error *e) {
   return ST_OK;
 }
 
-Status evidence_near(Evidence *ev, Error *e) {
+Status evidence_near_look(Evidence *ev, Error *e) {
+  Vgg v;
   TRY(dataset_open(&ev->train, ev->a.train, e));
   const Dataset *d = &ev->d, *t = &ev->train;
   if (t->h != d->h || t->w != d->w || t->channels != d->channels)
@@ -277,6 +278,14 @@ Status evidence_near(Evidence *ev, Error *e) {
                    "%s: images of %d x %d, %d channels; %s has %d x %d, %d channels; give the data "
                    "the network was trained on",
                    t->path, t->w, t->h, t->channels, d->path, d->w, d->h, d->channels);
+  if (!ev->a.perceptual) return ST_OK;
+  TRY(vgg_load(&v, ev->a.vgg, ev->a.data, e));
+  vgg_free(&v);
+  return ST_OK;
+}
+
+Status evidence_near(Evidence *ev, Error *e) {
+  const Dataset *d = &ev->d, *t = &ev->train;
   Search f = {
       .ev = ev, .train = t, .hw = (int64_t)d->h * d->w, .per = (int64_t)d->channels * d->h * d->w};
   f.q = mem_alloc((size_t)(ev->n + ev->a.typical) * sizeof *f.q);

@@ -148,10 +148,19 @@ static Status find_cached(FeatureSet *s, FeatureNet *net, const Dataset *d, char
   return features_cached(&s->f, file, key, INCEPTION_DIM, d->n, e);
 }
 
+/* Of what the features are that this network gives. */
+static void name_network(FeatureSet *s, const FeatureNet *net) {
+  const FidInput *in = &net->o.input;
+  s->f.d = INCEPTION_DIM;
+  snprintf(s->f.network, sizeof s->f.network, "%s", net->v.name);
+  snprintf(s->f.convention, sizeof s->f.convention, "%s (%s), %s",
+           fid_convention_name[in->convention], fid_convention_text[in->convention],
+           in->bits8 ? "8-bit images" : "float images");
+}
+
 /* s->f: from the cache as far as it goes, the rest from the network. */
 static Status network_features(FeatureSet *s, FeatureNet *net, const Dataset *d, Error *e) {
   char key[65], file[1100] = "";
-  const FidInput *in = &net->o.input;
   TRY(find_cached(s, net, d, key, file, sizeof file, e));
   const int64_t have = s->f.n;
   float *x = mem_grow(s->f.x, (size_t)(have * INCEPTION_DIM) * sizeof *x,
@@ -160,11 +169,7 @@ static Status network_features(FeatureSet *s, FeatureNet *net, const Dataset *d,
     return err_set(e, ST_NOMEM, "%s: out of memory for the features of %lld images", s->path,
                    (long long)d->n);
   s->f.x = x;
-  s->f.d = INCEPTION_DIM;
-  snprintf(s->f.network, sizeof s->f.network, "%s", net->v.name);
-  snprintf(s->f.convention, sizeof s->f.convention, "%s (%s), %s",
-           fid_convention_name[in->convention], fid_convention_text[in->convention],
-           in->bits8 ? "8-bit images" : "float images");
+  name_network(s, net);
   s->cached = have == d->n;
   return have < d->n ? compute_features(s, net, d, file, key, e) : ST_OK;
 }
@@ -228,13 +233,19 @@ static Status append_texture(FeatureSet *s, const FeatureSet *b, Error *e) {
   return ST_OK;
 }
 
+static Status check_one_kind(const FeatureSet *s, const FeatureSet *b, Error *e) {
+  if (b->f.d == s->f.d && !strcmp(b->f.network, s->f.network) &&
+      !strcmp(b->f.convention, s->f.convention))
+    return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s and %s: features of different networks or conventions cannot be one set",
+                 s->path, b->path);
+}
+
 /* s becomes both, subjects of the two apart. */
 static Status append_set(FeatureSet *s, const FeatureSet *b, Error *e) {
   const int64_t n = s->f.n, m = b->f.n, d = s->f.d;
-  if (b->f.d != d || strcmp(b->f.network, s->f.network) || strcmp(b->f.convention, s->f.convention))
-    return err_set(e, ST_INVALID,
-                   "%s and %s: features of different networks or conventions cannot be one set",
-                   s->path, b->path);
+  TRY(check_one_kind(s, b, e));
   TRY(append_texture(s, b, e));
   const bool grouped = s->group || b->group;
   const int64_t first = s->group ? s->ngroups : n;
@@ -283,7 +294,44 @@ static Status name_set(FeatureSet *s, const char *path, Error *e) {
                  (long long)s->f.n);
 }
 
-Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+/* What a set has to be, without its features. */
+static Status look_at_images(FeatureSet *s, FeatureNet *net, Error *e) {
+  Dataset d;
+  TRY(dataset_open(&d, s->path, e));
+  Status st = choose_images(&d, &net->o, e);
+  s->f.n = d.n;
+  if (st == ST_OK && !net->o.texture_only) {
+    if (!net->v.key[0]) st = inception_identify(&net->v, net->o.weights, net->o.data, e);
+    name_network(s, net);
+  }
+  dataset_free(&d);
+  return st;
+}
+
+static Status look_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  memset(s, 0, sizeof *s);
+  s->path = mem_strdup(path);
+  if (!s->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
+  const Status st = features_is_file(path) ? features_open(&s->f, path, e)
+                                           : look_at_images(s, net, e);
+  if (st != ST_OK) feature_set_free(s);
+  return st;
+}
+
+static Status look_next(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  FeatureSet one;
+  if (!s->path) return look_one(s, net, path, e);
+  TRY(look_one(&one, net, path, e));
+  const Status st = check_one_kind(s, &one, e);
+  s->f.n += one.f.n;
+  feature_set_free(&one);
+  return st;
+}
+
+/* The files of "A+B", or of one that is called so. */
+static Status each_file(FeatureSet *s, FeatureNet *net, const char *path,
+                        Status (*add)(FeatureSet *, FeatureNet *, const char *, Error *),
+                        Error *e) {
   const bool whole = !strchr(path, '+') || file_exists(path);
   char *save = NULL;
   Status st = ST_OK;
@@ -292,7 +340,7 @@ Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error 
   if (!list) return err_set(e, ST_NOMEM, "%s: out of memory", path);
   for (char *p = whole ? list : strtok_r(list, "+", &save); p;
        p = whole ? NULL : strtok_r(NULL, "+", &save)) {
-    st = open_next(s, net, p, e);
+    st = add(s, net, p, e);
     if (st != ST_OK) goto done;
   }
   st = name_set(s, path, e);
@@ -300,4 +348,12 @@ done:
   mem_free(list);
   if (st != ST_OK) feature_set_free(s);
   return st;
+}
+
+Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  return each_file(s, net, path, open_next, e);
+}
+
+Status feature_set_look(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  return each_file(s, net, path, look_next, e);
 }

@@ -46,6 +46,11 @@ typedef struct FeatureNet {
  * Shows progress; Ctrl-C saves what is done to the cache and gives ST_INTERRUPTED. "A+B" (when no
  * file is called so): both as one set. Sets of fewer than two images are refused. */
 Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error *e);
+
+/* Everything that makes feature_set_open refuse a set but what the computation itself shows, in the
+ * time of reading it: files, kinds, counts, network. Of s->f only n, d, network and convention are
+ * to be relied on. feature_set_free. */
+Status feature_set_look(FeatureSet *s, FeatureNet *net, const char *path, Error *e);
 void feature_set_free(FeatureSet *s);
 void feature_net_free(FeatureNet *net);
 #endif

@@ -114,6 +114,16 @@ done:
   return s;
 }
 
+static Status check_alike(const FeatureSet *ref, const FeatureSet *set, Error *e) {
+  const FeatureFile *a = &ref->f, *b = &set->f;
+  if (a->d == b->d && !strcmp(a->network, b->network) && !strcmp(a->convention, b->convention))
+    return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: features of \"%.100s\", %.60s; those of %s are of \"%.100s\", %.60s; only "
+                 "features of one network and convention can be compared",
+                 set->path, b->network, b->convention, ref->path, a->network, a->convention);
+}
+
 static Status fid_compare(Job *j, Row *r, const char *path, Error *e) {
   TRY(feature_set_open(&r->set, &j->net, path, e));
   r->gap = (TextureGap){NAN, NAN, NAN};
@@ -121,11 +131,7 @@ static Status fid_compare(Job *j, Row *r, const char *path, Error *e) {
     TRY(texture_gap(j->ref.f.n, j->ref.texture, r->set.f.n, r->set.texture, &r->gap, e));
   if (!j->a.features) return ST_OK;
   const FeatureFile *a = &j->ref.f, *b = &r->set.f;
-  if (a->d != b->d || strcmp(a->network, b->network) || strcmp(a->convention, b->convention))
-    return err_set(e, ST_INVALID,
-                   "%s: features of \"%.100s\", %.60s; those of %s are of \"%.100s\", %.60s; only "
-                   "features of one network and convention can be compared",
-                   path, b->network, b->convention, j->ref.path, a->network, a->convention);
+  TRY(check_alike(&j->ref, &r->set, e));
   bool small = a->n <= GRAM_MAX && b->n <= GRAM_MAX;
   TRY(small ? compare_small(j, r, e)
             : fid_features(set_features(&j->ref), set_features(&r->set), j->a.cov, &r->fid, e));
@@ -345,6 +351,21 @@ static void print_json(const Job *j) {
 
 /* ---- the command ---- */
 
+/* All sets, before the first image goes through the network. */
+static Status look_at_all(Job *j, char **path, Error *e) {
+  FeatureSet ref, set;
+  TRY(feature_set_look(&ref, &j->net, path[0], e));
+  Status s = ST_OK;
+  for (int k = 0; k < j->n && s == ST_OK; k++) {
+    s = feature_set_look(&set, &j->net, path[k + 1], e);
+    if (s != ST_OK) break;
+    if (j->a.features) s = check_alike(&ref, &set, e);
+    feature_set_free(&set);
+  }
+  feature_set_free(&ref);
+  return s;
+}
+
 static Status fid_run(Job *j, char **path, Error *e) {
   const Args *a = &j->a;
   j->net.o =
@@ -356,6 +377,7 @@ static Status fid_run(Job *j, char **path, Error *e) {
                        .texture_only = !a->features,
                        .label = a->label,
                        .input = {(FidConvention)a->convention, (FidChannels)a->channels, a->bits8}};
+  TRY(look_at_all(j, path, e));
   TRY(feature_set_open(&j->ref, &j->net, path[0], e));
   for (int k = 0; k < j->n; k++) {
     const Status s = fid_compare(j, &j->row[k], path[k + 1], e);

@@ -155,7 +155,6 @@ static Status train_all(Job *j, Error *e) {
     fprintf(stderr, "training: %lld slices of %d x %d (%s), %lld with a rim; %d epochs, %d run%s\n",
             (long long)d.n, d.w, d.h, j->channels, (long long)with_rim(&j->train), a->epochs,
             a->runs, a->runs == 1 ? "" : "s");
-  TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
   Status s = ST_OK;
   progress_start(&j->bar, "segment", "epoch", (double)a->runs * a->epochs);
   for (j->run = 0; j->run < a->runs; j->run++) {
@@ -241,6 +240,13 @@ static Status check_size(const Job *j, Error *e) {
                  j->a.test, b->w, b->h, a->w, a->h);
 }
 
+/* Masks that hold no rim at all. */
+static void note_no_rim(const RimSlices *d, const char *what, const char *so) {
+  if (!with_rim(d))
+    fprintf(stderr, "prlx segment: note: none of the %lld %s slices has a rim in its mask; %s\n",
+            (long long)d->x.n, what, so);
+}
+
 static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   const Args *a = &j->a;
   const SegReport report = {a->out, a->resamples, a->level, a->threshold};
@@ -254,10 +260,13 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   if (a->test) TRY(load_test(j, e));
   if (a->test) TRY(check_apart(j, e));
   if (a->test && !a->model) TRY(check_size(j, e));
+  if (!a->model) note_no_rim(&j->train, "training", "the U-Net learns to find none");
+  if (a->test) note_no_rim(&j->test, "test", "Dice, sensitivity and precision are n/a");
+  if (a->compare) TRY(seg_compare_look(&j->test, a->compare, e));
+  TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
   if (!a->model) TRY(train_all(j, e));
   if (!a->test) return ST_OK;
   TRY(predict_all(j, e));
-  TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
   TRY(seg_report(&j->score, &j->test, &report, e));
   if (a->compare) TRY(seg_compare(&j->score, &j->test, &report, a->compare, e));
   TRY(write_sheet(j, e));

@@ -67,6 +67,9 @@ Status seg_report(const SegScores *s, const RimSlices *d, const SegReport *r, Er
 Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, const char *other,
                    Error *e);
 
+/* Before any training: is that run there, with the lesions of the test? */
+Status seg_compare_look(const RimSlices *d, const char *other, Error *e);
+
 /* ---- judge ---- */
 typedef struct JudgeArgs {
   const char *data;

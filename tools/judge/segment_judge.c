@@ -277,12 +277,12 @@ Status segment_judge(const JudgeArgs *a, Error *e) {
     s = set_open(&x[1], a->reference, a->cls, e);
     if (s != ST_OK) goto done;
   }
+  s = outputs_folder(a->out, "summary.tsv judge.tsv judge.png", e);
+  if (s != ST_OK) goto done;
   for (int k = 0; k < sets; k++) {
     s = set_measure(&x[k], e);
     if (s != ST_OK) goto done;
   }
-  s = outputs_folder(a->out, "summary.tsv judge.tsv judge.png", e);
-  if (s != ST_OK) goto done;
   s = write_summary(set, sets, a, e);
   if (s != ST_OK) goto done;
   s = write_table(set, sets, a, e);

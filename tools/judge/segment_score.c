@@ -235,28 +235,48 @@ static int find_row(const Tsv *t, int cs, int cl, const SliceLesion *x) {
   return -1;
 }
 
+static void compare_path(char out[PATH_LEN], const char *other) {
+  snprintf(out, PATH_LEN, "%s%s", other, strstr(other, ".tsv") ? "" : "/predictions.tsv");
+}
+
+static Status find_all(const Tsv *t, const RimSlices *d, const char *path, Error *e) {
+  const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion");
+  for (int m = 0; m < SEG_COUNT; m++)
+    if (cs < 0 || cl < 0 || tsv_column(t, seg_name[m]) < 0)
+      return err_set(
+          e, ST_FORMAT,
+          "%s: no column subject, lesion or %s; expected the predictions.tsv of `prlx segment`",
+          path, seg_name[m]);
+  for (int64_t l = 0; l < d->x.lesions; l++)
+    if (d->x.row[l].slices && find_row(t, cs, cl, &d->x.row[l]) < 0)
+      return err_set(e, ST_INVALID,
+                     "%s: no lesion %s of %s; a paired difference needs the same test lesions",
+                     path, d->x.row[l].name, d->x.row[l].subject);
+  return ST_OK;
+}
+
+Status seg_compare_look(const RimSlices *d, const char *other, Error *e) {
+  char path[PATH_LEN];
+  Tsv t;
+  compare_path(path, other);
+  TRY(tsv_read(path, &t, e));
+  const Status s = find_all(&t, d, path, e);
+  tsv_free(&t);
+  return s;
+}
+
 /* diff [lesions]: here minus there where both have a value. */
 static Status paired_differences(const SegScores *s, const RimSlices *d, const Tsv *t, SegMetric m,
-                                 const char *path, double *diff, double *here, double *there,
-                                 Error *e) {
+                                 double *diff, double *here, double *there, Error *e) {
   const int cs = tsv_column(t, "subject"), cl = tsv_column(t, "lesion"),
             cv = tsv_column(t, seg_name[m]);
   int64_t n = 0;
-  if (cs < 0 || cl < 0 || cv < 0)
-    return err_set(
-        e, ST_FORMAT,
-        "%s: no column subject, lesion or %s; expected the predictions.tsv of `prlx segment`", path,
-        seg_name[m]);
   *here = *there = 0;
   for (int64_t l = 0; l < s->lesions; l++) {
     const double mine = s->mean[m * s->lesions + l];
     diff[l] = NAN;
     if (!d->x.row[l].slices) continue;
     const int r = find_row(t, cs, cl, &d->x.row[l]);
-    if (r < 0)
-      return err_set(e, ST_INVALID,
-                     "%s: no lesion %s of %s; a paired difference needs the same test lesions",
-                     path, d->x.row[l].name, d->x.row[l].subject);
     double other;
     TRY(tsv_number(t, r, cv, &other, e));
     if (isnan(mine) || isnan(other)) continue;
@@ -276,11 +296,13 @@ Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, c
   Tsv t;
   TsvWriter w = {0};
   TRY(path_join(out, r->out, "comparison.tsv", e));
-  TRY(path_format(path, e, "%s%s", other, strstr(other, ".tsv") ? "" : "/predictions.tsv"));
+  compare_path(path, other);
   TRY(tsv_read(path, &t, e));
   Status st = ST_OK;
   double *diff = mem_alloc((size_t)s->lesions * sizeof *diff);
   int64_t *group = mem_alloc((size_t)s->lesions * sizeof *group);
+  st = find_all(&t, d, path, e);
+  if (st != ST_OK) goto done;
   if (!diff || !group) {
     st = err_set(e, ST_NOMEM, "out of memory for %lld lesions", (long long)s->lesions);
     goto done;
@@ -295,7 +317,7 @@ Status seg_compare(const SegScores *s, const RimSlices *d, const SegReport *r, c
   for (int m = 0; m < SEG_COUNT; m++) {
     double here = NAN, there = NAN, lo = NAN, hi = NAN;
     int64_t n;
-    st = paired_differences(s, d, &t, (SegMetric)m, path, diff, &here, &there, e);
+    st = paired_differences(s, d, &t, (SegMetric)m, diff, &here, &there, e);
     if (st != ST_OK) goto done;
     st = eval_bootstrap_mean(s->lesions, diff, group, d->x.subjects, r->resamples, r->level, 0, &lo,
                              &hi, e);
