@@ -11,7 +11,9 @@
  * the intensity window mapped to [-1,1], nothing clipped.
  * Errors: a function that can fail returns PRLX_OK (0) or a code, puts one line "WHAT: what was
  * found; what was expected; what to do" into *e (e may be NULL), and leaves *out NULL unless it
- * says otherwise. Nothing is printed, nothing exits.
+ * says otherwise. Nothing is printed, nothing exits. NULL where something must be is PRLX_INVALID.
+ * Accessors of NULL, or of an image that is not there, give NULL, "", 0, or NaN for a measured
+ * number; those of names and warnings never give NULL. Of a NULL graph every value is 0.
  * Ownership: what a function gives through `out` is freed with the _free of its type (NULL is
  * allowed); pointers from accessors belong to the object and live as long as it does. Arguments are
  * borrowed for the call only.

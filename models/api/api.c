@@ -82,13 +82,13 @@ void prlx_network_free(prlx_network *n) {
   mem_free(n);
 }
 
-int prlx_network_channels(const prlx_network *n) { return n->net.G.cfg.img_channels; }
-int prlx_network_resolution(const prlx_network *n) { return n->net.G.cfg.img_resolution; }
-int prlx_network_classes(const prlx_network *n) { return n->net.G.cfg.c_dim; }
-int prlx_network_z_dim(const prlx_network *n) { return n->net.G.cfg.z_dim; }
-int prlx_network_w_dim(const prlx_network *n) { return n->net.G.cfg.w_dim; }
+int prlx_network_channels(const prlx_network *n) { return n ? n->net.G.cfg.img_channels : 0; }
+int prlx_network_resolution(const prlx_network *n) { return n ? n->net.G.cfg.img_resolution : 0; }
+int prlx_network_classes(const prlx_network *n) { return n ? n->net.G.cfg.c_dim : 0; }
+int prlx_network_z_dim(const prlx_network *n) { return n ? n->net.G.cfg.z_dim : 0; }
+int prlx_network_w_dim(const prlx_network *n) { return n ? n->net.G.cfg.w_dim : 0; }
 const char *prlx_network_meta(const prlx_network *n, const char *key) {
-  return network_meta(&n->net, key);
+  return n && key ? network_meta(&n->net, key) : NULL;
 }
 
 /* ---- VGG16 ---- */
@@ -113,4 +113,4 @@ void prlx_vgg_free(prlx_vgg *v) {
   mem_free(v);
 }
 
-const char *prlx_vgg_name(const prlx_vgg *v) { return v->vgg.name; }
+const char *prlx_vgg_name(const prlx_vgg *v) { return v ? v->vgg.name : ""; }

@@ -48,6 +48,8 @@ static Status device_open(const char *name, const char *precision, Backend **out
 
 prlx_status prlx_device_open(const char *name, const char *precision, prlx_device **out,
                              prlx_error *e) {
+  API_NEED(name, e);
+  API_NEED(out, e);
   Error in;
   Backend *b = NULL;
   const Status s = device_open(name, precision, &b, &in);

@@ -67,6 +67,8 @@ prlx_status prlx_dataset_from_png(int n, const char *const *paths, int side, prl
   API_NEED(paths, e);
   API_NEED(out, e);
   Error in;
+  *out = NULL;
+  for (int k = 0; k < n; k++) API_NEED(paths[k], e);
   prlx_dataset *d = dataset_room(out, e);
   if (!d) return PRLX_NOMEM;
   return dataset_give(d, dataset_from_pngs(&d->set, n, paths, side, &in), &in, out, e);
@@ -85,24 +87,25 @@ void prlx_dataset_free(prlx_dataset *d) {
   mem_free(d);
 }
 
-int64_t prlx_dataset_count(const prlx_dataset *d) { return d->set.n; }
-int prlx_dataset_channels(const prlx_dataset *d) { return d->set.channels; }
-int prlx_dataset_height(const prlx_dataset *d) { return d->set.h; }
-int prlx_dataset_width(const prlx_dataset *d) { return d->set.w; }
-float *prlx_dataset_images(prlx_dataset *d) { return d->set.images; }
-int64_t *prlx_dataset_labels(prlx_dataset *d) { return d->set.labels; }
+int64_t prlx_dataset_count(const prlx_dataset *d) { return d ? d->set.n : 0; }
+int prlx_dataset_channels(const prlx_dataset *d) { return d ? d->set.channels : 0; }
+int prlx_dataset_height(const prlx_dataset *d) { return d ? d->set.h : 0; }
+int prlx_dataset_width(const prlx_dataset *d) { return d ? d->set.w : 0; }
+float *prlx_dataset_images(prlx_dataset *d) { return d ? d->set.images : NULL; }
+int64_t *prlx_dataset_labels(prlx_dataset *d) { return d ? d->set.labels : NULL; }
 const char *prlx_dataset_name(const prlx_dataset *d, int64_t i) {
-  return d->set.names && i >= 0 && i < d->set.n ? d->set.names[i] : "";
+  return d && d->set.names && i >= 0 && i < d->set.n ? d->set.names[i] : "";
 }
 
 const char *prlx_dataset_meta(const prlx_dataset *d, const char *key) {
-  return dataset_meta(&d->set, key);
+  return d && key ? dataset_meta(&d->set, key) : NULL;
 }
 
 prlx_status prlx_dataset_set_meta(prlx_dataset *d, const char *key, const char *value,
                                   prlx_error *e) {
   API_NEED(d, e);
   API_NEED(key, e);
+  API_NEED(value, e);
   Error in;
   return api_return(dataset_set_meta(&d->set, key, value, &in), &in, e);
 }
@@ -153,10 +156,10 @@ void prlx_volume_free(prlx_volume *v) {
   mem_free(v);
 }
 
-const float *prlx_volume_data(const prlx_volume *v) { return v->nifti.data; }
-const int64_t *prlx_volume_dim(const prlx_volume *v) { return v->nifti.head.dim + 1; }
-const double *prlx_volume_affine(const prlx_volume *v) { return v->nifti.head.affine; }
-const char *prlx_volume_warning(const prlx_volume *v) { return v->nifti.head.warning; }
+const float *prlx_volume_data(const prlx_volume *v) { return v ? v->nifti.data : NULL; }
+const int64_t *prlx_volume_dim(const prlx_volume *v) { return v ? v->nifti.head.dim + 1 : NULL; }
+const double *prlx_volume_affine(const prlx_volume *v) { return v ? v->nifti.head.affine : NULL; }
+const char *prlx_volume_warning(const prlx_volume *v) { return v ? v->nifti.head.warning : ""; }
 
 prlx_status prlx_volume_write(const char *path, const float *data, const int64_t dim[4],
                               const double affine[16], const char *description, prlx_error *e) {
@@ -165,5 +168,6 @@ prlx_status prlx_volume_write(const char *path, const float *data, const int64_t
   API_NEED(dim, e);
   API_NEED(affine, e);
   Error in;
-  return api_return(nifti_write(path, data, dim, affine, description, &in), &in, e);
+  return api_return(nifti_write(path, data, dim, affine, description ? description : "", &in), &in,
+                    e);
 }

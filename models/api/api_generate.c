@@ -7,6 +7,7 @@
 
 void prlx_generate_defaults(prlx_generate_options *o, size_t size) {
   const prlx_generate_options all = {.size = size, .psi = 1, .cutoff = -1, .label = -1, .batch = 8};
+  if (!o) return;
   memset(o, 0, size);
   memcpy(o, &all, PRLX_MIN(size, sizeof all));
 }

@@ -73,12 +73,15 @@ prlx_status prlx_graph_status(const prlx_graph *g, prlx_error *e) {
 }
 
 prlx_shape prlx_graph_shape(const prlx_graph *g, prlx_val v) {
+  if (!g) return (prlx_shape){0};
   return shape_out(graph_shape(g->inner, v));
 }
 
 prlx_val prlx_graph_input(prlx_graph *g, const char *name, prlx_shape p) {
   Error in;
   Shape s;
+  if (!g) return 0;
+  if (!name) return graph_fail(g->inner, ST_INVALID, "prlx_graph_input: name is NULL");
   if (shape_in(p, &s, &in) != ST_OK) return graph_fail(g->inner, ST_INVALID, "%s", in.msg);
   return g_input(g->inner, name, s);
 }
@@ -86,11 +89,15 @@ prlx_val prlx_graph_input(prlx_graph *g, const char *name, prlx_shape p) {
 prlx_val prlx_graph_constant(prlx_graph *g, prlx_shape p, const float *data) {
   Error in;
   Shape s;
+  if (!g) return 0;
+  if (!data) return graph_fail(g->inner, ST_INVALID, "prlx_graph_constant: data is NULL");
   if (shape_in(p, &s, &in) != ST_OK) return graph_fail(g->inner, ST_INVALID, "%s", in.msg);
   return g_const(g->inner, s, data);
 }
 
-prlx_val prlx_graph_grad(prlx_graph *g, prlx_val y, prlx_val x) { return g_grad1(g->inner, y, x); }
+prlx_val prlx_graph_grad(prlx_graph *g, prlx_val y, prlx_val x) {
+  return g ? g_grad1(g->inner, y, x) : 0;
+}
 
 /* ---- operations of the library, by name ---- */
 
@@ -121,6 +128,9 @@ static const GraphName graph_names[] = {
 };
 
 prlx_val prlx_graph_op(prlx_graph *g, const char *name, const prlx_val *in, const double *a) {
+  if (!g) return 0;
+  if (!name || !in)
+    return graph_fail(g->inner, ST_INVALID, "prlx_graph_op: %s is NULL", name ? "in" : "name");
   for (int k = 0; k < COUNT_OF(graph_names); k++) {
     const GraphName *n = &graph_names[k];
     if (strcmp(n->name, name)) continue;
@@ -184,6 +194,9 @@ static GraphOp *own_row(prlx_graph *g, const prlx_op *op) {
 }
 
 prlx_val prlx_graph_own(prlx_graph *g, const prlx_op *op, const prlx_val *in) {
+  if (!g) return 0;
+  if (!op || !in)
+    return graph_fail(g->inner, ST_INVALID, "prlx_graph_own: %s is NULL", op ? "in" : "op");
   if (op->size < sizeof *op || !op->name || op->inputs < 1 || op->inputs > MAX_IN || !op->shape ||
       !op->run || (op->differentiable && !op->grad))
     return graph_fail(g->inner, ST_INVALID,
@@ -200,6 +213,8 @@ prlx_status prlx_plan_new(const prlx_graph *g, int n, const prlx_val *out, prlx_
                           prlx_error *e) {
   API_NEED(g, e);
   API_NEED(plan, e);
+  *plan = NULL;
+  API_NEED(out, e);
   Error in;
   prlx_plan *p = mem_alloc(sizeof *p);
   *plan = NULL;
@@ -224,4 +239,6 @@ prlx_status prlx_plan_run(prlx_plan *p, prlx_error *e) {
   return api_return(plan_run(p->inner, &in), &in, e);
 }
 
-float *prlx_plan_data(prlx_plan *p, prlx_val v) { return plan_data(p->inner, v); }
+float *prlx_plan_data(prlx_plan *p, prlx_val v) {
+  return p ? plan_data(p->inner, v) : NULL;
+}

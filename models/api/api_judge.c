@@ -24,8 +24,8 @@ void prlx_classifier_free(prlx_classifier *c) {
   mem_free(c);
 }
 
-int prlx_classifier_classes(const prlx_classifier *c) { return c->run[0].cfg.classes; }
-const char *prlx_classifier_channels(const prlx_classifier *c) { return c->channels; }
+int prlx_classifier_classes(const prlx_classifier *c) { return c ? c->run[0].cfg.classes : 0; }
+const char *prlx_classifier_channels(const prlx_classifier *c) { return c ? c->channels : ""; }
 
 /* Mean over the runs; `one` [n,classes] is room for one of them. */
 static Status classify_all(const prlx_classifier *c, const Slices *d, double *probability,

@@ -21,31 +21,50 @@ void prlx_projection_free(prlx_projection *r) {
   mem_free(r);
 }
 
-int64_t prlx_projection_done(const prlx_projection *r) { return r->done; }
+/* Image i is one of those that are finished. */
+static bool has_image(const prlx_projection *r, int64_t i) { return r && i >= 0 && i < r->done; }
+
+int64_t prlx_projection_done(const prlx_projection *r) { return r ? r->done : 0; }
 const float *prlx_projection_image(const prlx_projection *r, int64_t i) {
-  return r->rows->images + i * r->rows->per;
+  return has_image(r, i) ? r->rows->images + i * r->rows->per : NULL;
 }
 
 const float *prlx_projection_w(const prlx_projection *r, int64_t i) {
-  return r->rows->w + i * r->rows->w_size;
+  return has_image(r, i) ? r->rows->w + i * r->rows->w_size : NULL;
 }
 
 const float *prlx_projection_noise(const prlx_projection *r, int64_t i) {
-  return r->rows->noise_size ? r->rows->noise + i * r->rows->noise_size : NULL;
+  return has_image(r, i) && r->rows->noise_size ? r->rows->noise + i * r->rows->noise_size : NULL;
 }
 
-int prlx_projection_w_size(const prlx_projection *r) { return (int)r->rows->w_size; }
-int64_t prlx_projection_noise_size(const prlx_projection *r) { return r->rows->noise_size; }
-double prlx_projection_lpips(const prlx_projection *r, int64_t i) { return r->rows->lpips[i]; }
-double prlx_projection_inside(const prlx_projection *r, int64_t i) { return r->rows->inside[i]; }
-double prlx_projection_outside(const prlx_projection *r, int64_t i) { return r->rows->outside[i]; }
-int prlx_projection_steps(const prlx_projection *r, int64_t i) { return r->rows->steps[i]; }
-double prlx_projection_seconds(const prlx_projection *r, int64_t i) { return r->rows->seconds[i]; }
-const float *prlx_projection_w_avg(const prlx_projection *r) { return r->stats.w_avg; }
-double prlx_projection_w_std(const prlx_projection *r) { return r->stats.w_std; }
+int prlx_projection_w_size(const prlx_projection *r) { return r ? (int)r->rows->w_size : 0; }
+int64_t prlx_projection_noise_size(const prlx_projection *r) { return r ? r->rows->noise_size : 0; }
+double prlx_projection_lpips(const prlx_projection *r, int64_t i) {
+  return has_image(r, i) ? r->rows->lpips[i] : NAN;
+}
+
+double prlx_projection_inside(const prlx_projection *r, int64_t i) {
+  return has_image(r, i) ? r->rows->inside[i] : NAN;
+}
+
+double prlx_projection_outside(const prlx_projection *r, int64_t i) {
+  return has_image(r, i) ? r->rows->outside[i] : NAN;
+}
+
+int prlx_projection_steps(const prlx_projection *r, int64_t i) {
+  return has_image(r, i) ? r->rows->steps[i] : 0;
+}
+
+double prlx_projection_seconds(const prlx_projection *r, int64_t i) {
+  return has_image(r, i) ? r->rows->seconds[i] : NAN;
+}
+
+const float *prlx_projection_w_avg(const prlx_projection *r) { return r ? r->stats.w_avg : NULL; }
+double prlx_projection_w_std(const prlx_projection *r) { return r ? r->stats.w_std : NAN; }
 const double *api_lpips(const prlx_projection *r) { return r->rows->lpips; }
 
 double prlx_projection_w_distance(const prlx_projection *r, int64_t i) {
+  if (!has_image(r, i)) return NAN;
   const float *w = prlx_projection_w(r, i);
   const int64_t layers = r->rows->w_size / r->w_dim;
   double sum = 0;
@@ -82,6 +101,7 @@ void prlx_project_defaults_for(prlx_solver solver, prlx_project_options *o, size
                                     .starts = fast ? 8 : 1,
                                     .tune_rate = tune_defaults().lr,
                                     .bank_size = 4096};
+  if (!o) return;
   memset(o, 0, size);
   memcpy(o, &all, PRLX_MIN(size, sizeof all));
 }
@@ -278,6 +298,7 @@ prlx_status prlx_project(const prlx_network *net, const prlx_vgg *vgg, int64_t n
                          const float *targets, const prlx_project_options *given,
                          prlx_projection **out, prlx_error *e) {
   API_NEED(net, e);
+  API_NEED(vgg, e);
   API_NEED(targets, e);
   API_NEED(out, e);
   Error in;

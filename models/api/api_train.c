@@ -11,6 +11,7 @@ struct prlx_trainer {
 
 void prlx_train_defaults(prlx_train_options *o, size_t size) {
   const prlx_train_options all = {.size = size, .preset = "small", .mirror = true};
+  if (!o) return;
   memset(o, 0, size);
   memcpy(o, &all, PRLX_MIN(size, sizeof all));
 }
