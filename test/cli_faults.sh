@@ -58,8 +58,8 @@ if [ -n "$mine" ]; then
   cmp -s theirs "$mine"
 fi
 ok $? "a file of somebody else was taken for one of the killed run: $(cat err)"
-# a cohort is replaced and the command killed at every step of the exchange: the folder holds the old
-# one, the new one, or no table, never a table with files of both; the next run makes it whole
+# a cohort is replaced and the command killed in the exchange: the folder holds the old one, the new
+# one, or no table, never a table with files of both; the next run makes it whole
 "$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 $N -o old >/dev/null
 "$P" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --seed 1 $N -o new >/dev/null
 over="phantom --overwrite --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --seed 1 $N -o"

@@ -2,8 +2,8 @@
  * (folder.h) names each file that is new in it, so that whoever finds the note of a run that was
  * killed can remove them.
  *
- * A line: "made NUMBER BYTES SECONDS.NANOSECONDS NAME", before the file gets its name; "last ..." the same for
- * the one that makes the rest whole. The numbers are the file's own (OsInfo): a file that somebody
+ * A line: "made NUMBER BYTES SECONDS.NANOSECONDS NAME", before the file gets its name; "last ..."
+ * the same for the one that makes the rest whole. The numbers are the file's own (OsInfo): a file that somebody
  * has put or changed there since is another one, and stays. */
 #ifndef PRLX_TOOL_UNDO_H
 #define PRLX_TOOL_UNDO_H
