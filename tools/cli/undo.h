@@ -3,8 +3,8 @@
  * killed can remove them.
  *
  * A line: "made NUMBER BYTES SECONDS.NANOSECONDS NAME", before the file gets its name; "last ..."
- * the same for the one that makes the rest whole. The numbers are the file's own (OsInfo): a file that somebody
- * has put or changed there since is another one, and stays. */
+ * the same for the one that makes the rest whole. The numbers are the file's own (OsInfo): a file
+ * that somebody has put or changed there since is another one, and stays. */
 #ifndef PRLX_TOOL_UNDO_H
 #define PRLX_TOOL_UNDO_H
 #include "core/base.h"
