@@ -147,7 +147,9 @@ trainer_mutant() {
     bad "$1" "does not build: $(head -n 1 "$T/log")"
     return
   fi
-  if timeout 300 "$T/run" >"$T/log" 2>&1; then bad "$1" "not found by test_backend"; return; fi
+  timeout 900 "$T/run" >"$T/log" 2>&1; rc=$?
+  [ $rc -eq 0 ] && { bad "$1" "not found by test_backend"; return; }
+  [ $rc -eq 124 ] && { bad "$1" "did not end"; return; }
   passed=$((passed + 1))
   echo "found: $1: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
 }
