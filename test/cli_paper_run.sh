@@ -57,7 +57,8 @@ for f in report.html commands.sh reader/study.html tables/table1.tsv tables/tabl
     tables/table3.tsv tables/table4.tsv tables/controls.tsv tables/second.tsv \
     tables/confusion.tsv tables/confusion_seeds.tsv tables/predictions_first.tsv \
     tables/predictions_second.tsv figures/figure2.png figures/figure6.png figures/figure7.png \
-    figures/figure7_first.png figures/figure7_focus.png figures/ideal.png figures/figure8.svg \
+    figures/figure7_first.png figures/figure7_focus.png figures/figure7_place.png \
+    figures/ideal.png figures/figure8.svg \
     figures/figure9.png figures/figure10.png figures/classifiers.svg figures/differences.svg \
     figures/sweep.svg; do
   [ -s "$O/$f" ]; ok $? "wrote $f"
@@ -108,6 +109,18 @@ cmd=$(grep '^prlx classify .*/classify_gan_ld$' "$O/commands.sh" | sed "s#-o [^ 
 eval "$(echo "$cmd" | sed 's#^prlx#"$P"#') --quiet" >/dev/null 2>&1
 cmp -s "$D/again/predictions.tsv" "$O/work/classify_gan_ld/predictions.tsv"
 ok $? "the printed command repeats the result: $cmd"
+
+# One step after another, or several at a time: the same files.
+mv "$O" "$D/kept"
+for n in 1 4; do
+  "$P" paper run --scale tiny --only data --jobs $n --threads 4 --quiet -o "$O" >"$D/log" 2>&1
+  ok $? "$n at a time: $(tail -n 2 "$D/log")"
+  for f in train test gan_rim clear second multi_rim ambiguous; do
+    same "$O/work/$f.safetensors" "$D/kept/work/$f.safetensors" "$n at a time: $f"
+  done
+  rm -rf "$O"
+done
+mv "$D/kept" "$O"
 
 "$P" paper run --scale tiny -o "$O" >"$D/log" 2>&1
 grep -q '^0 steps run' "$D/log"

@@ -232,13 +232,14 @@ static void put_place(Report *p, const Answer *a) {
   if (isfinite(before) && isfinite(after) && before > 0)
     snprintf(kept, sizeof kept, " Of undisputed rims %.0f %% of the height above the core is kept.",
              100 * PRLX_MAX(after, 0) / before);
-  report_text(p,
-              "And when only the lesion is redrawn, its surroundings left as they were measured (in "
-              "place; not in the paper, added after the first results were seen)? ROC AUC %s%s%s."
-              "%s%s",
-              difference_text(b[0], &place->test[a->test].none[M_ROC_AUC]),
-              twin ? "; with as many non-rims redrawn alike: " : "",
-              twin ? difference_text(b[1], &twin->test[a->test].none[M_ROC_AUC]) : "", told, kept);
+  report_text(
+      p,
+      "And when only the lesion is redrawn, its surroundings left as measured (in "
+      "place; not in the paper, added after the first results were seen)? ROC AUC %s%s%s."
+      "%s%s",
+      difference_text(b[0], &place->test[a->test].none[M_ROC_AUC]),
+      twin ? "; with as many non-rims redrawn alike: " : "",
+      twin ? difference_text(b[1], &twin->test[a->test].none[M_ROC_AUC]) : "", told, kept);
 }
 
 void answer_page(Report *p, const PaperNumbers *q, Chart *c) {

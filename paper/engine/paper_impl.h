@@ -1,6 +1,6 @@
-/* paper_impl.h: the engine of `prlx paper run`: a recipe of steps, each one `prlx ...` command, each
- * run when what it reads is there, resumable; the settings of a scale; and the pages made at the end. Inside
- * paper/engine only.
+/* paper_impl.h: the engine of `prlx paper run`: a recipe of steps, each one `prlx ...` command, run
+ * when what it reads is made, resumable; the settings of a scale; and the pages made at the end.
+ * Inside paper/engine only.
  *
  *   paper/scales.tsv -> PaperScale, paper/recipe.txt + cohort -> paper_recipe() -> Step[] ->
  *   recipe_run(): child processes, stamps in OUT/done, logs in OUT/log -> last step `prlx paper

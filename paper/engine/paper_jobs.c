@@ -33,6 +33,8 @@ typedef struct Jobs {
   bool told;     /* Ctrl-C was passed on */
   double began;
   double shown;
+  Status failed; /* of the runner itself */
+  Error why;
   Job job[PAPER_JOBS];
 } Jobs;
 
@@ -160,7 +162,7 @@ static double seconds_left(const PaperRun *r, bool *unknown) {
 }
 
 /* One line: how many steps are done, what is running, the last word of the one that began first. */
-static void show(const Jobs *q, bool tty) {
+static void show_line(const Jobs *q, bool tty) {
   const PaperRun *r = q->r;
   const double now = time_now();
   double spent = 0; /* of the steps that run */
@@ -193,7 +195,7 @@ static void show(const Jobs *q, bool tty) {
 static void show_progress(Jobs *q) {
   const bool tty = os_is_terminal(2);
   if (tool_quiet || time_now() - q->shown < (tty ? 1 : 60)) return;
-  show(q, tty);
+  show_line(q, tty);
   q->shown = time_now();
 }
 
@@ -311,13 +313,20 @@ static Status start_ready(Jobs *q, Error *e) {
   return ST_OK;
 }
 
-static Status job_ended(Jobs *q, Job *j, int rc, Error *e) {
+/* The first error stands. */
+static void note_error(Jobs *q, Status s, const Error *why) {
+  if (s == ST_OK || q->failed != ST_OK) return;
+  q->failed = s;
+  q->why = *why;
+}
+
+static void job_ended(Jobs *q, Job *j, int rc) {
   PaperRun *r = q->r;
   Step *s = &r->step[j->step];
-  Status st = ST_OK;
+  Error e = {0};
   clear_line();
   s->state = tool_interrupted ? STEP_TODO : rc ? STEP_FAILED : STEP_RAN;
-  if (s->state == STEP_RAN) st = finish_step(r, j, e);
+  if (s->state == STEP_RAN) note_error(q, finish_step(r, j, &e), &e);
   if (s->state == STEP_FAILED) {
     tell_failure(r, s, rc);
     q->stopping |= !r->keep_going && !s->last;
@@ -325,13 +334,11 @@ static Status job_ended(Jobs *q, Job *j, int rc, Error *e) {
   q->free += j->threads;
   q->running--;
   j->step = -1;
-  return st;
 }
 
-/* Looks at every job once; *ended: how many were done. */
-static Status look_at_jobs(Jobs *q, int *ended, Error *e) {
-  Status st = ST_OK;
-  *ended = 0;
+/* Looks at every job once; how many were done. */
+static int look_at_jobs(Jobs *q) {
+  int ended = 0;
   for (int i = 0; i < q->most; i++) {
     Job *j = &q->job[i];
     int rc = 0;
@@ -339,24 +346,21 @@ static Status look_at_jobs(Jobs *q, int *ended, Error *e) {
     if (tool_interrupted && !q->told) os_child_interrupt(&j->child);
     const int over = os_child_ended(&j->child, &rc);
     if (!over) continue;
-    ++*ended;
-    const Status s = job_ended(q, j, over < 0 ? 126 : rc, st == ST_OK ? e : NULL);
-    if (st == ST_OK) st = s;
+    ended++;
+    job_ended(q, j, over < 0 ? 126 : rc);
   }
   q->told = tool_interrupted;
-  return st;
+  return ended;
 }
 
 /* Until nothing runs and nothing can start. After an error what runs is waited for. */
-static Status run_all(Jobs *q, Error *e) {
-  Status st = ST_OK;
+static void run_jobs(Jobs *q) {
   double pause = 0.005;
   for (;;) {
-    int ended;
-    if (!tool_interrupted && st == ST_OK) st = start_ready(q, e);
-    if (!q->running) return st;
-    const Status s = look_at_jobs(q, &ended, st == ST_OK ? e : NULL);
-    if (st == ST_OK) st = s;
+    Error e = {0};
+    if (!tool_interrupted && q->failed == ST_OK) note_error(q, start_ready(q, &e), &e);
+    if (!q->running) return;
+    const int ended = look_at_jobs(q);
     show_progress(q);
     pause = ended ? 0.005 : PRLX_MIN(pause * 1.1, 0.1);
     if (!ended) os_sleep(pause);
@@ -374,9 +378,9 @@ int recipe_run(PaperRun *r) {
   for (int i = 0; i < PAPER_JOBS; i++) q->job[i].step = -1;
   for (int k = 0; k < r->n; k++)
     if (r->step[k].state == STEP_TODO && !step_wanted(r, &r->step[k])) r->step[k].state = STEP_LEFT;
-  Status s = find_reads(q, &e);
-  if (s == ST_OK) s = run_all(q, &e);
-  const int rc = s == ST_OK ? run_finish(q) : tool_fail("paper", &e);
+  note_error(q, find_reads(q, &e), &e);
+  run_jobs(q);
+  const int rc = q->failed == ST_OK ? run_finish(q) : tool_fail("paper", &q->why);
   mem_free(q->reads);
   mem_free(q);
   return rc;

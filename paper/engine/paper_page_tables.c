@@ -269,13 +269,16 @@ void page_table_two(Report *p, const PaperNumbers *q) {
 /* ---- against truth ---- */
 
 static const char *const truth_dir[] = {
-    "evidence_ld",    "evidence_fast",       "evidence_focus",  "evidence_place",
+    "evidence_ld",   "evidence_fast",       "evidence_focus",  "evidence_place",
     "evidence_rims", "evidence_place_rims", "evidence_nonrim", "evidence_place_nonrim"};
-static const char *const truth_title[] = {
-    "ambiguous, reference",       "ambiguous, fast",
-    "ambiguous, focus",           "ambiguous, in place",
-    "undisputed new rims, focus", "undisputed new rims, in place",
-    "non-rims, focus",            "non-rims, in place"};
+static const char *const truth_title[] = {"ambiguous, reference",
+                                          "ambiguous, fast",
+                                          "ambiguous, focus",
+                                          "ambiguous, in place",
+                                          "undisputed new rims, focus",
+                                          "undisputed new rims, in place",
+                                          "non-rims, focus",
+                                          "non-rims, in place"};
 
 static void truth_cell(Report *p, const PaperNumbers *q, const char *dir, const char *number,
                        const char *lesions, int digits) {

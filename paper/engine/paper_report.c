@@ -205,8 +205,7 @@ static void put_segment_seeds(Report *p, const PaperNumbers *q) {
               "Dice gained: %+.3f with generated lesions, %+.3f with denoised ones. The intervals "
               "above are over subjects. Over its %.0f seeds the U-Net of real lesions has an SD of "
               "%.3f, so that differences below about %.2f may be the seeds alone: %s.",
-              gain1, gain2, n, sd0, noise,
-              shown ? "these are larger" : "a gain is not shown");
+              gain1, gain2, n, sd0, noise, shown ? "these are larger" : "a gain is not shown");
 }
 
 static void put_contrasts(Report *p, const PaperNumbers *q) {

@@ -15,8 +15,7 @@ const char *const focus_name[] = {"none", "centre", "mask"};
 /* The reference as it is: its files say nothing that they did not say before there was a choice. */
 static bool is_plain(const ProjectJob *j) {
   return j->a.solver == PRLX_SOLVER_REFERENCE && !j->a.tune && j->space == PRLX_SPACE_W &&
-         !j->optimised && !j->a.in_place && j->a.focus == FOCUS_NONE &&
-         j->start == PRLX_START_MEAN;
+         !j->optimised && !j->a.in_place && j->a.focus == FOCUS_NONE && j->start == PRLX_START_MEAN;
 }
 
 static Status note_choices(ProjectJob *j, Error *e) {
