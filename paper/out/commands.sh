@@ -52,12 +52,15 @@ prlx project out/work/ambiguous.safetensors --network out/work/gan --steps 150 -
 prlx paper take out/work/ld/denoised.safetensors --lesions 50 -o out/work/ld_half.safetensors
 prlx project out/work/ambiguous.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --no-nifti -o out/work/fast
 prlx project out/work/ambiguous.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --cohort out/work/cohort/lesions.tsv --focus mask --focus-strength 0.5 --no-nifti -o out/work/focus
+prlx project out/work/ambiguous.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --cohort out/work/cohort/lesions.tsv --focus mask --focus-strength 0.5 --in-place --focus-strength 1 --focus-grow 2 --no-nifti -o out/work/place
 prlx paper take out/work/focus/denoised.safetensors --closest out/work/focus/table.tsv --lesions 50 -o out/work/focus_close.safetensors
 prlx project out/work/ambiguous.safetensors --network out/work/cgan --class 1 --solver fast --steps 60 --starts 4 --pixel-steps 60 --no-nifti -o out/work/cld
 prlx project out/work/ambiguous.safetensors --range 0-11 --network out/work/gan --steps 150 --betas paper --no-nifti -o out/work/betas
 prlx project out/work/nonrim_add.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --cohort out/work/cohort/lesions.tsv --focus mask --focus-strength 0.5 --no-nifti -o out/work/projected_nonrim
+prlx project out/work/nonrim_add.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --cohort out/work/cohort/lesions.tsv --focus mask --focus-strength 0.5 --in-place --focus-strength 1 --focus-grow 2 --no-nifti -o out/work/place_nonrim
 prlx paper take out/work/focus/denoised.safetensors --truth out/work/cohort/lesions.tsv -o out/work/focus_truth.safetensors
 prlx project out/work/rims.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --cohort out/work/rims_cohort/lesions.tsv --focus mask --focus-strength 0.5 --no-nifti -o out/work/projected_rims
+prlx project out/work/rims.safetensors --network out/work/gan --solver fast --steps 60 --starts 4 --pixel-steps 60 --cohort out/work/rims_cohort/lesions.tsv --focus mask --focus-strength 0.5 --in-place --focus-strength 1 --focus-grow 2 --no-nifti -o out/work/place_rims
 prlx affine out/work/train.safetensors --lesions 100 -o out/work/affine.safetensors
 prlx affine out/work/train.safetensors --class 0 --lesions 100 --seed 1 -o out/work/affine_nonrim.safetensors
 prlx smote out/work/train.safetensors --method pixel --lesions 100 -o out/work/smote.safetensors
@@ -65,6 +68,7 @@ prlx smote out/work/train.safetensors --method deep --epochs 60 --penalty-as cod
 prlx pack --check out/work/affine.safetensors out/work/test.safetensors
 prlx pack --check out/work/affine_nonrim.safetensors out/work/test.safetensors
 prlx pack --check out/work/ld/denoised.safetensors out/work/test.safetensors
+prlx pack --check out/work/place/denoised.safetensors out/work/test.safetensors
 prlx pack --check out/work/cld/denoised.safetensors out/work/test.safetensors
 
 # classifier
@@ -88,12 +92,16 @@ prlx classify out/work/train.safetensors out/work/fast/denoised.safetensors:rim 
 prlx classify --model out/work/classify_ld_fast --test out/work/second.safetensors -o out/work/second_ld_fast
 prlx classify out/work/train.safetensors out/work/focus/denoised.safetensors:rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 5 --compare out/work/classify_none -o out/work/classify_ld_focus
 prlx classify --model out/work/classify_ld_focus --test out/work/second.safetensors -o out/work/second_ld_focus
+prlx classify out/work/train.safetensors out/work/place/denoised.safetensors:rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 5 --compare out/work/classify_none -o out/work/classify_ld_place
+prlx classify --model out/work/classify_ld_place --test out/work/second.safetensors -o out/work/second_ld_place
 prlx classify out/work/train.safetensors out/work/cld/denoised.safetensors:rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_cld
 prlx classify --model out/work/classify_cld --test out/work/second.safetensors -o out/work/second_cld
 prlx classify out/work/train.safetensors out/work/focus_close.safetensors:rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_ld_close
 prlx classify --model out/work/classify_ld_close --test out/work/second.safetensors -o out/work/second_ld_close
 prlx classify out/work/train.safetensors out/work/focus/denoised.safetensors:rim out/work/projected_nonrim/denoised.safetensors:non-rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_ld_twin
 prlx classify --model out/work/classify_ld_twin --test out/work/second.safetensors -o out/work/second_ld_twin
+prlx classify out/work/train.safetensors out/work/place/denoised.safetensors:rim out/work/place_nonrim/denoised.safetensors:non-rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_place_twin
+prlx classify --model out/work/classify_place_twin --test out/work/second.safetensors -o out/work/second_place_twin
 prlx classify out/work/train.safetensors out/work/gan.safetensors:rim out/work/projected_nonrim/denoised.safetensors:non-rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_gan_twin
 prlx classify --model out/work/classify_gan_twin --test out/work/second.safetensors -o out/work/second_gan_twin
 prlx classify out/work/train.safetensors out/work/cgan_synthetic/dataset.safetensors:rim out/work/cgan_nonrim/dataset.safetensors:non-rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_cgan_twin
@@ -112,6 +120,8 @@ prlx classify out/work/train.safetensors out/work/rims.safetensors:rim --real 1 
 prlx classify --model out/work/classify_rims --test out/work/second.safetensors -o out/work/second_rims
 prlx classify out/work/train.safetensors out/work/projected_rims/denoised.safetensors:rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_rims_projected
 prlx classify --model out/work/classify_rims_projected --test out/work/second.safetensors -o out/work/second_rims_projected
+prlx classify out/work/train.safetensors out/work/place_rims/denoised.safetensors:rim --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_rims_place
+prlx classify --model out/work/classify_rims_place --test out/work/second.safetensors -o out/work/second_rims_place
 prlx classify out/work/train.safetensors out/work/ambiguous_truth.safetensors --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_ambiguous_truth
 prlx classify --model out/work/classify_ambiguous_truth --test out/work/second.safetensors -o out/work/second_ambiguous_truth
 prlx classify out/work/train.safetensors out/work/focus_truth.safetensors --real 1 --test out/work/test.safetensors --epochs 25 --decay cosine --real-norm --validate 10 --seed 0 --runs 3 --compare out/work/classify_none -o out/work/classify_ld_truth
@@ -134,7 +144,7 @@ prlx paper answers out/work/study.key.tsv rim=out/work/reader_rim_real rim=out/w
 prlx reader score out/work/study.key.tsv out/work/simulated_reader.csv -o out/work/reader_score.tsv
 
 # table2
-prlx fid out/work/test_rim.safetensors out/work/train_rim.safetensors out/work/train_nonrim.safetensors out/work/train_rim.safetensors+out/work/ambiguous.safetensors out/work/ambiguous.safetensors out/work/train_rim.safetensors+out/work/affine.safetensors out/work/affine.safetensors out/work/train_rim.safetensors+out/work/deepsmote.safetensors out/work/deepsmote.safetensors out/work/train_rim.safetensors+out/work/gan.safetensors out/work/gan.safetensors out/work/train_rim.safetensors+out/work/gan_half.safetensors+out/work/ld_half.safetensors out/work/gan_half.safetensors+out/work/ld_half.safetensors out/work/train_rim.safetensors+out/work/cgan_synthetic/dataset.safetensors out/work/cgan_synthetic/dataset.safetensors out/work/train_rim.safetensors+out/work/ld/denoised.safetensors out/work/ld/denoised.safetensors out/work/train_rim.safetensors+out/work/fast/denoised.safetensors out/work/fast/denoised.safetensors out/work/train_rim.safetensors+out/work/focus/denoised.safetensors out/work/focus/denoised.safetensors out/work/train_rim.safetensors+out/work/cld/denoised.safetensors out/work/cld/denoised.safetensors out/work/train_rim.safetensors+out/work/smote.safetensors out/work/smote.safetensors out/work/train_rim.safetensors+out/work/clear.safetensors out/work/clear.safetensors out/work/train_rim.safetensors+out/work/rims.safetensors out/work/rims.safetensors --bootstrap 200 --floor --json --cache out/work/features > out/work/fid.json
+prlx fid out/work/test_rim.safetensors out/work/train_rim.safetensors out/work/train_nonrim.safetensors out/work/train_rim.safetensors+out/work/ambiguous.safetensors out/work/ambiguous.safetensors out/work/train_rim.safetensors+out/work/affine.safetensors out/work/affine.safetensors out/work/train_rim.safetensors+out/work/deepsmote.safetensors out/work/deepsmote.safetensors out/work/train_rim.safetensors+out/work/gan.safetensors out/work/gan.safetensors out/work/train_rim.safetensors+out/work/gan_half.safetensors+out/work/ld_half.safetensors out/work/gan_half.safetensors+out/work/ld_half.safetensors out/work/train_rim.safetensors+out/work/cgan_synthetic/dataset.safetensors out/work/cgan_synthetic/dataset.safetensors out/work/train_rim.safetensors+out/work/ld/denoised.safetensors out/work/ld/denoised.safetensors out/work/train_rim.safetensors+out/work/fast/denoised.safetensors out/work/fast/denoised.safetensors out/work/train_rim.safetensors+out/work/focus/denoised.safetensors out/work/focus/denoised.safetensors out/work/train_rim.safetensors+out/work/place/denoised.safetensors out/work/place/denoised.safetensors out/work/train_rim.safetensors+out/work/cld/denoised.safetensors out/work/cld/denoised.safetensors out/work/train_rim.safetensors+out/work/smote.safetensors out/work/smote.safetensors out/work/train_rim.safetensors+out/work/clear.safetensors out/work/clear.safetensors out/work/train_rim.safetensors+out/work/rims.safetensors out/work/rims.safetensors --bootstrap 200 --floor --json --cache out/work/features > out/work/fid.json
 
 # figure8
 prlx generate --network out/work/gan --seeds 0-99 --no-nifti -o out/work/gan_at_123
@@ -151,10 +161,13 @@ prlx cam out/work/multi_test.safetensors --model out/work/classify_none --after 
 prlx evidence out/work/ld --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_ld
 prlx evidence out/work/fast --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_fast
 prlx evidence out/work/focus --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_focus
+prlx evidence out/work/place --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_place
 prlx evidence out/work/betas --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_betas
 prlx evidence out/work/projected_nonrim --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_nonrim
+prlx evidence out/work/place_nonrim --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_place_nonrim
 prlx evidence out/work/cld --cohort out/work/cohort/lesions.tsv --train out/work/train.safetensors --model out/work/classify_none -o out/work/evidence_cld
 prlx evidence out/work/projected_rims --cohort out/work/rims_cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_rims
+prlx evidence out/work/place_rims --cohort out/work/rims_cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_place_rims
 prlx project out/work/test_rim.safetensors --range 0-11 --network out/work/gan --steps 150 --no-nifti -o out/work/control_rim
 prlx evidence out/work/control_rim --cohort out/work/cohort/lesions.tsv --train out/work/train_rim.safetensors --model out/work/classify_none -o out/work/evidence_control_rim
 prlx project out/work/gan.safetensors --range 0-11 --network out/work/gan --steps 150 --no-nifti -o out/work/control_own
