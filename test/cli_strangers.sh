@@ -209,6 +209,51 @@ edit empty '4s/$/\n/;6s/$/\n ~ ~/'; split 0 "leak check passed" empty --force
 edit ones 's/~1~1~/~1.0~1.00~/;s/~0~0~/~0.0~0.~/'; split 0 "" ones --force
 tr '\n' '\r' <lesions.tsv >mac.tsv; split 0 "" mac --force
 edit row '4s/$/\n/;6s/^[^~]*~//'; split 1 "row 7 has" row
-tr '\t' ',' <lesions.tsv >comma.tsv; split 1 "subject" comma
+tr '\t' ',' <lesions.tsv >comma.tsv; split 1 "no tab, but 16 commas" comma
+tr '\t' ';' <lesions.tsv >semi.tsv; split 1 "no tab, but 16 semicolons" semi
+edit note '1s/^/# made by me\n/'; split 1 "row 1 begins with #" note
+edit case '1s/subject/Subject/'; split 1 "column 1 is called 'Subject'; expected 'subject'" case
+edit under '1s/reader2/Reader_2/'; split 1 "is called 'Reader_2'; expected 'reader2'" under
+# a column that would be left out without a word, a word in other letters
+edit made '1s/$/~Provenance/;2,$s/$/~denoised/'; split 1 "is called 'Provenance'" made
+edit real '1s/$/~provenance/;2,$s/$/~Original/'; split 0 "leak check passed" real --force
+grep -q "denoised or synthetic" "$T/out"; [ $? -ne 0 ]; ok $? "Original is original"
+# blanks that nobody sees, an accent stored in two ways
+edit unseen "3s/^sub-002/sub-002$(printf '\302\240')/;4s/^/$(printf '\342\200\213')/"
+split 0 "leak check passed" unseen --force
+edit accents "s/^sub-001~/M$(printf '\303\274')ller~/;s/^sub-002~/Mu$(printf '\314\210')ller~/"
+split 1 "two spellings of one patient" accents
+# paths of other machines
+edit slashes '2s,/,\\,g'; split 1 'separated by / here' slashes
+awk -F '\t' -v OFS='\t' 'NR == 2 { $3 = "~/" $3 } { print }' lesions.tsv >home.tsv
+split 1 'replaced by the shell only' home
+awk -F '\t' -v OFS='\t' 'NR == 2 { $3 = "https://a.org/" $3 } { print }' lesions.tsv >web.tsv
+split 1 'an address' web
+ln -s ../.git/annex/objects/x.nii.gz annexed.nii.gz
+awk -F '\t' -v OFS='\t' 'NR == 2 { $3 = "annexed.nii.gz" } { print }' lesions.tsv >annexed.tsv
+split 1 'datalad get' annexed
+expect 1 'annexed.nii.gz: cannot be opened.*datalad get' "$P" info annexed.nii.gz
+# ---- readers and volumes as people name them ----
+cp "$V" QSM.nii.gz; cp "$L" rois.nii.gz; cp "$W" QSM_2.nii.gz
+crops() { expect "$1" "$2" "$P" crop QSM.nii.gz rois.nii.gz -o "$T/$3" $4; }
+printf 'subject\tlesion\treader1\treader2\n001\t1.0\t1\t0\n' >readers.tsv
+crops 0 "" r1 "--subject sub-001 --readers readers.tsv"
+tr '\t' ' ' <"$T/r1/lesions.tsv" | grep -q " 1 0$"
+ok $? "readers of 001, lesion 1.0: $(cat "$T/r1/lesions.tsv")"
+printf 'Subject\tlesion\treader1\treader2\n002\t1\t1\t0\n' >readers.tsv
+crops 1 "column 1 is called 'Subject'" r2 "--subject sub-001 --readers readers.tsv"
+printf 'subject\tlesion\treader1\treader2\n002\t1\t1\t0\n' >readers.tsv
+crops 0 "" r3 "--subject sub-001 --readers readers.tsv"
+has "$T/err" "no row for 1 of the lesions, such as lesion 01 of sub-001" "readers of another"
+crops 0 "" guess
+has "$T/out" "QSM.nii.gz says no patient.*called sub-QSM" "a patient made of the file's name"
+"$P" crop QSM_2.nii.gz "$M" -o "$T/guess" >"$T/out" 2>"$T/err"
+[ $? -eq 1 ] && grep -q "say whose it is with --subject" "$T/err"
+ok $? "two patients of one guess: $(cat "$T/err")"
+printf 'subject\tlesion\tchi\tlabels\tlabel\treader1\treader2\n' >volumes.tsv
+printf 'A\t1\tQSM.nii.gz\trois.nii.gz\t1.0\t1\t1\n' >>volumes.tsv
+expect 0 "" "$P" crop volumes.tsv -o "$T/r4"
+sed '1s/label\([^s]\)/Label\1/' volumes.tsv >volumes2.tsv
+expect 1 "is called 'Label'" "$P" crop volumes2.tsv -o "$T/r5"
 cd - >/dev/null || exit 1
 finish

@@ -223,10 +223,58 @@ static void test_bids(void) {
         "order of scans");
 }
 
+/* Spellings of one patient, and those of two. */
+static void test_patient_keys(void) {
+  static const struct {
+    const char *a;
+    const char *b;
+    bool one;   /* bids_patient_key */
+    bool maybe; /* bids_loose_key */
+  } k[] = {
+      {"sub-01", "SUB-1 ", true, true},
+      {"P-01", "p_1", true, true},
+      {"P-01", "P01", false, true},
+      {"1-11", "11-1", false, true},
+      {"P10", "P1", false, false},
+      {"M\xc3\xbcller", "Mu\xcc\x88ller", true, true}, /* u with dots, in one piece and in two */
+      {"M\xc3\x9cLLER", "m\xc3\xbcller", true, true},  /* capital */
+      {"M\xc3\xbcller", "Muller", false, true},        /* without */
+      {"\xc5\x81uk", "\xc5\x82uk", true, true},        /* l with stroke */
+      {"\xd0\x90nna", "\xd0\xb0nna", true, true},      /* Cyrillic */
+      {"P\xc2\xa0"
+       "7",
+       "P 7", true, true}, /* a space that does not break */
+      {"P\xe2\x80\x8b"
+       "7",
+       "P7", true, true}, /* one without width */
+      {"P\xe2\x80\x93"
+       "7",
+       "P-7", true, true},                            /* another dash */
+      {"\xef\xbc\xb0\xef\xbc\x91", "p1", true, true}, /* full width */
+      {"\xe6\x9d\x8e", "\xe5\xbc\xa0", false, false}, /* two Chinese names */
+      {"a\xffz", "a-z", true, true},                  /* no UTF-8 */
+  };
+  char a[2 * BIDS_LABEL], b[2 * BIDS_LABEL], again[2 * BIDS_LABEL], longest[400] = "";
+  for (int i = 0; i < COUNT_OF(k); i++) {
+    bids_patient_key(k[i].a, a);
+    bids_patient_key(k[i].b, b);
+    CHECK(!strcmp(a, b) == k[i].one, "%s and %s: %s, %s", k[i].a, k[i].b, a, b);
+    bids_patient_key(a, again);
+    CHECK(!strcmp(a, again), "the key of a key: %s, %s", a, again);
+    bids_loose_key(k[i].a, a);
+    bids_loose_key(k[i].b, b);
+    CHECK(!strcmp(a, b) == k[i].maybe, "%s and %s: %s, %s", k[i].a, k[i].b, a, b);
+  }
+  for (int i = 0; i < 150; i++) strcat(longest, "\xc3\xbc");
+  bids_patient_key(longest, a);
+  CHECK(memchr(a, 0, sizeof a) && strlen(a) > 100, "a long name: %zu bytes", strlen(a));
+}
+
 int main(void) {
   snprintf(dir, sizeof dir, "/tmp/prlx_leak_XXXXXX");
   if (!mkdtemp(dir)) return 1;
   test_bids();
+  test_patient_keys();
   test_names();
   test_kinds();
   test_images();

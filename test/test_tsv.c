@@ -33,7 +33,10 @@ static void test_read(void) {
   static const char *const same[] = {"a\tb\n1\tx y\n\tn/a\n",
                                      "\xef\xbb\xbf"
                                      "a\tb\r\n1\tx y\r\n\tn/a\r\n",
-                                     "a\tb\n1\tx y\n\tn/a", "a\tb\n1\tx y\n\tn/a\n\n\r\n",
+                                     "a\tb\n1\tx y\n\tn/a",
+                                     "a\tb\n1\tx y\n\tn/a\n\n\r\n",
+                                     "a\xc2\xa0\tb\n\xe2\x80\x8b"
+                                     "1 \t\xef\xbb\xbfx y\xc2\xa0 \n\xc2\xa0\tn/a\n",
                                      "\"a\"\t\"b\"\n\"1\"\t\"x y\"\n\"\"\tn/a\n"};
   Tsv t;
   Error e;
@@ -62,7 +65,7 @@ static void test_read(void) {
         "header only");
   tsv_free(&t);
   CHECK(tsv_missing("") && tsv_missing("n/a") && tsv_missing("N/A") && tsv_missing("NaN") &&
-            !tsv_missing("0") && !tsv_missing("nab"),
+            tsv_missing("None") && tsv_missing("NULL") && !tsv_missing("0") && !tsv_missing("nab"),
         "missing cells");
   static const struct {
     const char *text;
@@ -72,6 +75,11 @@ static void test_read(void) {
              {"a\tb\n1\t2\n1\n", "row 3 has 1 columns"},
              {"a\tb\n1\t2\t3\n", "row 2 has 3"},
              {"a\t\tb\n", "column 2"},
+             {"a,b,c\n1,2,3\n", "row 1 has no tab, but 2 commas"},
+             {"a;b;c\n1;2;3\n", "semicolons"},
+             {"a  b  c\n1  2  3\n", "4 blanks"},
+             {"# mine\na\tb\n", "row 1 begins with #"},
+             {"#a\tb\n", "begins with #"},
              {"a\tb\ta\n", "columns 1 and 3"},
              {"a\tb\n\n1\t2\n1\n", "row 4 has 1 columns"},
              {"\n\na\tb\n1\n", "row 4 has 1 columns; expected 2 as in row 3"},

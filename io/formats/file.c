@@ -269,11 +269,26 @@ static Status read_all(int fd, const char *path, uint8_t *p, size_t size, size_t
   return ST_OK;
 }
 
+const char *file_absent(const char *path, int error) {
+  OsInfo st;
+  if (error != ENOENT && error != ENOTDIR) return "";
+  if (os_link_info(path, &st) == 0 && st.kind == OS_OTHER)
+    return " (a symbolic link to a file that is not there; of git-annex or DataLad: datalad get)";
+  if (strstr(path, "://")) return " (an address; download the file and give its path)";
+  if (path[0] == '~' || strstr(path, "/~/"))
+    return " (~ is replaced by the shell only; write the whole path)";
+  return strchr(path, '\\') ? " (folders are separated by / here, not by \\)" : "";
+}
+
 Status file_open(const char *path, int *fd, int64_t *bytes, Error *e) {
   OsInfo st;
   *bytes = 0;
   *fd = os_open(path, OS_READ);
-  if (*fd < 0) return err_set(e, ST_IO, "%s: cannot be opened: %s", path, strerror(errno));
+  if (*fd < 0) {
+    const int why = errno;
+    return err_set(e, ST_IO, "%s: cannot be opened: %s%s", path, strerror(why),
+                   file_absent(path, why));
+  }
   const Status s = check_regular(*fd, path, &st, e);
   if (s == ST_OK) {
     *bytes = st.bytes;

@@ -58,6 +58,10 @@ void file_remove_unfinished(void);
 /* ST_IO where the disk of this (new) file has less room than so many bytes, as far as is known. */
 Status file_room(const char *path, uint64_t bytes, Error *e);
 
+/* Why a path may lead nowhere, for the end of a message: " (...)", a link to nothing, an address of
+ * the web, ~, backslashes; else "". error: the errno of the attempt. */
+const char *file_absent(const char *path, int error);
+
 /* Opens a regular file for reading: *fd and its size. Anything else is refused at once, by its
  * kind: a FIFO cannot hang it. ST_IO; *fd is -1 then. The way by which every reader goes. */
 Status file_open(const char *path, int *fd, int64_t *bytes, Error *e);

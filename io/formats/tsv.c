@@ -1,5 +1,6 @@
 /* tsv.c: tab-separated tables, read and written. Cells point into one copy of the text. */
 #include "io/formats/tsv.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,14 +49,42 @@ static void cell_unquote(char *cell) {
   cell[k] = 0;
 }
 
+/* Bytes of the blank at the beginning of p: a space, one that does not break, one without width, as
+ * web pages and text processors leave them; 0: none. */
+static size_t blank_bytes(const char *p) {
+  static const char *const blank[] = {" ",
+                                      "\xc2\xa0",
+                                      "\xe2\x80\x8b",
+                                      "\xe2\x80\x8c",
+                                      "\xe2\x80\x8d",
+                                      "\xe2\x80\xaf",
+                                      "\xe2\x81\xa0",
+                                      "\xef\xbb\xbf"};
+  for (int k = 0; k < COUNT_OF(blank); k++)
+    if (!strncmp(p, blank[k], strlen(blank[k]))) return strlen(blank[k]);
+  return 0;
+}
+
+/* The cell without the blanks around it; its end is in the text of the line. */
+static char *cell_trim(char *cell) {
+  for (size_t n; (n = blank_bytes(cell));) cell += n;
+  char *stop = cell;
+  for (char *p = cell; *p;) {
+    const size_t n = blank_bytes(p);
+    p += n ? n : 1;
+    if (!n) stop = p;
+  }
+  *stop = 0;
+  return cell;
+}
+
 /* Cells without the spaces around them: "sub-01 " and "sub-01" are one subject. */
 static void line_split(char *line, char **cell, int n) {
   for (int i = 0; i < n; i++) {
     char *tab = strchr(line, '\t'), *stop = tab ? tab : line + strlen(line);
-    cell[i] = line + strspn(line, " ");
-    line = tab ? tab + 1 : stop;
-    while (stop > cell[i] && stop[-1] == ' ') stop--;
     *stop = 0;
+    cell[i] = cell_trim(line);
+    line = tab ? tab + 1 : stop;
     cell_unquote(cell[i]);
   }
 }
@@ -103,6 +132,30 @@ static Status check_columns(const Tsv *t, Error *e) {
   return ST_OK;
 }
 
+/* A line of names in one column: separated by something else, or no names at all. */
+static Status check_separator(const Tsv *t, const char *line, int head, Error *e) {
+  static const struct {
+    char c;
+    int least;
+    const char *name;
+  } other[] = {{',', 2, "commas"}, {';', 2, "semicolons"}, {'|', 2, "bars"}, {' ', 3, "blanks"}};
+  if (line[strspn(line, " ")] == '#')
+    return err_set(e, ST_FORMAT,
+                   "%s: row %d begins with #; expected the names of the columns there; remove "
+                   "comments",
+                   t->path, head);
+  for (int k = 0; k < COUNT_OF(other) && t->ncol == 1; k++) {
+    int n = 0;
+    for (const char *p = line; (p = strchr(p, other[k].c)); p++) n++;
+    if (n >= other[k].least)
+      return err_set(e, ST_FORMAT,
+                     "%s: row %d has no tab, but %d %s; expected columns separated by tabs; save "
+                     "it as tab-separated text",
+                     t->path, head, n, other[k].name);
+  }
+  return ST_OK;
+}
+
 /* Line ends of old Macs, carriage returns alone, become those of everybody else. */
 static void mend_line_ends(char *p, size_t n) {
   if (memchr(p, '\n', n)) return;
@@ -131,6 +184,7 @@ static Status tsv_fill(Tsv *t, size_t n, Error *e) {
   char *next = cut_line(p, end);
   TRY(check_utf8(t, p, 1, e));
   t->ncol = count_tabs(p) + 1;
+  TRY(check_separator(t, p, head, e));
   if (t->ncol > 4096)
     return err_set(e, ST_FORMAT, "%s: %d columns; expected at most 4096; is this a table?", t->path,
                    t->ncol);
@@ -180,6 +234,22 @@ int tsv_column(const Tsv *t, const char *name) {
   return -1;
 }
 
+/* Equal but for case, blanks, - and _? */
+static bool cells_alike(const char *a, const char *b) {
+  for (;; a++, b++) {
+    a += strspn(a, " -_");
+    b += strspn(b, " -_");
+    if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+    if (!*a) return true;
+  }
+}
+
+int tsv_column_like(const Tsv *t, const char *name) {
+  for (int i = 0; i < t->ncol; i++)
+    if (cells_alike(t->col[i], name)) return i;
+  return -1;
+}
+
 const char *tsv_get(const Tsv *t, int row, int col) {
   return row < 0 || row >= t->nrow || col < 0 || col >= t->ncol
              ? ""
@@ -208,7 +278,8 @@ int tsv_flag(const char *c) {
 }
 
 bool tsv_missing(const char *c) {
-  return !*c || !strcasecmp(c, "n/a") || !strcasecmp(c, "na") || !strcasecmp(c, "nan");
+  return !*c || !strcasecmp(c, "n/a") || !strcasecmp(c, "na") || !strcasecmp(c, "nan") ||
+         !strcasecmp(c, "none") || !strcasecmp(c, "null");
 }
 
 /* ---- writing ---- */

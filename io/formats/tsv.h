@@ -13,10 +13,11 @@ typedef struct Tsv {
   void *text;  /* what names and cells point into */
 } Tsv;
 
-/* UTF-8 BOM, CRLF, CR alone and empty lines anywhere accepted, spaces and double quotes around a
- * cell left out; 64 MiB at most. ST_IO: cannot be read; ST_FORMAT with the row's number: unequal
- * columns, repeated or empty column names, zero bytes, other text than UTF-8. tsv_free(t); after an
- * error t is empty. */
+/* UTF-8 BOM, CRLF, CR alone and empty lines anywhere accepted, blanks (also those that do not
+ * break or have no width) and double quotes around a cell left out; 64 MiB at most. ST_IO:
+ * cannot be read; ST_FORMAT with the row's number: unequal columns, repeated or empty column
+ * names, another separator, zero bytes, other text than UTF-8. tsv_free(t); after an error t is
+ * empty. */
 Status tsv_read(const char *path, Tsv *t, Error *e);
 
 /* The same from memory (copied); `name` is for messages. */
@@ -28,6 +29,9 @@ void tsv_free(Tsv *t);
 /* Index of the column, -1 if absent. */
 int tsv_column(const Tsv *t, const char *name);
 
+/* The first column of this name but for case, blanks, - and _; -1: none. */
+int tsv_column_like(const Tsv *t, const char *name);
+
 /* The cell, owned by t; row 0 is the first below the header. "" outside the table (col -1). */
 const char *tsv_get(const Tsv *t, int row, int col);
 
@@ -35,7 +39,7 @@ const char *tsv_get(const Tsv *t, int row, int col);
  * counts: for messages. 0 outside the table. */
 int tsv_line(const Tsv *t, int row);
 
-/* Whether a cell says that there is nothing: "", "n/a", "NA", "nan". */
+/* Whether a cell says that there is nothing: "", "n/a", "NA", "nan", "None", "NULL". */
 bool tsv_missing(const char *cell);
 
 /* 1 or 0 where the cell says so, also as spreadsheets do (1.0, 0.00); -1: something else. */

@@ -200,24 +200,88 @@ int bids_scan_order(const char *a, const char *b) {
   return 0;
 }
 
+/* ---- patients ---- */
+/* Letters of Latin scripts (U+00C0 to U+017F): the plain letter, - where there is none, and
+ * which of marks[] is on it. Unicode Character Database, canonical decompositions. */
+static const char latin_base[] = "aaaaaa-ceeeeiiii-nooooo--uuuuy--aaaaaa-ceeeeiiii-nooooo--uuuuy-y"
+                                 "aaaaaaccccccccdd--eeeeeeeeeegggggggghh--iiiiiiiii---jjkk-llllll-"
+                                 "---nnnnnn---oooooo--rrrrrrsssssssstttt--uuuuuuuuuuuuwwyyyzzzzzz-";
+static const char latin_mark[] = "abcdhi-labchabch-dabcdh--abchb--abcdhi-labchabch-dabcdh--abchb-h"
+                                 "eeffmmbbccggkkkk--eeffggmmkkccffggllcc--ddeeffmmg---ccll-bbllkk-"
+                                 "---bbllkk---eeffjj--bbllkkbbccllkkllkk--ddeeffiijjmmcccchbbggkk-";
+static const uint8_t marks[] = {0, 1,  2,  3,  4,  6, 7,
+                                8, 10, 11, 12, 39, 40}; /* U+0300 and so many */
+
+/* The character at *s, which goes on; 0xfffd for bytes that are no UTF-8. */
+static uint32_t utf8_take(const char **s, const char *end) {
+  const unsigned char *p = (const unsigned char *)*s;
+  const int n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+  uint32_t c = n == 1 ? p[0] : n ? p[0] & (0xffu >> (n + 1)) : 0xfffd;
+  bool good = n > 0 && end - *s >= n && p[0] < 0xf5;
+  for (int i = 1; i < n && good; i++) {
+    good = (p[i] & 0xc0) == 0x80;
+    c = c << 6 | (p[i] & 0x3f);
+  }
+  *s += good ? n : 1;
+  return good ? c : 0xfffd;
+}
+
+static size_t utf8_put(uint32_t c, char *out) {
+  const int n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+  static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+  for (int i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3f));
+  out[0] = (char)(lead[n] | c);
+  return (size_t)n;
+}
+
+/* What nobody sees: marks of direction, spaces without width, soft hyphens. */
+static bool is_invisible(uint32_t c) {
+  return c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) ||
+         (c >= 0x2060 && c <= 0x2064) || c == 0xfeff;
+}
+
+/* Separators: punctuation and blanks, of ASCII and beyond. */
+static bool is_separator(uint32_t c) {
+  if (c < 128) return !isalnum((int)c);
+  return c < 0xaa || c == 0xfffd || (c >= 0x2000 && c < 0x2070) || c == 0x2212 || c == 0x3000;
+}
+
+/* In small letters; a letter with a mark becomes the letter, and the mark in *mark, since some
+ * systems store the two apart (ü as u and U+0308). Full-width forms become ASCII. */
+static uint32_t letter_fold(uint32_t c, uint32_t *mark) {
+  *mark = 0;
+  if (c >= 0xff01 && c <= 0xff5e) c -= 0xfee0;
+  if (c < 128) return (uint32_t)tolower((int)c);
+  if (c >= 0xc0 && c < 0x180 && latin_base[c - 0xc0] != '-') {
+    *mark = 0x300u + marks[latin_mark[c - 0xc0] - 'a'];
+    return (uint32_t)latin_base[c - 0xc0];
+  }
+  if (c >= 0xc0 && c < 0xdf && c != 0xd7) return c + 32;
+  if (c >= 0x110 && c < 0x180 && c != 0x138) return c >= 0x139 && c < 0x149 ? c + (c & 1) : c | 1;
+  if ((c >= 0x391 && c < 0x3aa) || (c >= 0x410 && c < 0x430)) return c + 32;
+  return c >= 0x400 && c < 0x410 ? c + 80 : c;
+}
+
 void bids_patient_key(const char *subject, char key[2 * BIDS_LABEL]) {
   const char *s = subject + strspn(subject, " \t");
   const char *end = s + bids_subject_length(s);
   size_t n = 0;
   if (!strncasecmp(s, "sub", 3) && s + 3 < end && !isalpha((unsigned char)s[3])) s += 3;
-  for (bool digits = false, gap = false; s < end && n + 2 < 2 * BIDS_LABEL; s++) {
-    const unsigned char c = (unsigned char)*s;
-    if (!isalnum(c) && c < 128) {
+  for (bool digits = false, gap = false; s < end && n + 10 < 2 * BIDS_LABEL;) {
+    uint32_t mark, c = letter_fold(utf8_take(&s, end), &mark);
+    if (is_invisible(c)) continue;
+    if (is_separator(c)) {
       gap = true;
       digits = false;
       continue;
     }
     /* a zero that begins a number, unless it is the whole number */
-    if (c == '0' && !digits && s + 1 < end && isdigit((unsigned char)s[1])) continue;
+    if (c == '0' && !digits && s < end && isdigit((unsigned char)*s)) continue;
     if (gap && n) key[n++] = '-';
     gap = false;
-    digits = isdigit(c) != 0;
-    key[n++] = (char)tolower(c);
+    digits = c < 128 && isdigit((int)c);
+    n += utf8_put(c, key + n);
+    if (mark) n += utf8_put(mark, key + n);
   }
   key[n] = 0;
 }
@@ -226,8 +290,14 @@ void bids_loose_key(const char *subject, char key[2 * BIDS_LABEL]) {
   char strict[2 * BIDS_LABEL];
   bids_patient_key(subject, strict);
   int n = 0;
-  for (const char *s = strict; *s; s++)
-    if (*s != '-') key[n++] = *s;
+  for (const char *s = strict; *s; s++) {
+    const bool mark =
+        (unsigned char)s[0] == 0xcc || ((unsigned char)s[0] == 0xcd && (unsigned char)s[1] < 0xb0);
+    if (mark)
+      s++;
+    else if (*s != '-')
+      key[n++] = *s;
+  }
   key[n] = 0;
 }
 

@@ -45,14 +45,14 @@ void bids_scan_label(const char *scan, ScanEntity entity, char out[BIDS_LABEL]);
  * reconstruction, run; numbers within labels count as numbers (M6 before M12). <0, 0, >0. */
 int bids_scan_order(const char *a, const char *b);
 
-/* What is left of a patient's name without case, punctuation and zeros in front of numbers: "P-01"
- * and "p1", but "1-11" and "11-1", too, have one. Two patients who share it may be one: worth a
- * question, not proof. */
+/* What is left of a patient's name without case, punctuation, accents and zeros in front of
+ * numbers: "P-01" and "p1", but "1-11" and "11-1", too, have one. Two patients who share it may
+ * be one: worth a question, not proof. */
 void bids_loose_key(const char *subject, char key[2 * BIDS_LABEL]);
 
 /* What two spellings of a patient have in common: "sub-01", "01", "Sub-1 " and "sub-01_ses-02" give
- * one key. Case, the prefix sub-, entities behind it, zeros in front of numbers and the kind of
- * separator do not count. */
+ * one key. Case, the prefix sub-, entities behind it, zeros in front of numbers, the kind of
+ * separator, characters that nobody sees and the two ways to store an accent do not count. */
 void bids_patient_key(const char *subject, char key[2 * BIDS_LABEL]);
 
 /* ---- patches ---- */

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "core/os.h"
+#include "io/formats/file.h"
 
 const char *lesion_class_name(LesionClass c) {
   static const char *const names[] = {"non-rim", "rim", "ambiguous", "unread"};
@@ -52,12 +54,14 @@ static Status path_resolve(const Cohort *c, int row, int col, char **out, Error 
   if (n < 0 || n >= (int)sizeof full)
     return err_set(e, ST_FORMAT, "%s: row %d: the path in column '%s' is too long", c->table.path,
                    tsv_line(&c->table, row), c->table.col[col]);
-  if (os_info(full, &st) != 0)
+  if (os_info(full, &st) != 0) {
+    const int why = errno;
     return err_set(e, ST_IO,
-                   "%s: row %d: %s file %.300s: %s; paths are relative to the folder of the table; "
-                   "correct it or write n/a",
+                   "%s: row %d: %s file %.300s: %s%s; paths are relative to the folder of the "
+                   "table; correct it or write n/a",
                    c->table.path, tsv_line(&c->table, row), c->table.col[col], full,
-                   errno == ENOENT ? "not there" : strerror(errno));
+                   why == ENOENT ? "not there" : strerror(why), file_absent(full, why));
+  }
   if (st.kind != OS_FILE)
     return err_set(e, ST_IO, "%s: row %d: %s file %.300s: is not a regular file; correct the path",
                    c->table.path, tsv_line(&c->table, row), c->table.col[col], full);
@@ -120,9 +124,26 @@ typedef struct Columns {
   int reader2;
   int scan[ENT_COUNT]; /* -1: no such column */
 } Columns;
+Status cohort_check_columns(const Tsv *t, Error *e) {
+  static const char *const known[] = {"subject", "lesion",     "chi",     "flair",   "rim",
+                                      "mask",    "reader1",    "reader2", "session", "labels",
+                                      "label",   "provenance", "acq",     "rec",     "run"};
+  for (int k = 0; k < COUNT_OF(known); k++) {
+    const int at = tsv_column(t, known[k]) < 0 ? tsv_column_like(t, known[k]) : -1;
+    if (at >= 0)
+      return err_set(
+          e, ST_FORMAT,
+          "%s: column %d is called '%.60s'; expected '%s', the name of that column here; "
+          "rename it",
+          t->path, at + 1, t->col[at], known[k]);
+  }
+  return ST_OK;
+}
+
 static Status find_columns(const Cohort *c, Columns *k, Error *e) {
   static const char *const name[] = {"subject", "lesion", "chi", "reader1", "reader2"};
   int *at[] = {&k->subject, &k->lesion, &k->chi, &k->reader1, &k->reader2};
+  TRY(cohort_check_columns(&c->table, e));
   for (int i = 0; i < COUNT_OF(name); i++)
     if ((*at[i] = tsv_column(&c->table, name[i])) < 0)
       return err_set(e, ST_FORMAT,
@@ -322,6 +343,11 @@ int cohort_find(const Cohort *c, const char *subject, const char *scan, const ch
         !strcmp(c->lesion[i].scan, scan))
       return i;
   return -1;
+}
+
+bool cohort_made(const Cohort *c, int row) {
+  const char *v = tsv_get(&c->table, row, c->table.path ? tsv_column(&c->table, "provenance") : -1);
+  return !tsv_missing(v) && strcasecmp(v, "original") != 0;
 }
 
 int lesion_title(const Lesion *l, char *out, size_t n) {

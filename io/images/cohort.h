@@ -73,8 +73,15 @@ const char *lesion_class_name(LesionClass c);
  * the option --distinct-ids of the commands that split. */
 Status cohort_check_ids(const Cohort *c, int n, Error *e);
 
+/* No column is a known one but for case, blanks, - and _ ("Provenance", "reader_1"): it would be
+ * taken for one of the user's own and left out without a word. ST_FORMAT names it. */
+Status cohort_check_columns(const Tsv *t, Error *e);
+
 /* The row of this lesion, or -1. scan: "" where the cohort has no scans. */
 int cohort_find(const Cohort *c, const char *subject, const char *scan, const char *lesion);
+
+/* The row's lesion was made by a network: the column provenance says other than original. */
+bool cohort_made(const Cohort *c, int row);
 
 /* "sub-01_ses-02_lesion-03": unique in the cohort. Returns the length as snprintf does. */
 int lesion_title(const Lesion *l, char *out, size_t n);

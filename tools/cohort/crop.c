@@ -2,8 +2,8 @@
  * lesions.tsv. What it writes: crop_rows.c. */
 #include "tools/cohort/crop.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/crop_opts.h"
@@ -18,9 +18,20 @@ typedef struct Args {
   CropOptions crop;
 } Args;
 /* ---- one volume ---- */
+/* Volumes of two patients in two folders, or QSM_1.nii and QSM_2.nii, would be one patient. */
+static Status crop_guess(const CropJob *j, const char *chi, const char *subject, Error *e) {
+  for (int i = 0; i < j->t.nrow; i++)
+    if (!strcasecmp(table_get(&j->t, i, "subject"), subject))
+      return err_set(e, ST_INVALID,
+                     "%s: says no patient (sub-...), and %s, made of its name, is in "
+                     "%s/lesions.tsv (row %d); say whose it is with --subject",
+                     chi, subject, j->out, i + 2);
+  return ST_OK;
+}
+
 /* Patient and scan: what was said, else what the name of the map says. */
-static Status crop_who(const Args *a, const char *chi, char subject[100], char scan[BIDS_SCAN],
-                       Error *e) {
+static Status crop_who(const CropJob *j, const Args *a, const char *chi, char subject[100],
+                       char scan[BIDS_SCAN], Error *e) {
   BidsName name = {0}, said = {0};
   const char *label[ENT_COUNT], *base = path_base(chi);
   size_t length;
@@ -36,8 +47,10 @@ static Status crop_who(const Args *a, const char *chi, char subject[100], char s
     snprintf(subject, 100, "%.*s", (int)PRLX_MIN(length, (size_t)99), a->subject);
   } else if (name.sub[0])
     snprintf(subject, 100, "sub-%s", name.sub);
-  else
+  else {
     snprintf(subject, 100, "sub-%.*s", (int)PRLX_MIN(strcspn(base, "_."), (size_t)60), base);
+    TRY(crop_guess(j, chi, subject, e));
+  }
   for (int k = 0; k < ENT_COUNT; k++) label[k] = said.scan[k][0] ? said.scan[k] : name.scan[k];
   if (a->session) label[ENT_SES] = a->session;
   return bids_scan(label, scan, e);
@@ -48,8 +61,12 @@ static Status crop_volume(CropJob *j, const Args *a, const char *chi, const char
   const char *const path[CH_COUNT] = {chi, a->rim, a->flair};
   char subject[100], scan[BIDS_SCAN];
   const CropWho who = {subject, scan};
-  TRY(crop_who(a, chi, subject, scan, e));
-  return crop_job_volume(j, path, labels, &who, e);
+  BidsName name;
+  TRY(crop_who(j, a, chi, subject, scan, e));
+  TRY(crop_job_volume(j, path, labels, &who, e));
+  if (!a->subject && bids_parse(&name, chi, e) == ST_OK && !name.sub[0])
+    printf("%s says no patient (sub-...): called %s; --subject names another\n", chi, subject);
+  return ST_OK;
 }
 
 /* ---- a table of volumes ---- */
@@ -76,9 +93,8 @@ static Status crop_row(CropJob *j, const Cohort *c, int i, Brain *b, char last[2
     return err_set(e, ST_FORMAT,
                    "%sno file in column labels; expected the label map of the volume; fill it in",
                    where);
-  char *end;
-  const long id = strtol(tsv_missing(number) ? l->lesion : number, &end, 10);
-  if (*end || id < 1)
+  long id = 0;
+  if (!crop_number(tsv_missing(number) ? l->lesion : number, &id) || id < 1)
     return err_set(e, ST_FORMAT,
                    "%slabel is '%.40s'; expected the number of the lesion in the label map", where,
                    tsv_missing(number) ? l->lesion : number);

@@ -120,12 +120,18 @@ typedef struct CropJob {
   int padded;
   int resampled;
   int unread;
+  int unmatched;           /* lesions without a row in the readers' table */
+  char unmatched_who[200]; /* the first of them */
   int dropped;
 } CropJob;
 
 /* Start with {.rule = ...}. Reads the readers' table (NULL: none) and the rows of OUT/lesions.tsv
  * that are there. */
 Status crop_job_begin(CropJob *j, const char *out, const char *readers, Error *e);
+
+/* The number of a lesion in a cell: "2", "02", "lesion-2", and "2.0" of a spreadsheet; false:
+ * none. */
+bool crop_number(const char *cell, long *number);
 
 /* Files and row of one lesion. ST_INVALID: it is there already, its patient is there in another
  * spelling, or its files would replace those of another lesion. */

@@ -1,6 +1,7 @@
 /* crop_rows.c: what a run of `prlx crop` or `prlx bids` writes: patches and their rows in
  * lesions.tsv. Patches already written are removed when a later one fails, and the table is written
  * last: all or nothing. */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,17 +206,29 @@ Status crop_job_lesion(CropJob *j, const Brain *b, const CropLesion *l, const Cr
 }
 
 /* ---- readers ---- */
-static bool crop_same_lesion(const char *cell, const char *lesion, int id) {
+bool crop_number(const char *cell, long *number) {
   char *end;
-  if (!strcmp(cell, lesion)) return true;
-  const long v = strtol(cell, &end, 10);
-  return end != cell && !*end && v == id;
+  if (!strncasecmp(cell, "lesion", 6)) cell += 6 + (cell[6] == '-');
+  if (!isdigit((unsigned char)*cell)) return false;
+  *number = strtol(cell, &end, 10);
+  if (*end == '.') end += 1 + strspn(end + 1, "0");
+  return !*end;
+}
+
+static bool crop_same_lesion(const char *cell, const char *lesion, int id) {
+  long v;
+  return !strcmp(cell, lesion) || (crop_number(cell, &v) && v == id);
 }
 
 /* Is this row of the readers' table about this scan? Columns that it lacks do not matter. */
 static bool readers_row(const Tsv *t, int row, const CropWho *who) {
   const int subject = tsv_column(t, "subject");
-  if (subject >= 0 && strcmp(tsv_get(t, row, subject), who->subject)) return false;
+  if (subject >= 0) {
+    char a[2 * BIDS_LABEL], b[2 * BIDS_LABEL];
+    bids_patient_key(tsv_get(t, row, subject), a);
+    bids_patient_key(who->subject, b);
+    if (strcmp(a, b)) return false;
+  }
   for (int k = 0; k < ENT_COUNT; k++) {
     const int col = tsv_column(t, scan_column(k));
     const char *cell = tsv_get(t, row, col);
@@ -267,11 +280,15 @@ static Status crop_add_readers(CropJob *j, const CropWho *who, const char *lesio
       return err_set(
           e, ST_FORMAT,
           "%s: rows %d and %d are both lesion %s of %s%s%s; expected every lesion once; remove one",
-          t->path, hit + 2, r + 2, lesion, who->subject, who->scan[0] ? ", " : "", who->scan);
+          t->path, tsv_line(t, hit), tsv_line(t, r), lesion, who->subject, who->scan[0] ? ", " : "",
+          who->scan);
     hit = r;
     TRY(readers_check(t, r, v, e));
   }
   j->unread += !v[0][0];
+  if (t->path && hit < 0 && !j->unmatched++)
+    snprintf(j->unmatched_who, sizeof j->unmatched_who, "lesion %s of %.80s%s%s", lesion,
+             who->subject, who->scan[0] ? ", " : "", who->scan);
   TRY(table_set(&j->t, "reader1", v[0], e));
   return table_set(&j->t, "reader2", v[1], e);
 }
@@ -279,6 +296,7 @@ static Status crop_add_readers(CropJob *j, const CropWho *who, const char *lesio
 static Status crop_open_readers(CropJob *j, const char *path, Error *e) {
   static const char *const need[] = {"lesion", "reader1", "reader2"};
   TRY(tsv_read(path, &j->readers, e));
+  TRY(cohort_check_columns(&j->readers, e));
   tool_note_readers("crop", &j->readers);
   for (int k = 0; k < COUNT_OF(need); k++)
     if (tsv_column(&j->readers, need[k]) < 0)
@@ -367,9 +385,16 @@ Status crop_job_end(CropJob *j, const char *tool, Error *e) {
            j->rule.voxel[2]);
   if (j->padded) printf("  %d at the border, filled up with 0 ppb\n", j->padded);
   if (j->unread)
-    printf("  %d without readers' labels: n/a in reader1 and reader2; fill them in or give "
-           "--readers\n",
-           j->unread);
+    printf("  %d without readers' labels: n/a in reader1 and reader2; fill them in%s\n", j->unread,
+           j->readers.path ? "" : " or give --readers");
+  if (j->unmatched)
+    fprintf(stderr,
+            "%s: note: %s: no row for %d of the lesions, such as %s; its first row is lesion %.40s"
+            "%s%.80s\n",
+            tool, j->readers.path, j->unmatched, j->unmatched_who,
+            tsv_get(&j->readers, 0, tsv_column(&j->readers, "lesion")),
+            tsv_column(&j->readers, "subject") < 0 ? "" : " of ",
+            tsv_get(&j->readers, 0, tsv_column(&j->readers, "subject")));
   printf("  next: prlx pack %s -o dataset.safetensors\n", table);
   return ST_OK;
 }

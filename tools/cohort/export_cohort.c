@@ -32,11 +32,6 @@ typedef struct Args {
 enum { RIM_AUTO, RIM_YES, RIM_NO };
 
 /* ---- cases ---- */
-static bool case_made(const Cohort *c, const Lesion *l) {
-  const char *v = tsv_get(&c->table, l->row, tsv_column(&c->table, "provenance"));
-  return !tsv_missing(v) && strcmp(v, "original") != 0;
-}
-
 /* Letters, digits, - and _ only: nnU-Net takes what stands before _0000 as the case. */
 static void case_name(const Lesion *l, char out[100]) {
   char title[256];
@@ -100,7 +95,7 @@ static Status make_cases(ExportJob *j, const Cohort *c, int ntables, Error *e) {
     for (int i = 0; i < c[t].n; i++) {
       const Lesion *l = &c[t].lesion[i];
       ExportCase *x = &j->it[j->n++];
-      *x = (ExportCase){.c = &c[t], .row = i, .extra = case_made(&c[t], l)};
+      *x = (ExportCase){.c = &c[t], .row = i, .extra = cohort_made(&c[t], l->row)};
       case_name(l, x->name);
       if (!l->mask)
         return err_set(e, ST_INVALID,

@@ -6,12 +6,6 @@
 #include "core/os.h"
 #include "tools/cohort/pack_impl.h"
 
-/* A column `provenance` other than original marks lesions that networks made of others. */
-static bool pack_made(const Cohort *c, int row) {
-  const char *v = tsv_get(&c->table, row, c->table.path ? tsv_column(&c->table, "provenance") : -1);
-  return !tsv_missing(v) && strcmp(v, "original") != 0;
-}
-
 static const Lesion *item_lesion(const PackItem *it) { return &it->c->lesion[it->row]; }
 
 static const char *item_table(const PackItem *it) {
@@ -204,7 +198,7 @@ Status pack_make_items(Pack *p, const Cohort *table, int ntables, bool distinct,
       p->it[p->n++] = (PackItem){.c = &table[t],
                                  .row = i,
                                  .cls = table[t].lesion[i].cls,
-                                 .extra = pack_made(&table[t], table[t].lesion[i].row)};
+                                 .extra = cohort_made(&table[t], table[t].lesion[i].row)};
   s = pack_number_patients(p, sorted, distinct, e);
   if (s != ST_OK) goto done;
   s = pack_check_lesions(p, sorted, e);

@@ -3,12 +3,6 @@
 #include <string.h>
 #include "tools/judge/evidence.h"
 
-/* Lesions that a network made are nobody's visit. */
-static bool row_measured(const Cohort *c, const Lesion *l) {
-  const char *v = tsv_get(&c->table, l->row, tsv_column(&c->table, "provenance"));
-  return tsv_missing(v) || !strcmp(v, "original");
-}
-
 void evidence_later_visits(Evidence *ev, const Cohort *c, const Lesion *own, EvLesion *r) {
   const Lesion *settled = NULL;
   r->visits = 0;
@@ -17,7 +11,8 @@ void evidence_later_visits(Evidence *ev, const Cohort *c, const Lesion *own, EvL
   for (int i = 0; i < c->n; i++) {
     const Lesion *l = &c->lesion[i];
     if (strcmp(l->patient, own->patient) || strcmp(l->lesion, own->lesion) ||
-        bids_scan_order(l->scan, own->scan) <= 0 || !row_measured(c, l))
+        bids_scan_order(l->scan, own->scan) <= 0 ||
+        cohort_made(c, l->row)) /* what a network made is nobody's visit */
       continue;
     r->visits++;
     if (l->cls != CLASS_RIM && l->cls != CLASS_NONRIM) continue;
