@@ -85,6 +85,17 @@ for back in 1 3 8 16 24; do
   diff -r new part
   ok $? "killed $back before the end: what the next run made"
 done
+# train --keep: a network of a snapshot that could not be written is written by the run that resumes
+keep="train g/dataset.safetensors --channel-base 64 --channel-max 4 --z-dim 4 --w-dim 4 --batch 4
+  --mbstd-group 4 --tick 0.004 --snap 1 --keep --kimg 0.012 --no-layers --quiet --resume-if-any"
+for k in 5 6 7 8; do
+  # shellcheck disable=SC2086
+  PRLX_FAULT=rename:$k "$B/faults/prlx" $keep -o kept$k >out 2>err
+  # shellcheck disable=SC2086
+  "$P" $keep -o kept$k >out 2>err
+  [ -e kept$k/network-00.004.safetensors ] && [ -e kept$k/network-00.008.safetensors ]
+  ok $? "train --keep, rename $k failed: $(ls kept$k | tr '\n' ' ')"
+done
 cd "$OLDPWD" || exit 1
 FAULT_KINDS="fsync rename link open lock mkdir kill" sh test/faults/run.sh "$B/faults/prlx" \
   generate import convert >"$T/faults" 2>&1

@@ -342,13 +342,14 @@ static Status end_tick(TrainRun *r, bool last, Error *e) {
   *s = (TickSums){
       .tick = tick, .total_seconds = total, .start_nimg = (double)trainer_state(r->t)->cur_nimg};
   if (!lead || (!last && (int64_t)tick % r->plan.snap_ticks)) return ST_OK;
-  TRY(run_save(r, e));
+  /* before the state: who resumes from that does not come by here again */
   if (r->plan.keep && !last) {
     char name[64];
     snprintf(name, sizeof name, "network-%06g.safetensors",
              (double)(int64_t)tick * r->plan.tick_kimg);
     TRY(save_network(r, name, e));
   }
+  TRY(run_save(r, e));
   TRY(write_fakes(r, e));
   return report_training(r->dir, r->config, e);
 }
