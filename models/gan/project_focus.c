@@ -49,7 +49,7 @@ void focus_soften(int side, const float *region, double edge, float *weight) {
   const int reach = (int)ceil(PRLX_MIN(edge, 2.0 * side));
   for (int y = 0; y < side; y++)
     for (int x = 0; x < side; x++) {
-      const double d = distance_to(side, region, 0.999F, reach, x, y);
+      const double d = distance_to(side, region, nextafterf(1, 0), reach, x, y);
       const double fall = d <= 0 ? 1 : d >= edge ? 0 : 0.5 + 0.5 * cos(M_PI * d / edge);
       weight[y * side + x] = PRLX_MAX(region[y * side + x], (float)fall);
     }
