@@ -366,6 +366,8 @@ ok $? "and its result is whole"
 CROP="crop in/whole/whole-brain/lesions.tsv --quiet -o"
 # shellcheck disable=SC2086
 "$P" $CROP ref >/dev/null
+# times as notes have them: seconds and nine digits
+nine() { sed 's/\(\.[0-9]\{9\}\)0* /\1 /'; }
 # dead HOST: dead/ is what a run on that machine left
 dead() {
   rm -rf dead
@@ -373,7 +375,7 @@ dead() {
   rm dead/lesions.tsv dead/dataset_description.json
   {
     echo "process 999999999 on $1"
-    (cd dead && find . -type f -printf 'made %i %s %Ts %P\n')
+    (cd dead && find . -type f -printf 'made %i %s %T@ %P\n') | nine
   } >note
   mv note dead/.prlx-running
 }
@@ -394,7 +396,7 @@ dead "$(uname -n)"
 echo mine >"dead/$first"
 echo mine >dead/mine.nii.gz
 echo mine >out.txt
-find . -maxdepth 1 -name out.txt -printf 'made %i %s %Ts ../%P\n' >>dead/.prlx-running
+find . -maxdepth 1 -name out.txt -printf 'made %i %s %T@ ../%P\n' | nine >>dead/.prlx-running
 # shellcheck disable=SC2086
 expect 1 "$first.*is there already" "$P" $CROP dead
 [ "$(cat "dead/$first" dead/mine.nii.gz out.txt)" = "mine
@@ -404,7 +406,7 @@ ok $? "files of the user stay: $(ls dead out.txt)"
 # the last file is there: the result is whole, whatever else the note says
 dead "$(uname -n)"
 cp ref/lesions.tsv ref/dataset_description.json dead
-find dead -name lesions.tsv -printf 'last %i %s %Ts %P\n' >>dead/.prlx-running
+find dead -name lesions.tsv -printf 'last %i %s %T@ %P\n' | nine >>dead/.prlx-running
 # shellcheck disable=SC2086
 expect 1 "already in dead/lesions.tsv" "$P" $CROP dead
 [ -e "dead/$first" ]

@@ -85,9 +85,9 @@ pixels_at() { # FILE: where its images begin
 }
 FROM=$(pixels_at "$T/p/targets.safetensors")
 TO=$(pixels_at "$T/p/denoised.safetensors")
-cmp -s -i "$FROM:$TO" -n 1024 "$T/p/targets.safetensors" "$T/p/denoised.safetensors"
+cmp -s -i "$FROM:$TO" -n 256 "$T/p/targets.safetensors" "$T/p/denoised.safetensors"
 ok $? "in place: the first rows are as measured"
-! cmp -s -i "$FROM:$TO" -n 16384 "$T/p/targets.safetensors" "$T/p/denoised.safetensors"
+! cmp -s -i "$FROM:$TO" -n 1024 "$T/p/targets.safetensors" "$T/p/denoised.safetensors"
 ok $? "in place: the lesion is redrawn"
 refuse() {
   what=$1
