@@ -70,7 +70,7 @@ static Status start_child(const PaperRun *r, const Step *s, char **argv, bool ap
   char out[PATH_LEN], err[PATH_LEN];
   paper_file(r, err, "log/%s.err.txt", s->id);
   if (s->save)
-    TRY(path_format(out, e, "%s", paper_path(r, s->save)));
+    TRY(path_format(out, e, "%s.tmp", paper_path(r, s->save)));
   else
     paper_file(r, out, "log/%s.txt", s->id);
   const OsChildFiles files = {NULL, out, err, append && !s->save, append};
@@ -117,10 +117,27 @@ static Status start_step(const PaperRun *r, Job *j, Error *e) {
   return st;
 }
 
+/* What it printed gets its name when it has ended well. */
+static Status keep_printed(const PaperRun *r, const Step *s, bool well, Error *e) {
+  char from[PATH_LEN], to[PATH_LEN];
+  if (!s->save) return ST_OK;
+  TRY(path_format(to, e, "%s", paper_path(r, s->save)));
+  TRY(path_format(from, e, "%s.tmp", to));
+  if (!well) {
+    os_remove(from);
+    return ST_OK;
+  }
+  if (os_replace(from, to) == 0) return ST_OK;
+  const Status st = err_set(e, ST_IO, "%s: cannot be renamed: %s", from, strerror(errno));
+  os_remove(from);
+  return st;
+}
+
 /* A step has ended well. */
 static Status finish_step(const PaperRun *r, Job *j, Error *e) {
   Step *s = &r->step[j->step];
   char path[PATH_LEN];
+  TRY(keep_printed(r, s, true, e));
   s->took = (time_now() - j->began) * j->threads / r->threads;
   paper_file(r, path, "done/%s.begun", s->id);
   os_remove(path);
@@ -327,6 +344,7 @@ static void job_ended(Jobs *q, Job *j, int rc) {
   clear_line();
   s->state = tool_interrupted ? STEP_TODO : rc ? STEP_FAILED : STEP_RAN;
   if (s->state == STEP_RAN) note_error(q, finish_step(r, j, &e), &e);
+  if (s->state != STEP_RAN) (void)keep_printed(r, s, false, NULL);
   if (s->state == STEP_FAILED) {
     tell_failure(r, s, rc);
     q->stopping |= !r->keep_going && !s->last;
