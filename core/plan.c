@@ -48,22 +48,6 @@ static void fold_scale(Plan *p, PVal *c, int operand, int slot) {
   }
 }
 
-static Val add_prep(Plan *p, int first_extra, const Node *prep) {
-  for (Val v = first_extra; v < p->n; v++)
-    if (p->value[v].node.in[0] == prep->in[0] &&
-        memcmp(&p->value[v].node.attr, &prep->attr, sizeof prep->attr) == 0 &&
-        shape_eq(p->value[v].node.shape, prep->shape))
-      return v;
-  if (p->n == p->cap) {
-    PVal *q = mem_grow(p->value, (size_t)p->cap * sizeof *q, (size_t)p->cap * 2 * sizeof *q);
-    if (!q) return 0;
-    p->value = q;
-    p->cap *= 2;
-  }
-  p->value[p->n] = (PVal){.node = *prep};
-  return p->n++;
-}
-
 static Status lower_convs(Plan *p, bool scale, Error *e) {
   int extra = p->n;
   for (Val v = 1; v < extra; v++) {
@@ -78,7 +62,7 @@ static Status lower_convs(Plan *p, bool scale, Error *e) {
     Node prep = {0};
     for (int i = 0; i < MAX_IN; i++) in[i] = p->value[c->node.in[i]].node.shape;
     if (dw || p->backend || !conv_make_prep(&c->node, in, &prep)) continue;
-    Val u = add_prep(p, extra, &prep);
+    Val u = plan_prep_value(p, extra, &prep);
     if (!u) return no_memory(e);
     p->value[v].node.in[2] = u;
     p->value[v].node.nin = 4;

@@ -157,29 +157,18 @@ static void storage_types(Plan *p, const Use *u) {
 
 /* ---- weights laid out ahead ---- */
 
-/* The value that `prep` makes; preps, from `first` on, are shared by all convolutions that read the
- * same weights in the same way. 0: out of memory. */
+/* The step of a new one runs as often as its weights change. */
 static Val prep_value(Plan *p, Val first, const Node *prep) {
-  for (Val v = first; v < p->n; v++) {
-    const Node *n = &p->value[v].node;
-    if (n->in[0] == prep->in[0] && shape_eq(n->shape, prep->shape) &&
-        !memcmp(&n->attr, &prep->attr, sizeof n->attr))
-      return v;
-  }
-  if (p->n == p->cap) {
-    PVal *q = mem_grow(p->value, (size_t)p->cap * sizeof *q, (size_t)p->cap * 2 * sizeof *q);
-    if (!q) return 0;
-    p->value = q;
-    p->cap *= 2;
-  }
+  const int n = p->n;
+  const Val u = plan_prep_value(p, first, prep);
+  if (p->n == n) return u;
+  PVal *x = &p->value[u];
   const PVal *w = &p->value[prep->in[0]];
-  p->value[p->n] = (PVal){.node = *prep,
-                          .alive = true,
-                          .step = true,
-                          .folded = w->folded,
-                          .kept = w->kept,
-                          .root = p->n};
-  return p->n++;
+  x->alive = x->step = true;
+  x->folded = w->folded;
+  x->kept = w->kept;
+  x->root = u;
+  return u;
 }
 
 /* Gives the convolution of step k prepared weights where the backend wants some. */

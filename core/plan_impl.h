@@ -124,6 +124,10 @@ static inline Val plan_root(const Plan *p, Val v) {
   return v;
 }
 
+/* plan_prep.c: the value of prepared weights; preps, from `first` on, are shared by all
+ * convolutions that read the same weights in the same way. 0: out of memory. */
+Val plan_prep_value(Plan *p, Val first, const Node *prep);
+
 /* plan_memory.c: lifetimes, in-place, offsets, limits */
 Status plan_place(Plan *p, const PlanOptions *o, Error *e);
 size_t plan_round(const Plan *p, size_t bytes); /* to the alignment of the arena */
@@ -143,7 +147,7 @@ real *plan_dev_data(Plan *p, Val v);
 Status plan_dev_read(Plan *p, Val v, const real **out, Error *e);
 Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e);
 void plan_dev_free(Plan *p);
-double plan_step_bytes(const Plan *p, int k); /* operands and result of step k, each once */
+double plan_step_bytes(const Plan *p, int k);       /* operands and result of step k, each once */
 int plan_dev_launches(const Plan *p, int k, int n); /* of n steps from k on */
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
 

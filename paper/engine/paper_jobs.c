@@ -356,18 +356,20 @@ static void job_ended(Jobs *q, Job *j, int rc) {
 
 /* Looks at every job once; how many were done. */
 static int look_at_jobs(Jobs *q) {
+  /* asked once: Ctrl-C may come in the middle of the loop, and is for all of them */
+  const bool stop = tool_interrupted && !q->told;
   int ended = 0;
   for (int i = 0; i < q->most; i++) {
     Job *j = &q->job[i];
     int rc = 0;
     if (j->step < 0) continue;
-    if (tool_interrupted && !q->told) os_child_interrupt(&j->child);
+    if (stop) os_child_interrupt(&j->child);
     const int over = os_child_ended(&j->child, &rc);
     if (!over) continue;
     ended++;
     job_ended(q, j, over < 0 ? 126 : rc);
   }
-  q->told = tool_interrupted;
+  q->told |= stop;
   return ended;
 }
 

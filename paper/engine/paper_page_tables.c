@@ -340,7 +340,7 @@ void page_projection(Report *p, const PaperNumbers *q) {
              {"evidence_betas", "the printed Adam (0.9, 0.99), some of the lesions", "ld.betas"},
              {"evidence_fast", "fast: w alone, L-BFGS", "fast"},
              {"evidence_focus", "fast, focus on the lesion", "focus"},
-             {"evidence_place", "fast, focus, in place", "place"},
+             {"evidence_place", "in place (LPIPS: of the network's whole image)", "place"},
              {"evidence_cld", "fast, into the conditional network", "cld"},
              {"evidence_rims", "fast, focus: undisputed new rims", "projected.rims"},
              {"evidence_place_rims", "in place: undisputed new rims", "place.rims"},

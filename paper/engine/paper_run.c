@@ -223,7 +223,8 @@ int paper_run(int argc, char **argv) {
               "this section or step again, and all that depends on it"),
       OPT_INT("jobs", &r.jobs, "0", 0, PAPER_JOBS,
               "steps at the same time, each with its share of the threads; 0: as many as there are "
-              "threads,\nat most 8, and one where a GPU is used. Results do not depend on it"),
+              "threads,\nat most 8, and one where a GPU is used. Results do not depend on it; "
+              "memory adds up"),
       OPT_FLAG("keep-going", &r.keep_going, "no",
                "after a failed step go on with those that do not need it"),
       OPT_FLAG("dry-run", &r.dry_run, "no", "print the commands with estimated times, run nothing"),

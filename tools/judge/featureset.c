@@ -202,16 +202,21 @@ done:
   return st;
 }
 
-static Status open_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+/* A file of features, or of images, which `images` takes. */
+static Status take_file(FeatureSet *s, FeatureNet *net, const char *path,
+                        Status (*images)(FeatureSet *, FeatureNet *, Error *), Error *e) {
   memset(s, 0, sizeof *s);
   s->path = mem_strdup(path);
   if (!s->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  Status st = features_is_file(path) ? features_open(&s->f, path, e) : from_images(s, net, e);
-  if (st != ST_OK) goto failed;
-  st = renumber_groups(s, e);
-  if (st == ST_OK) return ST_OK;
-failed:
-  feature_set_free(s);
+  const Status st = features_is_file(path) ? features_open(&s->f, path, e) : images(s, net, e);
+  if (st != ST_OK) feature_set_free(s);
+  return st;
+}
+
+static Status open_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
+  TRY(take_file(s, net, path, from_images, e));
+  const Status st = renumber_groups(s, e);
+  if (st != ST_OK) feature_set_free(s);
   return st;
 }
 
@@ -308,20 +313,10 @@ static Status look_at_images(FeatureSet *s, FeatureNet *net, Error *e) {
   return st;
 }
 
-static Status look_one(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
-  memset(s, 0, sizeof *s);
-  s->path = mem_strdup(path);
-  if (!s->path) return err_set(e, ST_NOMEM, "%s: out of memory", path);
-  const Status st = features_is_file(path) ? features_open(&s->f, path, e)
-                                           : look_at_images(s, net, e);
-  if (st != ST_OK) feature_set_free(s);
-  return st;
-}
-
 static Status look_next(FeatureSet *s, FeatureNet *net, const char *path, Error *e) {
   FeatureSet one;
-  if (!s->path) return look_one(s, net, path, e);
-  TRY(look_one(&one, net, path, e));
+  if (!s->path) return take_file(s, net, path, look_at_images, e);
+  TRY(take_file(&one, net, path, look_at_images, e));
   const Status st = check_one_kind(s, &one, e);
   s->f.n += one.f.n;
   feature_set_free(&one);
