@@ -344,7 +344,7 @@ faulty import "" import "$GOLD/../data/import/tiny_nv.pkl" --quiet -o out/net.sa
 faulty export "" export --net G $NET -o out/net.safetensors --quiet
 faulty pack "" pack in/cohort/lesions.tsv -o out/d.safetensors --threads 2 --quiet
 faulty phantom "" phantom --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 --fast-inversion \
-  --iterations 1 --no-sheets --quiet --threads 2 -o out/cohort
+  --iterations 1 --quiet --threads 2 -o out/cohort
 BEFORE=in/own
 TABLE=cohort/lesions.tsv
 faulty phantom-overwrite "" phantom --overwrite --subjects 1 --rim 1 --ambiguous 0 --nonrim 1 \

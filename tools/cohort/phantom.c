@@ -329,8 +329,9 @@ static Status phantom_write(const Args *a, const Scale *c, const PhantomOptions 
   TRY(out_begin(&o, a->out, a->first, c->subjects, (uint64_t)a->seed, opt, a->sessions, a->sheets,
                 a->overwrite, e));
   *j = (Job){.o = &o, .opt = opt, .seed = (uint64_t)a->seed, .rows = rows, .sessions = a->sessions};
-  out_choose_sheets(&o, rows, n);
-  Status st = run_all(j, n, &done, e);
+  Status st = out_choose_sheets(&o, rows, n, e);
+  if (st != ST_OK) goto done;
+  st = run_all(j, n, &done, e);
   const double seconds = time_now() - t0;
   *left = n - done;
   if (st != ST_OK || *left) goto done;

@@ -93,14 +93,17 @@ Status out_end(PhantomOut *o, bool whole, Error *e) {
   return ST_OK;
 }
 
-void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n) {
+Status out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n, Error *e) {
   enum { PIXELS = PHANTOM_NX * PHANTOM_NY };
   int count[3] = {0}, k = 0;
-  /* no memory: no sheets */
-  if (!o->sheets || !(o->slices = mem_alloc(3 * SHEET_LESIONS * PIXELS * sizeof(float)))) return;
+  if (!o->sheets) return ST_OK;
+  o->slices = mem_alloc(3 * SHEET_LESIONS * PIXELS * sizeof(float));
+  if (!o->slices)
+    return err_set(e, ST_NOMEM, "%s: out of memory for the sheets (--no-sheets: none)", o->dir);
   for (int i = 0; i < n; i++)
     if (rows[i].session <= 1 && count[rows[i].want]++ < SHEET_LESIONS)
       rows[i].slice = o->slices + (size_t)k++ * PIXELS;
+  return ST_OK;
 }
 
 /* ---- one lesion ---- */

@@ -39,8 +39,8 @@ typedef struct PhantomOut {
 Status out_begin(PhantomOut *o, const char *dir, int first, int subjects, uint64_t seed,
                  const PhantomOptions *opt, int sessions, bool sheets, bool overwrite, Error *e);
 
-/* Which rows keep a slice for the sheets. */
-void out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n);
+/* Which rows keep a slice for the sheets; ST_NOMEM. */
+Status out_choose_sheets(PhantomOut *o, PhantomRow *rows, int n, Error *e);
 
 /* Volumes (ppm on disk) and sidecar of one lesion; any thread. */
 Status out_lesion(const PhantomOut *o, PhantomRow *row, Error *e);

@@ -94,7 +94,10 @@ static bool path_of_sheet(char path[PATH_LEN], const char *dir, double kimg) {
 static void add_sheets(Report *r, const char *dir, const Columns *c, int max) {
   char path[PATH_LEN], caption[160];
   int have = 0, *tick = mem_alloc((size_t)(c->n + 1) * sizeof *tick);
-  if (!tick) return;
+  if (!tick) {
+    if (r->status == ST_OK) r->status = ST_NOMEM;
+    return;
+  }
   report_figures_begin(r);
   if (path_join(path, dir, "reals.png", NULL) == ST_OK && file_exists(path))
     report_png(r, path, 480, "Images of the data set.");
