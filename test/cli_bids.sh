@@ -100,6 +100,14 @@ ok $? "bids --dry-run"
 ok $? "the registered FLAIR is taken, nothing written: $(head -n 4 log)"
 grep -q '"SkullStripped": false' cut/sub-01/ses-01/anat/*desc-lesion01_Chimap.json
 ok $? "SkullStripped of the source"
+mkdir sealed
+mv raw/sub-01/ses-01/anat/sub-01_ses-01_Chimap.json sealed
+mkdir raw/sub-01/ses-01/anat/sub-01_ses-01_Chimap.json
+"$P" bids raw sealed/cut participant --quiet >log 2>&1
+[ $? -eq 1 ] && grep -q 'sub-01_ses-01_Chimap.json' log
+ok $? "a sidecar that cannot be read: $(cat log)"
+rmdir raw/sub-01/ses-01/anat/sub-01_ses-01_Chimap.json
+mv sealed/sub-01_ses-01_Chimap.json raw/sub-01/ses-01/anat
 "$P" bids raw out3 participant --participant-label 02 sub-03 --session-label 02 --quiet >log 2>&1
 ok $? "labels: $(cat log)"
 [ "$(awk -F'\t' 'NR > 1 {print $1 $3}' out3/lesions.tsv | sort -u | tr '\n' ' ')" = \

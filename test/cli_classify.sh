@@ -93,6 +93,14 @@ ok $? "each real lesion was held out of two runs: $(head -n 3 "$T/v/validation.t
   >"$T/log" 2>&1
 cmp -s "$T/v/metrics.tsv" "$T/v2/metrics.tsv"
 ok $? "a saved run brings its threshold: $(cat "$T/log")"
+# one that is there and cannot be read is no reason to take 0.5
+mkdir "$T/v3"
+cp "$T"/v/model*.safetensors "$T/v3"
+mkdir "$T/v3/metrics.tsv"
+expect 1 "v3/metrics.tsv" "$P" classify --model "$T/v3" --test "$T/te.safetensors" --out "$T/v4"
+cp "$T/v/predictions.tsv" "$T/v3"
+expect 1 "v3/metrics.tsv" "$P" classify --model "$T/r" --test "$T/te.safetensors" \
+  --compare "$T/v3" --out "$T/v4"
 expect 2 "exclude each other" "$P" classify "$T/tr.safetensors" --validate 2 --threshold 0.4
 expect 2 "expected a number from 0 to 1" "$P" classify "$T/tr.safetensors" --threshold 1.5
 expect 2 "nobody to train on" "$P" classify "$T/tr.safetensors" --validate 1

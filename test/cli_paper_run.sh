@@ -153,6 +153,16 @@ ok $? "not answered, and no nan: $(grep -i -w -m 1 -o '.\{30\}nan.\{30\}' "$O/re
     END {exit bad || !first}' "$O/report.html"
 ok $? "every row of Tables 3 and 4 has all columns"
 mv "$D/second_ld" "$D/second_clear" "$O/work"
+
+# What is there and cannot be read is not left out.
+for broken in evidence_ld/truth.tsv classify_ld/metrics.tsv segment_real/metrics.tsv audit.txt; do
+  mv "$O/work/$broken" "$D/unbroken"
+  mkdir "$O/work/$broken"
+  "$P" paper report "$O" --scale tiny >"$D/log" 2>&1
+  [ $? -eq 1 ] && grep -q "$broken" "$D/log"; ok $? "$broken cannot be read: $(cat "$D/log")"
+  rmdir "$O/work/$broken"
+  mv "$D/unbroken" "$O/work/$broken"
+done
 "$P" paper report "$O" --scale tiny >"$D/log" 2>&1; ok $? "report again: $(cat "$D/log")"
 
 # A network that belongs to these images is taken, another one is not.

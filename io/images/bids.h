@@ -112,7 +112,8 @@ typedef struct BidsDataset {
  * already stay as they are. */
 Status bids_describe(const char *dir, const BidsDataset *d, bool keep, Error *e);
 
-/* The value of a boolean key in the sidecar of a volume (FILE.json beside FILE.nii.gz): 1, 0, or -1
- * where there is no sidecar or no such key. */
-int bids_sidecar_flag(const char *volume, const char *key);
+/* The value of a boolean key in the sidecar of a volume (FILE.json beside FILE.nii.gz): *flag 1, 0,
+ * or -1 where there is no sidecar or no such key. ST_IO, ST_FORMAT, ST_NOMEM: it is there and
+ * cannot be read. */
+Status bids_sidecar_flag(const char *volume, const char *key, int *flag, Error *e);
 #endif

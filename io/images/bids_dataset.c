@@ -8,6 +8,9 @@
 #include "io/formats/path.h"
 #include "io/images/bids.h"
 
+/* Converters of DICOM write one number for each slice of each echo into them. */
+enum { LARGEST_SIDECAR = 1 << 26 };
+
 void bids_json_text(const char *s, char *out, size_t n) {
   size_t k = 0;
   const bool utf8 = json_utf8(s);
@@ -97,7 +100,7 @@ static int json_flag(const char *text, size_t n, const char *key) {
   return found;
 }
 
-int bids_sidecar_flag(const char *volume, const char *key) {
+Status bids_sidecar_flag(const char *volume, const char *key, int *flag, Error *e) {
   char path[PATH_LEN];
   uint8_t *text;
   size_t n, cut = strlen(volume);
@@ -105,10 +108,11 @@ int bids_sidecar_flag(const char *volume, const char *key) {
     cut -= 7;
   else if (path_has_ending(volume, ".nii"))
     cut -= 4;
-  if (cut + 6 > sizeof path) return -1;
-  snprintf(path, sizeof path, "%.*s.json", (int)cut, volume);
-  if (!file_exists(path) || file_read(path, &text, &n, 1 << 20, NULL) != ST_OK) return -1;
-  const int flag = json_flag((const char *)text, n, key);
+  *flag = -1;
+  TRY(path_format(path, e, "%.*s.json", (int)cut, volume));
+  if (!file_exists(path)) return ST_OK;
+  TRY(file_read(path, &text, &n, LARGEST_SIDECAR, e));
+  *flag = json_flag((const char *)text, n, key);
   mem_free(text);
-  return flag;
+  return ST_OK;
 }

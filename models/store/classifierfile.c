@@ -128,19 +128,19 @@ Status classifiers_load(const char *path, Classifier **out, int *n, char channel
   return s;
 }
 
-double classifier_threshold(const char *run) {
+Status classifier_threshold(const char *run, double *at, Error *e) {
   char path[PATH_LEN];
   Tsv t;
-  double at = NAN;
-  if (path_join(path, run, "metrics.tsv", NULL) != ST_OK || !file_exists(path) ||
-      tsv_read(path, &t, NULL) != ST_OK)
-    return NAN;
+  *at = NAN;
+  TRY(path_join(path, run, "metrics.tsv", e));
+  if (!file_exists(path)) return ST_OK;
+  TRY(tsv_read(path, &t, e));
   const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, "mean");
   for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++) {
     double v;
     if (strcmp(tsv_get(&t, i, cm), "threshold")) continue;
-    if (tsv_number(&t, i, cv, &v, NULL) == ST_OK && v >= 0 && v <= 1) at = v;
+    if (tsv_number(&t, i, cv, &v, NULL) == ST_OK && v >= 0 && v <= 1) *at = v;
   }
   tsv_free(&t);
-  return at;
+  return ST_OK;
 }

@@ -181,15 +181,19 @@ bool step_reads(char *const *word, int n, const Step *from) {
   return false;
 }
 
-static void hash_file(Sha256 *h, const char *path) {
+/* Nothing of a word that names no file. */
+static Status hash_input(Sha256 *h, const PaperRun *r, const char *word, Error *e) {
   uint8_t *data = NULL;
   size_t n;
   OsInfo st;
-  if (os_info(path, &st) != 0 || st.kind != OS_FILE ||
-      file_read(path, &data, &n, (size_t)1 << 30, NULL) != ST_OK)
-    return;
-  sha256_add(h, data, n);
+  char *path = fill_word(r, word, strlen(word));
+  if (!path) return err_set(e, ST_NOMEM, "%s: out of memory", word);
+  const bool file = os_info(path, &st) == 0 && st.kind == OS_FILE;
+  const Status s = file ? file_read(path, &data, &n, (size_t)1 << 40, e) : ST_OK;
+  if (file && s == ST_OK) sha256_add(h, data, n);
   mem_free(data);
+  mem_free(path);
+  return s;
 }
 
 static Status step_stamp(PaperRun *r, int k, Error *e) {
@@ -206,16 +210,15 @@ static Status step_stamp(PaperRun *r, int k, Error *e) {
   }
   for (int i = 0; i < k; i++)
     if (s->last || step_reads(word, n, &r->step[i])) sha256_add(&h, r->step[i].stamp, 64);
-  for (int i = 1; i < n; i++) {
-    bool made = !strncmp(word[i], "{w}", 3);
+  Status st = ST_OK;
+  for (int i = 1; i < n && st == ST_OK; i++) {
+    bool made = *word[i] == '-' || !strncmp(word[i], "{w}", 3);
     for (int q = 0; q <= k && !made; q++) made = step_reads(&word[i], 1, &r->step[q]);
-    char *full = made ? NULL : fill_word(r, word[i], strlen(word[i]));
-    if (full && strncmp(word[i], "-", 1)) hash_file(&h, full);
-    mem_free(full);
+    if (!made) st = hash_input(&h, r, word[i], e);
   }
   sha256_end(&h, s->stamp);
   step_words_free(word, n);
-  return ST_OK;
+  return st;
 }
 
 bool step_read_stamp(const PaperRun *r, const Step *s, const char *tail, char stamp[65],

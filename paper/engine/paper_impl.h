@@ -125,6 +125,7 @@ typedef struct PaperRun {
   int cap;
   PaperAug aug[PAPER_AUGS];
   int naug;
+  Error unread; /* of the report: the first file that is there and cannot be read */
 } PaperRun;
 
 /* Fills r->step and r->aug from the recipe, for r->scale and the counts of the cohort. ST_FORMAT:

@@ -47,21 +47,36 @@ void page_put_anchor(Report *p, const char *id, const char *title) {
   report_heading(p, title);
 }
 
-/* Text of a file, without lines that begin with `drop`. */
-void page_put_file(Report *p, const char *path, const char *drop, bool as_paragraphs) {
-  uint8_t *data = NULL;
+static bool page_unread(const PaperNumbers *q, const Error *e) {
+  if (q->r->unread.code == ST_OK) q->r->unread = *e;
+  return false;
+}
+
+bool page_text(const PaperNumbers *q, const char *path, char **text) {
+  Error e = {0};
+  uint8_t *data;
   size_t n;
-  if (!file_exists(path) || file_read(path, &data, &n, 1 << 20, NULL) != ST_OK) return;
-  char *text = mem_alloc(n + 1);
-  if (text) {
-    memcpy(text, data, n);
-    if (!as_paragraphs) report_pre(p, text);
-    for (char *save, *line = as_paragraphs ? strtok_r(text, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save))
-      if (!drop || strncmp(line, drop, strlen(drop))) report_text(p, "%s", line);
-  }
+  if (!file_exists(path)) return false;
+  if (file_read(path, &data, &n, 1 << 20, &e) != ST_OK) return page_unread(q, &e);
+  *text = (char *)data;
+  return true;
+}
+
+bool page_table(const PaperNumbers *q, const char *path, Tsv *t) {
+  Error e = {0};
+  if (!file_exists(path)) return false;
+  return tsv_read(path, t, &e) == ST_OK || page_unread(q, &e);
+}
+
+void page_put_file(Report *p, const PaperNumbers *q, const char *path, const char *drop,
+                   bool as_paragraphs) {
+  char *text;
+  if (!page_text(q, path, &text)) return;
+  if (!as_paragraphs) report_pre(p, text);
+  for (char *save, *line = as_paragraphs ? strtok_r(text, "\n", &save) : NULL; line;
+       line = strtok_r(NULL, "\n", &save))
+    if (!drop || strncmp(line, drop, strlen(drop))) report_text(p, "%s", line);
   mem_free(text);
-  mem_free(data);
 }
 
 void page_put_picture(Report *p, const PaperNumbers *q, const char *name, int width,
@@ -77,7 +92,7 @@ double page_evidence(const PaperNumbers *q, const char *file, const char *number
   char path[PATH_LEN];
   double v = NAN;
   paper_file(q->r, path, "work/%s", file);
-  if (!file_exists(path) || tsv_read(path, &t, NULL) != ST_OK) return NAN;
+  if (!page_table(q, path, &t)) return NAN;
   const int cn = tsv_column(&t, "number"), cl = tsv_column(&t, "lesions"),
             cv = tsv_column(&t, column);
   for (int i = 0; i < t.nrow && cn >= 0 && cl >= 0 && cv >= 0; i++)

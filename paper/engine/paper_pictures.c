@@ -35,8 +35,9 @@ static Status copy_first(const PaperNumbers *q, const char *folder, const char *
                          const char *name, Error *e) {
   FolderList l;
   char from[PATH_LEN];
-  if (folder_read(paper_path(q->r, folder), pattern, &l, NULL) != ST_OK) return ST_OK;
-  Status s = ST_OK;
+  if (!file_exists(paper_path(q->r, folder))) return ST_OK;
+  Status s = folder_read(paper_path(q->r, folder), pattern, &l, e);
+  if (s != ST_OK) goto done;
   if (!l.n) goto done;
   s = path_join(from, paper_path(q->r, folder), l.name[0], e);
   if (s != ST_OK) goto done;

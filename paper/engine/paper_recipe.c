@@ -522,7 +522,8 @@ static Status find_people(const PaperRun *r, char *out, size_t n, Error *e) {
   size_t at = 0;
   *out = 0;
   TRY(path_join(folder, r->out, "reader", e));
-  if (folder_read(folder, "*.csv", &l, NULL) != ST_OK) return ST_OK; /* not there yet */
+  if (!file_exists(folder)) return ST_OK; /* not there yet */
+  TRY(folder_read(folder, "*.csv", &l, e));
   for (int i = 0; i < l.n; i++)
     if (!strchr(l.name[i], ' ') && at + strlen(l.name[i]) + 16 < n)
       at += (size_t)snprintf(out + at, n - at, " {o}/reader/%s", l.name[i]);

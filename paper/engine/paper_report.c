@@ -167,7 +167,7 @@ static void put_evidence(Report *p, const PaperNumbers *q) {
     report_put_escaped(p, title[i]);
     report_put(p, "</h3>\n");
     paper_file(q->r, path, "log/%s.txt", step[i]);
-    page_put_file(p, path, "Results in", true);
+    page_put_file(p, q, path, "Results in", true);
     if (file_exists(paper_path(q->r, chart[i])))
       chart_report_file(p, paper_path(q->r, chart[i]), "Spread over the lesions.");
     report_putf(p, "<p><a href=\"#cmd-%s\">command</a></p>\n", step[i]);
@@ -180,7 +180,7 @@ static double segment_dice(const PaperNumbers *q, const char *file, const char *
   char path[PATH_LEN];
   double v = NAN;
   paper_file(q->r, path, "work/%s", file);
-  if (!file_exists(path) || tsv_read(path, &t, NULL) != ST_OK) return NAN;
+  if (!page_table(q, path, &t)) return NAN;
   const int cm = tsv_column(&t, "metric"), cv = tsv_column(&t, column);
   for (int i = 0; i < t.nrow && cm >= 0 && cv >= 0; i++)
     if (!strcmp(tsv_get(&t, i, cm), "dice") && !tsv_missing(tsv_get(&t, i, cv)))
@@ -226,36 +226,29 @@ static void put_contrasts(Report *p, const PaperNumbers *q) {
     report_put_escaped(p, title[i]);
     report_put(p, "</h3>\n");
     paper_file(q->r, path, "log/%s.txt", step[i]);
-    page_put_file(p, path, NULL, false);
+    page_put_file(p, q, path, NULL, false);
     report_putf(p, "<p><a href=\"#cmd-%s\">command</a></p>\n", step[i]);
   }
   put_segment_seeds(p, q);
 }
 
 static void put_audit(Report *p, const PaperNumbers *q) {
-  uint8_t *data = NULL;
-  size_t n;
+  char *text;
   page_put_anchor(p, "audit", "Do the published numbers fit one another?");
-  const char *path = paper_path(q->r, "{w}/audit.txt");
-  if (!file_exists(path) || file_read(path, &data, &n, 1 << 20, NULL) != ST_OK) {
+  if (!page_text(q, paper_path(q->r, "{w}/audit.txt"), &text)) {
     report_text(p, "Not there: the step audit has not run.");
     return;
   }
-  char *text = mem_alloc(n + 1);
-  if (text) {
-    memcpy(text, data, n);
-    const char *last = strrchr(text, ',');
-    while (last && last > text && last[-1] != '\n') last--;
-    report_text(p,
-                "%s. Each with its arithmetic below; in words: paper/AUDIT.md. Most of what does "
-                "not fit is explained by a misprint or by tables from several runs.",
-                last ? last : "");
-    report_put(p, "<details><summary>all claims</summary>\n");
-    report_pre(p, text);
-    report_put(p, "</details>\n");
-  }
+  const char *last = strrchr(text, ',');
+  while (last && last > text && last[-1] != '\n') last--;
+  report_text(p,
+              "%s. Each with its arithmetic below; in words: paper/AUDIT.md. Most of what does "
+              "not fit is explained by a misprint or by tables from several runs.",
+              last ? last : "");
+  report_put(p, "<details><summary>all claims</summary>\n");
+  report_pre(p, text);
+  report_put(p, "</details>\n");
   mem_free(text);
-  mem_free(data);
 }
 
 static void put_limits(Report *p, const PaperNumbers *q) {
@@ -335,7 +328,10 @@ static Status report_make(const PaperNumbers *q, Chart c[PAPER_CHARTS], Error *e
   put_limits(&p, q);
   put_commands(&p, q);
   paper_file(q->r, path, "report.html");
-  return report_write(&p, path, e);
+  const Error *unread = &q->r->unread;
+  if (unread->code == ST_OK) return report_write(&p, path, e);
+  report_free(&p);
+  return err_set(e, unread->code, "%s", unread->msg);
 }
 
 /* ---- the command ---- */

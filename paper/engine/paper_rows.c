@@ -103,7 +103,7 @@ static Status read_row(PaperNumbers *q, PaperRow *x, Error *e) {
     x->missing = "this step has not run";
   if (x->missing) return ST_OK;
   paper_file(q->r, path, "work/%s", x->id);
-  x->threshold = classifier_threshold(path); /* chosen on held-out subjects */
+  TRY(classifier_threshold(path, &x->threshold, e)); /* chosen on held-out subjects */
   if (isnan(x->threshold)) x->threshold = 0.5;
   for (int k = 0; k < PAPER_TESTS; k++) {
     paper_file(q->r, path, "work/%s_%s/predictions.tsv", folder[k], strchr(x->id, '_') + 1);

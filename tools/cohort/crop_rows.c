@@ -54,11 +54,12 @@ static Status crop_write_volume(CropJob *j, const CropWho *who, const char *lesi
 }
 
 /* Sidecar of one susceptibility patch. */
-static void crop_sidecar(const Brain *b, const CropLesion *l, const CropPatch *p, char *json,
-                         size_t n) {
+static Status crop_sidecar(const Brain *b, const CropLesion *l, const CropPatch *p, char *json,
+                           size_t n, Error *e) {
   const char *path = b->vol[CH_CHI].path;
-  const int stripped = bids_sidecar_flag(path, "SkullStripped");
+  int stripped;
   char src[800];
+  TRY(bids_sidecar_flag(path, "SkullStripped", &stripped, e));
   bids_json_text(path, src, sizeof src);
   snprintf(json, n,
            "{\n  \"Units\": \"ppm\",\n  \"SkullStripped\": %s,\n  \"Sources\": [\"%s\"],\n  "
@@ -66,6 +67,7 @@ static void crop_sidecar(const Brain *b, const CropLesion *l, const CropPatch *p
            "\"OutsideVolume\": \"%s\"\n}\n",
            stripped == 1 ? "true" : "false", src, l->centre[0], l->centre[1], l->centre[2],
            p->exact ? "false" : "true", p->padded ? "0 ppm" : "none");
+  return ST_OK;
 }
 
 /* What one patch met that its user should know. */
@@ -117,10 +119,9 @@ static Status crop_write_lesion(CropJob *j, const Brain *b, const CropLesion *l,
   CropPatch p;
   char json[1400];
   TRY(brain_patch(b, l, &j->rule, &p, e));
-  Status s = ST_OK;
   crop_say_patch(b, &p, &j->rule, who, lesion);
   crop_doubt_patch(b, l, &p, who, lesion);
-  crop_sidecar(b, l, &p, json, sizeof json);
+  Status s = crop_sidecar(b, l, &p, json, sizeof json, e);
   for (int k = 0; k < COUNT_OF(order) && s == ST_OK; k++) {
     const float *v = order[k] == PATCH_MASK ? p.mask : p.vol[order[k]];
     if (v)

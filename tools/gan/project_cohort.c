@@ -427,6 +427,8 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
   float *mask = NULL;
   char warning[LESION_WARNING], id[80], path[PATCH_KINDS][PATCH_NAME + 8], json[2400], src[600],
       net[600];
+  int stripped;
+  TRY(bids_sidecar_flag(l->chi, "SkullStripped", &stripped, e));
   TRY(lesion_read(&t->c, t->row[index], t->mask, t->units, NAN_REFUSE, &v, warning, e));
   snprintf(id, sizeof id, "%.60sdenoised", l->lesion);
   bids_json_text(l->chi, src, sizeof src);
@@ -436,7 +438,7 @@ static Status write_lesion(const CohortTargets *t, int64_t index, const Dataset 
            "\"Description\": \"slices "
            "replaced by their latent projection (prlx project); %d of %lld slices\",\n"
            "  \"Network\": \"%s\",\n  \"Steps\": %d\n}\n",
-           bids_sidecar_flag(l->chi, "SkullStripped") == 0 ? "false" : "true", src, nz,
+           stripped == 0 ? "false" : "true", src, nz,
            (long long)v.grid.dim[2], net, info->steps);
   replace_slices(t, in, img, first, nz, &v);
   Status s = slice_mask(in, first, nz, &v, &mask, e);

@@ -118,7 +118,10 @@ static int check_threshold(Args *a) {
   char *end;
   a->threshold = 0.5;
   if (!a->threshold_text) {
-    const double v = a->model ? classifier_threshold(a->model) : NAN;
+    Error e = {0};
+    double v = NAN;
+    if (a->model && classifier_threshold(a->model, &v, &e) != ST_OK)
+      return tool_fail("classify", &e);
     if (isfinite(v)) a->threshold = v;
     return -1;
   }

@@ -94,9 +94,12 @@ static Status other_load(const Job *j, const Judged *q, Other *o, Error *e) {
   TRY(path_format(o->path, e, "%s%s", a->compare,
                   strstr(a->compare, ".tsv") ? "" : "/predictions.tsv"));
   snprintf(run, sizeof run, "%s", o->path);
-  run[path_base(run) - run] = 0;
+  size_t folder = (size_t)(path_base(run) - run);
+  if (folder > 1) folder--; /* its slash, but that of / */
+  run[folder] = 0;
   /* ours where it has none or --threshold was given */
-  const double v = a->threshold_text ? NAN : classifier_threshold(*run ? run : ".");
+  double v = NAN;
+  if (!a->threshold_text) TRY(classifier_threshold(*run ? run : ".", &v, e));
   o->threshold = isfinite(v) ? v : a->threshold;
   TRY(tsv_read(o->path, &t, e));
   const Status s = take_lesions(j, q, &t, o, e);
