@@ -19,9 +19,9 @@ Status classifier_load(Classifier *c, const char *path, char channels[64], Error
  * classifiers_free. All must take the same channels (ST_INVALID). */
 Status classifiers_load(const char *path, Classifier **out, int *n, char channels[64], Error *e);
 
-/* The threshold that a run of `prlx classify` chose: in metrics.tsv of its folder. *at NAN: there is
- * no such file, or no threshold in it. ST_IO, ST_FORMAT, ST_NOMEM: it is there and cannot be read;
- * another threshold would be another result. */
+/* The threshold that a run of `prlx classify` chose: in metrics.tsv of its folder. *at NAN: there
+ * is no such file, or no threshold in it. ST_IO, ST_FORMAT, ST_NOMEM: it is there and cannot be
+ * read; another threshold would be another result. */
 Status classifier_threshold(const char *run, double *at, Error *e);
 
 /* NULL allowed. */

@@ -19,8 +19,8 @@ void page_link_cell(Report *p, const char *step);
 void page_missing_row(Report *p, const char *name, const char *why, int columns);
 void page_put_anchor(Report *p, const char *id, const char *title);
 
-/* A file of the run, whole (mem_free; the table: tsv_free). false: not there, or there and not to be
- * read, which q->r->unread keeps: no report is written then. */
+/* A file of the run, whole (mem_free; the table: tsv_free). false: not there, or there and not to
+ * be read, which q->r->unread keeps: no report is written then. */
 bool page_text(const PaperNumbers *q, const char *path, char **text);
 bool page_table(const PaperNumbers *q, const char *path, Tsv *t);
 
