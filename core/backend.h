@@ -120,6 +120,8 @@ struct Backend {
   Status (*sanitize)(Backend *b, float *g, int64_t n, float factor, float most, int64_t *bad,
                      Error *e);
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);
+  Status (*ema_size)(Backend *b, float *ema, const float *p, const FlatPlaces *s, float beta,
+                     Error *e);
   Share *share; /* [nshare], room for cap_share: core/backend.c */
   int nshare;
   int cap_share;

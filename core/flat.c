@@ -39,6 +39,14 @@ Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Er
   return ST_OK;
 }
 
+Status flat_ema_size(Backend *b, real *ema, const real *x, const FlatPlaces *s, double beta,
+                     Error *e) {
+  if (!s->n) return ST_OK;
+  if (b) return b->ema_size(b, flat_f32(ema), flat_f32(x), s, (float)beta, e);
+  ema_size(ema, x, s, beta);
+  return ST_OK;
+}
+
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e) {
   if (b) return b->sanitize(b, flat_f32(g), n, 1, 1e5f, bad, e);
   for (int64_t i = 0; i < n; i++) *bad += !isfinite(g[i]);

@@ -21,6 +21,10 @@ Status flat_add(Backend *b, real *acc, const real *x, int64_t n, Error *e);
 /* ema <- x + beta (ema - x), n reals. */
 Status flat_ema(Backend *b, real *ema, const real *x, int64_t n, double beta, Error *e);
 
+/* After it: at these places the average is that of |x| (core/optim.h, ema_size). */
+Status flat_ema_size(Backend *b, real *ema, const real *x, const FlatPlaces *s, double beta,
+                     Error *e);
+
 /* grad_sanitize of g [n]; *bad += number of NaN and infinite elements; on a device a device
  * address. */
 Status flat_sanitize(Backend *b, real *g, int64_t n, int64_t *bad, Error *e);

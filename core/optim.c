@@ -115,3 +115,9 @@ void ema_update(real *ema, const real *p, int64_t n, double beta) {
   Flat f = {ema, p, n, beta};
   par_for(optim_blocks(n), ema_block, &f);
 }
+
+void ema_size(real *ema, const real *p, const FlatPlaces *s, double beta) {
+  const real twice = 2 * (1 - (real)beta);
+  for (int i = 0; i < s->n; i++)
+    if (p[s->at[i]] < 0) ema[s->at[i]] -= twice * p[s->at[i]];
+}

@@ -31,4 +31,14 @@ void grad_accumulate(real *acc, const real *g, int64_t n);
 
 /* ema <- p + beta (ema - p), [n]. */
 void ema_update(real *ema, const real *p, int64_t n, double beta);
+
+/* Places of the few numbers of a flat range whose sign has no meaning. */
+enum { FLAT_PLACES = 32 };
+typedef struct FlatPlaces {
+  int n;
+  int64_t at[FLAT_PLACES];
+} FlatPlaces;
+
+/* After ema_update: at these places the average is that of |p|, ema <- |p| + beta (ema - |p|). */
+void ema_size(real *ema, const real *p, const FlatPlaces *s, double beta);
 #endif

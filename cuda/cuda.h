@@ -114,6 +114,8 @@ Status cuda_accumulate(const CudaCtx *c, float *acc, const float *g, int64_t n, 
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, float factor, float most, int64_t *bad,
                      Error *e);
 Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float beta, Error *e);
+Status cuda_ema_size(const CudaCtx *c, float *ema, const float *p, const FlatPlaces *s, float beta,
+                     Error *e);
 
 /* May this loop run in the store of this convolution (cuda/conv.cu)? conv->node is its node,
  * store_from the argument that is its result. */

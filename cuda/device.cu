@@ -27,6 +27,11 @@ static Status dev_ema(Backend *b, float *x, const float *p, int64_t n, float bet
   return cuda_ema(&of(b)->c, x, p, n, beta, e);
 }
 
+static Status dev_ema_size(Backend *b, float *x, const float *p, const FlatPlaces *s, float beta,
+                           Error *e) {
+  return cuda_ema_size(&of(b)->c, x, p, s, beta, e);
+}
+
 extern "C" int cuda_device_count(char *why, size_t n) {
   int count = 0;
   cudaError_t r = cudaGetDeviceCount(&count);
@@ -107,6 +112,7 @@ extern "C" Status cuda_backend_new(int device, Precision precision, Backend **ou
   b->b.accumulate = dev_accumulate;
   b->b.sanitize = dev_sanitize;
   b->b.ema = dev_ema;
+  b->b.ema_size = dev_ema_size;
   cuda_memory_functions(&b->b);
   cuda_program_functions(&b->b);
   Status st = dev_start(b, device, e);

@@ -88,6 +88,13 @@ static __global__ void __launch_bounds__(FLAT_THREADS)
   optim_give4(ema, at, n, wide, a);
 }
 
+static __global__ void __launch_bounds__(FLAT_PLACES)
+    ema_size_few(float *ema, const float *p, FlatPlaces s, float beta) {
+  const int i = (int)threadIdx.x;
+  if (i >= s.n || !(p[s.at[i]] < 0)) return;
+  ema[s.at[i]] -= 2 * (1 - beta) * p[s.at[i]];
+}
+
 /* Without a factor it writes only where something was wrong: gradients are finite almost always, so
  * that the pass only reads. */
 static __global__ void __launch_bounds__(FLAT_THREADS)
@@ -135,6 +142,13 @@ Status cuda_ema(const CudaCtx *c, float *ema, const float *p, int64_t n, float b
   LAUNCH(ema_flat, flat_blocks(n), FLAT_THREADS, 0, c->stream, ema, p, n,
          optim_wide(ema, p, NULL, NULL), beta);
   return cuda_check("ema", NULL, e);
+}
+
+Status cuda_ema_size(const CudaCtx *c, float *ema, const float *p, const FlatPlaces *s, float beta,
+                     Error *e) {
+  if (s->n <= 0) return ST_OK;
+  LAUNCH(ema_size_few, 1, FLAT_PLACES, 0, c->stream, ema, p, *s, beta);
+  return cuda_check("ema_size", NULL, e);
 }
 
 Status cuda_sanitize(const CudaCtx *c, float *g, int64_t n, float factor, float most, int64_t *bad,

@@ -91,6 +91,11 @@ static Status idle_ema(Backend *b, float *ema, const float *p, int64_t n, float 
   return ST_OK;
 }
 
+static Status idle_ema_size(Backend *b, float *ema, const float *p, const FlatPlaces *s, float beta,
+                            Error *e) {
+  return ST_OK;
+}
+
 static void hook(Backend *b) {
   all.real = *b;
   b->program = collect;
@@ -101,6 +106,7 @@ static void hook(Backend *b) {
   b->accumulate = idle_add;
   b->sanitize = idle_sanitize;
   b->ema = idle_ema;
+  b->ema_size = idle_ema_size;
 }
 
 static void unhook(Backend *b) {
@@ -112,6 +118,7 @@ static void unhook(Backend *b) {
   b->accumulate = all.real.accumulate;
   b->sanitize = all.real.sanitize;
   b->ema = all.real.ema;
+  b->ema_size = all.real.ema_size;
 }
 
 /* ---- what makes the plans ---- */

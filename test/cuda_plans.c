@@ -328,6 +328,9 @@ static void ranges(Bench *t, int64_t n) {
   grad_accumulate(a, b, n);
   if (!st) st = t->b->ema(t->b, da, db, n, 0.99f, &e);
   ema_update(a, b, n, 0.99f);
+  const FlatPlaces few = {.n = 3, .at = {0, n / 2, n - 1}};
+  if (!st) st = t->b->ema_size(t->b, da, db, &few, 0.99f, &e);
+  ema_size(a, b, &few, 0.99f);
   const char *f = exact_fault();
   exact_get(back, da, bytes);
   CHECK(!st && !f && differs(a, back, n) < 1e-6, "accumulate and ema, %lld numbers: %s",

@@ -251,6 +251,7 @@ static void test_metrics(void) {
   c.ada.adaptive = false;
   c.ada.p_init = 0;
   c.batch_gpu = 0;
+  c.noise_size = false;
   Trainer *t = start(&c);
   if (!t) return;
   TrainMetrics m;
@@ -290,6 +291,45 @@ static void test_freeze(void) {
   CHECK(m0 != moved->data[0], "Freeze-D trains the rest");
   trainer_free(t);
   drop(a);
+}
+
+/* The average of the noise strengths is that of their size, of all else that of the values; the
+ * networks themselves do not know of it. */
+static void test_noise_size(void) {
+  TrainConfig c = tiny(), d = tiny();
+  d.noise_size = false;
+  Trainer *size = start(&c), *value = start(&d);
+  double want[FLAT_PLACES] = {0};
+  int flips = 0, wrong = 0, other = 0;
+  for (int it = 0; it < 12 && size && value; it++) {
+    TrainMetrics m;
+    Error e;
+    CHECK(trainer_step(size, &m, &e) == ST_OK && trainer_step(value, &m, &e) == ST_OK, "a step");
+    const Params *g = &trainer_G(size)->params;
+    for (int i = 0, k = 0; i < g->n; i++) {
+      if (!strstr(g->entry[i].name, ".noise_strength")) continue;
+      const double now = g->entry[i].data[0];
+      want[k] = fabs(now) + m.ema_beta * (want[k] - fabs(now));
+      flips += now < 0;
+      k++;
+    }
+  }
+  if (!size || !value) return;
+  const Params *a = &trainer_G_ema(size)->params, *b = &trainer_G_ema(value)->params;
+  CHECK(!memcmp(trainer_G(size)->params.data, trainer_G(value)->params.data,
+                (size_t)a->ntotal * sizeof(real)),
+        "the same networks");
+  for (int i = 0, k = 0; i < a->n; i++) {
+    const ParamEntry *x = &a->entry[i], *y = &b->entry[i];
+    if (strstr(x->name, ".noise_strength"))
+      wrong += fabs((double)x->data[0] - want[k++]) > 1e-7;
+    else
+      other += memcmp(x->data, y->data, (size_t)x->numel * sizeof(real)) != 0;
+  }
+  CHECK(flips > 4 && wrong == 0, "%d averages of noise strengths off, %d below zero", wrong, flips);
+  CHECK(other == 0, "%d other averages differ", other);
+  trainer_free(size);
+  trainer_free(value);
 }
 
 static void test_ada(void) {
@@ -405,6 +445,7 @@ int main(void) {
   test_broken_for_good();
   test_threads();
   test_freeze();
+  test_noise_size();
   test_allocation_failures();
   threads_stop();
   return test_end();

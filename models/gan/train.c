@@ -13,8 +13,17 @@
 
 /* ---- construction ---- */
 
+/* At most 17 of them: two for each resolution from 8 to 1024, one at 4. */
+static void find_noises(Trainer *t) {
+  const Params *p = &t->G.params;
+  for (int i = 0; i < p->n && t->cfg.noise_size; i++)
+    if (strstr(p->entry[i].name, ".noise_strength") && t->noises.n < FLAT_PLACES)
+      t->noises.at[t->noises.n++] = p->entry[i].offset;
+}
+
 static Status new_nets(Trainer *t, Error *e) {
   TRY(generator_new(&t->G, &t->cfg.G, e));
+  find_noises(t);
   TRY(generator_new(&t->G_ema, &t->cfg.G, e));
   TRY(discriminator_new(&t->D, &t->cfg.D, e));
   generator_reset(&t->G, &t->state.rng[TRNG_INIT_G]);
@@ -194,7 +203,9 @@ TrainerState *trainer_state(Trainer *t) { return &t->state; }
 const TrainConfig *trainer_config(const Trainer *t) { return &t->cfg; }
 void trainer_copy_to_ema(Trainer *t) {
   train_dev_pull(t, NULL);
-  memcpy(t->G_ema.params.data, t->G.params.data, (size_t)t->G.params.ntotal * sizeof(real));
+  real *ema = t->G_ema.params.data;
+  memcpy(ema, t->G.params.data, (size_t)t->G.params.ntotal * sizeof(real));
+  for (int i = 0; i < t->noises.n; i++) ema[t->noises.at[i]] = fabs(ema[t->noises.at[i]]);
 }
 
 void trainer_refresh(Trainer *t) {

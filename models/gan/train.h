@@ -58,6 +58,10 @@ typedef struct TrainConfig {
   double ema_kimg;   /* half-life of G_ema in thousands of images */
   double ema_rampup; /* < 0: none */
   double ema_beta;   /* >= 0: this fixed beta instead (tests); normally -1 */
+  /* G_ema follows the size of G's noise strengths. Their sign means nothing (noise is symmetric)
+   * and changes while they are small, so that their plain average, SEMANTICS 5.6, ends near zero
+   * and the finest detail with it */
+  bool noise_size;
   double w_avg_beta; /* of the running mean of w */
   bool noise_const;  /* tests: noise_const buffers instead of fresh noise */
   bool augment;
@@ -204,7 +208,7 @@ Discriminator *trainer_D(Trainer *t);
 TrainerState *trainer_state(Trainer *t);
 const TrainConfig *trainer_config(const Trainer *t);
 
-/* G_ema becomes a copy of G. */
+/* G_ema becomes a copy of G; with cfg.noise_size, of the size of its noise strengths. */
 void trainer_copy_to_ema(Trainer *t);
 
 /* Bytes. */

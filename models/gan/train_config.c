@@ -37,6 +37,7 @@ Status train_preset(TrainConfig *c, const char *name, int res, int channels, int
   c->ema_kimg = c->batch * 10.0 / 32;
   c->ema_rampup = 0.05;
   c->ema_beta = -1;
+  c->noise_size = small;
   c->w_avg_beta = 0.995;
   c->augment = true;
   c->ada = (AdaConfig){.adaptive = true,

@@ -74,6 +74,7 @@ struct Trainer {
   Generator G;
   Generator G_ema;
   Discriminator D;
+  FlatPlaces noises;   /* of G's noise strengths; none without cfg.noise_size */
   Adam adam[2];        /* 0: G, 1: D; so are the two gradients */
   real *grad_round[2]; /* flat gradient range of one run */
   real *grad_sum[2];   /* of the phase so far */

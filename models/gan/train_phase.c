@@ -254,7 +254,9 @@ static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
       ph == PH_GREG || (ph == PH_GMAIN && !train_phase_due(&t->cfg, PH_GREG, t->state.batch_idx));
   real *ema = last_of_g ? flat_at(t->backend, t->G_ema.params.data) : NULL;
   nets_weights_changed(t);
-  return flat_adam(t->backend, a, flat_at(t->backend, ps->data), g, ema, t->metrics.ema_beta, e);
+  real *p = flat_at(t->backend, ps->data);
+  TRY(flat_adam(t->backend, a, p, g, ema, t->metrics.ema_beta, e));
+  return ema ? flat_ema_size(t->backend, ema, p, &t->noises, t->metrics.ema_beta, e) : ST_OK;
 }
 
 Status phase_run(Trainer *t, TrainPhase ph, const TrainDraws *d, Error *e) {

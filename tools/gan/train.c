@@ -21,6 +21,7 @@ typedef struct Args {
   const char *init;
   const char *reuse;
   int preset;
+  int noise_average;
   int snap;
   int batch;
   int batch_gpu;
@@ -173,6 +174,11 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                "half-life of the averaged generator, thousand images"),
       OPT_REAL("ema-rampup", &a->ema_rampup, NULL, -1, 1e3,
                "half-life is at most this times the images so far; -1: no ramp-up"),
+      OPT_CHOICE("noise-average", &a->noise_average, NULL, "signed|size",
+                 "noise strengths of the averaged generator: the average of their values, as the "
+                 "reference\nhas it, which ends near zero where their sign, which means nothing, "
+                 "changes while training,\nand the finest detail with it; or that of their size "
+                 "[small size, paper signed]"),
       OPT_INT("freeze-d", &a->freeze_d, NULL, 0, 100,
               "first layers of the discriminator that stay fixed"),
       OPT_GROUP("Augmentation (ADA)"),
@@ -320,6 +326,7 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   TAKE("mixing", style_mixing, a->mixing);
   TAKE("ema-kimg", ema_kimg, a->ema_kimg);
   TAKE("ema-rampup", ema_rampup, a->ema_rampup);
+  TAKE("noise-average", noise_size, a->noise_average == 1);
   TAKE("freeze-d", freeze_d, a->freeze_d);
   TAKE("target", ada.target, a->target);
   TAKE("p", ada.p_init, a->p);
@@ -355,14 +362,15 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
       "networks       z %d, w %d, mapping %d layers, channels min(%d/r, %d), clamp %g, labels %d\n"
       "optimisation   batch %d in rounds of %d, Adam lr %g / %g (G / D), betas %g %g, eps %g\n"
       "regularisation %s, style mixing %g\n"
-      "average        half-life %g kimg, ramp-up %g\n"
+      "average        half-life %g kimg, ramp-up %g, %s of noise strengths\n"
       "augmentation   %s\n",
       d->path, (long long)d->n, d->channels, d->channels > 1 ? "s" : "", d->h, d->w,
       c->mirror ? ", mirrored" : "", d->labels ? ", labelled" : "", a->preset ? "paper" : "small",
       (unsigned long long)c->seed, p->kimg, p->tick_kimg, p->snap_ticks, c->G.z_dim, c->G.w_dim,
       c->G.mapping_layers, c->G.channel_base, c->G.channel_max, c->G.conv_clamp, c->G.c_dim,
       c->batch, c->batch_gpu ? c->batch_gpu : c->batch, c->g_lr, c->d_lr, c->beta1, c->beta2,
-      c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup, aug);
+      c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup,
+      c->noise_size ? "size" : "value", aug);
 }
 
 /* ---- data ---- */
