@@ -373,6 +373,15 @@ Status file_look(const char *path, bool *there, Error *e) {
   return err_set(e, ST_IO, "%s: cannot be looked at: %s", path, strerror(errno));
 }
 
+Status file_is_folder(const char *path, bool *is, Error *e) {
+  OsInfo st;
+  *is = os_info(path, &st) == 0;
+  if (!*is && cannot_tell(errno))
+    return err_set(e, ST_IO, "%s: cannot be looked at: %s", path, strerror(errno));
+  *is = *is && st.kind == OS_FOLDER;
+  return ST_OK;
+}
+
 const char *file_pointer(const uint8_t *p, size_t n) {
   char text[160];
   const size_t m = PRLX_MIN(n, sizeof text - 1);

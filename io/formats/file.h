@@ -89,6 +89,9 @@ bool file_exists(const char *path);
  * (neither writing nor leaving it out would be right). */
 Status file_look(const char *path, bool *there, Error *e);
 
+/* The same of a folder: nothing, or something else, of this name is no error. */
+Status file_is_folder(const char *path, bool *is, Error *e);
+
 /* What stands in place of a large file that was not fetched: says so and what to do, from the first
  * n bytes (160 are looked at); NULL for anything else. A constant text. */
 const char *file_pointer(const uint8_t *p, size_t n);

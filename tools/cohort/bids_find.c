@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include "core/os.h"
+#include "io/formats/file.h"
 #include "io/formats/folder.h"
 #include "io/formats/path.h"
 
@@ -72,6 +73,13 @@ static Status tree_add(TreeWalk *w, const char *path, const char *folder, Error 
   return ST_OK;
 }
 
+/* A name in a folder; *is: it is a folder itself. */
+static Status tree_child(const char *dir, const char *name, char path[PATH_LEN], bool *is,
+                         Error *e) {
+  TRY(path_join(path, dir, name, e));
+  return file_is_folder(path, is, e);
+}
+
 /* sub-01/ses-02/anat: three folders deep at most. */
 static Status tree_walk(TreeWalk *w, const char *dir, const char *folder, int depth, Error *e) {
   FolderList l;
@@ -79,9 +87,10 @@ static Status tree_walk(TreeWalk *w, const char *dir, const char *folder, int de
   Status s = ST_OK;
   for (int i = 0; i < l.n && s == ST_OK; i++) {
     char path[PATH_LEN];
-    s = path_join(path, dir, l.name[i], e);
+    bool is;
+    s = tree_child(dir, l.name[i], path, &is, e);
     if (s != ST_OK) break;
-    if (!os_is_folder(path))
+    if (!is)
       s = tree_add(w, path, folder, e);
     else if (depth < 2 && !same_folder(path, w->skip))
       s = tree_walk(w, path, folder, depth + 1, e);
@@ -98,8 +107,9 @@ static Status tree_root(TreeWalk *w, const char *dir, Error *e) {
   for (int i = 0; i < l.n && s == ST_OK; i++) {
     char path[PATH_LEN];
     if (strncmp(l.name[i], "sub-", 4)) continue;
-    s = path_join(path, dir, l.name[i], e);
-    if (s != ST_OK || !os_is_folder(path)) continue;
+    bool is;
+    s = tree_child(dir, l.name[i], path, &is, e);
+    if (s != ST_OK || !is) continue;
     if (!label_wanted(w->labels, w->nlabels, "sub-", l.name[i] + 4)) continue;
     w->t->subjects++;
     s = tree_walk(w, path, l.name[i], 0, e);
@@ -117,12 +127,14 @@ Status bids_tree_open(BidsTree *t, const char *dir, const char *const *labels, i
   memset(t, 0, sizeof *t);
   TRY(tree_root(&w, dir, e));
   TRY(path_join(derivatives, dir, "derivatives", e));
-  if (!os_is_folder(derivatives)) return ST_OK;
+  bool is;
+  TRY(file_is_folder(derivatives, &is, e));
+  if (!is) return ST_OK;
   TRY(folder_read(derivatives, NULL, &l, e));
   Status s = ST_OK;
   for (int i = 0; i < l.n && s == ST_OK; i++) {
-    s = path_join(path, derivatives, l.name[i], e);
-    if (s == ST_OK && os_is_folder(path)) s = tree_root(&w, path, e);
+    s = tree_child(derivatives, l.name[i], path, &is, e);
+    if (s == ST_OK && is) s = tree_root(&w, path, e);
   }
   folder_free(&l);
   t->roots = w.root;

@@ -80,7 +80,7 @@ static Status find_regions(ProjectJob *j, Error *e) {
   Error why = {0};
   const Status s = mask_regions(j, &why);
   if (s == ST_OK) return s;
-  if (needed || s == ST_NOMEM || j->a.cohort) return err_set(e, s, "%s", why.msg);
+  if (needed || s == ST_NOMEM || s == ST_IO || j->a.cohort) return err_set(e, s, "%s", why.msg);
   mem_free(j->region); /* without a focus the numbers inside and outside are left out */
   j->region = NULL;
   return ST_OK;

@@ -162,12 +162,14 @@ static Status side_load(Job *j, int k, const char *model, const char *data, Side
 /* Both sides are there and fit the data before the first map is made. */
 static Status cam_sides(Job *j, const char *data, Side side[SIDES], Error *e) {
   const char *model[SIDES] = {j->a.model, j->a.after};
-  Error ignored;
+  Error none = {0};
   j->sides = 1 + (j->a.after != NULL);
   for (int k = 0; k < j->sides; k++) TRY(side_load(j, k, model[k], data, &side[k], e));
   TRY(outputs_folder(j->a.out, "maps.safetensors table.tsv sheet.png", e));
   /* no such channel: maps only */
-  j->has_rim = slices_add(&j->rim, data, "rim", &ignored) == ST_OK;
+  const Status s = slices_add(&j->rim, data, "rim", &none);
+  if (s != ST_OK && s != ST_INVALID) return err_set(e, s, "%s", none.msg);
+  j->has_rim = s == ST_OK;
   for (int k = 0; k < j->sides; k++) {
     TRY(cam_allocate(j, k, e));
     TRY(make_maps(j, k, side[k].c, side[k].runs, e));
