@@ -216,6 +216,11 @@ static Status hb_ema(Backend *b, float *x, const float *p, int64_t n, float beta
   ema_update((real *)x, (const real *)p, n, beta);
   return ST_OK;
 }
+static Status hb_ema_size(Backend *b, float *x, const float *p, const FlatPlaces *s, float beta,
+                          Error *e) {
+  ema_size((real *)x, (const real *)p, s, beta);
+  return ST_OK;
+}
 
 static inline HostBackend *host_backend_new(Precision pr) {
   HostBackend *h = mem_alloc(sizeof *h);
@@ -242,7 +247,8 @@ static inline HostBackend *host_backend_new(Precision pr) {
                    .adam = hb_adam,
                    .accumulate = hb_accumulate,
                    .sanitize = hb_sanitize,
-                   .ema = hb_ema};
+                   .ema = hb_ema,
+                   .ema_size = hb_ema_size};
   return h;
 }
 

@@ -73,6 +73,7 @@ static int audit_claims(const char *only) {
     printf("%s%d  %s (%s)\n    published: %s\n", shown++ ? "\n" : "", i + 1, c->where, c->id,
            c->published);
     const Verdict v = c->check();
+    if (v == NOT_CHECKED) return EXIT_FAILED;
     n[v]++;
     printf("    -> %s\n", verdict_name[v]);
   }

@@ -2,7 +2,8 @@
 #ifndef PRLX_PAPER_H
 #define PRLX_PAPER_H
 #include "core/base.h"
-typedef enum { FITS, DOES_NOT_FIT, UNDECIDED, VERDICTS } Verdict;
+/* NOT_CHECKED: an error, which the function that judges has printed. */
+typedef enum { FITS, DOES_NOT_FIT, UNDECIDED, VERDICTS, NOT_CHECKED = VERDICTS } Verdict;
 
 /* One claim of the paper: where, what is printed there, and a function that prints the computation
  * (lines indented by four) and judges. */

@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include "models/judge/agreement.h"
 #include "paper/engine/paper_audit_impl.h"
+#include "tools/cli/tool.h"
+
+Verdict audit_failed(const Error *e) {
+  (void)tool_fail("paper audit", e);
+  return NOT_CHECKED;
+}
 
 /* ---- cohort ---- */
 static Verdict check_kappa(void) {
@@ -15,7 +21,7 @@ static Verdict check_kappa(void) {
   Error e = {0};
   if (kappa_cohen(in, 2, 0.95, &a, &e) || kappa_cohen(top, 2, 0.95, &b, &e) ||
       kappa_cohen(skew, 2, 0.95, &c, &e))
-    return UNDECIDED;
+    return audit_failed(&e);
   SAY("177 among the 7,720: table {260 89; 88 7543}, kappa %.4f, 95 %% [%.3f, %.3f]\n", a.kappa,
       a.ci.lo, a.ci.hi);
   SAY("177 on top of them:  table {260 89; 88 7720}, kappa %.4f\n", b.kappa);

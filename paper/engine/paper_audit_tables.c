@@ -133,7 +133,7 @@ Verdict check_fid_spread(void) {
   Error e = {0};
   if (frechet_of_equals(256, 60, 60, 30, 40, &m1, &s1, &e) ||
       frechet_of_equals(64, 60, 200, 30, 40, &m2, &s2, &e))
-    return UNDECIDED;
+    return audit_failed(&e);
   SAY("two samples of ONE Gaussian (total variance 30, spectrum 1/i), 40 draws each: 60 and 60 in "
       "256 dimensions give FID %.1f +- %.2f,\n",
       m1, s1);
@@ -301,26 +301,28 @@ static int64_t state_bytes(const Params *p) {
   return 4 * n;
 }
 
-static int64_t snapshot_bytes(int c_dim) {
+static Status snapshot_bytes(int c_dim, int64_t *n, Error *e) {
   GenConfig gc = gen_config_paper();
   Generator G;
   Discriminator D;
-  Error e = {0};
-  int64_t n = -1;
   gc.c_dim = c_dim;
   const DisConfig dc = dis_config_for(&gc);
-  if (generator_new(&G, &gc, &e) != ST_OK) return -1;
-  if (discriminator_new(&D, &dc, &e) == ST_OK) {
-    n = 2 * state_bytes(&G.params) + state_bytes(&D.params);
+  TRY(generator_new(&G, &gc, e));
+  const Status s = discriminator_new(&D, &dc, e);
+  if (s == ST_OK) {
+    *n = 2 * state_bytes(&G.params) + state_bytes(&D.params);
     discriminator_free(&D);
   }
   generator_free(&G);
-  return n;
+  return s;
 }
 
 Verdict check_network_size(void) {
-  const int64_t file = 271807472, plain = snapshot_bytes(0), cond = snapshot_bytes(2);
-  if (plain < 0 || cond < 0) return UNDECIDED;
+  const int64_t file = 271807472;
+  int64_t plain, cond;
+  Error e = {0};
+  if (snapshot_bytes(0, &plain, &e) != ST_OK || snapshot_bytes(2, &cond, &e) != ST_OK)
+    return audit_failed(&e);
   SAY("published file %lld bytes; G + D + G_ema as float32: unconditional %lld (%lld left for "
       "names and code), conditional %lld (%lld)\n",
       (long long)file, (long long)plain, (long long)(file - plain), (long long)cond,

@@ -10,7 +10,7 @@
 # FAULT_EVERY=1: every call of every kind; with FAULT_STRIDE=n only every n-th beyond the 40th.
 # FAULT_KINDS="kill open": only these. Of the steps of the whole tiny run of the paper every place
 # that no other case hits fails, once (the other cases are run undisturbed for it where they are not
-# chosen). TMPDIR=/dev/shm: nothing waits for a disk.
+# chosen); FAULT_STEPS="cam report": of these alone. TMPDIR=/dev/shm: nothing waits for a disk.
 #
 # After each fault: no signal, exit code 0, 1 or 2, one line of reason unless 0; inputs unchanged;
 # every file of the result either as it was before or as the undisturbed command writes it, no
@@ -376,7 +376,9 @@ paper_step() {
   sort hit >hit.sorted
   sort todo | awk 'FILENAME != "-" {old[$1 " " $2]; next} !($1 " " $2 in old)' hit.sorted - >new
   mv new todo
-  for kind in $KINDS; do every_place first "$@"; done
+  case " ${FAULT_STEPS:-${name#*/}} " in
+    *" ${name#*/} "*) for kind in $KINDS; do every_place first "$@"; done ;;
+  esac
   cut -d ' ' -f 1,2 todo >>hit
   return 0
 }

@@ -187,6 +187,7 @@ static bool show_progress(void *ctx, const prlx_project_progress *p) {
   if (j->failed != ST_OK) return false; /* lesions of the same batch still report their step */
   j->failed = history_add(j, p, &j->why);
   if (j->failed == ST_OK && p->finished) j->failed = finish_lesion(j, p->image, p->pixels, &j->why);
+  j->whole += j->failed == ST_OK && p->finished;
   j->all_steps += p->finished ? j->a.steps - p->step : 1;
   progress_update(&j->bar, (double)j->all_steps, "lesion %lld of %lld, LPIPS %.4f",
                   (long long)p->image + 1, (long long)j->n, p->lpips);
@@ -242,10 +243,11 @@ static double result_mse(const ProjectJob *j, int64_t k, const float *img) {
   return sum;
 }
 
-/* Of stopped lesions, too. */
+/* Of lesions that Ctrl-C stopped, too; not of those that an error did. */
 static void gather_results(ProjectJob *j) {
   const double std = prlx_projection_w_std(j->r);
   j->done = prlx_projection_done(j->r);
+  if (j->failed != ST_OK) j->done = PRLX_MIN(j->done, j->whole);
   for (int64_t k = 0; k < j->done; k++) {
     j->dw[k] = std * prlx_projection_w_distance(j->r, k);
     j->mse[k] = result_mse(j, k, project_result(j, k, prlx_projection_image(j->r, k)));

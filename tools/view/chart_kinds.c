@@ -16,9 +16,10 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static double median_of(const ChartSet *s, int64_t *count) {
-  double *v = mem_alloc((size_t)s->n * sizeof *v), m = NAN;
+static double median_of(Chart *c, const ChartSet *s, int64_t *count) {
+  double *v = mem_alloc((size_t)(s->n + 1) * sizeof *v), m = NAN;
   *count = 0;
+  if (!v && c->body.status == ST_OK) c->body.status = ST_NOMEM;
   for (int64_t i = 0; v && i < s->n; i++)
     if (isfinite(s->v[i])) v[(*count)++] = s->v[i];
   if (v) qsort(v, (size_t)*count, sizeof *v, by_value);
@@ -74,7 +75,7 @@ void chart_histogram(Chart *c, const char *title, const char *x_label, int sets,
   Axis x = {0}, y = {0};
   bool per_cent = false;
   for (int k = 0; k < sets; k++) {
-    median[k] = median_of(&s[k], &count[k]);
+    median[k] = median_of(c, &s[k], &count[k]);
     if (count[k])
       snprintf(key[k], sizeof key[k], "%.50s (n %lld, median %.3g)", s[k].name, (long long)count[k],
                median[k]);
