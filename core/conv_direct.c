@@ -90,8 +90,11 @@ static void weights_panel(const ConvGeom *g, const ConvSub *u, const GemmKernels
                  GEMM_PANEL);
     return;
   }
+  enum { AHEAD = 4, LINE = 64 / sizeof(real) }; /* kernels of the next channel are far away */
   for (int64_t c = c0; c < c1; c++) {
     const real *w = weights + (c * g->ci + m0) * kk;
+    for (int64_t i = 0; c + AHEAD < c1 && i < lanes * kk; i += LINE)
+      __builtin_prefetch(w + AHEAD * g->ci * kk + i);
     if (u->taps == kk) {
       k->transpose(w, kk, lanes, GEMM_PANEL, NULL, kk, dst, GEMM_PANEL);
       dst += kk * GEMM_PANEL;

@@ -184,7 +184,8 @@ static void wino_layout(Wino *w, const ConvGeom *g, int side, int part, int nr) 
   if (w->np < 1) w->np = 1;
   w->blocks = ceil_div(w->panels, w->np);
   w->np = ceil_div(w->panels, w->blocks);
-  w->mc = w->alpha2 >= 16 ? 8 * GEMM_PANEL : 2 * GEMM_PANEL;
+  /* V comes from beyond the second-level cache, once for so many rows */
+  w->mc = w->alpha2 > 1 ? 8 * GEMM_PANEL : 4 * GEMM_PANEL;
   w->vf = w->np * w->c * nr + 80;
   w->images = PRLX_MIN(w->n, ceil_div(w->np * nr - 1, w->ty * w->tx) + 1);
   w->rows = (w->images > 1 ? w->ty : PRLX_MIN(w->ty, ceil_div(w->np * nr - 1, w->tx) + 1)) * q->my +
@@ -231,12 +232,17 @@ typedef struct WPrep {
   real *dst;
 } WPrep;
 
-/* Rows m0.. (one panel) and channels [c0,c1) of U: dst[f][c - c0][12], frequencies df apart. */
+/* Rows m0.. (one panel) and channels [c0,c1) of U: dst[f][c - c0][12], frequencies df apart. Of
+ * conv2d_dx the kernels of a channel are far from those of the next: they are fetched ahead. */
 static void weights_step(const Wino *w, int64_t m0, int64_t c0, int64_t c1, real *dst, int64_t df) {
+  enum { AHEAD = 4, LINE = 64 / sizeof(real) };
   const int64_t lanes = PRLX_MIN(GEMM_PANEL, w->m - m0);
-  for (int64_t c = c0; c < c1; c++, dst += GEMM_PANEL)
+  for (int64_t c = c0; c < c1; c++, dst += GEMM_PANEL) {
+    for (int64_t i = 0; !w->fwd && c + AHEAD < c1 && i < lanes * 9; i += LINE)
+      __builtin_prefetch(w->weights + ((c + AHEAD) * w->m + m0) * 9 + i);
     w->wk->weights[w->q.form](w->weights + (w->fwd ? m0 * w->c + c : c * w->m + m0) * 9,
                               w->fwd ? w->c * 9 : 9, (int)lanes, w->q.tap, dst, df);
+  }
 }
 
 static void prep_task(void *ctx, int64_t i, int worker) {

@@ -227,19 +227,22 @@ static void unpack_pixels(const real *src, int64_t rows, const LaneRun *run, int
   }
 }
 
-/* Every second number of a row; the last one is read alone, what follows it may not be ours. */
+/* Every second number of a row; what follows the last one may not be ours: the second vector starts
+ * one number early. */
 static inline void halve_row(const real *src, int64_t n, real scale, real *dst) {
   int64_t x = 0;
-#if !defined(PRLX_F64) && VBYTES <= 32
-#if VBYTES == 32
-#define EVEN(a, b) SHUF(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#ifndef PRLX_F64
+#if VBYTES == 64
+#define HALVE(a, b) SHUF(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31)
+#elif VBYTES == 32
+#define HALVE(a, b) SHUF(a, b, 0, 2, 4, 6, 9, 11, 13, 15)
 #else
-#define EVEN(a, b) SHUF(a, b, 0, 2, 4, 6)
+#define HALVE(a, b) SHUF(a, b, 0, 2, 5, 7)
 #endif
   const vreal vs = v_set1(scale);
-  for (; x + VLEN < n; x += VLEN) {
-    const vreal a = v_load(src + 2 * x), b = v_load(src + 2 * x + VLEN);
-    v_store(dst + x, vs * EVEN(a, b));
+  for (; x + VLEN <= n; x += VLEN) {
+    const vreal a = v_load(src + 2 * x), b = v_load(src + 2 * x + VLEN - 1);
+    v_store(dst + x, vs * HALVE(a, b));
   }
 #endif
   for (; x < n; x++) dst[x] = scale * src[2 * x];

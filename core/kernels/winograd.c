@@ -109,8 +109,7 @@ INLINE void dy1(int m, const vreal *y, int s, vreal *x, int st) { /* A, m -> a *
   x[5 * st] = y[3 * s];
 }
 
-/* G, r -> a; twelve channels are three v4 */
-INLINE void weights1(int m, const v4 *g, int s, v4 *u, int st) {
+INLINE void weights1(int m, const vreal *g, int s, vreal *u, int st) { /* G, r -> a */
   if (m == 1) {
     u[0] = g[0];
     return;
@@ -123,15 +122,15 @@ INLINE void weights1(int m, const v4 *g, int s, v4 *u, int st) {
     return;
   }
   if (m == 2) {
-    const v4 e = HALF * (g[0] + g[2 * s]), o = HALF * g[s];
+    const vreal e = HALF * (g[0] + g[2 * s]), o = HALF * g[s];
     u[0] = g[0];
     u[st] = e + o;
     u[2 * st] = e - o;
     u[3 * st] = g[2 * s];
     return;
   }
-  const v4 ep = NORM_P * (g[0] + P * P * g[2 * s]), op = NORM_P * P * g[s],
-           eq = NORM_Q * (g[0] + Q * Q * g[2 * s]), oq = NORM_Q * Q * g[s];
+  const vreal ep = NORM_P * (g[0] + P * P * g[2 * s]), op = NORM_P * P * g[s],
+              eq = NORM_Q * (g[0] + Q * Q * g[2 * s]), oq = NORM_Q * Q * g[s];
   u[0] = NORM_0 * g[0];
   u[st] = ep + op;
   u[2 * st] = ep - op;
@@ -313,32 +312,68 @@ INLINE void output_m(int my, int mx, const real *src, int n, const int32_t *off,
 }
 
 /* ---- weights ---- */
+/* x[t] = tap t of the channels j.. of a panel. Of a whole panel by shuffles: a vector loaded from
+ * what shorter stores wrote would wait for all stores before them. */
+INLINE void taps_load(const real *w, int64_t lw, int lanes, int j, vreal *x) {
+#ifndef PRLX_F64
+  if (lanes == GEMM_PANEL) {
+#pragma GCC unroll 3
+    for (int b = 0; b < 3; b++) { /* taps 0 to 3, 4 to 7, 5 to 8 */
+      vreal q[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) {
+        const real *p[13];
+#pragma GCC unroll 4
+        for (int h = 0; h < FOUR_CHUNKS; h++)
+          p[4 * h] = w + PRLX_MIN(j + 4 * h + i, GEMM_PANEL - 1) * lw + (b == 2 ? 5 : 4 * b);
+        q[i] = chunks_load(p);
+      }
+      turn4(q);
+      if (b == 2) x[8] = q[3];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4 && b < 2; i++) x[4 * b + i] = q[i];
+    }
+    return;
+  }
+#endif
+  real z[9 * VLEN] __attribute__((aligned(64)));
+  for (int i = 0; i < VLEN; i++)
+    for (int t = 0; t < 9; t++) z[t * VLEN + i] = j + i < lanes ? w[(j + i) * lw + t] : 0;
+  for (int t = 0; t < 9; t++) x[t] = v_load(z + t * VLEN);
+}
+
+/* Lanes j.. of a panel. j is known when compiled. */
+INLINE void store_lanes(real *dst, vreal v, int j) {
+#if defined(CONCAT) && !defined(PRLX_F64) && VBYTES == 64
+  typedef real v8_u __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
+  *(v8_u *)dst = CONCAT(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+  store_chunk(dst + 8, v, 8);
+#else
+  if (j + VLEN <= GEMM_PANEL) {
+    v_store(dst + j, v);
+    return;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; j + i < GEMM_PANEL; i += PRLX_MIN(4, VLEN)) store_chunk(dst + j + i, v, i);
+#endif
+}
+
 INLINE void weights_m(int my, int mx, const real *w, int64_t lw, int lanes, const int32_t *tap,
                       real *dst, int64_t df) {
   const int ay = SIDE(my), ax = SIDE(mx), ry = TAPS(my), rx = TAPS(mx), taps = ry * rx;
-  real x[9 * GEMM_PANEL];
-  for (int j = 0; j < GEMM_PANEL; j += 4) {
-    if (j + 4 <= lanes && taps == 9) {
-      const real *p = w + j * lw;
-      transpose4(p, p + lw, p + 2 * lw, p + 3 * lw, x + j, GEMM_PANEL);
-      transpose4(p + 4, p + lw + 4, p + 2 * lw + 4, p + 3 * lw + 4, x + 4 * GEMM_PANEL + j,
-                 GEMM_PANEL);
-      for (int i = 0; i < 4; i++) x[8 * GEMM_PANEL + j + i] = p[i * lw + 8];
-    } else {
-      for (int i = j; i < j + 4; i++)
-        for (int t = 0; t < taps; t++)
-          x[t * GEMM_PANEL + i] = i < lanes ? w[i * lw + (taps == 9 ? t : tap[t])] : 0;
-    }
-    v4 g[9], t[18], u[6];
-    for (int k = 0; k < taps; k++)
-      g[k] = *(const v4_u *)(x + (taps == 9 ? tap[k] : k) * GEMM_PANEL + j);
+#pragma GCC unroll 3
+  for (int j = 0; j < GEMM_PANEL; j += VLEN) {
+    vreal x[9], g[9], t[18], u[6];
+    taps_load(w, lw, lanes, j, x);
+#pragma GCC unroll 9
+    for (int k = 0; k < taps; k++) g[k] = x[tap[k]];
 #pragma GCC unroll 3
     for (int c = 0; c < rx; c++) weights1(my, g + c, rx, t + c, rx);
 #pragma GCC unroll 6
     for (int r = 0; r < ay; r++) {
       weights1(mx, t + r * rx, 1, u, 1);
 #pragma GCC unroll 6
-      for (int c = 0; c < ax; c++) *(v4_u *)(dst + (r * ax + c) * df + j) = u[c];
+      for (int c = 0; c < ax; c++) store_lanes(dst + (r * ax + c) * df, u[c], j);
     }
   }
 }
