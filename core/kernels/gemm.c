@@ -17,7 +17,9 @@ enum { MR = 6, NV = 2 };
 #define NR (NV * VLEN)
 /* What is left of the rows takes a third or two of a tile. */
 #define MR_THIRD (MR / 3)
-/* A panels stream from the second-level cache or further: fetch them this many numbers ahead. */
+/* A panels stream from the second-level cache or further: fetch them this many numbers ahead. The
+ * next B panel is fetched to the second-level cache while the first tiles of the present one are
+ * made, a line for every k. */
 enum { A_AHEAD = 32 * GEMM_PANEL };
 
 /* c (+)= sum over k of a[k*lda + i] * b[k*ldb + j], i < rows, j < nv vectors. The sum starts at
@@ -26,6 +28,7 @@ enum { A_AHEAD = 32 * GEMM_PANEL };
 static inline __attribute__((always_inline)) void micro(int rows, int nv, int64_t kc,
                                                         const real *restrict a, int64_t lda,
                                                         const real *restrict b, int64_t ldb,
+                                                        const real *next, int64_t next_step,
                                                         real *restrict c, int64_t c_row,
                                                         GemmInto into) {
   vreal s[MR][NV];
@@ -41,6 +44,7 @@ static inline __attribute__((always_inline)) void micro(int rows, int nv, int64_
 #pragma GCC unroll 4
     for (int j = 0; j < nv; j++) v[j] = v_load(b + j * VLEN);
     __builtin_prefetch(a + A_AHEAD);
+    if (next) __builtin_prefetch(next + k * next_step, 0, 2);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
       const vreal x = v_set1(a[i]);
@@ -70,7 +74,8 @@ static inline __attribute__((always_inline)) void micro(int rows, int nv, int64_
  * the same order. */
 static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const real *restrict a,
                                                              int64_t lda, const real *restrict b,
-                                                             int64_t ldb, real *restrict c,
+                                                             int64_t ldb, const real *next,
+                                                             int64_t next_step, real *restrict c,
                                                              int64_t c_row, GemmInto into) {
   float32x4_t s[MR][NV];
 #pragma GCC unroll 6
@@ -106,40 +111,45 @@ static inline __attribute__((always_inline)) void micro_neon(int64_t kc, const r
 #define MICRO(...) micro(__VA_ARGS__)
 #endif
 
-static void micro_packed(int64_t kc, const real *a, const real *b, real *c, int64_t c_row,
-                         GemmInto into) {
+static void micro_packed(int64_t kc, const real *a, const real *b, const real *next,
+                         int64_t next_step, real *c, int64_t c_row, GemmInto into) {
   switch (into) {
-    case GEMM_SET: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_SET); return;
-    case GEMM_ADD: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_ADD); return;
-    default: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, c, c_row, GEMM_GO_ON);
+    case GEMM_SET:
+      MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, next, next_step, c, c_row, GEMM_SET);
+      return;
+    case GEMM_ADD:
+      MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, next, next_step, c, c_row, GEMM_ADD);
+      return;
+    default: MICRO(MR, NV, kc, a, GEMM_PANEL, b, NR, next, next_step, c, c_row, GEMM_GO_ON);
   }
 }
 
 static void micro_strided(int64_t kc, const real *a, int64_t lda, const real *b, int64_t ldb,
                           real *c, int64_t c_row, GemmInto into) {
-  MICRO(MR, NV, kc, a, lda, b, ldb, c, c_row, into);
+  MICRO(MR, NV, kc, a, lda, b, ldb, NULL, 0, c, c_row, into);
 }
 
 static void micro_rest(int64_t rows, int64_t kc, const real *a, int64_t lda, const real *b,
                        int64_t ldb, real *c, int64_t c_row, GemmInto into) {
   if (rows <= MR_THIRD)
-    MICRO(MR_THIRD, NV, kc, a, lda, b, ldb, c, c_row, into);
+    MICRO(MR_THIRD, NV, kc, a, lda, b, ldb, NULL, 0, c, c_row, into);
   else
-    MICRO(2 * MR_THIRD, NV, kc, a, lda, b, ldb, c, c_row, into);
+    MICRO(2 * MR_THIRD, NV, kc, a, lda, b, ldb, NULL, 0, c, c_row, into);
 }
 
 /* At most half of the columns, rounded up to vectors. */
 static void micro_narrow(int64_t rows, int64_t kc, const real *a, int64_t lda, const real *b,
                          int64_t ldb, real *c, int64_t c_row, GemmInto into) {
   if (rows <= MR_THIRD)
-    MICRO(MR_THIRD, NV / 2, kc, a, lda, b, ldb, c, c_row, into);
+    MICRO(MR_THIRD, NV / 2, kc, a, lda, b, ldb, NULL, 0, c, c_row, into);
   else
-    MICRO(MR, NV / 2, kc, a, lda, b, ldb, c, c_row, into);
+    MICRO(MR, NV / 2, kc, a, lda, b, ldb, NULL, 0, c, c_row, into);
 }
 
 static void gemm_block(int64_t m, int64_t n, int64_t kc, const real *a, int64_t lda,
                        int64_t a_panel, const real *b, int64_t ldb, int64_t b_panel, real *c,
                        int64_t c_row, int64_t c_panel, GemmInto into) {
+  enum { LINE = 64 / sizeof(real), LINES = NR > LINE ? NR / LINE : 1 };
   const bool packed = lda == GEMM_PANEL && ldb == NR;
   for (int64_t j = 0; j < n; j += NR, b += b_panel, c += c_panel)
     for (int64_t i = 0; i < m; i += MR) {
@@ -150,7 +160,8 @@ static void gemm_block(int64_t m, int64_t n, int64_t kc, const real *a, int64_t 
       else if (m - i <= 2 * MR_THIRD)
         micro_rest(m - i, kc, pa, lda, b, ldb, pc, c_row, into);
       else if (packed)
-        micro_packed(kc, pa, b, pc, c_row, into);
+        micro_packed(kc, pa, b, i / MR < LINES ? b + b_panel + i / MR * LINE : b,
+                     i / MR < LINES ? NR : 0, pc, c_row, into);
       else
         micro_strided(kc, pa, lda, b, ldb, pc, c_row, into);
     }
