@@ -184,10 +184,11 @@ static bool show_progress(void *ctx, const prlx_project_progress *p) {
     progress_start(&j->bar, "project", "step", (double)j->n * j->a.steps);
     return !tool_interrupted;
   }
+  j->whole += p->finished && !j->cut;
   if (j->failed != ST_OK) return false; /* lesions of the same batch still report their step */
   j->failed = history_add(j, p, &j->why);
   if (j->failed == ST_OK && p->finished) j->failed = finish_lesion(j, p->image, p->pixels, &j->why);
-  j->whole += j->failed == ST_OK && p->finished;
+  j->cut = j->failed != ST_OK && !p->finished;
   j->all_steps += p->finished ? j->a.steps - p->step : 1;
   progress_update(&j->bar, (double)j->all_steps, "lesion %lld of %lld, LPIPS %.4f",
                   (long long)p->image + 1, (long long)j->n, p->lpips);

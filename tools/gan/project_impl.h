@@ -101,7 +101,8 @@ typedef struct ProjectJob {
   int64_t channels;
   int64_t per;
   int64_t done;      /* lesions finished (or stopped): the first so many */
-  int64_t whole;     /* of them finished, with their pictures */
+  int64_t whole;     /* of them finished */
+  bool cut;          /* an error ended the others before their last step */
   int64_t all_steps; /* of all lesions so far, for the progress */
   char (*name)[64];
   const char **names;    /* the same as pointers */
