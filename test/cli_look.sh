@@ -40,8 +40,8 @@ refused "no lesion .* of sub-" classify "$A" --test "$B" --compare "$T/other.tsv
 "$P" generate --network $NET --seeds 0-3 --no-nifti --quiet -o "$T/g" >/dev/null
 "$P" generate --network $NET --seeds 4-7 --png --no-nifti --quiet -o "$T/h" >/dev/null
 G=$T/g/dataset.safetensors
-refused "no lesion of class rim or non-rim" classify "$G:rim" --test "$T/h/dataset.safetensors" \
-  $cls -o "$T/o"
+refused "no lesion of class rim or non-rim" classify "$G:rim" "$G:non-rim" \
+  --test "$T/h/dataset.safetensors" $cls -o "$T/o"
 refused "a file of this name" classify "$A" --test "$B" $cls -o "$T/file"
 "$P" classify "$A" $cls --test "$B" -o "$T/c" >/dev/null 2>"$T/err" || fail "classify"
 refused "a file of this name" classify --model "$T/c" --test "$B" -o "$T/file"

@@ -13,7 +13,8 @@ typedef struct Signature {
 } Signature;
 
 static const char pack_it[] = "; `prlx pack` makes a data set of it",
-                  import_it[] = "; `prlx import` reads weights from it";
+                  import_it[] = "; `prlx import` reads weights from it",
+                  mri_convert[] = "; convert it to NIfTI first (mri_convert IN OUT.nii.gz)";
 static const Signature signatures[] = {
     {0, 8, "\211PNG\r\n\032\n", "a PNG image", pack_it},
     {0, 3, "\377\330\377", "a JPEG image", "; save it as PNG"},
@@ -37,6 +38,11 @@ static const Signature signatures[] = {
     {344, 4, "ni1\0", "a NIfTI header", pack_it},
     {4, 4, "n+2\0", "a NIfTI-2 volume", pack_it},
     {128, 4, "DICM", "a DICOM file", "; convert it to NIfTI first"},
+    {0, 6, "\0\0\0\001\0\0", "a FreeSurfer volume (MGH, MGZ)", mri_convert},
+    {0, 4, "NRRD", "an NRRD volume", "; convert it to NIfTI first"},
+    {0, 10, "ObjectType", "a MetaImage header (.mha, .mhd)", "; convert it to NIfTI first"},
+    {0, 12, "mrtrix image", "an MRtrix image (.mif)",
+     "; convert it to NIfTI first (mrconvert IN OUT.nii.gz)"},
 };
 
 static const Signature *signature_of(const uint8_t *p, size_t n) {
@@ -88,4 +94,9 @@ const char *file_kind_mend(const uint8_t *p, size_t n) {
   n = PRLX_MIN(n, (size_t)KIND_BYTES);
   const Signature *s = signature_of(p, n);
   return s ? s->mend : is_pickle(p, n) ? import_it : "";
+}
+
+const char *file_kind_convert(const uint8_t *p, size_t n) {
+  const Signature *s = signature_of(p, PRLX_MIN(n, (size_t)KIND_BYTES));
+  return s && !strncmp(s->mend, "; convert", 9) ? s->mend : "";
 }

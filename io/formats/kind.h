@@ -14,4 +14,7 @@ const char *file_kind(const uint8_t *p, size_t n);
 /* What to do with such a file where a .safetensors file is expected: "; `prlx pack` makes a data
  * set of it" or "". A constant text. */
 const char *file_kind_mend(const uint8_t *p, size_t n);
+
+/* The same where a volume is expected: how a volume of another kind becomes NIfTI, or "". */
+const char *file_kind_convert(const uint8_t *p, size_t n);
 #endif

@@ -211,6 +211,16 @@ static Status partner_path(const char *path, char out[OS_PATH], Error *e) {
                  path);
 }
 
+/* Both of a pair are needed, and people copy one. */
+static Status partner_there(const char *path, char out[OS_PATH], const char *is, const char *other,
+                            Error *e) {
+  TRY(partner_path(path, out, e));
+  if (file_exists(out)) return ST_OK;
+  return err_set(e, ST_IO,
+                 "%s: is the %s of a .hdr/.img pair, whose %s %s is not there; copy it beside",
+                 path, is, other, out);
+}
+
 static Status source_header(const Source *src, const char *path, NiftiHeader *h, Error *e) {
   size_t n;
   uint8_t *buf = mem_alloc(HEAD_BYTES);
@@ -232,7 +242,7 @@ static Status volume_open(const char *path, NiftiHeader *h, Source *voxels, char
   const size_t n = strlen(path);
   if (n >= OS_PATH) return err_set(e, ST_INVALID, "%.100s...: file name too long", path);
   if (named_img)
-    TRY(partner_path(path, head_path, e));
+    TRY(partner_there(path, head_path, "image", "header", e));
   else
     memcpy(head_path, path, n + 1);
   TRY(source_open(voxels, head_path, e));
@@ -243,7 +253,7 @@ static Status volume_open(const char *path, NiftiHeader *h, Source *voxels, char
     if (named_img)
       memcpy(img_path, path, n + 1);
     else
-      TRY(partner_path(head_path, img_path, e));
+      TRY(partner_there(head_path, img_path, "header", "image", e));
     TRY(source_open(voxels, img_path, e));
   }
   h->gzipped = voxels->gz;

@@ -158,8 +158,8 @@ static Status check_kind(const uint8_t *p, size_t n, const char *name, Src *s, N
   int a = get_i32(&le, 0), b = get_i32(&be, 0);
   const char *kind = file_kind(p, n);
   if (a != 348 && a != 540 && b != 348 && b != 540 && kind && !strstr(kind, "NIfTI"))
-    return err_set(e, ST_FORMAT, "%s: not a NIfTI file: it is %s; expected .nii, .nii.gz or .hdr",
-                   name, kind);
+    return err_set(e, ST_FORMAT, "%s: not a NIfTI file: it is %s; expected .nii, .nii.gz or .hdr%s",
+                   name, kind, file_kind_convert(p, n));
   if (a != 348 && a != 540 && b != 348 && b != 540)
     return err_set(e, ST_FORMAT,
                    "%s: not a NIfTI file: it begins with %02x %02x %02x %02x; expected a header "

@@ -66,3 +66,12 @@ const char *str_shown(const char *s, char buf[80]) {
   buf[at] = 0;
   return buf;
 }
+
+char *str_plain(char *s) {
+  for (char *p = s; *p; p++) {
+    const uint8_t c = (uint8_t)*p, next = (uint8_t)p[1];
+    if (c < 32 || c == 127) *p = '?';
+    if (c == 0xc2 && next >= 0x80 && next < 0xa0) p[0] = p[1] = '?'; /* the same beyond ASCII */
+  }
+  return s;
+}

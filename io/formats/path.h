@@ -27,4 +27,8 @@ bool path_has_ending(const char *path, const char *ending);
 /* A name out of a file, made fit for one line of a message: at most 76 bytes and then "...",
  * anything but printable UTF-8 becomes '?'. Returns buf. */
 const char *str_shown(const char *s, char buf[80]);
+
+/* The same in place for texts of any length, whose bytes beyond ASCII stay: control characters
+ * (new lines, those that colour or move what a terminal shows) become '?'. Returns s. */
+char *str_plain(char *s);
 #endif

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "io/formats/path.h"
 #include "io/images/cohort.h"
 #include "tools/cli/tool.h"
 
@@ -10,7 +11,9 @@ volatile sig_atomic_t tool_interrupted;
 bool tool_quiet;
 
 int tool_fail(const char *cmd, const Error *e) {
-  fprintf(stderr, "prlx %s: %s\n", cmd, e->msg[0] ? e->msg : "failed without a message");
+  Error line = *e;
+  if (!line.msg[0]) snprintf(line.msg, sizeof line.msg, "failed without a message");
+  fprintf(stderr, "prlx %s: %s\n", cmd, str_plain(line.msg));
   return EXIT_FAILED;
 }
 
@@ -36,7 +39,7 @@ int tool_usage(const char *cmd, const char *fmt, ...) {
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  size_t n = strlen(text);
+  const size_t n = strlen(str_plain(text));
   fprintf(stderr, "prlx %s: %s%s see 'prlx help %s'\n", cmd, text,
           n && text[n - 1] == '?' ? "" : ";", cmd);
   return EXIT_USAGE;

@@ -424,6 +424,18 @@ bool opts_given(const OptSpec *s, const char *name) {
   return o && o->given;
 }
 
+int opts_need(const OptSpec *s, bool met, const char *names, const char *with) {
+  for (const char *p = names; *p && !met;) {
+    char name[48];
+    const size_t n = strcspn(p, " ");
+    snprintf(name, sizeof name, "%.*s", (int)n, p);
+    if (opts_given(s, name))
+      return tool_usage(s->cmd, "--%s is of %s; give both, or leave it out", name, with);
+    p += n + (p[n] == ' ');
+  }
+  return -1;
+}
+
 /* ---- help ---- */
 static void help_option(const Opt *o) {
   char left[96], lo[32], hi[32];

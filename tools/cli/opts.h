@@ -117,6 +117,12 @@ int opts_precision(void);
 bool opts_given(const OptSpec *s, const char *name);
 void opts_help(const OptSpec *s);
 
+/* Options that say how something is done that is not done: -1 where `met`, or where none of
+ * `names` ("edge focus-grow", without dashes) was on the command line; else EXIT_USAGE, after
+ * "--edge is of --in-place; give both, or leave it out" with `with` as the second name. An option
+ * that is passed over leaves its user with other results than he asked for. */
+int opts_need(const OptSpec *s, bool met, const char *names, const char *with);
+
 /* For programs that try every option (test/sweep/): `prlx COMMAND --help-table` prints a line for
  * each: name, kind, lowest, highest, default, argument, options that its help names. */
 void opts_table(const OptSpec *s);

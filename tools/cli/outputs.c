@@ -414,10 +414,29 @@ static Status add_output(const char *path, const char *kind, Error *e) {
   return ST_OK;
 }
 
+/* A file gets its name at the end, after hours maybe, and is called something longer until then. */
+static Status check_name(const char *path, Error *e) {
+  static const char longest[] = ".tmp00000000-0000000000.0000";
+  char tmp[PATH_LEN];
+  OsInfo info;
+  const char *base = path_base(path);
+  const size_t n = strlen(path);
+  if (!*base)
+    return err_set(e, ST_INVALID, "%.200s: ends in a slash, as a folder does; expected a file name",
+                   path);
+  const bool fits = n + sizeof longest <= sizeof tmp;
+  if (fits) snprintf(tmp, sizeof tmp, "%s%s", path, longest);
+  if (fits && (os_info(tmp, &info) == 0 || errno != ENAMETOOLONG)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%.80s...: a path of %zu bytes, %zu of them the file's name, is too long for this "
+                 "disk; expected at most about 220 for a name; choose a shorter one",
+                 path, n, strlen(base));
+}
+
 static Status check_folder(const char *path, Error *e) {
   char dir[PATH_LEN];
   const size_t n = (size_t)(path_base(path) - path);
-  if (n >= sizeof dir) return ST_OK; /* the writer says so */
+  TRY(check_name(path, e));
   snprintf(dir, sizeof dir, "%.*s", (int)n, path);
   if (os_can_write_folder(n ? dir : ".")) return ST_OK;
   return err_set(e, ST_IO, "%s: cannot be created: %s; choose a folder that exists and is writable",

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "core/os.h"
 #include "io/formats/file.h"
+#include "io/formats/folder.h"
 #include "io/formats/path.h"
 #include "tools/cli/tool.h"
 #include "tools/cohort/bids_find.h"
@@ -159,12 +160,44 @@ static Status app_check_labels(const BidsTree *t, const LabelList *l, const char
   return ST_OK;
 }
 
+static bool app_has_map(const BidsTree *t, const char *sub) {
+  for (int i = 0; i < t->n; i++)
+    if (!strcmp(t->file[i].name.sub, sub) && !strcmp(t->file[i].name.suffix, "Chimap")) return true;
+  return false;
+}
+
+static bool app_wanted(const LabelList *l, const char *sub) {
+  for (int i = 0; i < l->n; i++)
+    if (!strcmp(strncmp(l->item[i], "sub-", 4) ? l->item[i] : l->item[i] + 4, sub)) return true;
+  return l->n == 0;
+}
+
+/* Patients whose map has another name or format, or is not there, would be missed in silence. */
+static Status app_note_missing(const BidsTree *t, const LabelList *l, const char *input, Error *e) {
+  enum { SHOWN = 4 };
+  FolderList f;
+  int missing = 0;
+  TRY(folder_read(input, NULL, &f, e));
+  for (int i = 0; i < f.n; i++) {
+    char path[PATH_LEN];
+    const char *name = f.name[i];
+    if (strncmp(name, "sub-", 4) || app_has_map(t, name + 4) || !app_wanted(l, name + 4)) continue;
+    if (path_join(path, input, name, NULL) != ST_OK || !os_is_folder(path)) continue;
+    if (missing++ < SHOWN) fprintf(stderr, "%s%s", missing == 1 ? "prlx bids: note: " : ", ", name);
+  }
+  folder_free(&f);
+  if (missing > SHOWN) fprintf(stderr, " and %d more", missing - SHOWN);
+  if (missing) fprintf(stderr, ": no susceptibility map (..._Chimap.nii.gz or .nii); left out\n");
+  return ST_OK;
+}
+
 static Status app_tree(CropJob *j, const Args *a, const BidsTree *t, const char *input,
                        const char *output, const LabelList *labels, Error *e) {
   if (!t->subjects && !labels->n)
     return err_set(e, ST_INVALID, "%s: no folders sub-...; expected a BIDS dataset", input);
   TRY(app_check_labels(t, labels, input, e));
   TRY(app_check(a, t, input, e));
+  TRY(app_note_missing(t, labels, input, e));
   if (a->dry_run) return app_maps(j, a, t, e);
   TRY(crop_job_begin(j, output, a->readers, e));
   TRY(app_maps(j, a, t, e));

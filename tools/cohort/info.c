@@ -56,13 +56,15 @@ static Stats tensor_stats(const StTensor *t) {
 
 static int print_tensors(const StFile *f, const char *match) {
   int bad = 0;
-  char shape[96];
+  char shape[96], name[512];
   printf("  %-44s %-5s %-20s %12s %12s %12s %12s\n", "tensor", "type", "shape", "min", "max",
          "mean", "sd");
   for (int i = 0; i < f->ntensor; i++) {
     const StTensor *t = &f->tensor[i];
     if (match && !strstr(t->name, match)) continue;
-    printf("  %-44s %-5s %-20s ", t->name, dtype_name(t->dtype), shape_str(t->shape, shape));
+    snprintf(name, sizeof name, "%s", t->name);
+    printf("  %-44s %-5s %-20s ", str_plain(name), dtype_name(t->dtype),
+           shape_str(t->shape, shape));
     if (!shape_numel(t->shape) || !dtype_readable(t->dtype)) {
       printf("%12s\n", shape_numel(t->shape) ? "type not read" : "no elements");
       continue;
@@ -76,20 +78,41 @@ static int print_tensors(const StFile *f, const char *match) {
   return bad;
 }
 
+/* n bytes of a text out of a file; what would colour or move a terminal's lines does not reach it.
+ */
+static void print_plain(const char *s, size_t n) {
+  char buf[512];
+  while (n) {
+    const size_t k = PRLX_MIN(n, sizeof buf - 1);
+    memcpy(buf, s, k);
+    buf[k] = 0;
+    printf("%s", str_plain(buf));
+    s += k;
+    n -= k;
+  }
+}
+
 static void print_meta(const StFile *f) {
   for (int i = 0; i < f->nmeta; i++) {
     const char *v = f->meta[i].value;
-    size_t n = strlen(v);
+    const size_t n = strlen(v);
+    printf("  ");
+    print_plain(f->meta[i].key, strlen(f->meta[i].key));
     /* text of several lines, e.g. the configuration of a run */
     if (strchr(v, '\n')) {
-      printf("  %s =\n", f->meta[i].key);
+      printf(" =\n");
       for (const char *p = v; *p;) {
         size_t len = strcspn(p, "\n");
-        printf("    %.*s\n", (int)len, p);
+        printf("    ");
+        print_plain(p, len);
+        printf("\n");
         p += len + (p[len] == '\n');
       }
-    } else
-      printf("  %s = %.200s%s\n", f->meta[i].key, v, n > 200 ? "..." : "");
+    } else {
+      printf(" = ");
+      print_plain(v, PRLX_MIN(n, 200));
+      printf("%s\n", n > 200 ? "..." : "");
+    }
   }
 }
 

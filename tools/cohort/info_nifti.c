@@ -19,7 +19,8 @@ typedef struct Values {
 } Values;
 
 bool info_is_nifti(const char *path) {
-  static const char *const ends[] = {".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"};
+  static const char *const ends[] = {".nii",    ".nii.gz", ".hdr", ".img", ".hdr.gz",
+                                     ".img.gz", ".mgz",    ".mgh"}; /* said to be no NIfTI */
   size_t n = strlen(path), got = 0;
   for (int i = 0; i < COUNT_OF(ends); i++)
     if (n >= strlen(ends[i]) && !strcasecmp(path + n - strlen(ends[i]), ends[i])) return true;

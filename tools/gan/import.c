@@ -98,11 +98,35 @@ static void print_use(ImportKind k, const char *out) {
 }
 
 /* ---- work ---- */
+static bool has_tensor(const Import *im, const char *ending) {
+  for (int k = 0; k < im->ntensor; k++) {
+    const char *name = im->tensor[k].name;
+    const size_t n = strlen(name), m = strlen(ending);
+    if (n >= m && !strcmp(name + n - m, ending) && (n == m || name[n - m - 1] == '.')) return true;
+  }
+  return false;
+}
+
+/* People save one module of a network; NULL: it is none of these. */
+static const char *part_alone(const Import *im) {
+  if (has_tensor(im, "b4.out.weight") && has_tensor(im, "b4.conv.weight")) return "a discriminator";
+  if (has_tensor(im, "b4.const")) return "the synthesis network";
+  if (has_tensor(im, "fc0.weight") && has_tensor(im, "w_avg")) return "the mapping network";
+  return NULL;
+}
+
 /* What no command here could use is an error, not a result. */
 static Status check_use(const Args *a, const Import *im, Error *e) {
   char first[80], last[80];
   const int n = im->ntensor;
   if (im->kind != IMPORT_STATE || a->any || a->dry_run) return ST_OK;
+  const char *part = part_alone(im);
+  if (part)
+    return err_set(e, ST_FORMAT,
+                   "%s: %s of a StyleGAN2-ADA network alone (%d tensors), which no command can "
+                   "use; expected a whole generator; import the checkpoint it is from, or save "
+                   "G_ema.state_dict(); --any writes its tensors all the same",
+                   im->path, part, n);
   return err_set(
       e, ST_FORMAT,
       "%s: a state dict of no known network (%d tensor%s, %s%s%s); expected a StyleGAN2-ADA "

@@ -356,6 +356,25 @@ static Status run_project(ProjectJob *j, const OptSpec *spec, Error *e) {
   return run_all(j, e);
 }
 
+/* Options of a way that is not taken. */
+static int check_usage(const ProjectArgs *a, const OptSpec *s) {
+  const bool fast = a->solver == PRLX_SOLVER_FAST,
+             bank = a->start ? a->start - 1 == PRLX_START_NEAREST : fast;
+  int rc = a->network ? -1 : tool_usage("project", "no network; give --network FILE");
+  if (rc < 0) rc = opts_need(s, fast, "pixel-steps patience tolerance enough", "--solver fast");
+  if (rc < 0)
+    rc = opts_need(s, !fast, "lr betas ramp-up ramp-down w-noise noise-ramp", "--solver reference");
+  if (rc < 0) rc = opts_need(s, bank, "bank-size", "--start nearest");
+  if (rc < 0) rc = opts_need(s, a->tune > 0, "tune-lr", "--tune STEPS");
+  if (rc < 0)
+    rc = opts_need(s, a->focus != FOCUS_NONE, "focus-strength", "--focus centre or --focus mask");
+  if (rc < 0) rc = opts_need(s, a->focus == FOCUS_CENTRE, "focus-radius", "--focus centre");
+  if (rc < 0)
+    rc = opts_need(s, a->focus == FOCUS_MASK || (a->in_place && a->focus != FOCUS_CENTRE),
+                   "focus-grow", "--focus mask or --in-place");
+  return rc < 0 ? opts_need(s, a->in_place, "edge", "--in-place") : rc;
+}
+
 int tool_project(int argc, char **argv) {
   ProjectJob *j = mem_alloc(sizeof *j);
   if (!j) return tool_no_memory("project");
@@ -495,9 +514,8 @@ int tool_project(int argc, char **argv) {
     return rc;
   }
   Error e = {0};
-  if (!a->network)
-    rc = tool_usage("project", "no network; give --network FILE");
-  else {
+  rc = check_usage(a, &spec);
+  if (rc < 0) {
     const Status s = run_project(j, &spec, &e);
     Error e2 = {0};
     /* what is done is saved even when a later lesion failed */

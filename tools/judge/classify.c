@@ -23,7 +23,7 @@ static void job_free(Job *j) {
 /* ---- training data ---- */
 
 /* Ambiguous lesions go as asked; a lesion without a class cannot be learned from. */
-static Status settle_labels(SliceSet *s, int ambiguous, Error *e) {
+static Status settle_labels(SliceSet *s, const char *files, int ambiguous, Error *e) {
   int64_t dropped = 0;
   Status st = ST_OK;
   bool *keep = mem_alloc((size_t)s->n * sizeof *keep);
@@ -33,8 +33,8 @@ static Status settle_labels(SliceSet *s, int ambiguous, Error *e) {
       s->label[i] = s->row[s->lesion[i]].label = ambiguous == AMB_RIM;
     if (s->label[i] < 0) {
       st = err_set(e, ST_INVALID,
-                   "lesion %s has no class; give its file a class: FILE:rim or FILE:non-rim",
-                   s->row[s->lesion[i]].name);
+                   "%s: lesion %s has no class; give its file a class: FILE:rim or FILE:non-rim",
+                   files, s->row[s->lesion[i]].name);
       goto done;
     }
     keep[i] = s->label[i] != 2;
@@ -47,10 +47,24 @@ static Status settle_labels(SliceSet *s, int ambiguous, Error *e) {
               "%lld slices of ambiguous lesions are left out of training (see --ambiguous)\n",
               (long long)dropped);
   }
-  if (!s->n) st = err_set(e, ST_INVALID, "only ambiguous lesions to train with; see --ambiguous");
+  if (!s->n)
+    st = err_set(e, ST_INVALID, "%s: only ambiguous lesions to train with; see --ambiguous", files);
 done:
   mem_free(keep);
   return st;
+}
+
+/* Found before a folder is made and a network built. */
+static Status both_classes(const SliceSet *s, const char *files, Error *e) {
+  int64_t of[2] = {0};
+  for (int64_t i = 0; i < s->n; i++) of[s->label[i]]++;
+  if (of[0] && of[1]) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: no slice of class %d among %lld to train with, all are of %s; expected "
+                 "lesions of both classes; add data that have them (FILE:%s gives a whole file "
+                 "the class)",
+                 files, of[1] ? 0 : 1, (long long)s->n, of[1] ? "rims" : "non-rims",
+                 of[1] ? "non-rim" : "rim");
 }
 
 static Status load_train(Job *j, int n, char **arg, Error *e) {
@@ -62,7 +76,8 @@ static Status load_train(Job *j, int n, char **arg, Error *e) {
       len += (size_t)snprintf(j->trained_on + len, sizeof j->trained_on - len, "%s%s", i ? " " : "",
                               arg[i]);
   }
-  return settle_labels(&j->train, j->args.ambiguous, e);
+  TRY(settle_labels(&j->train, j->trained_on, j->args.ambiguous, e));
+  return both_classes(&j->train, j->trained_on, e);
 }
 
 static void print_predictions(const Job *j) {
@@ -150,7 +165,10 @@ static int check_usage(const Args *a, const OptSpec *s) {
     return tool_usage("classify", "--average %d of %d epochs; expected at most all", a->average,
                       a->epochs);
   if (a->compare && !a->test) return tool_usage("classify", "--compare needs --test FILE");
-  return -1;
+  return opts_need(s, !a->model,
+                   "runs seed epochs batch lr pools decay average real real-norm validate channels "
+                   "ambiguous",
+                   "training data TRAIN");
 }
 
 int tool_classify(int argc, char **argv) {

@@ -227,6 +227,20 @@ static double rms_ppb(const Evidence *ev, int64_t i, int64_t t) {
   return sqrt(sum / (double)hw);
 }
 
+static Status refuse_one_lesion(const Dataset *t, Error *e) {
+  return err_set(e, ST_INVALID,
+                 "%s: images of one lesion only; expected at least two training lesions to compare "
+                 "with",
+                 t->path);
+}
+
+/* Before the networks run. */
+static Status look_for_two(const Dataset *t, Error *e) {
+  for (int64_t i = 1; i < t->n; i++)
+    if (train_lesion(t, i) != train_lesion(t, 0)) return ST_OK;
+  return refuse_one_lesion(t, e);
+}
+
 static Status keep_references(Search *f, int64_t first, Error *e) {
   EvNear *near = &f->ev->near;
   Status s = reference_from(&near->ref_px, f->q + first, f->nq - first, false, e);
@@ -235,10 +249,7 @@ static Status keep_references(Search *f, int64_t first, Error *e) {
   s = reference_from(&near->ref_lp, f->q + first, f->nq - first, true, e);
   if (s == ST_OK) return ST_OK;
 failed:
-  if (s != ST_INVALID) return s;
-  return err_set(
-      e, s, "%s: images of one lesion only; expected at least two training lesions to compare with",
-      f->train->path);
+  return s == ST_INVALID ? refuse_one_lesion(f->train, e) : s;
 }
 
 static Status keep_nearest(Search *f, int64_t first, Error *e) {
@@ -278,6 +289,7 @@ Status evidence_near_look(Evidence *ev, Error *e) {
                    "%s: images of %d x %d, %d channels; %s has %d x %d, %d channels; give the data "
                    "the network was trained on",
                    t->path, t->w, t->h, t->channels, d->path, d->w, d->h, d->channels);
+  TRY(look_for_two(t, e));
   if (!ev->a.perceptual) return ST_OK;
   TRY(vgg_load(&v, ev->a.vgg, ev->a.data, e));
   vgg_free(&v);

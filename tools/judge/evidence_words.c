@@ -273,6 +273,16 @@ static void crest_line(Words *w, double lo, double hi) {
               range, (long long)n, sum[0] / (double)n, sum[1] / (double)n);
 }
 
+/* Where no lesion has a second neighbour there is no such ratio. */
+static void gap_text(char out[100], double mean, double typical) {
+  char of[24] = "n/a";
+  if (isfinite(typical)) snprintf(of, sizeof of, "%.2f", typical);
+  if (isfinite(mean))
+    snprintf(out, 100, "mean %.2f, of training lesions %s", mean, of);
+  else
+    snprintf(out, 100, "n/a, no second lesion to compare with; of training lesions %s", of);
+}
+
 static void memory_lines(Words *w) {
   const Evidence *ev = w->ev;
   const EvNear *near = &ev->near;
@@ -291,7 +301,7 @@ static void memory_lines(Words *w) {
     const Spread r = words_get(w, SUB_ALL, k ? EV_LP_RATIO : EV_PX_RATIO),
                  g = words_get(w, SUB_ALL, k ? EV_LP_GAP : EV_PX_GAP);
     const NearReference *ref = k ? &near->ref_lp : &near->ref_px;
-    char t[80];
+    char t[80], gap[100];
     if (!isfinite(r.mean)) {
       words_say(w,
                 "Memorisation by %s%s%s: not measured: half of the training lesions or more stand "
@@ -300,15 +310,16 @@ static void memory_lines(Words *w) {
                 k ? "LPIPS (" : "pixel (RMS, first channel)", k ? ev->near_by : "", k ? ")" : "");
       continue;
     }
+    gap_text(gap, g.mean, quantile_sorted(ref->gap, ref->n, 0.5));
     words_say(
         w,
         "Memorisation by %s%s%s: distance to the nearest training image is %.2f of the median "
         "between training lesions (%s); %lld of %lld %s are closer to a training image than any of "
         "%lld training lesions is to another, %lld of these stand out as copies (nearest over "
-        "second nearest: mean %.2f, of training lesions %.2f).\n",
+        "second nearest: %s).\n",
         k ? "LPIPS (" : "pixel (RMS, first channel)", k ? ev->near_by : "", k ? ")" : "", r.mean,
         spread_text(&r, 1, "%.2f", t), (long long)close[k], (long long)ev->lesions, thing,
-        (long long)ref->n, (long long)copy[k], g.mean, quantile_sorted(ref->gap, ref->n, 0.5));
+        (long long)ref->n, (long long)copy[k], gap);
   }
   if (near->own)
     words_say(

@@ -238,7 +238,16 @@ static Status append_texture(FeatureSet *s, const FeatureSet *b, Error *e) {
   return ST_OK;
 }
 
+Status feature_sets_seen_alike(const FeatureSet *a, const FeatureSet *b, Error *e) {
+  if (!a->seen || !b->seen || a->seen == b->seen) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s has %d channel%s, %s %d: of three the network sees all as one picture, of any "
+                 "other number the first; expected sets alike; give --channels first",
+                 b->path, b->channels, b->channels == 1 ? "" : "s", a->path, a->channels);
+}
+
 static Status check_one_kind(const FeatureSet *s, const FeatureSet *b, Error *e) {
+  TRY(feature_sets_seen_alike(s, b, e));
   if (b->f.d == s->f.d && !strcmp(b->f.network, s->f.network) &&
       !strcmp(b->f.convention, s->f.convention))
     return ST_OK;
@@ -305,6 +314,9 @@ static Status look_at_images(FeatureSet *s, FeatureNet *net, Error *e) {
   TRY(dataset_open(&d, s->path, e));
   Status st = choose_images(&d, &net->o, e);
   s->f.n = d.n;
+  s->channels = d.channels;
+  if (!net->o.texture_only)
+    s->seen = net->o.input.channels == FID_CHANNELS_AUTO && d.channels == 3 ? 3 : 1;
   if (st == ST_OK && !net->o.texture_only) {
     if (!net->v.key[0]) st = inception_identify(&net->v, net->o.weights, net->o.data, e);
     name_network(s, net);

@@ -17,6 +17,8 @@ typedef struct FeatureSet {
   bool by_subject;
   int64_t h; /* pixels of the images; 0: a file of features, -1: of several sizes */
   int64_t w;
+  int seen; /* channels of the images that the network sees; 0: a file of features */
+  int channels;
   bool cached;
 } FeatureSet;
 
@@ -51,6 +53,10 @@ Status feature_set_open(FeatureSet *s, FeatureNet *net, const char *path, Error 
  * time of reading it: files, kinds, counts, network. Of s->f only n, d, network and convention are
  * to be relied on. feature_set_free. */
 Status feature_set_look(FeatureSet *s, FeatureNet *net, const char *path, Error *e);
+
+/* Of sets that feature_set_look took: ST_INVALID where the network would see all three channels of
+ * one and the first of the other, whose distance says nothing about the images. */
+Status feature_sets_seen_alike(const FeatureSet *a, const FeatureSet *b, Error *e);
 void feature_set_free(FeatureSet *s);
 void feature_net_free(FeatureNet *net);
 #endif

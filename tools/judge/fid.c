@@ -116,6 +116,7 @@ done:
 
 static Status check_alike(const FeatureSet *ref, const FeatureSet *set, Error *e) {
   const FeatureFile *a = &ref->f, *b = &set->f;
+  TRY(feature_sets_seen_alike(ref, set, e));
   if (a->d == b->d && !strcmp(a->network, b->network) && !strcmp(a->convention, b->convention))
     return ST_OK;
   return err_set(e, ST_INVALID,
@@ -198,8 +199,10 @@ static void print_sizes(const Job *j) {
 static void print_gaps(const Job *j) {
   printf("%-28s %6s %12s %9s %9s\n", "told from the reference by", "n", "fine detail", "border",
          "both");
+  bool open = false;
   for (int k = 0; k < j->n; k++) {
     const Row *r = &j->row[k];
+    open |= isnan(r->gap.both);
     printf("%-28.28s %6lld", path_base(r->set.path), (long long)r->set.f.n);
     if (isnan(r->gap.both))
       printf(" %12s %9s %9s\n", "-", "-", "-");
@@ -208,7 +211,12 @@ static void print_gaps(const Job *j) {
   }
   printf("(area under the ROC curve: 0.5 not at all, 1 always; power at 0.35 to 0.5 over 0.06 to "
          "0.2 cycles per\npixel; steps at the outermost pixel over those further in; both: their "
-         "linear discriminant, fitted on these images)\n\n");
+         "linear discriminant, fitted on these images)\n");
+  if (open)
+    printf("(-: not measured: a file of features, images of one grey level or below %d pixels, or "
+           "too few of them)\n",
+           TEXTURE_LEAST);
+  printf("\n");
 }
 
 /* Where images of the reference stand twice in it, their distances are no measure. */

@@ -240,11 +240,22 @@ static Status check_size(const Job *j, Error *e) {
                  j->a.test, b->w, b->h, a->w, a->h);
 }
 
-/* Masks that hold no rim at all. */
-static void note_no_rim(const RimSlices *d, const char *what, const char *so) {
+/* Masks that hold no rim at all: nothing to learn from ... */
+static Status need_a_rim(const RimSlices *d, const char *files, Error *e) {
+  if (with_rim(d)) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: none of the %lld slices has a rim in its mask; expected some that have; pack "
+                 "lesions with rims, too",
+                 files, (long long)d->x.n);
+}
+
+/* ... or to find. */
+static void note_no_rim(const RimSlices *d, const char *file) {
   if (!with_rim(d))
-    fprintf(stderr, "prlx segment: note: none of the %lld %s slices has a rim in its mask; %s\n",
-            (long long)d->x.n, what, so);
+    fprintf(stderr,
+            "prlx segment: note: %s: none of the %lld test slices has a rim in its mask; Dice, "
+            "sensitivity and precision are n/a\n",
+            file, (long long)d->x.n);
 }
 
 static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
@@ -260,8 +271,8 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   if (a->test) TRY(load_test(j, e));
   if (a->test) TRY(check_apart(j, e));
   if (a->test && !a->model) TRY(check_size(j, e));
-  if (!a->model) note_no_rim(&j->train, "training", "the U-Net learns to find none");
-  if (a->test) note_no_rim(&j->test, "test", "Dice, sensitivity and precision are n/a");
+  if (!a->model) TRY(need_a_rim(&j->train, j->trained_on, e));
+  if (a->test) note_no_rim(&j->test, a->test);
   if (a->compare) TRY(seg_compare_look(&j->test, a->compare, e));
   TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
   if (!a->model) TRY(train_all(j, e));
@@ -275,12 +286,13 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   return ST_OK;
 }
 
+static const char segment_training[] = "runs epochs batch lr levels width turn channels";
+
 static int check_usage(const Args *a, const OptSpec *spec) {
-  if (a->judge)
-    return spec->nargs || a->test || a->model
-               ? tool_usage("segment", "--judge judges the masks that are in DATA; leave out "
-                                       "training data, --test and --model")
-               : -1;
+  if (a->judge && (spec->nargs || a->test || a->model))
+    return tool_usage("segment", "--judge judges the masks that are in DATA; leave out training "
+                                 "data, --test and --model");
+  if (a->judge) return opts_need(spec, false, segment_training, "training data TRAIN");
   if (a->reference) return tool_usage("segment", "--reference belongs to --judge DATA");
   if (!a->model && !spec->nargs)
     return tool_usage("segment", "nothing to learn from; give TRAIN... or --model");
@@ -291,7 +303,8 @@ static int check_usage(const Args *a, const OptSpec *spec) {
   for (const char *c = a->channels; c; c = strchr(c, ','), c = c ? c + 1 : NULL)
     if (!strncmp(c, "rim", 3) && (!c[3] || c[3] == ','))
       return tool_usage("segment", "--channels %s: the rim channel holds the answer", a->channels);
-  return -1;
+  const int rc = opts_need(spec, !a->model, segment_training, "training data TRAIN");
+  return rc < 0 ? opts_need(spec, a->judge, "class", "--judge DATA") : rc;
 }
 
 int tool_segment(int argc, char **argv) {

@@ -38,8 +38,10 @@ Status channels_find(const Dataset *d, const char *channels, int *at, int *n, Er
     int k = 0;
     while (k < d->channels && list_item(have, k, name) && strcmp(name, want)) k++;
     if (*n == 16 || k == d->channels || !list_item(have, k, name) || strcmp(name, want))
-      return err_set(e, ST_INVALID, "%s: no channel %s; it has %s (%d channel%s); see --channels",
-                     d->path, want, have, d->channels, d->channels == 1 ? "" : "s");
+      return err_set(e, ST_INVALID,
+                     "%s: no channel %s; it has %s (%d channel%s); expected %s, as --channels or "
+                     "the model says; pack the data with them (prlx pack --channels)",
+                     d->path, want, have, d->channels, d->channels == 1 ? "" : "s", channels);
     at[*n] = k;
   }
   return *n ? ST_OK

@@ -260,7 +260,11 @@ int tool_smote(int argc, char **argv) {
     return rc;
   }
   Error e = {0};
-  rc = smote_run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("smote", &e);
+  rc = opts_need(&spec, a->method == METHOD_DEEP, "epochs batch lr width latent penalty penalty-as",
+                 "--method deep");
+  if (rc < 0 && opts_given(&spec, "images") && opts_given(&spec, "lesions"))
+    rc = tool_usage("smote", "--lesions and --images exclude each other");
+  if (rc < 0) rc = smote_run(j, spec.args[0], &e) == ST_OK ? EXIT_DONE : tool_fail("smote", &e);
   opts_free(&spec);
   job_free(j);
   mem_free(j);

@@ -1,6 +1,7 @@
 /* reader_score.c: `prlx reader score`: key and answers -> Table 1 of the paper with intervals and
  * tests, and agreement between readers. Every file is checked against the key before anything is
  * counted: another study, an unknown item or an item answered twice is an error. */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,24 @@ static int exp_of(const char *text) {
   return -1;
 }
 
+/* A key is of one study, each slice of it asked for once: two keys in one file, or a row pasted
+ * twice, would only show as slices that nobody answered. */
+static Status key_row_fits(const Score *s, int row, const char *study, const char *path, Error *e) {
+  const char *code = s->item[row].code;
+  if (strcmp(study, s->study) != 0)
+    return err_set(e, ST_FORMAT,
+                   "%s: row %d is of study %.40s, row 2 of study %.40s; expected the key of one "
+                   "study; take its rows only",
+                   path, row + 2, study, s->study);
+  for (int i = 0; i < row; i++)
+    if (!strcmp(s->item[i].code, code))
+      return err_set(e, ST_FORMAT,
+                     "%s: row %d: item %.40s is in row %d, too; expected each once; give the key "
+                     "written by `prlx reader make`",
+                     path, row + 2, code, i + 2);
+  return ST_OK;
+}
+
 static Status read_key(Score *s, const char *path, Error *e) {
   TRY(tsv_read(path, &s->key, e));
   const Tsv *t = &s->key;
@@ -77,6 +96,7 @@ static Status read_key(Score *s, const char *path, Error *e) {
           e, ST_FORMAT,
           "%s: row %d: experiment %.40s, source %.40s; expected source or rim, real or synthetic",
           path, i + 2, tsv_get(t, i, cx), source);
+    TRY(key_row_fits(s, i, tsv_get(t, i, cs), path, e));
   }
   return ST_OK;
 }
@@ -85,6 +105,30 @@ static int find_item(const Score *s, const char *code) {
   for (int i = 0; i < s->n; i++)
     if (!strcmp(s->item[i].code, code)) return i;
   return -1;
+}
+
+/* One letter of a name after p that is no blank, small; 0: the end. */
+static int next_letter(const char **p) {
+  while (**p == ' ') (*p)++;
+  return **p ? tolower((unsigned char)*(*p)++) : 0;
+}
+
+/* R1, r1 and "R1 " are one person who wrote the code twice, not two readers that agree. */
+static Status name_apart(const Score *s, const char *name, const char *path, Error *e) {
+  for (int i = 0; i < s->nreaders; i++) {
+    const char *a = name, *b = s->reader[i].name;
+    int x, y;
+    do {
+      x = next_letter(&a);
+      y = next_letter(&b);
+    } while (x && x == y);
+    if (x == y)
+      return err_set(e, ST_INVALID,
+                     "%s: reader '%s' and reader '%s' of %s differ in blanks or capitals only; "
+                     "write one code the same way, or give two people other codes",
+                     path, name, s->reader[i].name, s->reader[i].path);
+  }
+  return ST_OK;
 }
 
 /* Readers are told apart by the column reader; a file without it is one reader, named as the file.
@@ -106,6 +150,7 @@ static Status reader_of(Score *s, const Csv *c, int row, int column, const char 
       *out = &s->reader[i];
       return ST_OK;
     }
+  TRY(name_apart(s, name, path, e));
   if (s->nreaders == MAX_READERS)
     return err_set(e, ST_INVALID, "%s: more than %d readers", path, MAX_READERS);
   Reader *r = &s->reader[s->nreaders];
@@ -181,6 +226,13 @@ static void count_answers(const Score *s, const Reader *r, int x, int synthetic,
   }
 }
 
+static void score_cell(Score *s, double v) {
+  if (isnan(v))
+    tsv_cell(&s->w, "n/a");
+  else
+    tsv_cell(&s->w, "%.6f", v);
+}
+
 /* One line of the table, also as a row of the file: quantity, k, n, value, interval, p. */
 static void score_line(Score *s, const char *reader, int x, const char *what, int64_t k, int64_t n,
                        double value, Interval ci, double p) {
@@ -192,12 +244,9 @@ static void score_line(Score *s, const char *reader, int x, const char *what, in
   else
     tsv_cell(&s->w, "n/a");
   tsv_cell(&s->w, "%lld", (long long)n);
-  if (isnan(value))
-    tsv_cell(&s->w, "n/a");
-  else
-    tsv_cell(&s->w, "%.6f", value);
-  tsv_cell(&s->w, "%.6f", ci.lo);
-  tsv_cell(&s->w, "%.6f", ci.hi);
+  score_cell(s, value);
+  score_cell(s, isnan(value) ? NAN : ci.lo);
+  score_cell(s, isnan(value) ? NAN : ci.hi);
   if (isnan(p))
     tsv_cell(&s->w, "n/a");
   else
