@@ -108,6 +108,7 @@ typedef struct ConvAttr {
                      own */
   int32_t plan_n; /* batch for which the algorithm is chosen (graph_batch_invariant) */
   int32_t bf16;   /* 1: operands are rounded to bf16 (core/bf16.h) */
+  float gain;     /* conv_prep on a backend: the weights times this number; 0: as they are */
 } ConvAttr;
 
 typedef struct UpfirdnAttr { /* as UpFirDn in ops.h */

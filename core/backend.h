@@ -19,6 +19,9 @@
  * feature maps. */
 typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
 
+/* values of Backend.batch_kind */
+enum { BATCH_KINDS = 4 };
+
 /* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device
  * memory. */
 typedef struct DevStep {
@@ -32,6 +35,9 @@ typedef struct DevStep {
   /* as many bytes as the backend's scratch() said; shared by all steps of a plan (they run one
    * after another) */
   void *scratch;
+  /* This step and so many less one after it neither read nor overwrite what another of them makes
+   * or uses, scratch included: they may be launched together. 0: 1 */
+  int together;
   /* fused pointwise loop, optionally with a reduction; arg[k] is argument k. NULL: an operation of
    * the table */
   const PwProgram *prog;
@@ -101,6 +107,9 @@ struct Backend {
    * knows), whose result is then operand 2 of conv, and operand 1 absent. False: not for this one.
    * NULL: never. */
   bool (*prepare)(Backend *b, const DevStep *conv, Node *prep);
+  /* Kinds of steps of which several, if nothing else forbids it, are launched together: 1 to
+   * BATCH_KINDS-1; 0: alone. NULL: all alone. */
+  int (*batch_kind)(Backend *b, const DevStep *s);
   /* kernels that n steps launch, for tables of what a plan costs; addresses count as present
    * or absent only. NULL: not known */
   int (*launches)(Backend *b, int n, const DevStep *s);

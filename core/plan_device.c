@@ -11,9 +11,16 @@ static bool is_conv_map(const Plan *p, const Step *s) {
   return !s->prog && (op == OP_conv2d || op == OP_conv2d_dx);
 }
 
+/* A convolution whose store is its own: what it makes may go through a loop there. */
+static bool is_conv_step(const Plan *p, const Step *s) {
+  return is_conv_map(p, s) || (!s->prog && p->value[s->value].node.op == OP_conv2d_dw);
+}
+
 /* What a backend is told of a step before it has addresses. */
 static DevStep dev_describe(const Plan *p, const Step *s) {
-  DevStep d = {.node = p->value[s->conv ? s->conv : s->value].node, .nargs = s->nargs};
+  DevStep d = {.node = p->value[s->conv ? s->conv : s->value].node,
+               .nargs = s->nargs,
+               .together = 1 + s->batch_after};
   memcpy(d.shape, s->shape, sizeof d.shape);
   if (s->conv) {
     d.prog_store = s->prog;
@@ -51,13 +58,23 @@ static Use *dev_uses(const Plan *p) {
   return u;
 }
 
+/* A weight gradient stays where it is, so that its maps, the largest there are, do not wait for
+ * what else the loop reads: that must be there. */
+static bool is_last_made(const Plan *p, const Use *u, int c, const Step *l, int i) {
+  if (p->value[p->step[c].value].node.op != OP_conv2d_dw) return true;
+  for (int j = 0; j < l->nargs; j++)
+    if (j != i && l->arg[j] && u[plan_root(p, l->arg[j])].producer > c) return false;
+  return true;
+}
+
 /* The step whose result argument i of loop k may take over from registers, or -1. */
 static int store_candidate(const Plan *p, const Use *u, int k, int i) {
   const Step *l = &p->step[k];
   Val v = l->arg[i];
   int c = v ? u[v].producer : -1;
-  if (c < 0 || !is_conv_map(p, &p->step[c]) || u[v].readers != 1 || u[v].read_out ||
-      (c < p->nfold) != (k < p->nfold) || (c < p->nkept) != (k < p->nkept))
+  if (c < 0 || !is_conv_step(p, &p->step[c]) || u[v].readers != 1 || u[v].read_out ||
+      (c < p->nfold) != (k < p->nfold) || (c < p->nkept) != (k < p->nkept) ||
+      !is_last_made(p, u, c, l, i))
     return -1;
   if (!shape_eq(p->value[v].node.shape, l->prog->iter) ||
       !shape_eq(l->prog->arg_shape[i], l->prog->iter))
@@ -66,8 +83,8 @@ static int store_candidate(const Plan *p, const Use *u, int k, int i) {
   return p->backend->can_store(p->backend, &d, l->prog, i) ? c : -1;
 }
 
-/* Step k becomes the convolution of step c with the loop in its store; c is left without a value
- * and removed later. */
+/* Step k becomes the convolution of step c with the loop in its store (of a weight gradient: step
+ * c); the other is left without a value and removed later. */
 static void dev_merge(Plan *p, int c, int k, int from) {
   Step *l = &p->step[k], *s = &p->step[c];
   Step m = {.value = l->value,
@@ -84,9 +101,24 @@ static void dev_merge(Plan *p, int c, int k, int from) {
     m.arg[MAX_IN + i] = i == from ? 0 : l->arg[i];
     m.shape[MAX_IN + i] = l->shape[i];
   }
+  const bool stays = p->value[s->value].node.op == OP_conv2d_dw;
   p->value[s->value].step = false;
-  s->value = 0;
-  *l = m;
+  *(stays ? s : l) = m;
+  *(stays ? l : s) = (Step){0};
+}
+
+/* Those that were left without a value. */
+static void drop_steps(Plan *p) {
+  int n = 0, fold = 0, kept = 0;
+  for (int k = 0; k < p->nstep; k++) {
+    if (!p->step[k].value) continue;
+    fold += k < p->nfold;
+    kept += k < p->nkept;
+    p->step[n++] = p->step[k];
+  }
+  p->nstep = n;
+  p->nfold = fold;
+  p->nkept = kept;
 }
 
 static void fuse_stores(Plan *p, const Use *u) {
@@ -103,16 +135,7 @@ static void fuse_stores(Plan *p, const Use *u) {
     }
     if (best >= 0) dev_merge(p, best, k, from);
   }
-  int n = 0, fold = 0, kept = 0;
-  for (int k = 0; k < p->nstep; k++) {
-    if (!p->step[k].value) continue;
-    fold += k < p->nfold;
-    kept += k < p->nkept;
-    p->step[n++] = p->step[k];
-  }
-  p->nstep = n;
-  p->nfold = fold;
-  p->nkept = kept;
+  drop_steps(p);
 }
 
 /* ---- storage types ---- */
@@ -171,14 +194,32 @@ static Val prep_value(Plan *p, Val first, const Node *prep) {
   return u;
 }
 
+/* The value that w is a multiple of, where a loop makes it so: laying out may multiply instead. w
+ * itself, and *gain as it was, otherwise. */
+static Val prep_source(const Plan *p, Val w, float *gain) {
+  for (int k = 0; k < p->nstep; k++) {
+    const Step *s = &p->step[k];
+    const PwProgram *q = s->prog;
+    if (s->value != w || !q || s->conv || q->reduce || q->nop != 1 || q->op[0].op != OP_axpb ||
+        q->op[0].lhs != -1 || q->op[0].param.axpb.shift != 0 || q->op[0].param.axpb.scale == 0 ||
+        !shape_eq(q->arg_shape[0], q->iter) || p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
+      continue;
+    *gain = (float)q->op[0].param.axpb.scale;
+    return s->arg[0];
+  }
+  return w;
+}
+
 /* Gives the convolution of step k prepared weights where the backend wants some. */
 static Status prep_take(Plan *p, Val first, int k, Error *e) {
   Step *s = &p->step[k];
   const Val c = s->conv ? s->conv : s->value;
   const DevStep d = dev_describe(p, s);
   Node prep = {0};
-  if ((!s->conv && !is_conv_map(p, s)) || !p->backend->prepare(p->backend, &d, &prep)) return ST_OK;
-  prep.in[0] = s->arg[1];
+  if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw ||
+      !p->backend->prepare(p->backend, &d, &prep))
+    return ST_OK;
+  prep.in[0] = prep_source(p, s->arg[1], &prep.attr.conv.gain);
   const Val u = prep_value(p, first, &prep);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   Node *n = &p->value[c].node;
@@ -233,11 +274,44 @@ static Status prep_place(Plan *p, Val first, Error *e) {
   return ST_OK;
 }
 
+/* Loops whose result is laid out from what they read, and read by nobody else. */
+static Status drop_unread(Plan *p, Error *e) {
+  Use *u = dev_uses(p);
+  if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  for (int k = 0; k < p->nstep; k++) {
+    Step *s = &p->step[k];
+    if (!s->prog || s->conv || u[s->value].readers || u[s->value].read_out) continue;
+    p->value[s->value].step = false;
+    mem_free(s->prog);
+    *s = (Step){0};
+  }
+  mem_free(u);
+  drop_steps(p);
+  return ST_OK;
+}
+
 static Status prepare_weights(Plan *p, Error *e) {
   const Val first = p->n;
   if (!p->backend->prepare) return ST_OK;
   for (int k = 0; k < p->nstep; k++) TRY(prep_take(p, first, k, e));
-  return p->n > first ? prep_place(p, first, e) : ST_OK;
+  if (p->n == first) return ST_OK;
+  TRY(prep_place(p, first, e));
+  return drop_unread(p, e);
+}
+
+/* ---- small steps side by side ---- */
+static Status order_steps(Plan *p, Error *e) {
+  Backend *b = p->backend;
+  if (!b->batch_kind) return ST_OK;
+  int8_t *kind = mem_alloc((size_t)p->nstep + 1);
+  if (!kind) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  for (int k = 0; k < p->nstep; k++) {
+    const DevStep d = dev_describe(p, &p->step[k]);
+    kind[k] = (int8_t)b->batch_kind(b, &d);
+  }
+  const Status st = plan_batch(p, kind, e);
+  mem_free(kind);
+  return st;
 }
 
 static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
@@ -260,6 +334,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   storage_types(p, u);
   mem_free(u);
   TRY(prepare_weights(p, e));
+  if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (Val v = 1; v < p->n; v++)
     if (is_read_leaf(&p->value[v], u, v)) {
@@ -373,7 +448,7 @@ Status plan_dev_prepare(Plan *p, Error *e) {
     DevStep *d = &p->dev[k];
     for (int i = 0; i < s->nargs; i++) d->arg[i] = s->arg[i] ? dev_address(p, s->arg[i]) : NULL;
     d->out = dev_address(p, s->value);
-    d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes : NULL;
+    d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes + s->scratch_at : NULL;
   }
   b->program_free(b, p->fold_program);
   b->program_free(b, p->kept_program);

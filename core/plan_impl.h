@@ -54,6 +54,10 @@ typedef struct Step {
   const real *ptr[PW_MAX_ARGS];
   real *out;
   size_t scratch;
+  size_t scratch_at; /* of a batch, each step has its own */
+  /* backend: steps before and after this one that may be launched with it (plan_batch.c) */
+  int batch_before;
+  int batch_after;
   double flop;
   int64_t ns;
   int64_t runs;
@@ -150,6 +154,10 @@ void plan_dev_free(Plan *p);
 double plan_step_bytes(const Plan *p, int k);       /* operands and result of step k, each once */
 int plan_dev_launches(const Plan *p, int k, int n); /* of n steps from k on */
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
+
+/* plan_batch.c: the order in which a backend runs the steps, and which of them together. kind:
+ * Backend.batch_kind of each step; it is changed. */
+Status plan_batch(Plan *p, int8_t *kind, Error *e);
 
 /* plan_range.c: after step k on the CPU; all steps after the folded ones on a backend. */
 void plan_range_host(Plan *p, int k);

@@ -31,9 +31,15 @@ static void place_lifetimes(Plan *p) {
                                  (p->backend ? dtype_size(x->dtype) : sizeof(real)));
   }
   for (int k = 0; k < p->nstep; k++) {
-    place_touch(p, p->step[k].value, k);
-    for (int i = 0; i < p->step[k].nargs; i++)
-      if (p->step[k].arg[i]) place_touch(p, p->step[k].arg[i], k);
+    const Step *s = &p->step[k];
+    /* the steps of a batch run side by side */
+    place_touch(p, s->value, k - s->batch_before);
+    place_touch(p, s->value, k + s->batch_after);
+    for (int i = 0; i < s->nargs; i++) {
+      if (!s->arg[i]) continue;
+      place_touch(p, s->arg[i], k - s->batch_before);
+      place_touch(p, s->arg[i], k + s->batch_after);
+    }
   }
 }
 
@@ -63,7 +69,9 @@ static void in_place(Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
     PVal *out = &p->value[s->value];
-    if (!s->prog || s->conv || s->prog->reduce || out->mem != MEM_ARENA) continue;
+    if (!s->prog || s->conv || s->prog->reduce || out->mem != MEM_ARENA || s->batch_before ||
+        s->batch_after)
+      continue;
     for (int i = 0; i < s->nargs; i++) {
       Val r = plan_root(p, s->arg[i]);
       PVal *a = &p->value[r];
@@ -150,8 +158,11 @@ Status plan_place(Plan *p, const PlanOptions *o, Error *e) {
     }
     if (x->mem == MEM_IO) p->io_bytes += x->bytes;
   }
-  for (int k = 0; k < p->nstep; k++)
-    p->scratch_bytes = PRLX_MAX(p->scratch_bytes, plan_round(p, p->step[k].scratch));
+  for (int k = 0; k < p->nstep; k++) {
+    Step *s = &p->step[k];
+    s->scratch_at = s->batch_before ? s[-1].scratch_at + plan_round(p, s[-1].scratch) : 0;
+    p->scratch_bytes = PRLX_MAX(p->scratch_bytes, s->scratch_at + plan_round(p, s->scratch));
+  }
   size_t need = p->arena_bytes + p->scratch_bytes + p->folded_bytes + p->io_bytes + p->leaf_bytes;
   size_t limit = o->max_bytes ? o->max_bytes : p->backend ? SIZE_MAX : memory_available();
   if (p->backend) limit = PRLX_MIN(limit, p->backend->available(p->backend));

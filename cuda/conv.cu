@@ -360,7 +360,8 @@ static bool chain_has(int op, bool *binary) {
 
 /* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its
  * address and type, or NULL. */
-static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, int *index) {
+static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, bool dw,
+                     int *index) {
   if (index[k] >= 0) return index[k];
   const Shape sh = p->arg_shape[k];
   if (chain->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
@@ -370,18 +371,22 @@ static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, 
     st[i] = sh.dim[i] == 1 ? 0 : step;
     step *= sh.dim[i];
   }
-  chain->arg[chain->narg] = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
-                                       s ? (int32_t)s->targ[MAX_IN + k] : 0,
-                                       st[0],
-                                       st[1],
-                                       (int32_t)st[2],
-                                       (int32_t)st[3]};
+  /* taps are one axis: an argument that is stretched along one of theirs alone has no stride */
+  if (dw && p->iter.dim[2] * p->iter.dim[3] > 1 && (st[2] > 0) != (st[3] > 0)) return -1;
+  ChainArg *a = &chain->arg[chain->narg];
+  *a = (ChainArg){s ? s->arg[MAX_IN + k] : NULL, s ? (int32_t)s->targ[MAX_IN + k] : 0, 0, 0, 0, 0};
+  a->sn = dw ? 0 : st[0];
+  a->sc = dw ? st[0] : st[1];
+  a->sy = (int32_t)(dw ? st[1] : st[2]);
+  a->sx = (int32_t)st[3];
   return index[k] = chain->narg++;
 }
 
 /* The program as a chain on one running value that begins as argument `from`; false when it is
  * none, or too long. */
-static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, Chain *chain) {
+static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevStep *s,
+                     Chain *chain) {
+  const Shape out = conv->shape;
   int index[PW_MAX_ARGS], running = -1 - from;
   memset(chain, 0, sizeof *chain);
   for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
@@ -400,7 +405,7 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
         continue;
       }
       if (code >= 0 || code == -1 - from) return false; /* a value from before */
-      operand[i] = (int8_t)chain_arg(chain, p, -1 - code, s, index);
+      operand[i] = (int8_t)chain_arg(chain, p, -1 - code, s, conv->op == OP_conv2d_dw, index);
       if (operand[i] < 0) return false;
     }
     if (operand[0] >= 0 && operand[1] >= 0) return false;
@@ -413,8 +418,7 @@ static bool chain_of(const PwProgram *p, int from, Shape out, const DevStep *s, 
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
                          int store_from) {
   Chain chain;
-  return conv->node.op != OP_conv2d_dw && MAX_IN + p->narg <= PW_MAX_ARGS &&
-         chain_of(p, store_from, conv->node.shape, NULL, &chain);
+  return MAX_IN + p->narg <= PW_MAX_ARGS && chain_of(p, store_from, &conv->node, NULL, &chain);
 }
 
 /* ---- launch ---- */
@@ -422,7 +426,7 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 /* The weights of the current group, from w to dst. */
 static void weights_of(const Work *w, const float *from, void *dst, PackWeights *p) {
   *p = (PackWeights){
-      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, from, dst};
+      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, 1, from, dst};
 }
 
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
@@ -464,7 +468,7 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
   Chain chain;
   if (s->node.shape.rank == 4 && shape_numel(s->node.shape) == 0) return ST_OK;
   memset(&chain, 0, sizeof chain);
-  if (s->prog_store && !chain_of(s->prog_store, s->store_from, s->node.shape, s, &chain))
+  if (s->prog_store && !chain_of(s->prog_store, s->store_from, &s->node, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda %s: a loop in its store that it said it cannot run", what);
   if (conv_thin_fits(&g))
     conv_thin(c, &g, s, &chain);
@@ -515,6 +519,7 @@ static void prep_of(const DevStep *s, PackWeights *p) {
   describe_map(&w, s);
   make_job(&w, 0);
   weights_of(&w, (const float *)s->arg[0], s->out, p);
+  if (s->node.attr.conv.gain != 0) p->gain = s->node.attr.conv.gain;
 }
 
 int cuda_conv_prep_count(const DevStep *s, int n) {

@@ -35,7 +35,8 @@ typedef struct ChainOp {
   PwParam param; /* real is float wherever there is a device */
 } ChainOp;
 
-/* strides in elements, 0 where it is stretched */
+/* strides in elements, 0 where it is stretched; of a weight gradient sc: output channels, sy: input
+ * channels, sx: taps (see column_at) */
 typedef struct ChainArg {
   const void *p;
   int32_t type;
@@ -158,7 +159,7 @@ static inline __host__ __device__ bool is_weight_gradient(int layout) {
 }
 
 /* Where column `col` of a class goes: result offset without m*out_m (-1: nowhere), and (n, y, x)
- * for arguments. */
+ * for arguments; of a weight gradient (0, input channel, tap). */
 typedef struct Column {
   int64_t off;
   uint32_t n;
@@ -175,6 +176,8 @@ static __device__ __forceinline__ Column column_at(const ConvJob &job, const Con
     const KernelColumns &k = job.kernels;
     uint32_t tap = div_by(col, k.by_tap), channel = col - tap * k.by_tap.d;
     if ((int)channel < k.channels) r.off = (int64_t)channel * k.taps + tap;
+    r.y = (int)channel;
+    r.x = (int)tap;
     return r;
   }
   uint32_t q = div_by(col, cls.by_uv), rest = col - q * cls.by_uv.d, u = div_by(rest, cls.by_v),
@@ -304,6 +307,7 @@ typedef struct PackWeights {
   uint32_t tap_chunks;
   ConvGeom geom;
   bool transposed;
+  float gain; /* of every weight, in float, before it is rounded */
   const float *w;
   void *dst;
 } PackWeights;

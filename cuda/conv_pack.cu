@@ -112,6 +112,7 @@ typedef struct Taps {
   int rows;
   int pitch;
   bool transposed;
+  float gain;
   uint32_t chunks; /* per tap */
   /* neighbours in memory, taps */
   FastDiv by_run;
@@ -129,7 +130,7 @@ static __device__ __forceinline__ void read_weights(const float *w, float *s, co
     int64_t row = g.transposed ? (int64_t)(first + channel) * g.ci + m0 + m
                                : (int64_t)(m0 + m) * g.ci + first + channel;
     s[channel * g.pitch + m * taps + tap] =
-        m0 + m < m_end && first + channel < end ? w[row * taps + tap] : 0.f;
+        m0 + m < m_end && first + channel < end ? w[row * taps + tap] * g.gain : 0.f;
   }
 }
 
@@ -197,7 +198,8 @@ static PackJob pack_job(const PackWeights *p, uint32_t *blocks) {
                  *blocks,
                  fast_div(wide),
                  {p->type, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw,
-                  p->transposed ? -g->stride : 1, rows, pitch, p->transposed, p->tap_chunks,
+                  p->transposed ? -g->stride : 1, rows, pitch, p->transposed, p->gain,
+                  p->tap_chunks,
                   fast_div((uint32_t)((p->transposed ? rows : PACK_CHUNKS * len) * taps)),
                   fast_div((uint32_t)taps)},
                  p->classes};

@@ -118,6 +118,7 @@ __global__ void __launch_bounds__(THIN_THREADS) thin_in_kernel(const __grid_cons
 
 /* ---- weight gradient: sum over (n, pixel) of wide[k] * thin[i] ---- */
 typedef struct ThinDw {
+  bool x_wide; /* the input has the many channels */
   int wide;
   int thin;
   int tthin;
@@ -175,11 +176,15 @@ template <class T> __global__ void __launch_bounds__(THIN_THREADS, 3) thin_dw_ke
   d.partial[((int64_t)blockIdx.y * d.wide + first) * 4 + i] = x;
 }
 
-__global__ void __launch_bounds__(THIN_THREADS) thin_dw_sum_kernel(ThinDw d) {
+__global__ void __launch_bounds__(THIN_THREADS)
+    thin_dw_sum_kernel(ThinDw d, const __grid_constant__ Chain chain) {
   const int i = (int)(blockIdx.x * THIN_THREADS + threadIdx.x), channel = i / 4, k = i % 4;
   if (channel >= d.wide || k >= d.thin) return;
   float x = 0;
   for (int s = 0; s < d.splits; s++) x += d.partial[((int64_t)s * d.wide + channel) * 4 + k];
+  const Column at = {0, 0, d.x_wide ? channel : k, 0};
+  const int64_t m = d.x_wide ? k : channel;
+  chain_run<1>(chain, at, m, m + 1, &x);
   d.out[channel * d.out_wide + k * d.out_thin] = x;
 }
 
@@ -197,10 +202,11 @@ size_t conv_thin_scratch(const CudaCtx *c, const ConvGeom *g) {
              : 0;
 }
 
-static void thin_dw(const CudaCtx *c, const ConvGeom *g, const DevStep *s) {
+static void thin_dw(const CudaCtx *c, const ConvGeom *g, const DevStep *s, const Chain *chain) {
   const bool x_wide = g->ci >= g->co;
   const int iw = x_wide ? 0 : 1;
   ThinDw d;
+  d.x_wide = x_wide;
   d.wide = (int)PRLX_MAX(g->ci, g->co);
   d.thin = (int)PRLX_MIN(g->ci, g->co);
   d.tthin = s->targ[1 - iw];
@@ -224,12 +230,12 @@ static void thin_dw(const CudaCtx *c, const ConvGeom *g, const DevStep *s) {
     LAUNCH(kernel, grid, dim3(THIN_THREADS), 0, c->stream, d);
   });
   auto add = thin_dw_sum_kernel;
-  LAUNCH(add, sums, dim3(THIN_THREADS), 0, c->stream, d);
+  LAUNCH(add, sums, dim3(THIN_THREADS), 0, c->stream, d, *chain);
 }
 
 void conv_thin(const CudaCtx *c, const ConvGeom *g, const DevStep *s, const Chain *chain) {
   if (g->kind == CONV_DW) {
-    thin_dw(c, g, s);
+    thin_dw(c, g, s, chain);
     return;
   }
   const bool fwd = g->kind == CONV_FWD;

@@ -128,6 +128,17 @@ bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep);
 int cuda_conv_prep_count(const DevStep *s, int n);
 Status cuda_conv_preps(const CudaCtx *c, const DevStep *s, int n, Error *e);
 
+/* The same of small loops, small sums and matrix products: several steps of a plan may be launched
+ * together where it says so (DevStep.together). */
+bool cuda_loop_is_small(const DevStep *s);
+int cuda_loop_count(const DevStep *s, int n);
+Status cuda_loops(const CudaCtx *c, const DevStep *s, int n, Error *e);
+bool cuda_sum_is_small(const DevStep *s);
+int cuda_sum_count(const DevStep *s, int n);
+Status cuda_sums(const CudaCtx *c, const DevStep *s, int n, Error *e);
+int cuda_matmul_count(const DevStep *s, int n);
+Status cuda_matmuls(const CudaCtx *c, const DevStep *s, int n, Error *e);
+
 /* table.cu: the kind of a step; its launch and scratch on the rung that the context says. */
 CudaKind cuda_kind(const DevStep *s);
 Status cuda_launch(const CudaCtx *c, const DevStep *s, Error *e);

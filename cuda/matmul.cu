@@ -75,15 +75,55 @@ static __device__ __forceinline__ void mm_keep(const MmOperand &o, float (*to)[M
     *(float4 *)&to[k][row] = v;
 }
 
-/* Grid: x tiles of columns, y tiles of rows, z chunks of k. Chunk z of the product goes to out +
- * z*m*n. */
+/* ---- several products in one launch ---- */
+/* One product: tiles of columns, of rows, chunks of k, block after block from `first` on. Chunk z
+ * goes to part + z*m*n; where there are several, their sum to out. */
+typedef struct MmJob {
+  MmOperand a;
+  MmOperand b;
+  float *part;
+  float *out;
+  uint32_t k_all;
+  uint32_t k_chunk;
+  uint32_t chunks;
+  uint32_t first;
+  uint32_t first_sum; /* block of matmul_chunks */
+  uint32_t n_tiles;
+  uint32_t m_tiles;
+} MmJob;
+enum { MM_JOBS = 36 };
+typedef struct MmJobs {
+  int count;
+  MmJob of[MM_JOBS];
+} MmJobs;
+static_assert(sizeof(MmJobs) <= 4096, "more than a kernel takes as its arguments");
+
+static __device__ __forceinline__ const MmJob &mm_mine(const MmJobs &all) {
+  int mine = 0;
+  while (mine + 1 < all.count && blockIdx.x >= all.of[mine + 1].first) mine++;
+  return all.of[mine];
+}
+
+/* The tile and the chunk of this block. */
+typedef struct MmPlace {
+  uint32_t m0;
+  uint32_t n0;
+  uint32_t z;
+} MmPlace;
+static __device__ __forceinline__ MmPlace mm_block(const MmJob &job) {
+  const uint32_t block = blockIdx.x - job.first, row = block / job.n_tiles, z = row / job.m_tiles;
+  return MmPlace{(row - z * job.m_tiles) * MM_TILE, (block - row * job.n_tiles) * MM_TILE, z};
+}
+
 static __global__ void __launch_bounds__(MM_THREADS)
-    matmul_float(MmOperand a, MmOperand b, float *out, uint32_t k_all, uint32_t k_chunk) {
+    matmul_float(const __grid_constant__ MmJobs all) {
   SHARED2(float, as, MM_K, MM_TILE + 4);
   SHARED2(float, bs, MM_K, MM_TILE + 4);
-  const uint32_t tid = threadIdx.x, tx = tid % 16, ty = tid / 16, m0 = blockIdx.y * MM_TILE,
-                 n0 = blockIdx.x * MM_TILE;
-  const uint32_t k_begin = blockIdx.z * k_chunk, k_end = min(k_all, k_begin + k_chunk);
+  const MmJob &job = mm_mine(all);
+  const MmPlace at = mm_block(job);
+  const MmOperand a = job.a, b = job.b;
+  const uint32_t tid = threadIdx.x, tx = tid % 16, ty = tid / 16, m0 = at.m0, n0 = at.n0;
+  const uint32_t k_begin = at.z * job.k_chunk, k_end = min(job.k_all, k_begin + job.k_chunk);
   uint32_t ra, ka, rb, kb;
   float sum[4][4] = {};
   mm_place<MM_K>(a, tid, &ra, &ka);
@@ -111,7 +151,7 @@ static __global__ void __launch_bounds__(MM_THREADS)
     }
     __syncthreads();
   }
-  out += (size_t)blockIdx.z * a.rows * b.rows;
+  float *out = job.part + (size_t)at.z * a.rows * b.rows;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     const uint32_t r = m0 + ty * 4 + (uint32_t)i, c = n0 + tx * 4;
@@ -152,17 +192,20 @@ static __device__ __forceinline__ void tc_keep(const MmOperand &o, uint32_t *to,
   }
 }
 
-/* Grid as matmul_float. Warp (wm, wn) of 2x2 makes 32x32: 2x4 products of 16x8. Fragments:
+/* Blocks as matmul_float. Warp (wm, wn) of 2x2 makes 32x32: 2x4 products of 16x8. Fragments:
  * cuda/mma.cuh. */
 static __global__ void __launch_bounds__(TC_THREADS)
-    matmul_tf32(MmOperand a, MmOperand b, float *out, uint32_t k_all, uint32_t k_chunk) {
+    matmul_tf32(const __grid_constant__ MmJobs all) {
   SHARED(uint4, as4, TC_SIZE / 4); /* uint4: 16-byte alignment */
   SHARED(uint4, bs4, TC_SIZE / 4);
   uint32_t *as = (uint32_t *)as4, *bs = (uint32_t *)bs4;
   const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3,
                  wm = (warp >> 1) * 32, wn = (warp & 1) * 32;
-  const uint32_t m0 = blockIdx.y * MM_TILE, n0 = blockIdx.x * MM_TILE,
-                 k_begin = blockIdx.z * k_chunk, k_end = min(k_all, k_begin + k_chunk);
+  const MmJob &job = mm_mine(all);
+  const MmPlace at = mm_block(job);
+  const MmOperand a = job.a, b = job.b;
+  const uint32_t m0 = at.m0, n0 = at.n0, k_begin = at.z * job.k_chunk,
+                 k_end = min(job.k_all, k_begin + job.k_chunk);
   const uint32_t ar = a.kc ? (uint32_t)TC_ROW : 1u, ak = a.kc ? 1u : (uint32_t)TC_COLUMN;
   const uint32_t br = b.kc ? (uint32_t)TC_ROW : 1u, bk = b.kc ? 1u : (uint32_t)TC_COLUMN;
   float sum[2][4][4] = {};
@@ -202,7 +245,7 @@ static __global__ void __launch_bounds__(TC_THREADS)
     }
     __syncthreads();
   }
-  out += (size_t)blockIdx.z * a.rows * b.rows;
+  float *out = job.part + (size_t)at.z * a.rows * b.rows;
 #pragma unroll
   for (int i = 0; i < 2; i++) {
 #pragma unroll
@@ -217,15 +260,17 @@ static __global__ void __launch_bounds__(TC_THREADS)
   }
 }
 
-/* out[i] = sum over z of part[z][i], in order. */
-static __global__ void __launch_bounds__(256)
-    matmul_chunks(const float *part, int chunks, uint32_t n, float *out) {
-  const uint32_t i = blockIdx.x * 256 + threadIdx.x;
+/* out[i] = sum over z of part[z][i], in order; a product of one chunk has no blocks. */
+static __global__ void __launch_bounds__(256) matmul_chunks(const __grid_constant__ MmJobs all) {
+  int mine = 0;
+  while (mine + 1 < all.count && blockIdx.x >= all.of[mine + 1].first_sum) mine++;
+  const MmJob &job = all.of[mine];
+  const uint32_t i = (blockIdx.x - job.first_sum) * 256 + threadIdx.x, n = job.a.rows * job.b.rows;
   float sum = 0;
   if (i >= n) return;
 #pragma unroll 8
-  for (int z = 0; z < chunks; z++) sum += part[(size_t)z * n + i];
-  out[i] = sum;
+  for (uint32_t z = 0; z < job.chunks; z++) sum += job.part[(size_t)z * n + i];
+  job.out[i] = sum;
 }
 
 typedef struct MmPlan {
@@ -259,26 +304,56 @@ static MmOperand mm_operand(const void *p, int64_t rows, int64_t k, bool kc) {
                    ld % 4 == 0 && (uintptr_t)p % 16 == 0};
 }
 
-static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+static MmJob mm_job(const DevStep *s, uint32_t *blocks, uint32_t *sums) {
   const MmPlan q = mm_plan(s);
-  const MmOperand a = mm_operand(s->arg[0], q.m, q.k, !s->node.attr.matmul.transpose_a),
-                  b = mm_operand(s->arg[1], q.n, q.k, s->node.attr.matmul.transpose_b);
-  const dim3 grid((unsigned)cuda_ceil(q.n, MM_TILE), (unsigned)cuda_ceil(q.m, MM_TILE),
-                  (unsigned)q.chunks);
-  float *to = q.chunks > 1 ? (float *)s->scratch : (float *)s->out;
-  if (q.m * q.n == 0) return ST_OK;
-  if (!cuda_fits32(q.m * q.k) || !cuda_fits32(q.n * q.k) || !cuda_fits32(q.m * q.n))
-    return cuda_too_large("matmul", e);
+  MmJob job = {};
+  job.a = mm_operand(s->arg[0], q.m, q.k, !s->node.attr.matmul.transpose_a);
+  job.b = mm_operand(s->arg[1], q.n, q.k, s->node.attr.matmul.transpose_b);
+  job.out = (float *)s->out;
+  job.part = q.chunks > 1 ? (float *)s->scratch : job.out;
+  job.k_all = (uint32_t)q.k;
+  job.k_chunk = (uint32_t)q.chunk;
+  job.chunks = (uint32_t)q.chunks;
+  job.n_tiles = (uint32_t)cuda_ceil(q.n, MM_TILE);
+  job.m_tiles = (uint32_t)cuda_ceil(q.m, MM_TILE);
+  job.first = *blocks;
+  job.first_sum = *sums;
+  *blocks += job.n_tiles * job.m_tiles * job.chunks;
+  if (q.chunks > 1) *sums += (uint32_t)cuda_ceil(q.m * q.n, 256);
+  return job;
+}
+
+static bool mm_fits(const DevStep *s) {
+  const MatmulAttr *a = &s->node.attr.matmul;
+  const int64_t m = a->m, n = a->n, k = a->k;
+  return cuda_fits32(m * k) && cuda_fits32(n * k) && cuda_fits32(m * n);
+}
+
+int cuda_matmul_count(const DevStep *s, int n) {
+  int k = 0;
+  while (k < PRLX_MIN(n, (int)MM_JOBS) && !s[k].prog && s[k].node.op == OP_matmul && mm_fits(&s[k]))
+    k++;
+  return k;
+}
+
+Status cuda_matmuls(const CudaCtx *c, const DevStep *s, int n, Error *e) {
+  MmJobs all = {};
+  uint32_t blocks = 0, sums = 0;
+  for (int k = 0; k < n; k++)
+    if (s[k].node.attr.matmul.m && s[k].node.attr.matmul.n)
+      all.of[all.count++] = mm_job(&s[k], &blocks, &sums);
+  if (blocks == 0) return ST_OK;
   if (c->precision == PREC_STRICT || c->arch < 80 || c->rung[KIND_MATMUL] != RUNG_FAST)
-    LAUNCH(matmul_float, grid, MM_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k,
-           (uint32_t)q.chunk);
+    LAUNCH(matmul_float, blocks, MM_THREADS, 0, c->stream, all);
   else
-    LAUNCH(matmul_tf32, grid, TC_THREADS, 0, c->stream, a, b, to, (uint32_t)q.k, (uint32_t)q.chunk);
-  const uint32_t n = (uint32_t)(q.m * q.n);
-  if (q.chunks > 1)
-    LAUNCH(matmul_chunks, (unsigned)cuda_ceil(n, 256), 256, 0, c->stream, to, (int)q.chunks, n,
-           (float *)s->out);
+    LAUNCH(matmul_tf32, blocks, TC_THREADS, 0, c->stream, all);
+  if (sums > 0) LAUNCH(matmul_chunks, sums, 256, 0, c->stream, all);
   return cuda_check("matmul", s, e);
+}
+
+static Status matmul_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  if (!mm_fits(s)) return cuda_too_large("matmul", e);
+  return cuda_matmuls(c, s, 1, e);
 }
 
 CUDA_ROW(matmul, matmul_launch, matmul_scratch, NULL);

@@ -231,13 +231,11 @@ static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t 
   }
 }
 
-/* One vector per thread. out may be the memory of an argument of the same shape and type: a thread
+/* Vector t of the loop. out may be the memory of an argument of the same shape and type: a thread
  * reads its own elements before it writes them. */
-static __global__ void __launch_bounds__(256)
-    pw_map(const __grid_constant__ PwDev d, void *out, int tout, uint32_t nvec) {
-  const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
+template <class D>
+static __device__ __forceinline__ void pw_vector_of(const D &d, uint32_t t, void *out, int tout) {
   PwPlace at = {{}, 0, 0, DYNAMIC_SHARED(float4), (int)threadIdx.x, (int)blockDim.x};
-  if (t >= nvec) return;
   const uint32_t row = div_by(t, d.row);
   float v[PW_VEC];
   at.col = (t - row * d.row.d) * PW_VEC;
@@ -252,6 +250,36 @@ static __global__ void __launch_bounds__(256)
 #pragma unroll
   for (int j = 0; j < PW_VEC; j++)
     if (j < at.valid) st_any(out, (DType)tout, to + j, v[j]);
+}
+
+/* One vector per thread. */
+static __global__ void __launch_bounds__(256)
+    pw_map(const __grid_constant__ PwDev d, void *out, int tout, uint32_t nvec) {
+  const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
+  if (t < nvec) pw_vector_of(d, t, out, tout);
+}
+
+/* One of several small loops: its first block. */
+typedef struct PwJob {
+  uint32_t first;
+  uint32_t nvec;
+  void *out;
+  int tout;
+  PwSmall loop;
+} PwJob;
+typedef struct PwJobs {
+  int count;
+  PwJob of[PW_JOBS];
+} PwJobs;
+static_assert(sizeof(PwJobs) <= 4096, "more than a kernel takes as its arguments");
+
+/* Block after block of one loop after the other. */
+static __global__ void __launch_bounds__(256) pw_maps(const __grid_constant__ PwJobs all) {
+  int mine = 0;
+  while (mine + 1 < all.count && blockIdx.x >= all.of[mine + 1].first) mine++;
+  const PwJob &job = all.of[mine];
+  const uint32_t t = (blockIdx.x - job.first) * blockDim.x + threadIdx.x;
+  if (t < job.nvec) pw_vector_of(job.loop, t, job.out, job.tout);
 }
 
 static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, Error *e) {
@@ -277,6 +305,51 @@ static Status pointwise_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   PwProgram p;
   pw_from_node(&s->node, s->shape, &p);
   return pw_launch(c, s, &p, e);
+}
+
+/* ---- several small loops in one launch ---- */
+/* The loop of s for such a launch. False: it wants one of its own. */
+static bool loop_job(const DevStep *s, PwJob *job) {
+  PwDev d;
+  if (!s->prog || s->prog->reduce || s->prog->narg > PW_FEW_ARGS) return false;
+  const int64_t n = shape_numel(s->prog->iter);
+  if (n == 0 || !cuda_fits32(n) || !pw_dev_init(&d, s->prog) || d.nop > PW_FEW_OPS ||
+      pw_threads(&d) != 256)
+    return false;
+  pw_dev_bind(&d, s->arg, s->targ, s->out);
+  pw_dev_copy(d, &job->loop);
+  job->nvec = (uint32_t)(d.nkept * d.nsum * (int64_t)d.row.d);
+  job->out = s->out;
+  job->tout = (int)s->tout;
+  return true;
+}
+
+bool cuda_loop_is_small(const DevStep *s) {
+  PwJob job;
+  return loop_job(s, &job);
+}
+
+int cuda_loop_count(const DevStep *s, int n) {
+  int k = 0;
+  while (k < PRLX_MIN(n, (int)PW_JOBS) && cuda_loop_is_small(&s[k])) k++;
+  return k;
+}
+
+Status cuda_loops(const CudaCtx *c, const DevStep *s, int n, Error *e) {
+  PwJobs all = {};
+  uint32_t blocks = 0;
+  size_t slots = 0;
+  all.count = n;
+  for (int k = 0; k < n; k++) {
+    PwJob *job = &all.of[k];
+    if (!loop_job(&s[k], job))
+      return err_set(e, ST_INTERNAL, "cuda pointwise: loop %d of %d is none for one launch", k, n);
+    job->first = blocks;
+    blocks += (uint32_t)cuda_ceil(job->nvec, 256);
+    slots = PRLX_MAX(slots, pw_slot_bytes(&job->loop, 256));
+  }
+  LAUNCH(pw_maps, blocks, 256, slots, c->stream, all);
+  return cuda_check("pointwise", s, e);
 }
 
 static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) {

@@ -92,7 +92,7 @@ typedef struct PwArg {
   uint8_t type;
   uint8_t mode;
 } PwArg;
-typedef struct PwDev {
+template <int ARGS, int OPS> struct PwDevOf {
   int nop;
   int outer;
   int nslot;
@@ -107,9 +107,14 @@ typedef struct PwDev {
   /* product of the kept and of the summed outer axes */
   int64_t nkept;
   int64_t nsum;
-  PwArg arg[PW_MAX_ARGS];
-  PwMicro op[PW_MICRO_MAX];
-} PwDev;
+  PwArg arg[ARGS];
+  PwMicro op[OPS];
+};
+typedef PwDevOf<PW_MAX_ARGS, PW_MICRO_MAX> PwDev;
+
+/* Most loops are this small; so many of them fit into the arguments of one launch. */
+enum { PW_FEW_ARGS = 6, PW_FEW_OPS = 10, PW_JOBS = 7 };
+typedef PwDevOf<PW_FEW_ARGS, PW_FEW_OPS> PwSmall;
 
 /* Host (pointwise.cu). init: shapes only; bind: addresses, types and the alignment that vectors
  * need. False: a program that core would not make. */
@@ -118,13 +123,30 @@ void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void
 size_t pw_sum_scratch(const PwProgram *p); /* reduce.cu */
 Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, int32_t samples, Error *e);
 
+/* A small program from one that was made as a large one; its arguments and operations fit. */
+template <class From, class To> static inline void pw_dev_copy(const From &d, To *to) {
+  to->nop = d.nop;
+  to->outer = d.outer;
+  to->nslot = d.nslot;
+  to->summed = d.summed;
+  to->inner = d.inner;
+  to->inner_summed = d.inner_summed;
+  to->wide_out = d.wide_out;
+  for (int r = 0; r < PW_OUTER; r++) to->dim[r] = d.dim[r];
+  to->row = d.row;
+  to->nkept = d.nkept;
+  to->nsum = d.nsum;
+  for (size_t a = 0; a < sizeof to->arg / sizeof *to->arg; a++) to->arg[a] = d.arg[a];
+  for (size_t k = 0; k < sizeof to->op / sizeof *to->op; k++) to->op[k] = d.op[k];
+}
+
 /* slots: 32 bytes per thread each */
 static inline int pw_threads(const PwDev *d) {
   return d->nslot <= 3 ? 256 : d->nslot <= 7 ? 128 : 64;
 }
 
 /* Bytes of dynamic shared memory of a block. */
-static inline size_t pw_slot_bytes(const PwDev *d, int threads) {
+template <class D> static inline size_t pw_slot_bytes(const D *d, int threads) {
   /* never 0: the kernels take the address of dynamic shared memory */
   return 16 + (size_t)d->nslot * PW_VEC * sizeof(float) * (size_t)threads;
 }
@@ -277,15 +299,17 @@ typedef struct PwPlace {
 } PwPlace;
 
 /* Issues the argument of step k, if it has one, into raw. */
-static __device__ __forceinline__ void pw_ahead(const PwDev &d, const PwPlace &at, int k,
+template <class D>
+static __device__ __forceinline__ void pw_ahead(const D &d, const PwPlace &at, int k,
                                                 uint32_t *raw) {
   const int src = k < d.nop ? d.op[k].src : (int)PW_ACC;
   if (src < PW_MAX_ARGS) pw_issue(d.arg[src], d.outer, at.idx, at.col, at.valid, raw);
 }
 
 /* Step k, whose argument is in raw; then raw takes the argument of step k + 2. */
-static __device__ __forceinline__ void pw_step(const PwDev &d, const PwPlace &at, int k,
-                                               uint32_t *raw, float *acc) {
+template <class D>
+static __device__ __forceinline__ void pw_step(const D &d, const PwPlace &at, int k, uint32_t *raw,
+                                               float *acc) {
   const PwMicro &m = d.op[k];
   const int src = m.src;
   float x[PW_VEC];
@@ -316,7 +340,8 @@ static __device__ __forceinline__ void pw_step(const PwDev &d, const PwPlace &at
 }
 
 /* The whole program for one vector. Two loads are under way at any time. */
-static __device__ __forceinline__ void pw_eval(const PwDev &d, const PwPlace &at, float *acc) {
+template <class D>
+static __device__ __forceinline__ void pw_eval(const D &d, const PwPlace &at, float *acc) {
   uint32_t even[PW_VEC] = {}, odd[PW_VEC] = {};
 #pragma unroll
   for (int j = 0; j < PW_VEC; j++) acc[j] = 0;
@@ -330,7 +355,8 @@ static __device__ __forceinline__ void pw_eval(const PwDev &d, const PwPlace &at
 }
 
 /* Coordinates of the outer axes in `mask` from a linear index over them. */
-static __device__ __forceinline__ void pw_coordinates(const PwDev &d, uint32_t mask, uint32_t n,
+template <class D>
+static __device__ __forceinline__ void pw_coordinates(const D &d, uint32_t mask, uint32_t n,
                                                       uint32_t *idx) {
 #pragma unroll
   for (int r = PW_OUTER - 1; r >= 0; r--) {

@@ -39,11 +39,32 @@ static bool program_prepare(Backend *b, const DevStep *conv, Node *prep) {
   return cuda_conv_prepare(&of(b)->c, conv, prep);
 }
 
+/* What several steps of a plan may share a launch with; 0: nothing. */
+enum { BATCH_ALONE, BATCH_LOOP, BATCH_SUM, BATCH_MATMUL };
+static int batch_kind(Backend *b, const DevStep *s) {
+  const CudaKind kind = cuda_kind(s);
+  if (of(b)->c.rung[kind] == RUNG_NAIVE) return BATCH_ALONE;
+  return kind == KIND_LOOP     ? cuda_loop_is_small(s) ? BATCH_LOOP : BATCH_ALONE
+         : kind == KIND_SUM    ? cuda_sum_is_small(s) ? BATCH_SUM : BATCH_ALONE
+         : kind == KIND_MATMUL ? BATCH_MATMUL
+                               : BATCH_ALONE;
+}
+
 /* The step s, or all from there on that one launch does; *n: how many those were of the n. */
 static Status launch_next(const CudaCtx *c, const DevStep *s, int *n, Error *e) {
-  const int preps = cuda_conv_prep_count(s, *n);
-  *n = PRLX_MAX(preps, 1);
-  return preps > 1 ? cuda_conv_preps(c, s, preps, e) : cuda_launch(c, s, e);
+  const int preps = cuda_conv_prep_count(s, *n), most = PRLX_MIN(*n, s->together);
+  const CudaKind kind = cuda_kind(s);
+  if (preps > 1) return cuda_conv_preps(c, s, *n = preps, e);
+  *n = 1;
+  if (most < 2 || c->rung[kind] == RUNG_NAIVE) return cuda_launch(c, s, e);
+  const int loops = kind == KIND_LOOP ? cuda_loop_count(s, most) : 0,
+            sums = kind == KIND_SUM ? cuda_sum_count(s, most) : 0,
+            products = kind == KIND_MATMUL ? cuda_matmul_count(s, most) : 0;
+  *n = PRLX_MAX(PRLX_MAX(1, sums), PRLX_MAX(loops, products));
+  return loops > 1      ? cuda_loops(c, s, loops, e)
+         : sums > 1     ? cuda_sums(c, s, sums, e)
+         : products > 1 ? cuda_matmuls(c, s, products, e)
+                        : cuda_launch(c, s, e);
 }
 
 static Status launch_steps(const CudaCtx *c, const DevStep *s, int count, Error *e) {
@@ -156,6 +177,7 @@ void cuda_program_functions(Backend *b) {
   b->supports = program_supports;
   b->can_store = can_store;
   b->prepare = program_prepare;
+  b->batch_kind = batch_kind;
   b->launches = program_launches;
   b->program = program_new;
   b->run = program_run;

@@ -99,6 +99,7 @@ static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
     if (scaled) test_operand(&t->s, 2, scale_x, DT_F32);
     if (scaled) test_operand(&t->s, 3, scale_y, DT_F32);
     t->s.tout = DT_F32;
+    if (scaled) test_store(t);
     return;
   }
   test_operand(&t->s, 0, kind == KIND_CONV ? xs : ys, kind == KIND_CONV ? tx : ty);

@@ -81,6 +81,31 @@ mutant() {
   echo "found: $name: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
 }
 
+# planner_mutant NAME FILE 'sed expression' 'cases' arguments of cuda_ops...: the same in the
+# planner (core/FILE.c)
+planner_mutant() {
+  name=$1; file=$2; change=$3; only=$4; shift 4
+  wanted_mutant "$name" || return 0
+  sed -e "$change" "core/$file.c" >"$T/$file.c"
+  if cmp -s "core/$file.c" "$T/$file.c"; then
+    bad "$name" "its pattern is no longer in $file.c"
+    return
+  fi
+  if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$file.o" "$T/$file.c" $sanitized 2>"$T/log" ||
+    ! $CXX $sanitized -o "$T/run" "$B/test/cuda_ops.o" "$B/test/cuda_check.o" \
+      "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" \
+      "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o "$B/emu/test/cuda_emu.o" \
+      "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
+    bad "$name" "does not build: $(head -n 1 "$T/log")"
+    return
+  fi
+  PRLX_ONLY=$only TEST_STOP=1 timeout 300 "$T/run" "$@" >"$T/log" 2>&1; rc=$?
+  [ $rc -eq 0 ] && { bad "$name" "not found by cuda_ops $* ($only)"; return; }
+  [ $rc -eq 124 ] && { bad "$name" "did not end"; return; }
+  passed=$((passed + 1))
+  echo "found: $name: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
+}
+
 # a barrier removed, an index off by one, a lane left out: one of each kind first (make test)
 mutant reduce-lane reduce.cu \
   's/min(group, 32u) >> 1; k; k >>= 1/min(group, 32u) >> 1; k > 1; k >>= 1/' sum strict ops
@@ -116,6 +141,29 @@ mutant matmul-barrier matmul.cu \
 mutant matmul-fragment matmul.cu \
   's/fa\[i\]\[1\] = p\[8/fa[i][2] = p[8/; s/fa\[i\]\[2\] = p\[4/fa[i][1] = p[4/' \
   matmul tf32 ops
+# steps that are launched together, loops in the store of a weight gradient, weights times a number
+mutant batch-loop-block pointwise.cu \
+  's/(blockIdx.x - job.first) \* blockDim.x/blockIdx.x * blockDim.x/' 'side by side' strict plans
+mutant batch-matmul-job matmul.cu \
+  's/blockIdx.x >= all.of\[mine + 1\].first)/blockIdx.x > all.of[mine + 1].first)/' \
+  'side by side' strict plans
+mutant batch-matmul-chunk matmul.cu 's/(blockIdx.x - job.first_sum) \* 256/blockIdx.x * 256/' \
+  'side by side' strict plans
+mutant chain-weights conv.cu 's/a->sc = dw ? st\[0\] : st\[1\];/a->sc = st[1];/' \
+  'scaled weights' strict plans
+mutant chain-thin-weights conv_thin.cu 's/d.x_wide ? channel : k, 0}/k, 0}/' 'scaled weights' \
+  strict plans
+mutant batch-sum-chunk reduce.cu 's/chunk = block \/ job.width,/chunk = 0 * block \/ job.width,/' \
+  'side by side' strict plans
+mutant batch-sum-add reduce.cu 's/blockIdx.x - all.of\[mine\].first_add/blockIdx.x/' \
+  'side by side' strict plans
+mutant prep-gain conv.cu 's/if (s->node.attr.conv.gain != 0) p->gain = .*;//' 'kept weights' \
+  strict plans
+planner_mutant batch-scratch plan_memory \
+  's/s\[-1\].scratch_at + plan_round(p, s\[-1\].scratch)/0/' 'side by side' strict plans
+planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by side' strict plans
+planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
+  strict plans
 # filters, sampling, optimiser
 mutant fir-edge upfirdn.cu 's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' \
   upfirdn2d strict ops

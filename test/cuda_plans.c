@@ -127,6 +127,49 @@ static Val b_large_styles(Graph *g, const Val *in) {
   return y;
 }
 
+/* Weights times a number per channel, of a wide and of a thin convolution: the loops of their
+ * gradients run in the stores. */
+static Val b_scaled_weights(Graph *g, const Val *in) {
+  const Val per_input = g_reshape(g, in[3], SHAPE4(1, graph_dim(g, in[3], 0), 1, 1));
+  const Val w = g_mul(g, g_mul(g, in[1], in[3]), g_square(g, per_input)),
+            v = g_mul(g, in[2], per_input);
+  const Val y = g_lrelu(g, g_conv2d(g, in[0], w, 1, 1), 0.2, 1.4, -1);
+  return g_conv2d(g, y, g_axpb(g, v, 0.5, 0), 1, 0);
+}
+
+/* More small loops, sums (by columns in chunks, by rows) and products of several sizes than a
+ * launch takes, none of which waits for another: of z = x a_i w_i + the squares of w_i, summed, y
+ * is the sum over i of u = lrelu(z) w_i' and of its rows. */
+enum { SIDES = 40 };
+static Val b_side(Graph *g, const Val *in) {
+  Val y = in[0];
+  for (int i = 0; i < SIDES; i++) {
+    const Val w = g_slice(g, in[1], 1, 0, 20 + i % 5, 1),
+              c = g_axpb(g, g_sum(g, g_square(g, w), 1), 0.01, 0.5),
+              z = g_add(g, g_matmul(g, in[0], g_axpb(g, w, 0.01 * (i + 1), 0), false, false), c),
+              u = g_matmul(g, g_lrelu(g, z, 0.2, 1.4, -1), w, false, true);
+    y = g_add(g, y, g_add(g, u, g_sum(g, u, 2)));
+  }
+  return y;
+}
+
+/* Less than half as many launches as steps. */
+static void side_launches(Bench *t, const Case *c) {
+  Built b = {0};
+  Error e = {0};
+  Plan *p = NULL;
+  build(c, &b, 1, &e);
+  const PlanOptions o = {.backend = t->b};
+  if (plan_new(b.g, 1, &b.scalar[0], &o, &p, &e) == ST_OK) {
+    const PlanStats s = plan_stats(p);
+    CHECK(s.launches > 0 && 2 * s.launches < s.steps, "%s: %lld launches of %d steps", c->name,
+          (long long)s.launches, s.steps);
+  } else
+    CHECK(false, "%s: %s", c->name, e.msg);
+  plan_free(p);
+  graph_free(b.g);
+}
+
 /* ---- weights kept from run to run ---- */
 enum { KEPT_X = 2 * 16 * 9 * 7, KEPT_W = 3 };
 
@@ -221,7 +264,21 @@ void check_plans(Bench *t) {
               {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE1(4)},
               {GENERIC, GENERIC, GENERIC, FIXED},
               2};
+  Case side = {
+      OP_matmul, "side by side", b_side, 2, {SHAPE2(5, 200), SHAPE2(200, 24)}, {GENERIC, GENERIC},
+      2};
+  Case scaled = {
+      OP_conv2d,
+      "scaled weights",
+      b_scaled_weights,
+      4,
+      {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE4(16, 1, 1, 1)},
+      {GENERIC, GENERIC, GENERIC, FIXED},
+      2};
   plan_case(t, &net);
+  plan_case(t, &scaled);
+  plan_case(t, &side);
+  if (!skipped(t, side.name)) side_launches(t, &side);
   if (!skipped(t, "kept weights")) kept_check(t);
   if (t->b->precision == PREC_TF32) return;
   plan_case(t, &large);

@@ -129,6 +129,15 @@ static void hb_store(uint16_t *dst, const float *x, int64_t n) {
   }
 }
 
+/* Weights times a number, to be prepared (ConvAttr.gain). */
+static float *hb_gain(const DevStep *s) {
+  const float gain = s->node.op == OP_conv_prep && !s->prog ? s->node.attr.conv.gain : 0;
+  const int64_t n = shape_numel(s->shape[0]);
+  float *x = gain != 0 ? mem_alloc((size_t)n * 4) : NULL;
+  for (int64_t i = 0; x && i < n; i++) x[i] = ((const float *)s->arg[0])[i] * gain;
+  return x;
+}
+
 static void hb_step(const DevStep *s) {
   const real *arg[PW_MAX_ARGS];
   float *tmp[PW_MAX_ARGS] = {0};
@@ -140,6 +149,8 @@ static void hb_step(const DevStep *s) {
     if (half) tmp[i] = hb_load(s->arg[i], s->targ[i], shape_numel(s->shape[i]));
     arg[i] = half ? tmp[i] : s->arg[i];
   }
+  float *const scaled = hb_gain(s);
+  if (scaled) arg[0] = tmp[0] = scaled;
   void *scratch = q ? mem_alloc(pw_scratch(q)) : NULL;
   real *map = NULL;
   if (!s->prog) {
