@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include "models/judge/agreement.h"
 #include "paper/engine/paper_audit_impl.h"
-#include "tools/cli/tool.h"
-
-Verdict audit_failed(const Error *e) {
-  (void)tool_fail("paper audit", e);
-  return NOT_CHECKED;
-}
 
 /* ---- cohort ---- */
 static Verdict check_kappa(void) {

@@ -4,13 +4,15 @@
 #include "paper/engine/paper.h"
 #define SAY(...) printf("    " __VA_ARGS__)
 
+/* ---- paper_audit_tables.c ---- */
+
 /* x lies within `half` of what is printed. */
 bool rounds_to(double x, double printed, double half);
 
 /* Says why on standard error. */
 Verdict audit_failed(const Error *e);
 
-/* paper_audit_tables.c: each prints its computation and judges. */
+/* Each prints its computation and judges. */
 Verdict check_fid_spread(void);
 Verdict check_deepsmote_fid(void);
 Verdict check_figure8(void);

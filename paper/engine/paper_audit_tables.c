@@ -8,6 +8,12 @@
 #include "models/gan/networks.h"
 #include "models/judge/agreement.h"
 #include "paper/engine/paper_audit_impl.h"
+#include "tools/cli/tool.h"
+
+Verdict audit_failed(const Error *e) {
+  (void)tool_fail("paper audit", e);
+  return NOT_CHECKED;
+}
 
 bool rounds_to(double x, double printed, double half) { return fabs(x - printed) <= half + 1e-9; }
 
