@@ -205,7 +205,7 @@ void trainer_copy_to_ema(Trainer *t) {
   train_dev_pull(t, NULL);
   real *ema = t->G_ema.params.data;
   memcpy(ema, t->G.params.data, (size_t)t->G.params.ntotal * sizeof(real));
-  for (int i = 0; i < t->noises.n; i++) ema[t->noises.at[i]] = fabs(ema[t->noises.at[i]]);
+  for (int i = 0; i < t->noises.n; i++) ema[t->noises.at[i]] = (real)fabs(ema[t->noises.at[i]]);
 }
 
 void trainer_refresh(Trainer *t) {
