@@ -72,9 +72,12 @@ Status published_open(const PaperRun *r, Tsv *t, bool *there, Error *e) {
   char path[PATH_LEN];
   const char *own = r->published ? r->published : "paper/published.tsv";
   *there = false;
-  if (!r->published && !file_exists(own)) own = data_path("../paper/published.tsv");
+  bool here = true;
+  if (!r->published) TRY(file_look(own, &here, e));
+  if (!here) own = data_path("../paper/published.tsv");
   TRY(path_format(path, e, "%s", own));
-  if (!r->published && !file_exists(path)) return ST_OK;
+  if (!r->published) TRY(file_look(path, &here, e));
+  if (!here) return ST_OK;
   TRY(tsv_read(path, t, e));
   *there = true;
   for (int i = 0; i < COUNT_OF(need); i++)
