@@ -212,6 +212,13 @@ static bool free_on_resume(const char *name) {
   return false;
 }
 
+/* A run that began before there was a choice goes on as it began: with the reference's average. */
+static void keep_noise_average(OptSpec *s, const StFile *state) {
+  const char *config = st_meta(state, "config");
+  if (config && !strstr(config, "of noise strengths") && !opts_given(s, "noise-average"))
+    (void)opts_set(s, "noise-average", "signed");
+}
+
 /* Takes over the options stored in the snapshot; one that is given now and is not the same is
  * refused. Returns -1 or an exit code. */
 static int merge_options(OptSpec *s, const StFile *state) {
@@ -235,6 +242,7 @@ static int merge_options(OptSpec *s, const StFile *state) {
           "train", "%s: the stored option --%s %s is not understood; start again without --resume",
           state->path, o->name, stored);
   }
+  keep_noise_average(s, state);
   return -1;
 }
 
