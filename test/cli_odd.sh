@@ -105,6 +105,45 @@ expect 1 "is in row 2, too; expected each once" "$P" reader score "$T/twice.tsv"
 { cat "$K"; awk -F '\t' -v OFS='\t' 'NR == 2 { $1 = "other"; print }' "$K"; } >"$T/mixed.tsv"
 expect 1 "is of study other, row 2 of study" "$P" reader score "$T/mixed.tsv" "$T/r1.csv"
 
+# ---- the results of one command in the folder of another ----
+M=$T/mix
+sums() { (cd "$1" && find . -type f ! -name .prlx -exec cksum {} + | sort) >"$2"; }
+gen() { expect 0 "" "$P" generate --network "$N" --seeds 0-1 -o "$1"; }
+gen "$M"
+sums "$M" "$T/before"
+"$P" classify "$D" --runs 1 --epochs 1 --pools 3 -o "$T/cl" --quiet >/dev/null 2>"$T/err" ||
+  fail "classify"
+of="is not a result of this command (the folder holds those of prlx generate)"
+onto() { "$P" project "$T/t.safetensors" --network "$N" --steps 1 --range 0 -o "$M" --quiet "$@"; }
+expect 1 "sheet.png: .*$of" onto
+expect 1 "sheet.png: .*$of" "$P" cam "$D" --model "$T/cl" -o "$M"
+expect 1 "mix: holds the results of prlx generate" "$P" paper run --scale tiny -o "$M"
+gen "$M/in"
+expect 1 "in/sheet.png: .*$of" "$P" project "$T/t.safetensors" --network "$N" --steps 1 -o \
+  "$M/in"
+rm -r "$M/in"
+sums "$M" "$T/after"
+same "$T/before" "$T/after" "a folder of results that three commands were not to touch"
+gen "$M"
+expect 0 "" onto --force
+expect 0 "" onto
+gen "$M"
+[ "$(grep -c "^made by: prlx generate$\|^made by: prlx project$" "$M/.prlx")" -eq 2 ]
+ok $? "the mark names two commands: $(cat "$M/.prlx")"
+# nothing in the way: two commands may share a folder
+expect 0 "" "$P" evidence --synthetic "$D" --train "$T/two.safetensors" --no-perceptual -o "$M"
+# a command that fails before its first result leaves the mark as it was
+rm -r "$M"
+gen "$M"
+cp "$M/.prlx" "$T/mark"
+mkdir "$M/memory.tsv"
+expect 1 "memory.tsv" "$P" evidence --synthetic "$D" --train "$T/two.safetensors" --no-perceptual \
+  -o "$M"
+same "$T/mark" "$M/.prlx" "the mark of a folder where a command failed"
+# as builds before this rule left it: it names nobody
+echo "Results of prlx: the command that made them may replace them." >"$M/.prlx"
+expect 0 "" onto
+
 # ---- patients of whom there is no map that is read ----
 B=$T/bids; V=$T/coh/sub-001/anat
 for p in 01 02; do

@@ -6,6 +6,7 @@
 #include "core/os.h"
 #include "io/formats/file.h"
 #include "tools/cli/folder.h"
+#include "tools/cli/marks.h"
 
 /* A file by what it is, not by how it is spelled. */
 typedef struct FileId {
@@ -42,7 +43,8 @@ static struct {
   int nnamed;
   Output *out;
   int nout;
-} watch = {.lock = OS_MUTEX_INIT};
+  const char *command; /* as the option table has it: "paper run" */
+} watch = {.lock = OS_MUTEX_INIT, .command = "prlx"};
 
 static _Thread_local bool looking; /* not as a reader of the command */
 
@@ -170,6 +172,20 @@ static bool is_astray(const char *path) {
   return os_info(path, &info) != 0 && os_link_info(path, &info) == 0;
 }
 
+/* What is said of a file that stays: who made it, where its folder's mark says so. */
+static Status refuse_stranger(const char *path, Error *e) {
+  char dir[PATH_LEN], makers[MARKS_LEN];
+  const size_t n = (size_t)(path_base(path) - path);
+  snprintf(dir, sizeof dir, "%.*s", (int)PRLX_MIN(n, sizeof dir - 1), path);
+  looking = true;
+  marks_makers(n ? dir : ".", makers);
+  looking = false;
+  return err_set(e, ST_INVALID,
+                 "%s: is there already and is not a result of this command%s%s%s; --force replaces "
+                 "it, or choose another output",
+                 path, *makers ? " (the folder holds those of " : "", makers, *makers ? ")" : "");
+}
+
 static Status may_replace(const OsInfo *info, const char *path, Error *e) {
   if (info->kind != OS_FILE) return refuse_astray(path, e);
   const FileId id = id_of(info);
@@ -179,46 +195,7 @@ static Status may_replace(const OsInfo *info, const char *path, Error *e) {
   if (id_has(&watch.opened, id) && !own) return refuse_input(path, e);
   if (own || outputs_force) return ST_OK;
   if (is_earlier_result(path, id)) return ST_OK;
-  return err_set(e, ST_INVALID,
-                 "%s: is there already and is not a result of this command; --force replaces it, "
-                 "or choose another output",
-                 path);
-}
-
-/* Folders of ours without their mark, which comes when the first result is whole and before it gets
- * its name: a command that fails before leaves nothing, and one that is killed leaves no result in
- * a folder that the next does not know as its own. */
-static char unmarked[8][PATH_LEN];
-static int nunmarked;
-
-/* Where the disk does not say, it is not marked: nothing is replaced there. */
-static bool mark_is_there(const char *mark) {
-  OsInfo info;
-  return os_info(mark, &info) == 0;
-}
-
-/* The marks themselves, until a result has its name. */
-static char new_mark[8][PATH_LEN];
-static int nnew;
-static bool marking;
-
-static Status mark_folder(Error *e) {
-  static const char text[] = "Results of prlx: the command that made them may replace them.\n";
-  char *mark = new_mark[nnew];
-  TRY(path_join(mark, unmarked[nunmarked - 1], OUTPUTS_MARK, e));
-  const bool there = mark_is_there(mark);
-  marking = true;
-  const Status s = there ? ST_OK : file_write_atomic(mark, text, sizeof text - 1, e);
-  marking = false;
-  nunmarked -= s == ST_OK;
-  nnew += s == ST_OK && !there;
-  return s;
-}
-
-/* A mark without a result is none. */
-static void take_back_marks(void) {
-  while (nnew > 0) (void)os_remove(new_mark[--nnew]);
-  nunmarked = 0;
+  return refuse_stranger(path, e);
 }
 
 /* ---- the watch ---- */
@@ -232,20 +209,19 @@ static void on_open(const OsInfo *info) {
 
 /* Not under the lock: it opens files itself. Writers run in one thread. */
 static Status on_replace(const OsInfo *info, const char *path, Error *e) {
-  return may_replace(info, path, e);
+  return marks_writing() ? ST_OK : may_replace(info, path, e);
 }
 
 static void on_written(const OsInfo *info) {
   os_mutex_lock(&watch.lock);
   id_add(&watch.written, id_of(info));
   os_mutex_unlock(&watch.lock);
-  if (!marking) nnew = 0; /* from now on they stay */
+  if (!marks_writing()) marks_keep();
 }
 
 static Status on_naming(const char *path, const OsInfo *info, Error *e) {
   if (info) TRY(tool_folder_naming(path, info, e));
-  while (!marking && nunmarked && nnew < COUNT_OF(new_mark)) TRY(mark_folder(e));
-  return ST_OK;
+  return marks_writing() ? ST_OK : marks_write(e);
 }
 
 void outputs_watch(void) {
@@ -276,7 +252,7 @@ static void forget_command(void) {
 }
 
 void outputs_forget(void) {
-  take_back_marks();
+  marks_take_back();
   forget_command();
   id_clear(&watch.written);
   id_clear(&watch.folders);
@@ -284,6 +260,7 @@ void outputs_forget(void) {
 
 void outputs_arguments(const OptSpec *s) {
   forget_command();
+  watch.command = s->cmd;
   for (int i = 0; i < s->nargs; i++) add_named(s->args[i]);
   for (int i = 0; i < s->n; i++)
     if (s->opt[i].kind == OPTK_STR) add_named(*(const char **)s->opt[i].dst);
@@ -326,16 +303,6 @@ Status outputs_foreign(const char *dir, Error *e) {
                  dir, dir);
 }
 
-/* Within a folder that `prlx paper run` has made its own, all are. */
-static bool has_marked_parent(const char *dir) {
-  char mark[PATH_LEN];
-  for (int up = 1; up <= 2; up++)
-    if (path_format(mark, NULL, "%s%s/" OUTPUTS_MARK, dir, up == 1 ? "/.." : "/../..") == ST_OK &&
-        mark_is_there(mark))
-      return true;
-  return false;
-}
-
 /* Who says - means standard output, and would look for a file of that name in vain. */
 static Status refuse_dash(const char *path, Error *e) {
   if (strcmp(path, "-") != 0) return ST_OK;
@@ -344,19 +311,27 @@ static Status refuse_dash(const char *path, Error *e) {
                  "output where one file is written; ./- is a file called -)");
 }
 
+/* within: the folder is part of what `prlx paper run` has made its own. */
+static Status look_at_mark(const char *dir, MarkKind *mark, bool *within, Error *e) {
+  looking = true;
+  *within = marks_open_parent(dir);
+  const Status s = marks_look(dir, watch.command, mark, e);
+  looking = false;
+  return s;
+}
+
 static Status claim_folder(const char *dir, Error *e) {
-  char mark[PATH_LEN];
+  MarkKind mark;
+  bool empty, within;
   TRY(refuse_dash(dir, e));
   TRY(outputs_foreign(dir, e));
   TRY(tool_folder(dir, e));
-  TRY(path_join(mark, dir, OUTPUTS_MARK, e));
-  const bool marked = mark_is_there(mark) || has_marked_parent(dir);
-  bool empty;
+  TRY(look_at_mark(dir, &mark, &within, e));
   TRY(folder_is_empty(dir, &empty, e));
-  if (marked || empty || folder_is_cohort(dir)) own_folder(dir);
-  if (!marked && empty && nunmarked < COUNT_OF(unmarked))
-    snprintf(unmarked[nunmarked++], PATH_LEN, "%s", dir);
-  return ST_OK;
+  const bool ours = within || mark == MARK_OPEN || mark == MARK_OURS;
+  if (ours || empty || folder_is_cohort(dir)) own_folder(dir);
+  if (ours || (mark == MARK_NONE && !empty)) return ST_OK;
+  return marks_want(dir, watch.command, e);
 }
 
 Status outputs_folder(const char *dir, const char *names, Error *e) {
@@ -372,10 +347,22 @@ Status outputs_folder(const char *dir, const char *names, Error *e) {
 }
 
 Status outputs_adopt(const char *dir, Error *e) {
+  char makers[MARKS_LEN];
+  MarkKind mark;
+  bool within;
+  TRY(look_at_mark(dir, &mark, &within, e));
+  looking = true;
+  marks_makers(dir, makers);
+  looking = false;
+  if (*makers && !outputs_force)
+    return err_set(e, ST_INVALID,
+                   "%s: holds the results of %s; expected a folder of its own; choose another, or "
+                   "--force writes among them",
+                   dir, makers);
   TRY(outputs_own_folder(dir, e));
-  if (nunmarked == COUNT_OF(unmarked) || nnew == COUNT_OF(new_mark)) return ST_OK;
-  snprintf(unmarked[nunmarked++], PATH_LEN, "%s", dir);
-  return mark_folder(e);
+  if (mark == MARK_OPEN) return ST_OK;
+  TRY(marks_want(dir, NULL, e));
+  return marks_write(e);
 }
 
 Status outputs_cohort(const char *dir, Error *e) {

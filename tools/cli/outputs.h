@@ -3,16 +3,13 @@
  * rule for every command, kept by watching the readers and writers of io/formats/file.h.
  *
  * Its own are: what this process wrote; files in a folder of results that was new, empty or made by
- * prlx before (it holds OUTPUTS_MARK, or a cohort of ours); a named output of the kind that the
+ * this command before (as its mark says, marks.h; or a cohort of ours); a named output of the kind that the
  * command writes. */
 #ifndef PRLX_OUTPUTS_H
 #define PRLX_OUTPUTS_H
 #include "io/formats/path.h"
 #include "tools/cli/folder.h"
 #include "tools/cli/opts.h"
-
-/* Hidden file in every folder of results. */
-#define OUTPUTS_MARK ".prlx"
 
 /* From main, once: from now on readers and writers are watched. */
 void outputs_watch(void);
@@ -34,7 +31,8 @@ Status outputs_folder(const char *dir, const char *names, Error *e);
  * report of the paper). As above, without a mark. */
 Status outputs_own_folder(const char *dir, Error *e);
 
-/* The same, and everything below it, for this command and those that it starts: gets a mark. */
+/* The same, and everything below it, for this command and those that it starts: gets an open mark.
+ * ST_INVALID: its mark names other commands (unless --force). */
 Status outputs_adopt(const char *dir, Error *e);
 
 /* A file that the command line names as output (path: the very text): may it be written? kind: text

@@ -298,7 +298,10 @@ Status classify_train_all(Job *j, Error *e) {
   int *of = mem_alloc((size_t)PRLX_MAX(j->train.subjects, 1) * sizeof *of);
   j->model = mem_alloc((size_t)a->runs * sizeof *j->model);
   Status s = of && j->model
-                 ? outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv", e)
+                 ? outputs_folder(a->out,
+                                  "model0.safetensors metrics.tsv predictions.tsv confusion.tsv "
+                                  "difference.tsv validation.tsv",
+                                  e)
                  : err_set(e, ST_NOMEM, "out of memory for %d classifiers", a->runs);
   if (s != ST_OK) goto done;
   j->runs = a->runs;

@@ -28,12 +28,15 @@ static void evidence_free(Evidence *ev) {
 }
 
 static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
+  static const char *const named[2][2] = {{"evidence.tsv", "sheet.png"},
+                                          {"memory.tsv", "closest.png"}};
   const EvArgs *a = &ev->a;
   TRY(a->synthetic ? evidence_open_images(ev, a->synthetic, a->images, e)
                    : evidence_open(ev, dir, e));
   if (a->model) TRY(evidence_scores_look(ev, e));
   if (a->train) TRY(evidence_near_look(ev, e));
-  TRY(outputs_folder(a->out, "words.txt evidence.html histogram.svg summary.tsv", e));
+  TRY(outputs_folder(a->out, "words.txt evidence.html histogram.svg summary.tsv truth.tsv", e));
+  for (int k = 0; k < 2; k++) TRY(outputs_member(a->out, named[!!a->synthetic][k], e));
   if (a->cohort) TRY(evidence_truth(ev, e));
   if (a->model) TRY(evidence_scores(ev, e));
   if (a->train) TRY(evidence_near(ev, e));

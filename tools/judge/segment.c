@@ -274,7 +274,8 @@ static Status segment_run(Job *j, const OptSpec *spec, Error *e) {
   if (!a->model) TRY(need_a_rim(&j->train, j->trained_on, e));
   if (a->test) note_no_rim(&j->test, a->test);
   if (a->compare) TRY(seg_compare_look(&j->test, a->compare, e));
-  TRY(outputs_folder(a->out, "model0.safetensors metrics.tsv predictions.tsv sheet.png", e));
+  TRY(outputs_folder(a->out,
+                     "model0.safetensors metrics.tsv predictions.tsv sheet.png comparison.tsv", e));
   if (!a->model) TRY(train_all(j, e));
   if (!a->test) return ST_OK;
   TRY(predict_all(j, e));
