@@ -16,7 +16,15 @@ col() {
   awk -F'\t' -v c="$2" 'NR == 1 {for (i = 1; i <= NF; i++) if ($i == c) k = i; next} {print $k}' \
     "$1"
 }
-run() { "$P" evidence "$@" --resamples 100 --typical 6 --limit 8 --quiet >"$T/out" 2>"$T/err"; }
+run() {
+  few=
+  case "$*" in
+    *no-perceptual*) ;;
+    *--train*) few="--typical 6 --limit 8" ;;
+  esac
+  # shellcheck disable=SC2086
+  "$P" evidence "$@" --resamples 100 $few --quiet >"$T/out" 2>"$T/err"
+}
 run "$T/d" --model "$T/m" --train "$T/tr.safetensors" --cohort "$T/c/lesions.tsv" --out "$T/e"
 ok $? "evidence: $(cat "$T/err")"
 for f in evidence.tsv summary.tsv histogram.svg sheet.png evidence.html words.txt; do

@@ -45,6 +45,20 @@ expect 2 "epochs is of --method deep" "$P" smote "$D" --method pixel --epochs 3
 expect 2 "exclude each other" "$P" smote "$D" --lesions 2 --images 3
 expect 2 "epochs is of training data" "$P" classify --model "$T/c" --test "$D" --epochs 3
 expect 2 "epochs is of training data" "$P" segment --judge "$T/d3.safetensors" --epochs 3
+expect 2 "bootstrap is of --features" "$P" fid "$D" "$D" --no-features --bootstrap 100
+expect 2 "k is of --pr" "$P" fid "$D" "$D" --no-pr --k 4
+expect 2 "threshold is of --model" "$P" evidence "$T/c" --threshold 0.4
+expect 2 "limit is of --perceptual" "$P" evidence "$T/c" --train "$D" --no-perceptual --limit 4
+expect 2 "images is of --synthetic" "$P" evidence "$T/c" --images 4
+expect 2 "out is of a data set to be made" "$P" pack --check "$D" "$T/t.safetensors" -o "$T/c"
+expect 2 "window is of volumes" "$P" pack "$T/a.png" --window 0,100 -o "$T/c"
+expect 2 "test is of a LESIONS.tsv" "$P" pack "$T/a.nii" --test "$T/x" -o "$T/c"
+expect 2 "mask is of volumes" "$P" pack "$C" --mask "$T/a.nii" -o "$T/c"
+expect 2 "test-counts is of --test" "$P" pack "$C" --test-counts 2,2 -o "$T/c"
+expect 2 "window-flair is of" "$P" pack "$C" --window-flair 0,100 -o "$T/c"
+expect 2 "clip-at is of" "$P" pack "$C" --clip --clip-at 2 -o "$T/c"
+expect 2 "number is of --format nnunet" "$P" export-cohort "$C" --format monai --number 7 -o "$T/c"
+expect 2 "rim-threshold is of --rim" "$P" export-cohort "$C" --rim no --rim-threshold 0.7 -o "$T/c"
 expect 2 "class is of --judge" "$P" segment "$T/d3.safetensors" --class 1
 
 # ---- names of outputs: before the work ----
@@ -143,6 +157,32 @@ same "$T/mark" "$M/.prlx" "the mark of a folder where a command failed"
 # as builds before this rule left it: it names nobody
 echo "Results of prlx: the command that made them may replace them." >"$M/.prlx"
 expect 0 "" onto
+
+# ---- what the sidecar of a map says of its unit ----
+U=$T/units
+cp -R "$T/coh" "$U"
+side=$U/sub-001/anat/sub-001_desc-lesion01_Chimap.json
+in_ppb() {
+  "$P" pack "$U/lesions.tsv" --ambiguous-as rim --slices central --no-sheet --quiet \
+    -o "$T/u.safetensors"
+}
+sed 's/"Units": "ppm"/"Units": "Parts per billion"/' "$T/coh/Chimap.json" >"$side"
+expect 1 '"Units" of the map sub-001_.* are "Parts per billion", and it is read as ppm' in_ppb
+echo '{"ZeroReference": "brain", "Units": "au"}' >"$side" # no unit that is known: the next above
+expect 0 "" in_ppb
+sed 's/"ppm"/"ppb"/' "$T/coh/Chimap.json" >"$U/Chimap.json"
+expect 1 'Chimap.json: "Units" of the map sub-001_.*; say so with --units ppb' in_ppb
+echo '{' >"$U/Chimap.json"
+expect 0 "" in_ppb
+sed 's/"ppm"/"Hz"/' "$T/coh/Chimap.json" >"$side"
+mkdir "$T/crop"
+map=$U/sub-001/anat/sub-001_desc-lesion01_Chimap.nii.gz
+mask=$U/sub-001/anat/sub-001_label-lesion_desc-lesion01_mask.nii.gz
+cut() { "$P" crop "$map" "$1" --subject 001 -o "$T/crop/$2"; }
+expect 1 'are "Hz", and it is read as ppm.*crop --units hz' cut "$mask" a
+rm "$side"
+expect 0 "" cut "$mask" b
+! grep -q "fills" "$T/err"; ok $? "a mask of a lesion is said to be none"
 
 # ---- patients of whom there is no map that is read ----
 B=$T/bids; V=$T/coh/sub-001/anat

@@ -492,6 +492,8 @@ static void test_labels(void) {
   for (int64_t i = 0; i < NVOX; i++)
     if (i % NX < 50) lab[i] = 0;
   expect_lesions(&s, "04 ", "", "one lesion with number 4");
+  for (int64_t i = 0; i < NVOX; i++) lab[i] = i >= NVOX / 2;
+  expect_lesions(&s, "01 ", "lesion 1 fills 50 % of the volume", "half a brain as a lesion");
 }
 
 static void test_bad_labels(void) {

@@ -268,26 +268,53 @@ bool json_done(Json *j) {
   return j->at == j->end ? true : json_fail(j, "text after the end");
 }
 
-bool json_object_number(const char *text, size_t n, const char *key, double *out) {
-  Json j;
+/* Reads what stands after a key of the object, or passes over it: false stops. */
+typedef bool ReadField(Json *j, void *out, bool *found);
+
+static bool read_number(Json *j, void *out, bool *found) {
+  const char c = json_peek(j);
+  if (c != '-' && (c < '0' || c > '9')) return json_skip(j);
+  return *found = json_number(j, out);
+}
+
+/* A second value under the same key takes the place of the first. */
+static bool read_text(Json *j, void *out, bool *found) {
+  char **text = out;
+  if (json_peek(j) != '"') return json_skip(j);
+  mem_free(*text);
+  *text = NULL;
+  return *found = json_string(j, text);
+}
+
+static bool object_field(Json *j, const char *key, ReadField *read, void *out) {
   bool found = false;
-  json_init(&j, text, n);
-  if (!json_take(&j, '{')) return false;
-  if (!json_try(&j, '}')) {
+  if (!json_take(j, '{')) return false;
+  if (!json_try(j, '}')) {
     do {
       char *name;
-      if (!json_string(&j, &name)) return false;
-      bool match = strcmp(name, key) == 0;
+      if (!json_string(j, &name)) return false;
+      const bool match = strcmp(name, key) == 0;
       mem_free(name);
-      if (!json_take(&j, ':')) return false;
-      char c = json_peek(&j);
-      if (match && (c == '-' || (c >= '0' && c <= '9'))) {
-        if (!json_number(&j, out)) return false;
-        found = true;
-      } else if (!json_skip(&j))
-        return false;
-    } while (json_try(&j, ','));
-    if (!json_take(&j, '}')) return false;
+      if (!json_take(j, ':')) return false;
+      if (match ? !read(j, out, &found) : !json_skip(j)) return false;
+    } while (json_try(j, ','));
+    if (!json_take(j, '}')) return false;
   }
-  return json_done(&j) && found;
+  return json_done(j) && found;
+}
+
+bool json_object_number(const char *text, size_t n, const char *key, double *out) {
+  Json j;
+  json_init(&j, text, n);
+  return object_field(&j, key, read_number, out);
+}
+
+Status json_object_text(const char *text, size_t n, const char *key, char **out, Error *e) {
+  Json j;
+  *out = NULL;
+  json_init(&j, text, n);
+  if (object_field(&j, key, read_text, out)) return ST_OK;
+  mem_free(*out);
+  *out = NULL;
+  return j.nomem ? err_set(e, ST_NOMEM, "out of memory") : ST_OK;
 }

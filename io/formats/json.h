@@ -49,4 +49,8 @@ bool json_utf8(const char *s);
 /* Value of a top-level number field of the object in text[0..n); false if the text is no valid
  * object or the field is absent or no number. */
 bool json_object_number(const char *text, size_t n, const char *key, double *out);
+
+/* The same of a text; mem_free(*out), which is NULL if the field is absent, no text, or the object
+ * not valid. ST_NOMEM. */
+Status json_object_text(const char *text, size_t n, const char *key, char **out, Error *e);
 #endif

@@ -2,6 +2,10 @@
 #include "io/images/chi_units.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include "io/formats/file.h"
+#include "io/formats/json.h"
+#include "io/formats/path.h"
 
 double chi_to_ppm(ChiUnits u, double field, double te) {
   const double hz = 42.577478518 * field; /* of 1 ppm */
@@ -53,10 +57,12 @@ static const char *chi_looks_like(const Range *r) {
   return "these look like raw numbers of the scanner: give a susceptibility map";
 }
 
+/* As --units has them. */
+static const char *const unit_said[] = {"ppm, as BIDS asks for Chimap", "ppb (--units ppb)",
+                                        "Hz (--units hz)", "radians (--units rad)",
+                                        "pure numbers (--units ratio)"};
+
 Status chi_check_units(const float *v, int64_t n, ChiUnits said, const char *where, Error *e) {
-  static const char *const name[] = {"ppm, as BIDS asks for Chimap", "ppb (--units ppb)",
-                                     "Hz (--units hz)", "radians (--units rad)",
-                                     "pure numbers (--units ratio)"};
   /* the mean |value| that is beyond doubt wrong: below, above */
   static const double bounds[][2] = {{1e-5, 0.6}, {0.5, 2000}, {0.02, 500}, {1e-3, 3.5}, {0, 1e-4}};
   const Range r = chi_range(v, n);
@@ -68,5 +74,68 @@ Status chi_check_units(const float *v, int64_t n, ChiUnits said, const char *whe
       said == UNITS_PPM && r.hi > 3.1 && r.lo < -3.1 && r.hi < 3.1425 && r.lo > -3.1425;
   if (!phase && r.mean >= bounds[said][0] && r.mean <= most) return ST_OK;
   return err_set(e, ST_INVALID, "%s: mean susceptibility %.3g, from %.3g to %.3g; expected %s; %s",
-                 where, r.mean, r.lo, r.hi, name[said], chi_looks_like(&r));
+                 where, r.mean, r.lo, r.hi, unit_said[said], chi_looks_like(&r));
+}
+
+/* ---- what the sidecar says ---- */
+
+/* In capitals or not. */
+static bool same_letters(const char *a, const char *b) {
+  for (; *a && *b; a++, b++)
+    if ((*a >= 'A' && *a <= 'Z' ? *a + 32 : *a) != *b) return false;
+  return !*a && !*b;
+}
+
+/* The unit that a text names; -1: none that is known. */
+static int unit_named(const char *text) {
+  static const struct {
+    const char *text;
+    ChiUnits unit;
+  } names[] = {{"ppm", UNITS_PPM},   {"parts per million", UNITS_PPM},
+               {"ppb", UNITS_PPB},   {"parts per billion", UNITS_PPB},
+               {"hz", UNITS_HZ},     {"hertz", UNITS_HZ},
+               {"rad", UNITS_RAD},   {"radians", UNITS_RAD},
+               {"1", UNITS_RATIO},   {"dimensionless", UNITS_RATIO}};
+  for (int k = 0; k < COUNT_OF(names); k++)
+    if (same_letters(text, names[k].text)) return (int)names[k].unit;
+  return -1;
+}
+
+/* The sidecar's path: `up` folders above the map, or (0) beside it. False: there is none. */
+static bool sidecar_path(const char *map, int up, char path[PATH_LEN]) {
+  static const char *const above[] = {"", "../", "../../", "../../../"};
+  const size_t n = strlen(map), dir = (size_t)(path_base(map) - map);
+  const size_t tail = str_ends_with(map, ".nii.gz") ? 7 : str_ends_with(map, ".nii") ? 4 : 0;
+  const Status s =
+      up || !tail ? path_format(path, NULL, "%.*s%sChimap.json", (int)dir, map, above[up])
+                  : path_format(path, NULL, "%.*s.json", (int)(n - tail), map);
+  return s == ST_OK && file_exists(path);
+}
+
+static Status sidecar_unit(const char *path, int *unit, char shown[80], Error *e) {
+  uint8_t *data;
+  size_t n;
+  char *text;
+  TRY(file_read(path, &data, &n, 1 << 24, e));
+  const Status s = json_object_text((const char *)data, n, "Units", &text, e);
+  *unit = text ? unit_named(text) : -1;
+  if (text) str_shown(text, shown);
+  mem_free(text);
+  mem_free(data);
+  return s;
+}
+
+Status chi_check_sidecar(const char *map, ChiUnits said, Error *e) {
+  static const char *const mend[] = {
+      "leave --units out", "say so with --units ppb", "cut it with prlx crop --units hz",
+      "cut it with prlx crop --units rad", "cut it with prlx crop --units ratio"};
+  char path[PATH_LEN], shown[80] = "";
+  int unit = -1;
+  for (int up = 0; up <= 3 && unit < 0; up++)
+    if (sidecar_path(map, up, path)) TRY(sidecar_unit(path, &unit, shown, e));
+  if (unit < 0 || unit == (int)said) return ST_OK;
+  return err_set(e, ST_INVALID,
+                 "%s: \"Units\" of the map %s are \"%s\", and it is read as %s; %s, or correct "
+                 "that file",
+                 path, path_base(map), shown, unit_said[said], mend[unit]);
 }

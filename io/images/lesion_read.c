@@ -209,6 +209,7 @@ static Status volumes_read(Reading *r, unsigned channels, ChiUnits units, Error 
   }
   lesion_where(r, l->chi, where);
   TRY(chi_check_units(v->vol[CH_CHI], grid_voxels(&v->grid), units, where, e));
+  TRY(chi_check_sidecar(l->chi, units, e));
   for (int k = 0; k < CH_COUNT; k++) v->scale[k] = k == CH_CHI && units == UNITS_PPM ? 1000 : 1;
   if (!v->vol[CH_FLAIR]) return ST_OK;
   TRY(positive_median(v->vol[CH_FLAIR], grid_voxels(&v->grid), &v->flair_median, e));

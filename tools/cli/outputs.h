@@ -3,8 +3,8 @@
  * rule for every command, kept by watching the readers and writers of io/formats/file.h.
  *
  * Its own are: what this process wrote; files in a folder of results that was new, empty or made by
- * this command before (as its mark says, marks.h; or a cohort of ours); a named output of the kind that the
- * command writes. */
+ * this command before (as its mark says, marks.h; or a cohort of ours); a named output of the kind
+ * that the command writes. */
 #ifndef PRLX_OUTPUTS_H
 #define PRLX_OUTPUTS_H
 #include "io/formats/path.h"

@@ -191,6 +191,17 @@ static Status labels_on_map(Brain *b, const Nifti *m, const CropRule *r, int val
   return ST_OK;
 }
 
+/* No lesion is a quarter of a brain: a brain mask, or a map turned inside out. */
+static void note_huge(Brain *b) {
+  const double all = (double)grid_voxels(&b->grid[CH_CHI]);
+  for (int k = 0; k < b->n; k++)
+    if ((double)b->lesion[k].voxels > all / 4) {
+      brain_note(b, "labels: lesion %d fills %.0f %% of the volume; is this a map of lesions?",
+                 b->lesion[k].id, 100 * (double)b->lesion[k].voxels / all);
+      return;
+    }
+}
+
 Status brain_read_labels(Brain *b, const char *path, const CropRule *r, const char *where,
                          Error *e) {
   Nifti m;
@@ -215,6 +226,7 @@ Status brain_read_labels(Brain *b, const char *path, const CropRule *r, const ch
   if (s != ST_OK) goto done;
   s = list_lesions(b, r->min_voxels, e);
   if (s != ST_OK) goto done;
+  note_huge(b);
   if (!b->n)
     s = err_set(e, ST_INVALID, "%s%s: %s; lower --min-voxels or correct the map", where, path,
                 b->dropped ? "every component is smaller than --min-voxels"

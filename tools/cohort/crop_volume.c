@@ -118,9 +118,16 @@ static Status brain_check_files(const char *const path[CH_COUNT], const char *la
   return ST_OK;
 }
 
+static Status brain_check_units(const Brain *b, const CropRule *r, const char *where, Error *e) {
+  char text[1200];
+  const Nifti *v = &b->vol[CH_CHI];
+  snprintf(text, sizeof text, "%s%.800s", where, v->path);
+  TRY(chi_check_units(v->data, v->nvox, r->units, text, e));
+  return chi_check_sidecar(v->path, r->units, e);
+}
+
 Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels, const CropRule *r,
                   const char *where, Error *e) {
-  char text[1200];
   memset(b, 0, sizeof *b);
   TRY(brain_check_files(path, labels, where, e));
   Status s = ST_OK;
@@ -131,11 +138,7 @@ Status brain_read(Brain *b, const char *const path[CH_COUNT], const char *labels
     b->have[c] = true;
     b->grid[c] = grid_of(&b->vol[c].head);
     brain_note_header(b, channel_name((Channel)c), &b->vol[c].head);
-    if (c == CH_CHI) {
-      snprintf(text, sizeof text, "%s%.800s", where, path[c]);
-      s = chi_check_units(b->vol[c].data, b->vol[c].nvox, r->units, text, e);
-    } else
-      s = brain_place(b, c, where, e);
+    s = c == CH_CHI ? brain_check_units(b, r, where, e) : brain_place(b, c, where, e);
     if (s != ST_OK) goto done;
     s = brain_fill_holes(b, c, r, where, e);
     if (s != ST_OK) goto done;

@@ -370,6 +370,8 @@ int tool_export_cohort(int argc, char **argv) {
       .pos_min = 1,
       .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
+  if (rc < 0) rc = opts_need(&spec, a.format == EXPORT_NNUNET, "number", "--format nnunet");
+  if (rc < 0) rc = opts_need(&spec, a.rim != RIM_NO, "rim-threshold", "--rim auto or yes");
   if (rc >= 0) return rc;
   Error e = {0};
   ExportJob j = {.out = a.out,

@@ -193,8 +193,8 @@ static void note_classes(const Job *j, const SplitItem *it, const Part *part) {
     all[c]++;
   }
   for (int c = CLASS_NONRIM; c <= CLASS_RIM; c++) {
-    const bool wanted = j->a.classes == CLASSES_BOTH ||
-                        (j->a.classes == CLASSES_RIM) == (c == CLASS_RIM);
+    const bool wanted =
+        j->a.classes == CLASSES_BOTH || (j->a.classes == CLASSES_RIM) == (c == CLASS_RIM);
     if (wanted) note_class(j, PART_TRAIN, (LesionClass)c, train, all[c]);
     if (j->a.test) note_class(j, PART_TEST, (LesionClass)c, test, all[c]);
   }
@@ -300,23 +300,12 @@ static Status dataset_name(const char *dir, char out[300], Error *e) {
   TRY(path_join(path, dir, "dataset_description.json", e));
   if (!file_exists(path)) return ST_OK;
   TRY(file_read(path, &text, &n, 1 << 20, e));
-  Json js;
-  json_init(&js, (const char *)text, n);
-  if (json_take(&js, '{') && json_peek(&js) != '}') do {
-      char *key = NULL, *value = NULL;
-      if (!json_string(&js, &key)) break;
-      const bool hit = !strcmp(key, "Name") && json_take(&js, ':') && json_peek(&js) == '"' &&
-                       json_string(&js, &value);
-      if (hit)
-        snprintf(out, 300, "%.299s", value);
-      else if (value == NULL && strcmp(key, "Name") && json_take(&js, ':'))
-        json_skip(&js);
-      mem_free(key);
-      mem_free(value);
-      if (hit) break;
-    } while (json_try(&js, ','));
+  char *name = NULL;
+  const Status s = json_object_text((const char *)text, n, "Name", &name, e);
+  if (name) snprintf(out, 300, "%.299s", name);
+  mem_free(name);
   mem_free(text);
-  return js.nomem ? err_set(e, ST_NOMEM, "%s: out of memory", path) : ST_OK;
+  return s;
 }
 
 static Status pack_describe(Job *j, Error *e) {
@@ -463,11 +452,31 @@ done:
   return s;
 }
 
+/* Options of what is not made. Returns -1 to go on. */
+static int pack_unused(const OptSpec *s, const Args *a, bool pngs) {
+  static const char split[] =
+      "test ambiguous counts train test-counts ambiguous-count ambiguous-as classes split seed "
+      "distinct-ids allow-leak unread";
+  static const char images[] = "channels window window-flair clip clip-at slices units nan mask";
+  const bool tables = str_ends_with(s->args[0], ".tsv");
+  int rc = opts_need(s, !a->check, "out size sheet", "a data set to be made, not of --check");
+  if (rc < 0) rc = opts_need(s, !a->check && !pngs, images, "volumes (a LESIONS.tsv or .nii.gz)");
+  if (rc < 0) rc = opts_need(s, !a->check && tables, split, "a LESIONS.tsv");
+  if (rc < 0) rc = opts_need(s, !tables, "mask", "volumes that are given directly");
+  if (rc < 0) rc = opts_need(s, a->test, "test-counts", "--test FILE");
+  if (rc < 0) rc = opts_need(s, a->ambiguous, "ambiguous-count", "--ambiguous FILE");
+  if (rc < 0)
+    rc = opts_need(s, strstr(a->channels, "flair"), "window-flair", "--channels chi,flair");
+  return rc < 0 ? opts_need(s, !a->clip, "clip-at", "a run without --clip") : rc;
+}
+
 static int pack_run(Job *j, OptSpec *spec) {
   Args *a = &j->a;
   Pack *p = &j->p;
   Error e = {0};
   const bool pngs = str_ends_with(spec->args[0], ".png");
+  const int rc = pack_unused(spec, a, pngs);
+  if (rc >= 0) return rc;
   if (a->check) {
     if (leak_check_files(spec->nargs, spec->args, &e) != ST_OK) return tool_fail("pack", &e);
     return printf("leak check passed: %d files, no subject of a test set, no lesion and no image "

@@ -70,6 +70,15 @@ done:
   return s;
 }
 
+/* Options of measures that are not taken. Returns -1 to go on. */
+static int evidence_unused(const OptSpec *s, const EvArgs *a) {
+  int rc = opts_need(s, a->model, "threshold", "--model");
+  if (rc < 0) rc = opts_need(s, a->cohort, "units", "--cohort");
+  if (rc < 0) rc = opts_need(s, a->train, "perceptual limit typical vgg", "--train");
+  if (rc < 0) rc = opts_need(s, a->perceptual, "limit vgg", "--perceptual");
+  return rc < 0 ? opts_need(s, a->synthetic, "images", "--synthetic") : rc;
+}
+
 int tool_evidence(int argc, char **argv) {
   Evidence *ev = mem_alloc(sizeof *ev);
   if (!ev) return tool_no_memory("evidence");
@@ -147,7 +156,7 @@ int tool_evidence(int argc, char **argv) {
     rc = tool_usage(
         "evidence",
         "--model, --cohort and --targets are of denoised lesions, not of synthetic ones");
-  else
+  else if ((rc = evidence_unused(&spec, a)) < 0)
     rc = evidence_run(ev, spec.nargs ? spec.args[0] : NULL, &e) == ST_OK
              ? EXIT_DONE
              : tool_fail("evidence", &e);

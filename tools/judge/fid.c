@@ -402,6 +402,16 @@ static Status fid_run(Job *j, char **path, Error *e) {
   return ST_OK;
 }
 
+/* Options of what is not computed. Returns -1 to go on. */
+static int fid_unused(const OptSpec *s, const Args *a) {
+  int rc = opts_need(s, a->features,
+                     "inception convention 8bit channels batch cache no-cache covariance "
+                     "bootstrap sizes kid pr k floor seed",
+                     "--features");
+  if (rc < 0) rc = opts_need(s, a->pr, "k", "--pr");
+  return rc < 0 ? opts_need(s, !a->no_cache, "cache", "a run without --no-cache") : rc;
+}
+
 int tool_fid(int argc, char **argv) {
   Job *j = mem_alloc(sizeof *j);
   if (!j) return tool_no_memory("fid");
@@ -461,6 +471,7 @@ int tool_fid(int argc, char **argv) {
       .pos_min = 2,
       .pos_max = -1};
   int rc = opts_parse(&spec, argc, argv);
+  if (rc < 0) rc = fid_unused(&spec, a);
   if (rc >= 0) {
     mem_free(j);
     return rc;
