@@ -459,7 +459,7 @@ static int pack_unused(const OptSpec *s, const Args *a, bool pngs) {
       "distinct-ids allow-leak unread";
   static const char images[] = "channels window window-flair clip clip-at slices units nan mask";
   const bool tables = str_ends_with(s->args[0], ".tsv");
-  int rc = opts_need(s, !a->check, "out size sheet", "a data set to be made, not of --check");
+  int rc = opts_need(s, !a->check, "out size", "a data set to be made, not of --check");
   if (rc < 0) rc = opts_need(s, !a->check && !pngs, images, "volumes (a LESIONS.tsv or .nii.gz)");
   if (rc < 0) rc = opts_need(s, !a->check && tables, split, "a LESIONS.tsv");
   if (rc < 0) rc = opts_need(s, !tables, "mask", "volumes that are given directly");

@@ -74,7 +74,7 @@ done:
 static int evidence_unused(const OptSpec *s, const EvArgs *a) {
   int rc = opts_need(s, a->model, "threshold", "--model");
   if (rc < 0) rc = opts_need(s, a->cohort, "units", "--cohort");
-  if (rc < 0) rc = opts_need(s, a->train, "perceptual limit typical vgg", "--train");
+  if (rc < 0) rc = opts_need(s, a->train, "limit typical vgg", "--train");
   if (rc < 0) rc = opts_need(s, a->perceptual, "limit vgg", "--perceptual");
   return rc < 0 ? opts_need(s, a->synthetic, "images", "--synthetic") : rc;
 }

@@ -406,7 +406,7 @@ static Status fid_run(Job *j, char **path, Error *e) {
 static int fid_unused(const OptSpec *s, const Args *a) {
   int rc = opts_need(s, a->features,
                      "inception convention 8bit channels batch cache no-cache covariance "
-                     "bootstrap sizes kid pr k floor seed",
+                     "bootstrap sizes k floor seed",
                      "--features");
   if (rc < 0) rc = opts_need(s, a->pr, "k", "--pr");
   return rc < 0 ? opts_need(s, !a->no_cache, "cache", "a run without --no-cache") : rc;
