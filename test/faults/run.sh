@@ -336,9 +336,17 @@ mkdir in/own
 "$P" pack in/own/cohort/lesions.tsv --slices central --counts all --no-sheet --quiet \
   -o in/test.safetensors >/dev/null || exit 1
 
+"$P" project --network $NET --steps 1 --w-samples 4 --range 0 --quiet -o in/project \
+  in/data.safetensors >/dev/null || exit 1
+
 faulty generate "" generate --network $NET --seeds 0-3 --quiet --threads 2 --png --no-nifti -o out
 faulty project "*table.tsv" project --network $NET --steps 2 --w-samples 10 --range 0-1 \
   --quiet -o out in/data.safetensors
+# into the folder of another command: its mark gets a line
+BEFORE=in/project
+faulty evidence "*words.txt *.html" evidence --synthetic in/data.safetensors --no-perceptual \
+  --train in/other.safetensors --resamples 2 --typical 2 --quiet -o out
+BEFORE=
 for mode in interpolate mix truncate directions; do
   faulty "walk-$mode" "" walk $mode --network $NET --samples 20 --quiet -o out
 done

@@ -1,5 +1,6 @@
 /* marks.c: see marks.h. */
 #include "tools/cli/marks.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "core/os.h"
@@ -24,14 +25,16 @@ static bool writing;
 
 bool marks_writing(void) { return writing; }
 
-static bool is_there(const char *path) {
-  OsInfo info;
-  return os_info(path, &info) == 0;
-}
-
+/* "": there is none. */
 static Status mark_read(const char *path, char text[MARKS_LEN], Error *e) {
+  OsInfo info;
   uint8_t *data = NULL;
   size_t n = 0;
+  text[0] = 0;
+  if (os_info(path, &info) != 0)
+    return errno == ENOENT || errno == ENOTDIR
+               ? ST_OK
+               : err_set(e, ST_IO, "%s: cannot be looked at: %s", path, strerror(errno));
   TRY(file_read(path, &data, &n, MARKS_LEN - 1, e));
   memcpy(text, data, n);
   text[n] = 0;
@@ -64,9 +67,8 @@ Status marks_look(const char *dir, const char *command, MarkKind *kind, Error *e
   char path[PATH_LEN], text[MARKS_LEN];
   *kind = MARK_NONE;
   TRY(path_join(path, dir, MARKS_NAME, e));
-  if (!is_there(path)) return ST_OK;
   TRY(mark_read(path, text, e));
-  *kind = kind_of(text, command);
+  if (*text) *kind = kind_of(text, command);
   return ST_OK;
 }
 
@@ -75,7 +77,7 @@ const char *marks_makers(const char *dir, char buf[MARKS_LEN]) {
   const char *name;
   size_t n, used = 0;
   buf[0] = 0;
-  if (path_join(path, dir, MARKS_NAME, NULL) != ST_OK || !is_there(path)) return buf;
+  if (path_join(path, dir, MARKS_NAME, NULL) != ST_OK) return buf;
   if (mark_read(path, text, NULL) != ST_OK) return buf;
   for (const char *at = text; (name = next_maker(&at, &n)) && used + n + 16 < MARKS_LEN;)
     used += (size_t)snprintf(buf + used, MARKS_LEN - used, "%sprlx %.*s", used ? " and " : "",
@@ -106,8 +108,7 @@ Status marks_want(const char *dir, const char *command, Error *e) {
   if (nwanted == MARKS) return ST_OK;
   Mark *m = &mark[nwanted];
   TRY(path_join(m->path, dir, MARKS_NAME, e));
-  m->was[0] = 0;
-  if (is_there(m->path)) TRY(mark_read(m->path, m->was, e));
+  TRY(mark_read(m->path, m->was, e));
   TRY(mark_text(m, command, e));
   nwanted++;
   return ST_OK;

@@ -20,8 +20,8 @@ typedef enum MarkKind {
 
 enum { MARKS_LEN = 2048 }; /* bytes of a mark that are looked at; a longer one is refused */
 
-/* The mark of a folder, as `command` sees it. Where the disk does not say whether there is one,
- * there is none: nothing is replaced then. ST_IO: it cannot be read; ST_INVALID: too long. */
+/* The mark of a folder, as `command` sees it; an empty one is none. ST_IO: the disk does not say
+ * whether there is one, or it cannot be read; ST_FORMAT: longer than MARKS_LEN. */
 Status marks_look(const char *dir, const char *command, MarkKind *kind, Error *e);
 
 /* Who made what is in the folder: "prlx project and prlx cam"; "" where no mark says so. */
@@ -31,7 +31,7 @@ const char *marks_makers(const char *dir, char buf[MARKS_LEN]);
 bool marks_open_parent(const char *dir);
 
 /* The folder's mark is to name `command` (NULL: to be open) as soon as there is a result. At most 8
- * folders at a time; more stay as they are. ST_IO, ST_INVALID: as marks_look. */
+ * folders at a time; more stay as they are. ST_IO, ST_FORMAT: as marks_look. */
 Status marks_want(const char *dir, const char *command, Error *e);
 
 /* Writes those that are wanted. */
