@@ -135,6 +135,7 @@ enum {
   WINO_ALONE_WEIGHTS = 20000,
   LEAN_BYTES = 16 << 20, /* of prepared weights, at least */
   LEAN_TILES = 128,      /* at most */
+  LEAN_FEW = 32,         /* of F(4x4): so few do not repay 36 numbers for each kernel */
   LEAN_ROWS = 4 * GEMM_PANEL
 };
 
@@ -144,7 +145,7 @@ bool wino_lean(const ConvGeom *g, int side) {
   const int64_t tiles =
       g->n * ceil_div(fwd ? g->oh : g->h, side) * ceil_div(fwd ? g->ow : g->w, side);
   return g->stride == 1 && tiles <= LEAN_TILES &&
-         wino_prep_numel(g, side) * sizeof(real) >= LEAN_BYTES;
+         (side == 2 || tiles > LEAN_FEW) && wino_prep_numel(g, side) * sizeof(real) >= LEAN_BYTES;
 }
 
 /* Between frequencies of a task's own U. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "core/bf16.h"
 #include "tools/cli/opts.h"
+#include "tools/cli/tool.h"
 #ifdef PRLX_HAVE_CUDA
 #include "cuda/device.h"
 #endif
@@ -12,6 +13,13 @@
 static Status cpu_precision(Error *e) {
   const bool wanted = opts_precision() == 1 + PREC_BF16;
   const Status s = bf16_use(wanted, e);
+  static bool told;
+  /* measured: SPEED.md, "A quiet machine" */
+  if (wanted && s == ST_OK && bf16_way() == BF16_VECTORS && !told && !tool_quiet)
+    fprintf(stderr,
+            "note: --precision bf16 without AMX: CPUs of Intel multiply bf16 vectors at half the "
+            "rate of float; leave it out if time counts\n");
+  told |= wanted;
   if (s == ST_OK) return ST_OK;
   char why[sizeof e->msg];
   memcpy(why, e->msg, sizeof why);

@@ -36,6 +36,15 @@ static Row *compare_row(Compare *c, const char *name) {
   return r;
 }
 
+/* "training, paper" of "training, paper, batch 8, no augmentation"; "projection" of "projection,
+ * paper configuration": what tells sections apart. */
+static int section_length(const char *section) {
+  const size_t first = strcspn(section, ",");
+  if (!section[first]) return (int)first;
+  const size_t second = first + 1 + strcspn(section + first + 1, ",");
+  return (int)(section[second] ? second : first);
+}
+
 /* "  one step, batch 1      102.1   ..." below "projection, paper configuration      ms   ..." */
 static void read_line(Compare *c, char *line, char section[60], int which, int pair) {
   char name[100], *gap = strstr(line + strspn(line, " "), "  ");
@@ -49,7 +58,7 @@ static void read_line(Compare *c, char *line, char section[60], int which, int p
   char *end;
   const double v = strtod(rest, &end);
   if (!*section || end == rest || !(v > 0) || strstr(end, "per lesion")) return;
-  snprintf(name, sizeof name, "%.*s: %.60s", (int)strcspn(section, ","), section,
+  snprintf(name, sizeof name, "%.*s: %.60s", section_length(section), section,
            line + strspn(line, " "));
   Row *r = compare_row(c, name);
   if (!r) return;
