@@ -1,10 +1,10 @@
 #!/bin/sh
 # When does denoising help? Sweeps around a finished `prlx paper run --scale small`, each on new
 # lesions of its second test: what is added, how many rims there are to learn from, how noisy the
-# readers and the scans are, a shift of the susceptibility reference.
+# readers and the scans are, how long the network was trained, a shift of the reference.
 #
 #   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
-#   SWEEPS="rims added projection readers scans kinds": some of them; SEEDS: trainings of each, 5
+#   SWEEPS="rims added projection readers length scans kinds": some of them; SEEDS: trainings of each, 5
 #
 # Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
 # on the same training lesions, which `prlx classify --compare` prints; OUT/commands.txt has each
@@ -13,7 +13,7 @@ set -eu
 P=$1 W=$2 O=$3
 SEEDS=${SEEDS:-5}
 LEARN="--epochs 25 --decay cosine --real-norm --validate 10 --seed 0"
-SWEEPS=${SWEEPS:-rims added projection readers scans kinds}
+SWEEPS=${SWEEPS:-rims added projection readers length scans kinds}
 mkdir -p "$O"
 : >"$O/commands.txt"
 
@@ -143,6 +143,23 @@ if want readers; then
   judge "reader noise" 0.2191 ambiguous "$W/classify_ambiguous" "$W/classify_none" "$second"
   judge "reader noise" 0.2191 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
   judge "reader noise" 0.2191 place "$W/classify_ld_place" "$W/classify_none" "$second"
+fi
+
+# How long the network was trained: snapshots of one training (paper/generator), new rims of each and
+# the ambiguous lesions denoised with it.
+if want length; then
+  for net in paper/generator/rims_*kimg.safetensors; do
+    n=${net##*rims_}
+    n=${n%kimg.safetensors}
+    run "$O/length_gan_$n" generate --network "$net" --count 100 --no-nifti -o "$O/length_gan_$n"
+    project length_ld_$n "$W/ambiguous.safetensors" \
+      "$fast --network $net --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.5"
+    learn length_synthetic_$n "$W/train.safetensors" "$O/length_gan_$n/dataset.safetensors:rim" \
+      --real 1
+    learn length_focus_$n "$W/train.safetensors" "$O/length_ld_$n/denoised.safetensors:rim" --real 1
+    judge "kimg of the network" $n gan "$O/length_synthetic_$n" "$W/classify_none" "$second"
+    judge "kimg of the network" $n focus "$O/length_focus_$n" "$W/classify_none" "$second"
+  done
 fi
 
 # Other scans than those it was trained on: noise, and the reference of the susceptibility, which
