@@ -158,7 +158,7 @@ same "$T/mark" "$M/.prlx" "the mark of a folder where a command failed"
 echo "Results of prlx: the command that made them may replace them." >"$M/.prlx"
 expect 0 "" onto
 
-# ---- what the sidecar of a map says of its unit ----
+# ---- what the sidecar of a map says of its unit (bids-validator-deno 3.0.2 takes any) ----
 U=$T/units
 cp -R "$T/coh" "$U"
 side=$U/sub-001/anat/sub-001_desc-lesion01_Chimap.json
