@@ -168,6 +168,8 @@ in_ppb() {
 }
 sed 's/"Units": "ppm"/"Units": "Parts per billion"/' "$T/coh/Chimap.json" >"$side"
 expect 1 '"Units" of the map sub-001_.* are "Parts per billion", and it is read as ppm' in_ppb
+printf '\357\273\277{"Units": "PPB"}\n' >"$side" # as editors of Windows begin a file
+expect 1 'are "PPB", and it is read as ppm' in_ppb
 echo '{"ZeroReference": "brain", "Units": "au"}' >"$side" # no unit that is known: the next above
 expect 0 "" in_ppb
 sed 's/"ppm"/"ppb"/' "$T/coh/Chimap.json" >"$U/Chimap.json"

@@ -312,6 +312,10 @@ bool json_object_number(const char *text, size_t n, const char *key, double *out
 Status json_object_text(const char *text, size_t n, const char *key, char **out, Error *e) {
   Json j;
   *out = NULL;
+  if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
+    text += 3;
+    n -= 3;
+  }
   json_init(&j, text, n);
   if (object_field(&j, key, read_text, out)) return ST_OK;
   mem_free(*out);
