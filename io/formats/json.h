@@ -50,7 +50,7 @@ bool json_utf8(const char *s);
  * object or the field is absent or no number. */
 bool json_object_number(const char *text, size_t n, const char *key, double *out);
 
-/* The same of a text, after a byte order mark, too; mem_free(*out), which is NULL if the field is absent, no text, or the object
- * not valid. ST_NOMEM. */
+/* The same of a text, after a byte order mark, too; mem_free(*out), which is NULL if the field is
+ * absent, no text, or the object not valid. ST_NOMEM. */
 Status json_object_text(const char *text, size_t n, const char *key, char **out, Error *e);
 #endif
