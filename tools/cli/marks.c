@@ -97,9 +97,11 @@ bool marks_open_parent(const char *dir) {
 
 /* What the folder's mark will say: a line more, or one that names nobody. */
 static Status mark_text(Mark *m, const char *command, Error *e) {
-  const bool open = !m->was[0] || !command;
-  const int n = snprintf(m->text, sizeof m->text, "%s%s%s%s", open ? head : m->was,
-                         command ? line : "", command ? command : "", command ? "\n" : "");
+  const size_t was = strlen(m->was);
+  const bool open = !was || !command, cut = !open && m->was[was - 1] != '\n';
+  const int n = snprintf(m->text, sizeof m->text, "%s%s%s%s%s", open ? head : m->was,
+                         cut ? "\n" : "", command ? line : "", command ? command : "",
+                         command ? "\n" : "");
   if (n < (int)sizeof m->text) return ST_OK;
   return err_set(e, ST_INVALID, "%s: is not as prlx writes it; remove it", m->path);
 }
