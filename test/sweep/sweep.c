@@ -329,6 +329,16 @@ static void odd_inputs(const Argv *base) {
 
 /* ---- commands ---- */
 /* A line "words | arguments": the table of the words, then every case. */
+/* Of a line that is itself a usage error every case would be, and nothing would be tried. */
+static void plain(const Argv *base) {
+  bool stopped;
+  total.runs++;
+  wrong = false;
+  if (run(base, &stopped) == 2) complain(base, "this line of the commands is a usage error");
+  total.failed += wrong;
+  clean();
+}
+
 static void command(char *line) {
   Argv words = {0}, base;
   Table t;
@@ -347,6 +357,7 @@ static void command(char *line) {
   total.options += t.n;
   const long first = total.runs, failed = total.failed;
   const double start = now();
+  plain(&base);
   judge(&base, false);
   odd_inputs(&base);
   for (int i = 0; i < t.n; i++) {
