@@ -183,6 +183,13 @@ mask=$U/sub-001/anat/sub-001_label-lesion_desc-lesion01_mask.nii.gz
 cut() { "$P" crop "$map" "$1" --subject 001 -o "$T/crop/$2"; }
 expect 1 'are "Hz", and it is read as ppm.*crop --units hz' cut "$mask" a
 rm "$side"
+# what is no Chimap by its name has nothing to do with a Chimap.json above it
+sed 's/"ppm"/"Hz"/' "$T/coh/Chimap.json" >"$U/Chimap.json"
+cp "$map" "$U/sub-001/anat/sub-001_qsm.nii.gz"
+other=$U/sub-001/anat/sub-001_qsm.nii.gz
+expect 0 "" "$P" crop "$other" "$mask" --subject 001 -o "$T/crop/c"
+expect 1 'are "Hz"' cut "$mask" d
+rm "$U/Chimap.json"
 expect 0 "" cut "$mask" b
 ! grep -q "fills" "$T/err"; ok $? "a mask of a lesion is said to be none"
 

@@ -101,13 +101,15 @@ static int unit_named(const char *text) {
   return -1;
 }
 
-/* The sidecar's path: `up` folders above the map, or (0) beside it. False: there is none. */
+/* The sidecar's path: `up` folders above the map, or (0) beside it. False: there is none. What is
+ * no Chimap by its name inherits from none. */
 static bool sidecar_path(const char *map, int up, char path[PATH_LEN]) {
   static const char *const above[] = {"", "../", "../../", "../../../"};
   const size_t n = strlen(map), dir = (size_t)(path_base(map) - map);
   const size_t tail = str_ends_with(map, ".nii.gz") ? 7 : str_ends_with(map, ".nii") ? 4 : 0;
+  if (!tail || (up && !strstr(path_base(map), "_Chimap."))) return false;
   const Status s =
-      up || !tail ? path_format(path, NULL, "%.*s%sChimap.json", (int)dir, map, above[up])
+      up ? path_format(path, NULL, "%.*s%sChimap.json", (int)dir, map, above[up])
                   : path_format(path, NULL, "%.*s.json", (int)(n - tail), map);
   return s == ST_OK && file_exists(path);
 }

@@ -18,9 +18,10 @@ double chi_to_ppm(ChiUnits u, double field, double te);
  * 0.6 (2 where no value is negative: test objects). */
 Status chi_check_units(const float *v, int64_t n, ChiUnits said, const char *where, Error *e);
 
-/* ST_INVALID when the sidecar of a map (X.json beside X.nii or X.nii.gz; else Chimap.json up to
- * three folders above, as BIDS inherits it) has "Units" that contradict the unit said. A range
- * alone cannot tell ppb of a small lesion from ppm of a test object. Other texts, no such field and
- * files that are no JSON say nothing. ST_IO, ST_NOMEM. */
+/* ST_INVALID when the sidecar of a map (X.json beside X.nii or X.nii.gz; else, where X ends in
+ * _Chimap, Chimap.json up to three folders above, as BIDS inherits it) has "Units" that contradict
+ * the unit said. A range alone cannot tell ppb of a small lesion from ppm of a test object. Other
+ * texts, no such field and files that are no JSON say nothing, nor do sidecars above with entities
+ * in their names. ST_IO, ST_NOMEM. */
 Status chi_check_sidecar(const char *map, ChiUnits said, Error *e);
 #endif

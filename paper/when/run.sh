@@ -4,7 +4,8 @@
 # readers and the scans are, how long the network was trained, a shift of the reference.
 #
 #   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
-#   SWEEPS="rims added projection readers length scans kinds": some of them; SEEDS: trainings of each, 5
+#   SWEEPS="rims added projection readers length scans kinds": some of them
+#   SEEDS=5: trainings of each
 #
 # Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
 # on the same training lesions, which `prlx classify --compare` prints; OUT/commands.txt has each
@@ -145,8 +146,8 @@ if want readers; then
   judge "reader noise" 0.2191 place "$W/classify_ld_place" "$W/classify_none" "$second"
 fi
 
-# How long the network was trained: snapshots of one training (paper/generator), new rims of each and
-# the ambiguous lesions denoised with it.
+# How long the network was trained: snapshots of one training (paper/generator), new rims of each
+# and the ambiguous lesions denoised with it.
 if want length; then
   for net in paper/generator/rims_*kimg.safetensors; do
     n=${net##*rims_}
