@@ -433,6 +433,53 @@ static void test_allocation_failures(void) {
         (long long)tried);
 }
 
+/* Largest change of a weight of G in one step of batch 8. */
+static double step_size(Trainer *t) {
+  const Params *g = &trainer_G(t)->params;
+  real *was = malloc((size_t)g->nparam * sizeof *was);
+  double most = 0;
+  memcpy(was, g->data, (size_t)g->nparam * sizeof *was);
+  steps(t, 1);
+  for (int64_t i = 0; i < g->nparam; i++)
+    most = PRLX_MAX(most, fabs((double)g->data[i] - (double)was[i]));
+  free(was);
+  return most;
+}
+
+/* Rates that fall: half a cosine from 8 to 24 images, constant before and after; the first
+ * iterations are those of a constant rate, and at 0 nothing moves. */
+static void test_lr(void) {
+  TrainConfig c = tiny(), d = tiny();
+  Error e;
+  CHECK(train_lr_factor(&c, 0) == 1 && train_lr_factor(&c, 1000000) == 1, "constant by default");
+  c.lr_from = 0.008;
+  c.lr_to = 0.024;
+  c.lr_end = 0;
+  CHECK(train_lr_factor(&c, 8) == 1 && fabs(train_lr_factor(&c, 16) - 0.5) < 1e-12 &&
+            fabs(train_lr_factor(&c, 12) - 0.8535533905932737) < 1e-12 &&
+            train_lr_factor(&c, 24) < 1e-12 && train_lr_factor(&c, 1000) < 1e-12,
+        "half a cosine");
+  Trainer *falls = start(&c), *stays = start(&d);
+  if (!falls || !stays) return;
+  steps(falls, 2); /* at 0 and 8 images */
+  steps(stays, 2);
+  CHECK(!memcmp(trainer_G(falls)->params.data, trainer_G(stays)->params.data,
+                (size_t)trainer_G(falls)->params.ntotal * sizeof(real)),
+        "the same bits before");
+  const double half = step_size(falls), whole = step_size(stays);
+  CHECK(half > 0.3 * whole && half < 0.7 * whole, "steps of %g and %g at half the rate", half,
+        whole);
+  const double none = step_size(falls);
+  CHECK(none < 1e-12, "a step of %g at a rate of zero", none);
+  trainer_free(falls);
+  trainer_free(stays);
+  c.lr_end = 2;
+  CHECK(train_config_check(&c, &e) == ST_INVALID && strstr(e.msg, "2"), "%s", e.msg);
+  c.lr_end = 0.1;
+  c.lr_from = 1;
+  CHECK(train_config_check(&c, &e) == ST_INVALID, "to before from");
+}
+
 int main(void) {
   make_data();
   test_ada();
@@ -446,6 +493,7 @@ int main(void) {
   test_threads();
   test_freeze();
   test_noise_size();
+  test_lr();
   test_allocation_failures();
   threads_stop();
   return test_end();

@@ -39,8 +39,9 @@ static Status new_adam(Trainer *t, int is_d, Error *e) {
   const TrainConfig *c = &t->cfg;
   int interval = is_d ? c->d_reg_interval : c->g_reg_interval;
   double r = interval > 0 ? interval / (interval + 1.0) : 1;
-  return adam_init(&t->adam[is_d], is_d ? t->D.params.nparam : t->G.params.nparam,
-                   (is_d ? c->d_lr : c->g_lr) * r, pow(c->beta1, r), pow(c->beta2, r), c->eps, e);
+  t->lr[is_d] = (is_d ? c->d_lr : c->g_lr) * r;
+  return adam_init(&t->adam[is_d], is_d ? t->D.params.nparam : t->G.params.nparam, t->lr[is_d],
+                   pow(c->beta1, r), pow(c->beta2, r), c->eps, e);
 }
 
 /* Allocates, remembering the first failure. */

@@ -48,6 +48,11 @@ typedef struct TrainConfig {
   double beta1;
   double beta2;
   double eps;
+  /* thousand images from which on both rates fall by half a cosine, and at which they are lr_end of
+   * themselves and stay there; equal: never (train_lr_factor) */
+  double lr_from;
+  double lr_to;
+  double lr_end;
   double r1_gamma;     /* < 0: 0.0002 R^2 / batch */
   double pl_weight;    /* 0: no path length phase */
   double pl_decay;     /* of the running mean path length */
@@ -97,6 +102,11 @@ Status train_config_check(const TrainConfig *c, Error *e);
 
 /* r1_gamma after the default rule. */
 double train_r1_gamma(const TrainConfig *c);
+
+/* Factor of both learning rates for the iteration that begins at cur_nimg images: 1 before lr_from,
+ * then 1 to lr_end by half a cosine (Loshchilov & Hutter 2017, Eq. 5), lr_end from lr_to on. Not in
+ * StyleGAN2-ADA, whose rates are constant; paper/generator says what it is for. */
+double train_lr_factor(const TrainConfig *c, int64_t cur_nimg);
 
 /* The data set: borrowed, must outlive the trainer. images [n,C,R,R] nominally in [-1,1]; labels
  * [n,c_dim] or NULL. */

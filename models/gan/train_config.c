@@ -10,6 +10,13 @@ double train_r1_gamma(const TrainConfig *c) {
   return c->r1_gamma >= 0 ? c->r1_gamma : 0.0002 * res * res / c->batch;
 }
 
+double train_lr_factor(const TrainConfig *c, int64_t cur_nimg) {
+  const double pi = 3.14159265358979323846, kimg = (double)cur_nimg / 1000;
+  if (!(c->lr_to > c->lr_from) || kimg <= c->lr_from) return 1;
+  const double x = PRLX_MIN((kimg - c->lr_from) / (c->lr_to - c->lr_from), 1);
+  return c->lr_end + (1 - c->lr_end) * 0.5 * (1 + cos(pi * x));
+}
+
 Status train_preset(TrainConfig *c, const char *name, int res, int channels, int c_dim, Error *e) {
   bool paper = !strcmp(name, "paper"), small = !strcmp(name, "small");
   memset(c, 0, sizeof *c);
@@ -27,6 +34,7 @@ Status train_preset(TrainConfig *c, const char *name, int res, int channels, int
   c->beta1 = 0;
   c->beta2 = 0.99;
   c->eps = 1e-8;
+  c->lr_end = 1;
   c->r1_gamma = -1;
   c->pl_weight = 2;
   c->pl_decay = 0.01;
@@ -84,6 +92,11 @@ Status train_config_check(const TrainConfig *c, Error *e) {
        c->D.img_resolution, c->D.img_resolution, c->D.c_dim);
   WANT(c->g_lr >= 0 && c->d_lr >= 0 && isfinite(c->g_lr) && isfinite(c->d_lr),
        "training: learning rates %g and %g; expected numbers >= 0", c->g_lr, c->d_lr);
+  WANT(c->lr_from >= 0 && c->lr_to >= c->lr_from && isfinite(c->lr_to),
+       "training: learning rates that fall from %g to %g kimg; expected 0 <= from <= to",
+       c->lr_from, c->lr_to);
+  WANT(c->lr_end >= 0 && c->lr_end <= 1,
+       "training: learning rates that end at %g of themselves; expected 0 to 1", c->lr_end);
   WANT(c->beta1 >= 0 && c->beta1 < 1 && c->beta2 >= 0 && c->beta2 < 1,
        "training: Adam betas %g, %g; expected 0 <= beta < 1", c->beta1, c->beta2);
   WANT(c->eps > 0, "training: Adam epsilon %g; expected > 0", c->eps);

@@ -76,6 +76,7 @@ struct Trainer {
   Discriminator D;
   FlatPlaces noises;   /* of G's noise strengths; none without cfg.noise_size */
   Adam adam[2];        /* 0: G, 1: D; so are the two gradients */
+  double lr[2];        /* theirs before train_lr_factor, lazy regularisation seen to */
   real *grad_round[2]; /* flat gradient range of one run */
   real *grad_sum[2];   /* of the phase so far */
   SumKind sum_is;

@@ -255,6 +255,7 @@ static Status phase_optimise(Trainer *t, TrainPhase ph, int is_d, Error *e) {
   real *ema = last_of_g ? flat_at(t->backend, t->G_ema.params.data) : NULL;
   nets_weights_changed(t);
   real *p = flat_at(t->backend, ps->data);
+  a->lr = t->lr[is_d] * train_lr_factor(&t->cfg, t->state.cur_nimg);
   TRY(flat_adam(t->backend, a, p, g, ema, t->metrics.ema_beta, e));
   return ema ? flat_ema_size(t->backend, ema, p, &t->noises, t->metrics.ema_beta, e) : ST_OK;
 }

@@ -55,6 +55,8 @@ typedef struct Args {
   double lr;
   double g_lr;
   double d_lr;
+  double lr_decay;
+  double lr_end;
   double beta1;
   double beta2;
   double eps;
@@ -157,6 +159,12 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
       OPT_REAL("lr", &a->lr, NULL, 0, 1, "learning rate of Adam for both networks"),
       OPT_REAL("g-lr", &a->g_lr, NULL, 0, 1, "of the generator alone"),
       OPT_REAL("d-lr", &a->d_lr, NULL, 0, 1, "of the discriminator alone"),
+      OPT_REAL(
+          "lr-decay", &a->lr_decay, "0", 0, 1e7,
+          "over the last so many thousand images of --kimg the learning rates fall, by half a "
+          "cosine; 0: constant,\nas the reference has them. A last step that is small is worth "
+          "much: paper/generator"),
+      OPT_REAL("lr-end", &a->lr_end, "0.1", 0, 1, "part of the learning rates that is left then"),
       OPT_REAL("beta1", &a->beta1, NULL, 0, 0.999999, "Adam, first moment"),
       OPT_REAL("beta2", &a->beta2, NULL, 0, 0.999999, "Adam, second moment"),
       OPT_REAL("eps", &a->eps, NULL, 1e-30, 1, "Adam, added to the root"),
@@ -204,9 +212,10 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
 
 /* May differ from those of the snapshot when a run is resumed. */
 static bool free_on_resume(const char *name) {
-  static const char *const list[] = {"data",   "out",    "kimg",         "resume",        "force",
-                                     "snap",   "keep",   "save-minutes", "memory",        "dry-run",
-                                     "layers", "ranges", "previous",     "resume-if-any", "reuse"};
+  static const char *const list[] = {
+      "data",     "out",           "kimg",   "resume",   "force",  "snap",
+      "keep",     "save-minutes",  "memory", "dry-run",  "layers", "ranges",
+      "previous", "resume-if-any", "reuse",  "lr-decay", "lr-end"};
   for (int i = 0; i < COUNT_OF(list); i++)
     if (!strcmp(list[i], name)) return true;
   return false;
@@ -297,6 +306,28 @@ static Status fit_to_round(TrainConfig *c, const OptSpec *s, const Args *a, Erro
   return ST_OK;
 }
 
+static TrainSchedule schedule(const OptSpec *s, const Args *a) {
+  const bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
+  return (TrainSchedule){kimg        ? a->kimg
+                         : a->preset ? 25000
+                                     : 200,
+                         tick        ? a->tick
+                         : a->preset ? 4
+                                     : 1,
+                         a->save_minutes,
+                         a->snap,
+                         a->keep,
+                         a->ranges};
+}
+
+/* The rates fall at the end of the run, wherever --kimg puts it. */
+static void lr_schedule(TrainConfig *c, const Args *a, double kimg) {
+  if (!(a->lr_decay > 0)) return;
+  c->lr_from = PRLX_MAX(kimg - a->lr_decay, 0);
+  c->lr_to = kimg;
+  c->lr_end = a->lr_end;
+}
+
 static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, const Dataset *d,
                            int c_dim, Error *e) {
   TRY(train_preset(c, a->preset ? "paper" : "small", d->h, d->channels, c_dim, e));
@@ -342,6 +373,7 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   TAKE("ada-kimg", ada.kimg, a->ada_kimg);
   TAKE("ada-interval", ada.interval, a->ada_interval);
 #undef TAKE
+  lr_schedule(c, a, schedule(s, a).kimg);
   c->ada.unbounded = a->ada_unbounded;
   if (a->init && !opts_given(s, "ema-rampup")) c->ema_rampup = -1;
   if (a->init && !opts_given(s, "ada-kimg")) c->ada.kimg = 100;
@@ -353,11 +385,14 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
 
 static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSchedule *p,
                         const Args *a, const Dataset *d) {
-  char lazy[160], aug[160] = "none";
+  char lazy[160], aug[160] = "none", fall[80] = "";
   const char *preset = aug_used(a, d->channels);
   snprintf(lazy, sizeof lazy, "R1 gamma %g every %d, path length weight %g every %d",
            train_r1_gamma(c), c->d_reg_interval, c->pl_weight,
            c->pl_weight > 0 ? c->g_reg_interval : 0);
+  if (c->lr_to > c->lr_from)
+    snprintf(fall, sizeof fall, ", falling to %g of that from %g to %g kimg", c->lr_end, c->lr_from,
+             c->lr_to);
   if (c->augment && c->ada.adaptive)
     snprintf(aug, sizeof aug, "%s, target %g, p from %g%s, %g kimg per 1", preset, c->ada.target,
              c->ada.p_init, c->ada.unbounded ? " without bound" : "", c->ada.kimg);
@@ -368,7 +403,7 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
       "data           %s: %lld images, %d channel%s, %dx%d%s%s\n"
       "configuration  %s, seed %llu, until %g kimg, tick %g kimg, snapshot every %d ticks\n"
       "networks       z %d, w %d, mapping %d layers, channels min(%d/r, %d), clamp %g, labels %d\n"
-      "optimisation   batch %d in rounds of %d, Adam lr %g / %g (G / D), betas %g %g, eps %g\n"
+      "optimisation   batch %d in rounds of %d, Adam lr %g / %g (G / D)%s, betas %g %g, eps %g\n"
       "regularisation %s, style mixing %g\n"
       "average        half-life %g kimg, ramp-up %g, %s of noise strengths\n"
       "augmentation   %s\n",
@@ -376,9 +411,9 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
       c->mirror ? ", mirrored" : "", d->labels ? ", labelled" : "", a->preset ? "paper" : "small",
       (unsigned long long)c->seed, p->kimg, p->tick_kimg, p->snap_ticks, c->G.z_dim, c->G.w_dim,
       c->G.mapping_layers, c->G.channel_base, c->G.channel_max, c->G.conv_clamp, c->G.c_dim,
-      c->batch, c->batch_gpu ? c->batch_gpu : c->batch, c->g_lr, c->d_lr, c->beta1, c->beta2,
-      c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup,
-      c->noise_size ? "size" : "value", aug);
+      c->batch, c->batch_gpu ? c->batch_gpu : c->batch, c->g_lr, c->d_lr, fall, c->beta1, c->beta2,
+      c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup, c->noise_size ? "size" : "value",
+      aug);
 }
 
 /* ---- data ---- */
@@ -474,21 +509,11 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
                             Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
   TrainConfig c;
   int c_dim = 0;
+  r->plan = schedule(s, a);
   TRY(open_data(a, d, &c_dim, e));
   TRY(build_config(&c, s, a, d, c_dim, e));
   TRY(tool_backend(train_usual(&c), &c.backend, e));
   TRY(one_hot(d, c_dim, labels, e));
-  bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
-  r->plan = (TrainSchedule){kimg        ? a->kimg
-                            : a->preset ? 25000
-                                        : 200,
-                            tick        ? a->tick
-                            : a->preset ? 4
-                                        : 1,
-                            a->save_minutes,
-                            a->snap,
-                            a->keep,
-                            a->ranges};
   config_text(text, text_n, &c, &r->plan, a, d);
   c.comm = r->comm;
   c.stop = run_impatient;
