@@ -4,7 +4,7 @@
 # readers and the scans are, how long the network was trained, a shift of the reference.
 #
 #   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
-#   SWEEPS="rims added projection readers length scans kinds": some of them
+#   SWEEPS="rims many added projection readers length scans segment kinds": some of them
 #   SEEDS=5: trainings of each
 #
 # Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
@@ -14,7 +14,7 @@ set -eu
 P=$1 W=$2 O=$3
 SEEDS=${SEEDS:-5}
 LEARN="--epochs 25 --decay cosine --real-norm --validate 10 --seed 0"
-SWEEPS=${SWEEPS:-rims added projection readers length scans kinds}
+SWEEPS=${SWEEPS:-rims many added projection readers length scans segment kinds}
 mkdir -p "$O"
 : >"$O/commands.txt"
 
@@ -85,6 +85,24 @@ if want rims; then
   done
   for row in ambiguous ld ld_focus ld_place clear; do
     judge "training rims" 200 ${row#ld_} "$W/classify_$row" "$W/classify_none" "$second"
+  done
+fi
+
+# Four times as many rims as the paper has: those of the run and 600 + 1,200 of new subjects.
+if want many; then
+  run "$O/many" phantom --subjects 640 --rim 600 --ambiguous 0 --nonrim 1200 --first-subject 9501 \
+    --seed 4 --no-sheets -o "$O/many"
+  run "$O/many.safetensors" pack "$O/many/lesions.tsv" --slices central --counts all \
+    -o "$O/many.safetensors" --no-sheet
+  real="$W/train.safetensors $O/many.safetensors"
+  learn none_800 $real --real 2
+  learn ambiguous_800 $real "$W/ambiguous.safetensors:rim" --real 2
+  learn ld_800 $real "$W/ld/denoised.safetensors:rim" --real 2
+  learn focus_800 $real "$W/focus/denoised.safetensors:rim" --real 2
+  learn place_800 $real "$W/place/denoised.safetensors:rim" --real 2
+  learn clear_800 $real "$W/clear.safetensors:rim" --real 2
+  for row in ambiguous ld focus place clear; do
+    judge "training rims" 800 $row "$O/${row}_800" "$O/none_800" "$second"
   done
 fi
 
@@ -184,6 +202,20 @@ if want scans; then
         "$O/shift_$shift.safetensors"
     done
   done
+fi
+
+# Does the segmentation of the rim gain by generated or denoised lesions? Ten trainings of each,
+# where the run has two.
+if want segment; then
+  unet="--test $W/multi_test.safetensors --runs 10 --epochs 20"
+  run "$O/unet_real/metrics.tsv" segment "$W/multi_rim.safetensors" $unet -o "$O/unet_real"
+  run "$O/unet_generated/metrics.tsv" segment "$W/multi_rim.safetensors" \
+    "$W/multi_synthetic/dataset.safetensors" $unet --compare "$O/unet_real" -o "$O/unet_generated"
+  run "$O/unet_denoised/metrics.tsv" segment "$W/multi_rim.safetensors" \
+    "$W/multi_ld/denoised.safetensors" $unet --compare "$O/unet_real" -o "$O/unet_denoised"
+  for row in real generated denoised; do
+    awk -F'\t' -v OFS='\t' -v row=$row 'FNR > 1 {print row, $0}' "$O/unet_$row/metrics.tsv"
+  done >"$O/segment.tsv"
 fi
 
 # Which kind of lesion: what denoising does to the height of the rim above the core and to what the
