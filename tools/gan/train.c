@@ -306,7 +306,7 @@ static Status fit_to_round(TrainConfig *c, const OptSpec *s, const Args *a, Erro
   return ST_OK;
 }
 
-static TrainSchedule schedule(const OptSpec *s, const Args *a) {
+static TrainSchedule run_schedule(const OptSpec *s, const Args *a) {
   const bool kimg = opts_given(s, "kimg"), tick = opts_given(s, "tick");
   return (TrainSchedule){kimg        ? a->kimg
                          : a->preset ? 25000
@@ -373,7 +373,7 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   TAKE("ada-kimg", ada.kimg, a->ada_kimg);
   TAKE("ada-interval", ada.interval, a->ada_interval);
 #undef TAKE
-  lr_schedule(c, a, schedule(s, a).kimg);
+  lr_schedule(c, a, run_schedule(s, a).kimg);
   c->ada.unbounded = a->ada_unbounded;
   if (a->init && !opts_given(s, "ema-rampup")) c->ema_rampup = -1;
   if (a->init && !opts_given(s, "ada-kimg")) c->ada.kimg = 100;
@@ -509,7 +509,7 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
                             Dataset *d, real **labels, char *text, size_t text_n, Error *e) {
   TrainConfig c;
   int c_dim = 0;
-  r->plan = schedule(s, a);
+  r->plan = run_schedule(s, a);
   TRY(open_data(a, d, &c_dim, e));
   TRY(build_config(&c, s, a, d, c_dim, e));
   TRY(tool_backend(train_usual(&c), &c.backend, e));
