@@ -183,6 +183,16 @@ for r in killed stopped; do
   cut -d, -f1-14 "$T/$r/metrics.jsonl" >"$T/m2"
   same "$T/m1" "$T/m2" "metrics of the $r run"
 done
+# rates that fall over the last part of a run: asked for at the start, or when it is resumed
+fall="--lr-decay 0.016 --lr-end 0.2"
+expect 0 "" "$PRLX" train $small --kimg 0.032 $fall --out "$T/falls"
+expect 0 "" "$PRLX" train $small --kimg 0.032 --out "$T/stays"
+expect 0 "" "$PRLX" train $small --kimg 0.016 --out "$T/later"
+expect 0 "" "$PRLX" train --resume --out "$T/later" --kimg 0.032 $fall --quiet
+same "$T/falls/network.safetensors" "$T/later/network.safetensors" "rates that fall from a resume on"
+cmp -s "$T/falls/network.safetensors" "$T/stays/network.safetensors" &&
+  fail "--lr-decay changes nothing" || pass
+expect 2 "lr-end" "$PRLX" train $small --lr-end 1.5 --out "$T/no"
 grep -q "data:image/png" "$T/whole/report.html" && pass || fail "report.html has the sheets inside"
 R=$T/whole; cp "$R/state.safetensors" "$T/state.keep"; cp "$R/network.safetensors" "$T/network.keep"
 train 1 "resume" "$R"
