@@ -192,7 +192,8 @@ expect 0 "" "$PRLX" train --resume --out "$T/later" --kimg 0.032 $fall --quiet
 same "$T/falls/network.safetensors" "$T/later/network.safetensors" "rates that fall from a resume on"
 cmp -s "$T/falls/network.safetensors" "$T/stays/network.safetensors" &&
   fail "--lr-decay changes nothing" || pass
-expect 2 "lr-end" "$PRLX" train $small --lr-end 1.5 --out "$T/no"
+expect 2 "lr-end" "$PRLX" train $small $fall --lr-end 1.5 --out "$T/no"
+expect 2 "goes with --lr-decay" "$PRLX" train $small --lr-end 0.5 --out "$T/no"
 grep -q "data:image/png" "$T/whole/report.html" && pass || fail "report.html has the sheets inside"
 R=$T/whole; cp "$R/state.safetensors" "$T/state.keep"; cp "$R/network.safetensors" "$T/network.keep"
 train 1 "resume" "$R"

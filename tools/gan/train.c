@@ -638,6 +638,8 @@ int tool_train(int argc, char **argv) {
   if (!a.out && !a.dry_run) return tool_usage("train", "option --out is missing: the run folder");
   a.resume |= a.resume_if_any;
   if (a.resume && a.force) return tool_usage("train", "--resume and --force exclude each other");
+  if (opts_given(&s, "lr-end") && !(a.lr_decay > 0) && !a.resume)
+    return tool_usage("train", "--lr-end goes with --lr-decay");
   if (a.previous && !a.resume) return tool_usage("train", "--previous goes with --resume");
 
   Error e = {0};
