@@ -67,6 +67,13 @@ PRLX_API const char *prlx_version(void); /* of the library that runs: compare wi
  */
 PRLX_API void prlx_threads(int n);
 
+/* Operands of large products (convolutions, matrices) as bf16 on the CPU, 8 bits of mantissa with
+ * sums in float, in all that is begun from now on: projection, training, generation, functions of
+ * your own. Off at first. The same bits for any number of threads and any batch, other ones than
+ * float's; worth it on AMX, not on AVX512_BF16 alone. PRLX_INVALID: this CPU has neither, and
+ * nothing changes. Not while another call runs. */
+PRLX_API prlx_status prlx_bf16(bool on, prlx_error *e);
+
 /* name "cuda" (the first GPU), "cuda:1", ...; precision "strict", "tf32" (or NULL), "f16", "bf16".
  * PRLX_INVALID: this build has no CUDA, or no such device answers. Close it after all calls that
  * use it; one call at a time may. */

@@ -1,6 +1,7 @@
 /* test_null.c: every function of prlx.h with NULL in each place where a pointer belongs: refused by
  * the argument's name, or the neutral value that prlx.h says; and each function that stands in the
  * header is walked here. */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,7 @@ static void test_library(void) {
   prlx_device *d = NULL;
   GIVES(prlx_version, prlx_version()[0]);
   RETURNS(prlx_threads, 0);
+  GIVES(prlx_bf16, !prlx_bf16(false, NULL));
   REFUSED(prlx_device_open, "name", NULL, NULL, &d);
   REFUSED(prlx_device_open, "out", "cuda", NULL, NULL);
   RETURNS(prlx_device_close, NULL);
@@ -251,7 +253,7 @@ static void test_all_walked(void) {
   int found = 0;
   for (char *at = strstr(text, "PRLX_API "); at; at = strstr(at + 1, "PRLX_API ")) {
     char *end = at + strcspn(at, "(\n"), *start = end;
-    while (start > at && (start[-1] == '_' || (start[-1] >= 'a' && start[-1] <= 'z'))) start--;
+    while (start > at && (isalnum((unsigned char)start[-1]) || start[-1] == '_')) start--;
     snprintf(name, sizeof name, "%.*s", (int)(end - start), start);
     if (*end != '(' || strncmp(name, "prlx_", 5)) continue;
     bool seen = false;

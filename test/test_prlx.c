@@ -294,6 +294,24 @@ static void test_two_threads(void) {
   free(c);
 }
 
+/* Other bits near those of float where the CPU has it, refused where not; off again: as before. */
+static void test_bf16(void) {
+  const size_t n = 6 * image_size(), bytes = n * sizeof(float);
+  float *a = malloc(bytes), *b = malloc(bytes);
+  double most = 0;
+  generate_some(a);
+  const prlx_status s = prlx_bf16(true, &e);
+  CHECK(s == PRLX_OK || (s == PRLX_INVALID && strstr(e.msg, "bf16")), "%s", e.msg);
+  generate_some(b);
+  for (size_t i = 0; i < n; i++) most = PRLX_MAX(most, fabs((double)a[i] - (double)b[i]));
+  CHECK(s == PRLX_OK ? most > 0 && most < 0.3 : most == 0, "bf16 %d: up to %g away", s, most);
+  CHECK(!prlx_bf16(false, &e), "%s", e.msg);
+  generate_some(b);
+  CHECK(!memcmp(a, b, bytes), "float again");
+  free(a);
+  free(b);
+}
+
 /* ---- files ---- */
 static void test_datasets(void) {
   prlx_dataset *d, *back;
@@ -525,6 +543,7 @@ int main(void) {
   test_project_fast();
   test_project_refuses();
   test_two_threads();
+  test_bf16();
   test_datasets();
   test_missing();
   test_volumes();

@@ -2,6 +2,7 @@
 #include "models/api/api.h"
 #include <stdio.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "core/threads.h"
 
 _Static_assert((int)PRLX_INVALID == (int)ST_INVALID && (int)PRLX_IO == (int)ST_IO &&
@@ -14,6 +15,11 @@ _Static_assert(sizeof((prlx_error){0}.msg) == sizeof((Error){0}.msg), "messages 
 
 const char *prlx_version(void) { return PRLX_VERSION; }
 void prlx_threads(int n) { threads_set(n); }
+
+prlx_status prlx_bf16(bool on, prlx_error *e) {
+  Error in;
+  return api_return(bf16_use(on, &in), &in, e);
+}
 
 prlx_status api_missing(const char *function, const char *argument, prlx_error *e) {
   Error in;
