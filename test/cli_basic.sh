@@ -189,7 +189,7 @@ expect 0 "" "$PRLX" train $small --kimg 0.032 $fall --out "$T/falls"
 expect 0 "" "$PRLX" train $small --kimg 0.032 --out "$T/stays"
 expect 0 "" "$PRLX" train $small --kimg 0.016 --out "$T/later"
 expect 0 "" "$PRLX" train --resume --out "$T/later" --kimg 0.032 $fall --quiet
-same "$T/falls/network.safetensors" "$T/later/network.safetensors" "rates that fall from a resume on"
+same "$T/falls/network.safetensors" "$T/later/network.safetensors" "rates fall from a resume on"
 cmp -s "$T/falls/network.safetensors" "$T/stays/network.safetensors" &&
   fail "--lr-decay changes nothing" || pass
 expect 2 "lr-end" "$PRLX" train $small $fall --lr-end 1.5 --out "$T/no"

@@ -618,6 +618,16 @@ static void say_no_snapshot(const char *path) {
   fprintf(stderr, "prlx train: %s: no snapshot yet; starting from the beginning\n", path);
 }
 
+/* Options that are missing or do not go together: an exit code, else -1. */
+static int refuse_options(const Args *a, const OptSpec *s) {
+  if (!a->out && !a->dry_run) return tool_usage("train", "option --out is missing: the run folder");
+  if (a->resume && a->force) return tool_usage("train", "--resume and --force exclude each other");
+  if (opts_given(s, "lr-end") && !(a->lr_decay > 0) && !a->resume)
+    return tool_usage("train", "--lr-end goes with --lr-decay");
+  if (a->previous && !a->resume) return tool_usage("train", "--previous goes with --resume");
+  return -1;
+}
+
 int tool_train(int argc, char **argv) {
   Args a = {0};
   Opt t[OPT_MAX];
@@ -635,12 +645,8 @@ int tool_train(int argc, char **argv) {
                       a.data);
   if (s.nargs && !opts_set(&s, "data", s.args[0]))
     return tool_usage("train", "'%s' is no data set", s.args[0]);
-  if (!a.out && !a.dry_run) return tool_usage("train", "option --out is missing: the run folder");
   a.resume |= a.resume_if_any;
-  if (a.resume && a.force) return tool_usage("train", "--resume and --force exclude each other");
-  if (opts_given(&s, "lr-end") && !(a.lr_decay > 0) && !a.resume)
-    return tool_usage("train", "--lr-end goes with --lr-decay");
-  if (a.previous && !a.resume) return tool_usage("train", "--previous goes with --resume");
+  if ((rc = refuse_options(&a, &s)) >= 0) return rc;
 
   Error e = {0};
   StFile state = {0};
