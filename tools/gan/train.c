@@ -159,11 +159,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
       OPT_REAL("lr", &a->lr, NULL, 0, 1, "learning rate of Adam for both networks"),
       OPT_REAL("g-lr", &a->g_lr, NULL, 0, 1, "of the generator alone"),
       OPT_REAL("d-lr", &a->d_lr, NULL, 0, 1, "of the discriminator alone"),
-      OPT_REAL(
-          "lr-decay", &a->lr_decay, "0", 0, 1e7,
-          "over the last so many thousand images of --kimg the learning rates fall, by half a "
-          "cosine; 0: constant,\nas the reference has them. A last step that is small is worth "
-          "much: paper/generator"),
+      OPT_REAL("lr-decay", &a->lr_decay, "0", 0, 1e7,
+               "over the last so many thousand images of --kimg the learning rates fall, by half a "
+               "cosine;\n0: constant, as the reference has them"),
       OPT_REAL("lr-end", &a->lr_end, "0.1", 0, 1, "part of the learning rates that is left then"),
       OPT_REAL("beta1", &a->beta1, NULL, 0, 0.999999, "Adam, first moment"),
       OPT_REAL("beta2", &a->beta2, NULL, 0, 0.999999, "Adam, second moment"),
