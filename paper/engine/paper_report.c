@@ -12,6 +12,27 @@
 
 /* ---- what was run ---- */
 
+/* Networks that `prlx train --reuse` took: a training leaves its metrics beside the network. */
+static void put_taken(Report *p, const PaperRun *r) {
+  static const char *const net[][2] = {
+      {"gan", "ADA-GAN"}, {"cgan", "ADA-cGAN"}, {"multi_gan", "three contrasts"}};
+  char names[80] = "", path[PATH_LEN];
+  for (int i = 0; i < COUNT_OF(net); i++) {
+    snprintf(path, sizeof path, "{w}/%s/network.safetensors", net[i][0]);
+    const bool there = file_exists(paper_path(r, path));
+    snprintf(path, sizeof path, "{w}/%s/metrics.jsonl", net[i][0]);
+    if (!there || file_exists(paper_path(r, path))) continue;
+    const size_t n = strlen(names);
+    snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", net[i][1]);
+  }
+  if (*names)
+    report_note(p,
+                "Not trained in this run, but taken as the repository has them, since they were "
+                "trained on these very images: %s. How they were trained stands in their metadata "
+                "(prlx info); the options above are those of a training anew.",
+                names);
+}
+
 static void put_about(Report *p, const PaperNumbers *q) {
   const PaperRun *r = q->r;
   const PaperScale *s = r->scale;
@@ -36,6 +57,7 @@ static void put_about(Report *p, const PaperNumbers *q) {
           ? ", all started from the bundled small network (transfer learning)"
           : "",
       paper_setting(s, "project"), paper_setting(s, "classify"));
+  put_taken(p, r);
   if (strstr(paper_setting(s, "gan"), "small"))
     report_note(
         p, "Stand-in for the published networks: the small configuration of this program (fewer "
