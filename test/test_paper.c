@@ -165,7 +165,7 @@ static void test_scales(void) {
         "a missing setting: %s", e.msg);
   CHECK(paper_scale_load(&s, NULL, "small", &e) == ST_OK && s.add == 100 && s.sweep[1] == 200 &&
             s.train[1] == 400 && !strcmp(paper_setting(&s, "affine"), "") &&
-            paper_setting_number(&s, "cgan_kimg") == 27 && !paper_setting(&s, "nothing"),
+            paper_setting_number(&s, "cgan_kimg") == 40 && !paper_setting(&s, "nothing"),
         "small: %s", e.msg);
   paper_scale_free(&s);
   unlink(put("s.tsv", ""));
