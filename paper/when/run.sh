@@ -213,9 +213,17 @@ if want segment; then
     "$W/multi_synthetic/dataset.safetensors" $unet --compare "$O/unet_real" -o "$O/unet_generated"
   run "$O/unet_denoised/metrics.tsv" segment "$W/multi_rim.safetensors" \
     "$W/multi_ld/denoised.safetensors" $unet --compare "$O/unet_real" -o "$O/unet_denoised"
-  for row in real generated denoised; do
-    awk -F'\t' -v OFS='\t' -v row=$row 'FNR > 1 {print row, $0}' "$O/unet_$row/metrics.tsv"
-  done >"$O/segment.tsv"
+  # sd: over the trainings; low, high: over subjects
+  {
+    printf 'added\tmetric\tmean\tsd\tlow\thigh\tlesions\n'
+    for row in real generated denoised; do
+      awk -F'\t' -v OFS='\t' -v row=$row 'FNR > 1 {print row, $0}' "$O/unet_$row/metrics.tsv"
+    done
+    for row in generated denoised; do
+      awk -F'\t' -v OFS='\t' -v row="$row minus real" \
+        'FNR > 1 {print row, $1, $4, "n/a", $5, $6, $7}' "$O/unet_$row/comparison.tsv"
+    done
+  } >"$O/segment.tsv"
 fi
 
 # Which kind of lesion: what denoising does to the height of the rim above the core and to what the
