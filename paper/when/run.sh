@@ -148,7 +148,8 @@ if want readers; then
     project readers_ld_$noise "$O/readers_$noise.safetensors" \
       "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 0.5"
     project readers_place_$noise "$O/readers_$noise.safetensors" \
-      "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 1 --focus-grow 2 --in-place"
+      "$fast --cohort $O/readers_$noise/lesions.tsv --focus mask --focus-strength 1 \
+        --focus-grow 2 --in-place"
     learn readers_as_$noise "$W/train.safetensors" "$O/readers_$noise.safetensors:rim" --real 1
     learn readers_focus_$noise "$W/train.safetensors" \
       "$O/readers_ld_$noise/denoised.safetensors:rim" --real 1

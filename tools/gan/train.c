@@ -161,7 +161,8 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
       OPT_REAL("d-lr", &a->d_lr, NULL, 0, 1, "of the discriminator alone"),
       OPT_REAL("lr-decay", &a->lr_decay, "0", 0, 1e7,
                "over the last so many thousand images of --kimg the learning rates fall, by half a "
-               "cosine;\n0: constant, as the reference has them"),
+               "cosine;\n0: constant, as the reference has them. A later --kimg on --resume moves "
+               "their fall to its end"),
       OPT_REAL("lr-end", &a->lr_end, "0.1", 0, 1, "part of the learning rates that is left then"),
       OPT_REAL("beta1", &a->beta1, NULL, 0, 0.999999, "Adam, first moment"),
       OPT_REAL("beta2", &a->beta2, NULL, 0, 0.999999, "Adam, second moment"),
