@@ -1,10 +1,11 @@
 #!/bin/sh
 # When does denoising help? Sweeps around a finished `prlx paper run --scale small`, each on new
 # lesions of its second test: what is added, how many rims there are to learn from, how noisy the
-# readers and the scans are, how long the network was trained, a shift of the reference.
+# readers and the scans are, how long the network was trained and how large it is, a shift of the
+# reference.
 #
 #   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
-#   SWEEPS="rims many added projection readers length scans segment kinds": some of them
+#   SWEEPS="rims many added projection readers length size scans segment kinds": some of them
 #   SEEDS=5: trainings of each
 #
 # Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
@@ -14,7 +15,7 @@ set -eu
 P=$1 W=$2 O=$3
 SEEDS=${SEEDS:-5}
 LEARN="--epochs 25 --decay cosine --real-norm --validate 10 --seed 0"
-SWEEPS=${SWEEPS:-rims many added projection readers length scans segment kinds}
+SWEEPS=${SWEEPS:-rims many added projection readers length size scans segment kinds}
 mkdir -p "$O"
 : >"$O/commands.txt"
 
@@ -165,21 +166,30 @@ if want readers; then
   judge "reader noise" 0.2191 place "$W/classify_ld_place" "$W/classify_none" "$second"
 fi
 
-# How long the network was trained: snapshots of one training (paper/generator), new rims of each
-# and the ambiguous lesions denoised with it.
+# network PREFIX SWEEP VALUE NET: its new rims, and the ambiguous lesions denoised with it.
+network() {
+  run "$O/$1_gan_$3" generate --network "$4" --count 100 --no-nifti -o "$O/$1_gan_$3"
+  project "$1_ld_$3" "$W/ambiguous.safetensors" \
+    "$fast --network $4 --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.5"
+  learn "$1_synthetic_$3" "$W/train.safetensors" "$O/$1_gan_$3/dataset.safetensors:rim" --real 1
+  learn "$1_focus_$3" "$W/train.safetensors" "$O/$1_ld_$3/denoised.safetensors:rim" --real 1
+  judge "$2" "$3" gan "$O/$1_synthetic_$3" "$W/classify_none" "$second"
+  judge "$2" "$3" focus "$O/$1_focus_$3" "$W/classify_none" "$second"
+}
+
+# How long the network was trained: snapshots of one training (paper/generator).
 if want length; then
   for net in paper/generator/rims_*kimg.safetensors; do
     n=${net##*rims_}
-    n=${n%kimg.safetensors}
-    run "$O/length_gan_$n" generate --network "$net" --count 100 --no-nifti -o "$O/length_gan_$n"
-    project length_ld_$n "$W/ambiguous.safetensors" \
-      "$fast --network $net --cohort $W/cohort/lesions.tsv --focus mask --focus-strength 0.5"
-    learn length_synthetic_$n "$W/train.safetensors" "$O/length_gan_$n/dataset.safetensors:rim" \
-      --real 1
-    learn length_focus_$n "$W/train.safetensors" "$O/length_ld_$n/denoised.safetensors:rim" --real 1
-    judge "kimg of the network" $n gan "$O/length_synthetic_$n" "$W/classify_none" "$second"
-    judge "kimg of the network" $n focus "$O/length_focus_$n" "$W/classify_none" "$second"
+    network length "kimg of the network" "${n%kimg.safetensors}" "$net"
   done
+fi
+
+# How large it is: twice the channels at 16 to 64 pixels (paper/generator).
+if want size; then
+  network size "channels at 64 pixels" 32 paper/generator/rims_wide.safetensors
+  judge "channels at 64 pixels" 16 gan "$W/classify_gan" "$W/classify_none" "$second"
+  judge "channels at 64 pixels" 16 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
 fi
 
 # Other scans than those it was trained on: noise, and the reference of the susceptibility, which
