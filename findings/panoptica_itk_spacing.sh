@@ -12,13 +12,12 @@
 # with 0 while this is so, with 1 when a version behaves in another way.
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT INT TERM
-python3 -m venv "$T/v" &&
-  "$T/v/bin/pip" install -q --no-compile --no-deps panoptica==2.1.7 numpy==2.2.6 \
-    scipy==1.17.1 connected-components-3d==3.29.0 scikit-image==0.26.0 pandas==2.3.3 \
-    rich==13.9.4 pygments==2.21.0 ruamel.yaml==0.19.1 lazy-loader==0.6 packaging==26.4 \
-    python-dateutil==4.0.0 pytz==2026.6 typing-extensions==4.16.0 nibabel==5.4.2 &&
-  "$T/v/bin/pip" download -q --no-deps -d "$T" plotly==5.24.1 || exit 1
-PYTHONPATH=$T/plotly-5.24.1-py3-none-any.whl # 15000 files, imported and not used
+python3 -m pip install -q --no-compile --no-deps --target "$T/p" panoptica==2.1.7 numpy==2.2.6 \
+  scipy==1.17.1 connected-components-3d==3.29.0 scikit-image==0.26.0 pandas==2.3.3 \
+  rich==13.9.4 pygments==2.21.0 ruamel.yaml==0.19.1 lazy-loader==0.6 packaging==26.4 \
+  python-dateutil==4.0.0 pytz==2026.6 typing-extensions==4.16.0 nibabel==5.4.2 &&
+  python3 -m pip download -q --no-deps -d "$T" plotly==5.24.1 || exit 1
+PYTHONPATH=$T/p:$T/plotly-5.24.1-py3-none-any.whl # 15000 files, imported and not used
 export PYTHONPATH
 cd "$T" || exit 1
 cat >measure.py <<'EOF'
@@ -70,10 +69,11 @@ for axis, name in ((2, "two slices too high"), (0, "two voxels to the side")):
 with open("with.json" if have_itk else "without.json", "w") as f:
     json.dump(seen, f)
 EOF
-"$T/v/bin/python" -W ignore measure.py >log 2>&1 || { tail -3 log; exit 1; }
-"$T/v/bin/pip" install -q --no-compile SimpleITK==2.5.7 || exit 1
-"$T/v/bin/python" -W ignore measure.py >log 2>&1 || { tail -3 log; exit 1; }
-"$T/v/bin/python" - <<'EOF'
+python3 -W ignore measure.py >log 2>&1 || { tail -3 log; exit 1; }
+python3 -m pip install -q --no-compile --no-deps --target "$T/itk" SimpleITK==2.5.7 || exit 1
+PYTHONPATH=$T/itk:$PYTHONPATH
+python3 -W ignore measure.py >log 2>&1 || { tail -3 log; exit 1; }
+python3 - <<'EOF'
 import json
 
 with open("without.json") as f:

@@ -11,20 +11,19 @@
 #
 # usage: sh findings/panoptica_same_space.sh. Installs the packages in a temporary folder and ends
 # with 0 while this is so, with 1 when a version behaves in another way.
-# prlx: crop takes labels of another grid by the affines, in millimetres.
+# prlx: crop refuses labels of another grid, or takes them through the affines with --regrid.
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT INT TERM
-python3 -m venv "$T/v" &&
-  "$T/v/bin/pip" install -q --no-compile --no-deps panoptica==2.1.7 numpy==2.2.6 \
-    scipy==1.17.1 connected-components-3d==3.29.0 scikit-image==0.26.0 pandas==2.3.3 \
-    rich==13.9.4 pygments==2.21.0 ruamel.yaml==0.19.1 lazy-loader==0.6 packaging==26.4 \
-    python-dateutil==4.0.0 pytz==2026.6 typing-extensions==4.16.0 nibabel==5.4.2 \
-    SimpleITK==2.5.7 &&
-  "$T/v/bin/pip" download -q --no-deps -d "$T" plotly==5.24.1 || exit 1
-PYTHONPATH=$T/plotly-5.24.1-py3-none-any.whl # 15000 files, imported and not used
+python3 -m pip install -q --no-compile --no-deps --target "$T/p" panoptica==2.1.7 numpy==2.2.6 \
+  scipy==1.17.1 connected-components-3d==3.29.0 scikit-image==0.26.0 pandas==2.3.3 \
+  rich==13.9.4 pygments==2.21.0 ruamel.yaml==0.19.1 lazy-loader==0.6 packaging==26.4 \
+  python-dateutil==4.0.0 pytz==2026.6 typing-extensions==4.16.0 nibabel==5.4.2 \
+  SimpleITK==2.5.7 &&
+  python3 -m pip download -q --no-deps -d "$T" plotly==5.24.1 || exit 1
+PYTHONPATH=$T/p:$T/plotly-5.24.1-py3-none-any.whl # 15000 files, imported and not used
 export PYTHONPATH
 cd "$T" || exit 1
-"$T/v/bin/python" -W ignore - >"$T/log" <<'EOF'
+python3 -W ignore - >"$T/log" <<'EOF'
 import nibabel as nib
 import numpy as np
 from panoptica import (ConnectedComponentsInstanceApproximator, InputType, Metric,
