@@ -245,8 +245,9 @@ static void test_match(void) {
                        more[3] = {30, 24, 10};
   static const double voxel[3] = {0.4, 0.4, 1}, other[3] = {0.4, 0.4, 1.1},
                       cyclic[3] = {0.4, 1, 0.4}, at[3] = {-3, 5, 7}, far[3] = {-3 + 4 * 0.4, 5, 7},
-                      off[3] = {-3 + 0.2, 5, 7}, near[3] = {-3.01, 5, 7}, up[3] = {-3, 5, 9},
-                      flipped[3] = {-3 + 19 * 0.4, 5 + 23 * 0.4, 7};
+                      off[3] = {-3 + 0.2, 5, 7}, back[3] = {-3 - 0.14, 5, 7},
+                      apart[3] = {-3 + 0.14, 5 - 0.14, 7}, near[3] = {-3.01, 5, 7},
+                      up[3] = {-3, 5, 9}, flipped[3] = {-3 + 19 * 0.4, 5 + 23 * 0.4, 7};
   const NiftiHeader map = header_like(&axes[0], dim, voxel, at);
   NiftiHeader v = map, both;
   check_match(&map, &v, MATCH_SAME, "itself");
@@ -258,6 +259,16 @@ static void test_match(void) {
   check_match(&map, &v, MATCH_SAME, "0.025 voxels off");
   v = header_like(&axes[0], dim, voxel, off);
   check_match(&map, &v, MATCH_NONE, "half a voxel off");
+  v = header_like(&axes[0], dim, voxel, back);
+  check_match(&map, &v, MATCH_NONE, "a third of a voxel off, the other way");
+  v = header_like(&axes[0], dim, voxel, apart);
+  check_match(&map, &v, MATCH_NONE, "a third of a voxel off, two ways that add up to nothing");
+  v = map;
+  for (int i = 0; i < 3; i++) {
+    v.affine[i] = v.sform[i] = map.affine[i] - 0.052 * map.affine[i + 4];
+    v.affine[i + 4] = v.sform[i + 4] = map.affine[i + 4] + 0.052 * map.affine[i];
+  }
+  check_match(&map, &v, MATCH_NONE, "turned by three degrees");
   v = header_like(&axes[0], dim, voxel, far);
   check_match(&map, &v, MATCH_NONE, "the same size four voxels away");
   v = header_like(&axes[0], half, voxel, up);
