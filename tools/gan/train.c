@@ -2,6 +2,7 @@
  * train_run.c. The training itself is models/gan/train.h. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "core/isa.h"
 #include "core/threads.h"
@@ -515,6 +516,8 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
   TRY(one_hot(d, c_dim, labels, e));
   config_text(text, text_n, &c, &r->plan, a, d);
   c.comm = r->comm;
+  const char *bucket = getenv("PRLX_BUCKET"); /* environment.c has looked at it */
+  if (bucket && *bucket) c.bucket_bytes = strtoll(bucket, NULL, 10);
   c.stop = run_impatient;
   if (!tool_quiet) {
     fputs(text, stdout);
