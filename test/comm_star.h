@@ -1,7 +1,7 @@
 /* comm_star.h: processes that are forked here and joined by sockets, as an engine of core/comm.h,
  * for tests. Its sums beside other work are as unkind as the contract allows: what they add is
- * taken the moment they begin, the ranges are NaN until the wait, and the sums are made late, by a
- * thread, in another order than they began. */
+ * taken the moment they begin, the ranges are ones until the wait, which looks whether somebody
+ * wrote there, and the sums are made late, by a thread, in another order than they began. */
 #ifndef PRLX_TEST_COMM_STAR_H
 #define PRLX_TEST_COMM_STAR_H
 #include <sys/socket.h>
@@ -14,7 +14,7 @@
 
 /* ---- processes around process 0, which adds in the order of the ranks ---- */
 enum { MAX_PROC = 3, MAX_OPEN = 600 };
-/* A sum that began: what it adds was taken at once, its ranges are NaN until it is waited for. */
+/* A sum that began: what it adds was taken at once, its ranges are ones until it is waited for. */
 typedef struct OpenSum {
   const CommPart *part;
   int n;
@@ -30,6 +30,7 @@ typedef struct Star {
   OpenSum open[MAX_OPEN];
   int nopen;
   bool waits;
+  bool untouched;
   OsThread thread;
   OsMutex lock;
   OsCond changed;
@@ -74,9 +75,13 @@ static void add_double(void *a, const void *b, size_t bytes) {
   for (size_t i = 0; i < bytes / 8; i++) ((double *)a)[i] += ((const double *)b)[i];
 }
 
-/* A collective call while sums are under way: against the contract (core/comm.h). */
+/* A collective call while sums are under way: against the contract (core/comm.h), and the thread
+ * reads the same sockets. */
 static void star_is_free(const Star *s, const char *what) {
-  if (s->nopen) CHECK(false, "process %d: %s while %d sums are open", s->c.rank, what, s->nopen);
+  if (!s->nopen) return;
+  CHECK(false, "process %d: %s while %d sums are open", s->c.rank, what, s->nopen);
+  fflush(stdout);
+  _exit(1);
 }
 
 static Status sum_real(Comm *c, real *x, int64_t n, Error *e) {
@@ -133,7 +138,7 @@ static void star_begin(Comm *c, const CommPart *part, int n) {
   for (int i = 0; i < n; i++)
     for (int64_t k = 0; k < part[i].n; k++) {
       *to++ = part[i].more ? part[i].x[k] + part[i].more[k] : part[i].x[k];
-      part[i].x[k] = (real)NAN;
+      part[i].x[k] = 1;
     }
   os_mutex_lock(&s->lock);
   const bool first = s->nopen == 0;
@@ -159,12 +164,14 @@ static Status star_wait(Comm *c, Error *e) {
     const real *from = s->open[i].x;
     for (int k = 0; k < s->open[i].n; k++) {
       const CommPart *p = &s->open[i].part[k];
+      for (int64_t j = 0; j < p->n && s->untouched; j++) s->untouched = p->x[j] == 1;
       memcpy(p->x, from, (size_t)p->n * sizeof *from);
       from += p->n;
     }
     mem_free(s->open[i].x);
   }
   s->nopen = 0;
+  CHECK(s->untouched, "process %d: a range was written while its sum was under way", s->c.rank);
   return s->failed == ST_OK ? ST_OK : err_set(e, s->failed, "a socket closed");
 }
 
@@ -177,6 +184,7 @@ static void star_start(Star *s, int size) {
                     .sum_begin = star_begin,
                     .sum_wait = star_wait,
                     .broadcast = broadcast},
+              .untouched = true,
               .lock = OS_MUTEX_INIT,
               .changed = OS_COND_INIT};
   for (int r = 1; r < size; r++)

@@ -2,7 +2,8 @@
  * over an emulated NCCL: the bits of sums through the host, in buckets of any size, also with one of
  * the two streams as late as its events allow (emu_late): a wait that is missing shows in the bits.
  *
- * cuda_comm [one]: the second of these only (test/cuda_mutants.sh): one per tensor. */
+ * cuda_comm [one]: three processes only, one bucket per tensor and one in all
+ * (test/comm_mutants.sh). */
 #include "test/cuda_comm.h"
 #include <sys/mman.h>
 #include "cuda/device.h"
@@ -107,15 +108,13 @@ int main(int argc, char **argv) {
   rng_fill_normal(&r, images, ITEMS * RES * RES);
   threads_stop();
   Seen *want = shared_memory(sizeof *want * MAX_PROC);
-  many(2, NULL, LATE_NONE, 0, want);
-  compare(2, LATE_COMPUTE, 1, want);
-  compare(2, LATE_SUMS, 1, want);
+  many(3, NULL, LATE_NONE, 0, want);
+  compare(3, LATE_COMPUTE, 1, want);
+  compare(3, LATE_SUMS, TRAIN_BUCKET, want);
   if (one) return test_end();
+  many(2, NULL, LATE_NONE, 0, want);
   compare(2, LATE_NONE, 3000, want);
   compare(2, LATE_COMPUTE, 0, want);
-  compare(2, LATE_SUMS, TRAIN_BUCKET, want);
-  many(3, NULL, LATE_NONE, 0, want);
-  compare(3, LATE_COMPUTE, 3000, want);
-  compare(3, LATE_SUMS, 1, want);
+  compare(2, LATE_SUMS, 1, want);
   return test_end();
 }

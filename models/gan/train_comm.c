@@ -96,10 +96,8 @@ static Status train_bucket_open(Trainer *t, TrainPhase ph, Error *e) {
   t->bucket_net = p;
   t->bucket_begun = 0;
   t->runs_left = own_rounds(t) * (ph == PH_DMAIN ? 2 : 1);
-  if (p->nbucket == 0) TRY(bucket_layout(p, c, t->bucket_bytes, sum, round, e));
-  /* no round here: what the engine adds on its way is nothing */
-  if (t->runs_left > 0) return ST_OK;
-  return flat_zero(t->backend, round, t->adam[is_d].n, e);
+  /* where no round is ours, `round` is the zeros it was made of */
+  return p->nbucket == 0 ? bucket_layout(p, c, t->bucket_bytes, sum, round, e) : ST_OK;
 }
 
 static void bucket_begin(Trainer *t) {
