@@ -7,7 +7,7 @@
  * all others (sends and receives, of one group), adds the parts in the order of the ranks, and the
  * parts are put together again (all-gather): the same bits on any wires and in buckets of any size.
  * Each GPU sends and receives 2 (size - 1) / size times the bytes, what a ring of all-reduces moves.
- * It takes two buffers of NCCL_PIECE floats, whatever the network: a longer sum goes piece by piece.
+ * It takes two buffers of NCCL_PIECE floats, whatever the network: a longer sum goes by pieces.
  *
  * Streams: the sums have one of their own, of the highest priority, so that they come between the
  * kernels of the backward pass. An event of the backend's stream tells them that a bucket is
@@ -94,12 +94,12 @@ static Status nccl_exchange(Nccl *k, int part, Error *e) {
   TRY(nccl_check(ncclGroupStart(), "group", e));
   for (int r = 0; r < k->size; r++) {
     if (r == k->rank) continue;
-    TRY(nccl_check(ncclSend(k->packed + (int64_t)r * part, (size_t)part, ncclFloat, r, k->comm,
-                            k->stream),
-                   "send", e));
-    TRY(nccl_check(ncclRecv(k->others + (int64_t)r * part, (size_t)part, ncclFloat, r, k->comm,
-                            k->stream),
-                   "receive", e));
+    TRY(nccl_check(
+        ncclSend(k->packed + (int64_t)r * part, (size_t)part, ncclFloat, r, k->comm, k->stream),
+        "send", e));
+    TRY(nccl_check(
+        ncclRecv(k->others + (int64_t)r * part, (size_t)part, ncclFloat, r, k->comm, k->stream),
+        "receive", e));
   }
   return nccl_check(ncclGroupEnd(), "exchange", e);
 }
@@ -195,8 +195,8 @@ static Status nccl_make(Nccl *k, Error *e) {
   void *p = NULL;
   TRY(cuda_status(cudaSetDevice(of(k->backend)->device), "choosing the device", e));
   TRY(cuda_status(cudaDeviceGetStreamPriorityRange(&least, &most), "priorities", e));
-  TRY(cuda_status(cudaStreamCreateWithPriority(&k->stream, cudaStreamNonBlocking, most),
-                  "a stream", e));
+  TRY(cuda_status(cudaStreamCreateWithPriority(&k->stream, cudaStreamNonBlocking, most), "a stream",
+                  e));
   TRY(cuda_status(cudaEventCreateWithFlags(&k->ready, cudaEventDisableTiming), "an event", e));
   TRY(cuda_status(cudaEventCreateWithFlags(&k->done, cudaEventDisableTiming), "an event", e));
   TRY(k->backend->alloc(k->backend, bytes, &p, e));

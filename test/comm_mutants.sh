@@ -63,7 +63,8 @@ mutant bucket-other models/gan/train_bucket.c 's/round + g->offset, g->n}/round,
 mutant done-early core/plan_marks.c 's/done = k + 1;/done = k;/'
 # a segment of the run that comes after the mark it belongs before; buckets that are not waited for
 mutant mark-first core/plan_marks.c 's/p->mark\[next\] <= steps/p->mark[next] <= steps + 2/'
-mutant bucket-wait models/gan/train_comm.c 's/const Status st = (t->backend .*/const Status st = 0;/'
+mutant bucket-wait models/gan/train_comm.c \
+  's/const Status st = (t->backend .*/const Status st = 0;/'
 mutant bucket-all models/gan/train_comm.c \
   's/t->bucket_begun < t->bucket_net->nbucket/t->bucket_begun + 1 < t->bucket_net->nbucket/'
 # the round that the engine adds on its way, added once more
@@ -71,7 +72,8 @@ mutant round-twice models/gan/train_phase.c '/train_bucket_rest(t);/,/return/ s/
 # on the device: the way back, the order of the ranks, the end of a piece, ranges of a launch
 mutant wait-done cuda/comm_nccl.cu \
   's/return cuda_status(cudaStreamWaitEvent(of.*/return ST_OK;/'
-own='s/float s = rank == 0 .*/float s = own[i];/; s/int r = 1; r < size; r++)$/int r = 0; r < size; r++)/'
+own='s/float s = rank == 0 .*/float s = own[i];/'
+own="$own; s/int r = 1; r < size; r++)\$/int r = 0; r < size; r++)/"
 mutant rank-order cuda/comm_nccl.cu "$own; s/s = __fadd_rn(s, r == rank/if (r != rank) &/"
 mutant pack-end cuda/comm_nccl.cu 's/if (i >= p.n) return;/if (i >= p.n - 1) return;/'
 mutant pack-range cuda/comm_nccl.cu 's/i >= p.of\[k + 1\].at) k++/i > p.of[k + 1].at) k++/'

@@ -1,6 +1,6 @@
 /* cuda_comm.c: training by several processes with an emulated card each, sums by cuda/comm_nccl.cu
- * over an emulated NCCL: the bits of sums through the host, in buckets of any size, also with one of
- * the two streams as late as its events allow (emu_late): a wait that is missing shows in the bits.
+ * over an emulated NCCL: the bits of sums through the host, in buckets of any size, also with one
+ * of the two streams as late as its events allow (emu_late): a wait that is missing shows.
  *
  * cuda_comm [one]: three processes only, one bucket per tensor and one in all
  * (test/comm_mutants.sh). */
@@ -73,8 +73,7 @@ static void many(int size, void *wire, Late late, int64_t bucket, Seen *out) {
   star_start(&s, size);
   if (wire) emu_nccl_setup(wire, late);
   CHECK(cuda_backend_new(0, PREC_STRICT, &b, &e) == ST_OK, "backend: %s", e.msg);
-  if (wire)
-    CHECK(cuda_comm_attach(&s.c, b, &e) == ST_OK && s.c.device_begin, "attach: %s", e.msg);
+  if (wire) CHECK(cuda_comm_attach(&s.c, b, &e) == ST_OK && s.c.device_begin, "attach: %s", e.msg);
   if (b) train(&s.c, b, bucket, out + s.c.rank);
   if (s.c.free_device) s.c.free_device(&s.c);
   cuda_backend_free(b);

@@ -193,8 +193,8 @@ struct EmuGraph {
     for (auto &n : node) delete n.k;
   }
 };
-/* What waits in a late stream: a node, a graph, a record (number, event), a wait for such a number of
- * another stream, a function of the host. */
+/* What waits in a late stream: a node, a graph, a record (number, event), a wait for such a number
+ * of another stream, a function of the host. */
 struct EmuOp {
   enum Kind { NODE, GRAPH, RECORD, WAIT, HOST } kind;
   EmuNode node;

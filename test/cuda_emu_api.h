@@ -1,7 +1,7 @@
 /* cuda_emu_api.h: the part of the CUDA runtime that cuda/ uses, for test/cuda_emu.h. Device memory
- * is host memory between guard zones; streams run at once (or late: emu_late); capture records launches, copies and
- * fills and a graph launch plays them back (so what depends on host values at capture time shows).
- */
+ * is host memory between guard zones; streams run at once (or late: emu_late); capture records
+ * launches, copies and fills and a graph launch plays them back (so what depends on host values at
+ * capture time shows). */
 #ifndef PRLX_CUDA_EMU_API_H
 #define PRLX_CUDA_EMU_API_H
 enum cudaError {
