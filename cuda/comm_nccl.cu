@@ -6,7 +6,7 @@
  * and the way they are wired. Here, as through MPI, every process gets one part of the range from
  * all others (sends and receives, of one group), adds the parts in the order of the ranks, and the
  * parts are put together again (all-gather): the same bits on any wires and in buckets of any size.
- * Each GPU sends and receives 2 (size - 1) / size times the bytes, what a ring of all-reduces moves.
+ * Each GPU sends and receives 2 (size - 1) / size times the bytes, as a ring of all-reduces does.
  * It takes two buffers of NCCL_PIECE floats, whatever the network: a longer sum goes by pieces.
  *
  * Streams: the sums have one of their own, of the highest priority, so that they come between the

@@ -1,6 +1,6 @@
 /* cuda_emu_nccl.cpp: NCCL (test/nccl_emu/nccl.h) between forked processes that each have an
- * emulated card: memory that all of them map, where what is sent lies until it was received. Like NCCL's,
- * a call puts work into the stream, which is done when the stream comes to it. */
+ * emulated card: memory that all of them map, where what is sent lies until it was received. Like
+ * NCCL's, a call puts work into the stream, which is done when the stream comes to it. */
 #include <nccl.h>
 #include <sched.h>
 #include <time.h>
