@@ -87,9 +87,10 @@ static const char details[] =
     "  mpirun -n 4 --bind-to none prlx train lesions.safetensors --batch-gpu 4 --threads 2 -o "
     "runs/a\n"
     "The result is that of one process but for the order of sums; a run may go on with any number "
-    "of them. All must see the same files. Environment PRLX_BUCKET=bytes: the gradients are summed "
-    "beside the backward pass in parts of that size\n"
-    "(8388608); 0: as a whole after it. The result is the same, bit for bit.\n\n"
+    "of them. All must see the same files.\n"
+    "Environment PRLX_BUCKET=bytes: their gradients are summed beside the backward pass in parts of "
+    "that size (8388608);\n"
+    "0: as a whole after it. The result is the same, bit for bit.\n\n"
     "examples:\n"
     "  prlx train lesions.safetensors --config small --kimg 100 -o runs/a\n"
     "  prlx train --out runs/a --resume --kimg 200";
