@@ -240,11 +240,13 @@ asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="$(ASAN_FLAGS)" test
 
 # Compiles every kernel for one architecture (CUDA_CHECK_ARCH) and reports registers, shared memory
-# and spills; fails on warnings and on spills.
+# and spills; fails on warnings and on spills. NCCL's once more with the calls, declared by a test.
 CUDA_CHECK_ARCH ?= 90
 cuda-check:
 	@NVCC="$(NVCC)" FLAGS="$(NVCCFLAGS) $(NVCCWARN) -I." ARCH=$(CUDA_CHECK_ARCH) BUILD=$(BUILD) \
 	  sh test/cuda_check.sh $(CUDASRC)
+	@NVCC="$(NVCC)" FLAGS="$(NVCCFLAGS) $(NVCCWARN) -I. -DPRLX_HAVE_NCCL -Itest/nccl_emu" \
+	  ARCH=$(CUDA_CHECK_ARCH) BUILD=$(BUILD) sh test/cuda_check.sh cuda/comm_nccl.cu
 bench: $(BUILD)/prlx
 	$(BUILD)/prlx bench
 demo: $(BUILD)/prlx

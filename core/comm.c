@@ -16,6 +16,7 @@ static Status first_failure(Comm *c, Status own, Error *e) {
     TRY(c->broadcast(c, &one, sizeof one, r, e));
     if (one.code == ST_OK) continue;
     c->agreed = true;
+    if (c->stop_device) c->stop_device(c);
     return err_set(e, one.code, "process %d of %d: %.900s", r, c->size, one.msg);
   }
   return ST_OK;

@@ -10,6 +10,14 @@
 #include "core/base.h"
 
 typedef struct Comm Comm;
+
+/* One range of a sum: x <- the sum over the processes of x + more. */
+typedef struct CommPart {
+  real *x;          /* n numbers, of the host or of the device */
+  const real *more; /* NULL: of x alone */
+  int64_t n;
+} CommPart;
+
 struct Comm {
   int rank; /* 0..size-1 */
   int size;
@@ -19,10 +27,25 @@ struct Comm {
    * every process and in every run. */
   Status (*sum)(Comm *c, real *x, int64_t n, Error *e);
   Status (*sum_double)(Comm *c, double *x, int64_t n, Error *e);
-  /* n floats on the device, in the order of its stream; NULL: through the host */
-  Status (*sum_device)(Comm *c, void *x, int64_t n, Error *e);
-  void *device; /* whatever sum_device needs (cuda/comm_nccl.cu) */
+  /* Sums that run beside other work; NULL: not offered. begin: these ranges, all together one
+   * collective call; the bits are those of sum, however the ranges are cut. Until the next wait
+   * nobody else may read or write x and more, the list of parts stays where it is, and no other
+   * collective call is made but more begins. It returns at once and cannot fail: whatever went
+   * wrong with any of them is what wait returns. wait: all that began is there; without a begin
+   * ST_OK. A process that fails in between still begins what the others begin, with any numbers,
+   * waits, and comes to comm_agree. */
+  void (*sum_begin)(Comm *c, const CommPart *part, int n);
+  Status (*sum_wait)(Comm *c, Error *e);
+  /* The same two on the device (floats there), in the order of its stream: begin takes what was
+   * put there before, and what is put there after wait finds the sums; the host waits for nothing.
+   * NULL: through the host, by sum. */
+  void (*device_begin)(Comm *c, const CommPart *part, int n);
+  Status (*device_wait)(Comm *c, Error *e);
+  void *device; /* whatever those need (cuda/comm_nccl.cu) */
   void (*free_device)(Comm *c);
+  /* After a failure that all know: a sum on a device whose partner is gone would wait for ever, and
+   * with it all that frees memory. It is broken off; no more sums there. NULL: nothing to do. */
+  void (*stop_device)(Comm *c);
   Status (*broadcast)(Comm *c, void *x, size_t bytes, int root, Error *e);
   void (*stop)(Comm *c, int code); /* ends all processes at once; does not return */
   void (*free)(Comm *c);           /* the ordinary end: all processes come here */

@@ -342,6 +342,7 @@ Status plan_new(const Graph *g, int nouts, const Val *outs, const PlanOptions *o
 
 void plan_free(Plan *p) {
   if (!p) return;
+  plan_marks_free(p);
   if (p->backend) plan_dev_free(p);
   for (int i = 0; i < p->nstep; i++) mem_free(p->step[i].prog);
   for (Val v = 1; p->value && v < p->n; v++)

@@ -61,6 +61,29 @@ Status plan_run(Plan *p, Error *e);
  * ST_INTERRUPTED, its outputs undefined. NULL: no more. On the CPU only. */
 void plan_on_stop(Plan *p, bool (*stop)(void *ctx), void *ctx);
 
+/* Marks of a run: mark i is reached when the first after[i] steps are done, or on a device under
+ * way in its stream; ascending. ST_NOMEM: no marks. */
+Status plan_marks(Plan *p, int n, const int *after, Error *e);
+
+/* fn (NULL: nobody asks) is called at each mark of the runs from now on, in order, between the
+ * steps; it may not touch the plan. A run that fails, that is profiled or counts ranges may leave
+ * out the later ones, and so may any run those at its very end. */
+void plan_on_mark(Plan *p, void (*fn)(void *ctx, int i), void *ctx);
+
+/* Steps of a run after which the memory that output v was bound to holds it; INT_MAX: when the run
+ * is over (it is copied there). */
+int plan_done(const Plan *p, Val v, const real *bound);
+
+/* Shares of the work and of the operand bytes of a run. */
+typedef struct PlanRest {
+  int steps;
+  double flop;
+  double bytes;
+} PlanRest;
+
+/* What comes after so many steps of a run. */
+PlanRest plan_rest(const Plan *p, int after);
+
 /* Frozen parameters changed: recompute what was folded from them. */
 void plan_refresh(Plan *p);
 

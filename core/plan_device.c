@@ -459,6 +459,7 @@ Status plan_dev_prepare(Plan *p, Error *e) {
   if (p->nkept > p->nfold)
     TRY(b->program(b, p->nkept - p->nfold, p->dev + p->nfold, &p->kept_program, e));
   TRY(b->program(b, p->nstep - p->nkept, p->dev + p->nkept, &p->program, e));
+  TRY(plan_marks_prepare(p, e));
   p->ready = true;
   p->resolved_for = p->arena->mem;
   return ST_OK;
@@ -620,6 +621,6 @@ Status plan_dev_run(Plan *p, Error *e) {
   p->folded_done = true;
   if (!p->kept_done && p->kept_program && !p->range) TRY(b->run(b, p->kept_program, e));
   p->kept_done = true;
-  TRY(p->range ? plan_range_run(p, e) : p->profile ? dev_profiled(p, e) : b->run(b, p->program, e));
+  TRY(p->range ? plan_range_run(p, e) : p->profile ? dev_profiled(p, e) : plan_marks_run(p, e));
   return dev_outputs(p, e);
 }

@@ -117,6 +117,13 @@ struct Plan {
   int nio;
   int nlive;
   bool leaves_done;
+  /* plan_marks.c: steps before mark i; of a backend the program of the steps from the mark before
+   * it, the last one up to the end */
+  int *mark;
+  DevProgram **mark_program; /* [nmark + 1] */
+  int nmark;
+  void (*on_mark)(void *ctx, int i);
+  void *mark_ctx;
 };
 
 /* When it is computed: once, after a change of the weights, in every run. */
@@ -158,6 +165,13 @@ bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the prec
 /* plan_batch.c: the order in which a backend runs the steps, and which of them together. kind:
  * Backend.batch_kind of each step; it is changed. */
 Status plan_batch(Plan *p, int8_t *kind, Error *e);
+
+/* plan_marks.c. prepare, run: on a backend. step: on the CPU, so many steps are done and mark
+ * `next` comes next; returns the one after those that were reached. */
+Status plan_marks_prepare(Plan *p, Error *e);
+Status plan_marks_run(Plan *p, Error *e);
+int plan_marks_step(Plan *p, int steps, int next);
+void plan_marks_free(Plan *p);
 
 /* plan_range.c: after step k on the CPU; all steps after the folded ones on a backend. */
 void plan_range_host(Plan *p, int k);

@@ -157,8 +157,9 @@ Status plan_run(Plan *p, Error *e) {
   TRY(plan_prepare(p, e));
   if (p->backend) return plan_dev_run(p, e);
   void *scratch = (char *)p->arena->mem + p->arena_bytes;
-  for (int k = p->folded_done ? p->nfold : 0; k < p->nstep; k++) {
+  for (int k = p->folded_done ? p->nfold : 0, mark = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
+    mark = plan_marks_step(p, k, mark);
     if (p->stop && p->stop(p->stop_ctx)) return err_set(e, ST_INTERRUPTED, "broken off");
     if (!p->profile) {
       run_step(p, s, scratch);
@@ -195,6 +196,22 @@ double plan_step_bytes(const Plan *p, int k) {
       bytes += (double)shape_numel(s->shape[i]) *
                (double)dtype_size(p->value[plan_root(p, s->arg[i])].dtype);
   return bytes;
+}
+
+PlanRest plan_rest(const Plan *p, int after) {
+  PlanRest r = {0};
+  double flop = 0, bytes = 0;
+  for (int k = p->nkept; k < p->nstep; k++) {
+    const double b = plan_step_bytes(p, k);
+    flop += p->step[k].flop;
+    bytes += b;
+    r.steps += k >= after;
+    r.flop += k >= after ? p->step[k].flop : 0;
+    r.bytes += k >= after ? b : 0;
+  }
+  r.flop = flop > 0 ? r.flop / flop : 0;
+  r.bytes = bytes > 0 ? r.bytes / bytes : 0;
+  return r;
 }
 
 PlanStats plan_stats(const Plan *p) {

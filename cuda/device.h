@@ -46,9 +46,9 @@ Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Err
 void cuda_use_rung(Backend *b, int rung);
 
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):
- * sets c->sum_device when the build has NCCL and it starts; else ST_OK with the reason in e->msg
- * (empty: no NCCL in this build), and sums go through the host. free_device before the backend is
- * freed. */
+ * sets c->device_begin and its like when the build has NCCL and it starts; else ST_OK with the
+ * reason in e->msg (empty: no NCCL in this build), and sums go through the host. free_device before
+ * the backend is freed. */
 Status cuda_comm_attach(Comm *c, Backend *b, Error *e);
 #ifdef __cplusplus
 }

@@ -300,6 +300,8 @@ for k in graph plan memory; do
 done
 expect 0 "conv2d_dx direct" "$PRLX" dump plan "$N" --batch 2 --gradient
 expect 0 "^iteration.4.1" "$PRLX" dump plan train:small --batch 4
+grep -q "^Dreg.0.*[1-9].*[1-9]" "$T/out"
+[ $? -eq 0 ] && pass || fail "dump plan train:small: buckets of gradients"
 expect 1 "large. is not known; expected one of: paper, small" "$PRLX" dump plan train:large
 expect 2 "none of graph, plan, memory" "$PRLX" dump shape "$N"
 expect 1 "nothing.safetensors" "$PRLX" dump plan "$T/nothing.safetensors"

@@ -80,6 +80,23 @@ near mixed one 1e-4 "resumed 2, 1, 3"; for k in g_loss p pl_mean; do told mixed 
  [ "$(wc -l <"$T/mixed/metrics.jsonl")" -eq "$(wc -l <"$T/one/metrics.jsonl")" ]
  ok $? "one line per tick"
 
+# ---- sums beside the backward pass: the bits of one sum after it, in buckets of any size ----
+for n in 2 3; do
+  for bucket in 0 1 3000 1000000000; do
+    # shellcheck disable=SC2086
+    PRLX_BUCKET=$bucket run $n $n.$bucket 0.024 $NET
+    ok $? "$n processes, buckets of $bucket bytes: $(tail -n 1 "$T/err")"
+    same "$T/$n.0/network.safetensors" "$T/$n.$bucket/network.safetensors" \
+      "$n processes: buckets of $bucket bytes and one sum after the phase"
+  done
+done
+# shellcheck disable=SC2086
+PRLX_THREADS=2 PRLX_BUCKET=1 run 3 3.threads 0.024 $NET
+ok $? "two threads for each of three processes"
+same "$T/3.0/network.safetensors" "$T/3.threads/network.safetensors" "the same bits"
+expect 2 "PRLX_BUCKET.*expected bytes of gradients" env PRLX_BUCKET=8M "$B/prlx-mpi" train \
+  "$PRLX_DATA/prlx_lesions.safetensors" --dry-run --device cpu
+
 if [ -n "$TEST_LONG" ]; then
   # shellcheck disable=SC2086
   {
@@ -123,4 +140,29 @@ wait $job; rc=$?
 [ $rc -ne 0 ] && [ $rc -ne 124 ] && grep -q "stopped at .* and saved" "$T/err" &&
   [ -s "$T/stop/state.safetensors" ]
 ok $? "an interrupt of one stops and saves: exit $rc, $(head -n 3 "$T/err")"
+
+# one is killed in the middle, most likely with sums under way: none of the others waits for ever
+for n in 2 3; do
+  rm -f "$T"/pid.*
+  # shellcheck disable=SC2086
+  PRLX_BUCKET=1 timeout 100 mpirun -n $n sh "$T/child" "$T/pid" "$B/prlx-mpi" train \
+    "$PRLX_DATA/prlx_lesions.safetensors" --out "$T/killed$n" --kimg 100 $NET >"$T/out" \
+    2>"$T/err" &
+  job=$!
+  for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -s "$T/killed$n/metrics.jsonl" ] && break
+    sleep 0.5
+  done
+  [ -s "$T/pid.1" ] && kill -KILL "$(cat "$T/pid.1")"; ok $? "$n processes: the second is found"
+  wait $job; rc=$?
+  [ $rc -ne 0 ] && [ $rc -ne 124 ]; ok $? "$n processes, one killed: exit $rc"
+  alive=0
+  for i in 1 2 3 4 5 6 7 8 9 10; do
+    alive=0
+    for f in "$T"/pid.*; do kill -0 "$(cat "$f")" 2>/dev/null && alive=$((alive + 1)); done
+    [ $alive -eq 0 ] && break
+    sleep 0.5
+  done
+  [ $alive -eq 0 ]; ok $? "$n processes, one killed: $alive still run"
+done
 finish

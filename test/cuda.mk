@@ -19,7 +19,7 @@ GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_go
 TWIN_PROGS = cuda_selftest cuda_paper
 # bench: its program, tried (--dry) where there is no card
 EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run \
-              $(EMU)/cuda_batch \
+              $(EMU)/cuda_batch $(EMU)/cuda_comm \
               $(EMU)/cuda_golden $(EMU)/prlx $(EMU)/bench
 HAVE_GXX  := $(shell command -v $(EMU_CXX) 2>/dev/null)
 $(EMU)/%.o: %.cu
@@ -33,6 +33,17 @@ $(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o \
 $(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_batch: $(BUILD)/test/cuda_batch.o $(EMU_OBJ) $(BUILD)/librooms.a
+# several processes, each with its emulated card: NCCL between them is emulated, too
+EMU_NCCL   = $(EMU)/nccl/comm_nccl.o $(EMU)/nccl/cuda_emu_nccl.o
+EMU_NCCLED = $(EMU_BASE) -Itest/nccl_emu -DPRLX_HAVE_NCCL -include test/cuda_emu.h $(EMU_FLAGS)
+$(EMU)/nccl/comm_nccl.o: cuda/comm_nccl.cu
+	@mkdir -p $(@D)
+	$(EMU_CXX) $(EMU_NCCLED) -x c++ -c -o $@ $<
+$(EMU)/nccl/cuda_emu_nccl.o: test/cuda_emu_nccl.cpp
+	@mkdir -p $(@D)
+	$(EMU_CXX) $(EMU_NCCLED) -c -o $@ $<
+$(EMU)/cuda_comm: $(BUILD)/test/cuda_comm.o $(EMU_NCCL) \
+                  $(filter-out $(EMU)/cuda/comm_nccl.o,$(EMU_OBJ)) $(BUILD)/librooms.a
 $(EMU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/bench: $(BUILD)/test/bench_gpu.o $(EMU)/test/bench_card.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(EMU)/test/cuda_exact.o $(EMU_OBJ) \

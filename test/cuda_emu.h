@@ -97,6 +97,12 @@ void emu_seed(uint64_t seed);  /* order of threads and blocks from now on */
 long emu_launches(void);       /* kernels run so far */
 size_t emu_live_allocations(void);
 
+/* Bit i: the i-th stream that is created from now on does its work only when the host waits for it,
+ * or when another stream that does its own comes to a wait for its event, and then no more than
+ * that; the others go on at once. What lacks a wait between two streams goes wrong with one of them
+ * late, or with the other. */
+void emu_late(unsigned which);
+
 /* 0xFF: what a kernel must not read before writing it */
 void emu_poison(void *device, size_t bytes);
 

@@ -1,4 +1,5 @@
 /* cuda_emu_api.cpp: memory, streams, events and graphs for test/cuda_emu.h. */
+#include <deque>
 #include <map>
 #include <string>
 #include <time.h>
@@ -169,7 +170,7 @@ static cudaError_t release(void *p) {
   return result(cudaSuccess);
 }
 
-/* ---- streams: everything runs at once, or is recorded ---- */
+/* ---- streams: everything runs at once, or as late as it may (emu_late), or is recorded ---- */
 struct EmuNode {
   enum Kind { LAUNCH_, COPY, COPY2D, FILL } kind;
   EmuKernel *k;
@@ -192,17 +193,37 @@ struct EmuGraph {
     for (auto &n : node) delete n.k;
   }
 };
+/* What waits in a late stream: a node, a graph, a record (number, event), a wait for such a number
+ * of another stream, a function of the host. */
+struct EmuOp {
+  enum Kind { NODE, GRAPH, RECORD, WAIT, HOST } kind;
+  EmuNode node;
+  EmuGraph *graph;
+  EmuEvent *event;
+  EmuStream *stream;
+  long number;
+  cudaHostFn_t fn;
+  void *ctx;
+};
 struct EmuStream {
   EmuGraph *capture;
   bool invalid;
+  bool late;
+  std::deque<EmuOp> queue;
+  long recorded; /* number of the last record that was carried out */
 };
 struct EmuEvent {
   double ms;
   bool recorded;
+  EmuStream *stream; /* of the last record, and its number */
+  long number;
 };
 static EmuStream default_stream;
 static std::vector<EmuStream *> streams;
 static long launches;
+static unsigned late_streams;
+static long records;
+void emu_late(unsigned which) { late_streams = which; }
 long emu_launches(void) { return launches; }
 static bool capturing(void) {
   for (EmuStream *s : streams)
@@ -249,14 +270,62 @@ static void perform(const EmuNode *n) {
   }
 }
 
+static void run_until(EmuStream *s, long number);
+static void carry_out(EmuStream *s, EmuOp &op) {
+  struct timespec t;
+  switch (op.kind) {
+    case EmuOp::NODE: perform(&op.node); break;
+    case EmuOp::GRAPH:
+      for (const EmuNode &n : op.graph->node) perform(&n);
+      break;
+    case EmuOp::RECORD:
+      clock_gettime(CLOCK_MONOTONIC, &t);
+      op.event->ms = (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+      op.event->recorded = true;
+      s->recorded = op.number;
+      break;
+    case EmuOp::WAIT: run_until(op.stream, op.number); break;
+    case EmuOp::HOST:
+      if (!first_fault[0]) op.fn(op.ctx);
+      break;
+  }
+}
+
+/* Late streams: no more than what this record needs. */
+static void run_until(EmuStream *s, long number) {
+  while (!s->queue.empty() && s->recorded < number) {
+    EmuOp op = s->queue.front();
+    s->queue.pop_front();
+    carry_out(s, op);
+    if (op.kind == EmuOp::NODE) delete op.node.k;
+  }
+}
+
+enum { EVERYTHING = 0x7fffffff };
+static void run_streams(void) {
+  for (EmuStream *s : streams) run_until(s, EVERYTHING);
+}
+
+static void put(EmuStream *s, EmuOp op) {
+  if (s->late) {
+    if (op.kind == EmuOp::NODE && op.node.k) op.node.k = op.node.k->copy();
+    s->queue.push_back(op);
+  } else
+    carry_out(s, op);
+}
+
 static cudaError_t submit(cudaStream_t s, const EmuNode &n) {
+  if (!s) run_streams();
   if (!s) s = &default_stream;
   if (s->capture) {
     EmuNode c = n;
     if (c.k) c.k = c.k->copy();
     s->capture->node.push_back(c);
-  } else
-    perform(&n);
+  } else {
+    EmuOp op = EmuOp();
+    op.node = n;
+    put(s, op);
+  }
   return result(cudaSuccess);
 }
 
@@ -344,6 +413,7 @@ cudaError_t cudaDeviceGetAttribute(int *v, cudaDeviceAttr a, int) {
 }
 
 cudaError_t cudaDeviceSynchronize(void) {
+  run_streams();
   return result(not_in_capture() ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
 }
 
@@ -367,9 +437,13 @@ cudaError_t cudaMalloc(void **p, size_t n) {
 cudaError_t cudaMallocAsync(void **p, size_t n, cudaStream_t) { return cudaMalloc(p, n); }
 cudaError_t cudaMallocHost(void **p, size_t n, unsigned) { return allocate(p, n, true); }
 cudaError_t cudaHostAlloc(void **p, size_t n, unsigned) { return allocate(p, n, true); }
-cudaError_t cudaFree(void *p) { return release(p); }
-cudaError_t cudaFreeAsync(void *p, cudaStream_t) { return release(p); }
-cudaError_t cudaFreeHost(void *p) { return release(p); }
+cudaError_t cudaFree(void *p) {
+  run_streams();
+  return release(p);
+}
+
+cudaError_t cudaFreeAsync(void *p, cudaStream_t) { return cudaFree(p); }
+cudaError_t cudaFreeHost(void *p) { return cudaFree(p); }
 cudaError_t cudaMemGetInfo(size_t *f, size_t *t) {
   *t = card_bytes();
   *f = *t - used_bytes;
@@ -423,18 +497,32 @@ cudaError_t emu_copy_symbol(void *sym, size_t size, const void *src, size_t n, s
                             cudaStream_t) {
   if (off + n > size) return result(cudaErrorInvalidValue);
   if (!not_in_capture()) return result(cudaErrorStreamCaptureUnsupported);
+  run_streams();
   memcpy((char *)sym + off, src, n);
   return result(cudaSuccess);
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t *s) {
   *s = new EmuStream();
+  (*s)->late = late_streams & 1;
+  late_streams >>= 1;
   streams.push_back(*s);
   return result(cudaSuccess);
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) { return cudaStreamCreate(s); }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned, int) {
+  return cudaStreamCreate(s);
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *most) {
+  *least = 0;
+  *most = -5;
+  return result(cudaSuccess);
+}
+
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
+  run_streams();
   for (size_t i = 0; i < streams.size(); i++)
     if (streams[i] == s) {
       streams.erase(streams.begin() + (long)i);
@@ -445,9 +533,40 @@ cudaError_t cudaStreamDestroy(cudaStream_t s) {
   return result(cudaErrorInvalidValue);
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaDeviceSynchronize(); }
-cudaError_t cudaStreamQuery(cudaStream_t) { return result(cudaSuccess); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return result(cudaSuccess); }
+/* Of a late stream only what its work needs. */
+cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  if (!s) return cudaDeviceSynchronize();
+  run_until(s, EVERYTHING);
+  return result(not_in_capture() ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t s) {
+  return result(s && !s->queue.empty() ? cudaErrorNotReady : cudaSuccess);
+}
+
+/* The record that is the event's last one now; none: nothing to wait for. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
+  if (!s) s = &default_stream;
+  if (s->capture) return result(cudaErrorStreamCaptureUnsupported);
+  if (!e->stream) return result(cudaSuccess);
+  EmuOp op = EmuOp();
+  op.kind = EmuOp::WAIT;
+  op.stream = e->stream;
+  op.number = e->number;
+  put(s, op);
+  return result(cudaSuccess);
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t fn, void *ctx) {
+  if (!s || s->capture) return result(cudaErrorNotSupported);
+  EmuOp op = EmuOp();
+  op.kind = EmuOp::HOST;
+  op.fn = fn;
+  op.ctx = ctx;
+  put(s, op);
+  return result(cudaSuccess);
+}
+
 cudaError_t cudaEventCreate(cudaEvent_t *e) {
   *e = new EmuEvent();
   return result(cudaSuccess);
@@ -455,21 +574,35 @@ cudaError_t cudaEventCreate(cudaEvent_t *e) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) { return cudaEventCreate(e); }
 cudaError_t cudaEventDestroy(cudaEvent_t e) {
+  run_streams();
   delete e;
   return result(cudaSuccess);
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  e->ms = (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-  e->recorded = true;
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+  if (!s) s = &default_stream;
+  EmuOp op = EmuOp();
+  op.kind = EmuOp::RECORD;
+  op.event = e;
+  op.number = ++records;
+  e->stream = s;
+  e->number = op.number;
+  put(s, op);
   return result(cudaSuccess);
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaDeviceSynchronize(); }
-cudaError_t cudaEventQuery(cudaEvent_t) { return result(cudaSuccess); }
+cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  if (e->stream) run_until(e->stream, e->number);
+  return result(not_in_capture() ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  return result(e->stream && e->stream->recorded < e->number ? cudaErrorNotReady : cudaSuccess);
+}
+
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b) {
+  if (a->stream) run_until(a->stream, a->number);
+  if (b->stream) run_until(b->stream, b->number);
   if (!a->recorded || !b->recorded) return result(cudaErrorInvalidValue);
   *ms = (float)(b->ms - a->ms);
   return result(cudaSuccess);
@@ -520,7 +653,10 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t *out, size_t *n) {
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return result(cudaSuccess); }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s) {
   if (s && s->capture) return result(cudaErrorStreamCaptureUnsupported);
-  for (const EmuNode &n : x->node) perform(&n);
+  EmuOp op = EmuOp();
+  op.kind = EmuOp::GRAPH;
+  op.graph = x;
+  put(s ? s : &default_stream, op);
   return result(cudaSuccess);
 }
 
@@ -530,6 +666,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g) {
+  run_streams();
   delete g;
   return result(cudaSuccess);
 }

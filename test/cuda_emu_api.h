@@ -1,7 +1,7 @@
 /* cuda_emu_api.h: the part of the CUDA runtime that cuda/ uses, for test/cuda_emu.h. Device memory
- * is host memory between guard zones; streams run at once; capture records launches, copies and
- * fills and a graph launch plays them back (so what depends on host values at capture time shows).
- */
+ * is host memory between guard zones; streams run at once (or late: emu_late); capture records
+ * launches, copies and fills and a graph launch plays them back (so what depends on host values at
+ * capture time shows). */
 #ifndef PRLX_CUDA_EMU_API_H
 #define PRLX_CUDA_EMU_API_H
 enum cudaError {
@@ -156,6 +156,10 @@ static inline cudaError_t cudaMemcpyToSymbolAsync(T &sym, const void *src, size_
 
 cudaError_t cudaStreamCreate(cudaStream_t *);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, unsigned);
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *, unsigned, int);
+cudaError_t cudaDeviceGetStreamPriorityRange(int *, int *);
+typedef void (*cudaHostFn_t)(void *);
+cudaError_t cudaLaunchHostFunc(cudaStream_t, cudaHostFn_t, void *);
 cudaError_t cudaStreamDestroy(cudaStream_t);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
 cudaError_t cudaStreamQuery(cudaStream_t);

@@ -287,6 +287,46 @@ static void graphs(void) {
   cudaFree(y);
 }
 
+static void note(void *ctx) { *(int *)ctx += 1; }
+
+/* One stream at once, one late: it does what it is waited for, no more. */
+static void late_stream(void) {
+  cudaStream_t now, late;
+  cudaEvent_t first, second;
+  float *x = device(4);
+  int notes = 0;
+  emu_late(2);
+  cudaStreamCreate(&now);
+  cudaStreamCreate(&late);
+  cudaEventCreate(&first);
+  cudaEventCreate(&second);
+  LAUNCH(fill, 1, 4, 0, late, x, 4, 1.0f);
+  cudaEventRecord(first, late);
+  LAUNCH(fill, 1, 4, 0, late, x, 4, 2.0f);
+  cudaLaunchHostFunc(late, note, &notes);
+  cudaEventRecord(second, late);
+  CHECK(x[0] != x[0] && cudaEventQuery(first) == cudaErrorNotReady && notes == 0,
+        "late: nothing yet");
+  cudaStreamSynchronize(now);
+  CHECK(x[0] != x[0], "late: another stream does not wait");
+  cudaStreamWaitEvent(now, first, 0);
+  CHECK(x[0] == 1 && notes == 0, "late: up to the event, %g", x[0]);
+  cudaEventRecord(first, now);
+  cudaStreamWaitEvent(late, first, 0);
+  LAUNCH(fill, 1, 4, 0, late, x, 4, 3.0f);
+  cudaEventSynchronize(second);
+  CHECK(x[0] == 2 && notes == 1 && cudaStreamQuery(late) == cudaErrorNotReady,
+        "late: up to the second, %g", x[0]);
+  cudaStreamSynchronize(late);
+  CHECK(x[0] == 3 && cudaStreamQuery(late) == cudaSuccess, "late: all, %g", x[0]);
+  cudaGetLastError();
+  cudaEventDestroy(first);
+  cudaEventDestroy(second);
+  cudaStreamDestroy(now);
+  cudaStreamDestroy(late);
+  cudaFree(x);
+}
+
 static void numbers(void) {
   int bad = 0;
   for (unsigned h = 0; h < 65536; h++) {
@@ -313,6 +353,7 @@ int main(void) {
   copies();
   faults();
   graphs();
+  late_stream();
   CHECK(emu_live_allocations() == 0, "all memory freed");
   return test_end();
 }

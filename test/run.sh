@@ -49,8 +49,11 @@ emulated() {
     done
     run "CUDA on the command line (emulated)" sh test/cuda_cli.sh "$B/emu/prlx"
   fi
+  [ "$mode" = long ] && cards= || cards=one
+  run "CUDA, sums between cards (emulated)" "$B/emu/cuda_comm" $cards
   run "CUDA ladder (emulated)" "$B/emu/ladder" --quick --card
   run "CUDA mutants" env BUILD="$B" sh test/cuda_mutants.sh "$mode"
+  run "mutants of sums over processes" env BUILD="$B" sh test/comm_mutants.sh "$mode"
 }
 if [ "$2" = emu ]; then emulated; echo "$P passed, $F failed"; [ "$F" -eq 0 ]; exit; fi
 for t in "$B"/test_* "$B"/f64_*; do

@@ -1,118 +1,23 @@
 /* test_comm.c: training by 2 and 3 processes (forked here, joined by sockets; the same interface
  * that MPI stands behind) equals training by one: gradients of all four phases, running means, ADA,
  * weights; all processes hold the same bits; resume from any number of processes; a failure reaches
- * all. The same through the program and MPI: cli_mpi.sh. */
+ * all. Sums beside the backward pass, in buckets of any size, give the bits of one sum after it, on
+ * an engine that is late and out of order (test/comm_star.h). The same through the program and MPI:
+ * cli_mpi.sh. */
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include "core/threads.h"
 #include "models/gan/train.h"
+#include "test/comm_star.h"
 #include "test/host_backend.h"
 #include "test/test.h"
-
-/* ---- processes around process 0, which adds in the order of the ranks ---- */
-enum { MAX_PROC = 3 };
-/* process 0: to each; others: fd[0] to process 0 */
-typedef struct Star {
-  Comm c;
-  int fd[MAX_PROC];
-} Star;
-
-static Status move(int fd, void *x, size_t n, bool out, Error *e) {
-  for (size_t at = 0; at < n;) {
-    ssize_t k = out ? write(fd, (char *)x + at, n - at) : read(fd, (char *)x + at, n - at);
-    if (k <= 0) return err_set(e, ST_IO, "socket closed");
-    at += (size_t)k;
-  }
-  return ST_OK;
-}
-
-static Status star_sum(Star *s, void *x, size_t bytes, void (*add)(void *, const void *, size_t),
-                       Error *e) {
-  if (s->c.rank) {
-    Status st = move(s->fd[0], x, bytes, true, e);
-    return st == ST_OK ? move(s->fd[0], x, bytes, false, e) : st;
-  }
-  char *in = mem_alloc(bytes);
-  Status st = in ? ST_OK : ST_NOMEM;
-  for (int r = 1; r < s->c.size && st == ST_OK; r++) {
-    st = move(s->fd[r], in, bytes, false, e);
-    if (st == ST_OK) add(x, in, bytes);
-  }
-  for (int r = 1; r < s->c.size && st == ST_OK; r++) st = move(s->fd[r], x, bytes, true, e);
-  mem_free(in);
-  return st;
-}
-
-static void add_real(void *a, const void *b, size_t bytes) {
-  for (size_t i = 0; i < bytes / sizeof(real); i++) ((real *)a)[i] += ((const real *)b)[i];
-}
-
-static void add_double(void *a, const void *b, size_t bytes) {
-  for (size_t i = 0; i < bytes / 8; i++) ((double *)a)[i] += ((const double *)b)[i];
-}
-
-static Status sum_real(Comm *c, real *x, int64_t n, Error *e) {
-  return star_sum((Star *)c, x, (size_t)n * sizeof(real), add_real, e);
-}
-
-static Status sum_double(Comm *c, double *x, int64_t n, Error *e) {
-  return star_sum((Star *)c, x, (size_t)n * 8, add_double, e);
-}
-
-static Status broadcast(Comm *c, void *x, size_t bytes, int root, Error *e) {
-  Star *s = (Star *)c;
-  Status st = ST_OK;
-  if (c->rank) return move(s->fd[0], x, bytes, c->rank == root, e);
-  if (root) st = move(s->fd[root], x, bytes, false, e);
-  for (int r = 1; r < c->size && st == ST_OK; r++)
-    if (r != root) st = move(s->fd[r], x, bytes, true, e);
-  return st;
-}
-
-/* Forks; returns in every process. The children end in star_end. */
-static void star_start(Star *s, int size) {
-  int pair[MAX_PROC][2];
-  *s = (Star){
-      .c = {.size = size, .sum = sum_real, .sum_double = sum_double, .broadcast = broadcast}};
-  for (int r = 1; r < size; r++)
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair[r])) {
-      perror("socketpair");
-      exit(1);
-    }
-  fflush(stdout);
-  for (int r = 1; r < size; r++) {
-    s->fd[r] = pair[r][0];
-    pid_t pid = fork();
-    if (pid < 0) {
-      perror("fork");
-      exit(1);
-    }
-    if (pid == 0) {
-      s->c.rank = r;
-      s->fd[0] = pair[r][1];
-      alarm(300);
-      return;
-    }
-  }
-}
-
-static void star_end(Star *s) {
-  threads_stop();
-  if (s->c.rank) _exit(test_failed != 0);
-  for (int r = 1; r < s->c.size; r++) {
-    int status = 1;
-    wait(&status);
-    CHECK(status == 0, "a process of %d failed", s->c.size);
-    close(s->fd[r]);
-  }
-}
 
 /* ---- the run ---- */
 enum { RES = 16, ITEMS = 11, STEPS = 4, BUF = 1 << 19 };
 static real images[ITEMS * RES * RES], labels[ITEMS * 2];
 static const TrainData data = {images, labels, ITEMS};
+
+/* bytes of a bucket; images of a round: 4 rounds, or 2, which leave one of three without any */
+static int64_t usual_bucket;
+static int usual_round = 2;
 
 static TrainConfig tiny(Comm *comm) {
   TrainConfig c;
@@ -126,7 +31,8 @@ static TrainConfig tiny(Comm *comm) {
   c.G.channel_max = c.D.channel_max = 8;
   c.D.mbstd_group_size = 2;
   c.batch = 8;
-  c.batch_gpu = 2; /* four rounds */
+  c.batch_gpu = usual_round;
+  c.bucket_bytes = usual_bucket;
   c.g_reg_interval = 2;
   c.d_reg_interval = 3;
   c.ada.kimg = 0.1;
@@ -154,6 +60,8 @@ typedef struct Seen {
   TrainMetrics m;
   TrainerState s;
   real samples[7][16];
+  int64_t begun; /* sums beside other work, and the moments at which they began (device 2) */
+  int64_t moments;
   Status st;
   char msg[1024];
 } Seen;
@@ -191,13 +99,15 @@ static Status put_back(void *ctx, const TrainTensor *x, Error *e) {
 
 /* device: on a backend with memory of its own, where sums go through the host or, as 2, are made
  * there. */
-static Status sum_device(Comm *c, void *x, int64_t n, Error *e) { return sum_real(c, x, n, e); }
-
 static void train(Comm *comm, int device, const Seen *from, int n, Seen *out) {
   TrainConfig c = tiny(comm);
   HostBackend *h = device ? host_backend_new(PREC_STRICT) : NULL;
   if (h) c.backend = &h->b;
-  if (device == 2) comm->sum_device = sum_device;
+  if (device == 2) {
+    comm->device_begin = star_begin;
+    comm->device_wait = star_wait;
+    ((Star *)comm)->clock = &h->runs;
+  }
   Trainer *t = NULL;
   Error e = {0};
   CHECK(trainer_new(&c, &data, &t, &e) == ST_OK, "trainer_new: %s", e.msg);
@@ -217,6 +127,8 @@ static void train(Comm *comm, int device, const Seen *from, int n, Seen *out) {
     memcpy(out->samples[i], arrays[i], (i == 6 ? 4 : 8) * sizeof(real));
   CHECK(trainer_enumerate(t, keep, out, &e) == ST_OK, "state: %s", e.msg);
   out->s = *trainer_state(t);
+  out->begun = comm ? ((Star *)comm)->begun : 0;
+  out->moments = comm ? ((Star *)comm)->moments : 0;
   trainer_free(t);
   if (h) host_backend_free(h);
 }
@@ -269,6 +181,7 @@ static void many(int size, int device, const Seen *from, int n, Seen *out, const
     CHECK(out[r].bytes == out->bytes && !memcmp(out[r].state, out->state, out->bytes),
           "process %d of %d holds the same bits as process 0", r, size);
   if (one) same_run(out, one, size);
+  if (test_failed && getenv("TEST_STOP")) exit(test_end());
 }
 
 static void test_failure(void) {
@@ -290,6 +203,70 @@ static void test_failure(void) {
   CHECK(comm_same(&s.c, s.c.rank == 2 ? "abd" : "abc", 4, "text", &e) == ST_INVALID &&
             strstr(e.msg, "process 2") && strstr(e.msg, "text"),
         "different: %s", e.msg);
+  star_end(&s);
+}
+
+/* The same run with buckets of several sizes: one per tensor, some, one; all begin beside the
+ * backward pass but the last. */
+static void test_buckets(int size, int device, const Seen *whole, Seen *out) {
+  static const int64_t bytes[] = {1, 1500, (int64_t)1 << 40};
+  int64_t begun = INT64_MAX;
+  for (int i = 0; i < (size == 2 ? 3 : 2); i++) {
+    usual_bucket = bytes[i];
+    many(size, device, NULL, STEPS, out, NULL);
+    CHECK(out->bytes == whole->bytes && !memcmp(out->state, whole->state, whole->bytes),
+          "%d processes, device %d, buckets of %lld bytes: the bits of one sum", size, device,
+          (long long)bytes[i]);
+    const int64_t phases = 2 * STEPS + STEPS / 2 + (STEPS + 2) / 3;
+    CHECK(device == 1 ? out->begun == 0 : out->begun < begun && out->begun >= phases,
+          "%d processes, buckets of %lld bytes: %lld sums begun, before %lld", size,
+          (long long)bytes[i], (long long)out->begun, (long long)begun);
+    CHECK(device != 2 || i == 2 || out->moments > 3 * phases,
+          "buckets of %lld bytes began at %lld moments only: not beside the runs",
+          (long long)bytes[i], (long long)out->moments);
+    begun = out->begun;
+  }
+  usual_bucket = 0;
+}
+
+/* A process whose device fails in the middle of a run, with sums under way: the run it fails in is
+ * number `fails` of all segments. */
+static int runs_left, stops_seen;
+static Status (*run_before)(Backend *b, DevProgram *p, Error *e);
+static Status run_or_fail(Backend *b, DevProgram *p, Error *e) {
+  if (runs_left-- == 0) return err_set(e, ST_INTERNAL, "the device is gone");
+  return run_before(b, p, e);
+}
+
+static void count_stop(Comm *c) { stops_seen++; }
+
+static void test_device_failure(int size, int failing, int fails) {
+  Star s;
+  usual_bucket = 1;
+  star_start(&s, size);
+  Error e = {0};
+  TrainConfig c = tiny(&s.c);
+  HostBackend *h = host_backend_new(PREC_STRICT);
+  c.backend = &h->b;
+  run_before = h->b.run;
+  runs_left = fails;
+  stops_seen = 0;
+  if (s.c.rank == failing) h->b.run = run_or_fail;
+  s.c.device_begin = star_begin;
+  s.c.device_wait = star_wait;
+  s.c.stop_device = count_stop;
+  Trainer *t = NULL;
+  TrainMetrics m;
+  char want[40];
+  snprintf(want, sizeof want, "process %d of %d: the device", failing, size);
+  Status st = trainer_new(&c, &data, &t, &e);
+  for (int i = 0; i < STEPS && st == ST_OK; i++) st = trainer_step(t, &m, &e);
+  CHECK(st == ST_INTERNAL && s.c.agreed && strstr(e.msg, want) && stops_seen == 1 && s.nopen == 0,
+        "process %d of %d learns that %d failed in run %d: %d %s", s.c.rank, size, failing, fails,
+        st, e.msg);
+  trainer_free(t);
+  host_backend_free(h);
+  usual_bucket = 0;
   star_end(&s);
 }
 
@@ -325,6 +302,22 @@ int main(void) {
   same_run(rest, one, 23);
   many(2, 1, NULL, STEPS, half, one);
   many(3, 2, NULL, STEPS, rest, one);
+  test_buckets(2, 0, two, half);
+  test_buckets(3, 0, three, half);
+  for (int device = 1; device < 3; device++) {
+    many(2, device, NULL, STEPS, half, NULL);
+    test_buckets(2, device, half, two);
+  }
+  test_buckets(3, 2, rest, half);
+  usual_round = 4;
+  many(3, 0, NULL, STEPS, half, NULL);
+  test_buckets(3, 0, half, rest);
+  usual_round = 2;
   test_failure();
+  usual_bucket = 1;
+  test_failure();
+  usual_bucket = 0;
+  for (int fails = 0; fails < 200; fails += 23) test_device_failure(2, fails % 2, fails);
+  for (int fails = 5; fails < 200; fails += 60) test_device_failure(3, fails % 3, fails);
   return test_end();
 }

@@ -83,6 +83,10 @@ typedef struct TrainConfig {
   /* the processes that share every batch (train_comm.c); NULL: this one alone. Must outlive the
    * trainer */
   Comm *comm;
+  /* several processes: the gradient is summed over them in parts of so many bytes, each as soon as
+   * it is there, beside the rest of the backward pass (train_bucket.c); 0: as a whole after the
+   * phase. The same bits; process 0's is taken */
+  int64_t bucket_bytes;
   /* asked between the steps of an iteration; true: trainer_step breaks it off. NULL: never. Only on
    * the CPU and in one process; elsewhere iterations end */
   bool (*stop)(void *ctx);
@@ -91,6 +95,9 @@ typedef struct TrainConfig {
    * presets: 1), in as much memory as weights and optimiser take, if the machine has it */
   double keep_seconds;
 } TrainConfig;
+
+/* bucket_bytes of the presets. */
+enum { TRAIN_BUCKET = 8 << 20 };
 
 /* "paper": golden/SEMANTICS.md section 7 row "auto" at 8 devices (batch 64 in one round); "small":
  * two CPU cores. Sets every field for images [channels,res,res] with c_dim labels (0 = none).
@@ -245,6 +252,11 @@ void trainer_roofline(const Trainer *t, double gflops, double gbytes, FILE *f);
 /* A line for each phase and one for an average iteration: steps, launches, GFLOP, MB of operands,
  * MB of scratch (plan_stats), separated by tabs. The host waits once an iteration. */
 void trainer_counts(const Trainer *t, FILE *f);
+
+/* A line for each bucket of each phase (bucket_bytes), were there several processes: tensors, MB,
+ * and how much of the run comes after its last gradient: steps, percent of the GFLOP and of the MB
+ * of operands. The sum of a bucket may run beside that. */
+void trainer_buckets(Trainer *t, FILE *f);
 
 /* plan_ranges of all phases; plan_ranges_report of all phases, with a line of headings. */
 Status trainer_ranges(Trainer *t, bool on, Error *e);

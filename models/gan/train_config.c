@@ -57,6 +57,7 @@ Status train_preset(TrainConfig *c, const char *name, int res, int channels, int
                        .unbounded = false};
   c->seed = 0;
   c->keep_seconds = 1;
+  c->bucket_bytes = TRAIN_BUCKET;
   return aug_preset(&c->aug, "bgc", channels, res, e);
 }
 

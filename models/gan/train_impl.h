@@ -12,6 +12,21 @@ typedef struct GradCopy {
   int64_t numel;
 } GradCopy;
 
+/* Where the gradient of a tensor lies, in which bucket it is summed over the processes, and after
+ * how many steps of the plan it is there (plan_done). */
+typedef struct GradPart {
+  int64_t offset; /* in the flat range, elements */
+  int64_t n;
+  int bucket;
+  int done;
+} GradPart;
+
+/* Ranges that are summed together. */
+typedef struct Bucket {
+  const CommPart *part; /* [n] */
+  int n;
+} Bucket;
+
 /* One graph with its plan, for one round of n samples. Unused values are 0. */
 typedef struct PhaseNet {
   Graph *graph;
@@ -42,6 +57,15 @@ typedef struct PhaseNet {
   Plan *lengths;
   Val pl_len;
   size_t bound; /* bytes of outputs that live in the gradient range, counted there */
+  /* train_bucket.c: [ngrad] each; order and the two after it are of the layout */
+  GradPart *grad;
+  GradPart **grad_order;
+  int64_t *grad_number;
+  int *grad_after;
+  CommPart *part; /* of all buckets */
+  Bucket *bucket;
+  int ngrad;
+  int nbucket; /* 0 before the first phase of several processes */
 } PhaseNet;
 
 /* One per phase, plus the generator forward pass that makes Dmain's fakes. Dmain's net runs twice
@@ -112,6 +136,14 @@ struct Trainer {
   real *w_means; /* several processes: [rounds,w_dim] of the phase */
   /* several processes: [rounds+1] pl_mean that a round starts from; last: after all */
   real *pl_start;
+  /* train_comm.c: bytes of a bucket, as process 0 has them; the net whose gradients are summed
+   * beside this phase (NULL: after it), how many of its buckets have begun, and runs with a
+   * gradient that the phase still has here */
+  int64_t bucket_bytes;
+  bool bucket_agreed;
+  PhaseNet *bucket_net;
+  int bucket_begun;
+  int runs_left;
   TrainMetrics metrics;
   /* train_keep.c */
   void *kept; /* all of the state from before the iteration, if has_kept */
@@ -172,7 +204,7 @@ void train_go_back(Trainer *t);
 /* Does this process compute round k? */
 bool train_mine(const Trainer *t, int k);
 
-/* Zeroes what the other processes will fill. */
+/* train_bucket_open, and zeroes what the other processes will fill. */
 Status train_share_begin(Trainer *t, TrainPhase ph, Error *e);
 
 /* `own`: how the rounds went here. Completes gradient and results. All processes return the same
@@ -184,6 +216,27 @@ Status train_share_lengths(Trainer *t, Status own, Error *e);
 
 /* pl_start[k] to where Greg's graph reads it. */
 Status train_share_pl_mean(Trainer *t, int k, Error *e);
+
+/* Before a run of the net: buckets begin within it if it is the last of the phase. */
+void train_bucket_watch(Trainer *t, PhaseNet *p);
+
+/* The buckets that did not begin within the run. */
+void train_bucket_rest(Trainer *t);
+
+/* ---- train_bucket.c ---- */
+
+/* Building a net: room for the gradients of n tensors, then each of them. */
+Status bucket_room(PhaseNet *p, int n, Error *e);
+void bucket_add(PhaseNet *p, const ParamEntry *x, int done);
+void bucket_free(PhaseNet *p);
+
+/* Collective: the buckets, of at least so many bytes, of the flat ranges sum and round, and the
+ * marks of the plan. */
+Status bucket_layout(PhaseNet *p, Comm *c, int64_t bytes, real *sum, const real *round, Error *e);
+
+/* A line for each bucket of the net: tensors, MB, steps of the run after it, shares of the run's
+ * FLOP and operand bytes that come after it. */
+void bucket_counts(PhaseNet *p, const char *name, int64_t bytes, FILE *f);
 
 /* ---- train_phase.c ---- */
 

@@ -9,6 +9,7 @@
  *       D's parameters
  *     Dreg    real --aug--> D, R1 penalty d logit / d real                           gradient of
  *       D's parameters */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include "models/gan/train_impl.h"
@@ -168,6 +169,31 @@ static void say_what_fits(const Trainer *t, const PlanNeed *need, Error *e) {
              "; rounds of %d of the %d images (batch_gpu) would fit", fit, t->cfg.batch);
 }
 
+/* Where the gradients go, and when they are there. */
+static Status bind_gradients(Trainer *t, PhaseNet *p, const GradList *l, bool is_d, Error *e) {
+  const Params *ps = is_d ? &t->D.params : &t->G.params;
+  TRY(bucket_room(p, ps->n, e));
+  for (int i = 0; i < ps->n; i++)
+    if (!ps->entry[i].buffer && param_frozen(t, is_d, ps->entry[i].name))
+      bucket_add(p, &ps->entry[i], INT_MAX);
+  for (int i = 0; i < l->n; i++) {
+    const ParamEntry *x = l->e[i];
+    int done = INT_MAX; /* put there after the run */
+    if (is_zero(p->graph, l->dx[i]))
+      p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
+    else if (!is_computed(p->graph, l->dx[i]))
+      p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
+    else {
+      real *to = t->grad_round[is_d] + x->offset;
+      TRY(plan_bind(p->plan, l->dx[i], to, e));
+      done = plan_done(p->plan, l->dx[i], to);
+      if (!seen_before(l, i)) p->bound += (size_t)x->numel * sizeof(real);
+    }
+    bucket_add(p, x, done);
+  }
+  return ST_OK;
+}
+
 /* Plans the given outputs and the gradients, the latter into the flat range of the net. l = NULL:
  * no gradients. */
 static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const GradList *l,
@@ -190,18 +216,7 @@ static Status make_plan(Trainer *t, PhaseNet *p, int n, const Val *extra, const 
   if (st == ST_NOMEM && need.limit) say_what_fits(t, &need, e);
   if (st != ST_OK) return st;
   if (train_may_stop(t)) plan_on_stop(p->plan, t->cfg.stop, t->cfg.stop_ctx);
-  for (int i = 0; l && i < l->n; i++) {
-    const ParamEntry *x = l->e[i];
-    if (is_zero(p->graph, l->dx[i]))
-      p->copy[p->ncopy++] = (GradCopy){0, x->offset, x->numel};
-    else if (!is_computed(p->graph, l->dx[i]))
-      p->copy[p->ncopy++] = (GradCopy){l->dx[i], x->offset, x->numel};
-    else {
-      TRY(plan_bind(p->plan, l->dx[i], t->grad_round[is_d] + x->offset, e));
-      if (!seen_before(l, i)) p->bound += (size_t)x->numel * sizeof(real);
-    }
-  }
-  return ST_OK;
+  return l ? bind_gradients(t, p, l, is_d, e) : ST_OK;
 }
 
 /* ---- the five nets ---- */
@@ -301,6 +316,7 @@ void nets_free(Trainer *t) {
     plan_free(t->net[i].lengths);
     graph_free(t->net[i].graph);
     mem_free(t->net[i].copy);
+    bucket_free(&t->net[i]);
     t->net[i] = (PhaseNet){0};
   }
   plan_arena_free(&t->arena);
@@ -385,6 +401,13 @@ void trainer_counts(const Trainer *t, FILE *f) {
                 (double[]){s.kept_steps, (double)s.kept_launches, 0, s.kept_bytes / 1e6, 0}, all);
   }
   counts_line(f, "iteration", t->cfg.batch, 1, all, rest);
+}
+
+void trainer_buckets(Trainer *t, FILE *f) {
+  fprintf(f, "# phase\tbucket\ttensors\tMB\tsteps after it\tGFLOP after it %%\t");
+  fprintf(f, "operands after it %%\n");
+  for (int i = 0; i < NET_COUNT; i++)
+    bucket_counts(&t->net[i], net_name[i], t->cfg.bucket_bytes, f);
 }
 
 void trainer_profile(Trainer *t, bool on) {

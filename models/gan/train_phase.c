@@ -68,6 +68,7 @@ static void fill_augmentation(Trainer *t, const PhaseNet *p) {
 static Status phase_run_net(Trainer *t, NetId id, TrainPhase ph, Error *e) {
   PhaseNet *p = &t->net[id];
   phase_put_scalar(p, p->scale, t->state.loss_scale[0]);
+  train_bucket_watch(t, p);
   TRY(plan_run(p->plan, e));
   /* on a backend: train_dev_settle looks at all losses of the iteration at once */
   if (!p->loss || t->backend) return ST_OK;
@@ -98,6 +99,11 @@ static Status phase_accumulate(Trainer *t, NetId id, int is_d, Error *e) {
     const GradCopy *c = &p->copy[i];
     TRY(c->value ? phase_take(t, p, c->value, t->grad_round[is_d] + c->offset, c->numel, e)
                  : flat_zero(t->backend, g + c->offset, c->numel, e));
+  }
+  /* of the last run the engine adds it */
+  if (t->bucket_net && t->runs_left-- == 1) {
+    train_bucket_rest(t);
+    return ST_OK;
   }
   real *sum = flat_at(t->backend, t->grad_sum[is_d]);
   const int64_t n = t->adam[is_d].n;

@@ -49,7 +49,6 @@ static struct {
 } exceptions[] = {
     {"test/house/style", RULE_MARKS, NULL, "names the marks that it looks for", 0},
     {"test/house/style", RULE_PATHS, NULL, "names the paths that it looks for", 0},
-    {"cuda/comm_nccl.cu", RULE_LADDER, "st = ", "all processes take part, whatever befell one", 0},
     {"cuda/program.cu", RULE_LADDER, "st = ", "a capture that was begun is ended", 0},
     {"cuda/matmul.cu", RULE_FUNCTION, "TC_THREADS",
      "fragments in registers: no call may break it up", 0},

@@ -3,24 +3,53 @@
  *
  * Sums: MPI leaves the order of an all-reduce to the library. Here every process gets one part of
  * the range from all others (all-to-all), adds the pieces in the order of the ranks, and the parts
- * are put together again (all-gather): the same two trips of the data, in a fixed order. */
+ * are put together again (all-gather): the same two trips of the data, in a fixed order.
+ *
+ * Sums beside other work: a thread makes them one after another, by the same two trips, and sleeps
+ * between its looks at them: the cores are the backward pass's. MPI moves most of its data within
+ * calls, so without the thread little would happen before wait. Only one thread is inside MPI at a
+ * time, since between begin and wait nobody else calls: MPI_THREAD_SERIALIZED will do. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/os.h"
 #include "tools/cli/comm.h"
 #include "tools/cli/tool.h"
 
 #ifdef PRLX_HAVE_MPI
 #include <mpi.h>
 
-enum { PIECE = 1 << 20 }; /* numbers per exchange; bounds the buffer */
+/* numbers per exchange, which bounds the buffer; sums that wait for the thread */
+enum { PIECE = 1 << 20, QUEUE = 64 };
+#define LOOKS 50e-6 /* seconds between two looks of the thread */
+
+/* The thread and what it has to do: numbers of the queue are counted from the start of the program,
+ * modulo QUEUE. All behind the lock; `waited` besides atomic. */
+typedef struct Beside {
+  OsThread thread;
+  OsMutex lock;
+  OsCond changed;
+  bool runs;
+  bool ends;
+  int waited; /* the program does nothing else meanwhile: no sleep */
+  const CommPart *part[QUEUE];
+  int n[QUEUE];
+  int64_t begun;
+  int64_t done;
+  Status failed;
+  Error why;
+} Beside;
+
 typedef struct Mpi {
   Comm c;
   void *parts;
+  real *packed; /* PIECE numbers of several ranges */
   int *n;
   int *at;
   int *mine_n;
   int *mine_at;
+  bool patient; /* it is the thread that sums */
+  Beside beside;
 } Mpi;
 
 static Status mpi_check(int rc, Error *e) {
@@ -43,6 +72,21 @@ static Status mpi_check(int rc, Error *e) {
 ADD_PARTS(real)
 ADD_PARTS(double)
 
+/* Until the exchange is over. */
+static Status exchange_end(Mpi *m, MPI_Request *r, Error *e) {
+  int over = 0, rc = MPI_SUCCESS;
+  if (!m->patient) return mpi_check(MPI_Wait(r, MPI_STATUS_IGNORE), e);
+  while (rc == MPI_SUCCESS && !over) {
+    rc = MPI_Test(r, &over, MPI_STATUS_IGNORE);
+    if (over) break;
+    if (__atomic_load_n(&m->beside.waited, __ATOMIC_RELAXED))
+      os_yield();
+    else
+      os_sleep(LOOKS);
+  }
+  return mpi_check(rc, e);
+}
+
 /* One piece of at most PIECE numbers. */
 static Status sum_piece(Mpi *m, char *x, int n, bool is_double, Error *e) {
   MPI_Datatype type = is_double || sizeof(real) == 8 ? MPI_DOUBLE : MPI_FLOAT;
@@ -57,15 +101,19 @@ static Status sum_piece(Mpi *m, char *x, int n, bool is_double, Error *e) {
     m->mine_n[r] = own;
     m->mine_at[r] = r * own;
   }
-  TRY(mpi_check(
-      MPI_Alltoallv(x, m->n, m->at, type, m->parts, m->mine_n, m->mine_at, type, MPI_COMM_WORLD),
-      e));
+  MPI_Request r;
+  TRY(mpi_check(MPI_Ialltoallv(x, m->n, m->at, type, m->parts, m->mine_n, m->mine_at, type,
+                               MPI_COMM_WORLD, &r),
+                e));
+  TRY(exchange_end(m, &r, e));
   char *dst = x + (size_t)m->at[m->c.rank] * each;
   if (is_double)
     add_double((double *)dst, m->parts, own, size);
   else
     add_real((real *)dst, m->parts, own, size);
-  return mpi_check(MPI_Allgatherv(MPI_IN_PLACE, 0, type, x, m->n, m->at, type, MPI_COMM_WORLD), e);
+  TRY(mpi_check(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, x, m->n, m->at, type, MPI_COMM_WORLD, &r),
+                e));
+  return exchange_end(m, &r, e);
 }
 
 static Status sum_pieces(Comm *c, void *x, int64_t n, bool is_double, Error *e) {
@@ -81,6 +129,110 @@ static Status mpi_sum(Comm *c, real *x, int64_t n, Error *e) {
 
 static Status mpi_sum_double(Comm *c, double *x, int64_t n, Error *e) {
   return sum_pieces(c, x, n, true, e);
+}
+
+/* ---- sums beside other work ---- */
+
+/* At most PIECE numbers from part *k, number *at on: x + more to the buffer, or the sums from there
+ * to x. Returns how many, and moves on. */
+static int parts_pack(real *buffer, const CommPart *part, int n, int *k, int64_t *at, bool back) {
+  int filled = 0;
+  while (*k < n && filled < PIECE) {
+    const CommPart *p = &part[*k];
+    const int some = (int)PRLX_MIN(p->n - *at, PIECE - filled);
+    real *to = back ? p->x + *at : buffer + filled;
+    const real *from = back ? buffer + filled : p->x + *at, *more = p->more ? p->more + *at : NULL;
+    if (back || !more)
+      memcpy(to, from, (size_t)some * sizeof *to);
+    else
+      for (int i = 0; i < some; i++) to[i] = from[i] + more[i];
+    filled += some;
+    *at += some;
+    if (*at < p->n) break;
+    *at = 0;
+    ++*k;
+  }
+  return filled;
+}
+
+static Status sum_parts(Mpi *m, const CommPart *part, int n, Error *e) {
+  int k = 0, to = 0;
+  int64_t at = 0, to_at = 0;
+  for (int some; (some = parts_pack(m->packed, part, n, &k, &at, false)) > 0;) {
+    TRY(sum_piece(m, (char *)m->packed, some, false, e));
+    parts_pack(m->packed, part, n, &to, &to_at, true);
+  }
+  return ST_OK;
+}
+
+static void *beside_run(void *ctx) {
+  Mpi *m = ctx;
+  Beside *b = &m->beside;
+  os_mutex_lock(&b->lock);
+  for (;;) {
+    while (b->done == b->begun && !b->ends) os_cond_wait(&b->changed, &b->lock);
+    if (b->done == b->begun) break;
+    const int at = (int)(b->done % QUEUE);
+    Error why = {0};
+    m->patient = true;
+    os_mutex_unlock(&b->lock);
+    const Status st = sum_parts(m, b->part[at], b->n[at], &why);
+    os_mutex_lock(&b->lock);
+    m->patient = false;
+    if (st != ST_OK && b->failed == ST_OK) {
+      b->failed = st;
+      b->why = why;
+    }
+    b->done++;
+    os_cond_wake_all(&b->changed);
+  }
+  os_mutex_unlock(&b->lock);
+  return NULL;
+}
+
+/* Until at most `left` sums are open; the lock is held. */
+static void beside_until(Beside *b, int64_t left) {
+  __atomic_store_n(&b->waited, 1, __ATOMIC_RELAXED);
+  while (b->begun - b->done > left) os_cond_wait(&b->changed, &b->lock);
+  __atomic_store_n(&b->waited, 0, __ATOMIC_RELAXED);
+}
+
+/* Without a thread the sum is made at once. */
+static void mpi_sum_begin(Comm *c, const CommPart *part, int n) {
+  Mpi *m = (Mpi *)c;
+  Beside *b = &m->beside;
+  if (!b->runs) b->runs = os_thread_start(&b->thread, beside_run, m) == 0;
+  if (!b->runs) {
+    if (b->failed == ST_OK) b->failed = sum_parts(m, part, n, &b->why);
+    return;
+  }
+  os_mutex_lock(&b->lock);
+  beside_until(b, QUEUE - 1);
+  b->part[b->begun % QUEUE] = part;
+  b->n[b->begun % QUEUE] = n;
+  b->begun++;
+  os_cond_wake_all(&b->changed);
+  os_mutex_unlock(&b->lock);
+}
+
+static Status mpi_sum_wait(Comm *c, Error *e) {
+  Beside *b = &((Mpi *)c)->beside;
+  os_mutex_lock(&b->lock);
+  beside_until(b, 0);
+  const Status st = b->failed;
+  b->failed = ST_OK;
+  if (st != ST_OK && e) *e = b->why;
+  os_mutex_unlock(&b->lock);
+  return st;
+}
+
+static void beside_end(Beside *b) {
+  if (!b->runs) return;
+  os_mutex_lock(&b->lock);
+  b->ends = true;
+  os_cond_wake_all(&b->changed);
+  os_mutex_unlock(&b->lock);
+  os_thread_join(b->thread);
 }
 
 static Status mpi_broadcast(Comm *c, void *x, size_t bytes, int root, Error *e) {
@@ -100,11 +252,13 @@ static void mpi_stop(Comm *c, int code) {
 
 static void mpi_release(Mpi *m) {
   mem_free(m->parts);
+  mem_free(m->packed);
   mem_free(m->n);
   mem_free(m);
 }
 
 static void mpi_free(Comm *c) {
+  beside_end(&((Mpi *)c)->beside);
   mpi_release((Mpi *)c);
   MPI_Finalize();
 }
@@ -120,10 +274,27 @@ static int local_rank(void) {
   return n;
 }
 
+static Mpi *mpi_new(int size) {
+  Mpi *m = mem_alloc(sizeof *m);
+  if (!m) return NULL;
+  m->parts = mem_alloc((size_t)(PIECE + size) * sizeof(double));
+  m->packed = mem_alloc(PIECE * sizeof *m->packed);
+  m->n = mem_alloc((size_t)size * 4 * sizeof(int));
+  if (!m->parts || !m->packed || !m->n) {
+    mpi_release(m);
+    return NULL;
+  }
+  m->at = m->n + size;
+  m->mine_n = m->at + size;
+  m->mine_at = m->mine_n + size;
+  m->beside = (Beside){.lock = OS_MUTEX_INIT, .changed = OS_COND_INIT};
+  return m;
+}
+
 Status comm_start(Comm **out, Error *e) {
-  int given = 0, size = 1, rank = 0;
+  int given = 0, least = 0, size = 1, rank = 0;
   *out = NULL;
-  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &given) != MPI_SUCCESS)
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &given) != MPI_SUCCESS)
     return err_set(e, ST_INTERNAL, "MPI does not start; start the program with mpirun");
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -131,25 +302,21 @@ Status comm_start(Comm **out, Error *e) {
     MPI_Finalize();
     return ST_OK;
   }
-  Mpi *m = mem_alloc(sizeof *m);
-  if (m) {
-    m->parts = mem_alloc((size_t)(PIECE + size) * sizeof(double));
-    m->n = mem_alloc((size_t)size * 4 * sizeof(int));
-  }
-  if (!m || !m->parts || !m->n) {
-    if (m) mpi_release(m);
+  Mpi *m = mpi_new(size);
+  if (!m) {
     fprintf(stderr, "prlx: process %d: out of memory\n", rank);
     MPI_Abort(MPI_COMM_WORLD, EXIT_FAILED);
     return err_set(e, ST_NOMEM, "MPI: out of memory");
   }
-  m->at = m->n + size;
-  m->mine_n = m->at + size;
-  m->mine_at = m->mine_n + size;
+  /* what one cannot do none does */
+  MPI_Allreduce(&given, &least, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
   m->c = (Comm){.rank = rank,
                 .size = size,
                 .local = local_rank(),
                 .sum = mpi_sum,
                 .sum_double = mpi_sum_double,
+                .sum_begin = least >= MPI_THREAD_SERIALIZED ? mpi_sum_begin : NULL,
+                .sum_wait = mpi_sum_wait,
                 .broadcast = mpi_broadcast,
                 .stop = mpi_stop,
                 .free = mpi_free};

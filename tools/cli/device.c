@@ -40,7 +40,7 @@ Status tool_device_comm(Comm *c, Backend *b, Error *e) {
   if (s != ST_OK || without) return s;
   s = cuda_comm_attach(c, b, &why);
   if (s != ST_OK) return err_set(e, s, "%s", why.msg);
-  if (!c->sum_device && why.msg[0] && comm_lead(c))
+  if (!c->device_begin && why.msg[0] && comm_lead(c))
     fprintf(stderr, "prlx: note: gradients are added through the host: %s\n", why.msg);
   return ST_OK;
 }

@@ -65,12 +65,21 @@ static bool check_dump(const char *value, char *want, size_t n) {
   return os_is_folder(value) && os_can_write_folder(value);
 }
 
+static bool check_bucket(const char *value, char *want, size_t n) {
+  char *end;
+  errno = 0;
+  const long long bytes = strtoll(value, &end, 10);
+  snprintf(want, n, "bytes of gradients, from 0 to %lld", 1LL << 40);
+  return value[0] >= '0' && value[0] <= '9' && !*end && !errno && bytes <= 1LL << 40;
+}
+
 static const struct Variable {
   const char *name;
   VariableCheck *check;
 } variables[] = {
     {"PRLX_THREADS", check_threads}, {"PRLX_ISA", check_isa},   {"PRLX_CONV", check_conv},
     {"PRLX_CUDA_CONV", check_tile},  {"PRLX_DATA", check_data}, {"PRLX_DUMP", check_dump},
+    {"PRLX_BUCKET", check_bucket},
 };
 
 static int check_value(const struct Variable *v) {

@@ -16,7 +16,8 @@ int help_overview(FILE *to, const Tool *tools, int n) {
       "and writes files: at once); twice: stop at once\n"
       "environment: PRLX_THREADS=n, PRLX_ISA=portable|avx2|avx512|neon, PRLX_DATA=folder of the "
       "bundled files,\n"
-      "PRLX_DUMP=folder for the plans that commands make (prlx help dump); all files lie in the "
-      "folders of results,\nTMPDIR is not used\n");
+      "PRLX_DUMP=folder for the plans that commands make (prlx help dump), PRLX_BUCKET=bytes (prlx "
+      "help train);\n"
+      "all files lie in the folders of results, TMPDIR is not used\n");
   return EXIT_DONE;
 }

@@ -2,6 +2,7 @@
  * train_run.c. The training itself is models/gan/train.h. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "core/isa.h"
 #include "core/threads.h"
@@ -86,7 +87,11 @@ static const char details[] =
     "  mpirun -n 4 --bind-to none prlx train lesions.safetensors --batch-gpu 4 --threads 2 -o "
     "runs/a\n"
     "The result is that of one process but for the order of sums; a run may go on with any number "
-    "of them. All must see the same files.\n\n"
+    "of them. All must see the same files.\n"
+    "Environment PRLX_BUCKET=bytes: their gradients are summed beside the backward pass in parts "
+    "of "
+    "that size (8388608);\n"
+    "0: as a whole after it. The result is the same, bit for bit.\n\n"
     "examples:\n"
     "  prlx train lesions.safetensors --config small --kimg 100 -o runs/a\n"
     "  prlx train --out runs/a --resume --kimg 200";
@@ -515,6 +520,8 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
   TRY(one_hot(d, c_dim, labels, e));
   config_text(text, text_n, &c, &r->plan, a, d);
   c.comm = r->comm;
+  const char *bucket = getenv("PRLX_BUCKET"); /* environment.c has looked at it */
+  if (bucket && *bucket) c.bucket_bytes = strtoll(bucket, NULL, 10);
   c.stop = run_impatient;
   if (!tool_quiet) {
     fputs(text, stdout);

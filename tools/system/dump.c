@@ -104,7 +104,10 @@ static Status dump_training(const DumpArgs *a, const char *config, Error *e) {
   real *image = mem_alloc((size_t)a->side * (size_t)a->side * sizeof *image);
   if (!image) return err_set(e, ST_NOMEM, "dump: out of memory for an image");
   const Status s = trainer_new(&c, &(TrainData){image, NULL, 1}, &t, e);
-  if (s == ST_OK) trainer_counts(t, stdout);
+  if (s == ST_OK) {
+    trainer_counts(t, stdout);
+    trainer_buckets(t, stdout);
+  }
   trainer_free(t);
   mem_free(image);
   return s;
@@ -161,7 +164,10 @@ int tool_dump(int argc, char **argv) {
           "takes\n"
           "train:small and train:paper: what each phase of training costs, one round of --batch "
           "images of --side\n"
-          "pixels; with --device cuda on the GPU, in its --precision.\n"
+          "pixels; with --device cuda on the GPU, in its --precision. Below that, how much of a "
+          "backward pass is left\n"
+          "when a part of the gradient is complete, whose sum over several processes may run "
+          "beside it.\n"
           "Environment PRLX_DUMP=DIR: every plan that any command makes is written to DIR, as "
           "text\n"
           "and as SVG: mkdir d; PRLX_DUMP=d prlx train ...\n",
