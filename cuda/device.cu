@@ -70,6 +70,7 @@ extern "C" void cuda_backend_free(Backend *b) {
   if (!b) return;
   if (of(b)->c.stream) cudaStreamSynchronize(of(b)->c.stream);
   backend_free_shares(b);
+  cuda_dense_free(b);
   cuda_memory_free(of(b));
   if (of(b)->c.stream) cudaStreamDestroy(of(b)->c.stream);
   mem_free(b);
@@ -115,6 +116,7 @@ extern "C" Status cuda_backend_new(int device, Precision precision, Backend **ou
   b->b.ema_size = dev_ema_size;
   cuda_memory_functions(&b->b);
   cuda_program_functions(&b->b);
+  cuda_dense_functions(&b->b);
   Status st = dev_start(b, device, e);
   if (st != ST_OK) {
     cuda_backend_free(&b->b);

@@ -23,6 +23,9 @@ typedef struct CudaBackend {
   Ring ring;
   /* pinned memory for downloads, RING_SLOT_BYTES */
   char *down;
+  /* working memory of cuda/dense.cu */
+  void *dense_room;
+  size_t dense_bytes;
   char name[64];
 } CudaBackend;
 
@@ -35,4 +38,6 @@ void cuda_memory_functions(Backend *b); /* memory.cu */
 Status cuda_memory_init(CudaBackend *b, Error *e);
 void cuda_memory_free(CudaBackend *b);
 void cuda_program_functions(Backend *b); /* program.cu */
+void cuda_dense_functions(Backend *b);   /* dense.cu */
+void cuda_dense_free(Backend *b);
 #endif
