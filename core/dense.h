@@ -11,7 +11,7 @@ typedef struct Backend Backend; /* core/backend.h */
 
 /* rows x k numbers, element (r, i) at r row_step + i k_step, minus a centre. */
 typedef struct DenseOperand {
-  const void *p;
+  const void *data;
   bool is_double; /* else float */
   bool by_row;    /* centre[r], else centre[i] */
   int64_t rows;
@@ -20,31 +20,32 @@ typedef struct DenseOperand {
   const double *centre; /* NULL: nothing */
 } DenseOperand;
 
-/* c [a.rows, b.rows] = scale times the sum over k of a b, or of (a - b)^2. */
+/* out [left.rows, right.rows] = scale times the sums over depth of left right, or of
+ * (left - right)^2. */
 typedef struct DenseProduct {
-  DenseOperand a;
-  DenseOperand b;
-  int64_t k;
+  DenseOperand left;
+  DenseOperand right;
+  int64_t depth;
   double scale;
   bool squares;
-  bool same;  /* a is b: half of it is computed, the rest mirrored */
+  bool same;  /* left is right: half of it is computed, the rest mirrored */
   bool split; /* long sums in pieces, for results too small to fill the device. Without it an
                  element has the same bits wherever its rows stand */
-  double *c;
+  double *out;
 } DenseProduct;
 
-/* Sums of (p/d + 1)^3 over the rows and columns of products p [m,n]. */
+/* Sums of (x/dims + 1)^3 over the rows and columns of inner products x. */
 typedef struct DenseCubes {
-  const double *p;
-  int64_t m;
-  int64_t n;
-  int64_t d;
+  const double *product; /* [rows,columns] */
+  int64_t rows;
+  int64_t columns;
+  int64_t dims;
   int64_t first;        /* one set with itself: number of the first row, which is left out of its
                            own sums; -1: two sets */
-  double *row;          /* [m] */
-  double *column;       /* [n], added to; NULL: not wanted */
-  double *within;       /* [m], over columns of the row's own group; NULL: not wanted */
-  const int64_t *group; /* [n], with within */
+  double *row;          /* [rows] */
+  double *column;       /* [columns], added to; NULL: not wanted */
+  double *within;       /* [rows], over columns of the row's own group; NULL: not wanted */
+  const int64_t *group; /* [columns], with within */
 } DenseCubes;
 
 /* All wait for nothing but what they return in host memory. ST_NOMEM: no room on the device. */

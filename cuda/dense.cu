@@ -32,7 +32,7 @@ static Status dense_room(Backend *b, size_t bytes, void **out, Error *e) {
 static __device__ double dense_at(const DenseOperand &o, int64_t row, int64_t k, int64_t end) {
   if (row >= o.rows || k >= end) return 0;
   const int64_t at = row * o.row_step + k * o.k_step;
-  const double v = o.is_double ? ((const double *)o.p)[at] : (double)((const float *)o.p)[at];
+  const double v = o.is_double ? ((const double *)o.data)[at] : (double)((const float *)o.data)[at];
   return o.centre ? v - o.centre[o.by_row ? row : k] : v;
 }
 
@@ -53,13 +53,13 @@ static __global__ void __launch_bounds__(DN_THREADS)
   SHARED2(double, as, DN_K, DN_TILE + 1);
   SHARED2(double, bs, DN_K, DN_TILE + 1);
   const int64_t m0 = blockIdx.y * (int64_t)DN_TILE, n0 = blockIdx.x * (int64_t)DN_TILE,
-                first = blockIdx.z * piece, end = first + piece < p.k ? first + piece : p.k;
+                first = blockIdx.z * piece, end = first + piece < p.depth ? first + piece : p.depth;
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
   double acc[4][4] = {};
   if (p.same && n0 < m0) return;
   for (int64_t k = first; k < end; k += DN_K) {
-    dense_fetch(p.a, m0, k, end, as);
-    dense_fetch(p.b, n0, k, end, bs);
+    dense_fetch(p.left, m0, k, end, as);
+    dense_fetch(p.right, n0, k, end, bs);
     __syncthreads();
     for (int i = 0; i < DN_K; i++)
       for (int r = 0; r < 4; r++)
@@ -69,13 +69,13 @@ static __global__ void __launch_bounds__(DN_THREADS)
         }
     __syncthreads();
   }
-  out += blockIdx.z * p.a.rows * p.b.rows;
+  out += blockIdx.z * p.left.rows * p.right.rows;
   for (int r = 0; r < 4; r++)
     for (int c = 0; c < 4; c++) {
       const int64_t row = m0 + ty + 16 * r, col = n0 + tx + 16 * c;
-      if (row >= p.a.rows || col >= p.b.rows || (p.same && col < row)) continue;
-      out[row * p.b.rows + col] = acc[r][c] * p.scale;
-      if (p.same) out[col * p.b.rows + row] = acc[r][c] * p.scale;
+      if (row >= p.left.rows || col >= p.right.rows || (p.same && col < row)) continue;
+      out[row * p.right.rows + col] = acc[r][c] * p.scale;
+      if (p.same) out[col * p.right.rows + row] = acc[r][c] * p.scale;
     }
 }
 
@@ -91,22 +91,23 @@ static __global__ void __launch_bounds__(DN_THREADS)
 
 static Status dense_multiply(Backend *b, const DenseProduct *p, Error *e) {
   const CudaCtx *c = &of(b)->c;
-  const int64_t m = p->a.rows, n = p->b.rows, pieces = p->split ? dense_blocks(p->k, DN_PIECE) : 1;
-  void *part = p->c;
+  const int64_t m = p->left.rows, n = p->right.rows,
+                pieces = p->split ? dense_blocks(p->depth, DN_PIECE) : 1;
+  void *part = p->out;
   if (m == 0 || n == 0) return ST_OK;
   if (dense_blocks(m, DN_TILE) > 65535 || pieces > 65535)
     return err_set(e, ST_INVALID,
                    "cuda: a product of %lld rows over %lld numbers; at most 4194240 "
                    "rows and 134215680 numbers",
-                   (long long)m, (long long)p->k);
+                   (long long)m, (long long)p->depth);
   if (pieces > 1) TRY(dense_room(b, (size_t)(pieces * m * n) * sizeof(double), &part, e));
   const dim3 grid((unsigned)dense_blocks(n, DN_TILE), (unsigned)dense_blocks(m, DN_TILE),
                   (unsigned)pieces);
   LAUNCH(dense_product, grid, DN_THREADS, 0, c->stream, *p, (double *)part,
-         pieces > 1 ? (int64_t)DN_PIECE : p->k);
+         pieces > 1 ? (int64_t)DN_PIECE : p->depth);
   if (pieces > 1)
     LAUNCH(dense_pieces, (unsigned)dense_blocks(m * n, DN_THREADS), DN_THREADS, 0, c->stream,
-           (const double *)part, pieces, m * n, p->c);
+           (const double *)part, pieces, m * n, p->out);
   return cuda_check("products of doubles", NULL, e);
 }
 
@@ -142,7 +143,7 @@ static __device__ double dense_most(double x, double *shared) {
 
 static __device__ __forceinline__ double dense_cube(const DenseCubes &q, int64_t i, int64_t j) {
   if (q.first >= 0 && q.first + i == j) return 0;
-  const double t = q.p[i * q.n + j] / (double)q.d + 1;
+  const double t = q.product[i * q.columns + j] / (double)q.dims + 1;
   return t * t * t;
 }
 
@@ -151,7 +152,7 @@ static __global__ void __launch_bounds__(DN_THREADS) dense_cube_rows(DenseCubes 
   SHARED(double, shared, DN_THREADS);
   const int64_t i = blockIdx.x;
   double all = 0, own = 0;
-  for (int64_t j = threadIdx.x; j < q.n; j += DN_THREADS) {
+  for (int64_t j = threadIdx.x; j < q.columns; j += DN_THREADS) {
     const double v = dense_cube(q, i, j);
     all += v;
     if (q.within && q.group[q.first + i] == q.group[j]) own += v;
@@ -166,19 +167,19 @@ static __global__ void __launch_bounds__(DN_THREADS) dense_cube_rows(DenseCubes 
 /* A thread for each column. */
 static __global__ void __launch_bounds__(DN_THREADS) dense_cube_columns(DenseCubes q) {
   const int64_t j = blockIdx.x * (int64_t)DN_THREADS + threadIdx.x;
-  if (j >= q.n) return;
+  if (j >= q.columns) return;
   double sum = q.column[j];
-  for (int64_t i = 0; i < q.m; i++) sum += dense_cube(q, i, j);
+  for (int64_t i = 0; i < q.rows; i++) sum += dense_cube(q, i, j);
   q.column[j] = sum;
 }
 
 static Status dense_cubes(Backend *b, const DenseCubes *q, Error *e) {
   const CudaCtx *c = &of(b)->c;
-  if (q->m == 0 || q->n == 0) return ST_OK;
-  LAUNCH(dense_cube_rows, (unsigned)q->m, DN_THREADS, 0, c->stream, *q);
+  if (q->rows == 0 || q->columns == 0) return ST_OK;
+  LAUNCH(dense_cube_rows, (unsigned)q->rows, DN_THREADS, 0, c->stream, *q);
   if (q->column)
-    LAUNCH(dense_cube_columns, (unsigned)dense_blocks(q->n, DN_THREADS), DN_THREADS, 0, c->stream,
-           *q);
+    LAUNCH(dense_cube_columns, (unsigned)dense_blocks(q->columns, DN_THREADS), DN_THREADS, 0,
+           c->stream, *q);
   return cuda_check("kernel sums", NULL, e);
 }
 

@@ -34,6 +34,9 @@ static inline CudaBackend *of(Backend *b) { return (CudaBackend *)b; }
 
 /* Turns a failed call of the runtime into an Error: ST_OK, ST_NOMEM or ST_INTERNAL. */
 Status cuda_status(cudaError_t r, const char *what, Error *e);
+
+/* What a user can do about it: the end of a message. */
+const char *cuda_mend(cudaError_t r);
 void cuda_memory_functions(Backend *b); /* memory.cu */
 Status cuda_memory_init(CudaBackend *b, Error *e);
 void cuda_memory_free(CudaBackend *b);

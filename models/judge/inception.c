@@ -262,7 +262,7 @@ Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *
   return inception_run_new_on(NULL, r, v, batch, e);
 }
 
-/* Graph and plan for what r->planes, h, w say. After an error r has none. */
+/* Graph and plan for what r->planes, height, width say. After an error r has none. */
 static Status run_plan(InceptionRun *r, Error *e) {
   plan_free(r->plan);
   graph_free(r->graph);
@@ -272,16 +272,16 @@ static Status run_plan(InceptionRun *r, Error *e) {
                    "Inception: out of memory for the graph; free memory and try again");
   graph_batch_invariant(r->graph, true);
   r->in = g_input(r->graph, "image",
-                  r->planes ? SHAPE4(r->batch, r->planes, r->h, r->w)
+                  r->planes ? SHAPE4(r->batch, r->planes, r->height, r->width)
                             : SHAPE4(r->batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
-  r->out = g_inception(r->graph, r->v, r->planes ? g_fid_input(r->graph, &r->input, r->in) : r->in,
-                       NULL);
+  r->out = g_inception(r->graph, r->net,
+                       r->planes ? g_fid_input(r->graph, &r->input, r->in) : r->in, NULL);
   TRY(graph_status(r->graph, e));
   return plan_new(r->graph, 1, &r->out, &(PlanOptions){.backend = r->on}, &r->plan, e);
 }
 
 Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e) {
-  *r = (InceptionRun){.batch = batch, .v = v, .on = b};
+  *r = (InceptionRun){.batch = batch, .net = v, .on = b};
   /* on a backend the size of the images says which */
   const Status s = b ? ST_OK : run_plan(r, e);
   if (s != ST_OK) inception_run_free(r);
@@ -295,11 +295,11 @@ static Status run_plan_for(InceptionRun *r, const FidInput *o, int64_t c, int64_
   const int planes = fid_graph_takes(o, r->batch, c, h, w) ? fid_planes(o, c) : 0;
   const FidInput *last = &r->input;
   if (r->plan && r->planes == planes &&
-      (!planes || (r->h == h && r->w == w && last->convention == o->convention)))
+      (!planes || (r->height == h && r->width == w && last->convention == o->convention)))
     return ST_OK;
   r->planes = planes;
-  r->h = h;
-  r->w = w;
+  r->height = h;
+  r->width = w;
   r->input = *o;
   return run_plan(r, e);
 }

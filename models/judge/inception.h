@@ -103,13 +103,13 @@ typedef struct InceptionRun {
   Val in;
   Val out;
   int batch;
-  const Inception *v;
+  const Inception *net;
   struct Backend *on;
   /* on a backend: what the plan resizes there; planes 0: nothing, the host does */
   FidInput input;
   int planes;
-  int64_t h;
-  int64_t w;
+  int64_t height;
+  int64_t width;
 } InceptionRun;
 struct Backend;
 

@@ -1,7 +1,8 @@
 /* inception_input.c: from an image of any size to the 3 x 299 x 299 numbers that Inception sees, in
  * the three conventions in use (inception.h). Every one of them is a linear resampling per axis: a
- * table of weights for each of the 299 positions, applied to columns, then to rows. Twice: in double
- * on the CPU, an image at a time, and as a graph for a backend, where the smaller images travel. */
+ * table of weights for each of the 299 positions, applied to columns, then to rows. Twice: in
+ * double on the CPU, an image at a time, and as a graph for a backend, where the smaller images
+ * travel. */
 #include <math.h>
 #include <string.h>
 #include "models/judge/inception.h"

@@ -4,22 +4,22 @@
 #define PRLX_METRICS_IMPL_H
 #include "models/judge/metrics.h"
 
-/* An FID but for its singular values: those of k [m,n], over the root of da db. */
+/* An FID but for its singular values: those of cross [rows,columns], over the root of da db. */
 typedef struct FidPart {
   Fid fid;
   double da;
   double db;
-  double *k;
-  int64_t m;
-  int64_t n;
+  double *cross;
+  int64_t rows;
+  int64_t columns;
 } FidPart;
 
 /* Resamples that wait to be computed together. */
 typedef struct FidQueue {
-  const Gram *g;
+  const Gram *gram;
   int cov;
   int cap; /* 1 on the CPU */
-  int n;   /* that wait */
+  int waiting;
   FidPart *part;
   Fid *out; /* of the last fid_queue_run */
   int done;

@@ -119,16 +119,22 @@ static Status own_sums(const DevicePoints *p, Side *s, Error *e) {
   return ST_OK;
 }
 
+static Status all_sums(const DevicePoints *a, const DevicePoints *b, Side *sa, Side *sb, Error *e) {
+  TRY(own_sums(a, sa, e));
+  TRY(own_sums(b, sb, e));
+  memset(sb->cross, 0, (size_t)b->count * sizeof *sb->cross);
+  return device_cubes(a, b, NULL, sa->cross, sb->cross, NULL, e);
+}
+
 static Status sums_on(Backend *on, Features a, Features b, Side *sa, Side *sb, Error *e) {
-  DevicePoints pa = {0}, pb = {0};
-  Status s = device_points(&pa, on, a.n, a.d, a.x, NULL, e);
-  if (s == ST_OK) s = device_points(&pb, on, b.n, b.d, b.x, NULL, e);
-  if (s == ST_OK) s = own_sums(&pa, sa, e);
-  if (s == ST_OK) s = own_sums(&pb, sb, e);
-  memset(sb->cross, 0, (size_t)b.n * sizeof *sb->cross);
-  if (s == ST_OK) s = device_cubes(&pa, &pb, NULL, sa->cross, sb->cross, NULL, e);
-  device_points_free(&pa);
+  DevicePoints pa, pb;
+  TRY(device_points(&pa, on, a.n, a.d, a.x, NULL, e));
+  Status s = device_points(&pb, on, b.n, b.d, b.x, NULL, e);
+  if (s != ST_OK) goto done;
+  s = all_sums(&pa, &pb, sa, sb, e);
   device_points_free(&pb);
+done:
+  device_points_free(&pa);
   return s;
 }
 

@@ -50,8 +50,9 @@ Status fid_bootstrap(const Gram *g, Groups ga, Groups gb, double fid, int cov, i
     s = fid_queue_add(&q, wa, wb, &inner);
     /* a resample of fewer than two images (very small groups): draw again */
     if (s == ST_INVALID && draw < 100 * reps) continue;
-    if (s == ST_OK && !fid_queue_full(&q) && drawn + q.n < reps) continue;
-    if (s == ST_OK) s = fid_queue_run(&q, &inner);
+    const bool wait = s == ST_OK && !fid_queue_full(&q) && drawn + q.waiting < reps;
+    if (wait) continue;
+    s = s == ST_OK ? fid_queue_run(&q, &inner) : s;
     if (s != ST_OK) {
       err_set(e, s, "bootstrap: %.900s", inner.msg);
       goto done;
@@ -104,7 +105,7 @@ typedef struct CurvePoint {
 } CurvePoint;
 static Status curve_point(const CurvePoint *p, FidCurve *c, int k, int64_t first, int64_t n,
                           Error *e) {
-  const Gram *g = p->q->g;
+  const Gram *g = p->q->gram;
   for (int64_t i = 0; i < n; i++) {
     Rng r = {.seed = p->seed, .subsequence = (uint64_t)(first + i)};
     choose_subset(&r, g->na, c->na[k], p->wa);
@@ -178,6 +179,16 @@ static void choose_halves(const Gram *g, int64_t n, Rng *r, double *wa, double *
   choose_subset(r, g->nb, n, wb);
 }
 
+/* One more pair of halves and what it is compared with; both are computed when they are full or
+ * this is the last. */
+static Status floor_add(FidQueue *within, FidQueue *between, const double *wa, const double *wo,
+                        const double *wb, bool last, double reps, FidFloor *out, Error *e) {
+  TRY(fid_queue_add(within, wa, wo, e));
+  TRY(fid_queue_add(between, wa, wb, e));
+  if (last || fid_queue_full(within)) TRY(queue_add_up(within, reps, &out->within, e));
+  return last || fid_queue_full(between) ? queue_add_up(between, reps, &out->between, e) : ST_OK;
+}
+
 Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *out, Error *e) {
   memset(out, 0, sizeof *out);
   int64_t n = out->n = PRLX_MIN(g->na / 2, g->nb);
@@ -190,18 +201,14 @@ Status fid_floor(const Gram *g, int cov, int64_t reps, uint64_t seed, FidFloor *
          *wb = mem_alloc((size_t)g->nb * sizeof *wb);
   Status s = wa && wo && wb ? fid_queue_new(&within, &self, cov, e)
                             : err_set(e, ST_NOMEM, "FID of halves: out of memory");
-  if (s == ST_OK) s = fid_queue_new(&between, g, cov, e);
+  if (s != ST_OK) goto done;
+  s = fid_queue_new(&between, g, cov, e);
   for (int64_t k = 0; k < reps && s == ST_OK; k++) {
     Rng r = {.seed = seed, .subsequence = (uint64_t)k};
     choose_halves(g, n, &r, wa, wo, wb);
-    s = fid_queue_add(&within, wa, wo, e);
-    if (s == ST_OK) s = fid_queue_add(&between, wa, wb, e);
-    const bool last = k + 1 == reps;
-    if (s == ST_OK && (last || fid_queue_full(&within)))
-      s = queue_add_up(&within, (double)reps, &out->within, e);
-    if (s == ST_OK && (last || fid_queue_full(&between)))
-      s = queue_add_up(&between, (double)reps, &out->between, e);
+    s = floor_add(&within, &between, wa, wo, wb, k + 1 == reps, (double)reps, out, e);
   }
+done:
   fid_queue_free(&within);
   fid_queue_free(&between);
   mem_free(wa);

@@ -8,38 +8,36 @@ bool device_has_dense(const Backend *on) { return on && on->dense; }
 
 /* ---- points ---- */
 
-/* What a message of the backend lacks: what to do. */
-static Status device_room(Backend *on, size_t bytes, void **out, Error *e) {
-  Error inner = {0};
-  const Status s = on->alloc(on, bytes, out, &inner);
-  return s == ST_OK ? ST_OK
-                    : err_set(e, s, "%.700s; use fewer images, a smaller --batch or --device cpu",
-                              inner.msg);
+/* Room on the device with a copy of what is here. */
+static Status send_copy(Backend *on, const void *x, size_t bytes, void **out, Error *e) {
+  TRY(on->alloc(on, bytes, out, e));
+  return on->upload(on, *out, x, bytes, e);
+}
+
+static Status send_points(DevicePoints *p, const float *x, const double *centre, Error *e) {
+  TRY(send_copy(p->on, x, (size_t)(p->count * p->dims) * sizeof *x, &p->data, e));
+  return centre ? send_copy(p->on, centre, (size_t)p->dims * sizeof *centre, &p->centre, e) : ST_OK;
 }
 
 Status device_points(DevicePoints *p, Backend *on, int64_t n, int64_t d, const float *x,
                      const double *centre, Error *e) {
-  const size_t bytes = (size_t)(n * d) * sizeof *x, more = (size_t)d * sizeof *centre;
-  *p = (DevicePoints){.on = on, .n = n, .d = d};
-  Status s = device_room(on, bytes, &p->x, e);
-  if (s == ST_OK) s = on->upload(on, p->x, x, bytes, e);
-  if (s == ST_OK && centre) s = device_room(on, more, &p->centre, e);
-  if (s == ST_OK && centre) s = on->upload(on, p->centre, centre, more, e);
+  *p = (DevicePoints){.on = on, .count = n, .dims = d};
+  const Status s = send_points(p, x, centre, e);
   if (s != ST_OK) device_points_free(p);
   return s;
 }
 
 void device_points_free(DevicePoints *p) {
-  if (p->on) p->on->release(p->on, p->x);
+  if (p->on) p->on->release(p->on, p->data);
   if (p->on) p->on->release(p->on, p->centre);
   *p = (DevicePoints){0};
 }
 
 /* Rows `first` to `first + n` of points. */
 static DenseOperand point_rows(const DevicePoints *p, int64_t first, int64_t n) {
-  return (DenseOperand){.p = (const float *)p->x + first * p->d,
+  return (DenseOperand){.data = (const float *)p->data + first * p->dims,
                         .rows = n,
-                        .row_step = p->d,
+                        .row_step = p->dims,
                         .k_step = 1,
                         .centre = p->centre};
 }
@@ -53,21 +51,21 @@ static int64_t block_rows(int64_t m, int64_t n) {
 static Status blocks_of(const DevicePoints *a, const DevicePoints *b, const DenseProduct *how,
                         double *c, Error *e) {
   Backend *on = a->on;
-  const int64_t rows = block_rows(a->n, b->n);
+  const int64_t rows = block_rows(a->count, b->count);
   DenseProduct p = *how;
   void *room;
-  TRY(device_room(on, (size_t)(rows * b->n) * sizeof *c, &room, e));
+  TRY(on->alloc(on, (size_t)(rows * b->count) * sizeof *c, &room, e));
   Status s = ST_OK;
-  p.b = point_rows(b, 0, b->n);
-  p.k = a->d;
-  p.c = room;
-  p.same = a == b && rows == a->n;
-  for (int64_t i = 0; i < a->n && s == ST_OK; i += rows) {
-    const int64_t m = PRLX_MIN(rows, a->n - i);
-    p.a = point_rows(a, i, m);
+  p.right = point_rows(b, 0, b->count);
+  p.depth = a->dims;
+  p.out = room;
+  p.same = a == b && rows == a->count;
+  for (int64_t i = 0; i < a->count && s == ST_OK; i += rows) {
+    const int64_t m = PRLX_MIN(rows, a->count - i);
+    p.left = point_rows(a, i, m);
     s = on->dense->product(on, &p, e);
     if (s != ST_OK) break;
-    s = on->download(on, c + i * b->n, room, (size_t)(m * b->n) * sizeof *c, e);
+    s = on->download(on, c + i * b->count, room, (size_t)(m * b->count) * sizeof *c, e);
   }
   on->release(on, room);
   return s;
@@ -95,49 +93,62 @@ static Status cube_room(CubeRoom *r, const DevicePoints *a, const DevicePoints *
                         const int64_t *group, bool columns, Error *e) {
   Backend *on = a->on;
   *r = (CubeRoom){0};
-  TRY(device_room(on, (size_t)(rows * b->n) * sizeof(double), &r->p, e));
-  TRY(device_room(on, (size_t)(2 * rows) * sizeof(double), &r->row, e));
+  TRY(on->alloc(on, (size_t)(rows * b->count) * sizeof(double), &r->p, e));
+  TRY(on->alloc(on, (size_t)(2 * rows) * sizeof(double), &r->row, e));
   /* zeroed by alloc */
-  if (columns) TRY(device_room(on, (size_t)b->n * sizeof(double), &r->column, e));
+  if (columns) TRY(on->alloc(on, (size_t)b->count * sizeof(double), &r->column, e));
   if (!group) return ST_OK;
-  TRY(device_room(on, (size_t)b->n * sizeof *group, &r->group, e));
-  return on->upload(on, r->group, group, (size_t)b->n * sizeof *group, e);
+  TRY(on->alloc(on, (size_t)b->count * sizeof *group, &r->group, e));
+  return on->upload(on, r->group, group, (size_t)b->count * sizeof *group, e);
 }
 
 static Status cube_rows(const CubeRoom *r, const DevicePoints *a, const DevicePoints *b,
                         int64_t first, int64_t m, double *row, double *within, Error *e) {
   Backend *on = a->on;
   double *const dev = r->row;
-  DenseCubes q = {.p = r->p,
-                  .m = m,
-                  .n = b->n,
-                  .d = a->d,
+  DenseCubes q = {.product = r->p,
+                  .rows = m,
+                  .columns = b->count,
+                  .dims = a->dims,
                   .first = a == b ? first : -1,
                   .row = dev,
                   .column = r->column,
                   .within = r->group ? dev + m : NULL,
                   .group = r->group};
-  const DenseProduct p = {
-      .a = point_rows(a, first, m), .b = point_rows(b, 0, b->n), .k = a->d, .scale = 1, .c = r->p};
+  const DenseProduct p = {.left = point_rows(a, first, m),
+                          .right = point_rows(b, 0, b->count),
+                          .depth = a->dims,
+                          .scale = 1,
+                          .out = r->p};
   TRY(on->dense->product(on, &p, e));
   TRY(on->dense->cubes(on, &q, e));
   TRY(on->download(on, row + first, dev, (size_t)m * sizeof *row, e));
   return r->group ? on->download(on, within + first, dev + m, (size_t)m * sizeof *row, e) : ST_OK;
 }
 
+/* sum [b.count]: of this call, room; column NULL: not wanted. */
+static Status cubes_in_room(const CubeRoom *r, const DevicePoints *a, const DevicePoints *b,
+                            int64_t rows, double *row, double *column, double *sum, double *within,
+                            Error *e) {
+  for (int64_t i = 0; i < a->count; i += rows)
+    TRY(cube_rows(r, a, b, i, PRLX_MIN(rows, a->count - i), row, within, e));
+  if (!column) return ST_OK;
+  TRY(a->on->download(a->on, sum, r->column, (size_t)b->count * sizeof *sum, e));
+  for (int64_t j = 0; j < b->count; j++) column[j] += sum[j];
+  return ST_OK;
+}
+
 Status device_cubes(const DevicePoints *a, const DevicePoints *b, const int64_t *group, double *row,
                     double *column, double *within, Error *e) {
   Backend *on = a->on;
-  const int64_t rows = block_rows(a->n, b->n);
-  CubeRoom r;
-  double *sum = column ? mem_alloc((size_t)b->n * sizeof *sum) : NULL;
-  Status s = !column || sum ? cube_room(&r, a, b, rows, group, column != NULL, e)
-                            : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
-  if (column && !sum) return s;
-  for (int64_t i = 0; i < a->n && s == ST_OK; i += rows)
-    s = cube_rows(&r, a, b, i, PRLX_MIN(rows, a->n - i), row, within, e);
-  if (s == ST_OK && column) s = on->download(on, sum, r.column, (size_t)b->n * sizeof *sum, e);
-  for (int64_t j = 0; j < b->n && s == ST_OK && column; j++) column[j] += sum[j];
+  const int64_t rows = block_rows(a->count, b->count);
+  CubeRoom r = {0};
+  double *sum = mem_alloc((size_t)b->count * sizeof *sum);
+  Status s = sum ? cube_room(&r, a, b, rows, group, column != NULL, e)
+                 : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
+  if (s != ST_OK) goto done;
+  s = cubes_in_room(&r, a, b, rows, row, column, sum, within, e);
+done:
   on->release(on, r.p);
   on->release(on, r.row);
   on->release(on, r.column);
@@ -186,6 +197,21 @@ done:
   return s;
 }
 
+/* Matrices of several sizes as those of one: rows and columns of zeros add singular values of
+ * zero. one [high,wide]: room. */
+static Status send_padded(Backend *on, int count, const int64_t *m, const int64_t *n,
+                          double *const *k, int64_t high, int64_t wide, double *one, double *to,
+                          Error *e) {
+  const size_t bytes = (size_t)(high * wide) * sizeof *one;
+  for (int i = 0; i < count; i++) {
+    memset(one, 0, bytes);
+    for (int64_t r = 0; r < m[i]; r++)
+      memcpy(one + r * wide, k[i] + r * n[i], (size_t)n[i] * sizeof *one);
+    TRY(on->upload(on, to + i * high * wide, one, bytes, e));
+  }
+  return ST_OK;
+}
+
 Status device_nuclear_norms(Backend *on, int count, const int64_t *m, const int64_t *n,
                             double *const *k, double *norm, Error *e) {
   int64_t high = 1, wide = 1;
@@ -195,80 +221,87 @@ Status device_nuclear_norms(Backend *on, int count, const int64_t *m, const int6
     wide = PRLX_MAX(wide, n[i]);
   }
   high = PRLX_MAX(high, wide);
-  double *a = mem_alloc((size_t)(high * wide) * sizeof *a);
-  if (!a) return err_set(e, ST_NOMEM, "singular values: out of memory");
-  const size_t bytes = (size_t)(high * wide) * sizeof *a;
-  Status s = device_room(on, (size_t)count * bytes, &room, e);
-  /* rows and columns of zeros add singular values of zero */
-  for (int i = 0; i < count && s == ST_OK; i++) {
-    memset(a, 0, bytes);
-    for (int64_t r = 0; r < m[i]; r++)
-      memcpy(a + r * wide, k[i] + r * n[i], (size_t)n[i] * sizeof *a);
-    s = on->upload(on, (char *)room + (size_t)i * bytes, a, bytes, e);
-  }
-  mem_free(a);
-  if (s == ST_OK) s = norms_of(on, count, high, wide, room, norm, e);
+  const size_t bytes = (size_t)(high * wide) * sizeof(double);
+  double *one = mem_alloc(bytes);
+  Status s = one ? on->alloc(on, (size_t)count * bytes, &room, e)
+                 : err_set(e, ST_NOMEM, "singular values: out of memory");
+  if (s != ST_OK) goto done;
+  s = send_padded(on, count, m, n, k, high, wide, one, room, e);
+  if (s != ST_OK) goto done;
+  s = norms_of(on, count, high, wide, room, norm, e);
+done:
   on->release(on, room);
+  mem_free(one);
   return s;
 }
 
 /* ---- covariances ---- */
 
-/* c [d,d] on the device, of which the diagonal is wanted, too. */
-static Status covariance_of(const DevicePoints *p, double scale, double *c, double *trace,
-                            Error *e) {
+/* c [d,d] on the device; host [d,d]: room for its diagonal to come back. */
+static Status covariance_of(const DevicePoints *p, double scale, double *c, double *host,
+                            double *trace, Error *e) {
   Backend *on = p->on;
-  const size_t bytes = (size_t)(p->d * p->d) * sizeof *c;
-  const DenseOperand x = {
-      .p = p->x, .by_row = true, .rows = p->d, .row_step = 1, .k_step = p->d, .centre = p->centre};
-  const DenseProduct q = {.a = x, .b = x, .k = p->n, .scale = scale, .same = true, .c = c};
-  double *host = mem_alloc(bytes);
-  if (!host)
-    return err_set(e, ST_NOMEM, "out of memory for a covariance of %lld x %lld", (long long)p->d,
-                   (long long)p->d);
-  Status s = on->dense->product(on, &q, e);
-  if (s == ST_OK) s = on->download(on, host, c, bytes, e);
+  const DenseOperand x = {.data = p->data,
+                          .by_row = true,
+                          .rows = p->dims,
+                          .row_step = 1,
+                          .k_step = p->dims,
+                          .centre = p->centre};
+  const DenseProduct q = {
+      .left = x, .right = x, .depth = p->count, .scale = scale, .same = true, .out = c};
+  TRY(on->dense->product(on, &q, e));
+  TRY(on->download(on, host, c, (size_t)(p->dims * p->dims) * sizeof *c, e));
   *trace = 0;
-  for (int64_t i = 0; i < p->d && s == ST_OK; i++) *trace += host[i * (p->d + 1)];
-  mem_free(host);
-  return s;
+  for (int64_t i = 0; i < p->dims; i++) *trace += host[i * (p->dims + 1)];
+  return ST_OK;
 }
 
 /* Of few points: the sum of the squares, which is the trace of their inner products. */
 static Status trace_of(const DevicePoints *p, double scale, double *trace, Error *e) {
-  double *g = mem_alloc((size_t)(p->n * p->n) * sizeof *g);
+  double *g = mem_alloc((size_t)(p->count * p->count) * sizeof *g);
   if (!g) return err_set(e, ST_NOMEM, "out of memory for a covariance; use fewer images");
   const Status s = device_products(p, p, g, e);
   *trace = 0;
-  for (int64_t i = 0; i < p->n && s == ST_OK; i++) *trace += g[i * (p->n + 1)] * scale;
+  for (int64_t i = 0; i < p->count && s == ST_OK; i++) *trace += g[i * (p->count + 1)] * scale;
   mem_free(g);
   return s;
 }
 
+static Status factor_by_cholesky(DeviceFactor *f, double scale, void **c, double *host, Error *e) {
+  const DevicePoints *p = f->centred;
+  const size_t bytes = (size_t)(p->dims * p->dims) * sizeof(double);
+  TRY(p->on->alloc(p->on, bytes, c, e));
+  TRY(p->on->alloc(p->on, bytes, &f->data, e));
+  TRY(covariance_of(p, scale, *c, host, &f->trace, e));
+  return p->on->dense->factor(p->on, p->dims, *c, f->data, &f->rank, e);
+}
+
 Status device_factor(DeviceFactor *f, const DevicePoints *p, double over, Error *e) {
-  Backend *on = p->on;
-  const size_t bytes = (size_t)(p->d * p->d) * sizeof(double);
   void *c = NULL;
-  *f = (DeviceFactor){.centred = p, .rank = p->n, .scale = 1 / sqrt(over)};
-  if (p->n <= p->d) return trace_of(p, 1 / over, &f->trace, e);
-  Status s = device_room(on, bytes, &c, e);
-  if (s == ST_OK) s = device_room(on, bytes, &f->f, e);
-  if (s == ST_OK) s = covariance_of(p, 1 / over, c, &f->trace, e);
-  if (s == ST_OK) s = on->dense->factor(on, p->d, c, f->f, &f->rank, e);
-  on->release(on, c);
+  *f = (DeviceFactor){.centred = p, .rank = p->count, .scale = 1 / sqrt(over)};
+  if (p->count <= p->dims) return trace_of(p, 1 / over, &f->trace, e);
+  double *host = mem_alloc((size_t)(p->dims * p->dims) * sizeof *host);
+  const Status s = host ? factor_by_cholesky(f, 1 / over, &c, host, e)
+                        : err_set(e, ST_NOMEM, "out of memory for a covariance of %lld x %lld",
+                                  (long long)p->dims, (long long)p->dims);
+  p->on->release(p->on, c);
+  mem_free(host);
   if (s != ST_OK) device_factor_free(f);
   return s;
 }
 
 void device_factor_free(DeviceFactor *f) {
-  if (f->f) f->centred->on->release(f->centred->on, f->f);
+  if (f->data) f->centred->on->release(f->centred->on, f->data);
   *f = (DeviceFactor){0};
 }
 
 static DenseOperand factor_rows(const DeviceFactor *f) {
-  if (!f->f) return point_rows(f->centred, 0, f->rank);
-  return (DenseOperand){
-      .p = f->f, .is_double = true, .rows = f->rank, .row_step = f->centred->d, .k_step = 1};
+  if (!f->data) return point_rows(f->centred, 0, f->rank);
+  return (DenseOperand){.data = f->data,
+                        .is_double = true,
+                        .rows = f->rank,
+                        .row_step = f->centred->dims,
+                        .k_step = 1};
 }
 
 Status device_factors_norm(const DeviceFactor *a, const DeviceFactor *b, double *norm, Error *e) {
@@ -277,14 +310,16 @@ Status device_factors_norm(const DeviceFactor *a, const DeviceFactor *b, double 
   void *k;
   *norm = 0;
   if (low->rank == 0) return ST_OK;
-  TRY(device_room(on, (size_t)(high->rank * low->rank) * sizeof(double), &k, e));
-  const DenseProduct p = {.a = factor_rows(high),
-                          .b = factor_rows(low),
-                          .k = a->centred->d,
-                          .scale = (a->f ? 1 : a->scale) * (b->f ? 1 : b->scale),
-                          .c = k};
+  TRY(on->alloc(on, (size_t)(high->rank * low->rank) * sizeof(double), &k, e));
+  const DenseProduct p = {.left = factor_rows(high),
+                          .right = factor_rows(low),
+                          .depth = a->centred->dims,
+                          .scale = (a->data ? 1 : a->scale) * (b->data ? 1 : b->scale),
+                          .out = k};
   Status s = on->dense->product(on, &p, e);
-  if (s == ST_OK) s = norms_of(on, 1, high->rank, low->rank, k, norm, e);
+  if (s != ST_OK) goto done;
+  s = norms_of(on, 1, high->rank, low->rank, k, norm, e);
+done:
   on->release(on, k);
   return s;
 }

@@ -128,13 +128,15 @@ static Status pixel_block(const Search *f, const DevicePoints *queries, int64_t 
   DevicePoints block = {0};
   Status s = x && d ? device_points(&block, queries->on, n, f->hw, x, NULL, e)
                     : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)n);
-  if (s == ST_OK) s = device_distances(queries, &block, d, e);
+  if (s != ST_OK) goto done;
+  s = device_distances(queries, &block, d, e);
   for (int64_t i = 0; i < f->nq && s == ST_OK; i++)
     for (int64_t k = 0; k < n; k++) {
       const int64_t l = train_lesion(f->train, first + k);
       if (l != f->q[i].skip)
         nearest_add(&f->q[i].px, first + k, l, sqrt(d[i * n + k] / (double)f->hw));
     }
+done:
   device_points_free(&block);
   mem_free(x);
   mem_free(d);
