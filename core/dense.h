@@ -55,9 +55,9 @@ typedef struct DenseOps {
   /* c [n,n] symmetric positive semidefinite -> f [*rank,n] with f^T f = c, as psd_factor; c is
    * destroyed. Waits. */
   Status (*factor)(Backend *b, int64_t n, double *c, double *f, int64_t *rank, Error *e);
-  /* a [count,m,n], m >= n, is destroyed; ds, in host memory, [count,2,n]: diagonal and
-   * superdiagonal (n - 1 of them) of a bidiagonal matrix of the same singular values. Waits. */
-  Status (*bidiagonal)(Backend *b, int64_t count, int64_t m, int64_t n, double *a, double *ds,
-                       Error *e);
+  /* a [count,m,n], m >= n, is destroyed; values, in host memory, [count,n]: the singular values of
+   * each, smallest first, NaN where a holds NaN or infinity. Waits. */
+  Status (*singular_values)(Backend *b, int64_t count, int64_t m, int64_t n, double *a,
+                            double *values, Error *e);
 } DenseOps;
 #endif

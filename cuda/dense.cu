@@ -1,5 +1,5 @@
 /* dense.cu: matrices of doubles (core/dense.h): products, the kernel sums of KID, Cholesky with
- * pivots, Householder's bidiagonal form. What features are compared by is small beside the networks
+ * pivots, singular values by Householder's bidiagonal form and bisection. What features are compared by is small beside the networks
  * that make them, and its results are differences of large numbers: it stays in double, on any
  * precision of the backend. A card that multiplies doubles at half or at a sixty-fourth of the rate
  * of float does 5000 x 5000 x 2048 of them in milliseconds or in tenths of a second.
@@ -126,12 +126,17 @@ static __device__ double dense_sum(double x, double *shared) {
   return sum;
 }
 
+/* NaN where one is NaN, which fmax would pass over. */
+static __device__ __forceinline__ double dense_larger(double a, double b) {
+  return a > b || a != a ? a : b;
+}
+
 static __device__ double dense_most(double x, double *shared) {
   shared[threadIdx.x] = x;
   __syncthreads();
   for (int k = DN_THREADS / 2; k > 0; k /= 2) {
     if (threadIdx.x < (unsigned)k)
-      shared[threadIdx.x] = fmax(shared[threadIdx.x], shared[threadIdx.x + k]);
+      shared[threadIdx.x] = dense_larger(shared[threadIdx.x], shared[threadIdx.x + k]);
     __syncthreads();
   }
   const double most = shared[0];
@@ -256,7 +261,7 @@ static Status dense_factor(Backend *b, int64_t n, double *c, double *f, int64_t 
   return ST_OK;
 }
 
-/* ---- bidiagonal form ---- */
+/* ---- singular values: bidiagonal form ---- */
 
 /* Step k of `count` matrices a [m,n] at once. Each has its part of the room. */
 typedef struct Bidiag {
@@ -288,16 +293,17 @@ static __device__ __forceinline__ Bidiag dense_mine(Bidiag q, int64_t i) {
 static __device__ double dense_reflector(int64_t n, const double *x, int64_t step, double *v,
                                          double *beta, double *shared) {
   double most = 0, sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += DN_THREADS) most = fmax(most, fabs(x[i * step]));
+  for (int64_t i = threadIdx.x; i < n; i += DN_THREADS)
+    most = dense_larger(most, fabs(x[i * step]));
   const double scale = dense_most(most, shared);
-  for (int64_t i = threadIdx.x; i < n && scale > 0; i += DN_THREADS)
+  for (int64_t i = threadIdx.x; i < n && scale != 0; i += DN_THREADS)
     sum += x[i * step] / scale * (x[i * step] / scale);
   const double norm = scale * sqrt(dense_sum(sum, shared)), x0 = x[0],
                alpha = x0 > 0 ? -norm : norm, v0 = x0 - alpha;
   for (int64_t i = threadIdx.x; i < n; i += DN_THREADS)
-    v[i] = i == 0 ? 1 : scale > 0 ? x[i * step] / v0 : 0;
-  if (threadIdx.x == 0) *beta = scale > 0 ? -v0 / alpha : 0;
-  return scale > 0 ? alpha : 0;
+    v[i] = i == 0 ? 1 : scale != 0 ? x[i * step] / v0 : 0;
+  if (threadIdx.x == 0) *beta = scale != 0 ? -v0 / alpha : 0;
+  return scale != 0 ? alpha : 0;
 }
 
 /* Column k. A block for each matrix. */
@@ -369,12 +375,62 @@ static void bidiag_step(const CudaCtx *c, const Bidiag &q, unsigned count) {
   LAUNCH(bidiag_rows, rows, DN_THREADS, 0, c->stream, q);
 }
 
-static Status dense_bidiagonal(Backend *b, int64_t count, int64_t m, int64_t n, double *a,
-                               double *ds, Error *e) {
-  const int64_t each = m + 2 * n + dense_blocks(m, DN_ROWS) * n + 2 + 2 * n;
+/* ---- singular values: bisection ---- */
+
+/* The tridiagonal matrix of twice the size with zeros on its diagonal and d1 s1 d2 s2 .. beside it
+ * has the eigenvalues +-sigma (Golub & Kahan 1965). How many of them are below x is the number of
+ * negative pivots of its LDL^T (Sturm's sequence). */
+static __device__ int64_t values_below(const double *ds, int64_t n, double x, double tiny) {
+  int64_t count = 1;
+  double pivot = -x;
+  for (int64_t i = 0; i < 2 * n - 1; i++) {
+    const double off = ds[i % 2 * n + i / 2];
+    pivot = -x - off * off / pivot;
+    /* none is zero, and one that would be counts */
+    if (fabs(pivot) < tiny) pivot = -tiny;
+    count += pivot < 0;
+  }
+  return count;
+}
+
+enum { DN_HALVINGS = 54 };
+
+/* A thread for each value: all of them at once, none waits for another as in QL. */
+static __global__ void __launch_bounds__(DN_THREADS)
+    bidiag_values(const double *ds, int64_t n, double *values) {
+  const int64_t k = blockIdx.x * (int64_t)DN_THREADS + threadIdx.x;
+  double most = 0, sum = 0;
+  if (k >= n) return;
+  ds += blockIdx.y * 2 * n;
+  for (int64_t i = 0; i < 2 * n; i++) {
+    most = fmax(most, fabs(ds[i]));
+    sum += ds[i];
+  }
+  /* no sum of two neighbours is larger; below `tiny` a pivot is rounding */
+  double low = 0, high = 2 * most;
+  const double tiny = 1e-300 + 1e-290 * most;
+  for (int i = 0; i < DN_HALVINGS; i++) {
+    const double x = (low + high) / 2;
+    if (values_below(ds, n, x, tiny) <= n + k)
+      low = x;
+    else
+      high = x;
+  }
+  values[blockIdx.y * n + k] = sum - sum == 0 ? (low + high) / 2 : NAN;
+}
+
+static void bidiag_all(const CudaCtx *c, Bidiag q, unsigned count, double *values) {
+  const dim3 grid((unsigned)dense_blocks(q.n, DN_THREADS), count);
+  for (; q.k < q.n; q.k++) bidiag_step(c, q, count);
+  LAUNCH(bidiag_values, grid, DN_THREADS, 0, c->stream, (const double *)q.ds, q.n, values);
+}
+
+static Status dense_values(Backend *b, int64_t count, int64_t m, int64_t n, double *a,
+                           double *values, Error *e) {
+  const int64_t parts = dense_blocks(m, DN_ROWS), each = m + 2 * n + parts * n + 2 + 3 * n;
   void *room;
   if (count < 1 || n < 1) return ST_OK;
-  if (m < n || count > 65535 || dense_blocks(m, DN_ROWS) > 65535)
+  if (m < n || count > 65535 || parts > 65535)
     return err_set(e, ST_INVALID,
                    "cuda: %lld matrices of %lld x %lld; expected at most 65535, no wider than high",
                    (long long)count, (long long)m, (long long)n);
@@ -383,15 +439,16 @@ static Status dense_bidiagonal(Backend *b, int64_t count, int64_t m, int64_t n, 
   q.u = q.v + count * m;
   q.w = q.u + count * n;
   q.part = q.w + count * n;
-  q.beta = q.part + count * dense_blocks(m, DN_ROWS) * n;
+  q.beta = q.part + count * parts * n;
   q.ds = q.beta + count * 2;
+  double *const found = q.ds + count * 2 * n;
   TRY(b->zero(b, q.ds, (size_t)(count * 2 * n) * sizeof(double), e));
-  for (; q.k < n; q.k++) bidiag_step(&of(b)->c, q, (unsigned)count);
-  TRY(cuda_check("bidiagonal form", NULL, e));
-  return b->download(b, ds, q.ds, (size_t)(count * 2 * n) * sizeof(double), e);
+  bidiag_all(&of(b)->c, q, (unsigned)count, found);
+  TRY(cuda_check("singular values", NULL, e));
+  return b->download(b, values, found, (size_t)(count * n) * sizeof(double), e);
 }
 
-static const DenseOps dense_ops = {dense_multiply, dense_cubes, dense_factor, dense_bidiagonal};
+static const DenseOps dense_ops = {dense_multiply, dense_cubes, dense_factor, dense_values};
 
 void cuda_dense_functions(Backend *b) { b->dense = &dense_ops; }
 

@@ -117,6 +117,15 @@ static void norms_case(int count, int64_t m, int64_t n, int rank) {
   mem_free(copy);
 }
 
+static void norms_of_nothing(void) {
+  Error e = {0};
+  const int64_t m[2] = {3, 2}, n[2] = {2, 2};
+  double one[6] = {1, 0, 0, 2, 0, 0}, bad[4] = {1, INFINITY, 0, 1}, *k[2] = {one, bad}, norm[2];
+  CHECK(device_nuclear_norms(device, 2, m, n, k, norm, &e) == ST_NUMERIC, "infinity is refused");
+  CHECK(!device_nuclear_norms(device, 1, m, n, k, norm, &e) && judge_near(norm[0], 3),
+        "diagonal of 1 and 2: %.15g", norm[0]);
+}
+
 /* ---- statistics ---- */
 
 static void statistics_of(Features a, Features b, Groups ga, Groups gb, int cov, bool on,
@@ -324,6 +333,7 @@ int main(void) {
   norms_case(3, 19, 12, 5);
   norms_case(2, 40, 40, 40);
   norms_case(1, 130, 9, 4);
+  norms_of_nothing();
   statistics_case(21, 30, 40, false, COV_UNBIASED);
   statistics_case(40, 13, 64, true, COV_BIASED);
   statistics_case(50, 44, 12, true, COV_UNBIASED);

@@ -250,17 +250,6 @@ done:
   return st;
 }
 
-Status bidiagonal_norm(int64_t n, const double *d, const double *s, double *norm, Error *e) {
-  double *work = mem_alloc((size_t)(5 * n) * sizeof *work);
-  *norm = 0;
-  if (!work) return err_set(e, ST_NOMEM, "nuclear norm: out of memory");
-  const Status st = bidiagonal_values(n, d, s, work, work + n, work + 3 * n, e);
-  if (st == ST_OK)
-    for (int64_t i = n - 1; i >= 0; i--) *norm += work[i];
-  mem_free(work);
-  return st;
-}
-
 Status nuclear_norm(int64_t m, int64_t n, double *a, double *norm, Error *e) {
   int64_t r = PRLX_MIN(m, n);
   *norm = 0;

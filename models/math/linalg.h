@@ -17,9 +17,6 @@ Status singular_values(int64_t m, int64_t n, double *a, double *sv, Error *e);
 /* Their sum, the nuclear norm; a is destroyed. */
 Status nuclear_norm(int64_t m, int64_t n, double *a, double *norm, Error *e);
 
-/* The same of a bidiagonal matrix with diagonal d [n] and superdiagonal s [n-1]. */
-Status bidiagonal_norm(int64_t n, const double *d, const double *s, double *norm, Error *e);
-
 /* c [n,n] symmetric positive semidefinite -> f [rank,n] with f^T f = c, by Cholesky with diagonal
  * pivots; stops at 1e-14 of the largest pivot. f has room for [n,n]; c is destroyed. */
 void psd_factor(int64_t n, double *c, double *f, int64_t *rank);

@@ -2,7 +2,6 @@
 #include "models/math/ondevice.h"
 #include <math.h>
 #include <string.h>
-#include "core/threads.h"
 
 bool device_has_dense(const Backend *on) { return on && on->dense; }
 
@@ -159,41 +158,23 @@ done:
 
 /* ---- singular values ---- */
 
-typedef struct Norms {
-  int64_t n;
-  const double *ds; /* [count,2,n] */
-  double *norm;
-  Status *status;
-} Norms;
-
-static void norm_of(void *ctx, int64_t i, int worker) {
-  const Norms *q = ctx;
-  const double *ds = q->ds + i * 2 * q->n;
-  q->status[i] = bidiagonal_norm(q->n, ds, ds + q->n, &q->norm[i], NULL);
-}
-
-/* a, on the device, [count,m,n] -> norms: the bidiagonal form there, its singular values here. */
+/* a, on the device, [count,m,n] -> norm [count] */
 static Status norms_of(Backend *on, int64_t count, int64_t m, int64_t n, double *a, double *norm,
                        Error *e) {
-  double *ds = mem_alloc((size_t)(count * 2 * n) * sizeof *ds);
-  Status *each = mem_alloc((size_t)count * sizeof *each), s;
-  if (!ds || !each) {
-    s = err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory", (long long)m,
-                (long long)n);
-    goto done;
+  double *values = mem_alloc((size_t)(count * n) * sizeof *values);
+  if (!values)
+    return err_set(e, ST_NOMEM, "singular values of %lld x %lld: out of memory", (long long)m,
+                   (long long)n);
+  Status s = on->dense->singular_values(on, count, m, n, a, values, e);
+  for (int64_t i = 0; i < count && s == ST_OK; i++) {
+    norm[i] = 0;
+    for (int64_t k = 0; k < n; k++) norm[i] += values[i * n + k];
+    if (!isfinite(norm[i]))
+      s = err_set(e, ST_NUMERIC,
+                  "singular values: the matrix holds NaN or infinity; look at the features it was "
+                  "made from, or use --device cpu");
   }
-  s = on->dense->bidiagonal(on, count, m, n, a, ds, e);
-  if (s != ST_OK) goto done;
-  Norms q = {n, ds, norm, each};
-  par_for(count, norm_of, &q);
-  for (int64_t i = 0; i < count && s == ST_OK; i++) s = each[i];
-  if (s != ST_OK)
-    err_set(e, s,
-            "singular values on the device: no convergence; the features are too large or "
-            "the device fails; see prlx check, or use --device cpu");
-done:
-  mem_free(ds);
-  mem_free(each);
+  mem_free(values);
   return s;
 }
 
