@@ -1,8 +1,9 @@
 /* dense.cu: matrices of doubles (core/dense.h): products, the kernel sums of KID, Cholesky with
- * pivots, singular values by Householder's bidiagonal form and bisection. What features are compared by is small beside the networks
- * that make them, and its results are differences of large numbers: it stays in double, on any
- * precision of the backend. A card that multiplies doubles at half or at a sixty-fourth of the rate
- * of float does 5000 x 5000 x 2048 of them in milliseconds or in tenths of a second.
+ * pivots, singular values by Householder's bidiagonal form and bisection. What features are
+ * compared by is small beside the networks that make them, and its results are differences of large
+ * numbers: it stays in double, on any precision of the backend. A card that multiplies doubles at
+ * half or at a sixty-fourth of the rate of float does 5000 x 5000 x 2048 of them in milliseconds or
+ * in tenths of a second.
  *
  * The steps are those of models/math/linalg.c; each sum has an order that the shapes decide, so
  * results are the same bits in each run, and within rounding those of the host. */
