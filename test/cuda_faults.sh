@@ -48,11 +48,16 @@ close() {
       END {exit bad > 0}'
   ok $? "$4: $(diff "$T/n1" "$T/n2" | head -n 6 | tr '\n' ' ')"
 }
-judge="$P fid $T/t1.safetensors $T/e1.safetensors --bootstrap 12 --cache $T/f --floor --json"
+# Features made on the CPU and kept; a device takes no features of another arithmetic from there.
+expect 0 "" "$P" fid "$T/t1.safetensors" "$T/e1.safetensors" --bootstrap 0 --sizes 0 \
+  --cache "$T/f" $cpu
+set -- "$T"/f/features-*.safetensors
+judge="$P fid $1 $2 --bootstrap 12 --floor --json"
 expect 0 "" $judge $cpu
 cp "$T/out" "$T/cpu.json"
 expect 0 "" $judge --quiet --device cuda
 close "$T/cpu.json" "$T/out" 1e-8 "fid of the same features on the CPU and on the device"
+
 # Images of 16 x 16: VGG on them is quick enough.
 for i in "a 0-9" "b 20-22"; do
   # shellcheck disable=SC2086
@@ -111,6 +116,8 @@ for at in $((start + 60)) $(($(calls) - 60)); do
   expect 1 "cannot use the GPU any more" env PRLX_EMU_LOST=$at $judge --quiet --device cuda
   [ ! -s "$T/out" ]; ok $? "fid, lost at call $at: half a result"
 done
-expect 1 "out of device memory: .* smaller --batch" env PRLX_EMU_MEMORY=4000000 "$P" fid \
+expect 1 "out of device memory: .* smaller --batch" env PRLX_EMU_MEMORY=700000 $judge --quiet \
+  --device cuda
+expect 1 "of device memory but only .* smaller batch" env PRLX_EMU_MEMORY=9000000 "$P" fid \
   "$T/t1.safetensors" "$T/e1.safetensors" --cache "$T/f" --bootstrap 0 --quiet --device cuda
 finish

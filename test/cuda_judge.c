@@ -2,7 +2,7 @@
  * (cuda/dense.cu) against models/math/linalg.c, FID, KID, intervals, precision and recall made of
  * them against those of the host, the way of images to Inception's input, and (long) its features.
  * Doubles agree to 1e-11 of the largest number of a result in any precision of the backend.
- * usage: cuda_judge */
+ * usage: cuda_judge, or cuda_judge features PRECISION: how far Inception's are from the CPU's */
 #include "core/plan.h"
 #include "core/threads.h"
 #include "cuda/device.h"
@@ -321,8 +321,23 @@ static void refusals(void) {
   mem_free(x);
 }
 
-int main(void) {
+/* Of the largest feature; the formula's numbers lie close together, so that its bounds are wide. */
+static int features_alone(const char *precision) {
+  static const double tol[] = {1e-5, 5e-3, 5e-3, 4e-2};
   Error e = {0};
+  for (int p = PREC_STRICT; p <= PREC_BF16; p++) {
+    if (strcmp(precision, precision_name((Precision)p)) != 0) continue;
+    CHECK(!cuda_backend_new(0, (Precision)p, &device, &e), "backend: %s", e.msg);
+    if (device) features_case((Precision)p, tol[p]);
+    cuda_backend_free(device);
+  }
+  threads_stop();
+  return test_end();
+}
+
+int main(int argc, char **argv) {
+  Error e = {0};
+  if (argc == 3 && !strcmp(argv[1], "features")) return features_alone(argv[2]);
   CHECK(!cuda_backend_new(0, PREC_STRICT, &device, &e), "backend: %s", e.msg);
   if (!device) return test_end();
   products_case(1, 1, 1);

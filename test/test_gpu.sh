@@ -25,6 +25,7 @@ command -v nvidia-smi >/dev/null 2>&1 &&
 run "self-test" "$G/cuda_selftest"
 run "operations" "$G/cuda_ops"
 run "judges of images" "$G/cuda_judge"
+for p in strict tf32 f16 bf16; do run "Inception, $p" "$G/cuda_judge" features $p; done
 for p in strict tf32 f16 bf16; do
   run "steps of the paper configuration at batch 64, $p" "$G/cuda_paper" $p
 done
