@@ -43,4 +43,8 @@ void cuda_memory_free(CudaBackend *b);
 void cuda_program_functions(Backend *b); /* program.cu */
 void cuda_dense_functions(Backend *b);   /* dense.cu */
 void cuda_dense_free(Backend *b);
+
+/* Its part of the self-test (dense_test.cu); where it does not agree b->dense is NULL then. */
+struct CudaTested;
+Status cuda_dense_test(Backend *b, struct CudaTested *out, Error *e);
 #endif

@@ -212,7 +212,7 @@ judged queue-order models/judge/metrics_fid.c 's/norm\[i\]);/norm[0]);/'
 judged input-clip models/judge/inception_input.c 's/c == FIDCONV_CLEAN ? g_clamp/0 ? g_clamp/'
 products='convolution, input gradient, weight gradient'
 # what the self-test of the backend refuses: a wrong fragment (float takes its place), a wrong tile
-# index, packed weights of another step
+# index, packed weights of another step; a lane left out of doubles (the host computes)
 refused refused-fragment conv_gemm.cu \
   '/at_k(wm + i \* 16 + (lane & 15), s \* 2/ s/(lane >> 4))/(lane >> 3 \& 1))/' "$products"
 refused refused-tile conv_gemm.cu \
@@ -220,6 +220,8 @@ refused refused-tile conv_gemm.cu \
 refused stale-weights conv.cu \
   's/if (!w->prepared) conv_pack/static int packed; if (!w->prepared \&\& !packed++) conv_pack/' \
   "$products"
+refused refused-doubles dense.cu 's/int k = 16; k > 0; k \/= 2) t/int k = 8; k > 0; k \/= 2) t/' \
+  doubles
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0
