@@ -9,6 +9,7 @@
  * float. */
 #ifndef PRLX_BACKEND_H
 #define PRLX_BACKEND_H
+#include "core/dense.h"
 #include "core/dtype.h"
 #include "core/graph.h"
 #include "core/optim.h"
@@ -67,8 +68,6 @@ typedef struct AdamCoef {
 
 /* For step a->t (core/backend.c); adam_step would have incremented t before. */
 AdamCoef adam_coef(const Adam *a);
-
-typedef struct Backend Backend;
 
 /* Host range and its mirror; see backend_share. */
 typedef struct Share {
@@ -131,6 +130,7 @@ struct Backend {
   Status (*ema)(Backend *b, float *ema, const float *p, int64_t n, float beta, Error *e);
   Status (*ema_size)(Backend *b, float *ema, const float *p, const FlatPlaces *s, float beta,
                      Error *e);
+  const DenseOps *dense; /* NULL: none; the host computes what would use them */
   Share *share; /* [nshare], room for cap_share: core/backend.c */
   int nshare;
   int cap_share;

@@ -43,7 +43,8 @@ inline thread_local int cuda_counted = -1;
   } while (0)
 
 /* Kinds of kernels that can be replaced by a slower one (cuda/selftest.cu): as designed; float
- * arithmetic on the same tiles (products only); the definition (cuda/naive.h). */
+ * arithmetic on the same tiles (products only); the definition (cuda/naive.h); not used at all, the
+ * host computes (doubles only). */
 typedef enum {
   KIND_CONV,
   KIND_CONV_DX,
@@ -56,7 +57,7 @@ typedef enum {
   KIND_OTHER,
   KIND_COUNT
 } CudaKind;
-typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE } CudaRung;
+typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE, RUNG_HOST } CudaRung;
 
 typedef struct CudaCtx {
   cudaStream_t stream;

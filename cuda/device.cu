@@ -32,11 +32,29 @@ static Status dev_ema_size(Backend *b, float *x, const float *p, const FlatPlace
   return cuda_ema_size(&of(b)->c, x, p, s, beta, e);
 }
 
+/* Why no device is counted; of a driver that is too old its version and the one that is needed. */
+static void device_why(cudaError_t r, char *why, size_t n) {
+  int driver = 0, runtime = 0;
+  snprintf(why, n, "%s", r == cudaSuccess ? "no device" : cudaGetErrorString(r));
+  if (r != cudaErrorInsufficientDriver) return;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
+  cudaRuntimeGetVersion(&runtime);
+  cudaGetLastError();
+  const size_t at = strlen(why);
+  if (driver == 0)
+    snprintf(why + at, n - at, "; there is no driver: install that of the GPU");
+  else
+    snprintf(
+        why + at, n - at,
+        "; the driver is for CUDA %d.%d, this program needs one for %d.%d: install a newer one",
+        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+}
+
 extern "C" int cuda_device_count(char *why, size_t n) {
   int count = 0;
   cudaError_t r = cudaGetDeviceCount(&count);
-  if (why && n)
-    snprintf(why, n, "%s", r == cudaSuccess ? count ? "" : "no device" : cudaGetErrorString(r));
+  if (why && n) why[0] = 0;
+  if (why && n && (r != cudaSuccess || count == 0)) device_why(r, why, n);
   if (r != cudaSuccess) {
     cudaGetLastError();
     return 0;
@@ -70,6 +88,7 @@ extern "C" void cuda_backend_free(Backend *b) {
   if (!b) return;
   if (of(b)->c.stream) cudaStreamSynchronize(of(b)->c.stream);
   backend_free_shares(b);
+  cuda_dense_free(b);
   cuda_memory_free(of(b));
   if (of(b)->c.stream) cudaStreamDestroy(of(b)->c.stream);
   mem_free(b);
@@ -115,6 +134,7 @@ extern "C" Status cuda_backend_new(int device, Precision precision, Backend **ou
   b->b.ema_size = dev_ema_size;
   cuda_memory_functions(&b->b);
   cuda_program_functions(&b->b);
+  cuda_dense_functions(&b->b);
   Status st = dev_start(b, device, e);
   if (st != ST_OK) {
     cuda_backend_free(&b->b);

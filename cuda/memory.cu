@@ -4,17 +4,44 @@
 #include <string.h>
 #include "cuda/device_impl.h"
 
+const char *cuda_mend(cudaError_t r) {
+  switch (r) {
+    case cudaErrorMemoryAllocation:
+      return "end other programs on this GPU (nvidia-smi lists them), take a smaller --batch, or "
+             "use "
+             "--device cpu";
+    case cudaErrorInsufficientDriver:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorUnsupportedPtxVersion:
+      return "install a newer driver of the GPU, or use --device cpu";
+    case cudaErrorDevicesUnavailable:
+      return "another program has this GPU to itself (nvidia-smi lists it); wait for it, choose "
+             "another GPU with CUDA_VISIBLE_DEVICES, or use --device cpu";
+    case cudaErrorNoKernelImageForDevice:
+      return "this program was built for other GPUs; build it anew on this machine, or use "
+             "--device "
+             "cpu";
+    default:
+      return "this process cannot use the GPU any more; look at nvidia-smi and `prlx check`, then "
+             "start again (train goes on with --resume), or use --device cpu";
+  }
+}
+
 Status cuda_status(cudaError_t r, const char *what, Error *e) {
   if (r == cudaSuccess) return ST_OK;
   /* a failed allocation must not be found again by the next check */
   cudaGetLastError();
-  return err_set(e, r == cudaErrorMemoryAllocation ? ST_NOMEM : ST_INTERNAL, "cuda: %s: %s", what,
-                 cudaGetErrorString(r));
+  return err_set(e, r == cudaErrorMemoryAllocation ? ST_NOMEM : ST_INTERNAL, "cuda: %s: %s; %s",
+                 what, cudaGetErrorString(r), cuda_mend(r));
 }
 
+/* Of a device that does not answer as much as one likes: not its memory is what lacks, and the next
+ * allocation says what does. */
 static size_t memory_available(Backend *b) {
   size_t left = 0, total = 0;
-  return cudaMemGetInfo(&left, &total) == cudaSuccess ? left : 0;
+  if (cudaMemGetInfo(&left, &total) == cudaSuccess) return left;
+  cudaGetLastError();
+  return SIZE_MAX;
 }
 
 static Status memory_alloc(Backend *b, size_t bytes, void **out, Error *e) {
@@ -24,9 +51,9 @@ static Status memory_alloc(Backend *b, size_t bytes, void **out, Error *e) {
   if (r == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     *out = NULL;
-    return err_set(e, ST_NOMEM,
-                   "%s: out of device memory: %.0f MiB were asked for, %.0f MiB are free", b->name,
-                   (double)n / 1048576, (double)memory_available(b) / 1048576);
+    return err_set(
+        e, ST_NOMEM, "%s: out of device memory: %.1f MiB were asked for, %.1f MiB are free; %s",
+        b->name, (double)n / 1048576, (double)memory_available(b) / 1048576, cuda_mend(r));
   }
   if (r == cudaSuccess) r = cudaMemsetAsync(*out, 0, n, of(b)->c.stream);
   if (r != cudaSuccess && *out) {

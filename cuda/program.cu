@@ -20,8 +20,8 @@ Status cuda_check(const char *what, const DevStep *s, Error *e) {
   cudaError_t r = cudaGetLastError();
   char shape[96];
   if (r == cudaSuccess) return ST_OK;
-  return err_set(e, ST_INTERNAL, "cuda %s %s: %s", what, s ? shape_str(s->node.shape, shape) : "",
-                 cudaGetErrorString(r));
+  return err_set(e, ST_INTERNAL, "cuda %s %s: %s; %s", what,
+                 s ? shape_str(s->node.shape, shape) : "", cudaGetErrorString(r), cuda_mend(r));
 }
 
 static size_t program_scratch(Backend *b, const DevStep *s) { return cuda_scratch(&of(b)->c, s); }

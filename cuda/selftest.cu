@@ -255,5 +255,5 @@ extern "C" Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], 
     TRY(test_rungs(b, (CudaKind)kind, t, e));
     ++*n;
   }
-  return ST_OK;
+  return cuda_dense_test(b, &tested[(*n)++], e);
 }

@@ -4,6 +4,7 @@
 #ifndef PRLX_TEST_BACKEND_RUN_H
 #define PRLX_TEST_BACKEND_RUN_H
 #include "core/threads.h"
+#include "models/gan/project_start.h"
 #include "models/gan/projector.h"
 #include "models/gan/projector_impl.h"
 #include "models/gan/train.h"
@@ -317,6 +318,26 @@ static void compare_images(ProjectionPair *q, int n, double tol) {
         "noise maps are normalised: %g %g", mean, sq);
 }
 
+/* A bank of starts made there: the same w, looks within tol, the same neighbours of the target. */
+static void compare_starts(Backend *b, const Generator *G, const real *target, double tol) {
+  enum { BANK = 40 };
+  StartBank here, there;
+  Error e = {0};
+  real w[2][3 * 512];
+  CHECK(!start_bank_new(NULL, G, NULL, BANK, VGG_CHANNELS_AUTO, &here, &e) &&
+            !start_bank_new(b, G, NULL, BANK, VGG_CHANNELS_AUTO, &there, &e),
+        "banks: %s", e.msg);
+  const double apart = largest_apart(here.look, there.look, BANK * here.look_size);
+  CHECK(apart < tol && !memcmp(here.w, there.w, (size_t)BANK * (size_t)here.w_dim * sizeof(real)),
+        "bank of starts: looks %g", apart);
+  CHECK(!start_nearest(NULL, &here, &G->cfg, 1, target, VGG_CHANNELS_AUTO, 3, w[0], &e) &&
+            !start_nearest(b, &here, &G->cfg, 1, target, VGG_CHANNELS_AUTO, 3, w[1], &e) &&
+            !memcmp(w[0], w[1], 3 * (size_t)here.w_dim * sizeof(real)),
+        "nearest starts: %s", e.msg);
+  start_bank_free(&here);
+  start_bank_free(&there);
+}
+
 /* steps 1: one lesion (VGG16 is much for an emulated card). grad_tol: of gradients, of the largest.
  */
 static void compare_projection(Backend *b, int steps, double tol, double grad_tol) {
@@ -333,6 +354,7 @@ static void compare_projection(Backend *b, int steps, double tol, double grad_to
   ProjectOptions o = project_defaults();
   o.num_steps = steps;
   rng_fill_normal(&r, target, n * RES * RES);
+  compare_starts(b, &G, target, tol);
   ProjectionPair q = {0};
   Projector *own = NULL; /* the CPU on its own way */
   bool made = !projector_new(&G, &V, &W, &o, n, &q.cpu, &e);

@@ -1,12 +1,14 @@
 /* bench_gpu.c: speed on a card: its own limits, each convolution shape of the paper's networks with
- * its share of them, training s/kimg, projection, features. Every number is a wall-clock mean over
- * the stated steps, with the device waited for. Convolutions run as training runs them: random
- * operands, batch 64, sixteen steps in one captured graph, which take turns among sets of operands
- * that together are larger than the second-level cache; then each is judged by its definition
- * (cuda/naive.h), so that the speed of a wrong kernel is marked.
- * usage: bench_gpu [--dry] [--part card,conv,train,project,features] [--json FILE]
+ * its share of them, training s/kimg, projection, features and their statistics. Every number is a
+ * wall-clock mean over the stated steps, with the device waited for. Convolutions run as training
+ * runs them: random operands, batch 64, sixteen steps in one captured graph, which take turns among
+ * sets of operands that together are larger than the second-level cache; then each is judged by its
+ * definition (cuda/naive.h), so that the speed of a wrong kernel is marked.
+ * usage: bench_gpu [--dry] [--part card,conv,train,project,features,statistics]
+ *                  [--json FILE]
  *   --dry   tiny sizes, to try the program itself, also on the emulation
  *   --json  a line for each number: part, name, precision, value, unit (appended) */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #include "models/gan/projector.h"
 #include "models/gan/train.h"
 #include "models/judge/inception.h"
+#include "models/judge/metrics.h"
 #include "test/bench_card.h"
 
 static bool dry;
@@ -327,15 +330,15 @@ static void bench_project(Backend *b, int batch) {
   mem_free(target);
 }
 
-static void bench_features(Backend *b, int batch) {
+static void bench_features(Backend *b, int batch, FidConvention convention) {
   Inception v = {0};
   InceptionRun run = {0};
   Error e = {0};
-  FidInput in = {.convention = FIDCONV_TENSORFLOW};
+  FidInput in = {.convention = convention};
   char what[96];
   int rounds = dry ? 1 : 20;
-  snprintf(what, sizeof what, "Inception-v3 features, batch %d, %s", batch,
-           precision_name(b->precision));
+  snprintf(what, sizeof what, "Inception-v3 features of %s, batch %d, %s",
+           fid_convention_name[convention], batch, precision_name(b->precision));
   float *img = mem_alloc((size_t)batch * 64 * 64 * 4),
         *feat = mem_alloc((size_t)batch * INCEPTION_DIM * 4);
   Status s = img && feat ? inception_new(&v, &e) : err_set(&e, ST_NOMEM, "out of memory");
@@ -353,12 +356,47 @@ static void bench_features(Backend *b, int batch) {
   if (s)
     failed(what, &e);
   else
-    printf("  %-56s %8.1f images/s (resizing on the host and copies included)\n", what, batch / dt);
+    printf("  %-56s %8.1f images/s (resizing and copies included)\n", what, batch / dt);
   if (!s) tell("features", what, precision_name(b->precision), "rate", batch / dt, "images/s");
   inception_run_free(&run);
   inception_free(&v);
   mem_free(img);
   mem_free(feat);
+}
+
+/* FID with interval and KID of two sets of made-up features, once each: seconds. */
+static void bench_statistics(Backend *b, int64_t n, int reps) {
+  enum { DIM = INCEPTION_DIM };
+  Error e = {0};
+  Gram g = {0};
+  Fid f;
+  Kid k;
+  Interval i;
+  Rng r = {.seed = 5};
+  char what[96];
+  float *x = mem_alloc((size_t)(2 * n * DIM) * sizeof *x);
+  const Features one = {n, DIM, x}, two = {n, DIM, x ? x + n * DIM : NULL};
+  Status s = x ? ST_OK : err_set(&e, ST_NOMEM, "out of memory");
+  for (int64_t q = 0; x && q < 2 * n * DIM; q++) x[q] = fabsf((float)rng_normal(&r)) * 0.3f;
+  const double t0 = seconds();
+  if (!s) s = gram_new_on(b, &g, one, two, &e);
+  if (!s) s = fid_gram(&g, NULL, NULL, COV_UNBIASED, &f, &e);
+  const double t1 = seconds();
+  if (!s && reps > 1)
+    s = fid_bootstrap(&g, (Groups){0}, (Groups){0}, f.fid, 0, reps, 1, &i, NULL, NULL, &e);
+  const double t2 = seconds();
+  if (!s) s = kid_features_on(b, one, two, (Groups){0}, (Groups){0}, &k, &e);
+  const double t[3] = {t1 - t0, t2 - t1, seconds() - t2};
+  snprintf(what, sizeof what, "FID, %d resamples, KID of %lld and as many", reps, (long long)n);
+  if (s)
+    failed(what, &e);
+  else
+    printf("  %-56s %8.3f %8.3f %8.3f s\n", what, t[0], t[1], t[2]);
+  if (!s) tell("statistics", what, "double", "FID", t[0], "s");
+  if (!s) tell("statistics", what, "double", "interval", t[1], "s");
+  if (!s) tell("statistics", what, "double", "KID", t[2], "s");
+  gram_free(&g);
+  mem_free(x);
 }
 
 static bool wanted(const char *list, const char *part) { return !list || strstr(list, part); }
@@ -375,8 +413,8 @@ static int options(int argc, char **argv) {
       json_there = jsonl_open(&json, argv[++i], &e) == ST_OK;
       if (!json_there) return fprintf(stderr, "bench_gpu: %s\n", e.msg), 1;
     } else {
-      fprintf(stderr, "usage: bench_gpu [--dry] [--part card,conv,train,project,features] "
-                      "[--json FILE]\n");
+      fprintf(stderr, "usage: bench_gpu [--dry] [--part card,conv,train,project,features,"
+                      "statistics] [--json FILE]\n");
       return 2;
     }
   }
@@ -397,7 +435,12 @@ static void bench_precision(Precision p) {
       bench_train(b, dry ? 4 : batches[i], p == PREC_F16 && i == 0 && !dry);
   if (wanted(parts, "project") && p != PREC_BF16)
     for (int i = 0; i < (dry ? 1 : 3); i++) bench_project(b, lesions[i]);
-  if (wanted(parts, "features") && p != PREC_BF16 && !dry) bench_features(b, 64);
+  for (int k = 0; k < FIDCONV_COUNT && p != PREC_BF16 && !dry; k++)
+    if (wanted(parts, "features")) bench_features(b, 64, (FidConvention)k);
+  if (wanted(parts, "statistics") && p == PREC_TF32) {
+    bench_statistics(b, dry ? 12 : 600, dry ? 3 : 200);
+    if (!dry) bench_statistics(b, 2500, 0);
+  }
   cuda_backend_free(b);
 }
 

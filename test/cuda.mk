@@ -16,7 +16,7 @@ EMU_CU    := $(wildcard cuda/*.cu)
 EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
-TWIN_PROGS = cuda_selftest cuda_paper
+TWIN_PROGS = cuda_selftest cuda_paper cuda_judge
 # bench: its program, tried (--dry) where there is no card
 EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run \
               $(EMU)/cuda_batch $(EMU)/cuda_comm \
@@ -45,6 +45,7 @@ $(EMU)/nccl/cuda_emu_nccl.o: test/cuda_emu_nccl.cpp
 $(EMU)/cuda_comm: $(BUILD)/test/cuda_comm.o $(EMU_NCCL) \
                   $(filter-out $(EMU)/cuda/comm_nccl.o,$(EMU_OBJ)) $(BUILD)/librooms.a
 $(EMU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o $(EMU_OBJ) $(BUILD)/librooms.a
+$(EMU)/cuda_judge: $(BUILD)/test/cuda_judge.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/bench: $(BUILD)/test/bench_gpu.o $(EMU)/test/bench_card.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(EMU)/test/cuda_exact.o $(EMU_OBJ) \
                    $(BUILD)/librooms.a
@@ -74,6 +75,7 @@ $(GPU)/cuda_ops: $(CHECK_OBJ) $(GPU)/test/cuda_exact.o
 $(GPU)/cuda_run: $(BUILD)/test/cuda_run.o
 $(GPU)/cuda_batch: $(BUILD)/test/cuda_batch.o
 $(GPU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o
+$(GPU)/cuda_judge: $(BUILD)/test/cuda_judge.o
 $(GPU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(GPU)/test/cuda_exact.o
 $(GPU)/cuda_golden: $(GOLD_OBJ)
 $(GPU)/bench: $(BUILD)/test/bench_gpu.o $(GPU)/test/bench_card.o

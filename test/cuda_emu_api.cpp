@@ -33,14 +33,38 @@ static void host_fault(const char *text) {
   emu_note(text, emu_where(where, sizeof where));
 }
 
+static int emu_env(const char *name, int usual) {
+  const char *s = getenv(name);
+  return s ? atoi(s) : usual;
+}
+
+/* ---- a card that is lost ---- */
+static long calls;
+static void write_calls(void) {
+  FILE *f = fopen(getenv("PRLX_EMU_CALLS"), "w");
+  if (f) fprintf(f, "%ld\n", calls);
+  if (f) fclose(f);
+}
+
+static bool lost(void) {
+  static const long from = emu_env("PRLX_EMU_LOST", 0);
+  return from > 0 && calls >= from;
+}
+
+static void count_call(void) {
+  if (calls++ == 0 && getenv("PRLX_EMU_CALLS")) atexit(write_calls);
+}
+
 static cudaError_t result(cudaError_t r) {
+  count_call();
   if (first_fault[0]) r = cudaErrorLaunchFailure;
+  if (lost()) r = cudaErrorUnknown;
   if (r) last_error = r;
   return r;
 }
 
 cudaError_t cudaPeekAtLastError(void) {
-  return first_fault[0] ? cudaErrorLaunchFailure : last_error;
+  return lost() ? cudaErrorUnknown : first_fault[0] ? cudaErrorLaunchFailure : last_error;
 }
 
 cudaError_t cudaGetLastError(void) {
@@ -55,6 +79,10 @@ const char *cudaGetErrorString(cudaError_t e) {
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorDevicesUnavailable: return "CUDA-capable device(s) is/are busy or unavailable";
+    case cudaErrorUnknown: return "unknown error";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
     case cudaErrorLaunchOutOfResources: return "too many resources requested for launch";
@@ -80,10 +108,6 @@ struct Block {
 };
 static std::map<uintptr_t, Block> blocks;
 static size_t used_bytes;
-static int emu_env(const char *name, int usual) {
-  const char *s = getenv(name);
-  return s ? atoi(s) : usual;
-}
 
 static size_t card_bytes(void) {
   const char *s = getenv("PRLX_EMU_MEMORY");
@@ -115,6 +139,7 @@ void emu_poison(void *device, size_t bytes) {
 static cudaError_t allocate(void **out, size_t bytes, bool pinned) {
   *out = NULL;
   if (!bytes) return result(cudaSuccess);
+  if (lost()) return result(cudaErrorUnknown);
   if (!pinned && used_bytes + bytes > card_bytes()) return result(cudaErrorMemoryAllocation);
   size_t total = (GUARD + bytes + GUARD + 255) / 256 * 256;
   unsigned char *b = (unsigned char *)aligned_alloc(256, total);
@@ -250,7 +275,7 @@ static bool copy_inside(const void *p, size_t bytes, bool device, const char *wh
 }
 
 static void perform(const EmuNode *n) {
-  if (first_fault[0]) return;
+  if (first_fault[0] || lost()) return;
   switch (n->kind) {
     case EmuNode::LAUNCH_:
       emu_run_kernel(n->k, &n->site, n->grid, n->block, n->shared, ++launches);
@@ -371,9 +396,11 @@ void emu_launch(const EmuKernel &k, int npointers, const void *f, const char *na
   submit(s, n);
 }
 
+static int driver_version(void) { return emu_env("PRLX_EMU_DRIVER", 13000); }
 cudaError_t cudaGetDeviceCount(int *n) {
-  *n = emu_env("PRLX_EMU_DEVICES", 1);
-  return *n ? result(cudaSuccess) : cudaErrorNoDevice;
+  const bool old = driver_version() < 13000;
+  *n = old ? 0 : emu_env("PRLX_EMU_DEVICES", 1);
+  return old ? cudaErrorInsufficientDriver : *n ? result(cudaSuccess) : cudaErrorNoDevice;
 }
 
 cudaError_t cudaSetDevice(int d) { return result(d == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
@@ -389,8 +416,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
   p->sharedMemPerBlock = 49152;
   p->sharedMemPerBlockOptin = 232448;
   p->sharedMemPerMultiprocessor = 233472;
-  p->major = 9;
-  p->minor = 0;
+  p->major = emu_env("PRLX_EMU_ARCH", 90) / 10;
+  p->minor = emu_env("PRLX_EMU_ARCH", 90) % 10;
   p->multiProcessorCount = emu_env("PRLX_EMU_SMS", 4);
   p->maxThreadsPerBlock = 1024;
   p->maxThreadsPerMultiProcessor = 2048;
@@ -420,7 +447,7 @@ cudaError_t cudaDeviceSynchronize(void) {
 cudaError_t cudaDeviceReset(void) { return result(cudaSuccess); }
 cudaError_t cudaSetDeviceFlags(unsigned) { return result(cudaSuccess); }
 cudaError_t cudaDriverGetVersion(int *v) {
-  *v = 13000;
+  *v = driver_version();
   return result(cudaSuccess);
 }
 
@@ -503,6 +530,9 @@ cudaError_t emu_copy_symbol(void *sym, size_t size, const void *src, size_t n, s
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t *s) {
+  /* the first call that makes a context */
+  if (emu_env("PRLX_EMU_BUSY", 0)) return result(cudaErrorDevicesUnavailable);
+  if (lost()) return result(cudaErrorUnknown);
   *s = new EmuStream();
   (*s)->late = late_streams & 1;
   late_streams >>= 1;

@@ -1,7 +1,10 @@
 /* cuda_emu_api.h: the part of the CUDA runtime that cuda/ uses, for test/cuda_emu.h. Device memory
  * is host memory between guard zones; streams run at once (or late: emu_late); capture records
  * launches, copies and fills and a graph launch plays them back (so what depends on host values at
- * capture time shows). */
+ * capture time shows). What goes wrong with a card, by environment: PRLX_EMU_DEVICES=0 none there,
+ * PRLX_EMU_DRIVER=11040 an old driver, PRLX_EMU_ARCH=70 an old card, PRLX_EMU_BUSY=1 another process
+ * has it to itself, PRLX_EMU_MEMORY=bytes of its memory, PRLX_EMU_LOST=n gone from the n-th call of
+ * the runtime on; PRLX_EMU_CALLS=file: how many calls there were. */
 #ifndef PRLX_CUDA_EMU_API_H
 #define PRLX_CUDA_EMU_API_H
 enum cudaError {
@@ -11,13 +14,18 @@ enum cudaError {
   cudaErrorInitializationError = 3,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDevicePointer = 17,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorDevicesUnavailable = 46,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorUnsupportedPtxVersion = 222,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchOutOfResources = 701,
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
+  cudaErrorSystemDriverMismatch = 803,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorUnknown = 999

@@ -174,9 +174,45 @@ mutant sample-barrier sample.cu \
   ops
 mutant optim-lane optim.cu \
   's/for (int k = 16; k; k >>= 1) count/for (int k = 8; k; k >>= 1) count/' '' strict optimiser
+# matrices of doubles and what is made of them (cuda_judge); the same on the host's side
+judged() {
+  name=$1; file=$2; change=$3
+  wanted_mutant "$name" || return 0
+  if [ -f "cuda/$file" ]; then
+    planted "$name" "$file" "$change" "$T/run" "$B/test/cuda_judge.o" || return
+  else
+    object=$(basename "$file" .c)
+    sed -e "$change" "$file" >"$T/$object.c"
+    cmp -s "$file" "$T/$object.c" && { bad "$name" "its pattern is no longer in $file"; return; }
+    if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$object.o" "$T/$object.c" $sanitized \
+      2>"$T/log" || ! $CXX $sanitized -o "$T/run" "$B/test/cuda_judge.o" "$T/$object.o" \
+      "$B"/emu/cuda/*.o "$B/emu/test/cuda_emu.o" "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" \
+      -lm -lpthread 2>"$T/log"; then
+      bad "$name" "does not build: $(head -n 1 "$T/log")"
+      return
+    fi
+  fi
+  timeout 300 "$T/run" >"$T/log" 2>&1; rc=$?
+  [ $rc -eq 0 ] && { bad "$name" "not found by cuda_judge"; return; }
+  [ $rc -eq 124 ] && { bad "$name" "did not end"; return; }
+  passed=$((passed + 1))
+  echo "found: $name: $(grep -E 'FAIL|ERROR' "$T/log" | head -n 1 | cut -c 1-170)"
+}
+judged dense-barrier dense.cu '/dense_fetch(p.right/,/for (int i/ s/__syncthreads();//'
+judged dense-mirror dense.cu 's/if (p.same) out\[col .*//'
+judged dense-piece dense.cu 's/int64_t z = 0; z < pieces/int64_t z = 1; z < pieces/'
+judged cube-itself dense.cu 's/if (q.first >= 0 \&\& q.first + i == j) return 0;//'
+judged pivot-root dense.cu 's/(1 \/ sqrt(pivot))/(1 \/ pivot)/'
+judged bidiag-lane dense.cu 's/int k = 16; k > 0; k \/= 2) t/int k = 8; k > 0; k \/= 2) t/'
+judged bidiag-above dense.cu 's/if (i >= q.k) sum/sum/'
+judged values-count dense.cu 's/tiny) <= n + k/tiny) < n + k/'
+judged values-bound dense.cu 's/high = 2 \* most/high = most/'
+judged norm-padding models/math/ondevice.c 's/memset(one, 0, bytes);//'
+judged queue-order models/judge/metrics_fid.c 's/norm\[i\]);/norm[0]);/'
+judged input-clip models/judge/inception_input.c 's/c == FIDCONV_CLEAN ? g_clamp/0 ? g_clamp/'
 products='convolution, input gradient, weight gradient'
 # what the self-test of the backend refuses: a wrong fragment (float takes its place), a wrong tile
-# index, packed weights of another step
+# index, packed weights of another step; a lane left out of doubles (the host computes)
 refused refused-fragment conv_gemm.cu \
   '/at_k(wm + i \* 16 + (lane & 15), s \* 2/ s/(lane >> 4))/(lane >> 3 \& 1))/' "$products"
 refused refused-tile conv_gemm.cu \
@@ -184,6 +220,8 @@ refused refused-tile conv_gemm.cu \
 refused stale-weights conv.cu \
   's/if (!w->prepared) conv_pack/static int packed; if (!w->prepared \&\& !packed++) conv_pack/' \
   "$products"
+refused refused-doubles dense.cu 's/int k = 16; k > 0; k \/= 2) t/int k = 8; k > 0; k \/= 2) t/' \
+  doubles
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0

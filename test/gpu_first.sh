@@ -22,7 +22,7 @@ FOLDER=${FOLDER:-.gpu}
 ARCH=${ARCH:-90}
 LIMIT=${LIMIT:-590}
 PEER=${PEER:-150}
-PROGRAMS="prlx bench cuda_ops cuda_run cuda_golden cuda_selftest cuda_paper"
+PROGRAMS="prlx bench cuda_ops cuda_run cuda_golden cuda_selftest cuda_paper cuda_judge"
 BEGIN=$(date +%s)
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT
@@ -111,6 +111,7 @@ programs() {
 part_selftest() {
   part tests 30 "self-test" "$P/cuda_selftest"
   part tests 30 "prlx check" "$P/prlx" check --device cuda
+  part tests 30 "judges of images" "$P/cuda_judge"
 }
 
 # A dead context hides what comes after it: then one process per operation, memcheck on the first

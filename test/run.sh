@@ -30,6 +30,7 @@ emulated() {
   run "CUDA emulation" "$B/emu/cuda_self"
   run "CUDA operations (emulated)" "$B/emu/cuda_ops"
   run "CUDA self-test (emulated)" "$B/emu/cuda_selftest"
+  run "CUDA, judges of images (emulated)" "$B/emu/cuda_judge"
   [ "$mode" = long ] && precisions="strict tf32 f16 bf16" || precisions=f16
   for p in $precisions; do run "CUDA, any batch, $p (emulated)" "$B/emu/cuda_batch" "$p"; done
   files="ops nn mapping_2c generator_cond discriminator_uncond path_length augment_r1 train_step"
@@ -48,6 +49,7 @@ emulated() {
       run "CUDA operations, rung $r (emulated)" env TEST_RUNG=$r "$B/emu/cuda_ops" ops loops
     done
     run "CUDA on the command line (emulated)" sh test/cuda_cli.sh "$B/emu/prlx"
+    run "CUDA, cards that fail (emulated)" sh test/cuda_faults.sh "$B/emu/prlx"
   fi
   [ "$mode" = long ] && cards= || cards=one
   run "CUDA, sums between cards (emulated)" "$B/emu/cuda_comm" $cards

@@ -17,13 +17,15 @@ run() {
   [ $rc -ne 0 ] && { bad=1; [ -n "$line" ] || tail -n 5 "$log"; }
   echo "$name: ${line:-no verdict}, code $rc ($(( $(date +%s) - start )) s)"
 }
-for p in cuda_ops cuda_run cuda_batch cuda_golden cuda_selftest cuda_paper; do
+for p in cuda_ops cuda_run cuda_batch cuda_golden cuda_selftest cuda_paper cuda_judge; do
   [ -x "$G/$p" ] || { echo "test-gpu: $G/$p is missing; run make test-gpu"; exit 1; }
 done
 command -v nvidia-smi >/dev/null 2>&1 &&
   nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 run "self-test" "$G/cuda_selftest"
 run "operations" "$G/cuda_ops"
+run "judges of images" "$G/cuda_judge"
+for p in strict tf32 f16 bf16; do run "Inception, $p" "$G/cuda_judge" features $p; done
 for p in strict tf32 f16 bf16; do
   run "steps of the paper configuration at batch 64, $p" "$G/cuda_paper" $p
 done

@@ -420,17 +420,17 @@ static void test_bank(void) {
   CHECK(fd >= 0, "temporary file");
   close(fd);
   unlink(path);
-  CHECK(start_bank_open(path, &G, NULL, 40, VGG_CHANNELS_AUTO, &b, &e) == ST_OK, "%s", e.msg);
-  CHECK(start_bank_open(path, &G, NULL, 40, VGG_CHANNELS_AUTO, &again, &e) == ST_OK &&
+  CHECK(start_bank_open(path, NULL, &G, NULL, 40, VGG_CHANNELS_AUTO, &b, &e) == ST_OK, "%s", e.msg);
+  CHECK(start_bank_open(path, NULL, &G, NULL, 40, VGG_CHANNELS_AUTO, &again, &e) == ST_OK &&
             !memcmp(b.w, again.w, (size_t)b.n * WD * sizeof(real)) &&
             !memcmp(b.look, again.look, (size_t)(b.n * b.look_size) * sizeof(real)),
         "read back: %s", e.msg);
   start_bank_free(&again);
-  CHECK(start_bank_open(path, &G, NULL, 41, VGG_CHANNELS_AUTO, &again, &e) == ST_FORMAT, "%s",
+  CHECK(start_bank_open(path, NULL, &G, NULL, 41, VGG_CHANNELS_AUTO, &again, &e) == ST_FORMAT, "%s",
         e.msg);
   ParamEntry *p = params_find(&G.params, "synthesis.b4.const");
   p->data[0] += 1;
-  CHECK(start_bank_open(path, &G, NULL, 40, VGG_CHANNELS_AUTO, &again, &e) == ST_FORMAT &&
+  CHECK(start_bank_open(path, NULL, &G, NULL, 40, VGG_CHANNELS_AUTO, &again, &e) == ST_FORMAT &&
             strstr(e.msg, "another network"),
         "%s", e.msg);
   p->data[0] -= 1;
@@ -445,10 +445,11 @@ static void test_bank(void) {
             projector_render(q, false, img, NULL, &e) == ST_OK,
         "%s", e.msg);
   projector_free(q);
-  CHECK(start_nearest(&b, &G.cfg, 1, img, VGG_CHANNELS_AUTO, 3, w, &e) == ST_OK &&
+  CHECK(start_nearest(NULL, &b, &G.cfg, 1, img, VGG_CHANNELS_AUTO, 3, w, &e) == ST_OK &&
             !memcmp(w, b.w + 17 * WD, WD * sizeof(real)) && memcmp(w, w + WD, WD * sizeof(real)),
         "nearest: %s", e.msg);
-  CHECK(start_nearest(&b, &G.cfg, 1, img, VGG_CHANNELS_AUTO, 41, w, &e) == ST_INVALID, "%s", e.msg);
+  CHECK(start_nearest(NULL, &b, &G.cfg, 1, img, VGG_CHANNELS_AUTO, 41, w, &e) == ST_INVALID, "%s",
+        e.msg);
   t.starts = w;
   t.nstarts = 3;
   t.options.num_steps = 3;

@@ -183,6 +183,7 @@ static Status job_starts(ProjectJob *j, Error *e) {
   const prlx_project_options *o = j->o;
   const Generator *G = &j->net->net.G;
   const VggChannels pick = (VggChannels)o->vgg;
+  Backend *const on = api_backend(o->device);
   StartBank bank;
   if (o->start == PRLX_START_MEAN) return ST_OK;
   j->starts =
@@ -192,9 +193,9 @@ static Status job_starts(ProjectJob *j, Error *e) {
   j->task.nstarts = o->starts;
   if (o->start == PRLX_START_RANDOM)
     return start_random(G, j->cond, j->task.n, o->seed, o->starts, j->starts, e);
-  TRY(start_bank_open(o->bank_file, G, j->cond, o->bank_size, pick, &bank, e));
+  TRY(start_bank_open(o->bank_file, on, G, j->cond, o->bank_size, pick, &bank, e));
   const Status s =
-      start_nearest(&bank, &G->cfg, j->task.n, j->task.targets, pick, o->starts, j->starts, e);
+      start_nearest(on, &bank, &G->cfg, j->task.n, j->task.targets, pick, o->starts, j->starts, e);
   start_bank_free(&bank);
   return s;
 }

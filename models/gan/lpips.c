@@ -151,72 +151,64 @@ Shape lpips_feature_shape(int64_t n, int64_t h, int64_t w, int tap) {
   return SHAPE4(n, conv_channels[tap_conv[tap]], h >> tap, w >> tap);
 }
 
-/* Graph and plan for the features of one image [1,C,H,W]; used for targets and for final distances.
- */
-typedef struct FeaturePlan {
-  Graph *g;
-  Plan *p;
-  Val img;
-  Val feat[VGG_TAPS];
-} FeaturePlan;
-
-static void feature_plan_free(FeaturePlan *f) {
-  plan_free(f->p);
-  graph_free(f->g);
-  memset(f, 0, sizeof *f);
+void lpips_run_free(LpipsRun *r) {
+  plan_free(r->plan);
+  graph_free(r->graph);
+  memset(r, 0, sizeof *r);
 }
 
-static Status feature_plan_new(FeaturePlan *f, Backend *b, const Vgg *v, Shape images,
-                               VggChannels pick, Error *e) {
-  memset(f, 0, sizeof *f);
+Status lpips_run_new(LpipsRun *r, Backend *b, const Vgg *v, Shape images, VggChannels pick,
+                     Error *e) {
+  memset(r, 0, sizeof *r);
   if (images.rank != 4)
     return err_set(e, ST_INVALID, "LPIPS: images of rank %d; expected [n,C,R,R]", images.rank);
-  f->g = graph_new();
-  if (!f->g)
+  r->graph = graph_new();
+  if (!r->graph)
     return err_set(e, ST_NOMEM, "LPIPS: out of memory for the graph; free memory and try again");
-  f->img = g_input(f->g, "image", SHAPE4(1, images.dim[1], images.dim[2], images.dim[3]));
+  r->batch = images.dim[0];
+  r->img = g_input(r->graph, "image", images);
   VggTaps taps;
-  g_vgg(f->g, v, g_vgg_input(f->g, f->img, pick), &taps);
-  g_lpips_features(f->g, v, &taps, f->feat);
-  Status s = graph_status(f->g, e);
+  g_vgg(r->graph, v, g_vgg_input(r->graph, r->img, pick), &taps);
+  g_lpips_features(r->graph, v, &taps, r->feat);
+  Status s = graph_status(r->graph, e);
   if (s != ST_OK) goto done;
-  s = plan_new(f->g, VGG_TAPS, f->feat, &(PlanOptions){.backend = b}, &f->p, e);
+  s = plan_new(r->graph, VGG_TAPS, r->feat, &(PlanOptions){.backend = b}, &r->plan, e);
 done:
-  if (s != ST_OK) feature_plan_free(f);
+  if (s != ST_OK) lpips_run_free(r);
   return s;
 }
 
-/* Runs it on one image. */
-static Status feature_plan_run(FeaturePlan *f, const real *img, Error *e) {
-  memcpy(plan_data(f->p, f->img), img,
-         (size_t)shape_numel(graph_shape(f->g, f->img)) * sizeof(real));
-  return plan_run(f->p, e);
+/* Runs it on n <= batch images. */
+static Status run_images(LpipsRun *r, int64_t n, const real *img, Error *e) {
+  const int64_t numel = shape_numel(graph_shape(r->graph, r->img)) / r->batch;
+  real *in = plan_data(r->plan, r->img);
+  memcpy(in, img, (size_t)(n * numel) * sizeof(real));
+  memset(in + n * numel, 0, (size_t)((r->batch - n) * numel) * sizeof(real));
+  return plan_run(r->plan, e);
 }
 
-Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick,
-                            real *const feat[VGG_TAPS], Error *e) {
-  return lpips_image_features_on(NULL, v, images, img, pick, feat, e);
+Status lpips_run(LpipsRun *r, int64_t n, const real *img, real *const feat[VGG_TAPS], Error *e) {
+  const int64_t numel = shape_numel(graph_shape(r->graph, r->img)) / r->batch;
+  for (int64_t i = 0; i < n; i += r->batch) {
+    const int64_t part = PRLX_MIN(r->batch, n - i);
+    TRY(run_images(r, part, img + i * numel, e));
+    for (int k = 0; k < VGG_TAPS; k++) {
+      const int64_t m = shape_numel(graph_shape(r->graph, r->feat[k])) / r->batch;
+      const real *y;
+      TRY(plan_read(r->plan, r->feat[k], &y, e));
+      memcpy(feat[k] + i * m, y, (size_t)(part * m) * sizeof(real));
+    }
+  }
+  return ST_OK;
 }
 
 Status lpips_image_features_on(Backend *b, const Vgg *v, Shape images, const real *img,
                                VggChannels pick, real *const feat[VGG_TAPS], Error *e) {
-  FeaturePlan f;
-  TRY(feature_plan_new(&f, b, v, images, pick, e));
-  const int64_t numel = images.dim[1] * images.dim[2] * images.dim[3];
-  Status s = ST_OK;
-  for (int64_t i = 0; i < images.dim[0]; i++) {
-    s = feature_plan_run(&f, img + i * numel, e);
-    if (s != ST_OK) goto done;
-    for (int k = 0; k < VGG_TAPS; k++) {
-      const int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
-      const real *y;
-      s = plan_read(f.p, f.feat[k], &y, e);
-      if (s != ST_OK) goto done;
-      memcpy(feat[k] + i * m, y, (size_t)m * sizeof(real));
-    }
-  }
-done:
-  feature_plan_free(&f);
+  LpipsRun r;
+  const Shape one = SHAPE4(1, images.dim[1], images.dim[2], images.dim[3]);
+  TRY(lpips_run_new(&r, b, v, images.rank == 4 ? one : images, pick, e));
+  const Status s = lpips_run(&r, images.dim[0], img, feat, e);
+  lpips_run_free(&r);
   return s;
 }
 
@@ -232,11 +224,12 @@ static double sum_sq_diff(const real *a, const real *b, int64_t n) {
 
 Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, VggChannels pick,
                       double *dist, Error *e) {
-  FeaturePlan f;
-  TRY(feature_plan_new(&f, NULL, v, images, pick, e));
+  LpipsRun f;
+  const Shape one = SHAPE4(1, images.dim[1], images.dim[2], images.dim[3]);
+  TRY(lpips_run_new(&f, NULL, v, images.rank == 4 ? one : images, pick, e));
   Status s = ST_OK;
   int64_t numel = images.dim[1] * images.dim[2] * images.dim[3], total = 0;
-  for (int k = 0; k < VGG_TAPS; k++) total += shape_numel(graph_shape(f.g, f.feat[k]));
+  for (int k = 0; k < VGG_TAPS; k++) total += shape_numel(graph_shape(f.graph, f.feat[k]));
   real *fa = mem_alloc((size_t)total * sizeof(real));
   if (!fa) {
     s = err_set(e, ST_NOMEM,
@@ -245,26 +238,26 @@ Status lpips_distance(const Vgg *v, Shape images, const real *a, const real *b, 
     goto done;
   }
   for (int64_t i = 0; i < images.dim[0]; i++) {
-    s = feature_plan_run(&f, a + i * numel, e);
+    s = run_images(&f, 1, a + i * numel, e);
     if (s != ST_OK) goto done;
     real *dst = fa;
     for (int k = 0; k < VGG_TAPS; k++) {
-      const int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
-      memcpy(dst, plan_data(f.p, f.feat[k]), (size_t)m * sizeof(real));
+      const int64_t m = shape_numel(graph_shape(f.graph, f.feat[k]));
+      memcpy(dst, plan_data(f.plan, f.feat[k]), (size_t)m * sizeof(real));
       dst += m;
     }
-    s = feature_plan_run(&f, b + i * numel, e);
+    s = run_images(&f, 1, b + i * numel, e);
     if (s != ST_OK) goto done;
     dist[i] = 0;
     dst = fa;
     for (int k = 0; k < VGG_TAPS; k++) {
-      const int64_t m = shape_numel(graph_shape(f.g, f.feat[k]));
-      dist[i] += sum_sq_diff(dst, plan_data(f.p, f.feat[k]), m);
+      const int64_t m = shape_numel(graph_shape(f.graph, f.feat[k]));
+      dist[i] += sum_sq_diff(dst, plan_data(f.plan, f.feat[k]), m);
       dst += m;
     }
   }
 done:
   mem_free(fa);
-  feature_plan_free(&f);
+  lpips_run_free(&f);
   return s;
 }

@@ -58,14 +58,29 @@ typedef enum { VGG_CHANNELS_AUTO, VGG_CHANNELS_FIRST, VGG_CHANNELS_MEAN } VggCha
  * clamped, channels chosen, box-averaged down to 256 where R is larger (SEMANTICS 9.4). */
 Val g_vgg_input(Graph *g, Val img, VggChannels pick);
 
-/* Scaled LPIPS features of n images [n,C,R,R] (network units), one image at a time: feat[k]
- * receives [n,Ck,Hk,Wk]. Builds its plan, runs, frees it, so nothing of it stays in memory.
- * ST_INVALID: images of another rank or size. */
-Status lpips_image_features(const Vgg *v, Shape images, const real *img, VggChannels pick,
-                            real *const feat[VGG_TAPS], Error *e);
 struct Backend;
 
-/* The same on a backend (NULL: CPU). */
+/* Graph and plan for the features of `batch` images at a time. */
+typedef struct LpipsRun {
+  Graph *graph;
+  struct Plan *plan;
+  Val img;
+  Val feat[VGG_TAPS];
+  int64_t batch;
+} LpipsRun;
+
+/* For images of this shape, [batch,C,R,R], on a backend (NULL: CPU). v must outlive r. ST_INVALID:
+ * another rank or size; after an error r is empty. */
+Status lpips_run_new(LpipsRun *r, struct Backend *b, const Vgg *v, Shape images, VggChannels pick,
+                     Error *e);
+
+/* Also of an empty one. */
+void lpips_run_free(LpipsRun *r);
+
+/* Scaled LPIPS features of n images (network units): feat[k] receives [n,Ck,Hk,Wk]. */
+Status lpips_run(LpipsRun *r, int64_t n, const real *img, real *const feat[VGG_TAPS], Error *e);
+
+/* Both for n images [n,C,R,R], one at a time: nothing of it stays in memory. */
 Status lpips_image_features_on(struct Backend *b, const Vgg *v, Shape images, const real *img,
                                VggChannels pick, real *const feat[VGG_TAPS], Error *e);
 

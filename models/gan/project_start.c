@@ -2,6 +2,7 @@
 #include "models/gan/project_start.h"
 #include <math.h>
 #include <string.h>
+#include "core/backend.h"
 
 /* side of a look, images at a time */
 enum { LOOK_SIDE = 16, LOOK_BATCH = 32, BANK_SEED = 123 };
@@ -27,10 +28,11 @@ static void look_free(LookPlan *l) {
 }
 
 /* G NULL: looks of images that are given. */
-static Status look_new(LookPlan *l, const Generator *G, const GenConfig *c, VggChannels pick,
-                       Error *e) {
+static Status look_new(LookPlan *l, Backend *on, const Generator *G, const GenConfig *c,
+                       VggChannels pick, Error *e) {
   *l = (LookPlan){.g = graph_new()};
   if (!l->g) return err_set(e, ST_NOMEM, "starts: out of memory for the graph");
+  graph_half_range(l->g, backend_is_half(on));
   const int64_t n = LOOK_BATCH, r = c->img_resolution;
   Val img;
   if (G) {
@@ -43,7 +45,7 @@ static Status look_new(LookPlan *l, const Generator *G, const GenConfig *c, VggC
   l->size = shape_numel(graph_shape(l->g, l->look)) / n;
   Status s = graph_status(l->g, e);
   if (s != ST_OK) goto done;
-  s = plan_new(l->g, 1, &l->look, NULL, &l->plan, e);
+  s = plan_new(l->g, 1, &l->look, &(PlanOptions){.backend = on}, &l->plan, e);
 done:
   if (s != ST_OK) look_free(l);
   return s;
@@ -56,7 +58,9 @@ static Status look_run(LookPlan *l, int64_t n, const real *in, real *look, Error
     const int64_t m = PRLX_MIN(n - at, (int64_t)LOOK_BATCH);
     memcpy(plan_data(l->plan, l->in), in + at * each, (size_t)(m * each) * sizeof *in);
     TRY(plan_run(l->plan, e));
-    memcpy(look + at * l->size, plan_data(l->plan, l->look), (size_t)(m * l->size) * sizeof *look);
+    const real *y;
+    TRY(plan_read(l->plan, l->look, &y, e));
+    memcpy(look + at * l->size, y, (size_t)(m * l->size) * sizeof *look);
   }
   return ST_OK;
 }
@@ -67,12 +71,12 @@ void start_bank_free(StartBank *b) {
   *b = (StartBank){0};
 }
 
-Status start_bank_new(const Generator *G, const real *cond, int n, VggChannels pick, StartBank *out,
-                      Error *e) {
+Status start_bank_new(Backend *on, const Generator *G, const real *cond, int n, VggChannels pick,
+                      StartBank *out, Error *e) {
   LookPlan l;
   *out = (StartBank){0};
   if (n < 1) return err_set(e, ST_INVALID, "starts: a bank of %d; expected at least 1", n);
-  TRY(look_new(&l, G, &G->cfg, pick, e));
+  TRY(look_new(&l, on, G, &G->cfg, pick, e));
   StartBank b = {.n = n, .w_dim = G->cfg.w_dim, .look_size = (int)l.size};
   b.w = mem_alloc((size_t)n * (size_t)b.w_dim * sizeof *b.w);
   b.look = mem_alloc((size_t)n * (size_t)l.size * sizeof *b.look);
@@ -113,13 +117,13 @@ static void find_nearest(const StartBank *b, const real *look, int k, double *be
   }
 }
 
-Status start_nearest(const StartBank *b, const GenConfig *c, int64_t n, const real *targets,
-                     VggChannels pick, int k, real *w, Error *e) {
+Status start_nearest(Backend *on, const StartBank *b, const GenConfig *c, int64_t n,
+                     const real *targets, VggChannels pick, int k, real *w, Error *e) {
   LookPlan l;
   if (k < 1 || k > b->n)
     return err_set(e, ST_INVALID, "starts: %d nearest of a bank of %lld; expected 1 to that", k,
                    (long long)b->n);
-  TRY(look_new(&l, NULL, c, pick, e));
+  TRY(look_new(&l, on, NULL, c, pick, e));
   real *look = mem_alloc((size_t)(n * l.size) * sizeof *look);
   double *best = mem_alloc((size_t)k * sizeof *best);
   int64_t *row = mem_alloc((size_t)k * sizeof *row);

@@ -262,21 +262,60 @@ Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *
   return inception_run_new_on(NULL, r, v, batch, e);
 }
 
-Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e) {
-  memset(r, 0, sizeof *r);
-  r->batch = batch;
+/* Graph and plan for what r->planes, height, width say. After an error r has none. */
+static Status run_plan(InceptionRun *r, Error *e) {
+  plan_free(r->plan);
+  graph_free(r->graph);
+  r->plan = NULL;
   if (!(r->graph = graph_new()))
     return err_set(e, ST_NOMEM,
                    "Inception: out of memory for the graph; free memory and try again");
   graph_batch_invariant(r->graph, true);
-  r->in = g_input(r->graph, "image", SHAPE4(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
-  r->out = g_inception(r->graph, v, r->in, NULL);
-  Status s = graph_status(r->graph, e);
-  if (s != ST_OK) goto done;
-  s = plan_new(r->graph, 1, &r->out, &(PlanOptions){.backend = b}, &r->plan, e);
-done:
+  r->in = g_input(r->graph, "image",
+                  r->planes ? SHAPE4(r->batch, r->planes, r->height, r->width)
+                            : SHAPE4(r->batch, 3, INCEPTION_SIDE, INCEPTION_SIDE));
+  r->out = g_inception(r->graph, r->net,
+                       r->planes ? g_fid_input(r->graph, &r->input, r->in) : r->in, NULL);
+  TRY(graph_status(r->graph, e));
+  return plan_new(r->graph, 1, &r->out, &(PlanOptions){.backend = r->on}, &r->plan, e);
+}
+
+Status inception_run_new_on(Backend *b, InceptionRun *r, const Inception *v, int batch, Error *e) {
+  *r = (InceptionRun){.batch = batch, .net = v, .on = b};
+  /* on a backend the size of the images says which */
+  const Status s = b ? ST_OK : run_plan(r, e);
   if (s != ST_OK) inception_run_free(r);
   return s;
+}
+
+/* The plan for images of this size, kept while they are all alike. */
+static Status run_plan_for(InceptionRun *r, const FidInput *o, int64_t c, int64_t h, int64_t w,
+                           Error *e) {
+  if (!r->on) return ST_OK;
+  const int planes = fid_graph_takes(o, r->batch, c, h, w) ? fid_planes(o, c) : 0;
+  const FidInput *last = &r->input;
+  if (r->plan && r->planes == planes &&
+      (!planes || (r->height == h && r->width == w && last->convention == o->convention)))
+    return ST_OK;
+  r->planes = planes;
+  r->height = h;
+  r->width = w;
+  r->input = *o;
+  return run_plan(r, e);
+}
+
+static Status run_images(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, int64_t h,
+                         int64_t w, const float *img, Error *e) {
+  const int64_t per = r->planes ? r->planes * h * w : 3 * INCEPTION_SIDE * INCEPTION_SIDE;
+  real *in = plan_data(r->plan, r->in);
+  for (int64_t i = 0; i < n; i++) {
+    if (r->planes)
+      fid_planes_of(o, c, h, w, img + i * c * h * w, in + i * per);
+    else
+      TRY(fid_prepare(o, c, h, w, img + i * c * h * w, in + i * per, e));
+  }
+  if (n < r->batch) memset(in + n * per, 0, (size_t)((r->batch - n) * per) * sizeof *in);
+  return ST_OK;
 }
 
 void inception_run_free(InceptionRun *r) {
@@ -287,14 +326,11 @@ void inception_run_free(InceptionRun *r) {
 
 Status inception_run(InceptionRun *r, const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w,
                      const float *img, float *feat, Error *e) {
-  enum { PER = 3 * INCEPTION_SIDE * INCEPTION_SIDE };
   if (n < 1 || n > r->batch)
     return err_set(e, ST_INVALID, "Inception: %lld images at once; expected 1 to %d", (long long)n,
                    r->batch);
-  real *in = plan_data(r->plan, r->in);
-  for (int64_t i = 0; i < n; i++)
-    TRY(fid_prepare(o, c, h, w, img + i * c * h * w, in + i * PER, e));
-  if (n < r->batch) memset(in + n * PER, 0, (size_t)((r->batch - n) * PER) * sizeof *in);
+  TRY(run_plan_for(r, o, c, h, w, e));
+  TRY(run_images(r, o, n, c, h, w, img, e));
   TRY(plan_run(r->plan, e));
   const real *out = NULL;
   TRY(plan_read(r->plan, r->out, &out, e));

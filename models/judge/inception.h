@@ -81,6 +81,18 @@ Status fid_prepare(const FidInput *o, int64_t c, int64_t h, int64_t w, const flo
 Status fid_prepare_255(const FidInput *o, int64_t c, int64_t h, int64_t w, const float *img,
                        real *dst, Error *e);
 
+/* The same in two parts, for a backend. First, on the host, levels and choice of channels of one
+ * image: dst [planes,h,w], planes = fid_planes(), 1 or 3, in the network's units. */
+int fid_planes(const FidInput *o, int64_t c);
+void fid_planes_of(const FidInput *o, int64_t c, int64_t h, int64_t w, const float *img, real *dst);
+
+/* Then, in a graph, x [N,1|3,h,w] of those -> [N,3,299,299]: float sums where fid_prepare has
+ * double ones. */
+Val g_fid_input(Graph *g, const FidInput *o, Val x);
+
+/* Whether n images of these sizes fit such a graph; fid_prepare takes any. */
+bool fid_graph_takes(const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w);
+
 /* ---- features ---- */
 
 /* A plan for `batch` images at a time. An image's features do not depend on its neighbours in the
@@ -91,11 +103,18 @@ typedef struct InceptionRun {
   Val in;
   Val out;
   int batch;
+  const Inception *net;
+  struct Backend *on;
+  /* on a backend: what the plan resizes there; planes 0: nothing, the host does */
+  FidInput input;
+  int planes;
+  int64_t height;
+  int64_t width;
 } InceptionRun;
 struct Backend;
 
-/* v must be folded and outlive r; the second on a backend (NULL: CPU). After an error r is
- * empty. */
+/* v must be folded and outlive r; the second on a backend (NULL: CPU), where images are resized,
+ * too, and each new size of images makes a new plan. After an error r is empty. */
 Status inception_run_new(InceptionRun *r, const Inception *v, int batch, Error *e);
 Status inception_run_new_on(struct Backend *b, InceptionRun *r, const Inception *v, int batch,
                             Error *e);

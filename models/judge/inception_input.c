@@ -1,6 +1,8 @@
 /* inception_input.c: from an image of any size to the 3 x 299 x 299 numbers that Inception sees, in
  * the three conventions in use (inception.h). Every one of them is a linear resampling per axis: a
- * table of weights for each of the 299 positions, applied to columns, then to rows. */
+ * table of weights for each of the 299 positions, applied to columns, then to rows. Twice: in
+ * double on the CPU, an image at a time, and as a graph for a backend, where the smaller images
+ * travel. */
 #include <math.h>
 #include <string.h>
 #include "models/judge/inception.h"
@@ -124,15 +126,89 @@ done:
   return s;
 }
 
+/* Network units to 0..255: what every way begins with. */
+static float level_of(const FidInput *o, float x) {
+  const float v = fminf(fmaxf(x * 127.5f + 127.5f, 0), 255);
+  return o->bits8 ? rintf(v) : v;
+}
+
 Status fid_prepare(const FidInput *o, int64_t c, int64_t h, int64_t w, const float *img, real *dst,
                    Error *e) {
   float *x = mem_alloc((size_t)(c * h * w) * sizeof *x);
   if (!x) return err_set(e, ST_NOMEM, "FID input: out of memory");
-  for (int64_t i = 0; i < c * h * w; i++) {
-    float v = fminf(fmaxf(img[i] * 127.5f + 127.5f, 0), 255);
-    x[i] = o->bits8 ? rintf(v) : v;
-  }
+  for (int64_t i = 0; i < c * h * w; i++) x[i] = level_of(o, img[i]);
   Status s = fid_prepare_255(o, c, h, w, x, dst, e);
   mem_free(x);
   return s;
+}
+
+/* ---- as a graph ---- */
+
+/* What a graph may hold of a sum's terms; the same as on the device. */
+#define FID_TERMS_MAX (((int64_t)1 << 31) - 1)
+
+int fid_planes(const FidInput *o, int64_t c) {
+  return c == 3 && o->channels == FID_CHANNELS_AUTO ? 3 : 1;
+}
+
+bool fid_graph_takes(const FidInput *o, int64_t n, int64_t c, int64_t h, int64_t w) {
+  const int64_t planes = n * fid_planes(o, c);
+  if (c < 1 || h < 1 || w < 1 || h > 32767 || w > 32767 || n < 1) return false;
+  if (o->convention == FIDCONV_PYTORCH) return planes <= FID_TERMS_MAX / (SIDE * SIDE);
+  return planes * h <= FID_TERMS_MAX / (SIDE * PRLX_MAX((int64_t)SIDE, w));
+}
+
+void fid_planes_of(const FidInput *o, int64_t c, int64_t h, int64_t w, const float *img,
+                   real *dst) {
+  const int64_t hw = h * w, n = fid_planes(o, c) * hw;
+  const bool mean = o->channels == FID_CHANNELS_MEAN && c > 1;
+  for (int64_t i = 0; i < n; i++) {
+    float v = level_of(o, img[i]) / (mean ? (float)c : 1);
+    for (int64_t k = 1; k < c && mean; k++) v += level_of(o, img[k * hw + i]) / (float)c;
+    dst[i] =
+        (real)(o->convention == FIDCONV_PYTORCH ? (double)v / 127.5 - 1 : ((double)v - 128) / 128);
+  }
+}
+
+/* The table as a matrix: [n,299], or by rows [299,n]; 0 after a failure. */
+static Val resample_matrix(Graph *g, FidConvention c, int64_t n, bool by_row) {
+  Resample r = {0};
+  real *m = mem_alloc((size_t)(SIDE * n) * sizeof *m);
+  Error e;
+  Val out = 0;
+  if (m && resample_new(&r, c, n, &e) == ST_OK) {
+    for (int i = 0; i < SIDE; i++)
+      for (int k = 0; k < r.taps; k++) {
+        const int64_t at = r.first[i] + k;
+        m[by_row ? i * n + at : at * SIDE + i] = (real)r.weight[i * r.taps + k];
+      }
+    out = g_const(g, by_row ? SHAPE4(1, SIDE, n, 1) : SHAPE3(1, n, SIDE), m);
+  } else
+    graph_fail(g, ST_NOMEM, "FID input: out of memory");
+  mem_free(r.weight);
+  mem_free(m);
+  return out;
+}
+
+/* Products and sums, not matrix products: a device rounds the operands of those. */
+static Val resample_graph(Graph *g, FidConvention c, Val x) {
+  const Shape s = graph_shape(g, x);
+  const int64_t planes = s.dim[0] * s.dim[1], h = s.dim[2], w = s.dim[3];
+  Val y = g_reshape(g, x, SHAPE3(planes * h, w, 1));
+  y = g_sum(g, g_mul(g, y, resample_matrix(g, c, w, false)), 1u << 1);
+  y = g_reshape(g, y, SHAPE4(planes, 1, h, SIDE));
+  y = g_sum(g, g_mul(g, y, resample_matrix(g, c, h, true)), 1u << 2);
+  y = g_reshape(g, y, SHAPE4(s.dim[0], s.dim[1], SIDE, SIDE));
+  /* 0 and 255 */
+  return c == FIDCONV_CLEAN ? g_clamp(g, y, -1, 127.0 / 128) : y;
+}
+
+Val g_fid_input(Graph *g, const FidInput *o, Val x) {
+  const Shape s = graph_shape(g, x);
+  if (!x) return 0;
+  if (s.rank != 4 || (s.dim[1] != 1 && s.dim[1] != 3))
+    return graph_fail(g, ST_INVALID, "FID input: rank %d; expected [N,1,H,W] or [N,3,H,W]", s.rank);
+  Val y = o->convention == FIDCONV_PYTORCH ? g_resize(g, x, SIDE, SIDE)
+                                           : resample_graph(g, o->convention, x);
+  return s.dim[1] == 3 ? y : g_broadcast(g, y, SHAPE4(s.dim[0], 3, SIDE, SIDE));
 }

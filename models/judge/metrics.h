@@ -12,6 +12,7 @@
 #ifndef PRLX_METRICS_H
 #define PRLX_METRICS_H
 #include "core/base.h"
+struct Backend;
 
 /* n points in d dimensions, one a row: the statistician's letters. Borrowed. */
 typedef struct Features {
@@ -36,6 +37,10 @@ enum { COV_UNBIASED, COV_BIASED };
  * (metrics_fid.c). ST_INVALID: fewer than two images, different d; ST_NUMERIC: NaN or infinity. */
 Status fid_features(Features a, Features b, int cov, Fid *out, Error *e);
 
+/* The same on a backend that has matrices of doubles (core/dense.h; another, or NULL: the CPU): the
+ * same numbers within rounding (1e-10 of the traces, see test/cuda_dense.c). */
+Status fid_features_on(struct Backend *on, Features a, Features b, int cov, Fid *out, Error *e);
+
 /* ---- few images: every statistic from inner products alone ---- */
 /* Inner products of features from which the mean of both sets together was taken (FID and distances
  * do not change, rounding becomes less): aa [na,na], bb [nb,nb], ab [na,nb]. */
@@ -43,6 +48,8 @@ typedef struct Gram {
   int64_t na; /* images of a and of b */
   int64_t nb;
   int64_t d; /* dimensions */
+  /* where singular values are found, those of several resamples at once; NULL: here */
+  struct Backend *on;
   double *aa;
   double *bb;
   double *ab;
@@ -50,6 +57,9 @@ typedef struct Gram {
 
 /* Errors as fid_features; after one g is empty. */
 Status gram_new(Gram *g, Features a, Features b, Error *e);
+
+/* Inner products and all that is made of them on a backend, as fid_features_on. */
+Status gram_new_on(struct Backend *on, Gram *g, Features a, Features b, Error *e);
 
 /* Also of an empty one. */
 void gram_free(Gram *g);
@@ -120,6 +130,10 @@ typedef struct Kid {
  * its standard error by the jackknife over groups of both sets. ST_INVALID: fewer than two images
  * in a set, different d; ST_NUMERIC: not finite. */
 Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Error *e);
+
+/* The same on a backend, as fid_features_on. */
+Status kid_features_on(struct Backend *on, Features a, Features b, Groups ga, Groups gb, Kid *out,
+                       Error *e);
 
 typedef struct PrecisionRecall {
   double precision;

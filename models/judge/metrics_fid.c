@@ -2,9 +2,9 @@
  * (inner products) and for many (covariances). */
 #include <math.h>
 #include <string.h>
-#include "core/threads.h"
-#include "models/judge/metrics.h"
+#include "models/judge/metrics_impl.h"
 #include "models/math/linalg.h"
+#include "models/math/ondevice.h"
 
 static Status check_sets(Features a, Features b, Error *e) {
   if (a.d != b.d || a.d < 1)
@@ -101,6 +101,48 @@ Status fid_features(Features a, Features b, int cov, Fid *out, Error *e) {
   return s;
 }
 
+/* Of centred points on the device: traces and the sum of singular values. */
+static Status fid_factors(const DevicePoints *a, const DevicePoints *b, int cov, DeviceFactor *fa,
+                          DeviceFactor *fb, Fid *out, Error *e) {
+  TRY(device_factor(fa, a, (double)(cov == COV_BIASED ? a->count : a->count - 1), e));
+  TRY(device_factor(fb, b, (double)(cov == COV_BIASED ? b->count : b->count - 1), e));
+  out->trace_a = fa->trace;
+  out->trace_b = fb->trace;
+  return device_factors_norm(fa, fb, &out->trace_sqrt, e);
+}
+
+/* mu [2,d]: the means of both. */
+static Status fid_points(Backend *on, Features a, Features b, const double *mu, int cov, Fid *out,
+                         Error *e) {
+  DevicePoints pa, pb = {0};
+  DeviceFactor fa = {0}, fb = {0};
+  TRY(device_points(&pa, on, a.n, a.d, a.x, mu, e));
+  Status s = device_points(&pb, on, b.n, b.d, b.x, mu + a.d, e);
+  if (s != ST_OK) goto done;
+  s = fid_factors(&pa, &pb, cov, &fa, &fb, out, e);
+done:
+  device_factor_free(&fa);
+  device_factor_free(&fb);
+  device_points_free(&pa);
+  device_points_free(&pb);
+  return s;
+}
+
+Status fid_features_on(Backend *on, Features a, Features b, int cov, Fid *out, Error *e) {
+  if (!device_has_dense(on)) return fid_features(a, b, cov, out, e);
+  memset(out, 0, sizeof *out);
+  TRY(check_sets(a, b, e));
+  double *mu = mem_alloc((size_t)(2 * a.d) * sizeof *mu);
+  if (!mu) return err_set(e, ST_NOMEM, "FID: out of memory");
+  mean_of(a, mu);
+  mean_of(b, mu + a.d);
+  const Status s = fid_points(on, a, b, mu, cov, out, e);
+  for (int64_t j = 0; j < a.d; j++) out->mean += (mu[j] - mu[a.d + j]) * (mu[j] - mu[a.d + j]);
+  out->fid = fmax(0, out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt);
+  mem_free(mu);
+  return s;
+}
+
 /* ---- inner products ---- */
 
 void gram_free(Gram *g) {
@@ -110,31 +152,61 @@ void gram_free(Gram *g) {
   memset(g, 0, sizeof *g);
 }
 
-Status gram_new(Gram *g, Features a, Features b, Error *e) {
-  *g = (Gram){.na = a.n, .nb = b.n, .d = a.d};
-  TRY(check_sets(a, b, e));
-  Status s = ST_OK;
+static Status no_products(Features a, Features b, Error *e) {
+  return err_set(e, ST_NOMEM,
+                 "out of memory for the inner products of %lld and %lld images; use fewer images",
+                 (long long)a.n, (long long)b.n);
+}
+
+/* The three matrices, from the sets minus mu. */
+static Status products_on(Gram *g, Features a, Features b, const double *mu, Error *e) {
+  DevicePoints pa, pb = {0};
+  TRY(device_points(&pa, g->on, a.n, a.d, a.x, mu, e));
+  Status s = device_points(&pb, g->on, b.n, b.d, b.x, mu, e);
+  if (s != ST_OK) goto done;
+  s = device_products(&pa, &pa, g->aa, e);
+  if (s != ST_OK) goto done;
+  s = device_products(&pb, &pb, g->bb, e);
+  if (s != ST_OK) goto done;
+  s = device_products(&pa, &pb, g->ab, e);
+done:
+  device_points_free(&pa);
+  device_points_free(&pb);
+  return s;
+}
+
+static Status products_here(Gram *g, Features a, Features b, const double *mu, Error *e) {
   double *xa = mem_alloc((size_t)(a.n * a.d) * sizeof *xa),
-         *xb = mem_alloc((size_t)(b.n * b.d) * sizeof *xb),
-         *mu = mem_alloc((size_t)(2 * a.d) * sizeof *mu);
-  g->aa = mem_alloc((size_t)(a.n * a.n) * sizeof *g->aa);
-  g->bb = mem_alloc((size_t)(b.n * b.n) * sizeof *g->bb);
-  g->ab = mem_alloc((size_t)(a.n * b.n) * sizeof *g->ab);
-  if (xa && xb && mu && g->aa && g->bb && g->ab) {
-    mean_of(a, mu);
-    mean_of(b, mu + a.d);
-    for (int64_t j = 0; j < a.d; j++) mu[j] = (mu[j] + mu[a.d + j]) / 2;
+         *xb = mem_alloc((size_t)(b.n * b.d) * sizeof *xb);
+  if (xa && xb) {
     for (int64_t i = 0; i < a.n * a.d; i++) xa[i] = (double)a.x[i] - mu[i % a.d];
     for (int64_t i = 0; i < b.n * b.d; i++) xb[i] = (double)b.x[i] - mu[i % b.d];
     mat_mul_nt(a.n, a.n, a.d, xa, xa, g->aa);
     mat_mul_nt(b.n, b.n, b.d, xb, xb, g->bb);
     mat_mul_nt(a.n, b.n, a.d, xa, xb, g->ab);
-  } else
-    s = err_set(e, ST_NOMEM,
-                "out of memory for the inner products of %lld and %lld images; use fewer images",
-                (long long)a.n, (long long)b.n);
+  }
+  const bool ok = xa && xb;
   mem_free(xa);
   mem_free(xb);
+  return ok ? ST_OK : no_products(a, b, e);
+}
+
+Status gram_new(Gram *g, Features a, Features b, Error *e) { return gram_new_on(NULL, g, a, b, e); }
+
+Status gram_new_on(Backend *on, Gram *g, Features a, Features b, Error *e) {
+  *g = (Gram){.na = a.n, .nb = b.n, .d = a.d, .on = device_has_dense(on) ? on : NULL};
+  TRY(check_sets(a, b, e));
+  double *mu = mem_alloc((size_t)(2 * a.d) * sizeof *mu);
+  g->aa = mem_alloc((size_t)(a.n * a.n) * sizeof *g->aa);
+  g->bb = mem_alloc((size_t)(b.n * b.n) * sizeof *g->bb);
+  g->ab = mem_alloc((size_t)(a.n * b.n) * sizeof *g->ab);
+  Status s = mu && g->aa && g->bb && g->ab ? ST_OK : no_products(a, b, e);
+  if (s != ST_OK) goto done;
+  mean_of(a, mu);
+  mean_of(b, mu + a.d);
+  for (int64_t j = 0; j < a.d; j++) mu[j] = (mu[j] + mu[a.d + j]) / 2;
+  s = g->on ? products_on(g, a, b, mu, e) : products_here(g, a, b, mu, e);
+done:
   mem_free(mu);
   if (s != ST_OK) gram_free(g);
   return s;
@@ -204,13 +276,17 @@ static double centred_product(const Gram *g, const Sample *a, const Sample *b, d
   return mean;
 }
 
-Status fid_gram(const Gram *g, const double *wa, const double *wb, int cov, Fid *out, Error *e) {
-  memset(out, 0, sizeof *out);
+/* All of an FID but the singular values of p->cross, whose owner the caller is. On a device no
+ * matrix is wider than high. */
+static Status fid_prepare_part(const Gram *g, const double *wa, const double *wb, int cov,
+                               FidPart *p, Error *e) {
+  memset(p, 0, sizeof *p);
+  Fid *const out = &p->fid;
   Sample a = {0}, b = {0};
-  double *k = NULL, *col = NULL;
+  double *col = NULL;
   Status s = ST_OK;
   if (!sample_new(&a, g->na, wa) || !sample_new(&b, g->nb, wb) ||
-      !(k = mem_alloc((size_t)(a.n * b.n) * sizeof *k)) ||
+      !(p->cross = mem_alloc((size_t)(a.n * b.n) * sizeof *p->cross)) ||
       !(col = mem_alloc((size_t)b.n * sizeof *col))) {
     s = err_set(e, ST_NOMEM, "FID: out of memory for a matrix of %lld x %lld; use fewer images",
                 (long long)g->na, (long long)g->nb);
@@ -222,19 +298,124 @@ Status fid_gram(const Gram *g, const double *wa, const double *wb, int cov, Fid 
                 b.total);
     goto done;
   }
-  double da = cov == COV_BIASED ? a.total : a.total - 1,
-         db = cov == COV_BIASED ? b.total : b.total - 1, maa, mbb;
-  out->trace_a = trace_of(g->aa, g->na, &a, &maa) / da;
-  out->trace_b = trace_of(g->bb, g->nb, &b, &mbb) / db;
-  out->mean = fmax(0, maa + mbb - 2 * centred_product(g, &a, &b, k, col));
-  s = nuclear_norm(a.n, b.n, k, &out->trace_sqrt, e);
-  out->trace_sqrt /= sqrt(da * db);
-  /* not negative but for rounding */
-  out->fid = fmax(0, out->mean + out->trace_a + out->trace_b - 2 * out->trace_sqrt);
+  double maa, mbb;
+  p->da = cov == COV_BIASED ? a.total : a.total - 1;
+  p->db = cov == COV_BIASED ? b.total : b.total - 1;
+  p->rows = a.n;
+  p->columns = b.n;
+  out->trace_a = trace_of(g->aa, g->na, &a, &maa) / p->da;
+  out->trace_b = trace_of(g->bb, g->nb, &b, &mbb) / p->db;
+  out->mean = fmax(0, maa + mbb - 2 * centred_product(g, &a, &b, p->cross, col));
 done:
   sample_free(&a);
   sample_free(&b);
-  mem_free(k);
   mem_free(col);
+  if (s == ST_OK) return s;
+  mem_free(p->cross);
+  p->cross = NULL;
+  return s;
+}
+
+/* With the sum of the singular values. */
+static Fid fid_of_part(const FidPart *p, double norm) {
+  Fid f = p->fid;
+  f.trace_sqrt = norm / sqrt(p->da * p->db);
+  /* not negative but for rounding */
+  f.fid = fmax(0, f.mean + f.trace_a + f.trace_b - 2 * f.trace_sqrt);
+  return f;
+}
+
+/* ---- several at a time ---- */
+
+/* Sets of this size, and no memory that happens to be free, decide how many: the same bits on any
+ * device of a kind. */
+enum { QUEUE_MAX = 64 };
+Status fid_queue_new(FidQueue *q, const Gram *g, int cov, Error *e) {
+  const int64_t each = (int64_t)sizeof(double) * g->na * g->nb,
+                fit = DEVICE_BLOCK / PRLX_MAX(each, 1);
+  *q = (FidQueue){.gram = g, .cov = cov, .cap = 1};
+  if (g->on) q->cap = (int)PRLX_MAX(1, PRLX_MIN(fit, (int64_t)QUEUE_MAX));
+  q->part = mem_alloc((size_t)q->cap * sizeof *q->part);
+  q->out = mem_alloc((size_t)q->cap * sizeof *q->out);
+  if (q->part && q->out) return ST_OK;
+  fid_queue_free(q);
+  return err_set(e, ST_NOMEM, "FID: out of memory");
+}
+
+void fid_queue_free(FidQueue *q) {
+  for (int i = 0; q->part && i < q->waiting; i++) mem_free(q->part[i].cross);
+  mem_free(q->part);
+  mem_free(q->out);
+  *q = (FidQueue){0};
+}
+
+bool fid_queue_full(const FidQueue *q) { return q->waiting == q->cap; }
+
+/* k [m,n] -> [n,m] */
+static Status part_transpose(FidPart *p, Error *e) {
+  double *t = mem_alloc((size_t)(p->rows * p->columns) * sizeof *t);
+  if (!t) return err_set(e, ST_NOMEM, "FID: out of memory");
+  for (int64_t i = 0; i < p->rows; i++)
+    for (int64_t j = 0; j < p->columns; j++) t[j * p->rows + i] = p->cross[i * p->columns + j];
+  mem_free(p->cross);
+  p->cross = t;
+  const int64_t m = p->rows;
+  p->rows = p->columns;
+  p->columns = m;
+  return ST_OK;
+}
+
+Status fid_queue_add(FidQueue *q, const double *wa, const double *wb, Error *e) {
+  FidPart *p = &q->part[q->waiting];
+  TRY(fid_prepare_part(q->gram, wa, wb, q->cov, p, e));
+  const Status s = q->gram->on && p->rows < p->columns ? part_transpose(p, e) : ST_OK;
+  if (s == ST_OK)
+    q->waiting++;
+  else
+    mem_free(p->cross);
+  return s;
+}
+
+static Status queue_on_device(FidQueue *q, Error *e) {
+  int64_t m[QUEUE_MAX], n[QUEUE_MAX];
+  double *k[QUEUE_MAX], norm[QUEUE_MAX];
+  for (int i = 0; i < q->waiting; i++) {
+    m[i] = q->part[i].rows;
+    n[i] = q->part[i].columns;
+    k[i] = q->part[i].cross;
+  }
+  TRY(device_nuclear_norms(q->gram->on, q->waiting, m, n, k, norm, e));
+  for (int i = 0; i < q->waiting; i++) q->out[i] = fid_of_part(&q->part[i], norm[i]);
+  return ST_OK;
+}
+
+static Status queue_here(FidQueue *q, Error *e) {
+  double norm;
+  FidPart *p = q->part;
+  TRY(nuclear_norm(p->rows, p->columns, p->cross, &norm, e));
+  q->out[0] = fid_of_part(p, norm);
+  return ST_OK;
+}
+
+Status fid_queue_run(FidQueue *q, Error *e) {
+  q->done = 0;
+  if (q->waiting == 0) return ST_OK;
+  const Status s = q->gram->on ? queue_on_device(q, e) : queue_here(q, e);
+  for (int i = 0; i < q->waiting; i++) mem_free(q->part[i].cross);
+  q->done = q->waiting;
+  q->waiting = 0;
+  return s;
+}
+
+Status fid_gram(const Gram *g, const double *wa, const double *wb, int cov, Fid *out, Error *e) {
+  FidQueue q;
+  memset(out, 0, sizeof *out);
+  TRY(fid_queue_new(&q, g, cov, e));
+  Status s = fid_queue_add(&q, wa, wb, e);
+  if (s != ST_OK) goto done;
+  s = fid_queue_run(&q, e);
+  if (s == ST_OK) *out = q.out[0];
+done:
+  fid_queue_free(&q);
   return s;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "models/judge/metrics.h"
 #include "models/math/linalg.h"
+#include "models/math/ondevice.h"
 
 /* ---- KID ---- */
 
@@ -93,7 +94,56 @@ static double side_jackknife(const Side *s, double cross, int64_t nother, double
   return used < 2 ? NAN : (used - 1) / used * m2;
 }
 
+/* All three sums, into the rows and crosses of both sides. */
+static Status sums_here(Features a, Features b, Side *sa, Side *sb, Error *e) {
+  double *xa = features_widen(a), *xb = features_widen(b),
+         *k = mem_alloc((size_t)(BLOCK * PRLX_MAX(a.n, b.n)) * sizeof *k),
+         *unused = mem_alloc((size_t)PRLX_MAX(a.n, b.n) * sizeof *unused);
+  const bool ok = xa && xb && k && unused;
+  if (ok) {
+    kernel_sums(xa, a.n, xa, a.n, a.d, sa->g, k, sa->row, unused, sa->within);
+    kernel_sums(xb, b.n, xb, b.n, a.d, sb->g, k, sb->row, unused, sb->within);
+    kernel_sums(xa, a.n, xb, b.n, a.d, sa->g, k, sa->cross, sb->cross, NULL);
+  }
+  mem_free(unused);
+  mem_free(k);
+  mem_free(xb);
+  mem_free(xa);
+  return ok ? ST_OK : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
+}
+
+/* A set with itself; `cross` is room until its time comes. */
+static Status own_sums(const DevicePoints *p, Side *s, Error *e) {
+  TRY(device_cubes(p, p, s->g.of, s->row, NULL, s->cross, e));
+  for (int64_t i = 0; i < s->n && s->g.of; i++) s->within[s->g.of[i]] += s->cross[i];
+  return ST_OK;
+}
+
+static Status all_sums(const DevicePoints *a, const DevicePoints *b, Side *sa, Side *sb, Error *e) {
+  TRY(own_sums(a, sa, e));
+  TRY(own_sums(b, sb, e));
+  memset(sb->cross, 0, (size_t)b->count * sizeof *sb->cross);
+  return device_cubes(a, b, NULL, sa->cross, sb->cross, NULL, e);
+}
+
+static Status sums_on(Backend *on, Features a, Features b, Side *sa, Side *sb, Error *e) {
+  DevicePoints pa, pb;
+  TRY(device_points(&pa, on, a.n, a.d, a.x, NULL, e));
+  Status s = device_points(&pb, on, b.n, b.d, b.x, NULL, e);
+  if (s != ST_OK) goto done;
+  s = all_sums(&pa, &pb, sa, sb, e);
+  device_points_free(&pb);
+done:
+  device_points_free(&pa);
+  return s;
+}
+
 Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Error *e) {
+  return kid_features_on(NULL, a, b, ga, gb, out, e);
+}
+
+Status kid_features_on(Backend *on, Features a, Features b, Groups ga, Groups gb, Kid *out,
+                       Error *e) {
   memset(out, 0, sizeof *out);
   if (a.d != b.d || a.d < 1)
     return err_set(e, ST_INVALID,
@@ -105,16 +155,10 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
   Side sa, sb;
   bool ok = side_new(&sa, a.n, ga);
   ok = side_new(&sb, b.n, gb) && ok;
-  double *xa = features_widen(a), *xb = features_widen(b),
-         *k = mem_alloc((size_t)(BLOCK * PRLX_MAX(a.n, b.n)) * sizeof *k),
-         *unused = mem_alloc((size_t)PRLX_MAX(a.n, b.n) * sizeof *unused);
-  Status s = ok && xa && xb && k && unused
-                 ? ST_OK
-                 : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
+  Status s = ok ? ST_OK : err_set(e, ST_NOMEM, "KID: out of memory; use fewer images");
   if (s != ST_OK) goto done;
-  kernel_sums(xa, a.n, xa, a.n, a.d, ga, k, sa.row, unused, sa.within);
-  kernel_sums(xb, b.n, xb, b.n, a.d, gb, k, sb.row, unused, sb.within);
-  kernel_sums(xa, a.n, xb, b.n, a.d, ga, k, sa.cross, sb.cross, NULL);
+  s = device_has_dense(on) ? sums_on(on, a, b, &sa, &sb, e) : sums_here(a, b, &sa, &sb, e);
+  if (s != ST_OK) goto done;
   side_group(&sa);
   side_group(&sb);
   double cross = 0, kaa = sa.sum / ordered_pairs((double)a.n),
@@ -125,10 +169,6 @@ Status kid_features(Features a, Features b, Groups ga, Groups gb, Kid *out, Erro
   if (!isfinite(out->kid))
     s = err_set(e, ST_NUMERIC, "KID is not finite; a feature is NaN, infinite or beyond 1e100");
 done:
-  mem_free(unused);
-  mem_free(k);
-  mem_free(xb);
-  mem_free(xa);
   side_free(&sa);
   side_free(&sb);
   return s;

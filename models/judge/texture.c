@@ -1,6 +1,7 @@
 /* texture.c: see texture.h. */
 #include "models/judge/texture.h"
 #include <math.h>
+#include "core/threads.h"
 #include "models/judge/evaluate.h"
 
 /* ---- finest detail ---- */
@@ -112,22 +113,40 @@ static double border_of(int h, int w, const real *x) {
   return log(edge_step(h, w, x, 0)) - log((edge_step(h, w, x, 2) + edge_step(h, w, x, 3)) / 2);
 }
 
+typedef struct Textures {
+  const Spectrum *p;
+  int64_t per; /* numbers of an image */
+  const real *x;
+  double *work;
+  int64_t work_size; /* of one worker */
+  Texture *out;
+} Textures;
+
+static void texture_image(void *ctx, int64_t i, int worker) {
+  const Textures *q = ctx;
+  const real *one = q->x + i * q->per;
+  q->out[i] = (Texture){detail_of(q->p, one, q->work + worker * q->work_size),
+                        border_of(q->p->h, q->p->w, one)};
+}
+
 Status texture_of(int64_t n, int channels, int h, int w, const real *x, Texture *out, Error *e) {
   Spectrum p;
   if (h < TEXTURE_LEAST || w < TEXTURE_LEAST)
     return err_set(e, ST_INVALID, "texture: images of %d x %d pixels; expected at least %d x %d", w,
                    h, TEXTURE_LEAST, TEXTURE_LEAST);
   TRY(spectrum_new(&p, h, w, e));
-  double *work = mem_alloc((size_t)(2 * h * (w / 2 + 1)) * sizeof *work);
-  if (!work) {
+  Textures q = {.p = &p,
+                .per = (int64_t)channels * h * w,
+                .x = x,
+                .work_size = 2 * (int64_t)h * (w / 2 + 1),
+                .out = out};
+  q.work = mem_alloc((size_t)(threads_count() * q.work_size) * sizeof *q.work);
+  if (!q.work) {
     mem_free(p.room);
     return err_set(e, ST_NOMEM, "texture: out of memory");
   }
-  for (int64_t i = 0; i < n; i++) {
-    const real *one = x + i * channels * h * w;
-    out[i] = (Texture){detail_of(&p, one, work), border_of(h, w, one)};
-  }
-  mem_free(work);
+  par_for(n, texture_image, &q);
+  mem_free(q.work);
   mem_free(p.room);
   return ST_OK;
 }

@@ -81,13 +81,13 @@ done:
   return s;
 }
 
-Status start_bank_open(const char *path, const Generator *G, const real *cond, int n,
+Status start_bank_open(const char *path, Backend *on, const Generator *G, const real *cond, int n,
                        VggChannels pick, StartBank *out, Error *e) {
   char key[65];
   *out = (StartBank){0};
   bank_key(G, cond, pick, key);
   const bool there = path && file_exists(path);
-  Status s = there ? bank_load(path, key, n, out, e) : start_bank_new(G, cond, n, pick, out, e);
+  Status s = there ? bank_load(path, key, n, out, e) : start_bank_new(on, G, cond, n, pick, out, e);
   if (s != ST_OK) goto done;
   if (path && !there) s = bank_write(path, out, key, e);
 done:

@@ -6,8 +6,8 @@
 #include "models/gan/project_start.h"
 
 /* The bank in `path` if the file is there, else a new one of n, written there (path NULL: kept in
- * memory only). cond as start_bank_new. ST_FORMAT: the file is no bank, is cut off, or belongs to
- * another network, another class or another n; nothing is overwritten then. */
-Status start_bank_open(const char *path, const Generator *G, const real *cond, int n,
+ * memory only). on, cond as start_bank_new. ST_FORMAT: the file is no bank, is cut off, or belongs
+ * to another network, another class or another n; nothing is overwritten then. */
+Status start_bank_open(const char *path, Backend *on, const Generator *G, const real *cond, int n,
                        VggChannels pick, StartBank *out, Error *e);
 #endif

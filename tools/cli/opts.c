@@ -42,8 +42,8 @@ static Opt common[] = {
             "worker threads; 0: PRLX_THREADS, else all usable cores.\nResults do not depend on it"),
     OPT_CHOICE("device", &common_device, "auto", "auto|cpu|cuda",
                "where to compute; auto: a GPU if this build and this machine\nhave one. Used by "
-               "train, generate, project, walk, fid, classify, cam, segment, smote;\nthe rest runs "
-               "on the CPU"),
+               "train, generate, project, walk, fid, evidence, classify, cam, segment,\nsmote; the "
+               "rest runs on the CPU"),
     OPT_CHOICE("precision", &common_precision, "auto", "auto|strict|tf32|f16|bf16",
                "on a GPU. strict: 32-bit arithmetic as on the CPU; tf32: 10-bit\noperands of "
                "products; f16, bf16: feature maps in 16 bits, too. auto: f16 for train\nwith a "

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "io/formats/file.h"
 #include "io/formats/path.h"
+#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
@@ -37,6 +38,7 @@ static Status evidence_measure(Evidence *ev, const char *dir, Error *e) {
   if (a->train) TRY(evidence_near_look(ev, e));
   TRY(outputs_folder(a->out, "words.txt evidence.html histogram.svg summary.tsv truth.tsv", e));
   for (int k = 0; k < 2; k++) TRY(outputs_member(a->out, named[!!a->synthetic][k], e));
+  if (a->model || a->train) TRY(tool_backend(PREC_TF32, &ev->on, e));
   if (a->cohort) TRY(evidence_truth(ev, e));
   if (a->model) TRY(evidence_scores(ev, e));
   if (a->train) TRY(evidence_near(ev, e));

@@ -9,6 +9,7 @@
  *                             evidence_page.c ──> histogram.svg, sheet.png, evidence.html */
 #ifndef PRLX_EVIDENCE_TOOL_H
 #define PRLX_EVIDENCE_TOOL_H
+#include "core/backend.h"
 #include "io/images/dataset.h"
 #include "io/images/lesion.h"
 #include "models/gan/lpips.h"
@@ -105,6 +106,7 @@ typedef struct EvNear {
 
 typedef struct Evidence {
   EvArgs a;
+  Backend *on; /* where the networks run and neighbours are looked for; NULL: the CPU */
   /* denoised (or synthetic) images; targets.images [n] or NULL; training data, train.images NULL:
    * none */
   Dataset d;

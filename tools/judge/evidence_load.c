@@ -525,6 +525,7 @@ Status evidence_scores(Evidence *ev, Error *e) {
   int at[16], nc = 0;
   Status s = load_model(ev, &c, at, &nc, e);
   if (s != ST_OK) goto done;
+  for (int r = 0; r < ev->runs; r++) c[r].backend = ev->on;
   s = score_images(ev, ev->d.images, c, ev->runs, at, nc, EV_RIM1, e);
   if (s != ST_OK) goto done;
   if (ev->target.images) {

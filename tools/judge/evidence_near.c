@@ -7,11 +7,12 @@
 #include <string.h>
 #include "core/rng.h"
 #include "core/threads.h"
+#include "models/math/ondevice.h"
 #include "models/store/netfile.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/evidence.h"
 
-enum { TRAIN_BLOCK = 24, QUERY_BLOCK = 320, PIECE = 2048 };
+enum { TRAIN_BLOCK = 24, QUERY_BLOCK = 320, PIECE = 2048, PIXEL_BLOCK = 4096, DEVICE_BATCH = 8 };
 
 void near_free(EvNear *near) {
   mem_free(near->px);
@@ -45,6 +46,8 @@ typedef struct Search {
   int64_t q0;
   int64_t t0;
   int nblock; /* what lies in them */
+  LpipsRun run;
+  DevicePoints there[VGG_TAPS]; /* feat, on the device; there.on NULL: not used */
   Progress bar;
   int64_t seen;
 } Search;
@@ -103,15 +106,70 @@ static void pixel_query(void *ctx, int64_t i, int worker) {
   }
 }
 
+/* First channels of n images, one behind the other. */
+static float *first_channels(const Search *f, int64_t n,
+                             const float *(*image)(const Search *, int64_t), int64_t from) {
+  float *x = mem_alloc((size_t)(n * f->hw) * sizeof *x);
+  for (int64_t i = 0; x && i < n; i++)
+    memcpy(x + i * f->hw, image(f, from + i), (size_t)f->hw * sizeof *x);
+  return x;
+}
+
+static const float *query_image(const Search *f, int64_t i) { return f->q[i].img; }
+static const float *train_image(const Search *f, int64_t i) {
+  return f->train->images + i * f->per;
+}
+
+/* Training images from `first` on, against all queries on the device. */
+static Status pixel_block(const Search *f, const DevicePoints *queries, int64_t first, int64_t n,
+                          Error *e) {
+  float *x = first_channels(f, n, train_image, first);
+  double *d = mem_alloc((size_t)(f->nq * n) * sizeof *d);
+  DevicePoints block = {0};
+  Status s = x && d ? device_points(&block, queries->on, n, f->hw, x, NULL, e)
+                    : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)n);
+  if (s != ST_OK) goto done;
+  s = device_distances(queries, &block, d, e);
+  for (int64_t i = 0; i < f->nq && s == ST_OK; i++)
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t l = train_lesion(f->train, first + k);
+      if (l != f->q[i].skip)
+        nearest_add(&f->q[i].px, first + k, l, sqrt(d[i * n + k] / (double)f->hw));
+    }
+done:
+  device_points_free(&block);
+  mem_free(x);
+  mem_free(d);
+  return s;
+}
+
+static Status by_pixel(Search *f, Error *e) {
+  Backend *on = f->ev->on;
+  if (!device_has_dense(on)) {
+    par_for(f->nq, pixel_query, f);
+    return ST_OK;
+  }
+  DevicePoints queries = {0};
+  float *x = first_channels(f, f->nq, query_image, 0);
+  Status s = x ? device_points(&queries, on, f->nq, f->hw, x, NULL, e)
+               : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)f->nq);
+  for (int64_t i = 0; i < f->train->n && s == ST_OK; i += PIXEL_BLOCK) {
+    s = pixel_block(f, &queries, i, PRLX_MIN((int64_t)PIXEL_BLOCK, f->train->n - i), e);
+    if (s == ST_OK && tool_interrupted) s = err_set(e, ST_INTERRUPTED, "stopped; nothing written");
+  }
+  device_points_free(&queries);
+  mem_free(x);
+  return s;
+}
+
 /* ---- by features ---- */
-static Status features_of(const Search *f, const Vgg *v, const float *const *img, int n,
-                          real *const feat[VGG_TAPS], Error *e) {
+static Status features_of(Search *f, const float *const *img, int n, real *const feat[VGG_TAPS],
+                          Error *e) {
   real *x = mem_alloc((size_t)(n * f->per) * sizeof *x);
   if (!x) return err_set(e, ST_NOMEM, "out of memory for %d images", n);
   for (int i = 0; i < n; i++)
     for (int64_t k = 0; k < f->per; k++) x[i * f->per + k] = (real)img[i][k];
-  const Status s = lpips_image_features(v, SHAPE4(n, f->train->channels, f->train->h, f->train->w),
-                                        x, VGG_CHANNELS_AUTO, feat, e);
+  const Status s = lpips_run(&f->run, n, x, feat, e);
   mem_free(x);
   return s;
 }
@@ -135,16 +193,57 @@ static void feature_query(void *ctx, int64_t i, int worker) {
   }
 }
 
-static Status feature_pass(Search *f, const Vgg *v, int64_t q0, int64_t nq, Error *e) {
+/* The features of the queries of a pass go to the device once, those of training images by. */
+static Status features_there(const Search *f, real *const feat[VGG_TAPS], int64_t n,
+                             DevicePoints out[VGG_TAPS], Error *e) {
+  for (int k = 0; k < VGG_TAPS; k++) {
+    device_points_free(&out[k]);
+    TRY(device_points(&out[k], f->ev->on, n, shape_numel(f->tap[k]), feat[k], NULL, e));
+  }
+  return ST_OK;
+}
+
+/* All queries of the pass against the training images of the block. d, one: [nq,nblock] */
+static Status block_there(Search *f, int64_t nq, DevicePoints block[VGG_TAPS], double *d,
+                          double *one, Error *e) {
+  TRY(features_there(f, f->block, f->nblock, block, e));
+  for (int k = 0; k < VGG_TAPS; k++) {
+    TRY(device_distances(&f->there[k], &block[k], one, e));
+    for (int64_t i = 0; i < nq * f->nblock; i++) d[i] = one[i] + (k ? d[i] : 0);
+  }
+  for (int64_t i = 0; i < nq * f->nblock; i++) {
+    Query *q = &f->q[f->q0 + i / f->nblock];
+    const int64_t at = f->kept[f->t0 + i % f->nblock], l = train_lesion(f->train, at);
+    if (l != q->skip) nearest_add(&q->lp, at, l, d[i]);
+  }
+  return ST_OK;
+}
+
+static Status block_on_device(Search *f, int64_t nq, Error *e) {
+  DevicePoints block[VGG_TAPS] = {{0}};
+  double *d = mem_alloc(2 * (size_t)(nq * f->nblock) * sizeof *d);
+  const Status s = d ? block_there(f, nq, block, d, d + nq * f->nblock, e)
+                     : err_set(e, ST_NOMEM, "out of memory for %lld images", (long long)nq);
+  for (int k = 0; k < VGG_TAPS; k++) device_points_free(&block[k]);
+  mem_free(d);
+  return s;
+}
+
+static Status feature_pass(Search *f, int64_t q0, int64_t nq, Error *e) {
   const float *img[QUERY_BLOCK];
+  const bool on = device_has_dense(f->ev->on);
   for (int64_t i = 0; i < nq; i++) img[i] = f->q[q0 + i].img;
-  TRY(features_of(f, v, img, (int)nq, f->feat, e));
+  TRY(features_of(f, img, (int)nq, f->feat, e));
+  if (on) TRY(features_there(f, f->feat, nq, f->there, e));
   f->q0 = q0;
   for (f->t0 = 0; f->t0 < f->nkept; f->t0 += TRAIN_BLOCK) {
     f->nblock = (int)PRLX_MIN((int64_t)TRAIN_BLOCK, f->nkept - f->t0);
     for (int b = 0; b < f->nblock; b++) img[b] = f->train->images + f->kept[f->t0 + b] * f->per;
-    TRY(features_of(f, v, img, f->nblock, f->block, e));
-    par_for(nq, feature_query, f);
+    TRY(features_of(f, img, f->nblock, f->block, e));
+    if (on)
+      TRY(block_on_device(f, nq, e));
+    else
+      par_for(nq, feature_query, f);
     f->seen += f->nblock;
     progress_update(&f->bar, (double)f->seen, NULL);
     if (tool_interrupted) return err_set(e, ST_INTERRUPTED, "stopped; nothing written");
@@ -188,9 +287,13 @@ static Status by_features(Search *f, Error *e) {
   snprintf(ev->near_by, sizeof ev->near_by, "%.95s", v.name);
   s = features_alloc(f, PRLX_MIN(f->nq, (int64_t)QUERY_BLOCK), e);
   if (s != ST_OK) goto done;
+  const Dataset *t = f->train;
+  s = lpips_run_new(&f->run, ev->on, &v, SHAPE4(ev->on ? DEVICE_BATCH : 1, t->channels, t->h, t->w),
+                    VGG_CHANNELS_AUTO, e);
+  if (s != ST_OK) goto done;
   progress_start(&f->bar, "evidence", "image", (double)(passes * f->nkept));
   for (int64_t q = 0; q < f->nq; q += QUERY_BLOCK) {
-    s = feature_pass(f, &v, q, PRLX_MIN((int64_t)QUERY_BLOCK, f->nq - q), e);
+    s = feature_pass(f, q, PRLX_MIN((int64_t)QUERY_BLOCK, f->nq - q), e);
     if (s != ST_OK) break;
   }
   progress_end(&f->bar);
@@ -198,7 +301,9 @@ done:
   for (int k = 0; k < VGG_TAPS; k++) {
     mem_free(f->feat[k]);
     mem_free(f->block[k]);
+    device_points_free(&f->there[k]);
   }
+  lpips_run_free(&f->run);
   mem_free(f->kept);
   vgg_free(&v);
   return s;
@@ -307,7 +412,8 @@ Status evidence_near(Evidence *ev, Error *e) {
                           NEAREST_NONE, NEAREST_NONE};
   Status s = choose_reference(&f, ev->n, e);
   if (s != ST_OK) goto done;
-  par_for(f.nq, pixel_query, &f);
+  s = by_pixel(&f, e);
+  if (s != ST_OK) goto done;
   if (ev->a.perceptual) {
     s = by_features(&f, e);
     if (s != ST_OK) goto done;

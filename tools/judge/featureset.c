@@ -3,11 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "core/bf16.h"
 #include "io/formats/file.h"
 #include "io/formats/path.h"
 #include "io/formats/sha256.h"
 #include "models/store/inceptionfile.h"
-#include "tools/cli/device.h"
 #include "tools/cli/outputs.h"
 #include "tools/cli/tool.h"
 
@@ -52,12 +52,10 @@ static Status renumber_groups(FeatureSet *s, Error *e) {
 }
 
 static Status load_inception(FeatureNet *net, Error *e) {
-  Backend *b = NULL;
   if (net->loaded) return ST_OK;
   inception_free(&net->v);
   TRY(inception_load(&net->v, net->o.weights, net->o.data, e));
-  TRY(tool_backend(PREC_TF32, &b, e));
-  TRY(inception_run_new_on(b, &net->run, &net->v, net->o.batch, e));
+  TRY(inception_run_new_on(net->o.on, &net->run, &net->v, net->o.batch, e));
   net->loaded = true;
   return ST_OK;
 }
@@ -133,14 +131,21 @@ static Status choose_images(Dataset *d, const FeatureOptions *o, Error *e) {
   return s;
 }
 
+/* Arithmetic other than float on the CPU: what is kept of one is not gone on with in another. */
+static const char *feature_arithmetic(const FeatureNet *net) {
+  return net->o.on ? precision_name(net->o.on->precision) : bf16_used() ? "bf16" : "";
+}
+
 /* Where the features of these images are kept, and those that are there already. */
 static Status find_cached(FeatureSet *s, FeatureNet *net, const Dataset *d, char key[65],
                           char *file, size_t n, Error *e) {
   char how[512];
   const FidInput *in = &net->o.input;
   if (!net->v.key[0]) TRY(inception_identify(&net->v, net->o.weights, net->o.data, e));
-  snprintf(how, sizeof how, "features-2 %s pool7c %d %s channels %d bits8 %d", net->v.key,
-           (int)net->v.pool7c, fid_convention_name[in->convention], (int)in->channels, in->bits8);
+  const char *other = feature_arithmetic(net);
+  snprintf(how, sizeof how, "features-2 %s pool7c %d %s channels %d bits8 %d%s%s%s", net->v.key,
+           (int)net->v.pool7c, fid_convention_name[in->convention], (int)in->channels, in->bits8,
+           other[0] ? " in " : "", other, net->o.on ? " on a device" : "");
   features_key(d, how, key);
   if (!net->o.cache) return ST_OK;
   TRY(outputs_own_folder(net->o.cache, e));

@@ -1,6 +1,7 @@
 /* featureset.h: the features of a data set, computed once; shared by tools that judge images. */
 #ifndef PRLX_FEATURESET_H
 #define PRLX_FEATURESET_H
+#include "core/backend.h"
 #include "io/images/features.h"
 #include "models/judge/inception.h"
 #include "models/judge/metrics.h"
@@ -28,6 +29,7 @@ typedef struct FeatureOptions {
   const char *weights;
   const char *data;
   const char *cache;
+  Backend *on; /* where the network runs; NULL: the CPU */
   FidInput input;
   int batch;
   int64_t limit /* images, evenly spaced; 0: all */;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "io/formats/path.h"
+#include "tools/cli/device.h"
 #include "tools/cli/tool.h"
 #include "tools/judge/featureset.h"
 
@@ -99,7 +100,7 @@ static Status gram_bootstrap(Job *j, Row *r, const Gram *g, Error *e) {
 
 static Status compare_small(Job *j, Row *r, Error *e) {
   Gram g;
-  TRY(gram_new(&g, set_features(&j->ref), set_features(&r->set), e));
+  TRY(gram_new_on(j->net.o.on, &g, set_features(&j->ref), set_features(&r->set), e));
   Status s = gram_numbers(j, r, &g, e);
   if (s != ST_OK) goto done;
   s = gram_curve(j, r, &g, e);
@@ -135,10 +136,11 @@ static Status fid_compare(Job *j, Row *r, const char *path, Error *e) {
   TRY(check_alike(&j->ref, &r->set, e));
   bool small = a->n <= GRAM_MAX && b->n <= GRAM_MAX;
   TRY(small ? compare_small(j, r, e)
-            : fid_features(set_features(&j->ref), set_features(&r->set), j->a.cov, &r->fid, e));
+            : fid_features_on(j->net.o.on, set_features(&j->ref), set_features(&r->set), j->a.cov,
+                              &r->fid, e));
   if (!j->a.kid) return ST_OK;
-  return kid_features(set_features(&j->ref), set_features(&r->set), set_groups(&j->ref),
-                      set_groups(&r->set), &r->kid, e);
+  return kid_features_on(j->net.o.on, set_features(&j->ref), set_features(&r->set),
+                         set_groups(&j->ref), set_groups(&r->set), &r->kid, e);
 }
 
 /* ---- output ---- */
@@ -386,6 +388,7 @@ static Status fid_run(Job *j, char **path, Error *e) {
                        .label = a->label,
                        .input = {(FidConvention)a->convention, (FidChannels)a->channels, a->bits8}};
   TRY(look_at_all(j, path, e));
+  if (a->features) TRY(tool_backend(PREC_TF32, &j->net.o.on, e));
   TRY(feature_set_open(&j->ref, &j->net, path[0], e));
   for (int k = 0; k < j->n; k++) {
     const Status s = fid_compare(j, &j->row[k], path[k + 1], e);
