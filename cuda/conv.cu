@@ -458,7 +458,7 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
       weights_of(w, (const float *)s->arg[1], rows, &pack);
       if (!w->prepared) conv_pack_weights(c, &pack, 1);
     }
-    conv_gemm(c, w->type, w->tile, job);
+    if (!conv_wgmma(c, w->type, job)) conv_gemm(c, w->type, w->tile, job);
     if (job->splits > 1) conv_reduce(c, job);
   }
 }

@@ -16,7 +16,7 @@ cp test/golden/generator_uncond.safetensors "$T/net.safetensors"
 for variable in PRLX_THREADS=0 PRLX_THREADS=-1 PRLX_THREADS=65 PRLX_THREADS=two PRLX_THREADS=2x \
   PRLX_THREADS=1e1 PRLX_THREADS=99999999999999999999 "PRLX_THREADS= 2" PRLX_ISA=sse PRLX_ISA=AVX2 \
   PRLX_ISA=-1 PRLX_CONV=fast PRLX_CONV=Winograd PRLX_DATA=/none PRLX_DATA=/dev/null \
-  PRLX_DUMP=/none PRLX_DUMP=/dev/null PRLX_CUDA_CONV=1 PRLX_CUDA_CONV=128 PRLX_CUDA_CONV=128,99 \
+  PRLX_DUMP=/none PRLX_DUMP=/dev/null PRLX_CUDA_WGMMA=2 PRLX_CUDA_CONV=1 PRLX_CUDA_CONV=128 PRLX_CUDA_CONV=128,99 \
   PRLX_THREAD=2 PRLX_TREADS=2 PRLX_DTAA=data PRLX_IAS=avx2; do
   name=${variable%%=*}
   for run in check "info $T/net.safetensors" \

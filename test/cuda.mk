@@ -13,7 +13,8 @@ EMU_BASE   = -std=gnu++17 $(EMU_WARN) -ffp-contract=off -MMD -MP -I. -Itest/cuda
              -DPRLX_CUDA_EMU
 EMU       ?= $(BUILD)/emu
 EMU_CU    := $(wildcard cuda/*.cu)
-EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o
+EMU_SELF   = $(patsubst %,$(EMU)/test/%.o,cuda_emu cuda_emu_api cuda_emu_async)
+EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU_SELF)
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
 TWIN_PROGS = cuda_selftest cuda_paper
@@ -28,8 +29,7 @@ $(EMU)/%.o: %.cu
 $(EMU)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(EMU_CXX) $(EMU_BASE) -include test/cuda_emu.h $(EMU_FLAGS) -O2 -c -o $@ $<
-$(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o \
-                  $(EMU)/test/cuda_emu_api.o $(BUILD)/librooms.a
+$(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU_SELF) $(BUILD)/librooms.a
 $(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_batch: $(BUILD)/test/cuda_batch.o $(EMU_OBJ) $(BUILD)/librooms.a
