@@ -40,8 +40,8 @@ enum { CUDA_TESTED_MAX = 9 };
  * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.
  * Before any plan of b. ST_INTERNAL: the device failed, or not even the definitions agree with
  * themselves: do not use it. Some tenths of a second on a card. With PRLX_CUDA_WGMMA=1 in the
- * environment, on a card of compute capability 9.0 and in 16 bits: convolutions by wgmma as one kind
- * more, which b uses from then on if they agree. */
+ * environment, on a card of compute capability 9.0 and in 16 bits: convolutions by wgmma as one
+ * kind more, which b uses from then on if they agree. */
 Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e);
 
 /* Every kind on this rung (as in CudaTested), for tests and measurements. Before any plan. */

@@ -18,7 +18,10 @@ for f in "$@"; do
     >"$log" 2>&1; then
     echo "cuda-check: $f does not compile"; cat "$log"; bad=1; continue
   fi
-  grep -iE 'warning|advisory|performance loss' "$log" && { echo "cuda-check: warnings in $f"; bad=1; }
+  grep -iE 'warning|advisory|performance loss' "$log" && {
+    echo "cuda-check: warnings in $f"
+    bad=1
+  }
   echo "$f: $(( $(date +%s) - start )) s, sm_$arch"
   c++filt <"$log" | awk -v file="$f" '
     /Compiling entry function/ { split($0, q, "\047"); name = q[2] }

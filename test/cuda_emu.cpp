@@ -251,7 +251,7 @@ static int next_runnable(void) { /* -1: none */
 /* Or -1, when neither a thread nor what goes on beside them can move. */
 static int next_thread(void) {
   int t = next_runnable();
-  while (t < 0 && emu_async_step()) t = next_runnable();
+  while (t < 0 && ndone < nthreads && emu_async_step()) t = next_runnable();
   return t;
 }
 
@@ -306,7 +306,11 @@ static void deadlock(void) {
     return;
   }
   resume_as(a);
-  if (b < 0 || thread[a].state == AT_EVENT) {
+  if (thread[a].state == AT_EVENT) {
+    emu_fault("%s (%d) is never completed", thread[a].kind, thread[a].line);
+    return;
+  }
+  if (b < 0) {
     emu_fault("%s (line %d) is never completed", thread[a].kind, thread[a].line);
     return;
   }

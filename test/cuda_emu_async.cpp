@@ -365,6 +365,13 @@ static void product_queue(int warp, const Product *p, const void *const in[32]) 
 }
 
 /* The same of all lanes, and of all warps of the warpgroup, one after another. */
+/* Without a base offset the pattern of a swizzle begins at a multiple of eight of its lines. */
+static bool pattern_aligned(uint64_t desc) {
+  static const uint32_t line[4] = {16, 128, 64, 32};
+  const uint32_t start = (uint32_t)(desc & 0x3fff) << 4, mode = (uint32_t)(desc >> 62);
+  return !mode || start / line[mode] % 8 == 0;
+}
+
 static void product_check(int warp, const Product *p, const void *const in[32], uint32_t live) {
   std::vector<Product> *log = &issued[warp / 4];
   const size_t k = (size_t)warps[warp].issued;
@@ -376,6 +383,8 @@ static void product_check(int warp, const Product *p, const void *const in[32], 
   if (!warps[warp].fenced) emu_fault("wgmma: no wgmma_fence before it");
   if ((p->a | p->b) & 0x3ffec000c000c000u)
     emu_fault("wgmma: a descriptor has a base offset or bits that are reserved");
+  if (!pattern_aligned(p->a) || !pattern_aligned(p->b))
+    emu_fault("wgmma: the pattern of a swizzled operand begins at no multiple of 8 lines");
   if (k == log->size()) log->push_back(*p);
   const Product *q = &(*log)[k];
   if (q->a != p->a || q->b != p->b || q->n != p->n)
