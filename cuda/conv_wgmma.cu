@@ -422,7 +422,7 @@ bool conv_wgmma(const CudaCtx *c, ConvType t, const ConvJob *job) {
   const int columns = c->tile == 64 ? 128 : c->tile == 128 ? 256 : choose_columns(c, job, &all);
   choose_boxes(job, columns, &all);
   if (!tensor_all(t, job, &all)) return false;
-  wgmma_launched++;
+  wgmma_launched += cuda_counted < 0;
   if (t == CT_F16 && columns == 256) wgmma_launch<CT_F16, 256>(c, &all);
   if (t == CT_F16 && columns == 128) wgmma_launch<CT_F16, 128>(c, &all);
   if (t == CT_BF16 && columns == 256) wgmma_launch<CT_BF16, 256>(c, &all);

@@ -57,13 +57,32 @@ static __device__ __forceinline__ void mbarrier_expect(uint32_t bar, uint32_t by
       : "memory");
 }
 
-/* Until the phase of this parity is over; of a fresh barrier (phase 0) parity 1 is. */
-static __device__ __forceinline__ void mbarrier_wait(uint32_t bar, uint32_t parity) {
+/* Whether the phase of this parity is over; waits a while for it. */
+static __device__ __forceinline__ bool mbarrier_over(uint32_t bar, uint32_t parity) {
+  uint32_t over;
   asm volatile("{\n .reg .pred done;\n"
-               "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-               " @!done bra again;\n}" ::"r"(bar),
-               "r"(parity)
+               " mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+               " selp.u32 %0, 1, 0, done;\n}"
+               : "=r"(over)
+               : "r"(bar), "r"(parity)
                : "memory");
+  return over != 0;
+}
+
+/* Of the device. */
+static __device__ __forceinline__ uint64_t time_ns(void) {
+  uint64_t t;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
+  return t;
+}
+
+/* Until the phase of this parity is over; of a fresh barrier (phase 0) parity 1 is. What has not
+ * come after ten seconds never will: an error of the device in place of a hang. */
+static __device__ __forceinline__ void mbarrier_wait(uint32_t bar, uint32_t parity) {
+  if (mbarrier_over(bar, parity)) return;
+  const uint64_t begin = time_ns();
+  while (!mbarrier_over(bar, parity))
+    if (time_ns() - begin > 10000000000u) __trap();
 }
 
 /* Barrier `id` (1 to 15) of so many threads of the block, whole warps. */
