@@ -419,7 +419,9 @@ bool conv_wgmma(const CudaCtx *c, ConvType t, const ConvJob *job) {
       job->map.stride > 8 || (c->wgmma == WGMMA_LARGE && !large_enough(job)))
     return false;
   all.job = *job;
-  const int columns = c->tile == 64 ? 128 : c->tile == 128 ? 256 : choose_columns(c, job, &all);
+  int tile, splits;
+  conv_forced(c, &tile, &splits);
+  const int columns = tile == 64 ? 128 : tile == 128 ? 256 : choose_columns(c, job, &all);
   choose_boxes(job, columns, &all);
   if (!tensor_all(t, job, &all)) return false;
   wgmma_launched += cuda_counted < 0;

@@ -217,20 +217,32 @@ static void bench_conv(Backend *b) {
     conv_row(b, &shapes[k], batch, 3, "");
 }
 
-/* Shapes that conv_wgmma takes, by either. In a dry run they have too few channels for its rule. */
+/* One shape by wgmma; columns: of a tile, 0: as chosen. */
+static void wgmma_row(Backend *b, const Shape7 *m, int columns) {
+  char way[40] = ", wgmma";
+  const long before = cuda_wgmma_launches();
+  if (columns) {
+    snprintf(way, sizeof way, ", wgmma, %d columns", columns);
+    setenv("PRLX_CUDA_CONV", columns == 256 ? "128,0" : "64,0", 1);
+  }
+  cuda_use_wgmma(b, dry ? 2 : 1);
+  conv_row(b, m, dry ? 1 : 64, 2, way);
+  if (cuda_wgmma_launches() == before) printf("    (not by wgmma: no such card, or too small)\n");
+  cuda_use_wgmma(b, 0);
+  unsetenv("PRLX_CUDA_CONV");
+}
+
+/* Shapes of 64 channels and more, by either. In a dry run they have too few for the rule. */
 static void bench_wgmma(Backend *b) {
   printf("convolutions by mma.sync and by wgmma, batch %d, %s: forward, input gradient\n",
          dry ? 1 : 64, precision_name(b->precision));
   for (int k = 0; k < COUNT_OF(shapes) && !(dry && k > 1); k++) {
     if (shapes[k].ci < 64 || shapes[k].co < 64) continue;
-    cuda_use_wgmma(b, 0);
     conv_row(b, &shapes[k], dry ? 1 : 64, 2, ", mma.sync");
-    const long before = cuda_wgmma_launches();
-    cuda_use_wgmma(b, dry ? 2 : 1);
-    conv_row(b, &shapes[k], dry ? 1 : 64, 2, ", wgmma");
-    if (cuda_wgmma_launches() == before) printf("    (none of these by wgmma on this card)\n");
+    wgmma_row(b, &shapes[k], 0);
+    for (int columns = 128; columns <= 256 && b->precision == PREC_F16; columns *= 2)
+      wgmma_row(b, &shapes[k], columns);
   }
-  cuda_use_wgmma(b, 0);
 }
 
 static bool asked_wgmma(void) {

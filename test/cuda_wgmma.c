@@ -154,7 +154,8 @@ static double apart(Backend *b, const Run *r, bool bf16, bool *same, Error *e) {
 
 static double worst_apart, worst_bound;
 
-static void compare(Backend *b, const Pair *q, bool dx, bool rich, int parts) {
+/* tile as in PRLX_CUDA_CONV: 128 and 64 are 256 and 128 columns of wgmma, 0: as chosen. */
+static void compare(Backend *b, const Pair *q, bool dx, bool rich, int tile, int parts) {
   const DType half = b->precision == PREC_F16 ? DT_F16 : DT_BF16;
   Run *r = calloc(1, sizeof *r);
   NaiveVerdict v = {0};
@@ -162,15 +163,16 @@ static void compare(Backend *b, const Pair *q, bool dx, bool rich, int parts) {
   char force[16];
   bool same = false;
   const long before = cuda_wgmma_launches();
-  snprintf(force, sizeof force, "0,%d", parts);
+  snprintf(force, sizeof force, "%d,%d", tile, parts);
   setenv("PRLX_CUDA_CONV", force, 1);
   Status st = r ? describe(q, dx, rich, half, r, &e) : ST_NOMEM;
   if (st == ST_OK) st = run_both(b, r, &v, &e);
   const double far = st == ST_OK ? apart(b, r, half == DT_BF16, &same, &e) : 0;
   CHECK(st == ST_OK && v.bad == 0 && cuda_wgmma_launches() > before,
-        "%s n%d ci%d %dx%d co%d k%d s%d p%d, %d parts%s: %s; %lld off, the worst (%lld) %g instead "
+        "%s n%d ci%d %dx%d co%d k%d s%d p%d, tile %d, %d parts%s: %s; %lld off, the worst (%lld) "
+        "%g instead "
         "of %g; %ld products",
-        dx ? "dx" : "forward", q->n, q->ci, q->h, q->w, q->co, q->k, q->stride, q->pad, parts,
+        dx ? "dx" : "forward", q->n, q->ci, q->h, q->w, q->co, q->k, q->stride, q->pad, tile, parts,
         rich ? ", loop in its store" : "", e.msg, (long long)v.bad, (long long)v.at, (double)v.got,
         (double)v.want, cuda_wgmma_launches() - before);
   if (exact_emulated() && parts == 1)
@@ -189,8 +191,9 @@ static void compare_all(Precision p) {
   CHECK(cuda_backend_new(0, p, &b, &e) == ST_OK, "backend: %s", e.msg);
   if (!b) return;
   worst_apart = worst_bound = 0;
+  static const int tiles[3] = {128, 64, 0};
   for (int k = 0; k < 2 * COUNT_OF(pairs); k++)
-    compare(b, &pairs[k / 2], k & 1, (k / 2 + k) & 1, k / 2 % 3 == 2 ? 3 : 1);
+    compare(b, &pairs[k / 2], k & 1, (k / 2 + k) & 1, tiles[k % 3], k / 2 % 3 == 2 ? 3 : 1);
   printf("%s: %d products twice, at most %g apart, worst %.2f of the bound\n", precision_name(p),
          2 * COUNT_OF(pairs), worst_apart, worst_bound);
   cuda_backend_free(b);
