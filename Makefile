@@ -98,6 +98,14 @@ CUDA_PTX   ?= $(if $(CUDA_OWN)$(CUDA_ALONE),,$(CUDA_NEWEST))
 GENCODE     = $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(GENCODES))
 GENCODES    = $(foreach a,$(CUDA_BUILD),-gencode arch=compute_$(a),code=sm_$(a)) \
               $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+# wgmma is of sm_90a, which only cards of 9.0 run: conv_wgmma.cu is compiled for it in place of
+# sm_90; natively for it and, without a body, for whatever card there is.
+BUILD_90A   = $(patsubst 90,90a,$(CUDA_BUILD))
+GENCODE_90A = $(foreach a,$(BUILD_90A),-gencode arch=compute_$(a),code=sm_$(a)) \
+              $(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+NATIVE_90A  = -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_75,code=compute_75
+$(BUILD)/cuda/conv_wgmma.cuda.o: \
+  GENCODE = $(if $(filter native,$(CUDA_ARCHS)),$(NATIVE_90A),$(GENCODE_90A))
 NVCC_HOME  := $(patsubst %/bin/nvcc,%,$(shell readlink -f $(NVCC)))
 CUDA_HOME  ?= $(NVCC_HOME)
 # the runtime beside this nvcc before the one of CUDA_HOME, which may be of another version

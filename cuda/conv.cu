@@ -229,6 +229,13 @@ static double product_clocks(const CudaCtx *c, const ConvJob *job, ConvType t, i
                                (double)(job->classes.cols / n * batch) / (c->sm_count * 14.0);
 }
 
+void conv_forced(const CudaCtx *c, int *tile, int *splits) {
+  const char *force = getenv("PRLX_CUDA_CONV");
+  *tile = c->tile;
+  *splits = c->splits;
+  if (force) sscanf(force, "%d,%d", tile, splits);
+}
+
 /* A graph whose samples must not depend on the batch (plan_n 1) takes the splits that suit four
  * samples, whatever the batch: the order of a sum follows from the splits alone. Weight gradients
  * add over samples: a split takes at most 65536 pixels, for the rounding of long sums. */
@@ -257,10 +264,8 @@ static void conv_choose(const CudaCtx *c, Work *w) {
                       product_clocks(c, job, w->type, 128, job->splits, n, n)
                   ? 64
                   : 128;
-  int tile = c->tile, splits = c->splits;
-  /* TILE,SPLITS (128,3; 0 = as chosen): tests and measurements of either tile on any shape */
-  const char *force = getenv("PRLX_CUDA_CONV");
-  if (force) sscanf(force, "%d,%d", &tile, &splits);
+  int tile, splits;
+  conv_forced(c, &tile, &splits);
   if (tile == 64 || tile == 128) w->tile = tile;
   if (splits >= 1 && splits <= 64) job->splits = splits;
 }
@@ -458,7 +463,7 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
       weights_of(w, (const float *)s->arg[1], rows, &pack);
       if (!w->prepared) conv_pack_weights(c, &pack, 1);
     }
-    conv_gemm(c, w->type, w->tile, job);
+    if (!conv_wgmma(c, w->type, job)) conv_gemm(c, w->type, w->tile, job);
     if (job->splits > 1) conv_reduce(c, job);
   }
 }

@@ -279,6 +279,14 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
 void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *job);
 void conv_reduce(const CudaCtx *c, const ConvJob *job);
 
+/* Tile and splits that are asked for, 0: as chosen: of the context, or in the environment
+ * PRLX_CUDA_CONV=TILE,SPLITS (128,3): tests and measurements of either tile on any shape. */
+void conv_forced(const CudaCtx *c, int *tile, int *splits);
+
+/* The same product by wgmma (cuda/conv_wgmma.cu), where the context, the device and the job let it;
+ * false: nothing was launched. Asked for tile 128 it takes 256 columns, for 64 it takes 128. */
+bool conv_wgmma(const CudaCtx *c, ConvType t, const ConvJob *job);
+
 /* dst[n][y + top][x + left][channel] = src[n][channel][y][x] * scale[n][channel]; the rest of the
  * hp x wp frame and of the last chunk is zero. */
 typedef struct PackMap {

@@ -20,10 +20,10 @@
  * are rounded when packed, 16-bit ones converted; sums are float. Strict arithmetic runs on the
  * same tiles with FMA: 8x16 results per thread, float4 reads. Every result is summed in the order
  * of k, in one thread: the same bits for any tile; splits are added in order by conv_reduce. */
-#include "cuda/conv.cuh"
+#include "cuda/conv_store.cuh"
 #include "cuda/mma.cuh"
 
-enum { STAGES = 4, THREADS = 128, STEP_BYTES = 64, STORE_ROWS = 64, STORE_PAD = 8, STORE_V = 8 };
+enum { STAGES = 4, THREADS = 128, STEP_BYTES = 64 };
 template <int TYPE> struct Num {
   enum {
     SIZE = TYPE == CT_F16 || TYPE == CT_BF16 ? 2 : 4,
@@ -392,25 +392,9 @@ template <int TILE>
 static __device__ __forceinline__ void store_rows(const ConvJob &job, const ConvClass &cls,
                                                   int split, const float *s, int64_t m0,
                                                   const Column &at, uint32_t col) {
-  enum { GROUPS = THREADS / TILE, STRIDE = TILE + STORE_PAD };
-  const int x = threadIdx.x % TILE;
-  if (col >= cls.cols) return;
-  for (int r = threadIdx.x / TILE * STORE_V; r < STORE_ROWS; r += GROUPS * STORE_V) {
-    int64_t m = m0 + r;
-    float v[STORE_V];
-    if (m >= job.classes.rows) return;
-    _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] = s[(r + i) * STRIDE + x];
-    if (job.splits > 1) {
-      float *p = job.store.partial + ((int64_t)split * job.classes.rows + m) * job.classes.cols +
-                 cls.col0 + col;
-      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < job.classes.rows)
-          p[i * job.classes.cols] = v[i];
-    } else if (at.off >= 0) {
-      chain_run<STORE_V>(job.store.chain, at, m, job.classes.rows, v);
-      _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < job.classes.rows)
-          store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
-    }
-  }
+  enum { STEP = THREADS / TILE * STORE_V, STRIDE = TILE + STORE_PAD };
+  store_column<STRIDE, STEP>(job, cls, split, s + threadIdx.x % TILE, threadIdx.x / TILE * STORE_V,
+                             m0, at, col);
 }
 
 template <int TYPE, int LAYOUT, int TILE>

@@ -10,7 +10,7 @@
  *   DYNAMIC_SHARED(T); shared memory starts undefined;
  *   - barriers: __syncthreads(), __syncwarp(); exchanges: __shfl_sync, __shfl_xor_sync,
  *   __shfl_down_sync, __ballot_sync with full masks;
- *   - tensor cores and asynchronous copies only through cuda/mma.cuh;
+ *   - tensor cores and asynchronous copies only through cuda/mma.cuh and cuda/wgmma.cuh;
  *   - no other inline assembly, no libraries of device code, no dynamic parallelism, no atomics on
  *   floats (sums have a fixed order: same bits each run). */
 #ifndef PRLX_CUDA_H
@@ -57,7 +57,11 @@ typedef enum {
   KIND_OTHER,
   KIND_COUNT
 } CudaKind;
-typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE, RUNG_HOST } CudaRung;
+typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE, RUNG_MMA, RUNG_PLANES, RUNG_HOST } CudaRung;
+
+/* Products by wgmma (cuda/conv_wgmma.cu): none; where they are worth it; wherever they can be, for
+ * tests. */
+typedef enum { WGMMA_OFF, WGMMA_LARGE, WGMMA_ANY } CudaWgmma;
 
 typedef struct CudaCtx {
   cudaStream_t stream;
@@ -68,6 +72,7 @@ typedef struct CudaCtx {
   /* convolutions: 0, or this tile and so many splits whatever is quickest (cuda/selftest.cu) */
   int tile;
   int splits;
+  uint8_t wgmma; /* CudaWgmma; not off after the self-test agreed only */
 } CudaCtx;
 
 /* One row per operation, as in core: name and what the backend asks of it. */

@@ -26,7 +26,8 @@ int cuda_missing(const char **names, int max);
 
 /* What a short self-test found of one kind of kernels: compared with their definitions on this
  * card, in this precision (cuda/selftest.cu). rung: 0 the kernels as designed, 1 the same tiles in
- * float, 2 the definitions themselves, 3 the host in their place (doubles); text: why not 0. */
+ * float, 2 the definitions themselves, 3 mma.sync in place of wgmma, 5 the host in their place
+ * (doubles); text: why not 0. */
 typedef struct CudaTested {
   const char *kind;
   int cases;
@@ -39,11 +40,19 @@ enum { CUDA_TESTED_MAX = 9 };
 /* Compares every kind with its definition, both tiles and split sums of the convolutions, launched
  * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.
  * Before any plan of b. ST_INTERNAL: the device failed, or not even the definitions agree with
- * themselves: do not use it. Some tenths of a second on a card. */
+ * themselves: do not use it. Some tenths of a second on a card. With PRLX_CUDA_WGMMA=1 in the
+ * environment, on a card of compute capability 9.0 and in 16 bits: convolutions by wgmma as one
+ * kind more, which b uses from then on if they agree. */
 Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e);
 
 /* Every kind on this rung (as in CudaTested), for tests and measurements. Before any plan. */
 void cuda_use_rung(Backend *b, int rung);
+
+/* Convolutions by wgmma on a card that has it: 0 none, 1 where they are worth it, 2 wherever they
+ * can be, for tests and measurements. Before any plan. How many there were so far, of all
+ * backends. */
+void cuda_use_wgmma(Backend *b, int use);
+long cuda_wgmma_launches(void);
 
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):
  * sets c->device_begin and its like when the build has NCCL and it starts; else ST_OK with the

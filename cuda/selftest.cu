@@ -1,6 +1,8 @@
 /* selftest.cu: before a card is trusted: each kind of kernels on a few small shapes against its
  * definition (cuda/naive.h), and what takes their place when they do not agree. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "cuda/device.h"
 #include "cuda/device_impl.h"
 #include "cuda/naive.h"
@@ -33,7 +35,10 @@ static const TestConv test_convs[] = {{1, 136, 5, 7, 136, 3, 1, 1},
                                       {1, 136, 4, 8, 136, 1, 1, 0},
                                       {2, 64, 4, 8, 1, 1, 1, 0},
                                       {2, 1, 4, 8, 64, 1, 1, 0}};
-enum { TEST_CONVS = sizeof test_convs / sizeof *test_convs };
+enum { TEST_CONVS = sizeof test_convs / sizeof *test_convs, TEST_ROUNDS = 4 };
+
+/* More columns than a tile of wgmma, which has its own two: boxes of whole images. */
+static const TestConv test_wide = {3, 72, 12, 12, 72, 3, 1, 1};
 static const char *const test_names[KIND_COUNT] = {
     "convolution", "input gradient", "weight gradient", "matrix product", "filter", "warp", "loop",
     "sum",         "other"};
@@ -80,7 +85,7 @@ static void test_store(TestStep *t) {
 
 /* Case k of the convolutions of this kind; scaled and with a loop in the store every other one. */
 static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
-  const TestConv *q = &test_convs[k % TEST_CONVS];
+  const TestConv *q = k < TEST_ROUNDS * TEST_CONVS ? &test_convs[k % TEST_CONVS] : &test_wide;
   const bool scaled = k % 2 == 0;
   const Shape xs = test_shape4(q->n, q->ci, q->h, q->w), ws = test_shape4(q->co, q->ci, q->k, q->k);
   const Val x = g_input(g, "x", xs), w = g_input(g, "w", ws),
@@ -162,8 +167,8 @@ static void test_loop(CudaKind kind, int k, DType half, TestStep *t) {
   t->s.tout = p->reduce ? DT_F32 : half;
 }
 
-static int test_count(CudaKind kind) {
-  return kind <= KIND_CONV_DW  ? 4 * TEST_CONVS
+static int test_count(const CudaCtx *c, CudaKind kind) {
+  return kind <= KIND_CONV_DW  ? TEST_ROUNDS * TEST_CONVS + (c->wgmma ? 2 : 0)
          : kind == KIND_MATMUL ? 4
          : kind == KIND_WARP   ? 2
                                : 3;
@@ -184,10 +189,10 @@ static Status test_make(Graph *g, CudaKind kind, int k, DType half, TestStep *t,
   return graph_status(g, e);
 }
 
-/* Round k of the convolutions: both tiles, whole and split sums. */
+/* Round k of the convolutions: both tiles, whole and split sums; of wgmma: 256 columns and 128. */
 static void test_force(CudaCtx *c, CudaKind kind, int k) {
-  static const int force[4][2] = {{128, 1}, {64, 1}, {128, 3}, {64, 2}};
-  const int *f = force[k / TEST_CONVS % 4];
+  static const int force[TEST_ROUNDS][2] = {{128, 1}, {64, 1}, {128, 3}, {64, 2}};
+  const int *f = force[k < TEST_ROUNDS * TEST_CONVS ? k / TEST_CONVS : k & 1];
   c->tile = kind <= KIND_CONV_DW ? f[0] : 0;
   c->splits = kind <= KIND_CONV_DW ? f[1] : 0;
 }
@@ -204,7 +209,7 @@ static Status test_kind(Backend *b, CudaKind kind, CudaTested *t, bool *bad, Err
   CudaCtx *c = &of(b)->c;
   *bad = false;
   t->worst = 0;
-  for (int k = 0; k < test_count(kind) && !*bad; k++) {
+  for (int k = 0; k < test_count(c, kind) && !*bad; k++) {
     NaiveVerdict v;
     Graph *g = graph_new();
     test_force(c, kind, k);
@@ -241,10 +246,48 @@ static Status test_rungs(Backend *b, CudaKind kind, CudaTested *t, Error *e) {
              : ST_OK;
 }
 
+/* Products by wgmma, beside what is tested above and only where that is as designed. */
+static Status test_products(Backend *b, CudaTested *t, bool *bad, Error *e) {
+  const CudaCtx *c = &of(b)->c;
+  double worst = 0;
+  *bad = false;
+  for (int kind = KIND_CONV; kind <= KIND_CONV_DX && !*bad; kind++) {
+    if (c->rung[kind] != RUNG_FAST) continue;
+    TRY(test_kind(b, (CudaKind)kind, t, bad, e));
+    if (t->worst > worst) worst = t->worst;
+  }
+  t->worst = worst;
+  return ST_OK;
+}
+
+static Status test_wgmma(Backend *b, CudaTested *t, Error *e) {
+  CudaCtx *c = &of(b)->c;
+  const long before = cuda_wgmma_launches();
+  bool bad;
+  *t = (CudaTested){};
+  t->kind = "convolution by wgmma";
+  c->wgmma = WGMMA_ANY;
+  const Status st = test_products(b, t, &bad, e);
+  const bool none = cuda_wgmma_launches() == before;
+  if (none && st == ST_OK) snprintf(t->text, sizeof t->text, "the driver makes no tensor maps");
+  c->wgmma = st != ST_OK || bad || none ? WGMMA_OFF : WGMMA_LARGE;
+  t->rung = c->wgmma ? RUNG_FAST : RUNG_MMA;
+  if (t->rung) t->worst = 0; /* what takes its place was tested before */
+  return st;
+}
+
+/* Asked for, and a card that has it. */
+static bool test_wants_wgmma(const Backend *b) {
+  const char *asked = getenv("PRLX_CUDA_WGMMA");
+  return asked && !strcmp(asked, "1") && of((Backend *)b)->c.arch == 90 && test_half(b) != DT_F32;
+}
+
 extern "C" void cuda_use_rung(Backend *b, int rung) {
   memset(of(b)->c.rung, rung, sizeof of(b)->c.rung);
   of(b)->c.rung[KIND_OTHER] = RUNG_FAST;
 }
+
+extern "C" void cuda_use_wgmma(Backend *b, int use) { of(b)->c.wgmma = (uint8_t)use; }
 
 extern "C" Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e) {
   *n = 0;
@@ -255,5 +298,7 @@ extern "C" Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], 
     TRY(test_rungs(b, (CudaKind)kind, t, e));
     ++*n;
   }
-  return cuda_dense_test(b, &tested[(*n)++], e);
+  TRY(cuda_dense_test(b, &tested[(*n)++], e));
+  if (test_wants_wgmma(b)) TRY(test_wgmma(b, &tested[(*n)++], e));
+  return ST_OK;
 }

@@ -4,7 +4,9 @@
  * runs them: random operands, batch 64, sixteen steps in one captured graph, which take turns among
  * sets of operands that together are larger than the second-level cache; then each is judged by its
  * definition (cuda/naive.h), so that the speed of a wrong kernel is marked.
- * usage: bench_gpu [--dry] [--part card,conv,train,project,features,statistics]
+ * Part wgmma, on a card of compute capability 9.0: the convolutions of 16 bits by mma.sync and by
+ * wgmma (cuda/conv_wgmma.cu), line by line. PRLX_CUDA_WGMMA=1: training and projection by wgmma.
+ * usage: bench_gpu [--dry] [--part card,conv,wgmma,train,project,features,statistics]
  *                  [--json FILE]
  *   --dry   tiny sizes, to try the program itself, also on the emulation
  *   --json  a line for each number: part, name, precision, value, unit (appended) */
@@ -170,7 +172,8 @@ static double time_step(Backend *b, const DevStep *s, int runs, NaiveVerdict *v,
   return st ? -1 : time;
 }
 
-static void conv_row(Backend *b, const Shape7 *m, int batch) {
+/* kinds: how many of forward, input gradient, weight gradient; way: the product, to be told. */
+static void conv_row(Backend *b, const Shape7 *m, int batch, int kinds, const char *way) {
   Precision pr = b->precision;
   DType half = pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
   int div = dry ? 64 : 1, ci = PRLX_MAX(1, m->ci / div), co = PRLX_MAX(1, m->co / div);
@@ -187,8 +190,10 @@ static void conv_row(Backend *b, const Shape7 *m, int batch) {
       {.node = *graph_node(g, y), .nargs = 2, .shape = {xs, ws}, .targ = {tx, DT_F32}, .tout = ty},
       {.node = *graph_node(g, dx), .nargs = 2, .shape = {ys, ws}, .targ = {ty, DT_F32}, .tout = tx},
       {.node = *graph_node(g, dw), .nargs = 2, .shape = {xs, ys}, .targ = {tx, ty}}};
-  printf("  %-34s %-6s", m->name, precision_name(pr));
-  for (int k = 0; k < 3 && graph_status(g, NULL) == ST_OK; k++) {
+  char name[96];
+  snprintf(name, sizeof name, "%s%s", m->name, way);
+  printf("  %-44s %-6s", name, precision_name(pr));
+  for (int k = 0; k < kinds && graph_status(g, NULL) == ST_OK; k++) {
     NaiveVerdict v = {0};
     const double flop = conv_flop(&job[k].node), t = time_step(b, &job[k], dry ? 2 : 8, &v, &e),
                  tflops = flop / t / 1e12;
@@ -198,9 +203,8 @@ static void conv_row(Backend *b, const Shape7 *m, int batch) {
     }
     printf("  %8.1f us %6.1f TFLOP/s %4.0f %%%s", t * 1e6, tflops,
            limit_of(pr) > 0 ? 100 * tflops / limit_of(pr) : 0, v.bad ? " WRONG" : "");
-    tell("conv", m->name, precision_name(pr), kind[k], t * 1e6, "us");
-    tell("conv", m->name, precision_name(pr), kind[k], tflops,
-         v.bad ? "TFLOP/s, WRONG" : "TFLOP/s");
+    tell("conv", name, precision_name(pr), kind[k], t * 1e6, "us");
+    tell("conv", name, precision_name(pr), kind[k], tflops, v.bad ? "TFLOP/s, WRONG" : "TFLOP/s");
   }
   printf("\n");
   graph_free(g);
@@ -212,7 +216,41 @@ static void bench_conv(Backend *b) {
       "convolutions, batch %d, %s: forward, input gradient, weight gradient (%% of the "
       "instruction's rate above; operands packed inside the time; WRONG: not as the definition)\n",
       batch, precision_name(b->precision));
-  for (int k = 0; k < COUNT_OF(shapes) && !(dry && k > 1); k++) conv_row(b, &shapes[k], batch);
+  for (int k = 0; k < COUNT_OF(shapes) && !(dry && k > 1); k++)
+    conv_row(b, &shapes[k], batch, 3, "");
+}
+
+/* One shape by wgmma; columns: of a tile, 0: as chosen. */
+static void wgmma_row(Backend *b, const Shape7 *m, int columns) {
+  char way[40] = ", wgmma";
+  const long before = cuda_wgmma_launches();
+  if (columns) {
+    snprintf(way, sizeof way, ", wgmma, %d columns", columns);
+    setenv("PRLX_CUDA_CONV", columns == 256 ? "128,0" : "64,0", 1);
+  }
+  cuda_use_wgmma(b, dry ? 2 : 1);
+  conv_row(b, m, dry ? 1 : 64, 2, way);
+  if (cuda_wgmma_launches() == before) printf("    (not by wgmma: no such card, or too small)\n");
+  cuda_use_wgmma(b, 0);
+  unsetenv("PRLX_CUDA_CONV");
+}
+
+/* Shapes of 64 channels and more, by either. In a dry run they have too few for the rule. */
+static void bench_wgmma(Backend *b) {
+  printf("convolutions by mma.sync and by wgmma, batch %d, %s: forward, input gradient\n",
+         dry ? 1 : 64, precision_name(b->precision));
+  for (int k = 0; k < COUNT_OF(shapes) && !(dry && k > 1); k++) {
+    if (shapes[k].ci < 64 || shapes[k].co < 64) continue;
+    conv_row(b, &shapes[k], dry ? 1 : 64, 2, ", mma.sync");
+    wgmma_row(b, &shapes[k], 0);
+    for (int columns = 128; columns <= 256 && b->precision == PREC_F16; columns *= 2)
+      wgmma_row(b, &shapes[k], columns);
+  }
+}
+
+static bool asked_wgmma(void) {
+  const char *s = getenv("PRLX_CUDA_WGMMA");
+  return s && !strcmp(s, "1");
 }
 
 /* ---- training ---- */
@@ -225,8 +263,8 @@ static void bench_train(Backend *b, int batch, bool profile) {
   float *img = mem_alloc((size_t)n * (size_t)(res * res) * 4);
   Rng r = {.seed = 7};
   char what[96];
-  snprintf(what, sizeof what, "training, paper configuration, batch %d, %s", batch,
-           precision_name(b->precision));
+  snprintf(what, sizeof what, "training, paper configuration, batch %d, %s%s", batch,
+           precision_name(b->precision), asked_wgmma() ? ", wgmma" : "");
   if (!img || train_preset(&c, dry ? "small" : "paper", res, 1, 0, &e)) {
     failed(what, &e);
     mem_free(img);
@@ -287,8 +325,8 @@ static void bench_project(Backend *b, int batch) {
     c.channel_max = 8;
     c.z_dim = c.w_dim = 8;
   }
-  snprintf(what, sizeof what, "projection, paper configuration, %d lesions, %s", batch,
-           precision_name(b->precision));
+  snprintf(what, sizeof what, "projection, paper configuration, %d lesions, %s%s", batch,
+           precision_name(b->precision), asked_wgmma() ? ", wgmma" : "");
   Status s = generator_new(&G, &c, &e);
   WStats ws = {mem_alloc((size_t)c.w_dim * 4), 1};
   if (!s) s = vgg_new(&v, &e);
@@ -413,7 +451,7 @@ static int options(int argc, char **argv) {
       json_there = jsonl_open(&json, argv[++i], &e) == ST_OK;
       if (!json_there) return fprintf(stderr, "bench_gpu: %s\n", e.msg), 1;
     } else {
-      fprintf(stderr, "usage: bench_gpu [--dry] [--part card,conv,train,project,features,"
+      fprintf(stderr, "usage: bench_gpu [--dry] [--part card,conv,wgmma,train,project,features,"
                       "statistics] [--json FILE]\n");
       return 2;
     }
@@ -430,6 +468,8 @@ static void bench_precision(Precision p) {
     return;
   }
   if (wanted(parts, "conv")) bench_conv(b);
+  if (wanted(parts, "wgmma") && (p == PREC_F16 || p == PREC_BF16)) bench_wgmma(b);
+  if (asked_wgmma()) cuda_use_wgmma(b, 1);
   if (wanted(parts, "train"))
     for (int i = 0; i < (p == PREC_F16 && !dry ? 3 : 1); i++)
       bench_train(b, dry ? 4 : batches[i], p == PREC_F16 && i == 0 && !dry);
@@ -457,7 +497,7 @@ int main(int argc, char **argv) {
   cuda_describe(0, text, sizeof text);
   printf("device: %s%s\n", text, dry ? " (DRY RUN, tiny sizes: not a measurement)" : "");
   tell("device", text, "", "", 0, "");
-  if (wanted(parts, "card") || wanted(parts, "conv")) bench_card();
+  if (wanted(parts, "card") || wanted(parts, "conv") || wanted(parts, "wgmma")) bench_card();
   for (int k = 0; k < 4; k++) bench_precision(order[k]);
   if (json_there) jsonl_close(&json);
   threads_stop();

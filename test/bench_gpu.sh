@@ -29,6 +29,7 @@ command -v nvidia-smi >/dev/null 2>&1 &&
     --format=csv,noheader
 part 60  "$prog" $dry --part card $json
 part 90  "$prog" $dry --part conv $json
+part 60  "$prog" $dry --part wgmma $json
 part 120 "$prog" $dry --part train $json
 part 90  "$prog" $dry --part project $json
 part 40  "$prog" $dry --part features $json

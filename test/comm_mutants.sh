@@ -30,7 +30,7 @@ mutant() {
   case $2 in
     *.cu)
       objects="$B/test/cuda_comm.o $B/emu/nccl/cuda_emu_nccl.o $B/emu/test/cuda_emu.o"
-      objects="$objects $B/emu/test/cuda_emu_api.o"
+      objects="$objects $B/emu/test/cuda_emu_api.o $B/emu/test/cuda_emu_async.o"
       for x in "$B"/emu/cuda/*.o; do
         [ "$(basename "$x" .o)" = "${base%.*}" ] || objects="$objects $x"
       done

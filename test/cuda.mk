@@ -13,10 +13,11 @@ EMU_BASE   = -std=gnu++17 $(EMU_WARN) -ffp-contract=off -MMD -MP -I. -Itest/cuda
              -DPRLX_CUDA_EMU
 EMU       ?= $(BUILD)/emu
 EMU_CU    := $(wildcard cuda/*.cu)
-EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o
+EMU_SELF   = $(patsubst %,$(EMU)/test/%.o,cuda_emu cuda_emu_api cuda_emu_async)
+EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU_SELF)
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
-TWIN_PROGS = cuda_selftest cuda_paper cuda_judge
+TWIN_PROGS = cuda_selftest cuda_paper cuda_judge cuda_wgmma
 # bench: its program, tried (--dry) where there is no card
 EMU_PROGS  = $(TWIN_PROGS:%=$(EMU)/%) $(EMU)/cuda_self $(EMU)/cuda_ops $(EMU)/cuda_run \
               $(EMU)/cuda_batch $(EMU)/cuda_comm \
@@ -28,8 +29,7 @@ $(EMU)/%.o: %.cu
 $(EMU)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(EMU_CXX) $(EMU_BASE) -include test/cuda_emu.h $(EMU_FLAGS) -O2 -c -o $@ $<
-$(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU)/test/cuda_emu.o \
-                  $(EMU)/test/cuda_emu_api.o $(BUILD)/librooms.a
+$(EMU)/cuda_self: $(EMU)/test/cuda_emu_self.o $(EMU_SELF) $(BUILD)/librooms.a
 $(EMU)/cuda_ops: $(CHECK_OBJ) $(EMU)/test/cuda_exact.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_run: $(BUILD)/test/cuda_run.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_batch: $(BUILD)/test/cuda_batch.o $(EMU_OBJ) $(BUILD)/librooms.a
@@ -48,6 +48,8 @@ $(EMU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o $(EMU_OBJ) $(BUILD)/librooms
 $(EMU)/cuda_judge: $(BUILD)/test/cuda_judge.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/bench: $(BUILD)/test/bench_gpu.o $(EMU)/test/bench_card.o $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(EMU)/test/cuda_exact.o $(EMU_OBJ) \
+                   $(BUILD)/librooms.a
+$(EMU)/cuda_wgmma: $(BUILD)/test/cuda_wgmma.o $(EMU)/test/cuda_exact.o $(EMU_OBJ) \
                    $(BUILD)/librooms.a
 $(EMU)/cuda_golden: $(GOLD_OBJ) $(EMU_OBJ) $(BUILD)/librooms.a
 $(EMU_PROGS):
@@ -77,6 +79,7 @@ $(GPU)/cuda_batch: $(BUILD)/test/cuda_batch.o
 $(GPU)/cuda_selftest: $(BUILD)/test/cuda_selftest.o
 $(GPU)/cuda_judge: $(BUILD)/test/cuda_judge.o
 $(GPU)/cuda_paper: $(BUILD)/test/cuda_paper.o $(GPU)/test/cuda_exact.o
+$(GPU)/cuda_wgmma: $(BUILD)/test/cuda_wgmma.o $(GPU)/test/cuda_exact.o
 $(GPU)/cuda_golden: $(GOLD_OBJ)
 $(GPU)/bench: $(BUILD)/test/bench_gpu.o $(GPU)/test/bench_card.o
 $(GPU_PROGS): $(CUDAOBJ) $(BUILD)/librooms.a

@@ -1,5 +1,6 @@
 /* cuda_batch.c: the same bits in any batch through cuda/, in every precision. Linked with the
- * emulated sources (make test-cuda-emu) or with those for a card (make test-gpu). */
+ * emulated sources (make test-cuda-emu) or with those for a card (make test-gpu).
+ * environment: TEST_WGMMA=1|2 convolutions in 16 bits by wgmma (cuda_use_wgmma) */
 #include "cuda/device.h"
 #include "test/batch_run.h"
 
@@ -15,6 +16,7 @@ int main(int argc, char **argv) {
       printf("%s\n", e.msg);
       return 1;
     }
+    if (getenv("TEST_WGMMA")) cuda_use_wgmma(b, atoi(getenv("TEST_WGMMA")));
     compare_batches(b, precision_name(p));
     cuda_backend_free(b);
   }

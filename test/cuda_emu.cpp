@@ -150,7 +150,7 @@ static Context *context_fresh(void) {
 }
 
 /* ---- a block ---- */
-enum State : uint8_t { FRESH, READY, AT_BLOCK, AT_WARP, DONE };
+enum State : uint8_t { FRESH, READY, AT_BLOCK, AT_WARP, AT_EVENT, DONE };
 struct AsyncCopy {
   void *dst;
   const void *src;
@@ -165,6 +165,7 @@ struct Thread {
   const void *in;
   void *out;
   EmuWarpFn fn;
+  EmuReadyFn ready; /* AT_EVENT: it can go on */
   Context *context;
   int vote;
   int vote_result;
@@ -193,6 +194,12 @@ enum { DYNAMIC_MAX = 232448, STATIC_MAX = 49152 };
 alignas(1024) static unsigned char dynamic_memory[1024 + DYNAMIC_MAX + 1024];
 
 int emu_lane(void) { return current & 31; }
+int emu_current(void) { return current; }
+unsigned char *emu_dynamic(size_t *bytes) {
+  *bytes = dynamic_bytes;
+  return dynamic_memory + 1024;
+}
+
 static void thread_indices(int t, uint3 *i) {
   i->x = (unsigned)t % blockDim.x;
   i->y = (unsigned)t / blockDim.x % blockDim.y;
@@ -241,6 +248,13 @@ static int next_runnable(void) { /* -1: none */
   return t;
 }
 
+/* Or -1, when neither a thread nor what goes on beside them can move. */
+static int next_thread(void) {
+  int t = next_runnable();
+  while (t < 0 && ndone < nthreads && emu_async_step()) t = next_runnable();
+  return t;
+}
+
 static void resume_as(int t) {
   current = t;
   thread_indices(t, &threadIdx);
@@ -278,7 +292,7 @@ static void push_block(void) {
 static void deadlock(void) {
   int a = -1, b = -1; /* someone who waits, someone who is not there */
   for (int t = 0; t < nthreads; t++)
-    if (thread[t].state == AT_BLOCK || thread[t].state == AT_WARP) {
+    if (thread[t].state == AT_BLOCK || thread[t].state == AT_WARP || thread[t].state == AT_EVENT) {
       a = t;
       break;
     }
@@ -292,6 +306,10 @@ static void deadlock(void) {
     return;
   }
   resume_as(a);
+  if (thread[a].state == AT_EVENT) {
+    emu_fault("%s (%d) is never completed", thread[a].kind, thread[a].line);
+    return;
+  }
   if (b < 0) {
     emu_fault("%s (line %d) is never completed", thread[a].kind, thread[a].line);
     return;
@@ -307,7 +325,7 @@ static void deadlock(void) {
 
 /* The current thread cannot go on: run others until it is its turn again. */
 static void wait_turn(void) {
-  int me = current, t = next_runnable();
+  int me = current, t = next_thread();
   if (t < 0) {
     deadlock();
     return;
@@ -421,6 +439,22 @@ int emu_sync_block_vote(int line, int pred, int how) {
 
 void emu_sync_block(int line) { emu_sync_block_vote(line, 0, 3); }
 
+void emu_wait_event(const char *kind, int line, EmuReadyFn ready, const void *what) {
+  Thread *t = &thread[current];
+  if (ready(what)) return;
+  t->kind = kind;
+  t->line = line;
+  t->ready = ready;
+  t->in = what;
+  t->state = AT_EVENT;
+  wait_turn();
+}
+
+void emu_events_changed(void) {
+  for (int t = 0; t < nthreads; t++)
+    if (thread[t].state == AT_EVENT && thread[t].ready(thread[t].in)) make_runnable(t);
+}
+
 static void thread_done(void) {
   Thread *t = &thread[current];
   t->state = DONE;
@@ -437,7 +471,7 @@ static void context_body(void) {
     resume_as(t);
     kernel->thread();
     thread_done();
-    t = next_runnable();
+    t = next_thread();
     while (t < 0 || thread[t].state != FRESH) {
       if (t < 0) {
         if (ndone < nthreads) {
@@ -572,10 +606,12 @@ static void run_block(void) {
   if (dynamic_bytes) {
     guard_set(dynamic_memory + 1024, dynamic_bytes);
   }
+  emu_async_start();
   push_block();
   Context *c = context_fresh();
   c->start = next_runnable();
   switch_to(c);
+  if (!failed) emu_async_end();
   if (!failed)
     for (const SharedUse &u : shared_used) guard_check(&u);
   else

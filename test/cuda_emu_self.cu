@@ -1,7 +1,7 @@
 /* cuda_emu_self.cu: the emulation itself: exchanges, barriers, tensor-core fragments, asynchronous
  * copies, graphs; and that each kind of fault is reported. */
 #include "cuda/fastdiv.cuh"
-#include "test/cuda_emu_mma.h"
+#include "cuda/wgmma.cuh"
 #include "test/test.h"
 
 static float *device(int n) {
@@ -265,6 +265,206 @@ static void faults(void) {
   cudaFree(x);
 }
 
+/* ---- what goes on beside the threads: boxes, barriers, products of a warpgroup ---- */
+typedef CUresult (*Encoder)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
+                            const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
+                            const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                            CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+static CUresult tensor(void *p, int rank, const cuuint64_t *side, const cuuint32_t *box,
+                       cuuint32_t step, CUtensorMapSwizzle swizzle, CUtensorMap *map) {
+  cudaDriverEntryPointQueryResult found;
+  void *f = NULL;
+  cuuint64_t bytes[3], all = side[0] * 2;
+  const cuuint32_t stride[4] = {1, step, step, 1};
+  for (int i = 0; i < 3; i++) {
+    bytes[i] = all;
+    all *= i + 1 < rank ? side[i + 1] : 1;
+  }
+  cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &f, cudaEnableDefault, &found);
+  return ((Encoder)f)(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, (cuuint32_t)rank, p, side, bytes, box,
+                      stride, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+}
+
+/* What is wrong with one. */
+enum {
+  RIGHT,
+  BYTES_MISSING, /* announced */
+  BYTES_BEYOND,
+  NO_FENCE,
+  NO_INIT_FENCE,
+  NO_WAIT, /* for the products */
+  LEAVES,  /* with a box under way */
+  TWICE    /* arrived */
+};
+
+struct BoxJob {
+  CUtensorMap map;
+  int at[4];
+  uint32_t bytes;
+};
+
+/* One box to a tile, as it lies: 128 bytes a line, chunk q of line r at q ^ r % 8. */
+template <int WRONG>
+static __global__ void box(const __grid_constant__ BoxJob job, unsigned short *out, int lines) {
+  char *smem = DYNAMIC_SHARED(char);
+  const uint32_t base = shared_address(smem), tile = (base + 1023) & ~1023u, bar = tile + 16384;
+  if (threadIdx.x == 0) {
+    mbarrier_init(bar, 1);
+    if (WRONG != NO_INIT_FENCE) mbarrier_init_fence();
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    mbarrier_expect(bar, WRONG == BYTES_MISSING  ? job.bytes - 256
+                         : WRONG == BYTES_BEYOND ? job.bytes + 256
+                                                 : job.bytes);
+    if (WRONG == TWICE) mbarrier_arrive(bar);
+    tensor_load(tile, &job.map, bar, job.at[0], job.at[1], job.at[2], job.at[3]);
+  }
+  if (WRONG == LEAVES) return;
+  mbarrier_wait(bar, 0);
+  for (int i = (int)threadIdx.x; i < lines * 64; i += (int)blockDim.x) {
+    const int r = i / 64, q = i % 64 / 8;
+    out[i] = ((unsigned short *)(smem + (tile - base)))[r * 64 + (q ^ r % 8) * 8 + i % 8];
+  }
+}
+
+/* A box that sticks out on every side, strides of 1 and 2 along x and y. */
+static void boxes(void) {
+  const cuuint64_t side[4] = {72, 6, 5, 3};
+  unsigned short *x = (unsigned short *)device(72 * 6 * 5 * 3 / 2),
+                 *y = (unsigned short *)device(64 * 64);
+  for (int i = 0; i < 72 * 6 * 5 * 3; i++) x[i] = (unsigned short)(i + 1);
+  for (int step = 1; step <= 2; step++) {
+    const cuuint32_t size[4] = {64, 4, 4, 4};
+    const int nx = 4 / step, ny = 4 / step, lines = nx * ny * 4, at[4] = {16, 4, -1, 1};
+    BoxJob job;
+    int bad = 0;
+    CHECK(tensor(x, 4, side, size, (cuuint32_t)step, CU_TENSOR_MAP_SWIZZLE_128B, &job.map) ==
+              CUDA_SUCCESS,
+          "tensor map");
+    memcpy(job.at, at, sizeof at);
+    job.bytes = (uint32_t)lines * 128;
+    auto k = box<RIGHT>;
+    LAUNCH(k, 1, 64, 20000, NULL, job, y, lines);
+    for (int i = 0; i < lines * 64; i++) {
+      const int r = i / 64, c = at[0] + i % 64, px = at[1] + r % nx * step,
+                py = at[2] + r / nx % ny * step, n = at[3] + r / nx / ny;
+      const bool inside = c < 72 && px < 6 && py >= 0 && py < 5 && n < 3;
+      bad += y[i] != (inside ? (unsigned short)(((n * 5 + py) * 6 + px) * 72 + c + 1) : 0);
+    }
+    CHECK(bad == 0 && !emu_message()[0], "box, stride %d: %d of %d wrong", step, bad, lines * 64);
+  }
+  CUtensorMap none;
+  const cuuint32_t wide[4] = {72, 4, 4, 4}, size[4] = {64, 4, 4, 4};
+  const cuuint64_t odd[4] = {60, 6, 5, 3};
+  CHECK(tensor(x, 4, side, wide, 1, CU_TENSOR_MAP_SWIZZLE_128B, &none) != CUDA_SUCCESS &&
+            tensor(x, 4, odd, size, 1, CU_TENSOR_MAP_SWIZZLE_128B, &none) != CUDA_SUCCESS &&
+            tensor(x, 4, side, size, 9, CU_TENSOR_MAP_SWIZZLE_128B, &none) != CUDA_SUCCESS &&
+            tensor(x + 1, 4, side, size, 1, CU_TENSOR_MAP_SWIZZLE_128B, &none) != CUDA_SUCCESS,
+        "tensor maps that the driver refuses");
+  cudaFree(x);
+  cudaFree(y);
+}
+
+static void box_faults(void) {
+  const cuuint64_t side[4] = {64, 4, 4, 4};
+  const cuuint32_t size[4] = {64, 4, 4, 4};
+  unsigned short *x = (unsigned short *)device(64 * 64 / 2),
+                 *y = (unsigned short *)device(64 * 64 / 2);
+  BoxJob job = {};
+  memset(x, 0, 64 * 64 * 2);
+  job.bytes = 64 * 128;
+  tensor(x, 4, side, size, 1, CU_TENSOR_MAP_SWIZZLE_128B, &job.map);
+  auto missing = box<BYTES_MISSING>, beyond = box<BYTES_BEYOND>, fence = box<NO_INIT_FENCE>,
+       leaves = box<LEAVES>, twice = box<TWICE>;
+  LAUNCH(missing, 1, 64, 20000, NULL, job, y, 64);
+  CHECK(fault("is never completed"), "bytes that nobody announced");
+  LAUNCH(beyond, 1, 64, 20000, NULL, job, y, 64);
+  CHECK(fault("is never completed"), "bytes that do not come");
+  LAUNCH(fence, 1, 64, 20000, NULL, job, y, 64);
+  CHECK(fault("no fence after mbarrier_init"), "no fence");
+  emu_seed(0);
+  LAUNCH(leaves, 1, 64, 20000, NULL, job, y, 64);
+  CHECK(fault("under way"), "leaves too early");
+  LAUNCH(twice, 1, 64, 20000, NULL, job, y, 64);
+  CHECK(fault("have arrived"), "arrives twice");
+  job.map.opaque[0] = 0;
+  auto right = box<RIGHT>;
+  LAUNCH(right, 1, 64, 20000, NULL, job, y, 64);
+  CHECK(fault("no tensor map"), "no tensor map");
+  cudaFree(x);
+  cudaFree(y);
+}
+
+struct ProductJob {
+  CUtensorMap a;
+  CUtensorMap b;
+};
+
+/* d [64 x 128] = 1 + a [64 x 64] b [128 x 64]^T */
+template <int WRONG>
+static __global__ void warpgroup(const __grid_constant__ ProductJob job, float *out) {
+  char *smem = DYNAMIC_SHARED(char);
+  const uint32_t a = (shared_address(smem) + 1023) & ~1023u, b = a + 64 * 128, bar = b + 128 * 128;
+  const int w = (int)threadIdx.x / 32, g = (int)threadIdx.x % 32 / 4, q = (int)threadIdx.x % 4;
+  float d[64];
+  if (threadIdx.x == 0) {
+    mbarrier_init(bar, 1);
+    mbarrier_init_fence();
+    mbarrier_expect(bar, 192 * 128);
+    tensor_load(a, &job.a, bar, 0, 0);
+    tensor_load(b, &job.b, bar, 0, 0);
+  }
+  __syncthreads();
+  mbarrier_wait(bar, 0);
+  for (int i = 0; i < 64; i++) d[i] = 1;
+  if (WRONG != NO_FENCE) wgmma_fence();
+  for (uint32_t k = 0; k < 128; k += 32)
+    wgmma_f16(d, wgmma_descriptor(a + k, 1024), wgmma_descriptor(b + k, 1024));
+  wgmma_commit();
+  if (WRONG != NO_WAIT) wgmma_wait<0>();
+  for (int i = 0; i < 64; i++)
+    out[(16 * w + g + i / 2 % 2 * 8) * 128 + i / 4 * 8 + 2 * q + i % 2] = d[i];
+  if (WRONG == NO_WAIT) wgmma_wait<0>();
+}
+
+static void warpgroups(void) {
+  const cuuint64_t a_side[2] = {64, 64}, b_side[2] = {64, 128};
+  const cuuint32_t a_box[2] = {64, 64}, b_box[2] = {64, 128};
+  unsigned short *a = (unsigned short *)device(64 * 64 / 2),
+                 *b = (unsigned short *)device(128 * 64 / 2);
+  float *d = device(64 * 128);
+  int bad = 0, missing = 0;
+  ProductJob job;
+  for (int i = 0; i < 64 * 64; i++) a[i] = emu_float_to_half((float)((i * 37) % 41 - 20));
+  for (int i = 0; i < 128 * 64; i++) b[i] = emu_float_to_half((float)((i * 23) % 29 - 14));
+  tensor(a, 2, a_side, a_box, 1, CU_TENSOR_MAP_SWIZZLE_128B, &job.a);
+  tensor(b, 2, b_side, b_box, 1, CU_TENSOR_MAP_SWIZZLE_128B, &job.b);
+  auto right = warpgroup<RIGHT>, fence = warpgroup<NO_FENCE>, wait = warpgroup<NO_WAIT>;
+  for (int seed = 0; seed < 4; seed++) {
+    emu_seed((uint64_t)seed);
+    LAUNCH(right, 1, 128, 30000, NULL, job, d);
+    for (int i = 0; i < 64; i++)
+      for (int j = 0; j < 128; j++) {
+        float s = 1;
+        for (int k = 0; k < 64; k++)
+          s += emu_half_to_float(a[i * 64 + k]) * emu_half_to_float(b[j * 64 + k]);
+        bad += s != d[i * 128 + j];
+      }
+    LAUNCH(wait, 1, 128, 30000, NULL, job, d);
+    for (int i = 0; i < 64 * 128; i++) missing += d[i] != d[i];
+  }
+  CHECK(bad == 0 && !emu_message()[0], "product of a warpgroup: %d wrong", bad);
+  CHECK(missing > 64 * 128 / 2, "without the wait the sums are missing: %d", missing);
+  LAUNCH(fence, 1, 128, 30000, NULL, job, d);
+  CHECK(fault("no wgmma_fence"), "no fence");
+  cudaFree(a);
+  cudaFree(b);
+  cudaFree(d);
+}
+
 static void graphs(void) {
   cudaStream_t s;
   cudaGraph_t g;
@@ -352,6 +552,9 @@ int main(void) {
   tensor_cores();
   copies();
   faults();
+  boxes();
+  box_faults();
+  warpgroups();
   graphs();
   late_stream();
   CHECK(emu_live_allocations() == 0, "all memory freed");

@@ -11,17 +11,24 @@ trap 'rm -rf "$T"' EXIT
 trap 'exit 1' INT TERM
 FLAGS="-std=gnu++17 -w -O1 -ffp-contract=off -I. -Itest/cuda_emu -DPRLX_CUDA_EMU"
 FLAGS="$FLAGS -include test/cuda_emu.h"
+EMULATION="$B/emu/test/cuda_emu.o $B/emu/test/cuda_emu_api.o $B/emu/test/cuda_emu_async.o"
 sanitized=
 nm "$B/emu/test/cuda_emu.o" 2>/dev/null | grep -q __asan_ &&
   sanitized="-fsanitize=address,undefined"
 bad() { echo "FAIL mutant $1: $2"; failed=$((failed + 1)); }
 
-# planted NAME FILE 'sed expression' PROGRAM OBJECT...: compiles the copy, links PROGRAM with it
+# planted NAME FILE 'sed expression' PROGRAM OBJECT...: compiles the copy, links PROGRAM with it.
+# FILE.cu:HEADER.cuh plants it in a header that the file includes, which is found beside the copy.
 planted() {
-  name=$1; file=$2; change=$3; program=$4; shift 4
-  base=$(basename "$file" .cu)
-  sed -e "$change" "cuda/$file" >"$T/$base.cu"
-  if cmp -s "cuda/$file" "$T/$base.cu"; then
+  name=$1; file=${2#*:}; change=$3; program=$4
+  base=$(basename "${2%:*}" .cu)
+  shift 4
+  rm -rf "$T/cuda"
+  mkdir "$T/cuda"
+  cp "cuda/$base.cu" "$T/$base.cu"
+  case $file in *.cuh) copy=$T/cuda/$file ;; *) copy=$T/$file ;; esac
+  sed -e "$change" "cuda/$file" >"$copy"
+  if cmp -s "cuda/$file" "$copy"; then
     bad "$name" "its pattern is no longer in cuda/$file"
     return 1
   fi
@@ -29,7 +36,7 @@ planted() {
     bad "$name" "does not compile: $(head -n 1 "$T/log")"
     return 1
   fi
-  objects="$* $B/emu/test/cuda_emu.o $B/emu/test/cuda_emu_api.o $T/$base.o"
+  objects="$* $EMULATION $T/$base.o"
   for o in "$B"/emu/cuda/*.o; do [ "$(basename "$o" .o)" = "$base" ] || objects="$objects $o"; done
   if ! $CXX $sanitized -o "$program" $objects "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not link: $(head -n 1 "$T/log")"
@@ -94,8 +101,8 @@ planner_mutant() {
   if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$file.o" "$T/$file.c" $sanitized 2>"$T/log" ||
     ! $CXX $sanitized -o "$T/run" "$B/test/cuda_ops.o" "$B/test/cuda_check.o" \
       "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" \
-      "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o "$B/emu/test/cuda_emu.o" \
-      "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
+      "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o $EMULATION "$B/librooms.a" \
+      -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not build: $(head -n 1 "$T/log")"
     return
   fi
@@ -121,13 +128,52 @@ mutant conv-fragment conv_gemm.cu \
   'conv n' f16 ops
 mutant conv-store-barrier conv_gemm.cu '/out.each(ToShared/,/store_rows/ s/__syncthreads();//' \
   'conv n' strict ops
-mutant conv-store-bounds conv_gemm.cu \
+mutant conv-store-bounds conv_gemm.cu:conv_store.cuh \
   's/if (m + i < job.classes.rows)$/if (m + i <= job.classes.rows)/' 'conv n' strict ops
 mutant conv-pack-bounds conv_pack.cu \
   's/if (p0 + p < f.pixels \&\& k0 + k < f.chunks)/if (p0 + p < f.pixels)/' 'conv n' strict ops
 mutant conv-thin-lane conv_thin.cu \
   's/for (int o = 16; o; o >>= 1) x += __shfl_xor/for (int o = 8; o; o >>= 1) x += __shfl_xor/' \
   'conv n' strict ops
+# convolution by wgmma: descriptors, swizzle, bytes and phases of barriers, boxes, waits, fences
+TEST_WGMMA=2
+export TEST_WGMMA
+wgmma_mutant() { mutant "wgmma-$1" conv_wgmma.cu "$2" "${3:-conv n}" f16 ops; }
+wgmma_mutant stride 's/(stage + rows + k, WG_ALIGN)/(stage + rows + k, WG_ALIGN \/ 2)/'
+wgmma_mutant stride-map 's/(stage + Ring::WEIGHTS + k, WG_ALIGN)/(stage + Ring::WEIGHTS + k, 128)/'
+wgmma_mutant slice 's/k += WG_SLICE)/k += WG_SLICE \/ 2)/'
+wgmma_mutant swizzle 's/CU_TENSOR_MAP_SWIZZLE_128B/CU_TENSOR_MAP_SWIZZLE_NONE/'
+wgmma_mutant align 's/ring = (base + WG_ALIGN - 1) \& .*;/ring = (base + 127) \& ~127u;/'
+wgmma_mutant bytes-missing 's/(full, box.bytes)/(full, box.bytes - WG_ROWS * WG_LINE)/'
+wgmma_mutant bytes-beyond 's/(full, box.bytes)/(full, box.bytes + WG_LINE)/'
+wgmma_mutant phase-empty 's/(empty, at.parity ^ 1)/(empty, at.parity)/'
+wgmma_mutant phase-full 's/WG_BARRIER, at.parity)/WG_BARRIER, at.parity ^ 1)/'
+wgmma_mutant phase-stuck 's/^    parity ^= 1;//'
+wgmma_mutant box-tap 's/t.x0 \* stride + kx,/t.x0 * stride + kx + 1,/'
+wgmma_mutant box-edge 's/(cls.v - 1) \* m.stride + cls.kw)/(cls.v - 1) * m.stride + cls.kw - 1)/'
+wgmma_mutant box-wide 's/w.box\[1\] = box.by_x.d \*/w.box[1] = (box.by_x.d + 1) */'
+wgmma_mutant box-stride 's/w.stride\[2\] = (cuuint32_t)m.stride/w.stride[2] = 1/'
+wgmma_mutant box-image 's/w.bytes\[2\] = .*image_chunks/w.bytes[2] = (cuuint64_t)m.row_chunks/'
+wgmma_mutant box-column 's/inside ? (n \* cls.u + u) \*/inside ? (n * cls.v + u) */'
+wgmma_mutant wait-last 's/^  wgmma_wait<0>();//'
+wgmma_mutant fence 's/^    wgmma_fence();//'
+wgmma_mutant init-fence 's/mbarrier_init_fence();//'
+wgmma_mutant arrivals 's/  WG_WARPS = 8,/  WG_WARPS = 4,/'
+wgmma_mutant release 's/if (before \&\& threadIdx.x % 32 == 0)/if (before \&\& threadIdx.x == 300)/'
+wgmma_mutant store-barrier 's/named_barrier(1, 2 \* WG_GROUP);//'
+wgmma_mutant store-group 's/named_barrier(2 + group, WG_GROUP);//'
+wgmma_mutant store-fragment 's/(warp \* 16 + h \* 8 + g)/(warp * 16 + g * 2 + h)/'
+# both warpgroups, more steps than stages, a sum in parts
+TEST_LONG=1
+PRLX_CUDA_CONV=0,3
+export TEST_LONG PRLX_CUDA_CONV
+long='conv n1 ci136'
+wgmma_mutant rows 's/(uint32_t)group \* STORE_ROWS \* WG_LINE/0u/' "$long"
+wgmma_mutant split 's/t->begin = (int)blockIdx.y \* per/t->begin = (int)blockIdx.y * (per - 1)/' \
+  "$long"
+unset PRLX_CUDA_CONV
+wgmma_mutant wait 's/wgmma_wait<1>/wgmma_wait<2>/' "$long"
+unset TEST_LONG TEST_WGMMA
 # loops and sums
 mutant loop-tail pointwise.cu 's/if (j < at.valid) st_any/if (j <= at.valid) st_any/' \
   '' strict loops
@@ -186,7 +232,7 @@ judged() {
     cmp -s "$file" "$T/$object.c" && { bad "$name" "its pattern is no longer in $file"; return; }
     if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$object.o" "$T/$object.c" $sanitized \
       2>"$T/log" || ! $CXX $sanitized -o "$T/run" "$B/test/cuda_judge.o" "$T/$object.o" \
-      "$B"/emu/cuda/*.o "$B/emu/test/cuda_emu.o" "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" \
+      "$B"/emu/cuda/*.o $EMULATION "$B/librooms.a" \
       -lm -lpthread 2>"$T/log"; then
       bad "$name" "does not build: $(head -n 1 "$T/log")"
       return
@@ -222,6 +268,11 @@ refused stale-weights conv.cu \
   "$products"
 refused refused-doubles dense.cu 's/int k = 16; k > 0; k \/= 2) t/int k = 8; k > 0; k \/= 2) t/' \
   doubles
+PRLX_CUDA_WGMMA=1
+export PRLX_CUDA_WGMMA
+refused refused-wgmma conv_wgmma.cu \
+  's/(uint32_t)group \* STORE_ROWS \* WG_LINE/0u/' 'convolution by wgmma'
+unset PRLX_CUDA_WGMMA
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0

@@ -4,8 +4,9 @@
  * test-gpu).
  * usage: cuda_ops [strict] [tf32] [f16] [bf16] [ops] [loops] [plans] [optimiser]   (default: all)
  * environment: TEST_LONG=1 all shapes; TEST_RUNG=1|2 the float kernels, the definitions of
- * cuda/naive.h in place of the kernels as designed; PRLX_ONLY=text only cases whose name contains
- * it; TEST_STOP=1 stop at the first failure */
+ * cuda/naive.h in place of the kernels as designed; TEST_WGMMA=2 convolutions in 16 bits by wgmma
+ * wherever they can be; PRLX_ONLY=text only cases whose name contains it; TEST_STOP=1 stop at the
+ * first failure */
 #include "core/conv.h"
 #include "core/threads.h"
 #include "cuda/device.h"
@@ -59,6 +60,7 @@ int main(int argc, char **argv) {
     CHECK(st == ST_OK, "backend: %s", e.msg);
     if (st) break;
     if (getenv("TEST_RUNG")) cuda_use_rung(t.b, atoi(getenv("TEST_RUNG")));
+    if (getenv("TEST_WGMMA")) cuda_use_wgmma(t.b, atoi(getenv("TEST_WGMMA")));
     if (wanted(argc, argv, parts, 4, "ops")) {
       check_operations(&t);
       if (p != PREC_TF32 && !t.only) coverage(&t);
@@ -68,6 +70,10 @@ int main(int argc, char **argv) {
     if (p == PREC_STRICT && wanted(argc, argv, parts, 4, "optimiser")) check_optimiser(&t);
     printf("%s: %lld steps, %lld comparisons\n", precision_name((Precision)p), (long long)t.steps,
            (long long)t.variants);
+    if (getenv("TEST_WGMMA")) {
+      printf("%ld products by wgmma\n", cuda_wgmma_launches());
+      CHECK((p != PREC_F16 && p != PREC_BF16) || cuda_wgmma_launches() > 0, "no product by wgmma");
+    }
     cuda_backend_free(t.b);
   }
   CHECK(exact_live() == 0, "%zu device allocations leaked", exact_live());

@@ -6,7 +6,8 @@
  * On a card: 64 x 64, batch 64, 64 lesions. Emulated: full channel counts, but 8 x 8 and batch 4
  * (the projection: 16 x 16, one lesion).
  * usage: cuda_paper [strict] [tf32] [f16] [bf16]      (default: all)
- * environment: TEST_VERBOSE=1 a line for each step */
+ * environment: TEST_VERBOSE=1 a line for each step; TEST_WGMMA=1|2 convolutions in 16 bits by wgmma
+ * (cuda_use_wgmma) */
 #include "core/conv.h"
 #include "core/threads.h"
 #include "cuda/device.h"
@@ -223,12 +224,14 @@ int main(int argc, char **argv) {
     if (!wanted(argc, argv, precision_name((Precision)p))) continue;
     CHECK(cuda_backend_new(0, (Precision)p, &b, &e) == ST_OK, "backend: %s", e.msg);
     if (!b) break;
+    if (getenv("TEST_WGMMA")) cuda_use_wgmma(b, atoi(getenv("TEST_WGMMA")));
     hook(b);
     collect_training(b, emulated ? 8 : 64, emulated ? 4 : 64);
     collect_projection(b, emulated ? 16 : 64, emulated ? 1 : 64);
     unhook(b);
     CHECK(all.n > 50, "%d steps collected", all.n);
     judge_all(b);
+    if (getenv("TEST_WGMMA")) printf("%ld products by wgmma\n", cuda_wgmma_launches());
     cuda_backend_free(b);
     forget_all();
   }

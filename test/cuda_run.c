@@ -3,7 +3,8 @@
  * test-cuda-emu) or with those for a card (make test-gpu).
  *
  * cuda_run PRECISION|cpu losses ITERATIONS SEED: trains a tiny network on noise with a slope and
- * prints the means of every 20 iterations, for test/README.md's comparison of precisions. */
+ * prints the means of every 20 iterations, for test/README.md's comparison of precisions.
+ * environment: TEST_WGMMA=1|2 convolutions in 16 bits by wgmma (cuda_use_wgmma) */
 #include "cuda/device.h"
 #include "test/backend_run.h"
 #include "test/fit_run.h"
@@ -72,6 +73,7 @@ int main(int argc, char **argv) {
     printf("%s\n", e.msg);
     return 1;
   }
+  if (getenv("TEST_WGMMA")) cuda_use_wgmma(b, atoi(getenv("TEST_WGMMA")));
   char text[300];
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);

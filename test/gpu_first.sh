@@ -5,13 +5,15 @@
 #                                    FOLDER/programs.tar.xz, about 3 MB, so that no time on the card
 #                                    goes into compilers
 #   sh test/gpu_first.sh run         on the card, the tree and that folder there
-#   LIMIT=380 sh test/gpu_first.sh run selftest ops paper train golden runs bench ncu
+#   LIMIT=380 sh test/gpu_first.sh run selftest ops paper train golden runs bench wgmma ncu
 #   LIMIT=280 sh test/gpu_first.sh run peer sanitize
 #
-# run [part...]: selftest ops paper train golden runs bench ncu peer sanitize (default: all, in this
-# order: what is cheap and decides most comes first; the machine and the programs always). Each part
-# has a time limit and processes of its own, so that a hang or a dead context costs that part only.
-# A failed part does not stop the rest: the speed of a wrong kernel is still knowledge, and marked.
+# run [part...]: selftest ops paper train golden runs bench wgmma ncu peer sanitize (default: all,
+# in this order: what is cheap and decides most comes first; the machine and the programs always).
+# wgmma: the product of cuda/conv_wgmma.cu, which is off elsewhere: right or wrong, its speed beside
+# mma.sync, training with it. Each part has a time limit and processes of its own, so that a hang or
+# a dead context costs that part only. A failed part does not stop the rest: the speed of a wrong
+# kernel is still knowledge, and marked.
 # Logs and bench.jsonl: $OUT; the table at the end sums up.
 # environment: OUT=build/gpu_first, FOLDER=.gpu, ARCH=90, LIMIT=590 seconds in all, PEER=150 of them
 # for PyTorch, GPU_PROGRAMS=folder of the programs (default: the packed ones, else built there),
@@ -22,7 +24,7 @@ FOLDER=${FOLDER:-.gpu}
 ARCH=${ARCH:-90}
 LIMIT=${LIMIT:-590}
 PEER=${PEER:-150}
-PROGRAMS="prlx bench cuda_ops cuda_run cuda_golden cuda_selftest cuda_paper cuda_judge"
+PROGRAMS="prlx bench cuda_ops cuda_run cuda_golden cuda_selftest cuda_paper cuda_judge cuda_wgmma"
 BEGIN=$(date +%s)
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT
@@ -191,6 +193,22 @@ part_bench() {
   done
 }
 
+# What is off by default, tried: the self-test with it, both products on the same operands, every
+# operation, the paper's steps; then its speed beside the other, right or not.
+part_wgmma() {
+  part wgmma 40 "self-test with wgmma" env PRLX_CUDA_WGMMA=1 "$P/cuda_selftest"
+  part wgmma 60 "wgmma beside mma.sync" "$P/cuda_wgmma" f16 bf16
+  grep -E 'products twice|nothing to compare' "$T/o" | tee -a "$SUM"
+  PRLX_ONLY='conv n' part wgmma 40 "convolutions by wgmma" env TEST_WGMMA=2 "$P/cuda_ops" f16 \
+    bf16 ops
+  part wgmma 60 "steps of the paper configuration by wgmma" env TEST_WGMMA=1 "$P/cuda_paper" f16
+  part bench 60 "bench wgmma" "$P/bench" $dry --part wgmma --json "$OUT/bench.jsonl"
+  grep -E 'mma.sync|wgmma|WRONG' "$T/o" | cut -c 1-170 | head -n 60 >>"$SUM"
+  part bench 60 "bench train by wgmma" env PRLX_CUDA_WGMMA=1 "$P/bench" $dry --part train \
+    --json "$OUT/bench.jsonl"
+  grep -E 'training, paper' "$T/o" | cut -c 1-170 | head -n 4 >>"$SUM"
+}
+
 # Where the time goes inside an iteration: share of the bandwidth and of the tensor cores.
 part_ncu() {
   N=$(command -v ncu || ls /opt/nvidia/nsight-compute/*/ncu 2>/dev/null | tail -n 1)
@@ -219,9 +237,9 @@ part_sanitize() {
 }
 
 run() {
-  parts=${*:-selftest ops paper train golden runs bench ncu peer sanitize}
+  parts=${*:-selftest ops paper train golden runs bench wgmma ncu peer sanitize}
   for p in $parts; do
-    case " selftest ops paper train golden runs bench ncu peer sanitize " in
+    case " selftest ops paper train golden runs bench wgmma ncu peer sanitize " in
       *" $p "*) ;;
       *) echo "gpu_first: no part \"$p\""; exit 2 ;;
     esac
@@ -244,7 +262,7 @@ case ${1:-} in
     run "$@"
     ;;
   *)
-    sed -n '2,24p' "$0"
+    sed -n '2,27p' "$0"
     exit 2
     ;;
 esac

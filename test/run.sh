@@ -29,7 +29,9 @@ emulated() {
   fi
   run "CUDA emulation" "$B/emu/cuda_self"
   run "CUDA operations (emulated)" "$B/emu/cuda_ops"
-  run "CUDA self-test (emulated)" "$B/emu/cuda_selftest"
+  run "CUDA convolutions by wgmma (emulated)" env TEST_WGMMA=2 PRLX_ONLY="conv n" \
+    "$B/emu/cuda_ops" f16 bf16 ops
+  run "CUDA self-test (emulated)" env PRLX_CUDA_WGMMA=1 "$B/emu/cuda_selftest"
   run "CUDA, judges of images (emulated)" "$B/emu/cuda_judge"
   [ "$mode" = long ] && precisions="strict tf32 f16 bf16" || precisions=f16
   for p in $precisions; do run "CUDA, any batch, $p (emulated)" "$B/emu/cuda_batch" "$p"; done
@@ -48,6 +50,11 @@ emulated() {
     for r in 1 2; do
       run "CUDA operations, rung $r (emulated)" env TEST_RUNG=$r "$B/emu/cuda_ops" ops loops
     done
+    run "CUDA, wgmma beside mma.sync (emulated)" "$B/emu/cuda_wgmma"
+    run "CUDA, steps of the paper configuration by wgmma (emulated)" env TEST_WGMMA=1 \
+      "$B/emu/cuda_paper" f16
+    run "CUDA, any batch by wgmma, f16 (emulated)" env TEST_WGMMA=2 "$B/emu/cuda_batch" f16
+    run "CUDA training by wgmma, f16 (emulated)" env TEST_WGMMA=2 "$B/emu/cuda_run" f16
     run "CUDA on the command line (emulated)" sh test/cuda_cli.sh "$B/emu/prlx"
     run "CUDA, cards that fail (emulated)" sh test/cuda_faults.sh "$B/emu/prlx"
   fi

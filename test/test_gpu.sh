@@ -17,7 +17,7 @@ run() {
   [ $rc -ne 0 ] && { bad=1; [ -n "$line" ] || tail -n 5 "$log"; }
   echo "$name: ${line:-no verdict}, code $rc ($(( $(date +%s) - start )) s)"
 }
-for p in cuda_ops cuda_run cuda_batch cuda_golden cuda_selftest cuda_paper cuda_judge; do
+for p in cuda_ops cuda_run cuda_batch cuda_golden cuda_selftest cuda_paper cuda_judge cuda_wgmma; do
   [ -x "$G/$p" ] || { echo "test-gpu: $G/$p is missing; run make test-gpu"; exit 1; }
 done
 command -v nvidia-smi >/dev/null 2>&1 &&
@@ -29,7 +29,12 @@ for p in strict tf32 f16 bf16; do run "Inception, $p" "$G/cuda_judge" features $
 for p in strict tf32 f16 bf16; do
   run "steps of the paper configuration at batch 64, $p" "$G/cuda_paper" $p
 done
+# the product by wgmma, which is off elsewhere (cuda/README.md)
+run "self-test with wgmma" env PRLX_CUDA_WGMMA=1 "$G/cuda_selftest"
+run "wgmma beside mma.sync" "$G/cuda_wgmma" f16 bf16
+run "steps of the paper configuration by wgmma" env TEST_WGMMA=1 "$G/cuda_paper" f16
 run "any batch" "$G/cuda_batch"
+run "any batch, by wgmma" env TEST_WGMMA=1 "$G/cuda_batch" f16
 for p in strict tf32 f16 bf16; do run "training and projection, $p" "$G/cuda_run" $p; done
 run "golden files" "$G/cuda_golden" -q test/golden
 S=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)

@@ -165,7 +165,9 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
 #endif
 
 const char *tool_device_rung(int rung) {
-  return rung == 1 ? "the float kernel" : rung == 2 ? "the plainest kernel" : "the CPU";
+  static const char *const name[] = {"",         "the float kernel",  "the plainest kernel",
+                                     "mma.sync", "storage in planes", "the CPU"};
+  return name[rung];
 }
 
 const char *tool_device_name(const Backend *b, char buf[64]) {

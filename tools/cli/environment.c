@@ -55,6 +55,11 @@ static bool check_tile(const char *value, char *want, size_t n) {
          (tile == 0 || tile == 64 || tile == 128) && splits >= 0 && splits <= 64;
 }
 
+static bool check_switch(const char *value, char *want, size_t n) {
+  snprintf(want, n, "0 or 1");
+  return !strcmp(value, "0") || !strcmp(value, "1");
+}
+
 static bool check_data(const char *value, char *want, size_t n) {
   snprintf(want, n, "the folder of the bundled files");
   return os_is_folder(value);
@@ -77,9 +82,9 @@ static const struct Variable {
   const char *name;
   VariableCheck *check;
 } variables[] = {
-    {"PRLX_THREADS", check_threads}, {"PRLX_ISA", check_isa},   {"PRLX_CONV", check_conv},
-    {"PRLX_CUDA_CONV", check_tile},  {"PRLX_DATA", check_data}, {"PRLX_DUMP", check_dump},
-    {"PRLX_BUCKET", check_bucket},
+    {"PRLX_THREADS", check_threads},   {"PRLX_ISA", check_isa},   {"PRLX_CONV", check_conv},
+    {"PRLX_CUDA_CONV", check_tile},    {"PRLX_DATA", check_data}, {"PRLX_DUMP", check_dump},
+    {"PRLX_CUDA_WGMMA", check_switch}, {"PRLX_BUCKET", check_bucket},
 };
 
 static int check_value(const struct Variable *v) {
