@@ -7,7 +7,7 @@
 #                           it is there
 EMU_CXX   ?= g++
 EMU_FLAGS ?= $(if $(findstring sanitize,$(CFLAGS)),$(CFLAGS),-O1 -g)
-EMU_WARN   = -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-parameter \
+EMU_WARN   = -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-parameter -Wno-psabi \
              -Wno-missing-field-initializers
 EMU_BASE   = -std=gnu++17 $(EMU_WARN) -ffp-contract=off -MMD -MP -I. -Itest/cuda_emu \
              -DPRLX_CUDA_EMU

@@ -105,6 +105,22 @@ lost "$T/seg" "$P" segment "$T/tr.safetensors" --test "$T/te.safetensors" --leve
   --runs 1 --epochs 1 --batch 4 --resamples 20 -o "$T/seg"
 lost "$T/sm.safetensors" "$P" smote "$T/t1.safetensors" --epochs 1 --batch 4 --width 2 --latent 4 \
   --images 2 --out "$T/sm.safetensors"
+# ---- memory that ends after the start ----
+# full OUTPUT command...
+full() {
+  out=$1
+  shift
+  expect 1 "needs .* of device memory but only .*; use a smaller batch" \
+    env PRLX_EMU_MEMORY=6000000 "$@" --quiet --device cuda
+  [ ! -e "$out" ]; ok $? "$2 without memory: $(ls "$out")"
+}
+full "$T/o" "$P" classify "$T/t1.safetensors" --runs 1 --epochs 1 --batch 8 -o "$T/o"
+full "$T/o" "$P" cam "$T/e1.safetensors" --model "$T/m" -o "$T/o"
+full "$T/o" "$P" segment "$T/tr.safetensors" --levels 3 --width 8 --runs 1 --epochs 1 --batch 8 \
+  -o "$T/o"
+full "$T/o" "$P" smote "$T/t1.safetensors" --epochs 1 --batch 16 --width 8 --latent 4 --images 2 \
+  --out "$T/o"
+
 # too short for thirds: lost before the distances by pixel
 set -- "$P" evidence --synthetic "$T/b/dataset.safetensors" --train "$T/a/dataset.safetensors" \
   --typical 2 --no-perceptual --quiet --device cuda
