@@ -165,7 +165,7 @@ planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by sid
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
 # filters, sampling, optimiser
-mutant fir-edge upfirdn.cu 's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' \
+mutant fir-edge upfirdn.cu 's/c0 + k < p.width/c0 + k <= p.width/' \
   upfirdn2d strict ops
 mutant fir-barrier upfirdn.cu '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d \
   strict ops
