@@ -178,8 +178,9 @@ mutant optim-lane optim.cu \
   's/for (int k = 16; k; k >>= 1) count/for (int k = 8; k; k >>= 1) count/' '' strict optimiser
 # channels last: a margin that is not cleared (by products, partial sums, loops), a map read from
 # another corner of its frame, swizzled staging, taps, axes, offsets, lanes, the shape of a margin
-mutant last-margin conv_gemm.cu 's/map_zeros(job.store.frame, to, at.y, at.x);//' 'conv n' f16 \
-  ops
+mutant last-margin conv_gemm.cu \
+  's/store_chunk(job,/ConvJob j = job; j.store.frame = MapFrame{}; store_chunk(j,/' \
+  'conv n' f16 ops
 mutant last-margin-loop loop_last.cu 's/out.last ? map_frame(.*) : MapFrame{}/MapFrame{}/' \
   'random loop' f16 loops
 mutant last-corner conv.cu 's/((l.top - top) \* m.row_chunks/(l.top * m.row_chunks/' 'conv n' \
