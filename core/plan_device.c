@@ -28,10 +28,18 @@ static DevStep dev_describe(const Plan *p, const Step *s) {
   } else
     d.prog = s->prog;
   for (int i = 0; i < s->nargs; i++)
-    d.targ[i] = s->arg[i] ? p->value[plan_root(p, s->arg[i])].dtype : DT_F32;
-  d.tout = p->value[plan_root(p, s->value)].dtype;
+    if (s->arg[i]) {
+      const PVal *x = &p->value[plan_root(p, s->arg[i])];
+      d.targ[i] = x->dtype;
+      d.lies[i] = x->lies;
+    }
+  const PVal *out = &p->value[plan_root(p, s->value)];
+  d.tout = out->dtype;
+  d.out_lies = out->lies;
   return d;
 }
+
+DevStep plan_dev_step(const Plan *p, const Step *s) { return dev_describe(p, s); }
 
 /* ---- loops into the stores of convolutions ---- */
 
@@ -334,6 +342,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   storage_types(p, u);
   mem_free(u);
   TRY(prepare_weights(p, e));
+  TRY(plan_layouts(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (Val v = 1; v < p->n; v++)

@@ -53,6 +53,14 @@ static void count_map(StepRange *r, const void *map, DType t, int64_t n) {
   }
 }
 
+/* Row after row: the zeros around a map whose channels lie last are no numbers of it. */
+static void count_rows(StepRange *r, const uint16_t *map, DType t, Shape s, MapLayout l) {
+  const int64_t h = s.dim[2] + l.top + l.bottom, w = s.dim[3] + l.left + l.right;
+  for (int64_t n = 0; n < s.dim[0]; n++)
+    for (int64_t y = 0; y < s.dim[2]; y++)
+      count_map(r, map + ((n * h + l.top + y) * w + l.left) * s.dim[1], t, s.dim[3] * s.dim[1]);
+}
+
 Status plan_ranges(Plan *p, bool on, Error *e) {
   mem_free(p->range);
   p->range = on ? mem_alloc((size_t)(p->nstep + 1) * sizeof *p->range) : NULL;
@@ -70,8 +78,8 @@ void plan_range_host(Plan *p, int k) {
 static Status range_step(Plan *p, int k, Error *e) {
   Backend *b = p->backend;
   const DevStep *d = &p->dev[k];
-  const int64_t n = shape_numel(p->value[p->step[k].value].node.shape);
-  const size_t bytes = (size_t)n * dtype_size(d->tout);
+  const Shape shape = p->value[p->step[k].value].node.shape;
+  const size_t bytes = (size_t)map_numel(shape, d->out_lies) * dtype_size(d->tout);
   DevProgram *one = NULL;
   TRY(b->program(b, 1, d, &one, e));
   Status st = b->run(b, one, e);
@@ -80,7 +88,10 @@ static Status range_step(Plan *p, int k, Error *e) {
   map = mem_alloc(bytes);
   st = map ? b->download(b, map, d->out, bytes, e)
            : err_set(e, ST_NOMEM, "out of memory to count a map of %zu bytes", bytes);
-  if (st == ST_OK) count_map(&p->range[k], map, d->tout, n);
+  if (st == ST_OK && d->out_lies.last)
+    count_rows(&p->range[k], map, d->tout, shape, d->out_lies);
+  else if (st == ST_OK)
+    count_map(&p->range[k], map, d->tout, shape_numel(shape));
 done:
   mem_free(map);
   b->program_free(b, one);

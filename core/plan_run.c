@@ -189,12 +189,12 @@ void plan_weights_changed(Plan *p) {
 double plan_step_bytes(const Plan *p, int k) {
   const Step *s = &p->step[k];
   const Val out = plan_root(p, s->value);
-  double bytes =
-      (double)shape_numel(p->value[s->value].node.shape) * (double)dtype_size(p->value[out].dtype);
-  for (int i = 0; i < s->nargs; i++)
-    if (s->arg[i])
-      bytes += (double)shape_numel(s->shape[i]) *
-               (double)dtype_size(p->value[plan_root(p, s->arg[i])].dtype);
+  double bytes = (double)map_numel(p->value[s->value].node.shape, p->value[out].lies) *
+                 (double)dtype_size(p->value[out].dtype);
+  for (int i = 0; i < s->nargs; i++) {
+    const PVal *x = s->arg[i] ? &p->value[plan_root(p, s->arg[i])] : NULL;
+    if (x) bytes += (double)map_numel(s->shape[i], x->lies) * (double)dtype_size(x->dtype);
+  }
   return bytes;
 }
 

@@ -1,25 +1,33 @@
 /* conv_store.cuh: the end of a product, shared by conv_gemm.cu (mma.sync) and conv_wgmma.cu: 64
  * rows of sums lie in shared memory, a thread takes a column of them down the rows, eight at a
- * time. */
+ * time; where channels lie last, eight threads take the rows of a column. */
 #ifndef PRLX_CONV_STORE_CUH
 #define PRLX_CONV_STORE_CUH
 #include "cuda/conv.cuh"
 
-enum { STORE_ROWS = 64, STORE_PAD = 8, STORE_V = 8 };
+enum { STORE_ROWS = 64, STORE_PAD = 8, STORE_V = 8, STORE_CHUNKS = STORE_ROWS / MAP_CHUNK };
 
-/* Rows `first`, `first` + STEP, .. (STORE_V of each) of the column of sums at s, STRIDE floats from
- * row to row: m0 is the row of the result that row 0 is. To the partial sums of this split, or
+/* Where column `col` stands in a staging row: eight rows of four columns lie in 32 banks, for
+ * threads that take eight rows of neighbouring columns, and for those that take four columns of
+ * eight times eight rows. */
+static __device__ __forceinline__ int stage_column(int row, int col) {
+  return col ^ (row >> 3 & 7) << 2;
+}
+
+/* Rows `first`, `first` + STEP, .. (STORE_V of each) of column x of the sums at s, STRIDE floats
+ * from row to row: m0 is the row of the result that row 0 is. To the partial sums of this split, or
  * through the chain to the result. */
 template <int STRIDE, int STEP>
 static __device__ __forceinline__ void store_column(const ConvJob &job, const ConvClass &cls,
-                                                    int split, const float *s, int first,
+                                                    int split, const float *s, int x, int first,
                                                     int64_t m0, const Column &at, uint32_t col) {
   if (col >= cls.cols) return;
   for (int r = first; r < STORE_ROWS; r += STEP) {
     int64_t m = m0 + r;
     float v[STORE_V];
     if (m >= job.classes.rows) return;
-    _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] = s[(r + i) * STRIDE];
+    _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] =
+        s[(r + i) * STRIDE + stage_column(r, x)];
     if (job.splits > 1) {
       float *p = job.store.partial + ((int64_t)split * job.classes.rows + m) * job.classes.cols +
                  cls.col0 + col;
@@ -31,5 +39,18 @@ static __device__ __forceinline__ void store_column(const ConvJob &job, const Co
           store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
     }
   }
+}
+
+/* Rows 8 `chunk` on of column x, 16 bytes of pixel `at`: a result whose channels lie last. Eight
+ * threads so store 128 bytes of a pixel. */
+template <int STRIDE>
+static __device__ __forceinline__ void store_pixel(const ConvJob &job, const float *s, int x,
+                                                   int chunk, int64_t m0, const Column &at) {
+  const int64_t m = m0 + chunk * MAP_CHUNK;
+  float v[MAP_CHUNK];
+  if (m >= job.classes.rows || at.off < 0) return;
+  _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) v[i] =
+      s[(chunk * MAP_CHUNK + i) * STRIDE + stage_column(chunk * MAP_CHUNK, x)];
+  store_chunk(job, at, m, v);
 }
 #endif

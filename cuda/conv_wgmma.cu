@@ -199,16 +199,23 @@ static __device__ __forceinline__ void store_sums(const WgJob &all, const WgTile
   /* no product reads the ring any more */
   named_barrier(1, 2 * WG_GROUP);
   rows += group * STORE_ROWS * STRIDE;
-  _Pragma("unroll") for (int j = 0; j < BN / 8; j++) _Pragma("unroll") for (int h = 0; h < 2; h++) *
-      (float2 *)(rows + (warp * 16 + h * 8 + g) * STRIDE + j * 8 + q * 2) =
-      make_float2(d[4 * j + 2 * h], d[4 * j + 2 * h + 1]);
+  _Pragma("unroll") for (int j = 0; j < BN / 8; j++) _Pragma("unroll") for (int h = 0; h < 2; h++) {
+    const int row = warp * 16 + h * 8 + g;
+    *(float2 *)(rows + row * STRIDE + stage_column(row, j * 8 + q * 2)) =
+        make_float2(d[4 * j + 2 * h], d[4 * j + 2 * h + 1]);
+  }
   named_barrier(2 + group, WG_GROUP);
-  for (int place = thread; place < BN; place += WG_GROUP) {
-    const ConvClass &cls = all.job.classes.of[t.cls];
+  const int64_t m0 = (int64_t)t.m0 + group * STORE_ROWS;
+  const ConvClass &cls = all.job.classes.of[t.cls];
+  const bool last = all.job.store.last && all.job.splits == 1;
+  const int step = last ? WG_GROUP / STORE_CHUNKS : (int)WG_GROUP;
+  for (int place = last ? thread / STORE_CHUNKS : thread; place < BN; place += step) {
     const uint32_t col = column_of(all, t, (uint32_t)place);
     const Column at = column_at(all.job, cls, col);
-    store_column<STRIDE, STORE_V>(all.job, cls, (int)blockIdx.y, rows + place, 0,
-                                  (int64_t)t.m0 + group * STORE_ROWS, at, col);
+    if (last)
+      store_pixel<STRIDE>(all.job, rows, place, thread % STORE_CHUNKS, m0, at);
+    else
+      store_column<STRIDE, STORE_V>(all.job, cls, (int)blockIdx.y, rows, place, 0, m0, at, col);
   }
 }
 

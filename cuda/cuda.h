@@ -43,8 +43,8 @@ inline thread_local int cuda_counted = -1;
   } while (0)
 
 /* Kinds of kernels that can be replaced by a slower one (cuda/selftest.cu): as designed; float
- * arithmetic on the same tiles (products only); the definition (cuda/naive.h); not used at all, the
- * host computes (doubles only). */
+ * arithmetic on the same tiles (products only); the definition (cuda/naive.h); mma.sync for wgmma;
+ * planes for maps with their channels last (CudaCtx.planes); the host (doubles only). */
 typedef enum {
   KIND_CONV,
   KIND_CONV_DX,
@@ -73,6 +73,7 @@ typedef struct CudaCtx {
   int tile;
   int splits;
   uint8_t wgmma; /* CudaWgmma; not off after the self-test agreed only */
+  bool planes; /* channels never lie last; changes before the first plan only */
 } CudaCtx;
 
 /* One row per operation, as in core: name and what the backend asks of it. */
@@ -129,6 +130,11 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 
 /* Backend.prepare: weights packed ahead of the product (cuda/conv.cu). */
 bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep);
+
+/* Backend.channels_last (cuda/layout.cu); convolutions (conv.cu) and filters (filter_last.cu). */
+int cuda_channels_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin);
+bool cuda_conv_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin);
+bool cuda_filter_last(const DevStep *s);
 
 /* How many of the n steps, from the first on, are such that one launch packs; that launch. */
 int cuda_conv_prep_count(const DevStep *s, int n);

@@ -13,79 +13,9 @@
  * by L1, and nothing else. All of it is about 20 instructions per output: 67 M outputs are 42 M
  * warp instructions, 47 us on 132 multiprocessors. Rows at the seam of two chunks are read twice (3
  * of 16 for `same`), from L2. */
+#include "cuda/upfirdn.cuh"
 #include <math.h>
-#include "cuda/any.cuh"
-
-/* as in core/op_upfirdn.c */
-
-typedef struct Fir {
-  int h;
-  int w;
-  int oh;
-  int ow;
-  int upx;
-  int upy;
-  int downx;
-  int downy;
-  int padx;
-  int pady;
-  int tx;
-  int ty;
-  int flip;
-  float gain; /* per pass where separable */
-  int channels;
-  int per_sample;
-  /* fir4: column pairs of a row, chunks of a column, row pairs of a chunk, threads */
-  unsigned pairs;
-  unsigned chunks;
-  unsigned steps;
-  unsigned total;
-  /* separable: output rows of a tile, input rows under it */
-  int tile_h;
-  int tile_rows;
-} Fir;
-
-/* Tap t in correlation order, gain included: a true convolution is a correlation with the reversed
- * filter. */
-static __device__ __forceinline__ float fir_tap(const float *f, int t, int n, int flip,
-                                                float gain) {
-  return gain * f[flip ? t : n - 1 - t];
-}
-
-/* ---- four taps ---- */
-
-/* Two neighbouring outputs from N neighbouring inputs. UP = 2: every output sees two taps; with an
- * odd padding (odd) the two outputs see the same two inputs, else the second pair is one further. g
- * is ordered by order_taps. */
-template <int UP, int DOWN>
-static __device__ __forceinline__ void two_of(const float g[4], const float *v, bool odd, float *a,
-                                              float *b) {
-  if constexpr (UP == 2) {
-    *a = g[0] * v[0] + g[1] * v[1];
-    *b = g[2] * (odd ? v[0] : v[1]) + g[3] * (odd ? v[1] : v[2]);
-  } else {
-    *a = g[0] * v[0] + g[1] * v[1] + g[2] * v[2] + g[3] * v[3];
-    *b = g[0] * v[DOWN] + g[1] * v[DOWN + 1] + g[2] * v[DOWN + 2] + g[3] * v[DOWN + 3];
-  }
-}
-
-/* Up 2: taps 0, 2 meet samples where the position before padding is even, 1, 3 where it is odd. */
-template <int UP>
-static __device__ __forceinline__ void order_taps(const float t[4], bool odd, float g[4]) {
-  if constexpr (UP == 2) {
-    g[0] = odd ? t[1] : t[0];
-    g[1] = odd ? t[3] : t[2];
-    g[2] = odd ? t[0] : t[1];
-    g[3] = odd ? t[2] : t[3];
-  } else {
-    for (int k = 0; k < 4; k++) g[k] = t[k];
-  }
-}
-
-/* First input that the output pair m needs. */
-template <int UP, int DOWN> static __device__ __forceinline__ int first_input(int m, int pad) {
-  return UP == 2 ? (2 * m - pad + (pad & 1)) >> 1 : 2 * m * DOWN - pad;
-}
+#include "cuda/map.cuh"
 
 /* x: planes [h,w] of a [N,C,h,w] tensor; y: planes [oh,ow]. Thread: plane, chunk of rows, pair of
  * columns; column pairs are neighbours in a warp. */
@@ -106,17 +36,17 @@ __global__ void __launch_bounds__(128, 8) fir4(const T *x, const float *f, T *y,
   int c0 = first_input<UP, DOWN>(j, p.padx), row = first_input<UP, DOWN>(m, p.pady);
   unsigned inside = 0; /* bit k: column c0 + k exists */
 #pragma unroll
-  for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.w) << k;
-  x += plane * p.h * p.w + c0;
+  for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.width) << k;
+  x += plane * p.height * p.width + c0;
   y += plane * p.oh * p.ow + 2 * j;
   bool second = 2 * j + 1 < p.ow;
   /* row `row + r` of the map, filtered along x, into the window */
   auto fetch = [&](int r) {
     float v[N];
-    bool live = row + r >= 0 && row + r < p.h;
+    bool live = row + r >= 0 && row + r < p.height;
 #pragma unroll
     for (int k = 0; k < N; k++)
-      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.w + k) : 0.f;
+      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.width + k) : 0.f;
     two_of<UP, DOWN>(gx, v, oddx, &win[0][r], &win[1][r]);
   };
 #pragma unroll
@@ -202,9 +132,9 @@ static __global__ void __launch_bounds__(SEP_THREADS)
   for (int i = threadIdx.x; i < p.tile_rows * TILE_W; i += SEP_THREADS) {
     int iy = first + i / TILE_W, ox = ox0 + i % TILE_W, ix;
     float sum = 0;
-    if (iy >= 0 && iy < p.h && ox < p.ow) {
-      int64_t row = (plane * p.h + iy) * p.w;
-      for (int t = first_tap(ox * p.downx - p.padx, p.upx, &ix); t < p.tx && ix < p.w;
+    if (iy >= 0 && iy < p.height && ox < p.ow) {
+      int64_t row = (plane * p.height + iy) * p.width;
+      for (int t = first_tap(ox * p.downx - p.padx, p.upx, &ix); t < p.tx && ix < p.width;
            t += p.upx, ix++)
         if (ix >= 0) sum += g[t] * ld_any(x, tin, row + ix);
     }
@@ -215,7 +145,7 @@ static __global__ void __launch_bounds__(SEP_THREADS)
     int oy = oy0 + i / TILE_W, ox = ox0 + i % TILE_W, iy;
     if (oy >= p.oh || ox >= p.ow) continue;
     float sum = 0;
-    for (int t = first_tap(oy * p.downy - p.pady, p.upy, &iy); t < p.ty && iy < p.h;
+    for (int t = first_tap(oy * p.downy - p.pady, p.upy, &iy); t < p.ty && iy < p.height;
          t += p.upy, iy++)
       if (iy >= 0) sum += g[t] * mid[(iy - first) * TILE_W + i % TILE_W];
     st_any(y, tout, (plane * p.oh + oy) * p.ow + ox, sum);
@@ -251,12 +181,12 @@ static __global__ void __launch_bounds__(256)
     int64_t plane = i / p.ow / p.oh;
     int t0 = first_tap(ox * p.downx - p.padx, p.upx, &ix0);
     float sum = 0;
-    for (int u = first_tap(oy * p.downy - p.pady, p.upy, &iy); u < p.ty && iy < p.h;
+    for (int u = first_tap(oy * p.downy - p.pady, p.upy, &iy); u < p.ty && iy < p.height;
          u += p.upy, iy++)
-      for (int t = t0, ix = ix0; iy >= 0 && t < p.tx && ix < p.w; t += p.upx, ix++)
+      for (int t = t0, ix = ix0; iy >= 0 && t < p.tx && ix < p.width; t += p.upx, ix++)
         if (ix >= 0)
           sum += fir_tap(f, u * p.tx + t, count, p.flip, p.gain) *
-                 ld_any(x, tin, (plane * p.h + iy) * p.w + ix);
+                 ld_any(x, tin, (plane * p.height + iy) * p.width + ix);
     st_any(y, tout, i, sum);
   }
 }
@@ -267,8 +197,8 @@ static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   Shape f = s->shape[1];
   bool sep = a->per_sample || f.rank == 1;
   Fir p = {};
-  p.h = (int)s->shape[0].dim[2];
-  p.w = (int)s->shape[0].dim[3];
+  p.height = (int)s->shape[0].dim[2];
+  p.width = (int)s->shape[0].dim[3];
   p.oh = (int)s->node.shape.dim[2];
   p.ow = (int)s->node.shape.dim[3];
   p.upx = a->upx;
@@ -285,6 +215,7 @@ static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   p.per_sample = a->per_sample != 0;
   int64_t n = shape_numel(s->node.shape);
   if (n == 0) return ST_OK;
+  if (cuda_lies_last(s)) return cuda_filter_last_launch(c, s, p, e);
   if (is_fir4(s, &p)) return launch_fir4(c, s, p, e);
   if (sep) return launch_separable(c, s, p, e);
   LAUNCH(full, blocks_for(n, 256), 256, 0, c->stream, s->arg[0], s->targ[0],

@@ -13,6 +13,7 @@ typedef struct Bench { /* what the checks share */
   /* checked */
   int64_t steps;
   int64_t variants;
+  int64_t layouts; /* of them, with channels last */
   double worst[OP_COUNT]; /* largest error seen, relative to the bound's scale */
   bool quick;             /* the fast subset of make test */
   const char *only;       /* PRLX_ONLY: cases whose name contains this; NULL: all */
@@ -47,4 +48,9 @@ void check_operations(Bench *t); /* cuda_shapes.c: the table over many shapes */
 void check_loops(Bench *t);
 void check_optimiser(Bench *t); /* cuda_plans.c */
 void check_plans(Bench *t);
+void check_layouts(Bench *t); /* cuda_layouts.c */
+
+/* The case as a plan, with gradients up to second order, on the device as it is and with all maps
+ * in planes. */
+void check_plan_planes(Bench *t, const Case *c, double bound);
 #endif

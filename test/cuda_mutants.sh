@@ -73,7 +73,8 @@ mutant() {
   wanted_mutant "$name" || return 0
   arguments="$*"
   set -- "$B/test/cuda_ops.o" "$B/test/cuda_check.o" "$B/test/cuda_shapes.o" \
-    "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" "$B/emu/test/cuda_exact.o"
+    "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" "$B/test/cuda_layouts.o" \
+    "$B/emu/test/cuda_exact.o"
   planted "$name" "$file" "$change" "$T/run" "$@" || return
   set -- $arguments
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
@@ -101,8 +102,8 @@ planner_mutant() {
   if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$file.o" "$T/$file.c" $sanitized 2>"$T/log" ||
     ! $CXX $sanitized -o "$T/run" "$B/test/cuda_ops.o" "$B/test/cuda_check.o" \
       "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" \
-      "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o $EMULATION "$B/librooms.a" \
-      -lm -lpthread 2>"$T/log"; then
+      "$B/test/cuda_layouts.o" "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o \
+      $EMULATION "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not build: $(head -n 1 "$T/log")"
     return
   fi
@@ -211,7 +212,7 @@ planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by sid
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
 # filters, sampling, optimiser
-mutant fir-edge upfirdn.cu 's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' \
+mutant fir-edge upfirdn.cu 's/c0 + k < p.width/c0 + k <= p.width/' \
   upfirdn2d strict ops
 mutant fir-barrier upfirdn.cu '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d \
   strict ops
@@ -256,6 +257,32 @@ judged values-bound dense.cu 's/high = 2 \* most/high = most/'
 judged norm-padding models/math/ondevice.c 's/memset(one, 0, bytes);//'
 judged queue-order models/judge/metrics_fid.c 's/norm\[i\]);/norm[0]);/'
 judged input-clip models/judge/inception_input.c 's/c == FIDCONV_CLEAN ? g_clamp/0 ? g_clamp/'
+# channels last: a margin that is not cleared (by products, partial sums, loops), a map read from
+# another corner of its frame, swizzled staging, taps, axes, offsets, lanes, the shape of a margin
+mutant last-margin conv_gemm.cu:conv_store.cuh \
+  's/store_chunk(job,/ConvJob j = job; j.store.frame = MapFrame{}; store_chunk(j,/' \
+  'conv n' f16 ops
+mutant last-margin-loop loop_last.cu 's/out.last ? map_frame(.*) : MapFrame{}/MapFrame{}/' \
+  'random loop' f16 loops
+mutant last-corner conv.cu 's/((l.top - top) \* m.row_chunks/(l.top * m.row_chunks/' 'conv n' \
+  f16 ops
+mutant last-staging conv_gemm.cu:conv_store.cuh 's/stage_column(chunk \* MAP_CHUNK, x)/x/' \
+  'conv n' f16 ops
+mutant last-gradient conv_gemm.cu \
+  's/y \* job.grad.row_chunks/y * job.kernels.by_ow.d * job.grad.pixel_chunks/' 'conv n' f16 ops
+mutant last-pack conv_pack.cu 's/from.sx};/1};/' 'conv n' f16 ops
+mutant last-taps filter_last.cu 's/(at + (odd ? 1 : 0)) >> 1/at >> 1/' upfirdn2d f16 ops
+mutant last-axes loop_last.cu 's/_axis\[MAX_RANK\] = {0, 2, 3/_axis[MAX_RANK] = {0, 3, 2/' \
+  'random loop' f16 loops
+mutant last-summed loop_last.cu 's/d->inner_summed = .*;/d->inner_summed = false;/' sum f16 ops
+mutant last-thin thin_last.cu 's/int o = 16; o; o >>= 1/int o = 8; o; o >>= 1/' 'conv n' f16 ops
+mutant last-thin-barrier thin_last.cu \
+  '/sum\[threadIdx.x\] = make_float4/,/if (row/ s/__syncthreads();//' 'conv n' f16 ops
+mutant last-view layout.cu 's/l.top \* w + l.left/l.left * w + l.top/' 'conv n' f16 ops
+planner_mutant last-bytes plan_memory \
+  's/map_numel(x->node.shape, x->lies)/shape_numel(x->node.shape)/' 'blocks of' f16 plans
+planner_mutant last-margin-wanted plan_layout \
+  's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'
 # what the self-test of the backend refuses: a wrong fragment (float takes its place), a wrong tile
 # index, packed weights of another step; a lane left out of doubles (the host computes)
@@ -273,6 +300,7 @@ export PRLX_CUDA_WGMMA
 refused refused-wgmma conv_wgmma.cu \
   's/(uint32_t)group \* STORE_ROWS \* WG_LINE/0u/' 'convolution by wgmma'
 unset PRLX_CUDA_WGMMA
+refused refused-last filter_last.cu 's/(at + (odd ? 1 : 0)) >> 1/at >> 1/' 'channels last'
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0

@@ -6,7 +6,7 @@
  * environment: TEST_LONG=1 all shapes; TEST_RUNG=1|2 the float kernels, the definitions of
  * cuda/naive.h in place of the kernels as designed; TEST_WGMMA=2 convolutions in 16 bits by wgmma
  * wherever they can be; PRLX_ONLY=text only cases whose name contains it; TEST_STOP=1 stop at the
- * first failure */
+ * first failure; PRLX_CUDA_LAYOUT=planes|last the maps of plans lie so, whatever moves fewer bytes */
 #include "core/conv.h"
 #include "core/threads.h"
 #include "cuda/device.h"
@@ -68,8 +68,9 @@ int main(int argc, char **argv) {
     if (wanted(argc, argv, parts, 4, "loops")) check_loops(&t);
     if (wanted(argc, argv, parts, 4, "plans")) check_plans(&t);
     if (p == PREC_STRICT && wanted(argc, argv, parts, 4, "optimiser")) check_optimiser(&t);
-    printf("%s: %lld steps, %lld comparisons\n", precision_name((Precision)p), (long long)t.steps,
-           (long long)t.variants);
+    printf("%s: %lld steps, %lld comparisons, %lld with channels last\n",
+           precision_name((Precision)p), (long long)t.steps, (long long)t.variants,
+           (long long)t.layouts);
     if (getenv("TEST_WGMMA")) {
       printf("%ld products by wgmma\n", cuda_wgmma_launches());
       CHECK((p != PREC_F16 && p != PREC_BF16) || cuda_wgmma_launches() > 0, "no product by wgmma");
