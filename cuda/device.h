@@ -36,7 +36,7 @@ typedef struct CudaTested {
   int rung;
   char text[200];
 } CudaTested;
-enum { CUDA_TESTED_MAX = 10 };
+enum { CUDA_TESTED_MAX = 11 };
 
 /* Compares every kind with its definition, both tiles and split sums of the convolutions, launched
  * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.
