@@ -30,6 +30,8 @@ static DevStep dev_describe(const Plan *p, const Step *s) {
   for (int i = 0; i < s->nargs; i++)
     d.targ[i] = s->arg[i] ? p->value[plan_root(p, s->arg[i])].dtype : DT_F32;
   d.tout = p->value[plan_root(p, s->value)].dtype;
+  for (int r = 1; r < plan_results(s); r++)
+    d.tmore[r - 1] = p->value[plan_root(p, plan_result(s, r))].dtype;
   return d;
 }
 
@@ -51,7 +53,7 @@ static Use *dev_uses(const Plan *p) {
   }
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
-    u[s->value].producer = k;
+    for (int r = 0; r < plan_results(s); r++) u[plan_result(s, r)].producer = k;
     for (int i = 0; i < s->nargs; i++)
       if (s->arg[i]) u[plan_root(p, s->arg[i])].readers++;
   }
@@ -165,10 +167,12 @@ static void storage_types(Plan *p, const Use *u) {
     for (int k = 0; k < p->nstep; k++) {
       const Step *s = &p->step[k];
       DevStep d = dev_describe(p, s);
-      if (d.tout == t && !p->backend->supports(p->backend, &d, -1, t)) {
-        p->value[plan_root(p, s->value)].dtype = DT_F32;
-        changed = true;
-      }
+      for (int r = 0; r < plan_results(s); r++)
+        if ((r ? d.tmore[r - 1] : d.tout) == t &&
+            !p->backend->supports(p->backend, &d, -1 - r, t)) {
+          p->value[plan_root(p, plan_result(s, r))].dtype = DT_F32;
+          changed = true;
+        }
       for (int i = 0; i < s->nargs; i++)
         if (s->arg[i] && d.targ[i] == t && !p->backend->supports(p->backend, &d, i, t)) {
           p->value[plan_root(p, s->arg[i])].dtype = DT_F32;
@@ -200,9 +204,10 @@ static Val prep_source(const Plan *p, Val w, float *gain) {
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
     const PwProgram *q = s->prog;
-    if (s->value != w || !q || s->conv || q->reduce || q->nop != 1 || q->op[0].op != OP_axpb ||
-        q->op[0].lhs != -1 || q->op[0].param.axpb.shift != 0 || q->op[0].param.axpb.scale == 0 ||
-        !shape_eq(q->arg_shape[0], q->iter) || p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
+    if (s->value != w || !q || s->conv || q->reduce || q->nmore || q->nop != 1 ||
+        q->op[0].op != OP_axpb || q->op[0].lhs != -1 || q->op[0].param.axpb.shift != 0 ||
+        q->op[0].param.axpb.scale == 0 || !shape_eq(q->arg_shape[0], q->iter) ||
+        p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
       continue;
     *gain = (float)q->op[0].param.axpb.scale;
     return s->arg[0];
@@ -280,7 +285,8 @@ static Status drop_unread(Plan *p, Error *e) {
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    if (!s->prog || s->conv || u[s->value].readers || u[s->value].read_out) continue;
+    if (!s->prog || s->conv || s->prog->nmore || u[s->value].readers || u[s->value].read_out)
+      continue;
     p->value[s->value].step = false;
     mem_free(s->prog);
     *s = (Step){0};
@@ -330,6 +336,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   if (fuse) fuse_stores(p, u);
   mem_free(u);
+  if (fuse) TRY(plan_multi(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   storage_types(p, u);
   mem_free(u);
@@ -364,6 +371,7 @@ int plan_dev_launches(const Plan *p, int k, int n) {
     for (int i = 0; i < d[j].nargs; i++)
       d[j].arg[i] = p->step[k + j].arg[i] ? anywhere + (ptrdiff_t)64 * (i + 2) : NULL;
     d[j].out = anywhere;
+    for (int r = 0; r < PW_MAX_MORE; r++) d[j].more[r] = anywhere;
     d[j].scratch = anywhere + 64;
   }
   const int count = d ? p->backend->launches(p->backend, n, d) : 0;
@@ -448,6 +456,7 @@ Status plan_dev_prepare(Plan *p, Error *e) {
     DevStep *d = &p->dev[k];
     for (int i = 0; i < s->nargs; i++) d->arg[i] = s->arg[i] ? dev_address(p, s->arg[i]) : NULL;
     d->out = dev_address(p, s->value);
+    for (int r = 1; r < plan_results(s); r++) d->more[r - 1] = dev_address(p, plan_result(s, r));
     d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes + s->scratch_at : NULL;
   }
   b->program_free(b, p->fold_program);

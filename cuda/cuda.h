@@ -53,6 +53,7 @@ typedef enum {
   KIND_WARP,
   KIND_LOOP,
   KIND_SUM,
+  KIND_MULTI,
   KIND_OTHER,
   KIND_COUNT
 } CudaKind;
@@ -67,6 +68,7 @@ typedef struct CudaCtx {
   /* convolutions: 0, or this tile and so many splits whatever is quickest (cuda/selftest.cu) */
   int tile;
   int splits;
+  int64_t several_from; /* numbers of the least loop that may have several results */
 } CudaCtx;
 
 /* One row per operation, as in core: name and what the backend asks of it. */
@@ -138,6 +140,12 @@ int cuda_sum_count(const DevStep *s, int n);
 Status cuda_sums(const CudaCtx *c, const DevStep *s, int n, Error *e);
 int cuda_matmul_count(const DevStep *s, int n);
 Status cuda_matmuls(const CudaCtx *c, const DevStep *s, int n, Error *e);
+
+/* Fused loops with several results (multi.cu). can: shapes only; at most one of the sums keeps the
+ * inner axis, the iteration has less than 2^31 numbers, 16 or more along the inner axis. */
+bool cuda_multi_can(const DevStep *s);
+size_t cuda_multi_scratch(const DevStep *s);
+Status cuda_multi(const CudaCtx *c, const DevStep *s, Error *e);
 
 /* table.cu: the kind of a step; its launch and scratch on the rung that the context says. */
 CudaKind cuda_kind(const DevStep *s);

@@ -34,7 +34,7 @@ typedef struct CudaTested {
   int rung;
   char text[200];
 } CudaTested;
-enum { CUDA_TESTED_MAX = 8 };
+enum { CUDA_TESTED_MAX = 9 };
 
 /* Compares every kind with its definition, both tiles and split sums of the convolutions, launched
  * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.
@@ -44,6 +44,10 @@ Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Err
 
 /* Every kind on this rung (as in CudaTested), for tests and measurements. Before any plan. */
 void cuda_use_rung(Backend *b, int rung);
+
+/* Loops over so many numbers or more may have several results (PwProgram.more), for tests and
+ * measurements; INT64_MAX: none. Before any plan. */
+void cuda_use_several(Backend *b, int64_t least);
 
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):
  * sets c->sum_device when the build has NCCL and it starts; else ST_OK with the reason in e->msg

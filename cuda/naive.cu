@@ -216,7 +216,24 @@ Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, 
   return cuda_check("naive kernel", s, e);
 }
 
+DevStep naive_single(const DevStep *s, int r, PwProgram *one) {
+  DevStep t = *s;
+  if (!s->prog) return t;
+  pw_single(s->prog, r, one);
+  t.prog = one;
+  if (r > 0) {
+    t.out = s->more[r - 1];
+    t.tout = s->tmore[r - 1];
+  }
+  return t;
+}
+
 Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  const NaiveOut o = {s->out, s->tout, NULL, 0};
-  return naive_run(c, s, o, s->scratch, e);
+  for (int r = 0; r <= (s->prog ? s->prog->nmore : 0); r++) {
+    PwProgram one;
+    const DevStep t = naive_single(s, r, &one);
+    const NaiveOut o = {t.out, t.tout, NULL, 0};
+    TRY(naive_run(c, &t, o, t.scratch, e));
+  }
+  return ST_OK;
 }

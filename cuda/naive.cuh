@@ -120,6 +120,9 @@ void naive_filter_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l,
 void naive_warp_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o,
                        void *scratch);
 
-/* cuda/naive.cu: a step by its definition into o. */
+/* cuda/naive.cu: a step with result r of its loop alone; one: its program. */
+DevStep naive_single(const DevStep *s, int r, PwProgram *one);
+
+/* A step by its definition, its first result, into o. */
 Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, Error *e);
 #endif

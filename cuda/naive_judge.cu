@@ -79,7 +79,7 @@ static Shape naive_shape(const DevStep *s) {
   return s->prog ? s->prog->out_shape : s->prog_store ? s->prog_store->out_shape : s->node.shape;
 }
 
-Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
+static Status judge_one(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
   const int64_t n = shape_numel(naive_shape(s));
   JudgeMemory m = {};
   *v = (NaiveVerdict){};
@@ -88,6 +88,24 @@ Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e)
   b->release(b, m.scratch);
   b->release(b, m.mem);
   return st;
+}
+
+static int naive_results(const DevStep *s) { return 1 + (s->prog ? s->prog->nmore : 0); }
+
+Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
+  *v = (NaiveVerdict){};
+  for (int r = 0; r < naive_results(s); r++) {
+    PwProgram one;
+    NaiveVerdict w;
+    const DevStep t = naive_single(s, r, &one);
+    TRY(judge_one(b, &t, &w, e));
+    w.bad += v->bad;
+    if (r && v->worst >= w.worst) {
+      v->bad = w.bad;
+    } else
+      *v = w;
+  }
+  return ST_OK;
 }
 
 /* ---- a step on operands of its own ---- */
@@ -141,15 +159,23 @@ static Status probe_fill(Backend *b, const DevStep *s, int k, void *to, Rng *r, 
   return cuda_naive_fill(b, s->targ[k], n, r, to, e);
 }
 
-static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, size_t bytes, Error *e) {
+/* Bytes of result r. */
+static size_t probe_bytes(const DevStep *s, int r) {
+  PwProgram one;
+  const DevStep t = naive_single(s, r, &one);
+  return (size_t)shape_numel(naive_shape(&t)) * dtype_size(t.tout);
+}
+
+static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, Error *e) {
   for (int run = 0; run < 3; run++) {
-    TRY(b->zero(b, s->out, bytes, e));
+    for (int r = 0; r < naive_results(s); r++)
+      TRY(b->zero(b, r ? s->more[r - 1] : s->out, probe_bytes(s, r), e));
     TRY(b->run(b, p, e));
   }
   return b->sync(b, e);
 }
 
-enum { PROBE_OUT = PW_MAX_ARGS, PROBE_SCRATCH, PROBE_BLOCKS };
+enum { PROBE_OUT = PW_MAX_ARGS, PROBE_SCRATCH = PROBE_OUT + 1 + PW_MAX_MORE, PROBE_BLOCKS };
 
 /* A convolution that reads prepared weights (operand 2): its weights, which it no longer reads, are
  * what the definition wants. */
@@ -192,15 +218,17 @@ static Status probe_operands(Backend *b, DevStep *s, uint64_t seed, void **mem, 
 
 static Status probe_in(Backend *b, DevStep *s, uint64_t seed, void **mem, NaiveVerdict *v,
                        Error *e) {
-  const size_t bytes = (size_t)shape_numel(naive_shape(s)) * dtype_size(s->tout);
   DevProgram *p = NULL;
   TRY(probe_operands(b, s, seed, mem, e));
-  TRY(b->alloc(b, bytes, &mem[PROBE_OUT], e));
+  for (int r = 0; r < naive_results(s); r++) {
+    TRY(b->alloc(b, probe_bytes(s, r), &mem[PROBE_OUT + r], e));
+    if (r) s->more[r - 1] = mem[PROBE_OUT + r];
+  }
   TRY(b->alloc(b, b->scratch(b, s), &mem[PROBE_SCRATCH], e));
   s->out = mem[PROBE_OUT];
   s->scratch = mem[PROBE_SCRATCH];
   TRY(b->program(b, 1, s, &p, e));
-  const Status st = probe_runs(b, p, s, bytes, e);
+  const Status st = probe_runs(b, p, s, e);
   b->program_free(b, p);
   TRY(st);
   return cuda_naive_judge(b, s, v, e);

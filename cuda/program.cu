@@ -39,6 +39,11 @@ static bool program_prepare(Backend *b, const DevStep *conv, Node *prep) {
   return cuda_conv_prepare(&of(b)->c, conv, prep);
 }
 
+static bool can_several(Backend *b, const DevStep *s, int64_t size) {
+  const CudaCtx *c = &of(b)->c;
+  return c->rung[KIND_MULTI] != RUNG_NAIVE && size >= c->several_from && cuda_multi_can(s);
+}
+
 /* What several steps of a plan may share a launch with; 0: nothing. */
 enum { BATCH_ALONE, BATCH_LOOP, BATCH_SUM, BATCH_MATMUL };
 static int batch_kind(Backend *b, const DevStep *s) {
@@ -177,6 +182,7 @@ void cuda_program_functions(Backend *b) {
   b->supports = program_supports;
   b->can_store = can_store;
   b->prepare = program_prepare;
+  b->several = can_several;
   b->batch_kind = batch_kind;
   b->launches = program_launches;
   b->program = program_new;

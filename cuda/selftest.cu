@@ -34,9 +34,16 @@ static const TestConv test_convs[] = {{1, 136, 5, 7, 136, 3, 1, 1},
                                       {2, 64, 4, 8, 1, 1, 1, 0},
                                       {2, 1, 4, 8, 64, 1, 1, 0}};
 enum { TEST_CONVS = sizeof test_convs / sizeof *test_convs };
-static const char *const test_names[KIND_COUNT] = {
-    "convolution", "input gradient", "weight gradient", "matrix product", "filter", "warp", "loop",
-    "sum",         "other"};
+static const char *const test_names[KIND_COUNT] = {"convolution",
+                                                   "input gradient",
+                                                   "weight gradient",
+                                                   "matrix product",
+                                                   "filter",
+                                                   "warp",
+                                                   "loop",
+                                                   "sum",
+                                                   "loop of several results",
+                                                   "other"};
 
 static DType test_half(const Backend *b) {
   return b->precision == PREC_F16 ? DT_F16 : b->precision == PREC_BF16 ? DT_BF16 : DT_F32;
@@ -162,6 +169,41 @@ static void test_loop(CudaKind kind, int k, DType half, TestStep *t) {
   t->s.tout = p->reduce ? DT_F32 : half;
 }
 
+/* t = lrelu_mask(a b, c), with b a number per channel; sums of t over images and pixels, over
+ * channels, of t c over pixels; k = 1: more than a chunk of channels, 2: more than a strip of
+ * pixels, and no t. */
+static void test_multi(int k, DType half, TestStep *t) {
+  PwProgram *p = &t->program;
+  const Shape all = test_shape4(2, k == 1 ? 70 : 20, k == 2 ? 19 : 8, k == 1 ? 8 : 16);
+  const Shape kept[3] = {test_shape4(1, all.dim[1], 1, 1),
+                         test_shape4(2, 1, all.dim[2], all.dim[3]),
+                         test_shape4(2, all.dim[1], 1, 1)};
+  *p = (PwProgram){};
+  p->narg = p->nop = 3;
+  p->iter = p->out_shape = p->arg_shape[0] = p->arg_shape[2] = all;
+  p->arg_shape[1] = kept[2];
+  p->op[0] = (PwOp){OP_mul, 0, -1, -2, {}};
+  p->op[1] = (PwOp){OP_lrelu_mask, 0, 0, -3, {}};
+  p->op[1].param.lrelu.slope = 0.2f;
+  p->op[1].param.lrelu.gain = 1.4f;
+  p->op[1].param.lrelu.limit = 2;
+  p->op[2] = (PwOp){OP_mul, 1, 0, -3, {}};
+  p->nmore = k == 2 ? 2 : 3;
+  for (int r = 0; r < 3; r++) p->more[r] = (PwMore){(int8_t)(r == 2), kept[r]};
+  if (k == 2) {
+    p->reduce = true;
+    p->out_shape = kept[2];
+    p->result = 1;
+  }
+  t->s.prog = p;
+  t->s.node.op = p->reduce ? OP_sum : OP_mul;
+  t->s.node.shape = p->out_shape;
+  test_operand(&t->s, 0, all, half);
+  test_operand(&t->s, 1, p->arg_shape[1], DT_F32);
+  test_operand(&t->s, 2, all, half);
+  t->s.tout = p->reduce ? DT_F32 : half;
+}
+
 static int test_count(CudaKind kind) {
   return kind <= KIND_CONV_DW  ? 4 * TEST_CONVS
          : kind == KIND_MATMUL ? 4
@@ -179,6 +221,8 @@ static Status test_make(Graph *g, CudaKind kind, int k, DType half, TestStep *t,
     test_filter(g, k, half, t);
   else if (kind == KIND_WARP)
     test_warp(g, k, t);
+  else if (kind == KIND_MULTI)
+    test_multi(k, half, t);
   else
     test_loop(kind, k, half, t);
   return graph_status(g, e);
@@ -245,6 +289,8 @@ extern "C" void cuda_use_rung(Backend *b, int rung) {
   memset(of(b)->c.rung, rung, sizeof of(b)->c.rung);
   of(b)->c.rung[KIND_OTHER] = RUNG_FAST;
 }
+
+extern "C" void cuda_use_several(Backend *b, int64_t least) { of(b)->c.several_from = least; }
 
 extern "C" Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e) {
   *n = 0;

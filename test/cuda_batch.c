@@ -15,6 +15,7 @@ int main(int argc, char **argv) {
       printf("%s\n", e.msg);
       return 1;
     }
+    cuda_use_several(b, 1);
     compare_batches(b, precision_name(p));
     cuda_backend_free(b);
   }

@@ -66,7 +66,7 @@ mutant() {
   wanted_mutant "$name" || return 0
   arguments="$*"
   set -- "$B/test/cuda_ops.o" "$B/test/cuda_check.o" "$B/test/cuda_shapes.o" \
-    "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" "$B/emu/test/cuda_exact.o"
+    "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" "$B/emu/test/cuda_exact.o"
   planted "$name" "$file" "$change" "$T/run" "$@" || return
   set -- $arguments
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
@@ -93,7 +93,7 @@ planner_mutant() {
   fi
   if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$file.o" "$T/$file.c" $sanitized 2>"$T/log" ||
     ! $CXX $sanitized -o "$T/run" "$B/test/cuda_ops.o" "$B/test/cuda_check.o" \
-      "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" \
+      "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" \
       "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o "$B/emu/test/cuda_emu.o" \
       "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not build: $(head -n 1 "$T/log")"
@@ -135,6 +135,27 @@ mutant reduce-barrier reduce.cu \
   '/share\[(y \* PW_VEC + j) \* tx + x\] = sum/,/if (y) return/ s/__syncthreads();//' sum strict \
   ops
 mutant reduce-tail reduce.cu 's/if (j >= at.valid) v\[j\] = 0;//' '' strict loops
+# loops with several results: a lane left out, a group of rows, what lies beyond the last column, a
+# chunk of rows; in the planner: a step that runs before what it reads, a register used again, a
+# value without memory, a sum as if it were there while it is made
+mutant multi-lane multi.cu 's/(uint32_t k = group >> 1; k; k/(uint32_t k = group >> 1; k > 1; k/' \
+  'several results' strict loops
+mutant multi-group multi.cu 's/k < groups; k++) sum/k + 1 < groups; k++) sum/' 'several results' \
+  strict loops
+mutant multi-tail multi.cu 's/v\[j\] = j < w.at.valid ? acc\[j\] : 0/v[j] = acc[j]/' \
+  'several results' strict loops
+mutant multi-chunk multi.cu 's/k < m.chunks.d; k++/k < 1; k++/' 'several results' strict loops
+mutant multi-barrier multi.cu \
+  '/(double)column\[j\];/,/>= PW_VEC \* lanes/ s/__syncthreads();//' 'several results' strict loops
+planner_mutant multi-late plan_multi 's/late\[k - a\] = is_late(.*);/late[k - a] = false;/' \
+  'layers of several' strict loops
+planner_mutant multi-register plan_multi 's/last\[j->result\[r\].code\] = q->nop;/;/' \
+  'layers of several' strict loops
+planner_mutant multi-memory plan_memory 's/r < plan_results(s); r++/r < 1; r++/' \
+  'layers of several' strict loops
+planner_mutant multi-sum plan_multi \
+  's/return shape_eq(shape, iter) \&\& shape_eq(j->result\[r\].shape, iter);/return true;/' \
+  'layers of several' strict loops
 # matrix products
 mutant matmul-barrier matmul.cu \
   '/sum\[i\]\[j\] += u\[i\] \* v\[j\]/,/out +=/ s/__syncthreads();//' matmul strict ops
@@ -184,6 +205,8 @@ refused refused-tile conv_gemm.cu \
 refused stale-weights conv.cu \
   's/if (!w->prepared) conv_pack/static int packed; if (!w->prepared \&\& !packed++) conv_pack/' \
   "$products"
+refused refused-several multi.cu 's/k < o.terms; k += group/k + 1 < o.terms; k += group/' \
+  'loop of several results'
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0

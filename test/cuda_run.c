@@ -72,6 +72,8 @@ int main(int argc, char **argv) {
     printf("%s\n", e.msg);
     return 1;
   }
+  /* in two of the precisions, small as everything is */
+  if (pr == PREC_STRICT || pr == PREC_F16) cuda_use_several(b, 1);
   char text[300];
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);
