@@ -11,9 +11,10 @@ static bool is_conv_map(const Plan *p, const Step *s) {
   return !s->prog && (op == OP_conv2d || op == OP_conv2d_dx);
 }
 
-/* A convolution whose store is its own: what it makes may go through a loop there. */
+/* A convolution or a filter whose store is its own: what it makes may go through a loop there. */
 static bool is_conv_step(const Plan *p, const Step *s) {
-  return is_conv_map(p, s) || (!s->prog && p->value[s->value].node.op == OP_conv2d_dw);
+  const int op = p->value[s->value].node.op;
+  return is_conv_map(p, s) || (!s->prog && (op == OP_conv2d_dw || op == OP_upfirdn2d));
 }
 
 /* What a backend is told of a step before it has addresses. */
@@ -140,6 +141,52 @@ static void fuse_stores(Plan *p, const Use *u) {
   drop_steps(p);
 }
 
+/* Does another step than c..k read v between them? It would have to wait for k. */
+static bool is_read_between(const Plan *p, Val v, int c, int k) {
+  for (int j = c + 1; j < k; j++)
+    for (int i = 0; i < p->step[j].nargs; i++)
+      if (p->step[j].arg[i] && plan_root(p, p->step[j].arg[i]) == v) return true;
+  return false;
+}
+
+/* The step that makes argument i of loop k, which others read, too, or -1; *q: the loop in its
+ * store, with that argument as a second result. */
+static int tap_candidate(const Plan *p, const Use *u, int k, int i, PwProgram *q) {
+  const Step *l = &p->step[k];
+  const Val v = l->arg[i];
+  const int c = v ? u[v].producer : -1;
+  if (c < 0 || !is_conv_step(p, &p->step[c]) || p->value[v].node.op == OP_conv2d_dw ||
+      u[v].read_out || u[v].readers < 2 || (c < p->nfold) != (k < p->nfold) ||
+      (c < p->nkept) != (k < p->nkept) || is_read_between(p, v, c, k) ||
+      !shape_eq(p->value[v].node.shape, l->prog->iter) ||
+      !shape_eq(l->prog->arg_shape[i], l->prog->iter))
+    return -1;
+  *q = *l->prog;
+  q->more[q->nmore++] = (PwMore){(int8_t)(-1 - i), q->iter};
+  DevStep d = dev_describe(p, &p->step[c]);
+  return p->backend->can_store(p->backend, &d, q, i) ? c : -1;
+}
+
+/* Loops behind convolutions and filters whose own results others read: the store makes both. */
+static void fuse_taps(Plan *p, const Use *u) {
+  for (int k = 0; p->backend->several && k < p->nstep; k++) {
+    Step *l = &p->step[k];
+    if (!l->prog || l->conv || l->prog->reduce || MAX_IN + l->nargs > PW_MAX_ARGS) continue;
+    for (int i = 0; i < l->nargs; i++) {
+      const Val v = l->arg[i];
+      PwProgram q;
+      const int c = tap_candidate(p, u, k, i, &q);
+      if (c < 0) continue;
+      *l->prog = q;
+      dev_merge(p, c, k, i);
+      l->more[0] = v;
+      p->value[v].step = true;
+      break;
+    }
+  }
+  drop_steps(p);
+}
+
 /* ---- storage types ---- */
 
 /* Feature maps larger than 4x4, as in the reference (SEMANTICS 2.5); images, weights, gradients of
@@ -221,7 +268,7 @@ static Status prep_take(Plan *p, Val first, int k, Error *e) {
   const Val c = s->conv ? s->conv : s->value;
   const DevStep d = dev_describe(p, s);
   Node prep = {0};
-  if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw ||
+  if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw || d.node.op == OP_upfirdn2d ||
       !p->backend->prepare(p->backend, &d, &prep))
     return ST_OK;
   prep.in[0] = prep_source(p, s->arg[1], &prep.attr.conv.gain);
@@ -335,6 +382,9 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   Use *u = dev_uses(p);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   if (fuse) fuse_stores(p, u);
+  mem_free(u);
+  if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  if (fuse) fuse_taps(p, u);
   mem_free(u);
   if (fuse) TRY(plan_multi(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");

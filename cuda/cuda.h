@@ -123,6 +123,9 @@ Status cuda_ema_size(const CudaCtx *c, float *ema, const float *p, const FlatPla
  * store_from the argument that is its result. */
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
 
+/* The same of a filter (cuda/upfirdn_store.cu); a sum of what is stored may be a second result. */
+bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from);
+
 /* Backend.prepare: weights packed ahead of the product (cuda/conv.cu). */
 bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep);
 

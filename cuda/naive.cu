@@ -216,11 +216,35 @@ Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, 
   return cuda_check("naive kernel", s, e);
 }
 
-DevStep naive_single(const DevStep *s, int r, PwProgram *one) {
+/* Result r of a loop in a store: a sum of what is stored, at `map`. */
+static void naive_store_sum(DevStep *t, int r, const void *map, DType type, PwProgram *one) {
+  const PwProgram *p = t->prog_store;
+  *one = PwProgram{};
+  one->narg = t->nargs = 1;
+  one->result = -1;
+  one->reduce = true;
+  one->iter = one->arg_shape[0] = t->shape[0] = p->iter;
+  one->out_shape = p->more[r - 1].shape;
+  t->prog_store = NULL;
+  t->prog = one;
+  t->arg[0] = map;
+  t->targ[0] = type;
+}
+
+int naive_results(const DevStep *s) {
+  return 1 + (s->prog ? s->prog->nmore : s->prog_store ? s->prog_store->nmore : 0);
+}
+
+DevStep naive_single(const DevStep *s, int r, const float *map, PwProgram *one) {
   DevStep t = *s;
-  if (!s->prog) return t;
-  pw_single(s->prog, r, one);
-  t.prog = one;
+  if (s->prog)
+    pw_single(s->prog, r, one);
+  else if (r > 0 && shape_eq(s->prog_store->more[r - 1].shape, s->prog_store->iter)) {
+    pw_single(s->prog_store, r, one);
+    t.prog_store = one;
+  } else if (r > 0)
+    naive_store_sum(&t, r, map ? map : s->out, map ? DT_F32 : s->tout, one);
+  if (s->prog) t.prog = one;
   if (r > 0) {
     t.out = s->more[r - 1];
     t.tout = s->tmore[r - 1];
@@ -229,9 +253,9 @@ DevStep naive_single(const DevStep *s, int r, PwProgram *one) {
 }
 
 Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  for (int r = 0; r <= (s->prog ? s->prog->nmore : 0); r++) {
+  for (int r = 0; r < naive_results(s); r++) {
     PwProgram one;
-    const DevStep t = naive_single(s, r, &one);
+    const DevStep t = naive_single(s, r, NULL, &one);
     const NaiveOut o = {t.out, t.tout, NULL, 0};
     TRY(naive_run(c, &t, o, t.scratch, e));
   }

@@ -120,8 +120,12 @@ void naive_filter_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l,
 void naive_warp_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o,
                        void *scratch);
 
-/* cuda/naive.cu: a step with result r of its loop alone; one: its program. */
-DevStep naive_single(const DevStep *s, int r, PwProgram *one);
+/* cuda/naive.cu: how many results a step has. */
+int naive_results(const DevStep *s);
+
+/* The step of result r alone; one: its program. A sum of what a store leaves is that of `map`, or
+ * of what lies in s->out. */
+DevStep naive_single(const DevStep *s, int r, const float *map, PwProgram *one);
 
 /* A step by its definition, its first result, into o. */
 Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, Error *e);

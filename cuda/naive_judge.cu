@@ -90,15 +90,29 @@ static Status judge_one(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e)
   return st;
 }
 
-static int naive_results(const DevStep *s) { return 1 + (s->prog ? s->prog->nmore : 0); }
+static Status judge_of(Backend *b, const DevStep *s, int r, void *map, NaiveVerdict *v, Error *e) {
+  PwProgram one;
+  const NaiveOut o = {map, DT_F32, NULL, 0};
+  if (map) TRY(naive_run(&of(b)->c, s, o, NULL, e));
+  const DevStep t = naive_single(s, r, (const float *)map, &one);
+  return judge_one(b, &t, v, e);
+}
+
+/* Result r; a sum of what a store leaves is of the numbers before they were rounded. */
+static Status judge_result(Backend *b, const DevStep *s, int r, NaiveVerdict *v, Error *e) {
+  void *map = NULL;
+  if (r && s->prog_store)
+    TRY(b->alloc(b, (size_t)shape_numel(s->node.shape) * sizeof(float), &map, e));
+  const Status st = judge_of(b, s, r, map, v, e);
+  b->release(b, map);
+  return st;
+}
 
 Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
   *v = (NaiveVerdict){};
   for (int r = 0; r < naive_results(s); r++) {
-    PwProgram one;
     NaiveVerdict w;
-    const DevStep t = naive_single(s, r, &one);
-    TRY(judge_one(b, &t, &w, e));
+    TRY(judge_result(b, s, r, &w, e));
     w.bad += v->bad;
     if (r && v->worst >= w.worst) {
       v->bad = w.bad;
@@ -162,7 +176,7 @@ static Status probe_fill(Backend *b, const DevStep *s, int k, void *to, Rng *r, 
 /* Bytes of result r. */
 static size_t probe_bytes(const DevStep *s, int r) {
   PwProgram one;
-  const DevStep t = naive_single(s, r, &one);
+  const DevStep t = naive_single(s, r, NULL, &one);
   return (size_t)shape_numel(naive_shape(&t)) * dtype_size(t.tout);
 }
 

@@ -32,7 +32,8 @@ static bool program_supports(Backend *b, const DevStep *s, int slot, DType t) {
 }
 
 static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int from) {
-  return cuda_conv_can_store(&of(b)->c, conv, p, from);
+  return conv->node.op == OP_upfirdn2d ? cuda_filter_can_store(conv, p, from)
+                                       : cuda_conv_can_store(&of(b)->c, conv, p, from);
 }
 
 static bool program_prepare(Backend *b, const DevStep *conv, Node *prep) {

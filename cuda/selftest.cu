@@ -85,6 +85,13 @@ static void test_store(TestStep *t) {
   test_operand(&t->s, MAX_IN + 2, p->arg_shape[2], DT_F32);
 }
 
+/* What the convolution makes, as it is, as a second result. */
+static void test_tap(TestStep *t, DType type) {
+  t->program.nmore = 1;
+  t->program.more[0] = (PwMore){-1, t->program.iter};
+  t->s.tmore[0] = type;
+}
+
 /* Case k of the convolutions of this kind; scaled and with a loop in the store every other one. */
 static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
   const TestConv *q = &test_convs[k % TEST_CONVS];
@@ -114,17 +121,27 @@ static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
   if (scaled) test_operand(&t->s, 3, kind == KIND_CONV ? scale_x : scale_y, DT_F32);
   t->s.tout = kind == KIND_CONV ? ty : tx;
   if (scaled) test_store(t);
+  if (scaled && k >= TEST_CONVS && q->ci > 4 && q->co > 4) test_tap(t, half);
 }
 
+/* From case 3 on: a loop in the store; with a sum; with the filter's own result. */
 static void test_filter(Graph *g, int k, DType half, TestStep *t) {
   const Shape xs = test_shape4(2, 6, 17, 16), fs = {1, {4}};
   const UpFirDn up = {2, 2, 1, 1, 2, 1, 2, 1, 0, 4, 0}, down = {1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 0},
                 same = {1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0};
   const Val x = g_input(g, "x", xs), f = g_input(g, "f", fs);
-  t->s.node = *graph_node(g, g_upfirdn2d(g, x, f, k == 0 ? &up : k == 1 ? &down : &same));
+  t->s.node = *graph_node(g, g_upfirdn2d(g, x, f, k == 0 ? &up : k % 3 == 1 ? &down : &same));
   test_operand(&t->s, 0, xs, half);
   test_operand(&t->s, 1, fs, DT_F32);
   t->s.tout = half;
+  if (k < 3) return;
+  test_store(t);
+  if (k == 5) {
+    test_tap(t, half);
+    return;
+  }
+  t->program.nmore = k - 3;
+  t->program.more[0] = (PwMore){0, test_shape4(1, xs.dim[1], 1, 1)};
 }
 
 static void test_warp(Graph *g, int k, TestStep *t) {
@@ -207,6 +224,7 @@ static void test_multi(int k, DType half, TestStep *t) {
 static int test_count(CudaKind kind) {
   return kind <= KIND_CONV_DW  ? 4 * TEST_CONVS
          : kind == KIND_MATMUL ? 4
+         : kind == KIND_FILTER ? 6
          : kind == KIND_WARP   ? 2
                                : 3;
 }

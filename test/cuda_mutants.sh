@@ -185,7 +185,18 @@ planner_mutant batch-scratch plan_memory \
 planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by side' strict plans
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
-# filters, sampling, optimiser
+# filters, with loops and sums in their store, sampling, optimiser; what stores leave besides
+mutant conv-tap conv.cu 's/chain->tap_m = .*/chain->tap_m = 1;/' 'layers of several' strict loops
+mutant fir-tap upfirdn_store.cu 's/if (chain.tap) fir_put/if (0) fir_put/' 'layers of several' \
+  strict loops
+planner_mutant tap-between plan_device 's/is_read_between(p, v, c, k) ||//' 'layers of several' \
+  strict loops
+mutant fir-store-row upfirdn_store.cu 's/(below ? v\[2\] : 0)/v[2]/' 'layers of several' \
+  strict loops
+mutant fir-store-column upfirdn_store.cu 's/if (below) w\[2\] = .*/if (below) w[2] = w[1];/' \
+  'layers of several' strict loops
+mutant fir-store-sum upfirdn_store.cu 's/terms = count \* per/terms = count * per - 1/' \
+  'layers of several' strict loops
 mutant fir-edge upfirdn.cu 's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' \
   upfirdn2d strict ops
 mutant fir-barrier upfirdn.cu '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d \

@@ -186,10 +186,26 @@ static void hb_step(const DevStep *s) {
 
 /* A loop with several results: one after another. */
 static void hb_results(const DevStep *s) {
-  for (int r = 0; r <= (s->prog ? s->prog->nmore : 0); r++) {
+  const PwProgram *q = s->prog ? s->prog : s->prog_store;
+  for (int r = 0; r <= (q ? q->nmore : 0); r++) {
     DevStep t = *s;
     PwProgram one;
-    if (s->prog) {
+    if (r && s->prog_store && shape_eq(q->more[r - 1].shape, q->iter)) { /* as it was made */
+      pw_single(q, r, &one);
+      one.op[0] = (PwOp){.op = OP_axpb, .lhs = one.result, .rhs = one.result};
+      one.op[0].param.axpb.scale = 1;
+      one.nop = 1;
+      one.result = 0;
+      t.prog_store = &one;
+    } else if (r && s->prog_store) { /* a sum of what was stored */
+      one = (PwProgram){.narg = 1, .result = -1, .reduce = true, .iter = q->iter};
+      one.arg_shape[0] = q->iter;
+      one.out_shape = q->more[r - 1].shape;
+      t = (DevStep){.node = {.op = OP_sum, .shape = one.out_shape}, .nargs = 1, .prog = &one};
+      t.shape[0] = q->iter;
+      t.arg[0] = s->out;
+      t.targ[0] = s->tout;
+    } else if (s->prog) {
       pw_single(s->prog, r, &one);
       t.prog = &one;
       t.node.shape = one.out_shape;
