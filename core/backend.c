@@ -7,6 +7,11 @@ const char *precision_name(Precision p) {
   return p == PREC_STRICT ? "strict" : p == PREC_TF32 ? "tf32" : p == PREC_F16 ? "f16" : "bf16";
 }
 
+int64_t map_numel(Shape s, MapLayout l) {
+  if (!l.last) return shape_numel(s);
+  return s.dim[0] * s.dim[1] * (s.dim[2] + l.top + l.bottom) * (s.dim[3] + l.left + l.right);
+}
+
 AdamCoef adam_coef(const Adam *a) {
   return (AdamCoef){(float)a->lr,
                     (float)a->beta1,

@@ -22,6 +22,25 @@ typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
 /* values of Backend.batch_kind */
 enum { BATCH_KINDS = 4 };
 
+/* How a map lies: its planes one after another, [n][channel][y][x]; or, last, its channels
+ * innermost, [n][top + h + bottom][left + w + right][channel], zeros around the pixels: as a
+ * convolution wants its operand, so that it reads it in place. Only 16-bit maps whose channels come
+ * in whole MAP_CHUNKs of 16 bytes lie so; its maker writes the zeros, too. */
+typedef struct MapLayout {
+  uint8_t last;
+  uint8_t top;
+  uint8_t left;
+  uint8_t bottom;
+  uint8_t right;
+} MapLayout;
+enum { MAP_CHUNK = 8, MAP_MARGIN_MAX = 255 };
+
+/* Numbers in memory, of which shape_numel(s) are the map's own. */
+int64_t map_numel(Shape s, MapLayout l);
+
+/* Answers of Backend.channels_last; LAST_MUST: whatever it costs (tests). */
+enum { LAST_NO, LAST_MAY, LAST_MUST };
+
 /* One step of a plan as the device sees it: a node, or a fused loop (prog). All pointers are device
  * memory. */
 typedef struct DevStep {
@@ -30,10 +49,13 @@ typedef struct DevStep {
   Shape shape[PW_MAX_ARGS];     /* of the arguments */
   const void *arg[PW_MAX_ARGS]; /* NULL: absent operand */
   DType targ[PW_MAX_ARGS];
+  MapLayout lies[PW_MAX_ARGS];
   void *out;
   DType tout;
   void *more[PW_MAX_MORE]; /* further results of prog (PwProgram.more) */
   DType tmore[PW_MAX_MORE];
+  MapLayout more_lies[PW_MAX_MORE];
+  MapLayout out_lies;
   /* as many bytes as the backend's scratch() said; shared by all steps of a plan (they run one
    * after another) */
   void *scratch;
@@ -104,6 +126,9 @@ struct Backend {
   size_t (*scratch)(Backend *b, const DevStep *s);
   bool (*supports)(Backend *b, const DevStep *s, int slot, DType t);
   bool (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
+  /* May this operand (slot, or as for supports), a 16-bit map, lie with its channels last? LAST_NO,
+   * LAST_MAY, LAST_MUST; *margin grows to the zeros that this step wants around it. NULL: never. */
+  int (*channels_last)(Backend *b, const DevStep *s, int slot, MapLayout *margin);
   /* Weights laid out ahead of the convolution `conv`, once for all steps that read them so: fills
    * *prep (a conv_prep; operand 0: the weights, result: floats whose meaning only the backend
    * knows), whose result is then operand 2 of conv, and operand 1 absent. False: not for this one.

@@ -29,12 +29,23 @@ static DevStep dev_describe(const Plan *p, const Step *s) {
   } else
     d.prog = s->prog;
   for (int i = 0; i < s->nargs; i++)
-    d.targ[i] = s->arg[i] ? p->value[plan_root(p, s->arg[i])].dtype : DT_F32;
-  d.tout = p->value[plan_root(p, s->value)].dtype;
-  for (int r = 1; r < plan_results(s); r++)
-    d.tmore[r - 1] = p->value[plan_root(p, plan_result(s, r))].dtype;
+    if (s->arg[i]) {
+      const PVal *x = &p->value[plan_root(p, s->arg[i])];
+      d.targ[i] = x->dtype;
+      d.lies[i] = x->lies;
+    }
+  const PVal *out = &p->value[plan_root(p, s->value)];
+  d.tout = out->dtype;
+  d.out_lies = out->lies;
+  for (int r = 1; r < plan_results(s); r++) {
+    const PVal *x = &p->value[plan_root(p, plan_result(s, r))];
+    d.tmore[r - 1] = x->dtype;
+    d.more_lies[r - 1] = x->lies;
+  }
   return d;
 }
+
+DevStep plan_dev_step(const Plan *p, const Step *s) { return dev_describe(p, s); }
 
 /* ---- loops into the stores of convolutions ---- */
 
@@ -386,11 +397,12 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   if (fuse) fuse_taps(p, u);
   mem_free(u);
-  if (fuse) TRY(plan_multi(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   storage_types(p, u);
   mem_free(u);
   TRY(prepare_weights(p, e));
+  TRY(plan_layouts(p, e));
+  if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (Val v = 1; v < p->n; v++)

@@ -34,6 +34,7 @@ typedef struct PVal {
   bool bound;
   /* backend (plan_device.c) */
   DType dtype;
+  MapLayout lies;
   void *dev; /* device address, except of what lies in the arena */
   /* input: staging was written since the last upload; input or output: the device has what the
    * staging has not */
@@ -158,12 +159,16 @@ real *plan_dev_data(Plan *p, Val v);
 Status plan_dev_read(Plan *p, Val v, const real **out, Error *e);
 Status plan_dev_bind(Plan *p, Val v, real *ptr, Error *e);
 void plan_dev_free(Plan *p);
-double plan_step_bytes(const Plan *p, int k);       /* operands and result of step k, each once */
+double plan_step_bytes(const Plan *p, int k);       /* operands and result once, margins, too */
 int plan_dev_launches(const Plan *p, int k, int n); /* of n steps from k on */
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
 
 /* plan_multi.c: loops that walk the same numbers become one with several results. */
 Status plan_multi(Plan *p, Error *e);
+DevStep plan_dev_step(const Plan *p, const Step *s); /* before it has addresses */
+
+/* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */
+Status plan_layouts(Plan *p, Error *e);
 
 /* plan_batch.c: the order in which a backend runs the steps, and which of them together. kind:
  * Backend.batch_kind of each step; it is changed. */

@@ -27,7 +27,7 @@ static void place_lifetimes(Plan *p) {
     PVal *x = &p->value[v];
     x->first = 1 << 30;
     x->last = -1;
-    x->bytes = plan_round(p, (size_t)shape_numel(x->node.shape) *
+    x->bytes = plan_round(p, (size_t)map_numel(x->node.shape, x->lies) *
                                  (p->backend ? dtype_size(x->dtype) : sizeof(real)));
   }
   for (int k = 0; k < p->nstep; k++) {
@@ -78,6 +78,7 @@ static void in_place(Plan *p) {
       Val r = plan_root(p, s->arg[i]);
       PVal *a = &p->value[r];
       if (a->mem != MEM_ARENA || a->last != k || a->bytes != out->bytes || a->dtype != out->dtype ||
+          memcmp(&a->lies, &out->lies, sizeof a->lies) != 0 ||
           shape_numel(s->prog->arg_shape[i]) != shape_numel(s->prog->iter))
         continue;
       bool twice = false; /* read through another shape too? */

@@ -182,8 +182,8 @@ static bool join_loops(Join *j, const Step *a, const Step *b) {
   if (j->nresult == 0 || !join_registers(j)) return false;
   join_results(j);
   if (j->prog.nmore == 0) return true;
-  DevStep d = {.node = j->p->value[j->step.value].node, .nargs = j->step.nargs, .prog = &j->prog};
-  memcpy(d.shape, j->step.shape, sizeof d.shape);
+  j->step.prog = &j->prog;
+  const DevStep d = plan_dev_step(j->p, &j->step);
   return j->p->backend->several(j->p->backend, &d, join_size(j->p, j->prog.iter));
 }
 
@@ -295,8 +295,7 @@ static bool join_store(Plan *p, const JoinUse *use, int first, int b) {
   if (!t || !t->conv || t->prog->nmore || !shape_eq(t->prog->iter, q->iter)) return false;
   PwProgram joint = *t->prog;
   joint.more[joint.nmore++] = (PwMore){joint.result, q->out_shape};
-  DevStep d = {.node = p->value[t->conv].node, .nargs = t->nargs};
-  memcpy(d.shape, t->shape, sizeof d.shape);
+  const DevStep d = plan_dev_step(p, t);
   if (!p->backend->can_store(p->backend, &d, &joint, t->store_from)) return false;
   *t->prog = joint;
   t->more[0] = s->value;

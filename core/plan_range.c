@@ -53,6 +53,14 @@ static void count_map(StepRange *r, const void *map, DType t, int64_t n) {
   }
 }
 
+/* Row after row: the zeros around a map whose channels lie last are no numbers of it. */
+static void count_rows(StepRange *r, const uint16_t *map, DType t, Shape s, MapLayout l) {
+  const int64_t h = s.dim[2] + l.top + l.bottom, w = s.dim[3] + l.left + l.right;
+  for (int64_t n = 0; n < s.dim[0]; n++)
+    for (int64_t y = 0; y < s.dim[2]; y++)
+      count_map(r, map + ((n * h + l.top + y) * w + l.left) * s.dim[1], t, s.dim[3] * s.dim[1]);
+}
+
 Status plan_ranges(Plan *p, bool on, Error *e) {
   mem_free(p->range);
   p->range = on ? mem_alloc((size_t)(p->nstep + 1) * sizeof *p->range) : NULL;
@@ -65,13 +73,17 @@ static Status range_result(Plan *p, int k, int r, Error *e) {
   const DevStep *d = &p->dev[k];
   const Val v = plan_result(&p->step[k], r);
   const DType t = r ? d->tmore[r - 1] : d->tout;
-  const int64_t n = shape_numel(p->value[v].node.shape);
-  const size_t bytes = (size_t)n * dtype_size(t);
+  const MapLayout lies = r ? d->more_lies[r - 1] : d->out_lies;
+  const Shape shape = p->value[v].node.shape;
+  const size_t bytes = (size_t)map_numel(shape, lies) * dtype_size(t);
   if (!plan_is_map(p, v)) return ST_OK;
   void *map = mem_alloc(bytes);
   Status st = map ? p->backend->download(p->backend, map, r ? d->more[r - 1] : d->out, bytes, e)
                   : err_set(e, ST_NOMEM, "out of memory to count a map of %zu bytes", bytes);
-  if (st == ST_OK) count_map(&p->range[k], map, t, n);
+  if (st == ST_OK && lies.last)
+    count_rows(&p->range[k], map, t, shape, lies);
+  else if (st == ST_OK)
+    count_map(&p->range[k], map, t, shape_numel(shape));
   mem_free(map);
   return st;
 }

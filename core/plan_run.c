@@ -190,13 +190,13 @@ double plan_step_bytes(const Plan *p, int k) {
   double bytes = 0;
   for (int r = 0; r < plan_results(s); r++) {
     const Val v = plan_result(s, r);
-    bytes += (double)shape_numel(p->value[v].node.shape) *
-             (double)dtype_size(p->value[plan_root(p, v)].dtype);
+    const PVal *x = &p->value[plan_root(p, v)];
+    bytes += (double)map_numel(p->value[v].node.shape, x->lies) * (double)dtype_size(x->dtype);
   }
-  for (int i = 0; i < s->nargs; i++)
-    if (s->arg[i])
-      bytes += (double)shape_numel(s->shape[i]) *
-               (double)dtype_size(p->value[plan_root(p, s->arg[i])].dtype);
+  for (int i = 0; i < s->nargs; i++) {
+    const PVal *x = s->arg[i] ? &p->value[plan_root(p, s->arg[i])] : NULL;
+    if (x) bytes += (double)map_numel(s->shape[i], x->lies) * (double)dtype_size(x->dtype);
+  }
   return bytes;
 }
 

@@ -27,6 +27,9 @@ typedef struct Work {
   ConvType type;
   /* the map of a 1x1, or the gradient of conv2d_dw, is read as it lies */
   bool planes;
+  /* read where it lies, channels last */
+  bool map_lies;
+  bool rows_lie;
   bool prepared; /* the weights were packed by a step of their own (conv_prep) */
   int tile;
   /* packed map; second packed map of conv2d_dw */
@@ -81,9 +84,16 @@ static bool has_operand(const DevStep *s, int slot) {
 /* Layouts without packing; see conv.cuh. */
 static bool reads_planes(const DevStep *s, const Work *w) {
   const ConvGeom *g = &w->g;
+  if (s->lies[g->kind == CONV_DW ? 1 : 0].last) return false;
   if (w->type != CT_F16 && w->type != CT_BF16) return false;
   if (g->oh * g->ow % 8 || has_operand(s, 3)) return false;
   return g->kind == CONV_DW || (g->kh == 1 && g->kw == 1 && g->stride == 1 && g->pad == 0);
+}
+
+/* Channels last, in the type of the product and not modulated. slot: of a map; scale: of its
+ * scale. */
+static bool reads_in_place(const DevStep *s, ConvType t, int slot, int scale) {
+  return s->lies[slot].last && (t == CT_F16 || t == CT_BF16) && !has_operand(s, scale);
 }
 
 static void finish_class(ConvJob *job, ConvClass *cls) {
@@ -175,7 +185,6 @@ static void weight_job(Work *w) {
   job->map.stride = g->stride;
   job->store.spread = 1;
   job->classes.count = 1;
-  job->grad.pixel_chunks = (uint32_t)ceil_div(g->co, len);
   job->kernels.pixels = (uint32_t)(g->n * g->oh * g->ow);
   job->kernels.by_oh_ow = fast_div((uint32_t)(g->oh * g->ow));
   job->kernels.by_ow = fast_div((uint32_t)g->ow);
@@ -267,50 +276,90 @@ static void conv_choose(const CudaCtx *c, Work *w) {
 
 /* ---- sizes ---- */
 
+/* A map in a frame as wide as its source has it, offsets from pixel (-top, -left) on. */
+static PackedMap lying_map(const DevStep *s, int slot, int64_t top, int64_t left) {
+  const Shape x = s->shape[slot];
+  const MapLayout l = s->lies[slot];
+  PackedMap m = {};
+  m.pixel_chunks = (uint32_t)(x.dim[1] / MAP_CHUNK);
+  m.row_chunks = m.pixel_chunks * (uint32_t)(x.dim[3] + l.left + l.right);
+  m.image_chunks = m.row_chunks * (uint32_t)(x.dim[2] + l.top + l.bottom);
+  if (conv_arg(s, slot))
+    m.p = (const char *)conv_arg(s, slot) +
+          ((l.top - top) * m.row_chunks + (l.left - left) * m.pixel_chunks) * CHUNK;
+  return m;
+}
+
+/* The second map of a weight gradient: it has no margin. */
+static void describe_rows(Work *w, const DevStep *s) {
+  const ConvGeom *g = &w->g;
+  PackedMap *m = &w->job.grad;
+  w->rows_lie = reads_in_place(s, w->type, 1, 3);
+  if (w->rows_lie) {
+    *m = lying_map(s, 1, 0, 0);
+    return;
+  }
+  m->pixel_chunks = (uint32_t)ceil_div(g->co, chunk_len(w->type));
+  m->row_chunks = m->pixel_chunks * (uint32_t)g->ow;
+  m->image_chunks = m->row_chunks * (uint32_t)g->oh;
+  w->rows = (PackMap){conv_arg(s, 1),
+                      s->targ[1],
+                      s->lies[1],
+                      (const float *)conv_arg(s, 3),
+                      NULL,
+                      g->n,
+                      g->co,
+                      g->oh,
+                      g->ow,
+                      g->oh,
+                      g->ow,
+                      0,
+                      0};
+  w->rows_bytes = round_up((size_t)g->n * m->image_chunks * CHUNK);
+}
+
+/* The frame that the classes read: height, width, top and left. */
+static void describe_frame(const ConvGeom *g, PackMap *p) {
+  p->hp = (g->oh - 1) * g->stride + g->kh;
+  p->wp = (g->ow - 1) * g->stride + g->kw;
+  p->top = p->left = g->pad;
+  if (g->kind != CONV_DX) return;
+  frame_of(g->stride, g->pad, g->kh, g->h, &p->top, &p->hp);
+  frame_of(g->stride, g->pad, g->kw, g->w, &p->left, &p->wp);
+}
+
 static void describe_map(Work *w, const DevStep *s) {
   const ConvGeom *g = &w->g;
   const int len = chunk_len(w->type);
   PackMap *p = &w->map;
-  *p = (PackMap){conv_arg(s, 0),
-                 s->targ[0],
-                 NULL,
-                 NULL,
-                 g->n,
-                 g->ci,
-                 g->h,
-                 g->w,
-                 (g->oh - 1) * g->stride + g->kh,
-                 (g->ow - 1) * g->stride + g->kw,
-                 g->pad,
-                 g->pad};
+  *p = (PackMap){conv_arg(s, 0), s->targ[0], s->lies[0], NULL, NULL, g->n, g->ci, g->h, g->w};
   p->scale = (const float *)conv_arg(s, g->kind == CONV_DW ? 2 : 3);
   if (g->kind == CONV_DX) {
     p->channels = g->co;
     p->h = g->oh;
     p->w = g->ow;
-    frame_of(g->stride, g->pad, g->kh, g->h, &p->top, &p->hp);
-    frame_of(g->stride, g->pad, g->kw, g->w, &p->left, &p->wp);
   }
+  describe_frame(g, p);
   PackedMap *m = &w->job.map;
-  m->pixel_chunks = (uint32_t)ceil_div(p->channels, len);
+  w->map_lies = reads_in_place(s, w->type, 0, g->kind == CONV_DW ? 2 : 3);
+  if (w->map_lies) {
+    *m = lying_map(s, 0, p->top, p->left);
+  } else {
+    m->pixel_chunks = (uint32_t)ceil_div(p->channels, len);
+    m->row_chunks = m->pixel_chunks * (uint32_t)p->wp;
+    m->image_chunks = m->row_chunks * (uint32_t)p->hp;
+    w->map_bytes = round_up((size_t)p->n * m->image_chunks * CHUNK);
+  }
   m->step_taps = 4 / m->pixel_chunks;
   m->step_chunks = 4 % m->pixel_chunks;
-  m->row_chunks = m->pixel_chunks * (uint32_t)p->wp;
-  m->image_chunks = m->row_chunks * (uint32_t)p->hp;
-  w->map_bytes = round_up((size_t)p->n * m->image_chunks * CHUNK);
   if (w->planes) {
     PlaneMap *q = &w->job.planes;
     q->channels = (uint32_t)(g->kind == CONV_DW ? g->co : p->channels);
     q->by_plane = fast_div(PRLX_MAX(1, g->oh * g->ow / len));
     q->image_chunks = q->channels * q->by_plane.d;
     if (g->kind != CONV_DW) w->map_bytes = 0;
-  }
-  if (g->kind != CONV_DW || w->planes) return;
-  w->rows = (PackMap){conv_arg(s, 1), s->targ[1], (const float *)conv_arg(s, 3),
-                      NULL,           g->n,       g->co,
-                      g->oh,          g->ow,      g->oh,
-                      g->ow,          0,          0};
-  w->rows_bytes = round_up((size_t)(g->n * g->oh * g->ow * ceil_div(g->co, len)) * CHUNK);
+  } else if (g->kind == CONV_DW)
+    describe_rows(w, s);
 }
 
 /* Everything but addresses. The products of a stride above 2 share one place for weights and
@@ -344,7 +393,8 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
 static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
   Work w;
   const ConvGeom g = conv_geom(&s->node);
-  if (conv_thin_fits(&g)) return conv_thin_scratch(c, &g);
+  if (conv_thin_fits(&g))
+    return cuda_lies_last(s) ? thin_last_scratch(&g) : conv_thin_scratch(c, &g);
   plan_work(c, s, &w);
   return w.map_bytes + w.rows_bytes + w.partial_bytes;
 }
@@ -374,7 +424,22 @@ static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, 
   /* taps are one axis: an argument that is stretched along one of theirs alone has no stride */
   if (dw && p->iter.dim[2] * p->iter.dim[3] > 1 && (st[2] > 0) != (st[3] > 0)) return -1;
   ChainArg *a = &chain->arg[chain->narg];
-  *a = (ChainArg){s ? s->arg[MAX_IN + k] : NULL, s ? (int32_t)s->targ[MAX_IN + k] : 0, 0, 0, 0, 0};
+  *a = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
+                  s ? (int32_t)s->targ[MAX_IN + k] : 0,
+                  s && s->lies[MAX_IN + k].last,
+                  0,
+                  0,
+                  0,
+                  0};
+  if (a->chunks) {
+    const MapView x = map_view(a->p, s->targ[MAX_IN + k], sh, s->lies[MAX_IN + k]);
+    a->p = x.data;
+    a->sn = x.sn;
+    a->sc = x.sc;
+    a->sy = x.sy;
+    a->sx = x.sx;
+    return index[k] = chain->narg++;
+  }
   a->sn = dw ? 0 : st[0];
   a->sc = dw ? st[0] : st[1];
   a->sy = (int32_t)(dw ? st[1] : st[2]);
@@ -449,31 +514,41 @@ static void weights_of(const Work *w, const float *from, void *dst, PackWeights 
       w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, 1, from, dst};
 }
 
+/* Strides of the result, an image. */
+static void store_to(const DevStep *s, ConvStore *to) {
+  const MapView o = map_view(s->out, s->tout, s->node.shape, s->out_lies);
+  to->out = o.data;
+  to->last = o.last;
+  to->out_n = o.sn;
+  to->out_m = o.sc;
+  to->out_y = o.sy;
+  to->out_x = o.sx;
+  if (o.last) to->frame = map_frame(s->node.shape, s->out_lies);
+}
+
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
   char *mem = (char *)s->scratch, *rows = mem + w->map_bytes, *partial = rows + w->rows_bytes;
   ConvJob *job = &w->job;
   const bool dw = w->g.kind == CONV_DW;
   w->map.dst = mem;
   w->rows.dst = rows;
-  if (dw || !w->planes) conv_pack_map(c, w->type, &w->map);
-  if (dw && !w->planes) conv_pack_map(c, w->type, &w->rows);
+  if (!w->map_lies && (dw || !w->planes)) conv_pack_map(c, w->type, &w->map);
+  if (!w->rows_lie && dw && !w->planes) conv_pack_map(c, w->type, &w->rows);
   for (int k = 0; k < w->ngroup; k++) {
     make_job(w, k);
     if (!job->classes.count) continue;
     conv_choose(c, w);
-    job->weights = job->grad.p = w->prepared ? s->arg[2] : rows;
-    job->map.p = mem;
+    job->weights = w->prepared ? s->arg[2] : rows;
+    if (!w->rows_lie) job->grad.p = rows;
+    if (!w->map_lies) job->map.p = mem;
     job->planes.p = s->arg[dw ? 1 : 0];
     job->store.partial = (float *)partial;
-    job->store.out = s->out;
     job->store.tout = s->tout;
     if (dw) {
+      job->store.out = s->out;
       job->store.out_m = w->g.ci * job->kernels.taps;
     } else {
-      const Shape o = s->node.shape;
-      job->store.out_n = o.dim[1] * o.dim[2] * o.dim[3];
-      job->store.out_m = o.dim[2] * o.dim[3];
-      job->store.out_y = (int32_t)o.dim[3];
+      store_to(s, &job->store);
       PackWeights pack;
       weights_of(w, (const float *)s->arg[1], rows, &pack);
       if (!w->prepared) conv_pack_weights(c, &pack, 1);
@@ -490,7 +565,9 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
   memset(&chain, 0, sizeof chain);
   if (s->prog_store && !chain_of(s->prog_store, s->store_from, &s->node, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda %s: a loop in its store that it said it cannot run", what);
-  if (conv_thin_fits(&g))
+  if (conv_thin_fits(&g) && cuda_lies_last(s))
+    thin_last(c, &g, s, &chain);
+  else if (conv_thin_fits(&g))
     conv_thin(c, &g, s, &chain);
   else {
     Work w;
@@ -498,8 +575,9 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
       return err_set(e, ST_INVALID, "cuda %s: kernel of %lldx%lld; at most 180 taps", what,
                      (long long)g.kh, (long long)g.kw);
     plan_work(c, s, &w);
-    if (w.map_bytes / CHUNK >= 1ull << 31 || w.rows_bytes / CHUNK >= 1ull << 31 ||
-        w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
+    if ((uint64_t)g.n * w.job.map.image_chunks >= 1ull << 31 ||
+        (uint64_t)g.n * w.job.grad.image_chunks >= 1ull << 31 ||
+        w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
       return err_set(e, ST_INVALID,
                      "cuda %s: batch of %lld maps [%lld,%lld,%lld] is too large for one launch; "
                      "use a smaller batch",
@@ -508,6 +586,38 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
     run_work(c, s, &w);
   }
   return cuda_check(what, s, e);
+}
+
+/* ---- channels last ---- */
+
+/* The zeros that reading in place wants around the map, top and left of them p's. */
+static bool margin_of(const PackMap *p, MapLayout *margin) {
+  const int64_t bottom = PRLX_MAX(0, p->hp - p->top - p->h),
+                right = PRLX_MAX(0, p->wp - p->left - p->w);
+  if (PRLX_MAX(PRLX_MAX(p->top, p->left), PRLX_MAX(bottom, right)) > MAP_MARGIN_MAX) return false;
+  margin->top = (uint8_t)PRLX_MAX(margin->top, p->top);
+  margin->left = (uint8_t)PRLX_MAX(margin->left, p->left);
+  margin->bottom = (uint8_t)PRLX_MAX(margin->bottom, bottom);
+  margin->right = (uint8_t)PRLX_MAX(margin->right, right);
+  return true;
+}
+
+/* Any map may, also one that is modulated or wanted in another type: packing reads either layout.
+ * What runs in the store must be of the result's shape. */
+bool cuda_conv_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin) {
+  const ConvGeom g = conv_geom(&s->node);
+  /* what is stored twice lies in planes */
+  if (s->prog_store && s->prog_store->nmore && (slot < 0 || slot >= MAX_IN)) return false;
+  if (slot < 0) return g.kind != CONV_DW;
+  if (slot >= MAX_IN) return g.kind != CONV_DW && shape_eq(s->shape[slot], s->node.shape);
+  if (slot > 0 || conv_thin_fits(&g)) return slot == 0 || (slot == 1 && g.kind == CONV_DW);
+  Work w = {};
+  w.g = g;
+  w.type = type_of(c, s, g.kind);
+  DevStep last = *s;
+  last.lies[0].last = 1;
+  describe_map(&w, &last);
+  return !w.map_lies || margin_of(&w.map, margin);
 }
 
 /* ---- weights packed once for several products ---- */

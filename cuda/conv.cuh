@@ -16,10 +16,13 @@
  * (LAYOUT_MN). Where a map may be read as it lies (planes of pixels in the right type, no
  * modulation, no margin, whole chunks per plane) it is not packed: the map of a 1x1 convolution
  * (LAYOUT_1X1: A along k, B along col) and the incoming gradient of conv2d_dw (LAYOUT_DW: A along k
- * = pixels, B along col). */
+ * = pixels, B along col). A 16-bit map whose channels lie last in a frame that is wide enough, and
+ * that is not modulated, is its own packed map: LAYOUT_K and LAYOUT_MN read it in place, and the
+ * store of the product writes its result so, too. */
 #ifndef PRLX_CONV_CUH
 #define PRLX_CONV_CUH
 #include "cuda/fastdiv.cuh"
+#include "cuda/map.cuh"
 extern "C" {
 #include "core/conv.h"
 }
@@ -36,10 +39,11 @@ typedef struct ChainOp {
 } ChainOp;
 
 /* strides in elements, 0 where it is stretched; of a weight gradient sc: output channels, sy: input
- * channels, sx: taps (see column_at) */
+ * channels, sx: taps (see column_at). chunks: its channels lie last */
 typedef struct ChainArg {
   const void *p;
   int32_t type;
+  bool chunks;
   int64_t sn;
   int64_t sc;
   int32_t sy;
@@ -97,7 +101,7 @@ typedef struct ConvClasses {
   ConvClass of[MAX_CLASSES];
 } ConvClasses;
 
-/* A packed map (conv_pack_map), offsets in chunks. */
+/* A packed map (conv_pack_map), or one that lies so, offsets in chunks. */
 typedef struct PackedMap {
   const void *p;
   uint32_t pixel_chunks;
@@ -134,10 +138,13 @@ typedef struct ConvStore {
   void *out;
   int tout;
   int spread; /* pixels between the outputs of a class */
-  /* strides of the result in elements; out_x = 1 (weight gradients: out_m only, see column_at) */
+  bool last;  /* its channels lie last: out_m = 1, stored in chunks */
+  /* strides of the result in elements (weight gradients: out_m only, see column_at) */
   int64_t out_n;
   int64_t out_m;
   int32_t out_y;
+  int32_t out_x;
+  MapFrame frame;
   Chain chain;
 } ConvStore;
 
@@ -190,7 +197,7 @@ static __device__ __forceinline__ Column column_at(const ConvJob &job, const Con
   r.n = q;
   r.y = cls.ay + job.store.spread * (int)u;
   r.x = cls.ax + job.store.spread * (int)v;
-  r.off = r.n * job.store.out_n + (int64_t)r.y * job.store.out_y + r.x;
+  r.off = r.n * job.store.out_n + (int64_t)r.y * job.store.out_y + (int64_t)r.x * job.store.out_x;
   return r;
 }
 
@@ -269,6 +276,10 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
       if (g.sc == 0) {
         w[0] = load_as(g.p, g.type, off);
         _Pragma("unroll") for (int i = 1; i < V; i++) w[i] = w[0];
+      } else if (V == MAP_CHUNK && g.chunks) {
+        float all[MAP_CHUNK];
+        map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, all);
+        _Pragma("unroll") for (int i = 0; i < V; i++) w[i] = all[i];
       } else {
         _Pragma("unroll") for (int i = 0; i < V; i++) w[i] =
             m + i < rows ? load_as(g.p, g.type, off + i * g.sc) : 0.f;
@@ -297,6 +308,7 @@ void conv_reduce(const CudaCtx *c, const ConvJob *job);
 typedef struct PackMap {
   const void *src;
   int tsrc;
+  MapLayout lies; /* of src */
   const float *scale;
   void *dst;
   int64_t n;
@@ -342,6 +354,10 @@ enum { THIN = 4 };
 bool conv_thin_fits(const ConvGeom *g);
 size_t conv_thin_scratch(const CudaCtx *c, const ConvGeom *g);
 void conv_thin(const CudaCtx *c, const ConvGeom *g, const DevStep *s, const Chain *chain);
+
+/* The same where the wide map lies with its channels last (thin_last.cu). */
+size_t thin_last_scratch(const ConvGeom *g);
+void thin_last(const CudaCtx *c, const ConvGeom *g, const DevStep *s, const Chain *chain);
 
 /* Operand `slot` of a step; NULL: absent. */
 static inline const void *conv_arg(const DevStep *s, int slot) {

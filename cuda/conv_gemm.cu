@@ -160,10 +160,12 @@ template <int TYPE, int TILE> struct PixelColumns : Across<TYPE, TILE> {
     _Pragma("unroll") for (int i = 0; i < X::N; i++) {
       uint32_t r = row + X::ROWS * i, k = (uint32_t)step * Num<TYPE>::STEP + r;
       bool ok = live && k < job.kernels.pixels && m < job.grad.pixel_chunks;
+      uint32_t n = div_by(k, job.kernels.by_oh_ow), rest = k - n * job.kernels.by_oh_ow.d,
+               y = div_by(rest, job.kernels.by_ow), x = rest - y * job.kernels.by_ow.d,
+               off = n * job.grad.image_chunks + y * job.grad.row_chunks +
+                     x * job.grad.pixel_chunks + m;
       cp_async16(s + at_mn<TYPE, TILE>(r, chunk),
-                 (const char *)job.grad.p +
-                     (uint64_t)(ok ? k * job.grad.pixel_chunks + m : 0) * CHUNK,
-                 ok);
+                 (const char *)job.grad.p + (uint64_t)(ok ? off : 0) * CHUNK, ok);
     }
   }
 };
@@ -373,18 +375,35 @@ template <int LAYOUT, int TILE> struct Product<CT_STRICT, LAYOUT, TILE> {
   }
 };
 
+/* Where column `col` stands in a staging row: eight rows of four columns lie in 32 banks, for
+ * threads that take eight rows of neighbouring columns, and for those that take four columns of
+ * eight times eight rows. */
+static __device__ __forceinline__ int stage_column(int row, int col) {
+  return col ^ (row >> 3 & 7) << 2;
+}
+
 /* Two results of a row into the staging rows; tensor-core results are neighbours and go as one. */
 struct ToShared {
   float *p;
+  int first; /* row of the tile's first */
   int stride;
   __device__ __forceinline__ void operator()(int row, int col, float x, float y) const {
-    *(float2 *)(p + row * stride + col) = make_float2(x, y);
+    *(float2 *)(p + row * stride + stage_column(first + row, col)) = make_float2(x, y);
   }
   __device__ __forceinline__ void operator()(int row, int c0, int c1, float x, float y) const {
-    p[row * stride + c0] = x;
-    p[row * stride + c1] = y;
+    p[row * stride + stage_column(first + row, c0)] = x;
+    p[row * stride + stage_column(first + row, c1)] = y;
   }
 };
+
+/* Eight channels of a pixel, through the chain. */
+static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Column &at, int64_t m,
+                                                   float *v) {
+  chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v);
+  uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
+  *to = map_pack(v, job.store.tout);
+  map_zeros(job.store.frame, to, at.y, at.x);
+}
 
 /* ---- the store: 64 rows at a time through shared memory, then a thread per column runs the chain
  * down the rows ---- */
@@ -399,7 +418,8 @@ static __device__ __forceinline__ void store_rows(const ConvJob &job, const Conv
     int64_t m = m0 + r;
     float v[STORE_V];
     if (m >= job.classes.rows) return;
-    _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] = s[(r + i) * STRIDE + x];
+    _Pragma("unroll") for (int i = 0; i < STORE_V; i++) v[i] =
+        s[(r + i) * STRIDE + stage_column(r, x)];
     if (job.splits > 1) {
       float *p = job.store.partial + ((int64_t)split * job.classes.rows + m) * job.classes.cols +
                  cls.col0 + col;
@@ -410,6 +430,24 @@ static __device__ __forceinline__ void store_rows(const ConvJob &job, const Conv
       _Pragma("unroll") for (int i = 0; i < STORE_V; i++) if (m + i < job.classes.rows)
           store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
     }
+  }
+}
+
+/* Channels last: eight threads store the 64 rows of a column, 128 bytes of one pixel. */
+template <int TILE>
+static __device__ __forceinline__ void store_pixels(const ConvJob &job, const ConvClass &cls,
+                                                    const float *s, int64_t m0, uint32_t col0) {
+  enum { STRIDE = TILE + STORE_PAD, CHUNKS = STORE_ROWS / MAP_CHUNK };
+  const int chunk = threadIdx.x % CHUNKS;
+  const int64_t m = m0 + chunk * MAP_CHUNK;
+  if (m >= job.classes.rows) return;
+  for (int x = threadIdx.x / CHUNKS; x < TILE; x += THREADS / CHUNKS) {
+    const Column at = column_at(job, cls, col0 + x);
+    float v[MAP_CHUNK];
+    if (at.off < 0) return;
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) v[i] =
+        s[(chunk * MAP_CHUNK + i) * STRIDE + stage_column(chunk * MAP_CHUNK, x)];
+    store_chunk(job, at, m, v);
   }
 }
 
@@ -464,9 +502,12 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
   for (int r = 0; r < TILE; r += STORE_ROWS) {
     __syncthreads();
     if (TILE == STORE_ROWS || wm == r)
-      out.each(ToShared{rows + (wm - r) * (TILE + STORE_PAD) + wn, TILE + STORE_PAD});
+      out.each(ToShared{rows + (wm - r) * (TILE + STORE_PAD) + wn, wm - r, TILE + STORE_PAD});
     __syncthreads();
-    store_rows<TILE>(job, cls, split, rows, m0 + r, at, col);
+    if (job.store.last && job.splits == 1)
+      store_pixels<TILE>(job, cls, rows, m0 + r, col0);
+    else
+      store_rows<TILE>(job, cls, split, rows, m0 + r, at, col);
   }
 }
 
@@ -502,31 +543,36 @@ void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *job) {
   CONV_CASE(CT_TF32, LAYOUT_MN) CONV_CASE(CT_STRICT, LAYOUT_K) CONV_CASE(CT_STRICT, LAYOUT_MN)
 }
 
-/* ---- partial sums, added in the order of the splits ---- */
+/* ---- partial sums, added in the order of the splits: V channels of a column per thread ---- */
 enum { REDUCE_V = 4 };
+template <int V>
 __global__ void __launch_bounds__(THREADS) conv_reduce_kernel(const __grid_constant__ ConvJob job) {
-  const int64_t all = (int64_t)blockIdx.x * THREADS + threadIdx.x,
-                m = (int64_t)blockIdx.y * REDUCE_V;
+  const int64_t all = (int64_t)blockIdx.x * THREADS + threadIdx.x, m = (int64_t)blockIdx.y * V;
   if (all >= job.classes.cols) return;
   int k = 0;
   while (k + 1 < job.classes.count && all >= job.classes.of[k + 1].col0) k++;
   const Column at = column_at(job, job.classes.of[k], (uint32_t)all - job.classes.of[k].col0);
   if (at.off < 0) return;
-  float v[REDUCE_V] = {0, 0, 0, 0};
+  float v[V] = {};
   for (int s = 0; s < job.splits; s++) {
     const float *p =
         job.store.partial + ((int64_t)s * job.classes.rows + m) * job.classes.cols + all;
-    _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < job.classes.rows) v[i] +=
+    _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < job.classes.rows) v[i] +=
         p[i * job.classes.cols];
   }
-  chain_run<REDUCE_V>(job.store.chain, at, m, job.classes.rows, v);
-  _Pragma("unroll") for (int i = 0; i < REDUCE_V; i++) if (m + i < job.classes.rows)
-      store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
+  if constexpr (V == MAP_CHUNK) {
+    store_chunk(job, at, m, v);
+  } else {
+    chain_run<V>(job.store.chain, at, m, job.classes.rows, v);
+    _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < job.classes.rows)
+        store_as(job.store.out, job.store.tout, at.off + (m + i) * job.store.out_m, v[i]);
+  }
 }
 
 void conv_reduce(const CudaCtx *c, const ConvJob *job) {
-  auto kernel = conv_reduce_kernel;
+  const int v = job->store.last ? (int)MAP_CHUNK : (int)REDUCE_V;
+  auto kernel = job->store.last ? conv_reduce_kernel<MAP_CHUNK> : conv_reduce_kernel<REDUCE_V>;
   dim3 grid((unsigned)((job->classes.cols + THREADS - 1) / THREADS),
-            (unsigned)((job->classes.rows + REDUCE_V - 1) / REDUCE_V));
+            (unsigned)((job->classes.rows + v - 1) / v));
   LAUNCH(kernel, grid, dim3(THREADS), 0, c->stream, *job);
 }

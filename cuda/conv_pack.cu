@@ -38,6 +38,11 @@ typedef struct Frame {
   uint32_t chunks;
   FastDiv by_hw;
   FastDiv by_w;
+  /* of the source */
+  int64_t sn;
+  int32_t sc;
+  int32_t sy;
+  int32_t sx;
 } Frame;
 
 /* Warp k reads chunk k of 64 neighbouring pixels (lanes along x: coalesced); through shared memory,
@@ -55,10 +60,9 @@ __global__ void __launch_bounds__(PACK_THREADS)
     uint32_t n = div_by(at, f.by_hw), rest = at - n * f.by_hw.d, yy = div_by(rest, f.by_w);
     int y = (int)yy - f.top, x = (int)(rest - yy * f.by_w.d) - f.left;
     bool inside = at < f.pixels && y >= 0 && y < f.h && x >= 0 && x < f.w;
-    const int64_t hw = (int64_t)f.h * f.w,
-                  base = ((int64_t)n * f.channels + first) * hw + (int64_t)y * f.w + x;
+    const int64_t base = n * f.sn + (int64_t)first * f.sc + (int64_t)y * f.sy + (int64_t)x * f.sx;
     _Pragma("unroll") for (int i = 0; i < LEN; i++) v[i] =
-        inside && first + i < f.channels ? ld(src, base + i * hw) : 0.f;
+        inside && first + i < f.channels ? ld(src, base + (int64_t)i * f.sc) : 0.f;
     if (scale)
       _Pragma("unroll") for (int i = 0; i < LEN; i++) if (inside && first + i < f.channels) v[i] *=
           scale[n * f.channels + first + i];
@@ -76,6 +80,8 @@ template <class T> static void pack_from(const CudaCtx *c, ConvType t, const Pac
   const int len = chunk_len(t);
   const uint32_t pixels = (uint32_t)(p->n * p->hp * p->wp),
                  chunks = (uint32_t)((p->channels + len - 1) / len);
+  const Shape shape = {4, {p->n, p->channels, p->h, p->w}};
+  const MapView from = map_view(p->src, (DType)p->tsrc, shape, p->lies);
   Frame f = {t,
              (int)p->channels,
              (int)p->h,
@@ -85,10 +91,14 @@ template <class T> static void pack_from(const CudaCtx *c, ConvType t, const Pac
              pixels,
              chunks,
              fast_div((uint32_t)(p->hp * p->wp)),
-             fast_div((uint32_t)p->wp)};
+             fast_div((uint32_t)p->wp),
+             from.sn,
+             from.sc,
+             from.sy,
+             from.sx};
   dim3 grid((pixels + PACK_PIXELS - 1) / PACK_PIXELS, (chunks + PACK_CHUNKS - 1) / PACK_CHUNKS);
   auto kernel = len == 8 ? conv_pack_map_kernel<T, 8> : conv_pack_map_kernel<T, 4>;
-  LAUNCH(kernel, grid, dim3(PACK_THREADS), 0, c->stream, (const T *)p->src, p->scale,
+  LAUNCH(kernel, grid, dim3(PACK_THREADS), 0, c->stream, (const T *)from.data, p->scale,
          (uint4 *)p->dst, f);
 }
 

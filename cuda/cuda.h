@@ -43,7 +43,8 @@ inline thread_local int cuda_counted = -1;
   } while (0)
 
 /* Kinds of kernels that can be replaced by a slower one (cuda/selftest.cu): as designed; float
- * arithmetic on the same tiles (products only); the definition (cuda/naive.h). */
+ * arithmetic on the same tiles (products only); the definition (cuda/naive.h); of maps with their
+ * channels last (CudaCtx.planes): planes. */
 typedef enum {
   KIND_CONV,
   KIND_CONV_DX,
@@ -57,7 +58,7 @@ typedef enum {
   KIND_OTHER,
   KIND_COUNT
 } CudaKind;
-typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE } CudaRung;
+typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE, RUNG_PLANES } CudaRung;
 
 typedef struct CudaCtx {
   cudaStream_t stream;
@@ -69,6 +70,7 @@ typedef struct CudaCtx {
   int tile;
   int splits;
   int64_t several_from; /* numbers of the least loop that may have several results */
+  bool planes; /* channels never lie last; changes before the first plan only */
 } CudaCtx;
 
 /* One row per operation, as in core: name and what the backend asks of it. */
@@ -128,6 +130,11 @@ bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from)
 
 /* Backend.prepare: weights packed ahead of the product (cuda/conv.cu). */
 bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep);
+
+/* Backend.channels_last (cuda/layout.cu); convolutions (conv.cu) and filters (filter_last.cu). */
+int cuda_channels_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin);
+bool cuda_conv_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin);
+bool cuda_filter_last(const DevStep *s);
 
 /* How many of the n steps, from the first on, are such that one launch packs; that launch. */
 int cuda_conv_prep_count(const DevStep *s, int n);

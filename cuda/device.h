@@ -26,7 +26,8 @@ int cuda_missing(const char **names, int max);
 
 /* What a short self-test found of one kind of kernels: compared with their definitions on this
  * card, in this precision (cuda/selftest.cu). rung: 0 the kernels as designed, 1 the same tiles in
- * float, 2 the definitions themselves; text: why not 0. */
+ * float, 2 the definitions themselves, 3 (of the kernels for maps with their channels last, 16-bit
+ * precisions only) those for planes; text: why not 0. */
 typedef struct CudaTested {
   const char *kind;
   int cases;
@@ -34,7 +35,7 @@ typedef struct CudaTested {
   int rung;
   char text[200];
 } CudaTested;
-enum { CUDA_TESTED_MAX = 9 };
+enum { CUDA_TESTED_MAX = 10 };
 
 /* Compares every kind with its definition, both tiles and split sums of the convolutions, launched
  * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.

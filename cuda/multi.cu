@@ -11,6 +11,7 @@
  * chunk of rows. A second kernel adds what lies there, in order. Strips, chunks and groups depend
  * on the shape only, and those of a row not on how many rows there are: the same bits on every GPU
  * and, where rows belong to samples, in any batch. */
+#include "cuda/map.cuh"
 #include "cuda/pointwise.cuh"
 
 /* Rows that a thread walks; threads of a block; slots that there is shared memory for; inner axes
@@ -119,8 +120,8 @@ static bool multi_init(const DevStep *s, Multi *m) {
   const PwProgram *p = s->prog;
   PwResults q;
   *m = Multi{};
-  if (!p || p->nmore < 1 || !cuda_fits32(shape_numel(p->iter)) || shape_numel(p->iter) == 0 ||
-      !pw_dev_init_several(&m->d, p, &q) || m->d.nslot > MULTI_SLOTS ||
+  if (!p || p->nmore < 1 || cuda_lies_last(s) || !cuda_fits32(shape_numel(p->iter)) ||
+      shape_numel(p->iter) == 0 || !pw_dev_init_several(&m->d, p, &q) || m->d.nslot > MULTI_SLOTS ||
       m->d.inner < (uint32_t)MULTI_INNER)
     return false;
   m->nresult = 1 + p->nmore;

@@ -216,8 +216,8 @@ Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, 
   return cuda_check("naive kernel", s, e);
 }
 
-/* Result r of a loop in a store: a sum of what is stored, at `map`. */
-static void naive_store_sum(DevStep *t, int r, const void *map, DType type, PwProgram *one) {
+/* Result r of a loop in a store: a sum of what is stored, or of `map`. */
+static void naive_store_sum(DevStep *t, int r, const float *map, PwProgram *one) {
   const PwProgram *p = t->prog_store;
   *one = PwProgram{};
   one->narg = t->nargs = 1;
@@ -227,8 +227,9 @@ static void naive_store_sum(DevStep *t, int r, const void *map, DType type, PwPr
   one->out_shape = p->more[r - 1].shape;
   t->prog_store = NULL;
   t->prog = one;
-  t->arg[0] = map;
-  t->targ[0] = type;
+  t->arg[0] = map ? map : t->out;
+  t->targ[0] = map ? DT_F32 : t->tout;
+  t->lies[0] = map ? MapLayout{} : t->out_lies;
 }
 
 int naive_results(const DevStep *s) {
@@ -243,11 +244,12 @@ DevStep naive_single(const DevStep *s, int r, const float *map, PwProgram *one) 
     pw_single(s->prog_store, r, one);
     t.prog_store = one;
   } else if (r > 0)
-    naive_store_sum(&t, r, map ? map : s->out, map ? DT_F32 : s->tout, one);
+    naive_store_sum(&t, r, map, one);
   if (s->prog) t.prog = one;
   if (r > 0) {
     t.out = s->more[r - 1];
     t.tout = s->tmore[r - 1];
+    t.out_lies = s->more_lies[r - 1];
   }
   return t;
 }

@@ -127,6 +127,21 @@ int naive_results(const DevStep *s);
  * of what lies in s->out. */
 DevStep naive_single(const DevStep *s, int r, const float *map, PwProgram *one);
 
+/* A map of 16 bits whose channels lie last (MapLayout); cuda/naive_lies.cu. */
+typedef struct NaiveLies {
+  MapLayout margin;
+  int64_t channels;
+  int64_t height;
+  int64_t width;
+} NaiveLies;
+
+/* A copy in planes, and back. */
+void naive_to_planes(const CudaCtx *c, Shape s, MapLayout l, const void *from, void *to);
+void naive_from_planes(const CudaCtx *c, Shape s, MapLayout l, const void *from, void *to);
+
+/* How many numbers around the map are not zero, to device memory. */
+void naive_count_margin(const CudaCtx *c, Shape s, MapLayout l, const void *map, int64_t *dirty);
+
 /* A step by its definition, its first result, into o. */
 Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, Error *e);
 #endif

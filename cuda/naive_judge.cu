@@ -51,32 +51,68 @@ static __global__ void naive_compare(const void *got, DType type, const float *w
   *out = w;
 }
 
-/* mem: a NaiveWorst, want [n] and tol [n] floats; scratch: of the definition. */
+/* mem: a NaiveWorst, want [n] and tol [n] floats; scratch: of the definition; planes: of operands,
+ * and last of the result, that lie with their channels last. */
 typedef struct JudgeMemory {
   void *mem;
   void *scratch;
+  void *planes[PW_MAX_ARGS + 1];
 } JudgeMemory;
+
+static Shape naive_shape(const DevStep *s) {
+  return s->prog ? s->prog->out_shape : s->prog_store ? s->prog_store->out_shape : s->node.shape;
+}
+
+/* *map, of this shape and type, becomes a copy in planes in *mem where it lies otherwise. */
+static Status naive_plane(Backend *b, Shape s, MapLayout *l, const void **map, void **mem,
+                          Error *e) {
+  if (!l->last) return ST_OK;
+  TRY(b->alloc(b, (size_t)shape_numel(s) * sizeof(uint16_t), mem, e));
+  naive_to_planes(&of(b)->c, s, *l, *map, *mem);
+  *map = *mem;
+  *l = MapLayout{};
+  return cuda_check("planes", NULL, e);
+}
+
+/* The step on planes, and its result in planes. */
+static Status naive_planes(Backend *b, DevStep *s, JudgeMemory *m, Error *e) {
+  for (int k = 0; k < s->nargs; k++)
+    if (s->arg[k]) TRY(naive_plane(b, s->shape[k], &s->lies[k], &s->arg[k], &m->planes[k], e));
+  return naive_plane(b, naive_shape(s), &s->out_lies, (const void **)&s->out,
+                     &m->planes[PW_MAX_ARGS], e);
+}
+
+/* Numbers around the result that are not zero make it wrong. */
+static Status naive_judge_margin(Backend *b, const DevStep *s, void *mem, NaiveVerdict *v,
+                                 Error *e) {
+  int64_t dirty = 0;
+  if (!s->out_lies.last) return ST_OK;
+  naive_count_margin(&of(b)->c, naive_shape(s), s->out_lies, s->out, (int64_t *)mem);
+  TRY(cuda_check("margin", s, e));
+  TRY(b->download(b, &dirty, mem, sizeof dirty, e));
+  v->bad += dirty;
+  if (dirty) v->worst = (double)INFINITY;
+  return ST_OK;
+}
 
 static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, JudgeMemory *m,
                              NaiveVerdict *v, Error *e) {
   const CudaCtx *c = &of(b)->c;
   const size_t scratch = cuda_naive_scratch(s);
+  DevStep plain = *s;
   TRY(b->alloc(b, 256 + (size_t)n * 2 * sizeof(float), &m->mem, e));
   if (scratch) TRY(b->alloc(b, scratch, &m->scratch, e));
+  TRY(naive_planes(b, &plain, m, e));
   NaiveWorst w = {}, *dev = (NaiveWorst *)m->mem;
   float *want = (float *)((char *)m->mem + 256), *tol = want + n;
   const NaiveOut o = {want, DT_F32, tol, 0};
-  TRY(naive_run(c, s, o, m->scratch, e));
-  LAUNCH(naive_compare, dim3(1), dim3(NAIVE_THREADS), 0, c->stream, s->out, s->tout, want, tol, n,
-         dev);
+  TRY(naive_run(c, &plain, o, m->scratch, e));
+  LAUNCH(naive_compare, dim3(1), dim3(NAIVE_THREADS), 0, c->stream, plain.out, s->tout, want, tol,
+         n, dev);
   TRY(cuda_check("comparison", s, e));
   TRY(b->download(b, &w, dev, sizeof w, e));
   *v = (NaiveVerdict){w.bad, w.worst, w.at, w.got, w.want};
-  return ST_OK;
-}
-
-static Shape naive_shape(const DevStep *s) {
-  return s->prog ? s->prog->out_shape : s->prog_store ? s->prog_store->out_shape : s->node.shape;
+  return naive_judge_margin(b, s, m->mem, v, e);
 }
 
 static Status judge_one(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
@@ -85,15 +121,30 @@ static Status judge_one(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e)
   *v = (NaiveVerdict){};
   if (n == 0) return ST_OK;
   const Status st = naive_judge_in(b, s, n, &m, v, e);
+  for (int k = 0; k <= PW_MAX_ARGS; k++) b->release(b, m.planes[k]);
   b->release(b, m.scratch);
   b->release(b, m.mem);
   return st;
 }
 
+static Status judge_map_in(Backend *b, DevStep s, JudgeMemory *m, void *map, Error *e) {
+  const NaiveOut o = {map, DT_F32, NULL, 0};
+  TRY(naive_planes(b, &s, m, e));
+  TRY(naive_run(&of(b)->c, &s, o, NULL, e));
+  return b->sync(b, e);
+}
+
+/* What the store of s leaves, as floats in planes. */
+static Status judge_map(Backend *b, const DevStep *s, void *map, Error *e) {
+  JudgeMemory m = {};
+  const Status st = judge_map_in(b, *s, &m, map, e);
+  for (int k = 0; k <= PW_MAX_ARGS; k++) b->release(b, m.planes[k]);
+  return st;
+}
+
 static Status judge_of(Backend *b, const DevStep *s, int r, void *map, NaiveVerdict *v, Error *e) {
   PwProgram one;
-  const NaiveOut o = {map, DT_F32, NULL, 0};
-  if (map) TRY(naive_run(&of(b)->c, s, o, NULL, e));
+  if (map) TRY(judge_map(b, s, map, e));
   const DevStep t = naive_single(s, r, (const float *)map, &one);
   return judge_one(b, &t, v, e);
 }
@@ -170,20 +221,37 @@ static Status probe_fill(Backend *b, const DevStep *s, int k, void *to, Rng *r, 
   const int64_t n = shape_numel(s->shape[k]);
   const bool geometry = k == 1 && (s->node.op == OP_warp || s->node.op == OP_warp_t);
   if (geometry && !s->prog && n) return probe_geometry_fill(b, n, to, r, e);
-  return cuda_naive_fill(b, s->targ[k], n, r, to, e);
+  if (!s->lies[k].last) return cuda_naive_fill(b, s->targ[k], n, r, to, e);
+  void *planes = NULL;
+  TRY(b->alloc(b, (size_t)n * sizeof(uint16_t), &planes, e));
+  const Status st = cuda_naive_fill(b, s->targ[k], n, r, planes, e);
+  naive_from_planes(&of(b)->c, s->shape[k], s->lies[k], planes, to);
+  b->release(b, planes);
+  return st == ST_OK ? cuda_check("probe", s, e) : st;
+}
+
+/* What a kernel leaves out is NaN. */
+static __global__ void probe_poison(uint16_t *to, int64_t n) {
+  for (int64_t i = blockIdx.x * (int64_t)NAIVE_THREADS + threadIdx.x; i < n;
+       i += (int64_t)gridDim.x * NAIVE_THREADS)
+    to[i] = 0xffff;
 }
 
 /* Bytes of result r. */
 static size_t probe_bytes(const DevStep *s, int r) {
   PwProgram one;
   const DevStep t = naive_single(s, r, NULL, &one);
-  return (size_t)shape_numel(naive_shape(&t)) * dtype_size(t.tout);
+  return (size_t)map_numel(naive_shape(&t), t.out_lies) * dtype_size(t.tout);
 }
 
 static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, Error *e) {
   for (int run = 0; run < 3; run++) {
-    for (int r = 0; r < naive_results(s); r++)
-      TRY(b->zero(b, r ? s->more[r - 1] : s->out, probe_bytes(s, r), e));
+    for (int r = 0; r < naive_results(s); r++) {
+      const int64_t n = (int64_t)(probe_bytes(s, r) / sizeof(uint16_t));
+      LAUNCH(probe_poison, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0,
+             of(b)->c.stream, (uint16_t *)(r ? s->more[r - 1] : s->out), n);
+      TRY(cuda_check("probe", s, e));
+    }
     TRY(b->run(b, p, e));
   }
   return b->sync(b, e);
@@ -223,7 +291,8 @@ static Status probe_operands(Backend *b, DevStep *s, uint64_t seed, void **mem, 
   if (prepared) s->arg[1] = s->arg[2]; /* there, too */
   for (int k = 0; k < s->nargs; k++) {
     if (!s->arg[k]) continue;
-    TRY(b->alloc(b, (size_t)shape_numel(s->shape[k]) * dtype_size(s->targ[k]), &mem[k], e));
+    TRY(b->alloc(b, (size_t)map_numel(s->shape[k], s->lies[k]) * dtype_size(s->targ[k]), &mem[k],
+                 e));
     TRY(probe_fill(b, s, k, mem[k], &r, e));
     s->arg[k] = mem[k];
   }

@@ -3,6 +3,7 @@
 #include "cuda/pointwise.cuh"
 #include <math.h>
 #include <string.h>
+#include "cuda/map.cuh"
 
 Status cuda_too_large(const char *what, Error *e) {
   return err_set(e, ST_INVALID,
@@ -309,7 +310,10 @@ static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, 
                    "cuda pointwise: a program of %d operations that reads what it did not write",
                    p->nop);
   pw_dev_bind(&d, s->arg, s->targ, s->out);
+  const bool last = pw_dev_last(&d, s);
+  if (last && !cuda_fits32(cuda_last_most(s))) return cuda_too_large("pointwise", e);
   if (p->reduce) return pw_sum_launch(c, s, &d, p->samples, e);
+  if (last) return pw_last_launch(c, s, &d, e);
   const int threads = pw_threads(&d);
   const int64_t nvec = d.nkept * d.nsum * (int64_t)d.row.d;
   LAUNCH(pw_map, (unsigned)cuda_ceil(nvec, threads), threads, pw_slot_bytes(&d, threads), c->stream,
@@ -329,7 +333,7 @@ static Status pointwise_launch(const CudaCtx *c, const DevStep *s, Error *e) {
 /* The loop of s for such a launch. False: it wants one of its own. */
 static bool loop_job(const DevStep *s, PwJob *job) {
   PwDev d;
-  if (!s->prog || s->prog->reduce || s->prog->narg > PW_FEW_ARGS) return false;
+  if (!s->prog || s->prog->reduce || s->prog->narg > PW_FEW_ARGS || cuda_lies_last(s)) return false;
   const int64_t n = shape_numel(s->prog->iter);
   if (n == 0 || !cuda_fits32(n) || !pw_dev_init(&d, s->prog) || d.nop > PW_FEW_OPS ||
       pw_threads(&d) != 256)
@@ -372,7 +376,7 @@ Status cuda_loops(const CudaCtx *c, const DevStep *s, int n, Error *e) {
 
 static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) {
   if (s->prog && s->prog->nmore) return cuda_multi_scratch(s);
-  return s->prog && s->prog->reduce ? pw_sum_scratch(s->prog) : 0;
+  return s->prog && s->prog->reduce ? pw_sum_scratch(s) : 0;
 }
 
 static bool any_type(const DevStep *, int, DType) { return true; }

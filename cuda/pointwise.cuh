@@ -130,8 +130,13 @@ typedef struct PwResults {
 
 /* pw_dev_init of a loop with several results. */
 bool pw_dev_init_several(PwDev *d, const PwProgram *p, PwResults *r);
-size_t pw_sum_scratch(const PwProgram *p); /* reduce.cu */
+size_t pw_sum_scratch(const DevStep *s); /* reduce.cu */
 Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, int32_t samples, Error *e);
+
+/* loop_last.cu, where an operand lies with its channels last (else false): the axes and arguments
+ * of a bound program for that; the loop without a reduction. */
+bool pw_dev_last(PwDev *d, const DevStep *s);
+Status pw_last_launch(const CudaCtx *c, const DevStep *s, const PwDev *d, Error *e);
 
 /* A small program from one that was made as a large one; its arguments and operations fit. */
 template <class From, class To> static inline void pw_dev_copy(const From &d, To *to) {

@@ -36,6 +36,10 @@ static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int f
                                        : cuda_conv_can_store(&of(b)->c, conv, p, from);
 }
 
+static int program_channels_last(Backend *b, const DevStep *s, int slot, MapLayout *margin) {
+  return cuda_channels_last(&of(b)->c, s, slot, margin);
+}
+
 static bool program_prepare(Backend *b, const DevStep *conv, Node *prep) {
   return cuda_conv_prepare(&of(b)->c, conv, prep);
 }
@@ -182,6 +186,7 @@ void cuda_program_functions(Backend *b) {
   b->scratch = program_scratch;
   b->supports = program_supports;
   b->can_store = can_store;
+  b->channels_last = program_channels_last;
   b->prepare = program_prepare;
   b->several = can_several;
   b->batch_kind = batch_kind;

@@ -8,6 +8,7 @@
  * summed set is cut into chunks; their partial sums (double, in scratch) are added in order by a
  * second kernel. The cut depends on the shape only, not on the device: the same bits on every GPU.
  */
+#include "cuda/map.cuh"
 #include "cuda/pointwise.cuh"
 
 /* 1024 blocks of 256 threads fill an H200. Steps: what a thread should have to do before its sum is
@@ -72,9 +73,11 @@ static SumPlan sum_plan(const PwDev *d, int32_t samples) {
   return q;
 }
 
-size_t pw_sum_scratch(const PwProgram *p) {
+size_t pw_sum_scratch(const DevStep *s) {
+  const PwProgram *p = s->prog;
   PwDev d;
   if (shape_numel(p->iter) == 0 || !pw_dev_init(&d, p)) return 0;
+  pw_dev_last(&d, s);
   const SumPlan q = sum_plan(&d, p->samples);
   return q.chunks > 1 ? (size_t)(q.chunks * q.nout) * sizeof(double) : 0;
 }
@@ -308,7 +311,8 @@ Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, int32_t sampl
 /* The sum of s for such a launch; *shared: what it wants. False: it wants one of its own. */
 static bool sum_job(const DevStep *s, SumJob *job, uint32_t *adds, size_t *shared) {
   PwDev d;
-  if (!s->prog || !s->prog->reduce || s->prog->narg > (int)(sizeof job->loop.arg / sizeof(PwArg)))
+  if (!s->prog || !s->prog->reduce || cuda_lies_last(s) ||
+      s->prog->narg > (int)(sizeof job->loop.arg / sizeof(PwArg)))
     return false;
   const int64_t n = shape_numel(s->prog->iter);
   if (n == 0 || !cuda_fits32(n) || !pw_dev_init(&d, s->prog) ||

@@ -15,6 +15,7 @@
  * of 16 for `same`), from L2. */
 #include "cuda/upfirdn.cuh"
 #include <math.h>
+#include "cuda/map.cuh"
 
 /* x: planes [h,w] of a [N,C,h,w] tensor; y: planes [oh,ow]. */
 template <typename T, int UP, int DOWN>
@@ -95,9 +96,9 @@ static __global__ void __launch_bounds__(SEP_THREADS)
   for (int i = threadIdx.x; i < p.tile_rows * TILE_W; i += SEP_THREADS) {
     int iy = first + i / TILE_W, ox = ox0 + i % TILE_W, ix;
     float sum = 0;
-    if (iy >= 0 && iy < p.h && ox < p.ow) {
-      int64_t row = (plane * p.h + iy) * p.w;
-      for (int t = first_tap(ox * p.downx - p.padx, p.upx, &ix); t < p.tx && ix < p.w;
+    if (iy >= 0 && iy < p.height && ox < p.ow) {
+      int64_t row = (plane * p.height + iy) * p.width;
+      for (int t = first_tap(ox * p.downx - p.padx, p.upx, &ix); t < p.tx && ix < p.width;
            t += p.upx, ix++)
         if (ix >= 0) sum += g[t] * ld_any(x, tin, row + ix);
     }
@@ -108,7 +109,7 @@ static __global__ void __launch_bounds__(SEP_THREADS)
     int oy = oy0 + i / TILE_W, ox = ox0 + i % TILE_W, iy;
     if (oy >= p.oh || ox >= p.ow) continue;
     float sum = 0;
-    for (int t = first_tap(oy * p.downy - p.pady, p.upy, &iy); t < p.ty && iy < p.h;
+    for (int t = first_tap(oy * p.downy - p.pady, p.upy, &iy); t < p.ty && iy < p.height;
          t += p.upy, iy++)
       if (iy >= 0) sum += g[t] * mid[(iy - first) * TILE_W + i % TILE_W];
     st_any(y, tout, (plane * p.oh + oy) * p.ow + ox, sum);
@@ -144,12 +145,12 @@ static __global__ void __launch_bounds__(256)
     int64_t plane = i / p.ow / p.oh;
     int t0 = first_tap(ox * p.downx - p.padx, p.upx, &ix0);
     float sum = 0;
-    for (int u = first_tap(oy * p.downy - p.pady, p.upy, &iy); u < p.ty && iy < p.h;
+    for (int u = first_tap(oy * p.downy - p.pady, p.upy, &iy); u < p.ty && iy < p.height;
          u += p.upy, iy++)
-      for (int t = t0, ix = ix0; iy >= 0 && t < p.tx && ix < p.w; t += p.upx, ix++)
+      for (int t = t0, ix = ix0; iy >= 0 && t < p.tx && ix < p.width; t += p.upx, ix++)
         if (ix >= 0)
           sum += fir_tap(f, u * p.tx + t, count, p.flip, p.gain) *
-                 ld_any(x, tin, (plane * p.h + iy) * p.w + ix);
+                 ld_any(x, tin, (plane * p.height + iy) * p.width + ix);
     st_any(y, tout, i, sum);
   }
 }
@@ -159,8 +160,8 @@ Fir fir_of(const DevStep *s) {
   Shape f = s->shape[1];
   bool sep = a->per_sample || f.rank == 1;
   Fir p = {};
-  p.h = (int)s->shape[0].dim[2];
-  p.w = (int)s->shape[0].dim[3];
+  p.height = (int)s->shape[0].dim[2];
+  p.width = (int)s->shape[0].dim[3];
   p.oh = (int)s->node.shape.dim[2];
   p.ow = (int)s->node.shape.dim[3];
   p.upx = a->upx;
@@ -183,6 +184,7 @@ static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   const Fir p = fir_of(s);
   const int64_t n = shape_numel(s->node.shape);
   if (n == 0) return ST_OK;
+  if (cuda_lies_last(s)) return cuda_filter_last_launch(c, s, p, e);
   if (s->prog_store) return fir_store_launch(c, s, p, e);
   if (fir_is_four(s, &p) && s->targ[0] == s->tout) return launch_fir4(c, s, p, e);
   if (p.per_sample || s->shape[1].rank == 1) return launch_separable(c, s, p, e);

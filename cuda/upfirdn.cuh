@@ -1,13 +1,14 @@
-/* upfirdn.cuh: what the filters of planes (upfirdn.cu) and those with a loop in their store
- * (upfirdn_store.cu) share: their sizes, and four taps on two neighbouring outputs. */
+/* upfirdn.cuh: what the filters of planes (upfirdn.cu), those with a loop in their store
+ * (upfirdn_store.cu) and those of maps whose channels lie last (filter_last.cu) share: their sizes,
+ * and four taps on two neighbouring outputs. */
 #ifndef PRLX_CUDA_UPFIRDN_CUH
 #define PRLX_CUDA_UPFIRDN_CUH
 #include "cuda/any.cuh"
 
 /* as in core/op_upfirdn.c */
 typedef struct Fir {
-  int h;
-  int w;
+  int height;
+  int width;
   int oh;
   int ow;
   int upx;
@@ -22,7 +23,8 @@ typedef struct Fir {
   float gain; /* per pass where separable */
   int channels;
   int per_sample;
-  /* four taps: column pairs of a row, chunks of a column, row pairs of a chunk, threads */
+  /* four taps: column pairs (channels last: columns) of a row, chunks of a column, row pairs of a
+   * chunk, threads */
   unsigned pairs;
   unsigned chunks;
   unsigned steps;
@@ -93,15 +95,15 @@ static __device__ __forceinline__ void fir4_walk(const T *x, const float *f, con
   int c0 = first_input<UP, DOWN>(j, p.padx), row = first_input<UP, DOWN>(m, p.pady);
   unsigned inside = 0; /* bit k: column c0 + k exists */
 #pragma unroll
-  for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.w) << k;
-  x += plane * p.h * p.w + c0;
+  for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.width) << k;
+  x += plane * p.height * p.width + c0;
   /* row `row + r` of the map, filtered along x, into the window */
   auto fetch = [&](int r) {
     float v[N];
-    bool live = row + r >= 0 && row + r < p.h;
+    bool live = row + r >= 0 && row + r < p.height;
 #pragma unroll
     for (int k = 0; k < N; k++)
-      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.w + k) : 0.f;
+      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.width + k) : 0.f;
     two_of<UP, DOWN>(gx, v, oddx, &win[0][r], &win[1][r]);
   };
 #pragma unroll
@@ -131,4 +133,6 @@ bool fir_cut(Fir *p, int64_t planes, int sm_count);
 /* upfirdn_store.cu: a filter with a loop in its store. */
 Status fir_store_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e);
 size_t fir_store_scratch(const DevStep *s);
+/* filter_last.cu: four taps where the map or its result lies with its channels last. */
+Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e);
 #endif

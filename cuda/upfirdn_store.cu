@@ -118,7 +118,8 @@ bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from)
   Fir f = fir_of(s);
   Chain chain;
   return s->node.shape.rank == 4 && MAX_IN + p->narg <= PW_MAX_ARGS && fir_is_four(s, &f) &&
-         (!fir_sum(p) || fir_sum_fits(p)) && fir_chain_of(s, p, store_from, NULL, &chain);
+         (!fir_sum(p) || (fir_sum_fits(p) && !cuda_lies_last(s))) &&
+         fir_chain_of(s, p, store_from, NULL, &chain);
 }
 
 size_t fir_store_scratch(const DevStep *s) {

@@ -75,27 +75,51 @@ typedef struct Buffer {
   void *dev;
   size_t bytes;
   DType t;
+  Shape s;
+  MapLayout lies;
 } Buffer;
 static size_t size_of(DType t) { return t == DT_F32 ? 4 : 2; }
-static bool put(Buffer *b, const float *x, int64_t n, DType t) {
-  *b = (Buffer){.bytes = (size_t)n * size_of(t), .t = t};
+
+/* Number i of a map in planes, where it lies. */
+static int64_t place_of(Shape s, MapLayout l, int64_t i) {
+  if (!l.last) return i;
+  const int64_t x = i % s.dim[3], y = i / s.dim[3] % s.dim[2],
+                channel = i / s.dim[3] / s.dim[2] % s.dim[1],
+                n = i / s.dim[3] / s.dim[2] / s.dim[1];
+  return ((n * (s.dim[2] + l.top + l.bottom) + l.top + y) * (s.dim[3] + l.left + l.right) + l.left +
+          x) *
+             s.dim[1] +
+         channel;
+}
+
+static bool put(Buffer *b, const float *x, Shape s, DType t, MapLayout l) {
+  *b = (Buffer){.bytes = (size_t)map_numel(s, l) * size_of(t), .t = t, .s = s, .lies = l};
   b->dev = exact_new(b->bytes);
   if (!b->dev) return false;
   if (!x) return true;
   if (t == DT_F32) return exact_put(b->dev, x, b->bytes);
   uint16_t *h = mem_alloc(b->bytes);
-  for (int64_t i = 0; h && i < n; i++) h[i] = exact_to_16(x[i], t == DT_BF16);
+  for (int64_t i = 0; h && i < shape_numel(s); i++)
+    h[place_of(s, l, i)] = exact_to_16(x[i], t == DT_BF16);
   bool ok = h && exact_put(b->dev, h, b->bytes);
   mem_free(h);
   return ok;
 }
 
+/* What is not the map's own is zero: as many numbers are not zero as there are in the map. */
+static bool has_clear_margin(const Buffer *b, const uint16_t *h) {
+  int64_t in = 0, all = 0;
+  for (int64_t i = 0; i < shape_numel(b->s); i++) in += h[place_of(b->s, b->lies, i)] != 0;
+  for (int64_t i = 0; i < map_numel(b->s, b->lies); i++) all += h[i] != 0;
+  return in == all;
+}
+
 static bool get(const Buffer *b, float *x) {
   if (b->t == DT_F32) return exact_get(x, b->dev, b->bytes);
-  int64_t n = (int64_t)(b->bytes / 2);
   uint16_t *h = mem_alloc(b->bytes);
-  bool ok = h && exact_get(h, b->dev, b->bytes);
-  for (int64_t i = 0; ok && i < n; i++) x[i] = exact_from_16(h[i], b->t == DT_BF16);
+  bool ok = h && exact_get(h, b->dev, b->bytes) && has_clear_margin(b, h);
+  for (int64_t i = 0; ok && i < shape_numel(b->s); i++)
+    x[i] = exact_from_16(h[place_of(b->s, b->lies, i)], b->t == DT_BF16);
   mem_free(h);
   return ok;
 }
@@ -107,10 +131,12 @@ static float *rounded(const float *x, int64_t n, DType t) {
   return r;
 }
 
-/* ---- one choice of storage types ---- */
+/* ---- one choice of storage types, and of how maps lie ---- */
 typedef struct Types {
   DType arg[PW_MAX_ARGS];
   DType out;
+  MapLayout lies[PW_MAX_ARGS];
+  MapLayout out_lies;
 } Types;
 
 static void describe(const HostStep *h, const Types *ty, DevStep *s) {
@@ -121,9 +147,11 @@ static void describe(const HostStep *h, const Types *ty, DevStep *s) {
   s->prog_store = h->store;
   s->store_from = h->store_from;
   s->tout = ty->out;
+  s->out_lies = ty->out_lies;
   for (int i = 0; i < h->nargs; i++) {
     s->shape[i] = h->shape[i];
     s->targ[i] = ty->arg[i];
+    s->lies[i] = ty->lies[i];
   }
 }
 
@@ -188,7 +216,8 @@ static const char *run_twice(Bench *t, const HostStep *h, const Types *ty, Buffe
       bad = text;
       break;
     }
-    if (!get(out, run ? again : got)) bad = "the result cannot be read";
+    if (!get(out, run ? again : got))
+      bad = "the result cannot be read, or the zeros around it are none";
     if (!bad && run && memcmp(got, again, (size_t)n * 4)) bad = "two runs differ in bits";
   }
   t->b->program_free(t->b, p);
@@ -206,15 +235,15 @@ static void check_types(Bench *t, const HostStep *h, const Types *ty, const char
   bool ok = want && got;
   char types[32] = "", shape[96];
   for (int i = 0; i < h->nargs && ok; i++) {
-    strcat(types, !h->data[i] ? "-" : ty->arg[i] == DT_F32 ? "f" : "h");
+    strcat(types, !h->data[i] ? "-" : ty->arg[i] == DT_F32 ? "f" : ty->lies[i].last ? "l" : "h");
     if (!h->data[i]) continue;
     data[i] = rounded(h->data[i], shape_numel(h->shape[i]), ty->arg[i]);
-    ok = data[i] && put(&in[i], data[i], shape_numel(h->shape[i]), ty->arg[i]);
+    ok = data[i] && put(&in[i], data[i], h->shape[i], ty->arg[i], ty->lies[i]);
   }
   if (ok && h->inplace)
     out = in[h->inplace - 1];
   else
-    ok = ok && put(&out, NULL, n, ty->out);
+    ok = ok && put(&out, NULL, out_shape(h), ty->out, ty->out_lies);
   ok = ok && cpu_step(h, (const float *const *)data, want, &scale);
   CHECK(ok, "%s: no memory for the check", name);
   const char *bad = ok ? run_twice(t, h, ty, in, &out, got, n) : NULL;
@@ -241,9 +270,12 @@ static void check_types(Bench *t, const HostStep *h, const Types *ty, const char
         "%s, %s, %s -> %s (types %s%s): %s; worst difference %.3g at %lld of %lld (got %g, want "
         "%g), bound %.3g",
         precision_name(t->b->precision), name, op_table[h->n.op] ? op_table[h->n.op]->name : "loop",
-        shape_str(out_shape(h), shape), types, ty->out == DT_F32 ? "f" : "h", bad ? bad : "", worst,
-        (long long)at, (long long)n, ok && n ? (double)got[at] : 0, ok && n ? (double)want[at] : 0,
-        limit);
+        shape_str(out_shape(h), shape), types,
+        ty->out == DT_F32   ? "f"
+        : ty->out_lies.last ? "l"
+                            : "h",
+        bad ? bad : "", worst, (long long)at, (long long)n, ok && n ? (double)got[at] : 0,
+        ok && n ? (double)want[at] : 0, limit);
   t->worst[h->n.op] = fmax(t->worst[h->n.op], limit > 0 ? worst / limit : 0);
   t->variants++;
   if (test_failed && getenv("TEST_STOP")) exit(1); /* mutants: one failure is enough */
@@ -254,6 +286,44 @@ static void check_types(Bench *t, const HostStep *h, const Types *ty, const char
   if (!h->inplace) exact_free(out.dev);
   mem_free(want);
   mem_free(got);
+}
+
+/* The margin that a backend must cope with: what the step wants and so much more. */
+static void margin_widen(MapLayout *m, int64_t k) {
+  m->top = (uint8_t)(m->top + k % 2);
+  m->left = (uint8_t)(m->left + k % 3);
+  m->bottom = (uint8_t)(m->bottom + k / 2 % 2);
+  m->right = (uint8_t)(m->right + k / 3 % 2);
+}
+
+/* With their channels last, as far as the backend takes them so: all maps, those that are read, the
+ * one that is made. */
+static void check_layouts(Bench *t, const HostStep *h, const Types *planes, const char *name) {
+  const MapLayout last = {.last = 1};
+  Types ty = *planes;
+  DevStep s;
+  bool reads = false, makes = false;
+  if (!t->b->channels_last) return;
+  describe(h, planes, &s);
+  for (int i = -1; i < h->nargs; i++) {
+    MapLayout m = last;
+    if ((i < 0 ? ty.out : ty.arg[i]) == DT_F32 || (i >= 0 && !h->data[i]) ||
+        t->b->channels_last(t->b, &s, i, &m) == LAST_NO)
+      continue;
+    margin_widen(&m, t->variants + i + 1);
+    *(i < 0 ? &ty.out_lies : &ty.lies[i]) = m;
+    *(i < 0 ? &makes : &reads) = true;
+  }
+  if (h->inplace && makes && reads) ty.lies[h->inplace - 1] = ty.out_lies;
+  if (h->inplace && !(makes && reads)) return;
+  for (int way = 0; way < (h->inplace || !makes || !reads ? 1 : 3); way++) {
+    Types now = ty;
+    if (way == 1) now.out_lies = planes->out_lies;
+    if (way == 2) memcpy(now.lies, planes->lies, sizeof now.lies);
+    if (!makes && !reads) return;
+    check_types(t, h, &now, name);
+    t->layouts++;
+  }
 }
 
 bool skipped(const Bench *t, const char *name) { return t->only && !strstr(name, t->only); }
@@ -284,6 +354,7 @@ void check_step(Bench *t, const HostStep *h, const char *name) {
     if (known || (plain && half != DT_F32 && !on_tensor_cores(h->n.op))) continue;
     if (ndone < 3) done[ndone++] = ty;
     check_types(t, h, &ty, name);
+    check_layouts(t, h, &ty, name);
   }
 }
 

@@ -13,6 +13,7 @@ typedef struct Bench { /* what the checks share */
   /* checked */
   int64_t steps;
   int64_t variants;
+  int64_t layouts; /* of them, with channels last */
   double worst[OP_COUNT]; /* largest error seen, relative to the bound's scale */
   bool quick;             /* the fast subset of make test */
   const char *only;       /* PRLX_ONLY: cases whose name contains this; NULL: all */

@@ -197,7 +197,7 @@ mutant fir-store-column upfirdn_store.cu 's/if (below) w\[2\] = .*/if (below) w[
   'layers of several' strict loops
 mutant fir-store-sum upfirdn_store.cu 's/terms = count \* per/terms = count * per - 1/' \
   'layers of several' strict loops
-mutant fir-edge upfirdn.cu 's/c0 + k >= 0 \&\& c0 + k < p.w/c0 + k >= 0 \&\& c0 + k <= p.w/' \
+mutant fir-edge upfirdn.cu 's/if (second) st(y, at + 1, v/st(y, at + 1, v/' \
   upfirdn2d strict ops
 mutant fir-barrier upfirdn.cu '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d \
   strict ops

@@ -67,8 +67,9 @@ int main(int argc, char **argv) {
     if (!getenv("TEST_RUNG") && wanted(argc, argv, parts, 4, "loops")) check_multi(&t);
     if (wanted(argc, argv, parts, 4, "plans")) check_plans(&t);
     if (p == PREC_STRICT && wanted(argc, argv, parts, 4, "optimiser")) check_optimiser(&t);
-    printf("%s: %lld steps, %lld comparisons\n", precision_name((Precision)p), (long long)t.steps,
-           (long long)t.variants);
+    printf("%s: %lld steps, %lld comparisons, %lld with channels last\n",
+           precision_name((Precision)p), (long long)t.steps, (long long)t.variants,
+           (long long)t.layouts);
     cuda_backend_free(t.b);
   }
   CHECK(exact_live() == 0, "%zu device allocations leaked", exact_live());

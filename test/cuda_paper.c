@@ -45,11 +45,13 @@ static bool same_step(const DevStep *a, const DevStep *b) {
   bool same = a->node.op == b->node.op && shape_eq(a->node.shape, b->node.shape) &&
               !memcmp(&a->node.attr, &b->node.attr, sizeof a->node.attr) && a->nargs == b->nargs &&
               a->tout == b->tout && !memcmp(a->tmore, b->tmore, sizeof a->tmore) &&
+              !memcmp(&a->out_lies, &b->out_lies, sizeof a->out_lies) &&
               a->store_from == b->store_from && same_program(a->prog, b->prog) &&
               same_program(a->prog_store, b->prog_store);
   for (int k = 0; k < a->nargs && same; k++)
     same = !a->arg[k] == !b->arg[k] &&
-           (!a->arg[k] || (shape_eq(a->shape[k], b->shape[k]) && a->targ[k] == b->targ[k]));
+           (!a->arg[k] || (shape_eq(a->shape[k], b->shape[k]) && a->targ[k] == b->targ[k] &&
+                           !memcmp(&a->lies[k], &b->lies[k], sizeof a->lies[k])));
   return same;
 }
 
@@ -177,9 +179,15 @@ static void collect_projection(Backend *b, int side, int batch) {
 }
 
 /* ---- the verdicts ---- */
+static bool lies_last(const DevStep *s) {
+  bool last = s->out_lies.last;
+  for (int k = 0; k < s->nargs; k++) last = last || s->lies[k].last;
+  return last;
+}
+
 static void judge_all(Backend *b) {
   double worst = 0;
-  int shown = 0;
+  int shown = 0, last = 0;
   for (int k = 0; k < all.n; k++) {
     const DevStep *s = &all.step[k]->s;
     NaiveVerdict v = {0};
@@ -195,10 +203,12 @@ static void judge_all(Backend *b) {
     if (getenv("TEST_VERBOSE"))
       printf("%s of %s -> %s: worst %.2f of the bound\n", op, in, shape, v.worst);
     worst = fmax(worst, v.worst);
+    last += lies_last(s);
     if (st != ST_OK && ++shown == 3) break; /* the device is gone */
   }
-  printf("%s: %lld steps, %d different ones judged, worst %.2f of the bound\n",
-         precision_name(b->precision), (long long)all.seen, all.n, worst);
+  printf("%s: %lld steps, %d different ones judged, %d with channels last, worst %.2f of the "
+         "bound\n",
+         precision_name(b->precision), (long long)all.seen, all.n, last, worst);
 }
 
 static void forget_all(void) {

@@ -39,13 +39,14 @@ typedef struct DeviceTested {
   int rung;
   char text[200];
 } DeviceTested;
-enum { DEVICE_TESTED_MAX = 8 };
+enum { DEVICE_TESTED_MAX = 9 };
 
 /* For `prlx check`: the self-test in one precision. Number of kinds; 0: no device is used; -1: the
  * device failed (e). */
 int tool_device_selftest(Precision p, DeviceTested t[DEVICE_TESTED_MAX], Error *e);
 
-/* "the float kernel", "the plainest kernel": what a rung takes in place of a refused kernel. */
+/* "the float kernel", "the plainest kernel", "storage in planes": what a rung takes in place of a
+ * refused kernel. */
 const char *tool_device_rung(int rung);
 
 /* "CPU", or "cuda (tf32)": for logs and reports. */

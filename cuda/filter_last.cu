@@ -1,0 +1,162 @@
+/* filter_last.cu: four separable taps on maps whose channels lie last (cuda/map.cuh): up 2, down 2
+ * or same, as fir4 of upfirdn.cu does it on planes.
+ *
+ * A thread takes eight channels of an output column and walks down its rows; neighbours in a warp
+ * are neighbouring channels, so that each of its accesses is a run of 512 bytes (256 channels) at
+ * any width of the map. The last rows, filtered along x, stay in registers. A map read as planes
+ * (4x4, in float) is read number by number: those are small. */
+#include <string.h>
+#include "cuda/conv.cuh"
+#include "cuda/upfirdn.cuh"
+
+enum { LAST_THREADS = 128 };
+
+typedef struct FilterLast {
+  Fir fir;
+  MapView in;
+  MapView out;
+  MapFrame frame;
+  FastDiv by_channels; /* eight at a time */
+  FastDiv by_columns;
+  FastDiv by_chunks;
+} FilterLast;
+
+/* Row iy of eight channels from element `at` of its image on, at the columns c0.., times the taps
+ * g. */
+template <int TAPS, bool LAST>
+static __device__ __forceinline__ void filter_row(const FilterLast &q, int64_t at, int iy, int c0,
+                                                  const float *g, float *sum) {
+  _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] = 0;
+  if (iy < 0 || iy >= q.fir.height) return;
+  at += (int64_t)iy * q.in.sy;
+  _Pragma("unroll") for (int k = 0; k < TAPS; k++) {
+    float v[MAP_CHUNK];
+    if (c0 + k < 0 || c0 + k >= q.fir.width) continue;
+    MapView in = q.in;
+    in.last = LAST; /* no branch between the loads */
+    map_load(in, at + (int64_t)(c0 + k) * q.in.sx, v);
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] += g[k] * v[i];
+  }
+}
+
+/* The taps along x that meet output column ox, and the first input column that they meet. */
+template <int UP, int DOWN>
+static __device__ __forceinline__ int column_taps(const Fir &p, const float t[4], int ox,
+                                                  float g[4]) {
+  const int at = ox * DOWN - p.padx;
+  if (UP == 1) {
+    for (int k = 0; k < 4; k++) g[k] = t[k];
+    return at;
+  }
+  const bool odd = at & 1;
+  g[0] = odd ? t[1] : t[0];
+  g[1] = odd ? t[3] : t[2];
+  return (at + (odd ? 1 : 0)) >> 1;
+}
+
+/* Eight results of row y: through the loop in the store, where there is one. */
+template <bool STORE>
+static __device__ __forceinline__ void filter_put(const FilterLast &q, const Chain &chain,
+                                                  uint32_t n, int channel, int y, int x, float *v) {
+  const Column at = {0, n, y, x};
+  if (STORE) chain_run<MAP_CHUNK>(chain, at, channel, q.fir.channels, v);
+  map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), y, x, v);
+}
+
+template <int UP, int DOWN, bool LAST, bool STORE>
+__global__ void __launch_bounds__(LAST_THREADS)
+    filter_last(const __grid_constant__ FilterLast q, const float *f,
+                const __grid_constant__ Chain chain) {
+  constexpr int N = UP == 2 ? 3 : 4 + DOWN, STEP = UP == 2 ? 1 : 2 * DOWN, TAPS = UP == 2 ? 2 : 4;
+  const Fir &p = q.fir;
+  uint32_t i = blockIdx.x * LAST_THREADS + threadIdx.x;
+  if (i >= p.total) return;
+  uint32_t rest = div_by(i, q.by_channels);
+  const int channel = (int)(i - rest * q.by_channels.d) * MAP_CHUNK;
+  i = rest;
+  rest = div_by(i, q.by_columns);
+  const int ox = (int)(i - rest * q.by_columns.d);
+  const uint32_t n = div_by(rest, q.by_chunks);
+  int m = (int)((rest - n * q.by_chunks.d) * p.steps);
+  const int end = min(m + (int)p.steps, (p.oh + 1) / 2);
+  float t[4], gx[4], gy[4], win[MAP_CHUNK][N];
+  for (int k = 0; k < 4; k++) t[k] = fir_tap(f, k, 4, p.flip, p.gain);
+  const bool oddy = p.pady & 1;
+  order_taps<UP>(t, oddy, gy);
+  const int c0 = column_taps<UP, DOWN>(p, t, ox, gx);
+  const int64_t from = map_at(q.in, n, channel, 0, 0);
+  int row = first_input<UP, DOWN>(m, p.pady);
+  auto fetch = [&](int r) {
+    float sum[MAP_CHUNK];
+    filter_row<TAPS, LAST>(q, from, row + r, c0, gx, sum);
+#pragma unroll
+    for (int k = 0; k < MAP_CHUNK; k++) win[k][r] = sum[k];
+  };
+#pragma unroll
+  for (int r = 0; r < N - STEP; r++) fetch(r);
+  for (; m < end; m++) {
+    float a[MAP_CHUNK], b[MAP_CHUNK];
+#pragma unroll
+    for (int r = N - STEP; r < N; r++) fetch(r);
+#pragma unroll
+    for (int k = 0; k < MAP_CHUNK; k++) two_of<UP, DOWN>(gy, win[k], oddy, &a[k], &b[k]);
+    filter_put<STORE>(q, chain, n, channel, 2 * m, ox, a);
+    if (2 * m + 1 < p.oh) filter_put<STORE>(q, chain, n, channel, 2 * m + 1, ox, b);
+#pragma unroll
+    for (int k = 0; k < MAP_CHUNK; k++)
+#pragma unroll
+      for (int r = 0; r + STEP < N; r++) win[k][r] = win[k][r + STEP];
+    row += STEP;
+  }
+}
+
+bool cuda_filter_last(const DevStep *s) {
+  const UpfirdnAttr *a = &s->node.attr.upfirdn;
+  const bool same = a->upx == 1 && a->upy == 1 && a->downx == 1 && a->downy == 1,
+             down = a->upx == 1 && a->upy == 1 && a->downx == 2 && a->downy == 2,
+             up = a->upx == 2 && a->upy == 2 && a->downx == 1 && a->downy == 1;
+  return !(s->prog_store && s->prog_store->nmore) && s->shape[1].rank == 1 &&
+         s->shape[1].dim[0] == 4 && !a->per_sample && (same || down || up);
+}
+
+typedef void (*FilterKernel)(FilterLast, const float *, Chain);
+template <bool STORE> static FilterKernel filter_kernel(const Fir &p, bool last) {
+  if (p.upx == 2) return last ? filter_last<2, 1, true, STORE> : filter_last<2, 1, false, STORE>;
+  if (p.downx == 2) return last ? filter_last<1, 2, true, STORE> : filter_last<1, 2, false, STORE>;
+  return last ? filter_last<1, 1, true, STORE> : filter_last<1, 1, false, STORE>;
+}
+
+Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
+  const int64_t n = s->shape[0].dim[0], channels = s->shape[0].dim[1] / MAP_CHUNK,
+                rows = (p.oh + 1) / 2;
+  FilterLast q = {};
+  p.steps = 8;
+  /* small maps: fill the card */
+  while (p.steps > 2 &&
+         n * channels * p.ow * ((rows + p.steps - 1) / p.steps) < (int64_t)c->sm_count * 1024)
+    p.steps /= 2;
+  p.chunks = (unsigned)((rows + p.steps - 1) / p.steps);
+  const int64_t total = n * channels * p.ow * p.chunks;
+  if (total > 0x7fffff00ll)
+    return err_set(e, ST_INVALID,
+                   "cuda upfirdn2d: %lld columns of %d rows are too many for one "
+                   "launch; use a smaller batch",
+                   (long long)total, p.oh);
+  p.total = (unsigned)total;
+  q.fir = p;
+  q.in = map_view(s->arg[0], s->targ[0], s->shape[0], s->lies[0]);
+  q.out = map_view(s->out, s->tout, s->node.shape, s->out_lies);
+  if (q.out.last) q.frame = map_frame(s->node.shape, s->out_lies);
+  q.by_channels = fast_div(channels);
+  q.by_columns = fast_div(p.ow);
+  q.by_chunks = fast_div(p.chunks);
+  Chain chain;
+  memset(&chain, 0, sizeof chain);
+  if (s->prog_store && !conv_chain(s->prog_store, s->store_from, &s->node, s, &chain))
+    return err_set(e, ST_INTERNAL, "cuda upfirdn2d: a loop that cannot run in the store");
+  const FilterKernel k =
+      s->prog_store ? filter_kernel<true>(p, q.in.last) : filter_kernel<false>(p, q.in.last);
+  LAUNCH(k, blocks_for(total, LAST_THREADS), LAST_THREADS, 0, c->stream, q,
+         (const float *)s->arg[1], chain);
+  return cuda_check("upfirdn2d", s, e);
+}
