@@ -77,6 +77,8 @@ int cuda_channels_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *
   switch (kind) {
     case KIND_LOOP:
     case KIND_SUM: may = loop_last(s, slot); break;
+    /* made of loops whose maps lie so already: see cuda_multi_can */
+    case KIND_MULTI: may = shape_eq(shape, s->prog->iter); break;
     case KIND_CONV:
     case KIND_CONV_DX:
     case KIND_CONV_DW: may = cuda_conv_last(c, s, slot, margin); break;

@@ -10,7 +10,10 @@
  * it walks, then the groups of a block are added, in order, and go to scratch, a number for each
  * chunk of rows. A second kernel adds what lies there, in order. Strips, chunks and groups depend
  * on the shape only, and those of a row not on how many rows there are: the same bits on every GPU
- * and, where rows belong to samples, in any batch. */
+ * and, where rows belong to samples, in any batch.
+ *
+ * Where maps lie with their channels last (cuda/map.cuh) these are the inner axis, and sums over
+ * pixels keep it. */
 #include "cuda/map.cuh"
 #include "cuda/pointwise.cuh"
 
@@ -28,6 +31,8 @@ typedef struct MultiOut {
   uint8_t type;
   uint8_t kind;
   uint8_t log_group;
+  MapView view; /* a map, where there are channels that lie last */
+  MapFrame frame;
   uint32_t summed; /* outer axes */
   uint32_t nout;
   uint32_t terms;
@@ -37,6 +42,7 @@ typedef struct MultiOut {
 typedef struct Multi {
   PwDev d;
   int nresult;
+  bool last;     /* the axes are n, y, x, channel */
   bool columns;  /* is there a sum that keeps the inner axis */
   uint32_t grid; /* outer axes that blocks have, and that a thread walks */
   uint32_t walk;
@@ -108,6 +114,7 @@ static size_t multi_places(Multi *m, double *scratch) {
       n += (size_t)rows * m->strips.d;
     } else {
       o->nout = m->ngrid * m->d.inner;
+      o->log_group = m->chunks.d > 64 ? 8 : 0;
       n += (size_t)o->nout * m->chunks.d;
     }
     blocks += (uint32_t)cuda_ceil((int64_t)o->nout << o->log_group, MULTI_THREADS);
@@ -115,15 +122,38 @@ static size_t multi_places(Multi *m, double *scratch) {
   return n;
 }
 
+/* The axes where channels lie last. False: a sum that keeps channels and pixels, which its result
+ * has the other way round. */
+static bool multi_last(const DevStep *s, Multi *m, PwResults *q) {
+  static const int axis[3] = {0, 2, 3};
+  const PwProgram *p = s->prog;
+  const Shape all = p->iter;
+  if (all.rank != 4 || all.dim[1] % MAP_CHUNK || !cuda_fits32(cuda_last_most(s)) ||
+      !pw_dev_last(&m->d, s))
+    return false;
+  m->last = true;
+  for (int r = 0; r <= p->nmore; r++) {
+    const Shape o = r ? p->more[r - 1].shape : p->out_shape;
+    q->summed[r] = 0;
+    for (int k = 0; k < 3; k++)
+      if (o.dim[axis[k]] != all.dim[axis[k]]) q->summed[r] |= 1u << k;
+    q->inner_summed[r] = o.dim[1] != all.dim[1];
+    if (!shape_eq(o, all) && o.dim[1] > 1 && (o.dim[2] > 1 || o.dim[3] > 1)) return false;
+  }
+  return true;
+}
+
 /* The loop of s without its addresses. False: none that these kernels can run. */
 static bool multi_init(const DevStep *s, Multi *m) {
   const PwProgram *p = s->prog;
   PwResults q;
   *m = Multi{};
-  if (!p || p->nmore < 1 || cuda_lies_last(s) || !cuda_fits32(shape_numel(p->iter)) ||
-      shape_numel(p->iter) == 0 || !pw_dev_init_several(&m->d, p, &q) || m->d.nslot > MULTI_SLOTS ||
-      m->d.inner < (uint32_t)MULTI_INNER)
+  if (!p || p->nmore < 1 || !cuda_fits32(shape_numel(p->iter)) || shape_numel(p->iter) == 0 ||
+      !pw_dev_init_several(&m->d, p, &q))
     return false;
+  pw_dev_bind(&m->d, s->arg, s->targ, s->out);
+  if (cuda_lies_last(s) && !multi_last(s, m, &q)) return false;
+  if (m->d.nslot > MULTI_SLOTS || m->d.inner < (uint32_t)MULTI_INNER) return false;
   m->nresult = 1 + p->nmore;
   if (!multi_kinds(m, p, &q)) return false;
   multi_groups(m);
@@ -161,6 +191,12 @@ static __device__ __forceinline__ void multi_row(const Multi &m, const MultiOut 
 
 static __device__ __forceinline__ void multi_store(const Multi &m, const MultiOut &o,
                                                    const MultiPlace &w, const float *v) {
+  if (m.last) {
+    const int y = (int)w.at.idx[1], x = (int)w.at.idx[2];
+    if (w.at.valid)
+      map_store(o.view, o.frame, map_at(o.view, w.at.idx[0], (int)w.at.col, y, x), y, x, v);
+    return;
+  }
   const uint32_t to = w.row * m.d.inner + w.at.col;
   if (m.d.wide_out && w.at.valid == PW_VEC) {
     pw_store_wide(o.to, o.type, to, v);
@@ -288,7 +324,7 @@ static __global__ void __launch_bounds__(MULTI_THREADS) multi_add(const __grid_c
     pw_coordinates(m.d, ~o.summed, at, idx);
     for (uint32_t k = lane; k < o.terms; k += group) sum += multi_term(m, o, idx, k);
   } else if (at < o.nout) {
-    for (uint32_t k = 0; k < m.chunks.d; k++) sum += o.partial[(size_t)k * o.nout + at];
+    for (uint32_t k = lane; k < m.chunks.d; k += group) sum += o.partial[(size_t)k * o.nout + at];
   }
   for (uint32_t k = min(group, 32u) >> 1; k; k >>= 1)
     sum += __shfl_xor_sync(0xffffffffu, sum, (int)k);
@@ -302,14 +338,16 @@ static __global__ void __launch_bounds__(MULTI_THREADS) multi_add(const __grid_c
 
 /* ---- launch ---- */
 static bool multi_bind(const DevStep *s, Multi *m) {
-  bool wide;
-  pw_dev_bind(&m->d, s->arg, s->targ, s->out);
-  wide = m->d.wide_out;
+  bool wide = m->d.wide_out;
   for (int r = 0; r < m->nresult; r++) {
     MultiOut *o = &m->out[r];
     o->to = r ? s->more[r - 1] : s->out;
     o->type = (uint8_t)(r ? s->tmore[r - 1] : s->tout);
     if (o->kind == MULTI_MAP && (uintptr_t)o->to % 16) wide = false;
+    if (o->kind != MULTI_MAP || !m->last) continue;
+    const MapLayout lies = r ? s->more_lies[r - 1] : s->out_lies;
+    o->view = map_view(o->to, (DType)o->type, s->prog->iter, lies);
+    if (lies.last) o->frame = map_frame(s->prog->iter, lies);
   }
   m->d.wide_out = wide;
   return multi_places(m, (double *)s->scratch) > 0;

@@ -3,6 +3,7 @@
  * that make them. */
 #include "core/plan.h"
 #include "cuda/device.h"
+#include "cuda/naive.h"
 #include "test/cuda_check.h"
 #include "test/cuda_exact.h"
 
@@ -227,6 +228,56 @@ static bool several_check(Bench *b, Rng *r, const PwProgram *p, bool half, const
   return true;
 }
 
+/* The same of maps whose channels lie last, with margins, by the definitions on the device. */
+static bool several_last(Bench *b, const PwProgram *p, int i, const char *name) {
+  const MapLayout lies = {1, (uint8_t)(i % 3), (uint8_t)(i % 2), (uint8_t)(i % 4), 1};
+  const DType half = b->b->precision == PREC_F16 ? DT_F16 : DT_BF16;
+  DevStep s = {.node = {.op = OP_add, .shape = p->out_shape}, .nargs = p->narg, .prog = p};
+  NaiveVerdict v = {0};
+  Error e = {0};
+  for (int k = 0; k < p->narg; k++) {
+    const bool whole = shape_eq(p->arg_shape[k], p->iter);
+    s.shape[k] = p->arg_shape[k];
+    s.targ[k] = whole ? half : DT_F32;
+    s.arg[k] = &s;
+    if (whole) s.lies[k] = lies;
+  }
+  for (int r = 0; r <= p->nmore; r++) {
+    const bool whole = shape_eq(result_shape(p, r), p->iter);
+    *(r ? &s.tmore[r - 1] : &s.tout) = whole ? half : DT_F32;
+    if (whole) *(r ? &s.more_lies[r - 1] : &s.out_lies) = lies;
+  }
+  if (!b->b->several(b->b, &s, shape_numel(p->iter))) return false;
+  exact_order((uint64_t)i);
+  const Status st = cuda_naive_probe(b->b, &s, (uint64_t)i + 1, &v, &e);
+  const char *f = exact_fault();
+  CHECK(st == ST_OK && !f && v.bad == 0,
+        "%s, %s, channels last: %s; %lld off, the worst (%lld) %g instead of %g",
+        precision_name(b->b->precision), name, f ? f : e.msg, (long long)v.bad, (long long)v.at,
+        (double)v.got, (double)v.want);
+  if (test_failed && getenv("TEST_STOP")) exit(1);
+  b->layouts++;
+  return true;
+}
+
+/* More and fewer channels than a strip of 256, pixels than a chunk of 64. */
+static void lasts(Bench *b, int count) {
+  static const int shapes[][4] = {
+      {2, 16, 5, 7}, {3, 72, 4, 5}, {2, 264, 6, 7}, {1, 8, 17, 16}, {2, 136, 9, 8}};
+  Rng r = {.seed = 12};
+  int can = 0;
+  char name[64];
+  for (int i = 0; i < count; i++) {
+    const int *d = shapes[i % COUNT_OF(shapes)];
+    const PwProgram p = random_several(&r, SHAPE4(d[0], d[1], d[2], d[3]));
+    snprintf(name, sizeof name, "several results, last %d", i);
+    if (!skipped(b, name)) can += several_last(b, &p, i, name);
+  }
+  if (!b->only)
+    CHECK(8 * can > count, "only %d of %d loops over channels that lie last may have several", can,
+          count);
+}
+
 /* More and fewer pixels than a strip of 256, channels than a chunk of 64; odd ones; one image. */
 static void random_severals(Bench *b, int count) {
   static const int shapes[][4] = {{2, 20, 9, 15}, {3, 70, 4, 4},   {2, 5, 19, 16}, {1, 40, 5, 7},
@@ -259,7 +310,7 @@ typedef struct Layers {
 
 static void layers_new(Layers *t, int n, Error *e) {
   Graph *g = graph_new();
-  const int c = 18, side = 9;
+  const int c = 24, side = 9;
   *t = (Layers){.g = g, .nin = LAYER_IN};
   Val y = t->in[0] = g_input(g, "x", SHAPE4(n, c, side, side));
   const Val scale = t->in[1] = g_input(g, "scale", SHAPE0());
@@ -313,7 +364,7 @@ static void filters_new(Layers *t, int n, Error *e) {
                                        {1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0},
                                        {1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0}};
   Graph *g = graph_new();
-  const int c = 18, h = 18, w = 14;
+  const int c = 24, h = 18, w = 14;
   *t = (Layers){.g = g, .nin = FILTER_IN, .nout = FILTER_OUT};
   const Val x = t->in[0] = g_input(g, "x", SHAPE4(n, c, h, w));
   const Val f = t->in[1] = g_input(g, "f", SHAPE1(4));
@@ -388,6 +439,7 @@ static void layers_check(Bench *b, int n, bool filters) {
 void check_multi(Bench *b) {
   cuda_use_several(b->b, 1);
   if (b->b->precision != PREC_TF32) random_severals(b, b->quick ? 48 : 600);
+  if (b->b->precision >= PREC_F16) lasts(b, b->quick ? 40 : 300);
   if (!skipped(b, "layers of several results")) {
     for (int n = 1; n <= 3; n += 2) {
       layers_check(b, n, false);

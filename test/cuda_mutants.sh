@@ -147,6 +147,9 @@ mutant multi-tail multi.cu 's/v\[j\] = j < w.at.valid ? acc\[j\] : 0/v[j] = acc[
 mutant multi-chunk multi.cu 's/k < m.chunks.d; k++/k < 1; k++/' 'several results' strict loops
 mutant multi-barrier multi.cu \
   '/(double)column\[j\];/,/>= PW_VEC \* lanes/ s/__syncthreads();//' 'several results' strict loops
+mutant multi-last multi.cu 's/if (o.dim\[axis\[k\]\] != all.dim\[axis\[k\]\])/if (k)/' \
+  'several results, last' f16 loops
+mutant multi-last-place multi.cu 's/if (w.at.valid)$/if (true)/' 'several results, last' f16 loops
 planner_mutant multi-late plan_multi 's/late\[k - a\] = is_late(.*);/late[k - a] = false;/' \
   'layers of several' strict loops
 planner_mutant multi-register plan_multi 's/last\[j->result\[r\].code\] = q->nop;/;/' \
