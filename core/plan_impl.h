@@ -46,7 +46,7 @@ typedef struct PVal {
 typedef struct Step {
   Val value;
   Val more[PW_MAX_MORE]; /* backend: further results of prog (plan_multi.c) */
-  PwProgram *prog; /* fused loop, else NULL */
+  PwProgram *prog;       /* fused loop, else NULL */
   /* backend: the loop runs in the store of this convolution (v is the loop's result); 0: no */
   Val conv;
   int store_from; /* argument of the loop that is the convolution's result */

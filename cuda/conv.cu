@@ -506,6 +506,28 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
   return MAX_IN + p->narg <= PW_MAX_ARGS && chain_of(p, store_from, &conv->node, NULL, &chain);
 }
 
+/* ---- channels last ---- */
+
+/* The zeros that reading in place wants around the map, top and left of them p's. */
+static bool margin_of(const PackMap *p, MapLayout *margin) {
+  const int64_t bottom = PRLX_MAX(0, p->hp - p->top - p->h),
+                right = PRLX_MAX(0, p->wp - p->left - p->w);
+  if (PRLX_MAX(PRLX_MAX(p->top, p->left), PRLX_MAX(bottom, right)) > MAP_MARGIN_MAX) return false;
+  margin->top = (uint8_t)PRLX_MAX(margin->top, p->top);
+  margin->left = (uint8_t)PRLX_MAX(margin->left, p->left);
+  margin->bottom = (uint8_t)PRLX_MAX(margin->bottom, bottom);
+  margin->right = (uint8_t)PRLX_MAX(margin->right, right);
+  return true;
+}
+
+/* Whether a map that is read in place has that much around it. */
+static bool is_wide_enough(const Work *w, const DevStep *s) {
+  const MapLayout l = s->lies[0];
+  MapLayout need = {1, 0, 0, 0, 0};
+  return !w->map_lies || (margin_of(&w->map, &need) && l.top >= need.top && l.left >= need.left &&
+                          l.bottom >= need.bottom && l.right >= need.right);
+}
+
 /* ---- launch ---- */
 
 /* The weights of the current group, from w to dst. */
@@ -575,6 +597,13 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
       return err_set(e, ST_INVALID, "cuda %s: kernel of %lldx%lld; at most 180 taps", what,
                      (long long)g.kh, (long long)g.kw);
     plan_work(c, s, &w);
+    if (!is_wide_enough(&w, s))
+      return err_set(
+          e, ST_INTERNAL,
+          "cuda %s: a map with a margin of %d,%d,%d,%d; a kernel of %lldx%lld, pad %lld, "
+          "reads further",
+          what, s->lies[0].top, s->lies[0].left, s->lies[0].bottom, s->lies[0].right,
+          (long long)g.kh, (long long)g.kw, (long long)g.pad);
     if ((uint64_t)g.n * w.job.map.image_chunks >= 1ull << 31 ||
         (uint64_t)g.n * w.job.grad.image_chunks >= 1ull << 31 ||
         w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
@@ -586,20 +615,6 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
     run_work(c, s, &w);
   }
   return cuda_check(what, s, e);
-}
-
-/* ---- channels last ---- */
-
-/* The zeros that reading in place wants around the map, top and left of them p's. */
-static bool margin_of(const PackMap *p, MapLayout *margin) {
-  const int64_t bottom = PRLX_MAX(0, p->hp - p->top - p->h),
-                right = PRLX_MAX(0, p->wp - p->left - p->w);
-  if (PRLX_MAX(PRLX_MAX(p->top, p->left), PRLX_MAX(bottom, right)) > MAP_MARGIN_MAX) return false;
-  margin->top = (uint8_t)PRLX_MAX(margin->top, p->top);
-  margin->left = (uint8_t)PRLX_MAX(margin->left, p->left);
-  margin->bottom = (uint8_t)PRLX_MAX(margin->bottom, bottom);
-  margin->right = (uint8_t)PRLX_MAX(margin->right, right);
-  return true;
 }
 
 /* Any map may, also one that is modulated or wanted in another type: packing reads either layout.

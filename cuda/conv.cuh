@@ -298,6 +298,17 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
  * for addresses and types, or NULL. False: it is none. */
 bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain);
 
+/* Eight channels of a pixel, m a multiple of eight, through the chain to a result whose channels
+ * lie last (ConvStore.last), with the zeros beside the pixel. Every store of whole results goes
+ * through here then: one that leaves the zeros out leaves what lay there before. */
+static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Column &at, int64_t m,
+                                                   float *v) {
+  chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v);
+  uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
+  *to = map_pack(v, job.store.tout);
+  map_zeros(job.store.frame, to, at.y, at.x);
+}
+
 /* ---- the passes (all asynchronous on c->stream) ---- */
 /* Tile side (128 or 64 rows and columns) of the product; job->splits partial sums when > 1. */
 void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *job);

@@ -396,15 +396,6 @@ struct ToShared {
   }
 };
 
-/* Eight channels of a pixel, through the chain. */
-static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Column &at, int64_t m,
-                                                   float *v) {
-  chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v);
-  uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
-  *to = map_pack(v, job.store.tout);
-  map_zeros(job.store.frame, to, at.y, at.x);
-}
-
 /* ---- the store: 64 rows at a time through shared memory, then a thread per column runs the chain
  * down the rows ---- */
 template <int TILE>

@@ -76,6 +76,30 @@ __global__ void __launch_bounds__(PACK_THREADS)
   }
 }
 
+/* The same of a map whose channels lie last, in the product's own type: a thread for each chunk. */
+__global__ void __launch_bounds__(PACK_THREADS)
+    conv_pack_last_kernel(const uint16_t *src, const float *scale, uint4 *dst, Frame f,
+                          FastDiv by_chunks) {
+  const uint32_t t = blockIdx.x * PACK_THREADS + threadIdx.x, at = div_by(t, by_chunks),
+                 k = t - at * by_chunks.d;
+  if (at >= f.pixels) return;
+  const uint32_t n = div_by(at, f.by_hw), rest = at - n * f.by_hw.d, yy = div_by(rest, f.by_w);
+  const int y = (int)yy - f.top, x = (int)(rest - yy * f.by_w.d) - f.left,
+            first = (int)k * MAP_CHUNK;
+  uint4 u = make_uint4(0, 0, 0, 0);
+  if (y >= 0 && y < f.h && x >= 0 && x < f.w) {
+    u = *(const uint4 *)(src + n * f.sn + (int64_t)y * f.sy + (int64_t)x * f.sx + first);
+    if (scale) {
+      float v[MAP_CHUNK];
+      map_unpack(u, f.type == CT_F16 ? DT_F16 : DT_BF16, v);
+      _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) v[i] *=
+          scale[n * f.channels + first + i];
+      u = map_pack(v, f.type == CT_F16 ? DT_F16 : DT_BF16);
+    }
+  }
+  dst[t] = u;
+}
+
 template <class T> static void pack_from(const CudaCtx *c, ConvType t, const PackMap *p) {
   const int len = chunk_len(t);
   const uint32_t pixels = (uint32_t)(p->n * p->hp * p->wp),
@@ -96,6 +120,13 @@ template <class T> static void pack_from(const CudaCtx *c, ConvType t, const Pac
              from.sc,
              from.sy,
              from.sx};
+  if (p->lies.last && len == MAP_CHUNK) {
+    auto last = conv_pack_last_kernel;
+    LAUNCH(last, dim3((unsigned)(((int64_t)pixels * chunks + PACK_THREADS - 1) / PACK_THREADS)),
+           dim3(PACK_THREADS), 0, c->stream, (const uint16_t *)from.data, p->scale, (uint4 *)p->dst,
+           f, fast_div(chunks));
+    return;
+  }
   dim3 grid((pixels + PACK_PIXELS - 1) / PACK_PIXELS, (chunks + PACK_CHUNKS - 1) / PACK_CHUNKS);
   auto kernel = len == 8 ? conv_pack_map_kernel<T, 8> : conv_pack_map_kernel<T, 4>;
   LAUNCH(kernel, grid, dim3(PACK_THREADS), 0, c->stream, (const T *)from.data, p->scale,

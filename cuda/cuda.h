@@ -58,7 +58,7 @@ typedef enum {
   KIND_OTHER,
   KIND_COUNT
 } CudaKind;
-typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE, RUNG_PLANES } CudaRung;
+typedef enum { RUNG_FAST, RUNG_FLOAT, RUNG_NAIVE, RUNG_PLANES = 4 } CudaRung;
 
 typedef struct CudaCtx {
   cudaStream_t stream;

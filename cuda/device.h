@@ -26,7 +26,7 @@ int cuda_missing(const char **names, int max);
 
 /* What a short self-test found of one kind of kernels: compared with their definitions on this
  * card, in this precision (cuda/selftest.cu). rung: 0 the kernels as designed, 1 the same tiles in
- * float, 2 the definitions themselves, 3 (of the kernels for maps with their channels last, 16-bit
+ * float, 2 the definitions themselves, 4 (of the kernels for maps with their channels last, 16-bit
  * precisions only) those for planes; text: why not 0. */
 typedef struct CudaTested {
   const char *kind;

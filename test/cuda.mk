@@ -15,7 +15,7 @@ EMU       ?= $(BUILD)/emu
 EMU_CU    := $(wildcard cuda/*.cu)
 EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU)/test/cuda_emu.o $(EMU)/test/cuda_emu_api.o
 CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_multi \
-               cuda_plans)
+               cuda_plans cuda_layouts)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
 TWIN_PROGS = cuda_selftest cuda_paper
 # bench: its program, tried (--dry) where there is no card

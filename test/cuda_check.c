@@ -298,7 +298,7 @@ static void margin_widen(MapLayout *m, int64_t k) {
 
 /* With their channels last, as far as the backend takes them so: all maps, those that are read, the
  * one that is made. */
-static void check_layouts(Bench *t, const HostStep *h, const Types *planes, const char *name) {
+static void check_lies(Bench *t, const HostStep *h, const Types *planes, const char *name) {
   const MapLayout last = {.last = 1};
   Types ty = *planes;
   DevStep s;
@@ -354,7 +354,7 @@ void check_step(Bench *t, const HostStep *h, const char *name) {
     if (known || (plain && half != DT_F32 && !on_tensor_cores(h->n.op))) continue;
     if (ndone < 3) done[ndone++] = ty;
     check_types(t, h, &ty, name);
-    check_layouts(t, h, &ty, name);
+    check_lies(t, h, &ty, name);
   }
 }
 

@@ -49,4 +49,9 @@ void check_loops(Bench *t);
 void check_multi(Bench *t); /* cuda_multi.c: loops with several results */
 void check_optimiser(Bench *t); /* cuda_plans.c */
 void check_plans(Bench *t);
+void check_layouts(Bench *t); /* cuda_layouts.c */
+
+/* The case as a plan, with gradients up to second order, on the device as it is and with all maps
+ * in planes. */
+void check_plan_planes(Bench *t, const Case *c, double bound);
 #endif

@@ -66,7 +66,8 @@ mutant() {
   wanted_mutant "$name" || return 0
   arguments="$*"
   set -- "$B/test/cuda_ops.o" "$B/test/cuda_check.o" "$B/test/cuda_shapes.o" \
-    "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" "$B/emu/test/cuda_exact.o"
+    "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" \
+    "$B/test/cuda_layouts.o" "$B/emu/test/cuda_exact.o"
   planted "$name" "$file" "$change" "$T/run" "$@" || return
   set -- $arguments
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
@@ -94,8 +95,9 @@ planner_mutant() {
   if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$file.o" "$T/$file.c" $sanitized 2>"$T/log" ||
     ! $CXX $sanitized -o "$T/run" "$B/test/cuda_ops.o" "$B/test/cuda_check.o" \
       "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" \
-      "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o "$B/emu/test/cuda_emu.o" \
-      "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
+      "$B/test/cuda_layouts.o" "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o \
+      "$B/emu/test/cuda_emu.o" "$B/emu/test/cuda_emu_api.o" "$B/librooms.a" -lm -lpthread \
+      2>"$T/log"; then
     bad "$name" "does not build: $(head -n 1 "$T/log")"
     return
   fi
@@ -144,7 +146,8 @@ mutant multi-group multi.cu 's/k < groups; k++) sum/k + 1 < groups; k++) sum/' '
   strict loops
 mutant multi-tail multi.cu 's/v\[j\] = j < w.at.valid ? acc\[j\] : 0/v[j] = acc[j]/' \
   'several results' strict loops
-mutant multi-chunk multi.cu 's/k < m.chunks.d; k++/k < 1; k++/' 'several results' strict loops
+mutant multi-chunk multi.cu 's/k < m.chunks.d; k += group/k < 1; k += group/' 'several results' \
+  strict loops
 mutant multi-barrier multi.cu \
   '/(double)column\[j\];/,/>= PW_VEC \* lanes/ s/__syncthreads();//' 'several results' strict loops
 mutant multi-last multi.cu 's/if (o.dim\[axis\[k\]\] != all.dim\[axis\[k\]\])/if (k)/' \
@@ -209,6 +212,31 @@ mutant sample-barrier sample.cu \
   ops
 mutant optim-lane optim.cu \
   's/for (int k = 16; k; k >>= 1) count/for (int k = 8; k; k >>= 1) count/' '' strict optimiser
+# channels last: a margin that is not cleared (by products, partial sums, loops), a map read from
+# another corner of its frame, swizzled staging, taps, axes, offsets, lanes, the shape of a margin
+mutant last-margin conv_gemm.cu \
+  's/store_chunk(job,/ConvJob j = job; j.store.frame = MapFrame{}; store_chunk(j,/' \
+  'conv n' f16 ops
+mutant last-margin-loop loop_last.cu 's/out.last ? map_frame(.*) : MapFrame{}/MapFrame{}/' \
+  'random loop' f16 loops
+mutant last-corner conv.cu 's/((l.top - top) \* m.row_chunks/(l.top * m.row_chunks/' 'conv n' \
+  f16 ops
+mutant last-staging conv_gemm.cu 's/stage_column(chunk \* MAP_CHUNK, x)/x/' 'conv n' f16 ops
+mutant last-gradient conv_gemm.cu \
+  's/y \* job.grad.row_chunks/y * job.kernels.by_ow.d * job.grad.pixel_chunks/' 'conv n' f16 ops
+mutant last-pack conv_pack.cu 's/from.sx};/1};/' 'conv n' f16 ops
+mutant last-taps filter_last.cu 's/(at + (odd ? 1 : 0)) >> 1/at >> 1/' upfirdn2d f16 ops
+mutant last-axes loop_last.cu 's/_axis\[MAX_RANK\] = {0, 2, 3/_axis[MAX_RANK] = {0, 3, 2/' \
+  'random loop' f16 loops
+mutant last-summed loop_last.cu 's/d->inner_summed = .*;/d->inner_summed = false;/' sum f16 ops
+mutant last-thin thin_last.cu 's/int o = 16; o; o >>= 1/int o = 8; o; o >>= 1/' 'conv n' f16 ops
+mutant last-thin-barrier thin_last.cu \
+  '/sum\[threadIdx.x\] = make_float4/,/if (row/ s/__syncthreads();//' 'conv n' f16 ops
+mutant last-view layout.cu 's/l.top \* w + l.left/l.left * w + l.top/' 'conv n' f16 ops
+planner_mutant last-bytes plan_memory \
+  's/map_numel(x->node.shape, x->lies)/shape_numel(x->node.shape)/' 'blocks of' f16 plans
+planner_mutant last-margin-wanted plan_layout \
+  's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'
 # what the self-test of the backend refuses: a wrong fragment (float takes its place), a wrong tile
 # index, packed weights of another step
@@ -221,6 +249,7 @@ refused stale-weights conv.cu \
   "$products"
 refused refused-several multi.cu 's/k < o.terms; k += group/k + 1 < o.terms; k += group/' \
   'loop of several results'
+refused refused-last filter_last.cu 's/(at + (odd ? 1 : 0)) >> 1/at >> 1/' 'channels last'
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {
   wanted_mutant "$1" || return 0

@@ -5,7 +5,8 @@
  * usage: cuda_ops [strict] [tf32] [f16] [bf16] [ops] [loops] [plans] [optimiser]   (default: all)
  * environment: TEST_LONG=1 all shapes; TEST_RUNG=1|2 the float kernels, the definitions of
  * cuda/naive.h in place of the kernels as designed; PRLX_ONLY=text only cases whose name contains
- * it; TEST_STOP=1 stop at the first failure */
+ * it; TEST_STOP=1 stop at the first failure; PRLX_CUDA_LAYOUT=planes|last the maps of plans lie so,
+ * whatever moves fewer bytes */
 #include "core/conv.h"
 #include "core/threads.h"
 #include "cuda/device.h"

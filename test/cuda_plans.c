@@ -57,7 +57,18 @@ static double difference(Precision p, const float *want, const float *got, int64
   return p == PREC_STRICT ? worst / most : sqrt(sd / sw);
 }
 
-static void plan_case(Bench *t, const Case *c) {
+/* What is wanted: the CPU's numbers, or those of the device with all maps in planes. */
+static Status wanted_numbers(Bench *t, const Case *c, const Built *b, int n, const Val *outs,
+                             bool planes, float **want, Error *e) {
+  int (*const last)(Backend *, const DevStep *, int, MapLayout *) = t->b->channels_last;
+  if (!planes) return run_plan(c, b, n, outs, NULL, 1, want, e);
+  t->b->channels_last = NULL;
+  const Status st = run_plan(c, b, n, outs, t->b, 1, want, e);
+  t->b->channels_last = last;
+  return st;
+}
+
+static void plan_against(Bench *t, const Case *c, bool planes, double bound) {
   if (skipped(t, c->name)) return;
   Built b = {0};
   Error e = {0};
@@ -76,16 +87,15 @@ static void plan_case(Bench *t, const Case *c) {
     n += b.ndiff;
   if (n == 0) outs[n++] = b.scalar[0];
   float *want[MAX_OUT] = {NULL}, *got[MAX_OUT] = {NULL};
-  Status st = run_plan(c, &b, n, outs, NULL, 1, want, &e);
+  Status st = wanted_numbers(t, c, &b, n, outs, planes, want, &e);
   if (!st) st = run_plan(c, &b, n, outs, t->b, 3, got, &e);
   const char *f = exact_fault();
   CHECK(!st && !f, "%s, plan of %s: %s", precision_name(t->b->precision), c->name, f ? f : e.msg);
   for (int i = 0; i < n && !st && !f; i++) {
     int64_t m = shape_numel(graph_shape(b.g, outs[i]));
     double d = difference(t->b->precision, want[i], got[i], m);
-    CHECK(d <= plan_bound(t->b->precision),
-          "%s, plan of %s, output %d: relative difference %.3g, bound %.3g",
-          precision_name(t->b->precision), c->name, i, d, plan_bound(t->b->precision));
+    CHECK(d <= bound, "%s, plan of %s, output %d: relative difference %.3g, bound %.3g",
+          precision_name(t->b->precision), c->name, i, d, bound);
     if (getenv("TEST_NUMBERS"))
       printf("%s, plan of %s, output %d: %.3g\n", precision_name(t->b->precision), c->name, i, d);
   }
@@ -95,6 +105,12 @@ static void plan_case(Bench *t, const Case *c) {
   }
   graph_free(b.g);
 }
+
+static void check_plan(Bench *t, const Case *c) {
+  plan_against(t, c, false, plan_bound(t->b->precision));
+}
+
+void check_plan_planes(Bench *t, const Case *c, double bound) { plan_against(t, c, true, bound); }
 
 /* A small network of the kinds of layers there are: modulated convolution with demodulation, noise,
  * bias, activation, filters up and down, a skip, a sum. */
@@ -275,15 +291,16 @@ void check_plans(Bench *t) {
       {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE4(16, 1, 1, 1)},
       {GENERIC, GENERIC, GENERIC, FIXED},
       2};
-  plan_case(t, &net);
-  plan_case(t, &scaled);
-  plan_case(t, &side);
+  check_plan(t, &net);
+  check_plan(t, &scaled);
+  check_plan(t, &side);
+  check_layouts(t);
   if (!skipped(t, side.name)) side_launches(t, &side);
   if (!skipped(t, "kept weights")) kept_check(t);
   if (t->b->precision == PREC_TF32) return;
-  plan_case(t, &large);
+  check_plan(t, &large);
   for (int i = 0; i < COUNT_OF(cases); i++)
-    if (!t->quick || i % 4 == 0) plan_case(t, &cases[i]);
+    if (!t->quick || i % 4 == 0) check_plan(t, &cases[i]);
 }
 
 /* ---- optimiser and noise ---- */

@@ -165,7 +165,7 @@ bool tool_device_text(char *buf, size_t n, int *missing) {
 #endif
 
 const char *tool_device_rung(int rung) {
-  return rung == 1 ? "the float kernel" : rung == 3 ? "storage in planes" : "the plainest kernel";
+  return rung == 1 ? "the float kernel" : rung == 4 ? "storage in planes" : "the plainest kernel";
 }
 
 const char *tool_device_name(const Backend *b, char buf[64]) {

@@ -1,0 +1,73 @@
+/* cuda_layouts.c: plans whose 16-bit maps lie with their channels last: two blocks of a
+ * discriminator, with gradients of first and second order, against the same with planes; and that
+ * none of their maps is packed, where the planner is free to choose. */
+#include "test/cuda_check.h"
+
+/* image, weights 1x1 of it, 3x3, taps; the weights of the skip are the middle ones. */
+static Val b_blocks(Graph *g, const Val *in) {
+  const UpFirDn down = {1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0}, same = {1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 0};
+  const Val w = g_axpb(g, in[2], 0.08, 0),
+            middle = g_slice(g, g_slice(g, w, 2, 1, 1, 1), 3, 1, 1, 1);
+  Val x = g_lrelu(g, g_conv2d(g, in[0], in[1], 1, 0), 0.2, 1.4, 256);
+  for (int k = 0; k < 2; k++) {
+    const Val skip = g_conv2d(g, g_upfirdn2d(g, x, in[3], &down), middle, 1, 0);
+    Val y = g_lrelu(g, g_conv2d(g, x, w, 1, 1), 0.2, 1.4, 256);
+    y = g_conv2d(g, g_upfirdn2d(g, y, in[3], &same), w, 2, 0);
+    x = g_axpb(g, g_add(g, g_lrelu(g, y, 0.2, 1.4, 256), skip), 0.70710678, 0);
+  }
+  return x;
+}
+
+/* What the steps of the plan are, counted as they come to the backend. */
+static struct {
+  Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
+  int last;
+  int packed;
+  int products;
+} seen;
+
+static bool is_half(DType t) { return t == DT_F16 || t == DT_BF16; }
+
+static void count_step(const DevStep *s) {
+  const int op = s->node.op;
+  const bool dw = op == OP_conv2d_dw, mixed = dw && s->targ[0] != s->targ[1];
+  seen.last += s->out_lies.last;
+  if (s->prog || (!dw && op != OP_conv2d && op != OP_conv2d_dx)) return;
+  for (int i = 0; i < (dw ? 2 : 1); i++) {
+    seen.products += is_half(s->targ[i]);
+    seen.packed += is_half(s->targ[i]) && !mixed && !s->lies[i].last;
+  }
+}
+
+static Status count_program(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e) {
+  for (int k = 0; k < n && b->channels_last; k++) count_step(&s[k]);
+  return seen.program(b, n, s, out, e);
+}
+
+void check_layouts(Bench *t) {
+  const Case blocks = {OP_conv2d,
+                       "blocks of a discriminator",
+                       b_blocks,
+                       4,
+                       {SHAPE4(3, 1, 32, 32), SHAPE4(16, 1, 1, 1), SHAPE4(16, 16, 3, 3), SHAPE1(4)},
+                       {GENERIC, GENERIC, GENERIC, FIXED},
+                       2};
+  const Precision p = t->b->precision;
+  if (skipped(t, blocks.name) || p == PREC_STRICT || p == PREC_TF32) return;
+  memset(&seen, 0, sizeof seen);
+  seen.program = t->b->program;
+  t->b->program = count_program;
+  check_plan_planes(t, &blocks, 1e-3);
+  t->b->program = seen.program;
+  if (getenv("TEST_RUNG") || getenv("PRLX_CUDA_LAYOUT")) return;
+  /* down to 4x4, in float: the convolution before it has both kinds of maps */
+  Case small = blocks;
+  small.name = "blocks of a discriminator, to the end";
+  small.shape[0] = SHAPE4(3, 1, 16, 16);
+  setenv("PRLX_CUDA_LAYOUT", "last", 1);
+  check_plan_planes(t, &small, 1e-3);
+  unsetenv("PRLX_CUDA_LAYOUT");
+  CHECK(seen.last > 20 && seen.products > 20 && seen.packed == 0,
+        "%s: %d maps with channels last; of %d maps that convolutions read %d are packed",
+        precision_name(p), seen.last, seen.products, seen.packed);
+}
