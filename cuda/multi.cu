@@ -55,6 +55,8 @@ typedef struct Multi {
   MultiOut out[1 + PW_MAX_MORE];
 } Multi;
 
+static_assert(sizeof(Multi) <= 4096, "more than a kernel takes as its arguments");
+
 /* ---- host ---- */
 static uint32_t axes_product(const PwDev *d, uint32_t mask) {
   uint32_t n = 1;

@@ -13,7 +13,7 @@
  * H200 (132 SM, 128 lanes, 1.8 GHz, 4.8 TB/s) issues 38 lane-instructions in the time it moves the
  * 6 bytes of a 16-bit z = f(x, y). The programs that make up 95 % of the bytes of a training step
  * have 1 to 4 operations and need 15 to 35 per element: memory is the limit, so there are no
- * compiled special cases. In flight: 57 registers leave 1024 threads per SM, with two vectors each
+ * compiled special cases. In flight: 60 registers leave 1024 threads per SM, with two vectors each
  * under way 32 KiB (16-bit) or 64 KiB (float), where 4.8 TB/s with a latency of 0.7 us asks for 25
  * KiB. Estimates; what a GPU measured is in SPEED.md. */
 #ifndef PRLX_CUDA_POINTWISE_CUH
