@@ -53,6 +53,9 @@ typedef struct DevStep {
   MapLayout lies[PW_MAX_ARGS];
   void *out;
   DType tout;
+  void *more[PW_MAX_MORE]; /* further results of prog (PwProgram.more) */
+  DType tmore[PW_MAX_MORE];
+  MapLayout more_lies[PW_MAX_MORE];
   MapLayout out_lies;
   /* as many bytes as the backend's scratch() said; shared by all steps of a plan (they run one
    * after another) */
@@ -116,13 +119,13 @@ struct Backend {
   Status (*copy)(Backend *b, void *dst, const void *src, size_t bytes, Error *e);
   Status (*zero)(Backend *b, void *dst, size_t bytes, Error *e);
   Status (*sync)(Backend *b, Error *e);
-  /* Programs. scratch: bytes a step needs. supports: may this operand (slot, or -1 = the output) of
-   * the node be stored as t? can_store: may this loop run in the store of this convolution? program
-   * copies the steps. */
+  /* Programs. scratch: bytes a step needs. supports: may this operand (slot, or -1 = the output, -2
+   * - k = one more result) of the node be stored as t? can_store: may this loop run in the store of
+   * this convolution? program copies the steps. */
   size_t (*scratch)(Backend *b, const DevStep *s);
   bool (*supports)(Backend *b, const DevStep *s, int slot, DType t);
   bool (*can_store)(Backend *b, const DevStep *conv, const PwProgram *p, int store_from);
-  /* May this operand (slot, or -1 = the result), a 16-bit map, lie with its channels last? LAST_NO,
+  /* May this operand (slot, or as for supports), a 16-bit map, lie with its channels last? LAST_NO,
    * LAST_MAY, LAST_MUST; *margin grows to the zeros that this step wants around it. NULL: never. */
   int (*channels_last)(Backend *b, const DevStep *s, int slot, MapLayout *margin);
   /* Weights laid out ahead of the convolution `conv`, once for all steps that read them so: fills
@@ -130,6 +133,9 @@ struct Backend {
    * knows), whose result is then operand 2 of conv, and operand 1 absent. False: not for this one.
    * NULL: never. */
   bool (*prepare)(Backend *b, const DevStep *conv, Node *prep);
+  /* May this loop with several results (prog->nmore) run as one step? size: the numbers it walks;
+   * of one sample where bits may not depend on the batch. NULL: never. */
+  bool (*several)(Backend *b, const DevStep *s, int64_t size);
   /* Kinds of steps of which several, if nothing else forbids it, are launched together: 1 to
    * BATCH_KINDS-1; 0: alone. NULL: all alone. */
   int (*batch_kind)(Backend *b, const DevStep *s);

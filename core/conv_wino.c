@@ -144,8 +144,8 @@ bool wino_lean(const ConvGeom *g, int side) {
   const bool fwd = g->kind == CONV_FWD;
   const int64_t tiles =
       g->n * ceil_div(fwd ? g->oh : g->h, side) * ceil_div(fwd ? g->ow : g->w, side);
-  return g->stride == 1 && tiles <= LEAN_TILES &&
-         (side == 2 || tiles > LEAN_FEW) && wino_prep_numel(g, side) * sizeof(real) >= LEAN_BYTES;
+  return g->stride == 1 && tiles <= LEAN_TILES && (side == 2 || tiles > LEAN_FEW) &&
+         wino_prep_numel(g, side) * sizeof(real) >= LEAN_BYTES;
 }
 
 /* Between frequencies of a task's own U. */

@@ -30,6 +30,10 @@ static bool batch_is_large(const BatchOrder *o, int k) {
   const PVal *out = &p->value[s->value];
   const int op = out->node.op;
   size_t bytes = (size_t)shape_numel(out->node.shape) * dtype_size(out->dtype);
+  for (int r = 1; r < plan_results(s); r++) {
+    const PVal *x = &p->value[plan_result(s, r)];
+    bytes += (size_t)shape_numel(x->node.shape) * dtype_size(x->dtype);
+  }
   if (s->conv || op == OP_conv2d || op == OP_conv2d_dx || op == OP_conv2d_dw || op == OP_conv_prep)
     return true;
   for (int i = 0; i < s->nargs; i++) {
@@ -123,7 +127,9 @@ static void batch_range(BatchOrder *o, int lo, int hi) {
 static void batch_begin(BatchOrder *o) {
   const Plan *p = o->p;
   for (Val v = 0; v < p->n; v++) o->maker[v] = -1;
-  for (int k = 0; k < p->nstep; k++) o->maker[plan_root(p, p->step[k].value)] = k;
+  for (int k = 0; k < p->nstep; k++)
+    for (int r = 0; r < plan_results(&p->step[k]); r++)
+      o->maker[plan_root(p, plan_result(&p->step[k], r))] = k;
   for (int k = 0; k < p->nstep; k++)
     if (batch_is_large(o, k)) o->kind[k] = -1;
 }

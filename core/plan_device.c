@@ -11,9 +11,10 @@ static bool is_conv_map(const Plan *p, const Step *s) {
   return !s->prog && (op == OP_conv2d || op == OP_conv2d_dx);
 }
 
-/* A convolution whose store is its own: what it makes may go through a loop there. */
+/* A convolution or a filter whose store is its own: what it makes may go through a loop there. */
 static bool is_conv_step(const Plan *p, const Step *s) {
-  return is_conv_map(p, s) || (!s->prog && p->value[s->value].node.op == OP_conv2d_dw);
+  const int op = p->value[s->value].node.op;
+  return is_conv_map(p, s) || (!s->prog && (op == OP_conv2d_dw || op == OP_upfirdn2d));
 }
 
 /* What a backend is told of a step before it has addresses. */
@@ -36,6 +37,11 @@ static DevStep dev_describe(const Plan *p, const Step *s) {
   const PVal *out = &p->value[plan_root(p, s->value)];
   d.tout = out->dtype;
   d.out_lies = out->lies;
+  for (int r = 1; r < plan_results(s); r++) {
+    const PVal *x = &p->value[plan_root(p, plan_result(s, r))];
+    d.tmore[r - 1] = x->dtype;
+    d.more_lies[r - 1] = x->lies;
+  }
   return d;
 }
 
@@ -59,7 +65,7 @@ static Use *dev_uses(const Plan *p) {
   }
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
-    u[s->value].producer = k;
+    for (int r = 0; r < plan_results(s); r++) u[plan_result(s, r)].producer = k;
     for (int i = 0; i < s->nargs; i++)
       if (s->arg[i]) u[plan_root(p, s->arg[i])].readers++;
   }
@@ -146,6 +152,52 @@ static void fuse_stores(Plan *p, const Use *u) {
   drop_steps(p);
 }
 
+/* Does another step than c..k read v between them? It would have to wait for k. */
+static bool is_read_between(const Plan *p, Val v, int c, int k) {
+  for (int j = c + 1; j < k; j++)
+    for (int i = 0; i < p->step[j].nargs; i++)
+      if (p->step[j].arg[i] && plan_root(p, p->step[j].arg[i]) == v) return true;
+  return false;
+}
+
+/* The step that makes argument i of loop k, which others read, too, or -1; *q: the loop in its
+ * store, with that argument as a second result. */
+static int tap_candidate(const Plan *p, const Use *u, int k, int i, PwProgram *q) {
+  const Step *l = &p->step[k];
+  const Val v = l->arg[i];
+  const int c = v ? u[v].producer : -1;
+  if (c < 0 || !is_conv_step(p, &p->step[c]) || p->value[v].node.op == OP_conv2d_dw ||
+      u[v].read_out || u[v].readers < 2 || (c < p->nfold) != (k < p->nfold) ||
+      (c < p->nkept) != (k < p->nkept) || is_read_between(p, v, c, k) ||
+      !shape_eq(p->value[v].node.shape, l->prog->iter) ||
+      !shape_eq(l->prog->arg_shape[i], l->prog->iter))
+    return -1;
+  *q = *l->prog;
+  q->more[q->nmore++] = (PwMore){(int8_t)(-1 - i), q->iter};
+  DevStep d = dev_describe(p, &p->step[c]);
+  return p->backend->can_store(p->backend, &d, q, i) ? c : -1;
+}
+
+/* Loops behind convolutions and filters whose own results others read: the store makes both. */
+static void fuse_taps(Plan *p, const Use *u) {
+  for (int k = 0; p->backend->several && k < p->nstep; k++) {
+    Step *l = &p->step[k];
+    if (!l->prog || l->conv || l->prog->reduce || MAX_IN + l->nargs > PW_MAX_ARGS) continue;
+    for (int i = 0; i < l->nargs; i++) {
+      const Val v = l->arg[i];
+      PwProgram q;
+      const int c = tap_candidate(p, u, k, i, &q);
+      if (c < 0) continue;
+      *l->prog = q;
+      dev_merge(p, c, k, i);
+      l->more[0] = v;
+      p->value[v].step = true;
+      break;
+    }
+  }
+  drop_steps(p);
+}
+
 /* ---- storage types ---- */
 
 /* Feature maps larger than 4x4, as in the reference (SEMANTICS 2.5); images, weights, gradients of
@@ -173,10 +225,12 @@ static void storage_types(Plan *p, const Use *u) {
     for (int k = 0; k < p->nstep; k++) {
       const Step *s = &p->step[k];
       DevStep d = dev_describe(p, s);
-      if (d.tout == t && !p->backend->supports(p->backend, &d, -1, t)) {
-        p->value[plan_root(p, s->value)].dtype = DT_F32;
-        changed = true;
-      }
+      for (int r = 0; r < plan_results(s); r++)
+        if ((r ? d.tmore[r - 1] : d.tout) == t &&
+            !p->backend->supports(p->backend, &d, -1 - r, t)) {
+          p->value[plan_root(p, plan_result(s, r))].dtype = DT_F32;
+          changed = true;
+        }
       for (int i = 0; i < s->nargs; i++)
         if (s->arg[i] && d.targ[i] == t && !p->backend->supports(p->backend, &d, i, t)) {
           p->value[plan_root(p, s->arg[i])].dtype = DT_F32;
@@ -208,9 +262,10 @@ static Val prep_source(const Plan *p, Val w, float *gain) {
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
     const PwProgram *q = s->prog;
-    if (s->value != w || !q || s->conv || q->reduce || q->nop != 1 || q->op[0].op != OP_axpb ||
-        q->op[0].lhs != -1 || q->op[0].param.axpb.shift != 0 || q->op[0].param.axpb.scale == 0 ||
-        !shape_eq(q->arg_shape[0], q->iter) || p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
+    if (s->value != w || !q || s->conv || q->reduce || q->nmore || q->nop != 1 ||
+        q->op[0].op != OP_axpb || q->op[0].lhs != -1 || q->op[0].param.axpb.shift != 0 ||
+        q->op[0].param.axpb.scale == 0 || !shape_eq(q->arg_shape[0], q->iter) ||
+        p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
       continue;
     *gain = (float)q->op[0].param.axpb.scale;
     return s->arg[0];
@@ -224,7 +279,7 @@ static Status prep_take(Plan *p, Val first, int k, Error *e) {
   const Val c = s->conv ? s->conv : s->value;
   const DevStep d = dev_describe(p, s);
   Node prep = {0};
-  if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw ||
+  if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw || d.node.op == OP_upfirdn2d ||
       !p->backend->prepare(p->backend, &d, &prep))
     return ST_OK;
   prep.in[0] = prep_source(p, s->arg[1], &prep.attr.conv.gain);
@@ -288,7 +343,8 @@ static Status drop_unread(Plan *p, Error *e) {
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    if (!s->prog || s->conv || u[s->value].readers || u[s->value].read_out) continue;
+    if (!s->prog || s->conv || s->prog->nmore || u[s->value].readers || u[s->value].read_out)
+      continue;
     p->value[s->value].step = false;
     mem_free(s->prog);
     *s = (Step){0};
@@ -339,10 +395,14 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (fuse) fuse_stores(p, u);
   mem_free(u);
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
+  if (fuse) fuse_taps(p, u);
+  mem_free(u);
+  if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   storage_types(p, u);
   mem_free(u);
   TRY(prepare_weights(p, e));
   TRY(plan_layouts(p, e));
+  if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (Val v = 1; v < p->n; v++)
@@ -373,6 +433,7 @@ int plan_dev_launches(const Plan *p, int k, int n) {
     for (int i = 0; i < d[j].nargs; i++)
       d[j].arg[i] = p->step[k + j].arg[i] ? anywhere + (ptrdiff_t)64 * (i + 2) : NULL;
     d[j].out = anywhere;
+    for (int r = 0; r < PW_MAX_MORE; r++) d[j].more[r] = anywhere;
     d[j].scratch = anywhere + 64;
   }
   const int count = d ? p->backend->launches(p->backend, n, d) : 0;
@@ -457,6 +518,7 @@ Status plan_dev_prepare(Plan *p, Error *e) {
     DevStep *d = &p->dev[k];
     for (int i = 0; i < s->nargs; i++) d->arg[i] = s->arg[i] ? dev_address(p, s->arg[i]) : NULL;
     d->out = dev_address(p, s->value);
+    for (int r = 1; r < plan_results(s); r++) d->more[r - 1] = dev_address(p, plan_result(s, r));
     d->scratch = s->scratch ? (char *)p->arena->mem + p->arena_bytes + s->scratch_at : NULL;
   }
   b->program_free(b, p->fold_program);

@@ -146,8 +146,8 @@ static void dump_memory(const Plan *p, FILE *f) {
     const bool shares = root != v && x->alive;
     if (!shares && x->mem == MEM_NONE) continue;
     const PVal *r = &p->value[root];
-    fprintf(f, "%d\t%s\t%s\t%s", (int)v, node_row(&x->node)->name,
-            shape_str(x->node.shape, shape), where[r->mem]);
+    fprintf(f, "%d\t%s\t%s\t%s", (int)v, node_row(&x->node)->name, shape_str(x->node.shape, shape),
+            where[r->mem]);
     if (r->lies.last)
       fprintf(f, ", channels last, margin %d,%d,%d,%d", r->lies.top, r->lies.left, r->lies.bottom,
               r->lies.right);

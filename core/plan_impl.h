@@ -45,7 +45,8 @@ typedef struct PVal {
 
 typedef struct Step {
   Val value;
-  PwProgram *prog; /* fused loop, else NULL */
+  Val more[PW_MAX_MORE]; /* backend: further results of prog (plan_multi.c) */
+  PwProgram *prog;       /* fused loop, else NULL */
   /* backend: the loop runs in the store of this convolution (v is the loop's result); 0: no */
   Val conv;
   int store_from; /* argument of the loop that is the convolution's result */
@@ -130,6 +131,12 @@ struct Plan {
 /* When it is computed: once, after a change of the weights, in every run. */
 static inline int plan_stage(const PVal *x) { return x->folded ? 0 : x->kept ? 1 : 2; }
 
+/* How many values a step makes. */
+static inline int plan_results(const Step *s) { return 1 + (s->prog ? s->prog->nmore : 0); }
+
+/* Value r of them. */
+static inline Val plan_result(const Step *s, int r) { return r ? s->more[r - 1] : s->value; }
+
 /* The value whose memory v uses. */
 static inline Val plan_root(const Plan *p, Val v) {
   while (p->value[v].root != v) v = p->value[v].root;
@@ -163,6 +170,8 @@ double plan_step_bytes(const Plan *p, int k);       /* operands and result once,
 int plan_dev_launches(const Plan *p, int k, int n); /* of n steps from k on */
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
 
+/* plan_multi.c: loops that walk the same numbers become one with several results. */
+Status plan_multi(Plan *p, Error *e);
 DevStep plan_dev_step(const Plan *p, const Step *s); /* before it has addresses */
 
 /* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */

@@ -23,9 +23,10 @@ static Val layout_set(const LayoutSets *l, Val v) {
   return v;
 }
 
-/* The value with memory behind operand `slot` (-1: the result) of s, where it is a 16-bit map. */
+/* The value with memory behind operand `slot` (-1 and less: the results) of s, where it is a 16-bit
+ * map. */
 static Val layout_value(const LayoutSets *l, const Step *s, int slot) {
-  const Val v = slot < 0 ? s->value : s->arg[slot];
+  const Val v = slot < 0 ? plan_result(s, -1 - slot) : s->arg[slot];
   const Val root = v ? plan_root(l->p, v) : 0;
   return root && l->of[root].set ? root : 0;
 }
@@ -45,8 +46,7 @@ static void layout_ask(LayoutSets *l, const Step *s, const DevStep *d, int slot)
   Backend *b = l->p->backend;
   const Val v = layout_value(l, s, slot);
   if (!v) return;
-  const Shape own = l->p->value[v].node.shape,
-              seen = slot < 0 ? l->p->value[s->value].node.shape : s->shape[slot];
+  const Shape own = l->p->value[v].node.shape, seen = slot < 0 ? own : s->shape[slot];
   LayoutOf *first = &l->of[layout_set(l, v)];
   const int answer = shape_eq(own, seen) ? b->channels_last(b, d, slot, &l->of[v].last) : LAST_NO;
   first->never = first->never || answer == LAST_NO;
@@ -60,7 +60,7 @@ static void layout_step(LayoutSets *l, const Step *s) {
   const bool conv =
       !d.prog && (d.node.op == OP_conv2d || d.node.op == OP_conv2d_dx || d.node.op == OP_conv2d_dw);
   Val with = 0;
-  for (int slot = -1; slot < s->nargs; slot++) {
+  for (int slot = -plan_results(s); slot < s->nargs; slot++) {
     const Val v = layout_value(l, s, slot);
     layout_ask(l, s, &d, slot);
     if (!v || (conv && slot >= 0 && slot < MAX_IN)) continue;
@@ -76,7 +76,7 @@ static void layout_lay(LayoutSets *l, Val set, bool last) {
 }
 
 static bool layout_touches(const LayoutSets *l, const Step *s, Val set) {
-  for (int slot = -1; slot < s->nargs; slot++) {
+  for (int slot = -plan_results(s); slot < s->nargs; slot++) {
     const Val v = layout_value(l, s, slot);
     if (v && layout_set(l, v) == set) return true;
   }

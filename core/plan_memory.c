@@ -33,8 +33,10 @@ static void place_lifetimes(Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     const Step *s = &p->step[k];
     /* the steps of a batch run side by side */
-    place_touch(p, s->value, k - s->batch_before);
-    place_touch(p, s->value, k + s->batch_after);
+    for (int r = 0; r < plan_results(s); r++) {
+      place_touch(p, plan_result(s, r), k - s->batch_before);
+      place_touch(p, plan_result(s, r), k + s->batch_after);
+    }
     for (int i = 0; i < s->nargs; i++) {
       if (!s->arg[i]) continue;
       place_touch(p, s->arg[i], k - s->batch_before);
@@ -69,8 +71,8 @@ static void in_place(Plan *p) {
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
     PVal *out = &p->value[s->value];
-    if (!s->prog || s->conv || s->prog->reduce || out->mem != MEM_ARENA || s->batch_before ||
-        s->batch_after)
+    if (!s->prog || s->conv || s->prog->reduce || s->prog->nmore || out->mem != MEM_ARENA ||
+        s->batch_before || s->batch_after)
       continue;
     for (int i = 0; i < s->nargs; i++) {
       Val r = plan_root(p, s->arg[i]);

@@ -68,6 +68,26 @@ Status plan_ranges(Plan *p, bool on, Error *e) {
                          : err_set(e, ST_NOMEM, "out of memory for ranges of %d steps", p->nstep);
 }
 
+/* Result r of step k on a backend, where it is a map. */
+static Status range_result(Plan *p, int k, int r, Error *e) {
+  const DevStep *d = &p->dev[k];
+  const Val v = plan_result(&p->step[k], r);
+  const DType t = r ? d->tmore[r - 1] : d->tout;
+  const MapLayout lies = r ? d->more_lies[r - 1] : d->out_lies;
+  const Shape shape = p->value[v].node.shape;
+  const size_t bytes = (size_t)map_numel(shape, lies) * dtype_size(t);
+  if (!plan_is_map(p, v)) return ST_OK;
+  void *map = mem_alloc(bytes);
+  Status st = map ? p->backend->download(p->backend, map, r ? d->more[r - 1] : d->out, bytes, e)
+                  : err_set(e, ST_NOMEM, "out of memory to count a map of %zu bytes", bytes);
+  if (st == ST_OK && lies.last)
+    count_rows(&p->range[k], map, t, shape, lies);
+  else if (st == ST_OK)
+    count_map(&p->range[k], map, t, shape_numel(shape));
+  mem_free(map);
+  return st;
+}
+
 void plan_range_host(Plan *p, int k) {
   const Step *s = &p->step[k];
   const int64_t n = shape_numel(p->value[s->value].node.shape);
@@ -78,22 +98,10 @@ void plan_range_host(Plan *p, int k) {
 static Status range_step(Plan *p, int k, Error *e) {
   Backend *b = p->backend;
   const DevStep *d = &p->dev[k];
-  const Shape shape = p->value[p->step[k].value].node.shape;
-  const size_t bytes = (size_t)map_numel(shape, d->out_lies) * dtype_size(d->tout);
   DevProgram *one = NULL;
   TRY(b->program(b, 1, d, &one, e));
   Status st = b->run(b, one, e);
-  void *map = NULL;
-  if (st != ST_OK || !plan_is_map(p, p->step[k].value)) goto done;
-  map = mem_alloc(bytes);
-  st = map ? b->download(b, map, d->out, bytes, e)
-           : err_set(e, ST_NOMEM, "out of memory to count a map of %zu bytes", bytes);
-  if (st == ST_OK && d->out_lies.last)
-    count_rows(&p->range[k], map, d->tout, shape, d->out_lies);
-  else if (st == ST_OK)
-    count_map(&p->range[k], map, d->tout, shape_numel(shape));
-done:
-  mem_free(map);
+  for (int r = 0; st == ST_OK && r < plan_results(&p->step[k]); r++) st = range_result(p, k, r, e);
   b->program_free(b, one);
   return st;
 }
@@ -121,6 +129,15 @@ static const char *range_layer(const Plan *p, const Step *s) {
   return "-";
 }
 
+/* How the maps of step k are stored. */
+static DType range_type(const Plan *p, int k) {
+  if (!p->backend) return DT_F32;
+  for (int r = 1; r < plan_results(&p->step[k]); r++)
+    if (!plan_is_map(p, p->step[k].value) && plan_is_map(p, plan_result(&p->step[k], r)))
+      return p->dev[k].tmore[r - 1];
+  return p->dev[k].tout;
+}
+
 void plan_ranges_report(const Plan *p, const char *name, FILE *f) {
   char text[400];
   for (int k = 0; p->range && k < p->nstep; k++) {
@@ -129,7 +146,7 @@ void plan_ranges_report(const Plan *p, const char *name, FILE *f) {
     const double share = 100 / (double)r->values;
     plan_describe(p, &p->step[k], text, sizeof text);
     fprintf(f, "%s\t%d\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%.5g\n", name, k, range_layer(p, &p->step[k]),
-            text, dtype_name(p->backend ? p->dev[k].tout : DT_F32), share * (double)r->zero,
+            text, dtype_name(range_type(p, k)), share * (double)r->zero,
             share * (double)r->subnormal, share * (double)r->infinite, (double)r->largest);
   }
 }

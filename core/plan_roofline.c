@@ -15,7 +15,9 @@ typedef struct Roof {
 
 /* Every operand read once, the result written once. */
 static double roof_bytes(const Plan *p, const Step *s) {
-  double n = (double)shape_numel(p->value[s->value].node.shape);
+  double n = 0;
+  for (int r = 0; r < plan_results(s); r++)
+    n += (double)shape_numel(p->value[plan_result(s, r)].node.shape);
   for (int i = 0; i < s->nargs; i++)
     if (s->arg[i]) n += (double)shape_numel(p->value[s->arg[i]].node.shape);
   return n * sizeof(real);

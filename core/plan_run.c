@@ -188,9 +188,12 @@ void plan_weights_changed(Plan *p) {
 
 double plan_step_bytes(const Plan *p, int k) {
   const Step *s = &p->step[k];
-  const Val out = plan_root(p, s->value);
-  double bytes = (double)map_numel(p->value[s->value].node.shape, p->value[out].lies) *
-                 (double)dtype_size(p->value[out].dtype);
+  double bytes = 0;
+  for (int r = 0; r < plan_results(s); r++) {
+    const Val v = plan_result(s, r);
+    const PVal *x = &p->value[plan_root(p, v)];
+    bytes += (double)map_numel(p->value[v].node.shape, x->lies) * (double)dtype_size(x->dtype);
+  }
   for (int i = 0; i < s->nargs; i++) {
     const PVal *x = s->arg[i] ? &p->value[plan_root(p, s->arg[i])] : NULL;
     if (x) bytes += (double)map_numel(s->shape[i], x->lies) * (double)dtype_size(x->dtype);
@@ -267,7 +270,9 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
     for (int i = 0; i < PRLX_MIN(s->nargs, 2) && at + 40 < n; i++)
       at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
   }
-  if (at + 8 < n) snprintf(buf + at, n - at, " -> %s", shape_str(x->shape, shape));
+  for (int r = 0; r < plan_results(s) && at + 8 < n; r++)
+    at += (size_t)snprintf(buf + at, n - at, "%s%s", r ? ", " : " -> ",
+                           shape_str(p->value[plan_result(s, r)].node.shape, shape));
 }
 
 /* slowest first; equal times in the order of the steps */

@@ -289,7 +289,8 @@ static void draw_graph(Drawing *d, FILE *f) {
   char heading[160];
   int height = 0;
   for (Val v = 0; v < p->n; v++) d->made_by[v] = -1;
-  for (int k = 0; k < p->nstep; k++) d->made_by[p->step[k].value] = k;
+  for (int k = 0; k < p->nstep; k++)
+    for (int r = 0; r < plan_results(&p->step[k]); r++) d->made_by[plan_result(&p->step[k], r)] = k;
   for (Val v = 1; v < p->n; v++)
     if (d->made_by[v] < 0 && p->value[v].alive && node_row(&p->value[v].node)->flags & OPF_ALIAS)
       d->made_by[v] = d->made_by[p->value[v].node.in[0]];

@@ -361,3 +361,15 @@ void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratc
   else
     run_map(&l);
 }
+
+void pw_single(const PwProgram *p, int r, PwProgram *one) {
+  *one = *p;
+  one->nmore = 0;
+  if (r > 0) {
+    one->result = p->more[r - 1].result;
+    one->out_shape = p->more[r - 1].shape;
+  }
+  /* operations that come later make other results */
+  while (one->result >= 0 && one->nop > 0 && one->op[one->nop - 1].dst != one->result) one->nop--;
+  one->reduce = r > 0 ? !shape_eq(one->out_shape, one->iter) : p->reduce;
+}

@@ -6,7 +6,7 @@
 #include "core/graph.h"
 #include "core/isa.h"
 
-enum { PW_CHUNK = 512, PW_MAX_OPS = 24, PW_MAX_ARGS = 16, PW_MAX_REGS = 12 };
+enum { PW_CHUNK = 512, PW_MAX_OPS = 24, PW_MAX_ARGS = 16, PW_MAX_REGS = 12, PW_MAX_MORE = 7 };
 
 /* The attributes of a pointwise operation in the number type of its loop (core/attr.h). */
 typedef struct PwAxpb {
@@ -36,6 +36,13 @@ typedef struct PwOp {
   int8_t rhs;
   PwParam param;
 } PwOp;
+
+/* A further result of a loop: what is stored or, where shape has 1s and the iteration has not,
+ * summed. */
+typedef struct PwMore {
+  int8_t result;
+  Shape shape;
+} PwMore;
 typedef struct PwProgram {
   int nop;
   int narg;
@@ -46,10 +53,16 @@ typedef struct PwProgram {
   Shape out_shape;              /* == iter, or with 1s where summed (reduce) */
   bool reduce;
   int32_t samples; /* reduce: SumAttr.samples */
+  /* results besides the first; on devices only (core/plan_multi.c) */
+  int nmore;
+  PwMore more[PW_MAX_MORE];
 } PwProgram;
 
-/* Runs it. args[k] points to argument k (contiguous in its own shape). out may be the memory of an
- * argument of shape iter. */
+/* Result r as a loop of its own; r = 0: the first. */
+void pw_single(const PwProgram *p, int r, PwProgram *one);
+
+/* Runs it, with its first result alone. args[k] points to argument k (contiguous in its own shape).
+ * out may be the memory of an argument of shape iter. */
 void pw_run(const PwProgram *p, const real *const *args, real *out, void *scratch);
 
 /* Bytes of scratch that pw_run needs. */

@@ -452,6 +452,18 @@ static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, 
   return index[k] = chain->narg++;
 }
 
+/* A second result that is what the convolution makes. */
+static bool chain_tap(const PwProgram *p, int from, const Node *conv, const DevStep *s,
+                      Chain *chain) {
+  if (p->nmore > 1 || p->more[0].result != -1 - from || !shape_eq(p->more[0].shape, conv->shape) ||
+      conv->op == OP_conv2d_dw)
+    return false;
+  if (s) chain->tap = s->more[0];
+  if (s) chain->tap_type = (int32_t)s->tmore[0];
+  chain->tap_m = conv->shape.dim[2] * conv->shape.dim[3];
+  return true;
+}
+
 /* The program as a chain on one running value that begins as argument `from`; false when it is
  * none, or too long. */
 static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevStep *s,
@@ -463,6 +475,7 @@ static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevSt
   if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
       !shape_eq(p->out_shape, out))
     return false;
+  if (p->nmore && !chain_tap(p, from, conv, s, chain)) return false;
   for (int k = 0; k < p->nop; k++) {
     const PwOp *o = &p->op[k];
     bool binary;
@@ -485,9 +498,16 @@ static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevSt
   return p->result == running;
 }
 
+bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain) {
+  return chain_of(p, from, maker, s, chain);
+}
+
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
                          int store_from) {
+  const ConvGeom g = conv_geom(&conv->node);
   Chain chain;
+  /* the thin kernels run chains where there is no result, too */
+  if (p->nmore && conv_thin_fits(&g)) return false;
   return MAX_IN + p->narg <= PW_MAX_ARGS && chain_of(p, store_from, &conv->node, NULL, &chain);
 }
 
@@ -606,6 +626,8 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
  * What runs in the store must be of the result's shape. */
 bool cuda_conv_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin) {
   const ConvGeom g = conv_geom(&s->node);
+  /* what is stored twice lies in planes */
+  if (s->prog_store && s->prog_store->nmore && (slot < 0 || slot >= MAX_IN)) return false;
   if (slot < 0) return g.kind != CONV_DW;
   if (slot >= MAX_IN) return g.kind != CONV_DW && shape_eq(s->shape[slot], s->node.shape);
   if (slot > 0 || conv_thin_fits(&g)) return slot == 0 || (slot == 1 && g.kind == CONV_DW);

@@ -49,9 +49,14 @@ typedef struct ChainArg {
   int32_t sy;
   int32_t sx;
 } ChainArg;
+/* tap: where the value goes as it is before the chain, too, laid out as the result; NULL: nowhere.
+ * tap_m: its elements between rows (channels) */
 typedef struct Chain {
   int nop;
   int narg;
+  void *tap;
+  int32_t tap_type;
+  int64_t tap_m;
   ChainOp op[CHAIN_MAX_OPS];
   ChainArg arg[CHAIN_MAX_ARGS];
 } Chain;
@@ -257,6 +262,10 @@ static __device__ __forceinline__ void chain_op(const ChainOp &o, const float *a
 template <int V>
 static __device__ __forceinline__ void chain_run(const Chain &chain, const Column &at, int64_t m,
                                                  int64_t rows, float *v) {
+  if (chain.tap) {
+    _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < rows)
+        store_as(chain.tap, chain.tap_type, at.off + (m + i) * chain.tap_m, v[i]);
+  }
   for (int k = 0; k < chain.nop; k++) {
     const ChainOp &o = chain.op[k];
     float w[V];
@@ -284,6 +293,10 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
       chain_op<V>(o, v, w, v);
   }
 }
+
+/* conv.cu: the loop as a chain that runs on what `maker` makes, argument `from` of it; s: the step
+ * for addresses and types, or NULL. False: it is none. */
+bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain);
 
 /* Eight channels of a pixel, m a multiple of eight, through the chain to a result whose channels
  * lie last (ConvStore.last), with the zeros beside the pixel. Every store of whole results goes

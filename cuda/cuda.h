@@ -54,6 +54,7 @@ typedef enum {
   KIND_WARP,
   KIND_LOOP,
   KIND_SUM,
+  KIND_MULTI,
   KIND_OTHER,
   KIND_COUNT
 } CudaKind;
@@ -73,6 +74,7 @@ typedef struct CudaCtx {
   int tile;
   int splits;
   uint8_t wgmma; /* CudaWgmma; not off after the self-test agreed only */
+  int64_t several_from; /* numbers of the least loop that may have several results */
   bool planes; /* channels never lie last; changes before the first plan only */
 } CudaCtx;
 
@@ -128,6 +130,9 @@ Status cuda_ema_size(const CudaCtx *c, float *ema, const float *p, const FlatPla
  * store_from the argument that is its result. */
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p, int store_from);
 
+/* The same of a filter (cuda/upfirdn_store.cu); a sum of what is stored may be a second result. */
+bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from);
+
 /* Backend.prepare: weights packed ahead of the product (cuda/conv.cu). */
 bool cuda_conv_prepare(const CudaCtx *c, const DevStep *conv, Node *prep);
 
@@ -150,6 +155,12 @@ int cuda_sum_count(const DevStep *s, int n);
 Status cuda_sums(const CudaCtx *c, const DevStep *s, int n, Error *e);
 int cuda_matmul_count(const DevStep *s, int n);
 Status cuda_matmuls(const CudaCtx *c, const DevStep *s, int n, Error *e);
+
+/* Fused loops with several results (multi.cu). can: shapes only; at most one of the sums keeps the
+ * inner axis, the iteration has less than 2^31 numbers, 16 or more along the inner axis. */
+bool cuda_multi_can(const DevStep *s);
+size_t cuda_multi_scratch(const DevStep *s);
+Status cuda_multi(const CudaCtx *c, const DevStep *s, Error *e);
 
 /* table.cu: the kind of a step; its launch and scratch on the rung that the context says. */
 CudaKind cuda_kind(const DevStep *s);

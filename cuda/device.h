@@ -36,7 +36,7 @@ typedef struct CudaTested {
   int rung;
   char text[200];
 } CudaTested;
-enum { CUDA_TESTED_MAX = 11 };
+enum { CUDA_TESTED_MAX = 12 };
 
 /* Compares every kind with its definition, both tiles and split sums of the convolutions, launched
  * and as captured graphs. Kernels that do not agree are refused: b uses the next rung from now on.
@@ -54,6 +54,10 @@ void cuda_use_rung(Backend *b, int rung);
  * backends. */
 void cuda_use_wgmma(Backend *b, int use);
 long cuda_wgmma_launches(void);
+
+/* Loops over so many numbers or more may have several results (PwProgram.more), for tests and
+ * measurements; INT64_MAX: none. Before any plan. */
+void cuda_use_several(Backend *b, int64_t least);
 
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):
  * sets c->device_begin and its like when the build has NCCL and it starts; else ST_OK with the

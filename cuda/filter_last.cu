@@ -5,8 +5,8 @@
  * are neighbouring channels, so that each of its accesses is a run of 512 bytes (256 channels) at
  * any width of the map. The last rows, filtered along x, stay in registers. A map read as planes
  * (4x4, in float) is read number by number: those are small. */
-#include "cuda/fastdiv.cuh"
-#include "cuda/map.cuh"
+#include <string.h>
+#include "cuda/conv.cuh"
 #include "cuda/upfirdn.cuh"
 
 enum { LAST_THREADS = 128 };
@@ -54,9 +54,19 @@ static __device__ __forceinline__ int column_taps(const Fir &p, const float t[4]
   return (at + (odd ? 1 : 0)) >> 1;
 }
 
-template <int UP, int DOWN, bool LAST>
+/* Eight results of row y: through the loop in the store, where there is one. */
+template <bool STORE>
+static __device__ __forceinline__ void filter_put(const FilterLast &q, const Chain &chain,
+                                                  uint32_t n, int channel, int y, int x, float *v) {
+  const Column at = {0, n, y, x};
+  if (STORE) chain_run<MAP_CHUNK>(chain, at, channel, q.fir.channels, v);
+  map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), y, x, v);
+}
+
+template <int UP, int DOWN, bool LAST, bool STORE>
 __global__ void __launch_bounds__(LAST_THREADS)
-    filter_last(const __grid_constant__ FilterLast q, const float *f) {
+    filter_last(const __grid_constant__ FilterLast q, const float *f,
+                const __grid_constant__ Chain chain) {
   constexpr int N = UP == 2 ? 3 : 4 + DOWN, STEP = UP == 2 ? 1 : 2 * DOWN, TAPS = UP == 2 ? 2 : 4;
   const Fir &p = q.fir;
   uint32_t i = blockIdx.x * LAST_THREADS + threadIdx.x;
@@ -90,9 +100,8 @@ __global__ void __launch_bounds__(LAST_THREADS)
     for (int r = N - STEP; r < N; r++) fetch(r);
 #pragma unroll
     for (int k = 0; k < MAP_CHUNK; k++) two_of<UP, DOWN>(gy, win[k], oddy, &a[k], &b[k]);
-    map_store(q.out, q.frame, map_at(q.out, n, channel, 2 * m, ox), 2 * m, ox, a);
-    if (2 * m + 1 < p.oh)
-      map_store(q.out, q.frame, map_at(q.out, n, channel, 2 * m + 1, ox), 2 * m + 1, ox, b);
+    filter_put<STORE>(q, chain, n, channel, 2 * m, ox, a);
+    if (2 * m + 1 < p.oh) filter_put<STORE>(q, chain, n, channel, 2 * m + 1, ox, b);
 #pragma unroll
     for (int k = 0; k < MAP_CHUNK; k++)
 #pragma unroll
@@ -106,8 +115,15 @@ bool cuda_filter_last(const DevStep *s) {
   const bool same = a->upx == 1 && a->upy == 1 && a->downx == 1 && a->downy == 1,
              down = a->upx == 1 && a->upy == 1 && a->downx == 2 && a->downy == 2,
              up = a->upx == 2 && a->upy == 2 && a->downx == 1 && a->downy == 1;
-  return !s->prog_store && s->shape[1].rank == 1 && s->shape[1].dim[0] == 4 && !a->per_sample &&
-         (same || down || up);
+  return !(s->prog_store && s->prog_store->nmore) && s->shape[1].rank == 1 &&
+         s->shape[1].dim[0] == 4 && !a->per_sample && (same || down || up);
+}
+
+typedef void (*FilterKernel)(FilterLast, const float *, Chain);
+template <bool STORE> static FilterKernel filter_kernel(const Fir &p, bool last) {
+  if (p.upx == 2) return last ? filter_last<2, 1, true, STORE> : filter_last<2, 1, false, STORE>;
+  if (p.downx == 2) return last ? filter_last<1, 2, true, STORE> : filter_last<1, 2, false, STORE>;
+  return last ? filter_last<1, 1, true, STORE> : filter_last<1, 1, false, STORE>;
 }
 
 Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
@@ -134,14 +150,13 @@ Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error 
   q.by_channels = fast_div(channels);
   q.by_columns = fast_div(p.ow);
   q.by_chunks = fast_div(p.chunks);
-  const bool last = q.in.last;
-  auto up = last ? filter_last<2, 1, true> : filter_last<2, 1, false>,
-       down = last ? filter_last<1, 2, true> : filter_last<1, 2, false>,
-       same = last ? filter_last<1, 1, true> : filter_last<1, 1, false>,
-       k = p.upx == 2     ? up
-           : p.downx == 2 ? down
-                          : same;
+  Chain chain;
+  memset(&chain, 0, sizeof chain);
+  if (s->prog_store && !conv_chain(s->prog_store, s->store_from, &s->node, s, &chain))
+    return err_set(e, ST_INTERNAL, "cuda upfirdn2d: a loop that cannot run in the store");
+  const FilterKernel k =
+      s->prog_store ? filter_kernel<true>(p, q.in.last) : filter_kernel<false>(p, q.in.last);
   LAUNCH(k, blocks_for(total, LAST_THREADS), LAST_THREADS, 0, c->stream, q,
-         (const float *)s->arg[1]);
+         (const float *)s->arg[1], chain);
   return cuda_check("upfirdn2d", s, e);
 }

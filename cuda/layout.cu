@@ -27,12 +27,15 @@ MapFrame map_frame(Shape s, MapLayout l) {
 
 bool cuda_lies_last(const DevStep *s) {
   bool last = s->out_lies.last;
+  for (int i = 0; i < PW_MAX_MORE; i++) last = last || s->more_lies[i].last;
   for (int i = 0; i < s->nargs; i++) last = last || s->lies[i].last;
   return last;
 }
 
 static Shape layout_shape(const DevStep *s, int slot) {
+  const PwProgram *p = s->prog ? s->prog : s->prog_store;
   return slot >= 0       ? s->shape[slot]
+         : slot < -1     ? p->more[-2 - slot].shape
          : s->prog       ? s->prog->out_shape
          : s->prog_store ? s->prog_store->out_shape
                          : s->node.shape;
@@ -66,7 +69,7 @@ static int layout_forced(void) {
 
 int cuda_channels_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin) {
   const Shape shape = layout_shape(s, slot);
-  const DType t = slot < 0 ? s->tout : s->targ[slot];
+  const DType t = slot < -1 ? s->tmore[-2 - slot] : slot < 0 ? s->tout : s->targ[slot];
   const CudaKind kind = cuda_kind(s);
   bool may = (t == DT_F16 || t == DT_BF16) && shape.rank == 4 && shape.dim[1] % MAP_CHUNK == 0 &&
              c->rung[kind] == RUNG_FAST && !c->planes && shape_numel(shape) > 0;
@@ -74,10 +77,14 @@ int cuda_channels_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *
   switch (kind) {
     case KIND_LOOP:
     case KIND_SUM: may = loop_last(s, slot); break;
+    /* made of loops whose maps lie so already: see cuda_multi_can */
+    case KIND_MULTI: may = shape_eq(shape, s->prog->iter); break;
     case KIND_CONV:
     case KIND_CONV_DX:
     case KIND_CONV_DW: may = cuda_conv_last(c, s, slot, margin); break;
-    case KIND_FILTER: may = cuda_filter_last(s); break;
+    case KIND_FILTER:
+      may = cuda_filter_last(s) && (slot < MAX_IN || shape_eq(shape, s->node.shape));
+      break;
     default: may = false;
   }
   return may ? layout_forced() : LAST_NO;

@@ -216,7 +216,50 @@ Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, 
   return cuda_check("naive kernel", s, e);
 }
 
+/* Result r of a loop in a store: a sum of what is stored, or of `map`. */
+static void naive_store_sum(DevStep *t, int r, const float *map, PwProgram *one) {
+  const PwProgram *p = t->prog_store;
+  *one = PwProgram{};
+  one->narg = t->nargs = 1;
+  one->result = -1;
+  one->reduce = true;
+  one->iter = one->arg_shape[0] = t->shape[0] = p->iter;
+  one->out_shape = p->more[r - 1].shape;
+  t->prog_store = NULL;
+  t->prog = one;
+  t->arg[0] = map ? map : t->out;
+  t->targ[0] = map ? DT_F32 : t->tout;
+  t->lies[0] = map ? MapLayout{} : t->out_lies;
+}
+
+int naive_results(const DevStep *s) {
+  return 1 + (s->prog ? s->prog->nmore : s->prog_store ? s->prog_store->nmore : 0);
+}
+
+DevStep naive_single(const DevStep *s, int r, const float *map, PwProgram *one) {
+  DevStep t = *s;
+  if (s->prog)
+    pw_single(s->prog, r, one);
+  else if (r > 0 && shape_eq(s->prog_store->more[r - 1].shape, s->prog_store->iter)) {
+    pw_single(s->prog_store, r, one);
+    t.prog_store = one;
+  } else if (r > 0)
+    naive_store_sum(&t, r, map, one);
+  if (s->prog) t.prog = one;
+  if (r > 0) {
+    t.out = s->more[r - 1];
+    t.tout = s->tmore[r - 1];
+    t.out_lies = s->more_lies[r - 1];
+  }
+  return t;
+}
+
 Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e) {
-  const NaiveOut o = {s->out, s->tout, NULL, 0};
-  return naive_run(c, s, o, s->scratch, e);
+  for (int r = 0; r < naive_results(s); r++) {
+    PwProgram one;
+    const DevStep t = naive_single(s, r, NULL, &one);
+    const NaiveOut o = {t.out, t.tout, NULL, 0};
+    TRY(naive_run(c, &t, o, t.scratch, e));
+  }
+  return ST_OK;
 }

@@ -120,6 +120,13 @@ void naive_filter_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l,
 void naive_warp_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o,
                        void *scratch);
 
+/* cuda/naive.cu: how many results a step has. */
+int naive_results(const DevStep *s);
+
+/* The step of result r alone; one: its program. A sum of what a store leaves is that of `map`, or
+ * of what lies in s->out. */
+DevStep naive_single(const DevStep *s, int r, const float *map, PwProgram *one);
+
 /* A map of 16 bits whose channels lie last (MapLayout); cuda/naive_lies.cu. */
 typedef struct NaiveLies {
   MapLayout margin;
@@ -135,6 +142,6 @@ void naive_from_planes(const CudaCtx *c, Shape s, MapLayout l, const void *from,
 /* How many numbers around the map are not zero, to device memory. */
 void naive_count_margin(const CudaCtx *c, Shape s, MapLayout l, const void *map, int64_t *dirty);
 
-/* cuda/naive.cu: a step by its definition into o. */
+/* A step by its definition, its first result, into o. */
 Status naive_run(const CudaCtx *c, const DevStep *s, NaiveOut o, void *scratch, Error *e);
 #endif

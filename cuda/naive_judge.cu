@@ -115,7 +115,7 @@ static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, JudgeMemor
   return naive_judge_margin(b, s, m->mem, v, e);
 }
 
-Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
+static Status judge_one(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
   const int64_t n = shape_numel(naive_shape(s));
   JudgeMemory m = {};
   *v = (NaiveVerdict){};
@@ -125,6 +125,52 @@ Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e)
   b->release(b, m.scratch);
   b->release(b, m.mem);
   return st;
+}
+
+static Status judge_map_in(Backend *b, DevStep s, JudgeMemory *m, void *map, Error *e) {
+  const NaiveOut o = {map, DT_F32, NULL, 0};
+  TRY(naive_planes(b, &s, m, e));
+  TRY(naive_run(&of(b)->c, &s, o, NULL, e));
+  return b->sync(b, e);
+}
+
+/* What the store of s leaves, as floats in planes. */
+static Status judge_map(Backend *b, const DevStep *s, void *map, Error *e) {
+  JudgeMemory m = {};
+  const Status st = judge_map_in(b, *s, &m, map, e);
+  for (int k = 0; k <= PW_MAX_ARGS; k++) b->release(b, m.planes[k]);
+  return st;
+}
+
+static Status judge_of(Backend *b, const DevStep *s, int r, void *map, NaiveVerdict *v, Error *e) {
+  PwProgram one;
+  if (map) TRY(judge_map(b, s, map, e));
+  const DevStep t = naive_single(s, r, (const float *)map, &one);
+  return judge_one(b, &t, v, e);
+}
+
+/* Result r; a sum of what a store leaves is of the numbers before they were rounded. */
+static Status judge_result(Backend *b, const DevStep *s, int r, NaiveVerdict *v, Error *e) {
+  void *map = NULL;
+  if (r && s->prog_store)
+    TRY(b->alloc(b, (size_t)shape_numel(s->node.shape) * sizeof(float), &map, e));
+  const Status st = judge_of(b, s, r, map, v, e);
+  b->release(b, map);
+  return st;
+}
+
+Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
+  *v = (NaiveVerdict){};
+  for (int r = 0; r < naive_results(s); r++) {
+    NaiveVerdict w;
+    TRY(judge_result(b, s, r, &w, e));
+    w.bad += v->bad;
+    if (r && v->worst >= w.worst) {
+      v->bad = w.bad;
+    } else
+      *v = w;
+  }
+  return ST_OK;
 }
 
 /* ---- a step on operands of its own ---- */
@@ -191,18 +237,27 @@ static __global__ void probe_poison(uint16_t *to, int64_t n) {
     to[i] = 0xffff;
 }
 
-static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, size_t bytes, Error *e) {
+/* Bytes of result r. */
+static size_t probe_bytes(const DevStep *s, int r) {
+  PwProgram one;
+  const DevStep t = naive_single(s, r, NULL, &one);
+  return (size_t)map_numel(naive_shape(&t), t.out_lies) * dtype_size(t.tout);
+}
+
+static Status probe_runs(Backend *b, DevProgram *p, const DevStep *s, Error *e) {
   for (int run = 0; run < 3; run++) {
-    const int64_t n = (int64_t)(bytes / sizeof(uint16_t));
-    LAUNCH(probe_poison, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0,
-           of(b)->c.stream, (uint16_t *)s->out, n);
-    TRY(cuda_check("probe", s, e));
+    for (int r = 0; r < naive_results(s); r++) {
+      const int64_t n = (int64_t)(probe_bytes(s, r) / sizeof(uint16_t));
+      LAUNCH(probe_poison, dim3(blocks_for(n, NAIVE_THREADS)), dim3(NAIVE_THREADS), 0,
+             of(b)->c.stream, (uint16_t *)(r ? s->more[r - 1] : s->out), n);
+      TRY(cuda_check("probe", s, e));
+    }
     TRY(b->run(b, p, e));
   }
   return b->sync(b, e);
 }
 
-enum { PROBE_OUT = PW_MAX_ARGS, PROBE_SCRATCH, PROBE_BLOCKS };
+enum { PROBE_OUT = PW_MAX_ARGS, PROBE_SCRATCH = PROBE_OUT + 1 + PW_MAX_MORE, PROBE_BLOCKS };
 
 /* A convolution that reads prepared weights (operand 2): its weights, which it no longer reads, are
  * what the definition wants. */
@@ -246,15 +301,17 @@ static Status probe_operands(Backend *b, DevStep *s, uint64_t seed, void **mem, 
 
 static Status probe_in(Backend *b, DevStep *s, uint64_t seed, void **mem, NaiveVerdict *v,
                        Error *e) {
-  const size_t bytes = (size_t)map_numel(naive_shape(s), s->out_lies) * dtype_size(s->tout);
   DevProgram *p = NULL;
   TRY(probe_operands(b, s, seed, mem, e));
-  TRY(b->alloc(b, bytes, &mem[PROBE_OUT], e));
+  for (int r = 0; r < naive_results(s); r++) {
+    TRY(b->alloc(b, probe_bytes(s, r), &mem[PROBE_OUT + r], e));
+    if (r) s->more[r - 1] = mem[PROBE_OUT + r];
+  }
   TRY(b->alloc(b, b->scratch(b, s), &mem[PROBE_SCRATCH], e));
   s->out = mem[PROBE_OUT];
   s->scratch = mem[PROBE_SCRATCH];
   TRY(b->program(b, 1, s, &p, e));
-  const Status st = probe_runs(b, p, s, bytes, e);
+  const Status st = probe_runs(b, p, s, e);
   b->program_free(b, p);
   TRY(st);
   return cuda_naive_judge(b, s, v, e);

@@ -65,6 +65,7 @@ typedef struct Lower {
   bool in_slot[PW_MAX_OPS];
   uint8_t slot[PW_MAX_OPS];
   int user[PW_MAX_REGS];
+  int end[PW_MAX_OPS]; /* the last step of each operation */
 } Lower;
 
 /* The value an operand code stands for: argument k -> k, result of operation j -> PW_ACC + j. */
@@ -92,13 +93,25 @@ static uint8_t take_slot(Lower *l, int i) {
   return PW_NO_SLOT;
 }
 
+/* Where the results of a loop with several are: at the step that makes each, or a copy. */
+static bool loop_mark(PwDev *d, const PwProgram *p, const int *writer, const Lower *l) {
+  for (int r = 0; r <= p->nmore; r++) {
+    const int code = r ? p->more[r - 1].result : p->result;
+    if (code >= PW_MAX_REGS || code < -p->narg || (code >= 0 && writer[code] < 0)) return false;
+    const int v = value_of(writer, code);
+    if (v < PW_ACC) loop_emit(d, MO_COPY, (uint8_t)v, MicroParam{});
+    d->op[v < PW_ACC ? d->nop - 1 : l->end[v - PW_ACC]].results |= (uint8_t)(1 << r);
+  }
+  return true;
+}
+
 static bool loop_lower(PwDev *d, const PwProgram *p) {
   Lower l = {};
   int writer[PW_MAX_REGS], a[PW_MAX_OPS], b[PW_MAX_OPS];
   l.d = d;
   for (int r = 0; r < PW_MAX_REGS; r++) writer[r] = l.user[r] = -1;
-  /* who reads what; i == nop: the result */
-  for (int i = 0; i <= p->nop; i++) {
+  /* who reads what; i == nop: the result, where there is one */
+  for (int i = 0; i <= p->nop - (p->nmore > 0); i++) {
     const int code[2] = {i < p->nop ? p->op[i].lhs : p->result,
                          i < p->nop ? p->op[i].rhs : p->result};
     int v[2];
@@ -133,11 +146,12 @@ static bool loop_lower(PwDev *d, const PwProgram *p) {
     }
     if (l.in_slot[i]) d->op[d->nop - 1].slot = l.slot[i] = take_slot(&l, i);
     if (l.in_slot[i] && l.slot[i] == PW_NO_SLOT) return false;
+    l.end[i] = d->nop - 1;
   }
   const int result = value_of(writer, p->result);
-  if (result != PW_ACC + p->nop - 1 || p->nop == 0)
+  if (p->nmore == 0 && (result != PW_ACC + p->nop - 1 || p->nop == 0))
     loop_emit(d, MO_COPY, loop_source(&l, result, -1), MicroParam{});
-  return true;
+  return p->nmore == 0 || loop_mark(d, p, writer, &l);
 }
 
 /* ---- axes: neighbours that every argument walks in one stride are one axis, as in
@@ -151,11 +165,25 @@ static void strides_of(Shape s, Shape iter, int64_t *st) {
   }
 }
 
-static void merge_axes(PwDev *d, const PwProgram *p) {
-  int64_t st[PW_MAX_ARGS + 1][MAX_RANK], to[PW_MAX_ARGS + 1][MAX_RANK] = {}, dim[MAX_RANK] = {1};
-  int rank = 0, na = p->narg + 1;
-  for (int a = 0; a < na; a++)
-    strides_of(a < p->narg ? p->arg_shape[a] : p->out_shape, p->iter, st[a]);
+enum { PW_WALKS = PW_MAX_ARGS + 1 + PW_MAX_MORE };
+/* What walks the axes beside the arguments: the results. */
+static Shape walk_shape(const PwProgram *p, int a) {
+  return a < p->narg    ? p->arg_shape[a]
+         : a == p->narg ? p->out_shape
+                        : p->more[a - p->narg - 1].shape;
+}
+
+static void walk_results(const int64_t (*to)[MAX_RANK], int inner, int n, PwResults *q) {
+  for (int r = 0; r < n; r++) {
+    q->inner_summed[r] = to[r][inner] == 0;
+    for (int i = 0; i < inner; i++) q->summed[r] |= (uint32_t)(to[r][i] == 0) << i;
+  }
+}
+
+static void merge_axes(PwDev *d, const PwProgram *p, PwResults *q) {
+  int64_t st[PW_WALKS][MAX_RANK], to[PW_WALKS][MAX_RANK] = {}, dim[MAX_RANK] = {1};
+  int rank = 0, na = p->narg + 1 + p->nmore;
+  for (int a = 0; a < na; a++) strides_of(walk_shape(p, a), p->iter, st[a]);
   for (int i = 0; i < p->iter.rank; i++) {
     const int64_t n = p->iter.dim[i];
     if (n == 1) continue;
@@ -191,15 +219,23 @@ static void merge_axes(PwDev *d, const PwProgram *p) {
     x->mode = x->inner == 0 ? PW_ONE : wide ? PW_WIDE : PW_EACH;
   }
   d->wide_out = in == 0 || dim[in] % PW_VEC == 0;
+  if (q) walk_results(to + p->narg, in, 1 + p->nmore, q);
 }
 
-bool pw_dev_init(PwDev *d, const PwProgram *p) {
+static bool loop_init(PwDev *d, const PwProgram *p, PwResults *q) {
   memset(d, 0, sizeof *d);
-  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS ||
-      !loop_lower(d, p))
+  if (p->nop < 0 || p->nop > PW_MAX_OPS || p->narg < 0 || p->narg > PW_MAX_ARGS || p->nmore < 0 ||
+      p->nmore > PW_MAX_MORE || !loop_lower(d, p))
     return false;
-  merge_axes(d, p);
+  merge_axes(d, p, q);
   return true;
+}
+
+bool pw_dev_init(PwDev *d, const PwProgram *p) { return p->nmore == 0 && loop_init(d, p, NULL); }
+
+bool pw_dev_init_several(PwDev *d, const PwProgram *p, PwResults *q) {
+  memset(q, 0, sizeof *q);
+  return loop_init(d, p, q);
 }
 
 static bool loop_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
@@ -213,25 +249,6 @@ void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void
 }
 
 /* ---- the loop ---- */
-static __device__ __forceinline__ void store_wide(void *out, int type, uint32_t at,
-                                                  const float *v) {
-  if (type == DT_F32) {
-    float4 *p = (float4 *)((float *)out + at);
-    p[0] = make_float4(v[0], v[1], v[2], v[3]);
-    p[1] = make_float4(v[4], v[5], v[6], v[7]);
-  } else if (type == DT_F16) {
-    Half8 u;
-#pragma unroll
-    for (int i = 0; i < 4; i++) u.h[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
-    *(Half8 *)((__half *)out + at) = u;
-  } else {
-    Bfloat8 u;
-#pragma unroll
-    for (int i = 0; i < 4; i++) u.h[i] = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
-    *(Bfloat8 *)((__nv_bfloat16 *)out + at) = u;
-  }
-}
-
 /* Vector t of the loop. out may be the memory of an argument of the same shape and type: a thread
  * reads its own elements before it writes them. */
 template <class D>
@@ -245,7 +262,7 @@ static __device__ __forceinline__ void pw_vector_of(const D &d, uint32_t t, void
   pw_eval(d, at, v);
   const uint32_t to = row * d.inner + at.col;
   if (d.wide_out && at.valid == PW_VEC) {
-    store_wide(out, tout, to, v);
+    pw_store_wide(out, tout, to, v);
     return;
   }
 #pragma unroll
@@ -305,6 +322,7 @@ static Status pw_launch(const CudaCtx *c, const DevStep *s, const PwProgram *p, 
 }
 
 static Status pointwise_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  if (s->prog && s->prog->nmore) return cuda_multi(c, s, e);
   if (s->prog) return pw_launch(c, s, s->prog, e);
   PwProgram p;
   pw_from_node(&s->node, s->shape, &p);
@@ -357,6 +375,7 @@ Status cuda_loops(const CudaCtx *c, const DevStep *s, int n, Error *e) {
 }
 
 static size_t pointwise_scratch(const CudaCtx *, const DevStep *s) {
+  if (s->prog && s->prog->nmore) return cuda_multi_scratch(s);
   return s->prog && s->prog->reduce ? pw_sum_scratch(s) : 0;
 }
 

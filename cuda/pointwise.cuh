@@ -13,7 +13,7 @@
  * H200 (132 SM, 128 lanes, 1.8 GHz, 4.8 TB/s) issues 38 lane-instructions in the time it moves the
  * 6 bytes of a 16-bit z = f(x, y). The programs that make up 95 % of the bytes of a training step
  * have 1 to 4 operations and need 15 to 35 per element: memory is the limit, so there are no
- * compiled special cases. In flight: 57 registers leave 1024 threads per SM, with two vectors each
+ * compiled special cases. In flight: 60 registers leave 1024 threads per SM, with two vectors each
  * under way 32 KiB (16-bit) or 64 KiB (float), where 4.8 TB/s with a latency of 0.7 us asks for 25
  * KiB. Estimates; what a GPU measured is in SPEED.md. */
 #ifndef PRLX_CUDA_POINTWISE_CUH
@@ -23,7 +23,7 @@
 enum {
   PW_VEC = 8,
   PW_OUTER = MAX_RANK - 1,
-  PW_MICRO_MAX = 2 * PW_MAX_OPS + 1,
+  PW_MICRO_MAX = 2 * PW_MAX_OPS + 1 + PW_MAX_MORE,
   PW_ACC = 64,
   PW_SLOT = 32,
   PW_NO_SLOT = 255
@@ -77,12 +77,13 @@ typedef union MicroParam {
 } MicroParam;
 
 /* src: argument 0..15, PW_SLOT + slot, PW_ACC. slot: where the result is kept as well, or
- * PW_NO_SLOT. _R: operands the other way round. */
+ * PW_NO_SLOT. results: of a loop with several, bit r: it is result r. _R: operands the other way
+ * round. */
 typedef struct alignas(16) PwMicro {
   uint8_t code;
   uint8_t src;
   uint8_t slot;
-  uint8_t unused;
+  uint8_t results;
   MicroParam param;
 } PwMicro;
 typedef struct PwArg {
@@ -120,6 +121,15 @@ typedef PwDevOf<PW_FEW_ARGS, PW_FEW_OPS> PwSmall;
  * need. False: a program that core would not make. */
 bool pw_dev_init(PwDev *d, const PwProgram *p);
 void pw_dev_bind(PwDev *d, const void *const *arg, const DType *type, const void *out);
+
+/* How each result walks the axes of a loop: bit r: outer axis r is summed. */
+typedef struct PwResults {
+  uint32_t summed[1 + PW_MAX_MORE];
+  bool inner_summed[1 + PW_MAX_MORE];
+} PwResults;
+
+/* pw_dev_init of a loop with several results. */
+bool pw_dev_init_several(PwDev *d, const PwProgram *p, PwResults *r);
 size_t pw_sum_scratch(const DevStep *s); /* reduce.cu */
 Status pw_sum_launch(const CudaCtx *c, const DevStep *s, PwDev *d, int32_t samples, Error *e);
 
@@ -163,6 +173,26 @@ typedef struct alignas(16) Half8 {
 typedef struct alignas(16) Bfloat8 {
   __nv_bfloat162 h[4];
 } Bfloat8;
+
+/* PW_VEC numbers, to a place that is a multiple of 16 bytes. */
+static __device__ __forceinline__ void pw_store_wide(void *out, int type, uint32_t at,
+                                                     const float *v) {
+  if (type == DT_F32) {
+    float4 *p = (float4 *)((float *)out + at);
+    p[0] = make_float4(v[0], v[1], v[2], v[3]);
+    p[1] = make_float4(v[4], v[5], v[6], v[7]);
+  } else if (type == DT_F16) {
+    Half8 u;
+#pragma unroll
+    for (int i = 0; i < 4; i++) u.h[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
+    *(Half8 *)((__half *)out + at) = u;
+  } else {
+    Bfloat8 u;
+#pragma unroll
+    for (int i = 0; i < 4; i++) u.h[i] = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
+    *(Bfloat8 *)((__nv_bfloat16 *)out + at) = u;
+  }
+}
 
 /* Loading is cut in two, so that the arguments of the next two steps are on their way while this
  * step computes: issue leaves the bits as they come (nothing waits for them), unpack makes floats.

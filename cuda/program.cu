@@ -32,7 +32,8 @@ static bool program_supports(Backend *b, const DevStep *s, int slot, DType t) {
 }
 
 static bool can_store(Backend *b, const DevStep *conv, const PwProgram *p, int from) {
-  return cuda_conv_can_store(&of(b)->c, conv, p, from);
+  return conv->node.op == OP_upfirdn2d ? cuda_filter_can_store(conv, p, from)
+                                       : cuda_conv_can_store(&of(b)->c, conv, p, from);
 }
 
 static int program_channels_last(Backend *b, const DevStep *s, int slot, MapLayout *margin) {
@@ -41,6 +42,11 @@ static int program_channels_last(Backend *b, const DevStep *s, int slot, MapLayo
 
 static bool program_prepare(Backend *b, const DevStep *conv, Node *prep) {
   return cuda_conv_prepare(&of(b)->c, conv, prep);
+}
+
+static bool can_several(Backend *b, const DevStep *s, int64_t size) {
+  const CudaCtx *c = &of(b)->c;
+  return c->rung[KIND_MULTI] != RUNG_NAIVE && size >= c->several_from && cuda_multi_can(s);
 }
 
 /* What several steps of a plan may share a launch with; 0: nothing. */
@@ -182,6 +188,7 @@ void cuda_program_functions(Backend *b) {
   b->can_store = can_store;
   b->channels_last = program_channels_last;
   b->prepare = program_prepare;
+  b->several = can_several;
   b->batch_kind = batch_kind;
   b->launches = program_launches;
   b->program = program_new;

@@ -206,8 +206,7 @@ static Status launch_grid_sample_dx(const CudaCtx *c, const DevStep *s, Error *e
   return cuda_check("grid_sample_dx", s, e);
 }
 
-CUDA_ROW(grid_sample_dx, launch_grid_sample_dx,
-                                     scratch_grid_sample_dx, NULL);
+CUDA_ROW(grid_sample_dx, launch_grid_sample_dx, scratch_grid_sample_dx, NULL);
 
 /* ---- grid_sample_dgrid: x [N,C,H,W], grid, dy [N,C,h,w] -> [N,h,w,2]. One thread per sample: the
  * sum over channels stays in it ---- */

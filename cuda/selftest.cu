@@ -39,9 +39,16 @@ enum { TEST_CONVS = sizeof test_convs / sizeof *test_convs, TEST_ROUNDS = 4 };
 
 /* More columns than a tile of wgmma, which has its own two: boxes of whole images. */
 static const TestConv test_wide = {3, 72, 12, 12, 72, 3, 1, 1};
-static const char *const test_names[KIND_COUNT] = {
-    "convolution", "input gradient", "weight gradient", "matrix product", "filter", "warp", "loop",
-    "sum",         "other"};
+static const char *const test_names[KIND_COUNT] = {"convolution",
+                                                   "input gradient",
+                                                   "weight gradient",
+                                                   "matrix product",
+                                                   "filter",
+                                                   "warp",
+                                                   "loop",
+                                                   "sum",
+                                                   "loop of several results",
+                                                   "other"};
 
 static DType test_half(const Backend *b) {
   return b->precision == PREC_F16 ? DT_F16 : b->precision == PREC_BF16 ? DT_BF16 : DT_F32;
@@ -83,6 +90,13 @@ static void test_store(TestStep *t) {
   test_operand(&t->s, MAX_IN + 2, p->arg_shape[2], DT_F32);
 }
 
+/* What the convolution makes, as it is, as a second result. */
+static void test_tap(TestStep *t, DType type) {
+  t->program.nmore = 1;
+  t->program.more[0] = (PwMore){-1, t->program.iter};
+  t->s.tmore[0] = type;
+}
+
 /* Case k of the convolutions of this kind; scaled and with a loop in the store every other one. */
 static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
   const TestConv *q = k < TEST_ROUNDS * TEST_CONVS ? &test_convs[k % TEST_CONVS] : &test_wide;
@@ -112,17 +126,27 @@ static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
   if (scaled) test_operand(&t->s, 3, kind == KIND_CONV ? scale_x : scale_y, DT_F32);
   t->s.tout = kind == KIND_CONV ? ty : tx;
   if (scaled) test_store(t);
+  if (scaled && k >= TEST_CONVS && q->ci > 4 && q->co > 4) test_tap(t, half);
 }
 
+/* From case 3 on: a loop in the store; with a sum; with the filter's own result. */
 static void test_filter(Graph *g, int k, DType half, TestStep *t) {
   const Shape xs = test_shape4(2, 8, 17, 16), fs = {1, {4}};
   const UpFirDn up = {2, 2, 1, 1, 2, 1, 2, 1, 0, 4, 0}, down = {1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 0},
                 same = {1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 0};
   const Val x = g_input(g, "x", xs), f = g_input(g, "f", fs);
-  t->s.node = *graph_node(g, g_upfirdn2d(g, x, f, k == 0 ? &up : k == 1 ? &down : &same));
+  t->s.node = *graph_node(g, g_upfirdn2d(g, x, f, k == 0 ? &up : k % 3 == 1 ? &down : &same));
   test_operand(&t->s, 0, xs, half);
   test_operand(&t->s, 1, fs, DT_F32);
   t->s.tout = half;
+  if (k < 3) return;
+  test_store(t);
+  if (k == 5) {
+    test_tap(t, half);
+    return;
+  }
+  t->program.nmore = k - 3;
+  t->program.more[0] = (PwMore){0, test_shape4(1, xs.dim[1], 1, 1)};
 }
 
 static void test_warp(Graph *g, int k, TestStep *t) {
@@ -167,9 +191,46 @@ static void test_loop(CudaKind kind, int k, DType half, TestStep *t) {
   t->s.tout = p->reduce ? DT_F32 : half;
 }
 
+/* t = lrelu_mask(a b, c), with b a number per channel; sums of t over images and pixels, over
+ * channels, of t c over pixels; k = 1: more than a chunk of channels, 2: more than a strip of
+ * pixels, and no t, 3: without the last, so that channels may lie last. */
+static void test_multi(int k, DType half, TestStep *t) {
+  PwProgram *p = &t->program;
+  const Shape all = test_shape4(2, k == 1 ? 72 : 24, k == 2 ? 19 : 8, k == 1 ? 8 : 16);
+  const Shape kept[3] = {test_shape4(1, all.dim[1], 1, 1),
+                         test_shape4(2, 1, all.dim[2], all.dim[3]),
+                         test_shape4(2, all.dim[1], 1, 1)};
+  *p = (PwProgram){};
+  p->narg = p->nop = 3;
+  p->iter = p->out_shape = p->arg_shape[0] = p->arg_shape[2] = all;
+  p->arg_shape[1] = kept[2];
+  p->op[0] = (PwOp){OP_mul, 0, -1, -2, {}};
+  p->op[1] = (PwOp){OP_lrelu_mask, 0, 0, -3, {}};
+  p->op[1].param.lrelu.slope = 0.2f;
+  p->op[1].param.lrelu.gain = 1.4f;
+  p->op[1].param.lrelu.limit = 2;
+  p->op[2] = (PwOp){OP_mul, 1, 0, -3, {}};
+  p->nmore = k < 2 ? 3 : 2;
+  for (int r = 0; r < 3; r++) p->more[r] = (PwMore){(int8_t)(r == 2), kept[r]};
+  if (k == 2) {
+    p->reduce = true;
+    p->out_shape = kept[2];
+    p->result = 1;
+  }
+  t->s.prog = p;
+  t->s.node.op = p->reduce ? OP_sum : OP_mul;
+  t->s.node.shape = p->out_shape;
+  test_operand(&t->s, 0, all, half);
+  test_operand(&t->s, 1, p->arg_shape[1], DT_F32);
+  test_operand(&t->s, 2, all, half);
+  t->s.tout = p->reduce ? DT_F32 : half;
+}
+
 static int test_count(const CudaCtx *c, CudaKind kind) {
   return kind <= KIND_CONV_DW  ? TEST_ROUNDS * TEST_CONVS + (c->wgmma ? 2 : 0)
          : kind == KIND_MATMUL ? 4
+         : kind == KIND_FILTER ? 6
+         : kind == KIND_MULTI  ? 4
          : kind == KIND_WARP   ? 2
                                : 3;
 }
@@ -184,6 +245,8 @@ static Status test_make(Graph *g, CudaKind kind, int k, DType half, TestStep *t,
     test_filter(g, k, half, t);
   else if (kind == KIND_WARP)
     test_warp(g, k, t);
+  else if (kind == KIND_MULTI)
+    test_multi(k, half, t);
   else
     test_loop(kind, k, half, t);
   return graph_status(g, e);
@@ -202,14 +265,14 @@ static void test_force(CudaCtx *c, CudaKind kind, int k) {
 static bool test_last(const CudaCtx *c, DevStep *s) {
   const DevStep planes = *s;
   bool any = false;
-  for (int slot = -1; slot < s->nargs; slot++) {
+  for (int slot = s->prog ? -1 - s->prog->nmore : -1; slot < s->nargs; slot++) {
     MapLayout m = {1, 0, 1, 1, 0};
     if ((slot >= 0 && !s->arg[slot]) || cuda_channels_last(c, &planes, slot, &m) == LAST_NO)
       continue;
-    *(slot < 0 ? &s->out_lies : &s->lies[slot]) = m;
+    *(slot < -1 ? &s->more_lies[-2 - slot] : slot < 0 ? &s->out_lies : &s->lies[slot]) = m;
     any = true;
   }
-  return any;
+  return any && (cuda_kind(s) != KIND_MULTI || cuda_multi_can(s));
 }
 
 /* v->at -1: not a case for channels last. */
@@ -320,6 +383,7 @@ extern "C" void cuda_use_rung(Backend *b, int rung) {
 }
 
 extern "C" void cuda_use_wgmma(Backend *b, int use) { of(b)->c.wgmma = (uint8_t)use; }
+extern "C" void cuda_use_several(Backend *b, int64_t least) { of(b)->c.several_from = least; }
 
 extern "C" Status cuda_selftest(Backend *b, CudaTested tested[CUDA_TESTED_MAX], int *n, Error *e) {
   *n = 0;

@@ -20,7 +20,7 @@ const CudaRow *cuda_row(const DevStep *s) {
 }
 
 CudaKind cuda_kind(const DevStep *s) {
-  if (s->prog) return s->prog->reduce ? KIND_SUM : KIND_LOOP;
+  if (s->prog) return s->prog->nmore ? KIND_MULTI : s->prog->reduce ? KIND_SUM : KIND_LOOP;
   switch (s->node.op) {
     case OP_conv2d: return KIND_CONV;
     case OP_conv2d_dx: return KIND_CONV_DX;

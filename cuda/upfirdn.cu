@@ -17,87 +17,51 @@
 #include <math.h>
 #include "cuda/map.cuh"
 
-/* x: planes [h,w] of a [N,C,h,w] tensor; y: planes [oh,ow]. Thread: plane, chunk of rows, pair of
- * columns; column pairs are neighbours in a warp. */
+/* x: planes [h,w] of a [N,C,h,w] tensor; y: planes [oh,ow]. */
 template <typename T, int UP, int DOWN>
 __global__ void __launch_bounds__(128, 8) fir4(const T *x, const float *f, T *y, Fir p) {
-  constexpr int N = UP == 2 ? 3 : 4 + DOWN, STEP = UP == 2 ? 1 : 2 * DOWN;
-  unsigned i = blockIdx.x * 128u + threadIdx.x;
+  const unsigned i = blockIdx.x * 128u + threadIdx.x;
   if (i >= p.total) return;
-  int j = (int)(i % p.pairs);
-  i /= p.pairs;
-  int m = (int)(i % p.chunks * p.steps), end = min(m + (int)p.steps, (p.oh + 1) / 2);
-  int64_t plane = i / p.chunks;
-  bool oddx = p.padx & 1, oddy = p.pady & 1;
-  float t[4], gx[4], gy[4], win[2][N];
-  for (int k = 0; k < 4; k++) t[k] = fir_tap(f, k, 4, p.flip, p.gain);
-  order_taps<UP>(t, oddx, gx);
-  order_taps<UP>(t, oddy, gy);
-  int c0 = first_input<UP, DOWN>(j, p.padx), row = first_input<UP, DOWN>(m, p.pady);
-  unsigned inside = 0; /* bit k: column c0 + k exists */
-#pragma unroll
-  for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.width) << k;
-  x += plane * p.height * p.width + c0;
-  y += plane * p.oh * p.ow + 2 * j;
-  bool second = 2 * j + 1 < p.ow;
-  /* row `row + r` of the map, filtered along x, into the window */
-  auto fetch = [&](int r) {
-    float v[N];
-    bool live = row + r >= 0 && row + r < p.height;
-#pragma unroll
-    for (int k = 0; k < N; k++)
-      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.width + k) : 0.f;
-    two_of<UP, DOWN>(gx, v, oddx, &win[0][r], &win[1][r]);
-  };
-#pragma unroll
-  for (int r = 0; r < N - STEP; r++) fetch(r);
-  for (; m < end; m++) {
-#pragma unroll
-    for (int r = N - STEP; r < N; r++) fetch(r);
-    float a0, a1, b0, b1;
-    two_of<UP, DOWN>(gy, win[0], oddy, &a0, &b0);
-    two_of<UP, DOWN>(gy, win[1], oddy, &a1, &b1);
-    int64_t at = (int64_t)(2 * m) * p.ow;
-    st(y, at, a0);
-    if (second) st(y, at + 1, a1);
-    if (2 * m + 1 < p.oh) {
-      st(y, at + p.ow, b0);
-      if (second) st(y, at + p.ow + 1, b1);
-    }
-#pragma unroll
-    for (int r = 0; r + STEP < N; r++) {
-      win[0][r] = win[0][r + STEP];
-      win[1][r] = win[1][r + STEP];
-    }
-    row += STEP;
-  }
+  fir4_walk<T, UP, DOWN>(x, f, p, i, [&](int64_t plane, int m, int j, const float *v) {
+    const int64_t at = (plane * p.oh + 2 * m) * p.ow + 2 * j;
+    const bool second = 2 * j + 1 < p.ow;
+    st(y, at, v[0]);
+    if (second) st(y, at + 1, v[1]);
+    if (2 * m + 1 >= p.oh) return;
+    st(y, at + p.ow, v[2]);
+    if (second) st(y, at + p.ow + 1, v[3]);
+  });
 }
 
-static int is_fir4(const DevStep *s, const Fir *p) {
+bool fir_is_four(const DevStep *s, const Fir *p) {
   bool square = p->upx == p->upy && p->downx == p->downy;
   bool known = (p->upx == 1 && (p->downx == 1 || p->downx == 2)) || (p->upx == 2 && p->downx == 1);
-  return s->shape[1].rank == 1 && !p->per_sample && p->tx == 4 && square && known &&
-         s->targ[0] == s->tout;
+  return s->shape[1].rank == 1 && !p->per_sample && p->tx == 4 && square && known;
+}
+
+bool fir_cut(Fir *p, int64_t planes, int sm_count) {
+  const int64_t rows = (p->oh + 1) / 2;
+  p->pairs = (unsigned)(p->ow + 1) / 2;
+  p->steps = 8;
+  /* small maps: fill the card */
+  while (p->steps > 2 &&
+         planes * p->pairs * ((rows + p->steps - 1) / p->steps) < (int64_t)sm_count * 1024)
+    p->steps /= 2;
+  p->chunks = (unsigned)((rows + p->steps - 1) / p->steps);
+  const int64_t total = planes * p->pairs * p->chunks;
+  p->total = (unsigned)total;
+  return total <= 0xffffff00ll;
 }
 
 static Status launch_fir4(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
-  int64_t planes = s->shape[0].dim[0] * s->shape[0].dim[1], rows = (p.oh + 1) / 2;
-  p.pairs = (unsigned)(p.ow + 1) / 2;
-  p.steps = 8;
-  /* small maps: fill the card */
-  while (p.steps > 2 &&
-         planes * p.pairs * ((rows + p.steps - 1) / p.steps) < (int64_t)c->sm_count * 1024)
-    p.steps /= 2;
-  p.chunks = (unsigned)((rows + p.steps - 1) / p.steps);
-  int64_t total = planes * p.pairs * p.chunks;
-  if (total > 0xffffff00ll)
+  const int64_t planes = s->shape[0].dim[0] * s->shape[0].dim[1];
+  if (!fir_cut(&p, planes, c->sm_count))
     return err_set(e, ST_INVALID,
                    "cuda upfirdn2d: %lld planes of %dx%d are too many for one launch",
                    (long long)planes, p.oh, p.ow);
-  p.total = (unsigned)total;
   DISPATCH(s->tout, T, {
     auto k = p.upx == 2 ? fir4<T, 2, 1> : p.downx == 2 ? fir4<T, 1, 2> : fir4<T, 1, 1>;
-    LAUNCH(k, blocks_for(total, 128), 128, 0, c->stream, (const T *)s->arg[0],
+    LAUNCH(k, blocks_for(p.total, 128), 128, 0, c->stream, (const T *)s->arg[0],
            (const float *)s->arg[1], (T *)s->out, p);
   });
   return cuda_check("upfirdn2d", s, e);
@@ -191,8 +155,7 @@ static __global__ void __launch_bounds__(256)
   }
 }
 
-/* x [N,C,H,W], f [T] | [fh,fw] | per sample [N,T] -> [N,C,OH,OW]. */
-static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+Fir fir_of(const DevStep *s) {
   const UpfirdnAttr *a = &s->node.attr.upfirdn;
   Shape f = s->shape[1];
   bool sep = a->per_sample || f.rank == 1;
@@ -213,11 +176,18 @@ static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   p.gain = (float)(sep ? sqrt(a->gain) : a->gain);
   p.channels = (int)s->shape[0].dim[1];
   p.per_sample = a->per_sample != 0;
-  int64_t n = shape_numel(s->node.shape);
+  return p;
+}
+
+/* x [N,C,H,W], f [T] | [fh,fw] | per sample [N,T] -> [N,C,OH,OW]. */
+static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
+  const Fir p = fir_of(s);
+  const int64_t n = shape_numel(s->node.shape);
   if (n == 0) return ST_OK;
   if (cuda_lies_last(s)) return cuda_filter_last_launch(c, s, p, e);
-  if (is_fir4(s, &p)) return launch_fir4(c, s, p, e);
-  if (sep) return launch_separable(c, s, p, e);
+  if (s->prog_store) return fir_store_launch(c, s, p, e);
+  if (fir_is_four(s, &p) && s->targ[0] == s->tout) return launch_fir4(c, s, p, e);
+  if (p.per_sample || s->shape[1].rank == 1) return launch_separable(c, s, p, e);
   LAUNCH(full, blocks_for(n, 256), 256, 0, c->stream, s->arg[0], s->targ[0],
          (const float *)s->arg[1], s->out, s->tout, p, n);
   return cuda_check("upfirdn2d", s, e);
@@ -226,4 +196,6 @@ static Status fir_launch(const CudaCtx *c, const DevStep *s, Error *e) {
 /* maps in any type, the filter as float */
 static bool fir_supports(const DevStep *, int slot, DType) { return slot != 1; }
 
-CUDA_ROW(upfirdn2d, fir_launch, NULL, fir_supports);
+static size_t fir_scratch(const CudaCtx *, const DevStep *s) { return fir_store_scratch(s); }
+
+CUDA_ROW(upfirdn2d, fir_launch, fir_scratch, fir_supports);

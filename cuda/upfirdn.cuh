@@ -1,5 +1,6 @@
-/* upfirdn.cuh: what the filters of planes (upfirdn.cu) and of maps whose channels lie last
- * (filter_last.cu) share: their sizes, and four taps on two neighbouring outputs. */
+/* upfirdn.cuh: what the filters of planes (upfirdn.cu), those with a loop in their store
+ * (upfirdn_store.cu) and those of maps whose channels lie last (filter_last.cu) share: their sizes,
+ * and four taps on two neighbouring outputs. */
 #ifndef PRLX_CUDA_UPFIRDN_CUH
 #define PRLX_CUDA_UPFIRDN_CUH
 #include "cuda/any.cuh"
@@ -75,6 +76,63 @@ template <int UP, int DOWN> static __device__ __forceinline__ int first_input(in
   return UP == 2 ? (2 * m - pad + (pad & 1)) >> 1 : 2 * m * DOWN - pad;
 }
 
+/* Thread i of p.total: plane, chunk of rows, pair of columns; pairs are neighbours in a warp. x:
+ * planes [h,w]. emit(plane, m, j, v): the results of rows 2m, 2m+1 and columns 2j, 2j+1, row by
+ * row; those beyond oh and ow are none. */
+template <typename T, int UP, int DOWN, class Emit>
+static __device__ __forceinline__ void fir4_walk(const T *x, const float *f, const Fir &p,
+                                                 unsigned i, Emit emit) {
+  constexpr int N = UP == 2 ? 3 : 4 + DOWN, STEP = UP == 2 ? 1 : 2 * DOWN;
+  int j = (int)(i % p.pairs);
+  i /= p.pairs;
+  int m = (int)(i % p.chunks * p.steps), end = min(m + (int)p.steps, (p.oh + 1) / 2);
+  int64_t plane = i / p.chunks;
+  bool oddx = p.padx & 1, oddy = p.pady & 1;
+  float t[4], gx[4], gy[4], win[2][N];
+  for (int k = 0; k < 4; k++) t[k] = fir_tap(f, k, 4, p.flip, p.gain);
+  order_taps<UP>(t, oddx, gx);
+  order_taps<UP>(t, oddy, gy);
+  int c0 = first_input<UP, DOWN>(j, p.padx), row = first_input<UP, DOWN>(m, p.pady);
+  unsigned inside = 0; /* bit k: column c0 + k exists */
+#pragma unroll
+  for (int k = 0; k < N; k++) inside |= (unsigned)(c0 + k >= 0 && c0 + k < p.width) << k;
+  x += plane * p.height * p.width + c0;
+  /* row `row + r` of the map, filtered along x, into the window */
+  auto fetch = [&](int r) {
+    float v[N];
+    bool live = row + r >= 0 && row + r < p.height;
+#pragma unroll
+    for (int k = 0; k < N; k++)
+      v[k] = live && (inside >> k & 1) ? ld(x, (int64_t)(row + r) * p.width + k) : 0.f;
+    two_of<UP, DOWN>(gx, v, oddx, &win[0][r], &win[1][r]);
+  };
+#pragma unroll
+  for (int r = 0; r < N - STEP; r++) fetch(r);
+  for (; m < end; m++) {
+#pragma unroll
+    for (int r = N - STEP; r < N; r++) fetch(r);
+    float v[4];
+    two_of<UP, DOWN>(gy, win[0], oddy, &v[0], &v[2]);
+    two_of<UP, DOWN>(gy, win[1], oddy, &v[1], &v[3]);
+    emit(plane, m, j, v);
+#pragma unroll
+    for (int r = 0; r + STEP < N; r++) {
+      win[0][r] = win[0][r + STEP];
+      win[1][r] = win[1][r + STEP];
+    }
+    row += STEP;
+  }
+}
+
+/* upfirdn.cu: the filter of a step; are there four taps for fir4_walk; how threads are cut for a
+ * card of so many multiprocessors. False: too many planes for one launch. */
+Fir fir_of(const DevStep *s);
+bool fir_is_four(const DevStep *s, const Fir *p);
+bool fir_cut(Fir *p, int64_t planes, int sm_count);
+
+/* upfirdn_store.cu: a filter with a loop in its store. */
+Status fir_store_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e);
+size_t fir_store_scratch(const DevStep *s);
 /* filter_last.cu: four taps where the map or its result lies with its channels last. */
 Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e);
 #endif

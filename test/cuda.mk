@@ -15,8 +15,8 @@ EMU       ?= $(BUILD)/emu
 EMU_CU    := $(wildcard cuda/*.cu)
 EMU_SELF   = $(patsubst %,$(EMU)/test/%.o,cuda_emu cuda_emu_api cuda_emu_async)
 EMU_OBJ    = $(patsubst %.cu,$(EMU)/%.o,$(EMU_CU)) $(EMU_SELF)
-CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_plans \
-               cuda_layouts)
+CHECK_OBJ  = $(patsubst %,$(BUILD)/test/%.o,cuda_ops cuda_check cuda_shapes cuda_loops cuda_multi \
+               cuda_plans cuda_layouts)
 GOLD_OBJ   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/golden*.c) test/cuda_golden.c)
 TWIN_PROGS = cuda_selftest cuda_paper cuda_judge cuda_wgmma
 # bench: its program, tried (--dry) where there is no card

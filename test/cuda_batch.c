@@ -17,6 +17,7 @@ int main(int argc, char **argv) {
       return 1;
     }
     if (getenv("TEST_WGMMA")) cuda_use_wgmma(b, atoi(getenv("TEST_WGMMA")));
+    cuda_use_several(b, 1);
     compare_batches(b, precision_name(p));
     cuda_backend_free(b);
   }

@@ -46,6 +46,7 @@ void check_operations(Bench *t); /* cuda_shapes.c: the table over many shapes */
 
 /* cuda_loops.c: fused loops, reductions, loops in the store of a convolution */
 void check_loops(Bench *t);
+void check_multi(Bench *t); /* cuda_multi.c: loops with several results */
 void check_optimiser(Bench *t); /* cuda_plans.c */
 void check_plans(Bench *t);
 void check_layouts(Bench *t); /* cuda_layouts.c */

@@ -12,6 +12,7 @@ Backend *golden_backend(void) {
     fprintf(stderr, "golden: %s\n", e.msg);
     exit(1);
   }
+  cuda_use_several(device, 1);
   return device;
 }
 

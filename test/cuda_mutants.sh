@@ -73,8 +73,8 @@ mutant() {
   wanted_mutant "$name" || return 0
   arguments="$*"
   set -- "$B/test/cuda_ops.o" "$B/test/cuda_check.o" "$B/test/cuda_shapes.o" \
-    "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" "$B/test/cuda_layouts.o" \
-    "$B/emu/test/cuda_exact.o"
+    "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" \
+    "$B/test/cuda_layouts.o" "$B/emu/test/cuda_exact.o"
   planted "$name" "$file" "$change" "$T/run" "$@" || return
   set -- $arguments
   if [ -n "$only" ]; then PRLX_ONLY=$only; export PRLX_ONLY; else unset PRLX_ONLY; fi
@@ -101,7 +101,7 @@ planner_mutant() {
   fi
   if ! ${CC:-cc} -std=gnu11 -w -O1 -I. -c -o "$T/$file.o" "$T/$file.c" $sanitized 2>"$T/log" ||
     ! $CXX $sanitized -o "$T/run" "$B/test/cuda_ops.o" "$B/test/cuda_check.o" \
-      "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_plans.o" \
+      "$B/test/cuda_shapes.o" "$B/test/cuda_loops.o" "$B/test/cuda_multi.o" "$B/test/cuda_plans.o" \
       "$B/test/cuda_layouts.o" "$B/emu/test/cuda_exact.o" "$T/$file.o" "$B"/emu/cuda/*.o \
       $EMULATION "$B/librooms.a" -lm -lpthread 2>"$T/log"; then
     bad "$name" "does not build: $(head -n 1 "$T/log")"
@@ -182,6 +182,31 @@ mutant reduce-barrier reduce.cu \
   '/share\[(y \* PW_VEC + j) \* tx + x\] = sum/,/if (y) return/ s/__syncthreads();//' sum strict \
   ops
 mutant reduce-tail reduce.cu 's/if (j >= at.valid) v\[j\] = 0;//' '' strict loops
+# loops with several results: a lane left out, a group of rows, what lies beyond the last column, a
+# chunk of rows; in the planner: a step that runs before what it reads, a register used again, a
+# value without memory, a sum as if it were there while it is made
+mutant multi-lane multi.cu 's/(uint32_t k = group >> 1; k; k/(uint32_t k = group >> 1; k > 1; k/' \
+  'several results' strict loops
+mutant multi-group multi.cu 's/k < groups; k++) sum/k + 1 < groups; k++) sum/' 'several results' \
+  strict loops
+mutant multi-tail multi.cu 's/v\[j\] = j < w.at.valid ? acc\[j\] : 0/v[j] = acc[j]/' \
+  'several results' strict loops
+mutant multi-chunk multi.cu 's/k < m.chunks.d; k += group/k < 1; k += group/' 'several results' \
+  strict loops
+mutant multi-barrier multi.cu \
+  '/(double)column\[j\];/,/>= PW_VEC \* lanes/ s/__syncthreads();//' 'several results' strict loops
+mutant multi-last multi.cu 's/if (o.dim\[axis\[k\]\] != all.dim\[axis\[k\]\])/if (k)/' \
+  'several results, last' f16 loops
+mutant multi-last-place multi.cu 's/if (w.at.valid)$/if (true)/' 'several results, last' f16 loops
+planner_mutant multi-late plan_multi 's/late\[k - a\] = is_late(.*);/late[k - a] = false;/' \
+  'layers of several' strict loops
+planner_mutant multi-register plan_multi 's/last\[j->result\[r\].code\] = q->nop;/;/' \
+  'layers of several' strict loops
+planner_mutant multi-memory plan_memory 's/r < plan_results(s); r++/r < 1; r++/' \
+  'layers of several' strict loops
+planner_mutant multi-sum plan_multi \
+  's/return shape_eq(shape, iter) \&\& shape_eq(j->result\[r\].shape, iter);/return true;/' \
+  'layers of several' strict loops
 # matrix products
 mutant matmul-barrier matmul.cu \
   '/sum\[i\]\[j\] += u\[i\] \* v\[j\]/,/out +=/ s/__syncthreads();//' matmul strict ops
@@ -211,8 +236,19 @@ planner_mutant batch-scratch plan_memory \
 planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by side' strict plans
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
-# filters, sampling, optimiser
-mutant fir-edge upfirdn.cu 's/c0 + k < p.width/c0 + k <= p.width/' \
+# filters, with loops and sums in their store, sampling, optimiser; what stores leave besides
+mutant conv-tap conv.cu 's/chain->tap_m = .*/chain->tap_m = 1;/' 'layers of several' strict loops
+mutant fir-tap upfirdn_store.cu 's/if (chain.tap) fir_put/if (0) fir_put/' 'layers of several' \
+  strict loops
+planner_mutant tap-between plan_device 's/is_read_between(p, v, c, k) ||//' 'layers of several' \
+  strict loops
+mutant fir-store-row upfirdn_store.cu 's/(below ? v\[2\] : 0)/v[2]/' 'layers of several' \
+  strict loops
+mutant fir-store-column upfirdn_store.cu 's/if (below) w\[2\] = .*/if (below) w[2] = w[1];/' \
+  'layers of several' strict loops
+mutant fir-store-sum upfirdn_store.cu 's/terms = count \* per/terms = count * per - 1/' \
+  'layers of several' strict loops
+mutant fir-edge upfirdn.cu 's/if (second) st(y, at + 1, v/st(y, at + 1, v/' \
   upfirdn2d strict ops
 mutant fir-barrier upfirdn.cu '/mid\[i\] = sum;/,/int oy = / s/__syncthreads();//' upfirdn2d \
   strict ops
@@ -300,6 +336,8 @@ export PRLX_CUDA_WGMMA
 refused refused-wgmma conv_wgmma.cu \
   's/(uint32_t)group \* STORE_ROWS \* WG_LINE/0u/' 'convolution by wgmma'
 unset PRLX_CUDA_WGMMA
+refused refused-several multi.cu 's/k < o.terms; k += group/k + 1 < o.terms; k += group/' \
+  'loop of several results'
 refused refused-last filter_last.cu 's/(at + (odd ? 1 : 0)) >> 1/at >> 1/' 'channels last'
 # in the trainer (C): the division by the loss scale, the state of the scale in a snapshot
 trainer_mutant() {

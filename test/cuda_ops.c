@@ -66,6 +66,7 @@ int main(int argc, char **argv) {
       if (p != PREC_TF32 && !t.only) coverage(&t);
     }
     if (wanted(argc, argv, parts, 4, "loops")) check_loops(&t);
+    if (!getenv("TEST_RUNG") && wanted(argc, argv, parts, 4, "loops")) check_multi(&t);
     if (wanted(argc, argv, parts, 4, "plans")) check_plans(&t);
     if (p == PREC_STRICT && wanted(argc, argv, parts, 4, "optimiser")) check_optimiser(&t);
     printf("%s: %lld steps, %lld comparisons, %lld with channels last\n",

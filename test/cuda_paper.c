@@ -33,8 +33,10 @@ static struct {
 static bool same_program(const PwProgram *a, const PwProgram *b) {
   if (!a || !b) return a == b;
   bool same = a->nop == b->nop && a->narg == b->narg && a->result == b->result &&
-              a->reduce == b->reduce && a->samples == b->samples && shape_eq(a->iter, b->iter) &&
-              shape_eq(a->out_shape, b->out_shape);
+              a->reduce == b->reduce && a->samples == b->samples && a->nmore == b->nmore &&
+              shape_eq(a->iter, b->iter) && shape_eq(a->out_shape, b->out_shape);
+  for (int k = 0; k < a->nmore && same; k++)
+    same = a->more[k].result == b->more[k].result && shape_eq(a->more[k].shape, b->more[k].shape);
   for (int k = 0; k < a->nop && same; k++) same = !memcmp(&a->op[k], &b->op[k], sizeof a->op[k]);
   for (int k = 0; k < a->narg && same; k++) same = shape_eq(a->arg_shape[k], b->arg_shape[k]);
   return same;
@@ -43,7 +45,8 @@ static bool same_program(const PwProgram *a, const PwProgram *b) {
 static bool same_step(const DevStep *a, const DevStep *b) {
   bool same = a->node.op == b->node.op && shape_eq(a->node.shape, b->node.shape) &&
               !memcmp(&a->node.attr, &b->node.attr, sizeof a->node.attr) && a->nargs == b->nargs &&
-              a->tout == b->tout && !memcmp(&a->out_lies, &b->out_lies, sizeof a->out_lies) &&
+              a->tout == b->tout && !memcmp(a->tmore, b->tmore, sizeof a->tmore) &&
+              !memcmp(&a->out_lies, &b->out_lies, sizeof a->out_lies) &&
               a->store_from == b->store_from && same_program(a->prog, b->prog) &&
               same_program(a->prog_store, b->prog_store);
   for (int k = 0; k < a->nargs && same; k++)
@@ -235,6 +238,7 @@ int main(int argc, char **argv) {
     CHECK(cuda_backend_new(0, (Precision)p, &b, &e) == ST_OK, "backend: %s", e.msg);
     if (!b) break;
     if (getenv("TEST_WGMMA")) cuda_use_wgmma(b, atoi(getenv("TEST_WGMMA")));
+    if (emulated) cuda_use_several(b, 1 << 12); /* in proportion to the maps */
     hook(b);
     collect_training(b, emulated ? 8 : 64, emulated ? 4 : 64);
     collect_projection(b, emulated ? 16 : 64, emulated ? 1 : 64);

@@ -74,6 +74,8 @@ int main(int argc, char **argv) {
     return 1;
   }
   if (getenv("TEST_WGMMA")) cuda_use_wgmma(b, atoi(getenv("TEST_WGMMA")));
+  /* in two of the precisions, small as everything is */
+  if (pr == PREC_STRICT || pr == PREC_F16) cuda_use_several(b, 1);
   char text[300];
   cuda_describe(0, text, sizeof text);
   printf("%s, %s\n", text, name[pr]);

@@ -218,7 +218,8 @@ part_ncu() {
   metrics=$metrics,lts__throughput.avg.pct_of_peak_sustained_elapsed
   metrics=$metrics,sm__inst_executed_pipe_tensor.avg.pct_of_peak_sustained_active
   part ncu 90 "ncu, kernels of an iteration" "$N" --clock-control none --kill yes --csv --page raw \
-    -k 'regex:pw_map|pw_sum|fir4|conv_pack|conv_gemm|conv_reduce|matmul' --launch-skip 40 \
+    -k 'regex:pw_|multi_|fir4|filter_last|conv_pack|conv_gemm|conv_reduce|matmul' \
+    --launch-skip 40 \
     --launch-count 260 --metrics "$metrics" "$P/bench" --part train
 }
 part_peer() {

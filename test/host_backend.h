@@ -19,6 +19,7 @@ typedef struct HostBackend {
   int stores;
   int half;
   int preps;
+  int several;
   bool no_store;
   bool no_download; /* every read-back fails, as on a card that was lost */
 } HostBackend;
@@ -81,6 +82,11 @@ static size_t hb_scratch(Backend *b, const DevStep *s) { return 64; }
 static bool hb_supports(Backend *b, const DevStep *s, int slot, DType t) { return true; }
 static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int from) {
   return !((HostBackend *)b)->no_store;
+}
+
+static bool hb_several(Backend *b, const DevStep *s, int64_t size) {
+  ((HostBackend *)b)->several++;
+  return true;
 }
 
 static bool hb_prepare(Backend *b, const DevStep *conv, Node *prep) {
@@ -178,9 +184,43 @@ static void hb_step(const DevStep *s) {
   mem_free(scratch);
 }
 
+/* A loop with several results: one after another. */
+static void hb_results(const DevStep *s) {
+  const PwProgram *q = s->prog ? s->prog : s->prog_store;
+  for (int r = 0; r <= (q ? q->nmore : 0); r++) {
+    DevStep t = *s;
+    PwProgram one;
+    if (r && s->prog_store && shape_eq(q->more[r - 1].shape, q->iter)) { /* as it was made */
+      pw_single(q, r, &one);
+      one.op[0] = (PwOp){.op = OP_axpb, .lhs = one.result, .rhs = one.result};
+      one.op[0].param.axpb.scale = 1;
+      one.nop = 1;
+      one.result = 0;
+      t.prog_store = &one;
+    } else if (r && s->prog_store) { /* a sum of what was stored */
+      one = (PwProgram){.narg = 1, .result = -1, .reduce = true, .iter = q->iter};
+      one.arg_shape[0] = q->iter;
+      one.out_shape = q->more[r - 1].shape;
+      t = (DevStep){.node = {.op = OP_sum, .shape = one.out_shape}, .nargs = 1, .prog = &one};
+      t.shape[0] = q->iter;
+      t.arg[0] = s->out;
+      t.targ[0] = s->tout;
+    } else if (s->prog) {
+      pw_single(s->prog, r, &one);
+      t.prog = &one;
+      t.node.shape = one.out_shape;
+    }
+    if (r) {
+      t.out = s->more[r - 1];
+      t.tout = s->tmore[r - 1];
+    }
+    hb_step(&t);
+  }
+}
+
 static Status hb_run(Backend *b, DevProgram *p, Error *e) {
   ((HostBackend *)b)->runs++;
-  for (int i = 0; i < p->n; i++) hb_step(&p->s[i]);
+  for (int i = 0; i < p->n; i++) hb_results(&p->s[i]);
   return ST_OK;
 }
 
@@ -250,6 +290,7 @@ static inline HostBackend *host_backend_new(Precision pr) {
                    .supports = hb_supports,
                    .can_store = hb_can_store,
                    .prepare = hb_prepare,
+                   .several = hb_several,
                    .program = hb_program,
                    .run = hb_run,
                    .program_free = hb_program_free,

@@ -39,7 +39,7 @@ typedef struct DeviceTested {
   int rung;
   char text[200];
 } DeviceTested;
-enum { DEVICE_TESTED_MAX = 11 };
+enum { DEVICE_TESTED_MAX = 12 };
 
 /* For `prlx check`: the self-test in one precision. Number of kinds; 0: no device is used; -1: the
  * device failed (e). */
