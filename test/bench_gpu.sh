@@ -33,6 +33,7 @@ part 60  "$prog" $dry --part wgmma $json
 part 120 "$prog" $dry --part train $json
 part 90  "$prog" $dry --part project $json
 part 40  "$prog" $dry --part features $json
+part 20  "$prog" $dry --part statistics $json
 echo "# peer"
 if [ -n "$dry" ] && "$PY" -c 'import torch' 2>/dev/null; then part 60 "$PY" test/peer_gpu.py --dry
 elif "$PY" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null

@@ -112,7 +112,7 @@ full() {
   shift
   expect 1 "needs .* of device memory but only .*; use a smaller batch" \
     env PRLX_EMU_MEMORY=6000000 "$@" --quiet --device cuda
-  [ ! -e "$out" ]; ok $? "$2 without memory: $(ls "$out")"
+  [ ! -e "$out" ]; ok $? "$2 without memory: something was written"
 }
 full "$T/o" "$P" classify "$T/t1.safetensors" --runs 1 --epochs 1 --batch 8 -o "$T/o"
 full "$T/o" "$P" cam "$T/e1.safetensors" --model "$T/m" -o "$T/o"

@@ -186,9 +186,9 @@ part_runs() {
   done
 }
 part_bench() {
-  for b in card:40 conv:90 train:110 project:60; do
+  for b in card:40 conv:90 train:110 project:60 statistics:20; do
     part bench "${b#*:}" "bench ${b%:*}" "$P/bench" $dry --part "${b%:*}" --json "$OUT/bench.jsonl"
-    grep -E 'GB/s|mma|FMA|f16 |training, paper|projection, paper|failed|WRONG' "$T/o" |
+    grep -E 'GB/s|mma|FMA|f16 |training, paper|projection, paper|resamples|failed|WRONG' "$T/o" |
       cut -c 1-170 | head -n 26 >>"$SUM"
   done
 }

@@ -2,6 +2,7 @@
  * (inner products) and for many (covariances). */
 #include <math.h>
 #include <string.h>
+#include "core/threads.h"
 #include "models/judge/metrics_impl.h"
 #include "models/math/linalg.h"
 #include "models/math/ondevice.h"
@@ -276,8 +277,12 @@ static double centred_product(const Gram *g, const Sample *a, const Sample *b, d
   return mean;
 }
 
-/* All of an FID but the singular values of p->cross, whose owner the caller is. On a device no
- * matrix is wider than high. */
+static Status too_few(double a, double b, Error *e) {
+  return err_set(e, ST_INVALID,
+                 "FID of %g and %g images; a covariance needs at least two in each set", a, b);
+}
+
+/* All of an FID but the singular values of p->cross, whose owner the caller is. */
 static Status fid_prepare_part(const Gram *g, const double *wa, const double *wb, int cov,
                                FidPart *p, Error *e) {
   memset(p, 0, sizeof *p);
@@ -293,9 +298,7 @@ static Status fid_prepare_part(const Gram *g, const double *wa, const double *wb
     goto done;
   }
   if (a.total < 2 || b.total < 2) {
-    s = err_set(e, ST_INVALID,
-                "FID of %g and %g images; a covariance needs at least two in each set", a.total,
-                b.total);
+    s = too_few(a.total, b.total, e);
     goto done;
   }
   double maa, mbb;
@@ -329,32 +332,45 @@ static Fid fid_of_part(const FidPart *p, double norm) {
 
 /* Sets of this size, and no memory that happens to be free, decide how many: the same bits on any
  * device of a kind. */
-enum { QUEUE_MAX = 64 };
+enum { QUEUE_MAX = 64, QUEUE_BYTES = 256 << 20 };
 Status fid_queue_new(FidQueue *q, const Gram *g, int cov, Error *e) {
   const int64_t each = (int64_t)sizeof(double) * g->na * g->nb,
-                fit = DEVICE_BLOCK / PRLX_MAX(each, 1);
+                fit = QUEUE_BYTES / PRLX_MAX(each, 1);
   *q = (FidQueue){.gram = g, .cov = cov, .cap = 1};
   if (g->on) q->cap = (int)PRLX_MAX(1, PRLX_MIN(fit, (int64_t)QUEUE_MAX));
   q->part = mem_alloc((size_t)q->cap * sizeof *q->part);
   q->out = mem_alloc((size_t)q->cap * sizeof *q->out);
-  if (q->part && q->out) return ST_OK;
+  q->status = mem_alloc((size_t)q->cap * sizeof *q->status);
+  if (g->on) q->weights = mem_alloc((size_t)(q->cap * (g->na + g->nb)) * sizeof *q->weights);
+  if (q->part && q->out && q->status && (q->weights || !g->on)) return ST_OK;
   fid_queue_free(q);
   return err_set(e, ST_NOMEM, "FID: out of memory");
 }
 
+/* What waits is gone. */
+static void queue_clear(FidQueue *q) {
+  for (int i = 0; q->part && i < q->waiting; i++) {
+    mem_free(q->part[i].cross);
+    q->part[i].cross = NULL;
+  }
+  q->waiting = 0;
+}
+
 void fid_queue_free(FidQueue *q) {
-  for (int i = 0; q->part && i < q->waiting; i++) mem_free(q->part[i].cross);
+  queue_clear(q);
   mem_free(q->part);
   mem_free(q->out);
+  mem_free(q->status);
+  mem_free(q->weights);
   *q = (FidQueue){0};
 }
 
 bool fid_queue_full(const FidQueue *q) { return q->waiting == q->cap; }
 
-/* k [m,n] -> [n,m] */
-static Status part_transpose(FidPart *p, Error *e) {
+/* No matrix is wider than high on a device. */
+static Status part_transpose(FidPart *p) {
   double *t = mem_alloc((size_t)(p->rows * p->columns) * sizeof *t);
-  if (!t) return err_set(e, ST_NOMEM, "FID: out of memory");
+  if (!t) return ST_NOMEM;
   for (int64_t i = 0; i < p->rows; i++)
     for (int64_t j = 0; j < p->columns; j++) t[j * p->rows + i] = p->cross[i * p->columns + j];
   mem_free(p->cross);
@@ -365,21 +381,49 @@ static Status part_transpose(FidPart *p, Error *e) {
   return ST_OK;
 }
 
+/* Weights [n] and how many images they are; w NULL: every image once. */
+static double weights_copy(double *to, const double *w, int64_t n) {
+  double total = 0;
+  for (int64_t i = 0; i < n; i++) total += to[i] = w ? w[i] : 1;
+  return total;
+}
+
+/* On a device: what the resample is made of, to be prepared with the others. */
+static Status queue_later(FidQueue *q, const double *wa, const double *wb, Error *e) {
+  const Gram *g = q->gram;
+  double *w = q->weights + q->waiting * (g->na + g->nb);
+  const double a = weights_copy(w, wa, g->na), b = weights_copy(w + g->na, wb, g->nb);
+  if (a < 2 || b < 2) return too_few(a, b, e);
+  q->waiting++;
+  return ST_OK;
+}
+
 Status fid_queue_add(FidQueue *q, const double *wa, const double *wb, Error *e) {
-  FidPart *p = &q->part[q->waiting];
-  TRY(fid_prepare_part(q->gram, wa, wb, q->cov, p, e));
-  const Status s = q->gram->on && p->rows < p->columns ? part_transpose(p, e) : ST_OK;
-  if (s == ST_OK)
-    q->waiting++;
-  else
-    mem_free(p->cross);
-  return s;
+  if (q->gram->on) return queue_later(q, wa, wb, e);
+  TRY(fid_prepare_part(q->gram, wa, wb, q->cov, &q->part[q->waiting], e));
+  q->waiting++;
+  return ST_OK;
+}
+
+static void queue_prepare(void *ctx, int64_t i, int worker) {
+  FidQueue *q = ctx;
+  const Gram *g = q->gram;
+  FidPart *p = &q->part[i];
+  const double *w = q->weights + i * (g->na + g->nb);
+  q->status[i] = fid_prepare_part(g, w, w + g->na, q->cov, p, NULL);
+  if (q->status[i] == ST_OK && p->rows < p->columns) q->status[i] = part_transpose(p);
 }
 
 static Status queue_on_device(FidQueue *q, Error *e) {
   int64_t m[QUEUE_MAX], n[QUEUE_MAX];
   double *k[QUEUE_MAX], norm[QUEUE_MAX];
+  par_for(q->waiting, queue_prepare, q);
   for (int i = 0; i < q->waiting; i++) {
+    if (q->status[i] != ST_OK)
+      return err_set(e, q->status[i],
+                     "FID: out of memory for a matrix of %lld x %lld; use fewer "
+                     "images",
+                     (long long)q->gram->na, (long long)q->gram->nb);
     m[i] = q->part[i].rows;
     n[i] = q->part[i].columns;
     k[i] = q->part[i].cross;
@@ -401,9 +445,8 @@ Status fid_queue_run(FidQueue *q, Error *e) {
   q->done = 0;
   if (q->waiting == 0) return ST_OK;
   const Status s = q->gram->on ? queue_on_device(q, e) : queue_here(q, e);
-  for (int i = 0; i < q->waiting; i++) mem_free(q->part[i].cross);
   q->done = q->waiting;
-  q->waiting = 0;
+  queue_clear(q);
   return s;
 }
 

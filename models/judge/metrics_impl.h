@@ -14,14 +14,17 @@ typedef struct FidPart {
   int64_t columns;
 } FidPart;
 
-/* Resamples that wait to be computed together. */
+/* Resamples that wait to be computed together; on a device they are prepared together, too, on all
+ * cores. */
 typedef struct FidQueue {
   const Gram *gram;
   int cov;
   int cap; /* 1 on the CPU */
   int waiting;
   FidPart *part;
-  Fid *out; /* of the last fid_queue_run */
+  double *weights; /* on a device, [cap,na+nb] */
+  Status *status;  /* [cap] */
+  Fid *out;        /* of the last fid_queue_run */
   int done;
 } FidQueue;
 
