@@ -263,7 +263,7 @@ case ${1:-} in
     run "$@"
     ;;
   *)
-    sed -n '2,27p' "$0"
+    sed -n '2,21p' "$0"
     exit 2
     ;;
 esac
