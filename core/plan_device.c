@@ -342,6 +342,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   storage_types(p, u);
   mem_free(u);
   TRY(prepare_weights(p, e));
+  if (fuse) TRY(plan_scales(p, e));
   TRY(plan_layouts(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
