@@ -401,6 +401,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   storage_types(p, u);
   mem_free(u);
   TRY(prepare_weights(p, e));
+  if (fuse) TRY(plan_scales(p, e));
   TRY(plan_layouts(p, e));
   if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));

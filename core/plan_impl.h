@@ -174,6 +174,9 @@ bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the prec
 Status plan_multi(Plan *p, Error *e);
 DevStep plan_dev_step(const Plan *p, const Step *s); /* before it has addresses */
 
+/* plan_scale.c: products of maps and scales that several convolutions read become values. */
+Status plan_scales(Plan *p, Error *e);
+
 /* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */
 Status plan_layouts(Plan *p, Error *e);
 

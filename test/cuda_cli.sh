@@ -18,7 +18,7 @@ ok() {
 # ---- check: every kind of kernels against its definition ----
 "$P" check --device cuda --precision f16 >"$T/out" 2>"$T/err"
 ok $? "check --device cuda"
-grep -q '^ok *GPU kernels f16 *10 kinds, .* cases agree with their definitions' "$T/out"
+grep -q '^ok *GPU kernels f16 *11 kinds, .* cases agree with their definitions' "$T/out"
 ok $? "check does not say that the kernels agree"
 grep -q '^ok *convolution GPU' "$T/out"
 ok $? "check does not compare the convolution"

@@ -317,6 +317,8 @@ mutant last-thin-barrier thin_last.cu \
 mutant last-view layout.cu 's/l.top \* w + l.left/l.left * w + l.top/' 'conv n' f16 ops
 planner_mutant last-bytes plan_memory \
   's/map_numel(x->node.shape, x->lies)/shape_numel(x->node.shape)/' 'blocks of' f16 plans
+planner_mutant scale-twice plan_scale 's/n->in\[q.scale\] = s->arg\[q.scale\] = 0;//' \
+  'modulated' f16 plans
 planner_mutant last-margin-wanted plan_layout \
   's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'
