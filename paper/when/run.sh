@@ -93,7 +93,7 @@ fi
 if want many; then
   run "$O/many" phantom --subjects 640 --rim 600 --ambiguous 0 --nonrim 1200 --first-subject 9501 \
     --seed 4 --no-sheets -o "$O/many"
-  run "$O/many.safetensors" pack "$O/many/lesions.tsv" --slices central --counts all \
+  run "$O/many.safetensors" pack "$O/many/lesions.tsv" --slices central --counts all --clip-at 4 \
     -o "$O/many.safetensors" --no-sheet
   real="$W/train.safetensors $O/many.safetensors"
   learn none_800 $real --real 2
