@@ -73,9 +73,9 @@ typedef struct CudaCtx {
   /* convolutions: 0, or this tile and so many splits whatever is quickest (cuda/selftest.cu) */
   int tile;
   int splits;
-  uint8_t wgmma; /* CudaWgmma; not off after the self-test agreed only */
+  uint8_t wgmma;        /* CudaWgmma; not off after the self-test agreed only */
   int64_t several_from; /* numbers of the least loop that may have several results */
-  bool planes; /* channels never lie last; changes before the first plan only */
+  bool planes;          /* channels never lie last; changes before the first plan only */
 } CudaCtx;
 
 /* One row per operation, as in core: name and what the backend asks of it. */

@@ -26,9 +26,8 @@ int cuda_missing(const char **names, int max);
 
 /* What a short self-test found of one kind of kernels: compared with their definitions on this
  * card, in this precision (cuda/selftest.cu). rung: 0 the kernels as designed, 1 the same tiles in
- * float, 2 the definitions themselves, 3 mma.sync in place of wgmma, 4 (of the kernels for maps with
- * their channels last, 16-bit precisions only) those for planes, 5 the host (doubles); text: why not
- * 0. */
+ * float, 2 the definitions themselves, 3 mma.sync in place of wgmma, 4 (maps with their channels
+ * last, 16-bit precisions only) those for planes, 5 the host (doubles); text: why not 0. */
 typedef struct CudaTested {
   const char *kind;
   int cases;

@@ -331,8 +331,8 @@ static Status test_rungs(Backend *b, CudaKind kind, CudaTested *t, Error *e) {
              : ST_OK;
 }
 
-/* Products by wgmma, beside what is tested above and only where that is as designed; to planes, then
- * to maps with their channels last. */
+/* Products by wgmma, beside what is tested above and only where that is as designed; to planes,
+ * then to maps with their channels last. */
 static Status test_products(Backend *b, CudaTested *t, bool *bad, Error *e) {
   const CudaCtx *c = &of(b)->c;
   for (int last = 0; last < (c->planes ? 1 : 2); last++)

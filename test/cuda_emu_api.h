@@ -2,9 +2,9 @@
  * is host memory between guard zones; streams run at once (or late: emu_late); capture records
  * launches, copies and fills and a graph launch plays them back (so what depends on host values at
  * capture time shows). What goes wrong with a card, by environment: PRLX_EMU_DEVICES=0 none there,
- * PRLX_EMU_DRIVER=11040 an old driver, PRLX_EMU_ARCH=70 an old card, PRLX_EMU_BUSY=1 another process
- * has it to itself, PRLX_EMU_MEMORY=bytes of its memory, PRLX_EMU_LOST=n gone from the n-th call of
- * the runtime on; PRLX_EMU_CALLS=file: how many calls there were. */
+ * PRLX_EMU_DRIVER=11040 an old driver, PRLX_EMU_ARCH=70 an old card, PRLX_EMU_BUSY=1 another
+ * process has it to itself, PRLX_EMU_MEMORY=bytes of its memory, PRLX_EMU_LOST=n gone from the n-th
+ * call of the runtime on; PRLX_EMU_CALLS=file: how many calls there were. */
 #ifndef PRLX_CUDA_EMU_API_H
 #define PRLX_CUDA_EMU_API_H
 enum cudaError {

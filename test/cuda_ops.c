@@ -6,7 +6,8 @@
  * environment: TEST_LONG=1 all shapes; TEST_RUNG=1|2 the float kernels, the definitions of
  * cuda/naive.h in place of the kernels as designed; TEST_WGMMA=2 convolutions in 16 bits by wgmma
  * wherever they can be; PRLX_ONLY=text only cases whose name contains it; TEST_STOP=1 stop at the
- * first failure; PRLX_CUDA_LAYOUT=planes|last the maps of plans lie so, whatever moves fewer bytes */
+ * first failure; PRLX_CUDA_LAYOUT=planes|last the maps of plans lie so, whatever moves fewer
+ * bytes */
 #include "core/conv.h"
 #include "core/threads.h"
 #include "cuda/device.h"

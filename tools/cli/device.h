@@ -45,8 +45,8 @@ enum { DEVICE_TESTED_MAX = 12 };
  * device failed (e). */
 int tool_device_selftest(Precision p, DeviceTested t[DEVICE_TESTED_MAX], Error *e);
 
-/* "the float kernel", "the plainest kernel", "mma.sync", "storage in planes", "the CPU": what a rung
- * takes in place of a refused kernel. */
+/* "the float kernel", "the plainest kernel", "mma.sync", "storage in planes", "the CPU": what a
+ * rung takes in place of a refused kernel. */
 const char *tool_device_rung(int rung);
 
 /* "CPU", or "cuda (tf32)": for logs and reports. */
