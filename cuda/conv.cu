@@ -458,9 +458,9 @@ static bool chain_tap(const PwProgram *p, int from, const Node *conv, const DevS
   if (p->nmore > 1 || p->more[0].result != -1 - from || !shape_eq(p->more[0].shape, conv->shape) ||
       conv->op == OP_conv2d_dw)
     return false;
-  if (s) chain->tap = s->more[0];
-  if (s) chain->tap_type = (int32_t)s->tmore[0];
-  chain->tap_m = conv->shape.dim[2] * conv->shape.dim[3];
+  if (!s) return true;
+  chain->tap = map_view(s->more[0], s->tmore[0], conv->shape, s->more_lies[0]);
+  if (chain->tap.last) chain->tap_frame = map_frame(conv->shape, s->more_lies[0]);
   return true;
 }
 
@@ -626,8 +626,6 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
  * What runs in the store must be of the result's shape. */
 bool cuda_conv_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin) {
   const ConvGeom g = conv_geom(&s->node);
-  /* what is stored twice lies in planes */
-  if (s->prog_store && s->prog_store->nmore && (slot < 0 || slot >= MAX_IN)) return false;
   if (slot < 0) return g.kind != CONV_DW;
   if (slot >= MAX_IN) return g.kind != CONV_DW && shape_eq(s->shape[slot], s->node.shape);
   if (slot > 0 || conv_thin_fits(&g)) return slot == 0 || (slot == 1 && g.kind == CONV_DW);

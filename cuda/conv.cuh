@@ -49,14 +49,13 @@ typedef struct ChainArg {
   int32_t sy;
   int32_t sx;
 } ChainArg;
-/* tap: where the value goes as it is before the chain, too, laid out as the result; NULL: nowhere.
- * tap_m: its elements between rows (channels) */
+/* tap: where the value goes as it is before the chain, too, in the shape of the result; data NULL:
+ * nowhere */
 typedef struct Chain {
   int nop;
   int narg;
-  void *tap;
-  int32_t tap_type;
-  int64_t tap_m;
+  MapView tap;
+  MapFrame tap_frame;
   ChainOp op[CHAIN_MAX_OPS];
   ChainArg arg[CHAIN_MAX_ARGS];
 } Chain;
@@ -258,14 +257,27 @@ static __device__ __forceinline__ void chain_op(const ChainOp &o, const float *a
   }
 }
 
+/* The values before the chain, to where they are kept, too. */
+template <int V>
+static __device__ __forceinline__ void chain_keep(const Chain &chain, const Column &at, int64_t m,
+                                                  int64_t rows, const float *v) {
+  const MapView &t = chain.tap;
+  const int64_t off = map_at(t, at.n, (int)m, at.y, at.x);
+  if (V == MAP_CHUNK && t.last) {
+    map_store(t, chain.tap_frame, off, at.y, at.x, v);
+    return;
+  }
+  _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < rows)
+      store_as(t.data, t.type, off + (int64_t)i * t.sc, v[i]);
+  if (t.last && m % MAP_CHUNK == 0)
+    map_zeros(chain.tap_frame, (uint4 *)((uint16_t *)t.data + off), at.y, at.x);
+}
+
 /* The chain on V rows m, m+1, .. (those < rows) of one column. */
 template <int V>
 static __device__ __forceinline__ void chain_run(const Chain &chain, const Column &at, int64_t m,
                                                  int64_t rows, float *v) {
-  if (chain.tap) {
-    _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < rows)
-        store_as(chain.tap, chain.tap_type, at.off + (m + i) * chain.tap_m, v[i]);
-  }
+  if (chain.tap.data) chain_keep<V>(chain, at, m, rows, v);
   for (int k = 0; k < chain.nop; k++) {
     const ChainOp &o = chain.op[k];
     float w[V];

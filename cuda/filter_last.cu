@@ -115,7 +115,9 @@ bool cuda_filter_last(const DevStep *s) {
   const bool same = a->upx == 1 && a->upy == 1 && a->downx == 1 && a->downy == 1,
              down = a->upx == 1 && a->upy == 1 && a->downx == 2 && a->downy == 2,
              up = a->upx == 2 && a->upy == 2 && a->downx == 1 && a->downy == 1;
-  return !(s->prog_store && s->prog_store->nmore) && s->shape[1].rank == 1 &&
+  const PwProgram *p = s->prog_store;
+  /* a second result as large as the first; no sum */
+  return !(p && p->nmore && !shape_eq(p->more[0].shape, p->iter)) && s->shape[1].rank == 1 &&
          s->shape[1].dim[0] == 4 && !a->per_sample && (same || down || up);
 }
 

@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(128, 6)
     const int64_t n = plane / p.channels, c = plane - n * p.channels,
                   at = (plane * p.oh + 2 * m) * p.ow + 2 * j;
     const bool right = 2 * j + 1 < p.ow, below = 2 * m + 1 < p.oh;
-    if (chain.tap) fir_put(chain.tap, chain.tap_type, at, p.ow, right, below, v);
+    if (chain.tap.data) fir_put(chain.tap.data, chain.tap.type, at, p.ow, right, below, v);
     fir_chain(chain, n, c, 2 * m, 2 * j, right, below, v);
     fir_put(s.out, s.tout, at, p.ow, right, below, v);
     sum +=
