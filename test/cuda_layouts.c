@@ -32,6 +32,13 @@ static Val b_modulated(Graph *g, const Val *in) {
   return x;
 }
 
+/* A map that a convolution reads and a loop, too: the store keeps both, each with its margin. */
+static Val b_kept(Graph *g, const Val *in) {
+  const Val w = g_axpb(g, in[1], 0.08, 0);
+  const Val y = g_conv2d(g, g_lrelu(g, g_conv2d(g, in[0], w, 1, 1), 0.2, 1.4, 256), w, 1, 1);
+  return g_add(g, g_conv2d(g, g_lrelu(g, y, 0.2, 1.4, 256), w, 1, 1), g_conv2d(g, y, w, 1, 1));
+}
+
 /* What the steps of the plan are, counted as they come to the backend. */
 static struct {
   Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
@@ -76,14 +83,19 @@ static void check_case_layouts(Bench *t, const Case *c) {
         precision_name(t->b->precision), c->name, seen.last, seen.products, seen.packed);
 }
 
+/* Channels last wherever they can be. */
+static void check_all_last(Bench *t, const Case *c) {
+  setenv("PRLX_CUDA_LAYOUT", "last", 1);
+  check_plan_planes(t, c, 1e-3);
+  unsetenv("PRLX_CUDA_LAYOUT");
+}
+
 /* Down to 4x4, in float: the convolution before it has both kinds of maps. */
 static void check_small(Bench *t, const Case *blocks) {
   Case small = *blocks;
   small.name = "blocks of a discriminator, to the end";
   small.shape[0] = SHAPE4(3, 1, 16, 16);
-  setenv("PRLX_CUDA_LAYOUT", "last", 1);
-  check_plan_planes(t, &small, 1e-3);
-  unsetenv("PRLX_CUDA_LAYOUT");
+  check_all_last(t, &small);
 }
 
 void check_layouts(Bench *t) {
@@ -102,6 +114,13 @@ void check_layouts(Bench *t) {
       {SHAPE4(3, 16, 16, 16), SHAPE4(16, 16, 3, 3), SHAPE4(3, 16, 1, 1), SHAPE4(3, 16, 1, 1)},
       {GENERIC, GENERIC, GENERIC, GENERIC},
       1};
+  const Case kept = {OP_conv2d,
+                     "a map kept besides",
+                     b_kept,
+                     2,
+                     {SHAPE4(3, 16, 17, 16), SHAPE4(16, 16, 3, 3)},
+                     {GENERIC, GENERIC},
+                     1};
   if (t->b->precision == PREC_STRICT || t->b->precision == PREC_TF32) return;
   /* other loops are joined in planes than with channels last, so that other numbers are rounded to
    * 16 bits on the way: first none, then all, which may cost a step or two of such a number */
@@ -109,6 +128,7 @@ void check_layouts(Bench *t) {
   if (!skipped(t, blocks.name)) check_case_layouts(t, &blocks);
   if (!skipped(t, blocks.name)) check_small(t, &blocks);
   if (!skipped(t, modulated.name)) check_case_layouts(t, &modulated);
+  if (!skipped(t, kept.name)) check_all_last(t, &kept);
   cuda_use_several(t->b, 1);
   if (!skipped(t, modulated.name))
     check_plan_planes(t, &modulated, t->b->precision == PREC_F16 ? 2e-3 : 16e-3);

@@ -237,8 +237,10 @@ planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by sid
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
 # filters, with loops and sums in their store, sampling, optimiser; what stores leave besides
-mutant conv-tap conv.cu 's/chain->tap_m = .*/chain->tap_m = 1;/' 'layers of several' strict loops
-mutant fir-tap upfirdn_store.cu 's/if (chain.tap) fir_put/if (0) fir_put/' 'layers of several' \
+mutant conv-tap conv.cu 's/if (chain->tap.last)/chain->tap.sc = 1; &/' 'layers of several' \
+  strict loops
+mutant tap-margin conv.cu '/if (chain->tap.last) chain->tap_frame/d' 'kept besides' f16 plans
+mutant fir-tap upfirdn_store.cu 's/if (chain.tap.data)/if (0)/' 'layers of several' \
   strict loops
 planner_mutant tap-between plan_device 's/is_read_between(p, v, c, k) ||//' 'layers of several' \
   strict loops
