@@ -233,10 +233,14 @@ static void several_free(Several *t) {
   exact_free(t->scratch);
 }
 
+static DType several_half(const Bench *b) {
+  const Precision pr = b->b->precision;
+  return pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
+}
+
 /* False: the backend refuses it. */
 static bool several_check(Bench *b, Rng *r, const PwProgram *p, bool half, const char *name) {
-  const Precision pr = b->b->precision;
-  const DType type = !half ? DT_F32 : pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
+  const DType type = half ? several_half(b) : DT_F32;
   Several t = {.p = *p};
   t.s = (DevStep){.node = {.op = OP_add, .shape = p->out_shape}, .nargs = p->narg, .prog = &t.p};
   b->steps++;
@@ -248,6 +252,60 @@ static bool several_check(Bench *b, Rng *r, const PwProgram *p, bool half, const
   several_free(&t);
   b->variants++;
   return true;
+}
+
+/* Of the first image alone, with the operands that it has among the others of t. */
+static bool first_image(Bench *b, Rng *r, const Several *t, Several *one) {
+  PwProgram *p = &one->p;
+  *one = (Several){.p = t->p, .s = t->s};
+  one->s.prog = p;
+  p->iter.dim[0] = p->out_shape.dim[0] = 1;
+  for (int k = 0; k < p->narg; k++) p->arg_shape[k].dim[0] = 1;
+  for (int k = 0; k < p->nmore; k++) p->more[k].shape.dim[0] = 1;
+  one->s.node.shape = p->out_shape;
+  if (!several_operands(one, r, several_half(b)) || !several_results(one, b->b, several_half(b)))
+    return false;
+  for (int k = 0; k < p->narg; k++) {
+    const size_t bytes = (size_t)shape_numel(p->arg_shape[k]) * dtype_size(one->s.targ[k]);
+    void *image = mem_alloc(bytes);
+    if (!image) return false;
+    exact_get(image, t->arg[k], bytes);
+    exact_put(one->arg[k], image, bytes);
+    mem_free(image);
+  }
+  return true;
+}
+
+/* What keeps the first axis has the bits that it has of the first image alone; last: of maps with
+ * their channels last, without margins. */
+static void several_batch(Bench *b, Rng *r, const PwProgram *p, bool last, const char *name) {
+  Several t = {.p = *p}, one = {.p = *p};
+  Error e = {0};
+  t.s = (DevStep){.node = {.op = OP_add, .shape = p->out_shape}, .nargs = p->narg, .prog = &t.p};
+  for (int k = 0; last && k < p->narg; k++) t.s.lies[k].last = shape_eq(p->arg_shape[k], p->iter);
+  for (int k = 0; last && k < p->nmore; k++)
+    t.s.more_lies[k].last = shape_eq(p->more[k].shape, p->iter);
+  bool ok = several_operands(&t, r, several_half(b)) &&
+            several_results(&t, b->b, several_half(b)) && first_image(b, r, &t, &one);
+  for (int k = 0; ok && k < 2; k++) {
+    DevProgram *q = NULL;
+    ok = b->b->program(b->b, 1, k ? &one.s : &t.s, &q, &e) == ST_OK &&
+         b->b->run(b->b, q, &e) == ST_OK;
+    b->b->program_free(b->b, q);
+  }
+  const char *f = exact_fault();
+  CHECK(ok && !f, "%s, one image: %s", name, f ? f : e.msg);
+  for (int k = 0; ok && k <= p->nmore; k++) {
+    if (result_shape(p, k).dim[0] == 1) continue;
+    const size_t bytes = (size_t)result_size(&one.p, k) * 4;
+    float *all = several_get(&t, k), *first = several_get(&one, k);
+    CHECK(all && first && !memcmp(all, first, bytes), "%s, result %d: other bits of one image",
+          name, k);
+    mem_free(all);
+    mem_free(first);
+  }
+  several_free(&t);
+  several_free(&one);
 }
 
 /* The same of maps whose channels lie last, with margins, by the definitions on the device. */
@@ -334,6 +392,7 @@ static void columns(Bench *b, bool last, int count) {
     if (skipped(b, name)) continue;
     CHECK(last ? several_last(b, &p, i, name) : several_check(b, &r, &p, i % 3 != 0, name),
           "%s: refused", name);
+    if (d[0] <= 3) several_batch(b, &r, &p, last, name);
   }
 }
 
