@@ -193,7 +193,7 @@ static void test_loop(CudaKind kind, int k, DType half, TestStep *t) {
 
 /* t = lrelu_mask(a b, c), with b a number per channel; sums of t over images and pixels, over
  * channels, of t c over pixels; k = 1: more than a chunk of channels, 2: more than a strip of
- * pixels, and no t, 3: without the last, so that channels may lie last. */
+ * pixels, and no t, 3: of t over pixels, too. */
 static void test_multi(int k, DType half, TestStep *t) {
   PwProgram *p = &t->program;
   const Shape all = test_shape4(2, k == 1 ? 72 : 24, k == 2 ? 19 : 8, k == 1 ? 8 : 16);
@@ -210,8 +210,9 @@ static void test_multi(int k, DType half, TestStep *t) {
   p->op[1].param.lrelu.gain = 1.4f;
   p->op[1].param.lrelu.limit = 2;
   p->op[2] = (PwOp){OP_mul, 1, 0, -3, {}};
-  p->nmore = k < 2 ? 3 : 2;
+  p->nmore = k == 2 ? 2 : k == 3 ? 4 : 3;
   for (int r = 0; r < 3; r++) p->more[r] = (PwMore){(int8_t)(r == 2), kept[r]};
+  p->more[3] = (PwMore){0, kept[2]};
   if (k == 2) {
     p->reduce = true;
     p->out_shape = kept[2];

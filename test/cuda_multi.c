@@ -77,6 +77,28 @@ static PwProgram random_several(Rng *r, Shape s) {
   return p;
 }
 
+/* t = lrelu_mask(a c, b), with c a number per channel. Results are of a c, t and t b: sums over the
+ * axes of kind, half of them over images, too, and at times a map. */
+static PwProgram random_columns(Rng *r, Shape s, unsigned kind) {
+  PwProgram p = {.narg = 3, .nop = 3, .iter = s, .arg_shape = {s, s, summed(s, 0xc)}};
+  p.op[0] = (PwOp){.op = OP_mul, .lhs = -1, .rhs = -3};
+  p.op[1] = (PwOp){.op = OP_lrelu_mask, .dst = 1, .rhs = -2, .param.lrelu = {0.2f, 1.4f, -1}};
+  p.op[2] = (PwOp){.op = OP_mul, .dst = 2, .lhs = 1, .rhs = -2};
+  p.nmore = 1 + (int)rng_below(r, 4);
+  for (int i = 0; i <= p.nmore; i++) {
+    const unsigned axes = i == 1 && rng_below(r, 2) ? 0 : kind | (unsigned)rng_below(r, 2);
+    const PwMore of = {(int8_t)rng_below(r, 3), summed(s, axes)};
+    if (i > 0) {
+      p.more[i - 1] = of;
+      continue;
+    }
+    p.result = of.result;
+    p.out_shape = of.shape;
+  }
+  p.reduce = true;
+  return p;
+}
+
 /* ---- one program ---- */
 static bool several_operands(Several *t, Rng *r, DType half) {
   const PwProgram *p = &t->p;
@@ -211,10 +233,14 @@ static void several_free(Several *t) {
   exact_free(t->scratch);
 }
 
+static DType several_half(const Bench *b) {
+  const Precision pr = b->b->precision;
+  return pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
+}
+
 /* False: the backend refuses it. */
 static bool several_check(Bench *b, Rng *r, const PwProgram *p, bool half, const char *name) {
-  const Precision pr = b->b->precision;
-  const DType type = !half ? DT_F32 : pr == PREC_F16 ? DT_F16 : pr == PREC_BF16 ? DT_BF16 : DT_F32;
+  const DType type = half ? several_half(b) : DT_F32;
   Several t = {.p = *p};
   t.s = (DevStep){.node = {.op = OP_add, .shape = p->out_shape}, .nargs = p->narg, .prog = &t.p};
   b->steps++;
@@ -226,6 +252,60 @@ static bool several_check(Bench *b, Rng *r, const PwProgram *p, bool half, const
   several_free(&t);
   b->variants++;
   return true;
+}
+
+/* Of the first image alone, with the operands that it has among the others of t. */
+static bool first_image(Bench *b, Rng *r, const Several *t, Several *one) {
+  PwProgram *p = &one->p;
+  *one = (Several){.p = t->p, .s = t->s};
+  one->s.prog = p;
+  p->iter.dim[0] = p->out_shape.dim[0] = 1;
+  for (int k = 0; k < p->narg; k++) p->arg_shape[k].dim[0] = 1;
+  for (int k = 0; k < p->nmore; k++) p->more[k].shape.dim[0] = 1;
+  one->s.node.shape = p->out_shape;
+  if (!several_operands(one, r, several_half(b)) || !several_results(one, b->b, several_half(b)))
+    return false;
+  for (int k = 0; k < p->narg; k++) {
+    const size_t bytes = (size_t)shape_numel(p->arg_shape[k]) * dtype_size(one->s.targ[k]);
+    void *image = mem_alloc(bytes);
+    if (!image) return false;
+    exact_get(image, t->arg[k], bytes);
+    exact_put(one->arg[k], image, bytes);
+    mem_free(image);
+  }
+  return true;
+}
+
+/* What keeps the first axis has the bits that it has of the first image alone; last: of maps with
+ * their channels last, without margins. */
+static void several_batch(Bench *b, Rng *r, const PwProgram *p, bool last, const char *name) {
+  Several t = {.p = *p}, one = {.p = *p};
+  Error e = {0};
+  t.s = (DevStep){.node = {.op = OP_add, .shape = p->out_shape}, .nargs = p->narg, .prog = &t.p};
+  for (int k = 0; last && k < p->narg; k++) t.s.lies[k].last = shape_eq(p->arg_shape[k], p->iter);
+  for (int k = 0; last && k < p->nmore; k++)
+    t.s.more_lies[k].last = shape_eq(p->more[k].shape, p->iter);
+  bool ok = several_operands(&t, r, several_half(b)) &&
+            several_results(&t, b->b, several_half(b)) && first_image(b, r, &t, &one);
+  for (int k = 0; ok && k < 2; k++) {
+    DevProgram *q = NULL;
+    ok = b->b->program(b->b, 1, k ? &one.s : &t.s, &q, &e) == ST_OK &&
+         b->b->run(b->b, q, &e) == ST_OK;
+    b->b->program_free(b->b, q);
+  }
+  const char *f = exact_fault();
+  CHECK(ok && !f, "%s, one image: %s", name, f ? f : e.msg);
+  for (int k = 0; ok && k <= p->nmore; k++) {
+    if (result_shape(p, k).dim[0] == 1) continue;
+    const size_t bytes = (size_t)result_size(&one.p, k) * 4;
+    float *all = several_get(&t, k), *first = several_get(&one, k);
+    CHECK(all && first && !memcmp(all, first, bytes), "%s, result %d: other bits of one image",
+          name, k);
+    mem_free(all);
+    mem_free(first);
+  }
+  several_free(&t);
+  several_free(&one);
 }
 
 /* The same of maps whose channels lie last, with margins, by the definitions on the device. */
@@ -294,6 +374,42 @@ static void random_severals(Bench *b, int count) {
   }
   if (!b->only)
     CHECK(3 * can > count, "only %d of %d loops may have their several results", can, count);
+}
+
+/* Several sums that keep the inner axis, pixels or, last, channels: more of these than a strip, few
+ * pixels, so many images that warps or blocks add them. */
+static void columns(Bench *b, bool last, int count) {
+  static const int planes[][4] = {{2, 70, 9, 15},  {3, 5, 4, 4},  {1, 40, 5, 7},
+                                  {2, 130, 3, 11}, {40, 3, 4, 5}, {1100, 2, 4, 4}};
+  static const int lasts[][4] = {{2, 16, 5, 7},   {3, 72, 4, 5},  {2, 264, 9, 15},
+                                 {1, 24, 17, 16}, {40, 16, 3, 3}, {1100, 16, 1, 2}};
+  Rng r = {.seed = 13};
+  char name[64];
+  for (int i = 0; i < count; i++) {
+    const int *d = last ? lasts[i % COUNT_OF(lasts)] : planes[i % COUNT_OF(planes)];
+    const PwProgram p = random_columns(&r, SHAPE4(d[0], d[1], d[2], d[3]), last ? 0xc : 0x2);
+    snprintf(name, sizeof name, "several results, columns%s %d", last ? ", last" : "", i);
+    if (skipped(b, name)) continue;
+    CHECK(last ? several_last(b, &p, i, name) : several_check(b, &r, &p, i % 3 != 0, name),
+          "%s: refused", name);
+    if (d[0] <= 3) several_batch(b, &r, &p, last, name);
+  }
+}
+
+/* A sum of one expression too many; sums over other axes than the first that are not the same. */
+static void columns_refused(Bench *b) {
+  const Shape s = SHAPE4(2, 24, 6, 9);
+  PwProgram p = {.narg = 2, .nop = 4, .iter = s, .arg_shape = {s, s}, .nmore = 3, .reduce = true};
+  DevStep d = {.nargs = 2, .prog = &p, .shape = {s, s}, .arg = {&d, &d}};
+  for (int k = 0; k < 4; k++)
+    p.op[k] = (PwOp){.op = OP_mul, .dst = (int8_t)k, .lhs = -1, .rhs = -2};
+  for (int k = 0; k < 3; k++) p.more[k] = (PwMore){(int8_t)(k + 1), summed(s, 2)};
+  p.out_shape = summed(s, 2);
+  CHECK(!b->b->several(b->b, &d, shape_numel(s)), "sums of %d expressions in one pass", 4);
+  p.nmore = 2;
+  CHECK(b->b->several(b->b, &d, shape_numel(s)), "no sums of %d expressions in one pass", 3);
+  p.more[0].shape = summed(s, 1);
+  CHECK(!b->b->several(b->b, &d, shape_numel(s)), "sums over %s in one pass", "different axes");
 }
 
 /* ---- plans ---- */
@@ -440,6 +556,9 @@ void check_multi(Bench *b) {
   cuda_use_several(b->b, 1);
   if (b->b->precision != PREC_TF32) random_severals(b, b->quick ? 48 : 600);
   if (b->b->precision >= PREC_F16) lasts(b, b->quick ? 40 : 300);
+  if (b->b->precision != PREC_TF32) columns(b, false, b->quick ? 18 : 120);
+  if (b->b->precision >= PREC_F16) columns(b, true, b->quick ? 18 : 120);
+  if (!b->only) columns_refused(b);
   if (!skipped(b, "layers of several results")) {
     for (int n = 1; n <= 3; n += 2) {
       layers_check(b, n, false);

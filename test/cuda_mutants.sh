@@ -183,16 +183,28 @@ mutant reduce-barrier reduce.cu \
   ops
 mutant reduce-tail reduce.cu 's/if (j >= at.valid) v\[j\] = 0;//' '' strict loops
 # loops with several results: a lane left out, a group of rows, what lies beyond the last column, a
-# chunk of rows; in the planner: a step that runs before what it reads, a register used again, a
-# value without memory, a sum as if it were there while it is made
+# chunk of rows, images that one of several sums adds and another does not, a sum written over
+# before all have read it, one of another expression taken for this one, groups by how many images
+# there are; in the planner: a step that runs before what it reads, a register used again, a value
+# without memory, a sum as if it were there while it is made
 mutant multi-lane multi.cu 's/(uint32_t k = group >> 1; k; k/(uint32_t k = group >> 1; k > 1; k/' \
   'several results' strict loops
-mutant multi-group multi.cu 's/k < groups; k++) sum/k + 1 < groups; k++) sum/' 'several results' \
+mutant multi-group multi.cu 's/i < groups; i++) sum/i + 1 < groups; i++) sum/' 'several results' \
   strict loops
 mutant multi-tail multi.cu 's/v\[j\] = j < w.at.valid ? acc\[j\] : 0/v[j] = acc[j]/' \
   'several results' strict loops
-mutant multi-chunk multi.cu 's/k < m.chunks.d; k += group/k < 1; k += group/' 'several results' \
+mutant multi-chunk multi.cu 's/chunk = t - q \* m.chunks.d;/chunk = 0;/' 'several results' \
   strict loops
+mutant multi-besides multi.cu 's/m->chunks.d \* axes_product(.*besides);/m->chunks.d;/' \
+  'several results, columns' f16 loops
+mutant multi-next-barrier multi.cu \
+  '/mine = threadIdx.x >> m.log_group/,/pragma unroll/ s/__syncthreads();//' \
+  'several results, columns' strict loops
+mutant multi-batch multi.cu \
+  's/while (m->log_group < 5 /while (m->log_group < (axes_product(d, m->grid) > 1 ? 5 : 4) /' \
+  'several results, columns' strict loops
+mutant multi-again multi.cu 's/ || code != (k ? .*result)) continue;/) continue;/' \
+  'several results, columns' f16 loops
 mutant multi-barrier multi.cu \
   '/(double)column\[j\];/,/>= PW_VEC \* lanes/ s/__syncthreads();//' 'several results' strict loops
 mutant multi-last multi.cu 's/if (o.dim\[axis\[k\]\] != all.dim\[axis\[k\]\])/if (k)/' \
