@@ -163,7 +163,7 @@ wgmma_mutant arrivals 's/  WG_WARPS = 8,/  WG_WARPS = 4,/'
 wgmma_mutant release 's/if (before \&\& threadIdx.x % 32 == 0)/if (before \&\& threadIdx.x == 300)/'
 wgmma_mutant store-barrier 's/named_barrier(1, 2 \* WG_GROUP);//'
 wgmma_mutant store-group 's/named_barrier(2 + group, WG_GROUP);//'
-wgmma_mutant store-fragment 's/(warp \* 16 + h \* 8 + g)/(warp * 16 + g * 2 + h)/'
+wgmma_mutant store-fragment 's/row = warp \* 16 + h \* 8 + g;/row = warp * 16 + g * 2 + h;/'
 # both warpgroups, more steps than stages, a sum in parts
 TEST_LONG=1
 PRLX_CUDA_CONV=0,3
