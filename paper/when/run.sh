@@ -5,7 +5,8 @@
 # reference.
 #
 #   sh paper/when/run.sh PRLX RUN OUT     RUN: its work folder; OUT: a new folder
-#   SWEEPS="rims many added projection readers length size scans segment kinds": some of them
+#   SWEEPS="rims many added projection readers length scans segment kinds": some of them
+#   SWEEPS=size WIDE=NETWORK: a network of another size beside that of the run
 #   SEEDS=5: trainings of each
 #
 # Every number of OUT/when.tsv is a difference of ROC AUC to the classifiers without augmentation
@@ -15,7 +16,7 @@ set -eu
 P=$1 W=$2 O=$3
 SEEDS=${SEEDS:-5}
 LEARN="--epochs 25 --decay cosine --real-norm --validate 10 --seed 0"
-SWEEPS=${SWEEPS:-rims many added projection readers length size scans segment kinds}
+SWEEPS=${SWEEPS:-rims many added projection readers length scans segment kinds}
 mkdir -p "$O"
 : >"$O/commands.txt"
 
@@ -185,11 +186,11 @@ if want length; then
   done
 fi
 
-# How large it is: twice the channels at 16 to 64 pixels (paper/generator).
+# How large it is.
 if want size; then
-  network size "channels at 64 pixels" 32 paper/generator/rims_wide.safetensors
-  judge "channels at 64 pixels" 16 gan "$W/classify_gan" "$W/classify_none" "$second"
-  judge "channels at 64 pixels" 16 focus "$W/classify_ld_focus" "$W/classify_none" "$second"
+  network size "network" "$(basename "$WIDE" .safetensors)" "$WIDE"
+  judge "network" "of the run" gan "$W/classify_gan" "$W/classify_none" "$second"
+  judge "network" "of the run" focus "$W/classify_ld_focus" "$W/classify_none" "$second"
 fi
 
 # Other scans than those it was trained on: noise, and the reference of the susceptibility, which
