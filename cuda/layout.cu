@@ -61,10 +61,12 @@ static bool loop_last(const DevStep *s, int slot) {
   return !p->reduce;
 }
 
-/* PRLX_CUDA_LAYOUT: planes, last; tests and measurements of either on any shape. */
+/* PRLX_CUDA_LAYOUT: planes, last; tests and measurements of either on any shape. Anything else is
+ * as if it were not there: the command line refuses it (tools/cli/environment.c). */
 static int layout_forced(void) {
   const char *force = getenv("PRLX_CUDA_LAYOUT");
-  return !force ? LAST_MAY : !strcmp(force, "planes") ? LAST_NO : LAST_MUST;
+  if (force && !strcmp(force, "planes")) return LAST_NO;
+  return force && !strcmp(force, "last") ? LAST_MUST : LAST_MAY;
 }
 
 int cuda_channels_last(const CudaCtx *c, const DevStep *s, int slot, MapLayout *margin) {

@@ -312,6 +312,9 @@ PRLX_DUMP=$T/plans "$PRLX" generate --network "$N" --seeds 0 --out "$T/dumped" -
 PRLX_DUMP=$T/none; export PRLX_DUMP
 expect 2 "PRLX_DUMP.*none.*expected a folder that is there" "$PRLX" dump plan "$N"
 unset PRLX_DUMP
+for wrong in PRLX_CUDA_LAYOUT=Last PRLX_CUDA_WGMMA=on PRLX_BUCKET=8M; do
+  expect 2 "${wrong%%=*}: '${wrong#*=}'; expected" env "$wrong" "$PRLX" dump plan "$N"
+done
 
 # ---- the demonstration, as short as it goes ----
 expect 0 "report.html" "$PRLX" demo --steps 2 --kimg 0.001 --out "$T/demo" --quiet

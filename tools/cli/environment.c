@@ -70,6 +70,11 @@ static bool check_dump(const char *value, char *want, size_t n) {
   return os_is_folder(value) && os_can_write_folder(value);
 }
 
+static bool check_layout(const char *value, char *want, size_t n) {
+  snprintf(want, n, "planes or last");
+  return !strcmp(value, "planes") || !strcmp(value, "last");
+}
+
 static bool check_bucket(const char *value, char *want, size_t n) {
   char *end;
   errno = 0;
@@ -85,6 +90,7 @@ static const struct Variable {
     {"PRLX_THREADS", check_threads},   {"PRLX_ISA", check_isa},   {"PRLX_CONV", check_conv},
     {"PRLX_CUDA_CONV", check_tile},    {"PRLX_DATA", check_data}, {"PRLX_DUMP", check_dump},
     {"PRLX_CUDA_WGMMA", check_switch}, {"PRLX_BUCKET", check_bucket},
+    {"PRLX_CUDA_LAYOUT", check_layout},
 };
 
 static int check_value(const struct Variable *v) {
