@@ -87,9 +87,10 @@ static const struct Variable {
   const char *name;
   VariableCheck *check;
 } variables[] = {
-    {"PRLX_THREADS", check_threads},   {"PRLX_ISA", check_isa},   {"PRLX_CONV", check_conv},
-    {"PRLX_CUDA_CONV", check_tile},    {"PRLX_DATA", check_data}, {"PRLX_DUMP", check_dump},
-    {"PRLX_CUDA_WGMMA", check_switch}, {"PRLX_BUCKET", check_bucket},
+    {"PRLX_THREADS", check_threads},    {"PRLX_ISA", check_isa},
+    {"PRLX_CONV", check_conv},          {"PRLX_CUDA_CONV", check_tile},
+    {"PRLX_DATA", check_data},          {"PRLX_DUMP", check_dump},
+    {"PRLX_CUDA_WGMMA", check_switch},  {"PRLX_BUCKET", check_bucket},
     {"PRLX_CUDA_LAYOUT", check_layout},
 };
 
