@@ -293,6 +293,32 @@ static void test_freeze(void) {
   drop(a);
 }
 
+/* Noise strengths stay, in G and in the average; what they multiply is trained. */
+static void test_freeze_noise(void) {
+  TrainConfig c = tiny();
+  c.freeze_noise = true;
+  Trainer *t = start(&c);
+  if (!t) return;
+  Params *g = &trainer_G(t)->params;
+  int moved = 0, seen = 0;
+  for (int i = 0; i < g->n; i++)
+    if (strstr(g->entry[i].name, ".noise_strength")) g->entry[i].data[0] = (real)0.125;
+  trainer_copy_to_ema(t);
+  trainer_refresh(t);
+  const ParamEntry *w = params_find(g, "synthesis.b16.conv1.weight");
+  const real before = w->data[0];
+  steps(t, 3);
+  for (int i = 0; i < g->n; i++)
+    if (strstr(g->entry[i].name, ".noise_strength")) {
+      moved += g->entry[i].data[0] != (real)0.125;
+      moved += trainer_G_ema(t)->params.entry[i].data[0] != (real)0.125;
+      seen++;
+    }
+  CHECK(seen == 5 && !moved, "%d of %d noise strengths moved", moved, seen);
+  CHECK(w->data[0] != before, "the rest of G is trained");
+  trainer_free(t);
+}
+
 /* The average of the noise strengths is that of their size, of all else that of the values; the
  * networks themselves do not know of it. */
 static void test_noise_size(void) {
@@ -493,6 +519,7 @@ int main(void) {
   test_threads();
   test_freeze();
   test_noise_size();
+  test_freeze_noise();
   test_lr();
   test_allocation_failures();
   threads_stop();

@@ -73,7 +73,11 @@ typedef struct TrainConfig {
   AugConfig aug;
   AdaConfig ada;
   int freeze_d; /* Freeze-D: this many first discriminator layers stay as they are */
-  bool mirror;  /* data set doubled by horizontally flipped copies */
+  /* G's noise strengths stay as they are: a step of Adam is as long as the rate whatever the
+   * gradient, a thousand images can carry a strength through its whole range, and near zero, where
+   * its gradient changes sign, nothing calls it back */
+  bool freeze_noise;
+  bool mirror; /* data set doubled by horizontally flipped copies */
   uint64_t seed;
   /* refuse above this many bytes (0: the available memory of the machine, or of the backend) */
   size_t max_bytes;

@@ -69,9 +69,10 @@ static Val discriminator_part(Trainer *t, PhaseNet *p, Val img) {
 /* ---- gradients: every parameter gets one ---- */
 
 /* Freeze-D: the first layers in the order fromrgb, conv0, conv1, skip, conv0, ... never change; the
- * 4x4 epilogue always trains. */
+ * 4x4 epilogue always trains. Of the generator, its noise strengths. */
 static bool param_frozen(const Trainer *t, bool is_d, const char *name) {
-  if (!is_d || t->cfg.freeze_d <= 0) return false;
+  if (!is_d) return t->cfg.freeze_noise && strstr(name, ".noise_strength");
+  if (t->cfg.freeze_d <= 0) return false;
   int layer = 0;
   for (int res = t->cfg.D.img_resolution; res >= 8; res /= 2)
     for (int k = res == t->cfg.D.img_resolution ? 0 : 1; k < 4; k++) {

@@ -49,6 +49,7 @@ typedef struct Args {
   bool ranges;
   bool cond;
   bool mirror;
+  bool freeze_noise;
   bool ada_unbounded;
   double kimg;
   double tick;
@@ -193,6 +194,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                  "[small size, paper signed]"),
       OPT_INT("freeze-d", &a->freeze_d, NULL, 0, 100,
               "first layers of the discriminator that stay fixed"),
+      OPT_FLAG("freeze-noise", &a->freeze_noise, "no",
+               "noise strengths of the generator stay fixed, such as those of --init: they\n"
+               "wander while training, and the finest detail of its images with them"),
       OPT_GROUP("Augmentation (ADA)"),
       OPT_STR("aug", &a->aug, NULL, "PRESET",
               "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or "
@@ -371,6 +375,7 @@ static Status build_config(TrainConfig *c, const OptSpec *s, const Args *a, cons
   TAKE("ema-rampup", ema_rampup, a->ema_rampup);
   TAKE("noise-average", noise_size, a->noise_average == 1);
   TAKE("freeze-d", freeze_d, a->freeze_d);
+  TAKE("freeze-noise", freeze_noise, a->freeze_noise);
   TAKE("target", ada.target, a->target);
   TAKE("p", ada.p_init, a->p);
   TAKE("p-max", ada.p_max, a->p_max);
@@ -409,7 +414,7 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
       "networks       z %d, w %d, mapping %d layers, channels min(%d/r, %d), clamp %g, labels %d\n"
       "optimisation   batch %d in rounds of %d, Adam lr %g / %g (G / D)%s, betas %g %g, eps %g\n"
       "regularisation %s, style mixing %g\n"
-      "average        half-life %g kimg, ramp-up %g, %s of noise strengths\n"
+      "average        half-life %g kimg, ramp-up %g, %s of noise strengths%s\n"
       "augmentation   %s\n",
       d->path, (long long)d->n, d->channels, d->channels > 1 ? "s" : "", d->h, d->w,
       c->mirror ? ", mirrored" : "", d->labels ? ", labelled" : "", a->preset ? "paper" : "small",
@@ -417,7 +422,7 @@ static void config_text(char *buf, size_t n, const TrainConfig *c, const TrainSc
       c->G.mapping_layers, c->G.channel_base, c->G.channel_max, c->G.conv_clamp, c->G.c_dim,
       c->batch, c->batch_gpu ? c->batch_gpu : c->batch, c->g_lr, c->d_lr, fall, c->beta1, c->beta2,
       c->eps, lazy, c->style_mixing, c->ema_kimg, c->ema_rampup, c->noise_size ? "size" : "value",
-      aug);
+      c->freeze_noise ? ", which stay" : "", aug);
 }
 
 /* ---- data ---- */
@@ -631,6 +636,9 @@ static int refuse_options(const Args *a, const OptSpec *s) {
   if (opts_given(s, "lr-end") && !(a->lr_decay > 0) && !a->resume)
     return tool_usage("train", "--lr-end goes with --lr-decay");
   if (a->previous && !a->resume) return tool_usage("train", "--previous goes with --resume");
+  if (a->freeze_noise && !a->init && !a->resume && !a->resume_if_any)
+    return tool_usage("train", "--freeze-noise goes with --init: noise strengths begin at zero, so "
+                               "that there would never be noise");
   return -1;
 }
 
