@@ -481,9 +481,8 @@ void wino_run(const ConvGeom *g, int side, const real *src, const real *weights,
 
 /* ---- choice ----
  * Expected time in units of one multiply-add at full speed: products (a panel of 16 lanes is
- * computed whole), some for every tile and channel for its transforms, 8 for every number that the
- * direct conv2d_dx of stride 2 gathers from short rows, and 12 for every prepared weight that has
- * to come from memory. */
+ * computed whole), some for every tile and channel for its transforms, and 12 for every prepared
+ * weight that has to come from memory. */
 static double part_cost(const ConvGeom *g, int side, int i, double m, double c) {
   const WinoPart q = wino_part(g, side, i);
   const int64_t tiles = g->plan_n * ceil_div(q.gh, q.my) * ceil_div(q.gw, q.mx);
@@ -492,13 +491,11 @@ static double part_cost(const ConvGeom *g, int side, int i, double m, double c) 
 }
 
 static double direct_cost(const ConvGeom *g, double m, double c) {
-  const double gather = g->stride == 2 ? 8 : 0;
   double t = 0;
   for (int i = 0; i < wino_parts(g); i++) {
     const WinoPart q = wino_part(g, 3, i);
     if (g->kind == CONV_DX)
-      t += m * c * q.taps * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12) +
-           gather * q.taps * c * (double)(g->plan_n * q.gh * q.gw);
+      t += m * c * q.taps * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
     else if (i == 0)
       t += m * c * 9 * ((double)round_up(g->plan_n * q.gh * q.gw, 16) + 12);
   }
