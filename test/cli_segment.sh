@@ -61,6 +61,9 @@ has "$T/log" "augmentation   qsm," "default of several channels"
 has "$T/log" "ramp-up -1" "transfer: no ramp-up"
 has "$T/log" "generator, as drawn: mapping.embed" "transfer says what is new"
 has "$T/log" "grown" "transfer says what was taken"
+"$P" train "$T/tr.safetensors" $tiny --kimg 0.008 --cond --init "$T/n3,$T/n1" -o "$T/n5" \
+  >"$T/log" 2>&1 && ! grep -q "as drawn" "$T/log"
+ok $? "what an earlier file of --init had is not as drawn: $(grep drawn "$T/log")"
 "$P" train "$T/tr.safetensors" $tiny --aug bgc --dry-run >"$T/log" 2>&1
 has "$T/log" "flips the sign of susceptibility" "a preset that is wrong for masks is mentioned"
 [ "$(od -An -tx1 -j16 -N8 "$T/n3/reals.png" | tr -d ' \n')" = 0000060000000040 ] ||

@@ -94,40 +94,54 @@ static Status init_take(const StFile *f, const StTensor *t, ParamEntry *x, int *
   return ST_OK;
 }
 
-/* left [300]: names of what was not taken, as far as they fit. */
+/* had [p->n]: which tensors have come, from this file or one before. */
 static Status take_all(const StFile *f, const char *const *prefix, int n, const Params *p,
-                       int *taken, int *grown, char *left, Error *e) {
-  *left = 0;
+                       int *taken, int *grown, bool *had, Error *e) {
   for (int i = 0; i < p->n; i++) {
     const StTensor *t = first_of(f, prefix, n, p->entry[i].name);
     bool did = false;
     if (t) TRY(init_take(f, t, &p->entry[i], grown, &did, e));
     *taken += did;
-    const size_t len = strlen(left);
-    if (!did && len + strlen(p->entry[i].name) + 8 < 300)
-      snprintf(left + len, 300 - len, " %s", p->entry[i].name);
-    else if (!did && len + 5 < 300 && strcmp(left + len - 4, " ..."))
-      snprintf(left + len, 300 - len, " ...");
+    if (had) had[i] |= did;
   }
   return ST_OK;
 }
 
-static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
+/* What no file had, as far as a line holds the names; nothing where nothing came. */
+static void say_left(const char *net, const Params *p, const bool *had, int taken) {
+  size_t len = 0;
+  for (int i = 0; i < p->n && taken; i++) {
+    if (had[i]) continue;
+    const size_t more = strlen(p->entry[i].name) + 1;
+    if (!len) printf("init           %s, as drawn:", net);
+    if (len + more > 250) {
+      printf(" ...");
+      len = 250;
+      break;
+    }
+    printf(" %s", p->entry[i].name);
+    len += more;
+  }
+  if (len) printf("\n");
+}
+
+/* had: of G and of D, as take_all has them. */
+static Status init_one(Trainer *t, const char *path, int taken[2], bool *const had[2], Error *e) {
   static const char *const G[] = {"G.", "G_ema.", ""}, *const A[] = {"G_ema.", "G.", ""},
                            *const D[] = {"D.", "discriminator."};
-  char file[PATH_LEN], left[3][300];
+  char file[PATH_LEN];
   StFile f;
   int grown = 0, g = 0, d = 0, a = 0, again = 0;
   const bool folder = os_is_folder(path);
   TRY(path_format(file, e, "%s%s", path, folder ? "/state.safetensors" : ""));
   if (folder && !file_exists(file)) TRY(path_join(file, path, "network.safetensors", e));
   TRY(st_open(&f, file, e));
-  Status s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->params, &g, &grown, left[0], e);
+  Status s = take_all(&f, G, COUNT_OF(G), &trainer_G(t)->params, &g, &grown, had[0], e);
   if (s != ST_OK) goto done;
   /* the average goes on from the average */
-  s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->params, &a, &again, left[2], e);
+  s = take_all(&f, A, COUNT_OF(A), &trainer_G_ema(t)->params, &a, &again, NULL, e);
   if (s != ST_OK) goto done;
-  s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->params, &d, &grown, left[1], e);
+  s = take_all(&f, D, COUNT_OF(D), &trainer_D(t)->params, &d, &grown, had[1], e);
   if (s != ST_OK) goto done;
   if (!g && !d) {
     s = err_set(e, ST_INVALID,
@@ -140,13 +154,23 @@ static Status init_one(Trainer *t, const char *path, int taken[2], Error *e) {
     printf("init           %s: %d of %d tensors of the generator, %d of %d of the discriminator; "
            "%d of them grown\n",
            file, g, trainer_G(t)->params.n, d, trainer_D(t)->params.n, grown);
-  if (!tool_quiet && g && *left[0]) printf("init           generator, as drawn:%s\n", left[0]);
-  if (!tool_quiet && d && *left[1]) printf("init           discriminator, as drawn:%s\n", left[1]);
   taken[0] += g;
   taken[1] += d;
 done:
   st_close(&f);
   return s;
+}
+
+static Status init_list(Trainer *t, const char *list, char *text, int taken[2], bool *const had[2],
+                        Error *e) {
+  if (file_exists(list)) /* a comma may be part of a file's name */
+    return init_one(t, list, taken, had, e);
+  for (char *name = text, *end = text; *name; name = end) {
+    end = name + strcspn(name, ",");
+    if (*end) *end++ = 0;
+    if (*name) TRY(init_one(t, name, taken, had, e));
+  }
+  return ST_OK;
 }
 
 Status run_init(TrainRun *r, const char *list, Error *e) {
@@ -157,14 +181,17 @@ Status run_init(TrainRun *r, const char *list, Error *e) {
                    "--init: the list is longer than %zu characters; give fewer files",
                    sizeof text - 1);
   snprintf(text, sizeof text, "%s", list);
-  if (file_exists(list)) /* a comma may be part of a file's name */
-    TRY(init_one(r->t, list, taken, e));
-  else
-    for (char *name = text, *end = text; *name; name = end) {
-      end = name + strcspn(name, ",");
-      if (*end) *end++ = 0;
-      if (*name) TRY(init_one(r->t, name, taken, e));
-    }
+  const Params *net[2] = {&trainer_G(r->t)->params, &trainer_D(r->t)->params};
+  bool *mark = mem_alloc((size_t)(net[0]->n + net[1]->n) * sizeof *mark);
+  if (!mark) return err_set(e, ST_NOMEM, "--init: out of memory for a list of tensors");
+  bool *const had[2] = {mark, mark + net[0]->n};
+  const Status st = init_list(r->t, list, text, taken, had, e);
+  if (st == ST_OK && !tool_quiet) {
+    say_left("generator", net[0], had[0], taken[0]);
+    say_left("discriminator", net[1], had[1], taken[1]);
+  }
+  mem_free(mark);
+  TRY(st);
   if (!taken[0] && !taken[1])
     return err_set(
         e, ST_INVALID,
