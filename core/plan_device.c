@@ -135,6 +135,14 @@ static void drop_steps(Plan *p) {
   p->nkept = kept;
 }
 
+/* Of two steps whose stores could take a loop: a filter sums what it stores, a convolution does
+ * not; else the larger product. */
+static bool is_better_store(const Plan *p, int a, int b) {
+  const bool filter = p->value[p->step[a].value].node.op == OP_upfirdn2d,
+             other = p->value[p->step[b].value].node.op == OP_upfirdn2d;
+  return filter == other ? p->step[a].flop > p->step[b].flop : filter;
+}
+
 static void fuse_stores(Plan *p, const Use *u) {
   for (int k = 0; k < p->nstep; k++) {
     const Step *l = &p->step[k];
@@ -142,7 +150,7 @@ static void fuse_stores(Plan *p, const Use *u) {
     int best = -1, from = 0;
     for (int i = 0; i < l->nargs; i++) {
       int c = store_candidate(p, u, k, i);
-      if (c >= 0 && (best < 0 || p->step[c].flop > p->step[best].flop)) {
+      if (c >= 0 && (best < 0 || is_better_store(p, c, best))) {
         best = c;
         from = i;
       }
@@ -403,6 +411,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   TRY(prepare_weights(p, e));
   if (fuse) TRY(plan_scales(p, e));
   TRY(plan_layouts(p, e));
+  if (fuse && p->backend->several) TRY(plan_stores(p, e));
   if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");

@@ -177,6 +177,9 @@ DevStep plan_dev_step(const Plan *p, const Step *s); /* before it has addresses 
 /* plan_scale.c: products of maps and scales that several convolutions read become values. */
 Status plan_scales(Plan *p, Error *e);
 
+/* plan_store.c: sums and products of what convolutions and filters store, in that store. */
+Status plan_stores(Plan *p, Error *e);
+
 /* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */
 Status plan_layouts(Plan *p, Error *e);
 

@@ -1,8 +1,8 @@
 /* plan_scale.c: maps of modulated layers on a backend. A convolution multiplies its map by a number
  * per image and channel while it lays the map out in scratch, and the weight gradient of the layer
- * does the same with the same map and numbers. Where several would, and the map may lie with its
- * channels last, the product becomes a value of its own: made once, and read in place by all of
- * them. */
+ * does the same with the same map and numbers. Where the map may lie with its channels last, the
+ * product becomes a value of its own: made once, in the store of who makes the map where that can
+ * be (plan_store.c), and read in place by all of them. */
 #include <string.h>
 #include "core/plan_impl.h"
 
@@ -38,18 +38,6 @@ static bool scale_may(const Plan *p, const Step *s, ScalePair q) {
   DevStep d = plan_dev_step(p, s);
   d.node.in[q.scale] = 0;
   return p->backend->channels_last(p->backend, &d, q.map, &margin) != LAST_NO;
-}
-
-/* Steps from k on that read this pair, each slot of them. */
-static int scale_readers(const Plan *p, int k, Val map, Val scale) {
-  int count = 0, first;
-  for (; k < p->nstep; k++) {
-    const Step *s = &p->step[k];
-    for (int end = scale_range(p, s, &first); first < end; first++)
-      count +=
-          scale_reads(s, scale_pairs[first], map, scale) && scale_may(p, s, scale_pairs[first]);
-  }
-  return count;
 }
 
 /* All that read the pair read v. */
@@ -105,7 +93,7 @@ Status plan_scales(Plan *p, Error *e) {
     for (int end = scale_range(p, &p->step[k], &first); first < end; first++) {
       const Step *s = &p->step[k];
       const ScalePair q = scale_pairs[first];
-      if (!scale_may(p, s, q) || scale_readers(p, k, s->arg[q.map], s->arg[q.scale]) < 2) continue;
+      if (!scale_may(p, s, q)) continue;
       TRY(scale_insert(p, k, q, e));
       k++; /* still the same step */
     }

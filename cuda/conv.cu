@@ -452,16 +452,34 @@ static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, 
   return index[k] = chain->narg++;
 }
 
-/* A second result that is what the convolution makes. */
-static bool chain_tap(const PwProgram *p, int from, const Node *conv, const DevStep *s,
-                      Chain *chain) {
-  if (p->nmore > 1 || p->more[0].result != -1 - from || !shape_eq(p->more[0].shape, conv->shape) ||
-      conv->op == OP_conv2d_dw)
-    return false;
-  if (!s) return true;
-  chain->tap = map_view(s->more[0], s->tmore[0], conv->shape, s->more_lies[0]);
-  if (chain->tap.last) chain->tap_frame = map_frame(conv->shape, s->more_lies[0]);
+/* Further results: what the chain's value is before operation `at`, where their code is `code`. */
+static bool chain_taps(const PwProgram *p, int code, int at, const Node *conv, const DevStep *s,
+                       Chain *chain) {
+  for (int r = 0; r < p->nmore; r++) {
+    if (p->more[r].result != code) continue;
+    if (chain->ntap == CHAIN_MAX_TAPS) return false;
+    ChainTap *t = &chain->tap[chain->ntap++];
+    t->at = at;
+    if (!s) continue;
+    t->to = map_view(s->more[r], s->tmore[r], conv->shape, s->more_lies[r]);
+    if (t->to.last) t->frame = map_frame(conv->shape, s->more_lies[r]);
+  }
   return true;
+}
+
+/* Is this operation the last that writes to its register? Else what is read there in the end is
+ * another. */
+static bool chain_is_final(const PwProgram *p, int k) {
+  for (int i = k + 1; i < p->nop; i++)
+    if (p->op[i].dst == p->op[k].dst) return false;
+  return true;
+}
+
+/* Whether further results can be taps: maps that convolutions and filters make. */
+static bool chain_tappable(const PwProgram *p, const Node *conv) {
+  for (int r = 0; r < p->nmore; r++)
+    if (!shape_eq(p->more[r].shape, conv->shape)) return false;
+  return !p->nmore || conv->op != OP_conv2d_dw;
 }
 
 /* The program as a chain on one running value that begins as argument `from`; false when it is
@@ -472,10 +490,12 @@ static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevSt
   int index[PW_MAX_ARGS], running = -1 - from;
   memset(chain, 0, sizeof *chain);
   for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
+  chain->stored_at = p->stored_at;
+  chain->stored_as = p->stored_as;
   if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
       !shape_eq(p->out_shape, out))
     return false;
-  if (p->nmore && !chain_tap(p, from, conv, s, chain)) return false;
+  if (!chain_tappable(p, conv) || !chain_taps(p, running, 0, conv, s, chain)) return false;
   for (int k = 0; k < p->nop; k++) {
     const PwOp *o = &p->op[k];
     bool binary;
@@ -494,8 +514,9 @@ static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevSt
     if (operand[0] >= 0 && operand[1] >= 0) return false;
     chain->op[chain->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
     running = o->dst;
+    if (chain_is_final(p, k) && !chain_taps(p, running, k + 1, conv, s, chain)) return false;
   }
-  return p->result == running;
+  return p->result == running && chain->ntap == p->nmore;
 }
 
 bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain) {

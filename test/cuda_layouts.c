@@ -4,17 +4,20 @@
 #include "test/cuda_check.h"
 #include "cuda/device.h"
 
-/* image, weights 1x1 of it, 3x3, taps; the weights of the skip are the middle ones. */
+/* image, weights 1x1 of it, which are biases, too, 3x3, taps; the weights of the skip are the middle
+ * ones. */
 static Val b_blocks(Graph *g, const Val *in) {
   const UpFirDn down = {1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0}, same = {1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 0};
   const Val w = g_axpb(g, in[2], 0.08, 0),
-            middle = g_slice(g, g_slice(g, w, 2, 1, 1, 1), 3, 1, 1, 1);
+            middle = g_slice(g, g_slice(g, w, 2, 1, 1, 1), 3, 1, 1, 1),
+            bias = g_reshape(g, in[1], SHAPE4(1, 16, 1, 1));
   Val x = g_lrelu(g, g_conv2d(g, in[0], in[1], 1, 0), 0.2, 1.4, 256);
   for (int k = 0; k < 2; k++) {
     const Val skip = g_conv2d(g, g_upfirdn2d(g, x, in[3], &down), middle, 1, 0);
-    Val y = g_lrelu(g, g_conv2d(g, x, w, 1, 1), 0.2, 1.4, 256);
+    Val y = g_lrelu(g, g_add(g, g_conv2d(g, x, w, 1, 1), bias), 0.2, 1.4, 256);
     y = g_conv2d(g, g_upfirdn2d(g, y, in[3], &same), w, 2, 0);
-    x = g_axpb(g, g_add(g, g_lrelu(g, y, 0.2, 1.4, 256), skip), 0.70710678, 0);
+    y = g_lrelu(g, g_add(g, y, bias), 0.2, 1.4, 256);
+    x = g_axpb(g, g_add(g, y, skip), 0.70710678, 0);
   }
   return x;
 }
@@ -22,10 +25,10 @@ static Val b_blocks(Graph *g, const Val *in) {
 /* Two modulated layers: their maps, and the gradients of their results, are multiplied by numbers
  * that the convolution and its weight gradient share. The first map is an image, in float. */
 static Val b_modulated(Graph *g, const Val *in) {
-  const Val w = g_axpb(g, in[1], 0.08, 0), s = g_axpb(g, in[2], 0.3, 1),
-            d = g_axpb(g, in[3], 0.2, 1);
+  const Val w = g_axpb(g, in[1], 0.08, 0), d = g_axpb(g, in[3], 0.2, 1);
   Val x = in[0];
   for (int k = 0; k < 3; k++) {
+    const Val s = g_axpb(g, in[2], 0.3, 1 + 0.1 * k); /* after the map that it is for */
     const Val y = g_mul(g, g_conv2d(g, g_mul(g, x, s), w, 1, 1), d);
     x = g_lrelu(g, y, 0.2, 1.4, 256);
   }

@@ -249,11 +249,17 @@ planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by sid
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
 # filters, with loops and sums in their store, sampling, optimiser; what stores leave besides
-mutant conv-tap conv.cu 's/if (chain->tap.last)/chain->tap.sc = 1; &/' 'layers of several' \
+mutant conv-tap conv.cu 's/if (t->to.last)/t->to.sc = 1; &/' 'layers of several' \
   strict loops
-mutant tap-margin conv.cu '/if (chain->tap.last) chain->tap_frame/d' 'kept besides' f16 plans
-mutant fir-tap upfirdn_store.cu 's/if (chain.tap.data)/if (0)/' 'layers of several' \
-  strict loops
+mutant tap-margin conv.cu '/if (t->to.last) t->frame/d' 'kept besides' f16 plans
+mutant tap-place conv.cu 's/t->at = at;/t->at = 0;/' 'modulated' f16 plans
+mutant fir-tap upfirdn_store.cu 's/t < chain.ntap/t < 0/' 'layers of several' strict loops
+planner_mutant store-early plan_store 's/if (m > a) need.*/;/' 'modulated' f16 plans
+planner_mutant store-kept plan_store 's/if (kept) q->more/if (0) q->more/' 'modulated' f16 plans
+mutant filter-sum filter_last.cu 's/k < SUM_THREADS; k += SUM/k < SUM_THREADS \/ 2; k += SUM/' \
+  'blocks of' f16 plans
+mutant filter-sum-rows filter_last.cu 's/shape.dim\[0\] \* p->chunks \* p->ow/shape.dim[0] * p->ow/' \
+  'blocks of' f16 plans
 planner_mutant tap-between plan_device 's/is_read_between(p, v, c, k) ||//' 'layers of several' \
   strict loops
 mutant fir-store-row upfirdn_store.cu 's/(below ? v\[2\] : 0)/v[2]/' 'layers of several' \

@@ -190,12 +190,14 @@ static void hb_results(const DevStep *s) {
   for (int r = 0; r <= (q ? q->nmore : 0); r++) {
     DevStep t = *s;
     PwProgram one;
-    if (r && s->prog_store && shape_eq(q->more[r - 1].shape, q->iter)) { /* as it was made */
+    if (r && s->prog_store && shape_eq(q->more[r - 1].shape, q->iter)) { /* on its way */
       pw_single(q, r, &one);
-      one.op[0] = (PwOp){.op = OP_axpb, .lhs = one.result, .rhs = one.result};
-      one.op[0].param.axpb.scale = 1;
-      one.nop = 1;
-      one.result = 0;
+      if (one.result < 0) { /* as it was made */
+        one.op[0] = (PwOp){.op = OP_axpb, .lhs = one.result, .rhs = one.result};
+        one.op[0].param.axpb.scale = 1;
+        one.nop = 1;
+        one.result = 0;
+      }
       t.prog_store = &one;
     } else if (r && s->prog_store) { /* a sum of what was stored */
       one = (PwProgram){.narg = 1, .result = -1, .reduce = true, .iter = q->iter};
