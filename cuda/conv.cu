@@ -281,17 +281,17 @@ static void conv_choose(const CudaCtx *c, Work *w) {
 
 /* ---- sizes ---- */
 
-/* A map in a frame as wide as its source has it, offsets from pixel (-top, -left) on. */
+/* A map with the margin that its source has, offsets from pixel (-top, -left) on. */
 static PackedMap lying_map(const DevStep *s, int slot, int64_t top, int64_t left) {
   const Shape x = s->shape[slot];
   const MapLayout l = s->lies[slot];
   PackedMap m = {};
   m.pixel_chunks = (uint32_t)(x.dim[1] / MAP_CHUNK);
-  m.row_chunks = m.pixel_chunks * (uint32_t)(x.dim[3] + l.left + l.right);
-  m.image_chunks = m.row_chunks * (uint32_t)(x.dim[2] + l.top + l.bottom);
+  m.row_chunks = m.pixel_chunks * (uint32_t)(x.dim[3] + l.side);
+  m.image_chunks = m.row_chunks * (uint32_t)(x.dim[2] + l.edge);
   if (conv_arg(s, slot))
     m.p = (const char *)conv_arg(s, slot) +
-          ((l.top - top) * m.row_chunks + (l.left - left) * m.pixel_chunks) * CHUNK;
+          ((l.edge - top) * m.row_chunks + (l.side - left) * m.pixel_chunks) * CHUNK;
   return m;
 }
 
@@ -536,22 +536,19 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 
 /* The zeros that reading in place wants around the map, top and left of them p's. */
 static bool margin_of(const PackMap *p, MapLayout *margin) {
-  const int64_t bottom = PRLX_MAX(0, p->hp - p->top - p->h),
-                right = PRLX_MAX(0, p->wp - p->left - p->w);
-  if (PRLX_MAX(PRLX_MAX(p->top, p->left), PRLX_MAX(bottom, right)) > MAP_MARGIN_MAX) return false;
-  margin->top = (uint8_t)PRLX_MAX(margin->top, p->top);
-  margin->left = (uint8_t)PRLX_MAX(margin->left, p->left);
-  margin->bottom = (uint8_t)PRLX_MAX(margin->bottom, bottom);
-  margin->right = (uint8_t)PRLX_MAX(margin->right, right);
+  const int64_t edge = PRLX_MAX(p->top, p->hp - p->top - p->h),
+                side = PRLX_MAX(p->left, p->wp - p->left - p->w);
+  if (PRLX_MAX(edge, side) > MAP_MARGIN_MAX) return false;
+  margin->edge = (uint8_t)PRLX_MAX(margin->edge, edge);
+  margin->side = (uint8_t)PRLX_MAX(margin->side, side);
   return true;
 }
 
 /* Whether a map that is read in place has that much around it. */
 static bool is_wide_enough(const Work *w, const DevStep *s) {
   const MapLayout l = s->lies[0];
-  MapLayout need = {1, 0, 0, 0, 0};
-  return !w->map_lies || (margin_of(&w->map, &need) && l.top >= need.top && l.left >= need.left &&
-                          l.bottom >= need.bottom && l.right >= need.right);
+  MapLayout need = {1, 0, 0};
+  return !w->map_lies || (margin_of(&w->map, &need) && l.edge >= need.edge && l.side >= need.side);
 }
 
 /* ---- launch ---- */
@@ -624,12 +621,11 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
                      (long long)g.kh, (long long)g.kw);
     plan_work(c, s, &w);
     if (!is_wide_enough(&w, s))
-      return err_set(
-          e, ST_INTERNAL,
-          "cuda %s: a map with a margin of %d,%d,%d,%d; a kernel of %lldx%lld, pad %lld, "
-          "reads further",
-          what, s->lies[0].top, s->lies[0].left, s->lies[0].bottom, s->lies[0].right,
-          (long long)g.kh, (long long)g.kw, (long long)g.pad);
+      return err_set(e, ST_INTERNAL,
+                     "cuda %s: a map with a margin of %d,%d; a kernel of %lldx%lld, pad %lld, "
+                     "reads further",
+                     what, s->lies[0].edge, s->lies[0].side, (long long)g.kh, (long long)g.kw,
+                     (long long)g.pad);
     if ((uint64_t)g.n * w.job.map.image_chunks >= 1ull << 31 ||
         (uint64_t)g.n * w.job.grad.image_chunks >= 1ull << 31 ||
         w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)

@@ -278,13 +278,13 @@ static __device__ __forceinline__ void chain_keep(const ChainTap &tap, const Col
   const MapView &t = tap.to;
   const int64_t off = map_at(t, at.n, (int)m, at.y, at.x);
   if (V == MAP_CHUNK && t.last) {
-    map_store(t, tap.frame, off, at.y, at.x, v);
+    map_store(t, tap.frame, off, at.n, at.y, at.x, v);
     return;
   }
   _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < rows)
       store_as(t.data, t.type, off + (int64_t)i * t.sc, v[i]);
   if (t.last && m % MAP_CHUNK == 0)
-    map_zeros(tap.frame, (uint4 *)((uint16_t *)t.data + off), at.y, at.x);
+    map_zeros(tap.frame, (uint4 *)((uint16_t *)t.data + off), at.n, at.y, at.x);
 }
 
 /* The chain on V rows m, m+1, .. (those < rows) of one column. */
@@ -334,7 +334,7 @@ static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Col
   chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v);
   uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
   *to = map_pack(v, job.store.tout);
-  map_zeros(job.store.frame, to, at.y, at.x);
+  map_zeros(job.store.frame, to, at.n, at.y, at.x);
 }
 
 /* ---- the passes (all asynchronous on c->stream) ---- */

@@ -6,8 +6,8 @@
  * any width of the map. The last rows, filtered along x, stay in registers. A map read as planes
  * (4x4, in float) is read number by number: those are small.
  *
- * Where the store sums over pixels what it stores, a thread leaves the sums of its column's rows, 32
- * at most, in scratch, and a second kernel adds those of the columns, in order. How rows are cut
+ * Where the store sums over pixels what it stores, a thread leaves the sums of its column's rows,
+ * 32 at most, in scratch, and a second kernel adds those of the columns, in order. How rows are cut
  * depends on the shape of an image alone then. */
 #include <string.h>
 #include "cuda/upfirdn.cuh"
@@ -71,7 +71,7 @@ static __device__ __forceinline__ void filter_put(const FilterLast &q, const Cha
                                                   float *sum) {
   const Column at = {0, n, y, x};
   if (STORE != STORE_PLAIN) chain_run<MAP_CHUNK>(chain, at, channel, q.fir.channels, v);
-  map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), y, x, v);
+  map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), n, y, x, v);
   if (STORE != STORE_SUM) return;
   _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] += v[i];
 }

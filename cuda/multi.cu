@@ -249,7 +249,8 @@ static __device__ __forceinline__ void multi_store(const Multi &m, const MultiOu
   if (m.last) {
     const int y = (int)w.at.idx[1], x = (int)w.at.idx[2];
     if (w.at.valid)
-      map_store(o.view, o.frame, map_at(o.view, w.at.idx[0], (int)w.at.col, y, x), y, x, v);
+      map_store(o.view, o.frame, map_at(o.view, w.at.idx[0], (int)w.at.col, y, x), w.at.idx[0], y,
+                x, v);
     return;
   }
   const uint32_t to = w.row * m.d.inner + w.at.col;

@@ -4,8 +4,8 @@
 #include "test/cuda_check.h"
 #include "cuda/device.h"
 
-/* image, weights 1x1 of it, which are biases, too, 3x3, taps; the weights of the skip are the middle
- * ones. */
+/* image, weights 1x1 of it, which are biases, too, 3x3, taps; the weights of the skip are the
+ * middle ones. */
 static Val b_blocks(Graph *g, const Val *in) {
   const UpFirDn down = {1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0}, same = {1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 0};
   const Val w = g_axpb(g, in[2], 0.08, 0),
@@ -106,7 +106,7 @@ void check_layouts(Bench *t) {
                        "blocks of a discriminator",
                        b_blocks,
                        4,
-                       {SHAPE4(3, 1, 32, 32), SHAPE4(16, 1, 1, 1), SHAPE4(16, 16, 3, 3), SHAPE1(4)},
+                       {SHAPE4(3, 1, 36, 36), SHAPE4(16, 1, 1, 1), SHAPE4(16, 16, 3, 3), SHAPE1(4)},
                        {GENERIC, GENERIC, GENERIC, FIXED},
                        2};
   const Case modulated = {

@@ -254,11 +254,12 @@ mutant conv-tap conv.cu 's/if (t->to.last)/t->to.sc = 1; &/' 'layers of several'
 mutant tap-margin conv.cu '/if (t->to.last) t->frame/d' 'kept besides' f16 plans
 mutant tap-place conv.cu 's/t->at = at;/t->at = 0;/' 'modulated' f16 plans
 mutant fir-tap upfirdn_store.cu 's/t < chain.ntap/t < 0/' 'layers of several' strict loops
-planner_mutant store-early plan_store 's/if (m > a) need.*/;/' 'modulated' f16 plans
+planner_mutant store-rounds plan_store 's/stored_at = (uint8_t)(type/stored_at = 0 * (type/' \
+  'modulated' f16 plans
 planner_mutant store-kept plan_store 's/if (kept) q->more/if (0) q->more/' 'modulated' f16 plans
 mutant filter-sum filter_last.cu 's/k < SUM_THREADS; k += SUM/k < SUM_THREADS \/ 2; k += SUM/' \
   'blocks of' f16 plans
-mutant filter-sum-rows filter_last.cu 's/shape.dim\[0\] \* p->chunks \* p->ow/shape.dim[0] * p->ow/' \
+mutant filter-sum-rows filter_last.cu 's/dim\[0\] \* p->chunks \* p->ow/dim[0] * p->ow/' \
   'blocks of' f16 plans
 planner_mutant tap-between plan_device 's/is_read_between(p, v, c, k) ||//' 'layers of several' \
   strict loops
@@ -320,7 +321,7 @@ mutant last-margin conv_gemm.cu:conv_store.cuh \
   'conv n' f16 ops
 mutant last-margin-loop loop_last.cu 's/out.last ? map_frame(.*) : MapFrame{}/MapFrame{}/' \
   'random loop' f16 loops
-mutant last-corner conv.cu 's/((l.top - top) \* m.row_chunks/(l.top * m.row_chunks/' 'conv n' \
+mutant last-corner conv.cu 's/((l.edge - top) \* m.row_chunks/(l.edge * m.row_chunks/' 'conv n' \
   f16 ops
 mutant last-staging conv_gemm.cu:conv_store.cuh 's/stage_column(chunk \* MAP_CHUNK, x)/x/' \
   'conv n' f16 ops
@@ -334,7 +335,10 @@ mutant last-summed loop_last.cu 's/d->inner_summed = .*;/d->inner_summed = false
 mutant last-thin thin_last.cu 's/int o = 16; o; o >>= 1/int o = 8; o; o >>= 1/' 'conv n' f16 ops
 mutant last-thin-barrier thin_last.cu \
   '/sum\[threadIdx.x\] = make_float4/,/if (row/ s/__syncthreads();//' 'conv n' f16 ops
-mutant last-view layout.cu 's/l.top \* w + l.left/l.left * w + l.top/' 'conv n' f16 ops
+mutant last-view layout.cu 's/map_row(s, l, 0, 0) \* 2/l.edge * w * c * 2/' 'conv n' f16 ops
+mutant last-first loop_last.cu:map.cuh 's/first ? -f.edge : 0/0/' 'random loop' f16 loops
+mutant last-first-side loop_last.cu:map.cuh 's/first \&\& x == 0 \&\& k <= f.side/false/' \
+  'random loop' f16 loops
 planner_mutant last-bytes plan_memory \
   's/map_numel(x->node.shape, x->lies)/shape_numel(x->node.shape)/' 'blocks of' f16 plans
 planner_mutant scale-twice plan_scale 's/n->in\[q.scale\] = s->arg\[q.scale\] = 0;//' \
