@@ -411,6 +411,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   TRY(prepare_weights(p, e));
   if (fuse) TRY(plan_scales(p, e));
   TRY(plan_layouts(p, e));
+  if (fuse) plan_scales_back(p);
   if (fuse && p->backend->several) TRY(plan_stores(p, e));
   if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));

@@ -87,6 +87,7 @@ static Status scale_insert(Plan *p, int k, ScalePair q, Error *e) {
 }
 
 Status plan_scales(Plan *p, Error *e) {
+  p->products = p->n;
   if (!p->backend->channels_last) return ST_OK;
   for (int k = p->nkept; k < p->nstep; k++) {
     int first;
@@ -99,4 +100,31 @@ Status plan_scales(Plan *p, Error *e) {
     }
   }
   return ST_OK;
+}
+
+/* All that read product v, of step m, multiply by themselves again. */
+static void scale_undo(Plan *p, int m, Val v) {
+  const Val map = p->step[m].arg[0], scale = p->step[m].arg[1];
+  int first;
+  for (int k = m + 1; k < p->nstep; k++) {
+    Step *s = &p->step[k];
+    Node *n = &p->value[s->conv ? s->conv : s->value].node;
+    for (int end = scale_range(p, s, &first); first < end; first++) {
+      const ScalePair q = scale_pairs[first];
+      if (s->arg[q.map] != v) continue;
+      n->in[q.map] = s->arg[q.map] = map;
+      n->in[q.scale] = s->arg[q.scale] = scale;
+    }
+  }
+  p->value[v].alive = p->value[v].step = false;
+  mem_free(p->step[m].prog);
+  memmove(p->step + m, p->step + m + 1, (size_t)(p->nstep - m - 1) * sizeof *p->step);
+  p->nstep--;
+}
+
+void plan_scales_back(Plan *p) {
+  for (int k = p->nstep - 1; k >= p->nkept; k--) {
+    const Val v = p->step[k].value;
+    if (v >= p->products && !p->value[v].lies.last) scale_undo(p, k, v);
+  }
 }

@@ -343,6 +343,7 @@ planner_mutant last-bytes plan_memory \
   's/map_numel(x->node.shape, x->lies)/shape_numel(x->node.shape)/' 'blocks of' f16 plans
 planner_mutant scale-twice plan_scale 's/n->in\[q.scale\] = s->arg\[q.scale\] = 0;//' \
   'modulated' f16 plans
+planner_mutant scale-back plan_scale 's/v >= p->products/false/' 'map in planes' f16 plans
 planner_mutant last-margin-wanted plan_layout \
   's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'
