@@ -72,8 +72,9 @@ static __device__ __forceinline__ void filter_put(const FilterLast &q, const Cha
   const Column at = {0, n, y, x};
   if (STORE != STORE_PLAIN) chain_run<MAP_CHUNK>(chain, at, channel, q.fir.channels, v);
   map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), n, y, x, v);
-  if (STORE != STORE_SUM) return;
-  _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] += v[i];
+  if constexpr (STORE == STORE_SUM) {
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] += v[i];
+  }
 }
 
 template <int UP, int DOWN, bool LAST, int STORE>
@@ -121,10 +122,11 @@ __global__ void __launch_bounds__(LAST_THREADS)
       for (int r = 0; r + STEP < N; r++) win[k][r] = win[k][r + STEP];
     row += STEP;
   }
-  if (STORE != STORE_SUM) return;
-  float4 *to = (float4 *)(q.partial + (size_t)i * p.channels + channel);
-  to[0] = make_float4(total[0], total[1], total[2], total[3]);
-  to[1] = make_float4(total[4], total[5], total[6], total[7]);
+  if constexpr (STORE == STORE_SUM) {
+    float4 *to = (float4 *)(q.partial + (size_t)i * p.channels + channel);
+    to[0] = make_float4(total[0], total[1], total[2], total[3]);
+    to[1] = make_float4(total[4], total[5], total[6], total[7]);
+  }
 }
 
 /* out[k][channel] = sum of `rows` partial sums from row k * rows on, in order: those of a thread,
