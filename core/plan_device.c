@@ -281,6 +281,23 @@ static Val prep_source(const Plan *p, Val w, float *gain) {
   return w;
 }
 
+/* The value that w is with its first two axes swapped, where a step makes it so: laying out may
+ * read that instead. w itself otherwise. */
+static Val prep_swapped(const Plan *p, Val w, int32_t *swapped) {
+  static const int32_t axis[4] = {1, 0, 2, 3};
+  for (int k = 0; k < p->nstep; k++) {
+    const Step *s = &p->step[k];
+    const Node *n = &p->value[s->value].node;
+    if (s->value != w || s->prog || n->op != OP_permute || n->shape.rank != 4 ||
+        memcmp(n->attr.permute.axis, axis, sizeof axis) != 0 ||
+        p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
+      continue;
+    *swapped = 1;
+    return s->arg[0];
+  }
+  return w;
+}
+
 /* Gives the convolution of step k prepared weights where the backend wants some. */
 static Status prep_take(Plan *p, Val first, int k, Error *e) {
   Step *s = &p->step[k];
@@ -290,7 +307,8 @@ static Status prep_take(Plan *p, Val first, int k, Error *e) {
   if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw || d.node.op == OP_upfirdn2d ||
       !p->backend->prepare(p->backend, &d, &prep))
     return ST_OK;
-  prep.in[0] = prep_source(p, s->arg[1], &prep.attr.conv.gain);
+  prep.in[0] = prep_swapped(p, s->arg[1], &prep.attr.conv.swapped);
+  prep.in[0] = prep_source(p, prep.in[0], &prep.attr.conv.gain);
   const Val u = prep_value(p, first, &prep);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   Node *n = &p->value[c].node;
@@ -345,14 +363,14 @@ static Status prep_place(Plan *p, Val first, Error *e) {
   return ST_OK;
 }
 
-/* Loops whose result is laid out from what they read, and read by nobody else. */
+/* Loops and permutations whose result is laid out from what they read, read by nobody else. */
 static Status drop_unread(Plan *p, Error *e) {
   Use *u = dev_uses(p);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    if (!s->prog || s->conv || s->prog->nmore || u[s->value].readers || u[s->value].read_out)
-      continue;
+    if (!s->value || u[s->value].readers || u[s->value].read_out) continue;
+    if (s->prog ? s->conv || s->prog->nmore : p->value[s->value].node.op != OP_permute) continue;
     p->value[s->value].step = false;
     mem_free(s->prog);
     *s = (Step){0};

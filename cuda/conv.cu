@@ -556,7 +556,8 @@ static bool is_wide_enough(const Work *w, const DevStep *s) {
 /* The weights of the current group, from w to dst. */
 static void weights_of(const Work *w, const float *from, void *dst, PackWeights *p) {
   *p = (PackWeights){
-      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, 1, from, dst};
+      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, false, 1, from,
+      dst};
 }
 
 /* Strides of the result, an image. */
@@ -685,6 +686,7 @@ static void prep_of(const DevStep *s, PackWeights *p) {
   make_job(&w, 0);
   weights_of(&w, (const float *)s->arg[0], s->out, p);
   if (s->node.attr.conv.gain != 0) p->gain = s->node.attr.conv.gain;
+  p->swapped = s->node.attr.conv.swapped != 0;
 }
 
 int cuda_conv_prep_count(const DevStep *s, int n) {

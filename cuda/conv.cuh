@@ -379,7 +379,8 @@ typedef struct PackWeights {
   uint32_t tap_chunks;
   ConvGeom geom;
   bool transposed;
-  float gain; /* of every weight, in float, before it is rounded */
+  bool swapped; /* in memory [ci][co][kh][kw] */
+  float gain;   /* of every weight, in float, before it is rounded */
   const float *w;
   void *dst;
 } PackWeights;

@@ -243,6 +243,7 @@ mutant batch-sum-add reduce.cu 's/blockIdx.x - all.of\[mine\].first_add/blockIdx
   'side by side' strict plans
 mutant prep-gain conv.cu 's/if (s->node.attr.conv.gain != 0) p->gain = .*;//' 'kept weights' \
   strict plans
+mutant prep-swapped conv_pack.cu 's/g.swapped ? ci . g.co + co : //' 'swapped weights' strict plans
 planner_mutant batch-scratch plan_memory \
   's/s\[-1\].scratch_at + plan_round(p, s\[-1\].scratch)/0/' 'side by side' strict plans
 planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by side' strict plans
