@@ -103,12 +103,13 @@ typedef struct ConvAttr {
   int32_t kw;
   int32_t oh;
   int32_t ow;
-  int32_t kind;   /* ConvKind */
-  int32_t tile;   /* conv_prep: side of the Winograd tile, 0: direct, -1: bf16; on a backend: its
+  int32_t kind;    /* ConvKind */
+  int32_t tile;    /* conv_prep: side of the Winograd tile, 0: direct, -1: bf16; on a backend: its
                      own */
-  int32_t plan_n; /* batch for which the algorithm is chosen (graph_batch_invariant) */
-  int32_t bf16;   /* 1: operands are rounded to bf16 (core/bf16.h) */
-  float gain;     /* conv_prep on a backend: the weights times this number; 0: as they are */
+  int32_t plan_n;  /* batch for which the algorithm is chosen (graph_batch_invariant) */
+  int32_t bf16;    /* 1: operands are rounded to bf16 (core/bf16.h) */
+  float gain;      /* conv_prep on a backend: the weights times this number; 0: as they are */
+  int32_t swapped; /* there, too: they lie [ci,co,kh,kw] */
 } ConvAttr;
 
 typedef struct UpfirdnAttr { /* as UpFirDn in ops.h */
@@ -137,7 +138,7 @@ typedef struct PoolAttr { /* maxpool, maxpool_t, maxpool_gather */
 } PoolAttr;
 
 typedef union Attr {
-  int64_t words[8]; /* first, and as large as the largest: `Attr a = {{0}}` clears all of it */
+  int64_t words[9]; /* first, and as large as the largest: `Attr a = {{0}}` clears all of it */
   AxpbAttr axpb;
   LreluAttr lrelu;
   ClampAttr clamp;

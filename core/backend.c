@@ -9,7 +9,11 @@ const char *precision_name(Precision p) {
 
 int64_t map_numel(Shape s, MapLayout l) {
   if (!l.last) return shape_numel(s);
-  return s.dim[0] * s.dim[1] * (s.dim[2] + l.top + l.bottom) * (s.dim[3] + l.left + l.right);
+  return map_row(s, l, s.dim[0], 0);
+}
+
+int64_t map_row(Shape s, MapLayout l, int64_t n, int64_t y) {
+  return ((n * (s.dim[2] + l.edge) + l.edge + y) * (s.dim[3] + l.side) + l.side) * s.dim[1];
 }
 
 AdamCoef adam_coef(const Adam *a) {

@@ -24,20 +24,23 @@ typedef enum { PREC_STRICT, PREC_TF32, PREC_F16, PREC_BF16 } Precision;
 enum { BATCH_KINDS = 4 };
 
 /* How a map lies: its planes one after another, [n][channel][y][x]; or, last, its channels
- * innermost, [n][top + h + bottom][left + w + right][channel], zeros around the pixels: as a
- * convolution wants its operand, so that it reads it in place. Only 16-bit maps whose channels come
- * in whole MAP_CHUNKs of 16 bytes lie so; its maker writes the zeros, too. */
+ * innermost, pixel after pixel, as a convolution wants its operand, so that it reads it in place:
+ * then `side` pixels of zeros follow each row, `edge` rows of zeros each image, and as many rows
+ * and then pixels come before the first. What lies between two rows is beside both, what lies
+ * between two images is below one and above the other. Only 16-bit maps whose channels come in
+ * whole MAP_CHUNKs of 16 bytes lie so; its maker writes the zeros, too. */
 typedef struct MapLayout {
   uint8_t last;
-  uint8_t top;
-  uint8_t left;
-  uint8_t bottom;
-  uint8_t right;
+  uint8_t edge;
+  uint8_t side;
 } MapLayout;
 enum { MAP_CHUNK = 8, MAP_MARGIN_MAX = 255 };
 
 /* Numbers in memory, of which shape_numel(s) are the map's own. */
 int64_t map_numel(Shape s, MapLayout l);
+
+/* Where pixel (y, 0) of channel 0 of image n lies, of a map with its channels last. */
+int64_t map_row(Shape s, MapLayout l, int64_t n, int64_t y);
 
 /* Answers of Backend.channels_last; LAST_MUST: whatever it costs (tests). */
 enum { LAST_NO, LAST_MAY, LAST_MUST };
@@ -161,7 +164,7 @@ struct Backend {
   Status (*ema_size)(Backend *b, float *ema, const float *p, const FlatPlaces *s, float beta,
                      Error *e);
   const DenseOps *dense; /* NULL: none; the host computes what would use them */
-  Share *share; /* [nshare], room for cap_share: core/backend.c */
+  Share *share;          /* [nshare], room for cap_share: core/backend.c */
   int nshare;
   int cap_share;
 };

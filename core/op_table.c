@@ -37,7 +37,7 @@ NO_PADDING(ConcatAttr, 0, 1);
 NO_PADDING(RollAttr, 0, 2);
 NO_PADDING(ReflectAttr, 0, 4);
 NO_PADDING(MatmulAttr, 0, 7);
-NO_PADDING(ConvAttr, 0, 16);
+NO_PADDING(ConvAttr, 0, 17);
 NO_PADDING(UpfirdnAttr, 1, 10);
 NO_PADDING(SizeAttr, 0, 2);
 NO_PADDING(PoolAttr, 0, 3);

@@ -135,6 +135,14 @@ static void drop_steps(Plan *p) {
   p->nkept = kept;
 }
 
+/* Of two steps whose stores could take a loop: a filter sums what it stores, a convolution does
+ * not; else the larger product. */
+static bool is_better_store(const Plan *p, int a, int b) {
+  const bool filter = p->value[p->step[a].value].node.op == OP_upfirdn2d,
+             other = p->value[p->step[b].value].node.op == OP_upfirdn2d;
+  return filter == other ? p->step[a].flop > p->step[b].flop : filter;
+}
+
 static void fuse_stores(Plan *p, const Use *u) {
   for (int k = 0; k < p->nstep; k++) {
     const Step *l = &p->step[k];
@@ -142,7 +150,7 @@ static void fuse_stores(Plan *p, const Use *u) {
     int best = -1, from = 0;
     for (int i = 0; i < l->nargs; i++) {
       int c = store_candidate(p, u, k, i);
-      if (c >= 0 && (best < 0 || p->step[c].flop > p->step[best].flop)) {
+      if (c >= 0 && (best < 0 || is_better_store(p, c, best))) {
         best = c;
         from = i;
       }
@@ -273,6 +281,23 @@ static Val prep_source(const Plan *p, Val w, float *gain) {
   return w;
 }
 
+/* The value that w is with its first two axes swapped, where a step makes it so: laying out may
+ * read that instead. w itself otherwise. */
+static Val prep_swapped(const Plan *p, Val w, int32_t *swapped) {
+  static const int32_t axis[4] = {1, 0, 2, 3};
+  for (int k = 0; k < p->nstep; k++) {
+    const Step *s = &p->step[k];
+    const Node *n = &p->value[s->value].node;
+    if (s->value != w || s->prog || n->op != OP_permute || n->shape.rank != 4 ||
+        memcmp(n->attr.permute.axis, axis, sizeof axis) != 0 ||
+        p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
+      continue;
+    *swapped = 1;
+    return s->arg[0];
+  }
+  return w;
+}
+
 /* Gives the convolution of step k prepared weights where the backend wants some. */
 static Status prep_take(Plan *p, Val first, int k, Error *e) {
   Step *s = &p->step[k];
@@ -282,7 +307,8 @@ static Status prep_take(Plan *p, Val first, int k, Error *e) {
   if ((!s->conv && !is_conv_map(p, s)) || d.node.op == OP_conv2d_dw || d.node.op == OP_upfirdn2d ||
       !p->backend->prepare(p->backend, &d, &prep))
     return ST_OK;
-  prep.in[0] = prep_source(p, s->arg[1], &prep.attr.conv.gain);
+  prep.in[0] = prep_swapped(p, s->arg[1], &prep.attr.conv.swapped);
+  prep.in[0] = prep_source(p, prep.in[0], &prep.attr.conv.gain);
   const Val u = prep_value(p, first, &prep);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   Node *n = &p->value[c].node;
@@ -337,14 +363,14 @@ static Status prep_place(Plan *p, Val first, Error *e) {
   return ST_OK;
 }
 
-/* Loops whose result is laid out from what they read, and read by nobody else. */
+/* Loops and permutations whose result is laid out from what they read, read by nobody else. */
 static Status drop_unread(Plan *p, Error *e) {
   Use *u = dev_uses(p);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
   for (int k = 0; k < p->nstep; k++) {
     Step *s = &p->step[k];
-    if (!s->prog || s->conv || s->prog->nmore || u[s->value].readers || u[s->value].read_out)
-      continue;
+    if (!s->value || u[s->value].readers || u[s->value].read_out) continue;
+    if (s->prog ? s->conv || s->prog->nmore : p->value[s->value].node.op != OP_permute) continue;
     p->value[s->value].step = false;
     mem_free(s->prog);
     *s = (Step){0};
@@ -403,6 +429,8 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   TRY(prepare_weights(p, e));
   if (fuse) TRY(plan_scales(p, e));
   TRY(plan_layouts(p, e));
+  if (fuse) plan_scales_back(p);
+  if (fuse && p->backend->several) TRY(plan_stores(p, e));
   if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");

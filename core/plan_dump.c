@@ -148,9 +148,7 @@ static void dump_memory(const Plan *p, FILE *f) {
     const PVal *r = &p->value[root];
     fprintf(f, "%d\t%s\t%s\t%s", (int)v, node_row(&x->node)->name, shape_str(x->node.shape, shape),
             where[r->mem]);
-    if (r->lies.last)
-      fprintf(f, ", channels last, margin %d,%d,%d,%d", r->lies.top, r->lies.left, r->lies.bottom,
-              r->lies.right);
+    if (r->lies.last) fprintf(f, ", channels last, margin %d,%d", r->lies.edge, r->lies.side);
     fprintf(f, "\t");
     if (r->mem == MEM_ARENA || r->mem == MEM_FOLDED) fprintf(f, "%zu", r->offset);
     fprintf(f, "\t%zu\t", x->bytes);

@@ -97,6 +97,7 @@ struct Plan {
   bool keeps;
   bool profile;
   bool keep_all;
+  Val products;            /* the first value that plan_scale.c added */
   bool (*stop)(void *ctx); /* NULL: runs are not broken off */
   void *stop_ctx;
   StepRange *range; /* [nstep] while runs count, else NULL */
@@ -174,8 +175,13 @@ bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the prec
 Status plan_multi(Plan *p, Error *e);
 DevStep plan_dev_step(const Plan *p, const Step *s); /* before it has addresses */
 
-/* plan_scale.c: products of maps and scales that several convolutions read become values. */
+/* plan_scale.c: products of maps and scales that convolutions read become values; back: no longer
+ * those that lie in planes, which a convolution would lay out again. */
 Status plan_scales(Plan *p, Error *e);
+void plan_scales_back(Plan *p);
+
+/* plan_store.c: sums and products of what convolutions and filters store, in that store. */
+Status plan_stores(Plan *p, Error *e);
 
 /* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */
 Status plan_layouts(Plan *p, Error *e);

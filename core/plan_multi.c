@@ -283,28 +283,6 @@ static Status join_place(Plan *p, const JoinUse *use, int a, int b, Join *j, Err
   return ST_OK;
 }
 
-/* Step b, a sum of what a filter stores through a loop, goes into that store. */
-static bool join_store(Plan *p, const JoinUse *use, int first, int b) {
-  const Step *s = &p->step[b];
-  const PwProgram *q = s->prog;
-  if (!is_joinable(s) || !q->reduce || q->nop || q->nmore || s->nargs != 1 ||
-      !shape_eq(q->arg_shape[0], q->iter))
-    return false;
-  const int a = use[plan_root(p, s->arg[0])].maker;
-  Step *t = a >= first ? &p->step[a] : NULL;
-  if (!t || !t->conv || t->prog->nmore || !shape_eq(t->prog->iter, q->iter)) return false;
-  PwProgram joint = *t->prog;
-  joint.more[joint.nmore++] = (PwMore){joint.result, q->out_shape};
-  const DevStep d = plan_dev_step(p, t);
-  if (!p->backend->can_store(p->backend, &d, &joint, t->store_from)) return false;
-  *t->prog = joint;
-  t->more[0] = s->value;
-  mem_free(s->prog);
-  memmove(p->step + b, p->step + b + 1, (size_t)(p->nstep - b - 1) * sizeof *p->step);
-  p->nstep--;
-  return true;
-}
-
 /* Steps lo..*hi-1, in their order; *hi becomes less by what was joined. */
 static Status join_range(Plan *p, int lo, int *hi, Error *e) {
   JoinUse *use = NULL;
@@ -315,14 +293,12 @@ static Status join_range(Plan *p, int lo, int *hi, Error *e) {
       st = err_set(e, ST_NOMEM, "out of memory while planning a computation");
       break;
     }
-    if (!join_store(p, use, lo, b)) {
-      const int a = join_find(p, use, lo, b, j);
-      if (a < 0) {
-        b++;
-        continue;
-      }
-      st = join_place(p, use, a, b, j, e);
+    const int a = join_find(p, use, lo, b, j);
+    if (a < 0) {
+      b++;
+      continue;
     }
+    st = join_place(p, use, a, b, j, e);
     --*hi;
     mem_free(use);
     use = NULL;

@@ -55,10 +55,9 @@ static void count_map(StepRange *r, const void *map, DType t, int64_t n) {
 
 /* Row after row: the zeros around a map whose channels lie last are no numbers of it. */
 static void count_rows(StepRange *r, const uint16_t *map, DType t, Shape s, MapLayout l) {
-  const int64_t h = s.dim[2] + l.top + l.bottom, w = s.dim[3] + l.left + l.right;
   for (int64_t n = 0; n < s.dim[0]; n++)
     for (int64_t y = 0; y < s.dim[2]; y++)
-      count_map(r, map + ((n * h + l.top + y) * w + l.left) * s.dim[1], t, s.dim[3] * s.dim[1]);
+      count_map(r, map + map_row(s, l, n, y), t, s.dim[3] * s.dim[1]);
 }
 
 Status plan_ranges(Plan *p, bool on, Error *e) {

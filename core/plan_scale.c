@@ -1,8 +1,8 @@
 /* plan_scale.c: maps of modulated layers on a backend. A convolution multiplies its map by a number
  * per image and channel while it lays the map out in scratch, and the weight gradient of the layer
- * does the same with the same map and numbers. Where several would, and the map may lie with its
- * channels last, the product becomes a value of its own: made once, and read in place by all of
- * them. */
+ * does the same with the same map and numbers. Where the map may lie with its channels last, the
+ * product becomes a value of its own: made once, in the store of who makes the map where that can
+ * be (plan_store.c), and read in place by all of them. */
 #include <string.h>
 #include "core/plan_impl.h"
 
@@ -38,18 +38,6 @@ static bool scale_may(const Plan *p, const Step *s, ScalePair q) {
   DevStep d = plan_dev_step(p, s);
   d.node.in[q.scale] = 0;
   return p->backend->channels_last(p->backend, &d, q.map, &margin) != LAST_NO;
-}
-
-/* Steps from k on that read this pair, each slot of them. */
-static int scale_readers(const Plan *p, int k, Val map, Val scale) {
-  int count = 0, first;
-  for (; k < p->nstep; k++) {
-    const Step *s = &p->step[k];
-    for (int end = scale_range(p, s, &first); first < end; first++)
-      count +=
-          scale_reads(s, scale_pairs[first], map, scale) && scale_may(p, s, scale_pairs[first]);
-  }
-  return count;
 }
 
 /* All that read the pair read v. */
@@ -99,16 +87,44 @@ static Status scale_insert(Plan *p, int k, ScalePair q, Error *e) {
 }
 
 Status plan_scales(Plan *p, Error *e) {
+  p->products = p->n;
   if (!p->backend->channels_last) return ST_OK;
   for (int k = p->nkept; k < p->nstep; k++) {
     int first;
     for (int end = scale_range(p, &p->step[k], &first); first < end; first++) {
       const Step *s = &p->step[k];
       const ScalePair q = scale_pairs[first];
-      if (!scale_may(p, s, q) || scale_readers(p, k, s->arg[q.map], s->arg[q.scale]) < 2) continue;
+      if (!scale_may(p, s, q)) continue;
       TRY(scale_insert(p, k, q, e));
       k++; /* still the same step */
     }
   }
   return ST_OK;
+}
+
+/* All that read product v, of step m, multiply by themselves again. */
+static void scale_undo(Plan *p, int m, Val v) {
+  const Val map = p->step[m].arg[0], scale = p->step[m].arg[1];
+  int first;
+  for (int k = m + 1; k < p->nstep; k++) {
+    Step *s = &p->step[k];
+    Node *n = &p->value[s->conv ? s->conv : s->value].node;
+    for (int end = scale_range(p, s, &first); first < end; first++) {
+      const ScalePair q = scale_pairs[first];
+      if (s->arg[q.map] != v) continue;
+      n->in[q.map] = s->arg[q.map] = map;
+      n->in[q.scale] = s->arg[q.scale] = scale;
+    }
+  }
+  p->value[v].alive = p->value[v].step = false;
+  mem_free(p->step[m].prog);
+  memmove(p->step + m, p->step + m + 1, (size_t)(p->nstep - m - 1) * sizeof *p->step);
+  p->nstep--;
+}
+
+void plan_scales_back(Plan *p) {
+  for (int k = p->nstep - 1; k >= p->nkept; k--) {
+    const Val v = p->step[k].value;
+    if (v >= p->products && !p->value[v].lies.last) scale_undo(p, k, v);
+  }
 }

@@ -56,6 +56,10 @@ typedef struct PwProgram {
   /* results besides the first; on devices only (core/plan_multi.c) */
   int nmore;
   PwMore more[PW_MAX_MORE];
+  /* in the store of a convolution or filter (core/plan_store.c): after so many operations the value
+   * goes on as it is read from memory of type stored_as (DType), 0: nowhere */
+  uint8_t stored_at;
+  uint8_t stored_as;
 } PwProgram;
 
 /* Result r as a loop of its own; r = 0: the first. */

@@ -281,17 +281,17 @@ static void conv_choose(const CudaCtx *c, Work *w) {
 
 /* ---- sizes ---- */
 
-/* A map in a frame as wide as its source has it, offsets from pixel (-top, -left) on. */
+/* A map with the margin that its source has, offsets from pixel (-top, -left) on. */
 static PackedMap lying_map(const DevStep *s, int slot, int64_t top, int64_t left) {
   const Shape x = s->shape[slot];
   const MapLayout l = s->lies[slot];
   PackedMap m = {};
   m.pixel_chunks = (uint32_t)(x.dim[1] / MAP_CHUNK);
-  m.row_chunks = m.pixel_chunks * (uint32_t)(x.dim[3] + l.left + l.right);
-  m.image_chunks = m.row_chunks * (uint32_t)(x.dim[2] + l.top + l.bottom);
+  m.row_chunks = m.pixel_chunks * (uint32_t)(x.dim[3] + l.side);
+  m.image_chunks = m.row_chunks * (uint32_t)(x.dim[2] + l.edge);
   if (conv_arg(s, slot))
     m.p = (const char *)conv_arg(s, slot) +
-          ((l.top - top) * m.row_chunks + (l.left - left) * m.pixel_chunks) * CHUNK;
+          ((l.edge - top) * m.row_chunks + (l.side - left) * m.pixel_chunks) * CHUNK;
   return m;
 }
 
@@ -452,16 +452,34 @@ static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, 
   return index[k] = chain->narg++;
 }
 
-/* A second result that is what the convolution makes. */
-static bool chain_tap(const PwProgram *p, int from, const Node *conv, const DevStep *s,
-                      Chain *chain) {
-  if (p->nmore > 1 || p->more[0].result != -1 - from || !shape_eq(p->more[0].shape, conv->shape) ||
-      conv->op == OP_conv2d_dw)
-    return false;
-  if (!s) return true;
-  chain->tap = map_view(s->more[0], s->tmore[0], conv->shape, s->more_lies[0]);
-  if (chain->tap.last) chain->tap_frame = map_frame(conv->shape, s->more_lies[0]);
+/* Further results: what the chain's value is before operation `at`, where their code is `code`. */
+static bool chain_taps(const PwProgram *p, int code, int at, const Node *conv, const DevStep *s,
+                       Chain *chain) {
+  for (int r = 0; r < p->nmore; r++) {
+    if (p->more[r].result != code) continue;
+    if (chain->ntap == CHAIN_MAX_TAPS) return false;
+    ChainTap *t = &chain->tap[chain->ntap++];
+    t->at = at;
+    if (!s) continue;
+    t->to = map_view(s->more[r], s->tmore[r], conv->shape, s->more_lies[r]);
+    if (t->to.last) t->frame = map_frame(conv->shape, s->more_lies[r]);
+  }
   return true;
+}
+
+/* Is this operation the last that writes to its register? Else what is read there in the end is
+ * another. */
+static bool chain_is_final(const PwProgram *p, int k) {
+  for (int i = k + 1; i < p->nop; i++)
+    if (p->op[i].dst == p->op[k].dst) return false;
+  return true;
+}
+
+/* Whether further results can be taps: maps that convolutions and filters make. */
+static bool chain_tappable(const PwProgram *p, const Node *conv) {
+  for (int r = 0; r < p->nmore; r++)
+    if (!shape_eq(p->more[r].shape, conv->shape)) return false;
+  return !p->nmore || conv->op != OP_conv2d_dw;
 }
 
 /* The program as a chain on one running value that begins as argument `from`; false when it is
@@ -472,10 +490,12 @@ static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevSt
   int index[PW_MAX_ARGS], running = -1 - from;
   memset(chain, 0, sizeof *chain);
   for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
+  chain->stored_at = p->stored_at;
+  chain->stored_as = p->stored_as;
   if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
       !shape_eq(p->out_shape, out))
     return false;
-  if (p->nmore && !chain_tap(p, from, conv, s, chain)) return false;
+  if (!chain_tappable(p, conv) || !chain_taps(p, running, 0, conv, s, chain)) return false;
   for (int k = 0; k < p->nop; k++) {
     const PwOp *o = &p->op[k];
     bool binary;
@@ -494,8 +514,9 @@ static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevSt
     if (operand[0] >= 0 && operand[1] >= 0) return false;
     chain->op[chain->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
     running = o->dst;
+    if (chain_is_final(p, k) && !chain_taps(p, running, k + 1, conv, s, chain)) return false;
   }
-  return p->result == running;
+  return p->result == running && chain->ntap == p->nmore;
 }
 
 bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain) {
@@ -515,22 +536,19 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
 
 /* The zeros that reading in place wants around the map, top and left of them p's. */
 static bool margin_of(const PackMap *p, MapLayout *margin) {
-  const int64_t bottom = PRLX_MAX(0, p->hp - p->top - p->h),
-                right = PRLX_MAX(0, p->wp - p->left - p->w);
-  if (PRLX_MAX(PRLX_MAX(p->top, p->left), PRLX_MAX(bottom, right)) > MAP_MARGIN_MAX) return false;
-  margin->top = (uint8_t)PRLX_MAX(margin->top, p->top);
-  margin->left = (uint8_t)PRLX_MAX(margin->left, p->left);
-  margin->bottom = (uint8_t)PRLX_MAX(margin->bottom, bottom);
-  margin->right = (uint8_t)PRLX_MAX(margin->right, right);
+  const int64_t edge = PRLX_MAX(p->top, p->hp - p->top - p->h),
+                side = PRLX_MAX(p->left, p->wp - p->left - p->w);
+  if (PRLX_MAX(edge, side) > MAP_MARGIN_MAX) return false;
+  margin->edge = (uint8_t)PRLX_MAX(margin->edge, edge);
+  margin->side = (uint8_t)PRLX_MAX(margin->side, side);
   return true;
 }
 
 /* Whether a map that is read in place has that much around it. */
 static bool is_wide_enough(const Work *w, const DevStep *s) {
   const MapLayout l = s->lies[0];
-  MapLayout need = {1, 0, 0, 0, 0};
-  return !w->map_lies || (margin_of(&w->map, &need) && l.top >= need.top && l.left >= need.left &&
-                          l.bottom >= need.bottom && l.right >= need.right);
+  MapLayout need = {1, 0, 0};
+  return !w->map_lies || (margin_of(&w->map, &need) && l.edge >= need.edge && l.side >= need.side);
 }
 
 /* ---- launch ---- */
@@ -538,7 +556,8 @@ static bool is_wide_enough(const Work *w, const DevStep *s) {
 /* The weights of the current group, from w to dst. */
 static void weights_of(const Work *w, const float *from, void *dst, PackWeights *p) {
   *p = (PackWeights){
-      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, 1, from, dst};
+      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, false, 1, from,
+      dst};
 }
 
 /* Strides of the result, an image. */
@@ -603,12 +622,11 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
                      (long long)g.kh, (long long)g.kw);
     plan_work(c, s, &w);
     if (!is_wide_enough(&w, s))
-      return err_set(
-          e, ST_INTERNAL,
-          "cuda %s: a map with a margin of %d,%d,%d,%d; a kernel of %lldx%lld, pad %lld, "
-          "reads further",
-          what, s->lies[0].top, s->lies[0].left, s->lies[0].bottom, s->lies[0].right,
-          (long long)g.kh, (long long)g.kw, (long long)g.pad);
+      return err_set(e, ST_INTERNAL,
+                     "cuda %s: a map with a margin of %d,%d; a kernel of %lldx%lld, pad %lld, "
+                     "reads further",
+                     what, s->lies[0].edge, s->lies[0].side, (long long)g.kh, (long long)g.kw,
+                     (long long)g.pad);
     if ((uint64_t)g.n * w.job.map.image_chunks >= 1ull << 31 ||
         (uint64_t)g.n * w.job.grad.image_chunks >= 1ull << 31 ||
         w.rows_bytes / CHUNK >= 1ull << 31 || w.g.n * w.g.h * w.g.w >= INT64_C(1) << 31)
@@ -668,6 +686,7 @@ static void prep_of(const DevStep *s, PackWeights *p) {
   make_job(&w, 0);
   weights_of(&w, (const float *)s->arg[0], s->out, p);
   if (s->node.attr.conv.gain != 0) p->gain = s->node.attr.conv.gain;
+  p->swapped = s->node.attr.conv.swapped != 0;
 }
 
 int cuda_conv_prep_count(const DevStep *s, int n) {

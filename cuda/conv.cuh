@@ -28,7 +28,7 @@ extern "C" {
 }
 
 /* ---- the loop in the store: a chain of operations on one running value and arguments ---- */
-enum { CHAIN_MAX_OPS = 10, CHAIN_MAX_ARGS = 6, CHAIN_VALUE = -1 };
+enum { CHAIN_MAX_OPS = 10, CHAIN_MAX_ARGS = 6, CHAIN_MAX_TAPS = 2, CHAIN_VALUE = -1 };
 
 /* operands: CHAIN_VALUE or an argument */
 typedef struct ChainOp {
@@ -49,13 +49,20 @@ typedef struct ChainArg {
   int32_t sy;
   int32_t sx;
 } ChainArg;
-/* tap: where the value goes as it is before the chain, too, in the shape of the result; data NULL:
- * nowhere */
+/* Where the value goes as it is before operation `at`, too, in the shape of the result. */
+typedef struct ChainTap {
+  MapView to;
+  MapFrame frame;
+  int at;
+} ChainTap;
+/* taps: by `at`; stored_at, stored_as: of PwProgram */
 typedef struct Chain {
   int nop;
   int narg;
-  MapView tap;
-  MapFrame tap_frame;
+  int ntap;
+  int stored_at;
+  int stored_as;
+  ChainTap tap[CHAIN_MAX_TAPS];
   ChainOp op[CHAIN_MAX_OPS];
   ChainArg arg[CHAIN_MAX_ARGS];
 } Chain;
@@ -217,6 +224,13 @@ static __device__ __forceinline__ void store_as(void *p, int type, int64_t i, fl
     st((__nv_bfloat16 *)p, i, x);
 }
 
+/* Numbers as they are read again from a type of 16 bits. */
+template <int V> static __device__ __forceinline__ void stored_as(int type, float *v) {
+  _Pragma("unroll") for (int i = 0; i < V; i++) v[i] =
+      type == DT_F16 ? __half2float(__float2half_rn(v[i]))
+                     : map_one(__bfloat16_as_ushort(__float2bfloat16_rn(v[i])), DT_BF16);
+}
+
 /* NaN stays */
 static __device__ __forceinline__ float chain_bound(float x, float limit) {
   x = x > limit ? limit : x;
@@ -257,28 +271,30 @@ static __device__ __forceinline__ void chain_op(const ChainOp &o, const float *a
   }
 }
 
-/* The values before the chain, to where they are kept, too. */
+/* The values as they are, to where they are kept, too. */
 template <int V>
-static __device__ __forceinline__ void chain_keep(const Chain &chain, const Column &at, int64_t m,
+static __device__ __forceinline__ void chain_keep(const ChainTap &tap, const Column &at, int64_t m,
                                                   int64_t rows, const float *v) {
-  const MapView &t = chain.tap;
+  const MapView &t = tap.to;
   const int64_t off = map_at(t, at.n, (int)m, at.y, at.x);
   if (V == MAP_CHUNK && t.last) {
-    map_store(t, chain.tap_frame, off, at.y, at.x, v);
+    map_store(t, tap.frame, off, at.n, at.y, at.x, v);
     return;
   }
   _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < rows)
       store_as(t.data, t.type, off + (int64_t)i * t.sc, v[i]);
   if (t.last && m % MAP_CHUNK == 0)
-    map_zeros(chain.tap_frame, (uint4 *)((uint16_t *)t.data + off), at.y, at.x);
+    map_zeros(tap.frame, (uint4 *)((uint16_t *)t.data + off), at.n, at.y, at.x);
 }
 
 /* The chain on V rows m, m+1, .. (those < rows) of one column. */
 template <int V>
 static __device__ __forceinline__ void chain_run(const Chain &chain, const Column &at, int64_t m,
                                                  int64_t rows, float *v) {
-  if (chain.tap.data) chain_keep<V>(chain, at, m, rows, v);
-  for (int k = 0; k < chain.nop; k++) {
+  for (int k = 0, t = 0;; k++) {
+    for (; t < chain.ntap && chain.tap[t].at == k; t++) chain_keep<V>(chain.tap[t], at, m, rows, v);
+    if (k && k == chain.stored_at) stored_as<V>(chain.stored_as, v);
+    if (k == chain.nop) break;
     const ChainOp &o = chain.op[k];
     float w[V];
     int arg = o.a >= 0 ? o.a : o.b;
@@ -318,7 +334,7 @@ static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Col
   chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v);
   uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
   *to = map_pack(v, job.store.tout);
-  map_zeros(job.store.frame, to, at.y, at.x);
+  map_zeros(job.store.frame, to, at.n, at.y, at.x);
 }
 
 /* ---- the passes (all asynchronous on c->stream) ---- */
@@ -363,7 +379,8 @@ typedef struct PackWeights {
   uint32_t tap_chunks;
   ConvGeom geom;
   bool transposed;
-  float gain; /* of every weight, in float, before it is rounded */
+  bool swapped; /* in memory [ci][co][kh][kw] */
+  float gain;   /* of every weight, in float, before it is rounded */
   const float *w;
   void *dst;
 } PackWeights;

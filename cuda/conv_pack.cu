@@ -153,9 +153,11 @@ typedef struct Taps {
   int rows;
   int pitch;
   bool transposed;
+  bool swapped;
   float gain;
   uint32_t chunks; /* per tap */
-  /* neighbours in memory, taps */
+  /* neighbours in memory: rows m where this is so, else channels; taps */
+  bool along_m;
   FastDiv by_run;
   FastDiv by_taps;
 } Taps;
@@ -167,9 +169,10 @@ static __device__ __forceinline__ void read_weights(const float *w, float *s, co
   for (int i = (int)threadIdx.x; i < all; i += PACK_THREADS) {
     int outer = (int)div_by((uint32_t)i, g.by_run), r = i - outer * (int)g.by_run.d,
         inner = (int)div_by((uint32_t)r, g.by_taps), tap = r - inner * taps;
-    int m = g.transposed ? inner : outer, channel = g.transposed ? outer : inner;
-    int64_t row = g.transposed ? (int64_t)(first + channel) * g.ci + m0 + m
-                               : (int64_t)(m0 + m) * g.ci + first + channel;
+    int m = g.along_m ? inner : outer, channel = g.along_m ? outer : inner;
+    int64_t co = g.transposed ? first + channel : m0 + m,
+            ci = g.transposed ? m0 + m : first + channel,
+            row = g.swapped ? ci * g.co + co : co * g.ci + ci;
     s[channel * g.pitch + m * taps + tap] =
         m0 + m < m_end && first + channel < end ? w[row * taps + tap] * g.gain : 0.f;
   }
@@ -233,17 +236,17 @@ static PackJob pack_job(const PackWeights *p, uint32_t *blocks) {
   const ConvGeom *g = &p->geom;
   const int taps = (int)(g->kh * g->kw), len = chunk_len(p->type),
             rows = PRLX_MIN(8, PRLX_MAX(1, 72 / taps)), pitch = rows * taps + 1;
+  const bool along_m = p->transposed != p->swapped;
   const uint32_t wide = (p->tap_chunks + PACK_CHUNKS - 1) / PACK_CHUNKS;
-  PackJob job = {p->w,
-                 (uint4 *)p->dst,
-                 *blocks,
-                 fast_div(wide),
-                 {p->type, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw,
-                  p->transposed ? -g->stride : 1, rows, pitch, p->transposed, p->gain,
-                  p->tap_chunks,
-                  fast_div((uint32_t)((p->transposed ? rows : PACK_CHUNKS * len) * taps)),
-                  fast_div((uint32_t)taps)},
-                 p->classes};
+  PackJob job = {
+      p->w,
+      (uint4 *)p->dst,
+      *blocks,
+      fast_div(wide),
+      {p->type, (int)g->co, (int)g->ci, (int)g->kh, (int)g->kw, p->transposed ? -g->stride : 1,
+       rows, pitch, p->transposed, p->swapped, p->gain, p->tap_chunks, along_m,
+       fast_div((uint32_t)((along_m ? rows : PACK_CHUNKS * len) * taps)), fast_div((uint32_t)taps)},
+      p->classes};
   *blocks += wide * (uint32_t)((p->classes.rows + rows - 1) / rows);
   return job;
 }

@@ -351,7 +351,8 @@ static bool tensor_weights(ConvType t, const ConvJob *job, int k, WgJob *all) {
   return tensor_encode(t, &w, &all->weights[k]);
 }
 
-/* Of the frame, what the taps of the class reach: it begins at tap (0,0) of pixel (0,0). */
+/* Of the frame, what the taps of the class reach: it begins at tap (0,0) of pixel (0,0). No further
+ * than where the next row, or image, begins: zeros that lie there, too, are those of the engine. */
 static bool tensor_map(ConvType t, const ConvJob *job, int k, WgJob *all) {
   const ConvClass &cls = job->classes.of[k];
   const PackedMap &m = job->map;
@@ -360,8 +361,8 @@ static bool tensor_map(ConvType t, const ConvJob *job, int k, WgJob *all) {
   w.p = (const char *)m.p + (size_t)cls.map_chunk * CHUNK;
   w.rank = 4;
   w.side[0] = m.pixel_chunks * 8;
-  w.side[1] = (cuuint64_t)((cls.v - 1) * m.stride + cls.kw);
-  w.side[2] = (cuuint64_t)((cls.u - 1) * m.stride + cls.kh);
+  w.side[1] = PRLX_MIN((uint32_t)((cls.v - 1) * m.stride + cls.kw), m.row_chunks / m.pixel_chunks);
+  w.side[2] = PRLX_MIN((uint32_t)((cls.u - 1) * m.stride + cls.kh), m.image_chunks / m.row_chunks);
   w.side[3] = box.batch;
   w.bytes[0] = (cuuint64_t)m.pixel_chunks * CHUNK;
   w.bytes[1] = (cuuint64_t)m.row_chunks * CHUNK;

@@ -4,12 +4,21 @@
  * A thread takes eight channels of an output column and walks down its rows; neighbours in a warp
  * are neighbouring channels, so that each of its accesses is a run of 512 bytes (256 channels) at
  * any width of the map. The last rows, filtered along x, stay in registers. A map read as planes
- * (4x4, in float) is read number by number: those are small. */
+ * (4x4, in float) is read number by number: those are small.
+ *
+ * Where the store sums over pixels what it stores, a thread leaves the sums of its column's rows,
+ * 32 at most, in scratch, and a second kernel adds those of the columns, in order. How rows are cut
+ * depends on the shape of an image alone then. */
 #include <string.h>
-#include "cuda/conv.cuh"
 #include "cuda/upfirdn.cuh"
 
 enum { LAST_THREADS = 128 };
+
+/* Row pairs of a thread that sums; threads that add, which take so many channels. */
+enum { SUM_STEPS = 16, SUM_THREADS = 256, SUM_CHANNELS = 8 };
+
+/* What runs in the store. */
+enum { STORE_PLAIN, STORE_CHAIN, STORE_SUM };
 
 typedef struct FilterLast {
   Fir fir;
@@ -19,6 +28,7 @@ typedef struct FilterLast {
   FastDiv by_channels; /* eight at a time */
   FastDiv by_columns;
   FastDiv by_chunks;
+  float *partial; /* [image, chunk of rows, column][channel] of sums over pixels */
 } FilterLast;
 
 /* Row iy of eight channels from element `at` of its image on, at the columns c0.., times the taps
@@ -54,16 +64,20 @@ static __device__ __forceinline__ int column_taps(const Fir &p, const float t[4]
   return (at + (odd ? 1 : 0)) >> 1;
 }
 
-/* Eight results of row y: through the loop in the store, where there is one. */
-template <bool STORE>
+/* Eight results of row y: through the loop in the store, where there is one; added to sum. */
+template <int STORE>
 static __device__ __forceinline__ void filter_put(const FilterLast &q, const Chain &chain,
-                                                  uint32_t n, int channel, int y, int x, float *v) {
+                                                  uint32_t n, int channel, int y, int x, float *v,
+                                                  float *sum) {
   const Column at = {0, n, y, x};
-  if (STORE) chain_run<MAP_CHUNK>(chain, at, channel, q.fir.channels, v);
-  map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), y, x, v);
+  if (STORE != STORE_PLAIN) chain_run<MAP_CHUNK>(chain, at, channel, q.fir.channels, v);
+  map_store(q.out, q.frame, map_at(q.out, n, channel, y, x), n, y, x, v);
+  if constexpr (STORE == STORE_SUM) {
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] += v[i];
+  }
 }
 
-template <int UP, int DOWN, bool LAST, bool STORE>
+template <int UP, int DOWN, bool LAST, int STORE>
 __global__ void __launch_bounds__(LAST_THREADS)
     filter_last(const __grid_constant__ FilterLast q, const float *f,
                 const __grid_constant__ Chain chain) {
@@ -79,7 +93,7 @@ __global__ void __launch_bounds__(LAST_THREADS)
   const uint32_t n = div_by(rest, q.by_chunks);
   int m = (int)((rest - n * q.by_chunks.d) * p.steps);
   const int end = min(m + (int)p.steps, (p.oh + 1) / 2);
-  float t[4], gx[4], gy[4], win[MAP_CHUNK][N];
+  float t[4], gx[4], gy[4], win[MAP_CHUNK][N], total[MAP_CHUNK] = {};
   for (int k = 0; k < 4; k++) t[k] = fir_tap(f, k, 4, p.flip, p.gain);
   const bool oddy = p.pady & 1;
   order_taps<UP>(t, oddy, gy);
@@ -100,14 +114,36 @@ __global__ void __launch_bounds__(LAST_THREADS)
     for (int r = N - STEP; r < N; r++) fetch(r);
 #pragma unroll
     for (int k = 0; k < MAP_CHUNK; k++) two_of<UP, DOWN>(gy, win[k], oddy, &a[k], &b[k]);
-    filter_put<STORE>(q, chain, n, channel, 2 * m, ox, a);
-    if (2 * m + 1 < p.oh) filter_put<STORE>(q, chain, n, channel, 2 * m + 1, ox, b);
+    filter_put<STORE>(q, chain, n, channel, 2 * m, ox, a, total);
+    if (2 * m + 1 < p.oh) filter_put<STORE>(q, chain, n, channel, 2 * m + 1, ox, b, total);
 #pragma unroll
     for (int k = 0; k < MAP_CHUNK; k++)
 #pragma unroll
       for (int r = 0; r + STEP < N; r++) win[k][r] = win[k][r + STEP];
     row += STEP;
   }
+  if constexpr (STORE == STORE_SUM) {
+    float4 *to = (float4 *)(q.partial + (size_t)i * p.channels + channel);
+    to[0] = make_float4(total[0], total[1], total[2], total[3]);
+    to[1] = make_float4(total[4], total[5], total[6], total[7]);
+  }
+}
+
+/* out[k][channel] = sum of `rows` partial sums from row k * rows on, in order: those of a thread,
+ * then of the threads of a channel. */
+static __global__ void __launch_bounds__(SUM_THREADS)
+    filter_add(const float *partial, void *out, int tout, uint32_t rows, uint32_t channels) {
+  SHARED(double, share, SUM_THREADS);
+  const uint32_t channel = blockIdx.x * SUM_CHANNELS + threadIdx.x % SUM_CHANNELS;
+  partial += (size_t)blockIdx.y * rows * channels + channel;
+  double sum = 0;
+  for (uint32_t r = threadIdx.x / SUM_CHANNELS; r < rows; r += SUM_THREADS / SUM_CHANNELS)
+    sum += (double)partial[(size_t)r * channels];
+  share[threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.x >= SUM_CHANNELS) return;
+  for (int k = SUM_CHANNELS; k < SUM_THREADS; k += SUM_CHANNELS) sum += share[threadIdx.x + k];
+  store_as(out, tout, (int64_t)blockIdx.y * channels + channel, (float)sum);
 }
 
 bool cuda_filter_last(const DevStep *s) {
@@ -115,50 +151,74 @@ bool cuda_filter_last(const DevStep *s) {
   const bool same = a->upx == 1 && a->upy == 1 && a->downx == 1 && a->downy == 1,
              down = a->upx == 1 && a->upy == 1 && a->downx == 2 && a->downy == 2,
              up = a->upx == 2 && a->upy == 2 && a->downx == 1 && a->downy == 1;
-  const PwProgram *p = s->prog_store;
-  /* a second result as large as the first; no sum */
-  return !(p && p->nmore && !shape_eq(p->more[0].shape, p->iter)) && s->shape[1].rank == 1 &&
-         s->shape[1].dim[0] == 4 && !a->per_sample && (same || down || up);
+  return s->shape[1].rank == 1 && s->shape[1].dim[0] == 4 && !a->per_sample && (same || down || up);
 }
 
 typedef void (*FilterKernel)(FilterLast, const float *, Chain);
-template <bool STORE> static FilterKernel filter_kernel(const Fir &p, bool last) {
+template <int STORE> static FilterKernel filter_kernel(const Fir &p, bool last) {
   if (p.upx == 2) return last ? filter_last<2, 1, true, STORE> : filter_last<2, 1, false, STORE>;
   if (p.downx == 2) return last ? filter_last<1, 2, true, STORE> : filter_last<1, 2, false, STORE>;
   return last ? filter_last<1, 1, true, STORE> : filter_last<1, 1, false, STORE>;
 }
 
-Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
-  const int64_t n = s->shape[0].dim[0], channels = s->shape[0].dim[1] / MAP_CHUNK,
-                rows = (p.oh + 1) / 2;
-  FilterLast q = {};
-  p.steps = 8;
+/* How columns are cut; false: too many for one launch. */
+static bool filter_cut(const DevStep *s, bool sums, int sm_count, Fir *p) {
+  const int64_t columns = s->shape[0].dim[0] * s->shape[0].dim[1] / MAP_CHUNK * p->ow,
+                rows = (p->oh + 1) / 2;
+  p->steps = sums ? SUM_STEPS : 8;
   /* small maps: fill the card */
-  while (p.steps > 2 &&
-         n * channels * p.ow * ((rows + p.steps - 1) / p.steps) < (int64_t)c->sm_count * 1024)
-    p.steps /= 2;
-  p.chunks = (unsigned)((rows + p.steps - 1) / p.steps);
-  const int64_t total = n * channels * p.ow * p.chunks;
-  if (total > 0x7fffff00ll)
+  while (!sums && p->steps > 2 &&
+         columns * ((rows + p->steps - 1) / p->steps) < (int64_t)sm_count * 1024)
+    p->steps /= 2;
+  p->chunks = (unsigned)((rows + p->steps - 1) / p->steps);
+  const int64_t total = columns * p->chunks;
+  p->total = (unsigned)total;
+  return total <= 0x7fffff00ll;
+}
+
+static bool filter_sums(const DevStep *s) { return s->prog_store && fir_sum(s->prog_store) >= 0; }
+
+size_t filter_last_scratch(const DevStep *s) {
+  Fir p = fir_of(s);
+  if (!filter_sums(s) || !filter_cut(s, true, 0, &p)) return 0;
+  return (size_t)p.total * MAP_CHUNK * sizeof(float);
+}
+
+static Status filter_sum_launch(const CudaCtx *c, const DevStep *s, const Fir *p, Error *e) {
+  const int at = fir_sum(s->prog_store);
+  const Shape shape = s->prog_store->more[at].shape;
+  const int64_t rows = s->shape[0].dim[0] / shape.dim[0] * p->chunks * p->ow;
+  LAUNCH(filter_add, dim3((unsigned)(p->channels / SUM_CHANNELS), (unsigned)shape.dim[0]),
+         SUM_THREADS, 0, c->stream, (const float *)s->scratch, s->more[at], (int)s->tmore[at],
+         (uint32_t)rows, (uint32_t)p->channels);
+  return cuda_check("upfirdn2d", s, e);
+}
+
+Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
+  FilterLast q = {};
+  const bool sums = filter_sums(s);
+  if (!filter_cut(s, sums, c->sm_count, &p))
     return err_set(e, ST_INVALID,
-                   "cuda upfirdn2d: %lld columns of %d rows are too many for one "
-                   "launch; use a smaller batch",
-                   (long long)total, p.oh);
-  p.total = (unsigned)total;
+                   "cuda upfirdn2d: %lld maps of %dx%d are too many for one launch; use a smaller "
+                   "batch",
+                   (long long)(s->shape[0].dim[0] * s->shape[0].dim[1]), p.oh, p.ow);
   q.fir = p;
   q.in = map_view(s->arg[0], s->targ[0], s->shape[0], s->lies[0]);
   q.out = map_view(s->out, s->tout, s->node.shape, s->out_lies);
   if (q.out.last) q.frame = map_frame(s->node.shape, s->out_lies);
-  q.by_channels = fast_div(channels);
+  q.by_channels = fast_div(p.channels / MAP_CHUNK);
   q.by_columns = fast_div(p.ow);
   q.by_chunks = fast_div(p.chunks);
+  q.partial = sums ? (float *)s->scratch : NULL;
   Chain chain;
   memset(&chain, 0, sizeof chain);
-  if (s->prog_store && !conv_chain(s->prog_store, s->store_from, &s->node, s, &chain))
+  if (s->prog_store && !fir_chain_of(s, s->prog_store, s->store_from, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda upfirdn2d: a loop that cannot run in the store");
-  const FilterKernel k =
-      s->prog_store ? filter_kernel<true>(p, q.in.last) : filter_kernel<false>(p, q.in.last);
-  LAUNCH(k, blocks_for(total, LAST_THREADS), LAST_THREADS, 0, c->stream, q,
+  const FilterKernel k = sums            ? filter_kernel<STORE_SUM>(p, q.in.last)
+                         : s->prog_store ? filter_kernel<STORE_CHAIN>(p, q.in.last)
+                                         : filter_kernel<STORE_PLAIN>(p, q.in.last);
+  LAUNCH(k, blocks_for(p.total, LAST_THREADS), LAST_THREADS, 0, c->stream, q,
          (const float *)s->arg[1], chain);
-  return cuda_check("upfirdn2d", s, e);
+  TRY(cuda_check("upfirdn2d", s, e));
+  return sums ? filter_sum_launch(c, s, &p, e) : ST_OK;
 }

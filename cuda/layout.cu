@@ -6,22 +6,16 @@
 #include "cuda/map.cuh"
 
 MapView map_view(const void *p, DType t, Shape s, MapLayout l) {
-  const int64_t c = s.dim[1], h = s.dim[2] + l.top + l.bottom, w = s.dim[3] + l.left + l.right;
+  const int64_t c = s.dim[1], h = s.dim[2] + l.edge, w = s.dim[3] + l.side;
   if (!l.last)
     return MapView{(void *)p, (int32_t)t, false, c * h * w, (int32_t)(h * w), (int32_t)w, 1};
-  char *first = p ? (char *)p + (l.top * w + l.left) * c * 2 : NULL;
+  char *first = p ? (char *)p + map_row(s, l, 0, 0) * 2 : NULL;
   return MapView{first, (int32_t)t, true, c * h * w, 1, (int32_t)(w * c), (int32_t)c};
 }
 
 MapFrame map_frame(Shape s, MapLayout l) {
   const int chunks = (int)(s.dim[1] / MAP_CHUNK);
-  return MapFrame{(int)s.dim[2],
-                  (int)s.dim[3],
-                  l.top,
-                  l.left,
-                  l.bottom,
-                  l.right,
-                  (int)(s.dim[3] + l.left + l.right) * chunks,
+  return MapFrame{(int)s.dim[2], (int)s.dim[3], l.edge, l.side, (int)(s.dim[3] + l.side) * chunks,
                   chunks};
 }
 

@@ -73,7 +73,7 @@ static __global__ void __launch_bounds__(256)
   pw_coordinates(d, ~0u, row, at.idx);
   pw_eval(d, at, v);
   const int y = (int)at.idx[1], x = (int)at.idx[2];
-  map_store(out, frame, map_at(out, at.idx[0], (int)at.col, y, x), y, x, v);
+  map_store(out, frame, map_at(out, at.idx[0], (int)at.col, y, x), at.idx[0], y, x, v);
 }
 
 Status pw_last_launch(const CudaCtx *c, const DevStep *s, const PwDev *d, Error *e) {

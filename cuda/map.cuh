@@ -16,14 +16,12 @@ typedef struct MapView {
   int32_t sx;
 } MapView;
 
-/* The margin of a map whose channels lie last; strides in chunks. Nothing where all four are 0. */
+/* The margin of a map whose channels lie last; strides in chunks. Nothing where both are 0. */
 typedef struct MapFrame {
   int height;
   int width;
-  int top;
-  int left;
-  int bottom;
-  int right;
+  int edge;
+  int side;
   int row_chunks;
   int pixel_chunks;
 } MapFrame;
@@ -66,15 +64,19 @@ static __device__ __forceinline__ void map_unpack(uint4 u, int type, float *v) {
       map_one(i & 1 ? w[i / 2] >> 16 : w[i / 2] & 0xffff, type);
 }
 
-/* The zeros that pixel (y, x) at the edge of its map answers for: those nearest to it. at: its own
- * chunk. */
-static __device__ __forceinline__ void map_zeros(const MapFrame &f, uint4 *at, int y, int x) {
-  const int y0 = y == 0 ? -f.top : 0, y1 = y == f.height - 1 ? f.bottom : 0,
-            x0 = x == 0 ? -f.left : 0, x1 = x == f.width - 1 ? f.right : 0;
-  if (y1 - y0 + x1 - x0 == 0) return;
+/* The zeros that pixel (y, x) of image n answers for: those that follow its row, those that follow
+ * its image, and of the first row of all what comes before. at: its own chunk. */
+static __device__ __forceinline__ void map_zeros(const MapFrame &f, uint4 *at, int64_t n, int y,
+                                                 int x) {
+  const bool first = n == 0 && y == 0;
+  const int y0 = first ? -f.edge : 0, y1 = y == f.height - 1 ? f.edge : 0,
+            x1 = x == f.width - 1 ? f.side : 0;
+  if (y1 - y0 + x1 == 0 && !first) return;
   for (int i = y0; i <= y1; i++)
-    for (int k = x0; k <= x1; k++)
+    for (int k = 0; k <= x1; k++)
       if (i || k) at[(int64_t)i * f.row_chunks + k * f.pixel_chunks] = make_uint4(0, 0, 0, 0);
+  for (int k = 1; first && x == 0 && k <= f.side; k++)
+    at[-(int64_t)f.edge * f.row_chunks - k * f.pixel_chunks] = make_uint4(0, 0, 0, 0);
 }
 
 /* Element of a channel of a pixel. */
@@ -95,11 +97,11 @@ static __device__ __forceinline__ void map_load(const MapView &m, int64_t at, fl
 
 /* And back, with the zeros beside it. */
 static __device__ __forceinline__ void map_store(const MapView &m, const MapFrame &f, int64_t at,
-                                                 int y, int x, const float *v) {
+                                                 int64_t n, int y, int x, const float *v) {
   if (m.last) {
     uint4 *to = (uint4 *)((uint16_t *)m.data + at);
     *to = map_pack(v, m.type);
-    map_zeros(f, to, y, x);
+    map_zeros(f, to, n, y, x);
     return;
   }
   _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++)

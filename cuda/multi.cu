@@ -28,7 +28,7 @@
 enum { MULTI_STEPS = 8, MULTI_THREADS = 256, MULTI_SLOTS = 5, MULTI_INNER = 16 };
 
 /* Expressions with sums that keep the inner axis: a thread has 8 numbers for each. */
-enum { MULTI_COLUMN_MOST = 3 };
+enum { MULTI_COLUMN_MOST = 4 };
 
 /* MULTI_AGAIN: a sum of what a result before it, of MULTI_COLUMNS, is a sum of. */
 typedef enum { MULTI_MAP, MULTI_ROWS, MULTI_COLUMNS, MULTI_AGAIN } MultiKind;
@@ -249,7 +249,8 @@ static __device__ __forceinline__ void multi_store(const Multi &m, const MultiOu
   if (m.last) {
     const int y = (int)w.at.idx[1], x = (int)w.at.idx[2];
     if (w.at.valid)
-      map_store(o.view, o.frame, map_at(o.view, w.at.idx[0], (int)w.at.col, y, x), y, x, v);
+      map_store(o.view, o.frame, map_at(o.view, w.at.idx[0], (int)w.at.col, y, x), w.at.idx[0], y,
+                x, v);
     return;
   }
   const uint32_t to = w.row * m.d.inner + w.at.col;
@@ -327,9 +328,10 @@ static __device__ __forceinline__ void multi_columns(const Multi &m, uint32_t bl
       m.out[r].partial[((size_t)chunk * m.ngrid + block) * m.d.inner + col] = sum;
 }
 
-/* A block: a place of the grid, a chunk of the rows, a strip. */
+/* A block: a place of the grid, a chunk of the rows, a strip. Four expressions want more registers
+ * than three blocks have. */
 template <int COLUMNS>
-static __global__ void __launch_bounds__(MULTI_THREADS, 3)
+static __global__ void __launch_bounds__(MULTI_THREADS, COLUMNS > 3 ? 2 : 3)
     multi_run(const __grid_constant__ Multi m) {
   const uint32_t lanes = 1u << m.log_group, groups = MULTI_THREADS >> m.log_group,
                  rest = div_by(blockIdx.x, m.strips), strip = blockIdx.x - rest * m.strips.d,
@@ -465,6 +467,8 @@ Status cuda_multi(const CudaCtx *c, const DevStep *s, Error *e) {
     multi_launch<1>(c, m);
   else if (m.ncolumn == 2)
     multi_launch<2>(c, m);
+  else if (m.ncolumn == 3)
+    multi_launch<3>(c, m);
   else
     multi_launch<MULTI_COLUMN_MOST>(c, m);
   TRY(cuda_check("loop", s, e));

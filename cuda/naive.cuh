@@ -61,6 +61,12 @@ static __device__ inline float naive_op(const PwOp &op, float x, float y) {
   }
 }
 
+/* What is read after x was stored in 16 bits of this type. */
+static __device__ inline float naive_stored(int type, float x) {
+  if (type == DT_F16) return __half2float(__float2half_rn(x));
+  return __uint_as_float((uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(x)) << 16);
+}
+
 /* The loop at place i of its iteration; v: the argument `from`. */
 static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float v) {
   const PwProgram &p = l.program;
@@ -86,6 +92,7 @@ static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float 
       }
     }
     if (k < p.nop) reg[op.dst] = naive_op(op, operand[0], operand[1]);
+    if (k < p.nop && k + 1 == p.stored_at) reg[op.dst] = naive_stored(p.stored_as, reg[op.dst]);
   }
   return operand[0];
 }

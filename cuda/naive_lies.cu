@@ -8,18 +8,15 @@ static __device__ int64_t lies_at(const NaiveLies &q, int64_t i) {
   const int64_t x = i % q.width, y = i / q.width % q.height,
                 c = i / q.width / q.height % q.channels, n = i / q.width / q.height / q.channels;
   if (!q.margin.last) return i;
-  const int64_t rows = q.margin.top + q.height + q.margin.bottom,
-                columns = q.margin.left + q.width + q.margin.right;
-  return ((n * rows + q.margin.top + y) * columns + q.margin.left + x) * q.channels + c;
+  const int64_t rows = q.height + q.margin.edge, columns = q.width + q.margin.side;
+  return ((n * rows + q.margin.edge + y) * columns + q.margin.side + x) * q.channels + c;
 }
 
 /* Whether number i of the memory is one of the map. */
 static __device__ bool lies_inside(const NaiveLies &q, int64_t i) {
-  const int64_t rows = q.margin.top + q.height + q.margin.bottom,
-                columns = q.margin.left + q.width + q.margin.right,
-                x = i / q.channels % columns - q.margin.left,
-                y = i / q.channels / columns % rows - q.margin.top;
-  return x >= 0 && x < q.width && y >= 0 && y < q.height;
+  const int64_t rows = q.height + q.margin.edge, columns = q.width + q.margin.side,
+                pixel = i / q.channels - q.margin.edge * columns - q.margin.side;
+  return pixel >= 0 && pixel % columns < q.width && pixel / columns % rows < q.height;
 }
 
 static __global__ void lies_to_planes(NaiveLies q, const uint16_t *from, uint16_t *to, int64_t n) {

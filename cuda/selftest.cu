@@ -267,7 +267,7 @@ static bool test_last(const CudaCtx *c, DevStep *s) {
   const DevStep planes = *s;
   bool any = false;
   for (int slot = s->prog ? -1 - s->prog->nmore : -1; slot < s->nargs; slot++) {
-    MapLayout m = {1, 0, 1, 1, 0};
+    MapLayout m = {1, 1, 1};
     if ((slot >= 0 && !s->arg[slot]) || cuda_channels_last(c, &planes, slot, &m) == LAST_NO)
       continue;
     *(slot < -1 ? &s->more_lies[-2 - slot] : slot < 0 ? &s->out_lies : &s->lies[slot]) = m;

@@ -104,7 +104,8 @@ __global__ void __launch_bounds__(LAST_THREADS)
       v[j] = fmaf(u.w, x[3], fmaf(u.z, x[2], fmaf(u.y, x[1], u.x * x[0])));
     }
     chain_run<MAP_CHUNK>(t.chain, at, chunk * MAP_CHUNK, t.chunks * MAP_CHUNK, v);
-    map_store(t.wide, t.frame, map_at(t.wide, at.n, chunk * MAP_CHUNK, at.y, at.x), at.y, at.x, v);
+    map_store(t.wide, t.frame, map_at(t.wide, at.n, chunk * MAP_CHUNK, at.y, at.x), at.n, at.y,
+              at.x, v);
   }
 }
 

@@ -3,7 +3,7 @@
  * and four taps on two neighbouring outputs. */
 #ifndef PRLX_CUDA_UPFIRDN_CUH
 #define PRLX_CUDA_UPFIRDN_CUH
-#include "cuda/any.cuh"
+#include "cuda/conv.cuh"
 
 /* as in core/op_upfirdn.c */
 typedef struct Fir {
@@ -130,9 +130,15 @@ Fir fir_of(const DevStep *s);
 bool fir_is_four(const DevStep *s, const Fir *p);
 bool fir_cut(Fir *p, int64_t planes, int sm_count);
 
-/* upfirdn_store.cu: a filter with a loop in its store. */
+/* upfirdn_store.cu: a filter with a loop in its store. fir_sum: which further result of that is no
+ * map but a sum, -1: none. fir_chain_of: the loop without it; bound: the step for addresses, or
+ * NULL. */
+int fir_sum(const PwProgram *p);
+bool fir_chain_of(const DevStep *s, const PwProgram *p, int from, const DevStep *bound,
+                  Chain *chain);
 Status fir_store_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e);
 size_t fir_store_scratch(const DevStep *s);
 /* filter_last.cu: four taps where the map or its result lies with its channels last. */
+size_t filter_last_scratch(const DevStep *s);
 Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e);
 #endif

@@ -4,13 +4,11 @@
  * summed over the pixels, of each image or of all: each thread leaves the sum of its 4 to 32
  * results in scratch, a second kernel adds these in order. How threads are cut does not depend on
  * the card then. */
-#include "cuda/conv.cuh"
 #include "cuda/upfirdn.cuh"
 
 enum { FIR_CARD = 132, FIR_ADD_THREADS = 256 };
 
-/* partial: [planes][chunks][pairs], NULL: no sum. Chain.tap: where the results of the filter
- * themselves go, too. */
+/* partial: [planes][chunks][pairs], NULL: no sum */
 typedef struct FirStore {
   void *out;
   int tout;
@@ -29,9 +27,23 @@ static __device__ __forceinline__ void fir_argument(const ChainArg &g, int64_t n
   if (right && below) w[3] = load_as(g.p, g.type, at + g.sy + g.sx);
 }
 
+static __device__ __forceinline__ void fir_put(void *out, int type, int64_t at, int width,
+                                               bool right, bool below, const float *v) {
+  store_as(out, type, at, v[0]);
+  if (right) store_as(out, type, at + 1, v[1]);
+  if (below) store_as(out, type, at + width, v[2]);
+  if (right && below) store_as(out, type, at + width + 1, v[3]);
+}
+
+/* at: the place of the first of them in a map, rows of `width`. */
 static __device__ __forceinline__ void fir_chain(const Chain &chain, int64_t n, int64_t c, int y,
-                                                 int x, bool right, bool below, float *v) {
-  for (int k = 0; k < chain.nop; k++) {
+                                                 int x, int64_t at, int width, bool right,
+                                                 bool below, float *v) {
+  for (int k = 0, t = 0;; k++) {
+    for (; t < chain.ntap && chain.tap[t].at == k; t++)
+      fir_put(chain.tap[t].to.data, chain.tap[t].to.type, at, width, right, below, v);
+    if (k && k == chain.stored_at) stored_as<4>(chain.stored_as, v);
+    if (k == chain.nop) break;
     const ChainOp &o = chain.op[k];
     const int arg = o.a >= 0 ? o.a : o.b;
     float w[4] = {0, 0, 0, 0};
@@ -45,14 +57,6 @@ static __device__ __forceinline__ void fir_chain(const Chain &chain, int64_t n, 
   }
 }
 
-static __device__ __forceinline__ void fir_put(void *out, int type, int64_t at, int width,
-                                               bool right, bool below, const float *v) {
-  store_as(out, type, at, v[0]);
-  if (right) store_as(out, type, at + 1, v[1]);
-  if (below) store_as(out, type, at + width, v[2]);
-  if (right && below) store_as(out, type, at + width + 1, v[3]);
-}
-
 template <typename T, int UP, int DOWN>
 __global__ void __launch_bounds__(128, 6)
     fir4_store(const T *x, const float *f, FirStore s, Fir p, const __grid_constant__ Chain chain) {
@@ -63,8 +67,7 @@ __global__ void __launch_bounds__(128, 6)
     const int64_t n = plane / p.channels, c = plane - n * p.channels,
                   at = (plane * p.oh + 2 * m) * p.ow + 2 * j;
     const bool right = 2 * j + 1 < p.ow, below = 2 * m + 1 < p.oh;
-    if (chain.tap.data) fir_put(chain.tap.data, chain.tap.type, at, p.ow, right, below, v);
-    fir_chain(chain, n, c, 2 * m, 2 * j, right, below, v);
+    fir_chain(chain, n, c, 2 * m, 2 * j, at, p.ow, right, below, v);
     fir_put(s.out, s.tout, at, p.ow, right, below, v);
     sum +=
         (double)((v[0] + (right ? v[1] : 0)) + ((below ? v[2] : 0) + (right && below ? v[3] : 0)));
@@ -94,54 +97,59 @@ static __global__ void __launch_bounds__(FIR_ADD_THREADS)
 
 /* ---- host ---- */
 
-/* A sum that the store can make: of what is stored, over the pixels, or images and pixels. */
+int fir_sum(const PwProgram *p) {
+  int at = -1;
+  for (int r = 0; r < p->nmore; r++)
+    if (!shape_eq(p->more[r].shape, p->iter)) at = r;
+  return at;
+}
+
+/* A sum that the store can make: of what is stored, over the pixels, or images and pixels. It is
+ * the last further result. */
 static bool fir_sum_fits(const PwProgram *p) {
-  const Shape s = p->more[0].shape, all = p->iter;
-  return p->nmore == 1 && p->more[0].result == p->result && s.rank == 4 &&
+  const int at = fir_sum(p);
+  const Shape s = p->more[at].shape, all = p->iter;
+  return at == p->nmore - 1 && p->more[at].result == p->result && s.rank == 4 &&
          (s.dim[0] == 1 || s.dim[0] == all.dim[0]) && s.dim[1] == all.dim[1] && s.dim[2] == 1 &&
-         s.dim[3] == 1 && !shape_eq(s, all);
+         s.dim[3] == 1;
 }
 
-/* The sum, or NULL: it is the only further result that is no map. */
-static const PwMore *fir_sum(const PwProgram *p) {
-  return p->nmore && !shape_eq(p->more[0].shape, p->iter) ? &p->more[0] : NULL;
-}
-
-static bool fir_chain_of(const DevStep *s, const PwProgram *p, int from, const DevStep *bound,
-                         Chain *chain) {
-  PwProgram one = *p;
-  if (fir_sum(p)) one.nmore = 0;
-  return conv_chain(&one, from, &s->node, bound, chain);
+bool fir_chain_of(const DevStep *s, const PwProgram *p, int from, const DevStep *bound,
+                  Chain *chain) {
+  PwProgram maps = *p;
+  if (fir_sum(p) >= 0) maps.nmore--;
+  return conv_chain(&maps, from, &s->node, bound, chain);
 }
 
 bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from) {
   Fir f = fir_of(s);
   Chain chain;
   return s->node.shape.rank == 4 && MAX_IN + p->narg <= PW_MAX_ARGS && fir_is_four(s, &f) &&
-         (!fir_sum(p) || (fir_sum_fits(p) && !cuda_lies_last(s))) &&
-         fir_chain_of(s, p, store_from, NULL, &chain);
+         (fir_sum(p) < 0 || fir_sum_fits(p)) && fir_chain_of(s, p, store_from, NULL, &chain);
 }
 
 size_t fir_store_scratch(const DevStep *s) {
   Fir p = fir_of(s);
-  if (!s->prog_store || !fir_sum(s->prog_store) || shape_numel(s->node.shape) == 0 ||
+  if (cuda_lies_last(s)) return filter_last_scratch(s);
+  if (!s->prog_store || fir_sum(s->prog_store) < 0 || shape_numel(s->node.shape) == 0 ||
       !fir_cut(&p, s->shape[0].dim[0] * s->shape[0].dim[1], FIR_CARD))
     return 0;
   return (size_t)p.total * sizeof(double);
 }
 
 static Status fir_sum_launch(const CudaCtx *c, const DevStep *s, const Fir *p, Error *e) {
-  const Shape shape = s->prog_store->more[0].shape;
+  const int at = fir_sum(s->prog_store);
+  const Shape shape = s->prog_store->more[at].shape;
   const int64_t outputs = shape_numel(shape), planes = s->shape[0].dim[0] * s->shape[0].dim[1];
   LAUNCH(fir_add, (unsigned)outputs, FIR_ADD_THREADS, 0, c->stream, (const double *)s->scratch,
-         s->more[0], (int)s->tmore[0], (unsigned)outputs, (unsigned)(planes / outputs),
+         s->more[at], (int)s->tmore[at], (unsigned)outputs, (unsigned)(planes / outputs),
          p->chunks * p->pairs);
   return cuda_check("upfirdn2d", s, e);
 }
 
 Status fir_store_launch(const CudaCtx *c, const DevStep *s, Fir p, Error *e) {
   const int64_t planes = s->shape[0].dim[0] * s->shape[0].dim[1];
-  const bool sum = fir_sum(s->prog_store) != NULL;
+  const bool sum = fir_sum(s->prog_store) >= 0;
   const FirStore to = {s->out, (int)s->tout, sum ? (double *)s->scratch : NULL};
   Chain chain;
   if (!fir_chain_of(s, s->prog_store, s->store_from, s, &chain))

@@ -86,9 +86,7 @@ static int64_t place_of(Shape s, MapLayout l, int64_t i) {
   const int64_t x = i % s.dim[3], y = i / s.dim[3] % s.dim[2],
                 channel = i / s.dim[3] / s.dim[2] % s.dim[1],
                 n = i / s.dim[3] / s.dim[2] / s.dim[1];
-  return ((n * (s.dim[2] + l.top + l.bottom) + l.top + y) * (s.dim[3] + l.left + l.right) + l.left +
-          x) *
-             s.dim[1] +
+  return ((n * (s.dim[2] + l.edge) + l.edge + y) * (s.dim[3] + l.side) + l.side + x) * s.dim[1] +
          channel;
 }
 
@@ -290,10 +288,8 @@ static void check_types(Bench *t, const HostStep *h, const Types *ty, const char
 
 /* The margin that a backend must cope with: what the step wants and so much more. */
 static void margin_widen(MapLayout *m, int64_t k) {
-  m->top = (uint8_t)(m->top + k % 2);
-  m->left = (uint8_t)(m->left + k % 3);
-  m->bottom = (uint8_t)(m->bottom + k / 2 % 2);
-  m->right = (uint8_t)(m->right + k / 3 % 2);
+  m->edge = (uint8_t)(m->edge + k / 2 % 2);
+  m->side = (uint8_t)(m->side + k % 3);
 }
 
 /* With their channels last, as far as the backend takes them so: all maps, those that are read, the

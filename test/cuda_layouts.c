@@ -4,17 +4,20 @@
 #include "test/cuda_check.h"
 #include "cuda/device.h"
 
-/* image, weights 1x1 of it, 3x3, taps; the weights of the skip are the middle ones. */
+/* image, weights 1x1 of it, which are biases, too, 3x3, taps; the weights of the skip are the
+ * middle ones. */
 static Val b_blocks(Graph *g, const Val *in) {
   const UpFirDn down = {1, 1, 2, 2, 1, 1, 1, 1, 0, 1, 0}, same = {1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 0};
   const Val w = g_axpb(g, in[2], 0.08, 0),
-            middle = g_slice(g, g_slice(g, w, 2, 1, 1, 1), 3, 1, 1, 1);
+            middle = g_slice(g, g_slice(g, w, 2, 1, 1, 1), 3, 1, 1, 1),
+            bias = g_reshape(g, in[1], SHAPE4(1, 16, 1, 1));
   Val x = g_lrelu(g, g_conv2d(g, in[0], in[1], 1, 0), 0.2, 1.4, 256);
   for (int k = 0; k < 2; k++) {
     const Val skip = g_conv2d(g, g_upfirdn2d(g, x, in[3], &down), middle, 1, 0);
-    Val y = g_lrelu(g, g_conv2d(g, x, w, 1, 1), 0.2, 1.4, 256);
+    Val y = g_lrelu(g, g_add(g, g_conv2d(g, x, w, 1, 1), bias), 0.2, 1.4, 256);
     y = g_conv2d(g, g_upfirdn2d(g, y, in[3], &same), w, 2, 0);
-    x = g_axpb(g, g_add(g, g_lrelu(g, y, 0.2, 1.4, 256), skip), 0.70710678, 0);
+    y = g_lrelu(g, g_add(g, y, bias), 0.2, 1.4, 256);
+    x = g_axpb(g, g_add(g, y, skip), 0.70710678, 0);
   }
   return x;
 }
@@ -22,14 +25,22 @@ static Val b_blocks(Graph *g, const Val *in) {
 /* Two modulated layers: their maps, and the gradients of their results, are multiplied by numbers
  * that the convolution and its weight gradient share. The first map is an image, in float. */
 static Val b_modulated(Graph *g, const Val *in) {
-  const Val w = g_axpb(g, in[1], 0.08, 0), s = g_axpb(g, in[2], 0.3, 1),
-            d = g_axpb(g, in[3], 0.2, 1);
+  const Val w = g_axpb(g, in[1], 0.08, 0), d = g_axpb(g, in[3], 0.2, 1);
   Val x = in[0];
   for (int k = 0; k < 3; k++) {
+    const Val s = g_axpb(g, in[2], 0.3, 1 + 0.1 * k); /* after the map that it is for */
     const Val y = g_mul(g, g_conv2d(g, g_mul(g, x, s), w, 1, 1), d);
     x = g_lrelu(g, y, 0.2, 1.4, 256);
   }
   return x;
+}
+
+/* A modulated map that lies in planes, since it is turned besides. */
+static Val b_turned(Graph *g, const Val *in) {
+  static const int turned[4] = {0, 1, 3, 2};
+  const Val w = g_axpb(g, in[1], 0.08, 0), s = g_axpb(g, in[2], 0.3, 1),
+            x = g_lrelu(g, g_conv2d(g, in[0], w, 1, 1), 0.2, 1.4, 256);
+  return g_add(g, g_conv2d(g, g_mul(g, x, s), w, 1, 1), g_permute(g, x, turned));
 }
 
 /* A map that a convolution reads and a loop, too: the store keeps both, each with its margin. */
@@ -44,6 +55,7 @@ static struct {
   Status (*program)(Backend *b, int n, const DevStep *s, DevProgram **out, Error *e);
   int last;
   int packed;
+  int scaled; /* multiplied on the way */
   int products;
 } seen;
 
@@ -62,6 +74,7 @@ static void count_step(const DevStep *s) {
   for (int i = 0; i < (dw ? 2 : 1); i++) {
     seen.products += is_half(s->targ[i]);
     seen.packed += is_half(s->targ[i]) && !mixed && (!s->lies[i].last || is_scaled(s, i));
+    seen.scaled += is_half(s->targ[i]) && is_scaled(s, i);
   }
 }
 
@@ -71,16 +84,34 @@ static Status count_program(Backend *b, int n, const DevStep *s, DevProgram **ou
 }
 
 /* The case in both layouts; counted. */
-static void check_case_layouts(Bench *t, const Case *c) {
+static void check_counted(Bench *t, const Case *c) {
   memset(&seen, 0, sizeof seen);
   seen.program = t->b->program;
   t->b->program = count_program;
   check_plan_planes(t, c, 2e-3);
   t->b->program = seen.program;
+}
+
+static void check_case_layouts(Bench *t, const Case *c) {
+  check_counted(t, c);
   if (getenv("TEST_RUNG") || getenv("PRLX_CUDA_LAYOUT")) return;
   CHECK(seen.last > 8 && seen.products > 8 && seen.packed == 0,
         "%s, %s: %d maps with channels last; of %d maps that convolutions read %d are packed",
         precision_name(t->b->precision), c->name, seen.last, seen.products, seen.packed);
+}
+
+/* A map that is laid out again is multiplied on the way, for the convolution and for its weights'
+ * gradient. */
+static void check_turned(Bench *t, const Case *modulated) {
+  Case turned = *modulated;
+  turned.name = "a modulated map in planes";
+  turned.build = b_turned;
+  turned.nin = 3;
+  if (skipped(t, turned.name)) return;
+  check_counted(t, &turned);
+  if (getenv("TEST_RUNG") || getenv("PRLX_CUDA_LAYOUT")) return;
+  CHECK(seen.scaled >= 2, "%s: %d maps are multiplied while they are packed", turned.name,
+        seen.scaled);
 }
 
 /* Channels last wherever they can be. */
@@ -103,7 +134,7 @@ void check_layouts(Bench *t) {
                        "blocks of a discriminator",
                        b_blocks,
                        4,
-                       {SHAPE4(3, 1, 32, 32), SHAPE4(16, 1, 1, 1), SHAPE4(16, 16, 3, 3), SHAPE1(4)},
+                       {SHAPE4(3, 1, 36, 36), SHAPE4(16, 1, 1, 1), SHAPE4(16, 16, 3, 3), SHAPE1(4)},
                        {GENERIC, GENERIC, GENERIC, FIXED},
                        2};
   const Case modulated = {
@@ -129,6 +160,7 @@ void check_layouts(Bench *t) {
   if (!skipped(t, blocks.name)) check_small(t, &blocks);
   if (!skipped(t, modulated.name)) check_case_layouts(t, &modulated);
   if (!skipped(t, kept.name)) check_all_last(t, &kept);
+  check_turned(t, &modulated);
   cuda_use_several(t->b, 1);
   if (!skipped(t, modulated.name))
     check_plan_planes(t, &modulated, t->b->precision == PREC_F16 ? 2e-3 : 16e-3);

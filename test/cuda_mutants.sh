@@ -243,17 +243,25 @@ mutant batch-sum-add reduce.cu 's/blockIdx.x - all.of\[mine\].first_add/blockIdx
   'side by side' strict plans
 mutant prep-gain conv.cu 's/if (s->node.attr.conv.gain != 0) p->gain = .*;//' 'kept weights' \
   strict plans
+mutant prep-swapped conv_pack.cu 's/g.swapped ? ci . g.co + co : //' 'swapped weights' strict plans
 planner_mutant batch-scratch plan_memory \
   's/s\[-1\].scratch_at + plan_round(p, s\[-1\].scratch)/0/' 'side by side' strict plans
 planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by side' strict plans
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
 # filters, with loops and sums in their store, sampling, optimiser; what stores leave besides
-mutant conv-tap conv.cu 's/if (chain->tap.last)/chain->tap.sc = 1; &/' 'layers of several' \
+mutant conv-tap conv.cu 's/if (t->to.last)/t->to.sc = 1; &/' 'layers of several' \
   strict loops
-mutant tap-margin conv.cu '/if (chain->tap.last) chain->tap_frame/d' 'kept besides' f16 plans
-mutant fir-tap upfirdn_store.cu 's/if (chain.tap.data)/if (0)/' 'layers of several' \
-  strict loops
+mutant tap-margin conv.cu '/if (t->to.last) t->frame/d' 'kept besides' f16 plans
+mutant tap-place conv.cu 's/t->at = at;/t->at = 0;/' 'modulated' f16 plans
+mutant fir-tap upfirdn_store.cu 's/t < chain.ntap/t < 0/' 'layers of several' strict loops
+planner_mutant store-rounds plan_store 's/stored_at = (uint8_t)(type/stored_at = 0 * (type/' \
+  'modulated' f16 plans
+planner_mutant store-kept plan_store 's/if (kept) q->more/if (0) q->more/' 'modulated' f16 plans
+mutant filter-sum filter_last.cu 's/k < SUM_THREADS; k += SUM/k < SUM_THREADS \/ 2; k += SUM/' \
+  'blocks of' f16 plans
+mutant filter-sum-rows filter_last.cu 's/dim\[0\] \* p->chunks \* p->ow/dim[0] * p->ow/' \
+  'blocks of' f16 plans
 planner_mutant tap-between plan_device 's/is_read_between(p, v, c, k) ||//' 'layers of several' \
   strict loops
 mutant fir-store-row upfirdn_store.cu 's/(below ? v\[2\] : 0)/v[2]/' 'layers of several' \
@@ -314,7 +322,7 @@ mutant last-margin conv_gemm.cu:conv_store.cuh \
   'conv n' f16 ops
 mutant last-margin-loop loop_last.cu 's/out.last ? map_frame(.*) : MapFrame{}/MapFrame{}/' \
   'random loop' f16 loops
-mutant last-corner conv.cu 's/((l.top - top) \* m.row_chunks/(l.top * m.row_chunks/' 'conv n' \
+mutant last-corner conv.cu 's/((l.edge - top) \* m.row_chunks/(l.edge * m.row_chunks/' 'conv n' \
   f16 ops
 mutant last-staging conv_gemm.cu:conv_store.cuh 's/stage_column(chunk \* MAP_CHUNK, x)/x/' \
   'conv n' f16 ops
@@ -328,11 +336,15 @@ mutant last-summed loop_last.cu 's/d->inner_summed = .*;/d->inner_summed = false
 mutant last-thin thin_last.cu 's/int o = 16; o; o >>= 1/int o = 8; o; o >>= 1/' 'conv n' f16 ops
 mutant last-thin-barrier thin_last.cu \
   '/sum\[threadIdx.x\] = make_float4/,/if (row/ s/__syncthreads();//' 'conv n' f16 ops
-mutant last-view layout.cu 's/l.top \* w + l.left/l.left * w + l.top/' 'conv n' f16 ops
+mutant last-view layout.cu 's/map_row(s, l, 0, 0) \* 2/l.edge * w * c * 2/' 'conv n' f16 ops
+mutant last-first loop_last.cu:map.cuh 's/first ? -f.edge : 0/0/' 'random loop' f16 loops
+mutant last-first-side loop_last.cu:map.cuh 's/first \&\& x == 0 \&\& k <= f.side/false/' \
+  'random loop' f16 loops
 planner_mutant last-bytes plan_memory \
   's/map_numel(x->node.shape, x->lies)/shape_numel(x->node.shape)/' 'blocks of' f16 plans
 planner_mutant scale-twice plan_scale 's/n->in\[q.scale\] = s->arg\[q.scale\] = 0;//' \
   'modulated' f16 plans
+planner_mutant scale-back plan_scale 's/v >= p->products/false/' 'map in planes' f16 plans
 planner_mutant last-margin-wanted plan_layout \
   's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'

@@ -143,6 +143,16 @@ static Val b_large_styles(Graph *g, const Val *in) {
   return y;
 }
 
+/* Weights that lie the other way round, of an upsampling layer and of its input gradient: both are
+ * laid out from where they lie. */
+static Val b_swapped_weights(Graph *g, const Val *in) {
+  static const int swap[4] = {1, 0, 2, 3};
+  const Val w = g_permute(g, g_axpb(g, in[1], 0.3, 0), swap);
+  const Val y = g_conv2d_dx(g, in[0], w, 2, 0, 2 * graph_dim(g, in[0], 2) + 1,
+                            2 * graph_dim(g, in[0], 3) + 1);
+  return g_mul(g, y, g_tanh(g, g_axpb(g, y, 0.1, 0)));
+}
+
 /* Weights times a number per channel, of a wide and of a thin convolution: the loops of their
  * gradients run in the stores. */
 static Val b_scaled_weights(Graph *g, const Val *in) {
@@ -291,8 +301,16 @@ void check_plans(Bench *t) {
       {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE4(16, 1, 1, 1)},
       {GENERIC, GENERIC, GENERIC, FIXED},
       2};
+  Case swapped = {OP_conv2d,
+                  "swapped weights",
+                  b_swapped_weights,
+                  2,
+                  {SHAPE4(2, 16, 9, 7), SHAPE4(24, 16, 3, 3)},
+                  {GENERIC, GENERIC},
+                  2};
   check_plan(t, &net);
   check_plan(t, &scaled);
+  check_plan(t, &swapped);
   check_plan(t, &side);
   check_layouts(t);
   if (!skipped(t, side.name)) side_launches(t, &side);

@@ -135,12 +135,18 @@ static void hb_store(uint16_t *dst, const float *x, int64_t n) {
   }
 }
 
-/* Weights times a number, to be prepared (ConvAttr.gain). */
+/* Weights times a number, or with their first axes swapped, to be prepared (ConvAttr.gain). */
 static float *hb_gain(const DevStep *s) {
-  const float gain = s->node.op == OP_conv_prep && !s->prog ? s->node.attr.conv.gain : 0;
-  const int64_t n = shape_numel(s->shape[0]);
-  float *x = gain != 0 ? mem_alloc((size_t)n * 4) : NULL;
-  for (int64_t i = 0; x && i < n; i++) x[i] = ((const float *)s->arg[0])[i] * gain;
+  const ConvAttr *a = &s->node.attr.conv;
+  if (s->node.op != OP_conv_prep || s->prog || (a->gain == 0 && !a->swapped)) return NULL;
+  const float *w = s->arg[0], gain = a->gain != 0 ? a->gain : 1;
+  const Shape d = s->shape[0];
+  const int64_t n = shape_numel(d), taps = d.dim[2] * d.dim[3];
+  float *x = mem_alloc((size_t)n * 4);
+  for (int64_t i = 0; x && i < n; i++) {
+    const int64_t row = i / taps, to = row % d.dim[1] * d.dim[0] + row / d.dim[1];
+    x[a->swapped ? to * taps + i % taps : i] = w[i] * gain;
+  }
   return x;
 }
 
@@ -190,12 +196,14 @@ static void hb_results(const DevStep *s) {
   for (int r = 0; r <= (q ? q->nmore : 0); r++) {
     DevStep t = *s;
     PwProgram one;
-    if (r && s->prog_store && shape_eq(q->more[r - 1].shape, q->iter)) { /* as it was made */
+    if (r && s->prog_store && shape_eq(q->more[r - 1].shape, q->iter)) { /* on its way */
       pw_single(q, r, &one);
-      one.op[0] = (PwOp){.op = OP_axpb, .lhs = one.result, .rhs = one.result};
-      one.op[0].param.axpb.scale = 1;
-      one.nop = 1;
-      one.result = 0;
+      if (one.result < 0) { /* as it was made */
+        one.op[0] = (PwOp){.op = OP_axpb, .lhs = one.result, .rhs = one.result};
+        one.op[0].param.axpb.scale = 1;
+        one.nop = 1;
+        one.result = 0;
+      }
       t.prog_store = &one;
     } else if (r && s->prog_store) { /* a sum of what was stored */
       one = (PwProgram){.narg = 1, .result = -1, .reduce = true, .iter = q->iter};
