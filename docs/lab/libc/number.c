@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,6 +10,23 @@
 #include <string.h>
 #include <strings.h>
 #include "docs/lab/libc/twofold.h"
+
+/* What the compiler calls for a product of 128 bits, as in a check of one of 64 for overflow. */
+__int128 __multi3(__int128 a, __int128 b);
+__int128 __multi3(__int128 a, __int128 b) {
+  const uint64_t x = (uint64_t)a, y = (uint64_t)b, half = 0xffffffff;
+  const uint64_t low = (x & half) * (y & half), one = (x >> 32) * (y & half) + (low >> 32),
+                 two = (x & half) * (y >> 32) + (one & half);
+  const uint64_t high = (x >> 32) * (y >> 32) + (one >> 32) + (two >> 32) +
+                        (uint64_t)(a >> 64) * y + x * (uint64_t)(b >> 64);
+  return (__int128)((unsigned __int128)high << 64 | x * y);
+}
+
+struct lconv *localeconv(void) {
+  static char point[] = ".";
+  static struct lconv only = {point};
+  return &only;
+}
 
 static unsigned long long digits_of(const char *s, const char **end, int base, bool *over) {
   unsigned long long v = 0;
