@@ -189,7 +189,8 @@ static Status demo_compare(Demo *d, Error *e) {
   }
   d->rim_fast = rim_above_core(fast.images, fast.h);
   s = demo_picture(d, "fast.png", fast.images, fast.h, false, 0, e);
-  if (s == ST_OK) s = draw_change(d, before.images, after.images, before.h, e);
+  if (s != ST_OK) goto done;
+  s = draw_change(d, before.images, after.images, before.h, e);
 done:
   dataset_free(&fast);
   dataset_free(&before);
