@@ -194,6 +194,34 @@ static void test_pairs(void) {
         "drawings at one place");
 }
 
+static int by_value(const void *a, const void *b) {
+  const float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
+}
+
+/* A window that cuts off the brightest twentieth, 8 bits, and a mirror: found; others: not. */
+static void test_cuts(void) {
+  float p[PER], q[PER], cp[CUT_NUMBERS], cq[CUT_NUMBERS];
+  Error e = {0};
+  int found = 0, wrong = 0, plain = 0;
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    picture(seed, p);
+    memcpy(q, p, sizeof q);
+    qsort(q, PER, sizeof *q, by_value);
+    const float low = q[0], cut = q[PER - PER / 20];
+    for (int y = 0; y < SIDE; y++)
+      for (int x = 0; x < SIDE; x++)
+        q[y * SIDE + SIDE - 1 - x] = rintf(fminf(p[y * SIDE + x], cut) * 255 / (cut - low)) / 255;
+    CHECK(image_cuts(p, SIDE, SIDE, cp, &e) == ST_OK && image_cuts(q, SIDE, SIDE, cq, &e) == ST_OK,
+          "shares of neighbours");
+    found += cuts_near(cp, cq) && image_same_cut(p, q, SIDE, SIDE);
+    plain += image_same(p, q, SIDE, SIDE);
+    picture(seed + 100, q);
+    wrong += image_same_cut(p, q, SIDE, SIDE);
+  }
+  CHECK(found == 20 && !wrong, "%d of 20 found (%d by all pixels), %d wrong", found, plain, wrong);
+}
+
 /* ---- names of BIDS ---- */
 static void test_bids(void) {
   BidsName n;
@@ -279,6 +307,7 @@ int main(void) {
   test_kinds();
   test_images();
   test_pairs();
+  test_cuts();
   char cmd[100];
   snprintf(cmd, sizeof cmd, "rm -r %s", dir);
   if (system(cmd)) return 1;

@@ -86,6 +86,76 @@ bool image_same(const float *a, const float *b, int h, int w) {
   return false;
 }
 
+/* ---- through a window that cuts off ---- */
+static int value_order(const void *a, const void *b) {
+  const float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
+}
+
+Status image_cuts(const float *img, int h, int w, float cut[CUT_NUMBERS], Error *e) {
+  const int64_t n = (int64_t)h * w;
+  float *v = mem_alloc((size_t)n * sizeof *v);
+  if (!v) return err_set(e, ST_NOMEM, "out of memory to compare images");
+  memcpy(v, img, (size_t)n * sizeof *v);
+  qsort(v, (size_t)n, sizeof *v, value_order);
+  for (int k = 0; k < CUT_NUMBERS; k++) {
+    const float at = v[n * (k + 1) / (CUT_NUMBERS + 1)];
+    int64_t apart = 0;
+    for (int y = 0; y < h; y++)
+      for (int x = 0; x < w; x++) {
+        const float *p = &img[(int64_t)y * w + x];
+        if (x + 1 < w) apart += (p[0] < at) != (p[1] < at);
+        if (y + 1 < h) apart += (p[0] < at) != (p[w] < at);
+      }
+    cut[k] = (float)apart / (float)(2 * n);
+  }
+  mem_free(v);
+  return ST_OK;
+}
+
+bool cuts_near(const float a[CUT_NUMBERS], const float b[CUT_NUMBERS]) {
+  for (int k = 0; k < CUT_NUMBERS; k++)
+    if (fabsf(a[k] - b[k]) > 0.01f + 0.1f * fmaxf(a[k], b[k])) return false;
+  return true;
+}
+
+/* Darkest and brightest value. */
+static void image_ends(const float *img, int64_t n, float end[2]) {
+  end[0] = end[1] = img[0];
+  for (int64_t i = 1; i < n; i++) {
+    end[0] = fminf(end[0], img[i]);
+    end[1] = fmaxf(end[1], img[i]);
+  }
+}
+
+static bool inside(float x, const float end[2]) { return x > end[0] && x < end[1]; }
+
+bool image_same_cut(const float *a, const float *b, int h, int w) {
+  const int64_t n = (int64_t)h * w;
+  float ea[2], eb[2];
+  image_ends(a, n, ea);
+  image_ends(b, n, eb);
+  for (int k = 0; k < (h == w ? 8 : 4); k++) {
+    double sa = 0, sb = 0, aa = 0, bb = 0, ab = 0, m = 0;
+    for (int y = 0; y < h; y++)
+      for (int x = 0; x < w; x++) {
+        const float p = a[(int64_t)y * w + x], q = b[turned_index(x, y, h, w, k)];
+        if (!inside(p, ea) || !inside(q, eb)) continue;
+        const double u = p, v = q;
+        sa += u;
+        sb += v;
+        aa += u * u;
+        bb += v * v;
+        ab += u * v;
+        m++;
+      }
+    if (m < 0.5 * (double)n) return false;
+    const double c = ab - sa * sb / m, va = aa - sa * sa / m, vb = bb - sb * sb / m;
+    if (va > 0 && vb > 0 && c * c >= 0.999 * 0.999 * va * vb) return true;
+  }
+  return false;
+}
+
 static bool marks_near(const ImageMark *a, const ImageMark *b, double tolerance) {
   if (!a->rich || !b->rich) return false;
   for (int k = 0; k < MARK_NUMBERS; k++)

@@ -26,6 +26,19 @@ void image_mark(const float *img, int h, int w, ImageMark *m);
  * of a rectangle). */
 bool image_same(const float *a, const float *b, int h, int w);
 
+/* What outlasts a window that cuts bright and dark off, and rounding besides: the share of
+ * neighbours with the lower quartile, the median and the upper quartile between them. img: [h][w],
+ * finite; ST_NOMEM. */
+enum { CUT_NUMBERS = 3 };
+Status image_cuts(const float *img, int h, int w, float cut[CUT_NUMBERS], Error *e);
+
+/* Might be the same: each share within a tenth and 0.01 of the other image's. */
+bool cuts_near(const float a[CUT_NUMBERS], const float b[CUT_NUMBERS]);
+
+/* As image_same, without the pixels that have the darkest or brightest value of either image: those
+ * may be cut off. False where less than half remain. */
+bool image_same_cut(const float *a, const float *b, int h, int w);
+
 /* A pair of images of different owners from the same values: marks that agree within 1e-5, or,
  * where the values are few, the same bits at the same place. owner: [n]. pair: the two indices, or
  * -1 when there is none; first < second. */

@@ -180,13 +180,19 @@ static const float *first_channel(const SliceSet *s, int64_t i) {
   return s->images + i * s->channels * s->h * s->w;
 }
 
-static ImageMark *marks_of(const SliceSet *s) {
-  ImageMark *m = mem_alloc((size_t)s->n * sizeof *m);
-  for (int64_t i = 0; m && i < s->n; i++) {
-    memset(&m[i], 0, sizeof m[i]);
-    image_mark(first_channel(s, i), s->h, s->w, &m[i]);
+typedef struct SliceMark {
+  ImageMark m;
+  float cut[CUT_NUMBERS];
+} SliceMark;
+
+static Status marks_of(const SliceSet *s, SliceMark **out, Error *e) {
+  SliceMark *m = *out = mem_alloc((size_t)s->n * sizeof *m);
+  if (!m) return err_set(e, ST_NOMEM, "out of memory to compare the sets");
+  for (int64_t i = 0; i < s->n; i++) {
+    image_mark(first_channel(s, i), s->h, s->w, &m[i].m);
+    TRY(image_cuts(first_channel(s, i), s->h, s->w, m[i].cut, e));
   }
-  return m;
+  return ST_OK;
 }
 
 /* Wide enough for an image that went through 8 bits (a PNG) on the way; the images themselves then
@@ -197,22 +203,26 @@ static bool marks_near(const ImageMark *a, const ImageMark *b) {
   return true;
 }
 
-static bool slice_in(const SliceSet *s, const ImageMark *m, const float *img, const ImageMark *x) {
+static bool slice_in(const SliceSet *s, const SliceMark *m, const float *img, const SliceMark *x) {
   for (int64_t i = 0; i < s->n; i++) {
-    if (x->bits == m[i].bits) return true;
-    if (x->rich && marks_near(&m[i], x) && image_same(first_channel(s, i), img, s->h, s->w))
-      return true;
+    const float *own = first_channel(s, i);
+    if (x->m.bits == m[i].m.bits) return true;
+    if (!x->m.rich) continue;
+    if (marks_near(&m[i].m, &x->m) && image_same(own, img, s->h, s->w)) return true;
+    if (cuts_near(m[i].cut, x->cut) && image_same_cut(own, img, s->h, s->w)) return true;
   }
   return false;
 }
 
 Status slices_warn_shared(const char *cmd, const SliceSet *train, const SliceSet *test, Error *e) {
   if (train->h != test->h || train->w != test->w) return ST_OK;
-  ImageMark *a = marks_of(train), *b = marks_of(test);
+  SliceMark *a = NULL, *b = NULL;
   int64_t shared = 0;
-  for (int64_t i = 0; a && b && i < test->n; i++)
-    shared += slice_in(train, a, first_channel(test, i), &b[i]);
-  const Status s = a && b ? ST_OK : err_set(e, ST_NOMEM, "out of memory to compare the sets");
+  Status s = marks_of(train, &a, e);
+  if (s != ST_OK) goto done;
+  s = marks_of(test, &b, e);
+  if (s != ST_OK) goto done;
+  for (int64_t i = 0; i < test->n; i++) shared += slice_in(train, a, first_channel(test, i), &b[i]);
   if (shared)
     fprintf(stderr,
             "prlx %s: note: %lld of %lld test images are training images, too (as they are, "
@@ -220,6 +230,7 @@ Status slices_warn_shared(const char *cmd, const SliceSet *train, const SliceSet
             "not of new "
             "patients; split by subject (prlx pack --test)\n",
             cmd, (long long)shared, (long long)test->n);
+done:
   mem_free(a);
   mem_free(b);
   return s;
