@@ -87,36 +87,37 @@ bool image_same(const float *a, const float *b, int h, int w) {
 }
 
 /* ---- through a window that cuts off ---- */
-static int value_order(const void *a, const void *b) {
-  const float x = *(const float *)a, y = *(const float *)b;
-  return (x > y) - (x < y);
-}
-
-Status image_cuts(const float *img, int h, int w, float cut[CUT_NUMBERS], Error *e) {
-  const int64_t n = (int64_t)h * w;
-  float *v = mem_alloc((size_t)n * sizeof *v);
-  if (!v) return err_set(e, ST_NOMEM, "out of memory to compare images");
-  memcpy(v, img, (size_t)n * sizeof *v);
-  qsort(v, (size_t)n, sizeof *v, value_order);
-  for (int k = 0; k < CUT_NUMBERS; k++) {
-    const float at = v[n * (k + 1) / (CUT_NUMBERS + 1)];
-    int64_t apart = 0;
-    for (int y = 0; y < h; y++)
-      for (int x = 0; x < w; x++) {
-        const float *p = &img[(int64_t)y * w + x];
-        if (x + 1 < w) apart += (p[0] < at) != (p[1] < at);
-        if (y + 1 < h) apart += (p[0] < at) != (p[w] < at);
-      }
-    cut[k] = (float)apart / (float)(2 * n);
+void image_thumb(const float *img, int h, int w, ImageThumb *t) {
+  enum { SIDE = THUMB_SIDE };
+  double sum = 0, square = 0;
+  for (int k = 0; k < SIDE * SIDE; k++) {
+    const int y0 = k / SIDE * h / SIDE, x0 = k % SIDE * w / SIDE;
+    const int y1 = PRLX_MAX(y0 + 1, (k / SIDE + 1) * h / SIDE),
+              x1 = PRLX_MAX(x0 + 1, (k % SIDE + 1) * w / SIDE);
+    double v = 0;
+    for (int y = y0; y < y1; y++)
+      for (int x = x0; x < x1; x++) v += img[(int64_t)y * w + x];
+    t->mean[k] = (float)(v / ((y1 - y0) * (x1 - x0)));
+    sum += t->mean[k];
   }
-  mem_free(v);
-  return ST_OK;
+  for (int k = 0; k < SIDE * SIDE; k++) {
+    t->mean[k] -= (float)(sum / (SIDE * SIDE));
+    square += t->mean[k] * t->mean[k];
+  }
+  const float over = square > 0 ? (float)(1 / sqrt(square)) : 0;
+  for (int k = 0; k < SIDE * SIDE; k++) t->mean[k] *= over;
 }
 
-bool cuts_near(const float a[CUT_NUMBERS], const float b[CUT_NUMBERS]) {
-  for (int k = 0; k < CUT_NUMBERS; k++)
-    if (fabsf(a[k] - b[k]) > 0.01f + 0.1f * fmaxf(a[k], b[k])) return false;
-  return true;
+bool thumbs_near(const ImageThumb *a, const ImageThumb *b, bool square) {
+  enum { SIDE = THUMB_SIDE };
+  for (int k = 0; k < (square ? 8 : 4); k++) {
+    float ab = 0;
+    for (int y = 0; y < SIDE; y++)
+      for (int x = 0; x < SIDE; x++)
+        ab += a->mean[y * SIDE + x] * b->mean[turned_index(x, y, SIDE, SIDE, k)];
+    if (fabsf(ab) >= 0.9f) return true;
+  }
+  return false;
 }
 
 /* Darkest and brightest value. */
@@ -128,7 +129,7 @@ static void image_ends(const float *img, int64_t n, float end[2]) {
   }
 }
 
-static bool inside(float x, const float end[2]) { return x > end[0] && x < end[1]; }
+static bool pixel_inside(float x, const float end[2]) { return x > end[0] && x < end[1]; }
 
 bool image_same_cut(const float *a, const float *b, int h, int w) {
   const int64_t n = (int64_t)h * w;
@@ -140,7 +141,7 @@ bool image_same_cut(const float *a, const float *b, int h, int w) {
     for (int y = 0; y < h; y++)
       for (int x = 0; x < w; x++) {
         const float p = a[(int64_t)y * w + x], q = b[turned_index(x, y, h, w, k)];
-        if (!inside(p, ea) || !inside(q, eb)) continue;
+        if (!pixel_inside(p, ea) || !pixel_inside(q, eb)) continue;
         const double u = p, v = q;
         sa += u;
         sb += v;

@@ -26,14 +26,19 @@ void image_mark(const float *img, int h, int w, ImageMark *m);
  * of a rectangle). */
 bool image_same(const float *a, const float *b, int h, int w);
 
-/* What outlasts a window that cuts bright and dark off, and rounding besides: the share of
- * neighbours with the lower quartile, the median and the upper quartile between them. img: [h][w],
- * finite; ST_NOMEM. */
-enum { CUT_NUMBERS = 3 };
-Status image_cuts(const float *img, int h, int w, float cut[CUT_NUMBERS], Error *e);
+/* What outlasts a window that cuts bright and dark off: means of 8 x 8 blocks, less their mean,
+ * over their length; zeros for a constant image. */
+enum { THUMB_SIDE = 8 };
+typedef struct ImageThumb {
+  float mean[THUMB_SIDE * THUMB_SIDE];
+} ImageThumb;
 
-/* Might be the same: each share within a tenth and 0.01 of the other image's. */
-bool cuts_near(const float a[CUT_NUMBERS], const float b[CUT_NUMBERS]);
+/* img: [h][w], finite. */
+void image_thumb(const float *img, int h, int w, ImageThumb *t);
+
+/* Might be the same, in one of the positions of a square or a rectangle: correlation of at least
+ * 0.9, up to sign. */
+bool thumbs_near(const ImageThumb *a, const ImageThumb *b, bool square);
 
 /* As image_same, without the pixels that have the darkest or brightest value of either image: those
  * may be cut off. False where less than half remain. */

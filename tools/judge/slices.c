@@ -182,17 +182,16 @@ static const float *first_channel(const SliceSet *s, int64_t i) {
 
 typedef struct SliceMark {
   ImageMark m;
-  float cut[CUT_NUMBERS];
+  ImageThumb thumb;
 } SliceMark;
 
-static Status marks_of(const SliceSet *s, SliceMark **out, Error *e) {
-  SliceMark *m = *out = mem_alloc((size_t)s->n * sizeof *m);
-  if (!m) return err_set(e, ST_NOMEM, "out of memory to compare the sets");
-  for (int64_t i = 0; i < s->n; i++) {
+static SliceMark *marks_of(const SliceSet *s) {
+  SliceMark *m = mem_alloc((size_t)s->n * sizeof *m);
+  for (int64_t i = 0; m && i < s->n; i++) {
     image_mark(first_channel(s, i), s->h, s->w, &m[i].m);
-    TRY(image_cuts(first_channel(s, i), s->h, s->w, m[i].cut, e));
+    image_thumb(first_channel(s, i), s->h, s->w, &m[i].thumb);
   }
-  return ST_OK;
+  return m;
 }
 
 /* Wide enough for an image that went through 8 bits (a PNG) on the way; the images themselves then
@@ -209,20 +208,19 @@ static bool slice_in(const SliceSet *s, const SliceMark *m, const float *img, co
     if (x->m.bits == m[i].m.bits) return true;
     if (!x->m.rich) continue;
     if (marks_near(&m[i].m, &x->m) && image_same(own, img, s->h, s->w)) return true;
-    if (cuts_near(m[i].cut, x->cut) && image_same_cut(own, img, s->h, s->w)) return true;
+    if (thumbs_near(&m[i].thumb, &x->thumb, s->h == s->w) && image_same_cut(own, img, s->h, s->w))
+      return true;
   }
   return false;
 }
 
 Status slices_warn_shared(const char *cmd, const SliceSet *train, const SliceSet *test, Error *e) {
   if (train->h != test->h || train->w != test->w) return ST_OK;
-  SliceMark *a = NULL, *b = NULL;
+  SliceMark *a = marks_of(train), *b = marks_of(test);
   int64_t shared = 0;
-  Status s = marks_of(train, &a, e);
-  if (s != ST_OK) goto done;
-  s = marks_of(test, &b, e);
-  if (s != ST_OK) goto done;
-  for (int64_t i = 0; i < test->n; i++) shared += slice_in(train, a, first_channel(test, i), &b[i]);
+  for (int64_t i = 0; a && b && i < test->n; i++)
+    shared += slice_in(train, a, first_channel(test, i), &b[i]);
+  const Status s = a && b ? ST_OK : err_set(e, ST_NOMEM, "out of memory to compare the sets");
   if (shared)
     fprintf(stderr,
             "prlx %s: note: %lld of %lld test images are training images, too (as they are, "
@@ -230,7 +228,6 @@ Status slices_warn_shared(const char *cmd, const SliceSet *train, const SliceSet
             "not of new "
             "patients; split by subject (prlx pack --test)\n",
             cmd, (long long)shared, (long long)test->n);
-done:
   mem_free(a);
   mem_free(b);
   return s;
