@@ -636,7 +636,13 @@ static int refuse_options(const Args *a, const OptSpec *s) {
   if (opts_given(s, "lr-end") && !(a->lr_decay > 0) && !a->resume)
     return tool_usage("train", "--lr-end goes with --lr-decay");
   if (a->previous && !a->resume) return tool_usage("train", "--previous goes with --resume");
-  if (a->freeze_noise && !a->init && !a->resume && !a->resume_if_any)
+  return -1;
+}
+
+/* The same, now that it is known whether a snapshot is gone on with. */
+static int refuse_start(const Args *a, bool resumed) {
+  if (!a->data) return tool_usage("train", "option --data is missing: the data set");
+  if (a->freeze_noise && !a->init && !resumed)
     return tool_usage("train", "--freeze-noise goes with --init: noise strengths begin at zero, so "
                                "that there would never be noise");
   return -1;
@@ -673,9 +679,9 @@ int tool_train(int argc, char **argv) {
       return rc;
     }
   }
-  if (!a.data) {
+  if ((rc = refuse_start(&a, have_state)) >= 0) {
     if (have_state) st_close(&state);
-    return tool_usage("train", "option --data is missing: the data set");
+    return rc;
   }
 
   if (a.reuse && !have_state && !a.dry_run && (rc = take_reused(&a)) >= 0) return rc;
