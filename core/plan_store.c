@@ -116,8 +116,9 @@ static bool store_early(const Plan *p, int a, int b, int from, bool *need) {
 }
 
 /* Step a as it is with the loop of step b behind what it stores, which is argument `from` of b, of
- * this type: the loop sees it rounded to that, and makes the bits that it makes alone. kept: others
- * read it, too. False: no room. */
+ * this type. Behind a loop of a's own it sees that rounded to the type, and makes the bits that it
+ * makes alone; a bare convolution or filter goes on as it is in registers, as with every loop that
+ * is its first (plan_device.c). kept: others read it, too. False: no room. */
 static bool store_append(const Step *a, const Step *b, int from, DType type, bool kept, Step *joint,
                          PwProgram *q) {
   const PwProgram *l = b->prog;
