@@ -157,7 +157,7 @@ bool image_same_cut(const float *a, const float *b, int h, int w) {
   return false;
 }
 
-static bool marks_near(const ImageMark *a, const ImageMark *b, double tolerance) {
+bool marks_near(const ImageMark *a, const ImageMark *b, double tolerance) {
   if (!a->rich || !b->rich) return false;
   for (int k = 0; k < MARK_NUMBERS; k++)
     if (fabs(a->number[k] - b->number[k]) > tolerance * (1 + fabs(a->number[k]))) return false;

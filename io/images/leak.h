@@ -22,6 +22,9 @@ uint64_t image_place(const int64_t *dim, const double *affine, int64_t slice);
 /* img: [h][w], finite. A constant image has numbers of 0 and is not rich. */
 void image_mark(const float *img, int h, int w, ImageMark *m);
 
+/* Both rich, and every number of b within tolerance * (1 + |a|) of a's. */
+bool marks_near(const ImageMark *a, const ImageMark *b, double tolerance);
+
 /* Correlation of at least 0.999, up to sign, in one of the eight positions of a square (of the four
  * of a rectangle). */
 bool image_same(const float *a, const float *b, int h, int w);

@@ -194,20 +194,14 @@ static SliceMark *marks_of(const SliceSet *s) {
   return m;
 }
 
-/* Wide enough for an image that went through 8 bits (a PNG) on the way; the images themselves then
+/* A tolerance of 0.02 is wide enough for an image that went through 8 bits (a PNG); the images then
  * decide. */
-static bool marks_near(const ImageMark *a, const ImageMark *b) {
-  for (int k = 0; k < MARK_NUMBERS; k++)
-    if (fabs(a->number[k] - b->number[k]) > 0.02 * (1 + fabs(a->number[k]))) return false;
-  return true;
-}
-
 static bool slice_in(const SliceSet *s, const SliceMark *m, const float *img, const SliceMark *x) {
   for (int64_t i = 0; i < s->n; i++) {
     const float *own = first_channel(s, i);
     if (x->m.bits == m[i].m.bits) return true;
     if (!x->m.rich) continue;
-    if (marks_near(&m[i].m, &x->m) && image_same(own, img, s->h, s->w)) return true;
+    if (marks_near(&m[i].m, &x->m, 0.02) && image_same(own, img, s->h, s->w)) return true;
     if (thumbs_near(&m[i].thumb, &x->thumb, s->h == s->w) && image_same_cut(own, img, s->h, s->w))
       return true;
   }
