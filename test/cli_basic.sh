@@ -195,6 +195,7 @@ cmp -s "$T/falls/network.safetensors" "$T/stays/network.safetensors" &&
 expect 2 "lr-end" "$PRLX" train $small $fall --lr-end 1.5 --out "$T/no"
 expect 2 "goes with --lr-decay" "$PRLX" train $small --lr-end 0.5 --out "$T/no"
 expect 2 "goes with --init" "$PRLX" train $small --freeze-noise --out "$T/no"
+expect 2 "goes with --init" "$PRLX" train $small --noise-gain 2 --out "$T/no"
 expect 2 "goes with --init" "$PRLX" train $small --freeze-noise --resume-if-any --out "$T/no"
 grep -q "data:image/png" "$T/whole/report.html" && pass || fail "report.html has the sheets inside"
 R=$T/whole; cp "$R/state.safetensors" "$T/state.keep"; cp "$R/network.safetensors" "$T/network.keep"

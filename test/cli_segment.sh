@@ -24,6 +24,16 @@ cp "$T/n1/network.safetensors" "$T/a,b.safetensors"
 "$P" train "$T/one.safetensors" $tiny --kimg 0.004 --init "$T/a,b.safetensors" -o "$T/n2" \
   >"$T/log" 2>&1
 ok $? "a comma in the name of a file for --init: $(cat "$T/log")"
+# --noise-gain multiplies the noise strengths that come with --init, of G and of the average.
+strengths() { "$P" info "$1" | awk '$1 ~ /^G(_ema)?[.].*noise_strength$/ {print $1, $(NF - 3)}'; }
+"$P" train "$T/one.safetensors" $tiny --kimg 0.004 --init "$T/n1" --freeze-noise --noise-gain 4 \
+  -o "$T/gain" --quiet >"$T/log" 2>&1
+ok $? "noise strengths times 4: $(cat "$T/log")"
+strengths "$T/n1/state.safetensors" >"$T/strengths"
+strengths "$T/gain/state.safetensors" >"$T/strengths4"
+awk 'NR == FNR {was[$1] = $2; next} {n++; e = $2 - 4 * was[$1]
+  bad += e * e > 1e-8 * $2 * $2 || $2 == 0} END {exit bad || n < 10}' "$T/strengths" "$T/strengths4"
+ok $? "each strength is 4 times what it was: $(head -3 "$T/strengths" "$T/strengths4")"
 # A wider network starts as the narrow one was: without a learning rate it draws the same images.
 wider="--channel-base 256 --channel-max 16 --z-dim 8 --w-dim 12 --batch 4 --pl-weight 0"
 "$P" train "$T/one.safetensors" $wider --d-interval 0 --no-layers --threads 1 --lr 0 --kimg 0.004 \

@@ -68,6 +68,7 @@ typedef struct Args {
   double mixing;
   double ema_kimg;
   double ema_rampup;
+  double noise_gain;
   double clamp;
   double target;
   double p;
@@ -197,6 +198,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
       OPT_FLAG("freeze-noise", &a->freeze_noise, "no",
                "noise strengths of the generator stay fixed, such as those of --init: they\n"
                "wander while training, and the finest detail of its images with them"),
+      OPT_REAL("noise-gain", &a->noise_gain, "1", 0, 100,
+               "the noise strengths of --init times this, where its images have less of the finest "
+               "detail\nthan real ones: training shrinks what a strength does, also where it stays"),
       OPT_GROUP("Augmentation (ADA)"),
       OPT_STR("aug", &a->aug, NULL, "PRESET",
               "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or "
@@ -553,7 +557,7 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
              trainer_state(r->t)->p);
     fflush(stdout);
   } else if (a->init)
-    TRY(run_init(r, a->init, e));
+    TRY(run_init(r, a->init, a->noise_gain, e));
   return writes ? run_folder_take(r, a->resume, e) : ST_OK;
 }
 
@@ -645,6 +649,8 @@ static int refuse_start(const Args *a, bool resumed) {
   if (a->freeze_noise && !a->init && !resumed)
     return tool_usage("train", "--freeze-noise goes with --init: noise strengths begin at zero, so "
                                "that there would never be noise");
+  if (a->noise_gain != 1 && !a->init)
+    return tool_usage("train", "--noise-gain goes with --init, whose noise strengths it multiplies");
   return -1;
 }
 

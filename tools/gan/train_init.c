@@ -173,7 +173,14 @@ static Status init_list(Trainer *t, const char *list, char *text, int taken[2], 
   return ST_OK;
 }
 
-Status run_init(TrainRun *r, const char *list, Error *e) {
+static void gain_noise(const Params *p, double gain) {
+  for (int i = 0; i < p->n; i++) {
+    ParamEntry *x = &p->entry[i];
+    if (strstr(x->name, ".noise_strength")) x->data[0] = (real)(gain * x->data[0]);
+  }
+}
+
+Status run_init(TrainRun *r, const char *list, double noise_gain, Error *e) {
   char text[OPTS_TEXT];
   int taken[2] = {0};
   if (strlen(list) >= sizeof text)
@@ -199,6 +206,8 @@ Status run_init(TrainRun *r, const char *list, Error *e) {
   if (!tool_quiet && taken[0] && !taken[1])
     printf("init           the discriminator starts fresh: add a run folder or a file with its "
            "weights\n");
+  gain_noise(&trainer_G(r->t)->params, noise_gain);
+  gain_noise(&trainer_G_ema(r->t)->params, noise_gain);
   trainer_refresh(r->t);
   return ST_OK;
 }
