@@ -2,7 +2,7 @@
 # Finding: msdataqc 0.1.0, which counts lesions of multiple sclerosis under stated conventions, joins
 # pieces whose gap is one voxel larger than the limit that it states: it lets each grow by half the
 # limit and joins what then touches, where the two would have to meet. In voxels of 1 mm "at most
-# 2 mm", by its manual one empty voxel, joins pieces with two empty voxels between them (centres
+# 2 mm", by its description one empty voxel, joins pieces with two empty voxels between them (centres
 # 3 mm apart), and 4 mm joins 5; in voxels of 0.5 mm they join 2.5 and 4.5, so that the same lesions
 # count otherwise. 160 pieces at random are 155 lesions at 2 mm and 107 at 4 by the definition, 120
 # and 64 by lesioncount. For gtdrift a lesion that is there, gone and there again, with another one
