@@ -1,12 +1,12 @@
 #!/bin/sh
-# Finding: msdataqc 0.1.0, which counts lesions of multiple sclerosis under stated conventions, joins
-# pieces whose gap is one voxel larger than the limit that it states: it lets each grow by half the
-# limit and joins what then touches, where the two would have to meet. In voxels of 1 mm "at most
-# 2 mm", by its description one empty voxel, joins pieces with two empty voxels between them (centres
-# 3 mm apart), and 4 mm joins 5; in voxels of 0.5 mm they join 2.5 and 4.5, so that the same lesions
-# count otherwise. 160 pieces at random are 155 lesions at 2 mm and 107 at 4 by the definition, 120
-# and 64 by lesioncount. For gtdrift a lesion that is there, gone and there again, with another one
-# 3 mm beside it in the meantime, is one that was always there. Nothing warns.
+# Finding: msdataqc 0.1.0, which counts the lesions of multiple sclerosis under stated conventions,
+# joins pieces whose gap is one voxel larger than the limit that it states: it lets each grow by
+# half the limit and joins what then touches, where the two would have to meet. In voxels of 1 mm
+# "at most 2 mm", by its description one empty voxel, joins pieces with two empty voxels between
+# them (centres 3 mm apart), and 4 mm joins 5; in voxels of 0.5 mm they join 2.5 and 4.5, so that
+# the same lesions count otherwise. 160 pieces at random are 155 lesions at 2 mm and 107 at 4 by the
+# definition, 120 and 64 by lesioncount. For gtdrift a lesion that is there, gone and there again,
+# with another one 3 mm beside it in the meantime, is one that was always there. Nothing warns.
 #
 # usage: sh findings/msdataqc_merge_gap.sh. Installs the packages in a temporary folder and ends
 # with 0 while this is so, with 1 when a version behaves in another way.
