@@ -37,8 +37,8 @@ prlx pack --check out/work/multi_train.safetensors out/work/test.safetensors
 prlx pack --check out/work/multi_gan_all.safetensors out/work/test.safetensors
 
 # networks
-prlx train out/work/gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --gamma 0.15 --lr 0.0015 --lr-decay 100 --lr-end 0.05 --seed 1 --tick 1 --snap 10 --init /tmp/run/bin3/data/network_small.safetensors,/tmp/run/bin3/data/discriminator_small.safetensors --kimg 374 --keep --no-layers --resume-if-any --reuse /tmp/run/bin3/data/phantom_rims.safetensors -o out/work/gan
-prlx train out/work/gan_all.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --lr 0.0015 --lr-decay 15 --lr-end 0.1 --cond --seed 0 --tick 1 --snap 10 --init /tmp/run/bin3/data/network_small.safetensors,/tmp/run/bin3/data/discriminator_small.safetensors --kimg 40 --keep --no-layers --resume-if-any --reuse /tmp/run/bin3/data/phantom_both.safetensors,/tmp/run/bin3/data/phantom_both_10kimg.safetensors,/tmp/run/bin3/data/phantom_both_20kimg.safetensors -o out/work/cgan
+prlx train out/work/gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --gamma 0.15 --lr 0.0015 --lr-decay 100 --lr-end 0.05 --seed 1 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 374 --keep --no-layers --resume-if-any --reuse data/phantom_rims.safetensors -o out/work/gan
+prlx train out/work/gan_all.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --lr 0.0015 --lr-decay 15 --lr-end 0.1 --cond --seed 0 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 40 --keep --no-layers --resume-if-any --reuse data/phantom_both.safetensors,data/phantom_both_10kimg.safetensors,data/phantom_both_20kimg.safetensors -o out/work/cgan
 
 # lesions
 prlx generate --network out/work/gan --seeds 0-199 --no-nifti -o out/work/gan_synthetic
@@ -175,7 +175,7 @@ prlx evidence out/work/control_own --train out/work/train_rim.safetensors --mode
 prlx evidence --synthetic out/work/gan.safetensors --train out/work/train_rim.safetensors -o out/work/evidence_memory
 
 # multi
-prlx train out/work/multi_gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --lr 0.0015 --lr-decay 15 --lr-end 0.1 --seed 0 --tick 1 --snap 10 --init /tmp/run/bin3/data/network_small.safetensors,/tmp/run/bin3/data/discriminator_small.safetensors --kimg 68 --no-layers --resume-if-any --reuse /tmp/run/bin3/data/phantom_contrasts.safetensors -o out/work/multi_gan
+prlx train out/work/multi_gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --lr 0.0015 --lr-decay 15 --lr-end 0.1 --seed 0 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 68 --no-layers --resume-if-any --reuse data/phantom_contrasts.safetensors -o out/work/multi_gan
 prlx generate --network out/work/multi_gan --seeds 0-99 -o out/work/multi_synthetic
 prlx segment --judge out/work/multi_synthetic/dataset.safetensors --reference out/work/multi_rim.safetensors -o out/work/segment_judge
 prlx segment out/work/multi_rim.safetensors --test out/work/multi_test.safetensors --runs 2 --epochs 20 -o out/work/segment_real
