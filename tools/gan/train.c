@@ -199,8 +199,9 @@ static int option_table(Args *a, Opt t[OPT_MAX]) {
                "noise strengths of the generator stay fixed, such as those of --init: they\n"
                "wander while training, and the finest detail of its images with them"),
       OPT_REAL("noise-gain", &a->noise_gain, "1", 0, 100,
-               "the noise strengths of --init times this, where its images have less of the finest "
-               "detail\nthan real ones: training shrinks what a strength does, also where it stays"),
+               "the noise strengths of --init times this, where its images have less of the "
+               "finest detail\nthan real ones: training shrinks what a strength does, also where "
+               "it stays"),
       OPT_GROUP("Augmentation (ADA)"),
       OPT_STR("aug", &a->aug, NULL, "PRESET",
               "none, blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn,\nbgcfnc, or "
@@ -650,7 +651,8 @@ static int refuse_start(const Args *a, bool resumed) {
     return tool_usage("train", "--freeze-noise goes with --init: noise strengths begin at zero, so "
                                "that there would never be noise");
   if (a->noise_gain != 1 && !a->init)
-    return tool_usage("train", "--noise-gain goes with --init, whose noise strengths it multiplies");
+    return tool_usage("train",
+                      "--noise-gain goes with --init, whose noise strengths it multiplies");
   return -1;
 }
 
