@@ -27,8 +27,9 @@ ok $? "a comma in the name of a file for --init: $(cat "$T/log")"
 # --noise-gain multiplies the noise strengths that come with --init, of G and of the average.
 strengths() { "$P" info "$1" | awk '$1 ~ /^G(_ema)?[.].*noise_strength$/ {print $1, $(NF - 3)}'; }
 "$P" train "$T/one.safetensors" $tiny --kimg 0.004 --init "$T/n1" --freeze-noise --noise-gain 4 \
-  -o "$T/gain" --quiet >"$T/log" 2>&1
+  -o "$T/gain" >"$T/log" 2>&1
 ok $? "noise strengths times 4: $(cat "$T/log")"
+has "$T/log" "init           noise strengths times 4" "the factor is printed"
 strengths "$T/n1/state.safetensors" >"$T/strengths"
 strengths "$T/gain/state.safetensors" >"$T/strengths4"
 awk 'NR == FNR {was[$1] = $2; next} {n++; e = $2 - 4 * was[$1]
