@@ -206,7 +206,8 @@ Status run_init(TrainRun *r, const char *list, double noise_gain, Error *e) {
   if (!tool_quiet && taken[0] && !taken[1])
     printf("init           the discriminator starts fresh: add a run folder or a file with its "
            "weights\n");
-  if (noise_gain != 1 && !tool_quiet) printf("init           noise strengths times %g\n", noise_gain);
+  if (noise_gain != 1 && !tool_quiet)
+    printf("init           noise strengths times %g\n", noise_gain);
   gain_noise(&trainer_G(r->t)->params, noise_gain);
   gain_noise(&trainer_G_ema(r->t)->params, noise_gain);
   trainer_refresh(r->t);
