@@ -35,6 +35,14 @@ strengths "$T/gain/state.safetensors" >"$T/strengths4"
 awk 'NR == FNR {was[$1] = $2; next} {n++; e = $2 - 4 * was[$1]
   bad += e * e > 1e-8 * $2 * $2 || $2 == 0} END {exit bad || n < 10}' "$T/strengths" "$T/strengths4"
 ok $? "each strength is 4 times what it was: $(head -3 "$T/strengths" "$T/strengths4")"
+# Strengths that did not come with it are zero, and would stay so without a word.
+for x in "--freeze-noise" "--noise-gain 4"; do
+  "$P" train "$T/one.safetensors" --kimg 0.004 --init data/discriminator_small.safetensors $x \
+    -o "$T/none" --quiet >"$T/log" 2>&1
+  [ $? = 1 ] && has "$T/log" "noise_strength" "$x and a file without strengths: $(cat "$T/log")"
+  [ ! -e "$T/none/state.safetensors" ]
+  ok $? "$x: nothing was trained"
+done
 # A wider network starts as the narrow one was: without a learning rate it draws the same images.
 wider="--channel-base 256 --channel-max 16 --z-dim 8 --w-dim 12 --batch 4 --pl-weight 0"
 "$P" train "$T/one.safetensors" $wider --d-interval 0 --no-layers --threads 1 --lr 0 --kimg 0.004 \

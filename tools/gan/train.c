@@ -558,7 +558,7 @@ static Status train_prepare(TrainRun *r, const Args *a, const OptSpec *s, const 
              trainer_state(r->t)->p);
     fflush(stdout);
   } else if (a->init)
-    TRY(run_init(r, a->init, a->noise_gain, e));
+    TRY(run_init(r, a->init, a->noise_gain, a->freeze_noise, e));
   return writes ? run_folder_take(r, a->resume, e) : ST_OK;
 }
 

@@ -173,6 +173,17 @@ static Status init_list(Trainer *t, const char *list, char *text, int taken[2], 
   return ST_OK;
 }
 
+/* What is held or multiplied has to have come: as drawn strengths are zero. had: see take_all. */
+static Status init_noise_came(const Params *g, const bool *had, const char *list, Error *e) {
+  for (int i = 0; i < g->n; i++)
+    if (strstr(g->entry[i].name, ".noise_strength") && !had[i])
+      return err_set(e, ST_INVALID,
+                     "--init %s: no %s in it, which --freeze-noise and --noise-gain go on from; "
+                     "give a generator of this resolution, or leave them out",
+                     list, g->entry[i].name);
+  return ST_OK;
+}
+
 static void gain_noise(const Params *p, double gain) {
   for (int i = 0; i < p->n; i++) {
     ParamEntry *x = &p->entry[i];
@@ -180,7 +191,7 @@ static void gain_noise(const Params *p, double gain) {
   }
 }
 
-Status run_init(TrainRun *r, const char *list, double noise_gain, Error *e) {
+Status run_init(TrainRun *r, const char *list, double noise_gain, bool freeze_noise, Error *e) {
   char text[OPTS_TEXT];
   int taken[2] = {0};
   if (strlen(list) >= sizeof text)
@@ -192,11 +203,13 @@ Status run_init(TrainRun *r, const char *list, double noise_gain, Error *e) {
   bool *mark = mem_alloc((size_t)(net[0]->n + net[1]->n) * sizeof *mark);
   if (!mark) return err_set(e, ST_NOMEM, "--init: out of memory for a list of tensors");
   bool *const had[2] = {mark, mark + net[0]->n};
-  const Status st = init_list(r->t, list, text, taken, had, e);
+  Status st = init_list(r->t, list, text, taken, had, e);
   if (st == ST_OK && !tool_quiet) {
     say_left("generator", net[0], had[0], taken[0]);
     say_left("discriminator", net[1], had[1], taken[1]);
   }
+  if (st == ST_OK && (taken[0] || taken[1]) && (freeze_noise || noise_gain != 1))
+    st = init_noise_came(net[0], had[0], list, e);
   mem_free(mark);
   TRY(st);
   if (!taken[0] && !taken[1])

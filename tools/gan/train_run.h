@@ -92,8 +92,9 @@ Status run_start(TrainRun *r, Error *e);
  * over, for the generator from G (else G_ema), for the discriminator from D, for the average from
  * G_ema (else G). A folder: its state.safetensors, else network.safetensors. More channels or
  * labels: the old part is taken. Noise strengths of generator and average are multiplied by
- * noise_gain. ST_INVALID when nothing fits. */
-Status run_init(TrainRun *r, const char *list, double noise_gain, Error *e);
+ * noise_gain. ST_INVALID when nothing fits, or a strength did not come that stays (freeze_noise) or
+ * is multiplied by another number than 1. */
+Status run_init(TrainRun *r, const char *list, double noise_gain, bool freeze_noise, Error *e);
 Status run_loop(TrainRun *r, Error *e); /* ST_INTERRUPTED after Ctrl-C, saved */
 void run_close(TrainRun *r);
 
