@@ -409,10 +409,14 @@ static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
          (u[v].readers || u[v].read_out);
 }
 
+static bool is_sixteen(Precision p) { return p == PREC_F16 || p == PREC_BF16; }
+
 Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (sizeof(real) != sizeof(float))
     return err_set(e, ST_INTERNAL, "plan: %s computes in float; this build has real = double",
                    p->backend->name);
+  if (fuse && p->backend->several) TRY(plan_outer(p, e));
+  if (fuse && is_sixteen(p->backend->precision)) plan_recover(p);
   for (int k = 0; k < p->nstep; k++)
     if (p->step[k].prog)
       memcpy(p->step[k].shape, p->step[k].prog->arg_shape, sizeof p->step[k].shape);

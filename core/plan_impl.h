@@ -171,6 +171,12 @@ double plan_step_bytes(const Plan *p, int k);       /* operands and result once,
 int plan_dev_launches(const Plan *p, int k, int n); /* of n steps from k on */
 bool plan_is_map(const Plan *p, Val v); /* a feature map: 16 bits where the precision asks for it */
 
+/* plan_outer.c: gradients of an image of one channel, and for its weights, as loops. */
+Status plan_outer(Plan *p, Error *e);
+
+/* plan_recover.c: loops that read a map which another one, kept anyway, tells. */
+void plan_recover(Plan *p);
+
 /* plan_multi.c: loops that walk the same numbers become one with several results. */
 Status plan_multi(Plan *p, Error *e);
 DevStep plan_dev_step(const Plan *p, const Step *s); /* before it has addresses */

@@ -190,8 +190,9 @@ static bool join_loops(Join *j, const Step *a, const Step *b) {
 /* ---- which, and where ---- */
 static bool is_joinable(const Step *s) { return s->prog && !s->conv; }
 
-/* Whole operands of b that a reads or makes, too. */
-static int join_shared(const Plan *p, const Step *a, const Step *b) {
+/* Maps that need not be read or written then: whole operands of b that a reads or makes, too, and
+ * those that a makes for b alone. */
+static int join_saved(const Plan *p, const JoinUse *use, const Step *a, const Step *b) {
   int n = 0;
   for (int i = 0; i < b->nargs; i++) {
     const Val v = plan_root(p, b->arg[i]);
@@ -199,7 +200,10 @@ static int join_shared(const Plan *p, const Step *a, const Step *b) {
     if (!shape_eq(b->prog->arg_shape[i], b->prog->iter)) continue;
     for (int k = 0; k < a->nargs && !found; k++)
       found = plan_root(p, a->arg[k]) == v && shape_eq(a->prog->arg_shape[k], a->prog->iter);
-    for (int r = 0; r < plan_results(a) && !found; r++) found = plan_result(a, r) == v;
+    for (int r = 0; r < plan_results(a) && !found; r++) {
+      found = plan_result(a, r) == v;
+      n += found && use[v].readers == 1;
+    }
     n += found;
   }
   return n;
@@ -239,11 +243,11 @@ static int join_find(Plan *p, const JoinUse *use, int first, int b, Join *j) {
   for (int a = b - 1; a >= PRLX_MAX(first, b - JOIN_WINDOW); a--) {
     const Step *t = &p->step[a];
     if (!is_joinable(t) || !shape_eq(t->prog->iter, s->prog->iter)) continue;
-    const int shared = join_shared(p, t, s);
-    if (shared <= most || !join_late(p, use, a, b, late)) continue;
+    const int saved = join_saved(p, use, t, s);
+    if (saved <= most || !join_late(p, use, a, b, late)) continue;
     *j = (Join){.p = p, .use = use};
     if (!join_loops(j, t, s)) continue;
-    most = shared;
+    most = saved;
     best = a;
   }
   if (best < 0) return -1;
@@ -251,8 +255,8 @@ static int join_find(Plan *p, const JoinUse *use, int first, int b, Join *j) {
   return join_loops(j, &p->step[best], s) ? best : -1;
 }
 
-/* Steps a and b become one, where b is; those that need a follow. */
-static Status join_place(Plan *p, const JoinUse *use, int a, int b, Join *j, Error *e) {
+/* Steps a and b become one, step *at, where b is; those that need a follow. */
+static Status join_place(Plan *p, const JoinUse *use, int a, int b, Join *j, int *at, Error *e) {
   bool late[JOIN_WINDOW + 1];
   Step *to = mem_alloc((size_t)(b - a + 1) * sizeof *to);
   PwProgram *q = mem_alloc(sizeof *q);
@@ -273,6 +277,7 @@ static Status join_place(Plan *p, const JoinUse *use, int a, int b, Join *j, Err
   for (int r = 0; r < plan_results(&j->step); r++) p->value[plan_result(&j->step, r)].step = true;
   for (int k = a + 1; k < b; k++)
     if (!late[k - a]) to[n++] = p->step[k];
+  *at = a + n;
   to[n++] = j->step;
   for (int k = a + 1; k < b; k++)
     if (late[k - a]) to[n++] = p->step[k];
@@ -298,7 +303,8 @@ static Status join_range(Plan *p, int lo, int *hi, Error *e) {
       b++;
       continue;
     }
-    st = join_place(p, use, a, b, j, e);
+    /* b: both, which may join another one before them */
+    st = join_place(p, use, a, b, j, &b, e);
     --*hi;
     mem_free(use);
     use = NULL;

@@ -345,6 +345,15 @@ planner_mutant last-bytes plan_memory \
 planner_mutant scale-twice plan_scale 's/n->in\[q.scale\] = s->arg\[q.scale\] = 0;//' \
   'modulated' f16 plans
 planner_mutant scale-back plan_scale 's/v >= p->products/false/' 'map in planes' f16 plans
+planner_mutant outer-style plan_outer \
+  's/outer_sum(o, s->arg\[1 - i\], m->arg\[0\]/outer_sum(o, s->arg[i], m->arg[0]/' \
+  'image of one channel' strict plans
+planner_mutant outer-scale plan_outer 's/ rhs = s->arg\[2\];/ rhs = lhs;/' \
+  'image of one channel' strict plans
+planner_mutant recover-bias plan_recover 's/OP_add ? OP_sub : OP_div/OP_add ? OP_add : OP_div/' \
+  'image of one channel' f16 plans
+planner_mutant recover-slope plan_recover 's/1 \/ a.slope, 1 \/ a.gain/a.slope, 1 \/ a.gain/' \
+  'image of one channel' f16 plans
 planner_mutant last-margin-wanted plan_layout \
   's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'

@@ -143,6 +143,21 @@ static Val b_large_styles(Graph *g, const Val *in) {
   return y;
 }
 
+/* Layers before and behind an image of one channel, whose gradients are loops (core/plan_outer.c):
+ * toRGB of a modulated map, once with its scale and once without, and fromRGB. The map before them
+ * is y of the undemodulated z, and in 16 bits the gradient of the demodulation finds z from y
+ * (core/plan_recover.c): noise, bias and a clamp that some numbers reach. */
+static Val b_one_channel(Graph *g, const Val *in) {
+  const Val d = g_rsqrt0(g, g_axpb(g, g_square(g, in[2]), 2, 0.5)),
+            noise = g_slice(g, g_slice(g, in[0], 0, 0, 1, 1), 1, 3, 1, 1),
+            from = g_reshape(g, g_axpb(g, in[3], 0.5, 0), SHAPE4(graph_dim(g, in[3], 1), 1, 1, 1));
+  Val y = g_mul(g, g_conv2d(g, in[0], g_axpb(g, in[1], 0.1, 0), 1, 1), d);
+  y = g_lrelu(g, g_add(g, g_add(g, y, noise), g_axpb(g, in[3], 0.2, 0)), 0.2, 1.4142, 3);
+  const Val rgb = g_add(g, g_conv2d(g, g_mul(g, y, in[2]), in[3], 1, 0),
+                        g_conv2d(g, y, g_square(g, in[3]), 1, 0));
+  return g_add(g, g_lrelu(g, g_conv2d(g, rgb, from, 1, 0), 0.2, 1.4142, -1), y);
+}
+
 /* Weights that lie the other way round, of an upsampling layer and of its input gradient: both are
  * laid out from where they lie. */
 static Val b_swapped_weights(Graph *g, const Val *in) {
@@ -308,7 +323,16 @@ void check_plans(Bench *t) {
                   {SHAPE4(2, 16, 9, 7), SHAPE4(24, 16, 3, 3)},
                   {GENERIC, GENERIC},
                   2};
+  Case thin = {
+      OP_conv2d,
+      "image of one channel",
+      b_one_channel,
+      4,
+      {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE4(1, 16, 1, 1)},
+      {GENERIC, GENERIC, GENERIC, GENERIC},
+      2};
   check_plan(t, &net);
+  check_plan(t, &thin);
   check_plan(t, &scaled);
   check_plan(t, &swapped);
   check_plan(t, &side);
