@@ -127,8 +127,8 @@ static bool recover_reads(const Plan *p, const Step *s, Val v) {
   return false;
 }
 
-/* Can all that read z, step `maker` of y aside, read y instead? Then they do, where `apply`. Returns
- * how many do; -1: not all can. */
+/* Can all that read z, step `maker` of y aside, read y instead? Then they do, where `apply`.
+ * Returns how many do; -1: not all can. */
 static int recover_readers(Plan *p, const Recover *r, int maker, bool apply) {
   int n = 0;
   for (int k = p->nkept; k < p->nstep; k++) {
