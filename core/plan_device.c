@@ -415,7 +415,10 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (sizeof(real) != sizeof(float))
     return err_set(e, ST_INTERNAL, "plan: %s computes in float; this build has real = double",
                    p->backend->name);
-  if (fuse && p->backend->several) TRY(plan_outer(p, e));
+  if (fuse && p->backend->several) {
+    TRY(plan_outer(p, e));
+    TRY(drop_unread(p, e));
+  }
   if (fuse && is_sixteen(p->backend->precision)) plan_recover(p);
   for (int k = 0; k < p->nstep; k++)
     if (p->step[k].prog)

@@ -13,7 +13,8 @@ int plan_done(const Plan *p, Val v, const real *bound) {
   /* anything else is copied there after the run */
   if (!x || x->mem != MEM_IO || !x->bound || x->ptr != bound) return done;
   for (int k = 0; k < p->nstep; k++)
-    if (plan_root(p, p->step[k].value) == plan_root(p, v)) done = k + 1;
+    for (int r = 0; r < plan_results(&p->step[k]); r++)
+      if (plan_root(p, plan_result(&p->step[k], r)) == plan_root(p, v)) done = k + 1;
   return done;
 }
 

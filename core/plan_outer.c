@@ -1,7 +1,7 @@
 /* plan_outer.c: convolutions of one pixel and one channel on a backend, as loops. The gradient of
  * an image of one channel for the map that it was made of is their product, a number of the image
  * times a number of the channel, and what others make of it reads it in their own pass
- * (plan_multi.c): it needs no memory. The gradients of the weights of such a layer and of its
+ * (plan_multi.c): it needs no memory where all of them can be joined. The gradients of the weights of such a layer and of its
  * styles come from one sum over the pixels, of the map times the gradient of the image; what
  * depends on images and channels alone is multiplied afterwards. */
 #include <string.h>
@@ -13,6 +13,7 @@ typedef struct Outer {
   Step *to;
   int n;
   Val first;
+  bool *spread; /* step of `to` that outer_dx made */
 } Outer;
 
 /* Value v from a program of one operation or sum, whose arguments follow. False: out of memory. */
@@ -21,8 +22,12 @@ static bool outer_emit(Outer *o, Val v, const PwProgram *q, Val lhs, Val rhs) {
   if (!own) return false;
   *own = *q;
   o->to[o->n++] = (Step){.value = v, .prog = own, .nargs = q->narg, .arg = {lhs, rhs}};
-  o->p->value[v].node.op = q->reduce ? OP_sum : OP_mul;
-  o->p->value[v].node.attr = (Attr){0};
+  Node *n = &o->p->value[v].node;
+  *n = (Node){.op = q->reduce ? OP_sum : OP_mul,
+              .nin = 2,
+              .in = {lhs, rhs},
+              .shape = n->shape,
+              .name = n->name};
   return true;
 }
 
@@ -70,6 +75,7 @@ static Status outer_dx(Outer *o, const Step *s, bool *done) {
   if (s->shape[0].dim[1] != 1 || is_scaled(s, 2) || is_scaled(s, 3)) return ST_OK;
   const PwProgram q = outer_program(s->shape[0], s->shape[1], dx, dx);
   *done = outer_emit(o, s->value, &q, s->arg[0], s->arg[1]);
+  if (*done) o->spread[o->n - 1] = true;
   return *done ? ST_OK : ST_NOMEM;
 }
 
@@ -80,10 +86,11 @@ static Status outer_dw(Outer *o, const Step *s, bool *done) {
   const Shape map = s->shape[wide], image = s->shape[1 - wide], all = SHAPE4(1, map.dim[1], 1, 1),
               each = SHAPE4(map.dim[0], map.dim[1], 1, 1);
   PwProgram q = outer_program(map, image, map, all);
+  const bool free = graph_is_batch_invariant(o->p->graph);
   Val lhs = s->arg[wide], rhs = s->arg[1 - wide];
   if (image.dim[1] != 1 || is_scaled(s, 3) || (is_scaled(s, 2) && wide)) return ST_OK;
   if (is_scaled(s, 2)) {
-    lhs = outer_sum(o, lhs, rhs, 0);
+    lhs = outer_sum(o, lhs, rhs, free ? (int32_t)map.dim[0] : 0);
     rhs = s->arg[2];
     q = outer_program(each, each, each, all);
     if (!lhs) return ST_NOMEM;
@@ -92,17 +99,10 @@ static Status outer_dw(Outer *o, const Step *s, bool *done) {
   return *done ? ST_OK : ST_NOMEM;
 }
 
-/* The step so far that makes v as a product of an image and weights, or NULL. */
+/* The step of outer_dx that makes v, or NULL. */
 static const Step *outer_maker(const Outer *o, Val v) {
-  for (int k = 0; k < o->n; k++) {
-    const Step *s = &o->to[k];
-    if (s->value == v && s->prog && !s->prog->reduce && s->prog->nop == 1 && s->nargs == 2 &&
-        s->prog->op[0].op == OP_mul && s->prog->arg_shape[0].rank == 4 &&
-        s->prog->arg_shape[1].rank == 4 && s->prog->arg_shape[0].dim[1] == 1 &&
-        s->prog->arg_shape[1].dim[0] == 1 && s->prog->arg_shape[1].dim[2] == 1 &&
-        s->prog->arg_shape[1].dim[3] == 1)
-      return s;
-  }
+  for (int k = 0; k < o->n; k++)
+    if (o->spread[k] && o->to[k].value == v) return &o->to[k];
   return NULL;
 }
 
@@ -147,9 +147,11 @@ Status plan_outer(Plan *p, Error *e) {
   Outer o = {.p = p, .first = p->n};
   const int cap = 2 * p->nstep + 1;
   o.to = mem_alloc((size_t)cap * sizeof *o.to);
-  Status st = o.to ? ST_OK : ST_NOMEM;
+  o.spread = mem_alloc((size_t)cap * sizeof *o.spread);
+  Status st = o.to && o.spread ? ST_OK : ST_NOMEM;
   int k = 0;
   while (st == ST_OK && k < p->nstep) st = outer_step(&o, k++);
+  mem_free(o.spread);
   if (st != ST_OK) {
     for (int i = 0; i < o.n; i++) mem_free(o.to[i].prog);
     mem_free(o.to);

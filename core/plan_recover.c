@@ -4,10 +4,11 @@
  *
  *     z = (lrelu^-1(y) - bias - noise) / d
  *
- * so the loops that read z read y, and z is never stored. Where y is at its clamp the gradient is
- * zero, and with it the product. y is rounded to 16 bits, as z was. d must be above zero by how it
- * is made, as a demodulation is; the factor of a batch normalisation may be zero, and tells nothing
- * then. (SEMANTICS 1.3: lrelu; 2.2: demodulation.) */
+ * so the loops that read z read y, and z is never stored. y is rounded to 16 bits, as z was. d must
+ * be above zero by how it is made, as a demodulation is; the factor of a batch normalisation may be
+ * zero, and tells nothing then. Where y is at its clamp it does not tell z either: whatever is made
+ * of z must be multiplied by the mask of that clamp, as gradients are, which is zero there.
+ * (SEMANTICS 1.3: lrelu; 2.2: demodulation.) */
 #include <string.h>
 #include "core/plan_impl.h"
 
@@ -22,8 +23,35 @@ typedef struct Recover {
   Shape shape[PW_MAX_OPS];
 } Recover;
 
-/* Is v above zero wherever its operands are numbers? Roots of a sum of squares and a constant, and
- * products of such, so many deep at most. */
+/* Operations that the questions below go through at most. */
+enum { RECOVER_DEPTH = 12 };
+
+/* Is v never below zero, whatever its operands? Squares, and sums and products of such. */
+static bool is_not_below_zero(const Plan *p, Val v, int depth) {
+  const Node *n = &p->value[v].node;
+  switch (depth ? n->op : OP_input) {
+    case OP_square:
+    case OP_abs:
+    case OP_exp:
+    case OP_sqrt0:
+    case OP_rsqrt0: return true;
+    case OP_reshape:
+    case OP_broadcast:
+    case OP_permute:
+    case OP_sum: return is_not_below_zero(p, n->in[0], depth - 1);
+    case OP_axpb:
+      return n->attr.axpb.scale >= 0 && n->attr.axpb.shift >= 0 &&
+             is_not_below_zero(p, n->in[0], depth - 1);
+    case OP_add:
+    case OP_mul:
+    case OP_matmul:
+      return is_not_below_zero(p, n->in[0], depth - 1) && is_not_below_zero(p, n->in[1], depth - 1);
+    default: return false;
+  }
+}
+
+/* Is v above zero wherever its operands are numbers? Roots of what is not below zero and a constant
+ * that is above, and products of such. */
 static bool is_above_zero(const Plan *p, Val v, int depth) {
   const Node *n = &p->value[v].node;
   switch (depth ? n->op : OP_input) {
@@ -34,10 +62,63 @@ static bool is_above_zero(const Plan *p, Val v, int depth) {
     case OP_sqrt0:
     case OP_rsqrt0: {
       const Node *of = &p->value[n->in[0]].node;
-      return of->op == OP_axpb && of->attr.axpb.scale >= 0 && of->attr.axpb.shift > 0;
+      return of->op == OP_axpb && of->attr.axpb.scale >= 0 && of->attr.axpb.shift > 0 &&
+             is_not_below_zero(p, of->in[0], depth - 1);
     }
     default: return false;
   }
+}
+
+static bool is_mask_of(const Plan *p, const Node *n, Val y) {
+  return n->op == OP_lrelu_mask && plan_root(p, n->in[1]) == y;
+}
+
+/* Is v zero where y is at its clamp? */
+static bool is_masked(const Plan *p, Val v, Val y, int depth) {
+  const Node *n = &p->value[v].node;
+  if (!depth) return false;
+  if (is_mask_of(p, n, y)) return true;
+  switch (n->op) {
+    case OP_mul:
+      return is_masked(p, n->in[0], y, depth - 1) || is_masked(p, n->in[1], y, depth - 1);
+    case OP_add:
+    case OP_sub:
+      return is_masked(p, n->in[0], y, depth - 1) && is_masked(p, n->in[1], y, depth - 1);
+    case OP_neg: return is_masked(p, n->in[0], y, depth - 1);
+    case OP_axpb: return n->attr.axpb.shift == 0 && is_masked(p, n->in[0], y, depth - 1);
+    default: return false;
+  }
+}
+
+static bool ends_masked(const Plan *p, Val v, Val y, int depth);
+
+/* Does operation u, which reads v, make something of it that is zero where y is at its clamp, or
+ * that only such things are made of? */
+static bool is_read_masked(const Plan *p, Val u, Val v, Val y, int depth) {
+  const Node *n = &p->value[u].node;
+  switch (n->op) {
+    case OP_lrelu_mask: return n->in[0] == v && n->in[1] != v && is_mask_of(p, n, y);
+    case OP_mul:
+      return is_masked(p, n->in[n->in[0] == v], y, RECOVER_DEPTH) ||
+             ends_masked(p, u, y, depth - 1);
+    case OP_add:
+    case OP_sub:
+    case OP_neg:
+    case OP_axpb: return ends_masked(p, u, y, depth - 1);
+    default: return false;
+  }
+}
+
+/* So do all that read v, the chain that makes y aside. */
+static bool ends_masked(const Plan *p, Val v, Val y, int depth) {
+  if (!depth || p->value[v].output) return false;
+  for (Val u = 1; u < p->n; u++) {
+    const PVal *x = &p->value[u];
+    if (!x->alive || x->group == y) continue;
+    for (int i = 0; i < x->node.nin; i++)
+      if (x->node.in[i] == v && !is_read_masked(p, u, v, y, depth)) return false;
+  }
+  return true;
 }
 
 /* The inverse of y = lrelu(x), which is none at a clamp. */
@@ -54,14 +135,17 @@ static bool recover_back(const Plan *p, Recover *r, const Step *s, const PwOp *o
   const int other = o->lhs == reg ? o->rhs : o->lhs;
   PwOp back = {.op = o->op == OP_add ? OP_sub : OP_div};
   if (last) {
-    if (o->op != OP_lrelu || o->lhs != reg || o->param.lrelu.slope <= 0) return false;
+    const PwLrelu a = o->param.lrelu;
+    if (o->op != OP_lrelu || o->lhs != reg || a.slope <= 0 || a.gain <= 0) return false;
+    if (a.limit >= 0 && !ends_masked(p, r->z, r->y, RECOVER_DEPTH)) return false;
     back = lrelu_back(o);
     r->arg[r->n] = 0;
   } else {
     if ((o->op != OP_add && o->op != OP_mul) || other >= 0 || (o->lhs != reg && o->rhs != reg))
       return false;
     r->arg[r->n] = s->arg[-1 - other];
-    if (o->op == OP_mul && !is_above_zero(p, r->arg[r->n], 8)) return false;
+    if (plan_root(p, r->arg[r->n]) == r->z) return false;
+    if (o->op == OP_mul && !is_above_zero(p, r->arg[r->n], RECOVER_DEPTH)) return false;
     r->shape[r->n] = s->prog->arg_shape[-1 - other];
   }
   r->op[r->n++] = back;
@@ -127,6 +211,13 @@ static bool recover_reads(const Plan *p, const Step *s, Val v) {
   return false;
 }
 
+/* Is it an output, by whatever name? */
+static bool is_read_out(const Plan *p, Val z) {
+  for (Val v = 1; v < p->n; v++)
+    if (p->value[v].alive && p->value[v].output && plan_root(p, v) == z) return true;
+  return false;
+}
+
 /* Can all that read z, step `maker` of y aside, read y instead? Then they do, where `apply`.
  * Returns how many do; -1: not all can. */
 static int recover_readers(Plan *p, const Recover *r, int maker, bool apply) {
@@ -159,8 +250,8 @@ void plan_recover(Plan *p) {
       const Val z = s->arg[i];
       const int op = p->value[z].node.op;
       if ((op != OP_conv2d && op != OP_conv2d_dx && op != OP_upfirdn2d) || !plan_is_map(p, z) ||
-          !shape_eq(s->prog->arg_shape[i], s->prog->iter) || !recover_chain(p, s, i, &r) ||
-          recover_readers(p, &r, k, false) < 1)
+          is_read_out(p, z) || !shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
+          !recover_chain(p, s, i, &r) || recover_readers(p, &r, k, false) < 1)
         continue;
       recover_readers(p, &r, k, true);
       break;

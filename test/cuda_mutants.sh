@@ -354,6 +354,13 @@ planner_mutant recover-bias plan_recover 's/OP_add ? OP_sub : OP_div/OP_add ? OP
   'image of one channel' f16 plans
 planner_mutant recover-slope plan_recover 's/1 \/ a.slope, 1 \/ a.gain/a.slope, 1 \/ a.gain/' \
   'image of one channel' f16 plans
+planner_mutant recover-zero plan_recover \
+  's/o->op == OP_mul \&\& !is_above_zero.*return false;/false) return false;/' \
+  'maps that are not recovered' f16 plans
+planner_mutant recover-clamp plan_recover 's/a.limit >= 0 \&\& !ends_masked/0 \&\& !ends_masked/' \
+  'maps that are not recovered' f16 plans
+planner_mutant recover-turned plan_recover 's/ || a.gain <= 0) return/) return/' \
+  'maps that are not recovered' f16 plans
 planner_mutant last-margin-wanted plan_layout \
   's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'
