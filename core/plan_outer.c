@@ -1,9 +1,9 @@
 /* plan_outer.c: convolutions of one pixel and one channel on a backend, as loops. The gradient of
  * an image of one channel for the map that it was made of is their product, a number of the image
  * times a number of the channel, and what others make of it reads it in their own pass
- * (plan_multi.c): it needs no memory where all of them can be joined. The gradients of the weights of such a layer and of its
- * styles come from one sum over the pixels, of the map times the gradient of the image; what
- * depends on images and channels alone is multiplied afterwards. */
+ * (plan_multi.c): it needs no memory where all of them can be joined. The gradients of the weights
+ * of such a layer and of its styles come from one sum over the pixels, of the map times the
+ * gradient of the image; what depends on images and channels alone is multiplied afterwards. */
 #include <string.h>
 #include "core/plan_impl.h"
 
