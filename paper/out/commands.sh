@@ -38,7 +38,7 @@ prlx pack --check out/work/multi_gan_all.safetensors out/work/test.safetensors
 
 # networks
 prlx train out/work/gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --gamma 0.15 --lr 0.0015 --lr-decay 100 --lr-end 0.05 --seed 1 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 374 --keep --no-layers --resume-if-any --reuse data/phantom_rims.safetensors -o out/work/gan
-prlx train out/work/gan_all.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --lr 0.0015 --lr-decay 15 --lr-end 0.1 --cond --seed 0 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 40 --keep --no-layers --resume-if-any --reuse data/phantom_both.safetensors,data/phantom_both_10kimg.safetensors,data/phantom_both_20kimg.safetensors -o out/work/cgan
+prlx train out/work/gan_all.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --gamma 0.15 --lr 0.0015 --lr-decay 100 --lr-end 0.05 --cond --seed 0 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 205 --keep --no-layers --resume-if-any --reuse data/phantom_both.safetensors,data/phantom_both_100kimg.safetensors,data/phantom_both_150kimg.safetensors -o out/work/cgan
 
 # lesions
 prlx generate --network out/work/gan --seeds 0-199 --no-nifti -o out/work/gan_synthetic
@@ -148,10 +148,10 @@ prlx fid out/work/test_rim.safetensors out/work/train_rim.safetensors out/work/t
 
 # figure8
 prlx generate --network out/work/gan --seeds 0-99 --no-nifti -o out/work/gan_at_374
-prlx generate --network out/work/cgan/network-000010.safetensors --class 1 --seeds 0-99 --no-nifti -o out/work/cgan_at_10
-prlx generate --network out/work/cgan/network-000020.safetensors --class 1 --seeds 0-99 --no-nifti -o out/work/cgan_at_20
-prlx generate --network out/work/cgan --class 1 --seeds 0-99 --no-nifti -o out/work/cgan_at_40
-prlx fid out/work/train_rim.safetensors out/work/test_rim.safetensors out/work/gan_at_374/dataset.safetensors out/work/cgan_at_10/dataset.safetensors out/work/cgan_at_20/dataset.safetensors out/work/cgan_at_40/dataset.safetensors --bootstrap 200 --json --cache out/work/features > out/work/fid_kimg.json
+prlx generate --network out/work/cgan/network-000100.safetensors --class 1 --seeds 0-99 --no-nifti -o out/work/cgan_at_100
+prlx generate --network out/work/cgan/network-000150.safetensors --class 1 --seeds 0-99 --no-nifti -o out/work/cgan_at_150
+prlx generate --network out/work/cgan --class 1 --seeds 0-99 --no-nifti -o out/work/cgan_at_205
+prlx fid out/work/train_rim.safetensors out/work/test_rim.safetensors out/work/gan_at_374/dataset.safetensors out/work/cgan_at_100/dataset.safetensors out/work/cgan_at_150/dataset.safetensors out/work/cgan_at_205/dataset.safetensors --bootstrap 200 --json --cache out/work/features > out/work/fid_kimg.json
 
 # figures
 prlx project out/work/ambiguous.safetensors --range 0 --network out/work/gan --steps 150 --frames 10 --no-nifti -o out/work/frames
@@ -175,7 +175,7 @@ prlx evidence out/work/control_own --train out/work/train_rim.safetensors --mode
 prlx evidence --synthetic out/work/gan.safetensors --train out/work/train_rim.safetensors -o out/work/evidence_memory
 
 # multi
-prlx train out/work/multi_gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --lr 0.0015 --lr-decay 15 --lr-end 0.1 --seed 0 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 68 --no-layers --resume-if-any --reuse data/phantom_contrasts.safetensors -o out/work/multi_gan
+prlx train out/work/multi_gan_rim.safetensors --config small --mirror --aug blit --p 0.8 --noise-average size --ema-kimg 10 --gamma 0.15 --lr 0.0015 --lr-decay 100 --lr-end 0.05 --seed 0 --tick 1 --snap 10 --init data/network_small.safetensors,data/discriminator_small.safetensors --kimg 209 --no-layers --resume-if-any --reuse data/phantom_contrasts.safetensors -o out/work/multi_gan
 prlx generate --network out/work/multi_gan --seeds 0-99 -o out/work/multi_synthetic
 prlx segment --judge out/work/multi_synthetic/dataset.safetensors --reference out/work/multi_rim.safetensors -o out/work/segment_judge
 prlx segment out/work/multi_rim.safetensors --test out/work/multi_test.safetensors --runs 2 --epochs 20 -o out/work/segment_real
