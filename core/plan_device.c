@@ -221,9 +221,11 @@ static bool is_stored_map(const Plan *p, Val v, const Use *u) {
   return p->value[v].step && p->value[v].root == v && !u[v].read_out && plan_is_map(p, v);
 }
 
+static bool is_sixteen(Precision p) { return p == PREC_F16 || p == PREC_BF16; }
+
 static void storage_types(Plan *p, const Use *u) {
   Precision pr = p->backend->precision;
-  if (pr != PREC_F16 && pr != PREC_BF16) return;
+  if (!is_sixteen(pr)) return;
   DType t = pr == PREC_F16 ? DT_F16 : DT_BF16;
   for (Val v = 1; v < p->n; v++)
     if (is_stored_map(p, v, u)) p->value[v].dtype = t;
@@ -408,8 +410,6 @@ static bool is_read_leaf(const PVal *x, const Use *u, Val v) {
   return x->alive && (x->node.op == OP_param || x->node.op == OP_constant) &&
          (u[v].readers || u[v].read_out);
 }
-
-static bool is_sixteen(Precision p) { return p == PREC_F16 || p == PREC_BF16; }
 
 Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (sizeof(real) != sizeof(float))

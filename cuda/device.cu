@@ -101,7 +101,7 @@ static Status dev_start(CudaBackend *b, int device, Error *e) {
   b->device = device;
   b->c.sm_count = p.multiProcessorCount;
   b->c.arch = p.major * 10 + p.minor;
-  b->c.several_from = 1 << 17;
+  b->c.several_from = CUDA_SEVERAL_FROM;
   if (b->c.arch < 75)
     return err_set(
         e, ST_INVALID,

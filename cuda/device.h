@@ -54,8 +54,11 @@ void cuda_use_rung(Backend *b, int rung);
 void cuda_use_wgmma(Backend *b, int use);
 long cuda_wgmma_launches(void);
 
-/* Loops over so many numbers or more may have several results (PwProgram.more), for tests and
- * measurements; INT64_MAX: none. Before any plan. */
+/* Loops over so many numbers or more may have several results (PwProgram.more): below it one more
+ * loop is cheaper than the wider pass. What a new backend has; estimated, no card has run it. */
+enum { CUDA_SEVERAL_FROM = 1 << 17 };
+
+/* The same, of this backend, for tests and measurements; INT64_MAX: none. Before any plan. */
 void cuda_use_several(Backend *b, int64_t least);
 
 /* Sums of device memory between the GPUs of several processes (collective; all have a backend):

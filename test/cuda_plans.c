@@ -1,6 +1,7 @@
 /* cuda_plans.c: whole plans on the device against the same plans on the CPU (loops, stores, 16-bit
  * storage, graphs that are replayed), and the optimiser. */
 #include "core/plan.h"
+#include "cuda/device.h"
 #include "models/gan/networks.h"
 #include "test/cuda_check.h"
 #include "test/cuda_exact.h"
@@ -354,12 +355,18 @@ void check_plans(Bench *t) {
       {SHAPE4(2, 16, 9, 7), SHAPE4(16, 16, 3, 3), SHAPE4(2, 16, 1, 1), SHAPE4(1, 16, 1, 1)},
       {GENERIC, GENERIC, GENERIC, GENERIC},
       1};
+  Case joined = thin;
+  Case alone = thin;
+  joined.name = "image of one channel, several results";
+  alone.name = "image of one channel, batch 1";
+  alone.shape[0].dim[0] = alone.shape[2].dim[0] = 1;
   check_plan(t, &net);
   check_plan(t, &thin);
   check_plan(t, &kept);
-  thin.name = "image of one channel, batch 1";
-  thin.shape[0].dim[0] = thin.shape[2].dim[0] = 1;
-  check_plan(t, &thin);
+  check_plan(t, &alone);
+  cuda_use_several(t->b, 1);
+  check_plan(t, &joined);
+  cuda_use_several(t->b, CUDA_SEVERAL_FROM);
   check_plan(t, &scaled);
   check_plan(t, &swapped);
   check_plan(t, &side);

@@ -163,10 +163,11 @@ static void test_scales(void) {
   CHECK(paper_scale_load(&s, put("s.tsv", "setting\tx\nabout\tb\n"), "x", &e) == ST_FORMAT &&
             strstr(e.msg, "no setting 'subjects'"),
         "a missing setting: %s", e.msg);
+  e = (Error){0};
   CHECK(paper_scale_load(&s, NULL, "small", &e) == ST_OK && s.add == 100 && s.sweep[1] == 200 &&
             s.train[1] == 400 && !strcmp(paper_setting(&s, "affine"), "") &&
-            paper_setting_number(&s, "cgan_kimg") == 40 && !paper_setting(&s, "nothing"),
-        "small: %s", e.msg);
+            paper_setting_number(&s, "cgan_kimg") == 205 && !paper_setting(&s, "nothing"),
+        "small: other settings than paper/scales.tsv has %s", e.msg);
   paper_scale_free(&s);
   unlink(put("s.tsv", ""));
 }
