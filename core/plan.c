@@ -97,6 +97,26 @@ static void mark_kept(Plan *p) {
   }
 }
 
+/* Kept, and read by one loop of each run alone: computed there from what it is made of, which is no
+ * more to read, instead of written once and read in its place. */
+static Status keep_no_single(Plan *p, Error *e) {
+  Val *reader = p->keeps ? mem_alloc((size_t)p->n * sizeof *reader) : NULL; /* -1: several */
+  if (!reader) return p->keeps ? no_memory(e) : ST_OK;
+  for (Val v = p->n - 1; v > 0; v--) {
+    PVal *x = &p->value[v];
+    const PVal *r = &p->value[PRLX_MAX(reader[v], 0)];
+    if (x->kept && x->alive && !is_leaf(x) && x->node.nin == 1 && is_pointwise(x) &&
+        reader[v] > 0 && !r->kept && is_pointwise(r) && shape_eq(r->node.shape, x->node.shape))
+      x->kept = false;
+    for (int i = 0; x->alive && i < x->node.nin; i++) {
+      const Val a = x->node.in[i];
+      if (a) reader[a] = reader[a] && reader[a] != v ? -1 : v;
+    }
+  }
+  mem_free(reader);
+  return ST_OK;
+}
+
 /* ---- fused loops ---- */
 static Val through_broadcast(const Plan *p, Val v) {
   while (p->value[v].node.op == OP_broadcast && !p->value[v].output) v = p->value[v].node.in[0];
@@ -310,6 +330,7 @@ static Status plan_build(Plan *p, int nouts, const Val *outs, const PlanOptions 
   TRY(lower_convs(p, fuse, e));
   mark_folded(p);
   mark_kept(p);
+  TRY(keep_no_single(p, e));
   group_values(p, fuse);
   for (Val v = 1; v < p->n; v++)
     p->value[v].root = p->value[v].alive && is_alias(&p->value[v]) ? p->value[v].node.in[0] : v;

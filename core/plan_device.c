@@ -258,28 +258,58 @@ static Val prep_value(Plan *p, Val first, const Node *prep) {
   const Val u = plan_prep_value(p, first, prep);
   if (p->n == n) return u;
   PVal *x = &p->value[u];
-  const PVal *w = &p->value[prep->in[0]];
+  int stage = 0;
+  for (int i = 0; i < prep->nin; i++)
+    stage = PRLX_MAX(stage, plan_stage(&p->value[prep->in[i]]));
   x->alive = x->step = true;
-  x->folded = w->folded;
-  x->kept = w->kept;
+  x->folded = stage == 0;
+  x->kept = stage == 1;
   x->root = u;
   return u;
+}
+
+static bool is_float(const Plan *p, Val v) { return p->value[plan_root(p, v)].dtype == DT_F32; }
+
+/* Argument i of the loop is all of the weights, the other a number for each of their rows. */
+static bool is_rows_factor(const PwProgram *q, int i) {
+  const Shape s = q->arg_shape[1 - i];
+  return s.rank == 4 && shape_eq(q->arg_shape[i], q->iter) && s.dim[0] == q->iter.dim[0] &&
+         s.dim[1] * s.dim[2] * s.dim[3] == 1;
+}
+
+/* The step that makes v, where it is a loop of this operation and no more; NULL otherwise. */
+static const Step *prep_loop(const Plan *p, Val v, OpId op) {
+  for (int k = 0; k < p->nstep; k++) {
+    const Step *s = &p->step[k];
+    const PwProgram *q = s->prog;
+    if (s->value == v && q && !s->conv && !q->reduce && !q->nmore && q->nop == 1 &&
+        q->op[0].op == op)
+      return s;
+  }
+  return NULL;
 }
 
 /* The value that w is a multiple of, where a loop makes it so: laying out may multiply instead. w
  * itself, and *gain as it was, otherwise. */
 static Val prep_source(const Plan *p, Val w, float *gain) {
-  for (int k = 0; k < p->nstep; k++) {
-    const Step *s = &p->step[k];
-    const PwProgram *q = s->prog;
-    if (s->value != w || !q || s->conv || q->reduce || q->nmore || q->nop != 1 ||
-        q->op[0].op != OP_axpb || q->op[0].lhs != -1 || q->op[0].param.axpb.shift != 0 ||
-        q->op[0].param.axpb.scale == 0 || !shape_eq(q->arg_shape[0], q->iter) ||
-        p->value[plan_root(p, s->arg[0])].dtype != DT_F32)
-      continue;
-    *gain = (float)q->op[0].param.axpb.scale;
-    return s->arg[0];
-  }
+  const Step *s = prep_loop(p, w, OP_axpb);
+  const PwOp *o = s ? &s->prog->op[0] : NULL;
+  if (!o || o->lhs != -1 || o->param.axpb.shift != 0 || o->param.axpb.scale == 0 ||
+      !shape_eq(s->prog->arg_shape[0], s->prog->iter) || !is_float(p, s->arg[0]))
+    return w;
+  *gain = (float)o->param.axpb.scale;
+  return s->arg[0];
+}
+
+/* The same of a product with a number for each row of the weights, which is *rows then. */
+static Val prep_rows(const Plan *p, Val w, Val *rows) {
+  const Step *s = prep_loop(p, w, OP_mul);
+  if (!s || s->nargs != 2 || !is_float(p, s->arg[0]) || !is_float(p, s->arg[1])) return w;
+  for (int i = 0; i < 2; i++)
+    if (is_rows_factor(s->prog, i)) {
+      *rows = s->arg[1 - i];
+      return s->arg[i];
+    }
   return w;
 }
 
@@ -310,6 +340,8 @@ static Status prep_take(Plan *p, Val first, int k, Error *e) {
       !p->backend->prepare(p->backend, &d, &prep))
     return ST_OK;
   prep.in[0] = prep_swapped(p, s->arg[1], &prep.attr.conv.swapped);
+  prep.in[0] = prep_rows(p, prep.in[0], &prep.in[1]);
+  if (prep.in[1]) prep.nin = 2;
   prep.in[0] = prep_source(p, prep.in[0], &prep.attr.conv.gain);
   const Val u = prep_value(p, first, &prep);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
@@ -324,10 +356,14 @@ static Status prep_take(Plan *p, Val first, int k, Error *e) {
 
 /* The step of value u, once. */
 static void prep_emit(Plan *p, Step *to, int *n, Val u, bool *done) {
-  const Val w = p->value[u].node.in[0];
+  const Node *prep = &p->value[u].node;
   if (*done) return;
   *done = true;
-  to[*n] = (Step){.value = u, .nargs = 1, .arg = {w}, .shape = {p->value[w].node.shape}};
+  to[*n] = (Step){.value = u, .nargs = prep->nin};
+  for (int i = 0; i < prep->nin; i++) {
+    to[*n].arg[i] = prep->in[i];
+    to[*n].shape[i] = p->value[prep->in[i]].node.shape;
+  }
   ++*n;
 }
 
@@ -365,14 +401,17 @@ static Status prep_place(Plan *p, Val first, Error *e) {
   return ST_OK;
 }
 
-/* Loops and permutations whose result is laid out from what they read, read by nobody else. */
+/* Loops and permutations whose result is laid out from what they read, read by nobody else. From
+ * the last to the first: what only such steps read goes with them. */
 static Status drop_unread(Plan *p, Error *e) {
   Use *u = dev_uses(p);
   if (!u) return err_set(e, ST_NOMEM, "out of memory while planning a computation");
-  for (int k = 0; k < p->nstep; k++) {
+  for (int k = p->nstep - 1; k >= 0; k--) {
     Step *s = &p->step[k];
     if (!s->value || u[s->value].readers || u[s->value].read_out) continue;
     if (s->prog ? s->conv || s->prog->nmore : p->value[s->value].node.op != OP_permute) continue;
+    for (int i = 0; i < s->nargs; i++)
+      if (s->arg[i]) u[plan_root(p, s->arg[i])].readers--;
     p->value[s->value].step = false;
     mem_free(s->prog);
     *s = (Step){0};

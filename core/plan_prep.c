@@ -4,7 +4,7 @@
 
 Val plan_prep_value(Plan *p, Val first, const Node *prep) {
   for (Val v = first; v < p->n; v++)
-    if (p->value[v].node.in[0] == prep->in[0] &&
+    if (p->value[v].node.in[0] == prep->in[0] && p->value[v].node.in[1] == prep->in[1] &&
         memcmp(&p->value[v].node.attr, &prep->attr, sizeof prep->attr) == 0 &&
         shape_eq(p->value[v].node.shape, prep->shape))
       return v;

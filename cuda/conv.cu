@@ -557,7 +557,7 @@ static bool is_wide_enough(const Work *w, const DevStep *s) {
 static void weights_of(const Work *w, const float *from, void *dst, PackWeights *p) {
   *p = (PackWeights){
       w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, false, 1, from,
-      dst};
+      NULL,    dst};
 }
 
 /* Strides of the result, an image. */
@@ -687,6 +687,7 @@ static void prep_of(const DevStep *s, PackWeights *p) {
   weights_of(&w, (const float *)s->arg[0], s->out, p);
   if (s->node.attr.conv.gain != 0) p->gain = s->node.attr.conv.gain;
   p->swapped = s->node.attr.conv.swapped != 0;
+  p->rows = s->nargs > 1 ? (const float *)s->arg[1] : NULL;
 }
 
 int cuda_conv_prep_count(const DevStep *s, int n) {

@@ -382,6 +382,7 @@ typedef struct PackWeights {
   bool swapped; /* in memory [ci][co][kh][kw] */
   float gain;   /* of every weight, in float, before it is rounded */
   const float *w;
+  const float *rows; /* NULL, or what each row of them in memory is multiplied by, in float, too */
   void *dst;
 } PackWeights;
 

@@ -163,8 +163,9 @@ typedef struct Taps {
 } Taps;
 
 template <int LEN>
-static __device__ __forceinline__ void read_weights(const float *w, float *s, const Taps &g, int m0,
-                                                    int first, int m_end, int end) {
+static __device__ __forceinline__ void read_weights(const float *w, const float *rows, float *s,
+                                                    const Taps &g, int m0, int first, int m_end,
+                                                    int end) {
   const int taps = g.kh * g.kw, all = PACK_CHUNKS * LEN * g.rows * taps;
   for (int i = (int)threadIdx.x; i < all; i += PACK_THREADS) {
     int outer = (int)div_by((uint32_t)i, g.by_run), r = i - outer * (int)g.by_run.d,
@@ -173,14 +174,19 @@ static __device__ __forceinline__ void read_weights(const float *w, float *s, co
     int64_t co = g.transposed ? first + channel : m0 + m,
             ci = g.transposed ? m0 + m : first + channel,
             row = g.swapped ? ci * g.co + co : co * g.ci + ci;
-    s[channel * g.pitch + m * taps + tap] =
-        m0 + m < m_end && first + channel < end ? w[row * taps + tap] * g.gain : 0.f;
+    float v = 0;
+    if (m0 + m < m_end && first + channel < end) {
+      v = w[row * taps + tap] * g.gain;
+      if (rows) v *= rows[g.swapped ? ci : co];
+    }
+    s[channel * g.pitch + m * taps + tap] = v;
   }
 }
 
 /* One set of weights: its first block, blocks along the chunks. */
 typedef struct PackJob {
   const float *w;
+  const float *rows;
   uint4 *dst;
   uint32_t first;
   FastDiv by_blocks;
@@ -206,7 +212,8 @@ __global__ void __launch_bounds__(PACK_THREADS)
   const uint32_t block = blockIdx.x - job.first, row = div_by(block, job.by_blocks);
   const int m0 = (int)row * g.rows, k0 = (int)(block - row * job.by_blocks.d) * PACK_CHUNKS,
             taps = g.kh * g.kw;
-  read_weights<LEN>(job.w, s, g, m0, k0 * LEN, (int)classes.rows, g.transposed ? g.co : g.ci);
+  read_weights<LEN>(job.w, job.rows, s, g, m0, k0 * LEN, (int)classes.rows,
+                    g.transposed ? g.co : g.ci);
   __syncthreads();
   for (int n = 0; n < classes.count; n++) {
     const ConvClass &cls = classes.of[n];
@@ -240,6 +247,7 @@ static PackJob pack_job(const PackWeights *p, uint32_t *blocks) {
   const uint32_t wide = (p->tap_chunks + PACK_CHUNKS - 1) / PACK_CHUNKS;
   PackJob job = {
       p->w,
+      p->rows,
       (uint4 *)p->dst,
       *blocks,
       fast_div(wide),

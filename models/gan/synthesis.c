@@ -105,32 +105,27 @@ static Val as_noise(Graph *g, Val v) { /* [H,W] -> [1,1,H,W]; rank 4 stays */
   return s.rank == 2 ? g_reshape(g, v, SHAPE4(1, 1, s.dim[0], s.dim[1])) : v;
 }
 
-/* d [N,Co] = 1 / sqrt( sum_{i,k} s_i^2 W_oik^2 + 1e-8 ), k over kernel positions. Two orders of the
- * same sum: fixed weights are summed over k once and for all; weights that change are left in
- * place, and the far smaller s^2 is repeated for every k. */
-static Val style_demodulation(Graph *g, Val w, Val s) {
-  Shape d = graph_shape(g, w);
-  int64_t n = graph_dim(g, s, 0), ci = d.dim[1], k = d.dim[2] * d.dim[3];
-  bool fixed = w && graph_node(g, w)->flags & NODE_FROZEN;
-  Val w2 = g_square(g, w), s2 = g_square(g, s);
-  if (fixed || k == 1) {
-    w2 = g_reshape(g, g_sum(g, w2, 1u << 2 | 1u << 3), SHAPE2(d.dim[0], ci));
-  } else {
-    w2 = g_reshape(g, w2, SHAPE2(d.dim[0], ci * k));
-    s2 = g_reshape(g, g_broadcast(g, g_reshape(g, s2, SHAPE3(n, ci, 1)), SHAPE3(n, ci, k)),
-                   SHAPE2(n, ci * k));
-  }
-  return g_rsqrt0(g, g_axpb(g, g_matmul(g, s2, w2, false, true), 1, 1e-8));
+/* sum_k W_oik^2 [Co,Ci], k over kernel positions: all that demodulation needs to know of W. */
+static Val weight_energy(Graph *g, Val w) {
+  const Shape d = graph_shape(g, w);
+  return g_reshape(g, g_sum(g, g_square(g, w), 1u << 2 | 1u << 3), SHAPE2(d.dim[0], d.dim[1]));
 }
 
-/* For graph_half_range: v <- v / size, where size = sqrt(scale * sum of squares over the axes +
- * 1e-12), and d <- d * size. d conv(s x, W) is the same for any sizes: they need no gradient. */
-static void normalise_factor(Graph *g, Val *v, unsigned axes, double scale, Val *d) {
-  const Val square = g_detach(g, g_sum(g, g_square(g, *v), axes));
+/* d [N,Co] = 1 / sqrt( sum_i s_i^2 sum_k W_oik^2 + 1e-8 ). */
+static Val style_demodulation(Graph *g, Val energy, Val s) {
+  return g_rsqrt0(g, g_axpb(g, g_matmul(g, g_square(g, s), energy, false, true), 1, 1e-8));
+}
+
+/* For graph_half_range: v <- v / size, where size = sqrt(scale * square + 1e-12), and d <- d * size.
+ * square: sums of squares, [N,1] of styles or [Co,1] of weights. d conv(s x, W) is the same for any
+ * sizes: they need no gradient. */
+static void normalise_factor(Graph *g, Val *v, Val square, double scale, Val *d) {
+  square = g_detach(g, square);
   const int64_t n = graph_dim(g, square, 0);
-  const bool rows = graph_shape(g, square).rank == 4; /* W: a size for each output channel */
+  const bool rows = graph_shape(g, *v).rank == 4; /* W: a size for each output channel */
   /* stretched first where that is small: the planner makes one loop of what has one shape */
-  const Val of_v = rows ? square : g_broadcast(g, square, graph_shape(g, *v)),
+  const Val of_v = rows ? g_reshape(g, square, SHAPE4(n, 1, 1, 1))
+                        : g_broadcast(g, square, graph_shape(g, *v)),
             of_d = g_broadcast(g, g_reshape(g, square, rows ? SHAPE2(1, n) : SHAPE2(n, 1)),
                                graph_shape(g, *d));
   *v = g_mul(g, *v, g_rsqrt0(g, g_axpb(g, of_v, scale, 1e-12)));
@@ -144,10 +139,12 @@ static void normalise_factor(Graph *g, Val *v, unsigned axes, double scale, Val 
  * whatever s and W are, and the gradient, multiplied by d on its way back, keeps its size, too. */
 Val g_modulated_conv(Graph *g, Val x, Val w, Val s, Val noise, const ModulatedConv *c) {
   const ResampledConv conv = {c->conv.up, 1, c->conv.padding, c->conv.flip_weight};
-  Val d = c->demodulate ? style_demodulation(g, w, s) : 0;
+  const Val energy = c->demodulate ? weight_energy(g, w) : 0;
+  Val d = energy ? style_demodulation(g, energy, s) : 0;
   if (d && graph_is_half_range(g)) {
-    normalise_factor(g, &s, 1u << 1, 1.0 / (double)graph_dim(g, s, 1), &d);
-    normalise_factor(g, &w, 1u << 1 | 1u << 2 | 1u << 3, 1, &d);
+    const Val s2 = g_sum(g, g_square(g, s), 1u << 1);
+    normalise_factor(g, &s, s2, 1.0 / (double)graph_dim(g, s, 1), &d);
+    normalise_factor(g, &w, g_sum(g, energy, 1u << 1), 1, &d);
   }
   Val y = g_conv2d_resample(g, g_mul(g, x, as_channels(g, s)), w, &conv);
   if (d) y = g_mul(g, y, as_channels(g, d));
