@@ -259,8 +259,7 @@ static Val prep_value(Plan *p, Val first, const Node *prep) {
   if (p->n == n) return u;
   PVal *x = &p->value[u];
   int stage = 0;
-  for (int i = 0; i < prep->nin; i++)
-    stage = PRLX_MAX(stage, plan_stage(&p->value[prep->in[i]]));
+  for (int i = 0; i < prep->nin; i++) stage = PRLX_MAX(stage, plan_stage(&p->value[prep->in[i]]));
   x->alive = x->step = true;
   x->folded = stage == 0;
   x->kept = stage == 1;
@@ -476,7 +475,11 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (fuse) TRY(plan_scales(p, e));
   TRY(plan_layouts(p, e));
   if (fuse) plan_scales_back(p);
-  if (fuse && p->backend->several) TRY(plan_stores(p, e));
+  if (fuse && p->backend->several) {
+    TRY(plan_stores(p, e));
+    plan_ups(p);
+    TRY(plan_stores(p, e)); /* what reads those */
+  }
   if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));
   if (!(u = dev_uses(p))) return err_set(e, ST_NOMEM, "out of memory while planning a computation");

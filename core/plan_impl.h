@@ -41,6 +41,7 @@ typedef struct PVal {
   bool host_new;
   bool dev_new;
   bool private_leaf; /* copied to the device for this plan */
+  bool unstored;     /* it is in registers only (PwProgram.unstored) */
 } PVal;
 
 typedef struct Step {
@@ -188,6 +189,9 @@ void plan_scales_back(Plan *p);
 
 /* plan_store.c: sums and products of what convolutions and filters store, in that store. */
 Status plan_stores(Plan *p, Error *e);
+
+/* plan_up.c: filters that double a map behind what convolutions store. */
+void plan_ups(Plan *p);
 
 /* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */
 Status plan_layouts(Plan *p, Error *e);

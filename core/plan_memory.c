@@ -53,7 +53,7 @@ static void place_kinds(Plan *p) {
       x->mem = MEM_LEAF;
     else if (x->node.op == OP_input)
       x->mem = MEM_IO;
-    else if (x->step)
+    else if (x->step && !x->unstored)
       x->mem = (x->folded && x->last >= p->nfold) || (x->kept && x->last >= p->nkept) ? MEM_FOLDED
                                                                                       : MEM_ARENA;
   }

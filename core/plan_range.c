@@ -75,7 +75,7 @@ static Status range_result(Plan *p, int k, int r, Error *e) {
   const MapLayout lies = r ? d->more_lies[r - 1] : d->out_lies;
   const Shape shape = p->value[v].node.shape;
   const size_t bytes = (size_t)map_numel(shape, lies) * dtype_size(t);
-  if (!plan_is_map(p, v)) return ST_OK;
+  if (!plan_is_map(p, v) || p->value[v].unstored) return ST_OK;
   void *map = mem_alloc(bytes);
   Status st = map ? p->backend->download(p->backend, map, r ? d->more[r - 1] : d->out, bytes, e)
                   : err_set(e, ST_NOMEM, "out of memory to count a map of %zu bytes", bytes);

@@ -192,6 +192,7 @@ double plan_step_bytes(const Plan *p, int k) {
   for (int r = 0; r < plan_results(s); r++) {
     const Val v = plan_result(s, r);
     const PVal *x = &p->value[plan_root(p, v)];
+    if (x->unstored) continue;
     bytes += (double)map_numel(p->value[v].node.shape, x->lies) * (double)dtype_size(x->dtype);
   }
   for (int i = 0; i < s->nargs; i++) {
@@ -258,6 +259,9 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
     for (int i = 0; i < s->prog->nop && at + 24 < n; i++)
       at += (size_t)snprintf(buf + at, n - at, "%s%s", i ? "+" : "",
                              op_table[s->prog->op[i].op]->name);
+    if (s->prog->up.map && at + 24 < n)
+      at += (size_t)snprintf(buf + at, n - at, " with %s doubled",
+                             shape_str(s->prog->arg_shape[s->prog->up.map - 1], shape));
     if (s->prog->reduce && at + 24 < n)
       at += (size_t)snprintf(buf + at, n - at, "%ssum %s", at ? ">" : "",
                              shape_str(s->prog->iter, shape));
@@ -271,8 +275,9 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
       at += (size_t)snprintf(buf + at, n - at, " %s", shape_str(s->shape[i], shape));
   }
   for (int r = 0; r < plan_results(s) && at + 8 < n; r++)
-    at += (size_t)snprintf(buf + at, n - at, "%s%s", r ? ", " : " -> ",
-                           shape_str(p->value[plan_result(s, r)].node.shape, shape));
+    at += (size_t)snprintf(buf + at, n - at, "%s%s%s", r ? ", " : " -> ",
+                           shape_str(p->value[plan_result(s, r)].node.shape, shape),
+                           p->value[plan_result(s, r)].unstored ? " (not stored)" : "");
 }
 
 /* slowest first; equal times in the order of the steps */

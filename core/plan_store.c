@@ -39,6 +39,50 @@ static void store_remove(Plan *p, int b) {
   p->nstep--;
 }
 
+/* ---- a loop behind a store ---- */
+
+/* Step a with what runs in its store so far: *q, which is nothing for a bare convolution. */
+static void store_begin(const Step *a, Shape iter, Step *joint, PwProgram *q) {
+  *joint = *a;
+  if (a->conv) {
+    *q = *a->prog;
+  } else { /* its own result, through nothing */
+    *q = (PwProgram){.narg = 1, .result = -1, .iter = iter, .out_shape = iter};
+    q->arg_shape[0] = iter;
+    joint->conv = a->value;
+    joint->store_from = 0;
+    joint->nargs = MAX_IN + 1;
+  }
+  joint->prog = q;
+}
+
+/* The operations of step b's loop behind *q, of whose result argument `from` is; *result: the code
+ * of theirs. False: no room. */
+static bool store_ops(const Step *b, int from, Step *joint, PwProgram *q, int8_t *result) {
+  const PwProgram *l = b->prog;
+  int8_t code[PW_MAX_ARGS];
+  int reg = 0;
+  for (int k = 0; k < q->nop; k++) reg = PRLX_MAX(reg, q->op[k].dst + 1);
+  for (int i = 0; i < l->narg; i++) {
+    code[i] = i == from ? q->result : (int8_t)(-1 - q->narg);
+    if (i == from) continue;
+    if (MAX_IN + q->narg == PW_MAX_ARGS) return false;
+    joint->arg[MAX_IN + q->narg] = b->arg[i];
+    joint->shape[MAX_IN + q->narg] = q->arg_shape[q->narg] = l->arg_shape[i];
+    joint->nargs = MAX_IN + ++q->narg;
+  }
+  for (int k = 0; k < l->nop; k++) {
+    PwOp o = l->op[k];
+    if (q->nop == PW_MAX_OPS || reg + o.dst >= PW_MAX_REGS) return false;
+    o.dst = (int8_t)(reg + o.dst);
+    o.lhs = o.lhs < 0 ? code[-1 - o.lhs] : (int8_t)(reg + o.lhs);
+    o.rhs = o.rhs < 0 ? code[-1 - o.rhs] : (int8_t)(reg + o.rhs);
+    q->op[q->nop++] = o;
+  }
+  *result = l->result < 0 ? code[-1 - l->result] : (int8_t)(reg + l->result);
+  return true;
+}
+
 /* ---- sums ---- */
 
 static bool store_is_sum(const Step *s) {
@@ -46,24 +90,54 @@ static bool store_is_sum(const Step *s) {
   return q->reduce && !q->nop && s->nargs == 1 && shape_eq(q->arg_shape[0], q->iter);
 }
 
-/* Step b, a sum of what a filter stores through a loop, goes into that store. */
-static bool store_sum(Plan *p, int first, int b) {
+/* Is each other argument of the sum smaller than the map, and made before step a? */
+static bool store_sum_near(const Plan *p, int first, int a, const Step *s, int from) {
+  for (int i = 0; i < s->nargs; i++)
+    if (i != from && (shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
+                      store_maker(p, first, plan_root(p, s->arg[i])) > a))
+      return false;
+  return true;
+}
+
+/* Step a, with the sum of step b over argument `from`, which it stores, behind its store. What
+ * nothing else reads is not stored then, where the backend can do without. */
+static bool store_sum_join(Plan *p, int a, int b, int from) {
   const Step *s = &p->step[b];
-  const PwProgram *q = s->prog;
-  if (!store_is_sum(s)) return false;
-  const int a = store_maker(p, first, plan_root(p, s->arg[0]));
-  Step *t = a >= 0 && a < b ? &p->step[a] : NULL;
-  if (!t || !t->conv || t->value != plan_root(p, s->arg[0]) || t->prog->nmore == PW_MAX_MORE ||
-      !shape_eq(t->prog->iter, q->iter))
-    return false;
-  PwProgram joint = *t->prog;
-  joint.more[joint.nmore++] = (PwMore){joint.result, q->out_shape};
+  Step *t = &p->step[a], m;
+  const Val v = t->value;
+  PwProgram q;
+  PwMore sum = {.shape = s->prog->out_shape};
   const DevStep d = plan_dev_step(p, t);
-  if (!p->backend->can_store(p->backend, &d, &joint, t->store_from)) return false;
-  *t->prog = joint;
-  t->more[joint.nmore - 1] = s->value;
+  store_begin(t, s->prog->iter, &m, &q);
+  if (q.nmore == PW_MAX_MORE || !store_ops(s, from, &m, &q, &sum.result)) return false;
+  q.more[q.nmore++] = sum;
+  m.more[q.nmore - 1] = s->value;
+  q.unstored = store_readers(p, v) == 1;
+  if (q.unstored && !p->backend->can_store(p->backend, &d, &q, m.store_from)) q.unstored = false;
+  if (!q.unstored && !p->backend->can_store(p->backend, &d, &q, m.store_from)) return false;
+  if (!t->prog && !(t->prog = mem_alloc(sizeof *t->prog))) return false;
+  m.prog = t->prog;
+  *m.prog = q;
+  *t = m;
+  p->value[v].unstored = q.unstored;
   store_remove(p, b);
   return true;
+}
+
+/* Step b, a sum of what a filter or a convolution stores, as it is or through a loop, goes into
+ * that store. */
+static bool store_sum(Plan *p, int first, int b) {
+  const Step *s = &p->step[b];
+  for (int i = 0; s->prog->reduce && i < s->nargs; i++) {
+    const Val v = plan_root(p, s->arg[i]);
+    const int a = store_maker(p, first, v);
+    if (a < 0 || a >= b || !store_is_product(p, &p->step[a]) || p->step[a].value != v ||
+        !shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
+        !shape_eq(p->value[v].node.shape, s->prog->iter) || !store_sum_near(p, first, a, s, i))
+      continue;
+    if (store_sum_join(p, a, b, i)) return true;
+  }
+  return false;
 }
 
 /* ---- loops ---- */
@@ -121,42 +195,14 @@ static bool store_early(const Plan *p, int a, int b, int from, bool *need) {
  * is its first (plan_device.c). kept: others read it, too. False: no room. */
 static bool store_append(const Step *a, const Step *b, int from, DType type, bool kept, Step *joint,
                          PwProgram *q) {
-  const PwProgram *l = b->prog;
-  int8_t code[PW_MAX_ARGS];
-  int reg = 0;
-  *joint = *a;
-  if (a->conv) {
-    *q = *a->prog;
-  } else { /* its own result, through nothing */
-    *q = (PwProgram){.narg = 1, .result = -1, .iter = l->iter, .out_shape = l->iter};
-    q->arg_shape[0] = l->iter;
-    joint->conv = a->value;
-    joint->store_from = 0;
-    joint->nargs = MAX_IN + 1;
-  }
+  int8_t result;
+  store_begin(a, b->prog->iter, joint, q);
   if (q->stored_at) return false;
   q->stored_at = (uint8_t)(type == DT_F32 ? 0 : q->nop);
   q->stored_as = (uint8_t)type;
-  for (int k = 0; k < q->nop; k++) reg = PRLX_MAX(reg, q->op[k].dst + 1);
   if (kept) q->more[q->nmore++] = (PwMore){q->result, q->iter};
-  for (int i = 0; i < l->narg; i++) {
-    code[i] = i == from ? q->result : (int8_t)(-1 - q->narg);
-    if (i == from) continue;
-    if (MAX_IN + q->narg == PW_MAX_ARGS) return false;
-    joint->arg[MAX_IN + q->narg] = b->arg[i];
-    joint->shape[MAX_IN + q->narg] = q->arg_shape[q->narg] = l->arg_shape[i];
-    joint->nargs = MAX_IN + ++q->narg;
-  }
-  for (int k = 0; k < l->nop; k++) {
-    PwOp o = l->op[k];
-    if (q->nop == PW_MAX_OPS || reg + o.dst >= PW_MAX_REGS) return false;
-    o.dst = (int8_t)(reg + o.dst);
-    o.lhs = o.lhs < 0 ? code[-1 - o.lhs] : (int8_t)(reg + o.lhs);
-    o.rhs = o.rhs < 0 ? code[-1 - o.rhs] : (int8_t)(reg + o.rhs);
-    q->op[q->nop++] = o;
-  }
-  q->result = l->result < 0 ? code[-1 - l->result] : (int8_t)(reg + l->result);
-  joint->prog = q;
+  if (!store_ops(b, from, joint, q, &result)) return false;
+  q->result = result;
   joint->value = b->value;
   if (kept) joint->more[q->nmore - 1] = a->value;
   return true;

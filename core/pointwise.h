@@ -43,6 +43,17 @@ typedef struct PwMore {
   int8_t result;
   Shape shape;
 } PwMore;
+/* In the store of a convolution on a device: argument map - 1 is read through a filter of four
+ * taps per axis, argument `taps`, which doubles its sides (UpfirdnAttr). map 0: none. */
+typedef struct PwUp {
+  uint8_t map;
+  uint8_t taps;
+  bool flip;
+  int32_t pady;
+  int32_t padx;
+  float gain;
+} PwUp;
+
 typedef struct PwProgram {
   int nop;
   int narg;
@@ -60,6 +71,9 @@ typedef struct PwProgram {
    * goes on as it is read from memory of type stored_as (DType), 0: nowhere */
   uint8_t stored_at;
   uint8_t stored_as;
+  /* there, too (core/plan_up.c) */
+  PwUp up;
+  bool unstored; /* the first result is summed by further ones and stored nowhere */
 } PwProgram;
 
 /* Result r as a loop of its own; r = 0: the first. */

@@ -39,6 +39,7 @@ typedef struct Work {
   size_t map_bytes;
   size_t rows_bytes;
   size_t partial_bytes;
+  size_t sums_bytes; /* of sums of what the store makes */
   /* products, one after another: classes of a stride above 2 do not fit into one */
   int ngroup;
   ConvJob job; /* of the current group */
@@ -367,6 +368,9 @@ static void describe_map(Work *w, const DevStep *s) {
     describe_rows(w, s);
 }
 
+/* Tiles of columns, each of which leaves a number for each row and sum. */
+static int64_t sum_tiles(const Work *w) { return ceil_div(w->job.classes.cols, w->tile); }
+
 /* Everything but addresses. The products of a stride above 2 share one place for weights and
  * partial sums. */
 static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
@@ -393,6 +397,9 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
           PRLX_MAX(w->partial_bytes, round_up((size_t)job->splits * (size_t)job->classes.rows *
                                               (size_t)job->classes.cols * sizeof(float)));
   }
+  for (int r = 0; s->prog_store && r < s->prog_store->nmore; r++)
+    if (!shape_eq(s->prog_store->more[r].shape, s->node.shape))
+      w->sums_bytes += (size_t)sum_tiles(w) * (size_t)w->job.classes.rows * sizeof(float);
 }
 
 static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
@@ -401,126 +408,30 @@ static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
   if (conv_thin_fits(&g))
     return cuda_lies_last(s) ? thin_last_scratch(&g) : conv_thin_scratch(c, &g);
   plan_work(c, s, &w);
-  return w.map_bytes + w.rows_bytes + w.partial_bytes;
+  return w.map_bytes + w.rows_bytes + w.partial_bytes + w.sums_bytes;
 }
 
 /* ---- the loop in the store ---- */
 
-static bool chain_has(int op, bool *binary) {
-  *binary = op == OP_add || op == OP_sub || op == OP_mul || op == OP_maximum ||
-            op == OP_lrelu_mask || op == OP_clamp_mask;
-  return *binary || op == OP_neg || op == OP_axpb || op == OP_square || op == OP_abs ||
-         op == OP_clamp || op == OP_lrelu;
-}
-
-/* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its
- * address and type, or NULL. */
-static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, bool dw,
-                     int *index) {
-  if (index[k] >= 0) return index[k];
-  const Shape sh = p->arg_shape[k];
-  if (chain->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
-  int64_t st[4] = {0, 0, 0, 0}, step = 1;
-  for (int i = sh.rank - 1; i >= 0; i--) {
-    if (sh.dim[i] != 1 && sh.dim[i] != p->iter.dim[i]) return -1;
-    st[i] = sh.dim[i] == 1 ? 0 : step;
-    step *= sh.dim[i];
-  }
-  /* taps are one axis: an argument that is stretched along one of theirs alone has no stride */
-  if (dw && p->iter.dim[2] * p->iter.dim[3] > 1 && (st[2] > 0) != (st[3] > 0)) return -1;
-  ChainArg *a = &chain->arg[chain->narg];
-  *a = (ChainArg){s ? s->arg[MAX_IN + k] : NULL,
-                  s ? (int32_t)s->targ[MAX_IN + k] : 0,
-                  s && s->lies[MAX_IN + k].last,
-                  0,
-                  0,
-                  0,
-                  0};
-  if (a->chunks) {
-    const MapView x = map_view(a->p, s->targ[MAX_IN + k], sh, s->lies[MAX_IN + k]);
-    a->p = x.data;
-    a->sn = x.sn;
-    a->sc = x.sc;
-    a->sy = x.sy;
-    a->sx = x.sx;
-    return index[k] = chain->narg++;
-  }
-  a->sn = dw ? 0 : st[0];
-  a->sc = dw ? st[0] : st[1];
-  a->sy = (int32_t)(dw ? st[1] : st[2]);
-  a->sx = (int32_t)st[3];
-  return index[k] = chain->narg++;
-}
-
-/* Further results: what the chain's value is before operation `at`, where their code is `code`. */
-static bool chain_taps(const PwProgram *p, int code, int at, const Node *conv, const DevStep *s,
-                       Chain *chain) {
-  for (int r = 0; r < p->nmore; r++) {
-    if (p->more[r].result != code) continue;
-    if (chain->ntap == CHAIN_MAX_TAPS) return false;
-    ChainTap *t = &chain->tap[chain->ntap++];
-    t->at = at;
-    if (!s) continue;
-    t->to = map_view(s->more[r], s->tmore[r], conv->shape, s->more_lies[r]);
-    if (t->to.last) t->frame = map_frame(conv->shape, s->more_lies[r]);
-  }
+/* Sums and filters are for stores whose channels lie last, of whole results: one product, without
+ * partial sums. Those of each image: where a tile has pixels of one image alone, and the tile may
+ * depend on the batch. */
+static bool can_sum(const CudaCtx *c, const DevStep *conv, const Chain *chain) {
+  Work w;
+  if (!conv->out_lies.last || c->rung[cuda_kind(conv)] != RUNG_FAST) return false;
+  plan_work(c, conv, &w);
+  if (w.ngroup != 1 || w.job.classes.count != 1 || w.job.splits != 1) return false;
+  for (int k = 0; k < chain->nsum; k++)
+    if (chain->sum[k].images &&
+        (conv->node.shape.dim[2] * conv->node.shape.dim[3] % w.tile != 0 || w.g.plan_n == 1))
+      return false;
   return true;
 }
 
-/* Is this operation the last that writes to its register? Else what is read there in the end is
- * another. */
-static bool chain_is_final(const PwProgram *p, int k) {
-  for (int i = k + 1; i < p->nop; i++)
-    if (p->op[i].dst == p->op[k].dst) return false;
-  return true;
-}
-
-/* Whether further results can be taps: maps that convolutions and filters make. */
-static bool chain_tappable(const PwProgram *p, const Node *conv) {
-  for (int r = 0; r < p->nmore; r++)
-    if (!shape_eq(p->more[r].shape, conv->shape)) return false;
-  return !p->nmore || conv->op != OP_conv2d_dw;
-}
-
-/* The program as a chain on one running value that begins as argument `from`; false when it is
- * none, or too long. */
-static bool chain_of(const PwProgram *p, int from, const Node *conv, const DevStep *s,
-                     Chain *chain) {
-  const Shape out = conv->shape;
-  int index[PW_MAX_ARGS], running = -1 - from;
-  memset(chain, 0, sizeof *chain);
-  for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
-  chain->stored_at = p->stored_at;
-  chain->stored_as = p->stored_as;
-  if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
-      !shape_eq(p->out_shape, out))
-    return false;
-  if (!chain_tappable(p, conv) || !chain_taps(p, running, 0, conv, s, chain)) return false;
-  for (int k = 0; k < p->nop; k++) {
-    const PwOp *o = &p->op[k];
-    bool binary;
-    if (!chain_has(o->op, &binary)) return false;
-    int8_t operand[2];
-    for (int i = 0; i < 2; i++) {
-      int code = i && binary ? o->rhs : o->lhs;
-      if (code == running) {
-        operand[i] = CHAIN_VALUE;
-        continue;
-      }
-      if (code >= 0 || code == -1 - from) return false; /* a value from before */
-      operand[i] = (int8_t)chain_arg(chain, p, -1 - code, s, conv->op == OP_conv2d_dw, index);
-      if (operand[i] < 0) return false;
-    }
-    if (operand[0] >= 0 && operand[1] >= 0) return false;
-    chain->op[chain->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
-    running = o->dst;
-    if (chain_is_final(p, k) && !chain_taps(p, running, k + 1, conv, s, chain)) return false;
-  }
-  return p->result == running && chain->ntap == p->nmore;
-}
-
-bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain) {
-  return chain_of(p, from, maker, s, chain);
+static bool can_filter(const CudaCtx *c, const DevStep *conv, const PwProgram *p) {
+  const int k = MAX_IN + p->up.map - 1;
+  return conv->out_lies.last && conv->lies[k].last && conv->targ[k] != DT_F32 &&
+         c->rung[cuda_kind(conv)] == RUNG_FAST;
 }
 
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
@@ -528,8 +439,10 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
   const ConvGeom g = conv_geom(&conv->node);
   Chain chain;
   /* the thin kernels run chains where there is no result, too */
-  if (p->nmore && conv_thin_fits(&g)) return false;
-  return MAX_IN + p->narg <= PW_MAX_ARGS && chain_of(p, store_from, &conv->node, NULL, &chain);
+  if ((p->nmore || p->up.map) && conv_thin_fits(&g)) return false;
+  if (p->unstored && !p->nmore) return false;
+  return MAX_IN + p->narg <= PW_MAX_ARGS && store_chain(p, store_from, &conv->node, NULL, &chain) &&
+         (!chain.nsum || can_sum(c, conv, &chain)) && (!p->up.map || can_filter(c, conv, p));
 }
 
 /* ---- channels last ---- */
@@ -555,9 +468,16 @@ static bool is_wide_enough(const Work *w, const DevStep *s) {
 
 /* The weights of the current group, from w to dst. */
 static void weights_of(const Work *w, const float *from, void *dst, PackWeights *p) {
-  *p = (PackWeights){
-      w->type, w->job.classes, w->job.map.pixel_chunks, w->g, w->g.kind == CONV_DX, false, 1, from,
-      NULL,    dst};
+  *p = (PackWeights){w->type,
+                     w->job.classes,
+                     w->job.map.pixel_chunks,
+                     w->g,
+                     w->g.kind == CONV_DX,
+                     false,
+                     1,
+                     from,
+                     NULL,
+                     dst};
 }
 
 /* Strides of the result, an image. */
@@ -570,6 +490,18 @@ static void store_to(const DevStep *s, ConvStore *to) {
   to->out_y = o.sy;
   to->out_x = o.sx;
   if (o.last) to->frame = map_frame(s->node.shape, s->out_lies);
+}
+
+/* The sums over tiles of each image, or of all. */
+static void add_sums(const CudaCtx *c, const DevStep *s, const Work *w) {
+  const Chain *chain = &w->job.store.chain;
+  const int64_t tiles = sum_tiles(w), rows = w->job.classes.rows;
+  for (int k = 0; k < chain->nsum; k++) {
+    const int r = chain->sum[k].more;
+    const int64_t images = s->prog_store->more[r].shape.dim[0];
+    filter_add_launch(c, w->job.store.sums + k * tiles * rows, s->more[r], s->tmore[r],
+                      tiles / images, images, rows);
+  }
 }
 
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
@@ -599,9 +531,11 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
       weights_of(w, (const float *)s->arg[1], rows, &pack);
       if (!w->prepared) conv_pack_weights(c, &pack, 1);
     }
+    job->store.sums = (float *)(partial + w->partial_bytes);
     if (!conv_wgmma(c, w->type, job)) conv_gemm(c, w->type, w->tile, job);
     if (job->splits > 1) conv_reduce(c, job);
   }
+  add_sums(c, s, w);
 }
 
 static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Error *e) {
@@ -609,7 +543,7 @@ static Status conv_run(const char *what, const CudaCtx *c, const DevStep *s, Err
   Chain chain;
   if (s->node.shape.rank == 4 && shape_numel(s->node.shape) == 0) return ST_OK;
   memset(&chain, 0, sizeof chain);
-  if (s->prog_store && !chain_of(s->prog_store, s->store_from, &s->node, s, &chain))
+  if (s->prog_store && !store_chain(s->prog_store, s->store_from, &s->node, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda %s: a loop in its store that it said it cannot run", what);
   if (conv_thin_fits(&g) && cuda_lies_last(s))
     thin_last(c, &g, s, &chain);

@@ -28,7 +28,13 @@ extern "C" {
 }
 
 /* ---- the loop in the store: a chain of operations on one running value and arguments ---- */
-enum { CHAIN_MAX_OPS = 10, CHAIN_MAX_ARGS = 6, CHAIN_MAX_TAPS = 2, CHAIN_VALUE = -1 };
+enum {
+  CHAIN_MAX_OPS = 10,
+  CHAIN_MAX_ARGS = 6,
+  CHAIN_MAX_TAPS = 2,
+  CHAIN_MAX_SUMS = 2,
+  CHAIN_VALUE = -1
+};
 
 /* operands: CHAIN_VALUE or an argument */
 typedef struct ChainOp {
@@ -39,11 +45,13 @@ typedef struct ChainOp {
 } ChainOp;
 
 /* strides in elements, 0 where it is stretched; of a weight gradient sc: output channels, sy: input
- * channels, sx: taps (see column_at). chunks: its channels lie last */
+ * channels, sx: taps (see column_at). chunks: its channels lie last; up: it is read through the
+ * filter of the chain */
 typedef struct ChainArg {
   const void *p;
   int32_t type;
   bool chunks;
+  bool up;
   int64_t sn;
   int64_t sc;
   int32_t sy;
@@ -55,13 +63,37 @@ typedef struct ChainTap {
   MapFrame frame;
   int at;
 } ChainTap;
-/* taps: by `at`; stored_at, stored_as: of PwProgram */
+/* A filter of four taps per axis that doubles the sides of a map (PwUp), gain: per axis. */
+typedef struct ChainUp {
+  const float *taps;
+  int height; /* of the map */
+  int width;
+  int pady;
+  int padx;
+  int flip;
+  float gain;
+} ChainUp;
+
+/* The value as it is before operation `at` is summed over pixels: further result `more`, of each
+ * image or of all of them. */
+typedef struct ChainSum {
+  int at;
+  int more;
+  bool images;
+} ChainSum;
+
+/* taps, sums: by `at`; stored_at, stored_as: of PwProgram; result_at: the result is the value as it
+ * is before that operation, nop as a rule */
 typedef struct Chain {
   int nop;
   int narg;
   int ntap;
+  int nsum;
   int stored_at;
   int stored_as;
+  int result_at;
+  ChainUp up;
+  ChainSum sum[CHAIN_MAX_SUMS];
   ChainTap tap[CHAIN_MAX_TAPS];
   ChainOp op[CHAIN_MAX_OPS];
   ChainArg arg[CHAIN_MAX_ARGS];
@@ -141,7 +173,8 @@ typedef struct KernelColumns {
 
 typedef struct ConvStore {
   float *partial; /* [splits][rows][cols] when splits > 1 */
-  void *out;
+  float *sums;    /* [sum of the chain][tile of columns][rows], where it has some */
+  void *out;      /* NULL: the result is summed only */
   int tout;
   int spread; /* pixels between the outputs of a class */
   bool last;  /* its channels lie last: out_m = 1, stored in chunks */
@@ -287,32 +320,78 @@ static __device__ __forceinline__ void chain_keep(const ChainTap &tap, const Col
     map_zeros(tap.frame, (uint4 *)((uint16_t *)t.data + off), at.n, at.y, at.x);
 }
 
-/* The chain on V rows m, m+1, .. (those < rows) of one column. */
+/* Eight channels from m on of what the filter makes of argument g at a pixel: two by two pixels of
+ * the map meet its taps (see two_of, upfirdn.cuh). */
+static __device__ __forceinline__ void chain_filtered(const ChainUp &u, const ChainArg &g,
+                                                      const Column &at, int64_t m, float *w) {
+  const int y = at.y - u.pady, x = at.x - u.padx, oddy = y & 1, oddx = x & 1, y0 = (y + oddy) >> 1,
+            x0 = (x + oddx) >> 1;
+  float gy[2], gx[2];
+  _Pragma("unroll") for (int k = 0; k < 2; k++) {
+    gy[k] = u.gain * u.taps[u.flip ? oddy + 2 * k : 3 - oddy - 2 * k];
+    gx[k] = u.gain * u.taps[u.flip ? oddx + 2 * k : 3 - oddx - 2 * k];
+  }
+  _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) w[i] = 0;
+  _Pragma("unroll") for (int j = 0; j < 2; j++) {
+    float row[MAP_CHUNK] = {};
+    if (y0 + j < 0 || y0 + j >= u.height) continue;
+    _Pragma("unroll") for (int k = 0; k < 2; k++) {
+      float pixel[MAP_CHUNK];
+      if (x0 + k < 0 || x0 + k >= u.width) continue;
+      const int64_t off = at.n * g.sn + m + (int64_t)(y0 + j) * g.sy + (int64_t)(x0 + k) * g.sx;
+      map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, pixel);
+      _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) row[i] += gx[k] * pixel[i];
+    }
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) w[i] += gy[j] * row[i];
+  }
+}
+
+/* Argument g of the chain for V rows m, m+1, .. (those < rows) of one column. */
+template <int V>
+static __device__ __forceinline__ void chain_load(const Chain &chain, const ChainArg &g,
+                                                  const Column &at, int64_t m, int64_t rows,
+                                                  float *w) {
+  const int64_t off = at.n * g.sn + m * g.sc + (int64_t)at.y * g.sy + (int64_t)at.x * g.sx;
+  if (V == MAP_CHUNK && (g.up || (g.chunks && g.sc))) {
+    float all[MAP_CHUNK];
+    if (g.up)
+      chain_filtered(chain.up, g, at, m, all);
+    else
+      map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, all);
+    _Pragma("unroll") for (int i = 0; i < V; i++) w[i] = all[i];
+  } else if (g.sc == 0) {
+    w[0] = load_as(g.p, g.type, off);
+    _Pragma("unroll") for (int i = 1; i < V; i++) w[i] = w[0];
+  } else {
+    _Pragma("unroll") for (int i = 0; i < V; i++) w[i] =
+        m + i < rows ? load_as(g.p, g.type, off + i * g.sc) : 0.f;
+  }
+}
+
+/* What a thread has summed: of each sum of a chain, V rows. */
+template <int V> struct ChainSums { float of[CHAIN_MAX_SUMS][V]; };
+
+/* The chain on V rows m, m+1, .. (those < rows) of one column: v becomes the result. sums, unless
+ * NULL, grow by what is summed. */
 template <int V>
 static __device__ __forceinline__ void chain_run(const Chain &chain, const Column &at, int64_t m,
-                                                 int64_t rows, float *v) {
+                                                 int64_t rows, float *v,
+                                                 ChainSums<V> *sums = NULL) {
+  float result[V];
   for (int k = 0, t = 0;; k++) {
     for (; t < chain.ntap && chain.tap[t].at == k; t++) chain_keep<V>(chain.tap[t], at, m, rows, v);
+    if (sums) {
+      _Pragma("unroll") for (int s = 0; s < CHAIN_MAX_SUMS;
+                             s++) if (s < chain.nsum && chain.sum[s].at == k)
+          _Pragma("unroll") for (int i = 0; i < V; i++) sums->of[s][i] += v[i];
+      if (k == chain.result_at) _Pragma("unroll") for (int i = 0; i < V; i++) result[i] = v[i];
+    }
     if (k && k == chain.stored_at) stored_as<V>(chain.stored_as, v);
     if (k == chain.nop) break;
     const ChainOp &o = chain.op[k];
     float w[V];
-    int arg = o.a >= 0 ? o.a : o.b;
-    if (arg >= 0) {
-      const ChainArg &g = chain.arg[arg];
-      int64_t off = at.n * g.sn + m * g.sc + (int64_t)at.y * g.sy + (int64_t)at.x * g.sx;
-      if (g.sc == 0) {
-        w[0] = load_as(g.p, g.type, off);
-        _Pragma("unroll") for (int i = 1; i < V; i++) w[i] = w[0];
-      } else if (V == MAP_CHUNK && g.chunks) {
-        float all[MAP_CHUNK];
-        map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, all);
-        _Pragma("unroll") for (int i = 0; i < V; i++) w[i] = all[i];
-      } else {
-        _Pragma("unroll") for (int i = 0; i < V; i++) w[i] =
-            m + i < rows ? load_as(g.p, g.type, off + i * g.sc) : 0.f;
-      }
-    }
+    const int arg = o.a >= 0 ? o.a : o.b;
+    if (arg >= 0) chain_load<V>(chain, chain.arg[arg], at, m, rows, w);
     if (arg < 0)
       chain_op<V>(o, v, v, v);
     else if (o.a >= 0)
@@ -320,18 +399,27 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
     else
       chain_op<V>(o, v, w, v);
   }
+  if (sums) _Pragma("unroll") for (int i = 0; i < V; i++) v[i] = result[i];
 }
 
-/* conv.cu: the loop as a chain that runs on what `maker` makes, argument `from` of it; s: the step
- * for addresses and types, or NULL. False: it is none. */
+/* conv_chain.cu: the loop as a chain that runs on what `conv` makes, argument `from` of it; s: the
+ * step for addresses and types, or NULL. False: it is none. conv_chain: of maps alone, without sums
+ * and filters, as stores besides those of convolutions run it. */
+bool store_chain(const PwProgram *p, int from, const Node *conv, const DevStep *s, Chain *chain);
 bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain);
+
+/* filter_last.cu: out[k][channel] = sum of `rows` partial sums from row k * rows on, in order, for
+ * k < images; channels in eights. */
+void filter_add_launch(const CudaCtx *c, const float *partial, void *out, DType tout, int64_t rows,
+                       int64_t images, int64_t channels);
 
 /* Eight channels of a pixel, m a multiple of eight, through the chain to a result whose channels
  * lie last (ConvStore.last), with the zeros beside the pixel. Every store of whole results goes
  * through here then: one that leaves the zeros out leaves what lay there before. */
 static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Column &at, int64_t m,
-                                                   float *v) {
-  chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v);
+                                                   float *v, ChainSums<MAP_CHUNK> *sums = NULL) {
+  chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v, sums);
+  if (sums && !job.store.out) return;
   uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
   *to = map_pack(v, job.store.tout);
   map_zeros(job.store.frame, to, at.n, at.y, at.x);

@@ -409,6 +409,18 @@ static __device__ __forceinline__ void store_pixels(const ConvJob &job, const Co
                                   column_at(job, cls, col0 + x));
 }
 
+/* And where some of it is summed over pixels, of which there is one class then. */
+template <int TILE>
+static __device__ __forceinline__ void sum_pixels(const ConvJob &job, const ConvClass &cls,
+                                                  float *s, int64_t m0, uint32_t col0) {
+  ChainSums<MAP_CHUNK> sums = {};
+  for (int x = threadIdx.x / STORE_CHUNKS; x < TILE; x += THREADS / STORE_CHUNKS)
+    store_pixel<TILE + STORE_PAD>(job, s, x, threadIdx.x % STORE_CHUNKS, m0,
+                                  column_at(job, cls, col0 + x), &sums);
+  store_sums<THREADS>(job, sums, s + STORE_ROWS * (TILE + STORE_PAD), m0, col0 / TILE,
+                      (cls.cols + TILE - 1) / TILE);
+}
+
 template <int TYPE, int LAYOUT, int TILE>
 __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
     conv_gemm_kernel(const __grid_constant__ ConvJob job) {
@@ -462,12 +474,18 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
     if (TILE == STORE_ROWS || wm == r)
       out.each(ToShared{rows + (wm - r) * (TILE + STORE_PAD) + wn, wm - r, TILE + STORE_PAD});
     __syncthreads();
-    if (job.store.last && job.splits == 1)
+    if (job.store.chain.nsum)
+      sum_pixels<TILE>(job, cls, rows, m0 + r, col0);
+    else if (job.store.last && job.splits == 1)
       store_pixels<TILE>(job, cls, rows, m0 + r, col0);
     else
       store_rows<TILE>(job, cls, split, rows, m0 + r, at, col);
   }
 }
+
+static_assert((STORE_ROWS * (64 + STORE_PAD) + CHAIN_MAX_SUMS * THREADS / 32 * STORE_ROWS) * 4 <=
+                  STAGES * 2 * 64 * STEP_BYTES,
+              "what is summed lies behind the staging rows");
 
 template <int TYPE, int LAYOUT, int TILE> static void launch(const CudaCtx *c, const ConvJob *job) {
   auto kernel = conv_gemm_kernel<TYPE, LAYOUT, TILE>;

@@ -45,12 +45,40 @@ static __device__ __forceinline__ void store_column(const ConvJob &job, const Co
  * threads so store 128 bytes of a pixel. */
 template <int STRIDE>
 static __device__ __forceinline__ void store_pixel(const ConvJob &job, const float *s, int x,
-                                                   int chunk, int64_t m0, const Column &at) {
+                                                   int chunk, int64_t m0, const Column &at,
+                                                   ChainSums<MAP_CHUNK> *sums = NULL) {
   const int64_t m = m0 + chunk * MAP_CHUNK;
   float v[MAP_CHUNK];
   if (m >= job.classes.rows || at.off < 0) return;
   _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) v[i] =
       s[(chunk * MAP_CHUNK + i) * STRIDE + stage_column(chunk * MAP_CHUNK, x)];
-  store_chunk(job, at, m, v);
+  store_chunk(job, at, m, v, sums);
+}
+
+/* What the THREADS threads of a block have summed over the columns of its tile, in one order:
+ * threads of a warp, then warps. share: 64 floats for each warp and sum. */
+template <int THREADS>
+static __device__ __forceinline__ void store_sums(const ConvJob &job, ChainSums<MAP_CHUNK> &sums,
+                                                  float *share, int64_t m0, uint32_t tile,
+                                                  uint32_t tiles) {
+  enum { WARPS = THREADS / 32 };
+  const int chunk = threadIdx.x % STORE_CHUNKS, warp = threadIdx.x / 32;
+  _Pragma("unroll") for (int s = 0; s < CHAIN_MAX_SUMS; s++) {
+    if (s >= job.store.chain.nsum) break;
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) {
+      float x = sums.of[s][i];
+      for (int k = STORE_CHUNKS; k < 32; k *= 2) x += __shfl_xor_sync(0xffffffffu, x, k);
+      if (threadIdx.x % 32 < STORE_CHUNKS)
+        share[(s * WARPS + warp) * STORE_ROWS + chunk * MAP_CHUNK + i] = x;
+    }
+  }
+  __syncthreads();
+  for (int t = threadIdx.x; t < job.store.chain.nsum * STORE_ROWS; t += THREADS) {
+    const int s = t / STORE_ROWS, row = t % STORE_ROWS;
+    float x = 0;
+    for (int w = 0; w < WARPS; w++) x += share[(s * WARPS + w) * STORE_ROWS + row];
+    if (m0 + row < job.classes.rows)
+      job.store.sums[((int64_t)s * tiles + tile) * job.classes.rows + m0 + row] = x;
+  }
 }
 #endif

@@ -423,8 +423,10 @@ extern "C" long cuda_wgmma_launches(void) { return wgmma_launched; }
 
 bool conv_wgmma(const CudaCtx *c, ConvType t, const ConvJob *job) {
   WgJob all = {};
-  if (!c->wgmma || c->arch != 90 || job->layout != LAYOUT_K || (t != CT_F16 && t != CT_BF16) ||
-      job->map.stride > 8 || (c->wgmma == WGMMA_LARGE && !large_enough(job)))
+  /* sums over pixels: of tiles of neighbouring columns, not of boxes */
+  if (!c->wgmma || c->arch != 90 || job->layout != LAYOUT_K || job->store.chain.nsum ||
+      (t != CT_F16 && t != CT_BF16) || job->map.stride > 8 ||
+      (c->wgmma == WGMMA_LARGE && !large_enough(job)))
     return false;
   all.job = *job;
   int tile, splits;

@@ -146,6 +146,12 @@ static __global__ void __launch_bounds__(SUM_THREADS)
   store_as(out, tout, (int64_t)blockIdx.y * channels + channel, (float)sum);
 }
 
+void filter_add_launch(const CudaCtx *c, const float *partial, void *out, DType tout, int64_t rows,
+                       int64_t images, int64_t channels) {
+  LAUNCH(filter_add, dim3((unsigned)(channels / SUM_CHANNELS), (unsigned)images), SUM_THREADS, 0,
+         c->stream, partial, out, (int)tout, (uint32_t)rows, (uint32_t)channels);
+}
+
 bool cuda_filter_last(const DevStep *s) {
   const UpfirdnAttr *a = &s->node.attr.upfirdn;
   const bool same = a->upx == 1 && a->upy == 1 && a->downx == 1 && a->downy == 1,
@@ -188,9 +194,8 @@ static Status filter_sum_launch(const CudaCtx *c, const DevStep *s, const Fir *p
   const int at = fir_sum(s->prog_store);
   const Shape shape = s->prog_store->more[at].shape;
   const int64_t rows = s->shape[0].dim[0] / shape.dim[0] * p->chunks * p->ow;
-  LAUNCH(filter_add, dim3((unsigned)(p->channels / SUM_CHANNELS), (unsigned)shape.dim[0]),
-         SUM_THREADS, 0, c->stream, (const float *)s->scratch, s->more[at], (int)s->tmore[at],
-         (uint32_t)rows, (uint32_t)p->channels);
+  filter_add_launch(c, (const float *)s->scratch, s->more[at], s->tmore[at], rows, shape.dim[0],
+                    p->channels);
   return cuda_check("upfirdn2d", s, e);
 }
 

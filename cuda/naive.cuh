@@ -67,6 +67,23 @@ static __device__ inline float naive_stored(int type, float x) {
   return __uint_as_float((uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(x)) << 16);
 }
 
+/* What the filter of the loop (PwUp) makes of its map at place `at`. */
+static __device__ inline float naive_up(const NaiveLoop &l, const int64_t *at) {
+  const PwUp &u = l.program.up;
+  const Shape &s = l.program.arg_shape[u.map - 1];
+  const float *f = (const float *)l.arg[u.taps];
+  double sum = 0;
+  for (int ky = 0; ky < 4; ky++)
+    for (int kx = 0; kx < 4; kx++) {
+      const int64_t y = at[2] + ky - u.pady, x = at[3] + kx - u.padx;
+      if (y < 0 || x < 0 || y % 2 || x % 2 || y / 2 >= s.dim[2] || x / 2 >= s.dim[3]) continue;
+      sum += (double)u.gain * u.gain * f[u.flip ? ky : 3 - ky] * f[u.flip ? kx : 3 - kx] *
+             ld_any(l.arg[u.map - 1], l.type[u.map - 1],
+                    ((at[0] * s.dim[1] + at[1]) * s.dim[2] + y / 2) * s.dim[3] + x / 2);
+    }
+  return (float)sum;
+}
+
 /* The loop at place i of its iteration; v: the argument `from`. */
 static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float v) {
   const PwProgram &p = l.program;
@@ -84,6 +101,8 @@ static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float 
         operand[side] = reg[code];
       } else if (a == l.from) {
         operand[side] = v;
+      } else if (p.up.map == a + 1) {
+        operand[side] = naive_up(l, at);
       } else {
         int64_t off = 0;
         for (int r = 0; r < p.arg_shape[a].rank; r++)

@@ -144,7 +144,14 @@ static Status judge_map(Backend *b, const DevStep *s, void *map, Error *e) {
 
 static Status judge_of(Backend *b, const DevStep *s, int r, void *map, NaiveVerdict *v, Error *e) {
   PwProgram one;
-  if (map) TRY(judge_map(b, s, map, e));
+  if (map) { /* what is summed may be another value than what is stored */
+    one = *s->prog_store;
+    one.result = one.more[r - 1].result;
+    one.nmore = 0;
+    DevStep summed = *s;
+    summed.prog_store = &one;
+    TRY(judge_map(b, &summed, map, e));
+  }
   const DevStep t = naive_single(s, r, (const float *)map, &one);
   return judge_one(b, &t, v, e);
 }
@@ -163,6 +170,7 @@ Status cuda_naive_judge(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e)
   *v = (NaiveVerdict){};
   for (int r = 0; r < naive_results(s); r++) {
     NaiveVerdict w;
+    if (r == 0 && s->prog_store && s->prog_store->unstored) continue;
     TRY(judge_result(b, s, r, &w, e));
     w.bad += v->bad;
     if (r && v->worst >= w.worst) {

@@ -124,8 +124,9 @@ bool fir_chain_of(const DevStep *s, const PwProgram *p, int from, const DevStep 
 bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from) {
   Fir f = fir_of(s);
   Chain chain;
-  return s->node.shape.rank == 4 && MAX_IN + p->narg <= PW_MAX_ARGS && fir_is_four(s, &f) &&
-         (fir_sum(p) < 0 || fir_sum_fits(p)) && fir_chain_of(s, p, store_from, NULL, &chain);
+  return !p->unstored && !p->up.map && s->node.shape.rank == 4 && MAX_IN + p->narg <= PW_MAX_ARGS &&
+         fir_is_four(s, &f) && (fir_sum(p) < 0 || fir_sum_fits(p)) &&
+         fir_chain_of(s, p, store_from, NULL, &chain);
 }
 
 size_t fir_store_scratch(const DevStep *s) {

@@ -18,7 +18,7 @@ nm "$B/emu/test/cuda_emu.o" 2>/dev/null | grep -q __asan_ &&
 bad() { echo "FAIL mutant $1: $2"; failed=$((failed + 1)); }
 
 # planted NAME FILE 'sed expression' PROGRAM OBJECT...: compiles the copy, links PROGRAM with it.
-# FILE.cu:HEADER.cuh plants it in a header that the file includes, which is found beside the copy.
+# FILE.cu:HEADER.cuh plants it in a header that the file includes, or one that it includes does.
 planted() {
   name=$1; file=${2#*:}; change=$3; program=$4
   base=$(basename "${2%:*}" .cu)
@@ -32,7 +32,7 @@ planted() {
     bad "$name" "its pattern is no longer in cuda/$file"
     return 1
   fi
-  if ! $CXX $FLAGS $sanitized -x c++ -c -o "$T/$base.o" "$T/$base.cu" 2>"$T/log"; then
+  if ! $CXX -I"$T" $FLAGS $sanitized -x c++ -c -o "$T/$base.o" "$T/$base.cu" 2>"$T/log"; then
     bad "$name" "does not compile: $(head -n 1 "$T/log")"
     return 1
   fi
@@ -361,6 +361,28 @@ planner_mutant recover-clamp plan_recover 's/a.limit >= 0 \&\& !ends_masked/0 \&
   'maps that are not recovered' f16 plans
 planner_mutant recover-turned plan_recover 's/ || a.gain <= 0) return/) return/' \
   'maps that are not recovered' f16 plans
+# sums and filters in the stores of convolutions: a warp's part, the tiles of an image, the rows of
+# the next tile, a tap, the edge of the small map, a map that another reads dropped; weights laid
+# out times the factor of another row, times none
+mutant store-sum-warp conv_gemm.cu:conv_store.cuh \
+  's/w < WARPS; w++) x +=/w < WARPS - 1; w++) x +=/' 'pooled maps' f16 plans
+mutant store-sum-images conv.cu 's|tiles / images, images, rows|tiles, images, rows|' \
+  'pooled maps' f16 plans
+mutant store-sum-rows conv_gemm.cu:conv_store.cuh \
+  's/job.classes.rows + m0 + row\] = x/job.classes.rows + row] = x/' 'pooled maps' f16 plans
+mutant store-sum-each conv.cu 's/dim\[3\] % w.tile != 0 ||/dim[3] < 0 ||/' 'pooled maps' f16 plans
+mutant store-up-tap conv_gemm.cu:conv.cuh \
+  's/ ? oddx + 2 \* k : 3 - oddx/ ? 1 - oddx + 2 * k : 2 + oddx/' 'blocks of' f16 plans
+mutant store-up-edge conv_gemm.cu:conv.cuh \
+  's/x0 + k >= u.width) continue/x0 + k > u.width) continue/' 'blocks of' f16 plans
+planner_mutant store-unstored plan_store \
+  's/q.unstored = store_readers(p, v) == 1/q.unstored = true/' 'pooled maps' f16 plans
+planner_mutant store-up-alone plan_up 's/return up_is_alone(p, v, b) ? a : -1/return a/' \
+  'doubled beside' f16 plans
+mutant pack-rows conv_pack.cu \
+  's/v \*= rows\[g.swapped ? ci : co\]/v *= rows[g.swapped ? co : ci]/' 'large styles' f16 plans
+mutant pack-rows-none conv.cu 's/p->rows = s->nargs > 1/p->rows = s->nargs > 2/' \
+  'large styles' f16 plans
 planner_mutant last-margin-wanted plan_layout \
   's/slot, &l->of\[v\].last)/slot, \&(MapLayout){1})/' 'blocks of' f16 plans
 products='convolution, input gradient, weight gradient'

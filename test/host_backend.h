@@ -81,7 +81,9 @@ static Status hb_sync(Backend *b, Error *e) { return ST_OK; }
 static size_t hb_scratch(Backend *b, const DevStep *s) { return 64; }
 static bool hb_supports(Backend *b, const DevStep *s, int slot, DType t) { return true; }
 static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int from) {
-  return !((HostBackend *)b)->no_store;
+  for (int r = 0; r < p->nmore; r++) /* sums of what is stored, no more */
+    if (!shape_eq(p->more[r].shape, p->iter) && p->more[r].result != p->result) return false;
+  return !((HostBackend *)b)->no_store && !p->up.map && !p->unstored;
 }
 
 static bool hb_several(Backend *b, const DevStep *s, int64_t size) {
@@ -135,17 +137,20 @@ static void hb_store(uint16_t *dst, const float *x, int64_t n) {
   }
 }
 
-/* Weights times a number, or with their first axes swapped, to be prepared (ConvAttr.gain). */
+/* Weights times a number, or one for each row, or with their first axes swapped, to be prepared
+ * (ConvAttr.gain). */
 static float *hb_gain(const DevStep *s) {
   const ConvAttr *a = &s->node.attr.conv;
-  if (s->node.op != OP_conv_prep || s->prog || (a->gain == 0 && !a->swapped)) return NULL;
-  const float *w = s->arg[0], gain = a->gain != 0 ? a->gain : 1;
+  if (s->node.op != OP_conv_prep || s->prog || (a->gain == 0 && !a->swapped && s->nargs < 2))
+    return NULL;
+  const float *w = s->arg[0], *rows = s->nargs > 1 ? s->arg[1] : NULL,
+              gain = a->gain != 0 ? a->gain : 1;
   const Shape d = s->shape[0];
   const int64_t n = shape_numel(d), taps = d.dim[2] * d.dim[3];
   float *x = mem_alloc((size_t)n * 4);
   for (int64_t i = 0; x && i < n; i++) {
     const int64_t row = i / taps, to = row % d.dim[1] * d.dim[0] + row / d.dim[1];
-    x[a->swapped ? to * taps + i % taps : i] = w[i] * gain;
+    x[a->swapped ? to * taps + i % taps : i] = w[i] * gain * (rows ? rows[row / d.dim[1]] : 1);
   }
   return x;
 }
@@ -176,7 +181,9 @@ static void hb_step(const DevStep *s) {
     row->cpu(&x);
     mem_free(x.scratch);
   }
-  if (s->prog_store) {
+  if (s->prog_store && !q->nop) /* a sum follows, no more */
+    memcpy(out, map, (size_t)shape_numel(os) * sizeof *out);
+  else if (s->prog_store) {
     arg[MAX_IN + s->store_from] = map;
     pw_run(q, arg + MAX_IN, out, scratch);
   } else if (q)

@@ -116,7 +116,7 @@ static Val style_demodulation(Graph *g, Val energy, Val s) {
   return g_rsqrt0(g, g_axpb(g, g_matmul(g, g_square(g, s), energy, false, true), 1, 1e-8));
 }
 
-/* For graph_half_range: v <- v / size, where size = sqrt(scale * square + 1e-12), and d <- d * size.
+/* For graph_half_range: v <- v / size, where size = sqrt(scale * square + 1e-12); d <- d * size.
  * square: sums of squares, [N,1] of styles or [Co,1] of weights. d conv(s x, W) is the same for any
  * sizes: they need no gradient. */
 static void normalise_factor(Graph *g, Val *v, Val square, double scale, Val *d) {

@@ -1,0 +1,98 @@
+/* plan_up.c: where a map of twice the size that a filter makes is added to what a convolution makes
+ * and to nothing else, as the gradients at a block of a discriminator are, the convolution's store
+ * reads the small map through the filter: two by two of its pixels for each of its own. The loop
+ * that was in the filter's store runs there, and the convolution's own result, which was written
+ * and read again, is in registers only. */
+#include <math.h>
+#include <string.h>
+#include "core/plan_impl.h"
+
+/* Whether the step is such a filter with a loop in its store; *up: how it reads. */
+static bool up_is_filter(const Plan *p, const Step *s, PwUp *up) {
+  const Node *n = s->conv ? &p->value[s->conv].node : NULL;
+  if (!n || n->op != OP_upfirdn2d || s->prog->up.map) return false;
+  const UpfirdnAttr *a = &n->attr.upfirdn;
+  *up =
+      (PwUp){(uint8_t)(s->store_from + 1), (uint8_t)s->prog->narg, a->flip != 0, a->pady0, a->padx0,
+             (float)sqrt(a->gain)};
+  return a->upx == 2 && a->upy == 2 && a->downx == 1 && a->downy == 1 && !a->per_sample &&
+         s->shape[1].rank == 1 && s->shape[1].dim[0] == 4 && s->nargs < PW_MAX_ARGS;
+}
+
+/* Does only step b read v? */
+static bool up_is_alone(const Plan *p, Val v, int b) {
+  for (Val x = 1; x < p->n; x++)
+    if (p->value[x].alive && p->value[x].output && plan_root(p, x) == v) return false;
+  for (int k = 0; k < p->nstep; k++)
+    for (int i = 0; k != b && i < p->step[k].nargs; i++)
+      if (p->step[k].arg[i] && plan_root(p, p->step[k].arg[i]) == v) return false;
+  return true;
+}
+
+/* The convolution, with nothing in its store, that makes argument i of the loop of step b for that
+ * alone; -1: none. */
+static int up_maker(const Plan *p, int b, int i) {
+  const Step *s = &p->step[b];
+  const Val v = s->arg[MAX_IN + i] ? plan_root(p, s->arg[MAX_IN + i]) : 0;
+  if (!v || i == s->store_from || !shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
+      !shape_eq(p->value[v].node.shape, s->prog->iter))
+    return -1;
+  for (int a = p->nkept; a < b; a++) {
+    const Step *t = &p->step[a];
+    const int op = p->value[t->value].node.op;
+    if (t->value == v && !t->prog && (op == OP_conv2d || op == OP_conv2d_dx))
+      return up_is_alone(p, v, b) ? a : -1;
+  }
+  return -1;
+}
+
+/* Convolution t with the loop of filter s, argument i of which is its result. */
+static void up_join(const Step *t, const Step *s, int i, const PwUp *up, Step *m, PwProgram *q) {
+  const int n = s->prog->narg;
+  *q = *s->prog;
+  q->up = *up;
+  q->arg_shape[s->store_from] = s->shape[0];
+  q->arg_shape[n] = s->shape[1];
+  q->narg = n + 1;
+  *m = *t;
+  m->value = s->value;
+  memcpy(m->more, s->more, sizeof m->more);
+  m->conv = t->value;
+  m->prog = q;
+  m->store_from = i;
+  m->nargs = MAX_IN + n + 1;
+  for (int k = t->nargs; k < MAX_IN; k++) m->arg[k] = 0;
+  for (int k = 0; k < n; k++) {
+    m->arg[MAX_IN + k] = k == i ? 0 : s->arg[k == s->store_from ? 0 : MAX_IN + k];
+    m->shape[MAX_IN + k] = s->shape[k == s->store_from ? 0 : MAX_IN + k];
+  }
+  m->arg[MAX_IN + n] = s->arg[1];
+  m->shape[MAX_IN + n] = s->shape[1];
+}
+
+/* Step b, a filter, becomes the convolution that reads through it. */
+static bool up_take(Plan *p, int b) {
+  Step *s = &p->step[b], m;
+  PwProgram q;
+  PwUp up;
+  if (!s->prog || !up_is_filter(p, s, &up)) return false;
+  for (int i = 0; i < s->prog->narg; i++) {
+    const int a = up_maker(p, b, i);
+    if (a < 0) continue;
+    up_join(&p->step[a], s, i, &up, &m, &q);
+    const DevStep d = plan_dev_step(p, &m);
+    if (!p->backend->can_store(p->backend, &d, &q, i)) continue;
+    p->value[p->step[a].value].step = false;
+    *s->prog = q;
+    m.prog = s->prog;
+    *s = m;
+    memmove(p->step + a, p->step + a + 1, (size_t)(p->nstep - a - 1) * sizeof *p->step);
+    p->nstep--;
+    return true;
+  }
+  return false;
+}
+
+void plan_ups(Plan *p) {
+  for (int b = p->nkept; b < p->nstep;) b += !up_take(p, b);
+}
