@@ -413,25 +413,22 @@ static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
 
 /* ---- the loop in the store ---- */
 
-/* Sums and filters are for stores whose channels lie last, of whole results: one product, without
- * partial sums. Those of each image: where a tile has pixels of one image alone, and the tile may
- * depend on the batch. */
-static bool can_sum(const CudaCtx *c, const DevStep *conv, const Chain *chain) {
+/* Sums and filters are for stores of whole results whose channels lie last: without partial sums;
+ * sums: of one product, those of each image where a tile has pixels of one image alone, and the
+ * tile may depend on the batch. */
+static bool can_whole(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
+                      const Chain *chain) {
+  const int k = MAX_IN + p->up.map - 1;
   Work w;
   if (!conv->out_lies.last || c->rung[cuda_kind(conv)] != RUNG_FAST) return false;
+  if (p->up.map && (!conv->lies[k].last || conv->targ[k] == DT_F32)) return false;
   plan_work(c, conv, &w);
-  if (w.ngroup != 1 || w.job.classes.count != 1 || w.job.splits != 1) return false;
-  for (int k = 0; k < chain->nsum; k++)
-    if (chain->sum[k].images &&
+  if (w.ngroup != 1 || w.job.splits != 1 || (chain->nsum && w.job.classes.count != 1)) return false;
+  for (int i = 0; i < chain->nsum; i++)
+    if (chain->sum[i].images &&
         (conv->node.shape.dim[2] * conv->node.shape.dim[3] % w.tile != 0 || w.g.plan_n == 1))
       return false;
   return true;
-}
-
-static bool can_filter(const CudaCtx *c, const DevStep *conv, const PwProgram *p) {
-  const int k = MAX_IN + p->up.map - 1;
-  return conv->out_lies.last && conv->lies[k].last && conv->targ[k] != DT_F32 &&
-         c->rung[cuda_kind(conv)] == RUNG_FAST;
 }
 
 bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram *p,
@@ -442,7 +439,7 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
   if ((p->nmore || p->up.map) && conv_thin_fits(&g)) return false;
   if (p->unstored && !p->nmore) return false;
   return MAX_IN + p->narg <= PW_MAX_ARGS && store_chain(p, store_from, &conv->node, NULL, &chain) &&
-         (!chain.nsum || can_sum(c, conv, &chain)) && (!p->up.map || can_filter(c, conv, p));
+         ((!chain.nsum && !p->up.map) || can_whole(c, conv, p, &chain));
 }
 
 /* ---- channels last ---- */

@@ -326,13 +326,12 @@ static __device__ __forceinline__ void chain_filtered(const ChainUp &u, const Ch
                                                       const Column &at, int64_t m, float *w) {
   const int y = at.y - u.pady, x = at.x - u.padx, oddy = y & 1, oddx = x & 1, y0 = (y + oddy) >> 1,
             x0 = (x + oddx) >> 1;
-  float gy[2], gx[2];
+  float gx[2];
   _Pragma("unroll") for (int k = 0; k < 2; k++) {
-    gy[k] = u.gain * u.taps[u.flip ? oddy + 2 * k : 3 - oddy - 2 * k];
     gx[k] = u.gain * u.taps[u.flip ? oddx + 2 * k : 3 - oddx - 2 * k];
   }
   _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) w[i] = 0;
-  _Pragma("unroll") for (int j = 0; j < 2; j++) {
+  _Pragma("unroll 1") for (int j = 0; j < 2; j++) { /* not both at once: registers */
     float row[MAP_CHUNK] = {};
     if (y0 + j < 0 || y0 + j >= u.height) continue;
     _Pragma("unroll") for (int k = 0; k < 2; k++) {
@@ -342,19 +341,21 @@ static __device__ __forceinline__ void chain_filtered(const ChainUp &u, const Ch
       map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, pixel);
       _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) row[i] += gx[k] * pixel[i];
     }
-    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) w[i] += gy[j] * row[i];
+    const float gy = u.gain * u.taps[u.flip ? oddy + 2 * j : 3 - oddy - 2 * j];
+    _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) w[i] += gy * row[i];
   }
 }
 
-/* Argument g of the chain for V rows m, m+1, .. (those < rows) of one column. */
-template <int V>
+/* Argument g of the chain for V rows m, m+1, .. (those < rows) of one column. WHOLE: it may be read
+ * through the filter. */
+template <int V, bool WHOLE>
 static __device__ __forceinline__ void chain_load(const Chain &chain, const ChainArg &g,
                                                   const Column &at, int64_t m, int64_t rows,
                                                   float *w) {
   const int64_t off = at.n * g.sn + m * g.sc + (int64_t)at.y * g.sy + (int64_t)at.x * g.sx;
-  if (V == MAP_CHUNK && (g.up || (g.chunks && g.sc))) {
+  if (V == MAP_CHUNK && ((WHOLE && g.up) || (g.chunks && g.sc))) {
     float all[MAP_CHUNK];
-    if (g.up)
+    if (WHOLE && g.up)
       chain_filtered(chain.up, g, at, m, all);
     else
       map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, all);
@@ -371,16 +372,17 @@ static __device__ __forceinline__ void chain_load(const Chain &chain, const Chai
 /* What a thread has summed: of each sum of a chain, V rows. */
 template <int V> struct ChainSums { float of[CHAIN_MAX_SUMS][V]; };
 
-/* The chain on V rows m, m+1, .. (those < rows) of one column: v becomes the result. sums, unless
- * NULL, grow by what is summed. */
-template <int V>
+/* The chain on V rows m, m+1, .. (those < rows) of one column: v becomes the result. WHOLE: with
+ * what stores of whole results of convolutions have besides, a filter and sums: those grow by what
+ * is summed, unless NULL. */
+template <int V, bool WHOLE = false>
 static __device__ __forceinline__ void chain_run(const Chain &chain, const Column &at, int64_t m,
                                                  int64_t rows, float *v,
                                                  ChainSums<V> *sums = NULL) {
   float result[V];
   for (int k = 0, t = 0;; k++) {
     for (; t < chain.ntap && chain.tap[t].at == k; t++) chain_keep<V>(chain.tap[t], at, m, rows, v);
-    if (sums) {
+    if (WHOLE && sums) {
       _Pragma("unroll") for (int s = 0; s < CHAIN_MAX_SUMS;
                              s++) if (s < chain.nsum && chain.sum[s].at == k)
           _Pragma("unroll") for (int i = 0; i < V; i++) sums->of[s][i] += v[i];
@@ -391,7 +393,7 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
     const ChainOp &o = chain.op[k];
     float w[V];
     const int arg = o.a >= 0 ? o.a : o.b;
-    if (arg >= 0) chain_load<V>(chain, chain.arg[arg], at, m, rows, w);
+    if (arg >= 0) chain_load<V, WHOLE>(chain, chain.arg[arg], at, m, rows, w);
     if (arg < 0)
       chain_op<V>(o, v, v, v);
     else if (o.a >= 0)
@@ -399,7 +401,7 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
     else
       chain_op<V>(o, v, w, v);
   }
-  if (sums) _Pragma("unroll") for (int i = 0; i < V; i++) v[i] = result[i];
+  if (WHOLE && sums) _Pragma("unroll") for (int i = 0; i < V; i++) v[i] = result[i];
 }
 
 /* conv_chain.cu: the loop as a chain that runs on what `conv` makes, argument `from` of it; s: the
@@ -416,10 +418,11 @@ void filter_add_launch(const CudaCtx *c, const float *partial, void *out, DType 
 /* Eight channels of a pixel, m a multiple of eight, through the chain to a result whose channels
  * lie last (ConvStore.last), with the zeros beside the pixel. Every store of whole results goes
  * through here then: one that leaves the zeros out leaves what lay there before. */
+template <bool WHOLE>
 static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Column &at, int64_t m,
                                                    float *v, ChainSums<MAP_CHUNK> *sums = NULL) {
-  chain_run<MAP_CHUNK>(job.store.chain, at, m, job.classes.rows, v, sums);
-  if (sums && !job.store.out) return;
+  chain_run<MAP_CHUNK, WHOLE>(job.store.chain, at, m, job.classes.rows, v, sums);
+  if (WHOLE && sums && !job.store.out) return;
   uint4 *to = (uint4 *)((uint16_t *)job.store.out + at.off + m);
   *to = map_pack(v, job.store.tout);
   map_zeros(job.store.frame, to, at.n, at.y, at.x);

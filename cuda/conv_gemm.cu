@@ -537,7 +537,7 @@ __global__ void __launch_bounds__(THREADS) conv_reduce_kernel(const __grid_const
         p[i * job.classes.cols];
   }
   if constexpr (V == MAP_CHUNK) {
-    store_chunk(job, at, m, v);
+    store_chunk<false>(job, at, m, v);
   } else {
     chain_run<V>(job.store.chain, at, m, job.classes.rows, v);
     _Pragma("unroll") for (int i = 0; i < V; i++) if (m + i < job.classes.rows)

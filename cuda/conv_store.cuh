@@ -52,7 +52,7 @@ static __device__ __forceinline__ void store_pixel(const ConvJob &job, const flo
   if (m >= job.classes.rows || at.off < 0) return;
   _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) v[i] =
       s[(chunk * MAP_CHUNK + i) * STRIDE + stage_column(chunk * MAP_CHUNK, x)];
-  store_chunk(job, at, m, v, sums);
+  store_chunk<true>(job, at, m, v, sums);
 }
 
 /* What the THREADS threads of a block have summed over the columns of its tile, in one order:
