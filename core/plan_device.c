@@ -478,6 +478,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
   if (fuse && p->backend->several) {
     TRY(plan_stores(p, e));
     plan_ups(p);
+    TRY(plan_dots(p, e));
     TRY(plan_stores(p, e)); /* what reads those */
   }
   if (fuse) TRY(plan_multi(p, e));

@@ -190,8 +190,24 @@ void plan_scales_back(Plan *p);
 /* plan_store.c: sums and products of what convolutions and filters store, in that store. */
 Status plan_stores(Plan *p, Error *e);
 
+/* What such passes share. product: is the step a convolution or a filter, whose store is its own?
+ * maker: the step from `first` on that makes v, -1: none. readers: slots that read its memory,
+ * outputs included. begin: step a with what runs in its store so far, *q. early: marks the steps
+ * between a and b that make what the first nargs arguments of step b, but `from`, need; need[i]: of
+ * step a + 1 + i; false: one is large, or needs what step a makes. hoist: those go before step a;
+ * where that is then. */
+bool plan_store_product(const Plan *p, const Step *s);
+int plan_store_maker(const Plan *p, int first, Val v);
+int plan_store_readers(const Plan *p, Val v);
+void plan_store_begin(const Step *a, Shape iter, Step *joint, PwProgram *q);
+bool plan_store_early(const Plan *p, int a, int b, int from, int nargs, bool *need);
+int plan_store_hoist(Plan *p, int a, int b, const bool *need);
+
 /* plan_up.c: filters that double a map behind what convolutions store. */
 void plan_ups(Plan *p);
+
+/* plan_dot.c: images of one channel made in the stores of the maps that they are made of. */
+Status plan_dots(Plan *p, Error *e);
 
 /* plan_layout.c: which 16-bit maps lie with their channels last (MapLayout). */
 Status plan_layouts(Plan *p, Error *e);

@@ -95,7 +95,8 @@ static double layout_bytes(const LayoutSets *l, Val set) {
   return bytes;
 }
 
-/* The cheaper of the two for each set, beside what the others are; false: nothing changed. */
+/* The cheaper of the two for each set, beside what the others are, channels last where they are
+ * alike: stores can do more then (plan_up.c, plan_dot.c). False: nothing changed. */
 static bool layout_choose(LayoutSets *l) {
   bool changed = false;
   for (Val v = 1; v < l->p->n; v++) {
@@ -105,7 +106,7 @@ static bool layout_choose(LayoutSets *l) {
     layout_lay(l, v, true);
     const double last = layout_bytes(l, v);
     layout_lay(l, v, false);
-    const bool now = last < layout_bytes(l, v);
+    const bool now = last <= layout_bytes(l, v);
     layout_lay(l, v, now);
     changed = changed || now != was;
   }

@@ -9,13 +9,13 @@
 /* What comes before a store only because a loop in it wants it is no larger than this. */
 enum { STORE_EARLY_MOST = 1 << 18 };
 
-static bool store_is_product(const Plan *p, const Step *s) {
+bool plan_store_product(const Plan *p, const Step *s) {
   const int op = p->value[s->conv ? s->conv : s->value].node.op;
   return (s->conv || !s->prog) && (op == OP_conv2d || op == OP_conv2d_dx || op == OP_upfirdn2d);
 }
 
 /* The step from `first` on that makes v; -1: none. */
-static int store_maker(const Plan *p, int first, Val v) {
+int plan_store_maker(const Plan *p, int first, Val v) {
   for (int k = first; k < p->nstep; k++)
     for (int r = 0; r < plan_results(&p->step[k]); r++)
       if (plan_result(&p->step[k], r) == v) return k;
@@ -23,7 +23,7 @@ static int store_maker(const Plan *p, int first, Val v) {
 }
 
 /* Slots that read the memory of v, outputs included. */
-static int store_readers(const Plan *p, Val v) {
+int plan_store_readers(const Plan *p, Val v) {
   int n = 0;
   for (Val x = 1; x < p->n; x++)
     n += p->value[x].alive && p->value[x].output && plan_root(p, x) == v;
@@ -42,7 +42,7 @@ static void store_remove(Plan *p, int b) {
 /* ---- a loop behind a store ---- */
 
 /* Step a with what runs in its store so far: *q, which is nothing for a bare convolution. */
-static void store_begin(const Step *a, Shape iter, Step *joint, PwProgram *q) {
+void plan_store_begin(const Step *a, Shape iter, Step *joint, PwProgram *q) {
   *joint = *a;
   if (a->conv) {
     *q = *a->prog;
@@ -94,7 +94,7 @@ static bool store_is_sum(const Step *s) {
 static bool store_sum_near(const Plan *p, int first, int a, const Step *s, int from) {
   for (int i = 0; i < s->nargs; i++)
     if (i != from && (shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
-                      store_maker(p, first, plan_root(p, s->arg[i])) > a))
+                      plan_store_maker(p, first, plan_root(p, s->arg[i])) > a))
       return false;
   return true;
 }
@@ -108,11 +108,11 @@ static bool store_sum_join(Plan *p, int a, int b, int from) {
   PwProgram q;
   PwMore sum = {.shape = s->prog->out_shape};
   const DevStep d = plan_dev_step(p, t);
-  store_begin(t, s->prog->iter, &m, &q);
+  plan_store_begin(t, s->prog->iter, &m, &q);
   if (q.nmore == PW_MAX_MORE || !store_ops(s, from, &m, &q, &sum.result)) return false;
   q.more[q.nmore++] = sum;
   m.more[q.nmore - 1] = s->value;
-  q.unstored = store_readers(p, v) == 1;
+  q.unstored = plan_store_readers(p, v) == 1;
   if (q.unstored && !p->backend->can_store(p->backend, &d, &q, m.store_from)) q.unstored = false;
   if (!q.unstored && !p->backend->can_store(p->backend, &d, &q, m.store_from)) return false;
   if (!t->prog && !(t->prog = mem_alloc(sizeof *t->prog))) return false;
@@ -130,8 +130,8 @@ static bool store_sum(Plan *p, int first, int b) {
   const Step *s = &p->step[b];
   for (int i = 0; s->prog->reduce && i < s->nargs; i++) {
     const Val v = plan_root(p, s->arg[i]);
-    const int a = store_maker(p, first, v);
-    if (a < 0 || a >= b || !store_is_product(p, &p->step[a]) || p->step[a].value != v ||
+    const int a = plan_store_maker(p, first, v);
+    if (a < 0 || a >= b || !plan_store_product(p, &p->step[a]) || p->step[a].value != v ||
         !shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
         !shape_eq(p->value[v].node.shape, s->prog->iter) || !store_sum_near(p, first, a, s, i))
       continue;
@@ -171,17 +171,18 @@ static bool store_is_alone(const Plan *p, int a, int b) {
 }
 
 /* Marks the steps between a and b that make what step b, or one of those, reads besides argument
- * `from` of b. False: one is large, or reads what step a makes. need[i]: of step a + 1 + i. */
-static bool store_early(const Plan *p, int a, int b, int from, bool *need) {
+ * `from` of b, of whose first nargs. False: one is large, or reads what step a makes. need[i]: of
+ * step a + 1 + i. */
+bool plan_store_early(const Plan *p, int a, int b, int from, int nargs, bool *need) {
   for (int k = b; k > a; k--) {
     const Step *s = &p->step[k];
     if (k < b && !need[k - a - 1]) continue;
     for (int r = 0; k < b && r < plan_results(s); r++)
       if (shape_numel(p->value[plan_result(s, r)].node.shape) > STORE_EARLY_MOST) return false;
-    if (k < b && store_is_product(p, s)) return false;
-    for (int i = 0; i < s->nargs; i++) {
+    if (k < b && plan_store_product(p, s)) return false;
+    for (int i = 0; i < (k == b ? nargs : s->nargs); i++) {
       if (!s->arg[i] || (k == b && i == from)) continue;
-      const int m = store_maker(p, a, plan_root(p, s->arg[i]));
+      const int m = plan_store_maker(p, a, plan_root(p, s->arg[i]));
       if (m == a) return false;
       if (m > a) need[m - a - 1] = true;
     }
@@ -196,7 +197,7 @@ static bool store_early(const Plan *p, int a, int b, int from, bool *need) {
 static bool store_append(const Step *a, const Step *b, int from, DType type, bool kept, Step *joint,
                          PwProgram *q) {
   int8_t result;
-  store_begin(a, b->prog->iter, joint, q);
+  plan_store_begin(a, b->prog->iter, joint, q);
   if (q->stored_at) return false;
   q->stored_at = (uint8_t)(type == DT_F32 ? 0 : q->nop);
   q->stored_as = (uint8_t)type;
@@ -208,18 +209,23 @@ static bool store_append(const Step *a, const Step *b, int from, DType type, boo
   return true;
 }
 
-/* The joint step where step a is, after what it needs; step b is gone. */
-static void store_place(Plan *p, int a, int b, const bool *need, const Step *joint) {
+/* The steps between a and b that are needed go before step a, which is where the answer says. */
+int plan_store_hoist(Plan *p, int a, int b, const bool *need) {
   Step *const step = p->step;
   int at = a;
-  mem_free(step[a].prog);
   for (int k = a + 1; k < b; k++) {
     if (!need[k - a - 1]) continue;
     const Step early = step[k];
     memmove(step + at + 1, step + at, (size_t)(k - at) * sizeof *step);
     step[at++] = early;
   }
-  step[at] = *joint;
+  return at;
+}
+
+/* The joint step where step a is, after what it needs; step b is gone. */
+static void store_place(Plan *p, int a, int b, const bool *need, const Step *joint) {
+  mem_free(p->step[a].prog);
+  p->step[plan_store_hoist(p, a, b, need)] = *joint;
   store_remove(p, b);
 }
 
@@ -227,8 +233,8 @@ static void store_place(Plan *p, int a, int b, const bool *need, const Step *joi
 static int store_target(const Plan *p, int first, int b, int from) {
   const Step *s = &p->step[b];
   const Val v = s->arg[from] ? plan_root(p, s->arg[from]) : 0;
-  const int maps = store_maps(s), a = v ? store_maker(p, first, v) : -1;
-  if (a < 0 || s->prog->reduce || !store_is_product(p, &p->step[a]) || p->step[a].value != v ||
+  const int maps = store_maps(s), a = v ? plan_store_maker(p, first, v) : -1;
+  if (a < 0 || s->prog->reduce || !plan_store_product(p, &p->step[a]) || p->step[a].value != v ||
       maps > 2 || !shape_eq(s->prog->arg_shape[from], s->prog->iter) ||
       !shape_eq(p->value[v].node.shape, s->prog->iter) || plan_results(&p->step[a]) > PW_MAX_MORE ||
       (maps == 2 && !store_is_alone(p, a, b)))
@@ -248,8 +254,8 @@ static Status store_loop(Plan *p, int first, int b, int from, bool *done, Error 
   const Val v = t->value;
   bool *need = mem_alloc((size_t)(b - a) * sizeof *need);
   PwProgram *q = mem_alloc(sizeof *q);
-  const bool kept = store_readers(p, v) > 1;
-  if (need && q && store_early(p, a, b, from, need) &&
+  const bool kept = plan_store_readers(p, v) > 1;
+  if (need && q && plan_store_early(p, a, b, from, s->nargs, need) &&
       store_append(t, s, from, p->value[v].dtype, kept, &joint, q)) {
     const DevStep d = plan_dev_step(p, t);
     *done = p->backend->can_store(p->backend, &d, q, joint.store_from);

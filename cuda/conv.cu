@@ -39,7 +39,8 @@ typedef struct Work {
   size_t map_bytes;
   size_t rows_bytes;
   size_t partial_bytes;
-  size_t sums_bytes; /* of sums of what the store makes */
+  size_t sums_bytes; /* of sums of what the store makes over pixels, over channels */
+  size_t dots_bytes;
   /* products, one after another: classes of a stride above 2 do not fit into one */
   int ngroup;
   ConvJob job; /* of the current group */
@@ -371,6 +372,9 @@ static void describe_map(Work *w, const DevStep *s) {
 /* Tiles of columns, each of which leaves a number for each row and sum. */
 static int64_t sum_tiles(const Work *w) { return ceil_div(w->job.classes.cols, w->tile); }
 
+/* Rows of partial dots, and of these each for so many rows of the product. */
+static int64_t dot_groups(const Work *w) { return ceil_div(w->job.classes.rows, 64); }
+
 /* Everything but addresses. The products of a stride above 2 share one place for weights and
  * partial sums. */
 static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
@@ -397,9 +401,13 @@ static void plan_work(const CudaCtx *c, const DevStep *s, Work *w) {
           PRLX_MAX(w->partial_bytes, round_up((size_t)job->splits * (size_t)job->classes.rows *
                                               (size_t)job->classes.cols * sizeof(float)));
   }
-  for (int r = 0; s->prog_store && r < s->prog_store->nmore; r++)
-    if (!shape_eq(s->prog_store->more[r].shape, s->node.shape))
+  for (int r = 0; s->prog_store && r < s->prog_store->nmore; r++) {
+    const Shape more = s->prog_store->more[r].shape;
+    if (more.dim[1] != s->node.shape.dim[1])
+      w->dots_bytes = (size_t)(dot_groups(w) * shape_numel(more)) * sizeof(float);
+    else if (!shape_eq(more, s->node.shape))
       w->sums_bytes += (size_t)sum_tiles(w) * (size_t)w->job.classes.rows * sizeof(float);
+  }
 }
 
 static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
@@ -408,7 +416,7 @@ static size_t conv_scratch(const CudaCtx *c, const DevStep *s) {
   if (conv_thin_fits(&g))
     return cuda_lies_last(s) ? thin_last_scratch(&g) : conv_thin_scratch(c, &g);
   plan_work(c, s, &w);
-  return w.map_bytes + w.rows_bytes + w.partial_bytes + w.sums_bytes;
+  return w.map_bytes + w.rows_bytes + w.partial_bytes + w.sums_bytes + w.dots_bytes;
 }
 
 /* ---- the loop in the store ---- */
@@ -439,7 +447,7 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
   if ((p->nmore || p->up.map) && conv_thin_fits(&g)) return false;
   if (p->unstored && !p->nmore) return false;
   return MAX_IN + p->narg <= PW_MAX_ARGS && store_chain(p, store_from, &conv->node, NULL, &chain) &&
-         ((!chain.nsum && !p->up.map) || can_whole(c, conv, p, &chain));
+         ((!chain.nsum && !chain.ndot && !p->up.map) || can_whole(c, conv, p, &chain));
 }
 
 /* ---- channels last ---- */
@@ -499,6 +507,11 @@ static void add_sums(const CudaCtx *c, const DevStep *s, const Work *w) {
     filter_add_launch(c, w->job.store.sums + k * tiles * rows, s->more[r], s->tmore[r],
                       tiles / images, images, rows);
   }
+  if (chain->ndot) {
+    const int r = chain->dot.more;
+    conv_add_dots(c, w->job.store.dots, s->more[r], s->tmore[r], dot_groups(w),
+                  shape_numel(s->prog_store->more[r].shape));
+  }
 }
 
 static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
@@ -529,6 +542,10 @@ static void run_work(const CudaCtx *c, const DevStep *s, Work *w) {
       if (!w->prepared) conv_pack_weights(c, &pack, 1);
     }
     job->store.sums = (float *)(partial + w->partial_bytes);
+    job->store.dots = (float *)(partial + w->partial_bytes + w->sums_bytes);
+    job->store.dot_images = w->g.n;
+    job->store.dot_height = (int)s->node.shape.dim[2];
+    job->store.dot_width = (int)s->node.shape.dim[3];
     if (!conv_wgmma(c, w->type, job)) conv_gemm(c, w->type, w->tile, job);
     if (job->splits > 1) conv_reduce(c, job);
   }

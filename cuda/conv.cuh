@@ -82,18 +82,28 @@ typedef struct ChainSum {
   bool images;
 } ChainSum;
 
-/* taps, sums: by `at`; stored_at, stored_as: of PwProgram; result_at: the result is the value as it
+/* The value as it is before operation `at`, times one or two arguments (-1: one), is summed over
+ * channels: further result `more`, an image of one channel. */
+typedef struct ChainDot {
+  int at;
+  int more;
+  int arg[2];
+} ChainDot;
+
+/* taps, sums: by `at`; ndot: 0 or 1; stored_at, stored_as: of PwProgram; result_at: the result is the value as it
  * is before that operation, nop as a rule */
 typedef struct Chain {
   int nop;
   int narg;
   int ntap;
   int nsum;
+  int ndot;
   int stored_at;
   int stored_as;
   int result_at;
   ChainUp up;
   ChainSum sum[CHAIN_MAX_SUMS];
+  ChainDot dot;
   ChainTap tap[CHAIN_MAX_TAPS];
   ChainOp op[CHAIN_MAX_OPS];
   ChainArg arg[CHAIN_MAX_ARGS];
@@ -174,6 +184,10 @@ typedef struct KernelColumns {
 typedef struct ConvStore {
   float *partial; /* [splits][rows][cols] when splits > 1 */
   float *sums;    /* [sum of the chain][tile of columns][rows], where it has some */
+  float *dots;    /* [64 rows][image, y, x] of the chain's dot */
+  int64_t dot_images;
+  int dot_height;
+  int dot_width;
   void *out;      /* NULL: the result is summed only */
   int tout;
   int spread; /* pixels between the outputs of a class */
@@ -369,8 +383,26 @@ static __device__ __forceinline__ void chain_load(const Chain &chain, const Chai
   }
 }
 
-/* What a thread has summed: of each sum of a chain, V rows. */
-template <int V> struct ChainSums { float of[CHAIN_MAX_SUMS][V]; };
+/* What a thread has summed: of each sum of a chain, V rows; dot: of the V rows of a column. */
+template <int V> struct ChainSums {
+  float of[CHAIN_MAX_SUMS][V];
+  float dot;
+};
+
+/* V rows of a column times the factors of the dot. */
+template <int V>
+static __device__ __forceinline__ float chain_dot(const Chain &chain, const Column &at, int64_t m,
+                                                  int64_t rows, const float *v) {
+  float x[V], w[V], sum = 0;
+  _Pragma("unroll") for (int i = 0; i < V; i++) x[i] = v[i];
+  for (int k = 0; k < 2; k++) {
+    if (chain.dot.arg[k] < 0) break;
+    chain_load<V, false>(chain, chain.arg[chain.dot.arg[k]], at, m, rows, w);
+    _Pragma("unroll") for (int i = 0; i < V; i++) x[i] *= w[i];
+  }
+  _Pragma("unroll") for (int i = 0; i < V; i++) sum += x[i];
+  return sum;
+}
 
 /* The chain on V rows m, m+1, .. (those < rows) of one column: v becomes the result. WHOLE: with
  * what stores of whole results of convolutions have besides, a filter and sums: those grow by what
@@ -386,6 +418,7 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
       _Pragma("unroll") for (int s = 0; s < CHAIN_MAX_SUMS;
                              s++) if (s < chain.nsum && chain.sum[s].at == k)
           _Pragma("unroll") for (int i = 0; i < V; i++) sums->of[s][i] += v[i];
+      if (chain.ndot && k == chain.dot.at) sums->dot = chain_dot<V>(chain, at, m, rows, v);
       if (k == chain.result_at) _Pragma("unroll") for (int i = 0; i < V; i++) result[i] = v[i];
     }
     if (k && k == chain.stored_at) stored_as<V>(chain.stored_as, v);
@@ -432,6 +465,10 @@ static __device__ __forceinline__ void store_chunk(const ConvJob &job, const Col
 /* Tile side (128 or 64 rows and columns) of the product; job->splits partial sums when > 1. */
 void conv_gemm(const CudaCtx *c, ConvType t, int tile, const ConvJob *job);
 void conv_reduce(const CudaCtx *c, const ConvJob *job);
+
+/* out[i] = the sum over `groups` of dots[group][i], in order, for i < n. */
+void conv_add_dots(const CudaCtx *c, const float *dots, void *out, DType tout, int64_t groups,
+                   int64_t n);
 
 /* Tile and splits that are asked for, 0: as chosen: of the context, or in the environment
  * PRLX_CUDA_CONV=TILE,SPLITS (128,3): tests and measurements of either tile on any shape. */

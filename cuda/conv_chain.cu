@@ -85,13 +85,59 @@ static bool is_pixel_sum(Shape sum, Shape map) {
          (sum.dim[0] == 1 || sum.dim[0] == map.dim[0]) && sum.dim[2] == 1 && sum.dim[3] == 1;
 }
 
+/* An image of one channel, of a map of several. */
+static bool is_channel_sum(Shape sum, Shape map) {
+  return sum.rank == 4 && map.rank == 4 && map.dim[1] > 1 && sum.dim[0] == map.dim[0] &&
+         sum.dim[1] == 1 && sum.dim[2] == map.dim[2] && sum.dim[3] == map.dim[3];
+}
+
+/* How often a code is read: by operations, as the result, as further ones. */
+static int chain_reads(const PwProgram *p, int code) {
+  int n = p->result == code;
+  for (int k = 0; k < p->nop; k++) {
+    bool binary;
+    chain_has(p->op[k].op, &binary);
+    n += (p->op[k].lhs == code) + (binary && p->op[k].rhs == code);
+  }
+  for (int r = 0; r < p->nmore; r++) n += p->more[r].result == code;
+  return n;
+}
+
+/* A dot with its place in the program: base, the code of what is multiplied; the operations that
+ * are its alone, which are no part of the chain. */
+typedef struct DotOps {
+  int base;
+  bool own[PW_MAX_OPS];
+} DotOps;
+
+/* The dot of further result r: one or two products with arguments, from the last on. */
+static bool chain_dot_of(const PwProgram *p, int r, const DevStep *s, Chain *chain, int *index,
+                         DotOps *ops) {
+  ChainDot *dot = &chain->dot;
+  int code = p->more[r].result;
+  if (chain->ndot++) return false;
+  *dot = (ChainDot){-1, r, {-1, -1}};
+  for (int n = 0; n < 2; n++) {
+    int k = p->nop - 1;
+    while (k >= 0 && p->op[k].dst != code) k--;
+    if (k < 0 || p->op[k].op != OP_mul || p->op[k].rhs >= 0 || chain_reads(p, code) != 1) break;
+    dot->arg[n] = chain_arg(chain, p, -1 - p->op[k].rhs, s, false, index);
+    if (dot->arg[n] < 0) return false;
+    ops->own[k] = true;
+    code = p->op[k].lhs;
+  }
+  ops->base = code;
+  return dot->arg[0] >= 0;
+}
+
 /* Further results: what the chain's value is before operation `at`, where their code is `code`, or
  * the sum of it. */
 static bool chain_taps(const PwProgram *p, int code, int at, const Node *conv, const DevStep *s,
-                       Chain *chain) {
+                       const DotOps *dots, Chain *chain) {
   if (p->result == code) chain->result_at = at;
+  if (chain->ndot && dots->base == code) chain->dot.at = at;
   for (int r = 0; r < p->nmore; r++) {
-    if (p->more[r].result != code) continue;
+    if (p->more[r].result != code || (chain->ndot && chain->dot.more == r)) continue;
     if (!shape_eq(p->more[r].shape, conv->shape)) {
       if (chain->nsum == CHAIN_MAX_SUMS) return false;
       chain->sum[chain->nsum++] = (ChainSum){at, r, p->more[r].shape.dim[0] > 1};
@@ -118,7 +164,8 @@ static bool chain_is_final(const PwProgram *p, int k) {
 /* Whether further results can be taps or sums: maps that convolutions and filters make. */
 static bool chain_tappable(const PwProgram *p, const Node *conv) {
   for (int r = 0; r < p->nmore; r++)
-    if (!shape_eq(p->more[r].shape, conv->shape) && !is_pixel_sum(p->more[r].shape, conv->shape))
+    if (!shape_eq(p->more[r].shape, conv->shape) && !is_pixel_sum(p->more[r].shape, conv->shape) &&
+        !is_channel_sum(p->more[r].shape, conv->shape))
       return false;
   return !p->nmore || conv->op != OP_conv2d_dw;
 }
@@ -128,6 +175,7 @@ static bool chain_tappable(const PwProgram *p, const Node *conv) {
 bool store_chain(const PwProgram *p, int from, const Node *conv, const DevStep *s, Chain *chain) {
   const Shape out = conv->shape;
   int index[PW_MAX_ARGS], running = -1 - from;
+  DotOps dots = {};
   memset(chain, 0, sizeof *chain);
   for (int k = 0; k < PW_MAX_ARGS; k++) index[k] = -1;
   chain->stored_at = p->stored_at;
@@ -136,10 +184,15 @@ bool store_chain(const PwProgram *p, int from, const Node *conv, const DevStep *
   if (p->reduce || p->nop > CHAIN_MAX_OPS || p->iter.rank != 4 || !shape_eq(p->iter, out) ||
       !shape_eq(p->out_shape, out))
     return false;
-  if (!chain_tappable(p, conv) || !chain_taps(p, running, 0, conv, s, chain)) return false;
+  if (!chain_tappable(p, conv)) return false;
+  for (int r = 0; r < p->nmore; r++)
+    if (is_channel_sum(p->more[r].shape, out) && !chain_dot_of(p, r, s, chain, index, &dots))
+      return false;
+  if (!chain_taps(p, running, 0, conv, s, &dots, chain)) return false;
   for (int k = 0; k < p->nop; k++) {
     const PwOp *o = &p->op[k];
     bool binary;
+    if (dots.own[k]) continue;
     if (!chain_has(o->op, &binary)) return false;
     int8_t operand[2];
     for (int i = 0; i < 2; i++) {
@@ -155,12 +208,14 @@ bool store_chain(const PwProgram *p, int from, const Node *conv, const DevStep *
     if (operand[0] >= 0 && operand[1] >= 0) return false;
     chain->op[chain->nop++] = (ChainOp){(int8_t)o->op, operand[0], operand[1], o->param};
     running = o->dst;
-    if (chain_is_final(p, k) && !chain_taps(p, running, k + 1, conv, s, chain)) return false;
+    if (chain_is_final(p, k) && !chain_taps(p, running, chain->nop, conv, s, &dots, chain))
+      return false;
   }
+  if (chain->ndot && chain->dot.at < 0) return false;
   return (chain->nsum ? chain->result_at >= 0 : chain->result_at == chain->nop) &&
-         chain->ntap + chain->nsum == p->nmore;
+         chain->ntap + chain->nsum + chain->ndot == p->nmore;
 }
 
 bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain) {
-  return store_chain(p, from, maker, s, chain) && !chain->nsum && !chain->up.height;
+  return store_chain(p, from, maker, s, chain) && !chain->nsum && !chain->ndot && !chain->up.height;
 }

@@ -409,16 +409,20 @@ static __device__ __forceinline__ void store_pixels(const ConvJob &job, const Co
                                   column_at(job, cls, col0 + x));
 }
 
-/* And where some of it is summed over pixels, of which there is one class then. */
+/* And where some of it is summed over pixels, of which there is one class then, or channels. */
 template <int TILE>
 static __device__ __forceinline__ void sum_pixels(const ConvJob &job, const ConvClass &cls,
                                                   float *s, int64_t m0, uint32_t col0) {
   ChainSums<MAP_CHUNK> sums = {};
-  for (int x = threadIdx.x / STORE_CHUNKS; x < TILE; x += THREADS / STORE_CHUNKS)
-    store_pixel<TILE + STORE_PAD>(job, s, x, threadIdx.x % STORE_CHUNKS, m0,
-                                  column_at(job, cls, col0 + x), &sums);
-  store_sums<THREADS>(job, sums, s + STORE_ROWS * (TILE + STORE_PAD), m0, col0 / TILE,
-                      (cls.cols + TILE - 1) / TILE);
+  for (int x = threadIdx.x / STORE_CHUNKS; x < TILE; x += THREADS / STORE_CHUNKS) {
+    const Column at = column_at(job, cls, col0 + x);
+    sums.dot = 0;
+    store_pixel<TILE + STORE_PAD>(job, s, x, threadIdx.x % STORE_CHUNKS, m0, at, &sums);
+    if (job.store.chain.ndot) store_dot(job, at, m0, sums.dot);
+  }
+  if (job.store.chain.nsum)
+    store_sums<THREADS>(job, sums, s + STORE_ROWS * (TILE + STORE_PAD), m0, col0 / TILE,
+                        (cls.cols + TILE - 1) / TILE);
 }
 
 template <int TYPE, int LAYOUT, int TILE>
@@ -474,7 +478,7 @@ __global__ void __launch_bounds__(THREADS, TILE == 128 ? 2 : 4)
     if (TILE == STORE_ROWS || wm == r)
       out.each(ToShared{rows + (wm - r) * (TILE + STORE_PAD) + wn, wm - r, TILE + STORE_PAD});
     __syncthreads();
-    if (job.store.chain.nsum)
+    if (job.store.chain.nsum || job.store.chain.ndot)
       sum_pixels<TILE>(job, cls, rows, m0 + r, col0);
     else if (job.store.last && job.splits == 1)
       store_pixels<TILE>(job, cls, rows, m0 + r, col0);
@@ -551,4 +555,19 @@ void conv_reduce(const CudaCtx *c, const ConvJob *job) {
   dim3 grid((unsigned)((job->classes.cols + THREADS - 1) / THREADS),
             (unsigned)((job->classes.rows + v - 1) / v));
   LAUNCH(kernel, grid, dim3(THREADS), 0, c->stream, *job);
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    conv_dots_kernel(const float *dots, void *out, int tout, int groups, int64_t n) {
+  const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+  double sum = 0;
+  if (i >= n) return;
+  for (int k = 0; k < groups; k++) sum += dots[k * n + i];
+  store_as(out, tout, i, (float)sum);
+}
+
+void conv_add_dots(const CudaCtx *c, const float *dots, void *out, DType tout, int64_t groups,
+                   int64_t n) {
+  LAUNCH(conv_dots_kernel, dim3(blocks_for(n, THREADS)), dim3(THREADS), 0, c->stream, dots, out,
+         (int)tout, (int)groups, n);
 }

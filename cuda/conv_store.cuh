@@ -55,6 +55,17 @@ static __device__ __forceinline__ void store_pixel(const ConvJob &job, const flo
   store_chunk<true>(job, at, m, v, sums);
 }
 
+/* The dot of eight threads' rows of a pixel, 64 from m0 on. All eight are here; dot: 0 where a
+ * thread has no rows, at.off < 0 where there is no pixel. */
+static __device__ __forceinline__ void store_dot(const ConvJob &job, const Column &at, int64_t m0,
+                                                 float dot) {
+  for (int k = 1; k < STORE_CHUNKS; k *= 2) dot += __shfl_xor_sync(0xffffffffu, dot, k);
+  if (threadIdx.x % STORE_CHUNKS || at.off < 0) return;
+  const ConvStore &to = job.store;
+  to.dots[((m0 / STORE_ROWS * to.dot_images + at.n) * to.dot_height + at.y) * to.dot_width + at.x] =
+      dot;
+}
+
 /* What the THREADS threads of a block have summed over the columns of its tile, in one order:
  * threads of a warp, then warps. share: 64 floats for each warp and sum. */
 template <int THREADS>

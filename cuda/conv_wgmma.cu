@@ -212,7 +212,11 @@ static __device__ __forceinline__ void store_sums(const WgJob &all, const WgTile
   for (int place = last ? thread / STORE_CHUNKS : thread; place < BN; place += step) {
     const uint32_t col = column_of(all, t, (uint32_t)place);
     const Column at = column_at(all.job, cls, col);
-    if (last)
+    if (last && all.job.store.chain.ndot) {
+      ChainSums<MAP_CHUNK> sums = {};
+      store_pixel<STRIDE>(all.job, rows, place, thread % STORE_CHUNKS, m0, at, &sums);
+      store_dot(all.job, at, m0, sums.dot);
+    } else if (last)
       store_pixel<STRIDE>(all.job, rows, place, thread % STORE_CHUNKS, m0, at);
     else
       store_column<STRIDE, STORE_V>(all.job, cls, (int)blockIdx.y, rows, place, 0, m0, at, col);
