@@ -480,6 +480,7 @@ Status plan_dev_lower(Plan *p, bool fuse, Error *e) {
     plan_ups(p);
     TRY(plan_dots(p, e));
     TRY(plan_stores(p, e)); /* what reads those */
+    TRY(plan_froms(p, e));
   }
   if (fuse) TRY(plan_multi(p, e));
   if (fuse) TRY(order_steps(p, e));

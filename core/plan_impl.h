@@ -206,6 +206,10 @@ int plan_store_hoist(Plan *p, int a, int b, const bool *need);
 /* plan_up.c: filters that double a map behind what convolutions store. */
 void plan_ups(Plan *p);
 
+/* plan_from.c: maps that are made of an image where the store of a convolution or a filter reads
+ * them. */
+Status plan_froms(Plan *p, Error *e);
+
 /* plan_dot.c: images of one channel made in the stores of the maps that they are made of. */
 Status plan_dots(Plan *p, Error *e);
 

@@ -262,6 +262,9 @@ void plan_describe(const Plan *p, const Step *s, char *buf, size_t n) {
     if (s->prog->up.map && at + 24 < n)
       at += (size_t)snprintf(buf + at, n - at, " with %s doubled",
                              shape_str(s->prog->arg_shape[s->prog->up.map - 1], shape));
+    if (s->prog->from.image && at + 24 < n)
+      at += (size_t)snprintf(buf + at, n - at, " of %s",
+                             shape_str(s->prog->arg_shape[s->prog->from.image - 1], shape));
     if (s->prog->reduce && at + 24 < n)
       at += (size_t)snprintf(buf + at, n - at, "%ssum %s", at ? ">" : "",
                              shape_str(s->prog->iter, shape));

@@ -54,6 +54,18 @@ typedef struct PwUp {
   float gain;
 } PwUp;
 
+/* There, too: argument image - 1 is an image of one channel where a map is meant, lrelu(image x
+ * weights + bias), rounded to the type `stored_as` (DType); weights, bias: arguments with a number
+ * for each channel. image 0: none, PW_INPUT: operand 0 of the filter whose store it is. */
+enum { PW_INPUT = 255 };
+typedef struct PwFrom {
+  uint8_t image;
+  uint8_t weights;
+  uint8_t bias;
+  uint8_t stored_as;
+  PwLrelu act;
+} PwFrom;
+
 typedef struct PwProgram {
   int nop;
   int narg;
@@ -73,6 +85,7 @@ typedef struct PwProgram {
   uint8_t stored_as;
   /* there, too (core/plan_up.c) */
   PwUp up;
+  PwFrom from; /* core/plan_from.c */
   bool unstored; /* the first result is summed by further ones and stored nowhere */
 } PwProgram;
 

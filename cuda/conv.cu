@@ -444,10 +444,11 @@ bool cuda_conv_can_store(const CudaCtx *c, const DevStep *conv, const PwProgram 
   const ConvGeom g = conv_geom(&conv->node);
   Chain chain;
   /* the thin kernels run chains where there is no result, too */
-  if ((p->nmore || p->up.map) && conv_thin_fits(&g)) return false;
+  if ((p->nmore || p->up.map || p->from.image) && conv_thin_fits(&g)) return false;
   if (p->unstored && !p->nmore) return false;
   return MAX_IN + p->narg <= PW_MAX_ARGS && store_chain(p, store_from, &conv->node, NULL, &chain) &&
-         ((!chain.nsum && !chain.ndot && !p->up.map) || can_whole(c, conv, p, &chain));
+         ((!chain.nsum && !chain.ndot && !p->up.map && !p->from.image) ||
+          can_whole(c, conv, p, &chain));
 }
 
 /* ---- channels last ---- */

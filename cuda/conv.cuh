@@ -46,12 +46,13 @@ typedef struct ChainOp {
 
 /* strides in elements, 0 where it is stretched; of a weight gradient sc: output channels, sy: input
  * channels, sx: taps (see column_at). chunks: its channels lie last; up: it is read through the
- * filter of the chain */
+ * filter of the chain; from: it is made of an image, which is what lies at p */
 typedef struct ChainArg {
   const void *p;
   int32_t type;
   bool chunks;
   bool up;
+  bool from;
   int64_t sn;
   int64_t sc;
   int32_t sy;
@@ -74,6 +75,14 @@ typedef struct ChainUp {
   float gain;
 } ChainUp;
 
+/* A map that is made of an image of one channel where it is read (PwFrom). */
+typedef struct ChainFrom {
+  const float *weights;
+  const float *bias;
+  int stored_as;
+  PwLrelu act;
+} ChainFrom;
+
 /* The value as it is before operation `at` is summed over pixels: further result `more`, of each
  * image or of all of them. */
 typedef struct ChainSum {
@@ -90,8 +99,8 @@ typedef struct ChainDot {
   int arg[2];
 } ChainDot;
 
-/* taps, sums: by `at`; ndot: 0 or 1; stored_at, stored_as: of PwProgram; result_at: the result is the value as it
- * is before that operation, nop as a rule */
+/* taps, sums: by `at`; ndot: 0 or 1; stored_at, stored_as: of PwProgram; result_at: the result is
+ * the value as it is before that operation, nop as a rule */
 typedef struct Chain {
   int nop;
   int narg;
@@ -102,6 +111,7 @@ typedef struct Chain {
   int stored_as;
   int result_at;
   ChainUp up;
+  ChainFrom from;
   ChainSum sum[CHAIN_MAX_SUMS];
   ChainDot dot;
   ChainTap tap[CHAIN_MAX_TAPS];
@@ -188,7 +198,7 @@ typedef struct ConvStore {
   int64_t dot_images;
   int dot_height;
   int dot_width;
-  void *out;      /* NULL: the result is summed only */
+  void *out; /* NULL: the result is summed only */
   int tout;
   int spread; /* pixels between the outputs of a class */
   bool last;  /* its channels lie last: out_m = 1, stored in chunks */
@@ -360,16 +370,33 @@ static __device__ __forceinline__ void chain_filtered(const ChainUp &u, const Ch
   }
 }
 
+/* Eight channels of a map at a pixel of its image, in the bits that it is stored in; of these
+ * weights and biases. */
+static __device__ __forceinline__ void chain_made(const ChainFrom &f, float pixel,
+                                                  const float *weights, const float *bias,
+                                                  float *w) {
+  const float neg = f.act.slope * f.act.gain, pos = f.act.gain,
+              limit = f.act.limit < 0 ? __int_as_float(0x7f800000) : f.act.limit;
+  _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) {
+    const float x = __fadd_rn(__fmul_rn(pixel, weights[i]), bias[i]);
+    w[i] = chain_bound(x * (x >= 0 ? pos : neg), limit);
+  }
+  stored_as<MAP_CHUNK>(f.stored_as, w);
+}
+
 /* Argument g of the chain for V rows m, m+1, .. (those < rows) of one column. WHOLE: it may be read
- * through the filter. */
+ * through the filter, or made of an image. */
 template <int V, bool WHOLE>
 static __device__ __forceinline__ void chain_load(const Chain &chain, const ChainArg &g,
                                                   const Column &at, int64_t m, int64_t rows,
                                                   float *w) {
   const int64_t off = at.n * g.sn + m * g.sc + (int64_t)at.y * g.sy + (int64_t)at.x * g.sx;
-  if (V == MAP_CHUNK && ((WHOLE && g.up) || (g.chunks && g.sc))) {
+  if (V == MAP_CHUNK && ((WHOLE && (g.up || g.from)) || (g.chunks && g.sc))) {
     float all[MAP_CHUNK];
-    if (WHOLE && g.up)
+    if (WHOLE && g.from)
+      chain_made(chain.from, load_as(g.p, g.type, off), chain.from.weights + m, chain.from.bias + m,
+                 all);
+    else if (WHOLE && g.up)
       chain_filtered(chain.up, g, at, m, all);
     else
       map_unpack(*(const uint4 *)((const uint16_t *)g.p + off), g.type, all);

@@ -38,6 +38,27 @@ static int chain_up(Chain *chain, const PwProgram *p, const DevStep *s) {
   return chain->narg++;
 }
 
+/* The argument that is made of an image, as one of the chain; -1: too many. */
+static int chain_from(Chain *chain, const PwProgram *p, const DevStep *s) {
+  const int k = p->from.image - 1;
+  const Shape sh = p->arg_shape[k];
+  if (chain->narg == CHAIN_MAX_ARGS) return -1;
+  chain->from = ChainFrom{NULL, NULL, p->from.stored_as, p->from.act};
+  ChainArg *a = &chain->arg[chain->narg];
+  *a = ChainArg{};
+  a->from = true;
+  a->sn = sh.dim[2] * sh.dim[3];
+  a->sy = (int32_t)sh.dim[3];
+  a->sx = 1;
+  if (s) {
+    chain->from.weights = (const float *)s->arg[MAX_IN + p->from.weights];
+    chain->from.bias = (const float *)s->arg[MAX_IN + p->from.bias];
+    a->p = s->arg[MAX_IN + k];
+    a->type = (int32_t)s->targ[MAX_IN + k];
+  }
+  return chain->narg++;
+}
+
 /* Index of program argument k in the chain; -1: too many, or it is no plain broadcast. s: its
  * address and type, or NULL. */
 static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, bool dw,
@@ -45,6 +66,7 @@ static int chain_arg(Chain *chain, const PwProgram *p, int k, const DevStep *s, 
   if (index[k] >= 0) return index[k];
   const Shape sh = p->arg_shape[k];
   if (p->up.map == k + 1) return index[k] = chain_up(chain, p, s);
+  if (p->from.image == k + 1) return index[k] = chain_from(chain, p, s);
   if (chain->narg == CHAIN_MAX_ARGS || (sh.rank != 0 && sh.rank != 4)) return -1;
   int64_t st[4] = {0, 0, 0, 0}, step = 1;
   for (int i = sh.rank - 1; i >= 0; i--) {
@@ -217,5 +239,6 @@ bool store_chain(const PwProgram *p, int from, const Node *conv, const DevStep *
 }
 
 bool conv_chain(const PwProgram *p, int from, const Node *maker, const DevStep *s, Chain *chain) {
-  return store_chain(p, from, maker, s, chain) && !chain->nsum && !chain->ndot && !chain->up.height;
+  return store_chain(p, from, maker, s, chain) && !chain->nsum && !chain->ndot &&
+         !chain->up.height && !p->from.image;
 }

@@ -20,6 +20,9 @@ enum { SUM_STEPS = 16, SUM_THREADS = 256, SUM_CHANNELS = 8 };
 /* What runs in the store. */
 enum { STORE_PLAIN, STORE_CHAIN, STORE_SUM };
 
+/* What is read: planes, a map with its channels last, an image of which that map is made. */
+enum { READ_PLANES, READ_LAST, READ_MADE };
+
 typedef struct FilterLast {
   Fir fir;
   MapView in;
@@ -29,22 +32,35 @@ typedef struct FilterLast {
   FastDiv by_columns;
   FastDiv by_chunks;
   float *partial; /* [image, chunk of rows, column][channel] of sums over pixels */
+  ChainFrom from;
 } FilterLast;
+
+/* Of the eight channels of a thread. */
+typedef struct FilterMade {
+  float weights[MAP_CHUNK];
+  float bias[MAP_CHUNK];
+} FilterMade;
 
 /* Row iy of eight channels from element `at` of its image on, at the columns c0.., times the taps
  * g. */
-template <int TAPS, bool LAST>
+template <int TAPS, int READ>
 static __device__ __forceinline__ void filter_row(const FilterLast &q, int64_t at, int iy, int c0,
-                                                  const float *g, float *sum) {
+                                                  const float *g, const FilterMade &made,
+                                                  float *sum) {
   _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] = 0;
   if (iy < 0 || iy >= q.fir.height) return;
   at += (int64_t)iy * q.in.sy;
   _Pragma("unroll") for (int k = 0; k < TAPS; k++) {
     float v[MAP_CHUNK];
     if (c0 + k < 0 || c0 + k >= q.fir.width) continue;
-    MapView in = q.in;
-    in.last = LAST; /* no branch between the loads */
-    map_load(in, at + (int64_t)(c0 + k) * q.in.sx, v);
+    if (READ == READ_MADE) {
+      const float pixel = ((const float *)q.in.data)[at + c0 + k];
+      chain_made(q.from, pixel, made.weights, made.bias, v);
+    } else {
+      MapView in = q.in;
+      in.last = READ == READ_LAST; /* no branch between the loads */
+      map_load(in, at + (int64_t)(c0 + k) * q.in.sx, v);
+    }
     _Pragma("unroll") for (int i = 0; i < MAP_CHUNK; i++) sum[i] += g[k] * v[i];
   }
 }
@@ -77,7 +93,7 @@ static __device__ __forceinline__ void filter_put(const FilterLast &q, const Cha
   }
 }
 
-template <int UP, int DOWN, bool LAST, int STORE>
+template <int UP, int DOWN, int READ, int STORE>
 __global__ void __launch_bounds__(LAST_THREADS)
     filter_last(const __grid_constant__ FilterLast q, const float *f,
                 const __grid_constant__ Chain chain) {
@@ -98,11 +114,17 @@ __global__ void __launch_bounds__(LAST_THREADS)
   const bool oddy = p.pady & 1;
   order_taps<UP>(t, oddy, gy);
   const int c0 = column_taps<UP, DOWN>(p, t, ox, gx);
-  const int64_t from = map_at(q.in, n, channel, 0, 0);
+  const int64_t from = map_at(q.in, n, READ == READ_MADE ? 0 : channel, 0, 0);
+  FilterMade made;
+  if (READ == READ_MADE)
+    for (int k = 0; k < MAP_CHUNK; k++) {
+      made.weights[k] = q.from.weights[channel + k];
+      made.bias[k] = q.from.bias[channel + k];
+    }
   int row = first_input<UP, DOWN>(m, p.pady);
   auto fetch = [&](int r) {
     float sum[MAP_CHUNK];
-    filter_row<TAPS, LAST>(q, from, row + r, c0, gx, sum);
+    filter_row<TAPS, READ>(q, from, row + r, c0, gx, made, sum);
 #pragma unroll
     for (int k = 0; k < MAP_CHUNK; k++) win[k][r] = sum[k];
   };
@@ -161,15 +183,19 @@ bool cuda_filter_last(const DevStep *s) {
 }
 
 typedef void (*FilterKernel)(FilterLast, const float *, Chain);
+template <int READ, int STORE> static FilterKernel filter_kernel(const Fir &p) {
+  return p.upx == 2     ? filter_last<2, 1, READ, STORE>
+         : p.downx == 2 ? filter_last<1, 2, READ, STORE>
+                        : filter_last<1, 1, READ, STORE>;
+}
+
 template <int STORE> static FilterKernel filter_kernel(const Fir &p, bool last) {
-  if (p.upx == 2) return last ? filter_last<2, 1, true, STORE> : filter_last<2, 1, false, STORE>;
-  if (p.downx == 2) return last ? filter_last<1, 2, true, STORE> : filter_last<1, 2, false, STORE>;
-  return last ? filter_last<1, 1, true, STORE> : filter_last<1, 1, false, STORE>;
+  return last ? filter_kernel<READ_LAST, STORE>(p) : filter_kernel<READ_PLANES, STORE>(p);
 }
 
 /* How columns are cut; false: too many for one launch. */
 static bool filter_cut(const DevStep *s, bool sums, int sm_count, Fir *p) {
-  const int64_t columns = s->shape[0].dim[0] * s->shape[0].dim[1] / MAP_CHUNK * p->ow,
+  const int64_t columns = s->shape[0].dim[0] * p->channels / MAP_CHUNK * p->ow,
                 rows = (p->oh + 1) / 2;
   p->steps = sums ? SUM_STEPS : 8;
   /* small maps: fill the card */
@@ -206,7 +232,7 @@ Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error 
     return err_set(e, ST_INVALID,
                    "cuda upfirdn2d: %lld maps of %dx%d are too many for one launch; use a smaller "
                    "batch",
-                   (long long)(s->shape[0].dim[0] * s->shape[0].dim[1]), p.oh, p.ow);
+                   (long long)(s->shape[0].dim[0] * p.channels), p.oh, p.ow);
   q.fir = p;
   q.in = map_view(s->arg[0], s->targ[0], s->shape[0], s->lies[0]);
   q.out = map_view(s->out, s->tout, s->node.shape, s->out_lies);
@@ -219,7 +245,10 @@ Status cuda_filter_last_launch(const CudaCtx *c, const DevStep *s, Fir p, Error 
   memset(&chain, 0, sizeof chain);
   if (s->prog_store && !fir_chain_of(s, s->prog_store, s->store_from, s, &chain))
     return err_set(e, ST_INTERNAL, "cuda upfirdn2d: a loop that cannot run in the store");
-  const FilterKernel k = sums            ? filter_kernel<STORE_SUM>(p, q.in.last)
+  const bool made = s->prog_store && s->prog_store->from.image == PW_INPUT;
+  q.from = chain.from;
+  const FilterKernel k = made            ? filter_last<1, 2, READ_MADE, STORE_PLAIN>
+                         : sums          ? filter_kernel<STORE_SUM>(p, q.in.last)
                          : s->prog_store ? filter_kernel<STORE_CHAIN>(p, q.in.last)
                                          : filter_kernel<STORE_PLAIN>(p, q.in.last);
   LAUNCH(k, blocks_for(p.total, LAST_THREADS), LAST_THREADS, 0, c->stream, q,

@@ -84,6 +84,17 @@ static __device__ inline float naive_up(const NaiveLoop &l, const int64_t *at) {
   return (float)sum;
 }
 
+/* What is made of an image h x w (PwFrom) at place `at` of the map. */
+static __device__ inline float naive_from(const NaiveLoop &l, const int64_t *at, const void *image,
+                                          DType type, int64_t h, int64_t w) {
+  const PwFrom &f = l.program.from;
+  const float pixel = ld_any(image, type, (at[0] * h + at[2]) * w + at[3]),
+              x = __fadd_rn(__fmul_rn(pixel, ((const float *)l.arg[f.weights])[at[1]]),
+                            ((const float *)l.arg[f.bias])[at[1]]),
+              y = x * (x >= 0 ? f.act.gain : f.act.slope * f.act.gain);
+  return naive_stored(f.stored_as, naive_limit(y, f.act.limit));
+}
+
 /* The loop at place i of its iteration; v: the argument `from`. */
 static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float v) {
   const PwProgram &p = l.program;
@@ -103,6 +114,9 @@ static __device__ inline float naive_value(const NaiveLoop &l, int64_t i, float 
         operand[side] = v;
       } else if (p.up.map == a + 1) {
         operand[side] = naive_up(l, at);
+      } else if (p.from.image == a + 1) {
+        operand[side] =
+            naive_from(l, at, l.arg[a], l.type[a], p.arg_shape[a].dim[2], p.arg_shape[a].dim[3]);
       } else {
         int64_t off = 0;
         for (int r = 0; r < p.arg_shape[a].rank; r++)

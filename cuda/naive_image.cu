@@ -34,8 +34,11 @@ static __global__ void naive_filter(const __grid_constant__ NaiveFilter q, Naive
           continue;
         const int fy = q.a.flip ? ky : q.ty - 1 - ky, fx = q.a.flip ? kx : q.tx - 1 - kx;
         const double tap = q.separable ? (double)f[fy] * f[fx] : (double)f[fy * q.tx + fx];
+        const int64_t at[4] = {plane / q.c, plane % q.c, y / q.a.upy, x / q.a.upx};
         naive_add(&t, q.a.gain * tap *
-                          ld_any(q.x, q.type, (plane * q.h + y / q.a.upy) * q.w + x / q.a.upx));
+                          (l.program.from.image == PW_INPUT
+                               ? naive_from(l, at, q.x, q.type, q.h, q.w)
+                               : ld_any(q.x, q.type, (plane * q.h + at[2]) * q.w + at[3])));
       }
     naive_store(o, l, i, t.sum, t.squares);
   }

@@ -174,7 +174,7 @@ Fir fir_of(const DevStep *s) {
   p.ty = sep ? p.tx : (int)f.dim[0];
   p.flip = a->flip != 0;
   p.gain = (float)(sep ? sqrt(a->gain) : a->gain);
-  p.channels = (int)s->shape[0].dim[1];
+  p.channels = (int)s->node.shape.dim[1];
   p.per_sample = a->per_sample != 0;
   return p;
 }

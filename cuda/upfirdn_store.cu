@@ -118,12 +118,25 @@ bool fir_chain_of(const DevStep *s, const PwProgram *p, int from, const DevStep 
                   Chain *chain) {
   PwProgram maps = *p;
   if (fir_sum(p) >= 0) maps.nmore--;
-  return conv_chain(&maps, from, &s->node, bound, chain);
+  if (p->from.image == PW_INPUT) maps.from.image = 0;
+  if (!conv_chain(&maps, from, &s->node, bound, chain)) return false;
+  if (p->from.image == PW_INPUT && bound)
+    chain->from =
+        ChainFrom{(const float *)bound->arg[MAX_IN + p->from.weights],
+                  (const float *)bound->arg[MAX_IN + p->from.bias], p->from.stored_as, p->from.act};
+  return true;
+}
+
+/* What a filter reads may be made of an image where it halves the sides, with nothing in its
+ * store. */
+static bool fir_made_fits(const DevStep *s, const PwProgram *p, const Fir *f) {
+  return s->out_lies.last && s->targ[0] == DT_F32 && !p->nop && !p->nmore && f->downx == 2;
 }
 
 bool cuda_filter_can_store(const DevStep *s, const PwProgram *p, int store_from) {
   Fir f = fir_of(s);
   Chain chain;
+  if (p->from.image == PW_INPUT && !fir_made_fits(s, p, &f)) return false;
   return !p->unstored && !p->up.map && s->node.shape.rank == 4 && MAX_IN + p->narg <= PW_MAX_ARGS &&
          fir_is_four(s, &f) && (fir_sum(p) < 0 || fir_sum_fits(p)) &&
          fir_chain_of(s, p, store_from, NULL, &chain);

@@ -376,9 +376,26 @@ mutant store-up-tap conv_gemm.cu:conv.cuh \
 mutant store-up-edge conv_gemm.cu:conv.cuh \
   's/x0 + k >= u.width) continue/x0 + k > u.width) continue/' 'blocks of' f16 plans
 planner_mutant store-unstored plan_store \
-  's/q.unstored = store_readers(p, v) == 1/q.unstored = true/' 'pooled maps' f16 plans
+  's/q.unstored = plan_store_readers(p, v) == 1/q.unstored = true/' 'pooled maps' f16 plans
 planner_mutant store-up-alone plan_up 's/return up_is_alone(p, v, b) ? a : -1/return a/' \
   'doubled beside' f16 plans
+# images: a channel's factor, the rows of a tile, one of eight threads; a map that is read besides;
+# maps made of images: a pixel of another row, another channel's bias, the bits they are stored in
+mutant store-dot-factor conv_chain.cu \
+  's/for (int n = 0; n < 2; n++) {/for (int n = 0; n < 1; n++) {/' 'images of maps' f16 plans
+mutant store-dot-rows conv.cu 's/ceil_div(w->job.classes.rows, 64)/w->job.classes.rows \/ 64/' \
+  'images of maps' f16 plans
+mutant store-dot-threads conv_gemm.cu:conv_store.cuh \
+  's/int k = 1; k < STORE_CHUNKS; k \*= 2) dot/int k = 2; k < STORE_CHUNKS; k *= 2) dot/' \
+  'images of maps' f16 plans
+planner_mutant store-dot-alone plan_dot \
+  's/const bool alone = plan_store_readers(p, map) == 1/const bool alone = true/' \
+  'images of maps' f16 plans
+mutant made-row filter_last.cu 's/q.in.data)\[at + c0 + k\]/q.in.data)[at + c0 + k + q.in.sy]/' \
+  'blocks of' f16 plans
+mutant made-bias filter_last.cu 's/q.from.bias\[channel + k\]/q.from.bias[k]/' 'blocks of' f16 plans
+mutant made-mask conv_gemm.cu:conv.cuh 's/chain.from.weights + m/chain.from.weights/' \
+  'blocks of' f16 plans
 mutant pack-rows conv_pack.cu \
   's/v \*= rows\[g.swapped ? ci : co\]/v *= rows[g.swapped ? co : ci]/' 'large styles' f16 plans
 mutant pack-rows-none conv.cu 's/p->rows = s->nargs > 1/p->rows = s->nargs > 2/' \

@@ -35,7 +35,8 @@ static bool same_program(const PwProgram *a, const PwProgram *b) {
   bool same = a->nop == b->nop && a->narg == b->narg && a->result == b->result &&
               a->reduce == b->reduce && a->samples == b->samples && a->nmore == b->nmore &&
               a->stored_at == b->stored_at && a->unstored == b->unstored &&
-              !memcmp(&a->up, &b->up, sizeof a->up) && shape_eq(a->iter, b->iter) &&
+              !memcmp(&a->up, &b->up, sizeof a->up) &&
+              !memcmp(&a->from, &b->from, sizeof a->from) && shape_eq(a->iter, b->iter) &&
               shape_eq(a->out_shape, b->out_shape);
   for (int k = 0; k < a->nmore && same; k++)
     same = a->more[k].result == b->more[k].result && shape_eq(a->more[k].shape, b->more[k].shape);

@@ -83,7 +83,7 @@ static bool hb_supports(Backend *b, const DevStep *s, int slot, DType t) { retur
 static bool hb_can_store(Backend *b, const DevStep *c, const PwProgram *p, int from) {
   for (int r = 0; r < p->nmore; r++) /* sums of what is stored, no more */
     if (!shape_eq(p->more[r].shape, p->iter) && p->more[r].result != p->result) return false;
-  return !((HostBackend *)b)->no_store && !p->up.map && !p->unstored;
+  return !((HostBackend *)b)->no_store && !p->up.map && !p->from.image && !p->unstored;
 }
 
 static bool hb_several(Backend *b, const DevStep *s, int64_t size) {
