@@ -441,6 +441,7 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
   float result[V];
   for (int k = 0, t = 0;; k++) {
     for (; t < chain.ntap && chain.tap[t].at == k; t++) chain_keep<V>(chain.tap[t], at, m, rows, v);
+    if (k && k == chain.stored_at) stored_as<V>(chain.stored_as, v);
     if (WHOLE && sums) {
       _Pragma("unroll") for (int s = 0; s < CHAIN_MAX_SUMS;
                              s++) if (s < chain.nsum && chain.sum[s].at == k)
@@ -448,7 +449,6 @@ static __device__ __forceinline__ void chain_run(const Chain &chain, const Colum
       if (chain.ndot && k == chain.dot.at) sums->dot = chain_dot<V>(chain, at, m, rows, v);
       if (k == chain.result_at) _Pragma("unroll") for (int i = 0; i < V; i++) result[i] = v[i];
     }
-    if (k && k == chain.stored_at) stored_as<V>(chain.stored_as, v);
     if (k == chain.nop) break;
     const ChainOp &o = chain.op[k];
     float w[V];

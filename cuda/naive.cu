@@ -56,7 +56,23 @@ typedef struct NaiveConv {
   const float *scale_b;
   DType type_a;
   DType type_b;
+  NaiveOperands operands;
 } NaiveConv;
+
+/* An operand of the product. */
+static __device__ double naive_operand(const NaiveConv &q, float x) {
+  switch (q.operands) {
+    case NAIVE_F16: return naive_stored(DT_F16, x);
+    case NAIVE_BF16: return naive_stored(DT_BF16, x);
+    /* 10 bits of mantissa, halfway cases away from zero */
+    case NAIVE_TF32: return __uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1fffu);
+    default: return x;
+  }
+}
+
+static __device__ double naive_weight_at(const NaiveConv &q, int64_t i) {
+  return naive_operand(q, ((const float *)q.b)[i]);
+}
 
 /* x[n][ci][iy][ix], zero outside, times its scale. */
 static __device__ double naive_pixel(const NaiveConv &q, int64_t n, int64_t ci, int64_t iy,
@@ -64,7 +80,8 @@ static __device__ double naive_pixel(const NaiveConv &q, int64_t n, int64_t ci, 
   const ConvGeom &g = q.g;
   if (iy < 0 || iy >= g.h || ix < 0 || ix >= g.w) return 0;
   const float s = q.scale_a ? q.scale_a[n * g.ci + ci] : 1;
-  return (double)ld_any(q.a, q.type_a, ((n * g.ci + ci) * g.h + iy) * g.w + ix) * s;
+  const float x = ld_any(q.a, q.type_a, ((n * g.ci + ci) * g.h + iy) * g.w + ix);
+  return q.operands ? naive_operand(q, x * s) : (double)x * s;
 }
 
 static __device__ NaiveTerm naive_forward(const NaiveConv &q, int64_t i) {
@@ -77,7 +94,7 @@ static __device__ NaiveTerm naive_forward(const NaiveConv &q, int64_t i) {
       for (int64_t kx = 0; kx < g.kw; kx++)
         naive_add(&t,
                   naive_pixel(q, n, ci, oy * g.stride + ky - g.pad, ox * g.stride + kx - g.pad) *
-                      ((const float *)q.b)[((co * g.ci + ci) * g.kh + ky) * g.kw + kx]);
+                      naive_weight_at(q, ((co * g.ci + ci) * g.kh + ky) * g.kw + kx));
   return t;
 }
 
@@ -94,8 +111,9 @@ static __device__ NaiveTerm naive_adjoint(const NaiveConv &q, int64_t i) {
                       ox = x / g.stride;
         if (y < 0 || x < 0 || y % g.stride || x % g.stride || oy >= g.oh || ox >= g.ow) continue;
         const float s = q.scale_a ? q.scale_a[n * g.co + co] : 1;
-        naive_add(&t, (double)ld_any(q.a, q.type_a, ((n * g.co + co) * g.oh + oy) * g.ow + ox) * s *
-                          ((const float *)q.b)[((co * g.ci + ci) * g.kh + ky) * g.kw + kx]);
+        const float v = ld_any(q.a, q.type_a, ((n * g.co + co) * g.oh + oy) * g.ow + ox);
+        naive_add(&t, (q.operands ? naive_operand(q, v * s) : (double)v * s) *
+                          naive_weight_at(q, ((co * g.ci + ci) * g.kh + ky) * g.kw + kx));
       }
   return t;
 }
@@ -169,7 +187,8 @@ static NaiveLoop naive_loop_of(const DevStep *s) {
 }
 
 static void naive_conv_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o) {
-  NaiveConv q = {conv_geom(&s->node), s->arg[0], s->arg[1], NULL, NULL, s->targ[0], s->targ[1]};
+  NaiveConv q = {conv_geom(&s->node), s->arg[0],  s->arg[1], NULL, NULL,
+                 s->targ[0],          s->targ[1], o.operands};
   const bool dw = q.g.kind == CONV_DW;
   q.scale_a = s->nargs > (dw ? 2 : 3) ? (const float *)s->arg[dw ? 2 : 3] : NULL;
   q.scale_b = dw && s->nargs > 3 ? (const float *)s->arg[3] : NULL;
@@ -258,7 +277,7 @@ Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   for (int r = 0; r < naive_results(s); r++) {
     PwProgram one;
     const DevStep t = naive_single(s, r, NULL, &one);
-    const NaiveOut o = {t.out, t.tout, NULL, 0};
+    const NaiveOut o = {t.out, t.tout, NULL, 0, NAIVE_EXACT};
     TRY(naive_run(c, &t, o, t.scratch, e));
   }
   return ST_OK;

@@ -14,13 +14,17 @@ typedef struct NaiveLoop {
   int from; /* this argument is a number of the thread's own: -1: none */
 } NaiveLoop;
 
+/* How a product sees its operands: as they are, or rounded. */
+typedef enum { NAIVE_EXACT, NAIVE_F16, NAIVE_BF16, NAIVE_TF32 } NaiveOperands;
+
 /* Where results go; tol NULL: nowhere. tol: what may be off before storing. unit: of the operands'
- * last place, relative; 0: float. */
+ * last place, relative; 0: float. operands: of convolutions. */
 typedef struct NaiveOut {
   void *to;
   DType type;
   float *tol;
   float unit;
+  NaiveOperands operands;
 } NaiveOut;
 
 /* x moved into -limit..limit; limit < 0: none. */

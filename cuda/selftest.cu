@@ -97,6 +97,45 @@ static void test_tap(TestStep *t, DType type) {
   t->s.tmore[0] = type;
 }
 
+/* All that the store of whole results whose channels lie last may do: a doubled map is added, a map
+ * made of an image masks, channels are summed to an image, and, sums, pixels. */
+static void test_whole(TestStep *t, DType half, bool sums) {
+  const Shape y = t->s.node.shape, image = test_shape4(y.dim[0], 1, y.dim[2], y.dim[3]),
+              each = test_shape4(1, y.dim[1], 1, 1), taps = {1, {4}};
+  PwProgram *p = &t->program;
+  *p = (PwProgram){};
+  p->narg = 7;
+  p->nop = 3;
+  p->iter = p->out_shape = p->arg_shape[0] = y;
+  p->arg_shape[1] = test_shape4(y.dim[0], y.dim[1], (y.dim[2] + 1) / 2, (y.dim[3] + 1) / 2);
+  p->arg_shape[2] = taps;
+  p->arg_shape[3] = image;
+  p->arg_shape[4] = p->arg_shape[5] = p->arg_shape[6] = each;
+  p->up = (PwUp){2, 2, false, 2, 1, 2};
+  p->from = (PwFrom){4, 4, 5, (uint8_t)half, {0.2f, 1.4f, 40}};
+  p->op[0] = (PwOp){OP_add, 0, -1, -2, {}};
+  p->op[1] = (PwOp){OP_lrelu_mask, 0, 0, -4, {}};
+  p->op[1].param.lrelu = p->from.act;
+  p->op[2] = (PwOp){OP_mul, 1, 0, -7, {}};
+  p->nmore = sums ? 2 : 1;
+  p->more[0] = (PwMore){1, image};
+  p->more[1] = (PwMore){0, each};
+  t->s.prog_store = p;
+  t->s.store_from = 0;
+  for (int k = 1; k < p->narg; k++)
+    test_operand(&t->s, MAX_IN + k, p->arg_shape[k], k == 1 ? half : DT_F32);
+  t->s.lies[MAX_IN + 1] = MapLayout{1, 1, 1};
+}
+
+/* The case with such a store, where it can have one. */
+static void test_try_whole(const CudaCtx *c, DType half, bool sums, TestStep *t) {
+  TestStep whole = *t;
+  test_whole(&whole, half, sums);
+  if (!cuda_conv_can_store(c, &whole.s, &whole.program, 0)) return;
+  *t = whole;
+  t->s.prog_store = &t->program;
+}
+
 /* Case k of the convolutions of this kind; scaled and with a loop in the store every other one. */
 static void test_conv(Graph *g, CudaKind kind, int k, DType half, TestStep *t) {
   const TestConv *q = k < TEST_ROUNDS * TEST_CONVS ? &test_convs[k % TEST_CONVS] : &test_wide;
@@ -284,6 +323,8 @@ static Status test_case(Backend *b, Graph *g, CudaKind kind, int k, bool last, N
   TRY(test_make(g, kind, k, test_half(b), &s, e));
   *v = NaiveVerdict{0, 0, -1, 0, 0};
   if (last && !test_last(&of(b)->c, &s.s)) return ST_OK;
+  if (last && k % 2 && (kind == KIND_CONV || kind == KIND_CONV_DX))
+    test_try_whole(&of(b)->c, test_half(b), k % 4 == 1, &s);
   return cuda_naive_probe(b, &s.s, (uint64_t)(100 * kind + k + 1), v, e);
 }
 
