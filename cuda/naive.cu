@@ -43,7 +43,9 @@ static __global__ void naive_sum(const __grid_constant__ NaiveLoop l, NaiveOut o
   }
   st_any(o.to, o.type, blockIdx.x, (float)sum);
   /* the terms themselves are float, with rounding of their own */
-  if (o.tol) o.tol[blockIdx.x] = (float)(1e-5 * fabs(sum) + NAIVE_SUM * sqrt(squares) + 1e-30);
+  if (o.tol)
+    o.tol[blockIdx.x] =
+        (float)(1e-5 * fabs(sum) + (NAIVE_SUM + NAIVE_SIGMAS * o.terms) * sqrt(squares) + 1e-30);
 }
 
 /* ---- convolutions ---- */
@@ -277,7 +279,7 @@ Status cuda_naive_launch(const CudaCtx *c, const DevStep *s, Error *e) {
   for (int r = 0; r < naive_results(s); r++) {
     PwProgram one;
     const DevStep t = naive_single(s, r, NULL, &one);
-    const NaiveOut o = {t.out, t.tout, NULL, 0, NAIVE_EXACT};
+    const NaiveOut o = {t.out, t.tout, NULL, 0, NAIVE_EXACT, 0};
     TRY(naive_run(c, &t, o, t.scratch, e));
   }
   return ST_OK;

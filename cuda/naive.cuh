@@ -18,13 +18,15 @@ typedef struct NaiveLoop {
 typedef enum { NAIVE_EXACT, NAIVE_F16, NAIVE_BF16, NAIVE_TF32 } NaiveOperands;
 
 /* Where results go; tol NULL: nowhere. tol: what may be off before storing. unit: of the operands'
- * last place, relative; 0: float. operands: of convolutions. */
+ * last place, relative; 0: float. operands: of convolutions. terms: what each term of a sum may be
+ * off, relative and at random, besides. */
 typedef struct NaiveOut {
   void *to;
   DType type;
   float *tol;
   float unit;
   NaiveOperands operands;
+  float terms;
 } NaiveOut;
 
 /* x moved into -limit..limit; limit < 0: none. */

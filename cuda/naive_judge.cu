@@ -95,7 +95,7 @@ static Status naive_judge_margin(Backend *b, const DevStep *s, void *mem, NaiveV
   return ST_OK;
 }
 
-static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, JudgeMemory *m,
+static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, float terms, JudgeMemory *m,
                              NaiveVerdict *v, Error *e) {
   const CudaCtx *c = &of(b)->c;
   const size_t scratch = cuda_naive_scratch(s);
@@ -105,7 +105,7 @@ static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, JudgeMemor
   TRY(naive_planes(b, &plain, m, e));
   NaiveWorst w = {}, *dev = (NaiveWorst *)m->mem;
   float *want = (float *)((char *)m->mem + 256), *tol = want + n;
-  const NaiveOut o = {want, DT_F32, tol, 0, NAIVE_EXACT};
+  const NaiveOut o = {want, DT_F32, tol, 0, NAIVE_EXACT, terms};
   TRY(naive_run(c, &plain, o, m->scratch, e));
   LAUNCH(naive_compare, dim3(1), dim3(NAIVE_THREADS), 0, c->stream, plain.out, s->tout, want, tol,
          n, dev);
@@ -115,12 +115,12 @@ static Status naive_judge_in(Backend *b, const DevStep *s, int64_t n, JudgeMemor
   return naive_judge_margin(b, s, m->mem, v, e);
 }
 
-static Status judge_one(Backend *b, const DevStep *s, NaiveVerdict *v, Error *e) {
+static Status judge_one(Backend *b, const DevStep *s, float terms, NaiveVerdict *v, Error *e) {
   const int64_t n = shape_numel(naive_shape(s));
   JudgeMemory m = {};
   *v = (NaiveVerdict){};
   if (n == 0) return ST_OK;
-  const Status st = naive_judge_in(b, s, n, &m, v, e);
+  const Status st = naive_judge_in(b, s, n, terms, &m, v, e);
   for (int k = 0; k <= PW_MAX_ARGS; k++) b->release(b, m.planes[k]);
   b->release(b, m.scratch);
   b->release(b, m.mem);
@@ -137,7 +137,7 @@ static NaiveOperands judge_operands(const CudaCtx *c, const DevStep *s) {
 }
 
 static Status judge_map_in(Backend *b, DevStep s, JudgeMemory *m, void *map, Error *e) {
-  const NaiveOut o = {map, DT_F32, NULL, 0, judge_operands(&of(b)->c, &s)};
+  const NaiveOut o = {map, DT_F32, NULL, 0, judge_operands(&of(b)->c, &s), 0};
   TRY(naive_planes(b, &s, m, e));
   TRY(naive_run(&of(b)->c, &s, o, NULL, e));
   return b->sync(b, e);
@@ -151,6 +151,12 @@ static Status judge_map(Backend *b, const DevStep *s, void *map, Error *e) {
   return st;
 }
 
+/* Where what is summed was rounded on its way, some terms are rounded to the other side of what
+ * float and double make of them: a quarter of the last place, at random. */
+static float judge_terms(const PwProgram *p) {
+  return !p->stored_at ? 0 : p->stored_as == DT_F16 ? 0x1p-13f : 0x1p-10f;
+}
+
 static Status judge_of(Backend *b, const DevStep *s, int r, void *map, NaiveVerdict *v, Error *e) {
   PwProgram one;
   if (map) { /* what is summed may be another value than what is stored */
@@ -162,7 +168,7 @@ static Status judge_of(Backend *b, const DevStep *s, int r, void *map, NaiveVerd
     TRY(judge_map(b, &summed, map, e));
   }
   const DevStep t = naive_single(s, r, (const float *)map, &one);
-  return judge_one(b, &t, v, e);
+  return judge_one(b, &t, map ? judge_terms(s->prog_store) : 0, v, e);
 }
 
 /* Result r; a sum of what a store leaves is of the numbers before they were rounded. */
