@@ -59,6 +59,7 @@ static __device__ __forceinline__ void store_pixel(const ConvJob &job, const flo
  * thread has no rows, at.off < 0 where there is no pixel. */
 static __device__ __forceinline__ void store_dot(const ConvJob &job, const Column &at, int64_t m0,
                                                  float dot) {
+  if (m0 >= job.classes.rows) return; /* the tile is taller; all of a warp */
   for (int k = 1; k < STORE_CHUNKS; k *= 2) dot += __shfl_xor_sync(0xffffffffu, dot, k);
   if (threadIdx.x % STORE_CHUNKS || at.off < 0) return;
   const ConvStore &to = job.store;
