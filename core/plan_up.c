@@ -19,31 +19,18 @@ static bool up_is_filter(const Plan *p, const Step *s, PwUp *up) {
          s->shape[1].rank == 1 && s->shape[1].dim[0] == 4 && s->nargs < PW_MAX_ARGS;
 }
 
-/* Does only step b read v? */
-static bool up_is_alone(const Plan *p, Val v, int b) {
-  for (Val x = 1; x < p->n; x++)
-    if (p->value[x].alive && p->value[x].output && plan_root(p, x) == v) return false;
-  for (int k = 0; k < p->nstep; k++)
-    for (int i = 0; k != b && i < p->step[k].nargs; i++)
-      if (p->step[k].arg[i] && plan_root(p, p->step[k].arg[i]) == v) return false;
-  return true;
-}
-
 /* The convolution, with nothing in its store, that makes argument i of the loop of step b for that
  * alone; -1: none. */
 static int up_maker(const Plan *p, int b, int i) {
   const Step *s = &p->step[b];
   const Val v = s->arg[MAX_IN + i] ? plan_root(p, s->arg[MAX_IN + i]) : 0;
-  if (!v || i == s->store_from || !shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
-      !shape_eq(p->value[v].node.shape, s->prog->iter))
+  const int a = v && i != s->store_from ? plan_store_maker(p, p->nkept, v) : -1;
+  if (a < 0 || a >= b || !shape_eq(s->prog->arg_shape[i], s->prog->iter) ||
+      !shape_eq(p->value[v].node.shape, s->prog->iter) || plan_store_readers(p, v) > 1)
     return -1;
-  for (int a = p->nkept; a < b; a++) {
-    const Step *t = &p->step[a];
-    const int op = p->value[t->value].node.op;
-    if (t->value == v && !t->prog && (op == OP_conv2d || op == OP_conv2d_dx))
-      return up_is_alone(p, v, b) ? a : -1;
-  }
-  return -1;
+  const Step *t = &p->step[a];
+  const bool filter = p->value[t->value].node.op == OP_upfirdn2d;
+  return !t->prog && !filter && plan_store_product(p, t) ? a : -1;
 }
 
 /* Convolution t with the loop of filter s, argument i of which is its result. */

@@ -377,7 +377,7 @@ mutant store-up-edge conv_gemm.cu:conv.cuh \
   's/x0 + k >= u.width) continue/x0 + k > u.width) continue/' 'blocks of' f16 plans
 planner_mutant store-unstored plan_store \
   's/q.unstored = plan_store_readers(p, v) == 1/q.unstored = true/' 'pooled maps' f16 plans
-planner_mutant store-up-alone plan_up 's/return up_is_alone(p, v, b) ? a : -1/return a/' \
+planner_mutant store-up-alone plan_up 's/ || plan_store_readers(p, v) > 1)/)/' \
   'doubled beside' f16 plans
 # images: a channel's factor, the rows of a tile, one of eight threads; a map that is read besides;
 # maps made of images: a pixel of another row, another channel's bias, the bits they are stored in
