@@ -233,7 +233,7 @@ mutant batch-matmul-job matmul.cu \
   'side by side' strict plans
 mutant batch-matmul-chunk matmul.cu 's/(blockIdx.x - job.first_sum) \* 256/blockIdx.x * 256/' \
   'side by side' strict plans
-mutant chain-weights conv.cu 's/a->sc = dw ? st\[0\] : st\[1\];/a->sc = st[1];/' \
+mutant chain-weights conv_chain.cu 's/a->sc = dw ? st\[0\] : st\[1\];/a->sc = st[1];/' \
   'scaled weights' strict plans
 mutant chain-thin-weights conv_thin.cu 's/d.x_wide ? channel : k, 0}/k, 0}/' 'scaled weights' \
   strict plans
@@ -250,10 +250,10 @@ planner_mutant batch-ready plan_batch 's/return false;$/continue;/' 'side by sid
 planner_mutant prep-unread plan_device 's/u\[s->value\].readers || //' 'small network' \
   strict plans
 # filters, with loops and sums in their store, sampling, optimiser; what stores leave besides
-mutant conv-tap conv.cu 's/if (t->to.last)/t->to.sc = 1; &/' 'layers of several' \
+mutant conv-tap conv_chain.cu 's/if (t->to.last)/t->to.sc = 1; &/' 'layers of several' \
   strict loops
-mutant tap-margin conv.cu '/if (t->to.last) t->frame/d' 'kept besides' f16 plans
-mutant tap-place conv.cu 's/t->at = at;/t->at = 0;/' 'modulated' f16 plans
+mutant tap-margin conv_chain.cu '/if (t->to.last) t->frame/d' 'kept besides' f16 plans
+mutant tap-place conv_chain.cu 's/t->at = at;/t->at = 0;/' 'modulated' f16 plans
 mutant fir-tap upfirdn_store.cu 's/t < chain.ntap/t < 0/' 'layers of several' strict loops
 planner_mutant store-rounds plan_store 's/stored_at = (uint8_t)(type/stored_at = 0 * (type/' \
   'modulated' f16 plans
@@ -318,7 +318,7 @@ judged input-clip models/judge/inception_input.c 's/c == FIDCONV_CLEAN ? g_clamp
 # channels last: a margin that is not cleared (by products, partial sums, loops), a map read from
 # another corner of its frame, swizzled staging, taps, axes, offsets, lanes, the shape of a margin
 mutant last-margin conv_gemm.cu:conv_store.cuh \
-  's/store_chunk(job,/ConvJob j = job; j.store.frame = MapFrame{}; store_chunk(j,/' \
+  's/store_chunk<true>(job,/ConvJob j = job; j.store.frame = MapFrame{}; store_chunk<true>(j,/' \
   'conv n' f16 ops
 mutant last-margin-loop loop_last.cu 's/out.last ? map_frame(.*) : MapFrame{}/MapFrame{}/' \
   'random loop' f16 loops
