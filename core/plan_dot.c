@@ -12,6 +12,7 @@ typedef struct DotImage {
   Shape map;
 } DotImage;
 
+/* Whether the step is one; *d: what it is. */
 static bool dot_is_image(const Plan *p, const Step *s, DotImage *d) {
   const Val v = s->conv ? s->conv : s->value;
   const Node *n = &p->value[v].node;
@@ -24,15 +25,11 @@ static bool dot_is_image(const Plan *p, const Step *s, DotImage *d) {
          s->shape[0].dim[1] > 1;
 }
 
+/* One more operation: what is in *code times v. */
 static bool dot_append(PwProgram *q, Step *m, int8_t *code, Val v, Shape shape) {
-  int reg = 0;
-  for (int k = 0; k < q->nop; k++) reg = PRLX_MAX(reg, q->op[k].dst + 1);
-  if (MAX_IN + q->narg == PW_MAX_ARGS || q->nop == PW_MAX_OPS || reg == PW_MAX_REGS) return false;
-  q->op[q->nop++] =
-      (PwOp){.op = OP_mul, .dst = (int8_t)reg, .lhs = *code, .rhs = (int8_t)(-1 - q->narg)};
-  m->arg[MAX_IN + q->narg] = v;
-  m->shape[MAX_IN + q->narg] = q->arg_shape[q->narg] = shape;
-  m->nargs = MAX_IN + ++q->narg;
+  const int reg = plan_store_register(q), k = plan_store_argument(m, q, v, shape);
+  if (k < 0 || q->nop == PW_MAX_OPS || reg == PW_MAX_REGS) return false;
+  q->op[q->nop++] = (PwOp){.op = OP_mul, .dst = (int8_t)reg, .lhs = *code, .rhs = (int8_t)(-1 - k)};
   *code = (int8_t)reg;
   return true;
 }

@@ -32,28 +32,27 @@ static bool from_is_made(const Plan *p, const Step *s, FromImage *f) {
          shape_numel(q->arg_shape[bias]) == q->iter.dim[1];
 }
 
-/* Weights and biases as further arguments. */
-static void from_add(Step *m, PwProgram *q, const FromImage *f, DType type) {
+/* Weights and biases as further arguments. False: no room. */
+static bool from_add(Step *m, PwProgram *q, const FromImage *f, DType type) {
   const Shape channels = SHAPE4(1, q->iter.dim[1], 1, 1);
-  q->from.weights = (uint8_t)q->narg;
-  q->from.bias = (uint8_t)(q->narg + 1);
+  const int weights = plan_store_argument(m, q, f->weights, channels),
+            bias = plan_store_argument(m, q, f->bias, channels);
+  q->from.weights = (uint8_t)weights;
+  q->from.bias = (uint8_t)bias;
   q->from.stored_as = (uint8_t)type;
   q->from.act = f->act;
-  for (int i = 0; i < 2; i++) {
-    m->arg[m->nargs] = i ? f->bias : f->weights;
-    m->shape[m->nargs++] = q->arg_shape[q->narg++] = channels;
-  }
+  return weights >= 0 && bias >= 0;
 }
 
 /* Argument k of the loop in the store of step b becomes the image. */
 static bool from_take(Plan *p, int b, int k, const FromImage *f, Val map) {
   Step m = p->step[b];
   PwProgram q = *m.prog;
-  if (q.from.image || m.nargs + 2 > PW_MAX_ARGS) return false;
+  if (q.from.image) return false;
   q.from.image = (uint8_t)(k + 1);
   q.arg_shape[k] = m.shape[MAX_IN + k] = f->shape;
   m.arg[MAX_IN + k] = f->image;
-  from_add(&m, &q, f, p->value[map].dtype);
+  if (!from_add(&m, &q, f, p->value[map].dtype)) return false;
   m.prog = &q;
   const DevStep d = plan_dev_step(p, &m);
   if (!p->backend->can_store(p->backend, &d, &q, m.store_from)) return false;
@@ -84,7 +83,7 @@ static Status from_filter(Plan *p, int b, Error *e) {
   m.arg[0] = f.image;
   m.shape[0] = f.shape;
   q.from.image = PW_INPUT;
-  from_add(&m, &q, &f, p->value[map].dtype);
+  if (!from_add(&m, &q, &f, p->value[map].dtype)) return ST_OK;
   const DevStep d = plan_dev_step(p, &m);
   if (!p->backend->can_store(p->backend, &d, &q, m.store_from)) return ST_OK;
   m.prog = mem_alloc(sizeof q);

@@ -195,13 +195,16 @@ Status plan_stores(Plan *p, Error *e);
  * outputs included. begin: step a with what runs in its store so far, *q. early: marks the steps
  * between a and b that make what the first nargs arguments of step b, but `from`, need; need[i]: of
  * step a + 1 + i; false: one is large, or needs what step a makes. hoist: those go before step a;
- * where that is then. */
+ * where that is then. argument: v becomes one more of the loop in the store, -1: no room, else
+ * which. register: the first that the loop does not use. */
 bool plan_store_product(const Plan *p, const Step *s);
 int plan_store_maker(const Plan *p, int first, Val v);
 int plan_store_readers(const Plan *p, Val v);
 void plan_store_begin(const Step *a, Shape iter, Step *joint, PwProgram *q);
 bool plan_store_early(const Plan *p, int a, int b, int from, int nargs, bool *need);
 int plan_store_hoist(Plan *p, int a, int b, const bool *need);
+int plan_store_argument(Step *joint, PwProgram *q, Val v, Shape shape);
+int plan_store_register(const PwProgram *q);
 
 /* plan_up.c: filters that double a map behind what convolutions store. */
 void plan_ups(Plan *p);

@@ -56,20 +56,30 @@ void plan_store_begin(const Step *a, Shape iter, Step *joint, PwProgram *q) {
   joint->prog = q;
 }
 
+int plan_store_argument(Step *joint, PwProgram *q, Val v, Shape shape) {
+  const int k = q->narg;
+  if (MAX_IN + k >= PW_MAX_ARGS) return -1;
+  joint->arg[MAX_IN + k] = v;
+  joint->shape[MAX_IN + k] = q->arg_shape[k] = shape;
+  joint->nargs = MAX_IN + ++q->narg;
+  return k;
+}
+
+int plan_store_register(const PwProgram *q) {
+  int reg = 0;
+  for (int k = 0; k < q->nop; k++) reg = PRLX_MAX(reg, q->op[k].dst + 1);
+  return reg;
+}
+
 /* The operations of step b's loop behind *q, of whose result argument `from` is; *result: the code
  * of theirs. False: no room. */
 static bool store_ops(const Step *b, int from, Step *joint, PwProgram *q, int8_t *result) {
   const PwProgram *l = b->prog;
+  const int reg = plan_store_register(q);
   int8_t code[PW_MAX_ARGS];
-  int reg = 0;
-  for (int k = 0; k < q->nop; k++) reg = PRLX_MAX(reg, q->op[k].dst + 1);
   for (int i = 0; i < l->narg; i++) {
     code[i] = i == from ? q->result : (int8_t)(-1 - q->narg);
-    if (i == from) continue;
-    if (MAX_IN + q->narg == PW_MAX_ARGS) return false;
-    joint->arg[MAX_IN + q->narg] = b->arg[i];
-    joint->shape[MAX_IN + q->narg] = q->arg_shape[q->narg] = l->arg_shape[i];
-    joint->nargs = MAX_IN + ++q->narg;
+    if (i != from && plan_store_argument(joint, q, b->arg[i], l->arg_shape[i]) < 0) return false;
   }
   for (int k = 0; k < l->nop; k++) {
     PwOp o = l->op[k];

@@ -39,22 +39,18 @@ static void up_join(const Step *t, const Step *s, int i, const PwUp *up, Step *m
   *q = *s->prog;
   q->up = *up;
   q->arg_shape[s->store_from] = s->shape[0];
-  q->arg_shape[n] = s->shape[1];
-  q->narg = n + 1;
   *m = *t;
   m->value = s->value;
   memcpy(m->more, s->more, sizeof m->more);
   m->conv = t->value;
   m->prog = q;
   m->store_from = i;
-  m->nargs = MAX_IN + n + 1;
   for (int k = t->nargs; k < MAX_IN; k++) m->arg[k] = 0;
   for (int k = 0; k < n; k++) {
     m->arg[MAX_IN + k] = k == i ? 0 : s->arg[k == s->store_from ? 0 : MAX_IN + k];
     m->shape[MAX_IN + k] = s->shape[k == s->store_from ? 0 : MAX_IN + k];
   }
-  m->arg[MAX_IN + n] = s->arg[1];
-  m->shape[MAX_IN + n] = s->shape[1];
+  plan_store_argument(m, q, s->arg[1], s->shape[1]); /* there is room: up_is_filter */
 }
 
 /* Step b, a filter, becomes the convolution that reads through it. */

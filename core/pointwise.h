@@ -83,9 +83,8 @@ typedef struct PwProgram {
    * goes on as it is read from memory of type stored_as (DType), 0: nowhere */
   uint8_t stored_at;
   uint8_t stored_as;
-  /* there, too (core/plan_up.c) */
-  PwUp up;
-  PwFrom from; /* core/plan_from.c */
+  PwUp up;       /* core/plan_up.c */
+  PwFrom from;   /* core/plan_from.c */
   bool unstored; /* the first result is summed by further ones and stored nowhere */
 } PwProgram;
 

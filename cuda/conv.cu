@@ -39,8 +39,8 @@ typedef struct Work {
   size_t map_bytes;
   size_t rows_bytes;
   size_t partial_bytes;
-  size_t sums_bytes; /* of sums of what the store makes over pixels, over channels */
-  size_t dots_bytes;
+  size_t sums_bytes; /* sums over pixels of what the store makes */
+  size_t dots_bytes; /* sums over channels */
   /* products, one after another: classes of a stride above 2 do not fit into one */
   int ngroup;
   ConvJob job; /* of the current group */
@@ -372,8 +372,8 @@ static void describe_map(Work *w, const DevStep *s) {
 /* Tiles of columns, each of which leaves a number for each row and sum. */
 static int64_t sum_tiles(const Work *w) { return ceil_div(w->job.classes.cols, w->tile); }
 
-/* Rows of partial dots, and of these each for so many rows of the product. */
-static int64_t dot_groups(const Work *w) { return ceil_div(w->job.classes.rows, 64); }
+/* Groups of rows, each of which leaves a number for each pixel of an image. */
+static int64_t dot_groups(const Work *w) { return ceil_div(w->job.classes.rows, STORE_ROWS); }
 
 /* Everything but addresses. The products of a stride above 2 share one place for weights and
  * partial sums. */

@@ -194,7 +194,7 @@ typedef struct KernelColumns {
 typedef struct ConvStore {
   float *partial; /* [splits][rows][cols] when splits > 1 */
   float *sums;    /* [sum of the chain][tile of columns][rows], where it has some */
-  float *dots;    /* [64 rows][image, y, x] of the chain's dot */
+  float *dots;    /* [group of STORE_ROWS rows][image, y, x] of the chain's dot */
   int64_t dot_images;
   int dot_height;
   int dot_width;
@@ -210,6 +210,9 @@ typedef struct ConvStore {
   MapFrame frame;
   Chain chain;
 } ConvStore;
+
+/* Rows of the product that are stored together, whatever the tile. */
+enum { STORE_ROWS = 64 };
 
 /* A and B by layout:
  *   LAYOUT_K    weights x map        LAYOUT_MN   grad x map

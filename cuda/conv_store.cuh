@@ -5,7 +5,7 @@
 #define PRLX_CONV_STORE_CUH
 #include "cuda/conv.cuh"
 
-enum { STORE_ROWS = 64, STORE_PAD = 8, STORE_V = 8, STORE_CHUNKS = STORE_ROWS / MAP_CHUNK };
+enum { STORE_PAD = 8, STORE_V = 8, STORE_CHUNKS = STORE_ROWS / MAP_CHUNK };
 
 /* Where column `col` stands in a staging row: eight rows of four columns lie in 32 banks, for
  * threads that take eight rows of neighbouring columns, and for those that take four columns of

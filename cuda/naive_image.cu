@@ -141,7 +141,7 @@ static __global__ void naive_warp_t(const __grid_constant__ NaiveWarp q, NaiveOu
 /* ---- launches ---- */
 void naive_filter_launch(const CudaCtx *c, const DevStep *s, const NaiveLoop &l, NaiveOut o) {
   const Shape x = s->shape[0], f = s->shape[1], y = s->node.shape;
-  NaiveFilter q = {s->node.attr.upfirdn, x.dim[1], x.dim[2], x.dim[3], y.dim[2], y.dim[3]};
+  NaiveFilter q = {s->node.attr.upfirdn, y.dim[1], x.dim[2], x.dim[3], y.dim[2], y.dim[3]};
   q.separable = q.a.per_sample || f.rank == 1;
   q.tx = (int)f.dim[f.rank - 1];
   q.ty = (int)(q.separable ? q.tx : f.dim[0]);

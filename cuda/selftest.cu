@@ -127,13 +127,35 @@ static void test_whole(TestStep *t, DType half, bool sums) {
   t->s.lies[MAX_IN + 1] = MapLayout{1, 1, 1};
 }
 
-/* The case with such a store, where it can have one. */
-static void test_try_whole(const CudaCtx *c, DType half, bool sums, TestStep *t) {
-  TestStep whole = *t;
-  test_whole(&whole, half, sums);
-  if (!cuda_conv_can_store(c, &whole.s, &whole.program, 0)) return;
-  *t = whole;
-  t->s.prog_store = &t->program;
+/* A filter that reads what is made of an image. */
+static void test_made(TestStep *t, DType half) {
+  const Shape y = t->s.node.shape, x = t->s.shape[0], each = test_shape4(1, y.dim[1], 1, 1);
+  PwProgram *p = &t->program;
+  *p = (PwProgram){};
+  p->narg = 3;
+  p->result = -1;
+  p->iter = p->out_shape = p->arg_shape[0] = y;
+  p->arg_shape[1] = p->arg_shape[2] = each;
+  p->from = (PwFrom){PW_INPUT, 1, 2, (uint8_t)half, {0.2f, 1.4f, 40}};
+  t->s.prog_store = p;
+  t->s.store_from = 0;
+  test_operand(&t->s, 0, test_shape4(x.dim[0], 1, x.dim[2], x.dim[3]), DT_F32);
+  t->s.lies[0] = MapLayout{};
+  for (int k = 1; k < p->narg; k++) test_operand(&t->s, MAX_IN + k, each, DT_F32);
+}
+
+/* The step with nothing in its store as a case of this form; false: it cannot be one. */
+enum { FORM_PLAIN, FORM_DOT, FORM_SUMS, FORMS };
+static bool test_form(const CudaCtx *c, CudaKind kind, int form, DType half, TestStep *t) {
+  if (form == FORM_PLAIN) return true;
+  if (kind == KIND_FILTER) {
+    if (form != FORM_DOT || t->s.prog_store) return false;
+    test_made(t, half);
+    return cuda_filter_can_store(&t->s, &t->program, 0);
+  }
+  if (kind != KIND_CONV && kind != KIND_CONV_DX) return false;
+  test_whole(t, half, form == FORM_SUMS);
+  return cuda_conv_can_store(c, &t->s, &t->program, 0);
 }
 
 /* Case k of the convolutions of this kind; scaled and with a loop in the store every other one. */
@@ -316,39 +338,46 @@ static bool test_last(const CudaCtx *c, DevStep *s) {
 }
 
 /* v->at -1: not a case for channels last. */
-static Status test_case(Backend *b, Graph *g, CudaKind kind, int k, bool last, NaiveVerdict *v,
-                        Error *e) {
+static Status test_case(Backend *b, Graph *g, CudaKind kind, int k, bool last, int form,
+                        NaiveVerdict *v, Error *e) {
   TestStep s;
   if (!g) return err_set(e, ST_NOMEM, "cuda: out of memory for the self-test");
   TRY(test_make(g, kind, k, test_half(b), &s, e));
   *v = NaiveVerdict{0, 0, -1, 0, 0};
   if (last && !test_last(&of(b)->c, &s.s)) return ST_OK;
-  if (last && k % 2 && (kind == KIND_CONV || kind == KIND_CONV_DX))
-    test_try_whole(&of(b)->c, test_half(b), k % 4 == 1, &s);
+  if (!test_form(&of(b)->c, kind, form, test_half(b), &s)) return ST_OK;
   return cuda_naive_probe(b, &s.s, (uint64_t)(100 * kind + k + 1), v, e);
 }
 
-/* The cases of a kind, or, last, those of channels last, on the rung that the context has now; *bad
+/* Case k, in this form, on the rung that the context has now; *bad: it is wrong. */
+static Status test_one(Backend *b, CudaKind kind, int k, bool last, int form, CudaTested *t,
+                       bool *bad, Error *e) {
+  CudaCtx *c = &of(b)->c;
+  NaiveVerdict v;
+  Graph *g = graph_new();
+  test_force(c, kind, k);
+  const Status st = test_case(b, g, kind, k, last, form, &v, e);
+  c->tile = c->splits = 0;
+  graph_free(g);
+  TRY(st);
+  t->cases += v.at >= 0;
+  if (v.worst > t->worst) t->worst = v.worst;
+  *bad = v.bad > 0;
+  if (*bad && !t->text[0])
+    snprintf(t->text, sizeof t->text,
+             "case %d: %lld results off; the worst, number %lld, is %g and should be %g", k,
+             (long long)v.bad, (long long)v.at, (double)v.got, (double)v.want);
+  return ST_OK;
+}
+
+/* The cases of a kind, or, last, those of channels last, with all that stores can do then; *bad
  * says whether one is wrong. */
 static Status test_kind(Backend *b, CudaKind kind, bool last, CudaTested *t, bool *bad, Error *e) {
-  CudaCtx *c = &of(b)->c;
-  for (int k = 0; k < test_count(c, kind) && !*bad; k++) {
+  for (int k = 0; k < test_count(&of(b)->c, kind) && !*bad; k++) {
     /* the largest tile, and partial sums, are enough for the second time */
     if (last && kind <= KIND_CONV_DW && k / TEST_CONVS % 3) continue;
-    NaiveVerdict v;
-    Graph *g = graph_new();
-    test_force(c, kind, k);
-    const Status st = test_case(b, g, kind, k, last, &v, e);
-    c->tile = c->splits = 0;
-    graph_free(g);
-    TRY(st);
-    t->cases += v.at >= 0;
-    if (v.worst > t->worst) t->worst = v.worst;
-    *bad = v.bad > 0;
-    if (*bad && !t->text[0])
-      snprintf(t->text, sizeof t->text,
-               "case %d: %lld results off; the worst, number %lld, is %g and should be %g", k,
-               (long long)v.bad, (long long)v.at, (double)v.got, (double)v.want);
+    for (int form = 0; form < (last ? (int)FORMS : 1) && !*bad; form++)
+      TRY(test_one(b, kind, k, last, form, t, bad, e));
   }
   return ST_OK;
 }

@@ -383,7 +383,8 @@ planner_mutant store-up-alone plan_up 's/ || plan_store_readers(p, v) > 1)/)/' \
 # maps made of images: a pixel of another row, another channel's bias, the bits they are stored in
 mutant store-dot-factor conv_chain.cu \
   's/for (int n = 0; n < 2; n++) {/for (int n = 0; n < 1; n++) {/' 'images of maps' f16 plans
-mutant store-dot-rows conv.cu 's/ceil_div(w->job.classes.rows, 64)/w->job.classes.rows \/ 64/' \
+mutant store-dot-rows conv.cu \
+  's/ceil_div(w->job.classes.rows, STORE_ROWS)/w->job.classes.rows \/ STORE_ROWS/' \
   'images of maps' f16 plans
 mutant store-dot-threads conv_gemm.cu:conv_store.cuh \
   's/int k = 1; k < STORE_CHUNKS; k \*= 2) dot/int k = 2; k < STORE_CHUNKS; k *= 2) dot/' \
